@@ -1,0 +1,63 @@
+"""One tree of errors. Each message names the offender, what is allowed and the way out.
+
+The exit code travels with the class, so that the command line never guesses it.
+Every error is built from its message alone and therefore pickles across processes.
+"""
+
+from __future__ import annotations
+
+
+class BiosSweepError(Exception):
+    """The root. `exit_code` is what the command line returns when this error ends a verb."""
+
+    exit_code = 2
+
+
+class InputError(BiosSweepError):
+    """The user's input cannot be used; nothing was started."""
+
+
+class ConfigError(InputError):
+    """A Hydra key, group or value is unknown or malformed."""
+
+
+class PlanError(InputError):
+    """A study cannot be expanded: no variation left, a bad level, too many trials."""
+
+
+class ModelError(InputError):
+    """The base model is missing, incomplete or of a kind that is not supported."""
+
+
+class DataError(InputError):
+    """The data cannot be used; the message names file and line."""
+
+
+class ClusterError(InputError):
+    """The cluster can never satisfy the request: needed against offered."""
+
+
+class MissingExtraError(InputError):
+    """A verb needs packages of the extra `[run]` that are not installed."""
+
+
+class DefaultsError(InputError):
+    """A tuned-defaults file or a recommendation cannot be used."""
+
+
+class TrackingError(BiosSweepError):
+    """The tracking server failed while the sweep ran; the journal has everything."""
+
+    exit_code = 4
+
+
+class StorageError(BiosSweepError):
+    """The workspace cannot be written or holds something that cannot be read."""
+
+    exit_code = 4
+
+
+class WorkspaceBusyError(BiosSweepError):
+    """Another live driver owns the workspace."""
+
+    exit_code = 75

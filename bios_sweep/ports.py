@@ -1,0 +1,115 @@
+"""The seams: what the rooms that touch the world promise each other. Only plain values cross.
+
+The flow of a run: an `Executor` takes trials from a `TrialSource`, has a `TrialEngine` train them
+(here or on workers), and hands every `TrialEvent` to `record` in the driver's own thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
+
+STARTED = "started"
+MEASURED = "measured"
+RETRIED = "retried"  # an attempt was lost (worker or node died); the trial goes on elsewhere
+ENDED = "ended"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialEvent:
+    """Something that happened to a trial. `measurement` comes with MEASURED, `result` with ENDED.
+
+    worker: where (host and process). cause: why an attempt was lost, with RETRIED.
+    """
+
+    kind: str
+    key: str
+    attempt: int = 1
+    worker: str = ""
+    measurement: Measurement | None = None
+    result: TrialResult | None = None
+    cause: str = ""
+
+
+class TrialEngine(Protocol):
+    """Trains trials, one after the other, in one process; what is heavy is loaded once and kept warm.
+
+    Built as `Engine(options)` from plain values (`Scenario.engine_options` plus `measurements`).
+    """
+
+    version: str
+
+    def run(self, trial: TrialSpec, directory: Path) -> Iterator[Measurement | TrialResult]:
+        """Train to the next measurement at each `next()`; the last item is the `TrialResult`.
+
+        Measurements start at step 0. After each one a checkpoint lies in `directory`; called again
+        there (another process, after a kill) it replays the measurements made so far and goes on,
+        with the same numbers to the bit. Divergence is a result, not an exception. A warm engine
+        gives the same numbers as a fresh one.
+        """
+        ...
+
+
+class TrialSource(Protocol):
+    """Where an executor gets its trials; it grows as results come in."""
+
+    def take(self) -> TrialSpec | None:
+        """The next trial to start, or None when there is none now."""
+        ...
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more will come, given all that was recorded so far."""
+        ...
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the user asked to stop: start nothing, leave running trials at their checkpoint."""
+        ...
+
+
+Record = Callable[[TrialEvent], None]
+
+
+class Executor(Protocol):
+    """Runs what a source offers until it is closed or stopping; returns when no trial is running."""
+
+    def check(self) -> str:
+        """One line on where trials will run.
+
+        Raises:
+            ClusterError: a request that can never be satisfied, needed against offered.
+        """
+        ...
+
+    def run(
+        self,
+        source: TrialSource,
+        record: Record,
+        *,
+        engine: str,
+        engine_options: Mapping[str, Any],
+        trials_dir: Path,
+    ) -> None:
+        """Run trials; each one's files lie in `trials_dir / key`.
+
+        An exception of the engine ends the trial as `failed` with its cause (traceback in
+        `trials_dir / key / error.log`); a lost worker is replaced and the trial tried again.
+        """
+        ...
+
+
+class Recorder(Protocol):
+    """Mirrors the journal somewhere people look; may lag, never loses: it can always catch up."""
+
+    def start(self) -> None:
+        """Begin to follow the journal in the background."""
+        ...
+
+    def finish(self, timeout_seconds: float) -> bool:
+        """Catch up and end; False when the other side could not be reached in time."""
+        ...

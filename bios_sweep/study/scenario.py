@@ -1,0 +1,105 @@
+"""Where a default is judged: model x data x method, as plain facts with their fingerprints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """The number a study is judged on. `direction` travels with the name, never apart from it."""
+
+    name: str = "eval_loss"
+    direction: str = "minimize"
+    unit: str = "nats per token"
+
+    @property
+    def sign(self) -> float:
+        """+1 when a larger value is better, -1 when a smaller one is."""
+        return -1.0 if self.direction == "minimize" else 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFacts:
+    """What the plan needs to know of a base model, read from its files without loading it.
+
+    path: absolute folder, or a name for engines that need no files. parameters: count, or None when
+    the files do not tell. fingerprint: sha256 over the files that decide the numbers.
+    """
+
+    name: str
+    path: str
+    family: str
+    hidden_size: int
+    fingerprint: str
+    parameters: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataFacts:
+    """What the plan needs to know of a data set.
+
+    file: the materialised examples that every worker reads. Token counts are None where no tokenizer
+    could be read. `truncated` counts examples that lose tokens to `max_length`.
+    """
+
+    name: str
+    file: str
+    fingerprint: str
+    evaluation_fingerprint: str
+    train_examples: int
+    eval_examples: int
+    tokens_per_example: float | None = None
+    eval_tokens: int | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """Model, data and method, and the engine that trains there.
+
+    engine: import string `module:Class` of a `ports.TrialEngine`; it travels to workers as text.
+    engine_options: plain values for its constructor; how to run (paths, threads), never what decides
+    the outcome. engine_version: raised by the engine when its numbers change. software: package -> version.
+    """
+
+    model: ModelFacts
+    data: DataFacts
+    method: str
+    engine: str
+    engine_version: str
+    engine_options: Mapping[str, Any]
+    software: Mapping[str, str]
+
+    def identity(self) -> dict[str, Any]:
+        """What of the scenario decides a trial's outcome: fingerprints and versions, no names or paths."""
+        return {
+            "model": self.model.fingerprint,
+            "data": self.data.fingerprint,
+            "evaluation": self.data.evaluation_fingerprint,
+            "engine": self.engine.rpartition(":")[2],
+            "engine_version": self.engine_version,
+            "software": dict(self.software),
+        }
+
+    @property
+    def name(self) -> str:
+        """The scenario's name as people read it; the MLflow experiment is called so."""
+        return f"{self.model.name} | {self.data.name} | {self.method}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for plan.json and for workers."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Scenario:
+        """Inverse of `to_dict`."""
+        return cls(
+            **{
+                **values,
+                "model": ModelFacts(**values["model"]),
+                "data": DataFacts(**values["data"]),
+            }
+        )

@@ -1,0 +1,145 @@
+"""A trial (arm x seed), what it measures, and what is left when it ends."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from bios_sweep.settings import TrainingSettings
+from bios_sweep.study.scenario import Scenario
+
+COMPLETED = "completed"
+DIVERGED = "diverged"
+FAILED = "failed"
+FINISHED = (COMPLETED, DIVERGED)  # a failed trial is tried again by the next run; these are not
+
+SCREENING = "screening"
+CONFIRMATION = "confirmation"
+
+KEY_LENGTH = 16  # hex digits: 64 bits, so a million trials collide with probability 3e-8
+
+
+def canonical_json(value: Any) -> str:
+    """One text per value: sorted keys, no spaces, no NaN, so that equal values hash equally."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
+
+
+def short_hash(value: Any, length: int = KEY_LENGTH) -> str:
+    """The first hex digits of sha256 over `canonical_json`."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:length]
+
+
+def trial_key(settings: TrainingSettings, seed: int, repeat: int, scenario: Scenario) -> str:
+    """The trial's identity for ever: a hash of what decides its outcome, and of nothing else.
+
+    Names, hosts, paths, tracking and micro-batch are left out: two sweeps that need the same trial
+    share it. `repeat` is 0 except for the A/A twin, which must run again under equal settings.
+    """
+    return short_hash(
+        {
+            "settings": settings.to_dict(),
+            "seed": seed,
+            "repeat": repeat,
+            "scenario": scenario.identity(),
+        }
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialSpec:
+    """One arm at one seed: the unit that runs once. `stage` says what it was run for."""
+
+    key: str
+    arm: str
+    seed: int
+    settings: TrainingSettings
+    repeat: int = 0
+    stage: str = SCREENING
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for the journal and for workers."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TrialSpec:
+        """Inverse of `to_dict`."""
+        return cls(**{**values, "settings": TrainingSettings.from_dict(values["settings"])})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """Metric values at a step.
+
+    step: optimizer steps done (0 is the untouched model). fraction: share of the trial's steps.
+    examples, tokens: training examples and tokens seen so far. eval_loss: nats per completion token;
+    eval_bits_per_byte: bits per byte of completion text; train_loss: mean of nats per token since the
+    previous measurement, None at step 0. wall_seconds: training time so far, evaluation left out.
+    """
+
+    step: int
+    fraction: float
+    examples: int
+    tokens: int
+    eval_loss: float
+    eval_bits_per_byte: float | None = None
+    train_loss: float | None = None
+    wall_seconds: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for the journal."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialResult:
+    """The terminal record of a trial.
+
+    status: completed, diverged (an outcome, with its cause) or failed (no outcome; `cause` says why).
+    curve: every measurement from step 0 on. final: metric name -> value at the last step, empty when
+    failed. attempts: tries it took. provenance: host, device, threads, micro-batch: not identity.
+    """
+
+    key: str
+    status: str
+    curve: tuple[Measurement, ...] = ()
+    final: Mapping[str, float] = field(default_factory=dict)
+    wall_seconds: float = 0.0
+    tokens: int = 0
+    attempts: int = 1
+    cause: str = ""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the trial has an outcome and so never runs again."""
+        return self.status in FINISHED
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for the journal. NaN and infinity become None (JSON has neither)."""
+        return _finite(asdict(self))  # type: ignore[no-any-return]
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TrialResult:
+        """Inverse of `to_dict`; a None loss comes back as NaN."""
+        curve = tuple(
+            Measurement(**{**point, "eval_loss": _number(point["eval_loss"])}) for point in values["curve"]
+        )
+        final = {name: _number(value) for name, value in values["final"].items()}
+        return cls(**{**values, "curve": curve, "final": final})
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else float(value)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if value - value == 0.0 else None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value

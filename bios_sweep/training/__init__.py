@@ -1,0 +1,1 @@
+"""Fine-tuning engine and its data; the data half needs neither torch nor transformers."""

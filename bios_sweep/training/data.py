@@ -1,0 +1,195 @@
+"""Examples, data sets and the one file in which a data set travels to the workers.
+
+A data set is judged by its fingerprints: two trials may be compared only if both saw the same
+training examples and were measured on the same evaluation examples, in the same order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from bios_sweep.errors import DataError, StorageError
+
+FILE_FORMAT = "bios_sweep data set 1"  # raise it when the lines below change their meaning
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """What the model reads (`prompt`), what it must say (`completion`), and its origin.
+
+    cluster: examples of one cluster are not independent (same module, same document); the
+        statistics resample clusters, never examples.
+    messages: the conversation this example was written as. Then `prompt` is empty and `completion`
+        is the last assistant message; the trainer renders both with the model's chat template.
+    origin: file and line or a name, for messages only; part of no fingerprint.
+    """
+
+    prompt: str
+    completion: str
+    cluster: str
+    messages: tuple[Message, ...] = ()
+    origin: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSet:
+    """Training and evaluation examples with a name to show and the source they came from."""
+
+    name: str
+    train: tuple[Example, ...]
+    evaluation: tuple[Example, ...]
+    source: str
+
+    @cached_property
+    def evaluation_fingerprint(self) -> str:
+        """sha256 (hex) of the evaluation examples in their order: what results are measured on."""
+        return fingerprint_examples(self.evaluation)
+
+    @cached_property
+    def train_fingerprint(self) -> str:
+        """sha256 (hex) of the training examples in their order."""
+        return fingerprint_examples(self.train)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 (hex) of both sides; name and source are labels and have no part in it."""
+        return hashlib.sha256(f"{self.train_fingerprint}{self.evaluation_fingerprint}".encode()).hexdigest()
+
+
+def fingerprint_examples(examples: Iterable[Example]) -> str:
+    """sha256 (hex) over the canonical content of examples, order included, origin left out."""
+    digest = hashlib.sha256()
+    for example in examples:
+        digest.update(_canonical(_content(example)) + b"\n")
+    return digest.hexdigest()
+
+
+def write_dataset(dataset: DataSet, path: Path) -> None:
+    """Write a data set as one JSONL file: a header line, then the examples.
+
+    Atomic: a worker sees the whole file or none, also when two drivers write the same one.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    header = {
+        "format": FILE_FORMAT,
+        "name": dataset.name,
+        "source": dataset.source,
+        "train": len(dataset.train),
+        "evaluation": len(dataset.evaluation),
+        "fingerprint": dataset.fingerprint,
+    }
+    write_atomically(path, (_canonical(line) + b"\n" for line in (header, *_lines(dataset))))
+
+
+def read_dataset(path: Path) -> DataSet:
+    """Read what `write_dataset` wrote and prove that it is the same data.
+
+    Raises:
+        DataError: the file is missing, is no data set of this version, or its content does not have
+            the fingerprint of its header (cut off, edited, mixed up).
+    """
+    header, rows = _read_lines(path)
+    try:
+        dataset = _assemble(header, tuple(_example(row) for row in rows))
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path}: a line is malformed ({error}); delete the file and run again") from error
+    if dataset.fingerprint != header["fingerprint"]:
+        raise DataError(
+            f"{path}: content has fingerprint {dataset.fingerprint[:12]}, its header says "
+            f"{header['fingerprint'][:12]}; delete the file and run again"
+        )
+    return dataset
+
+
+def write_atomically(path: Path, chunks: Iterable[bytes]) -> None:
+    """Write a file so that readers see all of it or nothing.
+
+    Raises:
+        StorageError: the folder cannot be made or written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.writelines(chunks)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be written ({error.strerror}); free some space") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _read_lines(path: Path) -> tuple[dict[str, Any], list[Any]]:
+    try:
+        # Not splitlines(): text may hold other line separators, which JSON does not escape.
+        lines = path.read_bytes().removesuffix(b"\n").split(b"\n")
+        header, *rows = [json.loads(line) for line in lines]
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such data set file; run again from the driver to write it") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not a readable data set file; delete it and run again") from error
+    if not isinstance(header, dict) or header.get("format") != FILE_FORMAT:
+        raise DataError(f"{path}: not a data set file of format {FILE_FORMAT!r}; delete it and run again")
+    return header, rows
+
+
+def _assemble(header: dict[str, Any], examples: tuple[Example, ...]) -> DataSet:
+    return DataSet(
+        name=header["name"],
+        source=header["source"],
+        train=examples[: header["train"]],
+        evaluation=examples[header["train"] :],
+    )
+
+
+def _lines(dataset: DataSet) -> Iterator[dict[str, Any]]:
+    for example in (*dataset.train, *dataset.evaluation):
+        yield {**_content(example), "origin": example.origin}
+
+
+def _content(example: Example) -> dict[str, Any]:
+    return {
+        "prompt": example.prompt,
+        "completion": example.completion,
+        "cluster": example.cluster,
+        "messages": [[message.role, message.content] for message in example.messages],
+    }
+
+
+def _example(row: dict[str, Any]) -> Example:
+    return Example(
+        prompt=row["prompt"],
+        completion=row["completion"],
+        cluster=row["cluster"],
+        messages=tuple(Message(role=role, content=content) for role, content in row["messages"]),
+        origin=row["origin"],
+    )
+
+
+def _canonical(value: dict[str, Any]) -> bytes:
+    """One spelling per value: sorted keys, no spaces, UTF-8."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()

@@ -112,17 +112,17 @@ class DecisionRule:
             raise PlanError(f"decision.alpha: {self.alpha} is not allowed; a number between 0 and 0.5")
         if not self.looks or list(self.looks) != sorted(set(self.looks)) or self.looks[0] < 1:
             raise PlanError(
-                f"decision.looks: {list(self.looks)} is not allowed; rising numbers of seeds, such as [3, 5, 8]"
+                f"decision.looks: {list(self.looks)} is not allowed; "
+                "rising numbers of seeds, such as [3, 5, 8]"
             )
         if self.confirmation_seeds < 0 or self.confirmation_seeds == 1:
             raise PlanError(
-                f"decision.confirmation_seeds: {self.confirmation_seeds} is not allowed; 0 for none, else at least 2"
+                f"decision.confirmation_seeds: {self.confirmation_seeds} is not allowed; "
+                "0 for none, else at least 2"
             )
         for name in ("margin_percent", "margin_share"):
             if not _positive(getattr(self, name)):
-                raise PlanError(
-                    f"decision.{name}: {getattr(self, name)!r} is not allowed; a number above 0"
-                )
+                raise PlanError(f"decision.{name}: {getattr(self, name)!r} is not allowed; a number above 0")
 
 
 @dataclass(frozen=True, kw_only=True)

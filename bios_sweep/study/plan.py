@@ -105,9 +105,7 @@ def build_plan(study: Study) -> Plan:
             "give at least one level that differs from it"
         )
     flagged = tuple(_flag(arm) for arm in arms)
-    trials = tuple(
-        make_trial(study, arm, seed, SCREENING) for seed in study.seeds for arm in flagged
-    )
+    trials = tuple(make_trial(study, arm, seed, SCREENING) for seed in study.seeds for arm in flagged)
     if len(trials) > study.budget.max_trials:
         raise PlanError(
             f"the plan has {len(trials)} trials ({len(flagged)} arms x {len(study.seeds)} seeds) but "

@@ -1,0 +1,104 @@
+"""Results as a table of arms x seeds, and its complete seed blocks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bios_sweep.study.scenario import Metric
+from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED
+
+MAX_DROPPED_SHARE = 0.2  # statistics: more than a fifth of the seed blocks lost fails the gate
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How one trial ended: its status and, when completed, the metric at its last step."""
+
+    status: str
+    value: float = math.nan
+
+    @property
+    def usable(self) -> bool:
+        """Whether the value is a number that can be compared."""
+        return self.status == COMPLETED and math.isfinite(self.value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultTable:
+    """One outcome per (arm, seed). `arms[0]` is the baseline.
+
+    untouched: the metric of the model before any training, None when unknown.
+    hardware: the device classes that produced the values.
+    """
+
+    arms: tuple[str, ...]
+    seeds: tuple[int, ...]
+    outcomes: Mapping[tuple[str, int], Outcome]
+    metric: Metric
+    untouched: float | None = None
+    hardware: tuple[str, ...] = ()
+
+    def outcome(self, arm: str, seed: int) -> Outcome:
+        """The outcome of a trial; one that never ended counts as failed."""
+        return self.outcomes.get((arm, seed), Outcome(status=FAILED))
+
+    def diverged(self, arm: str) -> int:
+        """Seeds at which the arm diverged (a NaN metric counts: it is an outcome, not a gap)."""
+        return sum(_diverged(self.outcome(arm, seed)) for seed in self.seeds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blocks:
+    """The complete seed blocks of the arms that never diverged.
+
+    values: metric per arm and seed, shape (A, S), baseline first, all finite. dropped: seeds that a
+    failed trial took out for every arm (never imputed).
+    """
+
+    arms: tuple[str, ...]
+    seeds: tuple[int, ...]
+    values: Floats
+    dropped: tuple[int, ...]
+    metric: Metric
+
+    @property
+    def too_many_dropped(self) -> bool:
+        """Whether more than a fifth of the planned seeds are gone."""
+        planned = len(self.seeds) + len(self.dropped)
+        return len(self.dropped) > MAX_DROPPED_SHARE * planned
+
+    def gains(self) -> Floats:
+        """Gain of each variation over the baseline, shape (A - 1, S), percent of the baseline's mean.
+
+        Positive is better whatever the metric's direction.
+        """
+        baseline = self.values[0]
+        scale = 100.0 * self.metric.sign / abs(float(baseline.mean()))
+        return np.asarray((self.values[1:] - baseline) * scale, dtype=np.float64)
+
+
+def complete_blocks(table: ResultTable, arms: Sequence[str] | None = None) -> Blocks:
+    """Keep the arms that never diverged and the seeds at which all of them completed."""
+    wanted = table.arms if arms is None else tuple(arms)
+    finite = tuple(arm for arm in wanted if not table.diverged(arm))
+    whole = tuple(s for s in table.seeds if all(table.outcome(arm, s).usable for arm in finite))
+    values = np.array([[table.outcome(arm, s).value for s in whole] for arm in finite], dtype=np.float64)
+    return Blocks(
+        arms=finite,
+        seeds=whole,
+        values=values.reshape(len(finite), len(whole)),
+        dropped=tuple(s for s in table.seeds if s not in whole),
+        metric=table.metric,
+    )
+
+
+def _diverged(outcome: Outcome) -> bool:
+    completed_without_a_number = outcome.status == COMPLETED and not math.isfinite(outcome.value)
+    return outcome.status == DIVERGED or completed_without_a_number

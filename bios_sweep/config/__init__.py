@@ -1,0 +1,1 @@
+"""Hydra configs -> Study. The border is crossed once, here; nothing below sees a DictConfig."""

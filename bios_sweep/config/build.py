@@ -1,0 +1,158 @@
+"""Plain configuration values and facts -> `Study`. Every value is validated by the class that owns it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bios_sweep.defaults import Recommendation
+from bios_sweep.errors import ConfigError, InputError
+from bios_sweep.settings import TrainingSettings
+from bios_sweep.study.design import Budget, DecisionRule, Factor, Study
+from bios_sweep.study.scenario import Scenario
+
+AUTO = "auto"
+# where a baseline setting that has a heuristic lives in the configuration
+HEURISTIC_KEYS = {
+    "learning_rate": ("baseline", "learning_rate"),
+    "batch_size": ("baseline", "batch_size"),
+    "lora_rank": ("baseline", "lora_rank"),
+    "max_steps": ("budget", "max_steps"),
+    "lora_alpha": ("method", "lora_alpha"),
+}
+METHOD_SETTINGS = (
+    "lora_dropout",
+    "schedule",
+    "warmup_fraction",
+    "weight_decay",
+    "max_grad_norm",
+    "max_length",
+    "dtype",
+)
+
+
+def build_study(
+    values: Mapping[str, Any], *, sweep: str, scenario: Scenario, recommendation: Recommendation
+) -> Study:
+    """The study that a configuration describes, for a scenario whose defaults are recommended.
+
+    Raises:
+        InputError: a value is not allowed; the message names its key.
+    """
+    baseline, origins = build_baseline(values, recommendation)
+    seeds = _seeds(values)
+    rule = _fields(DecisionRule, values["decision"], "decision")
+    looks = tuple(rule.pop("looks"))
+    budget = {k: v for k, v in values["budget"].items() if k not in ("max_steps", "keep_adapters")}
+    question = values["sweeps"].get("question") or ""
+    return Study(
+        name=sweep,
+        question=str(question),
+        scenario=scenario,
+        baseline=baseline,
+        factors=build_factors(values["sweeps"]),
+        seeds=seeds if seeds is not None else tuple(range(looks[-1])),
+        budget=Budget(**_fields(Budget, budget, "budget")),
+        decision=DecisionRule(**rule, looks=_looks(looks, seeds)),
+        origins=origins,
+    )
+
+
+def build_baseline(
+    values: Mapping[str, Any], recommendation: Recommendation
+) -> tuple[TrainingSettings, dict[str, Mapping[str, Any]]]:
+    """The baseline's settings and, for each setting with a heuristic, where its value came from.
+
+    An origin carries the heuristic's own value as `default` also where the configuration overrides
+    it, so that the plan can say "below the default".
+    """
+    changes: dict[str, Any] = {name: values["method"][name] for name in METHOD_SETTINGS}
+    origins: dict[str, Mapping[str, Any]] = {}
+    for name, (group, key) in HEURISTIC_KEYS.items():
+        given, default = values[group][key], getattr(recommendation.settings, name)
+        changes[name] = default if given in (AUTO, None) else given
+        if given in (AUTO, None):
+            origins[name] = {**recommendation.why[name], "default": default}
+        else:
+            rule = f"set by {group}.{key}"
+            origins[name] = {
+                "rule": rule,
+                "source": "configuration",
+                "confidence": "given",
+                "default": default,
+            }
+    return dataclasses.replace(recommendation.settings, **changes), origins
+
+
+def build_factors(sweep: Mapping[str, Any]) -> tuple[Factor, ...]:
+    """The factors of a sweep file.
+
+    Raises:
+        InputError: no factors, an unknown key in a factor, or a level of the wrong kind.
+    """
+    unknown = sorted(set(sweep) - {"question", "factors"})
+    if unknown:
+        raise ConfigError(f"sweeps.{unknown[0]}: unknown key; a sweep has question and factors")
+    factors = sweep.get("factors") or {}
+    if not isinstance(factors, Mapping) or not factors:
+        raise ConfigError(
+            "sweeps.factors: no variation is given; for example learning_rate: {multiply: [0.5, 2]}"
+        )
+    return tuple(_factor(str(name), levels) for name, levels in factors.items())
+
+
+def _factor(name: str, levels: Any) -> Factor:
+    if not isinstance(levels, Mapping):
+        raise ConfigError(
+            f"sweeps.factors.{name}: {levels!r} is not allowed; give {{multiply: [...]}} or {{values: [...]}}"
+        )
+    unknown = sorted(set(levels) - {"multiply", "values"})
+    if unknown:
+        raise ConfigError(f"sweeps.factors.{name}.{unknown[0]}: unknown key; allowed are multiply and values")
+    for key, listed in levels.items():
+        if not isinstance(listed, list):
+            raise ConfigError(f"sweeps.factors.{name}.{key}: {listed!r} is not a list")
+    try:
+        return Factor(name=name, **{str(key): tuple(listed) for key, listed in levels.items()})
+    except InputError as error:
+        raise ConfigError(f"sweeps.factors: {error}") from error
+
+
+def _seeds(values: Mapping[str, Any]) -> tuple[int, ...] | None:
+    seeds = values["seeds"]
+    if seeds is None:
+        return None
+    if not isinstance(seeds, list):
+        raise ConfigError(f"seeds: {seeds!r} is not allowed; give a list such as seeds=[0,1,2]")
+    return tuple(seeds)
+
+
+def _looks(looks: Sequence[int], seeds: Sequence[int] | None) -> tuple[int, ...]:
+    """A list of seeds decides the last look; looks beyond it cannot be reached and fall away."""
+    if seeds is None:
+        return tuple(looks)
+    return (*(look for look in looks if look < len(seeds)), len(seeds))
+
+
+def _fields(kind: type[Any], values: Mapping[str, Any], group: str) -> dict[str, Any]:
+    names = [field.name for field in dataclasses.fields(kind)]
+    unknown = sorted(set(values) - set(names))
+    if unknown:
+        raise ConfigError(f"{group}.{unknown[0]}: unknown key; allowed are {', '.join(names)}")
+    for name, value in values.items():
+        if isinstance(value, str) and name != "hold":
+            raise ConfigError(f"{group}.{name}: {value!r} is not a number")
+    if group == "decision" and not _whole_numbers(values["looks"]):
+        raise ConfigError(
+            f"decision.looks: {values['looks']!r} is not allowed; give a list such as [3, 5, 8]"
+        )
+    return dict(values)
+
+
+def _whole_numbers(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(item, int) and not isinstance(item, bool) for item in value)
+    )

@@ -1,0 +1,188 @@
+"""Compose the Hydra config of a command into plain values, with errors that say what is allowed.
+
+Hydra configures and does nothing else: no hydra.main (it exits 1 on a typo and rejects our flags),
+no launcher, no `instantiate`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from bios_sweep.errors import ConfigError
+
+FORBIDDEN_KEY = "_target_"  # names code to run; nothing of ours instantiates, so it can only be an attack
+TOP_KEYS = ("workspace", "seeds", "sweeps")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """A composed configuration as plain values; `sweep` is the chosen sweep file's name, or None."""
+
+    values: Mapping[str, Any]
+    sweep: str | None
+    overrides: tuple[str, ...]
+
+
+def config_root() -> Path:
+    """The folder that holds `conf/` and `sweeps/`: inside the installed package, else the clone's top."""
+    package = Path(__file__).resolve().parent.parent
+    return package if (package / "conf").is_dir() else package.parent
+
+
+def sweep_names(config_dir: Path | None = None) -> list[str]:
+    """The sweeps that can be chosen, the user's own included."""
+    roots = [config_root(), *([config_dir] if config_dir else [])]
+    return sorted({file.stem for root in roots for file in (root / "sweeps").glob("*.yaml")})
+
+
+def compose_config(overrides: Sequence[str], config_dir: Path | None = None) -> Config:
+    """Compose `conf/config.yaml` with the overrides of a command line.
+
+    config_dir: a user's folder with groups of their own (`sweeps/`, `model/`, ... or `conf/model/`, ...).
+
+    Raises:
+        ConfigError: an unknown key or group member (with the nearest known one), a syntax error, a
+            missing value, or a key that names code.
+    """
+    if config_dir is not None and not config_dir.is_dir():
+        raise ConfigError(f"--config-dir: {config_dir} is not a folder")
+    _refuse_code(overrides)
+    try:
+        config = _compose(overrides, config_dir)
+    except MissingConfigException as error:
+        raise ConfigError(_missing(error, overrides, config_dir)) from error
+    except OverrideParseException as error:
+        raise ConfigError(f"the override {error.override!r} cannot be read: {_first(error)}") from error
+    except (ConfigCompositionException, OmegaConfBaseException) as error:
+        raise ConfigError(_unknown(error, overrides, config_dir)) from error
+    sweep = config.hydra.runtime.choices.get("sweeps")
+    values = _plain(config)
+    _refuse_code_keys(values, "")
+    _refuse_unknown_keys(values)
+    return Config(values=values, sweep=sweep, overrides=tuple(overrides))
+
+
+def _compose(overrides: Sequence[str], config_dir: Path | None) -> DictConfig:
+    root = config_root()
+    paths = [root, *_user_paths(config_dir)]
+    search = "hydra.searchpath=[" + ",".join(f"'file://{path}'" for path in paths) + "]"
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(config_dir=str(root / "conf"), version_base="1.3"):
+        return compose("config", overrides=[*overrides, search], return_hydra_config=True)
+
+
+def _user_paths(config_dir: Path | None) -> list[Path]:
+    if config_dir is None:
+        return []
+    folder = config_dir.resolve()
+    return [path for path in (folder, folder / "conf") if path.is_dir()]
+
+
+def _plain(config: DictConfig) -> dict[str, Any]:
+    own = {key: config._get_node(key) for key in config if key != "hydra"}
+    try:
+        values = OmegaConf.to_container(OmegaConf.create(own), resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"a value is missing: {_first(error)}") from error
+    assert isinstance(values, dict)  # config.yaml is a mapping
+    return {str(key): value for key, value in values.items()}
+
+
+def _refuse_code(overrides: Sequence[str]) -> None:
+    for override in overrides:
+        if FORBIDDEN_KEY in override or override.lstrip("+~").startswith("hydra"):
+            raise ConfigError(f"the override {override!r} is not allowed: configs name values, never code")
+
+
+def _refuse_code_keys(values: Any, path: str) -> None:
+    if isinstance(values, Mapping):
+        for key, value in values.items():
+            if str(key).startswith("_") and str(key).endswith("_"):
+                raise ConfigError(f"{path}{key} is not allowed: configs name values, never code")
+            _refuse_code_keys(value, f"{path}{key}.")
+    elif isinstance(values, list):
+        for item in values:
+            _refuse_code_keys(item, path)
+
+
+def _refuse_unknown_keys(values: Mapping[str, Any]) -> None:
+    """Refuse a key that nothing reads: one added by `+key`, or misspelt in a user's own group file."""
+    for key, value in values.items():
+        files = sorted((config_root() / "conf" / key).glob("*.yaml"))
+        if not files or not isinstance(value, Mapping):
+            continue
+        known = sorted({str(name) for file in files for name in _group_keys(file, key)})
+        for name in value:
+            if name not in known:
+                raise ConfigError(
+                    f"unknown key '{key}.{name}'{_near(str(name), known)}; {key} has {', '.join(known)}"
+                )
+    known = [*(path.stem for path in (config_root() / "conf").iterdir()), *TOP_KEYS]
+    unknown = [key for key in values if key not in known]
+    if unknown:
+        raise ConfigError(f"unknown key {unknown[0]!r}{_near(unknown[0], known)}")
+
+
+def _group_keys(file: Path, group: str) -> list[str]:
+    config = OmegaConf.load(file)
+    inside = config.get(group, {}) if "@package _global_" in file.read_text() else config
+    return [str(key) for key in inside if key != "defaults"]
+
+
+def _missing(error: MissingConfigException, overrides: Sequence[str], config_dir: Path | None) -> str:
+    wanted = str(error.missing_cfg_file or "")
+    group, _, name = wanted.rpartition("/")
+    options = sweep_names(config_dir) if group == "sweeps" else list(error.options or ())
+    if not options:
+        return f"no config {wanted!r}: {_first(error)}"
+    kind = "sweep" if group == "sweeps" else group
+    return f"{group}={name}: there is no such {kind}{_near(name, options)}; choose from {', '.join(options)}"
+
+
+def _unknown(error: Exception, overrides: Sequence[str], config_dir: Path | None) -> str:
+    """Hydra advises `+key`, which would add a setting that nothing reads; the nearest known key is better."""
+    known = [*_keys(_defaults_only(overrides, config_dir)), "sweeps"]
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        key = (override.key_or_group or "").lstrip("+~")
+        if key and key not in known and not any(name.startswith(f"{key}.") for name in known):
+            return f"unknown key {key!r}{_near(key, known)}"
+    return _first(error)
+
+
+def _defaults_only(overrides: Sequence[str], config_dir: Path | None) -> Mapping[str, Any]:
+    """The config with only those overrides that choose a group's member."""
+    groups = {path.name for path in (config_root() / "conf").iterdir() if path.is_dir()} | {"sweeps"}
+    choices = [item for item in overrides if item.partition("=")[0] in groups]
+    config = _compose(choices, config_dir)
+    own = OmegaConf.to_container(OmegaConf.create({k: config._get_node(k) for k in config if k != "hydra"}))
+    assert isinstance(own, dict)
+    return {str(key): value for key, value in own.items()}
+
+
+def _keys(values: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    for key, value in values.items():
+        yield f"{path}{key}"
+        if isinstance(value, Mapping):
+            yield from _keys(value, f"{path}{key}.")
+
+
+def _near(name: str, options: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
+    if not near:
+        near = [option for option in options if option.rpartition(".")[2] == name][:1]
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def _first(error: Exception) -> str:
+    return str(error).strip().splitlines()[0].rstrip(".")

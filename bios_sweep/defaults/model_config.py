@@ -1,0 +1,155 @@
+"""What a recommendation needs to know of a model, read from its config.json alone.
+
+No hub is asked: a model is a local folder, an id in the local Hugging Face cache, or one of the
+well-known ids in known_models.json.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from bios_sweep.defaults.rules import family_of
+from bios_sweep.errors import ModelError
+
+HUB_ID = re.compile(r"(?!.*\.\.)[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")  # no way out of the cache folder
+EXPERT_KEYS = ("num_experts", "num_local_experts", "n_routed_experts")  # a mixture of experts names one
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelShape:
+    """A model's architecture and size. `origin` says where they were read.
+
+    family: `llama`, `qwen`, or the config's own model_type. hidden_size: width of the residual stream.
+    lora_parameters_per_rank: adapter parameters that one unit of rank adds over all linear layers of
+    the text model; None where the config does not tell (mixtures of experts, missing keys).
+    """
+
+    family: str
+    hidden_size: int
+    origin: str
+    lora_parameters_per_rank: int | None = None
+
+
+def model_shape(model: str | os.PathLike[str]) -> ModelShape:
+    """Find a model and read its shape: a folder first, then the local cache, then the shipped table.
+
+    Raises:
+        ModelError: nothing found (every place searched is named), or a config that cannot be used.
+    """
+    name = os.fspath(model)
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return read_config(folder / "config.json")
+    cached = _cached_config(name)
+    if cached is not None:
+        return read_config(cached)
+    known = _known_model(name)
+    if known is not None:
+        return known
+    raise ModelError(
+        f"model {name!r} was not found: no such folder, not in the Hugging Face cache {hub_cache()}, and not "
+        "among the well-known models; give a folder with config.json, or family and hidden_size"
+    )
+
+
+def read_config(path: Path) -> ModelShape:
+    """Read a Hugging Face config.json. A nested `text_config` is what gets fine-tuned, so it wins.
+
+    Raises:
+        ModelError: the file is missing, not JSON, or has no usable model_type and hidden_size.
+    """
+    if not path.is_file():
+        raise ModelError(f"{path}: not found; a model folder needs its config.json")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path}: is not JSON ({error})") from error
+    if not isinstance(config, dict):
+        raise ModelError(
+            f"{path}: holds {type(config).__name__}, not an object with model_type and hidden_size"
+        )
+    return _shape(config, path)
+
+
+def hub_cache() -> Path:
+    """Where Hugging Face keeps models here, by its own environment variables."""
+    if os.environ.get("HF_HUB_CACHE"):
+        return Path(os.environ["HF_HUB_CACHE"]).expanduser()
+    caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    home = os.environ.get("HF_HOME") or Path(caches, "huggingface")
+    return Path(home, "hub").expanduser()
+
+
+def lora_parameters_per_rank(config: Mapping[str, Any]) -> int | None:
+    """Adapter parameters per unit of rank: inputs plus outputs of every linear layer (q, k, v, o and MLP).
+
+    Computed for dense models with gated MLPs (Llama, Qwen and their like); None for the others.
+    """
+    names = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+    if any(key in config for key in EXPERT_KEYS) or not all(_is_count(config.get(name)) for name in names):
+        return None
+    hidden, inner, layers, heads = (config[name] for name in names)
+    head = config.get("head_dim") or hidden // heads
+    queries, keys = heads * head, (config.get("num_key_value_heads") or heads) * head
+    attention = 2 * (hidden + queries) + 2 * (hidden + keys)
+    return int(layers * (attention + 3 * (hidden + inner)))
+
+
+def _shape(config: Mapping[str, Any], path: Path) -> ModelShape:
+    nested = config.get("text_config")
+    text = nested if isinstance(nested, dict) and "hidden_size" in nested else config
+    model_type = text.get("model_type") or config.get("model_type")
+    hidden_size: Any = text.get("hidden_size")
+    if not isinstance(model_type, str) or not model_type.strip():
+        raise ModelError(
+            f"{path}: model_type is {model_type!r}; it must name the architecture, such as llama"
+        )
+    if not _is_count(hidden_size):
+        raise ModelError(f"{path}: hidden_size is {hidden_size!r}; it must be a whole number of at least 1")
+    return ModelShape(
+        family=family_of(model_type),
+        hidden_size=hidden_size,
+        origin=str(path),
+        lora_parameters_per_rank=lora_parameters_per_rank(text),
+    )
+
+
+def _cached_config(name: str) -> Path | None:
+    """config.json of the revision that `main` points to, else of the newest one that has it."""
+    if not HUB_ID.fullmatch(name):
+        return None
+    folder = hub_cache() / ("models--" + name.replace("/", "--"))
+    reference = folder / "refs" / "main"
+    if reference.is_file():
+        revision = reference.read_text(encoding="utf-8").strip()
+        found = folder / "snapshots" / Path(revision).name / "config.json"
+        if found.is_file():
+            return found
+    found_any = sorted(folder.glob("snapshots/*/config.json"), key=lambda path: path.stat().st_mtime)
+    return found_any[-1] if found_any else None
+
+
+@cache
+def _known_models() -> Mapping[str, Any]:
+    text = Path(__file__).with_name("known_models.json").read_text(encoding="utf-8")
+    return json.loads(text)  # type: ignore[no-any-return]
+
+
+def _known_model(name: str) -> ModelShape | None:
+    table = _known_models()
+    stem = name
+    for suffix in table["suffixes"]:
+        stem = stem.removesuffix(suffix)
+    facts = table["models"].get(stem)
+    return ModelShape(origin="known_models.json", **facts) if facts else None
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1

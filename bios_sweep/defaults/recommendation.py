@@ -1,0 +1,130 @@
+"""`recommend()`: a model, a method and a data set become settings that say why."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bios_sweep.defaults import rules
+from bios_sweep.defaults.model_config import ModelShape, model_shape
+from bios_sweep.errors import DefaultsError
+from bios_sweep.settings import METHODS, TrainingSettings, setting_names
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recommendation:
+    """Recommended settings with the reason for each, and what they were derived from.
+
+    why: setting -> `Why`, for every setting. warnings: extrapolations and doubts, one sentence each;
+    show them, they are what keeps a guess from passing for a default. heuristics: version of the rules.
+    """
+
+    settings: TrainingSettings
+    why: Mapping[str, rules.Why]
+    warnings: tuple[str, ...]
+    shape: ModelShape
+    goal: str
+    heuristics: str
+
+    @property
+    def learning_rate(self) -> float:
+        """Peak of the schedule."""
+        return self.settings.learning_rate
+
+    @property
+    def batch_size(self) -> int:
+        """Examples per optimizer step."""
+        return self.settings.batch_size
+
+    @property
+    def lora_rank(self) -> int:
+        """Rank of the adapter."""
+        return self.settings.lora_rank
+
+    @property
+    def max_steps(self) -> int:
+        """Optimizer steps."""
+        return self.settings.max_steps
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values: every setting by its canonical name, `why` per setting, and the rest beside them."""
+        return {
+            **self.settings.to_dict(),
+            "why": {name: dict(reason) for name, reason in self.why.items()},
+            "warnings": list(self.warnings),
+            "family": self.shape.family,
+            "hidden_size": self.shape.hidden_size,
+            "origin": self.shape.origin,
+            "goal": self.goal,
+            "heuristics": self.heuristics,
+        }
+
+
+def recommend(
+    model: str | os.PathLike[str] | None = None,
+    *,
+    method: str = "lora",
+    examples: int | None = None,
+    tokens: int | None = None,
+    goal: str = "balanced",
+    family: str | None = None,
+    hidden_size: int | None = None,
+) -> Recommendation:
+    """Default settings for a model and a data set, each with its reason.
+
+    model: a folder with config.json, an id in the local Hugging Face cache, or a well-known id.
+    family, hidden_size: given together they replace the model's config; one alone corrects it.
+    examples, tokens: training examples and completion tokens, where known. goal: `quality`,
+    `balanced` or `speed`.
+
+    Raises:
+        DefaultsError: facts are missing or not allowed, or a method that has no `TrainingSettings` yet.
+        ModelError: the model cannot be found or its config cannot be used.
+    """
+    if method not in METHODS:
+        raise DefaultsError(
+            f"method: {method!r} cannot be recommended as settings; choose from {', '.join(METHODS)}"
+            + (" (defaults.learning_rate gives the rate for full)" if method == "full" else "")
+        )
+    shape = _resolve_shape(model, family, hidden_size)
+    batch = rules.batch_size(goal=goal)
+    choices = {name: rules.constant(name) for name in setting_names() if name not in _RULED} | {
+        "method": replace(rules.constant("method"), value=method),
+        "learning_rate": rules.learning_rate(
+            family=shape.family, hidden_size=shape.hidden_size, method=method
+        ),
+        "batch_size": batch,
+        "lora_rank": rules.lora_rank(parameters_per_rank=shape.lora_parameters_per_rank, tokens=tokens),
+        "max_steps": rules.max_steps(batch_size=batch.value, examples=examples),
+    }
+    return Recommendation(
+        settings=TrainingSettings.from_dict({name: choice.value for name, choice in choices.items()}),
+        why={name: choices[name].why for name in setting_names()},
+        warnings=tuple(text for name in setting_names() for text in choices[name].warnings),
+        shape=shape,
+        goal=goal,
+        heuristics=rules.heuristics()["version"],
+    )
+
+
+_RULED = frozenset({"learning_rate", "batch_size", "lora_rank", "max_steps", "method"})
+
+
+def _resolve_shape(
+    model: str | os.PathLike[str] | None, family: str | None, hidden_size: int | None
+) -> ModelShape:
+    if family is not None and hidden_size is not None:
+        return ModelShape(family=rules.family_of(family), hidden_size=hidden_size, origin="given")
+    if model is None:
+        raise DefaultsError(
+            "recommend needs a model (folder or id), or both family and hidden_size, "
+            "such as family='llama', hidden_size=4096"
+        )
+    shape = model_shape(model)
+    if family is not None:
+        return replace(shape, family=rules.family_of(family))
+    if hidden_size is not None:
+        return replace(shape, hidden_size=hidden_size, lora_parameters_per_rank=None)
+    return shape

@@ -1,0 +1,243 @@
+"""The heuristics as rules: each turns facts into one value and says why. The numbers are in heuristics.json.
+
+A rule never refuses to extrapolate, and never does it silently: what was not published or measured
+comes out with confidence `extrapolated` and a warning.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from bios_sweep.errors import DefaultsError
+
+MEASURED = "measured"  # a verdict on this model
+PUBLISHED = "published"  # stated by the source for facts like these
+EXTRAPOLATED = "extrapolated"  # nobody measured it here
+
+NOT_MEASURED = "chosen, not measured"  # how the heuristics file marks a value without evidence
+MANY_EPOCHS = 10  # chosen, not measured: beyond it small data are usually learned by heart
+# What may follow a family's name in a config's model_type: qwen2, qwen3_moe, llama4, mllama_text_model.
+FAMILY_ENDS = ("_", "-", *"0123456789")
+
+Heuristics: TypeAlias = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Why(Mapping[str, str]):
+    """Where a value comes from. Reads as attributes and as a mapping, so that it travels as plain data.
+
+    rule: the computation with its numbers. source: who states it. evidence: what is known about it.
+    confidence: `measured`, `published` or `extrapolated`.
+    """
+
+    rule: str
+    source: str
+    evidence: str
+    confidence: str
+
+    def __getitem__(self, name: str) -> str:
+        if name not in {field.name for field in fields(self)}:
+            raise KeyError(name)
+        return str(getattr(self, name))
+
+    def __iter__(self) -> Iterator[str]:
+        return (field.name for field in fields(self))
+
+    def __len__(self) -> int:
+        return len(fields(self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """A value, why it is this one, and what its reader should be warned of."""
+
+    value: Any
+    why: Why
+    warnings: tuple[str, ...] = ()
+
+
+@cache
+def heuristics() -> Heuristics:
+    """The shipped heuristics file, read once."""
+    text = Path(__file__).with_name("heuristics.json").read_text(encoding="utf-8")
+    return json.loads(text)  # type: ignore[no-any-return]
+
+
+def setting_heuristic(name: str) -> Heuristics:
+    """What the heuristics file says of one setting.
+
+    Raises:
+        DefaultsError: the file does not know the setting.
+    """
+    known = heuristics()["settings"]
+    if name not in known:
+        raise DefaultsError(f"no heuristic for {name!r}; there are heuristics for {', '.join(known)}")
+    return known[name]  # type: ignore[no-any-return]
+
+
+def family_of(model_type: str) -> str:
+    """The family whose published rule covers a config's `model_type`; the type itself where none does."""
+    name = model_type.strip().casefold()
+    for family, facts in setting_heuristic("learning_rate")["rule"]["families"].items():
+        for prefix in facts["model_types"]:
+            if name == prefix or name.startswith(tuple(prefix + end for end in FAMILY_ENDS)):
+                return str(family)
+    return name
+
+
+def learning_rate(*, family: str, hidden_size: int, method: str = "lora") -> Choice:
+    """Peak learning rate by size, method and architecture: base * multiplier * (2000 / hidden)^exponent.
+
+    `method` may be `full` as well as `lora`. A family without a published exponent gets the fallback
+    exponent; a hidden size outside the published ones keeps its family's exponent. Both are labelled
+    as extrapolations and warned of.
+
+    Raises:
+        DefaultsError: an unknown method, an empty family, or a hidden size that is no whole number above 0.
+    """
+    entry = setting_heuristic("learning_rate")
+    rule, known = entry["rule"], family_of(family)
+    _require_choice("method", method, rule["multipliers"])
+    require_count("hidden_size", hidden_size)
+    if not known:
+        raise DefaultsError("family: an empty name is not allowed; give the architecture, such as llama")
+    facts = rule["families"].get(known)
+    exponent = facts["exponent"] if facts else rule["fallback"]["exponent"]
+    multiplier, reference = rule["multipliers"][method], rule["reference_hidden_size"]
+    value = rule["base"] * multiplier * (reference / hidden_size) ** exponent
+    evidence, doubt = _learning_rate_evidence(known, hidden_size)
+    why = Why(
+        rule=f"{rule['base']:g} * {multiplier:g} * ({reference} / {hidden_size})^{exponent:g} = {value:.3e}",
+        source=entry["source"],
+        evidence=evidence,
+        confidence=EXTRAPOLATED if doubt else PUBLISHED,
+    )
+    return Choice(value=value, why=why, warnings=(f"learning_rate: {doubt}",) if doubt else ())
+
+
+def batch_size(*, goal: str = "balanced") -> Choice:
+    """Examples per optimizer step, by what matters most: `quality`, `balanced` or `speed`.
+
+    Raises:
+        DefaultsError: another goal.
+    """
+    entry = setting_heuristic("batch_size")
+    _require_choice("goal", goal, entry["by_goal"])
+    row = entry["by_goal"][goal]
+    low, high = row["range"]
+    span = f"{low}" if low == high else f"{low}-{high}"
+    why = Why(
+        rule=f"goal {goal}: {row['value']} (range {span})",
+        source=entry["source"],
+        evidence=row["effect"],
+        confidence=PUBLISHED,
+    )
+    return Choice(value=row["value"], why=why)
+
+
+def lora_rank(*, parameters_per_rank: int | None = None, tokens: int | None = None) -> Choice:
+    """The default rank, with a warning where its adapter has fewer parameters than completion tokens.
+
+    parameters_per_rank: adapter parameters that one unit of rank adds, None where the config does not
+    tell. tokens: completion tokens of the training data. The rank itself stays the default: whether
+    more capacity pays is what `sweeps=capacity` measures.
+    """
+    entry = setting_heuristic("lora_rank")
+    rank: int = entry["default"]
+    warnings: tuple[str, ...] = ()
+    evidence = "enough when LoRA parameters reach the completion tokens; not checked here"
+    if tokens is not None:
+        require_count("tokens", tokens)
+    if tokens is not None and parameters_per_rank is not None:
+        capacity = rank * parameters_per_rank
+        evidence = f"{capacity} LoRA parameters for {tokens} completion tokens"
+        if capacity < tokens:
+            enough = math.ceil(tokens / parameters_per_rank)
+            warnings = (f"lora_rank: {evidence}; rank {enough} would reach them, try sweeps=capacity",)
+    why = Why(rule=f"default {rank}", source=entry["source"], evidence=evidence, confidence=PUBLISHED)
+    return Choice(value=rank, why=why, warnings=warnings)
+
+
+def max_steps(*, batch_size: int, examples: int | None = None) -> Choice:
+    """Optimizer steps: the recommended number, or 3 epochs within [minimum, recommended] of known data.
+
+    examples: training examples, None where unknown.
+
+    Raises:
+        DefaultsError: `examples` or `batch_size` is no whole number above 0.
+    """
+    entry = setting_heuristic("max_steps")
+    recommended, minimum = entry["default"], entry["minimum"]
+    require_count("batch_size", batch_size)
+    if examples is None:
+        why = Why(
+            rule=f"{recommended} recommended (the size of the data is not known), {minimum} at least",
+            source=entry["source"],
+            evidence="the guide's recommendation",
+            confidence=PUBLISHED,
+        )
+        return Choice(value=recommended, why=why)
+    require_count("examples", examples)
+    wanted = math.ceil(entry["rule"]["epochs"] * examples / batch_size)
+    steps = min(max(wanted, minimum), recommended)
+    epochs = steps * batch_size / examples
+    why = Why(
+        rule=f"{entry['rule']['epochs']} epochs of {examples} examples = {wanted} steps, "
+        f"within {minimum}-{recommended}: {steps}",
+        source=entry["rule"]["source"],
+        evidence=f"{epochs:.3g} epochs",
+        confidence=EXTRAPOLATED,
+    )
+    many = f"max_steps: {steps} steps are {epochs:.3g} epochs of {examples} examples; watch for overfitting"
+    return Choice(value=steps, why=why, warnings=(many,) if epochs > MANY_EPOCHS else ())
+
+
+def constant(name: str) -> Choice:
+    """A setting whose default depends on nothing."""
+    entry = setting_heuristic(name)
+    chosen = entry["source"].startswith(NOT_MEASURED)
+    why = Why(
+        rule=f"constant {entry['default']}",
+        source=entry["source"],
+        evidence="none" if chosen else "stated by the source",
+        confidence=EXTRAPOLATED if chosen else PUBLISHED,
+    )
+    return Choice(value=entry["default"], why=why)
+
+
+def require_count(name: str, value: Any) -> None:
+    """Refuse what is no whole number of at least 1.
+
+    Raises:
+        DefaultsError: naming the fact and its value.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise DefaultsError(f"{name}: {value!r} is not allowed; it must be a whole number of at least 1")
+
+
+def _learning_rate_evidence(family: str, hidden_size: int) -> tuple[str, str]:
+    """What is known of the rule at this size, and the doubt to warn of (empty where it is published)."""
+    rule = setting_heuristic("learning_rate")["rule"]
+    if family not in rule["families"]:
+        published = " and ".join(rule["families"])
+        doubt = (
+            f"no exponent is published for family {family!r} (only {published}); "
+            f"extrapolated with {rule['fallback']['exponent']:g}; check it with sweeps=learning_rate"
+        )
+        return f"none for this family: {rule['fallback']['reason']}", doubt
+    low, high = rule["families"][family]["hidden_sizes"]
+    if low <= hidden_size <= high:
+        return f"{rule['evidence']}; hidden sizes {low}-{high}", ""
+    outside = f"hidden size {hidden_size} is outside {low}-{high}, where the {family} rule is published"
+    return f"none at this size: {outside}", f"{outside}; extrapolated, check it with sweeps=learning_rate"
+
+
+def _require_choice(name: str, value: Any, allowed: Mapping[str, Any]) -> None:
+    if value not in allowed:
+        raise DefaultsError(f"{name}: {value!r} is not allowed; choose from {', '.join(allowed)}")

@@ -1,0 +1,245 @@
+"""Tuned defaults: what a study settled for one model, method and data, with the evidence for each factor.
+
+Pure values. Only a confirmed default or a refined level becomes a value; everything else a study
+found out stays beside it as evidence, so that nobody takes an open question for an answer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from bios_sweep.errors import DefaultsError
+from bios_sweep.settings import TrainingSettings, setting_names
+
+CONFIRM = "confirm"
+REFINE = "refine"
+VERDICTS = (CONFIRM, REFINE, "refine (unconfirmed)", "inconclusive", "screening only")
+OPTIONAL_TEXTS = ("role", "claim", "hold", "stage", "sentence")
+REPEAT = "repeat"  # the A/A control: it has evidence, but it is no setting and has no value
+
+
+@dataclass(frozen=True, kw_only=True)
+class TunedKey:
+    """What the values hold for, and the size of the training that showed it.
+
+    parameters: of the base model, None where unknown. max_steps, batch_size, tokens_per_step: those
+    of the study's baseline (tokens per optimizer step, None where unknown).
+    """
+
+    family: str
+    hidden_size: int
+    parameters: int | None = None
+    method: str
+    alpha_rule: str
+    max_steps: int
+    batch_size: int
+    tokens_per_step: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What a study found about one factor: the verdict and what it stands on.
+
+    effect_percent, lower, upper, margin: percent of the baseline's metric, positive = better; None
+    where the study gives none. seeds: those the effect was measured on. levels: the values tested
+    against `default`. scope: what the verdict may be said of.
+    """
+
+    verdict: str
+    default: Any
+    best_level: Any
+    effect_percent: float | None
+    lower: float | None
+    upper: float | None
+    margin: float | None
+    seeds: tuple[int, ...]
+    levels: tuple[Any, ...]
+    scope: str
+    role: str = ""
+    claim: str = ""
+    hold: str = ""
+    stage: str = ""
+    sentence: str = ""
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def decided(self) -> bool:
+        """Whether the verdict gives a value that may be served."""
+        return self.verdict in (CONFIRM, REFINE)
+
+    @property
+    def value(self) -> Any:
+        """The value a decided verdict stands for: the refined level, or the confirmed default."""
+        return self.best_level if self.verdict == REFINE else self.default
+
+    @classmethod
+    def from_verdict(cls, verdict: Mapping[str, Any]) -> Evidence:
+        """Take over one entry of `report --json`. Bounds that are not finite become None.
+
+        Raises:
+            DefaultsError: a field of the contract is missing, or the verdict is no known word.
+        """
+        rest: dict[str, Any] = {name: verdict.get(name, "") for name in OPTIONAL_TEXTS}
+        try:
+            rest |= {name: _finite(verdict[name]) for name in ("effect_percent", "lower", "upper", "margin")}
+            evidence = cls(
+                verdict=verdict["verdict"],
+                default=verdict["default"],
+                best_level=verdict["best_level"],
+                seeds=tuple(verdict["seeds"]),
+                levels=tuple(record["level"] for record in verdict["levels"]),
+                scope=verdict["scope"],
+                reasons=tuple(verdict["reasons"]),
+                **rest,
+            )
+        except KeyError as error:
+            raise DefaultsError(f"a verdict lacks {error.args[0]!r}, which its evidence needs") from error
+        _require_word(evidence.verdict)
+        return evidence
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """Where the evidence was made. tracking_url never holds credentials; date is ISO 8601."""
+
+    versions: Mapping[str, str]
+    data_fingerprint: str
+    tracking_url: str
+    date: str
+    model: str = ""
+    data: str = ""
+    sweep: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TunedDefaults:
+    """The content of `bios_defaults.json`: settings by canonical name, and why they may be believed."""
+
+    key: TunedKey
+    values: Mapping[str, Any]
+    evidence: Mapping[str, Evidence]
+    provenance: Provenance
+    baseline: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, lists instead of tuples."""
+        return _plain(asdict(self))  # type: ignore[no-any-return]
+
+    def settings(self, start: TrainingSettings) -> TrainingSettings:
+        """`start` with the tuned values in place of its own."""
+        return replace(start, **self.values)
+
+
+def build_tuned(
+    *,
+    key: TunedKey,
+    verdicts: Sequence[Mapping[str, Any]],
+    baseline: TrainingSettings,
+    provenance: Provenance,
+    served: Mapping[str, Any] | None = None,
+) -> TunedDefaults:
+    """Turn a study's verdicts (entries of `report --json`) into tuned defaults.
+
+    served: setting -> value to serve, where the caller knows better than the single verdicts: with two
+    or more refined factors only their confirmed combination, or the best of them, may be served.
+    Without it every decided factor is served.
+
+    Raises:
+        DefaultsError: a value that no confirmed or refined verdict stands for, two refined factors
+            without `served`, a factor judged twice, or a default that is not the baseline's.
+    """
+    evidence = _evidence(verdicts, baseline)
+    values = decided_values(evidence) if served is None else dict(served)
+    for name, value in values.items():
+        require_served(name, value, evidence)
+    refined = [name for name in evidence if evidence[name].verdict == REFINE and name != REPEAT]
+    if served is None and len(refined) > 1:
+        raise DefaultsError(
+            f"{' and '.join(refined)} are refined one by one; say in `served` which of them hold together"
+        )
+    return TunedDefaults(
+        key=key,
+        values={name: values[name] for name in setting_names() if name in values},
+        evidence=evidence,
+        provenance=replace(provenance, tracking_url=without_credentials(provenance.tracking_url)),
+        baseline=baseline.to_dict(),
+    )
+
+
+def decided_values(evidence: Mapping[str, Evidence]) -> dict[str, Any]:
+    """Setting -> value for every confirmed or refined factor; the A/A control is none."""
+    return {name: item.value for name, item in evidence.items() if item.decided and name != REPEAT}
+
+
+def require_served(name: str, value: Any, evidence: Mapping[str, Evidence]) -> None:
+    """Refuse a value that its evidence does not stand for.
+
+    Raises:
+        DefaultsError: no setting, no evidence, an open verdict, or another value than the verdict's.
+    """
+    if name not in setting_names():
+        raise DefaultsError(f"{name!r} is no setting and cannot be served")
+    item = evidence.get(name)
+    if item is None:
+        raise DefaultsError(f"{name}: a value without evidence cannot be served")
+    if not item.decided:
+        raise DefaultsError(
+            f"{name}: the verdict is {item.verdict!r}; only {CONFIRM} and {REFINE} give a value to serve"
+        )
+    if value != item.value:
+        raise DefaultsError(f"{name}: {value!r} is not what its verdict stands for ({item.value!r})")
+
+
+def without_credentials(url: str) -> str:
+    """A tracking URL that may be written down: no user, no password, no query (tokens travel there).
+
+    A `#/...` link keeps its fragment. An address whose host cannot be read is cut to its scheme,
+    since a stray `/` in a password hides where the secret ends.
+    """
+    if "://" not in url:
+        return url
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    port = host.rpartition("]")[2].partition(":")[2]
+    if port and not port.isdigit():
+        return f"{parts.scheme}://"
+    if not parts.netloc:  # sqlite:////folder/file.db and file:///folder: a path, nothing else
+        return url.partition("?")[0]
+    return urlunsplit((parts.scheme, host, parts.path, "", parts.fragment))
+
+
+def _evidence(verdicts: Sequence[Mapping[str, Any]], baseline: TrainingSettings) -> dict[str, Evidence]:
+    evidence: dict[str, Evidence] = {}
+    for verdict in verdicts:
+        name = verdict.get("factor")
+        if name not in (*setting_names(), REPEAT):
+            raise DefaultsError(f"a verdict is about {name!r}, which is no setting")
+        if name in evidence:
+            raise DefaultsError(f"{name}: two verdicts for one factor; one study gives one")
+        item = Evidence.from_verdict(verdict)
+        if name != REPEAT and item.default != getattr(baseline, name):
+            raise DefaultsError(
+                f"{name}: the verdict is about the default {item.default!r}, "
+                f"the baseline has {getattr(baseline, name)!r}"
+            )
+        evidence[name] = item
+    return evidence
+
+
+def _require_word(verdict: Any) -> None:
+    if verdict not in VERDICTS:
+        raise DefaultsError(f"verdict {verdict!r} is not allowed; choose from {', '.join(VERDICTS)}")
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,145 @@
+"""The checks that stand between a tuned-defaults file and whoever would believe it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields
+from typing import Any, TypeVar
+
+from bios_sweep.defaults.rules import setting_heuristic
+from bios_sweep.defaults.tuned import (
+    REPEAT,
+    VERDICTS,
+    Evidence,
+    Provenance,
+    TunedDefaults,
+    TunedKey,
+    require_served,
+    without_credentials,
+)
+from bios_sweep.errors import DefaultsError
+from bios_sweep.settings import TrainingSettings, setting_names
+
+Record = TypeVar("Record")
+
+
+def checked_tuned(content: Mapping[str, Any]) -> TunedDefaults:
+    """Build `TunedDefaults` from a file's object, or say what is wrong with it.
+
+    Raises:
+        DefaultsError, ConfigError: a part, a number or a setting that is missing or not allowed.
+    """
+    for part in ("values", "evidence", "baseline"):
+        _require_object(content[part], part)
+    evidence = {name: _read_evidence(name, item) for name, item in content["evidence"].items()}
+    tuned = TunedDefaults(
+        key=_record(TunedKey, content["key"], "key"),
+        values=content["values"],
+        evidence=evidence,
+        provenance=_record(Provenance, content["provenance"], "provenance"),
+        baseline=content["baseline"],
+    )
+    _check_key(tuned.key)
+    _check_provenance(tuned.provenance)
+    if not evidence:
+        raise DefaultsError("evidence: there is none, so nothing in the file can be believed")
+    for name, value in tuned.values.items():
+        require_served(name, value, evidence)
+    _check_ranges(tuned)
+    return tuned
+
+
+def _read_evidence(name: str, values: Any) -> Evidence:
+    where = f"evidence of {name}"
+    if name not in (*setting_names(), REPEAT):
+        raise DefaultsError(f"{where}: {name!r} is no setting")
+    item = _record(Evidence, values, where)
+    if item.verdict not in VERDICTS:
+        raise DefaultsError(f"{where}: verdict {item.verdict!r} is none of {', '.join(VERDICTS)}")
+    for label in ("effect_percent", "lower", "upper", "margin"):
+        value = getattr(item, label)
+        if value is not None and not _is_number(value):
+            raise DefaultsError(f"{where}: {label} is {value!r}; it must be a number or null")
+    if item.lower is not None and item.upper is not None and item.lower > item.upper:
+        raise DefaultsError(f"{where}: lower {item.lower:g} is above upper {item.upper:g}")
+    for label in ("seeds", "levels", "reasons"):
+        if not isinstance(getattr(item, label), tuple):
+            raise DefaultsError(f"{where}: {label} is {getattr(item, label)!r}; it must be a list")
+    if item.decided and (not item.seeds or not item.levels):
+        raise DefaultsError(f"{where}: {item.verdict} without seeds and tested levels is no evidence")
+    return item
+
+
+def _check_key(key: TunedKey) -> None:
+    if not isinstance(key.family, str) or not key.family:
+        raise DefaultsError(f"key: family is {key.family!r}; it must name the architecture")
+    for name in ("hidden_size", "parameters"):
+        value = getattr(key, name)
+        if name == "parameters" and value is None:
+            continue
+        if not _is_number(value) or not isinstance(value, int) or value < 1:
+            raise DefaultsError(f"key: {name} is {value!r}; it must be a whole number of at least 1")
+    tokens = key.tokens_per_step
+    if tokens is not None and not (_is_number(tokens) and tokens > 0):
+        raise DefaultsError(f"key: tokens_per_step is {tokens!r}; it must be a number above 0, or null")
+
+
+def _check_provenance(provenance: Provenance) -> None:
+    _require_object(provenance.versions, "provenance: versions")
+    for name in ("data_fingerprint", "tracking_url", "date"):
+        if not isinstance(getattr(provenance, name), str):
+            raise DefaultsError(f"provenance: {name} is {getattr(provenance, name)!r}; it must be text")
+    if without_credentials(provenance.tracking_url) != provenance.tracking_url:
+        raise DefaultsError("provenance: tracking_url holds credentials or a query; write the bare address")
+
+
+def _check_ranges(tuned: TunedDefaults) -> None:
+    """Values and key must make settings that could train; the rest is filled with harmless ones."""
+    key = tuned.key
+    filled: dict[str, Any] = {
+        "learning_rate": 1e-4,
+        "lora_rank": 1,
+        "batch_size": key.batch_size,
+        "max_steps": key.max_steps,
+    }
+    filled |= {"method": key.method, "alpha_rule": key.alpha_rule, **tuned.values}
+    settings = TrainingSettings.from_dict(filled)
+    TrainingSettings.from_dict(tuned.baseline)
+    low, high = setting_heuristic("learning_rate")["range"]
+    if not low <= settings.learning_rate <= high:
+        raise DefaultsError(
+            f"learning_rate: {settings.learning_rate:g} is not allowed; it must lie in {low:g} to {high:g}"
+        )
+
+
+def _record(kind: type[Record], values: Any, where: str) -> Record:
+    """A dataclass from a JSON object with exactly its fields; lists become tuples."""
+    _require_object(values, where)
+    needed = [field.name for field in fields(kind) if field.default is MISSING]  # type: ignore[arg-type]
+    known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    require_names(values, known, needed, where)
+    return kind(**{name: tuple(item) if isinstance(item, list) else item for name, item in values.items()})
+
+
+def require_names(values: Mapping[str, Any], known: Sequence[str], needed: Sequence[str], where: str) -> None:
+    """Refuse an object that lacks a needed name or has an unknown one.
+
+    Raises:
+        DefaultsError: naming the first.
+    """
+    missing = [name for name in needed if name not in values]
+    if missing:
+        raise DefaultsError(f"{where}: {missing[0]!r} is missing")
+    unknown = [name for name in values if name not in known]
+    if unknown:
+        raise DefaultsError(f"{where}: {unknown[0]!r} is unknown; allowed are {', '.join(known)}")
+
+
+def _require_object(value: Any, where: str) -> None:
+    if not isinstance(value, dict):
+        raise DefaultsError(f"{where}: is {value!r}; it must be an object")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf

@@ -1,0 +1,172 @@
+"""`bios_defaults.json`: written whole or not at all, and believed only after every check.
+
+The evidence hash covers everything but itself, so that a value changed by hand is refused: whoever
+wants other values has no evidence for them and should set them as settings.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from bios_sweep.defaults.tuned import TunedDefaults
+from bios_sweep.defaults.tuned_checks import checked_tuned, require_names
+from bios_sweep.errors import ConfigError, DefaultsError, StorageError
+
+SCHEMA_VERSION = 1
+FILE_NAME = "bios_defaults.json"
+LARGEST_WHOLE = 2**63 - 1  # what other readers of JSON can hold
+PARTS = ("schema_version", "key", "values", "evidence", "provenance", "baseline", "evidence_hash")
+
+
+def write_tuned(path: str | os.PathLike[str], tuned: TunedDefaults) -> Path:
+    """Write the file atomically and return its path: readers see the old file or the new one.
+
+    Raises:
+        DefaultsError: the values would not be accepted back by `read_tuned`.
+        StorageError: the folder cannot be written.
+    """
+    target = Path(path)
+    content = {"schema_version": SCHEMA_VERSION, **tuned.to_dict()}
+    content["evidence_hash"] = evidence_hash(content)
+    text = decimal_json(content) + "\n"
+    parse_tuned(text, where=str(target))
+    draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with draft.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(target)
+    except OSError as error:
+        with suppress(OSError):
+            draft.unlink()
+        raise StorageError(
+            f"{target}: cannot be written ({error.strerror}); choose another folder"
+        ) from error
+    return target
+
+
+def read_tuned(path: str | os.PathLike[str]) -> TunedDefaults:
+    """Read and check a tuned-defaults file.
+
+    Raises:
+        DefaultsError: missing, not JSON, another or newer schema, a value out of range or without a
+            confirmed or refined verdict, or a file that was changed after it was written.
+    """
+    target = Path(path)
+    try:
+        text = target.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DefaultsError(f"{target}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise DefaultsError(f"{target}: is not UTF-8 text") from error
+    return parse_tuned(text, where=str(target))
+
+
+def parse_tuned(text: str, *, where: str) -> TunedDefaults:
+    """The checks of `read_tuned` on a text; `where` opens every message.
+
+    Raises:
+        DefaultsError: as `read_tuned`.
+    """
+    try:
+        content = _load(text)
+        tuned = checked_tuned(content)
+        _require_unchanged(content)
+        return tuned
+    except (DefaultsError, ConfigError) as error:
+        raise DefaultsError(f"{where}: {error}") from error
+
+
+def evidence_hash(content: Mapping[str, Any]) -> str:
+    """`sha256:...` over the canonical text of everything in the file but the hash itself."""
+    covered = {name: value for name, value in content.items() if name != "evidence_hash"}
+    text = json.dumps(covered, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def decimal_json(value: Any, indent: str = "") -> str:
+    """JSON with every number as a decimal (0.00005, never 5e-05): some YAML readers take that for text.
+
+    Raises:
+        DefaultsError: a number that is not finite; JSON has none.
+    """
+    inner = indent + "  "
+    if isinstance(value, Mapping) and value:
+        lines = (f"{inner}{json.dumps(name)}: {decimal_json(item, inner)}" for name, item in value.items())
+        return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(decimal_json(item, inner) for item in value) + "]"
+    if isinstance(value, float):
+        return _decimal(value)
+    return json.dumps(value)
+
+
+def _decimal(value: float) -> str:
+    if not math.isfinite(value):
+        raise DefaultsError(f"{value!r} is no number that JSON can hold")
+    text = format(Decimal(repr(value)), "f")
+    return text if "." in text else text + ".0"
+
+
+def _load(text: str) -> dict[str, Any]:
+    try:
+        content = json.loads(
+            text,
+            object_pairs_hook=_no_repeats,
+            parse_constant=_number,
+            parse_float=_number,
+            parse_int=_whole,
+        )
+    except (ValueError, RecursionError) as error:
+        raise DefaultsError(f"is not JSON ({error})") from error
+    if not isinstance(content, dict) or "schema_version" not in content:
+        raise DefaultsError("is no tuned-defaults file: it has no schema_version")
+    version = content["schema_version"]
+    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+        raise DefaultsError(f"schema_version {version!r} is not allowed; this version reads {SCHEMA_VERSION}")
+    if version > SCHEMA_VERSION:
+        raise DefaultsError(
+            f"schema_version {version} is newer than {SCHEMA_VERSION}, the last one known here; "
+            "update bios-sweep"
+        )
+    require_names(content, PARTS, PARTS, "the file")
+    return content
+
+
+def _require_unchanged(content: Mapping[str, Any]) -> None:
+    if content["evidence_hash"] != evidence_hash(content):
+        raise DefaultsError(
+            "evidence_hash does not match: the file was changed after it was written; "
+            "run the sweep again to write it anew"
+        )
+
+
+def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise DefaultsError(f"{name!r} is given twice")
+    return dict(pairs)
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise DefaultsError(f"{text} is no number that JSON can hold")
+    return value
+
+
+def _whole(text: str) -> int:
+    value = int(text)
+    if abs(value) > LARGEST_WHOLE:
+        raise DefaultsError(f"a whole number of {len(text)} digits is out of range")
+    return value

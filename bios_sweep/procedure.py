@@ -8,7 +8,7 @@ of the journal all see the same state.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -221,13 +221,18 @@ def _untouched(results: Sequence[TrialResult]) -> float | None:
 class ProcedureSource:
     """A `ports.TrialSource`: hands out what the procedure needs and grows as results come in."""
 
-    def __init__(self, plan: Plan, known: Results) -> None:
-        """known: results of earlier runs; those trials are not handed out again."""
+    def __init__(self, plan: Plan, should_stop: Callable[[], bool] = lambda: False) -> None:
+        """should_stop: asked whenever a trial could start."""
         self._plan = plan
-        self._results = dict(known)
+        self._results: dict[str, TrialResult] = {}
         self._taken: set[str] = set()
         self._state = state_of(plan, self._results)
-        self.stopping = False
+        self._should_stop = should_stop
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the user asked to stop."""
+        return self._should_stop()
 
     @property
     def state(self) -> State:

@@ -73,14 +73,14 @@ def build_baseline(
         given, default = values[group][key], getattr(recommendation.settings, name)
         changes[name] = default if given in (AUTO, None) else given
         if given in (AUTO, None):
-            origins[name] = {**recommendation.why[name], "default": default}
+            origins[name] = {**recommendation.why[name], "recommended": default}
         else:
             rule = f"set by {group}.{key}"
             origins[name] = {
                 "rule": rule,
                 "source": "configuration",
                 "confidence": "given",
-                "default": default,
+                "recommended": default,
             }
     return dataclasses.replace(recommendation.settings, **changes), origins
 

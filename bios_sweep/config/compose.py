@@ -135,8 +135,9 @@ def _refuse_unknown_keys(values: Mapping[str, Any]) -> None:
 
 
 def _group_keys(file: Path, group: str) -> list[str]:
-    config = OmegaConf.load(file)
-    inside = config.get(group, {}) if "@package _global_" in file.read_text() else config
+    loaded = OmegaConf.to_container(OmegaConf.load(file))
+    assert isinstance(loaded, dict)  # our own group files are mappings
+    inside = loaded.get(group, {}) if "@package _global_" in file.read_text() else loaded
     return [str(key) for key in inside if key != "defaults"]
 
 

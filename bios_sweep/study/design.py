@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bios_sweep.errors import PlanError
@@ -157,6 +157,31 @@ class Study:
             raise PlanError(
                 f"decision.looks ends at {self.decision.looks[-1]} seeds but there are {len(self.seeds)}"
             )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for plan.json."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Study:
+        """Inverse of `to_dict`, also after JSON has turned tuples into lists."""
+        decision = {**values["decision"], "looks": tuple(values["decision"]["looks"])}
+        factors = [
+            Factor(name=f["name"], multiply=tuple(f["multiply"]), values=tuple(f["values"]))
+            for f in values["factors"]
+        ]
+        return cls(
+            **{
+                **values,
+                "scenario": Scenario.from_dict(values["scenario"]),
+                "baseline": TrainingSettings.from_dict(values["baseline"]),
+                "factors": tuple(factors),
+                "seeds": tuple(values["seeds"]),
+                "budget": Budget(**values["budget"]),
+                "decision": DecisionRule(**decision),
+                "metric": Metric(**values["metric"]),
+            }
+        )
 
 
 def _is_number(value: Any) -> bool:

@@ -1,0 +1,1 @@
+"""What people see: summaries of a sweep as tables, Markdown, figures and a live view."""

@@ -1,0 +1,232 @@
+"""A sweep as plain values: what `report --json` prints and what every other form is drawn from. Pure."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bios_sweep.analysis.statement import Verdict, make_verdict
+from bios_sweep.procedure import DONE, Results, State, factor_names, levels_of
+from bios_sweep.study.plan import Arm, Plan
+from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED, TrialResult, TrialSpec
+
+
+def summarise(plan: Plan, state: State, results: Results, command: str) -> dict[str, Any]:
+    """Everything a reader of the sweep is told. `command` reproduces it.
+
+    Keys: `sweep`, `sweep_id`, `question`, `scenario`, `stage`, `metric`, `margin` (percent, absolute),
+    `counts`, `verdicts` (see `Verdict`), `baseline` (setting -> value), `origins`, `arms` (one record
+    per arm with its mean and per-seed finals), `curves` (arm -> list of per-seed curves), `served`,
+    `failures`, `caveats`, `notes`, `command`.
+    """
+    study = plan.study
+    return {
+        "sweep": study.name,
+        "sweep_id": plan.sweep_id,
+        "question": study.question,
+        "scenario": study.scenario.name,
+        "stage": state.stage,
+        "metric": {"name": study.metric.name, "unit": study.metric.unit, "direction": study.metric.direction},
+        "margin": {"percent": state.margin.percent, "absolute": state.margin.absolute}
+        if state.margin
+        else None,
+        "counts": count_trials(state, results),
+        "verdicts": [verdict.to_dict() for verdict in verdicts_of(plan, state)],
+        "baseline": study.baseline.to_dict(),
+        "origins": {name: dict(origin) for name, origin in study.origins.items()},
+        "arms": [_arm(plan, state, arm, results) for arm in _arms(plan, state)],
+        "curves": {arm.name: _curves(state, arm, results) for arm in _arms(plan, state)},
+        "served": dict(state.served),
+        "failures": _failures(state, results),
+        "caveats": caveats(plan),
+        "notes": list(plan.notes),
+        "command": command,
+    }
+
+
+def verdicts_of(plan: Plan, state: State) -> tuple[Verdict, ...]:
+    """One verdict per factor that has been judged so far."""
+    study = plan.study
+    roles = {factor.name: (factor.role, factor.claim) for factor in study.factors}
+    return tuple(
+        make_verdict(
+            levels_of(plan, name),
+            state.screening[name],
+            state.findings[name],
+            state.margin,
+            role=roles[name][0],
+            claim=roles[name][1],
+            arms=[arm.name for arm in plan.arms],
+            hold=study.budget.hold,
+            scope=scope_of(plan),
+            alpha=study.decision.alpha,
+            looks=len(study.decision.looks),
+            served=state.served.get(name),
+        )
+        for name in factor_names(plan)
+        if name in state.findings
+    )
+
+
+def count_trials(state: State, results: Results) -> dict[str, int]:
+    """Planned = completed + diverged + failed once the sweep is done; `waiting` is what has no result yet."""
+    ended = Counter(results[trial.key].status for trial in state.needed if trial.key in results)
+    return {
+        "planned": len(state.needed),
+        "completed": ended[COMPLETED],
+        "diverged": ended[DIVERGED],
+        "failed": ended[FAILED],
+        "waiting": len(state.needed) - sum(ended.values()),
+    }
+
+
+def scope_of(plan: Plan) -> str:
+    """Where the verdicts hold, and no further."""
+    scenario, hold = plan.study.scenario, plan.study.budget.hold
+    return (
+        f"this evaluation set ({scenario.data.eval_examples} examples of {scenario.data.name}), "
+        f"model {scenario.model.name}, {scenario.method}; {hold} held equal"
+    )
+
+
+def caveats(plan: Plan) -> list[str]:
+    """What is always printed beside a verdict."""
+    baseline, hold = plan.baseline, plan.study.budget.hold
+    spent = (
+        f"{baseline.examples():,} training examples"
+        if hold == "examples"
+        else f"{baseline.settings.max_steps:,} steps"
+    )
+    lines = [
+        "each variation changes one setting; all others stay at the baseline; interactions were not tested",
+        f"arms compared: {len(plan.arms)} ({', '.join(arm.name for arm in plan.arms)})",
+        f"held equal: {hold} ({spent} per arm, except where the factor itself changes them)",
+    ]
+    below = below_defaults(plan)
+    if below:
+        lines.append(f"the baseline is below the recommended defaults: {'; '.join(below)}")
+    return lines
+
+
+def below_defaults(plan: Plan) -> list[str]:
+    """Baseline values that the configuration set below the heuristic's: `batch_size 32 instead of 128`."""
+    found = []
+    for name in ("batch_size", "max_steps", "lora_rank"):
+        value = getattr(plan.study.baseline, name)
+        default = plan.study.origins.get(name, {}).get("recommended")
+        if isinstance(default, int | float) and value < default:
+            found.append(f"{name} {value} instead of {default}")
+    return found
+
+
+def _arms(plan: Plan, state: State) -> tuple[Arm, ...]:
+    return (*plan.arms, *([state.combination] if state.combination else []))
+
+
+def _trials(state: State, arm: Arm) -> list[TrialSpec]:
+    return [trial for trial in state.needed if trial.arm == arm.name]
+
+
+def _arm(plan: Plan, state: State, arm: Arm, results: Results) -> dict[str, Any]:
+    """One arm's record; means are over its completed screening trials, and only when none is missing."""
+    trials = _trials(state, arm)
+    finals = {
+        stage: {
+            trial.seed: results[trial.key].final.get(plan.study.metric.name)
+            for trial in trials
+            if trial.stage == stage and trial.key in results and results[trial.key].status == COMPLETED
+        }
+        for stage in dict.fromkeys(trial.stage for trial in trials)
+    }
+    statuses = Counter(results[t.key].status for t in trials if t.key in results)
+    screened = [value for value in finals.get("screening", {}).values() if value is not None]
+    return {
+        "arm": arm.name,
+        "factor": arm.factor,
+        "level": arm.level,
+        "label": arm.label,
+        "changes": dict(arm.changes),
+        "settings": arm.settings.to_dict(),
+        "examples": arm.examples(),
+        "notes": list(arm.notes),
+        "finals": {
+            stage: {str(seed): value for seed, value in seeds.items()} for stage, seeds in finals.items()
+        },
+        "mean": statistics.fmean(screened) if screened else None,
+        "statuses": dict(statuses),
+        "trial_keys": [trial.key for trial in trials],
+    }
+
+
+def _curves(state: State, arm: Arm, results: Results) -> list[list[dict[str, Any]]]:
+    return [
+        _points(results[t.key]) for t in _trials(state, arm) if t.key in results and t.stage == "screening"
+    ]
+
+
+def _points(result: TrialResult) -> list[dict[str, Any]]:
+    return [
+        {"step": point.step, "fraction": point.fraction, "eval_loss": _finite(point.eval_loss)}
+        for point in result.curve
+    ]
+
+
+def _finite(value: float) -> float | None:
+    return value if value - value == 0.0 else None
+
+
+def _failures(state: State, results: Results) -> list[dict[str, Any]]:
+    return [
+        {
+            "arm": trial.arm,
+            "seed": trial.seed,
+            "key": trial.key,
+            "status": result.status,
+            "cause": result.cause,
+        }
+        for trial in state.needed
+        if (result := results.get(trial.key)) is not None and result.status != COMPLETED
+    ]
+
+
+def results_rows(plan: Plan, state: State, results: Results) -> list[dict[str, Any]]:
+    """The results table: one row per trial with a result, in the contract's columns."""
+    arms = {arm.name: arm for arm in _arms(plan, state)}
+    return [
+        _row(plan, trial, arms[trial.arm], results[trial.key])
+        for trial in state.needed
+        if trial.key in results
+    ]
+
+
+def _row(plan: Plan, trial: TrialSpec, arm: Arm, result: TrialResult) -> dict[str, Any]:
+    return {
+        "arm": trial.arm,
+        "seed": trial.seed,
+        "value": result.final.get(plan.study.metric.name),
+        "factor": arm.factor or "",
+        "level": "" if arm.level is None else arm.level,
+        "status": result.status,
+        "stage": trial.stage,
+        "wall_seconds": round(result.wall_seconds, 3),
+        "tokens": result.tokens,
+        "trial_key": trial.key,
+        **trial.settings.to_dict(),
+    }
+
+
+def is_final(summary: Mapping[str, Any]) -> bool:
+    """Whether the sweep has reached its verdicts."""
+    return bool(summary["stage"] == DONE)
+
+
+def exit_code(counts: Mapping[str, int]) -> int:
+    """0, or 3 when trials failed: the verdicts stand on what is left."""
+    return 3 if counts["failed"] else 0
+
+
+def worst_first(failures: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Failed trials before diverged ones: the first need repair, the second are outcomes."""
+    return sorted(failures, key=lambda failure: failure["status"] != FAILED)

@@ -197,19 +197,22 @@ def require_served(name: str, value: Any, evidence: Mapping[str, Evidence]) -> N
 def without_credentials(url: str) -> str:
     """A tracking URL that may be written down: no user, no password, no query (tokens travel there).
 
-    A `#/...` link keeps its fragment. An address whose host cannot be read is cut to its scheme,
-    since a stray `/` in a password hides where the secret ends.
+    A `#/...` link keeps its fragment. Where an unescaped character hides where a secret ends, only the
+    scheme is left.
     """
-    if "://" not in url:
+    scheme, separator, rest = url.partition("://")
+    if not separator:
         return url
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    port = host.rpartition("]")[2].partition(":")[2]
-    if port and not port.isdigit():
-        return f"{parts.scheme}://"
-    if not parts.netloc:  # sqlite:////folder/file.db and file:///folder: a path, nothing else
+    if rest.startswith("/"):  # sqlite:////folder/file.db and file:///folder: a path, no host
         return url.partition("?")[0]
-    return urlunsplit((parts.scheme, host, parts.path, "", parts.fragment))
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # refuses text, which is a password cut short by `/`, `?` or `#`
+    except ValueError:
+        return f"{scheme}://"
+    if "@" in parts.path + parts.query + parts.fragment:
+        return f"{scheme}://"
+    return urlunsplit((scheme, parts.netloc.rpartition("@")[2], parts.path, "", parts.fragment))
 
 
 def _evidence(verdicts: Sequence[Mapping[str, Any]], baseline: TrainingSettings) -> dict[str, Evidence]:

@@ -1,0 +1,71 @@
+"""From where a killed trial goes on: adapter, optimizer and what was measured so far, in one file."""
+
+from __future__ import annotations
+
+import io
+import logging
+import pickle
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bios_sweep.study.trials import Measurement
+from bios_sweep.training.data import write_atomically
+
+FILE = "checkpoint.pt"
+LOGGER = logging.getLogger(__name__)
+# What torch.load and `_parse` raise on files that are cut off, overwritten or written by something else.
+UNREADABLE = (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError, pickle.UnpicklingError)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A trial between two steps. weights are by parameter name; units are those of `loop.Training`."""
+
+    step: int
+    tokens: int
+    wall_seconds: float
+    curve: tuple[Measurement, ...]
+    weights: dict[str, torch.Tensor]
+    optimizer: dict[str, Any]
+
+
+def save_checkpoint(directory: Path, owner: str, checkpoint: Checkpoint) -> None:
+    """Replace the trial's checkpoint in one step; `owner` says to whom it belongs.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    values = {field.name: getattr(checkpoint, field.name) for field in fields(checkpoint)}
+    buffer = io.BytesIO()
+    torch.save({**values, "curve": [point.to_dict() for point in checkpoint.curve], "owner": owner}, buffer)
+    write_atomically(directory / FILE, [buffer.getvalue()])
+
+
+def load_checkpoint(directory: Path, owner: str, device: torch.device) -> Checkpoint | None:
+    """The checkpoint of this owner, or None where there is none that can be trusted.
+
+    A damaged or foreign file costs the trial its progress, never its correctness: it starts afresh.
+    """
+    path = directory / FILE
+    if not path.is_file():
+        return None
+    try:
+        values = torch.load(path, map_location=device, weights_only=True)
+        return _parse(values, owner)
+    except UNREADABLE as error:
+        LOGGER.warning("%s: not used, the trial starts afresh (%s)", path, str(error).splitlines()[:1])
+        return None
+
+
+def remove_checkpoint(directory: Path) -> None:
+    """Forget the checkpoint of a trial that has ended."""
+    (directory / FILE).unlink(missing_ok=True)
+
+
+def _parse(values: dict[str, Any], owner: str) -> Checkpoint:
+    if values.pop("owner") != owner:
+        raise ValueError("it belongs to another trial")
+    return Checkpoint(**{**values, "curve": tuple(Measurement(**point) for point in values["curve"])})

@@ -1,0 +1,167 @@
+"""A trial from step 0 to its result: measure, leave a checkpoint, go on; divergence is a result."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from peft import PeftModel
+
+from bios_sweep.study.trials import COMPLETED, DIVERGED, Measurement, TrialResult, TrialSpec
+from bios_sweep.training.checkpoint import load_checkpoint, remove_checkpoint, save_checkpoint
+from bios_sweep.training.loop import DivergedError, Evaluation, EvaluationSet, Training, evaluate
+from bios_sweep.training.model import BaseModel, adapter, save_adapter
+from bios_sweep.training.tokens import TokenizedExample
+
+ADAPTER_FOLDER = "adapter"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Material:
+    """What trials share while dtype and max_length stay: model, data, the untouched model's losses."""
+
+    base: BaseModel
+    train: tuple[TokenizedExample, ...]
+    evaluation: EvaluationSet
+    untouched: Evaluation
+
+    @property
+    def wall(self) -> float:
+        """Evaluation loss above which a trial has diverged, nats per token.
+
+        ln(vocabulary) is guessing uniformly; a base model that starts above it may stay there.
+        """
+        return max(math.log(self.base.vocabulary), self.untouched.loss)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """One trial to do: where, on what, and how often to measure. owner: whose checkpoint is trusted."""
+
+    trial: TrialSpec
+    directory: Path
+    material: Material
+    owner: str
+    measurements: int
+    micro_batch_size: int
+    provenance: Mapping[str, Any]
+
+
+def run_trial(work: Work) -> Iterator[Measurement | TrialResult]:
+    """Yield measurements (replayed ones first) and then the result.
+
+    The adapter is on the base model from the first item to the last, or until the iterator is closed.
+    """
+    with adapter(work.material.base, work.trial.settings, work.trial.seed) as adapted:
+        training = Training(
+            base=work.material.base,
+            adapted=adapted,
+            settings=work.trial.settings,
+            seed=work.trial.seed,
+            examples=work.material.train,
+            micro_batch_size=work.micro_batch_size,
+        )
+        curve: list[Measurement] = []
+        status, cause = COMPLETED, ""
+        try:
+            for point in _measurements(work, training):
+                curve.append(point)
+                yield point
+        except DivergedError as error:
+            status, cause = DIVERGED, str(error)
+        _tidy(work, adapted, status)
+        yield _result(work, training, curve, status, cause)
+
+
+def measured_steps(max_steps: int, measurements: int) -> tuple[int, ...]:
+    """Step 0 and equal fractions of the trial, rounded; the last is `max_steps`. Equal ones merge."""
+    steps = {round(max_steps * part / measurements) for part in range(measurements + 1)}
+    return tuple(sorted(steps))
+
+
+def _measurements(work: Work, training: Training) -> Iterator[Measurement]:
+    """Measurements of the checkpoint, then new ones, each followed by a checkpoint.
+
+    Raises:
+        DivergedError: after the measurement that shows it, or instead of one that is not finite.
+    """
+    curve = list(_resume(work, training))
+    for point in curve:
+        yield point
+        _require_below_wall(work, point)
+    done = curve[-1].step if curve else -1
+    for stop in measured_steps(work.trial.settings.max_steps, work.measurements):
+        if stop <= done:
+            continue
+        point = _measure(work, training, stop)
+        curve.append(point)
+        save_checkpoint(work.directory, work.owner, training.snapshot(curve))
+        yield point
+        _require_below_wall(work, point)
+
+
+def _resume(work: Work, training: Training) -> Sequence[Measurement]:
+    checkpoint = load_checkpoint(work.directory, work.owner, work.material.base.device)
+    if checkpoint is None:
+        return ()
+    training.restore(checkpoint)
+    return checkpoint.curve
+
+
+def _measure(work: Work, training: Training, stop: int) -> Measurement:
+    """Train until `stop` and evaluate; `eval.npz` always belongs to the latest measurement."""
+    train_loss = training.advance(stop)
+    material, settings = work.material, work.trial.settings
+    evaluation = evaluate(material.base, material.evaluation) if stop else material.untouched
+    if not math.isfinite(evaluation.loss):
+        raise DivergedError(f"the evaluation loss was not finite at step {stop}")
+    evaluation.save(work.directory)
+    return Measurement(
+        step=stop,
+        fraction=stop / settings.max_steps,
+        examples=stop * settings.batch_size,
+        tokens=training.tokens,
+        eval_loss=evaluation.loss,
+        eval_bits_per_byte=evaluation.bits_per_byte,
+        train_loss=train_loss,
+        wall_seconds=training.wall_seconds,
+    )
+
+
+def _require_below_wall(work: Work, point: Measurement) -> None:
+    if point.eval_loss > work.material.wall:
+        raise DivergedError(
+            f"the evaluation loss was {point.eval_loss:.3g} at step {point.step}, above "
+            f"{work.material.wall:.3g}: worse than guessing every token with equal chance"
+        )
+
+
+def _tidy(work: Work, adapted: PeftModel, status: str) -> None:
+    """Keep the adapter of a completed trial; the checkpoint goes last, so that a kill here repeats this."""
+    if status == COMPLETED:
+        save_adapter(adapted, work.directory / ADAPTER_FOLDER)
+    remove_checkpoint(work.directory)
+
+
+def _result(
+    work: Work, training: Training, curve: Sequence[Measurement], status: str, cause: str
+) -> TrialResult:
+    last = curve[-1]
+    values = {
+        "eval_loss": last.eval_loss,
+        "eval_bits_per_byte": last.eval_bits_per_byte,
+        "train_loss": last.train_loss,
+    }
+    return TrialResult(
+        key=work.trial.key,
+        status=status,
+        curve=tuple(curve),
+        final={name: value for name, value in values.items() if value is not None},
+        wall_seconds=training.wall_seconds,
+        tokens=training.tokens,
+        cause=cause,
+        provenance=work.provenance,
+    )

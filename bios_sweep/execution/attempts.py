@@ -1,0 +1,94 @@
+"""One attempt at one trial, the same in this process and on a worker: load the engine, iterate, contain failures."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import socket
+import traceback
+from collections.abc import Generator, Mapping
+from contextlib import closing, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+from bios_sweep.errors import BiosSweepError
+from bios_sweep.ports import TrialEngine
+from bios_sweep.study.trials import FAILED, Measurement, TrialResult, TrialSpec
+
+ERROR_LOG = "error.log"
+IMPORT_STRING = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+
+
+def load_engine(name: str, options: Mapping[str, Any]) -> TrialEngine:
+    """Build the engine that an import string `module:Class` names.
+
+    Raises:
+        BiosSweepError: the string, the module, the class or its construction is at fault, and which.
+    """
+    if not IMPORT_STRING.fullmatch(name):
+        raise BiosSweepError(f"engine {name!r} is no import string; write it as module:Class")
+    module_name, _, class_name = name.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:
+        raise BiosSweepError(f"engine {name}: importing its module failed: {describe(error)}") from error
+    kind = getattr(module, class_name, None)
+    if not isinstance(kind, type) or not callable(getattr(kind, "run", None)):
+        raise BiosSweepError(f"engine {name}: {module_name} has no class {class_name} with a method run")
+    try:
+        return cast(TrialEngine, kind(options))
+    except Exception as error:
+        raise BiosSweepError(f"engine {name} could not be built: {describe(error)}") from error
+
+
+def attempt_trial(
+    engine: TrialEngine, trial: TrialSpec, directory: Path, attempt: int
+) -> Generator[Measurement | TrialResult]:
+    """Iterate the engine; whatever it does, the last item is a `TrialResult`.
+
+    An exception ends the trial as failed, with its measurements so far, the cause in one line and
+    the traceback in `error.log`: one bad trial must not take the others with it. Closing this
+    iterator closes the engine's.
+    """
+    curve: list[Measurement] = []
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with closing(cast(Any, engine.run(trial, directory))) as items:
+            for item in items:
+                if isinstance(item, TrialResult):
+                    yield replace(item, attempts=attempt)
+                    return
+                curve.append(item)
+                yield item
+        raise BiosSweepError("the engine stopped without a result")
+    except Exception as error:
+        write_error_log(directory, error)
+        yield TrialResult(
+            key=trial.key,
+            status=FAILED,
+            curve=tuple(curve),
+            wall_seconds=curve[-1].wall_seconds if curve else 0.0,
+            tokens=curve[-1].tokens if curve else 0,
+            attempts=attempt,
+            cause=describe(error),
+        )
+
+
+def describe(error: BaseException) -> str:
+    """`TypeName: message`, first line only: what fits in a table."""
+    first = (str(error).strip().splitlines() or ["no message"])[0]
+    return f"{type(error).__name__}: {first}"
+
+
+def write_error_log(directory: Path, error: BaseException) -> None:
+    """Leave the traceback where the failed trial's files are."""
+    with suppress(OSError):  # a full disk may be the very error; its cause still reaches the record
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / ERROR_LOG).write_text("".join(traceback.format_exception(error)))
+
+
+def worker_name() -> str:
+    """Where this process runs: host and process."""
+    return f"{socket.gethostname()}:{os.getpid()}"

@@ -1,0 +1,204 @@
+"""Who works on what. Pure bookkeeping in the driver's thread: knows slots by number, and no Ray.
+
+A slot is a worker that takes one trial after another. It is absent until it reports ready, then free,
+then busy with a job. A slot that dies gives its job back to the front of the line.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bios_sweep.errors import BiosSweepError
+from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED, Record, TrialEvent, TrialSource
+from bios_sweep.study.trials import FAILED, Measurement, TrialResult, TrialSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One attempt at a trial; `attempt` counts from 1."""
+
+    trial: TrialSpec
+    attempt: int = 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for the way to a worker."""
+        return {"trial": self.trial.to_dict(), "attempt": self.attempt}
+
+
+@dataclass
+class Slot:
+    """What the driver knows of a slot. `worker` is empty while it is absent; times are `clock()` seconds."""
+
+    worker: str = ""
+    job: Job | None = None
+    first_ready: float | None = None
+    busy_since: float = 0.0
+    busy_seconds: float = 0.0
+    deaths_in_a_row: int = 0
+
+
+class Dispatch:
+    """Gives trials to free slots, one each and none ahead, so that the source decides as late as it can.
+
+    Every method runs in the driver's thread and may call `record`. An exception of the source or of
+    `record` is not caught here.
+    """
+
+    def __init__(
+        self, source: TrialSource, record: Record, *, max_attempts: int, clock: Callable[[], float]
+    ) -> None:
+        self._source = source
+        self._record = record
+        self._max_attempts = max_attempts
+        self._clock = clock
+        self._slots: dict[int, Slot] = {}
+        self._line: deque[Job] = deque()
+
+    def ready(self, slot: int, worker: str) -> None:
+        """A slot has built its engine and waits for a job."""
+        entry = self._slots.setdefault(slot, Slot())
+        entry.worker = worker
+        entry.deaths_in_a_row = 0
+        if entry.first_ready is None:
+            entry.first_ready = self._clock()
+
+    def assign(self) -> list[tuple[int, Job]]:
+        """A job for every free slot, as far as there are any; lost jobs first."""
+        assigned = []
+        for slot, entry in self._slots.items():
+            if not entry.worker or entry.job is not None or self._source.stopping:
+                continue
+            job = self._next_job()
+            if job is None:
+                break
+            entry.job, entry.busy_since = job, self._clock()
+            self._record(
+                TrialEvent(kind=STARTED, key=job.trial.key, attempt=job.attempt, worker=entry.worker)
+            )
+            assigned.append((slot, job))
+        return assigned
+
+    def item(self, slot: int, key: str, attempt: int, values: Mapping[str, Any]) -> None:
+        """A measurement or the result of a slot's job; one of an older attempt is ignored."""
+        entry = self._slots[slot]
+        job = entry.job
+        if job is None or (job.trial.key, job.attempt) != (key, attempt):
+            return
+        if "status" in values:
+            self._free(entry)
+            self._record(
+                TrialEvent(kind=ENDED, key=key, attempt=attempt, worker=entry.worker, result=_result(values))
+            )
+        else:
+            self._record(
+                TrialEvent(
+                    kind=MEASURED,
+                    key=key,
+                    attempt=attempt,
+                    worker=entry.worker,
+                    measurement=Measurement(**values),
+                )
+            )
+
+    def lost(self, slot: int, cause: str) -> None:
+        """A slot's process died: its job goes to the front of the line, or ends after the last attempt.
+
+        Raises:
+            BiosSweepError: the slot died `max_attempts` times in a row before it was ever ready.
+        """
+        entry = self._slots.setdefault(slot, Slot())
+        job, worker = entry.job, entry.worker
+        entry.worker = ""
+        self._free(entry)
+        if job is not None:
+            self._give_back(job, worker, cause)
+        elif not worker:
+            entry.deaths_in_a_row += 1
+            if entry.deaths_in_a_row >= self._max_attempts:
+                raise BiosSweepError(
+                    f"workers die before their engine is ready ({entry.deaths_in_a_row} times: {cause})"
+                )
+
+    def left(self, slot: int) -> None:
+        """A slot was told to stop; a trial it was on stays at its checkpoint."""
+        entry = self._slots.setdefault(slot, Slot())
+        self._free(entry)
+        entry.worker = ""
+
+    def finished(self) -> bool:
+        """Whether no trial runs and none will; may take the next trial to find out.
+
+        Raises:
+            BiosSweepError: the source is open, but no result is on the way that could make it grow.
+        """
+        if any(entry.job is not None for entry in self._slots.values()):
+            return False
+        if self._source.stopping:
+            return True
+        if not self._line:
+            trial = self._source.take()
+            if trial is None:
+                require_closed(self._source)
+                return True
+            self._line.append(Job(trial=trial))
+        return False
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the user asked to stop."""
+        return self._source.stopping
+
+    def idle_seconds(self) -> dict[int, float]:
+        """Seconds each slot spent without a job since it was first ready (a restart counts as idle)."""
+        now = self._clock()
+        return {
+            slot: (now - entry.first_ready) - entry.busy_seconds
+            for slot, entry in sorted(self._slots.items())
+            if entry.first_ready is not None
+        }
+
+    def first_ready_at(self, *, default: float) -> float:
+        """When the first slot was ready."""
+        times = [entry.first_ready for entry in self._slots.values() if entry.first_ready is not None]
+        return min(times, default=default)
+
+    def _next_job(self) -> Job | None:
+        if self._line:
+            return self._line.popleft()
+        trial = self._source.take()
+        return None if trial is None else Job(trial=trial)
+
+    def _free(self, entry: Slot) -> None:
+        if entry.job is not None:
+            entry.busy_seconds += self._clock() - entry.busy_since
+        entry.job = None
+
+    def _give_back(self, job: Job, worker: str, cause: str) -> None:
+        key = job.trial.key
+        if job.attempt >= self._max_attempts:
+            told = f"{cause} (attempt {job.attempt} of {self._max_attempts})"
+            result = TrialResult(key=key, status=FAILED, attempts=job.attempt, cause=told)
+            self._record(TrialEvent(kind=ENDED, key=key, attempt=job.attempt, worker=worker, result=result))
+            return
+        again = Job(trial=job.trial, attempt=job.attempt + 1)
+        self._line.append(again)
+        self._record(TrialEvent(kind=RETRIED, key=key, attempt=again.attempt, worker=worker, cause=cause))
+
+
+def require_closed(source: TrialSource) -> None:
+    """Refuse to wait for a trial that cannot come: a source grows only as results come in.
+
+    Raises:
+        BiosSweepError: no trial runs, none is offered, and the source is not closed.
+    """
+    if not source.closed:
+        raise BiosSweepError("the trial source is open but offers no trial while none is running")
+
+
+def _result(values: Mapping[str, Any]) -> TrialResult:
+    """Back from plain values, losses that are no numbers included (unlike the journal's way back)."""
+    curve = tuple(Measurement(**point) for point in values["curve"])
+    return TrialResult(**{**values, "curve": curve})

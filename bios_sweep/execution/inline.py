@@ -1,0 +1,63 @@
+"""`InlineExecutor`: trials in this process, one after another. The reference for every other executor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from bios_sweep.execution.attempts import attempt_trial, load_engine, worker_name
+from bios_sweep.execution.dispatch import require_closed
+from bios_sweep.ports import ENDED, MEASURED, STARTED, Record, TrialEngine, TrialEvent, TrialSource
+from bios_sweep.study.trials import FAILED, TrialResult, TrialSpec
+
+
+class InlineExecutor:
+    """Runs trials here. Nothing to install, nothing to wait for; a crash of the process ends the run."""
+
+    def check(self) -> str:
+        """This process can always run one trial at a time."""
+        return "in this process, one trial at a time"
+
+    def run(
+        self,
+        source: TrialSource,
+        record: Record,
+        *,
+        engine: str,
+        engine_options: Mapping[str, Any],
+        trials_dir: Path,
+    ) -> None:
+        """Run trials until the source is closed or stopping; a trial that fails gets a fresh engine after it.
+
+        Raises:
+            BiosSweepError: the engine cannot be built, or the source is open but offers nothing.
+        """
+        folder = Path(trials_dir).absolute()
+        built: TrialEngine | None = None
+        while not source.stopping:
+            trial = source.take()
+            if trial is None:
+                require_closed(source)
+                return
+            built = built or load_engine(engine, engine_options)
+            if _run_one(built, trial, source, record, folder / trial.key) == FAILED:
+                built = None  # the exception may have left it half changed
+
+
+def _run_one(
+    engine: TrialEngine, trial: TrialSpec, source: TrialSource, record: Record, directory: Path
+) -> str | None:
+    """Returns the trial's status, or None when a stop left it at its checkpoint."""
+    worker = worker_name()
+    record(TrialEvent(kind=STARTED, key=trial.key, worker=worker))
+    with closing(attempt_trial(engine, trial, directory, attempt=1)) as items:
+        for item in items:
+            if isinstance(item, TrialResult):
+                record(TrialEvent(kind=ENDED, key=trial.key, worker=worker, result=item))
+                return item.status
+            record(TrialEvent(kind=MEASURED, key=trial.key, worker=worker, measurement=item))
+            if source.stopping:
+                return None
+    return None

@@ -1,0 +1,246 @@
+"""The journal: append-only, numbered, flushed to the disk at every line; the truth about a sweep.
+
+The driver is its only writer. Everything else (status, report, the mirror in MLflow) reads it, so a
+process that dies between any two lines loses nothing but the line it had not finished.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from bios_sweep.errors import StorageError
+from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED, TrialEvent
+from bios_sweep.records.atomic import sync_folder
+from bios_sweep.records.sweep_state import Entry, SweepState, advance, replay
+from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
+
+HEAD = ("seq", "time", "kind")
+
+
+class Journal:
+    """Writes a sweep's journal and knows at every moment what it adds up to (`state`).
+
+    Each method writes one line, and none when the line would say nothing new: the same command run
+    again leaves the file as it is. A last line torn by a crash is cut off here.
+
+    Raises:
+        StorageError: the file is damaged otherwise, with file and line, or cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            lines, self._size = _whole_lines(path.read_bytes())
+            os.ftruncate(self._file, self._size)
+            sync_folder(path.parent)
+        except OSError as error:
+            raise StorageError(f"{path}: cannot be opened for writing ({error.strerror})") from error
+        try:
+            self.state: SweepState = replay(_parse(path, lines))
+        except StorageError:
+            os.close(self._file)
+            raise
+
+    def __enter__(self) -> Journal:
+        """For `with`."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Release the file; every line is on the disk already."""
+        os.close(self._file)
+
+    def opened(self, facts: Mapping[str, Any]) -> None:
+        """What the sweep is about (`sweep_facts`); written again only when it changed."""
+        if plain(facts) != self.state.facts:
+            self._append("opened", facts=facts)
+
+    def planned(self, specs: Iterable[TrialSpec]) -> None:
+        """Trials that belong to the sweep from now on; known ones are left out."""
+        new = [spec.to_dict() for spec in specs if spec.key not in self.state.trials]
+        if new:
+            self._append("planned", trials=new)
+
+    def reused(self, result: TrialResult) -> None:
+        """The result of a planned trial was there already; copied in, so that each journal is whole."""
+        if not self._has(result):
+            self._append("reused", key=result.key, result=result.to_dict())
+
+    def started(self, key: str, worker: str = "") -> None:
+        """A trial begins on a worker (again, after a retry or in a later run)."""
+        self._append("started", key=key, worker=worker)
+
+    def measured(self, key: str, measurement: Measurement) -> None:
+        """A point of the curve; a resumed trial replays its points, which are not written twice."""
+        trial = self.state.trials.get(key)
+        known = () if trial is None else tuple(plain(point.to_dict()) for point in trial.curve)
+        if plain(measurement.to_dict()) not in known:
+            self._append("measured", key=key, measurement=measurement.to_dict())
+
+    def retried(self, key: str, cause: str) -> None:
+        """An attempt was lost (worker or node died); the trial goes on elsewhere."""
+        self._append("retried", key=key, cause=cause)
+
+    def ended(self, result: TrialResult) -> None:
+        """A trial is over. Written last, after its result.json, so that it is never said too early."""
+        if not self._has(result):
+            self._append("ended", key=result.key, result=result.to_dict())
+
+    def record(self, event: TrialEvent) -> None:
+        """The line for an executor's event."""
+        if event.kind == STARTED:
+            self.started(event.key, event.worker)
+        elif event.kind == MEASURED and event.measurement is not None:
+            self.measured(event.key, event.measurement)
+        elif event.kind == RETRIED:
+            self.retried(event.key, event.cause)
+        elif event.kind == ENDED and event.result is not None:
+            self.ended(event.result)
+        else:
+            raise StorageError(f"event {event.kind!r} of trial {event.key} is none, or lacks what it reports")
+
+    def kept(self, key: str, folder: Path) -> None:
+        """The adapter in `folder` is the recommended arm's and is kept for good (and logged to MLflow)."""
+        trial = self.state.trials.get(key)
+        if trial is None or trial.kept != str(folder):
+            self._append("kept", key=key, folder=str(folder))
+
+    def noted(self, text: str) -> None:
+        """Something the procedure says on its way (a stage begins, a look decides)."""
+        if text not in self.state.notes:
+            self._append("noted", text=text)
+
+    def verdict(self, payload: Mapping[str, Any]) -> None:
+        """The verdicts now. Used by the mirror: `headline` (one line), `markdown` (table), `verdicts`."""
+        if plain(payload) != self.state.verdict:
+            self._append("verdict", payload=payload)
+
+    def reported(self, files: Iterable[Path]) -> None:
+        """Report files below the sweep's folder, by content; written only when a content changed."""
+        hashes = {
+            str(file.relative_to(self.path.parent)): hashlib.sha256(file.read_bytes()).hexdigest()
+            for file in sorted(files)
+        }
+        if hashes != self.state.report:
+            self._append("reported", files=hashes)
+
+    def closed(self, reason: str) -> None:
+        """The run ends: `done` with all its verdicts, else why (`stopped`, `interrupted`, an error)."""
+        if self.state.closed != reason:
+            self._append("closed", reason=reason)
+
+    def _has(self, result: TrialResult) -> bool:
+        trial = self.state.trials.get(result.key)
+        old = None if trial is None else trial.result
+        return old is not None and old.to_dict() == result.to_dict()
+
+    def _append(self, kind: str, **fields: Any) -> None:
+        time = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        values = plain({"seq": self.state.seq + 1, "time": time, "kind": kind, **fields})
+        line = (json.dumps(values, allow_nan=False) + "\n").encode()
+        entry = _entry(values)
+        state = advance(self.state, entry)  # refuses nonsense before it is written
+        try:
+            _write_all(self._file, line, self._size)
+            os.fsync(self._file)
+        except OSError as error:
+            os.ftruncate(self._file, self._size)
+            raise StorageError(
+                f"{self.path}: cannot be written ({error.strerror}); free the disk and run again"
+            ) from error
+        self._size += len(line)
+        self.state = state
+
+
+class JournalTail:
+    """Reads what was added since the last look, whole lines only; a journal not yet there is empty."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+        self._count = 0
+
+    def read(self) -> tuple[Entry, ...]:
+        """The new entries, in order.
+
+        Raises:
+            StorageError: a whole line is damaged, with file and line.
+        """
+        if not self._path.exists():
+            return ()
+        with self._path.open("rb") as file:
+            file.seek(self._offset)
+            lines, size = _whole_lines(file.read())
+        entries = _parse(self._path, lines, before=self._count)
+        self._offset += size
+        self._count += len(entries)
+        return entries
+
+
+def read_journal(path: Path) -> tuple[Entry, ...]:
+    """Every whole entry; a torn last line is passed over, for its writer may still be at it.
+
+    Raises:
+        StorageError: the file is missing, or damaged elsewhere, with file and line.
+    """
+    if not path.exists():
+        raise StorageError(f"{path}: no journal; the sweep has not started")
+    return JournalTail(path).read()
+
+
+def plain(value: Any) -> Any:
+    """A value as it comes back from JSON: lists for tuples, None for what is not a finite number."""
+    if isinstance(value, float):
+        return value if value - value == 0.0 else None
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value
+
+
+def _whole_lines(content: bytes) -> tuple[list[bytes], int]:
+    """The complete lines and their size in bytes; what follows the last line end is torn."""
+    size = content.rfind(b"\n") + 1
+    return content[:size].split(b"\n")[:-1], size
+
+
+def _parse(path: Path, lines: list[bytes], *, before: int = 0) -> tuple[Entry, ...]:
+    entries = []
+    for number, line in enumerate(lines, start=before + 1):
+        try:
+            entry = _entry(json.loads(line))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise StorageError(
+                f"{path}:{number}: no journal entry ({error}); restore the file from a copy"
+            ) from error
+        if entry.seq != number:
+            raise StorageError(
+                f"{path}:{number}: entry {entry.seq} where {number} belongs; restore the file from a copy"
+            )
+        entries.append(entry)
+    return tuple(entries)
+
+
+def _entry(values: Mapping[str, Any]) -> Entry:
+    fields = {name: value for name, value in values.items() if name not in HEAD}
+    entry = Entry(seq=values["seq"], time=values["time"], kind=values["kind"], fields=fields)
+    datetime.fromisoformat(entry.time)
+    return entry
+
+
+def _write_all(descriptor: int, line: bytes, offset: int) -> None:
+    """Write at `offset`; a short write is gone on with, an error leaves the rest to the caller."""
+    while line:
+        written = os.pwrite(descriptor, line, offset)
+        line, offset = line[written:], offset + written

@@ -1,0 +1,104 @@
+"""One driver per workspace, by a lock that the kernel gives back when its owner dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from bios_sweep.errors import StorageError, WorkspaceBusyError
+from bios_sweep.records.atomic import write_atomically
+from bios_sweep.records.workspace import Workspace
+
+PATIENCE_SECONDS = 0.3  # chosen, not measured: a probe holds the lock for microseconds, a driver for minutes
+
+
+class DriverLock:
+    """Held by the one driver of a workspace; `driver.json` beside it says who that is.
+
+    The lock, not the file, decides: after kill -9 the kernel frees it and the next driver takes over.
+    """
+
+    def __init__(self, workspace: Workspace, sweep_id: str) -> None:
+        self._workspace = workspace
+        self._sweep_id = sweep_id
+        self._lock = FileLock(workspace.lock_file, thread_local=False)
+
+    def __enter__(self) -> DriverLock:
+        """Take the workspace.
+
+        Raises:
+            WorkspaceBusyError: a live driver has it; the message names process, host, sweep and way out.
+        """
+        try:
+            self._workspace.root.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(timeout=PATIENCE_SECONDS, poll_interval=0.02)
+        except Timeout:
+            raise WorkspaceBusyError(_busy(self._workspace)) from None
+        except OSError as error:
+            raise StorageError(
+                f"workspace {self._workspace.root}: cannot be written ({error.strerror})"
+            ) from error
+        try:
+            write_atomically(self._workspace.owner_file, json.dumps(_myself(self._sweep_id)) + "\n")
+        except StorageError:
+            self._lock.release()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give the workspace back."""
+        self._workspace.owner_file.unlink(missing_ok=True)
+        self._lock.release()
+
+
+def live_owner(workspace: Workspace) -> dict[str, Any] | None:
+    """Who drives the workspace now: `pid`, `host`, `sweep_id`, `started`; None when nobody does.
+
+    A dead driver leaves its file behind but not the lock, so the lock is tried for an instant; drivers
+    wait longer than that and are not disturbed.
+    """
+    if not workspace.owner_file.exists():
+        return None
+    probe = FileLock(workspace.lock_file, thread_local=False)
+    try:
+        probe.acquire(timeout=PATIENCE_SECONDS / 3, poll_interval=0.02)
+    except (Timeout, OSError):  # OSError: someone else's workspace, where only the file can be asked
+        return _owner(workspace)
+    probe.release()
+    return None
+
+
+def _owner(workspace: Workspace) -> dict[str, Any]:
+    try:
+        owner = json.loads(workspace.owner_file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        owner = {}
+    unknown = {"pid": None, "host": "unknown host", "sweep_id": "unknown", "started": "unknown time"}
+    return unknown | owner
+
+
+def _busy(workspace: Workspace) -> str:
+    owner = _owner(workspace)
+    root = workspace.root
+    return (
+        f"workspace {root} is in use by process {owner['pid']} on {owner['host']}, which has run sweep "
+        f"{owner['sweep_id']} since {owner['started']}; see it with `bios-sweep status workspace={root}`, "
+        f"end it with `bios-sweep stop workspace={root}`, or choose another workspace="
+    )
+
+
+def _myself(sweep_id: str) -> dict[str, Any]:
+    return {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "sweep_id": sweep_id,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }

@@ -1,0 +1,318 @@
+"""The mirror: brings a sweep's runs in MLflow to what the journal says, while it grows or afterwards.
+
+It follows the journal's file and nothing else, in a thread of its own, so a slow or dead server never
+holds up a trial. Each pass compares what should be there with what is: the live mirror, `sync` and the
+repair after a crash are the same code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from filelock import FileLock, Timeout
+from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
+
+from bios_sweep.errors import BiosSweepError, StorageError, TrackingError, WorkspaceBusyError
+from bios_sweep.records.atomic import write_atomically
+from bios_sweep.records.journal import JournalTail
+from bios_sweep.records.lock import live_owner
+from bios_sweep.records.mirror_content import (
+    FINISHED,
+    RunContent,
+    as_guest,
+    child_content,
+    experiment_note,
+    has_run,
+    parent_content,
+    shared_view,
+    sweep_tag,
+)
+from bios_sweep.records.mlflow_store import KnownRun, MlflowStore, folder_files
+from bios_sweep.records.sweep_state import RUNNING, Entry, SweepState, TrialState, advance
+from bios_sweep.records.tracking import is_web, masked, sqlite_file
+from bios_sweep.records.workspace import Workspace
+from bios_sweep.study.trials import short_hash
+
+POLL_SECONDS = 0.5  # chosen, not measured: people look at charts, not at milliseconds
+FIRST_DELAY_SECONDS = 0.5  # chosen: back-off doubles from here ...
+LONGEST_DELAY_SECONDS = 15.0  # ... to here, so that a server back after a break is soon caught up with
+SYNC_TRIES = 3
+LOCK_SECONDS = 60.0  # chosen: another `sync` of a full sweep takes less
+OTHER_SIDE = (MlflowException, SQLAlchemyError, OSError, TrackingError)
+
+_log = logging.getLogger(__name__)
+
+
+class MlflowMirror:
+    """Mirrors one sweep into one experiment of one tracking store (a `ports.Recorder`).
+
+    problem: why the other side does not follow at the moment, without secrets; empty when it does.
+    """
+
+    def __init__(self, workspace: Workspace, sweep_id: str, tracking_uri: str, experiment_name: str) -> None:
+        self._workspace = workspace
+        self._sweep_id = sweep_id
+        self._follower = Follower(workspace, sweep_id, tracking_uri, experiment_name)
+        self._lock_file = workspace.root / f"mirror-{uri_hash(tracking_uri)}.lock"
+        self._finishing = threading.Event()
+        self._given_up = threading.Event()
+        self._caught_up = False
+        self._thread = threading.Thread(target=self._follow, name="mlflow-mirror", daemon=True)
+        self.problem = ""
+
+    def start(self) -> None:
+        """Begin to follow the journal in the background."""
+        self._thread.start()
+
+    def finish(self, timeout_seconds: float) -> bool:
+        """Catch up with the journal and end; False when the other side did not follow in time.
+
+        Nothing is lost then: the journal has it, and `sync` brings it over later.
+        """
+        self._finishing.set()
+        self._thread.join(timeout_seconds)
+        self._given_up.set()
+        return self._caught_up
+
+    def sync(self) -> None:
+        """Compare everything with MLflow, here and now, and bring over what is missing.
+
+        Trials in flight without a live driver become KILLED, until a run takes them up again.
+
+        Raises:
+            WorkspaceBusyError: a live driver is mirroring to the same place.
+            TrackingError: the other side does not answer; nothing is lost.
+        """
+        owner = live_owner(self._workspace)
+        try:
+            with self._locked(0.0 if owner else LOCK_SECONDS):
+                self._bring_over(alive=owner is not None and owner["sweep_id"] == self._sweep_id)
+        except Timeout:
+            doing = f"process {owner['pid']} (sweep {owner['sweep_id']})" if owner else "another process"
+            raise WorkspaceBusyError(
+                f"workspace {self._workspace.root}: {doing} is mirroring to the same tracking store; "
+                "it catches up by itself, or run `bios-sweep sync` when it has ended"
+            ) from None
+
+    def _bring_over(self, *, alive: bool) -> None:
+        self._follower.recheck()
+        for attempt in range(1, SYNC_TRIES + 1):
+            try:
+                self._follower.catch_up(alive=alive)
+            except OTHER_SIDE as error:
+                self._failed(error)
+                if attempt == SYNC_TRIES:
+                    raise TrackingError(
+                        f"{self._follower.shown_uri} does not follow: {self.problem}; "
+                        "the journal has everything, run `bios-sweep sync` when it answers"
+                    ) from error
+                self._given_up.wait(FIRST_DELAY_SECONDS * attempt)
+            else:
+                return
+
+    def _follow(self) -> None:
+        try:
+            with self._locked(-1.0):
+                self._loop()
+        except (Timeout, OSError, BiosSweepError) as error:
+            self.problem = masked(str(error))
+            _log.warning("the mirror stopped: %s", self.problem)
+
+    def _loop(self) -> None:
+        delay = FIRST_DELAY_SECONDS
+        while not self._given_up.is_set():
+            last = self._finishing.is_set()
+            if self._pass(alive=not last):
+                delay = FIRST_DELAY_SECONDS
+                self._caught_up = last
+                if last:
+                    return
+                self._finishing.wait(POLL_SECONDS)
+            else:
+                (self._given_up if last else self._finishing).wait(min(delay, 1.0) if last else delay)
+                delay = min(2 * delay, LONGEST_DELAY_SECONDS)
+
+    def _pass(self, *, alive: bool) -> bool:
+        """One try; what goes wrong over there, whatever it is, must not end the mirror."""
+        try:
+            self._follower.catch_up(alive=alive)
+        except StorageError:
+            raise
+        except Exception as error:  # noqa: BLE001 - stores and plugins raise errors of their own
+            self._failed(error)
+            return False
+        self.problem = ""
+        return True
+
+    def _failed(self, error: Exception) -> None:
+        self._follower.forget()
+        problem = _one_line(error)
+        if problem != self.problem:
+            _log.warning("%s does not follow, tried again: %s", self._follower.shown_uri, problem)
+        self.problem = problem
+
+    @contextmanager
+    def _locked(self, timeout: float) -> Iterator[None]:
+        """Alone towards this store: two that look for a missing run at once would both make it."""
+        self._workspace.root.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self._lock_file, thread_local=False)
+        with lock.acquire(timeout=timeout, poll_interval=0.05, cancel_check=self._given_up.is_set):
+            yield
+
+
+class Follower:
+    """Where the mirror stands: the journal read so far, the runs known, the trials still to be brought over.
+
+    The cursor file only saves looking at what an earlier process brought over; the truth of what is in
+    MLflow are the tags there.
+    """
+
+    def __init__(self, workspace: Workspace, sweep_id: str, uri: str, experiment_name: str) -> None:
+        self._workspace = workspace
+        self._sweep_id = sweep_id
+        self._uri = uri
+        self._experiment_name = experiment_name
+        self._cursor_file = workspace.sweep_dir(sweep_id) / f"mirror-{uri_hash(uri)}.json"
+        self._tail = JournalTail(workspace.journal_file(sweep_id))
+        self._state = SweepState()
+        self._due: dict[str, None] = {}
+        self._done = self._read_cursor()
+        self._connection: tuple[MlflowStore, KnownRun, dict[str, KnownRun]] | None = None
+
+    @property
+    def shown_uri(self) -> str:
+        """The address without secrets."""
+        return masked(self._uri)
+
+    def recheck(self) -> None:
+        """Trust no cursor: everything is due again."""
+        self._done = 0
+        self._due = dict.fromkeys(self._state.trials)
+
+    def forget(self) -> None:
+        """After an error nothing is known of the other side; look again before writing."""
+        self._connection = None
+
+    def catch_up(self, *, alive: bool) -> None:
+        """Bring over what is new; touch nothing, not even the connection, when nothing is."""
+        for entry in self._tail.read():
+            self._take(entry)
+        state = self._state
+        if not state.facts or state.seq <= self._done:
+            return
+        store, parent, children = self._connect(alive=alive)
+        for key in list(self._due):
+            if has_run(state.trials[key]):
+                self._push_trial(store, parent, children, state.trials[key], alive=alive)
+            del self._due[key]
+        self._push_sweep(store, parent, alive=alive)
+        self._done = state.seq
+        self._write_cursor(store, parent)
+
+    def _take(self, entry: Entry) -> None:
+        if entry.kind == "closed":
+            touched = [key for key, trial in self._state.trials.items() if trial.status == RUNNING]
+        else:
+            touched = [entry.fields["key"]] if "key" in entry.fields else []
+        self._state = advance(self._state, entry)
+        if entry.seq > self._done:
+            self._due.update(dict.fromkeys(touched))
+
+    def _connect(self, *, alive: bool) -> tuple[MlflowStore, KnownRun, dict[str, KnownRun]]:
+        """The store, the sweep's run (made if missing) and the runs already tagged as this sweep's."""
+        if self._connection is None:
+            store = MlflowStore(self._uri, self._experiment_name, _artifact_location(self._uri))
+            parent = store.find_sweep(self._sweep_id)
+            if parent is None:
+                self._due = dict.fromkeys(self._state.trials)  # the store was emptied, or never seen
+                parent = store.create(parent_content(self._state, alive=alive))
+            self._connection = store, parent, store.trials_of(sweep_tag(self._sweep_id))
+        return self._connection
+
+    def _push_trial(
+        self,
+        store: MlflowStore,
+        parent: KnownRun,
+        children: dict[str, KnownRun],
+        trial: TrialState,
+        *,
+        alive: bool,
+    ) -> None:
+        key = trial.spec.key
+        content = child_content(self._state, trial, parent.run_id, alive=alive)
+        known = children.get(key) or store.find_trial(key)
+        if known is None:
+            known = store.create(content)
+        children[key] = known
+        store.push(known, _allowed(known, content, self._sweep_id))
+        folder = self._workspace.root / trial.kept
+        if trial.kept and folder.is_dir():
+            files, digest = folder_files(folder, "adapter")
+            store.upload(known, files, tag="adapter", digest=digest)
+
+    def _push_sweep(self, store: MlflowStore, parent: KnownRun, *, alive: bool) -> None:
+        """The sweep's run last, so that it is FINISHED only when all below it is there."""
+        state = self._state
+        folder = self._workspace.sweep_dir(self._sweep_id)
+        files = {name: folder / name for name in state.report if (folder / name).is_file()}
+        if files:
+            store.upload(parent, files, tag="report", digest=short_hash(dict(state.report)))
+        store.push(parent, parent_content(state, alive=alive))
+        store.note_experiment(experiment_note(state), state.verdicts[-1].time if state.verdicts else 0)
+        store.save_view(*shared_view(self._sweep_id, state.started))
+
+    def _read_cursor(self) -> int:
+        """The last entry brought over by an earlier process; 0 when unknown or the store is gone."""
+        if not is_web(self._uri) and not sqlite_file(self._uri).exists():
+            return 0
+        try:
+            return int(json.loads(self._cursor_file.read_text(encoding="utf-8"))["seq"])
+        except (OSError, ValueError, TypeError, KeyError):
+            return 0
+
+    def _write_cursor(self, store: MlflowStore, parent: KnownRun) -> None:
+        cursor = {
+            "tracking_uri": self.shown_uri,
+            "experiment_id": store.experiment_id,
+            "run_id": parent.run_id,
+            "seq": self._done,
+        }
+        write_atomically(self._cursor_file, json.dumps(cursor, indent=1) + "\n")
+
+
+def read_cursor(workspace: Workspace, sweep_id: str, tracking_uri: str) -> dict[str, str]:
+    """Where a sweep lies in MLflow: `experiment_id` and `run_id`, for links; empty when never mirrored."""
+    path = workspace.sweep_dir(sweep_id) / f"mirror-{uri_hash(tracking_uri)}.json"
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return {}
+
+
+def uri_hash(uri: str) -> str:
+    """A short name for a tracking store; without credentials, which may change."""
+    return hashlib.sha256(masked(uri).replace("***@", "").rstrip("/").encode()).hexdigest()[:12]
+
+
+def _allowed(known: KnownRun, content: RunContent, sweep_id: str) -> RunContent:
+    """What this sweep may say on a run: all on its own, unless another sweep has finished it meanwhile."""
+    finished = known.status == FINISHED
+    if known.creator != sweep_id or (finished and not content.settled):
+        return as_guest(content, sweep_id, finished=finished)
+    return content
+
+
+def _artifact_location(uri: str) -> str | None:
+    """Beside an SQLite store, for MLflow would use the working directory; a server knows its own place."""
+    return None if is_web(uri) else (sqlite_file(uri).parent / "mlartifacts").as_uri()
+
+
+def _one_line(error: Exception) -> str:
+    text = masked(str(error)).strip() or type(error).__name__
+    return text.splitlines()[0][:300]

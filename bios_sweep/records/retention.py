@@ -1,0 +1,57 @@
+"""Which adapters stay on the disk: those of the recommended arm, unless told otherwise."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from bios_sweep.errors import ConfigError
+from bios_sweep.records.workspace import Workspace
+
+RECOMMENDED, ALL, NONE = "recommended", "all", "none"
+POLICIES = (RECOMMENDED, ALL, NONE)
+ADAPTER = "adapter"
+KEPT_MARK = "kept-by"  # one sweep id a line: a trial shared by sweeps stays while one of them wants it
+
+
+def check_policy(policy: str) -> None:
+    """Refuse a policy that does not exist.
+
+    Raises:
+        ConfigError: it is not one of `POLICIES`.
+    """
+    if policy not in POLICIES:
+        raise ConfigError(
+            f"budget.keep_adapters: {policy!r} is not allowed; choose from {', '.join(POLICIES)}"
+        )
+
+
+def keep_adapters(
+    workspace: Workspace, sweep_id: str, *, keys: Iterable[str], recommended: Iterable[str], policy: str
+) -> dict[str, Path]:
+    """Apply the policy to a finished sweep's trials; returns the recommended adapters that are there."""
+    wanted = set() if policy == NONE else set(recommended)
+    for key in wanted:
+        _mark(workspace.trial_dir(key), sweep_id)
+    if policy != ALL:
+        for key in set(keys) - wanted:
+            _discard(workspace.trial_dir(key), sweep_id)
+    found = {key: workspace.trial_dir(key) / ADAPTER for key in sorted(wanted)}
+    return {key: folder for key, folder in found.items() if folder.is_dir()}
+
+
+def _mark(folder: Path, sweep_id: str) -> None:
+    owners = _owners(folder)
+    if folder.is_dir() and sweep_id not in owners:
+        (folder / KEPT_MARK).write_text("\n".join([*owners, sweep_id]) + "\n", encoding="utf-8")
+
+
+def _discard(folder: Path, sweep_id: str) -> None:
+    if not set(_owners(folder)) - {sweep_id}:
+        shutil.rmtree(folder / ADAPTER, ignore_errors=True)
+
+
+def _owners(folder: Path) -> list[str]:
+    mark = folder / KEPT_MARK
+    return mark.read_text(encoding="utf-8").split() if mark.is_file() else []

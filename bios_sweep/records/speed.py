@@ -1,0 +1,39 @@
+"""How fast earlier trials of a model went, read from the journals of a workspace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bios_sweep.records.journal import read_journal
+from bios_sweep.records.sweep_state import TrialState, replay
+from bios_sweep.records.workspace import Workspace
+
+
+def seconds_per_example(workspace: Workspace, model_fingerprint: str) -> tuple[float, int] | None:
+    """Wall-clock seconds of a whole trial per training example, and over how many trials.
+
+    Evaluation and checkpoints are included: it is what a user waits for. None where no trial of the
+    model was run here. Only trials of one attempt count: a killed one waited for its second worker.
+    """
+    trials = {trial.spec.key: trial for trial in _trials(workspace, model_fingerprint)}
+    if not trials:
+        return None
+    seconds = sum((trial.ended or 0) - (trial.started or 0) for trial in trials.values()) / 1000.0
+    examples = sum(
+        trial.spec.settings.max_steps * trial.spec.settings.batch_size for trial in trials.values()
+    )
+    return seconds / examples, len(trials)
+
+
+def _trials(workspace: Workspace, model_fingerprint: str) -> Iterator[TrialState]:
+    for sweep_id in workspace.sweeps():
+        path = workspace.journal_file(sweep_id)
+        if not path.exists():
+            continue
+        state = replay(read_journal(path))
+        if state.facts.get("model", {}).get("fingerprint") != model_fingerprint:
+            continue
+        for trial in state.trials.values():
+            done = trial.result is not None and trial.result.status == "completed"
+            if done and not trial.reused and trial.attempts == 1 and trial.started and trial.ended:
+                yield trial

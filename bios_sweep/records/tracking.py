@@ -1,0 +1,151 @@
+"""Tracking addresses: which are usable, how they are shown without their secrets, links into the UI.
+
+Light on purpose: a wrong address must be refused before seconds are spent importing MLflow.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import unquote, urlencode, urlsplit
+
+from bios_sweep.errors import InputError
+from bios_sweep.records.workspace import Workspace
+
+HEALTH_SECONDS = 5.0  # chosen, not measured: a server that needs longer would slow down every call
+SQLITE_MAGIC = b"SQLite format 3\x00"  # https://www.sqlite.org/fileformat.html, section 1.3.1
+WEB = ("http", "https")
+
+_USER = re.compile(r"(?<=://)[^\s/?#]*@")
+_SECRET = re.compile(
+    r"([?&][^=&\s]*(?:token|key|secret|pass|pwd|auth|sig)[^=&\s]*=)[^&\s'\"]+", re.IGNORECASE
+)
+
+
+def default_tracking_uri(workspace: Workspace) -> str:
+    """The workspace's own store; absolute, since MLflow would look in the working directory."""
+    return f"sqlite:///{workspace.store}"
+
+
+def masked(text: str) -> str:
+    """An address, or any message that holds some, without user names, passwords and tokens."""
+    return _SECRET.sub(r"\1***", _USER.sub("***@", text))
+
+
+def is_web(uri: str) -> bool:
+    """Whether the address is a server's (and so has its own UI)."""
+    return urlsplit(uri).scheme in WEB
+
+
+def sqlite_file(uri: str) -> Path:
+    """The file of an SQLite address."""
+    return Path(uri.removeprefix("sqlite:///").partition("?")[0])
+
+
+def check_tracking(uri: str, workspace: Workspace | None = None) -> None:
+    """Refuse an address that cannot be used, within seconds and without leaving a trace anywhere.
+
+    With `workspace`, its own store may be missing: it is made together with the workspace.
+
+    Raises:
+        InputError: unknown kind of address, no answer, not MLflow, or a folder that cannot be written.
+    """
+    scheme = urlsplit(uri).scheme
+    if scheme in WEB:
+        _check_web(uri)
+    elif scheme == "sqlite":
+        _check_sqlite(uri, made_later=workspace is not None and uri == default_tracking_uri(workspace))
+    else:
+        raise InputError(
+            f"tracking.uri: {masked(uri)!r} is not supported; give http(s)://HOST:PORT of an MLflow server "
+            "or sqlite:////ABSOLUTE/PATH/mlflow.db"
+        )
+
+
+def ui_link(base_url: str, experiment_id: str, run_ids: Sequence[str] = (), view: str = "") -> str:
+    """Where people look: the comparison of `run_ids`, else the experiment's runs in the saved `view`.
+
+    Without workflowType MLflow 3 opens its GenAI pages, which show no training runs.
+    """
+    base = masked(base_url).replace("***@", "").rstrip("/")
+    if run_ids:
+        query = urlencode({"runs": json.dumps(list(run_ids)), "experiments": json.dumps([experiment_id])})
+        return f"{base}/#/compare-runs?{query}"
+    query = urlencode({"workflowType": "machine_learning"} | ({"viewStateShareKey": view} if view else {}))
+    return f"{base}/#/experiments/{experiment_id}/runs?{query}"
+
+
+def _check_web(uri: str) -> None:
+    shown = masked(uri)
+    try:
+        with urllib.request.urlopen(_health(uri), timeout=HEALTH_SECONDS, context=_tls(uri)) as answer:
+            body = answer.read(64)
+    except urllib.error.HTTPError as error:
+        raise InputError(
+            f"tracking.uri: {shown} answers {error.code} to /health; give the address of an MLflow server"
+        ) from None
+    except (OSError, ValueError) as error:
+        reason = masked(str(getattr(error, "reason", error)))
+        raise InputError(
+            f"tracking.uri: {shown} cannot be reached ({reason}); start the server, or leave tracking.uri "
+            "out to record in the workspace"
+        ) from None
+    if body.strip() != b"OK":
+        raise InputError(
+            f"tracking.uri: {shown} answers, but not as an MLflow server does; check host and port"
+        )
+
+
+def _health(uri: str) -> urllib.request.Request:
+    """The request, with the address's credentials where urllib wants them."""
+    parts = urlsplit(uri)
+    user, at, host = parts.netloc.rpartition("@")
+    request = urllib.request.Request(f"{parts.scheme}://{host}{parts.path.rstrip('/')}/health")
+    if at:
+        request.add_header("Authorization", "Basic " + base64.b64encode(unquote(user).encode()).decode())
+    return request
+
+
+def _tls(uri: str) -> ssl.SSLContext | None:
+    """TLS as MLflow's own variables have it, so that both reach the same servers."""
+    if urlsplit(uri).scheme != "https":
+        return None
+    context = ssl.create_default_context(cafile=os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH"))
+    if os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1"):
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _check_sqlite(uri: str, *, made_later: bool) -> None:
+    file = sqlite_file(uri)
+    if not file.is_absolute():
+        raise InputError(
+            f"tracking.uri: {masked(uri)} is relative and would move with the working directory; "
+            f"write sqlite:///{file.absolute()}"
+        )
+    folder = file.parent
+    while made_later and not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise InputError(
+            f"tracking.uri: folder {folder} is missing or cannot be written; make it or choose another"
+        )
+    if file.exists() and not _is_database(file):
+        raise InputError(
+            f"tracking.uri: {file} is no SQLite database that can be written; choose another file"
+        )
+
+
+def _is_database(file: Path) -> bool:
+    if not file.is_file() or not os.access(file, os.R_OK | os.W_OK):
+        return False
+    with file.open("rb") as content:
+        return content.read(len(SQLITE_MAGIC)) in (b"", SQLITE_MAGIC)

@@ -1,0 +1,173 @@
+"""The workspace: one folder that holds every trial, every sweep and the default tracking store."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bios_sweep.errors import InputError, StorageError
+from bios_sweep.records.atomic import write_atomically
+from bios_sweep.study.trials import TrialResult
+
+RESULT_FILE = "result.json"
+PLAN_FILE = "plan.json"
+JOURNAL_FILE = "journal.jsonl"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where everything lies. `root` becomes absolute, because workers run in other folders.
+
+    Nothing is created until something is written; reading an absent workspace finds no sweeps.
+    """
+
+    root: Path
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "root", Path(self.root).expanduser().absolute())
+
+    @property
+    def store(self) -> Path:
+        """The default tracking store, an SQLite file."""
+        return self.root / "mlflow.db"
+
+    @property
+    def artifacts(self) -> Path:
+        """Artifacts of the default tracking store."""
+        return self.root / "mlartifacts"
+
+    @property
+    def trials(self) -> Path:
+        """The folder of all trials, shared by all sweeps."""
+        return self.root / "trials"
+
+    def trial_dir(self, key: str) -> Path:
+        """Checkpoints, logs and result of one trial."""
+        return self.trials / key
+
+    def data_file(self, fingerprint: str) -> Path:
+        """The materialised examples of a data set, named by its fingerprint."""
+        return self.root / "data" / f"{fingerprint[:16]}.jsonl"
+
+    def sweep_dir(self, sweep_id: str) -> Path:
+        """Plan, journal, report and mirror cursors of one sweep."""
+        return self.root / "sweeps" / sweep_id
+
+    def journal_file(self, sweep_id: str) -> Path:
+        """The sweep's journal."""
+        return self.sweep_dir(sweep_id) / JOURNAL_FILE
+
+    @property
+    def lock_file(self) -> Path:
+        """Locked by the kernel for as long as a driver lives."""
+        return self.root / "driver.lock"
+
+    @property
+    def owner_file(self) -> Path:
+        """Who holds the lock, for people to read."""
+        return self.root / "driver.json"
+
+    @property
+    def stop_file(self) -> Path:
+        """Its presence asks the driver to stop."""
+        return self.root / "stop"
+
+    def sweeps(self) -> tuple[str, ...]:
+        """Ids of the sweeps, the one worked on last first (a plan or a journal entry was written)."""
+        folder = self.root / "sweeps"
+        if not folder.is_dir():
+            return ()
+        times = {path.name: _last_worked_on(path) for path in folder.iterdir() if path.is_dir()}
+        found = [sweep_id for sweep_id, time in times.items() if time]
+        return tuple(sorted(found, key=lambda sweep_id: (-times[sweep_id], sweep_id)))
+
+    def find_sweep(self, name_or_id: str | None = None) -> str:
+        """The id of the latest sweep with that id or name; of the latest at all for None.
+
+        Raises:
+            InputError: there is none; the message lists what is there.
+        """
+        there = self.sweeps()
+        if not there:
+            raise InputError(
+                f"workspace {self.root}: no sweep yet; start one with `bios-sweep run sweeps=NAME`"
+            )
+        if name_or_id is None:
+            return there[0]
+        named = re.compile(re.escape(name_or_id) + r"-[0-9a-f]{8}")
+        for sweep_id in there:
+            if sweep_id == name_or_id or named.fullmatch(sweep_id):
+                return sweep_id
+        raise InputError(f"workspace {self.root}: no sweep {name_or_id!r}; there are {', '.join(there)}")
+
+    def write_plan(self, sweep_id: str, plan: Mapping[str, Any]) -> None:
+        """Keep the plan as it was run; written again by every run, which makes the sweep the latest."""
+        text = json.dumps(plan, indent=2, allow_nan=False) + "\n"
+        write_atomically(self.sweep_dir(sweep_id) / PLAN_FILE, text)
+
+    def read_plan(self, sweep_id: str) -> dict[str, Any]:
+        """The plan that `write_plan` kept.
+
+        Raises:
+            StorageError: it is missing or no JSON object.
+        """
+        path = self.sweep_dir(sweep_id) / PLAN_FILE
+        try:
+            plan = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise StorageError(
+                f"{path}: cannot be read ({error}); run the sweep again to write it"
+            ) from error
+        if not isinstance(plan, dict):
+            raise StorageError(f"{path}: holds no JSON object; run the sweep again to write it")
+        return plan
+
+    def write_result(self, result: TrialResult) -> None:
+        """Keep a trial's terminal record; whoever sees the file may rely on all of it."""
+        text = json.dumps(result.to_dict(), indent=1, allow_nan=False) + "\n"
+        write_atomically(self.trial_dir(result.key) / RESULT_FILE, text)
+
+    def read_result(self, key: str) -> TrialResult | None:
+        """A trial's terminal record, or None where it has none.
+
+        A file that cannot be understood counts as absent, with a warning: writing is atomic, so this is
+        damage from outside, and training once more costs less than a sweep that cannot go on.
+        """
+        path = self.trial_dir(key) / RESULT_FILE
+        try:
+            result = TrialResult.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            _log.warning("%s: cannot be understood (%s); the trial counts as not run", path, error)
+            return None
+        if result.key != key:
+            _log.warning("%s: belongs to trial %s; the trial counts as not run", path, result.key)
+            return None
+        return result
+
+    def request_stop(self) -> None:
+        """Ask the driver, whichever process it is, to start nothing more and end."""
+        write_atomically(self.stop_file, datetime.now(UTC).isoformat(timespec="seconds") + "\n")
+
+    def stop_requested(self) -> bool:
+        """Whether a stop was asked for and not yet cleared."""
+        return self.stop_file.exists()
+
+    def clear_stop(self) -> None:
+        """Forget an old request; a driver does so once it owns the workspace."""
+        self.stop_file.unlink(missing_ok=True)
+
+
+def _last_worked_on(sweep: Path) -> int:
+    """Nanoseconds since 1970 of the last plan or journal entry; 0 for a folder that holds neither."""
+    files = (sweep / PLAN_FILE, sweep / JOURNAL_FILE)
+    return max((path.stat().st_mtime_ns for path in files if path.exists()), default=0)

@@ -7,6 +7,7 @@ it finds, and has no place here. `setting_names()` is what other rooms ask inste
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -102,7 +103,7 @@ def _require_number(
     below: float = math.inf,
 ) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if number and math.isfinite(value) and value > above and least <= value < below:
+    if number and above < value <= sys.float_info.max and least <= value < below:
         return
     if above > -math.inf:
         allowed = f"a finite number above {above:g}"

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bios_sweep.defaults import Recommendation
+from bios_sweep.defaults import Recommendation, Why, max_steps
 from bios_sweep.errors import ConfigError, InputError
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.design import Budget, DecisionRule, Factor, Study
@@ -40,7 +40,7 @@ def build_study(
     Raises:
         InputError: a value is not allowed; the message names its key.
     """
-    baseline, origins = build_baseline(values, recommendation)
+    baseline, origins = build_baseline(values, recommendation, scenario.data.train_examples)
     seeds = _seeds(values)
     rule = _fields(DecisionRule, values["decision"], "decision")
     looks = tuple(rule.pop("looks"))
@@ -60,28 +60,26 @@ def build_study(
 
 
 def build_baseline(
-    values: Mapping[str, Any], recommendation: Recommendation
+    values: Mapping[str, Any], recommendation: Recommendation, train_examples: int
 ) -> tuple[TrainingSettings, dict[str, Mapping[str, Any]]]:
     """The baseline's settings and, for each setting with a heuristic, where its value came from.
 
-    An origin carries the heuristic's own value as `default` also where the configuration overrides
-    it, so that the plan can say "below the default".
+    An origin carries the heuristic's own value as `recommended` also where the configuration overrides
+    it, so that the plan can say "below the default". The steps follow the batch size that is used.
     """
     changes: dict[str, Any] = {name: values["method"][name] for name in METHOD_SETTINGS}
     origins: dict[str, Mapping[str, Any]] = {}
     for name, (group, key) in HEURISTIC_KEYS.items():
-        given, default = values[group][key], getattr(recommendation.settings, name)
-        changes[name] = default if given in (AUTO, None) else given
-        if given in (AUTO, None):
-            origins[name] = {**recommendation.why[name], "recommended": default}
-        else:
-            rule = f"set by {group}.{key}"
-            origins[name] = {
-                "rule": rule,
-                "source": "configuration",
-                "confidence": "given",
-                "recommended": default,
-            }
+        given = values[group][key]
+        value, why = getattr(recommendation.settings, name), recommendation.why[name]
+        if name == "max_steps":
+            batch = dataclasses.replace(recommendation.settings, **changes).batch_size
+            choice = max_steps(batch_size=batch, examples=train_examples)
+            value, why = choice.value, choice.why
+        if given not in (AUTO, None):
+            why = Why(rule=f"set by {group}.{key}", source="configuration", evidence="", confidence="given")
+        changes[name] = value if given in (AUTO, None) else given
+        origins[name] = {**why, "recommended": value}
     return dataclasses.replace(recommendation.settings, **changes), origins
 
 

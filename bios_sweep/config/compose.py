@@ -19,6 +19,7 @@ from hydra.errors import ConfigCompositionException, MissingConfigException, Ove
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from bios_sweep.config.places import config_root
 from bios_sweep.errors import ConfigError
 
 FORBIDDEN_KEY = "_target_"  # names code to run; nothing of ours instantiates, so it can only be an attack
@@ -32,12 +33,6 @@ class Config:
     values: Mapping[str, Any]
     sweep: str | None
     overrides: tuple[str, ...]
-
-
-def config_root() -> Path:
-    """The folder that holds `conf/` and `sweeps/`: inside the installed package, else the clone's top."""
-    package = Path(__file__).resolve().parent.parent
-    return package if (package / "conf").is_dir() else package.parent
 
 
 def sweep_names(config_dir: Path | None = None) -> list[str]:

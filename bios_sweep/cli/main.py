@@ -1,0 +1,215 @@
+"""`bios-sweep VERB [hydra overrides and flags, in any order]`: parsing, exit codes, one-sentence errors."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import util
+from pathlib import Path
+
+from bios_sweep import __version__
+from bios_sweep.config.places import config_root
+from bios_sweep.errors import BiosSweepError, MissingExtraError
+
+EXTRA_MODULES = ("ray", "mlflow", "torch", "transformers", "peft", "matplotlib", "tokenizers", "filelock")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verb:
+    """A verb: the module whose `run(args) -> exit code` does it, its help, and the flags it takes."""
+
+    module: str
+    help: str
+    examples: tuple[str, ...]
+    flags: tuple[str, ...] = ("--config-dir", "--json")
+    needs_extra: bool = False
+    operands: str = "overrides"
+
+
+VERBS = {
+    "plan": Verb(
+        module="bios_sweep.cli.plan",
+        help="what would run, what differs from the baseline, what it costs; launches nothing",
+        examples=(
+            "bios-sweep plan sweeps=learning_rate",
+            "bios-sweep plan sweeps=capacity model=local model.path=MODEL data=jsonl data.path=FILE",
+            "bios-sweep plan sweeps=defaults seeds=[0,1,2] --json",
+        ),
+    ),
+    "run": Verb(
+        module="bios_sweep.cli.run",
+        help="run, resume or extend a sweep; ends with its verdicts",
+        examples=(
+            "bios-sweep run sweeps=demo",
+            "bios-sweep run sweeps=learning_rate model=local model.path=MODEL data=jsonl data.path=FILE",
+            "bios-sweep run sweeps=capacity cluster=local_gpu tracking.uri=http://127.0.0.1:5000",
+        ),
+        needs_extra=True,
+    ),
+    "status": Verb(
+        module="bios_sweep.cli.status",
+        help="how far a sweep is, also while it runs",
+        examples=("bios-sweep status", "bios-sweep status --sweep demo --json"),
+        flags=("--config-dir", "--json", "--sweep"),
+    ),
+    "stop": Verb(
+        module="bios_sweep.cli.stop",
+        help="ask the running sweep to stop at its checkpoints; `run` goes on from there",
+        examples=("bios-sweep stop", "bios-sweep stop workspace=./bios_runs"),
+        flags=("--config-dir", "--json"),
+        needs_extra=True,
+    ),
+    "report": Verb(
+        module="bios_sweep.cli.report",
+        help="the verdicts of a sweep, as far as they are reached",
+        examples=("bios-sweep report", "bios-sweep report --sweep demo --json"),
+        flags=("--config-dir", "--json", "--sweep"),
+    ),
+    "sync": Verb(
+        module="bios_sweep.cli.sync",
+        help="bring MLflow up to the journal, after a server was away or for another server",
+        examples=("bios-sweep sync", "bios-sweep sync --sweep demo tracking.uri=http://127.0.0.1:5000"),
+        flags=("--config-dir", "--json", "--sweep"),
+        needs_extra=True,
+    ),
+    "ui": Verb(
+        module="bios_sweep.cli.ui",
+        help="start MLflow on 127.0.0.1 and print the link to the sweep",
+        examples=("bios-sweep ui", "bios-sweep ui --sweep demo --port 5050"),
+        flags=("--config-dir", "--sweep", "--port"),
+        needs_extra=True,
+    ),
+    "defaults": Verb(
+        module="bios_sweep.cli.defaults",
+        help="show MODEL: the default settings of a model, each with its reason",
+        examples=(
+            "bios-sweep defaults show ./my-model",
+            "bios-sweep defaults show meta-llama/Llama-3.1-8B --examples 50000 --json",
+        ),
+        flags=("--json", "--examples", "--goal", "--method"),
+        operands="action",
+    ),
+}
+
+FLAGS = {
+    "--json": {"action": "store_true", "help": "print JSON"},
+    "--config-dir": {
+        "type": Path,
+        "metavar": "DIR",
+        "help": "a folder with config groups of your own (DIR/sweeps/*.yaml, DIR/model/*.yaml, ...)",
+    },
+    "--sweep": {"metavar": "NAME", "help": "a sweep's name or id; the latest by default"},
+    "--port": {"type": int, "default": 5000, "help": "port of the MLflow server (5000)"},
+    "--examples": {"type": int, "metavar": "N", "help": "training examples, where known"},
+    "--goal": {
+        "choices": ("quality", "balanced", "speed"),
+        "default": "balanced",
+        "help": "what matters most",
+    },
+    "--method": {"default": "lora", "help": "fine-tuning method (lora)"},
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a verb and return its exit code: 0, 2, 3, 4, 75, or 130 / 143 after a signal."""
+    args = _parser().parse_intermixed_args(arguments) if _verb(arguments) is None else _parse(arguments)
+    try:
+        _require_extra(args.verb)
+        return int(importlib.import_module(VERBS[args.verb].module).run(args))
+    except BiosSweepError as error:
+        return _fail(error, error.exit_code, debug=args.debug)
+    except KeyboardInterrupt:
+        print("bios-sweep: interrupted; the same command goes on from here", file=sys.stderr)
+        return 128 + signal.SIGINT
+    except BrokenPipeError:  # the reader of our output left, such as `| head`
+        sys.stderr.close()
+        return 0
+    except OSError as error:
+        return _fail(error, 4, debug=args.debug)
+
+
+def _verb(arguments: Sequence[str] | None) -> str | None:
+    words = sys.argv[1:] if arguments is None else arguments
+    return next((word for word in words[:1] if word in VERBS), None)
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Overrides and flags may mix in any order, which argparse's subcommands do not allow."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    name = words[0]
+    args = _verb_parser(name, VERBS[name]).parse_intermixed_args(words[1:])
+    args.verb = name
+    return args
+
+
+def _parser() -> argparse.ArgumentParser:
+    width = max(len(name) for name in VERBS)
+    verbs = "\n".join(f"  {name:<{width}}  {verb.help}" for name, verb in VERBS.items())
+    parser = argparse.ArgumentParser(
+        prog="bios-sweep",
+        usage="bios-sweep VERB [hydra overrides and flags, in any order]",
+        description="Is the default right for your model and data? Confirm it, refine it, or say why not.",
+        epilog=f"verbs:\n{verbs}\n\nfirst steps:\n"
+        "  bios-sweep plan sweeps=demo\n  bios-sweep run sweeps=demo\n  bios-sweep ui\n\n"
+        "`bios-sweep VERB --help` shows examples and, for plan and run, what can be chosen.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"bios-sweep {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    parser.add_argument("verb", choices=VERBS, metavar="VERB", help="see below")
+    return parser
+
+
+def _verb_parser(name: str, verb: Verb) -> argparse.ArgumentParser:
+    examples = "\n".join(f"  {example}" for example in verb.examples)
+    parser = argparse.ArgumentParser(
+        prog=f"bios-sweep {name}",
+        usage=f"bios-sweep {name} "
+        + ("[overrides] [flags]" if verb.operands == "overrides" else "show MODEL [flags]"),
+        description=verb.help,
+        epilog=f"examples:\n{examples}{_choices(name)}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    if verb.operands == "overrides":
+        parser.add_argument(
+            "overrides", nargs="*", metavar="override", help="a Hydra override: key=value or group=name"
+        )
+    else:
+        parser.add_argument("action", choices=("show",))
+        parser.add_argument("model", help="a folder with config.json, or a Hugging Face id")
+    for flag in verb.flags:
+        parser.add_argument(flag, **FLAGS[flag])  # type: ignore[arg-type]
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    return parser
+
+
+def _choices(name: str) -> str:
+    """The sweeps and groups that can be chosen, read from the config folders' file names alone."""
+    if name not in ("plan", "run"):
+        return ""
+    root = config_root()
+    groups = [root / "sweeps", *sorted(path for path in (root / "conf").iterdir() if path.is_dir())]
+    lines = "\n".join(
+        f"  {group.name}: {', '.join(sorted(f.stem for f in group.glob('*.yaml')))}" for group in groups
+    )
+    return f"\n\nchoices (group=name):\n{lines}"
+
+
+def _require_extra(verb: str) -> None:
+    missing = [name for name in EXTRA_MODULES if VERBS[verb].needs_extra and util.find_spec(name) is None]
+    if missing:
+        raise MissingExtraError(
+            f"`bios-sweep {verb}` needs {', '.join(missing)}; install them with pip install 'bios-sweep[run]'"
+        )
+
+
+def _fail(error: Exception, code: int, *, debug: bool) -> int:
+    if debug:
+        traceback.print_exception(error, file=sys.stderr)
+    print(f"bios-sweep: {error}", file=sys.stderr)
+    return code

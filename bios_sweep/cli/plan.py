@@ -1,0 +1,52 @@
+"""`plan`: what would run. Launches nothing and loads nothing heavy."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from typing import Any
+
+from rich.console import Console
+
+from bios_sweep.cli.prepare import Prepared, prepare
+from bios_sweep.cli.resources import expected_workers
+from bios_sweep.errors import PlanError
+from bios_sweep.records.speed import seconds_per_example
+from bios_sweep.report.plan_summary import Rate, summarise_plan
+from bios_sweep.report.terminal import print_plan
+
+
+def run(args: Namespace) -> int:
+    """Print the plan."""
+    prepared = prepare(args)
+    summary = plan_summary(prepared)
+    if args.json:
+        print(json.dumps(summary, indent=1))
+    else:
+        print_plan(summary, Console())
+    return 0
+
+
+def plan_summary(prepared: Prepared) -> dict[str, Any]:
+    """The plan with what is finished already and what it would cost.
+
+    Raises:
+        PlanError: the estimate exceeds `budget.max_hours`.
+    """
+    plan, workspace = prepared.plan, prepared.workspace
+    results = {trial.key: workspace.read_result(trial.key) for trial in plan.trials}
+    finished = {key for key, result in results.items() if result is not None and result.finished}
+    speed = seconds_per_example(workspace, plan.study.scenario.model.fingerprint)
+    rate = Rate(seconds_per_example=speed[0], trials=speed[1]) if speed else None
+    summary = summarise_plan(plan, finished, rate, expected_workers(prepared.config.values["cluster"]))
+    summary["notes"] = [*summary["notes"], *prepared.warnings]
+    _within_hours(plan.study.budget.max_hours, summary["estimate_seconds"])
+    return summary
+
+
+def _within_hours(max_hours: float | None, seconds: float | None) -> None:
+    if max_hours is not None and seconds is not None and seconds > max_hours * 3600:
+        raise PlanError(
+            f"the plan is estimated at {seconds / 3600:.2f} hours but budget.max_hours is {max_hours:g}; "
+            "drop levels or seeds, or raise it"
+        )

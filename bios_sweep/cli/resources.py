@@ -1,0 +1,49 @@
+"""Which executor a configuration asks for, and how many trials it would run at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from bios_sweep.errors import ConfigError
+from bios_sweep.execution.inline import InlineExecutor
+from bios_sweep.ports import Executor
+from bios_sweep.records.workspace import Workspace
+
+EXECUTORS = ("ray", "inline")
+
+
+def expected_workers(cluster: Mapping[str, Any]) -> int:
+    """Trials at a time on this machine by its CPUs; an estimate, for `plan` starts no cluster."""
+    if cluster["executor"] == "inline":
+        return 1
+    cpus = cluster["num_cpus"] or len(os.sched_getaffinity(0))
+    fit = max(1, int(cpus) // max(1, int(cluster["cpus_per_trial"])))
+    return min(fit, cluster["max_concurrent"] or fit)
+
+
+def choose_executor(cluster: Mapping[str, Any], workspace: Workspace) -> Executor:
+    """The configured executor, not yet started.
+
+    Raises:
+        ConfigError: there is no such executor.
+        ClusterError: a request that is not allowed.
+    """
+    if cluster["executor"] == "inline":
+        return InlineExecutor()
+    if cluster["executor"] != "ray":
+        raise ConfigError(
+            f"cluster.executor: {cluster['executor']!r} is not allowed; choose from {', '.join(EXECUTORS)}"
+        )
+    from bios_sweep.execution.ray_tune import RayTuneExecutor
+
+    return RayTuneExecutor(
+        address=cluster["address"],
+        cpus_per_trial=cluster["cpus_per_trial"],
+        gpus_per_trial=cluster["gpus_per_trial"],
+        max_concurrent=cluster["max_concurrent"],
+        num_cpus=cluster["num_cpus"],
+        max_attempts=cluster["max_attempts"],
+        storage_dir=workspace.root / "ray",
+    )

@@ -1,0 +1,186 @@
+"""`run`: runs, resumes or extends a sweep; ends with its verdicts."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from argparse import Namespace
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+
+from bios_sweep.cli.plan import plan_summary
+from bios_sweep.cli.prepare import Prepared, prepare
+from bios_sweep.cli.resources import choose_executor
+from bios_sweep.cli.tracking import Tracking, tracking_of
+from bios_sweep.defaults import FILE_NAME
+from bios_sweep.pipeline import Sweep, conclude, open_journal, run_trials, take_in_finished
+from bios_sweep.ports import Executor
+from bios_sweep.procedure import ProcedureSource
+from bios_sweep.records.lock import DriverLock
+from bios_sweep.records.retention import check_policy
+from bios_sweep.report.progress import LiveView
+from bios_sweep.report.summary import exit_code, is_final
+from bios_sweep.report.terminal import print_verdicts
+from bios_sweep.training.data import write_dataset
+
+TRACKING_FAILED = 4
+
+
+def run(args: Namespace) -> int:
+    """Everything is checked before the first trial; what earlier runs finished is taken in, not run."""
+    prepared = prepare(args)
+    summary = plan_summary(prepared)
+    check_policy(prepared.config.values["budget"]["keep_adapters"])
+    tracking = tracking_of(prepared.config.values["tracking"], prepared.workspace)
+    console = Console(stderr=args.json)
+    sweep = Sweep(
+        plan=prepared.plan,
+        workspace=prepared.workspace,
+        command=prepared.command,
+        keep=prepared.config.values["budget"]["keep_adapters"],
+        tracking_url=tracking.shown,
+    )
+    with DriverLock(prepared.workspace, prepared.plan.sweep_id), _Stop(prepared) as stop:
+        executor = _checked_executor(prepared, sweep, tracking, console)
+        if executor is not None:
+            console.print(
+                f"{summary['to_run']} trials to run, {summary['reused']} reused; stop with Ctrl-C, "
+                "the same command goes on from there",
+                markup=False,
+            )
+        result, caught_up = _drive(sweep, prepared, executor, tracking, console, stop)
+    return _finish(args, sweep, result, tracking, console, stop, caught_up=caught_up)
+
+
+def _checked_executor(
+    prepared: Prepared, sweep: Sweep, tracking: Tracking, console: Console
+) -> Executor | None:
+    """The executor, checked and ready, or None where every result is there already."""
+    probe = ProcedureSource(prepared.plan)
+    take_in_finished(sweep, probe, None)
+    tracking.check()
+    executor = choose_executor(prepared.config.values["cluster"], prepared.workspace)
+    if probe.closed:
+        return None
+    console.print(executor.check(), markup=False)
+    return executor
+
+
+def _drive(
+    sweep: Sweep,
+    prepared: Prepared,
+    executor: Executor | None,
+    tracking: Tracking,
+    console: Console,
+    stop: _Stop,
+) -> tuple[dict[str, Any], bool]:
+    with open_journal(sweep) as journal:
+        source = ProcedureSource(sweep.plan, should_stop=stop.asked)
+        take_in_finished(sweep, source, journal)
+        mirror = tracking.mirror(sweep, journal.state.seq)
+        if mirror is not None:
+            mirror.start()
+        if executor is not None:
+            _write_data(prepared)
+            with LiveView(
+                console,
+                planned=len(source.state.needed),
+                workers="",
+                title=sweep.plan.sweep_id,
+                trials_dir=sweep.workspace.trials,
+            ) as view:
+                run_trials(sweep, source, journal, executor, view)
+            _print_idle(executor, console)
+        result = conclude(sweep, source, journal)
+        if mirror is None:
+            mirror = tracking.mirror(sweep, journal.state.seq)
+            if mirror is not None:
+                mirror.start()
+        return result, mirror is None or mirror.finish(tracking.flush_seconds)
+
+
+def _write_data(prepared: Prepared) -> None:
+    path = prepared.workspace.data_file(prepared.plan.study.scenario.data.fingerprint)
+    if prepared.dataset is not None and not path.exists():
+        write_dataset(prepared.dataset, path)
+
+
+def _print_idle(executor: Executor, console: Console) -> None:
+    idle = getattr(executor, "idle_seconds", {})
+    if idle:
+        told = ", ".join(f"{seconds:.1f} s" for seconds in idle.values())
+        console.print(f"idle per worker: {told}", markup=False)
+
+
+def _finish(
+    args: Namespace,
+    sweep: Sweep,
+    result: dict[str, Any],
+    tracking: Tracking,
+    console: Console,
+    stop: _Stop,
+    *,
+    caught_up: bool,
+) -> int:
+    files = {"defaults": str(sweep.folder / FILE_NAME), "report": str(sweep.folder / "report.md")}
+    link = tracking.link(sweep.plan.sweep_id)
+    if args.json:
+        print(json.dumps({**result, "files": files, "link": link}, indent=1))
+    else:
+        print_verdicts(result, console)
+        if is_final(result):
+            console.print(f"tuned defaults: {files['defaults']}", markup=False, soft_wrap=True)
+            console.print(f"report: {files['report']}", markup=False, soft_wrap=True)
+        console.print(link, markup=False, soft_wrap=True)
+    if stop.signal is not None:
+        print("bios-sweep: stopped; the same command goes on from here", file=sys.stderr)
+        return 128 + stop.signal
+    if not caught_up:
+        print(
+            f"bios-sweep: {tracking.shown} did not follow in {tracking.flush_seconds:g} s; nothing is lost, "
+            "run `bios-sweep sync` when it answers",
+            file=sys.stderr,
+        )
+        return TRACKING_FAILED
+    return exit_code(result["counts"])
+
+
+class _Stop:
+    """Whether to stop: a signal, or `bios-sweep stop` from anywhere that sees the workspace.
+
+    The first signal lets running trials reach their next checkpoint; the second ends at once.
+    """
+
+    def __init__(self, prepared: Prepared) -> None:
+        self._workspace = prepared.workspace
+        self._checked = 0.0
+        self._before: dict[int, Any] = {}
+        self.signal: int | None = None
+
+    def __enter__(self) -> _Stop:
+        self._workspace.clear_stop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._heard)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._workspace.clear_stop()
+
+    def asked(self) -> bool:
+        """Asked often; the disk is looked at twice a second."""
+        if self.signal is None and time.monotonic() - self._checked > 0.5:
+            self._checked = time.monotonic()
+            if self._workspace.stop_requested():
+                self.signal = signal.SIGTERM
+        return self.signal is not None
+
+    def _heard(self, number: int, _frame: FrameType | None) -> None:
+        if self.signal is not None:
+            raise KeyboardInterrupt
+        self.signal = number

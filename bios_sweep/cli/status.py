@@ -1,0 +1,45 @@
+"""`status`: how far a sweep is, from its journal; safe while a driver runs."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from typing import Any
+
+from rich.console import Console
+
+from bios_sweep.cli.sweeps import choose
+from bios_sweep.records.owner import live_owner
+from bios_sweep.records.workspace import Workspace
+from bios_sweep.report.terminal import print_status
+from bios_sweep.view import SweepView
+
+
+def run(args: Namespace) -> int:
+    """Print the counts."""
+    _, workspace, view = choose(args)
+    status = status_of(workspace, view)
+    if args.json:
+        print(json.dumps(status, indent=1))
+    else:
+        print_status(status, Console())
+    return 0
+
+
+def status_of(workspace: Workspace, view: SweepView) -> dict[str, Any]:
+    """The counts of the contract, and who is at work. Without a live driver nothing is running."""
+    owner = live_owner(workspace)
+    driven = owner is not None and owner["sweep_id"] == view.sweep_id
+    counts = view.summary["counts"]
+    return {
+        "sweep": view.plan.study.name,
+        "sweep_id": view.sweep_id,
+        "stage": view.state.stage,
+        "planned": counts["planned"],
+        "completed": counts["completed"],
+        "diverged": counts["diverged"],
+        "failed": counts["failed"],
+        "running": view.journal.counts["running"] if driven else 0,
+        "driver": owner if driven else None,
+        "command": view.command,
+    }

@@ -1,0 +1,29 @@
+"""`sync`: compare a sweep's journal with MLflow and bring over what is missing."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+
+from bios_sweep.cli.sweeps import choose
+from bios_sweep.cli.tracking import tracking_of
+from bios_sweep.errors import InputError
+from bios_sweep.records.mlflow_mirror import MlflowMirror
+
+
+def run(args: Namespace) -> int:
+    """Reconcile, whatever the cursor says."""
+    config, workspace, view = choose(args)
+    tracking = tracking_of(config.values["tracking"], workspace)
+    if tracking.uri is None:
+        raise InputError("tracking is off in this configuration; give tracking.uri=...")
+    tracking.check()
+    mirror = MlflowMirror(workspace, view.sweep_id, tracking.uri, view.plan.study.scenario.name)
+    mirror.sync()
+    trials = len(view.journal.trials)
+    if args.json:
+        print(json.dumps({"sweep_id": view.sweep_id, "tracking": tracking.shown, "trials": trials}, indent=1))
+    else:
+        print(f"{view.sweep_id}: {trials} trials are in {tracking.shown}")
+        print(tracking.link(view.sweep_id))
+    return 0

@@ -1,0 +1,68 @@
+"""The MLflow side of a command: which store, whether it answers, what is new for it, where to look."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bios_sweep.pipeline import Sweep
+from bios_sweep.records.cursor import read_cursor
+from bios_sweep.records.tracking import check_tracking, default_tracking_uri, is_web, masked, ui_link
+from bios_sweep.records.workspace import Workspace
+
+if TYPE_CHECKING:
+    from bios_sweep.records.mlflow_mirror import MlflowMirror
+
+LOCAL_UI = "http://127.0.0.1:5000"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tracking:
+    """The configured tracking store; `uri` is None where tracking is off."""
+
+    uri: str | None
+    workspace: Workspace
+    flush_seconds: float
+
+    @property
+    def shown(self) -> str:
+        """The address without secrets."""
+        return "" if self.uri is None else masked(self.uri)
+
+    def check(self) -> None:
+        """Refuse a store that does not answer, before anything is started."""
+        if self.uri is not None:
+            check_tracking(self.uri, self.workspace)
+
+    def mirror(self, sweep: Sweep, last_entry: int) -> MlflowMirror | None:
+        """A mirror, not yet started, or None where MLflow has everything up to `last_entry` of the journal.
+
+        MLflow is imported here and nowhere earlier: it takes seconds.
+        """
+        if self.uri is None:
+            return None
+        if read_cursor(self.workspace, sweep.plan.sweep_id, self.uri).get("seq") == last_entry:
+            return None
+        from bios_sweep.records.mlflow_mirror import MlflowMirror
+
+        return MlflowMirror(self.workspace, sweep.plan.sweep_id, self.uri, sweep.plan.study.scenario.name)
+
+    def link(self, sweep_id: str) -> str:
+        """One line: where to look at the sweep."""
+        if self.uri is None:
+            return "MLflow: off"
+        experiment = str(read_cursor(self.workspace, sweep_id, self.uri).get("experiment_id", ""))
+        if is_web(self.uri):
+            return f"MLflow: {ui_link(self.shown, experiment)}"
+        return f"MLflow: start `bios-sweep ui`, then {ui_link(LOCAL_UI, experiment)}"
+
+
+def tracking_of(values: Mapping[str, Any], workspace: Workspace) -> Tracking:
+    """The tracking group's meaning."""
+    uri = str(values["uri"]) if values["uri"] else default_tracking_uri(workspace)
+    return Tracking(
+        uri=uri if values["enabled"] else None,
+        workspace=workspace,
+        flush_seconds=float(values["flush_seconds"] or 0),
+    )

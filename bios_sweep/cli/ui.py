@@ -1,0 +1,40 @@
+"""`ui`: MLflow on 127.0.0.1, with the link to the sweep."""
+
+from __future__ import annotations
+
+import signal
+from argparse import Namespace
+from types import FrameType
+
+from bios_sweep.cli.sweeps import choose
+from bios_sweep.cli.tracking import tracking_of
+from bios_sweep.errors import InputError
+from bios_sweep.records.cursor import read_cursor
+from bios_sweep.records.server import serve_ui
+from bios_sweep.records.tracking import is_web, ui_link
+
+
+def run(args: Namespace) -> int:
+    """Serve until interrupted; for a tracking server that is up already only print the link."""
+    config, workspace, view = choose(args)
+    tracking = tracking_of(config.values["tracking"], workspace)
+    if tracking.uri is None:
+        raise InputError("tracking is off in this configuration; give tracking.uri=...")
+    tracking.check()
+    experiment = str(read_cursor(workspace, view.sweep_id, tracking.uri).get("experiment_id", ""))
+    if is_web(tracking.uri):
+        print(ui_link(tracking.shown, experiment), flush=True)
+        return 0
+    signal.signal(signal.SIGTERM, _end)
+    with serve_ui(workspace, tracking.uri, args.port) as server:
+        print(f"sweep {view.sweep_id}: {ui_link(server.url, experiment)}", flush=True)
+        print("stop with Ctrl-C", flush=True)
+        try:
+            server.wait()
+        except KeyboardInterrupt:
+            return 0
+    return 0
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

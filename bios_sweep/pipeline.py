@@ -1,0 +1,201 @@
+"""The loop: next trials -> run -> record -> decide -> publish. Thin: what to do is decided elsewhere."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from bios_sweep import __version__, defaults
+from bios_sweep.analysis.verdicts import REFINE
+from bios_sweep.ports import ENDED, Executor, TrialEvent
+from bios_sweep.procedure import DONE, ProcedureSource, State
+from bios_sweep.records.journal import Journal
+from bios_sweep.records.retention import keep_adapters
+from bios_sweep.records.sweep_state import sweep_facts
+from bios_sweep.records.workspace import Workspace
+from bios_sweep.report.markdown import to_markdown, verdict_line
+from bios_sweep.report.publish import write_report
+from bios_sweep.report.summary import results_rows, summarise
+from bios_sweep.study.plan import Arm, Plan
+from bios_sweep.study.trials import TrialSpec
+
+
+class View(Protocol):
+    """Where progress is shown."""
+
+    def stage(self, name: str, planned: int) -> None:
+        """The sweep now needs `planned` trials in all."""
+        ...
+
+    def event(self, event: TrialEvent, spec: TrialSpec) -> None:
+        """Something happened to a trial."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """A plan and where it is kept. command: reproduces it. keep: the adapter retention policy."""
+
+    plan: Plan
+    workspace: Workspace
+    command: str
+    keep: str = "recommended"
+    tracking_url: str = ""
+
+    @property
+    def folder(self) -> Path:
+        """The sweep's own folder."""
+        return self.workspace.sweep_dir(self.plan.sweep_id)
+
+
+def open_journal(sweep: Sweep) -> Journal:
+    """Write the plan down and open its journal; only the owner of the workspace's lock may."""
+    plan = sweep.plan
+    sweep.workspace.write_plan(
+        plan.sweep_id,
+        {
+            "sweep_id": plan.sweep_id,
+            "command": sweep.command,
+            "study": plan.study.to_dict(),
+            "arms": [dataclasses.asdict(arm) for arm in plan.arms],
+            "notes": list(plan.notes),
+        },
+    )
+    journal = Journal(sweep.workspace.journal_file(plan.sweep_id))
+    journal.opened(sweep_facts(plan))
+    return journal
+
+
+def take_in_finished(sweep: Sweep, source: ProcedureSource, journal: Journal | None) -> None:
+    """Take in what earlier runs of any sweep finished, stage after stage; without a journal just look."""
+    while True:
+        if journal is not None:
+            journal.planned(source.state.needed)
+        found = [sweep.workspace.read_result(trial.key) for trial in source.state.missing]
+        finished = [result for result in found if result is not None and result.finished]
+        for result in finished:
+            if journal is not None:
+                journal.reused(result)
+            source.add(result)
+        if not finished:
+            return
+
+
+def run_trials(
+    sweep: Sweep, source: ProcedureSource, journal: Journal, executor: Executor, view: View
+) -> None:
+    """Run what is missing. A result is on the disk before the journal says so, and there before it counts."""
+    specs = {trial.key: trial for trial in source.state.needed}
+
+    def record(event: TrialEvent) -> None:
+        if event.kind == ENDED and event.result is not None and event.result.finished:
+            sweep.workspace.write_result(event.result)
+        journal.record(event)
+        view.event(event, specs[event.key])
+        if event.result is not None and source.add(event.result):
+            take_in_finished(sweep, source, journal)
+            specs.update({trial.key: trial for trial in source.state.needed})
+            view.stage(source.state.stage, len(source.state.needed))
+
+    view.stage(source.state.stage, len(source.state.needed))
+    scenario = sweep.plan.study.scenario
+    executor.run(
+        source,
+        record,
+        engine=scenario.engine,
+        engine_options=scenario.engine_options,
+        trials_dir=sweep.workspace.trials,
+    )
+
+
+def conclude(sweep: Sweep, source: ProcedureSource, journal: Journal) -> dict[str, Any]:
+    """Write verdicts, report and tuned defaults of a finished sweep; of an unfinished one nothing.
+
+    Returns the summary. Doing it again with the same results writes nothing new.
+    """
+    summary = summarise(sweep.plan, source.state, source.results, sweep.command)
+    if source.state.stage != DONE:
+        journal.closed("stopped")
+        return summary
+    journal.verdict(
+        {
+            "headline": verdict_line(summary),
+            "markdown": to_markdown(summary),
+            "verdicts": summary["verdicts"],
+        }
+    )
+    files = write_report(summary, results_rows(sweep.plan, source.state, source.results), sweep.folder)
+    tuned = tuned_defaults(sweep, source.state, summary, _last_trial_ended(journal))
+    files.append(defaults.write_tuned(sweep.folder / defaults.FILE_NAME, tuned))
+    journal.reported(files)
+    kept = keep_adapters(
+        sweep.workspace,
+        sweep.plan.sweep_id,
+        keys=[trial.key for trial in source.state.needed],
+        recommended=recommended_trials(sweep.plan, source.state),
+        policy=sweep.keep,
+    )
+    for key, folder in kept.items():
+        journal.kept(key, folder)
+    journal.closed("done")
+    return summary
+
+
+def recommended_arm(plan: Plan, state: State) -> Arm:
+    """The arm whose settings the verdicts recommend: the baseline unless something was refined."""
+    refined = [
+        plan.arm(finding.best)
+        for name, finding in state.findings.items()
+        if finding.state == REFINE and finding.best and name in state.served
+    ]
+    if len(refined) > 1 and state.combination is not None:
+        return state.combination
+    return refined[0] if refined else plan.baseline
+
+
+def recommended_trials(plan: Plan, state: State) -> list[str]:
+    """Keys of the recommended arm's trials."""
+    name = recommended_arm(plan, state).name
+    return [trial.key for trial in state.needed if trial.arm == name]
+
+
+def tuned_defaults(
+    sweep: Sweep, state: State, summary: Mapping[str, Any], ended: datetime
+) -> defaults.TunedDefaults:
+    """The content of `bios_defaults.json`. ended: when the evidence was complete."""
+    study = sweep.plan.study
+    scenario, baseline = study.scenario, study.baseline
+    tokens = scenario.data.tokens_per_example
+    return defaults.build_tuned(
+        key=defaults.TunedKey(
+            family=scenario.model.family,
+            hidden_size=scenario.model.hidden_size,
+            parameters=scenario.model.parameters,
+            method=scenario.method,
+            alpha_rule=baseline.alpha_rule,
+            max_steps=baseline.max_steps,
+            batch_size=baseline.batch_size,
+            tokens_per_step=None if tokens is None else round(tokens * baseline.batch_size, 1),
+        ),
+        verdicts=summary["verdicts"],
+        baseline=baseline,
+        provenance=defaults.Provenance(
+            versions={"bios_sweep": __version__, **scenario.software},
+            data_fingerprint=scenario.data.fingerprint,
+            tracking_url=sweep.tracking_url,
+            date=ended.isoformat(timespec="seconds"),
+            model=scenario.model.name,
+            data=scenario.data.name,
+            sweep=sweep.plan.sweep_id,
+        ),
+        served=state.served,
+    )
+
+
+def _last_trial_ended(journal: Journal) -> datetime:
+    times = [trial.ended for trial in journal.state.trials.values() if trial.ended is not None]
+    return datetime.fromtimestamp(max(times) / 1000, tz=UTC)

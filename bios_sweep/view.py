@@ -1,0 +1,99 @@
+"""A read-only view of a finished or running sweep: plan and journal, judged again. Loads nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from bios_sweep.defaults import FILE_NAME, TunedDefaults, read_tuned
+from bios_sweep.procedure import State, state_of
+from bios_sweep.records.journal import read_journal
+from bios_sweep.records.sweep_state import SweepState, replay
+from bios_sweep.records.workspace import Workspace
+from bios_sweep.report.summary import results_rows, summarise
+from bios_sweep.study.design import Study
+from bios_sweep.study.plan import Plan, build_plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepView:
+    """What a sweep found so far.
+
+    trials: one mapping per trial with a result, in the columns of the results table. curves: one per
+    measurement (arm, seed, stage, step, fraction, examples, tokens, eval_loss, ...), ready for a data
+    frame. verdicts: as `report --json`. tuned_defaults: None until the sweep is done. The view is of
+    the moment `open_sweep` read the files.
+    """
+
+    folder: Path
+    plan: Plan
+    command: str
+    journal: SweepState
+
+    @property
+    def sweep_id(self) -> str:
+        """`name-hash`."""
+        return self.plan.sweep_id
+
+    @cached_property
+    def state(self) -> State:
+        """Where the sweep stands by its results; the decision is made again from them, not read."""
+        return state_of(self.plan, self.journal.results)
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """Everything `report --json` prints."""
+        return summarise(self.plan, self.state, self.journal.results, self.command)
+
+    @property
+    def trials(self) -> list[dict[str, Any]]:
+        """The results table."""
+        return results_rows(self.plan, self.state, self.journal.results)
+
+    @property
+    def curves(self) -> list[dict[str, Any]]:
+        """Every measurement of every trial, running ones included."""
+        return [
+            {
+                "arm": trial.spec.arm,
+                "seed": trial.spec.seed,
+                "stage": trial.spec.stage,
+                "trial_key": trial.spec.key,
+                **point.to_dict(),
+            }
+            for trial in self.journal.trials.values()
+            for point in trial.curve
+        ]
+
+    @property
+    def verdicts(self) -> list[dict[str, Any]]:
+        """One per factor, in the form of the JSON contract."""
+        return list(self.summary["verdicts"])
+
+    @property
+    def tuned_defaults(self) -> TunedDefaults | None:
+        """The tuned-defaults file with its evidence, checked."""
+        path = self.folder / FILE_NAME
+        return read_tuned(path) if path.exists() else None
+
+
+def open_sweep(workspace: Path | str | Workspace, name: str | None = None) -> SweepView:
+    """The latest sweep of that name or id; of the workspace at all when no name is given.
+
+    Raises:
+        InputError: there is no such sweep; the message lists what is there.
+        StorageError: its plan or journal cannot be read.
+    """
+    place = workspace if isinstance(workspace, Workspace) else Workspace(Path(workspace))
+    sweep_id = place.find_sweep(name)
+    stored: Mapping[str, Any] = place.read_plan(sweep_id)
+    path = place.journal_file(sweep_id)
+    return SweepView(
+        folder=place.sweep_dir(sweep_id),
+        plan=build_plan(Study.from_dict(stored["study"])),
+        command=stored["command"],
+        journal=replay(read_journal(path)) if path.exists() else SweepState(),
+    )

@@ -1,4 +1,4 @@
-"""One attempt at one trial, the same in this process and on a worker: load the engine, iterate, contain failures."""
+"""One attempt at one trial, the same here and on a worker: load the engine, iterate, contain failures."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def attempt_trial(
                 curve.append(item)
                 yield item
         raise BiosSweepError("the engine stopped without a result")
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, it ends this trial only
         write_error_log(directory, error)
         yield TrialResult(
             key=trial.key,

@@ -65,10 +65,10 @@ class Dispatch:
         if entry.first_ready is None:
             entry.first_ready = self._clock()
 
-    def assign(self) -> list[tuple[int, Job]]:
-        """A job for every free slot, as far as there are any; lost jobs first."""
+    def assign(self) -> list[tuple[str, Job]]:
+        """(worker, job) for every free slot, as far as there are jobs; lost ones first."""
         assigned = []
-        for slot, entry in self._slots.items():
+        for entry in self._slots.values():
             if not entry.worker or entry.job is not None or self._source.stopping:
                 continue
             job = self._next_job()
@@ -78,7 +78,7 @@ class Dispatch:
             self._record(
                 TrialEvent(kind=STARTED, key=job.trial.key, attempt=job.attempt, worker=entry.worker)
             )
-            assigned.append((slot, job))
+            assigned.append((entry.worker, job))
         return assigned
 
     def item(self, slot: int, key: str, attempt: int, values: Mapping[str, Any]) -> None:

@@ -56,7 +56,8 @@ class Request:
             raise ClusterError(f"cluster.gpus_per_trial: {gpus:g} is not allowed; above 1 only whole GPUs")
         if self.address is not None and "://" in self.address:
             raise ClusterError(
-                f"cluster.address: {self.address!r} is not supported; use auto on a node of the cluster, or host:port"
+                f"cluster.address: {self.address!r} is not supported; "
+                "use auto on a node of the cluster, or host:port"
             )
 
     @property
@@ -115,9 +116,10 @@ def refuse_unless_fits(request: Request, nodes: Sequence[Mapping[str, float]]) -
                 f"cluster.{name}={needed:g} needs {_count(needed, kind)} per trial, {where} offers "
                 f"{_count(offered, kind)}; use cluster.{name}={_largest(offered, kind)}"
             )
+    cpus, gpus = _count(request.cpus_per_trial, "CPU"), _count(request.gpus_per_trial, "GPU")
     raise ClusterError(
-        f"one trial needs {_count(request.cpus_per_trial, 'CPU')} and {_count(request.gpus_per_trial, 'GPU')} "
-        f"on one node, and no node offers both; lower cluster.cpus_per_trial or cluster.gpus_per_trial"
+        f"one trial needs {cpus} and {gpus} on one node, and no node offers both; "
+        "lower cluster.cpus_per_trial or cluster.gpus_per_trial"
     )
 
 

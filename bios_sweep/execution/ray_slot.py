@@ -28,25 +28,25 @@ REPORT = (
     "report"  # the one key of a slot's Tune result that is ours: JSON text, so that Tune flattens nothing
 )
 
+Items = Generator[Measurement | TrialResult]
 
-@ray.remote(num_cpus=0, max_restarts=0)
+
 class Mailbox:
-    """One letter box per slot, filled by the driver. Holds no decisions: those are the driver's."""
+    """One letter box per worker, filled by the driver. Holds no decisions: those are the driver's.
+
+    A worker is one process, so what was meant for a dead one never reaches its successor.
+    """
 
     def __init__(self) -> None:
-        self._jobs: dict[int, dict[str, Any]] = {}
+        self._jobs: dict[str, dict[str, Any]] = {}
         self._closed = False
         self._news = asyncio.Condition()
 
-    async def put(self, slot: int, job: dict[str, Any]) -> None:
-        """Leave a job for a slot."""
+    async def put(self, worker: str, job: dict[str, Any]) -> None:
+        """Leave a job for a worker."""
         async with self._news:
-            self._jobs[slot] = job
+            self._jobs[worker] = job
             self._news.notify_all()
-
-    async def forget(self, slot: int) -> None:
-        """Throw away what a dead slot did not fetch; its job is the driver's again."""
-        self._jobs.pop(slot, None)
 
     async def close(self) -> None:
         """From now on nobody waits."""
@@ -54,14 +54,14 @@ class Mailbox:
             self._closed = True
             self._news.notify_all()
 
-    async def take(self, slot: int, wait_seconds: float) -> dict[str, Any] | None:
-        """The slot's job, or None after the wait."""
+    async def take(self, worker: str, wait_seconds: float) -> dict[str, Any] | None:
+        """The worker's job, or None after the wait."""
         try:
             async with asyncio.timeout(wait_seconds), self._news:
-                await self._news.wait_for(lambda: self._closed or slot in self._jobs)
+                await self._news.wait_for(lambda: self._closed or worker in self._jobs)
         except TimeoutError:
             return None
-        return self._jobs.pop(slot, None)
+        return self._jobs.pop(worker, None)
 
 
 class WorkerSlot(tune.Trainable):
@@ -77,7 +77,7 @@ class WorkerSlot(tune.Trainable):
         self._config = config
         self._mailbox = ray.get_actor(config["mailbox"])
         self._engine: TrialEngine | None = None
-        self._items: Generator[Measurement | TrialResult] | None = None
+        self._items: Items | None = None
         self._job: dict[str, Any] = {}
         self._broken = ""
         self._greeted = False
@@ -93,28 +93,28 @@ class WorkerSlot(tune.Trainable):
             self._items.close()
 
     def _report(self) -> dict[str, Any]:
-        if self._broken:
-            return {"broken": self._broken}
-        if not self._greeted:
+        if not self._greeted and not self._broken:
             self._greeted = True
             return {"ready": worker_name()}
-        if self._items is None:
-            job = ray.get(self._mailbox.take.remote(self._config["slot"], WAIT_SECONDS))
-            if job is None:
-                return {}
-            self._open(job)
-        return {"key": self._job["trial"]["key"], "attempt": self._job["attempt"], "item": self._advance()}
+        if self._items is None and self._engine is not None:
+            self._items = self._open(self._engine)
+        if self._broken:
+            return {"broken": self._broken}
+        return {} if self._items is None else {**self._job, "item": self._advance(self._items)}
 
-    def _open(self, job: dict[str, Any]) -> None:
+    def _open(self, engine: TrialEngine) -> Items | None:
+        job: Any = ray.get(self._mailbox.take.remote(worker_name(), WAIT_SECONDS))
+        if job is None:
+            return None
         trial = TrialSpec.from_dict(job["trial"])
+        self._job = {"key": trial.key, "attempt": job["attempt"]}
         directory = Path(self._config["trials_dir"]) / trial.key
-        self._job = job
-        self._items = attempt_trial(self._engine, trial, directory, job["attempt"])
+        return attempt_trial(engine, trial, directory, job["attempt"])
 
-    def _advance(self) -> dict[str, Any]:
-        item = next(self._items)
+    def _advance(self, items: Items) -> dict[str, Any]:
+        item = next(items)
         if isinstance(item, TrialResult):
-            self._items.close()
+            items.close()
             self._items = None
             if item.status == FAILED:
                 self._build()  # the exception may have left the engine half changed

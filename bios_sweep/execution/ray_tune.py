@@ -6,23 +6,22 @@ reports and restarts those that die. Reports arrive in the driver's thread, so `
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray import tune
-from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from bios_sweep.errors import BiosSweepError, ClusterError
 from bios_sweep.execution.attempts import describe
 from bios_sweep.execution.dispatch import Dispatch
+from bios_sweep.execution.ray_bridge import Bridge
 from bios_sweep.execution.ray_cluster import (
     Request,
     count_slots,
@@ -30,7 +29,7 @@ from bios_sweep.execution.ray_cluster import (
     open_cluster,
     quiet_environment,
 )
-from bios_sweep.execution.ray_slot import REPORT, Mailbox, WorkerSlot
+from bios_sweep.execution.ray_slot import Mailbox, WorkerSlot
 from bios_sweep.ports import Record, TrialSource
 
 RESTART_ALWAYS = -1  # a slot may die often in a long run; each trial's attempts are counted in `dispatch`
@@ -111,7 +110,7 @@ class RayTuneExecutor:
         if dispatch.finished():
             return
         try:
-            bridge = _Bridge(dispatch)
+            bridge = Bridge(dispatch)
             config = {
                 "engine": engine,
                 "engine_options": dict(engine_options),
@@ -134,7 +133,7 @@ class RayTuneExecutor:
             self.close()
             raise
 
-    def _fit(self, bridge: _Bridge, config: dict[str, Any], *, slots: int) -> None:
+    def _fit(self, bridge: Bridge, config: dict[str, Any], *, slots: int) -> None:
         name = f"slots-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
         mailbox = _start_mailbox(name)
         bridge.connect(mailbox)
@@ -165,113 +164,7 @@ class RayTuneExecutor:
         shutil.rmtree(self._storage_dir / name, ignore_errors=True)
 
 
-class _Bridge(tune.Callback):
-    """Between Tune's callbacks and `Dispatch`: passes reports on, posts jobs, remembers the first failure."""
-
-    def __init__(self, dispatch: Dispatch) -> None:
-        self._dispatch = dispatch
-        self._failure: Exception | None = None
-        self._ended = False
-        self._mailbox: Any = None
-        self.stopper = _Stopper(self)
-
-    def connect(self, mailbox: Any) -> None:
-        """Jobs go to this actor."""
-        self._mailbox = mailbox
-
-    @property
-    def over(self) -> bool:
-        """Whether Tune should stop every slot now."""
-        return self._ended or self._failure is not None
-
-    @property
-    def stopping(self) -> bool:
-        """Whether a slot should stop after the report it has just made."""
-        return self._dispatch.stopping
-
-    def raise_failure(self) -> None:
-        """Raise what ended the run early, in the words and type it had."""
-        if self._failure is not None:
-            raise self._failure
-        if not self._ended and not self._dispatch.finished():
-            raise BiosSweepError("every worker ended before the trials did")
-
-    def on_trial_result(
-        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any
-    ) -> None:
-        """A slot reported."""
-        self._guard(self._read, trial.config["slot"], json.loads(result[REPORT]), bool(result.get("done")))
-
-    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        """A slot died; Tune starts it again."""
-        self._guard(self._lose, trial)
-
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        """A slot died for good."""
-        self._guard(self._lose, trial)
-
-    def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
-        """Tune's loop turns at least every 0.1 s, reports or not: notice stops and new trials."""
-        self._guard(self._post)
-
-    def _read(self, slot: int, report: dict[str, Any], leaves: bool) -> None:
-        if "broken" in report:
-            raise BiosSweepError(report["broken"])
-        if "ready" in report:
-            self._dispatch.ready(slot, report["ready"])
-        if "item" in report:
-            self._dispatch.item(slot, report["key"], report["attempt"], report["item"])
-        if leaves:
-            self._dispatch.left(slot)
-        self._post()
-
-    def _lose(self, trial: Any) -> None:
-        slot = trial.config["slot"]
-        ray.get(self._mailbox.forget.remote(slot))  # before the slot can come back and read it
-        self._dispatch.lost(slot, _cause(trial.get_pickled_error()))
-        self._post()
-
-    def _post(self) -> None:
-        for slot, job in self._dispatch.assign():
-            self._mailbox.put.remote(slot, job.to_dict())
-        if not self._ended and self._dispatch.finished():
-            self._ended = True
-            self._mailbox.close.remote()
-
-    def _guard(self, action: Callable[..., None], *arguments: Any) -> None:
-        """Tune would wrap an exception in its own and lose the type."""
-        if self.over:
-            return
-        try:
-            action(*arguments)
-        except Exception as error:
-            self._failure = error
-
-
-class _Stopper(tune.Stopper):
-    """Tells Tune when slots should stop."""
-
-    def __init__(self, bridge: _Bridge) -> None:
-        self._bridge = bridge
-
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Asked about each report, before it is recorded."""
-        return self._bridge.stopping
-
-    def stop_all(self) -> bool:
-        """Asked at each turn of Tune's loop."""
-        return self._bridge.over
-
-
 def _start_mailbox(name: str) -> Any:
     """On the driver's own node: it must live exactly as long as the driver."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return Mailbox.options(name=name, scheduling_strategy=here).remote()
-
-
-def _cause(error: Exception | None) -> str:
-    if isinstance(error, OutOfMemoryError):
-        return "worker was killed because its node ran out of memory"
-    if error is None or isinstance(error, RayActorError):
-        return "worker died"
-    return f"worker failed: {describe(error)}"
+    return ray.remote(Mailbox).options(num_cpus=0, name=name, scheduling_strategy=here).remote()

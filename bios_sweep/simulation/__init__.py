@@ -1,1 +1,1 @@
-"""A trial engine with planted truth: the same contract as real training, in microseconds and without torch."""
+"""A trial engine with planted truth: the contract of real training, in microseconds and without torch."""

@@ -25,6 +25,7 @@ BYTES_PER_TOKEN = 4.0  # chosen, not measured: a round number near what BPE give
 CURVE_RATE = 4.0  # chosen, not measured: 86 % of the gain is made in the first half of training
 DIVERGENCE_FRACTION = 0.5  # chosen, not measured: a trial beyond the wall ends halfway
 CHECKPOINT = "checkpoint.json"
+UNORDERED = tuple(field.name for field in fields(TrainingSettings) if field.type == "str")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +56,10 @@ class PlantedTruth:
         for name, shape in self.truth.items():
             if name not in setting_names():
                 raise ConfigError(f"truth: {name!r} is no setting; choose from {', '.join(setting_names())}")
+            if name in UNORDERED:
+                raise ConfigError(
+                    f"truth.{name}: has no log2 distance; plant it in a setting that is a number"
+                )
             if not shape.get("optimum", 0) > 0 or "curvature" not in shape:
                 raise ConfigError(f"truth.{name}: give an optimum above 0 and a curvature, not {dict(shape)}")
         if self.measurements < 1:

@@ -1,0 +1,34 @@
+"""Engines that no study would use: importable by workers, to see what executors do with them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
+
+
+class DyingEngine:
+    """Takes its process with it while it loads, as a crash in native code or a lack of memory would."""
+
+    version = "1"
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        os._exit(1)
+
+    def run(self, trial: TrialSpec, directory: Path) -> Iterator[Measurement | TrialResult]:
+        raise NotImplementedError
+
+
+class ForgetfulEngine:
+    """Ends without a result."""
+
+    version = "1"
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        pass
+
+    def run(self, trial: TrialSpec, directory: Path) -> Iterator[Measurement | TrialResult]:
+        yield Measurement(step=0, fraction=0.0, examples=0, tokens=0, eval_loss=1.0)

@@ -1,0 +1,273 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import asdict, replace
+
+import pytest
+
+from bios_sweep.errors import BiosSweepError, ClusterError
+from bios_sweep.execution.dispatch import Dispatch
+from bios_sweep.execution.inline import InlineExecutor
+from bios_sweep.execution.ray_cluster import Request, refuse_unless_fits
+from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED
+from bios_sweep.study.trials import COMPLETED, FAILED, TrialResult
+from tests.conformance.sources import SETTINGS, ListSource, Log, numbers, trials
+
+ENGINE = "bios_sweep.simulation.engine:PlantedEngine"
+NOISE = {"seed_noise_percent": 1.0, "noise_percent": 0.2}
+TWO_CPUS = [{"CPU": 2.0}]
+
+
+def ray_run(ray_session, folder, source, *, engine=ENGINE, options=NOISE, act=lambda event: None, **cluster):
+    from bios_sweep.execution.ray_tune import RayTuneExecutor
+
+    executor = RayTuneExecutor(storage_dir=folder / "ray", **cluster)
+    log = Log(source, act)
+    executor.run(source, log, engine=engine, engine_options=options, trials_dir=folder / "trials")
+    return log, executor
+
+
+def kill(event):
+    os.kill(int(event.worker.rpartition(":")[2]), signal.SIGKILL)
+
+
+def test_a_killed_worker_is_replaced_and_changes_no_number(ray_session, tmp_path):
+    planned = trials({"baseline": SETTINGS}, seeds=range(24))
+    undisturbed = Log(source := ListSource(planned))
+    InlineExecutor().run(
+        source, undisturbed, engine=ENGINE, engine_options=NOISE, trials_dir=tmp_path / "undisturbed"
+    )
+    victims = []
+
+    def kill_once(event):
+        if not victims and event.kind == MEASURED and event.measurement.step > 0:
+            victims.append(event)
+            kill(event)
+
+    options = {**NOISE, "pause_seconds": 0.05}  # makes the rest outlast the start of a new worker
+    log, executor = ray_run(ray_session, tmp_path, ListSource(planned), options=options, act=kill_once)
+
+    victim = victims[0]
+    (retried,) = log.of(RETRIED)
+    assert (retried.key, retried.attempt, retried.cause) == (victim.key, 2, "worker died")
+    assert [event.attempt for event in log.of(STARTED, victim.key)] == [1, 2]
+    assert sorted(event.key for event in log.of(ENDED)) == sorted(trial.key for trial in planned)
+    assert log.results[victim.key].attempts == 2
+    for trial in planned:
+        assert numbers(log.results[trial.key]) == numbers(undisturbed.results[trial.key])
+    after = log.events[log.events.index(retried) :]
+    assert len({event.worker for event in after if event.kind == STARTED}) == 2
+    assert victim.worker not in {event.worker for event in after if event.kind == STARTED}
+    assert set(executor.idle_seconds) == {0, 1}
+
+
+def test_the_last_lost_attempt_fails_the_trial_and_the_others_go_on(ray_session, tmp_path):
+    planned = trials({"cursed": SETTINGS, "baseline": SETTINGS}, seeds=(0,))
+
+    def kill_the_cursed(event):
+        if event.kind == MEASURED and event.key == "cursed-0":
+            kill(event)
+
+    options = {"pause_seconds": 0.05}
+    log, _ = ray_run(
+        ray_session, tmp_path, ListSource(planned), options=options, act=kill_the_cursed, max_attempts=1
+    )
+    assert log.results["cursed-0"].status == FAILED
+    assert log.results["cursed-0"].cause == "worker died (attempt 1 of 1)"
+    assert log.results["baseline-0"].status == COMPLETED
+
+
+def test_an_engine_that_cannot_be_built_ends_the_run_with_its_cause(ray_session, tmp_path):
+    source = ListSource(trials({"baseline": SETTINGS}, seeds=(0, 1)))
+    with pytest.raises(BiosSweepError, match="could not be built: ConfigError: unknown option 'nonsense'"):
+        ray_run(ray_session, tmp_path, source, options={"nonsense": 1})
+
+
+def test_workers_that_die_while_they_load_end_the_run_instead_of_dying_for_ever(ray_session, tmp_path):
+    source = ListSource(trials({"baseline": SETTINGS}, seeds=(0,)))
+    with pytest.raises(BiosSweepError, match="workers die before their engine is ready"):
+        ray_run(ray_session, tmp_path, source, engine="tests.conformance.engines:DyingEngine", max_attempts=1)
+
+
+def test_a_request_the_cluster_cannot_satisfy_is_refused_before_anything_starts(ray_session, tmp_path):
+    source = ListSource(trials({"baseline": SETTINGS}, seeds=(0,)))
+    message = (
+        r"^cluster.gpus_per_trial=1 needs 1 GPU per trial, the local machine offers 0 GPUs; "
+        r"use cluster.gpus_per_trial=0$"
+    )
+    with pytest.raises(ClusterError, match=message):
+        ray_run(ray_session, tmp_path, source, gpus_per_trial=1)
+    assert not (tmp_path / "ray").exists()
+
+
+def test_check_says_where_trials_will_run(ray_session, tmp_path):
+    from bios_sweep.execution.ray_tune import RayTuneExecutor
+
+    assert RayTuneExecutor(storage_dir=tmp_path).check() == "local Ray: 2 workers x 1 CPU"
+    assert RayTuneExecutor(storage_dir=tmp_path, max_concurrent=1).check() == "local Ray: 1 worker x 1 CPU"
+
+
+def test_an_address_where_nothing_listens_and_too_many_cpus_are_refused_without_starting_ray():
+    script = """
+import ray
+from bios_sweep.errors import ClusterError
+from bios_sweep.execution.ray_cluster import Request, open_cluster
+for request in (Request(address="127.0.0.1:1"), Request(num_cpus=2, cpus_per_trial=4)):
+    try:
+        open_cluster(request)
+    except ClusterError as error:
+        print(error, ray.is_initialized())
+"""
+    found = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
+    first, second = found.stdout.splitlines()
+    assert first.startswith("cluster.address=127.0.0.1:1: no Ray cluster could be joined there")
+    assert second == (
+        "cluster.cpus_per_trial=4 needs 4 CPUs per trial, the local machine offers 2 CPUs; "
+        "use cluster.cpus_per_trial=2 False"
+    )
+
+
+@pytest.mark.parametrize(
+    "cpus, gpus, nodes, expected",
+    [
+        (1, 0.0, [{"CPU": 8.0}], 8),
+        (3, 0.0, [{"CPU": 8.0}, {"CPU": 4.0}], 3),
+        (1, 1.0, [{"CPU": 8.0, "GPU": 2.0}], 2),
+        (1, 0.1, [{"CPU": 64.0, "GPU": 2.0}], 20),
+        (1, 0.4, [{"CPU": 64.0, "GPU": 2.0}], 4),
+        (4, 0.25, [{"CPU": 8.0, "GPU": 1.0}, {"CPU": 64.0}], 2),
+    ],
+)
+def test_a_trial_never_spans_two_nodes_nor_a_fraction_two_gpus(cpus, gpus, nodes, expected):
+    request = Request(cpus_per_trial=cpus, gpus_per_trial=gpus)
+    assert refuse_unless_fits(request, nodes) == expected
+
+
+def test_cpus_and_gpus_on_different_nodes_do_not_fit_one_trial():
+    request = Request(address="auto", cpus_per_trial=8, gpus_per_trial=1)
+    with pytest.raises(ClusterError, match="8 CPUs and 1 GPU on one node, and no node offers both"):
+        refuse_unless_fits(request, [{"CPU": 64.0}, {"CPU": 2.0, "GPU": 8.0}])
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        ({"cpus_per_trial": 0}, "cluster.cpus_per_trial: 0 is not allowed; a whole number of at least 1"),
+        ({"gpus_per_trial": 1.5}, "cluster.gpus_per_trial: 1.5 is not allowed; above 1 only whole GPUs"),
+        ({"gpus_per_trial": -1}, "cluster.gpus_per_trial: -1 is not allowed"),
+        ({"max_concurrent": 0}, "cluster.max_concurrent: 0 is not allowed"),
+        ({"address": "ray://head:10001"}, "use auto on a node of the cluster, or host:port"),
+    ],
+)
+def test_requests_that_mean_nothing_are_refused(values, message):
+    with pytest.raises(ClusterError, match=message):
+        Request(**values)
+
+
+class Clock:
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def dispatching(planned, *, slots=1, max_attempts=3):
+    """A dispatch whose slots are ready, its record of events, and its clock."""
+    source, clock = ListSource(planned), Clock()
+    log = Log(source)
+    dispatch = Dispatch(source, log, max_attempts=max_attempts, clock=clock)
+    for slot in range(slots):
+        dispatch.ready(slot, f"host:{slot}")
+    return dispatch, source, log, clock
+
+
+ONE, TWO = trials({"baseline": SETTINGS}, seeds=(0, 1))
+DONE = asdict(TrialResult(key=ONE.key, status=COMPLETED))
+
+
+def test_trials_are_given_to_free_slots_only_and_none_is_taken_ahead():
+    dispatch, source, _, _ = dispatching([ONE, TWO])
+    assert [(worker, job.trial) for worker, job in dispatch.assign()] == [("host:0", ONE)]
+    assert dispatch.assign() == []
+    assert source.take() == TWO
+
+
+def test_a_late_item_of_an_older_attempt_is_ignored():
+    dispatch, _, log, _ = dispatching([ONE])
+    dispatch.assign()
+    dispatch.lost(0, "worker died")
+    dispatch.ready(0, "host:9")
+    dispatch.assign()
+    dispatch.item(0, ONE.key, 1, DONE)
+    assert not log.of(ENDED)
+    dispatch.item(0, ONE.key, 2, DONE)
+    assert [event.worker for event in log.of(ENDED)] == ["host:9"]
+    assert dispatch.finished()
+
+
+def test_a_lost_trial_goes_first_and_fails_after_its_last_attempt():
+    dispatch, _, log, _ = dispatching([ONE, TWO], slots=2, max_attempts=2)
+    dispatch.assign()
+    dispatch.lost(0, "worker died")
+    dispatch.ready(0, "host:2")
+    assert [(job.trial, job.attempt) for _, job in dispatch.assign()] == [(ONE, 2)]
+    dispatch.lost(0, "worker died")
+    assert log.results[ONE.key].cause == "worker died (attempt 2 of 2)"
+    assert log.results[ONE.key].attempts == 2
+    assert not dispatch.finished()
+    dispatch.item(1, TWO.key, 1, {**DONE, "key": TWO.key})
+    assert dispatch.finished()
+
+
+def test_a_stop_gives_out_nothing_and_ends_once_the_running_slot_has_left():
+    dispatch, source, log, _ = dispatching([ONE, TWO], slots=2)
+    dispatch.lost(1, "worker died")
+    dispatch.assign()
+    source.stopping = True
+    dispatch.ready(1, "host:3")
+    assert dispatch.assign() == []
+    assert not dispatch.finished()
+    dispatch.left(0)
+    assert dispatch.finished()
+    assert not log.of(ENDED)
+
+
+def test_idle_seconds_count_from_the_first_readiness_restarts_included():
+    dispatch, _, _, clock = dispatching([ONE])
+    clock.now = 1.0
+    dispatch.assign()
+    clock.now = 4.0
+    dispatch.lost(0, "worker died")
+    clock.now = 9.0
+    dispatch.ready(0, "host:9")
+    dispatch.assign()
+    clock.now = 10.0
+    dispatch.item(0, ONE.key, 2, DONE)
+    assert dispatch.idle_seconds() == {0: pytest.approx(6.0)}
+
+
+def test_losses_that_are_no_numbers_come_back_as_they_were():
+    dispatch, _, log, _ = dispatching([ONE])
+    dispatch.assign()
+    wild = TrialResult(key=ONE.key, status=COMPLETED, final={"eval_loss": float("inf")})
+    dispatch.item(0, ONE.key, 1, asdict(wild))
+    assert log.results[ONE.key] == replace(wild)
+
+
+def test_an_engine_that_ends_without_a_result_fails_its_trial(tmp_path):
+    log = Log(source := ListSource([ONE]))
+    InlineExecutor().run(
+        source,
+        log,
+        engine="tests.conformance.engines:ForgetfulEngine",
+        engine_options={},
+        trials_dir=tmp_path,
+    )
+    assert log.results[ONE.key].cause == "BiosSweepError: the engine stopped without a result"
+    assert len(log.results[ONE.key].curve) == 1

@@ -26,8 +26,8 @@ from bios_sweep.training.stdlib import (
 )
 
 MOST_PER_MODULE = 60  # pairs; chosen: tkinter alone has 458 and would be a tenth of the data
-CACHE_VERSION = 1  # raise it when `stdlib.documented_pairs` finds other pairs in the same files
-QUESTION = "What is this for?"
+CACHE_VERSION = 2  # raise it when `stdlib.documented_pairs` finds other pairs in the same files
+QUESTION = "Explain"
 
 
 def embedded_examples(limit_evaluation: int | None = None) -> DataSet:
@@ -140,7 +140,7 @@ def _capped(pairs: Iterable[Pair]) -> list[Pair]:
 
 def _example(pair: Pair) -> Example:
     return Example(
-        prompt=f"{QUESTION}\n{pair.signature}\n",
+        prompt=f"{QUESTION} {pair.signature}\n",
         completion=pair.summary,
         cluster=pair.module,
         origin=pair.signature,

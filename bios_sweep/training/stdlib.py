@@ -21,7 +21,7 @@ from bios_sweep.errors import DataError
 EXCLUDED_FOLDERS = frozenset({"test", "tests", "idlelib", "lib2to3", "site-packages", "dist-packages"})
 EVALUATION_SHARE = 0.31  # of the modules; chosen: 126 of 360 documented ones on CPython 3.11
 SPLIT_SALT = "bios_sweep evaluation modules 22"  # chosen: gives about 4 000 and 1 500 pairs
-MAX_SIGNATURE = 160  # characters; chosen: longer ones are lists of defaults and only cost time
+MAX_SIGNATURE = 120  # characters; chosen: longer ones are lists of defaults and only cost time
 SUMMARY_LENGTHS = (12, 200)  # characters; chosen: shorter says nothing, longer is no summary
 
 Documented = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef

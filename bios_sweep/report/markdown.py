@@ -1,0 +1,95 @@
+"""A sweep as Markdown: the note of its MLflow run, and `report.md`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from bios_sweep.report.summary import worst_first
+from bios_sweep.report.wording import (
+    clean,
+    counts_line,
+    failure_lines,
+    gain,
+    interval,
+    number,
+    other_reasons,
+    verdict_line,
+)
+
+__all__ = ["to_markdown", "verdict_line"]
+
+COLUMNS = ("factor", "default", "verdict", "best level", "gain, %", "margin, %", "seeds")
+HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+# an underscore inside a word is only an underscore; at its edge it would start emphasis
+SPECIAL = re.compile(r"[\\|*`\[\]~]|(?<!\w)_|_(?!\w)")
+
+
+def to_markdown(summary: Mapping[str, Any]) -> str:
+    """The report as text; its first line is the verdict line, for MLflow shows no more above its table."""
+    blocks = [
+        escape(verdict_line(summary)),
+        f"**{escape(summary['question'])}**" if summary["question"] else "",
+        escape(summary["scenario"]),
+        _verdict_table(summary["verdicts"]),
+        "\n".join(_told(verdict) for verdict in summary["verdicts"]),
+        _scope(summary["verdicts"]),
+        escape(f"{counts_line(summary['counts'])}."),
+        _section("Failed or diverged", failure_lines(worst_first(summary["failures"]))),
+        _section("To bear in mind", [*summary["caveats"], *summary["notes"]]),
+        _baseline_table(summary),
+        f"Again:\n\n    {clean(summary['command'])}",  # an indented block: nothing in it is read as Markdown
+    ]
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def escape(text: Any) -> str:
+    """A user's text that means only itself: no markup, no HTML, no second line."""
+    plain = re.sub("[&<>]", lambda match: HTML[match[0]], clean(text))
+    return SPECIAL.sub(lambda match: "\\" + match[0], plain)
+
+
+def _verdict_table(verdicts: Sequence[Mapping[str, Any]]) -> str:
+    if not verdicts:
+        return ""
+    rows = [
+        (
+            v["factor"],
+            number(v["default"]),
+            v["verdict"],
+            number(v["best_level"]),
+            f"{gain(v['effect_percent'])} {interval(v['lower'], v['upper'])}".strip(),
+            number(v["margin"]),
+            len(v["seeds"]),
+        )
+        for v in verdicts
+    ]
+    return _table(COLUMNS, rows)
+
+
+def _baseline_table(summary: Mapping[str, Any]) -> str:
+    rows = []
+    for name, value in summary["baseline"].items():
+        origin = summary["origins"].get(name, {})
+        rows.append((name, number(value), origin.get("rule", ""), origin.get("confidence", "")))
+    return "Baseline:\n\n" + _table(("setting", "value", "where it came from", "confidence"), rows)
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    lines = [header, ["---"] * len(header), *([escape(cell) for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _told(verdict: Mapping[str, Any]) -> str:
+    told = "; ".join([clean(verdict["sentence"]), *other_reasons(verdict)])
+    return f"- **{escape(verdict['factor'])}: {escape(verdict['verdict'])}.** {escape(told)}"
+
+
+def _scope(verdicts: Sequence[Mapping[str, Any]]) -> str:
+    scopes = dict.fromkeys(escape(verdict["scope"]) for verdict in verdicts)
+    return f"Scope: {'; '.join(scopes)}." if scopes else ""
+
+
+def _section(title: str, lines: Sequence[str]) -> str:
+    return "\n".join([f"{title}:", "", *(f"- {escape(line)}" for line in lines)]) if lines else ""

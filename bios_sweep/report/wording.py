@@ -1,0 +1,123 @@
+"""How numbers, times and names are written, the same in the terminal, in Markdown and in figures. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+NONE = "—"  # no number: unknown, unbounded or not measured
+DIGITS = 4  # significant: more would be noise at the precision of these trials (chosen, not measured)
+ENDINGS = ("completed", "diverged", "failed")
+
+
+def clean(text: Any) -> str:
+    """A user's text on one line, without control characters: a name must not move anyone's cursor."""
+    return "".join(char if char.isprintable() else " " for char in str(text))
+
+
+def number(value: Any) -> str:
+    """A setting's value: whole numbers in full, others as a decimal of at most four significant digits."""
+    if value is None:
+        return NONE
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return clean(value)
+    if isinstance(value, int):
+        return str(value)
+    if not math.isfinite(value):
+        return NONE
+    text = format(Decimal(f"{value:.{DIGITS}g}"), "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def count(value: int | None) -> str:
+    """A number of things: `141,760`, from a million on `1.418 M`."""
+    if value is None:
+        return NONE
+    for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M")):
+        if value >= size:
+            return f"{number(value / size)} {unit}"
+    return f"{value:,}"
+
+
+def gain(value: float | None) -> str:
+    """A signed effect in percent, without the sign of percent: `+1.22`; exactly zero is `0`."""
+    if value is None or not math.isfinite(value):
+        return NONE
+    if value == 0.0:
+        return "0"
+    return f"{value:+.0f}" if abs(value) >= 100 else f"{value:+.2f}"
+
+
+def interval(lower: float | None, upper: float | None) -> str:
+    """`[+1.08, +1.33]`; a side without a bound is a dash, and no bounds at all are no interval."""
+    if lower is None and upper is None:
+        return ""
+    return f"[{gain(lower)}, {gain(upper)}]"
+
+
+def duration(seconds: float) -> str:
+    """A time as it is said: `8.1 s`, `42 s`, `4 min`, `1 h 20 min`."""
+    if seconds < 9.95:
+        return f"{max(0.0, seconds):.1f} s"
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 100:
+        return f"{minutes} min"
+    hours, rest = divmod(minutes, 60)
+    return f"{hours:,} h {rest} min" if hours < 24 else f"{hours:,} h"
+
+
+def plural(amount: int, noun: str) -> str:
+    """`1 trial`, `2 trials`."""
+    return f"{amount:,} {noun}" if amount == 1 else f"{amount:,} {noun}s"
+
+
+def changes(values: Mapping[str, Any]) -> str:
+    """Settings with their values: `batch_size 64, max_steps 50`."""
+    return ", ".join(f"{clean(name)} {number(value)}" for name, value in values.items())
+
+
+def verdict_line(summary: Mapping[str, Any]) -> str:
+    """The whole sweep in a line: `learning_rate: confirm · lora_rank: inconclusive`."""
+    words = [f"{clean(v['factor'])}: {clean(v['verdict'])}" for v in summary["verdicts"]]
+    return " · ".join(words) if words else no_verdict(summary)
+
+
+def no_verdict(summary: Mapping[str, Any]) -> str:
+    """What is said before anything is decided."""
+    counts = summary["counts"]
+    ended = sum(counts[status] for status in ENDINGS)
+    return f"no verdict yet ({clean(summary['stage'])}: {ended} of {counts['planned']} trials ended)"
+
+
+def counts_line(counts: Mapping[str, int]) -> str:
+    """Every planned trial accounted for; what is still to come is named only where there is any."""
+    parts = [f"{counts[status]} {status}" for status in ENDINGS]
+    if counts.get("waiting"):
+        parts.append(f"{counts['waiting']} waiting")
+    return f"{plural(counts['planned'], 'trial')} planned = {' + '.join(parts)}"
+
+
+def other_reasons(verdict: Mapping[str, Any]) -> list[str]:
+    """Reasons that the verdict's sentence does not already say."""
+    sentence = clean(verdict["sentence"])
+    return [text for text in map(clean, verdict["reasons"]) if text not in sentence]
+
+
+def failure_lines(failures: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Trials without a completed result, in the given order; equal causes of an arm share a line."""
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for failure in failures:
+        key = (
+            clean(failure["arm"]),
+            clean(failure["status"]),
+            clean(failure["cause"]) or "cause not recorded",
+        )
+        groups.setdefault(key, []).append(str(failure["seed"]))
+    return [
+        f"{arm}, seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}: {status}: {cause}"
+        for (arm, status, cause), seeds in groups.items()
+    ]

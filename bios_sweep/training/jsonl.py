@@ -163,15 +163,18 @@ def _decoded(line: bytes, origin: str) -> str:
         raise DataError(f"{origin}: not UTF-8 text; convert the file to UTF-8") from error
 
 
-def _refuse_forbidden_keys(value: object, origin: str) -> None:
-    if isinstance(value, dict):
-        for key, inside in value.items():
-            if FORBIDDEN_KEY in key:
-                raise DataError(f"{origin}: the key {key!r} is not allowed in data; remove it")
-            _refuse_forbidden_keys(inside, origin)
-    elif isinstance(value, list):
-        for inside in value:
-            _refuse_forbidden_keys(inside, origin)
+def _refuse_forbidden_keys(row: dict[str, Any], origin: str) -> None:
+    """Look at every key at any depth; a list of what is left, because data may nest deeply."""
+    left: list[Any] = [row]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            forbidden = [key for key in value if FORBIDDEN_KEY in key]
+            if forbidden:
+                raise DataError(f"{origin}: the key {forbidden[0]!r} is not allowed in data; remove it")
+            left.extend(value.values())
+        elif isinstance(value, list):
+            left.extend(value)
 
 
 def _names(row: dict[str, Any]) -> str:

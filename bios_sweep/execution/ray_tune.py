@@ -148,6 +148,7 @@ class RayTuneExecutor:
                 verbose=0,
                 stop=bridge.stopper,
                 callbacks=[bridge],
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # the engines keep theirs
                 failure_config=tune.FailureConfig(max_failures=RESTART_ALWAYS),
             ),
         )

@@ -17,6 +17,7 @@ from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
 from bios_sweep.training.batches import micro_batches
 from bios_sweep.training.conversations import chat_renderer
 from bios_sweep.training.data import Example, read_dataset
+from bios_sweep.training.facts import ENGINE_VERSION
 from bios_sweep.training.loop import evaluate, evaluation_set
 from bios_sweep.training.model import (
     BaseModel,
@@ -73,7 +74,7 @@ class LoraEngine:
     adapter lives for one trial. A warm engine gives the numbers of a fresh one to the bit.
     """
 
-    version = "1"
+    version = ENGINE_VERSION
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self._options = EngineOptions.from_dict(options)

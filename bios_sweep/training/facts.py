@@ -21,6 +21,7 @@ from bios_sweep.training.digests import files_fingerprint, user_cache
 
 SOFTWARE = ("torch", "transformers", "peft")  # the packages whose numerics decide a trial's outcome
 ABSENT = "absent"
+ENGINE_VERSION = "1"  # raised when the engine's numbers change; part of every trial's identity
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 TOKENIZER = "tokenizer.json"

@@ -135,7 +135,8 @@ def _require_below_wall(work: Work, point: Measurement) -> None:
     if point.eval_loss > work.material.wall:
         raise DivergedError(
             f"the evaluation loss was {point.eval_loss:.3g} at step {point.step}, above "
-            f"{work.material.wall:.3g}: worse than guessing every token with equal chance"
+            f"{work.material.wall:.3g}: worse than the untouched model and than guessing every token "
+            "with equal chance"
         )
 
 

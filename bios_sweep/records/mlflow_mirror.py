@@ -7,7 +7,6 @@ repair after a crash are the same code.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import threading
@@ -20,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bios_sweep.errors import BiosSweepError, StorageError, TrackingError, WorkspaceBusyError
 from bios_sweep.records.atomic import write_atomically
+from bios_sweep.records.cursor import cursor_file, read_cursor, uri_hash
 from bios_sweep.records.journal import JournalTail
 from bios_sweep.records.lock import live_owner
 from bios_sweep.records.mirror_content import (
@@ -178,7 +178,6 @@ class Follower:
         self._sweep_id = sweep_id
         self._uri = uri
         self._experiment_name = experiment_name
-        self._cursor_file = workspace.sweep_dir(sweep_id) / f"mirror-{uri_hash(uri)}.json"
         self._tail = JournalTail(workspace.journal_file(sweep_id))
         self._state = SweepState()
         self._due: dict[str, None] = {}
@@ -271,10 +270,8 @@ class Follower:
         """The last entry brought over by an earlier process; 0 when unknown or the store is gone."""
         if not is_web(self._uri) and not sqlite_file(self._uri).exists():
             return 0
-        try:
-            return int(json.loads(self._cursor_file.read_text(encoding="utf-8"))["seq"])
-        except (OSError, ValueError, TypeError, KeyError):
-            return 0
+        seq = read_cursor(self._workspace, self._sweep_id, self._uri).get("seq")
+        return seq if isinstance(seq, int) else 0
 
     def _write_cursor(self, store: MlflowStore, parent: KnownRun) -> None:
         cursor = {
@@ -283,21 +280,8 @@ class Follower:
             "run_id": parent.run_id,
             "seq": self._done,
         }
-        write_atomically(self._cursor_file, json.dumps(cursor, indent=1) + "\n")
-
-
-def read_cursor(workspace: Workspace, sweep_id: str, tracking_uri: str) -> dict[str, str]:
-    """Where a sweep lies in MLflow: `experiment_id` and `run_id`, for links; empty when never mirrored."""
-    path = workspace.sweep_dir(sweep_id) / f"mirror-{uri_hash(tracking_uri)}.json"
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return {}
-
-
-def uri_hash(uri: str) -> str:
-    """A short name for a tracking store; without credentials, which may change."""
-    return hashlib.sha256(masked(uri).replace("***@", "").rstrip("/").encode()).hexdigest()[:12]
+        path = cursor_file(self._workspace, self._sweep_id, self._uri)
+        write_atomically(path, json.dumps(cursor, indent=1) + "\n")
 
 
 def _allowed(known: KnownRun, content: RunContent, sweep_id: str) -> RunContent:

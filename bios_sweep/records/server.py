@@ -12,9 +12,11 @@ import time
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 
 from bios_sweep.errors import InputError, TrackingError
 from bios_sweep.records.tracking import is_web, masked, sqlite_file
+from bios_sweep.records.workspace import Workspace
 
 HOST = "127.0.0.1"  # never the network: the server asks nobody for a password
 START_SECONDS = 90.0  # chosen: it takes about 6 s here, longer on a busy disk
@@ -31,6 +33,14 @@ class UiServer:
 
     process: subprocess.Popen[bytes]
     url: str
+
+    def __enter__(self) -> UiServer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
 
     def stop(self) -> None:
         """End it and what it started."""
@@ -49,21 +59,21 @@ class UiServer:
             os.killpg(self.process.pid, number)
 
 
-def serve_ui(
-    tracking_uri: str, *, port: int | None = None, log: Path, wait_seconds: float = START_SECONDS
-) -> UiServer:
+def serve_ui(workspace: Workspace, tracking_uri: str, port: int | None = None) -> UiServer:
     """Start MLflow over an SQLite store and wait until it answers. port: None takes a free one.
+
+    What the server says goes to `ui.log` in the workspace. Leaving the `with` stops it.
 
     Raises:
         InputError: the address is a server already, the store is missing, or the port is taken.
-        TrackingError: it ended or did not answer in time; its output is in `log`.
+        TrackingError: it ended or did not answer in time.
     """
     if is_web(tracking_uri):
         raise InputError(f"{masked(tracking_uri)} is a server already; open it in a browser")
     if not sqlite_file(tracking_uri).exists():
         raise InputError(f"{sqlite_file(tracking_uri)}: no tracking store yet; run a sweep first")
     port = _free_port() if port is None else _require_free(port)
-    log.parent.mkdir(parents=True, exist_ok=True)
+    log = workspace.root / "ui.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
             _command(tracking_uri, port),
@@ -74,7 +84,7 @@ def serve_ui(
         )
     server = UiServer(process=process, url=f"http://{HOST}:{port}")
     try:
-        _wait_until_healthy(server, log, wait_seconds)
+        _wait_until_healthy(server, log, START_SECONDS)
     except BaseException:
         server.stop()
         raise

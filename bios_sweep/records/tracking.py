@@ -72,9 +72,13 @@ def check_tracking(uri: str, workspace: Workspace | None = None) -> None:
 def ui_link(base_url: str, experiment_id: str, run_ids: Sequence[str] = (), view: str = "") -> str:
     """Where people look: the comparison of `run_ids`, else the experiment's runs in the saved `view`.
 
+    An experiment not known yet ('') gives the list of experiments.
+
     Without workflowType MLflow 3 opens its GenAI pages, which show no training runs.
     """
     base = masked(base_url).replace("***@", "").rstrip("/")
+    if not experiment_id:
+        return f"{base}/#/experiments"
     if run_ids:
         query = urlencode({"runs": json.dumps(list(run_ids)), "experiments": json.dumps([experiment_id])})
         return f"{base}/#/compare-runs?{query}"

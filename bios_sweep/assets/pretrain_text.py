@@ -13,6 +13,7 @@ import io
 import tokenize
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 
 from bios_sweep.training.corpus import embedded_examples
 from bios_sweep.training.stdlib import ModuleFile, is_evaluation_module, module_files, parse
@@ -104,14 +105,27 @@ def _comments(file: ModuleFile) -> Iterator[tuple[int, str]]:
 
 
 def _without_answers(document: Document, answers: list[str]) -> Document:
-    """The document without the paragraphs that quote an evaluation answer word for word."""
-    whole = _flat(document.text)
-    quoted = [answer for answer in answers if answer in whole]
-    if not quoted:
+    """The document without the paragraphs that quote an evaluation answer, also one across two of them."""
+    paragraphs = [text for text in document.text.split("\n\n") if text.strip()]
+    flat = [_flat(text) for text in paragraphs]
+    whole = " ".join(flat)
+    spans = [span for answer in answers if answer in whole for span in _occurrences(answer, whole)]
+    if not spans:
         return document
-    paragraphs = document.text.split("\n\n")
-    kept = [text for text in paragraphs if not any(answer in _flat(text) for answer in quoted)]
+    starts = [0, *accumulate(len(text) + 1 for text in flat)]
+    kept = [
+        text
+        for text, start, end in zip(paragraphs, starts, starts[1:], strict=False)
+        if not any(first < end and start < last for first, last in spans)
+    ]
     return Document(unit=document.unit, text="\n\n".join(kept).strip())
+
+
+def _occurrences(part: str, whole: str) -> Iterator[tuple[int, int]]:
+    start = whole.find(part)
+    while start >= 0:
+        yield start, start + len(part)
+        start = whole.find(part, start + 1)
 
 
 def _flat(text: str) -> str:

@@ -1,8 +1,4 @@
-"""Tables for people: a plan, its verdicts, and where a sweep stands. Readable at 80 columns and in a file.
-
-Whatever comes from a user is put into `Text`, never parsed as rich markup, and cleaned of control
-characters. Commands and paths are never wrapped, so that they can be copied.
-"""
+"""Tables for people: a plan, its verdicts, and where a sweep stands. Readable at 80 columns and in a file."""
 
 from __future__ import annotations
 
@@ -10,12 +6,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich import box
 from rich.console import Console
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from bios_sweep.report.layout import (
+    HEAD,
+    QUIET,
+    bullets,
+    copyable,
+    heading,
+    indented,
+    line,
+    plain_table,
+)
 from bios_sweep.report.summary import worst_first
 from bios_sweep.report.wording import (
     NONE,
@@ -34,8 +38,6 @@ from bios_sweep.report.wording import (
 )
 
 WIDE = 100  # columns from which an effect and its bounds fit on one line
-HEAD = "bold"
-QUIET = "dim"
 VERDICT_STYLES = {
     "confirm": "green",
     "refine": "bold cyan",
@@ -48,19 +50,19 @@ VERDICT_STYLES = {
 def print_plan(plan: Mapping[str, Any], console: Console) -> None:
     """What would run, where the baseline came from and what it costs. plan: from `summarise_plan`."""
     _head(console, plan)
-    _heading(console, "Baseline")
+    heading(console, "Baseline")
     console.print(_baseline_table(plan))
     rest = {name: value for name, value in plan["baseline"].items() if name not in plan["origins"]}
     if rest:
-        _line(console, f"also: {changes(rest)}", QUIET)
-    _heading(console, "Arms")
+        line(console, f"also: {changes(rest)}", QUIET)
+    heading(console, "Arms")
     console.print(_arms_table(plan["arms"]))
-    _line(console, f"seeds {', '.join(map(str, plan['seeds']))}, the same for every arm", QUIET)
+    line(console, f"seeds {', '.join(map(str, plan['seeds']))}, the same for every arm", QUIET)
     console.print()
     for text in (_totals(plan), _estimate(plan), _confirmation(plan)):
-        _line(console, text)
-    _bullets(console, "Notes", _plan_notes(plan))
-    _bullets(console, "To bear in mind", plan["caveats"])
+        line(console, text)
+    bullets(console, "Notes", _plan_notes(plan))
+    bullets(console, "To bear in mind", plan["caveats"])
 
 
 def print_verdicts(summary: Mapping[str, Any], console: Console, trials_dir: Path | None = None) -> None:
@@ -68,20 +70,20 @@ def print_verdicts(summary: Mapping[str, Any], console: Console, trials_dir: Pat
     _head(console, summary)
     verdicts = summary["verdicts"]
     if not verdicts:
-        _line(console, no_verdict(summary), "yellow")
+        line(console, no_verdict(summary), "yellow")
     else:
         console.print()
         console.print(_verdict_table(verdicts, console.width >= WIDE))
-        _line(console, _legend(verdicts), QUIET)
+        line(console, _legend(verdicts), QUIET)
     for verdict in verdicts:
         _told(console, verdict)
     for scope in dict.fromkeys(verdict["scope"] for verdict in verdicts):
         console.print()
-        _line(console, f"Scope: {clean(scope)}")
-    _line(console, counts_line(summary["counts"]))
+        line(console, f"Scope: {clean(scope)}")
+    line(console, counts_line(summary["counts"]))
     _failures(console, summary["failures"], trials_dir)
-    _bullets(console, "To bear in mind", [*summary["caveats"], *summary["notes"]])
-    _copyable(console, "Again: ", summary["command"])
+    bullets(console, "To bear in mind", [*summary["caveats"], *summary["notes"]])
+    copyable(console, "Again: ", summary["command"])
 
 
 def print_status(status: Mapping[str, Any], console: Console) -> None:
@@ -93,27 +95,29 @@ def print_status(status: Mapping[str, Any], console: Console) -> None:
     planned, running = status["planned"], status["running"]
     ended = {name: status[name] for name in ("completed", "diverged", "failed")}
     waiting = planned - sum(ended.values()) - running
-    _line(console, clean(status["sweep_id"]), HEAD)
-    _line(console, f"stage: {clean(status['stage'])}")
+    line(console, clean(status["sweep_id"]), HEAD)
+    line(console, f"stage: {clean(status['stage'])}")
     parts = [f"{amount} {name}" for name, amount in ended.items()]
     parts += [f"{amount} {name}" for name, amount in (("running", running), ("waiting", waiting)) if amount]
-    _line(console, f"{plural(planned, 'trial')} planned = {' + '.join(parts)}")
+    line(console, f"{plural(planned, 'trial')} planned = {' + '.join(parts)}")
     driver = status["driver"]
     if driver is None:
-        _line(console, "no driver is running")
+        line(console, "no driver is running")
     else:
         where = f"driver: process {driver['pid']} on {clean(driver['host'])}"
-        _line(console, f"{where}, since {clean(driver['started'])}")
+        line(console, f"{where}, since {clean(driver['started'])}")
 
 
 def _head(console: Console, facts: Mapping[str, Any]) -> None:
     if facts["question"]:
-        _line(console, facts["question"], HEAD)
-    _line(console, f"{clean(facts['scenario'])}  ({clean(facts['sweep_id'])})", QUIET)
+        line(console, facts["question"], HEAD)
+    line(console, f"{clean(facts['scenario'])}  ({clean(facts['sweep_id'])})", QUIET)
 
 
 def _baseline_table(plan: Mapping[str, Any]) -> Table:
-    table = _table("setting", "value", "where it came from", "confidence", flexible=("where it came from",))
+    table = plain_table(
+        "setting", "value", "where it came from", "confidence", flexible=("where it came from",)
+    )
     for name, origin in plan["origins"].items():
         value = plan["baseline"][name]
         origin_text = Text(clean(origin.get("rule", "")))
@@ -139,7 +143,7 @@ def _confidence(origin: Mapping[str, Any]) -> Text:
 
 def _arms_table(arms: Iterable[Mapping[str, Any]]) -> Table:
     numbers = ("steps", "examples", "tokens", "trials", "reused")
-    table = _table("arm", "what differs", *numbers, flexible=("arm", "what differs"), right=numbers)
+    table = plain_table("arm", "what differs", *numbers, flexible=("arm", "what differs"), right=numbers)
     table.padding = 0  # one space between columns: at 80 columns an arm of usual length fits on its line
     for arm in arms:
         table.add_row(
@@ -193,7 +197,7 @@ def _plan_notes(plan: Mapping[str, Any]) -> list[str]:
 def _verdict_table(verdicts: Iterable[Mapping[str, Any]], wide: bool) -> Table:
     header = ("factor", "default", "verdict", "best level", "gain, %", "margin, %", "seeds")
     right = ("default", "best level", "gain, %", "margin, %", "seeds")
-    table = _table(*header, flexible=("factor", "verdict", "best level", "margin, %"), right=right)
+    table = plain_table(*header, flexible=("factor", "verdict", "best level", "margin, %"), right=right)
     for verdict in verdicts:
         word = clean(verdict["verdict"])
         effect = [gain(verdict["effect_percent"]), interval(verdict["lower"], verdict["upper"])]
@@ -224,57 +228,18 @@ def _told(console: Console, verdict: Mapping[str, Any]) -> None:
     title = Text(f"{clean(verdict['factor'])}: ", style=HEAD)
     console.print(title.append(word, style=VERDICT_STYLES.get(word, "")))
     for text in (verdict["sentence"], *other_reasons(verdict)):
-        _indented(console, clean(text))
+        indented(console, clean(text))
 
 
 def _failures(console: Console, failures: Sequence[Mapping[str, Any]], trials_dir: Path | None) -> None:
-    _bullets(console, "Failed or diverged", failure_lines(worst_first(failures)))
+    bullets(console, "Failed or diverged", failure_lines(worst_first(failures)))
     for failure in failures:
         if trials_dir is not None and failure["status"] == "failed":
-            _copyable(
+            copyable(
                 console,
                 f"  log of {clean(failure['arm'])}, seed {failure['seed']}: ",
                 str(trials_dir / failure["key"] / "error.log"),
             )
-
-
-def _table(*header: str, flexible: Sequence[str], right: Sequence[str] = ()) -> Table:
-    """A table with one line under its header. Only `flexible` columns wrap; the others stay whole."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style=HEAD)
-    for name in header:
-        table.add_column(
-            name, justify="right" if name in right else "left", no_wrap=name not in flexible, overflow="fold"
-        )
-    return table
-
-
-def _line(console: Console, text: Any, style: str = "") -> None:
-    console.print(Text(clean(text), style=style))
-
-
-def _heading(console: Console, text: str) -> None:
-    console.print()
-    _line(console, text, HEAD)
-
-
-def _indented(console: Console, text: str) -> None:
-    console.print(Padding(Text(text), (0, 0, 0, 2), expand=False))
-
-
-def _bullets(console: Console, heading: str, lines: Sequence[str]) -> None:
-    if lines:
-        _heading(console, heading)
-    for line in lines:
-        grid = Table.grid(padding=(0, 1, 0, 0))
-        grid.add_row("-", Text(clean(line)))
-        console.print(grid)
-
-
-def _copyable(console: Console, label: str, text: str) -> None:
-    """A command or path on one line however narrow the console is."""
-    if not label.startswith(" "):
-        console.print()
-    console.print(Text(label + clean(text)), soft_wrap=True)
 
 
 def _is_number(value: Any) -> bool:

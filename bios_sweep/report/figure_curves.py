@@ -1,0 +1,157 @@
+"""Learning curves: the loss over training, and the gain over the baseline on the way."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from bios_sweep.report.canvas import (
+    BASELINE,
+    COLOURS,
+    Record,
+    Summary,
+    new_figure,
+    plain,
+    troubles,
+    whole,
+)
+
+MAX_CURVES = 10  # more lines than this cannot be told apart (chosen, not measured)
+LINES = ("-", "--", ":")
+
+
+def draw_curves(summary: Summary) -> Figure:
+    """Left: loss over training examples. Right: gain over the baseline at the same share of training."""
+    chosen, left_out = _chosen(summary)
+    figure, (loss, gain) = new_figure(11.0, 4.4, panels=2)
+    baseline = summary["curves"][summary["arms"][0]["arm"]]
+    for index, arm in enumerate(chosen):
+        colour, line = _look(index, arm)
+        curves = summary["curves"][arm["arm"]]
+        batch = arm["settings"]["batch_size"]
+        for curve in curves:
+            loss.plot(*_xy(curve, "step", batch), line, color=colour, linewidth=0.6, alpha=0.35)
+        mean = mean_curve(curves)
+        bad = f" ({', '.join(troubles(arm))})" if troubles(arm) else ""
+        label = plain(arm["arm"]) + bad
+        loss.plot(*_xy(mean, "step", batch), line, color=colour, linewidth=2.0, label=label)
+        _gains(gain, curves, baseline, summary["metric"]["direction"], (colour, line))
+    metric = summary["metric"]
+    loss.set_xlabel("training examples")
+    loss.set_ylabel(plain(f"{metric['name']} ({metric['unit']})"))
+    loss.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    _keep_in_view(loss, [summary["curves"][arm["arm"]] for arm in chosen])
+    gain.axhline(0.0, color=BASELINE, linewidth=1.6)
+    gain.set_xlabel("share of the arm's training, %")
+    gain.set_ylabel("gain over the baseline, %")
+    gain.set_xlim(0, 103)
+    _frame_gains(gain, summary, chosen)
+    few = f"; {left_out} worse arms left out" if left_out else ""
+    loss.set_title(plain(f"{summary['sweep']}: learning curves{few}"), loc="left", fontsize=11)
+    gain.set_title("the same, against the baseline (seed by seed)", loc="left", fontsize=11)
+    handles, labels = loss.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=8)
+    return figure
+
+
+def _chosen(summary: Summary) -> tuple[list[Record], int]:
+    """The baseline and the best arms by final mean, in the order of the plan; and how many were left out."""
+    arms = [arm for arm in summary["arms"] if any(map(_usable, summary["curves"].get(arm["arm"], [])))]
+    sign = 1.0 if summary["metric"]["direction"] == "minimize" else -1.0
+    order = sorted(arms, key=lambda arm: (arm["factor"] is not None, sign * _final(arm, sign)))
+    kept = [arm["arm"] for arm in order[:MAX_CURVES]]
+    return [arm for arm in arms if arm["arm"] in kept], len(arms) - len(kept)
+
+
+def _final(arm: Record, sign: float) -> float:
+    """The arm's mean; without one, the worst there is."""
+    return arm["mean"] if whole(arm) else sign * math.inf
+
+
+def _look(index: int, arm: Record) -> tuple[str, str]:
+    if arm["factor"] is None:
+        return BASELINE, "-"
+    number_of = index - 1
+    return COLOURS[number_of % len(COLOURS)], LINES[number_of // len(COLOURS) % len(LINES)]
+
+
+def _gains(
+    panel: Axes,
+    curves: Sequence[Sequence[Record]],
+    baseline: Sequence[Sequence[Record]],
+    direction: str,
+    look: tuple[str, str],
+) -> None:
+    """Seeds pair by their order, which holds only when both arms have them all; else nothing is drawn."""
+    if curves is baseline or len(curves) != len(baseline):
+        return
+    colour, line = look
+    paired = [_gain_curve(own, base, direction) for own, base in zip(curves, baseline, strict=True)]
+    for curve in paired:
+        panel.plot(*_xy(curve, "fraction", 100.0), line, color=colour, linewidth=0.6, alpha=0.35)
+    panel.plot(*_xy(mean_curve(paired), "fraction", 100.0), line, color=colour, linewidth=2.0)
+
+
+def _frame_gains(panel: Axes, summary: Summary, arms: Sequence[Record]) -> None:
+    """The panel's range comes from arms that went to their end; a diverging one leaves it downwards."""
+    base = summary["curves"][summary["arms"][0]["arm"]]
+    direction = summary["metric"]["direction"]
+    values = [
+        point["eval_loss"]
+        for arm in arms
+        if whole(arm)
+        for own, reference in zip(summary["curves"][arm["arm"]], base, strict=False)
+        for point in _gain_curve(own, reference, direction)
+    ]
+    low, high = min([*values, 0.0]), max([*values, 0.0])
+    room = 0.06 * (high - low) or 1.0
+    panel.set_ylim(low - room, high + room)
+
+
+def _gain_curve(own: Sequence[Record], base: Sequence[Record], direction: str) -> list[dict[str, Any]]:
+    """Percent gained over the baseline at the shares of training that both curves have."""
+    sign = -1.0 if direction == "minimize" else 1.0
+    at = {round(point["fraction"], 3): point["eval_loss"] for point in _usable(base)}
+    gains = []
+    for point in _usable(own):
+        reference = at.get(round(point["fraction"], 3))
+        if reference:
+            value = 100.0 * sign * (point["eval_loss"] - reference) / abs(reference)
+            gains.append({"step": point["step"], "fraction": point["fraction"], "eval_loss": value})
+    return gains
+
+
+def _usable(curve: Sequence[Record]) -> list[Record]:
+    return [p for p in curve if p["eval_loss"] is not None and math.isfinite(p["eval_loss"])]
+
+
+def mean_curve(curves: Sequence[Sequence[Record]]) -> list[dict[str, Any]]:
+    """The mean over seeds where every seed has a finite value."""
+    if not curves:
+        return []
+    by_step = [{point["step"]: point for point in _usable(curve)} for curve in curves]
+    shared = [step for step in by_step[0] if all(step in points for points in by_step)]
+    return [
+        {**by_step[0][step], "eval_loss": math.fsum(p[step]["eval_loss"] for p in by_step) / len(by_step)}
+        for step in sorted(shared)
+    ]
+
+
+def _xy(curve: Sequence[Record], axis: str, scale: float) -> tuple[list[float], list[float]]:
+    points = _usable(curve)
+    return [point[axis] * scale for point in points], [point["eval_loss"] for point in points]
+
+
+def _keep_in_view(panel: Axes, groups: Iterable[Sequence[Sequence[Record]]]) -> None:
+    """A diverging arm must not flatten the others: nothing above the untouched model's loss is shown."""
+    curves = [_usable(curve) for group in groups for curve in group if _usable(curve)]
+    values = [point["eval_loss"] for curve in curves for point in curve]
+    start = max(curve[0]["eval_loss"] for curve in curves)
+    low, high = min(values), min(max(values), start)
+    room = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
+    panel.set_ylim(low - room, high + 2 * room)

@@ -1,0 +1,107 @@
+"""Effects: the gain of every variation over the default, with its bounds and the margin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bios_sweep.report.canvas import (
+    BAND,
+    BASELINE,
+    COLOURS,
+    GREY,
+    TROUBLE,
+    Record,
+    Summary,
+    new_figure,
+    plain,
+)
+from bios_sweep.report.wording import number
+
+
+def draw_effects(summary: Summary) -> Figure:
+    """One row per variation, grouped by factor; the band runs from no effect to the margin."""
+    rows = [(verdict, row) for verdict in summary["verdicts"] for row in effect_rows(verdict)]
+    gaps = len(summary["verdicts"]) - 1
+    figure, (panel,) = new_figure(8.0, 1.7 + 0.34 * (len(rows) + 0.6 * gaps))
+    margin = (summary["margin"] or {}).get("percent")
+    if margin:
+        panel.axvspan(0.0, margin, color=BAND, alpha=0.45, linewidth=0)
+    panel.axvline(0.0, color=BASELINE, linewidth=1.0)
+    heights, place, previous = [], 0.0, None
+    for verdict, row in rows:
+        place += 1.6 if previous not in (None, verdict["factor"]) else 1.0
+        previous = verdict["factor"]
+        heights.append(place)
+        colour = COLOURS[_index(summary["verdicts"], verdict) % len(COLOURS)]
+        _effect(panel, row, place, colour)
+    panel.set_yticks(heights, [plain(row["name"]) for _, row in rows])
+    panel.set_ylim(place + 0.7, 0.3)
+    panel.grid(axis="y", visible=False)
+    _mark_diverged(panel, [(y, row) for y, (_, row) in zip(heights, rows, strict=True)])
+    unit = f"gain over the default in % of its {plain(summary['metric']['name'])}; right of 0 is better"
+    panel.set_xlabel(f"{unit}\n{_bounds_text(summary, margin)}", fontsize=9)
+    panel.set_title(plain(f"{summary['sweep']}: effect of each variation"), loc="left", fontsize=11)
+    return figure
+
+
+def _bounds_text(summary: Summary, margin: float | None) -> str:
+    bounded = [verdict for verdict in summary["verdicts"] if verdict["lower"] is not None]
+    confidences = sorted({round(100 * verdict["confidence"], 1) for verdict in bounded})
+    levels = " or ".join(f"{confidence:g}" for confidence in confidences)
+    told = f"lines: one-sided {levels} % bounds" if levels else "open: one seed, no bounds"
+    return f"{told}; grey: less than the margin of {number(margin)} %" if margin else told
+
+
+def effect_rows(verdict: Record) -> list[dict[str, Any]]:
+    """The variations from the shared seeds, then the best one on fresh seeds where it was confirmed there."""
+    rows = [{**level, "name": level["arm"], "fresh": False} for level in verdict["levels"]]
+    if verdict["stage"] == "confirmation" and verdict["effect_percent"] is not None:
+        fresh = {"gain": verdict["effect_percent"], "lower": verdict["lower"], "upper": verdict["upper"]}
+        name = f"{_best_arm(verdict)} (fresh seeds)"
+        rows.append({**fresh, "name": name, "status": "compared", "fresh": True})
+    return rows
+
+
+def _best_arm(verdict: Record) -> str:
+    named = [level["arm"] for level in verdict["levels"] if level["level"] == verdict["best_level"]]
+    return str(named[0]) if named else f"{verdict['factor']} candidate"
+
+
+def _effect(panel: Axes, row: Record, place: float, colour: str) -> None:
+    gain = row.get("gain")
+    if gain is None:
+        return
+    low, high = row.get("lower"), row.get("upper")
+    bounded = low is not None or high is not None
+    panel.plot(
+        [low if low is not None else gain, high if high is not None else gain], [place] * 2, color=colour
+    )
+    panel.plot(
+        gain,
+        place,
+        marker="D" if row["fresh"] else "o",
+        markersize=7,
+        color=colour,
+        markerfacecolor=colour if bounded else "white",
+    )
+
+
+def _mark_diverged(panel: Axes, rows: Iterable[tuple[float, Record]]) -> None:
+    """Variations without an effect say why, at the left edge: away from any value they could be read as."""
+    edge = panel.get_yaxis_transform()
+    for place, row in rows:
+        if row.get("gain") is not None:
+            continue
+        word, colour = row["status"], GREY
+        if word == "diverged":
+            colour = TROUBLE
+            panel.plot(0.02, place, "x", transform=edge, color=colour, markersize=7, markeredgewidth=2)
+        panel.text(0.04, place, word, transform=edge, va="center", fontsize=9, color=colour)
+
+
+def _index(verdicts: Sequence[Record], verdict: Record) -> int:
+    return [other["factor"] for other in verdicts].index(verdict["factor"])

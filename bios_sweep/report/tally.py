@@ -1,0 +1,112 @@
+"""How far a run is and how long it will take: a value, changed by events. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED, TrialEvent
+from bios_sweep.study.trials import COMPLETED, TrialResult, TrialSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """A trial that runs. fraction, loss: of its last measurement; started: clock seconds."""
+
+    spec: TrialSpec
+    started: float
+    attempt: int = 1
+    step: int = 0
+    fraction: float = 0.0
+    loss: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """What has happened so far, as a value: `after` gives the next one, so a reader never sees half an event.
+
+    planned: trials the sweep needs, `before` of them finished before this run. Work is counted in
+    training examples (steps x batch size): an arm of twice the steps takes twice as long.
+    done: examples trained in this run by trials that ended. weights: key -> examples of each trial seen.
+    since: clock seconds of the first start.
+    """
+
+    planned: int
+    before: int = 0
+    running: Mapping[str, Running] = field(default_factory=dict)
+    ended: Mapping[str, str] = field(default_factory=dict)
+    weights: Mapping[str, float] = field(default_factory=dict)
+    done: float = 0.0
+    since: float | None = None
+
+    @property
+    def finished(self) -> int:
+        """Trials with a result, those from before included."""
+        return self.before + len(self.ended)
+
+    def count(self, status: str) -> int:
+        """Trials that ended so in this run."""
+        return sum(ending == status for ending in self.ended.values())
+
+    def staged(self, planned: int, finished: int | None) -> Progress:
+        """With another number of trials in all, `finished` of them with a result by now (None: as before)."""
+        before = self.before if finished is None else max(0, finished - len(self.ended))
+        return replace(self, planned=planned, before=before)
+
+    def after(self, event: TrialEvent, spec: TrialSpec, now: float) -> Progress:
+        """With one more event, at clock seconds `now`."""
+        weight = float(spec.settings.max_steps * spec.settings.batch_size)
+        known = replace(
+            self,
+            weights=MappingProxyType({**self.weights, spec.key: weight}),
+            since=now if self.since is None else self.since,
+        )
+        trial = known.running.get(spec.key) or Running(spec=spec, started=now, attempt=event.attempt)
+        if event.kind == ENDED and event.result is not None:
+            return known._ended(trial, event.result, weight)
+        return known._with(_moved(trial, event))
+
+    def seconds_left(self, now: float) -> float | None:
+        """Remaining examples over the speed so far; None before anything was measured.
+
+        Trials that nobody has seen yet count with the mean of those seen.
+        """
+        done = self.done + sum(trial.fraction * self.weights[key] for key, trial in self.running.items())
+        if self.since is None or done <= 0 or now <= self.since:
+            return None
+        return self._remaining() * (now - self.since) / done
+
+    def share(self) -> float:
+        """Of all trials, the share that is behind us; running ones count by their fraction."""
+        if not self.planned:
+            return 1.0
+        return min(1.0, (self.finished + sum(t.fraction for t in self.running.values())) / self.planned)
+
+    def _remaining(self) -> float:
+        mean = sum(self.weights.values()) / len(self.weights)
+        unseen = max(0, self.planned - self.finished - len(self.running))
+        return unseen * mean + sum(
+            (1.0 - trial.fraction) * self.weights[key] for key, trial in self.running.items()
+        )
+
+    def _ended(self, trial: Running, result: TrialResult, weight: float) -> Progress:
+        fraction = 1.0 if result.status == COMPLETED else trial.fraction
+        return replace(
+            self,
+            running=MappingProxyType({k: v for k, v in self.running.items() if k != trial.spec.key}),
+            ended=MappingProxyType({**self.ended, trial.spec.key: result.status}),
+            done=self.done + fraction * weight,
+        )
+
+    def _with(self, trial: Running) -> Progress:
+        return replace(self, running=MappingProxyType({**self.running, trial.spec.key: trial}))
+
+
+def _moved(trial: Running, event: TrialEvent) -> Running:
+    point = event.measurement
+    if event.kind == MEASURED and point is not None:
+        return replace(trial, step=point.step, fraction=point.fraction, loss=point.eval_loss)
+    if event.kind in (STARTED, RETRIED):
+        return replace(trial, attempt=event.attempt)
+    return trial

@@ -54,7 +54,7 @@ class LiveView:
         self._opened = self._clock()
         if self._console.is_interactive and not self._console.quiet:
             self._live = Live(
-                get_renderable=self._render,
+                get_renderable=self.__rich__,
                 console=self._console,
                 refresh_per_second=REFRESHES_PER_SECOND,
                 transient=True,
@@ -122,7 +122,7 @@ class LiveView:
     def _say(self, text: str, style: str = "") -> None:
         self._console.print(Text(clean(text), style=style), soft_wrap=True)
 
-    def _render(self) -> Group:
+    def __rich__(self) -> Group:
         progress, now = self._progress, self._clock()
         hidden = len(progress.running) - ROWS
         more = [Text(f"and {plural(hidden, 'more trial')}", style="dim")] if hidden > 0 else []

@@ -195,9 +195,12 @@ def _plan_notes(plan: Mapping[str, Any]) -> list[str]:
 
 
 def _verdict_table(verdicts: Iterable[Mapping[str, Any]], wide: bool) -> Table:
-    header = ("factor", "default", "verdict", "best level", "gain, %", "margin, %", "seeds")
-    right = ("default", "best level", "gain, %", "margin, %", "seeds")
-    table = plain_table(*header, flexible=("factor", "verdict", "best level", "margin, %"), right=right)
+    header = ("factor", "default", "verdict", "best\nlevel", "gain, %", "margin,\n%", "seeds")
+    right = ("default", "best\nlevel", "gain, %", "margin,\n%", "seeds")
+    table = plain_table(*header, flexible=("verdict",), right=right)
+    table.columns[2].min_width = len("(unconfirmed)")  # the longest word of a verdict stays whole
+    if not wide:
+        table.padding = 0
     for verdict in verdicts:
         word = clean(verdict["verdict"])
         effect = [gain(verdict["effect_percent"]), interval(verdict["lower"], verdict["upper"])]

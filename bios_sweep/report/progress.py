@@ -26,7 +26,7 @@ BAR_COLUMNS = 24
 class LiveView:
     """Shows a run. A context manager: outside of it only plain lines are printed.
 
-    planned: trials the sweep needs; workers: one line on where they run; title: what runs.
+    planned: trials the sweep needs; workers: one line on where they run, or empty; title: what runs.
     trials_dir: names the log of a failed trial. clock: monotonic seconds.
     """
 
@@ -61,7 +61,8 @@ class LiveView:
             )
             self._live.start()
         else:
-            self._say(f"{self._title}: {plural(self._progress.planned, 'trial')}, {self._workers}")
+            trials = f"{self._title}: {plural(self._progress.planned, 'trial')}"
+            self._say(f"{trials}, {self._workers}" if self._workers else trials)
         return self
 
     def __exit__(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -161,7 +162,9 @@ def adapter(base: BaseModel, settings: TrainingSettings, seed: int) -> Iterator[
         use_rslora=False,
         bias="none",
     )
-    adapted = get_peft_model(base.model, config)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # PEFT asks transformers by a name it will drop
+        adapted = get_peft_model(base.model, config)
     try:
         adapted.eval()
         initialise(adapted, seed)

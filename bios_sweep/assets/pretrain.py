@@ -23,12 +23,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from bios_sweep.assets import base_model_path
-from bios_sweep.assets.pretrain_text import (
-    Document,
-    is_validation_unit,
-    pretraining_documents,
-    text_hash,
-)
+from bios_sweep.assets.pretrain_text import Document, is_validation_unit, pretraining_documents, text_hash
 
 SEED = 0
 THREADS = 2  # part of the recipe: another number sums in another order

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from bios_sweep import __version__, defaults
+from bios_sweep import defaults
 from bios_sweep.analysis.verdicts import REFINE
 from bios_sweep.ports import ENDED, Executor, TrialEvent
 from bios_sweep.procedure import DONE, ProcedureSource, State
@@ -22,13 +22,14 @@ from bios_sweep.report.publish import write_report
 from bios_sweep.report.summary import results_rows, summarise
 from bios_sweep.study.plan import Arm, Plan
 from bios_sweep.study.trials import TrialSpec
+from bios_sweep.version import __version__
 
 
 class View(Protocol):
     """Where progress is shown."""
 
-    def stage(self, name: str, planned: int) -> None:
-        """The sweep now needs `planned` trials in all."""
+    def stage(self, name: str, planned: int, finished: int) -> None:
+        """The sweep now needs `planned` trials in all, of which `finished` have a result."""
         ...
 
     def event(self, event: TrialEvent, spec: TrialSpec) -> None:
@@ -99,9 +100,9 @@ def run_trials(
         if event.result is not None and source.add(event.result):
             take_in_finished(sweep, source, journal)
             specs.update({trial.key: trial for trial in source.state.needed})
-            view.stage(source.state.stage, len(source.state.needed))
+            view.stage(source.state.stage, len(source.state.needed), len(source.results))
 
-    view.stage(source.state.stage, len(source.state.needed))
+    view.stage(source.state.stage, len(source.state.needed), len(source.results))
     scenario = sweep.plan.study.scenario
     executor.run(
         source,

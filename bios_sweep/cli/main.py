@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
 
-from bios_sweep import __version__
 from bios_sweep.config.places import config_root
 from bios_sweep.errors import BiosSweepError, MissingExtraError
+from bios_sweep.version import __version__
 
 EXTRA_MODULES = ("ray", "mlflow", "torch", "transformers", "peft", "matplotlib", "tokenizers", "filelock")
 
@@ -56,6 +56,7 @@ VERBS = {
         help="how far a sweep is, also while it runs",
         examples=("bios-sweep status", "bios-sweep status --sweep demo --json"),
         flags=("--config-dir", "--json", "--sweep"),
+        needs_extra=True,
     ),
     "stop": Verb(
         module="bios_sweep.cli.stop",

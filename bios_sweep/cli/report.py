@@ -14,9 +14,9 @@ from bios_sweep.report.terminal import print_verdicts
 
 def run(args: Namespace) -> int:
     """Print the summary."""
-    _, _, view = choose(args)
+    _, workspace, view = choose(args)
     if args.json:
         print(json.dumps(view.summary, indent=1))
     else:
-        print_verdicts(view.summary, Console())
+        print_verdicts(view.summary, Console(), workspace.trials)
     return exit_code(view.summary["counts"])

@@ -131,7 +131,7 @@ def _finish(
     if args.json:
         print(json.dumps({**result, "files": files, "link": link}, indent=1))
     else:
-        print_verdicts(result, console)
+        print_verdicts(result, console, sweep.workspace.trials)
         if is_final(result):
             console.print(f"tuned defaults: {files['defaults']}", markup=False, soft_wrap=True)
             console.print(f"report: {files['report']}", markup=False, soft_wrap=True)

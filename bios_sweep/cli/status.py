@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from bios_sweep.cli.sweeps import choose
-from bios_sweep.records.owner import live_owner
+from bios_sweep.records.lock import live_owner
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.report.terminal import print_status
 from bios_sweep.view import SweepView

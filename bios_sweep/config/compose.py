@@ -148,7 +148,10 @@ def _missing(error: MissingConfigException, overrides: Sequence[str], config_dir
 
 def _unknown(error: Exception, overrides: Sequence[str], config_dir: Path | None) -> str:
     """Hydra advises `+key`, which would add a setting that nothing reads; the nearest known key is better."""
-    known = [*_keys(_defaults_only(overrides, config_dir)), "sweeps"]
+    try:
+        known = [*_keys(_defaults_only(overrides, config_dir)), "sweeps"]
+    except (ConfigCompositionException, OmegaConfBaseException, MissingConfigException):
+        return _first(error)
     for override in OverridesParser.create().parse_overrides(list(overrides)):
         key = (override.key_or_group or "").lstrip("+~")
         if key and key not in known and not any(name.startswith(f"{key}.") for name in known):

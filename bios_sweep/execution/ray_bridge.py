@@ -25,6 +25,10 @@ class Bridge(tune.Callback):
         self._mailbox: Any = None
         self.stopper = _Stopper(self)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune saves its callbacks for a restore that is never used, and ours hold the driver."""
+        return {}
+
     def connect(self, mailbox: Any) -> None:
         """Jobs go to this actor."""
         self._mailbox = mailbox

@@ -129,7 +129,7 @@ def child_content(state: SweepState, trial: TrialState, parent_id: str, *, alive
                 "status": trial.status if status != KILLED else "interrupted",
                 "attempt": str(max(trial.attempts, 1)),
                 sweep_tag(sweep_id): spec.arm,
-                **({"cause": cause} if cause else {}),
+                "cause": cause or "none",  # always there: a retried trial's old cause must be overwritten
             }
         ),
         params=_texts({**spec.settings.to_dict(), "seed": spec.seed, "repeat": spec.repeat}),

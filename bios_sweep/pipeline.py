@@ -13,7 +13,7 @@ from bios_sweep import defaults
 from bios_sweep.analysis.verdicts import REFINE
 from bios_sweep.ports import ENDED, Executor, TrialEvent
 from bios_sweep.procedure import DONE, ProcedureSource, State
-from bios_sweep.records.journal import Journal
+from bios_sweep.records.journal import Journal, plain
 from bios_sweep.records.retention import keep_adapters
 from bios_sweep.records.sweep_state import sweep_facts
 from bios_sweep.records.workspace import Workspace
@@ -122,13 +122,14 @@ def conclude(sweep: Sweep, source: ProcedureSource, journal: Journal) -> dict[st
     if source.state.stage != DONE:
         journal.closed("stopped")
         return summary
-    journal.verdict(
-        {
-            "headline": verdict_line(summary),
-            "markdown": to_markdown(summary),
-            "verdicts": summary["verdicts"],
-        }
-    )
+    verdict = {
+        "headline": verdict_line(summary),
+        "markdown": to_markdown(summary),
+        "verdicts": summary["verdicts"],
+    }
+    if _published(sweep, journal, verdict):
+        return summary
+    journal.verdict(verdict)
     files = write_report(summary, results_rows(sweep.plan, source.state, source.results), sweep.folder)
     tuned = tuned_defaults(sweep, source.state, summary, _last_trial_ended(journal))
     files.append(defaults.write_tuned(sweep.folder / defaults.FILE_NAME, tuned))
@@ -144,6 +145,13 @@ def conclude(sweep: Sweep, source: ProcedureSource, journal: Journal) -> dict[st
         journal.kept(key, folder)
     journal.closed("done")
     return summary
+
+
+def _published(sweep: Sweep, journal: Journal, verdict: Mapping[str, Any]) -> bool:
+    """Whether an earlier run came to this very verdict and its files are still there."""
+    state = journal.state
+    whole = bool(state.report) and all((sweep.folder / name).is_file() for name in state.report)
+    return state.closed == "done" and state.verdict == plain(verdict) and whole
 
 
 def recommended_arm(plan: Plan, state: State) -> Arm:

@@ -104,7 +104,7 @@ def variance_ratio_point(k: int, seeds: int) -> float:
     """99 % point of largest / smallest variance of k paired contrasts under equal variances.
 
     Simulated with a fixed seed: contrasts share the baseline, so they correlate at 0.5.
-    For k = 4 it is 545 / 37 / 11 and for k = 11 2456 / 82 / 19 at 3 / 5 / 8 seeds.
+    For k = 4 it is about 530 / 37 / 11 and for k = 11 about 2270 / 82 / 19 at 3 / 5 / 8 seeds.
     """
     random = np.random.default_rng(20240611)
     ratios = np.concatenate([_ratios(random, k, seeds) for _ in range(10)])

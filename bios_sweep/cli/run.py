@@ -20,7 +20,7 @@ from bios_sweep.defaults import FILE_NAME
 from bios_sweep.pipeline import Sweep, conclude, open_journal, run_trials, take_in_finished
 from bios_sweep.ports import Executor
 from bios_sweep.procedure import ProcedureSource
-from bios_sweep.records.lock import DriverLock
+from bios_sweep.records.lock import DriverLock, require_free
 from bios_sweep.records.retention import check_policy
 from bios_sweep.report.progress import LiveView
 from bios_sweep.report.summary import exit_code, is_final
@@ -44,8 +44,9 @@ def run(args: Namespace) -> int:
         keep=prepared.config.values["budget"]["keep_adapters"],
         tracking_url=tracking.shown,
     )
+    require_free(prepared.workspace)
+    executor = _checked_executor(prepared, sweep, tracking, console)
     with DriverLock(prepared.workspace, prepared.plan.sweep_id), _Stop(prepared) as stop:
-        executor = _checked_executor(prepared, sweep, tracking, console)
         if executor is not None:
             console.print(
                 f"{summary['to_run']} trials to run, {summary['reused']} reused; stop with Ctrl-C, "

@@ -76,6 +76,16 @@ def live_owner(workspace: Workspace) -> dict[str, Any] | None:
     return None
 
 
+def require_free(workspace: Workspace) -> None:
+    """Refuse a workspace that a live driver has, before anything is started for it.
+
+    Raises:
+        WorkspaceBusyError: as `DriverLock`, which decides in the end.
+    """
+    if live_owner(workspace) is not None:
+        raise WorkspaceBusyError(_busy(workspace))
+
+
 def _owner(workspace: Workspace) -> dict[str, Any]:
     try:
         owner = json.loads(workspace.owner_file.read_text(encoding="utf-8"))

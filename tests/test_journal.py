@@ -235,7 +235,7 @@ def test_the_mean_of_an_arm_waits_for_all_its_seeds(journal):
     assert journal.state.verdict == {"headline": "now"}
 
 
-@pytest.mark.parametrize("torn", [b"{", b'{"seq": 3, "time"', b'{"seq": 3}', b"\x00\x00\x00", b"\xff"])
+@pytest.mark.parametrize("torn", [b"{", b'{"seq": 3, "time"', b'{"seq": 3}', b"\x00" * 5000, b"\xff"])
 def test_a_torn_last_line_is_cut_off(journal, path, torn):
     whole = path.read_bytes()
     path.write_bytes(whole + torn)
@@ -244,6 +244,7 @@ def test_a_torn_last_line_is_cut_off(journal, path, torn):
     with Journal(path) as again:
         again.started(KEYS[0])
     assert [entry.kind for entry in read_journal(path)] == ["opened", "planned", "started"]
+    assert path.read_bytes().endswith(b"}\n"), "nothing torn is left behind the new line"
 
 
 @pytest.mark.parametrize("position", range(0, 400, 37))

@@ -463,6 +463,8 @@ def test_a_stopped_sweep_leaves_nothing_running(workspace):
         recorder = mirror(workspace)
         recorder.start()
         journal.started(KEYS[0])
+        _until(lambda: read_cursor(workspace, SWEEP, default_tracking_uri(workspace)).get("seq") == 3)
+        assert _statuses(default_tracking_uri(workspace)) == {SWEEP: "RUNNING", KEYS[0]: "RUNNING"}
         journal.closed("stopped")
         assert recorder.finish(30), recorder.problem
     content = dump(default_tracking_uri(workspace))

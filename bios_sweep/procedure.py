@@ -74,7 +74,8 @@ def state_of(plan: Plan, results: Results) -> State:
             )
         table = table_of(plan, trials, results)
         margin = margin_of(table, plan.study.decision)
-        findings |= screen(table, [levels_of(plan, name) for name in undecided], plan.study.decision)
+        factors = [levels_of(plan, name) for name in undecided]
+        findings |= screen(table, factors, plan.study.decision, variations=len(plan.arms) - 1)
         undecided = [name for name in undecided if findings[name].state == UNDECIDED]
         if not undecided:
             break
@@ -204,7 +205,7 @@ def table_of(plan: Plan, trials: Sequence[TrialSpec], results: Results) -> Resul
         seeds=tuple(dict.fromkeys(trial.seed for trial in trials)),
         outcomes={(trial.arm, trial.seed): _outcome(result, metric.name) for trial, result in ended},
         metric=metric,
-        untouched=_untouched([result for _, result in ended]),
+        untouched=_untouched([r for trial, r in ended if trial.arm == plan.baseline.name], metric.name),
         hardware=tuple(sorted({str(r.provenance["device"]) for _, r in ended if "device" in r.provenance})),
     )
 
@@ -213,9 +214,10 @@ def _outcome(result: TrialResult, metric: str) -> Outcome:
     return Outcome(status=result.status, value=result.final.get(metric, float("nan")))
 
 
-def _untouched(results: Sequence[TrialResult]) -> float | None:
-    starts = [result.curve[0].eval_loss for result in results if result.curve and result.curve[0].step == 0]
-    return starts[0] if starts else None
+def _untouched(results: Sequence[TrialResult], metric: str) -> float | None:
+    """The metric before any training, where the baseline's curves measure it."""
+    starts = [getattr(r.curve[0], metric, None) for r in results if r.curve and r.curve[0].step == 0]
+    return next((start for start in starts if start is not None), None)
 
 
 class ProcedureSource:

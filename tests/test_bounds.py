@@ -50,19 +50,19 @@ def test_dunnett_lies_between_the_uncorrected_and_the_bonferroni_quantile_and_gr
             assert student(alpha, 12) < quantile < student(alpha / k, 12)
 
 
-@pytest.mark.parametrize(("k", "per_arm"), [(1, 4), (3, 4), (4, 6), (11, 3)])
-def test_dunnett_equals_scipy_in_the_unblocked_case(k, per_arm):
+@pytest.mark.parametrize(("k", "per_arm", "shift"), [(1, 4, 1.2), (3, 4, 1.2), (4, 6, 1.2), (11, 3, 2.0)])
+def test_dunnett_equals_scipy_in_the_unblocked_case(k, per_arm, shift):
     """The p-value scipy gives the largest statistic is the alpha whose quantile is that statistic."""
     random = np.random.default_rng(k)
     control, *treated = random.normal(size=(k + 1, per_arm))
-    treated = [sample + 1.2 for sample in treated]
+    treated = [sample + shift for sample in treated]
     reference = stats.dunnett(*treated, control=control, alternative="greater", random_state=1)
     nu = (k + 1) * (per_arm - 1)
     alpha = float(reference.pvalue.min())
-    assert 0.0005 < alpha < 0.4
+    assert 0.004 < alpha < 0.4
     # scipy integrates by quasi Monte Carlo: its p-values scatter by about 1e-3
     largest = float(reference.statistic.max())
-    low, high = (dunnett(float(np.clip(alpha + shift, 1e-5, 0.6)), k, nu) for shift in (2e-3, -2e-3))
+    low, high = (dunnett(alpha + error, k, nu) for error in (2e-3, -2e-3))
     assert low <= largest <= high
 
 

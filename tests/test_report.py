@@ -236,7 +236,7 @@ def test_tables_never_cut_a_word_nor_exceed_the_width(demo, width):
 
 def test_verdicts_show_evidence_counts_scope_and_how_to_repeat(demo):
     text = flat(shown(print_verdicts, demo, width=120))
-    assert "learning_rate 0.007353 inconclusive 0.001838 +1.25 [+1.08, +1.37] 0.5 3" in text
+    assert "learning_rate 0.007353 inconclusive 0.001838 +1.25 [+1.07, +1.37] 0.5 3" in text
     assert "21 trials planned = 18 completed + 3 diverged + 0 failed" in text
     assert text.count("Scope: this evaluation set") == 1
     assert "learning_rate x4, seeds 0, 1, 2: diverged:" in text
@@ -318,7 +318,7 @@ def test_markdown_begins_with_the_verdict_line(demo):
     text = to_markdown(demo)
     assert text.splitlines()[0] == "learning_rate: inconclusive · lora_rank: confirm" == verdict_line(demo)
     assert (
-        "| learning_rate | 0.007353 | inconclusive | 0.001838 | +1.25 \\[+1.08, +1.37\\] | 0.5 | 3 |" in text
+        "| learning_rate | 0.007353 | inconclusive | 0.001838 | +1.25 \\[+1.07, +1.37\\] | 0.5 | 3 |" in text
     )
     assert "21 trials planned = 18 completed + 3 diverged + 0 failed." in text
     assert "    bios-sweep run sweeps=demo" in text

@@ -30,7 +30,7 @@ class Bound:
     pooled: bool
 
 
-def gain_bounds(blocks: Blocks, alpha: float) -> tuple[Bound, ...]:
+def gain_bounds(blocks: Blocks, alpha: float, variations: int | None = None) -> tuple[Bound, ...]:
     """Bounds of every variation, each at one-sided level `alpha` (already divided by the looks).
 
     Lower bounds are simultaneous over the k variations (Dunnett 1955, rho = 0.5): one of them above
@@ -40,6 +40,9 @@ def gain_bounds(blocks: Blocks, alpha: float) -> tuple[Bound, ...]:
     Blocked model y_as = mu_a + b_s + e_as: s2 = sum of squared residuals / ((A-1)(S-1)).
     With unequal variances each arm falls back to its own paired t, Bonferroni for the lower bound.
 
+    variations: how many the study tried, when it is more than are in the blocks (some diverged, some
+    were decided at an earlier look): what was tried counts, not what is left.
+
     Raises:
         ValueError: fewer than two seeds or no variation (no variance can be estimated).
     """
@@ -48,14 +51,15 @@ def gain_bounds(blocks: Blocks, alpha: float) -> tuple[Bound, ...]:
     if k < 1 or seeds < 2:
         raise ValueError(f"bounds need at least 1 variation and 2 seeds, not {k} and {seeds}")
     means = gains.mean(axis=1)
-    if unequal_variances(gains):
-        errors = gains.std(axis=1, ddof=1) / np.sqrt(seeds)
-        below, above = student(alpha / k, seeds - 1), student(alpha, seeds - 1)
-    else:
+    tried = max(k, variations or 0)
+    pooled = not unequal_variances(gains)
+    if pooled:
         errors = np.full(k, pooled_error(blocks))
         nu = k * (seeds - 1)
-        below, above = dunnett(alpha, k, nu), student(alpha, nu)
-    pooled = not unequal_variances(gains)
+        below, above = dunnett(alpha, tried, nu), student(alpha, nu)
+    else:
+        errors = gains.std(axis=1, ddof=1) / np.sqrt(seeds)
+        below, above = student(alpha / tried, seeds - 1), student(alpha, seeds - 1)
     return tuple(
         Bound(
             arm=arm,

@@ -85,7 +85,7 @@ def make_verdict(
     final: the finding that counts (the confirmation's where there was one). alpha: of the whole rule;
     the screening's bounds are at alpha / looks.
     """
-    confirmed_on_fresh = final is not screening and final.bound is not None and final.state != UNCONFIRMED
+    confirmed_on_fresh = final is not screening and final.state != UNCONFIRMED
     stage = "confirmation" if confirmed_on_fresh else "screening"
     confidence = 1.0 - (alpha if stage == "confirmation" else alpha / looks)
     word = final.state

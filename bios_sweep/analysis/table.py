@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from bios_sweep.errors import InputError
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED
 
@@ -36,6 +37,9 @@ class ResultTable:
 
     untouched: the metric of the model before any training, None when unknown.
     hardware: the device classes that produced the values.
+
+    Raises:
+        InputError: an arm or a seed is listed twice; a repeated seed is not a replicate.
     """
 
     arms: tuple[str, ...]
@@ -44,6 +48,12 @@ class ResultTable:
     metric: Metric
     untouched: float | None = None
     hardware: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for kind, names in (("arm", self.arms), ("seed", self.seeds)):
+            repeated = [name for name in names if names.count(name) > 1]
+            if repeated:
+                raise InputError(f"results: {kind} {repeated[0]} is given twice; give each one once")
 
     def outcome(self, arm: str, seed: int) -> Outcome:
         """The outcome of a trial; one that never ended counts as failed."""

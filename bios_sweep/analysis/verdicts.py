@@ -87,12 +87,12 @@ class Finding:
 
 
 def margin_of(table: ResultTable, rule: DecisionRule) -> Margin | None:
-    """The margin from the baseline arm alone; None when the baseline has no finite value."""
+    """The margin from the baseline arm alone; None when its mean is missing or 0 (no percent of it)."""
     values = [table.outcome(table.arms[0], seed) for seed in table.seeds]
     usable = [outcome.value for outcome in values if outcome.usable]
-    if not usable:
+    loss = sum(usable) / len(usable) if usable else 0.0
+    if loss == 0.0:
         return None
-    loss = sum(usable) / len(usable)
     percent, gained = rule.margin_percent, None
     if table.untouched is not None and math.isfinite(table.untouched):
         gained = 100.0 * table.metric.sign * (loss - table.untouched) / abs(loss)
@@ -101,23 +101,27 @@ def margin_of(table: ResultTable, rule: DecisionRule) -> Margin | None:
     return Margin(percent=percent, absolute=percent * abs(loss) / 100.0, gained=gained)
 
 
-def screen(table: ResultTable, factors: Sequence[FactorLevels], rule: DecisionRule) -> dict[str, Finding]:
+def screen(
+    table: ResultTable, factors: Sequence[FactorLevels], rule: DecisionRule, variations: int | None = None
+) -> dict[str, Finding]:
     """Judge every factor of the study on the shared seeds, at level alpha / number of looks.
 
     All variations of the study share one variance and one Dunnett correction: the more is tried,
-    the more a best arm must show.
+    the more a best arm must show. variations: of the whole study, also those that an earlier look
+    decided and that the table no longer has; by default those of the table.
     """
     blocked = _gate(table)
     margin = margin_of(table, rule)
     if blocked or margin is None:
-        reason = blocked or "the baseline has no finite result"
+        reason = blocked or "the baseline has no finite result, or its mean is 0 and has no percent"
         return {f.name: _stopped(table, f, reason) for f in factors}
     blocks = complete_blocks(table)
     if len(blocks.arms) < 2:
         return {f.name: _stopped(table, f, "every variation diverged") for f in factors}
     if len(table.seeds) < 2:
         return {f.name: _one_seed(table, f, blocks) for f in factors}
-    bounds = {bound.arm: bound for bound in gain_bounds(blocks, rule.alpha / len(rule.looks))}
+    tried = max(len(table.arms) - 1, variations or 0)
+    bounds = {bound.arm: bound for bound in gain_bounds(blocks, rule.alpha / len(rule.looks), tried)}
     sensitive = _sensitive(bounds, margin)
     return {f.name: _judge(f, bounds, margin, table, blocks, rule, sensitive) for f in factors}
 
@@ -136,6 +140,14 @@ def confirm_candidate(table: ResultTable, arm: str, factor: str, margin: Margin,
             best=arm,
             diverged=(arm,) if table.diverged(arm) else (),
             reasons=(f"{who} diverged on a fresh seed",),
+            seeds=table.seeds,
+        )
+    if len(table.hardware) > 1:
+        return Finding(
+            factor=factor,
+            state=INCONCLUSIVE,
+            best=arm,
+            reasons=(_mixed_hardware(table),),
             seeds=table.seeds,
         )
     blocks = complete_blocks(table, (baseline, arm))
@@ -182,7 +194,7 @@ def _gate(table: ResultTable) -> str:
     if table.diverged(baseline):
         return f"the baseline diverged at {table.diverged(baseline)} of {len(table.seeds)} seeds"
     if len(table.hardware) > 1:
-        return f"the trials ran on different hardware ({', '.join(table.hardware)})"
+        return _mixed_hardware(table)
     blocks = complete_blocks(table)
     if blocks.too_many_dropped or not blocks.seeds:
         return (
@@ -190,6 +202,10 @@ def _gate(table: ResultTable) -> str:
             "at most a fifth may be"
         )
     return ""
+
+
+def _mixed_hardware(table: ResultTable) -> str:
+    return f"the trials ran on different hardware ({', '.join(table.hardware)})"
 
 
 def _judge(

@@ -44,6 +44,8 @@ class Factor:
             raise PlanError(
                 f"factor {self.name}: give either multiply or values, for example {{multiply: [0.5, 2]}}"
             )
+        if self.name == REPEAT and self.multiply:
+            raise PlanError("factor repeat: it has no value to multiply; use values, for example [1]")
         for number in self.multiply:
             if isinstance(number, bool) or not isinstance(number, int | float) or not _positive(number):
                 raise PlanError(f"factor {self.name}: multiply {number!r} is not a finite number above 0")
@@ -61,7 +63,7 @@ class Factor:
     def levels(self, baseline: TrainingSettings) -> tuple[tuple[str, Any], ...]:
         """(label, value) per level, in the given order. Labels name arms: `x0.5` or the value itself."""
         if self.values:
-            return tuple((f"{value:g}" if _is_number(value) else str(value), value) for value in self.values)
+            return tuple((_label(value), value) for value in self.values)
         start = getattr(baseline, self.name)
         return tuple((f"x{number:g}", self._times(start, number)) for number in self.multiply)
 
@@ -114,6 +116,11 @@ class DecisionRule:
             raise PlanError(
                 f"decision.looks: {list(self.looks)} is not allowed; "
                 "rising numbers of seeds, such as [3, 5, 8]"
+            )
+        if self.looks[0] == 1 and len(self.looks) > 1:
+            raise PlanError(
+                f"decision.looks: {list(self.looks)} is not allowed; one seed decides nothing, so the "
+                "first of several looks needs at least 2"
             )
         if self.confirmation_seeds < 0 or self.confirmation_seeds == 1:
             raise PlanError(
@@ -182,6 +189,11 @@ class Study:
                 "metric": Metric(**values["metric"]),
             }
         )
+
+
+def _label(value: Any) -> str:
+    """Whole numbers in full (1000001 is not 1e+06), others with six significant digits."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _is_number(value: Any) -> bool:

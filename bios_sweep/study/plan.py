@@ -92,7 +92,8 @@ def build_plan(study: Study) -> Plan:
     one result must not count twice.
 
     Raises:
-        PlanError: no variation is left, a level is not allowed, or the trials exceed the budget.
+        PlanError: no variation is left, two levels share a name, a level is not allowed, or the trials
+            exceed the budget.
     """
     arms = [Arm(name=BASELINE, settings=study.baseline)]
     notes: list[str] = []
@@ -193,6 +194,10 @@ def _add(arms: list[Arm], new: Arm, notes: list[str]) -> None:
             arms[index] = dataclasses.replace(old, notes=(*old.notes, note))
             notes.append(note)
             return
+    if any(old.name == new.name for old in arms):
+        raise PlanError(
+            f"factor {new.factor}: two levels are both called {new.label}; give them further apart"
+        )
     arms.append(new)
 
 

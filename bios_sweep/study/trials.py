@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from bios_sweep.settings import TrainingSettings
+from bios_sweep.settings import TrainingSettings, is_whole
 from bios_sweep.study.scenario import Scenario
 
 COMPLETED = "completed"
@@ -40,12 +40,20 @@ def trial_key(settings: TrainingSettings, seed: int, repeat: int, scenario: Scen
     """
     return short_hash(
         {
-            "settings": settings.to_dict(),
+            "settings": _as_hashed(settings),
             "seed": seed,
             "repeat": repeat,
             "scenario": scenario.identity(),
         }
     )
+
+
+def _as_hashed(settings: TrainingSettings) -> dict[str, Any]:
+    """Settings with one spelling per number: 32 and 32.0 are equal but would hash differently."""
+    return {
+        name: float(value) if isinstance(value, int) and not is_whole(name) else value
+        for name, value in settings.to_dict().items()
+    }
 
 
 @dataclass(frozen=True, kw_only=True)

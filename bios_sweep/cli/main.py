@@ -118,7 +118,7 @@ FLAGS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb and return its exit code: 0, 2, 3, 4, 75, or 130 / 143 after a signal."""
-    args = _parser().parse_intermixed_args(arguments) if _verb(arguments) is None else _parse(arguments)
+    args = _parse(sys.argv[1:] if arguments is None else arguments)
     try:
         _require_extra(args.verb)
         return int(importlib.import_module(VERBS[args.verb].module).run(args))
@@ -134,16 +134,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(error, 4, debug=args.debug)
 
 
-def _verb(arguments: Sequence[str] | None) -> str | None:
-    words = sys.argv[1:] if arguments is None else arguments
-    return next((word for word in words[:1] if word in VERBS), None)
-
-
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Overrides and flags may mix in any order, which argparse's subcommands do not allow."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    name = words[0]
-    args = _verb_parser(name, VERBS[name]).parse_intermixed_args(words[1:])
+def _parse(words: Sequence[str]) -> argparse.Namespace:
+    """Overrides and flags may mix in any order, also before the verb; argparse's subcommands cannot."""
+    place = next((place for place, word in enumerate(words) if word in VERBS), None)
+    if place is None:
+        return _parser().parse_args(words)
+    name, rest = words[place], [*words[:place], *words[place + 1 :]]
+    args = _verb_parser(name, VERBS[name]).parse_intermixed_args(rest)
     args.verb = name
     return args
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
@@ -13,11 +13,12 @@ from typing import Any
 
 from bios_sweep import defaults
 from bios_sweep.assets import base_model_path
+from bios_sweep.cli.resources import check_cluster, require_whole
 from bios_sweep.config.build import build_study
 from bios_sweep.config.compose import Config, compose_config, sweep_names
 from bios_sweep.errors import ConfigError, DataError
 from bios_sweep.records.workspace import Workspace
-from bios_sweep.simulation.engine import PlantedEngine
+from bios_sweep.simulation.engine import PlantedEngine, PlantedTruth
 from bios_sweep.study.plan import Plan, build_plan
 from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
 from bios_sweep.study.trials import short_hash
@@ -28,6 +29,8 @@ from bios_sweep.training.jsonl import jsonl_examples
 
 LORA_ENGINE = "bios_sweep.training.engine:LoraEngine"
 PLANTED_ENGINE = "bios_sweep.simulation.engine:PlantedEngine"
+MODEL_KINDS = ("embedded", "local", "planted")
+DATA_KINDS = ("embedded", "jsonl")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +51,13 @@ def composed(args: Namespace) -> Config:
 
 
 def workspace_of(config: Config) -> Workspace:
-    """The configured workspace."""
+    """The configured workspace.
+
+    Raises:
+        ConfigError: no folder is named.
+    """
+    if config.values["workspace"] in (None, ""):
+        raise ConfigError("workspace: missing; give a folder such as workspace=./bios_runs")
     return Workspace(Path(str(config.values["workspace"])))
 
 
@@ -62,6 +71,7 @@ def prepare(args: Namespace) -> Prepared:
     if config.sweep is None:
         names = ", ".join(sweep_names(args.config_dir))
         raise ConfigError(f"no sweep is chosen; add sweeps=NAME, NAME being one of {names}")
+    check_cluster(config.values["cluster"])
     workspace = workspace_of(config)
     if config.values["model"]["kind"] == "planted":
         scenario, dataset = _planted(config.values), None
@@ -106,7 +116,7 @@ def _trained(values: Mapping[str, Any], workspace: Workspace) -> tuple[Scenario,
                 "data_fingerprint": data.fingerprint,
                 "threads": cluster["cpus_per_trial"],
                 "device": _device(cluster),
-                "micro_batch_size": method["micro_batch_size"],
+                "micro_batch_size": require_whole("method.micro_batch_size", method["micro_batch_size"]),
                 "measurements": values["budget"]["measurements"],
             },
             software=software_versions(),
@@ -117,6 +127,7 @@ def _trained(values: Mapping[str, Any], workspace: Workspace) -> tuple[Scenario,
 
 def read_model(values: Mapping[str, Any]) -> ModelFacts:
     """The facts of the configured base model."""
+    _require_choice("model.kind", values["kind"], MODEL_KINDS)
     if values["kind"] == "embedded":
         return describe_model(str(base_model_path()), values["name"])
     if not values["path"]:
@@ -126,6 +137,9 @@ def read_model(values: Mapping[str, Any]) -> ModelFacts:
 
 def read_data(values: Mapping[str, Any]) -> DataSet:
     """The configured examples, split and checked."""
+    if values["kind"] == "planted":
+        raise ConfigError("data=planted has no examples; it goes with model=planted only")
+    _require_choice("data.kind", values["kind"], DATA_KINDS)
     if values["kind"] == "embedded":
         return embedded_examples(_count(values["eval_examples"]))
     if not values["path"]:
@@ -133,15 +147,26 @@ def read_data(values: Mapping[str, Any]) -> DataSet:
     return jsonl_examples(
         Path(str(values["path"])),
         eval_path=Path(str(values["eval_path"])) if values["eval_path"] else None,
-        eval_fraction=values["eval_fraction"],
+        eval_fraction=_fraction(values["eval_fraction"]),
         eval_examples=_count(values["eval_examples"]),
     )
 
 
+def _require_choice(key: str, value: Any, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ConfigError(f"{key}: {value!r} is not allowed; choose from {', '.join(allowed)}")
+
+
 def _count(value: Any) -> int | None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-        raise ConfigError(f"data.eval_examples: {value!r} is not allowed; a whole number of at least 1")
-    return value
+    return None if value is None else require_whole("data.eval_examples", value)
+
+
+def _fraction(value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ConfigError(f"data.eval_fraction: {value!r} is not allowed; a number above 0 and below 1")
+    return float(value)
 
 
 def _device(cluster: Mapping[str, Any]) -> str:
@@ -178,10 +203,11 @@ def _tokens(dataset: DataSet, model: ModelFacts, max_length: int) -> tuple[float
 
 def _planted(values: Mapping[str, Any]) -> Scenario:
     """A scenario without files: the planted curves are model and data in one."""
-    planted = dict(values["model"]["planted"])
+    planted = _planted_options(values["model"].get("planted"))
     family, hidden_size = planted.pop("family"), planted.pop("hidden_size")
     fingerprint = short_hash(planted)
-    options = {**planted, "measurements": values["budget"]["measurements"]}
+    options = json.loads(json.dumps({**planted, "measurements": values["budget"]["measurements"]}))
+    PlantedTruth.from_options(options)
     return Scenario(
         model=ModelFacts(
             name=values["model"]["name"],
@@ -195,12 +221,35 @@ def _planted(values: Mapping[str, Any]) -> Scenario:
             file="",
             fingerprint=fingerprint,
             evaluation_fingerprint=fingerprint,
-            train_examples=int(values["data"].get("train_examples", 100_000)),
-            eval_examples=int(values["data"]["eval_examples"] or 1000),
+            train_examples=require_whole(
+                "data.train_examples", values["data"].get("train_examples", 100_000)
+            ),
+            eval_examples=_count(values["data"]["eval_examples"]) or 1000,
         ),
         method=values["method"]["name"],
         engine=PLANTED_ENGINE,
         engine_version=PlantedEngine.version,
-        engine_options=json.loads(json.dumps(options)),
+        engine_options=options,
         software={},
     )
+
+
+def _planted_options(planted: Any) -> dict[str, Any]:
+    """What the planted engine would only find out in its first trial is refused before anything starts."""
+    missing = {"family", "hidden_size"}.difference(planted if isinstance(planted, Mapping) else ())
+    if missing:
+        raise ConfigError(f"model.planted.{min(missing)}: is missing; see model=planted for an example")
+    for path, value in _leaves(planted, "model.planted"):
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        text = path == "model.planted.family" or path.startswith("model.planted.fail.")
+        if not (number or text or (value is None and path == "model.planted.wall")):
+            raise ConfigError(f"{path}: {value!r} is not allowed; a number")
+    return dict(planted)
+
+
+def _leaves(values: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{path}.{key}")
+        else:
+            yield f"{path}.{key}", value

@@ -12,6 +12,32 @@ from bios_sweep.ports import Executor
 from bios_sweep.records.workspace import Workspace
 
 EXECUTORS = ("ray", "inline")
+DEVICES = ("auto", "cpu", "cuda")
+
+
+def check_cluster(cluster: Mapping[str, Any]) -> None:
+    """Refuse values that no executor can use, before anything heavy is imported.
+
+    Raises:
+        ConfigError: the value, its key and what is allowed.
+    """
+    for name, allowed in (("executor", EXECUTORS), ("device", DEVICES)):
+        if cluster[name] not in allowed:
+            raise ConfigError(
+                f"cluster.{name}: {cluster[name]!r} is not allowed; choose from {', '.join(allowed)}"
+            )
+    for name in ("cpus_per_trial", "max_attempts"):
+        require_whole(f"cluster.{name}", cluster[name])
+    for name in ("num_cpus", "max_concurrent"):
+        if cluster[name] is not None:
+            require_whole(f"cluster.{name}", cluster[name])
+
+
+def require_whole(key: str, value: Any) -> int:
+    """A whole number of at least 1, or an error that names its key."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigError(f"{key}: {value!r} is not allowed; a whole number of at least 1")
+    return value
 
 
 def expected_workers(cluster: Mapping[str, Any]) -> int:
@@ -27,15 +53,10 @@ def choose_executor(cluster: Mapping[str, Any], workspace: Workspace) -> Executo
     """The configured executor, not yet started.
 
     Raises:
-        ConfigError: there is no such executor.
         ClusterError: a request that is not allowed.
     """
     if cluster["executor"] == "inline":
         return InlineExecutor()
-    if cluster["executor"] != "ray":
-        raise ConfigError(
-            f"cluster.executor: {cluster['executor']!r} is not allowed; choose from {', '.join(EXECUTORS)}"
-        )
     from bios_sweep.execution.ray_tune import RayTuneExecutor
 
     return RayTuneExecutor(

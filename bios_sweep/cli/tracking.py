@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bios_sweep.errors import ConfigError
 from bios_sweep.pipeline import Sweep
 from bios_sweep.records.cursor import read_cursor
 from bios_sweep.records.tracking import check_tracking, default_tracking_uri, is_web, masked, ui_link
@@ -59,10 +61,19 @@ class Tracking:
 
 
 def tracking_of(values: Mapping[str, Any], workspace: Workspace) -> Tracking:
-    """The tracking group's meaning."""
+    """The tracking group's meaning.
+
+    Raises:
+        ConfigError: a value of the wrong kind.
+    """
+    seconds = values["flush_seconds"]
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
+        raise ConfigError(f"tracking.flush_seconds: {seconds!r} is not allowed; a number of at least 0")
+    if not isinstance(values["enabled"], bool):
+        raise ConfigError(f"tracking.enabled: {values['enabled']!r} is not allowed; true or false")
     uri = str(values["uri"]) if values["uri"] else default_tracking_uri(workspace)
     return Tracking(
         uri=uri if values["enabled"] else None,
         workspace=workspace,
-        flush_seconds=float(values["flush_seconds"] or 0),
+        flush_seconds=float(seconds),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -121,7 +122,7 @@ def _seeds(values: Mapping[str, Any]) -> tuple[int, ...] | None:
     seeds = values["seeds"]
     if seeds is None:
         return None
-    if not isinstance(seeds, list):
+    if not isinstance(seeds, list) or not seeds:
         raise ConfigError(f"seeds: {seeds!r} is not allowed; give a list such as seeds=[0,1,2]")
     return tuple(seeds)
 
@@ -138,14 +139,25 @@ def _fields(kind: type[Any], values: Mapping[str, Any], group: str) -> dict[str,
     unknown = sorted(set(values) - set(names))
     if unknown:
         raise ConfigError(f"{group}.{unknown[0]}: unknown key; allowed are {', '.join(names)}")
+    types = {field.name: str(field.type) for field in dataclasses.fields(kind)}
     for name, value in values.items():
-        if isinstance(value, str) and name != "hold":
-            raise ConfigError(f"{group}.{name}: {value!r} is not a number")
+        _require_kind(f"{group}.{name}", value, types[name])
     if group == "decision" and not _whole_numbers(values["looks"]):
         raise ConfigError(
             f"decision.looks: {values['looks']!r} is not allowed; give a list such as [3, 5, 8]"
         )
     return dict(values)
+
+
+def _require_kind(key: str, value: Any, kind: str) -> None:
+    """Refuse a value of another type than its field's; what it may be beyond that its class knows."""
+    if value is None and kind.endswith("| None"):
+        return
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if kind == "int" and not (number and isinstance(value, int)):
+        raise ConfigError(f"{key}: {value!r} is not allowed; a whole number")
+    if kind.startswith("float") and not (number and math.isfinite(value)):
+        raise ConfigError(f"{key}: {value!r} is not allowed; a finite number")
 
 
 def _whole_numbers(value: Any) -> bool:

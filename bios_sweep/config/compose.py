@@ -18,6 +18,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError  # type: ignore[import-untyped]  # omegaconf brings it, without stubs
 
 from bios_sweep.config.places import config_root
 from bios_sweep.errors import ConfigError
@@ -55,11 +56,13 @@ def compose_config(overrides: Sequence[str], config_dir: Path | None = None) -> 
     _refuse_code(overrides)
     try:
         config = _compose(overrides, config_dir)
+    except YAMLError as error:
+        raise ConfigError(f"a config file cannot be read as YAML: {' '.join(str(error).split())}") from error
     except MissingConfigException as error:
         raise ConfigError(_missing(error, overrides, config_dir)) from error
     except OverrideParseException as error:
         raise ConfigError(f"the override {error.override!r} cannot be read: {_first(error)}") from error
-    except (ConfigCompositionException, OmegaConfBaseException) as error:
+    except (ConfigCompositionException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(_unknown(error, overrides, config_dir)) from error
     sweep = config.hydra.runtime.choices.get("sweeps")
     values = _plain(config)
@@ -112,21 +115,35 @@ def _refuse_code_keys(values: Any, path: str) -> None:
 
 
 def _refuse_unknown_keys(values: Mapping[str, Any]) -> None:
-    """Refuse a key that nothing reads: one added by `+key`, or misspelt in a user's own group file."""
-    for key, value in values.items():
-        files = sorted((config_root() / "conf" / key).glob("*.yaml"))
-        if not files or not isinstance(value, Mapping):
-            continue
-        known = sorted({str(name) for file in files for name in _group_keys(file, key)})
-        for name in value:
-            if name not in known:
-                raise ConfigError(
-                    f"unknown key '{key}.{name}'{_near(str(name), known)}; {key} has {', '.join(known)}"
-                )
-    known = [*(path.stem for path in (config_root() / "conf").iterdir()), *TOP_KEYS]
-    unknown = [key for key in values if key not in known]
-    if unknown:
-        raise ConfigError(f"unknown key {unknown[0]!r}{_near(unknown[0], known)}")
+    """Refuse a key that nothing reads: one added by `+key`, or misspelt in a user's own group file.
+
+    A key that all files of a group have is read, so one that a `~key` or a user's file leaves out is
+    refused too.
+    """
+    groups = sorted(path.name for path in (config_root() / "conf").iterdir() if path.is_dir())
+    known = [*groups, *TOP_KEYS]
+    for key in values:
+        if key not in known:
+            raise ConfigError(f"unknown key {key!r}{_near(key, known)}; allowed are {', '.join(known)}")
+    for key in known:
+        if key not in values and key != "sweeps":
+            raise ConfigError(f"{key}: is missing; leave out no part of the configuration")
+    for group in groups:
+        _refuse_unknown_group_keys(group, values[group])
+
+
+def _refuse_unknown_group_keys(group: str, value: Any) -> None:
+    listed = [_group_keys(file, group) for file in sorted((config_root() / "conf" / group).glob("*.yaml"))]
+    known = sorted({name for names in listed for name in names})
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{group}: {value!r} is not allowed; it holds {', '.join(known)}")
+    for name in value:
+        if name not in known:
+            near = _near(f"{group}.{name}", [f"{group}.{option}" for option in known])
+            raise ConfigError(f"unknown key '{group}.{name}'{near}; {group} has {', '.join(known)}")
+    for name in sorted(set(listed[0]).intersection(*listed[1:])):
+        if name not in value:
+            raise ConfigError(f"{group}.{name}: is missing; {group} needs it, null where it has no value")
 
 
 def _group_keys(file: Path, group: str) -> list[str]:
@@ -150,7 +167,7 @@ def _unknown(error: Exception, overrides: Sequence[str], config_dir: Path | None
     """Hydra advises `+key`, which would add a setting that nothing reads; the nearest known key is better."""
     try:
         known = [*_keys(_defaults_only(overrides, config_dir)), "sweeps"]
-    except (ConfigCompositionException, OmegaConfBaseException, MissingConfigException):
+    except (ConfigCompositionException, OmegaConfBaseException, MissingConfigException, ValueError):
         return _first(error)
     for override in OverridesParser.create().parse_overrides(list(overrides)):
         key = (override.key_or_group or "").lstrip("+~")

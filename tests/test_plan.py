@@ -1,0 +1,297 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bios_sweep.errors import PlanError
+from bios_sweep.settings import TrainingSettings, setting_names
+from bios_sweep.study.design import REPEAT, Budget, DecisionRule, Factor, Study
+from bios_sweep.study.plan import (
+    FRESH_SEED_START,
+    build_plan,
+    combine,
+    confirmation_seeds,
+    confirmation_trials,
+)
+from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
+from bios_sweep.study.trials import CONFIRMATION, SCREENING, TrialSpec, trial_key
+
+BASELINE = TrainingSettings(learning_rate=1e-3, batch_size=128, lora_rank=32, max_steps=1000)
+SCENARIO = Scenario(
+    model=ModelFacts(name="tiny", path="/models/tiny", family="llama", hidden_size=64, fingerprint="m"),
+    data=DataFacts(
+        name="docs",
+        file="/data/docs.jsonl",
+        fingerprint="d",
+        evaluation_fingerprint="e",
+        train_examples=4000,
+        eval_examples=500,
+    ),
+    method="lora",
+    engine="bios_sweep.simulation.engine:PlantedEngine",
+    engine_version="1",
+    engine_options={"threads": 1},
+    software={"torch": "2.13.0"},
+)
+RATE = Factor(name="learning_rate", multiply=(0.5, 2))
+RANK = Factor(name="lora_rank", values=(8, 128))
+BATCH = Factor(name="batch_size", values=(48, 256))
+
+
+def study(*factors, seeds=(0, 1, 2), **changes):
+    known = {
+        "name": "demo",
+        "question": "Is the default right?",
+        "scenario": SCENARIO,
+        "baseline": BASELINE,
+        "factors": factors or (RATE,),
+        "seeds": seeds,
+        "decision": DecisionRule(looks=(len(seeds),)),
+    }
+    return Study(**{**known, **changes})
+
+
+def plan_of(*factors, **changes):
+    return build_plan(study(*factors, **changes))
+
+
+# arms
+
+
+def test_the_baseline_comes_first_and_every_variation_changes_one_thing():
+    plan = plan_of(RATE, RANK)
+    names = ["baseline", "learning_rate x0.5", "learning_rate x2", "lora_rank=8", "lora_rank=128"]
+    assert [arm.name for arm in plan.arms] == names
+    assert plan.baseline.settings == BASELINE
+    assert [dict(arm.changes) for arm in plan.arms] == [
+        {},
+        {"learning_rate": 0.5e-3},
+        {"learning_rate": 2e-3},
+        {"lora_rank": 8},
+        {"lora_rank": 128},
+    ]
+    assert [arm.level for arm in plan.arms_of("lora_rank")] == [8, 128]
+    assert plan.arm("lora_rank=8").label == "8"
+
+
+def test_every_arm_runs_at_every_seed_and_seeds_come_first_so_that_blocks_are_whole():
+    plan = plan_of(RATE, RANK, seeds=(4, 2))
+    names = [arm.name for arm in plan.arms]
+    assert [(trial.seed, trial.arm) for trial in plan.trials] == [(s, n) for s in (4, 2) for n in names]
+    assert {trial.stage for trial in plan.trials} == {SCREENING}
+    assert len({trial.key for trial in plan.trials}) == len(plan.trials) == 10
+
+
+def test_equal_arms_merge_into_the_first_with_a_note():
+    plan = plan_of(Factor(name="learning_rate", multiply=(1, 2)), Factor(name="lora_rank", values=(32, 8, 8)))
+    assert [arm.name for arm in plan.arms] == ["baseline", "learning_rate x2", "lora_rank=8"]
+    assert plan.notes == (
+        "learning_rate x1 is the same as baseline and runs once",
+        "lora_rank=32 is the same as baseline and runs once",
+        "lora_rank=8 is the same as lora_rank=8 and runs once",
+    )
+    assert plan.baseline.notes == plan.notes[:2]
+
+
+def test_no_variation_left_after_merging_is_refused():
+    message = (
+        "sweep demo: no variation is left beside the baseline; give at least one level that differs from it"
+    )
+    for factors in ((Factor(name="lora_rank", values=(32,)), Factor(name="learning_rate", multiply=(1,))),):
+        with pytest.raises(PlanError) as caught:
+            plan_of(*factors)
+        assert str(caught.value) == message
+    with pytest.raises(PlanError, match="no variation is left"):
+        build_plan(replace(study(), factors=()))
+
+
+def test_two_levels_with_one_name_are_refused():
+    factor = Factor(name="learning_rate", values=(2e-3, 2.0000001e-3))
+    with pytest.raises(PlanError) as caught:
+        plan_of(factor)
+    assert str(caught.value) == (
+        "factor learning_rate: two levels are both called 0.002; give them further apart"
+    )
+
+
+def test_a_repeat_is_the_same_settings_run_again():
+    plan = plan_of(Factor(name=REPEAT, values=(1, 2)))
+    first, second = plan.arms_of(REPEAT)
+    assert first.settings == second.settings == BASELINE
+    assert (first.name, first.repeat, dict(first.changes)) == ("repeat=1", 1, {"repeat": 1})
+    assert len({trial.key for trial in plan.trials}) == 9
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, "twin", True])
+def test_a_repeat_is_a_whole_number_from_1_on(value):
+    with pytest.raises(PlanError) as caught:
+        plan_of(Factor(name=REPEAT, values=(value,)))
+    assert str(caught.value) == f"factor repeat: {value!r} is not allowed; whole numbers from 1 on"
+
+
+def test_short_arms_are_flagged():
+    plan = plan_of(Factor(name="max_steps", values=(99, 100)))
+    assert plan.arm("max_steps=99").notes == ("99 steps are under 100",)
+    assert plan.arm("max_steps=100").notes == ()
+
+
+# what is held equal
+
+
+def test_held_examples_change_the_steps_with_the_batch_size_and_round_up():
+    plan = plan_of(BATCH)
+    assert plan.baseline.examples() == 128_000
+    small, large = plan.arms_of("batch_size")
+    assert small.settings.max_steps == math.ceil(128_000 / 48) == 2667
+    assert large.settings.max_steps == 500
+    assert dict(small.changes) == {"batch_size": 48, "max_steps": 2667}
+
+
+@given(batch=st.integers(1, 4096), steps=st.integers(1, 2000), size=st.integers(1, 512))
+@settings(max_examples=80, deadline=None, derandomize=True)
+def test_no_arm_sees_fewer_examples_than_the_baseline_nor_a_batch_more(batch, steps, size):
+    baseline = replace(BASELINE, batch_size=size, max_steps=steps)
+    factor = Factor(name="batch_size", values=(batch, size + 1))
+    for arm in plan_of(factor, baseline=baseline).arms:
+        assert 0 <= arm.examples() - steps * size < arm.settings.batch_size
+
+
+def test_held_steps_leave_the_steps():
+    plan = plan_of(BATCH, budget=Budget(hold="steps"))
+    assert {arm.settings.max_steps for arm in plan.arms} == {1000}
+
+
+def test_steps_as_the_question_are_not_held():
+    assert plan_of(Factor(name="max_steps", multiply=(2,))).arms[1].settings.max_steps == 2000
+
+
+def test_more_trials_than_the_budget_allows_are_refused():
+    with pytest.raises(PlanError) as caught:
+        plan_of(RATE, budget=Budget(max_trials=8))
+    assert str(caught.value) == (
+        "the plan has 9 trials (3 arms x 3 seeds) but budget.max_trials is 8; "
+        "drop levels or seeds, or raise it"
+    )
+    assert len(plan_of(RATE, budget=Budget(max_trials=9)).trials) == 9
+
+
+# identity
+
+
+def test_a_key_depends_on_everything_that_decides_the_outcome():
+    base = trial_key(BASELINE, 0, 0, SCENARIO)
+    other = {
+        "learning_rate": 2e-3,
+        "lora_alpha": 16.0,
+        "max_length": 256,
+        "dtype": "bfloat16",
+        "schedule": "cosine",
+    }
+    for name in setting_names():
+        value = other.get(name)
+        if value is None and name in ("method", "alpha_rule"):
+            continue  # one choice only
+        if value is None:
+            start = getattr(BASELINE, name)
+            value = start + 1 if isinstance(start, int) else start / 2 + 0.01
+        assert trial_key(replace(BASELINE, **{name: value}), 0, 0, SCENARIO) != base, name
+    assert trial_key(BASELINE, 1, 0, SCENARIO) != base
+    assert trial_key(BASELINE, 0, 1, SCENARIO) != base
+    for changed in (
+        replace(SCENARIO, model=replace(SCENARIO.model, fingerprint="other")),
+        replace(SCENARIO, data=replace(SCENARIO.data, fingerprint="other")),
+        replace(SCENARIO, data=replace(SCENARIO.data, evaluation_fingerprint="other")),
+        replace(SCENARIO, engine_version="2"),
+        replace(SCENARIO, engine="bios_sweep.training.engine:LoraEngine"),
+        replace(SCENARIO, software={"torch": "2.14.0"}),
+    ):
+        assert trial_key(BASELINE, 0, 0, changed) != base
+
+
+def test_a_key_knows_no_names_no_paths_and_no_way_of_running():
+    base = trial_key(BASELINE, 0, 0, SCENARIO)
+    model = replace(SCENARIO.model, name="other", path="/elsewhere", family="x", hidden_size=1, parameters=9)
+    data = replace(
+        SCENARIO.data, name="other", file="/elsewhere", source="x", eval_tokens=1, train_examples=1
+    )
+    for same in (
+        replace(SCENARIO, model=model),
+        replace(SCENARIO, data=data),
+        replace(SCENARIO, engine_options={"threads": 8, "device": "cuda"}),
+    ):
+        assert trial_key(BASELINE, 0, 0, same) == base
+    renamed = plan_of(RATE, name="other", question="?", origins={"learning_rate": {"rule": "x"}})
+    assert [t.key for t in renamed.trials] == [t.key for t in plan_of(RATE).trials]
+    levels = plan_of(Factor(name="learning_rate", values=(0.5e-3, 2e-3)))
+    assert [t.key for t in levels.trials] == [t.key for t in plan_of(RATE).trials]
+
+
+def test_a_number_has_one_key_however_it_is_written():
+    whole, decimal = replace(BASELINE, lora_alpha=16), replace(BASELINE, lora_alpha=16.0)
+    assert trial_key(whole, 0, 0, SCENARIO) == trial_key(decimal, 0, 0, SCENARIO)
+
+
+def test_sweeps_share_the_trials_they_have_in_common():
+    narrow = {t.key for t in plan_of(RATE).trials}
+    wide = {t.key for t in plan_of(RANK, RATE, seeds=(0, 1, 2, 3)).trials}
+    assert narrow < wide
+
+
+def test_the_plan_hash_holds_trials_and_rule_and_nothing_else():
+    base = plan_of(RATE)
+    assert base.sweep_id == f"demo-{base.hash}"
+    assert plan_of(RATE, question="?", budget=Budget(max_trials=50)).hash == base.hash
+    for changed in (
+        plan_of(RATE, RANK),
+        plan_of(RATE, seeds=(0, 1, 3)),
+        plan_of(RATE, decision=DecisionRule(looks=(3,), margin_percent=1.0)),
+        plan_of(RATE, decision=DecisionRule(looks=(2, 3))),
+        plan_of(RATE, decision=DecisionRule(looks=(3,), confirmation_seeds=4)),
+        plan_of(RATE, budget=Budget(hold="steps")),
+    ):
+        assert changed.hash != base.hash
+
+
+def test_a_trial_survives_its_plain_form():
+    for trial in plan_of(RATE, RANK).trials:
+        assert TrialSpec.from_dict(trial.to_dict()) == trial
+
+
+# confirmation and combination
+
+
+@pytest.mark.parametrize("seeds", [(0, 1, 2), (FRESH_SEED_START, 5, FRESH_SEED_START + 2)])
+def test_confirmation_seeds_are_fresh_and_the_same_for_every_candidate(seeds):
+    asked = study(RATE, RANK, seeds=seeds)
+    plan = build_plan(asked)
+    fresh = confirmation_seeds(asked)
+    assert len(set(fresh)) == 5
+    assert not set(fresh) & set(seeds)
+    arms = (plan.baseline, plan.arm("lora_rank=8"), plan.arm("learning_rate x2"))
+    trials = confirmation_trials(asked, arms)
+    assert [(t.seed, t.arm) for t in trials] == [(s, a.name) for s in fresh for a in arms]
+    assert {t.stage for t in trials} == {CONFIRMATION}
+    assert not {t.key for t in trials} & {t.key for t in plan.trials}
+
+
+def test_a_combination_takes_every_candidates_value_and_holds_the_examples():
+    plan = plan_of(RATE, RANK, BATCH)
+    both = combine(plan, [plan.arm("learning_rate x2"), plan.arm("lora_rank=8"), plan.arm("batch_size=256")])
+    assert both.name == "combination learning_rate x2, lora_rank=8, batch_size=256"
+    assert dict(both.changes) == {
+        "learning_rate": 2e-3,
+        "batch_size": 256,
+        "lora_rank": 8,
+        "max_steps": 500,
+    }
+    assert both.examples() == plan.baseline.examples()
+
+
+def test_a_combination_with_steps_keeps_the_steps_that_were_asked():
+    plan = plan_of(BATCH, Factor(name="max_steps", multiply=(2,)))
+    both = combine(plan, [plan.arm("batch_size=256"), plan.arm("max_steps x2")])
+    assert (both.settings.batch_size, both.settings.max_steps) == (256, 2000)

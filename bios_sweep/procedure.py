@@ -103,7 +103,7 @@ def _after_screening(
             for name, f in findings.items()
         }
         return _done(plan, needed, final, findings, margin)
-    together = combine(plan, candidates) if len(candidates) > 1 else None
+    together = _together(plan, candidates)
     arms = (plan.baseline, *candidates, *([together] if together else []))
     trials = confirmation_trials(plan.study, arms)
     needed = (*needed, *trials)
@@ -125,15 +125,25 @@ def _after_screening(
         assert arm.factor is not None  # variations have a factor; only baseline and combination do not
         final[arm.factor] = confirm_candidate(table, arm.name, arm.factor, margin, alpha)
     state = _done(plan, needed, final, findings, margin)
-    refined = [arm for arm in candidates if arm.factor and final[arm.factor].state == REFINE]
+    tunable = [arm for arm in candidates if arm.factor != REPEAT]
+    refined = [arm for arm in tunable if arm.factor and final[arm.factor].state == REFINE]
     holds = (
         together is not None
-        and len(refined) == len(candidates)
+        and len(refined) == len(tunable)
         and combination_holds(table, together.name, [arm.name for arm in refined], margin, alpha)
     )
     if len(refined) > 1 and not holds:
         state = _serve_best_single(state, refined)
     return dataclasses.replace(state, combination=together)
+
+
+def _together(plan: Plan, candidates: Sequence[Arm]) -> Arm | None:
+    """The candidates' combination, unless it is one of them again: no trial counts for two arms."""
+    tunable = [arm for arm in candidates if arm.factor != REPEAT]
+    if len(tunable) < 2:
+        return None
+    together = combine(plan, tunable)
+    return None if any(arm.settings == together.settings for arm in tunable) else together
 
 
 def _done(

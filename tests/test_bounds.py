@@ -159,6 +159,8 @@ def test_zero_variance_does_not_divide():
         one_twin = gain_bounds(blocks([[2.0, 2.1, 2.2], [2.0, 2.1, 2.2], [2.3, 2.2, 2.1]]), 0.05)
         assert one_twin[0].lower == one_twin[0].upper == 0
         assert one_twin[1].lower < one_twin[1].gain < one_twin[1].upper
+        twins = blocks([[2.1, 2.2, 2.7, 2.31]] * 3)
+        assert pooled_error(twins) == 0  # exactly, not within rounding
         assert paired_bound("twin", np.zeros(3), 0.05).standard_error == 0
 
 

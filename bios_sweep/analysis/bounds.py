@@ -85,11 +85,11 @@ def paired_bound(arm: str, gains: Floats, alpha: float) -> Bound:
 
 def pooled_error(blocks: Blocks) -> float:
     """Standard error of a difference of two arms: s sqrt(2 / S), percent of the baseline's mean."""
-    values = blocks.values
+    values = blocks.values - blocks.values[0]  # same residuals; an equal arm leaves exactly 0
     arms, seeds = values.shape
     residuals = values - values.mean(axis=1, keepdims=True) - values.mean(axis=0) + values.mean()
     variance = float((residuals**2).sum()) / ((arms - 1) * (seeds - 1))
-    percent = 100.0 / abs(float(values[0].mean()))
+    percent = 100.0 / abs(float(blocks.values[0].mean()))
     return percent * float(np.sqrt(2.0 * variance / seeds))
 
 

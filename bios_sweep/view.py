@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from bios_sweep.defaults import FILE_NAME, TunedDefaults, read_tuned
+from bios_sweep.errors import InputError, StorageError
 from bios_sweep.procedure import State, state_of
 from bios_sweep.records.journal import read_journal
 from bios_sweep.records.sweep_state import SweepState, replay
-from bios_sweep.records.workspace import Workspace
+from bios_sweep.records.workspace import PLAN_FILE, Workspace
 from bios_sweep.report.summary import results_rows, summarise
 from bios_sweep.study.design import Study
 from bios_sweep.study.plan import Plan, build_plan
@@ -90,10 +91,18 @@ def open_sweep(workspace: Path | str | Workspace, name: str | None = None) -> Sw
     place = workspace if isinstance(workspace, Workspace) else Workspace(Path(workspace))
     sweep_id = place.find_sweep(name)
     stored: Mapping[str, Any] = place.read_plan(sweep_id)
+    try:
+        plan = build_plan(Study.from_dict(stored["study"]))
+        command = str(stored["command"])
+    except (InputError, KeyError, TypeError, AttributeError) as error:
+        raise StorageError(
+            f"{place.sweep_dir(sweep_id) / PLAN_FILE}: is not a plan of this version "
+            f"({type(error).__name__}: {error}); run the sweep again to write it"
+        ) from error
     path = place.journal_file(sweep_id)
     return SweepView(
         folder=place.sweep_dir(sweep_id),
-        plan=build_plan(Study.from_dict(stored["study"])),
-        command=stored["command"],
+        plan=plan,
+        command=command,
         journal=replay(read_journal(path)) if path.exists() else SweepState(),
     )

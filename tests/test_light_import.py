@@ -1,0 +1,94 @@
+"""What a light command may import, seen in `sys.modules` of a fresh process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+HEAVY = {"torch", "transformers", "peft", "ray", "mlflow", "optuna", "datasets", "matplotlib", "pandas"}
+OWN = "bios_sweep"
+VERB = """
+from contextlib import redirect_stdout, suppress
+import io
+from bios_sweep.cli.main import main
+with redirect_stdout(io.StringIO()), suppress(SystemExit):
+    code = main({words!r})
+    assert code == 0, code
+"""
+
+
+def loaded(code: str, folder: Path) -> set[str]:
+    """Top-level packages outside the standard library that running the code leaves in `sys.modules`."""
+    probe = (
+        f"{code}\nimport json, sys\nprint(json.dumps(sorted({{m.partition('.')[0] for m in sys.modules}})))"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(folder), "PYTHONWARNINGS": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", probe],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stdout)) - set(sys.stdlib_module_names)
+
+
+def verb(*words: str) -> str:
+    return VERB.format(words=list(words))
+
+
+@pytest.fixture(scope="module")
+def idle(tmp_path_factory):
+    """What the interpreter loads by itself, through .pth files of the environment."""
+    return loaded("", tmp_path_factory.mktemp("idle"))
+
+
+def test_the_probe_sees_a_heavy_import(tmp_path):
+    assert "matplotlib" in loaded("import matplotlib", tmp_path)
+    assert "numpy" in loaded("from numpy import linalg", tmp_path)
+
+
+def test_the_probe_fails_when_the_code_does(tmp_path):
+    with pytest.raises(AssertionError):
+        loaded(verb("plan", "sweeps=none"), tmp_path)
+
+
+@pytest.mark.parametrize("module", ["bios_sweep", "bios_sweep.defaults"])
+def test_the_package_and_its_defaults_need_the_standard_library_only(tmp_path, idle, module):
+    use = "import bios_sweep.defaults as d; d.recommend('meta-llama/Llama-3.1-8B', examples=50_000)"
+    code = f"import {module}" + (f"\n{use}" if module.endswith("defaults") else "")
+    assert loaded(code, tmp_path) - idle == {OWN}
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["plan", "--help"], ["run", "--help"]])
+def test_help_loads_the_standard_library_only(tmp_path, idle, words):
+    assert loaded(verb(*words), tmp_path) - idle == {OWN}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["plan", "sweeps=learning_rate"],
+        ["plan", "sweeps=demo", "--json"],
+        ["defaults", "show", "meta-llama/Llama-3.1-8B"],
+    ],
+)
+def test_verbs_that_start_nothing_load_nothing_heavy(tmp_path, words):
+    assert not loaded(verb(*words), tmp_path) & HEAVY
+
+
+def test_reading_a_finished_sweep_loads_nothing_heavy(tmp_path):
+    run = verb("run", "sweeps=aa", "model=planted", "cluster=inline", "seeds=[0,1]")
+    loaded(run, tmp_path)
+    read = "import bios_sweep\nassert bios_sweep.open('bios_runs', 'aa').verdicts\n"
+    for code in (verb("report"), verb("status", "--json"), read):
+        assert not loaded(code, tmp_path) & HEAVY

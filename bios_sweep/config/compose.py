@@ -38,7 +38,7 @@ class Config:
 
 def sweep_names(config_dir: Path | None = None) -> list[str]:
     """The sweeps that can be chosen, the user's own included."""
-    roots = [config_root(), *([config_dir] if config_dir else [])]
+    roots = [config_root(), *_user_paths(config_dir)]
     return sorted({file.stem for root in roots for file in (root / "sweeps").glob("*.yaml")})
 
 

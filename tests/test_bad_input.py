@@ -15,7 +15,6 @@ from bios_sweep.cli.main import main
 PLANTED = ("sweeps=learning_rate", "model=planted", "cluster=inline")
 SHORT = ("baseline.batch_size=2", "budget.max_steps=1", "seeds=[0,1]")  # should one be accepted wrongly
 TRAINED = ("sweeps=learning_rate", "cluster=inline", "tracking=none", "data=jsonl", *SHORT)
-LOCK = "driver.lock"  # the lock itself may stay behind; it records nothing
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +37,7 @@ def refused(tmp_path, capsys):
         lines = output.err.strip().splitlines()
         assert len(lines) == 1, output.err
         assert lines[0].startswith("bios-sweep: ")
-        assert {path.name for path in workspace.rglob("*")} <= {LOCK}
+        assert not list(workspace.rglob("*"))
         return lines[0]
 
     return run
@@ -302,3 +301,12 @@ def test_a_cluster_request_that_can_never_be_met_is_refused_at_once(refused, req
 def test_a_workspace_without_a_sweep_is_refused_and_not_made(refused, tmp_path, verb):
     assert "no sweep" in refused(verb=verb)
     assert not (tmp_path / "runs").exists()
+
+
+def test_an_example_longer_than_the_models_positions(refused, tmp_path):
+    data = tmp_path / "long.jsonl"
+    row = json.dumps({"prompt": "word " * 2000, "completion": "an answer"})
+    other = json.dumps({"prompt": "short", "completion": "another answer"})
+    data.write_text(f"{row}\n{other}\n")
+    told = refused("sweeps=demo", "data=jsonl", f"data.path={data}", "data.eval_examples=1")
+    assert "model embedded has 256 positions; use method.max_length=256 or less" in told

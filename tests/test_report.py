@@ -584,3 +584,17 @@ def test_a_quiet_console_shows_nothing():
         view.event(ended(trial), trial)
     assert stream.getvalue() == ""
     assert view.progress.finished == 1
+
+
+def test_a_best_level_at_the_end_of_the_grid_comes_with_the_command_that_extends_it(tmp_path):
+    from bios_sweep import open as open_sweep
+    from bios_sweep.cli.main import main
+
+    sweep = ["sweeps=demo", "model=planted", "cluster=inline", f"workspace={tmp_path}"]
+    optimum = "model.planted.truth.learning_rate.optimum=3.0e-3"
+    narrow = "sweeps.factors.learning_rate.multiply=[0.5,2]"
+    assert main(["run", *sweep, optimum, narrow]) == 0
+    verdict = open_sweep(tmp_path).verdicts[0]
+    assert verdict["verdict"] == "inconclusive"
+    assert verdict["extend"].endswith("'sweeps.factors.learning_rate.multiply=[0.5,2,4]'")
+    assert verdict["extend"] in verdict["reasons"][-1]

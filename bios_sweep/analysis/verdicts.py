@@ -23,6 +23,8 @@ SCREENING_ONLY = "screening only"
 CANDIDATE = "candidate"  # states of screening that are no verdict yet
 UNDECIDED = "undecided"
 
+EDGE = "edge:"  # how the reason begins when the best level ends the grid
+
 SENSITIVITY_MARGINS = 5.0  # statistics item 1: an untouched model must be worse by five margins
 
 
@@ -243,7 +245,7 @@ def _judge(
     if better:
         best = max(better, key=lambda bound: bound.gain)
         if _at_edge(factor, best.arm):
-            return found(INCONCLUSIVE, best, f"edge: the best level {factor.label(best.arm)} ends the grid")
+            return found(INCONCLUSIVE, best, f"{EDGE} the best level {factor.label(best.arm)} ends the grid")
         return found(CANDIDATE, best)
     leading = max(own, key=lambda bound: bound.gain)
     return found(UNDECIDED, leading, _open_question(nearest, margin), _more_seeds(own, margin, blocks, rule))

@@ -24,7 +24,7 @@ from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
 from bios_sweep.study.trials import short_hash
 from bios_sweep.training.corpus import embedded_examples
 from bios_sweep.training.data import DataSet
-from bios_sweep.training.facts import ENGINE_VERSION, describe_model, software_versions
+from bios_sweep.training.facts import ENGINE_VERSION, describe_model, position_limit, software_versions
 from bios_sweep.training.jsonl import jsonl_examples
 
 LORA_ENGINE = "bios_sweep.training.engine:LoraEngine"
@@ -198,6 +198,12 @@ def _tokens(dataset: DataSet, model: ModelFacts, max_length: int) -> tuple[float
     from bios_sweep.training.tokens import count_tokens, load_tokenizer
 
     count = count_tokens(dataset, load_tokenizer(model.path), max_length)
+    limit = position_limit(Path(model.path))
+    if limit is not None and count.longest > limit:
+        raise DataError(
+            f"method.max_length: an example has {count.longest} tokens but model {model.name} has {limit} "
+            f"positions; use method.max_length={limit} or less"
+        )
     return round(count.train / len(dataset.train), 2), count.evaluation
 
 

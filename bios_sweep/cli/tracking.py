@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 from bios_sweep.errors import ConfigError
 from bios_sweep.pipeline import Sweep
 from bios_sweep.records.cursor import read_cursor
-from bios_sweep.records.tracking import check_tracking, default_tracking_uri, is_web, masked, ui_link
+from bios_sweep.records.tracking import (
+    check_tracking,
+    default_tracking_uri,
+    is_web,
+    masked,
+    sqlite_file,
+    ui_link,
+)
 from bios_sweep.records.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -44,7 +51,8 @@ class Tracking:
         """
         if self.uri is None:
             return None
-        if read_cursor(self.workspace, sweep.plan.sweep_id, self.uri).get("seq") == last_entry:
+        done = read_cursor(self.workspace, sweep.plan.sweep_id, self.uri).get("seq")
+        if done == last_entry and (is_web(self.uri) or sqlite_file(self.uri).exists()):
             return None
         from bios_sweep.records.mlflow_mirror import MlflowMirror
 
@@ -56,8 +64,8 @@ class Tracking:
             return "MLflow: off"
         experiment = str(read_cursor(self.workspace, sweep_id, self.uri).get("experiment_id", ""))
         if is_web(self.uri):
-            return f"MLflow: {ui_link(self.shown, experiment)}"
-        return f"MLflow: start `bios-sweep ui`, then {ui_link(LOCAL_UI, experiment)}"
+            return f"MLflow: {ui_link(self.shown, experiment, view=sweep_id)}"
+        return f"MLflow: start `bios-sweep ui`, then {ui_link(LOCAL_UI, experiment, view=sweep_id)}"
 
 
 def tracking_of(values: Mapping[str, Any], workspace: Workspace) -> Tracking:

@@ -23,11 +23,11 @@ def run(args: Namespace) -> int:
     tracking.check()
     experiment = str(read_cursor(workspace, view.sweep_id, tracking.uri).get("experiment_id", ""))
     if is_web(tracking.uri):
-        print(ui_link(tracking.shown, experiment), flush=True)
+        print(ui_link(tracking.shown, experiment, view=view.sweep_id), flush=True)
         return 0
     signal.signal(signal.SIGTERM, _end)
     with serve_ui(workspace, tracking.uri, args.port) as server:
-        print(f"sweep {view.sweep_id}: {ui_link(server.url, experiment)}", flush=True)
+        print(f"sweep {view.sweep_id}: {ui_link(server.url, experiment, view=view.sweep_id)}", flush=True)
         print("stop with Ctrl-C", flush=True)
         try:
             server.wait()

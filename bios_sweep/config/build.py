@@ -128,9 +128,14 @@ def _seeds(values: Mapping[str, Any]) -> tuple[int, ...] | None:
 
 
 def _looks(looks: Sequence[int], seeds: Sequence[int] | None) -> tuple[int, ...]:
-    """A list of seeds decides the last look; looks beyond it cannot be reached and fall away."""
+    """A list of seeds decides the last look; looks beyond it cannot be reached and fall away.
+
+    Where one look is planned, it is at all the seeds that were given: they were given to be used.
+    """
     if seeds is None:
         return tuple(looks)
+    if len(looks) == 1:
+        return (len(seeds),)
     return (*(look for look in looks if look < len(seeds)), len(seeds))
 
 

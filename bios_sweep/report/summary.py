@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bios_sweep.analysis.statement import Verdict, make_verdict
+from bios_sweep.analysis.verdicts import EDGE
 from bios_sweep.procedure import DONE, Results, State, factor_names, levels_of
+from bios_sweep.settings import is_whole
+from bios_sweep.study.design import Factor
 from bios_sweep.study.plan import Arm, Plan
 from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED, TrialResult, TrialSpec
 
@@ -33,7 +37,7 @@ def summarise(plan: Plan, state: State, results: Results, command: str) -> dict[
         if state.margin
         else None,
         "counts": count_trials(state, results),
-        "verdicts": [verdict.to_dict() for verdict in verdicts_of(plan, state)],
+        "verdicts": [_told(plan, verdict, command) for verdict in verdicts_of(plan, state)],
         "baseline": study.baseline.to_dict(),
         "origins": {name: dict(origin) for name, origin in study.origins.items()},
         "arms": [_arm(plan, state, arm, results) for arm in _arms(plan, state)],
@@ -44,6 +48,28 @@ def summarise(plan: Plan, state: State, results: Results, command: str) -> dict[
         "notes": list(plan.notes),
         "command": command,
     }
+
+
+def _told(plan: Plan, verdict: Verdict, command: str) -> dict[str, Any]:
+    """A verdict with, where its best level ends the grid, the command that extends it."""
+    told = verdict.to_dict()
+    if any(reason.startswith(EDGE) for reason in verdict.reasons):
+        factor = next(factor for factor in plan.study.factors if factor.name == verdict.factor)
+        told["extend"] = f"{command} {shlex.quote(_one_level_more(factor, verdict))}"
+        told["reasons"] = [*told["reasons"], f"extend the grid: {told['extend']}"]
+    return told
+
+
+def _one_level_more(factor: Factor, verdict: Verdict) -> str:
+    """The override that adds the next level beyond the best one: half of the lowest, twice the highest."""
+    kind = "multiply" if factor.multiply else "values"
+    listed = list(factor.multiply or factor.values)
+    higher = verdict.best_level > verdict.default
+    beyond = max(listed) * 2 if higher else min(listed) / 2
+    if factor.values and is_whole(factor.name):
+        beyond = max(1, int(beyond))
+    levels = [*listed, beyond] if higher else [beyond, *listed]
+    return f"sweeps.factors.{factor.name}.{kind}=[{','.join(f'{level:g}' for level in levels)}]"
 
 
 def verdicts_of(plan: Plan, state: State) -> tuple[Verdict, ...]:

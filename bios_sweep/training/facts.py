@@ -177,6 +177,13 @@ def _hidden_size(config: Mapping[str, Any], folder: Path) -> int:
     raise ModelError(f"model {folder}: config.json gives no hidden_size (nor {', '.join(WIDTH_KEYS[1:])})")
 
 
+def position_limit(folder: Path) -> int | None:
+    """Tokens a sequence may have by the model's config.json, None where it sets no limit."""
+    config = read_config(folder)
+    limit = (config.get("text_config") or config).get("max_position_embeddings")
+    return limit if isinstance(limit, int) else None
+
+
 def _read_json(path: Path, why: str) -> dict[str, Any]:
     if not path.is_file():
         raise ModelError(f"model {path.parent}: no {path.name}; {why}")

@@ -56,11 +56,12 @@ class TokenizedExample:
 
 
 class TokenCount(NamedTuple):
-    """Tokens of a data set after truncation: each example once."""
+    """Tokens of a data set after truncation: each example once. longest: of any one example."""
 
     train: int
     supervised_train: int
     evaluation: int
+    longest: int
 
 
 def load_tokenizer(model_dir: Path | str) -> TextTokenizer:
@@ -116,11 +117,12 @@ def tokenize_all(
 def count_tokens(dataset: DataSet, tokenizer: TextTokenizer, max_length: int) -> TokenCount:
     """Tokens of both sides, for a plan. Conversations count their contents without the template."""
     train = tuple(tokenize_all(dataset.train, tokenizer, max_length, contents_only))
-    evaluation = tokenize_all(dataset.evaluation, tokenizer, max_length, contents_only)
+    evaluation = tuple(tokenize_all(dataset.evaluation, tokenizer, max_length, contents_only))
     return TokenCount(
         train=sum(len(example.input_ids) for example in train),
         supervised_train=sum(example.supervised_tokens for example in train),
         evaluation=sum(len(example.input_ids) for example in evaluation),
+        longest=max(len(example.input_ids) for example in (*train, *evaluation)),
     )
 
 

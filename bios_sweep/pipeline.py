@@ -71,16 +71,14 @@ def open_journal(sweep: Sweep) -> Journal:
     return journal
 
 
-def take_in_finished(sweep: Sweep, source: ProcedureSource, journal: Journal | None) -> None:
-    """Take in what earlier runs of any sweep finished, stage after stage; without a journal just look."""
+def take_in_finished(sweep: Sweep, source: ProcedureSource, journal: Journal) -> None:
+    """Take in what earlier runs of any sweep finished, stage after stage."""
     while True:
-        if journal is not None:
-            journal.planned(source.state.needed)
+        journal.planned(source.state.needed)
         found = [sweep.workspace.read_result(trial.key) for trial in source.state.missing]
         finished = [result for result in found if result is not None and result.finished]
         for result in finished:
-            if journal is not None:
-                journal.reused(result)
+            journal.reused(result)
             source.add(result)
         if not finished:
             return
@@ -151,7 +149,12 @@ def _published(sweep: Sweep, journal: Journal, verdict: Mapping[str, Any]) -> bo
     """Whether an earlier run came to this very verdict and its files are still there."""
     state = journal.state
     whole = bool(state.report) and all((sweep.folder / name).is_file() for name in state.report)
-    return state.closed == "done" and state.verdict == plain(verdict) and whole
+    return state.closed == "done" and _same(state.verdict, plain(verdict)) and whole
+
+
+def _same(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> bool:
+    """Whether two verdicts say the same; the command that was typed for them does not matter."""
+    return old is not None and (old["headline"], old["verdicts"]) == (new["headline"], new["verdicts"])
 
 
 def recommended_arm(plan: Plan, state: State) -> Arm:

@@ -230,6 +230,18 @@ def _untouched(results: Sequence[TrialResult], metric: str) -> float | None:
     return next((start for start in starts if start is not None), None)
 
 
+def recall(plan: Plan, lookup: Callable[[str], TrialResult | None]) -> tuple[State, dict[str, TrialResult]]:
+    """The state by what earlier runs finished, stage after stage; `lookup` gives a trial's result by key."""
+    results: dict[str, TrialResult] = {}
+    while True:
+        state = state_of(plan, results)
+        found = [lookup(trial.key) for trial in state.missing]
+        finished = {result.key: result for result in found if result is not None and result.finished}
+        if not finished:
+            return state, results
+        results |= finished
+
+
 class ProcedureSource:
     """A `ports.TrialSource`: hands out what the procedure needs and grows as results come in."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -288,13 +290,24 @@ def test_a_tracking_address_that_cannot_be_used_is_refused(refused, tmp_path, ur
     [
         (["cluster.cpus_per_trial=999"], "needs 999 CPUs per trial, the local machine offers"),
         (["cluster.gpus_per_trial=1.5"], "cluster.gpus_per_trial: 1.5 is not allowed; above 1 only whole"),
-        (["cluster.address=127.0.0.1:9"], "no Ray cluster could be joined there"),
+        (["cluster.gpus_per_trial=many"], "cluster.gpus_per_trial: 'many' is not allowed; a number"),
+        (["cluster.address=6379"], "cluster.address: 6379 is not allowed; give auto or host:port"),
     ],
 )
 def test_a_cluster_request_that_can_never_be_met_is_refused_at_once(refused, request_, sentence):
     started = time.monotonic()
     assert sentence in refused("sweeps=learning_rate", "model=planted", "cluster=ray", *request_)
     assert time.monotonic() - started < 10
+
+
+def test_a_cluster_that_does_not_answer_is_refused(tmp_path):
+    """In a process of its own: one that has a Ray session already, as the suite's, joins no other."""
+    words = ["sweeps=demo", "model=planted", "cluster.address=127.0.0.1:9", f"workspace={tmp_path / 'runs'}"]
+    command = [sys.executable, "-m", "bios_sweep", "run", *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "no Ray cluster could be joined there" in done.stderr
+    assert not list(tmp_path.rglob("*"))
 
 
 @pytest.mark.parametrize("verb", ["status", "report", "stop", "sync", "ui"])

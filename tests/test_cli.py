@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import logging
 import os
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bios_sweep.cli.main import VERBS, main
+from bios_sweep.cli.prepare import prepare
+from bios_sweep.records.journal import read_journal
 from bios_sweep.records.lock import DriverLock
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.version import __version__
@@ -82,7 +85,8 @@ def test_plan_answers_in_json_with_the_keys_of_the_contract(shell):
 def test_plan_after_the_run_counts_everything_as_reused(finished):
     before = finished.files()
     answer = finished.answer("plan", *DEMO)
-    assert (answer["trials"], answer["to_run"], answer["reused"]) == (15, 0, 15)
+    assert (answer["to_run"], answer["confirmation"]["trials"]) == (0, 10)
+    assert answer["trials"] == answer["reused"] == 15 + 10
     assert finished.files() == before
 
 
@@ -339,3 +343,26 @@ def test_nothing_logs_a_warning_on_the_way(finished, caplog):
     with caplog.at_level(logging.WARNING, logger="bios_sweep"):
         assert finished("run", *DEMO) == 0
     assert caplog.records == []
+
+
+def test_credentials_of_the_tracking_address_are_written_nowhere(tmp_path, capsys):
+    workspace = tmp_path / "runs"
+    secret = "s3cretpw"
+    unreachable = f"tracking.uri=http://me:{secret}@127.0.0.1:9"
+    assert main(["run", *DEMO, "tracking=sqlite", unreachable, f"workspace={workspace}"]) == 2
+    prepared = prepare(Namespace(overrides=[*DEMO, unreachable, "tracking=sqlite"], config_dir=None))
+    output = capsys.readouterr()
+    assert secret not in output.out + output.err + prepared.command
+    assert "tracking.uri=http://***@127.0.0.1:9" in prepared.command
+
+
+def test_an_interrupted_run_says_so_in_its_journal(tmp_path, monkeypatch):
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bios_sweep.report.progress.LiveView.event", crash)
+    assert main(["run", *DEMO, f"workspace={tmp_path}"]) == 130
+    journal = read_journal(next(tmp_path.glob("sweeps/*/journal.jsonl")))
+    assert journal[-1].fields["reason"] == "interrupted: KeyboardInterrupt"
+    monkeypatch.undo()
+    assert main(["run", *DEMO, f"workspace={tmp_path}"]) == 0

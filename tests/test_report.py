@@ -11,7 +11,7 @@ from rich.console import Console
 
 from bios_sweep.errors import StorageError
 from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED, TrialEvent
-from bios_sweep.procedure import ProcedureSource
+from bios_sweep.procedure import DONE, ProcedureSource, State
 from bios_sweep.report.csv_table import write_results
 from bios_sweep.report.figures import draw_figures
 from bios_sweep.report.markdown import escape, to_markdown, verdict_line
@@ -176,7 +176,9 @@ def test_counts_effects_and_times_read_as_people_say_them():
 
 def planned(study, finished=0, rate=None):
     plan = build_plan(study)
-    return summarise_plan(plan, {trial.key for trial in plan.trials[:finished]}, rate, 2)
+    missing = plan.trials[finished:]
+    state = State(stage="screening" if missing else DONE, needed=plan.trials, missing=missing)
+    return summarise_plan(plan, state, {trial.key for trial in plan.trials[:finished]}, rate, 2)
 
 
 def test_plan_tells_arms_costs_origins_and_what_is_reused():

@@ -11,6 +11,7 @@ from rich.console import Console
 from bios_sweep.cli.prepare import Prepared, prepare
 from bios_sweep.cli.resources import expected_workers
 from bios_sweep.errors import PlanError
+from bios_sweep.procedure import recall
 from bios_sweep.records.speed import seconds_per_example
 from bios_sweep.report.plan_summary import Rate, summarise_plan
 from bios_sweep.report.terminal import print_plan
@@ -34,11 +35,10 @@ def plan_summary(prepared: Prepared) -> dict[str, Any]:
         PlanError: the estimate exceeds `budget.max_hours`.
     """
     plan, workspace = prepared.plan, prepared.workspace
-    results = {trial.key: workspace.read_result(trial.key) for trial in plan.trials}
-    finished = {key for key, result in results.items() if result is not None and result.finished}
+    state, results = recall(plan, workspace.read_result)
     speed = seconds_per_example(workspace, plan.study.scenario.model.fingerprint)
     rate = Rate(seconds_per_example=speed[0], trials=speed[1]) if speed else None
-    summary = summarise_plan(plan, finished, rate, expected_workers(prepared.config.values["cluster"]))
+    summary = summarise_plan(plan, state, results, rate, expected_workers(prepared.config.values["cluster"]))
     summary["notes"] = [*summary["notes"], *prepared.warnings]
     _within_hours(plan.study.budget.max_hours, summary["estimate_seconds"])
     return summary

@@ -17,6 +17,7 @@ from bios_sweep.cli.resources import check_cluster, require_whole
 from bios_sweep.config.build import build_study
 from bios_sweep.config.compose import Config, compose_config, sweep_names
 from bios_sweep.errors import ConfigError, DataError
+from bios_sweep.records.tracking import masked
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.simulation.engine import PlantedEngine, PlantedTruth
 from bios_sweep.study.plan import Plan, build_plan
@@ -89,7 +90,7 @@ def prepare(args: Namespace) -> Prepared:
         plan=build_plan(study),
         workspace=workspace,
         dataset=dataset,
-        command=shlex.join(["bios-sweep", "run", *config.overrides, *_config_dir(args)]),
+        command=shlex.join(["bios-sweep", "run", *map(masked, config.overrides), *_config_dir(args)]),
         warnings=recommendation.warnings,
     )
 
@@ -99,10 +100,11 @@ def _config_dir(args: Namespace) -> list[str]:
 
 
 def _trained(values: Mapping[str, Any], workspace: Workspace) -> tuple[Scenario, DataSet]:
+    method, cluster = values["method"], values["cluster"]
+    max_length = require_whole("method.max_length", method["max_length"])
     model = read_model(values["model"])
     dataset = read_data(values["data"])
-    method, cluster = values["method"], values["cluster"]
-    data = _data_facts(dataset, model, int(method["max_length"]), workspace)
+    data = _data_facts(dataset, model, max_length, workspace)
     return (
         Scenario(
             model=model,
@@ -128,6 +130,8 @@ def _trained(values: Mapping[str, Any], workspace: Workspace) -> tuple[Scenario,
 def read_model(values: Mapping[str, Any]) -> ModelFacts:
     """The facts of the configured base model."""
     _require_choice("model.kind", values["kind"], MODEL_KINDS)
+    if values["name"] is not None and not isinstance(values["name"], str):
+        raise ConfigError(f"model.name: {values['name']!r} is not allowed; give a text, or null")
     if values["kind"] == "embedded":
         return describe_model(str(base_model_path()), values["name"])
     if not values["path"]:

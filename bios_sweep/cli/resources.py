@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -26,6 +27,13 @@ def check_cluster(cluster: Mapping[str, Any]) -> None:
             raise ConfigError(
                 f"cluster.{name}: {cluster[name]!r} is not allowed; choose from {', '.join(allowed)}"
             )
+    if cluster["address"] is not None and not isinstance(cluster["address"], str):
+        raise ConfigError(
+            f"cluster.address: {cluster['address']!r} is not allowed; give auto or host:port, or null"
+        )
+    gpus = cluster["gpus_per_trial"]
+    if isinstance(gpus, bool) or not isinstance(gpus, int | float) or not 0 <= gpus < math.inf:
+        raise ConfigError(f"cluster.gpus_per_trial: {gpus!r} is not allowed; a number of at least 0")
     for name in ("cpus_per_trial", "max_attempts"):
         require_whole(f"cluster.{name}", cluster[name])
     for name in ("num_cpus", "max_concurrent"):
@@ -47,6 +55,18 @@ def expected_workers(cluster: Mapping[str, Any]) -> int:
     cpus = cluster["num_cpus"] or len(os.sched_getaffinity(0))
     fit = max(1, int(cpus) // max(1, int(cluster["cpus_per_trial"])))
     return min(fit, cluster["max_concurrent"] or fit)
+
+
+def check_device(cluster: Mapping[str, Any]) -> None:
+    """Refuse `cuda` where this machine trains and has no GPU; asked for outright it costs loading torch.
+
+    Raises:
+        BiosSweepError: there is no such device.
+    """
+    if cluster["device"] == "cuda" and cluster["address"] is None:
+        from bios_sweep.training.model import choose_device
+
+        choose_device("cuda")
 
 
 def choose_executor(cluster: Mapping[str, Any], workspace: Workspace) -> Executor:

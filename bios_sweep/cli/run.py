@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from argparse import Namespace
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -14,12 +15,14 @@ from rich.console import Console
 
 from bios_sweep.cli.plan import plan_summary
 from bios_sweep.cli.prepare import Prepared, prepare
-from bios_sweep.cli.resources import choose_executor
+from bios_sweep.cli.resources import check_device, choose_executor
 from bios_sweep.cli.tracking import Tracking, tracking_of
 from bios_sweep.defaults import FILE_NAME
+from bios_sweep.errors import BiosSweepError
 from bios_sweep.pipeline import Sweep, conclude, open_journal, run_trials, take_in_finished
 from bios_sweep.ports import Executor
-from bios_sweep.procedure import ProcedureSource
+from bios_sweep.procedure import DONE, ProcedureSource, recall
+from bios_sweep.records.journal import Journal
 from bios_sweep.records.lock import DriverLock, require_free
 from bios_sweep.records.retention import check_policy
 from bios_sweep.report.progress import LiveView
@@ -28,6 +31,7 @@ from bios_sweep.report.terminal import print_verdicts
 from bios_sweep.training.data import write_dataset
 
 TRACKING_FAILED = 4
+LAST_WORDS_SECONDS = 10.0  # chosen: an interrupted run tells MLflow so, and does not wait long for it
 
 
 def run(args: Namespace) -> int:
@@ -35,7 +39,7 @@ def run(args: Namespace) -> int:
     prepared = prepare(args)
     summary = plan_summary(prepared)
     check_policy(prepared.config.values["budget"]["keep_adapters"])
-    tracking = tracking_of(prepared.config.values["tracking"], prepared.workspace)
+    tracking = tracking_of(prepared.config, prepared.workspace)
     console = Console(stderr=args.json)
     sweep = Sweep(
         plan=prepared.plan,
@@ -45,7 +49,7 @@ def run(args: Namespace) -> int:
         tracking_url=tracking.shown,
     )
     require_free(prepared.workspace)
-    executor = _checked_executor(prepared, sweep, tracking, console)
+    executor = _checked_executor(prepared, tracking, console)
     with DriverLock(prepared.workspace, prepared.plan.sweep_id), _Stop(prepared) as stop:
         if executor is not None:
             console.print(
@@ -57,16 +61,14 @@ def run(args: Namespace) -> int:
     return _finish(args, sweep, result, tracking, console, stop, caught_up=caught_up)
 
 
-def _checked_executor(
-    prepared: Prepared, sweep: Sweep, tracking: Tracking, console: Console
-) -> Executor | None:
+def _checked_executor(prepared: Prepared, tracking: Tracking, console: Console) -> Executor | None:
     """The executor, checked and ready, or None where every result is there already."""
-    probe = ProcedureSource(prepared.plan)
-    take_in_finished(sweep, probe, None)
+    state, _ = recall(prepared.plan, prepared.workspace.read_result)
     tracking.check()
     executor = choose_executor(prepared.config.values["cluster"], prepared.workspace)
-    if probe.closed:
+    if state.stage == DONE:
         return None
+    check_device(prepared.config.values["cluster"])
     console.print(executor.check(), markup=False)
     return executor
 
@@ -85,23 +87,36 @@ def _drive(
         mirror = tracking.mirror(sweep, journal.state.seq)
         if mirror is not None:
             mirror.start()
-        if executor is not None:
-            _write_data(prepared)
-            with LiveView(
-                console,
-                planned=len(source.state.needed),
-                workers="",
-                title=sweep.plan.sweep_id,
-                trials_dir=sweep.workspace.trials,
-            ) as view:
-                run_trials(sweep, source, journal, executor, view)
-            _print_idle(executor, console)
-        result = conclude(sweep, source, journal)
+        try:
+            if executor is not None:
+                _write_data(prepared)
+                _run(sweep, source, journal, executor, console)
+            result = conclude(sweep, source, journal)
+        except BaseException as error:
+            with suppress(BiosSweepError):  # a full disk may be the very error
+                journal.closed(f"interrupted: {type(error).__name__}")
+            if mirror is not None:
+                mirror.finish(min(tracking.flush_seconds, LAST_WORDS_SECONDS))
+            raise
         if mirror is None:
             mirror = tracking.mirror(sweep, journal.state.seq)
             if mirror is not None:
                 mirror.start()
         return result, mirror is None or mirror.finish(tracking.flush_seconds)
+
+
+def _run(
+    sweep: Sweep, source: ProcedureSource, journal: Journal, executor: Executor, console: Console
+) -> None:
+    with LiveView(
+        console,
+        planned=len(source.state.needed),
+        workers="",
+        title=sweep.plan.sweep_id,
+        trials_dir=sweep.workspace.trials,
+    ) as view:
+        run_trials(sweep, source, journal, executor, view)
+    _print_idle(executor, console)
 
 
 def _write_data(prepared: Prepared) -> None:
@@ -137,13 +152,13 @@ def _finish(
             console.print(f"tuned defaults: {files['defaults']}", markup=False, soft_wrap=True)
             console.print(f"report: {files['report']}", markup=False, soft_wrap=True)
         console.print(link, markup=False, soft_wrap=True)
-    if stop.signal is not None:
+    if stop.signal is not None and not is_final(result):
         print("bios-sweep: stopped; the same command goes on from here", file=sys.stderr)
         return 128 + stop.signal
     if not caught_up:
         print(
             f"bios-sweep: {tracking.shown} did not follow in {tracking.flush_seconds:g} s; nothing is lost, "
-            "run `bios-sweep sync` when it answers",
+            f"run `bios-sweep sync --sweep {sweep.plan.sweep_id}{tracking.options}` when it answers",
             file=sys.stderr,
         )
         return TRACKING_FAILED

@@ -14,7 +14,7 @@ from bios_sweep.records.mlflow_mirror import MlflowMirror
 def run(args: Namespace) -> int:
     """Reconcile, whatever the cursor says."""
     config, workspace, view = choose(args)
-    tracking = tracking_of(config.values["tracking"], workspace)
+    tracking = tracking_of(config, workspace)
     if tracking.uri is None:
         raise InputError("tracking is off in this configuration; give tracking.uri=...")
     tracking.check()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from bios_sweep.config.compose import Config
 from bios_sweep.errors import ConfigError
 from bios_sweep.pipeline import Sweep
 from bios_sweep.records.cursor import read_cursor
@@ -28,11 +29,15 @@ LOCAL_UI = "http://127.0.0.1:5000"
 
 @dataclass(frozen=True, kw_only=True)
 class Tracking:
-    """The configured tracking store; `uri` is None where tracking is off."""
+    """The configured tracking store; `uri` is None where tracking is off.
+
+    options: the overrides that say where it is, for the commands that are printed.
+    """
 
     uri: str | None
     workspace: Workspace
     flush_seconds: float
+    options: str = ""
 
     @property
     def shown(self) -> str:
@@ -65,23 +70,29 @@ class Tracking:
         experiment = str(read_cursor(self.workspace, sweep_id, self.uri).get("experiment_id", ""))
         if is_web(self.uri):
             return f"MLflow: {ui_link(self.shown, experiment, view=sweep_id)}"
-        return f"MLflow: start `bios-sweep ui`, then {ui_link(LOCAL_UI, experiment, view=sweep_id)}"
+        link = ui_link(LOCAL_UI, experiment, view=sweep_id)
+        return f"MLflow: start `bios-sweep ui{self.options}`, then {link}"
 
 
-def tracking_of(values: Mapping[str, Any], workspace: Workspace) -> Tracking:
+def tracking_of(config: Config, workspace: Workspace) -> Tracking:
     """The tracking group's meaning.
 
     Raises:
         ConfigError: a value of the wrong kind.
     """
+    values = config.values["tracking"]
     seconds = values["flush_seconds"]
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
         raise ConfigError(f"tracking.flush_seconds: {seconds!r} is not allowed; a number of at least 0")
     if not isinstance(values["enabled"], bool):
         raise ConfigError(f"tracking.enabled: {values['enabled']!r} is not allowed; true or false")
+    if values["uri"] and not values["enabled"]:
+        raise ConfigError("tracking.uri: is given but tracking is off; add tracking=sqlite, or leave it out")
+    places = [masked(text) for text in config.overrides if text.startswith(("workspace=", "tracking"))]
     uri = str(values["uri"]) if values["uri"] else default_tracking_uri(workspace)
     return Tracking(
         uri=uri if values["enabled"] else None,
         workspace=workspace,
         flush_seconds=float(seconds),
+        options="".join(f" {shlex.quote(place)}" for place in places),
     )

@@ -8,7 +8,7 @@ from types import FrameType
 
 from bios_sweep.cli.sweeps import choose
 from bios_sweep.cli.tracking import tracking_of
-from bios_sweep.errors import InputError
+from bios_sweep.errors import InputError, TrackingError
 from bios_sweep.records.cursor import read_cursor
 from bios_sweep.records.server import serve_ui
 from bios_sweep.records.tracking import is_web, ui_link
@@ -17,7 +17,7 @@ from bios_sweep.records.tracking import is_web, ui_link
 def run(args: Namespace) -> int:
     """Serve until interrupted; for a tracking server that is up already only print the link."""
     config, workspace, view = choose(args)
-    tracking = tracking_of(config.values["tracking"], workspace)
+    tracking = tracking_of(config, workspace)
     if tracking.uri is None:
         raise InputError("tracking is off in this configuration; give tracking.uri=...")
     tracking.check()
@@ -30,10 +30,10 @@ def run(args: Namespace) -> int:
         print(f"sweep {view.sweep_id}: {ui_link(server.url, experiment, view=view.sweep_id)}", flush=True)
         print("stop with Ctrl-C", flush=True)
         try:
-            server.wait()
+            status = server.wait()
         except KeyboardInterrupt:
             return 0
-    return 0
+    raise TrackingError(f"the MLflow server ended with status {status}; see {workspace.root / 'ui.log'}")
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:

@@ -31,13 +31,13 @@ def keep_adapters(
     workspace: Workspace, sweep_id: str, *, keys: Iterable[str], recommended: Iterable[str], policy: str
 ) -> dict[str, Path]:
     """Apply the policy to a finished sweep's trials; returns the recommended adapters that are there."""
-    wanted = set() if policy == NONE else set(recommended)
+    every, best = set(keys), set(recommended)
+    wanted = {ALL: every, NONE: set[str](), RECOMMENDED: best}[policy]
     for key in wanted:
         _mark(workspace.trial_dir(key), sweep_id)
-    if policy != ALL:
-        for key in set(keys) - wanted:
-            _discard(workspace.trial_dir(key), sweep_id)
-    found = {key: workspace.trial_dir(key) / ADAPTER for key in sorted(wanted)}
+    for key in every - wanted:
+        _discard(workspace.trial_dir(key), sweep_id)
+    found = {key: workspace.trial_dir(key) / ADAPTER for key in sorted(best & wanted)}
     return {key: folder for key, folder in found.items() if folder.is_dir()}
 
 
@@ -48,7 +48,11 @@ def _mark(folder: Path, sweep_id: str) -> None:
 
 
 def _discard(folder: Path, sweep_id: str) -> None:
-    if not set(_owners(folder)) - {sweep_id}:
+    others = [owner for owner in _owners(folder) if owner != sweep_id]
+    if others:
+        (folder / KEPT_MARK).write_text("\n".join(others) + "\n", encoding="utf-8")
+    else:
+        (folder / KEPT_MARK).unlink(missing_ok=True)
         shutil.rmtree(folder / ADAPTER, ignore_errors=True)
 
 

@@ -6,8 +6,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+from bios_sweep.procedure import State
 from bios_sweep.report.summary import caveats
 from bios_sweep.study.plan import Arm, Plan
+from bios_sweep.study.trials import CONFIRMATION, SCREENING
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,15 +20,25 @@ class Rate:
     trials: int
 
 
-def summarise_plan(plan: Plan, finished: Collection[str], rate: Rate | None, workers: int) -> dict[str, Any]:
+def summarise_plan(
+    plan: Plan, state: State, finished: Collection[str], rate: Rate | None, workers: int
+) -> dict[str, Any]:
     """What `plan --json` prints.
 
-    finished: keys of trials whose results will be reused. `to_run` counts screening; the confirmation
-    stage adds at most `confirmation.trials_per_candidate` for the default and each candidate.
+    state: by what is finished already. finished: keys of trials whose results will be reused. `trials`,
+    `to_run` and `reused` count what is known to be needed now: screening, and the confirmation once
+    screening has named a candidate (at most `confirmation.trials_per_candidate` for the default and for
+    each candidate).
     """
     study = plan.study
     arms = [_arm(plan, arm, finished) for arm in plan.arms]
-    examples = sum(arm["examples"] * arm["to_run"] for arm in arms)
+    needed = {trial.key: trial for trial in (*plan.trials, *state.needed)}
+    confirmation = [trial for trial in needed.values() if trial.stage == CONFIRMATION]
+    if state.stage == SCREENING:
+        to_run = [trial for trial in needed.values() if trial.key not in finished]
+    else:  # what an early look decided needs no more seeds
+        to_run = list(state.missing)
+    examples = sum(trial.settings.max_steps * trial.settings.batch_size for trial in to_run)
     tokens = study.scenario.data.tokens_per_example
     seconds = None if rate is None else rate.seconds_per_example * examples / max(1, workers)
     return {
@@ -40,9 +52,9 @@ def summarise_plan(plan: Plan, finished: Collection[str], rate: Rate | None, wor
         "seeds": list(study.seeds),
         "looks": list(study.decision.looks),
         "hold": study.budget.hold,
-        "trials": len(plan.trials),
-        "to_run": sum(arm["to_run"] for arm in arms),
-        "reused": sum(arm["reused"] for arm in arms),
+        "trials": len(needed),
+        "to_run": len(to_run),
+        "reused": sum(key in finished for key in needed),
         "examples": examples,
         "tokens": None if tokens is None else round(tokens * examples),
         "workers": workers,
@@ -51,6 +63,7 @@ def summarise_plan(plan: Plan, finished: Collection[str], rate: Rate | None, wor
         "confirmation": {
             "seeds": study.decision.confirmation_seeds,
             "trials_per_candidate": study.decision.confirmation_seeds,
+            "trials": len(confirmation),
         },
         "notes": list(plan.notes),
         "caveats": caveats(plan),

@@ -14,7 +14,7 @@ from bios_sweep.procedure import DONE, Results, State, factor_names, levels_of
 from bios_sweep.settings import is_whole
 from bios_sweep.study.design import Factor
 from bios_sweep.study.plan import Arm, Plan
-from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED, TrialResult, TrialSpec
+from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED, SCREENING, TrialResult, TrialSpec
 
 
 def summarise(plan: Plan, state: State, results: Results, command: str) -> dict[str, Any]:
@@ -168,6 +168,7 @@ def _arm(plan: Plan, state: State, arm: Arm, results: Results) -> dict[str, Any]
     }
     statuses = Counter(results[t.key].status for t in trials if t.key in results)
     screened = [value for value in finals.get("screening", {}).values() if value is not None]
+    whole = bool(screened) and len(screened) == sum(trial.stage == SCREENING for trial in trials)
     return {
         "arm": arm.name,
         "factor": arm.factor,
@@ -180,7 +181,7 @@ def _arm(plan: Plan, state: State, arm: Arm, results: Results) -> dict[str, Any]
         "finals": {
             stage: {str(seed): value for seed, value in seeds.items()} for stage, seeds in finals.items()
         },
-        "mean": statistics.fmean(screened) if screened else None,
+        "mean": statistics.fmean(screened) if whole else None,
         "statuses": dict(statuses),
         "trial_keys": [trial.key for trial in trials],
     }

@@ -98,6 +98,7 @@ def run_trials(
         if event.result is not None and source.add(event.result):
             take_in_finished(sweep, source, journal)
             specs.update({trial.key: trial for trial in source.state.needed})
+            journal.noted(f"stage {source.state.stage}: {len(source.state.needed)} trials in all")
             view.stage(source.state.stage, len(source.state.needed), len(source.results))
 
     view.stage(source.state.stage, len(source.state.needed), len(source.results))

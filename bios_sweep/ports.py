@@ -76,7 +76,15 @@ Record = Callable[[TrialEvent], None]
 
 
 class Executor(Protocol):
-    """Runs what a source offers until it is closed or stopping; returns when no trial is running."""
+    """Runs what a source offers until it is closed or stopping; returns when no trial is running.
+
+    idle_seconds: after `run`, seconds each worker spent without a trial since it was ready.
+    """
+
+    @property
+    def idle_seconds(self) -> Mapping[int, float]:
+        """By worker; empty where no worker can idle."""
+        ...
 
     def check(self) -> str:
         """One line on where trials will run.

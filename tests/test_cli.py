@@ -247,7 +247,7 @@ def test_sweep_files_of_ones_own_come_in_by_config_dir(shell, tmp_path):
     )
     (tmp_path / "own/conf/budget").mkdir(parents=True)
     (tmp_path / "own/conf/budget/tiny.yaml").write_text(
-        "max_steps: 3\nhold: steps\nmeasurements: 2\nmax_trials: 9\nmax_hours: null\nkeep_adapters: none\n"
+        "max_steps: 3\nhold: steps\nmeasurements: 2\nmax_trials: 14\nmax_hours: null\nkeep_adapters: none\n"
     )
     words = ("sweeps=mine", "model=planted", "cluster=inline", "budget=tiny", "seeds=[0,1]")
     planned = shell.answer("plan", *words, "--config-dir", "own")
@@ -366,3 +366,17 @@ def test_an_interrupted_run_says_so_in_its_journal(tmp_path, monkeypatch):
     assert journal[-1].fields["reason"] == "interrupted: KeyboardInterrupt"
     monkeypatch.undo()
     assert main(["run", *DEMO, f"workspace={tmp_path}"]) == 0
+
+
+def test_a_plan_that_would_take_longer_than_allowed_is_refused(tmp_path, capsys):
+    slow = [*DEMO, "model.planted.pause_seconds=0.005", f"workspace={tmp_path}"]
+    assert main(["run", *slow]) == 0
+    capsys.readouterr()
+    larger = [*slow, "seeds=[10,11,12,13,14,15]"]
+    assert main(["plan", *larger, "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["most_seconds"] > plan["estimate_seconds"] > 0
+    between = (plan["most_seconds"] + plan["estimate_seconds"]) / 2 / 3600
+    assert main(["run", *larger, f"budget.max_hours={between}"]) == 2
+    assert "hours but budget.max_hours is" in capsys.readouterr().err
+    assert main(["plan", *larger, f"budget.max_hours={2 * between}"]) == 0

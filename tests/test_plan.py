@@ -16,6 +16,7 @@ from bios_sweep.study.plan import (
     combine,
     confirmation_seeds,
     confirmation_trials,
+    most_confirmation_trials,
 )
 from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
 from bios_sweep.study.trials import CONFIRMATION, SCREENING, TrialSpec, trial_key
@@ -171,12 +172,23 @@ def test_steps_as_the_question_are_not_held():
 
 def test_more_trials_than_the_budget_allows_are_refused():
     with pytest.raises(PlanError) as caught:
-        plan_of(RATE, budget=Budget(max_trials=8))
+        plan_of(RATE, budget=Budget(max_trials=18))
     assert str(caught.value) == (
-        "the plan has 9 trials (3 arms x 3 seeds) but budget.max_trials is 8; "
-        "drop levels or seeds, or raise it"
+        "the plan has 9 trials (3 arms x 3 seeds) and up to 10 more to confirm candidates, "
+        "but budget.max_trials is 18; drop levels or seeds, or raise it"
     )
-    assert len(plan_of(RATE, budget=Budget(max_trials=9)).trials) == 9
+    assert len(plan_of(RATE, budget=Budget(max_trials=19)).trials) == 9
+    alone = DecisionRule(looks=(3,), confirmation_seeds=0)
+    assert len(plan_of(RATE, decision=alone, budget=Budget(max_trials=9)).trials) == 9
+    with pytest.raises(PlanError, match=r"9 trials \(3 arms x 3 seeds\), but budget\.max_trials is 8"):
+        plan_of(RATE, decision=alone, budget=Budget(max_trials=8))
+
+
+def test_confirmation_never_needs_more_trials_than_the_plan_allowed_for():
+    plan = plan_of(RATE, RANK)
+    candidates = [plan.arms_of("learning_rate")[0], plan.arms_of("lora_rank")[0]]
+    arms = [plan.baseline, *candidates, combine(plan, candidates)]
+    assert len(confirmation_trials(plan.study, arms)) == most_confirmation_trials(plan.study)
 
 
 # identity

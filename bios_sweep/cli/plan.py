@@ -32,7 +32,7 @@ def plan_summary(prepared: Prepared) -> dict[str, Any]:
     """The plan with what is finished already and what it would cost.
 
     Raises:
-        PlanError: the estimate exceeds `budget.max_hours`.
+        PlanError: the estimate, confirmation included, exceeds `budget.max_hours`.
     """
     plan, workspace = prepared.plan, prepared.workspace
     state, results = recall(plan, workspace.read_result)
@@ -40,13 +40,13 @@ def plan_summary(prepared: Prepared) -> dict[str, Any]:
     rate = Rate(seconds_per_example=speed[0], trials=speed[1]) if speed else None
     summary = summarise_plan(plan, state, results, rate, expected_workers(prepared.config.values["cluster"]))
     summary["notes"] = [*summary["notes"], *prepared.warnings]
-    _within_hours(plan.study.budget.max_hours, summary["estimate_seconds"])
+    _within_hours(plan.study.budget.max_hours, summary["most_seconds"])
     return summary
 
 
 def _within_hours(max_hours: float | None, seconds: float | None) -> None:
     if max_hours is not None and seconds is not None and seconds > max_hours * 3600:
         raise PlanError(
-            f"the plan is estimated at {seconds / 3600:.2f} hours but budget.max_hours is {max_hours:g}; "
-            "drop levels or seeds, or raise it"
+            f"the plan is estimated at up to {seconds / 3600:.2g} hours but budget.max_hours is "
+            f"{max_hours:g}; drop levels or seeds, or raise it"
         )

@@ -49,7 +49,7 @@ def run(args: Namespace) -> int:
         tracking_url=tracking.shown,
     )
     require_free(prepared.workspace)
-    executor = _checked_executor(prepared, tracking, console)
+    executor, where = _checked_executor(prepared, tracking)
     with DriverLock(prepared.workspace, prepared.plan.sweep_id), _Stop(prepared) as stop:
         if executor is not None:
             console.print(
@@ -57,26 +57,26 @@ def run(args: Namespace) -> int:
                 "the same command goes on from there",
                 markup=False,
             )
-        result, caught_up = _drive(sweep, prepared, executor, tracking, console, stop)
+        result, caught_up = _drive(sweep, prepared, executor, where, tracking, console, stop)
     return _finish(args, sweep, result, tracking, console, stop, caught_up=caught_up)
 
 
-def _checked_executor(prepared: Prepared, tracking: Tracking, console: Console) -> Executor | None:
-    """The executor, checked and ready, or None where every result is there already."""
+def _checked_executor(prepared: Prepared, tracking: Tracking) -> tuple[Executor | None, str]:
+    """The executor, ready, and one line on where it runs; None where every result is there already."""
     state, _ = recall(prepared.plan, prepared.workspace.read_result)
     tracking.check()
     executor = choose_executor(prepared.config.values["cluster"], prepared.workspace)
     if state.stage == DONE:
-        return None
+        return None, ""
     check_device(prepared.config.values["cluster"])
-    console.print(executor.check(), markup=False)
-    return executor
+    return executor, executor.check()
 
 
 def _drive(
     sweep: Sweep,
     prepared: Prepared,
     executor: Executor | None,
+    where: str,
     tracking: Tracking,
     console: Console,
     stop: _Stop,
@@ -90,7 +90,7 @@ def _drive(
         try:
             if executor is not None:
                 _write_data(prepared)
-                _run(sweep, source, journal, executor, console)
+                _run(sweep, source, journal, executor, where, console)
             result = conclude(sweep, source, journal)
         except BaseException as error:
             with suppress(BiosSweepError):  # a full disk may be the very error
@@ -106,12 +106,17 @@ def _drive(
 
 
 def _run(
-    sweep: Sweep, source: ProcedureSource, journal: Journal, executor: Executor, console: Console
+    sweep: Sweep,
+    source: ProcedureSource,
+    journal: Journal,
+    executor: Executor,
+    where: str,
+    console: Console,
 ) -> None:
     with LiveView(
         console,
         planned=len(source.state.needed),
-        workers="",
+        workers=where,
         title=sweep.plan.sweep_id,
         trials_dir=sweep.workspace.trials,
     ) as view:
@@ -126,9 +131,8 @@ def _write_data(prepared: Prepared) -> None:
 
 
 def _print_idle(executor: Executor, console: Console) -> None:
-    idle = getattr(executor, "idle_seconds", {})
-    if idle:
-        told = ", ".join(f"{seconds:.1f} s" for seconds in idle.values())
+    if executor.idle_seconds:
+        told = ", ".join(f"{seconds:.1f} s" for seconds in executor.idle_seconds.values())
         console.print(f"idle per worker: {told}", markup=False)
 
 

@@ -11,11 +11,11 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from bios_sweep.atomic import write_atomically
 from bios_sweep.defaults.tuned import TunedDefaults
 from bios_sweep.defaults.tuned_checks import checked_tuned, require_names
 from bios_sweep.errors import ConfigError, DefaultsError, StorageError
@@ -38,19 +38,9 @@ def write_tuned(path: str | os.PathLike[str], tuned: TunedDefaults) -> Path:
     content["evidence_hash"] = evidence_hash(content)
     text = decimal_json(content) + "\n"
     parse_tuned(text, where=str(target))
-    draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        with draft.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(target)
-    except OSError as error:
-        with suppress(OSError):
-            draft.unlink()
-        raise StorageError(
-            f"{target}: cannot be written ({error.strerror}); choose another folder"
-        ) from error
+    if not target.parent.is_dir():  # a misspelt path must not become a folder
+        raise StorageError(f"{target}: cannot be written (no such folder); choose another folder")
+    write_atomically(target, text)
     return target
 
 

@@ -16,6 +16,11 @@ from bios_sweep.study.trials import FAILED, TrialResult, TrialSpec
 class InlineExecutor:
     """Runs trials here. Nothing to install, nothing to wait for; a crash of the process ends the run."""
 
+    @property
+    def idle_seconds(self) -> Mapping[int, float]:
+        """This process is never without a trial."""
+        return {}
+
     def check(self) -> str:
         """This process can always run one trial at a time."""
         return "in this process, one trial at a time"

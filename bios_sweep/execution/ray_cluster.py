@@ -154,13 +154,28 @@ def _start_local(request: Request) -> None:
     """
     if "RAY_AUTH_MODE" not in os.environ:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    with _package_importable():
+    with _package_importable(), _shielded_from_sigterm():
         ray.init(
             address="local",
             num_cpus=request.local_cpus,
             object_store_memory=OBJECT_STORE_BYTES,
             **_quiet_options(),
         )
+
+
+@contextmanager
+def _shielded_from_sigterm() -> Iterator[None]:
+    """Have Ray's processes inherit a blocked SIGTERM, as Ray itself does with SIGINT.
+
+    `timeout`, Slurm and systemd signal the whole process group. Ray's head would die before the driver
+    has left its trials at their checkpoints, and Ray ends a driver that misses its head, after a
+    minute and with status 1. Ray's own shutdown kills after a second what did not terminate.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
 def _join(address: str) -> None:

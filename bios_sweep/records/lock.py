@@ -11,8 +11,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from bios_sweep.atomic import write_atomically
 from bios_sweep.errors import StorageError, WorkspaceBusyError
-from bios_sweep.records.atomic import write_atomically
 from bios_sweep.records.workspace import Workspace
 
 PATIENCE_SECONDS = 0.3  # chosen, not measured: a probe holds the lock for microseconds, a driver for minutes

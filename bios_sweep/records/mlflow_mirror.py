@@ -17,8 +17,8 @@ from filelock import FileLock, Timeout
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
+from bios_sweep.atomic import write_atomically
 from bios_sweep.errors import BiosSweepError, StorageError, TrackingError, WorkspaceBusyError
-from bios_sweep.records.atomic import write_atomically
 from bios_sweep.records.cursor import cursor_file, read_cursor, uri_hash
 from bios_sweep.records.journal import JournalTail
 from bios_sweep.records.lock import live_owner

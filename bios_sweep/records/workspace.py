@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bios_sweep.atomic import write_atomically
 from bios_sweep.errors import InputError, StorageError
-from bios_sweep.records.atomic import write_atomically
 from bios_sweep.study.trials import TrialResult
 
 RESULT_FILE = "result.json"

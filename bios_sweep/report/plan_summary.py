@@ -8,7 +8,7 @@ from typing import Any
 
 from bios_sweep.procedure import State
 from bios_sweep.report.summary import caveats
-from bios_sweep.study.plan import Arm, Plan
+from bios_sweep.study.plan import Arm, Plan, most_confirmation_trials
 from bios_sweep.study.trials import CONFIRMATION, SCREENING
 
 
@@ -28,7 +28,7 @@ def summarise_plan(
     state: by what is finished already. finished: keys of trials whose results will be reused. `trials`,
     `to_run` and `reused` count what is known to be needed now: screening, and the confirmation once
     screening has named a candidate (at most `confirmation.trials_per_candidate` for the default and for
-    each candidate).
+    each candidate). `most_seconds` is the estimate when every factor gets a candidate.
     """
     study = plan.study
     arms = [_arm(plan, arm, finished) for arm in plan.arms]
@@ -40,7 +40,9 @@ def summarise_plan(
         to_run = list(state.missing)
     examples = sum(trial.settings.max_steps * trial.settings.batch_size for trial in to_run)
     tokens = study.scenario.data.tokens_per_example
-    seconds = None if rate is None else rate.seconds_per_example * examples / max(1, workers)
+    more = most_confirmation_trials(study) if state.stage == SCREENING else 0
+    most_examples = examples + more * max(arm.examples() for arm in plan.arms)
+    pace = None if rate is None else rate.seconds_per_example / max(1, workers)
     return {
         "sweep": study.name,
         "sweep_id": plan.sweep_id,
@@ -58,7 +60,8 @@ def summarise_plan(
         "examples": examples,
         "tokens": None if tokens is None else round(tokens * examples),
         "workers": workers,
-        "estimate_seconds": seconds,
+        "estimate_seconds": None if pace is None else pace * examples,
+        "most_seconds": None if pace is None else pace * most_examples,
         "estimate_from_trials": 0 if rate is None else rate.trials,
         "confirmation": {
             "seeds": study.decision.confirmation_seeds,

@@ -1,4 +1,4 @@
-"""The files of a finished sweep's report, written whole or not at all."""
+"""The files of a finished sweep's report. Texts are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bios_sweep.atomic import write_atomically
 from bios_sweep.report.csv_table import write_results
 from bios_sweep.report.figures import draw_figures
 from bios_sweep.report.markdown import to_markdown
@@ -14,12 +15,11 @@ from bios_sweep.report.markdown import to_markdown
 
 def write_report(summary: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
     """Write `report.json`, `report.md`, `results.csv` and `figures/` into a sweep's folder."""
-    folder.mkdir(parents=True, exist_ok=True)
     files = {
         folder / "report.json": json.dumps(summary, indent=1, allow_nan=False) + "\n",
         folder / "report.md": to_markdown(summary),
     }
     for path, text in files.items():
-        path.write_text(text, encoding="utf-8")
+        write_atomically(path, text)
     write_results(rows, folder / "results.csv")
     return [*files, folder / "results.csv", *draw_figures(summary, folder / "figures")]

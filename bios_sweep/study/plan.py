@@ -107,10 +107,13 @@ def build_plan(study: Study) -> Plan:
         )
     flagged = tuple(_flag(arm) for arm in arms)
     trials = tuple(make_trial(study, arm, seed, SCREENING) for seed in study.seeds for arm in flagged)
-    if len(trials) > study.budget.max_trials:
+    more = most_confirmation_trials(study)
+    if len(trials) + more > study.budget.max_trials:
+        confirming = f" and up to {more} more to confirm candidates" if more else ""
         raise PlanError(
-            f"the plan has {len(trials)} trials ({len(flagged)} arms x {len(study.seeds)} seeds) but "
-            f"budget.max_trials is {study.budget.max_trials}; drop levels or seeds, or raise it"
+            f"the plan has {len(trials)} trials ({len(flagged)} arms x {len(study.seeds)} seeds)"
+            f"{confirming}, but budget.max_trials is {study.budget.max_trials}; "
+            "drop levels or seeds, or raise it"
         )
     return Plan(study=study, arms=flagged, trials=trials, notes=tuple(notes))
 
@@ -138,6 +141,14 @@ def confirmation_trials(study: Study, arms: Sequence[Arm]) -> tuple[TrialSpec, .
     return tuple(
         make_trial(study, arm, seed, CONFIRMATION) for seed in confirmation_seeds(study) for arm in arms
     )
+
+
+def most_confirmation_trials(study: Study) -> int:
+    """The most that confirmation can cost: the default, a candidate per factor, and their combination."""
+    factors = len(study.factors)
+    if len(study.seeds) < 2:
+        return 0  # one seed names no candidate
+    return study.decision.confirmation_seeds * (1 + factors + (factors > 1))
 
 
 def combine(plan: Plan, candidates: Sequence[Arm]) -> Arm:

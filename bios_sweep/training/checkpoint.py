@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
+from bios_sweep.atomic import write_atomically
 from bios_sweep.study.trials import Measurement
-from bios_sweep.training.data import write_atomically
 
 FILE = "checkpoint.pt"
 LOGGER = logging.getLogger(__name__)

@@ -15,8 +15,9 @@ from collections.abc import Iterable
 from dataclasses import astuple
 from pathlib import Path
 
+from bios_sweep.atomic import write_atomically
 from bios_sweep.errors import DataError, StorageError
-from bios_sweep.training.data import DataSet, Example, write_atomically
+from bios_sweep.training.data import DataSet, Example
 from bios_sweep.training.stdlib import (
     ModuleFile,
     Pair,
@@ -105,9 +106,9 @@ def _write_cache(path: Path, pairs: tuple[Pair, ...]) -> None:
     A folder that cannot be written (a container, a read-only home) means no cache and no complaint:
     the pairs are the same, only found more slowly, and the user can do nothing about it here.
     """
-    content = json.dumps([astuple(pair) for pair in pairs], ensure_ascii=False).encode()
+    content = json.dumps([astuple(pair) for pair in pairs], ensure_ascii=False)
     try:
-        write_atomically(path, [content])
+        write_atomically(path, content)
     except StorageError:
         return
 

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from bios_sweep.errors import DataError, StorageError
+from bios_sweep.atomic import write_atomically
+from bios_sweep.errors import DataError
 
 FILE_FORMAT = "bios_sweep data set 1"  # raise it when the lines below change their meaning
 
@@ -117,30 +116,6 @@ def read_dataset(path: Path) -> DataSet:
             f"{header['fingerprint'][:12]}; delete the file and run again"
         )
     return dataset
-
-
-def write_atomically(path: Path, chunks: Iterable[bytes]) -> None:
-    """Write a file so that readers see all of it or nothing.
-
-    Raises:
-        StorageError: the folder cannot be made or written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise StorageError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.writelines(chunks)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise StorageError(f"{path}: cannot be written ({error.strerror}); free some space") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _read_lines(path: Path) -> tuple[dict[str, Any], list[Any]]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from bios_sweep.atomic import write_atomically
+from bios_sweep.errors import StorageError
 
 
 def user_cache() -> Path:
@@ -55,10 +58,5 @@ def _load_cache(path: Path) -> dict[str, Any]:
 
 def _save_cache(path: Path, known: Mapping[str, Any]) -> None:
     """Replace the cache in one step; where it cannot be written the next run hashes again."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
-            json.dump(known, file)
-        Path(file.name).replace(path)
-    except OSError:
-        return
+    with suppress(StorageError):
+        write_atomically(path, json.dumps(known))

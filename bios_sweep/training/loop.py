@@ -14,6 +14,7 @@ import torch
 from peft import PeftModel
 from torch.nn.utils import clip_grad_norm_
 
+from bios_sweep.atomic import write_atomically
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.trials import Measurement
 from bios_sweep.training.batches import (
@@ -23,7 +24,6 @@ from bios_sweep.training.batches import (
     philox,
 )
 from bios_sweep.training.checkpoint import Checkpoint
-from bios_sweep.training.data import write_atomically
 from bios_sweep.training.model import BaseModel, trainable
 from bios_sweep.training.tokens import TokenizedExample
 

@@ -31,6 +31,12 @@ def start_driver(workspace: Path) -> subprocess.Popen:
     )
 
 
+def states_in_mlflow(workspace: Path, kind: str) -> Counter:
+    client = MlflowClient(default_tracking_uri(Workspace(workspace)))
+    experiments = [e.experiment_id for e in client.search_experiments() if e.name != "Default"]
+    return Counter(run.info.status for run in client.search_runs(experiments, f"tags.kind = '{kind}'"))
+
+
 def wait_for_ended(workspace: Path, count: int, driver: subprocess.Popen) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline and driver.poll() is None:
@@ -96,3 +102,20 @@ def test_status_afterwards_counts_everything_once(survived, capsys):
     status = json.loads(capsys.readouterr().out)
     assert status["planned"] == status["completed"] + status["diverged"] + status["failed"]
     assert status["running"] == 0
+
+
+def test_sigterm_to_the_whole_process_group_ends_cleanly_and_the_next_run_goes_on(tmp_path, capsys):
+    """As `timeout`, Slurm and systemd do it: Ray's own processes are in the driver's group."""
+    from bios_sweep.cli.main import main
+
+    workspace = tmp_path / "runs"
+    driver = start_driver(workspace)
+    wait_for_ended(workspace, 3, driver)
+    os.killpg(driver.pid, signal.SIGTERM)
+    assert driver.wait(PATIENCE_SECONDS) == 143, (tmp_path / "driver.log").read_text()
+    journal = read_journal(next(workspace.glob("sweeps/*/journal.jsonl")))
+    assert journal[-1].fields["reason"] == "stopped"
+    assert "RUNNING" not in states_in_mlflow(workspace, "trial") + states_in_mlflow(workspace, "sweep")
+    again = [word for word in SWEEP if not word.startswith("cluster")]
+    assert main(["run", *again, "cluster=inline", "tracking=sqlite", f"workspace={workspace}"]) == 0
+    assert set(states_in_mlflow(workspace, "trial")) == {"FINISHED"}

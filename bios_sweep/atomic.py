@@ -1,29 +1,34 @@
-"""Files that are either the old or the new one, never half of each, even after a power cut."""
+"""Files that are either the old or the new one, never half of each, even after a power cut.
+
+On the floor of the errors, because every room that keeps something on the disk needs it.
+"""
 
 from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 from bios_sweep.errors import StorageError
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write `text` so that a reader, or a crash at any moment, sees the old file or the whole new one.
+def write_atomically(path: Path, content: str | Iterable[bytes]) -> None:
+    """Write text (UTF-8) or chunks of bytes so that a reader, or a crash, sees the old file or the new one.
 
     Written beside the target, flushed to the disk, renamed over it; then the folder is flushed, since
-    the new name lives there.
+    the new name lives there. Missing folders are made.
 
     Raises:
         StorageError: the folder cannot be written or the disk is full.
     """
+    chunks = [content.encode()] if isinstance(content, str) else content
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
         try:
-            with temporary.open("w", encoding="utf-8") as file:
-                file.write(text)
+            with temporary.open("wb") as file:
+                file.writelines(chunks)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
@@ -32,7 +37,7 @@ def write_atomically(path: Path, text: str) -> None:
         sync_folder(path.parent)
     except OSError as error:
         raise StorageError(
-            f"{path}: cannot be written ({error.strerror or error}); free it and run again"
+            f"{path}: cannot be written ({error.strerror or error}); free some space or choose another folder"
         ) from error
 
 

@@ -6,11 +6,12 @@ The flow of a run: an `Executor` takes trials from a `TrialSource`, has a `Trial
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from bios_sweep.study.search import KnownProposal, Proposal
 from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
 
 STARTED = "started"
@@ -120,4 +121,39 @@ class Recorder(Protocol):
 
     def finish(self, timeout_seconds: float) -> bool:
         """Catch up and end; False when the other side could not be reached in time."""
+        ...
+
+
+class Searcher(Protocol):
+    """Proposes settings one after another and learns from what they gave; remembers across processes.
+
+    The same asks and tells give the same proposals. Every proposal has the same budget: nothing is
+    judged by a part of its training.
+    """
+
+    def ask(self, count: int) -> list[Proposal]:
+        """The next `count` proposals; may be asked while earlier ones have no result yet."""
+        ...
+
+    def tell(self, number: int, objectives: tuple[float, ...] | None) -> None:
+        """What a proposal gave; None when it diverged, which counts as worse than anything seen.
+
+        Telling again changes nothing.
+        """
+        ...
+
+    def drop(self, number: int) -> None:
+        """A proposal ended without an outcome (its trial failed): nothing is learnt from it."""
+        ...
+
+    def importance(self) -> dict[str, float]:
+        """Setting -> share of what makes the first objective good, summing to 1; {} with too few results."""
+        ...
+
+    def reconcile(self, known: Sequence[KnownProposal]) -> None:
+        """After an interruption: make the search agree with what the sweep's journal knows.
+
+        Proposals that ended are told, those still to be run stay open, and those that the journal does
+        not know (killed before they were written) are given up.
+        """
         ...

@@ -191,12 +191,12 @@ def _gain(finding: Finding) -> float:
 
 def factor_names(plan: Plan) -> list[str]:
     """Factors that have a variation left after merging, in the order of the study."""
-    return [factor.name for factor in plan.study.factors if plan.arms_of(factor.name)]
+    return [factor.name for factor in plan.factors if plan.arms_of(factor.name)]
 
 
 def levels_of(plan: Plan, name: str) -> FactorLevels:
     """A factor of the plan as the decision rule sees it."""
-    arms = plan.arms_of(name)
+    arms = plan.levels_of(name)
     return FactorLevels(
         name=name,
         default=0 if name == REPEAT else getattr(plan.study.baseline, name),

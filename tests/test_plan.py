@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bios_sweep.errors import PlanError
 from bios_sweep.settings import TrainingSettings, setting_names
-from bios_sweep.study.design import REPEAT, Budget, DecisionRule, Factor, Study
+from bios_sweep.study.design import REPEAT, Budget, DecisionRule, Factor, Nuisance, Study
 from bios_sweep.study.plan import (
     FRESH_SEED_START,
     build_plan,
@@ -157,13 +157,55 @@ def test_held_examples_change_the_steps_with_the_batch_size_and_round_up():
 def test_no_arm_sees_fewer_examples_than_the_baseline_nor_a_batch_more(batch, steps, size):
     baseline = replace(BASELINE, batch_size=size, max_steps=steps)
     factor = Factor(name="batch_size", values=(batch, size + 1))
-    for arm in plan_of(factor, baseline=baseline).arms:
+    for arm in plan_of(factor, baseline=baseline).arms_of("batch_size"):
         assert 0 <= arm.examples() - steps * size < arm.settings.batch_size
 
 
 def test_held_steps_leave_the_steps():
     plan = plan_of(BATCH, budget=Budget(hold="steps"))
-    assert {arm.settings.max_steps for arm in plan.arms} == {1000}
+    assert {arm.settings.max_steps for arm in plan.arms if arm.duration is None} == {1000}
+
+
+def test_the_default_trains_longer_and_shorter_where_a_batch_size_claims_to_be_the_balance():
+    both = plan_of(Factor(name="batch_size", multiply=(0.25, 0.5, 2)))
+    assert dict(both.durations) == {
+        0.5: "max_steps x0.5",
+        1.0: "baseline",
+        2.0: "max_steps x2",
+        4.0: "max_steps x4",
+    }
+    assert [arm.settings.max_steps for arm in both.arms if arm.duration] == [500, 2000, 4000]
+    larger = plan_of(Factor(name="batch_size", multiply=(2,)), Factor(name="max_steps", multiply=(0.5,)))
+    assert dict(larger.durations) == {0.5: "max_steps x0.5", 1.0: "baseline"}
+    assert len(larger.arms) == 3
+    assert not plan_of(Factor(name="batch_size", multiply=(2,), claims=("speed",))).durations
+
+
+def test_the_ladder_of_a_nuisance_runs_at_every_level_and_at_the_default():
+    ladder = Nuisance(multiply=(0.5, 1, 2))
+    plan = plan_of(Factor(name="batch_size", multiply=(2,), nuisance=ladder, claims=("optimum",)))
+    batch = 2 * BASELINE.batch_size
+    assert plan.ladders["batch_size"] == {
+        BASELINE.batch_size: ("baseline", "learning_rate x0.5", "learning_rate x2"),
+        batch: ("batch_size x2", "batch_size x2, learning_rate x0.5", "batch_size x2, learning_rate x2"),
+    }
+    assert [factor.name for factor in plan.factors] == ["batch_size", "learning_rate"]
+    assert [arm.name for arm in plan.levels_of("batch_size")] == ["batch_size x2"]
+    assert len(plan.arms) == 6
+
+
+def test_a_scaled_nuisance_runs_its_multiples_at_the_default_too():
+    nuisance = Nuisance(scale="sqrt")
+    plan = plan_of(
+        Factor(name="batch_size", multiply=(0.25, 4), nuisance=nuisance, claims=("optimum",)),
+        Factor(name="learning_rate", multiply=(0.5, 4)),
+    )
+    assert plan.ladders["batch_size"][BASELINE.batch_size] == (
+        "baseline",
+        "learning_rate x0.5",
+        "learning_rate x2",
+    )
+    assert len(plan.arms) == 1 + 4 + 3
 
 
 def test_steps_as_the_question_are_not_held():

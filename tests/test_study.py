@@ -3,12 +3,13 @@ from __future__ import annotations
 import json
 import math
 import pickle
+from dataclasses import replace
 
 import pytest
 
 from bios_sweep.errors import ConfigError, PlanError
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.study.design import REPEAT, Budget, DecisionRule, Factor, Study
+from bios_sweep.study.design import REPEAT, Budget, DecisionRule, Factor, Nuisance, Study
 from bios_sweep.study.plan import build_plan
 from bios_sweep.study.scenario import DataFacts, Metric, ModelFacts, Scenario
 from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED, Measurement, TrialResult, short_hash
@@ -130,7 +131,7 @@ def test_labels_of_whole_numbers_are_written_in_full():
 
 def test_every_default_says_what_it_claims():
     claims = {
-        name: (Factor(name=name, values=(1,)).role, Factor(name=name, values=(1,)).claim)
+        name: (Factor(name=name, values=(1,)).role, *Factor(name=name, values=(1,)).judged_claims(BASELINE))
         for name in ("learning_rate", "batch_size", "lora_rank", "max_steps", "repeat", "weight_decay")
     }
     assert claims == {
@@ -146,8 +147,46 @@ def test_every_default_says_what_it_claims():
 # budget, rule, seeds
 
 
-def test_what_is_held_equal_is_examples_or_steps():
-    refused("budget.hold: 'time' is not allowed; choose from examples, steps", Budget, hold="time")
+@pytest.mark.parametrize(
+    ("values", "claims"),
+    [
+        ((16,), ("balanced", "quality")),
+        ((64,), ("balanced", "speed")),
+        ((16, 64), ("balanced", "quality", "speed")),
+        ((8, 128), ("balanced",)),
+    ],
+)
+def test_half_the_batch_size_claims_quality_and_twice_it_speed(values, claims):
+    factor = Factor(name="batch_size", values=values)
+    assert factor.judged_claims(replace(BASELINE, batch_size=32)) == claims
+
+
+def test_a_hundred_steps_claim_to_be_the_minimum():
+    factor = Factor(name="max_steps", values=(100, 500))
+    assert factor.judged_claims(BASELINE) == ("enough", "minimum")
+
+
+def test_a_given_claim_is_judged_and_an_unknown_one_refused():
+    assert Factor(name="batch_size", values=(1,), claims=("optimum",)).judged_claims(BASELINE) == ("optimum",)
+    refused(
+        "factor lora_rank: claim 'speed' is not allowed; choose from enough, optimum",
+        Factor,
+        name="lora_rank",
+        values=(1,),
+        claims=("speed",),
+    )
+
+
+def test_a_nuisance_is_a_ladder_or_a_scale():
+    assert Nuisance(multiply=(0.5, 1, 2)).rungs(64, 32) == (1.0, 0.5, 2.0)
+    assert Nuisance(scale="sqrt").rungs(128, 32) == (1.0, 2.0)
+    refused(
+        "nuisance learning_rate: give either multiply: [0.5, 1, 2] or scale: sqrt, not both or none", Nuisance
+    )
+
+
+def test_what_is_held_equal_is_examples_steps_or_tokens():
+    refused("budget.hold: 'time' is not allowed; choose from examples, steps, tokens", Budget, hold="time")
     refused("budget.measurements: 0 is not allowed; at least 1", Budget, measurements=0)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from bios_sweep.defaults import Recommendation, Why, max_steps
 from bios_sweep.errors import ConfigError, InputError
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.study.design import Budget, DecisionRule, Factor, Study
+from bios_sweep.study.design import Budget, DecisionRule, Factor, Nuisance, Study
 from bios_sweep.study.scenario import Scenario
 
 AUTO = "auto"
@@ -22,6 +22,7 @@ HEURISTIC_KEYS = {
     "max_steps": ("budget", "max_steps"),
     "lora_alpha": ("method", "lora_alpha"),
 }
+FACTOR_LISTS = ("multiply", "values", "claims")
 METHOD_SETTINGS = (
     "lora_dropout",
     "schedule",
@@ -106,16 +107,42 @@ def _factor(name: str, levels: Any) -> Factor:
         raise ConfigError(
             f"sweeps.factors.{name}: {levels!r} is not allowed; give {{multiply: [...]}} or {{values: [...]}}"
         )
-    unknown = sorted(set(levels) - {"multiply", "values"})
+    unknown = sorted(set(levels) - {*FACTOR_LISTS, "nuisance"})
     if unknown:
-        raise ConfigError(f"sweeps.factors.{name}.{unknown[0]}: unknown key; allowed are multiply and values")
-    for key, listed in levels.items():
-        if not isinstance(listed, list):
-            raise ConfigError(f"sweeps.factors.{name}.{key}: {listed!r} is not a list")
+        allowed = ", ".join((*FACTOR_LISTS, "nuisance"))
+        raise ConfigError(f"sweeps.factors.{name}.{unknown[0]}: unknown key; allowed are {allowed}")
+    lists = {key: _list(f"sweeps.factors.{name}.{key}", levels[key]) for key in FACTOR_LISTS if key in levels}
     try:
-        return Factor(name=name, **{str(key): tuple(listed) for key, listed in levels.items()})
+        return Factor(
+            name=name,
+            multiply=lists.get("multiply", ()),
+            values=lists.get("values", ()),
+            claims=lists.get("claims", ()),
+            nuisance=_nuisance(f"sweeps.factors.{name}.nuisance", levels.get("nuisance")),
+        )
     except InputError as error:
         raise ConfigError(f"sweeps.factors: {error}") from error
+
+
+def _nuisance(path: str, given: Any) -> Nuisance | None:
+    """`{learning_rate: {multiply: [0.5, 1, 2]}}` or `{learning_rate: {scale: sqrt}}`."""
+    if given is None:
+        return None
+    if not isinstance(given, Mapping) or len(given) != 1:
+        raise ConfigError(f"{path}: {given!r} is not allowed; for example {{learning_rate: {{scale: sqrt}}}}")
+    [(setting, how)] = given.items()
+    if not isinstance(how, Mapping) or set(how) - {"multiply", "scale"}:
+        raise ConfigError(
+            f"{path}.{setting}: {how!r} is not allowed; give {{multiply: [0.5, 1, 2]}} or {{scale: sqrt}}"
+        )
+    multiply = _list(f"{path}.{setting}.multiply", how["multiply"]) if "multiply" in how else ()
+    return Nuisance(setting=str(setting), multiply=multiply, scale=how.get("scale"))
+
+
+def _list(path: str, listed: Any) -> tuple[Any, ...]:
+    if not isinstance(listed, list):
+        raise ConfigError(f"{path}: {listed!r} is not a list")
+    return tuple(listed)
 
 
 def _seeds(values: Mapping[str, Any]) -> tuple[int, ...] | None:
@@ -163,6 +190,10 @@ def _require_kind(key: str, value: Any, kind: str) -> None:
         raise ConfigError(f"{key}: {value!r} is not allowed; a whole number")
     if kind.startswith("float") and not (number and math.isfinite(value)):
         raise ConfigError(f"{key}: {value!r} is not allowed; a finite number")
+    if kind.startswith("str") and not isinstance(value, str):
+        raise ConfigError(f"{key}: {value!r} is not allowed; a text")
+    if kind.startswith("Mapping") and not isinstance(value, Mapping):
+        raise ConfigError(f"{key}: {value!r} is not allowed; for example {{general_loss: 1}}")
 
 
 def _whole_numbers(value: Any) -> bool:

@@ -75,7 +75,7 @@ def _one_level_more(factor: Factor, verdict: Verdict) -> str:
 def verdicts_of(plan: Plan, state: State) -> tuple[Verdict, ...]:
     """One verdict per factor that has been judged so far."""
     study = plan.study
-    roles = {factor.name: (factor.role, factor.claim) for factor in study.factors}
+    roles = {factor.name: (factor.role, factor.judged_claims(study.baseline)[0]) for factor in plan.factors}
     return tuple(
         make_verdict(
             levels_of(plan, name),

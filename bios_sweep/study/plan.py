@@ -10,13 +10,12 @@ from typing import Any
 
 from bios_sweep.errors import PlanError
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.study.design import REPEAT, Factor, Study
+from bios_sweep.study.design import BALANCED, COST_CLAIMS, FEW_STEPS, QUALITY, REPEAT, Factor, Study
 from bios_sweep.study.trials import CONFIRMATION, SCREENING, TrialSpec, short_hash, trial_key
 
 BASELINE = "baseline"
 COMBINATION = "combination"
 FRESH_SEED_START = 1_000_000  # chosen, not measured: far from any seed a user counts up from 0
-FEW_STEPS = 100  # below this a trial is flagged (Bios guide: 100 steps are the minimum)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +23,10 @@ class Arm:
     """The baseline or a variation, resolved to full settings.
 
     level: the factor's value in this arm; label: how the level is written in names.
-    changes: settings that differ from the baseline, with their values here. notes: what a reader
-    of the plan should know (merged arms, few steps).
+    changes: settings that differ from the baseline, with their values here. rung: multiple of the
+    baseline's value that a nuisance setting has here. duration: multiple of the default's steps, for
+    the arms that are a yardstick of cost. notes: what a reader of the plan should know (merged arms,
+    few steps).
     """
 
     name: str
@@ -35,6 +36,8 @@ class Arm:
     level: Any = None
     label: str = ""
     changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    rung: float = 1.0
+    duration: float | None = None
     notes: tuple[str, ...] = ()
 
     def examples(self) -> int:
@@ -44,12 +47,20 @@ class Arm:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A study, its arms (baseline first) and its screening trials."""
+    """A study, its arms (baseline first) and its screening trials.
+
+    factors: the study's, and a nuisance setting whose ladder runs at the default level though the study
+    does not list it. durations: multiple of the default's steps -> arm, where a claim weighs cost.
+    ladders: nuisance-aware factor -> level (the default's included) -> its arms.
+    """
 
     study: Study
     arms: tuple[Arm, ...]
     trials: tuple[TrialSpec, ...]
     notes: tuple[str, ...] = ()
+    factors: tuple[Factor, ...] = ()
+    durations: Mapping[float, str] = dataclasses.field(default_factory=dict)
+    ladders: Mapping[str, Mapping[Any, tuple[str, ...]]] = dataclasses.field(default_factory=dict)
 
     @property
     def baseline(self) -> Arm:
@@ -63,6 +74,25 @@ class Plan:
     def arms_of(self, factor: str) -> tuple[Arm, ...]:
         """The variations of one factor, in the order of the plan."""
         return tuple(arm for arm in self.arms if arm.factor == factor)
+
+    def levels_of(self, factor: str) -> tuple[Arm, ...]:
+        """One arm per level of a factor: those with every other setting at the baseline's value."""
+        return tuple(arm for arm in self.arms_of(factor) if arm.rung == 1.0)
+
+    def claims_of(self, factor: Factor) -> tuple[str, ...]:
+        """The claims that the plan can judge."""
+        return factor.judged_claims(self.study.baseline)
+
+    @property
+    def timed_arms(self) -> tuple[Arm, ...]:
+        """Arms whose cost a claim weighs, the baseline first; none where steps alone tell the cost."""
+        weighed = [
+            arm
+            for factor in self.factors
+            if factor.name != "max_steps" and set(self.claims_of(factor)) & set(COST_CLAIMS)
+            for arm in self.arms_of(factor.name)
+        ]
+        return (self.baseline, *weighed) if weighed else ()
 
     @property
     def hash(self) -> str:
@@ -97,14 +127,17 @@ def build_plan(study: Study) -> Plan:
     """
     arms = [Arm(name=BASELINE, settings=study.baseline)]
     notes: list[str] = []
-    for factor in study.factors:
+    factors = _with_nuisances(study)
+    for factor in factors:
         for label, value in factor.levels(study.baseline):
-            _add(arms, _variation(study, factor, label, value), notes)
+            for rung in _rungs(factor, value, study.baseline):
+                _add(arms, _variation(study, factor, label, value, rung), notes)
     if len(arms) == 1:
         raise PlanError(
             f"sweep {study.name}: no variation is left beside the baseline; "
             "give at least one level that differs from it"
         )
+    durations = _durations(study, arms)
     flagged = tuple(_flag(arm) for arm in arms)
     trials = tuple(make_trial(study, arm, seed, SCREENING) for seed in study.seeds for arm in flagged)
     more = most_confirmation_trials(study)
@@ -115,7 +148,15 @@ def build_plan(study: Study) -> Plan:
             f"{confirming}, but budget.max_trials is {study.budget.max_trials}; "
             "drop levels or seeds, or raise it"
         )
-    return Plan(study=study, arms=flagged, trials=trials, notes=tuple(notes))
+    return Plan(
+        study=study,
+        arms=flagged,
+        trials=trials,
+        notes=tuple(notes),
+        factors=factors,
+        durations=durations,
+        ladders={f.name: _ladder(study, f, flagged) for f in factors if f.nuisance is not None},
+    )
 
 
 def make_trial(study: Study, arm: Arm, seed: int, stage: str) -> TrialSpec:
@@ -144,11 +185,21 @@ def confirmation_trials(study: Study, arms: Sequence[Arm]) -> tuple[TrialSpec, .
 
 
 def most_confirmation_trials(study: Study) -> int:
-    """The most that confirmation can cost: the default, a candidate per factor, and their combination."""
-    factors = len(study.factors)
+    """The most that confirmation can cost: the default, what each claim may send, and their combination.
+
+    A claim sends its candidate, and what it is held against where that is not the default: the default
+    trained for the same cost, or the level that the claim is about.
+    """
     if len(study.seeds) < 2:
         return 0  # one seed names no candidate
-    return study.decision.confirmation_seeds * (1 + factors + (factors > 1))
+    factors = _with_nuisances(study)
+    sent = sum(
+        1 + (claim in (BALANCED, QUALITY)) + (factor.nuisance is not None)
+        for factor in factors
+        for claim in factor.judged_claims(study.baseline)
+    )
+    searched = 1 if study.decision.refine else 0
+    return study.decision.confirmation_seeds * (1 + sent + (len(factors) > 1) + searched)
 
 
 def combine(plan: Plan, candidates: Sequence[Arm]) -> Arm:
@@ -159,7 +210,7 @@ def combine(plan: Plan, candidates: Sequence[Arm]) -> Arm:
     return Arm(name=name, settings=settings, changes=_changes(plan.study.baseline, settings))
 
 
-def _variation(study: Study, factor: Factor, label: str, value: Any) -> Arm:
+def _variation(study: Study, factor: Factor, label: str, value: Any, rung: float = 1.0) -> Arm:
     if factor.name == REPEAT:
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise PlanError(f"factor repeat: {value!r} is not allowed; whole numbers from 1 on")
@@ -172,22 +223,120 @@ def _variation(study: Study, factor: Factor, label: str, value: Any) -> Arm:
             label=label,
             changes={REPEAT: value},
         )
-    change = {factor.name: value}
-    settings = _hold(study, dataclasses.replace(study.baseline, **change), change)
+    settings = _settings(study, factor, value, rung)
     separator = " " if label.startswith("x") else "="
+    retuned = f", {factor.nuisance.setting} x{rung:.4g}" if factor.nuisance and rung != 1.0 else ""
     return Arm(
-        name=f"{factor.name}{separator}{label}",
+        name=f"{factor.name}{separator}{label}{retuned}",
         settings=settings,
         factor=factor.name,
         level=getattr(settings, factor.name),
         label=label,
         changes=_changes(study.baseline, settings),
+        rung=rung,
+    )
+
+
+def _settings(study: Study, factor: Factor, value: Any, rung: float) -> TrainingSettings:
+    """The baseline with a factor at a level, and its nuisance setting at a multiple of the baseline's."""
+    change = {factor.name: value}
+    if factor.nuisance is not None and rung != 1.0:
+        name = factor.nuisance.setting
+        change[name] = getattr(study.baseline, name) * rung
+    return _hold(study, dataclasses.replace(study.baseline, **change), change)
+
+
+def _rungs(factor: Factor, value: Any, baseline: TrainingSettings) -> tuple[float, ...]:
+    if factor.nuisance is None:
+        return (1.0,)
+    return factor.nuisance.rungs(value, getattr(baseline, factor.name))
+
+
+def _with_nuisances(study: Study) -> tuple[Factor, ...]:
+    """The study's factors, each nuisance ladder at the default level among them.
+
+    Without it a level could win by its learning rate alone (statistics, item 11).
+    """
+    factors = {factor.name: factor for factor in study.factors}
+    for factor in study.factors:
+        if factor.nuisance is None:
+            continue
+        default = getattr(study.baseline, factor.name)
+        rungs = [
+            r for _, value in factor.levels(study.baseline) for r in factor.nuisance.rungs(value, default)
+        ]
+        name = factor.nuisance.setting
+        own = factors.get(name)
+        levels = {rung: None for rung in rungs if rung != 1.0}
+        if own is None:
+            factors[name] = Factor(name=name, multiply=tuple(levels))
+        elif own.multiply:
+            factors[name] = dataclasses.replace(own, multiply=tuple(dict.fromkeys((*own.multiply, *levels))))
+        else:
+            start = getattr(study.baseline, name)
+            values = dict.fromkeys((*own.values, *(start * rung for rung in levels)))
+            factors[name] = dataclasses.replace(own, values=tuple(values))
+    return tuple(factors.values())
+
+
+def _ladder(study: Study, factor: Factor, arms: Sequence[Arm]) -> dict[Any, tuple[str, ...]]:
+    """The arms of every level, the default's first; one that two factors share is found by its settings."""
+    named = {arm.settings: arm.name for arm in reversed(arms) if not arm.repeat}
+    default = getattr(study.baseline, factor.name)
+    values = [value for _, value in factor.levels(study.baseline)]
+    rungs = {value: _rungs(factor, value, study.baseline) for value in values}
+    rungs = {default: tuple(dict.fromkeys(r for value in values for r in rungs[value])), **rungs}
+    return {
+        value: tuple(dict.fromkeys(named[_settings(study, factor, value, rung)] for rung in rungs[value]))
+        for value in rungs
+    }
+
+
+def _durations(study: Study, arms: list[Arm]) -> dict[float, str]:
+    """Add the default's own duration arms, the yardstick of what cost alone buys (statistics, item 13).
+
+    Only those that a tested batch size may need: a smaller batch costs up to as many times more as it
+    takes more steps, a larger one less.
+    """
+    sizes = [
+        value
+        for factor in study.factors
+        if factor.name == "batch_size" and BALANCED in factor.judged_claims(study.baseline)
+        for _, value in factor.levels(study.baseline)
+    ]
+    ratios = [size / study.baseline.batch_size for size in sizes]
+    wanted = [
+        *([0.5] if any(ratio > 1 for ratio in ratios) else []),
+        *([2.0] if any(ratio < 1 for ratio in ratios) else []),
+        *([4.0] if any(ratio < 0.5 for ratio in ratios) else []),
+    ]
+    durations = {1.0: BASELINE} if wanted else {}
+    for multiple in wanted:
+        new = duration_arm(study, multiple)
+        same = next((arm for arm in arms if arm.settings == new.settings and not arm.repeat), None)
+        if same is None:
+            arms.append(new)
+        durations[multiple] = (same or new).name
+    return dict(sorted(durations.items()))
+
+
+def duration_arm(study: Study, multiple: float) -> Arm:
+    """The default trained for another multiple of its steps."""
+    settings = dataclasses.replace(
+        study.baseline, max_steps=max(1, round(study.baseline.max_steps * multiple))
+    )
+    return Arm(
+        name=f"max_steps x{multiple:.4g}",
+        settings=settings,
+        label=f"x{multiple:.4g}",
+        changes=_changes(study.baseline, settings),
+        duration=multiple,
     )
 
 
 def _hold(study: Study, settings: TrainingSettings, changes: Mapping[str, Any]) -> TrainingSettings:
     """Give an arm with another batch size the baseline's examples, unless its steps are the question."""
-    if study.budget.hold != "examples" or "batch_size" not in changes or "max_steps" in changes:
+    if study.budget.hold == "steps" or "batch_size" not in changes or "max_steps" in changes:
         return settings
     examples = study.baseline.max_steps * study.baseline.batch_size
     return dataclasses.replace(settings, max_steps=math.ceil(examples / settings.batch_size))

@@ -1,0 +1,263 @@
+"""`OptunaSearch`: a `Searcher` on Optuna's ask and tell. The only module that loads Optuna.
+
+The sweep's journal is the truth; Optuna's own file, beside it, is what Optuna's tools can open, and can be
+rebuilt from the journal. One driver at a time writes it (the workspace's lock sees to that), so it takes no
+lock of its own: Optuna's would make the driver after a kill wait for half a minute.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+from optuna.samplers import TPESampler
+from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from bios_sweep.errors import BiosSweepError, StorageError
+from bios_sweep.study.search import KnownProposal, Proposal, SearchRange, SearchSpace
+from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED
+
+RANDOM_TRIALS = 8  # results before the model steers; chosen, see tests/test_optuna_search.py
+FEWEST_FOR_IMPORTANCE = 10  # chosen, not measured: half of them are the "good" ones
+GOOD_TRIALS = 5  # Optuna's own advice for PED-ANOVA: at least 5 trials above the quantile
+GOOD_SHARE = 0.1  # PED-ANOVA's usual quantile (Watanabe et al. 2023, arXiv 2304.10255)
+
+LOST = "lost"  # study attribute: numbers of proposals that were asked but never reached the journal
+PENALISED = "diverged"  # study attribute: numbers that were told a penalty instead of a value
+_RUNNING, _WAITING, _COMPLETE, _FAIL = (
+    TrialState.RUNNING,
+    TrialState.WAITING,
+    TrialState.COMPLETE,
+    TrialState.FAIL,
+)
+
+
+class OptunaSearch:
+    """Tree-structured Parzen estimator over all settings jointly, for one objective or several.
+
+    path: Optuna's journal file; None keeps the search in memory (rehearsals). name: of Optuna's study,
+    the sweep's id. directions: "minimize" or "maximize" per objective. worst: per objective a value that
+    is worth nothing, such as the untouched model's; a diverged proposal counts as worse than it and than
+    all seen. seed: every proposal is drawn from (seed, its place in the search), so a new process goes
+    on as the old one would have.
+
+    Raises:
+        StorageError: the file is damaged before its last line.
+    """
+
+    def __init__(
+        self,
+        path: Path | None,
+        *,
+        name: str,
+        space: SearchSpace,
+        worst: tuple[float, ...],
+        directions: tuple[str, ...] = ("minimize",),
+        seed: int = 0,
+    ) -> None:
+        if len(worst) != len(directions):
+            raise BiosSweepError(f"search {name}: {len(directions)} directions but {len(worst)} worst values")
+        self._space = space
+        self._worst = worst
+        self._seed = seed
+        self._signs = tuple(1.0 if direction == "minimize" else -1.0 for direction in directions)
+        self._distributions = {one.setting: _distribution(one) for one in space.ranges}
+        with _quiet():
+            self._study = optuna.create_study(
+                storage=_open_storage(path),
+                study_name=name,
+                directions=directions,
+                load_if_exists=True,
+            )
+
+    def ask(self, count: int) -> list[Proposal]:
+        """The next proposals: the starts first, then a few random ones, then the model's."""
+        with _quiet():
+            return [self._ask_one() for _ in range(count)]
+
+    def tell(self, number: int, objectives: tuple[float, ...] | None) -> None:
+        """Values per objective; None (or one that is not finite) is a divergence. Telling again is ignored.
+
+        Raises:
+            BiosSweepError: no such proposal was asked, or the objectives are too few or too many.
+        """
+        self._require_asked(number)
+        if objectives is not None and len(objectives) != len(self._signs):
+            raise BiosSweepError(
+                f"proposal {number}: {len(objectives)} objectives were told, but the search has "
+                f"{len(self._signs)}"
+            )
+        if objectives is None or not all(math.isfinite(value) for value in objectives):
+            objectives = self._penalty()
+            self._note(PENALISED, number)
+        with _quiet():
+            self._study.tell(number, list(objectives), skip_if_finished=True)
+
+    def drop(self, number: int) -> None:
+        """A proposal without an outcome: kept in Optuna's file as failed, ignored by the model.
+
+        Raises:
+            BiosSweepError: no such proposal was asked.
+        """
+        self._require_asked(number)
+        with _quiet():
+            self._study.tell(number, state=_FAIL, skip_if_finished=True)
+
+    def importance(self) -> dict[str, float]:
+        """PED-ANOVA: how differently the good proposals are spread over a setting than all of them.
+
+        Counts proposals with a value for the first objective, divergences (as bad ones) included; needs
+        10 of them. Rough: of 20 noisy proposals it tells a setting that matters from one that does not.
+        """
+        count = len(self._trials(_COMPLETE))
+        if count < FEWEST_FOR_IMPORTANCE:
+            return {}
+        sign = self._signs[0]
+        evaluator = PedAnovaImportanceEvaluator(target_quantile=max(GOOD_SHARE, GOOD_TRIALS / count))
+        with _quiet(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it warns that lower must be better, which the sign sees to
+            shares = get_param_importances(
+                self._study, evaluator=evaluator, target=lambda trial: sign * trial.values[0]
+            )
+        return {name: float(shares[name]) for name in self._space.settings}
+
+    def reconcile(self, known: Sequence[KnownProposal]) -> None:
+        """Make Optuna's study agree with the sweep's journal, which is the truth.
+
+        Afterwards the only open proposals are those that the sweep will run. Proposals missing from a
+        lost or shortened file are put back under their numbers.
+        """
+        by_number = {one.proposal.number: one for one in known}
+        with _quiet():
+            while self._trials(_WAITING):
+                self._study.ask(self._distributions)  # queued by a process that died before it asked
+            for number in range(len(self._trials()), max(by_number, default=-1) + 1):
+                self._put_back(number, by_number.get(number))
+            for trial in self._trials(_RUNNING):
+                self._settle(trial, by_number.get(trial.number))
+
+    def _ask_one(self) -> Proposal:
+        lost = self._noted(LOST)
+        asked = [trial for trial in self._trials() if trial.number not in lost and trial.state != _WAITING]
+        if not self._trials(_WAITING):
+            untried = [start for start in self._space.first if start not in [one.params for one in asked]]
+            if untried:
+                self._study.enqueue_trial(untried[0])
+        self._study.sampler = _sampler(self._seed, len(asked))
+        trial = self._study.ask(self._distributions)
+        return Proposal(number=trial.number, values=self._space.readable(trial.params))
+
+    def _put_back(self, number: int, known: KnownProposal | None) -> None:
+        if known is None:
+            self._note(LOST, number)
+            self._study.add_trial(create_trial(state=_FAIL))
+            return
+        values = {name: known.proposal.values[name] for name in self._space.settings}
+        self._study.add_trial(create_trial(state=_RUNNING, params=values, distributions=self._distributions))
+
+    def _settle(self, trial: FrozenTrial, known: KnownProposal | None) -> None:
+        """An open proposal: told, left to the sweep, or given up (a half-written one teaches nothing)."""
+        if known is None:
+            self._note(LOST, trial.number)
+            self.drop(trial.number)
+        elif known.status == FAILED or trial.params.keys() != self._distributions.keys():
+            self.drop(trial.number)
+        elif known.status in (COMPLETED, DIVERGED):
+            self.tell(trial.number, known.objectives)
+
+    def _penalty(self) -> tuple[float, ...]:
+        """Per objective: past the worst seen or known, by as much as lies between that and the best seen."""
+        penalised = self._noted(PENALISED)
+        seen = [trial.values for trial in self._trials(_COMPLETE) if trial.number not in penalised]
+        return tuple(
+            sign * _past([sign * one for one in (self._worst[place], *(row[place] for row in seen))])
+            for place, sign in enumerate(self._signs)
+        )
+
+    def _trials(self, *states: TrialState) -> list[FrozenTrial]:
+        return self._study.get_trials(deepcopy=False, states=states or None)
+
+    def _noted(self, attribute: str) -> set[int]:
+        return set(self._study.user_attrs.get(attribute, ()))
+
+    def _note(self, attribute: str, number: int) -> None:
+        self._study.set_user_attr(attribute, sorted(self._noted(attribute) | {number}))
+
+    def _require_asked(self, number: int) -> None:
+        if not 0 <= number < len(self._trials()):
+            raise BiosSweepError(f"search {self._study.study_name}: proposal {number} was never asked for")
+
+
+class _OneWriter:
+    """The lock that Optuna's file asks for; the workspace has one driver, so there is nothing to lock."""
+
+    def acquire(self) -> bool:
+        return True
+
+    def release(self) -> None:
+        return None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Only warnings from Optuna while one of our calls runs; its level is the user's again afterwards."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(max(before, logging.WARNING))
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)
+
+
+def _open_storage(path: Path | None) -> BaseStorage:
+    if path is None:
+        return InMemoryStorage()
+    _cut_half_line(path)
+    try:
+        return JournalStorage(JournalFileBackend(str(path), lock_obj=_OneWriter()))  # type: ignore[arg-type]
+    except ValueError as error:
+        raise StorageError(
+            f"{path}: damaged before its last line ({error}); "
+            "delete it, it is rebuilt from the sweep's journal"
+        ) from error
+
+
+def _cut_half_line(path: Path) -> None:
+    """Drop what a kill in the middle of a write left after the last whole line; Optuna would append to it."""
+    if not path.exists():
+        return
+    with path.open("rb+") as file:
+        content = file.read()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            file.truncate(whole)
+            os.fsync(file.fileno())
+
+
+def _distribution(one: SearchRange) -> BaseDistribution:
+    if one.whole:
+        return IntDistribution(int(one.low), int(one.high), log=one.log)
+    return FloatDistribution(one.low, one.high, log=one.log)
+
+
+def _sampler(seed: int, place: int) -> TPESampler:
+    """A fresh sampler per proposal: nothing is remembered outside the file, so nothing is lost in a kill."""
+    drawn = np.random.SeedSequence([seed, place]).generate_state(1)[0]
+    return TPESampler(seed=int(drawn), n_startup_trials=RANDOM_TRIALS, multivariate=True, constant_liar=True)
+
+
+def _past(values: Sequence[float]) -> float:
+    """Beyond the largest of some values by their spread, or by its own size where they are all equal."""
+    worst = max(values)
+    return worst + ((worst - min(values)) or abs(worst) or 1.0)

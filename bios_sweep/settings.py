@@ -28,6 +28,8 @@ class TrainingSettings:
     lora_rank, lora_alpha: the adapter adds (alpha / rank) * B A to every linear layer.
     max_steps: optimizer steps. warmup_fraction: share of them spent warming up.
     max_length: tokens per example, prompt and completion together.
+    train_examples: training examples to learn from, the same ones for every seed and the smaller
+    sets inside the larger; None: all that the data has.
     """
 
     learning_rate: float
@@ -46,11 +48,14 @@ class TrainingSettings:
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
     max_length: int = 512
+    train_examples: int | None = None
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "lora_rank", "max_steps", "max_length"):
             _require_whole(name, getattr(self, name))
+        if self.train_examples is not None:
+            _require_whole("train_examples", self.train_examples)
         for name in ("learning_rate", "lora_alpha", "adam_eps", "max_grad_norm"):
             _require_number(name, getattr(self, name), above=0.0)
         for name in ("lora_dropout", "warmup_fraction", "adam_beta1", "adam_beta2"):
@@ -86,7 +91,7 @@ def setting_names() -> tuple[str, ...]:
 
 def is_whole(name: str) -> bool:
     """Whether a setting counts something (batch size, rank, steps) and so must be an integer."""
-    return {field.name: field.type for field in fields(TrainingSettings)}[name] == "int"
+    return {field.name: field.type for field in fields(TrainingSettings)}[name] in ("int", "int | None")
 
 
 def _require_whole(name: str, value: Any) -> None:

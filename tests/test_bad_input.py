@@ -146,11 +146,11 @@ def test_a_value_out_of_range_names_its_key_and_what_is_allowed(refused, overrid
         ("sweeps.factors.learning_rate.multiply=[0]", "multiply 0 is not a finite number above 0"),
         ("sweeps.factors.learning_rate=0", "give {multiply: [...]} or {values: [...]}"),
         ("sweeps.factors.learning_rate.multiply=2", "learning_rate.multiply: 2 is not a list"),
-        ("+sweeps.factors.learning_rate.add=[2]", "allowed are multiply and values"),
+        ("+sweeps.factors.learning_rate.add=[2]", "allowed are multiply, values, claims, nuisance"),
         ("+sweeps.factors.rank.values=[8]", "factor 'rank' is no setting; choose from learning_rate,"),
         ("+sweeps.factors.lora_rank.values=[0]", "lora_rank: 0 is not allowed"),
         ("~sweeps.factors", "sweeps.factors: no variation is given"),
-        ("+sweeps.levels=3", "sweeps.levels: unknown key; a sweep has question and factors"),
+        ("+sweeps.levels=3", "sweeps.levels: unknown key; a sweep has question, factors and cross"),
     ],
 )
 def test_a_sweep_that_cannot_be_expanded_is_refused(refused, override, sentence):

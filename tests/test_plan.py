@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from bios_sweep.errors import PlanError
 from bios_sweep.settings import TrainingSettings, setting_names
-from bios_sweep.study.design import REPEAT, Budget, DecisionRule, Factor, Nuisance, Study
+from bios_sweep.study.design import REPEAT, Budget, Cross, DecisionRule, Factor, Nuisance, Study
 from bios_sweep.study.plan import (
     FRESH_SEED_START,
     build_plan,
@@ -250,7 +251,7 @@ def test_a_key_depends_on_everything_that_decides_the_outcome():
         if value is None and name in ("method", "alpha_rule"):
             continue  # one choice only
         if value is None:
-            start = getattr(BASELINE, name)
+            start = getattr(BASELINE, name) or 0
             value = start + 1 if isinstance(start, int) else start / 2 + 0.01
         assert trial_key(replace(BASELINE, **{name: value}), 0, 0, SCENARIO) != base, name
     assert trial_key(BASELINE, 1, 0, SCENARIO) != base
@@ -349,3 +350,33 @@ def test_a_combination_with_steps_keeps_the_steps_that_were_asked():
     plan = plan_of(BATCH, Factor(name="max_steps", multiply=(2,)))
     both = combine(plan, [plan.arm("batch_size=256"), plan.arm("max_steps x2")])
     assert (both.settings.batch_size, both.settings.max_steps) == (256, 2000)
+
+
+def test_a_crossed_study_asks_everything_again_in_every_cell():
+    cross = (Cross(setting="lora_rank", values=(8, BASELINE.lora_rank)),)
+    plan = plan_of(Factor(name="learning_rate", multiply=(0.5, 2)), cross=cross)
+    assert [cell.cell for cell in plan.cells] == [f"lora_rank={BASELINE.lora_rank}", "lora_rank=8"]
+    assert [arm.name for arm in plan.arms] == [
+        "baseline",
+        "learning_rate x0.5",
+        "learning_rate x2",
+        "baseline @ lora_rank=8",
+        "learning_rate x0.5 @ lora_rank=8",
+        "learning_rate x2 @ lora_rank=8",
+    ]
+    assert {arm.settings.lora_rank for arm in plan.cells[1].arms} == {8}
+    assert len({trial.key for trial in plan.trials}) == len(plan.trials) == 6 * len(plan.study.seeds)
+    assert Study.from_dict(json.loads(json.dumps(plan.study.to_dict()))) == plan.study
+
+
+def test_a_data_size_is_a_moderator_and_no_larger_than_the_data():
+    cross = (Cross(setting="train_examples", values=(100, 200)),)
+    plan = plan_of(Factor(name="lora_rank", values=(8,)), cross=cross)
+    assert [arm.settings.train_examples for arm in plan.arms] == [100, 100, 200, 200]
+    with pytest.raises(PlanError, match="train_examples: 999999999 is more than the"):
+        plan_of(Factor(name="lora_rank", values=(8,)), cross=(replace(cross[0], values=(100, 999_999_999)),))
+
+
+def test_a_moderator_that_is_a_factor_too_is_refused():
+    with pytest.raises(PlanError, match="cross learning_rate: it is also a factor; drop it from one of them"):
+        plan_of(RATE, cross=(Cross(setting="learning_rate", values=(1e-4, 1e-3)),))

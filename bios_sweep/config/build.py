@@ -10,7 +10,7 @@ from typing import Any
 from bios_sweep.defaults import Recommendation, Why, max_steps
 from bios_sweep.errors import ConfigError, InputError
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.study.design import Budget, DecisionRule, Factor, Nuisance, Study
+from bios_sweep.study.design import Budget, Cross, DecisionRule, Factor, Nuisance, Study
 from bios_sweep.study.scenario import Scenario
 
 AUTO = "auto"
@@ -54,6 +54,7 @@ def build_study(
         scenario=scenario,
         baseline=baseline,
         factors=build_factors(values["sweeps"]),
+        cross=build_cross(values["sweeps"]),
         seeds=seeds if seeds is not None else tuple(range(looks[-1])),
         budget=Budget(**_fields(Budget, budget, "budget")),
         decision=DecisionRule(**rule, looks=_looks(looks, seeds)),
@@ -91,15 +92,41 @@ def build_factors(sweep: Mapping[str, Any]) -> tuple[Factor, ...]:
     Raises:
         InputError: no factors, an unknown key in a factor, or a level of the wrong kind.
     """
-    unknown = sorted(set(sweep) - {"question", "factors"})
+    unknown = sorted(set(sweep) - {"question", "factors", "cross"})
     if unknown:
-        raise ConfigError(f"sweeps.{unknown[0]}: unknown key; a sweep has question and factors")
+        raise ConfigError(f"sweeps.{unknown[0]}: unknown key; a sweep has question, factors and cross")
     factors = sweep.get("factors") or {}
     if not isinstance(factors, Mapping) or not factors:
         raise ConfigError(
             "sweeps.factors: no variation is given; for example learning_rate: {multiply: [0.5, 2]}"
         )
     return tuple(_factor(str(name), levels) for name, levels in factors.items())
+
+
+def build_cross(sweep: Mapping[str, Any]) -> tuple[Cross, ...]:
+    """The moderators of a sweep file: `cross: {data.train_examples: [500, 4000]}` or `{lora_rank: [8, 32]}`.
+
+    Raises:
+        ConfigError: no mapping of settings to lists.
+    """
+    given = sweep.get("cross") or {}
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"sweeps.cross: {given!r} is not allowed; for example {{lora_rank: [8, 32]}}")
+    # a key with a dot stays one key in a YAML file but is nested when it comes from the command line
+    flat = {
+        name: values
+        for key, item in given.items()
+        for name, values in (
+            item.items() if isinstance(item, Mapping) else [(str(key).rpartition(".")[2], item)]
+        )
+    }
+    try:
+        return tuple(
+            Cross(setting=str(name), values=_list(f"sweeps.cross.{name}", values))
+            for name, values in flat.items()
+        )
+    except InputError as error:
+        raise ConfigError(f"sweeps.{error}") from error
 
 
 def _factor(name: str, levels: Any) -> Factor:

@@ -203,7 +203,7 @@ def constant(name: str) -> Choice:
     entry = setting_heuristic(name)
     chosen = entry["source"].startswith(NOT_MEASURED)
     why = Why(
-        rule=f"constant {entry['default']}",
+        rule="all of the data" if entry["default"] is None else f"constant {entry['default']}",
         source=entry["source"],
         evidence="none" if chosen else "stated by the source",
         confidence=EXTRAPOLATED if chosen else PUBLISHED,

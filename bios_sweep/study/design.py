@@ -144,6 +144,21 @@ class Factor:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cross:
+    """A moderator: the whole study is asked again at each of its values (a setting, the data size)."""
+
+    setting: str
+    values: tuple[Any, ...]
+
+    def __post_init__(self) -> None:
+        if self.setting not in setting_names():
+            allowed = ", ".join(setting_names())
+            raise PlanError(f"cross {self.setting!r} is no setting; choose from {allowed}")
+        if len(self.values) < 2 or len(set(self.values)) < len(self.values):
+            raise PlanError(f"cross {self.setting}: give at least two different values, such as [500, 4000]")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Budget:
     """What every arm may spend, and the ceiling of the whole sweep.
 
@@ -239,7 +254,7 @@ class Study:
     """One question and all that decides its answer.
 
     origins: setting -> where the baseline's value came from (`rule`, `source`, `confidence`, ...).
-    seeds: shared by all arms, so that differences pair.
+    seeds: shared by all arms, so that differences pair. cross: moderators, every combination a cell.
     """
 
     name: str
@@ -252,8 +267,12 @@ class Study:
     decision: DecisionRule = field(default_factory=DecisionRule)
     metric: Metric = field(default_factory=Metric)
     origins: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    cross: tuple[Cross, ...] = ()
 
     def __post_init__(self) -> None:
+        for moderator in self.cross:
+            if any(factor.name == moderator.setting for factor in self.factors):
+                raise PlanError(f"cross {moderator.setting}: it is also a factor; drop it from one of them")
         if not self.seeds:
             raise PlanError("seeds: at least one is needed, for example seeds=[0,1,2]")
         for seed in self.seeds:
@@ -286,6 +305,9 @@ class Study:
                 "budget": Budget(**values["budget"]),
                 "decision": DecisionRule(**decision),
                 "metric": Metric(**values["metric"]),
+                "cross": tuple(
+                    Cross(setting=c["setting"], values=tuple(c["values"])) for c in values.get("cross", ())
+                ),
             }
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -51,7 +52,8 @@ class Plan:
 
     factors: the study's, and a nuisance setting whose ladder runs at the default level though the study
     does not list it. durations: multiple of the default's steps -> arm, where a claim weighs cost.
-    ladders: nuisance-aware factor -> level (the default's included) -> its arms.
+    ladders: nuisance-aware factor -> level (the default's included) -> its arms. cells: of a crossed
+    study one plan per combination of moderator values, `cell` saying which; its arms and trials are theirs.
     """
 
     study: Study
@@ -61,6 +63,8 @@ class Plan:
     factors: tuple[Factor, ...] = ()
     durations: Mapping[float, str] = dataclasses.field(default_factory=dict)
     ladders: Mapping[str, Mapping[Any, tuple[str, ...]]] = dataclasses.field(default_factory=dict)
+    cells: tuple[Plan, ...] = ()
+    cell: str = ""
 
     @property
     def baseline(self) -> Arm:
@@ -119,12 +123,51 @@ def build_plan(study: Study) -> Plan:
 
     All arms share the seeds so that differences can be paired, and the examples so that no arm wins
     by seeing more data. Arms that resolve to the same settings merge into the first, with a note:
-    one result must not count twice.
+    one result must not count twice. A crossed study is expanded once per cell.
 
     Raises:
         PlanError: no variation is left, two levels share a name, a level is not allowed, or the trials
             exceed the budget.
     """
+    plan = _crossed(study) if study.cross else _expanded(study)
+    more = most_confirmation_trials(study)
+    if len(plan.trials) + more > study.budget.max_trials:
+        confirming = f" and up to {more} more to confirm candidates" if more else ""
+        raise PlanError(
+            f"the plan has {len(plan.trials)} trials ({len(plan.arms)} arms x {len(study.seeds)} seeds)"
+            f"{confirming}, but budget.max_trials is {study.budget.max_trials}; "
+            "drop levels or seeds, or raise it"
+        )
+    return plan
+
+
+def _crossed(study: Study) -> Plan:
+    """One plan per cell; the cell of the study's own values comes first and keeps the plain names."""
+    cells = [
+        dict(zip((c.setting for c in study.cross), values, strict=True))
+        for values in itertools.product(*(c.values for c in study.cross))
+    ]
+    own = {c.setting: getattr(study.baseline, c.setting) for c in study.cross}
+    plans = tuple(_cell(study, cell, own=cell == own) for cell in sorted(cells, key=lambda cell: cell != own))
+    return Plan(
+        study=study,
+        arms=tuple(arm for plan in plans for arm in plan.arms),
+        trials=tuple(trial for plan in plans for trial in plan.trials),
+        notes=tuple(f"{plan.cell}: {note}" for plan in plans for note in plan.notes),
+        factors=plans[0].factors,
+        cells=plans,
+    )
+
+
+def _cell(study: Study, values: Mapping[str, Any], *, own: bool) -> Plan:
+    baseline = _hold(study, dataclasses.replace(study.baseline, **values), values)
+    name = ", ".join(f"{setting}={value}" for setting, value in values.items())
+    plan = _expanded(dataclasses.replace(study, baseline=baseline, cross=()), "" if own else f" @ {name}")
+    return dataclasses.replace(plan, cell=name)
+
+
+def _expanded(study: Study, suffix: str = "") -> Plan:
+    """suffix: ends the name of every arm, so that the cells of a crossed study do not share names."""
     arms = [Arm(name=BASELINE, settings=study.baseline)]
     notes: list[str] = []
     factors = _with_nuisances(study)
@@ -137,26 +180,28 @@ def build_plan(study: Study) -> Plan:
             f"sweep {study.name}: no variation is left beside the baseline; "
             "give at least one level that differs from it"
         )
-    durations = _durations(study, arms)
-    flagged = tuple(_flag(arm) for arm in arms)
-    trials = tuple(make_trial(study, arm, seed, SCREENING) for seed in study.seeds for arm in flagged)
-    more = most_confirmation_trials(study)
-    if len(trials) + more > study.budget.max_trials:
-        confirming = f" and up to {more} more to confirm candidates" if more else ""
-        raise PlanError(
-            f"the plan has {len(trials)} trials ({len(flagged)} arms x {len(study.seeds)} seeds)"
-            f"{confirming}, but budget.max_trials is {study.budget.max_trials}; "
-            "drop levels or seeds, or raise it"
-        )
+    durations = {ratio: name + suffix for ratio, name in _durations(study, arms).items()}
+    named = tuple(_flag(dataclasses.replace(arm, name=arm.name + suffix)) for arm in arms)
+    for arm in named:
+        _require_examples(study, arm)
     return Plan(
         study=study,
-        arms=flagged,
-        trials=trials,
+        arms=named,
+        trials=tuple(make_trial(study, arm, seed, SCREENING) for seed in study.seeds for arm in named),
         notes=tuple(notes),
         factors=factors,
         durations=durations,
-        ladders={f.name: _ladder(study, f, flagged) for f in factors if f.nuisance is not None},
+        ladders={f.name: _ladder(study, f, named) for f in factors if f.nuisance is not None},
     )
+
+
+def _require_examples(study: Study, arm: Arm) -> None:
+    """Refuse to learn from more examples than the data has."""
+    wanted, there = arm.settings.train_examples, study.scenario.data.train_examples
+    if wanted is not None and wanted > there:
+        raise PlanError(
+            f"train_examples: {wanted} is more than the {there} that {study.scenario.data.name} has"
+        )
 
 
 def make_trial(study: Study, arm: Arm, seed: int, stage: str) -> TrialSpec:
@@ -199,7 +244,8 @@ def most_confirmation_trials(study: Study) -> int:
         for claim in factor.judged_claims(study.baseline)
     )
     searched = 1 if study.decision.refine else 0
-    return study.decision.confirmation_seeds * (1 + sent + (len(factors) > 1) + searched)
+    cells = math.prod(len(moderator.values) for moderator in study.cross)
+    return cells * study.decision.confirmation_seeds * (1 + sent + (len(factors) > 1) + searched)
 
 
 def combine(plan: Plan, candidates: Sequence[Arm]) -> Arm:

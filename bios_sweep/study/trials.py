@@ -49,10 +49,14 @@ def trial_key(settings: TrainingSettings, seed: int, repeat: int, scenario: Scen
 
 
 def _as_hashed(settings: TrainingSettings) -> dict[str, Any]:
-    """Settings with one spelling per number: 32 and 32.0 are equal but would hash differently."""
+    """Settings with one spelling per number: 32 and 32.0 are equal but would hash differently.
+
+    A setting that is None changes nothing and is left out, so that a later version may add one.
+    """
     return {
         name: float(value) if isinstance(value, int) and not is_whole(name) else value
         for name, value in settings.to_dict().items()
+        if value is not None
     }
 
 

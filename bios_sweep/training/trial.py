@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from peft import PeftModel
 
 from bios_sweep.study.trials import COMPLETED, DIVERGED, Measurement, TrialResult, TrialSpec
+from bios_sweep.training.batches import philox
 from bios_sweep.training.checkpoint import load_checkpoint, remove_checkpoint, save_checkpoint
 from bios_sweep.training.loop import DivergedError, Evaluation, EvaluationSet, Training, evaluate
 from bios_sweep.training.model import BaseModel, adapter, save_adapter
@@ -61,7 +63,7 @@ def run_trial(work: Work) -> Iterator[Measurement | TrialResult]:
             adapted=adapted,
             settings=work.trial.settings,
             seed=work.trial.seed,
-            examples=work.material.train,
+            examples=_used(work.material.train, work.trial.settings.train_examples),
             micro_batch_size=work.micro_batch_size,
         )
         curve: list[Measurement] = []
@@ -109,6 +111,14 @@ def _resume(work: Work, training: Training) -> Sequence[Measurement]:
         return ()
     training.restore(checkpoint)
     return checkpoint.curve
+
+
+def _used(examples: tuple[TokenizedExample, ...], count: int | None) -> tuple[TokenizedExample, ...]:
+    """The first `count` examples of one fixed permutation: a fair sample, smaller ones inside larger."""
+    if count is None or count >= len(examples):
+        return examples
+    order = np.argsort(philox(len(examples), "training subset"), kind="stable")
+    return tuple(examples[index] for index in sorted(order[:count]))
 
 
 def _measure(work: Work, training: Training, stop: int) -> Measurement:

@@ -129,6 +129,12 @@ def flat(text):
     return " ".join(text.split())
 
 
+def effect_of(summary):
+    """The first verdict's gain and bounds as they must be written: the noise follows the trials' keys."""
+    verdict = summary["verdicts"][0]
+    return f"{verdict['effect_percent']:+.2f}", f"[{verdict['lower']:+.2f}, {verdict['upper']:+.2f}]"
+
+
 def with_verdict(summary, **changes):
     return {**summary, "verdicts": [{**summary["verdicts"][0], **changes}]}
 
@@ -233,12 +239,12 @@ def test_tables_never_cut_a_word_nor_exceed_the_width(demo, width):
         assert "\x1b" not in text
         words = set(text.split())
         assert {"learning_rate", "lora_rank"} <= {word.strip(":,") for word in words}
-    assert {"inconclusive", "confirm", "0.007353", "+1.25"} <= set(text.split())
+    assert {"inconclusive", "confirm", "0.007353", effect_of(demo)[0]} <= set(text.split())
 
 
 def test_verdicts_show_evidence_counts_scope_and_how_to_repeat(demo):
     text = flat(shown(print_verdicts, demo, width=120))
-    assert "learning_rate 0.007353 inconclusive 0.001838 +1.25 [+1.07, +1.37] 0.5 3" in text
+    assert f"learning_rate 0.007353 inconclusive 0.001838 {' '.join(effect_of(demo))} 0.5 3" in text
     assert "21 trials planned = 18 completed + 3 diverged + 0 failed" in text
     assert text.count("Scope: this evaluation set") == 1
     assert "learning_rate x4, seeds 0, 1, 2: diverged:" in text
@@ -261,7 +267,7 @@ def test_missing_bounds_and_effects_are_dashes(demo):
     assert "None" not in shown(print_verdicts, none)
     assert "—" in shown(print_verdicts, none)
     half = with_verdict(demo, lower=None)
-    assert "[—, +1.37]" in shown(print_verdicts, half)
+    assert f"[—, {demo['verdicts'][0]['upper']:+.2f}]" in shown(print_verdicts, half)
     assert "bounds" not in shown(print_verdicts, none).split("learning_rate: ")[0]
 
 
@@ -319,8 +325,10 @@ def test_status_adds_up_and_names_the_driver():
 def test_markdown_begins_with_the_verdict_line(demo):
     text = to_markdown(demo)
     assert text.splitlines()[0] == "learning_rate: inconclusive · lora_rank: confirm" == verdict_line(demo)
+    effect, bounds = effect_of(demo)
     assert (
-        "| learning_rate | 0.007353 | inconclusive | 0.001838 | +1.25 \\[+1.07, +1.37\\] | 0.5 | 3 |" in text
+        f"| learning_rate | 0.007353 | inconclusive | 0.001838 | {effect} \\{bounds[:-1]}\\] | 0.5 | 3 |"
+        in text
     )
     assert "21 trials planned = 18 completed + 3 diverged + 0 failed." in text
     assert "    bios-sweep run sweeps=demo" in text

@@ -6,15 +6,20 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from bios_sweep.report.sections import Section, sections
 from bios_sweep.report.summary import worst_first
 from bios_sweep.report.wording import (
     clean,
+    cost_line,
     counts_line,
     failure_lines,
     gain,
     interval,
     number,
     other_reasons,
+    times,
+    times_interval,
+    titles,
     verdict_line,
 )
 
@@ -33,9 +38,10 @@ def to_markdown(summary: Mapping[str, Any]) -> str:
         f"**{escape(summary['question'])}**" if summary["question"] else "",
         escape(summary["scenario"]),
         _verdict_table(summary["verdicts"]),
-        "\n".join(_told(verdict) for verdict in summary["verdicts"]),
+        "\n".join(map(_told, titles(summary["verdicts"]), summary["verdicts"])),
         _scope(summary["verdicts"]),
         escape(f"{counts_line(summary['counts'])}."),
+        *map(_extra, sections(summary)),
         _section("Failed or diverged", failure_lines(worst_first(summary["failures"]))),
         _section("To bear in mind", [*summary["caveats"], *summary["notes"]]),
         _baseline_table(summary),
@@ -53,19 +59,23 @@ def escape(text: Any) -> str:
 def _verdict_table(verdicts: Sequence[Mapping[str, Any]]) -> str:
     if not verdicts:
         return ""
-    rows = [
-        (
-            v["factor"],
-            number(v["default"]),
-            v["verdict"],
-            number(v["best_level"]),
-            f"{gain(v['effect_percent'])} {interval(v['lower'], v['upper'])}".strip(),
-            number(v["margin"]),
-            len(v["seeds"]),
-        )
-        for v in verdicts
-    ]
-    return _table(COLUMNS, rows)
+    timed = any(verdict.get("cost_ratio") is not None for verdict in verdicts)
+    rows = [_verdict_row(name, v, timed) for name, v in zip(titles(verdicts), verdicts, strict=True)]
+    return _table((*COLUMNS, "time") if timed else COLUMNS, rows)
+
+
+def _verdict_row(name: str, v: Mapping[str, Any], timed: bool) -> tuple[Any, ...]:
+    row = (
+        name,
+        number(v["default"]),
+        v["verdict"],
+        number(v["best_level"]),
+        f"{gain(v['effect_percent'])} {interval(v['lower'], v['upper'])}".strip(),
+        number(v["margin"]),
+        len(v["seeds"]),
+    )
+    bounds = times_interval(v.get("cost_lower"), v.get("cost_upper"))
+    return (*row, f"{times(v.get('cost_ratio'))} {bounds}".strip()) if timed else row
 
 
 def _baseline_table(summary: Mapping[str, Any]) -> str:
@@ -77,13 +87,21 @@ def _baseline_table(summary: Mapping[str, Any]) -> str:
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    lines = [header, ["---"] * len(header), *([escape(cell) for cell in row] for row in rows)]
+    names = [escape(name) for name in header]
+    lines = [names, ["---"] * len(header), *([escape(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _told(verdict: Mapping[str, Any]) -> str:
-    told = "; ".join([clean(verdict["sentence"]), *other_reasons(verdict)])
-    return f"- **{escape(verdict['factor'])}: {escape(verdict['verdict'])}.** {escape(told)}"
+def _told(name: str, verdict: Mapping[str, Any]) -> str:
+    told = "; ".join(filter(None, [clean(verdict["sentence"]), *other_reasons(verdict), cost_line(verdict)]))
+    return f"- **{escape(name)}: {escape(verdict['verdict'])}.** {escape(told)}"
+
+
+def _extra(section: Section) -> str:
+    told = "\n\n".join(f"{escape(text)}." for text in section.told)
+    return "\n\n".join(
+        filter(None, [f"**{escape(section.title)}**", told, _table(section.header, section.rows)])
+    )
 
 
 def _scope(verdicts: Sequence[Mapping[str, Any]]) -> str:

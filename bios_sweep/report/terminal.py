@@ -20,11 +20,13 @@ from bios_sweep.report.layout import (
     line,
     plain_table,
 )
+from bios_sweep.report.sections import Section, sections
 from bios_sweep.report.summary import worst_first
 from bios_sweep.report.wording import (
     NONE,
     changes,
     clean,
+    cost_line,
     count,
     counts_line,
     duration,
@@ -35,6 +37,9 @@ from bios_sweep.report.wording import (
     number,
     other_reasons,
     plural,
+    times,
+    times_interval,
+    titles,
 )
 
 WIDE = 100  # columns from which an effect and its bounds fit on one line
@@ -75,8 +80,10 @@ def print_verdicts(summary: Mapping[str, Any], console: Console, trials_dir: Pat
         console.print()
         console.print(_verdict_table(verdicts, console.width >= WIDE))
         line(console, _legend(verdicts), QUIET)
-    for verdict in verdicts:
-        _told(console, verdict)
+    for name, verdict in zip(titles(verdicts), verdicts, strict=True):
+        _told(console, name, verdict)
+    for section in sections(summary):
+        _section(console, section)
     for scope in dict.fromkeys(verdict["scope"] for verdict in verdicts):
         console.print()
         line(console, f"Scope: {clean(scope)}")
@@ -194,26 +201,42 @@ def _plan_notes(plan: Mapping[str, Any]) -> list[str]:
     return [*notes, *(f"{', '.join(arms)}: {note}" for note, arms in own.items())]
 
 
-def _verdict_table(verdicts: Iterable[Mapping[str, Any]], wide: bool) -> Table:
+def _verdict_table(verdicts: Sequence[Mapping[str, Any]], wide: bool) -> Table:
+    """On a narrow console the time stays out of the table; it is told under the verdict anyway."""
+    timed = wide and any(verdict.get("cost_ratio") is not None for verdict in verdicts)
     header = ("factor", "default", "verdict", "best\nlevel", "gain, %", "margin,\n%", "seeds")
-    right = ("default", "best\nlevel", "gain, %", "margin,\n%", "seeds")
-    table = plain_table(*header, flexible=("verdict",), right=right)
+    right = ("default", "best\nlevel", "gain, %", "margin,\n%", "seeds", "time")
+    table = plain_table(*header, *(("time",) if timed else ()), flexible=("factor", "verdict"), right=right)
+    table.columns[0].min_width = _longest_word(titles(verdicts))
     table.columns[2].min_width = len("(unconfirmed)")  # the longest word of a verdict stays whole
     if not wide:
         table.padding = 0
-    for verdict in verdicts:
-        word = clean(verdict["verdict"])
-        effect = [gain(verdict["effect_percent"]), interval(verdict["lower"], verdict["upper"])]
-        table.add_row(
-            Text(clean(verdict["factor"])),
-            Text(number(verdict["default"])),
-            Text(word, style=VERDICT_STYLES.get(word, "")),
-            Text(number(verdict["best_level"])),
-            Text((" " if wide else "\n").join(filter(None, effect))),
-            Text(number(verdict["margin"])),
-            Text(str(len(verdict["seeds"]))),
-        )
+    for name, verdict in zip(titles(verdicts), verdicts, strict=True):
+        table.add_row(*_verdict_row(name, verdict, wide), *((Text(_time(verdict)),) if timed else ()))
     return table
+
+
+def _verdict_row(name: str, verdict: Mapping[str, Any], wide: bool) -> tuple[Text, ...]:
+    word = clean(verdict["verdict"])
+    effect = [gain(verdict["effect_percent"]), interval(verdict["lower"], verdict["upper"])]
+    return (
+        Text(name),
+        Text(number(verdict["default"])),
+        Text(word, style=VERDICT_STYLES.get(word, "")),
+        Text(number(verdict["best_level"])),
+        Text((" " if wide else "\n").join(filter(None, effect))),
+        Text(number(verdict["margin"])),
+        Text(str(len(verdict["seeds"]))),
+    )
+
+
+def _time(verdict: Mapping[str, Any]) -> str:
+    bounds = times_interval(verdict.get("cost_lower"), verdict.get("cost_upper"))
+    return f"{times(verdict.get('cost_ratio'))} {bounds}".strip()
+
+
+def _longest_word(texts: Iterable[str]) -> int:
+    return max((len(word) for text in texts for word in text.split()), default=0)
 
 
 def _legend(verdicts: Iterable[Mapping[str, Any]]) -> str:
@@ -225,13 +248,23 @@ def _legend(verdicts: Iterable[Mapping[str, Any]]) -> str:
     return f"{told}; one-sided {levels} bounds" if levels else told
 
 
-def _told(console: Console, verdict: Mapping[str, Any]) -> None:
+def _told(console: Console, name: str, verdict: Mapping[str, Any]) -> None:
     word = clean(verdict["verdict"])
     console.print()
-    title = Text(f"{clean(verdict['factor'])}: ", style=HEAD)
+    title = Text(f"{name}: ", style=HEAD)
     console.print(title.append(word, style=VERDICT_STYLES.get(word, "")))
-    for text in (verdict["sentence"], *other_reasons(verdict)):
+    for text in filter(None, (verdict["sentence"], *other_reasons(verdict), cost_line(verdict))):
         indented(console, clean(text))
+
+
+def _section(console: Console, section: Section) -> None:
+    heading(console, section.title)
+    for text in section.told:
+        line(console, text)
+    table = plain_table(*section.header, flexible=section.header, right=section.numeric)
+    for row in section.rows:
+        table.add_row(*map(Text, row))
+    console.print(table)
 
 
 def _failures(console: Console, failures: Sequence[Mapping[str, Any]], trials_dir: Path | None) -> None:

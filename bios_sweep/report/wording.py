@@ -80,10 +80,61 @@ def changes(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{clean(name)} {number(value)}" for name, value in values.items())
 
 
+def times(ratio: float | None) -> str:
+    """A ratio as a factor with three digits: `x1.80`, `x0.95`."""
+    if ratio is None or not math.isfinite(ratio):
+        return NONE
+    return f"x{ratio:.0f}" if abs(ratio) >= 100 else f"x{ratio:.3g}" if abs(ratio) >= 10 else f"x{ratio:.2f}"
+
+
+def times_interval(lower: float | None, upper: float | None) -> str:
+    """`[1.71, 1.89]`; no bounds at all are no interval."""
+    if lower is None and upper is None:
+        return ""
+    return f"[{times(lower).lstrip('x')}, {times(upper).lstrip('x')}]"
+
+
+def titles(verdicts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A name per verdict: the factor, its claim where the factor has several, and its cell where it has one.
+
+    `batch_size (quality)`, `lora_rank, train_examples=500`.
+    """
+    claims: dict[str, set[str]] = {}
+    for verdict in verdicts:
+        claims.setdefault(verdict["factor"], set()).add(str(verdict.get("claim", "")))
+    return [
+        clean(verdict["factor"])
+        + (f" ({clean(verdict['claim'])})" if len(claims[verdict["factor"]]) > 1 else "")
+        + (f", {cell(verdict['cell'])}" if verdict.get("cell") else "")
+        for verdict in verdicts
+    ]
+
+
+def cell(value: Any) -> str:
+    """Where a moderator stood: `train_examples=500`, from its name or from setting -> value."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{clean(name)}={number(level)}" for name, level in value.items())
+    return number(value)
+
+
 def verdict_line(summary: Mapping[str, Any]) -> str:
     """The whole sweep in a line: `learning_rate: confirm · lora_rank: inconclusive`."""
-    words = [f"{clean(v['factor'])}: {clean(v['verdict'])}" for v in summary["verdicts"]]
+    verdicts = summary["verdicts"]
+    words = [f"{name}: {clean(v['verdict'])}" for name, v in zip(titles(verdicts), verdicts, strict=True)]
     return " · ".join(words) if words else no_verdict(summary)
+
+
+def cost_line(verdict: Mapping[str, Any]) -> str:
+    """What the best level costs, where it was timed; an empty string where it was not."""
+    ratio = verdict.get("cost_ratio")
+    if ratio is None:
+        return ""
+    bounds = times_interval(verdict.get("cost_lower"), verdict.get("cost_upper"))
+    told = f"time: {times(ratio)} the default's {bounds}".rstrip()
+    if verdict.get("hardware"):
+        told += f" on {clean(verdict['hardware'])}"
+    iso = verdict.get("iso_cost_percent")
+    return told if iso is None else f"{told}; gain over the default trained for the same time {gain(iso)} %"
 
 
 def no_verdict(summary: Mapping[str, Any]) -> str:

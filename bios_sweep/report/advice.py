@@ -1,0 +1,48 @@
+"""What a reader may do after a verdict, in one line. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bios_sweep.report.wording import clean, number
+
+# what the word claims, for those who see it for the first time; never more than was shown
+MEANING = {
+    "confirm": "no tested alternative is better by as much as matters",
+    "refine": "a better value held on fresh seeds",
+    "refine (unconfirmed)": "a value looks better; fresh seeds have not been asked",
+    "inconclusive": "neither shown nor excluded",
+    "screening only": "one seed, no error estimate",
+}
+# a claim that is not about the default's place but about another goal is told with that goal
+GOALS = {
+    "quality": "for the best quality",
+    "speed": "when time is short",
+    "minimum": "as the least that pays",
+}
+
+
+def advice(verdict: Mapping[str, Any]) -> str:
+    """The step that the verdict supports: without a decision the default stays, with what would decide."""
+    word, default = verdict["verdict"], number(verdict["default"])
+    best, goal = verdict.get("best_level"), GOALS.get(str(verdict.get("claim")), "")
+    value = number(default if best is None else best)
+    if word == "confirm":
+        return f"{goal}: {value}" if goal else f"keep {value}"
+    if word == "refine":
+        return f"{goal}: {value}" if goal else f"use {value} instead of {default}"
+    if word == "refine (unconfirmed)":
+        return (
+            f"keep {default} for now; {value} looks better, ask fresh seeds (decision.confirmation_seeds=5)"
+        )
+    if word == "screening only":
+        return f"keep {default}; one seed shows nothing, run three or more"
+    return f"keep {default}; {_what_would_decide(verdict)}"
+
+
+def _what_would_decide(verdict: Mapping[str, Any]) -> str:
+    if verdict.get("extend"):
+        return f"the best level ends the grid, extend it: {clean(verdict['extend'])}"
+    seeds = [reason for reason in map(clean, verdict["reasons"]) if "seeds would decide" in reason]
+    return seeds[0] if seeds else "nothing is decided yet"

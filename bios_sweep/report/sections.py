@@ -1,0 +1,230 @@
+"""The parts of a report that only some sweeps have: tables that terminal, Markdown and HTML share. Pure.
+
+Every key is optional: a sweep without a timing probe has no frontier, one without a nuisance setting
+no effects by rate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bios_sweep.report.wording import (
+    NONE,
+    cell,
+    clean,
+    count,
+    gain,
+    interval,
+    number,
+    plural,
+    times,
+    times_interval,
+    titles,
+)
+
+GOALS = ("quality", "balanced", "speed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A titled table. told: sentences above it; header, rows: cells as text; numeric: columns set right."""
+
+    key: str
+    title: str
+    told: tuple[str, ...] = ()
+    header: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+    numeric: tuple[str, ...] = ()
+
+
+def sections(summary: Mapping[str, Any]) -> tuple[Section, ...]:
+    """What this sweep has beyond its verdicts, in reading order."""
+    found = (
+        *by_rate(summary["verdicts"]),
+        frontier(summary.get("frontier") or ()),
+        profiles(summary.get("profiles") or {}),
+        *moderators(summary.get("moderators") or ()),
+        roll_up(summary.get("roll_up") or ()),
+        search(summary.get("search") or {}),
+        importance(summary.get("importance") or {}),
+    )
+    return tuple(section for section in found if section is not None)
+
+
+def by_rate(verdicts: Sequence[Mapping[str, Any]]) -> Iterable[Section]:
+    """Per nuisance-aware factor: the effect of each level at the baseline's learning rate and at its best."""
+    for name, verdict in zip(titles(verdicts), verdicts, strict=True):
+        levels = verdict.get("by_rate") or ()
+        if not levels:
+            continue
+        differ = [clean(level.get("label") or number(level["level"])) for level in levels if level["differs"]]
+        told = (
+            f"the conclusion changes with the learning rate at: {', '.join(differ)}"
+            if differ
+            else "the conclusion is the same at the baseline's learning rate and at each level's best"
+        )
+        header = (
+            "level",
+            "gain at the baseline's rate, %",
+            "gain at its best rate, %",
+            "best rate",
+            "differs",
+        )
+        yield Section(
+            key="by-rate",
+            title=f"{name}: is it the level or the learning rate?",
+            told=(told,),
+            header=header,
+            rows=tuple(_rate_row(level) for level in levels),
+            numeric=header[:4],
+        )
+
+
+def _rate_row(level: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        _level(level),
+        gain(level.get("gain_same_rate")),
+        gain(level.get("gain_best_rate")),
+        number(level.get("best_rate")),
+        "yes" if level.get("differs") else "no",
+    )
+
+
+def _level(level: Mapping[str, Any]) -> str:
+    value, label = number(level["level"]), clean(level.get("label") or "")
+    return value if label in ("", value) else f"{value} ({label})"
+
+
+def frontier(points: Sequence[Mapping[str, Any]]) -> Section | None:
+    """Quality against time, and beside the time the pair that no hardware changes."""
+    if not points:
+        return None
+    header = ("arm", "gain, %", "time", "sequential steps", "examples", "on the frontier")
+    efficient = [clean(point["arm"]) for point in points if point.get("on_frontier")]
+    told = ["time of a whole training over the baseline's; steps and examples hold on any hardware"]
+    if efficient:
+        told.append(f"no arm is both better and faster than: {', '.join(efficient)}")
+    return Section(
+        key="frontier",
+        title="Quality against time",
+        told=tuple(told),
+        header=header,
+        rows=tuple(_frontier_row(point) for point in points),
+        numeric=header[1:5],
+    )
+
+
+def _frontier_row(point: Mapping[str, Any]) -> tuple[str, ...]:
+    bounds = times_interval(point.get("cost_lower"), point.get("cost_upper"))
+    return (
+        clean(point["arm"]),
+        f"{gain(point.get('gain'))} {interval(point.get('lower'), point.get('upper'))}".strip(),
+        f"{times(point.get('cost_ratio'))} {bounds}".strip(),
+        count(point.get("steps")),
+        count(point.get("examples")),
+        "yes" if point.get("on_frontier") else "no",
+    )
+
+
+def profiles(values: Mapping[str, Mapping[str, Any]]) -> Section | None:
+    """The settings to use, by what one wants."""
+    goals = [goal for goal in GOALS if goal in values] + sorted(set(values) - set(GOALS))
+    names = list(dict.fromkeys(name for goal in goals for name in values[goal]))
+    if not names:
+        return None
+    return Section(
+        key="profiles",
+        title="Settings by goal",
+        header=("setting", *map(clean, goals)),
+        rows=tuple((clean(name), *(number(values[goal].get(name)) for goal in goals)) for name in names),
+        numeric=tuple(map(clean, goals)),
+    )
+
+
+def moderators(found: Sequence[Mapping[str, Any]]) -> Iterable[Section]:
+    """Per crossed factor: the effect in each cell, and whether it differs between them."""
+    header = ("cell", "verdict", "gain, %")
+    for one in found:
+        difference = one.get("difference")
+        told = [clean(one["sentence"])] if one.get("sentence") else []
+        if difference is not None:
+            bounds = interval(one.get("lower"), one.get("upper"))
+            told.append(f"difference between the cells: {gain(difference)} % {bounds}".rstrip())
+        yield Section(
+            key="moderators",
+            title=f"Does {clean(one['factor'])} depend on {clean(one['moderator'])}?",
+            told=tuple(told),
+            header=header,
+            rows=tuple(
+                (
+                    cell(each["cell"]),
+                    clean(each["verdict"]),
+                    f"{gain(each.get('gain'))} {interval(each.get('lower'), each.get('upper'))}".strip(),
+                )
+                for each in one.get("cells") or ()
+            ),
+            numeric=header[2:],
+        )
+
+
+def roll_up(found: Sequence[Mapping[str, Any]]) -> Section | None:
+    """Over scenarios: in how many of them the default is within the margin. Shares are between 0 and 1."""
+    if not found:
+        return None
+    header = ("factor", "within the margin", "share, 95 % interval", "mean gain, %")
+    return Section(
+        key="roll-up",
+        title="Over all scenarios",
+        told=tuple(clean(one["sentence"]) for one in found if one.get("sentence")),
+        header=header,
+        rows=tuple(_roll_up_row(one) for one in found),
+        numeric=header[1:],
+    )
+
+
+def _roll_up_row(one: Mapping[str, Any]) -> tuple[str, ...]:
+    bounds = [one.get("lower"), one.get("upper")]
+    share = NONE if None in bounds else " to ".join(f"{100 * bound:.0f} %" for bound in bounds)
+    return (
+        clean(one["factor"]),
+        f"{count(one.get('within'))} of {count(one.get('scenarios'))}",
+        share,
+        f"{gain(one.get('mean'))} {interval(one.get('mean_lower'), one.get('mean_upper'))}".strip(),
+    )
+
+
+def search(found: Mapping[str, Any]) -> Section | None:
+    """What the joint search found, as it looked and as fresh seeds saw it."""
+    if not found:
+        return None
+    seen, confirmed = found.get("screening_gain"), found.get("confirmed_gain")
+    told = f"{plural(found.get('trials') or 0, 'trial')}; the winner looked better by {gain(seen)} %"
+    fresh = (
+        "fresh seeds were not asked"
+        if confirmed is None
+        else f"fresh seeds, which did not choose it, say {gain(confirmed)} %"
+    )
+    return Section(
+        key="search",
+        title="Joint search",
+        told=(f"{told}; {fresh}",),
+        header=("setting", "winner"),
+        rows=tuple((clean(name), number(value)) for name, value in (found.get("best") or {}).items()),
+        numeric=("winner",),
+    )
+
+
+def importance(shares: Mapping[str, float]) -> Section | None:
+    """Which setting moved the search's outcome, as shares of one; the largest first."""
+    if not shares:
+        return None
+    ordered = sorted(shares.items(), key=lambda item: (-item[1], item[0]))
+    return Section(
+        key="importance",
+        title="Which setting mattered in the search",
+        header=("setting", "share of the variance"),
+        rows=tuple((clean(name), f"{100 * share:.0f} %") for name, share in ordered),
+        numeric=("share of the variance",),
+    )

@@ -20,6 +20,10 @@ REFINE = "refine"
 VERDICTS = (CONFIRM, REFINE, "refine (unconfirmed)", "inconclusive", "screening only")
 OPTIONAL_TEXTS = ("role", "claim", "hold", "stage", "sentence")
 REPEAT = "repeat"  # the A/A control: it has evidence, but it is no setting and has no value
+SEARCH = "search"  # evidence of a joint search: its levels are whole settings, not values of one
+PROFILES = ("quality", "balanced", "speed")
+OTHER_LEVELS = ("quality", "speed", "minimum")  # claims about a level of their own
+EVERY_PROFILE = ("optimum", "balanced", "enough", "")  # claims whose value holds whatever matters most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +50,8 @@ class Evidence:
 
     effect_percent, lower, upper, margin: percent of the baseline's metric, positive = better; None
     where the study gives none. seeds: those the effect was measured on. levels: the values tested
-    against `default`. scope: what the verdict may be said of.
+    against `default`. scope: what the verdict may be said of. claim: what is claimed of `default`: the
+    quality and speed claims are about levels of their own, not about the baseline's.
     """
 
     verdict: str
@@ -117,21 +122,32 @@ class Provenance:
 
 @dataclass(frozen=True, kw_only=True)
 class TunedDefaults:
-    """The content of `bios_defaults.json`: settings by canonical name, and why they may be believed."""
+    """The content of `bios_defaults.json`: settings by canonical name, and why they may be believed.
+
+    values: what is served unless something else matters most. profiles: where `quality` or `speed`
+    want another value, that value. evidence: by factor, further claims of a factor as `factor (claim)`.
+    """
 
     key: TunedKey
     values: Mapping[str, Any]
     evidence: Mapping[str, Evidence]
     provenance: Provenance
     baseline: Mapping[str, Any] = field(default_factory=dict)
+    profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, lists instead of tuples."""
         return _plain(asdict(self))  # type: ignore[no-any-return]
 
-    def settings(self, start: TrainingSettings) -> TrainingSettings:
-        """`start` with the tuned values in place of its own."""
-        return replace(start, **self.values)
+    def settings(self, start: TrainingSettings, profile: str = "balanced") -> TrainingSettings:
+        """`start` with the tuned values in place of its own, for what matters most.
+
+        Raises:
+            DefaultsError: an unknown profile.
+        """
+        if profile not in PROFILES:
+            raise DefaultsError(f"profile: {profile!r} is not allowed; choose from {', '.join(PROFILES)}")
+        return replace(start, **{**self.values, **self.profiles.get(profile, {})})
 
 
 def build_tuned(
@@ -141,12 +157,13 @@ def build_tuned(
     baseline: TrainingSettings,
     provenance: Provenance,
     served: Mapping[str, Any] | None = None,
+    profiles: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> TunedDefaults:
     """Turn a study's verdicts (entries of `report --json`) into tuned defaults.
 
     served: setting -> value to serve, where the caller knows better than the single verdicts: with two
     or more refined factors only their confirmed combination, or the best of them, may be served.
-    Without it every decided factor is served.
+    Without it every decided factor is served. profiles: profile -> setting -> value, where it differs.
 
     Raises:
         DefaultsError: a value that no confirmed or refined verdict stands for, two refined factors
@@ -156,7 +173,14 @@ def build_tuned(
     values = decided_values(evidence) if served is None else dict(served)
     for name, value in values.items():
         require_served(name, value, evidence)
-    refined = [name for name in evidence if evidence[name].verdict == REFINE and name != REPEAT]
+    for profile, differing in (profiles or {}).items():
+        for name, value in differing.items():
+            require_served(name, value, evidence, profile)
+    refined = [
+        name
+        for name in evidence
+        if evidence[name].verdict == REFINE and name in setting_names() and _holds_everywhere(evidence[name])
+    ]
     if served is None and len(refined) > 1:
         raise DefaultsError(
             f"{' and '.join(refined)} are refined one by one; say in `served` which of them hold together"
@@ -164,6 +188,7 @@ def build_tuned(
     return TunedDefaults(
         key=key,
         values={name: values[name] for name in setting_names() if name in values},
+        profiles={name: dict(differing) for name, differing in (profiles or {}).items() if differing},
         evidence=evidence,
         provenance=replace(provenance, tracking_url=without_credentials(provenance.tracking_url)),
         baseline=baseline.to_dict(),
@@ -171,11 +196,26 @@ def build_tuned(
 
 
 def decided_values(evidence: Mapping[str, Evidence]) -> dict[str, Any]:
-    """Setting -> value for every confirmed or refined factor; the A/A control is none."""
-    return {name: item.value for name, item in evidence.items() if item.decided and name != REPEAT}
+    """Setting -> value for every confirmed or refined factor; controls and further claims give none."""
+    return {
+        name: item.value
+        for name, item in evidence.items()
+        if item.decided and name in setting_names() and _holds_everywhere(item)
+    }
 
 
-def require_served(name: str, value: Any, evidence: Mapping[str, Evidence]) -> None:
+def _holds_everywhere(item: Evidence) -> bool:
+    return item.claim in EVERY_PROFILE
+
+
+def factor_of(name: str) -> str:
+    """The factor that a key of the evidence is about: `batch_size (quality)` is about batch_size."""
+    return name.partition(" (")[0]
+
+
+def require_served(
+    name: str, value: Any, evidence: Mapping[str, Evidence], profile: str = "balanced"
+) -> None:
     """Refuse a value that its evidence does not stand for.
 
     Raises:
@@ -183,15 +223,23 @@ def require_served(name: str, value: Any, evidence: Mapping[str, Evidence]) -> N
     """
     if name not in setting_names():
         raise DefaultsError(f"{name!r} is no setting and cannot be served")
-    item = evidence.get(name)
-    if item is None:
+    if profile not in PROFILES:
+        raise DefaultsError(f"profiles: {profile!r} is not allowed; choose from {', '.join(PROFILES)}")
+    items = [item for key, item in evidence.items() if factor_of(key) == name]
+    if not items:
         raise DefaultsError(f"{name}: a value without evidence cannot be served")
-    if not item.decided:
+    claims = EVERY_PROFILE if profile == "balanced" else (*EVERY_PROFILE, profile)
+    meant = [item for item in items if item.claim in claims or item.claim == "identical"] or items
+    decided = [item for item in meant if item.decided]
+    if not decided:
         raise DefaultsError(
-            f"{name}: the verdict is {item.verdict!r}; only {CONFIRM} and {REFINE} give a value to serve"
+            f"{name}: the verdict is {meant[0].verdict!r}; only {CONFIRM} and {REFINE} give a value to serve"
         )
-    if value != item.value:
-        raise DefaultsError(f"{name}: {value!r} is not what its verdict stands for ({item.value!r})")
+    searched = evidence.get(SEARCH)
+    if searched is not None and searched.decided and searched.value.get(name) == value:
+        return
+    if all(value != item.value for item in decided):
+        raise DefaultsError(f"{name}: {value!r} is not what its verdict stands for ({decided[0].value!r})")
 
 
 def without_credentials(url: str) -> str:
@@ -216,20 +264,23 @@ def without_credentials(url: str) -> str:
 
 
 def _evidence(verdicts: Sequence[Mapping[str, Any]], baseline: TrainingSettings) -> dict[str, Evidence]:
+    """By factor; a factor's further claims as `factor (claim)`. Other cells of a crossed study stay out."""
     evidence: dict[str, Evidence] = {}
     for verdict in verdicts:
         name = verdict.get("factor")
-        if name not in (*setting_names(), REPEAT):
+        if name not in (*setting_names(), REPEAT, SEARCH):
             raise DefaultsError(f"a verdict is about {name!r}, which is no setting")
-        if name in evidence:
-            raise DefaultsError(f"{name}: two verdicts for one factor; one study gives one")
         item = Evidence.from_verdict(verdict)
-        if name != REPEAT and item.default != getattr(baseline, name):
+        key = f"{name} ({item.claim})" if name in evidence and item.claim else name
+        if key in evidence or (name in evidence and evidence[name].claim == item.claim):
+            raise DefaultsError(f"{name}: two verdicts for one factor; one study gives one")
+        own = name in setting_names() and item.claim not in OTHER_LEVELS
+        if own and item.default != getattr(baseline, name):
             raise DefaultsError(
                 f"{name}: the verdict is about the default {item.default!r}, "
                 f"the baseline has {getattr(baseline, name)!r}"
             )
-        evidence[name] = item
+        evidence[key] = item
     return evidence
 
 

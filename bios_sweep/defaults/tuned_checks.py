@@ -9,12 +9,15 @@ from typing import Any, TypeVar
 
 from bios_sweep.defaults.rules import setting_heuristic
 from bios_sweep.defaults.tuned import (
+    PROFILES,
     REPEAT,
+    SEARCH,
     VERDICTS,
     Evidence,
     Provenance,
     TunedDefaults,
     TunedKey,
+    factor_of,
     require_served,
     without_credentials,
 )
@@ -39,6 +42,7 @@ def checked_tuned(content: Mapping[str, Any]) -> TunedDefaults:
         evidence=evidence,
         provenance=_record(Provenance, content["provenance"], "provenance"),
         baseline=content["baseline"],
+        profiles=_read_profiles(content.get("profiles", {})),
     )
     _check_key(tuned.key)
     _check_provenance(tuned.provenance)
@@ -46,13 +50,24 @@ def checked_tuned(content: Mapping[str, Any]) -> TunedDefaults:
         raise DefaultsError("evidence: there is none, so nothing in the file can be believed")
     for name, value in tuned.values.items():
         require_served(name, value, evidence)
-    _check_ranges(tuned)
+    for profile, differing in tuned.profiles.items():
+        for name, value in differing.items():
+            require_served(name, value, evidence, profile)
+    for profile in PROFILES:
+        _check_ranges(tuned, profile)
     return tuned
+
+
+def _read_profiles(values: Any) -> dict[str, Any]:
+    _require_object(values, "profiles")
+    for name, differing in values.items():
+        _require_object(differing, f"profiles: {name}")
+    return dict(values)
 
 
 def _read_evidence(name: str, values: Any) -> Evidence:
     where = f"evidence of {name}"
-    if name not in (*setting_names(), REPEAT):
+    if factor_of(name) not in (*setting_names(), REPEAT, SEARCH):
         raise DefaultsError(f"{where}: {name!r} is no setting")
     item = _record(Evidence, values, where)
     if item.verdict not in VERDICTS:
@@ -94,7 +109,7 @@ def _check_provenance(provenance: Provenance) -> None:
         raise DefaultsError("provenance: tracking_url holds credentials or a query; write the bare address")
 
 
-def _check_ranges(tuned: TunedDefaults) -> None:
+def _check_ranges(tuned: TunedDefaults, profile: str) -> None:
     """Values and key must make settings that could train; the rest is filled with harmless ones."""
     key = tuned.key
     filled: dict[str, Any] = {
@@ -103,7 +118,8 @@ def _check_ranges(tuned: TunedDefaults) -> None:
         "batch_size": key.batch_size,
         "max_steps": key.max_steps,
     }
-    filled |= {"method": key.method, "alpha_rule": key.alpha_rule, **tuned.values}
+    filled |= {"method": key.method, "alpha_rule": key.alpha_rule}
+    filled |= {**tuned.values, **tuned.profiles.get(profile, {})}
     settings = TrainingSettings.from_dict(filled)
     TrainingSettings.from_dict(tuned.baseline)
     low, high = setting_heuristic("learning_rate")["range"]

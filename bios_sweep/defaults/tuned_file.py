@@ -24,6 +24,7 @@ SCHEMA_VERSION = 1
 FILE_NAME = "bios_defaults.json"
 LARGEST_WHOLE = 2**63 - 1  # what other readers of JSON can hold
 PARTS = ("schema_version", "key", "values", "evidence", "provenance", "baseline", "evidence_hash")
+OPTIONAL_PARTS = ("profiles",)  # not in files of the first versions
 
 
 def write_tuned(path: str | os.PathLike[str], tuned: TunedDefaults) -> Path:
@@ -128,7 +129,7 @@ def _load(text: str) -> dict[str, Any]:
             f"schema_version {version} is newer than {SCHEMA_VERSION}, the last one known here; "
             "update bios-sweep"
         )
-    require_names(content, PARTS, PARTS, "the file")
+    require_names(content, (*PARTS, *OPTIONAL_PARTS), PARTS, "the file")
     return content
 
 

@@ -302,7 +302,8 @@ def test_a_cluster_request_that_can_never_be_met_is_refused_at_once(refused, req
 
 def test_a_cluster_that_does_not_answer_is_refused(tmp_path):
     """In a process of its own: one that has a Ray session already, as the suite's, joins no other."""
-    words = ["sweeps=demo", "model=planted", "cluster.address=127.0.0.1:9", f"workspace={tmp_path / 'runs'}"]
+    there = ["cluster=ray", "cluster.address=127.0.0.1:9", f"workspace={tmp_path / 'runs'}"]
+    words = ["sweeps=demo", "model=planted", *there]
     command = [sys.executable, "-m", "bios_sweep", "run", *words]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2

@@ -38,7 +38,7 @@ def test_the_loss_rises_by_the_curvature_per_squared_doubling_from_the_optimum(t
 
 
 def test_the_curve_falls_from_the_untouched_loss_to_the_final_one(tmp_path):
-    result = run(tmp_path, measurements=5, seconds_per_step=0.5)
+    result = run(tmp_path, measurements=5, t0_seconds=0.5)
     losses = [point.eval_loss for point in result.curve]
     assert [point.step for point in result.curve] == [0, 2, 4, 6, 8, 10]
     assert losses == sorted(losses, reverse=True)
@@ -101,10 +101,10 @@ def test_a_planted_failure_comes_after_the_first_measurement(tmp_path):
         ({"truth": {"rank": {"optimum": 1, "curvature": 1}}}, "truth: 'rank' is no setting"),
         (
             {"truth": {"lora_rank": {"optimum": 0, "curvature": 1}}},
-            "truth.lora_rank: give an optimum above 0",
+            "truth.lora_rank.optimum: 0 is not allowed; it must be a finite number above 0",
         ),
         ({"truth": {"schedule": {"optimum": 1, "curvature": 1}}}, "truth.schedule: has no log2 distance"),
-        ({"measurements": 0}, "measurements: 0 is not allowed; at least 1"),
+        ({"measurements": 0}, "measurements: 0 is not allowed; a whole number of at least 1"),
     ],
 )
 def test_options_that_plant_nonsense_are_refused(options, message):

@@ -19,7 +19,8 @@ from bios_sweep.config.compose import Config, compose_config, sweep_names
 from bios_sweep.errors import ConfigError, DataError
 from bios_sweep.records.tracking import masked
 from bios_sweep.records.workspace import Workspace
-from bios_sweep.simulation.engine import PlantedEngine, PlantedTruth
+from bios_sweep.simulation.engine import PlantedEngine
+from bios_sweep.simulation.truth import PlantedTruth
 from bios_sweep.study.plan import Plan, build_plan
 from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
 from bios_sweep.study.trials import short_hash
@@ -216,7 +217,7 @@ def _planted(values: Mapping[str, Any]) -> Scenario:
     planted = _planted_options(values["model"].get("planted"))
     family, hidden_size = planted.pop("family"), planted.pop("hidden_size")
     fingerprint = short_hash(planted)
-    options = json.loads(json.dumps({**planted, "measurements": values["budget"]["measurements"]}))
+    options = json.loads(json.dumps(planted))
     PlantedTruth.from_options(options)
     return Scenario(
         model=ModelFacts(
@@ -239,7 +240,7 @@ def _planted(values: Mapping[str, Any]) -> Scenario:
         method=values["method"]["name"],
         engine=PLANTED_ENGINE,
         engine_version=PlantedEngine.version,
-        engine_options=options,
+        engine_options={**options, "measurements": values["budget"]["measurements"]},
         software={},
     )
 
@@ -252,7 +253,7 @@ def _planted_options(planted: Any) -> dict[str, Any]:
     for path, value in _leaves(planted, "model.planted"):
         number = isinstance(value, int | float) and not isinstance(value, bool)
         text = path == "model.planted.family" or path.startswith("model.planted.fail.")
-        if not (number or text or (value is None and path == "model.planted.wall")):
+        if not (number or text or (value is None and path.endswith((".wall", ".examples_per_second")))):
             raise ConfigError(f"{path}: {value!r} is not allowed; a number")
     return dict(planted)
 

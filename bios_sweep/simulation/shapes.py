@@ -1,0 +1,134 @@
+"""Curves over one setting: by how many percent a value is worse than the best one, and what moves the best.
+
+Three shapes, each told by its two numbers. `log2` distances, because defaults are judged by factors of two:
+
+- valley `{optimum, curvature}`: `curvature` percent per squared doubling away from `optimum`, either way;
+- floor `{knee, gain}`: `gain` percent per halving below `knee`, nothing above: from `knee` on it is enough;
+- ceiling `{critical, cost}`: `cost` percent per doubling above `critical`, nothing below.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from bios_sweep.errors import ConfigError
+from bios_sweep.settings import TrainingSettings
+
+EXAMPLES = "examples"  # training examples seen: max_steps x batch_size
+KINDS = {("optimum", "curvature"): "valley", ("knee", "gain"): "floor", ("critical", "cost"): "ceiling"}
+_ANY = TrainingSettings(learning_rate=1e-3, batch_size=1, lora_rank=1, max_steps=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """One planted curve. kind: valley, floor or ceiling. place: where it lies. strength: percent."""
+
+    kind: str
+    place: float
+    strength: float
+
+    def percent(self, value: float, moved: float = 1.0) -> float:
+        """Percent worse than the best value. moved: the factor by which other settings move `place`."""
+        distance = math.log2(value / (self.place * moved))
+        if self.kind == "valley":
+            return self.strength * distance**2
+        return self.strength * max(0.0, distance if self.kind == "ceiling" else -distance)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Move:
+    """A setting that moves the place of another one's curve: by (value / at) ^ power, 1 at `at`."""
+
+    setting: str
+    power: float
+    at: float
+
+    def factor(self, settings: TrainingSettings) -> float:
+        """What the place is multiplied by; 1 where the setting has no value."""
+        value = quantity(settings, self.setting)
+        return 1.0 if value is None else float((value / self.at) ** self.power)
+
+
+def quantity(settings: TrainingSettings, name: str) -> float | None:
+    """The value of a setting or of `examples`; None where it has none (all training examples, say)."""
+    if name == EXAMPLES:
+        return settings.max_steps * settings.batch_size
+    value: float | None = getattr(settings, name)
+    return value
+
+
+def curve_of(path: str, name: str, shape: Any) -> Curve:
+    """The curve that plain values describe.
+
+    Raises:
+        ConfigError: no setting above 0 is called `name`, or the values describe none of the three shapes.
+    """
+    require_place(path, name)
+    keys = tuple(shape) if isinstance(shape, Mapping) else ()
+    for (place, strength), kind in KINDS.items():
+        if set(keys) == {place, strength}:
+            return Curve(
+                kind=kind,
+                place=require_number(f"{path}.{name}.{place}", shape[place], above=0.0),
+                strength=require_number(f"{path}.{name}.{strength}", shape[strength]),
+            )
+    allowed = ", ".join(f"{{{place}, {strength}}}" for place, strength in KINDS)
+    told = dict(shape) if isinstance(shape, Mapping) else shape
+    raise ConfigError(f"{path}.{name}: {told!r} is not allowed; give one of {allowed}")
+
+
+def move_of(path: str, name: str, values: Any) -> Move:
+    """The move that plain values `{power, at}` describe.
+
+    Raises:
+        ConfigError: no setting above 0 is called `name`, or the values are others.
+    """
+    require_place(path, name)
+    if not isinstance(values, Mapping) or set(values) != {"power", "at"}:
+        told = dict(values) if isinstance(values, Mapping) else values
+        raise ConfigError(f"{path}.{name}: {told!r} is not allowed; give {{power, at}}")
+    return Move(
+        setting=name,
+        power=require_number(f"{path}.{name}.power", values["power"]),
+        at=require_number(f"{path}.{name}.at", values["at"], above=0.0),
+    )
+
+
+def require_place(path: str, name: str) -> None:
+    """Refuse a name that is no setting, or one whose values have no logarithm."""
+    kinds = {field.name: field.type for field in fields(TrainingSettings)}
+    if name != EXAMPLES and name not in kinds:
+        raise ConfigError(f"{path}: {name!r} is no setting; choose from {', '.join([*kinds, EXAMPLES])}")
+    if name != EXAMPLES and (kinds[name] == "str" or _may_be_zero(name)):
+        raise ConfigError(
+            f"{path}.{name}: has no log2 distance; plant it in a setting that is always above 0"
+        )
+
+
+def _may_be_zero(name: str) -> bool:
+    try:
+        TrainingSettings.from_dict({**_ANY.to_dict(), name: 0})
+    except ConfigError:
+        return False
+    return True
+
+
+def require_number(path: str, value: Any, *, above: float = -math.inf, least: float = -math.inf) -> float:
+    """A finite number in its range, or a sentence that says which are allowed."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if number and above < value < math.inf and value >= least:
+        return float(value)
+    limit = (
+        f" above {above:g}" if above > -math.inf else f" of at least {least:g}" if least > -math.inf else ""
+    )
+    raise ConfigError(f"{path}: {value!r} is not allowed; it must be a finite number{limit}")
+
+
+def require_count(path: str, value: Any, *, least: int) -> int:
+    """A whole number in its range, or a sentence that says which are allowed."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ConfigError(f"{path}: {value!r} is not allowed; a whole number of at least {least}")
+    return value

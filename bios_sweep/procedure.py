@@ -285,5 +285,9 @@ class ProcedureSource:
         """Take a terminal record in; True when that opened a new stage or look."""
         self._results[result.key] = result
         before = self._state
+        missing = tuple(trial for trial in before.missing if trial.key != result.key)
+        if missing and len(missing) < len(before.missing):
+            self._state = dataclasses.replace(before, missing=missing)  # nothing is decided halfway
+            return False
         self._state = state_of(self._plan, self._results)
         return (before.stage, len(before.needed)) != (self._state.stage, len(self._state.needed))

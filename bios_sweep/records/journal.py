@@ -1,7 +1,10 @@
-"""The journal: append-only, numbered, flushed to the disk at every line; the truth about a sweep.
+"""The journal: append-only, numbered, flushed to the disk; the truth about a sweep.
 
 The driver is its only writer. Everything else (status, report, the mirror in MLflow) reads it, so a
-process that dies between any two lines loses nothing but the line it had not finished.
+process that dies between any two lines loses nothing but the line it had not finished. A line that
+counts (a trial ended, a verdict) is on the disk before the call that wrote it returns. What a resumed
+trial says again anyway (it started, it measured) may wait for the next flush, at most for
+`FLUSH_SECONDS`: only a power cut could lose it, and trials of a millisecond need not wait for the disk.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +26,8 @@ from bios_sweep.records.sweep_state import Entry, SweepState, advance, replay
 from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
 
 HEAD = ("seq", "time", "kind")
+REPEATED = ("started", "measured")  # a trial that goes on from its checkpoint says these again
+FLUSH_SECONDS = 0.5  # chosen: what a power cut may cost; real trials measure less often than that
 
 
 class Journal:
@@ -36,6 +42,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._flushed = time.monotonic()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -57,8 +64,13 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Release the file; every line is on the disk already."""
-        os.close(self._file)
+        """Release the file; every line is on the disk then."""
+        try:
+            os.fsync(self._file)
+        except OSError as broken:
+            raise StorageError(f"{self.path}: cannot be flushed to the disk ({broken.strerror})") from broken
+        finally:
+            os.close(self._file)
 
     def opened(self, facts: Mapping[str, Any]) -> None:
         """What the sweep is about (`sweep_facts`); written again only when it changed."""
@@ -83,8 +95,8 @@ class Journal:
     def measured(self, key: str, measurement: Measurement) -> None:
         """A point of the curve; a resumed trial replays its points, which are not written twice."""
         trial = self.state.trials.get(key)
-        known = () if trial is None else tuple(plain(point.to_dict()) for point in trial.curve)
-        if plain(measurement.to_dict()) not in known:
+        known = () if trial is None else (point for point in trial.curve if point.step == measurement.step)
+        if all(plain(point.to_dict()) != plain(measurement.to_dict()) for point in known):
             self._append("measured", key=key, measurement=measurement.to_dict())
 
     def retried(self, key: str, cause: str) -> None:
@@ -145,14 +157,14 @@ class Journal:
         return old is not None and old.to_dict() == result.to_dict()
 
     def _append(self, kind: str, **fields: Any) -> None:
-        time = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        values = plain({"seq": self.state.seq + 1, "time": time, "kind": kind, **fields})
+        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        values = plain({"seq": self.state.seq + 1, "time": now, "kind": kind, **fields})
         line = (json.dumps(values, allow_nan=False) + "\n").encode()
         entry = _entry(values)
         state = advance(self.state, entry)  # refuses nonsense before it is written
         try:
             _write_all(self._file, line, self._size)
-            os.fsync(self._file)
+            self._flush(kind)
         except OSError as error:
             os.ftruncate(self._file, self._size)
             raise StorageError(
@@ -160,6 +172,12 @@ class Journal:
             ) from error
         self._size += len(line)
         self.state = state
+
+    def _flush(self, kind: str) -> None:
+        """To the disk, with all lines before."""
+        if kind not in REPEATED or time.monotonic() - self._flushed > FLUSH_SECONDS:
+            os.fsync(self._file)
+            self._flushed = time.monotonic()
 
 
 class JournalTail:

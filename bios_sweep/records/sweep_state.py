@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
@@ -55,6 +55,48 @@ class TrialState:
     lost: bool = False
 
 
+class Trials(Mapping[str, TrialState]):
+    """Trials by key, in the order of planning; a changed copy shares what it did not change.
+
+    Every entry of a journal makes a new state. Copying all trials each time would make a journal of n trials
+    cost n^2: what changed lately lies apart, and is merged when it grows.
+    """
+
+    MERGED_AT = 32  # chosen, not measured: near the square root of a sweep of a thousand trials
+
+    def __init__(
+        self, trials: Mapping[str, TrialState], lately: Mapping[str, TrialState] = MappingProxyType({})
+    ) -> None:
+        """lately: replaces trials of the same key; has no other keys."""
+        self._trials, self._lately = trials, lately
+
+    def __getitem__(self, key: str) -> TrialState:
+        return self._lately.get(key) or self._trials[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._trials)
+
+    def __len__(self) -> int:
+        return len(self._trials)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._trials
+
+    def __repr__(self) -> str:
+        return f"Trials({dict(self)!r})"
+
+    def planned(self, new: Mapping[str, TrialState]) -> Trials:
+        """With further trials."""
+        return Trials({**self, **new})
+
+    def changed(self, trial: TrialState) -> Trials:
+        """With a known trial as it is now."""
+        lately = {**self._lately, trial.spec.key: trial}
+        if len(lately) < self.MERGED_AT:
+            return Trials(self._trials, lately)
+        return Trials({**self._trials, **lately})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
     """A verdict as it was written down, and what was known then.
@@ -77,7 +119,7 @@ class SweepState:
     """
 
     facts: Mapping[str, Any] = field(default_factory=dict)
-    trials: Mapping[str, TrialState] = field(default_factory=dict)
+    trials: Trials = field(default_factory=lambda: Trials({}))
     verdicts: tuple[Verdict, ...] = ()
     notes: tuple[str, ...] = ()
     report: Mapping[str, str] = field(default_factory=dict)
@@ -171,7 +213,7 @@ def _opened(state: SweepState, entry: Entry) -> SweepState:
 def _planned(state: SweepState, entry: Entry) -> SweepState:
     specs = [TrialSpec.from_dict(values) for values in entry.fields["trials"]]
     new = {spec.key: TrialState(spec=spec) for spec in specs if spec.key not in state.trials}
-    return replace(state, trials=MappingProxyType({**state.trials, **new}))
+    return replace(state, trials=state.trials.planned(new))
 
 
 def _started(state: SweepState, entry: Entry) -> SweepState:
@@ -254,7 +296,7 @@ def _closed(state: SweepState, entry: Entry) -> SweepState:
         key: replace(trial, status=PLANNED, lost=False) if trial.status == RUNNING else trial
         for key, trial in state.trials.items()
     }
-    return replace(state, trials=MappingProxyType(trials), closed=entry.fields["reason"])
+    return replace(state, trials=Trials(trials), closed=entry.fields["reason"])
 
 
 _CHANGES: Mapping[str, Callable[[SweepState, Entry], SweepState]] = MappingProxyType(
@@ -299,4 +341,4 @@ def _trial(state: SweepState, entry: Entry) -> TrialState:
 
 
 def _with(state: SweepState, trial: TrialState) -> SweepState:
-    return replace(state, trials=MappingProxyType({**state.trials, trial.spec.key: trial}))
+    return replace(state, trials=state.trials.changed(trial))

@@ -132,7 +132,7 @@ class Workspace:
 
     def write_result(self, result: TrialResult) -> None:
         """Keep a trial's terminal record; whoever sees the file may rely on all of it."""
-        text = json.dumps(result.to_dict(), indent=1, allow_nan=False) + "\n"
+        text = json.dumps(result.to_dict(), allow_nan=False) + "\n"
         write_atomically(self.trial_dir(result.key) / RESULT_FILE, text)
 
     def read_result(self, key: str) -> TrialResult | None:

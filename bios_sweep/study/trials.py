@@ -102,7 +102,7 @@ class Measurement:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for the journal."""
-        return asdict(self)
+        return dict(vars(self))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +131,8 @@ class TrialResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for the journal. NaN and infinity become None (JSON has neither)."""
-        return _finite(asdict(self))  # type: ignore[no-any-return]
+        plain = {**vars(self), "curve": [point.to_dict() for point in self.curve]}
+        return _finite(plain)  # type: ignore[no-any-return]
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrialResult:

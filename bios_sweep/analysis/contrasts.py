@@ -1,0 +1,91 @@
+"""Any difference of arms with its one-sided bounds, from one table of complete seed blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from bios_sweep.analysis.bounds import Bound, dunnett, pooled_error, student, unequal_variances
+from bios_sweep.analysis.table import Blocks, Floats
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contrasts:
+    """What a decision asks of a table: gains of one arm over another, and weighted sums of arms.
+
+    blocks: baseline first, finite arms only. alpha: one-sided, already divided by the planned looks.
+    tried: variations that the whole study tried. Lower bounds carry Dunnett's correction for them,
+    upper bounds none. One seed has no bounds: they are infinite.
+    """
+
+    blocks: Blocks
+    alpha: float
+    tried: int
+
+    def has(self, arm: str) -> bool:
+        """Whether the arm is in the table (it never diverged)."""
+        return arm in self.blocks.arms
+
+    def over(self, arm: str, other: str) -> Bound:
+        """The gain of `arm` over `other`, percent of the baseline's mean; positive = `arm` is better."""
+        return self.weighted(arm, {arm: 1.0, other: -1.0})
+
+    def weighted(self, name: str, weights: Mapping[str, float]) -> Bound:
+        """The gain of a contrast: the sum of weight times quality over arms, in percent.
+
+        weights: arm -> weight, summing to 0. With equal variances the standard error is
+        s sqrt(sum of squared weights / S), s pooled over the study; else the contrast's own.
+        """
+        gains = self.per_seed(weights)
+        seeds, mean = gains.shape[0], float(gains.mean())
+        if seeds < 2:
+            return Bound(
+                arm=name, gain=mean, lower=-np.inf, upper=np.inf, standard_error=np.inf, pooled=False
+            )
+        error, nu, below = self._error(gains, weights)
+        return Bound(
+            arm=name,
+            gain=mean,
+            lower=mean - below * error,
+            upper=mean + student(self.alpha, nu) * error,
+            standard_error=error,
+            pooled=self._pooled,
+        )
+
+    def per_seed(self, weights: Mapping[str, float]) -> Floats:
+        """The contrast at every seed, shape (S,), percent of the baseline's mean.
+
+        Raises:
+            ValueError: the weights do not sum to 0, so that the contrast would not be a difference.
+        """
+        total = sum(weights.values())
+        if abs(total) > 1e-9:
+            raise ValueError(f"the weights of a contrast sum to 0, not {total:g}")
+        baseline = self.blocks.values[0]
+        scale = 100.0 * self.blocks.metric.sign / abs(float(baseline.mean()))
+        rows = [weight * (self._row(arm) - baseline) for arm, weight in weights.items()]
+        return np.asarray(scale * np.sum(rows, axis=0), dtype=np.float64)
+
+    def _row(self, arm: str) -> Floats:
+        return np.asarray(self.blocks.values[self.blocks.arms.index(arm)], dtype=np.float64)
+
+    def _error(self, gains: Floats, weights: Mapping[str, float]) -> tuple[float, int, float]:
+        """Standard error, its degrees of freedom and the quantile of the lower bound."""
+        seeds = gains.shape[0]
+        if not self._pooled:
+            nu = seeds - 1
+            return float(gains.std(ddof=1) / np.sqrt(seeds)), nu, student(self.alpha / self.tried, nu)
+        nu = (len(self.blocks.arms) - 1) * (seeds - 1)
+        size = float(np.sqrt(sum(weight**2 for weight in weights.values()) / 2.0))
+        return size * self._difference_error, nu, dunnett(self.alpha, self.tried, nu)
+
+    @cached_property
+    def _pooled(self) -> bool:
+        return not unequal_variances(self.blocks.gains())
+
+    @cached_property
+    def _difference_error(self) -> float:
+        return pooled_error(self.blocks)

@@ -1,4 +1,7 @@
-"""`report`: the verdicts of a sweep, judged again from its journal, as far as they are reached."""
+"""`report`: the verdicts of a sweep, judged again from its journal, as far as they are reached.
+
+With `--from-csv` or `--from-mlflow` it audits runs that were made elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,24 @@ from argparse import Namespace
 
 from rich.console import Console
 
+from bios_sweep.cli import audit
 from bios_sweep.cli.sweeps import choose
+from bios_sweep.errors import InputError
 from bios_sweep.report.summary import exit_code
 from bios_sweep.report.terminal import print_verdicts
+
+FOREIGN = ("arm", "seed", "value", "baseline", "direction", "tracking-uri")  # flags of foreign tables
 
 
 def run(args: Namespace) -> int:
     """Print the summary."""
+    if args.from_csv is not None or args.from_mlflow is not None:
+        return audit.run(args)
+    unused = [f"--{name}" for name in FOREIGN if getattr(args, name.replace("-", "_")) is not None]
+    if unused:
+        raise InputError(
+            f"{unused[0]}: belongs to --from-csv FILE or --from-mlflow EXPERIMENT; add one of them"
+        )
     _, workspace, view = choose(args)
     if args.json:
         print(json.dumps(view.summary, indent=1))

@@ -89,7 +89,7 @@ def ui_link(base_url: str, experiment_id: str, run_ids: Sequence[str] = (), view
 def _check_web(uri: str) -> None:
     shown = masked(uri)
     try:
-        with urllib.request.urlopen(_health(uri), timeout=HEALTH_SECONDS, context=_tls(uri)) as answer:
+        with urllib.request.urlopen(_health(uri), timeout=HEALTH_SECONDS, context=tls_context(uri)) as answer:
             body = answer.read(64)
     except urllib.error.HTTPError as error:
         raise InputError(
@@ -117,7 +117,7 @@ def _health(uri: str) -> urllib.request.Request:
     return request
 
 
-def _tls(uri: str) -> ssl.SSLContext | None:
+def tls_context(uri: str) -> ssl.SSLContext | None:
     """TLS as MLflow's own variables have it, so that both reach the same servers."""
     if urlsplit(uri).scheme != "https":
         return None

@@ -1,0 +1,232 @@
+"""What runs that somebody already has support and what they do not: verdicts, flaws, the next study. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bios_sweep.analysis.audit_flaws import Flaw, budget_held, find_flaws, one_value
+from bios_sweep.analysis.audit_words import does_not_support, settles, supports
+from bios_sweep.analysis.blocks_of_runs import Sorted, count_runs, sort_runs
+from bios_sweep.analysis.runs import ARM, ArmSet, RunTable, arrange, default_level
+from bios_sweep.analysis.statement import Verdict, make_verdict
+from bios_sweep.analysis.table import ResultTable
+from bios_sweep.analysis.verdicts import (
+    CANDIDATE,
+    INCONCLUSIVE,
+    UNCONFIRMED,
+    UNDECIDED,
+    FactorLevels,
+    Finding,
+    Margin,
+    confirm_candidate,
+    margin_of,
+    screen,
+)
+from bios_sweep.study.design import OPTIMUM, ROLES, DecisionRule
+
+ACCURACY = ("acc", "accuracy", "exact")  # words of a metric that is a share of right answers
+ACCURACY_POINT = 1.0  # statistics: the margin of an accuracy is one point
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """The whole answer. `to_dict` is `report --json`; every verdict has the keys of the contract.
+
+    hold: what the arms had equal. supports, not_supported: one sentence each. settle: the smallest next
+    study. compared: arms that took part, the baseline first.
+    """
+
+    source: str
+    table: RunTable
+    arms: ArmSet
+    margin: Margin | None
+    verdicts: tuple[Verdict, ...]
+    flaws: tuple[Flaw, ...]
+    compared: tuple[str, ...]
+    seeds: tuple[int, ...]
+    hold: str
+    supports: tuple[str, ...]
+    not_supported: tuple[str, ...]
+    settle: str
+    counts: Mapping[str, int]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready values."""
+        metric = self.table.metric
+        return {
+            "source": self.source,
+            "metric": {"name": metric.name, "unit": metric.unit, "direction": metric.direction},
+            "margin": {"percent": self.margin.percent, "absolute": self.margin.absolute}
+            if self.margin
+            else None,
+            "baseline": {"arm": self.arms.baseline.name, "settings": dict(self.arms.baseline.settings)},
+            "counts": dict(self.counts),
+            "compared": list(self.compared),
+            "seeds": list(self.seeds),
+            "hold": self.hold,
+            "verdicts": [verdict.to_dict() for verdict in self.verdicts],
+            "audit": {
+                "findings": [flaw.to_dict() for flaw in self.flaws],
+                "supports": list(self.supports),
+                "does_not_support": list(self.not_supported),
+                "settle": self.settle,
+            },
+            "served": {},
+            "notes": list(self.table.notes),
+        }
+
+
+def audit(table: RunTable, rule: DecisionRule, baseline: str | None = None) -> Audit:
+    """Judge runs by the rule of our own sweeps, as one planned look, and say what weakens them.
+
+    The scope is always this evaluation set, and nothing is served: whoever ran these trials knows how
+    many more there were. Rows of the stage `confirmation` are the fresh-seed test.
+
+    rule: alpha and the margin count; of an accuracy the margin is one point unless the rule says else.
+
+    Raises:
+        InputError: the baseline is not named or not there, a seed is given twice, text where none may be.
+    """
+    arms = arrange(table, baseline)
+    runs = sort_runs(table, arms)
+    rule = dataclasses.replace(_for_metric(rule, runs.screening), looks=(len(runs.screening.seeds),))
+    margin = margin_of(runs.screening, rule)
+    hold = budget_held(table, arms, runs)
+    factors = _factors(arms, runs)
+    screening = _gated(screen(runs.screening, factors, rule, _tried(runs)), table)
+    final = {name: _after(finding, runs, margin, rule) for name, finding in screening.items()}
+    verdicts = tuple(
+        _verdict(table, arms, runs, factor, screening[factor.name], final[factor.name], margin, hold, rule)
+        for factor in factors
+    )
+    flaws = find_flaws(table, arms, runs, factors, screening, final)
+    return Audit(
+        source=table.source,
+        table=table,
+        arms=arms,
+        margin=margin,
+        verdicts=verdicts,
+        flaws=flaws,
+        compared=runs.screening.arms,
+        seeds=runs.screening.seeds,
+        hold=hold,
+        supports=supports(verdicts, runs),
+        not_supported=does_not_support(verdicts, flaws),
+        settle=settles(verdicts, flaws, runs, factors, final),
+        counts=count_runs(table),
+    )
+
+
+def _tried(runs: Sorted) -> int:
+    """Every arm that was tried counts in the correction, also one that cannot be compared."""
+    return len(runs.compared) + len(runs.aside)
+
+
+def _for_metric(rule: DecisionRule, table: ResultTable) -> DecisionRule:
+    """One point of an accuracy, in percent of the baseline's, where the rule has the margin of a loss."""
+    words = table.metric.name.lower().replace("/", "_").replace(".", "_").split("_")
+    standard = rule.margin_percent == DecisionRule().margin_percent
+    base = [table.outcome(table.arms[0], seed) for seed in table.seeds]
+    values = [outcome.value for outcome in base if outcome.usable]
+    if not standard or not values or not set(words) & set(ACCURACY) or min(values) <= 0:
+        return rule
+    point = ACCURACY_POINT / 100.0 if max(values) <= 1.0 else ACCURACY_POINT
+    return dataclasses.replace(rule, margin_percent=100.0 * point * len(values) / sum(values))
+
+
+def _factors(arms: ArmSet, runs: Sorted) -> list[FactorLevels]:
+    """Factors in the order of the table, each with the arms that can be compared."""
+    ran = {*runs.compared, *runs.aside}
+    groups: dict[str, list[Any]] = {}
+    for arm in arms.arms[1:]:
+        if arm.name in ran:
+            groups.setdefault(arm.factor, []).append(arm)
+    kept = frozenset(runs.compared)
+    return [
+        FactorLevels(
+            name=factor,
+            default=default_level(arms, factor),
+            arms=tuple(arm.name for arm in own if arm.name in kept),
+            levels=tuple(arm.level for arm in own if arm.name in kept),
+            labels=tuple(arm.label for arm in own if arm.name in kept),
+        )
+        for factor, own in groups.items()
+    ]
+
+
+def _gated(findings: Mapping[str, Finding], table: RunTable) -> dict[str, Finding]:
+    """Runs of several models, data sets or software stacks are no comparison of settings."""
+    mixed = [
+        f"{column} differs between the runs ({', '.join(values[:3])})"
+        for kind in ("scenario", "software")
+        for column, values in one_value(table, kind).items()
+    ]
+    if not mixed:  # a table has one look, so what it leaves undecided is inconclusive
+        return {
+            name: dataclasses.replace(finding, state=INCONCLUSIVE) if finding.state == UNDECIDED else finding
+            for name, finding in findings.items()
+        }
+    return {
+        name: Finding(
+            factor=name,
+            state=INCONCLUSIVE,
+            diverged=finding.diverged,
+            reasons=tuple(mixed),
+            seeds=finding.seeds,
+        )
+        for name, finding in findings.items()
+    }
+
+
+def _after(finding: Finding, runs: Sorted, margin: Margin | None, rule: DecisionRule) -> Finding:
+    """A candidate meets the default on the table's fresh seeds, where it has them; else it stays one."""
+    if finding.state != CANDIDATE or finding.best is None or margin is None:
+        return finding
+    if runs.fresh is not None and finding.best in runs.fresh.arms:
+        return confirm_candidate(runs.fresh, finding.best, finding.factor, margin, rule.alpha)
+    reason = "no fresh seeds: chosen and measured on the same runs, so no value is served"
+    return dataclasses.replace(finding, state=UNCONFIRMED, reasons=(*finding.reasons, reason))
+
+
+def _verdict(
+    table: RunTable,
+    arms: ArmSet,
+    runs: Sorted,
+    factor: FactorLevels,
+    screening: Finding,
+    final: Finding,
+    margin: Margin | None,
+    hold: str,
+    rule: DecisionRule,
+) -> Verdict:
+    aside = [
+        f"{arm.label}: not compared ({runs.aside[arm.name]})"
+        for arm in arms.arms
+        if arm.factor == factor.name and arm.name in runs.aside
+    ]
+    same = final is screening
+    final = dataclasses.replace(final, reasons=(*final.reasons, *aside))
+    return make_verdict(
+        factor,
+        final if same else screening,
+        final,
+        margin,
+        role=OPTIMUM if factor.name == ARM else ROLES.get(factor.name, OPTIMUM),
+        claim=OPTIMUM,
+        arms=runs.screening.arms,
+        hold=hold,
+        scope=_scope(table, hold),
+        alpha=rule.alpha,
+        looks=1,
+    )
+
+
+def _scope(table: RunTable, hold: str) -> str:
+    equal = {
+        "nothing": "budgets differ between the arms",
+        "unknown": "whether budgets were equal is not recorded",
+    }.get(hold, f"{hold} held equal")
+    return f"this evaluation set, as in {table.source}; {equal}"

@@ -1,0 +1,106 @@
+"""`report --from-csv FILE` and `report --from-mlflow EXPERIMENT`: what runs made elsewhere support."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from argparse import Namespace
+from collections.abc import Sequence
+from importlib import util
+from pathlib import Path
+
+from rich.console import Console
+
+from bios_sweep.analysis.audit import audit
+from bios_sweep.analysis.runs import RunTable
+from bios_sweep.errors import InputError, MissingExtraError
+from bios_sweep.records.mlflow_runs import Experiment, own_sweep, raw_table, read_over_web
+from bios_sweep.records.run_columns import ColumnNames, to_runs
+from bios_sweep.records.tables import read_csv
+from bios_sweep.records.tracking import default_tracking_uri, is_web, masked, sqlite_file
+from bios_sweep.records.workspace import Workspace
+from bios_sweep.report.audit_text import print_audit
+from bios_sweep.study.design import DecisionRule
+
+RULES = ("decision.margin_percent", "decision.alpha")  # what of the decision rule a table leaves open
+
+
+def run(args: Namespace) -> int:
+    """Print what the runs support."""
+    if args.from_csv is not None and args.from_mlflow is not None:
+        raise InputError("--from-csv and --from-mlflow: give one of them")
+    given = _given(args.overrides)
+    rule = _rule(given)
+    table = _from_csv(args) if args.from_csv is not None else _from_mlflow(args, given)
+    answer = audit(table, rule, args.baseline).to_dict()
+    if args.json:
+        print(json.dumps(answer, indent=1))
+    else:
+        print_audit(answer, Console())
+    return 0
+
+
+def _names(args: Namespace) -> ColumnNames:
+    return ColumnNames(arm=args.arm, seed=args.seed, value=args.value, direction=args.direction)
+
+
+def _given(overrides: Sequence[str]) -> dict[str, str]:
+    """The overrides that mean something for a table, by key."""
+    given = dict(text.partition("=")[::2] for text in overrides)
+    wrong = next((key for key in given if key not in (*RULES, "workspace")), None)
+    if wrong is not None:
+        raise InputError(
+            f"{wrong!r} is not used with --from-csv and --from-mlflow; possible are {', '.join(RULES)} and "
+            "workspace"
+        )
+    return given
+
+
+def _rule(given: dict[str, str]) -> DecisionRule:
+    values = {}
+    for key in RULES:
+        if key in given:
+            try:
+                values[key.removeprefix("decision.")] = float(given[key])
+            except ValueError:
+                raise InputError(f"{key}: {given[key]!r} is not a number") from None
+    if any(not math.isfinite(value) for value in values.values()):
+        raise InputError("decision: a finite number is needed")
+    return DecisionRule(margin_percent=values.get("margin_percent", 0.5), alpha=values.get("alpha", 0.05))
+
+
+def _from_csv(args: Namespace) -> RunTable:
+    return to_runs(read_csv(args.from_csv), _names(args))
+
+
+def _from_mlflow(args: Namespace, given: dict[str, str]) -> RunTable:
+    uri = args.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or _own_store(given)
+    experiment = _read(uri, args.from_mlflow)
+    own = own_sweep(experiment, args.sweep, args.value) if args.arm is None else None
+    return own or to_runs(raw_table(experiment), _names(args))
+
+
+def _own_store(given: dict[str, str]) -> str:
+    workspace = Workspace(Path(given.get("workspace", "bios_runs")))
+    if not workspace.store.exists():
+        raise InputError(
+            "--from-mlflow: which tracking server? give --tracking-uri URI or set MLFLOW_TRACKING_URI "
+            f"(the workspace {workspace.root} has no store either)"
+        )
+    return default_tracking_uri(workspace)
+
+
+def _read(uri: str, name: str) -> Experiment:
+    if is_web(uri):
+        return read_over_web(uri, name)
+    if uri.startswith("sqlite:") and not sqlite_file(uri).is_file():
+        raise InputError(f"--tracking-uri: {masked(uri)}: there is no such file")
+    if util.find_spec("mlflow") is None:
+        raise MissingExtraError(
+            f"{masked(uri)}: only http(s) servers can be read without mlflow; "
+            "install it with pip install 'bios-sweep[run]'"
+        )
+    from bios_sweep.records.mlflow_local import read_store
+
+    return read_store(uri, name)

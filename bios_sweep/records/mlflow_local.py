@@ -1,0 +1,68 @@
+"""The runs of an MLflow experiment in a store that only MLflow itself can read (a file, a database)."""
+
+from __future__ import annotations
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
+
+from bios_sweep.errors import InputError
+from bios_sweep.records.mlflow_runs import Experiment, StoredRun, check_runs, no_experiment
+from bios_sweep.records.mlflow_store import prepare_environment
+from bios_sweep.records.tracking import masked
+
+PAGE = 5_000  # runs per call (chosen, not measured)
+
+
+def read_store(uri: str, name: str) -> Experiment:
+    """The experiment of that name or id.
+
+    Raises:
+        InputError: the store cannot be read, has no such experiment, or that has no run.
+    """
+    prepare_environment()
+    try:
+        client = MlflowClient(tracking_uri=uri)
+        experiment_id = _experiment_id(client, masked(uri), name)
+        runs = _runs(client, experiment_id)
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        reason = masked(str(error)).strip().splitlines()[0][:200]
+        raise InputError(f"--tracking-uri: {masked(uri)} cannot be read ({reason})") from error
+    source = f"experiment {name!r}"
+    check_runs(source, runs)
+    return Experiment(source=source, runs=tuple(runs))
+
+
+def _experiment_id(client: MlflowClient, shown: str, name: str) -> str:
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    there = client.search_experiments(max_results=1000)
+    for experiment in there:
+        if experiment.experiment_id == name:
+            return str(name)
+    raise no_experiment(shown, name, [experiment.name for experiment in there])
+
+
+def _runs(client: MlflowClient, experiment_id: str) -> list[StoredRun]:
+    found: list[StoredRun] = []
+    token = None
+    while True:
+        page = client.search_runs([experiment_id], max_results=PAGE, page_token=token)
+        found += map(_stored, page)
+        token = page.token
+        if not token:
+            return found
+
+
+def _stored(run: Run) -> StoredRun:
+    return StoredRun(
+        run_id=run.info.run_id,
+        name=run.info.run_name or "",
+        status=run.info.status,
+        started=run.info.start_time or 0,
+        params=dict(run.data.params),
+        metrics=dict(run.data.metrics),
+        tags=dict(run.data.tags),
+    )

@@ -1,0 +1,159 @@
+"""A text table from disk as plain columns: what other tools export, read without pandas.
+
+Everything that can be wrong with such a file ends in one sentence that says where and what to do.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bios_sweep.errors import InputError
+
+DELIMITERS = (",", ";", "\t", "|")
+FIELD_LIMIT = 10_000_000  # characters of one cell; exports hold whole configs as JSON (chosen, not measured)
+CONTAINERS = {
+    b"PK\x03\x04": "an Excel workbook or ZIP archive",
+    b"\x1f\x8b": "a gzip archive",
+    b"PAR1": "a Parquet file",
+    b"SQLite format 3\x00": "an SQLite database",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RawTable:
+    """Cells as text, column by column, in the order of the header.
+
+    columns: name -> one cell per row, all of equal length. lines: the file's line of each row, for
+    messages. source: how the table is called in messages.
+    """
+
+    source: str
+    columns: dict[str, tuple[str, ...]]
+    lines: tuple[int, ...]
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return len(self.lines)
+
+    def where(self, row: int) -> str:
+        """A row as a person finds it."""
+        return f"{self.source}: line {self.lines[row]}"
+
+    def kept(self, rows: Sequence[int]) -> RawTable:
+        """The table with those rows only."""
+        return RawTable(
+            source=self.source,
+            columns={name: tuple(cells[row] for row in rows) for name, cells in self.columns.items()},
+            lines=tuple(self.lines[row] for row in rows),
+        )
+
+
+def read_csv(path: Path) -> RawTable:
+    """Read a table of text: comma, semicolon, tab or bar between cells, UTF-8 or UTF-16 with a mark.
+
+    Raises:
+        InputError: no such file, a folder, not text, empty, no header, ragged rows.
+    """
+    text = _text(path)
+    lines = text.splitlines()
+    first = next((line for line in lines if line.strip()), "")
+    if not first:
+        raise InputError(f"{path}: the file is empty; it needs a header and one row per run")
+    delimiter = max(DELIMITERS, key=first.count)
+    return _table(path, _records(path, text, delimiter), delimiter)
+
+
+def _text(path: Path) -> str:
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; give the CSV file itself")
+    if not path.exists():
+        raise InputError(f"{path}: there is no such file")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    for magic, kind in CONTAINERS.items():
+        if content.startswith(magic):
+            raise InputError(f"{path}: is {kind}, not a text table; export it as CSV")
+    marked = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+    if not marked and b"\0" in content:
+        raise InputError(f"{path}: is binary, not a text table; export it as CSV")
+    try:
+        return content.decode("utf-16" if marked else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: is no UTF-8 text (byte {error.start + 1}); save the table as CSV in UTF-8"
+        ) from error
+
+
+def _records(path: Path, text: str, delimiter: str) -> list[tuple[int, list[str]]]:
+    """(line, cells) of every line that is not blank, the header first."""
+    before = csv.field_size_limit(FIELD_LIMIT)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    try:
+        return [(reader.line_num, cells) for cells in reader if any(cells)]
+    except csv.Error as error:
+        raise InputError(f"{path}: line {reader.line_num} cannot be read as CSV ({error})") from error
+    finally:
+        csv.field_size_limit(before)
+
+
+def _table(path: Path, records: list[tuple[int, list[str]]], delimiter: str) -> RawTable:
+    if not records:
+        raise InputError(f"{path}: the file is empty; it needs a header and one row per run")
+    line, names = records[0]
+    header = [name.strip() for name in names]
+    _check_header(path, line, header)
+    body = records[1:]
+    if not body:
+        raise InputError(f"{path}: there is a header but no row below it; it needs one row per run")
+    for number, cells in body:
+        if len(cells) != len(header):
+            raise InputError(
+                f"{path}: line {number} has {len(cells)} cells but the header has {len(header)} "
+                f"(cells are separated by {_named(delimiter)}); quote text that holds the separator"
+            )
+    columns = zip(*(cells for _, cells in body), strict=True)
+    return RawTable(
+        source=str(path),
+        columns={
+            name or f"column {place}": cells
+            for place, (name, cells) in enumerate(zip(header, columns, strict=True), start=1)
+        },
+        lines=tuple(number for number, _ in body),
+    )
+
+
+def _check_header(path: Path, line: int, header: Sequence[str]) -> None:
+    named = [name for name in header if name]
+    if named and sum(is_number(name) for name in named) * 2 >= len(named):
+        raise InputError(
+            f"{path}: line {line} holds numbers, not the names of columns; put a header above it, "
+            "such as arm,seed,value"
+        )
+    if len(header) == 1 and len(header[0].split()) > 1:
+        raise InputError(
+            f"{path}: the header {header[0]!r} is one single column; separate cells by a comma, semicolon, "
+            "tab or bar"
+        )
+    twice = next((name for name in named if named.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"{path}: column {twice!r} is in the header twice; rename or drop one")
+
+
+def is_number(text: str) -> bool:
+    """Whether a cell can be read as a number, NaN and infinity included."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _named(delimiter: str) -> str:
+    return {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}[delimiter]

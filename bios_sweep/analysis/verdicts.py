@@ -8,84 +8,42 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from bios_sweep.analysis.bounds import Bound, gain_bounds, paired_bound, pooled_error, student
+from bios_sweep.analysis.finding import (
+    CANDIDATE,
+    CONFIRM,
+    EDGE,
+    INCONCLUSIVE,
+    REFINE,
+    SCREENING_ONLY,
+    UNDECIDED,
+    FactorLevels,
+    Finding,
+    Margin,
+)
 from bios_sweep.analysis.table import Blocks, ResultTable, complete_blocks
 from bios_sweep.study.design import DecisionRule
 
-CONFIRM = "confirm"
-REFINE = "refine"
-UNCONFIRMED = "refine (unconfirmed)"
-INCONCLUSIVE = "inconclusive"
-SCREENING_ONLY = "screening only"
-CANDIDATE = "candidate"  # states of screening that are no verdict yet
-UNDECIDED = "undecided"
-
-EDGE = "edge:"  # how the reason begins when the best level ends the grid
+__all__ = [  # the words and values of findings are used together with the rule that makes them
+    "CANDIDATE",
+    "CONFIRM",
+    "EDGE",
+    "INCONCLUSIVE",
+    "REFINE",
+    "SCREENING_ONLY",
+    "UNCONFIRMED",
+    "UNDECIDED",
+    "FactorLevels",
+    "Finding",
+    "Margin",
+    "combination_holds",
+    "confirm_candidate",
+    "margin_of",
+    "screen",
+]
 
 SENSITIVITY_MARGINS = 5.0  # statistics item 1: an untouched model must be worse by five margins
-
-
-@dataclass(frozen=True, kw_only=True)
-class FactorLevels:
-    """A factor as the decision rule sees it: its arms with their levels, and the default's level.
-
-    ordered: whether levels are numbers, so that "each side of the default" has a meaning.
-    """
-
-    name: str
-    default: Any
-    arms: tuple[str, ...]
-    levels: tuple[Any, ...]
-    labels: tuple[str, ...]
-
-    @property
-    def ordered(self) -> bool:
-        """Whether every level and the default are numbers."""
-        return all(
-            isinstance(value, int | float) and not isinstance(value, bool)
-            for value in (self.default, *self.levels)
-        )
-
-    def level(self, arm: str) -> Any:
-        """The factor's value in an arm."""
-        return self.levels[self.arms.index(arm)]
-
-    def label(self, arm: str) -> str:
-        """How the level is written."""
-        return self.labels[self.arms.index(arm)]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Margin:
-    """The smallest effect that matters, in percent of the baseline's metric and in its own unit.
-
-    gained: percent by which training improved on the untouched model; None when that is unknown.
-    """
-
-    percent: float
-    absolute: float
-    gained: float | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """What one stage found about one factor.
-
-    state: a verdict word, or CANDIDATE / UNDECIDED. best: the arm the finding is about, with its bound.
-    bounds: every finite variation of the factor. diverged: arms that diverged at some seed.
-    """
-
-    factor: str
-    state: str
-    best: str | None = None
-    bound: Bound | None = None
-    bounds: tuple[Bound, ...] = ()
-    diverged: tuple[str, ...] = ()
-    reasons: tuple[str, ...] = ()
-    seeds: tuple[int, ...] = ()
 
 
 def margin_of(table: ResultTable, rule: DecisionRule) -> Margin | None:

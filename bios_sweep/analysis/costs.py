@@ -1,0 +1,58 @@
+"""What an arm costs against the default: ratios of measured times, with bounds. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bios_sweep.analysis.bounds import student
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostRatio:
+    """Time of an arm's whole training over the baseline's, with one-sided bounds.
+
+    repeats: of the timing probe; 0 where steps alone tell the ratio (same batch, same rank) exactly.
+    """
+
+    arm: str
+    ratio: float
+    lower: float
+    upper: float
+    hardware: str = ""
+    repeats: int = 0
+
+
+def cost_ratios(
+    seconds_per_step: Mapping[str, Sequence[float]], steps: Mapping[str, int], alpha: float, hardware: str
+) -> dict[str, CostRatio]:
+    """Ratios from an interleaved timing probe, the first arm being the baseline.
+
+    Repeats pair: a paired Student t on ln(arm's time) - ln(baseline's time), seconds per step of shape
+    (repeats,) per arm. Bounds are one-sided at `alpha`.
+
+    Raises:
+        ValueError: fewer than two repeats, or arms with different numbers of them.
+    """
+    names = list(seconds_per_step)
+    times = [np.log(np.asarray(seconds_per_step[name], dtype=np.float64) * steps[name]) for name in names]
+    repeats = len(times[0])
+    if repeats < 2 or any(len(row) != repeats for row in times):
+        raise ValueError("a timing probe needs at least 2 repeats, the same number for every arm")
+    width = student(alpha, repeats - 1) / math.sqrt(repeats)
+    ratios = {}
+    for name, row in zip(names, times, strict=True):
+        difference = row - times[0]
+        mean, spread = float(difference.mean()), float(difference.std(ddof=1)) * width
+        ratios[name] = CostRatio(
+            arm=name,
+            ratio=math.exp(mean),
+            lower=math.exp(mean - spread),
+            upper=math.exp(mean + spread),
+            hardware=hardware,
+            repeats=repeats,
+        )
+    return ratios

@@ -10,10 +10,7 @@ from typing import Any
 from bios_sweep.analysis.audit_flaws import Flaw, budget_held, find_flaws, one_value
 from bios_sweep.analysis.audit_words import does_not_support, settles, supports
 from bios_sweep.analysis.blocks_of_runs import Sorted, count_runs, sort_runs
-from bios_sweep.analysis.runs import ARM, ArmSet, RunTable, arrange, default_level
-from bios_sweep.analysis.statement import Verdict, make_verdict
-from bios_sweep.analysis.table import ResultTable
-from bios_sweep.analysis.verdicts import (
+from bios_sweep.analysis.finding import (
     CANDIDATE,
     INCONCLUSIVE,
     UNCONFIRMED,
@@ -21,10 +18,11 @@ from bios_sweep.analysis.verdicts import (
     FactorLevels,
     Finding,
     Margin,
-    confirm_candidate,
-    margin_of,
-    screen,
 )
+from bios_sweep.analysis.runs import ARM, ArmSet, RunTable, arrange, default_level
+from bios_sweep.analysis.statement import Verdict, make_verdict
+from bios_sweep.analysis.table import ResultTable
+from bios_sweep.analysis.verdicts import confirm_candidate, margin_of, screen
 from bios_sweep.study.design import OPTIMUM, ROLES, DecisionRule
 
 ACCURACY = ("acc", "accuracy", "exact")  # words of a metric that is a share of right answers

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bios_sweep.analysis.blocks_of_runs import Sorted, arms_by_seeds, count_runs
+from bios_sweep.analysis.finding import UNCONFIRMED, FactorLevels, Finding
 from bios_sweep.analysis.runs import ArmRuns, ArmSet, RunTable, spread
-from bios_sweep.analysis.verdicts import UNCONFIRMED, FactorLevels, Finding
 from bios_sweep.study.design import FEW_STEPS, REPEAT
 
 SERIOUS, CAUTION, NOTE = "serious", "caution", "note"

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from bios_sweep.analysis.audit_flaws import Flaw, some
 from bios_sweep.analysis.blocks_of_runs import Sorted
-from bios_sweep.analysis.statement import Verdict
-from bios_sweep.analysis.verdicts import (
+from bios_sweep.analysis.finding import (
     CONFIRM,
     EDGE,
     REFINE,
@@ -17,6 +16,7 @@ from bios_sweep.analysis.verdicts import (
     FactorLevels,
     Finding,
 )
+from bios_sweep.analysis.statement import Verdict
 
 SEEDS = 5  # statistics: seeds of a first study, and fresh ones of a confirmation
 NAMED_ARMS = 2  # besides the default, in the next study (chosen, not measured)

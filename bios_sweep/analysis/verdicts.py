@@ -17,6 +17,7 @@ from bios_sweep.analysis.finding import (
     INCONCLUSIVE,
     REFINE,
     SCREENING_ONLY,
+    UNCONFIRMED,
     UNDECIDED,
     FactorLevels,
     Finding,

@@ -1,23 +1,38 @@
 from __future__ import annotations
 
+import json
 import math
+import re
 import statistics
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bios_sweep.errors import ConfigError
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.simulation.engine import PlantedEngine
+from bios_sweep.simulation.engine import CHECKPOINT, PlantedEngine
+from bios_sweep.simulation.truth import PlantedTruth
 from bios_sweep.study.trials import COMPLETED, DIVERGED, TrialResult, TrialSpec
 
 SETTINGS = TrainingSettings(learning_rate=1e-3, batch_size=8, lora_rank=32, max_steps=10)
 TRUTH = {"learning_rate": {"optimum": 1e-3, "curvature": 2.0}, "lora_rank": {"optimum": 32, "curvature": 1.0}}
 NOISE = {"seed_noise_percent": 3.0, "noise_percent": 0.3}
+CLUSTERS = {"clusters": 20, "cluster_noise_percent": 2.0}
+SCALING = {"learning_rate": {"batch_size": {"power": 0.5, "at": 8}}}
+ARMS = st.builds(
+    TrainingSettings,
+    learning_rate=st.floats(1e-6, 1e-1),
+    batch_size=st.integers(1, 1024),
+    lora_rank=st.integers(1, 256),
+    max_steps=st.integers(1, 5000),
+)
 
 
 def run(folder, settings=SETTINGS, seed=0, repeat=0, **options):
-    name = f"{settings.learning_rate}-{settings.lora_rank}-{seed}-{repeat}"
+    name = f"{settings.learning_rate}-{settings.batch_size}-{settings.lora_rank}-{seed}-{repeat}"
     trial = TrialSpec(key=name, arm="arm", seed=seed, settings=settings, repeat=repeat)
     *curve, result = PlantedEngine(options).run(trial, folder / name)
     assert isinstance(result, TrialResult)
@@ -27,6 +42,14 @@ def run(folder, settings=SETTINGS, seed=0, repeat=0, **options):
 
 def loss(*arguments, **options):
     return run(*arguments, **options).final["eval_loss"]
+
+
+def percent(truth, arm=SETTINGS, **options):
+    return PlantedTruth(truth=truth, **options).percent(arm)
+
+
+def spread(world, arm, seeds=400):
+    return statistics.stdev(world.final_loss(arm, seed) for seed in range(seeds))
 
 
 def test_the_loss_rises_by_the_curvature_per_squared_doubling_from_the_optimum(tmp_path):
@@ -94,6 +117,200 @@ def test_a_planted_failure_comes_after_the_first_measurement(tmp_path):
         next(items)
 
 
+def test_a_floor_costs_its_gain_per_halving_below_the_knee_and_nothing_above():
+    rank = {"lora_rank": {"knee": 16, "gain": 3.0}}
+    ranks = {r: percent(rank, replace(SETTINGS, lora_rank=r)) for r in (4, 8, 16, 32, 256)}
+    assert ranks == {4: 6.0, 8: 3.0, 16: 0.0, 32: 0.0, 256: 0.0}
+
+
+def test_a_ceiling_costs_per_doubling_above_the_critical_value():
+    batch = {"batch_size": {"critical": 128, "cost": 0.5}}
+    batches = {b: percent(batch, replace(SETTINGS, batch_size=b)) for b in (64, 128, 256, 512)}
+    assert batches == {64: 0.0, 128: 0.0, 256: 0.5, 512: 1.0}
+
+
+def test_steps_and_batch_count_through_the_examples_they_see():
+    world = {"examples": {"knee": 800, "gain": 1.0}}
+    assert percent(world, replace(SETTINGS, max_steps=100, batch_size=8)) == 0.0
+    assert percent(world, replace(SETTINGS, max_steps=50, batch_size=8)) == 1.0
+    assert percent(world, replace(SETTINGS, max_steps=50, batch_size=4)) == 2.0
+    assert percent(world, replace(SETTINGS, max_steps=25, batch_size=32)) == 0.0
+
+
+def test_a_setting_without_a_value_costs_nothing_and_moves_nothing():
+    truth = {"train_examples": {"knee": 4000, "gain": 1.0}, "lora_rank": {"knee": 32, "gain": 1.0}}
+    moves = {"lora_rank": {"train_examples": {"power": 0.5, "at": 1000}}}
+    assert percent(truth, interactions=moves) == 0.0
+    small, large = (replace(SETTINGS, train_examples=number) for number in (1000, 16_000))
+    assert percent(truth, small, interactions=moves) == 2.0
+    assert percent(truth, large, interactions=moves) == 2.0  # rank 128 would be enough here
+
+
+@given(batch=st.integers(1, 4096), power=st.floats(-1, 1))
+def test_the_optimum_moves_with_the_power_of_the_other_setting(batch, power):
+    world = PlantedTruth(
+        truth={"learning_rate": {"optimum": 1e-3, "curvature": 2.0}},
+        interactions={"learning_rate": {"batch_size": {"power": power, "at": 8}}},
+    )
+    best = replace(SETTINGS, batch_size=batch, learning_rate=1e-3 * (batch / 8) ** power)
+    assert world.percent(best) == pytest.approx(0.0, abs=1e-9)
+    assert world.percent(replace(best, learning_rate=2 * best.learning_rate)) == pytest.approx(2.0)
+
+
+def test_the_wall_moves_with_the_batch():
+    world = PlantedTruth(wall=1e-3, interactions={"wall": {"batch_size": {"power": 0.5, "at": 8}}})
+    assert world.diverges(replace(SETTINGS, learning_rate=1.5e-3))
+    assert not world.diverges(replace(SETTINGS, learning_rate=1.5e-3, batch_size=32))
+    assert world.wall_at(replace(SETTINGS, batch_size=32)) == 2e-3
+
+
+def test_the_residual_grows_towards_the_wall_as_planted():
+    world = PlantedTruth(noise_percent=0.5, wall=4e-3, wall_noise=3.0)
+    far, half, near = (spread(world, replace(SETTINGS, learning_rate=rate)) for rate in (1e-5, 2e-3, 4e-3))
+    assert far == pytest.approx(2.0 * 0.005, rel=0.15)
+    assert half == pytest.approx(2.0 * 0.005 * 1.75, rel=0.15)
+    assert near == pytest.approx(2.0 * 0.005 * 4.0, rel=0.15)
+
+
+@given(arm=ARMS, seed=st.integers(0, 2**32), noise_seed=st.integers(0, 2**32))
+def test_a_loss_is_a_function_of_settings_and_seed_alone(arm, seed, noise_seed):
+    options = {"truth": TRUTH, **NOISE, **CLUSTERS, "noise_seed": noise_seed}
+    first, second = PlantedTruth(**options), PlantedTruth(**options)
+    second.final_loss(SETTINGS, seed + 1)
+    assert first.final_loss(arm, seed) == second.final_loss(arm, seed)
+
+
+@settings(max_examples=20)
+@given(
+    options=st.fixed_dictionaries(
+        {
+            "truth": st.just(TRUTH),
+            "wall": st.sampled_from([None, 1e-4]),
+            "measurements": st.integers(1, 8),
+            "clusters": st.sampled_from([0, 5]),
+            **{name: st.just(value) for name, value in NOISE.items()},
+        }
+    ),
+    arm=ARMS,
+    left_after=st.integers(0, 9),
+    torn=st.booleans(),
+)
+def test_a_trial_killed_anywhere_goes_on_to_the_same_bits(options, arm, left_after, torn, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("kill")
+    trial = TrialSpec(key="k", arm="arm", seed=1, settings=arm)
+    whole = list(PlantedEngine(options).run(trial, folder / "whole"))
+    started = PlantedEngine(options).run(trial, folder / "killed")
+    for _ in range(min(left_after, len(whole) - 1)):
+        next(started)
+    started.close()
+    checkpoint = folder / "killed" / CHECKPOINT
+    if torn and checkpoint.exists() and checkpoint.stat().st_size:
+        checkpoint.write_bytes(checkpoint.read_bytes()[:-7])
+    assert list(PlantedEngine(options).run(trial, folder / "killed")) == whole
+    again = list(PlantedEngine(options).run(trial, folder / "killed"))
+    assert again == whole
+    points = [json.loads(line) for line in checkpoint.read_text().splitlines()]
+    assert points == [point.to_dict() for point in whole[:-1]]
+
+
+@settings(max_examples=20)
+@given(
+    arm=ARMS,
+    seed=st.integers(0, 99),
+    clusters=st.integers(2, 60),
+    per_cluster=st.integers(1, 6),
+    tokens=st.integers(1, 200),
+)
+def test_the_reported_loss_is_the_token_weighted_mean_of_the_held_out_examples(
+    arm, seed, clusters, per_cluster, tokens, tmp_path_factory
+):
+    folder = tmp_path_factory.mktemp("eval")
+    options = {
+        "clusters": clusters,
+        "cluster_noise_percent": 2.0,
+        "examples_per_cluster": per_cluster,
+        "tokens_per_example": tokens,
+    }
+    result = run(folder, arm, seed, truth=TRUTH, **NOISE, **options)
+    with np.load(folder / result.key / "eval.npz") as file:
+        nats, lengths, cluster = file["nats"], file["tokens"], file["cluster"]
+        shapes = {file[name].shape for name in ("nats", "tokens", "bytes", "cluster")}
+    assert shapes == {(clusters * per_cluster,)}
+    assert nats.dtype == np.float64
+    assert (nats > 0).all()
+    assert (lengths >= 1).all()
+    assert sorted(set(cluster)) == list(range(clusters))
+    assert result.final["eval_loss"] == float(nats.sum() / lengths.sum())
+
+
+def test_without_clusters_and_after_divergence_no_held_out_losses_are_left(tmp_path):
+    run(tmp_path)
+    run(tmp_path, replace(SETTINGS, learning_rate=0.5), wall=0.1, clusters=4)
+    assert not list(tmp_path.rglob("eval.npz"))
+
+
+def test_cluster_noise_is_the_same_for_every_seed_and_differs_between_arms():
+    world = PlantedTruth(**CLUSTERS)
+    other = replace(SETTINGS, lora_rank=64)
+    gaps = {world.final_loss(other, seed) - world.final_loss(SETTINGS, seed) for seed in range(5)}
+    assert len(gaps) == 1
+    assert gaps != {0.0}
+    assert PlantedTruth(clusters=20).final_loss(SETTINGS, 0) == pytest.approx(2.0, rel=1e-12)
+
+
+def test_cluster_noise_spreads_the_difference_of_two_arms_as_planted():
+    other = replace(SETTINGS, lora_rank=64)
+    worlds = [PlantedTruth(noise_seed=number, **CLUSTERS) for number in range(300)]
+    gaps = [100 * (w.final_loss(other, 0) - w.final_loss(SETTINGS, 0)) / 2.0 for w in worlds]
+    assert statistics.stdev(gaps) == pytest.approx(2.0 * math.sqrt(2 / 20), rel=0.15)
+    assert statistics.mean(gaps) == pytest.approx(0.0, abs=0.12)
+
+
+def test_the_clusters_show_the_spread_that_was_planted():
+    world, other = PlantedTruth(**{**CLUSTERS, "clusters": 200}), replace(SETTINGS, lora_rank=64)
+    lengths, cluster = world.evaluation.lengths, world.evaluation.cluster
+    gap = world.nats(other, 0) - world.nats(SETTINGS, 0)
+    by_cluster = np.bincount(cluster, gap) / np.bincount(cluster, lengths)
+    assert np.std(100 * by_cluster / 2.0) == pytest.approx(2.0 * math.sqrt(2), rel=0.15)
+
+
+def test_a_further_metric_has_its_own_truth_and_noise(tmp_path):
+    forgetting = {"value": 0.1, "truth": {"lora_rank": {"critical": 32, "cost": 10.0}}}
+    metrics = {"forgetting": forgetting, "score": {"value": 0.6, "noise_percent": 1.0}}
+    results = [run(tmp_path, seed=seed, metrics=metrics) for seed in range(3)]
+    assert {result.final["forgetting"] for result in results} == {0.1}
+    assert len({result.final["score"] for result in results}) == 3
+    larger = run(tmp_path, replace(SETTINGS, lora_rank=64), metrics=metrics)
+    assert larger.final["forgetting"] == pytest.approx(0.11)
+    assert larger.final["eval_loss"] == 2.0
+
+
+def test_a_trial_takes_the_time_of_its_steps(tmp_path):
+    result = run(tmp_path, t0_seconds=0.2, examples_per_second=16)
+    assert result.wall_seconds == pytest.approx(10 * (0.2 + 8 / 16))
+    assert [point.wall_seconds for point in result.curve] == pytest.approx(
+        [step * 0.7 for step in range(0, 11, 2)]
+    )
+
+
+def test_timed_steps_spread_around_the_truth_and_are_the_same_when_timed_again():
+    engine = PlantedEngine({"t0_seconds": 0.2, "examples_per_second": 640, "time_cv": 0.05})
+    arms = [replace(SETTINGS, batch_size=size) for size in (128, 64, 256)]
+    seconds = np.array(engine.time_steps(arms, repeats=400))
+    assert seconds.shape == (400, 3)
+    logs = np.log(seconds)
+    assert logs.mean(axis=0) == pytest.approx(np.log([0.4, 0.3, 0.6]), abs=0.01)
+    assert logs.std(axis=0) == pytest.approx([0.05] * 3, rel=0.15)
+    assert engine.time_steps(arms, repeats=5) == seconds[:5].tolist()
+    other = PlantedEngine({"t0_seconds": 0.2, "examples_per_second": 640, "noise_seed": 1})
+    assert other.time_steps(arms, repeats=5) != seconds[:5].tolist()
+
+
+def test_timing_without_a_planted_time_says_what_to_set():
+    with pytest.raises(ConfigError, match="no time is planted; set t0_seconds or examples_per_second"):
+        PlantedEngine({}).time_steps([SETTINGS], repeats=1)
+
+
 @pytest.mark.parametrize(
     "options, message",
     [
@@ -104,9 +321,35 @@ def test_a_planted_failure_comes_after_the_first_measurement(tmp_path):
             "truth.lora_rank.optimum: 0 is not allowed; it must be a finite number above 0",
         ),
         ({"truth": {"schedule": {"optimum": 1, "curvature": 1}}}, "truth.schedule: has no log2 distance"),
+        (
+            {"truth": {"lora_rank": {"optimum": 8, "gain": 1}}},
+            "truth.lora_rank: {'optimum': 8, 'gain': 1} is not allowed; give one of {optimum,",
+        ),
+        ({"truth": {"lora_rank": 3}}, "truth.lora_rank: 3 is not allowed; give one of"),
+        (
+            {"truth": {"lora_dropout": {"optimum": 1, "curvature": 1}}},
+            "truth.lora_dropout: has no log2 distance",
+        ),
+        ({"truth": {"lora_rank": {"knee": True, "gain": 1}}}, "truth.lora_rank.knee: True is not allowed"),
+        ({"truth": {"lora_rank": {"knee": 8, "gain": math.inf}}}, "truth.lora_rank.gain: inf is not allowed"),
+        ({"interactions": SCALING}, "interactions: nothing is planted for 'learning_rate'; choose from wall"),
+        (
+            {"truth": TRUTH, "interactions": {"lora_rank": {"batch_size": {"power": 1}}}},
+            "interactions.lora_rank.batch_size: {'power': 1} is not allowed; give {power, at}",
+        ),
+        ({"wall_noise": 1.0}, "wall: is missing; wall_noise and interactions.wall need one"),
+        ({"wall": 0}, "wall: 0 is not allowed; it must be a finite number above 0"),
+        ({"noise_percent": -1}, "noise_percent: -1 is not allowed; it must be a finite number of at least 0"),
+        ({"clusters": 1}, "clusters: 1 is not allowed here; a spread needs 2 or more"),
+        ({"cluster_noise_percent": 1.0}, "clusters: 0 is not allowed here"),
+        ({"metrics": {"eval_loss": {"value": 1}}}, "metrics.eval_loss: is measured already"),
+        ({"metrics": {"score": {"truth": {}}}}, "metrics.score.value: None is not allowed"),
+        ({"metrics": {"score": {"value": 1, "worth": 2}}}, "metrics.score: unknown option 'worth'"),
+        ({"examples_per_second": 0}, "examples_per_second: 0 is not allowed"),
+        ({"fail": "baseline/1"}, "fail: 'baseline/1' is not allowed"),
         ({"measurements": 0}, "measurements: 0 is not allowed; a whole number of at least 1"),
     ],
 )
 def test_options_that_plant_nonsense_are_refused(options, message):
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
         PlantedEngine(options)

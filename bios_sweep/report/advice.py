@@ -7,13 +7,20 @@ from typing import Any
 
 from bios_sweep.report.wording import clean, number
 
-# what the word claims, for those who see it for the first time; never more than was shown
+# what the word says, for those who see it for the first time; never more than was shown
 MEANING = {
     "confirm": "no tested alternative is better by as much as matters",
-    "refine": "a better value held on fresh seeds",
+    "refine": "another value proved better, on fresh seeds",
     "refine (unconfirmed)": "a value looks better; fresh seeds have not been asked",
     "inconclusive": "neither shown nor excluded",
     "screening only": "one seed, no error estimate",
+}
+CONFIRMED = {  # statistics of the roles: what a confirmed claim says
+    "balanced": "at the same cost no tested alternative is better by as much as matters",
+    "speed": "it saves time that matters, and loses less than speed may cost",
+    "enough": "more is not better by as much as matters",
+    "minimum": "it reaches the share of the gain that is asked for",
+    "identical": "the repeated baseline agrees with itself",
 }
 # a claim that is not about the default's place but about another goal is told with that goal
 GOALS = {
@@ -23,8 +30,16 @@ GOALS = {
 }
 
 
+def meaning(verdict: Mapping[str, Any]) -> str:
+    """The verdict's word in a few more words; an empty string for a word it does not know."""
+    word = verdict["verdict"]
+    if word == "confirm" and verdict.get("claim") in CONFIRMED:
+        return CONFIRMED[verdict["claim"]]
+    return MEANING.get(word, "")
+
+
 def advice(verdict: Mapping[str, Any]) -> str:
-    """The step that the verdict supports: without a decision the default stays, with what would decide."""
+    """The step that the verdict supports; without a decision the default stays."""
     word, default = verdict["verdict"], number(verdict["default"])
     best, goal = verdict.get("best_level"), GOALS.get(str(verdict.get("claim")), "")
     value = number(default if best is None else best)
@@ -38,11 +53,18 @@ def advice(verdict: Mapping[str, Any]) -> str:
         )
     if word == "screening only":
         return f"keep {default}; one seed shows nothing, run three or more"
-    return f"keep {default}; {_what_would_decide(verdict)}"
+    return f"{goal}: undecided" if goal else f"keep {default}"
+
+
+def next_step(verdict: Mapping[str, Any]) -> str:
+    """What would decide an open question; an empty string where nothing is open."""
+    if verdict["verdict"] != "inconclusive":
+        return ""
+    return _what_would_decide(verdict)
 
 
 def _what_would_decide(verdict: Mapping[str, Any]) -> str:
     if verdict.get("extend"):
-        return f"the best level ends the grid, extend it: {clean(verdict['extend'])}"
+        return "the best level ends the grid: extend it"
     seeds = [reason for reason in map(clean, verdict["reasons"]) if "seeds would decide" in reason]
-    return seeds[0] if seeds else "nothing is decided yet"
+    return seeds[0] if seeds else MEANING["inconclusive"]

@@ -22,6 +22,8 @@ BASELINE = "#000000"
 BAND = "#BBBBBB"
 TROUBLE = "#882255"
 GREY = "#666666"
+LONGEST_LABEL = 36  # characters: wider names would leave no room for the axes (chosen, not measured)
+LONGEST_LINE = 80
 
 Summary: TypeAlias = Mapping[str, Any]
 Record: TypeAlias = Mapping[str, Any]
@@ -39,16 +41,29 @@ def new_figure(width: float, height: float, panels: int = 1) -> tuple[Figure, li
     return figure, axes
 
 
-def plain(text: Any) -> str:
-    """A user's text, with nothing in it read as mathematics."""
-    return clean(text).replace("$", r"\$")
+def plain(text: Any, most: int = LONGEST_LINE) -> str:
+    """A user's text, with nothing in it read as mathematics, and cut where it would crowd out the drawing."""
+    told = clean(text)
+    short = told if len(told) <= most else f"{told[: most - 1]}…"
+    return short.replace("$", r"\$")
+
+
+def label(text: Any) -> str:
+    """The same for a name beside a line, a point or a row."""
+    return plain(text, LONGEST_LABEL)
 
 
 def arms_of(summary: Summary, factor: str) -> list[Record]:
-    """The baseline, at the default's level, and the factor's variations."""
+    """The baseline, at the default's level, and the factor's variations at the baseline's learning rate."""
     baseline = summary["arms"][0]
     default = baseline["settings"].get(factor, 0)
-    return [{**baseline, "level": default}, *(arm for arm in summary["arms"] if arm["factor"] == factor)]
+    own = [arm for arm in summary["arms"] if arm["factor"] == factor and arm.get("rung", 1.0) == 1.0]
+    return [{**baseline, "level": default}, *own]
+
+
+def is_baseline(summary: Summary, arm: Record) -> bool:
+    """The default's own arm, which comes first; yardsticks of other durations have no factor either."""
+    return bool(arm["arm"] == summary["arms"][0]["arm"])
 
 
 def screened(arm: Record) -> dict[str, float]:

@@ -13,37 +13,41 @@ from matplotlib.ticker import FuncFormatter
 from bios_sweep.report.canvas import (
     BASELINE,
     COLOURS,
+    GREY,
     Record,
     Summary,
+    is_baseline,
+    label,
     new_figure,
     plain,
     troubles,
     whole,
 )
+from bios_sweep.report.wording import plural
 
 MAX_CURVES = 10  # more lines than this cannot be told apart (chosen, not measured)
 LINES = ("-", "--", ":")
+SPREAD = "line: mean over seeds; band: lowest to highest seed"
 
 
 def draw_curves(summary: Summary) -> Figure:
     """Left: loss over training examples. Right: gain over the baseline at the same share of training."""
     chosen, left_out = _chosen(summary)
     figure, (loss, gain) = new_figure(11.0, 4.4, panels=2)
-    baseline = summary["curves"][summary["arms"][0]["arm"]]
     for index, arm in enumerate(chosen):
-        colour, line = _look(index, arm)
+        look = colour, line = _look(index, is_baseline(summary, arm))
         curves = summary["curves"][arm["arm"]]
         batch = arm["settings"]["batch_size"]
-        for curve in curves:
-            loss.plot(*_xy(curve, "step", batch), line, color=colour, linewidth=0.6, alpha=0.35)
         mean = mean_curve(curves)
+        _spread(loss, curves, look, "step", batch)
         bad = f" ({', '.join(troubles(arm))})" if troubles(arm) else ""
-        label = plain(arm["arm"]) + bad
-        loss.plot(*_xy(mean, "step", batch), line, color=colour, linewidth=2.0, label=label)
-        _gains(gain, curves, baseline, summary["metric"]["direction"], (colour, line))
+        name = label(arm["arm"]) + bad
+        loss.plot(*_xy(mean, "step", batch), line, color=colour, linewidth=2.0, label=name)
+        if not is_baseline(summary, arm):
+            _gains(gain, paired_gains(summary, arm), look)
     metric = summary["metric"]
     loss.set_xlabel("training examples")
-    loss.set_ylabel(plain(f"{metric['name']} ({metric['unit']})"))
+    loss.set_ylabel(label(f"{metric['name']} ({metric['unit']})"))
     loss.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     _keep_in_view(loss, [summary["curves"][arm["arm"]] for arm in chosen])
     gain.axhline(0.0, color=BASELINE, linewidth=1.6)
@@ -51,11 +55,12 @@ def draw_curves(summary: Summary) -> Figure:
     gain.set_ylabel("gain over the baseline, %")
     gain.set_xlim(0, 103)
     _frame_gains(gain, summary, chosen)
-    few = f"; {left_out} worse arms left out" if left_out else ""
+    few = f"; {plural(left_out, 'worse arm')} left out" if left_out else ""
     loss.set_title(plain(f"{summary['sweep']}: learning curves{few}"), loc="left", fontsize=11)
-    gain.set_title("the same, against the baseline (seed by seed)", loc="left", fontsize=11)
+    gain.set_title("the same, against the baseline seed by seed", loc="left", fontsize=11)
+    loss.text(0.98, 0.97, SPREAD, transform=loss.transAxes, ha="right", va="top", fontsize=9, color=GREY)
     handles, labels = loss.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=8)
+    figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=9)
     return figure
 
 
@@ -63,7 +68,7 @@ def _chosen(summary: Summary) -> tuple[list[Record], int]:
     """The baseline and the best arms by final mean, in the order of the plan; and how many were left out."""
     arms = [arm for arm in summary["arms"] if any(map(_usable, summary["curves"].get(arm["arm"], [])))]
     sign = 1.0 if summary["metric"]["direction"] == "minimize" else -1.0
-    order = sorted(arms, key=lambda arm: (arm["factor"] is not None, sign * _final(arm, sign)))
+    order = sorted(arms, key=lambda arm: (not is_baseline(summary, arm), sign * _final(arm, sign)))
     kept = [arm["arm"] for arm in order[:MAX_CURVES]]
     return [arm for arm in arms if arm["arm"] in kept], len(arms) - len(kept)
 
@@ -73,40 +78,64 @@ def _final(arm: Record, sign: float) -> float:
     return arm["mean"] if whole(arm) else sign * math.inf
 
 
-def _look(index: int, arm: Record) -> tuple[str, str]:
-    if arm["factor"] is None:
+def _look(index: int, baseline: bool) -> tuple[str, str]:
+    if baseline:
         return BASELINE, "-"
     number_of = index - 1
     return COLOURS[number_of % len(COLOURS)], LINES[number_of // len(COLOURS) % len(LINES)]
 
 
-def _gains(
-    panel: Axes,
-    curves: Sequence[Sequence[Record]],
-    baseline: Sequence[Sequence[Record]],
-    direction: str,
-    look: tuple[str, str],
+def _spread(
+    panel: Axes, curves: Sequence[Sequence[Record]], look: tuple[str, str], axis: str, scale: float
 ) -> None:
-    """Seeds pair by their order, which holds only when both arms have them all; else nothing is drawn."""
-    if curves is baseline or len(curves) != len(baseline):
-        return
+    """From the lowest to the highest seed, where every seed has a value."""
+    mean = mean_curve(curves)
+    steps = [point["step"] for point in mean]
+    values = [[p["eval_loss"] for p in _usable(curve) if p["step"] in steps] for curve in curves]
+    if len(values) > 1 and mean:
+        places = [point[axis] * scale for point in mean]
+        lows, highs = ([end(column) for column in zip(*values, strict=True)] for end in (min, max))
+        panel.fill_between(places, lows, highs, color=look[0], alpha=0.13, linewidth=0)
+
+
+def paired_gains(summary: Summary, arm: Record) -> list[list[dict[str, Any]]]:
+    """The arm's curves as gains over the baseline's curve of the same seed, where the seeds are known."""
+    base = summary["arms"][0]
+    own, other = (by_seed(each, summary["curves"][each["arm"]]) for each in (arm, base))
+    if own is None or other is None:
+        return []
+    direction = summary["metric"]["direction"]
+    return [_gain_curve(curve, other[seed], direction) for seed, curve in own.items() if seed in other]
+
+
+def by_seed(arm: Record, curves: Sequence[Sequence[Record]]) -> dict[str, Sequence[Record]] | None:
+    """Seed -> curve. Curves come in the order of their trials; None where nothing tells whose is whose.
+
+    Completed trials are listed with their seeds. Where some did not complete, curves are matched by their
+    end, which is the final value.
+    """
+    finals = arm["finals"].get("screening", {})
+    if len(finals) == len(curves):
+        return dict(zip(finals, curves, strict=True))
+    ends = {curve[-1]["eval_loss"]: curve for curve in curves if curve and curve[-1]["eval_loss"] is not None}
+    found = {seed: ends[value] for seed, value in finals.items() if value in ends}
+    return found or None
+
+
+def _gains(panel: Axes, paired: Sequence[Sequence[Record]], look: tuple[str, str]) -> None:
     colour, line = look
-    paired = [_gain_curve(own, base, direction) for own, base in zip(curves, baseline, strict=True)]
-    for curve in paired:
-        panel.plot(*_xy(curve, "fraction", 100.0), line, color=colour, linewidth=0.6, alpha=0.35)
+    _spread(panel, paired, look, "fraction", 100.0)
     panel.plot(*_xy(mean_curve(paired), "fraction", 100.0), line, color=colour, linewidth=2.0)
 
 
 def _frame_gains(panel: Axes, summary: Summary, arms: Sequence[Record]) -> None:
     """The panel's range comes from arms that went to their end; a diverging one leaves it downwards."""
-    base = summary["curves"][summary["arms"][0]["arm"]]
-    direction = summary["metric"]["direction"]
     values = [
         point["eval_loss"]
         for arm in arms
         if whole(arm)
-        for own, reference in zip(summary["curves"][arm["arm"]], base, strict=False)
-        for point in _gain_curve(own, reference, direction)
+        for curve in paired_gains(summary, arm)
+        for point in curve
     ]
     low, high = min([*values, 0.0]), max([*values, 0.0])
     room = 0.06 * (high - low) or 1.0

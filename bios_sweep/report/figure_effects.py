@@ -16,6 +16,7 @@ from bios_sweep.report.canvas import (
     TROUBLE,
     Record,
     Summary,
+    label,
     new_figure,
     plain,
 )
@@ -24,28 +25,35 @@ from bios_sweep.report.wording import number
 
 def draw_effects(summary: Summary) -> Figure:
     """One row per variation, grouped by factor; the band runs from no effect to the margin."""
-    rows = [(verdict, row) for verdict in summary["verdicts"] for row in effect_rows(verdict)]
-    gaps = len(summary["verdicts"]) - 1
-    figure, (panel,) = new_figure(8.0, 1.7 + 0.34 * (len(rows) + 0.6 * gaps))
+    groups = effect_groups(summary["verdicts"])
+    rows = [(index, row) for index, group in enumerate(groups) for row in group]
+    figure, (panel,) = new_figure(7.2, 1.7 + 0.34 * (len(rows) + 0.6 * (len(groups) - 1)))
     margin = (summary["margin"] or {}).get("percent")
     if margin:
         panel.axvspan(0.0, margin, color=BAND, alpha=0.45, linewidth=0)
     panel.axvline(0.0, color=BASELINE, linewidth=1.0)
-    heights, place, previous = [], 0.0, None
-    for verdict, row in rows:
-        place += 1.6 if previous not in (None, verdict["factor"]) else 1.0
-        previous = verdict["factor"]
-        heights.append(place)
-        colour = COLOURS[_index(summary["verdicts"], verdict) % len(COLOURS)]
-        _effect(panel, row, place, colour)
-    panel.set_yticks(heights, [plain(row["name"]) for _, row in rows])
-    panel.set_ylim(place + 0.7, 0.3)
+    heights = [1.0 + place + 0.6 * index for place, (index, _) in enumerate(rows)]
+    for height, (index, row) in zip(heights, rows, strict=True):
+        _effect(panel, row, height, COLOURS[index % len(COLOURS)])
+    panel.set_yticks(heights, [label(row["name"]) for _, row in rows])
+    panel.set_ylim(heights[-1] + 0.7, 0.3)
     panel.grid(axis="y", visible=False)
-    _mark_diverged(panel, [(y, row) for y, (_, row) in zip(heights, rows, strict=True)])
-    unit = f"gain over the default in % of its {plain(summary['metric']['name'])}; right of 0 is better"
+    _mark_diverged(panel, [(height, row) for height, (_, row) in zip(heights, rows, strict=True)])
+    unit = f"gain over the default in % of its {label(summary['metric']['name'])}; right of 0 is better"
     panel.set_xlabel(f"{unit}\n{_bounds_text(summary, margin)}", fontsize=9)
     panel.set_title(plain(f"{summary['sweep']}: effect of each variation"), loc="left", fontsize=11)
     return figure
+
+
+def effect_groups(verdicts: Sequence[Record]) -> list[list[dict[str, Any]]]:
+    """The rows of each factor (and cell); several claims about a factor share their variations."""
+    groups: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
+    for verdict in verdicts:
+        rows = groups.setdefault((verdict["factor"], str(verdict.get("cell") or "")), {})
+        for row in effect_rows(verdict):
+            rows.setdefault(row["name"], row)
+    ordered = [sorted(rows.values(), key=lambda row: row["fresh"]) for rows in groups.values()]
+    return [rows for rows in ordered if rows]
 
 
 def _bounds_text(summary: Summary, margin: float | None) -> str:
@@ -101,7 +109,3 @@ def _mark_diverged(panel: Axes, rows: Iterable[tuple[float, Record]]) -> None:
             colour = TROUBLE
             panel.plot(0.02, place, "x", transform=edge, color=colour, markersize=7, markeredgewidth=2)
         panel.text(0.04, place, word, transform=edge, va="center", fontsize=9, color=colour)
-
-
-def _index(verdicts: Sequence[Record], verdict: Record) -> int:
-    return [other["factor"] for other in verdicts].index(verdict["factor"])

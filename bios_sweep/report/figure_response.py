@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import statistics
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -17,6 +18,7 @@ from bios_sweep.report.canvas import (
     Record,
     Summary,
     arms_of,
+    label,
     new_figure,
     plain,
     screened,
@@ -24,6 +26,9 @@ from bios_sweep.report.canvas import (
     whole,
 )
 from bios_sweep.report.wording import number
+
+TICK = 16  # characters under a level (chosen, not measured)
+BRACKET_ROOM = 1.04  # a bracket of one level is still a visible band (chosen, not measured)
 
 
 def draw_response(summary: Summary, factor: str) -> Figure:
@@ -35,26 +40,31 @@ def draw_response(summary: Summary, factor: str) -> Figure:
         arms = sorted(arms, key=lambda arm: arm["level"])
     places = [float(arm["level"]) if ordered else float(index) for index, arm in enumerate(arms)]
     figure, (panel,) = new_figure(6.4, 4.2)
-    baseline = next(arm for arm in arms if arm["factor"] is None)
-    _margin_band(panel, summary, baseline)
-    _means(panel, arms, places, "-" if ordered else "")
-    for seed in sorted({seed for arm in arms for seed in screened(arm)}):
+    means, seeds = shared_means(arms)
+    default = summary["arms"][0]["arm"]
+    _margin_band(panel, summary, means.get(default))
+    if ordered:
+        _bracket_band(panel, summary, factor)
+    _means(panel, arms, places, "-" if ordered else "", means, seeds, default)
+    for seed in sorted({seed for arm in arms for seed in screened(arm)} & set(seeds)):
         _seed(panel, arms, places, seed, "-" if ordered else "")
+    if ordered:
+        _other_rates(panel, summary, factor, seeds)
     for place, arm in zip(places, arms, strict=True):
         _missing(panel, place, arm)
     if ordered:
         panel.set_xscale("log", base=2)
     panel.xaxis.set_minor_locator(NullLocator())
-    panel.set_xticks(places, [_tick(arm) for arm in arms], fontsize=9)
+    panel.set_xticks(places, [_tick(arm, arm["arm"] == default) for arm in arms], fontsize=9)
     panel.margins(x=0.08, y=0.12)
     metric = summary["metric"]
-    panel.set_ylabel(plain(f"final {metric['name']} ({metric['unit']})"))
+    panel.set_ylabel(label(f"final {metric['name']} ({metric['unit']})"))
     panel.set_xlabel(plain(factor) + (" (log2 scale)" if ordered else ""))
     better = "lower" if metric["direction"] == "minimize" else "higher"
     panel.set_title(
         plain(f"{summary['sweep']}: response to {factor} ({better} is better)"), loc="left", fontsize=11
     )
-    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     return figure
 
 
@@ -67,31 +77,79 @@ def _seed(panel: Axes, arms: Sequence[Record], places: Sequence[float], seed: st
     )
 
 
-def _means(panel: Axes, arms: Sequence[Record], places: Sequence[float], line: str) -> None:
-    """Only arms whose every trial completed have a mean here: a mean of survivors would flatter."""
-    complete = [(place, arm) for place, arm in zip(places, arms, strict=True) if whole(arm)]
-    seeds = max((len(screened(arm)) for arm in arms), default=0)
+def shared_means(arms: Sequence[Record]) -> tuple[dict[str, float], list[str]]:
+    """Arm -> mean over the seeds that all complete arms have, and those seeds.
+
+    An arm that was decided early has fewer seeds than the baseline; means over different seeds would
+    differ by the seeds. Only arms whose every trial completed count: a mean of survivors would flatter.
+    """
+    complete = [arm for arm in arms if whole(arm)]
+    if not complete:
+        return {}, sorted({seed for arm in arms for seed in screened(arm)})
+    seeds = [seed for seed in screened(complete[0]) if all(seed in screened(arm) for arm in complete)]
+    if not seeds:
+        return {}, []
+    return {arm["arm"]: statistics.fmean(screened(arm)[seed] for seed in seeds) for arm in complete}, seeds
+
+
+def _means(
+    panel: Axes,
+    arms: Sequence[Record],
+    places: Sequence[float],
+    line: str,
+    means: Mapping[str, float],
+    seeds: Sequence[str],
+    default: str,
+) -> None:
+    complete = [(place, arm["arm"]) for place, arm in zip(places, arms, strict=True) if arm["arm"] in means]
     panel.plot(
         [place for place, _ in complete],
-        [arm["mean"] for _, arm in complete],
+        [means[name] for _, name in complete],
         f"{line}o",
         color=COLOURS[0],
         linewidth=1.8,
         markersize=7,
-        label=f"mean of {seeds} seeds (small: each seed)" if seeds > 1 else "one seed",
+        label=f"mean of {len(seeds)} seeds (small: each)" if len(seeds) > 1 else "one seed",
     )
-    for place, arm in complete:
-        if arm["factor"] is None:
-            ring = panel.plot(place, arm["mean"], "o", label="default", color=BASELINE, markersize=14)
+    for place, name in complete:
+        if name == default:
+            ring = panel.plot(place, means[name], "o", label="default", color=BASELINE, markersize=14)
             ring[0].set_markerfacecolor("none")
 
 
-def _margin_band(panel: Axes, summary: Summary, baseline: Record) -> None:
+def _other_rates(panel: Axes, summary: Summary, factor: str, seeds: Sequence[str]) -> None:
+    """The same levels at other learning rates, where the factor was run with a ladder of them."""
+    own = [arm for arm in summary["arms"] if arm["factor"] == factor and arm.get("rung", 1.0) != 1.0]
+    for index, rung in enumerate(sorted({arm["rung"] for arm in own})):
+        arms = sorted((arm for arm in own if arm["rung"] == rung and whole(arm)), key=lambda a: a["level"])
+        known = [(arm["level"], [screened(arm)[s] for s in seeds if s in screened(arm)]) for arm in arms]
+        points = [(level, statistics.fmean(values)) for level, values in known if values]
+        if points:
+            colour = COLOURS[1:][index % (len(COLOURS) - 1)]
+            panel.plot(*zip(*points, strict=True), "--s", color=colour, label=f"rate x{number(rung)}")
+
+
+def _bracket_band(panel: Axes, summary: Summary, factor: str) -> None:
+    """The levels that are not shown to be worse than the best one by as much as matters."""
+    found = [v["bracket"] for v in summary["verdicts"] if v["factor"] == factor and v.get("bracket")]
+    if not found or not all(_is_number(end) and end > 0 for end in found[0]):
+        return
+    low, high = found[0]
+    panel.axvspan(
+        low / BRACKET_ROOM,
+        high * BRACKET_ROOM,
+        color=COLOURS[2],
+        alpha=0.14,
+        linewidth=0,
+        label=f"bracket: {number(low)} to {number(high)}",
+    )
+
+
+def _margin_band(panel: Axes, summary: Summary, mean: float | None) -> None:
     margin = (summary["margin"] or {}).get("absolute")
-    if not margin or not whole(baseline):
+    if not margin or mean is None:
         return
     sign = -1.0 if summary["metric"]["direction"] == "minimize" else 1.0
-    mean = baseline["mean"]
     panel.axhspan(
         mean,
         mean + sign * margin,
@@ -109,15 +167,14 @@ def _missing(panel: Axes, place: float, arm: Record) -> None:
         return
     top = panel.get_xaxis_transform()
     panel.plot(place, 0.97, "x", transform=top, color=TROUBLE, markersize=8, markeredgewidth=2, clip_on=False)
-    panel.text(place, 0.92, "\n".join(told), transform=top, ha="center", va="top", fontsize=8, color=TROUBLE)
+    panel.text(place, 0.92, "\n".join(told), transform=top, ha="center", va="top", fontsize=9, color=TROUBLE)
 
 
-def _tick(arm: Record) -> str:
-    value = plain(number(arm["level"]))
-    label = plain(arm["label"])
-    if arm["factor"] is None:
+def _tick(arm: Record, default: bool) -> str:
+    value, name = plain(number(arm["level"]), TICK), plain(arm["label"], TICK)
+    if default:
         return f"{value}\n(default)"
-    return value if label in ("", value) else f"{value}\n{label}"
+    return value if name in ("", value) else f"{value}\n{name}"
 
 
 def _is_number(value: Any) -> bool:

@@ -1,37 +1,65 @@
-"""A sweep's figures as PNG files."""
+"""A sweep's figures: which there are, and their PNG files."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from bios_sweep.report.canvas import Summary, arms_of, screened
 from bios_sweep.report.figure_curves import draw_curves, mean_curve
-from bios_sweep.report.figure_effects import draw_effects, effect_rows
+from bios_sweep.report.figure_effects import draw_effects, effect_groups
+from bios_sweep.report.figure_frontier import draw_frontier, drawable
 from bios_sweep.report.figure_response import draw_response
+from bios_sweep.report.wording import clean
 
 DPI = 130  # chosen, not measured: sharp in MLflow's viewer, under 100 kB a file
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """A figure. name: of its file, without ending; caption: what it shows, for those who do not see it."""
+
+    name: str
+    caption: str
+    figure: Figure
+
+
+def figures_of(summary: Summary) -> Iterator[Drawn]:
+    """Every figure that the summary has data for, in reading order."""
+    effects = [row for group in effect_groups(summary["verdicts"]) for row in group]
+    if any(row.get("gain") is not None for row in effects):
+        caption = "Effect of each variation with its bounds; the band is the margin."
+        yield Drawn(name="effects", caption=caption, figure=draw_effects(summary))
+    if any(map(drawable, summary.get("frontier") or ())):
+        caption = "Gain against time, both with intervals; the efficient arms are joined."
+        yield Drawn(name="frontier", caption=caption, figure=draw_frontier(summary))
+    for factor in dict.fromkeys(arm["factor"] for arm in summary["arms"] if arm["factor"]):
+        if any(screened(arm) for arm in arms_of(summary, factor)):
+            caption = f"Final {clean(summary['metric']['name'])} over the levels of {clean(factor)}."
+            name = "".join(char if char.isalnum() else "_" for char in factor)
+            yield Drawn(name=f"response_{name}", caption=caption, figure=draw_response(summary, factor))
+    if any(mean_curve(curves) for curves in summary["curves"].values()):
+        caption = "Learning curves with the spread over seeds, and the gain over the baseline on the way."
+        yield Drawn(name="curves", caption=caption, figure=draw_curves(summary))
 
 
 def draw_figures(summary: Summary, folder: Path) -> tuple[Path, ...]:
     """Draw what the summary has data for; returns the files.
 
-    `effects.png`: gain of each variation with its bounds. `response_<factor>.png`: final loss over the
-    factor's levels. `curves.png`: loss over training examples.
+    `effects.png`: gain of each variation with its bounds. `frontier.png`: gain against time.
+    `response_<factor>.png`: final loss over the factor's levels. `curves.png`: loss over training.
     """
+    return save_figures(tuple(figures_of(summary)), folder)
+
+
+def save_figures(drawn: Iterable[Drawn], folder: Path) -> tuple[Path, ...]:
+    """Write each as `<name>.png`; returns the files."""
     folder.mkdir(parents=True, exist_ok=True)
-    drawn = []
-    if any(row.get("gain") is not None for verdict in summary["verdicts"] for row in effect_rows(verdict)):
-        drawn.append(_save(draw_effects(summary), folder / "effects.png"))
-    for factor in dict.fromkeys(arm["factor"] for arm in summary["arms"] if arm["factor"]):
-        if any(screened(arm) for arm in arms_of(summary, factor)):
-            name = "".join(char if char.isalnum() else "_" for char in factor)
-            drawn.append(_save(draw_response(summary, factor), folder / f"response_{name}.png"))
-    if any(mean_curve(curves) for curves in summary["curves"].values()):
-        drawn.append(_save(draw_curves(summary), folder / "curves.png"))
-    return tuple(drawn)
+    return tuple(_save(one.figure, folder / f"{one.name}.png") for one in drawn)
 
 
 def _save(figure: Figure, path: Path) -> Path:

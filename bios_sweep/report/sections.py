@@ -78,7 +78,7 @@ def by_rate(verdicts: Sequence[Mapping[str, Any]]) -> Iterable[Section]:
             told=(told,),
             header=header,
             rows=tuple(_rate_row(level) for level in levels),
-            numeric=header[:4],
+            numeric=header[1:4],
         )
 
 

@@ -1,0 +1,523 @@
+"""The page: one file that asks for nothing, in which a user's text is only text."""
+
+import copy
+import itertools
+import re
+from html.parser import HTMLParser
+
+import pytest
+from matplotlib.text import Text
+
+from bios_sweep.report.advice import advice, meaning, next_step
+from bios_sweep.report.figure_curves import paired_gains
+from bios_sweep.report.figure_effects import effect_groups
+from bios_sweep.report.figure_frontier import draw_frontier, goals_of
+from bios_sweep.report.figure_response import shared_means
+from bios_sweep.report.figures import draw_figures, figures_of
+from bios_sweep.report.html import to_html
+from bios_sweep.report.markdown import to_markdown, verdict_line
+from bios_sweep.report.publish import write_report
+from bios_sweep.report.sections import sections
+from bios_sweep.report.svg import to_svg
+from bios_sweep.report.terminal import print_verdicts
+from bios_sweep.report.wording import times, titles
+from tests.test_report import planted_study, run_planted, shown, summary_of
+
+EVIL = (
+    "<script>alert(1)</script>\"'><img src=http://x.test/a onerror=go()> \x1b[31mred\x1b[0m {{ 7 * 7 }} &amp;"
+)
+VOID = {"meta", "link", "br", "img", "hr"}
+
+
+class Page(HTMLParser):
+    """What a real parser sees: elements in order, their attributes, the text, and whether tags close."""
+
+    def __init__(self, text):
+        super().__init__(convert_charrefs=True)
+        self.elements, self.text, self.open, self.crossed = [], [], [], []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.crossed.append(tag)
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+    def named(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+    def attributes(self, name):
+        return [attributes[name] for _, attributes in self.elements if name in attributes]
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    return summary_of(planted_study(), tmp_path_factory.mktemp("demo"))
+
+
+@pytest.fixture(scope="module")
+def rich(demo):
+    """The demo with every optional key: claims, costs, rates, frontier, profiles, moderators, search."""
+    return enriched(demo)
+
+
+def enriched(demo):
+    summary = copy.deepcopy(demo)
+    rate, rank = summary["verdicts"]
+    rate["bracket"] = [0.0018, 0.0036]
+    cost = {"cost_ratio": 1.8, "cost_lower": 1.71, "cost_upper": 1.89, "iso_cost_percent": -0.05}
+    levels = [
+        {
+            "level": 8,
+            "label": "8",
+            "gain_same_rate": -0.2,
+            "gain_best_rate": 0.7,
+            "best_rate": 0.002,
+            "differs": True,
+        },
+        {
+            "level": 128,
+            "label": "128",
+            "gain_same_rate": 0,
+            "gain_best_rate": 0,
+            "best_rate": 0.007,
+            "differs": False,
+        },
+    ]
+    summary["verdicts"] = [
+        rate,
+        {**rank, "claim": "enough", **cost, "hardware": "2-core CPU", "by_rate": levels},
+        {**rank, "claim": "speed", "verdict": "refine", "best_level": 8},
+    ]
+    names = [arm["arm"] for arm in summary["arms"]]
+    summary["frontier"] = [
+        {
+            "arm": name,
+            "gain": 0.3 * place,
+            "lower": 0.3 * place - 0.2,
+            "upper": 0.3 * place + 0.2,
+            "cost_ratio": 0.5 + 0.5 * place,
+            "cost_lower": 0.4 + 0.5 * place,
+            "cost_upper": 0.6 + 0.5 * place,
+            "steps": 100,
+            "examples": 3200,
+            "on_frontier": place != 2,
+        }
+        for place, name in enumerate(names)
+    ]
+    summary["profiles"] = {"speed": {"lora_rank": 8}, "quality": {"lora_rank": 128}}
+    summary["importance"] = {"lora_rank": 0.2, "learning_rate": 0.8}
+    summary["moderators"] = [
+        {
+            "factor": "lora_rank",
+            "moderator": "train_examples",
+            "cells": [
+                {"cell": "train_examples=500", "verdict": "confirm", "gain": 0.1, "lower": -0.1, "upper": 0.3}
+            ],
+            "difference": 1.2,
+            "lower": 0.8,
+            "upper": 1.6,
+            "sentence": "the best rank grows with the data",
+        }
+    ]
+    summary["search"] = {
+        "trials": 40,
+        "best": {"lora_rank": 16},
+        "screening_gain": 1.4,
+        "confirmed_gain": 1.02,
+    }
+    summary["roll_up"] = [
+        {"factor": "lora_rank", "within": 37, "scenarios": 42, "lower": 0.75, "upper": 0.96, "mean": 0.1}
+    ]
+    return summary
+
+
+def poisoned(value):
+    """The same shape with the evil text in every string that is not a name the code looks up."""
+    kept = {"stage", "direction", "status", "verdict"}
+    if isinstance(value, dict):
+        return {name: each if name in kept else poisoned(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [poisoned(each) for each in value]
+    return f"{value} {EVIL}" if isinstance(value, str) else value
+
+
+def page_of(summary, drawn=()):
+    text = to_html(summary, drawn)
+    parsed = Page(text)
+    assert (parsed.crossed, parsed.open) == ([], [])
+    return text, parsed
+
+
+# escaping
+
+
+@pytest.fixture(scope="module")
+def evil(rich):
+    """Arms keep their identity between the parts of the summary, so each name is poisoned the same way."""
+    summary = poisoned(rich)
+    summary["curves"] = {f"{name} {EVIL}": curves for name, curves in rich["curves"].items()}
+    summary["profiles"] = {EVIL: {f"x{EVIL}": EVIL}}
+    summary["importance"] = {EVIL: 0.5}
+    summary["baseline"] = {**rich["baseline"], EVIL: EVIL}
+    summary["verdicts"][0]["extend"] = f"bios-sweep {EVIL}"
+    return summary
+
+
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_no_text_of_a_user_becomes_an_element(evil, rich):
+    plain = page_of(rich, tuple(figures_of(rich)))[1]
+    text, parsed = page_of(evil, tuple(figures_of(evil)))
+    assert {tag for tag, _ in parsed.elements} == {tag for tag, _ in plain.elements}
+    assert not parsed.named("script")
+    assert not parsed.named("img")
+    assert not [name for _, attributes in parsed.elements for name in attributes if name.startswith("on")]
+    assert "\x1b" not in text
+    assert "<script>alert(1)</script>" in "".join(parsed.text)
+    assert "49" not in "".join(parsed.text).split()
+
+
+def test_the_escape_test_can_fail(evil):
+    assert Page(f"<p>{evil['question']}</p>").named("script")
+
+
+def test_every_place_of_the_page_that_shows_text_was_poisoned(evil):
+    text = "".join(page_of(evil)[1].text)
+    for part in ("sentence", "reasons", "scope"):
+        told = evil["verdicts"][0][part]
+        assert (told if isinstance(told, str) else told[0])[:20] in text
+    assert text.count("alert(1)") > 60
+
+
+# self-contained
+
+
+def test_the_page_asks_for_nothing_from_outside(rich):
+    text, parsed = page_of(rich, tuple(figures_of(rich)))
+    addresses = [*parsed.attributes("href"), *parsed.attributes("src"), *parsed.attributes("xlink:href")]
+    assert addresses
+    assert all(address.startswith(("#", "data:")) for address in addresses)
+    outside = [url for url in re.findall(r"https?://[^\s\"'<)]+", text) if "www.w3.org" not in url]
+    assert outside == []
+    assert "@import" not in text
+    assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", text))
+    (policy,) = [
+        m["content"] for m in parsed.named("meta") if m.get("http-equiv") == "Content-Security-Policy"
+    ]
+    assert policy.startswith("default-src 'none'")
+
+
+def test_identities_on_the_page_are_unique_and_found(rich):
+    _, parsed = page_of(rich, tuple(figures_of(rich)))
+    identities = parsed.attributes("id")
+    assert len(identities) == len(set(identities))
+    wanted = {address[1:] for address in parsed.attributes("xlink:href")}
+    assert wanted
+    assert wanted <= set(identities)
+    assert set(parsed.attributes("aria-labelledby")) <= set(identities)
+
+
+def test_the_same_sweep_gives_the_same_bytes(rich):
+    assert to_html(rich, tuple(figures_of(rich))) == to_html(rich, tuple(figures_of(rich)))
+
+
+def test_publishing_again_changes_no_byte(tmp_path):
+    plan_source = run_planted(planted_study(), tmp_path / "trials")
+    assert plan_source
+    summary = summary_of(planted_study(), tmp_path / "again")
+    files = write_report(summary, [], tmp_path / "out")
+    assert tmp_path / "out" / "report.html" in files
+    before = {path: path.read_bytes() for path in files}
+    assert write_report(summary, [], tmp_path / "out") == files
+    assert {path: path.read_bytes() for path in files} == before
+
+
+# what it says
+
+
+def test_the_first_screen_has_the_question_the_verdicts_in_words_and_what_to_do(rich):
+    text = " ".join("".join(page_of(rich)[1].text).split())
+    first = text[: text.index("Evidence")]
+    assert "Are the defaults right?" in first
+    assert "lora_rank (enough) ✓ confirm keep 32" in first
+    assert "lora_rank (speed) → refine when time is short: 8" in first
+    assert "learning_rate ? inconclusive keep 0.007353" in first
+
+
+def test_the_page_has_scope_caveats_counts_and_the_command(rich):
+    text = " ".join("".join(page_of(rich)[1].text).split())
+    assert rich["command"] in text
+    assert "this evaluation set (500 examples of docstrings)" in text
+    assert "21 trials planned = 18 completed + 3 diverged + 0 failed" in text
+    assert "interactions were not tested" in text
+    assert "learning_rate x4, seeds 0, 1, 2: diverged" in text
+    assert "batch_size 32 instead of 128" in text
+    assert rich["sweep_id"] in text
+
+
+def test_every_table_cell_and_figure_can_be_heard(rich):
+    _, parsed = page_of(rich, tuple(figures_of(rich)))
+    assert all(header.get("scope") in ("col", "row") for header in parsed.named("th"))
+    drawings = parsed.named("svg")
+    assert len(drawings) == len(tuple(figures_of(rich))) == 5
+    assert all(drawing["role"] == "img" and drawing["aria-label"] for drawing in drawings)
+    assert parsed.named("html")[0]["lang"] == "en"
+    levels = [int(tag[1]) for tag, _ in parsed.elements if re.fullmatch(r"h[1-6]", tag)]
+    assert levels[0] == 1
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+
+
+def test_a_sweep_without_results_is_a_page_all_the_same(tmp_path):
+    summary = summary_of(planted_study(), tmp_path, at_most=0)
+    text = "".join(page_of(summary, tuple(figures_of(summary)))[1].text)
+    assert "no verdict yet (screening: 0 of 21 trials ended)" in text
+
+
+@pytest.mark.parametrize("palette", ["light", "dark"])
+def test_text_has_the_contrast_that_the_guideline_asks_for(rich, palette):
+    """WCAG 2.2, 1.4.3: 4.5 to 1; 1.4.11: 3 to 1 for what is drawn."""
+    blocks = re.findall(r":root \{([^}]*)\}", to_html(rich))
+    colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", blocks[("light", "dark").index(palette)]))
+    pairs = [(ink, paper) for ink in ("ink", "text", "muted") for paper in ("paper", "sheet")]
+    pairs += [(word, f"{word}-back") for word in ("confirm", "refine", "open")] + [("trouble", "paper")]
+    assert min(contrast(colours[ink], colours[paper]) for ink, paper in pairs) >= 4.5
+    assert contrast(colours["c0"], colours["paper"]) >= 3
+
+
+def contrast(one, other):
+    """W3C's relative luminance ratio."""
+
+    def luminance(colour):
+        channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_figures_take_the_colours_of_the_page(rich):
+    drawn = next(figures_of(rich))
+    svg = to_svg(drawn.figure, "f0", 'a "caption" & more')
+    assert 'aria-label="a &#34;caption&#34; &amp; more"' in svg
+    assert not re.search(r"(fill|stroke): #(000000|ffffff|0072b2)", svg)
+    assert "var(--c0)" in svg
+    assert "<text" not in svg
+
+
+# optional parts
+
+
+def test_each_optional_part_is_a_table_in_all_three_forms(rich):
+    found = sections(rich)
+    assert [section.key for section in found] == [
+        "by-rate",
+        "frontier",
+        "profiles",
+        "moderators",
+        "roll-up",
+        "search",
+        "importance",
+    ]
+    assert all(len(row) == len(section.header) for section in found for row in section.rows)
+    page = "".join(page_of(rich)[1].text)
+    terminal, markdown = shown(print_verdicts, rich, width=120), to_markdown(rich)
+    for section in found:
+        assert section.title in page
+        assert section.title in terminal
+        assert section.title in markdown
+
+
+def test_a_sweep_has_none_of_the_optional_parts_by_itself(demo):
+    assert sections(demo) == ()
+
+
+def test_the_conclusion_that_the_learning_rate_changes_is_said(rich):
+    (rates,) = [section for section in sections(rich) if section.key == "by-rate"]
+    assert rates.told == ("the conclusion changes with the learning rate at: 8",)
+    assert rates.rows[0] == ("8", "-0.20", "+0.70", "0.002", "yes")
+    same = copy.deepcopy(rich["verdicts"])
+    for level in same[1]["by_rate"]:
+        level["differs"] = False
+    (told,) = next(iter(sections({"verdicts": same}))).told
+    assert told.startswith("the conclusion is the same")
+
+
+def test_the_winner_of_a_search_comes_with_what_fresh_seeds_said(rich):
+    (found,) = [section for section in sections(rich) if section.key == "search"]
+    assert found.told[0].endswith(
+        "looked better by +1.40 %; fresh seeds, which did not choose it, say +1.02 %"
+    )
+    lone = sections({"verdicts": [], "search": {**rich["search"], "confirmed_gain": None}})[0]
+    assert lone.told[0].endswith("fresh seeds were not asked")
+
+
+def test_importance_is_listed_from_the_largest(rich):
+    (found,) = [section for section in sections(rich) if section.key == "importance"]
+    assert found.rows == (("learning_rate", "80 %"), ("lora_rank", "20 %"))
+
+
+def test_a_factor_with_several_claims_is_named_with_each(rich, demo):
+    assert titles(rich["verdicts"]) == ["learning_rate", "lora_rank (enough)", "lora_rank (speed)"]
+    assert (
+        verdict_line(rich)
+        == "learning_rate: inconclusive · lora_rank (enough): confirm · lora_rank (speed): refine"
+    )
+    assert titles(demo["verdicts"]) == ["learning_rate", "lora_rank"]
+    assert titles([{"factor": "lora_rank", "cell": {"train_examples": 500}}]) == [
+        "lora_rank, train_examples=500"
+    ]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_time_is_told_and_fits_the_terminal(rich, width):
+    text = shown(print_verdicts, rich, width=width)
+    flat = " ".join(text.split())
+    assert "time: x1.80 the default's [1.71, 1.89] on 2-core CPU" in flat
+    assert "gain over the default trained for the same time -0.05 %" in flat
+    assert max(map(len, text.splitlines())) <= width
+    assert ("x1.80 [1.71, 1.89] " in text) is (width == 120)
+    row = next(
+        line
+        for line in to_markdown(rich).splitlines()
+        if line.startswith("| lora\\_rank (enough) |") or line.startswith("| lora_rank (enough) |")
+    )
+    assert row.endswith("| x1.80 \\[1.71, 1.89\\] |")
+
+
+def test_ratios_are_written_with_three_digits():
+    assert [times(value) for value in (None, 0.714, 1.0, 12.34, 250.0)] == [
+        "—",
+        "x0.71",
+        "x1.00",
+        "x12.3",
+        "x250",
+    ]
+
+
+# advice
+
+
+@pytest.mark.parametrize(
+    ("changes", "step", "why"),
+    [
+        ({"verdict": "confirm", "best_level": 32}, "keep 32", "no tested alternative"),
+        (
+            {"verdict": "confirm", "claim": "quality", "best_level": 64},
+            "for the best quality: 64",
+            "no tested",
+        ),
+        ({"verdict": "confirm", "claim": "balanced", "best_level": 128}, "keep 128", "at the same cost"),
+        ({"verdict": "refine", "best_level": 64}, "use 64 instead of 32", "fresh seeds"),
+        (
+            {"verdict": "refine (unconfirmed)", "best_level": 64},
+            "keep 32 for now; 64 looks better",
+            "not been asked",
+        ),
+        ({"verdict": "inconclusive", "best_level": 64}, "keep 32", "neither shown nor excluded"),
+        ({"verdict": "inconclusive", "claim": "speed"}, "when time is short: undecided", "neither"),
+        ({"verdict": "screening only"}, "keep 32; one seed", "no error estimate"),
+    ],
+)
+def test_advice_never_goes_beyond_the_verdict(changes, step, why):
+    verdict = {"factor": "f", "default": 32, "best_level": None, "claim": "optimum", "reasons": [], **changes}
+    assert advice(verdict).startswith(step)
+    assert why in meaning(verdict)
+
+
+def test_an_open_question_says_what_would_decide_it():
+    verdict = {
+        "verdict": "inconclusive",
+        "default": 1,
+        "reasons": ["a", "about 9 seeds would decide at this noise"],
+    }
+    assert next_step(verdict) == "about 9 seeds would decide at this noise"
+    assert next_step({**verdict, "extend": "bios-sweep run x"}) == "the best level ends the grid: extend it"
+    assert next_step({**verdict, "verdict": "confirm"}) == ""
+
+
+# figures of the optional parts
+
+
+def test_the_frontier_is_drawn_where_times_are_known(rich, demo, tmp_path):
+    assert "frontier.png" in [path.name for path in draw_figures(rich, tmp_path / "a")]
+    assert "frontier.png" not in [path.name for path in draw_figures(demo, tmp_path / "b")]
+    blind = {**rich, "frontier": [{**point, "cost_ratio": None} for point in rich["frontier"]]}
+    assert "frontier.png" not in [path.name for path in draw_figures(blind, tmp_path / "c")]
+
+
+def test_the_frontier_joins_the_efficient_arms_and_names_the_goals(rich):
+    (panel,) = draw_frontier(rich).axes
+    joined = next(line for line in panel.lines if line.get_linestyle() == "--")
+    assert list(joined.get_xdata()) == [0.5, 1.0, 2.0, 2.5, 3.0, 3.5]
+    assert panel.get_xscale() == "log"
+    assert goals_of(rich) == {"lora_rank=8": ["speed"], "lora_rank=128": ["quality"]}
+    texts = [text.get_text() for text in panel.texts]
+    assert "lora_rank=128 (quality)" in texts
+
+
+def test_labels_of_the_frontier_do_not_lie_on_each_other(rich):
+    crowded = copy.deepcopy(rich)
+    for place, point in enumerate(crowded["frontier"]):
+        point |= {
+            "gain": 0.02 * place,
+            "cost_ratio": 1 + 0.01 * place,
+            "cost_lower": None,
+            "cost_upper": None,
+        }
+    figure = draw_frontier(crowded)
+    figure.draw_without_rendering()
+    boxes = [Text.get_window_extent(text) for text in figure.axes[0].texts]  # without its line to the point
+    crossings = [(a, b) for a in range(len(boxes)) for b in range(a) if boxes[a].overlaps(boxes[b])]
+    assert crossings == []
+
+
+def test_several_claims_about_a_factor_draw_its_variations_once(rich, demo):
+    names = [[row["name"] for row in group] for group in effect_groups(rich["verdicts"])]
+    assert names == [[row["name"] for row in group] for group in effect_groups(demo["verdicts"])]
+
+
+def test_the_bracket_is_a_band_over_its_levels(rich):
+    response = next(drawn for drawn in figures_of(rich) if drawn.name == "response_learning_rate")
+    labels = [text.get_text() for text in response.figure.legends[0].get_texts()]
+    assert "bracket: 0.0018 to 0.0036" in labels
+
+
+def test_means_of_a_response_are_over_the_seeds_that_all_arms_have():
+    def arm(name, finals):
+        return {
+            "arm": name,
+            "finals": {"screening": finals},
+            "mean": 1.0,
+            "statuses": {"completed": len(finals)},
+        }
+
+    baseline = arm("baseline", {"0": 1.0, "1": 2.0, "2": 9.0})
+    means, seeds = shared_means([baseline, arm("a", {"0": 3.0, "1": 5.0})])
+    assert seeds == ["0", "1"]
+    assert means == {"baseline": 1.5, "a": 4.0}
+
+
+def test_curves_are_paired_by_seed_also_where_an_arm_stopped_early(demo):
+    early = copy.deepcopy(demo)
+    arm = next(arm for arm in early["arms"] if arm["arm"] == "lora_rank=8")
+    arm["finals"]["screening"] = {seed: arm["finals"]["screening"][seed] for seed in ("1", "2")}
+    early["curves"]["lora_rank=8"] = early["curves"]["lora_rank=8"][1:]
+    assert paired_gains(early, arm) == paired_gains(demo, arm | {"finals": demo["arms"][5]["finals"]})[1:]
+
+
+def test_curves_whose_seeds_nobody_knows_are_not_paired(demo):
+    lost = copy.deepcopy(demo)
+    arm = next(arm for arm in lost["arms"] if arm["arm"] == "lora_rank=8")
+    arm["finals"]["screening"] = {"0": -1.0}
+    assert paired_gains(lost, arm) == []

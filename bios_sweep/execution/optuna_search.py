@@ -83,7 +83,10 @@ class OptunaSearch:
             self._study = _open_study(_open_storage(path), name, self._signs)
 
     def ask(self, count: int) -> list[Proposal]:
-        """The next proposals: the starts first, then a few random ones, then the model's."""
+        """The next proposals: the starts first, then a few random ones, then the model's.
+
+        Where a range holds few whole numbers a proposal may repeat an earlier one; its trial exists then.
+        """
         with _quiet():
             return [self._ask_one() for _ in range(count)]
 
@@ -231,7 +234,7 @@ def _open_storage(path: Path | None) -> BaseStorage:
     _cut_half_line(path)
     try:
         return JournalStorage(JournalFileBackend(str(path), lock_obj=_OneWriter()))  # type: ignore[arg-type]
-    except ValueError as error:
+    except (ValueError, KeyError, TypeError) as error:  # no JSON, or JSON that is no operation of Optuna's
         raise StorageError(
             f"{path}: damaged before its last line ({error}); "
             "delete it, it is rebuilt from the sweep's journal"

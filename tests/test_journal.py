@@ -16,7 +16,7 @@ import pytest
 from bios_sweep.errors import StorageError
 from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED, TrialEvent
 from bios_sweep.records.journal import Journal, JournalTail, read_journal
-from bios_sweep.records.sweep_state import PLANNED, RUNNING, replay, sweep_facts
+from bios_sweep.records.sweep_state import PLANNED, RUNNING, Trials, replay, sweep_facts
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.design import DecisionRule, Factor, Study
 from bios_sweep.study.plan import Plan, build_plan
@@ -114,6 +114,33 @@ def test_entries_are_numbered_dated_and_on_disk_at_once(journal, path):
     assert [line["kind"] for line in lines] == ["opened", "planned", "started"]
     assert all(line["time"].endswith("Z") for line in lines)
     assert lines[2]["worker"] == "here"
+
+
+def test_a_line_that_counts_is_flushed_at_once_and_one_that_is_said_again_may_wait(journal, monkeypatch):
+    flushed = []
+    sync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: flushed.append(journal.state.seq) or sync(file))
+    journal.noted("the clock starts here")
+    journal.started(KEYS[0])
+    journal.measured(KEYS[0], point(0))
+    assert len(flushed) == 1
+    journal.ended(result(KEYS[0]))
+    assert len(flushed) == 2
+    monkeypatch.setattr("bios_sweep.records.journal.FLUSH_SECONDS", 0.0)
+    journal.started(KEYS[1])
+    journal.measured(KEYS[1], point(0))
+    assert len(flushed) == 4
+
+
+def test_an_earlier_state_stays_as_it_was_while_the_journal_goes_on(journal, path):
+    earlier = []
+    for step in range(3 * Trials.MERGED_AT):
+        earlier.append((journal.state, dict(journal.state.trials)))
+        journal.measured(KEYS[step % len(KEYS)], point(step % 11, 3.0 - step / 100))
+    for state, trials in earlier:
+        assert dict(state.trials) == trials
+    assert list(journal.state.trials) == KEYS
+    assert journal.state == replay(read_journal(path))
 
 
 def test_a_reopened_journal_goes_on_where_it_was(journal, path):

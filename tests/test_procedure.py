@@ -363,6 +363,17 @@ def test_the_source_grows_at_the_stage_boundary():
     assert (len(rest), source.closed) == (10, True)
 
 
+def test_the_source_s_state_is_that_of_its_results_at_every_moment():
+    plan = plan_of(RATE, RANK, looks=(3, 5))
+    source = ProcedureSource(plan)
+    while (trial := source.take()) is not None:
+        before = source.state
+        opened = source.add(planted(trial, RATE_UP, sigma=0.2))
+        assert source.state == state_of(plan, source.results)
+        assert opened == (len(source.state.needed) > len(before.needed) or source.state.stage != before.stage)
+    assert source.closed
+
+
 def test_a_source_that_is_asked_to_stop_hands_out_nothing_more():
     stop = []
     source = ProcedureSource(plan_of(), should_stop=lambda: bool(stop))

@@ -100,21 +100,35 @@ def arms_by_seeds(table: ResultTable) -> dict[str, list[float]]:
 def _outcomes(table: RunTable, arms: ArmSet) -> tuple[dict[str, dict[tuple[str, int], Outcome]], int]:
     """Stage -> outcomes, and how many failed runs a later one of the same arm and seed replaced."""
     seeds = table.seeds if table.seeds is not None else _only_runs(table, arms)
+    keys = list(zip(table.stages, arms.of_run, seeds, strict=True))
+    outcomes = list(map(_outcome, table.statuses, table.values))
+    kept = dict(zip(keys, outcomes, strict=True))
+    retried = len(keys) - len(kept)
+    if retried:
+        kept = _without_retries(table, keys, outcomes)
     stages: dict[str, dict[tuple[str, int], Outcome]] = defaultdict(dict)
-    rows: dict[tuple[str, str, int], int] = {}
-    retried = 0
-    for row, (arm, seed, stage) in enumerate(zip(arms.of_run, seeds, table.stages, strict=True)):
-        outcome = Outcome(status=table.statuses[row], value=table.values[row])
-        key = (stage, arm, seed)
-        if key in rows:
-            retried += 1
-            if outcome.status == FAILED:
-                continue
-            if stages[stage][arm, seed].status != FAILED:
-                raise InputError(_twice(table, arm, seed, rows[key], row))
-        rows[key] = row
+    for (stage, arm, seed), outcome in kept.items():
         stages[stage][arm, seed] = outcome
     return stages, retried
+
+
+def _outcome(status: str, value: float) -> Outcome:
+    return Outcome(status=status, value=value)
+
+
+def _without_retries(
+    table: RunTable, keys: Sequence[tuple[str, str, int]], outcomes: Sequence[Outcome]
+) -> dict[tuple[str, str, int], Outcome]:
+    """Of several runs of one arm and seed the one that has an outcome; two of those are an error."""
+    rows: dict[tuple[str, str, int], int] = {}
+    for row, key in enumerate(keys):
+        before = rows.setdefault(key, row)
+        if before == row or outcomes[row].status == FAILED:
+            continue
+        if outcomes[before].status != FAILED:
+            raise InputError(_twice(table, key[1], key[2], before, row))
+        rows[key] = row
+    return {key: outcomes[row] for key, row in rows.items()}
 
 
 def _twice(table: RunTable, arm: str, seed: int, first: int, second: int) -> str:

@@ -10,24 +10,29 @@ from argparse import Namespace
 
 from rich.console import Console
 
-from bios_sweep.cli import audit
-from bios_sweep.cli.sweeps import choose
 from bios_sweep.errors import InputError
-from bios_sweep.report.summary import exit_code
-from bios_sweep.report.terminal import print_verdicts
 
 FOREIGN = ("arm", "seed", "value", "baseline", "direction", "tracking-uri")  # flags of foreign tables
 
 
 def run(args: Namespace) -> int:
-    """Print the summary."""
+    """Print what is known. A foreign table needs no Hydra, a sweep no audit: each loads its own half."""
     if args.from_csv is not None or args.from_mlflow is not None:
+        from bios_sweep.cli import audit
+
         return audit.run(args)
     unused = [f"--{name}" for name in FOREIGN if getattr(args, name.replace("-", "_")) is not None]
     if unused:
         raise InputError(
             f"{unused[0]}: belongs to --from-csv FILE or --from-mlflow EXPERIMENT; add one of them"
         )
+    return _of_sweep(args)
+
+
+def _of_sweep(args: Namespace) -> int:
+    """The summary of a sweep of the workspace."""
+    from bios_sweep.cli.sweeps import choose
+
     _, workspace, view = choose(args)
     if args.json:
         print(json.dumps(view.summary, indent=1))

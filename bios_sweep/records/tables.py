@@ -60,8 +60,7 @@ def read_csv(path: Path) -> RawTable:
         InputError: no such file, a folder, not text, empty, no header, ragged rows.
     """
     text = _text(path)
-    lines = text.splitlines()
-    first = next((line for line in lines if line.strip()), "")
+    first = text.lstrip().partition("\n")[0]
     if not first:
         raise InputError(f"{path}: the file is empty; it needs a header and one row per run")
     delimiter = max(DELIMITERS, key=first.count)
@@ -112,12 +111,12 @@ def _table(path: Path, records: list[tuple[int, list[str]]], delimiter: str) -> 
     body = records[1:]
     if not body:
         raise InputError(f"{path}: there is a header but no row below it; it needs one row per run")
-    for number, cells in body:
-        if len(cells) != len(header):
-            raise InputError(
-                f"{path}: line {number} has {len(cells)} cells but the header has {len(header)} "
-                f"(cells are separated by {_named(delimiter)}); quote text that holds the separator"
-            )
+    ragged = next((record for record in body if len(record[1]) != len(header)), None)
+    if ragged is not None:
+        raise InputError(
+            f"{path}: line {ragged[0]} has {len(ragged[1])} cells but the header has {len(header)} "
+            f"(cells are separated by {_named(delimiter)}); quote text that holds the separator"
+        )
     columns = zip(*(cells for _, cells in body), strict=True)
     return RawTable(
         source=str(path),

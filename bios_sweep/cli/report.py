@@ -11,6 +11,8 @@ from argparse import Namespace
 from rich.console import Console
 
 from bios_sweep.errors import InputError
+from bios_sweep.report.summary import exit_code
+from bios_sweep.report.terminal import print_verdicts
 
 FOREIGN = ("arm", "seed", "value", "baseline", "direction", "tracking-uri")  # flags of foreign tables
 

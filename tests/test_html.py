@@ -386,6 +386,8 @@ def test_the_time_is_told_and_fits_the_terminal(rich, width):
     assert "time: x1.80 the default's [1.71, 1.89] on 2-core CPU" in flat
     assert "gain over the default trained for the same time -0.05 %" in flat
     assert max(map(len, text.splitlines())) <= width
+    names = {word for point in rich["frontier"] for word in point["arm"].split()}
+    assert names <= set(text.split())
     assert ("x1.80 [1.71, 1.89] " in text) is (width == 120)
     row = next(
         line

@@ -22,6 +22,7 @@ PLACES = sorted(
     ((x, y) for x in (9, -9, 26, -26, 60, -60) for y in (6, -12, 18, -24, 32, -38, 46, -52)),
     key=lambda place: (abs(place[0]) + abs(place[1]), place[1] < 0, place[0] < 0),
 )
+LEADER = 22  # points of type from which a label needs a line to its point (chosen, not measured)
 POINT = 9.0  # pixels kept free of labels around every point
 TICKS = (0.1, 0.2, 0.25, 0.33, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 16.0, 32.0)
 
@@ -112,6 +113,7 @@ def _part(figure: Figure, panel: Axes, labels: Sequence[Annotation]) -> None:
     for each in labels:
         best = min(PLACES, key=lambda place: _trouble(_stand(each, place), frame, taken, others))
         others.append(_stand(each, best))
+        each.arrow_patch.set_visible(abs(best[0]) + abs(best[1]) > LEADER)
 
 
 def _stand(text: Annotation, place: tuple[float, float]) -> Bbox:
@@ -129,8 +131,10 @@ def _trouble(box: Bbox, frame: Bbox, drawn: Sequence[Bbox], labels: Sequence[Bbo
 
 def _drawn_over(panel: Axes) -> list[Sequence[float]]:
     """Places in pixels that lines and points of the data go through, close enough that no label slips in."""
-    lines = [panel.transData.transform(line.get_xydata()) for line in panel.lines[1:]]
-    pieces = [(start, end) for line in lines for start, end in pairwise([line[0], *line]) if len(line)]
+    zero = [(end, 0.0) for end in panel.get_xlim()]
+    data = [zero, *(line.get_xydata() for line in panel.lines[1:])]
+    lines = [panel.transData.transform(points) for points in data if len(points)]
+    pieces = [(start, end) for line in lines for start, end in pairwise([line[0], *line])]
     return [
         start + (end - start) * share
         for start, end in pieces

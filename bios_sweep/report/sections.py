@@ -101,7 +101,7 @@ def frontier(points: Sequence[Mapping[str, Any]]) -> Section | None:
     """Quality against time, and beside the time the pair that no hardware changes."""
     if not points:
         return None
-    header = ("arm", "gain, %", "time", "sequential steps", "examples", "on the frontier")
+    header = ("arm", "gain, %", "time", "sequential steps", "examples", "frontier")
     efficient = [clean(point["arm"]) for point in points if point.get("on_frontier")]
     told = ["time of a whole training over the baseline's; steps and examples hold on any hardware"]
     if efficient:

@@ -258,11 +258,20 @@ def _told(console: Console, name: str, verdict: Mapping[str, Any]) -> None:
 
 
 def _section(console: Console, section: Section) -> None:
+    """On a narrow console bounds stand under their value, so that no word is cut."""
     heading(console, section.title)
     for text in section.told:
         line(console, text)
+    if console.width < WIDE:
+        rows = [tuple(value.replace(" [", "\n[") for value in row) for row in section.rows]
+    else:
+        rows = list(section.rows)
     table = plain_table(*section.header, flexible=section.header, right=section.numeric)
-    for row in section.rows:
+    for column, name, *values in zip(table.columns, section.header, *rows, strict=True):
+        lines = [text for value in values for text in value.split("\n")]
+        whole = max(map(len, lines), default=0) if name in section.numeric else _longest_word(lines)
+        column.min_width = max(whole, _longest_word([name]))
+    for row in rows:
         table.add_row(*map(Text, row))
     console.print(table)
 

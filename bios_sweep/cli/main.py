@@ -16,7 +16,17 @@ from bios_sweep.config.places import config_root
 from bios_sweep.errors import BiosSweepError, MissingExtraError
 from bios_sweep.version import __version__
 
-EXTRA_MODULES = ("ray", "mlflow", "torch", "transformers", "peft", "matplotlib", "tokenizers", "filelock")
+EXTRA_MODULES = (
+    "ray",
+    "mlflow",
+    "torch",
+    "transformers",
+    "peft",
+    "matplotlib",
+    "jinja2",
+    "tokenizers",
+    "filelock",
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from bios_sweep.analysis.bounds import Bound
-from bios_sweep.analysis.statement import confidence_text, make_verdict
+from bios_sweep.analysis.sentences import confidence_text
+from bios_sweep.analysis.statement import make_verdict
 from bios_sweep.analysis.table import Outcome, ResultTable, complete_blocks
 from bios_sweep.analysis.verdicts import (
     CANDIDATE,

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from bios_sweep.analysis.bounds import Bound, dunnett, pooled_error, student, unequal_variances
+from bios_sweep.analysis.bounds import Bound, dunnett, paired_bound, pooled_error, student, unequal_variances
 from bios_sweep.analysis.table import Blocks, Floats
 
 
@@ -54,6 +54,10 @@ class Contrasts:
             standard_error=error,
             pooled=self._pooled,
         )
+
+    def own(self, name: str, gains: Floats) -> Bound:
+        """The bound of any quantity per seed, shape (S,), from its own spread; for one planned question."""
+        return paired_bound(name, gains, self.alpha)
 
     def per_seed(self, weights: Mapping[str, float]) -> Floats:
         """The contrast at every seed, shape (S,), percent of the baseline's mean.

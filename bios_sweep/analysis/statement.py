@@ -7,24 +7,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bios_sweep.analysis.bounds import Bound
-from bios_sweep.analysis.verdicts import (
+from bios_sweep.analysis.finding import (
     CANDIDATE,
     CONFIRM,
     INCONCLUSIVE,
     REFINE,
-    SCREENING_ONLY,
     UNCONFIRMED,
     FactorLevels,
     Finding,
     Margin,
 )
+from bios_sweep.analysis.sentences import sentence
+from bios_sweep.study.design import BALANCED, OPTIMUM, QUALITY, SPEED, claimed_level
 
-LOSS_ONLY = {
-    "batch_size": "judged on loss at equal {hold}; time is not weighed against it",
-    "max_steps": "judged on loss alone; more steps cost more",
-    "lora_rank": "judged on loss alone; a larger rank costs memory and time",
-}
+WEIGHED = ("batch_size", "max_steps", "lora_rank")  # settings whose levels cost differently
+PROFILES = {QUALITY: "quality", BALANCED: "balanced", SPEED: "speed"}  # claims that hold for one wish only
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +31,10 @@ class Verdict:
     effect_percent, lower, upper, margin: percent of the baseline's metric, positive = better than the
     default; bounds are one-sided at `confidence`. margin_absolute: the metric's own unit.
     seeds: those the effect was measured on. arms: everything that was compared.
-    levels: one record per variation from the shared seeds.
+    levels: one record per variation from the shared seeds. default: the level that is claimed, which the
+    quality, speed and minimum claims say of another level than the baseline's. cost_ratio, cost_lower,
+    cost_upper: time of the level in question over the baseline's, on `hardware`. iso_cost_percent: its
+    gain over the default trained for the same time. profile: for whom a served value holds.
     """
 
     factor: str
@@ -58,6 +58,13 @@ class Verdict:
     stage: str = "screening"
     served: Any = None
     levels: tuple[Mapping[str, Any], ...] = ()
+    cost_ratio: float | None = None
+    cost_lower: float | None = None
+    cost_upper: float | None = None
+    iso_cost_percent: float | None = None
+    hardware: str = ""
+    profile: str | None = None
+    cell: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready values."""
@@ -79,6 +86,7 @@ def make_verdict(
     alpha: float,
     looks: int,
     served: Any = None,
+    cell: str = "",
 ) -> Verdict:
     """Put one factor's findings into the contract's form.
 
@@ -92,18 +100,21 @@ def make_verdict(
     reasons = final.reasons
     if word == CANDIDATE:
         word, reasons = INCONCLUSIVE, (*reasons, "a better level was found; its confirmation has not run yet")
-    if word in (CONFIRM, REFINE, UNCONFIRMED) and levels.name in LOSS_ONLY:
-        reasons = (*reasons, LOSS_ONLY[levels.name].format(hold=hold))
+    if claim == OPTIMUM and levels.name in WEIGHED and word in (CONFIRM, REFINE, UNCONFIRMED):
+        reasons = (*reasons, f"judged on loss at equal {hold}; cost is not weighed against it")
     if final.diverged:
         reasons = (*reasons, f"diverged: {', '.join(final.diverged)}")
     bound = final.bound
-    best = levels.default if word == CONFIRM or final.best is None else levels.level(final.best)
+    claimed = claimed_level(claim, levels.default)
+    default = levels.default if claimed is None else claimed
+    best = default if word == CONFIRM or final.best is None else _best_level(levels, final)
+    cost = final.cost
     return Verdict(
         factor=levels.name,
         role=role,
         claim=claim,
         verdict=word,
-        default=levels.default,
+        default=default,
         best_level=best,
         effect_percent=_rounded(bound.gain) if bound else None,
         lower=_rounded(bound.lower) if bound else None,
@@ -114,65 +125,27 @@ def make_verdict(
         arms=tuple(arms),
         hold=hold,
         reasons=reasons,
-        sentence=_sentence(word, levels, final, margin, confidence),
+        sentence=sentence(claim, word, levels, final, margin, confidence),
         scope=scope,
         confidence=confidence,
         stage=stage,
         served=served,
         levels=tuple(_level(levels, arm, screening) for arm in levels.arms),
+        cost_ratio=_rounded(cost.ratio) if cost else None,
+        cost_lower=_rounded(cost.lower) if cost else None,
+        cost_upper=_rounded(cost.upper) if cost else None,
+        iso_cost_percent=_rounded(final.iso.gain) if final.iso else None,
+        hardware=cost.hardware if cost else "",
+        profile=PROFILES.get(claim),
+        cell=cell,
     )
 
 
-def _sentence(
-    word: str, levels: FactorLevels, finding: Finding, margin: Margin | None, confidence: float
-) -> str:
-    bound = finding.bound
-    if bound is None or margin is None:
-        return "; ".join(finding.reasons)
-    level = confidence_text(confidence)
-    seeds = len(finding.seeds)
-    best = levels.label(bound.arm)
-    if word == CONFIRM:
-        return (
-            f"no tested alternative ({_tested(levels)}; {seeds} paired seeds) improves on the default by "
-            f"{margin.percent:.2f} % or more; largest upper {level} bound {bound.upper:+.2f} % (at {best})"
-        )
-    if word == REFINE:
-        return (
-            f"use {_value(levels.level(bound.arm))} instead of {_value(levels.default)}: better by "
-            f"{bound.gain:.2f} % ({level} lower bound {bound.lower:+.2f} %), on {seeds} fresh seeds not "
-            "used to choose it"
-        )
-    if word == UNCONFIRMED:
-        return (
-            f"{best} looks better by {bound.gain:.2f} % ({level} lower bound {bound.lower:+.2f} %) on the "
-            f"{seeds} seeds that chose it; not confirmed on fresh ones"
-        )
-    if word == SCREENING_ONLY:
-        return f"one seed: {best} is ahead by {bound.gain:+.2f} %, which shows nothing yet"
-    return _undecided(levels, finding, bound)
-
-
-def _undecided(levels: FactorLevels, finding: Finding, bound: Bound) -> str:
-    reason = "; ".join(finding.reasons) or "a better level was found; its confirmation has not run yet"
-    if reason.startswith("gain between"):
-        return reason
-    where = levels.label(bound.arm)
-    return f"{reason} ({where}: {bound.gain:+.2f} %, between {bound.lower:+.2f} % and {bound.upper:+.2f} %)"
-
-
-def confidence_text(confidence: float) -> str:
-    """`95 %`, or one decimal where looks divide alpha."""
-    percent = 100.0 * confidence
-    return f"{percent:.0f} %" if abs(percent - round(percent)) < 0.05 else f"{percent:.1f} %"
-
-
-def _tested(levels: FactorLevels) -> str:
-    return ", ".join(levels.labels)
-
-
-def _value(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _best_level(levels: FactorLevels, finding: Finding) -> Any:
+    """The level a finding ends at: what its fresh test would serve, else that of its best arm."""
+    if finding.value is not None:
+        return finding.value
+    return levels.level(finding.best) if finding.best in levels.arms else levels.default
 
 
 def _level(levels: FactorLevels, arm: str, screening: Finding) -> dict[str, Any]:
@@ -188,6 +161,7 @@ def _level(levels: FactorLevels, arm: str, screening: Finding) -> dict[str, Any]
             "gain": _rounded(bound.gain),
             "lower": _rounded(bound.lower),
             "upper": _rounded(bound.upper),
+            "standard_error": _rounded(bound.standard_error),
             "pooled": bound.pooled,
         }
     return record

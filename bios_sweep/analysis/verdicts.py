@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from bios_sweep.analysis.bounds import Bound, gain_bounds, paired_bound, pooled_error, student
+from bios_sweep.analysis.contrasts import Contrasts
+from bios_sweep.analysis.costs import CostRatio
 from bios_sweep.analysis.finding import (
     CANDIDATE,
     CONFIRM,
@@ -17,14 +20,18 @@ from bios_sweep.analysis.finding import (
     INCONCLUSIVE,
     REFINE,
     SCREENING_ONLY,
+    SUPERIOR,
     UNCONFIRMED,
     UNDECIDED,
     FactorLevels,
     Finding,
+    FreshTest,
     Margin,
 )
+from bios_sweep.analysis.fresh import judge_fresh, mixed_hardware
+from bios_sweep.analysis.roles import JUDGES, Evidence, judge_claim
 from bios_sweep.analysis.table import Blocks, ResultTable, complete_blocks
-from bios_sweep.study.design import DecisionRule
+from bios_sweep.study.design import MINIMUM, OPTIMUM, SPEED, DecisionRule
 
 __all__ = [  # the words and values of findings are used together with the rule that makes them
     "CANDIDATE",
@@ -35,6 +42,7 @@ __all__ = [  # the words and values of findings are used together with the rule 
     "SCREENING_ONLY",
     "UNCONFIRMED",
     "UNDECIDED",
+    "Asked",
     "FactorLevels",
     "Finding",
     "Margin",
@@ -42,6 +50,7 @@ __all__ = [  # the words and values of findings are used together with the rule 
     "confirm_candidate",
     "margin_of",
     "screen",
+    "screen_claims",
 ]
 
 SENSITIVITY_MARGINS = 5.0  # statistics item 1: an untouched model must be worse by five margins
@@ -62,69 +71,100 @@ def margin_of(table: ResultTable, rule: DecisionRule) -> Margin | None:
     return Margin(percent=percent, absolute=percent * abs(loss) / 100.0, gained=gained)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """One claim of a factor, to be judged. name: of the question, the key of its finding."""
+
+    name: str
+    claim: str
+    levels: FactorLevels
+
+
 def screen(
     table: ResultTable, factors: Sequence[FactorLevels], rule: DecisionRule, variations: int | None = None
 ) -> dict[str, Finding]:
-    """Judge every factor of the study on the shared seeds, at level alpha / number of looks.
+    """Judge factors by loss alone, as optima: `screen_claims` for whoever knows of no costs."""
+    asked = [Asked(name=levels.name, claim=OPTIMUM, levels=levels) for levels in factors]
+    return screen_claims(table, asked, rule, variations=variations)
+
+
+def screen_claims(
+    table: ResultTable,
+    asked: Sequence[Asked],
+    rule: DecisionRule,
+    *,
+    costs: Mapping[str, CostRatio] | None = None,
+    durations: Mapping[float, str] | None = None,
+    variations: int | None = None,
+) -> dict[str, Finding]:
+    """Judge every claim of the study on the shared seeds, at level alpha / number of looks.
 
     All variations of the study share one variance and one Dunnett correction: the more is tried,
-    the more a best arm must show. variations: of the whole study, also those that an earlier look
-    decided and that the table no longer has; by default those of the table.
+    the more a best arm must show. costs: arm -> time ratio, where timed. durations: multiple of the
+    default's steps -> arm. variations: of the whole study, also those that an earlier look decided and
+    that the table no longer has; by default those of the table.
     """
     blocked = _gate(table)
     margin = margin_of(table, rule)
     if blocked or margin is None:
         reason = blocked or "the baseline has no finite result, or its mean is 0 and has no percent"
-        return {f.name: _stopped(table, f, reason) for f in factors}
+        return {question.name: _stopped(table, question.levels, reason) for question in asked}
     blocks = complete_blocks(table)
     if len(blocks.arms) < 2:
-        return {f.name: _stopped(table, f, "every variation diverged") for f in factors}
+        return {
+            question.name: _stopped(table, question.levels, "every variation diverged") for question in asked
+        }
     if len(table.seeds) < 2:
-        return {f.name: _one_seed(table, f, blocks) for f in factors}
+        return {question.name: _one_seed(table, question.levels, blocks) for question in asked}
     tried = max(len(table.arms) - 1, variations or 0)
-    bounds = {bound.arm: bound for bound in gain_bounds(blocks, rule.alpha / len(rule.looks), tried)}
-    sensitive = _sensitive(bounds, margin)
-    return {f.name: _judge(f, bounds, margin, table, blocks, rule, sensitive) for f in factors}
+    alpha = rule.alpha / len(rule.looks)
+    bounds = {bound.arm: bound for bound in gain_bounds(blocks, alpha, tried)}
+    evidence = Evidence(
+        contrasts=Contrasts(blocks=blocks, alpha=alpha, tried=tried),
+        margin=margin,
+        rule=rule,
+        costs=costs or {},
+        durations=durations or {},
+        gained=_gained(table, blocks),
+        sensitive=_sensitive(bounds, margin),
+        diverged=frozenset(arm for arm in table.arms if table.diverged(arm)),
+    )
+    return {question.name: _answer(question, bounds, table, evidence) for question in asked}
+
+
+def _answer(asked: Asked, bounds: Mapping[str, Bound], table: ResultTable, evidence: Evidence) -> Finding:
+    if asked.claim not in JUDGES or not any(arm in bounds for arm in asked.levels.arms):
+        return _judge(
+            asked.levels,
+            bounds,
+            evidence.margin,
+            table,
+            evidence.contrasts.blocks,
+            evidence.rule,
+            evidence.sensitive,
+        )
+    finding = judge_claim(asked.claim, asked.levels, evidence)
+    if finding.state != UNDECIDED or asked.claim in (SPEED, MINIMUM):
+        return finding
+    own = tuple(bounds[arm] for arm in asked.levels.arms if arm in bounds)
+    more = _more_seeds(own, evidence.margin, evidence.contrasts.blocks, evidence.rule)
+    return replace(finding, reasons=(*finding.reasons, more))
+
+
+def _gained(table: ResultTable, blocks: Blocks) -> tuple[float, ...] | None:
+    """Gain of the default over the untouched model at every seed, percent of the default's mean."""
+    if table.untouched is None or not math.isfinite(table.untouched):
+        return None
+    baseline = blocks.values[0]
+    scale = 100.0 * table.metric.sign / abs(float(baseline.mean()))
+    return tuple(float(scale * (value - table.untouched)) for value in baseline)
 
 
 def confirm_candidate(table: ResultTable, arm: str, factor: str, margin: Margin, alpha: float) -> Finding:
-    """Meet the default once more, on fresh seeds, once, with one paired one-sided t at alpha.
-
-    Effect and bounds are those of this stage only.
-    """
-    baseline = table.arms[0]
-    if table.diverged(baseline) or table.diverged(arm):
-        who = "the default" if table.diverged(baseline) else "the candidate"
-        return Finding(
-            factor=factor,
-            state=INCONCLUSIVE,
-            best=arm,
-            diverged=(arm,) if table.diverged(arm) else (),
-            reasons=(f"{who} diverged on a fresh seed",),
-            seeds=table.seeds,
-        )
-    if len(table.hardware) > 1:
-        return Finding(
-            factor=factor,
-            state=INCONCLUSIVE,
-            best=arm,
-            reasons=(_mixed_hardware(table),),
-            seeds=table.seeds,
-        )
-    blocks = complete_blocks(table, (baseline, arm))
-    if blocks.too_many_dropped or len(blocks.seeds) < 2:
-        reason = f"{len(blocks.dropped)} of {len(table.seeds)} fresh seeds are missing (failed trials)"
-        return Finding(factor=factor, state=INCONCLUSIVE, best=arm, reasons=(reason,), seeds=blocks.seeds)
-    bound = paired_bound(arm, blocks.gains()[0], alpha)
-    state, reasons = _confirmed(bound, margin)
-    return Finding(
-        factor=factor,
-        state=state,
-        best=arm,
-        bound=bound,
-        bounds=(bound,),
-        reasons=reasons,
-        seeds=blocks.seeds,
+    """Meet the default once more, on fresh seeds, as the candidate for an optimum (see `judge_fresh`)."""
+    test = FreshTest(arm=arm, over=table.arms[0], kind=SUPERIOR, value=None)
+    return judge_fresh(
+        Finding(factor=factor, state=CANDIDATE, best=arm, test=test), test, table, margin, alpha
     )
 
 
@@ -141,21 +181,13 @@ def combination_holds(
     return paired_bound(combination, gains[0] - gains[best], alpha).lower > -margin.percent
 
 
-def _confirmed(bound: Bound, margin: Margin) -> tuple[str, tuple[str, ...]]:
-    if bound.lower <= 0:
-        return INCONCLUSIVE, ("the candidate did not replicate on fresh seeds; keep the default",)
-    if bound.gain < margin.percent:
-        return INCONCLUSIVE, ("better, by less than matters; keep the default",)
-    return REFINE, ()
-
-
 def _gate(table: ResultTable) -> str:
     """Why no factor of the study can be judged, or an empty string."""
     baseline = table.arms[0]
     if table.diverged(baseline):
         return f"the baseline diverged at {table.diverged(baseline)} of {len(table.seeds)} seeds"
     if len(table.hardware) > 1:
-        return _mixed_hardware(table)
+        return mixed_hardware(table)
     blocks = complete_blocks(table)
     if blocks.too_many_dropped or not blocks.seeds:
         return (
@@ -163,10 +195,6 @@ def _gate(table: ResultTable) -> str:
             "at most a fifth may be"
         )
     return ""
-
-
-def _mixed_hardware(table: ResultTable) -> str:
-    return f"the trials ran on different hardware ({', '.join(table.hardware)})"
 
 
 def _judge(
@@ -205,7 +233,8 @@ def _judge(
         best = max(better, key=lambda bound: bound.gain)
         if _at_edge(factor, best.arm):
             return found(INCONCLUSIVE, best, f"{EDGE} the best level {factor.label(best.arm)} ends the grid")
-        return found(CANDIDATE, best)
+        test = FreshTest(arm=best.arm, over=table.arms[0], kind=SUPERIOR, value=factor.level(best.arm))
+        return replace(found(CANDIDATE, best), test=test)
     leading = max(own, key=lambda bound: bound.gain)
     return found(UNDECIDED, leading, _open_question(nearest, margin), _more_seeds(own, margin, blocks, rule))
 

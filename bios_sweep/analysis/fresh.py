@@ -1,0 +1,127 @@
+"""The confirmation: a candidate meets its rival once more, on seeds that did not choose it. Pure.
+
+The winner of a comparison is on average not as good as it looked; effect and bounds of this stage replace
+those of screening. One paired one-sided test at alpha per candidate, and for each guardrail one more that
+must pass as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from bios_sweep.analysis.bounds import Bound, paired_bound
+from bios_sweep.analysis.finding import (
+    BELOW,
+    INCONCLUSIVE,
+    NOT_WORSE,
+    REFINE,
+    SHARE,
+    SUPERIOR,
+    Finding,
+    FreshTest,
+    Margin,
+)
+from bios_sweep.analysis.table import Blocks, ResultTable, complete_blocks
+
+NOT_REPLICATED = "the candidate did not replicate on fresh seeds; keep the default"
+TOO_SMALL = "better, by less than matters; keep the default"
+
+
+def judge_fresh(
+    candidate: Finding,
+    test: FreshTest,
+    table: ResultTable,
+    margin: Margin,
+    alpha: float,
+    guards: Mapping[str, tuple[ResultTable, float]] | None = None,
+) -> Finding:
+    """The candidate's finding by its fresh seeds alone.
+
+    table: the fresh seeds of (at least) the default and the test's two arms, the default first. test: the
+    candidate's, with the arm that was really trained as `over`. guards: metric -> (its table, percent that
+    it may lose against the default).
+    """
+    found = replace(candidate, state=INCONCLUSIVE, bound=None, iso=None, bounds=(), seeds=table.seeds)
+    gone = [arm for arm in (table.arms[0], test.over, test.arm) if table.diverged(arm)]
+    if gone:
+        who = {table.arms[0]: "the default", test.arm: "the candidate"}.get(gone[0], gone[0])
+        ended = tuple(arm for arm in gone if arm == test.arm)
+        return replace(found, diverged=ended, reasons=(f"{who} diverged on a fresh seed",))
+    if len(table.hardware) > 1:
+        return replace(found, diverged=(), reasons=(mixed_hardware(table),))
+    blocks = complete_blocks(table, tuple(dict.fromkeys((table.arms[0], test.over, test.arm))))
+    found = replace(found, diverged=(), seeds=blocks.seeds)
+    if blocks.too_many_dropped or len(blocks.seeds) < 2:
+        reason = f"{len(blocks.dropped)} of {len(table.seeds)} fresh seeds are missing (failed trials)"
+        return replace(found, reasons=(reason,))
+    bound = _gain(blocks, test, alpha)
+    state, reasons = _passed(bound, test, margin, blocks, table, alpha)
+    broken = _broken(guards or {}, test, alpha) if state == REFINE else ()
+    if broken:
+        state, reasons = INCONCLUSIVE, broken
+    # against the default at the same cost, the gain is the iso-cost one
+    iso = bound if test.duration is not None else None
+    return replace(
+        found, state=state, bound=bound, iso=iso, bounds=(bound,), reasons=reasons, value=test.value
+    )
+
+
+def _gain(blocks: Blocks, test: FreshTest, alpha: float) -> Bound:
+    """The paired gain of the test's arm over its rival, percent of the default's mean on fresh seeds."""
+    rows = dict(zip(blocks.arms, blocks.values, strict=True))
+    scale = 100.0 * blocks.metric.sign / abs(float(blocks.values[0].mean()))
+    return paired_bound(test.arm, (rows[test.arm] - rows[test.over]) * scale, alpha)
+
+
+def _passed(
+    bound: Bound, test: FreshTest, margin: Margin, blocks: Blocks, table: ResultTable, alpha: float
+) -> tuple[str, tuple[str, ...]]:
+    if test.kind == SUPERIOR:
+        if bound.lower <= 0:
+            return INCONCLUSIVE, (NOT_REPLICATED,)
+        return (REFINE, ()) if bound.gain >= margin.percent else (INCONCLUSIVE, (TOO_SMALL,))
+    if test.kind == NOT_WORSE:
+        passed = bound.lower > -test.limit
+        return (REFINE, ()) if passed else (INCONCLUSIVE, (f"a loss of {test.limit:.2f} % is not excluded",))
+    if test.kind == BELOW:
+        passed = bound.upper < test.limit
+        return (REFINE, ()) if passed else (INCONCLUSIVE, (f"a gain of {test.limit:+.2f} % is not excluded",))
+    assert test.kind == SHARE  # there are no other kinds
+    passed = _share_bound(blocks, table, test, alpha) > 0
+    return (REFINE, ()) if passed else (INCONCLUSIVE, (f"{test.limit:.0%} of the gain is not shown",))
+
+
+def _share_bound(blocks: Blocks, table: ResultTable, test: FreshTest, alpha: float) -> float:
+    """Lower bound of gain(arm) - share * gain(default), both over the untouched model."""
+    rows = dict(zip(blocks.arms, blocks.values, strict=True))
+    untouched = table.untouched if table.untouched is not None else np.nan
+    gained = blocks.metric.sign * (rows[test.arm] - untouched)
+    needed = test.limit * blocks.metric.sign * (blocks.values[0] - untouched)
+    return paired_bound(test.arm, gained - needed, alpha).lower
+
+
+def _broken(
+    guards: Mapping[str, tuple[ResultTable, float]], test: FreshTest, alpha: float
+) -> tuple[str, ...]:
+    """The guardrails that the candidate is not shown to keep, each a non-inferiority test at alpha."""
+    broken = []
+    for name, (table, percent) in guards.items():
+        blocks = complete_blocks(table, (table.arms[0], test.arm))
+        if test.arm not in blocks.arms or len(blocks.seeds) < 2 or not blocks.values[0].mean():
+            broken.append(f"guardrail {name}: it was not measured on the fresh seeds")
+            continue
+        bound = paired_bound(test.arm, blocks.gains()[0], alpha)
+        if bound.lower <= -percent:
+            broken.append(
+                f"guardrail {name}: {bound.gain:+.2f} % (lower bound {bound.lower:+.2f} %), "
+                f"and a loss of {percent:g} % is not excluded"
+            )
+    return tuple(broken)
+
+
+def mixed_hardware(table: ResultTable) -> str:
+    """The gate's reason where arms were trained on different devices."""
+    return f"the trials ran on different hardware ({', '.join(table.hardware)})"

@@ -1,0 +1,184 @@
+"""A finding in one sentence that claims no more than was shown (statistics, "Wording"). Pure.
+
+Never "optimal", never "no difference", never a bare mean: each sentence has its bound, its seeds, and what
+it was measured against.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bios_sweep.analysis.bounds import Bound
+from bios_sweep.analysis.finding import (
+    BELOW,
+    CANDIDATE,
+    CONFIRM,
+    NOT_WORSE,
+    REFINE,
+    SCREENING_ONLY,
+    SHARE,
+    UNCONFIRMED,
+    FactorLevels,
+    Finding,
+    Margin,
+)
+from bios_sweep.study.design import BALANCED, ENOUGH, MINIMUM, QUALITY, SPEED, claimed_level
+
+OPEN = "a better level was found; its confirmation has not run yet"
+
+
+def sentence(
+    claim: str,
+    word: str,
+    levels: FactorLevels,
+    finding: Finding,
+    margin: Margin | None,
+    confidence: float,
+) -> str:
+    """What is said of one claim. word: the verdict; confidence: of the one-sided bounds."""
+    if finding.bound is None or margin is None:
+        return "; ".join(finding.reasons)
+    said = _Said(claim, levels, finding, finding.bound, margin, confidence_text(confidence))
+    if word == CONFIRM:
+        return said.confirmed()
+    if word == REFINE:
+        return said.refined()
+    if word == UNCONFIRMED:
+        return said.unconfirmed()
+    if word == SCREENING_ONLY:
+        return f"one seed: {said.best} is ahead by {said.bound.gain:+.2f} %, which shows nothing yet"
+    return said.undecided()
+
+
+def confidence_text(confidence: float) -> str:
+    """`95 %`, or one decimal where looks divide alpha."""
+    percent = 100.0 * confidence
+    return f"{percent:.0f} %" if abs(percent - round(percent)) < 0.05 else f"{percent:.1f} %"
+
+
+class _Said:
+    """The parts that the sentences of one finding share."""
+
+    def __init__(
+        self,
+        claim: str,
+        levels: FactorLevels,
+        finding: Finding,
+        bound: Bound,
+        margin: Margin,
+        level: str,
+    ) -> None:
+        self.claim, self.levels, self.finding, self.bound = claim, levels, finding, bound
+        self.margin, self.level = margin.percent, level
+        self.seeds = len(finding.seeds)
+        self.best = levels.label(bound.arm) if bound.arm in levels.arms else "the default"
+        claimed = claimed_level(claim, levels.default)
+        self.default = _value(levels.default if claimed is None else claimed)
+
+    def confirmed(self) -> str:
+        tested = ", ".join(self.levels.labels)
+        if self.claim == QUALITY:
+            return (
+                f"{self.default} is better than {_value(self.levels.default)} by {self.bound.gain:.2f} % "
+                f"({self.level} lower bound {self.bound.lower:+.2f} %; {self.seeds} paired seeds), and no "
+                f"tested level ({tested}) beats it by {self.margin:.2f} % or more"
+            )
+        if self.claim == SPEED:
+            return f"{self.default} {self._takes()} {self._loses()}, and nothing faster loses as little"
+        if self.claim == MINIMUM:
+            return (
+                f"{self.default} steps are shown to reach the share of the default's gain that the minimum "
+                f"must ({self.seeds} seeds, {self.level}); fewer of those tested are not"
+            )
+        if self.claim == BALANCED and self.finding.iso is not None:
+            iso = self.finding.iso
+            return (
+                f"no tested level ({tested}; {self.seeds} paired seeds) improves by {self.margin:.2f} % or "
+                f"more on the default trained for the same time; largest upper {self.level} bound "
+                f"{iso.upper:+.2f} % (at {self.best})" + self._train_longer()
+            )
+        larger = "larger level" if self.claim == ENOUGH else "alternative"
+        return (
+            f"no tested {larger} ({tested}; {self.seeds} paired seeds) improves on the default by "
+            f"{self.margin:.2f} % or more; largest upper {self.level} bound {self.bound.upper:+.2f} % "
+            f"(at {self.best})"
+        )
+
+    def refined(self) -> str:
+        value, test = _value(self._served()), self.finding.test
+        fresh = f"on {self.seeds} fresh seeds not used to choose it"
+        if test is None:  # nothing but the clock decided
+            return f"on {self._where()} {self.default} {self._takes()}: no time is gained; use {value}"
+        if test.kind == BELOW:
+            what = "buys nothing that matters" if self.claim == QUALITY else "costs more loss than speed may"
+            return (
+                f"use {value} instead of {self.default}: {self.default} {what} "
+                f"({self.bound.gain:+.2f} %, {self.level} upper bound {self.bound.upper:+.2f} %), {fresh}"
+            )
+        if test.kind == NOT_WORSE:
+            saved = self._takes() if self.finding.cost else "costs less"
+            return (
+                f"use {value} instead of {self.default}: it {saved} {self._loses()} (less than "
+                f"{test.limit:.2f} % is lost), {fresh}"
+            )
+        if test.kind == SHARE:
+            return f"{value} steps reach {test.limit:.0%} of the default's gain, {fresh}"
+        cost = f"; it {self._takes()}" if self.finding.cost else ""
+        against = " than the default trained for the same time" if test.duration is not None else ""
+        return (
+            f"use {value} instead of {self.default}: better{against} by {self.bound.gain:.2f} % "
+            f"({self.level} lower bound {self.bound.lower:+.2f} %), {fresh}{cost}"
+        )
+
+    def unconfirmed(self) -> str:
+        return (
+            f"{self.best} looks better by {self.bound.gain:.2f} % ({self.level} lower bound "
+            f"{self.bound.lower:+.2f} %) on the {self.seeds} seeds that chose it; not confirmed on fresh ones"
+        )
+
+    def undecided(self) -> str:
+        reason = "; ".join(self.finding.reasons) or OPEN
+        if self.finding.state == CANDIDATE and OPEN not in reason:
+            reason = f"{reason}; {OPEN}"
+        if reason.startswith("gain ") or "between" in reason:
+            return reason
+        low, high = f"{self.bound.lower:+.2f} %", f"{self.bound.upper:+.2f} %"
+        return f"{reason} ({self.best}: {self.bound.gain:+.2f} %, between {low} and {high})"
+
+    def _served(self) -> Any:
+        if self.finding.value is not None:
+            return self.finding.value
+        return (
+            self.levels.level(self.bound.arm) if self.bound.arm in self.levels.arms else self.levels.default
+        )
+
+    def _takes(self) -> str:
+        cost = self.finding.cost
+        if cost is None:
+            return "was not timed"
+        return f"takes {cost.ratio:.2f} times as long as the default ({cost.lower:.2f} to {cost.upper:.2f})"
+
+    def _where(self) -> str:
+        cost = self.finding.cost
+        return cost.hardware if cost is not None and cost.hardware else "this hardware"
+
+    def _loses(self) -> str:
+        return (
+            f"at a gain of {self.bound.gain:+.2f} % ({self.level} lower bound {self.bound.lower:+.2f} %; "
+            f"{self.seeds} seeds)"
+        )
+
+    def _train_longer(self) -> str:
+        """`64 buys 0.80 % for 1.8 times the time; training the default as long buys 0.75 %: train longer`."""
+        cost, iso = self.finding.cost, self.finding.iso
+        if cost is None or iso is None or cost.lower <= 1.0 or self.bound.gain <= 0:
+            return ""
+        buys = self.bound.gain - iso.gain
+        return (
+            f"; {self.best} buys {self.bound.gain:.2f} % for {cost.ratio:.1f} times the time, training the "
+            f"default that long buys {buys:.2f} %: train longer instead"
+        )
+
+
+def _value(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -28,6 +28,12 @@ from bios_sweep.study.design import OPTIMUM, ROLES, DecisionRule
 ACCURACY = ("acc", "accuracy", "exact")  # words of a metric that is a share of right answers
 ACCURACY_POINT = 1.0  # statistics: the margin of an accuracy is one point
 
+WEAKENED = {  # kind of flaw -> what it means for the verdict on that arm
+    "unequal_budgets": "its budget differs from the default's, so the gain may be the budget",
+    "mixed_arm": "its own runs differ in their settings",
+    "moves_together": "several settings changed at once, so the gain belongs to none of them",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Audit:
@@ -96,11 +102,12 @@ def audit(table: RunTable, rule: DecisionRule, baseline: str | None = None) -> A
     factors = _factors(arms, runs)
     screening = _gated(screen(runs.screening, factors, rule, _tried(runs)), table)
     final = {name: _after(finding, runs, margin, rule) for name, finding in screening.items()}
+    flaws = find_flaws(table, arms, runs, factors, screening, final)
+    final = {name: _weakened(finding, flaws) for name, finding in final.items()}
     verdicts = tuple(
         _verdict(table, arms, runs, factor, screening[factor.name], final[factor.name], margin, hold, rule)
         for factor in factors
     )
-    flaws = find_flaws(table, arms, runs, factors, screening, final)
     return Audit(
         source=table.source,
         table=table,
@@ -189,6 +196,14 @@ def _after(finding: Finding, runs: Sorted, margin: Margin | None, rule: Decision
     return dataclasses.replace(finding, state=UNCONFIRMED, reasons=(*finding.reasons, reason))
 
 
+def _weakened(finding: Finding, flaws: tuple[Flaw, ...]) -> Finding:
+    """With the flaws of the arm that the finding is about; a verdict must not be read without them."""
+    reasons = tuple(
+        WEAKENED[flaw.kind] for flaw in flaws if flaw.kind in WEAKENED and finding.best in flaw.arms
+    )
+    return dataclasses.replace(finding, reasons=(*finding.reasons, *reasons)) if reasons else finding
+
+
 def _verdict(
     table: RunTable,
     arms: ArmSet,
@@ -205,11 +220,11 @@ def _verdict(
         for arm in arms.arms
         if arm.factor == factor.name and arm.name in runs.aside
     ]
-    same = final is screening
+    fresh = final.state not in (UNCONFIRMED, screening.state)
     final = dataclasses.replace(final, reasons=(*final.reasons, *aside))
     return make_verdict(
         factor,
-        final if same else screening,
+        screening if fresh else final,
         final,
         margin,
         role=OPTIMUM if factor.name == ARM else ROLES.get(factor.name, OPTIMUM),

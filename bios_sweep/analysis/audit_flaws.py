@@ -285,12 +285,18 @@ def _together(arms: ArmSet, runs: Sorted) -> list[Flaw]:
     compared = _compared(arms, runs)[1:]
     joint = [arm for arm in compared if arm.confounded]
     if joint:
+        alone = {arm.factor for arm in compared if not arm.confounded}
+        apart = all(name in alone for arm in joint for name in arm.confounded)
         first = joint[0]
-        amount = f"{len(joint):,} of {len(compared):,} arms change several settings at once"
-        sentence = (
-            f"{amount} ({first.name}: {some(first.confounded)}): their effect belongs to no single setting"
+        named = (
+            some(first.confounded) if first.name == first.level else f"{first.name}: {some(first.confounded)}"
         )
-        found.append(_flaw("moves_together", SERIOUS, sentence, [arm.name for arm in joint]))
+        sentence = (
+            f"{len(joint):,} of {len(compared):,} arms change several settings at once ({named}): "
+            "their effect belongs to no single setting"
+        )
+        kind, severity = ("combinations", NOTE) if apart else ("moves_together", SERIOUS)
+        found.append(_flaw(kind, severity, sentence, [arm.name for arm in joint]))
     pairs = _always_together(compared)
     if pairs:
         told = some(f"{one} with {other}" for one, other in pairs)

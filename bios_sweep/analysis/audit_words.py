@@ -16,6 +16,7 @@ from bios_sweep.analysis.finding import (
     FactorLevels,
     Finding,
 )
+from bios_sweep.analysis.runs import ARM
 from bios_sweep.analysis.statement import Verdict
 
 SEEDS = 5  # statistics: seeds of a first study, and fresh ones of a confirmation
@@ -100,7 +101,7 @@ def settles(
 def _by_verdicts(verdicts: Sequence[Verdict], factors: Sequence[FactorLevels], kinds: set[str]) -> str:
     chosen = [v for v in verdicts if v.verdict == UNCONFIRMED]
     if chosen:
-        named = some(f"{v.factor} {_text(v.best_level)}" for v in chosen)
+        named = some(_choice(v) for v in chosen)
         return (
             f"run the default and {named} once on {SEEDS} fresh seeds ({SEEDS * (len(chosen) + 1)} trials): "
             f"a lower bound above 0 and a gain of {chosen[0].margin:.2f} % or more make it a refinement"
@@ -117,9 +118,8 @@ def _by_verdicts(verdicts: Sequence[Verdict], factors: Sequence[FactorLevels], k
         for reason in verdict.reasons:
             wanted = re.match(r"about (\d+) seeds would decide", reason)
             if wanted:
-                best = _text(verdict.best_level)
                 return (
-                    f"run the default and {verdict.factor} {best} at about {wanted[1]} fresh seeds "
+                    f"run the default and {_choice(verdict)} at about {wanted[1]} fresh seeds "
                     f"({2 * int(wanted[1])} trials): at this noise that would decide"
                 )
     if "insensitive" in kinds:
@@ -144,6 +144,12 @@ def _arms(leaders: Sequence[str]) -> str:
 
 def _trials(leaders: Sequence[str]) -> int:
     return SEEDS * (1 + max(1, len(leaders)))
+
+
+def _choice(verdict: Verdict) -> str:
+    """`learning_rate 0.0004`; the level of several settings, or of an unnamed one, names them itself."""
+    level = _text(verdict.best_level)
+    return level if " + " in verdict.factor or verdict.factor == ARM else f"{verdict.factor} {level}"
 
 
 def _text(value: object) -> str:

@@ -239,10 +239,10 @@ def _equal(value: Any, text: str) -> bool:
 
 def _candidates(columns: Sequence[str], counts: Counter[tuple[Any, ...]]) -> str:
     shown = [
-        f'"{_described(dict(zip(columns, key, strict=True)), {})}" ({amount:,} runs)'
+        (_described(dict(zip(columns, key, strict=True)), {}), amount)
         for key, amount in counts.most_common(3)
     ]
-    return " or ".join(shown)
+    return " or ".join(f'"{named}" ({amount:,} run{"" if amount == 1 else "s"})' for named, amount in shown)
 
 
 def _described(settings: Mapping[str, Any], base: Mapping[str, Any]) -> str:

@@ -98,7 +98,7 @@ CONTEXTS = {
 # configured names that decide no outcome, so that two runs that differ in them are the same arm
 OUTCOME_BLIND = re.compile(
     r"dir$|path$|file|name$|_id$|^id$|url|uri|time|date|host|port|logging|save_|eval_steps|eval_strategy|"
-    r"report_to|hub_|push_|token$|group|tags|notes|project|entity|verbose|workers|local_rank|disable_tqdm|repeat$"
+    r"report_to|hub_|push_|token$|group|tags|notes|project|entity|verbose|workers|local_rank|disable_tqdm|repeat$|seed"
 )
 
 DONE_WORDS = {"", "completed", "complete", "finished", "finish", "success", "succeeded", "done", "ok"}

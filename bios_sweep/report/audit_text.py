@@ -10,10 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from bios_sweep.report.layout import HEAD, QUIET, bullets, heading, indented, line, plain_table
-from bios_sweep.report.wording import clean, counts_line, gain, interval, number, other_reasons, plural
+from bios_sweep.report.wording import ENDINGS, clean, gain, interval, number, other_reasons, plural
 
 SHOWN = 12  # factors told in full; the rest is in --json (chosen, not measured)
-LONG = 24  # characters from which a level is told below the table instead of in it (chosen, not measured)
+LONG = 12  # characters from which a level is told below the table instead of in it (chosen, not measured)
+WIDE = 22  # characters of the longest factor that stays on one line (chosen, not measured)
 STYLES = {"serious": "bold red", "caution": "yellow", "note": QUIET}
 
 
@@ -39,7 +40,9 @@ def _head(answer: Mapping[str, Any], console: Console) -> None:
     metric, arms, seeds = answer["metric"], len(answer["compared"]), len(answer["seeds"])
     better = "smaller" if metric["direction"] == "minimize" else "larger"
     line(console, "What do these runs support?", HEAD)
-    line(console, f"{answer['source']}: {counts_line(answer['counts'])}", QUIET)
+    counts = answer["counts"]
+    ended = " + ".join(f"{counts[status]:,} {status}" for status in ENDINGS)
+    line(console, f"{answer['source']}: {plural(counts['planned'], 'run')} = {ended}", QUIET)
     compared = f"compared: {plural(arms, 'arm')} at {plural(seeds, 'seed')}"
     line(console, f"{compared}; metric {metric['name']}, {better} is better")
     settings = answer["baseline"]["settings"]
@@ -52,6 +55,8 @@ def _table(verdicts: Sequence[Mapping[str, Any]]) -> Table:
     table = plain_table(
         *header, flexible=("factor", "default", "verdict", "best"), right=("gain, %", "seeds")
     )
+    names = [len(part) for verdict in verdicts for part in clean(verdict["factor"]).split(" ")]
+    table.columns[0].min_width = min(max(names), WIDE)
     table.columns[2].min_width = len("(unconfirmed)")
     for verdict in verdicts:
         effect = [gain(verdict["effect_percent"]), interval(verdict["lower"], verdict["upper"])]
@@ -68,7 +73,7 @@ def _table(verdicts: Sequence[Mapping[str, Any]]) -> Table:
 
 def _short(level: Any) -> str:
     text = number(level)
-    return text if len(text) <= LONG else f"{text[: LONG - 3]}..."
+    return text if len(text) <= LONG else "see below"
 
 
 def _legend(answer: Mapping[str, Any]) -> str:

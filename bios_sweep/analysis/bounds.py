@@ -107,8 +107,10 @@ def unequal_variances(gains: Floats) -> bool:
 def variance_ratio_point(k: int, seeds: int) -> float:
     """99 % point of largest / smallest variance of k paired contrasts under equal variances.
 
-    Simulated with a fixed seed: contrasts share the baseline, so they correlate at 0.5.
-    For k = 4 it is about 530 / 37 / 11 and for k = 11 about 2270 / 82 / 19 at 3 / 5 / 8 seeds.
+    Simulated with a fixed seed: contrasts share the baseline, so they correlate at 0.5. Given the length of
+    the baseline's noise in the S - 1 dimensions left by centring, the variances are independent noncentral
+    chi-squares; drawing those instead of every trial makes 39 contrasts of 25 seeds 12 times as fast.
+    For k = 4 it is about 540 / 36 / 11 and for k = 11 about 2300 / 81 / 19 at 3 / 5 / 8 seeds.
     """
     random = np.random.default_rng(20240611)
     ratios = np.concatenate([_ratios(random, k, seeds) for _ in range(10)])
@@ -116,8 +118,10 @@ def variance_ratio_point(k: int, seeds: int) -> float:
 
 
 def _ratios(random: np.random.Generator, k: int, seeds: int) -> Floats:
-    noise = random.standard_normal((SIMULATIONS // 10, k + 1, seeds))
-    variances = (noise[:, 1:] - noise[:, :1]).var(axis=2, ddof=1)
+    shared = random.chisquare(seeds - 1, (SIMULATIONS // 10, 1))
+    variances = (random.standard_normal((len(shared), k)) + np.sqrt(shared)) ** 2
+    if seeds > 2:
+        variances += random.chisquare(seeds - 2, variances.shape)
     return np.asarray(variances.max(axis=1) / variances.min(axis=1), dtype=np.float64)
 
 

@@ -26,6 +26,23 @@ class CostRatio:
     repeats: int = 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """What a timing probe measured: seconds per optimizer step, shape (repeats, arms), on one device.
+
+    Each arm alone, warm, the arms interleaved, so that the repeats of one row pair. arms: the baseline first.
+    """
+
+    arms: tuple[str, ...]
+    seconds: tuple[tuple[float, ...], ...]
+    hardware: str
+
+    def of(self, arm: str) -> tuple[float, ...]:
+        """One arm's seconds per step, one number per repeat."""
+        place = self.arms.index(arm)
+        return tuple(row[place] for row in self.seconds)
+
+
 def cost_ratios(
     seconds_per_step: Mapping[str, Sequence[float]], steps: Mapping[str, int], alpha: float, hardware: str
 ) -> dict[str, CostRatio]:

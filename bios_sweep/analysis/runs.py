@@ -332,7 +332,7 @@ def _arm(
         name=name,
         factor=factor,
         level=level,
-        label=_text(level),
+        label=f"{level:.6g}" if isinstance(level, float) else _text(level),
         settings=settings,
         changes=changes,
         follows=follows,

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from bios_sweep.analysis.bounds import Bound, gain_bounds, paired_bound, pooled_error, student
 from bios_sweep.analysis.contrasts import Contrasts
@@ -73,11 +74,15 @@ def margin_of(table: ResultTable, rule: DecisionRule) -> Margin | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """One claim of a factor, to be judged. name: of the question, the key of its finding."""
+    """One claim of a factor, to be judged. name: of the question, the key of its finding.
+
+    ladders: of a nuisance-aware factor, level (the default's included) -> its arms.
+    """
 
     name: str
     claim: str
     levels: FactorLevels
+    ladders: Mapping[Any, tuple[str, ...]] = field(default_factory=dict)
 
 
 def screen(

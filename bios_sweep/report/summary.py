@@ -10,7 +10,7 @@ from typing import Any
 
 from bios_sweep.analysis.statement import Verdict, make_verdict
 from bios_sweep.analysis.verdicts import EDGE
-from bios_sweep.procedure import DONE, Results, State, factor_names, levels_of
+from bios_sweep.procedure import DONE, Question, Results, State, levels_of, questions
 from bios_sweep.settings import is_whole
 from bios_sweep.study.design import Factor
 from bios_sweep.study.plan import Arm, Plan
@@ -73,26 +73,32 @@ def _one_level_more(factor: Factor, verdict: Verdict) -> str:
 
 
 def verdicts_of(plan: Plan, state: State) -> tuple[Verdict, ...]:
-    """One verdict per factor that has been judged so far."""
-    study = plan.study
-    roles = {factor.name: (factor.role, factor.judged_claims(study.baseline)[0]) for factor in plan.factors}
+    """One verdict per question that has been judged so far."""
     return tuple(
-        make_verdict(
-            levels_of(plan, name),
-            state.screening[name],
-            state.findings[name],
-            state.margin,
-            role=roles[name][0],
-            claim=roles[name][1],
-            arms=[arm.name for arm in plan.arms],
-            hold=study.budget.hold,
-            scope=scope_of(plan),
-            alpha=study.decision.alpha,
-            looks=len(study.decision.looks),
-            served=state.served.get(name),
-        )
-        for name in factor_names(plan)
-        if name in state.findings
+        _verdict(cell, question, state)
+        for cell in plan.cells or (plan,)
+        for question in questions(cell)
+        if question.name in state.findings
+    )
+
+
+def _verdict(plan: Plan, question: Question, state: State) -> Verdict:
+    study, factor = plan.study, question.factor.name
+    profile = state.profiles.get(question.claim, {})
+    return make_verdict(
+        levels_of(plan, factor),
+        state.screening[question.name],
+        state.findings[question.name],
+        state.margins.get(question.name, state.margin),
+        role=question.factor.role,
+        claim=question.claim,
+        arms=[arm.name for arm in plan.arms],
+        hold=study.budget.hold,
+        scope=scope_of(plan),
+        alpha=study.decision.alpha,
+        looks=len(study.decision.looks),
+        served=profile.get(factor, state.served.get(factor)),
+        cell=question.cell,
     )
 
 
@@ -148,7 +154,7 @@ def below_defaults(plan: Plan) -> list[str]:
 
 
 def _arms(plan: Plan, state: State) -> tuple[Arm, ...]:
-    return (*plan.arms, *([state.combination] if state.combination else []))
+    return (*plan.arms, *state.extra_arms)
 
 
 def _trials(state: State, arm: Arm) -> list[TrialSpec]:

@@ -1,0 +1,305 @@
+"""The stage machine: what to run next, given the results so far.
+
+screening (at each planned look) -> refinement, where a joint search is wanted -> confirmation of the
+candidates on fresh seeds -> done. A pure function of plan, results and what else is known, so that a driver
+that died, a driver that lives and a reader of the journal all see the same state.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bios_sweep.analysis.finding import (
+    CANDIDATE,
+    CONFIRM,
+    INCONCLUSIVE,
+    REFINE,
+    UNCONFIRMED,
+    UNDECIDED,
+    Finding,
+    Margin,
+)
+from bios_sweep.analysis.fresh import judge_fresh
+from bios_sweep.analysis.verdicts import Asked, combination_holds, margin_of, screen_claims
+from bios_sweep.procedure.questions import Question, levels_of, questions
+from bios_sweep.procedure.state import DONE, REFINEMENT, Known, Results, State
+from bios_sweep.procedure.tables import costs_of, guard_tables, table_of
+from bios_sweep.study.design import BALANCED, ENOUGH, OPTIMUM, QUALITY, REPEAT, SPEED, claimed_level
+from bios_sweep.study.plan import BASELINE, Arm, Plan, combine, confirmation_trials, duration_arm
+from bios_sweep.study.trials import CONFIRMATION, SCREENING, TrialSpec
+
+FOR_ALL = (OPTIMUM, BALANCED, ENOUGH)  # claims whose value holds whatever matters most
+NOTHING = Known()
+
+
+def state_of(plan: Plan, results: Results, known: Known = NOTHING) -> State:
+    """The sweep's state; `results` maps trial keys to terminal records, failed ones included."""
+    tried = sum(len(cell.arms) - 1 for cell in plan.cells or (plan,))
+    if not plan.cells:
+        return _Cell(plan, results, known, tried).state()
+    return _merged([_Cell(cell, results, known, tried).state() for cell in plan.cells], plan)
+
+
+def _merged(states: Sequence[State], plan: Plan) -> State:
+    """A crossed study stands where its slowest cell stands; it serves what the study's own cell found."""
+    order = (SCREENING, REFINEMENT, CONFIRMATION, DONE)
+    own = states[0] if plan.cells[0].baseline.name == BASELINE else None
+    needed = {trial.key: trial for state in states for trial in state.needed}
+    missing = {trial.key: trial for state in states for trial in state.missing}
+    return State(
+        stage=min((state.stage for state in states), key=order.index),
+        needed=tuple(needed.values()),
+        missing=tuple(missing.values()),
+        findings={name: finding for state in states for name, finding in state.findings.items()},
+        screening={name: finding for state in states for name, finding in state.screening.items()},
+        margin=states[0].margin,
+        margins={name: margin for state in states for name, margin in state.margins.items()},
+        combination=own.combination if own else None,
+        extra_arms=tuple(arm for state in states for arm in state.extra_arms),
+        served=own.served if own else {},
+        profiles=own.profiles if own else {},
+    )
+
+
+class _Cell:
+    """The decision on one plan without cells; tried: variations of the whole study, for the corrections."""
+
+    def __init__(self, plan: Plan, results: Results, known: Known, tried: int) -> None:
+        self.plan, self.results, self.known, self.tried = plan, results, known, tried
+        self.rule = plan.study.decision
+        self.asked = {question.name: question for question in questions(plan)}
+        self.suffix = plan.baseline.name.removeprefix(BASELINE)
+
+    def state(self) -> State:
+        """Look after look, then what the last look leaves to do."""
+        needed: list[TrialSpec] = []
+        findings: dict[str, Finding] = {}
+        open_questions = list(self.asked.values())
+        margin = None
+        for look in self.rule.looks:
+            trials = self._screening_trials(open_questions, look)
+            needed += [trial for trial in trials if trial not in needed]
+            missing = tuple(trial for trial in trials if trial.key not in self.results)
+            if missing:
+                return State(
+                    stage=SCREENING,
+                    needed=tuple(needed),
+                    missing=missing,
+                    findings=findings,
+                    screening=findings,
+                )
+            table = table_of(self.plan, trials, self.results)
+            margin = margin_of(table, self.rule)
+            findings |= screen_claims(
+                table,
+                [self._as_asked(question) for question in open_questions],
+                self.rule,
+                costs=costs_of(self.plan, self.known.timing),
+                durations=self.plan.durations,
+                variations=self.tried,
+            )
+            open_questions = [q for q in open_questions if findings[q.name].state == UNDECIDED]
+            if not open_questions:
+                break
+        for question in open_questions:
+            findings[question.name] = dataclasses.replace(findings[question.name], state=INCONCLUSIVE)
+        return self._after_screening(tuple(needed), findings, margin)
+
+    def _screening_trials(self, open_questions: Sequence[Question], look: int) -> list[TrialSpec]:
+        """The trials that the open questions need at a look; what was decided runs no more seeds."""
+        arms = {self.plan.baseline.name}
+        for question in open_questions:
+            arms |= {arm.name for arm in self.plan.arms_of(question.factor.name)}
+            if question.claim == BALANCED:
+                arms |= set(self.plan.durations.values())
+            for ladder in self.plan.ladders.get(question.factor.name, {}).values():
+                arms |= set(ladder)
+        seeds = self.plan.study.seeds[:look]
+        return [trial for trial in self.plan.trials if trial.seed in seeds and trial.arm in arms]
+
+    def _as_asked(self, question: Question) -> Asked:
+        name = question.factor.name
+        return Asked(
+            name=question.name,
+            claim=question.claim,
+            levels=levels_of(self.plan, name),
+            ladders=self.plan.ladders.get(name, {}),
+        )
+
+    def _after_screening(
+        self, needed: tuple[TrialSpec, ...], findings: Mapping[str, Finding], margin: Margin | None
+    ) -> State:
+        candidates = {
+            name: finding for name, finding in findings.items() if finding.state == CANDIDATE and finding.test
+        }
+        if not candidates or margin is None:
+            return self._done(needed, findings, findings, margin)
+        if not self.rule.confirmation_seeds:
+            reasons = ("no confirmation seeds: no value is served",)
+            unconfirmed = {
+                name: dataclasses.replace(finding, state=UNCONFIRMED, reasons=reasons)
+                for name, finding in candidates.items()
+            }
+            return self._done(needed, {**findings, **unconfirmed}, findings, margin)
+        return self._confirmation(needed, findings, candidates, margin)
+
+    def _confirmation(
+        self,
+        needed: tuple[TrialSpec, ...],
+        findings: Mapping[str, Finding],
+        candidates: Mapping[str, Finding],
+        margin: Margin,
+    ) -> State:
+        arms, tests = {self.plan.baseline.name: self.plan.baseline}, {}
+        for name, finding in candidates.items():
+            assert finding.test is not None  # chosen so
+            rival = self._rival(finding)
+            arms |= {arm.name: arm for arm in (self.plan.arm(finding.test.arm), rival)}
+            tests[name] = dataclasses.replace(finding.test, over=rival.name)
+        together = self._together(candidates)
+        if together is not None:
+            arms[together.name] = together
+        trials = confirmation_trials(self.plan.study, tuple(arms.values()))
+        state = State(
+            stage=CONFIRMATION,
+            needed=(*needed, *trials),
+            missing=tuple(trial for trial in trials if trial.key not in self.results),
+            findings=findings,
+            screening=findings,
+            margin=margin,
+            margins=dict.fromkeys(findings, margin),
+            combination=together,
+            extra_arms=tuple(arm for arm in arms.values() if arm not in self.plan.arms),
+        )
+        if state.missing:
+            return state
+        table = table_of(self.plan, trials, self.results)
+        guards = guard_tables(self.plan, trials, self.results)
+        final = dict(findings)
+        for name, test in tests.items():
+            final[name] = judge_fresh(candidates[name], test, table, margin, self.rule.alpha, guards)
+        done = self._done(state.needed, final, findings, margin)
+        done = self._held_together(done, candidates, together, trials, margin)
+        return dataclasses.replace(done, combination=together, extra_arms=state.extra_arms)
+
+    def _rival(self, finding: Finding) -> Arm:
+        """What a candidate is held against: an arm of the plan, or the default trained for the same cost."""
+        assert finding.test is not None  # the caller looks
+        if finding.test.duration is None:
+            return self.plan.arm(finding.test.over)
+        longer = duration_arm(self.plan.study, finding.test.duration)
+        longer = dataclasses.replace(longer, name=longer.name + self.suffix)
+        same = [arm for arm in self.plan.arms if arm.settings == longer.settings and not arm.repeat]
+        return same[0] if same else longer
+
+    def _together(self, candidates: Mapping[str, Finding]) -> Arm | None:
+        """The candidates' combination, unless it is one of them again: no trial counts for two arms."""
+        tunable = [
+            self.plan.arm(finding.test.arm) for finding in self._tunable(candidates).values() if finding.test
+        ]
+        if len(tunable) < 2:
+            return None
+        together = combine(self.plan, tunable)
+        return None if any(arm.settings == together.settings for arm in tunable) else together
+
+    def _tunable(self, findings: Mapping[str, Finding]) -> dict[str, Finding]:
+        """Findings whose level would be served to everyone: those that have to hold together."""
+        return {
+            name: finding
+            for name, finding in findings.items()
+            if self.asked[name].claim in FOR_ALL and self.asked[name].factor.name != REPEAT
+        }
+
+    def _held_together(
+        self,
+        state: State,
+        candidates: Mapping[str, Finding],
+        together: Arm | None,
+        trials: Sequence[TrialSpec],
+        margin: Margin,
+    ) -> State:
+        tunable = self._tunable(candidates)
+        refined = [name for name in tunable if state.findings[name].state == REFINE]
+        arms = [finding.test.arm for name, finding in tunable.items() if name in refined and finding.test]
+        table = table_of(self.plan, trials, self.results)
+        holds = (
+            together is not None
+            and len(refined) == len(tunable)
+            and combination_holds(table, together.name, arms, margin, self.rule.alpha)
+        )
+        if len(refined) < 2 or holds:
+            return state
+        return self._serve_best_single(state, refined)
+
+    def _serve_best_single(self, state: State, refined: Sequence[str]) -> State:
+        """Refined factors that do not hold together: only the best of them is served."""
+        gains = {name: _gain(state.findings[name]) for name in refined}
+        best = max(gains, key=lambda name: gains[name])
+        dropped = {self.asked[name].factor.name for name in refined if name != best}
+        served = {name: value for name, value in state.served.items() if name not in dropped}
+        reason = f"together with the other refined settings it does not hold; only {best} is served"
+        findings = {
+            name: dataclasses.replace(finding, reasons=(*finding.reasons, reason))
+            if name in gains
+            else finding
+            for name, finding in state.findings.items()
+        }
+        return dataclasses.replace(state, served=served, findings=findings)
+
+    def _done(
+        self,
+        needed: tuple[TrialSpec, ...],
+        findings: Mapping[str, Finding],
+        screening: Mapping[str, Finding],
+        margin: Margin | None,
+    ) -> State:
+        served: dict[str, Any] = {}
+        profiles: dict[str, dict[str, Any]] = {}
+        for name, finding in findings.items():
+            question = self.asked[name]
+            factor = question.factor.name
+            if finding.state not in (CONFIRM, REFINE) or factor == REPEAT:
+                continue
+            value = self._value(question, finding)
+            if question.claim in FOR_ALL:
+                served[factor] = value
+            elif question.claim in (QUALITY, SPEED):
+                profiles.setdefault(question.claim, {})[factor] = value
+        return State(
+            stage=DONE,
+            needed=needed,
+            missing=(),
+            findings=findings,
+            screening=screening,
+            margin=margin,
+            margins=dict.fromkeys(findings, margin) if margin else {},
+            served=served,
+            profiles=_differing(profiles, served),
+        )
+
+    def _value(self, question: Question, finding: Finding) -> Any:
+        """The level that a confirmed or refined claim stands for."""
+        if finding.value is not None:
+            return finding.value
+        if finding.state == CONFIRM or finding.best is None:
+            default = getattr(self.plan.study.baseline, question.factor.name)
+            claimed = claimed_level(question.claim, default)
+            return default if claimed is None else claimed
+        return self.plan.arm(finding.best).level
+
+
+def _differing(
+    profiles: Mapping[str, Mapping[str, Any]], served: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """A profile lists only what it wants otherwise than everyone."""
+    kept = {
+        profile: {name: value for name, value in values.items() if served.get(name) != value}
+        for profile, values in profiles.items()
+    }
+    return {profile: values for profile, values in kept.items() if values}
+
+
+def _gain(finding: Finding) -> float:
+    return finding.bound.gain if finding.bound else float("-inf")

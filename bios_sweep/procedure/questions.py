@@ -1,0 +1,54 @@
+"""The questions of a plan: every claim of every factor, in every cell. A verdict answers one of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bios_sweep.analysis.verdicts import FactorLevels
+from bios_sweep.study.design import REPEAT, Factor
+from bios_sweep.study.plan import BASELINE, Plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """One claim of one factor's default. name: the factor's for its first claim, else `factor (claim)`."""
+
+    name: str
+    factor: Factor
+    claim: str
+    cell: str = ""
+
+
+def questions(plan: Plan) -> tuple[Question, ...]:
+    """What a plan without cells asks, in the order of its factors; merged-away factors ask nothing."""
+    cell = "" if plan.baseline.name == BASELINE else plan.cell
+    return tuple(
+        Question(
+            name=_name(factor, claim, first=place == 0, cell=cell), factor=factor, claim=claim, cell=plan.cell
+        )
+        for factor in plan.factors
+        if plan.levels_of(factor.name)
+        for place, claim in enumerate(plan.claims_of(factor))
+    )
+
+
+def _name(factor: Factor, claim: str, *, first: bool, cell: str) -> str:
+    name = factor.name if first else f"{factor.name} ({claim})"
+    return f"{name} @ {cell}" if cell else name
+
+
+def factor_names(plan: Plan) -> list[str]:
+    """Factors that have a variation left after merging, in the order of the study."""
+    return [factor.name for factor in plan.factors if plan.levels_of(factor.name)]
+
+
+def levels_of(plan: Plan, name: str) -> FactorLevels:
+    """A factor of the plan as the decision rule sees it: its levels with all else at the baseline."""
+    arms = plan.levels_of(name)
+    return FactorLevels(
+        name=name,
+        default=0 if name == REPEAT else getattr(plan.study.baseline, name),
+        arms=tuple(arm.name for arm in arms),
+        levels=tuple(str(arm.level) if name == REPEAT else arm.level for arm in arms),
+        labels=tuple(arm.label for arm in arms),
+    )

@@ -1,0 +1,71 @@
+"""Where a sweep stands, and what a decision needs to know beside the trials' results. Values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bios_sweep.analysis.costs import Timing
+from bios_sweep.analysis.finding import Finding, Margin
+from bios_sweep.study.plan import Arm
+from bios_sweep.study.search import Proposal
+from bios_sweep.study.trials import TrialResult, TrialSpec
+
+REFINEMENT = "refinement"
+DONE = "done"
+
+Results = Mapping[str, TrialResult]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What was found out outside the trials. timing: of the probe; proposals: of the joint search so far."""
+
+    timing: Timing | None = None
+    proposals: tuple[Proposal, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """The joint search of the factors that moved.
+
+    arms: one per proposal, in order. wanted: proposals still to be asked for. values: objectives of every
+    proposal that ended (None where it diverged or failed), by its number. winner: the arm that leads once
+    all have ended, None when none beats the default. gain: the winner's, percent, on the search's own seed:
+    the estimate that flatters.
+    """
+
+    settings: tuple[str, ...]
+    ranges: Mapping[str, tuple[float, float]]
+    arms: tuple[Arm, ...] = ()
+    wanted: int = 0
+    values: Mapping[int, tuple[float, ...] | None] = field(default_factory=dict)
+    winner: Arm | None = None
+    gain: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """Where a sweep stands.
+
+    stage: screening, refinement, confirmation or done. needed: all trials the sweep needs as far as is
+    known now, in the order to run them. missing: those without a result. findings: by question, as far
+    as it is decided. screening: the findings of the shared seeds alone. margins: by question. extra_arms:
+    arms that no variation names (a combination, the default trained for another level's cost, proposals).
+    served: factor -> value that may be served as a default (confirmed or refined). profiles: profile ->
+    factor -> value, where it differs from what is served to everyone.
+    """
+
+    stage: str
+    needed: tuple[TrialSpec, ...]
+    missing: tuple[TrialSpec, ...]
+    findings: Mapping[str, Finding] = field(default_factory=dict)
+    screening: Mapping[str, Finding] = field(default_factory=dict)
+    margin: Margin | None = None
+    margins: Mapping[str, Margin] = field(default_factory=dict)
+    combination: Arm | None = None
+    extra_arms: tuple[Arm, ...] = ()
+    served: Mapping[str, Any] = field(default_factory=dict)
+    profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    search: Search | None = None

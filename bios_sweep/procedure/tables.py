@@ -1,0 +1,81 @@
+"""From trials' results to the tables that decisions are made on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from bios_sweep.analysis.costs import CostRatio, Timing, cost_ratios
+from bios_sweep.analysis.table import Outcome, ResultTable
+from bios_sweep.procedure.state import Results
+from bios_sweep.study.plan import Plan
+from bios_sweep.study.scenario import Metric
+from bios_sweep.study.trials import TrialResult, TrialSpec
+
+
+def table_of(
+    plan: Plan, trials: Sequence[TrialSpec], results: Results, metric: Metric | None = None
+) -> ResultTable:
+    """The given trials' outcomes as a table, the baseline's arm first; metric: the study's by default."""
+    metric = metric or plan.study.metric
+    ended = [(trial, results[trial.key]) for trial in trials if trial.key in results]
+    return ResultTable(
+        arms=tuple(dict.fromkeys([plan.baseline.name, *(trial.arm for trial in trials)])),
+        seeds=tuple(dict.fromkeys(trial.seed for trial in trials)),
+        outcomes={(trial.arm, trial.seed): _outcome(result, metric.name) for trial, result in ended},
+        metric=metric,
+        untouched=_untouched([r for trial, r in ended if trial.arm == plan.baseline.name], metric.name),
+        hardware=tuple(sorted({str(r.provenance["device"]) for _, r in ended if "device" in r.provenance})),
+    )
+
+
+def guard_tables(
+    plan: Plan, trials: Sequence[TrialSpec], results: Results
+) -> dict[str, tuple[ResultTable, float]]:
+    """Guardrail metric -> its table and the percent that a refined level may lose.
+
+    A metric with `loss`, `seconds` or `bytes` in its name is better when smaller, any other when larger.
+    """
+    return {
+        name: (
+            table_of(plan, trials, results, Metric(name=name, direction=_direction(name), unit="")),
+            percent,
+        )
+        for name, percent in plan.study.decision.guardrails.items()
+    }
+
+
+def costs_of(plan: Plan, timing: Timing | None) -> Mapping[str, CostRatio]:
+    """Arm -> time over the baseline's: by the probe where it was timed, by steps where only they differ."""
+    base = plan.baseline.settings
+    by_steps = {
+        arm.name: arm.settings.max_steps / base.max_steps
+        for arm in plan.arms
+        if arm.factor == "max_steps" or arm.duration is not None
+    }
+    costs = {
+        name: CostRatio(arm=name, ratio=ratio, lower=ratio, upper=ratio) for name, ratio in by_steps.items()
+    }
+    timed = [arm for arm in plan.timed_arms if timing is not None and arm.name in timing.arms]
+    if timing is None or plan.baseline not in timed:
+        return costs
+    ratios = cost_ratios(
+        {arm.name: timing.of(arm.name) for arm in timed},
+        {arm.name: arm.settings.max_steps for arm in timed},
+        plan.study.decision.alpha,
+        timing.hardware,
+    )
+    return costs | ratios
+
+
+def _direction(name: str) -> str:
+    return "minimize" if any(word in name for word in ("loss", "seconds", "bytes")) else "maximize"
+
+
+def _outcome(result: TrialResult, metric: str) -> Outcome:
+    return Outcome(status=result.status, value=result.final.get(metric, float("nan")))
+
+
+def _untouched(results: Sequence[TrialResult], metric: str) -> float | None:
+    """The metric before any training, where the baseline's curves measure it."""
+    starts = [getattr(r.curve[0], metric, None) for r in results if r.curve and r.curve[0].step == 0]
+    return next((start for start in starts if start is not None), None)

@@ -250,7 +250,7 @@ def test_the_first_screen_has_the_question_the_verdicts_in_words_and_what_to_do(
     first = text[: text.index("Evidence")]
     assert "Are the defaults right?" in first
     assert "lora_rank (enough) ✓ confirm keep 32" in first
-    assert "lora_rank (speed) → refine when time is short: 8" in first
+    assert "lora_rank (speed) → refine when time is short, use 8 instead of 32" in first
     assert "learning_rate ? inconclusive keep 0.007353" in first
 
 
@@ -416,7 +416,7 @@ def test_ratios_are_written_with_three_digits():
         ({"verdict": "confirm", "best_level": 32}, "keep 32", "no tested alternative"),
         (
             {"verdict": "confirm", "claim": "quality", "best_level": 64},
-            "for the best quality: 64",
+            "for the best quality, use 64",
             "no tested",
         ),
         ({"verdict": "confirm", "claim": "balanced", "best_level": 128}, "keep 128", "at the same cost"),

@@ -54,7 +54,7 @@ ORIGINS = {
 }
 FACTORS = (
     Factor(name="learning_rate", multiply=(0.25, 0.5, 2, 4)),
-    Factor(name="lora_rank", values=(8, 128)),
+    Factor(name="lora_rank", values=(8, 128), claims=("optimum",)),
 )
 
 

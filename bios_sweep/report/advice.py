@@ -15,12 +15,20 @@ MEANING = {
     "inconclusive": "neither shown nor excluded",
     "screening only": "one seed, no error estimate",
 }
-CONFIRMED = {  # statistics of the roles: what a confirmed claim says
+CONFIRMED = {  # what a confirmed claim of a role says
+    "quality": "better than the default, and no tested level beats it by as much as matters",
     "balanced": "at the same cost no tested alternative is better by as much as matters",
     "speed": "it saves time that matters, and loses less than speed may cost",
     "enough": "more is not better by as much as matters",
     "minimum": "it reaches the share of the gain that is asked for",
     "identical": "the repeated baseline agrees with itself",
+}
+REFINED = {  # the clock, or a loss that does not matter, may have decided: not "better"
+    "balanced": "another value is the better deal at the same cost, on fresh seeds",
+    "quality": "another value serves this goal, on fresh seeds",
+    "speed": "another value serves this goal",
+    "enough": "another value is enough, on fresh seeds",
+    "minimum": "another value is the least that reaches the share",
 }
 # a claim that is not about the default's place but about another goal is told with that goal
 GOALS = {
@@ -33,9 +41,8 @@ GOALS = {
 def meaning(verdict: Mapping[str, Any]) -> str:
     """The verdict's word in a few more words; an empty string for a word it does not know."""
     word = verdict["verdict"]
-    if word == "confirm" and verdict.get("claim") in CONFIRMED:
-        return CONFIRMED[verdict["claim"]]
-    return MEANING.get(word, "")
+    by_claim = {"confirm": CONFIRMED, "refine": REFINED}.get(word, {})
+    return by_claim.get(str(verdict.get("claim")), MEANING.get(word, ""))
 
 
 def advice(verdict: Mapping[str, Any]) -> str:
@@ -44,9 +51,10 @@ def advice(verdict: Mapping[str, Any]) -> str:
     best, goal = verdict.get("best_level"), GOALS.get(str(verdict.get("claim")), "")
     value = number(default if best is None else best)
     if word == "confirm":
-        return f"{goal}: {value}" if goal else f"keep {value}"
+        return f"{goal}, use {value}" if goal else f"keep {value}"
     if word == "refine":
-        return f"{goal}: {value}" if goal else f"use {value} instead of {default}"
+        told = f"use {value} instead of {default}"
+        return f"{goal}, {told}" if goal else told
     if word == "refine (unconfirmed)":
         return (
             f"keep {default} for now; {value} looks better, ask fresh seeds (decision.confirmation_seeds=5)"

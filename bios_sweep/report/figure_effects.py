@@ -22,6 +22,8 @@ from bios_sweep.report.canvas import (
 )
 from bios_sweep.report.wording import number
 
+OVER_DEFAULT = ("optimum", "enough")  # claims whose fresh test is against the default
+
 
 def draw_effects(summary: Summary) -> Figure:
     """One row per variation, grouped by factor; the band runs from no effect to the margin."""
@@ -67,11 +69,17 @@ def _bounds_text(summary: Summary, margin: float | None) -> str:
 def effect_rows(verdict: Record) -> list[dict[str, Any]]:
     """The variations from the shared seeds, then the best one on fresh seeds where it was confirmed there."""
     rows = [{**level, "name": level["arm"], "fresh": False} for level in verdict["levels"]]
-    if verdict["stage"] == "confirmation" and verdict["effect_percent"] is not None:
+    if verdict["stage"] == "confirmation" and verdict["effect_percent"] is not None and _of_default(verdict):
         fresh = {"gain": verdict["effect_percent"], "lower": verdict["lower"], "upper": verdict["upper"]}
         name = f"{_best_arm(verdict)} (fresh seeds)"
         rows.append({**fresh, "name": name, "status": "compared", "fresh": True})
     return rows
+
+
+def _of_default(verdict: Record) -> bool:
+    """Whether the effect is a gain over the default: other claims are tested against other arms."""
+    claim = verdict.get("claim", "optimum")
+    return claim in OVER_DEFAULT or (claim == "balanced" and verdict.get("iso_cost_percent") is None)
 
 
 def _best_arm(verdict: Record) -> str:

@@ -33,10 +33,10 @@ class RunTable:
 
     arms: None when the table has no such column; then arms are told apart by their settings.
     seeds: None when the table has none. values: NaN where there is none. settings: canonical name ->
-    values. factors, levels: what the table itself says of each run's arm, None without such columns.
-    costs: `tokens`, `examples`, `wall_seconds` per run. contexts: kind (`hardware`, `software`, `code`,
-    `scenario`) -> column -> text. places: where each run stands, for messages. notes: what the reader
-    of the table had to assume.
+    values; aliases: their other names. factors, levels: what the table itself says of each run's arm,
+    None without such columns. costs: `tokens`, `examples`, `wall_seconds` per run. contexts: kind
+    (`hardware`, `software`, `code`, `scenario`) -> column -> text. places: where each run stands, for
+    messages. notes: what the reader of the table had to assume.
     """
 
     source: str
@@ -51,6 +51,7 @@ class RunTable:
     levels: tuple[Any, ...] | None = None
     costs: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     contexts: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
     places: tuple[str, ...] = ()
     untouched: float | None = None
     notes: tuple[str, ...] = ()
@@ -213,6 +214,7 @@ def _asked(table: RunTable, columns: Sequence[str], baseline: str) -> dict[str, 
                 f"--baseline {baseline!r}: the table has no column of arms, so the default is named by its "
                 f"settings, such as {columns[0] if columns else 'learning_rate'}=VALUE"
             )
+        name = table.aliases.get(name, name)
         if name not in table.settings:
             near = difflib.get_close_matches(name, list(table.settings), n=1)
             hint = f" (did you mean {near[0]!r}?)" if near else ""

@@ -8,7 +8,7 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from bios_sweep.errors import InputError
-from bios_sweep.records.mlflow_runs import Experiment, StoredRun, check_runs, no_experiment
+from bios_sweep.records.mlflow_runs import Experiment, StoredRun, check_runs, first_value, no_experiment
 from bios_sweep.records.mlflow_store import prepare_environment
 from bios_sweep.records.tracking import masked
 
@@ -31,7 +31,12 @@ def read_store(uri: str, name: str) -> Experiment:
         raise InputError(f"--tracking-uri: {masked(uri)} cannot be read ({reason})") from error
     source = f"experiment {name!r}"
     check_runs(source, runs)
-    return Experiment(source=source, runs=tuple(runs))
+
+    def at_start(run_id: str, metric: str) -> float | None:
+        points = client.get_metric_history(run_id, metric)
+        return first_value((point.step, point.value) for point in points)
+
+    return Experiment(source=source, runs=tuple(runs), at_start=at_start)
 
 
 def _experiment_id(client: MlflowClient, shown: str, name: str) -> str:

@@ -13,8 +13,8 @@ import math
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import unquote, urlencode, urlsplit
 
@@ -49,10 +49,14 @@ class StoredRun:
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """All active runs of an experiment, and how it is called in messages."""
+    """All active runs of an experiment, and how it is called in messages.
+
+    at_start: run id and metric -> the metric's value at step 0, None where it has none.
+    """
 
     source: str
     runs: tuple[StoredRun, ...]
+    at_start: Callable[[str, str], float | None] = lambda run_id, metric: None
 
 
 class MlflowServer:
@@ -91,6 +95,11 @@ class MlflowServer:
             raise InputError(f"--tracking-uri: {self.shown} answers, but not as an MLflow server does")
         return found
 
+    def at_start(self, run_id: str, metric: str) -> float | None:
+        """The value of a run's metric at step 0."""
+        answer = self.ask("metrics/get-history", {"run_id": run_id, "metric_key": metric}) or {}
+        return first_value((int(p.get("step", 0)), float(p["value"])) for p in answer.get("metrics", ()))
+
     def _refused(self, error: urllib.error.HTTPError) -> None:
         """A missing experiment is an answer; everything else ends here."""
         try:
@@ -126,7 +135,12 @@ def read_over_web(uri: str, name: str) -> Experiment:
             break
     source = f"experiment {name!r}"
     check_runs(source, runs)
-    return Experiment(source=source, runs=tuple(runs))
+    return Experiment(source=source, runs=tuple(runs), at_start=server.at_start)
+
+
+def first_value(points: Iterable[tuple[int, float]]) -> float | None:
+    """The value at step 0 of a metric's history."""
+    return next((value for step, value in points if step == 0 and math.isfinite(value)), None)
 
 
 def check_runs(source: str, runs: Sequence[StoredRun]) -> None:
@@ -179,7 +193,16 @@ def own_sweep(experiment: Experiment, sweep: str | None, value: str | None) -> R
     check_runs(f"{experiment.source}: sweep {parent.tags['sweep_id']}", runs)
     others = [other.tags["sweep_id"] for other in parents if other is not parent]
     also = (f"other sweeps of the experiment, chosen with --sweep: {', '.join(others[:SHOWN])}",)
-    return _own_table(experiment.source, parent, tag, runs, value or OURS, also if others else ())
+    metric = value or OURS
+    return replace(
+        _own_table(experiment.source, parent, tag, runs, metric, also if others else ()),
+        untouched=experiment.at_start(_completed(runs).run_id, metric),
+    )
+
+
+def _completed(runs: Sequence[StoredRun]) -> StoredRun:
+    """A run that measured something, where there is one: every trial starts from the same model."""
+    return next((run for run in runs if _status(run) == COMPLETED), runs[0])
 
 
 def _own_table(

@@ -73,6 +73,7 @@ METRICS = (
     "value", "eval_loss", "val_loss", "valid_loss", "validation_loss", "test_loss", "dev_loss",
     "eval_accuracy", "val_accuracy", "val_acc", "test_accuracy", "accuracy", "loss",
 )  # fmt: skip
+UNTOUCHED = ("untouched",)  # the metric of the model before any training, the same in every row
 STATUSES = ("status", "state", "run_status")
 COSTS = {
     "tokens": (
@@ -160,6 +161,9 @@ def to_runs(raw: RawTable, names: ColumnNames) -> RunTable:
         levels=_levels(raw, _first(plain, ("level",))) if arm is not None else None,
         costs=_costs(raw, plain),
         contexts=_contexts(raw, plain),
+        aliases={alias: name for name, aliases in ALIASES.items() for alias in aliases}
+        | {column: own for column, own in plain.items() if own in settings},
+        untouched=_untouched(raw, _first(plain, UNTOUCHED)),
         places=tuple(f"line {line}" for line in raw.lines),
         notes=(*notes, *more),
     )
@@ -426,6 +430,11 @@ def _quiet_numbers(cells: Sequence[str]) -> tuple[float, ...] | None:
         return tuple(float(cell) if cell else math.nan for cell in cells)
     except ValueError:
         return None
+
+
+def _untouched(raw: RawTable, column: str | None) -> float | None:
+    numbers = None if column is None else _quiet_numbers(raw.columns[column])
+    return next((number for number in numbers or () if math.isfinite(number)), None)
 
 
 def _contexts(raw: RawTable, plain: dict[str, str]) -> dict[str, dict[str, tuple[str, ...]]]:

@@ -6,6 +6,7 @@ import os
 import re
 import statistics
 import time
+from argparse import Namespace
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bios_sweep.cli.main import main
+from bios_sweep.cli.prepare import prepare
 from bios_sweep.errors import ConfigError
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.simulation.engine import CHECKPOINT, PlantedEngine
@@ -388,6 +390,12 @@ def test_a_planted_trial_waits_for_the_disk_for_its_result_only(tmp_path, monkey
 def test_planted_trials_run_in_this_process_unless_told_otherwise(tmp_path, capsys):
     assert main(sweep_of(tmp_path, arms=2, seeds=2)) == 0
     assert "in this process" in capsys.readouterr().out
+
+
+def test_a_planted_evaluation_set_is_as_large_as_its_clusters(tmp_path):
+    words = ["sweeps=aa", "model=planted", f"workspace={tmp_path}", "model.planted.clusters=30"]
+    data = prepare(Namespace(overrides=words, config_dir=None)).plan.study.scenario.data
+    assert data.eval_examples == 30 * 4
 
 
 @pytest.mark.slow

@@ -12,9 +12,13 @@ from pathlib import Path
 import pytest
 
 from bios_sweep.errors import InputError, StorageError, WorkspaceBusyError
+from bios_sweep.records.journal import Journal
 from bios_sweep.records.lock import DriverLock, live_owner
+from bios_sweep.records.speed import seconds_per_example
+from bios_sweep.records.sweep_state import sweep_facts
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.study.trials import COMPLETED, Measurement, TrialResult
+from tests.test_journal import make_plan
 
 RESULT = TrialResult(
     key="k1",
@@ -102,6 +106,21 @@ def test_a_plan_comes_back_and_a_damaged_one_is_refused_with_its_path(workspace)
         path.write_text(content)
         with pytest.raises(StorageError, match=str(path)):
             workspace.read_plan("demo-00000001")
+
+
+def test_the_speed_of_a_model_is_read_from_its_own_journals_only(workspace):
+    plan = make_plan()
+    fingerprint = plan.study.scenario.model.fingerprint
+    with Journal(workspace.journal_file("mine-00000001")) as journal:
+        journal.opened(sweep_facts(plan))
+        journal.planned(plan.trials)
+        journal.started(plan.trials[0].key)
+        journal.ended(TrialResult(key=plan.trials[0].key, status=COMPLETED))
+    other = workspace.journal_file("other-00000002")
+    other.parent.mkdir()
+    other.write_text('{"seq": 1, "kind": "opened", "facts": {}}\nof another model, and damaged\n')
+    assert seconds_per_example(workspace, fingerprint)[1] == 1
+    assert seconds_per_example(workspace, "f" * 64) is None
 
 
 def test_a_stop_is_asked_for_seen_and_cleared(workspace):

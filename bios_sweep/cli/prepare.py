@@ -235,7 +235,7 @@ def _planted(values: Mapping[str, Any]) -> Scenario:
             train_examples=require_whole(
                 "data.train_examples", values["data"].get("train_examples", 100_000)
             ),
-            eval_examples=_count(values["data"]["eval_examples"]) or 1000,
+            eval_examples=_planted_examples(options) or _count(values["data"]["eval_examples"]) or 1000,
         ),
         method=values["method"]["name"],
         engine=PLANTED_ENGINE,
@@ -243,6 +243,12 @@ def _planted(values: Mapping[str, Any]) -> Scenario:
         engine_options={**options, "measurements": values["budget"]["measurements"]},
         software={},
     )
+
+
+def _planted_examples(options: Mapping[str, Any]) -> int:
+    """Held-out examples that the planted engine writes losses of; 0 where it writes none."""
+    evaluation = PlantedTruth.from_options(options).evaluation
+    return 0 if evaluation is None else len(evaluation.cluster)
 
 
 def _planted_options(planted: Any) -> dict[str, Any]:

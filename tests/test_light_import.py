@@ -86,6 +86,11 @@ def test_verbs_that_start_nothing_load_nothing_heavy(tmp_path, words):
     assert not loaded(verb(*words), tmp_path) & HEAVY
 
 
+def test_auditing_a_table_loads_nothing_heavy_and_no_hydra(tmp_path):
+    (tmp_path / "t.csv").write_text("arm,seed,value\nbaseline,0,1\nbaseline,1,2\nb,0,3\nb,1,5\n")
+    assert not loaded(verb("report", "--from-csv", "t.csv"), tmp_path) & (HEAVY | {"hydra", "omegaconf"})
+
+
 def test_reading_a_finished_sweep_loads_nothing_heavy(tmp_path):
     run = verb("run", "sweeps=aa", "model=planted", "cluster=inline", "seeds=[0,1]")
     loaded(run, tmp_path)

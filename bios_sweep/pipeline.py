@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bios_sweep import defaults
+from bios_sweep.analysis.costs import Timing
 from bios_sweep.analysis.verdicts import REFINE
 from bios_sweep.ports import ENDED, Executor, TrialEvent
-from bios_sweep.procedure import DONE, ProcedureSource, State
+from bios_sweep.procedure import DONE, Known, ProcedureSource, State
 from bios_sweep.records.journal import Journal, plain
 from bios_sweep.records.retention import keep_adapters
 from bios_sweep.records.sweep_state import sweep_facts
@@ -21,8 +22,10 @@ from bios_sweep.report.markdown import to_markdown, verdict_line
 from bios_sweep.report.publish import write_report
 from bios_sweep.report.summary import results_rows, summarise
 from bios_sweep.study.plan import Arm, Plan
-from bios_sweep.study.trials import TrialSpec
+from bios_sweep.study.trials import TrialSpec, timing_key
 from bios_sweep.version import __version__
+
+TIMING_REPEATS = 5  # statistics item 13: at least 5 interleaved repeats
 
 
 class View(Protocol):
@@ -82,6 +85,39 @@ def take_in_finished(sweep: Sweep, source: ProcedureSource, journal: Journal) ->
             source.add(result)
         if not finished:
             return
+
+
+def known_of(plan: Plan, workspace: Workspace) -> Known:
+    """What earlier runs found out beside trials: the timing probe of these very arms."""
+    found = workspace.read_timing(_timing_key(plan)) if plan.timed_arms else None
+    return Known(timing=None if found is None else _timing(plan, found))
+
+
+def take_timing(sweep: Sweep, source: ProcedureSource, journal: Journal, executor: Executor) -> None:
+    """Time the arms whose cost a claim weighs, alone on the device, before any trial."""
+    plan, scenario = sweep.plan, sweep.plan.study.scenario
+    seconds, hardware = executor.time(
+        [arm.settings for arm in plan.timed_arms],
+        engine=scenario.engine,
+        engine_options=scenario.engine_options,
+        repeats=TIMING_REPEATS,
+    )
+    found = {"seconds": seconds, "hardware": hardware}
+    sweep.workspace.write_timing(_timing_key(plan), found)
+    timing = _timing(plan, found)
+    journal.timed(timing.to_dict())
+    source.learn(dataclasses.replace(source.known, timing=timing))
+
+
+def _timing_key(plan: Plan) -> str:
+    scenario = plan.study.scenario
+    where = {name: scenario.engine_options.get(name) for name in ("device", "threads")}
+    return timing_key([arm.settings for arm in plan.timed_arms], scenario, where)
+
+
+def _timing(plan: Plan, found: Mapping[str, Any]) -> Timing:
+    """The stored seconds belong to settings; the names are this plan's."""
+    return Timing.from_dict({**found, "arms": [arm.name for arm in plan.timed_arms]})
 
 
 def run_trials(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.search import KnownProposal, Proposal
 from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
 
@@ -54,6 +55,18 @@ class TrialEngine(Protocol):
         """
         ...
 
+    @property
+    def hardware(self) -> str:
+        """What it trains on, as people name it."""
+        ...
+
+    def time_steps(self, settings: Sequence[TrainingSettings], repeats: int) -> list[list[float]]:
+        """Seconds per optimizer step, shape (repeats, arms): each arm alone, warm, the arms interleaved.
+
+        Leaves no trace: trials before and after give the same numbers.
+        """
+        ...
+
 
 class TrialSource(Protocol):
     """Where an executor gets its trials; it grows as results come in."""
@@ -92,6 +105,21 @@ class Executor(Protocol):
 
         Raises:
             ClusterError: a request that can never be satisfied, needed against offered.
+        """
+        ...
+
+    def time(
+        self,
+        settings: Sequence[TrainingSettings],
+        *,
+        engine: str,
+        engine_options: Mapping[str, Any],
+        repeats: int,
+    ) -> tuple[list[list[float]], str]:
+        """The engine's `time_steps` where one trial would run, alone, and the hardware's name.
+
+        Raises:
+            BiosSweepError: the engine cannot be built or timed, or its worker died.
         """
         ...
 

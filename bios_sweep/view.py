@@ -8,15 +8,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from bios_sweep.analysis.costs import Timing
 from bios_sweep.defaults import FILE_NAME, TunedDefaults, read_tuned
 from bios_sweep.errors import InputError, StorageError
-from bios_sweep.procedure import State, state_of
+from bios_sweep.procedure import Known, State, state_of
 from bios_sweep.records.journal import read_journal
 from bios_sweep.records.sweep_state import SweepState, replay
 from bios_sweep.records.workspace import PLAN_FILE, Workspace
 from bios_sweep.report.summary import results_rows, summarise
 from bios_sweep.study.design import Study
 from bios_sweep.study.plan import Plan, build_plan
+from bios_sweep.study.search import Proposal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +44,12 @@ class SweepView:
     @cached_property
     def state(self) -> State:
         """Where the sweep stands by its results; the decision is made again from them, not read."""
-        return state_of(self.plan, self.journal.results)
+        timing = self.journal.timing
+        known = Known(
+            timing=None if timing is None else Timing.from_dict(timing),
+            proposals=tuple(Proposal.from_dict(values) for values in self.journal.proposals),
+        )
+        return state_of(self.plan, self.journal.results, known)
 
     @cached_property
     def summary(self) -> dict[str, Any]:

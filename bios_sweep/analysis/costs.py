@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -36,6 +37,23 @@ class Timing:
     arms: tuple[str, ...]
     seconds: tuple[tuple[float, ...], ...]
     hardware: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for the journal."""
+        return {
+            "arms": list(self.arms),
+            "seconds": [list(row) for row in self.seconds],
+            "hardware": self.hardware,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Timing:
+        """Inverse of `to_dict`."""
+        return cls(
+            arms=tuple(values["arms"]),
+            seconds=tuple(tuple(row) for row in values["seconds"]),
+            hardware=values["hardware"],
+        )
 
     def of(self, arm: str) -> tuple[float, ...]:
         """One arm's seconds per step, one number per repeat."""

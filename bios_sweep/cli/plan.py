@@ -11,6 +11,7 @@ from rich.console import Console
 from bios_sweep.cli.prepare import Prepared, prepare
 from bios_sweep.cli.resources import expected_workers
 from bios_sweep.errors import PlanError
+from bios_sweep.pipeline import known_of
 from bios_sweep.procedure import recall
 from bios_sweep.records.speed import seconds_per_example
 from bios_sweep.report.plan_summary import Rate, summarise_plan
@@ -35,11 +36,15 @@ def plan_summary(prepared: Prepared) -> dict[str, Any]:
         PlanError: the estimate, confirmation included, exceeds `budget.max_hours`.
     """
     plan, workspace = prepared.plan, prepared.workspace
-    state, results = recall(plan, workspace.read_result)
+    known = known_of(plan, workspace)
+    state, results = recall(plan, workspace.read_result, known)
     speed = seconds_per_example(workspace, plan.study.scenario.model.fingerprint)
     rate = Rate(seconds_per_example=speed[0], trials=speed[1]) if speed else None
     summary = summarise_plan(plan, state, results, rate, expected_workers(prepared.config.values["cluster"]))
     summary["notes"] = [*summary["notes"], *prepared.warnings]
+    if plan.timed_arms and known.timing is None:
+        probe = f"first a timing probe of {len(plan.timed_arms)} arms, each alone on the device"
+        summary["notes"].append(probe)
     _within_hours(plan.study.budget.max_hours, summary["most_seconds"])
     return summary
 

@@ -19,7 +19,15 @@ from bios_sweep.cli.resources import check_device, choose_executor
 from bios_sweep.cli.tracking import Tracking, tracking_of
 from bios_sweep.defaults import FILE_NAME
 from bios_sweep.errors import BiosSweepError
-from bios_sweep.pipeline import Sweep, conclude, open_journal, run_trials, take_in_finished
+from bios_sweep.pipeline import (
+    Sweep,
+    conclude,
+    known_of,
+    open_journal,
+    run_trials,
+    take_in_finished,
+    take_timing,
+)
 from bios_sweep.ports import Executor
 from bios_sweep.procedure import DONE, ProcedureSource, recall
 from bios_sweep.records.journal import Journal
@@ -63,10 +71,11 @@ def run(args: Namespace) -> int:
 
 def _checked_executor(prepared: Prepared, tracking: Tracking) -> tuple[Executor | None, str]:
     """The executor, ready, and one line on where it runs; None where every result is there already."""
-    state, _ = recall(prepared.plan, prepared.workspace.read_result)
+    known = known_of(prepared.plan, prepared.workspace)
+    state, _ = recall(prepared.plan, prepared.workspace.read_result, known)
     tracking.check()
     executor = choose_executor(prepared.config.values["cluster"], prepared.workspace)
-    if state.stage == DONE:
+    if state.stage == DONE and (known.timing is not None or not prepared.plan.timed_arms):
         return None, ""
     check_device(prepared.config.values["cluster"])
     return executor, executor.check()
@@ -82,7 +91,10 @@ def _drive(
     stop: _Stop,
 ) -> tuple[dict[str, Any], bool]:
     with open_journal(sweep) as journal:
-        source = ProcedureSource(sweep.plan, should_stop=stop.asked)
+        known = known_of(sweep.plan, sweep.workspace)
+        source = ProcedureSource(sweep.plan, should_stop=stop.asked, known=known)
+        if known.timing is not None:
+            journal.timed(known.timing.to_dict())
         take_in_finished(sweep, source, journal)
         mirror = tracking.mirror(sweep, journal.state.seq)
         if mirror is not None:
@@ -90,6 +102,7 @@ def _drive(
         try:
             if executor is not None:
                 _write_data(prepared)
+                _time(sweep, source, journal, executor, console)
                 _run(sweep, source, journal, executor, where, console)
             result = conclude(sweep, source, journal)
         except BaseException as error:
@@ -103,6 +116,17 @@ def _drive(
             if mirror is not None:
                 mirror.start()
         return result, mirror is None or mirror.finish(tracking.flush_seconds)
+
+
+def _time(
+    sweep: Sweep, source: ProcedureSource, journal: Journal, executor: Executor, console: Console
+) -> None:
+    """The timing probe comes first: nothing else of ours runs yet."""
+    arms = sweep.plan.timed_arms
+    if arms and source.known.timing is None:
+        console.print(f"timing {len(arms)} arms, each alone on the device", markup=False)
+        take_timing(sweep, source, journal, executor)
+        take_in_finished(sweep, source, journal)
 
 
 def _run(

@@ -7,7 +7,7 @@ import os
 import re
 import socket
 import traceback
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from bios_sweep.errors import BiosSweepError
 from bios_sweep.ports import TrialEngine
+from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.trials import FAILED, Measurement, TrialResult, TrialSpec
 
 ERROR_LOG = "error.log"
@@ -74,6 +75,24 @@ def attempt_trial(
             attempts=attempt,
             cause=describe(error),
         )
+
+
+def time_arms(
+    name: str, options: Mapping[str, Any], settings: Sequence[Mapping[str, Any]], repeats: int
+) -> tuple[list[list[float]], str]:
+    """Build the engine and have it timed; settings as plain values, for they may come from another process.
+
+    Raises:
+        BiosSweepError: the engine cannot be built, or fails while it is timed.
+    """
+    engine = load_engine(name, options)
+    arms = [TrainingSettings.from_dict(values) for values in settings]
+    try:
+        return engine.time_steps(arms, repeats), engine.hardware
+    except BiosSweepError:
+        raise
+    except Exception as error:
+        raise BiosSweepError(f"the timing probe failed: {describe(error)}") from error
 
 
 def describe(error: BaseException) -> str:

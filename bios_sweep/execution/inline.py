@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from bios_sweep.execution.attempts import attempt_trial, load_engine, worker_name
+from bios_sweep.execution.attempts import attempt_trial, load_engine, time_arms, worker_name
 from bios_sweep.execution.dispatch import require_closed
 from bios_sweep.ports import ENDED, MEASURED, STARTED, Record, TrialEngine, TrialEvent, TrialSource
+from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.trials import FAILED, TrialResult, TrialSpec
 
 
@@ -24,6 +25,17 @@ class InlineExecutor:
     def check(self) -> str:
         """This process can always run one trial at a time."""
         return "in this process, one trial at a time"
+
+    def time(
+        self,
+        settings: Sequence[TrainingSettings],
+        *,
+        engine: str,
+        engine_options: Mapping[str, Any],
+        repeats: int,
+    ) -> tuple[list[list[float]], str]:
+        """Time the arms here, before any trial."""
+        return time_arms(engine, engine_options, [arm.to_dict() for arm in settings], repeats)
 
     def run(
         self,

@@ -10,7 +10,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from ray import tune
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from bios_sweep.errors import BiosSweepError, ClusterError
-from bios_sweep.execution.attempts import describe
+from bios_sweep.execution.attempts import describe, time_arms
 from bios_sweep.execution.dispatch import Dispatch
 from bios_sweep.execution.ray_bridge import Bridge
 from bios_sweep.execution.ray_cluster import (
@@ -31,6 +31,7 @@ from bios_sweep.execution.ray_cluster import (
 )
 from bios_sweep.execution.ray_slot import Mailbox, WorkerSlot
 from bios_sweep.ports import Record, TrialSource
+from bios_sweep.settings import TrainingSettings
 
 RESTART_ALWAYS = -1  # a slot may die often in a long run; each trial's attempts are counted in `dispatch`
 
@@ -89,6 +90,30 @@ class RayTuneExecutor:
             with kept_signals():
                 ray.shutdown()
 
+    def time(
+        self,
+        settings: Sequence[TrainingSettings],
+        *,
+        engine: str,
+        engine_options: Mapping[str, Any],
+        repeats: int,
+    ) -> tuple[list[list[float]], str]:
+        """Time the arms in one worker with a trial's resources, before the slots start."""
+        self._open()
+        task = ray.remote(_timed).options(
+            num_cpus=self._request.cpus_per_trial, num_gpus=self._request.gpus_per_trial, max_retries=1
+        )
+        arms = [arm.to_dict() for arm in settings]
+        threads = self._request.cpus_per_trial
+        try:
+            with kept_signals():
+                answer: Any = ray.get(task.remote(engine, dict(engine_options), arms, repeats, threads))
+        except ray.exceptions.RayError as error:
+            raise BiosSweepError(f"the timing probe's worker died: {describe(error)}") from error
+        if "broken" in answer:
+            raise BiosSweepError(answer["broken"])
+        return answer["seconds"], answer["hardware"]
+
     def run(
         self,
         source: TrialSource,
@@ -108,6 +133,7 @@ class RayTuneExecutor:
         began = time.monotonic()
         dispatch = Dispatch(source, record, max_attempts=self._max_attempts, clock=time.monotonic)
         if dispatch.finished():
+            self.close()
             return
         try:
             bridge = Bridge(dispatch)
@@ -163,6 +189,18 @@ class RayTuneExecutor:
         finally:
             ray.kill(mailbox)
         shutil.rmtree(self._storage_dir / name, ignore_errors=True)
+
+
+def _timed(
+    engine: str, options: dict[str, Any], arms: list[dict[str, Any]], repeats: int, threads: int
+) -> dict[str, Any]:
+    """On a worker: plain values both ways, errors as text."""
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # before the engine's imports, which read it once
+    try:
+        seconds, hardware = time_arms(engine, options, arms, repeats)
+    except BiosSweepError as error:
+        return {"broken": str(error)}
+    return {"seconds": seconds, "hardware": hardware}
 
 
 def _start_mailbox(name: str) -> Any:

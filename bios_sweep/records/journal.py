@@ -132,6 +132,17 @@ class Journal:
         if text not in self.state.notes:
             self._append("noted", text=text)
 
+    def timed(self, timing: Mapping[str, Any]) -> None:
+        """What a timing probe measured: arms, seconds per step, hardware."""
+        if plain(timing) != self.state.timing:
+            self._append("timed", timing=timing)
+
+    def proposed(self, proposals: Iterable[Mapping[str, Any]]) -> None:
+        """Proposals of the joint search, before their trials start; known ones are left out."""
+        new = [plain(proposal) for proposal in proposals if plain(proposal) not in self.state.proposals]
+        if new:
+            self._append("proposed", proposals=new)
+
     def verdict(self, payload: Mapping[str, Any]) -> None:
         """The verdicts now. Used by the mirror: `headline` (one line), `markdown` (table), `verdicts`."""
         if plain(payload) != self.state.verdict:

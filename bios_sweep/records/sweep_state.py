@@ -114,6 +114,7 @@ class Verdict:
 class SweepState:
     """A sweep as far as it got. trials: in the order of planning. closed: why the last run ended, or ''.
 
+    timing: what the timing probe measured. proposals: of the joint search, in order.
     notes: what the procedure said on its way (stages, looks).
     report: file name -> sha256 of what was written last. started, latest: milliseconds since 1970.
     """
@@ -122,6 +123,8 @@ class SweepState:
     trials: Trials = field(default_factory=lambda: Trials({}))
     verdicts: tuple[Verdict, ...] = ()
     notes: tuple[str, ...] = ()
+    timing: Mapping[str, Any] | None = None
+    proposals: tuple[Mapping[str, Any], ...] = ()
     report: Mapping[str, str] = field(default_factory=dict)
     closed: str = ""
     seq: int = 0
@@ -286,6 +289,14 @@ def _noted(state: SweepState, entry: Entry) -> SweepState:
     return replace(state, notes=(*state.notes, entry.fields["text"]))
 
 
+def _timed(state: SweepState, entry: Entry) -> SweepState:
+    return replace(state, timing=entry.fields["timing"])
+
+
+def _proposed(state: SweepState, entry: Entry) -> SweepState:
+    return replace(state, proposals=(*state.proposals, *entry.fields["proposals"]))
+
+
 def _reported(state: SweepState, entry: Entry) -> SweepState:
     return replace(state, report=entry.fields["files"])
 
@@ -311,6 +322,8 @@ _CHANGES: Mapping[str, Callable[[SweepState, Entry], SweepState]] = MappingProxy
         "kept": _kept,
         "verdict": _judged,
         "noted": _noted,
+        "timed": _timed,
+        "proposed": _proposed,
         "reported": _reported,
         "closed": _closed,
     }

@@ -154,6 +154,19 @@ class Workspace:
             return None
         return result
 
+    def write_timing(self, key: str, timing: Mapping[str, Any]) -> None:
+        """Keep what a timing probe measured, for other sweeps that weigh the same costs."""
+        text = json.dumps(timing, allow_nan=False) + "\n"
+        write_atomically(self.root / "timings" / f"{key}.json", text)
+
+    def read_timing(self, key: str) -> dict[str, Any] | None:
+        """What `write_timing` kept, or None; damage counts as absent, for timing again costs little."""
+        try:
+            timing = json.loads((self.root / "timings" / f"{key}.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return timing if isinstance(timing, dict) else None
+
     def request_stop(self) -> None:
         """Ask the driver, whichever process it is, to start nothing more and end."""
         write_atomically(self.stop_file, datetime.now(UTC).isoformat(timespec="seconds") + "\n")

@@ -46,6 +46,11 @@ class PlantedEngine:
                 yield curve[-1]
         yield self._result(trial, curve, directory)
 
+    @property
+    def hardware(self) -> str:
+        """No device at all."""
+        return "a simulated clock"
+
     def time_steps(self, settings: Sequence[TrainingSettings], repeats: int) -> list[list[float]]:
         """Seconds per optimizer step by the simulated clock, shape (repeats, arms).
 

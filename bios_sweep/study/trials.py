@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -44,6 +44,17 @@ def trial_key(settings: TrainingSettings, seed: int, repeat: int, scenario: Scen
             "seed": seed,
             "repeat": repeat,
             "scenario": scenario.identity(),
+        }
+    )
+
+
+def timing_key(arms: Sequence[TrainingSettings], scenario: Scenario, where: Mapping[str, Any]) -> str:
+    """The identity of a timing probe: what was timed, and on what (device, threads) it was asked for."""
+    return short_hash(
+        {
+            "arms": [_as_hashed(settings) for settings in arms],
+            "scenario": scenario.identity(),
+            "where": dict(where),
         }
     )
 

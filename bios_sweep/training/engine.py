@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from bios_sweep.errors import ConfigError, DataError, ModelError
+from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
 from bios_sweep.training.batches import micro_batches
 from bios_sweep.training.conversations import chat_renderer
@@ -27,6 +28,7 @@ from bios_sweep.training.model import (
     stay_offline_and_quiet,
     verify_split,
 )
+from bios_sweep.training.timing import time_steps
 from bios_sweep.training.tokens import Render, TokenizedExample, load_tokenizer, tokenize_all
 from bios_sweep.training.trial import Material, Work, run_trial
 
@@ -114,6 +116,22 @@ class LoraEngine:
                 micro_batch_size=self._options.micro_batch_size,
                 provenance=self._provenance(),
             )
+        )
+
+    @property
+    def hardware(self) -> str:
+        """The device and, on a CPU, how many threads a trial has."""
+        threads = self._options.threads
+        if self._device.type == "cuda":
+            return _device_name(self._device)
+        return f"{_device_name(self._device)}, {threads} thread{'' if threads == 1 else 's'}"
+
+    def time_steps(self, settings: Sequence[TrainingSettings], repeats: int) -> list[list[float]]:
+        """Seconds per optimizer step, shape (repeats, arms); see `training.timing`."""
+        return time_steps(
+            [(arm, self._material(arm.dtype, arm.max_length)) for arm in settings],
+            repeats=repeats,
+            micro_batch_size=self._options.micro_batch_size,
         )
 
     def _material(self, dtype: str, max_length: int) -> Material:

@@ -63,7 +63,7 @@ def run_trial(work: Work) -> Iterator[Measurement | TrialResult]:
             adapted=adapted,
             settings=work.trial.settings,
             seed=work.trial.seed,
-            examples=_used(work.material.train, work.trial.settings.train_examples),
+            examples=used_examples(work.material.train, work.trial.settings.train_examples),
             micro_batch_size=work.micro_batch_size,
         )
         curve: list[Measurement] = []
@@ -113,7 +113,7 @@ def _resume(work: Work, training: Training) -> Sequence[Measurement]:
     return checkpoint.curve
 
 
-def _used(examples: tuple[TokenizedExample, ...], count: int | None) -> tuple[TokenizedExample, ...]:
+def used_examples(examples: tuple[TokenizedExample, ...], count: int | None) -> tuple[TokenizedExample, ...]:
     """The first `count` examples of one fixed permutation: a fair sample, smaller ones inside larger."""
     if count is None or count >= len(examples):
         return examples

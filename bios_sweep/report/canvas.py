@@ -7,14 +7,15 @@ backend or the open figures of the notebook that asks for it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from bios_sweep.report.wording import clean
+from bios_sweep.report.wording import cell, clean
 
 # Okabe & Ito 2008: told apart by colour-blind readers; black is kept for the baseline
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -53,17 +54,59 @@ def label(text: Any) -> str:
     return plain(text, LONGEST_LABEL)
 
 
-def arms_of(summary: Summary, factor: str) -> list[Record]:
-    """The baseline, at the default's level, and the factor's variations at the baseline's learning rate."""
-    baseline = summary["arms"][0]
-    default = baseline["settings"].get(factor, 0)
-    own = [arm for arm in summary["arms"] if arm["factor"] == factor and arm.get("rung", 1.0) == 1.0]
-    return [{**baseline, "level": default}, *own]
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """A factor's variations with the baseline they vary. cell: where a moderator stood, if any did."""
+
+    factor: str
+    baseline: Record
+    arms: Sequence[Record]
+    cell: str = ""
 
 
-def is_baseline(summary: Summary, arm: Record) -> bool:
-    """The default's own arm, which comes first; yardsticks of other durations have no factor either."""
-    return bool(arm["arm"] == summary["arms"][0]["arm"])
+def families_of(summary: Summary) -> list[Family]:
+    """Every factor, in every cell of a crossed study, in the order of the plan."""
+    found: dict[tuple[str, str], list[Record]] = {}
+    for arm in summary["arms"]:
+        if arm["factor"]:
+            found.setdefault((arm["factor"], baseline_of(summary, arm)["arm"]), []).append(arm)
+    named = {arm["arm"]: arm for arm in summary["arms"]}
+    return [
+        Family(factor=factor, baseline=named[name], arms=arms, cell=_cell(summary, arms))
+        for (factor, name), arms in found.items()
+    ]
+
+
+def baseline_of(summary: Summary, arm: Record) -> Record:
+    """The arm that this one varies: no factor, no changes, and equal in every setting not changed here.
+
+    In a crossed study every cell has its own.
+    """
+    for other in summary["arms"]:
+        if is_baseline(other) and all(
+            arm["settings"].get(name) == value
+            for name, value in other["settings"].items()
+            if name not in arm["changes"]
+        ):
+            return other
+    return summary["arms"][0]
+
+
+def is_baseline(arm: Record) -> bool:
+    """Whether the arm is a default's own; a yardstick of another duration changes the steps."""
+    return arm["factor"] is None and not arm["changes"]
+
+
+def rate_of(family: Family, arm: Record) -> float:
+    """The arm's learning rate over the baseline's where the rate is not the factor itself; else 1."""
+    name = "learning_rate"
+    return 1.0 if family.factor == name else arm["settings"][name] / family.baseline["settings"][name]
+
+
+def _cell(summary: Summary, arms: Sequence[Record]) -> str:
+    names = {arm["arm"] for arm in arms}
+    found = [v for v in summary["verdicts"] if v.get("cell") and names & {e["arm"] for e in v["levels"]}]
+    return cell(found[0]["cell"]) if found else ""
 
 
 def screened(arm: Record) -> dict[str, float]:

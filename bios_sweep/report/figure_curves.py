@@ -16,6 +16,7 @@ from bios_sweep.report.canvas import (
     GREY,
     Record,
     Summary,
+    baseline_of,
     is_baseline,
     label,
     new_figure,
@@ -34,8 +35,8 @@ def draw_curves(summary: Summary) -> Figure:
     """Left: loss over training examples. Right: gain over the baseline at the same share of training."""
     chosen, left_out = _chosen(summary)
     figure, (loss, gain) = new_figure(11.0, 4.4, panels=2)
-    for index, arm in enumerate(chosen):
-        look = colour, line = _look(index, is_baseline(summary, arm))
+    for arm, look in zip(chosen, _looks(chosen), strict=True):
+        colour, line = look
         curves = summary["curves"][arm["arm"]]
         batch = arm["settings"]["batch_size"]
         mean = mean_curve(curves)
@@ -43,7 +44,7 @@ def draw_curves(summary: Summary) -> Figure:
         bad = f" ({', '.join(troubles(arm))})" if troubles(arm) else ""
         name = label(arm["arm"]) + bad
         loss.plot(*_xy(mean, "step", batch), line, color=colour, linewidth=2.0, label=name)
-        if not is_baseline(summary, arm):
+        if not is_baseline(arm):
             _gains(gain, paired_gains(summary, arm), look)
     metric = summary["metric"]
     loss.set_xlabel("training examples")
@@ -68,7 +69,7 @@ def _chosen(summary: Summary) -> tuple[list[Record], int]:
     """The baseline and the best arms by final mean, in the order of the plan; and how many were left out."""
     arms = [arm for arm in summary["arms"] if any(map(_usable, summary["curves"].get(arm["arm"], [])))]
     sign = 1.0 if summary["metric"]["direction"] == "minimize" else -1.0
-    order = sorted(arms, key=lambda arm: (not is_baseline(summary, arm), sign * _final(arm, sign)))
+    order = sorted(arms, key=lambda arm: (not is_baseline(arm), sign * _final(arm, sign)))
     kept = [arm["arm"] for arm in order[:MAX_CURVES]]
     return [arm for arm in arms if arm["arm"] in kept], len(arms) - len(kept)
 
@@ -78,11 +79,17 @@ def _final(arm: Record, sign: float) -> float:
     return arm["mean"] if whole(arm) else sign * math.inf
 
 
-def _look(index: int, baseline: bool) -> tuple[str, str]:
-    if baseline:
-        return BASELINE, "-"
-    number_of = index - 1
-    return COLOURS[number_of % len(COLOURS)], LINES[number_of // len(COLOURS) % len(LINES)]
+def _looks(arms: Sequence[Record]) -> list[tuple[str, str]]:
+    """Colour and line per arm: baselines black, the others by the palette, round after round."""
+    looks, defaults, others = [], 0, 0
+    for arm in arms:
+        if is_baseline(arm):
+            looks.append((BASELINE, LINES[defaults % len(LINES)]))
+            defaults += 1
+        else:
+            looks.append((COLOURS[others % len(COLOURS)], LINES[others // len(COLOURS) % len(LINES)]))
+            others += 1
+    return looks
 
 
 def _spread(
@@ -100,7 +107,7 @@ def _spread(
 
 def paired_gains(summary: Summary, arm: Record) -> list[list[dict[str, Any]]]:
     """The arm's curves as gains over the baseline's curve of the same seed, where the seeds are known."""
-    base = summary["arms"][0]
+    base = baseline_of(summary, arm)
     own, other = (by_seed(each, summary["curves"][each["arm"]]) for each in (arm, base))
     if own is None or other is None:
         return []

@@ -15,12 +15,13 @@ from bios_sweep.report.canvas import (
     BASELINE,
     COLOURS,
     TROUBLE,
+    Family,
     Record,
     Summary,
-    arms_of,
     label,
     new_figure,
     plain,
+    rate_of,
     screened,
     troubles,
     whole,
@@ -31,25 +32,25 @@ TICK = 16  # characters under a level (chosen, not measured)
 BRACKET_ROOM = 1.04  # a bracket of one level is still a visible band (chosen, not measured)
 
 
-def draw_response(summary: Summary, factor: str) -> Figure:
+def draw_response(summary: Summary, family: Family) -> Figure:
     """Final loss over a factor's levels: every seed a point, the mean a line, the default ringed."""
-    arms = arms_of(summary, factor)
-    levels = [arm["level"] for arm in arms]
-    ordered = all(_is_number(level) and level > 0 for level in levels)
+    default = family.baseline["arm"]
+    levels = {**family.baseline, "level": family.baseline["settings"].get(family.factor, 0)}
+    arms = [levels, *(arm for arm in family.arms if rate_of(family, arm) == 1.0)]
+    ordered = all(_is_number(arm["level"]) and arm["level"] > 0 for arm in arms)
     if ordered:
         arms = sorted(arms, key=lambda arm: arm["level"])
     places = [float(arm["level"]) if ordered else float(index) for index, arm in enumerate(arms)]
     figure, (panel,) = new_figure(6.4, 4.2)
     means, seeds = shared_means(arms)
-    default = summary["arms"][0]["arm"]
     _margin_band(panel, summary, means.get(default))
     if ordered:
-        _bracket_band(panel, summary, factor)
+        _bracket_band(panel, summary, family)
     _means(panel, arms, places, "-" if ordered else "", means, seeds, default)
     for seed in sorted({seed for arm in arms for seed in screened(arm)} & set(seeds)):
         _seed(panel, arms, places, seed, "-" if ordered else "")
     if ordered:
-        _other_rates(panel, summary, factor, seeds)
+        _other_rates(panel, family, seeds)
     for place, arm in zip(places, arms, strict=True):
         _missing(panel, place, arm)
     if ordered:
@@ -57,15 +58,19 @@ def draw_response(summary: Summary, factor: str) -> Figure:
     panel.xaxis.set_minor_locator(NullLocator())
     panel.set_xticks(places, [_tick(arm, arm["arm"] == default) for arm in arms], fontsize=9)
     panel.margins(x=0.08, y=0.12)
-    metric = summary["metric"]
-    panel.set_ylabel(label(f"final {metric['name']} ({metric['unit']})"))
-    panel.set_xlabel(plain(factor) + (" (log2 scale)" if ordered else ""))
-    better = "lower" if metric["direction"] == "minimize" else "higher"
-    panel.set_title(
-        plain(f"{summary['sweep']}: response to {factor} ({better} is better)"), loc="left", fontsize=11
-    )
+    _name_axes(panel, summary, family, ordered)
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     return figure
+
+
+def _name_axes(panel: Axes, summary: Summary, family: Family, ordered: bool) -> None:
+    metric = summary["metric"]
+    panel.set_ylabel(label(f"final {metric['name']} ({metric['unit']})"))
+    panel.set_xlabel(plain(family.factor) + (" (log2 scale)" if ordered else ""))
+    better = "lower" if metric["direction"] == "minimize" else "higher"
+    where = f", {family.cell}" if family.cell else ""
+    title = f"{summary['sweep']}: response to {family.factor}{where} ({better} is better)"
+    panel.set_title(plain(title), loc="left", fontsize=11)
 
 
 def _seed(panel: Axes, arms: Sequence[Record], places: Sequence[float], seed: str, line: str) -> None:
@@ -117,21 +122,24 @@ def _means(
             ring[0].set_markerfacecolor("none")
 
 
-def _other_rates(panel: Axes, summary: Summary, factor: str, seeds: Sequence[str]) -> None:
+def _other_rates(panel: Axes, family: Family, seeds: Sequence[str]) -> None:
     """The same levels at other learning rates, where the factor was run with a ladder of them."""
-    own = [arm for arm in summary["arms"] if arm["factor"] == factor and arm.get("rung", 1.0) != 1.0]
-    for index, rung in enumerate(sorted({arm["rung"] for arm in own})):
-        arms = sorted((arm for arm in own if arm["rung"] == rung and whole(arm)), key=lambda a: a["level"])
-        known = [(arm["level"], [screened(arm)[s] for s in seeds if s in screened(arm)]) for arm in arms]
-        points = [(level, statistics.fmean(values)) for level, values in known if values]
-        if points:
-            colour = COLOURS[1:][index % (len(COLOURS) - 1)]
-            panel.plot(*zip(*points, strict=True), "--s", color=colour, label=f"rate x{number(rung)}")
+    rates: dict[str, list[tuple[float, float]]] = {}
+    for arm in sorted(family.arms, key=lambda arm: (rate_of(family, arm), arm["level"])):
+        values = [screened(arm)[seed] for seed in seeds if seed in screened(arm)]
+        if rate_of(family, arm) != 1.0 and whole(arm) and values:
+            name = f"learning rate x{number(rate_of(family, arm))}"
+            rates.setdefault(name, []).append((arm["level"], statistics.fmean(values)))
+    for index, (name, points) in enumerate(rates.items()):
+        look = {"color": COLOURS[1 + index % (len(COLOURS) - 1)], "markersize": 5, "label": name}
+        panel.plot([level for level, _ in points], [mean for _, mean in points], "--s", **look)
 
 
-def _bracket_band(panel: Axes, summary: Summary, factor: str) -> None:
+def _bracket_band(panel: Axes, summary: Summary, family: Family) -> None:
     """The levels that are not shown to be worse than the best one by as much as matters."""
-    found = [v["bracket"] for v in summary["verdicts"] if v["factor"] == factor and v.get("bracket")]
+    own = {arm["arm"] for arm in family.arms}
+    about = [v for v in summary["verdicts"] if own & {level["arm"] for level in v["levels"]}]
+    found = [verdict["bracket"] for verdict in about if verdict.get("bracket")]
     if not found or not all(_is_number(end) and end > 0 for end in found[0]):
         return
     low, high = found[0]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from bios_sweep.report.canvas import Summary, arms_of, screened
+from bios_sweep.report.canvas import Family, Summary, families_of, screened
 from bios_sweep.report.figure_curves import draw_curves, mean_curve
 from bios_sweep.report.figure_effects import draw_effects, effect_groups
 from bios_sweep.report.figure_frontier import draw_frontier, drawable
@@ -37,14 +37,22 @@ def figures_of(summary: Summary) -> Iterator[Drawn]:
     if any(map(drawable, summary.get("frontier") or ())):
         caption = "Gain against time, both with intervals; the efficient arms are joined."
         yield Drawn(name="frontier", caption=caption, figure=draw_frontier(summary))
-    for factor in dict.fromkeys(arm["factor"] for arm in summary["arms"] if arm["factor"]):
-        if any(screened(arm) for arm in arms_of(summary, factor)):
-            caption = f"Final {clean(summary['metric']['name'])} over the levels of {clean(factor)}."
-            name = "".join(char if char.isalnum() else "_" for char in factor)
-            yield Drawn(name=f"response_{name}", caption=caption, figure=draw_response(summary, factor))
+    for family in families_of(summary):
+        if any(map(screened, (family.baseline, *family.arms))):
+            where = f" at {family.cell}" if family.cell else ""
+            caption = (
+                f"Final {clean(summary['metric']['name'])} over the levels of {clean(family.factor)}{where}."
+            )
+            figure = draw_response(summary, family)
+            yield Drawn(name=f"response_{_file_name(family)}", caption=caption, figure=figure)
     if any(mean_curve(curves) for curves in summary["curves"].values()):
         caption = "Learning curves with the spread over seeds, and the gain over the baseline on the way."
         yield Drawn(name="curves", caption=caption, figure=draw_curves(summary))
+
+
+def _file_name(family: Family) -> str:
+    told = f"{family.factor} {family.cell}".strip()
+    return "".join(char if char.isalnum() else "_" for char in told)
 
 
 def draw_figures(summary: Summary, folder: Path) -> tuple[Path, ...]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bios_sweep.analysis.blocks_of_runs import Sorted, arms_by_seeds, count_runs
+from bios_sweep.analysis.blocks_of_runs import Sorted, count_runs
 from bios_sweep.analysis.finding import UNCONFIRMED, FactorLevels, Finding
 from bios_sweep.analysis.runs import ArmRuns, ArmSet, RunTable, spread
 from bios_sweep.study.design import FEW_STEPS, REPEAT
@@ -143,7 +143,7 @@ def _seeds_that_seed_nothing(runs: Sorted) -> list[Flaw]:
                 "one measurement, and it has no error estimate",
             )
         ]
-    values = arms_by_seeds(runs.screening)
+    values = runs.values
     same = [arm for arm, own in values.items() if len(own) > 1 and len(set(own)) == 1]
     if not same:
         return []
@@ -181,7 +181,7 @@ def _seeds_not_shared(runs: Sorted) -> list[Flaw]:
 def _lost_runs(table: RunTable, runs: Sorted) -> list[Flaw]:
     found = []
     counts = count_runs(table)
-    diverged = [arm for arm in runs.screening.arms if runs.screening.diverged(arm)]
+    diverged = runs.diverged
     if diverged:
         sentence = f"diverged, so never recommended and ranked worst: {some(diverged)}"
         found.append(_flaw("diverged", CAUTION, sentence, diverged))
@@ -335,9 +335,9 @@ def _twins(arms: ArmSet, runs: Sorted) -> list[Flaw]:
     """Different arms with the same value at every seed: a setting that never reached the training."""
     repeats = {arm.name for arm in arms.arms if arm.factor == REPEAT}
     groups: dict[tuple[float, ...], list[str]] = defaultdict(list)
-    for arm, own in arms_by_seeds(runs.screening).items():
+    for arm, own in runs.values.items():
         if arm not in repeats and len(own) > 1 and len(set(own)) > 1:
-            groups[tuple(own)].append(arm)
+            groups[own].append(arm)
     return [
         _flaw(
             "identical_arms",

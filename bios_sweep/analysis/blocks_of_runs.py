@@ -26,6 +26,7 @@ class Sorted:
     screening: baseline first, only arms that can be compared. fresh: rows of the confirmation stage.
     aside: arm -> why it is not compared. unused: seeds of the baseline or of others that are not shared.
     missing: arm -> shared seeds it lacks. retried: failed runs that a later one replaced.
+    values: arm -> its usable values in the order of the seeds. diverged: arms that diverged at some seed.
     constant: nothing varies over the seeds, so one of them was kept.
     """
 
@@ -36,6 +37,8 @@ class Sorted:
     missing: Mapping[str, tuple[int, ...]]
     retried: int
     overlapping: tuple[int, ...]
+    values: Mapping[str, tuple[float, ...]]
+    diverged: tuple[str, ...]
     constant: bool = False
 
     @property
@@ -79,22 +82,21 @@ def sort_runs(table: RunTable, arms: ArmSet) -> Sorted:
         missing={name: lack for name in (baseline, *kept) if (lack := _lack(screened, name, seeds))},
         retried=retried,
         overlapping=tuple(sorted(_confirmed_seeds(stages) & frozenset(every))),
+        values={name: _usable(screened, name, seeds) for name in (baseline, *kept)},
+        diverged=tuple(name for name in (baseline, *kept) if screening.diverged(name)),
     )
     return _one_of_constant(result)
+
+
+def _usable(outcomes: Outcomes, name: str, seeds: Sequence[int]) -> tuple[float, ...]:
+    found = map(outcomes.get, ((name, seed) for seed in seeds))
+    return tuple(outcome.value for outcome in found if outcome is not None and outcome.usable)
 
 
 def hardware_of(table: RunTable) -> tuple[str, ...]:
     """The device classes that the table tells of."""
     columns = table.contexts.get("hardware", {}).values()
     return tuple(sorted({text for column in columns for text in column if text}))
-
-
-def arms_by_seeds(table: ResultTable) -> dict[str, list[float]]:
-    """Values of each arm over the seeds at which it completed, in the order of the seeds."""
-    return {
-        arm: [outcome.value for seed in table.seeds if (outcome := table.outcome(arm, seed)).usable]
-        for arm in table.arms
-    }
 
 
 def _outcomes(table: RunTable, arms: ArmSet) -> tuple[dict[str, dict[tuple[str, int], Outcome]], int]:
@@ -180,8 +182,8 @@ def _why_aside(outcomes: Outcomes, own: Collection[int], seeds: Sequence[int], n
 
 
 def _lack(outcomes: Outcomes, name: str, seeds: Sequence[int]) -> tuple[int, ...]:
-    none = Outcome(status=FAILED)
-    return tuple(seed for seed in seeds if outcomes.get((name, seed), none).status == FAILED)
+    found = zip(seeds, map(outcomes.get, ((name, seed) for seed in seeds)), strict=True)
+    return tuple(seed for seed, outcome in found if outcome is None or outcome.status == FAILED)
 
 
 def _confirmed_seeds(stages: Mapping[str, Outcomes]) -> frozenset[int]:
@@ -217,8 +219,10 @@ def seeds_make_no_difference(table: ResultTable) -> bool:
     """
     baseline = table.arms[0]
     moved = False
-    for arm in (name for name in table.arms[1:] if not table.diverged(name)):
+    for arm in table.arms[1:]:
         pairs = [(table.outcome(arm, seed), table.outcome(baseline, seed)) for seed in table.seeds]
+        if any(own.status == DIVERGED for own, _ in pairs):
+            continue
         gaps = [own.value - base.value for own, base in pairs if own.usable and base.usable]
         size = max((abs(own.value) for own, base in pairs if own.usable and base.usable), default=0.0)
         if gaps and max(gaps) - min(gaps) > CONSTANT * size:

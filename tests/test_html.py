@@ -1,6 +1,7 @@
 """The page: one file that asks for nothing, in which a user's text is only text."""
 
 import copy
+import dataclasses
 import itertools
 import re
 from html.parser import HTMLParser
@@ -9,10 +10,11 @@ import pytest
 from matplotlib.text import Text
 
 from bios_sweep.report.advice import advice, meaning, next_step
+from bios_sweep.report.canvas import families_of
 from bios_sweep.report.figure_curves import paired_gains
 from bios_sweep.report.figure_effects import effect_groups
 from bios_sweep.report.figure_frontier import draw_frontier, goals_of
-from bios_sweep.report.figure_response import shared_means
+from bios_sweep.report.figure_response import draw_response, shared_means
 from bios_sweep.report.figures import draw_figures, figures_of
 from bios_sweep.report.html import to_html
 from bios_sweep.report.markdown import to_markdown, verdict_line
@@ -21,6 +23,7 @@ from bios_sweep.report.sections import sections
 from bios_sweep.report.svg import to_svg
 from bios_sweep.report.terminal import print_verdicts
 from bios_sweep.report.wording import times, titles
+from bios_sweep.study.design import Cross, Factor, Nuisance
 from tests.test_report import planted_study, run_planted, shown, summary_of
 
 EVIL = (
@@ -523,3 +526,30 @@ def test_curves_whose_seeds_nobody_knows_are_not_paired(demo):
     arm = next(arm for arm in lost["arms"] if arm["arm"] == "lora_rank=8")
     arm["finals"]["screening"] = {"0": -1.0}
     assert paired_gains(lost, arm) == []
+
+
+def test_each_cell_of_a_crossed_study_has_its_own_response(tmp_path):
+    study = dataclasses.replace(
+        planted_study(factors=(Factor(name="lora_rank", values=(8, 128), claims=("optimum",)),)),
+        cross=(Cross(setting="train_examples", values=(500, 2000)),),
+    )
+    summary = summary_of(study, tmp_path / "trials")
+    families = families_of(summary)
+    assert [family.cell for family in families] == ["train_examples=500", "train_examples=2000"]
+    for family, examples in zip(families, (500, 2000), strict=True):
+        own = (family.baseline, *family.arms)
+        assert {arm["settings"]["train_examples"] for arm in own} == {examples}
+        assert len(own) == 3
+    names = [path.name for path in draw_figures(summary, tmp_path / "figures")]
+    assert "response_lora_rank_train_examples_2000.png" in names
+
+
+def test_other_learning_rates_are_lines_that_pass_the_default_level(tmp_path):
+    factor = Factor(name="batch_size", multiply=(0.5, 2), nuisance=Nuisance(multiply=(0.5, 1, 2)))
+    truth = {"learning_rate": {"optimum": 0.0073, "curvature": 0.35}}
+    summary = summary_of(planted_study(factors=(factor,)), tmp_path, wall=None, truth=truth)
+    family = next(family for family in families_of(summary) if family.factor == "batch_size")
+    (panel,) = draw_response(summary, family).axes
+    lines = {line.get_label(): list(line.get_xdata()) for line in panel.lines}
+    assert lines["learning rate x0.5"] == lines["learning rate x2"] == [16, 32, 64]
+    assert lines["mean of 3 seeds (small: each)"] == [16, 32, 64]

@@ -100,7 +100,9 @@ def is_baseline(arm: Record) -> bool:
 def rate_of(family: Family, arm: Record) -> float:
     """The arm's learning rate over the baseline's where the rate is not the factor itself; else 1."""
     name = "learning_rate"
-    return 1.0 if family.factor == name else arm["settings"][name] / family.baseline["settings"][name]
+    if family.factor == name:
+        return 1.0
+    return float(round(arm["settings"][name] / family.baseline["settings"][name], 6))  # 6: 0.1 + 0.2 is 0.3
 
 
 def _cell(summary: Summary, arms: Sequence[Record]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from bios_sweep.report.canvas import (
     BASELINE,
@@ -49,6 +49,7 @@ def draw_curves(summary: Summary) -> Figure:
     metric = summary["metric"]
     loss.set_xlabel("training examples")
     loss.set_ylabel(label(f"{metric['name']} ({metric['unit']})"))
+    loss.xaxis.set_major_locator(MaxNLocator(4))
     loss.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     _keep_in_view(loss, [summary["curves"][arm["arm"]] for arm in chosen])
     gain.axhline(0.0, color=BASELINE, linewidth=1.6)
@@ -58,7 +59,7 @@ def draw_curves(summary: Summary) -> Figure:
     _frame_gains(gain, summary, chosen)
     few = f"; {plural(left_out, 'worse arm')} left out" if left_out else ""
     loss.set_title(plain(f"{summary['sweep']}: learning curves{few}"), loc="left", fontsize=11)
-    gain.set_title("the same, against the baseline seed by seed", loc="left", fontsize=11)
+    gain.set_title("against the baseline, seed by seed", loc="left", fontsize=11)
     loss.text(0.98, 0.97, SPREAD, transform=loss.transAxes, ha="right", va="top", fontsize=9, color=GREY)
     handles, labels = loss.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=9)

@@ -18,6 +18,7 @@ from bios_sweep.report.canvas import (
     Family,
     Record,
     Summary,
+    baseline_of,
     label,
     new_figure,
     plain,
@@ -50,7 +51,7 @@ def draw_response(summary: Summary, family: Family) -> Figure:
     for seed in sorted({seed for arm in arms for seed in screened(arm)} & set(seeds)):
         _seed(panel, arms, places, seed, "-" if ordered else "")
     if ordered:
-        _other_rates(panel, family, seeds)
+        _other_rates(panel, summary, family, seeds)
     for place, arm in zip(places, arms, strict=True):
         _missing(panel, place, arm)
     if ordered:
@@ -122,17 +123,30 @@ def _means(
             ring[0].set_markerfacecolor("none")
 
 
-def _other_rates(panel: Axes, family: Family, seeds: Sequence[str]) -> None:
+def _other_rates(panel: Axes, summary: Summary, family: Family, seeds: Sequence[str]) -> None:
     """The same levels at other learning rates, where the factor was run with a ladder of them."""
-    rates: dict[str, list[tuple[float, float]]] = {}
-    for arm in sorted(family.arms, key=lambda arm: (rate_of(family, arm), arm["level"])):
+    lines: dict[float, list[tuple[float, float]]] = {}
+    for arm in sorted(_ladder(summary, family), key=lambda arm: (rate_of(family, arm), arm["level"])):
         values = [screened(arm)[seed] for seed in seeds if seed in screened(arm)]
-        if rate_of(family, arm) != 1.0 and whole(arm) and values:
-            name = f"learning rate x{number(rate_of(family, arm))}"
-            rates.setdefault(name, []).append((arm["level"], statistics.fmean(values)))
-    for index, (name, points) in enumerate(rates.items()):
-        look = {"color": COLOURS[1 + index % (len(COLOURS) - 1)], "markersize": 5, "label": name}
-        panel.plot([level for level, _ in points], [mean for _, mean in points], "--s", **look)
+        if whole(arm) and values:
+            lines.setdefault(rate_of(family, arm), []).append((arm["level"], statistics.fmean(values)))
+    for index, (rate, points) in enumerate(lines.items()):
+        name, colour = f"learning rate x{number(rate)}", COLOURS[1 + index % (len(COLOURS) - 1)]
+        panel.plot(*zip(*points, strict=True), "--s", color=colour, markersize=5, label=name)
+
+
+def _ladder(summary: Summary, family: Family) -> list[Record]:
+    """Arms at another rate than the baseline's; those of the default's level vary nothing but the rate."""
+    own = [arm for arm in family.arms if rate_of(family, arm) != 1.0]
+    rates = {rate_of(family, arm) for arm in own}
+    level = family.baseline["settings"].get(family.factor)
+    return own + [
+        {**arm, "level": level}
+        for arm in summary["arms"]
+        if set(arm["changes"]) == {"learning_rate"}
+        and rate_of(family, arm) in rates
+        and baseline_of(summary, arm)["arm"] == family.baseline["arm"]
+    ]
 
 
 def _bracket_band(panel: Axes, summary: Summary, family: Family) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,12 +23,14 @@ from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, Pr
 from bios_sweep.errors import ConfigError, DataError, ModelError
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.trials import COMPLETED, DIVERGED, TrialResult, TrialSpec
+from bios_sweep.training import timing
 from bios_sweep.training.batches import batch_indices, epoch_order, micro_batches
 from bios_sweep.training.checkpoint import FILE as CHECKPOINT
 from bios_sweep.training.data import DataSet, Example, Message, write_dataset
 from bios_sweep.training.engine import LoraEngine
 from bios_sweep.training.loop import learning_rate_at
 from bios_sweep.training.model import adapter, load_base, trainable, verify_split
+from bios_sweep.training.timing import LEAST_STEPS, WARM_STEPS, time_steps
 from bios_sweep.training.tokens import load_tokenizer, tokenize_all
 from bios_sweep.training.trial import measured_steps
 from tests import oracle
@@ -610,3 +613,90 @@ def test_other_architectures_keep_their_logits(engine, tmp_path, family):
     kind = "GPT2LMHeadModel" if family == "GPT2" else f"{family}ForCausalLM"
     made = getattr(transformers, f"{family}Config")(**config)
     check_split(save_model(tmp_path, made, getattr(transformers, kind)), engine)
+
+
+@pytest.fixture
+def brief(monkeypatch):
+    """A probe whose repeats last their least number of steps: for what it does, not for what it finds."""
+    monkeypatch.setattr(timing, "LEAST_SECONDS", 0.0)
+
+
+ARMS = [SETTINGS, replace(SETTINGS, batch_size=48), replace(SETTINGS, lora_rank=9, lora_dropout=0.1)]
+
+
+@pytest.mark.usefixtures("brief")
+def test_a_probe_changes_no_number_of_the_trials_after_it(options, straight, tmp_path):
+    probed = LoraEngine(options)
+    probed.time_steps(ARMS, repeats=2)
+    assert outcome(run(probed, spec(), tmp_path / "a"), tmp_path / "a") == straight[1]
+    probed.time_steps(ARMS, repeats=2)
+    assert outcome(run(probed, spec(), tmp_path / "b"), tmp_path / "b") == straight[1]
+
+
+@pytest.mark.usefixtures("brief")
+def test_a_probe_has_a_row_per_repeat_and_a_column_per_arm_in_the_order_given(engine):
+    seconds = np.array(engine.time_steps(ARMS[:2], repeats=3))
+    assert seconds.shape == (3, 2)
+    assert (seconds > 0).all()
+    # 48 examples go through the model in ten pieces, 12 in three.
+    assert (seconds[:, 1] > 1.5 * seconds[:, 0]).all()
+
+
+@pytest.mark.usefixtures("brief")
+def test_a_probe_interleaves_its_arms_each_round_in_another_order_and_any_probe_in_the_same(engine):
+    def order() -> list[int]:
+        asked = []
+
+        def material_of(settings):
+            asked.append(settings.lora_rank)
+            return engine._material(settings.dtype, settings.max_length)
+
+        arms = [replace(SETTINGS, batch_size=1, lora_rank=rank) for rank in (1, 2, 3)]
+        time_steps(arms, material_of, repeats=5, micro_batch_size=5)
+        return asked
+
+    first = order()
+    rounds = [tuple(first[start : start + 3]) for start in range(0, 15, 3)]
+    assert all(sorted(one) == [1, 2, 3] for one in rounds)
+    assert len(set(rounds)) > 2
+    assert order() == first
+
+
+@pytest.mark.parametrize("least, steps", [(0.0, LEAST_STEPS), (4.5, 5)])
+def test_a_repeat_takes_warm_steps_that_do_not_count_and_then_lasts(engine, monkeypatch, least, steps):
+    clock = [0.0]
+    stops = []
+
+    class Watched(timing.Training):
+        """Takes 100 s of a clock of our own until it is warm, then one second a step."""
+
+        def advance(self, stop):
+            clock[0] += 1.0 if stops else 100.0
+            stops.append(stop)
+            return super().advance(stop)
+
+    monkeypatch.setattr(timing, "Training", Watched)
+    monkeypatch.setattr(timing, "LEAST_SECONDS", least)
+    monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    assert engine.time_steps([SETTINGS], repeats=1) == [[1.0]]
+    assert WARM_STEPS >= 2
+    assert stops == [WARM_STEPS, *range(WARM_STEPS + 1, WARM_STEPS + steps + 1)]
+
+
+def test_timed_repeats_see_other_examples_of_the_data(engine, monkeypatch):
+    monkeypatch.setattr(timing, "LEAST_SECONDS", 0.0)
+    seeds = []
+
+    class Watched(timing.Training):
+        def __init__(self, **given):
+            seeds.append((given["seed"], len(given["examples"]), given["micro_batch_size"]))
+            super().__init__(**given)
+
+    monkeypatch.setattr(timing, "Training", Watched)
+    engine.time_steps([replace(SETTINGS, train_examples=20)], repeats=3)
+    assert seeds == [(0, 20, 5), (1, 20, 5), (2, 20, 5)]
+
+
+def test_a_probe_names_the_hardware_with_its_threads(engine, straight):
+    device = straight[0].provenance["device"]
+    assert engine.hardware == f"{device}, 1 thread"

@@ -129,7 +129,8 @@ class LoraEngine:
     def time_steps(self, settings: Sequence[TrainingSettings], repeats: int) -> list[list[float]]:
         """Seconds per optimizer step, shape (repeats, arms); see `training.timing`."""
         return time_steps(
-            [(arm, self._material(arm.dtype, arm.max_length)) for arm in settings],
+            settings,
+            lambda arm: self._material(arm.dtype, arm.max_length),
             repeats=repeats,
             micro_batch_size=self._options.micro_batch_size,
         )

@@ -165,6 +165,11 @@ def test_the_cells_of_a_table_cannot_move_the_cursor(report):
     assert "b [2Jad" in out
 
 
+def test_an_error_about_a_table_cannot_move_the_cursor_either(refused):
+    assert "\x1b" not in refused("arm,seed,value\nbaseline,0,\x1b[2J\n")
+    assert "\x1b" not in refused("arm,seed,\x1b[2Jv\nbaseline,0,1\n", "--value", "v")
+
+
 def test_the_answer_has_every_key_of_the_contract(answer):
     verdict = answer(RIGHT)["verdicts"][0]
     keys = {

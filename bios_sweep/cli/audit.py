@@ -9,6 +9,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from importlib import util
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -21,6 +22,7 @@ from bios_sweep.records.tables import read_csv
 from bios_sweep.records.tracking import default_tracking_uri, is_web, masked, sqlite_file
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.report.audit_text import print_audit
+from bios_sweep.report.wording import clean
 from bios_sweep.study.design import DecisionRule
 
 RULES = ("decision.margin_percent", "decision.alpha")  # what of the decision rule a table leaves open
@@ -30,15 +32,22 @@ def run(args: Namespace) -> int:
     """Print what the runs support."""
     if args.from_csv is not None and args.from_mlflow is not None:
         raise InputError("--from-csv and --from-mlflow: give one of them")
-    given = _given(args.overrides)
-    rule = _rule(given)
-    table = _from_csv(args) if args.from_csv is not None else _from_mlflow(args, given)
-    answer = audit(table, rule, args.baseline).to_dict()
+    try:
+        answer = _audited(args)
+    except InputError as error:  # it quotes cells of the table, which may hold control characters
+        raise type(error)(clean(error)) from error
     if args.json:
         print(json.dumps(answer, indent=1))
     else:
         print_audit(answer, Console())
     return 0
+
+
+def _audited(args: Namespace) -> dict[str, Any]:
+    given = _given(args.overrides)
+    rule = _rule(given)
+    table = _from_csv(args) if args.from_csv is not None else _from_mlflow(args, given)
+    return audit(table, rule, args.baseline).to_dict()
 
 
 def _names(args: Namespace) -> ColumnNames:

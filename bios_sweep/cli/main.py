@@ -81,9 +81,9 @@ VERBS = {
         examples=(
             "bios-sweep report",
             "bios-sweep report --sweep demo --json",
-            "bios-sweep report --from-csv results.csv",
-            "bios-sweep report --from-csv wandb.csv --value eval/loss --baseline learning_rate=2e-4",
-            "bios-sweep report --from-csv runs.csv --arm config --seed rng --value acc --baseline default",
+            "bios-sweep report --from-csv results.csv decision.margin_percent=1",
+            "bios-sweep report --from-csv wandb.csv --value eval/loss --baseline lr=2e-4",
+            "bios-sweep report --from-csv runs.csv --arm config --baseline default",
             "bios-sweep report --from-mlflow my-experiment --tracking-uri http://127.0.0.1:5000",
         ),
         flags=(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,20 +12,33 @@ from typing import Any, Protocol
 from bios_sweep import defaults
 from bios_sweep.analysis.costs import Timing
 from bios_sweep.analysis.verdicts import REFINE
-from bios_sweep.ports import ENDED, Executor, TrialEvent
-from bios_sweep.procedure import DONE, Known, ProcedureSource, State
-from bios_sweep.records.journal import Journal, plain
+from bios_sweep.ports import ENDED, Executor, Searcher, TrialEvent
+from bios_sweep.procedure import (
+    DONE,
+    Known,
+    ProcedureSource,
+    Search,
+    State,
+    costs_of,
+    known_proposals,
+    space_of,
+)
+from bios_sweep.records.journal import Journal, plain, read_journal
 from bios_sweep.records.retention import keep_adapters
-from bios_sweep.records.sweep_state import sweep_facts
+from bios_sweep.records.sweep_state import SweepState, replay, sweep_facts
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.report.markdown import to_markdown, verdict_line
 from bios_sweep.report.publish import write_report
 from bios_sweep.report.summary import results_rows, summarise
 from bios_sweep.study.plan import Arm, Plan
-from bios_sweep.study.trials import TrialSpec, timing_key
+from bios_sweep.study.search import Proposal, SearchSpace
+from bios_sweep.study.trials import REFINEMENT, TrialSpec, timing_key
 from bios_sweep.version import __version__
 
 TIMING_REPEATS = 5  # statistics item 13: at least 5 interleaved repeats
+
+
+SEARCH_BATCH = 4  # proposals asked at once: enough to keep a few workers busy; chosen, not measured
 
 
 class View(Protocol):
@@ -54,6 +67,9 @@ class Sweep:
     def folder(self) -> Path:
         """The sweep's own folder."""
         return self.workspace.sweep_dir(self.plan.sweep_id)
+
+
+OpenSearcher = Callable[[Sweep, SearchSpace], Searcher]
 
 
 def open_journal(sweep: Sweep) -> Journal:
@@ -88,9 +104,15 @@ def take_in_finished(sweep: Sweep, source: ProcedureSource, journal: Journal) ->
 
 
 def known_of(plan: Plan, workspace: Workspace) -> Known:
-    """What earlier runs found out beside trials: the timing probe of these very arms."""
+    """What earlier runs found out beside trials: the timing of these very arms, the search's proposals."""
     found = workspace.read_timing(_timing_key(plan)) if plan.timed_arms else None
-    return Known(timing=None if found is None else _timing(plan, found))
+    path = workspace.journal_file(plan.sweep_id)
+    kept = replay(read_journal(path)) if plan.study.decision.refine and path.exists() else SweepState()
+    return Known(
+        timing=None if found is None else _timing(plan, found),
+        proposals=tuple(Proposal.from_dict(values) for values in kept.proposals),
+        importance=kept.importance,
+    )
 
 
 def take_timing(sweep: Sweep, source: ProcedureSource, journal: Journal, executor: Executor) -> None:
@@ -120,10 +142,47 @@ def _timing(plan: Plan, found: Mapping[str, Any]) -> Timing:
     return Timing.from_dict({**found, "arms": [arm.name for arm in plan.timed_arms]})
 
 
+def advance_search(
+    sweep: Sweep, source: ProcedureSource, journal: Journal, open_searcher: OpenSearcher
+) -> None:
+    """Tell the joint search what its proposals gave and ask for more, as long as more are wanted.
+
+    A proposal is in the journal before its trial starts. Proposals whose trials exist already cost
+    nothing and lead straight to the next ones.
+    """
+    while (search := source.state.search) is not None and search.wanted and not source.state.missing:
+        searcher = _searcher(sweep, source, search, open_searcher)
+        new = searcher.ask(min(SEARCH_BATCH, search.wanted))
+        journal.proposed([proposal.to_dict() for proposal in new])
+        source.learn(dataclasses.replace(source.known, proposals=(*source.known.proposals, *new)))
+        take_in_finished(sweep, source, journal)
+    if search is None or search.wanted or source.state.stage == REFINEMENT or source.known.importance:
+        return
+    importance = _searcher(sweep, source, search, open_searcher).importance()
+    if importance:
+        journal.searched(importance)
+        source.learn(dataclasses.replace(source.known, importance=importance))
+
+
+def _searcher(sweep: Sweep, source: ProcedureSource, search: Search, open_searcher: OpenSearcher) -> Searcher:
+    """The search, knowing all that the journal knows; nothing of an earlier driver is left hanging in it."""
+    plan = sweep.plan
+    searcher = open_searcher(sweep, space_of(plan, search))
+    costs = costs_of(plan, source.known.timing)
+    searcher.reconcile(known_proposals(plan, search, source.known.proposals, source.results, costs))
+    return searcher
+
+
 def run_trials(
-    sweep: Sweep, source: ProcedureSource, journal: Journal, executor: Executor, view: View
+    sweep: Sweep,
+    source: ProcedureSource,
+    journal: Journal,
+    executor: Executor,
+    view: View,
+    open_searcher: OpenSearcher,
 ) -> None:
     """Run what is missing. A result is on the disk before the journal says so, and there before it counts."""
+    advance_search(sweep, source, journal, open_searcher)
     specs = {trial.key: trial for trial in source.state.needed}
 
     def record(event: TrialEvent) -> None:
@@ -131,8 +190,15 @@ def run_trials(
             sweep.workspace.write_result(event.result)
         journal.record(event)
         view.event(event, specs[event.key])
-        if event.result is not None and source.add(event.result):
+        if event.result is None:
+            return
+        before = len(source.state.needed)
+        opened = source.add(event.result)
+        if opened:
             take_in_finished(sweep, source, journal)
+        if source.state.search is not None:
+            advance_search(sweep, source, journal, open_searcher)
+        if opened or len(source.state.needed) != before:
             specs.update({trial.key: trial for trial in source.state.needed})
             journal.noted(f"stage {source.state.stage}: {len(source.state.needed)} trials in all")
             view.stage(source.state.stage, len(source.state.needed), len(source.results))

@@ -48,6 +48,7 @@ class SweepView:
         known = Known(
             timing=None if timing is None else Timing.from_dict(timing),
             proposals=tuple(Proposal.from_dict(values) for values in self.journal.proposals),
+            importance=self.journal.importance,
         )
         return state_of(self.plan, self.journal.results, known)
 

@@ -28,7 +28,7 @@ from bios_sweep.pipeline import (
     take_in_finished,
     take_timing,
 )
-from bios_sweep.ports import Executor
+from bios_sweep.ports import Executor, Searcher
 from bios_sweep.procedure import DONE, ProcedureSource, recall
 from bios_sweep.records.journal import Journal
 from bios_sweep.records.lock import DriverLock, require_free
@@ -36,9 +36,14 @@ from bios_sweep.records.retention import check_policy
 from bios_sweep.report.progress import LiveView
 from bios_sweep.report.summary import exit_code, is_final
 from bios_sweep.report.terminal import print_verdicts
+from bios_sweep.study.search import SearchSpace
 from bios_sweep.training.data import write_dataset
 
 TRACKING_FAILED = 4
+LARGE_LOSS = (
+    20.0  # nats per token, worse than guessing among any vocabulary: what a diverged proposal is told
+)
+LARGE_COST = 100.0
 LAST_WORDS_SECONDS = 10.0  # chosen: an interrupted run tells MLflow so, and does not wait long for it
 
 
@@ -144,8 +149,24 @@ def _run(
         title=sweep.plan.sweep_id,
         trials_dir=sweep.workspace.trials,
     ) as view:
-        run_trials(sweep, source, journal, executor, view)
+        run_trials(sweep, source, journal, executor, view, open_search)
     _print_idle(executor, console)
+
+
+def open_search(sweep: Sweep, space: SearchSpace) -> Searcher:
+    """Optuna's search of a sweep; its file lies in the sweep's folder."""
+    from bios_sweep.execution.optuna_search import OptunaSearch  # heavy, and seldom asked for
+
+    study = sweep.plan.study
+    two = study.decision.refine_goal != "quality"
+    return OptunaSearch(
+        sweep.folder / "optuna.journal",
+        name=sweep.plan.sweep_id,
+        space=space,
+        worst=(LARGE_LOSS, LARGE_COST) if two else (LARGE_LOSS,),
+        directions=(study.metric.direction, "minimize") if two else (study.metric.direction,),
+        seed=study.seeds[0],
+    )
 
 
 def _write_data(prepared: Prepared) -> None:

@@ -2,23 +2,27 @@
 
 from bios_sweep.procedure.machine import state_of
 from bios_sweep.procedure.questions import Question, factor_names, levels_of, questions
+from bios_sweep.procedure.refinement import known_proposals, objectives_of, space_of
 from bios_sweep.procedure.source import ProcedureSource, recall
-from bios_sweep.procedure.state import DONE, REFINEMENT, Known, Results, Search, State
-from bios_sweep.procedure.tables import table_of
+from bios_sweep.procedure.state import DONE, Known, Results, Search, State
+from bios_sweep.procedure.tables import costs_of, table_of
 
 __all__ = [
     "DONE",
-    "REFINEMENT",
     "Known",
     "ProcedureSource",
     "Question",
     "Results",
     "Search",
     "State",
+    "costs_of",
     "factor_names",
+    "known_proposals",
     "levels_of",
+    "objectives_of",
     "questions",
     "recall",
+    "space_of",
     "state_of",
     "table_of",
 ]

@@ -24,12 +24,14 @@ from bios_sweep.analysis.finding import (
 from bios_sweep.analysis.fresh import judge_fresh
 from bios_sweep.analysis.verdicts import Asked, combination_holds, margin_of, screen_claims
 from bios_sweep.procedure.questions import Question, levels_of, questions
-from bios_sweep.procedure.state import DONE, REFINEMENT, Known, Results, State
+from bios_sweep.procedure.refinement import search_of, search_trials, winner_finding
+from bios_sweep.procedure.state import DONE, Known, Results, Search, State
 from bios_sweep.procedure.tables import costs_of, guard_tables, table_of
 from bios_sweep.study.design import BALANCED, ENOUGH, OPTIMUM, QUALITY, REPEAT, SPEED, claimed_level
 from bios_sweep.study.plan import BASELINE, Arm, Plan, combine, confirmation_trials, duration_arm
-from bios_sweep.study.trials import CONFIRMATION, SCREENING, TrialSpec
+from bios_sweep.study.trials import CONFIRMATION, REFINEMENT, SCREENING, TrialSpec
 
+SEARCH = "search"  # the question that a joint search's winner answers
 FOR_ALL = (OPTIMUM, BALANCED, ENOUGH)  # claims whose value holds whatever matters most
 NOTHING = Known()
 
@@ -136,6 +138,43 @@ class _Cell:
         }
         if not candidates or margin is None:
             return self._done(needed, findings, findings, margin)
+        search = self._search(candidates) if self.rule.refine else None
+        if search is not None:
+            trials = search_trials(self.plan, search)
+            needed = _joined(needed, trials)
+            missing = tuple(trial for trial in trials if trial.key not in self.results)
+            if missing or search.wanted:
+                return State(
+                    stage=REFINEMENT,
+                    needed=needed,
+                    missing=missing,
+                    findings=findings,
+                    screening=findings,
+                    margin=margin,
+                    margins=dict.fromkeys(findings, margin),
+                    extra_arms=search.arms,
+                    search=search,
+                )
+            found = winner_finding(search, self.plan.baseline.name, self.plan.study.seeds[0])
+            if found is not None:
+                findings = {**findings, SEARCH: found}
+                candidates = {**candidates, SEARCH: found}
+        state = self._judged(needed, findings, candidates, margin, search)
+        return dataclasses.replace(state, search=search)
+
+    def _search(self, candidates: Mapping[str, Finding]) -> Search | None:
+        moved = {name: (self.asked[name], finding) for name, finding in self._tunable(candidates).items()}
+        return search_of(self.plan, moved, self.results, self.known)
+
+    def _judged(
+        self,
+        needed: tuple[TrialSpec, ...],
+        findings: Mapping[str, Finding],
+        candidates: Mapping[str, Finding],
+        margin: Margin,
+        search: Search | None,
+    ) -> State:
+        """Candidates are confirmed on fresh seeds, or said to be unconfirmed where none are planned."""
         if not self.rule.confirmation_seeds:
             reasons = ("no confirmation seeds: no value is served",)
             unconfirmed = {
@@ -143,7 +182,7 @@ class _Cell:
                 for name, finding in candidates.items()
             }
             return self._done(needed, {**findings, **unconfirmed}, findings, margin)
-        return self._confirmation(needed, findings, candidates, margin)
+        return self._confirmation(needed, findings, candidates, margin, search)
 
     def _confirmation(
         self,
@@ -151,27 +190,33 @@ class _Cell:
         findings: Mapping[str, Finding],
         candidates: Mapping[str, Finding],
         margin: Margin,
+        search: Search | None,
     ) -> State:
         arms, tests = {self.plan.baseline.name: self.plan.baseline}, {}
+        winner = search.winner if search else None
         for name, finding in candidates.items():
             assert finding.test is not None  # chosen so
             rival = self._rival(finding)
-            arms |= {arm.name: arm for arm in (self.plan.arm(finding.test.arm), rival)}
+            arm = winner if winner and name == SEARCH else self.plan.arm(finding.test.arm)
+            arms |= {arm.name: arm, rival.name: rival}
             tests[name] = dataclasses.replace(finding.test, over=rival.name)
-        together = self._together(candidates)
+        together = winner or self._together(candidates)
         if together is not None:
             arms[together.name] = together
         trials = confirmation_trials(self.plan.study, tuple(arms.values()))
         state = State(
             stage=CONFIRMATION,
-            needed=(*needed, *trials),
+            needed=_joined(needed, trials),
             missing=tuple(trial for trial in trials if trial.key not in self.results),
             findings=findings,
             screening=findings,
             margin=margin,
             margins=dict.fromkeys(findings, margin),
             combination=together,
-            extra_arms=tuple(arm for arm in arms.values() if arm not in self.plan.arms),
+            extra_arms=(
+                *(search.arms if search else ()),
+                *(arm for arm in arms.values() if arm not in self.plan.arms and arm != winner),
+            ),
         )
         if state.missing:
             return state
@@ -209,7 +254,7 @@ class _Cell:
         return {
             name: finding
             for name, finding in findings.items()
-            if self.asked[name].claim in FOR_ALL and self.asked[name].factor.name != REPEAT
+            if name != SEARCH and self.asked[name].claim in FOR_ALL and self.asked[name].factor.name != REPEAT
         }
 
     def _held_together(
@@ -224,11 +269,16 @@ class _Cell:
         refined = [name for name in tunable if state.findings[name].state == REFINE]
         arms = [finding.test.arm for name, finding in tunable.items() if name in refined and finding.test]
         table = table_of(self.plan, trials, self.results)
+        joint = state.findings.get(SEARCH)
+        if joint is not None and joint.state != REFINE:
+            together = None  # a searched winner that did not replicate holds nothing together
         holds = (
             together is not None
-            and len(refined) == len(tunable)
+            and (joint is not None or len(refined) == len(tunable))
             and combination_holds(table, together.name, arms, margin, self.rule.alpha)
         )
+        if joint is not None and joint.state == REFINE and (holds or not refined):
+            return dataclasses.replace(state, served={**state.served, **joint.value})
         if len(refined) < 2 or holds:
             return state
         return self._serve_best_single(state, refined)
@@ -258,6 +308,8 @@ class _Cell:
         served: dict[str, Any] = {}
         profiles: dict[str, dict[str, Any]] = {}
         for name, finding in findings.items():
+            if name == SEARCH:
+                continue  # served only where it holds against the best single level
             question = self.asked[name]
             factor = question.factor.name
             if finding.state not in (CONFIRM, REFINE) or factor == REPEAT:
@@ -288,6 +340,15 @@ class _Cell:
             claimed = claimed_level(question.claim, default)
             return default if claimed is None else claimed
         return self.plan.arm(finding.best).level
+
+
+def _joined(needed: Sequence[TrialSpec], trials: Sequence[TrialSpec]) -> tuple[TrialSpec, ...]:
+    """One trial may be wanted by two arms of equal settings; it runs, and counts, once."""
+    return tuple({trial.key: trial for trial in (*trials, *needed)}[key] for key in _keys(needed, trials))
+
+
+def _keys(*groups: Sequence[TrialSpec]) -> dict[str, None]:
+    return dict.fromkeys(trial.key for group in groups for trial in group)
 
 
 def _differing(

@@ -12,7 +12,6 @@ from bios_sweep.study.plan import Arm
 from bios_sweep.study.search import Proposal
 from bios_sweep.study.trials import TrialResult, TrialSpec
 
-REFINEMENT = "refinement"
 DONE = "done"
 
 Results = Mapping[str, TrialResult]
@@ -20,29 +19,33 @@ Results = Mapping[str, TrialResult]
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
-    """What was found out outside the trials. timing: of the probe; proposals: of the joint search so far."""
+    """What was found out outside the trials.
+
+    timing: of the probe. proposals: of the joint search so far. importance: of the searched settings.
+    """
 
     timing: Timing | None = None
     proposals: tuple[Proposal, ...] = ()
+    importance: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
     """The joint search of the factors that moved.
 
-    arms: one per proposal, in order. wanted: proposals still to be asked for. values: objectives of every
-    proposal that ended (None where it diverged or failed), by its number. winner: the arm that leads once
-    all have ended, None when none beats the default. gain: the winner's, percent, on the search's own seed:
-    the estimate that flatters.
+    ranges: setting -> the tested levels around its best. start: the screened winners. arms: one per
+    proposal, in order. wanted: proposals still to be asked for. winner: the arm that leads once all have
+    ended, None when none beats the default. gain: the winner's, percent, on the search's own seed: the
+    estimate that flatters. importance: setting -> share of what makes proposals good.
     """
 
-    settings: tuple[str, ...]
     ranges: Mapping[str, tuple[float, float]]
+    start: Mapping[str, Any]
     arms: tuple[Arm, ...] = ()
     wanted: int = 0
-    values: Mapping[int, tuple[float, ...] | None] = field(default_factory=dict)
     winner: Arm | None = None
     gain: float | None = None
+    importance: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -143,6 +143,11 @@ class Journal:
         if new:
             self._append("proposed", proposals=new)
 
+    def searched(self, importance: Mapping[str, float]) -> None:
+        """The joint search is over: setting -> share of what made its proposals good."""
+        if plain(importance) != self.state.importance:
+            self._append("searched", importance=importance)
+
     def verdict(self, payload: Mapping[str, Any]) -> None:
         """The verdicts now. Used by the mirror: `headline` (one line), `markdown` (table), `verdicts`."""
         if plain(payload) != self.state.verdict:

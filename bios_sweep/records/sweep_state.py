@@ -125,6 +125,7 @@ class SweepState:
     notes: tuple[str, ...] = ()
     timing: Mapping[str, Any] | None = None
     proposals: tuple[Mapping[str, Any], ...] = ()
+    importance: Mapping[str, float] = field(default_factory=dict)
     report: Mapping[str, str] = field(default_factory=dict)
     closed: str = ""
     seq: int = 0
@@ -297,6 +298,10 @@ def _proposed(state: SweepState, entry: Entry) -> SweepState:
     return replace(state, proposals=(*state.proposals, *entry.fields["proposals"]))
 
 
+def _searched(state: SweepState, entry: Entry) -> SweepState:
+    return replace(state, importance=entry.fields["importance"])
+
+
 def _reported(state: SweepState, entry: Entry) -> SweepState:
     return replace(state, report=entry.fields["files"])
 
@@ -324,6 +329,7 @@ _CHANGES: Mapping[str, Callable[[SweepState, Entry], SweepState]] = MappingProxy
         "noted": _noted,
         "timed": _timed,
         "proposed": _proposed,
+        "searched": _searched,
         "reported": _reported,
         "closed": _closed,
     }

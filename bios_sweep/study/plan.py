@@ -12,6 +12,7 @@ from typing import Any
 from bios_sweep.errors import PlanError
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.design import BALANCED, COST_CLAIMS, FEW_STEPS, QUALITY, REPEAT, Factor, Study
+from bios_sweep.study.search import Proposal
 from bios_sweep.study.trials import CONFIRMATION, SCREENING, TrialSpec, short_hash, trial_key
 
 BASELINE = "baseline"
@@ -246,6 +247,15 @@ def most_confirmation_trials(study: Study) -> int:
     searched = 1 if study.decision.refine else 0
     cells = math.prod(len(moderator.values) for moderator in study.cross)
     return cells * study.decision.confirmation_seeds * (1 + sent + (len(factors) > 1) + searched)
+
+
+def searched_arm(plan: Plan, proposal: Proposal) -> Arm:
+    """The baseline with a search's proposal in place of the searched settings."""
+    settings = _hold(plan.study, dataclasses.replace(plan.study.baseline, **proposal.values), proposal.values)
+    changes = _changes(plan.study.baseline, settings)
+    return Arm(
+        name=f"search {proposal.number}", settings=settings, label=str(proposal.number), changes=changes
+    )
 
 
 def combine(plan: Plan, candidates: Sequence[Arm]) -> Arm:

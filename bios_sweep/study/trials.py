@@ -18,6 +18,7 @@ FINISHED = (COMPLETED, DIVERGED)  # a failed trial is tried again by the next ru
 
 SCREENING = "screening"
 CONFIRMATION = "confirmation"
+REFINEMENT = "refinement"
 
 KEY_LENGTH = 16  # hex digits: 64 bits, so a million trials collide with probability 3e-8
 

@@ -6,6 +6,7 @@ it was measured against.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from bios_sweep.analysis.bounds import Bound
@@ -181,4 +182,6 @@ class _Said:
 
 
 def _value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_value(item)}" for name, item in value.items())
     return f"{value:.4g}" if isinstance(value, float) else str(value)

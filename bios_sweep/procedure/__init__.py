@@ -1,6 +1,6 @@
 """What to run next, given the results so far; and what was decided. Pure."""
 
-from bios_sweep.procedure.machine import state_of
+from bios_sweep.procedure.machine import SEARCH, state_of
 from bios_sweep.procedure.questions import Question, factor_names, levels_of, questions
 from bios_sweep.procedure.refinement import known_proposals, objectives_of, space_of
 from bios_sweep.procedure.source import ProcedureSource, recall
@@ -9,6 +9,7 @@ from bios_sweep.procedure.tables import costs_of, table_of
 
 __all__ = [
     "DONE",
+    "SEARCH",
     "Known",
     "ProcedureSource",
     "Question",

@@ -39,9 +39,12 @@ NOTHING = Known()
 def state_of(plan: Plan, results: Results, known: Known = NOTHING) -> State:
     """The sweep's state; `results` maps trial keys to terminal records, failed ones included."""
     tried = sum(len(cell.arms) - 1 for cell in plan.cells or (plan,))
-    if not plan.cells:
-        return _Cell(plan, results, known, tried).state()
-    return _merged([_Cell(cell, results, known, tried).state() for cell in plan.cells], plan)
+    states = [_Cell(cell, results, known, tried).state() for cell in plan.cells or (plan,)]
+    costs = {
+        name: cost for cell in plan.cells or (plan,) for name, cost in costs_of(cell, known.timing).items()
+    }
+    state = _merged(states, plan) if plan.cells else states[0]
+    return dataclasses.replace(state, costs=costs)
 
 
 def _merged(states: Sequence[State], plan: Plan) -> State:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bios_sweep.analysis.costs import Timing
+from bios_sweep.analysis.costs import CostRatio, Timing
 from bios_sweep.analysis.finding import Finding, Margin
 from bios_sweep.study.plan import Arm
 from bios_sweep.study.search import Proposal
@@ -57,7 +57,7 @@ class State:
     as it is decided. screening: the findings of the shared seeds alone. margins: by question. extra_arms:
     arms that no variation names (a combination, the default trained for another level's cost, proposals).
     served: factor -> value that may be served as a default (confirmed or refined). profiles: profile ->
-    factor -> value, where it differs from what is served to everyone.
+    factor -> value, where it differs from what is served to everyone. costs: arm -> time over the default's.
     """
 
     stage: str
@@ -71,4 +71,5 @@ class State:
     extra_arms: tuple[Arm, ...] = ()
     served: Mapping[str, Any] = field(default_factory=dict)
     profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    costs: Mapping[str, CostRatio] = field(default_factory=dict)
     search: Search | None = None

@@ -8,9 +8,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bios_sweep.analysis.bounds import Bound
+from bios_sweep.analysis.costs import CostRatio
+from bios_sweep.analysis.finding import EDGE, FactorLevels
+from bios_sweep.analysis.frontier import Point, frontier
 from bios_sweep.analysis.statement import Verdict, make_verdict
-from bios_sweep.analysis.verdicts import EDGE
-from bios_sweep.procedure import DONE, Question, Results, State, levels_of, questions
+from bios_sweep.procedure import DONE, SEARCH, Question, Results, Search, State, levels_of, questions
 from bios_sweep.settings import is_whole
 from bios_sweep.study.design import Factor
 from bios_sweep.study.plan import Arm, Plan
@@ -43,6 +46,10 @@ def summarise(plan: Plan, state: State, results: Results, command: str) -> dict[
         "arms": [_arm(plan, state, arm, results) for arm in _arms(plan, state)],
         "curves": {arm.name: _curves(state, arm, results) for arm in _arms(plan, state)},
         "served": dict(state.served),
+        "profiles": _profiles(state),
+        "frontier": _frontier(plan, state),
+        "importance": dict(state.search.importance) if state.search else {},
+        "search": _search(state),
         "failures": _failures(state, results),
         "caveats": caveats(plan),
         "notes": list(plan.notes),
@@ -74,11 +81,41 @@ def _one_level_more(factor: Factor, verdict: Verdict) -> str:
 
 def verdicts_of(plan: Plan, state: State) -> tuple[Verdict, ...]:
     """One verdict per question that has been judged so far."""
-    return tuple(
+    told = [
         _verdict(cell, question, state)
         for cell in plan.cells or (plan,)
         for question in questions(cell)
         if question.name in state.findings
+    ]
+    if SEARCH in state.findings and state.search is not None and state.search.winner is not None:
+        told.append(_search_verdict(plan, state, state.search, state.search.winner))
+    return tuple(told)
+
+
+def _search_verdict(plan: Plan, state: State, search: Search, winner: Arm) -> Verdict:
+    """The winner of the joint search, judged like any candidate; its levels are settings, not one value."""
+    study = plan.study
+    values = {name: getattr(winner.settings, name) for name in search.ranges}
+    levels = FactorLevels(
+        name=SEARCH,
+        default={name: getattr(study.baseline, name) for name in search.ranges},
+        arms=(winner.name,),
+        levels=(values,),
+        labels=(winner.name,),
+    )
+    return make_verdict(
+        levels,
+        state.screening[SEARCH],
+        state.findings[SEARCH],
+        state.margin,
+        role="optimum",
+        claim="joint",
+        arms=[arm.name for arm in (plan.baseline, *search.arms)],
+        hold=study.budget.hold,
+        scope=scope_of(plan),
+        alpha=study.decision.alpha,
+        looks=len(study.decision.looks),
+        served=values if all(state.served.get(name) == value for name, value in values.items()) else None,
     )
 
 
@@ -100,6 +137,67 @@ def _verdict(plan: Plan, question: Question, state: State) -> Verdict:
         served=profile.get(factor, state.served.get(factor)),
         cell=question.cell,
     )
+
+
+def _profiles(state: State) -> dict[str, dict[str, Any]]:
+    """What is served, for whoever wants quality, balance or speed; {} where nothing differs."""
+    if not state.profiles:
+        return {}
+    served = dict(state.served)
+    return {name: {**served, **state.profiles.get(name, {})} for name in ("quality", "balanced", "speed")}
+
+
+def _frontier(plan: Plan, state: State) -> list[dict[str, Any]]:
+    """Arms whose gain and cost are both known, cheapest first; the default among them at 0 % and 1."""
+    bounds = {bound.arm: bound for finding in state.screening.values() for bound in finding.bounds}
+    name = plan.baseline.name
+    bounds[name] = Bound(arm=name, gain=0.0, lower=0.0, upper=0.0, standard_error=0.0, pooled=True)
+    costs = {name: CostRatio(arm=name, ratio=1.0, lower=1.0, upper=1.0), **state.costs}
+    points = [
+        Point(
+            arm=arm.name,
+            gain=bounds[arm.name],
+            cost=costs[arm.name],
+            steps=arm.settings.max_steps,
+            examples=arm.examples(),
+        )
+        for arm in plan.arms
+        if arm.name in bounds and arm.name in costs
+    ]
+    if len(points) < 2 or plan.cells:
+        return []
+    return [
+        {
+            "arm": point.arm,
+            "gain": _finite(point.gain.gain),
+            "lower": _finite(point.gain.lower),
+            "upper": _finite(point.gain.upper),
+            "cost_ratio": point.cost.ratio,
+            "cost_lower": point.cost.lower,
+            "cost_upper": point.cost.upper,
+            "steps": point.steps,
+            "examples": point.examples,
+            "on_frontier": point.efficient,
+        }
+        for point in frontier(points)
+    ]
+
+
+def _search(state: State) -> dict[str, Any] | None:
+    """What the joint search did, the estimate that chose its winner beside the one from fresh seeds."""
+    search = state.search
+    if search is None:
+        return None
+    confirmed = state.findings.get(SEARCH)
+    return {
+        "trials": len(search.arms),
+        "ranges": {name: list(ends) for name, ends in search.ranges.items()},
+        "best": {name: getattr(search.winner.settings, name) for name in search.ranges}
+        if search.winner
+        else None,
+        "screening_gain": search.gain,
+        "confirmed_gain": confirmed.bound.gain if confirmed and confirmed.bound else None,
+    }
 
 
 def count_trials(state: State, results: Results) -> dict[str, int]:

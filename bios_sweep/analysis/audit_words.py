@@ -21,6 +21,10 @@ from bios_sweep.analysis.statement import Verdict
 
 SEEDS = 5  # statistics: seeds of a first study, and fresh ones of a confirmation
 NAMED_ARMS = 2  # besides the default, in the next study (chosen, not measured)
+COST = {  # role -> what its claim needs beyond the metric, which no table holds
+    "trade-off": "whether it is the right balance of quality and time; that needs times of one device",
+    "enough": "whether it is enough for its price; that needs times of one device",
+}
 GROUND = ("mixed_scenario", "mixed_software", "mixed_hardware", "mixed_arm")
 
 
@@ -54,7 +58,9 @@ def does_not_support(verdicts: Sequence[Verdict], flaws: Sequence[Flaw]) -> tupl
             told.append(f"{name}: how much better {best} is, or that it is better at all on new seeds")
         elif verdict.verdict == SCREENING_ONLY:
             told.append(f"{name}: any ranking of its levels")
-        elif verdict.verdict not in (CONFIRM, REFINE):
+        elif verdict.verdict in (CONFIRM, REFINE):
+            told += [f"{name}: {COST[verdict.role]}"] if verdict.role in COST else []
+        else:
             told.append(f"{name}: neither that the default is right nor that another level is better")
     kinds = {flaw.kind for flaw in flaws}
     if "unequal_budgets" in kinds:

@@ -12,7 +12,7 @@ from matplotlib.text import Text
 from bios_sweep.report.advice import advice, meaning, next_step
 from bios_sweep.report.canvas import families_of
 from bios_sweep.report.figure_curves import paired_gains
-from bios_sweep.report.figure_effects import effect_groups
+from bios_sweep.report.figure_effects import draw_effects, effect_groups
 from bios_sweep.report.figure_frontier import draw_frontier, goals_of
 from bios_sweep.report.figure_response import draw_response, shared_means
 from bios_sweep.report.figures import draw_figures, figures_of
@@ -24,7 +24,7 @@ from bios_sweep.report.svg import to_svg
 from bios_sweep.report.terminal import print_verdicts
 from bios_sweep.report.wording import times, titles
 from bios_sweep.study.design import Cross, Factor, Nuisance
-from tests.test_report import planted_study, run_planted, shown, summary_of
+from tests.test_report import planted_study, shown, summary_of
 
 EVIL = (
     "<script>alert(1)</script>\"'><img src=http://x.test/a onerror=go()> \x1b[31mred\x1b[0m {{ 7 * 7 }} &amp;"
@@ -72,6 +72,17 @@ def demo(tmp_path_factory):
 def rich(demo):
     """The demo with every optional key: claims, costs, rates, frontier, profiles, moderators, search."""
     return enriched(demo)
+
+
+@pytest.fixture(scope="module")
+def drawn(rich):
+    return tuple(figures_of(rich))
+
+
+@pytest.fixture(scope="module")
+def whole(rich, drawn):
+    """The text and the parsed page of the rich summary with its figures."""
+    return page_of(rich, drawn)
 
 
 def enriched(demo):
@@ -178,8 +189,8 @@ def evil(rich):
 
 
 @pytest.mark.filterwarnings("error::UserWarning")
-def test_no_text_of_a_user_becomes_an_element(evil, rich):
-    plain = page_of(rich, tuple(figures_of(rich)))[1]
+def test_no_text_of_a_user_becomes_an_element(evil, whole):
+    plain = whole[1]
     text, parsed = page_of(evil, tuple(figures_of(evil)))
     assert {tag for tag, _ in parsed.elements} == {tag for tag, _ in plain.elements}
     assert not parsed.named("script")
@@ -205,8 +216,8 @@ def test_every_place_of_the_page_that_shows_text_was_poisoned(evil):
 # self-contained
 
 
-def test_the_page_asks_for_nothing_from_outside(rich):
-    text, parsed = page_of(rich, tuple(figures_of(rich)))
+def test_the_page_asks_for_nothing_from_outside(whole):
+    text, parsed = whole
     addresses = [*parsed.attributes("href"), *parsed.attributes("src"), *parsed.attributes("xlink:href")]
     assert addresses
     assert all(address.startswith(("#", "data:")) for address in addresses)
@@ -220,8 +231,8 @@ def test_the_page_asks_for_nothing_from_outside(rich):
     assert policy.startswith("default-src 'none'")
 
 
-def test_identities_on_the_page_are_unique_and_found(rich):
-    _, parsed = page_of(rich, tuple(figures_of(rich)))
+def test_identities_on_the_page_are_unique_and_found(whole, drawn):
+    _, parsed = whole
     identities = parsed.attributes("id")
     assert len(identities) == len(set(identities))
     wanted = {address[1:] for address in parsed.attributes("xlink:href")}
@@ -230,14 +241,12 @@ def test_identities_on_the_page_are_unique_and_found(rich):
     assert set(parsed.attributes("aria-labelledby")) <= set(identities)
 
 
-def test_the_same_sweep_gives_the_same_bytes(rich):
-    assert to_html(rich, tuple(figures_of(rich))) == to_html(rich, tuple(figures_of(rich)))
+def test_the_same_sweep_gives_the_same_bytes(rich, whole):
+    assert to_html(rich, tuple(figures_of(rich))) == whole[0]
 
 
 def test_publishing_again_changes_no_byte(tmp_path):
-    plan_source = run_planted(planted_study(), tmp_path / "trials")
-    assert plan_source
-    summary = summary_of(planted_study(), tmp_path / "again")
+    summary = summary_of(planted_study(), tmp_path / "trials")
     files = write_report(summary, [], tmp_path / "out")
     assert tmp_path / "out" / "report.html" in files
     before = {path: path.read_bytes() for path in files}
@@ -268,11 +277,11 @@ def test_the_page_has_scope_caveats_counts_and_the_command(rich):
     assert rich["sweep_id"] in text
 
 
-def test_every_table_cell_and_figure_can_be_heard(rich):
-    _, parsed = page_of(rich, tuple(figures_of(rich)))
+def test_every_table_cell_and_figure_can_be_heard(whole, drawn):
+    _, parsed = whole
     assert all(header.get("scope") in ("col", "row") for header in parsed.named("th"))
     drawings = parsed.named("svg")
-    assert len(drawings) == len(tuple(figures_of(rich))) == 5
+    assert len(drawings) == len(drawn) == 5
     assert all(drawing["role"] == "img" and drawing["aria-label"] for drawing in drawings)
     assert parsed.named("html")[0]["lang"] == "en"
     levels = [int(tag[1]) for tag, _ in parsed.elements if re.fullmatch(r"h[1-6]", tag)]
@@ -309,9 +318,8 @@ def contrast(one, other):
     return (light + 0.05) / (dark + 0.05)
 
 
-def test_figures_take_the_colours_of_the_page(rich):
-    drawn = next(figures_of(rich))
-    svg = to_svg(drawn.figure, "f0", 'a "caption" & more')
+def test_figures_take_the_colours_of_the_page(drawn):
+    svg = to_svg(drawn[0].figure, "f0", 'a "caption" & more')
     assert 'aria-label="a &#34;caption&#34; &amp; more"' in svg
     assert not re.search(r"(fill|stroke): #(000000|ffffff|0072b2)", svg)
     assert "var(--c0)" in svg
@@ -454,11 +462,10 @@ def test_an_open_question_says_what_would_decide_it():
 # figures of the optional parts
 
 
-def test_the_frontier_is_drawn_where_times_are_known(rich, demo, tmp_path):
-    assert "frontier.png" in [path.name for path in draw_figures(rich, tmp_path / "a")]
-    assert "frontier.png" not in [path.name for path in draw_figures(demo, tmp_path / "b")]
-    blind = {**rich, "frontier": [{**point, "cost_ratio": None} for point in rich["frontier"]]}
-    assert "frontier.png" not in [path.name for path in draw_figures(blind, tmp_path / "c")]
+def test_the_frontier_is_drawn_where_times_are_known(rich, drawn):
+    assert "frontier" in [each.name for each in drawn]
+    blind = {**rich, "frontier": [{**point, "cost_ratio": None} for point in rich["frontier"]], "curves": {}}
+    assert "frontier" not in [each.name for each in figures_of(blind)]
 
 
 def test_the_frontier_joins_the_efficient_arms_and_names_the_goals(rich):
@@ -492,8 +499,8 @@ def test_several_claims_about_a_factor_draw_its_variations_once(rich, demo):
     assert names == [[row["name"] for row in group] for group in effect_groups(demo["verdicts"])]
 
 
-def test_the_bracket_is_a_band_over_its_levels(rich):
-    response = next(drawn for drawn in figures_of(rich) if drawn.name == "response_learning_rate")
+def test_the_bracket_is_a_band_over_its_levels(drawn):
+    response = next(each for each in drawn if each.name == "response_learning_rate")
     labels = [text.get_text() for text in response.figure.legends[0].get_texts()]
     assert "bracket: 0.0018 to 0.0036" in labels
 
@@ -553,3 +560,14 @@ def test_other_learning_rates_are_lines_that_pass_the_default_level(tmp_path):
     lines = {line.get_label(): list(line.get_xdata()) for line in panel.lines}
     assert lines["learning rate x0.5"] == lines["learning rate x2"] == [16, 32, 64]
     assert lines["mean of 3 seeds (small: each)"] == [16, 32, 64]
+
+
+def test_a_figure_of_effects_keeps_the_best_of_many_and_says_so(demo):
+    many = copy.deepcopy(demo)
+    level = many["verdicts"][1]["levels"][0]
+    many["verdicts"][1]["levels"] = [{**level, "arm": f"a{i}", "gain": float(i)} for i in range(60)]
+    (panel,) = draw_effects(many).axes
+    names = [tick.get_text() for tick in panel.get_yticklabels()]
+    assert len(names) == 40
+    assert {"a59", "a24"} <= set(names)
+    assert panel.get_title(loc="left").endswith("24 weaker ones left out")

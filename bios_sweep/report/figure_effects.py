@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -20,14 +21,15 @@ from bios_sweep.report.canvas import (
     new_figure,
     plain,
 )
-from bios_sweep.report.wording import number
+from bios_sweep.report.wording import number, plural
 
+MAX_ROWS = 40  # more cannot be read on one page (chosen, not measured)
 OVER_DEFAULT = ("optimum", "enough")  # claims whose fresh test is against the default
 
 
 def draw_effects(summary: Summary) -> Figure:
     """One row per variation, grouped by factor; the band runs from no effect to the margin."""
-    groups = effect_groups(summary["verdicts"])
+    groups, left_out = _strongest(effect_groups(summary["verdicts"]))
     rows = [(index, row) for index, group in enumerate(groups) for row in group]
     figure, (panel,) = new_figure(7.2, 1.7 + 0.34 * (len(rows) + 0.6 * (len(groups) - 1)))
     margin = (summary["margin"] or {}).get("percent")
@@ -43,8 +45,24 @@ def draw_effects(summary: Summary) -> Figure:
     _mark_diverged(panel, [(height, row) for height, (_, row) in zip(heights, rows, strict=True)])
     unit = f"gain over the default in % of its {label(summary['metric']['name'])}; right of 0 is better"
     panel.set_xlabel(f"{unit}\n{_bounds_text(summary, margin)}", fontsize=9)
-    panel.set_title(plain(f"{summary['sweep']}: effect of each variation"), loc="left", fontsize=11)
+    few = f"; {plural(left_out, 'weaker one')} left out" if left_out else ""
+    panel.set_title(plain(f"{summary['sweep']}: effect of each variation{few}"), loc="left", fontsize=11)
     return figure
+
+
+def _strongest(groups: Sequence[Sequence[Record]]) -> tuple[list[list[Record]], int]:
+    """The rows that fit, those with the best gains, in their order; and how many were left out."""
+    rows = [row for group in groups for row in group]
+    gains = sorted((_rank(row) for row in rows), reverse=True)
+    least = gains[MAX_ROWS - 1] if len(gains) > MAX_ROWS else -math.inf
+    kept = [[row for row in group if _rank(row) >= least] for group in groups]
+    return [group for group in kept if group], len(rows) - sum(map(len, kept))
+
+
+def _rank(row: Record) -> float:
+    """Fresh seeds first, then by gain; what has none comes last."""
+    gain = row.get("gain")
+    return math.inf if row["fresh"] else -math.inf if gain is None else gain
 
 
 def effect_groups(verdicts: Sequence[Record]) -> list[list[dict[str, Any]]]:

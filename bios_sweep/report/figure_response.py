@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -29,6 +30,7 @@ from bios_sweep.report.canvas import (
 )
 from bios_sweep.report.wording import number
 
+MAX_TICKS = 8  # labels of levels that fit side by side (chosen, not measured)
 TICK = 16  # characters under a level (chosen, not measured)
 BRACKET_ROOM = 1.04  # a bracket of one level is still a visible band (chosen, not measured)
 
@@ -57,7 +59,11 @@ def draw_response(summary: Summary, family: Family) -> Figure:
     if ordered:
         panel.set_xscale("log", base=2)
     panel.xaxis.set_minor_locator(NullLocator())
-    panel.set_xticks(places, [_tick(arm, arm["arm"] == default) for arm in arms], fontsize=9)
+    every = math.ceil(len(arms) / MAX_TICKS)
+    told = [
+        (p, a) for i, (p, a) in enumerate(zip(places, arms, strict=True)) if i % every == 0 or a is levels
+    ]
+    panel.set_xticks([place for place, _ in told], [_tick(arm, arm is levels) for _, arm in told], fontsize=9)
     panel.margins(x=0.08, y=0.12)
     _name_axes(panel, summary, family, ordered)
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)

@@ -29,7 +29,14 @@ class Drawn:
 
 
 def figures_of(summary: Summary) -> Iterator[Drawn]:
-    """Every figure that the summary has data for, in reading order."""
+    """Every figure that the summary has data for, in reading order, laid out once for all its files."""
+    for drawn in _figures_of(summary):
+        drawn.figure.draw_without_rendering()
+        drawn.figure.set_layout_engine("none")
+        yield drawn
+
+
+def _figures_of(summary: Summary) -> Iterator[Drawn]:
     effects = [row for group in effect_groups(summary["verdicts"]) for row in group]
     if any(row.get("gain") is not None for row in effects):
         caption = "Effect of each variation with its bounds; the band is the margin."

@@ -1,0 +1,23 @@
+"""What a study would say, before it is paid for: the real procedure on planted outcomes, in memory. Pure."""
+
+from bios_sweep.rehearsal.chances import EFFECTS, SEED, Chances, Share, rehearse
+from bios_sweep.rehearsal.designs import Design, Search, affordable, choose_design, cost_of
+from bios_sweep.rehearsal.noise import GUESS_PERCENT, Noise, guessed_noise, noise_from, stated_noise
+
+__all__ = [
+    "EFFECTS",
+    "GUESS_PERCENT",
+    "SEED",
+    "Chances",
+    "Design",
+    "Noise",
+    "Search",
+    "Share",
+    "affordable",
+    "choose_design",
+    "cost_of",
+    "guessed_noise",
+    "noise_from",
+    "rehearse",
+    "stated_noise",
+]

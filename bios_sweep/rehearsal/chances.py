@@ -1,0 +1,196 @@
+"""The chance of each verdict by the true effect: the procedure itself, on many planted sweeps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bios_sweep.analysis.finding import CONFIRM, REFINE, Finding
+from bios_sweep.procedure import Question, State, questions, state_of
+from bios_sweep.rehearsal.noise import Noise
+from bios_sweep.rehearsal.truth import Truth
+from bios_sweep.rehearsal.world import Draws, World, margin_percent, planted_level, possible_trials
+from bios_sweep.study.design import Factor
+from bios_sweep.study.plan import Plan
+
+EFFECTS = (-1.0, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0)  # true effects, in margins
+SEED = 20240611  # of every draw; fixed, so that a rehearsal can be repeated
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """How often something happened. count of sweeps."""
+
+    count: int
+    sweeps: int
+
+    @property
+    def value(self) -> float:
+        """The share itself."""
+        return self.count / self.sweeps
+
+    @property
+    def error(self) -> float:
+        """Its Monte-Carlo standard error; of the share with one more each way, so that 0 of n has one."""
+        share = (self.count + 1) / (self.sweeps + 2)
+        return math.sqrt(share * (1.0 - share) / self.sweeps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chances:
+    """What a question's answer would be, when the effect on one level of its factor is truly so large.
+
+    question: its name; claim: what the default says of itself. level: label of the level with the effect.
+    effect: margins, and percent of the loss. right: decided, and not wrong (see `truth`). trials,
+    examples: expected of the whole sweep, confirmation included.
+    """
+
+    question: str
+    factor: str
+    claim: str
+    level: str
+    effect: float
+    percent: float
+    confirm: Share
+    refine: Share
+    inconclusive: Share
+    wrong: Share
+    right: Share
+    trials: float
+    examples: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Sweep:
+    """One simulated sweep: its final state and what it spent."""
+
+    state: State
+    trials: int
+    examples: int
+
+
+def rehearse(
+    plan: Plan,
+    noise: Noise,
+    *,
+    sweeps: int = 200,
+    effects: Sequence[float] = EFFECTS,
+    seed: int = SEED,
+    tick: Callable[[], None] = lambda: None,
+) -> tuple[Chances, ...]:
+    """The chances of every question at every effect, by simulated sweeps through the real procedure.
+
+    The effect is planted on one factor at a time; at effect 0 all factors share their sweeps. The joint
+    search of `decision.refine` is left out. tick: called after every simulated sweep.
+    """
+    plan = _without_search(plan)
+    asked = [question for cell in plan.cells or (plan,) for question in questions(cell)]
+    factors = {question.factor.name: question.factor for question in asked}
+    found: dict[tuple[str, float], list[Chances]] = {}
+    nothing: list[_Sweep] = []
+    for name, factor in factors.items():
+        own = [question for question in asked if question.factor.name == name]
+        for effect in effects:
+            world = _world(plan, noise, factor, effect)
+            done = nothing if effect == 0.0 and nothing else _sweeps(plan, world, noise, sweeps, seed, tick)
+            nothing = done if effect == 0.0 else nothing
+            found[name, effect] = [_chances(plan, world, q, effect, done) for q in own]
+    return tuple(
+        chances
+        for question in asked
+        for effect in effects
+        for chances in found[question.factor.name, effect]
+        if chances.question == question.name
+    )
+
+
+def worlds_of(plan: Plan, effects: Sequence[float]) -> int:
+    """How many worlds a rehearsal simulates; that of effect 0 is shared by all factors."""
+    factors = {q.factor.name for cell in plan.cells or (plan,) for q in questions(cell)}
+    return sum(1 if effect == 0.0 else len(factors) for effect in effects)
+
+
+def _without_search(plan: Plan) -> Plan:
+    """The plan with its candidates tested one by one; a joint search has no closed-form truth here."""
+
+    def plain(one: Plan) -> Plan:
+        study = replace(one.study, decision=replace(one.study.decision, refine=None))
+        return replace(one, study=study, cells=tuple(plain(cell) for cell in one.cells))
+
+    return plan if plan.study.decision.refine is None else plain(plan)
+
+
+def _world(plan: Plan, noise: Noise, factor: Factor, effect: float) -> World:
+    own = plan.cells[0] if plan.cells else plan
+    margin = margin_percent(plan, noise)
+    return World(
+        baseline=plan.study.baseline,
+        factor=factor.name,
+        planted=planted_level(own, factor),
+        effect=effect * margin,
+        margin=margin,
+        gained=noise.gained,
+    )
+
+
+def _sweeps(
+    plan: Plan, world: World, noise: Noise, sweeps: int, seed: int, tick: Callable[[], None]
+) -> list[_Sweep]:
+    done, trials = [], possible_trials(plan)
+    for number in range(sweeps):
+        done.append(_one(plan, Draws(plan, trials, world, noise, (seed, number))))
+        tick()
+    return done
+
+
+def _one(plan: Plan, draws: Draws) -> _Sweep:
+    """Run a sweep to its end: whatever the procedure misses is drawn, until it misses nothing."""
+    known = draws.known()
+    state = state_of(plan, draws, known)
+    while state.missing:
+        draws.run(state.missing)
+        state = state_of(plan, draws, known)
+    examples = sum(trial.settings.max_steps * trial.settings.batch_size for trial in state.needed)
+    return _Sweep(state=state, trials=len(state.needed), examples=examples)
+
+
+def _chances(plan: Plan, world: World, question: Question, effect: float, done: Sequence[_Sweep]) -> Chances:
+    truth = Truth(plan, world, question)
+    own = plan.cells[0] if plan.cells else plan
+    words = [_word(plan, sweep.state.findings[question.name], truth) for sweep in done]
+
+    def share(of: Iterable[bool]) -> Share:
+        return Share(count=sum(of), sweeps=len(done))
+
+    return Chances(
+        question=question.name,
+        factor=question.factor.name,
+        claim=question.claim,
+        level=planted_level(own, question.factor).label,
+        effect=effect,
+        percent=world.margin * effect,
+        confirm=share(word == CONFIRM for word, _ in words),
+        refine=share(word == REFINE for word, _ in words),
+        inconclusive=share(word not in (CONFIRM, REFINE) for word, _ in words),
+        wrong=share(wrong for _, wrong in words),
+        right=share(word in (CONFIRM, REFINE) and not wrong for word, wrong in words),
+        trials=sum(sweep.trials for sweep in done) / len(done),
+        examples=sum(sweep.examples for sweep in done) / len(done),
+    )
+
+
+def _word(plan: Plan, finding: Finding, truth: Truth) -> tuple[str, bool]:
+    """A finding's word, and whether it is wrong."""
+    if finding.state == CONFIRM:
+        return CONFIRM, truth.wrong_confirmation()
+    if finding.state == REFINE:
+        return REFINE, truth.wrong_refinement(_served(plan, finding))
+    return finding.state, False
+
+
+def _served(plan: Plan, finding: Finding) -> Any:
+    if finding.value is not None or finding.best is None:
+        return finding.value
+    return plan.arm(finding.best).level

@@ -1,0 +1,109 @@
+"""How much one trial scatters: stated, found in earlier sweeps of the scenario, or guessed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from bios_sweep.analysis.table import Floats, ResultTable, complete_blocks
+from bios_sweep.errors import InputError
+
+GIVEN, EARLIER, GUESS = "given", "earlier sweeps", "guess"
+GUESS_PERCENT = 0.3  # chosen, not measured: between the two noises that the decision rule was checked at
+GAINED_PERCENT = 50.0  # chosen, not measured: an untouched loss of 3 where training reaches 2
+COVERAGE = 0.90  # of the interval of the noise
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noise:
+    """Residual standard deviation of one trial, percent of the loss: what pairing by seed cannot remove.
+
+    source: given, earlier sweeps or guess. degrees, lower, upper: degrees of freedom of the estimate and its
+    90 % interval by chi-square; 0 and None unless estimated. sweeps: ids it was estimated from.
+    gained: percent by which training improved on the untouched model, which may narrow the margin.
+    """
+
+    percent: float
+    source: str
+    degrees: int = 0
+    lower: float | None = None
+    upper: float | None = None
+    sweeps: tuple[str, ...] = ()
+    gained: float = GAINED_PERCENT
+    gained_known: bool = False
+
+
+def stated_noise(percent: float) -> Noise:
+    """A noise that the user knows.
+
+    Raises:
+        InputError: it is no number above 0.
+    """
+    if not (math.isfinite(percent) and percent > 0):
+        raise InputError(f"--noise: {percent!r} is not allowed; a number above 0, in percent of the loss")
+    return Noise(percent=percent, source=GIVEN)
+
+
+def guessed_noise() -> Noise:
+    """Where nothing is known; whoever prints it says that it is a guess."""
+    return Noise(percent=GUESS_PERCENT, source=GUESS)
+
+
+def noise_from(tables: Mapping[str, Sequence[ResultTable]]) -> Noise | None:
+    """The pooled residual of the blocked models of earlier sweeps; None where they leave none.
+
+    tables: sweep id -> its tables of new trials (shared seeds and fresh seeds apart: each has its own
+    blocks). y_as = mu_a + b_s + e_as in every table: sums of squares and degrees of freedom add up.
+    """
+    squares, degrees, used = 0.0, 0, []
+    for sweep_id, parts in tables.items():
+        found = [_residual(table) for table in parts]
+        own = sum(nu for _, nu in found)
+        if own:
+            squares, degrees = squares + sum(ss for ss, _ in found), degrees + own
+            used.append(sweep_id)
+    if not degrees or squares <= 0:
+        return None
+    tail = (1.0 - COVERAGE) / 2.0
+    gained = _gained([table for sweep_id in used for table in tables[sweep_id]])
+    return Noise(
+        percent=math.sqrt(squares / degrees),
+        source=EARLIER,
+        degrees=degrees,
+        lower=math.sqrt(squares / float(stats.chi2.ppf(1.0 - tail, degrees))),
+        upper=math.sqrt(squares / float(stats.chi2.ppf(tail, degrees))),
+        sweeps=tuple(used),
+        gained=GAINED_PERCENT if gained is None else gained,
+        gained_known=gained is not None,
+    )
+
+
+def _residual(table: ResultTable) -> tuple[float, int]:
+    """Sum of squared residuals, percent^2 of the first arm's mean, and its degrees of freedom."""
+    blocks = complete_blocks(table)
+    arms, seeds = blocks.values.shape
+    if arms < 2 or seeds < 2 or not blocks.values[0].mean():
+        return 0.0, 0
+    percent = blocks.values * (100.0 / abs(float(blocks.values[0].mean())))
+    return float((_centred(percent) ** 2).sum()), (arms - 1) * (seeds - 1)
+
+
+def _centred(values: Floats) -> Floats:
+    rows, columns = values.mean(axis=1, keepdims=True), values.mean(axis=0)
+    return np.asarray(values - rows - columns + values.mean(), dtype=np.float64)
+
+
+def _gained(tables: Sequence[ResultTable]) -> float | None:
+    """Percent gained over the untouched model by the first arm of the latest table that knows it."""
+    for table in tables:
+        blocks = complete_blocks(table)
+        if table.untouched is None or not blocks.values.size or not blocks.values[0].mean():
+            continue
+        mean = float(blocks.values[0].mean())
+        gained = 100.0 * table.metric.sign * (mean - table.untouched) / abs(mean)
+        return gained if gained > 0 else None
+    return None

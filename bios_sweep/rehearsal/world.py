@@ -1,0 +1,198 @@
+"""The planted truth of a rehearsal: what every setting gains, what it costs, and draws of outcomes.
+
+In a world of effect 0 every default is what it claims to be; the effect is then planted on one level of one
+factor. Other levels of a setting that claims to be an optimum are as good as the default, the hardest case
+for a confirmation; fewer steps, a smaller rank and a larger batch lose something, else the default would not
+be enough, or not the balance.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bios_sweep.analysis.costs import Timing
+from bios_sweep.analysis.table import Floats
+from bios_sweep.procedure import Known
+from bios_sweep.rehearsal.noise import Noise
+from bios_sweep.settings import TrainingSettings
+from bios_sweep.study.design import OPTIMUM, REPEAT, Factor
+from bios_sweep.study.plan import Arm, Plan, confirmation_seeds, confirmation_trials
+from bios_sweep.study.trials import COMPLETED, Measurement, TrialResult, TrialSpec
+
+LOSS = 2.0  # any number: everything is judged in percent of it
+LOST_BY_LESS = 2.0  # margins per halving of steps or rank; chosen, not measured: clearly seen to be worse
+LOST_BY_BATCH = 1.0  # margins per squared doubling of the batch; chosen: speed may cost that of x2, not of x4
+SEED_PERCENT = 1.0  # of a seed block; pairing removes it, so no result depends on it
+FIXED_TIME = 0.5  # share of a step's time that does not grow with its batch; chosen, as in model=planted
+TIME_SPREAD = 0.03  # coefficient of variation of a timing; chosen, as in model=planted
+TIME_REPEATS = 5  # statistics item 13: at least 5
+
+
+def margin_percent(plan: Plan, noise: Noise) -> float:
+    """The margin that the plan's rule would come to, percent of the loss."""
+    rule = plan.study.decision
+    return min(rule.margin_percent, rule.margin_share * noise.gained)
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """A truth. planted: the arm whose gain is the effect. effect, margin, gained: percent of the loss."""
+
+    baseline: TrainingSettings
+    factor: str
+    planted: Arm
+    effect: float
+    margin: float
+    gained: float
+
+    def gain(self, settings: TrainingSettings, repeat: int = 0) -> float:
+        """True gain over the baseline, percent of its loss; what several settings do adds up."""
+        own = repeat if self.factor == REPEAT else getattr(settings, self.factor)
+        if own != self.planted.level:
+            return -self.margin * self._lost(settings)
+        return self.effect + self.margin * (self._lost(self.planted.settings) - self._lost(settings))
+
+    def _lost(self, settings: TrainingSettings) -> float:
+        """What the settings lose where every default is what it claims to be, in margins."""
+        base = self.baseline
+        fewer = base.max_steps * base.batch_size / (settings.max_steps * settings.batch_size)
+        smaller, larger = base.lora_rank / settings.lora_rank, settings.batch_size / base.batch_size
+        less = LOST_BY_LESS * (_doublings(fewer) + _doublings(smaller))
+        return less + LOST_BY_BATCH * _doublings(larger) ** 2
+
+    def cost(self, settings: TrainingSettings) -> float:
+        """True time of the whole training over the baseline's."""
+        return step_time(settings, self.baseline) * settings.max_steps / self.baseline.max_steps
+
+
+def step_time(settings: TrainingSettings, baseline: TrainingSettings) -> float:
+    """Time of a step over the baseline's: a fixed part, and one that grows with the batch."""
+    return FIXED_TIME + (1.0 - FIXED_TIME) * settings.batch_size / baseline.batch_size
+
+
+def planted_level(plan: Plan, factor: Factor) -> Arm:
+    """The level that carries the effect: the nearest to the default that does not end the grid, if any.
+
+    Of rank and steps a larger one first, which "enough" is held against; of batch sizes a smaller one,
+    which quality is claimed of.
+    """
+    arms = plan.levels_of(factor.name)
+    if factor.name == REPEAT:
+        return arms[0]
+    default = getattr(plan.study.baseline, factor.name)
+    if not all(_ordered(value) for value in (default, *(arm.level for arm in arms))):
+        return arms[0]
+    tested = (default, *(arm.level for arm in arms))
+    smaller_first = factor.name == "batch_size"
+    sided = factor.role != OPTIMUM
+
+    def rank(arm: Arm) -> tuple[bool, bool, float]:
+        ends = arm.level in (min(tested), max(tested))
+        other_side = (arm.level > default) == smaller_first
+        return (other_side if sided else ends), (ends if sided else other_side), abs(arm.level - default)
+
+    return min(arms, key=rank)
+
+
+def possible_trials(plan: Plan) -> dict[str, TrialSpec]:
+    """Every trial that a sweep of the plan may need, by key, as far as the plan names its arms."""
+    cells = plan.cells or (plan,)
+    fresh = [trial for cell in cells for trial in confirmation_trials(cell.study, cell.arms)]
+    return {trial.key: trial for trial in (*plan.trials, *fresh)}
+
+
+class Draws(Mapping[str, TrialResult]):
+    """The results of one simulated sweep, by trial key: a world, a block per seed and residual noise.
+
+    A result is drawn when it is asked for. The same number draws the same noise whatever the world, so that
+    neighbouring effects compare without it.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        trials: Mapping[str, TrialSpec],
+        world: World,
+        noise: Noise,
+        seeds: tuple[int, int],
+    ) -> None:
+        """trials: from `possible_trials`. seeds: of the rehearsal, and the number of the sweep in it."""
+        self._plan, self._world, self._noise, self._seeds = plan, world, noise, seeds
+        self._trials: dict[str, TrialSpec] = dict(trials)
+        self._drawn: dict[str, TrialResult] = {}
+        columns = (*plan.study.seeds, *confirmation_seeds(plan.study))
+        self._column = {value: place for place, value in enumerate(columns)}
+        random = np.random.default_rng(self._seeds)
+        self._block = SEED_PERCENT * random.standard_normal(len(columns))
+        self._rows: dict[tuple[TrainingSettings, int], Floats] = {}
+        self._places = {(arm.settings, arm.repeat): place for place, arm in enumerate(plan.arms)}
+        self._guards = tuple(plan.study.decision.guardrails)
+        self._sign = plan.study.metric.sign
+        self._start = (_untouched(plan, noise.gained),)
+
+    def __getitem__(self, key: str) -> TrialResult:
+        if key not in self._drawn:
+            self._drawn[key] = self._result(self._trials[key])
+        return self._drawn[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._trials
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._trials)
+
+    def __len__(self) -> int:
+        return len(self._trials)
+
+    def run(self, trials: Iterable[TrialSpec]) -> None:
+        """Have results of further trials: of arms that the procedure made up on its way."""
+        self._trials |= {trial.key: trial for trial in trials}
+
+    def known(self) -> Known:
+        """What a timing probe would have measured; nothing where no claim asks for it."""
+        timed = {arm.name: arm for cell in self._plan.cells or (self._plan,) for arm in cell.timed_arms}
+        if not timed:
+            return Known()
+        random = np.random.default_rng((*self._seeds, 1, 1))
+        steps = np.array([step_time(arm.settings, self._world.baseline) for arm in timed.values()])
+        seconds = steps * np.exp(TIME_SPREAD * random.standard_normal((TIME_REPEATS, len(steps))))
+        rows = tuple(tuple(float(value) for value in row) for row in seconds)
+        return Known(timing=Timing(arms=tuple(timed), seconds=rows, hardware="a simulated device"))
+
+    def _result(self, trial: TrialSpec) -> TrialResult:
+        values = self._row(trial.settings, trial.repeat)
+        value = float(values[self._column[trial.seed]])
+        guards = dict.fromkeys(self._guards, value)
+        final = {**guards, self._plan.study.metric.name: value}
+        return TrialResult(key=trial.key, status=COMPLETED, curve=self._start, final=final)
+
+    def _row(self, settings: TrainingSettings, repeat: int) -> Floats:
+        """The metric of an arm at every seed."""
+        place = (settings, repeat)
+        if place not in self._rows:
+            number = self._places.setdefault(place, len(self._places))
+            random = np.random.default_rng((*self._seeds, 0, number))
+            noise = self._noise.percent * random.standard_normal(len(self._block))
+            gain = self._world.gain(settings, repeat) + self._block + noise
+            self._rows[place] = np.asarray(LOSS * (1.0 + self._sign * gain / 100.0), dtype=np.float64)
+        return self._rows[place]
+
+
+def _untouched(plan: Plan, gained: float) -> Measurement:
+    metric = plan.study.metric
+    start = LOSS * (1.0 - metric.sign * gained / 100.0)
+    bits = start if metric.name == "eval_bits_per_byte" else None
+    return Measurement(step=0, fraction=0.0, examples=0, tokens=0, eval_loss=start, eval_bits_per_byte=bits)
+
+
+def _doublings(ratio: float) -> float:
+    return max(0.0, math.log2(ratio))
+
+
+def _ordered(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

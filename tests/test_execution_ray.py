@@ -103,6 +103,44 @@ def test_a_request_the_cluster_cannot_satisfy_is_refused_before_anything_starts(
     assert not (tmp_path / "ray").exists()
 
 
+def time_on_ray(folder, **options):
+    from bios_sweep.execution.ray_tune import RayTuneExecutor
+
+    return RayTuneExecutor(storage_dir=folder).time(
+        [SETTINGS, SETTINGS],
+        engine="tests.conformance.engines:TimedEngine",
+        engine_options={"folder": str(folder), **options},
+        repeats=3,
+    )
+
+
+def test_a_probe_whose_worker_dies_is_tried_once_more(ray_session, tmp_path):
+    seconds, hardware = time_on_ray(tmp_path, deaths=1)
+    assert seconds == [[1.0, 1.0]] * 3
+    assert hardware.startswith("a stopwatch in process ")
+    assert len(list(tmp_path.glob("died-*"))) == 1
+
+
+def test_a_probe_whose_worker_dies_twice_ends_in_one_sentence(ray_session, tmp_path):
+    with pytest.raises(BiosSweepError, match=r"^the timing probe's worker died twice") as caught:
+        time_on_ray(tmp_path, deaths=9)
+    assert "\n" not in str(caught.value)
+    assert len(list(tmp_path.glob("died-*"))) == 2
+
+
+def test_a_probe_the_cluster_cannot_satisfy_is_refused_as_trials_are(ray_session, tmp_path):
+    from bios_sweep.execution.ray_tune import RayTuneExecutor
+
+    executor = RayTuneExecutor(storage_dir=tmp_path, gpus_per_trial=1)
+    with pytest.raises(ClusterError, match=r"^cluster.gpus_per_trial=1 needs 1 GPU per trial"):
+        executor.time([SETTINGS], engine=ENGINE, engine_options={"t0_seconds": 1.0}, repeats=2)
+
+
+def test_a_probe_has_a_worker_to_itself_that_ends_with_it(ray_session, tmp_path):
+    workers = [time_on_ray(tmp_path)[1] for _ in range(3)]
+    assert len(set(workers)) == 3
+
+
 def test_check_says_where_trials_will_run(ray_session, tmp_path):
     from bios_sweep.execution.ray_tune import RayTuneExecutor
 

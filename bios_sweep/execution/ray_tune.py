@@ -10,7 +10,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,20 +98,24 @@ class RayTuneExecutor:
         engine_options: Mapping[str, Any],
         repeats: int,
     ) -> tuple[list[list[float]], str]:
-        """Time the arms in one worker with a trial's resources, before the slots start."""
+        """Time the arms in one worker with a trial's resources, before the slots start.
+
+        The worker ends with the probe, so that the slots find the device empty. Ray is left up for `run`.
+        """
         self._open()
-        task = ray.remote(_timed).options(
-            num_cpus=self._request.cpus_per_trial, num_gpus=self._request.gpus_per_trial, max_retries=1
-        )
+        task = ray.remote(
+            num_cpus=self._request.cpus_per_trial,
+            num_gpus=self._request.gpus_per_trial,
+            max_calls=1,
+            max_retries=0,  # counted by `_answer`: Ray would try for ever where the memory is too small
+        )(_timed)
         arms = [arm.to_dict() for arm in settings]
         threads = self._request.cpus_per_trial
         try:
-            with kept_signals():
-                answer: Any = ray.get(task.remote(engine, dict(engine_options), arms, repeats, threads))
-        except ray.exceptions.RayError as error:
-            raise BiosSweepError(f"the timing probe's worker died: {describe(error)}") from error
-        if "broken" in answer:
-            raise BiosSweepError(answer["broken"])
+            answer = _answer(lambda: task.remote(engine, dict(engine_options), arms, repeats, threads))
+        except BaseException:
+            self.close()
+            raise
         return answer["seconds"], answer["hardware"]
 
     def run(
@@ -189,6 +193,29 @@ class RayTuneExecutor:
         finally:
             ray.kill(mailbox)
         shutil.rmtree(self._storage_dir / name, ignore_errors=True)
+
+
+def _answer(ask: Callable[[], Any]) -> dict[str, Any]:
+    """What a probe's worker answers; one that dies is asked for once more.
+
+    Raises:
+        BiosSweepError: in the words of the engine, or both workers died.
+    """
+    for last in (False, True):
+        try:
+            with kept_signals():
+                answer: dict[str, Any] = ray.get(ask())
+        except ray.exceptions.RayError as error:
+            if last:
+                raise BiosSweepError(
+                    f"the timing probe's worker died twice ({describe(error)}); an arm may need more memory "
+                    "than a worker has"
+                ) from error
+            continue
+        break
+    if "broken" in answer:
+        raise BiosSweepError(answer["broken"])
+    return answer
 
 
 def _timed(

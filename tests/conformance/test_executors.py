@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from bios_sweep.errors import BiosSweepError
+from bios_sweep.execution.attempts import load_engine
 from bios_sweep.execution.inline import InlineExecutor
 from bios_sweep.ports import ENDED, MEASURED, STARTED, Executor
 from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED
@@ -47,6 +48,9 @@ def planted() -> EngineCase:
             "wall": 1.0,
             "measurements": MEASUREMENTS,
             "fail": {"bad/2": "a planted failure\nwith a second line"},
+            "t0_seconds": 0.2,
+            "examples_per_second": 40,
+            "time_cv": 0.05,
         },
         sabotage=lambda folder: None,
     )
@@ -212,6 +216,51 @@ def test_what_record_raises_ends_the_run_in_its_own_words(request, executor, pla
 
     with pytest.raises(BiosSweepError, match=r"^the journal cannot be written$"):
         run(request, executor, planted, ListSource(GOOD), tmp_path, act=refuse)
+
+
+def test_every_executor_times_arms_row_by_row_and_names_the_hardware(request, executor, engine, tmp_path):
+    case: EngineCase = request.getfixturevalue(engine)
+    arms = [SETTINGS, replace(SETTINGS, batch_size=32)]
+    seconds, hardware = make_executor(request, executor, tmp_path).time(
+        arms, engine=case.engine, engine_options=case.options, repeats=2
+    )
+    assert [len(row) for row in seconds] == [2, 2]
+    assert all(0 < small < large for small, large in seconds)
+    built = load_engine(case.engine, case.options)
+    assert hardware == built.hardware != ""
+    if engine == "planted":  # its clock is simulated, so that the very numbers must come through
+        assert seconds == built.time_steps(arms, 2)
+
+
+def test_a_probe_that_stumbles_says_so_in_one_line(request, executor, tmp_path):
+    with pytest.raises(BiosSweepError, match=r"^the timing probe failed: RuntimeError: the clock stopped$"):
+        make_executor(request, executor, tmp_path).time(
+            [SETTINGS],
+            engine="tests.conformance.engines:TimedEngine",
+            engine_options={"stumble": True},
+            repeats=2,
+        )
+
+
+def test_a_probe_whose_engine_cannot_be_built_says_why(request, executor, tmp_path):
+    with pytest.raises(BiosSweepError, match="could not be built: ConfigError: unknown option 'nonsense'"):
+        make_executor(request, executor, tmp_path).time(
+            [SETTINGS],
+            engine="bios_sweep.simulation.engine:PlantedEngine",
+            engine_options={"nonsense": 1},
+            repeats=2,
+        )
+
+
+def test_a_run_after_a_probe_gives_the_same_numbers(run_with, request, executor, engine, tmp_path):
+    case: EngineCase = request.getfixturevalue(engine)
+    undisturbed, _ = run_with("inline", engine)
+    one = make_executor(request, executor, tmp_path)
+    one.time([SETTINGS], engine=case.engine, engine_options=case.options, repeats=1)
+    source = ListSource(GOOD[:1])
+    log = Log(source)
+    one.run(source, log, engine=case.engine, engine_options=case.options, trials_dir=tmp_path)
+    assert numbers(log.results[GOOD[0].key]) == numbers(undisturbed.results[GOOD[0].key])
 
 
 @pytest.mark.parametrize(

@@ -131,6 +131,16 @@ def student(alpha: float, nu: int) -> float:
     return float(stats.t.ppf(1.0 - alpha, nu))
 
 
+@lru_cache(maxsize=256)
+def tukey(alpha: float, arms: int, nu: int) -> float:
+    """The (1 - alpha) quantile of the largest difference of `arms` t statistics, over sqrt(2).
+
+    Times the standard error of one difference it bounds all differences at once (Tukey 1949; the
+    studentized range of scipy).
+    """
+    return float(stats.studentized_range.ppf(1.0 - alpha, arms, nu) / np.sqrt(2.0))
+
+
 @lru_cache(maxsize=1024)
 def dunnett(alpha: float, k: int, nu: int) -> float:
     """The one-sided (1 - alpha) quantile of the largest of k t statistics that share a control.

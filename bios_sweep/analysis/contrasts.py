@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from bios_sweep.analysis.bounds import Bound, dunnett, paired_bound, pooled_error, student, unequal_variances
+from bios_sweep.analysis.bounds import (
+    Bound,
+    dunnett,
+    paired_bound,
+    pooled_error,
+    student,
+    tukey,
+    unequal_variances,
+)
 from bios_sweep.analysis.table import Blocks, Floats
 
 
@@ -31,6 +39,8 @@ class Contrasts:
 
     def over(self, arm: str, other: str) -> Bound:
         """The gain of `arm` over `other`, percent of the baseline's mean; positive = `arm` is better."""
+        if arm == other:
+            return Bound(arm=arm, gain=0.0, lower=0.0, upper=0.0, standard_error=0.0, pooled=self._pooled)
         return self.weighted(arm, {arm: 1.0, other: -1.0})
 
     def weighted(self, name: str, weights: Mapping[str, float]) -> Bound:
@@ -54,6 +64,22 @@ class Contrasts:
             standard_error=error,
             pooled=self._pooled,
         )
+
+    def among(self, arm: str, other: str, arms: int) -> Bound:
+        """The gain of one of `arms` arms over another, its bounds holding for all their differences at once.
+
+        Tukey with the pooled variance, else the pair's own t with Bonferroni's correction.
+        """
+        plain = self.over(arm, other)
+        seeds = len(self.blocks.seeds)
+        if seeds < 2:
+            return plain
+        if self._pooled:
+            width = tukey(self.alpha, arms, (len(self.blocks.arms) - 1) * (seeds - 1))
+        else:
+            width = student(self.alpha / (arms * (arms - 1)), seeds - 1)
+        width *= plain.standard_error
+        return replace(plain, lower=plain.gain - width, upper=plain.gain + width)
 
     def own(self, name: str, gains: Floats) -> Bound:
         """The bound of any quantity per seed, shape (S,), from its own spread; for one planned question."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,7 +92,9 @@ class Finding:
     bounds: every finite variation of the factor. diverged: arms that diverged at some seed. test: what a
     candidate must pass on fresh seeds. value: the level that a confirmed or refined claim stands for,
     None where it is the default (confirm) or the best arm's (refine). cost: of the level the finding is
-    about, against the default. iso: that level's gain over the default trained for the same cost.
+    about, against the default. iso: that level's gain over the default trained for the same cost. by_rate:
+    of a nuisance-aware factor, per level the gain at the baseline's and at the best nuisance value. bracket:
+    the levels between which the best lies, None at an open end.
     """
 
     factor: str
@@ -106,3 +109,5 @@ class Finding:
     value: Any = None
     cost: CostRatio | None = None
     iso: Bound | None = None
+    by_rate: tuple[Mapping[str, Any], ...] = ()
+    bracket: tuple[Any, Any] | None = None

@@ -100,12 +100,18 @@ def _balanced(levels: FactorLevels, evidence: Evidence) -> Finding:
         )
         return _found(CANDIDATE, levels, evidence, best, iso=known[best], test=test)
     missing = [str(reason) for reason in isos.values() if not isinstance(reason, Bound)]
-    reasons = (_open_gain(known[nearest], evidence, "at the same time"), *missing)
+    reasons = (open_gain(known[nearest], evidence, "at the same time"), *missing)
     return _found(UNDECIDED, levels, evidence, nearest, *reasons, iso=known[nearest])
 
 
 def iso_cost_gain(arm: str, evidence: Evidence) -> Bound | str:
-    """The gain of an arm over the default trained for the same time, or why it is not known.
+    """The gain of an arm over the default trained for the same time, or why it is not known."""
+    weights = iso_weights(arm, evidence)
+    return weights if isinstance(weights, str) else evidence.contrasts.weighted(arm, weights)
+
+
+def iso_weights(arm: str, evidence: Evidence) -> dict[str, float] | str:
+    """The contrast of an arm with the default trained for the same time, or why there is none.
 
     Per seed, between the default's own duration arms, linear in ln(cost); no extrapolation.
     """
@@ -124,7 +130,7 @@ def iso_cost_gain(arm: str, evidence: Evidence) -> Bound | str:
     weights = {arm: 1.0}
     for name, weight in ((usable[low], 1.0 - share), (usable[high], share)):
         weights[name] = weights.get(name, 0.0) - weight
-    return evidence.contrasts.weighted(arm, {name: weight for name, weight in weights.items() if weight})
+    return {name: weight for name, weight in weights.items() if weight}
 
 
 def _nearest_inside(ratio: float, low: float, high: float) -> float | None:
@@ -156,7 +162,7 @@ def _quality(levels: FactorLevels, evidence: Evidence) -> Finding:
     if all(over(arm, base).upper < margin for arm in (claimed, *rivals)):
         test = FreshTest(arm=claimed, over=base, kind=BELOW, limit=margin, value=levels.default)
         return _found(CANDIDATE, levels, evidence, claimed, "smaller buys nothing", bound=gain, test=test)
-    return _found(UNDECIDED, levels, evidence, claimed, _open_gain(gain, evidence), bound=gain)
+    return _found(UNDECIDED, levels, evidence, claimed, open_gain(gain, evidence), bound=gain)
 
 
 def _speed(levels: FactorLevels, evidence: Evidence) -> Finding:
@@ -233,7 +239,7 @@ def _enough(levels: FactorLevels, evidence: Evidence) -> Finding:
     if not larger:
         return _found(UNDECIDED, levels, evidence, nearest, "no larger level was tested")
     if gains[nearest].upper >= margin:
-        return _found(UNDECIDED, levels, evidence, nearest, _open_gain(gains[nearest], evidence))
+        return _found(UNDECIDED, levels, evidence, nearest, open_gain(gains[nearest], evidence))
     if not smaller:
         return _found(CONFIRM, levels, evidence, nearest, "confirmed against larger only")
     return _next_lower(smaller[-1], nearest, gains, levels, evidence)
@@ -353,7 +359,8 @@ def _edge(
     return _found(INCONCLUSIVE, levels, evidence, arm, reason, bound=bound, iso=iso)
 
 
-def _open_gain(bound: Bound, evidence: Evidence, how: str = "") -> str:
+def open_gain(bound: Bound, evidence: Evidence, how: str = "") -> str:
+    """Why a gain decides nothing: its bounds leave both open."""
     words = f" {how}" if how else ""
     return (
         f"gain{words} between {bound.lower:+.2f} % and {bound.upper:+.2f} % ({bound.arm}); "

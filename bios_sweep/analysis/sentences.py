@@ -72,7 +72,7 @@ class _Said:
         self.claim, self.levels, self.finding, self.bound = claim, levels, finding, bound
         self.margin, self.level = margin.percent, level
         self.seeds = len(finding.seeds)
-        self.best = levels.label(bound.arm) if bound.arm in levels.arms else "the default"
+        self.best = levels.label(bound.arm) if bound.arm in levels.arms else bound.arm
         claimed = claimed_level(claim, levels.default)
         self.default = _value(levels.default if claimed is None else claimed)
 

@@ -65,6 +65,8 @@ class Verdict:
     hardware: str = ""
     profile: str | None = None
     cell: str = ""
+    by_rate: tuple[Mapping[str, Any], ...] = ()
+    bracket: tuple[Any, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready values."""
@@ -138,6 +140,8 @@ def make_verdict(
         hardware=cost.hardware if cost else "",
         profile=PROFILES.get(claim),
         cell=cell,
+        by_rate=final.by_rate,
+        bracket=screening.bracket,
     )
 
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from bios_sweep.analysis.bounds import Bound, gain_bounds, paired_bound, pooled_error, student
 from bios_sweep.analysis.contrasts import Contrasts
@@ -30,6 +29,7 @@ from bios_sweep.analysis.finding import (
     Margin,
 )
 from bios_sweep.analysis.fresh import judge_fresh, mixed_hardware
+from bios_sweep.analysis.nuisance import Ladder, judge_ladder
 from bios_sweep.analysis.roles import JUDGES, Evidence, judge_claim
 from bios_sweep.analysis.table import Blocks, ResultTable, complete_blocks
 from bios_sweep.study.design import MINIMUM, OPTIMUM, SPEED, DecisionRule
@@ -76,13 +76,13 @@ def margin_of(table: ResultTable, rule: DecisionRule) -> Margin | None:
 class Asked:
     """One claim of a factor, to be judged. name: of the question, the key of its finding.
 
-    ladders: of a nuisance-aware factor, level (the default's included) -> its arms.
+    ladder: of a nuisance-aware factor, the arms of every level.
     """
 
     name: str
     claim: str
     levels: FactorLevels
-    ladders: Mapping[Any, tuple[str, ...]] = field(default_factory=dict)
+    ladder: Ladder | None = None
 
 
 def screen(
@@ -138,6 +138,8 @@ def screen_claims(
 
 
 def _answer(asked: Asked, bounds: Mapping[str, Bound], table: ResultTable, evidence: Evidence) -> Finding:
+    if asked.ladder is not None:
+        return judge_ladder(asked.claim, asked.levels, asked.ladder, evidence)
     if asked.claim not in JUDGES or not any(arm in bounds for arm in asked.levels.arms):
         return _judge(
             asked.levels,

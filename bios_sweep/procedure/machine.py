@@ -23,7 +23,7 @@ from bios_sweep.analysis.finding import (
 )
 from bios_sweep.analysis.fresh import judge_fresh
 from bios_sweep.analysis.verdicts import Asked, combination_holds, margin_of, screen_claims
-from bios_sweep.procedure.questions import Question, levels_of, questions
+from bios_sweep.procedure.questions import Question, ladder_of, levels_of, questions
 from bios_sweep.procedure.refinement import search_of, search_trials, winner_finding
 from bios_sweep.procedure.state import DONE, Known, Results, Search, State
 from bios_sweep.procedure.tables import costs_of, guard_tables, table_of
@@ -125,13 +125,9 @@ class _Cell:
         return [trial for trial in self.plan.trials if trial.seed in seeds and trial.arm in arms]
 
     def _as_asked(self, question: Question) -> Asked:
-        name = question.factor.name
-        return Asked(
-            name=question.name,
-            claim=question.claim,
-            levels=levels_of(self.plan, name),
-            ladders=self.plan.ladders.get(name, {}),
-        )
+        levels = levels_of(self.plan, question.factor.name)
+        ladder = ladder_of(self.plan, question.factor)
+        return Asked(name=question.name, claim=question.claim, levels=levels, ladder=ladder)
 
     def _after_screening(
         self, needed: tuple[TrialSpec, ...], findings: Mapping[str, Finding], margin: Margin | None
@@ -228,6 +224,9 @@ class _Cell:
         final = dict(findings)
         for name, test in tests.items():
             final[name] = judge_fresh(candidates[name], test, table, margin, self.rule.alpha, guards)
+            if self._retuned(final[name]):
+                reason = f"it holds together with the settings of {test.arm}, so it is not served alone"
+                final[name] = dataclasses.replace(final[name], reasons=(*final[name].reasons, reason))
         done = self._done(state.needed, final, findings, margin)
         done = self._held_together(done, candidates, together, trials, margin)
         return dataclasses.replace(done, combination=together, extra_arms=state.extra_arms)
@@ -237,7 +236,8 @@ class _Cell:
         assert finding.test is not None  # the caller looks
         if finding.test.duration is None:
             return self.plan.arm(finding.test.over)
-        longer = duration_arm(self.plan.study, finding.test.duration)
+        over = self.plan.arm(finding.test.over)
+        longer = duration_arm(self.plan.study, finding.test.duration, over)
         longer = dataclasses.replace(longer, name=longer.name + self.suffix)
         same = [arm for arm in self.plan.arms if arm.settings == longer.settings and not arm.repeat]
         return same[0] if same else longer
@@ -317,6 +317,8 @@ class _Cell:
             factor = question.factor.name
             if finding.state not in (CONFIRM, REFINE) or factor == REPEAT:
                 continue
+            if self._retuned(finding):
+                continue
             value = self._value(question, finding)
             if question.claim in FOR_ALL:
                 served[factor] = value
@@ -333,6 +335,13 @@ class _Cell:
             served=served,
             profiles=_differing(profiles, served),
         )
+
+    def _retuned(self, finding: Finding) -> bool:
+        """Whether a refined level was tested with a learning rate of its own: alone it may not be served."""
+        return finding.state == REFINE and finding.test is not None and self._rung(finding.test.arm) != 1.0
+
+    def _rung(self, name: str) -> float:
+        return next((arm.rung for arm in self.plan.arms if arm.name == name), 1.0)
 
     def _value(self, question: Question, finding: Finding) -> Any:
         """The level that a confirmed or refined claim stands for."""

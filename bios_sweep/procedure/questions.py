@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bios_sweep.analysis.verdicts import FactorLevels
+from bios_sweep.analysis.finding import FactorLevels
+from bios_sweep.analysis.nuisance import Ladder
 from bios_sweep.study.design import REPEAT, Factor
 from bios_sweep.study.plan import BASELINE, Plan
 
@@ -40,6 +41,15 @@ def _name(factor: Factor, claim: str, *, first: bool, cell: str) -> str:
 def factor_names(plan: Plan) -> list[str]:
     """Factors that have a variation left after merging, in the order of the study."""
     return [factor.name for factor in plan.factors if plan.levels_of(factor.name)]
+
+
+def ladder_of(plan: Plan, factor: Factor) -> Ladder | None:
+    """The arms of a nuisance-aware factor by level, with the nuisance setting's value in each."""
+    if factor.nuisance is None:
+        return None
+    setting, arms = factor.nuisance.setting, plan.ladders[factor.name]
+    values = {name: getattr(plan.arm(name).settings, setting) for names in arms.values() for name in names}
+    return Ladder(setting=setting, arms=arms, values=values)
 
 
 def levels_of(plan: Plan, name: str) -> FactorLevels:

@@ -60,8 +60,8 @@ def summarise(plan: Plan, state: State, results: Results, command: str) -> dict[
 def _told(plan: Plan, verdict: Verdict, command: str) -> dict[str, Any]:
     """A verdict with, where its best level ends the grid, the command that extends it."""
     told = verdict.to_dict()
-    if any(reason.startswith(EDGE) for reason in verdict.reasons):
-        factor = next(factor for factor in plan.study.factors if factor.name == verdict.factor)
+    factor = next((factor for factor in plan.study.factors if factor.name == verdict.factor), None)
+    if factor is not None and any(reason.startswith(EDGE) for reason in verdict.reasons):
         told["extend"] = f"{command} {shlex.quote(_one_level_more(factor, verdict))}"
         told["reasons"] = [*told["reasons"], f"extend the grid: {told['extend']}"]
     return told

@@ -91,11 +91,13 @@ class Plan:
     @property
     def timed_arms(self) -> tuple[Arm, ...]:
         """Arms whose cost a claim weighs, the baseline first; none where steps alone tell the cost."""
+        if self.cells:
+            return tuple(arm for cell in self.cells for arm in cell.timed_arms)
         weighed = [
             arm
             for factor in self.factors
             if factor.name != "max_steps" and set(self.claims_of(factor)) & set(COST_CLAIMS)
-            for arm in self.arms_of(factor.name)
+            for arm in self.levels_of(factor.name)
         ]
         return (self.baseline, *weighed) if weighed else ()
 
@@ -376,13 +378,13 @@ def _durations(study: Study, arms: list[Arm]) -> dict[float, str]:
     return dict(sorted(durations.items()))
 
 
-def duration_arm(study: Study, multiple: float) -> Arm:
-    """The default trained for another multiple of its steps."""
-    settings = dataclasses.replace(
-        study.baseline, max_steps=max(1, round(study.baseline.max_steps * multiple))
-    )
+def duration_arm(study: Study, multiple: float, start: Arm | None = None) -> Arm:
+    """The default (or `start`, the default at another learning rate) for another multiple of its steps."""
+    base = study.baseline if start is None else start.settings
+    retuned = "" if start is None or start.name.startswith(BASELINE) else f"{start.name}, "
+    settings = dataclasses.replace(base, max_steps=max(1, round(base.max_steps * multiple)))
     return Arm(
-        name=f"max_steps x{multiple:.4g}",
+        name=f"{retuned}max_steps x{multiple:.4g}",
         settings=settings,
         label=f"x{multiple:.4g}",
         changes=_changes(study.baseline, settings),

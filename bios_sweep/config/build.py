@@ -44,7 +44,9 @@ def build_study(
     """
     baseline, origins = build_baseline(values, recommendation, scenario.data.train_examples)
     seeds = _seeds(values)
-    rule = _fields(DecisionRule, values["decision"], "decision")
+    gpu_hours(values)
+    rule = {name: value for name, value in values["decision"].items() if name != "gpu_hours"}
+    rule = _fields(DecisionRule, rule, "decision")
     looks = tuple(rule.pop("looks"))
     budget = {k: v for k, v in values["budget"].items() if k not in ("max_steps", "keep_adapters")}
     question = values["sweeps"].get("question") or ""
@@ -60,6 +62,19 @@ def build_study(
         decision=DecisionRule(**rule, looks=_looks(looks, seeds)),
         origins=origins,
     )
+
+
+def gpu_hours(values: Mapping[str, Any]) -> float | None:
+    """The hours that `rehearse` may design a study for; no part of the rule, so not of the plan's identity.
+
+    Raises:
+        ConfigError: no number above 0.
+    """
+    hours: float | None = values["decision"].get("gpu_hours")
+    _require_kind("decision.gpu_hours", hours, "float | None")
+    if hours is not None and hours <= 0:
+        raise ConfigError(f"decision.gpu_hours: {hours!r} is not allowed; a number above 0")
+    return hours
 
 
 def build_baseline(

@@ -132,3 +132,10 @@ def require_count(path: str, value: Any, *, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ConfigError(f"{path}: {value!r} is not allowed; a whole number of at least {least}")
     return value
+
+
+def require_mapping(path: str, value: Any) -> Mapping[str, Any]:
+    """Names with their values, or a sentence that says so."""
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{path}: {value!r} is not allowed; give names with their values, such as {{a: 1}}")
+    return value

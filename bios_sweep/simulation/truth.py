@@ -41,6 +41,7 @@ from bios_sweep.errors import ConfigError
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.simulation.draws import normal, normals
 from bios_sweep.simulation.evaluation import EvaluationSet
+from bios_sweep.simulation.metrics import PlantedMetric, metric_of
 from bios_sweep.simulation.shapes import (
     Curve,
     Move,
@@ -48,12 +49,12 @@ from bios_sweep.simulation.shapes import (
     move_of,
     quantity,
     require_count,
+    require_mapping,
     require_number,
 )
 
 CURVE_RATE = 4.0  # chosen, not measured: 86 % of the gain is made in the first half of training
 WALL = "wall"
-OWN_METRICS = ("eval_loss", "eval_bits_per_byte", "train_loss")
 ABOVE_0 = ("loss", "untouched")
 AT_LEAST_0 = (
     "seed_noise_percent",
@@ -71,16 +72,6 @@ COUNTS = {  # option -> the least it may be
     "measurements": 1,
     "tokens_per_example": 1,
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlantedMetric:
-    """A further final metric: its value at the best settings, its curves, its noise in percent of `value`."""
-
-    value: float
-    curves: Mapping[str, Curve]
-    noise_percent: float
-    seed_noise_percent: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +125,7 @@ class PlantedTruth:
             raise ConfigError(f"clusters: {self.clusters} is not allowed here; a spread needs 2 or more")
         if self.wall is None and (self.wall_noise or WALL in self.interactions):
             raise ConfigError("wall: is missing; wall_noise and interactions.wall need one")
-        _mapping("fail", self.fail)
+        require_mapping("fail", self.fail)
         _ = self.curves, self.moves, self.further  # refuses what cannot be read
 
     @classmethod
@@ -155,26 +146,31 @@ class PlantedTruth:
     @cached_property
     def curves(self) -> Mapping[str, Curve]:
         """The planted curve of each setting."""
-        return {name: curve_of("truth", name, shape) for name, shape in _mapping("truth", self.truth).items()}
+        return {
+            name: curve_of("truth", name, shape)
+            for name, shape in require_mapping("truth", self.truth).items()
+        }
 
     @cached_property
     def moves(self) -> Mapping[str, tuple[Move, ...]]:
         """Per planted setting (or `wall`), what moves it."""
         found = {}
-        for name, movers in _mapping("interactions", self.interactions).items():
+        for name, movers in require_mapping("interactions", self.interactions).items():
             if name != WALL and name not in self.curves:
                 planted = ", ".join([*self.curves, WALL])
                 raise ConfigError(f"interactions: nothing is planted for {name!r}; choose from {planted}")
             path = f"interactions.{name}"
             found[name] = tuple(
-                move_of(path, other, values) for other, values in _mapping(path, movers).items()
+                move_of(path, other, values) for other, values in require_mapping(path, movers).items()
             )
         return found
 
     @cached_property
     def further(self) -> Mapping[str, PlantedMetric]:
         """The metrics beside the loss."""
-        return {name: _metric(name, values) for name, values in _mapping("metrics", self.metrics).items()}
+        return {
+            name: metric_of(name, values) for name, values in require_mapping("metrics", self.metrics).items()
+        }
 
     @cached_property
     def evaluation(self) -> EvaluationSet | None:
@@ -270,28 +266,3 @@ class PlantedTruth:
 
     def _normal(self, *what: Any) -> float:
         return normal([self.noise_seed, *what])
-
-
-def _metric(name: str, values: Any) -> PlantedMetric:
-    path = f"metrics.{name}"
-    allowed = ("value", "truth", "noise_percent", "seed_noise_percent")
-    if name in OWN_METRICS:
-        raise ConfigError(f"{path}: is measured already; give another name")
-    unknown = sorted(set(_mapping(path, values)) - set(allowed))
-    if unknown:
-        raise ConfigError(f"{path}: unknown option {unknown[0]!r}; allowed: {', '.join(allowed)}")
-    truth = _mapping(f"{path}.truth", values.get("truth", {}))
-    return PlantedMetric(
-        value=require_number(f"{path}.value", values.get("value"), above=0.0),
-        curves={setting: curve_of(f"{path}.truth", setting, shape) for setting, shape in truth.items()},
-        noise_percent=require_number(f"{path}.noise_percent", values.get("noise_percent", 0.0), least=0.0),
-        seed_noise_percent=require_number(
-            f"{path}.seed_noise_percent", values.get("seed_noise_percent", 0.0), least=0.0
-        ),
-    )
-
-
-def _mapping(path: str, value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise ConfigError(f"{path}: {value!r} is not allowed; give names with their values, such as {{a: 1}}")
-    return value

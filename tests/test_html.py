@@ -394,7 +394,10 @@ def test_a_factor_with_several_claims_is_named_with_each(rich, demo):
 def test_the_time_is_told_and_fits_the_terminal(rich, width):
     text = shown(print_verdicts, rich, width=width)
     flat = " ".join(text.split())
-    assert "time: x1.80 the default's [1.71, 1.89] on 2-core CPU" in flat
+    enough = rich["verdicts"][1]
+    gains = {level["gain"]: level["level"] for level in enough["levels"]}
+    nearest = gains[enough["effect_percent"]]
+    assert f"time of {nearest}: x1.80 the default's [1.71, 1.89] on 2-core CPU" in flat
     assert "gain over the default trained for the same time -0.05 %" in flat
     assert max(map(len, text.splitlines())) <= width
     names = {word for point in rich["frontier"] for word in point["arm"].split()}

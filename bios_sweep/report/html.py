@@ -20,6 +20,7 @@ from bios_sweep.report.sections import Section, sections
 from bios_sweep.report.summary import worst_first
 from bios_sweep.report.svg import to_svg
 from bios_sweep.report.wording import (
+    bounds_line,
     changes,
     clean,
     cost_line,
@@ -74,7 +75,7 @@ def page(summary: Mapping[str, Any]) -> dict[str, Any]:
         "counts": counts_line(summary["counts"]),
         "nothing_yet": "" if verdicts else no_verdict(summary),
         "verdicts": [_verdict(*pair) for pair in zip(titles(verdicts), verdicts, strict=True)],
-        "legend": _legend(verdicts),
+        "legend": bounds_line(verdicts),
         "effects": _effects(summary),
         "sections": sections(summary),
         "arms": _arms(summary),
@@ -121,13 +122,6 @@ def _verdict(name: str, verdict: Mapping[str, Any]) -> dict[str, Any]:
         "time": f"{times(verdict.get('cost_ratio'))} {bounds}".strip() if verdict.get("cost_ratio") else "",
         "on": "fresh seeds" if verdict["stage"] == "confirmation" else "shared seeds",
     }
-
-
-def _legend(verdicts: Sequence[Mapping[str, Any]]) -> str:
-    bounded = [v for v in verdicts if v["lower"] is not None or v["upper"] is not None]
-    levels = sorted({round(100 * verdict["confidence"], 1) for verdict in bounded})
-    told = "Gain over the default in percent of its metric; positive is better."
-    return f"{told} One-sided {' or '.join(f'{level:g} %' for level in levels)} bounds." if levels else told
 
 
 def _effects(summary: Mapping[str, Any]) -> Section:

@@ -9,6 +9,7 @@ from typing import Any
 from bios_sweep.report.sections import Section, sections
 from bios_sweep.report.summary import worst_first
 from bios_sweep.report.wording import (
+    bounds_line,
     clean,
     cost_line,
     counts_line,
@@ -61,7 +62,8 @@ def _verdict_table(verdicts: Sequence[Mapping[str, Any]]) -> str:
         return ""
     timed = any(verdict.get("cost_ratio") is not None for verdict in verdicts)
     rows = [_verdict_row(name, v, timed) for name, v in zip(titles(verdicts), verdicts, strict=True)]
-    return _table((*COLUMNS, "time") if timed else COLUMNS, rows)
+    table = _table((*COLUMNS, "time") if timed else COLUMNS, rows)
+    return f"{table}\n\n{escape(bounds_line(verdicts))}."
 
 
 def _verdict_row(name: str, v: Mapping[str, Any], timed: bool) -> tuple[Any, ...]:

@@ -6,7 +6,7 @@ no effects by rate.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,15 +117,20 @@ def frontier(points: Sequence[Mapping[str, Any]]) -> Section | None:
 
 
 def _frontier_row(point: Mapping[str, Any]) -> tuple[str, ...]:
-    bounds = times_interval(point.get("cost_lower"), point.get("cost_upper"))
     return (
         clean(point["arm"]),
-        f"{gain(point.get('gain'))} {interval(point.get('lower'), point.get('upper'))}".strip(),
-        f"{times(point.get('cost_ratio'))} {bounds}".strip(),
+        f"{gain(point.get('gain'))} {_bounds(interval, point.get('lower'), point.get('upper'))}".strip(),
+        f"{times(point.get('cost_ratio'))} "
+        f"{_bounds(times_interval, point.get('cost_lower'), point.get('cost_upper'))}".strip(),
         count(point.get("steps")),
         count(point.get("examples")),
         "yes" if point.get("on_frontier") else "no",
     )
+
+
+def _bounds(write: Callable[[Any, Any], str], lower: float | None, upper: float | None) -> str:
+    """The baseline against itself is known exactly: nothing to bound."""
+    return "" if lower == upper else write(lower, upper)
 
 
 def profiles(values: Mapping[str, Mapping[str, Any]]) -> Section | None:

@@ -24,6 +24,7 @@ from bios_sweep.report.sections import Section, sections
 from bios_sweep.report.summary import worst_first
 from bios_sweep.report.wording import (
     NONE,
+    bounds_line,
     changes,
     clean,
     cost_line,
@@ -79,7 +80,7 @@ def print_verdicts(summary: Mapping[str, Any], console: Console, trials_dir: Pat
     else:
         console.print()
         console.print(_verdict_table(verdicts, console.width >= WIDE))
-        line(console, _legend(verdicts), QUIET)
+        line(console, bounds_line(verdicts), QUIET)
     for name, verdict in zip(titles(verdicts), verdicts, strict=True):
         _told(console, name, verdict)
     for section in sections(summary):
@@ -237,15 +238,6 @@ def _time(verdict: Mapping[str, Any]) -> str:
 
 def _longest_word(texts: Iterable[str]) -> int:
     return max((len(word) for text in texts for word in text.split()), default=0)
-
-
-def _legend(verdicts: Iterable[Mapping[str, Any]]) -> str:
-    bounded = [v for v in verdicts if v["lower"] is not None or v["upper"] is not None]
-    levels = " or ".join(
-        f"{level:g} %" for level in sorted({round(100 * v["confidence"], 1) for v in bounded})
-    )
-    told = "gain over the default, positive = better"
-    return f"{told}; one-sided {levels} bounds" if levels else told
 
 
 def _told(console: Console, name: str, verdict: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 NONE = "—"  # no number: unknown, unbounded or not measured
 DIGITS = 4  # significant: more would be noise at the precision of these trials (chosen, not measured)
+OF_ANOTHER_LEVEL = ("quality", "speed", "minimum")  # claims about another level than the baseline's
 ENDINGS = ("completed", "diverged", "failed")
 
 
@@ -125,16 +126,39 @@ def verdict_line(summary: Mapping[str, Any]) -> str:
 
 
 def cost_line(verdict: Mapping[str, Any]) -> str:
-    """What the best level costs, where it was timed; an empty string where it was not."""
+    """What the level in question costs, where it was timed; an empty string where it was not."""
     ratio = verdict.get("cost_ratio")
     if ratio is None:
         return ""
     bounds = times_interval(verdict.get("cost_lower"), verdict.get("cost_upper"))
-    told = f"time: {times(ratio)} the default's {bounds}".rstrip()
+    told = f"time of {_in_question(verdict)}: {times(ratio)} the default's {bounds}".rstrip()
     if verdict.get("hardware"):
         told += f" on {clean(verdict['hardware'])}"
     iso = verdict.get("iso_cost_percent")
     return told if iso is None else f"{told}; gain over the default trained for the same time {gain(iso)} %"
+
+
+def _in_question(verdict: Mapping[str, Any]) -> str:
+    """The level that gain and time are of: the claimed one, or the alternative with just this gain."""
+    if verdict.get("claim") in OF_ANOTHER_LEVEL:
+        return number(verdict["default"])
+    same = [level for level in verdict["levels"] if level.get("gain") == verdict["effect_percent"]]
+    return number(same[0]["level"] if same else verdict["best_level"])
+
+
+def bounds_line(verdicts: Sequence[Mapping[str, Any]]) -> str:
+    """How to read the numbers of a table of verdicts."""
+    bounded = [v for v in verdicts if v["lower"] is not None or v["upper"] is not None]
+    levels = sorted({round(100 * verdict["confidence"], 1) for verdict in bounded})
+    told = "gain over the default, positive = better"
+    if levels:
+        told += f"; one-sided {' or '.join(f'{level:g} %' for level in levels)} bounds"
+    own = [verdict for verdict in bounded if verdict.get("claim") not in OF_ANOTHER_LEVEL]
+    if any(verdict["verdict"] == "confirm" for verdict in own):
+        told += "; beside a confirmed default those of the alternative that comes nearest"
+    if len(own) < len(bounded):
+        told += f"; of {', '.join(OF_ANOTHER_LEVEL)}: those of the level that is claimed"
+    return told
 
 
 def no_verdict(summary: Mapping[str, Any]) -> str:

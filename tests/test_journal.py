@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from bios_sweep.analysis.costs import Timing
 from bios_sweep.errors import StorageError
 from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED, TrialEvent
 from bios_sweep.records.journal import Journal, JournalTail, read_journal
@@ -81,6 +82,9 @@ def result(key: str, status: str = COMPLETED, **changes) -> TrialResult:
 
 PLAN = make_plan()
 KEYS = [trial.key for trial in PLAN.trials]
+TIMING = Timing(
+    arms=("baseline", "batch_size=4"), seconds=((0.2, 0.1), (0.8, 0.4)), hardware="a cpu, 1 thread"
+)
 
 
 @pytest.fixture
@@ -224,6 +228,7 @@ def test_saying_the_same_again_writes_nothing(journal, path):
         journal.planned(PLAN.trials)
         journal.reused(result(KEYS[0], final={"eval_loss": math.nan}))
         journal.noted("screening: look at 2 seeds")
+        journal.timed(TIMING.to_dict())
         journal.verdict({"headline": "keep it", "verdicts": ({"effect_percent": math.nan},)})
         journal.kept(KEYS[0], Path("trials") / KEYS[0] / "adapter")
         report = path.parent / "report.md"
@@ -238,6 +243,20 @@ def test_saying_the_same_again_writes_nothing(journal, path):
     (path.parent / "report.md").write_text("# changed")
     journal.reported([path.parent / "report.md"])
     assert path.read_bytes() != once
+
+
+def test_the_latest_timing_stays_and_comes_back_as_it_was(journal, path):
+    assert journal.state.timing is None
+    journal.timed(TIMING.to_dict())
+    again = dataclasses.replace(TIMING, hardware="another cpu")
+    journal.timed(again.to_dict())
+    assert [entry.kind for entry in read_journal(path)][-2:] == ["timed", "timed"]
+    assert Timing.from_dict(replay(read_journal(path)).timing) == again
+
+
+def test_a_journal_from_before_there_were_timings_has_none(journal, path):
+    journal.ended(result(KEYS[0]))
+    assert replay(read_journal(path)).timing is None
 
 
 def test_values_that_json_lacks_come_back_as_not_a_number(journal, path):

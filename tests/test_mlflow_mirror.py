@@ -344,6 +344,25 @@ def test_the_parent_holds_question_aggregates_verdict_and_files(told):
     assert told[1][KEYS[0]]["artifacts"] == ["adapter/adapter_model.safetensors"]
 
 
+def test_the_parent_holds_what_a_step_of_each_timed_arm_takes(workspace):
+    with open_sweep(workspace) as journal:
+        mirror(workspace).sync()
+        assert not [name for name in parent_tags(workspace) if name.startswith("timing.")]
+        timing = {"arms": ["baseline", "batch_size=4"], "seconds": [[0.2, 0.1], [0.8, 0.4]]}
+        journal.timed({**timing, "hardware": "a cpu, 1 thread"})
+        journal.closed("stopped")
+    mirror(workspace).sync()
+    assert {name: text for name, text in parent_tags(workspace).items() if name.startswith("timing.")} == {
+        "timing.hardware": "a cpu, 1 thread",
+        "timing.baseline": "400 ms per step",
+        "timing.batch_size 4": "200 ms per step",
+    }
+
+
+def parent_tags(workspace: Workspace) -> dict[str, str]:
+    return dump(default_tracking_uri(workspace))[SWEEP]["tags"]
+
+
 def test_the_experiment_s_first_line_is_the_verdict_of_the_latest_sweep(workspace):
     later = make_plan("later", (4.0,))
     with open_sweep(workspace) as journal:

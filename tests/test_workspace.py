@@ -78,6 +78,39 @@ def test_a_result_of_another_trial_counts_as_not_run(workspace, caplog):
     assert "belongs to trial k1" in caplog.text
 
 
+TIMING = {"seconds": [[0.1, 0.2], [0.3, 0.4]], "hardware": "a cpu, 1 thread"}
+
+
+def test_a_timing_comes_back_as_it_was(workspace):
+    assert workspace.read_timing("t1") is None
+    workspace.write_timing("t1", TIMING)
+    assert workspace.read_timing("t1") == TIMING
+    assert workspace.read_timing("t2") is None
+    assert workspace.timing_file("t1") == workspace.root / "timings" / "t1.json"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        '{"seconds": [[0.1]]}',
+        '{"hardware": "cpu", "seconds": []}',
+        '{"hardware": "cpu", "seconds": [[0.1, 0.2], [0.1]]}',
+        '{"hardware": "cpu", "seconds": [[0.1], [0.0]]}',
+        '{"hardware": "cpu", "seconds": [["fast"]]}',
+        '{"hardware": "cpu", "seconds": 3}',
+    ],
+)
+def test_a_damaged_timing_is_taken_again_with_a_warning(workspace, caplog, content):
+    path = workspace.timing_file("t1")
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    with caplog.at_level(logging.WARNING):
+        assert workspace.read_timing("t1") is None
+    assert f"{path}: cannot be understood" in caplog.text
+
+
 def test_the_latest_sweep_of_a_name_is_found(workspace):
     for number, sweep_id in enumerate(("demo-00000001", "demo-00000002", "demo-two-00000003")):
         workspace.write_plan(sweep_id, {"sweep_id": sweep_id})

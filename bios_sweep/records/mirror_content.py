@@ -162,6 +162,7 @@ def parent_content(state: SweepState, *, alive: bool) -> RunContent:
                 "model": facts["model"]["name"],
                 "data": facts["data"]["name"],
                 **{name: str(counts[name]) for name in ("planned", COMPLETED, DIVERGED, FAILED)},
+                **_timing(state.timing),
                 NOTE: note,
             }
         ),
@@ -177,6 +178,16 @@ def parent_content(state: SweepState, *, alive: bool) -> RunContent:
         inputs=_inputs(state),
         reopens=True,
     )
+
+
+def _timing(timing: Mapping[str, Any] | None) -> dict[str, str]:
+    """What a step of each timed arm takes: the geometric mean of the repeats, as their ratios are taken."""
+    if timing is None:
+        return {}
+    columns = zip(timing["arms"], zip(*timing["seconds"], strict=True), strict=True)
+    means = {arm: math.exp(sum(map(math.log, column)) / len(column)) for arm, column in columns}
+    steps = {plain_name(f"timing.{arm}"): f"{1000 * mean:.3g} ms per step" for arm, mean in means.items()}
+    return {"timing.hardware": timing["hardware"], **steps}
 
 
 def experiment_note(state: SweepState) -> str:

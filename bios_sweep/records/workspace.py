@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -154,18 +155,24 @@ class Workspace:
             return None
         return result
 
+    def timing_file(self, key: str) -> Path:
+        """What one timing probe measured; `key` is a `timing_key`."""
+        return self.root / "timings" / f"{key}.json"
+
     def write_timing(self, key: str, timing: Mapping[str, Any]) -> None:
-        """Keep what a timing probe measured, for other sweeps that weigh the same costs."""
-        text = json.dumps(timing, allow_nan=False) + "\n"
-        write_atomically(self.root / "timings" / f"{key}.json", text)
+        """Keep a probe's `seconds` per step, shape (repeats, arms), and `hardware`, for every later sweep."""
+        write_atomically(self.timing_file(key), json.dumps(timing, allow_nan=False) + "\n")
 
     def read_timing(self, key: str) -> dict[str, Any] | None:
-        """What `write_timing` kept, or None; damage counts as absent, for timing again costs little."""
+        """What `write_timing` kept, or None; damage counts as absent, with a warning: timing costs little."""
+        path = self.timing_file(key)
         try:
-            timing = json.loads((self.root / "timings" / f"{key}.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            return _whole_timing(json.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
             return None
-        return timing if isinstance(timing, dict) else None
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            _log.warning("%s: cannot be understood (%s); the arms are timed again", path, error)
+            return None
 
     def request_stop(self) -> None:
         """Ask the driver, whichever process it is, to start nothing more and end."""
@@ -178,6 +185,14 @@ class Workspace:
     def clear_stop(self) -> None:
         """Forget an old request; a driver does so once it owns the workspace."""
         self.stop_file.unlink(missing_ok=True)
+
+
+def _whole_timing(values: Mapping[str, Any]) -> dict[str, Any]:
+    seconds = [[float(second) for second in row] for row in values["seconds"]]
+    widths = {len(row) for row in seconds}
+    if len(widths) != 1 or not all(0 < second < math.inf for row in seconds for second in row):
+        raise ValueError("its seconds are no table of positive numbers")
+    return {"seconds": seconds, "hardware": str(values["hardware"])}
 
 
 def _last_worked_on(sweep: Path) -> int:

@@ -281,6 +281,10 @@ def test_a_best_level_at_the_end_of_the_grid_asks_for_one_beyond():
 def test_an_arm_with_other_seeds_is_set_aside_and_still_counted():
     apart = dataclasses.replace(runs({"x4": -0.2}, range(50, 55)), arms=("x4",) * 5)
     found = audit(joined(runs({"baseline": 0.0, "x0.5": 0.03, "x2": 0.03}), apart), RULE)
+    without = audit(runs({"baseline": 0.0, "x0.5": 0.03, "x2": 0.03}), RULE)
+    (level, *_), (alone, *_) = found.verdicts[0].levels, without.verdicts[0].levels
+    assert level["upper"] == alone["upper"]
+    assert level["lower"] < alone["lower"]
     assert found.compared == ("baseline", "x0.5", "x2")
     assert "x4: no seed is shared with the baseline" in sentence(found, "seeds_not_shared")
     assert any("not compared (shares no seed" in reason for reason in found.verdicts[0].reasons)

@@ -6,7 +6,7 @@ import base64
 import json
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
@@ -117,13 +117,16 @@ def foreign() -> list[dict[str, Any]]:
     ]
 
 
-def ours(sweep_id: str, at: int = 0, shift: float = 0.0) -> list[dict[str, Any]]:
+def ours(
+    sweep_id: str, at: int = 0, shift: float = 0.0, effect: float = 0.05, fresh: Sequence[int] = ()
+) -> list[dict[str, Any]]:
     """A sweep as the mirror writes it: its own run, and a run per trial."""
     name = sweep_id.rpartition("-")[0]
     parent = {"kind": "sweep", "sweep_id": sweep_id, "sweep_name": name}
     runs = [stored(f"{sweep_id} parent", {"seeds": "[0, 1, 2]"}, {}, parent, at)]
-    for arm, rate, effect in (("baseline", 1e-4, 0.0), ("learning_rate x2", 2e-4, 0.05), ("x4", 4e-4, 0.06)):
-        for seed in range(3):
+    arms = (("baseline", 1e-4, 0.0), ("learning_rate x2", 2e-4, effect), ("x4", 4e-4, 0.06))
+    for arm, rate, effect in arms:
+        for seed in (*range(3), *(fresh if arm != "x4" else ())):
             tags = {
                 "kind": "trial", "trial_key": f"{arm}{seed}", "arm": arm, "seed": str(seed),
                 "status": "completed", "stage": "screening", f"sweep.{sweep_id}": arm, "sweep_id": sweep_id,
@@ -175,6 +178,14 @@ def test_our_own_experiment_needs_no_flags(server, answer):
     assert found["compared"] == ["baseline", "learning_rate x2", "x4"]
     assert found["hold"] == "examples"
     assert [v["factor"] for v in found["verdicts"]] == ["learning_rate"]
+
+
+def test_our_fresh_seeds_are_told_by_the_sweeps_own_list(server, answer):
+    server.experiments["ours"] = ours("demo-11111111", effect=-0.05, fresh=(100, 101, 102))
+    (verdict,) = answer("--from-mlflow", "ours")["verdicts"]
+    assert (verdict["verdict"], verdict["seeds"]) == ("refine", [100, 101, 102])
+    server.experiments["ours"] = ours("demo-11111111", effect=-0.05)
+    assert answer("--from-mlflow", "ours")["verdicts"][0]["verdict"] == "refine (unconfirmed)"
 
 
 def test_our_untouched_model_makes_the_margin_of_the_sweep(server, answer):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import random
+import time
 from pathlib import Path
 
 import pytest
@@ -318,6 +319,15 @@ def many_rows(path: Path, arms: int, seeds: int) -> None:
         for arm in range(arms):
             name = f"a{arm}" if arm else "baseline"
             writer.writerows((name, s, 1.2 + noise.gauss(0, 0.01), 1e-4 * (1 + arm)) for s in range(seeds))
+
+
+@pytest.mark.slow  # 2 to 5 s, and a clock that other work on the machine may disturb
+def test_a_hundred_thousand_rows_are_judged_in_seconds(tmp_path, capsys):
+    path = tmp_path / "big.csv"
+    many_rows(path, 20, 5000)
+    start = time.process_time()
+    assert main(["report", "--from-csv", str(path)]) == 0
+    assert time.process_time() - start < 6
 
 
 def test_reading_a_hundred_thousand_rows_is_linear(tmp_path):

@@ -133,7 +133,7 @@ def take_timing(sweep: Sweep, source: ProcedureSource, journal: Journal, executo
 
 def _timing_key(plan: Plan) -> str:
     scenario = plan.study.scenario
-    where = {name: scenario.engine_options.get(name) for name in ("device", "threads")}
+    where = {name: scenario.engine_options.get(name) for name in ("device", "threads", "micro_batch_size")}
     return timing_key([arm.settings for arm in plan.timed_arms], scenario, where)
 
 

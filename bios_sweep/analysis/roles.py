@@ -104,6 +104,14 @@ def _balanced(levels: FactorLevels, evidence: Evidence) -> Finding:
     return _found(UNDECIDED, levels, evidence, nearest, *reasons, iso=known[nearest])
 
 
+def planned(bound: Bound) -> Bound:
+    """The bound of a contrast that the claim named, not the data: nothing was chosen, so Student below.
+
+    Dunnett's correction pays for picking a level among those tried; a claim about one level picks none.
+    """
+    return replace(bound, lower=2.0 * bound.gain - bound.upper)
+
+
 def iso_cost_gain(arm: str, evidence: Evidence) -> Bound | str:
     """The gain of an arm over the default trained for the same time, or why it is not known."""
     weights = iso_weights(arm, evidence)
@@ -145,7 +153,7 @@ def _quality(levels: FactorLevels, evidence: Evidence) -> Finding:
         return _unclaimed(QUALITY, levels, evidence)
     over, base, margin = evidence.contrasts.over, evidence.baseline, evidence.margin.percent
     rivals = [arm for arm in _finite(levels, evidence) if arm != claimed]
-    gain = over(claimed, base)
+    gain = planned(over(claimed, base))
     value = levels.level(claimed)
     nearest = max((over(arm, claimed) for arm in rivals), key=lambda bound: bound.upper, default=None)
     if gain.lower > 0 and (nearest is None or nearest.upper < margin):
@@ -175,7 +183,7 @@ def _speed(levels: FactorLevels, evidence: Evidence) -> Finding:
     if any(arm not in costs for arm in finite):
         return _open(levels, evidence, "the cost was not measured")
     gains = {arm: evidence.contrasts.over(arm, evidence.baseline) for arm in finite}
-    gain, cost, limit = gains[claimed], costs[claimed], -rule.speed_loss_percent
+    gain, cost, limit = planned(gains[claimed]), costs[claimed], -rule.speed_loss_percent
     faster = [arm for arm in finite if costs[arm].ratio < cost.ratio / rule.cost_ratio]
     saves = cost.upper < 1.0 / rule.cost_ratio
     if saves and gain.lower > limit and all(gains[arm].upper < limit for arm in faster):
@@ -204,9 +212,16 @@ def _speed(levels: FactorLevels, evidence: Evidence) -> Finding:
         return _found(
             CANDIDATE, levels, evidence, claimed, "it costs more loss than allowed", bound=gain, test=test
         )
+    rival = max(faster, key=lambda arm: gains[arm].upper, default=None)
+    if saves and gain.lower > limit and rival is not None:
+        reason = (
+            f"{levels.label(rival)} is faster still and gains between {gains[rival].lower:+.2f} % and "
+            f"{gains[rival].upper:+.2f} %; whether it loses too much is open"
+        )
+        return _found(UNDECIDED, levels, evidence, claimed, reason, bound=gain)
     reason = (
-        f"time {cost.ratio:.2f} times the default's ({cost.lower:.2f} to {cost.upper:.2f}), loss between "
-        f"{gain.lower:+.2f} % and {gain.upper:+.2f} %; neither saving nor price is settled"
+        f"time {cost.ratio:.2f} times the default's ({cost.lower:.2f} to {cost.upper:.2f}), gain between "
+        f"{gain.lower:+.2f} % and {gain.upper:+.2f} %; saving and price are not both settled"
     )
     return _found(UNDECIDED, levels, evidence, claimed, reason, bound=gain)
 
@@ -220,7 +235,7 @@ def _enough(levels: FactorLevels, evidence: Evidence) -> Finding:
     margin = evidence.margin.percent
     better = [arm for arm in larger if gains[arm].lower > 0 and gains[arm].upper >= margin]
     if better:
-        best = max(better, key=lambda arm: gains[arm].gain)
+        best = _least_of(better, gains, levels, margin)
         if _ends_grid(levels, best):
             return _edge(levels, evidence, best)
         test = FreshTest(arm=best, over=evidence.baseline, kind=SUPERIOR, value=levels.level(best))
@@ -243,6 +258,17 @@ def _enough(levels: FactorLevels, evidence: Evidence) -> Finding:
     if not smaller:
         return _found(CONFIRM, levels, evidence, nearest, "confirmed against larger only")
     return _next_lower(smaller[-1], nearest, gains, levels, evidence)
+
+
+def _least_of(better: list[str], gains: Mapping[str, Bound], levels: FactorLevels, margin: float) -> str:
+    """The smallest of the better levels whose estimate is within the margin of the largest gain among them.
+
+    Beyond the knee all levels gain the same, and the largest estimate is whichever had the luckier noise:
+    taken alone it would name the end of the grid in every other study. Fresh seeds still have to show it.
+    """
+    most = max(gains[arm].gain for arm in better)
+    close = [arm for arm in better if gains[arm].gain >= margin and most - gains[arm].gain < margin]
+    return min(close or better, key=levels.level)
 
 
 def _next_lower(
@@ -294,7 +320,10 @@ def _minimum(levels: FactorLevels, evidence: Evidence) -> Finding:
             value=levels.level(least),
         )
         return _found(CANDIDATE, levels, evidence, least, test=test)
-    reason = f"whether {value} steps reach {evidence.rule.minimum_share:.0%} of the default's gain is open"
+    share = f"{evidence.rule.minimum_share:.0%} of the default's gain"
+    reason = f"whether {value} steps reach {share} is open"
+    if own.upper < 0:
+        reason = f"{value} steps do not reach {share}, and no tested number below the default's is shown to"
     return _found(UNDECIDED, levels, evidence, claimed, reason)
 
 

@@ -23,6 +23,7 @@ from bios_sweep.procedure import (
     known_proposals,
     space_of,
 )
+from bios_sweep.records.clusters import ClusterReader
 from bios_sweep.records.journal import Journal, plain, read_journal
 from bios_sweep.records.retention import keep_adapters
 from bios_sweep.records.sweep_state import SweepState, replay, sweep_facts
@@ -30,7 +31,7 @@ from bios_sweep.records.workspace import Workspace
 from bios_sweep.report.markdown import to_markdown, verdict_line
 from bios_sweep.report.publish import write_report
 from bios_sweep.report.summary import results_rows, summarise
-from bios_sweep.study.plan import Arm, Plan
+from bios_sweep.study.plan import BASELINE, Arm, Plan
 from bios_sweep.study.search import Proposal, SearchSpace
 from bios_sweep.study.trials import REFINEMENT, TrialSpec, timing_key
 from bios_sweep.version import __version__
@@ -112,6 +113,7 @@ def known_of(plan: Plan, workspace: Workspace) -> Known:
         timing=None if found is None else _timing(plan, found),
         proposals=tuple(Proposal.from_dict(values) for values in kept.proposals),
         importance=kept.importance,
+        clusters=ClusterReader(workspace),
     )
 
 
@@ -232,8 +234,9 @@ def conclude(sweep: Sweep, source: ProcedureSource, journal: Journal) -> dict[st
         return summary
     journal.verdict(verdict)
     files = write_report(summary, results_rows(sweep.plan, source.state, source.results), sweep.folder)
-    tuned = tuned_defaults(sweep, source.state, summary, _last_trial_ended(journal))
-    files.append(defaults.write_tuned(sweep.folder / defaults.FILE_NAME, tuned))
+    if own_verdicts(sweep.plan, summary):
+        tuned = tuned_defaults(sweep, source.state, summary, _last_trial_ended(journal))
+        files.append(defaults.write_tuned(sweep.folder / defaults.FILE_NAME, tuned))
     journal.reported(files)
     kept = keep_adapters(
         sweep.workspace,
@@ -278,6 +281,15 @@ def recommended_trials(plan: Plan, state: State) -> list[str]:
     return [trial.key for trial in state.needed if trial.arm == name]
 
 
+def own_verdicts(plan: Plan, summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The verdicts about the study's own settings; other cells of a crossed study are of other scenarios."""
+    if not plan.cells:
+        return list(summary["verdicts"])
+    own = plan.cells[0]
+    named = own.baseline.name == BASELINE
+    return [verdict for verdict in summary["verdicts"] if named and verdict["cell"] == own.cell]
+
+
 def tuned_defaults(
     sweep: Sweep, state: State, summary: Mapping[str, Any], ended: datetime
 ) -> defaults.TunedDefaults:
@@ -296,7 +308,7 @@ def tuned_defaults(
             batch_size=baseline.batch_size,
             tokens_per_step=None if tokens is None else round(tokens * baseline.batch_size, 1),
         ),
-        verdicts=summary["verdicts"],
+        verdicts=own_verdicts(sweep.plan, summary),
         baseline=baseline,
         provenance=defaults.Provenance(
             versions={"bios_sweep": __version__, **scenario.software},

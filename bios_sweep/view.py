@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from bios_sweep.analysis.clusters import ClusterSums
 from bios_sweep.analysis.costs import Timing
 from bios_sweep.defaults import FILE_NAME, TunedDefaults, read_tuned
 from bios_sweep.errors import InputError, StorageError
-from bios_sweep.procedure import Known, State, state_of
+from bios_sweep.procedure import Known, State, no_clusters, state_of
+from bios_sweep.records.clusters import ClusterReader
 from bios_sweep.records.journal import read_journal
 from bios_sweep.records.sweep_state import SweepState, replay
 from bios_sweep.records.workspace import PLAN_FILE, Workspace
@@ -35,6 +37,7 @@ class SweepView:
     plan: Plan
     command: str
     journal: SweepState
+    clusters: Callable[[str], ClusterSums | None] = no_clusters
 
     @property
     def sweep_id(self) -> str:
@@ -49,6 +52,7 @@ class SweepView:
             timing=None if timing is None else Timing.from_dict(timing),
             proposals=tuple(Proposal.from_dict(values) for values in self.journal.proposals),
             importance=self.journal.importance,
+            clusters=self.clusters,
         )
         return state_of(self.plan, self.journal.results, known)
 
@@ -113,4 +117,5 @@ def open_sweep(workspace: Path | str | Workspace, name: str | None = None) -> Sw
         plan=plan,
         command=command,
         journal=replay(read_journal(path)) if path.exists() else SweepState(),
+        clusters=ClusterReader(place),
     )

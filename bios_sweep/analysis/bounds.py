@@ -19,7 +19,8 @@ NODES = 128  # quadrature nodes; d agrees with 256 nodes within 4e-5 for nu >= 2
 class Bound:
     """One variation's gain in percent of the baseline, with one-sided bounds at the same level.
 
-    pooled: whether the variance is the study's; else the arm's own paired variance.
+    pooled: whether the variance is the study's; else the arm's own paired variance. clusters: those whose
+    evaluation error is included, 0 for a statement about this evaluation set only.
     """
 
     arm: str
@@ -28,6 +29,7 @@ class Bound:
     upper: float
     standard_error: float
     pooled: bool
+    clusters: int = 0
 
 
 def gain_bounds(blocks: Blocks, alpha: float, variations: int | None = None) -> tuple[Bound, ...]:

@@ -17,6 +17,7 @@ from bios_sweep.analysis.bounds import (
     tukey,
     unequal_variances,
 )
+from bios_sweep.analysis.clusters import ClusterTable, combined
 from bios_sweep.analysis.table import Blocks, Floats
 
 
@@ -26,12 +27,14 @@ class Contrasts:
 
     blocks: baseline first, finite arms only. alpha: one-sided, already divided by the planned looks.
     tried: variations that the whole study tried. Lower bounds carry Dunnett's correction for them,
-    upper bounds none. One seed has no bounds: they are infinite.
+    upper bounds none. One seed has no bounds: they are infinite. clusters: where given, bounds hold for
+    data like the evaluation set, not for this set alone.
     """
 
     blocks: Blocks
     alpha: float
     tried: int
+    clusters: ClusterTable | None = None
 
     def has(self, arm: str) -> bool:
         """Whether the arm is in the table (it never diverged)."""
@@ -55,14 +58,15 @@ class Contrasts:
             return Bound(
                 arm=name, gain=mean, lower=-np.inf, upper=np.inf, standard_error=np.inf, pooled=False
             )
-        error, nu, below = self._error(gains, weights)
+        error, nu = self._error(gains, weights)
         return Bound(
             arm=name,
             gain=mean,
-            lower=mean - below * error,
+            lower=mean - self._below(nu) * error,
             upper=mean + student(self.alpha, nu) * error,
             standard_error=error,
             pooled=self._pooled,
+            clusters=self.clusters.count if self.clusters else 0,
         )
 
     def among(self, arm: str, other: str, arms: int) -> Bound:
@@ -102,15 +106,22 @@ class Contrasts:
     def _row(self, arm: str) -> Floats:
         return np.asarray(self.blocks.values[self.blocks.arms.index(arm)], dtype=np.float64)
 
-    def _error(self, gains: Floats, weights: Mapping[str, float]) -> tuple[float, int, float]:
-        """Standard error, its degrees of freedom and the quantile of the lower bound."""
+    def _error(self, gains: Floats, weights: Mapping[str, float]) -> tuple[float, int]:
+        """Standard error and its degrees of freedom."""
         seeds = gains.shape[0]
-        if not self._pooled:
-            nu = seeds - 1
-            return float(gains.std(ddof=1) / np.sqrt(seeds)), nu, student(self.alpha / self.tried, nu)
-        nu = (len(self.blocks.arms) - 1) * (seeds - 1)
-        size = float(np.sqrt(sum(weight**2 for weight in weights.values()) / 2.0))
-        return size * self._difference_error, nu, dunnett(self.alpha, self.tried, nu)
+        if self._pooled:
+            nu = (len(self.blocks.arms) - 1) * (seeds - 1)
+            size = float(np.sqrt(sum(weight**2 for weight in weights.values()) / 2.0))
+            error = size * self._difference_error
+        else:
+            nu, error = seeds - 1, float(gains.std(ddof=1) / np.sqrt(seeds))
+        if self.clusters is None:
+            return error, nu
+        return combined(error**2, nu, self.clusters.variance(weights), self.clusters.count)
+
+    def _below(self, nu: int) -> float:
+        """The quantile of the lower bound: Dunnett's, or Bonferroni's where variances differ."""
+        return dunnett(self.alpha, self.tried, nu) if self._pooled else student(self.alpha / self.tried, nu)
 
     @cached_property
     def _pooled(self) -> bool:

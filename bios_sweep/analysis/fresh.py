@@ -12,7 +12,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from bios_sweep.analysis.bounds import Bound, paired_bound
+from bios_sweep.analysis.bounds import Bound, paired_bound, student
+from bios_sweep.analysis.clusters import ClusterSums, ClusterTable, cluster_table, combined
 from bios_sweep.analysis.finding import (
     BELOW,
     INCONCLUSIVE,
@@ -37,12 +38,13 @@ def judge_fresh(
     margin: Margin,
     alpha: float,
     guards: Mapping[str, tuple[ResultTable, float]] | None = None,
+    sums: Mapping[tuple[str, int], ClusterSums] | None = None,
 ) -> Finding:
     """The candidate's finding by its fresh seeds alone.
 
     table: the fresh seeds of (at least) the default and the test's two arms, the default first. test: the
     candidate's, with the arm that was really trained as `over`. guards: metric -> (its table, percent that
-    it may lose against the default).
+    it may lose against the default). sums: (arm, seed) -> evaluation by cluster, for the scope of screening.
     """
     found = replace(candidate, state=INCONCLUSIVE, bound=None, iso=None, bounds=(), seeds=table.seeds)
     gone = [arm for arm in (table.arms[0], test.over, test.arm) if table.diverged(arm)]
@@ -57,7 +59,7 @@ def judge_fresh(
     if blocks.too_many_dropped or len(blocks.seeds) < 2:
         reason = f"{len(blocks.dropped)} of {len(table.seeds)} fresh seeds are missing (failed trials)"
         return replace(found, reasons=(reason,))
-    bound = _gain(blocks, test, alpha)
+    bound = _gain(blocks, test, alpha, cluster_table(blocks, sums or {}))
     state, reasons = _passed(bound, test, margin, blocks, table, alpha)
     broken = _broken(guards or {}, test, alpha) if state == REFINE else ()
     if broken:
@@ -69,11 +71,23 @@ def judge_fresh(
     )
 
 
-def _gain(blocks: Blocks, test: FreshTest, alpha: float) -> Bound:
+def _gain(blocks: Blocks, test: FreshTest, alpha: float, clusters: ClusterTable | None) -> Bound:
     """The paired gain of the test's arm over its rival, percent of the default's mean on fresh seeds."""
     rows = dict(zip(blocks.arms, blocks.values, strict=True))
     scale = 100.0 * blocks.metric.sign / abs(float(blocks.values[0].mean()))
-    return paired_bound(test.arm, (rows[test.arm] - rows[test.over]) * scale, alpha)
+    bound = paired_bound(test.arm, (rows[test.arm] - rows[test.over]) * scale, alpha)
+    if clusters is None:
+        return bound
+    variance = clusters.variance({test.arm: 1.0, test.over: -1.0})
+    error, nu = combined(bound.standard_error**2, len(blocks.seeds) - 1, variance, clusters.count)
+    width = student(alpha, nu) * error
+    return replace(
+        bound,
+        lower=bound.gain - width,
+        upper=bound.gain + width,
+        standard_error=error,
+        clusters=clusters.count,
+    )
 
 
 def _passed(

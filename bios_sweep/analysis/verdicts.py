@@ -9,8 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from bios_sweep.analysis.bounds import Bound, gain_bounds, paired_bound, pooled_error, student
+from bios_sweep.analysis.bounds import Bound, paired_bound, pooled_error, student
+from bios_sweep.analysis.bracket import bracket_of
+from bios_sweep.analysis.clusters import ClusterSums, cluster_table
 from bios_sweep.analysis.contrasts import Contrasts
 from bios_sweep.analysis.costs import CostRatio
 from bios_sweep.analysis.finding import (
@@ -101,13 +104,15 @@ def screen_claims(
     costs: Mapping[str, CostRatio] | None = None,
     durations: Mapping[float, str] | None = None,
     variations: int | None = None,
+    sums: Mapping[tuple[str, int], ClusterSums] | None = None,
 ) -> dict[str, Finding]:
     """Judge every claim of the study on the shared seeds, at level alpha / number of looks.
 
     All variations of the study share one variance and one Dunnett correction: the more is tried,
     the more a best arm must show. costs: arm -> time ratio, where timed. durations: multiple of the
     default's steps -> arm. variations: of the whole study, also those that an earlier look decided and
-    that the table no longer has; by default those of the table.
+    that the table no longer has; by default those of the table. sums: (arm, seed) -> evaluation by
+    cluster; with them the bounds hold for data like the evaluation set.
     """
     blocked = _gate(table)
     margin = margin_of(table, rule)
@@ -123,9 +128,10 @@ def screen_claims(
         return {question.name: _one_seed(table, question.levels, blocks) for question in asked}
     tried = max(len(table.arms) - 1, variations or 0)
     alpha = rule.alpha / len(rule.looks)
-    bounds = {bound.arm: bound for bound in gain_bounds(blocks, alpha, tried)}
+    contrasts = Contrasts(blocks=blocks, alpha=alpha, tried=tried, clusters=cluster_table(blocks, sums or {}))
+    bounds = {arm: contrasts.over(arm, blocks.arms[0]) for arm in blocks.arms[1:]}
     evidence = Evidence(
-        contrasts=Contrasts(blocks=blocks, alpha=alpha, tried=tried),
+        contrasts=contrasts,
         margin=margin,
         rule=rule,
         costs=costs or {},
@@ -134,7 +140,19 @@ def screen_claims(
         sensitive=_sensitive(bounds, margin),
         diverged=frozenset(arm for arm in table.arms if table.diverged(arm)),
     )
-    return {question.name: _answer(question, bounds, table, evidence) for question in asked}
+    answers = {question.name: _answer(question, bounds, table, evidence) for question in asked}
+    return {
+        question.name: replace(answers[question.name], bracket=_bracket(question.levels, evidence))
+        for question in asked
+    }
+
+
+def _bracket(levels: FactorLevels, evidence: Evidence) -> tuple[Any, Any] | None:
+    """The interval of the best level, where the factor's levels have an order."""
+    if not levels.ordered:
+        return None
+    named = dict(zip(levels.levels, levels.arms, strict=True)) | {levels.default: evidence.baseline}
+    return bracket_of(named, evidence.contrasts)
 
 
 def _answer(asked: Asked, bounds: Mapping[str, Bound], table: ResultTable, evidence: Evidence) -> Finding:

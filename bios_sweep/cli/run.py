@@ -198,7 +198,8 @@ def _finish(
     else:
         print_verdicts(result, console, sweep.workspace.trials)
         if is_final(result):
-            console.print(f"tuned defaults: {files['defaults']}", markup=False, soft_wrap=True)
+            if (sweep.folder / FILE_NAME).exists():
+                console.print(f"tuned defaults: {files['defaults']}", markup=False, soft_wrap=True)
             console.print(f"report: {files['report']}", markup=False, soft_wrap=True)
         console.print(link, markup=False, soft_wrap=True)
     if stop.signal is not None and not is_final(result):

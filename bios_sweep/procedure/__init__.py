@@ -4,7 +4,7 @@ from bios_sweep.procedure.machine import SEARCH, state_of
 from bios_sweep.procedure.questions import Question, factor_names, levels_of, questions
 from bios_sweep.procedure.refinement import known_proposals, objectives_of, space_of
 from bios_sweep.procedure.source import ProcedureSource, recall
-from bios_sweep.procedure.state import DONE, Known, Results, Search, State
+from bios_sweep.procedure.state import DONE, Known, Results, Search, State, no_clusters
 from bios_sweep.procedure.tables import costs_of, table_of
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "factor_names",
     "known_proposals",
     "levels_of",
+    "no_clusters",
     "objectives_of",
     "questions",
     "recall",

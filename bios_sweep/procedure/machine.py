@@ -26,7 +26,7 @@ from bios_sweep.analysis.verdicts import Asked, combination_holds, margin_of, sc
 from bios_sweep.procedure.questions import Question, ladder_of, levels_of, questions
 from bios_sweep.procedure.refinement import search_of, search_trials, winner_finding
 from bios_sweep.procedure.state import DONE, Known, Results, Search, State
-from bios_sweep.procedure.tables import costs_of, guard_tables, table_of
+from bios_sweep.procedure.tables import costs_of, guard_tables, sums_of, table_of
 from bios_sweep.study.design import BALANCED, ENOUGH, OPTIMUM, QUALITY, REPEAT, SPEED, claimed_level
 from bios_sweep.study.plan import BASELINE, Arm, Plan, combine, confirmation_trials, duration_arm
 from bios_sweep.study.trials import CONFIRMATION, REFINEMENT, SCREENING, TrialSpec
@@ -104,6 +104,7 @@ class _Cell:
                 costs=costs_of(self.plan, self.known.timing),
                 durations=self.plan.durations,
                 variations=self.tried,
+                sums=sums_of(self.plan, trials, self.results, self.known),
             )
             open_questions = [q for q in open_questions if findings[q.name].state == UNDECIDED]
             if not open_questions:
@@ -221,9 +222,10 @@ class _Cell:
             return state
         table = table_of(self.plan, trials, self.results)
         guards = guard_tables(self.plan, trials, self.results)
+        sums = sums_of(self.plan, trials, self.results, self.known)
         final = dict(findings)
         for name, test in tests.items():
-            final[name] = judge_fresh(candidates[name], test, table, margin, self.rule.alpha, guards)
+            final[name] = judge_fresh(candidates[name], test, table, margin, self.rule.alpha, guards, sums)
             if self._retuned(final[name]):
                 reason = f"it holds together with the settings of {test.arm}, so it is not served alone"
                 final[name] = dataclasses.replace(final[name], reasons=(*final[name].reasons, reason))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from bios_sweep.analysis.clusters import ClusterSums
 from bios_sweep.analysis.costs import CostRatio, Timing
 from bios_sweep.analysis.finding import Finding, Margin
 from bios_sweep.study.plan import Arm
@@ -17,16 +18,22 @@ DONE = "done"
 Results = Mapping[str, TrialResult]
 
 
+def no_clusters(_key: str) -> None:
+    """Evaluations by cluster where none were kept."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Known:
     """What was found out outside the trials.
 
     timing: of the probe. proposals: of the joint search so far. importance: of the searched settings.
+    clusters: trial key -> its evaluation by cluster, where it was kept.
     """
 
     timing: Timing | None = None
     proposals: tuple[Proposal, ...] = ()
     importance: Mapping[str, float] = field(default_factory=dict)
+    clusters: Callable[[str], ClusterSums | None] = no_clusters
 
 
 @dataclass(frozen=True, kw_only=True)

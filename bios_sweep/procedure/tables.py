@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from bios_sweep.analysis.clusters import ClusterSums
 from bios_sweep.analysis.costs import CostRatio, Timing, cost_ratios
 from bios_sweep.analysis.table import Outcome, ResultTable
-from bios_sweep.procedure.state import Results
+from bios_sweep.procedure.state import Known, Results
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.scenario import Metric
-from bios_sweep.study.trials import TrialResult, TrialSpec
+from bios_sweep.study.trials import COMPLETED, TrialResult, TrialSpec
 
 
 def table_of(
@@ -42,6 +43,25 @@ def guard_tables(
         )
         for name, percent in plan.study.decision.guardrails.items()
     }
+
+
+def sums_of(
+    plan: Plan, trials: Sequence[TrialSpec], results: Results, known: Known
+) -> dict[tuple[str, int], ClusterSums]:
+    """(arm, seed) -> evaluation by cluster of the completed trials; {} where one's is not known.
+
+    With `decision.scope=evaluation`, or a metric that is no mean over tokens, none is wanted.
+    """
+    if plan.study.decision.scope == "evaluation" or plan.study.metric.name != "eval_loss":
+        return {}
+    sums: dict[tuple[str, int], ClusterSums] = {}
+    for trial in trials:
+        if trial.key in results and results[trial.key].status == COMPLETED:
+            found = known.clusters(trial.key)
+            if found is None:
+                return {}
+            sums[trial.arm, trial.seed] = found
+    return sums
 
 
 def costs_of(plan: Plan, timing: Timing | None) -> Mapping[str, CostRatio]:

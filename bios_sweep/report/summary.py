@@ -10,10 +10,21 @@ from typing import Any
 
 from bios_sweep.analysis.bounds import Bound
 from bios_sweep.analysis.costs import CostRatio
-from bios_sweep.analysis.finding import EDGE, FactorLevels
+from bios_sweep.analysis.finding import EDGE, FactorLevels, Finding
 from bios_sweep.analysis.frontier import Point, frontier
+from bios_sweep.analysis.moderators import Interaction, interaction
 from bios_sweep.analysis.statement import Verdict, make_verdict
-from bios_sweep.procedure import DONE, SEARCH, Question, Results, Search, State, levels_of, questions
+from bios_sweep.procedure import (
+    DONE,
+    SEARCH,
+    Question,
+    Results,
+    Search,
+    State,
+    levels_of,
+    questions,
+    table_of,
+)
 from bios_sweep.settings import is_whole
 from bios_sweep.study.design import Factor
 from bios_sweep.study.plan import Arm, Plan
@@ -50,6 +61,7 @@ def summarise(plan: Plan, state: State, results: Results, command: str) -> dict[
         "frontier": _frontier(plan, state),
         "importance": dict(state.search.importance) if state.search else {},
         "search": _search(state),
+        "moderators": _moderators(plan, state, results),
         "failures": _failures(state, results),
         "caveats": caveats(plan),
         "notes": list(plan.notes),
@@ -112,7 +124,7 @@ def _search_verdict(plan: Plan, state: State, search: Search, winner: Arm) -> Ve
         claim="joint",
         arms=[arm.name for arm in (plan.baseline, *search.arms)],
         hold=study.budget.hold,
-        scope=scope_of(plan),
+        scope=scope_of(plan, state.findings[SEARCH]),
         alpha=study.decision.alpha,
         looks=len(study.decision.looks),
         served=values if all(state.served.get(name) == value for name, value in values.items()) else None,
@@ -131,7 +143,7 @@ def _verdict(plan: Plan, question: Question, state: State) -> Verdict:
         claim=question.claim,
         arms=[arm.name for arm in plan.arms],
         hold=study.budget.hold,
-        scope=scope_of(plan),
+        scope=scope_of(plan, state.findings[question.name]),
         alpha=study.decision.alpha,
         looks=len(study.decision.looks),
         served=profile.get(factor, state.served.get(factor)),
@@ -183,6 +195,58 @@ def _frontier(plan: Plan, state: State) -> list[dict[str, Any]]:
     ]
 
 
+def _moderators(plan: Plan, state: State, results: Results) -> list[dict[str, Any]]:
+    """Per variation of a crossed study, how its gain differs between the first cell and each other one."""
+    if not plan.cells or state.stage != DONE:
+        return []
+    first, *others = plan.cells
+    start = table_of(first, _ended_screening(first, results), results)
+    pairs = [
+        (own, arm, cell)
+        for cell in others
+        for own, arm in zip(first.arms[1:], cell.arms[1:], strict=False)
+        if own.factor is not None and (own.factor, own.label) == (arm.factor, arm.label)
+    ]
+    told = []
+    for own, arm, cell in pairs:
+        table = table_of(cell, _ended_screening(cell, results), results)
+        found = interaction(start, table, (own.name, arm.name), plan.study.decision.alpha, len(pairs))
+        if found is not None:
+            told.append(_moderator(plan, own, cell, found))
+    return told
+
+
+def _moderator(plan: Plan, arm: Arm, cell: Plan, found: Interaction) -> dict[str, Any]:
+    first = plan.cells[0]
+    shown = found.lower > 0 or found.upper < 0
+    word = "depends on" if shown else "is not shown to depend on"
+    settings = ", ".join(moderator.setting for moderator in plan.study.cross)
+    sentence = (
+        f"the gain of {arm.name.partition(' @ ')[0]} {word} {settings}: "
+        f"{found.gains[0]:+.2f} % at {first.cell}, {found.gains[1]:+.2f} % at {cell.cell}, "
+        f"difference {found.difference:+.2f} % "
+        f"({found.lower:+.2f} to {found.upper:+.2f} %, {found.seeds} paired seeds)"
+    )
+    cells = [
+        {"cell": name, "verdict": "", "gain": gain, "lower": None, "upper": None}
+        for name, gain in zip((first.cell, cell.cell), found.gains, strict=True)
+    ]
+    return {
+        "factor": arm.factor,
+        "moderator": settings,
+        "arm": arm.name,
+        "cells": cells,
+        "difference": found.difference,
+        "lower": found.lower,
+        "upper": found.upper,
+        "sentence": sentence,
+    }
+
+
+def _ended_screening(plan: Plan, results: Results) -> list[TrialSpec]:
+    return [trial for trial in plan.trials if trial.key in results]
+
+
 def _search(state: State) -> dict[str, Any] | None:
     """What the joint search did, the estimate that chose its winner beside the one from fresh seeds."""
     search = state.search
@@ -212,13 +276,17 @@ def count_trials(state: State, results: Results) -> dict[str, int]:
     }
 
 
-def scope_of(plan: Plan) -> str:
-    """Where the verdicts hold, and no further."""
+def scope_of(plan: Plan, finding: Finding) -> str:
+    """Where a verdict holds, and no further: data like these where the clusters' error is in its bounds."""
     scenario, hold = plan.study.scenario, plan.study.budget.hold
-    return (
-        f"this evaluation set ({scenario.data.eval_examples} examples of {scenario.data.name}), "
-        f"model {scenario.model.name}, {scenario.method}; {hold} held equal"
+    data = f"{scenario.data.eval_examples} examples of {scenario.data.name}"
+    clusters = finding.bound.clusters if finding.bound else 0
+    where = (
+        f"this data distribution ({data} in {clusters} clusters)"
+        if clusters
+        else f"this evaluation set ({data})"
     )
+    return f"{where}, model {scenario.model.name}, {scenario.method}; {hold} held equal"
 
 
 def caveats(plan: Plan) -> list[str]:
@@ -229,8 +297,12 @@ def caveats(plan: Plan) -> list[str]:
         if hold == "examples"
         else f"{baseline.settings.max_steps:,} steps"
     )
+    crossed = ", ".join(moderator.setting for moderator in plan.study.cross)
+    interactions = (
+        f"interactions were tested with {crossed} only" if crossed else "interactions were not tested"
+    )
     lines = [
-        "each variation changes one setting; all others stay at the baseline; interactions were not tested",
+        f"each variation changes one setting; all others stay at the baseline; {interactions}",
         f"arms compared: {len(plan.arms)} ({', '.join(arm.name for arm in plan.arms)})",
         f"held equal: {hold} ({spent} per arm, except where the factor itself changes them)",
     ]

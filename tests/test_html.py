@@ -574,3 +574,17 @@ def test_a_figure_of_effects_keeps_the_best_of_many_and_says_so(demo):
     assert len(names) == 40
     assert {"a59", "a24"} <= set(names)
     assert panel.get_title(loc="left").endswith("24 weaker ones left out")
+
+
+def test_a_moderator_is_one_table_with_a_sentence_per_variation(rich):
+    (one,) = rich["moderators"]
+    other = {**one, "arm": "lora_rank=128 @ train_examples=500", "sentence": ""}
+    (found,) = sections({"verdicts": [], "moderators": [{**one, "arm": "lora_rank=8"}, other]})
+    assert found.told == (
+        "the best rank grows with the data",
+        "difference between the cells: +1.20 % [+0.80, +1.60]",
+    )
+    assert found.header == ("variation", "cell", "verdict", "gain, %")
+    assert [row[0] for row in found.rows] == ["lora_rank=8", "lora_rank=128"]
+    bare = {**one, "cells": [{"cell": "train_examples=500", "verdict": "", "gain": 0.1}]}
+    assert sections({"verdicts": [], "moderators": [bare]})[0].header == ("cell", "gain, %")

@@ -150,28 +150,39 @@ def profiles(values: Mapping[str, Mapping[str, Any]]) -> Section | None:
 
 def moderators(found: Sequence[Mapping[str, Any]]) -> Iterable[Section]:
     """Per crossed factor: the effect in each cell, and whether it differs between them."""
-    header = ("cell", "verdict", "gain, %")
+    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for one in found:
-        difference = one.get("difference")
-        told = [clean(one["sentence"])] if one.get("sentence") else []
-        if difference is not None:
-            bounds = interval(one.get("lower"), one.get("upper"))
-            told.append(f"difference between the cells: {gain(difference)} % {bounds}".rstrip())
+        groups.setdefault((clean(one["factor"]), clean(one["moderator"])), []).append(one)
+    for (factor, moderator), ones in groups.items():
+        cells = [(one, each) for one in ones for each in one.get("cells") or ()]
+        columns = {
+            "variation": [clean(str(one.get("arm") or "").partition(" @ ")[0]) for one, _ in cells],
+            "cell": [cell(each["cell"]) for _, each in cells],
+            "verdict": [clean(each.get("verdict") or "") for _, each in cells],
+            "gain, %": [
+                f"{gain(each.get('gain'))} {interval(each.get('lower'), each.get('upper'))}".strip()
+                for _, each in cells
+            ],
+        }
+        known = {name: values for name, values in columns.items() if any(values)}
         yield Section(
             key="moderators",
-            title=f"Does {clean(one['factor'])} depend on {clean(one['moderator'])}?",
-            told=tuple(told),
-            header=header,
-            rows=tuple(
-                (
-                    cell(each["cell"]),
-                    clean(each["verdict"]),
-                    f"{gain(each.get('gain'))} {interval(each.get('lower'), each.get('upper'))}".strip(),
-                )
-                for each in one.get("cells") or ()
-            ),
-            numeric=header[2:],
+            title=f"Does {factor} depend on {moderator}?",
+            told=tuple(filter(None, map(_difference, ones))),
+            header=tuple(known),
+            rows=tuple(zip(*known.values(), strict=True)),
+            numeric=("gain, %",),
         )
+
+
+def _difference(one: Mapping[str, Any]) -> str:
+    """The moderator's own sentence; without one, the numbers."""
+    if one.get("sentence"):
+        return clean(one["sentence"])
+    if one.get("difference") is None:
+        return ""
+    bounds = interval(one.get("lower"), one.get("upper"))
+    return f"difference between the cells: {gain(one['difference'])} % {bounds}".rstrip()
 
 
 def roll_up(found: Sequence[Mapping[str, Any]]) -> Section | None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bios_sweep.analysis.audit import Audit, audit
-from bios_sweep.analysis.audit_flaws import winner_gain, wrong_winner
+from bios_sweep.analysis.audit_seeds import winner_gain, wrong_winner
 from bios_sweep.analysis.runs import RunTable
 from bios_sweep.cli.main import main
 from bios_sweep.errors import InputError

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bios_sweep.analysis.audit_flaws import Flaw, budget_held, find_flaws, one_value
+from bios_sweep.analysis.arms_of_runs import arrange, default_level
+from bios_sweep.analysis.audit_budgets import budget_held
+from bios_sweep.analysis.audit_flaws import find_flaws, one_value
 from bios_sweep.analysis.audit_words import does_not_support, settles, supports
 from bios_sweep.analysis.blocks_of_runs import Sorted, count_runs, sort_runs
 from bios_sweep.analysis.finding import (
@@ -19,7 +21,8 @@ from bios_sweep.analysis.finding import (
     Finding,
     Margin,
 )
-from bios_sweep.analysis.runs import ARM, ArmSet, RunTable, arrange, default_level
+from bios_sweep.analysis.flaw import Flaw
+from bios_sweep.analysis.runs import ARM, ArmSet, RunTable
 from bios_sweep.analysis.statement import Verdict, make_verdict
 from bios_sweep.analysis.table import ResultTable
 from bios_sweep.analysis.verdicts import confirm_candidate, margin_of, screen

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from bios_sweep.analysis.audit_flaws import Flaw, some
 from bios_sweep.analysis.blocks_of_runs import Sorted
 from bios_sweep.analysis.finding import (
     CONFIRM,
@@ -16,6 +15,7 @@ from bios_sweep.analysis.finding import (
     FactorLevels,
     Finding,
 )
+from bios_sweep.analysis.flaw import Flaw, some
 from bios_sweep.analysis.runs import ARM
 from bios_sweep.analysis.statement import Verdict
 

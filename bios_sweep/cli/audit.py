@@ -16,7 +16,8 @@ from rich.console import Console
 from bios_sweep.analysis.audit import audit
 from bios_sweep.analysis.runs import RunTable
 from bios_sweep.errors import InputError, MissingExtraError
-from bios_sweep.records.mlflow_runs import Experiment, own_sweep, raw_table, read_over_web
+from bios_sweep.records.mlflow_rest import read_over_web
+from bios_sweep.records.mlflow_runs import Experiment, own_sweep, raw_table
 from bios_sweep.records.run_columns import ColumnNames, to_runs
 from bios_sweep.records.tables import read_csv
 from bios_sweep.records.tracking import default_tracking_uri, is_web, masked, sqlite_file

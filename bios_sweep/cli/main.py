@@ -51,6 +51,16 @@ VERBS = {
             "bios-sweep plan sweeps=defaults seeds=[0,1,2] --json",
         ),
     ),
+    "rehearse": Verb(
+        module="bios_sweep.cli.rehearse",
+        help="the chance of each verdict and the cost, by simulation; launches nothing",
+        examples=(
+            "bios-sweep rehearse sweeps=learning_rate --noise 0.2",
+            "bios-sweep rehearse sweeps=capacity seeds=[0,1,2] --seconds-per-trial 90",
+            "bios-sweep rehearse sweeps=defaults decision.gpu_hours=20 --seconds-per-trial 240",
+        ),
+        flags=("--config-dir", "--json", "--noise", "--sweeps", "--seconds-per-trial"),
+    ),
     "run": Verb(
         module="bios_sweep.cli.run",
         help="run, resume or extend a sweep; ends with its verdicts",
@@ -149,6 +159,17 @@ FLAGS = {
         "help": "the default's arm, or its settings: learning_rate=0.0002,batch_size=128",
     },
     "--direction": {"choices": ("minimize", "maximize"), "help": "which way the metric improves"},
+    "--noise": {
+        "type": float,
+        "metavar": "PERCENT",
+        "help": "noise of one trial, percent of the loss; by default that of earlier sweeps",
+    },
+    "--sweeps": {"type": int, "default": 200, "metavar": "N", "help": "sweeps to simulate per effect (200)"},
+    "--seconds-per-trial": {
+        "type": float,
+        "metavar": "S",
+        "help": "how long the baseline's trial takes; by default as earlier trials of the model",
+    },
     "--port": {"type": int, "default": 5000, "help": "port of the MLflow server (5000)"},
     "--examples": {"type": int, "metavar": "N", "help": "training examples, where known"},
     "--goal": {
@@ -232,7 +253,7 @@ def _verb_parser(name: str, verb: Verb) -> argparse.ArgumentParser:
 
 def _choices(name: str) -> str:
     """The sweeps and groups that can be chosen, read from the config folders' file names alone."""
-    if name not in ("plan", "run"):
+    if name not in ("plan", "rehearse", "run"):
         return ""
     root = config_root()
     groups = [root / "sweeps", *sorted(path for path in (root / "conf").iterdir() if path.is_dir())]

@@ -106,8 +106,8 @@ def rehearse(
     )
 
 
-def worlds_of(plan: Plan, effects: Sequence[float]) -> int:
-    """How many worlds a rehearsal simulates; that of effect 0 is shared by all factors."""
+def sweeps_simulated(plan: Plan, effects: Sequence[float]) -> int:
+    """How often `rehearse` simulates its number of sweeps; those of effect 0 are shared by all factors."""
     factors = {q.factor.name for cell in plan.cells or (plan,) for q in questions(cell)}
     return sum(1 if effect == 0.0 else len(factors) for effect in effects)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from bios_sweep.errors import PlanError
 from bios_sweep.procedure import questions
-from bios_sweep.rehearsal.chances import SEED, rehearse
+from bios_sweep.rehearsal.chances import SEED, rehearse, sweeps_simulated
 from bios_sweep.rehearsal.noise import Noise
 from bios_sweep.study.design import REPEAT, Factor, Study
 from bios_sweep.study.plan import Plan, build_plan, most_confirmation_trials
@@ -20,7 +20,7 @@ LOOKS = ((3,), (5,), (8,), (10,), (3, 5), (5, 8), (5, 10), (3, 5, 8))
 CONFIRMATION_SEEDS = (3, 5, 8)
 PER_SIDE = (None, 2, 1)  # levels kept on each side of the default; None: all
 JUDGED_AT = (0.0, 2.0)  # effects, in margins, at which a design should decide
-FIRST_SWEEPS = 40  # simulated per design and effect; a share then has an error of at most .08
+FIRST_SWEEPS = 25  # simulated per design and effect; a share then has an error of at most .1
 FINALISTS = 4  # designs that are simulated again, at full length
 WEAK = 0.5  # a design that decides less often than not is told as such; chosen
 
@@ -130,16 +130,10 @@ def choose_design(
     return Search(best=min(equal, key=lambda design: design.expected), compared=len(designs), of=of)
 
 
-def simulated_worlds(designs: Sequence[Design], sweeps: int) -> int:
+def sweeps_of_search(designs: Sequence[Design], sweeps: int) -> int:
     """About how many sweeps `choose_design` will simulate; for progress."""
-    per_sweep = [_worlds(design.plan) for design in designs]
-    final = sorted(per_sweep)[-FINALISTS:]
-    return sum(per_sweep) * min(FIRST_SWEEPS, sweeps) + sum(final) * sweeps
-
-
-def _worlds(plan: Plan) -> int:
-    factors = {q.factor.name for cell in plan.cells or (plan,) for q in questions(cell)}
-    return 1 + len(factors)  # effect 0 is shared
+    each = [sweeps_simulated(design.plan, JUDGED_AT) for design in designs]
+    return sum(each) * min(FIRST_SWEEPS, sweeps) + sum(sorted(each)[-FINALISTS:]) * sweeps
 
 
 def _order(design: Design) -> tuple[float, float]:

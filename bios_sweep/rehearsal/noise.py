@@ -37,15 +37,17 @@ class Noise:
     gained_known: bool = False
 
 
-def stated_noise(percent: float) -> Noise:
-    """A noise that the user knows.
+def stated_noise(percent: float, earlier: Noise | None = None) -> Noise:
+    """A noise that the user knows; what training gained is still that of earlier sweeps, where there are any.
 
     Raises:
         InputError: it is no number above 0.
     """
     if not (math.isfinite(percent) and percent > 0):
         raise InputError(f"--noise: {percent!r} is not allowed; a number above 0, in percent of the loss")
-    return Noise(percent=percent, source=GIVEN)
+    if earlier is None:
+        return Noise(percent=percent, source=GIVEN)
+    return Noise(percent=percent, source=GIVEN, gained=earlier.gained, gained_known=earlier.gained_known)
 
 
 def guessed_noise() -> Noise:

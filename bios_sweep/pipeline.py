@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bios_sweep import defaults
-from bios_sweep.analysis.costs import Timing
 from bios_sweep.analysis.verdicts import REFINE
 from bios_sweep.ports import ENDED, Executor, Searcher, TrialEvent
 from bios_sweep.procedure import (
     DONE,
-    Known,
     ProcedureSource,
     Search,
     State,
@@ -23,17 +21,17 @@ from bios_sweep.procedure import (
     known_proposals,
     space_of,
 )
-from bios_sweep.records.clusters import ClusterReader
-from bios_sweep.records.journal import Journal, plain, read_journal
+from bios_sweep.records.journal import Journal, plain
+from bios_sweep.records.known import named_timing, timing_key_of
 from bios_sweep.records.retention import keep_adapters
-from bios_sweep.records.sweep_state import SweepState, replay, sweep_facts
+from bios_sweep.records.sweep_state import sweep_facts
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.report.markdown import to_markdown, verdict_line
 from bios_sweep.report.publish import write_report
 from bios_sweep.report.summary import results_rows, summarise
 from bios_sweep.study.plan import BASELINE, Arm, Plan
-from bios_sweep.study.search import Proposal, SearchSpace
-from bios_sweep.study.trials import REFINEMENT, TrialSpec, timing_key
+from bios_sweep.study.search import SearchSpace
+from bios_sweep.study.trials import REFINEMENT, TrialSpec
 from bios_sweep.version import __version__
 
 TIMING_REPEATS = 5  # statistics item 13: at least 5 interleaved repeats
@@ -104,19 +102,6 @@ def take_in_finished(sweep: Sweep, source: ProcedureSource, journal: Journal) ->
             return
 
 
-def known_of(plan: Plan, workspace: Workspace) -> Known:
-    """What earlier runs found out beside trials: the timing of these very arms, the search's proposals."""
-    found = workspace.read_timing(_timing_key(plan)) if plan.timed_arms else None
-    path = workspace.journal_file(plan.sweep_id)
-    kept = replay(read_journal(path)) if plan.study.decision.refine and path.exists() else SweepState()
-    return Known(
-        timing=None if found is None else _timing(plan, found),
-        proposals=tuple(Proposal.from_dict(values) for values in kept.proposals),
-        importance=kept.importance,
-        clusters=ClusterReader(workspace),
-    )
-
-
 def take_timing(sweep: Sweep, source: ProcedureSource, journal: Journal, executor: Executor) -> None:
     """Time the arms whose cost a claim weighs, alone on the device, before any trial."""
     plan, scenario = sweep.plan, sweep.plan.study.scenario
@@ -127,21 +112,10 @@ def take_timing(sweep: Sweep, source: ProcedureSource, journal: Journal, executo
         repeats=TIMING_REPEATS,
     )
     found = {"seconds": seconds, "hardware": hardware}
-    sweep.workspace.write_timing(_timing_key(plan), found)
-    timing = _timing(plan, found)
+    sweep.workspace.write_timing(timing_key_of(plan), found)
+    timing = named_timing(plan, found)
     journal.timed(timing.to_dict())
     source.learn(dataclasses.replace(source.known, timing=timing))
-
-
-def _timing_key(plan: Plan) -> str:
-    scenario = plan.study.scenario
-    where = {name: scenario.engine_options.get(name) for name in ("device", "threads", "micro_batch_size")}
-    return timing_key([arm.settings for arm in plan.timed_arms], scenario, where)
-
-
-def _timing(plan: Plan, found: Mapping[str, Any]) -> Timing:
-    """The stored seconds belong to settings; the names are this plan's."""
-    return Timing.from_dict({**found, "arms": [arm.name for arm in plan.timed_arms]})
 
 
 def advance_search(

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from bios_sweep.analysis.clusters import ClusterSums
-from bios_sweep.analysis.costs import Timing
 from bios_sweep.defaults import FILE_NAME, TunedDefaults, read_tuned
 from bios_sweep.errors import InputError, StorageError
-from bios_sweep.procedure import Known, State, no_clusters, state_of
-from bios_sweep.records.clusters import ClusterReader
+from bios_sweep.procedure import Known, State, state_of
 from bios_sweep.records.journal import read_journal
+from bios_sweep.records.known import told_by
 from bios_sweep.records.sweep_state import SweepState, replay
 from bios_sweep.records.workspace import PLAN_FILE, Workspace
 from bios_sweep.report.summary import results_rows, summarise
 from bios_sweep.study.design import Study
 from bios_sweep.study.plan import Plan, build_plan
-from bios_sweep.study.search import Proposal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +34,7 @@ class SweepView:
     plan: Plan
     command: str
     journal: SweepState
-    clusters: Callable[[str], ClusterSums | None] = no_clusters
+    known: Known
 
     @property
     def sweep_id(self) -> str:
@@ -47,14 +44,7 @@ class SweepView:
     @cached_property
     def state(self) -> State:
         """Where the sweep stands by its results; the decision is made again from them, not read."""
-        timing = self.journal.timing
-        known = Known(
-            timing=None if timing is None else Timing.from_dict(timing),
-            proposals=tuple(Proposal.from_dict(values) for values in self.journal.proposals),
-            importance=self.journal.importance,
-            clusters=self.clusters,
-        )
-        return state_of(self.plan, self.journal.results, known)
+        return state_of(self.plan, self.journal.results, self.known)
 
     @cached_property
     def summary(self) -> dict[str, Any]:
@@ -112,10 +102,11 @@ def open_sweep(workspace: Path | str | Workspace, name: str | None = None) -> Sw
             f"({type(error).__name__}: {error}); run the sweep again to write it"
         ) from error
     path = place.journal_file(sweep_id)
+    journal = replay(read_journal(path)) if path.exists() else SweepState()
     return SweepView(
         folder=place.sweep_dir(sweep_id),
         plan=plan,
         command=command,
-        journal=replay(read_journal(path)) if path.exists() else SweepState(),
-        clusters=ClusterReader(place),
+        journal=journal,
+        known=told_by(journal, place),
     )

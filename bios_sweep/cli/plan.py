@@ -11,8 +11,8 @@ from rich.console import Console
 from bios_sweep.cli.prepare import Prepared, prepare
 from bios_sweep.cli.resources import expected_workers
 from bios_sweep.errors import PlanError
-from bios_sweep.pipeline import known_of
 from bios_sweep.procedure import recall
+from bios_sweep.records.known import known_of
 from bios_sweep.records.speed import seconds_per_example
 from bios_sweep.report.plan_summary import Rate, summarise_plan
 from bios_sweep.report.terminal import print_plan

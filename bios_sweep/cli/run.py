@@ -22,7 +22,6 @@ from bios_sweep.errors import BiosSweepError
 from bios_sweep.pipeline import (
     Sweep,
     conclude,
-    known_of,
     open_journal,
     run_trials,
     take_in_finished,
@@ -31,6 +30,7 @@ from bios_sweep.pipeline import (
 from bios_sweep.ports import Executor, Searcher
 from bios_sweep.procedure import DONE, ProcedureSource, recall
 from bios_sweep.records.journal import Journal
+from bios_sweep.records.known import known_of
 from bios_sweep.records.lock import DriverLock, require_free
 from bios_sweep.records.retention import check_policy
 from bios_sweep.report.progress import LiveView

@@ -157,10 +157,16 @@ def dunnett(alpha: float, k: int, nu: int) -> float:
     return float(optimize.brentq(lambda d: _below(d, k, nu) - (1.0 - alpha), low, high, xtol=1e-9))
 
 
-def _below(d: float, k: int, nu: int) -> float:
-    nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
-    z, z_weights = nodes, weights / np.sqrt(2.0 * np.pi)
+@lru_cache(maxsize=1)
+def _quadrature() -> tuple[Floats, Floats, Floats, Floats]:
+    """Nodes and weights for a standard normal, and for an interval from -1 to 1."""
+    z, weights = np.polynomial.hermite_e.hermegauss(NODES)
     points, point_weights = np.polynomial.legendre.leggauss(NODES)
+    return z, weights / np.sqrt(2.0 * np.pi), points, point_weights
+
+
+def _below(d: float, k: int, nu: int) -> float:
+    z, z_weights, points, point_weights = _quadrature()
     share = 0.5 * (points + 1.0)
     u = np.sqrt(stats.chi2.ppf(share, nu) / nu)
     inner = special.ndtr(z[None, :] + np.sqrt(2.0) * d * u[:, None]) ** k @ z_weights

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -96,3 +97,57 @@ def share_sentence(share: Share) -> str:
         f"within the margin in {share.successes} of {share.trials} {scenarios}, "
         f"95 % interval {100 * share.lower:.0f}-{100 * share.upper:.0f} %"
     )
+
+
+def roll_up(verdicts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Verdicts of one per scenario, claim and factor (entries of `report --json`) as a table.
+
+    First a record per claim: in how many scenarios the default is within the margin (confirmed), with the
+    exact interval. Then one per level that several scenarios tested: in how many it is shown not to beat the
+    default by the margin, and its random-effects mean gain. Keys: `factor`, `within`, `scenarios`, `lower`,
+    `upper` (shares), `mean`, `mean_lower`, `mean_upper` (percent, None where it takes more scenarios),
+    `sentence`.
+    """
+    claims: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for verdict in verdicts:
+        claims.setdefault((verdict["factor"], verdict["claim"]), []).append(verdict)
+    table: list[dict[str, Any]] = []
+    for (factor, claim), group in claims.items():
+        confirmed = sum(verdict["verdict"] == "confirm" for verdict in group)
+        share = clopper_pearson(confirmed, len(group))
+        name = factor if claim in ("optimum", "enough") else f"{factor} ({claim})"
+        table.append(_record(name, share, None, f"{name}: the default is {share_sentence(share)}"))
+        table += _levels(name, group)
+    return table
+
+
+def _levels(name: str, verdicts: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    labels = dict.fromkeys(level["label"] for verdict in verdicts for level in verdict["levels"])
+    for label in labels:
+        found = [
+            (level, verdict["margin"])
+            for verdict in verdicts
+            for level in verdict["levels"]
+            if level["label"] == label and level.get("standard_error") is not None
+        ]
+        if len(found) < FEWEST_FOR_A_MEAN:
+            continue
+        pooled = random_effects(
+            [level["gain"] for level, _ in found], [level["standard_error"] for level, _ in found]
+        )
+        within = sum(level["upper"] is not None and level["upper"] < margin for level, margin in found)
+        yield _record(f"{name} at {label}", clopper_pearson(within, len(found)), pooled, "")
+
+
+def _record(name: str, share: Share, pooled: PooledEffect | None, sentence: str) -> dict[str, Any]:
+    return {
+        "factor": name,
+        "within": share.successes,
+        "scenarios": share.trials,
+        "lower": share.lower,
+        "upper": share.upper,
+        "mean": None if pooled is None else pooled.mean,
+        "mean_lower": None if pooled is None else pooled.lower,
+        "mean_upper": None if pooled is None else pooled.upper,
+        "sentence": sentence,
+    }

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +33,9 @@ class Outcome:
         return self.status == COMPLETED and math.isfinite(self.value)
 
 
+NEVER_ENDED = Outcome(status=FAILED)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ResultTable:
     """One outcome per (arm, seed). `arms[0]` is the baseline.
@@ -51,17 +56,22 @@ class ResultTable:
 
     def __post_init__(self) -> None:
         for kind, names in (("arm", self.arms), ("seed", self.seeds)):
-            repeated = [name for name in names if names.count(name) > 1]
+            repeated = [name for name, count in Counter(names).items() if count > 1]
             if repeated:
                 raise InputError(f"results: {kind} {repeated[0]} is given twice; give each one once")
 
     def outcome(self, arm: str, seed: int) -> Outcome:
         """The outcome of a trial; one that never ended counts as failed."""
-        return self.outcomes.get((arm, seed), Outcome(status=FAILED))
+        return self.outcomes.get((arm, seed), NEVER_ENDED)
 
     def diverged(self, arm: str) -> int:
         """Seeds at which the arm diverged (a NaN metric counts: it is an outcome, not a gap)."""
-        return sum(_diverged(self.outcome(arm, seed)) for seed in self.seeds)
+        return self._diverged.get(arm, 0)
+
+    @cached_property
+    def _diverged(self) -> Mapping[str, int]:
+        """Counted once: many rules ask, and a table may have 100 000 outcomes."""
+        return {arm: sum(_diverged(self.outcome(arm, seed)) for seed in self.seeds) for arm in self.arms}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,13 +108,17 @@ def complete_blocks(table: ResultTable, arms: Sequence[str] | None = None) -> Bl
     """Keep the arms that never diverged and the seeds at which all of them completed."""
     wanted = table.arms if arms is None else tuple(arms)
     finite = tuple(arm for arm in wanted if not table.diverged(arm))
-    whole = tuple(s for s in table.seeds if all(table.outcome(arm, s).usable for arm in finite))
-    values = np.array([[table.outcome(arm, s).value for s in whole] for arm in finite], dtype=np.float64)
+    found = [[table.outcome(arm, seed) for seed in table.seeds] for arm in finite]
+    shape = (len(finite), len(table.seeds))
+    values = np.array(
+        [[one.value if one.usable else np.nan for one in row] for row in found], dtype=np.float64
+    )
+    kept = np.asarray(np.isfinite(values.reshape(shape)).all(axis=0), dtype=np.bool_).tolist()
     return Blocks(
         arms=finite,
-        seeds=whole,
-        values=values.reshape(len(finite), len(whole)),
-        dropped=tuple(s for s in table.seeds if s not in whole),
+        seeds=tuple(seed for seed, whole in zip(table.seeds, kept, strict=True) if whole),
+        values=values.reshape(shape)[:, np.array(kept, dtype=np.bool_)],
+        dropped=tuple(seed for seed, whole in zip(table.seeds, kept, strict=True) if not whole),
         metric=table.metric,
     )
 

@@ -91,6 +91,7 @@ VERBS = {
         examples=(
             "bios-sweep report",
             "bios-sweep report --sweep demo --json",
+            "bios-sweep report --all",
             "bios-sweep report --from-csv results.csv decision.margin_percent=1",
             "bios-sweep report --from-csv wandb.csv --value eval/loss --baseline lr=2e-4",
             "bios-sweep report --from-csv runs.csv --arm config --baseline default",
@@ -100,6 +101,7 @@ VERBS = {
             "--config-dir",
             "--json",
             "--sweep",
+            "--all",
             "--from-csv",
             "--from-mlflow",
             "--tracking-uri",
@@ -142,6 +144,10 @@ FLAGS = {
         "type": Path,
         "metavar": "DIR",
         "help": "a folder with config groups of your own (DIR/sweeps/*.yaml, DIR/model/*.yaml, ...)",
+    },
+    "--all": {
+        "action": "store_true",
+        "help": "over all scenarios: how often the defaults hold",
     },
     "--sweep": {"metavar": "NAME", "help": "a sweep's name or id; the latest by default"},
     "--from-csv": {

@@ -19,7 +19,7 @@ from bios_sweep.cli.resources import expected_workers
 from bios_sweep.config.build import gpu_hours
 from bios_sweep.errors import InputError
 from bios_sweep.records.journal import read_journal
-from bios_sweep.records.speed import seconds_per_example
+from bios_sweep.records.speed import names_model, seconds_per_example
 from bios_sweep.records.sweep_state import SweepState, TrialState, replay
 from bios_sweep.records.tracking import masked
 from bios_sweep.records.workspace import Workspace
@@ -150,8 +150,10 @@ def earlier_tables(workspace: Workspace, plan: Plan) -> dict[str, list[ResultTab
     tables = {}
     for sweep_id in workspace.sweeps():
         path = workspace.journal_file(sweep_id)
-        state = replay(read_journal(path)) if path.exists() else None
-        if state is not None and _same_scenario(state.facts, plan):
+        if not path.exists() or not names_model(path, plan.study.scenario.model.fingerprint):
+            continue
+        state = replay(read_journal(path))
+        if _same_scenario(state.facts, plan):
             tables[sweep_id] = _tables(state, plan.study.metric)
     return tables
 

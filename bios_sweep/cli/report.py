@@ -28,6 +28,10 @@ def run(args: Namespace) -> int:
         raise InputError(
             f"{unused[0]}: belongs to --from-csv FILE or --from-mlflow EXPERIMENT; add one of them"
         )
+    if args.all:
+        from bios_sweep.cli import rollup
+
+        return rollup.run(args)
     return _of_sweep(args)
 
 

@@ -84,7 +84,7 @@ def print_verdicts(summary: Mapping[str, Any], console: Console, trials_dir: Pat
     for name, verdict in zip(titles(verdicts), verdicts, strict=True):
         _told(console, name, verdict)
     for section in sections(summary):
-        _section(console, section)
+        print_section(section, console)
     for scope in dict.fromkeys(verdict["scope"] for verdict in verdicts):
         console.print()
         line(console, f"Scope: {clean(scope)}")
@@ -249,7 +249,7 @@ def _told(console: Console, name: str, verdict: Mapping[str, Any]) -> None:
         indented(console, clean(text))
 
 
-def _section(console: Console, section: Section) -> None:
+def print_section(section: Section, console: Console) -> None:
     """On a narrow console bounds stand under their value, so that no word is cut."""
     heading(console, section.title)
     for text in section.told:

@@ -1,0 +1,55 @@
+"""`report --all`: one table over every scenario that a workspace has finished sweeps of."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from typing import Any
+
+from rich.console import Console
+
+from bios_sweep.analysis.rollup import roll_up
+from bios_sweep.cli.prepare import composed, workspace_of
+from bios_sweep.errors import InputError
+from bios_sweep.report.sections import roll_up as roll_up_section
+from bios_sweep.report.summary import is_final
+from bios_sweep.report.terminal import print_section
+from bios_sweep.study.trials import short_hash
+from bios_sweep.view import SweepView, open_sweep
+
+JUDGED = ("confirm", "refine", "inconclusive")
+
+
+def run(args: Namespace) -> int:
+    """Print the roll-up. Where several sweeps asked the same of a scenario, the latest counts.
+
+    Raises:
+        InputError: no sweep of the workspace has reached its verdicts.
+    """
+    workspace = workspace_of(composed(args))
+    latest: dict[tuple[str, ...], dict[str, Any]] = {}
+    for sweep_id in workspace.sweeps():  # the latest first
+        for key, verdict in _verdicts(open_sweep(workspace, sweep_id)):
+            latest.setdefault(key, verdict)
+    if not latest:
+        raise InputError(f"workspace {workspace.root}: no sweep has reached its verdicts yet")
+    table = roll_up(list(latest.values()))
+    if args.json:
+        print(json.dumps({"roll_up": table}, indent=1))
+    else:
+        section = roll_up_section(table)
+        if section is not None:
+            print_section(section, Console())
+    return 0
+
+
+def _verdicts(view: SweepView) -> list[tuple[tuple[str, ...], dict[str, Any]]]:
+    """A finished sweep's verdicts by scenario, cell, factor and claim."""
+    if not is_final(view.summary):
+        return []
+    scenario = short_hash(view.plan.study.scenario.identity())
+    return [
+        ((scenario, verdict["cell"], verdict["factor"], verdict["claim"]), verdict)
+        for verdict in view.verdicts
+        if verdict["verdict"] in JUDGED
+    ]

@@ -9,7 +9,7 @@ whatever would change a default is a candidate with a test for fresh seeds.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -91,7 +91,7 @@ def _balanced(levels: FactorLevels, evidence: Evidence) -> Finding:
         return _found(CONFIRM, levels, evidence, nearest, *_one_sided(levels, evidence), iso=known[nearest])
     better = [arm for arm, bound in known.items() if bound.lower > 0]
     if better:
-        best = max(better, key=lambda arm: known[arm].gain)
+        best = _modest(better, known, levels, evidence.margin.percent)
         if _ends_grid(levels, best):
             return _edge(levels, evidence, best, iso=known[best])
         cost = evidence.costs[best].ratio
@@ -161,7 +161,7 @@ def _quality(levels: FactorLevels, evidence: Evidence) -> Finding:
         return _found(CONFIRM, levels, evidence, claimed, *reasons, bound=gain, value=value)
     better = [arm for arm in rivals if over(arm, claimed).lower > 0]
     if better:
-        best = max(better, key=lambda arm: over(arm, claimed).gain)
+        best = _modest(better, {arm: over(arm, claimed) for arm in better}, levels, margin)
         bound = over(best, claimed)
         if _ends_grid(levels, best):
             return _edge(levels, evidence, best, bound=bound)
@@ -235,7 +235,7 @@ def _enough(levels: FactorLevels, evidence: Evidence) -> Finding:
     margin = evidence.margin.percent
     better = [arm for arm in larger if gains[arm].lower > 0 and gains[arm].upper >= margin]
     if better:
-        best = _least_of(better, gains, levels, margin)
+        best = _modest(better, gains, levels, margin)
         if _ends_grid(levels, best):
             return _edge(levels, evidence, best)
         test = FreshTest(arm=best, over=evidence.baseline, kind=SUPERIOR, value=levels.level(best))
@@ -258,17 +258,6 @@ def _enough(levels: FactorLevels, evidence: Evidence) -> Finding:
     if not smaller:
         return _found(CONFIRM, levels, evidence, nearest, "confirmed against larger only")
     return _next_lower(smaller[-1], nearest, gains, levels, evidence)
-
-
-def _least_of(better: list[str], gains: Mapping[str, Bound], levels: FactorLevels, margin: float) -> str:
-    """The smallest of the better levels whose estimate is within the margin of the largest gain among them.
-
-    Beyond the knee all levels gain the same, and the largest estimate is whichever had the luckier noise:
-    taken alone it would name the end of the grid in every other study. Fresh seeds still have to show it.
-    """
-    most = max(gains[arm].gain for arm in better)
-    close = [arm for arm in better if gains[arm].gain >= margin and most - gains[arm].gain < margin]
-    return min(close or better, key=levels.level)
 
 
 def _next_lower(
@@ -404,6 +393,17 @@ def _finite(levels: FactorLevels, evidence: Evidence) -> list[str]:
 def _claimed_arm(claim: str, levels: FactorLevels, evidence: Evidence) -> str | None:
     level = claimed_level(claim, levels.default)
     return next((arm for arm in _finite(levels, evidence) if levels.level(arm) == level), None)
+
+
+def _modest(better: Sequence[str], gains: Mapping[str, Bound], levels: FactorLevels, margin: float) -> str:
+    """Of the better levels whose estimates are within the margin of the best one, that nearest the default.
+
+    On a plateau all levels gain the same, and the largest estimate is whichever had the luckier noise: taken
+    alone it would name the end of the grid in every other study. Fresh seeds still have to show the gain.
+    """
+    most = max(gains[arm].gain for arm in better)
+    close = [arm for arm in better if gains[arm].gain >= margin and most - gains[arm].gain < margin]
+    return min(close or better, key=lambda arm: abs(math.log(levels.level(arm) / levels.default)))
 
 
 def _ends_grid(levels: FactorLevels, arm: str) -> bool:

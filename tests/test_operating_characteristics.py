@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from bios_sweep.analysis import bounds
+from bios_sweep.analysis import bounds, contrasts
 from bios_sweep.analysis.table import Outcome, ResultTable
 from bios_sweep.analysis.verdicts import (
     CANDIDATE,
@@ -81,6 +82,11 @@ def trained(gains, seeds, sigma, random, draw, arms):
     )
 
 
+def first_seeds(table, look):
+    """What a look sees."""
+    return replace(table, seeds=table.seeds[:look])
+
+
 def sweep(k, looks, sigma, gain, random, draw=normal, fresh_seeds=None):
     """One sweep from screening to its word; the states `candidate` and `undecided` are told too."""
     rule, factor = DecisionRule(looks=looks), factor_of(k)
@@ -89,13 +95,7 @@ def sweep(k, looks, sigma, gain, random, draw=normal, fresh_seeds=None):
     arms = ("baseline", *factor.arms)
     whole = trained(gains, looks[-1], sigma, random, draw, arms)
     for look in looks:
-        seen = ResultTable(
-            arms=arms,
-            seeds=whole.seeds[:look],
-            outcomes=whole.outcomes,
-            metric=whole.metric,
-            untouched=whole.untouched,
-        )
+        seen = first_seeds(whole, look)
         finding = screen(seen, [factor], rule)[factor.name]
         if finding.state != UNDECIDED:
             break
@@ -160,7 +160,7 @@ def test_planned_looks_keep_the_error_rate():
 def test_without_the_correction_for_many_arms_the_null_candidates_exceed_their_rate(monkeypatch):
     """The meta-test: the same simulation must see what an uncorrected t does."""
     kept = rates(11, (5,), 0.35, 0.0, SWEEPS)[CANDIDATE]
-    monkeypatch.setattr(bounds, "dunnett", lambda alpha, k, nu: bounds.student(alpha, nu))
+    monkeypatch.setattr(contrasts, "dunnett", lambda alpha, k, nu: bounds.student(alpha, nu))
     broken = rates(11, (5,), 0.35, 0.0, SWEEPS)[CANDIDATE]
     allowed = 0.05 + spread(0.05, SWEEPS)
     assert kept <= allowed < broken
@@ -168,10 +168,26 @@ def test_without_the_correction_for_many_arms_the_null_candidates_exceed_their_r
 
 def test_without_a_margin_of_error_the_false_confirmations_exceed_theirs(monkeypatch):
     """The other meta-test: an upper bound at half its width confirms a gain that matters too often."""
-    monkeypatch.setattr(bounds, "student", lambda alpha, nu: 0.5 * float(stats.t.ppf(1 - alpha, nu)))
-    monkeypatch.setattr(bounds, "dunnett", lambda alpha, k, nu: 2.34)
+    monkeypatch.setattr(contrasts, "student", lambda alpha, nu: 0.5 * float(stats.t.ppf(1 - alpha, nu)))
+    monkeypatch.setattr(contrasts, "dunnett", lambda alpha, k, nu: 2.34)
     broken = rates(4, (5,), 0.2, DELTA, SWEEPS)[CONFIRM]
     assert broken > 0.05 + spread(0.05, SWEEPS)
+
+
+def test_looking_after_every_seed_exceeds_the_rate_that_planned_looks_keep():
+    """The third meta-test: the same noise, tested at every number of seeds as if each were the only look."""
+    factor, random, broken = factor_of(4), np.random.default_rng(11), 0
+    arms = ("baseline", *factor.arms)
+    for _ in range(SWEEPS):
+        whole = trained(np.zeros(5), 8, 0.35, random, normal, arms)
+        states = {
+            screen(first_seeds(whole, look), [factor], DecisionRule(looks=(look,)))[factor.name].state
+            for look in range(3, 9)
+        }
+        broken += CANDIDATE in states
+    kept = rates(4, (3, 5, 8), 0.35, 0.0, SWEEPS, fresh_seeds=5)[CANDIDATE]
+    allowed = 0.05 + spread(0.05, SWEEPS)
+    assert kept <= allowed < broken / SWEEPS, (kept, broken / SWEEPS)
 
 
 @pytest.mark.slow

@@ -207,6 +207,14 @@ def test_larger_levels_beyond_the_knee_do_not_push_the_choice_to_the_end_of_the_
     assert best["lora_rank=64"] >= 0.98 * FEW, best
 
 
+@pytest.mark.parametrize("gains", [(-4.0, -3.0, -1.0, -5.0), (-4.0, -3.0, -1.0, -2.0)])
+def test_the_quality_claim_never_sends_a_level_that_is_better_than_64_and_worse_than_128(gains):
+    random = np.random.default_rng(3)
+    for _ in range(40):
+        finding = judged(batch("quality", gains), random)
+        assert finding.state != CANDIDATE or finding.test.value == 128
+
+
 def test_the_optimum_rule_would_send_a_batch_size_to_the_largest_and_its_role_does_not():
     """At equal steps twice the batch is twice the data: better, and dearer. Only the role weighs both."""
     at_equal_steps = (-2.0, -1.0, 1.0, 1.9)

@@ -159,7 +159,11 @@ def _quality(levels: FactorLevels, evidence: Evidence) -> Finding:
     if gain.lower > 0 and (nearest is None or nearest.upper < margin):
         reasons = () if rivals else ("no other level was tested against it",)
         return _found(CONFIRM, levels, evidence, claimed, *reasons, bound=gain, value=value)
-    better = [arm for arm in rivals if over(arm, claimed).lower > 0]
+    if all(over(arm, base).upper < margin for arm in (claimed, *rivals)):
+        test = FreshTest(arm=claimed, over=base, kind=BELOW, limit=margin, value=levels.default)
+        return _found(CANDIDATE, levels, evidence, claimed, "smaller buys nothing", bound=gain, test=test)
+    # better than the claimed level is not enough: both may be worse than the default
+    better = [arm for arm in rivals if over(arm, claimed).lower > 0 and over(arm, base).lower > 0]
     if better:
         best = _modest(better, {arm: over(arm, claimed) for arm in better}, levels, margin)
         bound = over(best, claimed)
@@ -167,9 +171,6 @@ def _quality(levels: FactorLevels, evidence: Evidence) -> Finding:
             return _edge(levels, evidence, best, bound=bound)
         test = FreshTest(arm=best, over=claimed, kind=SUPERIOR, value=levels.level(best))
         return _found(CANDIDATE, levels, evidence, best, bound=bound, test=test)
-    if all(over(arm, base).upper < margin for arm in (claimed, *rivals)):
-        test = FreshTest(arm=claimed, over=base, kind=BELOW, limit=margin, value=levels.default)
-        return _found(CANDIDATE, levels, evidence, claimed, "smaller buys nothing", bound=gain, test=test)
     return _found(UNDECIDED, levels, evidence, claimed, open_gain(gain, evidence), bound=gain)
 
 

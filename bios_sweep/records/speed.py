@@ -29,7 +29,7 @@ def seconds_per_example(workspace: Workspace, model_fingerprint: str) -> tuple[f
 def _trials(workspace: Workspace, model_fingerprint: str) -> Iterator[TrialState]:
     for sweep_id in workspace.sweeps():
         path = workspace.journal_file(sweep_id)
-        if not path.exists() or not _names(path, model_fingerprint):
+        if not path.exists() or not names_model(path, model_fingerprint):
             continue
         state = replay(read_journal(path))
         if state.facts.get("model", {}).get("fingerprint") != model_fingerprint:
@@ -40,7 +40,7 @@ def _trials(workspace: Workspace, model_fingerprint: str) -> Iterator[TrialState
                 yield trial
 
 
-def _names(path: Path, model_fingerprint: str) -> bool:
+def names_model(path: Path, model_fingerprint: str) -> bool:
     """Whether a journal's first line, which says what the sweep is about, names the model.
 
     A workspace of a hundred planted sweeps is a hundred models; their journals need not be read.

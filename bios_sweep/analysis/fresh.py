@@ -61,7 +61,8 @@ def judge_fresh(
         return replace(found, reasons=(reason,))
     bound = _gain(blocks, test, alpha, cluster_table(blocks, sums or {}))
     state, reasons = _passed(bound, test, margin, blocks, table, alpha)
-    broken = _broken(guards or {}, test, alpha) if state == REFINE else ()
+    serves_the_arm = state == REFINE and test.kind != BELOW  # below: the arm is turned down, not served
+    broken = _broken(guards or {}, test, alpha) if serves_the_arm else ()
     if broken:
         state, reasons = INCONCLUSIVE, broken
     # against the default at the same cost, the gain is the iso-cost one
@@ -102,7 +103,10 @@ def _passed(
         return (REFINE, ()) if passed else (INCONCLUSIVE, (f"a loss of {test.limit:.2f} % is not excluded",))
     if test.kind == BELOW:
         passed = bound.upper < test.limit
-        return (REFINE, ()) if passed else (INCONCLUSIVE, (f"a gain of {test.limit:+.2f} % is not excluded",))
+        open_question = f"a gain of {test.limit:.2f} %"
+        if test.limit < 0:
+            open_question = f"a loss of less than {-test.limit:.2f} %"
+        return (REFINE, ()) if passed else (INCONCLUSIVE, (f"{open_question} is not excluded",))
     assert test.kind == SHARE  # there are no other kinds
     passed = _share_bound(blocks, table, test, alpha) > 0
     return (REFINE, ()) if passed else (INCONCLUSIVE, (f"{test.limit:.0%} of the gain is not shown",))
@@ -123,8 +127,10 @@ def _broken(
     """The guardrails that the candidate is not shown to keep, each a non-inferiority test at alpha."""
     broken = []
     for name, (table, percent) in guards.items():
-        blocks = complete_blocks(table, (table.arms[0], test.arm))
-        if test.arm not in blocks.arms or len(blocks.seeds) < 2 or not blocks.values[0].mean():
+        arms = (table.arms[0], test.arm)
+        blocks = complete_blocks(table, arms)
+        measured = blocks.arms == arms and len(blocks.seeds) > 1 and not blocks.too_many_dropped
+        if not measured or not blocks.values[0].mean():
             broken.append(f"guardrail {name}: it was not measured on the fresh seeds")
             continue
         bound = paired_bound(test.arm, blocks.gains()[0], alpha)

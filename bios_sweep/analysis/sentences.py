@@ -77,19 +77,27 @@ class _Said:
         self.default = _value(levels.default if claimed is None else claimed)
 
     def confirmed(self) -> str:
-        tested = ", ".join(self.levels.labels)
+        tested = self._compared()
         if self.claim == QUALITY:
             return (
                 f"{self.default} is better than {_value(self.levels.default)} by {self.bound.gain:.2f} % "
-                f"({self.level} lower bound {self.bound.lower:+.2f} %; {self.seeds} paired seeds), and no "
-                f"tested level ({tested}) beats it by {self.margin:.2f} % or more"
+                f"({self.level} lower bound {self.bound.lower:+.2f} %; {self.seeds} paired seeds)"
+                + (
+                    f", and no other level ({tested}) beats it by {self.margin:.2f} % or more"
+                    if tested
+                    else ""
+                )
             )
         if self.claim == SPEED:
-            return f"{self.default} {self._takes()} {self._loses()}, and nothing faster loses as little"
+            return (
+                f"{self.default} {self._takes()} {self._loses()}; no tested level that saves much more "
+                "time stays within the loss that speed may cost"
+            )
         if self.claim == MINIMUM:
+            fewer = f"; fewer ({tested}) are not shown to" if tested else "; fewer were not tested"
             return (
                 f"{self.default} steps are shown to reach the share of the default's gain that the minimum "
-                f"must ({self.seeds} seeds, {self.level}); fewer of those tested are not"
+                f"must ({self.seeds} seeds, {self.level}){fewer}"
             )
         if self.claim == BALANCED and self.finding.iso is not None:
             iso = self.finding.iso
@@ -105,11 +113,26 @@ class _Said:
             f"(at {self.best})"
         )
 
+    def _compared(self) -> str:
+        """The levels that a confirmation speaks of: those compared with the claimed one, on its side."""
+        claimed = claimed_level(self.claim, self.levels.default)
+        return ", ".join(
+            label
+            for arm, level, label in zip(
+                self.levels.arms, self.levels.levels, self.levels.labels, strict=True
+            )
+            if arm not in self.finding.diverged
+            and level != claimed
+            and not (self.claim == ENOUGH and level < self.levels.default)
+            and not (self.claim == MINIMUM and level > claimed)
+        )
+
     def refined(self) -> str:
         value, test = _value(self._served()), self.finding.test
         fresh = f"on {self.seeds} fresh seeds not used to choose it"
         if test is None:  # nothing but the clock decided
-            return f"on {self._where()} {self.default} {self._takes()}: no time is gained; use {value}"
+            gained = "no time that matters is gained"
+            return f"on {self._where()} {self.default} {self._takes()}: {gained}; use {value}"
         if test.kind == BELOW:
             what = "buys nothing that matters" if self.claim == QUALITY else "costs more loss than speed may"
             return (
@@ -157,7 +180,8 @@ class _Said:
         cost = self.finding.cost
         if cost is None:
             return "was not timed"
-        return f"takes {cost.ratio:.2f} times as long as the default ({cost.lower:.2f} to {cost.upper:.2f})"
+        than = _value(self.levels.default) if self.claim in (QUALITY, SPEED) else "the default"
+        return f"takes {cost.ratio:.2f} times as long as {than} ({cost.lower:.2f} to {cost.upper:.2f})"
 
     def _where(self) -> str:
         cost = self.finding.cost
@@ -175,6 +199,8 @@ class _Said:
         if cost is None or iso is None or cost.lower <= 1.0 or self.bound.gain <= 0:
             return ""
         buys = self.bound.gain - iso.gain
+        if buys <= 0:  # training longer buys nothing either
+            return ""
         return (
             f"; {self.best} buys {self.bound.gain:.2f} % for {cost.ratio:.1f} times the time, training the "
             f"default that long buys {buys:.2f} %: train longer instead"

@@ -110,7 +110,7 @@ def test_a_count_below_1_or_not_whole_is_refused(refused, key, setting, value):
         ("seeds=[]", "seeds: [] is not allowed; give a list such as seeds=[0,1,2]"),
         ("seeds=3", "seeds: 3 is not allowed; give a list such as seeds=[0,1,2]"),
         ("seeds=[a]", "seeds: 'a' is not allowed; whole numbers from 0 on"),
-        ("budget.max_trials=3", "the plan has 25 trials (5 arms x 5 seeds) and up to 10 more"),
+        ("budget.max_trials=3", "the plan has 40 trials (5 arms x 8 seeds) and up to 10 more"),
         ("budget.max_trials=null", "budget.max_trials: None is not allowed; a whole number"),
         ("budget.max_hours=long", "budget.max_hours: 'long' is not allowed; a finite number"),
         ("budget.measurements=2.5", "budget.measurements: 2.5 is not allowed; a whole number"),

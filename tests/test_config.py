@@ -65,7 +65,7 @@ def test_a_learning_rate_in_scientific_notation_is_a_number():
 
 
 def test_seeds_come_from_the_last_look_unless_given():
-    assert study_of("sweeps=aa").seeds == (0, 1, 2, 3, 4)
+    assert study_of("sweeps=aa").seeds == (0, 1, 2, 3, 4, 5, 6, 7)
     assert study_of("sweeps=aa", "decision.looks=[2,4]").seeds == (0, 1, 2, 3)
     given = study_of("sweeps=aa", "seeds=[7,0]")
     assert (given.seeds, given.decision.looks) == ((7, 0), (2,))

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from bios_sweep.execution.inline import InlineExecutor
-from bios_sweep.pipeline import Sweep, known_of, open_journal, take_timing
+from bios_sweep.pipeline import Sweep, open_journal, take_timing
 from bios_sweep.procedure import ProcedureSource
+from bios_sweep.records.known import known_of
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.study.design import Factor
 from bios_sweep.study.plan import Plan, build_plan

@@ -46,6 +46,7 @@ def build_study(
     seeds = _seeds(values)
     gpu_hours(values)
     rule = {name: value for name, value in values["decision"].items() if name != "gpu_hours"}
+    rule["guardrails"] = rule["guardrails"] or {}
     rule = _fields(DecisionRule, rule, "decision")
     looks = tuple(rule.pop("looks"))
     budget = {k: v for k, v in values["budget"].items() if k not in ("max_steps", "keep_adapters")}

@@ -61,10 +61,15 @@ class ClusterTable:
 def cluster_sums(
     nats: npt.NDArray[np.floating], tokens: npt.NDArray[np.integer], cluster: npt.NDArray[np.integer]
 ) -> ClusterSums:
-    """Sum one trial's examples, each array of shape (examples,), to their clusters."""
+    """Sum one trial's examples, each array of shape (examples,), to their clusters.
+
+    Clusters come in the order of their numbers, which may have gaps; one without a token says nothing
+    and is left out.
+    """
+    _, number = np.unique(cluster, return_inverse=True)
+    summed = np.bincount(number, weights=tokens).astype(np.float64)
     return ClusterSums(
-        nats=np.bincount(cluster, weights=nats).astype(np.float64),
-        tokens=np.bincount(cluster, weights=tokens).astype(np.float64),
+        nats=np.bincount(number, weights=nats).astype(np.float64)[summed > 0], tokens=summed[summed > 0]
     )
 
 
@@ -76,7 +81,7 @@ def cluster_table(blocks: Blocks, sums: Mapping[tuple[str, int], ClusterSums]) -
         return None
     tokens = known[0][0].tokens
     same = all(np.array_equal(one.tokens, tokens) for row in known for one in row)
-    if not same or tokens.shape[0] < FEWEST_CLUSTERS or not tokens.all():
+    if not same or tokens.shape[0] < FEWEST_CLUSTERS:
         return None
     return ClusterTable(
         arms=blocks.arms,
@@ -94,5 +99,6 @@ def combined(variance: float, nu: float, more: float, clusters: int) -> tuple[fl
     total = variance + more
     if total <= 0.0:
         return 0.0, max(1, int(nu))
-    freedom = total**2 / (variance**2 / nu + more**2 / (clusters - 1))
+    share = variance / total  # shares, so that no square of a tiny variance vanishes
+    freedom = 1.0 / (share**2 / nu + (1.0 - share) ** 2 / (clusters - 1))
     return float(np.sqrt(total)), max(1, int(freedom))

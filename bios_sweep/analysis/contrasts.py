@@ -72,17 +72,16 @@ class Contrasts:
     def among(self, arm: str, other: str, arms: int) -> Bound:
         """The gain of one of `arms` arms over another, its bounds holding for all their differences at once.
 
-        Tukey with the pooled variance, else the pair's own t with Bonferroni's correction.
+        Tukey with the pooled variance, else the pair's own t with Bonferroni's correction; both with the
+        degrees of freedom of the pair's standard error.
         """
         plain = self.over(arm, other)
-        seeds = len(self.blocks.seeds)
-        if seeds < 2:
+        if arm == other or len(self.blocks.seeds) < 2:
             return plain
-        if self._pooled:
-            width = tukey(self.alpha, arms, (len(self.blocks.arms) - 1) * (seeds - 1))
-        else:
-            width = student(self.alpha / (arms * (arms - 1)), seeds - 1)
-        width *= plain.standard_error
+        weights = {arm: 1.0, other: -1.0}
+        error, nu = self._error(self.per_seed(weights), weights)
+        pairs = arms * (arms - 1)  # both ends of every pair
+        width = error * (tukey(self.alpha, arms, nu) if self._pooled else student(self.alpha / pairs, nu))
         return replace(plain, lower=plain.gain - width, upper=plain.gain + width)
 
     def own(self, name: str, gains: Floats) -> Bound:

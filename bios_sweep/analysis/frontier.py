@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bios_sweep.analysis.bounds import Bound
 from bios_sweep.analysis.costs import CostRatio
@@ -14,7 +15,7 @@ class Point:
     """One arm on the plane: gain over the default (percent) and time over the default's.
 
     steps, examples: the hardware-free cost, sequential optimizer steps and training examples.
-    efficient: no other arm is at least as good at no more cost, by the estimates.
+    efficient: by the estimates no other arm is better at no more cost, or as good at less.
     """
 
     arm: str
@@ -26,20 +27,20 @@ class Point:
 
 
 def frontier(points: Sequence[Point]) -> tuple[Point, ...]:
-    """All points, cheapest first, the efficient ones marked."""
-    ordered = sorted(points, key=lambda point: (point.cost.ratio, -point.gain.gain))
-    marked, best = [], float("-inf")
-    for point in ordered:
-        efficient = point.gain.gain > best
-        best = max(best, point.gain.gain)
-        marked.append(
-            Point(
-                arm=point.arm,
-                gain=point.gain,
-                cost=point.cost,
-                steps=point.steps,
-                examples=point.examples,
-                efficient=efficient,
-            )
+    """All points, cheapest first, the efficient ones marked; equals are efficient together, NaN never is."""
+    ordered = sorted(
+        points, key=lambda point: (point.cost.ratio, math.isnan(point.gain.gain), -point.gain.gain)
+    )
+    return tuple(
+        replace(
+            point,
+            efficient=not math.isnan(point.gain.gain) and not any(_beats(other, point) for other in points),
         )
-    return tuple(marked)
+        for point in ordered
+    )
+
+
+def _beats(one: Point, other: Point) -> bool:
+    """At least as good at no more cost, and not its equal."""
+    as_good = one.gain.gain >= other.gain.gain and one.cost.ratio <= other.cost.ratio
+    return as_good and (one.gain.gain, one.cost.ratio) != (other.gain.gain, other.cost.ratio)

@@ -176,3 +176,30 @@ def test_a_planted_truth_is_found_in_95_of_100_sweeps(name, tmp_path, capsys):
         print(f"\n{name:45} {right_words(planted, found):3} of {MANY} right; {dict(found)}")
     assert not refined_elsewhere(planted, found), found
     assert right_words(planted, found) >= 0.95 * MANY, found
+
+
+RETUNED = Planted(  # every batch size is as good as the other, the learning rate is low by two
+    words=("sweeps=batch_size_retuned", *truth(batch_size__cost=0.0, learning_rate__optimum=1e-3)),
+    claim="optimum",
+    verdict=CONFIRM,
+    level=128,
+)
+
+
+def batch_refinements(sweeps, folder):
+    found = answers(RETUNED, sweeps, folder)
+    return found, sum(count for told, count in found.items() if told[0] == REFINE)
+
+
+def test_a_learning_rate_that_is_low_by_two_does_not_move_the_batch_size(tmp_path, capsys):
+    found, refined = batch_refinements(FEW, tmp_path)
+    assert not refined, found
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_low_learning_rate_moves_the_batch_size_in_at_most_1_of_100_sweeps(tmp_path, capsys):
+    found, refined = batch_refinements(MANY, tmp_path)
+    with capsys.disabled():
+        print(f"\nlearning rate low by two, batch re-tuned: {dict(found)}")
+    assert refined <= 0.01 * MANY, found

@@ -29,6 +29,7 @@ from bios_sweep.analysis.table import Blocks, ResultTable, complete_blocks
 
 NOT_REPLICATED = "the candidate did not replicate on fresh seeds; keep the default"
 TOO_SMALL = "better, by less than matters; keep the default"
+NO_CLUSTERS = "the clusters that screening counted with are not known on the fresh seeds"
 
 
 def judge_fresh(
@@ -59,7 +60,10 @@ def judge_fresh(
     if blocks.too_many_dropped or len(blocks.seeds) < 2:
         reason = f"{len(blocks.dropped)} of {len(table.seeds)} fresh seeds are missing (failed trials)"
         return replace(found, reasons=(reason,))
-    bound = _gain(blocks, test, alpha, cluster_table(blocks, sums or {}))
+    clusters = cluster_table(blocks, sums or {})
+    if clusters is None and candidate.bound is not None and candidate.bound.clusters:
+        return replace(found, reasons=(NO_CLUSTERS,))
+    bound = _gain(blocks, test, alpha, clusters)
     state, reasons = _passed(bound, test, margin, blocks, table, alpha)
     serves_the_arm = state == REFINE and test.kind != BELOW  # below: the arm is turned down, not served
     broken = _broken(guards or {}, test, alpha) if serves_the_arm else ()

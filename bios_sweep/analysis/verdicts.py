@@ -57,6 +57,10 @@ __all__ = [  # the words and values of findings are used together with the rule 
     "screen_claims",
 ]
 
+NO_CLUSTERS = (
+    "the evaluation's clusters are not known, or are fewer than ten, and decision.scope=distribution "
+    "needs their error; auto and evaluation do without"
+)
 SENSITIVITY_MARGINS = 5.0  # statistics item 1: an untouched model must be worse by five margins
 
 
@@ -112,7 +116,8 @@ def screen_claims(
     the more a best arm must show. costs: arm -> time ratio, where timed. durations: multiple of the
     default's steps -> arm. variations: of the whole study, also those that an earlier look decided and
     that the table no longer has; by default those of the table. sums: (arm, seed) -> evaluation by
-    cluster; with them the bounds hold for data like the evaluation set.
+    cluster; with them the bounds hold for data like the evaluation set, and without them a rule whose
+    scope is the distribution decides nothing.
     """
     blocked = _gate(table)
     margin = margin_of(table, rule)
@@ -128,7 +133,10 @@ def screen_claims(
         return {question.name: _one_seed(table, question.levels, blocks) for question in asked}
     tried = max(len(table.arms) - 1, variations or 0)
     alpha = rule.alpha / len(rule.looks)
-    contrasts = Contrasts(blocks=blocks, alpha=alpha, tried=tried, clusters=cluster_table(blocks, sums or {}))
+    clusters = cluster_table(blocks, sums or {})
+    if clusters is None and rule.scope == "distribution":
+        return {question.name: _stopped(table, question.levels, NO_CLUSTERS) for question in asked}
+    contrasts = Contrasts(blocks=blocks, alpha=alpha, tried=tried, clusters=clusters)
     bounds = {arm: contrasts.over(arm, blocks.arms[0]) for arm in blocks.arms[1:]}
     evidence = Evidence(
         contrasts=contrasts,

@@ -1,0 +1,168 @@
+"""Evaluation error over clusters: the formula, its degrees of freedom, and what ignoring it would cost."""
+
+from __future__ import annotations
+
+import math
+import os
+
+import numpy as np
+import pytest
+
+from bios_sweep.analysis.clusters import ClusterSums, cluster_sums, cluster_table, combined
+from bios_sweep.analysis.contrasts import Contrasts
+from bios_sweep.analysis.finding import (
+    CANDIDATE,
+    CONFIRM,
+    INCONCLUSIVE,
+    FactorLevels,
+)
+from bios_sweep.analysis.fresh import NO_CLUSTERS, judge_fresh
+from bios_sweep.analysis.table import Outcome, ResultTable, complete_blocks
+from bios_sweep.analysis.verdicts import Asked, margin_of, screen_claims
+from bios_sweep.study.design import OPTIMUM, DecisionRule
+from bios_sweep.study.scenario import Metric
+from bios_sweep.study.trials import COMPLETED
+
+ALPHA, DELTA, LOSS, SEEDS, G = 0.05, 0.5, 2.0, 5, 40
+FEW, MANY = 300, int(os.environ.get("BIOS_SWEEP_SIMULATIONS", "4000"))
+ARMS = ("baseline", "x0.5", "x2", "x4")
+LEVELS = FactorLevels(
+    name="learning_rate", default=1.0, arms=ARMS[1:], levels=(0.5, 2.0, 4.0), labels=ARMS[1:]
+)
+
+
+def study(random, gains, cluster_percent, sigma=0.1):
+    """Losses and their sums by cluster; `gains` are true of the distribution, not of the clusters drawn."""
+    tokens = random.integers(50, 150, G).astype(float)
+    deviation = random.normal(0, cluster_percent, (len(ARMS), 1, G))
+    trial = random.normal(0, sigma, (len(ARMS), SEEDS, 1)) + random.normal(0, 2.0, (1, SEEDS, 1))
+    nats = tokens * LOSS * (1 + (trial + deviation - np.array(gains)[:, None, None]) / 100)
+    values = nats.sum(axis=2) / tokens.sum()
+    cells = [(arm, seed) for arm in ARMS for seed in range(SEEDS)]
+    table = ResultTable(
+        arms=ARMS,
+        seeds=tuple(range(SEEDS)),
+        outcomes={
+            (arm, seed): Outcome(status=COMPLETED, value=float(values[ARMS.index(arm), seed]))
+            for arm, seed in cells
+        },
+        metric=Metric(),
+        untouched=2 * LOSS,
+    )
+    sums = {(arm, seed): ClusterSums(nats=nats[ARMS.index(arm), seed], tokens=tokens) for arm, seed in cells}
+    return table, sums
+
+
+def found(table, sums, **rule):
+    asked = [Asked(name="q", claim=OPTIMUM, levels=LEVELS)]
+    return screen_claims(table, asked, DecisionRule(looks=(SEEDS,), **rule), sums=sums)["q"]
+
+
+def test_examples_are_summed_to_their_clusters_in_any_order_and_with_gaps_in_the_numbers():
+    cluster, nats, tokens = np.array([7, 2, 7, 4]), np.array([1.0, 2.0, 3.0, 9.0]), np.array([1, 2, 3, 0])
+    for order in ([0, 1, 2, 3], [3, 2, 1, 0]):
+        summed = cluster_sums(nats[order], tokens[order], cluster[order])
+        assert summed.tokens.tolist() == [2, 4]  # a cluster without a token says nothing
+        assert summed.nats.tolist() == [2, 4]
+
+
+def test_the_variance_of_a_contrast_is_the_formula_looped_by_hand():
+    table, sums = study(np.random.default_rng(1), (0, 0, 0, 0), 1.0)
+    blocks = complete_blocks(table)
+    clusters = cluster_table(blocks, sums)
+    tokens = sums["baseline", 0].tokens
+    total = sum(tokens)
+    differences = []
+    for g in range(G):
+        per_seed = [(sums["x2", s].nats[g] - sums["baseline", s].nats[g]) / tokens[g] for s in range(SEEDS)]
+        differences.append(sum(per_seed) / SEEDS)
+    mean = sum(w * d for w, d in zip(tokens, differences, strict=True)) / total
+    summed = sum((w * (d - mean)) ** 2 for w, d in zip(tokens, differences, strict=True))
+    scale = 100 / blocks.values[0].mean()
+    by_hand = G / (G - 1) * summed / total**2 * scale**2
+    assert clusters.variance({"x2": 1.0, "baseline": -1.0}) == pytest.approx(by_hand)
+    assert clusters.variance({"x2": 0.0, "baseline": 0.0}) == 0.0
+
+
+def test_standard_error_and_degrees_of_freedom_combine_as_satterthwaite_says():
+    error, nu = combined(0.04, 12, 0.01, 40)
+    assert error == pytest.approx(math.sqrt(0.05))
+    assert nu == int(0.05**2 / (0.04**2 / 12 + 0.01**2 / 39)) == 18
+    assert combined(0.04, 12, 0.0, 40) == (pytest.approx(0.2), 12)
+    assert combined(0.0, 12, 0.01, 40) == (pytest.approx(0.1), 39)
+    assert combined(0.0, 12, 0.0, 40) == (0.0, 12)
+    assert combined(1e-200, 12, 1e-200, 40)[1] >= 12
+
+
+def test_clusters_widen_every_bound_and_are_counted():
+    table, sums = study(np.random.default_rng(2), (0, 0, 0, 0), 1.0)
+    with_them, without = found(table, sums), found(table, {})
+    for wide, narrow in zip(with_them.bounds, without.bounds, strict=True):
+        assert wide.gain == narrow.gain
+        assert wide.lower < narrow.lower < narrow.upper < wide.upper
+        assert (wide.clusters, narrow.clusters) == (G, 0)
+
+
+def test_brackets_use_the_degrees_of_freedom_that_few_clusters_leave():
+    table, sums = study(np.random.default_rng(3), (0, 0, 0, 0), 5.0)
+    blocks = complete_blocks(table)
+    few = {key: ClusterSums(nats=one.nats[:10], tokens=one.tokens[:10]) for key, one in sums.items()}
+    own = Contrasts(blocks=blocks, alpha=ALPHA, tried=3, clusters=cluster_table(blocks, few))
+    pair, alone = own.among("x2", "baseline", 2), own.over("x2", "baseline")
+    width = (pair.upper - pair.gain) / alone.standard_error
+    assert width > 2.2  # t(0.975, 9) = 2.26; with the 12 degrees of the seeds it would be 2.18
+
+
+@pytest.mark.parametrize("flaw", ["a trial is missing", "other tokens", "too few"])
+def test_clusters_that_do_not_fit_are_no_clusters(flaw):
+    table, sums = study(np.random.default_rng(4), (0, 0, 0, 0), 1.0)
+    if flaw == "a trial is missing":
+        sums.pop(("x2", 3))
+    elif flaw == "other tokens":
+        sums["x2", 3] = ClusterSums(nats=sums["x2", 3].nats, tokens=sums["x2", 3].tokens + 1)
+    else:
+        sums = {key: ClusterSums(nats=one.nats[:9], tokens=one.tokens[:9]) for key, one in sums.items()}
+    assert cluster_table(complete_blocks(table), sums) is None
+    stopped = found(table, sums, scope="distribution")
+    assert stopped.state == INCONCLUSIVE
+    assert "clusters are not known" in stopped.reasons[0]
+    assert found(table, sums, scope="auto").bound is not None
+
+
+def test_a_candidate_found_with_clusters_is_not_confirmed_without_them():
+    table, sums = study(np.random.default_rng(5), (0, 0, 3, -3), 0.1)
+    candidate = found(table, sums)
+    assert candidate.state == CANDIDATE
+    fresh, fresh_sums = study(np.random.default_rng(6), (0, 0, 3, -3), 0.1)
+    margin = margin_of(table, DecisionRule())
+    assert judge_fresh(candidate, candidate.test, fresh, margin, ALPHA, None, fresh_sums).state == "refine"
+    assert judge_fresh(candidate, candidate.test, fresh, margin, ALPHA).reasons == (NO_CLUSTERS,)
+
+
+def false_confirms(sweeps, *, counted):
+    """Gain = Delta in the distribution on one inner level: a confirmation is false."""
+    random = np.random.default_rng(11)
+    false = 0
+    for _ in range(sweeps):
+        table, sums = study(random, (0.0, -3.0, DELTA, -3.0), 2.0)
+        false += found(table, sums if counted else {}).state == CONFIRM
+    return false / sweeps
+
+
+def allowed(sweeps):
+    return ALPHA + 3 * math.sqrt(ALPHA * (1 - ALPHA) / sweeps)
+
+
+def test_a_gain_of_the_margin_is_falsely_confirmed_in_at_most_alpha_over_evaluation_sets():
+    assert false_confirms(FEW, counted=True) <= allowed(FEW)
+
+
+def test_ignoring_the_clusters_would_confirm_falsely_far_more_often():
+    assert false_confirms(FEW, counted=False) > 2 * allowed(FEW)
+
+
+@pytest.mark.slow
+def test_false_confirmations_over_many_evaluation_sets():
+    counted, ignored = false_confirms(MANY, counted=True), false_confirms(MANY, counted=False)
+    print(f"clusters counted {counted:.4f}, ignored {ignored:.4f}, allowed {allowed(MANY):.4f}, n {MANY}")
+    assert counted <= allowed(MANY) < ignored

@@ -1,0 +1,156 @@
+"""Best against best: a factor whose levels each have their own learning rate (statistics, item 11)."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bios_sweep.analysis.finding import CANDIDATE, CONFIRM, EDGE, INCONCLUSIVE, FactorLevels
+from bios_sweep.analysis.nuisance import Ladder
+from bios_sweep.analysis.table import Outcome, ResultTable
+from bios_sweep.analysis.verdicts import Asked, screen_claims
+from bios_sweep.study.design import OPTIMUM, DecisionRule
+from bios_sweep.study.scenario import Metric
+from bios_sweep.study.trials import COMPLETED, DIVERGED
+
+LOSS, DELTA, SIGMA, SEEDS = 2.0, 0.5, 0.2, 5
+FEW, MANY = 100, int(os.environ.get("BIOS_SWEEP_SIMULATIONS", "1000"))
+BATCHES, RUNGS = (128, 32, 64, 256, 512), (1.0, 0.5, 2.0)
+LEVELS = FactorLevels(
+    name="batch_size",
+    default=128,
+    arms=tuple(f"{batch}/1" for batch in BATCHES[1:]),
+    levels=BATCHES[1:],
+    labels=tuple(map(str, BATCHES[1:])),
+)
+NAMES = {(batch, rung): f"{batch}/{rung:g}" for batch in BATCHES for rung in RUNGS} | {(128, 1.0): "baseline"}
+LADDER = Ladder(
+    setting="learning_rate",
+    arms={batch: tuple(NAMES[batch, rung] for rung in RUNGS) for batch in BATCHES},
+    values={name: rung for (_, rung), name in NAMES.items()},
+)
+# Without the ladder at the default's level, only its untuned arm stands for it.
+UNFAIR = replace(LADDER, arms={**LADDER.arms, 128: ("baseline",)})
+PEAK_OFF_BY_TWO, PEAK_RIGHT = 2.0, 1.0
+
+
+def gains_of(peak, better=None):
+    """Percent lost: 0.8 per squared doubling of the rate away from its peak; `better`: batch -> gain."""
+    better = {32: -1.0, 512: -1.0, **(better or {})}
+    return {
+        NAMES[batch, rung]: better.get(batch, 0.0) - 0.8 * math.log2(rung / peak) ** 2
+        for batch in BATCHES
+        for rung in RUNGS
+    }
+
+
+def table_of(gains, random, sigma=SIGMA, diverged=()):
+    arms = ("baseline", *(arm for arm in gains if arm != "baseline"))
+    seed = random.normal(0, 2.0, SEEDS)
+    outcomes = {}
+    for arm in arms:
+        values = LOSS * (1 + (seed + random.normal(0, sigma, SEEDS) - gains[arm]) / 100)
+        for s in range(SEEDS):
+            status = DIVERGED if arm in diverged else COMPLETED
+            outcomes[arm, s] = Outcome(status=status, value=float(values[s]))
+    return ResultTable(
+        arms=arms, seeds=tuple(range(SEEDS)), outcomes=outcomes, metric=Metric(), untouched=2 * LOSS
+    )
+
+
+def judged(table, ladder=LADDER, levels=LEVELS):
+    asked = [Asked(name="q", claim=OPTIMUM, levels=levels, ladder=ladder)]
+    return screen_claims(table, asked, DecisionRule(looks=(SEEDS,)))["q"]
+
+
+def states(gains, sweeps, ladder=LADDER):
+    random = np.random.default_rng(3)
+    found = Counter()
+    for _ in range(sweeps):
+        one = judged(table_of(gains, random), ladder)
+        found[one.state] += 1
+        found["edge"] += any(reason.startswith(EDGE) for reason in one.reasons)
+    return found
+
+
+def test_a_rate_that_is_off_by_two_makes_no_batch_size_a_candidate():
+    assert states(gains_of(PEAK_OFF_BY_TWO), FEW)[CANDIDATE] <= 1
+
+
+def test_without_the_ladder_at_the_default_level_a_batch_size_would_be_praised_for_its_rate():
+    assert states(gains_of(PEAK_OFF_BY_TWO), FEW, UNFAIR)[CANDIDATE] >= 95
+
+
+def test_a_true_gain_of_two_margins_becomes_a_candidate():
+    assert states(gains_of(PEAK_OFF_BY_TWO, {64: 2 * DELTA}), FEW)[CANDIDATE] >= 80
+
+
+@pytest.mark.slow
+def test_rates_of_nuisance_aware_factors_in_many_sweeps():
+    null, praised = gains_of(PEAK_OFF_BY_TWO), gains_of(PEAK_OFF_BY_TWO, {64: 2 * DELTA})
+    fair, unfair, power = states(null, MANY), states(null, MANY, UNFAIR), states(praised, MANY)
+    edge = gains_of(PEAK_OFF_BY_TWO, {64: DELTA})
+    false = states(edge, MANY)[CONFIRM] / MANY
+    print(f"candidate, null: {fair[CANDIDATE] / MANY:.4f} (unfair {unfair[CANDIDATE] / MANY:.3f}), ", end="")
+    print(f"gain 2 Delta: {power[CANDIDATE] / MANY:.3f}; false confirm at Delta: {false:.4f}; n {MANY}")
+    assert fair[CANDIDATE] <= 0.01 * MANY < 0.95 * MANY <= unfair[CANDIDATE]
+    assert power[CANDIDATE] >= 0.8 * MANY
+    assert false <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / MANY)
+
+
+def test_a_candidate_is_tested_best_against_best():
+    found = judged(table_of(gains_of(PEAK_OFF_BY_TWO, {64: 3.0}), np.random.default_rng(1), 0.02))
+    assert (found.state, found.value) == (CANDIDATE, 64)
+    assert (found.test.arm, found.test.over) == ("64/2", "128/2")
+    assert found.bound.gain == pytest.approx(3.0, abs=0.1)
+
+
+def test_no_difference_is_confirmed_and_each_level_tells_its_best_rate():
+    found = judged(table_of(gains_of(PEAK_OFF_BY_TWO), np.random.default_rng(2), 0.02))
+    assert found.state == CONFIRM
+    assert [row["level"] for row in found.by_rate] == [32, 64, 256, 512]
+    assert {row["best_rate"] for row in found.by_rate} == {2.0}
+    assert not any(row["differs"] for row in found.by_rate)
+
+
+def test_a_conclusion_that_turns_with_the_rate_says_so():
+    gains = gains_of(PEAK_RIGHT) | {"64/1": -3.0, "64/2": 3.0}
+    found = judged(table_of(gains, np.random.default_rng(4), 0.02))
+    (row,) = [row for row in found.by_rate if row["differs"]]
+    assert (row["level"], row["conclusion_same_rate"], row["conclusion_best_rate"]) == (64, "worse", "better")
+    assert "the conclusion depends on the learning_rate at 64" in found.reasons
+
+
+def test_the_best_level_at_the_end_of_the_grid_is_no_candidate():
+    found = judged(table_of(gains_of(PEAK_RIGHT, {32: 3.0}), np.random.default_rng(5), 0.02))
+    assert found.state == INCONCLUSIVE
+    assert found.reasons[0].startswith(EDGE)
+
+
+def test_a_diverged_rung_is_left_out_and_told():
+    gains = gains_of(PEAK_OFF_BY_TWO, {64: 3.0})
+    found = judged(table_of(gains, np.random.default_rng(6), 0.02, diverged=("64/2",)))
+    assert found.diverged == ("64/2",)
+    assert found.best != "64/2"
+    others = tuple(name for (batch, _), name in NAMES.items() if batch != 128)
+    gone = judged(table_of(gains, np.random.default_rng(6), 0.02, diverged=others))
+    assert gone.state == INCONCLUSIVE
+    assert gone.reasons == ("every re-tuned arm of the other levels diverged",)
+
+
+def test_the_order_of_rungs_and_levels_changes_nothing():
+    table = table_of(gains_of(PEAK_OFF_BY_TWO, {64: 1.0}), np.random.default_rng(7))
+    turned = replace(
+        LADDER,
+        arms={
+            128: LADDER.arms[128],
+            **{b: (LADDER.arms[b][0], *LADDER.arms[b][:0:-1]) for b in (512, 256, 64, 32)},
+        },
+    )
+    first, second = judged(table), judged(table, turned)
+    assert (first.state, first.best, first.bound) == (second.state, second.best, second.bound)

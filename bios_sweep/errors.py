@@ -37,6 +37,10 @@ class ClusterError(InputError):
     """The cluster can never satisfy the request: needed against offered."""
 
 
+class NoClockError(ConfigError):
+    """The engine has no time to measure; claims of cost are then said to be without one."""
+
+
 class MissingExtraError(InputError):
     """A verb needs packages of the extra `[run]` that are not installed."""
 

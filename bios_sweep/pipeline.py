@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from bios_sweep import defaults
 from bios_sweep.analysis.verdicts import REFINE
+from bios_sweep.errors import NoClockError
 from bios_sweep.ports import ENDED, Executor, Searcher, TrialEvent
 from bios_sweep.procedure import (
     DONE,
@@ -19,6 +20,7 @@ from bios_sweep.procedure import (
     State,
     costs_of,
     known_proposals,
+    serves_search,
     space_of,
 )
 from bios_sweep.records.journal import Journal, plain
@@ -103,14 +105,21 @@ def take_in_finished(sweep: Sweep, source: ProcedureSource, journal: Journal) ->
 
 
 def take_timing(sweep: Sweep, source: ProcedureSource, journal: Journal, executor: Executor) -> None:
-    """Time the arms whose cost a claim weighs, alone on the device, before any trial."""
+    """Time the arms whose cost a claim weighs, alone on the device, before any trial.
+
+    An engine without a clock measures nothing; the claims of cost then say so.
+    """
     plan, scenario = sweep.plan, sweep.plan.study.scenario
-    seconds, hardware = executor.time(
-        [arm.settings for arm in plan.timed_arms],
-        engine=scenario.engine,
-        engine_options=scenario.engine_options,
-        repeats=TIMING_REPEATS,
-    )
+    try:
+        seconds, hardware = executor.time(
+            [arm.settings for arm in plan.timed_arms],
+            engine=scenario.engine,
+            engine_options=scenario.engine_options,
+            repeats=TIMING_REPEATS,
+        )
+    except NoClockError as error:
+        journal.noted(f"no cost is measured: {error}")
+        return
     found = {"seconds": seconds, "hardware": hardware}
     sweep.workspace.write_timing(timing_key_of(plan), found)
     timing = named_timing(plan, found)
@@ -239,6 +248,8 @@ def _same(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> bool:
 
 def recommended_arm(plan: Plan, state: State) -> Arm:
     """The arm whose settings the verdicts recommend: the baseline unless something was refined."""
+    if state.search is not None and state.search.winner is not None and serves_search(state):
+        return state.search.winner
     refined = [
         plan.arm(finding.best)
         for name, finding in state.findings.items()
@@ -294,6 +305,7 @@ def tuned_defaults(
             sweep=sweep.plan.sweep_id,
         ),
         served=state.served,
+        profiles=state.profiles,
     )
 
 

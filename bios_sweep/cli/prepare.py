@@ -31,6 +31,8 @@ from bios_sweep.training.jsonl import jsonl_examples
 
 LORA_ENGINE = "bios_sweep.training.engine:LoraEngine"
 PLANTED_ENGINE = "bios_sweep.simulation.engine:PlantedEngine"
+FINAL_METRICS = ("eval_loss", "eval_bits_per_byte", "train_loss")  # what a LoRA trial ends with
+PLANTED_METRICS = ("eval_loss", "eval_bits_per_byte")  # what a planted one does, beside its own `metrics`
 MODEL_KINDS = ("embedded", "local", "planted")
 DATA_KINDS = ("embedded", "jsonl")
 
@@ -86,6 +88,7 @@ def prepare(args: Namespace) -> Prepared:
         examples=scenario.data.train_examples,
     )
     study = build_study(config.values, sweep=config.sweep, scenario=scenario, recommendation=recommendation)
+    _require_measured(study.decision.guardrails, scenario)
     return Prepared(
         config=config,
         plan=build_plan(study),
@@ -94,6 +97,18 @@ def prepare(args: Namespace) -> Prepared:
         command=shlex.join(["bios-sweep", "run", *map(masked, config.overrides), *_config_dir(args)]),
         warnings=recommendation.warnings,
     )
+
+
+def _require_measured(guardrails: Mapping[str, float], scenario: Scenario) -> None:
+    """A guardrail over a metric that no trial reports would leave every refinement open, after the cost."""
+    measured = FINAL_METRICS
+    if scenario.engine == PLANTED_ENGINE:
+        measured = (*PLANTED_METRICS, *scenario.engine_options.get("metrics", {}))
+    for name in guardrails:
+        if name not in measured:
+            raise ConfigError(
+                f"decision.guardrails.{name}: no trial measures it; choose from {', '.join(measured)}"
+            )
 
 
 def _config_dir(args: Namespace) -> list[str]:

@@ -8,6 +8,7 @@ import sys
 import time
 from argparse import Namespace
 from contextlib import suppress
+from importlib import util
 from types import FrameType
 from typing import Any
 
@@ -18,7 +19,7 @@ from bios_sweep.cli.prepare import Prepared, prepare
 from bios_sweep.cli.resources import check_device, choose_executor
 from bios_sweep.cli.tracking import Tracking, tracking_of
 from bios_sweep.defaults import FILE_NAME
-from bios_sweep.errors import BiosSweepError
+from bios_sweep.errors import BiosSweepError, MissingExtraError
 from bios_sweep.pipeline import (
     Sweep,
     conclude,
@@ -50,6 +51,7 @@ LAST_WORDS_SECONDS = 10.0  # chosen: an interrupted run tells MLflow so, and doe
 def run(args: Namespace) -> int:
     """Everything is checked before the first trial; what earlier runs finished is taken in, not run."""
     prepared = prepare(args)
+    _require_optuna(prepared)
     summary = plan_summary(prepared)
     check_policy(prepared.config.values["budget"]["keep_adapters"])
     tracking = tracking_of(prepared.config, prepared.workspace)
@@ -72,6 +74,14 @@ def run(args: Namespace) -> int:
             )
         result, caught_up = _drive(sweep, prepared, executor, where, tracking, console, stop)
     return _finish(args, sweep, result, tracking, console, stop, caught_up=caught_up)
+
+
+def _require_optuna(prepared: Prepared) -> None:
+    """Only a joint search needs it; missed at the search it would waste the screening."""
+    if prepared.plan.study.decision.refine and util.find_spec("optuna") is None:
+        raise MissingExtraError(
+            "`decision.refine=optuna` needs optuna; install it with pip install 'bios-sweep[run]'"
+        )
 
 
 def _checked_executor(prepared: Prepared, tracking: Tracking) -> tuple[Executor | None, str]:

@@ -230,16 +230,23 @@ def require_served(
         raise DefaultsError(f"{name}: a value without evidence cannot be served")
     claims = EVERY_PROFILE if profile == "balanced" else (*EVERY_PROFILE, profile)
     meant = [item for item in items if item.claim in claims or item.claim == "identical"] or items
+    if _searched(name, value, evidence):
+        return
     decided = [item for item in meant if item.decided]
     if not decided:
         raise DefaultsError(
             f"{name}: the verdict is {meant[0].verdict!r}; only {CONFIRM} and {REFINE} give a value to serve"
         )
-    searched = evidence.get(SEARCH)
-    if searched is not None and searched.decided and searched.value.get(name) == value:
-        return
     if all(value != item.value for item in decided):
         raise DefaultsError(f"{name}: {value!r} is not what its verdict stands for ({decided[0].value!r})")
+
+
+def _searched(name: str, value: Any, evidence: Mapping[str, Evidence]) -> bool:
+    """Whether a joint search's winner, refined as a whole, stands for the value."""
+    item = evidence.get(SEARCH)
+    if item is None or item.verdict != REFINE or not isinstance(item.best_level, Mapping):
+        return False
+    return name in item.best_level and item.best_level[name] == value
 
 
 def without_credentials(url: str) -> str:

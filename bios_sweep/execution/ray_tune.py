@@ -18,7 +18,7 @@ import ray
 from ray import tune
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from bios_sweep.errors import BiosSweepError, ClusterError
+from bios_sweep.errors import BiosSweepError, ClusterError, NoClockError
 from bios_sweep.execution.attempts import describe, time_arms
 from bios_sweep.execution.dispatch import Dispatch
 from bios_sweep.execution.ray_bridge import Bridge
@@ -213,6 +213,8 @@ def _answer(ask: Callable[[], Any]) -> dict[str, Any]:
                 ) from error
             continue
         break
+    if "clockless" in answer:
+        raise NoClockError(answer["clockless"])
     if "broken" in answer:
         raise BiosSweepError(answer["broken"])
     return answer
@@ -225,6 +227,8 @@ def _timed(
     os.environ["OMP_NUM_THREADS"] = str(threads)  # before the engine's imports, which read it once
     try:
         seconds, hardware = time_arms(engine, options, arms, repeats)
+    except NoClockError as error:
+        return {"clockless": str(error)}
     except BiosSweepError as error:
         return {"broken": str(error)}
     return {"seconds": seconds, "hardware": hardware}

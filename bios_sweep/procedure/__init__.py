@@ -1,8 +1,14 @@
 """What to run next, given the results so far; and what was decided. Pure."""
 
-from bios_sweep.procedure.machine import SEARCH, state_of
+from bios_sweep.procedure.machine import state_of
 from bios_sweep.procedure.questions import Question, factor_names, levels_of, questions
-from bios_sweep.procedure.refinement import known_proposals, objectives_of, space_of
+from bios_sweep.procedure.refinement import (
+    SEARCH,
+    known_proposals,
+    objectives_of,
+    serves_search,
+    space_of,
+)
 from bios_sweep.procedure.source import ProcedureSource, recall
 from bios_sweep.procedure.state import DONE, Known, Results, Search, State, no_clusters
 from bios_sweep.procedure.tables import costs_of, table_of
@@ -24,6 +30,7 @@ __all__ = [
     "objectives_of",
     "questions",
     "recall",
+    "serves_search",
     "space_of",
     "state_of",
     "table_of",

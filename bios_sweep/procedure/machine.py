@@ -24,14 +24,13 @@ from bios_sweep.analysis.finding import (
 from bios_sweep.analysis.fresh import judge_fresh
 from bios_sweep.analysis.verdicts import Asked, combination_holds, margin_of, screen_claims
 from bios_sweep.procedure.questions import Question, ladder_of, levels_of, questions
-from bios_sweep.procedure.refinement import search_of, search_trials, winner_finding
+from bios_sweep.procedure.refinement import SEARCH, search_of, search_trials, winner_finding
 from bios_sweep.procedure.state import DONE, Known, Results, Search, State
 from bios_sweep.procedure.tables import costs_of, guard_tables, sums_of, table_of
 from bios_sweep.study.design import BALANCED, ENOUGH, OPTIMUM, QUALITY, REPEAT, SPEED, claimed_level
 from bios_sweep.study.plan import BASELINE, Arm, Plan, combine, confirmation_trials, duration_arm
 from bios_sweep.study.trials import CONFIRMATION, REFINEMENT, SCREENING, TrialSpec
 
-SEARCH = "search"  # the question that a joint search's winner answers
 FOR_ALL = (OPTIMUM, BALANCED, ENOUGH)  # claims whose value holds whatever matters most
 NOTHING = Known()
 

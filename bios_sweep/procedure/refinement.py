@@ -15,13 +15,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from bios_sweep.analysis.costs import CostRatio
-from bios_sweep.analysis.finding import CANDIDATE, SUPERIOR, Finding, FreshTest
+from bios_sweep.analysis.finding import CANDIDATE, REFINE, SUPERIOR, Finding, FreshTest
 from bios_sweep.procedure.questions import Question
-from bios_sweep.procedure.state import Known, Results, Search
+from bios_sweep.procedure.state import Known, Results, Search, State
 from bios_sweep.study.plan import Plan, make_trial, searched_arm
 from bios_sweep.study.search import KnownProposal, Proposal, SearchRange, SearchSpace
 from bios_sweep.study.trials import COMPLETED, REFINEMENT, TrialResult, TrialSpec
 
+SEARCH = "search"  # the question that a joint search's winner answers
 WITH_COST = "quality and cost"
 
 
@@ -101,7 +102,15 @@ def winner_finding(search: Search, baseline: str, seed: int) -> Finding | None:
         return None
     value = {name: getattr(search.winner.settings, name) for name in search.ranges}
     test = FreshTest(arm=search.winner.name, over=baseline, kind=SUPERIOR, value=value)
-    return Finding(factor="search", state=CANDIDATE, best=search.winner.name, test=test, seeds=(seed,))
+    return Finding(factor=SEARCH, state=CANDIDATE, best=search.winner.name, test=test, seeds=(seed,))
+
+
+def serves_search(state: State) -> bool:
+    """Whether the winner's values are what is served: it replicated, and beside the best single level."""
+    found = state.findings.get(SEARCH)
+    if found is None or found.state != REFINE or not found.value:
+        return False
+    return all(state.served.get(name) == value for name, value in found.value.items())
 
 
 def _with_winner(plan: Plan, search: Search, results: Results) -> Search:

@@ -8,8 +8,8 @@ from typing import Any
 
 from bios_sweep.procedure import State
 from bios_sweep.report.summary import caveats
-from bios_sweep.study.plan import Arm, Plan, most_confirmation_trials
-from bios_sweep.study.trials import CONFIRMATION, SCREENING
+from bios_sweep.study.plan import Arm, Plan, most_confirmation_trials, most_search_trials
+from bios_sweep.study.trials import CONFIRMATION, REFINEMENT, SCREENING
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,13 +34,14 @@ def summarise_plan(
     arms = [_arm(plan, arm, finished) for arm in plan.arms]
     needed = {trial.key: trial for trial in (*plan.trials, *state.needed)}
     confirmation = [trial for trial in needed.values() if trial.stage == CONFIRMATION]
+    searched = [trial for trial in needed.values() if trial.stage == REFINEMENT]
     if state.stage == SCREENING:
         to_run = [trial for trial in needed.values() if trial.key not in finished]
     else:  # what an early look decided needs no more seeds
         to_run = list(state.missing)
     examples = sum(trial.settings.max_steps * trial.settings.batch_size for trial in to_run)
     tokens = study.scenario.data.tokens_per_example
-    more = most_confirmation_trials(study) if state.stage == SCREENING else 0
+    more = _most_more(plan, state)
     most_examples = examples + more * max(arm.examples() for arm in plan.arms)
     pace = None if rate is None else rate.seconds_per_example / max(1, workers)
     return {
@@ -68,9 +69,21 @@ def summarise_plan(
             "trials_per_candidate": study.decision.confirmation_seeds,
             "trials": len(confirmation),
         },
+        "search": {"most_trials": most_search_trials(study), "trials": len(searched)},
+        "most_trials": len(needed) + more,
         "notes": list(plan.notes),
         "caveats": caveats(plan),
     }
+
+
+def _most_more(plan: Plan, state: State) -> int:
+    """Trials that may follow those known to be needed: a search's proposals, candidates' fresh seeds."""
+    study = plan.study
+    if state.stage == SCREENING:
+        return most_search_trials(study) + most_confirmation_trials(study)
+    if state.stage == REFINEMENT and state.search is not None:
+        return state.search.wanted + most_confirmation_trials(study)
+    return 0
 
 
 def _arm(plan: Plan, arm: Arm, finished: Collection[str]) -> dict[str, Any]:

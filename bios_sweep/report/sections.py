@@ -220,7 +220,7 @@ def search(found: Mapping[str, Any]) -> Section | None:
     fresh = (
         "fresh seeds were not asked"
         if confirmed is None
-        else f"fresh seeds, which did not choose it, say {gain(confirmed)} %"
+        else f"fresh seeds, which did not choose it, say {gain(confirmed)} %{_at_least(found)}"
     )
     return Section(
         key="search",
@@ -232,15 +232,20 @@ def search(found: Mapping[str, Any]) -> Section | None:
     )
 
 
+def _at_least(found: Mapping[str, Any]) -> str:
+    lower = found.get("confirmed_lower")
+    return "" if lower is None else f" (lower bound {gain(lower)} %)"
+
+
 def importance(shares: Mapping[str, float]) -> Section | None:
-    """Which setting moved the search's outcome, as shares of one; the largest first."""
+    """Which setting moved the search's outcome, out of 100 %; the largest first. No shares of variance."""
     if not shares:
         return None
     ordered = sorted(shares.items(), key=lambda item: (-item[1], item[0]))
     return Section(
         key="importance",
         title="Which setting mattered in the search",
-        header=("setting", "share of the variance"),
+        header=("setting", "importance"),
         rows=tuple((clean(name), f"{100 * share:.0f} %") for name, share in ordered),
-        numeric=("share of the variance",),
+        numeric=("importance",),
     )

@@ -23,6 +23,7 @@ from bios_sweep.procedure import (
     State,
     levels_of,
     questions,
+    serves_search,
     table_of,
 )
 from bios_sweep.settings import is_whole
@@ -127,7 +128,7 @@ def _search_verdict(plan: Plan, state: State, search: Search, winner: Arm) -> Ve
         scope=scope_of(plan, state.findings[SEARCH]),
         alpha=study.decision.alpha,
         looks=len(study.decision.looks),
-        served=values if all(state.served.get(name) == value for name, value in values.items()) else None,
+        served=values if serves_search(state) else None,
     )
 
 
@@ -261,6 +262,7 @@ def _search(state: State) -> dict[str, Any] | None:
         else None,
         "screening_gain": search.gain,
         "confirmed_gain": confirmed.bound.gain if confirmed and confirmed.bound else None,
+        "confirmed_lower": _finite(confirmed.bound.lower) if confirmed and confirmed.bound else None,
     }
 
 

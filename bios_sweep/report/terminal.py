@@ -65,7 +65,7 @@ def print_plan(plan: Mapping[str, Any], console: Console) -> None:
     console.print(_arms_table(plan["arms"]))
     line(console, f"seeds {', '.join(map(str, plan['seeds']))}, the same for every arm", QUIET)
     console.print()
-    for text in (_totals(plan), _estimate(plan), _confirmation(plan)):
+    for text in (_totals(plan), _estimate(plan), _search(plan), _confirmation(plan)):
         line(console, text)
     bullets(console, "Notes", _plan_notes(plan))
     bullets(console, "To bear in mind", plan["caveats"])
@@ -182,6 +182,11 @@ def _estimate(plan: Mapping[str, Any]) -> str:
         return "time: no earlier trial of this model to estimate from"
     workers, trials = plural(plan["workers"], "worker"), plural(plan["estimate_from_trials"], "earlier trial")
     return f"time: about {duration(plan['estimate_seconds'])} on {workers}, from {trials} of this model"
+
+
+def _search(plan: Mapping[str, Any]) -> str:
+    most = plan["search"]["most_trials"]
+    return f"joint search: up to {plural(most, 'trial')} once a setting has moved" if most else ""
 
 
 def _confirmation(plan: Mapping[str, Any]) -> str:

@@ -22,6 +22,8 @@ def number(value: Any) -> str:
     """A setting's value: whole numbers in full, others as a decimal of at most four significant digits."""
     if value is None:
         return NONE
+    if isinstance(value, Mapping):
+        return ", ".join(f"{clean(name)} {number(one)}" for name, one in value.items())
     if isinstance(value, bool) or not isinstance(value, int | float):
         return clean(value)
     if isinstance(value, int):

@@ -55,7 +55,7 @@ class PlantedEngine:
         """Seconds per optimizer step by the simulated clock, shape (repeats, arms).
 
         Raises:
-            ConfigError: no time is planted.
+            NoClockError: no time is planted.
         """
         return [
             [self._world.timed_step_seconds(arm, repeat) for arm in settings] for repeat in range(repeats)

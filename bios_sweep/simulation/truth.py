@@ -37,7 +37,7 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
-from bios_sweep.errors import ConfigError
+from bios_sweep.errors import ConfigError, NoClockError
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.simulation.draws import normal, normals
 from bios_sweep.simulation.evaluation import EvaluationSet
@@ -240,11 +240,11 @@ class PlantedTruth:
         """One reading of the simulated clock: `step_seconds` with log-normal noise.
 
         Raises:
-            ConfigError: no time is planted.
+            NoClockError: no time is planted.
         """
         seconds = self.step_seconds(settings)
         if not seconds:
-            raise ConfigError("no time is planted; set t0_seconds or examples_per_second above 0")
+            raise NoClockError("no time is planted; set t0_seconds or examples_per_second above 0")
         return seconds * math.exp(self.time_cv * self._normal("time", repeat, settings.to_dict()))
 
     def _metric(self, name: str, metric: PlantedMetric, settings: TrainingSettings, seed: int) -> float:

@@ -270,6 +270,11 @@ class Study:
     cross: tuple[Cross, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.cross and self.decision.refine:
+            raise PlanError(
+                f"sweep {self.name}: decision.refine={self.decision.refine} is not allowed with `cross`; "
+                "search in a study of one cell"
+            )
         for moderator in self.cross:
             if any(factor.name == moderator.setting for factor in self.factors):
                 raise PlanError(f"cross {moderator.setting}: it is also a factor; drop it from one of them")

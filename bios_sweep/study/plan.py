@@ -133,12 +133,13 @@ def build_plan(study: Study) -> Plan:
             exceed the budget.
     """
     plan = _crossed(study) if study.cross else _expanded(study)
-    more = most_confirmation_trials(study)
-    if len(plan.trials) + more > study.budget.max_trials:
-        confirming = f" and up to {more} more to confirm candidates" if more else ""
+    searching, confirming = most_search_trials(study), most_confirmation_trials(study)
+    if len(plan.trials) + searching + confirming > study.budget.max_trials:
+        more = f", up to {searching} more of the joint search" if searching else ""
+        more += f" and up to {confirming} more to confirm candidates" if confirming else ""
         raise PlanError(
             f"the plan has {len(plan.trials)} trials ({len(plan.arms)} arms x {len(study.seeds)} seeds)"
-            f"{confirming}, but budget.max_trials is {study.budget.max_trials}; "
+            f"{more}, but budget.max_trials is {study.budget.max_trials}; "
             "drop levels or seeds, or raise it"
         )
     return plan
@@ -249,6 +250,11 @@ def most_confirmation_trials(study: Study) -> int:
     searched = 1 if study.decision.refine else 0
     cells = math.prod(len(moderator.values) for moderator in study.cross)
     return cells * study.decision.confirmation_seeds * (1 + sent + (len(factors) > 1) + searched)
+
+
+def most_search_trials(study: Study) -> int:
+    """The most that the joint search can cost; its first two proposals may exist already."""
+    return study.decision.refine_trials if study.decision.refine and len(study.seeds) > 1 else 0
 
 
 def searched_arm(plan: Plan, proposal: Proposal) -> Arm:

@@ -97,6 +97,7 @@ def test_standard_error_and_degrees_of_freedom_combine_as_satterthwaite_says():
 def test_clusters_widen_every_bound_and_are_counted():
     table, sums = study(np.random.default_rng(2), (0, 0, 0, 0), 1.0)
     with_them, without = found(table, sums), found(table, {})
+    assert found(table, sums, scope="distribution") == with_them
     for wide, narrow in zip(with_them.bounds, without.bounds, strict=True):
         assert wide.gain == narrow.gain
         assert wide.lower < narrow.lower < narrow.upper < wide.upper

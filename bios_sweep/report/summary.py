@@ -27,7 +27,7 @@ from bios_sweep.procedure import (
     table_of,
 )
 from bios_sweep.settings import is_whole
-from bios_sweep.study.design import Factor
+from bios_sweep.study.design import MINIMUM, Factor
 from bios_sweep.study.plan import Arm, Plan
 from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED, SCREENING, TrialResult, TrialSpec
 
@@ -147,7 +147,7 @@ def _verdict(plan: Plan, question: Question, state: State) -> Verdict:
         scope=scope_of(plan, state.findings[question.name]),
         alpha=study.decision.alpha,
         looks=len(study.decision.looks),
-        served=profile.get(factor, state.served.get(factor)),
+        served=None if question.claim == MINIMUM else profile.get(factor, state.served.get(factor)),
         cell=question.cell,
     )
 

@@ -1,4 +1,4 @@
-"""Whether an answer depends on another setting: the interval, and whole sweeps, crossed, re-tuned, clustered."""
+"""Whether an answer depends on another setting: the interval; crossed and clustered sweeps whole."""
 
 from __future__ import annotations
 

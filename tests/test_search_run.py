@@ -117,6 +117,12 @@ def test_the_winner_meets_the_default_on_fresh_seeds_and_is_served(run):
     singles = [verdict_of(answer, name)["effect_percent"] for name in FACTORS]
     assert found["effect_percent"] > max(singles)
     assert counted(answer)
+    report = " ".join((run.folder / "report.md").read_text().split())
+    lower = f"(lower bound {search['confirmed_lower']:+.2f} %)"
+    assert f"{search['screening_gain']:+.2f} %; fresh seeds, which did not choose it, say" in report
+    assert lower in report
+    assert "importance" in report
+    assert "variance" not in report
 
 
 def test_proposals_are_in_the_journal_before_their_trials(run):

@@ -19,6 +19,8 @@ from bios_sweep.analysis.finding import (
 from bios_sweep.analysis.fresh import NO_CLUSTERS, judge_fresh
 from bios_sweep.analysis.table import Outcome, ResultTable, complete_blocks
 from bios_sweep.analysis.verdicts import Asked, margin_of, screen_claims
+from bios_sweep.records.clusters import ClusterReader
+from bios_sweep.records.workspace import Workspace
 from bios_sweep.study.design import OPTIMUM, DecisionRule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED
@@ -167,3 +169,21 @@ def test_false_confirmations_over_many_evaluation_sets():
     counted, ignored = false_confirms(MANY, counted=True), false_confirms(MANY, counted=False)
     print(f"clusters counted {counted:.4f}, ignored {ignored:.4f}, allowed {allowed(MANY):.4f}, n {MANY}")
     assert counted <= allowed(MANY) < ignored
+
+
+@pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 cut off", b"no archive"])
+def test_an_evaluation_that_cannot_be_read_is_not_known(tmp_path, content):
+    workspace = Workspace(tmp_path)
+    if content is not None:
+        workspace.trial_dir("k").mkdir(parents=True)
+        (workspace.trial_dir("k") / "eval.npz").write_bytes(content)
+    assert ClusterReader(workspace)("k") is None
+
+
+def test_an_evaluation_file_is_read_as_its_sums(tmp_path):
+    workspace = Workspace(tmp_path)
+    workspace.trial_dir("k").mkdir(parents=True)
+    nats, tokens, cluster = np.array([1.5, 2.0, 0.5]), np.array([3, 4, 5]), np.array([0, 1, 0])
+    np.savez(workspace.trial_dir("k") / "eval.npz", nats=nats, tokens=tokens, bytes=tokens, cluster=cluster)
+    read = ClusterReader(workspace)("k")
+    assert (read.nats.tolist(), read.tokens.tolist()) == ([2.0, 2.0], [8.0, 4.0])

@@ -32,5 +32,5 @@ def _read(path: Path) -> ClusterSums | None:
     try:
         with np.load(path, allow_pickle=False) as file:
             return cluster_sums(file["nats"], file["tokens"], file["cluster"])
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
         return None

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-import numpy as np
-
 from bios_sweep.analysis.bounds import Bound, paired_bound, student
 from bios_sweep.analysis.clusters import ClusterSums, ClusterTable, cluster_table, combined
 from bios_sweep.analysis.finding import (
@@ -112,14 +110,19 @@ def _passed(
             open_question = f"a loss of less than {-test.limit:.2f} %"
         return (REFINE, ()) if passed else (INCONCLUSIVE, (f"{open_question} is not excluded",))
     assert test.kind == SHARE  # there are no other kinds
-    passed = _share_bound(blocks, table, test, alpha) > 0
+    gained = blocks.metric.sign * (blocks.values[0] - _untouched(table))
+    passed = paired_bound("gained", gained, alpha).lower > 0 and _share_bound(blocks, table, test, alpha) > 0
     return (REFINE, ()) if passed else (INCONCLUSIVE, (f"{test.limit:.0%} of the gain is not shown",))
+
+
+def _untouched(table: ResultTable) -> float:
+    return table.untouched if table.untouched is not None else float("nan")
 
 
 def _share_bound(blocks: Blocks, table: ResultTable, test: FreshTest, alpha: float) -> float:
     """Lower bound of gain(arm) - share * gain(default), both over the untouched model."""
     rows = dict(zip(blocks.arms, blocks.values, strict=True))
-    untouched = table.untouched if table.untouched is not None else np.nan
+    untouched = _untouched(table)
     gained = blocks.metric.sign * (rows[test.arm] - untouched)
     needed = test.limit * blocks.metric.sign * (blocks.values[0] - untouched)
     return paired_bound(test.arm, gained - needed, alpha).lower

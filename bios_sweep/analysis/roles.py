@@ -74,10 +74,18 @@ def judge_claim(claim: str, levels: FactorLevels, evidence: Evidence) -> Finding
     diverged = tuple(arm for arm in levels.arms if arm in evidence.diverged)
     bounds = tuple(evidence.contrasts.over(arm, evidence.baseline) for arm in _finite(levels, evidence))
     finding = replace(finding, diverged=diverged, bounds=bounds, seeds=evidence.seeds)
-    if finding.state == CONFIRM and not evidence.sensitive:
+    if not evidence.sensitive and _rests_on_no_loss(finding):
         reason = "insensitive: nothing in this study could have been worse"
-        return replace(finding, state=INCONCLUSIVE, reasons=(reason,))
+        return replace(finding, state=INCONCLUSIVE, test=None, reasons=(reason,))
     return finding
+
+
+def _rests_on_no_loss(finding: Finding) -> bool:
+    """Whether the finding is that nothing was lost or gained: only a study that could see it may say so."""
+    if finding.state == CONFIRM:
+        return True
+    test = finding.test if finding.state == CANDIDATE else None
+    return test is not None and (test.kind == NOT_WORSE or (test.kind == BELOW and test.limit > 0))
 
 
 def _balanced(levels: FactorLevels, evidence: Evidence) -> Finding:
@@ -234,15 +242,16 @@ def _enough(levels: FactorLevels, evidence: Evidence) -> Finding:
     larger = [arm for arm in finite if levels.level(arm) > levels.default]
     smaller = sorted((arm for arm in finite if levels.level(arm) < levels.default), key=levels.level)
     margin = evidence.margin.percent
-    better = [arm for arm in larger if gains[arm].lower > 0 and gains[arm].upper >= margin]
+    better = [arm for arm in finite if gains[arm].lower > 0 and gains[arm].upper >= margin]
     if better:
         best = _modest(better, gains, levels, margin)
         if _ends_grid(levels, best):
             return _edge(levels, evidence, best)
         test = FreshTest(arm=best, over=evidence.baseline, kind=SUPERIOR, value=levels.level(best))
         return _found(CANDIDATE, levels, evidence, best, test=test)
+    more_might = any(gains[arm].upper >= margin for arm in larger)
     too_much = next((arm for arm in smaller if _spares(arm, gains[arm], evidence)), None)
-    if too_much is not None:
+    if too_much is not None and not more_might:
         test = FreshTest(
             arm=too_much,
             over=evidence.baseline,
@@ -293,6 +302,8 @@ def _minimum(levels: FactorLevels, evidence: Evidence) -> Finding:
         return _unclaimed(MINIMUM, levels, evidence)
     if evidence.gained is None:
         return _open(levels, evidence, "the untouched model was not measured, so there is no gain to share")
+    if evidence.contrasts.own("gained", np.asarray(evidence.gained)).lower <= 0:
+        return _open(levels, evidence, "the default is not shown to gain over the untouched model")
     tested = sorted((arm for arm in _finite(levels, evidence)), key=levels.level)
     shares = {arm: share_bound(arm, evidence) for arm in tested}
     least = next((arm for arm in tested if shares[arm].lower > 0), None)

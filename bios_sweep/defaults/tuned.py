@@ -142,12 +142,20 @@ class TunedDefaults:
     def settings(self, start: TrainingSettings, profile: str = "balanced") -> TrainingSettings:
         """`start` with the tuned values in place of its own, for what matters most.
 
+        Batch sizes were compared at equal examples, so another batch size changes the steps with it
+        (unless steps were held equal).
+
         Raises:
             DefaultsError: an unknown profile.
         """
         if profile not in PROFILES:
             raise DefaultsError(f"profile: {profile!r} is not allowed; choose from {', '.join(PROFILES)}")
-        return replace(start, **{**self.values, **self.profiles.get(profile, {})})
+        tuned = replace(start, **{**self.values, **self.profiles.get(profile, {})})
+        held = {item.hold for name, item in self.evidence.items() if factor_of(name) == "batch_size"}
+        if tuned.batch_size == start.batch_size or "steps" in held:
+            return tuned
+        examples = tuned.max_steps * start.batch_size
+        return replace(tuned, max_steps=math.ceil(examples / tuned.batch_size))
 
 
 def build_tuned(

@@ -16,6 +16,7 @@ from bios_sweep.analysis.finding import (
     CONFIRM,
     INCONCLUSIVE,
     REFINE,
+    SUPERIOR,
     UNCONFIRMED,
     UNDECIDED,
     Finding,
@@ -27,11 +28,10 @@ from bios_sweep.procedure.questions import Question, ladder_of, levels_of, quest
 from bios_sweep.procedure.refinement import SEARCH, search_of, search_trials, winner_finding
 from bios_sweep.procedure.state import DONE, Known, Results, Search, State
 from bios_sweep.procedure.tables import costs_of, guard_tables, sums_of, table_of
-from bios_sweep.study.design import BALANCED, ENOUGH, OPTIMUM, QUALITY, REPEAT, SPEED, claimed_level
+from bios_sweep.study.design import BALANCED, FOR_ALL, QUALITY, REPEAT, SPEED, claimed_level
 from bios_sweep.study.plan import BASELINE, Arm, Plan, combine, confirmation_trials, duration_arm
 from bios_sweep.study.trials import CONFIRMATION, REFINEMENT, SCREENING, TrialSpec
 
-FOR_ALL = (OPTIMUM, BALANCED, ENOUGH)  # claims whose value holds whatever matters most
 NOTHING = Known()
 
 
@@ -162,7 +162,13 @@ class _Cell:
         return dataclasses.replace(state, search=search)
 
     def _search(self, candidates: Mapping[str, Finding]) -> Search | None:
-        moved = {name: (self.asked[name], finding) for name, finding in self._tunable(candidates).items()}
+        """Settings that moved because they lower the loss; what moved for its cost is not searched."""
+        moved = {
+            name: (self.asked[name], finding)
+            for name, finding in self._tunable(candidates).items()
+            if finding.test is not None and finding.test.kind == SUPERIOR and finding.test.duration is None
+            if self.asked[name].factor.name != "max_steps"
+        }
         return search_of(self.plan, moved, self.results, self.known)
 
     def _judged(

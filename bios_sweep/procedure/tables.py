@@ -12,6 +12,8 @@ from bios_sweep.study.plan import Plan
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED, TrialResult, TrialSpec
 
+BETTER_LARGER = ("accuracy", "score", "f1", "bleu", "rouge", "match", "reward", "win_rate", "pass_rate")
+
 
 def table_of(
     plan: Plan, trials: Sequence[TrialSpec], results: Results, metric: Metric | None = None
@@ -34,7 +36,8 @@ def guard_tables(
 ) -> dict[str, tuple[ResultTable, float]]:
     """Guardrail metric -> its table and the percent that a refined level may lose.
 
-    A metric with `loss`, `seconds` or `bytes` in its name is better when smaller, any other when larger.
+    A metric is better when larger only if its name says so (`BETTER_LARGER`); losses, memory, forgetting
+    and whatever else are better when smaller.
     """
     return {
         name: (
@@ -88,7 +91,7 @@ def costs_of(plan: Plan, timing: Timing | None) -> Mapping[str, CostRatio]:
 
 
 def _direction(name: str) -> str:
-    return "minimize" if any(word in name for word in ("loss", "seconds", "bytes")) else "maximize"
+    return "maximize" if any(word in name for word in BETTER_LARGER) else "minimize"
 
 
 def _outcome(result: TrialResult, metric: str) -> Outcome:

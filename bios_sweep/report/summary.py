@@ -209,9 +209,10 @@ def _moderators(plan: Plan, state: State, results: Results) -> list[dict[str, An
         if own.factor is not None and (own.factor, own.label) == (arm.factor, arm.label)
     ]
     told = []
+    alpha = plan.study.decision.alpha / len(plan.study.decision.looks)
     for own, arm, cell in pairs:
         table = table_of(cell, _ended_screening(cell, results), results)
-        found = interaction(start, table, (own.name, arm.name), plan.study.decision.alpha, len(pairs))
+        found = interaction(start, table, (own.name, arm.name), alpha, len(pairs))
         if found is not None:
             told.append(_moderator(plan, own, cell, found))
     return told

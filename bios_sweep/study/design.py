@@ -28,6 +28,7 @@ CLAIMS = {
     "max_steps": (ENOUGH, MINIMUM),
     REPEAT: (IDENTICAL,),
 }
+FOR_ALL = (OPTIMUM, BALANCED, ENOUGH)  # claims whose value holds whatever matters most
 COST_CLAIMS = (BALANCED, SPEED, ENOUGH)  # weigh loss against the measured cost of a step
 FEW_STEPS = 100  # Bios guide: 100 steps are the minimum; a trial below it is flagged
 SCALES = {"sqrt": 0.5, "linear": 1.0}  # power of (level / default) that a nuisance setting grows with
@@ -62,6 +63,10 @@ class Nuisance:
         """Multiples of the baseline's value to run at a level, 1.0 (the value unchanged) first."""
         if self.scale is None:
             return tuple(dict.fromkeys((1.0, *map(float, self.multiply))))
+        if not (_is_number(level) and _is_number(default)):
+            raise PlanError(
+                f"nuisance {self.setting}: scale {self.scale} needs levels that are numbers, not {level!r}"
+            )
         return tuple(dict.fromkeys((1.0, float((level / default) ** SCALES[self.scale]))))
 
 
@@ -102,17 +107,28 @@ class Factor:
                 )
         if self.nuisance is not None and self.nuisance.setting == self.name:
             raise PlanError(f"factor {self.name}: it cannot be its own nuisance")
+        together = [claim for claim in self.claims if claim in FOR_ALL]
+        if len(together) > 1:
+            raise PlanError(
+                f"factor {self.name}: claims {' and '.join(together)} would serve two values; choose one"
+            )
+        for claim in self.claims if self.nuisance is not None else ():
+            if claim not in (OPTIMUM, BALANCED):
+                raise PlanError(
+                    f"factor {self.name}: the claim {claim!r} cannot be judged with a nuisance; "
+                    f"choose from {OPTIMUM}, {BALANCED}"
+                )
 
     def judged_claims(self, baseline: TrainingSettings) -> tuple[str, ...]:
         """The claims given, else those of the setting's role whose claimed level is tested.
 
-        A nuisance-aware factor answers its first claim only: its levels are compared at their best.
+        The levels of a nuisance-aware factor are compared at their best: as balance, or as optimum.
         """
         if self.claims:
             return self.claims
         own = CLAIMS.get(self.name, (OPTIMUM,))
         if self.nuisance is not None:
-            return own[:1]
+            return (BALANCED,) if BALANCED in own else (OPTIMUM,)
         tested = [value for _, value in self.levels(baseline)]
         default = None if self.name == REPEAT else getattr(baseline, self.name)
         return tuple(

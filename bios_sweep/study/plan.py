@@ -369,14 +369,17 @@ def _durations(study: Study, arms: list[Arm]) -> dict[float, str]:
         for _, value in factor.levels(study.baseline)
     ]
     ratios = [size / study.baseline.batch_size for size in sizes]
+    # at equal steps a larger batch is the dearer one, at equal examples a smaller one
+    costs = [ratio if study.budget.hold == "steps" else 1.0 / ratio for ratio in ratios]
     wanted = [
-        *([0.5] if any(ratio > 1 for ratio in ratios) else []),
-        *([2.0] if any(ratio < 1 for ratio in ratios) else []),
-        *([4.0] if any(ratio < 0.5 for ratio in ratios) else []),
+        *([0.5] if any(cost < 1 for cost in costs) else []),
+        *([2.0] if any(cost > 1 for cost in costs) else []),
+        *([4.0] if any(cost > 2 for cost in costs) else []),
     ]
     durations = {1.0: BASELINE} if wanted else {}
-    for multiple in wanted:
-        new = duration_arm(study, multiple)
+    for nominal in wanted:
+        new = duration_arm(study, nominal)
+        multiple = new.settings.max_steps / study.baseline.max_steps  # steps are whole
         same = next((arm for arm in arms if arm.settings == new.settings and not arm.repeat), None)
         if same is None:
             arms.append(new)

@@ -391,3 +391,18 @@ def test_a_writer_killed_at_any_time_leaves_a_journal_that_goes_on(path):
         writer.wait()
         assert len(read_journal(path)) >= told, "what was said to be written is there"
         Journal(path).noted(f"after {told}")
+
+
+def test_proposals_and_importance_come_back_as_they_were_and_are_written_once(journal, path):
+    first = [{"number": number, "values": {"learning_rate": 1e-3 * (number + 1)}} for number in range(2)]
+    more = {"number": 2, "values": {"learning_rate": 5e-4}}
+    journal.proposed(first)
+    journal.proposed([*first, more])
+    journal.searched({"learning_rate": 1.0})
+    before = path.read_bytes()
+    journal.proposed([more])
+    journal.searched({"learning_rate": 1.0})
+    assert path.read_bytes() == before
+    state = replay(read_journal(path))
+    assert list(state.proposals) == [*first, more]
+    assert state.importance == {"learning_rate": 1.0}

@@ -126,7 +126,7 @@ def test_one_seed_decides_nothing():
     "sweep", ["aa", "batch_size", "batch_size_retuned", "capacity", "capacity_by_data", "duration"]
 )
 def test_every_role_is_mostly_right_where_every_default_is(sweep):
-    plan = plan_of("+decision.guardrails.general_loss=2", sweep=sweep)
+    plan = plan_of("decision.guardrails={eval_bits_per_byte: 2}", sweep=sweep)
     rows = rehearse(plan, stated_noise(0.1), sweeps=8, effects=(0.0,))
     asked = [question.name for cell in plan.cells or (plan,) for question in questions(cell)]
     assert [row.question for row in rows] == asked
@@ -361,7 +361,7 @@ def test_what_is_printed_fits_80_columns_names_its_assumptions_and_writes_nothin
     assert "a guess (chosen, not measured)" in prose
     assert "give --noise PERCENT" in prose
     assert "random seed 20240611" in prose
-    assert "at most 35 trials, 35 min" in prose
+    assert "at most 50 trials, 50 min" in prose
     assert list(tmp_path.iterdir()) == []
 
 

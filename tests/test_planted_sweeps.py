@@ -16,7 +16,7 @@ import bios_sweep
 from bios_sweep.cli.main import main
 
 CONFIRM, REFINE = "confirm", "refine"
-FEW, MANY = 3, int(os.environ.get("BIOS_SWEEP_PLANTED", "100"))
+FEW, MANY = 2, int(os.environ.get("BIOS_SWEEP_PLANTED", "100"))
 QUIET = (
     "model=planted",
     "cluster=inline",

@@ -61,6 +61,7 @@ def test_a_right_default_is_confirmed_as_often_as_the_rule_promises():
     assert null.wrong.count == null.refine.count
 
 
+@pytest.mark.slow
 def test_more_noise_leaves_more_open():
     assert near(by_effect(plan_of(), MUCH, sweeps=300, effects=(0.0,))[0.0].confirm, 0.42)
 
@@ -71,6 +72,7 @@ def test_a_default_that_a_level_beats_by_the_margin_is_falsely_confirmed_in_abou
     assert row.wrong == row.confirm
 
 
+@pytest.mark.slow
 def test_the_chance_to_refine_grows_with_the_true_gain_and_that_to_confirm_shrinks():
     rows = list(by_effect(plan_of(), MUCH, sweeps=100).values())
     refine, confirm = [row.refine.value for row in rows], [row.confirm.value for row in rows]
@@ -315,6 +317,7 @@ def test_a_ceiling_of_trials_below_every_design_says_so():
         affordable(tight, SECONDS, 1e9)
 
 
+@pytest.mark.slow
 def test_the_design_fits_in_the_worst_case_and_more_hours_decide_more():
     small, large = (found_design(hours, noise=0.3) for hours in (0.7, 2.0))
     assert small.best.worst <= 0.7 * 3600 < large.best.worst <= 2.0 * 3600

@@ -163,6 +163,7 @@ def test_running_again_trains_nothing_and_a_view_sees_the_same(run):
     assert view.summary["search"] == first["search"]
 
 
+@pytest.mark.slow
 def test_a_larger_search_goes_on_from_the_trials_that_exist(run):
     run()
     planned = run(verb="plan", trials=12)
@@ -187,6 +188,7 @@ def test_a_winner_that_fresh_seeds_do_not_show_better_than_a_level_serves_nothin
     assert "lora_rank" not in found["best_level"]
 
 
+@pytest.mark.slow
 def test_a_diverged_proposal_never_wins(run):
     """The wall lies inside the bracket: what is proposed beyond it diverges."""
     answer = run("model.planted.wall=1.4e-3", "sweeps.factors.learning_rate.multiply=[0.5,2,4]", trials=12)
@@ -199,6 +201,7 @@ def test_a_diverged_proposal_never_wins(run):
     assert "RUNNING" not in optuna_states(run.folder)
 
 
+@pytest.mark.slow
 def test_quality_and_cost_are_searched_together(run):
     answer = run("decision.refine_goal=quality and cost")
     assert answer["search"]["trials"] == TRIALS

@@ -104,6 +104,7 @@ def test_status_afterwards_counts_everything_once(survived, capsys):
     assert status["running"] == 0
 
 
+@pytest.mark.slow
 def test_sigterm_to_the_whole_process_group_ends_cleanly_and_the_next_run_goes_on(tmp_path, capsys):
     """As `timeout`, Slurm and systemd do it: Ray's own processes are in the driver's group."""
     from bios_sweep.cli.main import main

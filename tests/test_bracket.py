@@ -8,7 +8,7 @@ import os
 import numpy as np
 import pytest
 
-from bios_sweep.analysis.bracket import bracket_of, vertex_of
+from bios_sweep.analysis.bracket import bracket_of
 from bios_sweep.analysis.contrasts import Contrasts
 from bios_sweep.analysis.table import Blocks
 from bios_sweep.study.scenario import Metric
@@ -66,12 +66,6 @@ def test_the_order_of_levels_changes_nothing_and_noise_only_widens():
     low, high = bracket_of(ARMS, noisy)
     assert low <= quiet[0] < quiet[1] <= high
     assert bracket_of(dict(reversed(ARMS.items())), noisy) == (low, high)
-
-
-def test_the_vertex_is_the_top_of_the_parabola_and_none_where_there_is_none():
-    assert vertex_of(ARMS, study(bowl(1.5))) == pytest.approx(1.5)
-    assert vertex_of(ARMS, study(bowl(1.5, -0.8))) is None
-    assert vertex_of(ARMS, study(bowl(100.0))) is None
 
 
 def neighbours(own):

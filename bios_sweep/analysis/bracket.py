@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from bios_sweep.analysis.contrasts import Contrasts
-
-FEWEST_FOR_A_VERTEX = 3  # a parabola has three coefficients
 
 
 def bracket_of(levels: Mapping[Any, str], contrasts: Contrasts) -> tuple[Any, Any] | None:
@@ -33,22 +28,3 @@ def bracket_of(levels: Mapping[Any, str], contrasts: Contrasts) -> tuple[Any, An
     below = [level for level in levels if level < min(kept)]
     above = [level for level in levels if level > max(kept)]
     return (max(below) if below else None, min(above) if above else None)
-
-
-def vertex_of(levels: Mapping[Any, str], contrasts: Contrasts) -> float | None:
-    """Where a parabola in log2(level) has its top: a suggestion, given without an interval.
-
-    With a realistic divergence wall an interval around it covers the truth as rarely as 0-45 %. None
-    where the parabola opens upwards, or its top lies outside the tested levels.
-    """
-    finite = {level: arm for level, arm in levels.items() if contrasts.has(arm) and level > 0}
-    if len(finite) < FEWEST_FOR_A_VERTEX:
-        return None
-    base = contrasts.blocks.arms[0]
-    x = np.log2(np.array(list(finite), dtype=np.float64))
-    y = np.array([contrasts.over(arm, base).gain for arm in finite.values()])
-    curvature, slope, _ = np.polyfit(x, y, 2)
-    if curvature >= 0:
-        return None
-    top = float(2.0 ** (-slope / (2.0 * curvature)))
-    return top if min(finite) <= top <= max(finite) and math.isfinite(top) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +70,22 @@ class FactorLevels:
     def label(self, arm: str) -> str:
         """How the level is written."""
         return self.labels[self.arms.index(arm)]
+
+    def ends_grid(self, level: Any) -> bool:
+        """Whether a level is the outermost tested; a diverged level beyond it closes the grid."""
+        tested = (self.default, *self.levels)
+        return self.ordered and level in (min(tested), max(tested))
+
+    def one_sided(self, arms: Sequence[str]) -> tuple[str, ...]:
+        """A confirmation needs a finite arm on each side of the default, else it says which side it has."""
+        if not self.ordered:
+            return ()
+        tested = [self.level(arm) for arm in arms]
+        if not any(level < self.default for level in tested):
+            return ("confirmed against larger only",)
+        if not any(level > self.default for level in tested):
+            return ("confirmed against smaller only",)
+        return ()
 
 
 @dataclass(frozen=True, kw_only=True)

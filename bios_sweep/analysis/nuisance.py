@@ -101,8 +101,7 @@ class _Comparison:
         ]
         if ahead:
             level = max(ahead, key=lambda level: gains[level].gain)
-            tested = (levels.default, *levels.levels)
-            if levels.ordered and level in (min(tested), max(tested)):
+            if levels.ends_grid(level):
                 reason = f"{EDGE} the best level {level} ends the grid"
                 return self._found(INCONCLUSIVE, levels, level, gains[level], reason)
             test = FreshTest(arm=self.best[level], over=self.default, kind=SUPERIOR, value=level)

@@ -96,11 +96,18 @@ def _balanced(levels: FactorLevels, evidence: Evidence) -> Finding:
         return _open(levels, evidence, str(next(iter(isos.values()))))
     nearest = max(known, key=lambda arm: known[arm].upper)
     if len(known) == len(isos) and known[nearest].upper < evidence.margin.percent:
-        return _found(CONFIRM, levels, evidence, nearest, *_one_sided(levels, evidence), iso=known[nearest])
+        return _found(
+            CONFIRM,
+            levels,
+            evidence,
+            nearest,
+            *levels.one_sided(_finite(levels, evidence)),
+            iso=known[nearest],
+        )
     better = [arm for arm, bound in known.items() if bound.lower > 0]
     if better:
         best = _modest(better, known, levels, evidence.margin.percent)
-        if _ends_grid(levels, best):
+        if levels.ends_grid(levels.level(best)):
             return _edge(levels, evidence, best, iso=known[best])
         cost = evidence.costs[best].ratio
         test = FreshTest(
@@ -175,7 +182,7 @@ def _quality(levels: FactorLevels, evidence: Evidence) -> Finding:
     if better:
         best = _modest(better, {arm: over(arm, claimed) for arm in better}, levels, margin)
         bound = over(best, claimed)
-        if _ends_grid(levels, best):
+        if levels.ends_grid(levels.level(best)):
             return _edge(levels, evidence, best, bound=bound)
         test = FreshTest(arm=best, over=claimed, kind=SUPERIOR, value=levels.level(best))
         return _found(CANDIDATE, levels, evidence, best, bound=bound, test=test)
@@ -245,7 +252,7 @@ def _enough(levels: FactorLevels, evidence: Evidence) -> Finding:
     better = [arm for arm in finite if gains[arm].lower > 0 and gains[arm].upper >= margin]
     if better:
         best = _modest(better, gains, levels, margin)
-        if _ends_grid(levels, best):
+        if levels.ends_grid(levels.level(best)):
             return _edge(levels, evidence, best)
         test = FreshTest(arm=best, over=evidence.baseline, kind=SUPERIOR, value=levels.level(best))
         return _found(CANDIDATE, levels, evidence, best, test=test)
@@ -416,17 +423,3 @@ def _modest(better: Sequence[str], gains: Mapping[str, Bound], levels: FactorLev
     most = max(gains[arm].gain for arm in better)
     close = [arm for arm in better if gains[arm].gain >= margin and most - gains[arm].gain < margin]
     return min(close or better, key=lambda arm: abs(math.log(levels.level(arm) / levels.default)))
-
-
-def _ends_grid(levels: FactorLevels, arm: str) -> bool:
-    tested = (levels.default, *levels.levels)
-    return levels.level(arm) in (min(tested), max(tested))
-
-
-def _one_sided(levels: FactorLevels, evidence: Evidence) -> tuple[str, ...]:
-    tested = [levels.level(arm) for arm in _finite(levels, evidence)]
-    if not any(level < levels.default for level in tested):
-        return ("confirmed against larger only",)
-    if not any(level > levels.default for level in tested):
-        return ("confirmed against smaller only",)
-    return ()

@@ -260,11 +260,11 @@ def _judge(
     if nearest.upper < margin.percent:
         if not sensitive:
             return found(INCONCLUSIVE, nearest, "insensitive: nothing in this study could have been worse")
-        return found(CONFIRM, nearest, *_one_sided(factor, own))
+        return found(CONFIRM, nearest, *factor.one_sided([bound.arm for bound in own]))
     better = [bound for bound in own if bound.lower > 0]
     if better:
         best = max(better, key=lambda bound: bound.gain)
-        if _at_edge(factor, best.arm):
+        if factor.ends_grid(factor.level(best.arm)):
             return found(INCONCLUSIVE, best, f"{EDGE} the best level {factor.label(best.arm)} ends the grid")
         test = FreshTest(arm=best.arm, over=table.arms[0], kind=SUPERIOR, value=factor.level(best.arm))
         return replace(found(CANDIDATE, best), test=test)
@@ -276,26 +276,6 @@ def _sensitive(bounds: Mapping[str, Bound], margin: Margin) -> bool:
     worse = any(bound.upper < 0 for bound in bounds.values())
     trained = margin.gained is not None and margin.gained >= SENSITIVITY_MARGINS * margin.percent
     return worse or trained
-
-
-def _one_sided(factor: FactorLevels, own: Sequence[Bound]) -> tuple[str, ...]:
-    """A confirmation needs a finite level on each side of the default, else it says which side it has."""
-    if not factor.ordered:
-        return ()
-    levels = [factor.level(bound.arm) for bound in own]
-    if not any(level < factor.default for level in levels):
-        return ("confirmed against larger only",)
-    if not any(level > factor.default for level in levels):
-        return ("confirmed against smaller only",)
-    return ()
-
-
-def _at_edge(factor: FactorLevels, arm: str) -> bool:
-    """Whether the arm's level is the outermost tested; a diverged level beyond it closes the grid."""
-    if not factor.ordered:
-        return False
-    tested = (factor.default, *factor.levels)
-    return factor.level(arm) in (min(tested), max(tested))
 
 
 def _open_question(nearest: Bound, margin: Margin) -> str:

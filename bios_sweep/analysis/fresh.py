@@ -58,7 +58,7 @@ def judge_fresh(
     if blocks.too_many_dropped or len(blocks.seeds) < 2:
         reason = f"{len(blocks.dropped)} of {len(table.seeds)} fresh seeds are missing (failed trials)"
         return replace(found, reasons=(reason,))
-    clusters = cluster_table(blocks, sums or {})
+    clusters = None if test.kind == SHARE else cluster_table(blocks, sums or {})
     if clusters is None and candidate.bound is not None and candidate.bound.clusters:
         return replace(found, reasons=(NO_CLUSTERS,))
     bound = _gain(blocks, test, alpha, clusters)

@@ -74,6 +74,8 @@ def judge_claim(claim: str, levels: FactorLevels, evidence: Evidence) -> Finding
     diverged = tuple(arm for arm in levels.arms if arm in evidence.diverged)
     bounds = tuple(evidence.contrasts.over(arm, evidence.baseline) for arm in _finite(levels, evidence))
     finding = replace(finding, diverged=diverged, bounds=bounds, seeds=evidence.seeds)
+    if claim == MINIMUM and finding.bound is not None:  # the untouched model is not known by cluster
+        finding = replace(finding, bound=replace(finding.bound, clusters=0))
     if not evidence.sensitive and _rests_on_no_loss(finding):
         reason = "insensitive: nothing in this study could have been worse"
         return replace(finding, state=INCONCLUSIVE, test=None, reasons=(reason,))

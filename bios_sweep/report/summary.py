@@ -10,7 +10,7 @@ from typing import Any
 
 from bios_sweep.analysis.bounds import Bound
 from bios_sweep.analysis.costs import CostRatio
-from bios_sweep.analysis.finding import EDGE, FactorLevels, Finding
+from bios_sweep.analysis.finding import CONFIRM, EDGE, REFINE, FactorLevels, Finding
 from bios_sweep.analysis.frontier import Point, frontier
 from bios_sweep.analysis.moderators import Interaction, interaction
 from bios_sweep.analysis.statement import Verdict, make_verdict
@@ -105,6 +105,14 @@ def verdicts_of(plan: Plan, state: State) -> tuple[Verdict, ...]:
     return tuple(told)
 
 
+def _served(state: State, question: Question) -> Any:
+    """The value that this very claim serves; an open one serves nothing, whatever another claim does."""
+    if question.claim == MINIMUM or state.findings[question.name].state not in (CONFIRM, REFINE):
+        return None
+    everyone = state.served.get(question.factor.name)
+    return state.profiles.get(question.claim, {}).get(question.factor.name, everyone)
+
+
 def _search_verdict(plan: Plan, state: State, search: Search, winner: Arm) -> Verdict:
     """The winner of the joint search, judged like any candidate; its levels are settings, not one value."""
     study = plan.study
@@ -134,7 +142,6 @@ def _search_verdict(plan: Plan, state: State, search: Search, winner: Arm) -> Ve
 
 def _verdict(plan: Plan, question: Question, state: State) -> Verdict:
     study, factor = plan.study, question.factor.name
-    profile = state.profiles.get(question.claim, {})
     return make_verdict(
         levels_of(plan, factor),
         state.screening[question.name],
@@ -147,7 +154,7 @@ def _verdict(plan: Plan, question: Question, state: State) -> Verdict:
         scope=scope_of(plan, state.findings[question.name]),
         alpha=study.decision.alpha,
         looks=len(study.decision.looks),
-        served=None if question.claim == MINIMUM else profile.get(factor, state.served.get(factor)),
+        served=_served(state, question),
         cell=question.cell,
     )
 

@@ -25,7 +25,8 @@ ENDED = "ended"
 class TrialEvent:
     """Something that happened to a trial. `measurement` comes with MEASURED, `result` with ENDED.
 
-    worker: where (host and process). cause: why an attempt was lost, with RETRIED.
+    worker: where (host and process). cause: why an attempt was lost, with RETRIED; failure: its kind,
+    one of `study.trials.FAILURES`.
     """
 
     kind: str
@@ -35,6 +36,23 @@ class TrialEvent:
     measurement: Measurement | None = None
     result: TrialResult | None = None
     cause: str = ""
+    failure: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreflightLine:
+    """One thing looked at on one node before the first trial.
+
+    node: its address or name. check: what was looked at. found, wanted: in words or numbers, for the
+    table. red: whether no trial can run there. way_out: what to do about it, when red.
+    """
+
+    node: str
+    check: str
+    found: str
+    wanted: str = ""
+    red: bool = False
+    way_out: str = ""
 
 
 class TrialEngine(Protocol):
@@ -105,6 +123,13 @@ class Executor(Protocol):
 
         Raises:
             ClusterError: a request that can never be satisfied, needed against offered.
+        """
+        ...
+
+    def preflight(self, wanted: Mapping[str, Any]) -> tuple[PreflightLine, ...]:
+        """What every node where trials may run has of what they need; empty where there is one place only.
+
+        wanted: plain values, the fields that `execution.preflight` knows.
         """
         ...
 

@@ -9,7 +9,16 @@ from typing import Any
 
 from bios_sweep.execution.attempts import attempt_trial, load_engine, time_arms, worker_name
 from bios_sweep.execution.dispatch import require_closed
-from bios_sweep.ports import ENDED, MEASURED, STARTED, Record, TrialEngine, TrialEvent, TrialSource
+from bios_sweep.ports import (
+    ENDED,
+    MEASURED,
+    STARTED,
+    PreflightLine,
+    Record,
+    TrialEngine,
+    TrialEvent,
+    TrialSource,
+)
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.trials import FAILED, TrialResult, TrialSpec
 
@@ -25,6 +34,10 @@ class InlineExecutor:
     def check(self) -> str:
         """This process can always run one trial at a time."""
         return "in this process, one trial at a time"
+
+    def preflight(self, wanted: Mapping[str, Any]) -> tuple[PreflightLine, ...]:
+        """Nothing to compare: trials run where they were planned."""
+        return ()
 
     def time(
         self,

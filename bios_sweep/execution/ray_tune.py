@@ -30,7 +30,7 @@ from bios_sweep.execution.ray_cluster import (
     quiet_environment,
 )
 from bios_sweep.execution.ray_slot import Mailbox, WorkerSlot
-from bios_sweep.ports import Record, TrialSource
+from bios_sweep.ports import PreflightLine, Record, TrialSource
 from bios_sweep.settings import TrainingSettings
 
 RESTART_ALWAYS = -1  # a slot may die often in a long run; each trial's attempts are counted in `dispatch`
@@ -82,6 +82,10 @@ class RayTuneExecutor:
         gpu = f" + {request.gpus_per_trial:g} GPU" if request.gpus_per_trial else ""
         workers = "1 worker" if slots == 1 else f"{slots} workers"
         return f"{place}: {workers} x {request.cpus_per_trial} CPU{gpu}"
+
+    def preflight(self, wanted: Mapping[str, Any]) -> tuple[PreflightLine, ...]:
+        """What every node has of what trials need; a local Ray has one node, this one. Leaves Ray up."""
+        return ()
 
     def close(self) -> None:
         """Shut Ray down if this executor started or joined it."""

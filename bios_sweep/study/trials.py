@@ -16,6 +16,18 @@ DIVERGED = "diverged"
 FAILED = "failed"
 FINISHED = (COMPLETED, DIVERGED)  # a failed trial is tried again by the next run; these are not
 
+# Why an attempt or a trial failed. A loss that is not finite is no failure: the trial diverged.
+OUT_OF_MEMORY = "out of memory"
+WORKER_LOST = "worker lost"
+NODE_LOST = "node lost"
+PREEMPTED = "preempted"
+DATA = "data"
+CODE = "code"
+TIME_LIMIT = "time limit"
+NO_METRIC = "no metric"
+FAILURES = (OUT_OF_MEMORY, WORKER_LOST, NODE_LOST, PREEMPTED, DATA, CODE, TIME_LIMIT, NO_METRIC)
+RETRIED_IN_VAIN = frozenset({OUT_OF_MEMORY, CODE, DATA, NO_METRIC})  # the same again would end the same
+
 SCREENING = "screening"
 CONFIRMATION = "confirmation"
 REFINEMENT = "refinement"
@@ -123,7 +135,8 @@ class TrialResult:
 
     status: completed, diverged (an outcome, with its cause) or failed (no outcome; `cause` says why).
     curve: every measurement from step 0 on. final: metric name -> value at the last step, empty when
-    failed. attempts: tries it took. provenance: host, device, threads, micro-batch: not identity.
+    failed. attempts: tries it took. failure: one of `FAILURES` when failed, else empty; `cause` has the
+    words. provenance: host, device, threads, micro-batch: not identity.
     """
 
     key: str
@@ -134,6 +147,7 @@ class TrialResult:
     tokens: int = 0
     attempts: int = 1
     cause: str = ""
+    failure: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -19,7 +19,7 @@ from bios_sweep.analysis.finding import (
     FreshTest,
     Margin,
 )
-from bios_sweep.analysis.fresh import NOT_REPLICATED, TOO_SMALL, judge_fresh
+from bios_sweep.analysis.fresh import KEEP_CLAIMED, NOT_REPLICATED, TOO_SMALL, judge_fresh
 from bios_sweep.analysis.sentences import sentence
 from bios_sweep.analysis.table import Outcome, ResultTable
 from bios_sweep.study.design import BALANCED, ENOUGH, MINIMUM, QUALITY, SPEED
@@ -85,7 +85,7 @@ def test_a_better_level_refines_by_its_gain_over_its_rival_not_over_the_default(
 )
 def test_what_is_not_shown_better_by_the_margin_is_inconclusive(gain, noise, reason):
     found = judge(asked(SUPERIOR), table(noise=noise, new=gain))
-    assert (found.state, found.reasons) == (INCONCLUSIVE, (reason,))
+    assert (found.state, found.reasons) == (INCONCLUSIVE, (f"{reason}; {KEEP_CLAIMED}",))
 
 
 @pytest.mark.parametrize(

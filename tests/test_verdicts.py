@@ -9,6 +9,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from bios_sweep.analysis.bounds import Bound
+from bios_sweep.analysis.clusters import ClusterSums
+from bios_sweep.analysis.fresh import combination_holds
 from bios_sweep.analysis.sentences import confidence_text
 from bios_sweep.analysis.statement import make_verdict
 from bios_sweep.analysis.table import Outcome, ResultTable, complete_blocks
@@ -23,7 +25,6 @@ from bios_sweep.analysis.verdicts import (
     FactorLevels,
     Finding,
     Margin,
-    combination_holds,
     confirm_candidate,
     margin_of,
     screen,
@@ -462,6 +463,23 @@ def test_a_combination_is_held_to_the_best_single_one():
     wrecked = losses((0.0, 2.0, 1.0, 1.2))
     wrecked[1, 0] = math.nan
     assert not combination_holds(table(wrecked, arms=arms), "both", ["a", "b"], MARGIN, 0.05)
+
+
+def test_a_combination_keeps_the_guardrails_and_the_scope_of_its_factors():
+    arms = ("baseline", "both", "a", "b")
+    better = table(losses((0.0, 2.0, 1.0, 1.2)), arms=arms)
+    forgets = table(losses((0.0, -5.0, 0.0, 0.0)), arms=arms)
+    assert not combination_holds(better, "both", ["a", "b"], MARGIN, 0.05, {"general_loss": (forgets, 1.0)})
+    tokens = np.full(20, 50.0)
+    uneven = np.where(
+        np.arange(20) < 2, 2.0 * 50.0 * 10, 0.0
+    )  # two documents decide where the two settings meet
+    sums = {
+        (arm, seed): ClusterSums(nats=tokens * 2.0 + (uneven if arm == "both" else 0.0), tokens=tokens)
+        for arm in arms
+        for seed in better.seeds
+    }
+    assert not combination_holds(better, "both", ["a", "b"], MARGIN, 0.05, sums=sums)
 
 
 # as it is told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -115,12 +116,13 @@ def variance_ratio_point(k: int, seeds: int) -> float:
     For k = 4 it is about 540 / 36 / 11 and for k = 11 about 2300 / 81 / 19 at 3 / 5 / 8 seeds.
     """
     random = np.random.default_rng(20240611)
-    ratios = np.concatenate([_ratios(random, k, seeds) for _ in range(10)])
+    parts = 10 * math.ceil(k / 100)  # in pieces, so that a thousand contrasts need no gigabytes
+    ratios = np.concatenate([_ratios(random, k, seeds, SIMULATIONS // parts) for _ in range(parts)])
     return float(np.quantile(ratios, VARIANCE_RATIO_LEVEL))
 
 
-def _ratios(random: np.random.Generator, k: int, seeds: int) -> Floats:
-    shared = random.chisquare(seeds - 1, (SIMULATIONS // 10, 1))
+def _ratios(random: np.random.Generator, k: int, seeds: int, draws: int) -> Floats:
+    shared = random.chisquare(seeds - 1, (draws, 1))
     variances = (random.standard_normal((len(shared), k)) + np.sqrt(shared)) ** 2
     if seeds > 2:
         variances += random.chisquare(seeds - 2, variances.shape)

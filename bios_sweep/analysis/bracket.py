@@ -11,7 +11,8 @@ from bios_sweep.analysis.contrasts import Contrasts
 def bracket_of(levels: Mapping[Any, str], contrasts: Contrasts) -> tuple[Any, Any] | None:
     """The tested levels next below and next above all that are not significantly worse than the best.
 
-    levels: ordered level -> arm, the default's among them; one whose arm diverged is worse than any.
+    levels: ordered level -> arm, the default's among them; one whose arm diverged is worse than any, and
+    counts among those that were tried.
     Tukey's bounds over the levels (Tukey 1949), so that the best may be picked by looking. An end that the
     grid leaves open is None; no bracket at all with one seed or fewer than two finite levels.
     """
@@ -23,7 +24,7 @@ def bracket_of(levels: Mapping[Any, str], contrasts: Contrasts) -> tuple[Any, An
     kept = [
         level
         for level, arm in finite.items()
-        if arm == best or contrasts.among(arm, best, len(finite)).upper >= 0
+        if arm == best or contrasts.among(arm, best, len(levels)).upper >= 0
     ]
     below = [level for level in levels if level < min(kept)]
     above = [level for level in levels if level > max(kept)]

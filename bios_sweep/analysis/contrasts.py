@@ -40,17 +40,18 @@ class Contrasts:
         """Whether the arm is in the table (it never diverged)."""
         return arm in self.blocks.arms
 
-    def over(self, arm: str, other: str) -> Bound:
+    def over(self, arm: str, other: str, ways: int = 1) -> Bound:
         """The gain of `arm` over `other`, percent of the baseline's mean; positive = `arm` is better."""
         if arm == other:
             return Bound(arm=arm, gain=0.0, lower=0.0, upper=0.0, standard_error=0.0, pooled=self._pooled)
-        return self.weighted(arm, {arm: 1.0, other: -1.0})
+        return self.weighted(arm, {arm: 1.0, other: -1.0}, ways)
 
-    def weighted(self, name: str, weights: Mapping[str, float]) -> Bound:
+    def weighted(self, name: str, weights: Mapping[str, float], ways: int = 1) -> Bound:
         """The gain of a contrast: the sum of weight times quality over arms, in percent.
 
         weights: arm -> weight, summing to 0. With equal variances the standard error is
-        s sqrt(sum of squared weights / S), s pooled over the study; else the contrast's own.
+        s sqrt(sum of squared weights / S), s pooled over the study; else the contrast's own. ways: in how
+        many ways the upper bound may come out below its limit; they share alpha (Bonferroni).
         """
         gains = self.per_seed(weights)
         seeds, mean = gains.shape[0], float(gains.mean())
@@ -63,7 +64,7 @@ class Contrasts:
             arm=name,
             gain=mean,
             lower=mean - self._below(nu) * error,
-            upper=mean + student(self.alpha, nu) * error,
+            upper=mean + student(self.alpha / ways, nu) * error,
             standard_error=error,
             pooled=self._pooled,
             clusters=self.clusters.count if self.clusters else 0,

@@ -17,6 +17,7 @@ class CostRatio:
     """Time of an arm's whole training over the baseline's, with one-sided bounds.
 
     repeats: of the timing probe; 0 where steps alone tell the ratio (same batch, same rank) exactly.
+    error: standard error of ln(ratio).
     """
 
     arm: str
@@ -25,6 +26,18 @@ class CostRatio:
     upper: float
     hardware: str = ""
     repeats: int = 0
+    error: float = 0.0
+
+    @property
+    def exact(self) -> bool:
+        """Whether the ratio was counted, not timed."""
+        return self.repeats == 0
+
+    def below(self, alpha: float) -> float:
+        """The lower bound at another one-sided level."""
+        if self.exact:
+            return self.lower
+        return self.ratio * math.exp(-student(alpha, self.repeats - 1) * self.error)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,11 +90,12 @@ def cost_ratios(
     repeats = len(times[0])
     if repeats < 2 or any(len(row) != repeats for row in times):
         raise ValueError("a timing probe needs at least 2 repeats, the same number for every arm")
-    width = student(alpha, repeats - 1) / math.sqrt(repeats)
+    width = student(alpha, repeats - 1)
     ratios = {}
     for name, row in zip(names, times, strict=True):
         difference = row - times[0]
-        mean, spread = float(difference.mean()), float(difference.std(ddof=1)) * width
+        mean, error = float(difference.mean()), float(difference.std(ddof=1)) / math.sqrt(repeats)
+        spread = error * width
         ratios[name] = CostRatio(
             arm=name,
             ratio=math.exp(mean),
@@ -89,5 +103,6 @@ def cost_ratios(
             upper=math.exp(mean + spread),
             hardware=hardware,
             repeats=repeats,
+            error=error,
         )
     return ratios

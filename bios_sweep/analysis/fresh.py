@@ -7,13 +7,14 @@ must pass as well.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from bios_sweep.analysis.bounds import Bound, paired_bound, student
 from bios_sweep.analysis.clusters import ClusterSums, ClusterTable, cluster_table, combined
 from bios_sweep.analysis.finding import (
     BELOW,
+    CANDIDATE,
     INCONCLUSIVE,
     NOT_WORSE,
     REFINE,
@@ -25,8 +26,9 @@ from bios_sweep.analysis.finding import (
 )
 from bios_sweep.analysis.table import Blocks, ResultTable, complete_blocks
 
-NOT_REPLICATED = "the candidate did not replicate on fresh seeds; keep the default"
-TOO_SMALL = "better, by less than matters; keep the default"
+NOT_REPLICATED = "the candidate did not replicate on fresh seeds"
+TOO_SMALL = "better, by less than matters"
+KEEP_DEFAULT, KEEP_CLAIMED = "keep the default", "keep the level that is claimed"
 NO_CLUSTERS = "the clusters that screening counted with are not known on the fresh seeds"
 
 
@@ -74,6 +76,28 @@ def judge_fresh(
     )
 
 
+def combination_holds(
+    table: ResultTable,
+    combination: str,
+    singles: Sequence[str],
+    margin: Margin,
+    alpha: float,
+    guards: Mapping[str, tuple[ResultTable, float]] | None = None,
+    sums: Mapping[tuple[str, int], ClusterSums] | None = None,
+) -> bool:
+    """Whether the refined factors together are not worse, by the margin, than the best single one.
+
+    One more test on the fresh seeds, in their scope; the guardrails hold for the combination as well.
+    """
+    blocks = complete_blocks(table, (table.arms[0], *singles))
+    if blocks.arms != (table.arms[0], *singles) or not blocks.seeds:
+        return False  # a single one that failed or diverged is no measure
+    best = singles[int(blocks.gains().mean(axis=1).argmax())]
+    test = FreshTest(arm=combination, over=best, kind=NOT_WORSE, value=None, limit=margin.percent)
+    together = Finding(factor=combination, state=CANDIDATE, best=combination, test=test)
+    return judge_fresh(together, test, table, margin, alpha, guards, sums).state == REFINE
+
+
 def _gain(blocks: Blocks, test: FreshTest, alpha: float, clusters: ClusterTable | None) -> Bound:
     """The paired gain of the test's arm over its rival, percent of the default's mean on fresh seeds."""
     rows = dict(zip(blocks.arms, blocks.values, strict=True))
@@ -97,9 +121,11 @@ def _passed(
     bound: Bound, test: FreshTest, margin: Margin, blocks: Blocks, table: ResultTable, alpha: float
 ) -> tuple[str, tuple[str, ...]]:
     if test.kind == SUPERIOR:
-        if bound.lower <= 0:
-            return INCONCLUSIVE, (NOT_REPLICATED,)
-        return (REFINE, ()) if bound.gain >= margin.percent else (INCONCLUSIVE, (TOO_SMALL,))
+        if bound.lower > 0 and bound.gain >= margin.percent:
+            return REFINE, ()
+        held_against_default = test.over == table.arms[0] or test.duration is not None
+        keep = KEEP_DEFAULT if held_against_default else KEEP_CLAIMED
+        return INCONCLUSIVE, (f"{NOT_REPLICATED if bound.lower <= 0 else TOO_SMALL}; {keep}",)
     if test.kind == NOT_WORSE:
         passed = bound.lower > -test.limit
         return (REFINE, ()) if passed else (INCONCLUSIVE, (f"a loss of {test.limit:.2f} % is not excluded",))

@@ -58,10 +58,13 @@ def judge_ladder(claim: str, levels: FactorLevels, ladder: Ladder, evidence: Evi
     if not finite[own] or not rivals:
         reason = "every re-tuned arm of the other levels diverged"
         return Finding(factor=levels.name, state=INCONCLUSIVE, reasons=(reason,), seeds=evidence.seeds)
-    comparison = _Comparison(finite[own], rivals, evidence)
+    comparison = _Comparison(finite[own], rivals, evidence, tried=sum(map(len, ladder.arms.values())))
     finding = comparison.decide(levels)
     if claim == BALANCED:
         finding = _weighed(finding, levels, comparison, evidence)
+    if len(ladder.arms[own]) > 1 and comparison.default in _rate_ends(ladder, own):
+        reason = f"the default level's best {ladder.setting} ends its ladder: the best may lie beyond"
+        finding = replace(finding, reasons=(*finding.reasons, reason))
     if any(table["differs"] for table in tables):
         changed = ", ".join(str(table["level"]) for table in tables if table["differs"])
         finding = replace(
@@ -79,16 +82,15 @@ class _Comparison:
     """Best arm of every level against the default level's best."""
 
     def __init__(
-        self, own: tuple[str, ...], rivals: Mapping[Any, tuple[str, ...]], evidence: Evidence
+        self, own: tuple[str, ...], rivals: Mapping[Any, tuple[str, ...]], evidence: Evidence, tried: int
     ) -> None:
-        self.own, self.rivals, self.evidence = own, rivals, evidence
-        self.count = len(own) + sum(len(arms) for arms in rivals.values())
+        self.own, self.rivals, self.evidence, self.tried = own, rivals, evidence, tried
         self.default = best_arm(own, evidence)
         self.best = {level: best_arm(arms, evidence) for level, arms in rivals.items()}
 
     def gain(self, arm: str, other: str) -> Bound:
-        """Tukey's bound among all arms of the factor."""
-        return self.evidence.contrasts.among(arm, other, self.count)
+        """Tukey's bound among all arms of the factor, those that diverged included."""
+        return self.evidence.contrasts.among(arm, other, self.tried)
 
     def decide(self, levels: FactorLevels) -> Finding:
         """By loss alone."""
@@ -135,25 +137,39 @@ def best_arm(arms: tuple[str, ...], evidence: Evidence) -> str:
     return max(arms, key=lambda arm: evidence.contrasts.over(arm, evidence.baseline).gain)
 
 
+def _rate_ends(ladder: Ladder, level: Any) -> tuple[str, str]:
+    """The arms of a level with the smallest and the largest nuisance value."""
+    ordered = sorted(ladder.arms[level], key=lambda arm: ladder.values[arm])
+    return ordered[0], ordered[-1]
+
+
 def _weighed(finding: Finding, levels: FactorLevels, comparison: _Comparison, evidence: Evidence) -> Finding:
     """The same decision with time weighed in: against the default trained for as long.
 
     The default's longer and shorter runs have the baseline's learning rate; what re-tuning it gains is
-    taken to be the same for them.
+    taken to be the same for them. The default's best arm was picked by looking, so the upper bounds hold
+    for each of its arms.
     """
     isos: dict[Any, Bound] = {}
+    missing: list[str] = []
     for level, arm in comparison.best.items():
         plain = levels.arms[levels.levels.index(level)]
         weights = iso_weights(plain, evidence)
         if isinstance(weights, str):
-            return replace(finding, state=INCONCLUSIVE, test=None, reasons=(*finding.reasons, weights))
+            missing.append(weights)
+            continue
         moved = {**weights}
         weight = moved.pop(plain)
         for name, change in ((arm, weight), (comparison.default, -1.0), (evidence.baseline, 1.0)):
             moved[name] = moved.get(name, 0.0) + change
         isos[level] = evidence.contrasts.weighted(
-            arm, {name: value for name, value in moved.items() if abs(value) > 1e-12}
+            arm,
+            {name: value for name, value in moved.items() if abs(value) > 1e-12},
+            ways=len(comparison.own),
         )
+    wanted = finding.test.value if finding.state == CANDIDATE and finding.test is not None else None
+    if not isos or (missing and (finding.state == CONFIRM or wanted not in isos)):
+        return replace(finding, state=INCONCLUSIVE, test=None, reasons=(*finding.reasons, *missing[:1]))
     if finding.state == CANDIDATE and finding.test is not None:
         iso = isos[finding.test.value]
         if iso.lower <= 0:

@@ -282,10 +282,18 @@ def _enough(levels: FactorLevels, evidence: Evidence) -> Finding:
 def _next_lower(
     lower: str, nearest: str, gains: Mapping[str, Bound], levels: FactorLevels, evidence: Evidence
 ) -> Finding:
-    """Nothing larger matters; whether the level below the default would do as well, and for less."""
+    """Nothing larger matters; whether the level below the default would do as well, and for less.
+
+    It may fail to in two ways, by its loss or by its cost. Where both are measured the two tests share
+    alpha: at the corner where each is just not true, either one would be wrong too often by itself.
+    """
     cost = evidence.costs.get(lower)
-    loses = gains[lower].upper < -evidence.margin.percent
-    if loses or (cost is not None and cost.lower > 1.0 / evidence.rule.cost_ratio):
+    ways = 1 if cost is None or cost.exact else 2
+    loss = evidence.contrasts.over(lower, evidence.baseline, ways)
+    loses = loss.upper < -evidence.margin.percent
+    if loses or (
+        cost is not None and cost.below(evidence.rule.alpha / ways) > 1.0 / evidence.rule.cost_ratio
+    ):
         return _found(CONFIRM, levels, evidence, nearest)
     if cost is None:
         reason = f"the cost was not measured, so whether {levels.label(lower)} saves anything is open"

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bios_sweep.analysis.bounds import Bound, paired_bound, pooled_error, student
+from bios_sweep.analysis.bounds import Bound, pooled_error, student
 from bios_sweep.analysis.bracket import bracket_of
 from bios_sweep.analysis.clusters import ClusterSums, cluster_table
 from bios_sweep.analysis.contrasts import Contrasts
@@ -50,7 +50,6 @@ __all__ = [  # the words and values of findings are used together with the rule 
     "FactorLevels",
     "Finding",
     "Margin",
-    "combination_holds",
     "confirm_candidate",
     "margin_of",
     "screen",
@@ -179,8 +178,10 @@ def _answer(asked: Asked, bounds: Mapping[str, Bound], table: ResultTable, evide
     finding = judge_claim(asked.claim, asked.levels, evidence)
     if finding.state != UNDECIDED or asked.claim in (SPEED, MINIMUM):
         return finding
-    own = tuple(bounds[arm] for arm in asked.levels.arms if arm in bounds)
-    more = _more_seeds(own, evidence.margin, evidence.contrasts.blocks, evidence.rule)
+    open_gain = finding.iso or finding.bound
+    if open_gain is None:
+        return finding
+    more = _more_seeds((open_gain,), evidence.margin, evidence.contrasts.blocks, evidence.rule)
     return replace(finding, reasons=(*finding.reasons, more))
 
 
@@ -199,19 +200,6 @@ def confirm_candidate(table: ResultTable, arm: str, factor: str, margin: Margin,
     return judge_fresh(
         Finding(factor=factor, state=CANDIDATE, best=arm, test=test), test, table, margin, alpha
     )
-
-
-def combination_holds(
-    table: ResultTable, combination: str, singles: Sequence[str], margin: Margin, alpha: float
-) -> bool:
-    """Whether the refined factors together are not worse, by the margin, than the best single one."""
-    arms = (table.arms[0], combination, *singles)
-    blocks = complete_blocks(table, arms)
-    if blocks.arms != arms or len(blocks.seeds) < 2 or blocks.too_many_dropped:
-        return False
-    gains = blocks.gains()
-    best = int(gains[1:].mean(axis=1).argmax()) + 1
-    return paired_bound(combination, gains[0] - gains[best], alpha).lower > -margin.percent
 
 
 def _gate(table: ResultTable) -> str:

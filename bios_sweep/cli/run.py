@@ -41,10 +41,7 @@ from bios_sweep.study.search import SearchSpace
 from bios_sweep.training.data import write_dataset
 
 TRACKING_FAILED = 4
-LARGE_LOSS = (
-    20.0  # nats per token, worse than guessing among any vocabulary: what a diverged proposal is told
-)
-LARGE_COST = 100.0
+LARGE_COST = 100.0  # times the default's: what a proposal of unknown cost is told
 LAST_WORDS_SECONDS = 10.0  # chosen: an interrupted run tells MLflow so, and does not wait long for it
 
 
@@ -169,11 +166,16 @@ def open_search(sweep: Sweep, space: SearchSpace) -> Searcher:
 
     study = sweep.plan.study
     two = study.decision.refine_goal != "quality"
+    default = sweep.workspace.read_result(sweep.plan.trials[0].key)
+    start = default.final.get(study.metric.name, 0.0) if default is not None else 0.0
+    worthless = start - study.metric.sign * max(
+        abs(start), 1.0
+    )  # a loss twice the default's, an accuracy of 0
     return OptunaSearch(
         sweep.folder / "optuna.journal",
         name=sweep.plan.sweep_id,
         space=space,
-        worst=(LARGE_LOSS, LARGE_COST) if two else (LARGE_LOSS,),
+        worst=(worthless, LARGE_COST) if two else (worthless,),
         directions=(study.metric.direction, "minimize") if two else (study.metric.direction,),
         seed=study.seeds[0],
     )

@@ -22,8 +22,8 @@ from bios_sweep.analysis.finding import (
     Finding,
     Margin,
 )
-from bios_sweep.analysis.fresh import judge_fresh
-from bios_sweep.analysis.verdicts import Asked, combination_holds, margin_of, screen_claims
+from bios_sweep.analysis.fresh import combination_holds, judge_fresh
+from bios_sweep.analysis.verdicts import Asked, margin_of, screen_claims
 from bios_sweep.procedure.questions import Question, ladder_of, levels_of, questions
 from bios_sweep.procedure.refinement import SEARCH, search_of, search_trials, winner_finding
 from bios_sweep.procedure.state import DONE, Known, Results, Search, State
@@ -279,13 +279,15 @@ class _Cell:
         refined = [name for name in tunable if state.findings[name].state == REFINE]
         arms = [finding.test.arm for name, finding in tunable.items() if name in refined and finding.test]
         table = table_of(self.plan, trials, self.results)
+        guards = guard_tables(self.plan, trials, self.results)
+        sums = sums_of(self.plan, trials, self.results, self.known)
         joint = state.findings.get(SEARCH)
         if joint is not None and joint.state != REFINE:
             together = None  # a searched winner that did not replicate holds nothing together
         holds = (
             together is not None
             and (joint is not None or len(refined) == len(tunable))
-            and combination_holds(table, together.name, arms, margin, self.rule.alpha)
+            and combination_holds(table, together.name, arms, margin, self.rule.alpha, guards, sums)
         )
         if joint is not None and joint.state == REFINE and (holds or not refined):
             return dataclasses.replace(state, served={**state.served, **joint.value})

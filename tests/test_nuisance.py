@@ -10,11 +10,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from bios_sweep.analysis.costs import CostRatio
 from bios_sweep.analysis.finding import CANDIDATE, CONFIRM, EDGE, INCONCLUSIVE, FactorLevels
 from bios_sweep.analysis.nuisance import Ladder
 from bios_sweep.analysis.table import Outcome, ResultTable
 from bios_sweep.analysis.verdicts import Asked, screen_claims
-from bios_sweep.study.design import OPTIMUM, DecisionRule
+from bios_sweep.study.design import BALANCED, OPTIMUM, DecisionRule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED, DIVERGED
 
@@ -130,6 +131,41 @@ def test_the_best_level_at_the_end_of_the_grid_is_no_candidate():
     found = judged(table_of(gains_of(PEAK_RIGHT, {32: 3.0}), np.random.default_rng(5), 0.02))
     assert found.state == INCONCLUSIVE
     assert found.reasons[0].startswith(EDGE)
+
+
+DURATIONS = {0.5: "x0.5", 1.0: "baseline", 2.0: "x2"}
+COSTS = {32: 2.0, 64: 1.5, 256: 0.75, 512: 0.6}
+
+
+def balanced(better, known=tuple(COSTS), sigma=0.02):
+    """The balance of batch sizes at their best rates; duration buys 1 % per doubling of the time."""
+    gains = gains_of(PEAK_OFF_BY_TWO, better) | {"x0.5": -1.8, "x2": 0.2}
+    costs = {
+        NAMES[batch, 1.0]: CostRatio(arm="", ratio=COSTS[batch], lower=COSTS[batch], upper=COSTS[batch])
+        for batch in known
+    }
+    asked = [Asked(name="q", claim=BALANCED, levels=LEVELS, ladder=LADDER)]
+    table = table_of(gains, np.random.default_rng(1), sigma)
+    return screen_claims(table, asked, DecisionRule(looks=(SEEDS,)), costs=costs, durations=DURATIONS)["q"]
+
+
+def test_a_balance_is_a_candidate_by_what_its_own_time_buys_whatever_is_unknown_of_other_levels():
+    found = balanced({64: 3.0}, known=(64, 256))
+    assert (found.state, found.test.value, found.test.duration) == (CANDIDATE, 64, 1.5)
+    assert found.iso.gain == pytest.approx(3.0 - math.log2(1.5), abs=0.1)
+
+
+def test_a_balance_is_not_confirmed_where_a_level_s_cost_is_unknown():
+    nothing = {256: -3.0, 512: -4.0}  # both are faster, and the default's shorter runs lose less
+    assert balanced(nothing).state == CONFIRM
+    found = balanced(nothing, known=(32, 64, 256))
+    assert (found.state, found.reasons[0]) == (INCONCLUSIVE, "the cost was not measured")
+
+
+def test_a_default_whose_best_rate_ends_its_ladder_is_told():
+    told = "the default level's best learning_rate ends its ladder: the best may lie beyond"
+    assert told in judged(table_of(gains_of(PEAK_OFF_BY_TWO), np.random.default_rng(1), 0.02)).reasons
+    assert told not in judged(table_of(gains_of(PEAK_RIGHT), np.random.default_rng(1), 0.02)).reasons
 
 
 def test_a_diverged_rung_is_left_out_and_told():

@@ -149,6 +149,9 @@ EDGES = {  # worlds in which the claim is false by a hair, named by the bound th
     "enough: the next lower level saves a fifth": World(
         claim=ENOUGH, levels=RANK, gains=(LOW, 0.0, 0.0, 0.0), costs=(0.4, 1 / 1.2, 1.2, 1.4)
     ),
+    "enough: the next lower level loses the margin and saves a fifth, both by a hair": World(
+        claim=ENOUGH, levels=RANK, gains=(LOW, -DELTA, 0.0, 0.0), costs=(0.4, 1 / 1.2, 1.2, 1.4)
+    ),
     "minimum: the steps reach four fifths and no more": World(
         claim=MINIMUM, levels=STEPS, gains=(-60.0, -20.0, -5.0, 1.0)
     ),

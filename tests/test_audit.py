@@ -14,7 +14,7 @@ from bios_sweep.analysis.audit_seeds import winner_gain, wrong_winner
 from bios_sweep.analysis.runs import RunTable
 from bios_sweep.cli.main import main
 from bios_sweep.errors import InputError
-from bios_sweep.study.design import DecisionRule
+from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.scenario import Metric
 
 RATES = {"baseline": 2e-4, "x0.5": 1e-4, "x2": 4e-4, "x4": 8e-4}

@@ -21,7 +21,8 @@ from bios_sweep.analysis.table import Outcome, ResultTable, complete_blocks
 from bios_sweep.analysis.verdicts import Asked, margin_of, screen_claims
 from bios_sweep.records.clusters import ClusterReader
 from bios_sweep.records.workspace import Workspace
-from bios_sweep.study.design import OPTIMUM, DecisionRule
+from bios_sweep.study.claims import OPTIMUM
+from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED
 

@@ -14,7 +14,8 @@ from bios_sweep.analysis.bounds import dunnett, gain_bounds, pooled_error, stude
 from bios_sweep.analysis.contrasts import Contrasts
 from bios_sweep.analysis.table import Blocks, Outcome, ResultTable
 from bios_sweep.analysis.verdicts import CONFIRM, Asked, FactorLevels, screen_claims
-from bios_sweep.study.design import ENOUGH, OPTIMUM, DecisionRule
+from bios_sweep.study.claims import ENOUGH, OPTIMUM
+from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED
 

@@ -22,7 +22,7 @@ from bios_sweep.analysis.finding import (
 from bios_sweep.analysis.fresh import KEEP_CLAIMED, NOT_REPLICATED, TOO_SMALL, judge_fresh
 from bios_sweep.analysis.sentences import sentence
 from bios_sweep.analysis.table import Outcome, ResultTable
-from bios_sweep.study.design import BALANCED, ENOUGH, MINIMUM, QUALITY, SPEED
+from bios_sweep.study.claims import BALANCED, ENOUGH, MINIMUM, QUALITY, SPEED
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED
 

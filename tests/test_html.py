@@ -23,7 +23,7 @@ from bios_sweep.report.sections import sections
 from bios_sweep.report.svg import to_svg
 from bios_sweep.report.terminal import print_verdicts
 from bios_sweep.report.wording import times, titles
-from bios_sweep.study.design import Cross, Factor, Nuisance
+from bios_sweep.study.factors import Cross, Factor, Nuisance
 from tests.test_report import planted_study, shown, summary_of
 
 EVIL = (

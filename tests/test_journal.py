@@ -19,7 +19,9 @@ from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED, TrialEvent
 from bios_sweep.records.journal import Journal, JournalTail, read_journal
 from bios_sweep.records.sweep_state import PLANNED, RUNNING, Trials, replay, sweep_facts
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.study.design import DecisionRule, Factor, Study
+from bios_sweep.study.decision import DecisionRule
+from bios_sweep.study.design import Study
+from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import Plan, build_plan
 from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
 from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED, Measurement, TrialResult

@@ -32,7 +32,9 @@ from bios_sweep.records.sweep_state import sweep_facts
 from bios_sweep.records.tracking import check_tracking, default_tracking_uri, masked, ui_link
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.study.design import DecisionRule, Factor, Study
+from bios_sweep.study.decision import DecisionRule
+from bios_sweep.study.design import Study
+from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import Plan, build_plan
 from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
 from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED, Measurement, TrialResult

@@ -15,7 +15,8 @@ from bios_sweep.analysis.finding import CANDIDATE, CONFIRM, EDGE, INCONCLUSIVE, 
 from bios_sweep.analysis.nuisance import Ladder
 from bios_sweep.analysis.table import Outcome, ResultTable
 from bios_sweep.analysis.verdicts import Asked, screen_claims
-from bios_sweep.study.design import BALANCED, OPTIMUM, DecisionRule
+from bios_sweep.study.claims import BALANCED, OPTIMUM
+from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED, DIVERGED
 

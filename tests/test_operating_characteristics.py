@@ -27,7 +27,7 @@ from bios_sweep.analysis.verdicts import (
     margin_of,
     screen,
 )
-from bios_sweep.study.design import DecisionRule
+from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED
 

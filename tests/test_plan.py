@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 
 from bios_sweep.errors import PlanError
 from bios_sweep.settings import TrainingSettings, setting_names
-from bios_sweep.study.design import REPEAT, Budget, Cross, DecisionRule, Factor, Nuisance, Study
+from bios_sweep.study.claims import REPEAT
+from bios_sweep.study.decision import DecisionRule
+from bios_sweep.study.design import Budget, Study
+from bios_sweep.study.factors import Cross, Factor, Nuisance
 from bios_sweep.study.plan import (
     FRESH_SEED_START,
     build_plan,

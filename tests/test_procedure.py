@@ -13,7 +13,10 @@ from bios_sweep.analysis.verdicts import CANDIDATE, CONFIRM, INCONCLUSIVE, REFIN
 from bios_sweep.procedure import DONE, ProcedureSource, factor_names, levels_of, state_of
 from bios_sweep.report.summary import count_trials
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.study.design import REPEAT, DecisionRule, Factor, Study
+from bios_sweep.study.claims import REPEAT
+from bios_sweep.study.decision import DecisionRule
+from bios_sweep.study.design import Study
+from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import build_plan, confirmation_seeds
 from bios_sweep.study.scenario import DataFacts, Metric, ModelFacts, Scenario
 from bios_sweep.study.trials import (

@@ -23,7 +23,9 @@ from bios_sweep.report.terminal import print_plan, print_status, print_verdicts
 from bios_sweep.report.wording import count, duration, gain, interval, number
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.simulation.engine import PlantedEngine
-from bios_sweep.study.design import DecisionRule, Factor, Study
+from bios_sweep.study.decision import DecisionRule
+from bios_sweep.study.design import Study
+from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import build_plan
 from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
 from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED, Measurement, TrialResult, TrialSpec

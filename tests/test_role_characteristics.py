@@ -33,7 +33,8 @@ from bios_sweep.analysis.finding import (
 from bios_sweep.analysis.fresh import judge_fresh
 from bios_sweep.analysis.table import Outcome, ResultTable
 from bios_sweep.analysis.verdicts import Asked, screen_claims
-from bios_sweep.study.design import BALANCED, ENOUGH, MINIMUM, OPTIMUM, QUALITY, SPEED, DecisionRule
+from bios_sweep.study.claims import BALANCED, ENOUGH, MINIMUM, OPTIMUM, QUALITY, SPEED
+from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED
 

@@ -21,7 +21,8 @@ from bios_sweep.analysis.finding import (
 from bios_sweep.analysis.sentences import sentence
 from bios_sweep.analysis.table import Outcome, ResultTable
 from bios_sweep.analysis.verdicts import Asked, screen_claims
-from bios_sweep.study.design import BALANCED, ENOUGH, MINIMUM, QUALITY, SPEED, DecisionRule
+from bios_sweep.study.claims import BALANCED, ENOUGH, MINIMUM, QUALITY, SPEED
+from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED, DIVERGED
 

@@ -9,7 +9,10 @@ import pytest
 
 from bios_sweep.errors import ConfigError, PlanError
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.study.design import REPEAT, Budget, DecisionRule, Factor, Nuisance, Study
+from bios_sweep.study.claims import REPEAT
+from bios_sweep.study.decision import DecisionRule
+from bios_sweep.study.design import Budget, Study
+from bios_sweep.study.factors import Factor, Nuisance
 from bios_sweep.study.plan import build_plan
 from bios_sweep.study.scenario import DataFacts, Metric, ModelFacts, Scenario
 from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED, Measurement, TrialResult, short_hash

@@ -17,7 +17,7 @@ from bios_sweep.pipeline import Sweep, open_journal, take_timing
 from bios_sweep.procedure import ProcedureSource
 from bios_sweep.records.known import known_of
 from bios_sweep.records.workspace import Workspace
-from bios_sweep.study.design import Factor
+from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import Plan, build_plan
 from bios_sweep.study.trials import timing_key
 from tests.test_journal import make_plan

@@ -30,7 +30,7 @@ from bios_sweep.analysis.verdicts import (
     screen,
 )
 from bios_sweep.errors import InputError
-from bios_sweep.study.design import DecisionRule
+from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED
 

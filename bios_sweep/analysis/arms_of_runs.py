@@ -10,7 +10,7 @@ from typing import Any
 
 from bios_sweep.analysis.runs import ARM, BASELINE, ArmRuns, ArmSet, RunTable
 from bios_sweep.errors import InputError
-from bios_sweep.study.design import REPEAT
+from bios_sweep.study.claims import REPEAT
 
 SHOWN = 6  # candidates named in one error (chosen, not measured)
 

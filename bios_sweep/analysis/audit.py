@@ -26,7 +26,8 @@ from bios_sweep.analysis.runs import ARM, ArmSet, RunTable
 from bios_sweep.analysis.statement import Verdict, make_verdict
 from bios_sweep.analysis.table import ResultTable
 from bios_sweep.analysis.verdicts import confirm_candidate, margin_of, screen
-from bios_sweep.study.design import OPTIMUM, ROLES, DecisionRule
+from bios_sweep.study.claims import OPTIMUM, ROLES
+from bios_sweep.study.decision import DecisionRule
 
 ACCURACY = ("acc", "accuracy", "exact")  # words of a metric that is a share of right answers
 ACCURACY_POINT = 1.0  # statistics: the margin of an accuracy is one point

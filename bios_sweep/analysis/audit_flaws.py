@@ -11,7 +11,7 @@ from bios_sweep.analysis.blocks_of_runs import Sorted
 from bios_sweep.analysis.finding import UNCONFIRMED, FactorLevels, Finding
 from bios_sweep.analysis.flaw import CAUTION, NOTE, SERIOUS, SEVERITIES, Flaw, compared_arms, new_flaw, some
 from bios_sweep.analysis.runs import ArmRuns, ArmSet, RunTable
-from bios_sweep.study.design import REPEAT
+from bios_sweep.study.claims import REPEAT
 
 PAIRS = 40  # settings compared two by two (chosen, not measured)
 

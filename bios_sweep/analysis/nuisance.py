@@ -23,7 +23,7 @@ from bios_sweep.analysis.finding import (
     FreshTest,
 )
 from bios_sweep.analysis.roles import Evidence, iso_weights, open_gain
-from bios_sweep.study.design import BALANCED
+from bios_sweep.study.claims import BALANCED
 
 BETTER, WORSE, ALIKE, OPEN = "better", "worse", "no better by what matters", "open"
 

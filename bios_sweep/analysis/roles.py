@@ -33,7 +33,8 @@ from bios_sweep.analysis.finding import (
     FreshTest,
     Margin,
 )
-from bios_sweep.study.design import BALANCED, ENOUGH, MINIMUM, QUALITY, SPEED, DecisionRule, claimed_level
+from bios_sweep.study.claims import BALANCED, ENOUGH, MINIMUM, QUALITY, SPEED, claimed_level
+from bios_sweep.study.decision import DecisionRule
 
 SAME_COST = 1.05  # costs this near the yardstick's end count as its end; chosen, below what matters (1.2)
 

@@ -23,7 +23,7 @@ from bios_sweep.analysis.finding import (
     Finding,
     Margin,
 )
-from bios_sweep.study.design import BALANCED, ENOUGH, MINIMUM, QUALITY, SPEED, claimed_level
+from bios_sweep.study.claims import BALANCED, ENOUGH, MINIMUM, QUALITY, SPEED, claimed_level
 
 OPEN = "a better level was found; its confirmation has not run yet"
 

@@ -18,7 +18,7 @@ from bios_sweep.analysis.finding import (
     Margin,
 )
 from bios_sweep.analysis.sentences import sentence
-from bios_sweep.study.design import BALANCED, OPTIMUM, QUALITY, SPEED, claimed_level
+from bios_sweep.study.claims import BALANCED, OPTIMUM, QUALITY, SPEED, claimed_level
 
 WEIGHED = ("batch_size", "max_steps", "lora_rank")  # settings whose levels cost differently
 PROFILES = {QUALITY: "quality", BALANCED: "balanced", SPEED: "speed"}  # claims that hold for one wish only

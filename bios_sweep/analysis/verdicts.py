@@ -35,7 +35,8 @@ from bios_sweep.analysis.fresh import judge_fresh, mixed_hardware
 from bios_sweep.analysis.nuisance import Ladder, judge_ladder
 from bios_sweep.analysis.roles import JUDGES, Evidence, judge_claim
 from bios_sweep.analysis.table import Blocks, ResultTable, complete_blocks
-from bios_sweep.study.design import MINIMUM, OPTIMUM, SPEED, DecisionRule
+from bios_sweep.study.claims import MINIMUM, OPTIMUM, SPEED
+from bios_sweep.study.decision import DecisionRule
 
 __all__ = [  # the words and values of findings are used together with the rule that makes them
     "CANDIDATE",

@@ -24,7 +24,7 @@ from bios_sweep.records.tracking import default_tracking_uri, is_web, masked, sq
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.report.audit_text import print_audit
 from bios_sweep.report.wording import clean
-from bios_sweep.study.design import DecisionRule
+from bios_sweep.study.decision import DecisionRule
 
 RULES = ("decision.margin_percent", "decision.alpha")  # what of the decision rule a table leaves open
 

@@ -10,7 +10,9 @@ from typing import Any
 from bios_sweep.defaults import Recommendation, Why, max_steps
 from bios_sweep.errors import ConfigError, InputError
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.study.design import Budget, Cross, DecisionRule, Factor, Nuisance, Study
+from bios_sweep.study.decision import DecisionRule
+from bios_sweep.study.design import Budget, Study
+from bios_sweep.study.factors import Cross, Factor, Nuisance
 from bios_sweep.study.scenario import Scenario
 
 AUTO = "auto"

@@ -28,7 +28,7 @@ from bios_sweep.procedure.questions import Question, ladder_of, levels_of, quest
 from bios_sweep.procedure.refinement import SEARCH, search_of, search_trials, winner_finding
 from bios_sweep.procedure.state import DONE, Known, Results, Search, State
 from bios_sweep.procedure.tables import costs_of, guard_tables, sums_of, table_of
-from bios_sweep.study.design import BALANCED, FOR_ALL, QUALITY, REPEAT, SPEED, claimed_level
+from bios_sweep.study.claims import BALANCED, FOR_ALL, QUALITY, REPEAT, SPEED, claimed_level
 from bios_sweep.study.plan import BASELINE, Arm, Plan, combine, confirmation_trials, duration_arm
 from bios_sweep.study.trials import CONFIRMATION, REFINEMENT, SCREENING, TrialSpec
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from bios_sweep.analysis.finding import FactorLevels
 from bios_sweep.analysis.nuisance import Ladder
-from bios_sweep.study.design import REPEAT, Factor
+from bios_sweep.study.claims import REPEAT
+from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import BASELINE, Plan
 
 

@@ -12,7 +12,7 @@ from bios_sweep.procedure import Question, State, questions, state_of
 from bios_sweep.rehearsal.noise import Noise
 from bios_sweep.rehearsal.truth import Truth
 from bios_sweep.rehearsal.world import Draws, World, margin_percent, planted_level, possible_trials
-from bios_sweep.study.design import Factor
+from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import Plan
 
 EFFECTS = (-1.0, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0)  # true effects, in margins

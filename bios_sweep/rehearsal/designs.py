@@ -12,7 +12,9 @@ from bios_sweep.errors import PlanError
 from bios_sweep.procedure import questions
 from bios_sweep.rehearsal.chances import SEED, rehearse, sweeps_simulated
 from bios_sweep.rehearsal.noise import Noise
-from bios_sweep.study.design import REPEAT, Factor, Study
+from bios_sweep.study.claims import REPEAT
+from bios_sweep.study.design import Study
+from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import Plan, build_plan, most_confirmation_trials
 
 # the schedules of looks that are compared; chosen: from three seeds, below which no variance is known, to ten

@@ -15,7 +15,7 @@ from bios_sweep.rehearsal.world import (
     margin_percent,
     planted_level,
 )
-from bios_sweep.study.design import MINIMUM, REPEAT, SPEED, claimed_level
+from bios_sweep.study.claims import MINIMUM, REPEAT, SPEED, claimed_level
 from bios_sweep.study.plan import Plan, most_confirmation_trials
 
 

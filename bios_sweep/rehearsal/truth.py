@@ -8,16 +8,8 @@ from typing import Any
 from bios_sweep.procedure import Question
 from bios_sweep.rehearsal.world import World
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.study.design import (
-    BALANCED,
-    ENOUGH,
-    MINIMUM,
-    QUALITY,
-    REPEAT,
-    SPEED,
-    DecisionRule,
-    claimed_level,
-)
+from bios_sweep.study.claims import BALANCED, ENOUGH, MINIMUM, QUALITY, REPEAT, SPEED, claimed_level
+from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.plan import Arm, Plan, duration_arm
 
 

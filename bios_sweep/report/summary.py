@@ -27,7 +27,8 @@ from bios_sweep.procedure import (
     table_of,
 )
 from bios_sweep.settings import is_whole
-from bios_sweep.study.design import MINIMUM, Factor
+from bios_sweep.study.claims import MINIMUM
+from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import Arm, Plan
 from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED, SCREENING, TrialResult, TrialSpec
 

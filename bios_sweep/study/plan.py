@@ -11,7 +11,9 @@ from typing import Any
 
 from bios_sweep.errors import PlanError
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.study.design import BALANCED, COST_CLAIMS, FEW_STEPS, QUALITY, REPEAT, Factor, Study
+from bios_sweep.study.claims import BALANCED, COST_CLAIMS, FEW_STEPS, QUALITY, REPEAT
+from bios_sweep.study.design import Study
+from bios_sweep.study.factors import Factor
 from bios_sweep.study.search import Proposal
 from bios_sweep.study.trials import CONFIRMATION, SCREENING, TrialSpec, short_hash, trial_key
 

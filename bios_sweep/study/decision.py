@@ -1,0 +1,82 @@
+"""The decision rule: how results become a verdict, fixed before the first trial."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from bios_sweep.errors import PlanError
+from bios_sweep.study.checks import is_positive, require_one_of
+
+SCOPES = ("auto", "distribution", "evaluation")
+SEARCHES = ("optuna",)
+SEARCH_GOALS = ("quality", "quality and cost")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecisionRule:
+    """How a verdict is reached; fixed and hashed into the plan before the first trial.
+
+    alpha: one-sided error rate. looks: numbers of seeds at which screening may decide.
+    confirmation_seeds: fresh seeds for a candidate. margin: the smaller of `margin_percent` of the
+    baseline's loss and `margin_share` of what fine-tuning gained over the untouched model.
+    scope: `distribution` adds the evaluation error over clusters, `evaluation` does not, `auto` does
+    where clusters are known. cost_ratio: a cost that matters (1.2 = a fifth). speed_loss_percent: loss
+    that speed may cost. minimum_share: share of the default's gain that the minimum must reach.
+    refine: `optuna` searches the moved factors jointly, with refine_trials trials, for refine_goal.
+    guardrails: final metric -> percent of the baseline's value that a refined level may lose.
+    """
+
+    alpha: float = 0.05
+    looks: tuple[int, ...] = (5,)
+    confirmation_seeds: int = 5
+    margin_percent: float = 0.5
+    margin_share: float = 0.05
+    scope: str = "auto"
+    cost_ratio: float = 1.2
+    speed_loss_percent: float = 1.0
+    minimum_share: float = 0.8
+    refine: str | None = None
+    refine_trials: int = 20
+    refine_goal: str = "quality"
+    guardrails: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.alpha < 0.5:
+            raise PlanError(f"decision.alpha: {self.alpha} is not allowed; a number between 0 and 0.5")
+        if not self.looks or list(self.looks) != sorted(set(self.looks)) or self.looks[0] < 1:
+            raise PlanError(
+                f"decision.looks: {list(self.looks)} is not allowed; "
+                "rising numbers of seeds, such as [3, 5, 8]"
+            )
+        if self.looks[0] == 1 and len(self.looks) > 1:
+            raise PlanError(
+                f"decision.looks: {list(self.looks)} is not allowed; one seed decides nothing, so the "
+                "first of several looks needs at least 2"
+            )
+        if self.confirmation_seeds < 0 or self.confirmation_seeds == 1:
+            raise PlanError(
+                f"decision.confirmation_seeds: {self.confirmation_seeds} is not allowed; "
+                "0 for none, else at least 2"
+            )
+        for name in ("margin_percent", "margin_share", "speed_loss_percent"):
+            if not is_positive(getattr(self, name)):
+                raise PlanError(f"decision.{name}: {getattr(self, name)!r} is not allowed; a number above 0")
+        self._check_roles()
+
+    def _check_roles(self) -> None:
+        require_one_of("decision.scope", self.scope, SCOPES)
+        require_one_of("decision.refine_goal", self.refine_goal, SEARCH_GOALS)
+        if self.refine is not None:
+            require_one_of("decision.refine", self.refine, SEARCHES)
+        if not is_positive(self.cost_ratio) or self.cost_ratio <= 1:
+            raise PlanError(f"decision.cost_ratio: {self.cost_ratio!r} is not allowed; a number above 1")
+        if not is_positive(self.minimum_share) or self.minimum_share >= 1:
+            raise PlanError(
+                f"decision.minimum_share: {self.minimum_share!r} is not allowed; above 0, below 1"
+            )
+        if not isinstance(self.refine_trials, int) or self.refine_trials < 2:
+            raise PlanError(f"decision.refine_trials: {self.refine_trials!r} is not allowed; at least 2")
+        for name, percent in self.guardrails.items():
+            if not is_positive(percent):
+                raise PlanError(f"decision.guardrails.{name}: {percent!r} is not allowed; a number above 0")

@@ -1,0 +1,172 @@
+"""What varies in a study: a factor and its levels, what is re-tuned inside them, what they are crossed with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bios_sweep.errors import PlanError
+from bios_sweep.settings import TrainingSettings, is_whole, setting_names
+from bios_sweep.study.checks import is_number, is_positive, require_one_of
+from bios_sweep.study.claims import BALANCED, CLAIMS, FOR_ALL, OPTIMUM, REPEAT, ROLES, claimed_level
+
+SCALES = {"sqrt": 0.5, "linear": 1.0}  # power of (level / default) that a nuisance setting grows with
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nuisance:
+    """A setting re-tuned inside every level of a factor, so that levels are compared at their best.
+
+    multiply: a ladder around the baseline's value, the same at every level, the default's included.
+    scale: instead of a ladder, grow with a power of level / default (`sqrt`, `linear`). Exactly one.
+    """
+
+    setting: str = "learning_rate"
+    multiply: tuple[float, ...] = ()
+    scale: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.setting not in setting_names() or is_whole(self.setting):
+            raise PlanError(f"nuisance {self.setting!r} is not allowed; use learning_rate")
+        if bool(self.multiply) == bool(self.scale):
+            raise PlanError(
+                f"nuisance {self.setting}: give either multiply: [0.5, 1, 2] or scale: sqrt, not both or none"
+            )
+        if self.scale is not None and self.scale not in SCALES:
+            require_one_of(f"nuisance {self.setting}: scale", self.scale, tuple(SCALES))
+        for number in self.multiply:
+            if not is_positive(number):
+                raise PlanError(f"nuisance {self.setting}: {number!r} is not a finite number above 0")
+
+    def rungs(self, level: Any, default: Any) -> tuple[float, ...]:
+        """Multiples of the baseline's value to run at a level, 1.0 (the value unchanged) first."""
+        if self.scale is None:
+            return tuple(dict.fromkeys((1.0, *map(float, self.multiply))))
+        if not (is_number(level) and is_number(default)):
+            raise PlanError(
+                f"nuisance {self.setting}: scale {self.scale} needs levels that are numbers, not {level!r}"
+            )
+        return tuple(dict.fromkeys((1.0, float((level / default) ** SCALES[self.scale]))))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Factor:
+    """A setting that varies and its tested values; exactly one of `multiply` and `values` is given.
+
+    multiply: factors times the baseline's value (rounded for whole-number settings).
+    values: the levels themselves. The baseline's own level is implied and may be listed.
+    claims: what the default is judged to be; empty: see `judged_claims`.
+    nuisance: a setting re-tuned inside every level.
+    """
+
+    name: str
+    multiply: tuple[float, ...] = ()
+    values: tuple[Any, ...] = ()
+    claims: tuple[str, ...] = ()
+    nuisance: Nuisance | None = None
+
+    def __post_init__(self) -> None:
+        allowed = (*setting_names(), REPEAT)
+        if self.name not in allowed:
+            raise PlanError(f"factor {self.name!r} is no setting; choose from {', '.join(allowed)}")
+        if bool(self.multiply) == bool(self.values):
+            raise PlanError(
+                f"factor {self.name}: give either multiply or values, for example {{multiply: [0.5, 2]}}"
+            )
+        if self.name == REPEAT and self.multiply:
+            raise PlanError("factor repeat: it has no value to multiply; use values, for example [1]")
+        for number in self.multiply:
+            if isinstance(number, bool) or not isinstance(number, int | float) or not is_positive(number):
+                raise PlanError(f"factor {self.name}: multiply {number!r} is not a finite number above 0")
+        possible = self.possible_claims(self.name)
+        for claim in self.claims:
+            if claim not in possible:
+                raise PlanError(
+                    f"factor {self.name}: claim {claim!r} is not allowed; choose from {', '.join(possible)}"
+                )
+        if self.nuisance is not None and self.nuisance.setting == self.name:
+            raise PlanError(f"factor {self.name}: it cannot be its own nuisance")
+        together = [claim for claim in self.claims if claim in FOR_ALL]
+        if len(together) > 1:
+            raise PlanError(
+                f"factor {self.name}: claims {' and '.join(together)} would serve two values; choose one"
+            )
+        for claim in self.claims if self.nuisance is not None else ():
+            if claim not in (OPTIMUM, BALANCED):
+                raise PlanError(
+                    f"factor {self.name}: the claim {claim!r} cannot be judged with a nuisance; "
+                    f"choose from {OPTIMUM}, {BALANCED}"
+                )
+
+    def judged_claims(self, baseline: TrainingSettings) -> tuple[str, ...]:
+        """The claims given, else those of the setting's role whose claimed level is tested.
+
+        The levels of a nuisance-aware factor are compared at their best: as balance, or as optimum.
+        """
+        if self.claims:
+            return self.claims
+        own = CLAIMS.get(self.name, (OPTIMUM,))
+        if self.nuisance is not None:
+            return (BALANCED,) if BALANCED in own else (OPTIMUM,)
+        tested = [value for _, value in self.levels(baseline)]
+        default = None if self.name == REPEAT else getattr(baseline, self.name)
+        return tuple(
+            claim for claim in own if (level := claimed_level(claim, default)) is None or level in tested
+        )
+
+    @staticmethod
+    def possible_claims(name: str) -> tuple[str, ...]:
+        """What a default of that name may claim; every setting may also claim to be an optimum."""
+        own = CLAIMS.get(name, ())
+        return own if name == REPEAT or OPTIMUM in own else (*own, OPTIMUM)
+
+    @property
+    def role(self) -> str:
+        """What kind of default this is: optimum, trade-off, enough."""
+        return ROLES.get(self.name, OPTIMUM)
+
+    def levels(self, baseline: TrainingSettings) -> tuple[tuple[str, Any], ...]:
+        """(label, value) per level, in the given order. Labels name arms: `x0.5` or the value itself."""
+        if self.values:
+            return tuple((_label(value), value) for value in self.values)
+        start = getattr(baseline, self.name)
+        return tuple((f"x{number:g}", self._times(start, number)) for number in self.multiply)
+
+    def _times(self, start: Any, number: float) -> Any:
+        if not is_number(start):
+            raise PlanError(f"factor {self.name}: {start!r} cannot be multiplied; use values")
+        return max(1, round(start * number)) if is_whole(self.name) else start * number
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cross:
+    """A moderator: the whole study is asked again at each of its values (a setting, the data size)."""
+
+    setting: str
+    values: tuple[Any, ...]
+
+    def __post_init__(self) -> None:
+        if self.setting not in setting_names():
+            allowed = ", ".join(setting_names())
+            raise PlanError(f"cross {self.setting!r} is no setting; choose from {allowed}")
+        if len(self.values) < 2 or len(set(self.values)) < len(self.values):
+            raise PlanError(f"cross {self.setting}: give at least two different values, such as [500, 4000]")
+
+
+def factor_from(values: Mapping[str, Any]) -> Factor:
+    """Inverse of `asdict` of a factor, also after JSON has turned tuples into lists."""
+    given = values.get("nuisance")
+    nuisance = Nuisance(**{**given, "multiply": tuple(given["multiply"])}) if given else None
+    return Factor(
+        name=values["name"],
+        multiply=tuple(values["multiply"]),
+        values=tuple(values["values"]),
+        claims=tuple(values.get("claims", ())),
+        nuisance=nuisance,
+    )
+
+
+def _label(value: Any) -> str:
+    """Whole numbers in full (1000001 is not 1e+06), others with six significant digits."""
+    return f"{value:g}" if isinstance(value, float) else str(value)

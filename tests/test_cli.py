@@ -93,7 +93,7 @@ def test_plan_after_the_run_counts_everything_as_reused(finished):
 def test_run_ends_with_verdicts_and_where_to_find_them(finished):
     assert "learning_rate" in finished.out
     assert "refine" in finished.out
-    for name in ("bios_defaults.json", "report.md"):
+    for name in ("bios_defaults.json", "report.html"):
         (line,) = [line for line in finished.out.splitlines() if line.endswith(name)]
         assert Path(line.partition(": ")[2]).is_file()
     assert "MLflow: off" in finished.out

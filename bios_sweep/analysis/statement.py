@@ -32,7 +32,8 @@ class Verdict:
     default; bounds are one-sided at `confidence`. margin_absolute: the metric's own unit.
     seeds: those the effect was measured on. arms: everything that was compared.
     levels: one record per variation from the shared seeds. default: the level that is claimed, which the
-    quality, speed and minimum claims say of another level than the baseline's. cost_ratio, cost_lower,
+    quality, speed and minimum claims say of another level than the baseline's; baseline_level: the latter.
+    cost_ratio, cost_lower,
     cost_upper: time of the level in question over the baseline's, on `hardware`. iso_cost_percent: its
     gain over the default trained for the same time. profile: for whom a served value holds.
     """
@@ -67,6 +68,7 @@ class Verdict:
     cell: str = ""
     by_rate: tuple[Mapping[str, Any], ...] = ()
     bracket: tuple[Any, Any] | None = None
+    baseline_level: Any = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready values."""
@@ -142,6 +144,7 @@ def make_verdict(
         cell=cell,
         by_rate=final.by_rate,
         bracket=screening.bracket,
+        baseline_level=levels.default,
     )
 
 

@@ -203,7 +203,7 @@ def _finish(
     *,
     caught_up: bool,
 ) -> int:
-    files = {"defaults": str(sweep.folder / FILE_NAME), "report": str(sweep.folder / "report.md")}
+    files = {"defaults": str(sweep.folder / FILE_NAME), "report": str(sweep.folder / "report.html")}
     link = tracking.link(sweep.plan.sweep_id)
     if args.json:
         print(json.dumps({**result, "files": files, "link": link}, indent=1))

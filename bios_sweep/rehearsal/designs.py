@@ -15,7 +15,7 @@ from bios_sweep.rehearsal.noise import Noise
 from bios_sweep.study.claims import REPEAT
 from bios_sweep.study.design import Study
 from bios_sweep.study.factors import Factor
-from bios_sweep.study.plan import Plan, build_plan, most_confirmation_trials
+from bios_sweep.study.plan import Plan, build_plan, most_confirmation_trials, most_search_trials
 
 # the schedules of looks that are compared; chosen: from three seeds, below which no variance is known, to ten
 LOOKS = ((3,), (5,), (8,), (10,), (3, 5), (5, 8), (5, 10), (3, 5, 8))
@@ -70,11 +70,11 @@ class Search:
 
 
 def cost_of(plan: Plan, seconds_per_example: float) -> float:
-    """The most that a plan can cost: every look, and a candidate for every claim; seconds of all trials."""
+    """The most that a plan can cost, seconds of all trials: every look, a whole search, every candidate."""
     arms = {arm.name: arm.examples() for arm in plan.arms}
     screening = sum(arms[trial.arm] for trial in plan.trials)
-    confirming = most_confirmation_trials(plan.study) * max(arms.values())
-    return seconds_per_example * (screening + confirming)
+    later = most_search_trials(plan.study) + most_confirmation_trials(plan.study)
+    return seconds_per_example * (screening + later * max(arms.values()))
 
 
 def affordable(study: Study, seconds_per_example: float, budget_seconds: float) -> tuple[list[Design], int]:

@@ -16,7 +16,7 @@ from bios_sweep.rehearsal.world import (
     planted_level,
 )
 from bios_sweep.study.claims import MINIMUM, REPEAT, SPEED, claimed_level
-from bios_sweep.study.plan import Plan, most_confirmation_trials
+from bios_sweep.study.plan import Plan, most_confirmation_trials, most_search_trials
 
 
 def summarise_rehearsal(
@@ -54,7 +54,7 @@ def summarise_rehearsal(
             _question(plan, [row for row in chances if row.question == name], seconds_per_example)
             for name in dict.fromkeys(row.question for row in chances)
         ],
-        "most_trials": len(plan.trials) + most_confirmation_trials(study),
+        "most_trials": len(plan.trials) + most_search_trials(study) + most_confirmation_trials(study),
         "most_seconds": most_seconds,
         "notes": _notes(plan, noise),
     }
@@ -145,7 +145,8 @@ def _notes(plan: Plan, noise: Noise) -> list[str]:
             f"{FIXED_TIME:.0%} of the time of a step does not grow with its batch; nothing else costs time"
         )
     if plan.study.decision.refine is not None:
-        notes.append(f"the search of decision.refine={plan.study.decision.refine} is left out")
+        search = f"the search of decision.refine={plan.study.decision.refine}"
+        notes.append(f"{search} is left out of the chances; the most trials include it")
     notes.append("the error of the evaluation set (over its documents) is left out; it widens every bound")
     return notes
 

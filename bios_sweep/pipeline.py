@@ -31,7 +31,8 @@ from bios_sweep.records.workspace import Workspace
 from bios_sweep.report.markdown import to_markdown, verdict_line
 from bios_sweep.report.publish import write_report
 from bios_sweep.report.summary import results_rows, summarise
-from bios_sweep.study.plan import BASELINE, Arm, Plan
+from bios_sweep.study.arms import BASELINE, Arm
+from bios_sweep.study.plan import Plan
 from bios_sweep.study.search import SearchSpace
 from bios_sweep.study.trials import REFINEMENT, TrialSpec
 from bios_sweep.version import __version__

@@ -14,15 +14,15 @@ from bios_sweep.study.claims import REPEAT
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.design import Budget, Study
 from bios_sweep.study.factors import Cross, Factor, Nuisance
-from bios_sweep.study.plan import (
+from bios_sweep.study.later_arms import combine
+from bios_sweep.study.plan import build_plan
+from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
+from bios_sweep.study.stages import (
     FRESH_SEED_START,
-    build_plan,
-    combine,
     confirmation_seeds,
     confirmation_trials,
     most_confirmation_trials,
 )
-from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
 from bios_sweep.study.trials import CONFIRMATION, SCREENING, TrialSpec, trial_key
 
 BASELINE = TrainingSettings(learning_rate=1e-3, batch_size=128, lora_rank=32, max_steps=1000)

@@ -17,8 +17,9 @@ from bios_sweep.study.claims import REPEAT
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.design import Study
 from bios_sweep.study.factors import Factor
-from bios_sweep.study.plan import build_plan, confirmation_seeds
+from bios_sweep.study.plan import build_plan
 from bios_sweep.study.scenario import DataFacts, Metric, ModelFacts, Scenario
+from bios_sweep.study.stages import confirmation_seeds
 from bios_sweep.study.trials import (
     COMPLETED,
     CONFIRMATION,

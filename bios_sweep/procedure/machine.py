@@ -28,8 +28,12 @@ from bios_sweep.procedure.questions import Question, ladder_of, levels_of, quest
 from bios_sweep.procedure.refinement import SEARCH, search_of, search_trials, winner_finding
 from bios_sweep.procedure.state import DONE, Known, Results, Search, State
 from bios_sweep.procedure.tables import costs_of, guard_tables, sums_of, table_of
+from bios_sweep.study.arms import BASELINE, Arm
 from bios_sweep.study.claims import BALANCED, FOR_ALL, QUALITY, REPEAT, SPEED, claimed_level
-from bios_sweep.study.plan import BASELINE, Arm, Plan, combine, confirmation_trials, duration_arm
+from bios_sweep.study.durations import duration_arm
+from bios_sweep.study.later_arms import combine
+from bios_sweep.study.plan import Plan
+from bios_sweep.study.stages import confirmation_trials
 from bios_sweep.study.trials import CONFIRMATION, REFINEMENT, SCREENING, TrialSpec
 
 NOTHING = Known()

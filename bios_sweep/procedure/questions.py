@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from bios_sweep.analysis.finding import FactorLevels
 from bios_sweep.analysis.nuisance import Ladder
+from bios_sweep.study.arms import BASELINE
 from bios_sweep.study.claims import REPEAT
 from bios_sweep.study.factors import Factor
-from bios_sweep.study.plan import BASELINE, Plan
+from bios_sweep.study.plan import Plan
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,8 +18,10 @@ from bios_sweep.analysis.costs import CostRatio
 from bios_sweep.analysis.finding import CANDIDATE, REFINE, SUPERIOR, Finding, FreshTest
 from bios_sweep.procedure.questions import Question
 from bios_sweep.procedure.state import Known, Results, Search, State
-from bios_sweep.study.plan import Plan, make_trial, searched_arm
+from bios_sweep.study.later_arms import searched_arm
+from bios_sweep.study.plan import Plan
 from bios_sweep.study.search import KnownProposal, Proposal, SearchRange, SearchSpace
+from bios_sweep.study.stages import make_trial
 from bios_sweep.study.trials import COMPLETED, REFINEMENT, TrialResult, TrialSpec
 
 SEARCH = "search"  # the question that a joint search's winner answers

@@ -15,7 +15,8 @@ from bios_sweep.rehearsal.noise import Noise
 from bios_sweep.study.claims import REPEAT
 from bios_sweep.study.design import Study
 from bios_sweep.study.factors import Factor
-from bios_sweep.study.plan import Plan, build_plan, most_confirmation_trials, most_search_trials
+from bios_sweep.study.plan import Plan, build_plan
+from bios_sweep.study.stages import most_confirmation_trials, most_search_trials
 
 # the schedules of looks that are compared; chosen: from three seeds, below which no variance is known, to ten
 LOOKS = ((3,), (5,), (8,), (10,), (3, 5), (5, 8), (5, 10), (3, 5, 8))

@@ -16,7 +16,8 @@ from bios_sweep.rehearsal.world import (
     planted_level,
 )
 from bios_sweep.study.claims import MINIMUM, REPEAT, SPEED, claimed_level
-from bios_sweep.study.plan import Plan, most_confirmation_trials, most_search_trials
+from bios_sweep.study.plan import Plan
+from bios_sweep.study.stages import most_confirmation_trials, most_search_trials
 
 
 def summarise_rehearsal(

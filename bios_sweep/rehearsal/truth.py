@@ -8,9 +8,11 @@ from typing import Any
 from bios_sweep.procedure import Question
 from bios_sweep.rehearsal.world import World
 from bios_sweep.settings import TrainingSettings
+from bios_sweep.study.arms import Arm
 from bios_sweep.study.claims import BALANCED, ENOUGH, MINIMUM, QUALITY, REPEAT, SPEED, claimed_level
 from bios_sweep.study.decision import DecisionRule
-from bios_sweep.study.plan import Arm, Plan, duration_arm
+from bios_sweep.study.durations import duration_arm
+from bios_sweep.study.plan import Plan
 
 
 class Truth:

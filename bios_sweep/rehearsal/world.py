@@ -20,9 +20,11 @@ from bios_sweep.analysis.table import Floats
 from bios_sweep.procedure import Known
 from bios_sweep.rehearsal.noise import Noise
 from bios_sweep.settings import TrainingSettings
+from bios_sweep.study.arms import Arm
 from bios_sweep.study.claims import OPTIMUM, REPEAT
 from bios_sweep.study.factors import Factor
-from bios_sweep.study.plan import Arm, Plan, confirmation_seeds, confirmation_trials
+from bios_sweep.study.plan import Plan
+from bios_sweep.study.stages import confirmation_seeds, confirmation_trials
 from bios_sweep.study.trials import COMPLETED, Measurement, TrialResult, TrialSpec
 
 LOSS = 2.0  # any number: everything is judged in percent of it

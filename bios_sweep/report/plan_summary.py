@@ -8,7 +8,9 @@ from typing import Any
 
 from bios_sweep.procedure import State
 from bios_sweep.report.summary import caveats
-from bios_sweep.study.plan import Arm, Plan, most_confirmation_trials, most_search_trials
+from bios_sweep.study.arms import Arm
+from bios_sweep.study.plan import Plan
+from bios_sweep.study.stages import most_confirmation_trials, most_search_trials
 from bios_sweep.study.trials import CONFIRMATION, REFINEMENT, SCREENING
 
 

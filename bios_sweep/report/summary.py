@@ -27,9 +27,10 @@ from bios_sweep.procedure import (
     table_of,
 )
 from bios_sweep.settings import is_whole
+from bios_sweep.study.arms import Arm
 from bios_sweep.study.claims import MINIMUM
 from bios_sweep.study.factors import Factor
-from bios_sweep.study.plan import Arm, Plan
+from bios_sweep.study.plan import Plan
 from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED, SCREENING, TrialResult, TrialSpec
 
 

@@ -1,4 +1,4 @@
-"""What varies in a study: a factor and its levels, what is re-tuned inside them, what they are crossed with."""
+"""What varies in a study: factors, what is re-tuned inside their levels, what they are crossed with."""
 
 from __future__ import annotations
 

@@ -1,52 +1,29 @@
-"""The expansion of a study into arms and trials: the only place that enumerates trials."""
+"""The expansion of a study into arms and screening trials: what runs before anything is known."""
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from bios_sweep.errors import PlanError
-from bios_sweep.settings import TrainingSettings
-from bios_sweep.study.claims import BALANCED, COST_CLAIMS, FEW_STEPS, QUALITY, REPEAT
+from bios_sweep.study.arms import (
+    BASELINE,
+    Arm,
+    add_arm,
+    flag_few_steps,
+    hold_budget,
+    require_examples,
+    variation,
+)
+from bios_sweep.study.claims import COST_CLAIMS
 from bios_sweep.study.design import Study
+from bios_sweep.study.durations import add_durations
 from bios_sweep.study.factors import Factor
-from bios_sweep.study.search import Proposal
-from bios_sweep.study.trials import CONFIRMATION, SCREENING, TrialSpec, short_hash, trial_key
-
-BASELINE = "baseline"
-COMBINATION = "combination"
-FRESH_SEED_START = 1_000_000  # chosen, not measured: far from any seed a user counts up from 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Arm:
-    """The baseline or a variation, resolved to full settings.
-
-    level: the factor's value in this arm; label: how the level is written in names.
-    changes: settings that differ from the baseline, with their values here. rung: multiple of the
-    baseline's value that a nuisance setting has here. duration: multiple of the default's steps, for
-    the arms that are a yardstick of cost. notes: what a reader of the plan should know (merged arms,
-    few steps).
-    """
-
-    name: str
-    settings: TrainingSettings
-    repeat: int = 0
-    factor: str | None = None
-    level: Any = None
-    label: str = ""
-    changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    rung: float = 1.0
-    duration: float | None = None
-    notes: tuple[str, ...] = ()
-
-    def examples(self) -> int:
-        """Training examples the arm spends."""
-        return self.settings.max_steps * self.settings.batch_size
+from bios_sweep.study.ladders import ladder, rungs_of, with_nuisances
+from bios_sweep.study.stages import make_trial, most_confirmation_trials, most_search_trials
+from bios_sweep.study.trials import SCREENING, TrialSpec, short_hash
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +41,8 @@ class Plan:
     trials: tuple[TrialSpec, ...]
     notes: tuple[str, ...] = ()
     factors: tuple[Factor, ...] = ()
-    durations: Mapping[float, str] = dataclasses.field(default_factory=dict)
-    ladders: Mapping[str, Mapping[Any, tuple[str, ...]]] = dataclasses.field(default_factory=dict)
+    durations: Mapping[float, str] = field(default_factory=dict)
+    ladders: Mapping[str, Mapping[Any, tuple[str, ...]]] = field(default_factory=dict)
     cells: tuple[Plan, ...] = ()
     cell: str = ""
 
@@ -110,8 +87,8 @@ class Plan:
         return short_hash(
             {
                 "trials": [trial.key for trial in self.trials],
-                "decision": dataclasses.asdict(study.decision),
-                "metric": dataclasses.asdict(study.metric),
+                "decision": asdict(study.decision),
+                "metric": asdict(study.metric),
                 "hold": study.budget.hold,
             },
             length=8,
@@ -166,30 +143,30 @@ def _crossed(study: Study) -> Plan:
 
 
 def _cell(study: Study, values: Mapping[str, Any], *, own: bool) -> Plan:
-    baseline = _hold(study, dataclasses.replace(study.baseline, **values), values)
+    baseline = hold_budget(study, replace(study.baseline, **values), values)
     name = ", ".join(f"{setting}={value}" for setting, value in values.items())
-    plan = _expanded(dataclasses.replace(study, baseline=baseline, cross=()), "" if own else f" @ {name}")
-    return dataclasses.replace(plan, cell=name)
+    plan = _expanded(replace(study, baseline=baseline, cross=()), "" if own else f" @ {name}")
+    return replace(plan, cell=name)
 
 
 def _expanded(study: Study, suffix: str = "") -> Plan:
     """suffix: ends the name of every arm, so that the cells of a crossed study do not share names."""
     arms = [Arm(name=BASELINE, settings=study.baseline)]
     notes: list[str] = []
-    factors = _with_nuisances(study)
+    factors = with_nuisances(study)
     for factor in factors:
         for label, value in factor.levels(study.baseline):
-            for rung in _rungs(factor, value, study.baseline):
-                _add(arms, _variation(study, factor, label, value, rung), notes)
+            for rung in rungs_of(factor, value, study.baseline):
+                add_arm(arms, variation(study, factor, label, value, rung), notes)
     if len(arms) == 1:
         raise PlanError(
             f"sweep {study.name}: no variation is left beside the baseline; "
             "give at least one level that differs from it"
         )
-    durations = {ratio: name + suffix for ratio, name in _durations(study, arms).items()}
-    named = tuple(_flag(dataclasses.replace(arm, name=arm.name + suffix)) for arm in arms)
+    durations = {ratio: name + suffix for ratio, name in add_durations(study, arms).items()}
+    named = tuple(flag_few_steps(replace(arm, name=arm.name + suffix)) for arm in arms)
     for arm in named:
-        _require_examples(study, arm)
+        require_examples(study, arm)
     return Plan(
         study=study,
         arms=named,
@@ -197,241 +174,5 @@ def _expanded(study: Study, suffix: str = "") -> Plan:
         notes=tuple(notes),
         factors=factors,
         durations=durations,
-        ladders={f.name: _ladder(study, f, named) for f in factors if f.nuisance is not None},
+        ladders={f.name: ladder(study, f, named) for f in factors if f.nuisance is not None},
     )
-
-
-def _require_examples(study: Study, arm: Arm) -> None:
-    """Refuse to learn from more examples than the data has."""
-    wanted, there = arm.settings.train_examples, study.scenario.data.train_examples
-    if wanted is not None and wanted > there:
-        raise PlanError(
-            f"train_examples: {wanted} is more than the {there} that {study.scenario.data.name} has"
-        )
-
-
-def make_trial(study: Study, arm: Arm, seed: int, stage: str) -> TrialSpec:
-    """One arm at one seed, with its key."""
-    return TrialSpec(
-        key=trial_key(arm.settings, seed, arm.repeat, study.scenario),
-        arm=arm.name,
-        seed=seed,
-        settings=arm.settings,
-        repeat=arm.repeat,
-        stage=stage,
-    )
-
-
-def confirmation_seeds(study: Study) -> tuple[int, ...]:
-    """Fresh seeds, disjoint from the study's, the same for every candidate of the study."""
-    start = max(FRESH_SEED_START, max(study.seeds) + 1)
-    return tuple(range(start, start + study.decision.confirmation_seeds))
-
-
-def confirmation_trials(study: Study, arms: Sequence[Arm]) -> tuple[TrialSpec, ...]:
-    """Every given arm at every fresh seed; seeds first, so that early blocks are whole."""
-    return tuple(
-        make_trial(study, arm, seed, CONFIRMATION) for seed in confirmation_seeds(study) for arm in arms
-    )
-
-
-def most_confirmation_trials(study: Study) -> int:
-    """The most that confirmation can cost: the default, what each claim may send, and their combination.
-
-    A claim sends its candidate, and what it is held against where that is not the default: the default
-    trained for the same cost, or the level that the claim is about.
-    """
-    if len(study.seeds) < 2:
-        return 0  # one seed names no candidate
-    factors = _with_nuisances(study)
-    sent = sum(
-        1 + (claim in (BALANCED, QUALITY)) + (factor.nuisance is not None)
-        for factor in factors
-        for claim in factor.judged_claims(study.baseline)
-    )
-    searched = 1 if study.decision.refine else 0
-    cells = math.prod(len(moderator.values) for moderator in study.cross)
-    return cells * study.decision.confirmation_seeds * (1 + sent + (len(factors) > 1) + searched)
-
-
-def most_search_trials(study: Study) -> int:
-    """The most that the joint search can cost; its first two proposals may exist already."""
-    return study.decision.refine_trials if study.decision.refine and len(study.seeds) > 1 else 0
-
-
-def searched_arm(plan: Plan, proposal: Proposal) -> Arm:
-    """The baseline with a search's proposal in place of the searched settings."""
-    settings = _hold(plan.study, dataclasses.replace(plan.study.baseline, **proposal.values), proposal.values)
-    changes = _changes(plan.study.baseline, settings)
-    return Arm(
-        name=f"search {proposal.number}", settings=settings, label=str(proposal.number), changes=changes
-    )
-
-
-def combine(plan: Plan, candidates: Sequence[Arm]) -> Arm:
-    """The arm that takes the candidate value of every factor at once."""
-    changes = {arm.factor: arm.level for arm in candidates if arm.factor is not None}
-    settings = _hold(plan.study, dataclasses.replace(plan.study.baseline, **changes), changes)
-    name = f"{COMBINATION} " + ", ".join(arm.name for arm in candidates)
-    return Arm(name=name, settings=settings, changes=_changes(plan.study.baseline, settings))
-
-
-def _variation(study: Study, factor: Factor, label: str, value: Any, rung: float = 1.0) -> Arm:
-    if factor.name == REPEAT:
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise PlanError(f"factor repeat: {value!r} is not allowed; whole numbers from 1 on")
-        return Arm(
-            name=f"repeat={label}",
-            settings=study.baseline,
-            repeat=value,
-            factor=REPEAT,
-            level=value,
-            label=label,
-            changes={REPEAT: value},
-        )
-    settings = _settings(study, factor, value, rung)
-    separator = " " if label.startswith("x") else "="
-    retuned = f", {factor.nuisance.setting} x{rung:.4g}" if factor.nuisance and rung != 1.0 else ""
-    return Arm(
-        name=f"{factor.name}{separator}{label}{retuned}",
-        settings=settings,
-        factor=factor.name,
-        level=getattr(settings, factor.name),
-        label=label,
-        changes=_changes(study.baseline, settings),
-        rung=rung,
-    )
-
-
-def _settings(study: Study, factor: Factor, value: Any, rung: float) -> TrainingSettings:
-    """The baseline with a factor at a level, and its nuisance setting at a multiple of the baseline's."""
-    change = {factor.name: value}
-    if factor.nuisance is not None and rung != 1.0:
-        name = factor.nuisance.setting
-        change[name] = getattr(study.baseline, name) * rung
-    return _hold(study, dataclasses.replace(study.baseline, **change), change)
-
-
-def _rungs(factor: Factor, value: Any, baseline: TrainingSettings) -> tuple[float, ...]:
-    if factor.nuisance is None:
-        return (1.0,)
-    return factor.nuisance.rungs(value, getattr(baseline, factor.name))
-
-
-def _with_nuisances(study: Study) -> tuple[Factor, ...]:
-    """The study's factors, each nuisance ladder at the default level among them.
-
-    Without it a level could win by its learning rate alone (statistics, item 11).
-    """
-    factors = {factor.name: factor for factor in study.factors}
-    for factor in study.factors:
-        if factor.nuisance is None:
-            continue
-        default = getattr(study.baseline, factor.name)
-        rungs = [
-            r for _, value in factor.levels(study.baseline) for r in factor.nuisance.rungs(value, default)
-        ]
-        name = factor.nuisance.setting
-        own = factors.get(name)
-        levels = {rung: None for rung in rungs if rung != 1.0}
-        if own is None:
-            factors[name] = Factor(name=name, multiply=tuple(levels))
-        elif own.multiply:
-            factors[name] = dataclasses.replace(own, multiply=tuple(dict.fromkeys((*own.multiply, *levels))))
-        else:
-            start = getattr(study.baseline, name)
-            values = dict.fromkeys((*own.values, *(start * rung for rung in levels)))
-            factors[name] = dataclasses.replace(own, values=tuple(values))
-    return tuple(factors.values())
-
-
-def _ladder(study: Study, factor: Factor, arms: Sequence[Arm]) -> dict[Any, tuple[str, ...]]:
-    """The arms of every level, the default's first; one that two factors share is found by its settings."""
-    named = {arm.settings: arm.name for arm in reversed(arms) if not arm.repeat}
-    default = getattr(study.baseline, factor.name)
-    values = [value for _, value in factor.levels(study.baseline)]
-    rungs = {value: _rungs(factor, value, study.baseline) for value in values}
-    rungs = {default: tuple(dict.fromkeys(r for value in values for r in rungs[value])), **rungs}
-    return {
-        value: tuple(dict.fromkeys(named[_settings(study, factor, value, rung)] for rung in rungs[value]))
-        for value in rungs
-    }
-
-
-def _durations(study: Study, arms: list[Arm]) -> dict[float, str]:
-    """Add the default's own duration arms, the yardstick of what cost alone buys (statistics, item 13).
-
-    Only those that a tested batch size may need: a smaller batch costs up to as many times more as it
-    takes more steps, a larger one less.
-    """
-    sizes = [
-        value
-        for factor in study.factors
-        if factor.name == "batch_size" and BALANCED in factor.judged_claims(study.baseline)
-        for _, value in factor.levels(study.baseline)
-    ]
-    ratios = [size / study.baseline.batch_size for size in sizes]
-    # at equal steps a larger batch is the dearer one, at equal examples a smaller one
-    costs = [ratio if study.budget.hold == "steps" else 1.0 / ratio for ratio in ratios]
-    wanted = [
-        *([0.5] if any(cost < 1 for cost in costs) else []),
-        *([2.0] if any(cost > 1 for cost in costs) else []),
-        *([4.0] if any(cost > 2 for cost in costs) else []),
-    ]
-    durations = {1.0: BASELINE} if wanted else {}
-    for nominal in wanted:
-        new = duration_arm(study, nominal)
-        multiple = new.settings.max_steps / study.baseline.max_steps  # steps are whole
-        same = next((arm for arm in arms if arm.settings == new.settings and not arm.repeat), None)
-        if same is None:
-            arms.append(new)
-        durations[multiple] = (same or new).name
-    return dict(sorted(durations.items()))
-
-
-def duration_arm(study: Study, multiple: float, start: Arm | None = None) -> Arm:
-    """The default (or `start`, the default at another learning rate) for another multiple of its steps."""
-    base = study.baseline if start is None else start.settings
-    retuned = "" if start is None or start.name.startswith(BASELINE) else f"{start.name}, "
-    settings = dataclasses.replace(base, max_steps=max(1, round(base.max_steps * multiple)))
-    return Arm(
-        name=f"{retuned}max_steps x{multiple:.4g}",
-        settings=settings,
-        label=f"x{multiple:.4g}",
-        changes=_changes(study.baseline, settings),
-        duration=multiple,
-    )
-
-
-def _hold(study: Study, settings: TrainingSettings, changes: Mapping[str, Any]) -> TrainingSettings:
-    """Give an arm with another batch size the baseline's examples, unless its steps are the question."""
-    if study.budget.hold == "steps" or "batch_size" not in changes or "max_steps" in changes:
-        return settings
-    examples = study.baseline.max_steps * study.baseline.batch_size
-    return dataclasses.replace(settings, max_steps=math.ceil(examples / settings.batch_size))
-
-
-def _changes(baseline: TrainingSettings, settings: TrainingSettings) -> dict[str, Any]:
-    before, after = baseline.to_dict(), settings.to_dict()
-    return {name: after[name] for name in after if after[name] != before[name]}
-
-
-def _add(arms: list[Arm], new: Arm, notes: list[str]) -> None:
-    for index, old in enumerate(arms):
-        if (old.settings, old.repeat) == (new.settings, new.repeat):
-            note = f"{new.name} is the same as {old.name} and runs once"
-            arms[index] = dataclasses.replace(old, notes=(*old.notes, note))
-            notes.append(note)
-            return
-    if any(old.name == new.name for old in arms):
-        raise PlanError(
-            f"factor {new.factor}: two levels are both called {new.label}; give them further apart"
-        )
-    arms.append(new)
-
-
-def _flag(arm: Arm) -> Arm:
-    steps = arm.settings.max_steps
-    if steps >= FEW_STEPS:
-        return arm
-    return dataclasses.replace(arm, notes=(*arm.notes, f"{steps} steps are under {FEW_STEPS}"))

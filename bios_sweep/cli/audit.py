@@ -20,10 +20,11 @@ from bios_sweep.records.mlflow_rest import read_over_web
 from bios_sweep.records.mlflow_runs import Experiment, own_sweep, raw_table
 from bios_sweep.records.run_columns import ColumnNames, to_runs
 from bios_sweep.records.tables import read_csv
-from bios_sweep.records.tracking import default_tracking_uri, is_web, masked, sqlite_file
+from bios_sweep.records.tracking import default_tracking_uri, is_web, sqlite_file
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.report.audit_text import print_audit
 from bios_sweep.report.wording import clean
+from bios_sweep.secrecy import masked
 from bios_sweep.study.decision import DecisionRule
 
 RULES = ("decision.margin_percent", "decision.alpha")  # what of the decision rule a table leaves open

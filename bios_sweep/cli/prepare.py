@@ -17,8 +17,8 @@ from bios_sweep.cli.resources import check_cluster, require_whole
 from bios_sweep.config.build import build_study
 from bios_sweep.config.compose import Config, compose_config, sweep_names
 from bios_sweep.errors import ConfigError, DataError
-from bios_sweep.records.tracking import masked
 from bios_sweep.records.workspace import Workspace
+from bios_sweep.secrecy import masked
 from bios_sweep.simulation.engine import PlantedEngine
 from bios_sweep.simulation.truth import PlantedTruth
 from bios_sweep.study.plan import Plan, build_plan

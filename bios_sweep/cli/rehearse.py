@@ -21,7 +21,6 @@ from bios_sweep.errors import InputError
 from bios_sweep.records.journal import read_journal
 from bios_sweep.records.speed import names_model, seconds_per_example
 from bios_sweep.records.sweep_state import SweepState, TrialState, replay
-from bios_sweep.records.tracking import masked
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.rehearsal import (
     EFFECTS,
@@ -41,6 +40,7 @@ from bios_sweep.rehearsal import (
     sweeps_simulated,
 )
 from bios_sweep.report.rehearsal_text import print_rehearsal
+from bios_sweep.secrecy import masked
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import FAILED

@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bios_sweep.records.tracking import masked
 from bios_sweep.records.workspace import Workspace
+from bios_sweep.secrecy import masked
 
 
 def uri_hash(uri: str) -> str:

@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bios_sweep.errors import InputError
 from bios_sweep.records.mlflow_runs import Experiment, StoredRun, check_runs, first_value, no_experiment
 from bios_sweep.records.mlflow_store import prepare_environment
-from bios_sweep.records.tracking import masked
+from bios_sweep.secrecy import masked
 
 PAGE = 5_000  # runs per call (chosen, not measured)
 

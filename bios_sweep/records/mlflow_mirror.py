@@ -35,8 +35,9 @@ from bios_sweep.records.mirror_content import (
 )
 from bios_sweep.records.mlflow_store import KnownRun, MlflowStore, folder_files
 from bios_sweep.records.sweep_state import RUNNING, Entry, SweepState, TrialState, advance
-from bios_sweep.records.tracking import is_web, masked, sqlite_file
+from bios_sweep.records.tracking import is_web, sqlite_file
 from bios_sweep.records.workspace import Workspace
+from bios_sweep.secrecy import masked
 from bios_sweep.study.trials import short_hash
 
 POLL_SECONDS = 0.5  # chosen, not measured: people look at charts, not at milliseconds

@@ -6,19 +6,18 @@ MLflow 1.0). Credentials go into a header and never into a message.
 
 from __future__ import annotations
 
-import base64
 import json
 import math
-import os
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import unquote, urlencode, urlsplit
+from urllib.parse import urlencode
 
 from bios_sweep.errors import InputError
 from bios_sweep.records.mlflow_runs import Experiment, StoredRun, check_runs, first_value, no_experiment
-from bios_sweep.records.tracking import masked, tls_context
+from bios_sweep.records.web import WAY_IN, authorization, split_credentials, tls_context
+from bios_sweep.secrecy import masked
 
 PAGE = 5_000  # runs per request; the API allows 50 000 (chosen, not measured)
 SECONDS = 30.0  # for one answer (chosen, not measured)
@@ -28,10 +27,8 @@ class MlflowServer:
     """The few questions asked of a server."""
 
     def __init__(self, uri: str) -> None:
-        parts = urlsplit(uri)
-        user, _, host = parts.netloc.rpartition("@")
-        self._base = f"{parts.scheme}://{host}{parts.path.rstrip('/')}/api/2.0/mlflow/"
-        self._headers = {"Content-Type": "application/json"} | _authorization(user)
+        self._base = f"{split_credentials(uri)[0].rstrip('/')}/api/2.0/mlflow/"
+        self._headers = {"Content-Type": "application/json"} | authorization(uri)
         self._tls = tls_context(uri)
         self.shown = masked(uri)
 
@@ -75,8 +72,7 @@ class MlflowServer:
             return
         if error.code in (401, 403):
             raise InputError(
-                f"--tracking-uri: {self.shown} refuses the credentials ({error.code}); set "
-                "MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+                f"--tracking-uri: {self.shown} refuses the credentials ({error.code}); {WAY_IN}"
             ) from None
         raise InputError(f"--tracking-uri: {self.shown} answers {error.code} {code}".rstrip()) from None
 
@@ -125,13 +121,3 @@ def _stored(run: Mapping[str, Any]) -> StoredRun:
         metrics={item["key"]: float(item.get("value", math.nan)) for item in data.get("metrics", ())},
         tags={item["key"]: str(item.get("value", "")) for item in data.get("tags", ())},
     )
-
-
-def _authorization(user: str) -> dict[str, str]:
-    """The header of the address's own credentials, else of MLflow's variables; the password wins as there."""
-    name, password = os.environ.get("MLFLOW_TRACKING_USERNAME"), os.environ.get("MLFLOW_TRACKING_PASSWORD")
-    token = os.environ.get("MLFLOW_TRACKING_TOKEN")
-    if user or name:
-        pair = unquote(user) if user else f"{name}:{password or ''}"
-        return {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
-    return {"Authorization": f"Bearer {token}"} if token else {}

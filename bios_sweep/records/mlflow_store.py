@@ -29,7 +29,7 @@ from bios_sweep.records.mirror_content import (
     Point,
     RunContent,
 )
-from bios_sweep.records.tracking import masked
+from bios_sweep.secrecy import masked
 
 METRICS_PER_CALL = 800  # of at most 1000 entities, 100 of them params and 100 tags (mlflow.utils.validation)
 NOTE_TIME = "note_time"

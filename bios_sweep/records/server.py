@@ -15,8 +15,9 @@ from pathlib import Path
 from types import TracebackType
 
 from bios_sweep.errors import InputError, TrackingError
-from bios_sweep.records.tracking import is_web, masked, sqlite_file
+from bios_sweep.records.tracking import is_web, sqlite_file
 from bios_sweep.records.workspace import Workspace
+from bios_sweep.secrecy import masked
 
 HOST = "127.0.0.1"  # never the network: the server asks nobody for a password
 START_SECONDS = 90.0  # chosen: it takes about 6 s here, longer on a busy disk

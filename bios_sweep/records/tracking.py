@@ -5,38 +5,24 @@ Light on purpose: a wrong address must be refused before seconds are spent impor
 
 from __future__ import annotations
 
-import base64
 import json
 import os
-import re
-import ssl
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import unquote, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from bios_sweep.errors import InputError
+from bios_sweep.records.web import check_server
 from bios_sweep.records.workspace import Workspace
+from bios_sweep.secrecy import masked
 
-HEALTH_SECONDS = 5.0  # chosen, not measured: a server that needs longer would slow down every call
 SQLITE_MAGIC = b"SQLite format 3\x00"  # https://www.sqlite.org/fileformat.html, section 1.3.1
 WEB = ("http", "https")
-
-_USER = re.compile(r"(?<=://)[^\s/?#]*@")
-_SECRET = re.compile(
-    r"([?&][^=&\s]*(?:token|key|secret|pass|pwd|auth|sig)[^=&\s]*=)[^&\s'\"]+", re.IGNORECASE
-)
 
 
 def default_tracking_uri(workspace: Workspace) -> str:
     """The workspace's own store; absolute, since MLflow would look in the working directory."""
     return f"sqlite:///{workspace.store}"
-
-
-def masked(text: str) -> str:
-    """An address, or any message that holds some, without user names, passwords and tokens."""
-    return _SECRET.sub(r"\1***", _USER.sub("***@", text))
 
 
 def is_web(uri: str) -> bool:
@@ -59,7 +45,7 @@ def check_tracking(uri: str, workspace: Workspace | None = None) -> None:
     """
     scheme = urlsplit(uri).scheme
     if scheme in WEB:
-        _check_web(uri)
+        check_server(uri)
     elif scheme == "sqlite":
         _check_sqlite(uri, made_later=workspace is not None and uri == default_tracking_uri(workspace))
     else:
@@ -84,48 +70,6 @@ def ui_link(base_url: str, experiment_id: str, run_ids: Sequence[str] = (), view
         return f"{base}/#/compare-runs?{query}"
     query = urlencode({"workflowType": "machine_learning"} | ({"viewStateShareKey": view} if view else {}))
     return f"{base}/#/experiments/{experiment_id}/runs?{query}"
-
-
-def _check_web(uri: str) -> None:
-    shown = masked(uri)
-    try:
-        with urllib.request.urlopen(_health(uri), timeout=HEALTH_SECONDS, context=tls_context(uri)) as answer:
-            body = answer.read(64)
-    except urllib.error.HTTPError as error:
-        raise InputError(
-            f"tracking.uri: {shown} answers {error.code} to /health; give the address of an MLflow server"
-        ) from None
-    except (OSError, ValueError) as error:
-        reason = masked(str(getattr(error, "reason", error)))
-        raise InputError(
-            f"tracking.uri: {shown} cannot be reached ({reason}); start the server, or leave tracking.uri "
-            "out to record in the workspace"
-        ) from None
-    if body.strip() != b"OK":
-        raise InputError(
-            f"tracking.uri: {shown} answers, but not as an MLflow server does; check host and port"
-        )
-
-
-def _health(uri: str) -> urllib.request.Request:
-    """The request, with the address's credentials where urllib wants them."""
-    parts = urlsplit(uri)
-    user, at, host = parts.netloc.rpartition("@")
-    request = urllib.request.Request(f"{parts.scheme}://{host}{parts.path.rstrip('/')}/health")
-    if at:
-        request.add_header("Authorization", "Basic " + base64.b64encode(unquote(user).encode()).decode())
-    return request
-
-
-def tls_context(uri: str) -> ssl.SSLContext | None:
-    """TLS as MLflow's own variables have it, so that both reach the same servers."""
-    if urlsplit(uri).scheme != "https":
-        return None
-    context = ssl.create_default_context(cafile=os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH"))
-    if os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1"):
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 def _check_sqlite(uri: str, *, made_later: bool) -> None:

@@ -1,0 +1,140 @@
+"""Speaking to an MLflow server with the standard library: who we are, by which TLS, whether it answers.
+
+Credentials are MLflow's own variables (MLFLOW_TRACKING_USERNAME and _PASSWORD, or _TOKEN, or the file
+~/.mlflow/credentials); an address may carry a user and a password, which are taken out of it and put there.
+"""
+
+from __future__ import annotations
+
+import base64
+import configparser
+import json
+import os
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from bios_sweep.errors import InputError
+from bios_sweep.secrecy import masked
+
+HEALTH_SECONDS = 5.0  # chosen, not measured: a server that needs longer would slow down every call
+USERNAME, PASSWORD, TOKEN = (f"MLFLOW_TRACKING_{name}" for name in ("USERNAME", "PASSWORD", "TOKEN"))
+OTHER_SIGNATURES = ("MLFLOW_TRACKING_AUTH", "MLFLOW_TRACKING_AWS_SIGV4")  # which only MLflow itself can make
+CREDENTIALS_FILE = ".mlflow/credentials"  # mlflow.utils.credentials
+WAY_IN = f"set {TOKEN}, or {USERNAME} and {PASSWORD}"
+
+
+def split_credentials(uri: str) -> tuple[str, tuple[str, str] | None]:
+    """An address without its user and password, and these, decoded; None where it has none."""
+    parts = urlsplit(uri)
+    user, at, host = parts.netloc.rpartition("@")
+    if not at:
+        return uri, None
+    name, _, password = user.partition(":")
+    return urlunsplit(parts._replace(netloc=host)), (unquote(name), unquote(password))
+
+
+def sign_in(uri: str) -> str:
+    """Put an address's user and password where MLflow looks for them; returns the address without them.
+
+    In the address itself they would show up in every message that MLflow writes about it.
+    """
+    address, pair = split_credentials(uri)
+    if pair is not None:
+        os.environ.update(
+            {name: value for name, value in zip((USERNAME, PASSWORD), pair, strict=True) if value}
+        )
+    return address
+
+
+def authorization(uri: str) -> dict[str, str]:
+    """The header that says who we are: the address's own credentials, else as MLflow takes its variables."""
+    _, pair = split_credentials(uri)
+    own, own_password = pair or ("", "")
+    stored = _stored_credentials()
+    name = own or os.environ.get(USERNAME) or stored.get(USERNAME.lower(), "")
+    password = own_password or os.environ.get(PASSWORD) or stored.get(PASSWORD.lower(), "")
+    token = os.environ.get(TOKEN)
+    if name and password:
+        return {"Authorization": "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()}
+    return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def _stored_credentials() -> Mapping[str, str]:
+    stored = configparser.ConfigParser(interpolation=None)
+    try:
+        stored.read(Path.home() / CREDENTIALS_FILE)
+    except (configparser.Error, OSError, RuntimeError):  # RuntimeError: nobody's home is known
+        return {}
+    return dict(stored["mlflow"]) if stored.has_section("mlflow") else {}
+
+
+def tls_context(uri: str) -> ssl.SSLContext | None:
+    """TLS as MLflow's own variables have it, so that both reach the same servers."""
+    if urlsplit(uri).scheme != "https":
+        return None
+    context = ssl.create_default_context(cafile=os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH"))
+    if os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1"):
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    client = os.environ.get("MLFLOW_TRACKING_CLIENT_CERT_PATH")
+    if client:
+        context.load_cert_chain(client)
+    return context
+
+
+def check_server(uri: str) -> None:
+    """Refuse a server that is away, is no MLflow, does not let us in, or has lost its database.
+
+    Raises:
+        InputError: one sentence, without credentials.
+    """
+    _check_spelling(uri)
+    body = _ask(uri, "/health", None)
+    if body.strip() != b"OK":
+        raise InputError(
+            f"tracking.uri: {masked(uri)} answers, but not as an MLflow server does; check host and port"
+        )
+    if not any(os.environ.get(name) for name in OTHER_SIGNATURES):
+        _ask(uri, "/api/2.0/mlflow/experiments/search", {"max_results": 1})
+
+
+def _check_spelling(uri: str) -> None:
+    """An address whose password has a / in it names another host; it must not be asked, nor shown."""
+    try:
+        urlsplit(uri).port  # noqa: B018 - reading it is the check
+    except ValueError:
+        raise InputError(
+            "tracking.uri: is no address; in a user or password write / as %2F, ? as %3F, # as %23, "
+            f"@ as %40, or leave both out and {WAY_IN}"
+        ) from None
+
+
+def _ask(uri: str, path: str, question: Mapping[str, object] | None) -> bytes:
+    """The first bytes of an answer. question: sent as JSON; None only gets."""
+    address, shown = split_credentials(uri)[0].rstrip("/"), masked(uri)
+    headers = {"Content-Type": "application/json"} | authorization(uri)
+    content = None if question is None else json.dumps(question).encode()
+    request = urllib.request.Request(address + path, content, headers)
+    try:
+        with urllib.request.urlopen(request, timeout=HEALTH_SECONDS, context=tls_context(uri)) as answer:
+            return bytes(answer.read(64))
+    except urllib.error.HTTPError as error:
+        raise InputError(f"tracking.uri: {shown} {_refusal(error.code, path)}") from None
+    except (OSError, ValueError) as error:
+        reason = masked(str(getattr(error, "reason", error)))
+        raise InputError(
+            f"tracking.uri: {shown} cannot be reached ({reason}); start the server, or leave tracking.uri "
+            "out to record in the workspace"
+        ) from None
+
+
+def _refusal(code: int, path: str) -> str:
+    if code in (401, 403):
+        return f"refuses the credentials ({code}); {WAY_IN}"
+    if code >= 500:
+        return f"answers {code}; see the server's own log (is its database up?)"
+    return f"answers {code} to {path}; give the address of an MLflow server"

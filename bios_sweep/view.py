@@ -65,7 +65,8 @@ class SweepView:
                 "seed": trial.spec.seed,
                 "stage": trial.spec.stage,
                 "trial_key": trial.spec.key,
-                **point.to_dict(),
+                **{name: value for name, value in point.to_dict().items() if name != "metrics"},
+                **point.metrics,
             }
             for trial in self.journal.trials.values()
             for point in trial.curve

@@ -41,7 +41,8 @@ class ResultTable:
     """One outcome per (arm, seed). `arms[0]` is the baseline.
 
     untouched: the metric of the model before any training, None when unknown.
-    hardware: the device classes that produced the values.
+    hardware: the device classes that produced the values. flaw: why nothing can be judged on these
+    values, whatever they are; empty where nothing is known against them.
 
     Raises:
         InputError: an arm or a seed is listed twice; a repeated seed is not a replicate.
@@ -53,6 +54,7 @@ class ResultTable:
     metric: Metric
     untouched: float | None = None
     hardware: tuple[str, ...] = ()
+    flaw: str = ""
 
     def __post_init__(self) -> None:
         for kind, names in (("arm", self.arms), ("seed", self.seeds)):

@@ -208,6 +208,8 @@ def _gate(table: ResultTable) -> str:
     baseline = table.arms[0]
     if table.diverged(baseline):
         return f"the baseline diverged at {table.diverged(baseline)} of {len(table.seeds)} seeds"
+    if table.flaw:
+        return table.flaw
     if len(table.hardware) > 1:
         return mixed_hardware(table)
     blocks = complete_blocks(table)

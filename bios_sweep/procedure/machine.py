@@ -24,6 +24,7 @@ from bios_sweep.analysis.finding import (
 )
 from bios_sweep.analysis.fresh import combination_holds, judge_fresh
 from bios_sweep.analysis.verdicts import Asked, margin_of, screen_claims
+from bios_sweep.procedure.pairing import with_twin
 from bios_sweep.procedure.questions import Question, ladder_of, levels_of, questions
 from bios_sweep.procedure.refinement import SEARCH, search_of, search_trials, winner_finding
 from bios_sweep.procedure.state import DONE, Known, Results, Search, State
@@ -47,7 +48,7 @@ def state_of(plan: Plan, results: Results, known: Known = NOTHING) -> State:
         name: cost for cell in plan.cells or (plan,) for name, cost in costs_of(cell, known.timing).items()
     }
     state = _merged(states, plan) if plan.cells else states[0]
-    return dataclasses.replace(state, costs=costs)
+    return with_twin(plan, results, dataclasses.replace(state, costs=costs))
 
 
 def _merged(states: Sequence[State], plan: Plan) -> State:

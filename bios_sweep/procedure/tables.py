@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from bios_sweep.analysis.clusters import ClusterSums
 from bios_sweep.analysis.costs import CostRatio, Timing, cost_ratios
 from bios_sweep.analysis.table import Outcome, ResultTable
+from bios_sweep.procedure.pairing import copied_seeds
 from bios_sweep.procedure.state import Known, Results
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.scenario import Metric
@@ -21,13 +22,15 @@ def table_of(
     """The given trials' outcomes as a table, the baseline's arm first; metric: the study's by default."""
     metric = metric or plan.study.metric
     ended = [(trial, results[trial.key]) for trial in trials if trial.key in results]
+    own = [(trial, result) for trial, result in ended if trial.arm == plan.baseline.name]
     return ResultTable(
         arms=tuple(dict.fromkeys([plan.baseline.name, *(trial.arm for trial in trials)])),
         seeds=tuple(dict.fromkeys(trial.seed for trial in trials)),
         outcomes={(trial.arm, trial.seed): _outcome(result, metric.name) for trial, result in ended},
         metric=metric,
-        untouched=_untouched([r for trial, r in ended if trial.arm == plan.baseline.name], metric.name),
+        untouched=_untouched([result for _, result in own], metric.name),
         hardware=tuple(sorted({str(r.provenance["device"]) for _, r in ended if "device" in r.provenance})),
+        flaw=copied_seeds(plan, {t.seed: r for t, r in own}, plan.study.metric.name),
     )
 
 
@@ -100,5 +103,5 @@ def _outcome(result: TrialResult, metric: str) -> Outcome:
 
 def _untouched(results: Sequence[TrialResult], metric: str) -> float | None:
     """The metric before any training, where the baseline's curves measure it."""
-    starts = [getattr(r.curve[0], metric, None) for r in results if r.curve and r.curve[0].step == 0]
+    starts = [r.curve[0].value(metric) for r in results if r.curve and r.curve[0].step == 0]
     return next((start for start in starts if start is not None), None)

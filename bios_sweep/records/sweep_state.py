@@ -338,8 +338,7 @@ _CHANGES: Mapping[str, Callable[[SweepState, Entry], SweepState]] = MappingProxy
 
 def measurement_from(values: Mapping[str, Any]) -> Measurement:
     """A measurement as the journal holds it; a None loss was not a finite number."""
-    loss = values["eval_loss"]
-    return Measurement(**{**values, "eval_loss": math.nan if loss is None else loss})
+    return Measurement.from_dict(values)
 
 
 def _arm_means(state: SweepState) -> dict[str, float]:

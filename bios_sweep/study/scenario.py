@@ -63,6 +63,9 @@ class Scenario:
     engine: import string `module:Class` of a `ports.TrialEngine`; it travels to workers as text.
     engine_options: plain values for its constructor; how to run (paths, threads), never what decides
     the outcome. engine_version: raised by the engine when its numbers change. software: package -> version.
+    code: sha256 of a user's own script, command or callable; empty where our engine is all the code.
+    repeatable: whether the engine is known to give the same numbers for the same seed; where it is not, the
+    plan runs one trial twice to find out. carried: settings that the engine takes; None: all.
     """
 
     model: ModelFacts
@@ -72,10 +75,13 @@ class Scenario:
     engine_version: str
     engine_options: Mapping[str, Any]
     software: Mapping[str, str]
+    code: str = ""
+    repeatable: bool = True
+    carried: tuple[str, ...] | None = None
 
     def identity(self) -> dict[str, Any]:
         """What of the scenario decides a trial's outcome: fingerprints and versions, no names or paths."""
-        return {
+        decides: dict[str, Any] = {
             "model": self.model.fingerprint,
             "data": self.data.fingerprint,
             "evaluation": self.data.evaluation_fingerprint,
@@ -83,6 +89,7 @@ class Scenario:
             "engine_version": self.engine_version,
             "software": dict(self.software),
         }
+        return {**decides, "code": self.code} if self.code else decides
 
     @property
     def name(self) -> str:
@@ -101,5 +108,6 @@ class Scenario:
                 **values,
                 "model": ModelFacts(**values["model"]),
                 "data": DataFacts(**values["data"]),
+                "carried": None if values.get("carried") is None else tuple(values["carried"]),
             }
         )

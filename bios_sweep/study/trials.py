@@ -28,6 +28,8 @@ NO_METRIC = "no metric"
 FAILURES = (OUT_OF_MEMORY, WORKER_LOST, NODE_LOST, PREEMPTED, DATA, CODE, TIME_LIMIT, NO_METRIC)
 RETRIED_IN_VAIN = frozenset({OUT_OF_MEMORY, CODE, DATA, NO_METRIC})  # the same again would end the same
 
+OWN_METRICS = ("eval_loss", "eval_bits_per_byte", "train_loss")  # fields of a measurement
+
 SCREENING = "screening"
 CONFIRMATION = "confirmation"
 REFINEMENT = "refinement"
@@ -113,6 +115,8 @@ class Measurement:
     examples, tokens: training examples and tokens seen so far. eval_loss: nats per completion token;
     eval_bits_per_byte: bits per byte of completion text; train_loss: mean of nats per token since the
     previous measurement, None at step 0. wall_seconds: training time so far, evaluation left out.
+    metrics: whatever else was measured, by name. An eval_loss of NaN was no number, or not measured by a
+    script that is judged on something else.
     """
 
     step: int
@@ -123,10 +127,25 @@ class Measurement:
     eval_bits_per_byte: float | None = None
     train_loss: float | None = None
     wall_seconds: float = 0.0
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+    def value(self, name: str) -> float | None:
+        """A metric by its name; None where it was not measured here."""
+        if name in OWN_METRICS:
+            own: float | None = getattr(self, name)
+            return own
+        return self.metrics.get(name)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for the journal."""
-        return dict(vars(self))
+        """Plain values, for the journal; without `metrics` where there are none."""
+        values = {**vars(self), "metrics": dict(self.metrics)}
+        return values if self.metrics else {name: values[name] for name in values if name != "metrics"}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Measurement:
+        """Inverse of `to_dict`, also after JSON: an eval_loss or a metric of None was no finite number."""
+        metrics = {name: _number(value) for name, value in values.get("metrics", {}).items()}
+        return cls(**{**values, "eval_loss": _number(values["eval_loss"]), "metrics": metrics})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,9 +182,7 @@ class TrialResult:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrialResult:
         """Inverse of `to_dict`; a None loss comes back as NaN."""
-        curve = tuple(
-            Measurement(**{**point, "eval_loss": _number(point["eval_loss"])}) for point in values["curve"]
-        )
+        curve = tuple(Measurement.from_dict(point) for point in values["curve"])
         final = {name: _number(value) for name, value in values["final"].items()}
         return cls(**{**values, "curve": curve, "final": final})
 

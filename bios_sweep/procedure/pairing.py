@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from bios_sweep.analysis.finding import CONFIRM, INCONCLUSIVE
 from bios_sweep.procedure.questions import questions
 from bios_sweep.procedure.state import DONE, Results, State
-from bios_sweep.study.design import REPEAT
+from bios_sweep.study.claims import REPEAT
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.trials import COMPLETED, SCREENING, TrialResult, TrialSpec
 from bios_sweep.study.twin import first_trial, twin_arm, twin_trial

@@ -28,9 +28,10 @@ from bios_sweep.records.known import named_timing, timing_key_of
 from bios_sweep.records.retention import keep_adapters
 from bios_sweep.records.sweep_state import sweep_facts
 from bios_sweep.records.workspace import Workspace
+from bios_sweep.report.arm_rows import results_rows
 from bios_sweep.report.markdown import to_markdown, verdict_line
 from bios_sweep.report.publish import write_report
-from bios_sweep.report.summary import results_rows, summarise
+from bios_sweep.report.summary import summarise
 from bios_sweep.study.arms import BASELINE, Arm
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.search import SearchSpace

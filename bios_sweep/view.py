@@ -15,7 +15,8 @@ from bios_sweep.records.journal import read_journal
 from bios_sweep.records.known import told_by
 from bios_sweep.records.sweep_state import SweepState, replay
 from bios_sweep.records.workspace import PLAN_FILE, Workspace
-from bios_sweep.report.summary import results_rows, summarise
+from bios_sweep.report.arm_rows import results_rows
+from bios_sweep.report.summary import summarise
 from bios_sweep.study.design import Study
 from bios_sweep.study.plan import Plan, build_plan
 

@@ -12,12 +12,13 @@ from rich.console import Console
 from bios_sweep.errors import StorageError
 from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED, TrialEvent
 from bios_sweep.procedure import DONE, ProcedureSource, State
+from bios_sweep.report.arm_rows import results_rows
 from bios_sweep.report.csv_table import write_results
 from bios_sweep.report.figures import draw_figures
 from bios_sweep.report.markdown import escape, to_markdown, verdict_line
 from bios_sweep.report.plan_summary import Rate, summarise_plan
 from bios_sweep.report.progress import LiveView
-from bios_sweep.report.summary import results_rows, summarise
+from bios_sweep.report.summary import summarise
 from bios_sweep.report.tally import Progress
 from bios_sweep.report.terminal import print_plan, print_status, print_verdicts
 from bios_sweep.report.wording import count, duration, gain, interval, number

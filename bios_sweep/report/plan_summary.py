@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bios_sweep.procedure import State
-from bios_sweep.report.summary import caveats
+from bios_sweep.report.scope import caveats
 from bios_sweep.study.arms import Arm
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.stages import most_confirmation_trials, most_search_trials

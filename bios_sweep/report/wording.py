@@ -34,6 +34,11 @@ def number(value: Any) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def finite_or_none(value: float) -> float | None:
+    """The value as JSON can write it: None for infinities and NaN, which it lacks."""
+    return value if value - value == 0.0 else None
+
+
 def count(value: int | None) -> str:
     """A number of things: `141,760`, from a million on `1.418 M`."""
     if value is None:

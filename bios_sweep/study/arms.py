@@ -118,7 +118,7 @@ def add_arm(arms: list[Arm], new: Arm, notes: list[str]) -> None:
 
 
 def flag_few_steps(arm: Arm) -> Arm:
-    """The arm, with a note if its steps are fewer than a default may be judged on."""
+    """The arm, with a note where its steps are below the guide's minimum."""
     steps = arm.settings.max_steps
     if steps >= FEW_STEPS:
         return arm

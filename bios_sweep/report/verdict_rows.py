@@ -1,0 +1,78 @@
+"""Verdicts as a reader is told them: one per judged question, with the way to extend a short grid."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+from bios_sweep.analysis.finding import CONFIRM, EDGE, REFINE
+from bios_sweep.analysis.statement import Verdict, make_verdict
+from bios_sweep.procedure import SEARCH, Question, State, levels_of, questions
+from bios_sweep.report.scope import scope_of
+from bios_sweep.report.search_row import search_verdict
+from bios_sweep.settings import is_whole
+from bios_sweep.study.claims import MINIMUM
+from bios_sweep.study.factors import Factor
+from bios_sweep.study.plan import Plan
+
+
+def verdicts_of(plan: Plan, state: State) -> tuple[Verdict, ...]:
+    """One verdict per question that has been judged so far."""
+    told = [
+        _verdict(cell, question, state)
+        for cell in plan.cells or (plan,)
+        for question in questions(cell)
+        if question.name in state.findings
+    ]
+    if SEARCH in state.findings and state.search is not None and state.search.winner is not None:
+        told.append(search_verdict(plan, state, state.search, state.search.winner))
+    return tuple(told)
+
+
+def _verdict(plan: Plan, question: Question, state: State) -> Verdict:
+    study, factor = plan.study, question.factor.name
+    return make_verdict(
+        levels_of(plan, factor),
+        state.screening[question.name],
+        state.findings[question.name],
+        state.margins.get(question.name, state.margin),
+        role=question.factor.role,
+        claim=question.claim,
+        arms=[arm.name for arm in plan.arms],
+        hold=study.budget.hold,
+        scope=scope_of(plan, state.findings[question.name]),
+        alpha=study.decision.alpha,
+        looks=len(study.decision.looks),
+        served=_served(state, question),
+        cell=question.cell,
+    )
+
+
+def _served(state: State, question: Question) -> Any:
+    """The value that this very claim serves; an open one serves nothing, whatever another claim does."""
+    if question.claim == MINIMUM or state.findings[question.name].state not in (CONFIRM, REFINE):
+        return None
+    everyone = state.served.get(question.factor.name)
+    return state.profiles.get(question.claim, {}).get(question.factor.name, everyone)
+
+
+def told_verdict(plan: Plan, verdict: Verdict, command: str) -> dict[str, Any]:
+    """A verdict with, where its best level ends the grid, the command that extends it."""
+    told = verdict.to_dict()
+    factor = next((factor for factor in plan.study.factors if factor.name == verdict.factor), None)
+    if factor is not None and any(reason.startswith(EDGE) for reason in verdict.reasons):
+        told["extend"] = f"{command} {shlex.quote(_one_level_more(factor, verdict))}"
+        told["reasons"] = [*told["reasons"], f"extend the grid: {told['extend']}"]
+    return told
+
+
+def _one_level_more(factor: Factor, verdict: Verdict) -> str:
+    """The override that adds the next level beyond the best one: half of the lowest, twice the highest."""
+    kind = "multiply" if factor.multiply else "values"
+    listed = list(factor.multiply or factor.values)
+    higher = verdict.best_level > verdict.default
+    beyond = max(listed) * 2 if higher else min(listed) / 2
+    if factor.values and is_whole(factor.name):
+        beyond = max(1, int(beyond))
+    levels = [*listed, beyond] if higher else [beyond, *listed]
+    return f"sweeps.factors.{factor.name}.{kind}=[{','.join(f'{level:g}' for level in levels)}]"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bios_sweep.analysis.costs import CostRatio
 from bios_sweep.analysis.finding import (
@@ -30,6 +32,7 @@ LOSS, UNTOUCHED = 2.0, 4.0  # training gains 100 % of the loss; the margin is 0.
 MARGIN = Margin(percent=0.5, absolute=0.01, gained=100.0)
 DURATIONS = {0.5: "max_steps x0.5", 1.0: "baseline", 2.0: "max_steps x2", 4.0: "max_steps x4"}
 LONGER = {"max_steps x0.5": -1.0, "max_steps x2": 1.0, "max_steps x4": 2.0}  # 1 % per doubling of the time
+ANY = settings(max_examples=30, deadline=None, derandomize=True)
 CLOCK = "a clock"
 SHAPES = ((1, -1, 0, 1, -1), (0, 1, -1, -1, 1), (-1, 0, 1, 1, -1), (1, 0, -1, 1, -1))
 
@@ -68,13 +71,13 @@ def times(levels, ratios):
     }
 
 
-def judge(claim, levels, gains, costs=None, more=None, **changes):
+def judge(claim, levels, gains, costs=None, more=None, rule=None, **changes):
     """The finding of a claim; gains and costs in the order of the levels."""
     results = table({**dict(zip(levels.arms, gains, strict=True)), **(more or {})}, **changes)
     return screen_claims(
         results,
         [Asked(name="it", claim=claim, levels=levels)],
-        DecisionRule(),
+        rule or DecisionRule(),
         costs=times(levels, costs) if costs else {},
         durations=DURATIONS if more else {},
     )["it"]
@@ -115,6 +118,25 @@ def test_a_balance_is_confirmed_when_duration_buys_as_much_as_every_other_batch(
     said = told(BALANCED, BATCH, found)
     assert said.startswith("no tested level (32, 64, 256, 512; 5 paired seeds) improves by 0.50 % or more on")
     assert "the default trained for the same time" in said
+
+
+@ANY
+@given(st.lists(st.floats(-5, 5), min_size=4, max_size=4))
+def test_a_margin_without_end_confirms_every_balance_and_every_enough_with_a_larger_level(gains):
+    endless = DecisionRule(margin_percent=1e9, margin_share=1e9)
+    nothing_is_cheaper = (1.0, 1.0, 1.0, 1.0)  # else less would do as well, and be served
+    assert balanced(*gains, rule=endless, untouched=1e12).state in (CONFIRM, CANDIDATE)
+    assert enough(*gains, costs=nothing_is_cheaper, rule=endless, untouched=1e12).state == CONFIRM
+
+
+@ANY
+@given(st.lists(st.floats(-5, 5), min_size=4, max_size=4))
+def test_a_margin_of_nothing_confirms_no_balance_and_no_enough_that_a_level_could_beat(gains):
+    tiny = DecisionRule(margin_percent=1e-12)
+    if max(gains) >= 0:  # some level is not worse than the default
+        assert enough(*gains[:2], *sorted(gains)[-2:], rule=tiny).state != CONFIRM
+    if gains[2] >= 0.0:  # 256 is faster and not worse, so better than what the default does in that time
+        assert balanced(*gains, rule=tiny).state != CONFIRM
 
 
 def test_a_smaller_batch_that_buys_what_training_longer_buys_is_told_to_train_longer():

@@ -35,7 +35,7 @@ class CostRatio:
 
     def below(self, alpha: float) -> float:
         """The lower bound at another one-sided level."""
-        if self.exact:
+        if self.exact or not self.error:
             return self.lower
         return self.ratio * math.exp(-student(alpha, self.repeats - 1) * self.error)
 

@@ -1,0 +1,244 @@
+"""Trial files where every node reaches them: a shared folder, or any store that fsspec knows.
+
+A trial's folder is local to the worker that trains it. After each measurement its files are *pushed*
+here, so that another node can *fetch* them and go on. A store may lose its writer at any moment, hence
+the order: contents first, each under a name that holds its digest, then one list (`files.json`) that
+names them. A reader follows the list and sees one moment of the trial, never parts of two.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from bios_sweep.errors import StorageError
+
+LIST = "files.json"
+DIGEST_LETTERS = 12  # of the sha256, in names: 48 bits; the whole digest is in the list and is compared
+TEMPORARY = re.compile(r"\..+\.\d+-\d+")  # what `atomic.write_atomically` leaves when it is killed
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """One file as the store keeps it. content: its name there. size: bytes."""
+
+    content: str
+    sha256: str
+    size: int
+
+
+class TrialFiles:
+    """The files of all trials below one address.
+
+    uri: an absolute folder, `file:///folder`, or an fsspec address such as `s3://bucket/folder`
+    (its package, here s3fs, must be installed on every node; credentials come from the environment).
+    Keys are trial keys, or other plain names for what trials share.
+
+    Every method raises `StorageError`, in one sentence, when the store does not do as told.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri.rstrip("/")
+        try:
+            self._store, self._root = fsspec.core.url_to_fs(self.uri)
+        except Exception as error:
+            raise StorageError(f"cluster.storage: {self.uri} cannot be opened ({_told(error)})") from error
+        self._digests: dict[Path, tuple[tuple[int, int, int], str]] = {}
+
+    def check(self) -> None:
+        """Write, read and remove a small file."""
+        name, content = f"check-{uuid.uuid4().hex}", b"bios-sweep"
+        self.leave(name, content)
+        if self.read(name) != content:
+            raise StorageError(f"cluster.storage: {self.uri} does not give back what was written there")
+        self.drop(name)
+
+    def leave(self, name: str, content: bytes) -> None:
+        """Write a small file at once; readers see the old one or the new one."""
+        self._try(self._put, name, lambda target: self._store.pipe_file(target, content))
+
+    def read(self, name: str) -> bytes | None:
+        """A small file's content, None where there is none."""
+        try:
+            return bytes(self._store.cat_file(self._at(name)))
+        except FileNotFoundError:
+            return None
+        except Exception as error:
+            raise self._failed(error) from error
+
+    def drop(self, name: str) -> None:
+        """Remove a file that may be there."""
+        try:
+            self._store.rm_file(self._at(name))
+        except FileNotFoundError:
+            return
+        except Exception as error:
+            raise self._failed(error) from error
+
+    def push(self, key: str, directory: Path, *, attempt: int = 1) -> bool:
+        """Make the store hold what `directory` holds now, under `key`.
+
+        A file that changes meanwhile stays as it was pushed last. False, and nothing is changed, where
+        a later attempt has pushed already: this worker was thought dead and the trial goes on elsewhere.
+        """
+        return self.push_files(key, _files_below(directory), attempt=attempt)
+
+    def push_files(self, key: str, files: Mapping[str, Path], *, attempt: int = 1) -> bool:
+        """As `push`, for files by the names they shall have below `key`."""
+        owner, before = self._listed(key)
+        if owner > attempt:
+            return False
+        now: dict[str, Kept] = {}
+        for name, path in files.items():
+            kept = self._push_file(key, name, path, before.get(name))
+            if kept is not None:
+                now[name] = kept
+        if (owner, before) != (attempt, now):
+            listed = {name: asdict(kept) for name, kept in now.items()}
+            self.leave(f"{key}/{LIST}", json.dumps({"attempt": attempt, "files": listed}).encode())
+        for content in {kept.content for kept in before.values()} - {kept.content for kept in now.values()}:
+            self.drop(f"{key}/{content}")
+        return True
+
+    def fetch(self, key: str, directory: Path) -> None:
+        """Bring what was pushed under `key`, if anything was; other files in `directory` stay.
+
+        A damaged list, or contents that are gone or damaged, count as absent, with a warning: the trial
+        then starts again, and gives the same numbers.
+        """
+        _, files = self._listed(key)
+        fetched: dict[str, Path] = {}
+        for name, kept in files.items():
+            path = directory / name
+            if not (
+                path.is_file() and path.stat().st_size == kept.size and self._digest(path) == kept.sha256
+            ):
+                fetched[name] = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+        try:
+            for name, temporary in fetched.items():
+                temporary.parent.mkdir(parents=True, exist_ok=True)
+                if not self._fetch_file(f"{key}/{files[name].content}", temporary, files[name].sha256):
+                    _log.warning("%s/%s: %s is gone or damaged; the trial starts again", self.uri, key, name)
+                    return
+            for name, temporary in fetched.items():
+                temporary.replace(directory / name)
+        except OSError as error:
+            raise StorageError(f"{directory}: cannot be written ({error.strerror or error})") from error
+        finally:
+            for temporary in fetched.values():
+                temporary.unlink(missing_ok=True)
+
+    def remove(self, key: str) -> None:
+        """Forget all that was pushed under `key`: its result and files are safe elsewhere."""
+        _, files = self._listed(key)
+        self.drop(f"{key}/{LIST}")
+        for kept in files.values():
+            self.drop(f"{key}/{kept.content}")
+
+    def _listed(self, key: str) -> tuple[int, dict[str, Kept]]:
+        """The attempt that pushed last (0 for none) and its files."""
+        text = self.read(f"{key}/{LIST}")
+        if text is None:
+            return 0, {}
+        try:
+            values = json.loads(text)
+            files = {_inside(name): Kept(**kept) for name, kept in values["files"].items()}
+            return int(values["attempt"]), files
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            _log.warning("%s/%s/%s: cannot be understood (%s)", self.uri, key, LIST, error)
+            return 0, {}
+
+    def _push_file(self, key: str, name: str, path: Path, before: Kept | None) -> Kept | None:
+        """What the store keeps of a file now; `before` where the file is gone or changes while it is read."""
+        try:
+            stamp = _stamp(path)
+            sha256 = self._digest(path)
+        except FileNotFoundError:
+            return None
+        kept = Kept(content=f"{name}.{sha256[:DIGEST_LETTERS]}", sha256=sha256, size=stamp[0])
+        if kept == before:
+            return kept
+        self._try(self._put, f"{key}/{kept.content}", lambda target: self._store.put_file(str(path), target))
+        return kept if path.exists() and _stamp(path) == stamp else before
+
+    def _put(self, name: str, write: Callable[[str], None]) -> None:
+        """Have `write` make a whole file; an object store shows an object only when it is whole."""
+        target = self._at(name)
+        if not isinstance(self._store, LocalFileSystem):
+            write(target)
+            return
+        part = Path(f"{target}.{uuid.uuid4().hex}.part")
+        part.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            write(str(part))
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def _fetch_file(self, name: str, path: Path, sha256: str) -> bool:
+        try:
+            self._store.get_file(self._at(name), str(path))
+        except FileNotFoundError:
+            return False
+        except Exception as error:
+            raise self._failed(error) from error
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+
+    def _digest(self, path: Path) -> str:
+        """Sha256 of a file's bytes, remembered while it stays the same file."""
+        stamp = _stamp(path)
+        if self._digests.get(path, (None, ""))[0] != stamp:
+            with path.open("rb") as file:
+                self._digests[path] = (stamp, hashlib.file_digest(file, "sha256").hexdigest())
+        return self._digests[path][1]
+
+    def _at(self, name: str) -> str:
+        return f"{self._root}/{name}"
+
+    def _try(self, action: Callable[..., None], *arguments: Any) -> None:
+        try:
+            action(*arguments)
+        except Exception as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: Exception) -> StorageError:
+        return StorageError(f"cluster.storage: {self.uri} failed ({_told(error)})")
+
+
+def _files_below(directory: Path) -> dict[str, Path]:
+    """Relative name -> file, of all that is worth keeping; sorted."""
+    found = sorted(path for path in directory.rglob("*") if path.is_file())
+    return {
+        path.relative_to(directory).as_posix(): path for path in found if not TEMPORARY.fullmatch(path.name)
+    }
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+def _inside(name: str) -> str:
+    """A name that stays below its folder, whatever the list says."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise ValueError(f"{name!r} leads out of the trial's folder")
+    return name
+
+
+def _told(error: Exception) -> str:
+    first = (str(error).strip().splitlines() or ["no message"])[0]
+    return f"{type(error).__name__}: {first}"

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import threading
 from pathlib import Path
@@ -81,14 +80,6 @@ def test_files_of_the_workspace_survive_a_fetch(uri, tmp_path):
     there = folder(tmp_path / "there", checkpoint="old", result="kept")
     TrialFiles(uri).fetch("abc", there)
     assert content(there) == {"checkpoint": "from the node", "result": "kept"}
-
-
-def test_a_worker_that_was_thought_dead_changes_nothing_of_a_later_attempt(uri, tmp_path):
-    late = folder(tmp_path / "late", checkpoint="late")
-    assert TrialFiles(uri).push("abc", folder(tmp_path / "newer", checkpoint="newer"), attempt=2)
-    assert not TrialFiles(uri).push("abc", late, attempt=1)
-    TrialFiles(uri).fetch("abc", tmp_path / "there")
-    assert content(tmp_path / "there") == {"checkpoint": "newer"}
 
 
 def push_and_die(store: str, here: Path, monkeypatch, *, at_call: int) -> None:
@@ -247,11 +238,3 @@ def test_an_engine_without_a_data_file_and_a_run_without_storage_need_nothing(tm
     assert bring_data({"threads": 1}, str(tmp_path / "store"), tmp_path) == {"threads": 1}
     assert bring_data({"data_file": "/nowhere"}, None, tmp_path) == {"data_file": "/nowhere"}
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_list_names_attempt_and_digests(tmp_path):
-    files = TrialFiles(str(tmp_path / "store"))
-    files.push("abc", folder(tmp_path / "here", one="1"), attempt=3)
-    listed = json.loads((tmp_path / "store" / "abc" / LIST).read_text())
-    assert listed["attempt"] == 3
-    assert listed["files"]["one"]["size"] == 1

@@ -87,30 +87,23 @@ class TrialFiles:
         except Exception as error:
             raise self._failed(error) from error
 
-    def push(self, key: str, directory: Path, *, attempt: int = 1) -> bool:
-        """Make the store hold what `directory` holds now, under `key`.
+    def push(self, key: str, directory: Path) -> None:
+        """Make the store hold what `directory` holds now, under `key`; one writer per key at a time.
 
-        A file that changes meanwhile stays as it was pushed last. False, and nothing is changed, where
-        a later attempt has pushed already: this worker was thought dead and the trial goes on elsewhere.
+        A file that changes meanwhile stays as it was pushed last.
         """
-        return self.push_files(key, _files_below(directory), attempt=attempt)
+        self.push_files(key, _files_below(directory))
 
-    def push_files(self, key: str, files: Mapping[str, Path], *, attempt: int = 1) -> bool:
+    def push_files(self, key: str, files: Mapping[str, Path]) -> None:
         """As `push`, for files by the names they shall have below `key`."""
-        owner, before = self._listed(key)
-        if owner > attempt:
-            return False
-        now: dict[str, Kept] = {}
-        for name, path in files.items():
-            kept = self._push_file(key, name, path, before.get(name))
-            if kept is not None:
-                now[name] = kept
-        if (owner, before) != (attempt, now):
-            listed = {name: asdict(kept) for name, kept in now.items()}
-            self.leave(f"{key}/{LIST}", json.dumps({"attempt": attempt, "files": listed}).encode())
-        for content in {kept.content for kept in before.values()} - {kept.content for kept in now.values()}:
+        before = self._listed(key)
+        kept = {name: self._push_file(key, name, path, before.get(name)) for name, path in files.items()}
+        now = {name: file for name, file in kept.items() if file is not None}
+        if before != now:
+            listed = {name: asdict(file) for name, file in now.items()}
+            self.leave(f"{key}/{LIST}", json.dumps({"files": listed}).encode())
+        for content in {file.content for file in before.values()} - {file.content for file in now.values()}:
             self.drop(f"{key}/{content}")
-        return True
 
     def fetch(self, key: str, directory: Path) -> None:
         """Bring what was pushed under `key`, if anything was; other files in `directory` stay.
@@ -118,7 +111,7 @@ class TrialFiles:
         A damaged list, or contents that are gone or damaged, count as absent, with a warning: the trial
         then starts again, and gives the same numbers.
         """
-        _, files = self._listed(key)
+        files = self._listed(key)
         fetched: dict[str, Path] = {}
         for name, kept in files.items():
             path = directory / name
@@ -142,23 +135,21 @@ class TrialFiles:
 
     def remove(self, key: str) -> None:
         """Forget all that was pushed under `key`: its result and files are safe elsewhere."""
-        _, files = self._listed(key)
+        files = self._listed(key)
         self.drop(f"{key}/{LIST}")
         for kept in files.values():
             self.drop(f"{key}/{kept.content}")
 
-    def _listed(self, key: str) -> tuple[int, dict[str, Kept]]:
-        """The attempt that pushed last (0 for none) and its files."""
+    def _listed(self, key: str) -> dict[str, Kept]:
+        """The files pushed under `key`, by name; none where the list is absent or damaged."""
         text = self.read(f"{key}/{LIST}")
         if text is None:
-            return 0, {}
+            return {}
         try:
-            values = json.loads(text)
-            files = {_inside(name): Kept(**kept) for name, kept in values["files"].items()}
-            return int(values["attempt"]), files
+            return {_inside(name): Kept(**kept) for name, kept in json.loads(text)["files"].items()}
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             _log.warning("%s/%s/%s: cannot be understood (%s)", self.uri, key, LIST, error)
-            return 0, {}
+            return {}
 
     def _push_file(self, key: str, name: str, path: Path, before: Kept | None) -> Kept | None:
         """What the store keeps of a file now; `before` where the file is gone or changes while it is read."""

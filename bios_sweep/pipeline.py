@@ -26,7 +26,7 @@ from bios_sweep.procedure import (
 from bios_sweep.records.journal import Journal, plain
 from bios_sweep.records.known import named_timing, timing_key_of
 from bios_sweep.records.retention import keep_adapters
-from bios_sweep.records.sweep_state import sweep_facts
+from bios_sweep.records.sweep_facts import sweep_facts
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.report.arm_rows import results_rows
 from bios_sweep.report.markdown import to_markdown, verdict_line

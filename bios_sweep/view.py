@@ -13,7 +13,8 @@ from bios_sweep.errors import InputError, StorageError
 from bios_sweep.procedure import Known, State, state_of
 from bios_sweep.records.journal import read_journal
 from bios_sweep.records.known import told_by
-from bios_sweep.records.sweep_state import SweepState, replay
+from bios_sweep.records.replay import replay
+from bios_sweep.records.sweep_state import SweepState
 from bios_sweep.records.workspace import PLAN_FILE, Workspace
 from bios_sweep.report.arm_rows import results_rows
 from bios_sweep.report.summary import summarise

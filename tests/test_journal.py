@@ -17,7 +17,9 @@ from bios_sweep.analysis.costs import Timing
 from bios_sweep.errors import StorageError
 from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED, TrialEvent
 from bios_sweep.records.journal import Journal, JournalTail, read_journal
-from bios_sweep.records.sweep_state import PLANNED, RUNNING, Trials, replay, sweep_facts
+from bios_sweep.records.replay import replay
+from bios_sweep.records.sweep_facts import sweep_facts
+from bios_sweep.records.trial_state import PLANNED, RUNNING, Trials
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.design import Study

@@ -28,7 +28,7 @@ from bios_sweep.records.journal import Journal
 from bios_sweep.records.lock import DriverLock
 from bios_sweep.records.mlflow_mirror import MlflowMirror
 from bios_sweep.records.server import serve_ui
-from bios_sweep.records.sweep_state import sweep_facts
+from bios_sweep.records.sweep_facts import sweep_facts
 from bios_sweep.records.tracking import check_tracking, default_tracking_uri, ui_link
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.secrecy import masked

@@ -15,7 +15,7 @@ from bios_sweep.errors import InputError, StorageError, WorkspaceBusyError
 from bios_sweep.records.journal import Journal
 from bios_sweep.records.lock import DriverLock, live_owner
 from bios_sweep.records.speed import seconds_per_example
-from bios_sweep.records.sweep_state import sweep_facts
+from bios_sweep.records.sweep_facts import sweep_facts
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.study.trials import COMPLETED, Measurement, TrialResult
 from tests.test_journal import make_plan

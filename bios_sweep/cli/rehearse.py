@@ -19,8 +19,10 @@ from bios_sweep.cli.resources import expected_workers
 from bios_sweep.config.build import gpu_hours
 from bios_sweep.errors import InputError
 from bios_sweep.records.journal import read_journal
+from bios_sweep.records.replay import replay
 from bios_sweep.records.speed import names_model, seconds_per_example
-from bios_sweep.records.sweep_state import SweepState, TrialState, replay
+from bios_sweep.records.sweep_state import SweepState
+from bios_sweep.records.trial_state import TrialState
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.rehearsal import (
     EFFECTS,

@@ -22,7 +22,8 @@ from typing import Any
 from bios_sweep.atomic import sync_folder
 from bios_sweep.errors import StorageError
 from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED, TrialEvent
-from bios_sweep.records.sweep_state import Entry, SweepState, advance, replay
+from bios_sweep.records.replay import Entry, advance, replay
+from bios_sweep.records.sweep_state import SweepState
 from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
 
 HEAD = ("seq", "time", "kind")

@@ -9,7 +9,8 @@ from bios_sweep.analysis.costs import Timing
 from bios_sweep.procedure import Known
 from bios_sweep.records.clusters import ClusterReader
 from bios_sweep.records.journal import read_journal
-from bios_sweep.records.sweep_state import SweepState, replay
+from bios_sweep.records.replay import replay
+from bios_sweep.records.sweep_state import SweepState
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.search import Proposal

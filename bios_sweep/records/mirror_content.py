@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bios_sweep.records.sweep_state import DONE, PLANNED, RUNNING, SweepState, TrialState, Verdict
+from bios_sweep.records.sweep_state import DONE, SweepState, Verdict
+from bios_sweep.records.trial_state import PLANNED, RUNNING, TrialState
 from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED, Measurement
 
 IN_PROGRESS = "RUNNING"

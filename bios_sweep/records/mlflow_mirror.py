@@ -34,8 +34,10 @@ from bios_sweep.records.mirror_content import (
     sweep_tag,
 )
 from bios_sweep.records.mlflow_store import KnownRun, MlflowStore, folder_files
-from bios_sweep.records.sweep_state import RUNNING, Entry, SweepState, TrialState, advance
+from bios_sweep.records.replay import Entry, advance
+from bios_sweep.records.sweep_state import SweepState
 from bios_sweep.records.tracking import is_web, sqlite_file
+from bios_sweep.records.trial_state import RUNNING, TrialState
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.secrecy import masked
 from bios_sweep.study.trials import short_hash

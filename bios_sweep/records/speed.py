@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bios_sweep.records.journal import read_journal
-from bios_sweep.records.sweep_state import TrialState, replay
+from bios_sweep.records.replay import replay
+from bios_sweep.records.trial_state import TrialState
 from bios_sweep.records.workspace import Workspace
 
 

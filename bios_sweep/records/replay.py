@@ -1,0 +1,201 @@
+"""Adding up a journal: what each kind of entry changes in the state of a sweep. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+from bios_sweep.errors import StorageError
+from bios_sweep.records.sweep_state import SweepState, Verdict
+from bios_sweep.records.trial_state import PLANNED, RUNNING, Trials, TrialState
+from bios_sweep.study.trials import COMPLETED, Measurement, TrialResult, TrialSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One line of the journal. seq: from 1 without gaps. time: UTC, ISO 8601 to the millisecond."""
+
+    seq: int
+    time: str
+    kind: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def milliseconds(self) -> int:
+        """The time as milliseconds since 1970."""
+        return round(datetime.fromisoformat(self.time).timestamp() * 1000)
+
+
+def replay(entries: Iterable[Entry]) -> SweepState:
+    """Add up a journal.
+
+    Raises:
+        StorageError: an entry about a trial that was never planned, or of an unknown kind.
+    """
+    state = SweepState()
+    for entry in entries:
+        state = advance(state, entry)
+    return state
+
+
+def advance(state: SweepState, entry: Entry) -> SweepState:
+    """The state after one more entry."""
+    change = _CHANGES.get(entry.kind)
+    if change is None:
+        known = ", ".join(_CHANGES)
+        raise StorageError(
+            f"journal entry {entry.seq}: unknown kind {entry.kind!r}; this version knows {known}"
+        )
+    reopened = replace(state, closed="", seq=entry.seq, started=state.started or entry.milliseconds)
+    return change(replace(reopened, latest=entry.milliseconds), entry)
+
+
+def _opened(state: SweepState, entry: Entry) -> SweepState:
+    return replace(state, facts=entry.fields["facts"])
+
+
+def _planned(state: SweepState, entry: Entry) -> SweepState:
+    specs = [TrialSpec.from_dict(values) for values in entry.fields["trials"]]
+    new = {spec.key: TrialState(spec=spec) for spec in specs if spec.key not in state.trials}
+    return replace(state, trials=state.trials.planned(new))
+
+
+def _started(state: SweepState, entry: Entry) -> SweepState:
+    trial = _trial(state, entry)
+    return _with(
+        state,
+        replace(
+            trial,
+            status=RUNNING,
+            attempts=trial.attempts + (0 if trial.lost else 1),
+            lost=False,
+            result=None,
+            started=trial.started or entry.milliseconds,
+        ),
+    )
+
+
+def _measured(state: SweepState, entry: Entry) -> SweepState:
+    trial = _trial(state, entry)
+    point = Measurement.from_dict(entry.fields["measurement"])
+    curve = {old.step: (old, time) for old, time in zip(trial.curve, trial.times, strict=True)}
+    curve[point.step] = (point, entry.milliseconds)
+    points, times = zip(*(curve[step] for step in sorted(curve)), strict=True)
+    return _with(state, replace(trial, curve=points, times=times))
+
+
+def _retried(state: SweepState, entry: Entry) -> SweepState:
+    """A lost attempt. The start that may follow belongs to the attempt counted here."""
+    trial = _trial(state, entry)
+    return _with(state, replace(trial, attempts=trial.attempts + 1, lost=True))
+
+
+def _ended(state: SweepState, entry: Entry) -> SweepState:
+    return _with(state, replace(_settled(_trial(state, entry), entry), ended=entry.milliseconds))
+
+
+def _reused(state: SweepState, entry: Entry) -> SweepState:
+    trial = _settled(_trial(state, entry), entry)
+    started = trial.started or entry.milliseconds
+    return _with(state, replace(trial, reused=True, started=started, ended=trial.ended or entry.milliseconds))
+
+
+def _settled(trial: TrialState, entry: Entry) -> TrialState:
+    """With its result, whose curve is whole; points measured under our eyes keep their own times."""
+    result = TrialResult.from_dict(entry.fields["result"])
+    seen = {point.step: time for point, time in zip(trial.curve, trial.times, strict=True)}
+    curve = result.curve or trial.curve
+    return replace(
+        trial,
+        status=result.status,
+        result=result,
+        curve=curve,
+        times=tuple(seen.get(point.step, entry.milliseconds) for point in curve),
+        attempts=max(trial.attempts, result.attempts),
+        lost=False,
+    )
+
+
+def _kept(state: SweepState, entry: Entry) -> SweepState:
+    return _with(state, replace(_trial(state, entry), kept=entry.fields["folder"]))
+
+
+def _judged(state: SweepState, entry: Entry) -> SweepState:
+    payload = entry.fields["payload"]
+    verdict = Verdict(payload=payload, time=entry.milliseconds, arm_means=_arm_means(state))
+    return replace(state, verdicts=(*state.verdicts, verdict))
+
+
+def _noted(state: SweepState, entry: Entry) -> SweepState:
+    return replace(state, notes=(*state.notes, entry.fields["text"]))
+
+
+def _timed(state: SweepState, entry: Entry) -> SweepState:
+    return replace(state, timing=entry.fields["timing"])
+
+
+def _proposed(state: SweepState, entry: Entry) -> SweepState:
+    return replace(state, proposals=(*state.proposals, *entry.fields["proposals"]))
+
+
+def _searched(state: SweepState, entry: Entry) -> SweepState:
+    return replace(state, importance=entry.fields["importance"])
+
+
+def _reported(state: SweepState, entry: Entry) -> SweepState:
+    return replace(state, report=entry.fields["files"])
+
+
+def _closed(state: SweepState, entry: Entry) -> SweepState:
+    """The run ended; what was still running waits at its checkpoint."""
+    trials = {
+        key: replace(trial, status=PLANNED, lost=False) if trial.status == RUNNING else trial
+        for key, trial in state.trials.items()
+    }
+    return replace(state, trials=Trials(trials), closed=entry.fields["reason"])
+
+
+_CHANGES: Mapping[str, Callable[[SweepState, Entry], SweepState]] = MappingProxyType(
+    {
+        "opened": _opened,
+        "planned": _planned,
+        "started": _started,
+        "measured": _measured,
+        "retried": _retried,
+        "ended": _ended,
+        "reused": _reused,
+        "kept": _kept,
+        "verdict": _judged,
+        "noted": _noted,
+        "timed": _timed,
+        "proposed": _proposed,
+        "searched": _searched,
+        "reported": _reported,
+        "closed": _closed,
+    }
+)
+
+
+def _arm_means(state: SweepState) -> dict[str, float]:
+    metric = state.facts.get("metric", "eval_loss")
+    arms: dict[str, list[float]] = {}
+    for trial in state.trials.values():
+        value = math.nan if trial.result is None else trial.result.final.get(metric, math.nan)
+        arms.setdefault(trial.spec.arm, []).append(value if trial.status == COMPLETED else math.nan)
+    means = {arm: math.fsum(values) / len(values) for arm, values in arms.items()}
+    return {arm: mean for arm, mean in means.items() if math.isfinite(mean)}
+
+
+def _trial(state: SweepState, entry: Entry) -> TrialState:
+    key = entry.fields["key"]
+    if key not in state.trials:
+        raise StorageError(f"journal entry {entry.seq}: trial {key} was never planned")
+    return state.trials[key]
+
+
+def _with(state: SweepState, trial: TrialState) -> SweepState:
+    return replace(state, trials=state.trials.changed(trial))

@@ -7,6 +7,15 @@ from collections.abc import Iterator
 import pytest
 
 
+@pytest.hookimpl(tryfirst=True)  # before the groups are read
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A file's tests stay in one process, for they share its fixtures; so do all that share one Ray."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            shared = "ray" if "ray_session" in getattr(item, "fixturenames", ()) else item.path.name
+            item.add_marker(pytest.mark.xdist_group(shared))
+
+
 @pytest.fixture(scope="session")
 def ray_session() -> Iterator[None]:
     """One local Ray with two CPUs for all tests: starting it costs 4-9 s. Executors leave it running."""

@@ -186,6 +186,7 @@ class Follower:
         self._due: dict[str, None] = {}
         self._done = self._read_cursor()
         self._connection: tuple[MlflowStore, KnownRun, dict[str, KnownRun]] | None = None
+        self._doubtful = False
 
     @property
     def shown_uri(self) -> str:
@@ -200,6 +201,7 @@ class Follower:
     def forget(self) -> None:
         """After an error nothing is known of the other side; look again before writing."""
         self._connection = None
+        self._doubtful = True  # what was asked then may still be done over there, late
 
     def catch_up(self, *, alive: bool) -> None:
         """Bring over what is new; touch nothing, not even the connection, when nothing is."""
@@ -214,6 +216,10 @@ class Follower:
                 self._push_trial(store, parent, children, state.trials[key], alive=alive)
             del self._due[key]
         self._push_sweep(store, parent, alive=alive)
+        if self._doubtful and state.closed:
+            store.find_sweep(self._sweep_id)  # a look removes doubles
+            store.trials_of(sweep_tag(self._sweep_id))
+            self._doubtful = False
         self._done = state.seq
         self._write_cursor(store, parent)
 

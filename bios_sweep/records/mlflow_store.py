@@ -29,6 +29,7 @@ from bios_sweep.records.mirror_content import (
     Point,
     RunContent,
 )
+from bios_sweep.records.web import sign_in
 from bios_sweep.secrecy import masked
 
 METRICS_PER_CALL = 800  # of at most 1000 entities, 100 of them params and 100 tags (mlflow.utils.validation)
@@ -65,7 +66,7 @@ class MlflowStore:
 
     def __init__(self, uri: str, experiment_name: str, artifact_location: str | None) -> None:
         prepare_environment()
-        self._client = MlflowClient(tracking_uri=uri)
+        self._client = MlflowClient(tracking_uri=sign_in(uri))
         found = self._client.get_experiment_by_name(experiment_name)
         if found is None:
             tags = {"mlflow.experimentKind": "custom_model_development"}  # else MLflow 3 shows GenAI pages
@@ -85,28 +86,44 @@ class MlflowStore:
 
     def find_sweep(self, sweep_id: str) -> KnownRun | None:
         """The parent run of a sweep."""
-        return self._first(f"tags.kind = 'sweep' and tags.sweep_id = '{sweep_id}'")
+        return self._only(self._search(f"tags.kind = 'sweep' and tags.sweep_id = '{sweep_id}'"))
 
     def find_trial(self, key: str) -> KnownRun | None:
         """The child run of a trial, whichever sweep made it."""
-        return self._first(f"tags.kind = 'trial' and tags.trial_key = '{key}'")
+        return self._only(self._search(f"tags.kind = 'trial' and tags.trial_key = '{key}'"))
 
     def trials_of(self, tag: str) -> dict[str, KnownRun]:
         """Every child run with that tag, by trial key: one call where single look-ups would take many."""
-        found: dict[str, KnownRun] = {}
+        found: dict[str, list[Run]] = {}
+        for run in self._search(f"tags.kind = 'trial' and tags.`{tag}` != ''"):
+            found.setdefault(run.data.tags["trial_key"], []).append(run)
+        known = {key: self._only(runs) for key, runs in found.items()}
+        return {key: run for key, run in known.items() if run is not None}
+
+    def _search(self, condition: str) -> list[Run]:
+        found: list[Run] = []
         token = None
         while True:
-            page = self._client.search_runs(
-                [self.experiment_id],
-                f"tags.kind = 'trial' and tags.`{tag}` != ''",
-                order_by=["attributes.start_time ASC"],
-                page_token=token,
-            )
-            for run in page:
-                found.setdefault(run.data.tags["trial_key"], _known(run))
+            order = ["attributes.start_time ASC", "attributes.run_id ASC"]
+            page = self._client.search_runs([self.experiment_id], condition, order_by=order, page_token=token)
+            found += page
             token = page.token
             if not token:
                 return found
+
+    def _only(self, runs: Sequence[Run]) -> KnownRun | None:
+        """The one run of an identity, the fullest; doubles are deleted (MLflow keeps deleted runs).
+
+        `create_run` cannot be repeated safely: where its answer is lost, or comes after we gave up, the run
+        may be there all the same, and the next look, too early to see it, leads to a second one.
+        """
+        if not runs:
+            return None
+        first, *doubles = sorted(runs, key=_fullest_first)
+        for run in doubles:
+            _log.info("run %s is a double of %s and is deleted", run.info.run_id, first.info.run_id)
+            self._client.delete_run(run.info.run_id)
+        return _known(first)
 
     def create(self, content: RunContent) -> KnownRun:
         """A new run with all its tags at once, so that it can be found from its first moment on."""
@@ -174,11 +191,6 @@ class MlflowStore:
         self._client.set_experiment_tag(self.experiment_id, key, value)
         self._experiment.tags[key] = value
 
-    def _first(self, condition: str) -> KnownRun | None:
-        order = ["attributes.start_time ASC", "attributes.run_id ASC"]
-        runs = self._client.search_runs([self.experiment_id], condition, max_results=1, order_by=order)
-        return _known(runs[0]) if runs else None
-
     def _missing_points(self, known: KnownRun, points: Sequence[Point]) -> list[Point]:
         if known.points is None and points:
             there = {point.key for point in points} & known.metrics
@@ -235,7 +247,7 @@ def prepare_environment() -> None:
     os.environ.pop(
         "MLFLOW_RUN_ID", None
     )  # set by MLflow's own launchers, it would attach us to a foreign run
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # the mirror looks first, then tries again
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     for name in ("mlflow.store.db.utils", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -251,6 +263,11 @@ def folder_files(folder: Path, prefix: str) -> tuple[dict[str, Path], str]:
         with file.open("rb") as content:
             digest.update(f"{name} {hashlib.file_digest(content, 'sha256').hexdigest()}\n".encode())
     return files, digest.hexdigest()[:16]
+
+
+def _fullest_first(run: Run) -> tuple[bool, int, str]:
+    data = run.data
+    return run.info.status != FINISHED, -len(data.metrics) - len(data.params), run.info.run_id
 
 
 def _known(run: Run) -> KnownRun:

@@ -71,6 +71,18 @@ VERBS = {
         ),
         needs_extra=True,
     ),
+    "submit": Verb(
+        module="bios_sweep.cli.submit",
+        help="write the job that runs a sweep on Slurm, Kubernetes or a Ray cluster; sends it when told",
+        examples=(
+            "bios-sweep submit --to slurm sweeps=learning_rate submit.nodes=2 submit.gpus_per_node=4",
+            "bios-sweep submit --to kuberay --dry-run sweeps=demo submit.image=IMAGE "
+            "submit.claims={CLAIM: /mnt/bios} workspace=/mnt/bios/runs",
+            "bios-sweep submit --to rayjob --send sweeps=demo submit.address=http://HEAD:8265 "
+            "workspace=/shared/runs",
+        ),
+        flags=("--to", "--dry-run", "--send", "--file", "--config-dir", "--json"),
+    ),
     "status": Verb(
         module="bios_sweep.cli.status",
         help="how far a sweep is, also while it runs",
@@ -139,6 +151,14 @@ VERBS = {
 }
 
 FLAGS = {
+    "--to": {
+        "choices": ("slurm", "kuberay", "rayjob"),
+        "required": True,
+        "help": "an sbatch file, a KubeRay RayJob, or a `ray job submit`; its options are submit.NAME=VALUE",
+    },
+    "--dry-run": {"action": "store_true", "help": "print it; write and send nothing"},
+    "--send": {"action": "store_true", "help": "submit it too (sbatch, kubectl or ray must be here)"},
+    "--file": {"type": Path, "metavar": "FILE", "help": "where to write it; by default named by the sweep"},
     "--json": {"action": "store_true", "help": "print JSON"},
     "--config-dir": {
         "type": Path,
@@ -259,7 +279,7 @@ def _verb_parser(name: str, verb: Verb) -> argparse.ArgumentParser:
 
 def _choices(name: str) -> str:
     """The sweeps and groups that can be chosen, read from the config folders' file names alone."""
-    if name not in ("plan", "rehearse", "run"):
+    if name not in ("plan", "rehearse", "run", "submit"):
         return ""
     root = config_root()
     groups = [root / "sweeps", *sorted(path for path in (root / "conf").iterdir() if path.is_dir())]

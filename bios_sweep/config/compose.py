@@ -7,6 +7,7 @@ no launcher, no `instantiate`.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,9 @@ from bios_sweep.config.places import config_root
 from bios_sweep.errors import ConfigError
 
 FORBIDDEN_KEY = "_target_"  # names code to run; nothing of ours instantiates, so it can only be an attack
+FREE_TEXTS = ("method.command", "method.metrics_file", "method.trainer_state")
 TOP_KEYS = ("workspace", "seeds", "sweeps")
+OPTIONAL_KEYS = ("sweeps", "submit")  # chosen by a command, not by config.yaml
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +57,7 @@ def compose_config(overrides: Sequence[str], config_dir: Path | None = None) -> 
     if config_dir is not None and not config_dir.is_dir():
         raise ConfigError(f"--config-dir: {config_dir} is not a folder")
     _refuse_code(overrides)
+    typed, overrides = overrides, [literal(override) for override in overrides]
     try:
         config = _compose(overrides, config_dir)
     except YAMLError as error:
@@ -68,7 +72,23 @@ def compose_config(overrides: Sequence[str], config_dir: Path | None = None) -> 
     values = _plain(config)
     _refuse_code_keys(values, "")
     _refuse_unknown_keys(values)
-    return Config(values=values, sweep=sweep, overrides=tuple(overrides))
+    return Config(values=values, sweep=sweep, overrides=tuple(typed))
+
+
+def literal(override: str) -> str:
+    """An override as Hydra reads it, where its value is a text of the user's that means nothing to Hydra.
+
+    A command has braces, equal signs and quotation marks, which are Hydra's syntax too. One that is quoted
+    for Hydra already is left as it is.
+    """
+    key, given, value = override.partition("=")
+    quoted = len(value) > 1 and value[0] in "\"'" and value[-1] == value[0]
+    if key not in FREE_TEXTS or not given or quoted or "{" not in value:
+        return override
+    value = re.sub(r"(\\*)\$\{", r"\1\1\\${", value)  # no interpolation
+    value = re.sub(r"(\\*)'", r"\1\1\\'", value)
+    ending = len(value) - len(value.rstrip("\\"))
+    return f"{key}='{value}{value[len(value) - ending :]}'"
 
 
 def _compose(overrides: Sequence[str], config_dir: Path | None) -> DictConfig:
@@ -126,10 +146,11 @@ def _refuse_unknown_keys(values: Mapping[str, Any]) -> None:
         if key not in known:
             raise ConfigError(f"unknown key {key!r}{_near(key, known)}; allowed are {', '.join(known)}")
     for key in known:
-        if key not in values and key != "sweeps":
+        if key not in values and key not in OPTIONAL_KEYS:
             raise ConfigError(f"{key}: is missing; leave out no part of the configuration")
     for group in groups:
-        _refuse_unknown_group_keys(group, values[group])
+        if group in values:
+            _refuse_unknown_group_keys(group, values[group])
 
 
 def _refuse_unknown_group_keys(group: str, value: Any) -> None:

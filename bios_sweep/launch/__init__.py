@@ -1,0 +1,1 @@
+"""Ways to launch a study on a cluster, as texts: an sbatch file, a RayJob manifest, a `ray job submit`."""

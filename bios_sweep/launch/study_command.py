@@ -1,0 +1,65 @@
+"""The command that a cluster runs for a study, whichever way it is launched."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+
+from bios_sweep.errors import ConfigError
+from bios_sweep.launch import checks
+
+LONGEST_NAME = 47  # https://github.com/ray-project/kuberay: a longer RayJob name is refused since 1.4
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyCommand:
+    """A study ready to be launched.
+
+    words: the command, `bios-sweep run ...`, one argument each. folder: where its relative paths start,
+    absolute. workspace: absolute. stop_file: a file whose presence asks the driver to stop. cpus_per_trial,
+    gpus_per_trial: what one trial needs on one node.
+    """
+
+    sweep_id: str
+    words: tuple[str, ...]
+    folder: str
+    workspace: str
+    stop_file: str
+    cpus_per_trial: int
+    gpus_per_trial: float
+
+    def __post_init__(self) -> None:
+        for word in self.words:
+            checks.line("the command", word)
+        for name in ("folder", "workspace", "stop_file"):
+            checks.line(name, getattr(self, name))
+
+    @property
+    def shell(self) -> str:
+        """The command quoted for a POSIX shell."""
+        return shlex.join(self.words)
+
+    @property
+    def name(self) -> str:
+        """The sweep's id in the letters that Slurm, Kubernetes and a file system all take."""
+        plain = re.sub(r"[^a-z0-9]+", "-", self.sweep_id.lower()).strip("-")
+        stem, _, digest = plain.rpartition("-")
+        room = LONGEST_NAME - len(digest) - len("bios--")
+        return f"bios-{stem[:room].rstrip('-')}-{digest}"
+
+    def require_fit(self, *, cpus: int, gpus: int, keys: tuple[str, str]) -> None:
+        """Refuse nodes on which no trial would ever start. keys: those of the nodes' CPUs and GPUs.
+
+        Raises:
+            ConfigError: needed against offered.
+        """
+        for name, needed, offered, key in (
+            ("gpus_per_trial", self.gpus_per_trial, gpus, keys[1]),
+            ("cpus_per_trial", self.cpus_per_trial, cpus, keys[0]),
+        ):
+            if needed > offered:
+                raise ConfigError(
+                    f"{key}: {offered} per node is offered but cluster.{name}={needed:g} is needed by one "
+                    f"trial; raise {key} or lower cluster.{name}"
+                )

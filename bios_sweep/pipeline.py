@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -167,12 +168,21 @@ def run_trials(
     executor: Executor,
     view: View,
     open_searcher: OpenSearcher,
+    *,
+    shield: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> None:
-    """Run what is missing. A result is on the disk before the journal says so, and there before it counts."""
+    """Run what is missing. A result is on the disk before the journal says so, and there before it counts.
+
+    shield: entered for each event, so that an interrupt cannot fall between these.
+    """
     advance_search(sweep, source, journal, open_searcher)
     specs = {trial.key: trial for trial in source.state.needed}
 
     def record(event: TrialEvent) -> None:
+        with shield():
+            take_in(event)
+
+    def take_in(event: TrialEvent) -> None:
         if event.kind == ENDED and event.result is not None and event.result.finished:
             sweep.workspace.write_result(event.result)
         journal.record(event)
@@ -219,7 +229,8 @@ def conclude(sweep: Sweep, source: ProcedureSource, journal: Journal) -> dict[st
         return summary
     journal.verdict(verdict)
     files = write_report(summary, results_rows(sweep.plan, source.state, source.results), sweep.folder)
-    if own_verdicts(sweep.plan, summary):
+    known = sweep.plan.study.scenario.model.hidden_size > 0  # without a model, defaults hold for nothing else
+    if known and own_verdicts(sweep.plan, summary):
         tuned = tuned_defaults(sweep, source.state, summary, _last_trial_ended(journal))
         files.append(defaults.write_tuned(sweep.folder / defaults.FILE_NAME, tuned))
     journal.reported(files)

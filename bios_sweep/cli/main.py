@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bios_sweep.config.places import config_root
 from bios_sweep.errors import BiosSweepError, MissingExtraError
+from bios_sweep.secrecy import masked
 from bios_sweep.version import __version__
 
 EXTRA_MODULES = (
@@ -93,8 +94,8 @@ VERBS = {
     "stop": Verb(
         module="bios_sweep.cli.stop",
         help="ask the running sweep to stop at its checkpoints; `run` goes on from there",
-        examples=("bios-sweep stop", "bios-sweep stop workspace=./bios_runs"),
-        flags=("--config-dir", "--json"),
+        examples=("bios-sweep stop", "bios-sweep stop --now workspace=./bios_runs"),
+        flags=("--config-dir", "--json", "--now"),
         needs_extra=True,
     ),
     "report": Verb(
@@ -160,6 +161,7 @@ FLAGS = {
     "--send": {"action": "store_true", "help": "submit it too (sbatch, kubectl or ray must be here)"},
     "--file": {"type": Path, "metavar": "FILE", "help": "where to write it; by default named by the sweep"},
     "--json": {"action": "store_true", "help": "print JSON"},
+    "--now": {"action": "store_true", "help": "end at once, without waiting for the next measurements"},
     "--config-dir": {
         "type": Path,
         "metavar": "DIR",
@@ -215,9 +217,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(importlib.import_module(VERBS[args.verb].module).run(args))
     except BiosSweepError as error:
         return _fail(error, error.exit_code, debug=args.debug)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         print("bios-sweep: interrupted; the same command goes on from here", file=sys.stderr)
-        return 128 + signal.SIGINT
+        return 128 + getattr(interrupt, "signal", signal.SIGINT)
     except BrokenPipeError:  # the reader of our output left, such as `| head`
         sys.stderr.close()
         return 0
@@ -299,6 +301,6 @@ def _require_extra(verb: str) -> None:
 
 def _fail(error: Exception, code: int, *, debug: bool) -> int:
     if debug:
-        traceback.print_exception(error, file=sys.stderr)
-    print(f"bios-sweep: {error}", file=sys.stderr)
+        print(masked("".join(traceback.format_exception(error))), end="", file=sys.stderr)
+    print(f"bios-sweep: {masked(str(error))}", file=sys.stderr)
     return code

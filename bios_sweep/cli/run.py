@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
-import time
 from argparse import Namespace
 from contextlib import suppress
 from importlib import util
-from types import FrameType
 from typing import Any
 
 from rich.console import Console
@@ -17,6 +14,7 @@ from rich.console import Console
 from bios_sweep.cli.plan import plan_summary
 from bios_sweep.cli.prepare import Prepared, prepare
 from bios_sweep.cli.resources import check_device, choose_executor
+from bios_sweep.cli.stopping import Stop
 from bios_sweep.cli.tracking import Tracking, tracking_of
 from bios_sweep.defaults import FILE_NAME
 from bios_sweep.errors import BiosSweepError, MissingExtraError
@@ -62,7 +60,7 @@ def run(args: Namespace) -> int:
     )
     require_free(prepared.workspace)
     executor, where = _checked_executor(prepared, tracking)
-    with DriverLock(prepared.workspace, prepared.plan.sweep_id), _Stop(prepared) as stop:
+    with DriverLock(prepared.workspace, prepared.plan.sweep_id), Stop(prepared.workspace) as stop:
         if executor is not None:
             console.print(
                 f"{summary['to_run']} trials to run, {summary['reused']} reused; stop with Ctrl-C, "
@@ -100,7 +98,7 @@ def _drive(
     where: str,
     tracking: Tracking,
     console: Console,
-    stop: _Stop,
+    stop: Stop,
 ) -> tuple[dict[str, Any], bool]:
     with open_journal(sweep) as journal:
         known = known_of(sweep.plan, sweep.workspace)
@@ -115,7 +113,7 @@ def _drive(
             if executor is not None:
                 _write_data(prepared)
                 _time(sweep, source, journal, executor, console)
-                _run(sweep, source, journal, executor, where, console)
+                _run(sweep, source, journal, executor, where, console, stop)
             result = conclude(sweep, source, journal)
         except BaseException as error:
             with suppress(BiosSweepError):  # a full disk may be the very error
@@ -148,6 +146,7 @@ def _run(
     executor: Executor,
     where: str,
     console: Console,
+    stop: Stop,
 ) -> None:
     with LiveView(
         console,
@@ -156,7 +155,7 @@ def _run(
         title=sweep.plan.sweep_id,
         trials_dir=sweep.workspace.trials,
     ) as view:
-        run_trials(sweep, source, journal, executor, view, open_search)
+        run_trials(sweep, source, journal, executor, view, open_search, shield=stop.held)
     _print_idle(executor, console)
 
 
@@ -199,7 +198,7 @@ def _finish(
     result: dict[str, Any],
     tracking: Tracking,
     console: Console,
-    stop: _Stop,
+    stop: Stop,
     *,
     caught_up: bool,
 ) -> int:
@@ -225,40 +224,3 @@ def _finish(
         )
         return TRACKING_FAILED
     return exit_code(result["counts"])
-
-
-class _Stop:
-    """Whether to stop: a signal, or `bios-sweep stop` from anywhere that sees the workspace.
-
-    The first signal lets running trials reach their next checkpoint; the second ends at once.
-    """
-
-    def __init__(self, prepared: Prepared) -> None:
-        self._workspace = prepared.workspace
-        self._checked = 0.0
-        self._before: dict[int, Any] = {}
-        self.signal: int | None = None
-
-    def __enter__(self) -> _Stop:
-        self._workspace.clear_stop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._heard)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._workspace.clear_stop()
-
-    def asked(self) -> bool:
-        """Asked often; the disk is looked at twice a second."""
-        if self.signal is None and time.monotonic() - self._checked > 0.5:
-            self._checked = time.monotonic()
-            if self._workspace.stop_requested():
-                self.signal = signal.SIGTERM
-        return self.signal is not None
-
-    def _heard(self, number: int, _frame: FrameType | None) -> None:
-        if self.signal is not None:
-            raise KeyboardInterrupt
-        self.signal = number

@@ -1,4 +1,4 @@
-"""`stop`: ask the driver of a workspace to end at the next checkpoints."""
+"""`stop`: ask the driver of a workspace to end, at the next measurements or at once."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ def run(args: Namespace) -> int:
     owner = live_owner(workspace)
     if owner is None:
         raise InputError(f"workspace {workspace.root}: no sweep is running there")
-    workspace.request_stop()
+    workspace.request_stop(now=args.now)
     if args.json:
-        print(json.dumps({"stopping": owner}, indent=1))
+        print(json.dumps({"stopping": owner, "now": args.now}, indent=1))
     else:
+        when = "at once" if args.now else "at its next checkpoints"
         print(
-            f"asked process {owner['pid']} (sweep {owner['sweep_id']}) to stop at its next checkpoints; "
+            f"asked process {owner['pid']} (sweep {owner['sweep_id']}) to stop {when}; "
             "`bios-sweep status` shows when it has"
         )
     return 0

@@ -100,9 +100,9 @@ class Journal:
         if all(plain(point.to_dict()) != plain(measurement.to_dict()) for point in known):
             self._append("measured", key=key, measurement=measurement.to_dict())
 
-    def retried(self, key: str, cause: str) -> None:
+    def retried(self, key: str, cause: str, failure: str = "") -> None:
         """An attempt was lost (worker or node died); the trial goes on elsewhere."""
-        self._append("retried", key=key, cause=cause)
+        self._append("retried", key=key, cause=cause, failure=failure)
 
     def ended(self, result: TrialResult) -> None:
         """A trial is over. Written last, after its result.json, so that it is never said too early."""
@@ -116,7 +116,7 @@ class Journal:
         elif event.kind == MEASURED and event.measurement is not None:
             self.measured(event.key, event.measurement)
         elif event.kind == RETRIED:
-            self.retried(event.key, event.cause)
+            self.retried(event.key, event.cause, event.failure)
         elif event.kind == ENDED and event.result is not None:
             self.ended(event.result)
         else:

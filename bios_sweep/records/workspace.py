@@ -19,6 +19,7 @@ from bios_sweep.study.trials import TrialResult
 RESULT_FILE = "result.json"
 PLAN_FILE = "plan.json"
 JOURNAL_FILE = "journal.jsonl"
+STOP_NOW = "now"
 
 _log = logging.getLogger(__name__)
 
@@ -174,13 +175,18 @@ class Workspace:
             _log.warning("%s: cannot be understood (%s); the arms are timed again", path, error)
             return None
 
-    def request_stop(self) -> None:
-        """Ask the driver, whichever process it is, to start nothing more and end."""
-        write_atomically(self.stop_file, datetime.now(UTC).isoformat(timespec="seconds") + "\n")
+    def request_stop(self, *, now: bool = False) -> None:
+        """Ask the driver, whichever process it is, to start nothing more and end; now: without waiting."""
+        when = datetime.now(UTC).isoformat(timespec="seconds")
+        write_atomically(self.stop_file, f"{STOP_NOW if now else 'stop'} {when}\n")
 
-    def stop_requested(self) -> bool:
-        """Whether a stop was asked for and not yet cleared."""
-        return self.stop_file.exists()
+    def stop_requested(self, *, now: bool = False) -> bool:
+        """Whether a stop was asked for and not yet cleared; now: one that does not wait."""
+        try:
+            word = self.stop_file.read_text(encoding="utf-8")
+            return word.startswith(STOP_NOW) if now else True
+        except FileNotFoundError:
+            return False
 
     def clear_stop(self) -> None:
         """Forget an old request; a driver does so once it owns the workspace."""

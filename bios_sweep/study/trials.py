@@ -25,7 +25,8 @@ DATA = "data"
 CODE = "code"
 TIME_LIMIT = "time limit"
 NO_METRIC = "no metric"
-FAILURES = (OUT_OF_MEMORY, WORKER_LOST, NODE_LOST, PREEMPTED, DATA, CODE, TIME_LIMIT, NO_METRIC)
+STORAGE = "storage"
+FAILURES = (OUT_OF_MEMORY, WORKER_LOST, NODE_LOST, PREEMPTED, DATA, CODE, TIME_LIMIT, NO_METRIC, STORAGE)
 RETRIED_IN_VAIN = frozenset({OUT_OF_MEMORY, CODE, DATA, NO_METRIC})  # the same again would end the same
 
 OWN_METRICS = ("eval_loss", "eval_bits_per_byte", "train_loss")  # fields of a measurement

@@ -1,0 +1,89 @@
+"""How a run hears that it should end: a signal, or `bios-sweep stop` wherever the workspace is seen."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from bios_sweep.records.workspace import Workspace
+
+LOOK_SECONDS = 0.5  # chosen: how often the disk is looked at for a request
+
+
+class StoppedAtOnce(KeyboardInterrupt):
+    """The run ends where it is; what was measured is kept and gone on from. signal: decides the exit code."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.signal = number
+
+
+class Stop:
+    """Whether to stop. The first signal, or `stop`, lets running trials reach their next measurement.
+
+    A second signal, or `stop --now`, ends the run at once; not between a result and its line in the
+    journal, though (`held`). signal: which one was heard, None so far.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._before: dict[int, Any] = {}
+        self._main = threading.get_ident()
+        self._over = threading.Event()
+        self._held = False
+        self._waiting: int | None = None
+        self._looked = 0.0
+        self.signal: int | None = None
+
+    def __enter__(self) -> Stop:
+        self._workspace.clear_stop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._heard)
+        threading.Thread(target=self._watch, daemon=True, name="stop --now").start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._workspace.clear_stop()
+
+    def asked(self) -> bool:
+        """Asked often; the disk is looked at twice a second."""
+        if self.signal is None and time.monotonic() - self._looked > LOOK_SECONDS:
+            self._looked = time.monotonic()
+            if self._workspace.stop_requested():
+                self.signal = signal.SIGTERM
+        return self.signal is not None
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """What runs in here is finished first, whatever is heard."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+        if self._waiting is not None:
+            raise StoppedAtOnce(self._waiting)
+
+    def _heard(self, number: int, _frame: FrameType | None) -> None:
+        if self.signal is None:
+            self.signal = number
+        elif self._held:
+            self._waiting = number
+        else:
+            raise StoppedAtOnce(number)
+
+    def _watch(self) -> None:
+        """A thread, for the main one may be deep in a step; only a signal gets it out of there."""
+        while not self._over.wait(LOOK_SECONDS):
+            if self._workspace.stop_requested(now=True):
+                self.signal = self.signal or signal.SIGTERM
+                signal.pthread_kill(self._main, signal.SIGTERM)
+                return

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -29,31 +30,57 @@ _USER = re.compile(r"(?<=://)[^\s/?#\"<>]*@|(?<=://)[^\s/?#@:\"<>]*:(?!\d{1,5}(?
 _QUERY = re.compile(r"([?&][^=&\s]*(?:token|key|secret|pass|pwd|auth|sig)[^=&\s]*=)[^&\s'\"]+", re.IGNORECASE)
 _HEADER = re.compile(r"(authorization['\"]?\s*[:=]\s*['\"]?(?:\w+\s+)?)[^\s'\",}*]+", re.IGNORECASE)
 _ASSIGNED = re.compile(
-    rf"((?:--[\w-]*{_NAMED}\s+|\b[\w.-]*{_NAMED}=)['\"]?)(?![$<{{*])[^\s'\",]{{{SHORTEST},}}", re.IGNORECASE
+    rf"((?:--[\w-]*{_NAMED}\s+|\b[\w.-]*{_NAMED}=)['\"]?)(?![$<{{*]|\d+(?:\s|$))[^\s'\",]{{{SHORTEST},}}",
+    re.IGNORECASE,
 )
 _SHAPED = re.compile(r"\bhf_[A-Za-z0-9]{20,}\b")  # https://huggingface.co/docs/hub/security-tokens
 
 
+# (what a text must contain at all, pattern, replacement); the first saves looking closer at most lines
+_RULES = (
+    ("@", _USER, f"{MASK}@"),
+    ("=", _QUERY, rf"\1{MASK}"),
+    ("uthorization", _HEADER, rf"\1{MASK}"),
+    ("=", _ASSIGNED, rf"\1{MASK}"),
+    ("--", _ASSIGNED, rf"\1{MASK}"),
+    ("hf_", _SHAPED, MASK),
+)
+
+
 def masked(text: str, environ: Mapping[str, str] = os.environ) -> str:
     """A text without users and passwords of addresses, tokens, and values of secret variables."""
-    for _, value in sorted(secret_values(environ), key=lambda pair: -len(pair[1])):
-        text = text.replace(value, MASK)
-    text = _QUERY.sub(rf"\1{MASK}", _USER.sub(f"{MASK}@", text))
-    return _SHAPED.sub(MASK, _ASSIGNED.sub(rf"\1{MASK}", _HEADER.sub(rf"\1{MASK}", text)))
+    for _, secret in secret_values(environ):
+        text = text.replace(secret, MASK)
+    for needed, pattern, replacement in _RULES:
+        if needed in text:
+            text = pattern.sub(replacement, text)
+    return text
 
 
-def secret_values(environ: Mapping[str, str] = os.environ) -> Iterator[tuple[str, str]]:
-    """(variable, secret) of an environment: values of secret names, passwords inside of addresses.
+def secret_values(environ: Mapping[str, str] = os.environ) -> tuple[tuple[str, str], ...]:
+    """(variable, secret) of an environment, longest first: values of secret names, passwords of addresses.
 
     A path (`/run/secrets/token`) only says where a secret is. Percent-encoded spellings come too.
     """
-    for name, value in environ.items():
-        whole = [value] if SECRET_NAME.search(name) and not value.startswith(("/", "~")) else []
-        inside = re.findall(r"://[^\s/?#:@]*:([^\s/?#]*)@", value)
-        for secret in (*whole, *inside):
-            for spelling in {secret, unquote(secret), quote(secret, safe="")}:
-                if len(spelling) >= SHORTEST:
-                    yield name, spelling
+    return _values(tuple(environ.items()))
+
+
+@lru_cache(maxsize=4)  # an environment seldom changes, and every line of a script's output is masked
+def _values(variables: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    found = {
+        (name, spelling)
+        for name, value in variables
+        for secret in _secrets_of(name, value)
+        for spelling in (secret, unquote(secret), quote(secret, safe=""))
+        if len(spelling) >= SHORTEST
+    }
+    return tuple(sorted(found, key=lambda pair: (-len(pair[1]), pair)))
+
+
+def _secrets_of(name: str, value: str) -> Iterator[str]:
+    if SECRET_NAME.search(name) and not value.startswith(("/", "~")):
+        yield value
+    yield from re.findall(r"://[^\s/?#:@]*:([^\s/?#]*)@", value)
 
 
 def secret_in(text: str, environ: Mapping[str, str] = os.environ) -> str | None:

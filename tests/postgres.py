@@ -1,4 +1,4 @@
-"""A PostgreSQL of the machine's own, started for tests on 127.0.0.1 in a temporary folder, and killed there."""
+"""A PostgreSQL of our own, started for tests on 127.0.0.1 in a temporary folder, and killed there."""
 
 from __future__ import annotations
 
@@ -58,13 +58,10 @@ class Postgres:
 
     def dump(self) -> str:
         """Everything it holds, as text."""
-        command = [str(self.binaries / "pg_dump"), "-h", "127.0.0.1", "-p", str(self.port), "-U", USER]
-        done = subprocess.run(
-            [*command, "postgres"],
-            capture_output=True,
-            check=True,
-            env={**os.environ, "PGPASSWORD": PASSWORD},
-        )
+        place = ("-h", "127.0.0.1", "-p", str(self.port), "-U", USER)
+        command = [str(self.binaries / "pg_dump"), *place, "postgres"]
+        known = {**os.environ, "PGPASSWORD": PASSWORD}
+        done = subprocess.run(command, capture_output=True, check=True, env=known)
         return done.stdout.decode(errors="replace")
 
     def init(self) -> None:
@@ -94,7 +91,7 @@ def running() -> Iterator[Postgres]:
     binaries = _binaries()
     assert binaries is not None
     with tempfile.TemporaryDirectory(prefix="pg-") as home:
-        server = Postgres(binaries=binaries, folder=Path(home), port=_free_port(), as_user=_as_user())
+        server = Postgres(binaries=binaries, folder=Path(home), port=free_port(), as_user=_as_user())
         server.init()
         server.start()
         try:
@@ -127,7 +124,8 @@ def _group_of(user: str) -> int:
     return pwd.getpwnam(user).pw_gid
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody uses now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -15,6 +15,7 @@ from pathlib import Path
 from bios_sweep.config.places import config_root
 from bios_sweep.errors import BiosSweepError, MissingExtraError
 from bios_sweep.secrecy import masked
+from bios_sweep.secrecy import masked
 from bios_sweep.version import __version__
 
 EXTRA_MODULES = (

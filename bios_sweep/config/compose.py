@@ -23,6 +23,7 @@ from yaml import YAMLError  # type: ignore[import-untyped]  # omegaconf brings i
 
 from bios_sweep.config.places import config_root
 from bios_sweep.errors import ConfigError
+from bios_sweep.secrecy import secret_in, texts
 
 FORBIDDEN_KEY = "_target_"  # names code to run; nothing of ours instantiates, so it can only be an attack
 FREE_TEXTS = ("method.command", "method.metrics_file", "method.trainer_state")
@@ -72,6 +73,7 @@ def compose_config(overrides: Sequence[str], config_dir: Path | None = None) -> 
     values = _plain(config)
     _refuse_code_keys(values, "")
     _refuse_unknown_keys(values)
+    _refuse_secrets(values)
     return Config(values=values, sweep=sweep, overrides=tuple(typed))
 
 
@@ -132,6 +134,17 @@ def _refuse_code_keys(values: Any, path: str) -> None:
     elif isinstance(values, list):
         for item in values:
             _refuse_code_keys(item, path)
+
+
+def _refuse_secrets(values: Mapping[str, Any]) -> None:
+    """All of a configuration is written down with the plan; only the tracking address is not."""
+    for path, text in texts(values):
+        kind = None if path == "tracking.uri" else secret_in(text)
+        if kind is not None:
+            raise ConfigError(
+                f"{path}: holds {kind}, which would be kept with the plan; "
+                "put it into an environment variable, which the trials inherit"
+            )
 
 
 def _refuse_unknown_keys(values: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from bios_sweep.errors import BiosSweepError
 from bios_sweep.ports import TrialEngine
+from bios_sweep.secrecy import masked
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.trials import FAILED, Measurement, TrialResult, TrialSpec
 
@@ -59,7 +60,7 @@ def attempt_trial(
         with closing(cast(Any, engine.run(trial, directory))) as items:
             for item in items:
                 if isinstance(item, TrialResult):
-                    yield replace(item, attempts=attempt)
+                    yield replace(item, attempts=attempt, cause=masked(item.cause))
                     return
                 curve.append(item)
                 yield item
@@ -96,16 +97,16 @@ def time_arms(
 
 
 def describe(error: BaseException) -> str:
-    """`TypeName: message`, first line only: what fits in a table."""
+    """`TypeName: message`, first line only, without secrets: what fits in a table."""
     first = (str(error).strip().splitlines() or ["no message"])[0]
-    return f"{type(error).__name__}: {first}"
+    return masked(f"{type(error).__name__}: {first}")
 
 
 def write_error_log(directory: Path, error: BaseException) -> None:
     """Leave the traceback where the failed trial's files are."""
     with suppress(OSError):  # a full disk may be the very error; its cause still reaches the record
         directory.mkdir(parents=True, exist_ok=True)
-        (directory / ERROR_LOG).write_text("".join(traceback.format_exception(error)))
+        (directory / ERROR_LOG).write_text(masked("".join(traceback.format_exception(error))))
 
 
 def worker_name() -> str:

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests import postgres
+from tests.tracking_server import TrackingServer, serving
+
 
 @pytest.hookimpl(tryfirst=True)  # before the groups are read
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -27,3 +30,13 @@ def ray_session() -> Iterator[None]:
     open_cluster(Request(num_cpus=2))
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def tracking_server() -> Iterator[TrackingServer]:
+    """One real `mlflow server`, over PostgreSQL where there is one, else over SQLite: starting it takes 10 s.
+
+    Files whose tests ask for it are of the xdist group `tracking_server`.
+    """
+    with serving(over_postgres=not postgres.missing()) as server:
+        yield server

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 from bios_sweep.execution.storage import TrialFiles
 
 DATA_FILE = "data_file"  # the engine option that names the driver's file of examples
+NODE_CACHE = Path(tempfile.gettempdir()) / f"bios-sweep-{os.getuid()}" / "data"
 
 
 def send_data(options: Mapping[str, Any], storage: str | None) -> None:
@@ -22,7 +25,7 @@ def send_data(options: Mapping[str, Any], storage: str | None) -> None:
         TrialFiles(storage).push_files(_key(file), {Path(file).name: Path(file)})
 
 
-def bring_data(options: Mapping[str, Any], storage: str | None, cache: Path) -> dict[str, Any]:
+def bring_data(options: Mapping[str, Any], storage: str | None, cache: Path = NODE_CACHE) -> dict[str, Any]:
     """Engine options that are right on this node: examples that are not here come from the storage.
 
     cache: a folder of this node, shared by its workers. What the storage does not hold either stays

@@ -6,7 +6,7 @@ import math
 import platform
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
 from bios_sweep.training.batches import micro_batches
 from bios_sweep.training.conversations import chat_renderer
 from bios_sweep.training.data import Example, read_dataset
-from bios_sweep.training.facts import ENGINE_VERSION
+from bios_sweep.training.facts import ENGINE_VERSION, resolve_model
 from bios_sweep.training.loop import evaluate, evaluation_set
 from bios_sweep.training.model import (
     BaseModel,
@@ -37,6 +37,7 @@ from bios_sweep.training.trial import Material, Work, run_trial
 class EngineOptions:
     """How to run; nothing here decides an outcome beyond rounding (dropout draws per micro-batch).
 
+    model_path: a folder, a hub id in this node's cache, or `facts.EMBEDDED`.
     threads: CPU threads of torch. micro_batch_size: examples that go through the model in one piece.
     measurements: evaluations per trial after the one at step 0.
     """
@@ -79,7 +80,8 @@ class LoraEngine:
     version = ENGINE_VERSION
 
     def __init__(self, options: Mapping[str, Any]) -> None:
-        self._options = EngineOptions.from_dict(options)
+        given = EngineOptions.from_dict(options)
+        self._options = replace(given, model_path=str(resolve_model(given.model_path)))
         self._device = choose_device(self._options.device)
         stay_offline_and_quiet()
         make_repeatable(self._device, self._options.threads)

@@ -15,6 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from bios_sweep.assets import base_model_path
 from bios_sweep.errors import ModelError
 from bios_sweep.study.scenario import ModelFacts
 from bios_sweep.training.digests import files_fingerprint, user_cache
@@ -22,6 +23,7 @@ from bios_sweep.training.digests import files_fingerprint, user_cache
 SOFTWARE = ("torch", "transformers", "peft")  # the packages whose numerics decide a trial's outcome
 ABSENT = "absent"
 ENGINE_VERSION = "1"  # raised when the engine's numbers change; part of every trial's identity
+EMBEDDED = "embedded:base_model"  # no folder: the package lies elsewhere on other nodes
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 TOKENIZER = "tokenizer.json"
@@ -64,9 +66,13 @@ def software_versions() -> dict[str, str]:
 def resolve_model(path_or_hub_id: str) -> Path:
     """The absolute folder of a model; a hub id `org/name` is looked up in the local Hugging Face cache.
 
+    `EMBEDDED` is the model of this package, wherever it is installed.
+
     Raises:
         ModelError: no such folder, or the model was not downloaded.
     """
+    if path_or_hub_id == EMBEDDED:
+        return base_model_path()
     folder = Path(path_or_hub_id).expanduser()
     if folder.is_dir():
         return folder.resolve()
@@ -77,6 +83,16 @@ def resolve_model(path_or_hub_id: str) -> Path:
             f"model {path_or_hub_id}: no such folder; give a folder with config.json, or a hub id org/name"
         )
     return _cached_snapshot(path_or_hub_id)
+
+
+def portable_model(path_or_hub_id: str) -> str:
+    """A model by a name that means the same on every node: a hub id stays one, a folder becomes absolute.
+
+    Nodes keep their hub caches, and the package, in places of their own.
+    """
+    if path_or_hub_id == EMBEDDED or not Path(path_or_hub_id).expanduser().is_dir():
+        return path_or_hub_id
+    return str(Path(path_or_hub_id).expanduser().resolve())
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -4,16 +4,14 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import asdict, replace
 
 import pytest
 
 from bios_sweep.errors import BiosSweepError, ClusterError
-from bios_sweep.execution.dispatch import Dispatch
 from bios_sweep.execution.inline import InlineExecutor
 from bios_sweep.execution.ray_cluster import Request, refuse_unless_fits
 from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED
-from bios_sweep.study.trials import COMPLETED, FAILED, TrialResult
+from bios_sweep.study.trials import CODE, COMPLETED, FAILED, WORKER_LOST
 from tests.conformance.sources import SETTINGS, ListSource, Log, numbers, trials
 
 ENGINE = "bios_sweep.simulation.engine:PlantedEngine"
@@ -53,6 +51,7 @@ def test_a_killed_worker_is_replaced_and_changes_no_number(ray_session, tmp_path
     victim = victims[0]
     (retried,) = log.of(RETRIED)
     assert (retried.key, retried.attempt, retried.cause) == (victim.key, 2, "worker died")
+    assert retried.failure == WORKER_LOST
     assert [event.attempt for event in log.of(STARTED, victim.key)] == [1, 2]
     assert sorted(event.key for event in log.of(ENDED)) == sorted(trial.key for trial in planned)
     assert log.results[victim.key].attempts == 2
@@ -77,6 +76,7 @@ def test_the_last_lost_attempt_fails_the_trial_and_the_others_go_on(ray_session,
     )
     assert log.results["cursed-0"].status == FAILED
     assert log.results["cursed-0"].cause == "worker died (attempt 1 of 1)"
+    assert log.results["cursed-0"].failure == WORKER_LOST
     assert log.results["baseline-0"].status == COMPLETED
 
 
@@ -207,99 +207,9 @@ def test_requests_that_mean_nothing_are_refused(values, message):
         Request(**values)
 
 
-class Clock:
-    def __init__(self):
-        self.now = 0.0
-
-    def __call__(self):
-        return self.now
-
-
-def dispatching(planned, *, slots=1, max_attempts=3):
-    """A dispatch whose slots are ready, its record of events, and its clock."""
-    source, clock = ListSource(planned), Clock()
-    log = Log(source)
-    dispatch = Dispatch(source, log, max_attempts=max_attempts, clock=clock)
-    for slot in range(slots):
-        dispatch.ready(slot, f"host:{slot}")
-    return dispatch, source, log, clock
-
-
-ONE, TWO = trials({"baseline": SETTINGS}, seeds=(0, 1))
-DONE = asdict(TrialResult(key=ONE.key, status=COMPLETED))
-
-
-def test_trials_are_given_to_free_slots_only_and_none_is_taken_ahead():
-    dispatch, source, _, _ = dispatching([ONE, TWO])
-    assert [(worker, job.trial) for worker, job in dispatch.assign()] == [("host:0", ONE)]
-    assert dispatch.assign() == []
-    assert source.take() == TWO
-
-
-def test_a_late_item_of_an_older_attempt_is_ignored():
-    dispatch, _, log, _ = dispatching([ONE])
-    dispatch.assign()
-    dispatch.lost(0, "worker died")
-    dispatch.ready(0, "host:9")
-    dispatch.assign()
-    dispatch.item(0, ONE.key, 1, DONE)
-    assert not log.of(ENDED)
-    dispatch.item(0, ONE.key, 2, DONE)
-    assert [event.worker for event in log.of(ENDED)] == ["host:9"]
-    assert dispatch.finished()
-
-
-def test_a_lost_trial_goes_first_and_fails_after_its_last_attempt():
-    dispatch, _, log, _ = dispatching([ONE, TWO], slots=2, max_attempts=2)
-    dispatch.assign()
-    dispatch.lost(0, "worker died")
-    dispatch.ready(0, "host:2")
-    assert [(job.trial, job.attempt) for _, job in dispatch.assign()] == [(ONE, 2)]
-    dispatch.lost(0, "worker died")
-    assert log.results[ONE.key].cause == "worker died (attempt 2 of 2)"
-    assert log.results[ONE.key].attempts == 2
-    assert not dispatch.finished()
-    dispatch.item(1, TWO.key, 1, {**DONE, "key": TWO.key})
-    assert dispatch.finished()
-
-
-def test_a_stop_gives_out_nothing_and_ends_once_the_running_slot_has_left():
-    dispatch, source, log, _ = dispatching([ONE, TWO], slots=2)
-    dispatch.lost(1, "worker died")
-    dispatch.assign()
-    source.stopping = True
-    dispatch.ready(1, "host:3")
-    assert dispatch.assign() == []
-    assert not dispatch.finished()
-    dispatch.left(0)
-    assert dispatch.finished()
-    assert not log.of(ENDED)
-
-
-def test_idle_seconds_count_from_the_first_readiness_restarts_included():
-    dispatch, _, _, clock = dispatching([ONE])
-    clock.now = 1.0
-    dispatch.assign()
-    clock.now = 4.0
-    dispatch.lost(0, "worker died")
-    clock.now = 9.0
-    dispatch.ready(0, "host:9")
-    dispatch.assign()
-    clock.now = 10.0
-    dispatch.item(0, ONE.key, 2, DONE)
-    assert dispatch.idle_seconds() == {0: pytest.approx(6.0)}
-
-
-def test_losses_that_are_no_numbers_come_back_as_they_were():
-    dispatch, _, log, _ = dispatching([ONE])
-    dispatch.assign()
-    wild = TrialResult(key=ONE.key, status=COMPLETED, final={"eval_loss": float("inf")})
-    dispatch.item(0, ONE.key, 1, asdict(wild))
-    assert log.results[ONE.key] == replace(wild)
-
-
 def test_an_engine_that_ends_without_a_result_fails_its_trial(tmp_path):
-    log = Log(source := ListSource([ONE]))
+    (one,) = trials({"baseline": SETTINGS}, seeds=(0,))
+    log = Log(source := ListSource([one]))
     InlineExecutor().run(
         source,
         log,
@@ -307,5 +217,6 @@ def test_an_engine_that_ends_without_a_result_fails_its_trial(tmp_path):
         engine_options={},
         trials_dir=tmp_path,
     )
-    assert log.results[ONE.key].cause == "BiosSweepError: the engine stopped without a result"
-    assert len(log.results[ONE.key].curve) == 1
+    assert log.results[one.key].cause == "BiosSweepError: the engine stopped without a result"
+    assert len(log.results[one.key].curve) == 1
+    assert log.results[one.key].failure == CODE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import re
@@ -13,13 +14,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from bios_sweep.errors import BiosSweepError
+from bios_sweep.errors import BiosSweepError, DataError, StorageError
 from bios_sweep.ports import TrialEngine
 from bios_sweep.secrecy import masked
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.study.trials import FAILED, Measurement, TrialResult, TrialSpec
+from bios_sweep.study.trials import (
+    CODE,
+    DATA,
+    FAILED,
+    OUT_OF_MEMORY,
+    STORAGE,
+    Measurement,
+    TrialResult,
+    TrialSpec,
+)
 
 ERROR_LOG = "error.log"
+DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ESTALE})
+# What torch, cuBLAS and cuDNN say in plain RuntimeErrors (torch 2.13: c10 allocators, ATen/cuda exceptions).
+NO_MEMORY = ("out of memory", "can't allocate memory", "STATUS_ALLOC_FAILED")
 IMPORT_STRING = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
@@ -75,6 +88,7 @@ def attempt_trial(
             tokens=curve[-1].tokens if curve else 0,
             attempts=attempt,
             cause=describe(error),
+            failure=kind_of(error),
         )
 
 
@@ -94,6 +108,21 @@ def time_arms(
         raise
     except Exception as error:
         raise BiosSweepError(f"the timing probe failed: {describe(error)}") from error
+
+
+def kind_of(error: BaseException) -> str:
+    """What kind of failure an engine's exception is; told by names, for torch is not loaded here."""
+    if isinstance(error, MemoryError) or "OutOfMemoryError" in {
+        kind.__name__ for kind in type(error).__mro__
+    }:
+        return OUT_OF_MEMORY
+    if isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY):
+        return OUT_OF_MEMORY
+    if isinstance(error, DataError):
+        return DATA
+    if isinstance(error, StorageError) or (isinstance(error, OSError) and error.errno in DISK):
+        return STORAGE
+    return CODE
 
 
 def describe(error: BaseException) -> str:

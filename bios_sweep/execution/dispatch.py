@@ -1,7 +1,8 @@
 """Who works on what. Pure bookkeeping in the driver's thread: knows slots by number, and no Ray.
 
 A slot is a worker that takes one trial after another. It is absent until it reports ready, then free,
-then busy with a job. A slot that dies gives its job back to the front of the line.
+then busy with a job. A slot that dies, falls silent or is told to leave gives its job back to the front of
+the line. What an attempt says after its job was given back is not heard: another attempt has the trial.
 """
 
 from __future__ import annotations
@@ -13,15 +14,38 @@ from typing import Any
 
 from bios_sweep.errors import BiosSweepError
 from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED, Record, TrialEvent, TrialSource
-from bios_sweep.study.trials import FAILED, Measurement, TrialResult, TrialSpec
+from bios_sweep.study.trials import (
+    FAILED,
+    NODE_LOST,
+    PREEMPTED,
+    RETRIED_IN_VAIN,
+    WORKER_LOST,
+    Measurement,
+    TrialResult,
+    TrialSpec,
+)
+
+NOT_THE_TRIALS_FAULT = frozenset({WORKER_LOST, NODE_LOST, PREEMPTED})  # an engine may report these too
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss:
+    """Why an attempt was lost: its kind, one of `study.trials.FAILURES`, and the words for it."""
+
+    failure: str
+    cause: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One attempt at a trial; `attempt` counts from 1."""
+    """One attempt at a trial; `attempt` counts from 1. losses: earlier attempts that count as tries.
+
+    A preempted attempt is none: the trial left in good order, and a cheap node may be taken back often.
+    """
 
     trial: TrialSpec
     attempt: int = 1
+    losses: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for the way to a worker."""
@@ -30,9 +54,13 @@ class Job:
 
 @dataclass
 class Slot:
-    """What the driver knows of a slot. `worker` is empty while it is absent; times are `clock()` seconds."""
+    """What the driver knows of a slot. `worker` is empty while it is absent; times are `clock()` seconds.
+
+    built: whether its process ever had its engine.
+    """
 
     worker: str = ""
+    built: bool = False
     job: Job | None = None
     first_ready: float | None = None
     busy_since: float = 0.0
@@ -60,7 +88,7 @@ class Dispatch:
     def ready(self, slot: int, worker: str) -> None:
         """A slot has built its engine and waits for a job."""
         entry = self._slots.setdefault(slot, Slot())
-        entry.worker = worker
+        entry.worker, entry.built = worker, True
         entry.deaths_in_a_row = 0
         if entry.first_ready is None:
             entry.first_ready = self._clock()
@@ -81,46 +109,71 @@ class Dispatch:
             assigned.append((entry.worker, job))
         return assigned
 
-    def item(self, slot: int, key: str, attempt: int, values: Mapping[str, Any]) -> None:
-        """A measurement or the result of a slot's job; one of an older attempt is ignored."""
+    def item(self, slot: int, key: str, attempt: int, values: Mapping[str, Any]) -> bool:
+        """A measurement or the result of a job; False for one of an older attempt, which is ignored."""
+        entry = self._slots[slot]
+        if not self.has(slot, key, attempt):
+            return False
+        if "status" not in values:
+            point = Measurement(**values)
+            self._record(
+                TrialEvent(kind=MEASURED, key=key, attempt=attempt, worker=entry.worker, measurement=point)
+            )
+            return True
+        result = _result(values)
+        if result.status == FAILED and result.failure in NOT_THE_TRIALS_FAULT:
+            self.gives_back(slot, Loss(failure=result.failure, cause=result.cause))
+            return True
+        self._free(entry)
+        self._record(TrialEvent(kind=ENDED, key=key, attempt=attempt, worker=entry.worker, result=result))
+        return True
+
+    def has(self, slot: int, key: str, attempt: int) -> bool:
+        """Whether this very attempt is what the slot works on."""
+        job = self._slots[slot].job
+        return job is not None and (job.trial.key, job.attempt) == (key, attempt)
+
+    def gives_back(self, slot: int, loss: Loss) -> None:
+        """A slot lives but lost its job, which goes to the front of the line or ends."""
         entry = self._slots[slot]
         job = entry.job
-        if job is None or (job.trial.key, job.attempt) != (key, attempt):
-            return
-        if "status" in values:
-            self._free(entry)
-            self._record(
-                TrialEvent(kind=ENDED, key=key, attempt=attempt, worker=entry.worker, result=_result(values))
-            )
-        else:
-            self._record(
-                TrialEvent(
-                    kind=MEASURED,
-                    key=key,
-                    attempt=attempt,
-                    worker=entry.worker,
-                    measurement=Measurement(**values),
-                )
-            )
+        self._free(entry)
+        if job is not None:
+            self._give_back(job, entry.worker, loss)
 
-    def lost(self, slot: int, cause: str) -> None:
+    def away(self, slot: int, loss: Loss) -> None:
+        """A slot fell silent or leaves: it gets nothing until it says again that it is ready."""
+        self.gives_back(slot, loss)
+        self._slots[slot].worker = ""
+
+    def lost(self, slot: int, loss: Loss) -> None:
         """A slot's process died: its job goes to the front of the line, or ends after the last attempt.
 
         Raises:
             BiosSweepError: the slot died `max_attempts` times in a row before it was ever ready.
         """
         entry = self._slots.setdefault(slot, Slot())
-        job, worker = entry.job, entry.worker
-        entry.worker = ""
-        self._free(entry)
-        if job is not None:
-            self._give_back(job, worker, cause)
-        elif not worker:
-            entry.deaths_in_a_row += 1
-            if entry.deaths_in_a_row >= self._max_attempts:
-                raise BiosSweepError(
-                    f"workers die before their engine is ready ({entry.deaths_in_a_row} times: {cause})"
-                )
+        built, entry.built = entry.built, False
+        self.away(slot, loss)
+        if built or loss.failure in (NODE_LOST, PREEMPTED):
+            return
+        entry.deaths_in_a_row += 1
+        if entry.deaths_in_a_row >= self._max_attempts:
+            raise BiosSweepError(
+                f"workers die before their engine is ready ({entry.deaths_in_a_row} times: {loss.cause})"
+            )
+
+    def slot_of(self, worker: str) -> int | None:
+        """The slot whose process this is, or None when it is absent."""
+        return next((slot for slot, entry in self._slots.items() if entry.worker == worker), None)
+
+    def worker_of(self, slot: int) -> str:
+        """The slot's process, empty while it is absent."""
+        return self._slots[slot].worker if slot in self._slots else ""
+
+    def present(self) -> dict[int, str]:
+        """Slot -> worker of those that are not absent."""
+        return {slot: entry.worker for slot, entry in self._slots.items() if entry.worker}
 
     def left(self, slot: int) -> None:
         """A slot was told to stop; a trial it was on stays at its checkpoint."""
@@ -176,16 +229,31 @@ class Dispatch:
             entry.busy_seconds += self._clock() - entry.busy_since
         entry.job = None
 
-    def _give_back(self, job: Job, worker: str, cause: str) -> None:
+    def _give_back(self, job: Job, worker: str, loss: Loss) -> None:
         key = job.trial.key
-        if job.attempt >= self._max_attempts:
-            told = f"{cause} (attempt {job.attempt} of {self._max_attempts})"
-            result = TrialResult(key=key, status=FAILED, attempts=job.attempt, cause=told)
+        losses = job.losses + (loss.failure != PREEMPTED)
+        if loss.failure in RETRIED_IN_VAIN or losses >= self._max_attempts:
+            told = loss.cause if loss.failure in RETRIED_IN_VAIN else f"{loss.cause} ({self._tries(losses)})"
+            result = TrialResult(
+                key=key, status=FAILED, attempts=job.attempt, cause=told, failure=loss.failure
+            )
             self._record(TrialEvent(kind=ENDED, key=key, attempt=job.attempt, worker=worker, result=result))
             return
-        again = Job(trial=job.trial, attempt=job.attempt + 1)
+        again = Job(trial=job.trial, attempt=job.attempt + 1, losses=losses)
         self._line.append(again)
-        self._record(TrialEvent(kind=RETRIED, key=key, attempt=again.attempt, worker=worker, cause=cause))
+        self._record(
+            TrialEvent(
+                kind=RETRIED,
+                key=key,
+                attempt=again.attempt,
+                worker=worker,
+                cause=loss.cause,
+                failure=loss.failure,
+            )
+        )
+
+    def _tries(self, losses: int) -> str:
+        return f"attempt {losses} of {self._max_attempts}"
 
 
 def require_closed(source: TrialSource) -> None:

@@ -3,26 +3,50 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import socket
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
+import ray
 from ray import tune
-from ray.exceptions import OutOfMemoryError, RayActorError
 
 from bios_sweep.errors import BiosSweepError
-from bios_sweep.execution.attempts import describe
-from bios_sweep.execution.dispatch import Dispatch
+from bios_sweep.execution.carried import Carrier
+from bios_sweep.execution.causes import loss_of
+from bios_sweep.execution.dispatch import Dispatch, Job, Loss
 from bios_sweep.execution.ray_slot import REPORT
+from bios_sweep.study.trials import FAILED, PREEMPTED, WORKER_LOST
+
+LISTEN_SECONDS = 0.5  # chosen, not measured: how often the driver asks whom the mailbox has not heard
+HOPELESS = 4  # chosen: a worker this many limits silent is killed, so that its place is used again
+LAST_WORD_SECONDS = 2.0  # chosen: how long a dead worker's notice is asked for
 
 
 class Bridge(tune.Callback):
-    """Passes reports on, posts jobs, and remembers what ended the run early. All in the driver's thread."""
+    """Passes reports on, posts jobs, and remembers what ended the run early. All in the driver's thread.
 
-    def __init__(self, dispatch: Dispatch) -> None:
+    carrier: None where all attempts of a trial work in one folder, this machine's; a silent worker is then
+    killed before another gets its trial, for both would write there. silence_seconds: how long a worker may
+    give no sign of life.
+    """
+
+    def __init__(self, dispatch: Dispatch, *, carrier: Carrier | None, silence_seconds: float) -> None:
         self._dispatch = dispatch
+        self._carrier = carrier
+        self._limit = silence_seconds
         self._failure: Exception | None = None
         self._ended = False
         self._mailbox: Any = None
+        self._answer: Any = None
+        self._asked = 0.0
+        self._noticed: set[str] = set()
+        self._away: dict[str, Any] = {}
+        self._silenced: dict[int, Loss] = {}
+        self._actors: dict[int, Any] = {}
         self.stopper = _Stopper(self)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -31,7 +55,7 @@ class Bridge(tune.Callback):
 
     def connect(self, mailbox: Any) -> None:
         """Jobs go to this actor."""
-        self._mailbox = mailbox
+        self._mailbox, self._answer = mailbox, None
 
     @property
     def over(self) -> bool:
@@ -54,6 +78,7 @@ class Bridge(tune.Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any
     ) -> None:
         """A slot reported."""
+        self._actors[trial.config["slot"]] = trial.temporary_state.ray_actor
         self._guard(self._read, trial.config["slot"], json.loads(result[REPORT]), bool(result.get("done")))
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
@@ -65,30 +90,91 @@ class Bridge(tune.Callback):
         self._guard(self._lose, trial)
 
     def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
-        """Tune's loop turns at least every 0.1 s, reports or not: notice stops and new trials."""
+        """Tune's loop turns at least every 0.1 s, reports or not: notice stops, silence and new trials."""
+        self._guard(self._listen)
         self._guard(self._post)
 
     def _read(self, slot: int, report: dict[str, Any], leaves: bool) -> None:
         if "broken" in report:
             raise BiosSweepError(report["broken"])
         if "ready" in report:
+            self._away.pop(report["ready"], None)
             self._dispatch.ready(slot, report["ready"])
+        if "lost" in report and self._dispatch.has(slot, report["key"], report["attempt"]):
+            self._dispatch.gives_back(slot, Loss(**report["lost"]))
         if "item" in report:
-            self._dispatch.item(slot, report["key"], report["attempt"], report["item"])
+            self._take_in(slot, report["key"], report["attempt"], report["item"])
+        if "leaving" in report:
+            self._dispatch.away(slot, PREEMPTION)
         if leaves:
             self._dispatch.left(slot)
         self._post()
 
+    def _take_in(self, slot: int, key: str, attempt: int, item: dict[str, Any]) -> None:
+        """The files of what an attempt says are safe before it counts."""
+        if self._carrier is not None and self._dispatch.has(slot, key, attempt):
+            self._carrier.reached(key, attempt)
+            if "status" in item:
+                self._carrier.ended(key, attempt, over=item["status"] != FAILED)
+        self._dispatch.item(slot, key, attempt, item)
+
     def _lose(self, trial: Any) -> None:
-        self._dispatch.lost(trial.config["slot"], _cause(trial.get_pickled_error()))
+        slot = trial.config["slot"]
+        worker = self._dispatch.worker_of(slot)
+        loss = loss_of(trial.get_pickled_error())
+        if worker in self._noticed or self._was_noticed(worker):
+            loss = PREEMPTION
+        self._dispatch.lost(slot, self._silenced.pop(slot, loss))
         self._post()
+
+    def _was_noticed(self, worker: str) -> bool:
+        """Whether the dead worker had been told to leave; it may have said so a moment ago."""
+        if not worker:
+            return False
+        with suppress(ray.exceptions.RayError):
+            heard = ray.get(self._mailbox.listen.remote([worker], self._limit), timeout=LAST_WORD_SECONDS)
+            return worker in heard["noticed"]
+        return False
+
+    def _listen(self) -> None:
+        """Ask the mailbox whom it has not heard for too long, without waiting for the answer."""
+        if self._answer is None:
+            if time.monotonic() - self._asked > LISTEN_SECONDS:
+                workers = [*self._dispatch.present().values(), *self._away]
+                self._asked = time.monotonic()
+                self._answer = self._mailbox.listen.remote(workers, self._limit)
+            return
+        if not ray.wait([self._answer], timeout=0)[0]:
+            return
+        heard, self._answer = ray.get(self._answer), None
+        self._noticed.update(heard["noticed"])
+        for worker, seconds in heard["silent"].items():
+            self._give_up(worker, seconds)
+
+    def _give_up(self, worker: str, seconds: float) -> None:
+        slot = self._dispatch.slot_of(worker)
+        if slot is None:
+            if seconds > HOPELESS * self._limit and worker in self._away:
+                ray.kill(self._away.pop(worker))
+            return
+        loss = Loss(failure=WORKER_LOST, cause=f"no sign of life for {seconds:.0f} s")
+        if self._carrier is None:
+            self._silenced[slot] = loss
+            _kill_here(worker)
+            return
+        self._away[worker] = self._actors[slot]
+        self._mailbox.revoke.remote(worker)
+        self._dispatch.away(slot, loss)
 
     def _post(self) -> None:
         for worker, job in self._dispatch.assign():
-            self._mailbox.put.remote(worker, job.to_dict())
+            self._mailbox.put.remote(worker, {**job.to_dict(), **self._places(job)})
         if not self._ended and self._dispatch.finished():
             self._ended = True
             self._mailbox.close.remote()
+
+    def _places(self, job: Job) -> dict[str, str]:
+        return {} if self._carrier is None else self._carrier.places(job.trial.key, job.attempt)
 
     def _guard(self, action: Callable[..., None], *arguments: Any) -> None:
         """Tune would wrap an exception in its own and lose the type."""
@@ -98,6 +184,9 @@ class Bridge(tune.Callback):
             action(*arguments)
         except Exception as error:  # noqa: BLE001 - raised again after Tune has stopped the slots
             self._failure = error
+
+
+PREEMPTION = Loss(failure=PREEMPTED, cause="its worker was told to leave")
 
 
 class _Stopper(tune.Stopper):
@@ -115,9 +204,9 @@ class _Stopper(tune.Stopper):
         return self._bridge.over
 
 
-def _cause(error: Exception | None) -> str:
-    if isinstance(error, OutOfMemoryError):
-        return "worker was killed because its node ran out of memory"
-    if error is None or isinstance(error, RayActorError):
-        return "worker died"
-    return f"worker failed: {describe(error)}"
+def _kill_here(worker: str) -> None:
+    """End a worker of this machine for certain, a stopped one too; Ray then reports its death."""
+    host, _, process = worker.rpartition(":")
+    if host == socket.gethostname():
+        with suppress(ProcessLookupError):
+            os.kill(int(process), signal.SIGKILL)

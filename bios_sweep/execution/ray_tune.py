@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import ray
@@ -20,19 +21,22 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from bios_sweep.errors import BiosSweepError, ClusterError, NoClockError
 from bios_sweep.execution.attempts import describe, time_arms
+from bios_sweep.execution.carried import ATTEMPTS_FOLDER, Carrier
+from bios_sweep.execution.causes import every_loss_is_a_death
 from bios_sweep.execution.dispatch import Dispatch
+from bios_sweep.execution.mailbox import Mailbox
+from bios_sweep.execution.node_options import bring_data
+from bios_sweep.execution.preflight import judge
 from bios_sweep.execution.ray_bridge import Bridge
-from bios_sweep.execution.ray_cluster import (
-    Request,
-    count_slots,
-    kept_signals,
-    open_cluster,
-    quiet_environment,
-)
-from bios_sweep.execution.ray_slot import Mailbox, WorkerSlot
+from bios_sweep.execution.ray_cluster import kept_signals, nodes_alive, open_cluster, quiet_environment
+from bios_sweep.execution.ray_preflight import left_for_nodes, look_on_nodes
+from bios_sweep.execution.ray_slot import WorkerSlot
+from bios_sweep.execution.request import PACK, Node, Request, place_slots, room_on
 from bios_sweep.ports import PreflightLine, Record, TrialSource
 from bios_sweep.settings import TrainingSettings
 
+SILENCE_SECONDS = 30.0  # chosen, not measured: a thread that gets no turn for that long is no worker's
+BEATS = 6  # signs of life per limit, so that one lost on the way is no silence; chosen
 RESTART_ALWAYS = -1  # a slot may die often in a long run; each trial's attempts are counted in `dispatch`
 
 
@@ -40,9 +44,13 @@ class RayTuneExecutor:
     """Runs trials side by side on a local Ray or an existing cluster; survives workers that die.
 
     storage_dir: absolute folder inside the workspace for Tune's own files, removed after a good run.
-    max_attempts: tries of a trial whose worker dies; the last loss ends it as failed. The other
-    arguments are those of `ray_cluster.Request`. `idle_seconds`: after `run`, seconds each slot spent
-    without a job since it was first ready; `start_seconds`: from the start of `run` to the first job.
+    max_attempts: tries of a trial whose worker dies; the last loss ends it as failed. storage: where trial
+    files follow their trial (see `carried`); None for the workspace, which every node then must see.
+    environment: variables that every worker gets; they may be secrets, so they go from process to process
+    and into no file or log. silence_seconds: a worker that gives no sign of life for longer loses its trial
+    to another. The other arguments are those of `request.Request`. `idle_seconds`: after `run`, seconds each
+    slot spent without a job since it was first ready; `start_seconds`: from the start of `run` to the first
+    job.
     """
 
     def __init__(
@@ -52,9 +60,17 @@ class RayTuneExecutor:
         address: str | None = None,
         cpus_per_trial: int = 1,
         gpus_per_trial: float = 0.0,
+        accelerator_type: str | None = None,
+        resources_per_trial: Mapping[str, float] = MappingProxyType({}),
         max_concurrent: int | None = None,
+        placement: str = PACK,
         num_cpus: int | None = None,
+        preinstalled: bool = False,
+        py_modules: Sequence[str] = (),
         max_attempts: int = 3,
+        storage: str | None = None,
+        environment: Mapping[str, str] = MappingProxyType({}),
+        silence_seconds: float = SILENCE_SECONDS,
     ) -> None:
         if max_attempts < 1:
             raise ClusterError(f"cluster.max_attempts: {max_attempts} is not allowed; at least 1")
@@ -62,11 +78,19 @@ class RayTuneExecutor:
             address=address,
             cpus_per_trial=cpus_per_trial,
             gpus_per_trial=gpus_per_trial,
+            accelerator_type=accelerator_type,
+            resources_per_trial=resources_per_trial,
             max_concurrent=max_concurrent,
+            placement=placement,
             num_cpus=num_cpus,
+            preinstalled=preinstalled,
+            py_modules=tuple(py_modules),
         )
         self._storage_dir = Path(storage_dir).absolute()
         self._max_attempts = max_attempts
+        self._storage = storage
+        self._environment = dict(environment)
+        self._silence_seconds = silence_seconds
         self._ours = False
         self.idle_seconds: dict[int, float] = {}
         self.start_seconds = 0.0
@@ -77,15 +101,31 @@ class RayTuneExecutor:
         Raises:
             ClusterError: no cluster answers, or one trial fits on no node: needed against offered.
         """
-        slots, request = self._open(), self._request
+        slots, request = len(self._open()), self._request
         place = "local Ray" if request.address is None else f"Ray at {request.address}"
         gpu = f" + {request.gpus_per_trial:g} GPU" if request.gpus_per_trial else ""
         workers = "1 worker" if slots == 1 else f"{slots} workers"
         return f"{place}: {workers} x {request.cpus_per_trial} CPU{gpu}"
 
     def preflight(self, wanted: Mapping[str, Any]) -> tuple[PreflightLine, ...]:
-        """What every node has of what trials need; a local Ray has one node, this one. Leaves Ray up."""
-        return ()
+        """What every node where a trial may run has of what trials need. Leaves Ray up.
+
+        A local Ray has one node, this one, and nothing to compare. wanted: see `execution.preflight`.
+
+        Raises:
+            StorageError: the driver itself cannot write where trial files are kept.
+        """
+        self._open()
+        files = self._carried_by(Path(wanted["trials_dir"]))
+        if files is None or self._request.address is None:
+            return ()
+        nodes = [node for node in nodes_alive() if room_on(self._request, node)]
+        try:
+            with kept_signals(), left_for_nodes(wanted, files) as facts:
+                return judge(look_on_nodes(nodes, facts, self._environment), {**wanted, "files": files})
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Shut Ray down if this executor started or joined it."""
@@ -107,16 +147,20 @@ class RayTuneExecutor:
         The worker ends with the probe, so that the slots find the device empty. Ray is left up for `run`.
         """
         self._open()
-        task = ray.remote(
+        decorate: Any = ray.remote
+        task = decorate(
             num_cpus=self._request.cpus_per_trial,
             num_gpus=self._request.gpus_per_trial,
+            resources=dict(self._request.resources_per_trial) or None,
+            accelerator_type=self._request.accelerator_type,
             max_calls=1,
             max_retries=0,  # counted by `_answer`: Ray would try for ever where the memory is too small
         )(_timed)
         arms = [arm.to_dict() for arm in settings]
+        options = {"driver": dict(engine_options), "storage": self._storage}
         threads = self._request.cpus_per_trial
         try:
-            answer = _answer(lambda: task.remote(engine, dict(engine_options), arms, repeats, threads))
+            answer = _answer(lambda: task.remote(engine, options, arms, repeats, threads, self._environment))
         except BaseException:
             self.close()
             raise
@@ -144,37 +188,49 @@ class RayTuneExecutor:
             self.close()
             return
         try:
-            bridge = Bridge(dispatch)
+            seats = self._open()
+            name = f"slots-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+            folder = Path(trials_dir).absolute()
+            storage = self._carried_by(folder)
+            carrier = None if storage is None else Carrier(storage, folder, run=name)
+            bridge = Bridge(dispatch, carrier=carrier, silence_seconds=self._silence_seconds)
             config = {
                 "engine": engine,
                 "engine_options": dict(engine_options),
-                "trials_dir": str(Path(trials_dir).absolute()),
+                "trials_dir": str(folder),
                 "threads": self._request.cpus_per_trial,
+                "storage": storage,
+                "beat_seconds": self._silence_seconds / BEATS,
             }
-            self._fit(bridge, config, slots=self._open())
+            self._fit(name, bridge, config, seats)
             bridge.raise_failure()
         finally:
             self.idle_seconds = dispatch.idle_seconds()
             self.start_seconds = dispatch.first_ready_at(default=began) - began
             self.close()
 
-    def _open(self) -> int:
+    def _open(self) -> tuple[Node, ...]:
+        """The node where each slot should start."""
         quiet_environment()
         self._ours = open_cluster(self._request) or self._ours
         try:
-            return count_slots(self._request)
+            return place_slots(self._request, nodes_alive())
         except ClusterError:
             self.close()
             raise
 
-    def _fit(self, bridge: Bridge, config: dict[str, Any], *, slots: int) -> None:
-        name = f"slots-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
-        mailbox = _start_mailbox(name)
+    def _carried_by(self, trials_dir: Path) -> str | None:
+        """The storage through which trial files travel; None on this machine alone, where they stay put."""
+        if self._storage is None and self._request.address is None:
+            return None
+        return self._storage or str(trials_dir.with_name(ATTEMPTS_FOLDER))
+
+    def _fit(self, name: str, bridge: Bridge, config: dict[str, Any], seats: Sequence[Node]) -> None:
+        mailbox = _start_mailbox(name, self._environment)
         bridge.connect(mailbox)
-        resources = {"cpu": self._request.cpus_per_trial, "gpu": self._request.gpus_per_trial}
         tuner = tune.Tuner(
-            tune.with_resources(WorkerSlot, resources),
-            param_space={**config, "mailbox": name, "slot": tune.grid_search(list(range(slots)))},
+            tune.with_resources(WorkerSlot, _seating(self._request, seats)),
+            param_space={**config, "mailbox": name, "slot": tune.grid_search(list(range(len(seats))))},
             tune_config=tune.TuneConfig(reuse_actors=False),
             run_config=tune.RunConfig(
                 name=name,
@@ -187,7 +243,7 @@ class RayTuneExecutor:
             ),
         )
         try:
-            with kept_signals():
+            with kept_signals(), every_loss_is_a_death():
                 tuner.fit()
         except tune.TuneError as error:
             bridge.raise_failure()
@@ -197,6 +253,20 @@ class RayTuneExecutor:
         finally:
             ray.kill(mailbox)
         shutil.rmtree(self._storage_dir / name, ignore_errors=True)
+
+
+def _seating(
+    request: Request, seats: Sequence[Node]
+) -> Callable[[dict[str, Any]], tune.PlacementGroupFactory]:
+    """What a slot takes and where it should start; Ray starts it elsewhere when that node is gone or full."""
+
+    def seat(config: dict[str, Any]) -> tune.PlacementGroupFactory:
+        node = seats[config["slot"]]
+        return tune.PlacementGroupFactory(
+            [request.bundle], strategy="STRICT_PACK", _soft_target_node_id=node.id
+        )
+
+    return seat
 
 
 def _answer(ask: Callable[[], Any]) -> dict[str, Any]:
@@ -225,12 +295,20 @@ def _answer(ask: Callable[[], Any]) -> dict[str, Any]:
 
 
 def _timed(
-    engine: str, options: dict[str, Any], arms: list[dict[str, Any]], repeats: int, threads: int
+    engine: str,
+    options: dict[str, Any],
+    arms: list[dict[str, Any]],
+    repeats: int,
+    threads: int,
+    environment: dict[str, str],
 ) -> dict[str, Any]:
-    """On a worker: plain values both ways, errors as text."""
+    """On a worker: plain values both ways, errors as text. options: the driver's, and the storage."""
+    os.environ.update(environment)
     os.environ["OMP_NUM_THREADS"] = str(threads)  # before the engine's imports, which read it once
     try:
-        seconds, hardware = time_arms(engine, options, arms, repeats)
+        seconds, hardware = time_arms(
+            engine, bring_data(options["driver"], options["storage"]), arms, repeats
+        )
     except NoClockError as error:
         return {"clockless": str(error)}
     except BiosSweepError as error:
@@ -238,7 +316,7 @@ def _timed(
     return {"seconds": seconds, "hardware": hardware}
 
 
-def _start_mailbox(name: str) -> Any:
+def _start_mailbox(name: str, environment: dict[str, str]) -> Any:
     """On the driver's own node: it must live exactly as long as the driver."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return ray.remote(Mailbox).options(num_cpus=0, name=name, scheduling_strategy=here).remote()
+    return ray.remote(Mailbox).options(num_cpus=0, name=name, scheduling_strategy=here).remote(environment)

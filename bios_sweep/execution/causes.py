@@ -1,0 +1,55 @@
+"""Why a worker died, in our words, by what Ray says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
+from ray.tune.execution import tune_controller
+
+from bios_sweep.execution.attempts import describe
+from bios_sweep.execution.dispatch import Loss
+from bios_sweep.study.trials import NODE_LOST, OUT_OF_MEMORY, PREEMPTED, WORKER_LOST
+
+NODE_WORDS = ("node has died", "node died", "node was terminated", "because its node")  # Ray 2.60
+MEMORY_WORDS = ("running low on memory", "ran out of memory", "due to memory")
+
+
+def loss_of(error: Exception | None) -> Loss:
+    """The kind of loss; an error of ours inside the slot is told in full: it is a fault of this package."""
+    text = "" if error is None else str(error).lower()
+    if isinstance(error, OutOfMemoryError) or any(words in text for words in MEMORY_WORDS):
+        return Loss(failure=OUT_OF_MEMORY, cause="worker was killed because its node ran out of memory")
+    if isinstance(error, RayActorError) and error.preempted:
+        return Loss(failure=PREEMPTED, cause="its node was taken back")
+    if any(words in text for words in NODE_WORDS):
+        return Loss(failure=NODE_LOST, cause="its node died")
+    if error is None or isinstance(error, RayActorError):
+        return Loss(failure=WORKER_LOST, cause="worker died")
+    return Loss(failure=WORKER_LOST, cause=f"worker failed: {describe(error)}")
+
+
+@contextmanager
+def every_loss_is_a_death() -> Iterator[None]:
+    """Have Tune take every end of a worker for one.
+
+    Tune (2.60) knows two ways for a call to fail, and ends the whole run at any other. Ray's memory monitor
+    has a third: a worker that it kills answers with an `OutOfMemoryError`, which is no `RayActorError`.
+    """
+    before = tune_controller.RayActorManager
+    tune_controller.RayActorManager = PatientActorManager
+    try:
+        yield
+    finally:
+        tune_controller.RayActorManager = before
+
+
+class PatientActorManager(tune_controller.RayActorManager):  # type: ignore[misc]
+    """Tune's, but it takes what it does not know for the death of the actor."""
+
+    def _actor_task_failed(self, tracked_actor_task: Any, exception: Exception) -> None:
+        if not isinstance(exception, RayActorError | RayTaskError):
+            exception = RayActorError(error_msg=f"{type(exception).__name__}: {exception}")
+        super()._actor_task_failed(tracked_actor_task, exception)

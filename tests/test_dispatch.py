@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+
+import pytest
+
+from bios_sweep.errors import BiosSweepError, DataError, StorageError
+from bios_sweep.execution.attempts import kind_of
+from bios_sweep.execution.dispatch import Dispatch, Loss
+from bios_sweep.ports import ENDED, MEASURED, RETRIED
+from bios_sweep.study.trials import (
+    CODE,
+    COMPLETED,
+    DATA,
+    FAILED,
+    FAILURES,
+    NODE_LOST,
+    OUT_OF_MEMORY,
+    PREEMPTED,
+    RETRIED_IN_VAIN,
+    STORAGE,
+    WORKER_LOST,
+    Measurement,
+    TrialResult,
+)
+from tests.conformance.sources import SETTINGS, ListSource, Log, trials
+
+DIED = Loss(failure=WORKER_LOST, cause="worker died")
+NOTICE = Loss(failure=PREEMPTED, cause="its worker was told to leave")
+SILENT = Loss(failure=WORKER_LOST, cause="no sign of life for 31 s")
+ONE, TWO = trials({"baseline": SETTINGS}, seeds=(0, 1))
+DONE = asdict(TrialResult(key=ONE.key, status=COMPLETED))
+POINT = asdict(Measurement(step=0, fraction=0.0, examples=0, tokens=0, eval_loss=2.0))
+
+
+class Clock:
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def dispatching(planned, *, slots=1, max_attempts=3):
+    """A dispatch whose slots are ready, its record of events, and its clock."""
+    source, clock = ListSource(planned), Clock()
+    log = Log(source)
+    dispatch = Dispatch(source, log, max_attempts=max_attempts, clock=clock)
+    for slot in range(slots):
+        dispatch.ready(slot, f"host:{slot}")
+    return dispatch, source, log, clock
+
+
+def failed(failure):
+    return asdict(TrialResult(key=ONE.key, status=FAILED, cause="told", failure=failure))
+
+
+def test_trials_are_given_to_free_slots_only_and_none_is_taken_ahead():
+    dispatch, source, _, _ = dispatching([ONE, TWO])
+    assert [(worker, job.trial) for worker, job in dispatch.assign()] == [("host:0", ONE)]
+    assert dispatch.assign() == []
+    assert source.take() == TWO
+
+
+def test_a_late_item_of_an_older_attempt_is_ignored():
+    dispatch, _, log, _ = dispatching([ONE])
+    dispatch.assign()
+    dispatch.lost(0, DIED)
+    dispatch.ready(0, "host:9")
+    dispatch.assign()
+    assert not dispatch.item(0, ONE.key, 1, DONE)
+    assert not log.of(ENDED)
+    assert dispatch.item(0, ONE.key, 2, DONE)
+    assert [event.worker for event in log.of(ENDED)] == ["host:9"]
+    assert dispatch.finished()
+
+
+def test_a_worker_that_wakes_with_a_trial_that_is_another_s_now_is_not_heard():
+    dispatch, _, log, _ = dispatching([ONE, TWO], slots=2)
+    dispatch.assign()
+    dispatch.item(1, TWO.key, 1, {**DONE, "key": TWO.key})
+    dispatch.away(0, SILENT)
+    assert [(worker, job.attempt) for worker, job in dispatch.assign()] == [("host:1", 2)]
+    for late in (POINT, DONE):
+        assert not dispatch.item(0, ONE.key, 1, late)
+    assert not log.of(MEASURED)
+    assert dispatch.item(1, ONE.key, 2, DONE)
+    assert log.results[ONE.key].key == ONE.key
+    assert [event.worker for event in log.of(ENDED, ONE.key)] == ["host:1"]
+
+
+def test_a_worker_that_was_silent_gets_trials_again_once_it_says_it_is_ready():
+    dispatch, _, _, _ = dispatching([ONE])
+    dispatch.away(0, SILENT)
+    assert dispatch.assign() == []
+    assert dispatch.present() == {}
+    dispatch.ready(0, "host:0")
+    assert [worker for worker, _ in dispatch.assign()] == ["host:0"]
+
+
+def test_a_lost_trial_goes_first_and_fails_after_its_last_attempt():
+    dispatch, _, log, _ = dispatching([ONE, TWO], slots=2, max_attempts=2)
+    dispatch.assign()
+    dispatch.lost(0, DIED)
+    dispatch.ready(0, "host:2")
+    assert [(job.trial, job.attempt) for _, job in dispatch.assign()] == [(ONE, 2)]
+    dispatch.lost(0, DIED)
+    assert log.results[ONE.key].cause == "worker died (attempt 2 of 2)"
+    assert log.results[ONE.key].failure == WORKER_LOST
+    assert log.results[ONE.key].attempts == 2
+    assert not dispatch.finished()
+    dispatch.item(1, TWO.key, 1, {**DONE, "key": TWO.key})
+    assert dispatch.finished()
+
+
+def test_a_preemption_is_retried_without_counting_as_a_try():
+    dispatch, _, log, _ = dispatching([ONE], max_attempts=2)
+    for attempt in range(1, 6):
+        assert [job.attempt for _, job in dispatch.assign()] == [attempt]
+        dispatch.away(0, NOTICE)
+        dispatch.lost(0, DIED)  # and then its process ends, which is no second loss
+        dispatch.ready(0, f"host:{attempt}")
+    assert not log.of(ENDED)
+    assert {event.failure for event in log.of(RETRIED)} == {PREEMPTED}
+    dispatch.assign()
+    dispatch.lost(0, DIED)
+    assert not log.of(ENDED)
+    dispatch.ready(0, "host:7")
+    dispatch.assign()
+    dispatch.lost(0, DIED)
+    assert log.results[ONE.key].cause == "worker died (attempt 2 of 2)"
+    assert log.results[ONE.key].attempts == 7
+
+
+@pytest.mark.parametrize("failure", sorted(RETRIED_IN_VAIN))
+def test_what_would_end_the_same_is_not_tried_again(failure):
+    dispatch, _, log, _ = dispatching([ONE])
+    dispatch.assign()
+    dispatch.lost(0, Loss(failure=failure, cause="told"))
+    assert not log.of(RETRIED)
+    assert (log.results[ONE.key].failure, log.results[ONE.key].cause) == (failure, "told")
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_a_result_that_blames_the_world_is_tried_again_and_any_other_is_final(failure):
+    dispatch, _, log, _ = dispatching([ONE])
+    dispatch.assign()
+    dispatch.item(0, ONE.key, 1, failed(failure))
+    if failure in (WORKER_LOST, NODE_LOST, PREEMPTED):
+        assert [event.failure for event in log.of(RETRIED)] == [failure]
+        assert [job.attempt for _, job in dispatch.assign()] == [2]
+    else:
+        assert log.results[ONE.key].failure == failure
+        assert dispatch.finished()
+
+
+def test_workers_that_die_before_they_are_ready_end_the_run_but_those_of_lost_nodes_do_not():
+    dispatch, _, _, _ = dispatching([ONE], slots=0, max_attempts=2)
+    for _ in range(5):
+        dispatch.lost(0, Loss(failure=NODE_LOST, cause="its node died"))
+    dispatch.lost(0, DIED)
+    with pytest.raises(BiosSweepError, match=r"die before their engine is ready \(2 times: worker died\)"):
+        dispatch.lost(0, DIED)
+
+
+def test_a_stop_gives_out_nothing_and_ends_once_the_running_slot_has_left():
+    dispatch, source, log, _ = dispatching([ONE, TWO], slots=2)
+    dispatch.lost(1, DIED)
+    dispatch.assign()
+    source.stopping = True
+    dispatch.ready(1, "host:3")
+    assert dispatch.assign() == []
+    assert not dispatch.finished()
+    dispatch.left(0)
+    assert dispatch.finished()
+    assert not log.of(ENDED)
+
+
+def test_idle_seconds_count_from_the_first_readiness_restarts_included():
+    dispatch, _, _, clock = dispatching([ONE])
+    clock.now = 1.0
+    dispatch.assign()
+    clock.now = 4.0
+    dispatch.lost(0, DIED)
+    clock.now = 9.0
+    dispatch.ready(0, "host:9")
+    dispatch.assign()
+    clock.now = 10.0
+    dispatch.item(0, ONE.key, 2, DONE)
+    assert dispatch.idle_seconds() == {0: pytest.approx(6.0)}
+
+
+def test_losses_that_are_no_numbers_come_back_as_they_were():
+    dispatch, _, log, _ = dispatching([ONE])
+    dispatch.assign()
+    wild = TrialResult(key=ONE.key, status=COMPLETED, final={"eval_loss": float("inf")})
+    dispatch.item(0, ONE.key, 1, asdict(wild))
+    assert log.results[ONE.key] == replace(wild)
+
+
+class OutOfMemoryError(RuntimeError):
+    """As torch's: told by its name, for torch is not loaded to find out."""
+
+
+@pytest.mark.parametrize(
+    "error, kind",
+    [
+        (MemoryError(), OUT_OF_MEMORY),
+        (OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), OUT_OF_MEMORY),
+        (RuntimeError("CUDA error: out of memory"), OUT_OF_MEMORY),
+        (
+            RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"),
+            OUT_OF_MEMORY,
+        ),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"), OUT_OF_MEMORY),
+        (ValueError("the answer to 'out of memory' is not a number"), CODE),
+        (DataError("line 3: no completion"), DATA),
+        (StorageError("no space"), STORAGE),
+        (OSError(28, "No space left on device"), STORAGE),
+        (FileNotFoundError(2, "No such file"), CODE),
+        (ZeroDivisionError("division by zero"), CODE),
+    ],
+)
+def test_the_kind_of_an_engine_s_failure_is_told_by_its_exception(error, kind):
+    assert kind_of(error) == kind
+    assert kind in FAILURES
+
+
+def test_torch_s_own_error_is_named_as_it_is_here():
+    import torch
+
+    assert kind_of(torch.OutOfMemoryError("CUDA out of memory")) == OUT_OF_MEMORY

@@ -36,12 +36,12 @@ def line(key: str, value: Any) -> str:
 
 
 def matching(key: str, value: Any, pattern: str, allowed: str) -> str:
-    """A text of a known form.
+    """A text of a known form, of one line and without control characters.
 
     Raises:
         ConfigError: it has another form; says what is allowed.
     """
-    if not isinstance(value, str) or not re.fullmatch(pattern, value):
+    if not isinstance(value, str) or not value.isprintable() or not re.fullmatch(pattern, value):
         raise ConfigError(f"{key}: {value!r} is not allowed; {allowed}")
     return value
 

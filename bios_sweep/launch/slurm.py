@@ -174,6 +174,7 @@ def _environment(command: StudyCommand, options: SlurmOptions) -> list[str]:
     lines += [f"export {name}={shlex.quote(value)}" for name, value in options.environment.items()]
     return [
         *lines,
+        "unset RAY_ADDRESS",
         f"export RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT={NODES_WAIT_SECONDS} RAY_USAGE_STATS_ENABLED=0",
         "RAY_AUTH_TOKEN=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \\n')",
         "export RAY_AUTH_MODE=token RAY_AUTH_TOKEN",

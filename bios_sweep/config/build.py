@@ -13,9 +13,10 @@ from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.design import Budget, Study
 from bios_sweep.study.factors import Cross, Factor, Nuisance
-from bios_sweep.study.scenario import Scenario
+from bios_sweep.study.scenario import Metric, Scenario
 
 AUTO = "auto"
+DIRECTIONS = ("minimize", "maximize")
 # where a baseline setting that has a heuristic lives in the configuration
 HEURISTIC_KEYS = {
     "learning_rate": ("baseline", "learning_rate"),
@@ -44,7 +45,7 @@ def build_study(
     Raises:
         InputError: a value is not allowed; the message names its key.
     """
-    baseline, origins = build_baseline(values, recommendation, scenario.data.train_examples)
+    baseline, origins = build_baseline(values, recommendation, scenario.data.train_examples or None)
     seeds = _seeds(values)
     gpu_hours(values)
     rule = {name: value for name, value in values["decision"].items() if name != "gpu_hours"}
@@ -63,7 +64,27 @@ def build_study(
         seeds=seeds if seeds is not None else tuple(range(looks[-1])),
         budget=Budget(**_fields(Budget, budget, "budget")),
         decision=DecisionRule(**rule, looks=_looks(looks, seeds)),
+        metric=build_metric(values["method"]),
         origins=origins,
+    )
+
+
+def build_metric(method: Mapping[str, Any]) -> Metric:
+    """The number the study is judged on: a script's own, else the loss of our training.
+
+    Raises:
+        ConfigError: a direction that is none.
+    """
+    if "metric" not in method:
+        return Metric()
+    direction = method["direction"]
+    if direction not in DIRECTIONS:
+        raise ConfigError(
+            f"method.direction: {direction!r} is not allowed; choose from {', '.join(DIRECTIONS)}"
+        )
+    own = Metric()
+    return Metric(
+        name=method["metric"], direction=direction, unit=own.unit if method["metric"] == own.name else ""
     )
 
 
@@ -81,7 +102,7 @@ def gpu_hours(values: Mapping[str, Any]) -> float | None:
 
 
 def build_baseline(
-    values: Mapping[str, Any], recommendation: Recommendation, train_examples: int
+    values: Mapping[str, Any], recommendation: Recommendation, train_examples: int | None
 ) -> tuple[TrainingSettings, dict[str, Mapping[str, Any]]]:
     """The baseline's settings and, for each setting with a heuristic, where its value came from.
 

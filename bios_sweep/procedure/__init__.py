@@ -1,6 +1,7 @@
 """What to run next, given the results so far; and what was decided. Pure."""
 
 from bios_sweep.procedure.machine import state_of
+from bios_sweep.procedure.pairing import pairing_lines
 from bios_sweep.procedure.questions import Question, factor_names, levels_of, questions
 from bios_sweep.procedure.refinement import (
     SEARCH,
@@ -28,6 +29,7 @@ __all__ = [
     "levels_of",
     "no_clusters",
     "objectives_of",
+    "pairing_lines",
     "questions",
     "recall",
     "serves_search",

@@ -9,7 +9,8 @@ from bios_sweep.study.plan import Plan
 def scope_of(plan: Plan, finding: Finding) -> str:
     """Where a verdict holds, and no further: data like these where the clusters' error is in its bounds."""
     scenario, hold = plan.study.scenario, plan.study.budget.hold
-    data = f"{scenario.data.eval_examples} examples of {scenario.data.name}"
+    count = scenario.data.eval_examples  # 0: only the script knows
+    data = f"{count} examples of {scenario.data.name}" if count else f"that of {scenario.data.name}"
     clusters = finding.bound.clusters if finding.bound else 0
     where = (
         f"this data distribution ({data} in {clusters} clusters)"
@@ -39,6 +40,10 @@ def caveats(plan: Plan) -> list[str]:
     below = below_defaults(plan)
     if below:
         lines.append(f"the baseline is below the recommended defaults: {'; '.join(below)}")
+    carried = plan.study.scenario.carried
+    if carried is not None:
+        told = ", ".join(carried) or "no setting"
+        lines.append(f"the script is told {told} and the seed; every other setting is its own")
     return lines
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bios_sweep.procedure import DONE, Results, State
+from bios_sweep.procedure import DONE, Results, State, pairing_lines
 from bios_sweep.report.arm_rows import arm_row, arms_of, curves_of
 from bios_sweep.report.frontier_rows import frontier_rows, profiles
 from bios_sweep.report.moderator_rows import moderator_rows
@@ -49,7 +49,7 @@ def summarise(plan: Plan, state: State, results: Results, command: str) -> dict[
         "search": search_row(state),
         "moderators": moderator_rows(plan, state, results),
         "failures": _failures(state, results),
-        "caveats": caveats(plan),
+        "caveats": [*caveats(plan), *pairing_lines(plan, results)],
         "notes": list(plan.notes),
         "command": command,
     }

@@ -126,9 +126,9 @@ def flag_few_steps(arm: Arm) -> Arm:
 
 
 def require_examples(study: Study, arm: Arm) -> None:
-    """Refuse to learn from more examples than the data has."""
+    """Refuse to learn from more examples than the data has (0: how many it has is not known)."""
     wanted, there = arm.settings.train_examples, study.scenario.data.train_examples
-    if wanted is not None and wanted > there:
+    if wanted is not None and 0 < there < wanted:
         raise PlanError(
             f"train_examples: {wanted} is more than the {there} that {study.scenario.data.name} has"
         )

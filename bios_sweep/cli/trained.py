@@ -1,0 +1,159 @@
+"""The scenario of our own training: the facts of a base model and of a data set, read from their files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import util
+from pathlib import Path
+from typing import Any
+
+from bios_sweep.assets import base_model_path
+from bios_sweep.cli.resources import require_whole
+from bios_sweep.errors import ConfigError, DataError
+from bios_sweep.records.workspace import Workspace
+from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
+from bios_sweep.training.corpus import embedded_examples
+from bios_sweep.training.data import DataSet
+from bios_sweep.training.facts import (
+    EMBEDDED,
+    ENGINE_VERSION,
+    describe_model,
+    portable_model,
+    position_limit,
+    software_versions,
+)
+from bios_sweep.training.jsonl import jsonl_examples
+
+LORA_ENGINE = "bios_sweep.training.engine:LoraEngine"
+FINAL_METRICS = ("eval_loss", "eval_bits_per_byte", "train_loss")  # what a LoRA trial ends with
+MODEL_KINDS = ("embedded", "local", "planted", "named")
+DATA_KINDS = ("embedded", "jsonl")
+SCRIPTS_ONLY = "goes with method=command and method=python only, whose script reads its own"
+
+
+def trained_scenario(values: Mapping[str, Any], workspace: Workspace) -> tuple[Scenario, DataSet]:
+    """The scenario and its examples.
+
+    Raises:
+        InputError: model or data cannot be used.
+    """
+    method, cluster = values["method"], values["cluster"]
+    max_length = require_whole("method.max_length", method["max_length"])
+    model = read_model(values["model"])
+    dataset = read_data(values["data"])
+    data = _data_facts(dataset, model, max_length, workspace)
+    return (
+        Scenario(
+            model=model,
+            data=data,
+            method=method["name"],
+            engine=LORA_ENGINE,
+            engine_version=ENGINE_VERSION,
+            engine_options={
+                "model_path": _portable(values["model"]),
+                "data_file": data.file,
+                "data_fingerprint": data.fingerprint,
+                "threads": cluster["cpus_per_trial"],
+                "device": _device(cluster),
+                "micro_batch_size": require_whole("method.micro_batch_size", method.get("micro_batch_size")),
+                "measurements": values["budget"]["measurements"],
+            },
+            software=software_versions(),
+        ),
+        dataset,
+    )
+
+
+def read_model(values: Mapping[str, Any]) -> ModelFacts:
+    """The facts of the configured base model."""
+    require_choice("model.kind", values["kind"], MODEL_KINDS)
+    if values["name"] is not None and not isinstance(values["name"], str):
+        raise ConfigError(f"model.name: {values['name']!r} is not allowed; give a text, or null")
+    if values["kind"] == "embedded":
+        return describe_model(str(base_model_path()), values["name"])
+    if values["kind"] == "named":
+        raise ConfigError(f"model=named {SCRIPTS_ONLY}")
+    if not values["path"]:
+        raise ConfigError("model.path: missing; give a folder with config.json, or a Hugging Face id")
+    return describe_model(str(values["path"]), values["name"])
+
+
+def _portable(values: Mapping[str, Any]) -> str:
+    """The model by a name that means the same on every node."""
+    return EMBEDDED if values["kind"] == "embedded" else portable_model(str(values["path"]))
+
+
+def read_data(values: Mapping[str, Any]) -> DataSet:
+    """The configured examples, split and checked."""
+    if values["kind"] == "named":
+        raise ConfigError(f"data=named {SCRIPTS_ONLY}")
+    if values["kind"] == "planted":
+        raise ConfigError("data=planted has no examples; it goes with model=planted only")
+    require_choice("data.kind", values["kind"], DATA_KINDS)
+    if values["kind"] == "embedded":
+        return embedded_examples(optional_count(values["eval_examples"]))
+    if not values["path"]:
+        raise DataError("data.path: missing; give a JSONL file such as data.path=train.jsonl")
+    return jsonl_examples(
+        Path(str(values["path"])),
+        eval_path=Path(str(values["eval_path"])) if values["eval_path"] else None,
+        eval_fraction=_fraction(values["eval_fraction"]),
+        eval_examples=optional_count(values["eval_examples"]),
+    )
+
+
+def require_choice(key: str, value: Any, allowed: tuple[str, ...]) -> None:
+    """Refuse a value that is none of those allowed."""
+    if value not in allowed:
+        raise ConfigError(f"{key}: {value!r} is not allowed; choose from {', '.join(allowed)}")
+
+
+def optional_count(value: Any, key: str = "data.eval_examples") -> int | None:
+    """A number of examples, or None where it is left to be found out."""
+    return None if value is None else require_whole(key, value)
+
+
+def _fraction(value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ConfigError(f"data.eval_fraction: {value!r} is not allowed; a number above 0 and below 1")
+    return float(value)
+
+
+def _device(cluster: Mapping[str, Any]) -> str:
+    """`auto` follows the request: a trial that asked for no GPU must not take one."""
+    if cluster["device"] != "auto":
+        return str(cluster["device"])
+    return "cuda" if cluster["gpus_per_trial"] else "cpu"
+
+
+def _data_facts(dataset: DataSet, model: ModelFacts, max_length: int, workspace: Workspace) -> DataFacts:
+    tokens_per_example, eval_tokens = _tokens(dataset, model, max_length)
+    return DataFacts(
+        name=dataset.name,
+        file=str(workspace.data_file(dataset.fingerprint)),
+        fingerprint=dataset.fingerprint,
+        evaluation_fingerprint=dataset.evaluation_fingerprint,
+        train_examples=len(dataset.train),
+        eval_examples=len(dataset.evaluation),
+        tokens_per_example=tokens_per_example,
+        eval_tokens=eval_tokens,
+        source=dataset.source,
+    )
+
+
+def _tokens(dataset: DataSet, model: ModelFacts, max_length: int) -> tuple[float | None, int | None]:
+    """Counted where `tokenizers` is installed; it also refuses examples that leave nothing to learn."""
+    if util.find_spec("tokenizers") is None:
+        return None, None
+    from bios_sweep.training.tokens import count_tokens, load_tokenizer
+
+    count = count_tokens(dataset, load_tokenizer(model.path), max_length)
+    limit = position_limit(Path(model.path))
+    if limit is not None and count.longest > limit:
+        raise DataError(
+            f"method.max_length: an example has {count.longest} tokens but model {model.name} has {limit} "
+            f"positions; use method.max_length={limit} or less"
+        )
+    return round(count.train / len(dataset.train), 2), count.evaluation

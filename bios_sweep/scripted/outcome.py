@@ -1,0 +1,153 @@
+"""How a script ended, in one sentence each: no metric, crash, hang, not a number, or a result. Pure."""
+
+from __future__ import annotations
+
+import math
+import re
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from bios_sweep.scripted.readings import Reading, measurement_of
+from bios_sweep.study.trials import (
+    CODE,
+    COMPLETED,
+    DIVERGED,
+    FAILED,
+    NO_METRIC,
+    OUT_OF_MEMORY,
+    TIME_LIMIT,
+    Measurement,
+    TrialResult,
+    TrialSpec,
+)
+
+MEMORY = re.compile(
+    r"out of memory|OutOfMemoryError|MemoryError|bad_alloc|cannot allocate memory", re.IGNORECASE
+)
+LONGEST_CAUSE = 300  # characters of a script's own last line
+MOST_NAMES = 8  # of metrics that were printed instead of the one that is wanted
+MOST_FINALS = 20  # numbers of a script that are kept beside its metric; chosen: charts slow down with many
+
+
+@dataclass
+class Told:
+    """What a script has said so far. metric: the one it is judged on; watched: also kept in the curve."""
+
+    trial: TrialSpec
+    metric: str
+    watched: Sequence[str]
+    curve: list[Measurement] = field(default_factory=list)
+    latest: dict[str, float] = field(default_factory=dict)
+
+    def take(self, reading: Reading, wall_seconds: float) -> Measurement | None:
+        """Remember a reading; a measurement where it has the metric."""
+        self.latest |= reading.values
+        if self.metric not in reading.values:
+            return None
+        point = measurement_of(
+            reading,
+            self.trial.settings,
+            watched=self.watched,
+            number=len(self.curve),
+            wall_seconds=wall_seconds,
+        )
+        self.curve.append(point)
+        return point
+
+    @property
+    def last(self) -> str:
+        """The last metric, in words."""
+        if not self.curve:
+            return f"no {self.metric} so far"
+        return f"the last {self.metric} was {self.latest[self.metric]:.6g} at step {self.curve[-1].step}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """How the process ended. status: None where the time limit ended it, negative for a signal.
+
+    errors: last lines of standard error, without secrets. source: where metrics were looked for, in words.
+    """
+
+    status: int | None
+    limit_seconds: float | None
+    errors: Sequence[str]
+    source: str
+
+
+def result_of(
+    told: Told, ending: Ending, *, wall_seconds: float, provenance: Mapping[str, Any]
+) -> TrialResult:
+    """The trial's terminal record: the exit status decides, then whether there is a number."""
+    failure, cause = _failure(told, ending)
+    status = FAILED if failure else COMPLETED
+    if not failure and not math.isfinite(told.latest[told.metric]):
+        status = DIVERGED
+        cause = (
+            f"{told.metric} is not a finite number ({told.latest[told.metric]}) at step {told.curve[-1].step}"
+        )
+    return TrialResult(
+        key=told.trial.key,
+        status=status,
+        curve=tuple(told.curve),
+        final={} if failure else _final(told),
+        wall_seconds=wall_seconds,
+        tokens=max((point.tokens for point in told.curve), default=0),
+        cause=cause,
+        failure=failure,
+        provenance={**provenance, "exit_status": ending.status},
+    )
+
+
+def _failure(told: Told, ending: Ending) -> tuple[str, str]:
+    """(kind, sentence) of a failure; two empty strings where the script did its work."""
+    if ending.status is None:
+        return TIME_LIMIT, (
+            f"the script was still running after {ending.limit_seconds:g} s (method.time_limit_seconds) and "
+            f"was ended; {told.last}"
+        )
+    if ending.status == 0 and told.curve:
+        return "", ""
+    if ending.status == 0:
+        return NO_METRIC, f"the script ended well but {ending.source} has no {told.metric}; {_instead(told)}"
+    said = next((line.strip() for line in reversed(ending.errors) if line.strip()), "")
+    shown = said[:LONGEST_CAUSE] or "nothing on its standard error"
+    if ending.status == -signal.SIGKILL and not MEMORY.search(said):
+        shown = f"as the kernel does when memory runs out; {shown}"
+    kind = _kind(ending)
+    return kind, f"the script {_end(ending.status)}: {shown}"
+
+
+def _kind(ending: Ending) -> str:
+    killed = ending.status in (-signal.SIGKILL, 128 + signal.SIGKILL)
+    return OUT_OF_MEMORY if killed or any(map(MEMORY.search, ending.errors)) else CODE
+
+
+def _end(status: int) -> str:
+    if status > 0:
+        return f"crashed with exit status {status}"
+    try:
+        return f"was killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"was killed by signal {-status}"
+
+
+def _instead(told: Told) -> str:
+    names = list(told.latest)[:MOST_NAMES]
+    if names:
+        return f"there are {', '.join(names)} (method.metric chooses one)"
+    return f'print a JSON line such as {{"step": 10, "{told.metric}": 2.31}}'
+
+
+def _final(told: Told) -> dict[str, float]:
+    """The metric, and whatever other finite numbers were last said."""
+    others = {
+        name: value
+        for name, value in told.latest.items()
+        if math.isfinite(value) and name not in (told.metric, "tokens")
+    }
+    first = [name for name in told.watched if name in others]
+    names = list(dict.fromkeys((*first, *others)))[:MOST_FINALS]
+    return {told.metric: told.latest[told.metric], **{name: others[name] for name in names}}

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from bios_sweep.config.compose import Config
 from bios_sweep.errors import ConfigError
-from bios_sweep.pipeline import Sweep
 from bios_sweep.records.cursor import read_cursor
 from bios_sweep.records.tracking import check_tracking, default_tracking_uri, is_web, sqlite_file, ui_link
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.secrecy import masked
 
 if TYPE_CHECKING:
+    from bios_sweep.pipeline import Sweep
     from bios_sweep.records.mlflow_mirror import MlflowMirror
 
 LOCAL_UI = "http://127.0.0.1:5000"

@@ -437,7 +437,7 @@ def test_figures_of_a_refinement_show_the_fresh_seeds(tmp_path):
 
 def test_figures_cope_with_losses_that_are_no_numbers(demo, tmp_path):
     broken = json.loads(json.dumps(demo))
-    broken["curves"]["lora_rank=8"][0][-1]["eval_loss"] = None
+    broken["curves"]["lora_rank=8"][0][-1]["value"] = None
     broken["arms"][5]["finals"]["screening"]["0"] = None
     broken["margin"] = None
     drawn(broken, tmp_path)

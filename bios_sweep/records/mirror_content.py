@@ -15,6 +15,7 @@ from typing import Any
 
 from bios_sweep.records.sweep_state import DONE, SweepState, Verdict
 from bios_sweep.records.trial_state import PLANNED, RUNNING, TrialState
+from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED, Measurement
 
 IN_PROGRESS = "RUNNING"
@@ -133,10 +134,16 @@ def child_content(state: SweepState, trial: TrialState, parent_id: str, *, alive
                 "cause": cause or "none",  # always there: a retried trial's old cause must be overwritten
             }
         ),
-        params=_texts({**spec.settings.to_dict(), "seed": spec.seed, "repeat": spec.repeat}),
+        params=_texts({**_told(state, spec.settings), "seed": spec.seed, "repeat": spec.repeat}),
         points=_child_points(trial),
         inputs=_inputs(state),
     )
+
+
+def _told(state: SweepState, settings: TrainingSettings) -> dict[str, Any]:
+    """The settings that the trial heard of: a script's own are no parameters of it."""
+    values = settings.to_dict()
+    return {name: value for name, value in values.items() if name in state.facts.get("told", values)}
 
 
 def parent_content(state: SweepState, *, alive: bool) -> RunContent:
@@ -244,9 +251,9 @@ def _child_points(trial: TrialState) -> tuple[Point, ...]:
 
 def _curve_points(measurement: Measurement, time: int) -> list[Point]:
     """A value that is not finite is left out: MLflow would plot infinity as 1.8e308."""
-    values = {name: getattr(measurement, name) for name in CURVES}
+    values = {**{name: measurement.value(name) for name in CURVES}, **measurement.metrics}
     return [
-        Point(key=name, value=float(value), timestamp=time, step=measurement.step)
+        Point(key=plain_name(name), value=float(value), timestamp=time, step=measurement.step)
         for name, value in values.items()
         if value is not None and math.isfinite(value)
     ]
@@ -272,12 +279,13 @@ def _aggregates(verdict: Verdict, metric: str) -> dict[str, float]:
     return means | effects
 
 
-def shared_view(sweep_id: str, created: int) -> tuple[str, str]:
+def shared_view(sweep_id: str, created: int, metric: str = CURVES[0]) -> tuple[str, str]:
     """(id, content) of a saved view of the runs table: the sweep's trials, by arm, all of them shown.
 
     The form is the one MLflow 3.17 writes itself when a view is saved in its page.
     """
-    columns = ("tags.`arm`", "tags.`seed`", "tags.`status`", "metrics.`eval_loss`", "metrics.`wall_seconds`")
+    shown = f"metrics.`{plain_name(metric)}`"
+    columns = ("tags.`arm`", "tags.`seed`", "tags.`status`", shown, "metrics.`wall_seconds`")
     state = {
         "searchFilter": f"tags.`{sweep_tag(sweep_id)}` != ''",
         "orderByKey": "attributes.start_time",

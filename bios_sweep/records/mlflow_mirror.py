@@ -273,7 +273,7 @@ class Follower:
             store.upload(parent, files, tag="report", digest=short_hash(dict(state.report)))
         store.push(parent, parent_content(state, alive=alive))
         store.note_experiment(experiment_note(state), state.verdicts[-1].time if state.verdicts else 0)
-        store.save_view(*shared_view(self._sweep_id, state.started))
+        store.save_view(*shared_view(self._sweep_id, state.started, state.facts["metric"]))
 
     def _read_cursor(self) -> int:
         """The last entry brought over by an earlier process; 0 when unknown or the store is gone."""

@@ -50,16 +50,24 @@ def arm_row(plan: Plan, state: State, arm: Arm, results: Results) -> dict[str, A
     }
 
 
-def curves_of(state: State, arm: Arm, results: Results) -> list[list[dict[str, Any]]]:
-    """One curve per screening trial with a result."""
+def curves_of(plan: Plan, state: State, arm: Arm, results: Results) -> list[list[dict[str, Any]]]:
+    """One curve per screening trial with a result; `value` is the study's metric."""
+    metric = plan.study.metric.name
     return [
-        _points(results[t.key]) for t in _trials(state, arm) if t.key in results and t.stage == "screening"
+        _points(results[t.key], metric)
+        for t in _trials(state, arm)
+        if t.key in results and t.stage == "screening"
     ]
 
 
-def _points(result: TrialResult) -> list[dict[str, Any]]:
+def _points(result: TrialResult, metric: str) -> list[dict[str, Any]]:
     return [
-        {"step": point.step, "fraction": point.fraction, "eval_loss": finite_or_none(point.eval_loss)}
+        {
+            "step": point.step,
+            "fraction": point.fraction,
+            "eval_loss": finite_or_none(point.eval_loss),
+            "value": None if (value := point.value(metric)) is None else finite_or_none(value),
+        }
         for point in result.curve
     ]
 

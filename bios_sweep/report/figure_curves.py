@@ -48,10 +48,10 @@ def draw_curves(summary: Summary) -> Figure:
             _gains(gain, paired_gains(summary, arm), look)
     metric = summary["metric"]
     loss.set_xlabel("training examples")
-    loss.set_ylabel(label(f"{metric['name']} ({metric['unit']})"))
+    loss.set_ylabel(label(f"{metric['name']} ({metric['unit']})" if metric["unit"] else metric["name"]))
     loss.xaxis.set_major_locator(MaxNLocator(4))
     loss.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    _keep_in_view(loss, [summary["curves"][arm["arm"]] for arm in chosen])
+    _keep_in_view(loss, [summary["curves"][arm["arm"]] for arm in chosen], metric["direction"])
     gain.axhline(0.0, color=BASELINE, linewidth=1.6)
     gain.set_xlabel("share of the arm's training, %")
     gain.set_ylabel("gain over the baseline, %")
@@ -99,7 +99,7 @@ def _spread(
     """From the lowest to the highest seed, where every seed has a value."""
     mean = mean_curve(curves)
     steps = [point["step"] for point in mean]
-    values = [[p["eval_loss"] for p in _usable(curve) if p["step"] in steps] for curve in curves]
+    values = [[p["value"] for p in _usable(curve) if p["step"] in steps] for curve in curves]
     if len(values) > 1 and mean:
         places = [point[axis] * scale for point in mean]
         lows, highs = ([end(column) for column in zip(*values, strict=True)] for end in (min, max))
@@ -125,7 +125,7 @@ def by_seed(arm: Record, curves: Sequence[Sequence[Record]]) -> dict[str, Sequen
     finals = arm["finals"].get("screening", {})
     if len(finals) == len(curves):
         return dict(zip(finals, curves, strict=True))
-    ends = {curve[-1]["eval_loss"]: curve for curve in curves if curve and curve[-1]["eval_loss"] is not None}
+    ends = {curve[-1]["value"]: curve for curve in curves if curve and curve[-1]["value"] is not None}
     found = {seed: ends[value] for seed, value in finals.items() if value in ends}
     return found or None
 
@@ -139,7 +139,7 @@ def _gains(panel: Axes, paired: Sequence[Sequence[Record]], look: tuple[str, str
 def _frame_gains(panel: Axes, summary: Summary, arms: Sequence[Record]) -> None:
     """The panel's range comes from arms that went to their end; a diverging one leaves it downwards."""
     values = [
-        point["eval_loss"]
+        point["value"]
         for arm in arms
         if whole(arm)
         for curve in paired_gains(summary, arm)
@@ -153,18 +153,18 @@ def _frame_gains(panel: Axes, summary: Summary, arms: Sequence[Record]) -> None:
 def _gain_curve(own: Sequence[Record], base: Sequence[Record], direction: str) -> list[dict[str, Any]]:
     """Percent gained over the baseline at the shares of training that both curves have."""
     sign = -1.0 if direction == "minimize" else 1.0
-    at = {round(point["fraction"], 3): point["eval_loss"] for point in _usable(base)}
+    at = {round(point["fraction"], 3): point["value"] for point in _usable(base)}
     gains = []
     for point in _usable(own):
         reference = at.get(round(point["fraction"], 3))
         if reference:
-            value = 100.0 * sign * (point["eval_loss"] - reference) / abs(reference)
-            gains.append({"step": point["step"], "fraction": point["fraction"], "eval_loss": value})
+            value = 100.0 * sign * (point["value"] - reference) / abs(reference)
+            gains.append({"step": point["step"], "fraction": point["fraction"], "value": value})
     return gains
 
 
 def _usable(curve: Sequence[Record]) -> list[Record]:
-    return [p for p in curve if p["eval_loss"] is not None and math.isfinite(p["eval_loss"])]
+    return [p for p in curve if p["value"] is not None and math.isfinite(p["value"])]
 
 
 def mean_curve(curves: Sequence[Sequence[Record]]) -> list[dict[str, Any]]:
@@ -174,21 +174,25 @@ def mean_curve(curves: Sequence[Sequence[Record]]) -> list[dict[str, Any]]:
     by_step = [{point["step"]: point for point in _usable(curve)} for curve in curves]
     shared = [step for step in by_step[0] if all(step in points for points in by_step)]
     return [
-        {**by_step[0][step], "eval_loss": math.fsum(p[step]["eval_loss"] for p in by_step) / len(by_step)}
+        {**by_step[0][step], "value": math.fsum(p[step]["value"] for p in by_step) / len(by_step)}
         for step in sorted(shared)
     ]
 
 
 def _xy(curve: Sequence[Record], axis: str, scale: float) -> tuple[list[float], list[float]]:
     points = _usable(curve)
-    return [point[axis] * scale for point in points], [point["eval_loss"] for point in points]
+    return [point[axis] * scale for point in points], [point["value"] for point in points]
 
 
-def _keep_in_view(panel: Axes, groups: Iterable[Sequence[Sequence[Record]]]) -> None:
-    """A diverging arm must not flatten the others: nothing above the untouched model's loss is shown."""
+def _keep_in_view(panel: Axes, groups: Iterable[Sequence[Sequence[Record]]], direction: str) -> None:
+    """A diverging arm must not flatten the others: nothing worse than the untouched model is shown."""
     curves = [_usable(curve) for group in groups for curve in group if _usable(curve)]
-    values = [point["eval_loss"] for curve in curves for point in curve]
-    start = max(curve[0]["eval_loss"] for curve in curves)
-    low, high = min(values), min(max(values), start)
+    values = [point["value"] for curve in curves for point in curve]
+    starts = [curve[0]["value"] for curve in curves]
+    low, high = min(values), max(values)
+    if direction == "minimize":
+        high = min(high, max(starts))
+    else:
+        low = max(low, min(starts))
     room = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
     panel.set_ylim(low - room, high + 2 * room)

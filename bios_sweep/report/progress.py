@@ -152,7 +152,7 @@ def _running_table(progress: Progress) -> Table:
             Text(f"  {_name(trial.spec)}{again}"),
             Text(f"{100 * trial.fraction:3.0f} %", justify="right"),
             Text(f"step {trial.step}/{trial.spec.settings.max_steps}"),
-            Text("" if trial.loss is None else f"eval_loss {number(trial.loss)}"),
+            Text("" if trial.value is None else f"{clean(trial.metric)} {number(trial.value)}"),
         )
     return table
 

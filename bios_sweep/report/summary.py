@@ -41,7 +41,7 @@ def summarise(plan: Plan, state: State, results: Results, command: str) -> dict[
         "baseline": study.baseline.to_dict(),
         "origins": {name: dict(origin) for name, origin in study.origins.items()},
         "arms": [arm_row(plan, state, arm, results) for arm in arms_of(plan, state)],
-        "curves": {arm.name: curves_of(state, arm, results) for arm in arms_of(plan, state)},
+        "curves": {arm.name: curves_of(plan, state, arm, results) for arm in arms_of(plan, state)},
         "served": dict(state.served),
         "profiles": profiles(state),
         "frontier": frontier_rows(plan, state),

@@ -12,14 +12,15 @@ from bios_sweep.study.trials import COMPLETED, TrialResult, TrialSpec
 
 @dataclass(frozen=True, kw_only=True)
 class Running:
-    """A trial that runs. fraction, loss: of its last measurement; started: clock seconds."""
+    """A trial that runs. fraction, metric and its value: of its last measurement; started: clock seconds."""
 
     spec: TrialSpec
     started: float
     attempt: int = 1
     step: int = 0
     fraction: float = 0.0
-    loss: float | None = None
+    metric: str = "eval_loss"
+    value: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +105,8 @@ class Progress:
 def _moved(trial: Running, event: TrialEvent) -> Running:
     point = event.measurement
     if event.kind == MEASURED and point is not None:
-        return replace(trial, step=point.step, fraction=point.fraction, loss=point.eval_loss)
+        name, value = next(iter(point.metrics.items()), ("eval_loss", point.eval_loss))
+        return replace(trial, step=point.step, fraction=point.fraction, metric=name, value=value)
     if event.kind in (STARTED, RETRIED):
         return replace(trial, attempt=event.attempt)
     return trial

@@ -49,7 +49,7 @@ class Told:
         point = measurement_of(
             reading,
             self.trial.settings,
-            watched=self.watched,
+            watched=(self.metric, *self.watched),
             number=len(self.curve),
             wall_seconds=wall_seconds,
         )

@@ -169,6 +169,37 @@ def test_an_override_arrives_as_it_was_typed_through_bash(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("time", "status", "restarts", "requeue", "expected"),
+    [
+        ("0:02:00", 143, 0, True, True),
+        ("1:00:00", 143, 0, True, False),  # far from the limit: a preemption (Slurm's own) or `scancel`
+        ("0:02:00", 0, 0, True, False),  # finished in spite of the notice
+        ("0:02:00", 3, 0, True, False),  # finished with failed trials
+        ("0:02:00", 143, 20, True, False),
+        ("0:02:00", 143, 0, False, False),
+    ],
+)
+def test_a_notice_asks_the_driver_to_stop_and_only_the_time_limit_queues_the_job_again(
+    tmp_path, time, status, restarts, requeue, expected
+):
+    stop = tmp_path / "the stop"
+    command = replace(COMMAND, stop_file=str(stop), folder=str(tmp_path))
+    (tmp_path / "script").write_text(text_of("slurm", command, time=time, requeue=requeue))
+    (tmp_path / "srun").write_text(f"#!/bin/sh\nkill -TERM $PPID\nexit {status}\n")
+    (tmp_path / "scontrol").write_text('#!/bin/sh\n[ "$1" = show ] || echo "$@" > requeued\n')
+    for name in ("srun", "scontrol"):
+        (tmp_path / name).chmod(0o755)
+    environment = {
+        "PATH": f"{tmp_path}:/usr/bin:/bin",
+        "SLURM_RESTART_COUNT": str(restarts),
+        "SLURM_JOB_ID": "7",
+    }
+    done = subprocess.run(["bash", tmp_path / "script"], env=environment, timeout=20, check=False)
+    assert (done.returncode, stop.exists()) == (status, True)
+    assert (tmp_path / "requeued").exists() == expected
+
+
+@pytest.mark.parametrize(
     "value", ["1e-4", "0o7", "on", "null", "12", "0x1f", "1:30", "~", "2026-11-24", ".inf"]
 )
 def test_a_text_that_looks_like_something_else_stays_a_text(value):

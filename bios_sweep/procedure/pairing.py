@@ -122,7 +122,7 @@ def _unmoved(plan: Plan, results: Results) -> list[str]:
     metric = plan.study.metric.name
     return [
         f"{arm.name}: exactly the baseline's {metric} at every seed; "
-        f"does the script use {' and '.join(f'{{{name}}}' for name in arm.changes)}?"
+        f"does the script use {' and '.join(arm.changes)}?"
         for arm in plan.arms[1:]
         if not arm.repeat and unmoved(plan, arm.name, results)
     ]

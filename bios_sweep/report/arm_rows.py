@@ -61,6 +61,8 @@ def curves_of(plan: Plan, state: State, arm: Arm, results: Results) -> list[list
 
 
 def _points(result: TrialResult, metric: str) -> list[dict[str, Any]]:
+    """The last measurement at each step; a script may say its final value twice."""
+    last = {point.step: point for point in result.curve}
     return [
         {
             "step": point.step,
@@ -68,7 +70,7 @@ def _points(result: TrialResult, metric: str) -> list[dict[str, Any]]:
             "eval_loss": finite_or_none(point.eval_loss),
             "value": None if (value := point.value(metric)) is None else finite_or_none(value),
         }
-        for point in result.curve
+        for _, point in sorted(last.items())
     ]
 
 

@@ -185,7 +185,7 @@ def test_a_notice_asks_the_driver_to_stop_and_only_the_time_limit_queues_the_job
     stop = tmp_path / "the stop"
     command = replace(COMMAND, stop_file=str(stop), folder=str(tmp_path))
     (tmp_path / "script").write_text(text_of("slurm", command, time=time, requeue=requeue))
-    (tmp_path / "srun").write_text(f"#!/bin/sh\nkill -TERM $PPID\nexit {status}\n")
+    (tmp_path / "srun").write_text(f"#!/bin/sh\nkill -TERM $BATCH\nexit {status}\n")
     (tmp_path / "scontrol").write_text('#!/bin/sh\n[ "$1" = show ] || echo "$@" > requeued\n')
     for name in ("srun", "scontrol"):
         (tmp_path / name).chmod(0o755)
@@ -194,7 +194,8 @@ def test_a_notice_asks_the_driver_to_stop_and_only_the_time_limit_queues_the_job
         "SLURM_RESTART_COUNT": str(restarts),
         "SLURM_JOB_ID": "7",
     }
-    done = subprocess.run(["bash", tmp_path / "script"], env=environment, timeout=20, check=False)
+    itself = ["bash", "-c", "export BATCH=$$; source ./script"]
+    done = subprocess.run(itself, cwd=tmp_path, env=environment, timeout=20, check=False)
     assert (done.returncode, stop.exists()) == (status, True)
     assert (tmp_path / "requeued").exists() == expected
 
@@ -342,6 +343,15 @@ def test_the_entrypoint_is_the_study_and_none_of_the_options(submit):
         "bios-sweep", "run", *STUDY, "cluster.gpus_per_trial=0.5", "seeds=[0,1]", "cluster=existing",
         "cluster.address=auto", "workspace='/shared/the runs'",
     ]  # fmt: skip
+
+
+def test_a_cluster_group_of_ones_own_choice_keeps_its_resources(submit):
+    words = ("cluster=local_gpu", "cluster.address=elsewhere:6379", "cluster.num_cpus=3")
+    answer = json.loads(submit("--to", "slurm", "--dry-run", "--json", *words)[1])
+    assert [word for word in shlex.split(answer["entrypoint"]) if word.startswith("cluster")] == [
+        "cluster=local_gpu",
+        "cluster.address=auto",
+    ]
 
 
 def test_the_entrypoint_plans_the_very_same_sweep(submit, capsys):

@@ -42,7 +42,6 @@ class Submission:
     """A text to be written, and the command that submits it."""
 
     text: str
-    suffix: str
     words: tuple[str, ...]
 
 
@@ -107,7 +106,7 @@ def _command(args: Namespace, prepared: Prepared) -> StudyCommand:
         raise ConfigError(
             f"cluster.executor: {cluster['executor']} runs in one process; leave cluster=... out for submit"
         )
-    study = [word for word in args.overrides if not _key(word).startswith(NOT_OF_THE_STUDY)]
+    study = [word for word in args.overrides if _of_the_study(_key(word))]
     folder = [] if args.config_dir is None else ["--config-dir", _folder_there(args)]
     words = ["bios-sweep", "run", *study, *_cluster(study), _workspace(args, prepared), *folder]
     for word in words:
@@ -131,6 +130,10 @@ def _command(args: Namespace, prepared: Prepared) -> StudyCommand:
 
 def _key(override: str) -> str:
     return override.lstrip("+~").partition("=")[0]
+
+
+def _of_the_study(key: str) -> bool:
+    return not any(key == name or key.startswith(f"{name}.") for name in NOT_OF_THE_STUDY)
 
 
 def _workspace(args: Namespace, prepared: Prepared) -> str:
@@ -190,7 +193,7 @@ def _submission(args: Namespace, prepared: Prepared, command: StudyCommand, file
         secret = secret_in(line)
         if secret:
             raise ConfigError(f"submit: line {number} of the file would hold {secret}; see docs/submit.md")
-    return Submission(text=text, suffix=_suffix(args.to), words=words)
+    return Submission(text=text, words=words)
 
 
 def _suffix(to: str) -> str:

@@ -19,7 +19,7 @@ from bios_sweep.launch.study_command import StudyCommand
 
 MODES = ("K8sJobMode", "HTTPMode")
 AUTH_SINCE = (2, 52)  # https://docs.ray.io/en/latest/cluster/kubernetes/user-guides/kuberay-auth.html
-GRACE_SECONDS = 60  # chosen: a trial has 30 s to leave at a checkpoint; Kubernetes' own default is 30
+GRACE_SECONDS = 60  # chosen, not measured: time to leave after a notice; Kubernetes' own default is 30
 HEAD_PORTS = {"gcs-server": 6379, "dashboard": 8265}
 PLAIN = re.compile(r"[A-Za-z/][\w./-]*")
 ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "RAY_USAGE_STATS_ENABLED": "0"}

@@ -197,12 +197,16 @@ def _step(command: StudyCommand, options: SlurmOptions) -> list[str]:
     ray = [f"--num-cpus={options.cpus_per_node}", f"--num-gpus={options.gpus_per_node}"]
     return [
         'head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)',
-        'srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 \\',
-        f"  {shlex.join([f'--cpus-per-task={options.cpus_per_node}', *_gpus(options)])} \\",
-        *(f"  {shlex.join(part)} \\" for part in _container(command, options)),
-        f'  ray symmetric-run --address "$head:{PORT}" --min-nodes "$SLURM_JOB_NUM_NODES" \\',
-        f"  {' '.join(ray)} -- \\",
-        f"  {command.shell} &",
+        "ended=$(mktemp)",
+        "{",
+        '  srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 \\',
+        f"    {shlex.join([f'--cpus-per-task={options.cpus_per_node}', *_gpus(options)])} \\",
+        *(f"    {shlex.join(part)} \\" for part in _container(command, options)),
+        f'    ray symmetric-run --address "$head:{PORT}" --min-nodes "$SLURM_JOB_NUM_NODES" \\',
+        f"    {' '.join(ray)} -- \\",
+        f"    {command.shell}",
+        '  echo "$?" > "$ended"',
+        "} &",
         "step=$!",
     ]
 
@@ -232,21 +236,21 @@ def _both(mount: str) -> str:
 
 
 def _end(options: SlurmOptions) -> list[str]:
-    """A signal interrupts `wait`; only the step's own end counts. Then, perhaps, once more."""
+    """A signal interrupts `wait`; only the step's own end counts. Then, perhaps, once more.
+
+    The status comes from a file: bash 5.2 loses it (`wait` says 255) where the step ends while a trap runs.
+    """
     lines = [
-        "while :; do",
-        "  before=$notices",
-        '  wait "$step"',
-        "  status=$?",
-        '  [ "$notices" -eq "$before" ] && break',
-        "done",
+        'while kill -0 "$step" 2> /dev/null; do wait "$step"; done',
+        'status=$(cat "$ended")',
+        'rm -f -- "$ended"',
     ]
     if options.requeue and options.max_requeues:
         late = max(0, options.seconds - options.notice_seconds - 2 * LATE_SECONDS)
         lines += [
-            f'if [ "$status" -eq {STOPPED} ] && [ "$notices" -gt 0 ] && [ "$SECONDS" -ge {late} ] \\',
+            f'if [ "$status" = {STOPPED} ] && [ "$notices" -gt 0 ] && [ "$SECONDS" -ge {late} ] \\',
             f'  && [ "${{SLURM_RESTART_COUNT:-0}}" -lt {options.max_requeues} ]; then',
             '  scontrol requeue "$SLURM_JOB_ID"',
             "fi",
         ]
-    return [*lines, 'exit "$status"']
+    return [*lines, 'exit "${status:-1}"']

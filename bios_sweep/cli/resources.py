@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from bios_sweep.errors import ConfigError
@@ -14,6 +16,7 @@ from bios_sweep.records.workspace import Workspace
 
 EXECUTORS = ("ray", "inline")
 DEVICES = ("auto", "cpu", "cuda")
+PLACEMENTS = ("pack", "spread")
 
 
 def check_cluster(cluster: Mapping[str, Any]) -> None:
@@ -22,7 +25,7 @@ def check_cluster(cluster: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: the value, its key and what is allowed.
     """
-    for name, allowed in (("executor", EXECUTORS), ("device", DEVICES)):
+    for name, allowed in (("executor", EXECUTORS), ("device", DEVICES), ("placement", PLACEMENTS)):
         if cluster[name] not in allowed:
             raise ConfigError(
                 f"cluster.{name}: {cluster[name]!r} is not allowed; choose from {', '.join(allowed)}"
@@ -39,6 +42,37 @@ def check_cluster(cluster: Mapping[str, Any]) -> None:
     for name in ("num_cpus", "max_concurrent"):
         if cluster[name] is not None:
             require_whole(f"cluster.{name}", cluster[name])
+    if not isinstance(cluster["preinstalled"], bool):
+        raise ConfigError(f"cluster.preinstalled: {cluster['preinstalled']!r} is not allowed; true or false")
+    _check_wishes(cluster)
+    _check_storage(cluster["storage"])
+    for name in ("py_modules", "environment"):
+        if not isinstance(cluster[name], list) or not all(isinstance(entry, str) for entry in cluster[name]):
+            raise ConfigError(f"cluster.{name}: {cluster[name]!r} is not allowed; a list of texts")
+    for path in cluster["py_modules"]:
+        if not Path(path).expanduser().exists():
+            raise ConfigError(f"cluster.py_modules: {path} is not there; a folder or a file of Python code")
+
+
+def _check_wishes(cluster: Mapping[str, Any]) -> None:
+    kind, amounts = cluster["accelerator_type"], cluster["resources_per_trial"]
+    if kind is not None and not isinstance(kind, str):
+        raise ConfigError(f"cluster.accelerator_type: {kind!r} is not allowed; a name such as A100, or null")
+    if not isinstance(amounts, Mapping):
+        raise ConfigError(
+            f"cluster.resources_per_trial: {amounts!r} is not allowed; a mapping such as {{big: 1}}"
+        )
+
+
+def _check_storage(storage: Any) -> None:
+    """A relative folder would be another one in every worker."""
+    if storage is None:
+        return
+    if not isinstance(storage, str) or not (storage.startswith("/") or "://" in storage):
+        raise ConfigError(
+            f"cluster.storage: {storage!r} is not allowed; an absolute folder that every node sees, or an "
+            "address such as s3://BUCKET/DIR"
+        )
 
 
 def require_whole(key: str, value: Any) -> int:
@@ -69,8 +103,10 @@ def check_device(cluster: Mapping[str, Any]) -> None:
         choose_device("cuda")
 
 
-def choose_executor(cluster: Mapping[str, Any], workspace: Workspace) -> Executor:
-    """The configured executor, not yet started.
+def choose_executor(
+    cluster: Mapping[str, Any], workspace: Workspace, environment: Mapping[str, str] = MappingProxyType({})
+) -> Executor:
+    """The configured executor, not yet started. environment: variables that workers on other nodes get.
 
     Raises:
         ClusterError: a request that is not allowed.
@@ -83,7 +119,14 @@ def choose_executor(cluster: Mapping[str, Any], workspace: Workspace) -> Executo
         address=cluster["address"],
         cpus_per_trial=cluster["cpus_per_trial"],
         gpus_per_trial=cluster["gpus_per_trial"],
+        accelerator_type=cluster["accelerator_type"],
+        resources_per_trial=cluster["resources_per_trial"],
         max_concurrent=cluster["max_concurrent"],
+        placement=cluster["placement"],
+        preinstalled=cluster["preinstalled"],
+        py_modules=[str(Path(path).expanduser().absolute()) for path in cluster["py_modules"]],
+        storage=cluster["storage"],
+        environment=environment,
         num_cpus=cluster["num_cpus"],
         max_attempts=cluster["max_attempts"],
         storage_dir=workspace.root / "ray",

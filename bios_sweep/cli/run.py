@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from argparse import Namespace
@@ -11,7 +12,9 @@ from typing import Any
 
 from rich.console import Console
 
+from bios_sweep.cli.environment import worker_environment
 from bios_sweep.cli.plan import plan_summary
+from bios_sweep.cli.preflight import look_at_nodes, require_ready
 from bios_sweep.cli.prepare import Prepared, prepare
 from bios_sweep.cli.resources import check_device, choose_executor
 from bios_sweep.cli.stopping import Stop
@@ -26,7 +29,7 @@ from bios_sweep.pipeline import (
     take_in_finished,
     take_timing,
 )
-from bios_sweep.ports import Executor, Searcher
+from bios_sweep.ports import Executor, PreflightLine, Searcher
 from bios_sweep.procedure import DONE, ProcedureSource, recall
 from bios_sweep.records.journal import Journal
 from bios_sweep.records.known import known_of
@@ -61,14 +64,31 @@ def run(args: Namespace) -> int:
     require_free(prepared.workspace)
     executor, where = _checked_executor(prepared, tracking)
     with DriverLock(prepared.workspace, prepared.plan.sweep_id), Stop(prepared.workspace) as stop:
+        lines: tuple[PreflightLine, ...] = ()
         if executor is not None:
+            _write_data(prepared)
+            lines = _preflight(args, prepared, executor, console)
             console.print(
                 f"{summary['to_run']} trials to run, {summary['reused']} reused; stop with Ctrl-C, "
                 "the same command goes on from there",
                 markup=False,
             )
         result, caught_up = _drive(sweep, prepared, executor, where, tracking, console, stop)
+    if lines:
+        result = {**result, "preflight": [dataclasses.asdict(line) for line in lines]}
     return _finish(args, sweep, result, tracking, console, stop, caught_up=caught_up)
+
+
+def _preflight(
+    args: Namespace, prepared: Prepared, executor: Executor, console: Console
+) -> tuple[PreflightLine, ...]:
+    """What the nodes have; a red line ends the command before anything of the sweep is written."""
+    cluster, trials = prepared.config.values["cluster"], prepared.workspace.trials
+    lines = look_at_nodes(executor, prepared.plan, cluster, str(trials), console)
+    if args.json and any(line.red for line in lines):
+        print(json.dumps({"preflight": [dataclasses.asdict(line) for line in lines]}, indent=1))
+    require_ready(lines)
+    return lines
 
 
 def _require_optuna(prepared: Prepared) -> None:
@@ -84,7 +104,9 @@ def _checked_executor(prepared: Prepared, tracking: Tracking) -> tuple[Executor 
     known = known_of(prepared.plan, prepared.workspace)
     state, _ = recall(prepared.plan, prepared.workspace.read_result, known)
     tracking.check()
-    executor = choose_executor(prepared.config.values["cluster"], prepared.workspace)
+    cluster = prepared.config.values["cluster"]
+    environment = worker_environment(cluster, sweep_id=prepared.plan.sweep_id, tracking_uri=tracking.uri)
+    executor = choose_executor(cluster, prepared.workspace, environment)
     if state.stage == DONE and (known.timing is not None or not prepared.plan.timed_arms):
         return None, ""
     check_device(prepared.config.values["cluster"])
@@ -111,7 +133,6 @@ def _drive(
             mirror.start()
         try:
             if executor is not None:
-                _write_data(prepared)
                 _time(sweep, source, journal, executor, console)
                 _run(sweep, source, journal, executor, where, console, stop)
             result = conclude(sweep, source, journal)

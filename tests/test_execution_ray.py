@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
+from threading import Timer
 
 import pytest
 
@@ -11,7 +13,16 @@ from bios_sweep.errors import BiosSweepError, ClusterError
 from bios_sweep.execution.inline import InlineExecutor
 from bios_sweep.execution.ray_cluster import Request, refuse_unless_fits
 from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED
-from bios_sweep.study.trials import CODE, COMPLETED, FAILED, WORKER_LOST
+from bios_sweep.study.trials import (
+    CODE,
+    COMPLETED,
+    FAILED,
+    NODE_LOST,
+    OUT_OF_MEMORY,
+    PREEMPTED,
+    STORAGE,
+    WORKER_LOST,
+)
 from tests.conformance.sources import SETTINGS, ListSource, Log, numbers, trials
 
 ENGINE = "bios_sweep.simulation.engine:PlantedEngine"
@@ -28,8 +39,19 @@ def ray_run(ray_session, folder, source, *, engine=ENGINE, options=NOISE, act=la
     return log, executor
 
 
+def process(worker):
+    return int(worker.rpartition(":")[2])
+
+
 def kill(event):
-    os.kill(int(event.worker.rpartition(":")[2]), signal.SIGKILL)
+    os.kill(process(event.worker), signal.SIGKILL)
+
+
+def inline_results(planned, folder):
+    """The numbers of the same trials, undisturbed in this process, by key."""
+    log = Log(source := ListSource(planned))
+    InlineExecutor().run(source, log, engine=ENGINE, engine_options=NOISE, trials_dir=folder / "undisturbed")
+    return {key: numbers(result) for key, result in log.results.items()}
 
 
 def test_a_killed_worker_is_replaced_and_changes_no_number(ray_session, tmp_path):
@@ -78,6 +100,149 @@ def test_the_last_lost_attempt_fails_the_trial_and_the_others_go_on(ray_session,
     assert log.results["cursed-0"].cause == "worker died (attempt 1 of 1)"
     assert log.results["cursed-0"].failure == WORKER_LOST
     assert log.results["baseline-0"].status == COMPLETED
+
+
+def test_a_worker_told_to_leave_does_so_at_its_next_measurement_and_that_is_no_failed_try(
+    ray_session, tmp_path
+):
+    planned = trials({"baseline": SETTINGS}, seeds=range(4))
+    undisturbed = inline_results(planned, tmp_path)
+    noticed = []
+
+    def notify(event):
+        if not noticed and event.kind == MEASURED and event.measurement.step > 0:
+            noticed.append(event)
+            os.kill(process(event.worker), signal.SIGTERM)
+
+    log, _ = ray_run(
+        ray_session,
+        tmp_path,
+        ListSource(planned),
+        options={**NOISE, "pause_seconds": 0.1},
+        act=notify,
+        max_attempts=1,
+        storage=str(tmp_path / "storage"),
+    )
+    (retried,) = log.of(RETRIED)
+    assert (retried.failure, retried.cause) == (PREEMPTED, "its worker was told to leave")
+    first = [event.measurement.step for event in log.of(MEASURED, retried.key) if event.attempt == 1]
+    assert len(first) == 3, "one more measurement after the notice, then it left"
+    after = [event for event in log.of(STARTED) if event.worker == noticed[0].worker]
+    assert retried.key not in {event.key for event in after if event.attempt == 2}
+    assert log.results[retried.key].status == COMPLETED
+    assert {key: numbers(result) for key, result in log.results.items()} == undisturbed
+
+
+def test_a_worker_that_stalls_loses_its_trial_and_what_it_says_later_is_not_heard(ray_session, tmp_path):
+    planned = trials({"baseline": SETTINGS}, seeds=range(4))
+    undisturbed = inline_results(planned, tmp_path)
+    diary, stalled = tmp_path / "diary", []
+
+    def stall(event):
+        if not stalled and event.kind == MEASURED and event.measurement.step > 0:
+            stalled.append(event)  # and then in the middle of its next step
+            Timer(0.2, os.kill, (process(event.worker), signal.SIGSTOP)).start()
+        if event.kind == RETRIED:
+            os.kill(process(stalled[0].worker), signal.SIGCONT)
+
+    log, _ = ray_run(
+        ray_session,
+        tmp_path,
+        ListSource(planned),
+        engine="tests.conformance.engines:DiaryEngine",
+        options={**NOISE, "pause_seconds": 0.4, "diary": str(diary)},
+        act=stall,
+        silence_seconds=2.0,
+        storage=str(tmp_path / "storage"),
+    )
+    key = stalled[0].key
+    (retried,) = log.of(RETRIED)
+    assert (retried.key, retried.failure) == (key, WORKER_LOST)
+    assert retried.cause.startswith("no sign of life for ")
+    heard = [event.measurement.step for event in log.of(MEASURED, key) if event.attempt == 1]
+    written = [line.split()[1] for line in diary.read_text().splitlines() if line.startswith(f"{key} ")]
+    assert written.count(written[0]) > len(heard), "it woke and went on: there was something not to hear"
+    assert {event.attempt for event in log.events[log.events.index(retried) + 1 :] if event.key == key} == {2}
+    assert len(log.of(ENDED, key)) == 1
+    assert {key: numbers(result) for key, result in log.results.items()} == undisturbed
+    assert not list((tmp_path / "storage").rglob("files.json")), "what has ended is in the workspace alone"
+    assert (tmp_path / "trials" / key / "checkpoint.jsonl").read_bytes() == (
+        tmp_path / "undisturbed" / key / "checkpoint.jsonl"
+    ).read_bytes()
+
+
+@pytest.mark.slow
+def test_on_one_machine_a_worker_that_stalls_is_ended_before_another_gets_its_trial(ray_session, tmp_path):
+    planned = trials({"baseline": SETTINGS}, seeds=range(4))
+    stalled = []
+
+    def stall(event):
+        if not stalled and event.kind == MEASURED:
+            stalled.append(event)
+            os.kill(process(event.worker), signal.SIGSTOP)
+
+    options = {**NOISE, "pause_seconds": 0.1}
+    log, _ = ray_run(
+        ray_session, tmp_path, ListSource(planned), options=options, act=stall, silence_seconds=2.0
+    )
+    (retried,) = log.of(RETRIED)
+    assert retried.cause.startswith("no sign of life for ")
+    assert not Path(f"/proc/{process(stalled[0].worker)}").exists()
+    assert {key: numbers(result) for key, result in log.results.items()} == inline_results(planned, tmp_path)
+
+
+def test_a_trial_that_needs_too_much_memory_says_so_and_the_next_one_runs(tmp_path):
+    planned = trials({"baseline": SETTINGS}, seeds=(0, 1))
+    log = Log(source := ListSource(planned))
+    InlineExecutor().run(
+        source,
+        log,
+        engine="tests.conformance.engines:HungryEngine",
+        engine_options={"hungry": planned[0].key},
+        trials_dir=tmp_path,
+    )
+    failed = log.results[planned[0].key]
+    assert (failed.failure, failed.attempts) == (OUT_OF_MEMORY, 1)
+    assert failed.cause == "MemoryError: no room for the activations"
+    assert log.results[planned[1].key].status == COMPLETED
+
+
+@pytest.mark.slow
+def test_a_storage_that_fails_costs_a_try_and_is_named(ray_session, tmp_path):
+    (tmp_path / "storage").write_text("a file where a folder should be")
+    log, _ = ray_run(
+        ray_session,
+        tmp_path,
+        ListSource(trials({"baseline": SETTINGS}, seeds=(0,))),
+        max_attempts=2,
+        storage=str(tmp_path / "storage"),
+    )
+    (result,) = log.results.values()
+    assert (result.status, result.failure, result.attempts) == (FAILED, STORAGE, 2)
+    assert result.cause.endswith("(attempt 2 of 2)")
+    assert [event.failure for event in log.of(RETRIED)] == [STORAGE]
+
+
+def test_every_end_of_a_worker_is_a_death_to_tune_and_told_by_its_kind():
+    from ray.exceptions import ActorDiedError, NodeDiedError, OutOfMemoryError, RayActorError
+    from ray.tune.execution import tune_controller
+
+    from bios_sweep.execution.causes import every_loss_is_a_death, loss_of
+
+    before = tune_controller.RayActorManager
+    with every_loss_is_a_death():
+        manager = tune_controller.RayActorManager
+        assert issubclass(manager, before)
+        assert "_actor_task_failed" in vars(manager)
+        assert callable(before._actor_task_failed), "a newer Ray renamed what is adapted here"
+    assert tune_controller.RayActorManager is before
+    assert loss_of(OutOfMemoryError("the node is running low on memory")).failure == OUT_OF_MEMORY
+    wrapped = RayActorError(error_msg="OutOfMemoryError: workers were killed: the node running low on memory")
+    assert loss_of(wrapped).failure == OUT_OF_MEMORY
+    assert loss_of(NodeDiedError("its node has died")).failure == NODE_LOST
+    assert loss_of(ActorDiedError()).failure == WORKER_LOST
+    assert loss_of(RayActorError(error_msg="drained", preempted=True)).failure == PREEMPTED
+    assert loss_of(KeyError("slot")).cause == "worker failed: KeyError: 'slot'"
 
 
 def test_an_engine_that_cannot_be_built_ends_the_run_with_its_cause(ray_session, tmp_path):

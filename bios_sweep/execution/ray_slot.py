@@ -53,7 +53,8 @@ class WorkerSlot(tune.Trainable):
         self._broken = ""
         self._greeted = self._gone = False
         self._signs = Signs(self._mailbox, worker_name(), every_seconds=config["beat_seconds"])
-        self._signs.listen()
+        if config["storage"] is not None:  # else driver and workers share this machine, and the driver hears
+            self._signs.listen()
         self._build()
 
     def step(self) -> dict[str, str]:

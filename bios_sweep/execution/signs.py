@@ -27,8 +27,12 @@ class Signs:
         threading.Thread(target=self._beat, daemon=True, name="signs of life").start()
 
     def listen(self) -> None:
-        """Take SIGTERM over from Ray, whose handler would end the process at once. Main thread only."""
+        """Take SIGTERM over from Ray, whose handler would end the process at once. Main thread only.
+
+        Workers of a Ray of our own are born with it blocked.
+        """
         signal.signal(signal.SIGTERM, self._told_to_leave)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
     def revoked(self) -> bool:
         """Whether, since this was last asked, the driver gave this worker's job to another."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bios_sweep.settings import TrainingSettings
+from bios_sweep.simulation.engine import PlantedEngine
 from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
 
 
@@ -56,3 +57,35 @@ class TimedEngine:
             (folder / f"died-{died}").touch()
             os._exit(1)
         return [[1.0 for _ in settings] for _ in range(repeats)]
+
+
+class DiaryEngine(PlantedEngine):
+    """The planted engine; notes in `diary` which attempt came to which step of which trial.
+
+    An attempt is told by the folder that it works in.
+    """
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self._diary = Path(options["diary"])
+        super().__init__({name: value for name, value in options.items() if name != "diary"})
+
+    def run(self, trial: TrialSpec, directory: Path) -> Iterator[Measurement | TrialResult]:
+        for item in super().run(trial, directory):
+            step = item.step if isinstance(item, Measurement) else "result"
+            with self._diary.open("a") as file:
+                file.write(f"{trial.key} {directory.parent.name} {step}\n")
+            yield item
+
+
+class HungryEngine(PlantedEngine):
+    """The planted engine; a trial named in `hungry` asks for more memory than there is."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self._hungry = options["hungry"]
+        super().__init__({name: value for name, value in options.items() if name != "hungry"})
+
+    def run(self, trial: TrialSpec, directory: Path) -> Iterator[Measurement | TrialResult]:
+        for item in super().run(trial, directory):
+            if trial.key == self._hungry:
+                raise MemoryError("no room for the activations")
+            yield item

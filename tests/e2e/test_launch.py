@@ -81,6 +81,15 @@ class Node:
             text=True,
         )
 
+    def ended(self, job):
+        """(status, output); a job that hangs is ended, with all that it started, and told apart by -9."""
+        try:
+            told, _ = job.communicate(timeout=DEADLINE)
+        except subprocess.TimeoutExpired:
+            job.kill()
+            told, _ = job.communicate()
+        return job.returncode, told
+
     def results(self):
         return len(list(self.workspace.glob("trials/*/result.json")))
 
@@ -107,16 +116,16 @@ def test_the_sbatch_file_stops_on_notice_is_queued_again_and_ends_with_the_same_
     job = node.start(NOTICE.format(script=f"bash {shlex.quote(str(file))}"))
     wait_until(lambda: node.results() >= 2 or job.poll() is not None)
     (node.folder / "notice").touch()
-    told, _ = job.communicate(timeout=DEADLINE)
-    assert job.returncode == 143, told
+    status, told = node.ended(job)
+    assert status == 143, told
     stopped = node.results()
     assert 2 <= stopped < 15
     assert (node.folder / "requeued").read_text() == "requeue 7\n"
     (node.folder / "notice").unlink()
 
     again = node.start(f"bash {shlex.quote(str(file))}")
-    told, _ = again.communicate(timeout=DEADLINE)
-    assert again.returncode == 0, told
+    status, told = node.ended(again)
+    assert status == 0, told
     assert f"{15 - stopped} trials to run, {stopped} reused" in told
     assert node.verdicts(node.workspace) == node.verdicts_undisturbed()
 
@@ -130,8 +139,8 @@ def test_the_ray_job_runs_on_a_cluster_that_is_there(node):
     file = node.submit("--to", "rayjob", "submit.wait=true", "submit.address=http://127.0.0.1:8265")
     listening = "until ray job list --address http://127.0.0.1:8265 > /dev/null 2>&1; do sleep 1; done"
     cluster = node.start(f"ray start --head --num-cpus=2 && {listening} && sh {shlex.quote(str(file))}")
-    told, _ = cluster.communicate(timeout=DEADLINE)
-    assert cluster.returncode == 0, told
+    status, told = node.ended(cluster)
+    assert status == 0, told
     assert node.verdicts(node.workspace) == node.verdicts_undisturbed()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
+from collections import Counter
 from typing import Any
 
 from rich.console import Console
@@ -12,6 +13,7 @@ from bios_sweep.cli.sweeps import choose
 from bios_sweep.records.lock import live_owner
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.report.terminal import print_status
+from bios_sweep.study.trials import FAILED
 from bios_sweep.view import SweepView
 
 
@@ -31,6 +33,7 @@ def status_of(workspace: Workspace, view: SweepView) -> dict[str, Any]:
     owner = live_owner(workspace)
     driven = owner is not None and owner["sweep_id"] == view.sweep_id
     counts = view.summary["counts"]
+    failed = [trial for trial in view.summary["failures"] if trial["status"] == FAILED]
     return {
         "sweep": view.plan.study.name,
         "sweep_id": view.sweep_id,
@@ -39,6 +42,8 @@ def status_of(workspace: Workspace, view: SweepView) -> dict[str, Any]:
         "completed": counts["completed"],
         "diverged": counts["diverged"],
         "failed": counts["failed"],
+        "failures": dict(Counter(trial["failure"] or "unknown" for trial in failed)),
+        "retried": sum(max(trial.attempts - 1, 0) for trial in view.journal.trials.values()),
         "running": view.journal.counts["running"] if driven else 0,
         "driver": owner if driven else None,
         "command": view.command,

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from bios_sweep.ports import ENDED, RETRIED, TrialEvent
 from bios_sweep.report.tally import Progress
-from bios_sweep.report.wording import ENDINGS, clean, duration, number, plural
+from bios_sweep.report.wording import ENDINGS, clean, duration, ended_as, number, plural
 from bios_sweep.study.trials import COMPLETED, FAILED, TrialResult, TrialSpec
 
 REFRESHES_PER_SECOND = 4  # chosen, not measured: steady to the eye, nothing to the processor
@@ -164,6 +164,7 @@ def _name(spec: TrialSpec) -> str:
 def _outcome(result: TrialResult) -> str:
     cause = clean(result.cause)
     if result.status != COMPLETED:
-        return f"{result.status}: {cause}" if cause else result.status
+        ended = ended_as(result.status, result.failure)
+        return f"{ended}: {cause}" if cause else ended
     name, value = next(iter(result.final.items()), ("", None))
     return f"{result.status}, {clean(name)} {number(value)}" if name else result.status

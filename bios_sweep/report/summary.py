@@ -12,6 +12,7 @@ from bios_sweep.report.frontier_rows import frontier_rows, profiles
 from bios_sweep.report.moderator_rows import moderator_rows
 from bios_sweep.report.scope import caveats
 from bios_sweep.report.search_row import search_row
+from bios_sweep.report.sign_rows import sign_rows
 from bios_sweep.report.verdict_rows import told_verdict, verdicts_of
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED
@@ -23,7 +24,7 @@ def summarise(plan: Plan, state: State, results: Results, command: str) -> dict[
     Keys: `sweep`, `sweep_id`, `question`, `scenario`, `stage`, `metric`, `margin` (percent, absolute),
     `counts`, `verdicts` (see `Verdict`), `baseline` (setting -> value), `origins`, `arms` (one record
     per arm with its mean and per-seed finals), `curves` (arm -> list of per-seed curves), `served`,
-    `failures`, `caveats`, `notes`, `command`.
+    `signs` (see `sign_rows`), `failures`, `caveats`, `notes`, `command`.
     """
     study = plan.study
     return {
@@ -38,7 +39,7 @@ def summarise(plan: Plan, state: State, results: Results, command: str) -> dict[
         else None,
         "counts": count_trials(state, results),
         "verdicts": [told_verdict(plan, verdict, command) for verdict in verdicts_of(plan, state)],
-        "baseline": study.baseline.to_dict(),
+        "baseline": study.scenario.told(study.baseline.to_dict()),
         "origins": {name: dict(origin) for name, origin in study.origins.items()},
         "arms": [arm_row(plan, state, arm, results) for arm in arms_of(plan, state)],
         "curves": {arm.name: curves_of(plan, state, arm, results) for arm in arms_of(plan, state)},
@@ -48,6 +49,7 @@ def summarise(plan: Plan, state: State, results: Results, command: str) -> dict[
         "importance": dict(state.search.importance) if state.search else {},
         "search": search_row(state),
         "moderators": moderator_rows(plan, state, results),
+        "signs": sign_rows(plan, state, results),
         "failures": _failures(state, results),
         "caveats": [*caveats(plan), *pairing_lines(plan, results)],
         "notes": list(plan.notes),
@@ -74,6 +76,7 @@ def _failures(state: State, results: Results) -> list[dict[str, Any]]:
             "seed": trial.seed,
             "key": trial.key,
             "status": result.status,
+            "failure": result.failure,
             "cause": result.cause,
         }
         for trial in state.needed

@@ -98,7 +98,7 @@ def print_status(status: Mapping[str, Any], console: Console) -> None:
     """Where a sweep stands.
 
     status: `sweep_id`, `stage`, `driver` (`pid`, `host`, `started`, or None when nobody drives it),
-    `planned`, `completed`, `diverged`, `failed`, `running`.
+    `planned`, `completed`, `diverged`, `failed`, `running`, `failures` (kind -> trials), `retried`.
     """
     planned, running = status["planned"], status["running"]
     ended = {name: status[name] for name in ("completed", "diverged", "failed")}
@@ -108,6 +108,11 @@ def print_status(status: Mapping[str, Any], console: Console) -> None:
     parts = [f"{amount} {name}" for name, amount in ended.items()]
     parts += [f"{amount} {name}" for name, amount in (("running", running), ("waiting", waiting)) if amount]
     line(console, f"{plural(planned, 'trial')} planned = {' + '.join(parts)}")
+    kinds = ", ".join(f"{amount} {clean(kind)}" for kind, amount in status.get("failures", {}).items())
+    if kinds:
+        line(console, f"failed: {kinds}")
+    if status.get("retried"):
+        line(console, f"{plural(status['retried'], 'attempt')} lost and tried again")
     driver = status["driver"]
     if driver is None:
         line(console, "no driver is running")

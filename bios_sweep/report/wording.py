@@ -189,13 +189,18 @@ def other_reasons(verdict: Mapping[str, Any]) -> list[str]:
     return [text for text in map(clean, verdict["reasons"]) if text not in sentence]
 
 
+def ended_as(status: str, failure: str) -> str:
+    """How a trial ended, and what kind of failure it was where it is one: failed (out of memory)."""
+    return f"{clean(status)} ({clean(failure)})" if failure else clean(status)
+
+
 def failure_lines(failures: Sequence[Mapping[str, Any]]) -> list[str]:
     """Trials without a completed result, in the given order; equal causes of an arm share a line."""
     groups: dict[tuple[str, str, str], list[str]] = {}
     for failure in failures:
         key = (
             clean(failure["arm"]),
-            clean(failure["status"]),
+            ended_as(failure["status"], failure.get("failure", "")),
             clean(failure["cause"]) or "cause not recorded",
         )
         groups.setdefault(key, []).append(str(failure["seed"]))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bios_sweep import defaults
-from bios_sweep.analysis.verdicts import REFINE
+from bios_sweep.analysis.finding import REFINE
 from bios_sweep.errors import NoClockError
 from bios_sweep.ports import ENDED, Executor, Searcher, TrialEvent
 from bios_sweep.procedure import (

@@ -17,8 +17,9 @@ from bios_sweep.analysis.finding import (
     FactorLevels,
 )
 from bios_sweep.analysis.fresh import NO_CLUSTERS, judge_fresh
+from bios_sweep.analysis.gates import margin_of
 from bios_sweep.analysis.table import Outcome, ResultTable, complete_blocks
-from bios_sweep.analysis.verdicts import Asked, margin_of, screen_claims
+from bios_sweep.analysis.verdicts import Asked, screen_claims
 from bios_sweep.records.clusters import ClusterReader
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.study.claims import OPTIMUM

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bios_sweep.analysis.bounds import dunnett
-from bios_sweep.analysis.verdicts import CANDIDATE, CONFIRM, INCONCLUSIVE, REFINE, SCREENING_ONLY, UNCONFIRMED
+from bios_sweep.analysis.finding import CANDIDATE, CONFIRM, INCONCLUSIVE, REFINE, SCREENING_ONLY, UNCONFIRMED
 from bios_sweep.procedure import DONE, ProcedureSource, factor_names, levels_of, state_of
 from bios_sweep.report.summary import count_trials
 from bios_sweep.settings import TrainingSettings

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from bios_sweep.analysis import roles
 from bios_sweep.analysis.costs import cost_ratios
 from bios_sweep.analysis.finding import (
     BELOW,
@@ -31,6 +30,7 @@ from bios_sweep.analysis.finding import (
     Margin,
 )
 from bios_sweep.analysis.fresh import judge_fresh
+from bios_sweep.analysis.roles import trade_offs
 from bios_sweep.analysis.table import Outcome, ResultTable
 from bios_sweep.analysis.verdicts import Asked, screen_claims
 from bios_sweep.study.claims import BALANCED, ENOUGH, MINIMUM, OPTIMUM, QUALITY, SPEED
@@ -199,7 +199,7 @@ def test_a_rule_without_bounds_confirms_false_claims_too_often(monkeypatch):
 def test_a_planned_contrast_does_not_pay_for_the_levels_beside_it(monkeypatch):
     """The meta-test of the power: with the correction for choosing, the speed claim misses its promise."""
     world, promised = POWERS["speed: 0.6 % worse"]
-    monkeypatch.setattr(roles, "planned", lambda bound: bound)
+    monkeypatch.setattr(trade_offs, "planned", lambda bound: bound)
     assert rate(world, FEW) < promised - 0.1
 
 

@@ -10,11 +10,7 @@ from hypothesis import strategies as st
 
 from bios_sweep.analysis.bounds import Bound
 from bios_sweep.analysis.clusters import ClusterSums
-from bios_sweep.analysis.fresh import combination_holds
-from bios_sweep.analysis.sentences import confidence_text
-from bios_sweep.analysis.statement import make_verdict
-from bios_sweep.analysis.table import Outcome, ResultTable, complete_blocks
-from bios_sweep.analysis.verdicts import (
+from bios_sweep.analysis.finding import (
     CANDIDATE,
     CONFIRM,
     INCONCLUSIVE,
@@ -25,10 +21,13 @@ from bios_sweep.analysis.verdicts import (
     FactorLevels,
     Finding,
     Margin,
-    confirm_candidate,
-    margin_of,
-    screen,
 )
+from bios_sweep.analysis.fresh import combination_holds
+from bios_sweep.analysis.gates import margin_of
+from bios_sweep.analysis.sentences import confidence_text
+from bios_sweep.analysis.statement import make_verdict
+from bios_sweep.analysis.table import Outcome, ResultTable, complete_blocks
+from bios_sweep.analysis.verdicts import confirm_candidate, screen
 from bios_sweep.errors import InputError
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.scenario import Metric

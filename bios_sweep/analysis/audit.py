@@ -22,10 +22,11 @@ from bios_sweep.analysis.finding import (
     Margin,
 )
 from bios_sweep.analysis.flaw import Flaw
+from bios_sweep.analysis.gates import margin_of
 from bios_sweep.analysis.runs import ARM, ArmSet, RunTable
 from bios_sweep.analysis.statement import Verdict, make_verdict
 from bios_sweep.analysis.table import ResultTable
-from bios_sweep.analysis.verdicts import confirm_candidate, margin_of, screen
+from bios_sweep.analysis.verdicts import confirm_candidate, screen
 from bios_sweep.study.claims import OPTIMUM, ROLES
 from bios_sweep.study.decision import DecisionRule
 

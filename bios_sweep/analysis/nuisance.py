@@ -14,7 +14,6 @@ from bios_sweep.analysis.bounds import Bound
 from bios_sweep.analysis.finding import (
     CANDIDATE,
     CONFIRM,
-    EDGE,
     INCONCLUSIVE,
     SUPERIOR,
     UNDECIDED,
@@ -22,7 +21,8 @@ from bios_sweep.analysis.finding import (
     Finding,
     FreshTest,
 )
-from bios_sweep.analysis.roles import Evidence, iso_weights, open_gain
+from bios_sweep.analysis.roles.evidence import INSENSITIVE, Evidence, edge_reason, open_gain
+from bios_sweep.analysis.roles.iso_cost import iso_weights
 from bios_sweep.study.claims import BALANCED
 
 BETTER, WORSE, ALIKE, OPEN = "better", "worse", "no better by what matters", "open"
@@ -104,8 +104,7 @@ class _Comparison:
         if ahead:
             level = max(ahead, key=lambda level: gains[level].gain)
             if levels.ends_grid(level):
-                reason = f"{EDGE} the best level {level} ends the grid"
-                return self._found(INCONCLUSIVE, levels, level, gains[level], reason)
+                return self._found(INCONCLUSIVE, levels, level, gains[level], edge_reason(level))
             test = FreshTest(arm=self.best[level], over=self.default, kind=SUPERIOR, value=level)
             return replace(self._found(CANDIDATE, levels, level, gains[level]), test=test)
         nearest_level, nearest = max(
@@ -115,8 +114,7 @@ class _Comparison:
         if nearest.upper >= evidence.margin.percent:
             return self._found(UNDECIDED, levels, nearest_level, nearest, open_gain(nearest, evidence))
         if not evidence.sensitive:
-            reason = "insensitive: nothing in this study could have been worse"
-            return self._found(INCONCLUSIVE, levels, nearest_level, nearest, reason)
+            return self._found(INCONCLUSIVE, levels, nearest_level, nearest, INSENSITIVE)
         return self._found(CONFIRM, levels, nearest_level, nearest)
 
     def _found(self, state: str, levels: FactorLevels, level: Any, bound: Bound, *reasons: str) -> Finding:

@@ -23,7 +23,8 @@ from bios_sweep.analysis.finding import (
     Margin,
 )
 from bios_sweep.analysis.fresh import combination_holds, judge_fresh
-from bios_sweep.analysis.verdicts import Asked, margin_of, screen_claims
+from bios_sweep.analysis.gates import margin_of
+from bios_sweep.analysis.verdicts import Asked, screen_claims
 from bios_sweep.procedure.pairing import with_twin
 from bios_sweep.procedure.questions import Question, ladder_of, levels_of, questions
 from bios_sweep.procedure.refinement import SEARCH, search_of, search_trials, winner_finding

@@ -1,0 +1,1 @@
+"""One judge for each thing that a default may claim of itself. Pure."""

@@ -378,11 +378,12 @@ def test_a_script_that_resumes_finds_what_it_left(script, tmp_path):
         assert [ended(engine, folder).final["eval_loss"] for _ in range(2)] == [2.0, second]
 
 
-def test_a_flood_of_output_is_cut_and_its_end_kept(script, tmp_path):
+def test_a_flood_of_output_is_cut_and_its_end_kept(script, tmp_path, monkeypatch):
+    monkeypatch.setattr("bios_sweep.scripted.kept.MOST_BYTES", 100_000)
     text = (
         "import sys\n"
-        "for number in range(150):\n"
-        "    sys.stderr.write('x' * 100_000 + '\\n')\n"
+        "for number in range(15):\n"
+        "    sys.stderr.write('x' * 10_000 + '\\n')\n"
         "print('{\"eval_loss\": 1}')\n"
         "sys.exit('the end')\n"
     )

@@ -5,17 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.plan import Plan
-from bios_sweep.study.scenario import Scenario
-
-
-def told_settings(scenario: Scenario, settings: TrainingSettings) -> dict[str, Any]:
-    """The settings that the engine is told; a script is not told all of them, and the rest are its own."""
-    values = settings.to_dict()
-    return {
-        name: value for name, value in values.items() if scenario.carried is None or name in scenario.carried
-    }
 
 
 def sweep_facts(plan: Plan) -> dict[str, Any]:
@@ -27,8 +17,8 @@ def sweep_facts(plan: Plan) -> dict[str, Any]:
         "name": study.name,
         "question": study.question,
         "metric": study.metric.name,
-        "baseline": told_settings(study.scenario, study.baseline),
-        "told": sorted(told_settings(study.scenario, study.baseline)),
+        "baseline": study.scenario.told(study.baseline.to_dict()),
+        "told": sorted(study.scenario.told(study.baseline.to_dict())),
         "seeds": list(study.seeds),
         "decision": {**asdict(study.decision), "looks": list(study.decision.looks)},
         "budget": asdict(study.budget),

@@ -91,6 +91,10 @@ class Scenario:
         }
         return {**decides, "code": self.code} if self.code else decides
 
+    def told(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Of a trial's settings those that the engine hears of; a script's others are its own."""
+        return {name: settings[name] for name in settings if self.carried is None or name in self.carried}
+
     @property
     def name(self) -> str:
         """The scenario's name as people read it; the MLflow experiment is called so."""

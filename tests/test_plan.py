@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from bios_sweep.errors import PlanError
 from bios_sweep.settings import TrainingSettings, setting_names
+from bios_sweep.study.arms import combine
 from bios_sweep.study.claims import REPEAT
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.design import Budget, Study
 from bios_sweep.study.factors import Cross, Factor, Nuisance
-from bios_sweep.study.later_arms import combine
 from bios_sweep.study.plan import build_plan
 from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
 from bios_sweep.study.stages import (
@@ -233,7 +233,7 @@ def test_more_trials_than_the_budget_allows_are_refused():
 def test_confirmation_never_needs_more_trials_than_the_plan_allowed_for():
     plan = plan_of(RATE, RANK)
     candidates = [plan.arms_of("learning_rate")[0], plan.arms_of("lora_rank")[0]]
-    arms = [plan.baseline, *candidates, combine(plan, candidates)]
+    arms = [plan.baseline, *candidates, combine(plan.study, candidates)]
     assert len(confirmation_trials(plan.study, arms)) == most_confirmation_trials(plan.study)
 
 
@@ -338,7 +338,9 @@ def test_confirmation_seeds_are_fresh_and_the_same_for_every_candidate(seeds):
 
 def test_a_combination_takes_every_candidates_value_and_holds_the_examples():
     plan = plan_of(RATE, RANK, BATCH)
-    both = combine(plan, [plan.arm("learning_rate x2"), plan.arm("lora_rank=8"), plan.arm("batch_size=256")])
+    both = combine(
+        plan.study, [plan.arm("learning_rate x2"), plan.arm("lora_rank=8"), plan.arm("batch_size=256")]
+    )
     assert both.name == "combination learning_rate x2, lora_rank=8, batch_size=256"
     assert dict(both.changes) == {
         "learning_rate": 2e-3,
@@ -351,7 +353,7 @@ def test_a_combination_takes_every_candidates_value_and_holds_the_examples():
 
 def test_a_combination_with_steps_keeps_the_steps_that_were_asked():
     plan = plan_of(BATCH, Factor(name="max_steps", multiply=(2,)))
-    both = combine(plan, [plan.arm("batch_size=256"), plan.arm("max_steps x2")])
+    both = combine(plan.study, [plan.arm("batch_size=256"), plan.arm("max_steps x2")])
     assert (both.settings.batch_size, both.settings.max_steps) == (256, 2000)
 
 

@@ -30,10 +30,9 @@ from bios_sweep.procedure.questions import Question, ladder_of, levels_of, quest
 from bios_sweep.procedure.refinement import SEARCH, search_of, search_trials, winner_finding
 from bios_sweep.procedure.state import DONE, Known, Results, Search, State
 from bios_sweep.procedure.tables import costs_of, guard_tables, sums_of, table_of
-from bios_sweep.study.arms import BASELINE, Arm
+from bios_sweep.study.arms import BASELINE, Arm, combine
 from bios_sweep.study.claims import BALANCED, FOR_ALL, QUALITY, REPEAT, SPEED, claimed_level
 from bios_sweep.study.durations import duration_arm
-from bios_sweep.study.later_arms import combine
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.stages import confirmation_trials
 from bios_sweep.study.trials import CONFIRMATION, REFINEMENT, SCREENING, TrialSpec
@@ -262,7 +261,7 @@ class _Cell:
         ]
         if len(tunable) < 2:
             return None
-        together = combine(self.plan, tunable)
+        together = combine(self.plan.study, tunable)
         return None if any(arm.settings == together.settings for arm in tunable) else together
 
     def _tunable(self, findings: Mapping[str, Finding]) -> dict[str, Finding]:

@@ -18,7 +18,7 @@ from bios_sweep.analysis.costs import CostRatio
 from bios_sweep.analysis.finding import CANDIDATE, REFINE, SUPERIOR, Finding, FreshTest
 from bios_sweep.procedure.questions import Question
 from bios_sweep.procedure.state import Known, Results, Search, State
-from bios_sweep.study.later_arms import searched_arm
+from bios_sweep.study.arms import searched_arm
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.search import KnownProposal, Proposal, SearchRange, SearchSpace
 from bios_sweep.study.stages import make_trial
@@ -42,7 +42,7 @@ def search_of(
             ranges[question.factor.name] = ends
     if not ranges:
         return None
-    arms = tuple(searched_arm(plan, proposal) for proposal in known.proposals)
+    arms = tuple(searched_arm(plan.study, proposal) for proposal in known.proposals)
     search = Search(
         ranges=ranges,
         start={name: plan.arm(_arm_of(moved, name)).level for name in ranges},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,8 +12,10 @@ from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.claims import FEW_STEPS, REPEAT
 from bios_sweep.study.design import Study
 from bios_sweep.study.factors import Factor
+from bios_sweep.study.search import Proposal
 
 BASELINE = "baseline"
+COMBINATION = "combination"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +75,23 @@ def variation(study: Study, factor: Factor, label: str, value: Any, rung: float 
         changes=changes_of(study.baseline, settings),
         rung=rung,
     )
+
+
+def searched_arm(study: Study, proposal: Proposal) -> Arm:
+    """The baseline with a joint search's proposal in place of the searched settings."""
+    settings = hold_budget(study, replace(study.baseline, **proposal.values), proposal.values)
+    changes = changes_of(study.baseline, settings)
+    return Arm(
+        name=f"search {proposal.number}", settings=settings, label=str(proposal.number), changes=changes
+    )
+
+
+def combine(study: Study, candidates: Sequence[Arm]) -> Arm:
+    """The arm that takes the candidate value of every factor at once."""
+    changes = {arm.factor: arm.level for arm in candidates if arm.factor is not None}
+    settings = hold_budget(study, replace(study.baseline, **changes), changes)
+    name = f"{COMBINATION} " + ", ".join(arm.name for arm in candidates)
+    return Arm(name=name, settings=settings, changes=changes_of(study.baseline, settings))
 
 
 def settings_at(study: Study, factor: Factor, value: Any, rung: float) -> TrainingSettings:

@@ -49,6 +49,17 @@ class DefaultsError(InputError):
     """A tuned-defaults file or a recommendation cannot be used."""
 
 
+class NotTunedError(DefaultsError):
+    """No place has tuned defaults for a model; `searched` are the places, in words."""
+
+    def __init__(self, message: str, searched: tuple[str, ...] = ()) -> None:
+        super().__init__(message, searched)
+        self.searched = searched
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 class TrackingError(BiosSweepError):
     """The tracking server failed while the sweep ran; the journal has everything."""
 

@@ -268,13 +268,58 @@ def test_lora_parameters_are_counted_from_the_config():
     assert lora_parameters_per_rank({"hidden_size": 64}) is None
 
 
-def test_more_tokens_than_lora_parameters_are_warned_of(tmp_path):
+@pytest.mark.parametrize(
+    "enough, rank", [(1, 32), (32, 32), (33, 64), (64, 64), (65, 128), (128, 128)]
+)
+def test_the_rank_grows_until_lora_parameters_reach_the_tokens(tmp_path, enough, rank):
     model = folder(tmp_path / "model", LLAMA)
-    parameters = 32 * lora_parameters_per_rank(LLAMA)
-    assert defaults.recommend(model, tokens=parameters).warnings == ()
-    got = defaults.recommend(model, tokens=parameters + 1)
+    tokens = enough * lora_parameters_per_rank(LLAMA)
+    got = defaults.recommend(model, tokens=tokens)
+    assert got.lora_rank == rank
+    assert got.warnings == ()
+    assert f"for {tokens} completion tokens" in got.why["lora_rank"].evidence
+
+
+def test_more_tokens_than_the_largest_rank_has_parameters_are_warned_of(tmp_path):
+    model = folder(tmp_path / "model", LLAMA)
+    got = defaults.recommend(model, tokens=128 * lora_parameters_per_rank(LLAMA) + 1)
+    assert got.lora_rank == 128
+    assert "rank 129 would reach them" in got.warnings[0]
+
+
+def test_tokens_of_a_model_whose_adapter_cannot_be_counted_leave_the_rank(tmp_path):
+    experts = folder(tmp_path / "model", LLAMA | {"num_local_experts": 8})
+    got = defaults.recommend(experts, tokens=10**12)
     assert got.lora_rank == 32
-    assert "rank 33 would reach them" in got.warnings[0]
+    assert "not checked" in got.why["lora_rank"].evidence
+
+
+def test_preference_training_takes_a_lower_rate_and_rank():
+    usual = defaults.recommend(family="llama", hidden_size=4096)
+    got = defaults.recommend(family="llama", hidden_size=4096, objective="preference")
+    assert (got.learning_rate, got.lora_rank, got.preference_beta) == (1e-5, 16, 0.1)
+    assert got.learning_rate < usual.learning_rate
+    assert got.lora_rank < usual.lora_rank
+    assert usual.preference_beta is None
+    assert "tinker-cookbook" in got.why["learning_rate"].source
+    with pytest.raises(DefaultsError, match="choose from supervised, preference"):
+        defaults.recommend(family="llama", hidden_size=4096, objective="dpo")
+
+
+@pytest.mark.parametrize(
+    "config, lora, full",
+    [
+        ({"model_type": "llama", "hidden_size": 4096}, "2.856e-04", "2.856e-05"),
+        ({"model_type": "qwen3", "hidden_size": 2560}, "4.905e-04", "4.905e-05"),
+        ({"model_type": "qwen3_vl", "text_config": {"hidden_size": 4096}}, "4.730e-04", "4.730e-05"),
+        ({"model_type": "qwen3_moe", "hidden_size": 2048, "num_experts": 128}, "4.991e-04", "4.991e-05"),
+    ],
+)
+def test_hub_style_configs_give_the_published_rates_for_lora_and_full(tmp_path, config, lora, full):
+    shape = defaults.model_shape(folder(tmp_path / "model", config))
+    for method, published in (("lora", lora), ("full", full)):
+        choice = defaults.learning_rate(family=shape.family, hidden_size=shape.hidden_size, method=method)
+        assert f"{choice.value:.3e}" == published
 
 
 def test_every_setting_has_a_reason_and_the_file_agrees_with_the_class():

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from bios_sweep.defaults.difference import differences, file_differences
 from bios_sweep.defaults.explanation import MAIN_SETTINGS, explain
+from bios_sweep.defaults.exporters import TOOLS, Exported, export, export_file
+from bios_sweep.defaults.lookup import Found, lookup
+from bios_sweep.defaults.merge import merge
 from bios_sweep.defaults.model_config import ModelShape, model_shape
 from bios_sweep.defaults.recommendation import Recommendation, recommend
 from bios_sweep.defaults.rules import Choice, Why, batch_size, heuristics, learning_rate, lora_rank, max_steps
+from bios_sweep.defaults.serving import serve, with_tuned
 from bios_sweep.defaults.tuned import (
     Evidence,
     Provenance,
@@ -15,13 +20,16 @@ from bios_sweep.defaults.tuned import (
     decided_values,
     without_credentials,
 )
-from bios_sweep.defaults.tuned_file import FILE_NAME, read_tuned, write_tuned
+from bios_sweep.defaults.tuned_file import FILE_NAME, read_entries, read_tuned, write_entries, write_tuned
 
 __all__ = [
     "FILE_NAME",
     "MAIN_SETTINGS",
+    "TOOLS",
     "Choice",
     "Evidence",
+    "Exported",
+    "Found",
     "ModelShape",
     "Provenance",
     "Recommendation",
@@ -31,14 +39,24 @@ __all__ = [
     "batch_size",
     "build_tuned",
     "decided_values",
+    "differences",
     "explain",
+    "export",
+    "export_file",
+    "file_differences",
     "heuristics",
     "learning_rate",
+    "lookup",
     "lora_rank",
     "max_steps",
+    "merge",
     "model_shape",
+    "read_entries",
     "read_tuned",
     "recommend",
+    "serve",
+    "with_tuned",
     "without_credentials",
+    "write_entries",
     "write_tuned",
 ]

@@ -12,6 +12,11 @@ from bios_sweep.defaults.model_config import ModelShape, model_shape
 from bios_sweep.errors import DefaultsError
 from bios_sweep.settings import METHODS, TrainingSettings, setting_names
 
+SUPERVISED = "supervised"
+PREFERENCE = "preference"
+OBJECTIVES = (SUPERVISED, PREFERENCE)
+SHIPPED_RULES = "shipped heuristics"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recommendation:
@@ -19,6 +24,9 @@ class Recommendation:
 
     why: setting -> `Why`, for every setting. warnings: extrapolations and doubts, one sentence each;
     show them, they are what keeps a guess from passing for a default. heuristics: version of the rules.
+    preference_beta: strength of the pull towards the reference model, in preference training alone.
+    source: which source won (the shipped heuristics, or where tuned defaults were found); searched: the
+    places that were looked through for tuned defaults.
     """
 
     settings: TrainingSettings
@@ -27,6 +35,10 @@ class Recommendation:
     shape: ModelShape
     goal: str
     heuristics: str
+    objective: str = SUPERVISED
+    preference_beta: float | None = None
+    source: str = SHIPPED_RULES
+    searched: tuple[str, ...] = ()
 
     @property
     def learning_rate(self) -> float:
@@ -59,6 +71,10 @@ class Recommendation:
             "origin": self.shape.origin,
             "goal": self.goal,
             "heuristics": self.heuristics,
+            "objective": self.objective,
+            "preference_beta": self.preference_beta,
+            "source": self.source,
+            "searched": list(self.searched),
         }
 
 
@@ -71,13 +87,14 @@ def recommend(
     goal: str = "balanced",
     family: str | None = None,
     hidden_size: int | None = None,
+    objective: str = SUPERVISED,
 ) -> Recommendation:
     """Default settings for a model and a data set, each with its reason.
 
     model: a folder with config.json, an id in the local Hugging Face cache, or a well-known id.
     family, hidden_size: given together they replace the model's config; one alone corrects it.
     examples, tokens: training examples and completion tokens, where known. goal: `quality`,
-    `balanced` or `speed`.
+    `balanced` or `speed`. objective: `supervised` or `preference` (DPO), which takes a lower rate and rank.
 
     Raises:
         DefaultsError: facts are missing or not allowed, or a method that has no `TrainingSettings` yet.
@@ -88,6 +105,8 @@ def recommend(
             f"method: {method!r} cannot be recommended as settings; choose from {', '.join(METHODS)}"
             + (" (defaults.learning_rate gives the rate for full)" if method == "full" else "")
         )
+    if objective not in OBJECTIVES:
+        raise DefaultsError(f"objective: {objective!r} is not allowed; choose from {', '.join(OBJECTIVES)}")
     shape = _resolve_shape(model, family, hidden_size)
     batch = rules.batch_size(goal=goal)
     choices = {name: rules.constant(name) for name in setting_names() if name not in _RULED} | {
@@ -99,6 +118,8 @@ def recommend(
         "lora_rank": rules.lora_rank(parameters_per_rank=shape.lora_parameters_per_rank, tokens=tokens),
         "max_steps": rules.max_steps(batch_size=batch.value, examples=examples),
     }
+    if objective == PREFERENCE:
+        choices |= {name: rules.preference(name) for name in ("learning_rate", "lora_rank")}
     return Recommendation(
         settings=TrainingSettings.from_dict({name: choice.value for name, choice in choices.items()}),
         why={name: choices[name].why for name in setting_names()},
@@ -106,6 +127,8 @@ def recommend(
         shape=shape,
         goal=goal,
         heuristics=rules.heuristics()["version"],
+        objective=objective,
+        preference_beta=rules.preference("beta").value if objective == PREFERENCE else None,
     )
 
 

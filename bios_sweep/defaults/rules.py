@@ -142,26 +142,39 @@ def batch_size(*, goal: str = "balanced") -> Choice:
 
 
 def lora_rank(*, parameters_per_rank: int | None = None, tokens: int | None = None) -> Choice:
-    """The default rank, with a warning where its adapter has fewer parameters than completion tokens.
+    """The default rank, or a larger one of the guide where its adapter has fewer parameters than tokens.
 
     parameters_per_rank: adapter parameters that one unit of rank adds, None where the config does not
-    tell. tokens: completion tokens of the training data. The rank itself stays the default: whether
-    more capacity pays is what `sweeps=capacity` measures.
+    tell. tokens: completion tokens of the training data. The guide lowers the rank for small data
+    without saying what is small, so nothing lowers it here; `sweeps=capacity` measures it.
     """
     entry = setting_heuristic("lora_rank")
     rank: int = entry["default"]
-    warnings: tuple[str, ...] = ()
-    evidence = "enough when LoRA parameters reach the completion tokens; not checked here"
     if tokens is not None:
         require_count("tokens", tokens)
-    if tokens is not None and parameters_per_rank is not None:
-        capacity = rank * parameters_per_rank
-        evidence = f"{capacity} LoRA parameters for {tokens} completion tokens"
-        if capacity < tokens:
-            enough = math.ceil(tokens / parameters_per_rank)
-            warnings = (f"lora_rank: {evidence}; rank {enough} would reach them, try sweeps=capacity",)
-    why = Why(rule=f"default {rank}", source=entry["source"], evidence=evidence, confidence=PUBLISHED)
-    return Choice(value=rank, why=why, warnings=warnings)
+    if tokens is None or parameters_per_rank is None:
+        evidence = "enough when LoRA parameters reach the completion tokens; not checked here"
+        why = Why(rule=f"default {rank}", source=entry["source"], evidence=evidence, confidence=PUBLISHED)
+        return Choice(value=rank, why=why)
+    return _rank_for_tokens(parameters_per_rank, tokens)
+
+
+def _rank_for_tokens(parameters_per_rank: int, tokens: int) -> Choice:
+    """The smallest of the default and the guide's larger ranks that is enough; else the largest, warned."""
+    entry = setting_heuristic("lora_rank")
+    ladder = (entry["default"], *entry["larger"])
+    enough = math.ceil(tokens / parameters_per_rank)
+    rank: int = next((rank for rank in ladder if rank >= enough), ladder[-1])
+    evidence = f"{rank * parameters_per_rank} LoRA parameters for {tokens} completion tokens"
+    rule = (
+        f"default {rank}" if rank == ladder[0] else f"{rank}: the default {ladder[0]} has too few parameters"
+    )
+    short = f"lora_rank: {evidence}; rank {enough} would reach them, try sweeps=capacity"
+    return Choice(
+        value=rank,
+        why=Why(rule=rule, source=entry["source"], evidence=evidence, confidence=PUBLISHED),
+        warnings=(short,) if rank < enough else (),
+    )
 
 
 def max_steps(*, batch_size: int, examples: int | None = None) -> Choice:
@@ -207,6 +220,27 @@ def constant(name: str) -> Choice:
         source=entry["source"],
         evidence="none" if chosen else "stated by the source",
         confidence=EXTRAPOLATED if chosen else PUBLISHED,
+    )
+    return Choice(value=entry["default"], why=why)
+
+
+def preference(name: str) -> Choice:
+    """Learning rate, beta or rank of preference training (DPO): constants, lower than supervised ones.
+
+    Raises:
+        DefaultsError: another name.
+    """
+    entries = heuristics()["preference"]
+    entry = entries.get(name)
+    if not isinstance(entry, Mapping):
+        named = ", ".join(key for key, value in entries.items() if isinstance(value, Mapping))
+        raise DefaultsError(f"no preference-training heuristic for {name!r}; there are {named}")
+    low, high = entry.get("range", (entry["default"], entry["default"]))
+    why = Why(
+        rule=f"preference training: {entry['default']:g} (range {low:g}-{high:g})",
+        source=entry["source"],
+        evidence="stated by the source, whatever the model's size",
+        confidence=PUBLISHED,
     )
     return Choice(value=entry["default"], why=why)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import Any, TypeVar
 
-from bios_sweep.defaults.rules import setting_heuristic
+from bios_sweep.defaults.rules import family_of, setting_heuristic
 from bios_sweep.defaults.tuned import (
     PROFILES,
     REPEAT,
@@ -25,6 +26,7 @@ from bios_sweep.errors import DefaultsError
 from bios_sweep.settings import TrainingSettings, setting_names
 
 Record = TypeVar("Record")
+FAMILY_NAME = re.compile(r"[a-z][a-z0-9_.-]*")  # as config.json writes a model_type
 
 
 def checked_tuned(content: Mapping[str, Any]) -> TunedDefaults:
@@ -89,6 +91,12 @@ def _read_evidence(name: str, values: Any) -> Evidence:
 def _check_key(key: TunedKey) -> None:
     if not isinstance(key.family, str) or not key.family:
         raise DefaultsError(f"key: family is {key.family!r}; it must name the architecture")
+    if not FAMILY_NAME.fullmatch(key.family) or key.family == "unknown":
+        raise DefaultsError(f"key: family {key.family!r} is unknown; it must be a model_type such as llama")
+    if family_of(key.family) != key.family:
+        raise DefaultsError(
+            f"key: family {key.family!r} is unknown; such models are of family {family_of(key.family)!r}"
+        )
     for name in ("hidden_size", "parameters"):
         value = getattr(key, name)
         if name == "parameters" and value is None:

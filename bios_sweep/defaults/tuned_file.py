@@ -10,13 +10,13 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from bios_sweep.atomic import write_atomically
-from bios_sweep.defaults.tuned import TunedDefaults
+from bios_sweep.defaults.tuned import TunedDefaults, TunedKey
 from bios_sweep.defaults.tuned_checks import checked_tuned, require_names
 from bios_sweep.errors import ConfigError, DefaultsError, StorageError
 
@@ -24,6 +24,7 @@ SCHEMA_VERSION = 1
 FILE_NAME = "bios_defaults.json"
 LARGEST_WHOLE = 2**63 - 1  # what other readers of JSON can hold
 PARTS = ("schema_version", "key", "values", "evidence", "provenance", "baseline", "evidence_hash")
+COLLECTION_PARTS = ("schema_version", "entries")
 OPTIONAL_PARTS = ("profiles",)  # not in files of the first versions
 
 
@@ -45,6 +46,27 @@ def write_tuned(path: str | os.PathLike[str], tuned: TunedDefaults) -> Path:
     return target
 
 
+def write_entries(path: str | os.PathLike[str], entries: Sequence[TunedDefaults]) -> Path:
+    """Write a collection, sorted by key, atomically; return its path.
+
+    Raises:
+        DefaultsError: two entries for one key, or an entry that would not be accepted back.
+        StorageError: the folder cannot be written.
+    """
+    target = Path(path)
+    content: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "entries": []}
+    for entry in sorted(entries, key=lambda entry: key_words(entry.key)):
+        plain = {"schema_version": SCHEMA_VERSION, **entry.to_dict()}
+        plain["evidence_hash"] = evidence_hash(plain)
+        content["entries"].append({name: plain[name] for name in plain if name != "schema_version"})
+    text = decimal_json(content) + "\n"
+    parse_entries(text, where=str(target))
+    if not target.parent.is_dir():
+        raise StorageError(f"{target}: cannot be written (no such folder); choose another folder")
+    write_atomically(target, text)
+    return target
+
+
 def read_tuned(path: str | os.PathLike[str]) -> TunedDefaults:
     """Read and check a tuned-defaults file.
 
@@ -52,14 +74,25 @@ def read_tuned(path: str | os.PathLike[str]) -> TunedDefaults:
         DefaultsError: missing, not JSON, another or newer schema, a value out of range or without a
             confirmed or refined verdict, or a file that was changed after it was written.
     """
-    target = Path(path)
+    return parse_tuned(_text(Path(path)), where=str(path))
+
+
+def read_entries(path: str | os.PathLike[str]) -> tuple[TunedDefaults, ...]:
+    """Read and check a file of one study or a collection.
+
+    Raises:
+        DefaultsError: as `read_tuned`, and two entries for one key.
+    """
+    return parse_entries(_text(Path(path)), where=str(path))
+
+
+def _text(target: Path) -> str:
     try:
-        text = target.read_text(encoding="utf-8")
+        return target.read_text(encoding="utf-8")
     except OSError as error:
         raise DefaultsError(f"{target}: cannot be read ({error.strerror})") from error
     except ValueError as error:
         raise DefaultsError(f"{target}: is not UTF-8 text") from error
-    return parse_tuned(text, where=str(target))
 
 
 def parse_tuned(text: str, *, where: str) -> TunedDefaults:
@@ -68,11 +101,24 @@ def parse_tuned(text: str, *, where: str) -> TunedDefaults:
     Raises:
         DefaultsError: as `read_tuned`.
     """
+    entries = parse_entries(text, where=where)
+    if len(entries) != 1:
+        raise DefaultsError(f"{where}: holds {len(entries)} entries, not one; look one up by its model")
+    return entries[0]
+
+
+def parse_entries(text: str, *, where: str) -> tuple[TunedDefaults, ...]:
+    """The entries of a file: the one of a study, or those of a collection, each with a hash of its own.
+
+    Raises:
+        DefaultsError: as `read_tuned`, and two entries for one key.
+    """
     try:
-        content = _load(text)
-        tuned = checked_tuned(content)
-        _require_unchanged(content)
-        return tuned
+        content = _object(text)
+        if "entries" not in content:
+            return (_entry(content),)
+        require_names(content, COLLECTION_PARTS, COLLECTION_PARTS, "the file")
+        return _collection(content)
     except (DefaultsError, ConfigError) as error:
         raise DefaultsError(f"{where}: {error}") from error
 
@@ -108,7 +154,8 @@ def _decimal(value: float) -> str:
     return text if "." in text else text + ".0"
 
 
-def _load(text: str) -> dict[str, Any]:
+def _object(text: str) -> dict[str, Any]:
+    """The file's object, of a schema version that is known here; its parts are not looked at yet."""
     try:
         content = json.loads(
             text,
@@ -129,8 +176,55 @@ def _load(text: str) -> dict[str, Any]:
             f"schema_version {version} is newer than {SCHEMA_VERSION}, the last one known here; "
             "update bios-sweep"
         )
-    require_names(content, (*PARTS, *OPTIONAL_PARTS), PARTS, "the file")
     return content
+
+
+def _entry(content: Mapping[str, Any]) -> TunedDefaults:
+    require_names(content, (*PARTS, *OPTIONAL_PARTS), PARTS, "the file")
+    tuned = checked_tuned(content)
+    _require_unchanged(content)
+    return tuned
+
+
+def _collection(content: Mapping[str, Any]) -> tuple[TunedDefaults, ...]:
+    if not isinstance(content["entries"], list):
+        raise DefaultsError(f"entries: is {content['entries']!r}; it must be a list")
+    found: list[TunedDefaults] = []
+    for number, entry in enumerate(content["entries"], 1):
+        try:
+            if not isinstance(entry, dict):
+                raise DefaultsError(f"is {entry!r}; it must be an object")
+            tuned = _entry({"schema_version": content["schema_version"], **entry})
+        except (DefaultsError, ConfigError) as error:
+            raise DefaultsError(f"entry {number}: {error}") from error
+        found.append(tuned)
+    require_one_per_key(found)
+    return tuple(found)
+
+
+def require_one_per_key(entries: Sequence[TunedDefaults]) -> None:
+    """Refuse two entries for one key: a look-up could not tell which to believe.
+
+    Raises:
+        DefaultsError: naming the key and the two entries by number.
+    """
+    seen: dict[TunedKey, int] = {}
+    for number, entry in enumerate(entries, 1):
+        if entry.key in seen:
+            raise DefaultsError(
+                f"entries {seen[entry.key]} and {number} are for one key ({key_words(entry.key)}); keep one"
+            )
+        seen[entry.key] = number
+
+
+def key_words(key: TunedKey) -> str:
+    """A key in words, also the order of a collection."""
+    size = "unknown" if key.parameters is None else str(key.parameters)
+    tokens = "unknown" if key.tokens_per_step is None else f"{key.tokens_per_step:g}"
+    return (
+        f"{key.family}, hidden size {key.hidden_size}, parameters {size}, {key.method}, {key.alpha_rule}, "
+        f"{key.max_steps} steps of {key.batch_size} examples, tokens per step {tokens}"
+    )
 
 
 def _require_unchanged(content: Mapping[str, Any]) -> None:

@@ -1,0 +1,91 @@
+"""What tuning changed: defaults against tuned values, with the verdict behind each, as plain rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bios_sweep.defaults.measured import evidence_of
+from bios_sweep.defaults.tuned import Evidence, TunedDefaults, TunedKey, factor_of
+from bios_sweep.defaults.tuned_file import key_words
+from bios_sweep.settings import TrainingSettings, setting_names
+
+NUMBERS = ("effect_percent", "lower", "upper", "margin")
+
+
+def differences(
+    tuned: TunedDefaults, before: TrainingSettings, after: TrainingSettings, profile: str = "balanced"
+) -> list[dict[str, Any]]:
+    """A row for every setting that was judged or that changed with one that was.
+
+    before: the defaults. after: what is served instead, for `profile`. Keys: setting, default, tuned,
+    changed, verdict, effect_percent, lower, upper, margin (percent, positive = better), seeds, levels,
+    scope. A setting whose question is open has its verdict, and keeps its default.
+    """
+    rows = []
+    for name in setting_names():
+        old, new = getattr(before, name), getattr(after, name)
+        item = _judged(tuned, name, new, profile)
+        if item is None and old == new:
+            continue
+        rows.append({"setting": name, "default": old, "tuned": new, "changed": old != new, **_facts(item)})
+    return rows
+
+
+def file_differences(
+    old: Sequence[TunedDefaults], new: Sequence[TunedDefaults], profile: str = "balanced"
+) -> list[dict[str, Any]]:
+    """A row for every value or verdict that two files have differently, by key.
+
+    Keys: key, setting, old, new, old_verdict, new_verdict; None where a file has none.
+    """
+    before, after = _by_key(old), _by_key(new)
+    rows = []
+    for key in dict.fromkeys((*before, *after)):
+        for name in setting_names():
+            left, right = (_served(entries.get(key), name, profile) for entries in (before, after))
+            if left != right:
+                rows.append(
+                    {
+                        "key": key_words(key),
+                        "setting": name,
+                        "old": left[0],
+                        "new": right[0],
+                        "old_verdict": left[1],
+                        "new_verdict": right[1],
+                    }
+                )
+    return rows
+
+
+def _by_key(entries: Sequence[TunedDefaults]) -> dict[TunedKey, TunedDefaults]:
+    return {entry.key: entry for entry in entries}
+
+
+def _served(entry: TunedDefaults | None, name: str, profile: str) -> tuple[Any, str | None]:
+    if entry is None:
+        return None, None
+    value = {**entry.values, **entry.profiles.get(profile, {})}.get(name)
+    item = _judged(entry, name, value, profile)
+    return value, None if item is None else item.verdict
+
+
+def _judged(tuned: TunedDefaults, name: str, value: Any, profile: str) -> Evidence | None:
+    """The evidence behind the value, else what was found of the setting without deciding it."""
+    served: Mapping[str, Any] = {**tuned.values, **tuned.profiles.get(profile, {})}
+    if name in served:
+        return evidence_of(tuned, name, served[name], profile)
+    return next((item for key, item in tuned.evidence.items() if factor_of(key) == name), None)
+
+
+def _facts(item: Evidence | None) -> dict[str, Any]:
+    if item is None:
+        empty = {"verdict": None, **dict.fromkeys(NUMBERS)}
+        return {**empty, "seeds": [], "levels": [], "scope": "follows another setting"}
+    return {
+        "verdict": item.verdict,
+        **{name: getattr(item, name) for name in NUMBERS},
+        "seeds": list(item.seeds),
+        "levels": list(item.levels),
+        "scope": item.scope,
+    }

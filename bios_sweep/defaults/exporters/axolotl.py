@@ -1,0 +1,50 @@
+"""Axolotl: one flat YAML file."""
+
+from __future__ import annotations
+
+from bios_sweep.defaults.exporters.tool import (
+    EVERY_LINEAR_LAYER,
+    OPTIMIZER,
+    PLAIN_ALPHA,
+    THE_DATA,
+    Fixed,
+    Tool,
+)
+
+AXOLOTL = Tool(
+    name="axolotl",
+    title="Axolotl",
+    source="github.com/axolotl-ai-cloud/axolotl src/axolotl/utils/schemas/training.py (002a637c), "
+    "peft.py (00564c8f) and config.py (AxolotlInputConfig), read November 2026",
+    use="add base_model, datasets and output_dir, then axolotl train FILE",
+    keys={
+        "": {
+            "adapter": "method",
+            "lora_r": "lora_rank",
+            "lora_alpha": "alpha",
+            "lora_dropout": "lora_dropout",
+            "lora_target_linear": Fixed(value=True, reason=EVERY_LINEAR_LAYER),
+            "peft_use_rslora": Fixed(value=False, reason=PLAIN_ALPHA),
+            "learning_rate": "learning_rate",
+            "micro_batch_size": "micro_batch",
+            "gradient_accumulation_steps": "accumulation",
+            "max_steps": "max_steps",
+            "warmup_steps": "warmup_steps",
+            "lr_scheduler": "scheduler",
+            "optimizer": Fixed(value="adamw_torch", reason=OPTIMIZER),
+            "adam_beta1": "adam_beta1",
+            "adam_beta2": "adam_beta2",
+            "adam_epsilon": "adam_eps",
+            "weight_decay": "weight_decay",
+            "max_grad_norm": "max_grad_norm",
+            "sequence_len": "max_length",
+            "sample_packing": Fixed(value=False, reason="packed examples would change the batch"),
+            "train_on_inputs": Fixed(value=False, reason="the loss is on completions alone"),
+            "bf16": "bf16",
+            "fp16": Fixed(value=False, reason="not a number format of the evidence"),
+            "float32": "float32",
+        }
+    },
+    left_out={"alpha_rule": "written as peft_use_rslora: false", "train_examples": THE_DATA},
+    whole_alpha=True,
+)

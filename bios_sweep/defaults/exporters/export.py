@@ -1,0 +1,181 @@
+"""`export`: settings as a plain dict with another trainer's exact keys, or as that trainer's file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bios_sweep.defaults.exporters.axolotl import AXOLOTL
+from bios_sweep.defaults.exporters.hydra import HYDRA
+from bios_sweep.defaults.exporters.llama_factory import LLAMA_FACTORY
+from bios_sweep.defaults.exporters.peft import PEFT
+from bios_sweep.defaults.exporters.quantities import (
+    Batch,
+    Quantity,
+    quantities,
+    require_whole_alpha,
+    split_batch,
+    value_of,
+)
+from bios_sweep.defaults.exporters.tool import CONSTANT, Cell, Fixed, Tool
+from bios_sweep.defaults.exporters.trl import TRL
+from bios_sweep.defaults.exporters.yaml_text import yaml_text
+from bios_sweep.defaults.measured import baseline_reasons, plain_number, reasons
+from bios_sweep.defaults.recommendation import SUPERVISED, Recommendation
+from bios_sweep.defaults.rules import Why
+from bios_sweep.defaults.tuned import TunedDefaults
+from bios_sweep.errors import DefaultsError
+from bios_sweep.settings import TrainingSettings
+
+TOOLS: Mapping[str, Tool] = {tool.name: tool for tool in (PEFT, TRL, AXOLOTL, LLAMA_FACTORY, HYDRA)}
+
+Settings = Recommendation | TrainingSettings | TunedDefaults
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """Settings in another trainer's words. values and comments: section -> key -> value or sentence.
+
+    The section "" is the top of a flat file. head: what the file as a whole should say.
+    """
+
+    tool: Tool
+    values: Mapping[str, Mapping[str, Any]]
+    comments: Mapping[str, Mapping[str, str]]
+    head: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values by exact key; sections as the tool has them, none where it has none."""
+        plain = {section: dict(keys) for section, keys in self.values.items()}
+        return plain.pop("", {}) | plain
+
+    def text(self) -> str:
+        """The tool's file, as YAML: a comment above each key, numbers as decimals."""
+        first = [self.tool.first_line] if self.tool.first_line else []
+        return yaml_text(self.values, self.comments, [*first, *self.head])
+
+
+def export(
+    settings: Settings,
+    *,
+    to: str,
+    gpus: int = 1,
+    micro_batch: int | None = None,
+    profile: str | None = None,
+) -> dict[str, Any]:
+    """Settings as a plain dict with the exact keys of another trainer.
+
+    settings: a recommendation, training settings, or tuned defaults (their study's baseline with the
+    tuned values in place). to: `peft`, `trl`, `axolotl`, `llama-factory` or `hydra`; the first two give
+    one dict per class (`LoraConfig`, `SFTConfig`, ...). gpus, micro_batch: how the effective batch is
+    divided; it is never changed. profile: what matters most, where tuned defaults have a value for it.
+
+    Raises:
+        DefaultsError: an unknown tool or profile, a batch that does not divide, or a setting that the
+            tool has no key for.
+    """
+    return export_file(settings, to=to, gpus=gpus, micro_batch=micro_batch, profile=profile).to_dict()
+
+
+def export_file(
+    settings: Settings,
+    *,
+    to: str,
+    gpus: int = 1,
+    micro_batch: int | None = None,
+    profile: str | None = None,
+    title: str = "",
+) -> Exported:
+    """As `export`, with the reasons as comments. title: what the settings are for, such as a model's name.
+
+    Raises:
+        DefaultsError: as `export`.
+    """
+    if to not in TOOLS:
+        raise DefaultsError(f"to: {to!r} is not known; choose from {', '.join(TOOLS)}")
+    tool = TOOLS[to]
+    plain, why = _plain(settings, profile)
+    _require_expressible(plain, tool)
+    batch = split_batch(plain.batch_size, gpus, micro_batch)
+    known = quantities(plain, batch)
+    return Exported(
+        tool=tool,
+        values={
+            name: {key: _value(cell, known) for key, cell in keys.items()} for name, keys in tool.keys.items()
+        },
+        comments={
+            name: {key: _comment(cell, known, why) for key, cell in keys.items()}
+            for name, keys in tool.keys.items()
+        },
+        head=_head(tool, title, plain, batch),
+    )
+
+
+def _plain(settings: Settings, profile: str | None) -> tuple[TrainingSettings, Mapping[str, Why]]:
+    """The settings to write and the reason for each, as far as there are reasons."""
+    if isinstance(settings, TunedDefaults):
+        name = profile or "balanced"
+        tuned = settings.settings(TrainingSettings.from_dict(settings.baseline), name)
+        source = settings.provenance.sweep or "tuned defaults"
+        return tuned, baseline_reasons(settings, source) | reasons(settings, tuned, name, source)
+    if isinstance(settings, TrainingSettings):
+        if profile is not None:
+            raise DefaultsError(
+                f"profile: {profile!r} is for tuned defaults; plain settings have one value each"
+            )
+        return settings, {}
+    if settings.objective != SUPERVISED:
+        raise DefaultsError(
+            f"settings for {settings.objective} training cannot be exported; only {SUPERVISED} ones"
+        )
+    if profile not in (None, settings.goal):
+        raise DefaultsError(
+            f"profile: {profile!r} is not what the settings were recommended for ({settings.goal}); "
+            f"recommend them with goal={profile!r}"
+        )
+    return settings.settings, settings.why
+
+
+def _require_expressible(settings: TrainingSettings, tool: Tool) -> None:
+    if tool.whole_alpha:
+        require_whole_alpha(settings, tool.title)
+    for name, reason in tool.left_out.items():
+        default = TrainingSettings.__dataclass_fields__[name].default
+        if reason == CONSTANT and getattr(settings, name) != default:
+            raise DefaultsError(
+                f"{name}: {getattr(settings, name)!r} cannot be written for {tool.title}, "
+                f"which always has {default!r}"
+            )
+
+
+def _value(cell: Cell, known: Mapping[str, Quantity]) -> Any:
+    return cell.value if isinstance(cell, Fixed) else value_of(cell, known).value
+
+
+def _comment(cell: Cell, known: Mapping[str, Quantity], why: Mapping[str, Why]) -> str:
+    """What stands behind a key: the verdict and its bounds, or the rule and how far it may be believed."""
+    if isinstance(cell, Fixed):
+        return cell.reason
+    quantity = value_of(cell, known)
+    how = f": {quantity.how}" if quantity.how else ""
+    own = f"{quantity.setting} {plain_number(known[quantity.setting].value)}{how}"
+    parts = [] if cell == quantity.setting else [own]
+    if quantity.setting in why:
+        reason = why[quantity.setting]
+        parts.append(f"{reason.confidence}: {reason.rule}; {reason.evidence} ({reason.source})")
+    return "; ".join(parts) or "given"
+
+
+def _head(tool: Tool, title: str, settings: TrainingSettings, batch: Batch) -> tuple[str, ...]:
+    step = f"{settings.batch_size} examples per optimizer step"
+    lines = [
+        f"{tool.title}{f': {title}' if title else ''}",
+        f"{f'{batch.words} = ' if tool.splits_batch else ''}{step}; {settings.max_steps} steps",
+    ]
+    if "max_length" in tool.left_out:
+        reason = tool.left_out["max_length"]
+        lines.append(f"Not in this file: max_length, {settings.max_length} tokens per example ({reason}).")
+    if settings.train_examples is not None:
+        lines.append(f"The evidence was made with {settings.train_examples} training examples.")
+    return (*lines, f"Keys of {tool.source}", f"Use: {tool.use}")

@@ -1,0 +1,49 @@
+"""What a table of keys is made of. A further tool is one more `Tool`, and a line in `export.TOOLS`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fixed:
+    """A key that has the same value whatever the settings are, because the evidence was made that way."""
+
+    value: Any
+    reason: str
+
+
+Cell: TypeAlias = str | Fixed  # the name of a quantity (`quantities.py`), or a fixed value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tool:
+    """Another trainer, as the keys that its configuration has for our settings.
+
+    keys: section -> exact key -> where its value comes from. The section "" is the top of a flat file;
+    other sections are the names of the tool's own classes or groups.
+    source: where the keys were read, with the version; keys are renamed between versions.
+    use: how the file is used, in one sentence. first_line: what must open the file, if anything.
+    left_out: setting -> why the tool has no key for it. Every setting is in `keys` or here.
+    splits_batch: whether the tool is told micro-batch and accumulation, or the whole batch.
+    whole_alpha: whether the tool's alpha is an integer.
+    """
+
+    name: str
+    title: str
+    source: str
+    use: str
+    keys: Mapping[str, Mapping[str, Cell]]
+    left_out: Mapping[str, str]
+    first_line: str = ""
+    splits_batch: bool = True
+    whole_alpha: bool = False
+
+
+CONSTANT = "a constant without a key"  # a left-out setting that must then have its default
+THE_DATA = "the project's own data decide it"
+EVERY_LINEAR_LAYER = "every linear layer, as in the evidence"
+PLAIN_ALPHA = "scale alpha / rank, as in the evidence"
+OPTIMIZER = "the optimizer of the evidence"

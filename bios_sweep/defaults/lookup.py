@@ -1,0 +1,214 @@
+"""Find tuned defaults for a model: which place has them, and how near their key is.
+
+A verdict holds for the family, the method and the alpha rule it was made with, and a look-up never
+crosses one of them. Of these, an entry of the model's own size is taken wherever it lies; only if no
+place has one, the nearest size, with a warning.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bios_sweep.defaults.model_config import ModelShape, model_shape
+from bios_sweep.defaults.places import Place, places
+from bios_sweep.defaults.rules import family_of, require_count
+from bios_sweep.defaults.tuned import TunedDefaults, TunedKey
+from bios_sweep.defaults.tuned_file import read_entries
+from bios_sweep.errors import DefaultsError, NotTunedError
+from bios_sweep.settings import ALPHA_RULES
+
+FARTHEST = 2.0  # ratio of hidden sizes beyond which nothing is near; chosen, not measured
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What tuned defaults are wanted for. parameters: of the base model, None where unknown."""
+
+    family: str
+    hidden_size: int
+    method: str
+    alpha_rule: str
+    parameters: int | None = None
+
+    @property
+    def words(self) -> str:
+        """The key in a sentence."""
+        return f"{self.family}, hidden size {self.hidden_size}, {self.method}, {self.alpha_rule}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """Tuned defaults and the place that won. searched: all places, in words.
+
+    exact: whether they were made on a model of the same size; `warning` says what is different.
+    """
+
+    tuned: TunedDefaults
+    wanted: Wanted
+    source: str
+    path: Path
+    searched: tuple[str, ...]
+    exact: bool
+    warning: str = ""
+
+
+def lookup(
+    model: str | os.PathLike[str] | TunedKey | None = None,
+    *,
+    family: str | None = None,
+    hidden_size: int | None = None,
+    parameters: int | None = None,
+    method: str = "lora",
+    alpha_rule: str = ALPHA_RULES[0],
+    path: str | os.PathLike[str] | None = None,
+    start: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Found:
+    """Tuned defaults for a model or a key, from the first place that has them.
+
+    model: a folder, an id or a `TunedKey`; or family and hidden_size. path, start, environment: as in
+    `places`. Places in order: the explicit path, BIOS_DEFAULTS, the project's pyproject.toml, entry
+    points, shipped. A file that is bad or missing is refused, not passed over.
+
+    Raises:
+        NotTunedError: no place has any; the message names every place.
+        DefaultsError: a bad file, or facts that are missing.
+        ModelError: the model cannot be found.
+    """
+    wanted = _wanted(model, family, hidden_size, parameters, method, alpha_rule)
+    read = [(place, _entries(place)) for place in places(path, start=start, environment=environment)]
+    searched = tuple(place.words for place, _ in read)
+    allowed = [
+        (place, entry) for place, entries in read for entry in entries if _comparable(entry.key, wanted)
+    ]
+    exact = [(place, entry) for place, entry in allowed if _same_size(entry.key, wanted)]
+    if exact:
+        first = exact[0][0]
+        return _found(
+            first, [entry for place, entry in exact if place is first], wanted, searched, exact=True
+        )
+    near = [(place, entry) for place, entry in allowed if _distance(entry.key, wanted) <= math.log(FARTHEST)]
+    if near:
+        first = near[0][0]
+        return _found(
+            first, [entry for place, entry in near if place is first], wanted, searched, exact=False
+        )
+    raise NotTunedError(f"no tuned defaults for {wanted.words}; searched {'; '.join(searched)}", searched)
+
+
+def nearest(entries: Iterable[TunedDefaults], wanted: Wanted) -> TunedDefaults:
+    """The entry nearest in hidden size, then in parameters; of equals the latest.
+
+    Raises:
+        DefaultsError: there is no entry of the family, method and alpha rule.
+    """
+    allowed = [entry for entry in entries if _comparable(entry.key, wanted)]
+    if not allowed:
+        raise DefaultsError(f"no entry for {wanted.words}")
+    latest = sorted(allowed, key=lambda entry: entry.provenance.date, reverse=True)
+    return min(latest, key=lambda entry: (_distance(entry.key, wanted), _parameters_apart(entry.key, wanted)))
+
+
+def _entries(place: Place) -> tuple[TunedDefaults, ...]:
+    if place.path is None:
+        return ()
+    try:
+        return read_entries(place.path)
+    except DefaultsError as error:
+        raise DefaultsError(f"{place.name}: {error}") from error
+
+
+def _found(
+    place: Place, entries: list[TunedDefaults], wanted: Wanted, searched: tuple[str, ...], *, exact: bool
+) -> Found:
+    assert place.path is not None  # it had entries
+    tuned = nearest(entries, wanted)
+    key = tuned.key
+    size = "" if key.parameters is None else f", {key.parameters} parameters"
+    warning = (
+        f"tuned on hidden size {key.hidden_size}{size}, not on {wanted.hidden_size}: "
+        "an extrapolation; check it with sweeps=learning_rate"
+    )
+    return Found(
+        tuned=tuned,
+        wanted=wanted,
+        source=place.words,
+        path=place.path,
+        searched=searched,
+        exact=exact,
+        warning="" if exact else warning,
+    )
+
+
+def _wanted(
+    model: str | os.PathLike[str] | TunedKey | None,
+    family: str | None,
+    hidden_size: int | None,
+    parameters: int | None,
+    method: str,
+    alpha_rule: str,
+) -> Wanted:
+    if isinstance(model, TunedKey):
+        return Wanted(
+            family=model.family,
+            hidden_size=model.hidden_size,
+            method=model.method,
+            alpha_rule=model.alpha_rule,
+            parameters=model.parameters,
+        )
+    if model is None and (family is None or hidden_size is None):
+        raise DefaultsError("lookup needs a model (folder or id), a key, or both family and hidden_size")
+    shape = None if family is not None and hidden_size is not None else model_shape(model or "")
+    return wanted_for(
+        shape,
+        family=family,
+        hidden_size=hidden_size,
+        parameters=parameters,
+        method=method,
+        alpha_rule=alpha_rule,
+    )
+
+
+def wanted_for(
+    shape: ModelShape | None,
+    *,
+    family: str | None = None,
+    hidden_size: int | None = None,
+    parameters: int | None = None,
+    method: str = "lora",
+    alpha_rule: str = ALPHA_RULES[0],
+) -> Wanted:
+    """The key to look for: the model's shape, corrected by what is given.
+
+    Raises:
+        DefaultsError: a hidden size that is no whole number above 0.
+    """
+    size = hidden_size if hidden_size is not None else (shape.hidden_size if shape else 0)
+    require_count("hidden_size", size)
+    name = family if family is not None else (shape.family if shape else "")
+    return Wanted(
+        family=family_of(name), hidden_size=size, method=method, alpha_rule=alpha_rule, parameters=parameters
+    )
+
+
+def _comparable(key: TunedKey, wanted: Wanted) -> bool:
+    return (key.family, key.method, key.alpha_rule) == (wanted.family, wanted.method, wanted.alpha_rule)
+
+
+def _same_size(key: TunedKey, wanted: Wanted) -> bool:
+    return key.hidden_size == wanted.hidden_size and _parameters_apart(key, wanted) == 0.0
+
+
+def _distance(key: TunedKey, wanted: Wanted) -> float:
+    return abs(math.log(key.hidden_size / wanted.hidden_size))
+
+
+def _parameters_apart(key: TunedKey, wanted: Wanted) -> float:
+    """Zero where one of them is unknown, for then they may be the same."""
+    if key.parameters is None or wanted.parameters is None:
+        return 0.0
+    return abs(math.log(key.parameters / wanted.parameters))

@@ -1,0 +1,101 @@
+"""Tuned values as reasons: what a verdict says of a value, in the same four words as a heuristic's reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from bios_sweep.defaults.rules import MEASURED, Why
+from bios_sweep.defaults.tuned import REFINE, SEARCH, Evidence, TunedDefaults, factor_of
+from bios_sweep.settings import TrainingSettings, setting_names
+
+STUDY_BASELINE = "baseline"  # confidence of a value that a study held fixed and did not judge
+
+
+def reasons(tuned: TunedDefaults, settings: TrainingSettings, profile: str, source: str) -> dict[str, Why]:
+    """Setting -> reason, for every setting that the tuned defaults decide in `settings`.
+
+    settings: those that `tuned.settings(...)` gave for `profile`. source: where the tuned defaults lie.
+    Steps that changed with the batch size have the batch size's reason.
+    """
+    served = {**tuned.values, **tuned.profiles.get(profile, {})}
+    why = {
+        name: Why(
+            rule=_rule(item, value),
+            source=source,
+            evidence=_evidence(item, tuned),
+            confidence=MEASURED,
+        )
+        for name, value in served.items()
+        if (item := evidence_of(tuned, name, value, profile)) is not None
+    }
+    if "batch_size" in why and "max_steps" not in why:
+        why["max_steps"] = Why(
+            rule=f"{settings.max_steps}: as many examples as before, at batch size {settings.batch_size}",
+            source=source,
+            evidence="batch sizes were compared at equal examples",
+            confidence=why["batch_size"].confidence,
+        )
+    return why
+
+
+def baseline_reasons(tuned: TunedDefaults, source: str) -> dict[str, Why]:
+    """Setting -> reason of a study's own baseline: held fixed, not judged."""
+    return {
+        name: Why(
+            rule=f"the baseline of {tuned.provenance.sweep or 'the study'}",
+            source=source,
+            evidence="held fixed, not judged",
+            confidence=STUDY_BASELINE,
+        )
+        for name in setting_names()
+    }
+
+
+def evidence_of(tuned: TunedDefaults, name: str, value: Any, profile: str) -> Evidence | None:
+    """The evidence that stands for a value: the profile's own claim first, then the factor, then a search."""
+    items = [item for key, item in tuned.evidence.items() if factor_of(key) == name]
+    fitting = [item for item in items if item.decided and item.value == value]
+    own = [item for item in fitting if item.claim == profile]
+    if own or fitting:
+        return (own or fitting)[0]
+    search = tuned.evidence.get(SEARCH)
+    found = search is not None and isinstance(search.best_level, Mapping) and name in search.best_level
+    return search if found else None
+
+
+def plain_number(value: Any) -> str:
+    """A value in a sentence: a decimal of at most four significant digits, never an exponent."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, int):
+        return str(value)
+    text = format(Decimal(f"{value:.4g}"), "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _rule(item: Evidence, value: Any) -> str:
+    if item.verdict == REFINE and not isinstance(item.default, Mapping):
+        return f"{item.verdict}: {plain_number(value)} instead of {plain_number(item.default)}"
+    return f"{item.verdict}: {plain_number(value)}"
+
+
+def _evidence(item: Evidence, tuned: TunedDefaults) -> str:
+    """The verdict's numbers: gain and bounds in percent, margin, seeds, levels tested, and its scope."""
+    parts = []
+    if item.effect_percent is not None:
+        parts.append(f"gain {item.effect_percent:+.2f} %")
+    if item.lower is not None or item.upper is not None:
+        parts.append(f"bounds {_bound(item.lower)} to {_bound(item.upper)} %")
+    if item.margin is not None:
+        parts.append(f"margin {item.margin:g} %")
+    parts.append(f"{len(item.seeds)} seeds")
+    if not any(isinstance(level, Mapping) for level in item.levels):
+        parts.append("tested " + ", ".join(plain_number(level) for level in item.levels))
+    data = f"data {tuned.provenance.data}" if tuned.provenance.data else ""
+    return "; ".join([", ".join(parts), *(text for text in (data, item.scope) if text)])
+
+
+def _bound(value: float | None) -> str:
+    return "unbounded" if value is None else f"{value:+.2f}"

@@ -1,0 +1,111 @@
+"""Many tuned-defaults files become one collection, in which each key has one entry.
+
+Two studies of one model, method and data that judged different factors belong together: their findings
+are combined where that says no more than was shown. Everything else about one key is a conflict, and
+a conflict is refused unless the caller prefers the later study.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from bios_sweep.defaults.tuned import REPEAT, Provenance, TunedDefaults, TunedKey
+from bios_sweep.defaults.tuned_file import key_words
+from bios_sweep.errors import DefaultsError
+
+REFUSE = "refuse"
+NEWEST = "newest"
+CONFLICTS = (REFUSE, NEWEST)
+
+
+def merge(
+    sources: Sequence[tuple[str, TunedDefaults]], *, on_conflict: str = REFUSE
+) -> tuple[TunedDefaults, ...]:
+    """One entry per key, in the order in which the keys were first met.
+
+    sources: a name for messages (a file) with each entry. on_conflict: `refuse`, or `newest` to keep the
+    entry with the later date where two entries for one key cannot be combined.
+
+    Raises:
+        DefaultsError: an unknown word for conflicts, or a conflict, naming the key, both sources and why.
+    """
+    if on_conflict not in CONFLICTS:
+        raise DefaultsError(
+            f"on_conflict: {on_conflict!r} is not allowed; choose from {', '.join(CONFLICTS)}"
+        )
+    kept: dict[TunedKey, tuple[str, TunedDefaults]] = {}
+    for name, entry in sources:
+        if entry.key not in kept:
+            kept[entry.key] = (name, entry)
+            continue
+        other, before = kept[entry.key]
+        if before == entry:
+            continue
+        reason = why_apart(before, entry)
+        if not reason:
+            kept[entry.key] = (f"{other} and {name}", combined(before, entry))
+        elif on_conflict == NEWEST:
+            later = entry.provenance.date > before.provenance.date
+            kept[entry.key] = (name, entry) if later else (other, before)
+        else:
+            raise DefaultsError(
+                f"{other} and {name} have entries for one key ({key_words(entry.key)}) that cannot be "
+                f"combined: {reason}; leave one out, or keep the later one (--newest)"
+            )
+    return tuple(entry for _, entry in kept.values())
+
+
+def why_apart(first: TunedDefaults, second: TunedDefaults) -> str:
+    """Why two entries of one key cannot be combined; empty where they can.
+
+    Refined values are combined with confirmed ones alone: two values refined one by one were never
+    tried together.
+    """
+    if first.provenance.data_fingerprint != second.provenance.data_fingerprint:
+        return "they were made on different data"
+    if first.baseline != second.baseline:
+        return "their baselines differ"
+    both = (set(first.evidence) & set(second.evidence)) - {REPEAT}
+    if both or set(first.values) & set(second.values):
+        named = ", ".join(sorted(both or set(first.values) & set(second.values)))
+        return f"both judge {named}"
+    if _refines(first) and _refines(second):
+        return "both refine a value, and the two were never tried together"
+    return ""
+
+
+def combined(first: TunedDefaults, second: TunedDefaults) -> TunedDefaults:
+    """The findings of two studies that `why_apart` lets stand together. Of two controls the later stays."""
+    older, newer = sorted((first, second), key=lambda entry: entry.provenance.date)
+    profiles = {
+        name: {**older.profiles.get(name, {}), **newer.profiles.get(name, {})}
+        for name in (*older.profiles, *newer.profiles)
+    }
+    return replace(
+        newer,
+        values={**older.values, **newer.values},
+        profiles=profiles,
+        evidence={**older.evidence, **newer.evidence},
+        provenance=_together(older.provenance, newer.provenance),
+    )
+
+
+def _refines(entry: TunedDefaults) -> bool:
+    """Whether any value it serves is not its baseline's."""
+    served: list[Mapping[str, Any]] = [entry.values, *entry.profiles.values()]
+    return any(value != entry.baseline.get(name) for values in served for name, value in values.items())
+
+
+def _together(older: Provenance, newer: Provenance) -> Provenance:
+    names = [*older.versions, *(name for name in newer.versions if name not in older.versions)]
+    return replace(
+        newer,
+        versions={name: _both(older.versions.get(name), newer.versions.get(name)) for name in names},
+        sweep=_both(older.sweep, newer.sweep),
+    )
+
+
+def _both(older: str | None, newer: str | None) -> str:
+    return ", ".join(dict.fromkeys(text for text in (older, newer) if text))

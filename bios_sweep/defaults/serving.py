@@ -1,0 +1,132 @@
+"""`serve`: the heuristics' recommendation with tuned values in place where a place has them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from bios_sweep.defaults import rules
+from bios_sweep.defaults.lookup import Found, Wanted, lookup
+from bios_sweep.defaults.measured import plain_number, reasons
+from bios_sweep.defaults.recommendation import SUPERVISED, Recommendation, recommend
+from bios_sweep.errors import NotTunedError
+from bios_sweep.settings import TrainingSettings
+
+UNJUDGED = ("dtype", "train_examples")  # what a study is made with, not what it says something about
+
+
+def serve(
+    model: str | os.PathLike[str] | None = None,
+    *,
+    method: str = "lora",
+    examples: int | None = None,
+    tokens: int | None = None,
+    goal: str = "balanced",
+    family: str | None = None,
+    hidden_size: int | None = None,
+    objective: str = SUPERVISED,
+    path: str | os.PathLike[str] | None = None,
+    start: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Recommendation:
+    """The best settings known for a model: tuned ones where there are any, else those of the heuristics.
+
+    As `recommend`, with `path`, `start` and `environment` of `places`. `source` of the answer says which
+    source won, `why` of a tuned setting holds its verdict and bounds, with confidence `measured`.
+    Values tuned on a neighbouring size come with confidence `extrapolated` and a warning, and the
+    learning rate then moves with the rule. Preference training is never served supervised verdicts.
+
+    Raises:
+        DefaultsError: facts that are not allowed, or a bad file.
+        ModelError: the model cannot be found.
+    """
+    base = recommend(
+        model,
+        method=method,
+        examples=examples,
+        tokens=tokens,
+        goal=goal,
+        family=family,
+        hidden_size=hidden_size,
+        objective=objective,
+    )
+    if objective != SUPERVISED:
+        return base
+    try:
+        found = lookup(
+            family=base.shape.family,
+            hidden_size=base.shape.hidden_size,
+            method=method,
+            alpha_rule=base.settings.alpha_rule,
+            path=path,
+            start=start,
+            environment=environment,
+        )
+    except NotTunedError as error:
+        return replace(base, searched=error.searched)
+    return with_tuned(base, found)
+
+
+def with_tuned(base: Recommendation, found: Found) -> Recommendation:
+    """A recommendation with the values of tuned defaults in place, and their verdicts as its reasons."""
+    tuned = found.tuned
+    settings = tuned.settings(base.settings, base.goal)
+    why = reasons(tuned, settings, base.goal, found.source)
+    warnings = tuple(text for text in base.warnings if text.partition(":")[0] not in why)
+    if not found.exact:
+        settings = _moved(settings, found, why)
+        why = {name: _extrapolated(name, reason, settings, found) for name, reason in why.items()}
+        warnings += (found.warning,)
+    warnings += _other_conditions(settings, found)
+    return replace(
+        base,
+        settings=settings,
+        why={**base.why, **why},
+        warnings=warnings,
+        source=found.source,
+        searched=found.searched,
+    )
+
+
+def _other_conditions(settings: TrainingSettings, found: Found) -> tuple[str, ...]:
+    """What the study held at another value than these settings have: its verdicts were not made there."""
+    served = {
+        **found.tuned.values,
+        **{name: 0 for values in found.tuned.profiles.values() for name in values},
+    }
+    apart = [
+        f"{name} {plain_number(held)} (here {plain_number(getattr(settings, name))})"
+        for name, held in found.tuned.baseline.items()
+        if name not in served and name not in UNJUDGED and held != getattr(settings, name)
+    ]
+    if not apart or not served:
+        return ()
+    return (f"the tuned values were measured with {', '.join(apart)}; they may not hold here",)
+
+
+def _moved(settings: TrainingSettings, found: Found, why: Mapping[str, rules.Why]) -> TrainingSettings:
+    """The learning rate of a neighbouring size, moved as the rule moves between the two sizes."""
+    if "learning_rate" not in why:
+        return settings
+    return replace(settings, learning_rate=settings.learning_rate * _rule_ratio(found.wanted, found))
+
+
+def _rule_ratio(wanted: Wanted, found: Found) -> float:
+    here, there = (
+        rules.learning_rate(family=wanted.family, hidden_size=size, method=wanted.method).value
+        for size in (wanted.hidden_size, found.tuned.key.hidden_size)
+    )
+    return float(here / there)
+
+
+def _extrapolated(name: str, why: rules.Why, settings: TrainingSettings, found: Found) -> rules.Why:
+    moved = (
+        f"; moved by the rule to {plain_number(settings.learning_rate)}" if name == "learning_rate" else ""
+    )
+    return replace(
+        why,
+        rule=f"{why.rule}, at hidden size {found.tuned.key.hidden_size}{moved}",
+        confidence=rules.EXTRAPOLATED,
+    )

@@ -47,17 +47,20 @@ class Carrier:
             write_atomically(self._trials_dir / key / HELD_FILE, json.dumps({"place": place}) + "\n")
             self._held[key] = place
 
-    def ended(self, key: str, attempt: int, *, over: bool) -> None:
-        """Bring the files of the attempt that ended into the workspace, and free the storage if it is over.
+    def bring(self, key: str, attempt: int) -> None:
+        """Bring the files of the attempt that ended into the workspace.
 
         Raises:
             StorageError: they cannot be brought; the trial is then not yet over, for they are its outcome.
         """
         self._store.fetch(self._place(key, attempt), self._trials_dir / key)
-        if over:
-            for place in {self._place(key, number + 1) for number in range(attempt)} | {self._noted(key)}:
-                if place:
-                    self._remove(place)
+
+    def forget(self, key: str, attempt: int) -> None:
+        """Free the storage: the trial is over, and its files are in the workspace."""
+        for place in {self._place(key, number + 1) for number in range(attempt)} | {self._noted(key)}:
+            if place:
+                self._remove(place)
+        (self._trials_dir / key / HELD_FILE).unlink(missing_ok=True)
 
     def _remove(self, place: str) -> None:
         with suppress(StorageError):  # what stays costs space, and no trial

@@ -112,11 +112,15 @@ class Bridge(tune.Callback):
 
     def _take_in(self, slot: int, key: str, attempt: int, item: dict[str, Any]) -> None:
         """The files of what an attempt says are safe before it counts."""
-        if self._carrier is not None and self._dispatch.has(slot, key, attempt):
-            self._carrier.reached(key, attempt)
-            if "status" in item:
-                self._carrier.ended(key, attempt, over=item["status"] != FAILED)
+        if self._carrier is None or not self._dispatch.has(slot, key, attempt):
+            self._dispatch.item(slot, key, attempt, item)
+            return
+        self._carrier.reached(key, attempt)
+        if "status" in item:
+            self._carrier.bring(key, attempt)
         self._dispatch.item(slot, key, attempt, item)
+        if item.get("status", FAILED) != FAILED:
+            self._carrier.forget(key, attempt)
 
     def _lose(self, trial: Any) -> None:
         slot = trial.config["slot"]

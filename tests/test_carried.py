@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import pytest
+
+from bios_sweep.execution.carried import HELD_FILE, AttemptFiles, Carrier
+
+KEY = "00112233aabbccdd"
+
+
+@pytest.fixture
+def uri(tmp_path):
+    return str(tmp_path / "storage")
+
+
+def carrier(uri, tmp_path, run="run"):
+    return Carrier(uri, tmp_path / "trials", run=run)
+
+
+def attempt(uri, driver, number):
+    return AttemptFiles(uri, KEY, **driver.places(KEY, number))
+
+
+def say(files, text):
+    (files.directory / "checkpoint").write_text(text)
+    files.keep()
+
+
+def read(files):
+    return (files.directory / "checkpoint").read_text()
+
+
+def test_the_next_attempt_goes_on_from_what_the_last_one_measured(uri, tmp_path):
+    driver = carrier(uri, tmp_path)
+    first = attempt(uri, driver, 1)
+    assert not list(first.directory.iterdir())
+    say(first, "step 2")
+    driver.reached(KEY, 1)
+    assert read(attempt(uri, driver, 2)) == "step 2"
+
+
+def test_what_an_attempt_pushed_but_did_not_live_to_say_is_not_gone_on_from(uri, tmp_path):
+    driver = carrier(uri, tmp_path)
+    say(attempt(uri, driver, 1), "step 2")
+    assert not list(attempt(uri, driver, 2).directory.iterdir())
+
+
+def test_a_late_writer_touches_nothing_of_the_attempt_that_has_the_trial_now(uri, tmp_path):
+    driver = carrier(uri, tmp_path)
+    sleeper = attempt(uri, driver, 1)
+    say(sleeper, "step 2")
+    driver.reached(KEY, 1)
+    second = attempt(uri, driver, 2)
+    say(second, "step 4")
+    driver.reached(KEY, 2)
+    say(sleeper, "late")
+    driver.bring(KEY, 2)
+    assert (tmp_path / "trials" / KEY / "checkpoint").read_text() == "step 4"
+    assert read(attempt(uri, driver, 3)) == "step 4"
+
+
+def test_another_driver_goes_on_from_there_and_writes_elsewhere(uri, tmp_path):
+    first = carrier(uri, tmp_path, run="first")
+    killed = attempt(uri, first, 1)
+    say(killed, "step 2")
+    first.reached(KEY, 1)
+    second = carrier(uri, tmp_path, run="second")
+    again = attempt(uri, second, 1)
+    assert read(again) == "step 2"
+    say(killed, "late")
+    say(again, "step 4")
+    second.reached(KEY, 1)
+    assert read(attempt(uri, carrier(uri, tmp_path, run="third"), 1)) == "step 4"
+
+
+def test_what_is_over_leaves_nothing_in_the_storage(uri, tmp_path):
+    driver = carrier(uri, tmp_path)
+    for number in (1, 2):
+        say(attempt(uri, driver, number), f"step {number}")
+        driver.reached(KEY, number)
+    driver.bring(KEY, 2)
+    driver.forget(KEY, 2)
+    assert [path for path in (tmp_path / "storage").rglob("*") if path.is_file()] == []
+    assert [path.name for path in (tmp_path / "trials" / KEY).iterdir()] == ["checkpoint"]
+
+
+@pytest.mark.parametrize("note", ["", "{", "[]", '{"place": 3}', '{"place": "../elsewhere"}'])
+def test_a_note_that_cannot_be_understood_costs_the_progress_and_nothing_else(note, uri, tmp_path):
+    driver = carrier(uri, tmp_path)
+    (tmp_path / "trials" / KEY).mkdir(parents=True)
+    (tmp_path / "trials" / KEY / HELD_FILE).write_text(note)
+    assert driver.places(KEY, 1)["fetch"] == ""
+
+
+def test_what_did_not_change_is_not_pushed_again(uri, tmp_path):
+    driver = carrier(uri, tmp_path)
+    files = attempt(uri, driver, 1)
+    say(files, "step 2")
+    listed = tmp_path / "storage" / driver.places(KEY, 1)["push"] / "files.json"
+    listed.unlink()
+    files.keep()
+    assert not listed.exists()
+    say(files, "step 4")
+    assert listed.exists()
+
+
+def test_a_discarded_attempt_leaves_nothing_on_the_disk(uri, tmp_path):
+    files = attempt(uri, carrier(uri, tmp_path), 1)
+    files.discard()
+    assert not files.directory.exists()

@@ -55,6 +55,8 @@ def node(tmp_path, monkeypatch, capsys):
         "SLURM_JOB_NUM_NODES": "1",
         "SLURM_JOB_ID": "7",
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_AUTH_MODE": "token",  # a token in the home directory would else decide it
+        "RAY_AUTH_TOKEN": "t" * 32,
     }
     return Node(tmp_path, environment, capsys)
 

@@ -339,6 +339,7 @@ def test_each_optional_part_is_a_table_in_all_three_forms(rich):
         "roll-up",
         "search",
         "importance",
+        "signs",
     ]
     assert all(len(row) == len(section.header) for section in found for row in section.rows)
     page = "".join(page_of(rich)[1].text)

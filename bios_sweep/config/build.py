@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ HEURISTIC_KEYS = {
     "max_steps": ("budget", "max_steps"),
     "lora_alpha": ("method", "lora_alpha"),
 }
+SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0}  # of a duration's unit
 FACTOR_LISTS = ("multiply", "values", "claims")
 METHOD_SETTINGS = (
     "lora_dropout",
@@ -50,6 +52,7 @@ def build_study(
     gpu_hours(values)
     rule = {name: value for name, value in values["decision"].items() if name != "gpu_hours"}
     rule["guardrails"] = rule["guardrails"] or {}
+    rule["deadline"] = seconds("decision.deadline", rule.get("deadline"))
     rule = _fields(DecisionRule, rule, "decision")
     looks = tuple(rule.pop("looks"))
     budget = {k: v for k, v in values["budget"].items() if k not in ("max_steps", "keep_adapters")}
@@ -86,6 +89,20 @@ def build_metric(method: Mapping[str, Any]) -> Metric:
     return Metric(
         name=method["metric"], direction=direction, unit=own.unit if method["metric"] == own.name else ""
     )
+
+
+def seconds(key: str, value: Any) -> Any:
+    """A duration in seconds: a text with a unit is read, anything else is left for its field to judge.
+
+    Raises:
+        ConfigError: a text that is no duration.
+    """
+    if not isinstance(value, str):
+        return value
+    told = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|min|h)?\s*", value)
+    if told is None:
+        raise ConfigError(f"{key}: {value!r} is not allowed; seconds, or a text such as 90s, 30min, 2h")
+    return float(told[1]) * SECONDS[told[2] or "s"]
 
 
 def gpu_hours(values: Mapping[str, Any]) -> float | None:

@@ -23,6 +23,7 @@ from bios_sweep.report.wording import (
     times_interval,
     titles,
 )
+from bios_sweep.study.arms import BASELINE
 
 GOALS = ("quality", "balanced", "speed")
 
@@ -49,6 +50,7 @@ def sections(summary: Mapping[str, Any]) -> tuple[Section, ...]:
         roll_up(summary.get("roll_up") or ()),
         search(summary.get("search") or {}),
         importance(summary.get("importance") or {}),
+        signs(summary.get("signs") or ()),
     )
     return tuple(section for section in found if section is not None)
 
@@ -249,3 +251,34 @@ def importance(shares: Mapping[str, float]) -> Section | None:
         rows=tuple((clean(name), f"{100 * share:.0f} %") for name, share in ordered),
         numeric=("importance",),
     )
+
+
+def signs(found: Sequence[Mapping[str, Any]]) -> Section | None:
+    """What the curves show: one row per sign, told of the first arm that has it; the baseline comes first.
+
+    Advice is for the baseline, whose settings are the ones in question; a variation's sign is told alone.
+    """
+    if not found:
+        return None
+    first: dict[str, Mapping[str, Any]] = {}
+    arms: dict[str, list[str]] = {}
+    for one in found:
+        first.setdefault(one["sign"], one)
+        arms.setdefault(one["sign"], []).append(clean(one["arm"]))
+    return Section(
+        key="signs",
+        title="Signs in the curves",
+        told=("rules over the curves, no verdicts",),
+        header=("sign", "arm", "seen, and the guide's advice"),
+        rows=tuple((clean(name), _few(arms[name]), _seen(one)) for name, one in first.items()),
+    )
+
+
+def _seen(one: Mapping[str, Any]) -> str:
+    told = clean(one["seen"])
+    return f"{told}: {clean(one['advice'])}" if one["arm"] == BASELINE else told
+
+
+def _few(names: Sequence[str]) -> str:
+    """The first arm, and how many more there are."""
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"

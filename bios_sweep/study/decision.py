@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from bios_sweep.errors import PlanError
-from bios_sweep.study.checks import is_positive, require_one_of
+from bios_sweep.study.checks import is_number, is_positive, require_one_of
 
 SCOPES = ("auto", "distribution", "evaluation")
 SEARCHES = ("optuna",)
 SEARCH_GOALS = ("quality", "quality and cost")
+WISHES = ("target", "deadline")  # what would satisfy: told as signs, and no verdict depends on them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +28,7 @@ class DecisionRule:
     that speed may cost. minimum_share: share of the default's gain that the minimum must reach.
     refine: `optuna` searches the moved factors jointly, with refine_trials trials, for refine_goal.
     guardrails: final metric -> percent of the baseline's value that a refined level may lose.
+    target: a value of the metric that is satisfactory. deadline: seconds that one training may take.
     """
 
     alpha: float = 0.05
@@ -40,6 +44,16 @@ class DecisionRule:
     refine_trials: int = 20
     refine_goal: str = "quality"
     guardrails: Mapping[str, float] = field(default_factory=dict)
+    target: float | None = None
+    deadline: float | None = None
+
+    def identity(self) -> dict[str, Any]:
+        """What decides a verdict, for the plan's hash.
+
+        Target and deadline are left out: they name what would satisfy, which signs and advice tell; no
+        trial, look or verdict changes with them, so a finished sweep stays the same sweep.
+        """
+        return {name: value for name, value in asdict(self).items() if name not in WISHES}
 
     def __post_init__(self) -> None:
         if not 0 < self.alpha < 0.5:
@@ -77,6 +91,10 @@ class DecisionRule:
             )
         if not isinstance(self.refine_trials, int) or self.refine_trials < 2:
             raise PlanError(f"decision.refine_trials: {self.refine_trials!r} is not allowed; at least 2")
+        if self.target is not None and not (is_number(self.target) and math.isfinite(self.target)):
+            raise PlanError(f"decision.target: {self.target!r} is not allowed; a finite number, or null")
+        if self.deadline is not None and not is_positive(self.deadline):
+            raise PlanError(f"decision.deadline: {self.deadline!r} is not allowed; seconds above 0, or null")
         for name, percent in self.guardrails.items():
             if not is_positive(percent):
                 raise PlanError(f"decision.guardrails.{name}: {percent!r} is not allowed; a number above 0")

@@ -87,7 +87,7 @@ class Plan:
         return short_hash(
             {
                 "trials": [trial.key for trial in self.trials],
-                "decision": asdict(study.decision),
+                "decision": study.decision.identity(),
                 "metric": asdict(study.metric),
                 "hold": study.budget.hold,
             },

@@ -229,8 +229,8 @@ def conclude(sweep: Sweep, source: ProcedureSource, journal: Journal) -> dict[st
         return summary
     journal.verdict(verdict)
     files = write_report(summary, results_rows(sweep.plan, source.state, source.results), sweep.folder)
-    known = sweep.plan.study.scenario.model.hidden_size > 0  # without a model, defaults hold for nothing else
-    if known and own_verdicts(sweep.plan, summary):
+    method = sweep.plan.study.scenario.tuned_method  # without it the values would hold for nothing
+    if method is not None and own_verdicts(sweep.plan, summary):
         tuned = tuned_defaults(sweep, source.state, summary, _last_trial_ended(journal))
         files.append(defaults.write_tuned(sweep.folder / defaults.FILE_NAME, tuned))
     journal.reported(files)
@@ -300,7 +300,7 @@ def tuned_defaults(
             family=scenario.model.family,
             hidden_size=scenario.model.hidden_size,
             parameters=scenario.model.parameters,
-            method=scenario.method,
+            method=scenario.tuned_method or scenario.method,
             alpha_rule=baseline.alpha_rule,
             max_steps=baseline.max_steps,
             batch_size=baseline.batch_size,

@@ -17,7 +17,7 @@ from bios_sweep.scripted.engine import VERSION, state_pattern
 from bios_sweep.scripted.identity import callable_file, command_files, input_files
 from bios_sweep.scripted.template import SEED, TRIAL_DIR, Command, Template, require_carried
 from bios_sweep.secrecy import secret_in
-from bios_sweep.settings import setting_names
+from bios_sweep.settings import METHODS, setting_names
 from bios_sweep.study.design import Study
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
@@ -74,6 +74,7 @@ def scripted_scenario(values: Mapping[str, Any]) -> Scenario:
         code=code,
         repeatable=False,
         carried=carried,
+        trains=method["trains"],
     )
 
 
@@ -140,6 +141,8 @@ def _check(values: Mapping[str, Any]) -> None:
         )
     if not isinstance(method["metric"], str) or not method["metric"].strip():
         raise ConfigError(f"method.metric: {method['metric']!r} is not allowed; the name of a metric")
+    if method["trains"] is not None:
+        require_choice("method.trains", method["trains"], METHODS)
     for key in ("shell", "resumes"):
         if not isinstance(method.get(key, False), bool):
             raise ConfigError(f"method.{key}: {method[key]!r} is not allowed; true or false")

@@ -65,7 +65,8 @@ class Scenario:
     the outcome. engine_version: raised by the engine when its numbers change. software: package -> version.
     code: sha256 of a user's own script, command or callable; empty where our engine is all the code.
     repeatable: whether the engine is known to give the same numbers for the same seed; where it is not, the
-    plan runs one trial twice to find out. carried: settings that the engine takes; None: all.
+    plan runs one trial twice to find out. carried: settings that the engine takes; None: all. trains: what a
+    script trains (`lora`), where the user has said so.
     """
 
     model: ModelFacts
@@ -78,6 +79,7 @@ class Scenario:
     code: str = ""
     repeatable: bool = True
     carried: tuple[str, ...] | None = None
+    trains: str | None = None
 
     def identity(self) -> dict[str, Any]:
         """What of the scenario decides a trial's outcome: fingerprints and versions, no names or paths."""
@@ -90,6 +92,13 @@ class Scenario:
             "software": dict(self.software),
         }
         return {**decides, "code": self.code} if self.code else decides
+
+    @property
+    def tuned_method(self) -> str | None:
+        """The method that values found here may be served for; None where it, or the model, is not known."""
+        if not self.model.hidden_size:
+            return None
+        return self.trains if self.code else self.method
 
     def told(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Of a trial's settings those that the engine hears of; a script's others are its own."""

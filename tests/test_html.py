@@ -351,7 +351,7 @@ def test_each_optional_part_is_a_table_in_all_three_forms(rich):
 
 
 def test_a_sweep_has_none_of_the_optional_parts_by_itself(demo):
-    assert sections(demo) == ()
+    assert [section.key for section in sections(demo)] == ["signs"]  # an arm of it diverges
 
 
 def test_the_conclusion_that_the_learning_rate_changes_is_said(rich):

@@ -105,7 +105,7 @@ def test_every_sign_tells_its_numbers_its_threshold_and_where_that_comes_from():
 
 
 def test_a_rate_too_low_still_improves_over_what_the_schedule_gave_out():
-    """Real: 60 steps at a hundredth of the default's rate; over steps alone the curve looks flat at its end."""
+    """Real: 60 steps at a hundredth of the default's rate; over steps it looks flat at its end."""
     low = [3.4225, 3.4022, 3.3856, 3.3735, 3.3663, 3.3637]
     assert diagnose([trial(low)], Limits(margin=0.003), LOSS).names == ("still improving",)
     assert diagnose([trial(low)], Limits(margin=0.003), LOSS, "constant").names == ()

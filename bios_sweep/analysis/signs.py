@@ -100,7 +100,8 @@ def diagnose(
 ) -> Diagnosis:
     """The signs of the trials of one arm: one per seed, or a single one.
 
-    schedule: of the learning rate, the arm's setting; whether a curve still improves depends on it. The shape of a curve shows one sign at most: what is unstable is not also called a plateau. Failed
+    schedule: of the learning rate, the arm's setting; whether a curve still improves depends on it.
+    The shape of a curve shows one sign at most: what is unstable is not also called a plateau. Failed
     trials say nothing.
     """
     ended = [result for result in results if result.status in (COMPLETED, DIVERGED)]

@@ -20,6 +20,8 @@ from typing import Any
 import mlflow
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import ViewType
+from mlflow.exceptions import MlflowException
 
 from bios_sweep.errors import InputError, TrackingError, WorkspaceBusyError
 from bios_sweep.records import mirror_content
@@ -451,6 +453,37 @@ def test_a_mirror_killed_after_any_call_is_made_whole_by_the_next(tmp_path, empt
         last_call[0] = math.inf
         mirror(workspace).sync()
         assert dump(default_tracking_uri(workspace)) == content, f"killed after call {number}"
+
+
+@pytest.mark.parametrize("way", ["late", "repeated"])
+def test_a_run_made_although_its_answer_was_lost_leaves_no_double(
+    told, tmp_path, empty_store, monkeypatch, way
+):
+    """Late: the first of two calls is done after the second. Repeated: a library under us calls twice."""
+    original, content = told
+    workspace = copy_of(original, tmp_path / "runs", empty_store)
+    create, lost = MlflowClient.create_run, []
+
+    def unlucky(client, *args, **kwargs):
+        if way == "late" and kwargs["tags"]["kind"] not in [kind for kind, _ in lost]:
+            lost.append((kwargs["tags"]["kind"], lambda: create(client, *args, **kwargs)))
+            raise MlflowException("the server did not answer in time")
+        run = create(client, *args, **kwargs)
+        for _, call in lost[-1:] if way == "late" else [("", lambda: create(client, *args, **kwargs))]:
+            call()
+        return run
+
+    monkeypatch.setattr(MlflowClient, "create_run", unlucky)
+    follow_once(workspace)
+    monkeypatch.undo()
+    uri = default_tracking_uri(workspace)
+    client = MlflowClient(uri)
+    (experiment,) = [found for found in client.search_experiments() if found.name == NAME]
+    made = client.search_runs([experiment.experiment_id], run_view_type=ViewType.ALL)
+    assert len(made) > len(content) - 1, "there was a double"
+    if way == "repeated":  # nothing told the mirror that anything was wrong
+        mirror(workspace).sync()
+    assert dump(uri) == content
 
 
 def test_trials_in_flight_of_a_dead_driver_are_killed_and_finish_when_taken_up(workspace):

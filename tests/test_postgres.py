@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from bios_sweep.records.mirror_content import child_content
 from bios_sweep.records.replay import replay
 from bios_sweep.records.workspace import Workspace
 from tests import postgres
+from tests.tracking_server import TrackingServer, serving
 
 pytestmark = [
     pytest.mark.xdist_group("tracking_server"),
@@ -27,11 +28,12 @@ EXPERIMENT = "planted | planted | lora"
 
 
 def sweep(workspace: Path, url: str, *more: str, pause: float = 0.02) -> int:
-    """A planted sweep of 15 trials and their confirmation; `pause` seconds before each measurement."""
+    """A planted sweep of 6 trials and 10 to confirm; `pause` seconds before each of 96 measurements."""
     return main(
         [
             "run",
-            *("sweeps=learning_rate", "model=planted", "budget=demo", "tracking=sqlite"),
+            *("sweeps=learning_rate", "sweeps.factors.learning_rate.multiply=[2]", "model=planted"),
+            *("budget=demo", "tracking=sqlite"),
             *(f"workspace={workspace}", f"tracking.uri={url}", f"model.planted.pause_seconds={pause}"),
             *more,
         ]
@@ -99,13 +101,52 @@ def test_a_database_that_crashes_during_a_sweep_loses_and_doubles_nothing(tracki
         caplog.at_level(logging.WARNING),
         meanwhile(
             runs,
-            (15, database.restart),
-            (40, database.restart),
-            (60, database.stop),
-            (90, database.start),
+            (10, database.restart),
+            (25, database.restart),
+            (40, database.stop),
+            (80, database.start),
         ),
     ):
         assert sweep(runs, tracking_server.url) == 0
     assert "does not follow, tried again" in caplog.text, "the crashes did not reach the mirror"
-    assert check_whole(runs, tracking_server.url) > 15
+    assert check_whole(runs, tracking_server.url) == 16
     assert "postgresql" in tracking_server.store
+
+
+def away(server: TrackingServer, seconds: float) -> None:
+    """The server is killed, away for a while, and back."""
+    server.stop()
+    threading.Event().wait(seconds)
+    server.start()
+
+
+@pytest.mark.slow  # the outages themselves, and Ray
+@pytest.mark.parametrize("seconds, over_postgres", [(20, True), (60, True), (20, False)])
+def test_a_server_away_during_a_sweep_on_many_workers_misses_and_doubles_nothing(
+    seconds, over_postgres, tracking_server, tmp_path, caplog
+):
+    runs = tmp_path / "runs"
+    with (
+        caplog.at_level(logging.WARNING),
+        nullcontext(tracking_server) if over_postgres else serving(over_postgres=False) as server,
+        meanwhile(runs, (20, lambda: away(server, seconds))),
+    ):
+        options = ("cluster=ray", "cluster.num_cpus=4", "tracking.flush_seconds=90")
+        assert sweep(runs, server.url, *options, pause=seconds / 18) == 0
+        assert "does not follow, tried again" in caplog.text
+        assert check_whole(runs, server.url) == 16
+
+
+@pytest.mark.slow  # the server starts twice
+def test_a_server_away_beyond_the_end_is_brought_up_by_sync(tracking_server, tmp_path, capsys):
+    runs, url = tmp_path / "runs", tracking_server.url
+    with meanwhile(runs, (20, tracking_server.stop)):
+        assert sweep(runs, url, "tracking.flush_seconds=1") == 4
+    said = capsys.readouterr().err
+    place = [f"workspace={runs}", "tracking=sqlite", f"tracking.uri={url}"]
+    assert "did not follow in 1 s; nothing is lost, run `bios-sweep sync --sweep learning_rate-" in said
+    assert all(word in said for word in place)
+    assert main(["sync", *place]) == 2, "the server is still away"
+    tracking_server.start()
+    assert main(["sync", *place]) == 0
+    assert check_whole(runs, url) == 16

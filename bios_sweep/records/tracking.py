@@ -51,7 +51,7 @@ def check_tracking(uri: str, workspace: Workspace | None = None) -> None:
     else:
         raise InputError(
             f"tracking.uri: {masked(uri)!r} is not supported; give http(s)://HOST:PORT of an MLflow server "
-            "or sqlite:////ABSOLUTE/PATH/mlflow.db"
+            "(a database such as PostgreSQL goes behind one) or sqlite:////ABSOLUTE/PATH/mlflow.db"
         )
 
 

@@ -1,0 +1,69 @@
+"""One plan without cells with all that is known of it: what every decision of the procedure rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from bios_sweep.analysis.clusters import ClusterSums
+from bios_sweep.analysis.table import ResultTable
+from bios_sweep.procedure.questions import Question, questions
+from bios_sweep.procedure.state import Known, Results
+from bios_sweep.procedure.tables import guard_tables, sums_of, table_of
+from bios_sweep.study.decision import DecisionRule
+from bios_sweep.study.plan import Plan
+from bios_sweep.study.trials import TrialSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """A plan, its results, and what else is known. tried: variations of the whole study, all its cells."""
+
+    plan: Plan
+    results: Results
+    known: Known
+    tried: int
+
+    @property
+    def rule(self) -> DecisionRule:
+        """The study's decision rule."""
+        return self.plan.study.decision
+
+    @cached_property
+    def asked(self) -> Mapping[str, Question]:
+        """The plan's questions by name."""
+        return {question.name: question for question in questions(self.plan)}
+
+    def missing(self, trials: Sequence[TrialSpec]) -> tuple[TrialSpec, ...]:
+        """Those of the trials that have no result yet."""
+        return tuple(trial for trial in trials if trial.key not in self.results)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fresh:
+    """What the trials on fresh seeds came to.
+
+    guards: guardrail metric -> its table and the percent it may lose. sums: (arm, seed) -> evaluation by
+    cluster.
+    """
+
+    table: ResultTable
+    guards: Mapping[str, tuple[ResultTable, float]]
+    sums: Mapping[tuple[str, int], ClusterSums]
+
+
+def fresh_of(cell: Cell, trials: Sequence[TrialSpec]) -> Fresh:
+    """The confirmation's trials as its tests read them."""
+    return Fresh(
+        table=table_of(cell.plan, trials, cell.results),
+        guards=guard_tables(cell.plan, trials, cell.results),
+        sums=sums_of(cell.plan, trials, cell.results, cell.known),
+    )
+
+
+def joined(needed: Sequence[TrialSpec], trials: Sequence[TrialSpec]) -> tuple[TrialSpec, ...]:
+    """One trial may be wanted by two arms of equal settings; it runs, and counts, once."""
+    first = {trial.key: trial for trial in (*trials, *needed)}
+    order = dict.fromkeys(trial.key for trial in (*needed, *trials))
+    return tuple(first[key] for key in order)

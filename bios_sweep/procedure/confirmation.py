@@ -1,0 +1,98 @@
+"""Confirmation: the candidates meet their rivals once more, on seeds that did not choose them. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from bios_sweep.analysis.finding import UNCONFIRMED, Finding, FreshTest, Margin
+from bios_sweep.analysis.fresh import judge_fresh
+from bios_sweep.procedure.cell import Cell, Fresh, fresh_of, joined
+from bios_sweep.procedure.refinement import SEARCH
+from bios_sweep.procedure.served import done, retuned
+from bios_sweep.procedure.state import State
+from bios_sweep.procedure.together import combination_of, held_together
+from bios_sweep.study.arms import BASELINE, Arm
+from bios_sweep.study.durations import duration_arm
+from bios_sweep.study.stages import confirmation_trials
+from bios_sweep.study.trials import CONFIRMATION
+
+
+def confirmed(cell: Cell, state: State, candidates: Mapping[str, Finding], margin: Margin) -> State:
+    """The state while fresh seeds are missing, and the end of the sweep once they are there."""
+    winner = state.search.winner if state.search else None
+    arms, tests = _sent(cell, candidates, winner)
+    together = winner or combination_of(cell, candidates)
+    if together is not None:
+        arms[together.name] = together
+    trials = confirmation_trials(cell.plan.study, tuple(arms.values()))
+    extra = [arm for arm in arms.values() if arm not in cell.plan.arms and arm != winner]
+    state = dataclasses.replace(
+        state,
+        stage=CONFIRMATION,
+        needed=joined(state.needed, trials),
+        missing=cell.missing(trials),
+        combination=together,
+        extra_arms=(*(state.search.arms if state.search else ()), *extra),
+    )
+    if state.missing:
+        return state
+    fresh = fresh_of(cell, trials)
+    ended = done(cell, state, {**state.findings, **_judged(cell, candidates, tests, fresh, margin)})
+    return held_together(cell, ended, candidates, together, fresh, margin)
+
+
+def unconfirmed(cell: Cell, state: State, candidates: Mapping[str, Finding]) -> State:
+    """The end of a sweep whose candidates meet nobody: the study plans no fresh seeds."""
+    reasons = ("no confirmation seeds: no value is served",)
+    left = {
+        name: dataclasses.replace(finding, state=UNCONFIRMED, reasons=reasons)
+        for name, finding in candidates.items()
+    }
+    return done(cell, state, {**state.findings, **left})
+
+
+def _sent(
+    cell: Cell, candidates: Mapping[str, Finding], winner: Arm | None
+) -> tuple[dict[str, Arm], dict[str, FreshTest]]:
+    """The arms that run on fresh seeds, the default first, and each candidate's test against its rival."""
+    arms, tests = {cell.plan.baseline.name: cell.plan.baseline}, {}
+    for name, finding in candidates.items():
+        assert finding.test is not None  # chosen so
+        rival = _rival(cell, finding.test)
+        arm = winner if winner and name == SEARCH else cell.plan.arm(finding.test.arm)
+        arms |= {arm.name: arm, rival.name: rival}
+        tests[name] = dataclasses.replace(finding.test, over=rival.name)
+    return arms, tests
+
+
+def _rival(cell: Cell, test: FreshTest) -> Arm:
+    """What a candidate is held against: an arm of the plan, or the default trained for the same cost."""
+    over = cell.plan.arm(test.over)
+    if test.duration is None:
+        return over
+    longer = duration_arm(cell.plan.study, test.duration, over)
+    suffix = cell.plan.baseline.name.removeprefix(BASELINE)  # of a crossed study's cell
+    longer = dataclasses.replace(longer, name=longer.name + suffix)
+    same = [arm for arm in cell.plan.arms if arm.settings == longer.settings and not arm.repeat]
+    return same[0] if same else longer
+
+
+def _judged(
+    cell: Cell,
+    candidates: Mapping[str, Finding],
+    tests: Mapping[str, FreshTest],
+    fresh: Fresh,
+    margin: Margin,
+) -> dict[str, Finding]:
+    """Every candidate by its own test; one with a learning rate of its own says that it goes with it."""
+    judged = {}
+    for name, test in tests.items():
+        found = judge_fresh(
+            candidates[name], test, fresh.table, margin, cell.rule.alpha, fresh.guards, fresh.sums
+        )
+        if retuned(cell.plan, found):
+            reason = f"it holds together with the settings of {test.arm}, so it is not served alone"
+            found = dataclasses.replace(found, reasons=(*found.reasons, reason))
+        judged[name] = found
+    return judged

@@ -1,0 +1,91 @@
+"""Screening: every variation on the study's own seeds, look after planned look. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from bios_sweep.analysis.finding import INCONCLUSIVE, UNDECIDED, Finding, Margin
+from bios_sweep.analysis.gates import margin_of
+from bios_sweep.analysis.verdicts import Asked, screen_claims
+from bios_sweep.procedure.cell import Cell
+from bios_sweep.procedure.questions import Question, ladder_of, levels_of
+from bios_sweep.procedure.state import State
+from bios_sweep.procedure.tables import costs_of, sums_of, table_of
+from bios_sweep.study.claims import BALANCED
+from bios_sweep.study.plan import Plan
+from bios_sweep.study.trials import SCREENING, TrialSpec
+
+
+def screened(cell: Cell) -> State:
+    """The state at the first look that lacks a trial, or after the last look, with every question closed."""
+    needed: list[TrialSpec] = []
+    findings: dict[str, Finding] = {}
+    still_open = list(cell.asked.values())
+    margin = None
+    for look in cell.rule.looks:
+        trials = look_trials(cell.plan, still_open, look)
+        needed += [trial for trial in trials if trial not in needed]
+        missing = cell.missing(trials)
+        if missing:
+            return _screening(needed, findings, missing=missing)
+        margin, found = _look(cell, trials, still_open)
+        findings |= found
+        still_open = [question for question in still_open if findings[question.name].state == UNDECIDED]
+        if not still_open:
+            break
+    for question in still_open:
+        findings[question.name] = dataclasses.replace(findings[question.name], state=INCONCLUSIVE)
+    return _screening(needed, findings, margin)
+
+
+def look_trials(plan: Plan, still_open: Sequence[Question], look: int) -> list[TrialSpec]:
+    """The trials that the open questions need at a look; what was decided runs no more seeds."""
+    arms = {plan.baseline.name}
+    for question in still_open:
+        arms |= {arm.name for arm in plan.arms_of(question.factor.name)}
+        if question.claim == BALANCED:
+            arms |= set(plan.durations.values())
+        for ladder in plan.ladders.get(question.factor.name, {}).values():
+            arms |= set(ladder)
+    seeds = plan.study.seeds[:look]
+    return [trial for trial in plan.trials if trial.seed in seeds and trial.arm in arms]
+
+
+def _look(
+    cell: Cell, trials: Sequence[TrialSpec], still_open: Sequence[Question]
+) -> tuple[Margin | None, dict[str, Finding]]:
+    """The margin and what each open question comes to, by all trials of the look."""
+    table = table_of(cell.plan, trials, cell.results)
+    found = screen_claims(
+        table,
+        [_as_asked(cell.plan, question) for question in still_open],
+        cell.rule,
+        costs=costs_of(cell.plan, cell.known.timing),
+        durations=cell.plan.durations,
+        variations=cell.tried,
+        sums=sums_of(cell.plan, trials, cell.results, cell.known),
+    )
+    return margin_of(table, cell.rule), found
+
+
+def _as_asked(plan: Plan, question: Question) -> Asked:
+    levels, ladder = levels_of(plan, question.factor.name), ladder_of(plan, question.factor)
+    return Asked(name=question.name, claim=question.claim, levels=levels, ladder=ladder)
+
+
+def _screening(
+    needed: Sequence[TrialSpec],
+    findings: dict[str, Finding],
+    margin: Margin | None = None,
+    missing: tuple[TrialSpec, ...] = (),
+) -> State:
+    return State(
+        stage=SCREENING,
+        needed=tuple(needed),
+        missing=missing,
+        findings=findings,
+        screening=findings,
+        margin=margin,
+        margins=dict.fromkeys(findings, margin) if margin else {},
+    )

@@ -1,0 +1,86 @@
+"""Whether refined settings hold together: each was tested alone, and the file serves them at once. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from bios_sweep.analysis.finding import REFINE, Finding, Margin
+from bios_sweep.analysis.fresh import combination_holds
+from bios_sweep.procedure.cell import Cell, Fresh
+from bios_sweep.procedure.refinement import SEARCH
+from bios_sweep.procedure.state import State
+from bios_sweep.study.arms import Arm, combine
+from bios_sweep.study.claims import FOR_ALL, REPEAT
+
+
+def for_everyone(cell: Cell, findings: Mapping[str, Finding]) -> dict[str, Finding]:
+    """Findings whose level would be served to everyone: those that have to hold together."""
+    return {
+        name: finding
+        for name, finding in findings.items()
+        if name != SEARCH and cell.asked[name].claim in FOR_ALL and cell.asked[name].factor.name != REPEAT
+    }
+
+
+def combination_of(cell: Cell, candidates: Mapping[str, Finding]) -> Arm | None:
+    """The candidates' combination, unless it is one of them again: no trial counts for two arms."""
+    tests = [finding.test for finding in for_everyone(cell, candidates).values()]
+    singles = [cell.plan.arm(test.arm) for test in tests if test]
+    if len(singles) < 2:
+        return None
+    together = combine(cell.plan.study, singles)
+    return None if any(arm.settings == together.settings for arm in singles) else together
+
+
+def held_together(
+    cell: Cell,
+    state: State,
+    candidates: Mapping[str, Finding],
+    together: Arm | None,
+    fresh: Fresh,
+    margin: Margin,
+) -> State:
+    """The end of a sweep, serving of several refined settings only what was seen to hold at once.
+
+    candidates: as screening sent them. together: their combination, or the joint search's winner.
+    """
+    sent = for_everyone(cell, candidates)
+    refined = [name for name in sent if state.findings[name].state == REFINE]
+    singles = [test.arm for name in refined if (test := sent[name].test)]
+    joint = state.findings.get(SEARCH)
+    if joint is not None and joint.state != REFINE:
+        together = None  # a searched winner that did not replicate holds nothing together
+    holds = (
+        together is not None
+        and (joint is not None or len(refined) == len(sent))
+        and combination_holds(
+            fresh.table, together.name, singles, margin, cell.rule.alpha, fresh.guards, fresh.sums
+        )
+    )
+    if joint is not None and joint.state == REFINE and (holds or not refined):
+        return dataclasses.replace(state, served={**state.served, **joint.value})
+    if len(refined) < 2 or holds:
+        return state
+    return _only_the_best(cell, state, refined)
+
+
+def _only_the_best(cell: Cell, state: State, refined: Sequence[str]) -> State:
+    """Refined factors that do not hold together: only the best of them is served."""
+    best = max(refined, key=lambda name: _gain(state.findings[name]))
+    dropped = {cell.asked[name].factor.name for name in refined if name != best}
+    reason = f"together with the other refined settings it does not hold; only {best} is served"
+    told = {
+        name: dataclasses.replace(finding, reasons=(*finding.reasons, reason))
+        for name, finding in state.findings.items()
+        if name in refined
+    }
+    return dataclasses.replace(
+        state,
+        served={name: value for name, value in state.served.items() if name not in dropped},
+        findings={**state.findings, **told},
+    )
+
+
+def _gain(finding: Finding) -> float:
+    return finding.bound.gain if finding.bound else float("-inf")

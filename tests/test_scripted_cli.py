@@ -165,6 +165,17 @@ def test_trials_that_fail_are_counted_told_apart_and_run_again(shell):
     assert shell("plan")["to_run"] == 2
 
 
+def test_a_script_that_is_edited_while_it_is_swept_is_not_mixed_with_its_former_self(shell):
+    shell.write(extra="open('train.py', 'a').write('# edited')")
+    answer = shell("run", "sweeps.factors.learning_rate.multiply=[0.5]", code=3)
+    assert (answer["counts"]["completed"], answer["counts"]["failed"]) == (1, 6)
+    assert "train.py on" in answer["failures"][0]["cause"]
+    assert (
+        "is not the file that was planned with; run the same command again" in answer["failures"][0]["cause"]
+    )
+    assert answer["verdicts"][0]["verdict"] == "inconclusive"
+
+
 @pytest.mark.slow
 def test_a_twin_that_fails_says_that_the_seed_was_not_checked(shell):
     (shell.folder / "once").touch()

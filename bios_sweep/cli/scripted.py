@@ -14,7 +14,7 @@ from bios_sweep.cli.trained import optional_count, read_model, require_choice
 from bios_sweep.defaults import Recommendation
 from bios_sweep.errors import ConfigError
 from bios_sweep.scripted.engine import VERSION, state_pattern
-from bios_sweep.scripted.identity import callable_file, command_files, input_files
+from bios_sweep.scripted.identity import callable_file, command_files, digests_of, input_files
 from bios_sweep.scripted.template import SEED, TRIAL_DIR, Command, Template, require_carried
 from bios_sweep.secrecy import secret_in
 from bios_sweep.settings import METHODS, setting_names
@@ -48,8 +48,8 @@ def scripted_scenario(values: Mapping[str, Any]) -> Scenario:
     files = _files(method, command, cwd)
     pattern = _metrics_file(method)
     told = {"run": _told(run, command), "metric": method["metric"], "metrics_file": pattern}
-    digests = {label: files_fingerprint([path]) for label, path in sorted(files.items())}
-    code = short_hash({**told, "files": digests}, CODE_LENGTH)
+    contents = {label: files_fingerprint([path]) for label, path in sorted(files.items())}
+    code = short_hash({**told, "files": contents}, CODE_LENGTH)
     label = next((path.name for path in files.values()), run.split()[0])
     carried = None if command is None else tuple(n for n in command.names if n in setting_names())
     model = _model(values["model"], label, code)
@@ -67,6 +67,7 @@ def scripted_scenario(values: Mapping[str, Any]) -> Scenario:
             "watched": list(values["decision"]["guardrails"] or ()),
             "shell": bool(method.get("shell")),
             "metrics_file": pattern,
+            "digests": digests_of(files.values()),
             "time_limit_seconds": method["time_limit_seconds"],
             "resumes": method["resumes"],
         },

@@ -14,17 +14,18 @@ import shutil
 import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
 from bios_sweep.errors import BiosSweepError, ConfigError, NoClockError
 from bios_sweep.scripted.child import Child, OutOfTimeError
+from bios_sweep.scripted.identity import changed_file
 from bios_sweep.scripted.outcome import Ending, Told, result_of
 from bios_sweep.scripted.readings import STATE_FILE, found_file, reading_of, readings_of_file
 from bios_sweep.scripted.template import Command, Template, written
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
+from bios_sweep.study.trials import CODE, FAILED, Measurement, TrialResult, TrialSpec
 
 VERSION = "1"  # raised when what a script is told, or how its metrics are read, changes
 OUTPUT = "output"  # the script's own folder, inside the trial's
@@ -36,8 +37,8 @@ class ScriptOptions:
 
     run: the command's text, or `module:function`. cwd: absolute, where it starts. metric: what it is judged
     on; watched: other metrics that a curve keeps. metrics_file: pattern of the file inside the script's
-    folder that holds the metrics, None: standard output. resumes: it goes on from what it left in its
-    folder, which is then kept.
+    folder that holds the metrics, None: standard output. digests: absolute path -> sha256 of the files that
+    were planned with. resumes: it goes on from what it left in its folder, which is then kept.
     """
 
     run: str
@@ -46,6 +47,7 @@ class ScriptOptions:
     watched: tuple[str, ...] = ()
     shell: bool = False
     metrics_file: str | None = None
+    digests: Mapping[str, str] = field(default_factory=dict)
     time_limit_seconds: float | None = None
     resumes: bool = False
 
@@ -84,6 +86,10 @@ class CommandEngine:
         Raises:
             BiosSweepError: the script cannot be started here, or its folder cannot be written.
         """
+        changed = changed_file(self._options.digests)
+        if changed is not None:
+            yield _not_the_planned(trial, changed)
+            return
         folder = directory.absolute()
         output = _output_folder(folder, keep=self._options.resumes)
         values = written(trial.settings, trial.seed, str(output))
@@ -167,6 +173,15 @@ class CallableEngine(CommandEngine):
             "trial_dir": values["trial_dir"],
         }
         return [sys.executable, "-m", "bios_sweep.scripted.call", self._options.run, json.dumps(job)]
+
+
+def _not_the_planned(trial: TrialSpec, path: str) -> TrialResult:
+    """Two versions of a script must not meet in one comparison."""
+    cause = (
+        f"{path} on {socket.gethostname()} is not the file that was planned with; run the same command again "
+        "for a plan with the present one"
+    )
+    return TrialResult(key=trial.key, status=FAILED, failure=CODE, cause=cause, provenance=_provenance())
 
 
 def state_pattern() -> str:

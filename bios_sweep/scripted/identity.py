@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.machinery import PathFinder
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 from bios_sweep.errors import ConfigError
 
 SCRIPT_MARK = b"#!"  # how a program that is a text file begins
+READ_AGAIN_BYTES = 16_000_000  # chosen: scripts and small data; read in a hundredth of a second
 MODULE_FLAG = "-m"
 
 
@@ -65,6 +67,24 @@ def input_files(named: Sequence[object], cwd: Path) -> dict[str, Path]:
         if not isinstance(name, str) or not _is_file(cwd / name):
             raise ConfigError(f"method.inputs: {name!r} is no file in {cwd}; name files, not folders")
     return {str(name): cwd / str(name) for name in named}
+
+
+def digests_of(files: Iterable[Path]) -> dict[str, str]:
+    """Absolute path -> sha256 of every file that is small enough to be read again before each trial."""
+    return {
+        str(path): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+        if path.stat().st_size <= READ_AGAIN_BYTES
+    }
+
+
+def changed_file(digests: Mapping[str, str]) -> str | None:
+    """A file that is no longer, or not here, what the plan was made with."""
+    for name, digest in digests.items():
+        path = Path(name)
+        if not _is_file(path) or hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+            return name
+    return None
 
 
 def _require_function(path: Path, module: str, function: str) -> None:

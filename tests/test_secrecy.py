@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
+from bios_sweep.cli.tracking import tracking_of
 from bios_sweep.config.compose import compose_config
-from bios_sweep.errors import ConfigError
+from bios_sweep.errors import ConfigError, InputError
 from bios_sweep.execution.attempts import ERROR_LOG, attempt_trial
+from bios_sweep.records.web import PASSWORD, TOKEN, USERNAME, authorization, check_server
+from bios_sweep.records.workspace import Workspace
 from bios_sweep.secrecy import masked, secret_in, secret_values, texts
 from bios_sweep.study.trials import FAILED, TrialResult
 from tests.conformance.sources import SETTINGS, trials
 
-TOKEN = "hf_" + "aBcDeFgH" * 4
+HUB = "hf_" + "aBcDeFgH" * 4
 ENVIRONMENT = {
-    "HF_TOKEN": TOKEN,
+    "HF_TOKEN": HUB,
     "AWS_SECRET_ACCESS_KEY": "wJalr/XUtn+FEMI=",
     "DATABASE_URL": "postgresql://me:p%40ssw0rd@db/x",
     "TOKENIZERS_PARALLELISM": "sometimes",
@@ -32,7 +37,7 @@ ENVIRONMENT = {
         ("{'Authorization': 'Bearer abc.def'}", "{'Authorization': 'Bearer ***'}"),
         ("train.py --hf-token abcdefgh1 --lr 3", "train.py --hf-token *** --lr 3"),
         ("WANDB_API_KEY=0123456789abcdef x", "WANDB_API_KEY=*** x"),
-        (f"no access with {TOKEN}.", "no access with ***."),
+        (f"no access with {HUB}.", "no access with ***."),
     ],
 )
 def test_what_looks_like_a_secret_is_masked(text, shown):
@@ -55,7 +60,7 @@ def test_what_only_resembles_one_stays(text):
 
 
 def test_the_values_of_secret_variables_are_masked_wherever_they_stand_in_every_spelling():
-    said = f"{TOKEN} wJalr/XUtn+FEMI= wJalr%2FXUtn%2BFEMI%3D p@ssw0rd p%40ssw0rd"
+    said = f"{HUB} wJalr/XUtn+FEMI= wJalr%2FXUtn%2BFEMI%3D p@ssw0rd p%40ssw0rd"
     assert masked(said, ENVIRONMENT) == "*** *** *** *** ***"
     harmless = "sometimes true /run/secrets/password /home/someone"
     assert masked(harmless, ENVIRONMENT) == harmless
@@ -67,20 +72,20 @@ def test_the_values_of_secret_variables_are_masked_wherever_they_stand_in_every_
 
 
 def test_a_secret_is_named_without_being_shown():
-    assert secret_in(f"--key {TOKEN}", ENVIRONMENT) == "the value of HF_TOKEN"
+    assert secret_in(f"--key {HUB}", ENVIRONMENT) == "the value of HF_TOKEN"
     assert secret_in("s3://id:key@bucket", ENVIRONMENT) == "a password or token"
     assert dict(texts({"a": {"b": ["x", {"c": "y"}]}, "n": 1})) == {"a.b[0]": "x", "a.b[1].c": "y"}
 
 
 def test_a_configuration_with_a_secret_is_refused_because_it_would_be_kept(monkeypatch):
-    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    monkeypatch.setenv("HF_TOKEN", HUB)
     for override, path in (
-        (f"model.name=my-{TOKEN}", "model.name"),
+        (f"model.name=my-{HUB}", "model.name"),
         ("cluster.address='ray://me:secret@head:10001'", "cluster.address"),
     ):
         with pytest.raises(ConfigError, match=rf"^{path}: holds .* put it into an environment") as refusal:
             compose_config([override])
-        assert TOKEN not in str(refusal.value)
+        assert HUB not in str(refusal.value)
         assert "secret@" not in str(refusal.value)
     assert compose_config(["tracking.uri='http://me:secret@host'"]).values["tracking"]["uri"]
 
@@ -98,10 +103,10 @@ class Careless:
 
 
 def test_a_failed_trial_says_why_without_secrets(tmp_path, monkeypatch):
-    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    monkeypatch.setenv("HF_TOKEN", HUB)
     (trial,) = trials({"baseline": SETTINGS}, [0])
-    broken = RuntimeError(f"401 for https://me:pw@hub/x with {TOKEN}")
-    told = TrialResult(key=trial.key, status=FAILED, cause=f"token {TOKEN}")
+    broken = RuntimeError(f"401 for https://me:pw@hub/x with {HUB}")
+    told = TrialResult(key=trial.key, status=FAILED, cause=f"token {HUB}")
     for ending, cause in (
         (broken, "RuntimeError: 401 for https://***@hub/x with ***"),
         (told, "token ***"),
@@ -110,4 +115,46 @@ def test_a_failed_trial_says_why_without_secrets(tmp_path, monkeypatch):
         assert result.cause == cause
     log = (tmp_path / ERROR_LOG).read_text()
     assert "https://***@hub/x" in log
-    assert TOKEN not in log
+    assert HUB not in log
+
+
+def test_the_server_group_takes_mlflow_s_own_variable_and_says_so_where_it_is_not_set(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@host:5000")
+    assert compose_config(["tracking=server"]).values["tracking"]["uri"] == "http://me:secret@host:5000"
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    with pytest.raises(ConfigError, match="MLFLOW_TRACKING_URI"):
+        compose_config(["tracking=server"])
+
+
+def test_credentials_of_the_address_go_where_mlflow_looks_and_stay_out_of_printed_commands(
+    tmp_path, monkeypatch
+):
+    for name in (USERNAME, PASSWORD):
+        monkeypatch.setenv(name, "of before")
+    config = compose_config(["tracking.uri='http://me:p%2Fw@host:5000/base'", f"workspace={tmp_path}"])
+    tracking = tracking_of(config, Workspace(tmp_path))
+    assert tracking.uri == tracking.shown == "http://host:5000/base"
+    assert tracking.options == f" tracking.uri=http://host:5000/base workspace={tmp_path}"
+    assert (os.environ[USERNAME], os.environ[PASSWORD]) == ("me", "p/w")
+
+
+def test_who_we_are_is_said_as_mlflow_says_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in (USERNAME, PASSWORD, TOKEN):
+        monkeypatch.delenv(name, raising=False)
+    uri = "http://host:5000"
+    assert authorization(uri) == {}
+    monkeypatch.setenv(TOKEN, "t0ken")
+    assert authorization(uri) == {"Authorization": "Bearer t0ken"}
+    monkeypatch.setenv(USERNAME, "me")
+    assert authorization(uri) == {"Authorization": "Bearer t0ken"}, "a user without a password says nothing"
+    (tmp_path / ".mlflow").mkdir()
+    (tmp_path / ".mlflow" / "credentials").write_text("[mlflow]\nmlflow_tracking_password = %w\n")
+    assert authorization(uri) == {"Authorization": "Basic bWU6JXc="}
+    assert authorization("http://you:x%2F@host:5000") == {"Authorization": "Basic eW91Ongv"}
+
+
+def test_an_address_whose_password_is_not_encoded_is_refused_without_asking_another_host():
+    with pytest.raises(InputError, match="write / as %2F") as refusal:
+        check_server("http://me:pa/ss@host:5000")
+    assert "pa/ss" not in str(refusal.value)

@@ -11,6 +11,7 @@ from bios_sweep.config.compose import Config
 from bios_sweep.errors import ConfigError
 from bios_sweep.records.cursor import read_cursor
 from bios_sweep.records.tracking import check_tracking, default_tracking_uri, is_web, sqlite_file, ui_link
+from bios_sweep.records.web import sign_in
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.secrecy import masked
 
@@ -23,7 +24,7 @@ LOCAL_UI = "http://127.0.0.1:5000"
 
 @dataclass(frozen=True, kw_only=True)
 class Tracking:
-    """The configured tracking store; `uri` is None where tracking is off.
+    """The configured tracking store; `uri` is None where tracking is off, and never holds credentials.
 
     options: the overrides that say where it is, for the commands that are printed.
     """
@@ -71,6 +72,9 @@ class Tracking:
 def tracking_of(config: Config, workspace: Workspace) -> Tracking:
     """The tracking group's meaning.
 
+    A user and password in a server's address move into MLflow's own variables here, before anything could
+    print them, or hand the address to workers.
+
     Raises:
         ConfigError: a value of the wrong kind.
     """
@@ -82,11 +86,18 @@ def tracking_of(config: Config, workspace: Workspace) -> Tracking:
         raise ConfigError(f"tracking.enabled: {values['enabled']!r} is not allowed; true or false")
     if values["uri"] and not values["enabled"]:
         raise ConfigError("tracking.uri: is given but tracking is off; add tracking=sqlite, or leave it out")
-    places = [masked(text) for text in config.overrides if text.startswith(("workspace=", "tracking"))]
     uri = str(values["uri"]) if values["uri"] else default_tracking_uri(workspace)
+    if is_web(uri):
+        uri = sign_in(uri)
     return Tracking(
         uri=uri if values["enabled"] else None,
         workspace=workspace,
         flush_seconds=float(seconds),
-        options="".join(f" {shlex.quote(place)}" for place in places),
+        options="".join(f" {shlex.quote(place)}" for place in _places(config, uri)),
     )
+
+
+def _places(config: Config, uri: str) -> list[str]:
+    """The overrides that say where things are, as they can be typed again; credentials come by variables."""
+    named = [text for text in config.overrides if text.startswith(("workspace=", "tracking"))]
+    return [f"tracking.uri={masked(uri)}" if text.startswith("tracking.uri=") else text for text in named]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import ray
 from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
 from ray.tune.execution import tune_controller
 
@@ -13,6 +15,7 @@ from bios_sweep.execution.attempts import describe
 from bios_sweep.execution.dispatch import Loss
 from bios_sweep.study.trials import NODE_LOST, OUT_OF_MEMORY, PREEMPTED, WORKER_LOST
 
+NODE_SECONDS = 1.0  # chosen: a raylet that does not take a connection by then is gone or as good as
 NODE_WORDS = ("node has died", "node died", "node was terminated", "because its node")  # Ray 2.60
 MEMORY_WORDS = ("running low on memory", "ran out of memory", "due to memory")
 
@@ -29,6 +32,23 @@ def loss_of(error: Exception | None) -> Loss:
     if error is None or isinstance(error, RayActorError):
         return Loss(failure=WORKER_LOST, cause="worker died")
     return Loss(failure=WORKER_LOST, cause=f"worker failed: {describe(error)}")
+
+
+def node_answers(node_id: str) -> bool:
+    """Whether the raylet of a node takes connections.
+
+    A lost node is first seen as workers that do not answer: Ray itself takes a quarter of a minute and more
+    to call the node dead (2.60: five health checks missed, one every three seconds).
+    """
+    node = next((node for node in ray.nodes() if node["NodeID"] == node_id), None)
+    if node is None or not node["Alive"]:
+        return False
+    try:
+        address = (node["NodeManagerAddress"], node["NodeManagerPort"])
+        socket.create_connection(address, timeout=NODE_SECONDS).close()
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager

@@ -16,10 +16,10 @@ from ray import tune
 
 from bios_sweep.errors import BiosSweepError
 from bios_sweep.execution.carried import Carrier
-from bios_sweep.execution.causes import loss_of
+from bios_sweep.execution.causes import loss_of, node_answers
 from bios_sweep.execution.dispatch import Dispatch, Job, Loss
 from bios_sweep.execution.ray_slot import REPORT
-from bios_sweep.study.trials import FAILED, PREEMPTED, WORKER_LOST
+from bios_sweep.study.trials import FAILED, NODE_LOST, PREEMPTED, WORKER_LOST
 
 LISTEN_SECONDS = 0.5  # chosen, not measured: how often the driver asks whom the mailbox has not heard
 HOPELESS = 4  # chosen: a worker this many limits silent is killed, so that its place is used again
@@ -47,6 +47,7 @@ class Bridge(tune.Callback):
         self._away: dict[str, Any] = {}
         self._silenced: dict[int, Loss] = {}
         self._actors: dict[int, Any] = {}
+        self._nodes: dict[int, str] = {}
         self.stopper = _Stopper(self)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -99,6 +100,7 @@ class Bridge(tune.Callback):
             raise BiosSweepError(report["broken"])
         if "ready" in report:
             self._away.pop(report["ready"], None)
+            self._nodes[slot] = report["node"]
             self._dispatch.ready(slot, report["ready"])
         if "lost" in report and self._dispatch.has(slot, report["key"], report["attempt"]):
             self._dispatch.gives_back(slot, Loss(**report["lost"]))
@@ -128,6 +130,8 @@ class Bridge(tune.Callback):
         loss = loss_of(trial.get_pickled_error())
         if worker in self._noticed or self._was_noticed(worker):
             loss = PREEMPTION
+        elif loss.failure == WORKER_LOST and slot in self._nodes and not node_answers(self._nodes[slot]):
+            loss = Loss(failure=NODE_LOST, cause="its node died")
         self._dispatch.lost(slot, self._silenced.pop(slot, loss))
         self._post()
 

@@ -73,7 +73,7 @@ class WorkerSlot(tune.Trainable):
         if self._signs.revoked() or not self._greeted:
             self._greeted = True
             self._close()
-            return {"ready": worker_name()}
+            return {"ready": worker_name(), "node": ray.get_runtime_context().get_node_id()}
         report = {} if self._signs.noticed and self._items is None else self._work()
         if not self._signs.noticed:
             return report

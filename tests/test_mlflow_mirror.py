@@ -40,7 +40,7 @@ from bios_sweep.study.design import Study
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import Plan, build_plan
 from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
-from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED, Measurement, TrialResult
+from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED, STORAGE, Measurement, TrialResult
 
 SCENARIO = Scenario(
     model=ModelFacts(name="tiny", path="/m", family="llama", hidden_size=64, fingerprint="m" * 64),
@@ -106,7 +106,14 @@ def result(key: str, loss: float = 2.0, status: str = COMPLETED, cause: str = ""
     if status == FAILED:
         points, final = points[:1], {}
     return TrialResult(
-        key=key, status=status, curve=points, final=final, wall_seconds=2.5, tokens=800, cause=cause
+        key=key,
+        status=status,
+        curve=points,
+        final=final,
+        wall_seconds=2.5,
+        tokens=800,
+        cause=cause,
+        failure=STORAGE if status == FAILED else "",
     )
 
 
@@ -328,9 +335,10 @@ def test_a_failed_trial_says_why_until_it_is_run_again(workspace):
     follow_once(workspace)
     finished = dump(default_tracking_uri(workspace))[KEYS[0]]
     assert (failed["info"][1], failed["tags"]["cause"]) == ("FAILED", "no space left")
+    assert failed["tags"]["failure"] == STORAGE
     assert (finished["info"][1], finished["tags"]["attempt"]) == ("FINISHED", "2")
     assert len(finished["points"]["eval_loss"]) == 3
-    assert finished["tags"]["cause"] == "none"
+    assert (finished["tags"]["cause"], finished["tags"]["failure"]) == ("none", "none")
 
 
 def test_the_parent_holds_question_aggregates_verdict_and_files(told):

@@ -13,7 +13,7 @@ from bios_sweep.secrecy import masked
 
 def uri_hash(uri: str) -> str:
     """A short name for a tracking store; without credentials, which may change."""
-    return hashlib.sha256(masked(uri).replace("***@", "").rstrip("/").encode()).hexdigest()[:12]
+    return hashlib.sha256(masked(uri, {}).replace("***@", "").rstrip("/").encode()).hexdigest()[:12]
 
 
 def cursor_file(workspace: Workspace, sweep_id: str, tracking_uri: str) -> Path:

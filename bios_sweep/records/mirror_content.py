@@ -82,7 +82,9 @@ class RunContent:
 
 def as_guest(content: RunContent, sweep_id: str, *, finished: bool) -> RunContent:
     """What a sweep may say on a run that another sweep made: its own tag, and news of a trial it runs."""
-    names = (sweep_tag(sweep_id),) if finished else (sweep_tag(sweep_id), "status", "attempt", "cause")
+    names = (
+        (sweep_tag(sweep_id),) if finished else (sweep_tag(sweep_id), "status", "attempt", "cause", "failure")
+    )
     tags = {name: content.tags[name] for name in names if name in content.tags}
     return replace(content, tags=tags, points=() if finished else content.points, guest=True)
 
@@ -118,7 +120,7 @@ def child_content(state: SweepState, trial: TrialState, parent_id: str, *, alive
         "factor": str(arm.get("factor") or "none"),
         "level": str(arm["level"]) if arm.get("factor") else "none",
     }
-    cause = trial.result.cause if trial.result is not None else ""
+    cause, failure = ("", "") if trial.result is None else (trial.result.cause, trial.result.failure)
     return RunContent(
         name=f"{spec.arm} seed {spec.seed}",
         status=status,
@@ -132,6 +134,7 @@ def child_content(state: SweepState, trial: TrialState, parent_id: str, *, alive
                 "attempt": str(max(trial.attempts, 1)),
                 sweep_tag(sweep_id): spec.arm,
                 "cause": cause or "none",  # always there: a retried trial's old cause must be overwritten
+                "failure": failure or "none",
             }
         ),
         params=_texts({**_told(state, spec.settings), "seed": spec.seed, "repeat": spec.repeat}),

@@ -66,10 +66,9 @@ def left_for_nodes(wanted: Mapping[str, Any], files: str) -> Iterator[dict[str, 
 
 def _ask(node: Node, facts: Mapping[str, Any], environment: Mapping[str, str]) -> Any:
     there = NodeAffinitySchedulingStrategy(node.id, soft=False)
-    task: Any = ray.remote(_look)
-    return task.options(num_cpus=0, max_calls=1, max_retries=1, scheduling_strategy=there).remote(
-        dict(facts), dict(environment)
-    )
+    decorate: Any = ray.remote
+    task = decorate(num_cpus=0, max_calls=1, max_retries=1, scheduling_strategy=there)(_look)
+    return task.remote(dict(facts), dict(environment))
 
 
 def _look(facts: dict[str, Any], environment: dict[str, str]) -> dict[str, Any]:

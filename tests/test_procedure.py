@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from bios_sweep.analysis.bounds import dunnett
 from bios_sweep.analysis.finding import CANDIDATE, CONFIRM, INCONCLUSIVE, REFINE, SCREENING_ONLY, UNCONFIRMED
-from bios_sweep.procedure import DONE, ProcedureSource, factor_names, levels_of, state_of
+from bios_sweep.procedure import (
+    DONE,
+    SEARCH,
+    Known,
+    ProcedureSource,
+    factor_names,
+    levels_of,
+    state_of,
+)
 from bios_sweep.report.summary import count_trials
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.claims import REPEAT
@@ -19,6 +27,7 @@ from bios_sweep.study.design import Study
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import build_plan
 from bios_sweep.study.scenario import DataFacts, Metric, ModelFacts, Scenario
+from bios_sweep.study.search import Proposal
 from bios_sweep.study.stages import confirmation_seeds
 from bios_sweep.study.trials import (
     COMPLETED,
@@ -429,3 +438,24 @@ def test_a_factor_merged_away_is_not_judged():
     levels = levels_of(plan, "learning_rate")
     assert (levels.default, levels.levels) == (1e-3, (0.25e-3, 0.5e-3, 2e-3, 4e-3))
     assert levels.ordered
+
+
+def test_a_searched_winner_is_served_where_no_single_setting_replicates():
+    """No single refined setting is left to hold the winner against, and that is no reason to refuse it."""
+    truth = {"learning_rate": {**LOW["learning_rate"], 2e-3: 1.5, 1.7e-3: 2.0}}
+    plan = plan_of(RATE, confirmation_seeds=3, refine="optuna", refine_trials=2)
+    tried = (1.7e-3, 2.5e-3)
+    known = Known(
+        proposals=tuple(Proposal(number=n, values={"learning_rate": v}) for n, v in enumerate(tried))
+    )
+
+    def outcome(trial):
+        fresh = trial.stage == CONFIRMATION and trial.arm == "learning_rate x2"
+        return planted(trial, LOW if fresh else truth)  # the screened level was luck
+
+    results = {}
+    while missing := state_of(plan, results, known).missing:
+        results |= {trial.key: outcome(trial) for trial in missing}
+    state = state_of(plan, results, known)
+    assert states(state) == {"learning_rate": INCONCLUSIVE, SEARCH: REFINE}
+    assert state.served == {"learning_rate": 1.7e-3}

@@ -53,6 +53,7 @@ def held_together(
         together = None  # a searched winner that did not replicate holds nothing together
     holds = (
         together is not None
+        and bool(singles)  # else there is no single one to hold it against
         and (joint is not None or len(refined) == len(sent))
         and combination_holds(
             fresh.table, together.name, singles, margin, cell.rule.alpha, fresh.guards, fresh.sums

@@ -121,9 +121,16 @@ class MlflowStore:
             return None
         first, *doubles = sorted(runs, key=_fullest_first)
         for run in doubles:
-            _log.info("run %s is a double of %s and is deleted", run.info.run_id, first.info.run_id)
-            self._client.delete_run(run.info.run_id)
+            self._delete(run.info.run_id, first.info.run_id)
         return _known(first)
+
+    def _delete(self, double: str, first: str) -> None:
+        try:
+            self._client.delete_run(double)
+        except MlflowException as error:  # not everyone may delete; the first one is mirrored all the same
+            _log.warning("run %s is a double of %s and stays: %s", double, first, masked(str(error)))
+        else:
+            _log.info("run %s was a double of %s and is deleted", double, first)
 
     def create(self, content: RunContent) -> KnownRun:
         """A new run with all its tags at once, so that it can be found from its first moment on."""

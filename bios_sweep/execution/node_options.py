@@ -38,7 +38,8 @@ def bring_data(options: Mapping[str, Any], storage: str | None, cache: Path = NO
     if storage is None or not file or Path(file).exists():
         return dict(options)
     TrialFiles(storage).fetch(_key(file), cache)
-    return {**options, DATA_FILE: str(cache / Path(file).name)}
+    brought = cache / Path(file).name
+    return {**options, DATA_FILE: str(brought)} if brought.exists() else dict(options)
 
 
 def _key(file: str) -> str:

@@ -28,6 +28,7 @@ from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.trials import CODE, FAILED, Measurement, TrialResult, TrialSpec
 
 VERSION = "1"  # raised when what a script is told, or how its metrics are read, changes
+PACKAGE_HOME = Path(__file__).resolve().parents[2]
 OUTPUT = "output"  # the script's own folder, inside the trial's
 
 
@@ -149,9 +150,13 @@ class CommandEngine:
             left.unlink()
         return pattern
 
+    def _environment(self) -> dict[str, str]:
+        """This worker's, CUDA_VISIBLE_DEVICES and all; Python's output comes line by line."""
+        return {"PYTHONUNBUFFERED": "1", **os.environ}
+
     def _started(self, words: list[str], folder: Path) -> Child:
         try:
-            return Child(words, cwd=Path(self._options.cwd), folder=folder, environ=_environment())
+            return Child(words, cwd=Path(self._options.cwd), folder=folder, environ=self._environment())
         except OSError as error:
             raise BiosSweepError(
                 f"the script cannot be started in {self._options.cwd} on {socket.gethostname()}: "
@@ -164,6 +169,12 @@ class CallableEngine(CommandEngine):
 
     def _checked(self) -> None:
         return None
+
+    def _environment(self) -> dict[str, str]:
+        """With this package findable, which on a cluster may have come with the job."""
+        inherited = super()._environment()
+        paths = (str(PACKAGE_HOME), inherited.get("PYTHONPATH"))
+        return {**inherited, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
 
     def _words(self, trial: TrialSpec, values: Mapping[str, str]) -> list[str]:
         job = {
@@ -214,11 +225,6 @@ def _output_folder(folder: Path, *, keep: bool) -> Path:
     except OSError as error:
         raise BiosSweepError(f"{output}: cannot be written ({error.strerror})") from error
     return output
-
-
-def _environment() -> dict[str, str]:
-    """This worker's, CUDA_VISIBLE_DEVICES and all; Python's output comes line by line."""
-    return {"PYTHONUNBUFFERED": "1", **os.environ}
 
 
 def _provenance() -> dict[str, Any]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -33,10 +34,13 @@ def broken_gpus() -> list[dict[str, object]]:
     raise RuntimeError("no driver\nand a long trace")
 
 
+examples = cache(embedded_examples)  # reading the standard library's docstrings takes a second
+
+
 @pytest.fixture
 def study(tmp_path):
     """(facts of a good node, what is wanted) of a small study; the driver has left its file in the store."""
-    dataset = embedded_examples(8)
+    dataset = examples(8)
     file = tmp_path / "examples.jsonl"
     write_dataset(dataset, file)
     model = shutil.copytree(base_model_path(), tmp_path / "model")
@@ -116,7 +120,7 @@ def test_a_patch_of_python_is_the_same_python_and_a_minor_version_is_another():
 
 def test_other_data_are_found(study, tmp_path):
     facts, wanted = study
-    write_dataset(embedded_examples(9), tmp_path / "other.jsonl")
+    write_dataset(examples(9), tmp_path / "other.jsonl")
     facts["options"]["data_file"] = str(tmp_path / "other.jsonl")
     assert red(looked(facts, wanted)) == ["data"]
 

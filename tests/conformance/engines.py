@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -89,3 +90,24 @@ class HungryEngine(PlantedEngine):
             if trial.key == self._hungry:
                 raise MemoryError("no room for the activations")
             yield item
+
+
+class SeatedEngine(PlantedEngine):
+    """The planted engine; notes where its worker sits, and trains only once `seats` workers do.
+
+    options: `seats`, `folder` (shared), beside the planted ones.
+    """
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        import ray
+
+        self._folder, self._seats = Path(options["folder"]), int(options["seats"])
+        gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        node = ray.get_runtime_context().get_node_id()
+        (self._folder / f"{os.getpid()}.seat").write_text(f"{node} {gpus}")
+        super().__init__({name: value for name, value in options.items() if name not in ("seats", "folder")})
+
+    def run(self, trial: TrialSpec, directory: Path) -> Iterator[Measurement | TrialResult]:
+        while len(list(self._folder.glob("*.seat"))) < self._seats:
+            time.sleep(0.1)
+        yield from super().run(trial, directory)

@@ -16,10 +16,11 @@ from pathlib import Path
 import pytest
 
 from bios_sweep.errors import BiosSweepError, ConfigError, NoClockError
-from bios_sweep.scripted.engine import CallableEngine, CommandEngine, state_pattern
+from bios_sweep.scripted.engine import CallableEngine, CommandEngine
 from bios_sweep.scripted.identity import callable_file, command_files, input_files
 from bios_sweep.scripted.readings import reading_of
 from bios_sweep.scripted.template import Command, require_carried, written
+from bios_sweep.scripted.values import STATE_PATTERN
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.trials import (
     CODE,
@@ -329,7 +330,7 @@ def test_secrets_of_the_environment_are_not_written_down(script, tmp_path, monke
         ("{trial_dir}/m.jsonl", '{"step": 0, "eval_loss": 3}\n{"step": 10, "eval_loss": 2}\n', [3.0, 2.0]),
         ("{trial_dir}/all_results.json", '{\n "eval_loss": 2.5, "epoch": 1\n}', [2.5]),
         (
-            state_pattern(),
+            STATE_PATTERN,
             json.dumps({"log_history": [{"step": 5, "loss": 3}, {"step": 10, "eval_loss": 2.0}]}),
             [2.0],
         ),

@@ -22,7 +22,7 @@ from bios_sweep.errors import BiosSweepError, ConfigError, NoClockError
 from bios_sweep.scripted.child import Child, OutOfTimeError
 from bios_sweep.scripted.identity import changed_file
 from bios_sweep.scripted.outcome import Ending, Told, result_of
-from bios_sweep.scripted.readings import STATE_FILE, found_file, reading_of, readings_of_file
+from bios_sweep.scripted.readings import found_file, reading_of, readings_of_file
 from bios_sweep.scripted.template import Command, Template, written
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.trials import CODE, FAILED, Measurement, TrialResult, TrialSpec
@@ -193,11 +193,6 @@ def _not_the_planned(trial: TrialSpec, path: str) -> TrialResult:
         "for a plan with the present one"
     )
     return TrialResult(key=trial.key, status=FAILED, failure=CODE, cause=cause, provenance=_provenance())
-
-
-def state_pattern() -> str:
-    """Where a Hugging Face Trainer leaves its state: in its output folder, or in its last checkpoint."""
-    return f"{{trial_dir}}/**/{STATE_FILE}"
 
 
 def _from_file(pattern: str, told: Told, seconds: float) -> Iterator[Measurement]:

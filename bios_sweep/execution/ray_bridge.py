@@ -15,6 +15,7 @@ import ray
 from ray import tune
 
 from bios_sweep.errors import BiosSweepError
+from bios_sweep.execution.attempts import describe
 from bios_sweep.execution.carried import Carrier
 from bios_sweep.execution.causes import loss_of, node_answers
 from bios_sweep.execution.dispatch import Dispatch, Job, Loss
@@ -154,7 +155,13 @@ class Bridge(tune.Callback):
             return
         if not ray.wait([self._answer], timeout=0)[0]:
             return
-        heard, self._answer = ray.get(self._answer), None
+        try:
+            heard, self._answer = ray.get(self._answer), None
+        except ray.exceptions.RayError as error:
+            raise BiosSweepError(
+                "the driver lost touch with its workers: their mailbox on this machine died "
+                f"({describe(error)}); the same command goes on from here"
+            ) from error
         self._noticed.update(heard["noticed"])
         for worker, seconds in heard["silent"].items():
             self._give_up(worker, seconds)

@@ -97,7 +97,8 @@ def running() -> Iterator[Postgres]:
         try:
             yield server
         finally:
-            server.stop()
+            if (server.folder / "data" / "postmaster.pid").exists():  # a test may have left it stopped
+                server.stop()
 
 
 def _binaries() -> Path | None:

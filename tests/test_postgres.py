@@ -13,9 +13,11 @@ import pytest
 from mlflow import MlflowClient
 
 from bios_sweep.cli.main import main
+from bios_sweep.errors import InputError
 from bios_sweep.records.journal import read_journal
 from bios_sweep.records.mirror_content import child_content
 from bios_sweep.records.replay import replay
+from bios_sweep.records.tracking import check_tracking
 from bios_sweep.records.workspace import Workspace
 from tests import postgres
 from tests.tracking_server import TrackingServer, serving
@@ -28,11 +30,11 @@ EXPERIMENT = "planted | planted | lora"
 
 
 def sweep(workspace: Path, url: str, *more: str, pause: float = 0.02) -> int:
-    """A planted sweep of 6 trials and 10 to confirm; `pause` seconds before each of 96 measurements."""
+    """A planted sweep of 9 trials and 10 to confirm; `pause` seconds before each of 114 measurements."""
     return main(
         [
             "run",
-            *("sweeps=learning_rate", "sweeps.factors.learning_rate.multiply=[2]", "model=planted"),
+            *("sweeps=learning_rate", "sweeps.factors.learning_rate.multiply=[2,4]", "model=planted"),
             *("budget=demo", "tracking=sqlite"),
             *(f"workspace={workspace}", f"tracking.uri={url}", f"model.planted.pause_seconds={pause}"),
             *more,
@@ -109,8 +111,13 @@ def test_a_database_that_crashes_during_a_sweep_loses_and_doubles_nothing(tracki
     ):
         assert sweep(runs, tracking_server.url) == 0
     assert "does not follow, tried again" in caplog.text, "the crashes did not reach the mirror"
-    assert check_whole(runs, tracking_server.url) == 16
-    assert "postgresql" in tracking_server.store
+    assert check_whole(runs, tracking_server.url) == 19
+    database.stop()
+    try:
+        with pytest.raises(InputError, match="is its database up"):
+            check_tracking(tracking_server.url)
+    finally:
+        database.start()
 
 
 def away(server: TrackingServer, seconds: float) -> None:
@@ -132,9 +139,9 @@ def test_a_server_away_during_a_sweep_on_many_workers_misses_and_doubles_nothing
         meanwhile(runs, (20, lambda: away(server, seconds))),
     ):
         options = ("cluster=ray", "cluster.num_cpus=4", "tracking.flush_seconds=90")
-        assert sweep(runs, server.url, *options, pause=seconds / 18) == 0
+        assert sweep(runs, server.url, *options, pause=seconds / 22) == 0
         assert "does not follow, tried again" in caplog.text
-        assert check_whole(runs, server.url) == 16
+        assert check_whole(runs, server.url) == 19
 
 
 @pytest.mark.slow  # the server starts twice
@@ -149,4 +156,4 @@ def test_a_server_away_beyond_the_end_is_brought_up_by_sync(tracking_server, tmp
     assert main(["sync", *place]) == 2, "the server is still away"
     tracking_server.start()
     assert main(["sync", *place]) == 0
-    assert check_whole(runs, url) == 16
+    assert check_whole(runs, url) == 19

@@ -20,6 +20,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from bios_sweep.errors import InputError
 from bios_sweep.secrecy import masked
 
+HEALTH, SEARCH = "/health", "/api/2.0/mlflow/experiments/search"
 HEALTH_SECONDS = 5.0  # chosen, not measured: a server that needs longer would slow down every call
 USERNAME, PASSWORD, TOKEN = (f"MLFLOW_TRACKING_{name}" for name in ("USERNAME", "PASSWORD", "TOKEN"))
 OTHER_SIGNATURES = ("MLFLOW_TRACKING_AUTH", "MLFLOW_TRACKING_AWS_SIGV4")  # which only MLflow itself can make
@@ -93,13 +94,13 @@ def check_server(uri: str) -> None:
         InputError: one sentence, without credentials.
     """
     _check_spelling(uri)
-    body = _ask(uri, "/health", None)
+    body = _ask(uri, HEALTH, None)
     if body.strip() != b"OK":
         raise InputError(
             f"tracking.uri: {masked(uri)} answers, but not as an MLflow server does; check host and port"
         )
     if not any(os.environ.get(name) for name in OTHER_SIGNATURES):
-        _ask(uri, "/api/2.0/mlflow/experiments/search", {"max_results": 1})
+        _ask(uri, SEARCH, {"max_results": 1})
 
 
 def _check_spelling(uri: str) -> None:
@@ -135,6 +136,6 @@ def _ask(uri: str, path: str, question: Mapping[str, object] | None) -> bytes:
 def _refusal(code: int, path: str) -> str:
     if code in (401, 403):
         return f"refuses the credentials ({code}); {WAY_IN}"
-    if code >= 500:
-        return f"answers {code}; see the server's own log (is its database up?)"
+    if code >= 500 or (path == SEARCH and code != 404):  # MLflow says 400 when some drivers find no database
+        return f"answers {code} to {path}; see the server's own log (is its database up?)"
     return f"answers {code} to {path}; give the address of an MLflow server"

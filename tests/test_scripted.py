@@ -22,6 +22,7 @@ from bios_sweep.scripted.readings import reading_of
 from bios_sweep.scripted.template import Command, require_carried, written
 from bios_sweep.scripted.values import STATE_PATTERN
 from bios_sweep.settings import TrainingSettings
+from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
 from bios_sweep.study.trials import (
     CODE,
     COMPLETED,
@@ -430,3 +431,24 @@ def test_a_callable_reports_and_returns_its_metric(tmp_path):
     assert ended(engine, tmp_path / "t", replace(TRIAL, seed=9)).status == DIVERGED
     crashed = ended(engine, tmp_path / "t", replace(TRIAL, seed=8))
     assert crashed.cause == "the script crashed with exit status 1: KeyError: 'lost'"
+
+
+def test_only_a_script_has_code_in_its_identity():
+    facts = {"name": "m", "fingerprint": "f"}
+    scenario = Scenario(
+        model=ModelFacts(**facts, path="", family="llama", hidden_size=64),
+        data=DataFacts(**facts, file="", evaluation_fingerprint="e", train_examples=1, eval_examples=1),
+        method="lora",
+        engine="module:Engine",
+        engine_version="1",
+        engine_options={},
+        software={},
+    )
+    assert "code" not in scenario.identity()  # finished trials of our own engines keep their keys
+    assert scenario.told({"lora_rank": 8}) == {"lora_rank": 8}
+    script = replace(scenario, code="abc", carried=("batch_size",), trains="lora")
+    assert script.identity()["code"] == "abc"
+    assert script.told({"lora_rank": 8, "batch_size": 4}) == {"batch_size": 4}
+    assert script.tuned_method == scenario.tuned_method == "lora"
+    assert replace(script, trains=None).tuned_method is None
+    assert Scenario.from_dict(json.loads(json.dumps(script.to_dict()))) == script

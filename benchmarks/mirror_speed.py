@@ -27,6 +27,7 @@ from tests import postgres
 from tests.tracking_server import TrackingServer, serving
 
 POINTS = 10  # measurements per trial
+SEEDS = 16
 LEVELS = (0.125, 0.25, 0.5, 2.0, 4.0, 8.0, 16.0)
 SCENARIO = Scenario(
     model=ModelFacts(name="tiny", path="/m", family="llama", hidden_size=64, fingerprint="m" * 64),
@@ -47,16 +48,16 @@ SCENARIO = Scenario(
 )
 
 
-def plan_of(name: str, seeds: int) -> Plan:
-    """Eight arms at so many seeds."""
+def plan_of(name: str, first_seed: int) -> Plan:
+    """Eight arms at 16 seeds; other seeds are other trials, with runs of their own."""
     study = Study(
         name=name,
         question="How fast is the mirror?",
         scenario=SCENARIO,
         baseline=TrainingSettings(learning_rate=1e-3, batch_size=8, lora_rank=4, max_steps=100),
         factors=(Factor(name="learning_rate", multiply=LEVELS),),
-        seeds=tuple(range(seeds)),
-        decision=DecisionRule(looks=(seeds,)),
+        seeds=tuple(range(first_seed, first_seed + SEEDS)),
+        decision=DecisionRule(looks=(SEEDS,)),
     )
     return build_plan(study)
 
@@ -105,7 +106,7 @@ def tell(journal: Journal, keys: Sequence[str], workers: int, per_second: float 
 def measure(server: TrackingServer, folder: Path, workers: int, per_second: float) -> None:
     where = "PostgreSQL" if server.database is not None else "SQLite"
     workspace = Workspace(folder / where)
-    plan = plan_of("late", seeds=16)
+    plan = plan_of("late", first_seed=0)
     with Journal(workspace.journal_file(plan.sweep_id)) as journal:
         journal.opened(sweep_facts(plan))
         journal.planned(plan.trials)
@@ -114,12 +115,12 @@ def measure(server: TrackingServer, folder: Path, workers: int, per_second: floa
     before, began = requests(server), time.monotonic()
     MlflowMirror(workspace, plan.sweep_id, server.url, SCENARIO.name).sync()
     seconds = time.monotonic() - began
-    print(
+    say(
         f"{where}: catching up with {entries} entries of {len(plan.trials)} trials took {seconds:.1f} s: "
         f"{entries / seconds:.0f} entries/s, {len(plan.trials) / seconds:.1f} trials/s, "
         f"{requests(server) - before} requests"
     )
-    plan = plan_of("live", seeds=24)
+    plan = plan_of("live", first_seed=SEEDS)
     mirror = MlflowMirror(workspace, plan.sweep_id, server.url, SCENARIO.name)
     with Journal(workspace.journal_file(plan.sweep_id)) as journal:
         journal.opened(sweep_facts(plan))
@@ -131,7 +132,7 @@ def measure(server: TrackingServer, folder: Path, workers: int, per_second: floa
         told = time.monotonic() - began
         began = time.monotonic()
         followed = mirror.finish(300)
-        print(
+        say(
             f"{where}: {workers} workers, {entries / told:.0f} entries/s for {told:.0f} s: the mirror ended "
             f"{time.monotonic() - began:.1f} s after the last entry ({followed}), "
             f"{requests(server) - before} requests"
@@ -142,10 +143,14 @@ def requests(server: TrackingServer) -> int:
     return server.log.read_text().count(' HTTP/1.1" ')
 
 
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
 def main(workers: int = 64, per_second: float = 64.0) -> None:
     for over_postgres in (True, False):
         if over_postgres and postgres.missing():
-            print(postgres.missing())
+            say(postgres.missing())
             continue
         with serving(over_postgres=over_postgres) as server, tempfile.TemporaryDirectory() as folder:
             measure(server, Path(folder), workers, per_second)

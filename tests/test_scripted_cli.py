@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import select
 import shutil
 import sqlite3
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -270,3 +273,33 @@ def test_the_same_sweep_on_ray_with_mlflow_gives_the_same_numbers(shell, ray_ses
     assert {"learning_rate", "lora_rank", "seed"} <= names
     assert "weight_decay" not in names  # the script was not told
     assert finals == (10,)
+
+
+@pytest.mark.slow
+def test_a_driver_killed_in_the_middle_leaves_no_script_and_the_same_command_goes_on(shell):
+    undisturbed = shell("run")
+    shutil.rmtree(shell.workspace.root)
+    os.mkfifo("told")
+    (shell.folder / "first").touch()
+    hanging = (  # before its first metric, the first time
+        "import os, time\n"
+        "if args.lr > 1e-3 and os.path.exists('first'):\n"
+        "    os.remove('first')\n"
+        "    open('told', 'w').write(str(os.getpid()))\n"
+        "    time.sleep(600)\n"
+    )
+    shell.write(extra=hanging)
+    words = [*shell.sweep, *HERE, f"method.command={COMMAND}", f"workspace={shell.workspace.root}"]
+    driver = subprocess.Popen(
+        [sys.executable, "-m", "bios_sweep", "run", *words],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    script = os.pidfd_open(int(Path("told").read_text()))
+    driver.kill()
+    driver.wait()
+    assert select.select([script], [], [], 20.0)[0]  # it ended with its driver
+    os.close(script)
+    again = shell("run")
+    assert again["counts"] == undisturbed["counts"]
+    assert [arm["finals"] for arm in again["arms"]] == [arm["finals"] for arm in undisturbed["arms"]]

@@ -70,7 +70,9 @@ VERBS = {
             "bios-sweep run sweeps=demo",
             "bios-sweep run sweeps=learning_rate model=local model.path=MODEL data=jsonl data.path=FILE",
             "bios-sweep run sweeps=capacity cluster=local_gpu tracking.uri=http://127.0.0.1:5000",
+            "bios-sweep run --next",
         ),
+        flags=("--config-dir", "--json", "--next"),
         needs_extra=True,
     ),
     "submit": Verb(
@@ -126,6 +128,12 @@ VERBS = {
             "--direction",
         ),
     ),
+    "suggest": Verb(
+        module="bios_sweep.cli.suggest",
+        help="write the sweep file of the smallest next study that would settle what is open",
+        examples=("bios-sweep suggest", "bios-sweep suggest --sweep demo --json"),
+        flags=("--config-dir", "--json", "--sweep"),
+    ),
     "sync": Verb(
         module="bios_sweep.cli.sync",
         help="bring MLflow up to the journal, after a server was away or for another server",
@@ -162,6 +170,10 @@ FLAGS = {
     "--send": {"action": "store_true", "help": "submit it too (sbatch, kubectl or ray must be here)"},
     "--file": {"type": Path, "metavar": "FILE", "help": "where to write it; by default named by the sweep"},
     "--json": {"action": "store_true", "help": "print JSON"},
+    "--next": {
+        "action": "store_true",
+        "help": "run what `suggest` writes after the latest sweep; a sweep that is not done is ended first",
+    },
     "--now": {"action": "store_true", "help": "end at once, without waiting for the next measurements"},
     "--config-dir": {
         "type": Path,

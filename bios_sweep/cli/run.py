@@ -18,6 +18,7 @@ from bios_sweep.cli.preflight import look_at_nodes, require_ready
 from bios_sweep.cli.prepare import Prepared, prepare
 from bios_sweep.cli.resources import check_device, choose_executor
 from bios_sweep.cli.stopping import Stop
+from bios_sweep.cli.suggest import next_arguments
 from bios_sweep.cli.tracking import Tracking, tracking_of
 from bios_sweep.defaults import FILE_NAME
 from bios_sweep.errors import BiosSweepError, MissingExtraError
@@ -48,7 +49,7 @@ LAST_WORDS_SECONDS = 10.0  # chosen: an interrupted run tells MLflow so, and doe
 
 def run(args: Namespace) -> int:
     """Everything is checked before the first trial; what earlier runs finished is taken in, not run."""
-    prepared = prepare(args)
+    prepared = prepare(next_arguments(args) if args.next else args)
     _require_optuna(prepared)
     summary = plan_summary(prepared)
     check_policy(prepared.config.values["budget"]["keep_adapters"])

@@ -1,5 +1,6 @@
 """What to run next, given the results so far; and what was decided. Pure."""
 
+from bios_sweep.procedure.diagnosis import diagnosis_of
 from bios_sweep.procedure.machine import state_of
 from bios_sweep.procedure.pairing import pairing_lines
 from bios_sweep.procedure.questions import Question, factor_names, levels_of, questions
@@ -12,6 +13,7 @@ from bios_sweep.procedure.refinement import (
 )
 from bios_sweep.procedure.source import ProcedureSource, recall
 from bios_sweep.procedure.state import DONE, Known, Results, Search, State, no_clusters
+from bios_sweep.procedure.suggestion import Suggestion, suggest
 from bios_sweep.procedure.tables import costs_of, table_of
 
 __all__ = [
@@ -23,7 +25,9 @@ __all__ = [
     "Results",
     "Search",
     "State",
+    "Suggestion",
     "costs_of",
+    "diagnosis_of",
     "factor_names",
     "known_proposals",
     "levels_of",
@@ -35,5 +39,6 @@ __all__ = [
     "serves_search",
     "space_of",
     "state_of",
+    "suggest",
     "table_of",
 ]

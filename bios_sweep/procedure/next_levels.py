@@ -1,0 +1,89 @@
+"""How many seeds would decide an open question, and which levels must be tested again for it. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import Any
+
+from bios_sweep.analysis.bounds import Bound, student
+from bios_sweep.analysis.finding import Finding
+from bios_sweep.settings import TrainingSettings, is_whole
+from bios_sweep.study.factors import Factor
+
+POWER = 1.28  # normal quantile of 90 %: the chance that the new study decides if the gain is as it looks
+LEAST_SEEDS = 3  # statistics: the first look
+MOST_SEEDS = 20  # chosen, not measured: beyond it a looser margin is the cheaper way
+NEAREST = 0.25  # of the margin: a gain nearer to a limit is taken as this far; chosen, not measured
+FREEDOM = 30  # degrees of freedom of the new study's t quantile, about; as in the verdict's own estimate
+
+
+def seeds_needed(finding: Finding, margin: float, alpha: float) -> int | None:
+    """Fresh seeds that would decide a factor at this noise, by the gains of its levels; None without bounds.
+
+    A level whose gain looks at least the margin must show a lower bound above 0 (corrected for the levels
+    tried); else every level that may still gain the margin must show an upper bound below it:
+    n = ((t + z) sigma / distance)^2, sigma the standard deviation of one seed's difference.
+    """
+    bounds = finding.bounds or ((finding.bound,) if finding.bound else ())
+    usable = [bound for bound in bounds if math.isfinite(bound.standard_error)]
+    seeds = len(finding.seeds)
+    if not usable or seeds < 2 or margin <= 0:
+        return None
+    leading = max(usable, key=lambda bound: bound.gain)
+    if leading.gain >= margin:
+        found = [_seeds(leading, seeds, leading.gain, alpha / len(usable))]
+    else:
+        near = [bound for bound in usable if bound.upper >= margin] or [leading]
+        found = [_seeds(bound, seeds, max(margin - bound.gain, NEAREST * margin), alpha) for bound in near]
+    return max(LEAST_SEEDS, *found)
+
+
+def _seeds(bound: Bound, seeds: int, distance: float, alpha: float) -> int:
+    sigma = bound.standard_error * math.sqrt(seeds)
+    return math.ceil(((student(alpha, FREEDOM) + POWER) * sigma / distance) ** 2)
+
+
+def narrowed(factor: Factor, baseline: TrainingSettings, wanted: Collection[Any]) -> Factor:
+    """The factor with its wanted levels, their neighbours, and one level on each side of the default.
+
+    A level that ends the grid decides nothing, and a default needs a rival on either side. Levels without
+    an order are all kept.
+    """
+    default = getattr(baseline, factor.name, None)
+    levels = dict(zip(_listed(factor), (value for _, value in factor.levels(baseline)), strict=True))
+    if not all(_is_number(value) for value in (default, *levels.values())):
+        return factor
+    grid = sorted({default, *levels.values()})
+    kept = {grid[place + step] for place, value in enumerate(grid) if value in wanted for step in (-1, 0, 1)
+            if 0 <= place + step < len(grid)}  # fmt: skip
+    place = grid.index(default)
+    kept |= set(grid[max(0, place - 1) : place + 2])
+    return _with(factor, [listed for listed, value in levels.items() if value in kept])
+
+
+def extended(factor: Factor, baseline: TrainingSettings, best: Any) -> Factor:
+    """The factor with one more level beyond the best one: half of the lowest or twice the highest."""
+    default, listed = getattr(baseline, factor.name), list(_listed(factor))
+    if best >= default:
+        return _with(factor, [*listed, _whole(factor, max(listed) * 2)])
+    return _with(factor, [_whole(factor, min(listed) / 2), *listed])
+
+
+def _whole(factor: Factor, value: Any) -> Any:
+    return max(1, int(value)) if factor.values and is_whole(factor.name) else value
+
+
+def _listed(factor: Factor) -> tuple[Any, ...]:
+    return factor.multiply or factor.values
+
+
+def _with(factor: Factor, listed: Sequence[Any]) -> Factor:
+    if factor.multiply:
+        return replace(factor, multiply=tuple(listed))
+    return replace(factor, values=tuple(listed))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,291 @@
+"""The next study: the smallest one that would settle what a finished sweep left open. Pure.
+
+What is open is asked again: a best level that ends the grid with one level more, on the same seeds, whose
+trials are there already; a gain that was neither shown nor excluded on as many fresh seeds as would decide
+it; a candidate that no fresh seed was asked about, by its confirmation alone; refined settings that did not
+hold together, one on top of the other. Where nothing is open, the signs in the curves say what is worth a
+sweep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from bios_sweep.analysis.finding import (
+    CONFIRM,
+    EDGE,
+    REFINE,
+    SCREENING_ONLY,
+    UNCONFIRMED,
+    Finding,
+)
+from bios_sweep.analysis.fresh import TOO_SMALL
+from bios_sweep.analysis.remedies import moves_of
+from bios_sweep.analysis.signs import DIVERGING
+from bios_sweep.procedure.diagnosis import diagnosis_of
+from bios_sweep.procedure.next_levels import MOST_SEEDS, extended, narrowed, seeds_needed
+from bios_sweep.procedure.questions import Question, questions
+from bios_sweep.procedure.state import DONE, Results, State
+from bios_sweep.study.arms import Arm, hold_budget
+from bios_sweep.study.claims import ENOUGH, FOR_ALL, OPTIMUM, REPEAT, SPEED
+from bios_sweep.study.design import Study
+from bios_sweep.study.factors import Factor
+from bios_sweep.study.plan import Plan
+from bios_sweep.study.trials import COMPLETED, DIVERGED
+
+FRESH_SEEDS = 5  # of a confirmation that was not planned, and of a first study of several seeds; the default
+UP, DOWN = (
+    (0.5, 2.0, 4.0),
+    (0.25, 0.5, 2.0),
+)  # levels of a sign's study: one beyond its move, so that none ends
+BRIEF = {"max_steps": (0.5, 2.0)}  # four times the steps is dear; enough is judged without a level beyond
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suggestion:
+    """The next study and why; `study` is None where none would settle anything.
+
+    open: what stays open, and what to do about it. baseline: settings of the new baseline that differ.
+    """
+
+    study: Study | None = None
+    why: tuple[str, ...] = ()
+    open: tuple[str, ...] = ()
+    baseline: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Ask:
+    """A factor to ask again. seeds: fresh ones needed; None: those of the sweep serve. confirm: they must."""
+
+    factor: Factor
+    why: str
+    seeds: int | None = None
+    confirm: bool = False
+    grown: bool = False
+
+
+def suggest(plan: Plan, state: State, results: Results, elsewhere: Collection[str] = ()) -> Suggestion:
+    """The smallest next study of a sweep that is done; of one that is not, none.
+
+    elsewhere: settings that other sweeps of the scenario asked about; no sign asks about them again.
+    """
+    if state.stage != DONE:
+        return Suggestion(open=("the sweep is not done; run it to its end first",))
+    cells = plan.cells or (plan,)
+    asked = [(cell, question) for cell in cells for question in questions(cell)]
+    if _diverges(plan, state, results):
+        return _gentler(plan, state, results)
+    found = [_ask(cell, question, state) for cell, question in asked if question.name in state.findings]
+    asks = [one for one in found if isinstance(one, _Ask)]
+    told = tuple(dict.fromkeys(one for one in found if isinstance(one, str)))
+    if asks:
+        return _again(plan, state, asks, told)
+    return _on_top(plan, state, told) or _by_signs(plan, state, results, elsewhere, told)
+
+
+def _ask(plan: Plan, question: Question, state: State) -> _Ask | str | None:
+    """What a question still needs; a sentence where no study would help; None where it is settled."""
+    name, factor, baseline = question.name, question.factor, plan.study.baseline
+    final, screening = state.findings[name], state.screening[name]
+    if final.state in (CONFIRM, REFINE) or factor.name == REPEAT:
+        return None
+    if final.state == UNCONFIRMED:
+        why = f"{name}: {final.best} looks better, and no fresh seed has been asked; its confirmation is"
+        return _Ask(factor=factor, why=why, confirm=True)
+    if final.state == SCREENING_ONLY:
+        return _Ask(factor=factor, why=f"{name}: one seed shows nothing; {FRESH_SEEDS} are asked", grown=True)
+    if any(reason.startswith(EDGE) for reason in final.reasons) and final.best is not None:
+        level = plan.arm(final.best).level
+        why = f"{name}: the best level {level:g} ends the grid; one level beyond it is added"
+        return _Ask(factor=extended(factor, baseline, level), why=why)
+    if any(reason.startswith((TOO_SMALL, "guardrail")) for reason in final.reasons):
+        return None  # a gain that does not matter, or that costs too much, keeps the default
+    if final.bound is None or (not screening.bounds and screening.bound is None):
+        return f"{name}: {'; '.join(final.reasons)}"
+    return _more_seeds(plan, question, screening, state)
+
+
+def _more_seeds(plan: Plan, question: Question, screening: Finding, state: State) -> _Ask | str:
+    """Neither shown nor excluded, or not replicated: the levels that may matter, on fresh seeds."""
+    margin = state.margins.get(question.name, state.margin)
+    needed, name = None, question.name
+    if question.claim in (OPTIMUM, ENOUGH) and margin is not None:
+        needed = seeds_needed(screening, margin.percent, plan.study.decision.alpha)
+    if needed is None:
+        needed = 2 * len(plan.study.seeds)  # chosen: costs and shares have noise of their own
+    if needed > MOST_SEEDS:
+        return (
+            f"{name}: about {needed} seeds would decide, more than {MOST_SEEDS}; "
+            "accept what is known, or a larger decision.margin_percent"
+        )
+    factor, wanted = question.factor, _wanted(plan, screening, margin.percent if margin else 0.0)
+    if question.claim == OPTIMUM and factor.nuisance is None:
+        factor = narrowed(factor, plan.study.baseline, wanted)
+    if question.claim not in FOR_ALL:
+        factor = replace(factor, claims=(question.claim,))
+    why = f"{name}: neither shown nor excluded on {len(screening.seeds)} seeds; {needed} fresh ones are asked"
+    return _Ask(factor=factor, why=why, seeds=needed)
+
+
+def _wanted(plan: Plan, screening: Finding, margin: float) -> set[Any]:
+    """Levels that may gain as much as matters."""
+    names = {bound.arm for bound in screening.bounds if bound.upper >= margin} | {screening.best}
+    return {arm.level for arm in plan.arms if arm.name in names}
+
+
+def _again(plan: Plan, state: State, asks: Sequence[_Ask], told: tuple[str, ...]) -> Suggestion:
+    """One study for all that is open: on fresh seeds as soon as one question needs them."""
+    study, rule = plan.study, plan.study.decision
+    fresh = max((ask.seeds or 0 for ask in asks), default=0)
+    seeds, looks = study.seeds, rule.looks
+    if fresh:
+        start = 1 + max(trial.seed for trial in state.needed)
+        seeds, looks = tuple(range(start, start + fresh)), (fresh,)
+    elif any(ask.grown for ask in asks):
+        more = range(1 + max(seeds), 1 + max(seeds) + FRESH_SEEDS)
+        seeds = (*seeds, *more)[:FRESH_SEEDS]
+        looks = (FRESH_SEEDS,)
+    confirming = rule.confirmation_seeds or (FRESH_SEEDS if any(ask.confirm for ask in asks) else 0)
+    decision = replace(rule, looks=looks, confirmation_seeds=confirming, refine=None)
+    new = replace(study, factors=_merged(asks), seeds=seeds, decision=decision)
+    return Suggestion(study=new, why=tuple(ask.why for ask in asks), open=told)
+
+
+def _merged(asks: Iterable[_Ask]) -> tuple[Factor, ...]:
+    """One factor per setting: the claims of its questions and all their levels."""
+    merged: dict[str, Factor] = {}
+    for ask in asks:
+        new, old = ask.factor, merged.get(ask.factor.name)
+        if old is not None:
+            claims = (*old.claims, *new.claims) if old.claims and new.claims else ()
+            multiply = tuple(sorted({*old.multiply, *new.multiply}))
+            values = old.values if set(new.values) <= set(old.values) else new.values
+            new = replace(new, claims=tuple(dict.fromkeys(claims)), multiply=multiply, values=values)
+        merged[new.name] = new
+    return tuple(merged.values())
+
+
+def _on_top(plan: Plan, state: State, told: tuple[str, ...]) -> Suggestion | None:
+    """Refined settings that did not hold together: what the dropped one gains on top of the served one."""
+    if plan.cells:
+        return None
+    dropped = {
+        question.factor: state.findings[question.name].test
+        for question in questions(plan)
+        if question.claim in FOR_ALL
+        and question.name in state.findings
+        and state.findings[question.name].state == REFINE
+        and question.factor.name not in state.served
+        and question.factor.nuisance is None
+    }
+    study = plan.study
+    served = _differing(study, state.served)
+    if not dropped or not served:
+        return None
+    start = 1 + max(trial.seed for trial in state.needed)
+    seeds = tuple(range(start, start + len(study.seeds)))
+    factors = []
+    for factor, test in dropped.items():
+        values = sorted(value for _, value in factor.levels(study.baseline))
+        chosen = replace(factor, multiply=(), values=tuple(values))
+        factors.append(narrowed(chosen, study.baseline, {test.value} if test else set(values)))
+    new = replace(
+        study,
+        baseline=hold_budget(study, replace(study.baseline, **served), served),
+        factors=tuple(factors),
+        seeds=seeds,
+        decision=replace(study.decision, looks=(len(seeds),), refine=None),
+    )
+    names = ", ".join(factor.name for factor in dropped)
+    kept = ", ".join(f"{name} {value:g}" for name, value in served.items())
+    why = f"{names}: better alone, not together with {kept}; it is asked on top of that"
+    return Suggestion(study=new, why=(why,), open=told, baseline=served)
+
+
+def _by_signs(
+    plan: Plan, state: State, results: Results, elsewhere: Collection[str], told: tuple[str, ...]
+) -> Suggestion:
+    """Nothing is open: the first remedy of the recommended settings' signs that was not tested yet."""
+    if plan.cells:
+        return Suggestion(open=told)
+    study = plan.study
+    served = _differing(study, state.served)
+    arm = _arm_of(plan, state, {**served})
+    found = diagnosis_of(plan, state, arm, results)
+    judged = {*elsewhere, *(factor.name for factor in study.factors)}
+    for sign, setting, times in moves_of(found.names):
+        if setting not in judged:
+            seen = next(one.seen for one in found.signs if one.name == sign)
+            return _remedied(plan, served, sign, setting, times, seen, told)
+    tested = tuple(f"{arm.name}: {sign.name}, and what is advised was tested" for sign in found.signs)
+    return Suggestion(open=(*told, *tested))
+
+
+def _remedied(
+    plan: Plan,
+    served: Mapping[str, Any],
+    sign: str,
+    setting: str,
+    times: float,
+    seen: str,
+    told: tuple[str, ...],
+) -> Suggestion:
+    study = plan.study
+    levels = BRIEF.get(setting, UP if times > 1 else DOWN)
+    claims = (SPEED,) if setting == "batch_size" and times > 1 else ()
+    new = replace(
+        study,
+        name=setting,
+        question=f"{sign.capitalize()}: does another {setting.replace('_', ' ')} help?",
+        baseline=hold_budget(study, replace(study.baseline, **served), served),
+        factors=(Factor(name=setting, multiply=levels, claims=claims),),
+        decision=replace(study.decision, refine=None),
+    )
+    return Suggestion(study=new, why=(f"{sign}: {seen}; {setting} is asked",), open=told, baseline=served)
+
+
+def _diverges(plan: Plan, state: State, results: Results) -> bool:
+    """Whether the baseline diverged, so that nothing could be judged."""
+    keys = [trial.key for trial in state.needed if trial.arm == plan.baseline.name]
+    return any(results[key].status == DIVERGED for key in keys if key in results)
+
+
+def _gentler(plan: Plan, state: State, results: Results) -> Suggestion:
+    """A baseline that diverges is judged from the next lower learning rate that does not, or half of it."""
+    study = plan.study
+    own = study.baseline.learning_rate
+    calm = [
+        arm.settings.learning_rate
+        for arm in plan.arms_of("learning_rate")
+        if arm.settings.learning_rate < own and _calm(state, arm, results)
+    ]
+    rate = max(calm, default=own / 2)
+    new = replace(
+        study,
+        question=f"The learning rate {own:g} diverges: is {rate:g} right?",
+        baseline=replace(study.baseline, learning_rate=rate),
+        factors=(Factor(name="learning_rate", multiply=DOWN),),
+        decision=replace(study.decision, refine=None),
+        cross=(),
+    )
+    why = f"{DIVERGING}: the baseline diverged at {own:g}; {rate:g} is the next baseline"
+    return Suggestion(study=new, why=(why,), baseline={"learning_rate": rate})
+
+
+def _calm(state: State, arm: Arm, results: Results) -> bool:
+    ended = [results[t.key].status for t in state.needed if t.arm == arm.name and t.key in results]
+    return bool(ended) and all(status == COMPLETED for status in ended)
+
+
+def _differing(study: Study, served: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in served.items() if value != getattr(study.baseline, name)}
+
+
+def _arm_of(plan: Plan, state: State, served: Mapping[str, Any]) -> Arm:
+    """The arm that has the served values, for its curves; the baseline where none ran."""
+    wanted = hold_budget(plan.study, replace(plan.study.baseline, **served), served)
+    arms = (*plan.arms, *state.extra_arms)
+    return next((arm for arm in arms if arm.settings == wanted and not arm.repeat), plan.baseline)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
 
+from bios_sweep.cli.defaults import ACTIONS
 from bios_sweep.config.places import config_root
 from bios_sweep.errors import BiosSweepError, MissingExtraError
-from bios_sweep.secrecy import masked
 from bios_sweep.secrecy import masked
 from bios_sweep.version import __version__
 
@@ -150,12 +150,29 @@ VERBS = {
     ),
     "defaults": Verb(
         module="bios_sweep.cli.defaults",
-        help="show MODEL: the default settings of a model, each with its reason",
+        help="a model's settings with reasons, tuned or not; exported, compared, merged",
         examples=(
             "bios-sweep defaults show ./my-model",
             "bios-sweep defaults show meta-llama/Llama-3.1-8B --examples 50000 --json",
+            "bios-sweep defaults export meta-llama/Llama-3.1-8B --to axolotl --gpus 4 -o axolotl.yaml",
+            "bios-sweep defaults diff ./my-model --defaults tuned/bios_defaults.json",
+            "bios-sweep defaults merge bios_runs -o bios_defaults.json",
         ),
-        flags=("--json", "--examples", "--goal", "--method"),
+        flags=(
+            "--json",
+            "--examples",
+            "--tokens",
+            "--goal",
+            "--profile",
+            "--method",
+            "--objective",
+            "--defaults",
+            "--to",
+            "--gpus",
+            "--micro-batch",
+            "-o",
+            "--newest",
+        ),
         operands="action",
     ),
 }
@@ -219,6 +236,28 @@ FLAGS = {
         "help": "what matters most",
     },
     "--method": {"default": "lora", "help": "fine-tuning method (lora)"},
+    "--profile": {
+        "choices": ("quality", "balanced", "speed"),
+        "dest": "goal",
+        "default": "balanced",
+        "help": "the same as --goal",
+    },
+    "--tokens": {"type": int, "metavar": "N", "help": "completion tokens of the training data, where known"},
+    "--objective": {
+        "choices": ("supervised", "preference"),
+        "default": "supervised",
+        "help": "preference training (DPO) takes a lower rate and rank",
+    },
+    "--defaults": {
+        "type": Path,
+        "metavar": "FILE",
+        "help": "a tuned-defaults file, before BIOS_DEFAULTS, pyproject.toml and installed packages",
+    },
+    "defaults --to": {"metavar": "TOOL", "help": "peft, trl, axolotl, llama-factory or hydra"},
+    "--gpus": {"type": int, "default": 1, "metavar": "N", "help": "GPUs that share an optimizer step (1)"},
+    "--micro-batch": {"type": int, "metavar": "N", "help": "examples per GPU and pass; by default up to 8"},
+    "-o": {"type": Path, "dest": "output", "metavar": "FILE", "help": "the file to write"},
+    "--newest": {"action": "store_true", "help": "merge: of two entries for one key keep the later"},
 }
 
 
@@ -271,10 +310,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _verb_parser(name: str, verb: Verb) -> argparse.ArgumentParser:
     examples = "\n".join(f"  {example}" for example in verb.examples)
+    actions = "|".join(ACTIONS)
     parser = argparse.ArgumentParser(
         prog=f"bios-sweep {name}",
         usage=f"bios-sweep {name} "
-        + ("[overrides] [flags]" if verb.operands == "overrides" else "show MODEL [flags]"),
+        + ("[overrides] [flags]" if verb.operands == "overrides" else f"{actions} MODEL_OR_FILE... [flags]"),
         description=verb.help,
         epilog=f"examples:\n{examples}{_choices(name)}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -284,10 +324,16 @@ def _verb_parser(name: str, verb: Verb) -> argparse.ArgumentParser:
             "overrides", nargs="*", metavar="override", help="a Hydra override: key=value or group=name"
         )
     else:
-        parser.add_argument("action", choices=("show",))
-        parser.add_argument("model", help="a folder with config.json, or a Hugging Face id")
+        parser.add_argument("action", choices=tuple(ACTIONS), help="what to do")
+        parser.add_argument(
+            "operands",
+            nargs="+",
+            metavar="MODEL_OR_FILE",
+            help="a folder with config.json or a Hugging Face id; merge and diff take tuned-defaults files",
+        )
     for flag in verb.flags:
-        parser.add_argument(flag, **FLAGS[flag])  # type: ignore[arg-type]
+        options = FLAGS.get(f"{name} {flag}", FLAGS.get(flag))
+        parser.add_argument(flag, **options)  # type: ignore[arg-type]
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     return parser
 

@@ -15,7 +15,7 @@ AXOLOTL = Tool(
     name="axolotl",
     title="Axolotl",
     source="github.com/axolotl-ai-cloud/axolotl src/axolotl/utils/schemas/training.py (002a637c), "
-    "peft.py (00564c8f) and config.py (AxolotlInputConfig), read November 2026",
+    "peft.py (00564c8f) and config.py (70be5461), read November 2026",
     use="add base_model, datasets and output_dir, then axolotl train FILE",
     keys={
         "": {

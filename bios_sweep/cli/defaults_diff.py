@@ -1,0 +1,132 @@
+"""`defaults diff`: a model's defaults against what was tuned, or one tuned-defaults file against another."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from bios_sweep import defaults
+from bios_sweep.cli.defaults_served import only_operand, recommended
+from bios_sweep.defaults.tuned_file import key_words
+from bios_sweep.errors import DefaultsError
+from bios_sweep.report.layout import HEAD, QUIET, bullets, line, plain_table
+from bios_sweep.report.wording import clean, gain, number
+from bios_sweep.settings import TrainingSettings
+
+
+def run(args: Namespace) -> int:
+    """Print what tuning changed: `diff MODEL`, `diff FILE` (its baselines) or `diff OLD NEW` (two files)."""
+    files = [_is_file(word) for word in args.operands]
+    if len(files) == 2 and all(files):
+        answer = _two_files(args.operands[0], args.operands[1], args.goal)
+    elif len(files) == 1 and files[0]:
+        answer = _one_file(args.operands[0], args.goal)
+    elif len(files) == 1:
+        answer = _model(args)
+    else:
+        raise DefaultsError("`defaults diff` takes a model, a tuned-defaults file, or two such files")
+    if args.json:
+        print(json.dumps(answer, indent=1))
+    else:
+        _print(answer, Console())
+    return 0
+
+
+def _is_file(word: str) -> bool:
+    return word.endswith(".json") or Path(word).is_file()
+
+
+def _model(args: Namespace) -> dict[str, Any]:
+    """The heuristics against what was tuned for the model.
+
+    Raises:
+        NotTunedError: nothing was; the message names every place searched.
+    """
+    base = recommended(args)
+    found = defaults.lookup(
+        family=base.shape.family,
+        hidden_size=base.shape.hidden_size,
+        method=args.method,
+        alpha_rule=base.settings.alpha_rule,
+        path=args.defaults,
+    )
+    tuned = defaults.with_tuned(base, found)
+    return {
+        "old": base.source,
+        "new": found.source,
+        "model": only_operand(args),
+        "profile": args.goal,
+        "exact": found.exact,
+        "differences": defaults.differences(found.tuned, base.settings, tuned.settings, args.goal),
+        "warnings": list(tuned.warnings),
+    }
+
+
+def _one_file(word: str, profile: str) -> dict[str, Any]:
+    rows = []
+    for entry in defaults.read_entries(word):
+        before = TrainingSettings.from_dict(entry.baseline)
+        after = entry.settings(before, profile)
+        rows += [
+            {"key": key_words(entry.key), **row}
+            for row in defaults.differences(entry, before, after, profile)
+        ]
+    return {"old": "baseline of the study", "new": word, "profile": profile, "differences": rows}
+
+
+def _two_files(old: str, new: str, profile: str) -> dict[str, Any]:
+    rows = defaults.file_differences(defaults.read_entries(old), defaults.read_entries(new), profile)
+    return {"old": old, "new": new, "profile": profile, "differences": rows}
+
+
+def _print(answer: Mapping[str, Any], console: Console) -> None:
+    rows = answer["differences"]
+    line(console, f"{answer['old']} against {answer['new']}, profile {answer['profile']}", HEAD)
+    if not rows:
+        line(console, "no difference")
+    elif "old_verdict" in rows[0]:
+        _print_files(rows, console)
+    else:
+        _print_tuned(rows, console)
+    bullets(console, "To bear in mind", answer.get("warnings", ()))
+
+
+def _print_tuned(rows: list[Mapping[str, Any]], console: Console) -> None:
+    table = plain_table("setting", "default", "tuned", "verdict", "gain %", "bounds %", "seeds", flexible=())
+    key = None
+    for row in rows:
+        if row.get("key") != key:
+            key = row.get("key")
+            table.add_row(Text(clean(key), style=QUIET), *[""] * 6)
+        tuned = number(row["tuned"]) if row["changed"] else "same"
+        bounds = f"{gain(row['lower'])} to {gain(row['upper'])}" if row["seeds"] else ""
+        table.add_row(
+            row["setting"],
+            number(row["default"]),
+            tuned,
+            clean(row["verdict"] or row["scope"]),
+            gain(row["effect_percent"]) if row["seeds"] else "",
+            bounds,
+            str(len(row["seeds"]) or ""),
+        )
+    console.print(table)
+
+
+def _print_files(rows: list[Mapping[str, Any]], console: Console) -> None:
+    table = plain_table("setting", "old", "verdict", "new", "verdict", "key", flexible=("key",))
+    for row in rows:
+        table.add_row(
+            row["setting"],
+            number(row["old"]),
+            clean(row["old_verdict"] or ""),
+            number(row["new"]),
+            clean(row["new_verdict"] or ""),
+            clean(row["key"]),
+        )
+    console.print(table)

@@ -1,0 +1,48 @@
+"""`defaults merge FILE... -o OUT`: many tuned-defaults files as one collection."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from pathlib import Path
+
+from bios_sweep import defaults
+from bios_sweep.cli.defaults_served import tuned_files
+from bios_sweep.defaults.merge import NEWEST, REFUSE
+from bios_sweep.defaults.tuned_file import key_words
+from bios_sweep.errors import DefaultsError
+
+
+def run(args: Namespace) -> int:
+    """Read, merge and write; nothing is written unless all of it holds."""
+    if args.output is None:
+        raise DefaultsError("`defaults merge` needs -o FILE, the file to write")
+    files = tuned_files(args.operands)
+    sources = [(str(file), entry) for file in files for entry in defaults.read_entries(file)]
+    entries = defaults.merge(sources, on_conflict=NEWEST if args.newest else REFUSE)
+    defaults.write_entries(args.output, entries)
+    if args.json:
+        print(json.dumps(_answer(args, files, entries), indent=1))
+        return 0
+    print(f"wrote {args.output}: {len(entries)} entries from {len(files)} files")
+    for entry in entries:
+        print(f"  {key_words(entry.key)}: {', '.join(entry.values) or 'nothing decided'}")
+    return 0
+
+
+def _answer(
+    args: Namespace, files: list[Path], entries: tuple[defaults.TunedDefaults, ...]
+) -> dict[str, object]:
+    return {
+        "file": str(args.output),
+        "read": [str(file) for file in files],
+        "entries": [
+            {
+                "key": entry.to_dict()["key"],
+                "values": dict(entry.values),
+                "profiles": entry.to_dict()["profiles"],
+                "sweep": entry.provenance.sweep,
+            }
+            for entry in entries
+        ],
+    }

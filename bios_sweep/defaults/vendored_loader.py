@@ -1,0 +1,136 @@
+"""Read tuned defaults without installing bios_sweep: copy this one file into your project.
+
+Standard library only, Python 3.9 or newer. It reads `bios_defaults.json`, of one study or a collection,
+from an explicit path or from the environment variable BIOS_DEFAULTS, checks it, and answers with values:
+
+    from vendored_loader import tuned
+    found = tuned("llama", 4096)             # raises LookupError where nothing fits
+    found["values"]["learning_rate"], found["evidence"]["learning_rate"]["verdict"], found["source"]
+
+`bios_sweep.defaults` does more: nearest sizes, further places, reasons, exports to other trainers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+SCHEMA_VERSION = 1
+PARTS = {"key", "values", "evidence", "provenance", "baseline", "evidence_hash"}
+DECIDED = ("confirm", "refine")  # the only verdicts that give a value to serve
+PROFILES = ("quality", "balanced", "speed")
+
+
+def tuned(
+    family: str,
+    hidden_size: int,
+    method: str = "lora",
+    profile: str = "balanced",
+    alpha_rule: str = "alpha_over_rank",
+    path: str | os.PathLike[str] | None = None,
+) -> dict[str, Any]:
+    """The entry for a family (`llama`, `qwen`, else the config's model_type) and a hidden size.
+
+    Returns a dict: values (setting -> value, for what matters most), evidence, key, provenance, source.
+    Raises ValueError for a file that cannot be believed, LookupError where no entry is of this key.
+    """
+    if profile not in PROFILES:
+        raise ValueError(f"profile: {profile!r} is not allowed; choose from {', '.join(PROFILES)}")
+    source = path if path is not None else os.environ.get("BIOS_DEFAULTS")
+    if not source:
+        raise LookupError("no tuned defaults: no path was given and BIOS_DEFAULTS is not set")
+    wanted = (family, hidden_size, method, alpha_rule)
+    fitting = [entry for entry in load(source) if _identity(entry) == wanted]
+    if not fitting:
+        raise LookupError(f"{source}: no entry for {', '.join(map(str, wanted))}")
+    entry = max(fitting, key=lambda entry: entry["provenance"]["date"])
+    values = dict(entry["values"])
+    values.update(entry.get("profiles", {}).get(profile, {}))
+    kept = {name: entry[name] for name in ("evidence", "key", "provenance")}
+    return dict(kept, values=values, source=os.fspath(source))
+
+
+def load(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """Every entry of a file, checked. Raises ValueError with one sentence that begins with the path."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        return _entries(json.loads(text, object_pairs_hook=_no_repeats, parse_constant=_no_constant))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _entries(content: Any) -> list[dict[str, Any]]:
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if isinstance(version, bool) or not isinstance(version, int):
+        raise ValueError("is no tuned-defaults file: it has no schema_version")
+    if version != SCHEMA_VERSION:
+        raise ValueError(f"schema_version {version} is not {SCHEMA_VERSION}, the one this loader reads")
+    listed = content.get("entries", [content])
+    if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
+        raise ValueError("entries: is no list of objects")
+    entries = [dict(entry, schema_version=version) for entry in listed]
+    for entry in entries:
+        _check(entry)
+    keys = [json.dumps(entry["key"], sort_keys=True) for entry in entries]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise ValueError(f"two entries are for one key ({key})")
+    return entries
+
+
+def _check(entry: dict[str, Any]) -> None:
+    """Refuse an entry that is incomplete, was changed by hand, or serves what nothing stands for."""
+    missing = sorted(PARTS - set(entry))
+    if missing:
+        raise ValueError(f"{missing[0]!r} is missing")
+    if entry["evidence_hash"] != _hash(entry):
+        raise ValueError("evidence_hash does not match: the file was changed after it was written")
+    for values in (entry["values"], *entry.get("profiles", {}).values()):
+        for name, value in values.items():
+            _check_served(name, value, entry["evidence"])
+    _identity(entry)
+
+
+def _check_served(name: str, value: Any, evidence: dict[str, Any]) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{name}: {value!r} is no number that JSON can hold")
+    if name == "learning_rate" and not (isinstance(value, (int, float)) and 1e-7 <= value <= 1.0):
+        raise ValueError(f"learning_rate: {value!r} is not allowed; it must lie in 0.0000001 to 1")
+    items = [item for key, item in evidence.items() if key.partition(" (")[0] in (name, "search")]
+    if not items:
+        raise ValueError(f"{name}: a value without evidence cannot be served")
+    if not any(_stands_for(item, name, value) for item in items):
+        raise ValueError(f"{name}: no confirmed or refined verdict stands for {value!r}")
+
+
+def _stands_for(item: dict[str, Any], name: str, value: Any) -> bool:
+    if item["verdict"] not in DECIDED:
+        return False
+    best = item["best_level"]
+    if isinstance(best, dict):  # of a joint search: whole settings
+        return bool(item["verdict"] == "refine" and best.get(name) == value)
+    return bool(value == (best if item["verdict"] == "refine" else item["default"]))
+
+
+def _identity(entry: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(entry["key"][name] for name in ("family", "hidden_size", "method", "alpha_rule"))
+
+
+def _hash(entry: dict[str, Any]) -> str:
+    covered = {name: value for name, value in entry.items() if name != "evidence_hash"}
+    text = json.dumps(covered, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise ValueError("a name is given twice in one object")
+    return dict(pairs)
+
+
+def _no_constant(text: str) -> None:
+    raise ValueError(f"{text} is no number that JSON can hold")

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from bios_sweep.cli.main import main
+from bios_sweep.config.compose import compose_config, literal
 from bios_sweep.records.workspace import Workspace
 
 COMMAND = (
@@ -303,3 +304,30 @@ def test_a_driver_killed_in_the_middle_leaves_no_script_and_the_same_command_goe
     again = shell("run")
     assert again["counts"] == undisturbed["counts"]
     assert [arm["finals"] for arm in again["arms"]] == [arm["finals"] for arm in undisturbed["arms"]]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "python train.py --lr {learning_rate} --seed={seed}",
+        "it's = {seed}, [1] (2) \"three\" 'four' $HOME ${FIVE} \\${SIX} \\",
+        r"""sh -c 'echo "\'" {seed} \\'""",
+    ],
+)
+def test_a_command_needs_no_quoting_for_hydra(command):
+    config = compose_config(["sweeps=learning_rate", "method=command", f"method.command={command}"])
+    assert config.values["method"]["command"] == command
+    assert config.overrides[-1] == f"method.command={command}"
+
+
+def test_a_command_quoted_for_hydra_means_the_same(shell):
+    assert literal("method.command='python {seed}'") == "method.command='python {seed}'"
+    assert literal("seeds=[0,1]") == "seeds=[0,1]"
+    config = compose_config(["sweeps=learning_rate", "method=command", "method.command='python {seed}'"])
+    assert config.values["method"]["command"] == "python {seed}"
+    assert (config.values["model"]["kind"], config.values["data"]["kind"]) == ("named", "named")
+    config = compose_config(
+        ["sweeps=learning_rate", "method=command", "model=local", "method.trainer_state=true"]
+    )
+    assert config.values["model"]["kind"] == "local"
+    assert config.values["method"]["trainer_state"] is True

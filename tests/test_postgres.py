@@ -139,7 +139,7 @@ def test_a_server_away_during_a_sweep_on_many_workers_misses_and_doubles_nothing
         meanwhile(runs, (20, lambda: away(server, seconds))),
     ):
         options = ("cluster=ray", "cluster.num_cpus=4", "tracking.flush_seconds=90")
-        assert sweep(runs, server.url, *options, pause=seconds / 22) == 0
+        assert sweep(runs, server.url, *options, pause=seconds / 30) == 0
         assert "does not follow, tried again" in caplog.text
         assert check_whole(runs, server.url) == 19
 

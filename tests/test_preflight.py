@@ -15,6 +15,8 @@ from bios_sweep.execution.preflight import GIB, inspect, judge, own_versions
 from bios_sweep.execution.storage import TrialFiles
 from bios_sweep.ports import PreflightLine
 from bios_sweep.report.preflight_text import folded, print_preflight
+from bios_sweep.scripted import on_node
+from bios_sweep.scripted.identity import digests_of
 from bios_sweep.training.corpus import embedded_examples
 from bios_sweep.training.data import write_dataset
 from bios_sweep.training.facts import describe_model
@@ -143,6 +145,18 @@ def test_a_missing_model_and_one_with_other_weights_are_found(study):
     (line,) = [line for line in looked(facts, wanted) if line.red]
     assert "no such folder" in line.found
     assert line.way_out == "copy the model"
+
+
+def test_a_script_that_is_another_or_nowhere_on_the_node_is_found(tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text("print(1)\n")
+    options = {"cwd": str(tmp_path), "digests": digests_of([script])}
+    assert on_node.look(options) == {"script": {"found": on_node.fingerprint(options)}}
+    script.write_text("print(2)\n")
+    assert on_node.look(options) == {"script": {"error": f"{script} is missing or another file"}}
+    script.unlink()
+    assert "error" in on_node.look(options)["script"]
+    assert on_node.look({**options, "cwd": "/nowhere"})["script"]["error"] == "there is no folder /nowhere"
 
 
 def test_a_storage_that_cannot_be_written_is_found(study, tmp_path):

@@ -8,14 +8,17 @@ from typing import Any
 
 from rich.console import Console
 
+from bios_sweep.cli.scripted import ENGINES
 from bios_sweep.cli.trained import LORA_ENGINE
 from bios_sweep.errors import ClusterError
 from bios_sweep.ports import Executor, PreflightLine
 from bios_sweep.report.preflight_text import print_preflight
+from bios_sweep.scripted.on_node import fingerprint
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.scenario import Scenario
 
-LOOKERS = {LORA_ENGINE: "bios_sweep.training.on_node:look"}
+TRAINED_LOOKER = "bios_sweep.training.on_node:look"
+SCRIPT_LOOKER = "bios_sweep.scripted.on_node:look"
 GPU_LOOKER = "bios_sweep.training.on_node:gpus"
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2}
 CONTEXT_BYTES = 512 * 1024**2  # a CUDA context and cuBLAS of one process on an H100 or A100; rounded up
@@ -58,15 +61,12 @@ def wanted_on_nodes(plan: Plan, cluster: Mapping[str, Any], trials_dir: str) -> 
 
     scenario = plan.study.scenario
     packages = ["ray", *(name for name, version in scenario.software.items() if version != ABSENT)]
-    trained = scenario.engine in LOOKERS
+    trained = scenario.engine == LORA_ENGINE
     return {
         "versions": own_versions(packages),
         "trials_dir": trials_dir,
         "options": dict(scenario.engine_options),
-        "looker": LOOKERS.get(scenario.engine, ""),
-        "material": {"model": scenario.model.fingerprint, "data": scenario.data.fingerprint}
-        if trained
-        else {},
+        **_material(scenario),
         "ways_out": _ways_out(scenario),
         "gpu_looker": GPU_LOOKER if _trains_on_gpu(scenario, cluster) else "",
         "gpu_count": math.ceil(cluster["gpus_per_trial"]) if _trains_on_gpu(scenario, cluster) else 0,
@@ -74,11 +74,21 @@ def wanted_on_nodes(plan: Plan, cluster: Mapping[str, Any], trials_dir: str) -> 
     }
 
 
+def _material(scenario: Scenario) -> dict[str, Any]:
+    """What the engine reads on a node: who looks for it there, and the fingerprints it must have."""
+    if scenario.engine == LORA_ENGINE:
+        found = {"model": scenario.model.fingerprint, "data": scenario.data.fingerprint}
+        return {"looker": TRAINED_LOOKER, "material": found}
+    if scenario.engine in ENGINES.values():
+        return {"looker": SCRIPT_LOOKER, "material": {"script": fingerprint(scenario.engine_options)}}
+    return {"looker": "", "material": {}}
+
+
 def _trains_on_gpu(scenario: Scenario, cluster: Mapping[str, Any]) -> bool:
     """A planted trial may ask for GPUs to rehearse a cluster, and touches none."""
-    if scenario.engine in LOOKERS:
+    if scenario.engine == LORA_ENGINE:
         return bool(scenario.engine_options["device"] == "cuda")
-    return bool(cluster["gpus_per_trial"]) and "cwd" in scenario.engine_options
+    return bool(cluster["gpus_per_trial"]) and scenario.engine in ENGINES.values()
 
 
 def _gpu_bytes(plan: Plan, cluster: Mapping[str, Any]) -> int:
@@ -99,4 +109,5 @@ def _ways_out(scenario: Scenario) -> dict[str, str]:
     return {
         "model": f"copy the driver's {model} there" if is_folder else f"hf download {model} there",
         "data": "give cluster.storage, through which the examples travel, or share the workspace",
+        "script": "put the script, and the files that its command names, at the same paths there",
     }

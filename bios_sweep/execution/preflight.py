@@ -10,6 +10,7 @@ import hashlib
 import importlib
 import platform
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ def judge(answers: Sequence[Mapping[str, Any]], wanted: Mapping[str, Any]) -> tu
             continue
         lines += [*_versions(answer, wanted), _files(answer, wanted), *_material(answer, wanted)]
         lines += _gpus(answer, wanted) if wanted["gpu_count"] else []
-    return tuple(lines)
+    return tuple(line if line.red else replace(line, way_out="") for line in lines)
 
 
 def _unanswered(answer: Mapping[str, Any]) -> PreflightLine:

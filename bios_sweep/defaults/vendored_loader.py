@@ -100,9 +100,10 @@ def _check_served(name: str, value: Any, evidence: dict[str, Any]) -> None:
         raise ValueError(f"{name}: {value!r} is no number that JSON can hold")
     if name == "learning_rate" and not (isinstance(value, (int, float)) and 1e-7 <= value <= 1.0):
         raise ValueError(f"learning_rate: {value!r} is not allowed; it must lie in 0.0000001 to 1")
-    items = [item for key, item in evidence.items() if key.partition(" (")[0] in (name, "search")]
+    items = [item for key, item in evidence.items() if key.partition(" (")[0] == name]
     if not items:
         raise ValueError(f"{name}: a value without evidence cannot be served")
+    items += [evidence["search"]] if "search" in evidence else []
     if not any(_stands_for(item, name, value) for item in items):
         raise ValueError(f"{name}: no confirmed or refined verdict stands for {value!r}")
 

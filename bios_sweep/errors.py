@@ -37,6 +37,12 @@ class ClusterError(InputError):
     """The cluster can never satisfy the request: needed against offered."""
 
 
+class ClusterLostError(BiosSweepError):
+    """The cluster went away while the sweep ran; the same command goes on from there."""
+
+    exit_code = 4
+
+
 class NoClockError(ConfigError):
     """The engine has no time to measure; claims of cost are then said to be without one."""
 

@@ -14,7 +14,7 @@ from bios_sweep.cli.main import main
 from bios_sweep.cli.stopping import Stop, StoppedAtOnce
 from bios_sweep.records.workspace import Workspace
 
-SWEEP = ["sweeps=demo", "model=planted", "cluster=inline", "seeds=[0,1]", "decision.looks=[2]"]
+SWEEP = ["sweeps=demo", "model=planted", "seeds=[0,1]", "decision.looks=[2]", "tracking=none"]
 PATIENCE_SECONDS = 60
 
 
@@ -80,9 +80,9 @@ def test_a_request_made_before_a_run_does_not_stop_it(workspace):
         assert not stop.asked()
 
 
-def started(root: Path, pause_seconds: float) -> subprocess.Popen[str]:
+def started(root: Path, cluster: str, pause_seconds: float) -> subprocess.Popen[str]:
     """A driver in a process of its own that has begun its first trial."""
-    command = [sys.executable, "-m", "bios_sweep", "run", *SWEEP, f"workspace={root}"]
+    command = [sys.executable, "-m", "bios_sweep", "run", *SWEEP, f"cluster={cluster}", f"workspace={root}"]
     driver = subprocess.Popen(
         [*command, f"model.planted.pause_seconds={pause_seconds}"],
         stdout=subprocess.DEVNULL,
@@ -97,9 +97,10 @@ def started(root: Path, pause_seconds: float) -> subprocess.Popen[str]:
     return driver
 
 
-def test_stop_now_leaves_a_long_step_and_the_same_command_goes_on(tmp_path, capsys):
+@pytest.mark.parametrize("cluster", ["inline", pytest.param("ray", marks=pytest.mark.slow)])
+def test_stop_now_leaves_a_long_step_and_the_same_command_goes_on(cluster, tmp_path, capsys):
     undisturbed, stopped = tmp_path / "undisturbed", tmp_path / "stopped"
-    driver = started(stopped, pause_seconds=60)
+    driver = started(stopped, cluster, pause_seconds=60)
     began = time.monotonic()
     assert main(["stop", "--now", f"workspace={stopped}"]) == 0
     assert "stop at once" in capsys.readouterr().out
@@ -108,7 +109,7 @@ def test_stop_now_leaves_a_long_step_and_the_same_command_goes_on(tmp_path, caps
     assert time.monotonic() - began < 30
     assert "the same command goes on from here" in said
     for root in (stopped, undisturbed):
-        assert main(["run", *SWEEP, f"workspace={root}"]) == 0
+        assert main(["run", *SWEEP, "cluster=inline", f"workspace={root}"]) == 0
     one, other = (
         {(trial["arm"], trial["seed"]): trial["value"] for trial in bios_sweep.open(root).trials}
         for root in (stopped, undisturbed)

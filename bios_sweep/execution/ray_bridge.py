@@ -59,6 +59,10 @@ class Bridge(tune.Callback):
         """Jobs go to this actor."""
         self._mailbox, self._answer = mailbox, None
 
+    def fail(self, error: BiosSweepError) -> None:
+        """End the run with this error; from any thread."""
+        self._failure = self._failure or error
+
     @property
     def over(self) -> bool:
         """Whether Tune should stop every slot now."""

@@ -24,6 +24,7 @@ from bios_sweep.execution.attempts import describe, time_arms
 from bios_sweep.execution.carried import ATTEMPTS_FOLDER, Carrier
 from bios_sweep.execution.causes import every_loss_is_a_death
 from bios_sweep.execution.dispatch import Dispatch
+from bios_sweep.execution.head import HeadWatch
 from bios_sweep.execution.mailbox import Mailbox
 from bios_sweep.execution.node_options import bring_data
 from bios_sweep.execution.preflight import judge
@@ -202,7 +203,11 @@ class RayTuneExecutor:
                 "storage": storage,
                 "beat_seconds": self._silence_seconds / BEATS,
             }
-            self._fit(name, bridge, config, seats)
+            with HeadWatch(ray.get_runtime_context().gcs_address, bridge.fail):
+                try:
+                    self._fit(name, bridge, config, seats)
+                finally:
+                    self.close()  # which waits for the head, too
             bridge.raise_failure()
         finally:
             self.idle_seconds = dispatch.idle_seconds()
@@ -245,7 +250,7 @@ class RayTuneExecutor:
         try:
             with kept_signals(), every_loss_is_a_death():
                 tuner.fit()
-        except tune.TuneError as error:
+        except (tune.TuneError, ray.exceptions.RayError) as error:
             bridge.raise_failure()
             raise BiosSweepError(
                 f"Ray Tune gave up: {describe(error)}; see {self._storage_dir / name}"

@@ -283,7 +283,8 @@ def test_a_head_that_is_killed_ends_the_driver_and_the_next_cluster_goes_on(undi
         sweep.wait_for(20)
         nodes.kill_head()
         assert sweep.driver is not None
-        assert sweep.driver.wait(PATIENCE_SECONDS) != 0
+        assert sweep.driver.wait(PATIENCE_SECONDS) == 4
+        assert "the head of the Ray cluster" in sweep.log
     with Nodes(tmp_path / "second", cpus=[2]) as nodes:
         sweep.nodes = nodes
         sweep.start()

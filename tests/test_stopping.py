@@ -15,7 +15,7 @@ from bios_sweep.cli.stopping import Stop, StoppedAtOnce
 from bios_sweep.records.workspace import Workspace
 
 SWEEP = ["sweeps=demo", "model=planted", "seeds=[0,1]", "decision.looks=[2]", "tracking=none"]
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 150
 
 
 @pytest.fixture

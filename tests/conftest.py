@@ -19,6 +19,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(shared))
 
 
+@pytest.fixture(autouse=True)
+def no_credentials_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run moves an address's user and password into these variables; no test passes them on to the next."""
+    for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
+        monkeypatch.setenv(name, "")  # so that whatever stands there at the end is taken back
+        monkeypatch.delenv(name)
+
+
 @pytest.fixture(scope="session")
 def ray_session() -> Iterator[None]:
     """One local Ray with two CPUs for all tests: starting it costs 4-9 s. Executors leave it running."""

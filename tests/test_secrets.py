@@ -17,7 +17,7 @@ from urllib.parse import quote
 import pytest
 
 from bios_sweep.cli.main import main
-from bios_sweep.records.web import PASSWORD, TOKEN, USERNAME
+from bios_sweep.records.web import TOKEN
 from tests.leaky import SECRET_VARIABLES
 
 pytestmark = pytest.mark.xdist_group("tracking_server")
@@ -114,9 +114,6 @@ def leaks(secrets: Iterable[str], folders: Iterable[Path], texts: Mapping[str, s
 
 @pytest.fixture
 def planted(monkeypatch) -> dict[str, str]:
-    for name in (USERNAME, PASSWORD):
-        monkeypatch.setenv(name, "")  # so that what a run puts there is taken away again
-        monkeypatch.delenv(name)
     for name, secret in SECRETS.items():
         monkeypatch.setenv(name, secret)
     assert set(SECRETS) == set(SECRET_VARIABLES)

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from bios_sweep.errors import ClusterError
+from bios_sweep.cli.resources import check_cluster
+from bios_sweep.config.compose import compose_config
+from bios_sweep.errors import ClusterError, ConfigError
 from bios_sweep.execution.request import Node, Request, place_slots, refuse_unless_fits
 from tests.e2e.nodes import Nodes, bare_environment
 
@@ -97,6 +99,37 @@ def test_wishes_that_mean_nothing_are_refused(values, message):
     with pytest.raises(ClusterError) as refused:
         Request(**values)
     assert str(refused.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    "override, message",
+    [
+        ("cluster.placement=near", "cluster.placement: 'near' is not allowed; choose from pack, spread"),
+        ("cluster.storage=shared", "cluster.storage: 'shared' is not allowed; an absolute folder that every"),
+        (
+            "cluster.preinstalled=yes_please",
+            "cluster.preinstalled: 'yes_please' is not allowed; true or false",
+        ),
+        ("cluster.environment=HF_HOME", "cluster.environment: 'HF_HOME' is not allowed; a list of texts"),
+        ("cluster.py_modules=[/nowhere/mine]", "cluster.py_modules: /nowhere/mine is not there"),
+        ("cluster.accelerator_type=100", "cluster.accelerator_type: 100 is not allowed; a name such as A100"),
+        (
+            "cluster.resources_per_trial=[1]",
+            "cluster.resources_per_trial: [1] is not allowed; a mapping such",
+        ),
+    ],
+)
+def test_cluster_values_of_the_wrong_kind_are_refused_before_ray_is_loaded(override, message):
+    config = compose_config(["cluster=existing", override], None)
+    with pytest.raises(ConfigError) as refused:
+        check_cluster(config.values["cluster"])
+    assert str(refused.value).startswith(message)
+
+
+def test_custom_resources_are_given_on_the_command_line():
+    config = compose_config(["cluster=existing", "cluster.resources_per_trial={big: 1}"], None)
+    check_cluster(config.values["cluster"])
+    assert config.values["cluster"]["resources_per_trial"] == {"big": 1}
 
 
 def odd_environment(folder: Path) -> dict[str, str]:

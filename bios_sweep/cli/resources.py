@@ -58,9 +58,9 @@ def _check_wishes(cluster: Mapping[str, Any]) -> None:
     kind, amounts = cluster["accelerator_type"], cluster["resources_per_trial"]
     if kind is not None and not isinstance(kind, str):
         raise ConfigError(f"cluster.accelerator_type: {kind!r} is not allowed; a name such as A100, or null")
-    if not isinstance(amounts, Mapping):
+    if amounts is not None and not isinstance(amounts, Mapping):
         raise ConfigError(
-            f"cluster.resources_per_trial: {amounts!r} is not allowed; a mapping such as {{big: 1}}"
+            f"cluster.resources_per_trial: {amounts!r} is not allowed; a mapping such as {{big: 1}}, or null"
         )
 
 
@@ -120,7 +120,7 @@ def choose_executor(
         cpus_per_trial=cluster["cpus_per_trial"],
         gpus_per_trial=cluster["gpus_per_trial"],
         accelerator_type=cluster["accelerator_type"],
-        resources_per_trial=cluster["resources_per_trial"],
+        resources_per_trial=cluster["resources_per_trial"] or {},
         max_concurrent=cluster["max_concurrent"],
         placement=cluster["placement"],
         preinstalled=cluster["preinstalled"],

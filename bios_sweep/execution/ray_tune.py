@@ -22,7 +22,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from bios_sweep.errors import BiosSweepError, ClusterError, NoClockError
 from bios_sweep.execution.attempts import describe, time_arms
 from bios_sweep.execution.carried import ATTEMPTS_FOLDER, Carrier
-from bios_sweep.execution.causes import every_loss_is_a_death
+from bios_sweep.execution.causes import every_loss_is_a_death, node_answers
 from bios_sweep.execution.dispatch import Dispatch
 from bios_sweep.execution.head import HeadWatch
 from bios_sweep.execution.mailbox import Mailbox
@@ -111,7 +111,8 @@ class RayTuneExecutor:
     def preflight(self, wanted: Mapping[str, Any]) -> tuple[PreflightLine, ...]:
         """What every node where a trial may run has of what trials need. Leaves Ray up.
 
-        A local Ray has one node, this one, and nothing to compare. wanted: see `execution.preflight`.
+        A local Ray has one node, this one, and nothing to compare. A node that was just lost is not asked,
+        though Ray lists it for a while. wanted: see `execution.preflight`.
 
         Raises:
             StorageError: the driver itself cannot write where trial files are kept.
@@ -120,7 +121,7 @@ class RayTuneExecutor:
         files = self._carried_by(Path(wanted["trials_dir"]))
         if files is None or self._request.address is None:
             return ()
-        nodes = [node for node in nodes_alive() if room_on(self._request, node)]
+        nodes = [node for node in nodes_alive() if room_on(self._request, node) and node_answers(node.id)]
         try:
             with kept_signals(), left_for_nodes(wanted, files) as facts:
                 return judge(look_on_nodes(nodes, facts, self._environment), {**wanted, "files": files})

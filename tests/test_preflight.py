@@ -20,6 +20,7 @@ from bios_sweep.scripted.identity import digests_of
 from bios_sweep.training.corpus import embedded_examples
 from bios_sweep.training.data import write_dataset
 from bios_sweep.training.facts import describe_model
+from bios_sweep.training.on_node import gpus
 
 LOOK = "bios_sweep.training.on_node:look"
 
@@ -272,3 +273,10 @@ def test_a_file_as_tracking_store_of_workers_on_other_nodes_is_refused(uri):
 def test_a_named_variable_that_is_not_set_is_refused():
     with pytest.raises(ConfigError, match=r"^cluster.environment: HF_HOME is not set here; export it"):
         environment(environ={}, **{"environment": ["HF_HOME"]})
+
+
+@pytest.mark.slow  # loads torch in a process of its own
+def test_the_gpus_of_this_machine_are_listed_with_their_memory_and_none_where_there_is_none():
+    found = gpus()
+    assert bool(found) == Path("/dev/nvidia0").exists()
+    assert all(0 < gpu["free"] <= gpu["total"] for gpu in found)

@@ -285,6 +285,11 @@ def test_texts_of_a_file_cannot_leave_their_comment_or_become_a_key():
     assert [scalar(word) for word in ("lora", "no", "a: b", "x\ny")] == ["lora", '"no"', '"a: b"', '"x\\ny"']
 
 
+def test_the_doubts_of_a_recommendation_travel_with_its_file():
+    text = defaults.export_file(defaults.recommend(family="gemma3", hidden_size=2560), to="trl").text()
+    assert "# To bear in mind: learning_rate: no exponent is published for family 'gemma3'" in text
+
+
 def test_a_number_in_a_comment_is_a_decimal_too():
     assert comment("5e-05 * 2.5E8, 1e-4 and hash e5e-05x") == "# 0.00005 * 2.5E8, 0.0001 and hash e5e-05x"
 

@@ -81,6 +81,7 @@ def test_help_loads_the_standard_library_only(tmp_path, idle, words):
         ["plan", "sweeps=demo", "--json"],
         ["submit", "--to", "kuberay", "--dry-run", "sweeps=demo", "submit.image=x", "submit.claims={c: /}"],
         ["defaults", "show", "meta-llama/Llama-3.1-8B"],
+        ["defaults", "export", "meta-llama/Llama-3.1-8B", "--to", "trl"],
     ],
 )
 def test_verbs_that_start_nothing_load_nothing_heavy(tmp_path, words):

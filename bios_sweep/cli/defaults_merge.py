@@ -24,7 +24,7 @@ def run(args: Namespace) -> int:
     if args.json:
         print(json.dumps(_answer(args, files, entries), indent=1))
         return 0
-    print(f"wrote {args.output}: {len(entries)} entries from {len(files)} files")
+    print(f"wrote {args.output}; entries {len(entries)}, files read {len(files)}")
     for entry in entries:
         print(f"  {key_words(entry.key)}: {', '.join(entry.values) or 'nothing decided'}")
     return 0

@@ -108,7 +108,7 @@ def export_file(
             name: {key: _comment(cell, known, why) for key, cell in keys.items()}
             for name, keys in tool.keys.items()
         },
-        head=_head(tool, title, plain, batch),
+        head=(*_head(tool, title, plain, batch), *_doubts(settings)),
     )
 
 
@@ -165,6 +165,12 @@ def _comment(cell: Cell, known: Mapping[str, Quantity], why: Mapping[str, Why]) 
         reason = why[quantity.setting]
         parts.append(f"{reason.confidence}: {reason.rule}; {reason.evidence} ({reason.source})")
     return "; ".join(parts) or "given"
+
+
+def _doubts(settings: Settings) -> tuple[str, ...]:
+    """A recommendation's warnings: a file travels farther than the terminal they were printed on."""
+    found = settings.warnings if isinstance(settings, Recommendation) else ()
+    return tuple(f"To bear in mind: {text}" for text in found)
 
 
 def _head(tool: Tool, title: str, settings: TrainingSettings, batch: Batch) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from typing import Any
 import ray
 
 from bios_sweep.errors import ClusterError
-from bios_sweep.execution.request import Node, Request, place_slots, refuse_unless_fits
+from bios_sweep.execution.request import Node, Request, refuse_unless_fits
 
 PACKAGE = Path(__file__).resolve().parents[1]
 OBJECT_STORE_BYTES = 100_000_000  # chosen, not measured: only small dicts travel; Ray's least is 75 MB
@@ -61,11 +61,6 @@ def nodes_alive() -> tuple[Node, ...]:
         for node in alive
     ]
     return tuple(sorted(found, key=lambda node: (-node.resources.get("CPU", 0.0), node.id)))
-
-
-def count_slots(request: Request) -> int:
-    """How many trials run at a time on the joined cluster."""
-    return len(place_slots(request, nodes_alive()))
 
 
 @contextmanager

@@ -70,13 +70,21 @@ def test_places_are_believed_in_order_and_the_answer_names_the_one_that_won(tmp_
     assert rate(found) == 1e-4
     assert found.source == f"explicit path ({tmp_path / 'explicit.json'})"
     assert found.exact
-    assert [words.partition(" (")[0] for words in found.searched] == [
+    assert found.searched == (found.source,)
+    with pytest.raises(NotTunedError) as caught:
+        defaults.lookup(family="qwen", hidden_size=128)
+    assert [words.partition(" (")[0] for words in caught.value.searched] == [
         "explicit path",
         VARIABLE,
         f"{folder / 'pyproject.toml'} [tool.bios_sweep]",
         f"entry point {GROUP} mine",
         "shipped with bios_sweep",
     ]
+
+
+def test_a_bad_place_does_not_stand_in_the_way_of_one_before_it(tmp_path, monkeypatch):
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "nothing.json"))
+    assert rate(defaults.lookup(**LLAMA, path=write(tmp_path / "explicit.json", entry(1e-4)))) == 1e-4
 
 
 def test_an_announced_package_is_never_imported_and_may_name_its_file(tmp_path, monkeypatch):

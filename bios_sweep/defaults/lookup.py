@@ -42,7 +42,7 @@ class Wanted:
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """Tuned defaults and the place that won. searched: all places, in words.
+    """Tuned defaults and the place that won. searched: the places looked through to find them, in words.
 
     exact: whether they were made on a model of the same size; `warning` says what is different.
     """
@@ -72,7 +72,7 @@ def lookup(
 
     model: a folder, an id or a `TunedKey`; or family and hidden_size. path, start, environment: as in
     `places`. Places in order: the explicit path, BIOS_DEFAULTS, the project's pyproject.toml, entry
-    points, shipped. A file that is bad or missing is refused, not passed over.
+    points, shipped. A file that is bad or missing is refused when its turn comes, not passed over.
 
     Raises:
         NotTunedError: no place has any; the message names every place.
@@ -80,24 +80,20 @@ def lookup(
         ModelError: the model cannot be found.
     """
     wanted = _wanted(model, family, hidden_size, parameters, method, alpha_rule)
-    read = [(place, _entries(place)) for place in places(path, start=start, environment=environment)]
-    searched = tuple(place.words for place, _ in read)
-    allowed = [
-        (place, entry) for place, entries in read for entry in entries if _comparable(entry.key, wanted)
-    ]
-    exact = [(place, entry) for place, entry in allowed if _same_size(entry.key, wanted)]
-    if exact:
-        first = exact[0][0]
-        return _found(
-            first, [entry for place, entry in exact if place is first], wanted, searched, exact=True
-        )
-    near = [(place, entry) for place, entry in allowed if _distance(entry.key, wanted) <= math.log(FARTHEST)]
+    searched: list[str] = []
+    near: list[tuple[Place, list[TunedDefaults]]] = []
+    for place in places(path, start=start, environment=environment):
+        searched.append(place.words)
+        entries = [entry for entry in _entries(place) if _comparable(entry.key, wanted)]
+        exact = [entry for entry in entries if _same_size(entry.key, wanted)]
+        if exact:
+            return _found(place, exact, wanted, tuple(searched), exact=True)
+        close = [entry for entry in entries if _distance(entry.key, wanted) <= math.log(FARTHEST)]
+        near += [(place, close)] if close else []
     if near:
-        first = near[0][0]
-        return _found(
-            first, [entry for place, entry in near if place is first], wanted, searched, exact=False
-        )
-    raise NotTunedError(f"no tuned defaults for {wanted.words}; searched {'; '.join(searched)}", searched)
+        return _found(*near[0], wanted, tuple(searched), exact=False)
+    message = f"no tuned defaults for {wanted.words}; searched {'; '.join(searched)}"
+    raise NotTunedError(message, tuple(searched))
 
 
 def nearest(entries: Iterable[TunedDefaults], wanted: Wanted) -> TunedDefaults:

@@ -14,8 +14,8 @@ from bios_sweep.defaults.exporters.tool import (
 AXOLOTL = Tool(
     name="axolotl",
     title="Axolotl",
-    source="github.com/axolotl-ai-cloud/axolotl src/axolotl/utils/schemas/training.py (002a637c), "
-    "peft.py (00564c8f) and config.py (70be5461), read November 2026",
+    source="axolotl 0.19.0 AxolotlInputConfig (axolotl/utils/schemas/config.py, training.py, peft.py), "
+    "github.com/axolotl-ai-cloud/axolotl",
     use="add base_model, datasets and output_dir, then axolotl train FILE",
     keys={
         "": {

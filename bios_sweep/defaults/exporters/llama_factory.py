@@ -8,8 +8,8 @@ from bios_sweep.defaults.exporters.tool import EVERY_LINEAR_LAYER, PLAIN_ALPHA, 
 LLAMA_FACTORY = Tool(
     name="llama-factory",
     title="LLaMA-Factory",
-    source="github.com/hiyouga/LLaMA-Factory src/llamafactory/hparams/finetuning_args.py (00577a85), "
-    "data_args.py (072bfe29), training_args.py (00577a85: those of transformers), read November 2026",
+    source="llamafactory 0.9.5 hparams/finetuning_args.py, data_args.py, training_args.py (those of "
+    "transformers), github.com/hiyouga/LLaMA-Factory",
     use="add model_name_or_path, dataset, template and output_dir, then llamafactory-cli train FILE",
     keys={
         "": {

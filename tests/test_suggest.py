@@ -332,6 +332,10 @@ def test_an_inconclusive_sweep_ends_decided_after_suggest_and_run(world, tmp_pat
     [settled] = world("run", "--next")["verdicts"]
     assert (settled["verdict"], settled["best_level"]) == ("refine", 0.001)
     assert world("suggest")["open"] == []
+    wanted = world("suggest", "decision.target=1.5")
+    assert "batch_size is asked" in wanted["why"][0], "a wish is told at any time, and its sign asks"
+    assert "decision.target=1.5" in wanted["command"]
+    assert main(["report", f"workspace={tmp_path}/runs", "decision.target=true"]) == 2
 
 
 def test_run_next_goes_on_with_a_sweep_that_is_not_done_and_refuses_where_nothing_is_open(

@@ -57,7 +57,7 @@ def run(args: Namespace) -> int:
     answer: dict[str, Any] = {"sweep_id": view.sweep_id, "why": list(found.why), "open": list(found.open)}
     if found.study is not None:
         name, command = write_next(view, workspace, found)
-        prepared = prepare(command.namespace(_without_typed(args)))
+        prepared = prepare(command.namespace(_but_the_sweep(args)))
         plan = plan_summary(prepared)
         answer |= {
             "name": name,
@@ -81,7 +81,7 @@ def next_arguments(args: Namespace) -> Namespace:
         InputError: nothing is open, or nothing that a study would settle.
     """
     _, workspace, view = choose(Namespace(**{**vars(args), "sweep": None}))
-    args = Namespace(**{**vars(args), "overrides": without(args.overrides, ["sweeps"])})
+    args = _but_the_sweep(args)
     if view.state.stage != DONE:
         return Command.parse(view.command).namespace(args)
     found = _suggested(view, workspace)
@@ -146,9 +146,9 @@ def _beside_sweeps(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key not in ("sweeps", "seeds")}
 
 
-def _without_typed(args: Namespace) -> Namespace:
-    """`suggest` reads the sweep's own command; what was typed only said where to find the sweep."""
-    return Namespace(**{**vars(args), "overrides": []})
+def _but_the_sweep(args: Namespace) -> Namespace:
+    """What was typed, but for the choice of the sweep: that named the earlier one."""
+    return Namespace(**{**vars(args), "overrides": without(args.overrides, ["sweeps"])})
 
 
 def _folder(command: Command) -> Path:

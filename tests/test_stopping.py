@@ -39,6 +39,19 @@ def test_the_first_signal_asks_and_the_second_ends_at_once_with_its_number(works
     assert isinstance(stopped.value, KeyboardInterrupt), "so that nothing takes it for a trial's failure"
 
 
+def test_an_interrupt_that_lost_its_number_on_the_way_gets_it_back(workspace):
+    def through_ray():
+        hear(signal.SIGTERM)
+        try:
+            hear(signal.SIGTERM)
+        except StoppedAtOnce:
+            raise KeyboardInterrupt from None
+
+    with pytest.raises(StoppedAtOnce) as stopped, Stop(workspace):
+        through_ray()
+    assert stopped.value.signal == signal.SIGTERM
+
+
 def test_what_is_held_is_finished_before_the_run_ends(workspace):
     written = []
 

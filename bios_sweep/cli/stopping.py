@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any
 
 from bios_sweep.records.workspace import Workspace
@@ -36,7 +36,7 @@ class Stop:
         self._main = threading.get_ident()
         self._over = threading.Event()
         self._held = False
-        self._waiting: int | None = None
+        self._at_once: int | None = None
         self._looked = 0.0
         self.signal: int | None = None
 
@@ -47,11 +47,16 @@ class Stop:
         threading.Thread(target=self._watch, daemon=True, name="stop --now").start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give the handlers back. Ray passes an interrupt on as a plain one: it gets its number back."""
         self._over.set()
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._workspace.clear_stop()
+        if self._at_once is not None and kind is KeyboardInterrupt:
+            raise StoppedAtOnce(self._at_once) from error
 
     def asked(self) -> bool:
         """Asked often; the disk is looked at twice a second."""
@@ -69,15 +74,15 @@ class Stop:
             yield
         finally:
             self._held = False
-        if self._waiting is not None:
-            raise StoppedAtOnce(self._waiting)
+        if self._at_once is not None:
+            raise StoppedAtOnce(self._at_once)
 
     def _heard(self, number: int, _frame: FrameType | None) -> None:
         if self.signal is None:
             self.signal = number
-        elif self._held:
-            self._waiting = number
-        else:
+            return
+        self._at_once = number
+        if not self._held:
             raise StoppedAtOnce(number)
 
     def _watch(self) -> None:

@@ -97,5 +97,5 @@ def test_reading_a_finished_sweep_loads_nothing_heavy(tmp_path):
     run = verb("run", "sweeps=aa", "model=planted", "cluster=inline", "seeds=[0,1]")
     loaded(run, tmp_path)
     read = "import bios_sweep\nassert bios_sweep.open('bios_runs', 'aa').verdicts\n"
-    for code in (verb("report"), verb("status", "--json"), read):
+    for code in (verb("report"), verb("suggest"), verb("status", "--json"), read):
         assert not loaded(code, tmp_path) & HEAVY

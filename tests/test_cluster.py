@@ -248,7 +248,7 @@ def gpu_cluster(tmp_path_factory) -> Iterator[Nodes]:
 @pytest.mark.slow  # 24 workers on two cores
 def test_24_whole_gpus_go_to_24_trials(gpu_cluster, tmp_path):
     found = seated(gpu_cluster, tmp_path / "run", 24, gpus_per_trial=1)
-    assert Counter(node for node, _ in found).most_common() == [(node, 8) for node in {n for n, _ in found}]
+    assert sorted(Counter(node for node, _ in found).values()) == [8, 8, 8]
     assert len(set(found)) == 24
 
 

@@ -85,7 +85,7 @@ def test_the_wheel_holds_all_that_is_read_at_run_time(wheel):
     for folder in ("conf", "sweeps"):
         for file in (ROOT / folder).rglob("*.yaml"):
             assert f"bios_sweep/{file.relative_to(ROOT)}" in names
-    kept = ("assets/base_model/*", "**/*.json", "**/*.py", "py.typed")
+    kept = ("assets/base_model/*", "assets/*.txt", "**/*.json", "**/*.py", "py.typed")
     for file in {found for pattern in kept for found in (ROOT / "bios_sweep").glob(pattern)}:
         assert str(file.relative_to(ROOT)) in names
 

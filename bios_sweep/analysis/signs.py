@@ -18,14 +18,12 @@ from bios_sweep.analysis.bounds import student
 from bios_sweep.analysis.curve import ArmCurve, arm_curve
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.scenario import Metric
-from bios_sweep.study.trials import COMPLETED, DIVERGED, TrialResult
+from bios_sweep.study.trials import COMPLETED, DIVERGED, GENERAL, GENERAL_BEFORE, TrialResult
 
 UNSTABLE, DIVERGING, PLATEAU = "unstable", "diverged", "plateau"
 IMPROVING, OVERFITTING = "still improving", "overfitting"
 SLOW, QUALITY, FORGETTING = "too slow", "quality not reached", "forgetting"
 SIGNS = (DIVERGING, UNSTABLE, OVERFITTING, PLATEAU, IMPROVING, FORGETTING, QUALITY, SLOW)
-
-GENERAL, GENERAL_BEFORE = "general_loss", "general_loss_before"  # final metrics, nats per token
 
 CHOSEN = "chosen, not measured"
 ERRORS = 3.0  # standard errors that a change of the mean curve must exceed; chosen, not measured

@@ -25,7 +25,8 @@ from bios_sweep.training.facts import (
 from bios_sweep.training.jsonl import jsonl_examples
 
 LORA_ENGINE = "bios_sweep.training.engine:LoraEngine"
-FINAL_METRICS = ("eval_loss", "eval_bits_per_byte", "train_loss")  # what a LoRA trial ends with
+# what a LoRA trial ends with
+FINAL_METRICS = ("eval_loss", "eval_bits_per_byte", "train_loss", "general_loss")
 MODEL_KINDS = ("embedded", "local", "planted", "named")
 DATA_KINDS = ("embedded", "jsonl")
 SCRIPTS_ONLY = "goes with method=command and method=python only, whose script reads its own"

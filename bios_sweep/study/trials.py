@@ -29,6 +29,7 @@ STORAGE = "storage"
 FAILURES = (OUT_OF_MEMORY, WORKER_LOST, NODE_LOST, PREEMPTED, DATA, CODE, TIME_LIMIT, NO_METRIC, STORAGE)
 RETRIED_IN_VAIN = frozenset({OUT_OF_MEMORY, CODE, DATA, NO_METRIC})  # the same again would end the same
 
+GENERAL, GENERAL_BEFORE = "general_loss", "general_loss_before"  # of a result, nats per token of general text
 OWN_METRICS = ("eval_loss", "eval_bits_per_byte", "train_loss")  # fields of a measurement
 
 SCREENING = "screening"

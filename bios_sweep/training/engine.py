@@ -19,6 +19,7 @@ from bios_sweep.training.batches import micro_batches
 from bios_sweep.training.conversations import chat_renderer
 from bios_sweep.training.data import Example, read_dataset
 from bios_sweep.training.facts import ENGINE_VERSION, resolve_model
+from bios_sweep.training.general import general_set
 from bios_sweep.training.loop import evaluate, evaluation_set
 from bios_sweep.training.model import (
     BaseModel,
@@ -163,7 +164,15 @@ class LoraEngine:
                 f"model {self._options.model_path}: its evaluation loss is {untouched.loss} before training; "
                 f"check its weights, or choose another dtype than {dtype}"
             )
-        return Material(base=base, train=train, evaluation=held_out, untouched=untouched)
+        general = general_set(base, self._tokenizer, size, self._device)
+        return Material(
+            base=base,
+            train=train,
+            evaluation=held_out,
+            untouched=untouched,
+            general=general,
+            general_before=evaluate(base, general).loss,
+        )
 
     def _tokenized(self, examples: Sequence[Example], max_length: int) -> tuple[TokenizedExample, ...]:
         return tuple(tokenize_all(examples, self._tokenizer, max_length, self._render))

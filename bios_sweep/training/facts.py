@@ -22,7 +22,9 @@ from bios_sweep.training.digests import files_fingerprint, user_cache
 
 SOFTWARE = ("torch", "transformers", "peft")  # the packages whose numerics decide a trial's outcome
 ABSENT = "absent"
-ENGINE_VERSION = "1"  # raised when the engine's numbers change; part of every trial's identity
+# Raised when the numbers change; part of every trial's identity. 2: a trial also ends with the loss on
+# general text, so that one without it is not taken for one with it.
+ENGINE_VERSION = "2"
 EMBEDDED = "embedded:base_model"  # no folder: the package lies elsewhere on other nodes
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"

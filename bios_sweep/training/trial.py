@@ -11,7 +11,15 @@ from typing import Any
 import numpy as np
 from peft import PeftModel
 
-from bios_sweep.study.trials import COMPLETED, DIVERGED, Measurement, TrialResult, TrialSpec
+from bios_sweep.study.trials import (
+    COMPLETED,
+    DIVERGED,
+    GENERAL,
+    GENERAL_BEFORE,
+    Measurement,
+    TrialResult,
+    TrialSpec,
+)
 from bios_sweep.training.batches import philox
 from bios_sweep.training.checkpoint import load_checkpoint, remove_checkpoint, save_checkpoint
 from bios_sweep.training.loop import DivergedError, Evaluation, EvaluationSet, Training, evaluate
@@ -23,12 +31,17 @@ ADAPTER_FOLDER = "adapter"
 
 @dataclass(frozen=True, kw_only=True)
 class Material:
-    """What trials share while dtype and max_length stay: model, data, the untouched model's losses."""
+    """What trials share while dtype and max_length stay: model, data, the untouched model's losses.
+
+    general: passages of general text; general_before: the untouched model's loss there, nats per token.
+    """
 
     base: BaseModel
     train: tuple[TokenizedExample, ...]
     evaluation: EvaluationSet
     untouched: Evaluation
+    general: EvaluationSet
+    general_before: float
 
     @property
     def wall(self) -> float:
@@ -74,8 +87,9 @@ def run_trial(work: Work) -> Iterator[Measurement | TrialResult]:
                 yield point
         except DivergedError as error:
             status, cause = DIVERGED, str(error)
+        kept = _kept(work.material) if status == COMPLETED else {}
         _tidy(work, adapted, status)
-        yield _result(work, training, curve, status, cause)
+        yield _result(work, training, curve, status, cause, kept)
 
 
 def measured_steps(max_steps: int, measurements: int) -> tuple[int, ...]:
@@ -150,6 +164,13 @@ def _require_below_wall(work: Work, point: Measurement) -> None:
         )
 
 
+def _kept(material: Material) -> dict[str, float]:
+    """What is left of general knowledge: the loss on general text after training, and before it."""
+    after = evaluate(material.base, material.general).loss
+    values = {GENERAL: after, GENERAL_BEFORE: material.general_before}
+    return {name: value for name, value in values.items() if math.isfinite(value)}
+
+
 def _tidy(work: Work, adapted: PeftModel, status: str) -> None:
     """Keep the adapter of a completed trial; the checkpoint goes last, so that a kill here repeats this."""
     if status == COMPLETED:
@@ -158,7 +179,12 @@ def _tidy(work: Work, adapted: PeftModel, status: str) -> None:
 
 
 def _result(
-    work: Work, training: Training, curve: Sequence[Measurement], status: str, cause: str
+    work: Work,
+    training: Training,
+    curve: Sequence[Measurement],
+    status: str,
+    cause: str,
+    kept: Mapping[str, float],
 ) -> TrialResult:
     last = curve[-1]
     values = {
@@ -170,7 +196,7 @@ def _result(
         key=work.trial.key,
         status=status,
         curve=tuple(curve),
-        final={name: value for name, value in values.items() if value is not None},
+        final={**{name: value for name, value in values.items() if value is not None}, **kept},
         wall_seconds=training.wall_seconds,
         tokens=training.tokens,
         cause=cause,

@@ -94,7 +94,7 @@ def _start_local(request: Request) -> None:
     """
     if "RAY_AUTH_MODE" not in os.environ:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    with _package_importable(), _shielded_from_sigterm():
+    with _shielded_from_sigterm(), kept_signals(), _package_importable():  # heard late, but by our handler
         ray.init(
             address="local",
             num_cpus=request.local_cpus,

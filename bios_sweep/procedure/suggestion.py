@@ -162,7 +162,7 @@ def _merged(asks: Iterable[_Ask]) -> tuple[Factor, ...]:
         if old is not None:
             claims = (*old.claims, *new.claims) if old.claims and new.claims else ()
             multiply = tuple(sorted({*old.multiply, *new.multiply}))
-            values = old.values if set(new.values) <= set(old.values) else new.values
+            values = (*old.values, *(value for value in new.values if value not in old.values))
             new = replace(new, claims=tuple(dict.fromkeys(claims)), multiply=multiply, values=values)
         merged[new.name] = new
     return tuple(merged.values())

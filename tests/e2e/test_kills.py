@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -120,3 +121,14 @@ def test_sigterm_to_the_whole_process_group_ends_cleanly_and_the_next_run_goes_o
     again = [word for word in SWEEP if not word.startswith("cluster")]
     assert main(["run", *again, "cluster=inline", "tracking=sqlite", f"workspace={workspace}"]) == 0
     assert set(states_in_mlflow(workspace, "trial")) == {"FINISHED"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [4, 6, 8])
+def test_sigterm_while_ray_starts_ends_by_that_signal(seconds, tmp_path):
+    """Not by an abort inside Ray. By a handler of ours (143), or by none before there is one (-15)."""
+    driver = start_driver(tmp_path / "runs")
+    with suppress(subprocess.TimeoutExpired):
+        driver.wait(seconds)
+    os.killpg(driver.pid, signal.SIGTERM)
+    assert driver.wait(PATIENCE_SECONDS) in (143, -signal.SIGTERM), (tmp_path / "driver.log").read_text()

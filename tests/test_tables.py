@@ -210,6 +210,12 @@ def test_the_batch_is_the_product_of_what_a_trainer_accumulates(answer):
     assert "per_device_train_batch_size x gradient_accumulation_steps x world_size" in found["notes"][0]
 
 
+def test_the_control_of_a_script_is_no_arm(answer):
+    rows = "baseline,0,1.0,screening\nbaseline,1,1.1,screening\nb,0,1.2,screening\nb,1,1.25,screening\n"
+    plain = answer("arm,seed,value,stage\n" + rows)
+    assert answer("arm,seed,value,stage\n" + rows + "baseline again,0,1.0,control\n") == plain
+
+
 def test_a_rank_column_named_r_is_the_rank(answer):
     rows = "".join(f"{r},{2 * r},{seed},{1 + seed / 7 + r / 1000}\n" for r in (8, 16) for seed in (0, 1))
     found = answer("lora_r,lora_alpha,seed,eval_loss\n" + rows, "--baseline", "lora_rank=8")

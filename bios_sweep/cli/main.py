@@ -28,6 +28,7 @@ EXTRA_MODULES = (
     "jinja2",
     "tokenizers",
     "filelock",
+    "fsspec",
 )
 
 

@@ -38,6 +38,7 @@ from bios_sweep.records.column_names import (
 from bios_sweep.records.tables import RawTable
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED, CONFIRMATION, DIVERGED, FAILED, SCREENING
+from bios_sweep.study.twin import CONTROL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,11 +90,14 @@ def to_runs(raw: RawTable, names: ColumnNames) -> RunTable:
 
 
 def _trials_only(raw: RawTable) -> RawTable:
-    """Without the rows that stand for whole sweeps in an export of our own experiments."""
+    """Without the rows that no verdict uses: our own sweeps in an export of MLflow, and controls."""
     kinds = raw.columns.get("tags.kind")
-    if kinds is None or "trial" not in kinds:
-        return raw
-    return raw.kept([row for row, kind in enumerate(kinds) if kind == "trial"])
+    if kinds is not None and "trial" in kinds:
+        raw = raw.kept([row for row, kind in enumerate(kinds) if kind == "trial"])
+    stages = raw.columns.get("stage", ())
+    if CONTROL in stages:
+        raw = raw.kept([row for row, stage in enumerate(stages) if stage != CONTROL])
+    return raw
 
 
 def _chosen(

@@ -20,6 +20,7 @@ from bios_sweep.analysis.finding import (
     SCREENING_ONLY,
     UNCONFIRMED,
     Finding,
+    Margin,
 )
 from bios_sweep.analysis.fresh import TOO_SMALL
 from bios_sweep.analysis.remedies import moves_of
@@ -126,8 +127,17 @@ def _more_seeds(plan: Plan, question: Question, screening: Finding, state: State
         factor = narrowed(factor, plan.study.baseline, wanted)
     if question.claim not in FOR_ALL:
         factor = replace(factor, claims=(question.claim,))
-    why = f"{name}: neither shown nor excluded on {len(screening.seeds)} seeds; {needed} fresh ones are asked"
+    goal = "show a better level" if _looks_better(screening, margin) else "exclude a gain that matters"
+    on = len(screening.seeds)
+    why = f"{name}: neither shown nor excluded on {on} seeds; {needed} fresh ones are asked, enough to {goal}"
+    if any(bound.clusters for bound in screening.bounds):
+        why += " (the evaluation set's own error stays: it shrinks with more evaluation data only)"
     return _Ask(factor=factor, why=why, seeds=needed)
+
+
+def _looks_better(screening: Finding, margin: Margin | None) -> bool:
+    gains = [bound.gain for bound in screening.bounds]
+    return margin is not None and max(gains, default=0.0) >= margin.percent
 
 
 def _wanted(plan: Plan, screening: Finding, margin: float) -> set[Any]:

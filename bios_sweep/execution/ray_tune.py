@@ -26,6 +26,7 @@ from bios_sweep.execution.causes import every_loss_is_a_death, node_answers
 from bios_sweep.execution.dispatch import Dispatch
 from bios_sweep.execution.head import HeadWatch
 from bios_sweep.execution.mailbox import Mailbox
+from bios_sweep.execution.no_tensorboard import NoTensorBoard
 from bios_sweep.execution.node_options import bring_data
 from bios_sweep.execution.preflight import judge
 from bios_sweep.execution.ray_bridge import Bridge
@@ -243,7 +244,7 @@ class RayTuneExecutor:
                 storage_path=str(self._storage_dir),
                 verbose=0,
                 stop=bridge.stopper,
-                callbacks=[bridge],
+                callbacks=[bridge, NoTensorBoard()],
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # the engines keep theirs
                 failure_config=tune.FailureConfig(max_failures=RESTART_ALWAYS),
             ),

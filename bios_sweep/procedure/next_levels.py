@@ -22,8 +22,9 @@ FREEDOM = 30  # degrees of freedom of the new study's t quantile, about; as in t
 def seeds_needed(finding: Finding, margin: float, alpha: float) -> int | None:
     """Fresh seeds that would decide a factor at this noise, by the gains of its levels; None without bounds.
 
-    A level whose gain looks at least the margin must show a lower bound above 0 (corrected for the levels
-    tried); else every level that may still gain the margin must show an upper bound below it:
+    Either the leading level must show a lower bound above 0 (corrected for the levels tried): its fresh
+    seeds then say whether the gain matters, which settles the question both ways. Or every level that may
+    still gain the margin must show an upper bound below it. The cheaper of the two counts:
     n = ((t + z) sigma / distance)^2, sigma the standard deviation of one seed's difference.
     """
     bounds = finding.bounds or ((finding.bound,) if finding.bound else ())
@@ -32,12 +33,12 @@ def seeds_needed(finding: Finding, margin: float, alpha: float) -> int | None:
     if not usable or seeds < 2 or margin <= 0:
         return None
     leading = max(usable, key=lambda bound: bound.gain)
-    if leading.gain >= margin:
-        found = [_seeds(leading, seeds, leading.gain, alpha / len(usable))]
-    else:
-        near = [bound for bound in usable if bound.upper >= margin] or [leading]
-        found = [_seeds(bound, seeds, max(margin - bound.gain, NEAREST * margin), alpha) for bound in near]
-    return max(LEAST_SEEDS, *found)
+    near = [bound for bound in usable if bound.upper >= margin] or [leading]
+    routes = [
+        _seeds(leading, seeds, max(leading.gain, NEAREST * margin), alpha / len(usable)),
+        max(_seeds(bound, seeds, max(margin - bound.gain, NEAREST * margin), alpha) for bound in near),
+    ]
+    return max(LEAST_SEEDS, min(routes))
 
 
 def _seeds(bound: Bound, seeds: int, distance: float, alpha: float) -> int:

@@ -268,9 +268,7 @@ def test_lora_parameters_are_counted_from_the_config():
     assert lora_parameters_per_rank({"hidden_size": 64}) is None
 
 
-@pytest.mark.parametrize(
-    "enough, rank", [(1, 32), (32, 32), (33, 64), (64, 64), (65, 128), (128, 128)]
-)
+@pytest.mark.parametrize("enough, rank", [(1, 32), (32, 32), (33, 64), (64, 64), (65, 128), (128, 128)])
 def test_the_rank_grows_until_lora_parameters_reach_the_tokens(tmp_path, enough, rank):
     model = folder(tmp_path / "model", LLAMA)
     tokens = enough * lora_parameters_per_rank(LLAMA)

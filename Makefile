@@ -10,7 +10,7 @@ demo: $(INSTALLED)
 	$(BIN)/bios-sweep run sweeps=demo
 
 test: $(INSTALLED) lint
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -10,15 +10,6 @@ from tests import postgres
 from tests.tracking_server import TrackingServer, serving
 
 
-@pytest.hookimpl(tryfirst=True)  # before the groups are read
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests stay in one process, for they share its fixtures; so do all that share one Ray."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            shared = "ray" if "ray_session" in getattr(item, "fixturenames", ()) else item.path.name
-            item.add_marker(pytest.mark.xdist_group(shared))
-
-
 @pytest.fixture(autouse=True)
 def no_credentials_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run moves an address's user and password into these variables; no test passes them on to the next."""
@@ -42,9 +33,6 @@ def ray_session() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def tracking_server() -> Iterator[TrackingServer]:
-    """One real `mlflow server`, over PostgreSQL where there is one, else over SQLite: starting it takes 10 s.
-
-    Files whose tests ask for it are of the xdist group `tracking_server`.
-    """
+    """One real `mlflow server`, over PostgreSQL where there is one, else SQLite: starting it takes 10 s."""
     with serving(over_postgres=not postgres.missing()) as server:
         yield server

@@ -23,7 +23,6 @@ from tests import postgres
 from tests.tracking_server import TrackingServer, serving
 
 pytestmark = [
-    pytest.mark.xdist_group("tracking_server"),
     pytest.mark.skipif(bool(postgres.missing()), reason=postgres.missing() or "there is one"),
 ]
 EXPERIMENT = "planted | planted | lora"

@@ -20,7 +20,6 @@ from bios_sweep.cli.main import main
 from bios_sweep.records.web import TOKEN
 from tests.leaky import SECRET_VARIABLES
 
-pytestmark = pytest.mark.xdist_group("tracking_server")
 USER = "some.one"
 URI_PASSWORD = "uRi/p@ss w0rd"
 SECRETS = {

@@ -18,7 +18,6 @@ from bios_sweep.ports import ENDED, MEASURED, STARTED, Executor
 from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED
 from tests.conformance.sources import SETTINGS, ListSource, Log, numbers, trials
 
-pytestmark = pytest.mark.xdist_group("ray")
 EXECUTORS = ("inline", "ray")
 ENGINES = ("planted", "lora")
 MEASUREMENTS = 3

@@ -371,7 +371,7 @@ def test_the_entrypoint_plans_the_very_same_sweep(submit, capsys):
         (("--to", "slurm", "budget.max_steps=0"), "max_steps"),
         (
             ("--to", "slurm", "tracking=sqlite", "tracking.uri=http://ada:hunter2-hunter2@host:5000"),
-            "tracking.uri: holds the value of MLFLOW_TRACKING_PASSWORD",  # where `user:password@` was moved to
+            "tracking.uri: holds the value of MLFLOW_TRACKING_PASSWORD",  # it was moved there
         ),
         (("--to", "slurm", "model.name='a\tb'"), "control characters"),
         (("--to", "slurm", "--send"), "`sbatch` is not on this machine"),

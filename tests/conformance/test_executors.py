@@ -20,6 +20,12 @@ from tests.conformance.sources import SETTINGS, ListSource, Log, numbers, trials
 
 EXECUTORS = ("inline", "ray")
 ENGINES = ("planted", "lora")
+QUICK_PAIRS = [  # where another test has the slow pair in the normal run
+    ("inline", "planted"),
+    ("inline", "lora"),
+    ("ray", "planted"),
+    pytest.param("ray", "lora", marks=pytest.mark.slow),
+]
 MEASUREMENTS = 3
 
 GOOD = trials({"baseline": SETTINGS, "rank=8": replace(SETTINGS, lora_rank=8)}, seeds=(0, 1))
@@ -218,6 +224,7 @@ def test_what_record_raises_ends_the_run_in_its_own_words(request, executor, pla
         run(request, executor, planted, ListSource(GOOD), tmp_path, act=refuse)
 
 
+@pytest.mark.parametrize(("executor", "engine"), QUICK_PAIRS)
 def test_every_executor_times_arms_row_by_row_and_names_the_hardware(request, executor, engine, tmp_path):
     case: EngineCase = request.getfixturevalue(engine)
     arms = [SETTINGS, replace(SETTINGS, batch_size=32)]
@@ -252,6 +259,7 @@ def test_a_probe_whose_engine_cannot_be_built_says_why(request, executor, tmp_pa
         )
 
 
+@pytest.mark.parametrize(("executor", "engine"), QUICK_PAIRS)
 def test_a_run_after_a_probe_gives_the_same_numbers(run_with, request, executor, engine, tmp_path):
     case: EngineCase = request.getfixturevalue(engine)
     undisturbed, _ = run_with("inline", engine)

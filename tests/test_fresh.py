@@ -169,7 +169,7 @@ def test_a_guardrail_without_numbers_was_not_measured(arm):
         arms=score.arms, seeds=SEEDS, outcomes={**score.outcomes, **nothing}, metric=SCORE, untouched=None
     )
     found = guarded(score)
-    assert found.reasons == ("guardrail score: it was not measured on the fresh seeds",)
+    assert found.reasons == ("guardrail score: it was not measured on these seeds",)
 
 
 def test_an_arm_that_is_turned_down_needs_to_keep_no_guardrail():

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from bios_sweep.cli.main import main
+from bios_sweep.study.metric_names import direction_of
 
 SCORE = "+model.planted.metrics.score"
 
@@ -71,3 +72,20 @@ def test_the_trainer_s_own_metrics_are_named_where_it_trains(tmp_path, capsys):
     words = ["plan", "sweeps=demo", f"workspace={tmp_path}", "+decision.guardrails.forgetting=1"]
     assert main(words) == 2
     assert "choose from eval_loss, eval_bits_per_byte, train_loss" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "direction"),
+    [
+        ("recall", "maximize"),
+        ("BLEU", "maximize"),
+        ("pass@1", "maximize"),
+        ("general_loss", "minimize"),
+        ("peak_memory", "minimize"),
+        ("mismatch_rate", "minimize"),
+        ("accuracy_loss", None),
+        ("quality", None),
+    ],
+)
+def test_a_metric_says_which_way_is_better_by_whole_words_or_not_at_all(name, direction):
+    assert direction_of(name) == direction

@@ -17,7 +17,7 @@ class CostRatio:
     """Time of an arm's whole training over the baseline's, with one-sided bounds.
 
     repeats: of the timing probe; 0 where steps alone tell the ratio (same batch, same rank) exactly.
-    error: standard error of ln(ratio).
+    error: standard error of ln(ratio). logs: ln of the ratio at every repeat, empty where it was counted.
     """
 
     arm: str
@@ -27,6 +27,7 @@ class CostRatio:
     hardware: str = ""
     repeats: int = 0
     error: float = 0.0
+    logs: tuple[float, ...] = ()
 
     @property
     def exact(self) -> bool:
@@ -104,5 +105,15 @@ def cost_ratios(
             hardware=hardware,
             repeats=repeats,
             error=error,
+            logs=tuple(difference.tolist()),
         )
     return ratios
+
+
+def least_ratio(cost: CostRatio, other: CostRatio, alpha: float) -> float:
+    """One-sided lower bound of one arm's time over another's; their repeats pair where both were timed."""
+    if len(cost.logs) > 1 and len(cost.logs) == len(other.logs):
+        difference = np.asarray(cost.logs) - np.asarray(other.logs)
+        error = float(difference.std(ddof=1)) / math.sqrt(len(difference))
+        return math.exp(float(difference.mean()) - student(alpha, len(difference) - 1) * error)
+    return cost.lower / other.upper

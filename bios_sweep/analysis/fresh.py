@@ -29,6 +29,7 @@ from bios_sweep.analysis.table import Blocks, ResultTable, complete_blocks
 NOT_REPLICATED = "the candidate did not replicate on fresh seeds"
 TOO_SMALL = "better, by less than matters"
 KEEP_DEFAULT, KEEP_CLAIMED = "keep the default", "keep the level that is claimed"
+NO_PERCENT = "the default's mean is 0 on the fresh seeds, so that nothing is a percent of it"
 NO_CLUSTERS = "the clusters that screening counted with are not known on the fresh seeds"
 
 
@@ -60,13 +61,15 @@ def judge_fresh(
     if blocks.too_many_dropped or len(blocks.seeds) < 2:
         reason = f"{len(blocks.dropped)} of {len(table.seeds)} fresh seeds are missing (failed trials)"
         return replace(found, reasons=(reason,))
+    if not blocks.values[0].mean():
+        return replace(found, reasons=(NO_PERCENT,))
     clusters = None if test.kind == SHARE else cluster_table(blocks, sums or {})
     if clusters is None and candidate.bound is not None and candidate.bound.clusters:
         return replace(found, reasons=(NO_CLUSTERS,))
     bound = _gain(blocks, test, alpha, clusters)
     state, reasons = _passed(bound, test, margin, blocks, table, alpha)
     serves_the_arm = state == REFINE and test.kind != BELOW  # below: the arm is turned down, not served
-    broken = _broken(guards or {}, test, alpha) if serves_the_arm else ()
+    broken = broken_guards(guards or {}, test.arm, alpha) if serves_the_arm else ()
     if broken:
         state, reasons = INCONCLUSIVE, broken
     # against the default at the same cost, the gain is the iso-cost one
@@ -90,7 +93,7 @@ def combination_holds(
     One more test on the fresh seeds, in their scope; the guardrails hold for the combination as well.
     """
     blocks = complete_blocks(table, (table.arms[0], *singles))
-    if blocks.arms != (table.arms[0], *singles) or not blocks.seeds:
+    if blocks.arms != (table.arms[0], *singles) or not blocks.seeds or not blocks.values[0].mean():
         return False  # a single one that failed or diverged is no measure
     best = singles[int(blocks.gains().mean(axis=1).argmax())]
     test = FreshTest(arm=combination, over=best, kind=NOT_WORSE, value=None, limit=margin.percent)
@@ -154,19 +157,17 @@ def _share_bound(blocks: Blocks, table: ResultTable, test: FreshTest, alpha: flo
     return paired_bound(test.arm, gained - needed, alpha).lower
 
 
-def _broken(
-    guards: Mapping[str, tuple[ResultTable, float]], test: FreshTest, alpha: float
-) -> tuple[str, ...]:
-    """The guardrails that the candidate is not shown to keep, each a non-inferiority test at alpha."""
+def broken_guards(guards: Mapping[str, tuple[ResultTable, float]], arm: str, alpha: float) -> tuple[str, ...]:
+    """The guardrails that an arm is not shown to keep, each a non-inferiority test at alpha."""
     broken = []
     for name, (table, percent) in guards.items():
-        arms = (table.arms[0], test.arm)
+        arms = (table.arms[0], arm)
         blocks = complete_blocks(table, arms)
         measured = blocks.arms == arms and len(blocks.seeds) > 1 and not blocks.too_many_dropped
         if not measured or not blocks.values[0].mean():
-            broken.append(f"guardrail {name}: it was not measured on the fresh seeds")
+            broken.append(f"guardrail {name}: it was not measured on these seeds")
             continue
-        bound = paired_bound(test.arm, blocks.gains()[0], alpha)
+        bound = paired_bound(arm, blocks.gains()[0], alpha)
         if bound.lower <= -percent:
             broken.append(
                 f"guardrail {name}: {bound.gain:+.2f} % (lower bound {bound.lower:+.2f} %), "

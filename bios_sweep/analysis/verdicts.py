@@ -82,6 +82,8 @@ def screen_claims(
     reason = gate(table, blocks) or (NO_PERCENT if margin is None else "")
     if margin is None or reason:
         return {one.name: stopped(table, one.levels, reason) for one in asked}
+    if blocks.seeds and not blocks.values[0].mean():
+        return {question.name: stopped(table, question.levels, NO_PERCENT) for question in asked}
     if len(blocks.arms) < 2:
         return {one.name: stopped(table, one.levels, "every variation diverged") for one in asked}
     if len(table.seeds) < 2:

@@ -21,6 +21,7 @@ from bios_sweep.defaults import Recommendation
 from bios_sweep.errors import ConfigError
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.secrecy import masked
+from bios_sweep.study.metric_names import direction_of
 from bios_sweep.study.plan import Plan, build_plan
 from bios_sweep.study.scenario import Scenario
 from bios_sweep.training.data import DataSet
@@ -104,16 +105,20 @@ def _scenario(
 
 
 def _require_measured(guardrails: Mapping[str, float], scenario: Scenario) -> None:
-    """A guardrail over a metric that no trial reports would leave every refinement open, after the cost."""
-    if scenario.method in SCRIPTED:
-        return  # what a script prints is not known before it runs
+    """What no trial reports, or has no known better side, would be found out after the cost."""
     measured = FINAL_METRICS
     if scenario.engine == PLANTED_ENGINE:
         measured = (*PLANTED_METRICS, *scenario.engine_options.get("metrics", {}))
     for name in guardrails:
-        if name not in measured:
+        known = scenario.method in SCRIPTED or name in measured  # what a script prints is its own affair
+        if not known:
             raise ConfigError(
                 f"decision.guardrails.{name}: no trial measures it; choose from {', '.join(measured)}"
+            )
+        if direction_of(name) is None:
+            raise ConfigError(
+                f"decision.guardrails.{name}: the name does not say which way is better; call the metric so "
+                f"that one of its words does, such as {name}_score (larger is better) or {name}_error"
             )
 
 

@@ -38,7 +38,8 @@ def confirmed(cell: Cell, state: State, candidates: Mapping[str, Finding], margi
     if state.missing:
         return state
     fresh = fresh_of(cell, trials)
-    ended = done(cell, state, {**state.findings, **_judged(cell, candidates, tests, fresh, margin)})
+    margins = {name: state.margins.get(name, margin) for name in candidates}
+    ended = done(cell, state, {**state.findings, **_judged(cell, candidates, tests, fresh, margins)})
     return held_together(cell, ended, candidates, together, fresh, margin)
 
 
@@ -83,13 +84,13 @@ def _judged(
     candidates: Mapping[str, Finding],
     tests: Mapping[str, FreshTest],
     fresh: Fresh,
-    margin: Margin,
+    margins: Mapping[str, Margin],
 ) -> dict[str, Finding]:
     """Every candidate by its own test; one with a learning rate of its own says that it goes with it."""
     judged = {}
     for name, test in tests.items():
         found = judge_fresh(
-            candidates[name], test, fresh.table, margin, cell.rule.alpha, fresh.guards, fresh.sums
+            candidates[name], test, fresh.table, margins[name], cell.rule.alpha, fresh.guards, fresh.sums
         )
         if retuned(cell.plan, found):
             reason = f"it holds together with the settings of {test.arm}, so it is not served alone"

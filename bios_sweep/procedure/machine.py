@@ -16,7 +16,7 @@ from bios_sweep.procedure.confirmation import confirmed, unconfirmed
 from bios_sweep.procedure.pairing import with_twin
 from bios_sweep.procedure.refinement import SEARCH, search_of, search_trials, winner_finding
 from bios_sweep.procedure.screening import screened
-from bios_sweep.procedure.served import done
+from bios_sweep.procedure.served import done, without_untried
 from bios_sweep.procedure.state import DONE, Known, Results, Search, State
 from bios_sweep.procedure.tables import costs_of
 from bios_sweep.procedure.together import for_everyone
@@ -31,10 +31,15 @@ def state_of(plan: Plan, results: Results, known: Known = NOTHING) -> State:
     """The sweep's state; `results` maps trial keys to terminal records, failed ones included."""
     plans = plan.cells or (plan,)
     tried = sum(len(one.arms) - 1 for one in plans)
-    states = [_state_of_cell(Cell(plan=one, results=results, known=known, tried=tried)) for one in plans]
+    cells = [Cell(plan=one, results=results, known=known, tried=tried) for one in plans]
+    states = [_ended(cell, _state_of_cell(cell)) for cell in cells]
     costs = {name: cost for one in plans for name, cost in costs_of(one, known.timing).items()}
     state = _merged(states, plan) if plan.cells else states[0]
     return with_twin(plan, results, dataclasses.replace(state, costs=costs))
+
+
+def _ended(cell: Cell, state: State) -> State:
+    return without_untried(cell, state) if state.stage == DONE else state
 
 
 def _state_of_cell(cell: Cell) -> State:
@@ -76,7 +81,7 @@ def _refined(cell: Cell, state: State) -> State:
     if found is None:
         return state
     findings = {**state.findings, SEARCH: found}
-    margins = dict.fromkeys(findings, state.margin) if state.margin else {}
+    margins = {**state.margins, SEARCH: state.margin} if state.margin else state.margins
     return dataclasses.replace(state, findings=findings, screening=findings, margins=margins)
 
 

@@ -11,8 +11,8 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
-from bios_sweep.analysis.finding import CONFIRM, INCONCLUSIVE
-from bios_sweep.procedure.questions import questions
+from bios_sweep.analysis.finding import CANDIDATE, CONFIRM, INCONCLUSIVE, REFINE, Finding
+from bios_sweep.procedure.questions import Question
 from bios_sweep.procedure.state import DONE, Results, State
 from bios_sweep.study.claims import REPEAT
 from bios_sweep.study.plan import Plan
@@ -28,7 +28,6 @@ def with_twin(plan: Plan, results: Results, state: State) -> State:
     twin = twin_trial(plan)
     if twin is None:
         return state
-    state = _doubted(plan, results, state)
     if any(trial.key == twin.key for trial in state.needed):
         return state
     missing = state.missing if twin.key in results else _second(state.missing, twin)
@@ -41,27 +40,23 @@ def with_twin(plan: Plan, results: Results, state: State) -> State:
     )
 
 
-def _doubted(plan: Plan, results: Results, state: State) -> State:
-    """A default is not confirmed by levels that changed nothing at all: the script may not read them."""
+def doubted(
+    plan: Plan, results: Results, findings: Mapping[str, Finding], asked: Mapping[str, Question]
+) -> dict[str, Finding]:
+    """Nothing is settled by levels that changed nothing at all: the script may not read them."""
     reason = "no level changed the metric at all, so the script may not use the setting"
-    doubted = {
-        question.name: question.factor.name
-        for cell in plan.cells or (plan,)
-        for question in questions(cell)
-        if question.name in state.findings and state.findings[question.name].state == CONFIRM
-        if question.factor.name != REPEAT
-        if all(unmoved(cell, arm.name, results) for arm in cell.arms_of(question.factor.name))
-    }
-    if not doubted:
-        return state
-    findings = {
-        name: dataclasses.replace(finding, state=INCONCLUSIVE, reasons=(*finding.reasons, reason))
-        if name in doubted
+    return {
+        name: dataclasses.replace(finding, state=INCONCLUSIVE, test=None, reasons=(*finding.reasons, reason))
+        if finding.state in (CONFIRM, CANDIDATE, REFINE) and _nothing_moved(plan, results, asked[name])
         else finding
-        for name, finding in state.findings.items()
+        for name, finding in findings.items()
     }
-    served = {name: value for name, value in state.served.items() if name not in doubted.values()}
-    return dataclasses.replace(state, findings=findings, served=served)
+
+
+def _nothing_moved(plan: Plan, results: Results, question: Question) -> bool:
+    if twin_trial(plan) is None or question.factor.name == REPEAT:
+        return False
+    return all(unmoved(plan, arm.name, results) for arm in plan.arms_of(question.factor.name))
 
 
 def copied_seeds(plan: Plan, baseline: Mapping[int, TrialResult], metric: str) -> str:
@@ -69,12 +64,23 @@ def copied_seeds(plan: Plan, baseline: Mapping[int, TrialResult], metric: str) -
 
     baseline: seed -> result. An empty string where the values differ, and for our own engines.
     """
-    values = [r.final.get(metric, math.nan) for r in baseline.values() if r.status == COMPLETED]
-    if plan.study.scenario.repeatable or len(values) < 2 or len(set(values)) > 1 or math.isnan(values[0]):
+    ended = [result for result in baseline.values() if result.status == COMPLETED]
+    values = [result.final.get(metric, math.nan) for result in ended]
+    if plan.study.scenario.repeatable or len(values) < 2 or math.isnan(values[0]):
         return ""
+    if len({_all_it_told(result, metric) for result in ended}) > 1:
+        return ""  # one value, but other runs: a coarse metric
     return (
-        f"the script ignores the seed: the baseline's {metric} is {values[0]:.6g} at all {len(values)} "
-        "seeds, so they are copies and no replicates; let {seed} decide initialisation and example order"
+        f"the script ignores the seed: all that the baseline told is the same at all {len(values)} seeds "
+        f"({metric} {values[0]:.6g}), so they are copies and no replicates; let {{seed}} decide "
+        "initialisation and example order, or print a metric that tells runs apart"
+    )
+
+
+def _all_it_told(result: TrialResult, metric: str) -> str:
+    """Every number of a run but its times, as one text."""
+    return repr(
+        (sorted(result.final.items()), [(p.step, p.value(metric), p.train_loss) for p in result.curve])
     )
 
 

@@ -128,7 +128,7 @@ def _with_winner(plan: Plan, search: Search, results: Results) -> Search:
     )
     start = results[default.key].final.get(metric.name, math.nan)
     gains = {
-        arm.name: 100.0 * metric.sign * (results[trial.key].final[metric.name] - start) / abs(start)
+        arm.name: metric.sign * (results[trial.key].final[metric.name] - start)
         for arm, trial in zip(search.arms, trials, strict=True)
         if results[trial.key].status == COMPLETED
     }
@@ -137,7 +137,7 @@ def _with_winner(plan: Plan, search: Search, results: Results) -> Search:
         return search
     best = max(ahead, key=lambda name: ahead[name])
     arm = next(arm for arm in search.arms if arm.name == best)
-    return dataclasses.replace(search, winner=arm, gain=ahead[best])
+    return dataclasses.replace(search, winner=arm, gain=100.0 * ahead[best] / abs(start) if start else None)
 
 
 def _neighbours(plan: Plan, factor: str, finding: Finding) -> tuple[float, float] | None:

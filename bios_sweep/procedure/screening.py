@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from bios_sweep.analysis.finding import INCONCLUSIVE, UNDECIDED, Finding, Margin
+from bios_sweep.analysis.finding import CONFIRM, INCONCLUSIVE, UNDECIDED, Finding, Margin
+from bios_sweep.analysis.fresh import broken_guards
 from bios_sweep.analysis.gates import margin_of
+from bios_sweep.analysis.table import ResultTable
 from bios_sweep.analysis.verdicts import Asked, screen_claims
 from bios_sweep.procedure.cell import Cell
+from bios_sweep.procedure.pairing import doubted
 from bios_sweep.procedure.questions import Question, ladder_of, levels_of
 from bios_sweep.procedure.state import State
-from bios_sweep.procedure.tables import costs_of, sums_of, table_of
-from bios_sweep.study.claims import BALANCED
+from bios_sweep.procedure.tables import costs_of, guard_tables, sums_of, table_of
+from bios_sweep.study.claims import BALANCED, QUALITY, SPEED
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.trials import SCREENING, TrialSpec
 
@@ -22,21 +25,23 @@ def screened(cell: Cell) -> State:
     needed: list[TrialSpec] = []
     findings: dict[str, Finding] = {}
     still_open = list(cell.asked.values())
+    margins: dict[str, Margin] = {}
     margin = None
     for look in cell.rule.looks:
         trials = look_trials(cell.plan, still_open, look)
         needed += [trial for trial in trials if trial not in needed]
         missing = cell.missing(trials)
         if missing:
-            return _screening(needed, findings, missing=missing)
+            return _screening(needed, findings, margins, missing=missing)
         margin, found = _look(cell, trials, still_open)
-        findings |= found
+        findings |= doubted(cell.plan, cell.results, found, cell.asked)
+        margins |= dict.fromkeys(found, margin) if margin else {}
         still_open = [question for question in still_open if findings[question.name].state == UNDECIDED]
         if not still_open:
             break
     for question in still_open:
         findings[question.name] = dataclasses.replace(findings[question.name], state=INCONCLUSIVE)
-    return _screening(needed, findings, margin)
+    return _screening(needed, findings, margins, margin)
 
 
 def look_trials(plan: Plan, still_open: Sequence[Question], look: int) -> list[TrialSpec]:
@@ -66,7 +71,20 @@ def _look(
         variations=cell.tried,
         sums=sums_of(cell.plan, trials, cell.results, cell.known),
     )
-    return margin_of(table, cell.rule), found
+    guards = guard_tables(cell.plan, trials, cell.results)
+    alpha = cell.rule.alpha / len(cell.rule.looks)
+    kept = {q.name: _guarded(found[q.name], q.claim, guards, alpha) for q in still_open}
+    return margin_of(table, cell.rule), kept
+
+
+def _guarded(
+    finding: Finding, claim: str, guards: Mapping[str, tuple[ResultTable, float]], alpha: float
+) -> Finding:
+    """A claim of another level than the default serves it without fresh seeds: its guardrails hold here."""
+    if claim not in (QUALITY, SPEED) or finding.state != CONFIRM or finding.best is None:
+        return finding
+    broken = broken_guards(guards, finding.best, alpha)
+    return dataclasses.replace(finding, state=UNDECIDED, reasons=broken) if broken else finding
 
 
 def _as_asked(plan: Plan, question: Question) -> Asked:
@@ -77,6 +95,7 @@ def _as_asked(plan: Plan, question: Question) -> Asked:
 def _screening(
     needed: Sequence[TrialSpec],
     findings: dict[str, Finding],
+    margins: dict[str, Margin],
     margin: Margin | None = None,
     missing: tuple[TrialSpec, ...] = (),
 ) -> State:
@@ -87,5 +106,5 @@ def _screening(
         findings=findings,
         screening=findings,
         margin=margin,
-        margins=dict.fromkeys(findings, margin) if margin else {},
+        margins=margins,
     )

@@ -35,10 +35,26 @@ def done(cell: Cell, state: State, findings: Mapping[str, Finding]) -> State:
         stage=DONE,
         missing=(),
         findings=findings,
-        margins=dict.fromkeys(findings, state.margin) if state.margin else {},
+        margins={**(dict.fromkeys(findings, state.margin) if state.margin else {}), **state.margins},
         served=served,
         profiles=_differing(profiles, served),
     )
+
+
+def without_untried(cell: Cell, state: State) -> State:
+    """A profile's values go together with refined settings only where both were tried at once: not here."""
+    base = cell.plan.study.baseline
+    moved = {name for name, value in state.served.items() if value != getattr(base, name)}
+    apart = {profile: moved - set(values) for profile, values in state.profiles.items()}
+    findings = dict(state.findings)
+    for name, finding in state.findings.items():
+        question = cell.asked.get(name)
+        if question is not None and apart.get(question.claim) and finding.state in (CONFIRM, REFINE):
+            others = ", ".join(sorted(apart[question.claim]))
+            reason = f"not served: it was not tried together with the refined {others}"
+            findings[name] = dataclasses.replace(finding, reasons=(*finding.reasons, reason))
+    kept = {profile: values for profile, values in state.profiles.items() if not apart[profile]}
+    return dataclasses.replace(state, findings=findings, profiles=kept)
 
 
 def retuned(plan: Plan, finding: Finding) -> bool:

@@ -9,11 +9,10 @@ from bios_sweep.analysis.costs import CostRatio, Timing, cost_ratios
 from bios_sweep.analysis.table import Outcome, ResultTable
 from bios_sweep.procedure.pairing import copied_seeds
 from bios_sweep.procedure.state import Known, Results
+from bios_sweep.study.metric_names import direction_of
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED, TrialResult, TrialSpec
-
-BETTER_LARGER = ("accuracy", "score", "f1", "bleu", "rouge", "match", "reward", "win_rate", "pass_rate")
 
 
 def table_of(
@@ -39,12 +38,13 @@ def guard_tables(
 ) -> dict[str, tuple[ResultTable, float]]:
     """Guardrail metric -> its table and the percent that a refined level may lose.
 
-    A metric is better when larger only if its name says so (`BETTER_LARGER`); losses, memory, forgetting
-    and whatever else are better when smaller.
+    Which way a metric is better its name says; one that does not is refused before the start.
     """
     return {
         name: (
-            table_of(plan, trials, results, Metric(name=name, direction=_direction(name), unit="")),
+            table_of(
+                plan, trials, results, Metric(name=name, direction=direction_of(name) or "minimize", unit="")
+            ),
             percent,
         )
         for name, percent in plan.study.decision.guardrails.items()
@@ -91,10 +91,6 @@ def costs_of(plan: Plan, timing: Timing | None) -> Mapping[str, CostRatio]:
         timing.hardware,
     )
     return costs | ratios
-
-
-def _direction(name: str) -> str:
-    return "maximize" if any(word in name for word in BETTER_LARGER) else "minimize"
 
 
 def _outcome(result: TrialResult, metric: str) -> Outcome:

@@ -23,9 +23,18 @@ def for_everyone(cell: Cell, findings: Mapping[str, Finding]) -> dict[str, Findi
     }
 
 
+def served_alone(cell: Cell, findings: Mapping[str, Finding]) -> dict[str, Finding]:
+    """Of `for_everyone`, those at the default's own learning rate; the others are not served alone."""
+    return {
+        name: finding
+        for name, finding in for_everyone(cell, findings).items()
+        if finding.test is None or cell.plan.arm(finding.test.arm).rung == 1.0
+    }
+
+
 def combination_of(cell: Cell, candidates: Mapping[str, Finding]) -> Arm | None:
     """The candidates' combination, unless it is one of them again: no trial counts for two arms."""
-    tests = [finding.test for finding in for_everyone(cell, candidates).values()]
+    tests = [finding.test for finding in served_alone(cell, candidates).values()]
     singles = [cell.plan.arm(test.arm) for test in tests if test]
     if len(singles) < 2:
         return None
@@ -45,7 +54,7 @@ def held_together(
 
     candidates: as screening sent them. together: their combination, or the joint search's winner.
     """
-    sent = for_everyone(cell, candidates)
+    sent = served_alone(cell, candidates)
     refined = [name for name in sent if state.findings[name].state == REFINE]
     singles = [test.arm for name in refined if (test := sent[name].test)]
     joint = state.findings.get(SEARCH)
@@ -60,6 +69,9 @@ def held_together(
         )
     )
     if joint is not None and joint.state == REFINE and (holds or not refined):
+        apart = [name for name in refined if cell.asked[name].factor.name not in joint.value]
+        reason = "it was not tried together with the winner of the joint search, which is served"
+        state = _dropped(cell, state, apart, apart, reason)
         return dataclasses.replace(state, served={**state.served, **joint.value})
     if len(refined) < 2 or holds:
         return state
@@ -69,18 +81,19 @@ def held_together(
 def _only_the_best(cell: Cell, state: State, refined: Sequence[str]) -> State:
     """Refined factors that do not hold together: only the best of them is served."""
     best = max(refined, key=lambda name: _gain(state.findings[name]))
-    dropped = {cell.asked[name].factor.name for name in refined if name != best}
     reason = f"together with the other refined settings it does not hold; only {best} is served"
-    told = {
-        name: dataclasses.replace(finding, reasons=(*finding.reasons, reason))
+    return _dropped(cell, state, [name for name in refined if name != best], refined, reason)
+
+
+def _dropped(cell: Cell, state: State, dropped: Sequence[str], told: Sequence[str], reason: str) -> State:
+    """Without the values of some findings; `told` ones say why."""
+    factors = {cell.asked[name].factor.name for name in dropped}
+    findings = {
+        name: dataclasses.replace(finding, reasons=(*finding.reasons, reason)) if name in told else finding
         for name, finding in state.findings.items()
-        if name in refined
     }
-    return dataclasses.replace(
-        state,
-        served={name: value for name, value in state.served.items() if name not in dropped},
-        findings={**state.findings, **told},
-    )
+    served = {name: value for name, value in state.served.items() if name not in factors}
+    return dataclasses.replace(state, served=served, findings=findings)
 
 
 def _gain(finding: Finding) -> float:

@@ -94,21 +94,6 @@ OUTCOME_BLIND = re.compile(
 
 DONE_WORDS = {"", "completed", "complete", "finished", "finish", "success", "succeeded", "done", "ok"}
 DIVERGED_WORDS = {"diverged", "nan", "exploded"}
-FALLS = {"loss", "perplexity", "ppl", "error", "nll", "bits", "bpb", "wer", "cer", "mse", "mae", "rmse"}
-RISES = {
-    "acc",
-    "accuracy",
-    "f1",
-    "bleu",
-    "rouge",
-    "score",
-    "reward",
-    "auc",
-    "exact",
-    "win",
-    "precision",
-    "recall",
-}
 
 
 def plain_name(column: str) -> str:

@@ -22,12 +22,10 @@ from bios_sweep.records.column_names import (
     DEVICES,
     DIVERGED_WORDS,
     DONE_WORDS,
-    FALLS,
     MEASURED,
     METRICS,
     OUTCOME_BLIND,
     PER_DEVICE,
-    RISES,
     SEEDS,
     STAGES,
     STATUSES,
@@ -36,6 +34,7 @@ from bios_sweep.records.column_names import (
     plain_name,
 )
 from bios_sweep.records.tables import RawTable
+from bios_sweep.study.metric_names import FALLS, RISES
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED, CONFIRMATION, DIVERGED, FAILED, SCREENING
 from bios_sweep.study.twin import CONTROL

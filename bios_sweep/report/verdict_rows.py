@@ -11,7 +11,7 @@ from bios_sweep.procedure import SEARCH, Question, State, levels_of, questions
 from bios_sweep.report.scope import scope_of
 from bios_sweep.report.search_row import search_verdict
 from bios_sweep.settings import is_whole
-from bios_sweep.study.claims import MINIMUM
+from bios_sweep.study.claims import MINIMUM, QUALITY, SPEED
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import Plan
 
@@ -52,8 +52,10 @@ def _served(state: State, question: Question) -> Any:
     """The value that this very claim serves; an open one serves nothing, whatever another claim does."""
     if question.claim == MINIMUM or state.findings[question.name].state not in (CONFIRM, REFINE):
         return None
-    everyone = state.served.get(question.factor.name)
-    return state.profiles.get(question.claim, {}).get(question.factor.name, everyone)
+    everyone, value = state.served.get(question.factor.name), state.findings[question.name].value
+    own = state.profiles.get(question.claim, {}).get(question.factor.name, everyone)
+    told_apart = question.claim in (QUALITY, SPEED) and value is not None and value != own
+    return None if told_apart else own
 
 
 def told_verdict(plan: Plan, verdict: Verdict, command: str) -> dict[str, Any]:

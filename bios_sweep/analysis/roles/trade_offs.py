@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bios_sweep.analysis.bounds import Bound
-from bios_sweep.analysis.costs import CostRatio
+from bios_sweep.analysis.costs import CostRatio, least_ratio
 from bios_sweep.analysis.finding import (
     BELOW,
     CANDIDATE,
@@ -115,8 +115,10 @@ def judge_speed(levels: FactorLevels, evidence: Evidence) -> Finding:
     gain, cost = planned(gains[claimed]), costs[claimed]
     limit, enough = -rule.speed_loss_percent, 1.0 / rule.cost_ratio
     faster = [arm for arm in finite if costs[arm].ratio < cost.ratio / rule.cost_ratio]
+    # a level that may be that much faster counts against the claim until it is shown not to be
+    maybe = [arm for arm in finite if arm != claimed and least_ratio(costs[arm], cost, rule.alpha) <= enough]
     saves = cost.upper < enough
-    if saves and gain.lower > limit and all(gains[arm].upper < limit for arm in faster):
+    if saves and gain.lower > limit and all(gains[arm].upper < limit for arm in maybe):
         return found(CONFIRM, levels, evidence, claimed, bound=gain, value=levels.level(claimed))
     rivals = [arm for arm in (faster if saves else finite) if arm != claimed]
     good = [arm for arm in rivals if costs[arm].upper < enough and gains[arm].lower > limit]
@@ -130,7 +132,7 @@ def judge_speed(levels: FactorLevels, evidence: Evidence) -> Finding:
         test = FreshTest(arm=claimed, over=evidence.baseline, kind=BELOW, limit=limit, value=levels.default)
         reason = "it costs more loss than allowed"
         return found(CANDIDATE, levels, evidence, claimed, reason, bound=gain, test=test)
-    rival = max(faster, key=lambda arm: gains[arm].upper, default=None)
+    rival = max(maybe, key=lambda arm: gains[arm].upper, default=None)
     reason = _unsettled(gain, cost)
     if saves and gain.lower > limit and rival is not None:
         reason = _open_rival(levels.label(rival), gains[rival])
@@ -150,7 +152,7 @@ def _faster(best: str, gain: Bound, levels: FactorLevels, evidence: Evidence) ->
 
 def _open_rival(label: str, gain: Bound) -> str:
     return (
-        f"{label} is faster still and gains between {gain.lower:+.2f} % and "
+        f"{label} may be faster still and gains between {gain.lower:+.2f} % and "
         f"{gain.upper:+.2f} %; whether it loses too much is open"
     )
 

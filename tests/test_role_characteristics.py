@@ -141,6 +141,9 @@ EDGES = {  # worlds in which the claim is false by a hair, named by the bound th
     "speed: a faster level loses no more than speed may cost": batch(
         SPEED, (LOW, LOW, 0.0, -1.0), (2.5, 1.5, 0.7, 0.4)
     ),
+    "speed: a level is faster by a fifth more, and loses nothing": batch(
+        SPEED, (LOW, LOW, 0.0, 0.0), (2.5, 1.5, 0.7, 0.7 / 1.2)
+    ),
     "enough: a larger level gains the margin": World(
         claim=ENOUGH, levels=RANK, gains=(LOW, LOW, DELTA, 0.0), costs=(0.4, 0.6, 1.2, 1.4)
     ),

@@ -11,6 +11,7 @@ ACTIONS = {
     "diff": "bios_sweep.cli.defaults_diff",
     "export": "bios_sweep.cli.defaults_export",
     "merge": "bios_sweep.cli.defaults_merge",
+    "refit": "bios_sweep.cli.defaults_refit",
 }
 
 

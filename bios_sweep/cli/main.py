@@ -158,6 +158,7 @@ VERBS = {
             "bios-sweep defaults export meta-llama/Llama-3.1-8B --to axolotl --gpus 4 -o axolotl.yaml",
             "bios-sweep defaults diff ./my-model --defaults tuned/bios_defaults.json",
             "bios-sweep defaults merge bios_runs -o bios_defaults.json",
+            "bios-sweep defaults refit bios_runs old_runs.csv -o heuristics.json",
         ),
         flags=(
             "--json",
@@ -173,6 +174,8 @@ VERBS = {
             "--micro-batch",
             "-o",
             "--newest",
+            "--margin",
+            "--direction",
         ),
         operands="action",
     ),
@@ -258,6 +261,12 @@ FLAGS = {
     "--gpus": {"type": int, "default": 1, "metavar": "N", "help": "GPUs that share an optimizer step (1)"},
     "--micro-batch": {"type": int, "metavar": "N", "help": "examples per GPU and pass; by default up to 8"},
     "-o": {"type": Path, "dest": "output", "metavar": "FILE", "help": "the file to write"},
+    "--margin": {
+        "type": float,
+        "default": 0.5,
+        "metavar": "PERCENT",
+        "help": "refit: the saving over the old rule that matters, percent of the loss (0.5)",
+    },
     "--newest": {"action": "store_true", "help": "merge: of two entries for one key keep the later"},
 }
 
@@ -330,7 +339,8 @@ def _verb_parser(name: str, verb: Verb) -> argparse.ArgumentParser:
             "operands",
             nargs="+",
             metavar="MODEL_OR_FILE",
-            help="a folder with config.json or a Hugging Face id; merge and diff take tuned-defaults files",
+            help="a folder with config.json or a Hugging Face id; merge and diff take tuned-defaults files, "
+            "refit workspaces and tables of runs",
         )
     for flag in verb.flags:
         options = FLAGS.get(f"{name} {flag}", FLAGS.get(flag))

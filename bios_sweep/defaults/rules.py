@@ -109,7 +109,8 @@ def learning_rate(*, family: str, hidden_size: int, method: str = "lora") -> Cho
         raise DefaultsError("family: an empty name is not allowed; give the architecture, such as llama")
     facts = rule["families"].get(known)
     exponent = facts["exponent"] if facts else rule["fallback"]["exponent"]
-    multiplier, reference = rule["multipliers"][method], rule["reference_hidden_size"]
+    level = facts.get("level", 1.0) if facts else 1.0  # a refitted family's factor on the shared level
+    multiplier, reference = rule["multipliers"][method] * level, rule["reference_hidden_size"]
     value = rule["base"] * multiplier * (reference / hidden_size) ** exponent
     evidence, doubt = _learning_rate_evidence(known, hidden_size)
     why = Why(
@@ -265,7 +266,10 @@ def _learning_rate_evidence(family: str, hidden_size: int) -> tuple[str, str]:
             f"extrapolated with {rule['fallback']['exponent']:g}; check it with sweeps=learning_rate"
         )
         return f"none for this family: {rule['fallback']['reason']}", doubt
-    low, high = rule["families"][family]["hidden_sizes"]
+    facts = rule["families"][family]
+    low, high = facts["hidden_sizes"]
+    if low <= hidden_size <= high and "refit" in facts:
+        return f"{facts['refit']['reason']}; hidden sizes {low}-{high}", ""
     if low <= hidden_size <= high:
         return f"{rule['evidence']}; hidden sizes {low}-{high}", ""
     outside = f"hidden size {hidden_size} is outside {low}-{high}, where the {family} rule is published"

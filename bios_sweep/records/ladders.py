@@ -1,0 +1,229 @@
+"""Learning-rate ladders of several models, read from finished sweeps' folders and from tables of runs."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bios_sweep.analysis.law_design import FACTORS
+from bios_sweep.analysis.law_evidence import Ladder, read_seeds
+from bios_sweep.analysis.table import Outcome
+from bios_sweep.defaults import FILE_NAME, read_entries
+from bios_sweep.defaults.rules import family_of, setting_heuristic
+from bios_sweep.errors import InputError
+from bios_sweep.records.cells import numbers, parsed, seed_of
+from bios_sweep.records.tables import RawTable, read_csv
+from bios_sweep.settings import setting_names
+from bios_sweep.study.scenario import Metric
+from bios_sweep.study.trials import COMPLETED, CONFIRMATION, DIVERGED
+
+RATE = "learning_rate"
+RESULTS = "results.csv"
+REPORT = "report.json"
+ENDS = ("best_low", "best_high")  # columns of a table that states brackets instead of values
+WHO = ("model", "family", "hidden_size")
+FIXED = tuple(name for name in setting_names() if name != RATE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Collected:
+    """The ladders found, and what was left out with its reason, in words."""
+
+    ladders: tuple[Ladder, ...]
+    left_out: tuple[str, ...]
+
+
+def collect(paths: Sequence[Path], direction: str | None = None) -> Collected:
+    """Ladders of all paths: folders are searched for sweeps with a results table; files are tables.
+
+    A file inside a sweep's folder (its report or tuned defaults too) stands for that folder. direction: which
+    way the metric of a table without a report improves; a loss by default.
+
+    Raises:
+        InputError: a path without a sweep or table, or a table that cannot be read.
+    """
+    files = dict.fromkeys(file for path in paths for file in _tables(path))
+    ladders: list[Ladder] = []
+    left_out: list[str] = []
+    for file in files:
+        found, missed = _read(file, direction)
+        ladders += found
+        left_out += missed
+    return Collected(ladders=tuple(ladders), left_out=tuple(left_out))
+
+
+def _tables(path: Path) -> list[Path]:
+    if path.name in (REPORT, FILE_NAME) and path.is_file():
+        path = path.parent
+    if not path.is_dir():
+        return [path]
+    found = sorted(path.rglob(RESULTS))
+    if not found:
+        raise InputError(f"{path}: no {RESULTS} in this folder or below; finish a sweep, or give a table")
+    return found
+
+
+def _read(file: Path, direction: str | None) -> tuple[list[Ladder], list[str]]:
+    report = _report(file.with_name(REPORT))
+    if report is not None and report.get("stage") != "done":
+        return [], [f"{file.parent}: the sweep is not finished"]
+    raw = read_csv(file)
+    who = _who(file, raw)
+    if isinstance(who, str):
+        return [], [who]
+    if ENDS[0] in raw.columns:
+        return _brackets(raw, who), []
+    stated = (report or {}).get("metric", {}).get("direction")
+    metric = Metric(direction=direction or stated or "minimize")
+    return _ladders(raw, who, metric)
+
+
+def _report(path: Path) -> dict[str, Any] | None:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); run the sweep again to write it") from error
+    return content if isinstance(content, dict) else None
+
+
+def _who(file: Path, raw: RawTable) -> list[tuple[str, str, int]] | str:
+    """Model, family and hidden size of every row: from the table's columns, else the file beside it."""
+    if all(name in raw.columns for name in WHO):
+        sizes = numbers(raw, "hidden_size", "hidden size")
+        names = zip(raw.columns["model"], raw.columns["family"], sizes, range(raw.rows), strict=True)
+        return [(model, family_of(family), _size(size, raw, row)) for model, family, size, row in names]
+    tuned = file.with_name(FILE_NAME)
+    if not tuned.exists():
+        return f"{file}: needs the columns {', '.join(WHO)}, or {FILE_NAME} beside it"
+    entry = read_entries(tuned)[0]
+    one = (entry.provenance.model, family_of(entry.key.family), entry.key.hidden_size)
+    return [one] * raw.rows
+
+
+def _size(size: float, raw: RawTable, row: int) -> int:
+    if not (size >= 1 and float(size).is_integer()):
+        raise InputError(f"{raw.where(row)}: hidden size {size:g} is no whole number above 0")
+    return int(size)
+
+
+def _brackets(raw: RawTable, who: Sequence[tuple[str, str, int]]) -> list[Ladder]:
+    """One ladder per row that states between which rates the best lies; an empty end is open."""
+    settings = _settings(raw)
+    ends = [numbers(raw, name, name) if name in raw.columns else () for name in ENDS]
+    if not ends[1]:
+        raise InputError(f"{raw.source}: has {ENDS[0]} but no {ENDS[1]}; a bracket needs both columns")
+    ladders = []
+    for row, (model, family, size) in enumerate(who):
+        low, high = ends[0][row], ends[1][row]
+        ladders.append(
+            Ladder(
+                name=raw.where(row),
+                model=model,
+                family=family,
+                hidden_size=size,
+                method=str(settings[row].get("method", "lora")),
+                facts=_facts(settings[row]),
+                low=0.0 if math.isnan(low) else low,
+                high=math.inf if math.isnan(high) else high,
+            )
+        )
+    return ladders
+
+
+def _ladders(
+    raw: RawTable, who: Sequence[tuple[str, str, int]], metric: Metric
+) -> tuple[list[Ladder], list[str]]:
+    """The rows that differ in nothing but learning rate and seed, as one ladder each; the rest is told."""
+    for name in (RATE, "seed", "value"):
+        if name not in raw.columns:
+            raise InputError(f"{raw.source}: has no column {name!r}; refitting needs {RATE}, seed and value")
+    settings, ladders, left_out = _settings(raw), [], []
+    for rows in _alike(raw, who, settings).values():
+        if len({raw.columns[RATE][row] for row in rows}) < 3:
+            continue
+        model, family, size = who[rows[0]]
+        values = settings[rows[0]]
+        name = f"{model}, {_words(values)}" if _words(values) else model
+        if doubt := _another_rule(values):
+            left_out.append(f"{raw.source}: {name}: {doubt}")
+            continue
+        try:
+            reading = read_seeds(_outcomes(raw, rows), metric)
+        except InputError as error:
+            left_out.append(f"{raw.source}: {name}: {error}")
+            continue
+        ladders.append(
+            Ladder(
+                name=name,
+                model=model,
+                family=family,
+                hidden_size=size,
+                method=str(values.get("method", "lora")),
+                facts=_facts(values),
+                **vars(reading),
+            )
+        )
+    if not ladders and not left_out:
+        left_out.append(f"{raw.source}: no three learning rates with everything else alike")
+    return ladders, left_out
+
+
+def _alike(
+    raw: RawTable, who: Sequence[tuple[str, str, int]], settings: Sequence[Mapping[str, Any]]
+) -> dict[Any, list[int]]:
+    """Rows by everything but learning rate and seed; confirmation has other seeds and only two arms."""
+    groups: dict[Any, list[int]] = {}
+    for row in range(raw.rows):
+        if "stage" in raw.columns and raw.columns["stage"][row] == CONFIRMATION:
+            continue
+        study = raw.columns["study"][row] if "study" in raw.columns else ""
+        groups.setdefault((who[row], study, tuple(settings[row].items())), []).append(row)
+    return groups
+
+
+def _settings(raw: RawTable) -> list[dict[str, Any]]:
+    names = [name for name in FIXED if name in raw.columns]
+    columns = [parsed(raw.columns[name]) for name in names]
+    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)] or [
+        {} for _ in range(raw.rows)
+    ]
+
+
+def _facts(values: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(values[name]) for name in FACTORS if isinstance(values.get(name), int | float)}
+
+
+def _another_rule(values: Mapping[str, Any]) -> str:
+    """Why a ladder is evidence for another rule than ours: the alpha rule is part of a rule's identity."""
+    rule = setting_heuristic(RATE)["rule"]
+    for name, ours in (("lora_alpha", rule["alpha"]), ("alpha_rule", rule["alpha_rule"])):
+        if values.get(name, ours) != ours:
+            return f"{name} {values[name]} belongs to another learning-rate rule than {ours}"
+    return ""
+
+
+def _outcomes(raw: RawTable, rows: Sequence[int]) -> dict[tuple[float, int], Outcome]:
+    """By (rate, seed); a trial that the table has twice, as the control of a repeat, counts once."""
+    rates, values = numbers(raw, RATE, "learning rate"), numbers(raw, "value", "value")
+    outcomes: dict[tuple[float, int], Outcome] = {}
+    for row in rows:
+        rate, seed = rates[row], seed_of(raw.columns["seed"][row], raw.where(row))
+        if not 0 < rate < math.inf:
+            raise InputError(f"{raw.where(row)}: learning rate {rate:g} is not above 0")
+        status = raw.columns["status"][row] if "status" in raw.columns else COMPLETED
+        value = values[row]
+        if status == COMPLETED and not math.isfinite(value):
+            status = DIVERGED
+        outcomes.setdefault((rate, seed), Outcome(status=status, value=value))
+    return outcomes
+
+
+def _words(values: Mapping[str, Any]) -> str:
+    told = {name: values[name] for name in FACTORS if name in values}
+    return ", ".join(f"{FACTORS[name]} {value}" for name, value in told.items())

@@ -129,8 +129,9 @@ def _unmoved(plan: Plan, results: Results) -> list[str]:
     return [
         f"{arm.name}: exactly the baseline's {metric} at every seed; "
         f"does the script use {' and '.join(arm.changes)}?"
-        for arm in plan.arms[1:]
-        if not arm.repeat and unmoved(plan, arm.name, results)
+        for cell in plan.cells or (plan,)  # an arm of a crossed study varies its own cell's baseline
+        for arm in cell.arms
+        if arm.name != cell.baseline.name and not arm.repeat and unmoved(cell, arm.name, results)
     ]
 
 

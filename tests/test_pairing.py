@@ -1,0 +1,81 @@
+"""What the report says of a script's arms that moved nothing."""
+
+from __future__ import annotations
+
+from bios_sweep.procedure import pairing_lines
+from bios_sweep.settings import TrainingSettings
+from bios_sweep.study.decision import DecisionRule
+from bios_sweep.study.design import Study
+from bios_sweep.study.factors import Cross, Factor
+from bios_sweep.study.plan import build_plan
+from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
+from bios_sweep.study.trials import COMPLETED, Measurement, TrialResult
+
+SCENARIO = Scenario(
+    model=ModelFacts(name="m", path="", family="llama", hidden_size=64, fingerprint="m"),
+    data=DataFacts(
+        name="d",
+        file="",
+        fingerprint="d",
+        evaluation_fingerprint="e",
+        train_examples=4000,
+        eval_examples=500,
+    ),
+    method="lora",
+    engine="x:Y",
+    engine_version="1",
+    engine_options={},
+    software={},
+    repeatable=False,
+)
+
+
+def crossed():
+    return build_plan(
+        Study(
+            name="s",
+            question="q",
+            scenario=SCENARIO,
+            baseline=TrainingSettings(learning_rate=5e-4, batch_size=128, lora_rank=32, max_steps=1000),
+            factors=(Factor(name="lora_rank", values=(16, 64), claims=("optimum",)),),
+            cross=(Cross(setting="weight_decay", values=(0.0, 0.1)),),
+            seeds=(0, 1),
+            decision=DecisionRule(looks=(2,)),
+        )
+    )
+
+
+def told(trial, value):
+    point = Measurement(step=1000, fraction=1.0, examples=0, tokens=0, eval_loss=value)
+    return TrialResult(
+        key=trial.key, status=COMPLETED, curve=(point,), final={"eval_loss": value}, provenance={}
+    )
+
+
+def test_an_arm_of_a_crossed_study_is_compared_with_its_own_cell_s_baseline():
+    plan = crossed()
+    trials = [trial for cell in plan.cells for trial in cell.trials]
+    # Where the decay is 0.1 everything is worse, and rank 16 changes nothing there.
+    results = {
+        trial.key: told(
+            trial,
+            2.0
+            + 0.1 * trial.seed
+            + 5 * trial.settings.weight_decay
+            + 0.02 * (trial.settings.lora_rank == 64)
+            + 0.01 * (trial.settings.lora_rank == 16 and trial.settings.weight_decay == 0.0),
+        )
+        for trial in trials
+    }
+    unmoved = [line for line in pairing_lines(plan, results) if "exactly the baseline's" in line]
+    assert len(unmoved) == 1
+    assert unmoved[0].startswith("lora_rank=16 @ weight_decay=0.1: exactly the baseline's eval_loss")
+
+
+def test_a_crossed_setting_that_moves_nothing_is_no_arm_that_moved_nothing():
+    plan = crossed()
+    trials = [trial for cell in plan.cells for trial in cell.trials]
+    results = {
+        trial.key: told(trial, 2.0 + 0.1 * trial.seed + 0.001 * trial.settings.lora_rank) for trial in trials
+    }
+    assert not [line for line in pairing_lines(plan, results) if "exactly the baseline's" in line]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,11 +18,13 @@ from bios_sweep.analysis.finding import (
     REFINE,
     SHARE,
     SUPERIOR,
+    UNCONFIRMED,
     UNDECIDED,
     FactorLevels,
     Margin,
 )
 from bios_sweep.analysis.sentences import sentence
+from bios_sweep.analysis.statement import make_verdict
 from bios_sweep.analysis.table import Outcome, ResultTable
 from bios_sweep.analysis.verdicts import Asked, screen_claims
 from bios_sweep.study.claims import BALANCED, ENOUGH, MINIMUM, QUALITY, SPEED
@@ -397,3 +401,39 @@ def test_no_sentence_says_more_than_was_shown(claim, levels, finding):
     assert "seeds" in said
     for word in ("optimal", "no difference", "significant", "best"):
         assert word not in said
+
+
+@pytest.mark.parametrize(
+    ("claim", "levels", "finding", "says", "value"),
+    [
+        (QUALITY, BATCH, quality(0.0, 0.0, -1.0, -2.0), "128 may do instead of 64: 64 seems to buy", 128),
+        (ENOUGH, RANK, enough(-0.1, -0.05, 0.0, 0.0), "8 may do instead of 32: it takes 0.50 times", 8),
+        (MINIMUM, STEPS, minimum(-3.0, -3.0, -3.0), "50 steps seem to reach 80%", 50),
+    ],
+)
+def test_what_is_not_confirmed_speaks_of_a_gain_only_where_there_was_one(claim, levels, finding, says, value):
+    open_one = replace(finding, state=UNCONFIRMED)
+    verdict = make_verdict(
+        levels,
+        open_one,
+        open_one,
+        MARGIN,
+        role="",
+        claim=claim,
+        arms=levels.arms,
+        hold="examples",
+        scope="",
+        alpha=0.05,
+        looks=1,
+    )
+    assert verdict.sentence.startswith(says)
+    assert "looks better" not in verdict.sentence
+    assert verdict.sentence.endswith("on the 5 seeds that chose it; not confirmed on fresh ones")
+    assert verdict.best_level == value
+
+
+def test_an_unconfirmed_gain_at_the_same_time_is_told_as_such():
+    finding = replace(balanced(0.2, 1.5, -0.5, -1.0), state=UNCONFIRMED)
+    assert finding.test.duration is not None
+    said = told(BALANCED, BATCH, finding)
+    assert f"than the default trained for the same time by {finding.iso.gain:.2f} %" in said

@@ -155,9 +155,32 @@ class _Said:
         )
 
     def unconfirmed(self) -> str:
+        """By the kind of test that fresh seeds would have to pass, as `refined` does: not all is a gain."""
+        value, test = _value(self._served()), self.finding.test
+        chosen = f"on the {self.seeds} seeds that chose it; not confirmed on fresh ones"
+        if test is not None and test.kind == BELOW:
+            what = (
+                "to buy nothing that matters" if self.claim == QUALITY else "to cost more loss than speed may"
+            )
+            return (
+                f"{value} may do instead of {self.default}: {self.default} seems {what} "
+                f"({self.bound.gain:+.2f} %, {self.level} upper bound {self.bound.upper:+.2f} %) {chosen}"
+            )
+        if test is not None and test.kind == NOT_WORSE:
+            saved = self._takes() if self.finding.cost else "costs less"
+            return (
+                f"{value} may do instead of {self.default}: it {saved}, and a loss of {test.limit:.2f} % is "
+                f"excluded (gain {self.bound.gain:+.2f} %, {self.level} lower bound "
+                f"{self.bound.lower:+.2f} %) {chosen}"
+            )
+        if test is not None and test.kind == SHARE:
+            return f"{value} steps seem to reach {test.limit:.0%} of the default's gain {chosen}"
+        against, bound = "", self.bound
+        if test is not None and test.duration is not None and self.finding.iso is not None:
+            against, bound = " than the default trained for the same time", self.finding.iso
         return (
-            f"{self.best} looks better by {self.bound.gain:.2f} % ({self.level} lower bound "
-            f"{self.bound.lower:+.2f} %) on the {self.seeds} seeds that chose it; not confirmed on fresh ones"
+            f"{self.best} looks better{against} by {bound.gain:.2f} % ({self.level} lower bound "
+            f"{bound.lower:+.2f} %) {chosen}"
         )
 
     def undecided(self) -> str:
@@ -172,6 +195,8 @@ class _Said:
     def _served(self) -> Any:
         if self.finding.value is not None:
             return self.finding.value
+        if self.finding.test is not None:
+            return self.finding.test.value
         return (
             self.levels.level(self.bound.arm) if self.bound.arm in self.levels.arms else self.levels.default
         )

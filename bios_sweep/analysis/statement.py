@@ -149,9 +149,11 @@ def make_verdict(
 
 
 def _best_level(levels: FactorLevels, finding: Finding) -> Any:
-    """The level a finding ends at: what its fresh test would serve, else that of its best arm."""
+    """The level a finding ends at: what its fresh test serves or would, else its best arm's."""
     if finding.value is not None:
         return finding.value
+    if finding.test is not None and finding.test.value is not None:
+        return finding.test.value
     return levels.level(finding.best) if finding.best in levels.arms else levels.default
 
 

@@ -14,10 +14,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bios_sweep.analysis.finding import (
+    BELOW,
     CONFIRM,
     EDGE,
+    NOT_WORSE,
     REFINE,
     SCREENING_ONLY,
+    SHARE,
+    SUPERIOR,
     UNCONFIRMED,
     Finding,
     Margin,
@@ -30,7 +34,7 @@ from bios_sweep.procedure.next_levels import MOST_SEEDS, extended, narrowed, see
 from bios_sweep.procedure.questions import Question, questions
 from bios_sweep.procedure.state import DONE, Results, State
 from bios_sweep.study.arms import Arm, hold_budget
-from bios_sweep.study.claims import ENOUGH, FOR_ALL, OPTIMUM, REPEAT, SPEED
+from bios_sweep.study.claims import ENOUGH, FOR_ALL, OPTIMUM, QUALITY, REPEAT, SPEED
 from bios_sweep.study.design import Study
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import Plan
@@ -94,7 +98,8 @@ def _ask(plan: Plan, question: Question, state: State) -> _Ask | str | None:
     if final.state in (CONFIRM, REFINE) or factor.name == REPEAT:
         return None
     if final.state == UNCONFIRMED:
-        why = f"{name}: {final.best} looks better, and no fresh seed has been asked; its confirmation is"
+        seems = _seems(question.claim, final)
+        why = f"{name}: {final.best} {seems}, and no fresh seed has been asked; its confirmation is"
         return _Ask(factor=factor, why=why, confirm=True)
     if final.state == SCREENING_ONLY:
         return _Ask(factor=factor, why=f"{name}: one seed shows nothing; {FRESH_SEEDS} are asked", grown=True)
@@ -107,6 +112,18 @@ def _ask(plan: Plan, question: Question, state: State) -> _Ask | str | None:
     if final.bound is None or (not screening.bounds and screening.bound is None):
         return f"{name}: {'; '.join(final.reasons)}"
     return _more_seeds(plan, question, screening, state)
+
+
+def _seems(claim: str, final: Finding) -> str:
+    """What an unconfirmed finding says of its best arm, by the test that fresh seeds would put to it."""
+    kind = SUPERIOR if final.test is None else final.test.kind
+    if kind == BELOW:
+        return (
+            "seems to buy nothing that matters" if claim == QUALITY else "seems to lose more than speed may"
+        )
+    return {NOT_WORSE: "seems to lose nothing that matters", SHARE: "seems to reach enough"}.get(
+        kind, "looks better"
+    )
 
 
 def _more_seeds(plan: Plan, question: Question, screening: Finding, state: State) -> _Ask | str:

@@ -246,13 +246,14 @@ def _by_signs(
     for sign, setting, times in moves_of(found.names):
         if setting not in judged:
             seen = next(one.seen for one in found.signs if one.name == sign)
-            return _remedied(plan, served, sign, setting, times, seen, told)
+            return _remedied(plan, state, served, sign, setting, times, seen, told)
     tested = tuple(f"{arm.name}: {sign.name}, and what is advised was tested" for sign in found.signs)
     return Suggestion(open=(*told, *tested))
 
 
 def _remedied(
     plan: Plan,
+    state: State,
     served: Mapping[str, Any],
     sign: str,
     setting: str,
@@ -260,7 +261,13 @@ def _remedied(
     seen: str,
     told: tuple[str, ...],
 ) -> Suggestion:
+    """The sign's study from what is served; on fresh seeds where that was picked on the sweep's own ones.
+
+    A baseline that its own seeds chose looks better on them than it is, which hides what beats it.
+    """
     study = plan.study
+    start = 1 + max(trial.seed for trial in state.needed)
+    seeds = tuple(range(start, start + len(study.seeds))) if served else study.seeds
     levels = BRIEF.get(setting, UP if times > 1 else DOWN)
     claims = (SPEED,) if setting == "batch_size" and times > 1 else ()
     new = replace(
@@ -269,6 +276,7 @@ def _remedied(
         question=f"{sign.capitalize()}: does another {setting.replace('_', ' ')} help?",
         baseline=hold_budget(study, replace(study.baseline, **served), served),
         factors=(Factor(name=setting, multiply=levels, claims=claims),),
+        seeds=seeds,
         decision=replace(study.decision, refine=None),
     )
     return Suggestion(study=new, why=(f"{sign}: {seen}; {setting} is asked",), open=told, baseline=served)

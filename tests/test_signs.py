@@ -129,6 +129,13 @@ def test_a_rise_with_the_training_loss_is_unstable_and_without_it_overfitting():
     assert names([trial(values)]) == ("overfitting",)
 
 
+def test_a_training_loss_in_another_unit_than_the_metric_judges_nothing():
+    accuracy = Metric(name="accuracy", direction="maximize", unit="")
+    values, rising = [0.2, 0.5, 0.6, 0.7, 0.6, 0.5], [3.0, 2.5, 2.2, 2.0, 2.3, 2.6]
+    trials = [trial(values, metric="accuracy", train=rising)]
+    assert names(trials, Limits(margin=0.01), accuracy) == ("overfitting",)
+
+
 def test_too_few_measurements_judge_no_plateau_and_say_so():
     found = diagnose([trial([3.0, 2.0, 2.0])], Limits(margin=0.01), LOSS)
     assert found.signs == ()

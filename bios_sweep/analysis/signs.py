@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean, median, stdev
 
 import numpy as np
@@ -108,12 +108,22 @@ def diagnose(
     curve = arm_curve(completed, metric)
     unjudged = []
     if curve is not None:
+        curve = curve if _is_loss(metric) else replace(curve, train=None)
         shape, missing = _shape(curve, limits, schedule)
         found.append(shape)
         unjudged += [missing] if missing else []
     found += [_forgetting(completed, limits), _quality(completed, limits, metric), _slow(completed, limits)]
     signs = sorted((sign for sign in found if sign), key=lambda sign: SIGNS.index(sign.name))
     return Diagnosis(signs=tuple(signs), unjudged=tuple(unjudged), trials=len(ended))
+
+
+def _is_loss(metric: Metric) -> bool:
+    """Whether the training loss, in nats per token, has the metric's unit: one floor judges both.
+
+    An accuracy or bits per byte have another unit; a loss of a user's own script is taken to have the one
+    of the training loss that the script tells beside it.
+    """
+    return metric.direction == "minimize" and metric.name.endswith("loss")
 
 
 def _diverged(ended: Sequence[TrialResult]) -> Sign | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -9,9 +10,11 @@ import pytest
 import bios_sweep
 from bios_sweep import defaults
 from bios_sweep.cli.main import main
+from bios_sweep.defaults.measured import reasons
 from bios_sweep.defaults.tuned_file import evidence_hash
 from bios_sweep.errors import DefaultsError
 from bios_sweep.settings import TrainingSettings
+from tests.test_tuned_defaults import KEY, PROVENANCE, verdict
 
 CLAIMS = ("run", "sweeps=batch_size", "model=planted", "cluster=inline", "decision.looks=[5]", "--json")
 # Half the batch is better, twice the batch saves time; training longer helps more than either.
@@ -120,3 +123,44 @@ def test_a_world_without_a_clock_leaves_cost_open_and_fails_nothing(tmp_path, ca
         ]
         == answer["verdicts"]
     )
+
+
+BATCH_128 = TrainingSettings(learning_rate=5e-4, batch_size=128, lora_rank=32, max_steps=1000)
+
+
+def confirmed(factor, default, **more):
+    return verdict(factor, "confirm", default, default, [default // 2, default * 2], **more)
+
+
+def tuned_at_128(*verdicts, **more):
+    key = dataclasses.replace(KEY, batch_size=128, max_steps=1000)
+    return defaults.build_tuned(key=key, verdicts=verdicts, baseline=BATCH_128, provenance=PROVENANCE, **more)
+
+
+@pytest.mark.parametrize("batch_size", [64, 128, 256])
+def test_tuned_steps_are_those_of_the_batch_size_they_were_measured_at(batch_size):
+    start = dataclasses.replace(BATCH_128, batch_size=batch_size, max_steps=70)
+    steps = confirmed("max_steps", 1000, claim="enough")
+    both = tuned_at_128(confirmed("batch_size", 128, claim="balanced"), steps).settings(start)
+    assert (both.batch_size, both.max_steps) == (128, 1000)
+    alone = tuned_at_128(steps).settings(start)
+    assert (alone.batch_size, alone.batch_size * alone.max_steps) == (batch_size, 128_000)
+
+
+def test_steps_and_a_batch_size_that_were_refined_together_stay_as_they_were_tried():
+    batch = verdict("batch_size", "refine", 128, 256, [64, 256])
+    steps = verdict("max_steps", "refine", 1000, 400, [400, 2000])
+    tuned = tuned_at_128(batch, steps, served={"batch_size": 256, "max_steps": 400})
+    assert tuned.settings(dataclasses.replace(BATCH_128, batch_size=32)).max_steps == 400
+
+
+def test_a_reason_says_from_what_the_steps_were_scaled_and_what_was_held():
+    start = dataclasses.replace(BATCH_128, batch_size=64)
+    tuned = tuned_at_128(confirmed("max_steps", 1000, claim="enough"))
+    why = reasons(tuned, tuned.settings(start), "balanced", "here")["max_steps"]
+    assert why.rule == "confirm: 1000; 2000: as many examples, at batch size 64"
+    assert why.confidence == "extrapolated"
+    held = tuned_at_128(confirmed("batch_size", 128, claim="balanced", hold="steps"))
+    why = reasons(held, held.settings(start), "balanced", "here")["max_steps"]
+    assert why.rule == "1000: as many steps as before"
+    assert why.evidence == "batch sizes were compared at equal steps"

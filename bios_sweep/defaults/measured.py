@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from bios_sweep.defaults.rules import MEASURED, Why
+from bios_sweep.defaults.rules import EXTRAPOLATED, MEASURED, Why
 from bios_sweep.defaults.tuned import REFINE, SEARCH, Evidence, TunedDefaults, factor_of
 from bios_sweep.settings import TrainingSettings, setting_names
 
@@ -30,14 +31,30 @@ def reasons(tuned: TunedDefaults, settings: TrainingSettings, profile: str, sour
         for name, value in served.items()
         if (item := evidence_of(tuned, name, value, profile)) is not None
     }
+    if "max_steps" in why and settings.max_steps != served["max_steps"]:
+        why["max_steps"] = _rescaled(why["max_steps"], settings, judged="batch_size" in why)
     if "batch_size" in why and "max_steps" not in why:
-        why["max_steps"] = Why(
-            rule=f"{settings.max_steps}: as many examples as before, at batch size {settings.batch_size}",
-            source=source,
-            evidence="batch sizes were compared at equal examples",
-            confidence=why["batch_size"].confidence,
-        )
+        why["max_steps"] = _kept(tuned, settings, why["batch_size"])
     return why
+
+
+def _rescaled(why: Why, settings: TrainingSettings, *, judged: bool) -> Why:
+    """Tuned steps at another batch size; judged: whether the study compared that batch size."""
+    return replace(
+        why,
+        rule=f"{why.rule}; {settings.max_steps}: as many examples, at batch size {settings.batch_size}",
+        confidence=why.confidence if judged else EXTRAPOLATED,
+    )
+
+
+def _kept(tuned: TunedDefaults, settings: TrainingSettings, batch: Why) -> Why:
+    """Steps that nobody tuned, beside a tuned batch size: what its levels were compared at stays."""
+    before = f"as many examples as before, at batch size {settings.batch_size}"
+    return replace(
+        batch,
+        rule=f"{settings.max_steps}: {'as many steps as before' if tuned.holds_steps else before}",
+        evidence=f"batch sizes were compared at equal {'steps' if tuned.holds_steps else 'examples'}",
+    )
 
 
 def baseline_reasons(tuned: TunedDefaults, source: str) -> dict[str, Why]:

@@ -143,7 +143,7 @@ class TunedDefaults:
         """`start` with the tuned values in place of its own, for what matters most.
 
         Batch sizes were compared at equal examples, so another batch size changes the steps with it
-        (unless steps were held equal).
+        (unless steps were held equal). Tuned steps are those of the batch size they were measured at.
 
         Raises:
             DefaultsError: an unknown profile.
@@ -151,11 +151,32 @@ class TunedDefaults:
         if profile not in PROFILES:
             raise DefaultsError(f"profile: {profile!r} is not allowed; choose from {', '.join(PROFILES)}")
         tuned = replace(start, **{**self.values, **self.profiles.get(profile, {})})
-        held = {item.hold for name, item in self.evidence.items() if factor_of(name) == "batch_size"}
-        if tuned.batch_size == start.batch_size or "steps" in held:
+        measured_at = self._steps_batch(start, tuned, profile)
+        if tuned.batch_size == measured_at or self.holds_steps:
             return tuned
-        examples = tuned.max_steps * start.batch_size
-        return replace(tuned, max_steps=math.ceil(examples / tuned.batch_size))
+        return replace(tuned, max_steps=math.ceil(tuned.max_steps * measured_at / tuned.batch_size))
+
+    @property
+    def holds_steps(self) -> bool:
+        """Whether batch sizes were compared at equal steps, not at equal examples."""
+        return "steps" in {
+            item.hold for name, item in self.evidence.items() if factor_of(name) == "batch_size"
+        }
+
+    def _steps_batch(self, start: TrainingSettings, tuned: TrainingSettings, profile: str) -> int:
+        """The batch size that the steps in `tuned` belong to: start's own, or that of their measurement.
+
+        Steps and a batch size that were both refined were tried together, as they are.
+        """
+        own = self.profiles.get(profile, {})
+        if "max_steps" not in {**self.values, **own}:
+            return start.batch_size
+        measured_at = int(self.baseline.get("batch_size", self.key.batch_size))
+        steps = self.baseline.get("max_steps", self.key.max_steps)
+        refined = {"batch_size", "max_steps"} <= set(self.values) and not {"batch_size", "max_steps"} & set(
+            own
+        )
+        return tuned.batch_size if refined and tuned.max_steps != steps else measured_at
 
 
 def build_tuned(

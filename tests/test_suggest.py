@@ -195,7 +195,7 @@ def test_signs_ask_only_once_nothing_else_is_open_and_never_what_was_asked(tmp_p
     assert [factor.name for factor in told.study.factors] == ["batch_size"]
     assert told.study.baseline.learning_rate == 1e-3, "the refined value is the new baseline"
     assert told.study.name == "batch_size"
-    plan, state, _ = finished(study, tmp_path, slow_world)
+    _plan, state, _ = finished(study, tmp_path, slow_world)
     used = {trial.seed for trial in state.needed}
     assert used.isdisjoint(told.study.seeds), "the seeds that chose the new baseline do not judge it"
     assert len(told.study.seeds) == len(study.seeds)

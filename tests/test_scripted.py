@@ -6,6 +6,7 @@ import json
 import math
 import os
 import select
+import shlex
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from bios_sweep.scripted.engine import CallableEngine, CommandEngine
 from bios_sweep.scripted.identity import callable_file, command_files, input_files
 from bios_sweep.scripted.readings import reading_of
 from bios_sweep.scripted.template import Command, require_carried, written
-from bios_sweep.scripted.values import STATE_PATTERN
+from bios_sweep.scripted.values import STATE_PATTERN, script_of
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
 from bios_sweep.study.trials import (
@@ -125,6 +126,39 @@ def test_files_that_a_command_names_are_part_of_what_it_is(tmp_path):
     assert command_files(["python", "-m", "job"], tmp_path) == {"job": tmp_path / "job/__main__.py"}
     assert set(command_files(["./run.sh"], tmp_path)) == {"./run.sh"}
     assert command_files(["./tool", "x" * 5000], tmp_path) == {}  # a program is no script, a word no file
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "python train.py --data=my.jsonl",
+        "env DATA=my.jsonl python train.py",
+        "bash -c 'python train.py --data=my.jsonl'",
+    ],
+)
+def test_a_file_behind_an_equals_sign_or_inside_a_word_counts(tmp_path, text):
+    for name in ("train.py", "my.jsonl"):
+        (tmp_path / name).write_text("x")
+    assert set(command_files(shlex.split(text), tmp_path)) == {"train.py", "my.jsonl"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "python 'my train.py' --data=\"a.jsonl\" {seed}; echo",
+        "cd . && (python 'my train.py'<a.jsonl|tee log) {seed}",
+        "python it's \n 'my train.py' a.jsonl; {seed}",  # an open quotation mark: split at spaces
+    ],
+)
+def test_files_that_a_shell_reads_count_too(tmp_path, text):
+    method = {
+        "name": "command", "command": text, "shell": True, "metric": "eval_loss", "direction": "minimize",
+        "inputs": [], "time_limit_seconds": None, "resumes": False, "trains": None,
+    }  # fmt: skip
+    for name in ("my train.py", "a.jsonl"):
+        (tmp_path / name).write_text("x")
+    expected = {"a.jsonl"} if "it's" in text else {"my train.py", "a.jsonl"}
+    assert set(script_of(method, tmp_path).files) == expected
 
 
 def test_a_callable_is_found_without_running_its_module(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.machinery import PathFinder
@@ -15,14 +16,17 @@ from bios_sweep.errors import ConfigError
 SCRIPT_MARK = b"#!"  # how a program that is a text file begins
 READ_AGAIN_BYTES = 16_000_000  # chosen: scripts and small data; read in a hundredth of a second
 MODULE_FLAG = "-m"
+OPERATORS = ";|&<>()"  # of a shell
 
 
 def command_files(words: Sequence[str], cwd: Path) -> dict[str, Path]:
     """Files that a command names, as it spells them: scripts, data, and the module of `python -m`.
 
-    The program itself counts only if it is a script: an interpreter is no part of what a trial is.
+    `--data=train.jsonl` and `CONFIG=a.yaml` name a file behind their first `=`; a word with spaces is itself
+    a command, as in `bash -c "python train.py"`. The program counts only if it is a script: an interpreter is
+    no part of what a trial is.
     """
-    named = {word: cwd / word for word in words[1:] if _is_file(cwd / word)}
+    named = {name: cwd / name for word in words[1:] for name in _names_in(word) if _is_file(cwd / name)}
     program = cwd / words[0]
     if "/" in words[0] and _is_file(program) and _is_script(program):
         named[words[0]] = program
@@ -30,7 +34,28 @@ def command_files(words: Sequence[str], cwd: Path) -> dict[str, Path]:
         path = _module_below(cwd, module) if flag == MODULE_FLAG else None
         if path is not None:
             named[module] = path
+    for word in words[1:]:
+        inner = shell_words(word) if word != words[0] and any(map(str.isspace, word)) else []
+        if len(inner) > 1:
+            named |= command_files(inner, cwd)
     return named
+
+
+def shell_words(text: str) -> list[str]:
+    """The words a shell would see, without its operators; split at spaces where quotation marks are open."""
+    reader = shlex.shlex(text, posix=True, punctuation_chars=OPERATORS)
+    reader.whitespace_split, reader.commenters = True, ""
+    try:
+        words = list(reader)
+    except ValueError:
+        words = text.split()
+    return [bare for word in words if (bare := word.strip(OPERATORS))]
+
+
+def _names_in(word: str) -> tuple[str, ...]:
+    """What of a word may name a file: all of it, or what is behind its first `=`."""
+    _, _, value = word.partition("=")
+    return (word, value) if value else (word,)
 
 
 def callable_file(name: str, cwd: Path) -> Path:

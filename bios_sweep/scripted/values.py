@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bios_sweep.errors import ConfigError
-from bios_sweep.scripted.identity import callable_file, command_files, input_files
+from bios_sweep.scripted.identity import callable_file, command_files, input_files, shell_words
 from bios_sweep.scripted.readings import STATE_FILE
 from bios_sweep.scripted.template import SEED, TRIAL_DIR, Command, Template
 from bios_sweep.secrecy import secret_in
@@ -154,8 +154,12 @@ def _files(method: Mapping[str, Any], command: Command | None, cwd: Path) -> dic
         raise ConfigError(f"method.inputs: {inputs!r} is not a list of files")
     if command is None:
         return {method["callable"]: callable_file(method["callable"], cwd)} | input_files(inputs, cwd)
-    words = command.text.split() if command.shell else command.words
-    return command_files(words, cwd) | input_files(inputs, cwd)
+    return command_files(_program_and_arguments(command), cwd) | input_files(inputs, cwd)
+
+
+def _program_and_arguments(command: Command) -> Sequence[str]:
+    """The words that are run, as far as a shell's text can be read without one."""
+    return (shell_words(command.text) or command.words) if command.shell else command.words
 
 
 def _metrics_file(method: Mapping[str, Any]) -> str | None:

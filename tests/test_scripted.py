@@ -182,7 +182,8 @@ def test_a_callable_is_found_without_running_its_module(tmp_path):
     [
         ('{"step": 10, "eval_loss": 2.31}', 10, {"eval_loss": 2.31}),
         (' {"eval_loss": "nan", "name": "x", "ok": true}\n', None, {"eval_loss": math.nan}),
-        ('{"step": 2.0, "eval_loss": null, "lists": [1]}', 2, {"eval_loss": math.nan}),
+        ('{"step": 2.0, "eval_loss": null, "lists": [1]}', None, None),
+        ('{"step": 2.0, "eval_loss": null, "loss": 3}', 2, {"loss": 3.0}),
         ('{"eval_loss": NaN}', None, {"eval_loss": math.nan}),
         ('{"step": 3}', None, None),
         ("{'eval_loss': 2.3}", None, None),
@@ -394,10 +395,53 @@ def test_what_an_earlier_attempt_left_is_no_result(script, tmp_path):
     for resumes in (False, True):
         again = script("pass", metrics_file="{trial_dir}/m.json", resumes=resumes)
         result = ended(again, tmp_path / "t")
-        assert (result.failure, result.cause.partition(";")[0]) == (
+        assert (result.failure, result.cause) == (
             NO_METRIC,
-            f"the script ended well but its file {tmp_path / 't/output/m.json'} has no eval_loss",
+            f"the script ended well but it left no file {tmp_path / 't/output/m.json'}",
         )
+
+
+def test_a_script_that_resumes_keeps_its_checkpoints_and_is_not_judged_by_them(script, tmp_path):
+    old = tmp_path / "t/output/checkpoint-5/trainer_state.json"
+    old.parent.mkdir(parents=True)
+    old.write_text('{"log_history": [{"step": 5, "eval_loss": 9}]}')
+    os.utime(old, (1e9, 1e9))
+    options = {"metrics_file": STATE_PATTERN, "resumes": True}
+    assert ended(script("pass", **options), tmp_path / "t").failure == NO_METRIC
+    text = (
+        "import sys\n"
+        "open(sys.argv[1] + '/trainer_state.json', 'w').write("
+        "open(sys.argv[1] + '/checkpoint-5/trainer_state.json').read().replace('9', '2'))\n"
+    )
+    result = ended(script(text, "{trial_dir}", **options), tmp_path / "t")
+    assert (result.final, old.exists()) == ({"eval_loss": 2.0}, True)
+
+
+def test_a_link_that_leads_out_of_the_trials_folder_is_not_followed(script, tmp_path):
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs/trainer_state.json").write_text('{"eval_loss": 1}')
+    text = "import os, sys\nos.symlink(os.path.abspath('theirs'), sys.argv[1] + '/theirs')"
+    for _ in range(2):  # and what it leads to is not deleted by the next start
+        result = ended(
+            script(text, "{trial_dir}", metrics_file="{trial_dir}/*/trainer_state.json"), tmp_path / "t"
+        )
+        assert result.failure == NO_METRIC
+    assert (tmp_path / "theirs/trainer_state.json").exists()
+
+
+def test_without_a_metric_it_is_said_what_was_missing(script, tmp_path):
+    text = "import sys\nopen(sys.argv[1] + '/m.json', 'w').truncate(200_000_000)"
+    result = ended(script(text, "{trial_dir}", metrics_file="{trial_dir}/m.json"), tmp_path / "t")
+    assert result.cause == (
+        f"the script ended well but its file {tmp_path / 't/output/m.json'} cannot be read "
+        "(m.json has more than 100000000 bytes)"
+    )
+    (tmp_path / "mine.py").write_text("def trial(settings, seed, report): pass\n")
+    engine = CallableEngine({"run": "mine:trial", "cwd": str(tmp_path), "metric": "eval_loss"})
+    assert ended(engine, tmp_path / "c").cause == (
+        "the function returned None and reported nothing; return the eval_loss, or call "
+        "report(eval_loss=2.31, step=10)"
+    )
 
 
 def test_a_script_that_resumes_finds_what_it_left(script, tmp_path):

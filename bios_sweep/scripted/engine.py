@@ -13,7 +13,7 @@ import platform
 import shutil
 import socket
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
@@ -21,7 +21,7 @@ from typing import Any, Self
 from bios_sweep.errors import BiosSweepError, ConfigError, NoClockError
 from bios_sweep.scripted.child import Child, OutOfTimeError
 from bios_sweep.scripted.identity import changed_file
-from bios_sweep.scripted.outcome import Ending, Told, result_of
+from bios_sweep.scripted.outcome import CALLABLE, Ending, Told, result_of
 from bios_sweep.scripted.readings import found_file, reading_of, readings_of_file
 from bios_sweep.scripted.template import Command, Template, written
 from bios_sweep.settings import TrainingSettings
@@ -29,6 +29,7 @@ from bios_sweep.study.trials import CODE, FAILED, Measurement, TrialResult, Tria
 
 VERSION = "1"  # raised when what a script is told, or how its metrics are read, changes
 PACKAGE_HOME = Path(__file__).resolve().parents[2]
+STARTED = "started"  # its time tells what a script that resumes wrote this time
 OUTPUT = "output"  # the script's own folder, inside the trial's
 
 
@@ -70,6 +71,7 @@ class CommandEngine:
     """Runs a command per trial: `python train.py --lr {learning_rate} --seed {seed}`."""
 
     version = VERSION
+    _source = "its output"  # where metrics are looked for, in words
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self._options = ScriptOptions.from_dict(options)
@@ -97,6 +99,7 @@ class CommandEngine:
         told = Told(trial=trial, metric=self._options.metric, watched=self._options.watched)
         options = self._options
         pattern = self._pattern(values)
+        since_ns = _time_of_day_there(folder) if options.resumes else 0
         with self._started(self._words(trial, values), folder) as child:
             status: int | None = None
             try:
@@ -109,15 +112,18 @@ class CommandEngine:
             except OutOfTimeError:
                 pass
             seconds = child.seconds
+        missing = ""
         if pattern and status == 0:
-            yield from _from_file(pattern, told, seconds)
+            path = found_file(pattern, inside=output, since_ns=since_ns)
+            missing = yield from _from_file(path, pattern, told, seconds)
         yield result_of(
             told,
             Ending(
                 status=status,
                 limit_seconds=options.time_limit_seconds,
                 errors=child.errors.tail,
-                source=f"its file {pattern}" if pattern else "its output",
+                source=f"its file {pattern}" if pattern else self._source,
+                missing=missing,
             ),
             wall_seconds=seconds,
             provenance=_provenance(),
@@ -141,14 +147,11 @@ class CommandEngine:
         return self._command.argv(values)
 
     def _pattern(self, values: Mapping[str, str]) -> str | None:
-        """Where metrics will lie, absolute; what an earlier attempt left there is no result and goes."""
+        """Where metrics will lie, absolute."""
         if self._options.metrics_file is None:
             return None
         escaped = {name: glob.escape(value) for name, value in values.items()}
-        pattern = Template(key="method.metrics_file", text=self._options.metrics_file).filled(escaped)
-        while (left := found_file(pattern)) is not None:
-            left.unlink()
-        return pattern
+        return Template(key="method.metrics_file", text=self._options.metrics_file).filled(escaped)
 
     def _environment(self) -> dict[str, str]:
         """This worker's, CUDA_VISIBLE_DEVICES and all; Python's output comes line by line."""
@@ -166,6 +169,8 @@ class CommandEngine:
 
 class CallableEngine(CommandEngine):
     """Calls `module:function(settings, seed, report)` per trial, in a fresh interpreter."""
+
+    _source = CALLABLE
 
     def _checked(self) -> None:
         return None
@@ -195,19 +200,29 @@ def _not_the_planned(trial: TrialSpec, path: str) -> TrialResult:
     return TrialResult(key=trial.key, status=FAILED, failure=CODE, cause=cause, provenance=_provenance())
 
 
-def _from_file(pattern: str, told: Told, seconds: float) -> Iterator[Measurement]:
-    """The measurements of a metrics file; none where there is no such file, or one that cannot be read."""
-    path = found_file(pattern)
+def _from_file(
+    path: Path | None, pattern: str, told: Told, seconds: float
+) -> Generator[Measurement, None, str]:
+    """The measurements of a metrics file; returns why there are none, empty where it was read."""
     if path is None:
-        return
+        return f"it left no file {pattern}"
     try:
         readings = readings_of_file(path)
-    except (OSError, ValueError):
-        return
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        return f"its file {path} cannot be read ({reason})"
     for reading in readings:
         point = told.take(reading, seconds)
         if point is not None:
             yield point
+    return ""
+
+
+def _time_of_day_there(folder: Path) -> int:
+    """Now, in nanoseconds, as the file system that the trial's files lie on stamps it."""
+    mark = folder / STARTED
+    mark.touch()
+    return mark.stat().st_mtime_ns
 
 
 def _output_folder(folder: Path, *, keep: bool) -> Path:

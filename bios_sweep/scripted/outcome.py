@@ -27,6 +27,7 @@ MEMORY = re.compile(
     r"out of memory|OutOfMemoryError|MemoryError|bad_alloc|cannot allocate memory", re.IGNORECASE
 )
 LONGEST_CAUSE = 300  # characters of a script's own last line
+CALLABLE = "what it reported"  # where a callable's metrics are looked for, in words
 MOST_NAMES = 8  # of metrics that were printed instead of the one that is wanted
 MOST_FINALS = 20  # numbers of a script that are kept beside its metric; chosen: charts slow down with many
 
@@ -69,12 +70,14 @@ class Ending:
     """How the process ended. status: None where the time limit ended it, negative for a signal.
 
     errors: last lines of standard error, without secrets. source: where metrics were looked for, in words.
+    missing: why nothing could be read there, empty where it could.
     """
 
     status: int | None
     limit_seconds: float | None
     errors: Sequence[str]
     source: str
+    missing: str = ""
 
 
 def result_of(
@@ -111,13 +114,24 @@ def _failure(told: Told, ending: Ending) -> tuple[str, str]:
     if ending.status == 0 and told.curve:
         return "", ""
     if ending.status == 0:
-        return NO_METRIC, f"the script ended well but {ending.source} has no {told.metric}; {_instead(told)}"
+        return NO_METRIC, _no_metric(told, ending)
     said = next((line.strip() for line in reversed(ending.errors) if line.strip()), "")
     shown = said[:LONGEST_CAUSE] or "nothing on its standard error"
     if ending.status == -signal.SIGKILL and not MEMORY.search(said):
         shown = f"as the kernel does when memory runs out; {shown}"
     kind = _kind(ending)
     return kind, f"the script {_end(ending.status)}: {shown}"
+
+
+def _no_metric(told: Told, ending: Ending) -> str:
+    if ending.missing:
+        return f"the script ended well but {ending.missing}"
+    if ending.source == CALLABLE and not told.latest:
+        return (
+            f"the function returned None and reported nothing; return the {told.metric}, or call "
+            f"report({told.metric}=2.31, step=10)"
+        )
+    return f"the script ended well but {ending.source} has no {told.metric}; {_instead(told)}"
 
 
 def _kind(ending: Ending) -> str:

@@ -57,10 +57,19 @@ def readings_of_file(path: Path) -> list[Reading]:
     return list(_present(_reading(item) for item in (whole if isinstance(whole, list) else [whole])))
 
 
-def found_file(pattern: str) -> Path | None:
-    """The file that a pattern (absolute; `*`, `?`, `**`) names; of several the newest."""
-    matches = [path for path in map(Path, glob.glob(pattern, recursive=True)) if path.is_file()]  # noqa: PTH207
-    return max(matches, key=lambda path: (path.stat().st_mtime_ns, str(path)), default=None)
+def found_file(pattern: str, *, inside: Path, since_ns: int = 0) -> Path | None:
+    """The file that a pattern (absolute; `*`, `?`, `**`) names; of several the newest.
+
+    inside: the folder it really lies in, links followed: nothing outside of it is the trial's own.
+    since_ns: files last written before this time, in nanoseconds, are those of an earlier attempt.
+    """
+    home = inside.resolve()
+    found: dict[Path, int] = {}
+    for path in map(Path, glob.glob(pattern, recursive=True)):  # noqa: PTH207
+        if path.is_file() and path.resolve().is_relative_to(home):
+            found[path] = path.stat().st_mtime_ns
+    new = [path for path, written_ns in found.items() if written_ns >= since_ns]
+    return max(new, key=lambda path: (found[path], str(path)), default=None)
 
 
 def measurement_of(
@@ -105,9 +114,7 @@ def _reading(value: Any) -> Reading | None:
 
 
 def _number(value: Any) -> float | None:
-    """None for what is no number; a null is one that JSON could not write."""
-    if value is None:
-        return math.nan
+    """None for what is no number, null included: it says that nothing was measured."""
     if isinstance(value, str):
         return NAMED_NUMBERS.get(value.strip().lower())
     if isinstance(value, bool) or not isinstance(value, int | float):

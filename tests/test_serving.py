@@ -180,3 +180,18 @@ def test_the_least_ratio_of_two_arms_pairs_their_repeats():
     seconds = {"base": [1.0] * 5, "a": [0.7 * d for d in drift], "b": [0.35 * d for d in drift]}
     costs = cost_ratios(seconds, dict.fromkeys(seconds, 10), 0.05, "a clock")
     assert math.isclose(least_ratio(costs["b"], costs["a"], 0.05), 0.5)
+
+
+def test_the_margin_of_an_accuracy_is_one_point_in_a_sweep_too():
+    accuracy = Metric(name="accuracy", direction="maximize", unit="")
+
+    def world(trial):
+        better = 0.004 if trial.settings.learning_rate == 2e-3 else -0.02  # shown, and less than a point
+        moved = better if trial.settings.learning_rate != BASELINE.learning_rate else 0.0
+        start = ended(trial, 0.3 + moved + 0.1 * wobble(trial.arm, trial.seed), "accuracy")
+        return replace(start, curve=(replace(start.curve[0], metrics={"accuracy": 0.05}), start.curve[1]))
+
+    plan = build_plan(study(Factor(name="learning_rate", multiply=(0.5, 2, 4)), metric=accuracy))
+    state, _ = finished(plan, world)
+    assert math.isclose(state.margins["learning_rate"].absolute, 0.01)
+    assert state.findings["learning_rate"].state == CONFIRM

@@ -25,13 +25,9 @@ from bios_sweep.analysis.flaw import Flaw
 from bios_sweep.analysis.gates import margin_of
 from bios_sweep.analysis.runs import ARM, ArmSet, RunTable
 from bios_sweep.analysis.statement import Verdict, make_verdict
-from bios_sweep.analysis.table import ResultTable
 from bios_sweep.analysis.verdicts import confirm_candidate, screen
 from bios_sweep.study.claims import OPTIMUM, ROLES
 from bios_sweep.study.decision import DecisionRule
-
-ACCURACY = ("acc", "accuracy", "exact")  # words of a metric that is a share of right answers
-ACCURACY_POINT = 1.0  # statistics: the margin of an accuracy is one point
 
 WEAKENED = {  # kind of flaw -> what it means for the verdict on that arm
     "unequal_budgets": "its budget differs from the default's, so the gain may be the budget",
@@ -101,7 +97,7 @@ def audit(table: RunTable, rule: DecisionRule, baseline: str | None = None) -> A
     """
     arms = arrange(table, baseline)
     runs = sort_runs(table, arms)
-    rule = dataclasses.replace(_for_metric(rule, runs.screening), looks=(len(runs.screening.seeds),))
+    rule = dataclasses.replace(rule, looks=(len(runs.screening.seeds),))
     margin = margin_of(runs.screening, rule)
     hold = budget_held(table, arms, runs)
     factors = _factors(arms, runs)
@@ -133,18 +129,6 @@ def audit(table: RunTable, rule: DecisionRule, baseline: str | None = None) -> A
 def _tried(runs: Sorted) -> int:
     """Every arm that was tried counts in the correction, also one that cannot be compared."""
     return len(runs.compared) + len(runs.aside)
-
-
-def _for_metric(rule: DecisionRule, table: ResultTable) -> DecisionRule:
-    """One point of an accuracy, in percent of the baseline's, where the rule has the margin of a loss."""
-    words = table.metric.name.lower().replace("/", "_").replace(".", "_").split("_")
-    standard = rule.margin_percent == DecisionRule().margin_percent
-    base = [table.outcome(table.arms[0], seed) for seed in table.seeds]
-    values = [outcome.value for outcome in base if outcome.usable]
-    if not standard or not values or not set(words) & set(ACCURACY) or min(values) <= 0:
-        return rule
-    point = ACCURACY_POINT / 100.0 if max(values) <= 1.0 else ACCURACY_POINT
-    return dataclasses.replace(rule, margin_percent=100.0 * point * len(values) / sum(values))
 
 
 def _factors(arms: ArmSet, runs: Sorted) -> list[FactorLevels]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 
 from bios_sweep.analysis.bounds import Bound
 from bios_sweep.analysis.finding import INCONCLUSIVE, SCREENING_ONLY, FactorLevels, Finding, Margin
@@ -12,11 +13,14 @@ from bios_sweep.analysis.table import Blocks, ResultTable
 from bios_sweep.study.decision import DecisionRule
 
 NO_PERCENT = "the baseline has no finite result, or its mean is 0 and has no percent"
+ACCURACY = ("acc", "accuracy", "exact")  # words of a metric that is a share of right answers
+ACCURACY_POINT = 1.0  # statistics: the margin of an accuracy is one point
 SENSITIVITY_MARGINS = 5.0  # statistics item 1: an untouched model must be worse by five margins
 
 
 def margin_of(table: ResultTable, rule: DecisionRule) -> Margin | None:
     """The margin from the baseline arm alone; None when its mean is missing or 0 (no percent of it)."""
+    rule = _for_metric(rule, table)
     values = [table.outcome(table.arms[0], seed) for seed in table.seeds]
     usable = [outcome.value for outcome in values if outcome.usable]
     loss = sum(usable) / len(usable) if usable else 0.0
@@ -28,6 +32,18 @@ def margin_of(table: ResultTable, rule: DecisionRule) -> Margin | None:
         if gained > 0:
             percent = min(percent, rule.margin_share * gained)
     return Margin(percent=percent, absolute=percent * abs(loss) / 100.0, gained=gained)
+
+
+def _for_metric(rule: DecisionRule, table: ResultTable) -> DecisionRule:
+    """One point of an accuracy, in percent of the baseline's, where the rule has the margin of a loss."""
+    words = table.metric.name.lower().replace("/", "_").replace(".", "_").split("_")
+    standard = rule.margin_percent == DecisionRule().margin_percent
+    base = [table.outcome(table.arms[0], seed) for seed in table.seeds]
+    values = [outcome.value for outcome in base if outcome.usable]
+    if not standard or not values or not set(words) & set(ACCURACY) or min(values) <= 0:
+        return rule
+    point = ACCURACY_POINT / 100.0 if max(values) <= 1.0 else ACCURACY_POINT
+    return replace(rule, margin_percent=100.0 * point * len(values) / sum(values))
 
 
 def gate(table: ResultTable, blocks: Blocks) -> str:

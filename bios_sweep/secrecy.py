@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -18,10 +19,17 @@ MASK = "***"
 SHORTEST = 8  # characters; chosen, not measured: shorter values (`true`, `none`) are everyday words
 
 # variables that hold secrets by the custom of their owners: MLFLOW_TRACKING_TOKEN, HF_TOKEN, WANDB_API_KEY,
-# AWS_SECRET_ACCESS_KEY, PGPASSWORD; not TOKENIZERS_PARALLELISM
+# AWS_SECRET_ACCESS_KEY, PGPASSWORD, AZURE_STORAGE_CONNECTION_STRING, SENTRY_DSN; not TOKENIZERS_PARALLELISM
 SECRET_NAME = re.compile(
-    r"TOKEN(?!I)|SECRET|PASSW|_PWD$|API_?KEY|ACCESS_KEY|PRIVATE_KEY|CREDENTIAL", re.IGNORECASE
+    r"TOKEN(?!I)|SECRET|PASSW|_PWD$|_PASS$|API_?KEY|ACCESS_KEY|PRIVATE_KEY|_KEY$|_DSN$|CONNECTION_STRING"
+    r"|CREDENTIAL",
+    re.IGNORECASE,
 )
+_FILE_NAME = re.compile(r"_(FILE|PATH|DIR|HOME)$", re.IGNORECASE)
+# masked where a variable holds it, but no reason to refuse a configuration: disabled, learning_rate, 12345678
+_EVERYDAY = re.compile(r"[A-Za-z]?[a-z]+([_.-][a-z]+)*|[A-Z]+(_[A-Z]+)*|[\d.]+")
+# inside a connection string: AccountKey=..., Password=..., SharedAccessSignature=...
+_PART = re.compile(r"\b\w*(?:key|password|pwd|secret|signature)=([^;\s]+)", re.IGNORECASE)
 _NAMED = r"(?:token|secret|password|passwd|api[_-]?key|access[_-]?key)"
 
 # the user of an address: up to the last @ before its path; or, where a password was not percent-encoded,
@@ -47,10 +55,26 @@ _RULES = (
 )
 
 
+_handed_on: dict[str, str] = {}  # variables that the user named for the workers, of this process
+
+
+def keep_secret(environment: Mapping[str, str]) -> None:
+    """From now on mask what `cluster.environment` names, whatever its name; our own variables stay.
+
+    They only mask: a configuration that holds such a value (a model's name) is not refused.
+    """
+    _handed_on.update(
+        {name: value for name, value in environment.items() if not name.startswith("BIOS_SWEEP_")}
+    )
+
+
 def masked(text: str, environ: Mapping[str, str] = os.environ) -> str:
     """A text without users and passwords of addresses, tokens, and values of secret variables."""
     for _, secret in secret_values(environ):
         text = text.replace(secret, MASK)
+    if environ is os.environ:
+        for _, secret in _values(tuple(_handed_on.items()), whatever_name=True):
+            text = text.replace(secret, MASK)
     for needed, pattern, replacement in _RULES:
         if needed in text:
             text = pattern.sub(replacement, text)
@@ -60,33 +84,52 @@ def masked(text: str, environ: Mapping[str, str] = os.environ) -> str:
 def secret_values(environ: Mapping[str, str] = os.environ) -> tuple[tuple[str, str], ...]:
     """(variable, secret) of an environment, longest first: values of secret names, passwords of addresses.
 
-    A path (`/run/secrets/token`) only says where a secret is. Percent-encoded spellings come too.
+    A path (`/run/secrets/token`) only says where a secret is. Percent-encoded spellings come too, and every
+    line of a value of several lines (a private key).
     """
     return _values(tuple(environ.items()))
 
 
-@lru_cache(maxsize=4)  # an environment seldom changes, and every line of a script's output is masked
-def _values(variables: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+@lru_cache(maxsize=8)  # an environment seldom changes, and every line of a script's output is masked
+def _values(
+    variables: tuple[tuple[str, str], ...], whatever_name: bool = False
+) -> tuple[tuple[str, str], ...]:
     found = {
         (name, spelling)
         for name, value in variables
-        for secret in _secrets_of(name, value)
+        for secret in _secrets_of(name, value, whatever_name)
         for spelling in (secret, unquote(secret), quote(secret, safe=""))
         if len(spelling) >= SHORTEST
     }
     return tuple(sorted(found, key=lambda pair: (-len(pair[1]), pair)))
 
 
-def _secrets_of(name: str, value: str) -> Iterator[str]:
-    if SECRET_NAME.search(name) and not value.startswith(("/", "~")):
+def _secrets_of(name: str, value: str, whatever_name: bool) -> Iterator[str]:
+    if (whatever_name or SECRET_NAME.search(name)) and not _is_path(name, value):
         yield value
+        yield from (line.strip() for line in value.replace("\\n", "\n").splitlines())
+        yield from _PART.findall(value)
     yield from re.findall(r"://[^\s/?#:@]*:([^\s/?#]*)@", value)
 
 
+def _is_path(name: str, value: str) -> bool:
+    """Base64 may begin with a slash too, so the first folder must be there."""
+    if not value.startswith(("/", "~/")) or "\n" in value:
+        return False
+    try:
+        first = next(iter(Path(value).expanduser().parts[1:]), "")
+        return bool(_FILE_NAME.search(name)) or Path("/", first).exists()
+    except (OSError, RuntimeError):  # longer than a path can be; nobody's home is known
+        return False
+
+
 def secret_in(text: str, environ: Mapping[str, str] = os.environ) -> str | None:
-    """What kind of secret a text holds, in words that do not show it; None where it holds none."""
+    """What kind of secret a text holds, in words that do not show it; None where it holds none.
+
+    Everyday words and numbers are no sign of one, even where a variable of a secret name holds them.
+    """
     for name, value in secret_values(environ):
-        if value in text:
+        if value in text and not _EVERYDAY.fullmatch(value):
             return f"the value of {name}"
     if masked(text, {}) != text:
         return "a password or token"

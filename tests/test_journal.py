@@ -26,7 +26,7 @@ from bios_sweep.study.design import Study
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import Plan, build_plan
 from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
-from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED, Measurement, TrialResult
+from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED, STORAGE, Measurement, TrialResult
 
 
 def make_plan() -> Plan:
@@ -410,3 +410,14 @@ def test_proposals_and_importance_come_back_as_they_were_and_are_written_once(jo
     state = replay(read_journal(path))
     assert list(state.proposals) == [*first, more]
     assert state.importance == {"learning_rate": 1.0}
+
+
+def test_a_cause_is_written_without_secrets_whoever_gave_it(journal, path, monkeypatch):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalr/XUtn+FEMI=")
+    specs = make_plan().trials
+    journal.planned(specs)
+    journal.retried(specs[0].key, "signed with wJalr/XUtn+FEMI=", STORAGE)
+    journal.ended(result(specs[0].key, FAILED, cause="signed with wJalr/XUtn+FEMI=", failure=STORAGE))
+    text = path.read_text()
+    assert text.count("signed with ***") == 2
+    assert "XUtn" not in text

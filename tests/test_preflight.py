@@ -280,3 +280,14 @@ def test_the_gpus_of_this_machine_are_listed_with_their_memory_and_none_where_th
     found = gpus()
     assert bool(found) == Path("/dev/nvidia0").exists()
     assert all(0 < gpu["free"] <= gpu["total"] for gpu in found)
+
+
+def test_what_a_node_answers_holds_no_secrets(monkeypatch):
+    from bios_sweep.execution.preflight import _tried
+
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalr/XUtn+FEMI=")
+
+    def look():
+        raise ValueError("signed with wJalr/XUtn+FEMI=")
+
+    assert _tried(look) == {"error": "ValueError: signed with ***"}

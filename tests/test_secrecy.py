@@ -12,7 +12,7 @@ from bios_sweep.errors import ConfigError, InputError
 from bios_sweep.execution.attempts import ERROR_LOG, attempt_trial
 from bios_sweep.records.web import PASSWORD, TOKEN, USERNAME, authorization, check_server
 from bios_sweep.records.workspace import Workspace
-from bios_sweep.secrecy import masked, secret_in, secret_values, texts
+from bios_sweep.secrecy import keep_secret, masked, secret_in, secret_values, texts
 from bios_sweep.study.trials import FAILED, TrialResult
 from tests.conformance.sources import SETTINGS, trials
 
@@ -158,3 +158,39 @@ def test_an_address_whose_password_is_not_encoded_is_refused_without_asking_anot
     with pytest.raises(InputError, match="write / as %2F") as refusal:
         check_server("http://me:pa/ss@host:5000")
     assert "pa/ss" not in str(refusal.value)
+
+
+KEY_LINES = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBg\nkqhkiG9w0BAQEF\n-----END PRIVATE KEY-----"
+
+
+@pytest.mark.parametrize(
+    "name, value, said",
+    [
+        ("AWS_SECRET_ACCESS_KEY", "/abcDEFghijklmn0123+ab", "/abcDEFghijklmn0123+ab"),
+        ("AZURE_STORAGE_ACCOUNT_KEY", "abcdefghijklmnop==", "abcdefghijklmnop=="),
+        ("STORE_CONNECTION_STRING", "AccountName=x;AccountKey=abcdefgh1234==;Suffix=y", "abcdefgh1234=="),
+        ("OPENAI_KEY", "sk-abcdefghijklmn", "sk-abcdefghijklmn"),
+        ("DB_PASS", "hunter2hunter2", "hunter2hunter2"),
+        ("MY_PRIVATE_KEY", KEY_LINES, "kqhkiG9w0BAQEF"),
+        ("MY_PRIVATE_KEY", KEY_LINES.replace("\n", "\\n"), "kqhkiG9w0BAQEF"),
+    ],
+)
+def test_secrets_of_every_custom_are_known(name, value, said):
+    assert masked(f"no access with {said}.", {name: value}) == "no access with ***."
+
+
+def test_a_path_that_a_secret_s_variable_holds_stays(tmp_path):
+    assert (
+        masked(f"{tmp_path}/key is missing", {"SSH_KEY": f"{tmp_path}/key"}) == f"{tmp_path}/key is missing"
+    )
+
+
+@pytest.mark.parametrize("value", ["disabled", "learning_rate", "adamw", "12345678"])
+def test_an_everyday_word_in_a_secret_s_variable_refuses_no_configuration(value):
+    assert secret_in(f"x={value}", {"WANDB_API_KEY": value}) is None
+
+
+def test_what_is_handed_to_the_workers_is_masked_whatever_its_name():
+    keep_secret({"OUR_LICENSE": "lic-0123-4567", "BIOS_SWEEP_SWEEP_ID": "handed-0a1b2c3d"})
+    assert masked("lic-0123-4567 of handed-0a1b2c3d") == "*** of handed-0a1b2c3d"
+    assert secret_in("model-lic-0123-4567") is None, "it may be a model's name"

@@ -238,3 +238,19 @@ def test_an_engine_without_a_data_file_and_a_run_without_storage_need_nothing(tm
     assert bring_data({"threads": 1}, str(tmp_path / "store"), tmp_path) == {"threads": 1}
     assert bring_data({"data_file": "/nowhere"}, None, tmp_path) == {"data_file": "/nowhere"}
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_store_s_library_says_is_told_without_secrets(tmp_path, monkeypatch):
+    secret = "wJalr/XUtn+FEMI="
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
+
+    class Talkative:
+        def pipe_file(self, *_):
+            raise PermissionError(f"403 for https://b.example/x?Signature=abcdef with {secret}")
+
+    files = TrialFiles(f"memory://{tmp_path.name}")
+    files._store = Talkative()
+    with pytest.raises(StorageError, match="PermissionError: 403 for") as failed:
+        files.leave("x", b"1")
+    assert secret not in str(failed.value)
+    assert "abcdef" not in str(failed.value)

@@ -14,6 +14,7 @@ from typing import Any
 
 from bios_sweep.errors import BiosSweepError
 from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED, Record, TrialEvent, TrialSource
+from bios_sweep.secrecy import masked
 from bios_sweep.study.trials import (
     FAILED,
     NODE_LOST,
@@ -230,10 +231,10 @@ class Dispatch:
         entry.job = None
 
     def _give_back(self, job: Job, worker: str, loss: Loss) -> None:
-        key = job.trial.key
+        key, cause = job.trial.key, masked(loss.cause)
         losses = job.losses + (loss.failure != PREEMPTED)
         if loss.failure in RETRIED_IN_VAIN or losses >= self._max_attempts:
-            told = loss.cause if loss.failure in RETRIED_IN_VAIN else f"{loss.cause} ({self._tries(losses)})"
+            told = cause if loss.failure in RETRIED_IN_VAIN else f"{cause} ({self._tries(losses)})"
             result = TrialResult(
                 key=key, status=FAILED, attempts=job.attempt, cause=told, failure=loss.failure
             )
@@ -247,7 +248,7 @@ class Dispatch:
                 key=key,
                 attempt=again.attempt,
                 worker=worker,
-                cause=loss.cause,
+                cause=cause,
                 failure=loss.failure,
             )
         )

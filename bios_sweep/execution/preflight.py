@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from bios_sweep.errors import BiosSweepError
+from bios_sweep.execution.attempts import describe
 from bios_sweep.execution.node_options import bring_data
 from bios_sweep.execution.storage import TrialFiles
 from bios_sweep.ports import PreflightLine
+from bios_sweep.secrecy import masked
 from bios_sweep.version import __version__
 
 ABSENT = "absent"
@@ -189,10 +191,9 @@ def _tried(look: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     try:
         return look()
     except BiosSweepError as error:
-        return {"error": str(error)}
+        return {"error": masked(str(error))}
     except Exception as error:  # noqa: BLE001 - whatever it is, it is what was found
-        first = (str(error).strip().splitlines() or ["no message"])[0]
-        return {"error": f"{type(error).__name__}: {first}"}
+        return {"error": describe(error)}
 
 
 def _imported(name: str) -> Callable[..., Any]:

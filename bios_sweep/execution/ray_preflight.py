@@ -15,6 +15,7 @@ from bios_sweep.execution.node_options import send_data
 from bios_sweep.execution.preflight import ALWAYS, inspect
 from bios_sweep.execution.request import Node
 from bios_sweep.execution.storage import TrialFiles
+from bios_sweep.secrecy import keep_secret, masked
 
 ANSWER_SECONDS = 600.0  # chosen: the first hash of a 140 GB model from a network disk takes minutes
 
@@ -73,6 +74,7 @@ def _ask(node: Node, facts: Mapping[str, Any], environment: Mapping[str, str]) -
 
 def _look(facts: dict[str, Any], environment: dict[str, str]) -> dict[str, Any]:
     os.environ.update(environment)
+    keep_secret(environment)
     return inspect(facts)
 
 
@@ -87,4 +89,4 @@ def _first_reason(text: str) -> str:
     """The last line that names an exception: Ray's own text begins with a traceback."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     named = [line for line in lines if "Error: " in line]
-    return (named or lines or ["no answer"])[-1]
+    return masked((named or lines or ["no answer"])[-1])

@@ -23,6 +23,7 @@ from bios_sweep.execution.carried import AttemptFiles
 from bios_sweep.execution.node_options import bring_data
 from bios_sweep.execution.signs import Signs
 from bios_sweep.ports import TrialEngine
+from bios_sweep.secrecy import keep_secret, masked
 from bios_sweep.study.trials import FAILED, STORAGE, Measurement, TrialResult, TrialSpec
 
 WAIT_SECONDS = 1.0  # chosen, not measured: how long an idle slot listens before it shows a sign of life
@@ -44,7 +45,9 @@ class WorkerSlot(tune.Trainable):
         """Build the engine. A failure is kept and reported, because Tune would restart us for ever."""
         self._config = config
         self._mailbox = ray.get_actor(config["mailbox"])
-        os.environ.update(ray.get(self._mailbox.environment.remote()))
+        environment = ray.get(self._mailbox.environment.remote())
+        os.environ.update(environment)
+        keep_secret(environment)
         os.environ["OMP_NUM_THREADS"] = str(config["threads"])  # before the engine's imports: read once
         self._engine: TrialEngine | None = None
         self._items: Items | None = None
@@ -89,7 +92,7 @@ class WorkerSlot(tune.Trainable):
             return {} if self._items is None else {**self._job, "item": self._advance(self._items)}
         except StorageError as error:
             self._close()
-            return {**self._job, "lost": {"failure": STORAGE, "cause": str(error)}}
+            return {**self._job, "lost": {"failure": STORAGE, "cause": masked(str(error))}}
 
     def _open(self, engine: TrialEngine) -> Items | None:
         job: Any = ray.get(self._mailbox.take.remote(worker_name(), WAIT_SECONDS))
@@ -129,4 +132,4 @@ class WorkerSlot(tune.Trainable):
                 self._config["engine"], bring_data(self._config["engine_options"], self._config["storage"])
             )
         except BiosSweepError as error:
-            self._broken = str(error)
+            self._broken = masked(str(error))

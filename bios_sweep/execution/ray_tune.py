@@ -35,6 +35,7 @@ from bios_sweep.execution.ray_preflight import left_for_nodes, look_on_nodes
 from bios_sweep.execution.ray_slot import WorkerSlot
 from bios_sweep.execution.request import PACK, Node, Request, place_slots, room_on
 from bios_sweep.ports import PreflightLine, Record, TrialSource
+from bios_sweep.secrecy import keep_secret, masked
 from bios_sweep.settings import TrainingSettings
 
 SILENCE_SECONDS = 30.0  # chosen, not measured: a thread that gets no turn for that long is no worker's
@@ -92,6 +93,7 @@ class RayTuneExecutor:
         self._max_attempts = max_attempts
         self._storage = storage
         self._environment = dict(environment)
+        keep_secret(self._environment)
         self._silence_seconds = silence_seconds
         self._ours = False
         self.idle_seconds: dict[int, float] = {}
@@ -311,15 +313,16 @@ def _timed(
 ) -> dict[str, Any]:
     """On a worker: plain values both ways, errors as text. options: the driver's, and the storage."""
     os.environ.update(environment)
+    keep_secret(environment)
     os.environ["OMP_NUM_THREADS"] = str(threads)  # before the engine's imports, which read it once
     try:
         seconds, hardware = time_arms(
             engine, bring_data(options["driver"], options["storage"]), arms, repeats
         )
     except NoClockError as error:
-        return {"clockless": str(error)}
+        return {"clockless": masked(str(error))}
     except BiosSweepError as error:
-        return {"broken": str(error)}
+        return {"broken": masked(str(error))}
     return {"seconds": seconds, "hardware": hardware}
 
 

@@ -22,6 +22,8 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from bios_sweep.errors import StorageError
+from bios_sweep.execution.attempts import describe
+from bios_sweep.secrecy import masked
 
 LIST = "files.json"
 DIGEST_LETTERS = 12  # of the sha256, in names: 48 bits; the whole digest is in the list and is compared
@@ -54,7 +56,7 @@ class TrialFiles:
         try:
             self._store, self._root = fsspec.core.url_to_fs(self.uri)
         except Exception as error:
-            raise StorageError(f"cluster.storage: {self.uri} cannot be opened ({_told(error)})") from error
+            raise StorageError(f"cluster.storage: {self.uri} cannot be opened ({describe(error)})") from error
         self._digests: dict[Path, tuple[tuple[int, int, int], str]] = {}
 
     def check(self) -> None:
@@ -206,7 +208,7 @@ class TrialFiles:
             raise self._failed(error) from error
 
     def _failed(self, error: Exception) -> StorageError:
-        return StorageError(f"cluster.storage: {self.uri} failed ({_told(error)})")
+        return StorageError(masked(f"cluster.storage: {self.uri} failed ({describe(error)})"))
 
 
 def _files_below(directory: Path) -> dict[str, Path]:
@@ -228,8 +230,3 @@ def _inside(name: str) -> str:
     if path.is_absolute() or ".." in path.parts:
         raise ValueError(f"{name!r} leads out of the trial's folder")
     return name
-
-
-def _told(error: Exception) -> str:
-    first = (str(error).strip().splitlines() or ["no message"])[0]
-    return f"{type(error).__name__}: {first}"

@@ -14,6 +14,7 @@ import json
 import os
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +25,7 @@ from bios_sweep.errors import StorageError
 from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED, TrialEvent
 from bios_sweep.records.replay import Entry, advance, replay
 from bios_sweep.records.sweep_state import SweepState
+from bios_sweep.secrecy import masked
 from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
 
 HEAD = ("seq", "time", "kind")
@@ -102,10 +104,11 @@ class Journal:
 
     def retried(self, key: str, cause: str, failure: str = "") -> None:
         """An attempt was lost (worker or node died); the trial goes on elsewhere."""
-        self._append("retried", key=key, cause=cause, failure=failure)
+        self._append("retried", key=key, cause=masked(cause), failure=failure)
 
     def ended(self, result: TrialResult) -> None:
         """A trial is over. Written last, after its result.json, so that it is never said too early."""
+        result = replace(result, cause=masked(result.cause))
         if not self._has(result):
             self._append("ended", key=result.key, result=result.to_dict())
 

@@ -19,6 +19,7 @@ from bios_sweep.study.trials import (
     PREEMPTED,
     RETRIED_IN_VAIN,
     STORAGE,
+    TIME_LIMIT,
     WORKER_LOST,
     Measurement,
     TrialResult,
@@ -152,6 +153,30 @@ def test_a_result_that_blames_the_world_is_tried_again_and_any_other_is_final(fa
     else:
         assert log.results[ONE.key].failure == failure
         assert dispatch.finished()
+
+
+@pytest.mark.parametrize("status, failure", [(-15, WORKER_LOST), (143, WORKER_LOST), (1, CODE)])
+def test_a_script_that_ends_while_the_sweep_stops_is_left_for_the_next_run(status, failure):
+    dispatch, source, log, _ = dispatching([ONE], max_attempts=1)
+    dispatch.assign()
+    source.stopping = True
+    dispatch.item(0, ONE.key, 1, {**failed(failure), "provenance": {"exit_status": status}})
+    (retried,) = log.of(RETRIED)
+    assert (retried.failure, retried.cause) == (
+        PREEMPTED,
+        "its script ended while the sweep was told to stop: told",
+    )
+    assert not log.of(ENDED)
+    assert dispatch.finished()
+
+
+@pytest.mark.parametrize("provenance", [{}, {"exit_status": None}], ids=["no script", "its time limit"])
+def test_a_failure_of_its_own_ends_a_trial_while_the_sweep_stops_too(provenance):
+    dispatch, source, log, _ = dispatching([ONE])
+    dispatch.assign()
+    source.stopping = True
+    dispatch.item(0, ONE.key, 1, {**failed(TIME_LIMIT), "provenance": provenance})
+    assert log.results[ONE.key].failure == TIME_LIMIT
 
 
 def test_workers_that_die_before_they_are_ready_end_the_run_but_those_of_lost_nodes_do_not():

@@ -133,6 +133,43 @@ def test_a_worker_told_to_leave_does_so_at_its_next_measurement_and_that_is_no_f
     assert {key: numbers(result) for key, result in log.results.items()} == undisturbed
 
 
+def test_a_scheduler_that_ends_worker_and_script_at_once_costs_no_try(ray_session, tmp_path):
+    (tmp_path / "train.py").write_text(
+        "import json, os, pathlib, signal, sys\n"
+        "if not pathlib.Path('told').exists():\n"
+        "    pathlib.Path('told').touch()\n"
+        "    guard = pathlib.Path(f'/proc/{os.getppid()}/stat').read_text().rpartition(')')[2]\n"
+        "    os.kill(int(guard.split()[1]), signal.SIGTERM)  # the worker\n"
+        "    raise SystemExit(1)  # as torchrun, when it is told to end\n"
+        "print(json.dumps({'eval_loss': 2.5}))\n"
+    )
+    log, _ = ray_run(
+        ray_session,
+        tmp_path,
+        ListSource(trials({"baseline": SETTINGS}, seeds=(0,))),
+        engine="bios_sweep.scripted.engine:CommandEngine",
+        options={"run": f"{sys.executable} -S train.py", "cwd": str(tmp_path), "metric": "eval_loss"},
+        max_attempts=1,
+        storage=str(tmp_path / "storage"),
+    )
+    (retried,) = log.of(RETRIED)
+    assert (retried.failure, retried.cause) == (PREEMPTED, "its worker was told to leave")
+    assert [result.status for result in log.results.values()] == [COMPLETED]
+
+
+def test_a_script_that_fails_while_a_run_here_stops_is_left_for_the_next_run(tmp_path):
+    source = ListSource(trials({"baseline": SETTINGS}, seeds=(0,)))
+
+    def stop(event):
+        source.stopping = True
+
+    log = Log(source, stop)
+    options = {"run": f"{sys.executable} -S -c 1/0", "cwd": str(tmp_path), "metric": "eval_loss"}
+    engine = "bios_sweep.scripted.engine:CommandEngine"
+    InlineExecutor().run(source, log, engine=engine, engine_options=options, trials_dir=tmp_path / "trials")
+    assert [event.kind for event in log.events] == [STARTED]
+
+
 def test_a_worker_that_stalls_loses_its_trial_and_what_it_says_later_is_not_heard(ray_session, tmp_path):
     planned = trials({"baseline": SETTINGS}, seeds=range(4))
     undisturbed = inline_results(planned, tmp_path)

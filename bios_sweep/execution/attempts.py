@@ -110,6 +110,16 @@ def time_arms(
         raise BiosSweepError(f"the timing probe failed: {describe(error)}") from error
 
 
+def interrupted(result: Mapping[str, Any]) -> bool:
+    """Whether a result, in plain values, is that of a script which failed before its time limit.
+
+    Asked only where the worker or the driver has been told to end: a scheduler's signal reaches the script
+    too, and what it makes of it (a death by SIGTERM, exit status 1 after `torchrun`, a quiet end without a
+    metric) says nothing of the trial. If the script was at fault after all, its next attempt tells.
+    """
+    return result.get("status") == FAILED and result["provenance"].get("exit_status") is not None
+
+
 def kind_of(error: BaseException) -> str:
     """What kind of failure an engine's exception is; told by names, for torch is not loaded here."""
     if isinstance(error, MemoryError) or "OutOfMemoryError" in {

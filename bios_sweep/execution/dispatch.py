@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bios_sweep.errors import BiosSweepError
+from bios_sweep.execution.attempts import interrupted
 from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED, Record, TrialEvent, TrialSource
 from bios_sweep.secrecy import masked
 from bios_sweep.study.trials import (
@@ -26,6 +27,7 @@ from bios_sweep.study.trials import (
     TrialSpec,
 )
 
+FELL_WITH_US = "its script ended while the sweep was told to stop"
 NOT_THE_TRIALS_FAULT = frozenset({WORKER_LOST, NODE_LOST, PREEMPTED})  # an engine may report these too
 
 
@@ -120,6 +122,9 @@ class Dispatch:
             self._record(
                 TrialEvent(kind=MEASURED, key=key, attempt=attempt, worker=entry.worker, measurement=point)
             )
+            return True
+        if self._source.stopping and interrupted(values):
+            self.gives_back(slot, Loss(failure=PREEMPTED, cause=f"{FELL_WITH_US}: {values['cause']}"))
             return True
         result = _result(values)
         if result.status == FAILED and result.failure in NOT_THE_TRIALS_FAULT:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bios_sweep.execution.attempts import attempt_trial, load_engine, time_arms, worker_name
+from bios_sweep.execution.attempts import attempt_trial, interrupted, load_engine, time_arms, worker_name
 from bios_sweep.execution.dispatch import require_closed
 from bios_sweep.ports import (
     ENDED,
@@ -79,12 +80,14 @@ class InlineExecutor:
 def _run_one(
     engine: TrialEngine, trial: TrialSpec, source: TrialSource, record: Record, directory: Path
 ) -> str | None:
-    """Returns the trial's status, or None when a stop left it at its checkpoint."""
+    """Returns the trial's status, or None when a stop left it open."""
     worker = worker_name()
     record(TrialEvent(kind=STARTED, key=trial.key, worker=worker))
     with closing(attempt_trial(engine, trial, directory, attempt=1)) as items:
         for item in items:
             if isinstance(item, TrialResult):
+                if source.stopping and interrupted(asdict(item)):
+                    return None
                 record(TrialEvent(kind=ENDED, key=trial.key, worker=worker, result=item))
                 return item.status
             record(TrialEvent(kind=MEASURED, key=trial.key, worker=worker, measurement=item))

@@ -18,7 +18,7 @@ import ray
 from ray import tune
 
 from bios_sweep.errors import BiosSweepError, StorageError
-from bios_sweep.execution.attempts import attempt_trial, load_engine, worker_name
+from bios_sweep.execution.attempts import attempt_trial, interrupted, load_engine, worker_name
 from bios_sweep.execution.carried import AttemptFiles
 from bios_sweep.execution.node_options import bring_data
 from bios_sweep.execution.signs import Signs
@@ -82,7 +82,7 @@ class WorkerSlot(tune.Trainable):
             return report
         self._gone = True
         self._close()
-        return {**report, "leaving": True}
+        return {"leaving": True} if interrupted(report.get("item", {})) else {**report, "leaving": True}
 
     def _work(self) -> dict[str, Any]:
         """One item of the job, if there is one; what the storage refuses is the job's loss, not its end."""

@@ -18,6 +18,7 @@ from bios_sweep.study.trials import (
     NO_METRIC,
     OUT_OF_MEMORY,
     TIME_LIMIT,
+    WORKER_LOST,
     Measurement,
     TrialResult,
     TrialSpec,
@@ -25,6 +26,9 @@ from bios_sweep.study.trials import (
 
 MEMORY = re.compile(
     r"out of memory|OutOfMemoryError|MemoryError|bad_alloc|cannot allocate memory", re.IGNORECASE
+)
+ASKED_TO_END = frozenset(  # by a scheduler, an administrator: no fault of the script; a shell's status, too
+    status for number in (signal.SIGINT, signal.SIGTERM) for status in (-number, 128 + number)
 )
 LONGEST_CAUSE = 300  # characters of a script's own last line
 CALLABLE = "what it reported"  # where a callable's metrics are looked for, in words
@@ -135,8 +139,11 @@ def _no_metric(told: Told, ending: Ending) -> str:
 
 
 def _kind(ending: Ending) -> str:
+    """Only the kernel kills without asking first, mostly for memory; a scheduler would take the worker too."""
     killed = ending.status in (-signal.SIGKILL, 128 + signal.SIGKILL)
-    return OUT_OF_MEMORY if killed or any(map(MEMORY.search, ending.errors)) else CODE
+    if killed or any(map(MEMORY.search, ending.errors)):
+        return OUT_OF_MEMORY
+    return WORKER_LOST if ending.status in ASKED_TO_END else CODE
 
 
 def _end(status: int) -> str:

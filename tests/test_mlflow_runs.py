@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import json
 import sys
 import threading
@@ -293,3 +294,27 @@ def test_the_store_of_a_sweep_gives_the_verdict_of_the_sweep(tmp_path, capsys, m
         "hold",
     )
     assert {key: answers[0][key] for key in same} == {key: answers[1][key] for key in same}
+
+
+def test_our_own_sweeps_metric_and_direction_and_looks_are_those_of_its_run(server, answer):
+    sweep = ours("rates-22222222")
+    told = {"metric": "eval_accuracy", "direction": "maximize", "looks": "[3, 5, 8]"}
+    sweep[0]["data"]["params"] += [{"key": key, "value": value} for key, value in told.items()]
+    for run in sweep[1:]:
+        run["data"]["metrics"][0]["key"] = "eval_accuracy"
+    twin = copy.deepcopy(sweep[1])
+    twin["info"]["run_id"] = "twin"
+    for tag in twin["data"]["tags"]:
+        changed = {"arm": "baseline again", "stage": "control", "sweep.rates-22222222": "baseline again"}
+        tag["value"] = changed.get(tag["key"], tag["value"])
+    server.experiments["ours"] = [*sweep, twin]
+    found, plain = (
+        answer("--from-mlflow", "ours"),
+        answer("--from-mlflow", "ours", "--value", "eval_accuracy"),
+    )
+    assert (
+        found["metric"] == plain["metric"] == {"name": "eval_accuracy", "unit": "", "direction": "maximize"}
+    )
+    assert found["verdicts"][0]["effect_percent"] > 0
+    assert found["verdicts"][0]["confidence"] == pytest.approx(1 - 0.05 / 3)
+    assert found["compared"] == ["baseline", "learning_rate x2", "x4"]

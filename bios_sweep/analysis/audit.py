@@ -85,7 +85,9 @@ class Audit:
 
 
 def audit(table: RunTable, rule: DecisionRule, baseline: str | None = None) -> Audit:
-    """Judge runs by the rule of our own sweeps, as one planned look, and say what weakens them.
+    """Judge runs by the rule of our own sweeps, as the last planned look, and say what weakens them.
+
+    A table that says how many looks were planned pays for them; any other had one.
 
     The scope is always this evaluation set, and nothing is served: whoever ran these trials knows how
     many more there were. Rows of the stage `confirmation` are the fresh-seed test.
@@ -101,7 +103,8 @@ def audit(table: RunTable, rule: DecisionRule, baseline: str | None = None) -> A
     margin = margin_of(runs.screening, rule)
     hold = budget_held(table, arms, runs)
     factors = _factors(arms, runs)
-    screening = _gated(screen(runs.screening, factors, rule, _tried(runs)), table)
+    per_look = dataclasses.replace(rule, alpha=rule.alpha / table.looks)
+    screening = _gated(screen(runs.screening, factors, per_look, _tried(runs)), table)
     final = {name: _after(finding, runs, margin, rule) for name, finding in screening.items()}
     flaws = find_flaws(table, arms, runs, factors, screening, final)
     final = {name: _weakened(finding, flaws) for name, finding in final.items()}
@@ -222,7 +225,7 @@ def _verdict(
         hold=hold,
         scope=_scope(table, hold),
         alpha=rule.alpha,
-        looks=1,
+        looks=table.looks,
     )
 
 

@@ -22,7 +22,9 @@ class RunTable:
     values; aliases: their other names. factors, levels: what the table itself says of each run's arm,
     None without such columns. costs: `tokens`, `examples`, `wall_seconds` per run. contexts: kind
     (`hardware`, `software`, `code`, `scenario`) -> column -> text. places: where each run stands, for
-    messages. notes: what the reader of the table had to assume.
+    messages. untouched: the metric of the model before any training, None when unknown. looks: how often the
+    study that made the runs might have decided; 1 where nothing tells. notes: what the reader of the table
+    had to assume.
     """
 
     source: str
@@ -40,6 +42,7 @@ class RunTable:
     aliases: Mapping[str, str] = field(default_factory=dict)
     places: tuple[str, ...] = ()
     untouched: float | None = None
+    looks: int = 1
     notes: tuple[str, ...] = ()
 
     @property

@@ -64,6 +64,8 @@ METRICS = (
     "eval_accuracy", "val_accuracy", "val_acc", "test_accuracy", "accuracy", "loss",
 )  # fmt: skip
 UNTOUCHED = ("untouched",)  # the metric of the model before any training, the same in every row
+# columns of our own table that say how `value` is judged, the same in every row
+VALUE, METRIC, DIRECTION, LOOKS = "value", "metric", "direction", "looks"
 STATUSES = ("status", "state", "run_status")
 COSTS = {
     "tokens": (

@@ -180,6 +180,8 @@ def parent_content(state: SweepState, *, alive: bool) -> RunContent:
         params=_texts(
             {
                 **facts["baseline"],
+                "metric": facts["metric"],
+                "direction": facts.get("direction"),  # a journal of an older version does not say
                 "seeds": facts["seeds"],
                 "looks": facts["decision"]["looks"],
                 **{f"budget.{name}": value for name, value in facts["budget"].items()},

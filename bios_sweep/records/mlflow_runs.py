@@ -14,11 +14,14 @@ from dataclasses import dataclass, field, replace
 from bios_sweep.analysis.runs import RunTable
 from bios_sweep.errors import InputError
 from bios_sweep.records.cells import parsed_setting
-from bios_sweep.records.mirror_content import sweep_tag
+from bios_sweep.records.mirror_content import plain_name, sweep_tag
 from bios_sweep.records.tables import RawTable
 from bios_sweep.settings import setting_names
+from bios_sweep.study.arms import BASELINE
+from bios_sweep.study.metric_names import direction_of
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED, CONFIRMATION, DIVERGED, FAILED, SCREENING
+from bios_sweep.study.twin import CONTROL
 
 SHOWN = 8  # experiments named in one message (chosen, not measured)
 OURS = "eval_loss"  # the metric of our own sweeps
@@ -98,22 +101,35 @@ def own_sweep(experiment: Experiment, sweep: str | None, value: str | None) -> R
     parent = _chosen(experiment.source, parents, sweep)
     tag = sweep_tag(parent.tags["sweep_id"])
     runs = sorted(
-        (r for r in experiment.runs if r.tags.get(tag) and r.tags.get("kind") == "trial"),
+        (r for r in experiment.runs if r.tags.get(tag) and r.tags.get("kind") == "trial" and not _control(r)),
         key=lambda r: (r.started, r.run_id),
     )
     check_runs(f"{experiment.source}: sweep {parent.tags['sweep_id']}", runs)
     others = [other.tags["sweep_id"] for other in parents if other is not parent]
     also = (f"other sweeps of the experiment, chosen with --sweep: {', '.join(others[:SHOWN])}",)
-    metric = value or OURS
-    return replace(
-        _own_table(experiment.source, parent, tag, runs, metric, also if others else ()),
-        untouched=experiment.at_start(_completed(runs).run_id, metric),
-    )
+    metric = _metric(parent, value)
+    table = _own_table(experiment.source, parent, tag, runs, metric, also if others else ())
+    own = sorted((run for run in runs if run.tags[tag] == BASELINE), key=lambda run: _status(run) == FAILED)
+    return replace(table, untouched=experiment.at_start((own or runs)[0].run_id, plain_name(metric.name)))
 
 
-def _completed(runs: Sequence[StoredRun]) -> StoredRun:
-    """A run that measured something, where there is one: every trial starts from the same model."""
-    return next((run for run in runs if _status(run) == COMPLETED), runs[0])
+def _control(run: StoredRun) -> bool:
+    """A trial run twice, to see whether a script honours its seed: no verdict uses it."""
+    return run.tags.get("stage") == CONTROL
+
+
+def _metric(parent: StoredRun, value: str | None) -> Metric:
+    """The sweep's metric as its own run says it; another one's direction its name tells.
+
+    A sweep of an older version says nothing: it had our loss.
+    """
+    name = value or parent.params.get("metric", OURS)
+    said = parent.params.get("direction") if name == parent.params.get("metric") else direction_of(name)
+    return Metric(name=name, direction=said or "minimize", unit=Metric().unit if name == OURS else "")
+
+
+def _seed(run: StoredRun) -> int:
+    return int(run.params.get("seed", run.tags.get("seed", "0")))
 
 
 def _own_table(
@@ -121,11 +137,11 @@ def _own_table(
     parent: StoredRun,
     tag: str,
     runs: Sequence[StoredRun],
-    metric: str,
+    metric: Metric,
     notes: tuple[str, ...],
 ) -> RunTable:
     screened = set(_listed(parent.params.get("seeds", "[]")))
-    seeds = tuple(int(run.params.get("seed", run.tags.get("seed", "0"))) for run in runs)
+    seeds = tuple(map(_seed, runs))
     own = [run.tags.get("arm") == run.tags[tag] for run in runs]
     statuses = tuple(_status(run) for run in runs)
     names = [name for name in setting_names() if any(name in run.params for run in runs)]
@@ -134,17 +150,18 @@ def _own_table(
         arms=tuple(run.tags[tag] for run in runs),
         seeds=seeds,
         values=tuple(
-            math.nan if status == FAILED else run.metrics.get(metric, math.nan)
+            math.nan if status == FAILED else run.metrics.get(plain_name(metric.name), math.nan)
             for run, status in zip(runs, statuses, strict=True)
         ),
         statuses=statuses,
         stages=tuple(SCREENING if not screened or seed in screened else CONFIRMATION for seed in seeds),
-        metric=Metric(name=metric),
+        metric=metric,
         settings={name: tuple(parsed_setting(run.params.get(name, "")) for run in runs) for name in names},
         factors=tuple(_tag(run, "factor") if mine else "" for run, mine in zip(runs, own, strict=True)),
         levels=tuple(parsed_setting(_tag(run, "level")) for run in runs),
         costs={"tokens": tuple(run.metrics.get("tokens", math.nan) for run in runs)},
         places=tuple(f"run {run.run_id}" for run in runs),
+        looks=max(1, len(_listed(parent.params.get("looks", "[]")))),
         notes=notes,
     )
 

@@ -33,9 +33,8 @@ from bios_sweep.records.column_names import (
     first_column,
     plain_name,
 )
+from bios_sweep.records.judged import looks_of, metric_of
 from bios_sweep.records.tables import RawTable
-from bios_sweep.study.metric_names import FALLS, RISES
-from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED, CONFIRMATION, DIVERGED, FAILED, SCREENING
 from bios_sweep.study.twin import CONTROL
 
@@ -64,7 +63,7 @@ def to_runs(raw: RawTable, names: ColumnNames) -> RunTable:
     arm = _chosen(raw, plain, names.arm, ARMS, "--arm")
     statuses = _statuses(raw, plain)
     values = numbers(raw, value, "value")
-    metric, notes = _metric(value, names.direction)
+    metric, notes = metric_of(raw, value, names.direction)
     taken = {value, seed, arm} | {first_column(plain, names) for names in (STATUSES, STAGES)}
     settings, more = _settings(raw, {c: p for c, p in plain.items() if c not in taken}, needed=arm is None)
     return RunTable(
@@ -83,6 +82,7 @@ def to_runs(raw: RawTable, names: ColumnNames) -> RunTable:
         aliases={alias: name for name, aliases in ALIASES.items() for alias in aliases}
         | {column: own for column, own in plain.items() if own in settings},
         untouched=_untouched(raw, first_column(plain, UNTOUCHED)),
+        looks=looks_of(raw, value),
         places=tuple(f"line {line}" for line in raw.lines),
         notes=(*notes, *more),
     )
@@ -134,18 +134,6 @@ def _value_column(raw: RawTable, plain: dict[str, str], given: str | None) -> st
             f"{raw.source}: no column 'value'{hint}; name the metric's column with --value COL; {_there(raw)}"
         )
     return found
-
-
-def _metric(column: str, direction: str | None) -> tuple[Metric, tuple[str, ...]]:
-    """The metric with its direction: as given, as its name tells, else smaller is better, and said so."""
-    if direction is not None:
-        return Metric(name=column, direction=direction, unit=""), ()
-    words = set(re.split(r"[^a-z0-9]+", plain_name(column).replace("_", " ")))
-    if words & RISES and not words & FALLS:
-        return Metric(name=column, direction="maximize", unit=""), (f"{column}: larger is taken as better",)
-    certain = bool(words & FALLS) and not words & RISES
-    note = f"{column}: smaller is taken as better; if larger is, say --direction maximize"
-    return Metric(name=column, direction="minimize", unit=""), () if certain else (note,)
 
 
 def _arms(raw: RawTable, column: str) -> tuple[str, ...]:

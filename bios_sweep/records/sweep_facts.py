@@ -17,6 +17,7 @@ def sweep_facts(plan: Plan) -> dict[str, Any]:
         "name": study.name,
         "question": study.question,
         "metric": study.metric.name,
+        "direction": study.metric.direction,
         "baseline": study.scenario.told(study.baseline.to_dict()),
         "told": sorted(study.scenario.told(study.baseline.to_dict())),
         "seeds": list(study.seeds),

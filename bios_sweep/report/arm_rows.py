@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any
 
 from bios_sweep.procedure import Results, State
+from bios_sweep.procedure.tables import table_of
 from bios_sweep.report.wording import finite_or_none
 from bios_sweep.study.arms import Arm
 from bios_sweep.study.plan import Plan
@@ -75,13 +76,30 @@ def _points(result: TrialResult, metric: str) -> list[dict[str, Any]]:
 
 
 def results_rows(plan: Plan, state: State, results: Results) -> list[dict[str, Any]]:
-    """The results table: one row per trial with a result, in the contract's columns."""
-    arms = {arm.name: arm for arm in arms_of(plan, state)}
+    """The results table: one row per trial with a result, in the contract's columns.
+
+    Its last columns are what a reader of the table alone needs for the sweep's own margin and bounds.
+    """
+    arms, judged = {arm.name: arm for arm in arms_of(plan, state)}, _judged(plan, state, results)
     return [
-        _row(plan, trial, arms[trial.arm], results[trial.key])
+        {**_row(plan, trial, arms[trial.arm], results[trial.key]), **judged}
         for trial in state.needed
         if trial.key in results
     ]
+
+
+def _judged(plan: Plan, state: State, results: Results) -> dict[str, Any]:
+    """How the values are judged, the same in every row. looks: how often screening might have decided.
+
+    untouched: the metric of the untrained model, by which the margin may shrink; None where unknown.
+    """
+    metric, start = plan.study.metric, table_of(plan, state.needed, results).untouched
+    return {
+        "metric": metric.name,
+        "direction": metric.direction,
+        "untouched": None if start is None else finite_or_none(start),
+        "looks": len(plan.study.decision.looks),
+    }
 
 
 def _row(plan: Plan, trial: TrialSpec, arm: Arm, result: TrialResult) -> dict[str, Any]:

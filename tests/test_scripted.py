@@ -301,6 +301,62 @@ def test_a_script_that_leaves_a_process_behind_is_not_waited_for(script, tmp_pat
     assert gone(int((tmp_path / "pids").read_text()))
 
 
+AWAY = METRIC_LINE + (  # one process in a session of its own, one that its parent left behind as well
+    "import subprocess\n"
+    "sleeper = [sys.executable, '-S', '-c', 'import time; time.sleep(600)']\n"
+    "left = ('import subprocess, sys\\n'\n"
+    "        'print(subprocess.Popen(sys.argv[1:], stdout=2, start_new_session=True).pid)')\n"
+    "alone = subprocess.Popen(sleeper, start_new_session=True).pid\n"
+    "daemon = int(subprocess.check_output([sys.executable, '-S', '-c', left, *sleeper]))\n"
+    "print(json.dumps({'step': 10, 'eval_loss': 2.5, 'alone': alone, 'daemon': daemon}), flush=True)\n"
+)
+
+
+@pytest.mark.parametrize("end", ["", "sys.exit(3)", "import time; time.sleep(600)"])
+def test_what_left_the_scripts_session_ends_with_it(script, tmp_path, end):
+    engine = script(AWAY + end, watched=["alone", "daemon"])
+    with closing(engine.run(TRIAL, tmp_path / "t")) as items:
+        point = [next(items), next(items)][1]
+        pids = [int(point.metrics[name]) for name in ("alone", "daemon")]
+        if "sleep" not in end:
+            assert list(items)[-1].status == (FAILED if end else COMPLETED)
+    assert all(gone(pid, 0.1) for pid in pids)
+
+
+def test_the_request_to_end_reaches_what_left_the_scripts_session(script, tmp_path):
+    text = METRIC_LINE + (
+        "import signal, subprocess\n"
+        'worker = \'import signal, sys; print(1, flush=True); signal.sigwait([15]); open("saved", "w")\'\n'
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [15])\n"
+        "child = subprocess.Popen([sys.executable, '-S', '-c', worker], stdout=-1, start_new_session=True)\n"
+        "child.stdout.readline()\n"
+        "print(json.dumps({'step': 10, 'eval_loss': 2.5}), flush=True)\n"
+        "child.wait()\n"
+    )
+    with closing(script(text).run(TRIAL, tmp_path / "t")) as items:
+        assert [next(items), next(items)]
+    assert (tmp_path / "saved").exists()
+
+
+def test_streams_that_a_stranger_writes_on_are_not_read_for_ever(script, tmp_path):
+    os.mkfifo(tmp_path / "go")
+    text = (
+        "import json, os\nprint(json.dumps({'eval_loss': 2.5, 'own': os.getpid()}), flush=True)\n"
+        "open('go').read()\n"
+    )
+    engine = script(text, watched=["own"], time_limit_seconds=15)
+    with closing(engine.run(TRIAL, tmp_path / "t")) as items:
+        own = int(next(items).metrics["own"])
+        with Path(f"/proc/{own}/fd/1").open("w") as theirs:
+            stranger = subprocess.Popen(["yes"], stdout=theirs)
+        try:
+            (tmp_path / "go").write_text("")
+            assert list(items)[-1].status == COMPLETED
+        finally:
+            stranger.kill()
+            stranger.wait()
+
+
 WAITING = METRIC_LINE + (
     "import subprocess, time\n"
     "child = subprocess.Popen([sys.executable, '-S', '-c', 'import time; time.sleep(600)'])\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import selectors
 import signal
@@ -18,7 +19,8 @@ from bios_sweep.scripted.kept import KeptStream
 
 GUARD = Path(__file__).with_name("guard.py")
 GRACE_SECONDS = 5.0  # chosen: between the request to end (SIGTERM) and the end (SIGKILL)
-LOOK_SECONDS = 0.5  # chosen: how often a silent script is looked at
+LOOK_SECONDS = 0.5  # chosen: how often a script is looked at
+DRAIN_SECONDS = 1.0  # chosen: for what an ended script left in its streams, which strangers may write on
 CHUNK = 65_536  # bytes
 STDOUT, STDERR = "stdout.txt", "stderr.txt"
 
@@ -84,12 +86,15 @@ class Child:
             for pipe, kept in ((self._process.stdout, self._out), (self._process.stderr, self._err)):
                 assert pipe is not None  # both were asked for
                 waiting.register(pipe, selectors.EVENT_READ, kept)
-            while waiting.get_map():
+            latest = math.inf  # to read on
+            while waiting.get_map() and self.seconds < latest:
                 ready = waiting.select(self._left(limit_seconds, most=LOOK_SECONDS))
-                if limit_seconds is not None and self.seconds >= limit_seconds:
+                if self._process.poll() is not None:
+                    if not ready:
+                        return  # what it left behind may hold the streams open for ever
+                    latest = min(latest, self.seconds + DRAIN_SECONDS)
+                elif limit_seconds is not None and self.seconds >= limit_seconds:
                     raise OutOfTimeError
-                if not ready and self._process.poll() is not None:
-                    return  # what it left behind may hold the streams open for ever
                 for key, _ in ready:
                     yield from self._read(key, waiting)
 

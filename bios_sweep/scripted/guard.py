@@ -1,18 +1,28 @@
-"""Stands between a worker and a user's script: when the worker is gone, the script and all it started end.
+"""Stands between a worker and a user's script: when either is gone, all that the script started ends.
 
 Started as a file with `python -I -S guard.py FD WORD...`; FD is a pipe whose other end the worker holds and
 never writes to, so that its end, clean or by SIGKILL, is seen at once. Imports what it needs and no more:
 it starts with every trial.
+
+What the script started is what descends from this process. On Linux it adopts whatever loses its parent
+(`prctl(2)`, PR_SET_CHILD_SUBREAPER), so that workers in a session of their own and daemons still do.
+Elsewhere only the script's process group is known.
 """
 
 import contextlib
+import ctypes
 import os
 import select
 import signal
 import sys
+import time
+from collections.abc import Iterable
 
 PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 CANNOT_START = 127  # as a shell answers when there is no such program
+ADOPT_ORPHANS = 36  # PR_SET_CHILD_SUBREAPER of <linux/prctl.h>
+PATIENCE_SECONDS = 5.0  # chosen: for killed processes to end; one that waits for a dead disk never does
+LOOK_SECONDS = 0.05  # chosen: between two looks for what is left
 
 
 def main(pipe: int, words: list[str]) -> int:
@@ -22,22 +32,30 @@ def main(pipe: int, words: list[str]) -> int:
     signal.set_wakeup_fd(wake)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)  # none may be lost between the fork and the handlers
+    _adopt_orphans()
     child = os.fork()
     if child == 0:
         _become(words)
     for number in PASSED_ON:
-        signal.signal(number, lambda number, _: _signal(child, number))
+        signal.signal(number, lambda number, _: _signal_all(child, number))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
+    watched = [pipe, woken]
     while True:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            _signal(child, signal.SIGKILL)  # what the script left running
-            return os.waitstatus_to_exitcode(status)
-        ready, _, _ = select.select([pipe, woken], [], [])
+        ended = _reaped()
+        if child in ended:
+            _end_all(child)
+            return os.waitstatus_to_exitcode(ended[child])
+        ready, _, _ = select.select(watched, [], [])
         if pipe in ready:  # nobody writes there: the worker closed it, or is gone
-            _signal(child, signal.SIGKILL)
+            _signal_all(child, signal.SIGKILL)
+            watched = [woken]
         if woken in ready:
             os.read(woken, 512)
+
+
+def _adopt_orphans() -> None:
+    with contextlib.suppress(OSError, AttributeError):  # no such call on this system
+        ctypes.CDLL(None).prctl(ADOPT_ORPHANS, 1, 0, 0, 0)
 
 
 def _become(words: list[str]) -> None:
@@ -55,10 +73,72 @@ def _become(words: list[str]) -> None:
         os._exit(CANNOT_START)
 
 
-def _signal(child: int, number: int) -> None:
-    """To the child and all of its session that stayed in its group."""
+def _reaped() -> dict[int, int]:
+    """Children of this process that have ended, adopted ones too -> wait status."""
+    found: dict[int, int] = {}
+    with contextlib.suppress(ChildProcessError):  # none is left
+        while True:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                break
+            found[pid] = status
+    return found
+
+
+def _end_all(child: int) -> None:
+    """Kill what the script left running, and what that starts meanwhile, until nothing is left."""
+    for number in PASSED_ON:
+        signal.signal(number, signal.SIG_IGN)
+    latest = time.monotonic() + PATIENCE_SECONDS
+    _signal_all(child, signal.SIGKILL)
+    while (left := _descendants()) and time.monotonic() < latest:
+        _signal_each(left, signal.SIGKILL)
+        time.sleep(LOOK_SECONDS)
+        _reaped()
+
+
+def _signal_all(child: int, number: int) -> None:
+    """To the script's process group at once, then to every descendant that left it."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child, number)
+    _signal_each([pid for pid, group in _descendants().items() if group != child], number)
+
+
+def _signal_each(pids: Iterable[int], number: int) -> None:
+    """To those that are descendants still when a descriptor holds them: a number may have a new owner."""
+    held = {}
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            held[pid] = os.pidfd_open(pid)
+    still = _descendants() if held else {}
+    for pid, handle in held.items():
+        if pid in still:
+            with contextlib.suppress(OSError):
+                signal.pidfd_send_signal(handle, number)
+        os.close(handle)
+
+
+def _descendants() -> dict[int, int]:
+    """All that descends from this process, generation by generation -> its process group."""
+    children: dict[int, list[tuple[int, int]]] = {}
+    for pid in _processes():
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123
+            _, parent, group = file.read().rpartition(b")")[2].split()[:3]  # proc(5)
+            children.setdefault(int(parent), []).append((pid, int(group)))
+    found: dict[int, int] = {}
+    generation = [os.getpid()]
+    while generation:
+        born = [entry for pid in generation for entry in children.get(pid, ())]
+        found.update(born)
+        generation = [pid for pid, _ in born]
+    return found
+
+
+def _processes() -> list[int]:
+    """None where this system has no /proc."""
+    with contextlib.suppress(OSError):
+        return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208 - starts slower
+    return []
 
 
 if __name__ == "__main__":

@@ -437,8 +437,43 @@ def test_ratios_are_written_with_three_digits():
         ({"verdict": "confirm", "claim": "balanced", "best_level": 128}, "keep 128", "at the same cost"),
         ({"verdict": "refine", "best_level": 64}, "use 64 instead of 32", "fresh seeds"),
         (
-            {"verdict": "refine (unconfirmed)", "best_level": 64},
-            "keep 32 for now; 64 looks better",
+            {
+                "verdict": "refine (unconfirmed)",
+                "best_level": 64,
+                "effect_percent": 1.2,
+                "lower": 0.7,
+                "test": "superior",
+            },
+            "keep 32 for now; 64 gains +1.20 % (lower bound +0.70 %): ask fresh seeds",
+            "not been asked",
+        ),
+        (
+            {
+                "verdict": "refine (unconfirmed)",
+                "claim": "quality",
+                "best_level": 128,
+                "effect_percent": 0.1,
+                "upper": 0.3,
+                "test": "below",
+            },
+            "keep 32 for now; 128 may do, for 32 gains +0.10 % (upper bound +0.30 %): ask",
+            "not been asked",
+        ),
+        (
+            {
+                "verdict": "refine (unconfirmed)",
+                "claim": "enough",
+                "best_level": 16,
+                "effect_percent": -0.1,
+                "lower": -0.3,
+                "test": "not worse",
+            },
+            "keep 32 for now; 16 may do, at a gain of -0.10 % (lower bound -0.30 %): ask",
+            "not been asked",
+        ),
+        (
+            {"verdict": "refine (unconfirmed)", "best_level": 64, "effect_percent": 0.0, "lower": -0.2},
+            "keep 32 for now; whether 64 is better cannot be told: ask",
             "not been asked",
         ),
         ({"verdict": "inconclusive", "best_level": 64}, "keep 32", "neither shown nor excluded"),
@@ -461,6 +496,8 @@ def test_an_open_question_says_what_would_decide_it():
     assert next_step(verdict) == "about 9 seeds would decide at this noise"
     assert next_step({**verdict, "extend": "bios-sweep run x"}) == "the best level ends the grid: extend it"
     assert next_step({**verdict, "verdict": "confirm"}) == ""
+    small = "better, by less than matters; keep the default"
+    assert next_step({**verdict, "reasons": [small]}) == small  # shown, so not "neither shown nor excluded"
 
 
 # figures of the optional parts

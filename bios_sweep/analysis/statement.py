@@ -36,6 +36,7 @@ class Verdict:
     cost_ratio, cost_lower,
     cost_upper: time of the level in question over the baseline's, on `hardware`. iso_cost_percent: its
     gain over the default trained for the same time. profile: for whom a served value holds.
+    test: what fresh seeds must show, or have shown (a kind of `FreshTest`); empty where nothing is asked.
     """
 
     factor: str
@@ -69,6 +70,7 @@ class Verdict:
     by_rate: tuple[Mapping[str, Any], ...] = ()
     bracket: tuple[Any, Any] | None = None
     baseline_level: Any = None
+    test: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready values."""
@@ -145,6 +147,7 @@ def make_verdict(
         by_rate=final.by_rate,
         bracket=screening.bracket,
         baseline_level=levels.default,
+        test=final.test.kind if final.test else "",
     )
 
 

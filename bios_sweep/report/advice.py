@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bios_sweep.report.wording import clean, number
+from bios_sweep.analysis.finding import BELOW, NOT_WORSE, SHARE, SUPERIOR
+from bios_sweep.analysis.fresh import TOO_SMALL
+from bios_sweep.report.wording import clean, gain, number
+from bios_sweep.study.claims import BALANCED
 
 # what the word says, for those who see it for the first time; never more than was shown
 MEANING = {
     "confirm": "no tested alternative is better by as much as matters",
     "refine": "another value proved better, on fresh seeds",
-    "refine (unconfirmed)": "a value looks better; fresh seeds have not been asked",
+    "refine (unconfirmed)": "seen on the seeds that chose it alone; fresh seeds have not been asked",
     "inconclusive": "neither shown nor excluded",
     "screening only": "one seed, no error estimate",
 }
@@ -56,12 +59,35 @@ def advice(verdict: Mapping[str, Any]) -> str:
         told = f"use {value} instead of {default}"
         return f"{goal}, {told}" if goal else told
     if word == "refine (unconfirmed)":
-        return (
-            f"keep {default} for now; {value} looks better, ask fresh seeds (decision.confirmation_seeds=5)"
-        )
+        seen = _seen(verdict, value)
+        return f"keep {default} for now; {seen}: ask fresh seeds (decision.confirmation_seeds=5)"
     if word == "screening only":
         return f"keep {default}; one seed shows nothing, run three or more"
     return f"{goal}: undecided" if goal else f"keep {default}"
+
+
+def _seen(verdict: Mapping[str, Any], value: str) -> str:
+    """What the seeds that chose a value say of it, by the test that fresh seeds must still pass."""
+    kind, effect = verdict.get("test") or SUPERIOR, verdict.get("effect_percent")
+    lower, upper = verdict.get("lower"), verdict.get("upper")
+    if kind == BELOW:
+        return (
+            f"{value} may do, for {number(verdict['default'])} gains {gain(effect)} %{_bound('upper', upper)}"
+        )
+    if kind == NOT_WORSE:
+        return f"{value} may do, at a gain of {gain(effect)} %{_bound('lower', lower)}"
+    if kind == SHARE:
+        return f"{value} may do, for it seems to reach enough"
+    same_time = verdict.get("iso_cost_percent")
+    if verdict.get("claim") == BALANCED and same_time is not None:
+        return f"{value} gains {gain(same_time)} % over the default trained for the same time"
+    if lower is None or lower <= 0:
+        return f"whether {value} is better cannot be told"
+    return f"{value} gains {gain(effect)} %{_bound('lower', lower)}"
+
+
+def _bound(side: str, value: float | None) -> str:
+    return "" if value is None else f" ({side} bound {gain(value)} %)"
 
 
 def next_step(verdict: Mapping[str, Any]) -> str:
@@ -74,5 +100,8 @@ def next_step(verdict: Mapping[str, Any]) -> str:
 def _what_would_decide(verdict: Mapping[str, Any]) -> str:
     if verdict.get("extend"):
         return "the best level ends the grid: extend it"
+    small = [reason for reason in map(clean, verdict["reasons"]) if reason.startswith(TOO_SMALL)]
+    if small:
+        return small[0]
     seeds = [reason for reason in map(clean, verdict["reasons"]) if "seeds would decide" in reason]
     return seeds[0] if seeds else MEANING["inconclusive"]

@@ -162,6 +162,77 @@ def test_files_that_a_shell_reads_count_too(tmp_path, text):
     assert set(script_of(method, tmp_path).files) == expected
 
 
+def command_of(text: str, **other: object) -> dict[str, object]:
+    return {
+        "name": "command", "command": text, "metric": "eval_loss", "direction": "minimize", "inputs": [],
+        "time_limit_seconds": None, "resumes": False, "trains": None, **other,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "text, shell, refused",
+    [
+        ("python3 trian.py {seed}", False, "'trian.py'"),
+        ("env X=1 nice -n 5 timeout 60 python3 -u ./trian.py {seed}", False, "'./trian.py'"),
+        ("sh run.sh {seed}", False, "'run.sh'"),
+        ("X=1 python3 trian.py {seed} | tee log", True, "'trian.py'"),
+        ("python3 train.py {seed} --save later.py", False, None),
+        ("python3 -m json.tool later.py {seed}", False, None),
+        ("bash -lc 'python3 trian.py {seed}.py'", False, None),
+        ("python3 {trial_dir}/x.py {seed}", False, None),
+        ("cd .. && python3 trian.py {seed}", True, None),
+        ("env -C .. python3 trian.py {seed}", False, None),
+        ("env -S 'python3 trian.py' {seed}", False, None),
+        ("echo docker run image python3 trian.py {seed}", False, None),
+    ],
+)
+def test_a_script_whose_name_is_mistyped_is_refused_with_the_one_that_is_there(
+    tmp_path, text, shell, refused
+):
+    (tmp_path / "train.py").write_text("")
+    method = command_of(text, shell=shell)
+    if refused is None:
+        script_of(method, tmp_path)
+        return
+    with pytest.raises(ConfigError, match=f"there is no file {refused} in ") as raised:
+        script_of(method, tmp_path)
+    assert str(raised.value).endswith("; did you mean train.py?") == ("trian" in text)
+
+
+def test_a_missing_program_is_refused_with_what_may_be_meant(tmp_path, monkeypatch):
+    (tmp_path / "t.py").write_text("")
+    (tmp_path / "env").write_text("#!/bin/sh\n")
+    (tmp_path / "env").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for text in ("python t.py {seed}", "env X=1 python t.py {seed}"):
+        with pytest.raises(ConfigError, match=f"no program 'python' here .*; write {sys.executable}$"):
+            script_of(command_of(text), tmp_path)
+    with pytest.raises(
+        ConfigError, match=r"no program 'X=1' here .*; write env X=1 ..., or method.shell=true"
+    ):
+        script_of(command_of("X=1 python t.py {seed}"), tmp_path)
+    (tmp_path / "python3").symlink_to(sys.executable)
+    with pytest.raises(ConfigError, match=r"; write python3$"):
+        script_of(command_of("python t.py {seed}"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text, shell",
+    [
+        ("{python} t.py {{seed}}", False),
+        ("env X=1 {python} t.py {{seed}}", False),
+        ("env -u HOME X=1 nice -n 5 timeout -k 1 60 {python} t.py {{seed}}", False),
+        ("X=1 {python} t.py {{seed}}", True),
+        ("export X=1; {python} t.py {{seed}}", True),
+    ],
+)
+def test_our_interpreter_is_seen_behind_what_starts_it(tmp_path, text, shell):
+    (tmp_path / "t.py").write_text("")
+    for program, ours in ((sys.executable, True), ("/bin/sh", False)):
+        found = script_of(command_of(text.format(python=program), shell=shell), tmp_path)
+        assert found.in_our_environment is ours
+
+
 def test_a_callable_is_found_without_running_its_module(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/__init__.py").write_text("raise RuntimeError('imported')")

@@ -27,7 +27,7 @@ from bios_sweep.scripted.template import Command, Template, written
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.trials import CODE, FAILED, Measurement, TrialResult, TrialSpec
 
-VERSION = "1"  # raised when what a script is told, or how its metrics are read, changes
+VERSION = "2"  # raised when what a script is told, or how its metrics are read, changes
 PACKAGE_HOME = Path(__file__).resolve().parents[2]
 STARTED = "started"  # its time tells what a script that resumes wrote this time
 OUTPUT = "output"  # the script's own folder, inside the trial's

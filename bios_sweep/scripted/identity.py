@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.machinery import PathFinder
@@ -12,11 +11,11 @@ from itertools import pairwise
 from pathlib import Path
 
 from bios_sweep.errors import ConfigError
+from bios_sweep.scripted.words import shell_words
 
 SCRIPT_MARK = b"#!"  # how a program that is a text file begins
 READ_AGAIN_BYTES = 16_000_000  # chosen: scripts and small data; read in a hundredth of a second
 MODULE_FLAG = "-m"
-OPERATORS = ";|&<>()"  # of a shell
 
 
 def command_files(words: Sequence[str], cwd: Path) -> dict[str, Path]:
@@ -39,17 +38,6 @@ def command_files(words: Sequence[str], cwd: Path) -> dict[str, Path]:
         if len(inner) > 1:
             named |= command_files(inner, cwd)
     return named
-
-
-def shell_words(text: str) -> list[str]:
-    """The words a shell would see, without its operators; split at spaces where quotation marks are open."""
-    reader = shlex.shlex(text, posix=True, punctuation_chars=OPERATORS)
-    reader.whitespace_split, reader.commenters = True, ""
-    try:
-        words = list(reader)
-    except ValueError:
-        words = text.split()
-    return [bare for word in words if (bare := word.strip(OPERATORS))]
 
 
 def _names_in(word: str) -> tuple[str, ...]:

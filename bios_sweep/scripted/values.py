@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bios_sweep.errors import ConfigError
-from bios_sweep.scripted.identity import callable_file, command_files, input_files, shell_words
+from bios_sweep.scripted.identity import callable_file, command_files, input_files
 from bios_sweep.scripted.readings import STATE_FILE
 from bios_sweep.scripted.template import SEED, TRIAL_DIR, Command, Template
+from bios_sweep.scripted.words import (
+    ASSIGNMENT,
+    behind_starters,
+    script_named,
+    shell_commands,
+    starts_elsewhere,
+)
 from bios_sweep.secrecy import secret_in
 from bios_sweep.settings import METHODS, setting_names
 
@@ -73,8 +81,10 @@ class Script:
         """Whether it runs on this very Python installation, whose packages then decide its numbers."""
         if self.command is None:
             return True
-        program = shutil.which(self.command.words[0].split()[0])
-        return program is not None and Path(program).parent == Path(sys.executable).parent
+        programs = [
+            shutil.which(words[0]) for part in _commands(self.command) if (words := behind_starters(part))
+        ]
+        return any(found and Path(found).parent == Path(sys.executable).parent for found in programs)
 
 
 def script_of(method: Mapping[str, Any], cwd: Path) -> Script:
@@ -85,6 +95,8 @@ def script_of(method: Mapping[str, Any], cwd: Path) -> Script:
     """
     _check(method)
     run, command = _run(method)
+    if command is not None:
+        _require_script(command, cwd)
     return Script(
         method=method["name"],
         run=run,
@@ -143,9 +155,41 @@ def _run(method: Mapping[str, Any]) -> tuple[str, Command | None]:
 
 
 def _require_program(command: Command) -> None:
-    program = command.words[0]
-    if not command.shell and "{" not in program and shutil.which(program) is None:
-        raise ConfigError(f"method.command: there is no program {program!r} here that could be started")
+    words = (command.words[0], *behind_starters(command.words)[:1])
+    for program in () if command.shell else words:
+        if "{" not in program and shutil.which(program) is None:
+            raise ConfigError(
+                f"method.command: there is no program {program!r} here that could be started"
+                f"{_instead_of(program)}"
+            )
+
+
+def _instead_of(program: str) -> str:
+    if ASSIGNMENT.match(program):
+        return f"; write env {program} ..., or method.shell=true"
+    if program != "python":
+        return ""
+    return f"; write {'python3' if shutil.which('python3') else sys.executable}"
+
+
+def _require_script(command: Command, cwd: Path) -> None:
+    """A mistyped name would fail in every trial. A shell also looks for a script among its programs."""
+    for words in _commands(command):
+        if starts_elsewhere(words):
+            return
+        name = script_named(words)
+        if name is None or (cwd / name).is_file() or shutil.which(name):
+            continue
+        folder = (cwd / name).parent
+        there = [path.name for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
+        close = difflib.get_close_matches(Path(name).name, sorted(there), n=1)
+        meant = f"; did you mean {Path(name).parent / close[0]}?" if close else ""
+        raise ConfigError(f"method.command: there is no file {name!r} in {cwd}{meant}")
+
+
+def _commands(command: Command) -> list[list[str]]:
+    """The commands in it, as far as a shell's text can be read without one."""
+    return (shell_commands(command.text) if command.shell else []) or [list(command.words)]
 
 
 def _files(method: Mapping[str, Any], command: Command | None, cwd: Path) -> dict[str, Path]:
@@ -154,12 +198,8 @@ def _files(method: Mapping[str, Any], command: Command | None, cwd: Path) -> dic
         raise ConfigError(f"method.inputs: {inputs!r} is not a list of files")
     if command is None:
         return {method["callable"]: callable_file(method["callable"], cwd)} | input_files(inputs, cwd)
-    return command_files(_program_and_arguments(command), cwd) | input_files(inputs, cwd)
-
-
-def _program_and_arguments(command: Command) -> Sequence[str]:
-    """The words that are run, as far as a shell's text can be read without one."""
-    return (shell_words(command.text) or command.words) if command.shell else command.words
+    words = [word for part in _commands(command) for word in part]
+    return command_files(words, cwd) | input_files(inputs, cwd)
 
 
 def _metrics_file(method: Mapping[str, Any]) -> str | None:

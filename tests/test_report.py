@@ -285,9 +285,11 @@ def test_a_sweep_without_verdict_says_how_far_it_is(tmp_path):
 def test_failed_trials_come_with_cause_and_log(tmp_path):
     summary = summary_of(planted_study(), tmp_path, fail={"lora_rank=8/1": "out of memory"})
     long = tmp_path / ("a" * 90)
+    key = next(failure["key"] for failure in summary["failures"] if failure["status"] == FAILED)
+    (long / key).mkdir(parents=True)
+    (long / key / "error.log").write_text("Traceback")
     text = shown(print_verdicts, summary, trials_dir=long)
     assert "lora_rank=8, seed 1: failed: RuntimeError: out of memory" in text
-    key = next(failure["key"] for failure in summary["failures"] if failure["status"] == FAILED)
     assert f"{long / key / 'error.log'}\n" in text
     assert text.index("failed: RuntimeError") < text.index("x4, seeds")
 
@@ -534,6 +536,9 @@ def view_of(stream, clock, planned, trials_dir=None, **options):
 def test_outside_of_a_terminal_each_finished_trial_is_a_line(tmp_path):
     stream, clock = io.StringIO(), Clock()
     trials = [spec("learning_rate x0.5"), spec("[bold]b"), spec("c")]
+    (tmp_path / "[bold]b").mkdir()
+    (tmp_path / "[bold]b/stderr.txt").write_text("a script's own words")
+    (tmp_path / "[bold]b/stdout.txt").touch()  # which says nothing
     with view_of(stream, clock, 12, tmp_path) as view:
         view.stage("screening", 12, finished=9)
         for trial in trials:
@@ -552,7 +557,7 @@ def test_outside_of_a_terminal_each_finished_trial_is_a_line(tmp_path):
     )
     assert lines[3] == "c seed 0: retried (attempt 2): ActorDiedError: gone"
     assert lines[4].startswith("[11/12] [bold]b seed 0: failed: RuntimeError: long long")
-    assert lines[5] == f"  log: {tmp_path / '[bold]b' / 'error.log'}"
+    assert lines[5] == f"  log: {tmp_path / '[bold]b' / 'stderr.txt'}"
     assert lines[6] == "[12/12] c seed 0: diverged: loss is not finite (2 min)"
     assert lines[7] == "3 trials ended in 2 min: 1 completed, 1 diverged, 1 failed"
     assert "\x1b" not in stream.getvalue()

@@ -17,6 +17,9 @@ from pathlib import Path
 import pytest
 
 from bios_sweep.errors import BiosSweepError, ConfigError, NoClockError
+from bios_sweep.execution.attempts import ERROR_LOG
+from bios_sweep.report.logs import LOGS
+from bios_sweep.scripted.child import STDERR, STDOUT
 from bios_sweep.scripted.engine import CallableEngine, CommandEngine
 from bios_sweep.scripted.identity import callable_file, command_files, input_files
 from bios_sweep.scripted.readings import reading_of
@@ -662,3 +665,7 @@ def test_only_a_script_has_code_in_its_identity():
     assert script.tuned_method == scenario.tuned_method == "lora"
     assert replace(script, trains=None).tuned_method is None
     assert Scenario.from_dict(json.loads(json.dumps(script.to_dict()))) == script
+
+
+def test_the_logs_that_a_report_names_are_those_that_are_written():
+    assert LOGS == (ERROR_LOG, STDERR, STDOUT)

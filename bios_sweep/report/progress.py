@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bios_sweep.ports import ENDED, RETRIED, TrialEvent
+from bios_sweep.report.logs import logs_of
 from bios_sweep.report.tally import Progress
 from bios_sweep.report.wording import ENDINGS, clean, duration, ended_as, number, plural
 from bios_sweep.study.trials import COMPLETED, FAILED, TrialResult, TrialSpec
@@ -112,7 +113,8 @@ class LiveView:
         style = {COMPLETED: "", FAILED: "red"}.get(result.status, "yellow")
         self._say(f"{place} {_name(spec)}: {_outcome(result)} ({duration(seconds)}){rest}", style)
         if result.status == FAILED and self._trials_dir is not None:
-            self._say(f"  log: {self._trials_dir / result.key / 'error.log'}")
+            for log in logs_of(self._trials_dir / result.key):
+                self._say(f"  log: {log}")
 
     def _summary(self) -> str:
         progress = self._progress

@@ -20,6 +20,7 @@ from bios_sweep.report.layout import (
     line,
     plain_table,
 )
+from bios_sweep.report.logs import logs_of
 from bios_sweep.report.sections import Section, sections
 from bios_sweep.report.summary import worst_first
 from bios_sweep.report.wording import (
@@ -281,12 +282,9 @@ def print_section(section: Section, console: Console) -> None:
 def _failures(console: Console, failures: Sequence[Mapping[str, Any]], trials_dir: Path | None) -> None:
     bullets(console, "Failed or diverged", failure_lines(worst_first(failures)))
     for failure in failures:
-        if trials_dir is not None and failure["status"] == "failed":
-            copyable(
-                console,
-                f"  log of {clean(failure['arm'])}, seed {failure['seed']}: ",
-                str(trials_dir / failure["key"] / "error.log"),
-            )
+        failed = trials_dir is not None and failure["status"] == "failed"
+        for log in logs_of(trials_dir / failure["key"]) if failed else ():
+            copyable(console, f"  log of {clean(failure['arm'])}, seed {failure['seed']}: ", str(log))
 
 
 def _is_number(value: Any) -> bool:

@@ -319,6 +319,7 @@ def tuned_defaults(
         ),
         served=state.served,
         profiles=state.profiles,
+        told=scenario.carried,
     )
 
 

@@ -14,9 +14,58 @@ from typing import Any
 
 from bios_sweep.errors import ConfigError
 
-METHODS = ("lora",)
+LORA, FULL = "lora", "full"
+METHODS = (LORA, FULL)
+LORA_SETTINGS = ("lora_rank", "lora_alpha", "lora_dropout")  # of an adapter: full fine-tuning has none
 SCHEDULES = ("linear", "constant", "cosine")
 ALPHA_RULES = ("alpha_over_rank",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    """The numbers a setting may have: above or from a least one, below another, whole or not."""
+
+    above: float = -math.inf
+    least: float = -math.inf
+    below: float = math.inf
+    whole: bool = False
+
+    @property
+    def words(self) -> str:
+        """What is allowed, for a message."""
+        if self.whole:
+            return f"a whole number of at least {self.least:g}"
+        if self.above > -math.inf:
+            return f"a finite number above {self.above:g}"
+        if self.below < math.inf:
+            return f"a number from {self.least:g} up to, not including, {self.below:g}"
+        return f"a finite number of at least {self.least:g}"
+
+    def holds(self, value: Any) -> bool:
+        """Whether a value is a number of the range."""
+        if isinstance(value, bool) or not isinstance(value, int if self.whole else int | float):
+            return False
+        finite = self.whole or abs(value) <= sys.float_info.max
+        return finite and self.above < value and self.least <= value < self.below
+
+
+COUNT, POSITIVE, SHARE = Range(least=1, whole=True), Range(above=0.0), Range(least=0.0, below=1.0)
+RANGES: Mapping[str, Range] = {
+    "learning_rate": POSITIVE,
+    "batch_size": COUNT,
+    "lora_rank": COUNT,
+    "max_steps": COUNT,
+    "lora_alpha": POSITIVE,
+    "lora_dropout": SHARE,
+    "warmup_fraction": SHARE,
+    "adam_beta1": SHARE,
+    "adam_beta2": SHARE,
+    "adam_eps": POSITIVE,
+    "weight_decay": Range(least=0.0),
+    "max_grad_norm": POSITIVE,
+    "max_length": COUNT,
+    "train_examples": COUNT,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +74,8 @@ class TrainingSettings:
 
     learning_rate: peak of the schedule.
     batch_size: examples per optimizer step (micro-batches are accumulated exactly).
-    lora_rank, lora_alpha: the adapter adds (alpha / rank) * B A to every linear layer.
+    lora_rank, lora_alpha: the adapter adds (alpha / rank) * B A to every linear layer. They and
+    lora_dropout are None exactly where the method is full fine-tuning, which has no adapter.
     max_steps: optimizer steps. warmup_fraction: share of them spent warming up.
     max_length: tokens per example, prompt and completion together.
     train_examples: training examples to learn from, the same ones for every seed and the smaller
@@ -34,12 +84,12 @@ class TrainingSettings:
 
     learning_rate: float
     batch_size: int
-    lora_rank: int
+    lora_rank: int | None
     max_steps: int
-    method: str = "lora"
-    lora_alpha: float = 32.0
+    method: str = LORA
+    lora_alpha: float | None = 32.0
     alpha_rule: str = "alpha_over_rank"
-    lora_dropout: float = 0.0
+    lora_dropout: float | None = 0.0
     schedule: str = "linear"
     warmup_fraction: float = 0.0
     adam_beta1: float = 0.9
@@ -52,16 +102,13 @@ class TrainingSettings:
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "lora_rank", "max_steps", "max_length"):
-            _require_whole(name, getattr(self, name))
-        if self.train_examples is not None:
-            _require_whole("train_examples", self.train_examples)
-        for name in ("learning_rate", "lora_alpha", "adam_eps", "max_grad_norm"):
-            _require_number(name, getattr(self, name), above=0.0)
-        for name in ("lora_dropout", "warmup_fraction", "adam_beta1", "adam_beta2"):
-            _require_number(name, getattr(self, name), least=0.0, below=1.0)
-        _require_number("weight_decay", self.weight_decay, least=0.0)
         _require_choice("method", self.method, METHODS)
+        for name, allowed in RANGES.items():
+            value = getattr(self, name)
+            if self.method == FULL and name in LORA_SETTINGS:
+                _require_none(name, value)
+            elif not (value is None and name == "train_examples"):
+                _require_number(name, value, allowed)
         _require_choice("schedule", self.schedule, SCHEDULES)
         _require_choice("alpha_rule", self.alpha_rule, ALPHA_RULES)
         _require_choice("dtype", self.dtype, ("float32", "bfloat16"))
@@ -91,32 +138,34 @@ def setting_names() -> tuple[str, ...]:
 
 def is_whole(name: str) -> bool:
     """Whether a setting counts something (batch size, rank, steps) and so must be an integer."""
-    return {field.name: field.type for field in fields(TrainingSettings)}[name] in ("int", "int | None")
+    return name in RANGES and RANGES[name].whole
 
 
-def _require_whole(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigError(f"{name}: {value!r} is not allowed; it must be a whole number of at least 1")
+def allowed_range(name: str) -> tuple[float | None, float | None]:
+    """The least and the largest value that a setting itself may have; None at an end that it may not reach.
+
+    Beyond such an end nothing can be tested: rank 1, no dropout, no warm-up. A learning rate only comes
+    ever nearer to 0, so it has no end; nor has a name that is no setting.
+    """
+    least = RANGES[name].least if name in RANGES else -math.inf
+    return (least if least > -math.inf else None), None
 
 
-def _require_number(
-    name: str,
-    value: Any,
-    *,
-    above: float = -math.inf,
-    least: float = -math.inf,
-    below: float = math.inf,
-) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if number and above < value <= sys.float_info.max and least <= value < below:
-        return
-    if above > -math.inf:
-        allowed = f"a finite number above {above:g}"
-    elif below < math.inf:
-        allowed = f"a number from {least:g} up to, not including, {below:g}"
-    else:
-        allowed = f"a finite number of at least {least:g}"
-    raise ConfigError(f"{name}: {value!r} is not allowed; it must be {allowed}")
+def without_adapter(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of settings with None for those of an adapter, as full fine-tuning has them."""
+    return {**values, **dict.fromkeys(LORA_SETTINGS)}
+
+
+def _require_none(name: str, value: Any) -> None:
+    if value is not None:
+        raise ConfigError(
+            f"{name}: {value!r} is not allowed; it is an adapter's, and method {FULL} trains all weights"
+        )
+
+
+def _require_number(name: str, value: Any, allowed: Range) -> None:
+    if not allowed.holds(value):
+        raise ConfigError(f"{name}: {value!r} is not allowed; it must be {allowed.words}")
 
 
 def _require_choice(name: str, value: Any, allowed: tuple[str, ...]) -> None:

@@ -274,7 +274,8 @@ def test_show_and_export_serve_tuned_values_and_say_so(tmp_path, capsys, monkeyp
         ((), "needs --to"),
         (("--to", "trl", "--gpus", "3"), "gpus 2 or 4"),
         (("--to", "trl", "-o", "nowhere/file.yaml"), "no such folder"),
-        (("--to", "trl", "--method", "full"), "cannot be recommended"),
+        (("--to", "trl", "--method", "dora"), "choose from lora, full"),
+        (("--to", "peft", "--method", "full"), "method: full cannot be written for PEFT"),
     ],
 )
 def test_an_export_that_cannot_be_made_ends_with_one_sentence(words, message, capsys):

@@ -28,6 +28,7 @@ from bios_sweep.analysis.statement import Verdict, make_verdict
 from bios_sweep.analysis.verdicts import confirm_candidate, screen
 from bios_sweep.study.claims import OPTIMUM, ROLES
 from bios_sweep.study.decision import DecisionRule
+from bios_sweep.study.factors import natural_ends
 
 WEAKENED = {  # kind of flaw -> what it means for the verdict on that arm
     "unequal_budgets": "its budget differs from the default's, so the gain may be the budget",
@@ -149,6 +150,7 @@ def _factors(arms: ArmSet, runs: Sorted) -> list[FactorLevels]:
             arms=tuple(arm.name for arm in own if arm.name in kept),
             levels=tuple(arm.level for arm in own if arm.name in kept),
             labels=tuple(arm.label for arm in own if arm.name in kept),
+            ends=natural_ends(factor),
         )
         for factor, own in groups.items()
     ]

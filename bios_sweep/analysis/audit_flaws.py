@@ -143,9 +143,9 @@ def _edges(factors: Sequence[FactorLevels], screening: Mapping[str, Finding]) ->
         best = max(bounds, key=lambda bound: bound.gain) if bounds else None
         if best is None or best.gain <= 0 or not factor.ordered:
             continue
-        level, tested = factor.level(best.arm), (factor.default, *factor.levels)
-        if level in (min(tested), max(tested)):
-            end = "smallest" if level == min(tested) else "largest"
+        level = factor.level(best.arm)
+        if factor.ends_grid(level):
+            end = "smallest" if level == min(factor.default, *factor.levels) else "largest"
             sentence = (
                 f"edge of the grid: the best {factor.name} ({factor.label(best.arm)}) is the {end} tested; "
                 "the optimum may lie beyond"

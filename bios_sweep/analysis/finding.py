@@ -46,7 +46,8 @@ class FreshTest:
 class FactorLevels:
     """A factor as the decision rule sees it: its arms with their levels, and the default's level.
 
-    ordered: whether levels are numbers, so that "each side of the default" has a meaning.
+    ordered: whether levels are numbers, so that "each side of the default" has a meaning. ends: values
+    beyond which nothing can be tested (`study.factors.natural_ends`).
     """
 
     name: str
@@ -54,6 +55,7 @@ class FactorLevels:
     arms: tuple[str, ...]
     levels: tuple[Any, ...]
     labels: tuple[str, ...]
+    ends: tuple[float, ...] = ()
 
     @property
     def ordered(self) -> bool:
@@ -72,13 +74,19 @@ class FactorLevels:
         return self.labels[self.arms.index(arm)]
 
     def ends_grid(self, level: Any) -> bool:
-        """Whether a level is the outermost tested; a diverged level beyond it closes the grid."""
+        """Whether a level is the outermost tested, and one beyond it could have been.
+
+        A diverged level beyond it closes the grid, as does the end of what there is: rank 1, all the data.
+        """
         tested = (self.default, *self.levels)
-        return self.ordered and level in (min(tested), max(tested))
+        return self.ordered and level not in self.ends and level in (min(tested), max(tested))
 
     def one_sided(self, arms: Sequence[str]) -> tuple[str, ...]:
-        """A confirmation needs a finite arm on each side of the default, else it says which side it has."""
-        if not self.ordered:
+        """A confirmation needs a finite arm on each side of the default, else it says which side it has.
+
+        A default at the end of what there is has one side only.
+        """
+        if not self.ordered or self.default in self.ends:
             return ()
         tested = [self.level(arm) for arm in arms]
         if not any(level < self.default for level in tested):

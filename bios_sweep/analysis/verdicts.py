@@ -143,4 +143,4 @@ def _bracket(levels: FactorLevels, evidence: Evidence) -> tuple[Any, Any] | None
     if not levels.ordered:
         return None
     named = dict(zip(levels.levels, levels.arms, strict=True)) | {levels.default: evidence.baseline}
-    return bracket_of(named, evidence.contrasts)
+    return bracket_of(named, evidence.contrasts, levels.ends)

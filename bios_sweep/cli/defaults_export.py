@@ -33,7 +33,7 @@ def run(args: Namespace) -> int:
     elif args.output is None:
         print(exported.text(), end="")
     else:
-        print(f"wrote {args.output} for {exported.tool.title}\n{exported.tool.use}")
+        print(f"wrote {args.output} for {exported.tool.title}\n{exported.use}")
     return 0
 
 
@@ -48,6 +48,6 @@ def _answer(
         "values": exported.to_dict(),
         "comments": {name: dict(comments) for name, comments in exported.comments.items()},
         "keys_from": exported.tool.source,
-        "use": exported.tool.use,
+        "use": exported.use,
         "warnings": list(recommendation.warnings),
     }

@@ -14,13 +14,14 @@ from bios_sweep import defaults
 from bios_sweep.cli.planted import PLANTED_ENGINE, PLANTED_METRICS, planted_scenario
 from bios_sweep.cli.resources import check_cluster
 from bios_sweep.cli.scripted import SCRIPTED, honest_origins, require_told, script_defaults, scripted_scenario
-from bios_sweep.cli.trained import FINAL_METRICS, trained_scenario
+from bios_sweep.cli.trained import FINAL_METRICS, require_choice, trained_scenario
 from bios_sweep.config.build import build_study
-from bios_sweep.config.compose import Config, compose_config, sweep_names
+from bios_sweep.config.compose import NOT_TRAINED_HERE, Config, compose_config, sweep_names
 from bios_sweep.defaults import Recommendation
 from bios_sweep.errors import ConfigError
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.secrecy import masked
+from bios_sweep.settings import FULL, LORA
 from bios_sweep.study.metric_names import direction_of
 from bios_sweep.study.plan import Plan, build_plan
 from bios_sweep.study.scenario import Scenario
@@ -90,6 +91,7 @@ def _scenario(
     if values["method"]["name"] in SCRIPTED:
         scenario = scripted_scenario(values)
         return scenario, None, script_defaults(scenario)
+    _require_trainable(values["method"])
     dataset: DataSet | None = None
     if values["model"]["kind"] == "planted":
         scenario = planted_scenario(values)
@@ -102,6 +104,13 @@ def _scenario(
         examples=scenario.data.train_examples,
     )
     return scenario, dataset, recommendation
+
+
+def _require_trainable(method: Mapping[str, Any]) -> None:
+    """Our own training is LoRA; an exported baseline of full fine-tuning says so in `method.trains`."""
+    if FULL in (method["name"], method.get("trains")):
+        raise ConfigError(NOT_TRAINED_HERE)
+    require_choice("method.name", method["name"], (LORA, *SCRIPTED))
 
 
 def _require_measured(guardrails: Mapping[str, float], scenario: Scenario) -> None:

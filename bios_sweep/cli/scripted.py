@@ -14,6 +14,7 @@ from bios_sweep.scripted.engine import VERSION
 from bios_sweep.scripted.identity import digests_of
 from bios_sweep.scripted.template import require_carried
 from bios_sweep.scripted.values import COMMAND, PYTHON, script_of
+from bios_sweep.settings import LORA
 from bios_sweep.study.design import Study
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
@@ -65,6 +66,7 @@ def scripted_scenario(values: Mapping[str, Any]) -> Scenario:
         repeatable=False,
         carried=script.carried,
         trains=script.trains,
+        files=tuple(sorted(script.files)),
     )
 
 
@@ -78,6 +80,7 @@ def script_defaults(scenario: Scenario) -> Recommendation:
     return defaults.recommend(
         family=scenario.model.family if known else "llama",
         hidden_size=scenario.model.hidden_size if known else 4096,
+        method=scenario.trains or LORA,
         examples=scenario.data.train_examples or None,
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from bios_sweep.defaults import Recommendation, Why, max_steps
 from bios_sweep.errors import ConfigError, InputError
-from bios_sweep.settings import TrainingSettings
+from bios_sweep.settings import FULL, TrainingSettings
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.design import Budget, Study
 from bios_sweep.study.factors import Cross, Factor, Nuisance
@@ -127,6 +127,8 @@ def build_baseline(
     it, so that the plan can say "below the default". The steps follow the batch size that is used.
     """
     changes: dict[str, Any] = {name: values["method"][name] for name in METHOD_SETTINGS}
+    if recommendation.settings.method == FULL and not changes["lora_dropout"]:
+        changes["lora_dropout"] = None  # the group's own 0.0 is of LoRA
     origins: dict[str, Mapping[str, Any]] = {}
     for name, (group, key) in HEURISTIC_KEYS.items():
         given = values[group][key]

@@ -24,10 +24,15 @@ from yaml import YAMLError  # type: ignore[import-untyped]  # omegaconf brings i
 from bios_sweep.config.places import config_root
 from bios_sweep.errors import ConfigError
 from bios_sweep.secrecy import secret_in, texts
+from bios_sweep.settings import FULL
 
 FORBIDDEN_KEY = "_target_"  # names code to run; nothing of ours instantiates, so it can only be an attack
 FREE_TEXTS = ("method.command", "method.metrics_file", "method.trainer_state")
 TOP_KEYS = ("workspace", "seeds", "sweeps")
+NOT_TRAINED_HERE = (
+    "method=full: bios-sweep itself trains LoRA alone; full fine-tuning is a script of yours, with "
+    "method=command and method.trains=full"
+)
 OPTIONAL_KEYS = ("sweeps", "submit")  # chosen by a command, not by config.yaml
 
 
@@ -190,6 +195,8 @@ def _group_keys(file: Path, group: str) -> list[str]:
 def _missing(error: MissingConfigException, overrides: Sequence[str], config_dir: Path | None) -> str:
     wanted = str(error.missing_cfg_file or "")
     group, _, name = wanted.rpartition("/")
+    if (group, name) == ("method", FULL):
+        return NOT_TRAINED_HERE
     options = sweep_names(config_dir) if group == "sweeps" else list(error.options or ())
     if not options:
         return f"no config {wanted!r}: {_first(error)}"

@@ -67,6 +67,7 @@ def baseline_reasons(tuned: TunedDefaults, source: str) -> dict[str, Why]:
             confidence=STUDY_BASELINE,
         )
         for name in setting_names()
+        if name not in tuned.untold
     }
 
 

@@ -67,6 +67,8 @@ def why_apart(first: TunedDefaults, second: TunedDefaults) -> str:
         return "they were made on different data"
     if first.baseline != second.baseline:
         return "their baselines differ"
+    if first.told != second.told:
+        return "their scripts were told different settings"
     both = (set(first.evidence) & set(second.evidence)) - {REPEAT}
     if both or set(first.values) & set(second.values):
         named = ", ".join(sorted(both or set(first.values) & set(second.values)))

@@ -10,7 +10,7 @@ from typing import Any
 from bios_sweep.defaults import rules
 from bios_sweep.defaults.model_config import ModelShape, model_shape
 from bios_sweep.errors import DefaultsError
-from bios_sweep.settings import METHODS, TrainingSettings, setting_names
+from bios_sweep.settings import ALPHA_RULES, FULL, LORA_SETTINGS, METHODS, TrainingSettings, setting_names
 
 SUPERVISED = "supervised"
 PREFERENCE = "preference"
@@ -51,8 +51,8 @@ class Recommendation:
         return self.settings.batch_size
 
     @property
-    def lora_rank(self) -> int:
-        """Rank of the adapter."""
+    def lora_rank(self) -> int | None:
+        """Rank of the adapter; None for full fine-tuning, which has none."""
         return self.settings.lora_rank
 
     @property
@@ -92,25 +92,23 @@ def recommend(
     """Default settings for a model and a data set, each with its reason.
 
     model: a folder with config.json, an id in the local Hugging Face cache, or a well-known id.
+    method: `lora`, or `full`, whose settings of an adapter (rank, alpha, dropout) are None.
     family, hidden_size: given together they replace the model's config; one alone corrects it.
     examples, tokens: training examples and completion tokens, where known. goal: `quality`,
     `balanced` or `speed`. objective: `supervised` or `preference` (DPO), which takes a lower rate and rank.
 
     Raises:
-        DefaultsError: facts are missing or not allowed, or a method that has no `TrainingSettings` yet.
+        DefaultsError: facts are missing or not allowed, or an unknown method.
         ModelError: the model cannot be found or its config cannot be used.
     """
     if method not in METHODS:
-        raise DefaultsError(
-            f"method: {method!r} cannot be recommended as settings; choose from {', '.join(METHODS)}"
-            + (" (defaults.learning_rate gives the rate for full)" if method == "full" else "")
-        )
+        raise DefaultsError(f"method: {method!r} is not allowed; choose from {', '.join(METHODS)}")
     if objective not in OBJECTIVES:
         raise DefaultsError(f"objective: {objective!r} is not allowed; choose from {', '.join(OBJECTIVES)}")
     shape = _resolve_shape(model, family, hidden_size)
     batch = rules.batch_size(goal=goal)
     choices = {name: rules.constant(name) for name in setting_names() if name not in _RULED} | {
-        "method": replace(rules.constant("method"), value=method),
+        "method": rules.chosen_method(method),
         "learning_rate": rules.learning_rate(
             family=shape.family, hidden_size=shape.hidden_size, method=method
         ),
@@ -119,7 +117,11 @@ def recommend(
         "max_steps": rules.max_steps(batch_size=batch.value, examples=examples),
     }
     if objective == PREFERENCE:
-        choices |= {name: rules.preference(name) for name in ("learning_rate", "lora_rank")}
+        choices |= {name: rules.preference(name, method) for name in ("learning_rate", "lora_rank")}
+    if method == FULL:
+        choices |= {name: rules.without_adapter(name) for name in LORA_SETTINGS}
+        # still a word of the key under which tuned values are found
+        choices["alpha_rule"] = replace(rules.without_adapter("alpha_rule"), value=ALPHA_RULES[0])
     return Recommendation(
         settings=TrainingSettings.from_dict({name: choice.value for name, choice in choices.items()}),
         why={name: choices[name].why for name in setting_names()},

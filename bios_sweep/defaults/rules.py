@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from bios_sweep.errors import DefaultsError
+from bios_sweep.settings import FULL, LORA
 
 MEASURED = "measured"  # a verdict on this model
 PUBLISHED = "published"  # stated by the source for facts like these
@@ -115,7 +116,7 @@ def learning_rate(*, family: str, hidden_size: int, method: str = "lora") -> Cho
     evidence, doubt = _learning_rate_evidence(known, hidden_size)
     why = Why(
         rule=f"{rule['base']:g} * {multiplier:g} * ({reference} / {hidden_size})^{exponent:g} = {value:.3e}",
-        source=entry["source"],
+        source=_source(entry["source"], facts or {}),
         evidence=evidence,
         confidence=EXTRAPOLATED if doubt else PUBLISHED,
     )
@@ -225,8 +226,31 @@ def constant(name: str) -> Choice:
     return Choice(value=entry["default"], why=why)
 
 
-def preference(name: str) -> Choice:
+def without_adapter(name: str) -> Choice:
+    """A setting of the adapter, or of its scale, where there is no adapter."""
+    why = Why(
+        rule="does not apply to full fine-tuning",
+        source=setting_heuristic(name)["source"],
+        evidence="there is no adapter",
+        confidence=PUBLISHED,
+    )
+    return Choice(value=None, why=why)
+
+
+def chosen_method(method: str) -> Choice:
+    """The method itself: LoRA is the guide's default, another is the caller's word."""
+    default = constant("method")
+    if method == default.value:
+        return default
+    why = Why(rule=f"{method}, as asked", source="the caller", evidence="not judged here", confidence="given")
+    return Choice(value=method, why=why)
+
+
+def preference(name: str, method: str = LORA) -> Choice:
     """Learning rate, beta or rank of preference training (DPO): constants, lower than supervised ones.
+
+    They are published for LoRA; full fine-tuning takes the learning rate lower by as much as supervised
+    training does, which is an extrapolation and warned of.
 
     Raises:
         DefaultsError: another name.
@@ -243,7 +267,21 @@ def preference(name: str) -> Choice:
         evidence="stated by the source, whatever the model's size",
         confidence=PUBLISHED,
     )
-    return Choice(value=entry["default"], why=why)
+    found = Choice(value=entry["default"], why=why)
+    return _preference_in_full(found) if (name, method) == ("learning_rate", FULL) else found
+
+
+def _preference_in_full(lora: Choice) -> Choice:
+    times = setting_heuristic("learning_rate")["rule"]["multipliers"]
+    value = float(f"{lora.value * times[FULL] / times[LORA]:.6g}")
+    doubt = "the rate of preference training is published for LoRA alone; full takes a share as elsewhere"
+    why = replace(
+        lora.why,
+        rule=f"{lora.why.rule}, times {times[FULL] / times[LORA]:g} for full: {value:g}",
+        evidence=f"none for full: {doubt}",
+        confidence=EXTRAPOLATED,
+    )
+    return Choice(value=value, why=why, warnings=(f"learning_rate: {doubt}; check it",))
 
 
 def require_count(name: str, value: Any) -> None:
@@ -254,6 +292,15 @@ def require_count(name: str, value: Any) -> None:
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise DefaultsError(f"{name}: {value!r} is not allowed; it must be a whole number of at least 1")
+
+
+def _source(published: str, facts: Mapping[str, Any]) -> str:
+    """Who says the rule of a family: what was published, or the refit that replaced or kept its numbers."""
+    if "refit" not in facts:
+        return published
+    refit = facts["refit"]
+    told = f"refit of {refit['studies']} ladders of {refit['models']} models by {refit['by']}"
+    return f"{told}; its form: {published}" if "level" in facts else f"{published}; kept by a {told}"
 
 
 def _learning_rate_evidence(family: str, hidden_size: int) -> tuple[str, str]:

@@ -99,11 +99,14 @@ def _other_conditions(settings: TrainingSettings, found: Found) -> tuple[str, ..
     apart = [
         f"{name} {plain_number(held)} (here {plain_number(getattr(settings, name))})"
         for name, held in found.tuned.baseline.items()
-        if name not in served and name not in UNJUDGED and held != getattr(settings, name)
+        if name not in (*served, *UNJUDGED, *found.tuned.untold) and held != getattr(settings, name)
     ]
-    if not apart or not served:
-        return ()
-    return (f"the tuned values were measured with {', '.join(apart)}; they may not hold here",)
+    told = found.tuned.told
+    script = f"the tuned values are a script's that was told {', '.join(told)} alone" if told else ""
+    warnings = [f"{script}; all else was its own"] if script else []
+    if apart:
+        warnings.append(f"the tuned values were measured with {', '.join(apart)}; they may not hold here")
+    return tuple(warnings) if served else ()
 
 
 def _moved(settings: TrainingSettings, found: Found, why: Mapping[str, rules.Why]) -> TrainingSettings:

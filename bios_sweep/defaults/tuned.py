@@ -126,6 +126,7 @@ class TunedDefaults:
 
     values: what is served unless something else matters most. profiles: where `quality` or `speed`
     want another value, that value. evidence: by factor, further claims of a factor as `factor (claim)`.
+    told: the settings that the trials heard of, where a script was told some alone; None: all of them.
     """
 
     key: TunedKey
@@ -134,10 +135,17 @@ class TunedDefaults:
     provenance: Provenance
     baseline: Mapping[str, Any] = field(default_factory=dict)
     profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    told: tuple[str, ...] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, lists instead of tuples."""
-        return _plain(asdict(self))  # type: ignore[no-any-return]
+        """Plain values, lists instead of tuples; without `told` where all settings were."""
+        plain: dict[str, Any] = _plain(asdict(self))
+        return plain if self.told is not None else {name: plain[name] for name in plain if name != "told"}
+
+    @property
+    def untold(self) -> tuple[str, ...]:
+        """Settings that the trials never heard of: the baseline's value for them was nobody's."""
+        return tuple(name for name in setting_names() if self.told is not None and name not in self.told)
 
     def settings(self, start: TrainingSettings, profile: str = "balanced") -> TrainingSettings:
         """`start` with the tuned values in place of its own, for what matters most.
@@ -187,16 +195,19 @@ def build_tuned(
     provenance: Provenance,
     served: Mapping[str, Any] | None = None,
     profiles: Mapping[str, Mapping[str, Any]] | None = None,
+    told: Sequence[str] | None = None,
 ) -> TunedDefaults:
     """Turn a study's verdicts (entries of `report --json`) into tuned defaults.
 
     served: setting -> value to serve, where the caller knows better than the single verdicts: with two
     or more refined factors only their confirmed combination, or the best of them, may be served.
     Without it every decided factor is served. profiles: profile -> setting -> value, where it differs.
+    told: the settings that the trials heard of; None: all.
 
     Raises:
         DefaultsError: a value that no confirmed or refined verdict stands for, two refined factors
-            without `served`, a factor judged twice, or a default that is not the baseline's.
+            without `served`, a factor judged twice, a default that is not the baseline's, or evidence about a
+            setting that the trials never heard of.
     """
     evidence = _evidence(verdicts, baseline)
     values = decided_values(evidence) if served is None else dict(served)
@@ -214,14 +225,17 @@ def build_tuned(
         raise DefaultsError(
             f"{' and '.join(refined)} are refined one by one; say in `served` which of them hold together"
         )
-    return TunedDefaults(
+    tuned = TunedDefaults(
         key=key,
         values={name: values[name] for name in setting_names() if name in values},
         profiles={name: dict(differing) for name, differing in (profiles or {}).items() if differing},
         evidence=evidence,
         provenance=replace(provenance, tracking_url=without_credentials(provenance.tracking_url)),
         baseline=baseline.to_dict(),
+        told=None if told is None else tuple(name for name in setting_names() if name in told),
     )
+    require_told(tuned)
+    return tuned
 
 
 def decided_values(evidence: Mapping[str, Evidence]) -> dict[str, Any]:
@@ -268,6 +282,23 @@ def require_served(
         )
     if all(value != item.value for item in decided):
         raise DefaultsError(f"{name}: {value!r} is not what its verdict stands for ({decided[0].value!r})")
+
+
+def require_told(tuned: TunedDefaults) -> None:
+    """Refuse values and evidence about settings that the trials never heard of.
+
+    Raises:
+        DefaultsError: no list of settings, or the first such setting.
+    """
+    for name in tuned.told or ():
+        if name not in setting_names():
+            raise DefaultsError(f"told: {name!r} is no setting")
+    claimed = [factor_of(name) for name in tuned.evidence]
+    for values in (tuned.values, *tuned.profiles.values()):
+        claimed += values
+    for name in claimed:
+        if name in tuned.untold:
+            raise DefaultsError(f"{name}: the trials were never told it, so that nothing is known of it")
 
 
 def _searched(name: str, value: Any, evidence: Mapping[str, Evidence]) -> bool:

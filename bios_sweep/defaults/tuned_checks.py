@@ -20,10 +20,11 @@ from bios_sweep.defaults.tuned import (
     TunedKey,
     factor_of,
     require_served,
+    require_told,
     without_credentials,
 )
 from bios_sweep.errors import DefaultsError
-from bios_sweep.settings import TrainingSettings, setting_names
+from bios_sweep.settings import FULL, TrainingSettings, setting_names, without_adapter
 
 Record = TypeVar("Record")
 FAMILY_NAME = re.compile(r"[a-z][a-z0-9_.-]*")  # as config.json writes a model_type
@@ -45,6 +46,7 @@ def checked_tuned(content: Mapping[str, Any]) -> TunedDefaults:
         provenance=_record(Provenance, content["provenance"], "provenance"),
         baseline=content["baseline"],
         profiles=_read_profiles(content.get("profiles", {})),
+        told=_read_told(content.get("told")),
     )
     _check_key(tuned.key)
     _check_provenance(tuned.provenance)
@@ -55,6 +57,7 @@ def checked_tuned(content: Mapping[str, Any]) -> TunedDefaults:
     for profile, differing in tuned.profiles.items():
         for name, value in differing.items():
             require_served(name, value, evidence, profile)
+    require_told(tuned)
     for profile in PROFILES:
         _check_ranges(tuned, profile)
     return tuned
@@ -65,6 +68,12 @@ def _read_profiles(values: Any) -> dict[str, Any]:
     for name, differing in values.items():
         _require_object(differing, f"profiles: {name}")
     return dict(values)
+
+
+def _read_told(names: Any) -> tuple[str, ...] | None:
+    if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+        raise DefaultsError(f"told: is {names!r}; it must be a list of settings, or not there")
+    return None if names is None else tuple(names)
 
 
 def _read_evidence(name: str, values: Any) -> Evidence:
@@ -123,10 +132,13 @@ def _check_ranges(tuned: TunedDefaults, profile: str) -> None:
     filled: dict[str, Any] = {
         "learning_rate": 1e-4,
         "lora_rank": 1,
+        "lora_alpha": 1.0,
+        "lora_dropout": 0.0,
         "batch_size": key.batch_size,
         "max_steps": key.max_steps,
     }
     filled |= {"method": key.method, "alpha_rule": key.alpha_rule}
+    filled = without_adapter(filled) if key.method == FULL else filled
     filled |= {**tuned.values, **tuned.profiles.get(profile, {})}
     settings = TrainingSettings.from_dict(filled)
     TrainingSettings.from_dict(tuned.baseline)

@@ -8,7 +8,7 @@ from bios_sweep.analysis.finding import FactorLevels
 from bios_sweep.analysis.nuisance import Ladder
 from bios_sweep.study.arms import BASELINE
 from bios_sweep.study.claims import REPEAT
-from bios_sweep.study.factors import Factor
+from bios_sweep.study.factors import Factor, natural_ends
 from bios_sweep.study.plan import Plan
 
 
@@ -63,4 +63,5 @@ def levels_of(plan: Plan, name: str) -> FactorLevels:
         arms=tuple(arm.name for arm in arms),
         levels=tuple(str(arm.level) if name == REPEAT else arm.level for arm in arms),
         labels=tuple(arm.label for arm in arms),
+        ends=natural_ends(name, plan.study.scenario.data.train_examples),
     )

@@ -19,6 +19,7 @@ from bios_sweep.analysis.finding import CANDIDATE, REFINE, SUPERIOR, Finding, Fr
 from bios_sweep.procedure.questions import Question
 from bios_sweep.procedure.state import Known, Results, Search, State
 from bios_sweep.study.arms import searched_arm
+from bios_sweep.study.factors import natural_ends
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.search import KnownProposal, Proposal, SearchRange, SearchSpace
 from bios_sweep.study.stages import make_trial
@@ -141,14 +142,18 @@ def _with_winner(plan: Plan, search: Search, results: Results) -> Search:
 
 
 def _neighbours(plan: Plan, factor: str, finding: Finding) -> tuple[float, float] | None:
-    """The tested levels on both sides of the best one; None for a factor whose levels have no order."""
+    """The tested levels on both sides of the best one, itself at the end of what there is.
+
+    None for a factor whose levels have no order.
+    """
     assert finding.test is not None  # a candidate has one
     best = plan.arm(finding.test.arm).level
     tested = [getattr(plan.study.baseline, factor), *(arm.level for arm in plan.levels_of(factor))]
     if not all(isinstance(level, int | float) and not isinstance(level, bool) for level in tested):
         return None
-    below = [level for level in tested if level < best]
-    above = [level for level in tested if level > best]
+    ends = [end for end in natural_ends(factor, plan.study.scenario.data.train_examples) if end == best]
+    below = [level for level in tested if level < best] or ends
+    above = [level for level in tested if level > best] or ends
     return (max(below), min(above)) if below and above else None
 
 

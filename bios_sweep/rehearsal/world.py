@@ -64,7 +64,8 @@ class World:
         """What the settings lose where every default is what it claims to be, in margins."""
         base = self.baseline
         fewer = base.max_steps * base.batch_size / (settings.max_steps * settings.batch_size)
-        smaller, larger = base.lora_rank / settings.lora_rank, settings.batch_size / base.batch_size
+        larger = settings.batch_size / base.batch_size
+        smaller = (base.lora_rank or 1) / (settings.lora_rank or 1)  # full fine-tuning has no rank
         less = LOST_BY_LESS * (_doublings(fewer) + _doublings(smaller))
         return less + LOST_BY_BATCH * _doublings(larger) ** 2
 

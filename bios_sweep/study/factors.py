@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bios_sweep.errors import PlanError
-from bios_sweep.settings import TrainingSettings, is_whole, setting_names
+from bios_sweep.settings import FULL, LORA_SETTINGS, TrainingSettings, allowed_range, is_whole, setting_names
 from bios_sweep.study.checks import is_number, is_positive, require_one_of
 from bios_sweep.study.claims import BALANCED, CLAIMS, FOR_ALL, OPTIMUM, REPEAT, ROLES, claimed_level
 
@@ -128,6 +128,8 @@ class Factor:
 
     def levels(self, baseline: TrainingSettings) -> tuple[tuple[str, Any], ...]:
         """(label, value) per level, in the given order. Labels name arms: `x0.5` or the value itself."""
+        if baseline.method == FULL and self.name in LORA_SETTINGS:
+            raise PlanError(f"factor {self.name}: it is an adapter's, and full fine-tuning has none; drop it")
         if self.values:
             return tuple((_label(value), value) for value in self.values)
         start = getattr(baseline, self.name)
@@ -137,6 +139,17 @@ class Factor:
         if not is_number(start):
             raise PlanError(f"factor {self.name}: {start!r} cannot be multiplied; use values")
         return max(1, round(start * number)) if is_whole(self.name) else start * number
+
+
+def natural_ends(name: str, examples: int | None = None) -> tuple[float, ...]:
+    """Levels of a setting beyond which nothing can be tested: its own least value, and all of the data.
+
+    A best level there may be the best of all, so it needs no level beyond it. examples: how many the data
+    has for training, where known.
+    """
+    least, most = allowed_range(name)
+    most = examples if name == "train_examples" and examples else most
+    return tuple(end for end in (least, most) if end is not None)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,12 +19,12 @@ AXOLOTL = Tool(
     use="add base_model, datasets and output_dir, then axolotl train FILE",
     keys={
         "": {
-            "adapter": "method",
+            "adapter": "adapter",
             "lora_r": "lora_rank",
             "lora_alpha": "alpha",
             "lora_dropout": "lora_dropout",
-            "lora_target_linear": Fixed(value=True, reason=EVERY_LINEAR_LAYER),
-            "peft_use_rslora": Fixed(value=False, reason=PLAIN_ALPHA),
+            "lora_target_linear": Fixed(value=True, reason=EVERY_LINEAR_LAYER, adapter=True),
+            "peft_use_rslora": Fixed(value=False, reason=PLAIN_ALPHA, adapter=True),
             "learning_rate": "learning_rate",
             "micro_batch_size": "micro_batch",
             "gradient_accumulation_steps": "accumulation",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,7 @@ from bios_sweep.defaults.recommendation import SUPERVISED, Recommendation
 from bios_sweep.defaults.rules import Why
 from bios_sweep.defaults.tuned import TunedDefaults
 from bios_sweep.errors import DefaultsError
-from bios_sweep.settings import TrainingSettings
+from bios_sweep.settings import FULL, TrainingSettings
 
 TOOLS: Mapping[str, Tool] = {tool.name: tool for tool in (PEFT, TRL, AXOLOTL, LLAMA_FACTORY, HYDRA)}
 
@@ -37,10 +37,12 @@ Settings = Recommendation | TrainingSettings | TunedDefaults
 class Exported:
     """Settings in another trainer's words. values and comments: section -> key -> value or sentence.
 
-    The section "" is the top of a flat file. head: what the file as a whole should say.
+    The section "" is the top of a flat file. head: what the file as a whole should say. use: how the file
+    is used, in one sentence.
     """
 
     tool: Tool
+    use: str
     values: Mapping[str, Mapping[str, Any]]
     comments: Mapping[str, Mapping[str, str]]
     head: tuple[str, ...]
@@ -96,20 +98,43 @@ def export_file(
         raise DefaultsError(f"to: {to!r} is not known; choose from {', '.join(TOOLS)}")
     tool = TOOLS[to]
     plain, why = _plain(settings, profile)
+    untold = settings.untold if isinstance(settings, TunedDefaults) else ()
     _require_expressible(plain, tool)
-    batch = split_batch(plain.batch_size, gpus, micro_batch)
+    batch = split_batch(gpus if "batch_size" in untold else plain.batch_size, gpus, micro_batch)
     known = quantities(plain, batch)
+    written = _written(tool, plain, known, untold)
     return Exported(
         tool=tool,
+        use=(plain.method == FULL and tool.use_in_full) or tool.use,
         values={
-            name: {key: _value(cell, known) for key, cell in keys.items()} for name, keys in tool.keys.items()
+            name: {key: _value(cell, known) for key, cell in keys.items()} for name, keys in written.items()
         },
         comments={
-            name: {key: _comment(cell, known, why) for key, cell in keys.items()}
-            for name, keys in tool.keys.items()
+            name: {key: _comment(cell, known, why, script=bool(untold)) for key, cell in keys.items()}
+            for name, keys in written.items()
         },
-        head=(*_head(tool, title, plain, batch), *_doubts(settings)),
+        head=(*_head(tool, title, plain, batch, untold), *_doubts(settings)),
     )
+
+
+def _written(
+    tool: Tool, settings: TrainingSettings, known: Mapping[str, Quantity], untold: Sequence[str]
+) -> dict[str, dict[str, Cell]]:
+    """The keys that there is something to write for; a section without any falls away.
+
+    Left out: keys of an adapter where there is none, and what the script of the evidence was never told.
+    """
+
+    def has_value(cell: Cell) -> bool:
+        if isinstance(cell, Fixed):
+            return not (cell.adapter and settings.method == FULL)
+        quantity = value_of(cell, known)
+        return quantity.value is not None and not {quantity.setting, quantity.also} & set(untold)
+
+    kept = {
+        name: {key: cell for key, cell in keys.items() if has_value(cell)} for name, keys in tool.keys.items()
+    }
+    return {name: keys for name, keys in kept.items() if keys}
 
 
 def _plain(settings: Settings, profile: str | None) -> tuple[TrainingSettings, Mapping[str, Why]]:
@@ -138,6 +163,12 @@ def _plain(settings: Settings, profile: str | None) -> tuple[TrainingSettings, M
 
 
 def _require_expressible(settings: TrainingSettings, tool: Tool) -> None:
+    if settings.method not in tool.methods:
+        raise DefaultsError(
+            f"method: {settings.method} cannot be written for {tool.title}, which is for adapters; "
+            "choose from "
+            + ", ".join(other.name for other in TOOLS.values() if settings.method in other.methods)
+        )
     if tool.whole_alpha:
         require_whole_alpha(settings, tool.title)
     for name, reason in tool.left_out.items():
@@ -153,10 +184,17 @@ def _value(cell: Cell, known: Mapping[str, Quantity]) -> Any:
     return cell.value if isinstance(cell, Fixed) else value_of(cell, known).value
 
 
-def _comment(cell: Cell, known: Mapping[str, Quantity], why: Mapping[str, Why]) -> str:
-    """What stands behind a key: the verdict and its bounds, or the rule and how far it may be believed."""
+def _comment(cell: Cell, known: Mapping[str, Quantity], why: Mapping[str, Why], *, script: bool) -> str:
+    """What stands behind a key: the verdict and its bounds, or the rule and how far it may be believed.
+
+    script: whether the evidence is a script's, so that keys without a setting were its own affair.
+    """
     if isinstance(cell, Fixed):
-        return cell.reason
+        return (
+            "as in bios-sweep's own training; take what the script of the evidence does"
+            if script
+            else cell.reason
+        )
     quantity = value_of(cell, known)
     how = f": {quantity.how}" if quantity.how else ""
     own = f"{quantity.setting} {plain_number(known[quantity.setting].value)}{how}"
@@ -173,15 +211,19 @@ def _doubts(settings: Settings) -> tuple[str, ...]:
     return tuple(f"To bear in mind: {text}" for text in found)
 
 
-def _head(tool: Tool, title: str, settings: TrainingSettings, batch: Batch) -> tuple[str, ...]:
-    step = f"{settings.batch_size} examples per optimizer step"
-    lines = [
-        f"{tool.title}{f': {title}' if title else ''}",
-        f"{f'{batch.words} = ' if tool.splits_batch else ''}{step}; {settings.max_steps} steps",
-    ]
-    if "max_length" in tool.left_out:
+def _head(
+    tool: Tool, title: str, settings: TrainingSettings, batch: Batch, untold: Sequence[str]
+) -> tuple[str, ...]:
+    lines = [f"{tool.title}{f': {title}' if title else ''}"]
+    if not {"batch_size", "max_steps"} & set(untold):
+        step = f"{settings.batch_size} examples per optimizer step"
+        lines.append(f"{f'{batch.words} = ' if tool.splits_batch else ''}{step}; {settings.max_steps} steps")
+    if untold:
+        lines.append(f"Not told to the script of the evidence, so not here: {', '.join(untold)}.")
+    if "max_length" in tool.left_out and "max_length" not in untold:
         reason = tool.left_out["max_length"]
         lines.append(f"Not in this file: max_length, {settings.max_length} tokens per example ({reason}).")
     if settings.train_examples is not None:
         lines.append(f"The evidence was made with {settings.train_examples} training examples.")
-    return (*lines, f"Keys of {tool.source}", f"Use: {tool.use}")
+    use = (settings.method == FULL and tool.use_in_full) or tool.use
+    return (*lines, f"Keys of {tool.source}", f"Use: {use}")

@@ -18,6 +18,7 @@ HYDRA = Tool(
         },
         "budget": {"max_steps": "max_steps"},
         "method": {
+            "trains": "trains",
             "lora_alpha": "lora_alpha",
             "lora_dropout": "lora_dropout",
             "schedule": "schedule",
@@ -29,7 +30,6 @@ HYDRA = Tool(
         },
     },
     left_out={
-        "method": "method=lora chooses it",
         "alpha_rule": CONSTANT,
         "adam_beta1": CONSTANT,
         "adam_beta2": CONSTANT,
@@ -37,4 +37,6 @@ HYDRA = Tool(
         "train_examples": THE_DATA,
     },
     splits_batch=False,
+    use_in_full="save it as DIR/baseline/tuned.yaml, then bios-sweep run --config-dir DIR method=command "
+    "method.command=... baseline=tuned sweeps=NAME",
 )

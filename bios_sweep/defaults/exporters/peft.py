@@ -13,15 +13,16 @@ from bios_sweep.defaults.exporters.tool import (
     Fixed,
     Tool,
 )
+from bios_sweep.settings import LORA
 
 LORA_CONFIG: Mapping[str, Cell] = {
     "r": "lora_rank",
     "lora_alpha": "alpha",
     "lora_dropout": "lora_dropout",
-    "target_modules": Fixed(value="all-linear", reason=EVERY_LINEAR_LAYER),
-    "use_rslora": Fixed(value=False, reason=PLAIN_ALPHA),
-    "bias": Fixed(value="none", reason="no bias is trained, as in the evidence"),
-    "task_type": Fixed(value="CAUSAL_LM", reason="what the evidence was made for"),
+    "target_modules": Fixed(value="all-linear", reason=EVERY_LINEAR_LAYER, adapter=True),
+    "use_rslora": Fixed(value=False, reason=PLAIN_ALPHA, adapter=True),
+    "bias": Fixed(value="none", reason="no bias is trained, as in the evidence", adapter=True),
+    "task_type": Fixed(value="CAUSAL_LM", reason="what the evidence was made for", adapter=True),
 }
 TRAINING_ARGUMENTS: Mapping[str, Cell] = {
     "learning_rate": "learning_rate",
@@ -53,4 +54,5 @@ PEFT = Tool(
         "max_length": "the tokenizer's call has it",
         "train_examples": THE_DATA,
     },
+    methods=(LORA,),
 )

@@ -8,18 +8,22 @@ from typing import Any
 
 from bios_sweep.defaults.rules import require_count
 from bios_sweep.errors import DefaultsError
-from bios_sweep.settings import TrainingSettings, setting_names
+from bios_sweep.settings import FULL, TrainingSettings, setting_names
 
 LARGEST_MICRO_BATCH = 8  # where none is given; chosen, not measured: what fits depends on model and GPU
 
 
 @dataclass(frozen=True, kw_only=True)
 class Quantity:
-    """A value, the setting it stands for, and how it follows from it (empty where it is the setting)."""
+    """A value, the setting it stands for, and how it follows from it (empty where it is the setting).
+
+    value: None where there is nothing to write. also: a second setting that the value depends on.
+    """
 
     value: Any
     setting: str
     how: str = ""
+    also: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,21 +64,25 @@ def quantities(settings: TrainingSettings, batch: Batch) -> dict[str, Quantity]:
     """Every name that a table of keys may refer to.
 
     warmup_steps are absolute and rounded as our own training rounds them. `alpha` is an integer
-    where it can be, for some tools accept no other.
+    where it can be, for some tools accept no other. `adapter` is the kind of adapter, if there is one;
+    `trains` is the method of a script, which LoRA need not be told.
     """
     own = {name: Quantity(value=getattr(settings, name), setting=name) for name in setting_names()}
     warmup = round(settings.warmup_fraction * settings.max_steps)
-    alpha: float = settings.lora_alpha
-    whole = int(alpha) if alpha == int(alpha) else alpha
+    alpha, full = settings.lora_alpha, settings.method == FULL
+    whole = int(alpha) if alpha is not None and alpha == int(alpha) else alpha
     constant = "constant_with_warmup" if warmup else "constant"
     own |= {
         "alpha": Quantity(value=whole, setting="lora_alpha"),
+        "adapter": Quantity(value=None if full else settings.method, setting="method"),
+        "trains": Quantity(value=settings.method if full else None, setting="method"),
         "micro_batch": Quantity(value=batch.micro_batch, setting="batch_size", how=batch.words),
         "accumulation": Quantity(value=batch.accumulation, setting="batch_size", how=batch.words),
         "warmup_steps": Quantity(
             value=warmup,
             setting="warmup_fraction",
             how=f"{settings.warmup_fraction:g} of {settings.max_steps} steps",
+            also="max_steps",
         ),
         "scheduler": Quantity(
             value=constant if settings.schedule == "constant" else settings.schedule, setting="schedule"
@@ -120,7 +128,7 @@ def require_whole_alpha(settings: TrainingSettings, title: str) -> None:
     Raises:
         DefaultsError: naming the tool.
     """
-    if settings.lora_alpha != int(settings.lora_alpha):
+    if settings.lora_alpha is not None and settings.lora_alpha != int(settings.lora_alpha):
         raise DefaultsError(
             f"lora_alpha: {settings.lora_alpha!r} cannot be written for {title}, which takes whole numbers"
         )

@@ -6,13 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from bios_sweep.settings import METHODS
+
 
 @dataclass(frozen=True, kw_only=True)
 class Fixed:
-    """A key that has the same value whatever the settings are, because the evidence was made that way."""
+    """A key that has the same value whatever the settings are, because the evidence was made that way.
+
+    adapter: whether the key is an adapter's, so that full fine-tuning leaves it out.
+    """
 
     value: Any
     reason: str
+    adapter: bool = False
 
 
 Cell: TypeAlias = str | Fixed  # the name of a quantity (`quantities.py`), or a fixed value
@@ -28,7 +34,8 @@ class Tool:
     use: how the file is used, in one sentence. first_line: what must open the file, if anything.
     left_out: setting -> why the tool has no key for it. Every setting is in `keys` or here.
     splits_batch: whether the tool is told micro-batch and accumulation, or the whole batch.
-    whole_alpha: whether the tool's alpha is an integer.
+    whole_alpha: whether the tool's alpha is an integer. methods: those it can be told of; use_in_full: how
+    the file of full fine-tuning is used, where that is another way.
     """
 
     name: str
@@ -40,6 +47,8 @@ class Tool:
     first_line: str = ""
     splits_batch: bool = True
     whole_alpha: bool = False
+    methods: tuple[str, ...] = METHODS
+    use_in_full: str = ""
 
 
 CONSTANT = "a constant without a key"  # a left-out setting that must then have its default

@@ -24,4 +24,5 @@ TRL = Tool(
         "alpha_rule": "written as use_rslora: false",
         "train_examples": THE_DATA,
     },
+    use_in_full="SFTTrainer(args=SFTConfig(output_dir=..., **values['SFTConfig']), ...) with no peft_config",
 )

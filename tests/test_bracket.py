@@ -104,3 +104,11 @@ def test_the_bracket_covers_the_true_optimum_in_many_sweeps():
     share, alone = covered(MANY), covered(MANY, neighbours)
     print(f"covered {share:.4f}, by the best mean's neighbours {alone:.4f}, n {MANY}")
     assert share >= 0.95
+
+
+def test_an_end_beyond_which_there_is_nothing_closes_it():
+    ranks = {1.0: "baseline", 0.125: "x0.125", 0.25: "x0.25", 0.5: "x0.5"}
+    found = study(bowl(0.125), gone=(2.0, 4.0, 8.0))
+    assert bracket_of(ranks, found) == (None, 0.25)
+    assert bracket_of(ranks, found, ends=(0.125,)) == (0.125, 0.25)
+    assert bracket_of(ranks, study(bowl(0.25), gone=(2.0, 4.0, 8.0)), ends=(0.125,)) == (0.125, 0.5)

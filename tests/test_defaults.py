@@ -14,8 +14,8 @@ import pytest
 from bios_sweep import defaults
 from bios_sweep.defaults.model_config import lora_parameters_per_rank
 from bios_sweep.defaults.rules import EXTRAPOLATED, MEASURED, PUBLISHED, family_of
-from bios_sweep.errors import DefaultsError, ModelError
-from bios_sweep.settings import TrainingSettings, setting_names
+from bios_sweep.errors import ConfigError, DefaultsError, ModelError
+from bios_sweep.settings import LORA_SETTINGS, RANGES, TrainingSettings, allowed_range, setting_names
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -313,10 +313,62 @@ def test_preference_training_takes_a_lower_rate_and_rank():
     ],
 )
 def test_hub_style_configs_give_the_published_rates_for_lora_and_full(tmp_path, config, lora, full):
-    shape = defaults.model_shape(folder(tmp_path / "model", config))
+    model = folder(tmp_path / "model", config)
     for method, published in (("lora", lora), ("full", full)):
-        choice = defaults.learning_rate(family=shape.family, hidden_size=shape.hidden_size, method=method)
-        assert f"{choice.value:.3e}" == published
+        got = defaults.recommend(model, method=method)
+        assert (f"{got.learning_rate:.3e}", got.settings.method) == (published, method)
+        assert got.why["learning_rate"].confidence == PUBLISHED
+        assert got.warnings == ()
+
+
+def test_full_fine_tuning_has_no_adapter_and_says_so():
+    got = defaults.recommend(family="llama", hidden_size=4096, method="full", tokens=10**9)
+    usual = defaults.recommend(family="llama", hidden_size=4096)
+    for name in LORA_SETTINGS:
+        assert getattr(got.settings, name) is None
+        assert got.why[name].rule == "does not apply to full fine-tuning"
+    assert got.lora_rank is None
+    assert (got.batch_size, got.max_steps) == (usual.batch_size, usual.max_steps)
+    plain = json.loads(json.dumps(got.to_dict()))
+    assert (plain["method"], plain["lora_rank"]) == ("full", None)
+    assert TrainingSettings.from_dict(got.settings.to_dict()) == got.settings
+    assert defaults.explain(got, ["lora_rank"])[0]["default"] is None
+
+
+def test_preference_training_in_full_is_an_extrapolation_and_says_so():
+    got = defaults.recommend(family="llama", hidden_size=4096, method="full", objective="preference")
+    assert (got.learning_rate, got.lora_rank) == (1e-6, None)
+    assert got.why["learning_rate"].confidence == EXTRAPOLATED
+    assert "published for LoRA alone" in got.warnings[0]
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        ({"lora_rank": None}, "lora_rank: None is not allowed; it must be a whole number of at least 1"),
+        ({"lora_rank": 8, "method": "full"}, "lora_rank: 8 is not allowed; it is an adapter's"),
+        ({"lora_rank": None, "method": "full"}, "lora_alpha: 32.0 is not allowed; it is an adapter's"),
+        ({"lora_rank": 8, "lora_dropout": 1.0}, "it must be a number from 0 up to, not including, 1"),
+        ({"lora_rank": 8, "weight_decay": math.nan}, "it must be a finite number of at least 0"),
+        ({"lora_rank": 8, "train_examples": 0}, "train_examples: 0 is not allowed"),
+    ],
+)
+def test_an_adapters_settings_go_with_an_adapter(values, message):
+    with pytest.raises(ConfigError) as caught:
+        TrainingSettings(learning_rate=1e-4, batch_size=8, max_steps=10, **values)
+    assert message in str(caught.value)
+
+
+def test_the_ends_of_a_settings_range_are_those_that_it_may_reach():
+    ends = {name: allowed_range(name)[0] for name in RANGES}
+    usual = {"learning_rate": 1e-4, "batch_size": 8, "lora_rank": 8, "max_steps": 10}
+    for name, end in ends.items():
+        if end is not None:
+            assert getattr(TrainingSettings(**(usual | {name: end})), name) == end
+        below = 0.0 if end is None else end - 1
+        with pytest.raises(ConfigError, match=name):
+            TrainingSettings(**(usual | {name: below}))
+    assert (ends["lora_rank"], ends["lora_dropout"], ends["learning_rate"]) == (1, 0.0, None)
 
 
 def test_every_setting_has_a_reason_and_the_file_agrees_with_the_class():

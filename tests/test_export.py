@@ -257,6 +257,55 @@ def test_preference_settings_are_not_exported_as_supervised_ones():
         defaults.export(got, to="trl")
 
 
+@pytest.mark.parametrize("tool", [name for name in defaults.TOOLS if name != "peft"])
+def test_full_fine_tuning_is_exported_without_a_key_of_an_adapter(tool):
+    got = defaults.recommend(**LLAMA, method="full")
+    exported = defaults.export_file(got, to=tool)
+    text = exported.text()
+    keys = [line.partition(":")[0].strip() for line in text.splitlines() if not line.lstrip().startswith("#")]
+    found = {key for key in keys if "lora" in key.casefold() or "peft" in key or key == "adapter"}
+    assert found == ({"lora_rank"} if tool == "hydra" else set())  # which that group must have, as auto
+    assert yaml.safe_load(text) == exported.to_dict()
+    lora = defaults.export(defaults.recommend(**LLAMA), to=tool)
+    for section, values in exported.to_dict().items():
+        assert section in lora
+        if isinstance(values, dict):
+            assert set(values) <= {*lora[section], "trains"}
+    assert "LoraConfig" not in exported.use
+    assert "peft_config=" not in text
+    assert "2.856" in text.replace("0.00002856", "2.856")
+
+
+def test_full_fine_tuning_is_nothing_for_peft_and_hydra_says_what_the_script_trains(tmp_path):
+    got = defaults.recommend(**LLAMA, method="full")
+    with pytest.raises(DefaultsError, match="method: full cannot be written for PEFT"):
+        defaults.export(got, to="peft")
+    (tmp_path / "baseline").mkdir()
+    (tmp_path / "baseline" / "tuned.yaml").write_text(defaults.export_file(got, to="hydra").text())
+    words = ["sweeps=learning_rate", "baseline=tuned"]
+    values = compose_config([*words, "method=command"], tmp_path).values
+    assert (values["method"]["trains"], values["baseline"]["lora_rank"]) == ("full", "auto")
+    assert defaults.export(got, to="llama-factory")["finetuning_type"] == "full"
+
+
+@pytest.mark.parametrize("tool", defaults.TOOLS)
+def test_what_a_script_was_never_told_is_not_exported(tool):
+    tuned = build(RATE, RANK, told=("learning_rate", "lora_rank", "max_steps"))
+    exported = defaults.export_file(tuned, to=tool, gpus=3)
+    known = quantities(SETTINGS, split_batch(128))
+    for section, keys in defaults.TOOLS[tool].keys.items():
+        for key, cell in keys.items():
+            if not isinstance(cell, Fixed) and known[cell].setting not in tuned.told:
+                assert exported.values.get(section, {}).get(key, "auto") == "auto", key
+    assert (
+        "Not told to the script of the evidence, so not here: batch_size, method, lora_alpha"
+        in exported.text()
+    )
+    assert "32 examples per optimizer step" not in exported.text()
+    assert "as in the evidence" not in exported.text()
+    assert "measured: refine" in exported.text()
+
+
 def test_an_unknown_tool_is_refused_with_the_known_ones():
     with pytest.raises(DefaultsError, match="choose from peft, trl, axolotl, llama-factory, hydra"):
         defaults.export(SETTINGS, to="unsloth")
@@ -323,7 +372,7 @@ def test_exported_files_are_accepted_by_trl_where_it_is_installed(tmp_path):
     trl = pytest.importorskip(
         "trl", reason="TRL is no dependency; PYTHONPATH=FOLDER after pip install --target"
     )
-    for settings in (SETTINGS, BASELINE):
+    for settings in (SETTINGS, BASELINE, defaults.recommend(**LLAMA, method="full")):
         values = yaml.safe_load(defaults.export_file(settings, to="trl").text())["SFTConfig"]
         config = trl.SFTConfig(output_dir=str(tmp_path), use_cpu=True, report_to="none", **values)
         assert {name: _plain(getattr(config, name)) for name in values} == values

@@ -9,7 +9,7 @@ import pytest
 from bios_sweep import defaults
 from bios_sweep.defaults.places import GROUP, SHIPPED, VARIABLE, places
 from bios_sweep.errors import DefaultsError, ModelError, NotTunedError
-from tests.test_tuned_defaults import KEY, RANK, RATE, build, verdict
+from tests.test_tuned_defaults import FULL, KEY, PROVENANCE, RANK, RATE, build, verdict
 
 LLAMA = {"family": "llama", "hidden_size": 128}
 
@@ -124,7 +124,7 @@ def test_the_models_own_size_wins_over_a_nearer_place_with_a_neighbour(tmp_path,
     monkeypatch.setenv(VARIABLE, str(write(tmp_path / "env.json", entry(2e-4, hidden_size=160))))
     found = defaults.lookup(**LLAMA)
     assert (rate(found), found.exact) == (2e-4, False)
-    assert "tuned on hidden size 160" in found.warning
+    assert "tuned on another size: by hidden size, 160 against 128" in found.warning
     folder = project(tmp_path / "project")
     write(folder / "tuned" / "bios_defaults.json", entry(3e-4))
     found = defaults.lookup(**LLAMA, start=folder)
@@ -247,7 +247,7 @@ def test_a_neighbours_learning_rate_moves_with_the_rule_and_is_called_an_extrapo
     assert got.why["learning_rate"].confidence == "extrapolated"
     assert "moved by the rule" in got.why["learning_rate"].rule
     assert got.lora_rank == 32
-    assert any("tuned on hidden size 128" in text for text in got.warnings)
+    assert any("by hidden size, 128 against 256" in text for text in got.warnings)
 
 
 def test_a_profile_has_its_own_value_and_the_steps_follow_it(tmp_path):
@@ -269,3 +269,60 @@ def test_supervised_verdicts_are_not_served_for_preference_training(tmp_path):
 
 def test_what_is_shipped_is_a_collection_that_can_be_read():
     assert defaults.read_entries(SHIPPED) == ()
+
+
+def full_entry(rate):
+    key = dataclasses.replace(KEY, method="full")
+    proof = RATE | {"best_level": rate, "levels": [{"level": rate}]}
+    return defaults.build_tuned(key=key, verdicts=[proof], baseline=FULL, provenance=PROVENANCE)
+
+
+def test_full_fine_tuning_is_served_its_own_values_alone(tmp_path):
+    path = write(tmp_path / "lora.json", entry(1e-4))
+    got = defaults.serve(**LLAMA, method="full", path=path)
+    assert (got.source, got.learning_rate) == (
+        "shipped heuristics",
+        defaults.recommend(**LLAMA, method="full").learning_rate,
+    )
+    path = write(tmp_path / "both.json", entry(1e-4), full_entry(1e-5))
+    assert defaults.serve(**LLAMA, path=path).learning_rate == 1e-4
+    got = defaults.serve(**LLAMA, method="full", path=path)
+    assert (got.learning_rate, got.lora_rank) == (1e-5, None)
+    assert got.why["lora_rank"].rule == "does not apply to full fine-tuning"
+
+
+@pytest.mark.parametrize(
+    "parameters, best, words",
+    [
+        (9_000_000, 2e-4, "hidden size 128 is the same, parameters too"),
+        (5_000_000, 2e-4, "hidden size 128 is the same; by parameters, 9000000 against 5000000"),
+        (None, 2e-4, "hidden size 128 is the same; parameters not compared"),
+    ],
+)
+def test_parameters_decide_between_models_of_one_width_and_the_answer_says_so(
+    tmp_path, parameters, best, words
+):
+    later = entry(2e-4, parameters=9_000_000, date="2026-12-24")
+    wide = entry(3e-4, hidden_size=160, parameters=5_000_000)
+    path = write(tmp_path / "file.json", entry(1e-4, parameters=1_000_000), later, wide)
+    got = defaults.serve(**LLAMA, parameters=parameters, path=path)
+    assert (got.learning_rate, got.distance) == (best, words)
+    near = parameters == 5_000_000
+    assert got.why["learning_rate"].confidence == ("extrapolated" if near else "measured")
+    assert any(words in text for text in got.warnings) == near
+    assert (words in got.why["learning_rate"].rule) == near
+
+
+def test_a_model_of_many_more_parameters_is_not_near_however_wide(tmp_path):
+    path = write(tmp_path / "file.json", entry(parameters=1_000_000))
+    assert defaults.lookup(**LLAMA, parameters=8_000_000, path=path).exact is False
+    with pytest.raises(NotTunedError):
+        defaults.lookup(**LLAMA, parameters=9_000_000, path=path)
+
+
+def test_a_scripts_values_come_with_what_it_was_told_and_nothing_else_of_it(tmp_path):
+    tuned = dataclasses.replace(build(RATE, RANK), told=("learning_rate", "lora_rank"))
+    got = defaults.serve(**LLAMA, path=write(tmp_path / "file.json", tuned))
+    assert "a script's that was told learning_rate, lora_rank alone" in got.warnings[-1]
+    assert not any("measured with" in text for text in got.warnings)  # the script's batch is not known
+    assert got.why["batch_size"] == defaults.recommend(**LLAMA).why["batch_size"]

@@ -27,8 +27,9 @@ from bios_sweep.analysis.sentences import sentence
 from bios_sweep.analysis.statement import make_verdict
 from bios_sweep.analysis.table import Outcome, ResultTable
 from bios_sweep.analysis.verdicts import Asked, screen_claims
-from bios_sweep.study.claims import BALANCED, ENOUGH, MINIMUM, QUALITY, SPEED
+from bios_sweep.study.claims import BALANCED, ENOUGH, MINIMUM, OPTIMUM, QUALITY, SPEED
 from bios_sweep.study.decision import DecisionRule
+from bios_sweep.study.factors import natural_ends
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED, DIVERGED
 
@@ -437,3 +438,21 @@ def test_an_unconfirmed_gain_at_the_same_time_is_told_as_such():
     assert finding.test.duration is not None
     said = told(BALANCED, BATCH, finding)
     assert f"than the default trained for the same time by {finding.iso.gain:.2f} %" in said
+
+
+@pytest.mark.parametrize("claim, ratios", [(OPTIMUM, None), (ENOUGH, (0.5, 0.7, 1.3, 1.6))])
+def test_a_best_level_at_the_end_of_what_there_is_does_not_end_the_grid(claim, ratios):
+    rank = factor("lora_rank", 8, 1, 4, 16, 32)
+    open_end = judge(claim, rank, (2.0, 0.9, -0.2, -0.4), ratios)
+    assert (open_end.state, open_end.reasons[0]) == (INCONCLUSIVE, "edge: the best level 1 ends the grid")
+    ended = judge(claim, replace(rank, ends=natural_ends("lora_rank")), (2.0, 0.9, -0.2, -0.4), ratios)
+    assert (ended.state, ended.best, ended.test.value) == (CANDIDATE, "1", 1)
+    other = judge(claim, replace(rank, ends=natural_ends("lora_rank")), (-0.4, -0.2, 0.9, 2.0), ratios)
+    assert other.reasons[0] == "edge: the best level 32 ends the grid"
+
+
+def test_a_default_at_the_end_of_what_there_is_has_one_side_and_nothing_is_missing():
+    dropout = factor("lora_dropout", 0.0, 0.1, 0.2)
+    assert judge(OPTIMUM, dropout, (-1.0, -2.0)).reasons == ("confirmed against larger only",)
+    ended = judge(OPTIMUM, replace(dropout, ends=natural_ends("lora_dropout")), (-1.0, -2.0))
+    assert (ended.state, ended.reasons) == (CONFIRM, ())

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from bios_sweep import defaults
+from bios_sweep.assets import base_model_path
 from bios_sweep.cli.main import main
 from bios_sweep.config.compose import compose_config, literal
 from bios_sweep.records.workspace import Workspace
@@ -111,6 +113,7 @@ def test_a_wrong_default_is_refined_on_fresh_seeds_and_a_changed_script_is_anoth
     assert (verdict["verdict"], verdict["best_level"]) == ("refine", 2e-3)
     tuned = json.loads((shell.workspace.sweep_dir(answer["sweep_id"]) / "bios_defaults.json").read_text())
     assert tuned["values"] == {"learning_rate": 0.002}
+    assert tuned["told"] == ["learning_rate", "lora_rank"]
     assert shell("plan", *own)["to_run"] == 0
     shell.write(optimum=2e-3, extra="pass  # the same numbers, but who knows")
     assert shell("plan", *own)["reused"] == 0
@@ -331,3 +334,21 @@ def test_a_command_quoted_for_hydra_means_the_same(shell):
     )
     assert config.values["model"]["kind"] == "local"
     assert config.values["method"]["trainer_state"] is True
+
+
+def test_a_script_that_trains_in_full_has_no_adapter_and_no_rank_to_vary(shell):
+    own = ("model=embedded", "method.trains=full", "baseline.learning_rate=auto")
+    err = shell.refuses(*own)
+    assert "baseline: there is no value for {lora_rank} of method.command" in err
+    lean = COMMAND.replace(" --rank {lora_rank}", "")
+    answer = shell("plan", *own, f"method.command={lean}")
+    assert answer["baseline"]["learning_rate"] == pytest.approx(rate_in_full())
+    assert set(answer["baseline"]) == {"learning_rate"}
+    rank = ("~sweeps.factors.learning_rate", "+sweeps.factors.lora_rank.values=[8]")
+    assert "factor lora_rank: it is an adapter's" in shell.refuses(*own, *rank)
+
+
+def rate_in_full() -> float:
+    """The rate of full fine-tuning for the embedded model."""
+    shape = defaults.model_shape(base_model_path())
+    return defaults.recommend(family=shape.family, hidden_size=shape.hidden_size, method="full").learning_rate

@@ -8,14 +8,22 @@ from dataclasses import replace
 import pytest
 
 from bios_sweep.errors import ConfigError, PlanError
-from bios_sweep.settings import TrainingSettings
+from bios_sweep.settings import LORA_SETTINGS, TrainingSettings
 from bios_sweep.study.claims import REPEAT
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.design import Budget, Study
-from bios_sweep.study.factors import Factor, Nuisance
+from bios_sweep.study.factors import Factor, Nuisance, natural_ends
 from bios_sweep.study.plan import build_plan
 from bios_sweep.study.scenario import DataFacts, Metric, ModelFacts, Scenario
-from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED, Measurement, TrialResult, short_hash
+from bios_sweep.study.trials import (
+    COMPLETED,
+    DIVERGED,
+    FAILED,
+    Measurement,
+    TrialResult,
+    short_hash,
+    trial_key,
+)
 
 BASELINE = TrainingSettings(learning_rate=1e-3, batch_size=128, lora_rank=32, max_steps=1000)
 SCENARIO = Scenario(
@@ -270,3 +278,40 @@ def test_a_hash_refuses_what_it_cannot_hash_exactly():
         short_hash({"loss": math.nan})
     with pytest.raises(TypeError, match="not JSON serializable"):
         short_hash({"path": object()})
+
+
+def test_full_fine_tuning_has_no_factor_of_an_adapter():
+    full = TrainingSettings.from_dict(
+        {"learning_rate": 1e-4, "batch_size": 8, "max_steps": 100, "method": "full"}
+        | dict.fromkeys(LORA_SETTINGS)
+    )
+    for factor in (Factor(name="lora_rank", values=(8,)), Factor(name="lora_alpha", multiply=(2.0,))):
+        with pytest.raises(PlanError, match=f"factor {factor.name}: it is an adapter's"):
+            build_plan(study(factor, baseline=full))
+    plan = build_plan(study(Factor(name="learning_rate", multiply=(0.5,)), baseline=full))
+    assert {arm.settings.lora_rank for arm in plan.arms} == {None}
+
+
+def test_the_key_of_a_lora_trial_is_for_ever():
+    facts = {"name": "m", "fingerprint": "a"}
+    scenario = Scenario(
+        model=ModelFacts(path="p", family="llama", hidden_size=64, **facts),
+        data=DataFacts(file="f", evaluation_fingerprint="c", train_examples=9, eval_examples=3, **facts),
+        method="lora",
+        engine="x:Y",
+        engine_version="1",
+        engine_options={},
+        software={"torch": "2"},
+    )
+    settings = TrainingSettings(learning_rate=1e-3, batch_size=8, lora_rank=4, max_steps=100)
+    assert (
+        trial_key(settings, 0, 0, scenario) == "de19ae06a59930c5"
+    )  # as of the version before full fine-tuning
+
+
+def test_the_ends_of_what_there_is():
+    assert natural_ends("lora_rank") == (1,)
+    assert natural_ends("warmup_fraction") == (0.0,)
+    assert natural_ends("train_examples", 500) == (1, 500)
+    assert natural_ends("train_examples", 0) == (1,)  # how many the data has is not known
+    assert natural_ends("learning_rate") == natural_ends(REPEAT) == ()

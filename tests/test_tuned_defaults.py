@@ -9,7 +9,7 @@ import pytest
 from bios_sweep import defaults
 from bios_sweep.defaults.tuned_file import decimal_json, evidence_hash
 from bios_sweep.errors import DefaultsError, StorageError
-from bios_sweep.settings import TrainingSettings
+from bios_sweep.settings import TrainingSettings, without_adapter
 
 BASELINE = TrainingSettings(learning_rate=5e-5, batch_size=32, lora_rank=32, max_steps=100)
 KEY = defaults.TunedKey(
@@ -321,3 +321,49 @@ def test_credentials_never_reach_the_file(url, clean):
     provenance = dataclasses.replace(PROVENANCE, tracking_url=url)
     tuned = defaults.build_tuned(key=KEY, verdicts=[RATE], baseline=BASELINE, provenance=provenance)
     assert tuned.provenance.tracking_url == clean
+
+
+FULL = TrainingSettings.from_dict(without_adapter({**BASELINE.to_dict(), "method": "full"}))
+
+
+def test_values_of_full_fine_tuning_have_a_file_of_their_own_and_no_rank(tmp_path):
+    key = dataclasses.replace(KEY, method="full")
+    tuned = defaults.build_tuned(key=key, verdicts=[RATE], baseline=FULL, provenance=PROVENANCE)
+    path = defaults.write_tuned(tmp_path / "full.json", tuned)
+    read = defaults.read_tuned(path)
+    assert read == tuned
+    assert read.settings(FULL) == dataclasses.replace(FULL, learning_rate=1e-4)
+    with pytest.raises(DefaultsError, match="lora_rank: 32 is not allowed; it is an adapter's"):
+        defaults.write_tuned(path, dataclasses.replace(build(RATE, RANK), key=key))
+
+
+def test_a_file_says_what_a_script_was_told_and_one_without_the_part_means_all(written, tmp_path):
+    assert "told" not in json.loads(written.read_text())
+    assert defaults.read_tuned(written).untold == ()
+    tuned = build(RATE, RANK, told=["lora_rank", "learning_rate"])
+    read = defaults.read_tuned(defaults.write_tuned(tmp_path / "script.json", tuned))
+    assert read.told == ("learning_rate", "lora_rank")
+    assert "batch_size" in read.untold
+    assert "lora_rank" not in read.untold
+
+
+@pytest.mark.parametrize(
+    "told, message",
+    [
+        (["learning_rate"], "lora_rank: the trials were never told it"),
+        ([], "learning_rate: the trials were never told it"),
+        (["learning_rate", "colour"], "told: 'colour' is no setting"),
+        ("learning_rate", "told: is 'learning_rate'; it must be a list of settings"),
+        ([1], "told: is [1]; it must be a list of settings"),
+    ],
+)
+def test_nothing_is_known_of_a_setting_that_the_trials_never_heard_of(written, told, message):
+    rewritten(written, lambda c: c["evidence"].pop("batch_size") and c.update(told=told))
+    with pytest.raises(DefaultsError) as caught:
+        defaults.read_tuned(written)
+    assert message in str(caught.value)
+
+
+def test_a_study_cannot_write_evidence_of_what_it_never_told():
+    with pytest.raises(DefaultsError, match="lora_rank: the trials were never told it"):
+        build(RATE, RANK, told=["learning_rate"])

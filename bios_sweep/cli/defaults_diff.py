@@ -52,6 +52,7 @@ def _model(args: Namespace) -> dict[str, Any]:
     found = defaults.lookup(
         family=base.shape.family,
         hidden_size=base.shape.hidden_size,
+        parameters=args.parameters,
         method=args.method,
         alpha_rule=base.settings.alpha_rule,
         path=args.defaults,
@@ -63,6 +64,7 @@ def _model(args: Namespace) -> dict[str, Any]:
         "model": only_operand(args),
         "profile": args.goal,
         "exact": found.exact,
+        "distance": found.distance,
         "differences": defaults.differences(found.tuned, base.settings, tuned.settings, args.goal),
         "warnings": list(tuned.warnings),
     }

@@ -29,6 +29,7 @@ def served(args: Namespace) -> defaults.Recommendation:
         tokens=args.tokens,
         goal=args.goal,
         objective=args.objective,
+        parameters=args.parameters,
         path=args.defaults,
     )
 

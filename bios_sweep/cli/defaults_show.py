@@ -31,6 +31,8 @@ def _print(model: str, recommendation: defaults.Recommendation, console: Console
     rows = defaults.explain(recommendation, [*main, *(name for name in judged if name not in main)])
     line(console, f"Default settings of {model}", HEAD)
     line(console, f"from: {recommendation.source}", QUIET)
+    if recommendation.distance:
+        line(console, f"nearest key: {recommendation.distance}", QUIET)
     table = plain_table("setting", "default", "range", "why", "confidence", flexible=("why",))
     for row in rows:
         table.add_row(

@@ -2,7 +2,8 @@
 
 A verdict holds for the family, the method and the alpha rule it was made with, and a look-up never
 crosses one of them. Of these, an entry of the model's own size is taken wherever it lies; only if no
-place has one, the nearest size, with a warning.
+place has one, the nearest size, with a warning. The size is the hidden size, by which the learning-rate
+rule goes; between entries of one hidden size the parameters decide, where they are given.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from bios_sweep.errors import DefaultsError, NotTunedError
 from bios_sweep.settings import ALPHA_RULES
 
 FARTHEST = 2.0  # ratio of hidden sizes beyond which nothing is near; chosen, not measured
+FARTHEST_PARAMETERS = 8.0  # as a model of twice the width and twice the depth has; chosen, not measured
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +46,8 @@ class Wanted:
 class Found:
     """Tuned defaults and the place that won. searched: the places looked through to find them, in words.
 
-    exact: whether they were made on a model of the same size; `warning` says what is different.
+    exact: whether they were made on a model of the same size; `warning` says what is different. distance:
+    which distance decided, in words.
     """
 
     tuned: TunedDefaults
@@ -53,6 +56,7 @@ class Found:
     path: Path
     searched: tuple[str, ...]
     exact: bool
+    distance: str
     warning: str = ""
 
 
@@ -88,7 +92,7 @@ def lookup(
         exact = [entry for entry in entries if _same_size(entry.key, wanted)]
         if exact:
             return _found(place, exact, wanted, tuple(searched), exact=True)
-        close = [entry for entry in entries if _distance(entry.key, wanted) <= math.log(FARTHEST)]
+        close = [entry for entry in entries if _near(entry.key, wanted)]
         near += [(place, close)] if close else []
     if near:
         return _found(*near[0], wanted, tuple(searched), exact=False)
@@ -123,12 +127,8 @@ def _found(
 ) -> Found:
     assert place.path is not None  # it had entries
     tuned = nearest(entries, wanted)
-    key = tuned.key
-    size = "" if key.parameters is None else f", {key.parameters} parameters"
-    warning = (
-        f"tuned on hidden size {key.hidden_size}{size}, not on {wanted.hidden_size}: "
-        "an extrapolation; check it with sweeps=learning_rate"
-    )
+    distance = distance_words(tuned.key, wanted)
+    warning = f"tuned on another size: {distance}; an extrapolation, check it with sweeps=learning_rate"
     return Found(
         tuned=tuned,
         wanted=wanted,
@@ -136,6 +136,7 @@ def _found(
         path=place.path,
         searched=searched,
         exact=exact,
+        distance=distance,
         warning="" if exact else warning,
     )
 
@@ -197,6 +198,25 @@ def _comparable(key: TunedKey, wanted: Wanted) -> bool:
 
 def _same_size(key: TunedKey, wanted: Wanted) -> bool:
     return key.hidden_size == wanted.hidden_size and _parameters_apart(key, wanted) == 0.0
+
+
+def _near(key: TunedKey, wanted: Wanted) -> bool:
+    apart = _parameters_apart(key, wanted)
+    return _distance(key, wanted) <= math.log(FARTHEST) and apart <= math.log(FARTHEST_PARAMETERS)
+
+
+def distance_words(key: TunedKey, wanted: Wanted) -> str:
+    """How far a key is from what is wanted, and by which measure."""
+    if key.hidden_size != wanted.hidden_size:
+        words = f"by hidden size, {key.hidden_size} against {wanted.hidden_size}"
+    else:
+        words = f"hidden size {key.hidden_size} is the same"
+    if key.parameters is None or wanted.parameters is None:
+        return f"{words}; parameters not compared"
+    if key.parameters == wanted.parameters:
+        return f"{words}, parameters too" if key.hidden_size == wanted.hidden_size else words
+    by = "" if key.hidden_size != wanted.hidden_size else "by parameters, "
+    return f"{words}; {by}{key.parameters} against {wanted.parameters}"
 
 
 def _distance(key: TunedKey, wanted: Wanted) -> float:

@@ -26,7 +26,7 @@ class Recommendation:
     show them, they are what keeps a guess from passing for a default. heuristics: version of the rules.
     preference_beta: strength of the pull towards the reference model, in preference training alone.
     source: which source won (the shipped heuristics, or where tuned defaults were found); searched: the
-    places that were looked through for tuned defaults.
+    places that were looked through for tuned defaults; distance: how far the model of the tuned values is.
     """
 
     settings: TrainingSettings
@@ -39,6 +39,7 @@ class Recommendation:
     preference_beta: float | None = None
     source: str = SHIPPED_RULES
     searched: tuple[str, ...] = ()
+    distance: str = ""
 
     @property
     def learning_rate(self) -> float:
@@ -75,6 +76,7 @@ class Recommendation:
             "preference_beta": self.preference_beta,
             "source": self.source,
             "searched": list(self.searched),
+            "distance": self.distance,
         }
 
 

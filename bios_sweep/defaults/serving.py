@@ -27,6 +27,7 @@ def serve(
     family: str | None = None,
     hidden_size: int | None = None,
     objective: str = SUPERVISED,
+    parameters: int | None = None,
     path: str | os.PathLike[str] | None = None,
     start: Path | None = None,
     environment: Mapping[str, str] | None = None,
@@ -36,7 +37,8 @@ def serve(
     As `recommend`, with `path`, `start` and `environment` of `places`. `source` of the answer says which
     source won, `why` of a tuned setting holds its verdict and bounds, with confidence `measured`.
     Values tuned on a neighbouring size come with confidence `extrapolated` and a warning, and the
-    learning rate then moves with the rule. Preference training is never served supervised verdicts.
+    learning rate then moves with the rule. parameters: of the base model, where known; they tell entries of
+    one hidden size apart. Preference training is never served supervised verdicts.
 
     Raises:
         DefaultsError: facts that are not allowed, or a bad file.
@@ -58,6 +60,7 @@ def serve(
         found = lookup(
             family=base.shape.family,
             hidden_size=base.shape.hidden_size,
+            parameters=parameters,
             method=method,
             alpha_rule=base.settings.alpha_rule,
             path=path,
@@ -87,6 +90,7 @@ def with_tuned(base: Recommendation, found: Found) -> Recommendation:
         warnings=warnings,
         source=found.source,
         searched=found.searched,
+        distance=found.distance,
     )
 
 
@@ -125,6 +129,8 @@ def _rule_ratio(wanted: Wanted, found: Found) -> float:
 
 
 def _extrapolated(name: str, why: rules.Why, settings: TrainingSettings, found: Found) -> rules.Why:
+    if found.tuned.key.hidden_size == found.wanted.hidden_size:
+        return replace(why, rule=f"{why.rule}, {found.distance}", confidence=rules.EXTRAPOLATED)
     moved = (
         f"; moved by the rule to {plain_number(settings.learning_rate)}" if name == "learning_rate" else ""
     )

@@ -89,8 +89,11 @@ def _check(entry: dict[str, Any]) -> None:
         raise ValueError(f"{missing[0]!r} is missing")
     if entry["evidence_hash"] != _hash(entry):
         raise ValueError("evidence_hash does not match: the file was changed after it was written")
+    told = entry.get("told")  # of a script: the settings that it heard of; absent: all of them
     for values in (entry["values"], *entry.get("profiles", {}).values()):
         for name, value in values.items():
+            if told is not None and name not in told:
+                raise ValueError(f"{name}: the trials were never told it")
             _check_served(name, value, entry["evidence"])
     _identity(entry)
 

@@ -18,7 +18,7 @@ from bios_sweep.defaults.exporters.quantities import (
     split_batch,
     value_of,
 )
-from bios_sweep.defaults.exporters.tool import CONSTANT, Cell, Fixed, Tool
+from bios_sweep.defaults.exporters.tool import AUTO, CONSTANT, Cell, Fixed, Tool
 from bios_sweep.defaults.exporters.trl import TRL
 from bios_sweep.defaults.exporters.yaml_text import yaml_text
 from bios_sweep.defaults.measured import baseline_reasons, plain_number, reasons
@@ -132,7 +132,12 @@ def _written(
         return quantity.value is not None and not {quantity.setting, quantity.also} & set(untold)
 
     kept = {
-        name: {key: cell for key, cell in keys.items() if has_value(cell)} for name, keys in tool.keys.items()
+        name: {
+            key: cell if has_value(cell) else AUTO
+            for key, cell in keys.items()
+            if has_value(cell) or key in tool.needed
+        }
+        for name, keys in tool.keys.items()
     }
     return {name: keys for name, keys in kept.items() if keys}
 
@@ -192,7 +197,7 @@ def _comment(cell: Cell, known: Mapping[str, Quantity], why: Mapping[str, Why], 
     if isinstance(cell, Fixed):
         return (
             "as in bios-sweep's own training; take what the script of the evidence does"
-            if script
+            if script and cell is not AUTO
             else cell.reason
         )
     quantity = value_of(cell, known)

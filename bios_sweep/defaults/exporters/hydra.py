@@ -37,6 +37,7 @@ HYDRA = Tool(
         "train_examples": THE_DATA,
     },
     splits_batch=False,
+    needed=("learning_rate", "batch_size", "lora_rank"),
     use_in_full="save it as DIR/baseline/tuned.yaml, then bios-sweep run --config-dir DIR method=command "
     "method.command=... baseline=tuned sweeps=NAME",
 )

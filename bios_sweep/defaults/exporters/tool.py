@@ -35,7 +35,8 @@ class Tool:
     left_out: setting -> why the tool has no key for it. Every setting is in `keys` or here.
     splits_batch: whether the tool is told micro-batch and accumulation, or the whole batch.
     whole_alpha: whether the tool's alpha is an integer. methods: those it can be told of; use_in_full: how
-    the file of full fine-tuning is used, where that is another way.
+    the file of full fine-tuning is used, where that is another way. needed: keys that must be there; they are
+    `auto` where there is no value.
     """
 
     name: str
@@ -49,10 +50,12 @@ class Tool:
     whole_alpha: bool = False
     methods: tuple[str, ...] = METHODS
     use_in_full: str = ""
+    needed: tuple[str, ...] = ()
 
 
 CONSTANT = "a constant without a key"  # a left-out setting that must then have its default
 THE_DATA = "the project's own data decide it"
 EVERY_LINEAR_LAYER = "every linear layer, as in the evidence"
 PLAIN_ALPHA = "scale alpha / rank, as in the evidence"
+AUTO = Fixed(value="auto", reason="computed where the file is used")
 OPTIMIZER = "the optimizer of the evidence"

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from bios_sweep.cli.main import VERBS, main
+from bios_sweep.cli.main import main
 from bios_sweep.cli.prepare import prepare
+from bios_sweep.cli.verbs import VERBS
 from bios_sweep.records.journal import read_journal
 from bios_sweep.records.lock import DriverLock
 from bios_sweep.records.workspace import Workspace

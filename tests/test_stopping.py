@@ -12,6 +12,7 @@ import pytest
 import bios_sweep
 from bios_sweep.cli.main import main
 from bios_sweep.cli.stopping import Stop, StoppedAtOnce
+from bios_sweep.records.lock import DriverLock
 from bios_sweep.records.workspace import Workspace
 
 SWEEP = ["sweeps=demo", "model=planted", "seeds=[0,1]", "decision.looks=[2]", "tracking=none"]
@@ -90,6 +91,21 @@ def test_a_request_made_before_a_run_does_not_stop_it(workspace):
     workspace.request_stop(now=True)
     with Stop(workspace) as stop:
         time.sleep(0.6)  # longer than the disk is not looked at
+        assert not stop.asked()
+
+
+def test_a_request_made_while_a_run_starts_stops_it(workspace):
+    with DriverLock(workspace, "demo"):
+        workspace.request_stop()
+        with Stop(workspace) as stop:
+            assert stop.asked()
+
+
+def test_a_request_meant_for_the_driver_before_does_not_stop_the_next_one(workspace):
+    workspace.request_stop()
+    long_ago = time.time() - 60
+    os.utime(workspace.stop_file, (long_ago, long_ago))
+    with DriverLock(workspace, "demo"), Stop(workspace) as stop:
         assert not stop.asked()
 
 

@@ -41,7 +41,9 @@ class Stop:
         self.signal: int | None = None
 
     def __enter__(self) -> Stop:
-        self._workspace.clear_stop()
+        """From here on it listens; a request made since this driver took the workspace counts already."""
+        if not self._meant_for_us():
+            self._workspace.clear_stop()
         for number in (signal.SIGINT, signal.SIGTERM):
             self._before[number] = signal.signal(number, self._heard)
         threading.Thread(target=self._watch, daemon=True, name="stop --now").start()
@@ -76,6 +78,16 @@ class Stop:
             self._held = False
         if self._at_once is not None:
             raise StoppedAtOnce(self._at_once)
+
+    def _meant_for_us(self) -> bool:
+        """Whether the request is younger than the driver's own file: both times are the same disk's."""
+        try:
+            asked, taken = (
+                path.stat().st_mtime_ns for path in (self._workspace.stop_file, self._workspace.owner_file)
+            )
+        except OSError:
+            return False
+        return asked >= taken
 
     def _heard(self, number: int, _frame: FrameType | None) -> None:
         if self.signal is None:

@@ -16,10 +16,11 @@ from urllib.parse import urlencode
 
 from bios_sweep.errors import InputError
 from bios_sweep.records.mlflow_runs import Experiment, StoredRun, check_runs, first_value, no_experiment
-from bios_sweep.records.web import WAY_IN, authorization, split_credentials, tls_context
+from bios_sweep.records.web import WAY_IN, authorization, open_signed, split_credentials, tls_context
 from bios_sweep.secrecy import masked
 
 PAGE = 5_000  # runs per request; the API allows 50 000 (chosen, not measured)
+MOST = 1000  # experiments that are listed (chosen, not measured)
 SECONDS = 30.0  # for one answer (chosen, not measured)
 
 
@@ -44,7 +45,7 @@ class MlflowServer:
         content = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(address, content, self._headers)
         try:
-            with urllib.request.urlopen(request, timeout=SECONDS, context=self._tls) as answer:
+            with open_signed(request, seconds=SECONDS, context=self._tls) as answer:
                 found = json.load(answer)
         except urllib.error.HTTPError as error:
             return self._refused(error)
@@ -105,9 +106,17 @@ def _experiment_id(server: MlflowServer, name: str) -> str:
         answer = server.ask("experiments/get", {"experiment_id": name})
     if answer is not None and "experiment" in answer:
         return str(answer["experiment"]["experiment_id"])
-    there = server.ask("experiments/search", body={"max_results": 1000}) or {}
-    names = [str(found["name"]) for found in there.get("experiments", ())]
-    raise no_experiment(server.shown, name, names)
+    raise no_experiment(server.shown, name, _names(server))
+
+
+def names_over_web(uri: str) -> list[str]:
+    """The names of a server's experiments."""
+    return _names(MlflowServer(uri))
+
+
+def _names(server: MlflowServer) -> list[str]:
+    there = server.ask("experiments/search", body={"max_results": MOST}) or {}
+    return [str(found["name"]) for found in there.get("experiments", ())]
 
 
 def _stored(run: Mapping[str, Any]) -> StoredRun:

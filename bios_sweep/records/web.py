@@ -15,12 +15,14 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from bios_sweep.errors import InputError
 from bios_sweep.secrecy import masked
 
 HEALTH, SEARCH = "/health", "/api/2.0/mlflow/experiments/search"
+PORTS = {"http": 80, "https": 443}
 HEALTH_SECONDS = 5.0  # chosen, not measured: a server that needs longer would slow down every call
 USERNAME, PASSWORD, TOKEN = (f"MLFLOW_TRACKING_{name}" for name in ("USERNAME", "PASSWORD", "TOKEN"))
 OTHER_SIGNATURES = ("MLFLOW_TRACKING_AUTH", "MLFLOW_TRACKING_AWS_SIGV4")  # which only MLflow itself can make
@@ -87,6 +89,53 @@ def tls_context(uri: str) -> ssl.SSLContext | None:
     return context
 
 
+class _SameServer(urllib.request.HTTPRedirectHandler):
+    """Follows a redirect only where the credentials may go: to the same server, or to its TLS."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        """As the standard library's.
+
+        Raises:
+            InputError: the redirect leads elsewhere, or from TLS to none.
+        """
+        if not _same_server(req.full_url, newurl):
+            raise InputError(
+                f"the tracking server at {_shown(req.full_url)} sends us on to {_shown(newurl)}, where our "
+                "credentials do not follow; if that is the server you mean, give its address"
+            )
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def open_signed(request: urllib.request.Request, *, seconds: float, context: ssl.SSLContext | None) -> Any:
+    """The answer to a request that carries our credentials.
+
+    Raises:
+        InputError: it is redirected to another server.
+        OSError, ValueError: as `urllib.request.urlopen`.
+    """
+    opener = urllib.request.build_opener(_SameServer, urllib.request.HTTPSHandler(context=context))
+    return opener.open(request, timeout=seconds)
+
+
+def _same_server(before: str, after: str) -> bool:
+    """The same host, and the same scheme and port unless TLS is gained."""
+    old, new = urlsplit(before), urlsplit(after)
+    if old.hostname != new.hostname:
+        return False
+    if (old.scheme, new.scheme) == ("http", "https"):
+        return True
+    port = PORTS.get(old.scheme)
+    return old.scheme == new.scheme and (old.port or port) == (new.port or port)
+
+
+def _shown(address: str) -> str:
+    """Scheme, host and port: a path or a query may hold a token."""
+    parts = urlsplit(address)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
 def check_server(uri: str) -> None:
     """Refuse a server that is away, is no MLflow, does not let us in, or has lost its database.
 
@@ -121,7 +170,7 @@ def _ask(uri: str, path: str, question: Mapping[str, object] | None) -> bytes:
     content = None if question is None else json.dumps(question).encode()
     request = urllib.request.Request(address + path, content, headers)
     try:
-        with urllib.request.urlopen(request, timeout=HEALTH_SECONDS, context=tls_context(uri)) as answer:
+        with open_signed(request, seconds=HEALTH_SECONDS, context=tls_context(uri)) as answer:
             return bytes(answer.read(64))
     except urllib.error.HTTPError as error:
         raise InputError(f"tracking.uri: {shown} {_refusal(error.code, path)}") from None

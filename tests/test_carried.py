@@ -1,8 +1,14 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import tempfile
+
 import pytest
 
-from bios_sweep.execution.carried import HELD_FILE, AttemptFiles, Carrier
+from bios_sweep.errors import StorageError
+from bios_sweep.execution.carried import HELD_FILE, AttemptFiles, Carrier, remove_leftovers
 
 KEY = "00112233aabbccdd"
 
@@ -78,9 +84,33 @@ def test_what_is_over_leaves_nothing_in_the_storage(uri, tmp_path):
         say(attempt(uri, driver, number), f"step {number}")
         driver.reached(KEY, number)
     driver.bring(KEY, 2)
-    driver.forget(KEY, 2)
-    assert [path for path in (tmp_path / "storage").rglob("*") if path.is_file()] == []
+    driver.forget(KEY)
+    assert list((tmp_path / "storage").iterdir()) == []
     assert [path.name for path in (tmp_path / "trials" / KEY).iterdir()] == ["checkpoint"]
+
+
+def test_places_of_drivers_that_were_killed_are_cleared_by_the_one_that_ends_the_trial(uri, tmp_path):
+    for run in ("first", "second", "third"):
+        driver = carrier(uri, tmp_path, run=run)
+        say(attempt(uri, driver, 1), f"of the {run}")
+        if run != "second":  # whose attempt pushed, and did not live to say so
+            driver.reached(KEY, 1)
+    killed = tmp_path / "storage" / f"{KEY}.second-1" / "weights.of.a.push.that.was.killed"
+    killed.touch()
+    assert len(list((tmp_path / "storage").iterdir())) == 3
+    driver.bring(KEY, 1)
+    driver.forget(KEY)
+    assert list((tmp_path / "storage").iterdir()) == []
+
+
+def test_a_note_of_an_earlier_version_is_gone_on_from_and_cleared(uri, tmp_path):
+    first = carrier(uri, tmp_path, run="first")
+    say(attempt(uri, first, 1), "step 2")
+    (tmp_path / "trials" / KEY / HELD_FILE).write_text(f'{{"place": "{KEY}.first-1"}}')
+    second = carrier(uri, tmp_path, run="second")
+    assert read(attempt(uri, second, 1)) == "step 2"
+    second.forget(KEY)
+    assert list((tmp_path / "storage").iterdir()) == []
 
 
 @pytest.mark.parametrize("note", ["", "{", "[]", '{"place": 3}', '{"place": "../elsewhere"}'])
@@ -107,3 +137,38 @@ def test_a_discarded_attempt_leaves_nothing_on_the_disk(uri, tmp_path):
     files = attempt(uri, carrier(uri, tmp_path), 1)
     files.discard()
     assert not files.directory.exists()
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+def test_an_attempt_whose_storage_fails_leaves_nothing_on_the_disk(temporary, tmp_path):
+    (tmp_path / "storage").write_text("a file where a folder should be")
+    with pytest.raises(StorageError):
+        AttemptFiles(str(tmp_path / "storage"), KEY, fetch=f"{KEY}.run-1", push=f"{KEY}.run-2")
+    assert list(temporary.iterdir()) == []
+
+
+def test_folders_of_workers_that_were_killed_go_and_those_of_the_living_and_of_other_hosts_stay(
+    temporary, uri, tmp_path, monkeypatch
+):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    driver, folders = carrier(uri, tmp_path), {}
+    for name, host, process in (
+        ("dead", "node", dead.pid),
+        ("alive", "node", os.getpid()),
+        ("elsewhere", "node-2", dead.pid),
+    ):
+        with monkeypatch.context() as there:
+            there.setattr("socket.gethostname", lambda host=host: host)
+            there.setattr(os, "getpid", lambda process=process: process)
+            folders[name] = attempt(uri, driver, 1).directory
+    monkeypatch.setattr("socket.gethostname", lambda: "node")
+    remove_leftovers()
+    assert {name for name, folder in folders.items() if folder.exists()} == {"alive", "elsewhere"}

@@ -245,6 +245,28 @@ def test_a_trial_that_needs_too_much_memory_says_so_and_the_next_one_runs(tmp_pa
 
 
 @pytest.mark.slow
+def test_a_storage_that_is_away_for_a_moment_does_not_cost_a_trial_all_its_tries(ray_session, tmp_path):
+    storage = tmp_path / "storage"
+    storage.write_text("a file where a folder should be")
+
+    def repair(event):
+        if event.kind == STARTED and event.attempt == 1:
+            Timer(0.5, storage.unlink).start()
+
+    log, _ = ray_run(
+        ray_session,
+        tmp_path,
+        ListSource(trials({"baseline": SETTINGS}, seeds=(0,))),
+        act=repair,
+        max_attempts=2,
+        storage=str(storage),
+        silence_seconds=3.0,
+    )
+    assert [event.failure for event in log.of(RETRIED)] == [STORAGE]
+    assert [result.status for result in log.results.values()] == [COMPLETED]
+
+
+@pytest.mark.slow
 def test_a_storage_that_fails_costs_a_try_and_is_named(ray_session, tmp_path):
     (tmp_path / "storage").write_text("a file where a folder should be")
     log, _ = ray_run(
@@ -253,6 +275,7 @@ def test_a_storage_that_fails_costs_a_try_and_is_named(ray_session, tmp_path):
         ListSource(trials({"baseline": SETTINGS}, seeds=(0,))),
         max_attempts=2,
         storage=str(tmp_path / "storage"),
+        silence_seconds=3.0,
     )
     (result,) = log.results.values()
     assert (result.status, result.failure, result.attempts) == (FAILED, STORAGE, 2)

@@ -9,10 +9,14 @@ attempt that ended. Nobody but its own attempt ever writes to a place.
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
+import socket
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +25,16 @@ from bios_sweep.errors import StorageError
 from bios_sweep.execution.storage import TrialFiles
 
 HELD_FILE = "held.json"
+LEFTOVER = "bios-sweep-attempt-"  # and host, process, and letters of `tempfile`
 ATTEMPTS_FOLDER = "attempts"  # beside the trials folder, where no storage is named
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """What is noted of a trial. place: where its last files lie, or ''. given: all places of its attempts."""
+
+    place: str = ""
+    given: tuple[str, ...] = ()
 
 
 class Carrier:
@@ -34,18 +47,22 @@ class Carrier:
         self._store = TrialFiles(uri)
         self._trials_dir = trials_dir
         self._run = run
-        self._held: dict[str, str] = {}
+        self._held: dict[str, Held] = {}
 
     def places(self, key: str, attempt: int) -> dict[str, str]:
-        """`fetch`: where the trial's last files lie, or ''; `push`: this attempt's own place."""
-        return {"fetch": self._held.get(key) or self._noted(key), "push": self._place(key, attempt)}
+        """`fetch`: where the trial's last files lie, or ''; `push`: this attempt's own place.
+
+        The place is noted before anybody can write there, so that whichever driver ends the trial clears it.
+        """
+        held, push = self._noted(key), self._place(key, attempt)
+        self._note(key, replace(held, given=(*held.given, push)))
+        return {"fetch": held.place, "push": push}
 
     def reached(self, key: str, attempt: int) -> None:
         """The attempt measured, so its place holds a checkpoint: the next attempt goes on from there."""
-        place = self._place(key, attempt)
-        if self._held.get(key) != place:
-            write_atomically(self._trials_dir / key / HELD_FILE, json.dumps({"place": place}) + "\n")
-            self._held[key] = place
+        held, place = self._noted(key), self._place(key, attempt)
+        if held.place != place:
+            self._note(key, replace(held, place=place))
 
     def bring(self, key: str, attempt: int) -> None:
         """Bring the files of the attempt that ended into the workspace.
@@ -55,31 +72,44 @@ class Carrier:
         """
         self._store.fetch(self._place(key, attempt), self._trials_dir / key)
 
-    def forget(self, key: str, attempt: int) -> None:
+    def forget(self, key: str) -> None:
         """Free the storage: the trial is over, and its files are in the workspace."""
-        for place in {self._place(key, number + 1) for number in range(attempt)} | {self._noted(key)}:
+        held = self._noted(key)
+        for place in dict.fromkeys((*held.given, held.place)):
             if place:
-                self._remove(place)
+                with suppress(StorageError):  # what stays costs space, and no trial
+                    self._store.remove(place)
+        self._held.pop(key, None)
         (self._trials_dir / key / HELD_FILE).unlink(missing_ok=True)
-
-    def _remove(self, place: str) -> None:
-        with suppress(StorageError):  # what stays costs space, and no trial
-            self._store.remove(place)
-        folder = Path(self._store.uri) / place
-        if Path(self._store.uri).is_absolute():
-            shutil.rmtree(folder, ignore_errors=True)  # an emptied folder, which only local storage has
 
     def _place(self, key: str, attempt: int) -> str:
         return f"{key}.{self._run}-{attempt}"
 
-    def _noted(self, key: str) -> str:
-        """Of an earlier driver; what cannot be understood costs the trial its progress, nothing else."""
+    def _note(self, key: str, held: Held) -> None:
+        note = {"place": held.place, "given": list(held.given)}
+        write_atomically(self._trials_dir / key / HELD_FILE, json.dumps(note) + "\n")
+        self._held[key] = held
+
+    def _noted(self, key: str) -> Held:
+        """An earlier driver's, at first; what cannot be understood costs the trial its progress only."""
+        if key in self._held:
+            return self._held[key]
         try:
             note: Any = json.loads((self._trials_dir / key / HELD_FILE).read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            return ""
-        place = note.get("place") if isinstance(note, Mapping) else None
-        return place if isinstance(place, str) and place.startswith(f"{key}.") else ""
+            return Held()
+        if not isinstance(note, Mapping):
+            return Held()
+        given = note.get("given")
+        places = [note.get("place"), *(given if isinstance(given, list) else [])]
+        place, *earlier = [_own(place, key) for place in places]
+        return Held(place=place, given=tuple(filter(None, earlier)))
+
+
+def _own(place: Any, key: str) -> str:
+    """A noted place if it is one of this trial's, else ''."""
+    own = isinstance(place, str) and place.startswith(f"{key}.") and "/" not in place
+    return place if own else ""
 
 
 class AttemptFiles:
@@ -93,11 +123,15 @@ class AttemptFiles:
         """
         self._store, self._push = TrialFiles(uri), push
         self._kept: dict[str, tuple[int, int]] | None = None
-        self._folder = Path(tempfile.mkdtemp(prefix="bios-sweep-"))
+        self._folder = Path(tempfile.mkdtemp(prefix=f"{_leftovers_here()}{os.getpid()}-"))
         self.directory = self._folder / key
-        self.directory.mkdir()
-        if fetch:
-            self._store.fetch(fetch, self.directory)
+        try:
+            self.directory.mkdir()
+            if fetch:
+                self._store.fetch(fetch, self.directory)
+        except BaseException:
+            self.discard()
+            raise
 
     def keep(self) -> None:
         """Push the files; nothing while a resumed trial only repeats what it had measured.
@@ -117,3 +151,26 @@ class AttemptFiles:
     def discard(self) -> None:
         """Free the disk."""
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def remove_leftovers() -> None:
+    """Free the disk of what killed workers of this host left in the folder for temporary files."""
+    mine = re.compile(rf"{re.escape(_leftovers_here())}(\d+)-[^-]+")
+    for folder in Path(tempfile.gettempdir()).glob(f"{LEFTOVER}*"):
+        found = mine.fullmatch(folder.name)
+        if found and not _lives(int(found[1])):
+            shutil.rmtree(folder, ignore_errors=True)  # another user's stays
+
+
+def _leftovers_here() -> str:
+    return f"{LEFTOVER}{socket.gethostname()}-"
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True  # another user's
+    return True

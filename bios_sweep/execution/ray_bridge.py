@@ -14,16 +14,19 @@ from typing import Any
 import ray
 from ray import tune
 
-from bios_sweep.errors import BiosSweepError
+from bios_sweep.errors import BiosSweepError, StorageError
 from bios_sweep.execution.attempts import describe
 from bios_sweep.execution.carried import Carrier
 from bios_sweep.execution.causes import loss_of, node_answers
 from bios_sweep.execution.dispatch import Dispatch, Job, Loss
+from bios_sweep.execution.homecoming import Homecoming
 from bios_sweep.execution.ray_slot import REPORT
-from bios_sweep.study.trials import FAILED, NODE_LOST, PREEMPTED, WORKER_LOST
+from bios_sweep.secrecy import masked
+from bios_sweep.study.trials import FAILED, NODE_LOST, PREEMPTED, STORAGE, WORKER_LOST
 
 LISTEN_SECONDS = 0.5  # chosen, not measured: how often the driver asks whom the mailbox has not heard
 HOPELESS = 4  # chosen: a worker this many limits silent is killed, so that its place is used again
+PATIENCE = 2  # limits that the storage may fail the driver before an ended attempt counts as lost; chosen
 LAST_WORD_SECONDS = 2.0  # chosen: how long a dead worker's notice is asked for
 
 
@@ -39,6 +42,7 @@ class Bridge(tune.Callback):
         self._dispatch = dispatch
         self._carrier = carrier
         self._limit = silence_seconds
+        self._homecoming = None if carrier is None else self._waiting(carrier)
         self._failure: Exception | None = None
         self._ended = False
         self._mailbox: Any = None
@@ -98,6 +102,7 @@ class Bridge(tune.Callback):
     def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
         """Tune's loop turns at least every 0.1 s, reports or not: notice stops, silence and new trials."""
         self._guard(self._listen)
+        self._guard(self._welcome)
         self._guard(self._post)
 
     def _read(self, slot: int, report: dict[str, Any], leaves: bool) -> None:
@@ -123,11 +128,39 @@ class Bridge(tune.Callback):
             self._dispatch.item(slot, key, attempt, item)
             return
         self._carrier.reached(key, attempt)
-        if "status" in item:
+        if "status" not in item:
+            self._dispatch.item(slot, key, attempt, item)
+            return
+        try:
             self._carrier.bring(key, attempt)
+        except StorageError:
+            self._homecoming.wait_for(slot, key, attempt, item)
+            return
+        self._end(slot, key, attempt, item)
+
+    def _end(self, slot: int, key: str, attempt: int, item: dict[str, Any]) -> None:
         self._dispatch.item(slot, key, attempt, item)
-        if item.get("status", FAILED) != FAILED:
-            self._carrier.forget(key, attempt)
+        if item["status"] != FAILED:
+            self._carrier.forget(key)
+
+    def _waiting(self, carrier: Carrier) -> Homecoming:
+        def wanted(slot: int, key: str, attempt: int) -> bool:
+            return not self.over and self._dispatch.has(slot, key, attempt)
+
+        return Homecoming(carrier.bring, wanted, patience_seconds=PATIENCE * self._limit)
+
+    def _welcome(self) -> None:
+        """Take in the results whose files were waited for."""
+        for arrival in [] if self._homecoming is None else self._homecoming.arrived():
+            if not self._dispatch.has(arrival.slot, arrival.key, arrival.attempt):
+                continue
+            if arrival.error is None:
+                self._end(arrival.slot, arrival.key, arrival.attempt, arrival.item)
+            elif isinstance(arrival.error, StorageError):
+                loss = Loss(failure=STORAGE, cause=masked(str(arrival.error)))
+                self._dispatch.gives_back(arrival.slot, loss)
+            else:
+                raise arrival.error
 
     def _lose(self, trial: Any) -> None:
         slot = trial.config["slot"]

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Generator
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,13 +21,14 @@ from ray import tune
 
 from bios_sweep.errors import BiosSweepError, StorageError
 from bios_sweep.execution.attempts import attempt_trial, interrupted, load_engine, worker_name
-from bios_sweep.execution.carried import AttemptFiles
+from bios_sweep.execution.carried import AttemptFiles, remove_leftovers
 from bios_sweep.execution.node_options import bring_data
 from bios_sweep.execution.signs import Signs
 from bios_sweep.ports import TrialEngine
 from bios_sweep.secrecy import keep_secret, masked
 from bios_sweep.study.trials import FAILED, STORAGE, Measurement, TrialResult, TrialSpec
 
+BUILD_PAUSES = 4  # half a pause each, for a storage that is away while a worker starts; chosen
 WAIT_SECONDS = 1.0  # chosen, not measured: how long an idle slot listens before it shows a sign of life
 REPORT = (
     "report"  # the one key of a slot's Tune result that is ours: JSON text, so that Tune flattens nothing
@@ -38,7 +41,8 @@ class WorkerSlot(tune.Trainable):
     """Works through jobs; each `step()` brings one item: a measurement, a result, or a sign of life.
 
     config: slot (number), mailbox (actor name), engine, engine_options, trials_dir (absolute), threads,
-    storage (URI, or None where attempts work in the trials folder itself), beat_seconds.
+    storage (URI, or None where attempts work in the trials folder itself), beat_seconds, pause_seconds
+    (before a loss to the storage is told, so that a short outage costs a trial one try and not all).
     """
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -53,11 +57,14 @@ class WorkerSlot(tune.Trainable):
         self._items: Items | None = None
         self._files: AttemptFiles | None = None
         self._job: dict[str, Any] = {}
+        self._loss: dict[str, Any] | None = None
+        self._tell_after = 0.0
         self._broken = ""
         self._greeted = self._gone = False
         self._signs = Signs(self._mailbox, worker_name(), every_seconds=config["beat_seconds"])
         if config["storage"] is not None:  # else driver and workers share this machine, and the driver hears
             self._signs.listen()
+            remove_leftovers()
         self._build()
 
     def step(self) -> dict[str, str]:
@@ -86,13 +93,26 @@ class WorkerSlot(tune.Trainable):
 
     def _work(self) -> dict[str, Any]:
         """One item of the job, if there is one; what the storage refuses is the job's loss, not its end."""
+        if self._loss is not None:
+            return self._tell_loss()
         try:
             if self._items is None and self._engine is not None:
                 self._items = self._open(self._engine)
             return {} if self._items is None else {**self._job, "item": self._advance(self._items)}
         except StorageError as error:
             self._close()
-            return {**self._job, "lost": {"failure": STORAGE, "cause": masked(str(error))}}
+            self._loss = {"failure": STORAGE, "cause": masked(str(error))}
+            self._tell_after = time.monotonic() + self._config["pause_seconds"]
+            return {}
+
+    def _tell_loss(self) -> dict[str, Any]:
+        """A sign of life until the pause is over, so that a stop or a notice need not wait for it."""
+        left = self._tell_after - time.monotonic()
+        if left > 0:
+            time.sleep(min(left, WAIT_SECONDS))
+            return {}
+        loss, self._loss = self._loss, None
+        return {**self._job, "lost": loss}
 
     def _open(self, engine: TrialEngine) -> Items | None:
         job: Any = ray.get(self._mailbox.take.remote(worker_name(), WAIT_SECONDS))
@@ -123,13 +143,23 @@ class WorkerSlot(tune.Trainable):
             self._items.close()
         if self._files is not None:
             self._files.discard()
-        self._items = self._files = None
+        self._items = self._files = self._loss = None
 
     def _build(self) -> None:
         self._engine = None  # first let go of the old one: two models may not fit
         try:
-            self._engine = load_engine(
-                self._config["engine"], bring_data(self._config["engine_options"], self._config["storage"])
-            )
+            self._engine = load_engine(self._config["engine"], self._options())
         except BiosSweepError as error:
             self._broken = masked(str(error))
+
+    def _options(self) -> dict[str, Any]:
+        """The engine's, right on this node; a storage that is away for a while is waited for.
+
+        Raises:
+            StorageError: it stays away.
+        """
+        for _ in range(BUILD_PAUSES):
+            with suppress(StorageError):
+                return bring_data(self._config["engine_options"], self._config["storage"])
+            time.sleep(self._config["pause_seconds"] / 2)
+        return bring_data(self._config["engine_options"], self._config["storage"])

@@ -51,9 +51,9 @@ class RayTuneExecutor:
     files follow their trial (see `carried`); None for the workspace, which every node then must see.
     environment: variables that every worker gets; they may be secrets, so they go from process to process
     and into no file or log. silence_seconds: a worker that gives no sign of life for longer loses its trial
-    to another. The other arguments are those of `request.Request`. `idle_seconds`: after `run`, seconds each
-    slot spent without a job since it was first ready; `start_seconds`: from the start of `run` to the first
-    job.
+    to another; a storage may fail as long before it costs a try. The other arguments are those of
+    `request.Request`. `idle_seconds`: after `run`, seconds each slot spent without a job since it was first
+    ready; `start_seconds`: from the start of `run` to the first job.
     """
 
     def __init__(
@@ -206,6 +206,7 @@ class RayTuneExecutor:
                 "threads": self._request.cpus_per_trial,
                 "storage": storage,
                 "beat_seconds": self._silence_seconds / BEATS,
+                "pause_seconds": self._silence_seconds,
             }
             with HeadWatch(ray.get_runtime_context().gcs_address, bridge.fail):
                 try:

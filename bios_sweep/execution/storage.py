@@ -12,6 +12,7 @@ import hashlib
 import json
 import logging
 import re
+import shutil
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -136,11 +137,20 @@ class TrialFiles:
                 temporary.unlink(missing_ok=True)
 
     def remove(self, key: str) -> None:
-        """Forget all that was pushed under `key`: its result and files are safe elsewhere."""
-        files = self._listed(key)
+        """Forget all that was pushed under `key`: its result and files are safe elsewhere.
+
+        What a push that was killed left unlisted goes too, and on a disk the emptied folders.
+        """
         self.drop(f"{key}/{LIST}")
-        for kept in files.values():
-            self.drop(f"{key}/{kept.content}")
+        try:
+            for name in self._store.find(self._at(key)):
+                self._store.rm_file(name)
+        except FileNotFoundError:
+            pass
+        except Exception as error:
+            raise self._failed(error) from error
+        if isinstance(self._store, LocalFileSystem):
+            shutil.rmtree(self._at(key), ignore_errors=True)
 
     def _listed(self, key: str) -> dict[str, Kept]:
         """The files pushed under `key`, by name; none where the list is absent or damaged."""

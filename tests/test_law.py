@@ -213,16 +213,22 @@ def test_refit_writes_the_next_heuristics_and_they_serve_the_new_rule(tmp_path, 
     served = defaults.learning_rate(family="llama", hidden_size=4096)
     assert served.value == pytest.approx(rule["level"] * (2000 / 4096) ** rule["exponent"], rel=1e-3)
     assert served.why.evidence.startswith("change to the")
+    assert served.why.source.startswith("refit of 8 ladders of 8 models by bios_sweep")
+    assert "refit" not in defaults.learning_rate(family="qwen", hidden_size=4096).why.source
     assert defaults.learning_rate(family="qwen", hidden_size=4096).value == pytest.approx(4.730e-4, rel=1e-3)
 
 
-def test_a_rule_that_holds_keeps_its_numbers_and_gains_evidence(tmp_path, capsys):
+def test_a_rule_that_holds_keeps_its_numbers_and_gains_evidence(tmp_path, capsys, monkeypatch):
     file = tmp_path / "heuristics.json"
     told(capsys, table(tmp_path / "runs.csv", PUBLISHED), "-o", str(file))
     llama = json.loads(file.read_text())["settings"]["learning_rate"]["rule"]["families"]["llama"]
     assert llama["exponent"] == 0.781
     assert "level" not in llama
     assert llama["refit"]["models"] == len(SIZES)
+    monkeypatch.setattr(rules, "heuristics", lambda: json.loads(file.read_text()))
+    source = defaults.learning_rate(family="llama", hidden_size=4096).why.source
+    assert source.startswith("tinker-cookbook")
+    assert "; kept by a refit of 8 ladders of 8 models" in source
 
 
 def test_evidence_for_another_alpha_is_left_out_by_name(tmp_path, capsys):
@@ -247,3 +253,87 @@ def test_an_unidentified_family_is_not_written(tmp_path, capsys):
     )
     assert "no family was identified" in capsys.readouterr().err
     assert not file.exists()
+
+
+def test_a_family_that_would_be_worse_keeps_its_rule_whatever_another_family_gains(tmp_path, capsys):
+    file = tmp_path / "heuristics.json"
+    wrong = table(tmp_path / "llama.csv", HIGHER)
+    right = table(tmp_path / "qwen.csv", Rule(level=5e-4, exponent=0.0775), family="qwen")
+    answer = told(capsys, wrong, right, "-o", str(file))
+    choices = {one["family"]: one["choice"] for one in answer["families"]}
+    assert choices["llama"] in ("new", "flat")
+    assert choices["qwen"] == "old"
+    written = json.loads(file.read_text())["settings"]["learning_rate"]["rule"]["families"]
+    assert (written["qwen"]["exponent"], "level" in written["qwen"]) == (0.0775, False)
+    assert "level" in written["llama"]
+
+
+def test_a_gain_below_the_margin_changes_no_number_of_the_file(tmp_path, capsys):
+    file = tmp_path / "heuristics.json"
+    answer = told(capsys, table(tmp_path / "runs.csv", HIGHER), "-o", str(file), "--margin", "50")
+    assert answer["families"][0]["reason"].startswith("keep the old rule: the better candidate")
+    before = defaults.heuristics()["settings"]["learning_rate"]["rule"]["families"]["llama"]
+    after = json.loads(file.read_text())["settings"]["learning_rate"]["rule"]["families"]["llama"]
+    assert {name: after[name] for name in before} == before
+
+
+def test_a_rule_that_saves_much_and_diverges_on_one_model_more_is_not_recommended():
+    def twice_is_better(size, wall=math.inf):
+        old = PUBLISHED.rate(size)
+        if wall < math.inf:
+            rates, gains, ends = (old / 4, old / 2, old), (-1.0, -0.5, 0.0), (old / 2, wall * old)
+        else:
+            rates, gains, ends = (old / 2, old, 2 * old), (-6.0, -3.0, 0.0), (old, 4 * old)
+        return ladder(size, rates=rates, gains=gains, low=ends[0], high=ends[1], wall=wall * old)
+
+    calm = refit([*map(twice_is_better, SIZES)], PUBLISHED, 0.5)
+    assert calm.choice == "new"
+    found = refit([*map(twice_is_better, SIZES[:-1]), twice_is_better(SIZES[-1], wall=1.5)], PUBLISHED, 0.5)
+    assert found.gains["new"].lower > 0
+    assert found.gains["new"].value > 0.5
+    assert found.choice == "old"
+    assert "diverges on 1 held-out studies, the old one on 0" in found.reason
+
+
+MEANS = "model,family,hidden_size,learning_rate,gain,standard_error,status\n"
+
+
+def test_a_table_of_gains_with_standard_errors_is_a_ladder(tmp_path, capsys):
+    file = tmp_path / "means.csv"
+    rows = [
+        f"m{size},llama,{size},{PUBLISHED.rate(size) * step},{gain},0.1,"
+        for size in SIZES[:4]
+        for step, gain in ((0.25, -4), (0.5, -1), (1, 0), (2, -1.2))
+    ]
+    lost = [f"m{size},llama,{size},{PUBLISHED.rate(size) * 8},,,diverged" for size in SIZES[:4]]
+    file.write_text(MEANS + "\n".join([*rows, *lost]) + "\n")
+    answer = told(capsys, str(file))
+    first = answer["studies"][0]
+    assert len(answer["studies"]) == 4
+    assert first["bracket"] == pytest.approx([PUBLISHED.rate(1024) * 0.5, PUBLISHED.rate(1024) * 2], rel=1e-3)
+    assert first["diverges_at"] == pytest.approx(PUBLISHED.rate(1024) * 8, rel=1e-3)
+    assert answer["families"][0]["choice"] == "old"
+
+
+@pytest.mark.parametrize(
+    "rows, sentence",
+    [
+        ("m,llama,2048,1e-4,x,0.1,", "line 2: gain 'x' is not a number"),
+        ("m,llama,2048,1e-4,,0.1,", "line 2: gain '' is not allowed; a number, in percent"),
+        ("m,llama,2048,1e-4,0,-0.1,", "line 2: standard_error '-0.1' is not allowed; a number of at least 0"),
+        ("m,llama,2048,0,0,0.1,", "line 2: learning_rate 0 is not above 0"),
+        (
+            "m,llama,2048,1e-4,0,0.1,\nm,llama,2048,1e-4,1,0.1,",
+            "line 3: learning_rate 0.0001 is also in line 2",
+        ),
+        (
+            "m,llama,2048,1e-4,0,0.1,\nm,llama,2048,2e-4,1,0.1,",
+            "line 2: m: a learning-rate ladder needs three",
+        ),
+    ],
+)
+def test_a_fault_in_a_table_of_gains_is_told_with_file_line_and_column(rows, sentence, tmp_path, capsys):
+    file = tmp_path / "means.csv"
+    file.write_text(MEANS + rows + "\n")
+    assert main(["defaults", "refit", str(file)]) == 2
+    assert f"{file}: {sentence}" in capsys.readouterr().err

@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from argparse import Namespace
 from collections.abc import Sequence
-from importlib import util
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from bios_sweep.analysis.audit import audit
 from bios_sweep.analysis.runs import RunTable
-from bios_sweep.errors import InputError, MissingExtraError
-from bios_sweep.records.mlflow_rest import read_over_web
-from bios_sweep.records.mlflow_runs import Experiment, own_sweep, raw_table
+from bios_sweep.cli.experiments import read_experiment, store_uri
+from bios_sweep.errors import InputError
+from bios_sweep.records.mlflow_runs import own_sweep, raw_table
 from bios_sweep.records.run_columns import ColumnNames, to_runs
 from bios_sweep.records.tables import read_csv
-from bios_sweep.records.tracking import default_tracking_uri, is_web, sqlite_file
-from bios_sweep.records.workspace import Workspace
 from bios_sweep.report.audit_text import print_audit
 from bios_sweep.report.wording import clean
-from bios_sweep.secrecy import masked
 from bios_sweep.study.decision import DecisionRule
 
 RULES = ("decision.margin_percent", "decision.alpha")  # what of the decision rule a table leaves open
@@ -86,32 +80,7 @@ def _from_csv(args: Namespace) -> RunTable:
 
 
 def _from_mlflow(args: Namespace, given: dict[str, str]) -> RunTable:
-    uri = args.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or _own_store(given)
-    experiment = _read(uri, args.from_mlflow)
+    uri = store_uri(args.tracking_uri, given.get("workspace", "bios_runs"))
+    experiment = read_experiment(uri, args.from_mlflow)
     own = own_sweep(experiment, args.sweep, args.value) if args.arm is None else None
     return own or to_runs(raw_table(experiment), _names(args))
-
-
-def _own_store(given: dict[str, str]) -> str:
-    workspace = Workspace(Path(given.get("workspace", "bios_runs")))
-    if not workspace.store.exists():
-        raise InputError(
-            "--from-mlflow: which tracking server? give --tracking-uri URI or set MLFLOW_TRACKING_URI "
-            f"(the workspace {workspace.root} has no store either)"
-        )
-    return default_tracking_uri(workspace)
-
-
-def _read(uri: str, name: str) -> Experiment:
-    if is_web(uri):
-        return read_over_web(uri, name)
-    if uri.startswith("sqlite:") and not sqlite_file(uri).is_file():
-        raise InputError(f"--tracking-uri: {masked(uri)}: there is no such file")
-    if util.find_spec("mlflow") is None:
-        raise MissingExtraError(
-            f"{masked(uri)}: only http(s) servers can be read without mlflow; "
-            "install it with pip install 'bios-sweep[run]'"
-        )
-    from bios_sweep.records.mlflow_local import read_store
-
-    return read_store(uri, name)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from argparse import Namespace
 
+from bios_sweep.errors import InputError
+
 # action: the module whose `run(args) -> exit code` does it
 ACTIONS = {
     "show": "bios_sweep.cli.defaults_show",
@@ -16,5 +18,13 @@ ACTIONS = {
 
 
 def run(args: Namespace) -> int:
-    """Do the action."""
+    """Do the action.
+
+    Raises:
+        InputError: nothing to do it with, or experiments for an action that reads none.
+    """
+    if args.from_mlflow and args.action != "refit":
+        raise InputError(f"--from-mlflow: belongs to `defaults refit`, not to `defaults {args.action}`")
+    if not args.operands and not args.from_mlflow:
+        raise InputError(f"defaults {args.action}: name a model or a file; --help shows examples")
     return int(importlib.import_module(ACTIONS[args.action]).run(args))

@@ -15,6 +15,7 @@ from bios_sweep import defaults
 from bios_sweep.analysis.law import Estimate, Rule
 from bios_sweep.analysis.law_evidence import Ladder
 from bios_sweep.analysis.law_regret import FLAT, NEW, OLD, Refit, refit
+from bios_sweep.cli.experiments import experiments_like, read_experiment, store_uri
 from bios_sweep.defaults.refitted import (
     FamilyRule,
     heuristics_diff,
@@ -23,7 +24,8 @@ from bios_sweep.defaults.refitted import (
     write_heuristics,
 )
 from bios_sweep.errors import DefaultsError, InputError
-from bios_sweep.records.ladders import collect
+from bios_sweep.records.ladders import Collected, collect
+from bios_sweep.records.mlflow_ladders import collect_experiment
 from bios_sweep.report.layout import HEAD, bullets, heading, line, plain_table
 from bios_sweep.report.wording import clean, finite_or_none, number, plural
 from bios_sweep.version import __version__
@@ -35,7 +37,7 @@ def run(args: Namespace) -> int:
     """Print the law of each family and what each rule gives away; with -o write the next heuristics file."""
     if not (args.margin > 0 and math.isfinite(args.margin)):
         raise DefaultsError(f"--margin: {args.margin:g} is not allowed; it is a percentage above 0")
-    found = collect([Path(word).expanduser() for word in args.operands], args.direction)
+    found = _collected(args)
     if not found.ladders:
         raise InputError(f"no learning-rate ladder to fit; {found.left_out[0]}")
     groups: dict[tuple[str, str], list[Ladder]] = {}
@@ -58,6 +60,19 @@ def run(args: Namespace) -> int:
     else:
         _print(fits, answer, Console())
     return 0
+
+
+def _collected(args: Namespace) -> Collected:
+    """Ladders of folders and tables, then those of experiments."""
+    parts = [collect([Path(word).expanduser() for word in args.operands], args.direction)]
+    if args.from_mlflow:
+        uri = store_uri(args.tracking_uri)
+        names = dict.fromkeys(name for word in args.from_mlflow for name in experiments_like(uri, word))
+        parts += [collect_experiment(read_experiment(uri, name)) for name in names]
+    return Collected(
+        ladders=tuple(ladder for part in parts for ladder in part.ladders),
+        left_out=tuple(told for part in parts for told in part.left_out),
+    )
 
 
 def _refit(ladders: Sequence[Ladder], margin: float) -> Refit:

@@ -9,24 +9,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bios_sweep.analysis.law_design import FACTORS
 from bios_sweep.analysis.law_evidence import Ladder, read_seeds
 from bios_sweep.analysis.table import Outcome
 from bios_sweep.defaults import FILE_NAME, read_entries
 from bios_sweep.defaults.rules import family_of, setting_heuristic
 from bios_sweep.errors import InputError
-from bios_sweep.records.cells import numbers, parsed, seed_of
+from bios_sweep.records.cells import numbers, seed_of
+from bios_sweep.records.judged import metric_of
+from bios_sweep.records.stated_ladders import (
+    RATE,
+    Who,
+    facts_of,
+    method_of,
+    named,
+    rate_of,
+    settings_of,
+    stated,
+)
 from bios_sweep.records.tables import RawTable, read_csv
-from bios_sweep.settings import setting_names
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED, CONFIRMATION, DIVERGED
 
-RATE = "learning_rate"
 RESULTS = "results.csv"
 REPORT = "report.json"
-ENDS = ("best_low", "best_high")  # columns of a table that states brackets instead of values
 WHO = ("model", "family", "hidden_size")
-FIXED = tuple(name for name in setting_names() if name != RATE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,11 +81,13 @@ def _read(file: Path, direction: str | None) -> tuple[list[Ladder], list[str]]:
     who = _who(file, raw)
     if isinstance(who, str):
         return [], [who]
-    if ENDS[0] in raw.columns:
-        return _brackets(raw, who), []
-    stated = (report or {}).get("metric", {}).get("direction")
-    metric = Metric(direction=direction or stated or "minimize")
-    return _ladders(raw, who, metric)
+    found = stated(raw, who)
+    if found is not None:
+        return found
+    said = (report or {}).get("metric", {}).get("direction")
+    if direction is None and said is None and "value" in raw.columns:
+        return ladders_of(raw, who, metric_of(raw, "value", None)[0])
+    return ladders_of(raw, who, Metric(direction=direction or said or "minimize"))
 
 
 def _report(path: Path) -> dict[str, Any] | None:
@@ -112,44 +120,18 @@ def _size(size: float, raw: RawTable, row: int) -> int:
     return int(size)
 
 
-def _brackets(raw: RawTable, who: Sequence[tuple[str, str, int]]) -> list[Ladder]:
-    """One ladder per row that states between which rates the best lies; an empty end is open."""
-    settings = _settings(raw)
-    ends = [numbers(raw, name, name) if name in raw.columns else () for name in ENDS]
-    if not ends[1]:
-        raise InputError(f"{raw.source}: has {ENDS[0]} but no {ENDS[1]}; a bracket needs both columns")
-    ladders = []
-    for row, (model, family, size) in enumerate(who):
-        low, high = ends[0][row], ends[1][row]
-        ladders.append(
-            Ladder(
-                name=raw.where(row),
-                model=model,
-                family=family,
-                hidden_size=size,
-                method=str(settings[row].get("method", "lora")),
-                facts=_facts(settings[row]),
-                low=0.0 if math.isnan(low) else low,
-                high=math.inf if math.isnan(high) else high,
-            )
-        )
-    return ladders
-
-
-def _ladders(
-    raw: RawTable, who: Sequence[tuple[str, str, int]], metric: Metric
-) -> tuple[list[Ladder], list[str]]:
+def ladders_of(raw: RawTable, who: Who, metric: Metric) -> tuple[list[Ladder], list[str]]:
     """The rows that differ in nothing but learning rate and seed, as one ladder each; the rest is told."""
     for name in (RATE, "seed", "value"):
         if name not in raw.columns:
             raise InputError(f"{raw.source}: has no column {name!r}; refitting needs {RATE}, seed and value")
-    settings, ladders, left_out = _settings(raw), [], []
+    settings, ladders, left_out = settings_of(raw), [], []
     for rows in _alike(raw, who, settings).values():
         if len({raw.columns[RATE][row] for row in rows}) < 3:
             continue
         model, family, size = who[rows[0]]
         values = settings[rows[0]]
-        name = f"{model}, {_words(values)}" if _words(values) else model
+        name = named(values, model)
         if doubt := _another_rule(values):
             left_out.append(f"{raw.source}: {name}: {doubt}")
             continue
@@ -164,8 +146,8 @@ def _ladders(
                 model=model,
                 family=family,
                 hidden_size=size,
-                method=str(values.get("method", "lora")),
-                facts=_facts(values),
+                method=method_of(values),
+                facts=facts_of(values),
                 **vars(reading),
             )
         )
@@ -174,9 +156,7 @@ def _ladders(
     return ladders, left_out
 
 
-def _alike(
-    raw: RawTable, who: Sequence[tuple[str, str, int]], settings: Sequence[Mapping[str, Any]]
-) -> dict[Any, list[int]]:
+def _alike(raw: RawTable, who: Who, settings: Sequence[Mapping[str, Any]]) -> dict[Any, list[int]]:
     """Rows by everything but learning rate and seed; confirmation has other seeds and only two arms."""
     groups: dict[Any, list[int]] = {}
     for row in range(raw.rows):
@@ -185,18 +165,6 @@ def _alike(
         study = raw.columns["study"][row] if "study" in raw.columns else ""
         groups.setdefault((who[row], study, tuple(settings[row].items())), []).append(row)
     return groups
-
-
-def _settings(raw: RawTable) -> list[dict[str, Any]]:
-    names = [name for name in FIXED if name in raw.columns]
-    columns = [parsed(raw.columns[name]) for name in names]
-    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)] or [
-        {} for _ in range(raw.rows)
-    ]
-
-
-def _facts(values: Mapping[str, Any]) -> dict[str, float]:
-    return {name: float(values[name]) for name in FACTORS if isinstance(values.get(name), int | float)}
 
 
 def _another_rule(values: Mapping[str, Any]) -> str:
@@ -210,20 +178,13 @@ def _another_rule(values: Mapping[str, Any]) -> str:
 
 def _outcomes(raw: RawTable, rows: Sequence[int]) -> dict[tuple[float, int], Outcome]:
     """By (rate, seed); a trial that the table has twice, as the control of a repeat, counts once."""
-    rates, values = numbers(raw, RATE, "learning rate"), numbers(raw, "value", "value")
+    rates, values = numbers(raw, RATE, RATE), numbers(raw, "value", "value")
     outcomes: dict[tuple[float, int], Outcome] = {}
     for row in rows:
-        rate, seed = rates[row], seed_of(raw.columns["seed"][row], raw.where(row))
-        if not 0 < rate < math.inf:
-            raise InputError(f"{raw.where(row)}: learning rate {rate:g} is not above 0")
+        rate, seed = rate_of(raw, rates, row), seed_of(raw.columns["seed"][row], raw.where(row))
         status = raw.columns["status"][row] if "status" in raw.columns else COMPLETED
         value = values[row]
         if status == COMPLETED and not math.isfinite(value):
             status = DIVERGED
         outcomes.setdefault((rate, seed), Outcome(status=status, value=value))
     return outcomes
-
-
-def _words(values: Mapping[str, Any]) -> str:
-    told = {name: values[name] for name in FACTORS if name in values}
-    return ", ".join(f"{FACTORS[name]} {value}" for name, value in told.items())

@@ -172,6 +172,7 @@ def parent_content(state: SweepState, *, alive: bool) -> RunContent:
                 "status": state.closed or ("running" if alive else "interrupted"),
                 "model": facts["model"]["name"],
                 "data": facts["data"]["name"],
+                **_model(facts),
                 **{name: str(counts[name]) for name in ("planned", COMPLETED, DIVERGED, FAILED)},
                 **_timing(state.timing),
                 NOTE: note,
@@ -191,6 +192,14 @@ def parent_content(state: SweepState, *, alive: bool) -> RunContent:
         inputs=_inputs(state),
         reopens=True,
     )
+
+
+def _model(facts: Mapping[str, Any]) -> dict[str, str]:
+    """What a learning-rate rule is about; nothing where a script's model, or an older journal, is silent."""
+    model, method = facts["model"], facts.get("method")
+    if not model.get("hidden_size") or not method:
+        return {}
+    return {"family": model["family"], "hidden_size": str(model["hidden_size"]), "method": method}
 
 
 def _timing(timing: Mapping[str, Any] | None) -> dict[str, str]:

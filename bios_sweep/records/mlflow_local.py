@@ -27,8 +27,7 @@ def read_store(uri: str, name: str) -> Experiment:
         experiment_id = _experiment_id(client, masked(uri), name)
         runs = _runs(client, experiment_id)
     except (MlflowException, SQLAlchemyError, OSError) as error:
-        reason = masked(str(error)).strip().splitlines()[0][:200]
-        raise InputError(f"--tracking-uri: {masked(uri)} cannot be read ({reason})") from error
+        raise _unreadable(uri, error) from error
     source = f"experiment {name!r}"
     check_runs(source, runs)
 
@@ -37,6 +36,24 @@ def read_store(uri: str, name: str) -> Experiment:
         return first_value((point.step, point.value) for point in points)
 
     return Experiment(source=source, runs=tuple(runs), at_start=at_start)
+
+
+def names_in_store(uri: str) -> list[str]:
+    """The names of a store's experiments.
+
+    Raises:
+        InputError: the store cannot be read.
+    """
+    prepare_environment()
+    try:
+        return [one.name for one in MlflowClient(tracking_uri=uri).search_experiments(max_results=1000)]
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        raise _unreadable(uri, error) from error
+
+
+def _unreadable(uri: str, error: Exception) -> InputError:
+    reason = masked(str(error)).strip().splitlines()[0][:200]
+    return InputError(f"--tracking-uri: {masked(uri)} cannot be read ({reason})")
 
 
 def _experiment_id(client: MlflowClient, shown: str, name: str) -> str:

@@ -100,17 +100,28 @@ def own_sweep(experiment: Experiment, sweep: str | None, value: str | None) -> R
         return None
     parent = _chosen(experiment.source, parents, sweep)
     tag = sweep_tag(parent.tags["sweep_id"])
-    runs = sorted(
-        (r for r in experiment.runs if r.tags.get(tag) and r.tags.get("kind") == "trial" and not _control(r)),
-        key=lambda r: (r.started, r.run_id),
-    )
+    runs = trials_of(experiment, parent)
     check_runs(f"{experiment.source}: sweep {parent.tags['sweep_id']}", runs)
     others = [other.tags["sweep_id"] for other in parents if other is not parent]
     also = (f"other sweeps of the experiment, chosen with --sweep: {', '.join(others[:SHOWN])}",)
-    metric = _metric(parent, value)
+    metric = metric_of_sweep(parent, value)
     table = _own_table(experiment.source, parent, tag, runs, metric, also if others else ())
-    own = sorted((run for run in runs if run.tags[tag] == BASELINE), key=lambda run: _status(run) == FAILED)
+    own = sorted((run for run in runs if run.tags[tag] == BASELINE), key=lambda run: status_of(run) == FAILED)
     return replace(table, untouched=experiment.at_start((own or runs)[0].run_id, plain_name(metric.name)))
+
+
+def trials_of(experiment: Experiment, parent: StoredRun) -> list[StoredRun]:
+    """The trials that a sweep used, its own and those of others, in the order of their start."""
+    tag = sweep_tag(parent.tags["sweep_id"])
+    return sorted(
+        (r for r in experiment.runs if r.tags.get(tag) and r.tags.get("kind") == "trial" and not _control(r)),
+        key=lambda r: (r.started, r.run_id),
+    )
+
+
+def listed_seeds(parent: StoredRun) -> list[int]:
+    """The seeds of the sweep's screening; its confirmation has others."""
+    return _listed(parent.params.get("seeds", "[]"))
 
 
 def _control(run: StoredRun) -> bool:
@@ -118,7 +129,7 @@ def _control(run: StoredRun) -> bool:
     return run.tags.get("stage") == CONTROL
 
 
-def _metric(parent: StoredRun, value: str | None) -> Metric:
+def metric_of_sweep(parent: StoredRun, value: str | None = None) -> Metric:
     """The sweep's metric as its own run says it; another one's direction its name tells.
 
     A sweep of an older version says nothing: it had our loss.
@@ -128,7 +139,8 @@ def _metric(parent: StoredRun, value: str | None) -> Metric:
     return Metric(name=name, direction=said or "minimize", unit=Metric().unit if name == OURS else "")
 
 
-def _seed(run: StoredRun) -> int:
+def seed_of_run(run: StoredRun) -> int:
+    """The trial's seed."""
     return int(run.params.get("seed", run.tags.get("seed", "0")))
 
 
@@ -140,10 +152,10 @@ def _own_table(
     metric: Metric,
     notes: tuple[str, ...],
 ) -> RunTable:
-    screened = set(_listed(parent.params.get("seeds", "[]")))
-    seeds = tuple(map(_seed, runs))
+    screened = set(listed_seeds(parent))
+    seeds = tuple(map(seed_of_run, runs))
     own = [run.tags.get("arm") == run.tags[tag] for run in runs]
-    statuses = tuple(_status(run) for run in runs)
+    statuses = tuple(status_of(run) for run in runs)
     names = [name for name in setting_names() if any(name in run.params for run in runs)]
     return RunTable(
         source=f"{source}, sweep {parent.tags['sweep_id']}",
@@ -171,7 +183,8 @@ def _tag(run: StoredRun, name: str) -> str:
     return "" if text == "none" else text
 
 
-def _status(run: StoredRun) -> str:
+def status_of(run: StoredRun) -> str:
+    """How the trial ended; one that never did counts as failed."""
     status = run.tags.get("status", "")
     return status if status in (COMPLETED, DIVERGED) else FAILED
 

@@ -24,7 +24,13 @@ def sweep_facts(plan: Plan) -> dict[str, Any]:
         "decision": {**asdict(study.decision), "looks": list(study.decision.looks)},
         "budget": asdict(study.budget),
         "scenario": study.scenario.name,
-        "model": {"name": study.scenario.model.name, "fingerprint": study.scenario.model.fingerprint},
+        "method": study.scenario.tuned_method,
+        "model": {
+            "name": study.scenario.model.name,
+            "fingerprint": study.scenario.model.fingerprint,
+            "family": study.scenario.model.family,
+            "hidden_size": study.scenario.model.hidden_size,
+        },
         "data": {
             "name": data.name,
             "source": data.source,

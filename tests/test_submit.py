@@ -433,3 +433,50 @@ def test_send_submits_the_written_file_and_tells_the_answer(submit, tmp_path, mo
     assert Path((folder / "told").read_text()).read_text().startswith("#!/bin/bash")
     assert ("Submitted batch job 7" in out) == (code == 0)
     assert ("`sbatch` refused the job (no quota); nothing was started" in err) == (code == 2)
+
+
+RAY = ("--to", "rayjob", "--send", "submit.address=http://127.0.0.1:8265", "workspace=/shared/runs")
+
+
+@pytest.fixture
+def ray_says(tmp_path, monkeypatch):
+    """A `ray` in front of the path that runs these shell lines."""
+
+    def put(lines):
+        (tmp_path / "bin").mkdir()
+        (tmp_path / "bin" / "ray").write_text(f"#!/bin/sh\n{lines}\n")
+        (tmp_path / "bin" / "ray").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+
+    return put
+
+
+def test_a_ray_without_its_job_server_is_told_with_the_extra_that_brings_it(submit, ray_says):
+    ray_says(
+        "echo 'ConnectionError: Failed to connect to Ray at address: http://127.0.0.1:8265.' >&2; exit 1"
+    )
+    code, _, err = submit(*RAY)
+    assert code == 2
+    assert "127.0.0.1:8265); nothing was started; on the head, `pip install 'bios-sweep[cluster]'`" in err
+
+
+def test_the_answer_of_a_ray_that_colours_is_plain_text(submit, ray_says):
+    ray_says(r"printf '\033[32mJob raysubmit_7 submitted\033[39m\n'")
+    code, out, _ = submit(*RAY, "--json")
+    assert code == 0
+    assert json.loads(out)["submitted"] == "Job raysubmit_7 submitted"
+
+
+@pytest.mark.parametrize(("status", "code"), [(0, 0), (1, 2)])
+def test_a_job_that_is_followed_is_heard_live_and_a_failure_is_not_called_a_refusal(
+    ray_says, tmp_path, monkeypatch, capfd, status, code
+):
+    monkeypatch.chdir(tmp_path)
+    ray_says(f"echo the log; exit {status}")
+    ended = main(["submit", *STUDY, *RAY, "submit.wait=true"])
+    out, err = capfd.readouterr()
+    assert ended == code
+    assert "the log" in err
+    assert ("the job ended well" in out) == (code == 0)
+    assert ("ended with status 1: the job was refused or did not end well" in err) == (code == 2)
+    assert "nothing was started" not in err

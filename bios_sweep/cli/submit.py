@@ -33,16 +33,20 @@ SHARED = (
     "the workspace {workspace} must be on storage that every node sees under that path; so must the model "
     "and the data"
 )
+JOB_SERVER = "; on the head, `pip install 'bios-sweep[cluster]'` brings Ray's job server"
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+STANDARD_ERROR = 2  # the descriptor: a child cannot write to a replaced sys.stderr
 NOT_OF_THE_STUDY = ("submit", "workspace", "cluster.address", "cluster.num_cpus")
 PATHS = (("data", "path"), ("data", "eval_path"), ("model", "path"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Submission:
-    """A text to be written, and the command that submits it."""
+    """A text to be written, and the command that submits it. follows: it stays to the job's end."""
 
     text: str
     words: tuple[str, ...]
+    follows: bool = False
 
 
 def run(args: Namespace) -> int:
@@ -65,13 +69,18 @@ def run(args: Namespace) -> int:
         "workspace": command.workspace,
         "file": None if args.dry_run else str(file),
         "submit_with": shlex.join(submission.words),
-        "submitted": _send(submission.words) if args.send else None,
+        "submitted": None,
         "trials": summary["trials"],
         "to_run": summary["to_run"],
         "notes": [SHARED.format(workspace=command.workspace), *summary["notes"]],
         "content": submission.text,
     }
-    _tell(args, answer)
+    if not args.json:
+        _tell(args, answer)
+    if args.send:
+        answer["submitted"] = _follow(submission.words) if submission.follows else _send(submission.words)
+    if args.json or args.send:
+        print(json.dumps(answer, indent=1) if args.json else answer["submitted"])
     return 0
 
 
@@ -180,6 +189,7 @@ def _require_found_there(args: Namespace, prepared: Prepared) -> None:
 
 def _submission(args: Namespace, prepared: Prepared, command: StudyCommand, file: Path) -> Submission:
     values: dict[str, Any] = prepared.config.values["submit"]
+    follows = False
     if args.to == "slurm":
         text = sbatch_file(command, SlurmOptions.from_values(values))
         words: tuple[str, ...] = ("sbatch", str(file))
@@ -188,12 +198,12 @@ def _submission(args: Namespace, prepared: Prepared, command: StudyCommand, file
         words = ("kubectl", "create", "-f", str(file))
     else:
         options = RayJobOptions.from_values(values)
-        text, words = job_script(command, options), job_words(command, options)
+        text, words, follows = job_script(command, options), job_words(command, options), options.wait
     for number, line in enumerate(text.splitlines(), 1):
         secret = secret_in(line)
         if secret:
             raise ConfigError(f"submit: line {number} of the file would hold {secret}; see docs/submit.md")
-    return Submission(text=text, words=words)
+    return Submission(text=text, words=words, follows=follows)
 
 
 def _suffix(to: str) -> str:
@@ -217,26 +227,41 @@ def _require_program(name: str) -> None:
 
 
 def _send(words: Sequence[str]) -> str:
-    """Submit, and return what the scheduler answered.
+    """Submit, and return what the scheduler answered, without the colours that Ray gives to files as well.
 
     Raises:
         ClusterError: it refused.
     """
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip() or "no word").splitlines()[-1]
-        raise ClusterError(f"`{words[0]}` refused the job ({said}); nothing was started")
-    return done.stdout.strip()
+        said = COLOUR.sub("", done.stderr.strip() or done.stdout.strip() or "no word").splitlines()[-1]
+        way = JOB_SERVER if "Failed to connect to Ray" in said else ""
+        raise ClusterError(f"`{words[0]}` refused the job ({said.rstrip('.')}); nothing was started{way}")
+    return COLOUR.sub("", done.stdout.strip())
+
+
+def _follow(words: Sequence[str]) -> str:
+    """Submit and stay until the job ends. Its log goes to standard error, live.
+
+    Raises:
+        ClusterError: it was refused, failed or was stopped; the log above says which.
+    """
+    status = subprocess.run(words, stdout=STANDARD_ERROR, check=False).returncode
+    if status:
+        raise ClusterError(
+            f"`{words[0]}` ended with status {status}: the job was refused or did not end well, as the lines "
+            "above say; the same command goes on with what is left"
+        )
+    return "the job ended well"
 
 
 def _tell(args: Namespace, answer: dict[str, Any]) -> None:
-    if args.json:
-        print(json.dumps(answer, indent=1))
-    elif args.dry_run:
+    if args.dry_run:
         print(answer["content"], end="")
-    else:
-        print(f"{answer['to_run']} trials to run of sweep {answer['sweep_id']}")
-        for note in answer["notes"]:
-            print(f"note: {note}")
-        print(f"wrote {answer['file']}")
-        print(answer["submitted"] if args.send else f"submit it with: {answer['submit_with']}")
+        return
+    print(f"{answer['to_run']} trials to run of sweep {answer['sweep_id']}")
+    for note in answer["notes"]:
+        print(f"note: {note}")
+    print(f"wrote {answer['file']}", flush=True)  # before the lines of a job that is followed
+    if not args.send:
+        print(f"submit it with: {answer['submit_with']}")

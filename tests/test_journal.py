@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,34 +26,15 @@ from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.design import Study
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import Plan, build_plan
-from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
 from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED, STORAGE, Measurement, TrialResult
+from tests.scenarios import RECORDED
 
 
 def make_plan() -> Plan:
-    scenario = Scenario(
-        model=ModelFacts(
-            name="tiny", path="/models/tiny", family="llama", hidden_size=64, fingerprint="m" * 64
-        ),
-        data=DataFacts(
-            name="docs",
-            file="/data/docs.jsonl",
-            fingerprint="a" * 64,
-            evaluation_fingerprint="b" * 64,
-            train_examples=400,
-            eval_examples=50,
-            source="docs.jsonl",
-        ),
-        method="lora",
-        engine="somewhere:Engine",
-        engine_version="1",
-        engine_options={"secret_path": "/home/me"},
-        software={"torch": "2"},
-    )
     study = Study(
         name="demo",
         question="Is the rate right?",
-        scenario=scenario,
+        scenario=replace(RECORDED, engine_options={"secret_path": "/home/me"}),
         baseline=TrainingSettings(learning_rate=1e-3, batch_size=8, lora_rank=4, max_steps=10),
         factors=(Factor(name="learning_rate", multiply=(0.5, 2)),),
         seeds=(0, 1),

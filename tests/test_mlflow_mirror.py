@@ -39,26 +39,9 @@ from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.design import Study
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import Plan, build_plan
-from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
 from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED, STORAGE, Measurement, TrialResult
+from tests.scenarios import RECORDED as SCENARIO
 
-SCENARIO = Scenario(
-    model=ModelFacts(name="tiny", path="/m", family="llama", hidden_size=64, fingerprint="m" * 64),
-    data=DataFacts(
-        name="docs",
-        file="/data/docs.jsonl",
-        fingerprint="a" * 64,
-        evaluation_fingerprint="b" * 64,
-        train_examples=400,
-        eval_examples=50,
-        source="docs.jsonl",
-    ),
-    method="lora",
-    engine="somewhere:Engine",
-    engine_version="1",
-    engine_options={},
-    software={"torch": "2"},
-)
 NAME = SCENARIO.name
 TABLE = "| arm | effect |\n|---|---|\n| x2 | 0.4 % |"
 

@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bios_sweep.procedure import pairing_lines
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.design import Study
 from bios_sweep.study.factors import Cross, Factor
 from bios_sweep.study.plan import build_plan
-from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
 from bios_sweep.study.trials import COMPLETED, Measurement, TrialResult
+from tests.scenarios import PLANTED
 
-SCENARIO = Scenario(
-    model=ModelFacts(name="m", path="", family="llama", hidden_size=64, fingerprint="m"),
-    data=DataFacts(
-        name="d",
-        file="",
-        fingerprint="d",
-        evaluation_fingerprint="e",
-        train_examples=4000,
-        eval_examples=500,
-    ),
-    method="lora",
-    engine="x:Y",
-    engine_version="1",
-    engine_options={},
-    software={},
-    repeatable=False,
-)
+SCENARIO = replace(PLANTED, repeatable=False)
 
 
 def crossed():

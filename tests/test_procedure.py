@@ -26,7 +26,7 @@ from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.design import Study
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import build_plan
-from bios_sweep.study.scenario import DataFacts, Metric, ModelFacts, Scenario
+from bios_sweep.study.scenario import Metric
 from bios_sweep.study.search import Proposal
 from bios_sweep.study.stages import confirmation_seeds
 from bios_sweep.study.trials import (
@@ -38,24 +38,9 @@ from bios_sweep.study.trials import (
     Measurement,
     TrialResult,
 )
+from tests.scenarios import PLANTED as SCENARIO
 
 BASELINE = TrainingSettings(learning_rate=1e-3, batch_size=32, lora_rank=32, max_steps=100)
-SCENARIO = Scenario(
-    model=ModelFacts(name="tiny", path="", family="llama", hidden_size=64, fingerprint="m"),
-    data=DataFacts(
-        name="docs",
-        file="",
-        fingerprint="d",
-        evaluation_fingerprint="e",
-        train_examples=4000,
-        eval_examples=500,
-    ),
-    method="lora",
-    engine="bios_sweep.simulation.engine:PlantedEngine",
-    engine_version="1",
-    engine_options={},
-    software={},
-)
 RATE = Factor(name="learning_rate", multiply=(0.25, 0.5, 2, 4))
 RANK = Factor(name="lora_rank", values=(8, 16, 64, 128))
 LOW = {

@@ -24,24 +24,9 @@ from bios_sweep.study.trials import (
     short_hash,
     trial_key,
 )
+from tests.scenarios import PLANTED as SCENARIO
 
 BASELINE = TrainingSettings(learning_rate=1e-3, batch_size=128, lora_rank=32, max_steps=1000)
-SCENARIO = Scenario(
-    model=ModelFacts(name="tiny", path="/models/tiny", family="llama", hidden_size=64, fingerprint="m"),
-    data=DataFacts(
-        name="docs",
-        file="/data/docs.jsonl",
-        fingerprint="d",
-        evaluation_fingerprint="e",
-        train_examples=4000,
-        eval_examples=500,
-    ),
-    method="lora",
-    engine="bios_sweep.simulation.engine:PlantedEngine",
-    engine_version="1",
-    engine_options={"threads": 1},
-    software={"torch": "2.13.0"},
-)
 RATE = Factor(name="learning_rate", multiply=(0.5, 2))
 
 

@@ -31,7 +31,7 @@ SRUN = '#!/bin/bash\nwhile [[ "$1" == --* ]]; do shift; done\nexec "$@"\n'
 SCONTROL = '#!/bin/bash\nif [ "$1" = show ]; then echo "$3"; else echo "$@" >> requeued; fi\n'
 NOTICE = "{script} & job=$!; (until [ -e notice ]; do sleep 0.1; done; kill -TERM $job) & wait $job"
 DEADLINE = 200.0  # seconds; a hang must fail and not hold up everything
-JOB_SERVER = ("aiohttp_cors", "opencensus", "prometheus_client")  # of the extra ray[default]
+JOB_SERVER = ("aiohttp_cors", "opencensus", "prometheus_client")  # of ray[default]
 
 
 def can_be_apart() -> bool:
@@ -135,15 +135,19 @@ def test_the_sbatch_file_stops_on_notice_is_queued_again_and_ends_with_the_same_
 @needs_namespaces
 @pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in JOB_SERVER),
-    reason="needs ray[default]'s job server",
+    reason="needs the extra [cluster]",
 )
-def test_the_ray_job_runs_on_a_cluster_that_is_there(node):
-    file = node.submit("--to", "rayjob", "submit.wait=true", "submit.address=http://127.0.0.1:8265")
-    listening = "until ray job list --address http://127.0.0.1:8265 > /dev/null 2>&1; do sleep 1; done"
-    cluster = node.start(f"ray start --head --num-cpus=2 && {listening} && sh {shlex.quote(str(file))}")
-    status, told = node.ended(cluster)
+def test_the_printed_line_and_a_job_sent_at_once_both_reach_the_verdicts(node):
+    address = "http://127.0.0.1:8265"
+    options = ["--to", "rayjob", "submit.wait=true", f"submit.address={address}"]
+    submit = shlex.join(["bios-sweep", "submit", *options, *STUDY])
+    printed, sent = node.folder / "printed", node.folder / "sent"
+    listening = f"until ray job list --address {address} > /dev/null 2>&1; do sleep 1; done"
+    jobs = f"{submit} --dry-run workspace={printed} | sh && {submit} --send workspace={sent}"
+    status, told = node.ended(node.start(f"ray start --head --num-cpus=2 && {listening} && {jobs}"))
     assert status == 0, told
-    assert node.verdicts(node.workspace) == node.verdicts_undisturbed()
+    assert "the job ended well" in told
+    assert node.verdicts(printed) == node.verdicts(sent) == node.verdicts_undisturbed()
 
 
 def wait_until(happened):

@@ -659,7 +659,8 @@ def test_only_a_script_has_code_in_its_identity():
     )
     assert "code" not in scenario.identity()  # finished trials of our own engines keep their keys
     assert scenario.told({"lora_rank": 8}) == {"lora_rank": 8}
-    script = replace(scenario, code="abc", carried=("batch_size",), trains="lora")
+    script = replace(scenario, code="abc", carried=("batch_size",), trains="lora", files=("train.py",))
+    assert script.identity() == replace(script, files=()).identity()  # their content is in the code
     assert script.identity()["code"] == "abc"
     assert script.told({"lora_rank": 8, "batch_size": 4}) == {"batch_size": 4}
     assert script.tuned_method == scenario.tuned_method == "lora"

@@ -51,6 +51,7 @@ def summarise_plan(
         "sweep_id": plan.sweep_id,
         "question": study.question,
         "scenario": study.scenario.name,
+        "files": list(study.scenario.files),
         "baseline": study.scenario.told(study.baseline.to_dict()),
         "origins": {name: dict(origin) for name, origin in study.origins.items()},
         "arms": arms,

@@ -40,10 +40,14 @@ def caveats(plan: Plan) -> list[str]:
     below = below_defaults(plan)
     if below:
         lines.append(f"the baseline is below the recommended defaults: {'; '.join(below)}")
-    carried = plan.study.scenario.carried
+    scenario = plan.study.scenario
+    carried = scenario.carried
     if carried is not None:
         told = ", ".join(carried) or "no setting"
         lines.append(f"the script is told {told} and the seed; every other setting is its own")
+    if scenario.code:
+        read = ", ".join(scenario.files) or "no file"
+        lines.append(f"part of what a trial is: {read}; whatever else decides belongs in method.inputs")
     return lines
 
 

@@ -66,7 +66,8 @@ class Scenario:
     code: sha256 of a user's own script, command or callable; empty where our engine is all the code.
     repeatable: whether the engine is known to give the same numbers for the same seed; where it is not, the
     plan runs one trial twice to find out. carried: settings that the engine takes; None: all. trains: what a
-    script trains (`lora`), where the user has said so.
+    script trains (`lora`), where the user has said so. files: those whose content is part of `code`, by the
+    names they are given.
     """
 
     model: ModelFacts
@@ -80,6 +81,7 @@ class Scenario:
     repeatable: bool = True
     carried: tuple[str, ...] | None = None
     trains: str | None = None
+    files: tuple[str, ...] = ()
 
     def identity(self) -> dict[str, Any]:
         """What of the scenario decides a trial's outcome: fingerprints and versions, no names or paths."""
@@ -122,5 +124,6 @@ class Scenario:
                 "model": ModelFacts(**values["model"]),
                 "data": DataFacts(**values["data"]),
                 "carried": None if values.get("carried") is None else tuple(values["carried"]),
+                "files": tuple(values.get("files", ())),
             }
         )

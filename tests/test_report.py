@@ -358,6 +358,15 @@ def test_markdown_does_not_repeat_a_reason_that_the_sentence_says(demo):
     assert "diverged: learning_rate x4" in told
 
 
+def test_signs_that_could_not_be_judged_are_told_in_one_line(tmp_path):
+    few = summary_of(planted_study(), tmp_path / "few", measurements=2)
+    (line,) = [text for text in few["caveats"] if text.startswith("signs not judged")]
+    assert line == "signs not judged: plateau, still improving (budget.measurements: 4 are needed)"
+    assert line in flat(shown(print_verdicts, few))
+    whole = summary_of(planted_study(), tmp_path / "whole")
+    assert not [text for text in whole["caveats"] if text.startswith("signs not judged")]
+
+
 # results table
 
 

@@ -139,7 +139,10 @@ def test_a_training_loss_in_another_unit_than_the_metric_judges_nothing():
 def test_too_few_measurements_judge_no_plateau_and_say_so():
     found = diagnose([trial([3.0, 2.0, 2.0])], Limits(margin=0.01), LOSS)
     assert found.signs == ()
-    assert found.unjudged == ("plateau, still improving: 4 measurements are needed (budget.measurements)",)
+    assert found.unjudged == (
+        "plateau, still improving (budget.measurements: 4 are needed)",
+        "overfitting against unstable (no training loss)",
+    )
 
 
 def test_a_diverged_seed_is_counted_and_the_others_are_still_looked_at():

@@ -105,6 +105,16 @@ def test_a_sweep_whose_questions_are_settled_needs_no_study(tmp_path):
     assert (told.study, told.open) == (None, ())
 
 
+def test_a_setting_that_a_script_ignores_is_asked_no_further(tmp_path):
+    study = study_of(Factor(name="weight_decay", values=(0.05, 0.1)))
+    study = replace(study, scenario=replace(study.scenario, repeatable=False))
+    plan, state, results = finished(study, tmp_path, {**WORLD, "noise_percent": 0.0})
+    assert state.findings["weight_decay"].state == "inconclusive"
+    told = suggest(plan, state, results)
+    assert told.study is None or "weight_decay" not in [factor.name for factor in told.study.factors]
+    assert any("every level gave exactly the baseline's metric" in one for one in told.open)
+
+
 def test_a_best_level_that_ends_the_grid_gets_one_level_more_on_the_same_seeds(tmp_path):
     study = study_of(
         Factor(name="learning_rate", multiply=(0.5, 2)), baseline=replace(BASELINE, learning_rate=2e-4)

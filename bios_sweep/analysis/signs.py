@@ -112,6 +112,7 @@ def diagnose(
         shape, missing = _shape(curve, limits, schedule)
         found.append(shape)
         unjudged += [missing] if missing else []
+        unjudged += [] if curve.train is not None else ["overfitting against unstable (no training loss)"]
     found += [_forgetting(completed, limits), _quality(completed, limits, metric), _slow(completed, limits)]
     signs = sorted((sign for sign in found if sign), key=lambda sign: SIGNS.index(sign.name))
     return Diagnosis(signs=tuple(signs), unjudged=tuple(unjudged), trials=len(ended))
@@ -153,7 +154,7 @@ def _shape(curve: ArmCurve, limits: Limits, schedule: str) -> tuple[Sign | None,
     if sign is not None:
         return sign, ""
     if len(curve.fractions) <= FEWEST:
-        return None, f"plateau, still improving: {FEWEST} measurements are needed (budget.measurements)"
+        return None, f"plateau, still improving (budget.measurements: {FEWEST} are needed)"
     return _plateau(curve, limits, error) or _improving(curve, schedule, floor), ""
 
 

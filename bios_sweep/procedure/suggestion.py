@@ -31,6 +31,7 @@ from bios_sweep.analysis.remedies import moves_of
 from bios_sweep.analysis.signs import DIVERGING
 from bios_sweep.procedure.diagnosis import diagnosis_of
 from bios_sweep.procedure.next_levels import MOST_SEEDS, extended, narrowed, seeds_needed
+from bios_sweep.procedure.pairing import unmoved
 from bios_sweep.procedure.questions import Question, questions
 from bios_sweep.procedure.state import DONE, Results, State
 from bios_sweep.study.arms import Arm, hold_budget
@@ -83,7 +84,9 @@ def suggest(plan: Plan, state: State, results: Results, elsewhere: Collection[st
     asked = [(cell, question) for cell in cells for question in questions(cell)]
     if _diverges(plan, state, results):
         return _gentler(plan, state, results)
-    found = [_ask(cell, question, state) for cell, question in asked if question.name in state.findings]
+    found = [
+        _ask(cell, question, state, results) for cell, question in asked if question.name in state.findings
+    ]
     asks = [one for one in found if isinstance(one, _Ask)]
     told = tuple(dict.fromkeys(one for one in found if isinstance(one, str)))
     if asks:
@@ -91,12 +94,17 @@ def suggest(plan: Plan, state: State, results: Results, elsewhere: Collection[st
     return _on_top(plan, state, told) or _by_signs(plan, state, results, elsewhere, told)
 
 
-def _ask(plan: Plan, question: Question, state: State) -> _Ask | str | None:
+def _ask(plan: Plan, question: Question, state: State, results: Results) -> _Ask | str | None:
     """What a question still needs; a sentence where no study would help; None where it is settled."""
     name, factor, baseline = question.name, question.factor, plan.study.baseline
     final, screening = state.findings[name], state.screening[name]
     if final.state in (CONFIRM, REFINE) or factor.name == REPEAT:
         return None
+    arms = plan.arms_of(factor.name)
+    if arms and all(unmoved(plan, arm.name, results) for arm in arms):
+        return (
+            f"{name}: every level gave exactly the baseline's metric at every seed; the script may ignore it"
+        )
     if final.state == UNCONFIRMED:
         seems = _seems(question.claim, final)
         why = f"{name}: {final.best} {seems}, and no fresh seed has been asked; its confirmation is"

@@ -32,3 +32,9 @@ def sign_rows(plan: Plan, state: State, results: Results) -> list[dict[str, Any]
         for found in [diagnosis_of(plan, state, arm, results)]
         for sign in found.signs
     ]
+
+
+def unjudged_lines(plan: Plan, state: State, results: Results) -> list[str]:
+    """One line on the signs that the baseline's trials could not be looked at for, and why; else none."""
+    missing = diagnosis_of(plan, state, plan.baseline, results).unjudged
+    return [f"signs not judged: {'; '.join(missing)}"] if missing else []

@@ -12,7 +12,7 @@ from bios_sweep.report.frontier_rows import frontier_rows, profiles
 from bios_sweep.report.moderator_rows import moderator_rows
 from bios_sweep.report.scope import caveats
 from bios_sweep.report.search_row import search_row
-from bios_sweep.report.sign_rows import sign_rows
+from bios_sweep.report.sign_rows import sign_rows, unjudged_lines
 from bios_sweep.report.verdict_rows import told_verdict, verdicts_of
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED
@@ -51,7 +51,7 @@ def summarise(plan: Plan, state: State, results: Results, command: str) -> dict[
         "moderators": moderator_rows(plan, state, results),
         "signs": sign_rows(plan, state, results),
         "failures": _failures(state, results),
-        "caveats": [*caveats(plan), *pairing_lines(plan, results)],
+        "caveats": [*caveats(plan), *pairing_lines(plan, results), *unjudged_lines(plan, state, results)],
         "notes": list(plan.notes),
         "command": command,
     }

@@ -237,6 +237,13 @@ def test_evidence_for_another_alpha_is_left_out_by_name(tmp_path, capsys):
     assert "lora_alpha 16 belongs to another learning-rate rule than 32" in left[0]
 
 
+def test_ladders_of_full_fine_tuning_have_no_alpha_and_are_a_family_of_their_own(tmp_path, capsys):
+    full = table(tmp_path / "full.csv", PUBLISHED, method="full", lora_alpha="null")
+    answer = told(capsys, table(tmp_path / "runs.csv", PUBLISHED), full)
+    assert answer["left_out"] == []
+    assert [family["method"] for family in answer["families"]] == ["lora", "full"]
+
+
 def test_an_unfinished_sweep_is_left_out(tmp_path, capsys):
     folder = tmp_path / "sweeps" / "rates-1"
     folder.mkdir(parents=True)

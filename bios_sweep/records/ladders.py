@@ -171,7 +171,7 @@ def _another_rule(values: Mapping[str, Any]) -> str:
     """Why a ladder is evidence for another rule than ours: the alpha rule is part of a rule's identity."""
     rule = setting_heuristic(RATE)["rule"]
     for name, ours in (("lora_alpha", rule["alpha"]), ("alpha_rule", rule["alpha_rule"])):
-        if values.get(name, ours) != ours:
+        if values.get(name, ours) not in (ours, None):  # full fine-tuning has no alpha
             return f"{name} {values[name]} belongs to another learning-rate rule than {ours}"
     return ""
 

@@ -17,9 +17,12 @@ LAST_SECONDS = 15.0  # chosen: what the main thread gets to end; it may hang in 
 
 
 class HeadWatch:
-    """A thread for the time of a run. tell: gets the error that should end it, at any moment."""
+    """A thread for the time of a run. tell: gets the error that should end it, at any moment.
 
-    def __init__(self, address: str, tell: Callable[[BiosSweepError], None]) -> None:
+    Where nobody can end in order, for the main thread waits in one long call to Ray, tell does nothing.
+    """
+
+    def __init__(self, address: str, tell: Callable[[BiosSweepError], None] = lambda error: None) -> None:
         self._address, self._tell = address, tell
         self._over = threading.Event()
 

@@ -125,12 +125,13 @@ class RayTuneExecutor:
         if files is None or self._request.address is None:
             return ()
         nodes = [node for node in nodes_alive() if room_on(self._request, node) and node_answers(node.id)]
-        try:
-            with kept_signals(), left_for_nodes(wanted, files) as facts:
-                return judge(look_on_nodes(nodes, facts, self._environment), {**wanted, "files": files})
-        except BaseException:
-            self.close()
-            raise
+        with HeadWatch(ray.get_runtime_context().gcs_address):
+            try:
+                with kept_signals(), left_for_nodes(wanted, files) as facts:
+                    return judge(look_on_nodes(nodes, facts, self._environment), {**wanted, "files": files})
+            except BaseException:
+                self.close()
+                raise
 
     def close(self) -> None:
         """Shut Ray down if this executor started or joined it."""
@@ -164,11 +165,14 @@ class RayTuneExecutor:
         arms = [arm.to_dict() for arm in settings]
         options = {"driver": dict(engine_options), "storage": self._storage}
         threads = self._request.cpus_per_trial
-        try:
-            answer = _answer(lambda: task.remote(engine, options, arms, repeats, threads, self._environment))
-        except BaseException:
-            self.close()
-            raise
+        with HeadWatch(ray.get_runtime_context().gcs_address):
+            try:
+                answer = _answer(
+                    lambda: task.remote(engine, options, arms, repeats, threads, self._environment)
+                )
+            except BaseException:
+                self.close()
+                raise
         return answer["seconds"], answer["hardware"]
 
     def run(

@@ -139,7 +139,7 @@ def _no_metric(told: Told, ending: Ending) -> str:
 
 
 def _kind(ending: Ending) -> str:
-    """Only the kernel kills without asking first, mostly for memory; a scheduler would take the worker too."""
+    """Only the kernel kills without asking first, mostly for memory; a scheduler takes the worker, too."""
     killed = ending.status in (-signal.SIGKILL, 128 + signal.SIGKILL)
     if killed or any(map(MEMORY.search, ending.errors)):
         return OUT_OF_MEMORY

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bios_sweep.analysis.bounds import dunnett
+from bios_sweep.analysis.costs import CostRatio
 from bios_sweep.analysis.finding import CANDIDATE, CONFIRM, INCONCLUSIVE, REFINE, SCREENING_ONLY, UNCONFIRMED
 from bios_sweep.procedure import (
     DONE,
@@ -19,6 +20,7 @@ from bios_sweep.procedure import (
     levels_of,
     state_of,
 )
+from bios_sweep.procedure.refinement import objectives_of
 from bios_sweep.report.summary import count_trials
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.claims import REPEAT
@@ -444,3 +446,17 @@ def test_a_searched_winner_is_served_where_no_single_setting_replicates():
     state = state_of(plan, results, known)
     assert states(state) == {"learning_rate": INCONCLUSIVE, SEARCH: REFINE}
     assert state.served == {"learning_rate": 1.7e-3}
+
+
+def test_the_cost_of_a_proposal_lies_between_tested_levels_one_of_which_is_zero():
+    plan = plan_of(
+        Factor(name="lora_dropout", values=(0.05, 0.1)), refine="optuna", refine_goal="quality and cost"
+    )
+    costs = {
+        arm.name: CostRatio(arm=arm.name, ratio=ratio, lower=ratio, upper=ratio)
+        for arm, ratio in zip(plan.levels_of("lora_dropout"), (1.21, 1.44), strict=True)
+    }
+    result = TrialResult(key="k", status=COMPLETED, final={"eval_loss": 2.0})
+    proposal = Proposal(number=0, values={"lora_dropout": 0.025})
+    value, cost = objectives_of(plan, proposal, result, costs)
+    assert (value, cost) == (2.0, pytest.approx(1.1))

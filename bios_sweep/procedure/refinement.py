@@ -165,13 +165,16 @@ def _arm_of(moved: Mapping[str, tuple[Question, Finding]], factor: str) -> str:
 
 
 def _cost(plan: Plan, values: Mapping[str, float], costs: Mapping[str, CostRatio]) -> float:
-    """Product over settings of the time ratio between tested levels, linear in logarithms on both axes."""
+    """Product over settings of the time ratio between tested levels, its logarithm linear in the level's.
+
+    Where a level is 0 (no dropout) it is linear in the level itself.
+    """
     total = 0.0
     for name, value in values.items():
         known = {getattr(plan.study.baseline, name): 1.0}
         known |= {arm.level: costs[arm.name].ratio for arm in plan.levels_of(name) if arm.name in costs}
         levels = sorted(known)
-        points = [math.log(level) for level in levels]
+        place = math.log if levels[0] > 0 else float
         ratios = [math.log(known[level]) for level in levels]
-        total += float(np.interp(math.log(value), points, ratios))
+        total += float(np.interp(place(value), [place(level) for level in levels], ratios))
     return math.exp(total)

@@ -22,7 +22,7 @@ from bios_sweep.rehearsal.noise import Noise
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.arms import Arm
 from bios_sweep.study.claims import OPTIMUM, REPEAT
-from bios_sweep.study.factors import Factor
+from bios_sweep.study.factors import Factor, natural_ends
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.stages import confirmation_seeds, confirmation_trials
 from bios_sweep.study.trials import COMPLETED, Measurement, TrialResult, TrialSpec
@@ -92,11 +92,14 @@ def planted_level(plan: Plan, factor: Factor) -> Arm:
     if not all(_ordered(value) for value in (default, *(arm.level for arm in arms))):
         return arms[0]
     tested = (default, *(arm.level for arm in arms))
+    edges = {min(tested), max(tested)}.difference(
+        natural_ends(factor.name, plan.study.scenario.data.train_examples)
+    )
     smaller_first = factor.name == "batch_size"
     sided = factor.role != OPTIMUM
 
     def rank(arm: Arm) -> tuple[bool, bool, float]:
-        ends = arm.level in (min(tested), max(tested))
+        ends = arm.level in edges
         other_side = (arm.level > default) == smaller_first
         return (other_side if sided else ends), (ends if sided else other_side), abs(arm.level - default)
 

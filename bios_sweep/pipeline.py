@@ -30,6 +30,7 @@ from bios_sweep.records.retention import keep_adapters
 from bios_sweep.records.sweep_facts import sweep_facts
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.report.arm_rows import results_rows
+from bios_sweep.report.broken_text import broken_line
 from bios_sweep.report.markdown import to_markdown, verdict_line
 from bios_sweep.report.publish import write_report
 from bios_sweep.report.summary import summarise
@@ -214,9 +215,15 @@ def run_trials(
 def conclude(sweep: Sweep, source: ProcedureSource, journal: Journal) -> dict[str, Any]:
     """Write verdicts, report and tuned defaults of a finished sweep; of an unfinished one nothing.
 
-    Returns the summary. Doing it again with the same results writes nothing new.
+    Returns the summary, with `broken`, a sentence, where nothing works yet. Doing it again with the same
+    results writes nothing new.
     """
     summary = summarise(sweep.plan, source.state, source.results, sweep.command)
+    if source.state.stage != DONE and source.broken is not None:
+        told = broken_line(source.broken, summary["counts"], sweep.workspace.trials)
+        journal.noted(told)
+        journal.closed("broken")
+        return {**summary, "broken": told}
     if source.state.stage != DONE:
         journal.closed("stopped")
         return summary

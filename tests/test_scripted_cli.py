@@ -172,6 +172,45 @@ def test_trials_that_fail_are_counted_told_apart_and_run_again(shell):
     assert shell("plan")["to_run"] == 2
 
 
+BROKEN = "import os\nif not os.path.exists('mended'): sys.exit('no module named torchh')\n"
+
+
+@pytest.mark.parametrize("where", [
+    "cluster=inline",
+    pytest.param("cluster=ray", marks=pytest.mark.slow),
+])  # fmt: skip
+def test_a_broken_script_is_not_run_for_every_trial_and_the_same_command_goes_on(shell, where, request):
+    on_ray = where == "cluster=ray"
+    if on_ray:
+        request.getfixturevalue("ray_session")
+    shell.write(extra=BROKEN)
+    words = (where, *(["cluster.num_cpus=2"] if on_ray else []))
+    answer = shell("run", *words, code=3)
+    counts = answer["counts"]
+    assert 2 <= counts["failed"] <= (4 if on_ray else 2)
+    assert (counts["completed"], counts["waiting"]) == (0, 10 - counts["failed"])
+    log = shell.workspace.trials / answer["failures"][0]["key"] / "stderr.txt"
+    told = (
+        f"ended early, {counts['failed']} trials of 10 failed and none has an outcome; the baseline: the "
+        f"script crashed with exit status 1: no module named torchh; log: {log}; the same command goes on "
+        "once this is mended"
+    )
+    assert answer["broken"] == told
+    assert shell.err.splitlines()[-1] == f"bios-sweep: {told}"
+    journal = shell.workspace.journal_file(answer["sweep_id"])
+    *_, noted, closed = map(json.loads, journal.read_text().splitlines())
+    assert (noted["text"], closed["kind"], closed["reason"]) == (told, "closed", "broken")
+    assert not list(journal.parent.glob("report.*"))
+    status = shell("status")
+    assert (status["failed"], status["planned"], status["completed"]) == (counts["failed"], 10, 0)
+    assert shell("plan")["to_run"] == 10
+
+    (shell.folder / "mended").touch()  # by something that is no part of a trial's identity
+    answer = shell("run", *words)
+    assert answer["counts"] == {"planned": 10, "completed": 10, "diverged": 0, "failed": 0, "waiting": 0}
+    assert "broken" not in answer
+
+
 def test_a_script_that_is_edited_while_it_is_swept_is_not_mixed_with_its_former_self(shell):
     shell.write(extra="open('train.py', 'a').write('# edited')")
     answer = shell("run", "sweeps.factors.learning_rate.multiply=[0.5]", code=3)

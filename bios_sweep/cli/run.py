@@ -238,6 +238,8 @@ def _finish(
     if stop.signal is not None and not is_final(result):
         print("bios-sweep: stopped; the same command goes on from here", file=sys.stderr)
         return 128 + stop.signal
+    if "broken" in result:
+        print(f"bios-sweep: {result['broken']}", file=sys.stderr)
     if not caught_up:
         print(
             f"bios-sweep: {tracking.shown} did not follow in {tracking.flush_seconds:g} s; nothing is lost, "

@@ -1,5 +1,6 @@
 """What to run next, given the results so far; and what was decided. Pure."""
 
+from bios_sweep.procedure.broken import broken_by
 from bios_sweep.procedure.diagnosis import diagnosis_of
 from bios_sweep.procedure.machine import state_of
 from bios_sweep.procedure.pairing import pairing_lines
@@ -26,6 +27,7 @@ __all__ = [
     "Search",
     "State",
     "Suggestion",
+    "broken_by",
     "costs_of",
     "diagnosis_of",
     "factor_names",

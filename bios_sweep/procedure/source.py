@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
+from bios_sweep.procedure.broken import broken_by
 from bios_sweep.procedure.machine import NOTHING, state_of
 from bios_sweep.procedure.state import DONE, Known, Results, State
 from bios_sweep.study.plan import Plan
@@ -61,12 +62,17 @@ class ProcedureSource:
 
     @property
     def closed(self) -> bool:
-        """Whether the sweep is done."""
-        return self._state.stage == DONE
+        """Whether the sweep is done, or broken by what has ended so far."""
+        return self._state.stage == DONE or self.broken is not None
+
+    @property
+    def broken(self) -> TrialResult | None:
+        """The failure after which nothing is started; trials that run may still end well and take it back."""
+        return broken_by(self._plan, self._results)
 
     def take(self) -> TrialSpec | None:
         """The next trial that nobody has taken yet."""
-        for trial in () if self.stopping else self._state.missing:
+        for trial in () if self.stopping or self.broken else self._state.missing:
             if trial.key not in self._taken:
                 self._taken.add(trial.key)
                 return trial

@@ -167,7 +167,7 @@ class Journal:
             self._append("reported", files=hashes)
 
     def closed(self, reason: str) -> None:
-        """The run ends: `done` with all its verdicts, else why (`stopped`, `interrupted`, an error)."""
+        """The run ends: `done` with all its verdicts, else why (`stopped`, `broken`, `interrupted: ...`)."""
         if self.state.closed != reason:
             self._append("closed", reason=reason)
 

@@ -43,6 +43,11 @@ def test_studies_of_one_model_and_data_that_judged_different_factors_are_combine
     assert both.provenance.date == "2026-11-25"
 
 
+def test_a_copy_of_what_was_combined_already_is_no_conflict():
+    first, second = build(RATE), build(RANK)
+    assert merged(first, second, first) == merged(first, second)
+
+
 @pytest.mark.parametrize(
     "second, reason",
     [

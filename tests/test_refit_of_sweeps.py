@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
@@ -74,6 +75,17 @@ def test_finished_sweeps_of_several_models_become_the_next_heuristics(
     assert why.source.startswith("refit of 5 ladders of 5 models by bios_sweep")
     assert why.evidence.startswith("change to the new rule: it saves")
     assert "over 5 held-out models" in why.evidence
+
+
+def test_the_copies_in_a_tracking_store_are_no_further_sweeps(workspace, tmp_path, capsys):
+    folder = tmp_path / "runs"
+    shutil.copytree(workspace / "sweeps", folder / "sweeps")
+    for number, sweep_dir in enumerate(sorted((workspace / "sweeps").iterdir())):
+        shutil.copytree(sweep_dir, folder / "mlartifacts" / "1" / str(number) / "artifacts")
+    assert collect([folder]) == collect([folder / "sweeps"])
+    capsys.readouterr()
+    assert main(["defaults", "merge", str(folder), "-o", str(tmp_path / "all.json"), "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["read"]) == len(SIZES)
 
 
 def stored(name, content):

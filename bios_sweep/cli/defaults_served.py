@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bios_sweep import defaults
 from bios_sweep.errors import DefaultsError
+from bios_sweep.records.finished import left_by_sweeps
 
 
 def only_operand(args: Namespace) -> str:
@@ -55,7 +56,7 @@ def tuned_files(words: list[str]) -> list[Path]:
     files: list[Path] = []
     for word in words:
         path = Path(word).expanduser()
-        found = sorted(path.rglob(defaults.FILE_NAME)) if path.is_dir() else [path]
+        found = left_by_sweeps(path, defaults.FILE_NAME) if path.is_dir() else [path]
         if not found:
             raise DefaultsError(f"{path}: no {defaults.FILE_NAME} in this folder or below")
         files += found

@@ -36,13 +36,11 @@ def merge(
             f"on_conflict: {on_conflict!r} is not allowed; choose from {', '.join(CONFLICTS)}"
         )
     kept: dict[TunedKey, tuple[str, TunedDefaults]] = {}
-    for name, entry in sources:
+    for name, entry in _once(sources):
         if entry.key not in kept:
             kept[entry.key] = (name, entry)
             continue
         other, before = kept[entry.key]
-        if before == entry:
-            continue
         reason = why_apart(before, entry)
         if not reason:
             kept[entry.key] = (f"{other} and {name}", combined(before, entry))
@@ -55,6 +53,12 @@ def merge(
                 f"combined: {reason}; leave one out, or keep the later one (--newest)"
             )
     return tuple(entry for _, entry in kept.values())
+
+
+def _once(sources: Sequence[tuple[str, TunedDefaults]]) -> list[tuple[str, TunedDefaults]]:
+    """The sources without copies of an earlier one, which may by then be part of a combination."""
+    entries = [entry for _, entry in sources]
+    return [pair for index, pair in enumerate(sources) if pair[1] not in entries[:index]]
 
 
 def why_apart(first: TunedDefaults, second: TunedDefaults) -> str:

@@ -15,6 +15,7 @@ from bios_sweep.defaults import FILE_NAME, read_entries
 from bios_sweep.defaults.rules import family_of, setting_heuristic
 from bios_sweep.errors import InputError
 from bios_sweep.records.cells import numbers, seed_of
+from bios_sweep.records.finished import left_by_sweeps
 from bios_sweep.records.judged import metric_of
 from bios_sweep.records.stated_ladders import (
     RATE,
@@ -67,7 +68,7 @@ def _tables(path: Path) -> list[Path]:
         path = path.parent
     if not path.is_dir():
         return [path]
-    found = sorted(path.rglob(RESULTS))
+    found = left_by_sweeps(path, RESULTS)
     if not found:
         raise InputError(f"{path}: no {RESULTS} in this folder or below; finish a sweep, or give a table")
     return found

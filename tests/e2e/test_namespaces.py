@@ -34,13 +34,15 @@ def blocks() -> list[str]:
 
 def environment(folder: Path) -> dict[str, str]:
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    return {**bare_environment(), "PATH": path, "DIR": str(folder), "COLUMNS": "120"}
+    own = {"DIR": str(folder), "TMPDIR": str(folder / "tmp")}  # else examples of an earlier run lie in /tmp
+    return {**bare_environment(), "PATH": path, **own, "COLUMNS": "120"}
 
 
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
     """A head and a worker in namespaces of their own."""
     place = Path(tempfile.mkdtemp(prefix="ns-", dir="/tmp"))  # Ray's sockets: at most 107 characters
+    (place / "tmp").mkdir()
     start, _, end = blocks()
     values = environment(place)
     try:

@@ -260,6 +260,43 @@ def test_many_epochs_of_small_data_are_warned_of():
     assert got.warnings == ("max_steps: 100 steps are 25.6 epochs of 500 examples; watch for overfitting",)
 
 
+def test_steps_that_see_a_part_of_large_data_are_warned_of():
+    got = defaults.recommend(family="llama", hidden_size=4096, examples=10**7)
+    assert got.max_steps == 1000
+    (told,) = got.warnings
+    assert told.startswith(
+        "max_steps: 1000 steps are 0.0128 epochs of 10000000 examples, so not all are seen"
+    )
+
+
+def test_a_well_known_model_grows_its_rank_with_the_tokens_without_its_config(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    got = defaults.recommend("meta-llama/Llama-3.1-8B", tokens=33 * lora_parameters_per_rank(LLAMA))
+    assert (got.lora_rank, got.warnings) == (64, ())
+
+
+@pytest.mark.parametrize("facts", [{"model": "Qwen/Qwen3-30B-A3B"}, {"family": "llama", "hidden_size": 4096}])
+def test_tokens_that_cannot_be_compared_with_an_adapter_are_warned_of(facts, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    told = defaults.recommend(**facts, tokens=10**9).warnings
+    assert any(one.startswith("lora_rank: not checked against 1000000000 completion tokens") for one in told)
+    assert not any(one.startswith("lora_rank") for one in defaults.recommend(**facts).warnings)
+
+
+@pytest.mark.parametrize(
+    "name, near",
+    [
+        ("unsloth/llama-3.2-1b", " (the nearest is meta-llama/Llama-3.2-1B)"),
+        ("nobody/zz", "well-known models; fetch its config.json"),
+    ],
+)
+def test_a_model_that_is_not_found_names_the_nearest_known_one(name, near, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(ModelError) as refusal:
+        defaults.recommend(name)
+    assert near in str(refusal.value)
+
+
 def test_lora_parameters_are_counted_from_the_config():
     # Llama 3.1 8B, per layer and rank: q 8192, k and v 5120 each, o 8192, three MLP matrices 18432 each.
     assert lora_parameters_per_rank(LLAMA) == 32 * (8192 + 2 * 5120 + 8192 + 3 * 18432)

@@ -55,7 +55,8 @@ def model_shape(model: str | os.PathLike[str]) -> ModelShape:
         return known
     raise ModelError(
         f"model {name!r} was not found: no such folder, not in the Hugging Face cache {hub_cache()}, and not "
-        "among the well-known models; give a folder with config.json, or family and hidden_size"
+        f"among the well-known models{_alike(name)}; fetch its config.json (hf download ID config.json), give "
+        "a folder with one, or family and hidden_size"
     )
 
 
@@ -149,6 +150,15 @@ def _known_model(name: str) -> ModelShape | None:
         stem = stem.removesuffix(suffix)
     facts = table["models"].get(stem)
     return ModelShape(origin="known_models.json", **facts) if facts else None
+
+
+def _alike(name: str) -> str:
+    """The well-known model that the name may have meant, as part of a sentence; empty where none is near."""
+    from difflib import get_close_matches  # only a miss needs it
+
+    known = {model.rpartition("/")[2].casefold(): model for model in _known_models()["models"]}
+    near = get_close_matches(name.rpartition("/")[2].casefold(), known, n=1, cutoff=0.8)
+    return f" (the nearest is {known[near[0]]})" if near else ""
 
 
 def _is_count(value: Any) -> bool:

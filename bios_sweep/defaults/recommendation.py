@@ -142,6 +142,8 @@ _RULED = frozenset({"learning_rate", "batch_size", "lora_rank", "max_steps", "me
 def _resolve_shape(
     model: str | os.PathLike[str] | None, family: str | None, hidden_size: int | None
 ) -> ModelShape:
+    if family is not None and not isinstance(family, str):
+        raise DefaultsError(f"family: {family!r} is not allowed; give the architecture, such as llama")
     if family is not None and hidden_size is not None:
         return ModelShape(family=rules.family_of(family), hidden_size=hidden_size, origin="given")
     if model is None:

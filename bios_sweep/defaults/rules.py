@@ -23,6 +23,7 @@ EXTRAPOLATED = "extrapolated"  # nobody measured it here
 
 NOT_MEASURED = "chosen, not measured"  # how the heuristics file marks a value without evidence
 MANY_EPOCHS = 10  # chosen, not measured: beyond it small data are usually learned by heart
+UNKNOWN_ADAPTER = "how many parameters a rank adds is known from the config of a dense model alone"
 # What may follow a family's name in a config's model_type: qwen2, qwen3_moe, llama4, mllama_text_model.
 FAMILY_ENDS = ("_", "-", *"0123456789")
 
@@ -157,7 +158,8 @@ def lora_rank(*, parameters_per_rank: int | None = None, tokens: int | None = No
     if tokens is None or parameters_per_rank is None:
         evidence = "enough when LoRA parameters reach the completion tokens; not checked here"
         why = Why(rule=f"default {rank}", source=entry["source"], evidence=evidence, confidence=PUBLISHED)
-        return Choice(value=rank, why=why)
+        doubt = f"lora_rank: not checked against {tokens} completion tokens; {UNKNOWN_ADAPTER}"
+        return Choice(value=rank, why=why, warnings=() if tokens is None else (doubt,))
     return _rank_for_tokens(parameters_per_rank, tokens)
 
 
@@ -209,8 +211,16 @@ def max_steps(*, batch_size: int, examples: int | None = None) -> Choice:
         evidence=f"{epochs:.3g} epochs",
         confidence=EXTRAPOLATED,
     )
-    many = f"max_steps: {steps} steps are {epochs:.3g} epochs of {examples} examples; watch for overfitting"
-    return Choice(value=steps, why=why, warnings=(many,) if epochs > MANY_EPOCHS else ())
+    return Choice(value=steps, why=why, warnings=_epochs_doubt(steps, epochs, examples))
+
+
+def _epochs_doubt(steps: int, epochs: float, examples: int) -> tuple[str, ...]:
+    seen = f"max_steps: {steps} steps are {epochs:.3g} epochs of {examples} examples"
+    if epochs > MANY_EPOCHS:
+        return (f"{seen}; watch for overfitting",)
+    if epochs < 1:
+        return (f"{seen}, so not all are seen; more steps may help, try sweeps=duration",)
+    return ()
 
 
 def constant(name: str) -> Choice:

@@ -219,6 +219,12 @@ def test_a_project_without_our_table_is_passed_over(tmp_path):
     assert rate(defaults.lookup(**LLAMA, start=inner)) == 3e-4
 
 
+def test_a_misspelt_entry_of_our_table_is_refused_not_passed_over(tmp_path):
+    (tmp_path / "pyproject.toml").write_text('[tool.bios_sweep]\ndefault = "x.json"\n', encoding="utf-8")
+    with pytest.raises(DefaultsError, match="'default' is unknown; allowed is defaults"):
+        defaults.lookup(**LLAMA, start=tmp_path)
+
+
 def test_serving_says_which_source_won_and_why(tmp_path):
     path = write(tmp_path / "file.json", entry(1e-4))
     got = defaults.serve(**LLAMA, path=path)

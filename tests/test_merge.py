@@ -249,6 +249,33 @@ def test_diff_of_a_file_shows_its_study_and_of_two_files_what_moved(tmp_path, ca
     assert "takes a model" in shell(capsys, "diff", old, "meta-llama/Llama-3.2-1B", code=2).err
 
 
+def test_the_diff_of_a_file_fits_a_narrow_terminal(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = shell(capsys, "diff", write(tmp_path / "old.json", entry(1e-4), entry(2e-4, hidden_size=256))).out
+    for text in (
+        "llama, hidden size 128",
+        "llama, hidden size 256",
+        "default",
+        "verdict",
+        "0.0002",
+        "confirm",
+    ):
+        assert text in shown
+    assert shown.count("+0.90 to +1.90  3") == 4
+
+
+def test_a_file_of_one_study_is_exported_without_a_model(tmp_path, capsys):
+    path = write(tmp_path / "study.json", entry(2e-4))
+    answer = json.loads(shell(capsys, "export", path, "--to", "trl", "--json").out)
+    assert answer["values"] == defaults.export(defaults.read_tuned(path), to="trl", profile="balanced")
+    assert answer["values"]["SFTConfig"]["learning_rate"] == 2e-4
+    assert answer["source"] == str(path)
+    told = shell(capsys, "export", path, "--to", "trl", "--defaults", path, code=2).err
+    assert "--defaults: belongs to a model" in told
+    nothing = shell(capsys, "export", tmp_path / "none.json", "--to", "trl", code=2).err
+    assert "none.json: cannot be read" in nothing
+
+
 def test_show_and_export_serve_tuned_values_and_say_so(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     path = write(tmp_path / "file.json", entry(1e-4, hidden_size=2048))

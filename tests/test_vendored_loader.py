@@ -88,6 +88,9 @@ def test_it_never_answers_for_another_key(tmp_path, asked):
         (lambda c: c.pop("evidence"), "'evidence' is missing"),
         (lambda c: c["values"].update(max_steps=100), "a value without evidence"),
         (lambda c: c["values"].update(learning_rate=2.0), "it must lie in"),
+        (lambda c: c["evidence"]["learning_rate"].update(lower=9.0), "lower 9.0 is above upper"),
+        (lambda c: c.update(values=[]), "is not shaped as a tuned-defaults file"),
+        (lambda c: c.update(key=None), "is not shaped as a tuned-defaults file"),
         (lambda c: c.update(told=["learning_rate"]), "lora_rank: the trials were never told it"),
         (lambda c: c["values"].update(lora_rank=64), "no confirmed or refined verdict stands for 64"),
         (

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.text import Text
+from rich.table import Table
 
 from bios_sweep import defaults
 from bios_sweep.cli.defaults_served import only_operand, recommended
 from bios_sweep.defaults.tuned_file import key_words
 from bios_sweep.errors import DefaultsError
-from bios_sweep.report.layout import HEAD, QUIET, bullets, line, plain_table
+from bios_sweep.report.layout import HEAD, bullets, heading, line, plain_table
 from bios_sweep.report.wording import clean, gain, number
 from bios_sweep.settings import TrainingSettings
 
@@ -100,12 +100,16 @@ def _print(answer: Mapping[str, Any], console: Console) -> None:
 
 
 def _print_tuned(rows: list[Mapping[str, Any]], console: Console) -> None:
+    """A table per key: a key is a sentence, and would leave the columns beside it no room."""
+    for key in dict.fromkeys(row.get("key") for row in rows):
+        if key is not None:
+            heading(console, key)
+        console.print(_table_of([row for row in rows if row.get("key") == key]))
+
+
+def _table_of(rows: list[Mapping[str, Any]]) -> Table:
     table = plain_table("setting", "default", "tuned", "verdict", "gain %", "bounds %", "seeds", flexible=())
-    key = None
     for row in rows:
-        if row.get("key") != key:
-            key = row.get("key")
-            table.add_row(Text(clean(key), style=QUIET), *[""] * 6)
         tuned = number(row["tuned"]) if row["changed"] else "same"
         bounds = f"{gain(row['lower'])} to {gain(row['upper'])}" if row["seeds"] else ""
         table.add_row(
@@ -117,7 +121,7 @@ def _print_tuned(rows: list[Mapping[str, Any]], console: Console) -> None:
             bounds,
             str(len(row["seeds"]) or ""),
         )
-    console.print(table)
+    return table
 
 
 def _print_files(rows: list[Mapping[str, Any]], console: Console) -> None:

@@ -55,8 +55,8 @@ def model_shape(model: str | os.PathLike[str]) -> ModelShape:
         return known
     raise ModelError(
         f"model {name!r} was not found: no such folder, not in the Hugging Face cache {hub_cache()}, and not "
-        f"among the well-known models{_alike(name)}; fetch its config.json (hf download ID config.json), give "
-        "a folder with one, or family and hidden_size"
+        f"among the well-known models{_alike(name)}; fetch its config.json (hf download ID config.json), "
+        "give a folder with one, or family and hidden_size"
     )
 
 

@@ -18,6 +18,7 @@ from bios_sweep.errors import DefaultsError
 
 VARIABLE = "BIOS_DEFAULTS"
 GROUP = "bios_sweep.defaults"  # of the entry points
+ENTRY = "defaults"  # of [tool.bios_sweep]
 SHIPPED = Path(__file__).with_name("shipped_defaults.json")
 MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
@@ -70,8 +71,8 @@ def _project(start: Path) -> Place:
     for candidate in (folder, *folder.parents):
         file = candidate / "pyproject.toml"
         table = _table(file) if file.is_file() else {}
-        if "defaults" in table:
-            return Place(name=f"{file} [tool.bios_sweep]", path=_inside(candidate, table["defaults"], file))
+        if ENTRY in table:
+            return Place(name=f"{file} [tool.bios_sweep]", path=_inside(candidate, table[ENTRY], file))
     return Place(name="pyproject.toml", missing=f"none with [tool.bios_sweep] defaults at or above {folder}")
 
 
@@ -91,6 +92,9 @@ def _table(file: Path) -> Mapping[str, Any]:
         raise DefaultsError(f"{file}: is not TOML ({error})") from error
     if not isinstance(table, dict):
         raise DefaultsError(f"{file}: tool.bios_sweep is {table!r}; it must be a table")
+    unknown = sorted(set(table) - {ENTRY})
+    if unknown:  # a misspelt `defaults` must not pass for none
+        raise DefaultsError(f"{file}: [tool.bios_sweep] {unknown[0]!r} is unknown; allowed is {ENTRY}")
     return table
 
 

@@ -61,6 +61,8 @@ def load(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
         return _entries(json.loads(text, object_pairs_hook=_no_repeats, parse_constant=_no_constant))
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path}: {error}") from error
+    except (AttributeError, KeyError, TypeError) as error:  # a list or a number where an object belongs
+        raise ValueError(f"{path}: is not shaped as a tuned-defaults file ({error})") from error
 
 
 def _entries(content: Any) -> list[dict[str, Any]]:
@@ -106,6 +108,9 @@ def _check_served(name: str, value: Any, evidence: dict[str, Any]) -> None:
     items = [item for key, item in evidence.items() if key.partition(" (")[0] == name]
     if not items:
         raise ValueError(f"{name}: a value without evidence cannot be served")
+    for item in items:
+        if None not in (item["lower"], item["upper"]) and item["lower"] > item["upper"]:
+            raise ValueError(f"{name}: lower {item['lower']} is above upper {item['upper']}")
     items += [evidence["search"]] if "search" in evidence else []
     if not any(_stands_for(item, name, value) for item in items):
         raise ValueError(f"{name}: no confirmed or refined verdict stands for {value!r}")

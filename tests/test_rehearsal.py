@@ -28,6 +28,8 @@ from bios_sweep.rehearsal import (
 )
 from bios_sweep.rehearsal.truth import Truth
 from bios_sweep.rehearsal.world import Draws, World, planted_level, possible_trials
+from bios_sweep.study.factors import Factor
+from bios_sweep.study.plan import build_plan
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import DIVERGED
 from tests.test_light_import import HEAVY, loaded, verb
@@ -174,6 +176,14 @@ def test_pairing_removes_the_block_and_the_noise_is_as_stated():
                        for arm in plan.arms])  # fmt: skip
     block = values.mean(axis=0)
     assert block.std() > 3 * (values - block).std()
+
+
+def test_the_effect_is_planted_at_the_end_of_what_there_is_rather_than_beyond_the_tested():
+    study = plan_of().study
+    baseline = dataclasses.replace(study.baseline, lora_dropout=0.1)
+    dropout = Factor(name="lora_dropout", values=(0.0, 0.15))
+    plan = build_plan(dataclasses.replace(study, baseline=baseline, factors=(dropout,)))
+    assert planted_level(plan, plan.factors[0]).level == 0.0
 
 
 def world_of(plan, factor, effect):

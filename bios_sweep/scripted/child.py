@@ -76,8 +76,8 @@ class Child:
         """What it wrote on standard error."""
         return self._err
 
-    def lines(self, limit_seconds: float | None) -> Iterator[str]:
-        """Lines of standard output as they come, until the script has ended.
+    def lines(self, limit_seconds: float | None) -> Iterator[str | None]:
+        """Lines of standard output as they come, until the script has ended; None at each look at it.
 
         Raises:
             OutOfTimeError: it still runs after so many seconds.
@@ -86,7 +86,7 @@ class Child:
             for pipe, kept in ((self._process.stdout, self._out), (self._process.stderr, self._err)):
                 assert pipe is not None  # both were asked for
                 waiting.register(pipe, selectors.EVENT_READ, kept)
-            latest = math.inf  # to read on
+            latest, look = math.inf, LOOK_SECONDS  # when to read on no longer, when to look
             while waiting.get_map() and self.seconds < latest:
                 ready = waiting.select(self._left(limit_seconds, most=LOOK_SECONDS))
                 if self._process.poll() is not None:
@@ -97,6 +97,9 @@ class Child:
                     raise OutOfTimeError
                 for key, _ in ready:
                     yield from self._read(key, waiting)
+                if self.seconds >= look:
+                    look = self.seconds + LOOK_SECONDS
+                    yield None
 
     def _read(self, key: selectors.SelectorKey, waiting: selectors.BaseSelector) -> list[str]:
         pipe: IO[bytes] = key.fileobj  # type: ignore[assignment]  # we registered files

@@ -13,7 +13,7 @@ import platform
 import shutil
 import socket
 import sys
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
@@ -22,8 +22,9 @@ from bios_sweep.errors import BiosSweepError, ConfigError, NoClockError
 from bios_sweep.scripted.child import Child, OutOfTimeError
 from bios_sweep.scripted.identity import changed_file
 from bios_sweep.scripted.outcome import CALLABLE, Ending, Told, result_of
-from bios_sweep.scripted.readings import found_file, reading_of, readings_of_file
+from bios_sweep.scripted.readings import Reading, reading_of
 from bios_sweep.scripted.template import Command, Template, written
+from bios_sweep.scripted.watched import WatchedFile
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.trials import CODE, FAILED, Measurement, TrialResult, TrialSpec
 
@@ -83,6 +84,8 @@ class CommandEngine:
     def run(self, trial: TrialSpec, directory: Path) -> Iterator[Measurement | TrialResult]:
         """Run the script once; a measurement per line with the metric, as it comes, then the result.
 
+        A metrics file is looked at while it grows, and read whole at the end, which decides.
+
         Leaves in `directory`: `stdout.txt`, `stderr.txt` and `output/`, the script's own. Closing the
         iterator ends the script and everything it started.
 
@@ -100,22 +103,23 @@ class CommandEngine:
         options = self._options
         pattern = self._pattern(values)
         since_ns = _time_of_day_there(folder) if options.resumes else 0
+        file = WatchedFile(pattern, inside=output, since_ns=since_ns) if pattern else None
         with self._started(self._words(trial, values), folder) as child:
             status: int | None = None
             try:
                 for line in child.lines(options.time_limit_seconds):
-                    reading = None if pattern else reading_of(line)
-                    point = reading and told.take(reading, child.seconds)
-                    if point:
-                        yield point
+                    yield from _points(told, _said(line, file), child.seconds)
                 status = child.status(options.time_limit_seconds)
             except OutOfTimeError:
                 pass
             seconds = child.seconds
         missing = ""
-        if pattern and status == 0:
-            path = found_file(pattern, inside=output, since_ns=since_ns)
-            missing = yield from _from_file(path, pattern, told, seconds)
+        if file is not None and status == 0:
+            rest = file.rest()
+            missing = rest.missing
+            if rest.anew:
+                told.forget()
+            yield from _points(told, rest.readings, seconds)
         yield result_of(
             told,
             Ending(
@@ -200,22 +204,19 @@ def _not_the_planned(trial: TrialSpec, path: str) -> TrialResult:
     return TrialResult(key=trial.key, status=FAILED, failure=CODE, cause=cause, provenance=_provenance())
 
 
-def _from_file(
-    path: Path | None, pattern: str, told: Told, seconds: float
-) -> Generator[Measurement, None, str]:
-    """The measurements of a metrics file; returns why there are none, empty where it was read."""
-    if path is None:
-        return f"it left no file {pattern}"
-    try:
-        readings = readings_of_file(path)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        return f"its file {path} cannot be read ({reason})"
+def _said(line: str | None, file: WatchedFile | None) -> Sequence[Reading]:
+    """What a line of output, or at a look (None) the metrics file, says of the metrics."""
+    if file is not None:
+        return file.news() if line is None else ()
+    reading = None if line is None else reading_of(line)
+    return () if reading is None else (reading,)
+
+
+def _points(told: Told, readings: Sequence[Reading], seconds: float) -> Iterator[Measurement]:
     for reading in readings:
         point = told.take(reading, seconds)
         if point is not None:
             yield point
-    return ""
 
 
 def _time_of_day_there(folder: Path) -> int:

@@ -61,6 +61,10 @@ class Told:
         self.curve.append(point)
         return point
 
+    def forget(self) -> None:
+        """Unsay everything: the script's file says something else in the end."""
+        self.curve, self.latest = [], {}
+
     @property
     def last(self) -> str:
         """The last metric, in words."""

@@ -14,6 +14,7 @@ from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.trials import OWN_METRICS, Measurement
 
 LONGEST_FILE = 100_000_000  # bytes; a larger one is no list of metrics
+LONGEST_WATCHED = 5_000_000  # bytes; chosen: a larger one is read at the end alone, not at each change
 STATE_FILE = "trainer_state.json"  # transformers.TrainerState, with `log_history`
 TOKENS_OF_TRAINER = "num_input_tokens_seen"  # transformers, with include_num_input_tokens_seen
 NAMED_NUMBERS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf, "infinity": math.inf}
@@ -45,16 +46,26 @@ def readings_of_file(path: Path) -> list[Reading]:
         ValueError: it is larger than a list of metrics would be.
         OSError: it cannot be read.
     """
-    if path.stat().st_size > LONGEST_FILE:
-        raise ValueError(f"{path.name} has more than {LONGEST_FILE} bytes")
-    text = path.read_text(encoding="utf-8", errors="replace")
+    text = _text_of(path, LONGEST_FILE)
     try:
-        whole: Any = json.loads(text)
+        return _of_whole(text)
     except ValueError:
         return list(_present(reading_of(line) for line in text.splitlines()))
-    if isinstance(whole, Mapping) and isinstance(whole.get("log_history"), list):
-        whole = whole["log_history"]
-    return list(_present(_reading(item) for item in (whole if isinstance(whole, list) else [whole])))
+
+
+def readings_so_far(path: Path) -> list[Reading]:
+    """As `readings_of_file`, of a file that is still written: only what its rest cannot change.
+
+    Raises:
+        ValueError: it is half a list or half an object, no JSON at all, or too large to be read so often.
+        OSError: it cannot be read.
+    """
+    text = _text_of(path, LONGEST_WATCHED)
+    try:
+        return _of_whole(text)
+    except ValueError:
+        lines = text[: text.rfind("\n") + 1].splitlines()
+        return list(_present(_reading(json.loads(line)) for line in lines if line.strip()))
 
 
 def found_file(pattern: str, *, inside: Path, since_ns: int = 0) -> Path | None:
@@ -99,6 +110,20 @@ def measurement_of(
         wall_seconds=wall_seconds,
         metrics={name: values[name] for name in watched if name in values and name not in OWN_METRICS},
     )
+
+
+def _text_of(path: Path, most: int) -> str:
+    if path.stat().st_size > most:
+        raise ValueError(f"{path.name} has more than {most} bytes")
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
+def _of_whole(text: str) -> list[Reading]:
+    """Of one JSON value; a ValueError where it is none."""
+    whole: Any = json.loads(text)
+    if isinstance(whole, Mapping) and isinstance(whole.get("log_history"), list):
+        whole = whole["log_history"]
+    return list(_present(_reading(item) for item in (whole if isinstance(whole, list) else [whole])))
 
 
 def _reading(value: Any) -> Reading | None:

@@ -16,7 +16,7 @@ from tests.scenarios import PLANTED
 SCENARIO = replace(PLANTED, repeatable=False)
 
 
-def crossed():
+def crossed(*more):
     return build_plan(
         Study(
             name="s",
@@ -24,7 +24,7 @@ def crossed():
             scenario=SCENARIO,
             baseline=TrainingSettings(learning_rate=5e-4, batch_size=128, lora_rank=32, max_steps=1000),
             factors=(Factor(name="lora_rank", values=(16, 64), claims=("optimum",)),),
-            cross=(Cross(setting="weight_decay", values=(0.0, 0.1)),),
+            cross=(Cross(setting="weight_decay", values=(0.0, 0.1)), *more),
             seeds=(0, 1),
             decision=DecisionRule(looks=(2,)),
         )
@@ -64,4 +64,22 @@ def test_a_crossed_setting_that_moves_nothing_is_no_arm_that_moved_nothing():
     results = {
         trial.key: told(trial, 2.0 + 0.1 * trial.seed + 0.001 * trial.settings.lora_rank) for trial in trials
     }
-    assert not [line for line in pairing_lines(plan, results) if "exactly the baseline's" in line]
+    told_lines = pairing_lines(plan, results)
+    assert not [line for line in told_lines if "exactly the baseline's" in line]
+    assert told_lines[-1] == (
+        "weight_decay (crossed): the baseline's eval_loss is exactly the same with 0.0, 0.1 at every seed; "
+        "does the script use weight_decay?"
+    )
+
+
+def test_of_two_crossed_settings_the_one_that_moves_nothing_is_named():
+    plan = crossed(Cross(setting="adam_beta2", values=(0.95, 0.99)))
+    trials = [trial for cell in plan.cells for trial in cell.trials]
+    results = {trial.key: told(trial, 2.0 + 0.1 * trial.seed + trial.settings.adam_beta2) for trial in trials}
+    named = [line for line in pairing_lines(plan, results) if "(crossed)" in line]
+    assert len(named) == 1
+    assert named[0].startswith("weight_decay (crossed)")
+
+
+def test_a_crossed_setting_without_results_yet_is_not_told_of():
+    assert not [line for line in pairing_lines(crossed(), {}) if "(crossed)" in line]

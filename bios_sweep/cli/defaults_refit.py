@@ -63,14 +63,15 @@ def run(args: Namespace) -> int:
 
 
 def _collected(args: Namespace) -> Collected:
-    """Ladders of folders and tables, then those of experiments."""
+    """Ladders of folders, tables and experiments, by size: whence they came must not move a digit."""
     parts = [collect([Path(word).expanduser() for word in args.operands], args.direction)]
     if args.from_mlflow:
         uri = store_uri(args.tracking_uri)
         names = dict.fromkeys(name for word in args.from_mlflow for name in experiments_like(uri, word))
         parts += [collect_experiment(read_experiment(uri, name)) for name in names]
+    ladders = [ladder for part in parts for ladder in part.ladders]
     return Collected(
-        ladders=tuple(ladder for part in parts for ladder in part.ladders),
+        ladders=tuple(sorted(ladders, key=lambda one: (one.hidden_size, one.model, one.name))),
         left_out=tuple(told for part in parts for told in part.left_out),
     )
 

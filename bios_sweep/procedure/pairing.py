@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from bios_sweep.analysis.finding import CANDIDATE, CONFIRM, INCONCLUSIVE, REFINE, Finding
 from bios_sweep.procedure.questions import Question
@@ -85,11 +86,11 @@ def _all_it_told(result: TrialResult, metric: str) -> str:
 
 
 def pairing_lines(plan: Plan, results: Results) -> list[str]:
-    """What the report says about a script's seed, and of arms that moved nothing; [] for our engines."""
+    """What the report says about a script's seed, and of settings that moved nothing; [] for our engines."""
     twin = twin_trial(plan)
     if twin is None:
         return []
-    return [_pairing(plan, twin, results), *_unmoved(plan, results)]
+    return [_pairing(plan, twin, results), *_unmoved(plan, results), *_uncrossed(plan, results)]
 
 
 def _pairing(plan: Plan, twin: TrialSpec, results: Results) -> str:
@@ -133,6 +134,32 @@ def _unmoved(plan: Plan, results: Results) -> list[str]:
         for arm in cell.arms
         if arm.name != cell.baseline.name and not arm.repeat and unmoved(cell, arm.name, results)
     ]
+
+
+def _uncrossed(plan: Plan, results: Results) -> list[str]:
+    """Crossed settings whose cells have one baseline: what differs between such cells is nothing at all."""
+    metric = plan.study.metric.name
+    return [
+        f"{crossed.setting} (crossed): the baseline's {metric} is exactly the same with "
+        f"{', '.join(map(str, crossed.values))} at every seed; does the script use {crossed.setting}?"
+        for crossed in plan.study.cross
+        if all(_one_value(plan, cells, results) for cells in _apart_in(plan, crossed.setting))
+    ]
+
+
+def _apart_in(plan: Plan, setting: str) -> list[list[Plan]]:
+    """The cells in groups that agree in every other crossed setting."""
+    others = [crossed.setting for crossed in plan.study.cross if crossed.setting != setting]
+    groups: dict[tuple[Any, ...], list[Plan]] = {}
+    for cell in plan.cells:
+        groups.setdefault(tuple(getattr(cell.study.baseline, name) for name in others), []).append(cell)
+    return list(groups.values())
+
+
+def _one_value(plan: Plan, cells: Sequence[Plan], results: Results) -> bool:
+    metric = plan.study.metric.name
+    first, *rest = (_values(cell.trials, cell.baseline.name, results, metric) for cell in cells)
+    return bool(first) and all(values == first for values in rest)
 
 
 def unmoved(plan: Plan, arm: str, results: Results) -> bool:

@@ -82,6 +82,7 @@ def told(answer):
     numbers = [verdict[name] for name in ("effect_percent", "lower", "upper", "margin", "confidence")]
     return {
         "word": verdict["verdict"],
+        "advice": verdict["sentence"] if verdict["verdict"] == "refine" else "",
         "level": verdict["best_level"],
         "numbers": [None if number is None else f"{number:.5g}" for number in numbers],
         "margin": f"{answer['margin']['absolute']:.9g}",

@@ -195,7 +195,7 @@ class _Said:
     def _served(self) -> Any:
         if self.finding.value is not None:
             return self.finding.value
-        if self.finding.test is not None:
+        if self.finding.test is not None and self.finding.test.value is not None:  # a table's test has none
             return self.finding.test.value
         return (
             self.levels.level(self.bound.arm) if self.bound.arm in self.levels.arms else self.levels.default

@@ -59,16 +59,19 @@ class TrialEngine(Protocol):
     """Trains trials, one after the other, in one process; what is heavy is loaded once and kept warm.
 
     Built as `Engine(options)` from plain values (`Scenario.engine_options` plus `measurements`).
+    resumes: whether another attempt goes on from what lies in a trial's folder; if not, nobody needs the
+    folder before the trial ends.
     """
 
     version: str
+    resumes: bool
 
     def run(self, trial: TrialSpec, directory: Path) -> Iterator[Measurement | TrialResult]:
         """Train to the next measurement at each `next()`; the last item is the `TrialResult`.
 
-        Measurements start at step 0. After each one a checkpoint lies in `directory`; called again
-        there (another process, after a kill) it replays the measurements made so far and goes on,
-        with the same numbers to the bit. Divergence is a result, not an exception. A warm engine
+        Measurements start at step 0. After each one a checkpoint lies in `directory` if the engine resumes;
+        called again there (another process, after a kill) it replays the measurements made so far and goes
+        on, with the same numbers to the bit. Divergence is a result, not an exception. A warm engine
         gives the same numbers as a fresh one.
         """
         ...

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 
 import pytest
 
@@ -131,6 +132,32 @@ def test_what_did_not_change_is_not_pushed_again(uri, tmp_path):
     assert not listed.exists()
     say(files, "step 4")
     assert listed.exists()
+
+
+def test_files_that_a_script_removes_while_they_are_kept_cost_nothing(uri, tmp_path):
+    files = attempt(uri, carrier(uri, tmp_path), 1)
+    (files.directory / "checkpoint").write_text("step 2")
+    text = (
+        "import os, shutil, sys\n"
+        "folder = os.path.join(sys.argv[1], 'turning')\n"
+        "while True:\n"
+        "    os.makedirs(folder + '/deep')\n"
+        "    for number in range(20): open(f'{folder}/deep/{number}', 'w').close()\n"
+        "    shutil.rmtree(folder)\n"
+    )
+    restless = subprocess.Popen([sys.executable, "-S", "-c", text, str(files.directory)])
+    try:
+        while not (files.directory / "turning").exists():
+            assert restless.poll() is None
+        latest = time.monotonic() + 0.5  # chosen: six of six runs failed within it once
+        while time.monotonic() < latest:
+            files.keep()
+    finally:
+        restless.kill()
+        restless.wait()
+    driver = carrier(uri, tmp_path)
+    driver.bring(KEY, 1)
+    assert (tmp_path / "trials" / KEY / "checkpoint").read_text() == "step 2"
 
 
 def test_a_discarded_attempt_leaves_nothing_on_the_disk(uri, tmp_path):

@@ -157,6 +157,39 @@ def test_a_scheduler_that_ends_worker_and_script_at_once_costs_no_try(ray_sessio
     assert [result.status for result in log.results.values()] == [COMPLETED]
 
 
+def test_a_script_with_a_metrics_file_goes_on_on_another_worker(ray_session, tmp_path):
+    (tmp_path / "train.py").write_text(
+        "import pathlib, sys, time\n"
+        "metrics, state = (pathlib.Path(sys.argv[1], name) for name in ('m.jsonl', 'state'))\n"
+        "lost = not state.exists()\n"
+        "state.touch()\n"
+        "with metrics.open('a') as file:\n"
+        '    file.write(\'{"step": 2, "eval_loss": 3}\\n\' if lost else \'{"step": 6, "eval_loss": 2}\\n\')\n'
+        "if lost: time.sleep(600)\n"
+    )
+    log, _ = ray_run(
+        ray_session,
+        tmp_path,
+        ListSource(trials({"baseline": SETTINGS}, seeds=(0,))),
+        engine="bios_sweep.scripted.engine:CommandEngine",
+        options={
+            "run": f"{sys.executable} -S train.py {{trial_dir}}",
+            "cwd": str(tmp_path),
+            "metric": "eval_loss",
+            "metrics_file": "{trial_dir}/m.jsonl",
+            "time_limit_seconds": 60.0,
+            "resumes": True,
+        },
+        act=lambda event: kill(event) if event.kind == MEASURED and event.attempt == 1 else None,
+        storage=str(tmp_path / "storage"),
+    )
+    (retried,) = log.of(RETRIED)
+    assert retried.failure == WORKER_LOST
+    [result] = log.results.values()
+    assert (result.status, result.attempts) == (COMPLETED, 2)
+    assert [(point.step, point.eval_loss) for point in result.curve] == [(2, 3.0), (6, 2.0)]
+
+
 def test_a_script_that_fails_while_a_run_here_stops_is_left_for_the_next_run(tmp_path):
     source = ListSource(trials({"baseline": SETTINGS}, seeds=(0,)))
 

@@ -8,6 +8,8 @@ from contextlib import closing
 
 import pytest
 
+from bios_sweep.execution.attempts import attempt_trial
+from bios_sweep.execution.carried import AttemptFiles, Carrier
 from bios_sweep.scripted.engine import CommandEngine
 from bios_sweep.scripted.readings import LONGEST_WATCHED
 from bios_sweep.scripted.values import STATE_PATTERN
@@ -165,3 +167,51 @@ def test_lines_of_output_mean_nothing_beside_a_file(running):
         point, result = items
     assert isinstance(result, TrialResult)
     assert (point.eval_loss, result.final) == (2.0, {"eval_loss": 2.0})
+
+
+# on a cluster, where the folder follows the trial from node to node
+
+GOES_ON = """
+state = os.path.join(folder, "state")
+if os.path.exists(state):
+    say("m.jsonl", (20, 2.0))
+else:
+    open(state, "w").close()
+    say("m.jsonl", (0, 3), (10, 2.5))
+    wait()
+"""
+
+
+@pytest.mark.parametrize("resumes, second", [(True, [0, 10, 20]), (False, [0, 10])])
+def test_a_lost_attempt_is_gone_on_from_if_the_script_can_and_else_nothing_is_carried(
+    tmp_path, resumes, second
+):
+    (tmp_path / "train.py").write_text(START + GOES_ON)
+    options = {"run": f"{sys.executable} -S train.py {{trial_dir}}", "cwd": str(tmp_path)}
+    file = {"metric": "eval_loss", "metrics_file": "{trial_dir}/m.jsonl", "resumes": resumes}
+    engine = CommandEngine({**options, **file})
+    storage = tmp_path / "storage"
+    carrier = Carrier(str(storage), tmp_path / "trials", run="run")
+
+    def attempt(number):
+        files = AttemptFiles(str(storage), "k", **carrier.places("k", number))
+        items = attempt_trial(engine, TRIAL, files.directory, number)
+        return files, closing(files.kept(items, always=engine.resumes))
+
+    files, running = attempt(1)
+    with running as items:
+        assert [next(items).step for _ in range(2)] == [0, 10]
+        carrier.reached("k", 1)
+    files.discard()  # its node is gone
+    assert storage.exists() == resumes
+
+    files, running = attempt(2)
+    go(tmp_path)
+    with running as items:
+        *points, result = items
+    files.discard()
+    assert [point.step for point in points] == second
+    assert result.status == COMPLETED
+    carrier.bring("k", 2)  # at its end everything
+    assert (tmp_path / "trials/k/output/state").exists()
+    assert (tmp_path / "trials/k/stdout.txt").exists()

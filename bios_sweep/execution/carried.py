@@ -14,18 +14,20 @@ import re
 import shutil
 import socket
 import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Generator, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from bios_sweep.atomic import write_atomically
 from bios_sweep.errors import StorageError
-from bios_sweep.execution.storage import TrialFiles
+from bios_sweep.execution.storage import TrialFiles, files_below
+from bios_sweep.study.trials import Measurement, TrialResult
 
 HELD_FILE = "held.json"
 LEFTOVER = "bios-sweep-attempt-"  # and host, process, and letters of `tempfile`
+Items = Generator[Measurement | TrialResult]  # of an attempt
 ATTEMPTS_FOLDER = "attempts"  # beside the trials folder, where no storage is named
 
 
@@ -133,17 +135,28 @@ class AttemptFiles:
             self.discard()
             raise
 
+    def kept(self, items: Items, *, always: bool) -> Items:
+        """An attempt's items, each after its files are in the storage; if not `always`, before the end none.
+
+        Raises:
+            StorageError: the storage does not answer.
+        """
+        with closing(items):
+            for item in items:
+                if always or isinstance(item, TrialResult):
+                    self.keep()
+                yield item
+
     def keep(self) -> None:
         """Push the files; nothing while a resumed trial only repeats what it had measured.
 
         Raises:
             StorageError: the storage does not answer.
         """
-        now = {
-            str(path.relative_to(self.directory)): (path.stat().st_size, path.stat().st_mtime_ns)
-            for path in self.directory.rglob("*")
-            if path.is_file()
-        }
+        now: dict[str, tuple[int, int]] = {}
+        for name, path in files_below(self.directory).items():
+            with suppress(FileNotFoundError):  # a script's, which works on meanwhile
+                now[name] = (path.stat().st_size, path.stat().st_mtime_ns)
         if now != self._kept:
             self._store.push(self._push, self.directory)
             self._kept = now

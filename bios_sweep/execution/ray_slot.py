@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Generator
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -21,20 +20,18 @@ from ray import tune
 
 from bios_sweep.errors import BiosSweepError, StorageError
 from bios_sweep.execution.attempts import attempt_trial, interrupted, load_engine, worker_name
-from bios_sweep.execution.carried import AttemptFiles, remove_leftovers
+from bios_sweep.execution.carried import AttemptFiles, Items, remove_leftovers
 from bios_sweep.execution.node_options import bring_data
 from bios_sweep.execution.signs import Signs
 from bios_sweep.ports import TrialEngine
 from bios_sweep.secrecy import keep_secret, masked
-from bios_sweep.study.trials import FAILED, STORAGE, Measurement, TrialResult, TrialSpec
+from bios_sweep.study.trials import FAILED, STORAGE, TrialResult, TrialSpec
 
 BUILD_PAUSES = 4  # half a pause each, for a storage that is away while a worker starts; chosen
 WAIT_SECONDS = 1.0  # chosen, not measured: how long an idle slot listens before it shows a sign of life
 REPORT = (
     "report"  # the one key of a slot's Tune result that is ours: JSON text, so that Tune flattens nothing
 )
-
-Items = Generator[Measurement | TrialResult]
 
 
 class WorkerSlot(tune.Trainable):
@@ -120,18 +117,15 @@ class WorkerSlot(tune.Trainable):
             return None
         trial = TrialSpec.from_dict(job["trial"])
         self._job = {"key": trial.key, "attempt": job["attempt"]}
-        directory = Path(self._config["trials_dir"]) / trial.key
-        if self._config["storage"] is not None:
-            self._files = AttemptFiles(
-                self._config["storage"], trial.key, fetch=job["fetch"], push=job["push"]
-            )
-            directory = self._files.directory
-        return attempt_trial(engine, trial, directory, job["attempt"])
+        if self._config["storage"] is None:
+            directory = Path(self._config["trials_dir"]) / trial.key
+            return attempt_trial(engine, trial, directory, job["attempt"])
+        self._files = AttemptFiles(self._config["storage"], trial.key, fetch=job["fetch"], push=job["push"])
+        items = attempt_trial(engine, trial, self._files.directory, job["attempt"])
+        return self._files.kept(items, always=engine.resumes)
 
     def _advance(self, items: Items) -> dict[str, Any]:
         item = next(items)
-        if self._files is not None:
-            self._files.keep()
         if isinstance(item, TrialResult):
             self._close()
             if item.status == FAILED:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import re
 import shutil
 import uuid
@@ -95,7 +96,7 @@ class TrialFiles:
 
         A file that changes meanwhile stays as it was pushed last.
         """
-        self.push_files(key, _files_below(directory))
+        self.push_files(key, files_below(directory))
 
     def push_files(self, key: str, files: Mapping[str, Path]) -> None:
         """As `push`, for files by the names they shall have below `key`."""
@@ -164,7 +165,7 @@ class TrialFiles:
             return {}
 
     def _push_file(self, key: str, name: str, path: Path, before: Kept | None) -> Kept | None:
-        """What the store keeps of a file now; `before` where the file is gone or changes while it is read."""
+        """What the store keeps of a file now: None where it was gone, `before` where it changes or goes."""
         try:
             stamp = _stamp(path)
             sha256 = self._digest(path)
@@ -173,8 +174,14 @@ class TrialFiles:
         kept = Kept(content=f"{name}.{sha256[:DIGEST_LETTERS]}", sha256=sha256, size=stamp[0])
         if kept == before:
             return kept
-        self._try(self._put, f"{key}/{kept.content}", lambda target: self._store.put_file(str(path), target))
-        return kept if path.exists() and _stamp(path) == stamp else before
+        try:
+            self._try(
+                self._put, f"{key}/{kept.content}", lambda target: self._store.put_file(str(path), target)
+            )
+        except StorageError:
+            if _is_still(path, stamp):
+                raise
+        return kept if _is_still(path, stamp) else before
 
     def _put(self, name: str, write: Callable[[str], None]) -> None:
         """Have `write` make a whole file; an object store shows an object only when it is whole."""
@@ -221,12 +228,20 @@ class TrialFiles:
         return StorageError(masked(f"cluster.storage: {self.uri} failed ({describe(error)})"))
 
 
-def _files_below(directory: Path) -> dict[str, Path]:
-    """Relative name -> file, of all that is worth keeping; sorted."""
-    found = sorted(path for path in directory.rglob("*") if path.is_file())
+def files_below(directory: Path) -> dict[str, Path]:
+    """Relative name -> file, of all that is worth keeping; sorted. Folders may vanish while they are read."""
+    named = (Path(folder) / name for folder, _, names in os.walk(directory) for name in names)
+    found = sorted(path for path in named if path.is_file())
     return {
         path.relative_to(directory).as_posix(): path for path in found if not TEMPORARY.fullmatch(path.name)
     }
+
+
+def _is_still(path: Path, stamp: tuple[int, int, int]) -> bool:
+    try:
+        return _stamp(path) == stamp
+    except FileNotFoundError:
+        return False
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:

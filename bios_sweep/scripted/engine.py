@@ -76,6 +76,7 @@ class CommandEngine:
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self._options = ScriptOptions.from_dict(options)
+        self.resumes = self._options.resumes
         self._command = self._checked()
 
     def _checked(self) -> Command | None:

@@ -26,6 +26,7 @@ class PlantedEngine:
     """A `TrialEngine` over `PlantedTruth`, with real checkpoints so that a killed trial resumes."""
 
     version = "1"
+    resumes = True
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self._world = PlantedTruth.from_options(options)

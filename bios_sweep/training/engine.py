@@ -79,6 +79,7 @@ class LoraEngine:
     """
 
     version = ENGINE_VERSION
+    resumes = True
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         given = EngineOptions.from_dict(options)

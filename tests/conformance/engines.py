@@ -17,6 +17,7 @@ class DyingEngine:
     """Takes its process with it while it loads, as a crash in native code or a lack of memory would."""
 
     version = "1"
+    resumes = True
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         os._exit(1)
@@ -29,6 +30,7 @@ class ForgetfulEngine:
     """Ends without a result."""
 
     version = "1"
+    resumes = True
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         pass
@@ -41,6 +43,7 @@ class TimedEngine:
     """Dies as often as `deaths` says while it is timed, or stumbles; marks its deaths in `folder`."""
 
     version = "1"
+    resumes = True
     hardware = f"a stopwatch in process {os.getpid()}"
 
     def __init__(self, options: Mapping[str, Any]) -> None:

@@ -88,6 +88,27 @@ def test_the_copies_in_a_tracking_store_are_no_further_sweeps(workspace, tmp_pat
     assert len(json.loads(capsys.readouterr().out)["read"]) == len(SIZES)
 
 
+def test_an_extended_sweep_takes_the_place_of_the_one_before_it(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("bios_sweep.report.publish.figures_of", lambda summary: ())
+    folder = tmp_path / "runs"
+    sweep(folder, 2048)
+    sweep(folder, 2048, "sweeps.factors.learning_rate.multiply=[0.25,0.5,2,4,8]")
+    answer = refitted(capsys, str(folder))
+    (ladder,) = answer["studies"]
+    assert len(ladder["learning_rates"]) == 6
+    assert answer["left_out"] == [
+        "m2048, rank 32, batch size 128, steps 1000: its 15 trials are all in another ladder"
+    ]
+
+
+@pytest.mark.parametrize("action", ["refit", "merge"])
+def test_a_misspelt_folder_is_not_made(action, workspace, tmp_path, capsys):
+    target = tmp_path / "nowhere" / "file.json"
+    assert main(["defaults", action, str(workspace), "-o", str(target)]) == 4
+    assert "no such folder" in capsys.readouterr().err
+    assert not target.parent.exists()
+
+
 def stored(name, content):
     return StoredRun(
         run_id=name,

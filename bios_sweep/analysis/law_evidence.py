@@ -31,6 +31,7 @@ class Ladder:
     between its tested neighbours. Empty: the bracket is all that is known.
     rates: those that trained, ascending. gains: percent over the best of them (0 for it, the others below),
     empty where only the bracket is known. wall: the lowest rate above the best that diverged, else infinity.
+    trials: keys of the trials behind it, where its source tells; a shared trial is no independent evidence.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Ladder:
     rates: tuple[float, ...] = ()
     gains: tuple[float, ...] = ()
     wall: float = math.inf
+    trials: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if self.hidden_size < 1:

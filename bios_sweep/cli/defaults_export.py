@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from bios_sweep import defaults
 from bios_sweep.atomic import write_atomically
-from bios_sweep.cli.defaults_served import only_operand, served
+from bios_sweep.cli.defaults_served import only_operand, require_folder, served
 from bios_sweep.defaults.tuned_file import decimal_json, key_words
-from bios_sweep.errors import DefaultsError, StorageError
+from bios_sweep.errors import DefaultsError
 
 
 def run(args: Namespace) -> int:
@@ -26,8 +26,7 @@ def run(args: Namespace) -> int:
         title=f"{asked.name}, {args.goal}, from {asked.source}",
     )
     if args.output is not None:
-        if not args.output.parent.is_dir():  # a misspelt path must not become a folder
-            raise StorageError(f"{args.output}: cannot be written (no such folder); choose another folder")
+        require_folder(args.output)
         write_atomically(args.output, exported.text())
     if args.json:
         print(decimal_json(_answer(args, asked, exported)))

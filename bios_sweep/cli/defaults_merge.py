@@ -7,7 +7,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from bios_sweep import defaults
-from bios_sweep.cli.defaults_served import tuned_files
+from bios_sweep.cli.defaults_served import require_folder, tuned_files
 from bios_sweep.defaults.merge import NEWEST, REFUSE
 from bios_sweep.defaults.tuned_file import key_words
 from bios_sweep.errors import DefaultsError
@@ -17,6 +17,7 @@ def run(args: Namespace) -> int:
     """Read, merge and write; nothing is written unless all of it holds."""
     if args.output is None:
         raise DefaultsError("`defaults merge` needs -o FILE, the file to write")
+    require_folder(args.output)
     files = tuned_files(args.operands)
     sources = [(str(file), entry) for file in files for entry in defaults.read_entries(file)]
     entries = defaults.merge(sources, on_conflict=NEWEST if args.newest else REFUSE)

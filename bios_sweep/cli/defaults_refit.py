@@ -15,6 +15,7 @@ from bios_sweep import defaults
 from bios_sweep.analysis.law import Estimate, Rule
 from bios_sweep.analysis.law_evidence import Ladder
 from bios_sweep.analysis.law_regret import FLAT, NEW, OLD, Refit, refit
+from bios_sweep.cli.defaults_served import require_folder
 from bios_sweep.cli.experiments import experiments_like, read_experiment, store_uri
 from bios_sweep.defaults.refitted import (
     FamilyRule,
@@ -24,7 +25,7 @@ from bios_sweep.defaults.refitted import (
     write_heuristics,
 )
 from bios_sweep.errors import DefaultsError, InputError
-from bios_sweep.records.ladders import Collected, collect
+from bios_sweep.records.ladders import Collected, collect, together
 from bios_sweep.records.mlflow_ladders import collect_experiment
 from bios_sweep.report.layout import HEAD, bullets, heading, line, plain_table
 from bios_sweep.report.wording import clean, finite_or_none, number, plural
@@ -50,6 +51,7 @@ def run(args: Namespace) -> int:
         "left_out": list(found.left_out),
     }
     if args.output is not None:
+        require_folder(args.output)
         rules = [_family_rule(fit, groups[fit.family, fit.method]) for fit in fits if _writable(fit)]
         old = defaults.heuristics()
         new = refitted(old, rules)
@@ -63,17 +65,13 @@ def run(args: Namespace) -> int:
 
 
 def _collected(args: Namespace) -> Collected:
-    """Ladders of folders, tables and experiments, by size: whence they came must not move a digit."""
+    """Ladders of folders and tables, and of experiments."""
     parts = [collect([Path(word).expanduser() for word in args.operands], args.direction)]
     if args.from_mlflow:
         uri = store_uri(args.tracking_uri)
         names = dict.fromkeys(name for word in args.from_mlflow for name in experiments_like(uri, word))
         parts += [collect_experiment(read_experiment(uri, name)) for name in names]
-    ladders = [ladder for part in parts for ladder in part.ladders]
-    return Collected(
-        ladders=tuple(sorted(ladders, key=lambda one: (one.hidden_size, one.model, one.name))),
-        left_out=tuple(told for part in parts for told in part.left_out),
-    )
+    return together(parts)
 
 
 def _refit(ladders: Sequence[Ladder], margin: float) -> Refit:

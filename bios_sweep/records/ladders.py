@@ -33,6 +33,7 @@ from bios_sweep.study.trials import COMPLETED, CONFIRMATION, DIVERGED
 
 RESULTS = "results.csv"
 REPORT = "report.json"
+KEY = "trial_key"
 WHO = ("model", "family", "hidden_size")
 
 
@@ -61,6 +62,36 @@ def collect(paths: Sequence[Path], direction: str | None = None) -> Collected:
         ladders += found
         left_out += missed
     return Collected(ladders=tuple(ladders), left_out=tuple(left_out))
+
+
+def together(parts: Sequence[Collected]) -> Collected:
+    """What several sources gave, by size of model: whence it came must not move a digit of the fit.
+
+    A sweep that was extended has the trials of the one before it, which is left out: no trial counts twice.
+    """
+    ladders = [ladder for part in parts for ladder in part.ladders]
+    held = {index: _holder(ladders, index) for index in range(len(ladders))}
+    kept = [ladder for index, ladder in enumerate(ladders) if held[index] is None]
+    within = [
+        f"{ladders[index].name}: its {len(ladders[index].trials)} trials are all in another ladder"
+        for index, holder in held.items()
+        if holder is not None
+    ]
+    return Collected(
+        ladders=tuple(sorted(kept, key=lambda one: (one.hidden_size, one.model, one.name))),
+        left_out=(*(told for part in parts for told in part.left_out), *within),
+    )
+
+
+def _holder(ladders: Sequence[Ladder], index: int) -> Ladder | None:
+    """A ladder with all trials of this one and more, or an earlier one with the same."""
+    own = ladders[index].trials
+    holding = (
+        other
+        for place, other in enumerate(ladders)
+        if own < other.trials or (own == other.trials and place < index)
+    )
+    return next(holding, None) if own else None
 
 
 def _tables(path: Path) -> list[Path]:
@@ -149,12 +180,18 @@ def ladders_of(raw: RawTable, who: Who, metric: Metric) -> tuple[list[Ladder], l
                 hidden_size=size,
                 method=method_of(values),
                 facts=facts_of(values),
+                trials=_trials(raw, rows),
                 **vars(reading),
             )
         )
     if not ladders and not left_out:
         left_out.append(f"{raw.source}: no three learning rates with everything else alike")
     return ladders, left_out
+
+
+def _trials(raw: RawTable, rows: Sequence[int]) -> frozenset[str]:
+    keys = raw.columns.get(KEY)
+    return frozenset(filter(None, (keys[row] for row in rows))) if keys else frozenset()
 
 
 def _alike(raw: RawTable, who: Who, settings: Sequence[Mapping[str, Any]]) -> dict[Any, list[int]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bios_sweep.defaults.rules import family_of
-from bios_sweep.records.ladders import Collected, ladders_of
+from bios_sweep.records.ladders import KEY, Collected, ladders_of
 from bios_sweep.records.mirror_content import plain_name
 from bios_sweep.records.mlflow_runs import (
     Experiment,
@@ -67,6 +67,7 @@ def _table(source: str, sweep: StoredRun, runs: Sequence[StoredRun]) -> RawTable
         columns={
             **{name: tuple(run.params.get(name, "") for run in runs) for name in names},
             "method": (sweep.tags["method"],) * len(runs),
+            KEY: tuple(run.tags.get(KEY, "") for run in runs),
             "seed": tuple(str(seed_of_run(run)) for run in runs),
             "status": tuple(map(status_of, runs)),
             "value": tuple(

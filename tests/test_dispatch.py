@@ -170,6 +170,28 @@ def test_a_script_that_ends_while_the_sweep_stops_is_left_for_the_next_run(statu
     assert dispatch.finished()
 
 
+@pytest.mark.parametrize(
+    "fractions, believed", [((), False), ((0.0, 0.5), False), ((0.0, 1.0), True)], ids=str
+)
+def test_a_script_that_ends_well_while_the_sweep_stops_is_believed_only_at_its_last_step(fractions, believed):
+    dispatch, source, log, _ = dispatching([ONE], max_attempts=1)
+    dispatch.assign()
+    source.stopping = True
+    curve = tuple({**POINT, "fraction": fraction} for fraction in fractions)
+    dispatch.item(0, ONE.key, 1, {**DONE, "curve": curve, "provenance": {"exit_status": 0}})
+    assert (ONE.key in log.results) == believed
+    told = "its script ended while the sweep was told to stop: with success, but not at its last step"
+    assert [event.cause for event in log.of(RETRIED)] == ([] if believed else [told])
+
+
+def test_a_warm_engine_s_result_is_believed_while_the_sweep_stops():
+    dispatch, source, log, _ = dispatching([ONE])
+    dispatch.assign()
+    source.stopping = True
+    dispatch.item(0, ONE.key, 1, {**DONE, "curve": (POINT,)})
+    assert log.results[ONE.key].status == COMPLETED
+
+
 @pytest.mark.parametrize("provenance", [{}, {"exit_status": None}], ids=["no script", "its time limit"])
 def test_a_failure_of_its_own_ends_a_trial_while_the_sweep_stops_too(provenance):
     dispatch, source, log, _ = dispatching([ONE])

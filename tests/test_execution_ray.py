@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -201,6 +202,42 @@ def test_a_script_that_fails_while_a_run_here_stops_is_left_for_the_next_run(tmp
     engine = "bios_sweep.scripted.engine:CommandEngine"
     InlineExecutor().run(source, log, engine=engine, engine_options=options, trials_dir=tmp_path / "trials")
     assert [event.kind for event in log.events] == [STARTED]
+
+
+class StoppedLate(ListSource):
+    """Is stopping from the third time on that it is asked: while a script ends after its measurement."""
+
+    asked = 0
+
+    @property
+    def stopping(self):
+        self.asked += 1
+        return self.asked > 2
+
+    @stopping.setter
+    def stopping(self, value):
+        pass
+
+
+@pytest.mark.parametrize(
+    "line, kinds",
+    [
+        ({"eval_loss": 2.5, "step": 3}, [STARTED, MEASURED]),
+        ({"eval_loss": 2.5}, [STARTED, MEASURED]),
+        ({"eval_loss": 2.5, "step": SETTINGS.max_steps}, [STARTED, MEASURED, ENDED]),
+    ],
+    ids=["half way", "no step", "done"],
+)
+def test_a_script_that_ends_well_while_a_run_here_stops_is_believed_only_at_its_last_step(
+    tmp_path, line, kinds
+):
+    source = StoppedLate(trials({"baseline": SETTINGS}, seeds=(0,)))
+    log = Log(source)
+    (tmp_path / "train.py").write_text(f"print({json.dumps(line)!r})")
+    options = {"run": f"{sys.executable} -S train.py", "cwd": str(tmp_path), "metric": "eval_loss"}
+    engine = "bios_sweep.scripted.engine:CommandEngine"
+    InlineExecutor().run(source, log, engine=engine, engine_options=options, trials_dir=tmp_path / "trials")
+    assert [event.kind for event in log.events] == kinds
 
 
 def test_a_worker_that_stalls_loses_its_trial_and_what_it_says_later_is_not_heard(ray_session, tmp_path):

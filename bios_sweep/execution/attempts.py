@@ -20,6 +20,7 @@ from bios_sweep.secrecy import masked
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.trials import (
     CODE,
+    COMPLETED,
     DATA,
     FAILED,
     OUT_OF_MEMORY,
@@ -111,13 +112,19 @@ def time_arms(
 
 
 def interrupted(result: Mapping[str, Any]) -> bool:
-    """Whether a result, in plain values, is that of a script which failed before its time limit.
+    """Whether a result, in plain values, is that of a script which ended before it was done.
 
     Asked only where the worker or the driver has been told to end: a scheduler's signal reaches the script
-    too, and what it makes of it (a death by SIGTERM, exit status 1 after `torchrun`, a quiet end without a
-    metric) says nothing of the trial. If the script was at fault after all, its next attempt tells.
+    too, and what it makes of it says nothing of the trial, be it a death by SIGTERM, exit status 1 after
+    `torchrun`, or a model that was saved half way with exit status 0. So a metric is believed only at the
+    trial's last step (a line without a step has none), a failure only at its time limit. If the script was
+    at fault after all, or counts its steps otherwise, its next attempt tells.
     """
-    return result.get("status") == FAILED and result["provenance"].get("exit_status") is not None
+    if result.get("provenance", {}).get("exit_status") is None:
+        return False
+    if result["status"] == COMPLETED:
+        return not any(point["fraction"] >= 1.0 for point in result["curve"][-1:])
+    return bool(result["status"] == FAILED)
 
 
 def kind_of(error: BaseException) -> str:

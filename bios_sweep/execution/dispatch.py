@@ -28,6 +28,7 @@ from bios_sweep.study.trials import (
 )
 
 FELL_WITH_US = "its script ended while the sweep was told to stop"
+SHORT = "with success, but not at its last step"
 NOT_THE_TRIALS_FAULT = frozenset({WORKER_LOST, NODE_LOST, PREEMPTED})  # an engine may report these too
 
 
@@ -124,7 +125,8 @@ class Dispatch:
             )
             return True
         if self._source.stopping and interrupted(values):
-            self.gives_back(slot, Loss(failure=PREEMPTED, cause=f"{FELL_WITH_US}: {values['cause']}"))
+            cause = f"{FELL_WITH_US}: {values['cause'] or SHORT}"
+            self.gives_back(slot, Loss(failure=PREEMPTED, cause=cause))
             return True
         result = _result(values)
         if result.status == FAILED and result.failure in NOT_THE_TRIALS_FAULT:

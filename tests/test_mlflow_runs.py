@@ -296,9 +296,14 @@ def test_the_store_of_a_sweep_gives_the_verdict_of_the_sweep(tmp_path, capsys, m
     assert {key: answers[0][key] for key in same} == {key: answers[1][key] for key in same}
 
 
-def test_our_own_sweeps_metric_and_direction_and_looks_are_those_of_its_run(server, answer):
+def test_our_own_sweeps_metric_and_direction_and_rule_are_those_of_its_run(server, answer):
     sweep = ours("rates-22222222")
-    told = {"metric": "eval_accuracy", "direction": "maximize", "looks": "[3, 5, 8]"}
+    told = {
+        "metric": "eval_accuracy",
+        "direction": "maximize",
+        "looks": "[3, 5, 8]",
+        "decision.alpha": "0.03",
+    }
     sweep[0]["data"]["params"] += [{"key": key, "value": value} for key, value in told.items()]
     for run in sweep[1:]:
         run["data"]["metrics"][0]["key"] = "eval_accuracy"
@@ -316,5 +321,5 @@ def test_our_own_sweeps_metric_and_direction_and_looks_are_those_of_its_run(serv
         found["metric"] == plain["metric"] == {"name": "eval_accuracy", "unit": "", "direction": "maximize"}
     )
     assert found["verdicts"][0]["effect_percent"] > 0
-    assert found["verdicts"][0]["confidence"] == pytest.approx(1 - 0.05 / 3)
+    assert found["verdicts"][0]["confidence"] == pytest.approx(1 - 0.03 / 3)
     assert found["compared"] == ["baseline", "learning_rate x2", "x4"]

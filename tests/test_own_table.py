@@ -43,7 +43,7 @@ def scored(measured):
     )
 
 
-def finished(metric, looks, folder, *, optimum, noise=0.08, untouched=4.6, noise_seed=0):
+def finished(metric, looks, folder, *, optimum, noise=0.08, untouched=4.6, noise_seed=0, **rule):
     """A planted sweep of one learning rate, run to its end in this process, judged on a metric."""
     study = planted_study(
         seeds=tuple(range(looks[-1])), factors=(Factor(name="learning_rate", multiply=(0.25, 0.5, 2, 4)),)
@@ -51,7 +51,7 @@ def finished(metric, looks, folder, *, optimum, noise=0.08, untouched=4.6, noise
     study = dataclasses.replace(
         study,
         metric=metric,
-        decision=dataclasses.replace(study.decision, looks=looks),
+        decision=dataclasses.replace(study.decision, looks=looks, **rule),
         baseline=dataclasses.replace(study.baseline, learning_rate=RATE),
     )
     world = {
@@ -72,8 +72,8 @@ def finished(metric, looks, folder, *, optimum, noise=0.08, untouched=4.6, noise
     return summarise(plan, source.state, source.results, "")
 
 
-def audited(file, capsys):
-    assert main(["report", "--from-csv", str(file), "--json"]) == 0
+def audited(file, capsys, *words):
+    assert main(["report", "--from-csv", str(file), "--json", *words]) == 0
     return json.loads(capsys.readouterr().out)
 
 
@@ -107,10 +107,23 @@ def test_an_audit_of_a_sweeps_own_table_has_its_margin_and_its_verdict(metric, l
 def test_the_margin_of_the_table_is_none_that_the_value_column_could_tell(tmp_path, capsys):
     own = finished(SHARE, (5,), tmp_path, optimum=RATE)
     rows = list(csv.DictReader((tmp_path / "results.csv").open()))
-    assert list(rows[0])[-4:] == ["metric", "direction", "untouched", "looks"]
+    judged = ["metric", "direction", "untouched", "looks"]
+    judged += ["decision.margin_percent", "decision.margin_share", "decision.alpha"]
+    assert list(rows[0])[-7:] == judged
     bare = tmp_path / "bare.csv"
-    write_results([{k: row[k] for k in list(row)[:-4]} for row in rows], bare)
+    write_results([{k: row[k] for k in list(row)[:-7]} for row in rows], bare)
     assert audited(bare, capsys)["margin"] != own["margin"]
+
+
+def test_an_audit_keeps_the_decision_rule_of_the_sweep_unless_it_is_told_another(tmp_path, capsys):
+    rule = {"margin_percent": 2.0, "margin_share": 0.5, "alpha": 0.01}
+    own = finished(Metric(), (5,), tmp_path, optimum=RATE, noise=0.5, **rule)
+    file = tmp_path / "results.csv"
+    assert told(audited(file, capsys)) == told(own)
+    assert own["verdicts"][0]["margin"] == 2.0
+    answer = audited(file, capsys, "decision.margin_percent=3")
+    assert answer["verdicts"][0]["margin"] == 3.0
+    assert answer["verdicts"][0]["confidence"] == own["verdicts"][0]["confidence"] == 0.99
 
 
 def test_rows_of_two_metrics_are_refused(tmp_path, capsys):

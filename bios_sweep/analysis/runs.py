@@ -23,7 +23,8 @@ class RunTable:
     None without such columns. costs: `tokens`, `examples`, `wall_seconds` per run. contexts: kind
     (`hardware`, `software`, `code`, `scenario`) -> column -> text. places: where each run stands, for
     messages. untouched: the metric of the model before any training, None when unknown. looks: how often the
-    study that made the runs might have decided; 1 where nothing tells. notes: what the reader of the table
+    study that made the runs might have decided; 1 where nothing tells. decided: what is told of its decision
+    rule (`margin_percent`, `margin_share`, `alpha`). notes: what the reader of the table
     had to assume.
     """
 
@@ -43,6 +44,7 @@ class RunTable:
     places: tuple[str, ...] = ()
     untouched: float | None = None
     looks: int = 1
+    decided: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from argparse import Namespace
@@ -41,8 +42,9 @@ def run(args: Namespace) -> int:
 
 def _audited(args: Namespace) -> dict[str, Any]:
     given = _given(args.overrides)
-    rule = _rule(given)
+    asked = _asked(given)
     table = _from_csv(args) if args.from_csv is not None else _from_mlflow(args, given)
+    rule = dataclasses.replace(DecisionRule(), **{**table.decided, **asked})
     return audit(table, rule, args.baseline).to_dict()
 
 
@@ -62,7 +64,8 @@ def _given(overrides: Sequence[str]) -> dict[str, str]:
     return given
 
 
-def _rule(given: dict[str, str]) -> DecisionRule:
+def _asked(given: dict[str, str]) -> dict[str, float]:
+    """What the command says of the decision rule, before what the table does."""
     values = {}
     for key in RULES:
         if key in given:
@@ -72,7 +75,7 @@ def _rule(given: dict[str, str]) -> DecisionRule:
                 raise InputError(f"{key}: {given[key]!r} is not a number") from None
     if any(not math.isfinite(value) for value in values.values()):
         raise InputError("decision: a finite number is needed")
-    return DecisionRule(margin_percent=values.get("margin_percent", 0.5), alpha=values.get("alpha", 0.05))
+    return values
 
 
 def _from_csv(args: Namespace) -> RunTable:

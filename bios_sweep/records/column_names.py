@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 
 from bios_sweep.settings import setting_names
+from bios_sweep.study.decision import JUDGING
 
 # prefixes by which W&B, MLflow and Optuna mark what was configured; what follows is a setting's name
 CONFIGURED = re.compile(
@@ -66,6 +67,8 @@ METRICS = (
 UNTOUCHED = ("untouched",)  # the metric of the model before any training, the same in every row
 # columns of our own table that say how `value` is judged, the same in every row
 VALUE, METRIC, DIRECTION, LOOKS = "value", "metric", "direction", "looks"
+# what of the decision rule such a table, and a sweep's run in the tracking store, say: `decision.NAME`
+DECIDED = {f"decision.{name}": name for name in JUDGING}
 STATUSES = ("status", "state", "run_status")
 COSTS = {
     "tokens": (

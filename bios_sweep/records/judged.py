@@ -6,7 +6,7 @@ Our own `results.csv` says it in columns of its own; of any other table the valu
 from __future__ import annotations
 
 from bios_sweep.errors import InputError
-from bios_sweep.records.column_names import DIRECTION, LOOKS, METRIC, VALUE, plain_name
+from bios_sweep.records.column_names import DECIDED, DIRECTION, LOOKS, METRIC, VALUE, plain_name
 from bios_sweep.records.tables import RawTable, is_number
 from bios_sweep.study.metric_names import direction_of
 from bios_sweep.study.scenario import Metric
@@ -40,6 +40,12 @@ def looks_of(raw: RawTable, column: str) -> int:
     """How often the sweep that wrote the table might have decided, which divides alpha; else once."""
     said = _stated(raw, column, LOOKS, text=False)
     return max(1, int(said)) if said.isdecimal() else 1
+
+
+def decided_of(raw: RawTable, column: str) -> dict[str, float]:
+    """What the sweep that wrote the table says of its decision rule: margin and alpha; {} elsewhere."""
+    said = {name: _stated(raw, column, title, text=False) for title, name in DECIDED.items()}
+    return {name: float(text) for name, text in said.items() if is_number(text)}
 
 
 def _stated(raw: RawTable, column: str, name: str, *, text: bool = True) -> str:

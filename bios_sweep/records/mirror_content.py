@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from bios_sweep.records.column_names import DECIDED
 from bios_sweep.records.sweep_state import DONE, SweepState, Verdict
 from bios_sweep.records.trial_state import PLANNED, RUNNING, TrialState
 from bios_sweep.settings import TrainingSettings
@@ -185,6 +186,7 @@ def parent_content(state: SweepState, *, alive: bool) -> RunContent:
                 "direction": facts.get("direction"),  # a journal of an older version does not say
                 "seeds": facts["seeds"],
                 "looks": facts["decision"]["looks"],
+                **{title: facts["decision"].get(name) for title, name in DECIDED.items()},
                 **{f"budget.{name}": value for name, value in facts["budget"].items()},
             }
         ),

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field, replace
 from bios_sweep.analysis.runs import RunTable
 from bios_sweep.errors import InputError
 from bios_sweep.records.cells import parsed_setting
+from bios_sweep.records.column_names import DECIDED
 from bios_sweep.records.mirror_content import plain_name, sweep_tag
-from bios_sweep.records.tables import RawTable
+from bios_sweep.records.tables import RawTable, is_number
 from bios_sweep.settings import setting_names
 from bios_sweep.study.arms import BASELINE
 from bios_sweep.study.metric_names import direction_of
@@ -174,8 +175,15 @@ def _own_table(
         costs={"tokens": tuple(run.metrics.get("tokens", math.nan) for run in runs)},
         places=tuple(f"run {run.run_id}" for run in runs),
         looks=max(1, len(_listed(parent.params.get("looks", "[]")))),
+        decided=_decided(parent),
         notes=notes,
     )
+
+
+def _decided(parent: StoredRun) -> dict[str, float]:
+    """What the sweep's run says of its decision rule; {} for one that an older version mirrored."""
+    said = {name: parent.params.get(title, "") for title, name in DECIDED.items()}
+    return {name: float(text) for name, text in said.items() if is_number(text)}
 
 
 def _tag(run: StoredRun, name: str) -> str:

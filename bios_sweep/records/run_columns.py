@@ -33,7 +33,7 @@ from bios_sweep.records.column_names import (
     first_column,
     plain_name,
 )
-from bios_sweep.records.judged import looks_of, metric_of
+from bios_sweep.records.judged import decided_of, looks_of, metric_of
 from bios_sweep.records.tables import RawTable
 from bios_sweep.study.trials import COMPLETED, CONFIRMATION, DIVERGED, FAILED, SCREENING
 from bios_sweep.study.twin import CONTROL
@@ -83,6 +83,7 @@ def to_runs(raw: RawTable, names: ColumnNames) -> RunTable:
         | {column: own for column, own in plain.items() if own in settings},
         untouched=_untouched(raw, first_column(plain, UNTOUCHED)),
         looks=looks_of(raw, value),
+        decided=decided_of(raw, value),
         places=tuple(f"line {line}" for line in raw.lines),
         notes=(*notes, *more),
     )

@@ -10,6 +10,7 @@ from bios_sweep.procedure import Results, State
 from bios_sweep.procedure.tables import table_of
 from bios_sweep.report.wording import finite_or_none
 from bios_sweep.study.arms import Arm
+from bios_sweep.study.decision import JUDGING
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.trials import COMPLETED, SCREENING, TrialResult, TrialSpec
 
@@ -99,6 +100,7 @@ def _judged(plan: Plan, state: State, results: Results) -> dict[str, Any]:
         "direction": metric.direction,
         "untouched": None if start is None else finite_or_none(start),
         "looks": len(plan.study.decision.looks),
+        **{f"decision.{name}": getattr(plan.study.decision, name) for name in JUDGING},
     }
 
 

@@ -13,6 +13,7 @@ from bios_sweep.study.checks import is_number, is_positive, require_one_of
 SCOPES = ("auto", "distribution", "evaluation")
 SEARCHES = ("optuna",)
 SEARCH_GOALS = ("quality", "quality and cost")
+JUDGING = ("margin_percent", "margin_share", "alpha")  # what else than trials a verdict rests on
 WISHES = ("target", "deadline")  # what would satisfy: told as signs, and no verdict depends on them
 
 

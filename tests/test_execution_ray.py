@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from bios_sweep.errors import BiosSweepError, ClusterError
 from bios_sweep.execution.inline import InlineExecutor
 from bios_sweep.execution.ray_cluster import Request, refuse_unless_fits
+from bios_sweep.execution.request import waiting_line
 from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED
 from bios_sweep.study.trials import (
     CODE,
@@ -398,10 +400,10 @@ def test_a_request_the_cluster_cannot_satisfy_is_refused_before_anything_starts(
     assert not (tmp_path / "ray").exists()
 
 
-def time_on_ray(folder, **options):
+def time_on_ray(folder, *, cpus=1, **options):
     from bios_sweep.execution.ray_tune import RayTuneExecutor
 
-    return RayTuneExecutor(storage_dir=folder).time(
+    return RayTuneExecutor(storage_dir=folder, cpus_per_trial=cpus).time(
         [SETTINGS, SETTINGS],
         engine="tests.conformance.engines:TimedEngine",
         engine_options={"folder": str(folder), **options},
@@ -434,6 +436,69 @@ def test_a_probe_the_cluster_cannot_satisfy_is_refused_as_trials_are(ray_session
 def test_a_probe_has_a_worker_to_itself_that_ends_with_it(ray_session, tmp_path):
     workers = [time_on_ray(tmp_path)[1] for _ in range(3)]
     assert len(set(workers)) == 3
+
+
+class LeavesWhenTold:
+    """Standard error of a driver that waits: at the first word of it, what fills the cluster goes."""
+
+    def __init__(self):
+        import ray
+
+        filler = ray.remote(num_cpus=2)(type("Filler", (), {"there": lambda self: True})).remote()
+        assert ray.get(filler.there.remote())
+        self._leaves = Timer(20, ray.kill, (filler,))  # a driver that says nothing fails its test, too
+        self._leaves.start()
+        self.lines = []
+
+    def write(self, text):
+        if "waiting for a worker" in text:
+            if not self.lines:
+                self._leaves.cancel()
+                self._leaves.function(*self._leaves.args)
+            self.lines.append(text)
+
+    def flush(self):
+        pass
+
+
+TOLD = (
+    r"bios-sweep: waiting for a worker for \d+ s: a trial needs 2 CPUs on one node; "
+    r"free on all nodes together: 0 of 2 CPUs\n"
+)
+
+
+def test_a_run_on_a_cluster_that_others_fill_says_that_it_waits_and_for_what(
+    ray_session, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("bios_sweep.execution.room.ROOM_SECONDS", 0.5)
+    told = LeavesWhenTold()
+    monkeypatch.setattr(sys, "stderr", told)
+    source = ListSource(trials({"baseline": SETTINGS}, seeds=(0,)))
+    log, _ = ray_run(ray_session, tmp_path, source, cpus_per_trial=2)
+    assert re.fullmatch(TOLD, told.lines[0])
+    assert [result.status for result in log.results.values()] == [COMPLETED]
+
+
+def test_a_probe_on_a_cluster_that_others_fill_says_that_it_waits_and_for_what(
+    ray_session, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("bios_sweep.execution.room.ROOM_SECONDS", 0.5)
+    told = LeavesWhenTold()
+    monkeypatch.setattr(sys, "stderr", told)
+    _, hardware = time_on_ray(tmp_path, cpus=2)
+    assert re.fullmatch(TOLD, told.lines[0])
+    assert hardware.startswith("a stopwatch")
+
+
+def test_what_is_waited_for_is_told_with_all_that_a_trial_takes():
+    request = Request(
+        cpus_per_trial=1, gpus_per_trial=0.5, accelerator_type="A100", resources_per_trial={"fast": 1}
+    )
+    free, total = {"CPU": 3.0}, {"CPU": 8.0, "GPU": 1.0, "fast": 2.0, "accelerator_type:A100": 1.0}
+    assert waiting_line(request, free=free, total=total) == (
+        "a trial needs 1 CPU and 0.5 GPUs and the accelerator A100 and 1 fast on one node; "
+        "free on all nodes together: 3 of 8 CPUs, 0 of 1 GPU, 0 of 2 fast"
+    )
 
 
 def test_check_says_where_trials_will_run(ray_session, tmp_path):

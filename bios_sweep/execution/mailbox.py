@@ -33,14 +33,19 @@ class Mailbox:
     def __init__(self, environment: dict[str, str] | None = None) -> None:
         self._environment = dict(environment or {})
         self._boxes: dict[str, Box] = {}
-        self._closed = False
+        self._started = self._closed = False
         self._news = asyncio.Condition()
         self._tick = 0
         self._ticking: asyncio.Task[None] | None = None
 
     async def environment(self) -> dict[str, str]:
-        """The variables that every worker gets."""
+        """The variables that every worker gets; its first question."""
+        self._started = True
         return self._environment
+
+    async def started(self) -> bool:
+        """Whether any worker has started, though its engine may not be built yet."""
+        return self._started
 
     async def put(self, worker: str, job: dict[str, Any]) -> None:
         """Leave a job for a worker."""

@@ -19,23 +19,24 @@ import ray
 from ray import tune
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from bios_sweep.errors import BiosSweepError, ClusterError, NoClockError
-from bios_sweep.execution.attempts import describe, time_arms
+from bios_sweep.errors import BiosSweepError, ClusterError
+from bios_sweep.execution.attempts import describe
 from bios_sweep.execution.carried import ATTEMPTS_FOLDER, Carrier
 from bios_sweep.execution.causes import every_loss_is_a_death, node_answers
 from bios_sweep.execution.dispatch import Dispatch
 from bios_sweep.execution.head import HeadWatch
 from bios_sweep.execution.mailbox import Mailbox
 from bios_sweep.execution.no_tensorboard import NoTensorBoard
-from bios_sweep.execution.node_options import bring_data
 from bios_sweep.execution.preflight import judge
 from bios_sweep.execution.ray_bridge import Bridge
 from bios_sweep.execution.ray_cluster import kept_signals, nodes_alive, open_cluster, quiet_environment
 from bios_sweep.execution.ray_preflight import left_for_nodes, look_on_nodes
 from bios_sweep.execution.ray_slot import WorkerSlot
+from bios_sweep.execution.ray_timing import time_on_worker
 from bios_sweep.execution.request import PACK, Node, Request, place_slots, room_on
+from bios_sweep.execution.room import RoomWatch
 from bios_sweep.ports import PreflightLine, Record, TrialSource
-from bios_sweep.secrecy import keep_secret, masked
+from bios_sweep.secrecy import keep_secret
 from bios_sweep.settings import TrainingSettings
 
 SILENCE_SECONDS = 30.0  # chosen, not measured: a thread that gets no turn for that long is no worker's
@@ -151,29 +152,26 @@ class RayTuneExecutor:
         """Time the arms in one worker with a trial's resources, before the slots start.
 
         The worker ends with the probe, so that the slots find the device empty. Ray is left up for `run`.
+
+        Raises:
+            BiosSweepError: in the words of the engine, or two workers died.
+            ClusterError: see `check`.
         """
         self._open()
-        decorate: Any = ray.remote
-        task = decorate(
-            num_cpus=self._request.cpus_per_trial,
-            num_gpus=self._request.gpus_per_trial,
-            resources=dict(self._request.resources_per_trial) or None,
-            accelerator_type=self._request.accelerator_type,
-            max_calls=1,
-            max_retries=0,  # counted by `_answer`: Ray would try for ever where the memory is too small
-        )(_timed)
-        arms = [arm.to_dict() for arm in settings]
-        options = {"driver": dict(engine_options), "storage": self._storage}
-        threads = self._request.cpus_per_trial
         with HeadWatch(ray.get_runtime_context().gcs_address):
             try:
-                answer = _answer(
-                    lambda: task.remote(engine, options, arms, repeats, threads, self._environment)
+                return time_on_worker(
+                    self._request,
+                    settings,
+                    engine=engine,
+                    engine_options=engine_options,
+                    storage=self._storage,
+                    environment=self._environment,
+                    repeats=repeats,
                 )
             except BaseException:
                 self.close()
                 raise
-        return answer["seconds"], answer["hardware"]
 
     def run(
         self,
@@ -251,7 +249,7 @@ class RayTuneExecutor:
                 storage_path=str(self._storage_dir),
                 verbose=0,
                 stop=bridge.stopper,
-                callbacks=[bridge, NoTensorBoard()],
+                callbacks=[bridge, RoomWatch(self._request, mailbox), NoTensorBoard()],
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # the engines keep theirs
                 failure_config=tune.FailureConfig(max_failures=RESTART_ALWAYS),
             ),
@@ -281,54 +279,6 @@ def _seating(
         )
 
     return seat
-
-
-def _answer(ask: Callable[[], Any]) -> dict[str, Any]:
-    """What a probe's worker answers; one that dies is asked for once more.
-
-    Raises:
-        BiosSweepError: in the words of the engine, or both workers died.
-    """
-    for last in (False, True):
-        try:
-            with kept_signals():
-                answer: dict[str, Any] = ray.get(ask())
-        except ray.exceptions.RayError as error:
-            if last:
-                raise BiosSweepError(
-                    f"the timing probe's worker died twice ({describe(error)}); an arm may need more memory "
-                    "than a worker has"
-                ) from error
-            continue
-        break
-    if "clockless" in answer:
-        raise NoClockError(answer["clockless"])
-    if "broken" in answer:
-        raise BiosSweepError(answer["broken"])
-    return answer
-
-
-def _timed(
-    engine: str,
-    options: dict[str, Any],
-    arms: list[dict[str, Any]],
-    repeats: int,
-    threads: int,
-    environment: dict[str, str],
-) -> dict[str, Any]:
-    """On a worker: plain values both ways, errors as text. options: the driver's, and the storage."""
-    os.environ.update(environment)
-    keep_secret(environment)
-    os.environ["OMP_NUM_THREADS"] = str(threads)  # before the engine's imports, which read it once
-    try:
-        seconds, hardware = time_arms(
-            engine, bring_data(options["driver"], options["storage"]), arms, repeats
-        )
-    except NoClockError as error:
-        return {"clockless": masked(str(error))}
-    except BiosSweepError as error:
-        return {"broken": masked(str(error))}
-    return {"seconds": seconds, "hardware": hardware}
 
 
 def _start_mailbox(name: str, environment: dict[str, str]) -> Any:

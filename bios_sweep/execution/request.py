@@ -157,6 +157,17 @@ def refuse_unless_fits(request: Request, nodes: Sequence[Mapping[str, float]]) -
     )
 
 
+def waiting_line(request: Request, *, free: Mapping[str, float], total: Mapping[str, float]) -> str:
+    """What one trial needs and what the cluster has of it. free, total: amounts by Ray's names, all nodes."""
+    needed = " and ".join(_told(name, amount) for name, amount in request.bundle.items())
+    left = [
+        f"{free.get(name, 0.0):g} of {_told(name, total.get(name, 0.0))}"
+        for name in request.bundle
+        if not name.startswith(ACCELERATOR)
+    ]
+    return f"a trial needs {needed} on one node; free on all nodes together: {', '.join(left)}"
+
+
 def _refuse_amount(name: str, amount: object) -> None:
     if name in OWN_KEYS:
         raise ClusterError(f"cluster.resources_per_trial.{name}: is asked for by cluster.{OWN_KEYS[name]}")

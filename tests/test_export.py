@@ -2,8 +2,10 @@
 
 import dataclasses
 import itertools
+import json
 import math
 import re
+from importlib.resources import files
 
 import pytest
 import yaml
@@ -14,6 +16,7 @@ from bios_sweep.config.compose import compose_config
 from bios_sweep.defaults.exporters.quantities import quantities, split_batch
 from bios_sweep.defaults.exporters.tool import Fixed
 from bios_sweep.defaults.exporters.yaml_text import comment, scalar
+from bios_sweep.defaults.model_config import lora_parameters_per_rank
 from bios_sweep.errors import DefaultsError
 from bios_sweep.settings import TrainingSettings, setting_names
 from tests.test_tuned_defaults import BASELINE, RANK, RATE, build, verdict
@@ -376,6 +379,40 @@ def test_exported_files_are_accepted_by_trl_where_it_is_installed(tmp_path):
         values = yaml.safe_load(defaults.export_file(settings, to="trl").text())["SFTConfig"]
         config = trl.SFTConfig(output_dir=str(tmp_path), use_cpu=True, report_to="none", **values)
         assert {name: _plain(getattr(config, name)) for name in values} == values
+
+
+@pytest.mark.slow
+def test_trl_trains_the_adapter_and_the_batch_that_were_exported(tmp_path):
+    trl = pytest.importorskip(
+        "trl", reason="TRL is no dependency; PYTHONPATH=FOLDER after pip install --target"
+    )
+    from datasets import Dataset
+    from peft import LoraConfig
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    base = files("bios_sweep.assets") / "base_model"
+    settings = dataclasses.replace(BASELINE, batch_size=8, lora_rank=4, max_steps=2, max_length=64)
+    values = yaml.safe_load(defaults.export_file(settings, to="trl", micro_batch=2).text())
+    told = [{"prompt": f"What is {n}?", "completion": f" It is {n}."} for n in range(16)]
+    trainer = trl.SFTTrainer(
+        model=AutoModelForCausalLM.from_pretrained(base),
+        args=trl.SFTConfig(
+            output_dir=str(tmp_path),
+            use_cpu=True,
+            report_to="none",
+            save_strategy="no",
+            **values["SFTConfig"],
+        ),
+        train_dataset=Dataset.from_list(told),
+        processing_class=AutoTokenizer.from_pretrained(base),
+        peft_config=LoraConfig(**values["LoraConfig"]),
+    )
+    trainer.train()
+    trained = sum(weight.numel() for weight in trainer.model.parameters() if weight.requires_grad)
+    assert trained == 4 * lora_parameters_per_rank(json.loads((base / "config.json").read_text()))
+    assert trainer.state.global_step == 2
+    assert trainer.state.epoch == 1.0  # 2 steps of 8 are the 16 examples
+    assert trainer.args.gradient_accumulation_steps == 4
 
 
 def _training_part(values):

@@ -28,6 +28,7 @@ from bios_sweep.records.journal import Journal, plain
 from bios_sweep.records.known import named_timing, timing_key_of
 from bios_sweep.records.retention import keep_adapters
 from bios_sweep.records.sweep_facts import sweep_facts
+from bios_sweep.records.sweep_state import BROKEN
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.report.arm_rows import results_rows
 from bios_sweep.report.broken_text import broken_line
@@ -222,7 +223,7 @@ def conclude(sweep: Sweep, source: ProcedureSource, journal: Journal) -> dict[st
     if source.state.stage != DONE and source.broken is not None:
         told = broken_line(source.broken, summary["counts"], sweep.workspace.trials)
         journal.noted(told)
-        journal.closed("broken")
+        journal.closed(BROKEN)
         return {**summary, "broken": told}
     if source.state.stage != DONE:
         journal.closed("stopped")

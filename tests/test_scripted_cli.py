@@ -203,12 +203,14 @@ def test_a_broken_script_is_not_run_for_every_trial_and_the_same_command_goes_on
     assert not list(journal.parent.glob("report.*"))
     status = shell("status")
     assert (status["failed"], status["planned"], status["completed"]) == (counts["failed"], 10, 0)
+    assert status["broken"] == told
     assert shell("plan")["to_run"] == 10
 
     (shell.folder / "mended").touch()  # by something that is no part of a trial's identity
     answer = shell("run", *words)
     assert answer["counts"] == {"planned": 10, "completed": 10, "diverged": 0, "failed": 0, "waiting": 0}
     assert "broken" not in answer
+    assert shell("status")["broken"] is None
 
 
 def test_a_script_that_is_edited_while_it_is_swept_is_not_mixed_with_its_former_self(shell):

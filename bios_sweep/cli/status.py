@@ -10,8 +10,11 @@ from typing import Any
 from rich.console import Console
 
 from bios_sweep.cli.sweeps import choose
+from bios_sweep.procedure import broken_by
 from bios_sweep.records.lock import live_owner
+from bios_sweep.records.sweep_state import BROKEN
 from bios_sweep.records.workspace import Workspace
+from bios_sweep.report.broken_text import broken_line
 from bios_sweep.report.terminal import print_status
 from bios_sweep.study.trials import FAILED
 from bios_sweep.view import SweepView
@@ -46,5 +49,12 @@ def status_of(workspace: Workspace, view: SweepView) -> dict[str, Any]:
         "retried": sum(max(trial.attempts - 1, 0) for trial in view.journal.trials.values()),
         "running": view.journal.counts["running"] if driven else 0,
         "driver": owner if driven else None,
+        "broken": None if driven else _broken(workspace, view),
         "command": view.command,
     }
+
+
+def _broken(workspace: Workspace, view: SweepView) -> str | None:
+    """Why the last run ended early, in a sentence; None where it did not."""
+    failure = broken_by(view.plan, view.journal.results) if view.journal.closed == BROKEN else None
+    return failure and broken_line(failure, view.summary["counts"], workspace.trials)

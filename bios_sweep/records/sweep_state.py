@@ -10,6 +10,7 @@ from bios_sweep.records.trial_state import RUNNING, Trials
 from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED, TrialResult
 
 DONE = "done"  # the reason with which a sweep that has all its verdicts is closed
+BROKEN = "broken"  # and one that ended early because nothing works yet
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -99,7 +99,8 @@ def print_status(status: Mapping[str, Any], console: Console) -> None:
     """Where a sweep stands.
 
     status: `sweep_id`, `stage`, `driver` (`pid`, `host`, `started`, or None when nobody drives it),
-    `planned`, `completed`, `diverged`, `failed`, `running`, `failures` (kind -> trials), `retried`.
+    `planned`, `completed`, `diverged`, `failed`, `running`, `failures` (kind -> trials), `retried`, `broken`
+    (why the last run ended early, or None).
     """
     planned, running = status["planned"], status["running"]
     ended = {name: status[name] for name in ("completed", "diverged", "failed")}
@@ -114,6 +115,8 @@ def print_status(status: Mapping[str, Any], console: Console) -> None:
         line(console, f"failed: {kinds}")
     if status.get("retried"):
         line(console, f"{plural(status['retried'], 'attempt')} lost and tried again")
+    if status.get("broken"):
+        line(console, status["broken"])
     driver = status["driver"]
     if driver is None:
         line(console, "no driver is running")

@@ -276,6 +276,15 @@ def test_a_file_of_one_study_is_exported_without_a_model(tmp_path, capsys):
     assert "none.json: cannot be read" in nothing
 
 
+def test_a_model_without_a_config_is_told_by_its_facts(capsys):
+    facts = ("my/gemma", "--family", "gemma2", "--hidden-size", 3584)
+    answer = json.loads(shell(capsys, "show", *facts, "--json").out)
+    assert (answer["family"], answer["hidden_size"], answer["origin"]) == ("gemma2", 3584, "given")
+    assert any("no exponent is published for family 'gemma2'" in told for told in answer["warnings"])
+    assert "my/gemma" in shell(capsys, "show", *facts).out
+    assert "was not found" in shell(capsys, "show", *facts[:3], code=2).err
+
+
 def test_show_and_export_serve_tuned_values_and_say_so(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     path = write(tmp_path / "file.json", entry(1e-4, hidden_size=2048))

@@ -30,6 +30,8 @@ def served(args: Namespace) -> defaults.Recommendation:
         tokens=args.tokens,
         goal=args.goal,
         objective=args.objective,
+        family=args.family,
+        hidden_size=args.hidden_size,
         parameters=args.parameters,
         path=args.defaults,
     )
@@ -44,6 +46,8 @@ def recommended(args: Namespace) -> defaults.Recommendation:
         tokens=args.tokens,
         goal=args.goal,
         objective=args.objective,
+        family=args.family,
+        hidden_size=args.hidden_size,
     )
 
 

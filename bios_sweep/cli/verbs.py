@@ -140,6 +140,8 @@ VERBS = {
             "--examples",
             "--tokens",
             "--parameters",
+            "--family",
+            "--hidden-size",
             "--goal",
             "--profile",
             "--method",
@@ -230,6 +232,11 @@ FLAGS = {
         "metavar": "N",
         "help": "parameters of the model, where known: they tell tuned values of one hidden size apart",
     },
+    "--family": {
+        "metavar": "TYPE",
+        "help": "a config's model_type, such as llama; with --hidden-size no config is read",
+    },
+    "--hidden-size": {"type": int, "metavar": "N", "help": "width of the model, instead of its config's"},
     "--objective": {
         "choices": ("supervised", "preference"),
         "default": "supervised",

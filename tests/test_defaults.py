@@ -269,6 +269,13 @@ def test_steps_that_see_a_part_of_large_data_are_warned_of():
     )
 
 
+@pytest.mark.parametrize("key", ["text_config", "llm_config", "language_config"])
+def test_the_text_model_inside_another_is_what_counts(tmp_path, key):
+    outer = {"model_type": "vision", "hidden_size": 1280, key: {"model_type": "qwen2", "hidden_size": 4096}}
+    got = defaults.recommend(folder(tmp_path / "model", outer))
+    assert (got.shape.family, got.shape.hidden_size) == ("qwen", 4096)
+
+
 def test_a_well_known_model_grows_its_rank_with_the_tokens_without_its_config(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     got = defaults.recommend("meta-llama/Llama-3.1-8B", tokens=33 * lora_parameters_per_rank(LLAMA))

@@ -19,6 +19,7 @@ from bios_sweep.defaults.rules import family_of
 from bios_sweep.errors import ModelError
 
 HUB_ID = re.compile(r"(?!.*\.\.)[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")  # no way out of the cache folder
+TEXT_KEYS = ("text_config", "llm_config", "language_config")  # of Transformers; InternVL; DeepSeek-VL
 EXPERT_KEYS = ("num_experts", "num_local_experts", "n_routed_experts")  # a mixture of experts names one
 
 
@@ -61,7 +62,7 @@ def model_shape(model: str | os.PathLike[str]) -> ModelShape:
 
 
 def read_config(path: Path) -> ModelShape:
-    """Read a Hugging Face config.json. A nested `text_config` is what gets fine-tuned, so it wins.
+    """Read a Hugging Face config.json. A nested text model is what gets fine-tuned, so it wins.
 
     Raises:
         ModelError: the file is missing, not JSON, or has no usable model_type and hidden_size.
@@ -104,8 +105,8 @@ def lora_parameters_per_rank(config: Mapping[str, Any]) -> int | None:
 
 
 def _shape(config: Mapping[str, Any], path: Path) -> ModelShape:
-    nested = config.get("text_config")
-    text = nested if isinstance(nested, dict) and "hidden_size" in nested else config
+    nested = (config.get(key) for key in TEXT_KEYS)
+    text = next((one for one in nested if isinstance(one, dict) and "hidden_size" in one), config)
     model_type = text.get("model_type") or config.get("model_type")
     hidden_size: Any = text.get("hidden_size")
     if not isinstance(model_type, str) or not model_type.strip():

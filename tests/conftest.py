@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 
 from tests import postgres
 from tests.tracking_server import TrackingServer, serving
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # the tests ask nobody outside this machine
 
 
 @pytest.fixture(autouse=True)

@@ -294,7 +294,7 @@ def test_tokens_that_cannot_be_compared_with_an_adapter_are_warned_of(facts, tmp
     "name, near",
     [
         ("unsloth/llama-3.2-1b", " (the nearest is meta-llama/Llama-3.2-1B)"),
-        ("nobody/zz", "well-known models; fetch its config.json"),
+        ("nobody/zz", "well-known models, and the hub"),
     ],
 )
 def test_a_model_that_is_not_found_names_the_nearest_known_one(name, near, tmp_path, monkeypatch):

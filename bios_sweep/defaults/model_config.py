@@ -1,7 +1,7 @@
 """What a recommendation needs to know of a model, read from its config.json alone.
 
-No hub is asked: a model is a local folder, an id in the local Hugging Face cache, or one of the
-well-known ids in known_models.json.
+A model is a local folder, an id in the local Hugging Face cache, one of the well-known ids in
+known_models.json, or, where none of these knows it, an id of the hub.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from bios_sweep.defaults.hub import NotOnHubError, hub_config
 from bios_sweep.defaults.rules import family_of
 from bios_sweep.errors import ModelError
 
@@ -39,7 +40,7 @@ class ModelShape:
 
 
 def model_shape(model: str | os.PathLike[str]) -> ModelShape:
-    """Find a model and read its shape: a folder first, then the local cache, then the shipped table.
+    """Find a model and read its shape: a folder, then the local cache, the shipped table, the hub.
 
     Raises:
         ModelError: nothing found (every place searched is named), or a config that cannot be used.
@@ -51,14 +52,21 @@ def model_shape(model: str | os.PathLike[str]) -> ModelShape:
     cached = _cached_config(name)
     if cached is not None:
         return read_config(cached)
-    known = _known_model(name)
-    if known is not None:
-        return known
-    raise ModelError(
-        f"model {name!r} was not found: no such folder, not in the Hugging Face cache {hub_cache()}, and not "
-        f"among the well-known models{_alike(name)}; fetch its config.json (hf download ID config.json), "
-        "give a folder with one, or family and hidden_size"
-    )
+    return _known_model(name) or _shape_on_hub(name)
+
+
+def _shape_on_hub(name: str) -> ModelShape:
+    if not HUB_ID.fullmatch(name):
+        raise ModelError(f"model {name!r} was not found: no such folder, and no id of a model either")
+    try:
+        text, address = hub_config(name)
+    except NotOnHubError as reason:
+        raise ModelError(
+            f"model {name!r} was not found: no such folder, not in the Hugging Face cache {hub_cache()}, not "
+            f"among the well-known models{_alike(name)}, and the hub {reason}; give a folder with its "
+            "config.json, or family and hidden_size"
+        ) from reason
+    return _shape(text, address)
 
 
 def read_config(path: Path) -> ModelShape:
@@ -69,15 +77,7 @@ def read_config(path: Path) -> ModelShape:
     """
     if not path.is_file():
         raise ModelError(f"{path}: not found; a model folder needs its config.json")
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path}: is not JSON ({error})") from error
-    if not isinstance(config, dict):
-        raise ModelError(
-            f"{path}: holds {type(config).__name__}, not an object with model_type and hidden_size"
-        )
-    return _shape(config, path)
+    return _shape(path.read_text(encoding="utf-8", errors="replace"), str(path))
 
 
 def hub_cache() -> Path:
@@ -104,21 +104,34 @@ def lora_parameters_per_rank(config: Mapping[str, Any]) -> int | None:
     return int(layers * (attention + 3 * (hidden + inner)))
 
 
-def _shape(config: Mapping[str, Any], path: Path) -> ModelShape:
+def _shape(text: str, origin: str) -> ModelShape:
+    """Of a config.json that was read from `origin`."""
+    try:
+        config = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{origin}: is not JSON ({error})") from error
+    if not isinstance(config, dict):
+        raise ModelError(
+            f"{origin}: holds {type(config).__name__}, not an object with model_type and hidden_size"
+        )
+    return _shape_of(config, origin)
+
+
+def _shape_of(config: Mapping[str, Any], origin: str) -> ModelShape:
     nested = (config.get(key) for key in TEXT_KEYS)
     text = next((one for one in nested if isinstance(one, dict) and "hidden_size" in one), config)
     model_type = text.get("model_type") or config.get("model_type")
     hidden_size: Any = text.get("hidden_size")
     if not isinstance(model_type, str) or not model_type.strip():
         raise ModelError(
-            f"{path}: model_type is {model_type!r}; it must name the architecture, such as llama"
+            f"{origin}: model_type is {model_type!r}; it must name the architecture, such as llama"
         )
     if not _is_count(hidden_size):
-        raise ModelError(f"{path}: hidden_size is {hidden_size!r}; it must be a whole number of at least 1")
+        raise ModelError(f"{origin}: hidden_size is {hidden_size!r}; it must be a whole number of at least 1")
     return ModelShape(
         family=family_of(model_type),
         hidden_size=hidden_size,
-        origin=str(path),
+        origin=origin,
         lora_parameters_per_rank=lora_parameters_per_rank(text),
     )
 

@@ -346,6 +346,44 @@ def test_every_way_to_end_has_its_own_sentence(script, tmp_path, text, status, f
     assert bool(result.final) == (status != FAILED)
 
 
+TORCHRUN = "\n".join((  # the frame of torch.distributed.elastic's ChildFailedError
+    "torch.distributed.elastic.multiprocessing.errors.ChildFailedError: ", "=" * 60, "train.py FAILED",
+    "-" * 60, "Root Cause (first observed failure):", "[0]:", "  exitcode  : {} (pid: 99)",
+    "  traceback : {}", "=" * 60,
+))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "said, failure, cause",
+    [
+        ("[rank0]: ValueError: bad alpha\n" + TORCHRUN.format(1, "To enable traceback see: https://x"),
+         CODE, "[rank0]: ValueError: bad alpha"),
+        ("KeyError: 'loss'\nTraceback (most recent call last):\n  File \"accelerate\", line 3\n"
+         "subprocess.CalledProcessError: Command '['python']' returned non-zero exit status 1.",
+         CODE, "KeyError: 'loss'"),
+        (TORCHRUN.format(-9, "Signal 9 (SIGKILL) received by PID 99"),
+         OUT_OF_MEMORY, "traceback : Signal 9 (SIGKILL) received by PID 99"),
+        ("ConnectionError: tried again\nno data: give --data", CODE, "no data: give --data"),
+    ],
+)  # fmt: skip
+def test_behind_a_launchers_words_the_scripts_own_error_is_told(script, tmp_path, said, failure, cause):
+    (tmp_path / "said").write_text(said)
+    result = ended(script("import sys; sys.exit(open('said').read())"), tmp_path / "t")
+    assert (result.failure, result.cause) == (failure, f"the script crashed with exit status 1: {cause}")
+
+
+def test_last_words_are_read_though_the_worker_stood_still_while_they_came(script, tmp_path, monkeypatch):
+    monkeypatch.setattr("bios_sweep.scripted.child.LOOK_SECONDS", 0.01)
+    asked = subprocess.Popen.poll
+
+    def stalled(process: subprocess.Popen[bytes]) -> int | None:
+        process.wait()  # the script writes its metric and ends between two steps of the worker
+        return asked(process)
+
+    monkeypatch.setattr(subprocess.Popen, "poll", stalled)
+    assert ended(script("import time; time.sleep(0.3)\n" + METRIC_LINE), tmp_path / "t").status == COMPLETED
+
+
 def test_a_script_that_hangs_is_ended_with_what_it_started(script, tmp_path, monkeypatch):
     monkeypatch.setattr("bios_sweep.scripted.child.GRACE_SECONDS", 0.2)  # it ignores the request to end
     text = METRIC_LINE + (
@@ -480,6 +518,20 @@ def test_killing_the_worker_leaves_no_orphan(script, tmp_path):
     worker.wait()
     assert all(gone(int(pid)) for pid in pids.values())
     worker.stdout.close()
+
+
+def test_a_script_ends_also_when_its_guard_is_killed(script, tmp_path):
+    engine = script(
+        METRIC_LINE
+        + "import time\nprint(json.dumps({'step': 10, 'eval_loss': 2.5, 'own': os.getpid(), "
+        + "'guard': os.getppid()}), flush=True)\ntime.sleep(600)\n",
+        watched=["own", "guard"],
+    )
+    with closing(engine.run(TRIAL, tmp_path / "t")) as items:
+        found = [next(items), next(items)][1].metrics
+        os.kill(int(found["guard"]), signal.SIGKILL)
+        assert list(items)[-1].status == FAILED
+        assert gone(int(found["own"]), 5.0)
 
 
 def test_secrets_of_the_environment_are_not_written_down(script, tmp_path, monkeypatch):

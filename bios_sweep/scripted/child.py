@@ -88,8 +88,9 @@ class Child:
                 waiting.register(pipe, selectors.EVENT_READ, kept)
             latest, look = math.inf, LOOK_SECONDS  # when to read on no longer, when to look
             while waiting.get_map() and self.seconds < latest:
-                ready = waiting.select(self._left(limit_seconds, most=LOOK_SECONDS))
-                if self._process.poll() is not None:
+                ended = self._process.poll() is not None  # asked first: its last words are then there to read
+                ready = waiting.select(0 if ended else self._left(limit_seconds, most=LOOK_SECONDS))
+                if ended:
                     if not ready:
                         return  # what it left behind may hold the streams open for ever
                     latest = min(latest, self.seconds + DRAIN_SECONDS)

@@ -21,6 +21,7 @@ from collections.abc import Iterable
 PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 CANNOT_START = 127  # as a shell answers when there is no such program
 ADOPT_ORPHANS = 36  # PR_SET_CHILD_SUBREAPER of <linux/prctl.h>
+SIGNAL_OF_PARENTS_DEATH = 1  # PR_SET_PDEATHSIG
 PATIENCE_SECONDS = 5.0  # chosen: for killed processes to end; one that waits for a dead disk never does
 LOOK_SECONDS = 0.05  # chosen: between two looks for what is left
 
@@ -32,10 +33,11 @@ def main(pipe: int, words: list[str]) -> int:
     signal.set_wakeup_fd(wake)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)  # none may be lost between the fork and the handlers
-    _adopt_orphans()
+    _ask_kernel(ADOPT_ORPHANS, 1)
+    guard = os.getpid()
     child = os.fork()
     if child == 0:
-        _become(words)
+        _become(words, guard)
     for number in PASSED_ON:
         signal.signal(number, lambda number, _: _signal_all(child, number))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
@@ -53,15 +55,18 @@ def main(pipe: int, words: list[str]) -> int:
             os.read(woken, 512)
 
 
-def _adopt_orphans() -> None:
+def _ask_kernel(option: int, value: int) -> None:
     with contextlib.suppress(OSError, AttributeError):  # no such call on this system
-        ctypes.CDLL(None).prctl(ADOPT_ORPHANS, 1, 0, 0, 0)
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
-def _become(words: list[str]) -> None:
-    """The child: a new session, so that one signal reaches everything it starts."""
+def _become(words: list[str], guard: int) -> None:
+    """The child: a new session, so that one signal reaches everything it starts; it dies with its guard."""
     try:
         os.setsid()
+        _ask_kernel(SIGNAL_OF_PARENTS_DEATH, signal.SIGKILL)
+        if os.getppid() != guard:
+            os._exit(CANNOT_START)
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGCHLD, signal.SIGPIPE, *PASSED_ON):
             signal.signal(number, signal.SIG_DFL)

@@ -27,6 +27,11 @@ from bios_sweep.study.trials import (
 MEMORY = re.compile(
     r"out of memory|OutOfMemoryError|MemoryError|bad_alloc|cannot allocate memory", re.IGNORECASE
 )
+# A launcher (torchrun, accelerate, deepspeed) ends with its own words, behind those of the script.
+LAUNCHER = re.compile(r"\b(ChildFailedError|CalledProcessError)\b")
+EXCEPTION = re.compile(r"(\[rank\d+\]:\s*)?[A-Za-z_][\w.]*(Error|Exception)\b")
+# What launchers say of a process that was killed; they exit with 1 themselves.
+KILLED_BELOW = re.compile(r"Signal 9 \(SIGKILL\)|<Signals\.SIGKILL: 9>|return code = -9\b")
 ASKED_TO_END = frozenset(  # by a scheduler, an administrator: no fault of the script; a shell's status, too
     status for number in (signal.SIGINT, signal.SIGTERM) for status in (-number, 128 + number)
 )
@@ -123,12 +128,21 @@ def _failure(told: Told, ending: Ending) -> tuple[str, str]:
         return "", ""
     if ending.status == 0:
         return NO_METRIC, _no_metric(told, ending)
-    said = next((line.strip() for line in reversed(ending.errors) if line.strip()), "")
+    said = _last_words(ending.errors)
     shown = said[:LONGEST_CAUSE] or "nothing on its standard error"
     if ending.status == -signal.SIGKILL and not MEMORY.search(said):
         shown = f"as the kernel does when memory runs out; {shown}"
     kind = _kind(ending)
     return kind, f"the script {_end(ending.status)}: {shown}"
+
+
+def _last_words(errors: Sequence[str]) -> str:
+    """The last line that says something; behind a launcher's words, the last exception of what it started."""
+    lines = [line.strip() for line in errors if line.strip("=-_* \t")]
+    if any(map(LAUNCHER.search, lines)):
+        own = [line for line in lines if EXCEPTION.match(line) and not LAUNCHER.search(line)]
+        lines = own or lines
+    return lines[-1] if lines else ""
 
 
 def _no_metric(told: Told, ending: Ending) -> str:
@@ -145,7 +159,8 @@ def _no_metric(told: Told, ending: Ending) -> str:
 def _kind(ending: Ending) -> str:
     """Only the kernel kills without asking first, mostly for memory; a scheduler takes the worker, too."""
     killed = ending.status in (-signal.SIGKILL, 128 + signal.SIGKILL)
-    if killed or any(map(MEMORY.search, ending.errors)):
+    said = any(MEMORY.search(line) or KILLED_BELOW.search(line) for line in ending.errors)
+    if killed or said:
         return OUT_OF_MEMORY
     return WORKER_LOST if ending.status in ASKED_TO_END else CODE
 

@@ -384,6 +384,14 @@ def test_last_words_are_read_though_the_worker_stood_still_while_they_came(scrip
     assert ended(script("import time; time.sleep(0.3)\n" + METRIC_LINE), tmp_path / "t").status == COMPLETED
 
 
+def test_a_script_that_prints_its_metric_at_every_step_leaves_a_curve_of_bearable_length(script, tmp_path):
+    text = 'for i in range(20_001): print(\'{"step": %d, "eval_loss": %d}\' % (i, i))'
+    *points, result = script(text).run(TRIAL, tmp_path / "t")
+    steps = [point.step for point in points]
+    assert (len(points) < 5_000, steps[:1000], steps[-1]) == (True, list(range(1000)), 20_000)
+    assert (result.curve, result.final) == (tuple(points), {"eval_loss": 20_000.0})
+
+
 def test_a_script_that_hangs_is_ended_with_what_it_started(script, tmp_path, monkeypatch):
     monkeypatch.setattr("bios_sweep.scripted.child.GRACE_SECONDS", 0.2)  # it ignores the request to end
     text = METRIC_LINE + (

@@ -121,6 +121,9 @@ class CommandEngine:
             if rest.anew:
                 told.forget()
             yield from _points(told, rest.readings, seconds)
+        last = told.end()
+        if last is not None:
+            yield last
         yield result_of(
             told,
             Ending(

@@ -38,6 +38,9 @@ ASKED_TO_END = frozenset(  # by a scheduler, an administrator: no fault of the s
 LONGEST_CAUSE = 300  # characters of a script's own last line
 CALLABLE = "what it reported"  # where a callable's metrics are looked for, in words
 MOST_NAMES = 8  # of metrics that were printed instead of the one that is wanted
+# Each point goes through journal and tracking store: of a script that prints its metric at every step, the
+# first so many are kept all, of those after them every 2nd, then every 4th. Chosen, not measured.
+DENSE_POINTS = 1000
 MOST_FINALS = 20  # numbers of a script that are kept beside its metric; chosen: charts slow down with many
 
 
@@ -50,9 +53,11 @@ class Told:
     watched: Sequence[str]
     curve: list[Measurement] = field(default_factory=list)
     latest: dict[str, float] = field(default_factory=dict)
+    _said: int = 0  # readings with the metric
+    _held: Measurement | None = None  # the last one, where it was passed over
 
     def take(self, reading: Reading, wall_seconds: float) -> Measurement | None:
-        """Remember a reading; a measurement where it has the metric."""
+        """Remember a reading; a measurement where it has the metric and the curve is not too dense for it."""
         self.latest |= reading.values
         if self.metric not in reading.values:
             return None
@@ -60,15 +65,24 @@ class Told:
             reading,
             self.trial.settings,
             watched=(self.metric, *self.watched),
-            number=len(self.curve),
+            number=self._said,
             wall_seconds=wall_seconds,
         )
-        self.curve.append(point)
+        self._said, self._held = self._said + 1, point
+        if (self._said - 1) % (1 << len(self.curve) // DENSE_POINTS):
+            return None
+        return self.end()
+
+    def end(self) -> Measurement | None:
+        """The last measurement, where it was passed over: no curve lacks its end."""
+        point, self._held = self._held, None
+        if point is not None:
+            self.curve.append(point)
         return point
 
     def forget(self) -> None:
         """Unsay everything: the script's file says something else in the end."""
-        self.curve, self.latest = [], {}
+        self.curve, self.latest, self._said, self._held = [], {}, 0, None
 
     @property
     def last(self) -> str:

@@ -602,7 +602,9 @@ def test_a_script_that_resumes_keeps_its_checkpoints_and_is_not_judged_by_them(s
     old.write_text('{"log_history": [{"step": 5, "eval_loss": 9}]}')
     os.utime(old, (1e9, 1e9))
     options = {"metrics_file": STATE_PATTERN, "resumes": True}
-    assert ended(script("pass", **options), tmp_path / "t").failure == NO_METRIC
+    idle = ended(script("pass", **options), tmp_path / "t")
+    assert idle.failure == NO_METRIC
+    assert "checkpoint-5/trainer_state.json is an earlier attempt's" in idle.cause
     text = (
         "import sys\n"
         "open(sys.argv[1] + '/trainer_state.json', 'w').write("

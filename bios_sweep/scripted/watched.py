@@ -57,7 +57,7 @@ class WatchedFile:
         """What to take once the script has ended well; the whole file decides."""
         path = self._found()
         if path is None:
-            return Rest(readings=(), anew=True, missing=f"it left no file {self._pattern}")
+            return Rest(readings=(), anew=True, missing=self._nothing())
         try:
             readings = readings_of_file(path)
         except (OSError, ValueError) as error:
@@ -66,6 +66,12 @@ class WatchedFile:
         if not self._continued(readings):
             return Rest(readings=readings, anew=True)
         return Rest(readings=readings[len(self._taken) :], anew=False)
+
+    def _nothing(self) -> str:
+        old = found_file(self._pattern, inside=self._inside)
+        if old is None:
+            return f"it left no file {self._pattern}"
+        return f"its file {old} is an earlier attempt's; a script that goes on writes its metrics anew"
 
     def _found(self) -> Path | None:
         return found_file(self._pattern, inside=self._inside, since_ns=self._since_ns)

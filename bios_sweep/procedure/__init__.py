@@ -16,6 +16,7 @@ from bios_sweep.procedure.source import ProcedureSource, recall
 from bios_sweep.procedure.state import DONE, Known, Results, Search, State, no_clusters
 from bios_sweep.procedure.suggestion import Suggestion, suggest
 from bios_sweep.procedure.tables import costs_of, table_of
+from bios_sweep.procedure.untested import untested_lines
 
 __all__ = [
     "DONE",
@@ -43,4 +44,5 @@ __all__ = [
     "state_of",
     "suggest",
     "table_of",
+    "untested_lines",
 ]

@@ -114,4 +114,5 @@ def _merged(states: Sequence[State], plan: Plan) -> State:
         extra_arms=tuple(arm for state in states for arm in state.extra_arms),
         served=own.served if own else {},
         profiles=own.profiles if own else {},
+        untested={arm: how for state in states for arm, how in state.untested.items()},
     )

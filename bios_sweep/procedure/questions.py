@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from bios_sweep.analysis.finding import FactorLevels
@@ -54,9 +55,12 @@ def ladder_of(plan: Plan, factor: Factor) -> Ladder | None:
     return Ladder(setting=setting, arms=arms, values=values)
 
 
-def levels_of(plan: Plan, name: str) -> FactorLevels:
-    """A factor of the plan as the decision rule sees it: its levels with all else at the baseline."""
-    arms = plan.levels_of(name)
+def levels_of(plan: Plan, name: str, untested: Collection[str] = ()) -> FactorLevels:
+    """A factor of the plan as the decision rule sees it: its levels with all else at the baseline.
+
+    untested: arms that are no part of it.
+    """
+    arms = [arm for arm in plan.levels_of(name) if arm.name not in untested]
     return FactorLevels(
         name=name,
         default=0 if name == REPEAT else getattr(plan.study.baseline, name),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from bios_sweep.analysis.finding import CONFIRM, INCONCLUSIVE, UNDECIDED, Finding, Margin
 from bios_sweep.analysis.fresh import broken_guards
-from bios_sweep.analysis.gates import margin_of
+from bios_sweep.analysis.gates import margin_of, stopped
 from bios_sweep.analysis.table import ResultTable
 from bios_sweep.analysis.verdicts import Asked, screen_claims
 from bios_sweep.procedure.cell import Cell
@@ -15,9 +15,12 @@ from bios_sweep.procedure.pairing import doubted
 from bios_sweep.procedure.questions import Question, ladder_of, levels_of
 from bios_sweep.procedure.state import State
 from bios_sweep.procedure.tables import costs_of, guard_tables, sums_of, table_of
+from bios_sweep.procedure.untested import untested_arms
 from bios_sweep.study.claims import BALANCED, QUALITY, SPEED
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.trials import SCREENING, TrialSpec
+
+NO_LEVEL = "no level of the factor could be tested"
 
 
 def screened(cell: Cell) -> State:
@@ -27,13 +30,17 @@ def screened(cell: Cell) -> State:
     still_open = list(cell.asked.values())
     margins: dict[str, Margin] = {}
     margin = None
+    untested: dict[str, str] = {}
     for look in cell.rule.looks:
         trials = look_trials(cell.plan, still_open, look)
         needed += [trial for trial in trials if trial not in needed]
         missing = cell.missing(trials)
         if missing:
-            return _screening(needed, findings, margins, missing=missing)
-        margin, found = _look(cell, trials, still_open)
+            return _screening(needed, findings, margins, untested=untested, missing=missing)
+        asked_again = {trial.arm for trial in trials}
+        untested = {arm: how for arm, how in untested.items() if arm not in asked_again}
+        untested |= untested_arms(cell.plan, trials, cell.results)
+        margin, found = _look(cell, trials, still_open, untested)
         findings |= doubted(cell.plan, cell.results, found, cell.asked)
         margins |= dict.fromkeys(found, margin) if margin else {}
         still_open = [question for question in still_open if findings[question.name].state == UNDECIDED]
@@ -41,7 +48,7 @@ def screened(cell: Cell) -> State:
             break
     for question in still_open:
         findings[question.name] = dataclasses.replace(findings[question.name], state=INCONCLUSIVE)
-    return _screening(needed, findings, margins, margin)
+    return _screening(needed, findings, margins, margin, untested)
 
 
 def look_trials(plan: Plan, still_open: Sequence[Question], look: int) -> list[TrialSpec]:
@@ -58,19 +65,22 @@ def look_trials(plan: Plan, still_open: Sequence[Question], look: int) -> list[T
 
 
 def _look(
-    cell: Cell, trials: Sequence[TrialSpec], still_open: Sequence[Question]
+    cell: Cell, trials: Sequence[TrialSpec], still_open: Sequence[Question], untested: Mapping[str, str]
 ) -> tuple[Margin | None, dict[str, Finding]]:
-    """The margin and what each open question comes to, by all trials of the look."""
+    """The margin and what each open question comes to, by the look's trials of the arms that were tested."""
+    trials = [trial for trial in trials if trial.arm not in untested]
     table = table_of(cell.plan, trials, cell.results)
+    asked = [_as_asked(cell.plan, question, untested) for question in still_open]
     found = screen_claims(
         table,
-        [_as_asked(cell.plan, question) for question in still_open],
+        [one for one in asked if one.levels.arms],
         cell.rule,
         costs=costs_of(cell.plan, cell.known.timing),
         durations=cell.plan.durations,
         variations=cell.tried,
         sums=sums_of(cell.plan, trials, cell.results, cell.known),
     )
+    found |= {one.name: stopped(table, one.levels, NO_LEVEL) for one in asked if not one.levels.arms}
     guards = guard_tables(cell.plan, trials, cell.results)
     alpha = cell.rule.alpha / len(cell.rule.looks)
     kept = {q.name: _guarded(found[q.name], q.claim, guards, alpha) for q in still_open}
@@ -87,8 +97,8 @@ def _guarded(
     return dataclasses.replace(finding, state=UNDECIDED, reasons=broken) if broken else finding
 
 
-def _as_asked(plan: Plan, question: Question) -> Asked:
-    levels, ladder = levels_of(plan, question.factor.name), ladder_of(plan, question.factor)
+def _as_asked(plan: Plan, question: Question, untested: Mapping[str, str]) -> Asked:
+    levels, ladder = levels_of(plan, question.factor.name, untested), ladder_of(plan, question.factor)
     return Asked(name=question.name, claim=question.claim, levels=levels, ladder=ladder)
 
 
@@ -97,6 +107,7 @@ def _screening(
     findings: dict[str, Finding],
     margins: dict[str, Margin],
     margin: Margin | None = None,
+    untested: Mapping[str, str] | None = None,
     missing: tuple[TrialSpec, ...] = (),
 ) -> State:
     return State(
@@ -107,4 +118,5 @@ def _screening(
         screening=findings,
         margin=margin,
         margins=margins,
+        untested=untested or {},
     )

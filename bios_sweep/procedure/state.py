@@ -65,6 +65,7 @@ class State:
     arms that no variation names (a combination, the default trained for another level's cost, proposals).
     served: factor -> value that may be served as a default (confirmed or refined). profiles: profile ->
     factor -> value, where it differs from what is served to everyone. costs: arm -> time over the default's.
+    untested: arm -> how its trials failed, of levels that failed at every seed.
     """
 
     stage: str
@@ -80,3 +81,4 @@ class State:
     profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     costs: Mapping[str, CostRatio] = field(default_factory=dict)
     search: Search | None = None
+    untested: Mapping[str, str] = field(default_factory=dict)

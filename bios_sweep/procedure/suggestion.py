@@ -34,6 +34,7 @@ from bios_sweep.procedure.next_levels import MOST_SEEDS, extended, narrowed, see
 from bios_sweep.procedure.pairing import unmoved
 from bios_sweep.procedure.questions import Question, questions
 from bios_sweep.procedure.state import DONE, Results, State
+from bios_sweep.procedure.untested import untested_lines
 from bios_sweep.study.arms import Arm, hold_budget
 from bios_sweep.study.claims import ENOUGH, FOR_ALL, OPTIMUM, QUALITY, REPEAT, SPEED
 from bios_sweep.study.design import Study
@@ -112,7 +113,9 @@ def _ask(plan: Plan, question: Question, state: State, results: Results) -> _Ask
     if final.state == SCREENING_ONLY:
         return _Ask(factor=factor, why=f"{name}: one seed shows nothing; {FRESH_SEEDS} are asked", grown=True)
     if any(reason.startswith(EDGE) for reason in final.reasons) and final.best is not None:
-        level = plan.arm(final.best).level
+        level, failing = plan.arm(final.best).level, untested_lines(plan, factor.name, state.untested)
+        if failing:
+            return f"{name}: the best level {level:g} ends what could be tested; {'; '.join(failing)}"
         why = f"{name}: the best level {level:g} ends the grid; one level beyond it is added"
         return _Ask(factor=extended(factor, baseline, level), why=why)
     if any(reason.startswith((TOO_SMALL, "guardrail")) for reason in final.reasons):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from typing import Any
 
 from bios_sweep.analysis.finding import CONFIRM, EDGE, REFINE
 from bios_sweep.analysis.statement import Verdict, make_verdict
-from bios_sweep.procedure import SEARCH, Question, State, levels_of, questions
+from bios_sweep.procedure import SEARCH, Question, State, levels_of, questions, untested_lines
+from bios_sweep.procedure.untested import UNTESTED
 from bios_sweep.report.scope import scope_of
 from bios_sweep.report.search_row import search_verdict
 from bios_sweep.settings import is_whole
@@ -31,14 +33,14 @@ def verdicts_of(plan: Plan, state: State) -> tuple[Verdict, ...]:
 
 def _verdict(plan: Plan, question: Question, state: State) -> Verdict:
     study, factor = plan.study, question.factor.name
-    return make_verdict(
-        levels_of(plan, factor),
+    verdict = make_verdict(
+        levels_of(plan, factor, state.untested),
         state.screening[question.name],
         state.findings[question.name],
         state.margins.get(question.name, state.margin),
         role=question.factor.role,
         claim=question.claim,
-        arms=[arm.name for arm in plan.arms],
+        arms=[arm.name for arm in plan.arms if arm.name not in state.untested],
         hold=study.budget.hold,
         scope=scope_of(plan, state.findings[question.name]),
         alpha=study.decision.alpha,
@@ -46,6 +48,7 @@ def _verdict(plan: Plan, question: Question, state: State) -> Verdict:
         served=_served(state, question),
         cell=question.cell,
     )
+    return replace(verdict, reasons=(*verdict.reasons, *untested_lines(plan, factor, state.untested)))
 
 
 def _served(state: State, question: Question) -> Any:
@@ -59,8 +62,10 @@ def _served(state: State, question: Question) -> Any:
 
 
 def told_verdict(plan: Plan, verdict: Verdict, command: str) -> dict[str, Any]:
-    """A verdict with, where its best level ends the grid, the command that extends it."""
+    """A verdict with, where its best level ends the grid and more could be tested, the command for it."""
     told = verdict.to_dict()
+    if any(UNTESTED in reason for reason in verdict.reasons):
+        return told
     factor = next((factor for factor in plan.study.factors if factor.name == verdict.factor), None)
     if factor is not None and any(reason.startswith(EDGE) for reason in verdict.reasons):
         told["extend"] = f"{command} {shlex.quote(_one_level_more(factor, verdict))}"

@@ -33,11 +33,11 @@ class FailingCarrier(Carrier):
 
     failures = 0
 
-    def bring(self, key, attempt):
+    def bring(self, key, attempt, *wanted):
         if self.failures:
             self.failures -= 1
             raise StorageError("cluster.storage: is away")
-        super().bring(key, attempt)
+        super().bring(key, attempt, *wanted)
 
 
 @pytest.fixture

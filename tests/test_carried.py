@@ -65,6 +65,25 @@ def test_a_late_writer_touches_nothing_of_the_attempt_that_has_the_trial_now(uri
     assert read(attempt(uri, driver, 3)) == "step 4"
 
 
+def test_files_that_took_so_long_that_another_attempt_has_the_trial_replace_none_of_its_own(uri, tmp_path):
+    driver = carrier(uri, tmp_path)
+    say(attempt(uri, driver, 1), "slow")
+    say(attempt(uri, driver, 2), "step 4")
+    driver.bring(KEY, 2)
+    driver.bring(KEY, 1, lambda: False)
+    assert (tmp_path / "trials" / KEY / "checkpoint").read_text() == "step 4"
+    assert [path.name for path in (tmp_path / "trials" / KEY).glob("*checkpoint*")] == ["checkpoint"]
+
+
+def test_an_outcome_whose_files_are_gone_from_the_storage_is_none(uri, tmp_path):
+    driver = carrier(uri, tmp_path)
+    say(attempt(uri, driver, 1), "step 4")
+    (content,) = (path for path in (tmp_path / "storage").rglob("checkpoint*") if path.is_file())
+    content.unlink()
+    with pytest.raises(StorageError, match="its files are gone or damaged"):
+        driver.bring(KEY, 1)
+
+
 def test_another_driver_goes_on_from_there_and_writes_elsewhere(uri, tmp_path):
     first = carrier(uri, tmp_path, run="first")
     killed = attempt(uri, first, 1)

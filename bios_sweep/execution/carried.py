@@ -14,7 +14,7 @@ import re
 import shutil
 import socket
 import tempfile
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -66,13 +66,17 @@ class Carrier:
         if held.place != place:
             self._note(key, replace(held, place=place))
 
-    def bring(self, key: str, attempt: int) -> None:
+    def bring(self, key: str, attempt: int, wanted: Callable[[], bool] = lambda: True) -> None:
         """Bring the files of the attempt that ended into the workspace.
+
+        wanted: asked before any file there is replaced; a later attempt may have the trial by then.
 
         Raises:
             StorageError: they cannot be brought; the trial is then not yet over, for they are its outcome.
         """
-        self._store.fetch(self._place(key, attempt), self._trials_dir / key)
+        place = self._place(key, attempt)
+        if not self._store.fetch(place, self._trials_dir / key, wanted):
+            raise StorageError(f"cluster.storage: {self._store.uri}/{place}: its files are gone or damaged")
 
     def forget(self, key: str) -> None:
         """Free the storage: the trial is over, and its files are in the workspace."""

@@ -35,7 +35,7 @@ class Homecoming:
 
     def __init__(
         self,
-        bring: Callable[[str, int], None],
+        bring: Callable[[str, int, Callable[[], bool]], None],
         wanted: Callable[[int, str, int], bool],
         *,
         patience_seconds: float,
@@ -61,15 +61,15 @@ class Homecoming:
             time.sleep(pause)
             if not self._wanted(slot, key, attempt):
                 return
-            error = self._failure(key, attempt)
+            error = self._failure(slot, key, attempt)
             if error is None or time.monotonic() >= latest:
                 self._arrived.put(Arrival(slot=slot, key=key, attempt=attempt, item=item, error=error))
                 return
             pause = min(2 * pause, LONGEST_SHARE * self._patience, max(0.0, latest - time.monotonic()))
 
-    def _failure(self, key: str, attempt: int) -> Exception | None:
+    def _failure(self, slot: int, key: str, attempt: int) -> Exception | None:
         try:
-            self._bring(key, attempt)
+            self._bring(key, attempt, lambda: self._wanted(slot, key, attempt))
         except Exception as error:  # noqa: BLE001 - the driver's thread decides what it means
             return error
         return None

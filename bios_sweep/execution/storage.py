@@ -109,11 +109,12 @@ class TrialFiles:
         for content in {file.content for file in before.values()} - {file.content for file in now.values()}:
             self.drop(f"{key}/{content}")
 
-    def fetch(self, key: str, directory: Path) -> None:
+    def fetch(self, key: str, directory: Path, wanted: Callable[[], bool] = lambda: True) -> bool:
         """Bring what was pushed under `key`, if anything was; other files in `directory` stay.
 
         A damaged list, or contents that are gone or damaged, count as absent, with a warning: the trial
-        then starts again, and gives the same numbers.
+        then starts again, and gives the same numbers. wanted: asked once all contents are here, before the
+        first file is put in its place. Returns False where contents are gone or damaged.
         """
         files = self._listed(key)
         fetched: dict[str, Path] = {}
@@ -128,9 +129,12 @@ class TrialFiles:
                 temporary.parent.mkdir(parents=True, exist_ok=True)
                 if not self._fetch_file(f"{key}/{files[name].content}", temporary, files[name].sha256):
                     _log.warning("%s/%s: %s is gone or damaged; the trial starts again", self.uri, key, name)
-                    return
+                    return False
+            if not wanted():
+                return True
             for name, temporary in fetched.items():
                 temporary.replace(directory / name)
+            return True
         except OSError as error:
             raise StorageError(f"{directory}: cannot be written ({error.strerror or error})") from error
         finally:

@@ -21,31 +21,14 @@ from bios_sweep.records.workspace import Workspace
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.design import DecisionRule, Factor, Study
 from bios_sweep.study.plan import Plan, build_plan
-from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
 from bios_sweep.study.trials import COMPLETED, Measurement, TrialResult
 from tests import postgres
+from tests.scenarios import RECORDED
 from tests.tracking_server import TrackingServer, serving
 
 POINTS = 10  # measurements per trial
 SEEDS = 16
 LEVELS = (0.125, 0.25, 0.5, 2.0, 4.0, 8.0, 16.0)
-SCENARIO = Scenario(
-    model=ModelFacts(name="tiny", path="/m", family="llama", hidden_size=64, fingerprint="m" * 64),
-    data=DataFacts(
-        name="docs",
-        file="/data/docs.jsonl",
-        fingerprint="a" * 64,
-        evaluation_fingerprint="b" * 64,
-        train_examples=400,
-        eval_examples=50,
-        source="docs.jsonl",
-    ),
-    method="lora",
-    engine="somewhere:Engine",
-    engine_version="1",
-    engine_options={},
-    software={"torch": "2"},
-)
 
 
 def plan_of(name: str, first_seed: int) -> Plan:
@@ -53,7 +36,7 @@ def plan_of(name: str, first_seed: int) -> Plan:
     study = Study(
         name=name,
         question="How fast is the mirror?",
-        scenario=SCENARIO,
+        scenario=RECORDED,
         baseline=TrainingSettings(learning_rate=1e-3, batch_size=8, lora_rank=4, max_steps=100),
         factors=(Factor(name="learning_rate", multiply=LEVELS),),
         seeds=tuple(range(first_seed, first_seed + SEEDS)),
@@ -113,7 +96,7 @@ def measure(server: TrackingServer, folder: Path, workers: int, per_second: floa
         entries = tell(journal, [trial.key for trial in plan.trials], workers, None)
         journal.closed("done")
     before, began = requests(server), time.monotonic()
-    MlflowMirror(workspace, plan.sweep_id, server.url, SCENARIO.name).sync()
+    MlflowMirror(workspace, plan.sweep_id, server.url, RECORDED.name).sync()
     seconds = time.monotonic() - began
     say(
         f"{where}: catching up with {entries} entries of {len(plan.trials)} trials took {seconds:.1f} s: "
@@ -121,7 +104,7 @@ def measure(server: TrackingServer, folder: Path, workers: int, per_second: floa
         f"{requests(server) - before} requests"
     )
     plan = plan_of("live", first_seed=SEEDS)
-    mirror = MlflowMirror(workspace, plan.sweep_id, server.url, SCENARIO.name)
+    mirror = MlflowMirror(workspace, plan.sweep_id, server.url, RECORDED.name)
     with Journal(workspace.journal_file(plan.sweep_id)) as journal:
         journal.opened(sweep_facts(plan))
         journal.planned(plan.trials)

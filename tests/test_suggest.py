@@ -22,8 +22,8 @@ from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.design import Study
 from bios_sweep.study.factors import Cross, Factor, Nuisance
 from bios_sweep.study.plan import build_plan
-from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
 from bios_sweep.study.trials import TrialResult
+from tests.scenarios import PLANTED
 
 BASELINE = TrainingSettings(learning_rate=5e-4, batch_size=128, lora_rank=32, max_steps=1000)
 RATE = Factor(name="learning_rate", multiply=(0.25, 0.5, 2, 4))
@@ -42,27 +42,11 @@ WORLD = {
 
 
 def study_of(*factors, seeds=5, baseline=BASELINE, confirmation=5, **changes):
-    scenario = Scenario(
-        model=ModelFacts(name="planted", path="", family="llama", hidden_size=64, fingerprint="m"),
-        data=DataFacts(
-            name="planted",
-            file="",
-            fingerprint="d",
-            evaluation_fingerprint="e",
-            train_examples=4000,
-            eval_examples=500,
-        ),
-        method="lora",
-        engine="bios_sweep.simulation.engine:PlantedEngine",
-        engine_version="1",
-        engine_options={},
-        software={},
-    )
     rule = DecisionRule(looks=(seeds,), confirmation_seeds=confirmation, **changes)
     return Study(
         name="asked",
         question="Which?",
-        scenario=scenario,
+        scenario=PLANTED,
         baseline=baseline,
         factors=factors,
         seeds=tuple(range(seeds)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bios_sweep.defaults.building import build_tuned, decided_values, without_credentials
 from bios_sweep.defaults.difference import differences, file_differences
 from bios_sweep.defaults.explanation import MAIN_SETTINGS, explain
 from bios_sweep.defaults.exporters import TOOLS, Exported, export, export_file
@@ -11,15 +12,7 @@ from bios_sweep.defaults.model_config import ModelShape, model_shape
 from bios_sweep.defaults.recommendation import Recommendation, recommend
 from bios_sweep.defaults.rules import Choice, Why, batch_size, heuristics, learning_rate, lora_rank, max_steps
 from bios_sweep.defaults.serving import serve, with_tuned
-from bios_sweep.defaults.tuned import (
-    Evidence,
-    Provenance,
-    TunedDefaults,
-    TunedKey,
-    build_tuned,
-    decided_values,
-    without_credentials,
-)
+from bios_sweep.defaults.tuned import Evidence, Provenance, TunedDefaults, TunedKey
 from bios_sweep.defaults.tuned_file import FILE_NAME, read_entries, read_tuned, write_entries, write_tuned
 
 __all__ = [

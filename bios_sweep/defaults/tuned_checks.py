@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import Any, TypeVar
 
+from bios_sweep.defaults.building import require_served, require_told, without_credentials
 from bios_sweep.defaults.rules import family_of, setting_heuristic
 from bios_sweep.defaults.tuned import (
     PROFILES,
@@ -19,9 +20,6 @@ from bios_sweep.defaults.tuned import (
     TunedDefaults,
     TunedKey,
     factor_of,
-    require_served,
-    require_told,
-    without_credentials,
 )
 from bios_sweep.errors import DefaultsError
 from bios_sweep.settings import FULL, TrainingSettings, setting_names, without_adapter

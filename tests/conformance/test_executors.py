@@ -179,6 +179,7 @@ def test_every_executor_gives_the_same_numbers_to_the_bit(run_with, engine):
         assert len(found) == 1, trial.key
 
 
+@pytest.mark.parametrize(("executor", "engine"), QUICK_PAIRS)
 def test_a_stopped_run_leaves_the_rest_and_a_second_one_goes_on_with_the_same_numbers(
     run_with, request, executor, engine, tmp_path
 ):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 ENDPOINT = "https://huggingface.co"
-SECONDS = 10.0  # chosen: an answer of a few kilobytes takes less than one
+SECONDS = 10.0  # chosen, not measured
 LARGEST = 1_000_000  # bytes; a config has a few thousand
 YES = frozenset({"1", "on", "yes", "true"})  # as huggingface_hub reads its switches
 
@@ -34,7 +34,7 @@ def hub_config(name: str) -> tuple[str, str]:
 
 
 def _text(address: str) -> str:
-    from http.client import HTTPException  # a tenth of the import of `defaults`, and seldom needed
+    from http.client import HTTPException  # seldom needed, so not with `defaults`
     from urllib.error import HTTPError
     from urllib.request import Request, urlopen
 

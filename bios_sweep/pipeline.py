@@ -41,7 +41,7 @@ from bios_sweep.study.search import SearchSpace
 from bios_sweep.study.trials import REFINEMENT, TrialSpec
 from bios_sweep.version import __version__
 
-TIMING_REPEATS = 5  # statistics item 13: at least 5 interleaved repeats
+TIMING_REPEATS = 5  # docs/statistics.md, item 13: at least 5 interleaved repeats
 
 
 SEARCH_BATCH = 4  # proposals asked at once: enough to keep a few workers busy; chosen, not measured

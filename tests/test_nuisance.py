@@ -1,4 +1,4 @@
-"""Best against best: a factor whose levels each have their own learning rate (statistics, item 11)."""
+"""Best against best: a factor whose levels have their own learning rates (docs/statistics.md, item 11)."""
 
 from __future__ import annotations
 

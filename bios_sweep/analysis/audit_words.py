@@ -19,7 +19,7 @@ from bios_sweep.analysis.flaw import Flaw, some
 from bios_sweep.analysis.runs import ARM
 from bios_sweep.analysis.statement import Verdict
 
-SEEDS = 5  # statistics: seeds of a first study, and fresh ones of a confirmation
+SEEDS = 5  # docs/statistics.md, item 7: seeds of a first study, and fresh ones of a confirmation
 NAMED_ARMS = 2  # besides the default, in the next study (chosen, not measured)
 COST = {  # role -> what its claim needs beyond the metric, which no table holds
     "trade-off": "whether it is the right balance of quality and time; that needs times of one device",

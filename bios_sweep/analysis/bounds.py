@@ -11,7 +11,7 @@ from scipy import optimize, special, stats
 
 from bios_sweep.analysis.table import Blocks, Floats
 
-VARIANCE_RATIO_LEVEL = 0.99  # statistics item 3: pooled unless the ratio exceeds its own 99 % point
+VARIANCE_RATIO_LEVEL = 0.99  # docs/statistics.md, item 3: pooled unless the ratio exceeds its own 99 % point
 SIMULATIONS = 200_000  # 99 % point within about 3 % (S = 3) and 1 % (S >= 5), seed fixed below
 NODES = 128  # quadrature nodes; d agrees with 256 nodes within 4e-5 for nu >= 2
 

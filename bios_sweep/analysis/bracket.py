@@ -1,4 +1,7 @@
-"""Between which levels the best one lies: the only interval of an optimum that is printed (item 9). Pure."""
+"""Between which levels the best one lies: the only interval of an optimum that is printed. Pure.
+
+See docs/statistics.md, item 9.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Evaluation error over clusters: what another evaluation set of the same kind would have said. Pure.
 
 Examples of one document, module or conversation are alike, so the evaluation set is a sample of clusters,
-not of examples (Miller 2024, arXiv 2411.00640; statistics item 4).
+not of examples (Miller 2024, arXiv 2411.00640; docs/statistics.md, item 4).
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from bios_sweep.study.decision import DecisionRule
 
 NO_PERCENT = "the baseline has no finite result, or its mean is 0 and has no percent"
 ACCURACY = ("acc", "accuracy", "exact")  # words of a metric that is a share of right answers
-ACCURACY_POINT = 1.0  # statistics: the margin of an accuracy is one point
-SENSITIVITY_MARGINS = 5.0  # statistics item 1: an untouched model must be worse by five margins
+ACCURACY_POINT = 1.0  # docs/statistics.md, item 14: the margin of an accuracy is one point
+SENSITIVITY_MARGINS = 5.0  # docs/statistics.md, item 1: an untouched model must be worse by five margins
 
 
 def margin_of(table: ResultTable, rule: DecisionRule) -> Margin | None:

@@ -16,7 +16,7 @@ from bios_sweep.analysis.table import Outcome, ResultTable, complete_blocks
 from bios_sweep.errors import InputError
 from bios_sweep.study.scenario import Metric
 
-ALPHA = 0.05  # statistics: the level of every bound
+ALPHA = 0.05  # docs/statistics.md, item 5: the level of every bound
 DRAWS = 4000  # of the chance to be best; within 0.016 (2 standard errors at worst)
 RARE = 0.01  # chances below are dropped (chosen, not measured)
 
@@ -98,8 +98,9 @@ class Reading:
 def read_seeds(outcomes: Mapping[tuple[float, int], Outcome], metric: Metric) -> Reading:
     """From one outcome per (rate, seed).
 
-    The bracket is that of item 9 (Tukey): the tested rates next outside all that are not significantly worse
-    than the best. A rate that diverged at any seed is worse than any. Gains are percent over the best.
+    The bracket is Tukey's (docs/statistics.md, item 9): the tested rates next outside all that are not
+    significantly worse than the best. A rate that diverged at any seed is worse than any. Gains are percent
+    over the best.
 
     Raises:
         InputError: fewer than three rates, two seeds that all rates have, or two rates that trained.

@@ -1,4 +1,4 @@
-"""A finding in one sentence that claims no more than was shown (statistics, "Wording"). Pure.
+"""A finding in one sentence that claims no more than was shown (docs/statistics.md, "Wording"). Pure.
 
 Never "optimal", never "no difference", never a bare mean: each sentence has its bound, its seeds, and what
 it was measured against.

@@ -137,7 +137,7 @@ def _diverged(ended: Sequence[TrialResult]) -> Sign | None:
         seen=f"{told}: {lost[0].cause}" if lost[0].cause else told,
         numbers={"diverged": len(lost), "trials": len(ended)},
         threshold=0.0,
-        source="statistics item 2: divergence is an outcome",
+        source="docs/statistics.md, item 2: divergence is an outcome",
     )
 
 

@@ -15,7 +15,7 @@ from bios_sweep.errors import InputError
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED
 
-MAX_DROPPED_SHARE = 0.2  # statistics: more than a fifth of the seed blocks lost fails the gate
+MAX_DROPPED_SHARE = 0.2  # docs/statistics.md, item 1: more than a fifth of the blocks lost fails the gate
 
 Floats = npt.NDArray[np.float64]
 

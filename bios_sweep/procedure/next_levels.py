@@ -13,7 +13,7 @@ from bios_sweep.settings import TrainingSettings, is_whole
 from bios_sweep.study.factors import Factor
 
 POWER = 1.28  # normal quantile of 90 %: the chance that the new study decides if the gain is as it looks
-LEAST_SEEDS = 3  # statistics: the first look
+LEAST_SEEDS = 3  # docs/statistics.md, item 10: the first look
 MOST_SEEDS = 20  # chosen, not measured: beyond it a looser margin is the cheaper way
 NEAREST = 0.25  # of the margin: a gain nearer to a limit is taken as this far; chosen, not measured
 FREEDOM = 30  # degrees of freedom of the new study's t quantile, about; as in the verdict's own estimate

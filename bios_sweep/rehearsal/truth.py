@@ -1,4 +1,4 @@
-"""Whether a decided word is wrong in a world that is known (statistics, item 13)."""
+"""Whether a decided word is wrong in a world that is known (docs/statistics.md, item 13)."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ LOST_BY_BATCH = 1.0  # margins per squared doubling of the batch; chosen: speed 
 SEED_PERCENT = 1.0  # of a seed block; pairing removes it, so no result depends on it
 FIXED_TIME = 0.5  # share of a step's time that does not grow with its batch; chosen, as in model=planted
 TIME_SPREAD = 0.03  # coefficient of variation of a timing; chosen, as in model=planted
-TIME_REPEATS = 5  # statistics item 13: at least 5
+TIME_REPEATS = 5  # docs/statistics.md, item 13: at least 5
 
 
 def margin_percent(plan: Plan, noise: Noise) -> float:

@@ -10,10 +10,10 @@ from bios_sweep.study.design import Study
 
 
 def add_durations(study: Study, arms: list[Arm]) -> dict[float, str]:
-    """Add the default's own duration arms, the yardstick of what cost alone buys (statistics, item 13).
+    """Add the default's own duration arms, the yardstick of what cost alone buys.
 
     Only those that a tested batch size may need: a smaller batch costs up to as many times more as it
-    takes more steps, a larger one less.
+    takes more steps, a larger one less (docs/statistics.md, item 13).
     """
     sizes = [
         value

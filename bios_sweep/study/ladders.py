@@ -15,7 +15,7 @@ from bios_sweep.study.factors import Factor
 def with_nuisances(study: Study) -> tuple[Factor, ...]:
     """The study's factors, each nuisance ladder at the default level among them.
 
-    Without it a level could win by its learning rate alone (statistics, item 11).
+    Without it a level could win by its learning rate alone (docs/statistics.md, item 11).
     """
     factors = {factor.name: factor for factor in study.factors}
     for factor in study.factors:

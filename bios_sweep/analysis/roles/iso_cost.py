@@ -1,4 +1,4 @@
-"""The gain of an arm over the default trained for the same time (statistics, item 13). Pure.
+"""The gain of an arm over the default trained for the same time (docs/statistics.md, item 13). Pure.
 
 Duration is the dial that everybody already has: another batch size earns its place only by beating it.
 """

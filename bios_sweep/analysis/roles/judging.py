@@ -1,4 +1,4 @@
-"""What a default claims of itself, judged on the shared seeds (statistics, items 6 and 13). Pure.
+"""What a default claims of itself, judged on the shared seeds (docs/statistics.md, items 6 and 13). Pure.
 
 A learning rate claims to be an optimum; a batch size to be the balance of loss and time, to give the best
 loss, or to save time; a rank and a number of steps to be enough, or the least that will do. One screening

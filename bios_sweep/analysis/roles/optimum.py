@@ -17,7 +17,7 @@ from bios_sweep.analysis.roles.evidence import Evidence, edge_reason, more_seeds
 
 
 def judge_optimum(levels: FactorLevels, evidence: Evidence) -> Finding:
-    """By loss alone (statistics, item 6); what a level costs plays no part, so the finding has no cost."""
+    """By loss alone (docs/statistics.md, item 6); a level's cost plays no part, so the finding has none."""
     own = [evidence.gain(arm) for arm in evidence.finite(levels)]
     nearest = max(own, key=lambda bound: bound.upper)
     if nearest.upper < evidence.margin.percent:

@@ -1,4 +1,7 @@
-"""A default that says more brings nothing: enough, and the least that will do (statistics, item 13). Pure."""
+"""A default that says more brings nothing: enough, and the least that will do. Pure.
+
+See docs/statistics.md, item 13.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A default that weighs loss against time: the balance, the best loss, the saving of time (item 13). Pure."""
+"""A default that weighs loss against time: the balance, the best loss, the saving of time. Pure.
+
+See docs/statistics.md, item 13.
+"""
 
 from __future__ import annotations
 

@@ -103,3 +103,27 @@ def test_the_page_of_the_rooms_has_the_floors_that_are_checked():
         told += [set()] if floor else []
         told[-1] |= set(re.findall(r"\w+", rooms))
     assert told == checked
+
+
+def test_every_page_is_in_the_site_s_menu():
+    """Else the strict build fails; here it costs no extra package."""
+    menu = set(re.findall(r"\b([\w-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE))
+    assert {page.name for page in (ROOT / "docs").glob("*.md")} <= menu
+
+
+def test_every_supported_python_is_tested_on_the_hosting_platform():
+    versions = re.findall(
+        r"3\.\d+", re.search(r"python: \[(.*)\]", (ROOT / ".github/workflows/ci.yml").read_text())[1]
+    )
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    told = [line.rsplit(" ", 1)[1] for line in project["classifiers"] if "Python :: 3." in line]
+    assert versions == told
+    assert project["requires-python"] == f">={versions[0]}"
+
+
+def test_commands_of_the_hooks_before_a_commit_are_those_of_make_lint():
+    hooks = re.findall(r"entry: (.*)", (ROOT / ".pre-commit-config.yaml").read_text())
+    lint = re.findall(
+        r"^\t\$\(BIN\)/(ruff .*|mypy|lint-imports)$", (ROOT / "Makefile").read_text(), re.MULTILINE
+    )
+    assert sorted(f".venv/bin/{command}" for command in lint) == sorted(hooks)

@@ -81,8 +81,8 @@ def test_items_are_numbered_without_a_gap_and_each_names_modules_that_exist():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_that_a_page_gives_for_tests_name_files_that_exist(page):
-    for name in re.findall(r"\btests/[\w/]+\.py\b", page.read_text()):
-        assert (ROOT / name).exists(), name
+    for name, selected in re.findall(r"\b(tests/[\w/]+\.py)\b(?: -k (\w+))?", page.read_text()):
+        assert selected in (ROOT / name).read_text(), f"{name} -k {selected}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

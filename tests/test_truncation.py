@@ -8,7 +8,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
-from tests.scenarios import RECORDED as SCENARIO
 
 from bios_sweep.assets import base_model_path
 from bios_sweep.cli.main import main
@@ -21,8 +20,9 @@ from bios_sweep.training.counts import cut_at, require_positions
 from bios_sweep.training.data import Example
 from bios_sweep.training.tokenizer import load_tokenizer
 from bios_sweep.training.tokens import Lengths, encode_all, tokenize_all
+from tests.scenarios import RECORDED as SCENARIO
 
-WORDS = "alpha beta gamma delta epsilon zeta eta theta iota kappa".split()
+WORDS = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa"]
 CUT = Cut(
     split=TRAIN,
     max_length=8,
@@ -61,7 +61,7 @@ def test_a_prompt_that_fills_the_length_is_cut_for_its_answer_and_the_example_st
     assert (cut.examples, cut.truncated, cut.lost, cut.lost_supervised) == (2, 1, 487, 0)
     cut = cut_at(EVALUATION, [Lengths(500, 30, 29, "long")], 16)
     assert (cut.lost, cut.lost_supervised) == (514, 15)
-    with pytest.raises(DataError, match="^long: the completion has no token .* within max_length=1"):
+    with pytest.raises(DataError, match=r"^long: the completion has no token .* within max_length=1"):
         cut_at(EVALUATION, [Lengths(500, 3, 2, "long")], 1)
 
 

@@ -86,6 +86,12 @@ def test_deeply_nested_extra_keys_are_read(tmp_path: Path) -> None:
     assert len(read_jsonl(write(tmp_path / "a.jsonl", nested))) == 1
 
 
+def turns(middle: dict[str, Any]) -> str:
+    """A conversation with one turn of the assistant's in its middle that is not as others are."""
+    asked, answered = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}
+    return json.dumps({"messages": [asked, {"role": "assistant", **middle}, asked, answered]})
+
+
 BAD_LINES = [
     ('{"prompt": "p", "compl', "not valid JSON"),
     ("[" * 200_000, "not valid JSON"),
@@ -115,6 +121,40 @@ BAD_LINES = [
         "the last message is of role 'user'; it must be the assistant's",
     ),
     ('{"messages": [{"role": "assistant", "content": ""}]}', "the completion is empty;"),
+    ('{"prompt": "p", "prompt": "q", "completion": "c"}', "the key 'prompt' is there twice in one object"),
+    ('{"text": "t", "completion": "c"}', "the key 'completion' is not trained on: it would not be read"),
+    ('{"messages": [], "completion": "c"}', "the key 'completion' is not trained on"),
+    ('{"text": "t", "instruction": "i", "output": "o"}', "the key 'instruction' is not trained on"),
+    ('{"prompt": "p", "completion": "c", "input": "i"}', "the key 'input' is not trained on"),
+    (
+        '{"prompt": "p", "completion": "c", "rejected": "r"}',
+        "the key 'rejected' is not trained on: preferences",
+    ),
+    ('{"prompt": "p", "chosen": "c", "rejected": "r"}', "the key 'chosen' is not trained on: preferences"),
+    ('{"prompt": "p", "completion": "c", "label": false}', "the key 'label' is not trained on: preferences"),
+    ('{"prompt": "p", "completion": "c", "system": "s"}', "the key 'system' is not trained on"),
+    ('{"prompt": "p", "completion": "c", "weight": 0.5}', "the key 'weight' is not trained on: all tokens"),
+    ('{"messages": [], "tools": [{"type": "function"}]}', "the key 'tools' is not trained on: tools are not"),
+    (
+        '{"messages": [], "functions": [{"name": "f"}]}',
+        "the key 'functions' is not trained on: tools are not",
+    ),
+    (turns({"content": "", "tool_calls": [{"id": "1"}]}), "messages[1].tool_calls is not trained on: tools"),
+    (turns({"content": None, "function_call": {"name": "f"}}), "messages[1].function_call is not trained on"),
+    (turns({"content": "a", "reasoning_content": "r"}), "messages[1].reasoning_content is not trained on"),
+    (turns({"content": "a", "thinking": "r"}), "messages[1].thinking is not trained on: reasoning"),
+    (turns({"content": "a", "weight": 0}), "messages[1].weight is not trained on: all tokens"),
+    (turns({"content": "a", "train": False}), "messages[1].train is not trained on: it would not be read"),
+    (
+        turns({"content": [{"type": "text", "text": "a"}]}),
+        "messages[1].content is a list; it must be a string",
+    ),
+    (turns({"content": ""}), "messages[1].content is empty; a turn of the assistant says something"),
+    (turns({"role": "tool", "content": "{}"}), "messages[1] is of role 'tool'; tools are not trained here"),
+    (
+        turns({"role": "gpt", "content": "a"}),
+        "messages[1] is of role 'gpt'; chat templates call it 'assistant'",
+    ),
     ('{"text": "t", "_target_": "os.system"}', "the key '_target_' is not allowed in data; remove it"),
     ('{"text": "t", "a": [{"b": {"x_target_y": 1}}]}', "the key 'x_target_y' is not allowed in data"),
 ]
@@ -125,6 +165,21 @@ def test_a_bad_line_is_refused_with_file_and_line(tmp_path: Path, line: str, mes
     path = write(tmp_path / "a.jsonl", pair(1), line)
     with pytest.raises(DataError, match="^" + re.escape(f"{path}:2: {message}")):
         read_jsonl(path)
+
+
+def test_what_says_nothing_passes(tmp_path: Path) -> None:
+    said = {"content": "a", "tool_calls": [], "function_call": None, "refusal": None, "id": "m1"}
+    line = json.loads(turns(said)) | {
+        "tools": None,
+        "functions": [],
+        "id": 7,
+        "source": "forum",
+        "label": "x",
+    }
+    plain = {**pair(1), "input": "", "system": None, "metadata": {"lang": "en"}}
+    talk, other = read_jsonl(write(tmp_path / "a.jsonl", line, plain))
+    assert [message.content for message in talk.messages] == ["Hi", "a", "Hi", "Hello"]
+    assert other.completion == "answer 1"
 
 
 def test_bytes_that_are_no_text_are_refused_with_file_and_line(tmp_path: Path) -> None:

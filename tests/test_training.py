@@ -279,6 +279,19 @@ def test_damaged_checkpoint_costs_progress_not_correctness(engine, straight, tmp
         assert "the trial starts afresh" in caplog.text
 
 
+def test_arms_of_any_length_are_judged_on_the_same_tokens(options, tmp_path):
+    engine = LoraEngine({**options, "eval_max_length": 24})
+    judged, trained = [], []
+    for length in (12, 24, 512):
+        result = run(engine, spec(max_length=length, max_steps=2), tmp_path / str(length))
+        with np.load(tmp_path / str(length) / "eval.npz") as saved:
+            judged.append((saved["tokens"].tolist(), saved["bytes"].tolist(), result.curve[0].eval_loss))
+        trained.append(result.tokens)
+    assert judged[0] == judged[1] == judged[2]
+    assert trained[0] < trained[1] < trained[2]
+    assert len(engine._judges) == 1
+
+
 def test_same_curve_as_plain_peft_and_torch(engine, model_path, straight):
     material = engine._material("float32", 512)
     with adapter(material.base, SETTINGS, 3) as adapted:
@@ -525,6 +538,7 @@ def test_a_template_that_refuses_a_conversation_is_named(model_path, options, tm
     [
         ({"device": "tpu"}, "device: 'tpu' is not allowed; choose from cpu, cuda, auto"),
         ({"threads": 0}, "threads: 0 is not allowed"),
+        ({"eval_max_length": 0}, "eval_max_length: 0 is not allowed"),
         ({"micro_batch_size": True}, "micro_batch_size: True is not allowed"),
         ({"learning_rate": 1}, "unknown engine option 'learning_rate'; the options are model_path"),
     ],

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
+from contextlib import suppress
 from typing import Any
 
 from rich.console import Console
 
 from bios_sweep.cli.prepare import Prepared, prepare
 from bios_sweep.cli.resources import expected_workers
-from bios_sweep.errors import PlanError
+from bios_sweep.errors import PlanError, StorageError
 from bios_sweep.procedure import recall
 from bios_sweep.records.known import known_of
 from bios_sweep.records.speed import seconds_per_example
 from bios_sweep.report.plan_summary import Rate, summarise_plan
 from bios_sweep.report.terminal import print_plan
+from bios_sweep.report.truncation import earlier_cut_note
 
 
 def run(args: Namespace) -> int:
@@ -41,12 +43,24 @@ def plan_summary(prepared: Prepared) -> dict[str, Any]:
     speed = seconds_per_example(workspace, plan.study.scenario.model.fingerprint)
     rate = Rate(seconds_per_example=speed[0], trials=speed[1]) if speed else None
     summary = summarise_plan(plan, state, results, rate, expected_workers(prepared.config.values["cluster"]))
-    summary["notes"] = [*summary["notes"], *prepared.warnings]
+    summary["notes"] = [*summary["notes"], *_other_cuts(prepared), *prepared.warnings]
     if plan.timed_arms and known.timing is None:
         probe = f"first a timing probe of {len(plan.timed_arms)} arms, each alone on the device"
         summary["notes"].append(probe)
     _within_hours(plan.study.budget.max_hours, summary["most_seconds"])
     return summary
+
+
+def _other_cuts(prepared: Prepared) -> list[str]:
+    """Earlier sweeps of the workspace whose trials count again once the evaluation is cut as theirs was."""
+    plan, workspace = prepared.plan, prepared.workspace
+    if plan.study.scenario.data.eval_max_length is None:
+        return []
+    notes = []
+    for sweep_id in workspace.sweeps():
+        with suppress(StorageError):  # one that cannot be read has nothing to reuse
+            notes.append(earlier_cut_note(plan, workspace.read_plan(sweep_id).get("study", {})))
+    return list(dict.fromkeys(filter(None, notes)))
 
 
 def _within_hours(max_hours: float | None, seconds: float | None) -> None:

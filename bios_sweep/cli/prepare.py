@@ -14,7 +14,7 @@ from bios_sweep import defaults
 from bios_sweep.cli.planted import PLANTED_ENGINE, PLANTED_METRICS, planted_scenario
 from bios_sweep.cli.resources import check_cluster
 from bios_sweep.cli.scripted import SCRIPTED, honest_origins, require_told, script_defaults, scripted_scenario
-from bios_sweep.cli.trained import FINAL_METRICS, require_choice, trained_scenario
+from bios_sweep.cli.trained import FINAL_METRICS, judged_alike, require_choice, trained_scenario
 from bios_sweep.config.build import build_study
 from bios_sweep.config.compose import NOT_TRAINED_HERE, Config, compose_config, sweep_names
 from bios_sweep.defaults import Recommendation
@@ -73,6 +73,10 @@ def prepare(args: Namespace) -> Prepared:
     study = dataclasses.replace(study, origins=honest_origins(study))
     _require_measured(study.decision.guardrails, scenario)
     plan = build_plan(study)
+    if dataset is not None:
+        told = config.values["data"].get("eval_max_length")
+        alike = judged_alike(scenario, dataset, plan.max_lengths, told)
+        plan = build_plan(dataclasses.replace(study, scenario=alike))
     require_told(plan)
     return Prepared(
         config=config,

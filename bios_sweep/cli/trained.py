@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import util
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from bios_sweep.assets import base_model_path
 from bios_sweep.cli.resources import require_whole
 from bios_sweep.errors import ConfigError, DataError
 from bios_sweep.records.workspace import Workspace
-from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
+from bios_sweep.study.scenario import Cut, DataFacts, ModelFacts, Scenario
 from bios_sweep.training.corpus import embedded_examples
 from bios_sweep.training.data import DataSet
 from bios_sweep.training.facts import (
@@ -33,16 +35,16 @@ SCRIPTS_ONLY = "goes with method=command and method=python only, whose script re
 
 
 def trained_scenario(values: Mapping[str, Any], workspace: Workspace) -> tuple[Scenario, DataSet]:
-    """The scenario and its examples.
+    """The scenario and its examples; where they are cut is known with the arms, see `judged_alike`.
 
     Raises:
         InputError: model or data cannot be used.
     """
     method, cluster = values["method"], values["cluster"]
-    max_length = require_whole("method.max_length", method["max_length"])
+    require_whole("method.max_length", method["max_length"])
     model = read_model(values["model"])
     dataset = read_data(values["data"])
-    data = _data_facts(dataset, model, max_length, workspace)
+    data = _data_facts(dataset, workspace)
     return (
         Scenario(
             model=model,
@@ -63,6 +65,41 @@ def trained_scenario(values: Mapping[str, Any], workspace: Workspace) -> tuple[S
         ),
         dataset,
     )
+
+
+def judged_alike(
+    scenario: Scenario, dataset: DataSet, lengths: Sequence[int], eval_max_length: Any
+) -> Scenario:
+    """The scenario whose arms, with these `max_length`s, are all judged on the very same tokens.
+
+    The evaluation examples are cut once: where `data.eval_max_length` says, else at the largest length. The
+    cut is part of what a trial is measured on, so that trials of two cuts never mix.
+
+    Args:
+        scenario: of `trained_scenario`.
+        dataset: its examples.
+        lengths: `max_length` of every arm, the baseline's first.
+        eval_max_length: as configured.
+
+    Raises:
+        InputError: the cut is no length, an example leaves nothing to learn or is longer than the model
+            reads, or its conversation cannot be written.
+    """
+    given = optional_count(eval_max_length, "data.eval_max_length")
+    eval_length = max(lengths) if given is None else given
+    cuts, ends = _cuts(dataset, scenario.model, lengths, eval_length)
+    at = f"{scenario.data.evaluation_fingerprint} cut at {eval_length}"
+    data = replace(
+        scenario.data,
+        evaluation_fingerprint=hashlib.sha256(at.encode()).hexdigest(),
+        eval_max_length=eval_length,
+        tokens_per_example=cuts[0].tokens_per_example if cuts else None,
+        eval_tokens=cuts[-1].tokens - cuts[-1].lost if cuts else None,
+        cuts=cuts,
+        ends=ends,
+    )
+    options = {**scenario.engine_options, "eval_max_length": eval_length}
+    return replace(scenario, data=data, engine_options=options)
 
 
 def read_model(values: Mapping[str, Any]) -> ModelFacts:
@@ -129,8 +166,7 @@ def _device(cluster: Mapping[str, Any]) -> str:
     return "cuda" if cluster["gpus_per_trial"] else "cpu"
 
 
-def _data_facts(dataset: DataSet, model: ModelFacts, max_length: int, workspace: Workspace) -> DataFacts:
-    tokens_per_example, eval_tokens = _tokens(dataset, model, max_length)
+def _data_facts(dataset: DataSet, workspace: Workspace) -> DataFacts:
     return DataFacts(
         name=dataset.name,
         file=str(workspace.data_file(dataset.fingerprint)),
@@ -138,23 +174,19 @@ def _data_facts(dataset: DataSet, model: ModelFacts, max_length: int, workspace:
         evaluation_fingerprint=dataset.evaluation_fingerprint,
         train_examples=len(dataset.train),
         eval_examples=len(dataset.evaluation),
-        tokens_per_example=tokens_per_example,
-        eval_tokens=eval_tokens,
         source=dataset.source,
     )
 
 
-def _tokens(dataset: DataSet, model: ModelFacts, max_length: int) -> tuple[float | None, int | None]:
+def _cuts(
+    dataset: DataSet, model: ModelFacts, lengths: Sequence[int], eval_length: int
+) -> tuple[tuple[Cut, ...], tuple[str, ...]]:
     """Counted where `tokenizers` is installed; it also refuses examples that leave nothing to learn."""
-    if util.find_spec("tokenizers") is None:
-        return None, None
-    from bios_sweep.training.tokens import count_tokens, load_tokenizer
+    if util.find_spec("tokenizers") is None or util.find_spec("jinja2") is None:
+        return (), ()
+    from bios_sweep.training.counts import cuts_of, require_positions
 
-    count = count_tokens(dataset, load_tokenizer(model.path), max_length)
-    limit = position_limit(Path(model.path))
-    if limit is not None and count.longest > limit:
-        raise DataError(
-            f"method.max_length: an example has {count.longest} tokens but model {model.name} has {limit} "
-            f"positions; use method.max_length={limit} or less"
-        )
-    return round(count.train / len(dataset.train), 2), count.evaluation
+    folder = Path(model.path)
+    cuts, ends = cuts_of(dataset, folder, lengths, eval_length)
+    require_positions(cuts, model.name, position_limit(folder), lengths[0])
+    return cuts, ends

@@ -8,6 +8,8 @@ from typing import Any
 
 from bios_sweep.procedure import State
 from bios_sweep.report.scope import caveats
+from bios_sweep.report.truncation import truncation
+from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.arms import Arm
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.stages import most_confirmation_trials, most_search_trials
@@ -42,7 +44,7 @@ def summarise_plan(
     else:  # what an early look decided needs no more seeds
         to_run = list(state.missing)
     examples = sum(trial.settings.max_steps * trial.settings.batch_size for trial in to_run)
-    tokens = study.scenario.data.tokens_per_example
+    tokens = [_tokens(plan, trial.settings) for trial in to_run]
     more = _most_more(plan, state)
     most_examples = examples + more * max(arm.examples() for arm in plan.arms)
     pace = None if rate is None else rate.seconds_per_example / max(1, workers)
@@ -62,7 +64,7 @@ def summarise_plan(
         "to_run": len(to_run),
         "reused": sum(key in finished for key in needed),
         "examples": examples,
-        "tokens": None if tokens is None else round(tokens * examples),
+        "tokens": None if None in tokens else sum(filter(None, tokens)),
         "workers": workers,
         "estimate_seconds": None if pace is None else pace * examples,
         "most_seconds": None if pace is None else pace * most_examples,
@@ -74,7 +76,9 @@ def summarise_plan(
         },
         "search": {"most_trials": most_search_trials(study), "trials": len(searched)},
         "most_trials": len(needed) + more,
-        "notes": list(plan.notes),
+        "truncation": truncation(study.scenario.data),
+        "ends": list(study.scenario.data.ends),
+        "notes": [*plan.notes, *study.scenario.data.ends],
         "caveats": caveats(plan),
     }
 
@@ -89,10 +93,15 @@ def _most_more(plan: Plan, state: State) -> int:
     return 0
 
 
+def _tokens(plan: Plan, settings: TrainingSettings) -> int | None:
+    """What a trial reads, by the mean of the examples as its own `max_length` cuts them."""
+    tokens = plan.study.scenario.data.tokens_at(settings.max_length)
+    return None if tokens is None else round(tokens * settings.max_steps * settings.batch_size)
+
+
 def _arm(plan: Plan, arm: Arm, finished: Collection[str]) -> dict[str, Any]:
     keys = [trial.key for trial in plan.trials if trial.arm == arm.name]
     reused = sum(key in finished for key in keys)
-    tokens = plan.study.scenario.data.tokens_per_example
     return {
         "arm": arm.name,
         "factor": arm.factor,
@@ -104,6 +113,6 @@ def _arm(plan: Plan, arm: Arm, finished: Collection[str]) -> dict[str, Any]:
         "to_run": len(keys) - reused,
         "steps": arm.settings.max_steps,
         "examples": arm.examples(),
-        "tokens": None if tokens is None else round(tokens * arm.examples()),
+        "tokens": _tokens(plan, arm.settings),
         "notes": list(arm.notes),
     }

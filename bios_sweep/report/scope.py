@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bios_sweep.analysis.finding import Finding
+from bios_sweep.report.truncation import truncation_lines
 from bios_sweep.study.plan import Plan
 
 
@@ -40,6 +41,7 @@ def caveats(plan: Plan) -> list[str]:
     below = below_defaults(plan)
     if below:
         lines.append(f"the baseline is below the recommended defaults: {'; '.join(below)}")
+    lines += truncation_lines(plan)
     scenario = plan.study.scenario
     carried = scenario.carried
     if carried is not None:

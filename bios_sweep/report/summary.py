@@ -13,6 +13,7 @@ from bios_sweep.report.moderator_rows import moderator_rows
 from bios_sweep.report.scope import caveats
 from bios_sweep.report.search_row import search_row
 from bios_sweep.report.sign_rows import sign_rows, unjudged_lines
+from bios_sweep.report.truncation import truncation
 from bios_sweep.report.verdict_rows import told_verdict, verdicts_of
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED
@@ -24,7 +25,7 @@ def summarise(plan: Plan, state: State, results: Results, command: str) -> dict[
     Keys: `sweep`, `sweep_id`, `question`, `scenario`, `stage`, `metric`, `margin` (percent, absolute),
     `counts`, `verdicts` (see `Verdict`), `baseline` (setting -> value), `origins`, `arms` (one record
     per arm with its mean and per-seed finals), `curves` (arm -> list of per-seed curves), `served`,
-    `signs` (see `sign_rows`), `failures`, `caveats`, `notes`, `command`.
+    `signs` (see `sign_rows`), `truncation` (see there), `failures`, `caveats`, `notes`, `command`.
     """
     study = plan.study
     return {
@@ -50,6 +51,7 @@ def summarise(plan: Plan, state: State, results: Results, command: str) -> dict[
         "search": search_row(state),
         "moderators": moderator_rows(plan, state, results),
         "signs": sign_rows(plan, state, results),
+        "truncation": truncation(study.scenario.data),
         "failures": _failures(state, results),
         "caveats": [*caveats(plan), *pairing_lines(plan, results), *unjudged_lines(plan, state, results)],
         "notes": list(plan.notes),

@@ -68,6 +68,12 @@ class Plan:
         return factor.judged_claims(self.study.baseline)
 
     @property
+    def max_lengths(self) -> tuple[int, ...]:
+        """Every `max_length` that an arm has, the baseline's first."""
+        own = self.study.baseline.max_length
+        return (own, *sorted({arm.settings.max_length for arm in self.arms} - {own}))
+
+    @property
     def timed_arms(self) -> tuple[Arm, ...]:
         """Arms whose cost a claim weighs, the baseline first; none where steps alone tell the cost."""
         if self.cells:

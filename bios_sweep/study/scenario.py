@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+TRAIN, EVALUATION = "train", "evaluation"  # the sides of a data set
+
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
@@ -26,7 +28,8 @@ class ModelFacts:
     """What the plan needs to know of a base model, read from its files without loading it.
 
     path: absolute folder, or a name for engines that need no files. parameters: count, or None when
-    the files do not tell. fingerprint: sha256 over the files that decide the numbers.
+    the files do not tell. fingerprint: sha256 over the files that decide the numbers. ends: the tokens that
+    end a generation, by the generation config, which is no part of the fingerprint.
     """
 
     name: str
@@ -35,14 +38,42 @@ class ModelFacts:
     hidden_size: int
     fingerprint: str
     parameters: int | None = None
+    ends: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """What one side of the data (`train`, `evaluation`) loses where examples are cut at `max_length`.
+
+    truncated: examples that lose tokens. tokens, supervised: before the cut, and of these under the loss;
+    lost, lost_supervised: what the cut takes of them. longest: tokens of the longest example after it.
+    """
+
+    split: str
+    max_length: int
+    examples: int
+    truncated: int
+    tokens: int
+    lost: int
+    supervised: int
+    lost_supervised: int
+    longest: int
+
+    @property
+    def tokens_per_example(self) -> float:
+        """Mean over all examples, after the cut."""
+        return round((self.tokens - self.lost) / self.examples, 2)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataFacts:
     """What the plan needs to know of a data set.
 
-    file: the materialised examples that every worker reads. Token counts are None where no tokenizer
-    could be read. `truncated` counts examples that lose tokens to `max_length`.
+    file: the materialised examples that every worker reads. evaluation_fingerprint: of what results are
+    measured on, where the evaluation examples are cut included. Token counts are None where no tokenizer
+    could be read. eval_max_length: where the evaluation examples are cut for every arm, None where the
+    engine has no examples of ours. cuts: what that and each `max_length` of an arm takes, the baseline's
+    first. ends: how answers end, in words.
     """
 
     name: str
@@ -54,6 +85,14 @@ class DataFacts:
     tokens_per_example: float | None = None
     eval_tokens: int | None = None
     source: str = ""
+    eval_max_length: int | None = None
+    cuts: tuple[Cut, ...] = ()
+    ends: tuple[str, ...] = ()
+
+    def tokens_at(self, max_length: int) -> float | None:
+        """Tokens per training example for an arm with that `max_length`."""
+        at = [cut for cut in self.cuts if (cut.split, cut.max_length) == (TRAIN, max_length)]
+        return at[0].tokens_per_example if at else self.tokens_per_example
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +132,9 @@ class Scenario:
             "engine_version": self.engine_version,
             "software": dict(self.software),
         }
-        return {**decides, "code": self.code} if self.code else decides
+        if self.code:
+            return {**decides, "code": self.code}
+        return {**decides, "ends": list(self.model.ends)} if self.model.ends else decides
 
     @property
     def tuned_method(self) -> str | None:
@@ -121,9 +162,18 @@ class Scenario:
         return cls(
             **{
                 **values,
-                "model": ModelFacts(**values["model"]),
-                "data": DataFacts(**values["data"]),
+                "model": _model(values["model"]),
+                "data": _data(values["data"]),
                 "carried": None if values.get("carried") is None else tuple(values["carried"]),
                 "files": tuple(values.get("files", ())),
             }
         )
+
+
+def _model(values: Mapping[str, Any]) -> ModelFacts:
+    return ModelFacts(**{**values, "ends": tuple(values.get("ends", ()))})
+
+
+def _data(values: Mapping[str, Any]) -> DataFacts:
+    cuts = tuple(Cut(**cut) for cut in values.get("cuts", ()))
+    return DataFacts(**{**values, "cuts": cuts, "ends": tuple(values.get("ends", ()))})

@@ -31,7 +31,7 @@ from bios_sweep.training.model import (
 )
 from bios_sweep.training.timing import time_steps
 from bios_sweep.training.tokens import Render, TokenizedExample, load_tokenizer, tokenize_all
-from bios_sweep.training.trial import Material, Work, run_trial
+from bios_sweep.training.trial import Judge, Material, Work, run_trial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,8 @@ class EngineOptions:
 
     model_path: a folder, a hub id in this node's cache, or `facts.EMBEDDED`.
     threads: CPU threads of torch. micro_batch_size: examples that go through the model in one piece.
-    measurements: evaluations per trial after the one at step 0.
+    measurements: evaluations per trial after the one at step 0. eval_max_length: tokens at which the plan
+    cuts evaluation examples, the same for all its trials; None: each trial's own `max_length`.
     """
 
     model_path: str
@@ -50,10 +51,13 @@ class EngineOptions:
     device: str = "cpu"
     micro_batch_size: int = 16
     measurements: int = 5
+    eval_max_length: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("threads", "micro_batch_size", "measurements"):
+        for name in ("threads", "micro_batch_size", "measurements", "eval_max_length"):
             value = getattr(self, name)
+            if name == "eval_max_length" and value is None:
+                continue
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ConfigError(f"{name}: {value!r} is not allowed; a whole number of at least 1")
 
@@ -96,6 +100,7 @@ class LoraEngine:
         self._tokenizer = load_tokenizer(self._options.model_path)
         self._render = self._renderer()
         self._materials: dict[tuple[str, int], Material] = {}
+        self._judges: dict[tuple[str, int], Judge] = {}
 
     def run(self, trial: TrialSpec, directory: Path) -> Iterator[Measurement | TrialResult]:
         """Train to the next measurement at each `next()`; the last item is the `TrialResult`.
@@ -150,12 +155,24 @@ class LoraEngine:
             if loaded == dtype:
                 return material.base
         self._materials.clear()
+        self._judges.clear()
         return load_base(Path(self._options.model_path), dtype, self._device)
 
     def _prepare(self, base: BaseModel, dtype: str, max_length: int) -> Material:
         train = self._tokenized(self._data.train, max_length)
+        _require_fit(base, train)
+        return Material(base=base, train=train, judge=self._judge(base, dtype, max_length))
+
+    def _judge(self, base: BaseModel, dtype: str, max_length: int) -> Judge:
+        """What trials are measured on: cut once for all of a plan, whatever their own `max_length`."""
+        key = (dtype, self._options.eval_max_length or max_length)
+        if key not in self._judges:
+            self._judges[key] = self._judged(base, *key)
+        return self._judges[key]
+
+    def _judged(self, base: BaseModel, dtype: str, max_length: int) -> Judge:
         evaluation = self._tokenized(self._data.evaluation, max_length)
-        _require_fit(base, (*train, *evaluation))
+        _require_fit(base, evaluation)
         size = self._options.micro_batch_size
         verify_split(base, next(micro_batches(_two_shortest(evaluation), 2, self._device)), dtype)
         held_out = evaluation_set(evaluation, size, self._device)
@@ -166,9 +183,7 @@ class LoraEngine:
                 f"check its weights, or choose another dtype than {dtype}"
             )
         general = general_set(base, self._tokenizer, size, self._device)
-        return Material(
-            base=base,
-            train=train,
+        return Judge(
             evaluation=held_out,
             untouched=untouched,
             general=general,

@@ -23,8 +23,9 @@ from bios_sweep.training.digests import files_fingerprint, user_cache
 SOFTWARE = ("torch", "transformers", "peft")  # the packages whose numerics decide a trial's outcome
 ABSENT = "absent"
 # Raised when the numbers change; part of every trial's identity. 2: a trial also ends with the loss on
-# general text, so that one without it is not taken for one with it.
-ENGINE_VERSION = "2"
+# general text, so that one without it is not taken for one with it. 3: an answer ends with what ends a
+# generation, and all arms of a study are judged on evaluation examples cut at one length.
+ENGINE_VERSION = "3"
 EMBEDDED = "embedded:base_model"  # no folder: the package lies elsewhere on other nodes
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -57,6 +58,7 @@ def describe_model(path_or_hub_id: str, name: str | None = None) -> ModelFacts:
         hidden_size=_hidden_size(config, folder),
         fingerprint=files_fingerprint([*_text_files(folder), *weights]),
         parameters=parameters,
+        ends=_generation_ends(folder),
     )
 
 
@@ -200,6 +202,14 @@ def position_limit(folder: Path) -> int | None:
     config = read_config(folder)
     limit = (config.get("text_config") or config).get("max_position_embeddings")
     return limit if isinstance(limit, int) else None
+
+
+def _generation_ends(folder: Path) -> tuple[int, ...]:
+    """They decide how an answer ends; the rest of the generation config decides nothing here."""
+    path = folder / "generation_config.json"
+    value = _read_json(path, "").get("eos_token_id") if path.is_file() else None
+    listed = value if isinstance(value, list) else [value]
+    return tuple(item for item in listed if isinstance(item, int) and not isinstance(item, bool))
 
 
 def _read_json(path: Path, why: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from bios_sweep.errors import DataError
 from bios_sweep.training.data import DataSet, Example, Message
+from bios_sweep.training.refusals import refuse_untrained_keys, refuse_untrained_turn
 from bios_sweep.training.split import (
     DEFAULT_EVALUATION_FRACTION,
     check_options,
@@ -82,7 +83,9 @@ def read_jsonl(path: Path) -> tuple[Example, ...]:
 def parse_line(line: str, origin: str) -> Example:
     """One line as an example. `origin` is `file:line` and opens every message."""
     try:
-        row = json.loads(line)
+        row = json.loads(line, object_pairs_hook=_once)
+    except DataError as error:
+        raise DataError(f"{origin}: {error}") from None
     except (ValueError, RecursionError) as error:
         raise DataError(f"{origin}: not valid JSON ({error}); is the line cut off?") from error
     if not isinstance(row, dict):
@@ -91,6 +94,7 @@ def parse_line(line: str, origin: str) -> Example:
     shapes = [key for key in SHAPES if key in row]
     if len(shapes) != 1:
         raise DataError(f"{origin}: has the keys {_names(row)}; a line is exactly one of {SHAPES_HELP}")
+    refuse_untrained_keys(row, shapes[0], origin)
     prompt, messages, completion = _content(row, shapes[0], origin)
     if not completion.strip():
         raise DataError(f"{origin}: the completion is empty; there is nothing to learn, remove the line")
@@ -118,6 +122,7 @@ def _messages(value: object, origin: str) -> tuple[Message, ...]:
         if not isinstance(turn, dict):
             raise DataError(f"{origin}: messages[{index}] must be a {{role, content}} object")
         where = f"messages[{index}]."
+        refuse_untrained_turn(turn, index, origin)
         messages.append(
             Message(
                 role=_string(turn, "role", origin, where), content=_string(turn, "content", origin, where)
@@ -128,6 +133,12 @@ def _messages(value: object, origin: str) -> tuple[Message, ...]:
             f"{origin}: the last message is of role {messages[-1].role!r}; it must be the assistant's, "
             "whose words are learned"
         )
+    for index, message in enumerate(messages[:-1]):
+        if message.role == "assistant" and not message.content.strip():
+            raise DataError(
+                f"{origin}: messages[{index}].content is empty; a turn of the assistant says something, "
+                "remove the conversation or the turn"
+            )
     return tuple(messages)
 
 
@@ -136,7 +147,8 @@ def _string(row: dict[str, Any], key: str, origin: str, where: str = "") -> str:
         raise DataError(f"{origin}: {where}{key} is missing; a line is one of {SHAPES_HELP}")
     value = row[key]
     if not isinstance(value, str):
-        raise DataError(f"{origin}: {where}{key} is a {type(value).__name__}; it must be a string")
+        way_out = "; join its text parts into one" if isinstance(value, list) and where else ""
+        raise DataError(f"{origin}: {where}{key} is a {type(value).__name__}; it must be a string{way_out}")
     try:
         value.encode()
     except UnicodeEncodeError as error:
@@ -161,6 +173,16 @@ def _decoded(line: bytes, origin: str) -> str:
         return line.decode("utf-8")
     except UnicodeDecodeError as error:
         raise DataError(f"{origin}: not UTF-8 text; convert the file to UTF-8") from error
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose keys are all different: of two with one name the first would be lost."""
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"the key {twice!r} is there twice in one object; keep one of them")
+    return row
 
 
 def _refuse_forbidden_keys(row: dict[str, Any], origin: str) -> None:

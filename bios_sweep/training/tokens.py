@@ -6,32 +6,28 @@ torch; the trainer calls the same functions, so that what is planned is what is 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from tokenizers import Encoding, Tokenizer
-
-from bios_sweep.errors import DataError, ModelError
+from bios_sweep.errors import DataError
 from bios_sweep.training.data import DataSet, Example, Message
+from bios_sweep.training.tokenizer import TextTokenizer
+from bios_sweep.training.tokenizer import load_tokenizer as load_tokenizer
 
 CHUNK = 2000  # examples encoded at a time; bounds memory on files of millions of lines
-# Where a model folder names its end token, the first that does wins.
-EOS_FILES = ("config.json", "generation_config.json", "tokenizer_config.json")
+
+
+class Rendered(NamedTuple):
+    """A conversation as text. ended: whether the completion has its end already."""
+
+    prompt: str
+    completion: str
+    ended: bool = True
+
 
 # Writes a conversation as (prompt, completion) text with the model's chat template.
-Render = Callable[[Sequence[Message]], tuple[str, str]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class TextTokenizer:
-    """A model's own tokenizer and the id that ends a text."""
-
-    encoder: Tokenizer
-    eos_id: int
-    vocabulary: int
+Render = Callable[[Sequence[Message]], tuple[str, str] | Rendered]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +51,52 @@ class TokenizedExample:
         return len(self.input_ids) - self.prompt_length
 
 
+class Lengths(NamedTuple):
+    """Tokens of an example before it is cut. text: of the completion, without an end that is appended."""
+
+    prompt: int
+    completion: int
+    text: int
+    name: str
+
+    def kept(self, max_length: int) -> tuple[int, int]:
+        """Prompt and completion tokens that fit together: the prompt makes room, down to one token.
+
+        Raises:
+            DataError: of the completion's text no token is left that anything predicts.
+        """
+        prompt = min(self.prompt, max(max_length - self.completion, min(1, self.prompt)))
+        completion = min(self.completion, max_length - prompt)
+        unpredicted = 0 if prompt else 1
+        if min(completion, self.text) - unpredicted < 1:
+            raise DataError(
+                f"{self.name}: the completion has no token that can be predicted within "
+                f"max_length={max_length}; remove the example, or write it with a prompt"
+            )
+        return prompt, completion
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodedExample:
+    """An example's ids before it is cut.
+
+    text: the completion; spans: where its ids, but for an end that is appended, stand in it. name: what to
+    call the example in a message.
+    """
+
+    prompt: list[int]
+    completion: list[int]
+    spans: list[tuple[int, int]]
+    text: str
+    cluster: str
+    name: str
+
+    @property
+    def lengths(self) -> Lengths:
+        """How long it is."""
+        return Lengths(len(self.prompt), len(self.completion), len(self.spans), self.name)
+
+
 class TokenCount(NamedTuple):
     """Tokens of a data set after truncation: each example once. longest: of any one example."""
 
@@ -62,26 +104,6 @@ class TokenCount(NamedTuple):
     supervised_train: int
     evaluation: int
     longest: int
-
-
-def load_tokenizer(model_dir: Path | str) -> TextTokenizer:
-    """The tokenizer in a model's folder.
-
-    Raises:
-        ModelError: there is no tokenizer.json, it cannot be read, or no file names an end token.
-    """
-    path = Path(model_dir) / "tokenizer.json"
-    if not path.is_file():
-        raise ModelError(f"{model_dir}: no tokenizer.json; save the model with its fast tokenizer")
-    try:
-        encoder = Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises bare Exceptions for any bad file
-        raise ModelError(f"{path}: cannot be read as a tokenizer ({error})") from error
-    # A file may carry the truncation and padding of its training; ours are decided per example.
-    encoder.no_truncation()
-    encoder.no_padding()
-    eos_id = _eos_id(Path(model_dir), encoder)
-    return TextTokenizer(encoder=encoder, eos_id=eos_id, vocabulary=encoder.get_vocab_size())
 
 
 def tokenize(
@@ -94,30 +116,57 @@ def tokenize(
 def tokenize_all(
     examples: Sequence[Example], tokenizer: TextTokenizer, max_length: int, render: Render | None = None
 ) -> Iterator[TokenizedExample]:
-    """Prompt with the tokenizer's special tokens, completion without, then the end token.
+    """Prompt with the tokenizer's leading special tokens, completion without, then the end of a text.
 
     What is too long loses prompt tokens on the left (a leading special token stays), then completion
-    tokens on the right. Rendered conversations hold their special tokens already and get none.
+    tokens on the right. Rendered conversations hold their special tokens already and get none; their end
+    is what the chat template writes.
 
     Raises:
         DataError: a conversation without `render`, or an example whose completion has no token that
             can be predicted.
     """
+    for encoded in encode_all(examples, tokenizer, render):
+        yield _cut(encoded, tokenizer, max_length)
+
+
+def encode_all(
+    examples: Sequence[Example], tokenizer: TextTokenizer, render: Render | None = None
+) -> Iterator[EncodedExample]:
+    """Examples as ids, uncut; see `tokenize_all`."""
     for start in range(0, len(examples), CHUNK):
         chunk = examples[start : start + CHUNK]
         texts = [_texts(example, render) for example in chunk]
-        prompts = _encode_prompts(tokenizer, chunk, [prompt for prompt, _ in texts])
-        completions = tokenizer.encoder.encode_batch([text for _, text in texts], add_special_tokens=False)
-        for index, (example, prompt, completion) in enumerate(zip(chunk, prompts, completions, strict=True)):
-            name = example.origin or f"example {start + index}"
-            encoded = _Encoded(prompt=prompt, completion=completion, text=texts[index][1])
-            yield _fit(encoded, tokenizer, max_length, example.cluster, name)
+        wholes = _encode(tokenizer, [text.prompt + text.completion for text in texts])
+        prompts = _encode(tokenizer, [text.prompt for text in texts])
+        for index, (example, text) in enumerate(zip(chunk, texts, strict=True)):
+            prompt, (ids, spans) = prompts[index][0], wholes[index]
+            if ids[: len(prompt)] == prompt:
+                behind = len(text.prompt)
+                ids = ids[len(prompt) :]
+                spans = [(max(0, a - behind), max(0, b - behind)) for a, b in spans[len(prompt) :]]
+            else:  # a token would reach over the border, where a generation begins
+                [(ids, spans)] = _encode(tokenizer, [text.completion])
+            ended = text.ended if example.messages else _is_ended(tokenizer, ids, spans, text.completion)
+            if not example.messages:
+                prompt, ids, spans = _started(tokenizer, prompt, ids, spans)
+            yield EncodedExample(
+                prompt=prompt,
+                completion=ids if ended else [*ids, tokenizer.eos_id],
+                spans=spans,
+                text=text.completion,
+                cluster=example.cluster,
+                name=example.origin or f"example {start + index}",
+            )
 
 
-def count_tokens(dataset: DataSet, tokenizer: TextTokenizer, max_length: int) -> TokenCount:
-    """Tokens of both sides, for a plan. Conversations count their contents without the template."""
-    train = tuple(tokenize_all(dataset.train, tokenizer, max_length, contents_only))
-    evaluation = tuple(tokenize_all(dataset.evaluation, tokenizer, max_length, contents_only))
+def count_tokens(
+    dataset: DataSet, tokenizer: TextTokenizer, max_length: int, render: Render | None = None
+) -> TokenCount:
+    """Tokens of both sides. Without a template conversations count their contents."""
+    render = render or contents_only
+    train = tuple(tokenize_all(dataset.train, tokenizer, max_length, render))
+    evaluation = tuple(tokenize_all(dataset.evaluation, tokenizer, max_length, render))
     return TokenCount(
         train=sum(len(example.input_ids) for example in train),
         supervised_train=sum(example.supervised_tokens for example in train),
@@ -126,88 +175,74 @@ def count_tokens(dataset: DataSet, tokenizer: TextTokenizer, max_length: int) ->
     )
 
 
-def contents_only(messages: Sequence[Message]) -> tuple[str, str]:
+def contents_only(messages: Sequence[Message]) -> Rendered:
     """A conversation without any template: enough to count tokens, not to train on."""
-    return "\n".join(message.content for message in messages[:-1]), messages[-1].content
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Encoded:
-    prompt: list[int]
-    completion: Encoding
-    text: str
-
-
-def _texts(example: Example, render: Render | None) -> tuple[str, str]:
-    if not example.messages:
-        return example.prompt, example.completion
-    if render is None:
-        raise DataError(
-            f"{example.origin or 'a conversation'}: messages need a chat template and this model has none; "
-            "write the data as prompt and completion"
-        )
-    return render(example.messages)
-
-
-def _encode_prompts(
-    tokenizer: TextTokenizer, examples: Sequence[Example], prompts: Sequence[str]
-) -> Iterator[list[int]]:
-    """Ids per prompt: special tokens for plain text, none for conversations, which hold their own."""
-    rendered = [bool(example.messages) for example in examples]
-    encoded = {
-        flag: iter(
-            tokenizer.encoder.encode_batch(
-                [
-                    prompt
-                    for prompt, is_rendered in zip(prompts, rendered, strict=True)
-                    if is_rendered is flag
-                ],
-                add_special_tokens=not flag,
-            )
-        )
-        for flag in (False, True)
-    }
-    # Some tokenizers end every text; a prompt that ended would be followed by nothing.
-    ended = tokenizer.encoder.encode("a").ids[-1] == tokenizer.eos_id
-    for flag in rendered:
-        ids = next(encoded[flag]).ids
-        yield ids[:-1] if ended and not flag else ids
-
-
-def _fit(
-    encoded: _Encoded, tokenizer: TextTokenizer, max_length: int, cluster: str, name: str
-) -> TokenizedExample:
-    prompt, completion = _cut(encoded, tokenizer, max_length)
-    first = max(1, len(prompt))  # the first position that something predicts
-    skipped = first - len(prompt)
-    kept = min(len(completion), len(encoded.completion.ids))  # without the end token
-    if kept - skipped < 1:
-        raise DataError(
-            f"{name}: the completion has no token that can be predicted within max_length={max_length}; "
-            "remove the example, or write it with a prompt"
-        )
-    offsets = encoded.completion.offsets
-    text = encoded.text[offsets[skipped][0] if skipped else 0 : _end(offsets, kept, encoded.text)]
-    return TokenizedExample(
-        input_ids=(*prompt, *completion),
-        prompt_length=first,
-        completion_bytes=len(text.encode()),
-        cluster=cluster,
+    return Rendered(
+        "\n".join(message.content for message in messages[:-1]), messages[-1].content, ended=False
     )
 
 
-def _cut(encoded: _Encoded, tokenizer: TextTokenizer, max_length: int) -> tuple[list[int], list[int]]:
-    """Prompt and completion ids that fit together; the end token is the first to go on the right."""
-    completion = encoded.completion.ids
-    if tokenizer.eos_id not in completion:  # a template may have written it
-        completion = [*completion, tokenizer.eos_id]
+def _texts(example: Example, render: Render | None) -> Rendered:
+    if not example.messages:
+        return Rendered(example.prompt, example.completion, ended=False)
+    name = example.origin or "a conversation"
+    if render is None:
+        raise DataError(
+            f"{name}: messages need a chat template and this model has none; "
+            "write the data as prompt and completion"
+        )
+    try:
+        return Rendered(*render(example.messages))
+    except DataError as error:
+        raise DataError(f"{name}: {error}") from error
+
+
+def _encode(tokenizer: TextTokenizer, texts: list[str]) -> list[tuple[list[int], list[tuple[int, int]]]]:
+    encodings = tokenizer.encoder.encode_batch(texts, add_special_tokens=False)
+    return [(encoding.ids, encoding.offsets) for encoding in encodings]
+
+
+def _started(
+    tokenizer: TextTokenizer, prompt: list[int], ids: list[int], spans: list[tuple[int, int]]
+) -> tuple[list[int], list[int], list[tuple[int, int]]]:
+    """The tokenizer's leading special tokens before a plain text, once where the text has them already."""
+    start, count = list(tokenizer.start), len(tokenizer.start)
+    if prompt[:count] == start:
+        return prompt, ids, spans
+    if not prompt and ids[:count] == start:
+        return start, ids[count:], spans[count:]
+    return [*start, *prompt], ids, spans
+
+
+def _is_ended(
+    tokenizer: TextTokenizer, ids: Sequence[int], spans: Sequence[tuple[int, int]], text: str
+) -> bool:
+    """Whether the last token that is no blank is one that ends a text: the user wrote it."""
+    for token, (begin, finish) in zip(reversed(ids), reversed(spans), strict=True):
+        if token in tokenizer.end.known:
+            return True
+        if text[begin:finish].strip():
+            return False
+    return False
+
+
+def _cut(encoded: EncodedExample, tokenizer: TextTokenizer, max_length: int) -> TokenizedExample:
+    room, length = encoded.lengths.kept(max_length)
     prompt = encoded.prompt
-    room = max(max_length - len(completion), min(1, len(prompt)))
     if len(prompt) > room:
         special = prompt[:1] if _is_special(tokenizer, prompt[0]) else []
         tail = room - len(special)
         prompt = [*special, *prompt[len(prompt) - tail :]] if tail else special
-    return prompt, completion[: max_length - len(prompt)]
+    first = max(1, len(prompt))  # the first position that something predicts
+    skipped, kept = first - len(prompt), min(length, len(encoded.spans))
+    spans, text = encoded.spans, encoded.text
+    under_loss = text[spans[skipped][0] if skipped else 0 : _end(spans, kept, text)]
+    return TokenizedExample(
+        input_ids=(*prompt, *encoded.completion[:length]),
+        prompt_length=first,
+        completion_bytes=len(under_loss.encode()),
+        cluster=encoded.cluster,
+    )
 
 
 def _is_special(tokenizer: TextTokenizer, token_id: int) -> bool:
@@ -218,28 +253,3 @@ def _is_special(tokenizer: TextTokenizer, token_id: int) -> bool:
 def _end(offsets: list[tuple[int, int]], kept: int, text: str) -> int:
     """Where the kept tokens end in the text: all of it unless the right side was cut."""
     return len(text) if kept == len(offsets) else offsets[kept - 1][1]
-
-
-def _eos_id(model_dir: Path, encoder: Tokenizer) -> int:
-    for name in EOS_FILES:
-        settings = _read_json(model_dir / name)
-        value = settings.get("eos_token_id")
-        first = value[0] if isinstance(value, list) and value else value
-        if isinstance(first, int):
-            return first
-        token = settings.get("eos_token")
-        content = token.get("content") if isinstance(token, dict) else token
-        found = encoder.token_to_id(content) if isinstance(content, str) else None
-        if found is not None:
-            return found
-    raise ModelError(f"{model_dir}: no eos_token_id in {', '.join(EOS_FILES)}; add it to config.json")
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: cannot be read as JSON ({error})") from error
-    return value if isinstance(value, dict) else {}

@@ -30,18 +30,25 @@ ADAPTER_FOLDER = "adapter"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Material:
-    """What trials share while dtype and max_length stay: model, data, the untouched model's losses.
+class Judge:
+    """What all trials of a plan are measured on, while dtype stays.
 
     general: passages of general text; general_before: the untouched model's loss there, nats per token.
     """
 
-    base: BaseModel
-    train: tuple[TokenizedExample, ...]
     evaluation: EvaluationSet
     untouched: Evaluation
     general: EvaluationSet
     general_before: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Material:
+    """What trials share while dtype and max_length stay: model and data; and what they are measured on."""
+
+    base: BaseModel
+    train: tuple[TokenizedExample, ...]
+    judge: Judge
 
     @property
     def wall(self) -> float:
@@ -49,7 +56,7 @@ class Material:
 
         ln(vocabulary) is guessing uniformly; a base model that starts above it may stay there.
         """
-        return max(math.log(self.base.vocabulary), self.untouched.loss)
+        return max(math.log(self.base.vocabulary), self.judge.untouched.loss)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,8 +145,8 @@ def used_examples(examples: tuple[TokenizedExample, ...], count: int | None) -> 
 def _measure(work: Work, training: Training, stop: int) -> Measurement:
     """Train until `stop` and evaluate; `eval.npz` always belongs to the latest measurement."""
     train_loss = training.advance(stop)
-    material, settings = work.material, work.trial.settings
-    evaluation = evaluate(material.base, material.evaluation) if stop else material.untouched
+    base, judge, settings = work.material.base, work.material.judge, work.trial.settings
+    evaluation = evaluate(base, judge.evaluation) if stop else judge.untouched
     if not math.isfinite(evaluation.loss):
         raise DivergedError(f"the evaluation loss was not finite at step {stop}")
     evaluation.save(work.directory)
@@ -166,8 +173,8 @@ def _require_below_wall(work: Work, point: Measurement) -> None:
 
 def _kept(material: Material) -> dict[str, float]:
     """What is left of general knowledge: the loss on general text after training, and before it."""
-    after = evaluate(material.base, material.general).loss
-    values = {GENERAL: after, GENERAL_BEFORE: material.general_before}
+    after = evaluate(material.base, material.judge.general).loss
+    values = {GENERAL: after, GENERAL_BEFORE: material.judge.general_before}
     return {name: value for name, value in values.items() if math.isfinite(value)}
 
 

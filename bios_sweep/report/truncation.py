@@ -1,0 +1,101 @@
+"""What cutting examples takes away, and where all arms are judged: beside every plan and verdict. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bios_sweep.study.plan import Plan
+from bios_sweep.study.scenario import EVALUATION, TRAIN, Cut, DataFacts
+
+SIDES = {TRAIN: "training", EVALUATION: "evaluation"}
+
+
+def truncation(data: DataFacts) -> dict[str, Any] | None:
+    """What `--json` says: per split the examples, those that lose tokens, and the tokens; None if not known.
+
+    `train` has a record per `max_length` of the arms, the baseline's first; `evaluation` one, for all arms.
+    """
+    if data.eval_max_length is None:
+        return None
+    train = [_record(cut) for cut in data.cuts if cut.split == TRAIN]
+    evaluation = [_record(cut) for cut in data.cuts if cut.split == EVALUATION]
+    return {
+        "eval_max_length": data.eval_max_length,
+        "train": train,
+        "evaluation": evaluation[0] if evaluation else None,
+    }
+
+
+def truncation_lines(plan: Plan) -> list[str]:
+    """Sentences: the cut of the evaluation where it could be another, and what is lost per split."""
+    scenario, lengths = plan.study.scenario, plan.max_lengths
+    data, varies = scenario.data, len(lengths) > 1
+    if data.eval_max_length is None:
+        return [_own_evaluation(lengths)] if varies and scenario.code else []
+    lines = [_one_cut(data.eval_max_length, lengths)] if {*lengths} != {data.eval_max_length} else []
+    if not any(cut.truncated for cut in data.cuts) and not lines and data.cuts:
+        return [f"nothing is cut: no example is longer than max_length ({lengths[0]:,} tokens)"]
+    lines += map(_told, data.cuts)
+    if varies and plan.study.budget.hold == "tokens":
+        lines.append(
+            "held equal are the examples: of these an arm with a smaller max_length reads fewer tokens"
+        )
+    return lines
+
+
+def earlier_cut_note(plan: Plan, earlier: Mapping[str, Any]) -> str | None:
+    """How to reuse the trials of an earlier plan that differs in the cut alone. earlier: its `study`."""
+    here = plan.study.scenario
+    there = earlier.get("scenario", {})
+    same = (
+        there.get("model", {}).get("fingerprint") == here.model.fingerprint
+        and there.get("data", {}).get("fingerprint") == here.data.fingerprint
+        and there.get("engine_version") == here.engine_version
+    )
+    cut = there.get("data", {}).get("eval_max_length")
+    if not same or cut in (None, here.data.eval_max_length):
+        return None
+    return (
+        f"sweep {earlier.get('name')} was judged on evaluation examples cut at {cut} tokens, this one is at "
+        f"{here.data.eval_max_length}; data.eval_max_length={cut} reuses its trials"
+    )
+
+
+def _one_cut(cut: int, lengths: tuple[int, ...]) -> str:
+    why = "the largest max_length" if cut == max(lengths) else "as data.eval_max_length says"
+    return (
+        f"every arm is judged on the same tokens: evaluation examples are cut at {cut:,} ({why}); trials "
+        f"judged at another cut are not reused, data.eval_max_length={cut} keeps this one for longer levels"
+    )
+
+
+def _own_evaluation(lengths: tuple[int, ...]) -> str:
+    told = ", ".join(f"{length:,}" for length in lengths)
+    return (
+        f"max_length varies ({told}) and the script cuts its own evaluation: its arms may be judged on "
+        "different tokens; have it cut the evaluation at one length, whatever max_length is"
+    )
+
+
+def _told(cut: Cut) -> str:
+    side = f"{SIDES[cut.split]} examples cut at {cut.max_length:,} tokens"
+    if not cut.truncated:
+        return f"{side}: none is longer"
+    return (
+        f"{side}: {cut.truncated:,} of {cut.examples:,} are longer and lose {cut.lost:,} of {cut.tokens:,} "
+        f"tokens ({cut.lost_supervised:,} of {cut.supervised:,} under the loss)"
+    )
+
+
+def _record(cut: Cut) -> dict[str, Any]:
+    return {
+        "max_length": cut.max_length,
+        "examples": cut.examples,
+        "truncated": cut.truncated,
+        "tokens": cut.tokens,
+        "lost_tokens": cut.lost,
+        "supervised_tokens": cut.supervised,
+        "lost_supervised_tokens": cut.lost_supervised,
+        "longest": cut.longest,
+    }

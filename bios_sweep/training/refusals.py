@@ -1,0 +1,85 @@
+"""What a line of data may say that training would drop or mangle: refused by name until it is supported.
+
+A key that is passed over changes what is learned without a sign: a tool call beside empty content is an
+empty answer, a rejected answer beside a completion is half of a pair. What only labels a line (an id, a
+source) says nothing to the model and passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bios_sweep.errors import DataError
+
+_TOOLS = "tools are not trained here; leave these conversations out, or write the calls into content as text"
+_REASONING = "reasoning is not trained here; write it into content as the model would say it, or remove it"
+_WEIGHT = "all tokens under the loss weigh the same; remove it, and the lines that should not count"
+_MEDIA = "only text is trained here; leave these lines out, or remove the key"
+_PAIRS = "preferences are not trained here; write the line you want to be learned as prompt and completion"
+_SYSTEM = "it would not be read; write it as the first message or into the prompt"
+_OTHER = "it would not be read; keep one way of writing the example"
+
+# Of a line or of a turn: what asks for a way of training that is not there.
+UNTRAINED = {
+    **dict.fromkeys(("tools", "functions", "tool_calls", "function_call", "tool_choice"), _TOOLS),
+    **dict.fromkeys(("reasoning_content", "reasoning", "thinking"), _REASONING),
+    **dict.fromkeys(("weight", "weights", "sample_weight", "loss_weight", "loss_mask"), _WEIGHT),
+    **dict.fromkeys(("images", "image", "videos", "video", "audios", "audio"), _MEDIA),
+    **dict.fromkeys(("documents", "chat_template_kwargs"), "no chat template is given it; write it as text"),
+}
+# Of a line: another way of writing the example, beside the one that is read.
+OTHER_SHAPES = {
+    **dict.fromkeys(("system", "system_prompt"), _SYSTEM),
+    **dict.fromkeys(
+        ("completion", "conversations", "conversation", "instruction", "input", "output", "response"), _OTHER
+    ),
+    "history": "it would not be read; write the earlier turns as messages",
+}
+PAIR_PREFIXES = ("chosen", "rejected")
+# Of a turn: labels that say nothing to the model.
+LABELS = ("id", "uuid", "message_id", "index", "timestamp", "created_at", "date", "model", "source", "lang")
+TOOL_ROLES = ("tool", "function", "ipython", "observation", "tool_call", "tool_response", "function_call")
+OTHER_NAMES = {"human": "user", **dict.fromkeys(("gpt", "bot", "ai", "chatbot"), "assistant")}
+
+
+def refuse_untrained_keys(row: Mapping[str, Any], shape: str, origin: str) -> None:
+    """Refuse a line with a key beside those of its shape that training would have to read.
+
+    Raises:
+        DataError: names file, line and key, and the way out.
+    """
+    own = (shape, "completion") if shape == "prompt" else (shape,)
+    for key, value in row.items():
+        if key in own or _says_nothing(value):
+            continue
+        reason = UNTRAINED.get(key) or OTHER_SHAPES.get(key)
+        if key.startswith(PAIR_PREFIXES) or (key == "label" and isinstance(value, bool)):
+            reason = _PAIRS
+        if reason:
+            raise DataError(f"{origin}: the key {key!r} is not trained on: {reason}")
+
+
+def refuse_untrained_turn(turn: Mapping[str, Any], index: int, origin: str) -> None:
+    """Refuse a turn with a role or a key that training would drop or mangle.
+
+    Raises:
+        DataError: names file, line, turn and key, and the way out.
+    """
+    where = f"{origin}: messages[{index}]"
+    for key, value in turn.items():
+        if key in ("role", "content", *LABELS) or _says_nothing(value):
+            continue
+        reason = UNTRAINED.get(key, "it would not be read; write it into content, or remove it")
+        raise DataError(f"{where}.{key} is not trained on: {reason}")
+    role = turn.get("role")
+    if role in TOOL_ROLES:
+        raise DataError(f"{where} is of role {role!r}; {_TOOLS}")
+    if isinstance(role, str) and role in OTHER_NAMES:
+        raise DataError(
+            f"{where} is of role {role!r}; chat templates call it {OTHER_NAMES[role]!r}, rename it"
+        )
+
+
+def _says_nothing(value: object) -> bool:
+    return value is None or (isinstance(value, str | list | dict) and not value)

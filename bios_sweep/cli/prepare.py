@@ -93,7 +93,7 @@ def prepare_config(config: Config, args: Namespace) -> Prepared:
     _require_measured(study.decision.guardrails, scenario)
     plan = build_plan(study)
     require_told(plan)
-    idle = refuse_idle(config, {**verb, **_facts(plan, config)}, same=recommended)
+    idle = refuse_idle(config, {**verb, **facts_of(plan, config)}, same=recommended)
     return Prepared(
         config=config,
         plan=plan,
@@ -111,7 +111,7 @@ def _recommended(study: Study) -> dict[str, Any]:
     return {keys[name]: origin["recommended"] for name, origin in study.origins.items()}
 
 
-def _facts(plan: Plan, config: Config) -> dict[str, Any]:
+def facts_of(plan: Plan, config: Config) -> dict[str, Any]:
     """What of the plan decides whether a configured value counts; see `config.idle`."""
     study = plan.study
     return {

@@ -28,6 +28,15 @@ def members_of_paths(values: Mapping[str, Any], chooser: Mapping[str, str]) -> d
     return found
 
 
+def depends_on_choice(values: Mapping[str, Any]) -> bool:
+    """Whether it matters who chose the members: to know it takes Hydra another reading of all files."""
+    data, model = values.get("data"), values.get("model")
+    if not isinstance(data, Mapping) or not isinstance(model, Mapping):
+        return False
+    without_data = model.get("kind") == "planted" and data.get("kind") != "planted"
+    return bool(data.get("path") or model.get("path") or without_data or values.get("submit"))
+
+
 def chosen_by_a_person(group: str, chooser: Mapping[str, str]) -> bool:
     """Whether a command line or a person's own file chose the group's member.
 

@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]  # omegaconf brings it, without stubs
 
-from bios_sweep.config.belonging import members_of_paths, told
+from bios_sweep.config.belonging import depends_on_choice, members_of_paths, told
 from bios_sweep.config.places import config_root
 from bios_sweep.errors import ConfigError
 from bios_sweep.secrecy import secret_in, texts
@@ -43,8 +43,9 @@ COMMAND_LINE = "command line"
 class Config:
     """A composed configuration as plain values; `sweep` is the chosen sweep file's name, or None.
 
-    members: group -> its chosen member. chooser: group -> who chose it, `command line` or a config file; a
-    group whose member is that of config.yaml is not in it. notes: what was chosen for the user, as sentences.
+    members: group -> its chosen member. chooser: group -> who chose it, `command line` or a config file,
+    where that matters (see `config.belonging`); a group whose member is that of config.yaml is not in it.
+    notes: what was chosen for the user, as sentences.
     """
 
     values: Mapping[str, Any]
@@ -76,11 +77,13 @@ def compose_config(overrides: Sequence[str], config_dir: Path | None = None) -> 
     _refuse_code(overrides)
     typed, overrides = overrides, [literal(override) for override in overrides]
     try:
-        config, chooser = _compose(overrides, config_dir)
-        belonging = members_of_paths(_plain(config), chooser)
+        config = _compose(overrides, config_dir)
+        plain = _plain(config)
+        chooser = _choosers(overrides, config_dir) if depends_on_choice(plain) else {}
+        belonging = members_of_paths(plain, chooser)
         if belonging:
             choices = [f"{group}={member}" for group, member in belonging.items()]
-            config, chooser = _compose([*choices, *overrides], config_dir)
+            config = _compose([*choices, *overrides], config_dir)
     except YAMLError as error:
         raise ConfigError(f"a config file cannot be read as YAML: {' '.join(str(error).split())}") from error
     except MissingConfigException as error:
@@ -120,21 +123,31 @@ def literal(override: str) -> str:
     return f"{key}='{value}{value[len(value) - ending :]}'"
 
 
-def _compose(overrides: Sequence[str], config_dir: Path | None) -> tuple[DictConfig, dict[str, str]]:
-    """The configuration, and who chose the members of its groups."""
-    root = config_root()
-    paths = [root, *_user_paths(config_dir)]
-    search = "hydra.searchpath=[" + ",".join(f"'file://{path}'" for path in paths) + "]"
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(config_dir=str(root / "conf"), version_base="1.3"):
-        words = [*overrides, search]
-        config = compose("config", overrides=words, return_hydra_config=True)
+def _compose(overrides: Sequence[str], config_dir: Path | None) -> DictConfig:
+    with _hydra():
+        return compose("config", overrides=_words(overrides, config_dir), return_hydra_config=True)
+
+
+def _choosers(overrides: Sequence[str], config_dir: Path | None) -> dict[str, str]:
+    """Group -> who chose its member; config.yaml, which chooses for all groups, is not told."""
+    with _hydra():
         loader = GlobalHydra.instance().config_loader()
+        words = _words(overrides, config_dir)
         chosen = loader.compute_defaults_list("config", words, RunMode.RUN).overrides.override_metadata
-    return config, {
+    return {
         group: COMMAND_LINE if how.external_override else str(how.containing_config_path)
         for group, how in chosen.items()
     }
+
+
+def _hydra() -> initialize_config_dir:
+    GlobalHydra.instance().clear()
+    return initialize_config_dir(config_dir=str(config_root() / "conf"), version_base="1.3")
+
+
+def _words(overrides: Sequence[str], config_dir: Path | None) -> list[str]:
+    paths = [config_root(), *_user_paths(config_dir)]
+    return [*overrides, "hydra.searchpath=[" + ",".join(f"'file://{path}'" for path in paths) + "]"]
 
 
 def _user_paths(config_dir: Path | None) -> list[Path]:
@@ -251,7 +264,7 @@ def _defaults_only(overrides: Sequence[str], config_dir: Path | None) -> Mapping
     """The config with only those overrides that choose a group's member."""
     groups = {path.name for path in (config_root() / "conf").iterdir() if path.is_dir()} | {"sweeps"}
     choices = [item for item in overrides if item.partition("=")[0] in groups]
-    config, _ = _compose(choices, config_dir)
+    config = _compose(choices, config_dir)
     own = OmegaConf.to_container(OmegaConf.create({k: config._get_node(k) for k in config if k != "hydra"}))
     assert isinstance(own, dict)
     return {str(key): value for key, value in own.items()}

@@ -104,7 +104,7 @@ OWN_EXAMPLES = (
 _DATA = (
     Idle(keys=DATA_FILES, where={"runs": among(PLANTED)}, why=NO_DATA, refused=True),
     Idle(
-        keys=("data", "data.kind"),
+        keys=("data.kind", "data"),
         where={"runs": among(PLANTED), "data.kind": beyond("planted")},
         why=NO_DATA,
         refused=True,
@@ -341,7 +341,7 @@ _DECISION = (
     Idle(
         keys=("decision.alpha", "decision.confirmation_seeds", "decision.refine"),
         where={"seeds_used": among(1)},
-        why="one seed decides nothing, and names no candidate for more",
+        why="one seed decides nothing, and names no candidate",
     ),
     Idle(
         keys=("decision.margin_share",),

@@ -132,6 +132,7 @@ def _read(path: Path) -> Mapping[str, Any]:
     return {str(name): value for name, value in loaded.items()} if isinstance(loaded, dict) else {}
 
 
+@cache
 def _file(group: str, member: str | None) -> Mapping[str, Any]:
     """One of our own group files as it lands in the configuration; nothing for a user's own."""
     root = config_root()

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
+from bios_sweep.cli.precision import gpu_warnings, gpus_of_this_machine
 from bios_sweep.cli.prepare import Prepared, prepare
 from bios_sweep.cli.resources import expected_workers
 from bios_sweep.errors import PlanError, StorageError
@@ -24,6 +25,8 @@ def run(args: Namespace) -> int:
     """Print the plan."""
     prepared = prepare(args)
     summary = plan_summary(prepared)
+    gpus = gpus_of_this_machine(prepared.config.values["cluster"])
+    summary["warnings"] += gpu_warnings(prepared, gpus)
     if args.json:
         print(json.dumps(summary, indent=1))
     else:
@@ -43,7 +46,8 @@ def plan_summary(prepared: Prepared) -> dict[str, Any]:
     speed = seconds_per_example(workspace, plan.study.scenario.model.fingerprint)
     rate = Rate(seconds_per_example=speed[0], trials=speed[1]) if speed else None
     summary = summarise_plan(plan, state, results, rate, expected_workers(prepared.config.values["cluster"]))
-    summary["notes"] = [*summary["notes"], *_other_cuts(prepared), *prepared.warnings]
+    summary["notes"] = [*summary["notes"], *_other_cuts(prepared), *prepared.notes]
+    summary["warnings"] = [*prepared.warnings, *_unlimited(plan.study.budget.max_hours, rate)]
     if plan.timed_arms and known.timing is None:
         probe = f"first a timing probe of {len(plan.timed_arms)} arms, each alone on the device"
         summary["notes"].append(probe)
@@ -61,6 +65,15 @@ def _other_cuts(prepared: Prepared) -> list[str]:
         with suppress(StorageError):  # one that cannot be read has nothing to reuse
             notes.append(earlier_cut_note(plan, workspace.read_plan(sweep_id).get("study", {})))
     return list(dict.fromkeys(filter(None, notes)))
+
+
+def _unlimited(max_hours: float | None, rate: Rate | None) -> list[str]:
+    if max_hours is None or rate is not None:
+        return []
+    return [
+        f"budget.max_hours={max_hours:g} has no effect yet: no trial of this model was timed in this "
+        "workspace, so the plan's hours are not known"
+    ]
 
 
 def _within_hours(max_hours: float | None, seconds: float | None) -> None:

@@ -15,13 +15,15 @@ from bios_sweep.cli.planted import PLANTED_ENGINE, PLANTED_METRICS, planted_scen
 from bios_sweep.cli.resources import check_cluster
 from bios_sweep.cli.scripted import SCRIPTED, honest_origins, require_told, script_defaults, scripted_scenario
 from bios_sweep.cli.trained import FINAL_METRICS, judged_alike, require_choice, trained_scenario
-from bios_sweep.config.build import build_study
+from bios_sweep.config.build import HEURISTIC_KEYS, build_study
 from bios_sweep.config.compose import NOT_TRAINED_HERE, Config, compose_config, sweep_names
+from bios_sweep.config.stated import refuse_idle
 from bios_sweep.defaults import Recommendation
 from bios_sweep.errors import ConfigError
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.secrecy import masked
-from bios_sweep.settings import FULL, LORA
+from bios_sweep.settings import FULL, LORA, RANGES
+from bios_sweep.study.design import Study
 from bios_sweep.study.metric_names import direction_of
 from bios_sweep.study.plan import Plan, build_plan
 from bios_sweep.study.scenario import Scenario
@@ -30,13 +32,18 @@ from bios_sweep.training.data import DataSet
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """A validated command: nothing was started or written yet."""
+    """A validated command: nothing was started or written yet.
+
+    notes: what stands behind the defaults. warnings: what was chosen for the user, and the given values that
+    are without effect, as sentences.
+    """
 
     config: Config
     plan: Plan
     workspace: Workspace
     dataset: DataSet | None
     command: str
+    notes: tuple[str, ...]
     warnings: tuple[str, ...]
 
 
@@ -66,10 +73,22 @@ def prepare(args: Namespace) -> Prepared:
     if config.sweep is None:
         names = ", ".join(sweep_names(args.config_dir))
         raise ConfigError(f"no sweep is chosen; add sweeps=NAME, NAME being one of {names}")
+    return prepare_config(config, args)
+
+
+def prepare_config(config: Config, args: Namespace) -> Prepared:
+    """The same for a configuration that is composed already.
+
+    Raises:
+        InputError: as `prepare`.
+    """
     check_cluster(config.values["cluster"])
+    verb = {"verb": getattr(args, "verb", "run")}
+    refuse_idle(config, verb)
     workspace = workspace_of(config)
     scenario, dataset, recommendation = _scenario(config.values, workspace)
     study = build_study(config.values, sweep=config.sweep, scenario=scenario, recommendation=recommendation)
+    recommended = _recommended(study)
     study = dataclasses.replace(study, origins=honest_origins(study))
     _require_measured(study.decision.guardrails, scenario)
     plan = build_plan(study)
@@ -78,14 +97,34 @@ def prepare(args: Namespace) -> Prepared:
         alike = judged_alike(scenario, dataset, plan.max_lengths, told)
         plan = build_plan(dataclasses.replace(study, scenario=alike))
     require_told(plan)
+    idle = refuse_idle(config, {**verb, **facts_of(plan, config)}, same=recommended)
     return Prepared(
         config=config,
         plan=plan,
         workspace=workspace,
         dataset=dataset,
         command=shlex.join(["bios-sweep", "run", *map(masked, config.overrides), *_config_dir(args)]),
-        warnings=recommendation.warnings,
+        notes=recommendation.warnings,
+        warnings=(*config.notes, *idle.values()),
     )
+
+
+def _recommended(study: Study) -> dict[str, Any]:
+    """Key -> the default's own number: who writes it out has said no more than `auto`."""
+    keys = {name: ".".join(key) for name, key in HEURISTIC_KEYS.items()}
+    return {keys[name]: origin["recommended"] for name, origin in study.origins.items()}
+
+
+def facts_of(plan: Plan, config: Config) -> dict[str, Any]:
+    """What of the plan decides whether a configured value counts; see `config.idle`."""
+    study = plan.study
+    return {
+        "told": study.scenario.carried,
+        "claims": {claim for factor in plan.factors for claim in plan.claims_of(factor)},
+        "seeds_used": len(study.seeds),
+        "looks_kept": list(study.decision.looks) == list(config.values["decision"]["looks"]),
+        "searched": [f.name for f in study.factors if f.name in RANGES and f.name != "max_steps"],
+    }
 
 
 def _scenario(

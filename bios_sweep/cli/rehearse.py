@@ -92,7 +92,8 @@ def rehearsal_summary(prepared: Prepared, args: Namespace) -> dict[str, Any]:
         "workers": expected_workers(prepared.config.values["cluster"]),
         "design": None if search is None or hours is None else summarise_design(search, hours),
         "command": _command(prepared, search),
-        "notes": [*summary["notes"], *prepared.warnings],
+        "notes": [*summary["notes"], *prepared.notes],
+        "warnings": list(prepared.warnings),
     }
 
 

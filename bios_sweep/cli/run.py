@@ -6,6 +6,7 @@ import dataclasses
 import json
 import sys
 from argparse import Namespace
+from collections.abc import Mapping
 from contextlib import suppress
 from importlib import util
 from typing import Any
@@ -14,6 +15,7 @@ from rich.console import Console
 
 from bios_sweep.cli.environment import worker_environment
 from bios_sweep.cli.plan import plan_summary
+from bios_sweep.cli.precision import Offer, gpu_warnings, gpus_of_nodes, gpus_of_this_machine
 from bios_sweep.cli.preflight import look_at_nodes, require_ready
 from bios_sweep.cli.prepare import Prepared, prepare
 from bios_sweep.cli.resources import check_device, choose_executor
@@ -64,6 +66,11 @@ def run(args: Namespace) -> int:
     )
     require_free(prepared.workspace)
     executor, where = _checked_executor(prepared, tracking)
+    warnings = summary["warnings"]
+    if executor is not None:
+        warnings = [*warnings, *gpu_warnings(prepared, _gpus(prepared.config.values["cluster"]))]
+    for warning in warnings:
+        console.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)
     with DriverLock(prepared.workspace, prepared.plan.sweep_id), Stop(prepared.workspace) as stop:
         lines: tuple[PreflightLine, ...] = ()
         if executor is not None:
@@ -75,9 +82,19 @@ def run(args: Namespace) -> int:
                 markup=False,
             )
         result, caught_up = _drive(sweep, prepared, executor, where, tracking, console, stop)
+    result = {**result, "warnings": warnings}
     if lines:
         result = {**result, "preflight": [dataclasses.asdict(line) for line in lines]}
     return _finish(args, sweep, result, tracking, console, stop, caught_up=caught_up)
+
+
+def _gpus(cluster: Mapping[str, Any]) -> Offer | None:
+    """The GPUs of the place where trials will run; the executor has joined it."""
+    if cluster["executor"] != "ray" or cluster["address"] is None:
+        return gpus_of_this_machine(cluster)
+    from bios_sweep.execution.ray_cluster import nodes_alive  # loads Ray, which runs by now
+
+    return gpus_of_nodes(nodes_alive())
 
 
 def _preflight(

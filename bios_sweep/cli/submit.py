@@ -11,6 +11,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -73,6 +74,7 @@ def run(args: Namespace) -> int:
         "trials": summary["trials"],
         "to_run": summary["to_run"],
         "notes": [SHARED.format(workspace=command.workspace), *summary["notes"]],
+        "warnings": [*summary["warnings"], *_replaced(args.overrides)],
         "content": submission.text,
     }
     if not args.json:
@@ -102,6 +104,16 @@ def _cluster(overrides: Sequence[str]) -> list[str]:
     """The Ray that will be there; a cluster group of the user's own choice keeps its resources."""
     chosen = [] if "cluster" in map(_key, overrides) else ["cluster=existing"]
     return [*chosen, "cluster.address=auto"]
+
+
+def _replaced(overrides: Sequence[str]) -> list[str]:
+    """What was typed of the Ray to join: the job has its own, or is handed to the one of `submit.address`."""
+    typed = [word.partition("=") for word in overrides if _key(word) == "cluster.address"]
+    return [
+        f"cluster.address={address} has no effect: the job runs on the Ray that it finds where it starts"
+        for _, _, address in typed
+        if address != "auto"
+    ]
 
 
 def _command(args: Namespace, prepared: Prepared) -> StudyCommand:
@@ -256,6 +268,8 @@ def _follow(words: Sequence[str]) -> str:
 
 
 def _tell(args: Namespace, answer: dict[str, Any]) -> None:
+    for warning in answer["warnings"]:
+        print(f"warning: {warning}", file=sys.stderr)  # standard output may be the file itself
     if args.dry_run:
         print(answer["content"], end="")
         return

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,12 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]  # omegaconf brings it, without stubs
 
+from bios_sweep.config.belonging import depends_on_choice, members_of_paths, told
 from bios_sweep.config.places import config_root
 from bios_sweep.errors import ConfigError
 from bios_sweep.secrecy import secret_in, texts
@@ -34,15 +36,24 @@ NOT_TRAINED_HERE = (
     "method=command and method.trains=full"
 )
 OPTIONAL_KEYS = ("sweeps", "submit")  # chosen by a command, not by config.yaml
+COMMAND_LINE = "command line"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """A composed configuration as plain values; `sweep` is the chosen sweep file's name, or None."""
+    """A composed configuration as plain values; `sweep` is the chosen sweep file's name, or None.
+
+    members: group -> its chosen member. chooser: group -> who chose it, `command line` or a config file,
+    where that matters (see `config.belonging`); a group whose member is that of config.yaml is not in it.
+    notes: what was chosen for the user, as sentences.
+    """
 
     values: Mapping[str, Any]
     sweep: str | None
     overrides: tuple[str, ...]
+    members: Mapping[str, str] = field(default_factory=dict)
+    chooser: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def sweep_names(config_dir: Path | None = None) -> list[str]:
@@ -54,6 +65,7 @@ def sweep_names(config_dir: Path | None = None) -> list[str]:
 def compose_config(overrides: Sequence[str], config_dir: Path | None = None) -> Config:
     """Compose `conf/config.yaml` with the overrides of a command line.
 
+    A path that is given chooses the member of its group that reads it (see `config.belonging`).
     config_dir: a user's folder with groups of their own (`sweeps/`, `model/`, ... or `conf/model/`, ...).
 
     Raises:
@@ -66,6 +78,12 @@ def compose_config(overrides: Sequence[str], config_dir: Path | None = None) -> 
     typed, overrides = overrides, [literal(override) for override in overrides]
     try:
         config = _compose(overrides, config_dir)
+        plain = _plain(config)
+        chooser = _choosers(overrides, config_dir) if depends_on_choice(plain) else {}
+        belonging = members_of_paths(plain, chooser)
+        if belonging:
+            choices = [f"{group}={member}" for group, member in belonging.items()]
+            config = _compose([*choices, *overrides], config_dir)
     except YAMLError as error:
         raise ConfigError(f"a config file cannot be read as YAML: {' '.join(str(error).split())}") from error
     except MissingConfigException as error:
@@ -74,12 +92,19 @@ def compose_config(overrides: Sequence[str], config_dir: Path | None = None) -> 
         raise ConfigError(f"the override {error.override!r} cannot be read: {_first(error)}") from error
     except (ConfigCompositionException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(_unknown(error, overrides, config_dir)) from error
-    sweep = config.hydra.runtime.choices.get("sweeps")
+    members = {str(group): member for group, member in config.hydra.runtime.choices.items()}
     values = _plain(config)
     _refuse_code_keys(values, "")
     _refuse_unknown_keys(values)
     _refuse_secrets(values)
-    return Config(values=values, sweep=sweep, overrides=tuple(typed))
+    return Config(
+        values=values,
+        sweep=members.get("sweeps"),
+        overrides=tuple(typed),
+        members=members,
+        chooser=chooser,
+        notes=tuple(told(group, member) for group, member in belonging.items()),
+    )
 
 
 def literal(override: str) -> str:
@@ -99,12 +124,30 @@ def literal(override: str) -> str:
 
 
 def _compose(overrides: Sequence[str], config_dir: Path | None) -> DictConfig:
-    root = config_root()
-    paths = [root, *_user_paths(config_dir)]
-    search = "hydra.searchpath=[" + ",".join(f"'file://{path}'" for path in paths) + "]"
+    with _hydra():
+        return compose("config", overrides=_words(overrides, config_dir), return_hydra_config=True)
+
+
+def _choosers(overrides: Sequence[str], config_dir: Path | None) -> dict[str, str]:
+    """Group -> who chose its member; config.yaml, which chooses for all groups, is not told."""
+    with _hydra():
+        loader = GlobalHydra.instance().config_loader()
+        words = _words(overrides, config_dir)
+        chosen = loader.compute_defaults_list("config", words, RunMode.RUN).overrides.override_metadata
+    return {
+        group: COMMAND_LINE if how.external_override else str(how.containing_config_path)
+        for group, how in chosen.items()
+    }
+
+
+def _hydra() -> initialize_config_dir:
     GlobalHydra.instance().clear()
-    with initialize_config_dir(config_dir=str(root / "conf"), version_base="1.3"):
-        return compose("config", overrides=[*overrides, search], return_hydra_config=True)
+    return initialize_config_dir(config_dir=str(config_root() / "conf"), version_base="1.3")
+
+
+def _words(overrides: Sequence[str], config_dir: Path | None) -> list[str]:
+    paths = [config_root(), *_user_paths(config_dir)]
+    return [*overrides, "hydra.searchpath=[" + ",".join(f"'file://{path}'" for path in paths) + "]"]
 
 
 def _user_paths(config_dir: Path | None) -> list[Path]:

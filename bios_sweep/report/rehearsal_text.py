@@ -26,6 +26,7 @@ def print_rehearsal(summary: Mapping[str, Any], console: Console) -> None:
     line(console, _most(summary))
     if summary.get("design"):
         _print_design(summary["design"], console)
+    bullets(console, "Warnings", summary["warnings"])
     bullets(console, "Taken for granted", summary["notes"])
     copyable(console, "run it: ", summary["command"])
 

@@ -68,6 +68,7 @@ def print_plan(plan: Mapping[str, Any], console: Console) -> None:
     console.print()
     for text in (_totals(plan), _estimate(plan), _search(plan), _confirmation(plan)):
         line(console, text)
+    bullets(console, "Warnings", plan.get("warnings", ()))
     bullets(console, "Notes", _plan_notes(plan))
     bullets(console, "To bear in mind", plan["caveats"])
 

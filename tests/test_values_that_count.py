@@ -1,0 +1,264 @@
+"""No value is passed over in silence: it counts, is refused, or is named as without effect.
+
+The keys are read from `conf/`, so that a key that is added without a rule fails here.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import shutil
+from argparse import Namespace
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from bios_sweep.assets import base_model_path
+from bios_sweep.cli import submit
+from bios_sweep.cli.environment import worker_environment
+from bios_sweep.cli.prepare import Prepared, facts_of, prepare_config
+from bios_sweep.cli.resources import choose_executor
+from bios_sweep.cli.tracking import tracking_of
+from bios_sweep.config.build import gpu_hours
+from bios_sweep.config.compose import Config, compose_config
+from bios_sweep.config.idle import ALWAYS, IDLE
+from bios_sweep.config.places import config_root
+from bios_sweep.config.stated import refuse_idle
+from bios_sweep.errors import InputError
+from bios_sweep.records.retention import check_policy
+
+CONF = config_root() / "conf"
+GROUPS = sorted(path.name for path in CONF.iterdir() if path.is_dir())
+DATA_SWEEP = ("sweeps=learning_rate", "seeds=[0,1,2]")
+COMMAND = "method.command=python3 train.py --lr {learning_rate} --bs {batch_size} --seed {seed}"
+SCRIPT = ("method=command", COMMAND, "baseline.learning_rate=1e-3")
+OWN_DATA = ("data.path=train.jsonl", "data.eval_examples=5")
+ALL = "all"  # every group of the combination
+
+# verb, overrides, and the groups whose keys are tried there
+COMBINATIONS: dict[str, tuple[str, tuple[str, ...], Any]] = {
+    "embedded": ("plan", (), ("data",)),
+    "options of a job that nothing submits": ("run", ("model=planted", "submit=slurm"), ("submit",)),
+    "own data, this process": ("plan", (*OWN_DATA, "cluster=inline", "tracking=none"), ALL),
+    "own model and data, a running cluster": (
+        "run",
+        (*OWN_DATA, "model.path=base", "cluster=existing", "cluster.max_concurrent=3"),
+        ALL,
+    ),
+    "own data, GPUs here": ("run", (*OWN_DATA, "cluster=local_gpu", "tracking=sqlite"), ALL),
+    "planted": ("plan", ("model=planted",), ALL),
+    "planted, Ray here": ("run", ("model=planted", "cluster=ray", "tracking=sqlite"), ALL),
+    "a command": ("run", (*SCRIPT, "cluster=ray"), ALL),
+    "a command of a known model": ("plan", (*SCRIPT, "model.path=base", "cluster=inline"), ALL),
+    "a function": (
+        "run",
+        ("method=python", "method.callable=train:trial", "baseline.learning_rate=1e-3", "cluster=inline"),
+        ALL,
+    ),
+    "a rehearsal": ("rehearse", ("model=planted",), ("decision", "budget", "seeds")),
+    "a rehearsal of a budget": ("rehearse", ("model=planted", "decision.gpu_hours=5"), ("decision", "seeds")),
+    "a job for slurm": ("submit slurm", (*OWN_DATA, "submit.container=/x.sif"), ("submit", "cluster")),
+    "a job for kuberay": (
+        "submit kuberay",
+        (*OWN_DATA, "submit.image=x", "submit.claims={c: /}", "workspace=/w", "data.path=/{cwd}/train.jsonl"),
+        ("submit",),
+    ),
+    "a job for a Ray": ("submit rayjob", (*OWN_DATA, "submit.working_dir=.", "workspace=/w"), ("submit",)),
+}
+
+# A value of each key that differs from what our own groups bring.
+OTHER: dict[str, Any] = {
+    "baseline.learning_rate": 3e-4, "baseline.batch_size": 48, "baseline.lora_rank": 24,
+    "budget.hold": "steps", "budget.measurements": 3, "budget.max_trials": 150, "budget.max_hours": 9.0,
+    "budget.keep_adapters": "all", "budget.max_steps": 77,
+    "cluster.executor": "inline", "cluster.address": "elsewhere:6379", "cluster.num_cpus": 7,
+    "cluster.cpus_per_trial": 3, "cluster.gpus_per_trial": 2, "cluster.accelerator_type": "A100",
+    "cluster.resources_per_trial": {"big": 1}, "cluster.max_concurrent": 5, "cluster.placement": "spread",
+    "cluster.storage": "/elsewhere", "cluster.preinstalled": True, "cluster.py_modules": ["mine"],
+    "cluster.environment": ["PATH"], "cluster.max_attempts": 5, "cluster.device": "cpu",
+    "data.kind": "planted", "data.path": "other.jsonl", "data.eval_path": "held_out.jsonl",
+    "data.eval_fraction": 0.3, "data.eval_examples": 7, "data.train_examples": 700, "data.name": "my data",
+    "decision.alpha": 0.1, "decision.looks": [2], "decision.confirmation_seeds": 4,
+    "decision.margin_percent": 0.7, "decision.margin_share": 0.07, "decision.scope": "evaluation",
+    "decision.cost_ratio": 1.3, "decision.speed_loss_percent": 2.0, "decision.minimum_share": 0.7,
+    "decision.refine": "optuna", "decision.refine_trials": 9, "decision.refine_goal": "quality and cost",
+    "decision.guardrails": {"eval_bits_per_byte": 1}, "decision.target": 1.5, "decision.deadline": "90s",
+    "decision.gpu_hours": 20.0,
+    "method.name": "python", "method.lora_alpha": 8.0, "method.lora_dropout": 0.1,
+    "method.schedule": "cosine", "method.warmup_fraction": 0.1, "method.weight_decay": 0.1,
+    "method.max_grad_norm": 2.0, "method.max_length": 128, "method.dtype": "bfloat16",
+    "method.micro_batch_size": 4, "method.command": "python3 train.py {learning_rate} {seed}",
+    "method.shell": True, "method.metric": "accuracy", "method.direction": "maximize",
+    "method.metrics_file": "{trial_dir}/m.jsonl", "method.trainer_state": True, "method.trains": "lora",
+    "method.inputs": ["helpers.py"], "method.time_limit_seconds": 60, "method.resumes": True,
+    "method.callable": "train:other",
+    "model.kind": "local", "model.name": "my model", "model.path": "base",
+    "model.planted": {"loss": 3.0},
+    "tracking.enabled": True, "tracking.uri": "http://127.0.0.1:9", "tracking.flush_seconds": 7,
+    "submit.nodes": 3, "submit.cpus_per_node": 9, "submit.gpus_per_node": 4, "submit.gpu_type": "a100",
+    "submit.memory": "64G", "submit.time": "1-00:00:00", "submit.partition": "p", "submit.account": "a",
+    "submit.qos": "q", "submit.exclusive": False, "submit.requeue": False, "submit.max_requeues": 3,
+    "submit.notice_seconds": 90, "submit.venv": "/v", "submit.container": "/y.sif",
+    "submit.container_engine": "apptainer", "submit.container_mounts": ["/d"],
+    "submit.environment": {"A": "b"}, "submit.setup": ["module load x"], "submit.directives": ["--nice=1"],
+    "submit.image": "y", "submit.ray_version": "2.61.0", "submit.namespace": "n",
+    "submit.service_account": "s", "submit.replicas": 2, "submit.gpus": 2, "submit.cpus": 9,
+    "submit.head_cpus": 3, "submit.head_memory": "9Gi", "submit.claims": {"d": "/"},
+    "submit.secrets": {"V": "s/k"}, "submit.image_pull_secrets": ["s"], "submit.node_selector": {"a": "b"},
+    "submit.tolerations": ["t"], "submit.auth": False, "submit.submission_mode": "HTTPMode",
+    "submit.backoff_limit": 1, "submit.deadline_seconds": 9, "submit.ttl_seconds": 9,
+    "submit.address": "http://h:1", "submit.working_dir": "/x", "submit.runtime_env": {"pip": ["x"]},
+    "submit.wait": True,
+    "workspace": "./elsewhere", "seeds": [5, 6, 7],
+}  # fmt: skip
+SAME = {  # the other value where that one is what a combination has anyway
+    "method.callable": "train:trial", "method.name": "command", "method.trains": "full",
+    "model.path": "base_2", "model.kind": "embedded", "data.kind": "jsonl", "cluster.executor": "ray",
+    "cluster.device": "cuda", "tracking.enabled": False, "model.planted": {"noise_percent": 0.9},
+}  # fmt: skip
+
+
+@cache
+def keys() -> tuple[str, ...]:
+    """Every dotted key of `config.yaml` and of every group file; what a truth plants is one key."""
+    found = {key for key in _leaves(_yaml(CONF / "config.yaml")) if not key.startswith("defaults")}
+    for group in GROUPS:
+        for file in (CONF / group).glob("*.yaml"):
+            content = _yaml(file)
+            whole = content if "@package _global_" in file.read_text() else {group: content}
+            found |= {key for key in _leaves(whole) if not key.startswith("defaults")}
+    return tuple(sorted(found))
+
+
+def _yaml(file: Path) -> Any:
+    return OmegaConf.to_container(OmegaConf.load(file))
+
+
+def _leaves(values: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in values.items():
+        inside = isinstance(value, Mapping) and name in GROUPS
+        yield from [f"{name}.{key}" for key in value] if inside else [name]
+
+
+def test_every_key_has_a_rule_and_every_rule_has_a_key():
+    ruled = {key for rule in IDLE for key in rule.keys if not key.endswith("*") and key not in GROUPS}
+    whole = {key.removesuffix("*") for rule in IDLE for key in rule.keys if key.endswith("*")}
+    without = [k for k in keys() if k not in ALWAYS | ruled and not k.startswith(tuple(whole))]
+    assert not without, "say in bios_sweep/config/idle.py where these keys count"
+    written = {*keys(), "sweeps"}
+    gone = [k for k in ALWAYS | ruled if k not in written and not k.startswith("model.planted.")]
+    assert not gone
+
+
+def test_every_key_has_another_value_to_try():
+    assert sorted(set(keys()) - set(OTHER)) == ["sweeps"] or set(keys()) <= set(OTHER)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    for name, numbers in (("train", range(40)), ("other", range(30)), ("held_out", range(90, 99))):
+        rows = [{"prompt": f"What is {i}?", "completion": f" The number {i}."} for i in numbers]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "train.py").write_text("def trial(*a): ...\ndef other(*a): ...\n")
+    (tmp_path / "helpers.py").write_text("")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "base").symlink_to(base_model_path())
+    shutil.copytree(base_model_path(), tmp_path / "base_2")
+    return tmp_path
+
+
+def does(config: Config, verb: str) -> tuple[Prepared, dict[str, Any]]:
+    """All that a command would do or write down, as plain values."""
+    args = Namespace(verb=verb.partition(" ")[0], to=verb.partition(" ")[2], config_dir=None, overrides=[])
+    prepared = prepare_config(config, args)
+    study, values = prepared.plan.study, config.values
+    check_policy(values["budget"]["keep_adapters"])
+    tracking = tracking_of(config, prepared.workspace)
+    environment = worker_environment(values["cluster"], sweep_id="", tracking_uri=tracking.uri)
+    executor = choose_executor(values["cluster"], prepared.workspace, environment)
+    done: dict[str, Any] = {
+        "study": study.to_dict(),
+        "plan": prepared.plan.sweep_id,
+        "trials": [trial.key for trial in prepared.plan.trials],
+        "workspace": str(prepared.workspace.root),
+        "keep": values["budget"]["keep_adapters"],
+        "tracking": [tracking.uri, tracking.flush_seconds],
+        "executor": [type(executor).__name__, str(vars(executor))],
+        "hours": gpu_hours(values) if verb == "rehearse" else None,
+        "model path": study.scenario.model.path,
+    }
+    if args.to:
+        command = submit._command(args, prepared)
+        file = config_root() / "file"
+        done["submission"] = dataclasses.asdict(submit._submission(args, prepared, command, file))
+    return prepared, done
+
+
+def changed(config: Config, key: str, value: Any) -> Config:
+    values = copy.deepcopy(dict(config.values))
+    *groups, last = key.split(".")
+    place = values
+    for group in groups:
+        place = place[group]
+    merged = {**place[last], **value} if isinstance(place.get(last), dict) else value
+    place[last] = merged
+    return dataclasses.replace(config, values=values)
+
+
+SLOW = (
+    "embedded", "own data, GPUs here", "planted, Ray here", "a command of a known model",
+    "a function", "a job for kuberay", "a job for a Ray", "options of a job that nothing submits",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in COMBINATIONS]
+)
+def test_a_value_counts_or_is_refused_or_is_named(folder, name):
+    verb, overrides, groups = COMBINATIONS[name]
+    chosen = [f"submit={verb.partition(' ')[2]}", "cluster=existing"] if verb.startswith("submit") else []
+    words = [word.replace("{cwd}", str(folder)) for word in overrides]
+    config = compose_config([*DATA_SWEEP, *chosen, *words])
+    prepared, before = does(config, verb)
+    facts = {"verb": verb.partition(" ")[0], **facts_of(prepared.plan, config)}
+    silent = []
+    for key in tried(groups, config, verb):
+        others = [OTHER[key], *([SAME[key]] if key in SAME else [])]
+        if not any(says(config, key, other, facts, before, verb) for other in others):
+            silent.append(key)
+    assert not silent
+
+
+def tried(groups: Any, config: Config, verb: str) -> list[str]:
+    own = {f"submit.{key}" for key in (config.values.get("submit") or {})}
+    of_the_groups = [k for k in keys() if groups == ALL or k.partition(".")[0] in groups]
+    return [k for k in of_the_groups if not k.startswith("submit.") or k in own if k not in LATER]
+
+
+def says(config: Config, key: str, value: Any, facts: dict[str, Any], before: Any, verb: str) -> bool:
+    """Whether another value is refused by its key, or named, or changes what would be done."""
+    group, _, name = key.rpartition(".")
+    other = changed(config, key, value)
+    try:
+        return key in refuse_idle(other, facts) or does(other, verb)[1] != before
+    except InputError as error:
+        return any(part in str(error) for part in (name, f"{group}=", f"{group}."))
+
+
+LATER = ("budget.max_hours",)  # the next test
+
+
+def test_a_value_that_changes_nothing_would_be_found(folder):
+    config = compose_config([*DATA_SWEEP, "model=planted"])
+    prepared, before = does(config, "plan")
+    facts = {"verb": "plan", **facts_of(prepared.plan, config)}
+    assert not says(config, "budget.hold", "examples", facts, before, "plan")
+    assert not says(config, "method.dtype", "float32", facts, before, "plan")
+    assert says(config, "method.dtype", "bfloat16", facts, before, "plan")

@@ -33,7 +33,8 @@ from bios_sweep.pipeline import (
 from bios_sweep.ports import Executor, PreflightLine, Searcher
 from bios_sweep.procedure import DONE, ProcedureSource, recall
 from bios_sweep.records.journal import Journal
-from bios_sweep.records.known import known_of
+from bios_sweep.records.kept import KeptResults
+from bios_sweep.records.known import journal_results, known_of
 from bios_sweep.records.lock import DriverLock, require_free
 from bios_sweep.records.retention import check_policy
 from bios_sweep.report.progress import LiveView
@@ -103,7 +104,8 @@ def _require_optuna(prepared: Prepared) -> None:
 def _checked_executor(prepared: Prepared, tracking: Tracking) -> tuple[Executor | None, str]:
     """The executor, ready, and one line on where it runs; None where every result is there already."""
     known = known_of(prepared.plan, prepared.workspace)
-    state, _ = recall(prepared.plan, prepared.workspace.read_result, known)
+    kept = KeptResults(prepared.workspace, journal_results(prepared.plan, prepared.workspace))
+    state, _ = recall(prepared.plan, kept, known)
     tracking.check()
     cluster = prepared.config.values["cluster"]
     environment = worker_environment(cluster, sweep_id=prepared.plan.sweep_id, tracking_uri=tracking.uri)

@@ -9,8 +9,7 @@ import numpy as np
 
 from bios_sweep.analysis.clusters import ClusterSums, cluster_sums
 from bios_sweep.records.workspace import Workspace
-
-EVALUATION_FILE = "eval.npz"  # written by the engines, per evaluation example
+from bios_sweep.study.trials import EVALUATION_FILE
 
 
 class ClusterReader:

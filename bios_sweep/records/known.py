@@ -14,7 +14,7 @@ from bios_sweep.records.sweep_state import SweepState
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.search import Proposal
-from bios_sweep.study.trials import timing_key
+from bios_sweep.study.trials import TrialResult, timing_key
 
 
 def known_of(plan: Plan, workspace: Workspace) -> Known:
@@ -28,6 +28,12 @@ def known_of(plan: Plan, workspace: Workspace) -> Known:
         importance=kept.importance,
         clusters=ClusterReader(workspace),
     )
+
+
+def journal_results(plan: Plan, workspace: Workspace) -> dict[str, TrialResult]:
+    """The copies of results that the plan's own journal has, by trial; none where it was never run."""
+    path = workspace.journal_file(plan.sweep_id)
+    return replay(read_journal(path)).results if path.exists() else {}
 
 
 def told_by(journal: SweepState, workspace: Workspace) -> Known:

@@ -37,7 +37,7 @@ from bios_sweep.report.broken_text import broken_line
 from bios_sweep.report.markdown import to_markdown, verdict_line
 from bios_sweep.report.publish import write_report
 from bios_sweep.report.summary import summarise
-from bios_sweep.sealed import unlike
+from bios_sweep.sealed import PREFIX, unlike
 from bios_sweep.study.arms import BASELINE, Arm
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.search import SearchSpace
@@ -241,14 +241,14 @@ def run_trials(
 
 
 def as_arrived(event: TrialEvent, workspace: Workspace) -> TrialEvent:
-    """The event, its trial failed where files are not here as their worker wrote them: it is no outcome yet."""
+    """The event; where files are not here as their worker wrote them, a failure: no outcome yet."""
     if event.result is None or not event.result.files:
         return event
     folder = workspace.trial_dir(event.key)
     wrong = unlike(folder, event.result.files)
     if wrong is None:
         return event
-    cause = f"{folder / wrong[0]}: {wrong[1]}, which its worker made when it wrote it; run again to train it again"
+    cause = f"{folder / wrong[0]}: {wrong[1]}, made where it was written; run again to train it again"
     failed = dataclasses.replace(
         event.result, status=FAILED, failure=STORAGE, cause=cause, final={}, files={}
     )
@@ -299,10 +299,14 @@ def conclude(sweep: Sweep, source: ProcedureSource, journal: Journal) -> dict[st
 
 
 def _published(sweep: Sweep, journal: Journal, verdict: Mapping[str, Any]) -> bool:
-    """Whether an earlier run came to this very verdict and its files are still there."""
+    """Whether an earlier run came to this very verdict and its files are still as it wrote them."""
     state = journal.state
-    whole = bool(state.report) and all((sweep.folder / name).is_file() for name in state.report)
-    return state.closed == "done" and _same(state.verdict, plain(verdict)) and whole
+    if state.closed != "done" or not _same(state.verdict, plain(verdict)) or not state.report:
+        return False
+    wrong = unlike(sweep.folder, {name: f"{PREFIX}{sha256}" for name, sha256 in state.report.items()})
+    if wrong is not None:
+        _log.warning("%s: %s; the report is written again", sweep.folder / wrong[0], wrong[1])
+    return wrong is None
 
 
 def _same(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> bool:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -35,7 +34,15 @@ class DamagedError(StorageError):
 
 def digest(content: bytes) -> str:
     """Of bytes at hand, as `file_digest` gives it for a file of them."""
-    return PREFIX + hashlib.sha256(content).hexdigest()
+    return digest_of([content])
+
+
+def digest_of(chunks: Iterable[bytes]) -> str:
+    """As `digest`, of bytes that come in pieces."""
+    sha256 = hashlib.sha256()
+    for chunk in chunks:
+        sha256.update(chunk)
+    return PREFIX + sha256.hexdigest()
 
 
 def file_digest(path: Path) -> str:
@@ -47,7 +54,7 @@ def file_digest(path: Path) -> str:
     Raises:
         OSError: it cannot be read.
     """
-    status = os.stat(path)
+    status = path.stat()
     stamp = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
     young = max(status.st_mtime, status.st_ctime) > time.time() - YOUNG_SECONDS
     return _read_digest(path) if young else _remembered_digest(path, stamp)
@@ -81,6 +88,11 @@ def opened_json(content: bytes, label: str, *, indent: int | None = None) -> tup
     if sealed_json(values, label, indent=indent).encode() != content:
         raise DamagedError(f"does not match its checksum ({str(found)[:14]}...)")
     return values, True
+
+
+def is_sealed_json(content: bytes) -> bool:
+    """Whether what `opened_json` took has a seal."""
+    return SEAL in json.loads(content)
 
 
 def sealed_bytes(content: bytes, label: str) -> list[bytes]:
@@ -119,7 +131,7 @@ def digests_of(folder: Path, names: Iterable[str]) -> dict[str, str]:
 
 
 def unlike(folder: Path, digests: Mapping[str, str]) -> tuple[str, str] | None:
-    """The first of these files that is not as its digest says, and what is wrong with it; None where all are."""
+    """The first file that is not as its digest says, and what is wrong with it; None where all are."""
     for name, wanted in digests.items():
         try:
             found = file_digest(folder / name)

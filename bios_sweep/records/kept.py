@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 
+from bios_sweep.records.clusters import read_sums
 from bios_sweep.records.sweep_state import SweepState
 from bios_sweep.records.trial_state import PLANNED
 from bios_sweep.records.workspace import RESULT_FILE, Workspace
@@ -63,7 +64,7 @@ class KeptResults:
             return Kept(damage=_told(path, "is gone, though the journal has its result", key) if gone else "")
         wrong = self._wrong_evidence(result, sealed=sealed)
         if wrong is not None:
-            return Kept(damage=_told(path.with_name(wrong[0]), wrong[1], key))
+            return Kept(damage=_told(path.parent / wrong[0], wrong[1], key))
         copy = self._copies.get(key)
         if copy is None or copy.says_the_same(result):
             return Kept(result=result, unsealed=not sealed)
@@ -86,8 +87,12 @@ class KeptResults:
         folder = self._workspace.trial_dir(result.key)
         if sealed:
             return unlike(folder, self._workspace.files_due(result))
-        lost = result.status == COMPLETED and not (folder / EVALUATION_FILE).is_file()
-        if lost and self._others_have_evaluations:
+        if result.status != COMPLETED:
+            return None
+        path = folder / EVALUATION_FILE
+        if path.is_file():
+            return None if read_sums(path) is not None else (EVALUATION_FILE, "cannot be read")
+        if self._others_have_evaluations:
             return EVALUATION_FILE, "is gone, and other trials of the sweep have theirs"
         return None
 

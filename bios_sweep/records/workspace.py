@@ -177,7 +177,7 @@ class Workspace:
         return result, sealed
 
     def files_due(self, result: TrialResult) -> dict[str, str]:
-        """Name -> digest of the files that the trial's folder must hold; an adapter that was removed is not due."""
+        """Name -> digest of the files that the trial's folder must hold; a removed adapter is not due."""
         removed = (self.trial_dir(result.key) / REMOVED_MARK).exists()
         return {name: digest for name, digest in result.files.items() if not (removed and _is_adapters(name))}
 

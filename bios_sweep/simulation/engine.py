@@ -81,7 +81,7 @@ class PlantedEngine:
         return steps
 
     def _resumed(self, trial: TrialSpec, checkpoint: Path, final: float) -> list[Measurement]:
-        """The points that a checkpoint holds. What is planted can be measured again, which is its checksum."""
+        """The points that a checkpoint holds. What is planted can be computed again: that is its checksum."""
         lines = _whole_lines(checkpoint)
         points = [self._measure(trial, step, final) for step in self._steps(trial)[: len(lines)]]
         if [_line(point) for point in points] == lines:

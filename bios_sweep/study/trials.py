@@ -195,7 +195,7 @@ class TrialResult:
 
     def says_the_same(self, other: TrialResult) -> bool:
         """Whether both have one outcome; when and where it was found does not matter, nor what it took."""
-        return self._outcome() == other._outcome()
+        return bool(self._outcome() == other._outcome())
 
     def _outcome(self) -> Any:
         values = self.to_dict()

@@ -144,7 +144,7 @@ def _resume(work: Work, training: Training) -> Checkpoint | None:
 
 
 def _has_its_evaluation(work: Work, checkpoint: Checkpoint) -> bool:
-    """Whether the `eval.npz` of a trial that has only to end is there; before the last step a new one comes."""
+    """Whether the `eval.npz` of a trial that only has to end is whole; before that a new one comes."""
     if checkpoint.step < work.trial.settings.max_steps:
         return True
     path = work.directory / EVALUATION_FILE

@@ -134,12 +134,13 @@ def read_dataset(path: Path) -> DataSet:
     header, rows = _read_lines(path)
     try:
         dataset = _assemble(header, tuple(_example(row) for row in rows))
+        told, found = str(header["fingerprint"]), dataset.fingerprint
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path}: a line is malformed ({error}); delete the file and run again") from error
-    if dataset.fingerprint != header["fingerprint"]:
+    if found != told:
         raise DataError(
-            f"{path}: content has fingerprint {dataset.fingerprint[:12]}, its header says "
-            f"{header['fingerprint'][:12]}; delete the file and run again"
+            f"{path}: content has fingerprint {found[:12]}, its header says {told[:12]}; delete the file and "
+            "run again"
         )
     return dataset
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from bios_sweep.procedure import (
     space_of,
 )
 from bios_sweep.records.journal import Journal, plain
+from bios_sweep.records.kept import KeptResults
 from bios_sweep.records.known import named_timing, timing_key_of
 from bios_sweep.records.retention import keep_adapters
 from bios_sweep.records.sweep_facts import sweep_facts
@@ -35,11 +37,14 @@ from bios_sweep.report.broken_text import broken_line
 from bios_sweep.report.markdown import to_markdown, verdict_line
 from bios_sweep.report.publish import write_report
 from bios_sweep.report.summary import summarise
+from bios_sweep.sealed import PREFIX, unlike
 from bios_sweep.study.arms import BASELINE, Arm
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.search import SearchSpace
-from bios_sweep.study.trials import REFINEMENT, TrialSpec
+from bios_sweep.study.trials import FAILED, REFINEMENT, STORAGE, TrialResult, TrialSpec
 from bios_sweep.version import __version__
+
+_log = logging.getLogger(__name__)
 
 TIMING_REPEATS = 5  # docs/statistics.md, item 13: at least 5 interleaved repeats
 
@@ -97,16 +102,37 @@ def open_journal(sweep: Sweep) -> Journal:
 
 
 def take_in_finished(sweep: Sweep, source: ProcedureSource, journal: Journal) -> None:
-    """Take in what earlier runs of any sweep finished, stage after stage."""
+    """Take in what earlier runs of any sweep finished and is still whole, stage after stage.
+
+    What is damaged is named and left to be trained again. What an earlier version left without a checksum
+    is taken as it is, this once: it gets one.
+    """
     while True:
         journal.planned(source.state.needed)
-        found = [sweep.workspace.read_result(trial.key) for trial in source.state.missing]
-        finished = [result for result in found if result is not None and result.finished]
+        finished = _found_whole(sweep, source, journal)
         for result in finished:
             journal.reused(result)
             source.add(result)
         if not finished:
             return
+
+
+def _found_whole(sweep: Sweep, source: ProcedureSource, journal: Journal) -> list[TrialResult]:
+    kept_results = KeptResults(sweep.workspace, journal.state.results)
+    found = [kept_results.look(trial.key) for trial in source.state.missing]
+    for told in filter(None, (kept.damage or kept.note for kept in found)):
+        if journal.noted(told):
+            _log.warning("%s", told)
+    unsealed = sum(kept.unsealed for kept in found)
+    if unsealed:
+        told = (
+            f"{unsealed} of the results that were there have no checksum, for an earlier version wrote them; "
+            "they are taken as they are, and have one from now on"
+        )
+        journal.noted(told)
+        _log.warning("%s", told)
+    taken = [(kept, kept.result) for kept in found if kept.result is not None and kept.result.finished]
+    return [kept_results.seal(result) if kept.unsealed else result for kept, result in taken]
 
 
 def take_timing(sweep: Sweep, source: ProcedureSource, journal: Journal, executor: Executor) -> None:
@@ -185,6 +211,7 @@ def run_trials(
             take_in(event)
 
     def take_in(event: TrialEvent) -> None:
+        event = as_arrived(event, sweep.workspace)
         if event.kind == ENDED and event.result is not None and event.result.finished:
             sweep.workspace.write_result(event.result)
         journal.record(event)
@@ -211,6 +238,22 @@ def run_trials(
         engine_options=scenario.engine_options,
         trials_dir=sweep.workspace.trials,
     )
+
+
+def as_arrived(event: TrialEvent, workspace: Workspace) -> TrialEvent:
+    """The event; where files are not here as their worker wrote them, a failure: no outcome yet."""
+    if event.result is None or not event.result.files:
+        return event
+    folder = workspace.trial_dir(event.key)
+    wrong = unlike(folder, event.result.files)
+    if wrong is None:
+        return event
+    cause = f"{folder / wrong[0]}: {wrong[1]}, made where it was written; run again to train it again"
+    failed = dataclasses.replace(
+        event.result, status=FAILED, failure=STORAGE, cause=cause, final={}, files={}
+    )
+    _log.warning("%s", cause)
+    return dataclasses.replace(event, result=failed)
 
 
 def conclude(sweep: Sweep, source: ProcedureSource, journal: Journal) -> dict[str, Any]:
@@ -256,10 +299,14 @@ def conclude(sweep: Sweep, source: ProcedureSource, journal: Journal) -> dict[st
 
 
 def _published(sweep: Sweep, journal: Journal, verdict: Mapping[str, Any]) -> bool:
-    """Whether an earlier run came to this very verdict and its files are still there."""
+    """Whether an earlier run came to this very verdict and its files are still as it wrote them."""
     state = journal.state
-    whole = bool(state.report) and all((sweep.folder / name).is_file() for name in state.report)
-    return state.closed == "done" and _same(state.verdict, plain(verdict)) and whole
+    if state.closed != "done" or not _same(state.verdict, plain(verdict)) or not state.report:
+        return False
+    wrong = unlike(sweep.folder, {name: f"{PREFIX}{sha256}" for name, sha256 in state.report.items()})
+    if wrong is not None:
+        _log.warning("%s: %s; the report is written again", sweep.folder / wrong[0], wrong[1])
+    return wrong is None
 
 
 def _same(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +13,7 @@ from bios_sweep.defaults import FILE_NAME, TunedDefaults, read_tuned
 from bios_sweep.errors import InputError, StorageError
 from bios_sweep.procedure import Known, State, state_of
 from bios_sweep.records.journal import read_journal
+from bios_sweep.records.kept import without_damage
 from bios_sweep.records.known import told_by
 from bios_sweep.records.replay import replay
 from bios_sweep.records.sweep_state import SweepState
@@ -21,6 +23,8 @@ from bios_sweep.report.summary import summarise
 from bios_sweep.study.design import Study
 from bios_sweep.study.plan import Plan, build_plan
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, kw_only=True)
 class SweepView:
@@ -29,7 +33,8 @@ class SweepView:
     trials: one mapping per trial with a result, in the columns of the results table. curves: one per
     measurement (arm, seed, stage, step, fraction, examples, tokens, eval_loss, ...), ready for a data
     frame. verdicts: as `report --json`. tuned_defaults: None until the sweep is done. The view is of
-    the moment `open_sweep` read the files.
+    the moment `open_sweep` read the files. damaged: sentences on results and evidence that are not as they
+    were written; their trials count as not run, as they will for the next `run`, which trains them again.
     """
 
     folder: Path
@@ -37,6 +42,7 @@ class SweepView:
     command: str
     journal: SweepState
     known: Known
+    damaged: tuple[str, ...] = ()
 
     @property
     def sweep_id(self) -> str:
@@ -51,7 +57,8 @@ class SweepView:
     @cached_property
     def summary(self) -> dict[str, Any]:
         """Everything `report --json` prints."""
-        return summarise(self.plan, self.state, self.journal.results, self.command)
+        summary = summarise(self.plan, self.state, self.journal.results, self.command)
+        return {**summary, "damaged": list(self.damaged)}
 
     @property
     def trials(self) -> list[dict[str, Any]]:
@@ -105,11 +112,14 @@ def open_sweep(workspace: Path | str | Workspace, name: str | None = None) -> Sw
             f"({type(error).__name__}: {error}); run the sweep again to write it"
         ) from error
     path = place.journal_file(sweep_id)
-    journal = replay(read_journal(path)) if path.exists() else SweepState()
+    journal, damaged = without_damage(replay(read_journal(path)) if path.exists() else SweepState(), place)
+    for told in damaged:
+        _log.warning("%s", told)
     return SweepView(
         folder=place.sweep_dir(sweep_id),
         plan=plan,
         command=command,
         journal=journal,
         known=told_by(journal, place),
+        damaged=damaged,
     )

@@ -141,6 +141,17 @@ def test_a_note_that_cannot_be_understood_costs_the_progress_and_nothing_else(no
     assert driver.places(KEY, 1)["fetch"] == ""
 
 
+def test_a_note_with_another_trials_places_or_a_flipped_bit_is_named(uri, tmp_path, caplog):
+    driver = carrier(uri, tmp_path)
+    say(attempt(uri, driver, 1), "step 2")
+    driver.reached(KEY, 1)
+    note = tmp_path / "trials" / KEY / HELD_FILE
+    assert carrier(uri, tmp_path, run="next").places(KEY, 1)["fetch"] != ""
+    note.write_text(note.read_text().replace("-1", "-2"))
+    assert carrier(uri, tmp_path, run="other").places(KEY, 1)["fetch"] == ""
+    assert f"{note}: does not match its checksum" in caplog.text
+
+
 def test_what_did_not_change_is_not_pushed_again(uri, tmp_path):
     driver = carrier(uri, tmp_path)
     files = attempt(uri, driver, 1)

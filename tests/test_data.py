@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from tokenizers import Tokenizer
 
 from bios_sweep.assets import base_model_path
 from bios_sweep.errors import DataError, ModelError, StorageError
-from bios_sweep.training.data import DataSet, Example, Message, read_dataset, write_dataset
+from bios_sweep.training.data import DataSet, Example, Message, keep_dataset, read_dataset, write_dataset
 from bios_sweep.training.jsonl import jsonl_examples, read_jsonl
 from bios_sweep.training.split import identity
 from bios_sweep.training.tokens import (
@@ -24,6 +25,7 @@ from bios_sweep.training.tokens import (
     tokenize,
     tokenize_all,
 )
+from tests.test_sealed import flipped
 
 
 def pair(number: int) -> dict[str, str]:
@@ -492,3 +494,37 @@ def test_the_end_token_is_found_where_models_name_it(
         load_tokenizer(tmp_path)
     (tmp_path / name).write_text(content, encoding="utf-8")
     assert load_tokenizer(tmp_path).eos_id == expected
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(path.read_bytes()[:-30]),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_text(path.read_text().replace('"completion":"', '"completion":"not ', 1)),
+        lambda path: write_dataset(replace(SAMPLE, train=SAMPLE.train[1:]), path),
+    ],
+)
+def test_a_data_file_that_is_not_what_it_is_named_after_is_written_again(
+    damage: Callable[[Path], Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "data.jsonl"
+    keep_dataset(SAMPLE, path)
+    whole, stamp = path.read_bytes(), path.stat().st_mtime_ns
+    keep_dataset(SAMPLE, path)
+    assert path.stat().st_mtime_ns == stamp
+    damage(path)
+    keep_dataset(SAMPLE, path)
+    assert path.read_bytes() == whole
+    assert f"{path}: " in caplog.text
+    assert "written again" in caplog.text
+
+
+def test_no_flipped_bit_of_a_data_file_stays(tmp_path: Path) -> None:
+    path = tmp_path / "data.jsonl"
+    keep_dataset(SAMPLE, path)
+    whole = path.read_bytes()
+    for damaged in flipped(whole, seed=6, flips=100):
+        path.write_bytes(damaged)
+        keep_dataset(SAMPLE, path)
+        assert path.read_bytes() == whole

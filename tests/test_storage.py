@@ -122,14 +122,20 @@ def test_a_push_that_is_killed_anywhere_leaves_one_moment_of_the_trial(tmp_path,
 
 
 @pytest.mark.parametrize(
-    "damage", [lambda text: text[:-9], lambda text: "[]", lambda text: text.replace('"one"', '"../../one"')]
+    "damage",
+    [
+        lambda text: text[:-9],
+        lambda text: "[]",
+        lambda text: text.replace('"one"', '"../../one"'),
+        lambda text: text.replace('"one"', '"two"'),
+    ],
 )
 def test_a_damaged_list_counts_as_absent_and_says_so(tmp_path, caplog, damage):
     files = TrialFiles(str(tmp_path / "store"))
     files.push("abc", folder(tmp_path / "here", one="1"))
     listed = tmp_path / "store" / "abc" / LIST
     listed.write_text(damage(listed.read_text()))
-    files.fetch("abc", tmp_path / "a" / "b" / "there")
+    assert not files.fetch("abc", tmp_path / "a" / "b" / "there")
     assert not (tmp_path / "a").exists()
     assert "cannot be understood" in caplog.text
 

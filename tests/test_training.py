@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import math
 import subprocess
@@ -21,11 +22,14 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from bios_sweep.errors import ConfigError, DataError, ModelError
+from bios_sweep.execution.attempts import attempt_trial
+from bios_sweep.sealed import unlike
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.study.trials import COMPLETED, DIVERGED, TrialResult, TrialSpec
+from bios_sweep.study.trials import COMPLETED, DIVERGED, Measurement, TrialResult, TrialSpec
 from bios_sweep.training import timing
 from bios_sweep.training.batches import batch_indices, epoch_order, micro_batches
 from bios_sweep.training.checkpoint import FILE as CHECKPOINT
+from bios_sweep.training.checkpoint import load_checkpoint
 from bios_sweep.training.data import DataSet, Example, Message, write_dataset
 from bios_sweep.training.engine import LoraEngine
 from bios_sweep.training.loop import learning_rate_at
@@ -34,6 +38,7 @@ from bios_sweep.training.timing import LEAST_STEPS, WARM_STEPS, time_steps
 from bios_sweep.training.tokens import load_tokenizer, tokenize_all
 from bios_sweep.training.trial import measured_steps
 from tests import oracle
+from tests.test_sealed import flipped
 
 CPU = torch.device("cpu")
 MEASUREMENTS = 3
@@ -290,6 +295,79 @@ def test_arms_of_any_length_are_judged_on_the_same_tokens(options, tmp_path):
     assert judged[0] == judged[1] == judged[2]
     assert trained[0] < trained[1] < trained[2]
     assert len(engine._judges) == 1
+
+
+@pytest.fixture(scope="module")
+def half_way(engine, tmp_path_factory) -> Path:
+    """A folder with the checkpoint of a trial that was left after its second measurement."""
+    directory = tmp_path_factory.mktemp("half")
+    left_after(2, engine, directory)
+    return directory / CHECKPOINT
+
+
+def left_after(items: int, engine: LoraEngine, directory: Path) -> None:
+    trial = engine.run(spec(), directory)
+    for _ in range(items):
+        next(trial)
+    trial.close()
+
+
+def test_no_flipped_bit_of_a_checkpoint_is_taken_silently(engine, half_way, tmp_path, caplog):
+    owner, device = f"{spec().key} of engine {engine.version}", torch.device("cpu")
+    assert load_checkpoint(half_way.parent, owner, device) is not None
+    for damaged in flipped(half_way.read_bytes(), seed=4):
+        caplog.clear()
+        (tmp_path / CHECKPOINT).write_bytes(damaged)
+        assert load_checkpoint(tmp_path, owner, device) is None
+        assert f"{tmp_path / CHECKPOINT}: not used, the trial starts afresh" in caplog.text
+
+
+def test_a_flipped_bit_costs_progress_not_correctness(engine, half_way, straight, tmp_path, caplog):
+    raw = bytearray(half_way.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    (tmp_path / CHECKPOINT).write_bytes(raw)
+    assert outcome(run(engine, spec(), tmp_path), tmp_path) == straight[1]
+    assert "does not match its checksum" in caplog.text
+
+
+def test_a_checkpoint_of_an_earlier_version_is_gone_on_from_with_a_note(
+    engine, half_way, straight, tmp_path, caplog
+):
+    unsealed = half_way.read_bytes().partition(b"\n")[2]
+    values = torch.load(io.BytesIO(unsealed), weights_only=True)
+    del values["evaluation"]
+    torch.save(values, tmp_path / CHECKPOINT)
+    trial = engine.run(spec(), tmp_path)
+    assert [next(trial), next(trial)] == load_curve(values)
+    *_, result = trial
+    assert outcome(result, tmp_path) == straight[1]
+    assert "an earlier version wrote it, without a checksum" in caplog.text
+
+
+def load_curve(values: dict) -> list[Measurement]:
+    return [Measurement.from_dict(point) for point in values["curve"]]
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-1])])
+def test_an_evaluation_lost_before_the_end_makes_the_trial_start_afresh(
+    damage, engine, straight, tmp_path, caplog
+):
+    left_after(MEASUREMENTS + 1, engine, tmp_path)
+    damage(tmp_path / "eval.npz")
+    assert outcome(run(engine, spec(), tmp_path), tmp_path) == straight[1]
+    assert f"{tmp_path / 'eval.npz'}: " in caplog.text
+    assert "the trial starts afresh" in caplog.text
+
+
+def test_an_attempt_tells_the_digests_of_what_it_left(engine, tmp_path):
+    *_, result = attempt_trial(engine, spec(), tmp_path, attempt=1)
+    assert list(result.files) == [
+        "adapter/README.md",
+        "adapter/adapter_config.json",
+        "adapter/adapter_model.safetensors",
+        "eval.npz",
+    ]
+    assert unlike(tmp_path, result.files) is None
 
 
 def test_same_curve_as_plain_peft_and_torch(engine, model_path, straight):

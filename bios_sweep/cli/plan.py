@@ -14,7 +14,8 @@ from bios_sweep.cli.prepare import Prepared, prepare
 from bios_sweep.cli.resources import expected_workers
 from bios_sweep.errors import PlanError, StorageError
 from bios_sweep.procedure import recall
-from bios_sweep.records.known import known_of
+from bios_sweep.records.kept import KeptResults
+from bios_sweep.records.known import journal_results, known_of
 from bios_sweep.records.speed import seconds_per_example
 from bios_sweep.report.plan_summary import Rate, summarise_plan
 from bios_sweep.report.terminal import print_plan
@@ -42,12 +43,15 @@ def plan_summary(prepared: Prepared) -> dict[str, Any]:
     """
     plan, workspace = prepared.plan, prepared.workspace
     known = known_of(plan, workspace)
-    state, results = recall(plan, workspace.read_result, known)
+    kept = KeptResults(workspace, journal_results(plan, workspace))
+    state, results = recall(plan, kept, known)
     speed = seconds_per_example(workspace, plan.study.scenario.model.fingerprint)
     rate = Rate(seconds_per_example=speed[0], trials=speed[1]) if speed else None
     summary = summarise_plan(plan, state, results, rate, expected_workers(prepared.config.values["cluster"]))
     summary["notes"] = [*summary["notes"], *_other_cuts(prepared), *prepared.notes]
     summary["warnings"] = [*prepared.warnings, *_unlimited(plan.study.budget.max_hours, rate)]
+    looks = (kept.look(trial.key) for trial in state.missing)
+    summary["damaged"] = [look.damage for look in looks if look.damage]
     if plan.timed_arms and known.timing is None:
         probe = f"first a timing probe of {len(plan.timed_arms)} arms, each alone on the device"
         summary["notes"].append(probe)

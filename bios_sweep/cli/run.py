@@ -35,14 +35,15 @@ from bios_sweep.pipeline import (
 from bios_sweep.ports import Executor, PreflightLine, Searcher
 from bios_sweep.procedure import DONE, ProcedureSource, recall
 from bios_sweep.records.journal import Journal
-from bios_sweep.records.known import known_of
+from bios_sweep.records.kept import KeptResults
+from bios_sweep.records.known import journal_results, known_of, seal_timing
 from bios_sweep.records.lock import DriverLock, require_free
 from bios_sweep.records.retention import check_policy
 from bios_sweep.report.progress import LiveView
 from bios_sweep.report.summary import exit_code, is_final
 from bios_sweep.report.terminal import print_verdicts
 from bios_sweep.study.search import SearchSpace
-from bios_sweep.training.data import write_dataset
+from bios_sweep.training.data import keep_dataset
 
 TRACKING_FAILED = 4
 LARGE_COST = 100.0  # times the default's: what a proposal of unknown cost is told
@@ -120,7 +121,8 @@ def _require_optuna(prepared: Prepared) -> None:
 def _checked_executor(prepared: Prepared, tracking: Tracking) -> tuple[Executor | None, str]:
     """The executor, ready, and one line on where it runs; None where every result is there already."""
     known = known_of(prepared.plan, prepared.workspace)
-    state, _ = recall(prepared.plan, prepared.workspace.read_result, known)
+    kept = KeptResults(prepared.workspace, journal_results(prepared.plan, prepared.workspace))
+    state, _ = recall(prepared.plan, kept, known)
     tracking.check()
     cluster = prepared.config.values["cluster"]
     environment = worker_environment(cluster, sweep_id=prepared.plan.sweep_id, tracking_uri=tracking.uri)
@@ -145,6 +147,7 @@ def _drive(
         source = ProcedureSource(sweep.plan, should_stop=stop.asked, known=known)
         if known.timing is not None:
             journal.timed(known.timing.to_dict())
+            seal_timing(sweep.plan, sweep.workspace)
         take_in_finished(sweep, source, journal)
         mirror = tracking.mirror(sweep, journal.state.seq)
         if mirror is not None:
@@ -221,8 +224,8 @@ def open_search(sweep: Sweep, space: SearchSpace) -> Searcher:
 
 def _write_data(prepared: Prepared) -> None:
     path = prepared.workspace.data_file(prepared.plan.study.scenario.data.fingerprint)
-    if prepared.dataset is not None and not path.exists():
-        write_dataset(prepared.dataset, path)
+    if prepared.dataset is not None:
+        keep_dataset(prepared.dataset, path)
 
 
 def _print_idle(executor: Executor, console: Console) -> None:

@@ -50,6 +50,7 @@ def status_of(workspace: Workspace, view: SweepView) -> dict[str, Any]:
         "running": view.journal.counts["running"] if driven else 0,
         "driver": owner if driven else None,
         "broken": None if driven else _broken(workspace, view),
+        "damaged": list(view.damaged),
         "command": view.command,
     }
 

@@ -16,12 +16,14 @@ from typing import Any, cast
 
 from bios_sweep.errors import BiosSweepError, DataError, StorageError
 from bios_sweep.ports import TrialEngine
+from bios_sweep.sealed import digests_of
 from bios_sweep.secrecy import masked
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.trials import (
     CODE,
     COMPLETED,
     DATA,
+    EVIDENCE,
     FAILED,
     OUT_OF_MEMORY,
     STORAGE,
@@ -74,7 +76,8 @@ def attempt_trial(
         with closing(cast(Any, engine.run(trial, directory))) as items:
             for item in items:
                 if isinstance(item, TrialResult):
-                    yield replace(item, attempts=attempt, cause=masked(item.cause))
+                    ended = replace(item, attempts=attempt, cause=masked(item.cause))
+                    yield replace(ended, files=_left(item, directory))
                     return
                 curve.append(item)
                 yield item
@@ -91,6 +94,13 @@ def attempt_trial(
             cause=describe(error),
             failure=kind_of(error),
         )
+
+
+def _left(result: TrialResult, directory: Path) -> dict[str, str]:
+    """Digests of what a completed trial left; what its engine says of a file it wrote itself counts."""
+    if result.status != COMPLETED:
+        return {}
+    return dict(sorted({**digests_of(directory, EVIDENCE), **result.files}.items()))
 
 
 def time_arms(

@@ -8,7 +8,7 @@ attempt that ended. Nobody but its own attempt ever writes to a place.
 
 from __future__ import annotations
 
-import json
+import logging
 import os
 import re
 import shutil
@@ -23,7 +23,10 @@ from typing import Any
 from bios_sweep.atomic import write_atomically
 from bios_sweep.errors import StorageError
 from bios_sweep.execution.storage import TrialFiles, files_below
+from bios_sweep.sealed import DamagedError, opened_json, sealed_json
 from bios_sweep.study.trials import Measurement, TrialResult
+
+_log = logging.getLogger(__name__)
 
 HELD_FILE = "held.json"
 LEFTOVER = "bios-sweep-attempt-"  # and host, process, and letters of `tempfile`
@@ -92,24 +95,30 @@ class Carrier:
         return f"{key}.{self._run}-{attempt}"
 
     def _note(self, key: str, held: Held) -> None:
-        note = {"place": held.place, "given": list(held.given)}
-        write_atomically(self._trials_dir / key / HELD_FILE, json.dumps(note) + "\n")
+        note = sealed_json({"place": held.place, "given": list(held.given)}, _label(key))
+        write_atomically(self._trials_dir / key / HELD_FILE, note)
         self._held[key] = held
 
     def _noted(self, key: str) -> Held:
-        """An earlier driver's, at first; what cannot be understood costs the trial its progress only."""
+        """An earlier driver's, at first; a damaged one costs the trial its progress only."""
         if key in self._held:
             return self._held[key]
+        path = self._trials_dir / key / HELD_FILE
         try:
-            note: Any = json.loads((self._trials_dir / key / HELD_FILE).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            note: Mapping[str, Any] = opened_json(path.read_bytes(), _label(key))[0]
+        except FileNotFoundError:
             return Held()
-        if not isinstance(note, Mapping):
+        except (OSError, DamagedError) as error:
+            _log.warning("%s: %s; the trial starts afresh", path, error)
             return Held()
         given = note.get("given")
         places = [note.get("place"), *(given if isinstance(given, list) else [])]
         place, *earlier = [_own(place, key) for place in places]
         return Held(place=place, given=tuple(filter(None, earlier)))
+
+
+def _label(key: str) -> str:
+    return f"places of trial {key}"
 
 
 def _own(place: Any, key: str) -> str:

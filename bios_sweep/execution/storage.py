@@ -9,7 +9,6 @@ names them. A reader follows the list and sees one moment of the trial, never pa
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
 import re
@@ -25,6 +24,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from bios_sweep.errors import StorageError
 from bios_sweep.execution.attempts import describe
+from bios_sweep.sealed import DamagedError, opened_json, sealed_json
 from bios_sweep.secrecy import masked
 
 LIST = "files.json"
@@ -100,12 +100,12 @@ class TrialFiles:
 
     def push_files(self, key: str, files: Mapping[str, Path]) -> None:
         """As `push`, for files by the names they shall have below `key`."""
-        before = self._listed(key)
+        before = self._listed(key) or {}
         kept = {name: self._push_file(key, name, path, before.get(name)) for name, path in files.items()}
         now = {name: file for name, file in kept.items() if file is not None}
         if before != now:
             listed = {name: asdict(file) for name, file in now.items()}
-            self.leave(f"{key}/{LIST}", json.dumps({"files": listed}).encode())
+            self.leave(f"{key}/{LIST}", sealed_json({"files": listed}, _label(key)).encode())
         for content in {file.content for file in before.values()} - {file.content for file in now.values()}:
             self.drop(f"{key}/{content}")
 
@@ -117,6 +117,8 @@ class TrialFiles:
         first file is put in its place. Returns False where contents are gone or damaged.
         """
         files = self._listed(key)
+        if files is None:
+            return False
         fetched: dict[str, Path] = {}
         for name, kept in files.items():
             path = directory / name
@@ -157,16 +159,17 @@ class TrialFiles:
         if isinstance(self._store, LocalFileSystem):
             shutil.rmtree(self._at(key), ignore_errors=True)
 
-    def _listed(self, key: str) -> dict[str, Kept]:
-        """The files pushed under `key`, by name; none where the list is absent or damaged."""
+    def _listed(self, key: str) -> dict[str, Kept] | None:
+        """The files pushed under `key`, by name; none where the list is absent, None where it is damaged."""
         text = self.read(f"{key}/{LIST}")
         if text is None:
             return {}
         try:
-            return {_inside(name): Kept(**kept) for name, kept in json.loads(text)["files"].items()}
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            values = opened_json(text, _label(key))[0]
+            return {_inside(name): Kept(**kept) for name, kept in values["files"].items()}
+        except (ValueError, TypeError, KeyError, AttributeError, DamagedError) as error:
             _log.warning("%s/%s/%s: cannot be understood (%s)", self.uri, key, LIST, error)
-            return {}
+            return None
 
     def _push_file(self, key: str, name: str, path: Path, before: Kept | None) -> Kept | None:
         """What the store keeps of a file now: None where it was gone, `before` where it changes or goes."""
@@ -239,6 +242,10 @@ def files_below(directory: Path) -> dict[str, Path]:
     return {
         path.relative_to(directory).as_posix(): path for path in found if not TEMPORARY.fullmatch(path.name)
     }
+
+
+def _label(key: str) -> str:
+    return f"files of {key}"
 
 
 def _is_still(path: Path, stamp: tuple[int, int, int]) -> bool:

@@ -9,8 +9,7 @@ import numpy as np
 
 from bios_sweep.analysis.clusters import ClusterSums, cluster_sums
 from bios_sweep.records.workspace import Workspace
-
-EVALUATION_FILE = "eval.npz"  # written by the engines, per evaluation example
+from bios_sweep.study.trials import EVALUATION_FILE
 
 
 class ClusterReader:
@@ -22,13 +21,14 @@ class ClusterReader:
 
     def __call__(self, key: str) -> ClusterSums | None:
         """The sums of a trial that has ended; a file that cannot be read counts as absent."""
-        found = self._known.get(key) or _read(self._workspace.trial_dir(key) / EVALUATION_FILE)
+        found = self._known.get(key) or read_sums(self._workspace.trial_dir(key) / EVALUATION_FILE)
         if found is not None:
             self._known[key] = found
         return found
 
 
-def _read(path: Path) -> ClusterSums | None:
+def read_sums(path: Path) -> ClusterSums | None:
+    """The sums of one file, or None where it cannot be read."""
     try:
         with np.load(path, allow_pickle=False) as file:
             return cluster_sums(file["nats"], file["tokens"], file["cluster"])

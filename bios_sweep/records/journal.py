@@ -46,6 +46,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._flushed = time.monotonic()
+        self._said: set[str] = set()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -131,10 +132,16 @@ class Journal:
         if trial is None or trial.kept != str(folder):
             self._append("kept", key=key, folder=str(folder))
 
-    def noted(self, text: str) -> None:
-        """Something the procedure says on its way (a stage begins, a look decides)."""
+    def noted(self, text: str) -> bool:
+        """Something the procedure says on its way (a stage begins, a look decides).
+
+        Returns whether this driver says it for the first time; an earlier one may have written it already.
+        """
         if text not in self.state.notes:
             self._append("noted", text=text)
+        first = text not in self._said
+        self._said.add(text)
+        return first
 
     def timed(self, timing: Mapping[str, Any]) -> None:
         """What a timing probe measured: arms, seconds per step, hardware."""
@@ -174,7 +181,7 @@ class Journal:
     def _has(self, result: TrialResult) -> bool:
         trial = self.state.trials.get(result.key)
         old = None if trial is None else trial.result
-        return old is not None and old.to_dict() == result.to_dict()
+        return old is not None and {**old.to_dict(), "files": None} == {**result.to_dict(), "files": None}
 
     def _append(self, kind: str, **fields: Any) -> None:
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

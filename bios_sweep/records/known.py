@@ -12,9 +12,10 @@ from bios_sweep.records.journal import read_journal
 from bios_sweep.records.replay import replay
 from bios_sweep.records.sweep_state import SweepState
 from bios_sweep.records.workspace import Workspace
+from bios_sweep.sealed import is_sealed_json
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.search import Proposal
-from bios_sweep.study.trials import timing_key
+from bios_sweep.study.trials import TrialResult, timing_key
 
 
 def known_of(plan: Plan, workspace: Workspace) -> Known:
@@ -30,6 +31,12 @@ def known_of(plan: Plan, workspace: Workspace) -> Known:
     )
 
 
+def journal_results(plan: Plan, workspace: Workspace) -> dict[str, TrialResult]:
+    """The copies of results that the plan's own journal has, by trial; none where it was never run."""
+    path = workspace.journal_file(plan.sweep_id)
+    return replay(read_journal(path)).results if path.exists() else {}
+
+
 def told_by(journal: SweepState, workspace: Workspace) -> Known:
     """What a sweep's own journal says was known: a reader sees what the run saw."""
     return Known(
@@ -38,6 +45,14 @@ def told_by(journal: SweepState, workspace: Workspace) -> Known:
         importance=journal.importance,
         clusters=ClusterReader(workspace),
     )
+
+
+def seal_timing(plan: Plan, workspace: Workspace) -> None:
+    """Give the timing of an earlier version, taken as it is, a checksum; only the workspace's owner may."""
+    key = timing_key_of(plan)
+    found = workspace.read_timing(key)
+    if found is not None and not is_sealed_json(workspace.timing_file(key).read_bytes()):
+        workspace.write_timing(key, found)
 
 
 def timing_key_of(plan: Plan) -> str:

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bios_sweep.errors import ConfigError
-from bios_sweep.records.workspace import Workspace
+from bios_sweep.records.workspace import REMOVED_MARK, Workspace
+from bios_sweep.study.trials import ADAPTER_FOLDER
 
 RECOMMENDED, ALL, NONE = "recommended", "all", "none"
 POLICIES = (RECOMMENDED, ALL, NONE)
-ADAPTER = "adapter"
 KEPT_MARK = "kept-by"  # one sweep id a line: a trial shared by sweeps stays while one of them wants it
 
 
@@ -37,8 +37,8 @@ def keep_adapters(
         _mark(workspace.trial_dir(key), sweep_id)
     for key in every - wanted:
         _discard(workspace.trial_dir(key), sweep_id)
-    found = {key: workspace.trial_dir(key) / ADAPTER for key in sorted(best & wanted)}
-    return {key: folder for key, folder in found.items() if folder.is_dir()}
+    found = {key: workspace.trial_dir(key) for key in sorted(best & wanted)}
+    return {key: folder / ADAPTER_FOLDER for key, folder in found.items() if _has_adapter(folder)}
 
 
 def _mark(folder: Path, sweep_id: str) -> None:
@@ -53,7 +53,13 @@ def _discard(folder: Path, sweep_id: str) -> None:
         (folder / KEPT_MARK).write_text("\n".join(others) + "\n", encoding="utf-8")
     else:
         (folder / KEPT_MARK).unlink(missing_ok=True)
-        shutil.rmtree(folder / ADAPTER, ignore_errors=True)
+        if (folder / ADAPTER_FOLDER).is_dir():  # said first: half an adapter, or none, is then no damage
+            (folder / REMOVED_MARK).write_text(f"{sweep_id}\n", encoding="utf-8")
+            shutil.rmtree(folder / ADAPTER_FOLDER, ignore_errors=True)
+
+
+def _has_adapter(folder: Path) -> bool:
+    return (folder / ADAPTER_FOLDER).is_dir() and not (folder / REMOVED_MARK).exists()
 
 
 def _owners(folder: Path) -> list[str]:

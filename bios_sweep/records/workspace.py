@@ -14,9 +14,11 @@ from typing import Any
 
 from bios_sweep.atomic import write_atomically
 from bios_sweep.errors import InputError, StorageError
-from bios_sweep.study.trials import TrialResult
+from bios_sweep.sealed import DamagedError, opened_json, sealed_json
+from bios_sweep.study.trials import ADAPTER_FOLDER, TrialResult
 
 RESULT_FILE = "result.json"
+REMOVED_MARK = "adapter-removed-by"  # the sweep whose policy removed it: such an adapter is not lost
 PLAN_FILE = "plan.json"
 JOURNAL_FILE = "journal.jsonl"
 STOP_NOW = "now"
@@ -112,49 +114,72 @@ class Workspace:
 
     def write_plan(self, sweep_id: str, plan: Mapping[str, Any]) -> None:
         """Keep the plan as it was run; written again by every run, which makes the sweep the latest."""
-        text = json.dumps(plan, indent=2, allow_nan=False) + "\n"
+        text = sealed_json(plan, f"plan of {sweep_id}", indent=2)
         write_atomically(self.sweep_dir(sweep_id) / PLAN_FILE, text)
 
     def read_plan(self, sweep_id: str) -> dict[str, Any]:
         """The plan that `write_plan` kept.
 
         Raises:
-            StorageError: it is missing or no JSON object.
+            StorageError: it is missing, or is not as it was written.
         """
         path = self.sweep_dir(sweep_id) / PLAN_FILE
         try:
-            plan = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            return opened_json(path.read_bytes(), f"plan of {sweep_id}", indent=2)[0]
+        except OSError as error:
             raise StorageError(
                 f"{path}: cannot be read ({error}); run the sweep again to write it"
             ) from error
-        if not isinstance(plan, dict):
-            raise StorageError(f"{path}: holds no JSON object; run the sweep again to write it")
-        return plan
+        except DamagedError as error:
+            raise StorageError(f"{path}: {error}; run the sweep again to write it") from error
 
     def write_result(self, result: TrialResult) -> None:
-        """Keep a trial's terminal record; whoever sees the file may rely on all of it."""
-        text = json.dumps(result.to_dict(), allow_nan=False) + "\n"
-        write_atomically(self.trial_dir(result.key) / RESULT_FILE, text)
+        """Keep a trial's terminal record, sealed; whoever sees the file may rely on all of it."""
+        folder = self.trial_dir(result.key)
+        text = sealed_json({**result.to_dict(), "files": dict(result.files)}, _sealed_as(result.key))
+        write_atomically(folder / RESULT_FILE, text)
+        if any(map(_is_adapters, result.files)):
+            (folder / REMOVED_MARK).unlink(missing_ok=True)
 
     def read_result(self, key: str) -> TrialResult | None:
-        """A trial's terminal record, or None where it has none.
+        """A trial's terminal record, or None where it has none; a damaged one counts as none, with a warning.
 
-        A file that cannot be understood counts as absent, with a warning: writing is atomic, so this is
-        damage from outside, and training once more costs less than a sweep that cannot go on.
+        Of its files only this one is looked at; `kept.KeptResults` looks at all.
+        """
+        try:
+            return self.open_result(key)[0]
+        except DamagedError as error:
+            path = self.trial_dir(key) / RESULT_FILE
+            _log.warning("%s: %s; the trial counts as not run", path, error)
+            return None
+
+    def open_result(self, key: str) -> tuple[TrialResult | None, bool]:
+        """A trial's terminal record, or None where it has none, and whether it is sealed.
+
+        Raises:
+            DamagedError: the file is not as it was written; writing is atomic, so it is damage from outside.
         """
         path = self.trial_dir(key) / RESULT_FILE
         try:
-            result = TrialResult.from_dict(json.loads(path.read_text(encoding="utf-8")))
+            values, sealed = opened_json(path.read_bytes(), _sealed_as(key))
+            result = TrialResult.from_dict(values)
         except FileNotFoundError:
-            return None
+            return None, False
+        except DamagedError as error:
+            owner = _owner_of(path)
+            raise DamagedError(f"belongs to trial {owner}") if owner not in ("", key) else error from None
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            _log.warning("%s: cannot be understood (%s); the trial counts as not run", path, error)
-            return None
+            raise DamagedError(f"cannot be understood ({error})") from error
         if result.key != key:
-            _log.warning("%s: belongs to trial %s; the trial counts as not run", path, result.key)
-            return None
-        return result
+            raise DamagedError(f"belongs to trial {result.key}")
+        if not sealed and "files" in values:
+            raise DamagedError("has lost its checksum")
+        return result, sealed
+
+    def files_due(self, result: TrialResult) -> dict[str, str]:
+        """Name -> digest of the files that the trial's folder must hold; a removed adapter is not due."""
+        removed = (self.trial_dir(result.key) / REMOVED_MARK).exists()
+        return {name: digest for name, digest in result.files.items() if not (removed and _is_adapters(name))}
 
     def timing_file(self, key: str) -> Path:
         """What one timing probe measured; `key` is a `timing_key`."""
@@ -162,14 +187,17 @@ class Workspace:
 
     def write_timing(self, key: str, timing: Mapping[str, Any]) -> None:
         """Keep a probe's `seconds` per step, shape (repeats, arms), and `hardware`, for every later sweep."""
-        write_atomically(self.timing_file(key), json.dumps(timing, allow_nan=False) + "\n")
+        write_atomically(self.timing_file(key), sealed_json(timing, f"timing {key}"))
 
     def read_timing(self, key: str) -> dict[str, Any] | None:
         """What `write_timing` kept, or None; damage counts as absent, with a warning: timing costs little."""
         path = self.timing_file(key)
         try:
-            return _whole_timing(json.loads(path.read_text(encoding="utf-8")))
+            return _whole_timing(opened_json(path.read_bytes(), f"timing {key}")[0])
         except FileNotFoundError:
+            return None
+        except DamagedError as error:
+            _log.warning("%s: %s; the arms are timed again", path, error)
             return None
         except (OSError, ValueError, TypeError, KeyError) as error:
             _log.warning("%s: cannot be understood (%s); the arms are timed again", path, error)
@@ -194,11 +222,30 @@ class Workspace:
 
 
 def _whole_timing(values: Mapping[str, Any]) -> dict[str, Any]:
+    if set(values) != {"seconds", "hardware"}:
+        raise ValueError(f"it has {', '.join(values) or 'nothing'}")
     seconds = [[float(second) for second in row] for row in values["seconds"]]
     widths = {len(row) for row in seconds}
     if len(widths) != 1 or not all(0 < second < math.inf for row in seconds for second in row):
         raise ValueError("its seconds are no table of positive numbers")
     return {"seconds": seconds, "hardware": str(values["hardware"])}
+
+
+def _sealed_as(key: str) -> str:
+    return f"result of trial {key}"
+
+
+def _is_adapters(name: str) -> bool:
+    return name.startswith(f"{ADAPTER_FOLDER}/")
+
+
+def _owner_of(path: Path) -> str:
+    """The trial that a result file names, where it can be understood: a swapped file is told apart."""
+    try:
+        values = json.loads(path.read_bytes())
+        return str(values["key"]) if opened_json(path.read_bytes(), _sealed_as(values["key"]))[1] else ""
+    except (OSError, ValueError, TypeError, KeyError, DamagedError):
+        return ""
 
 
 def _last_worked_on(sweep: Path) -> int:

@@ -69,6 +69,7 @@ def print_plan(plan: Mapping[str, Any], console: Console) -> None:
     for text in (_totals(plan), _estimate(plan), _search(plan), _confirmation(plan)):
         line(console, text)
     bullets(console, "Warnings", plan.get("warnings", ()))
+    bullets(console, "Damaged", plan.get("damaged") or ())
     bullets(console, "Notes", _plan_notes(plan))
     bullets(console, "To bear in mind", plan["caveats"])
 
@@ -92,6 +93,7 @@ def print_verdicts(summary: Mapping[str, Any], console: Console, trials_dir: Pat
         line(console, f"Scope: {clean(scope)}")
     line(console, counts_line(summary["counts"]))
     _failures(console, summary["failures"], trials_dir)
+    bullets(console, "Damaged", summary.get("damaged") or ())
     bullets(console, "To bear in mind", [*summary["caveats"], *summary["notes"]])
     copyable(console, "Again: ", summary["command"])
 
@@ -118,6 +120,7 @@ def print_status(status: Mapping[str, Any], console: Console) -> None:
         line(console, f"{plural(status['retried'], 'attempt')} lost and tried again")
     if status.get("broken"):
         line(console, status["broken"])
+    bullets(console, "Damaged", status.get("damaged") or ())
     driver = status["driver"]
     if driver is None:
         line(console, "no driver is running")

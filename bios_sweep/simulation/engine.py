@@ -6,6 +6,7 @@ What the answer is, and how a user plants one, is told in `truth`.
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import time
@@ -16,10 +17,19 @@ from typing import Any
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.simulation.evaluation import BYTES_PER_TOKEN
 from bios_sweep.simulation.truth import PlantedTruth
-from bios_sweep.study.trials import COMPLETED, DIVERGED, Measurement, TrialResult, TrialSpec
+from bios_sweep.study.trials import (
+    COMPLETED,
+    DIVERGED,
+    EVALUATION_FILE,
+    Measurement,
+    TrialResult,
+    TrialSpec,
+)
 
 DIVERGENCE_FRACTION = 0.5  # chosen, not measured: a trial beyond the wall ends halfway
 CHECKPOINT = "checkpoint.jsonl"
+
+_log = logging.getLogger(__name__)
 
 
 class PlantedEngine:
@@ -34,15 +44,15 @@ class PlantedEngine:
     def run(self, trial: TrialSpec, directory: Path) -> Iterator[Measurement | TrialResult]:
         """Replay what the checkpoint in `directory` holds, go on from there, end with the result."""
         checkpoint = directory / CHECKPOINT
-        curve = _read(checkpoint)
-        yield from curve
         final = self._world.final_loss(trial.settings, trial.seed)
+        curve = self._resumed(trial, checkpoint, final)
+        yield from curve
         directory.mkdir(parents=True, exist_ok=True)
         with checkpoint.open("a", encoding="utf-8") as file:
             for step in self._steps(trial)[len(curve) :]:
                 self._interrupt(trial, step)
                 curve.append(self._measure(trial, step, final))
-                file.write(json.dumps(curve[-1].to_dict()) + "\n")
+                file.write(_line(curve[-1]).decode() + "\n")
                 file.flush()
                 yield curve[-1]
         yield self._result(trial, curve, directory)
@@ -70,6 +80,16 @@ class PlantedEngine:
             return [step for step in steps if step <= last * DIVERGENCE_FRACTION] or [0]
         return steps
 
+    def _resumed(self, trial: TrialSpec, checkpoint: Path, final: float) -> list[Measurement]:
+        """The points that a checkpoint holds. What is planted can be computed again: that is its checksum."""
+        lines = _whole_lines(checkpoint)
+        points = [self._measure(trial, step, final) for step in self._steps(trial)[: len(lines)]]
+        if [_line(point) for point in points] == lines:
+            return points
+        _log.warning("%s: is not what this trial wrote; the trial starts afresh", checkpoint)
+        checkpoint.unlink()
+        return []
+
     def _interrupt(self, trial: TrialSpec, step: int) -> None:
         if self._world.pause_seconds:
             time.sleep(self._world.pause_seconds)
@@ -96,14 +116,15 @@ class PlantedEngine:
     def _result(self, trial: TrialSpec, curve: list[Measurement], directory: Path) -> TrialResult:
         last, world = curve[-1], self._world
         final = {"eval_loss": last.eval_loss, "eval_bits_per_byte": _bits_per_byte(last.eval_loss)}
-        cause = ""
+        cause, files = "", {}
         if world.diverges(trial.settings):
             rate, wall = trial.settings.learning_rate, world.wall_at(trial.settings)
             cause = f"learning_rate {rate:g} is beyond the planted wall {wall:g}"
         else:
             final |= world.final_metrics(trial.settings, trial.seed)
             if world.evaluation is not None:
-                world.evaluation.save(world.nats(trial.settings, trial.seed), directory)
+                nats = world.nats(trial.settings, trial.seed)
+                files = {EVALUATION_FILE: world.evaluation.save(nats, directory)}
         return TrialResult(
             key=trial.key,
             status=DIVERGED if cause else COMPLETED,
@@ -113,6 +134,7 @@ class PlantedEngine:
             tokens=last.tokens,
             cause=cause,
             provenance={"engine": "planted"},
+            files=files,
         )
 
 
@@ -120,12 +142,16 @@ def _bits_per_byte(loss: float) -> float:
     return loss / math.log(2) / BYTES_PER_TOKEN
 
 
-def _read(checkpoint: Path) -> list[Measurement]:
-    """The points that were written whole; the file is cut after them, so that one more line can follow."""
+def _line(point: Measurement) -> bytes:
+    return json.dumps(point.to_dict()).encode()
+
+
+def _whole_lines(checkpoint: Path) -> list[bytes]:
+    """The lines that were written whole; the file is cut after them, so that one more can follow."""
     if not checkpoint.exists():
         return []
     content = checkpoint.read_bytes()
     whole = content.rfind(b"\n") + 1
     if whole < len(content):
         os.truncate(checkpoint, whole)
-    return [Measurement(**json.loads(line)) for line in content[:whole].splitlines()]
+    return content[:whole].split(b"\n")[:-1]

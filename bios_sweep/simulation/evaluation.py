@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from bios_sweep.atomic import write_atomically
+from bios_sweep.sealed import digest
 from bios_sweep.simulation.draws import normals, wholes
+from bios_sweep.study.trials import EVALUATION_FILE
 
-FILE = "eval.npz"  # as training writes it: nats, tokens, bytes, cluster, each of shape (examples,)
 BYTES_PER_TOKEN = 4  # chosen, not measured: a round number near what BPE gives on English
 SPREAD = 0.2  # chosen, not measured: examples differ in loss by a fifth of it, the same in every arm
 
@@ -62,8 +63,8 @@ class EvaluationSet:
         """Nats per token over all tokens: what a trial reports as its loss."""
         return float(nats.sum() / self.lengths.sum())
 
-    def save(self, nats: np.ndarray, directory: Path) -> None:
-        """Write `eval.npz`, whole or not at all."""
+    def save(self, nats: np.ndarray, directory: Path) -> str:
+        """Write `eval.npz`, whole or not at all; returns its digest."""
         buffer = io.BytesIO()
         np.savez(
             buffer,
@@ -72,4 +73,5 @@ class EvaluationSet:
             bytes=self.lengths * BYTES_PER_TOKEN,
             cluster=self.cluster,
         )
-        write_atomically(directory / FILE, [buffer.getvalue()])
+        write_atomically(directory / EVALUATION_FILE, [buffer.getvalue()])
+        return digest(buffer.getvalue())

@@ -29,6 +29,11 @@ STORAGE = "storage"
 FAILURES = (OUT_OF_MEMORY, WORKER_LOST, NODE_LOST, PREEMPTED, DATA, CODE, TIME_LIMIT, NO_METRIC, STORAGE)
 RETRIED_IN_VAIN = frozenset({OUT_OF_MEMORY, CODE, DATA, NO_METRIC})  # the same again would end the same
 
+# What an engine leaves in a trial's folder that a word rests on, or that is handed on: a file and a folder.
+EVALUATION_FILE = "eval.npz"  # nats, tokens, bytes, cluster, each of shape (evaluation examples,)
+ADAPTER_FOLDER = "adapter"
+EVIDENCE = (EVALUATION_FILE, ADAPTER_FOLDER)
+
 GENERAL, GENERAL_BEFORE = "general_loss", "general_loss_before"  # of a result, nats per token of general text
 OWN_METRICS = ("eval_loss", "eval_bits_per_byte", "train_loss")  # fields of a measurement
 
@@ -157,7 +162,8 @@ class TrialResult:
     status: completed, diverged (an outcome, with its cause) or failed (no outcome; `cause` says why).
     curve: every measurement from step 0 on. final: metric name -> value at the last step, empty when
     failed. attempts: tries it took. failure: one of `FAILURES` when failed, else empty; `cause` has the
-    words. provenance: host, device, threads, micro-batch: not identity.
+    words. provenance: host, device, threads, micro-batch: not identity. files: name -> digest of the
+    `EVIDENCE` that a completed trial left in its folder, made where it was written (see `sealed`).
     """
 
     key: str
@@ -170,6 +176,7 @@ class TrialResult:
     cause: str = ""
     failure: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def finished(self) -> bool:
@@ -177,9 +184,23 @@ class TrialResult:
         return self.status in FINISHED
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for the journal. NaN and infinity become None (JSON has neither)."""
+        """Plain values, for the journal; without `files` where there are none.
+
+        NaN and infinity become None (JSON has neither).
+        """
         plain = {**vars(self), "curve": [point.to_dict() for point in self.curve]}
+        if not self.files:
+            del plain["files"]
         return _finite(plain)  # type: ignore[no-any-return]
+
+    def says_the_same(self, other: TrialResult) -> bool:
+        """Whether both have one outcome; when and where it was found does not matter, nor what it took."""
+        return bool(self._outcome() == other._outcome())
+
+    def _outcome(self) -> Any:
+        values = self.to_dict()
+        curve = [{**point, "wall_seconds": None} for point in values["curve"]]
+        return values["key"], values["status"], values["final"], curve, values["tokens"]
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrialResult:

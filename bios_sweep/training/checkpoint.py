@@ -1,4 +1,7 @@
-"""From where a killed trial goes on: adapter, optimizer and what was measured so far, in one file."""
+"""From where a killed trial goes on: adapter, optimizer and what was measured so far, in one sealed file.
+
+`torch.load` takes a tensor with a flipped bit as it is, so the file is not given to it before its seal holds.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +15,31 @@ from typing import Any
 import torch
 
 from bios_sweep.atomic import write_atomically
+from bios_sweep.sealed import DamagedError, is_sealed, opened_bytes, sealed_bytes
 from bios_sweep.study.trials import Measurement
 
 FILE = "checkpoint.pt"
+ZIP = b"PK"  # how `torch.save` begins, and so how the checkpoints of earlier versions do, which have no seal
 LOGGER = logging.getLogger(__name__)
 # What torch.load and `_parse` raise on files that are cut off, overwritten or written by something else.
-UNREADABLE = (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError, pickle.UnpicklingError)
+UNREADABLE = (
+    DamagedError,
+    OSError,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    KeyError,
+    TypeError,
+    pickle.UnpicklingError,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A trial between two steps. weights are by parameter name; units are those of `loop.Training`."""
+    """A trial between two steps. weights are by parameter name; units are those of `loop.Training`.
+
+    evaluation: digest of the `eval.npz` of the last point of the curve; '' where an earlier version wrote it.
+    """
 
     step: int
     tokens: int
@@ -30,6 +47,7 @@ class Checkpoint:
     curve: tuple[Measurement, ...]
     weights: dict[str, torch.Tensor]
     optimizer: dict[str, Any]
+    evaluation: str = ""
 
 
 def save_checkpoint(directory: Path, owner: str, checkpoint: Checkpoint) -> None:
@@ -41,28 +59,50 @@ def save_checkpoint(directory: Path, owner: str, checkpoint: Checkpoint) -> None
     values = {field.name: getattr(checkpoint, field.name) for field in fields(checkpoint)}
     buffer = io.BytesIO()
     torch.save({**values, "curve": [point.to_dict() for point in checkpoint.curve], "owner": owner}, buffer)
-    write_atomically(directory / FILE, [buffer.getvalue()])
+    write_atomically(directory / FILE, sealed_bytes(buffer.getvalue(), _label(owner)))
 
 
 def load_checkpoint(directory: Path, owner: str, device: torch.device) -> Checkpoint | None:
     """The checkpoint of this owner, or None where there is none that can be trusted.
 
-    A damaged or foreign file costs the trial its progress, never its correctness: it starts afresh.
+    A damaged or foreign file costs the trial its progress, never its correctness: it starts afresh. One of
+    an earlier version, without a seal, is gone on from with a note; the next checkpoint has one.
     """
     path = directory / FILE
     if not path.is_file():
         return None
     try:
-        values = torch.load(path, map_location=device, weights_only=True)
+        values = torch.load(io.BytesIO(_content(path, owner)), map_location=device, weights_only=True)
         return _parse(values, owner)
     except UNREADABLE as error:
-        LOGGER.warning("%s: not used, the trial starts afresh (%s)", path, str(error).splitlines()[:1])
+        LOGGER.warning("%s: not used, the trial starts afresh (%s)", path, _first_line(error))
         return None
 
 
 def remove_checkpoint(directory: Path) -> None:
     """Forget the checkpoint of a trial that has ended."""
     (directory / FILE).unlink(missing_ok=True)
+
+
+def _content(path: Path, owner: str) -> bytes:
+    """What `torch.save` wrote.
+
+    Raises:
+        DamagedError: the file is not as it was written, or is another trial's.
+    """
+    raw = path.read_bytes()
+    if is_sealed(raw) or not raw.startswith(ZIP):
+        return opened_bytes(raw, _label(owner))
+    LOGGER.warning("%s: an earlier version wrote it, without a checksum; the trial goes on from it", path)
+    return raw
+
+
+def _label(owner: str) -> str:
+    return f"checkpoint of {owner}"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _parse(values: dict[str, Any], owner: str) -> Checkpoint:

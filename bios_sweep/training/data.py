@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,9 @@ from typing import Any
 
 from bios_sweep.atomic import write_atomically
 from bios_sweep.errors import DataError
+from bios_sweep.sealed import digest_of, file_digest
+
+_log = logging.getLogger(__name__)
 
 FILE_FORMAT = "bios_sweep data set 1"  # raise it when the lines below change their meaning
 
@@ -87,6 +91,28 @@ def write_dataset(dataset: DataSet, path: Path) -> None:
     Raises:
         StorageError: the folder cannot be written.
     """
+    write_atomically(path, _written(dataset))
+
+
+def keep_dataset(dataset: DataSet, path: Path) -> None:
+    """As `write_dataset`, unless the file holds just that; one that holds other examples is named.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    try:
+        if file_digest(path) == digest_of(_written(dataset)):
+            return
+        if read_dataset(path).fingerprint != dataset.fingerprint:
+            _log.warning("%s: does not hold the examples it is named after; it is written again", path)
+    except FileNotFoundError:
+        pass
+    except (OSError, DataError) as error:
+        _log.warning("%s: is damaged and written again (%s)", path, error)
+    write_dataset(dataset, path)
+
+
+def _written(dataset: DataSet) -> Iterator[bytes]:
     header = {
         "format": FILE_FORMAT,
         "name": dataset.name,
@@ -95,7 +121,7 @@ def write_dataset(dataset: DataSet, path: Path) -> None:
         "evaluation": len(dataset.evaluation),
         "fingerprint": dataset.fingerprint,
     }
-    write_atomically(path, (_canonical(line) + b"\n" for line in (header, *_lines(dataset))))
+    return (_canonical(line) + b"\n" for line in (header, *_lines(dataset)))
 
 
 def read_dataset(path: Path) -> DataSet:
@@ -108,12 +134,13 @@ def read_dataset(path: Path) -> DataSet:
     header, rows = _read_lines(path)
     try:
         dataset = _assemble(header, tuple(_example(row) for row in rows))
+        told, found = str(header["fingerprint"]), dataset.fingerprint
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path}: a line is malformed ({error}); delete the file and run again") from error
-    if dataset.fingerprint != header["fingerprint"]:
+    if found != told:
         raise DataError(
-            f"{path}: content has fingerprint {dataset.fingerprint[:12]}, its header says "
-            f"{header['fingerprint'][:12]}; delete the file and run again"
+            f"{path}: content has fingerprint {found[:12]}, its header says {told[:12]}; delete the file and "
+            "run again"
         )
     return dataset
 

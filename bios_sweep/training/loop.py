@@ -15,8 +15,9 @@ from peft import PeftModel
 from torch.nn.utils import clip_grad_norm_
 
 from bios_sweep.atomic import write_atomically
+from bios_sweep.sealed import digest
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.study.trials import Measurement
+from bios_sweep.study.trials import EVALUATION_FILE, Measurement
 from bios_sweep.training.batches import (
     MicroBatch,
     batch_indices,
@@ -26,8 +27,6 @@ from bios_sweep.training.batches import (
 from bios_sweep.training.checkpoint import Checkpoint
 from bios_sweep.training.model import BaseModel, trainable
 from bios_sweep.training.tokens import TokenizedExample
-
-EVALUATION_FILE = "eval.npz"
 
 
 class DivergedError(Exception):
@@ -61,12 +60,13 @@ class Evaluation:
         """Bits per byte of completion text: comparable between tokenizers."""
         return float(self.nats.sum() / math.log(2) / self.data.bytes.sum())
 
-    def save(self, directory: Path) -> None:
-        """Write `eval.npz`: nats, tokens, bytes and cluster number per example, for paired statistics."""
+    def save(self, directory: Path) -> str:
+        """Write `eval.npz`: nats, tokens, bytes and cluster number per example; returns its digest."""
         buffer = io.BytesIO()
         data = self.data
         np.savez(buffer, nats=self.nats, tokens=data.tokens, bytes=data.bytes, cluster=data.cluster)
         write_atomically(directory / EVALUATION_FILE, [buffer.getvalue()])
+        return digest(buffer.getvalue())
 
 
 def evaluation_set(examples: Sequence[TokenizedExample], size: int, device: torch.device) -> EvaluationSet:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from peft import PeftModel
 
+from bios_sweep.sealed import unlike
 from bios_sweep.study.trials import (
+    ADAPTER_FOLDER,
     COMPLETED,
     DIVERGED,
+    EVALUATION_FILE,
     GENERAL,
     GENERAL_BEFORE,
     Measurement,
@@ -21,12 +25,18 @@ from bios_sweep.study.trials import (
     TrialSpec,
 )
 from bios_sweep.training.batches import philox
-from bios_sweep.training.checkpoint import load_checkpoint, remove_checkpoint, save_checkpoint
+from bios_sweep.training.checkpoint import (
+    FILE,
+    Checkpoint,
+    load_checkpoint,
+    remove_checkpoint,
+    save_checkpoint,
+)
 from bios_sweep.training.loop import DivergedError, Evaluation, EvaluationSet, Training, evaluate
 from bios_sweep.training.model import BaseModel, adapter, save_adapter
 from bios_sweep.training.tokens import TokenizedExample
 
-ADAPTER_FOLDER = "adapter"
+LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,16 +97,17 @@ def run_trial(work: Work) -> Iterator[Measurement | TrialResult]:
             micro_batch_size=work.micro_batch_size,
         )
         curve: list[Measurement] = []
-        status, cause = COMPLETED, ""
+        status, cause, evaluation = COMPLETED, "", ""
         try:
-            for point in _measurements(work, training):
+            for point, evaluation in _measurements(work, training):  # noqa: B007 - the last one is kept
                 curve.append(point)
                 yield point
         except DivergedError as error:
             status, cause = DIVERGED, str(error)
         kept = _kept(work.material) if status == COMPLETED else {}
         _tidy(work, adapted, status)
-        yield _result(work, training, curve, status, cause, kept)
+        files = {EVALUATION_FILE: evaluation} if evaluation and status == COMPLETED else {}
+        yield replace(_result(work, training, curve, status, cause, kept), files=files)
 
 
 def measured_steps(max_steps: int, measurements: int) -> tuple[int, ...]:
@@ -105,33 +116,52 @@ def measured_steps(max_steps: int, measurements: int) -> tuple[int, ...]:
     return tuple(sorted(steps))
 
 
-def _measurements(work: Work, training: Training) -> Iterator[Measurement]:
+def _measurements(work: Work, training: Training) -> Iterator[tuple[Measurement, str]]:
     """Measurements of the checkpoint, then new ones, each followed by a checkpoint.
+
+    Beside each the digest of its `eval.npz`, of replayed ones that of the last.
 
     Raises:
         DivergedError: after the measurement that shows it, or instead of one that is not finite.
     """
-    curve = list(_resume(work, training))
+    checkpoint = _resume(work, training)
+    curve = [] if checkpoint is None else list(checkpoint.curve)
     for point in curve:
-        yield point
+        yield point, "" if checkpoint is None else checkpoint.evaluation
         _require_below_wall(work, point)
     done = curve[-1].step if curve else -1
     for stop in measured_steps(work.trial.settings.max_steps, work.measurements):
         if stop <= done:
             continue
-        point = _measure(work, training, stop)
+        point, evaluation = _measure(work, training, stop)
         curve.append(point)
-        save_checkpoint(work.directory, work.owner, training.snapshot(curve))
-        yield point
+        checkpoint = replace(training.snapshot(curve), evaluation=evaluation)
+        save_checkpoint(work.directory, work.owner, checkpoint)
+        yield point, evaluation
         _require_below_wall(work, point)
 
 
-def _resume(work: Work, training: Training) -> Sequence[Measurement]:
+def _resume(work: Work, training: Training) -> Checkpoint | None:
+    """The checkpoint that training now is at, or None where it begins."""
     checkpoint = load_checkpoint(work.directory, work.owner, work.material.base.device)
-    if checkpoint is None:
-        return ()
+    if checkpoint is None or not _has_its_evaluation(work, checkpoint):
+        return None
     training.restore(checkpoint)
-    return checkpoint.curve
+    return checkpoint
+
+
+def _has_its_evaluation(work: Work, checkpoint: Checkpoint) -> bool:
+    """Whether the `eval.npz` of a trial that only has to end is whole; before that a new one comes."""
+    if checkpoint.step < work.trial.settings.max_steps:
+        return True
+    path = work.directory / EVALUATION_FILE
+    if not checkpoint.evaluation and path.is_file():
+        return True  # an earlier version's: nothing tells what it was
+    wrong = unlike(work.directory, {EVALUATION_FILE: checkpoint.evaluation})
+    if wrong is None:
+        return True
+    LOGGER.warning("%s: %s; the trial starts afresh and does not use %s", path, wrong[1], FILE)
+    return False
 
 
 def used_examples(examples: tuple[TokenizedExample, ...], count: int | None) -> tuple[TokenizedExample, ...]:
@@ -142,15 +172,15 @@ def used_examples(examples: tuple[TokenizedExample, ...], count: int | None) -> 
     return tuple(examples[index] for index in sorted(order[:count]))
 
 
-def _measure(work: Work, training: Training, stop: int) -> Measurement:
-    """Train until `stop` and evaluate; `eval.npz` always belongs to the latest measurement."""
+def _measure(work: Work, training: Training, stop: int) -> tuple[Measurement, str]:
+    """Train until `stop` and evaluate; `eval.npz`, whose digest comes along, is the latest measurement's."""
     train_loss = training.advance(stop)
     base, judge, settings = work.material.base, work.material.judge, work.trial.settings
     evaluation = evaluate(base, judge.evaluation) if stop else judge.untouched
     if not math.isfinite(evaluation.loss):
         raise DivergedError(f"the evaluation loss was not finite at step {stop}")
-    evaluation.save(work.directory)
-    return Measurement(
+    written = evaluation.save(work.directory)
+    point = Measurement(
         step=stop,
         fraction=stop / settings.max_steps,
         examples=stop * settings.batch_size,
@@ -160,6 +190,7 @@ def _measure(work: Work, training: Training, stop: int) -> Measurement:
         train_loss=train_loss,
         wall_seconds=training.wall_seconds,
     )
+    return point, written
 
 
 def _require_below_wall(work: Work, point: Measurement) -> None:

@@ -6,11 +6,14 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from bios_sweep.report.advice import advice
+from bios_sweep.report.goals import headline
 from bios_sweep.report.sections import Section, sections
 from bios_sweep.report.summary import worst_first
 from bios_sweep.report.wording import (
     bounds_line,
     clean,
+    contrast,
     cost_line,
     counts_line,
     failure_lines,
@@ -26,7 +29,7 @@ from bios_sweep.report.wording import (
 
 __all__ = ["to_markdown", "verdict_line"]
 
-COLUMNS = ("factor", "default", "verdict", "best level", "gain, %", "margin, %", "seeds")
+COLUMNS = ("factor", "default", "verdict", "best level", "gain, %", "margin, %", "seeds", "gain of")
 HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 # an underscore inside a word is only an underscore; at its edge it would start emphasis
 SPECIAL = re.compile(r"[\\|*`\[\]~]|(?<!\w)_|_(?!\w)")
@@ -35,7 +38,7 @@ SPECIAL = re.compile(r"[\\|*`\[\]~]|(?<!\w)_|_(?!\w)")
 def to_markdown(summary: Mapping[str, Any]) -> str:
     """The report as text; its first line is the verdict line, for MLflow shows no more above its table."""
     blocks = [
-        escape(verdict_line(summary)),
+        escape(headline(summary)),
         f"**{escape(summary['question'])}**" if summary["question"] else "",
         escape(summary["scenario"]),
         _verdict_table(summary["verdicts"]),
@@ -75,6 +78,7 @@ def _verdict_row(name: str, v: Mapping[str, Any], timed: bool) -> tuple[Any, ...
         f"{gain(v['effect_percent'])} {interval(v['lower'], v['upper'])}".strip(),
         number(v["margin"]),
         len(v["seeds"]),
+        contrast(v),
     )
     bounds = times_interval(v.get("cost_lower"), v.get("cost_upper"))
     return (*row, f"{times(v.get('cost_ratio'))} {bounds}".strip()) if timed else row
@@ -96,7 +100,8 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 def _told(name: str, verdict: Mapping[str, Any]) -> str:
     told = "; ".join(filter(None, [clean(verdict["sentence"]), *other_reasons(verdict), cost_line(verdict)]))
-    return f"- **{escape(name)}: {escape(verdict['verdict'])}.** {escape(told)}"
+    step = escape(f"What to do: {advice(verdict)}.")
+    return f"- **{escape(name)}: {escape(verdict['verdict'])}.** {step} {escape(told)}"
 
 
 def _extra(section: Section) -> str:

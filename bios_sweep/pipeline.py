@@ -232,7 +232,7 @@ def conclude(sweep: Sweep, source: ProcedureSource, journal: Journal) -> dict[st
         journal.closed("stopped")
         return summary
     verdict = {
-        "headline": headline(summary),
+        "headline": f"{sweep.plan.sweep_id}: {headline(summary)}",  # several sweeps share an experiment
         "markdown": to_markdown(summary),
         "verdicts": summary["verdicts"],
     }

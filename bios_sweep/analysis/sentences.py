@@ -24,6 +24,7 @@ from bios_sweep.analysis.finding import (
     Finding,
     Margin,
 )
+from bios_sweep.defaults.measured import plain_number
 from bios_sweep.study.claims import BALANCED, ENOUGH, MINIMUM, QUALITY, REPEAT, SPEED, claimed_level
 
 OPEN = "a better level was found; its confirmation has not run yet"
@@ -73,9 +74,9 @@ def over_words(levels: FactorLevels, bound: Bound) -> str:
     rival = bound.over
     if not rival:
         plain = levels.name != REPEAT and not isinstance(levels.default, Mapping)
-        rival = _value(levels.default) if plain else "the default"
+        rival = plain_number(levels.default) if plain else "the default"
     elif rival in levels.arms:
-        rival = _value(levels.level(rival))
+        rival = plain_number(levels.level(rival))
     return (bound.how or "{}").replace("{}", rival)
 
 
@@ -210,8 +211,8 @@ class _Said:
         if reason.startswith("gain ") or "between" in reason:
             return reason
         low, high = f"{self.bound.lower:+.2f} %", f"{self.bound.upper:+.2f} %"
-        over = over_words(self.levels, self.bound)
-        named = self.best if over == _value(self.levels.default) else f"{self.best} over {over}"
+        plain = not (self.bound.over or self.bound.how)
+        named = self.best if plain else f"{self.best} over {over_words(self.levels, self.bound)}"
         return f"{reason} ({named}: {self.bound.gain:+.2f} %, between {low} and {high})"
 
     def _use(self, value: str) -> str:

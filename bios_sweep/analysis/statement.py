@@ -87,6 +87,19 @@ class Verdict:
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
+def question_titles(verdicts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A name per verdict: its factor, the claim where the factor has several, the cell where it has one."""
+    claims: dict[str, set[str]] = {}
+    for verdict in verdicts:
+        claims.setdefault(verdict["factor"], set()).add(str(verdict.get("claim", "")))
+    return [
+        verdict["factor"]
+        + (f" ({verdict['claim']})" if len(claims[verdict["factor"]]) > 1 else "")
+        + (f", {verdict['cell']}" if verdict.get("cell") else "")
+        for verdict in verdicts
+    ]
+
+
 def make_verdict(
     levels: FactorLevels,
     screening: Finding,

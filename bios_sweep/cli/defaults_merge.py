@@ -27,8 +27,14 @@ def run(args: Namespace) -> int:
         return 0
     print(f"wrote {args.output}; entries {len(entries)}, files read {len(files)}")
     for entry in entries:
-        print(f"  {key_words(entry.key)}: {', '.join(entry.values) or 'nothing decided'}")
+        print(f"  {key_words(entry.key)}: {', '.join(_served(entry)) or 'nothing decided'}")
     return 0
+
+
+def _served(entry: defaults.TunedDefaults) -> list[str]:
+    """Settings with a value, those of one profile alone with its name."""
+    own = [f"{name} ({profile})" for profile, values in entry.profiles.items() for name in values]
+    return [*entry.values, *own]
 
 
 def _answer(

@@ -140,6 +140,11 @@ class TunedDefaults:
         return plain if self.told is not None else {name: plain[name] for name in plain if name != "told"}
 
     @property
+    def tells(self) -> bool:
+        """Whether there is a word about any setting; a control alone has none, and tunes nothing."""
+        return any(factor_of(name) != REPEAT for name in self.evidence)
+
+    @property
     def untold(self) -> tuple[str, ...]:
         """Settings that the trials never heard of: the baseline's value for them was nobody's."""
         return tuple(name for name in setting_names() if self.told is not None and name not in self.told)

@@ -29,7 +29,7 @@ from bios_sweep.report.wording import (
 
 __all__ = ["to_markdown", "verdict_line"]
 
-COLUMNS = ("factor", "default", "verdict", "best level", "gain, %", "margin, %", "seeds", "gain of")
+COLUMNS = ("factor", "default", "verdict", "best level", "gain, %", "margin, %", "seeds")
 HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 # an underscore inside a word is only an underscore; at its edge it would start emphasis
 SPECIAL = re.compile(r"[\\|*`\[\]~]|(?<!\w)_|_(?!\w)")
@@ -75,13 +75,16 @@ def _verdict_row(name: str, v: Mapping[str, Any], timed: bool) -> tuple[Any, ...
         number(v["default"]),
         v["verdict"],
         number(v["best_level"]),
-        f"{gain(v['effect_percent'])} {interval(v['lower'], v['upper'])}".strip(),
+        ", ".join(filter(None, (_effect(v), contrast(v)))),
         number(v["margin"]),
         len(v["seeds"]),
-        contrast(v),
     )
     bounds = times_interval(v.get("cost_lower"), v.get("cost_upper"))
     return (*row, f"{times(v.get('cost_ratio'))} {bounds}".strip()) if timed else row
+
+
+def _effect(v: Mapping[str, Any]) -> str:
+    return f"{gain(v['effect_percent'])} {interval(v['lower'], v['upper'])}".strip()
 
 
 def _baseline_table(summary: Mapping[str, Any]) -> str:

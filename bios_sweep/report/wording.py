@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from bios_sweep.analysis.statement import question_titles
+
 NONE = "—"  # no number: unknown, unbounded or not measured
 DIGITS = 4  # significant: more would be noise at the precision of these trials (chosen, not measured)
 OF_ANOTHER_LEVEL = ("quality", "speed", "minimum")  # claims about another level than the baseline's
@@ -108,14 +110,14 @@ def titles(verdicts: Sequence[Mapping[str, Any]]) -> list[str]:
 
     `batch_size (quality)`, `lora_rank, train_examples=500`.
     """
-    claims: dict[str, set[str]] = {}
-    for verdict in verdicts:
-        claims.setdefault(verdict["factor"], set()).add(str(verdict.get("claim", "")))
     return [
-        clean(verdict["factor"])
-        + (f" ({clean(verdict['claim'])})" if len(claims[verdict["factor"]]) > 1 else "")
-        + (f", {cell(verdict['cell'])}" if verdict.get("cell") else "")
-        for verdict in verdicts
+        clean(title)
+        for title in question_titles(
+            [
+                {**verdict, "cell": cell(verdict["cell"]) if verdict.get("cell") else ""}
+                for verdict in verdicts
+            ]
+        )
     ]
 
 
@@ -127,9 +129,15 @@ def cell(value: Any) -> str:
 
 
 def contrast(verdict: Mapping[str, Any]) -> str:
-    """What a row's gain is of and over: `32 over 128 trained as long`; empty where there is no gain."""
+    """What a row's gain is of and over: `32 over 128 trained as long`; empty where there is no gain.
+
+    Also where the row says it already: the gain of its best level over its default.
+    """
     over = clean(verdict.get("effect_over") or "")
-    return f"{number(verdict['effect_of'])} over {over}" if over else ""
+    of = number(verdict.get("effect_of"))
+    if not over or (of, over) == (number(verdict["best_level"]), number(verdict["default"])):
+        return ""
+    return f"{of} over {over}"
 
 
 def verdict_line(summary: Mapping[str, Any]) -> str:
@@ -167,7 +175,9 @@ def bounds_line(verdicts: Sequence[Mapping[str, Any]]) -> str:
     bounded = [v for v in verdicts if v["lower"] is not None or v["upper"] is not None]
     levels = sorted({round(100 * verdict["confidence"], 1) for verdict in bounded})
     apart = any(verdict.get("effect_over") for verdict in verdicts)
-    told = f"gain {'of one level over another' if apart else 'over the default'}, positive = better"
+    told = "gain over the default, positive = better"
+    if apart:
+        told = "gain of the best level over the default, or as the row says; positive = better"
     if levels:
         told += f"; one-sided {' or '.join(f'{level:g} %' for level in levels)} bounds"
     own = [verdict for verdict in bounded if verdict.get("claim") not in OF_ANOTHER_LEVEL]

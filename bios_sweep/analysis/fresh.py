@@ -30,7 +30,7 @@ from bios_sweep.analysis.table import Blocks, ResultTable, complete_blocks
 
 NOT_REPLICATED = "the candidate did not replicate on fresh seeds"
 TOO_SMALL = "better, by less than matters"
-KEEP_DEFAULT, KEEP_CLAIMED = "keep the default", "keep the level that is claimed"
+KEEP_DEFAULT, KEEP_CLAIMED = "keep the default", "no reason to leave the level that is claimed"
 NO_PERCENT = "the default's mean is 0 on the fresh seeds, so that nothing is a percent of it"
 NO_CLUSTERS = "the clusters that screening counted with are not known on the fresh seeds"
 

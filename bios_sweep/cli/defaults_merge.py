@@ -21,6 +21,8 @@ def run(args: Namespace) -> int:
     files = tuned_files(args.operands)
     sources = [(str(file), entry) for file in files for entry in defaults.read_entries(file)]
     entries = defaults.merge(sources, on_conflict=NEWEST if args.newest else REFUSE)
+    if not entries:
+        raise DefaultsError(f"{args.operands[0]}: nothing to merge, no entry says a word about any setting")
     defaults.write_entries(args.output, entries)
     if args.json:
         print(json.dumps(_answer(args, files, entries), indent=1))

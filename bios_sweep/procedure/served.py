@@ -64,7 +64,16 @@ def settled(cell: Cell, state: State) -> State:
     state = _without_untried(cell, state)
     profiles = _differing(state.profiles, state.served)
     state = dataclasses.replace(state, profiles=profiles)
-    return dataclasses.replace(state, withheld={**_unexplained(cell, state), **state.withheld})
+    found = {name: why for name, why in _unexplained(cell, state).items() if name not in state.withheld}
+    findings = {
+        name: _with_reason(finding, found[name]) if name in found else finding
+        for name, finding in state.findings.items()
+    }
+    return dataclasses.replace(state, findings=findings, withheld={**state.withheld, **found})
+
+
+def _with_reason(finding: Finding, why: str) -> Finding:
+    return dataclasses.replace(finding, reasons=(*finding.reasons, f"not served: {why}"))
 
 
 def _without_untried(cell: Cell, state: State) -> State:
@@ -81,8 +90,7 @@ def _without_untried(cell: Cell, state: State) -> State:
                 continue
             if finding.state in (CONFIRM, REFINE):
                 withheld[name] = reason
-                told = (*finding.reasons, f"not served: {reason}")
-                findings[name] = dataclasses.replace(finding, reasons=told)
+                findings[name] = _with_reason(finding, reason)
     return dataclasses.replace(state, findings=findings, profiles=kept, withheld=withheld)
 
 

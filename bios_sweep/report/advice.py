@@ -82,8 +82,10 @@ def _keep(verdict: Mapping[str, Any], goal: str) -> str:
     kept = verdict.get("recommended")
     if kept is None:
         return "undecided" if goal else f"keep {number(verdict['default'])}"
-    told = f"keep {number(kept)}"
     start = verdict.get("baseline_level")
+    told = f"keep {number(kept)}"
+    if not goal and start is not None and kept != start:
+        told = f"alone undecided; use {number(kept)}, of the joint search's winner"
     if verdict.get("factor") == "max_steps" and start is not None and kept != start:
         told = f"keep {number(start)}, {_at_served(kept)}"
     return f"undecided; {told}" if goal else told

@@ -22,6 +22,8 @@ from bios_sweep.procedure import (
     State,
     costs_of,
     known_proposals,
+    no_file,
+    own_cell,
     serves_search,
     space_of,
 )
@@ -34,11 +36,12 @@ from bios_sweep.records.sweep_state import BROKEN
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.report.arm_rows import results_rows
 from bios_sweep.report.broken_text import broken_line
-from bios_sweep.report.markdown import to_markdown, verdict_line
+from bios_sweep.report.goals import headline
+from bios_sweep.report.markdown import to_markdown
 from bios_sweep.report.publish import write_report
 from bios_sweep.report.summary import summarise
 from bios_sweep.sealed import PREFIX, unlike
-from bios_sweep.study.arms import BASELINE, Arm
+from bios_sweep.study.arms import Arm
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.search import SearchSpace
 from bios_sweep.study.trials import FAILED, REFINEMENT, STORAGE, TrialResult, TrialSpec
@@ -272,7 +275,7 @@ def conclude(sweep: Sweep, source: ProcedureSource, journal: Journal) -> dict[st
         journal.closed("stopped")
         return summary
     verdict = {
-        "headline": verdict_line(summary),
+        "headline": f"{sweep.plan.sweep_id}: {headline(summary)}",  # several sweeps share an experiment
         "markdown": to_markdown(summary),
         "verdicts": summary["verdicts"],
     }
@@ -280,10 +283,12 @@ def conclude(sweep: Sweep, source: ProcedureSource, journal: Journal) -> dict[st
         return summary
     journal.verdict(verdict)
     files = write_report(summary, results_rows(sweep.plan, source.state, source.results), sweep.folder)
-    method = sweep.plan.study.scenario.tuned_method  # without it the values would hold for nothing
-    if method is not None and own_verdicts(sweep.plan, summary):
+    file = sweep.folder / defaults.FILE_NAME
+    if no_file(sweep.plan, source.state):
+        file.unlink(missing_ok=True)  # of an earlier verdict, which stands no more
+    else:
         tuned = tuned_defaults(sweep, source.state, summary, _last_trial_ended(journal))
-        files.append(defaults.write_tuned(sweep.folder / defaults.FILE_NAME, tuned))
+        files.append(defaults.write_tuned(file, tuned))
     journal.reported(files)
     kept = keep_adapters(
         sweep.workspace,
@@ -336,11 +341,8 @@ def recommended_trials(plan: Plan, state: State) -> list[str]:
 
 def own_verdicts(plan: Plan, summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The verdicts about the study's own settings; other cells of a crossed study are of other scenarios."""
-    if not plan.cells:
-        return list(summary["verdicts"])
-    own = plan.cells[0]
-    named = own.baseline.name == BASELINE
-    return [verdict for verdict in summary["verdicts"] if named and verdict["cell"] == own.cell]
+    own = own_cell(plan)
+    return [verdict for verdict in summary["verdicts"] if own is not None and verdict["cell"] == own.cell]
 
 
 def tuned_defaults(

@@ -9,7 +9,7 @@ import pytest
 from bios_sweep import defaults
 from bios_sweep.defaults.places import GROUP, SHIPPED, VARIABLE, places
 from bios_sweep.errors import DefaultsError, ModelError, NotTunedError
-from tests.test_tuned_defaults import FULL, KEY, PROVENANCE, RANK, RATE, build, verdict
+from tests.test_tuned_defaults import FULL, KEY, OPEN, PROVENANCE, RANK, RATE, TWIN, build, verdict
 
 LLAMA = {"family": "llama", "hidden_size": 128}
 
@@ -244,6 +244,25 @@ def test_without_tuned_defaults_the_heuristics_are_served_with_the_places_that_w
     plain = defaults.recommend(**LLAMA)
     assert (got.settings, got.why, got.source) == (plain.settings, plain.why, "shipped heuristics")
     assert len(got.searched) == 5
+
+
+def test_a_file_that_decides_nothing_is_not_called_the_source(tmp_path):
+    asked = {"family": KEY.family, "hidden_size": KEY.hidden_size}
+    heuristics = defaults.serve(**asked)
+    file = write(tmp_path / "open.json", dataclasses.replace(build(OPEN), key=KEY))
+    found = defaults.serve(**asked, path=file)
+    assert (found.settings, found.source) == (heuristics.settings, heuristics.source)
+    assert found.warnings[-1].endswith(
+        "has no value for this goal (batch_size inconclusive); the heuristics stand"
+    )
+    control = write(tmp_path / "control.json", dataclasses.replace(build(TWIN), key=KEY))
+    assert defaults.serve(**asked, path=control).warnings == heuristics.warnings
+
+
+def test_an_export_says_of_an_open_question_that_it_was_judged():
+    comments = defaults.export_file(build(RATE, OPEN), to="hydra").comments["baseline"]
+    assert "judged, and no value is served: inconclusive" in comments["batch_size"]
+    assert "held fixed, not judged" in comments["lora_rank"]
 
 
 def test_a_neighbours_learning_rate_moves_with_the_rule_and_is_called_an_extrapolation(tmp_path):

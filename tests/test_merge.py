@@ -199,6 +199,18 @@ def test_merge_reads_files_and_folders_and_answers_in_json(tmp_path, capsys):
     assert len(defaults.read_entries(tmp_path / "all.json")) == 2
 
 
+def test_what_a_control_alone_left_is_passed_over_and_a_profile_s_value_is_shown(tmp_path, capsys):
+    batch = verdict("batch_size", "confirm", 64, 64, [16, 64], claim="speed")
+    fast = build(batch, served={}, profiles={"speed": {"batch_size": 64}})
+    control = write(tmp_path / "control.json", build(TWIN))
+    target = tmp_path / "all.json"
+    out = shell(capsys, "merge", control, write(tmp_path / "fast.json", fast), "-o", target).out
+    assert "batch_size (speed)" in out
+    assert defaults.read_tuned(target).profiles == fast.profiles
+    assert set(defaults.read_tuned(target).evidence) == {"batch_size"}
+    assert "no entry says a word about any" in shell(capsys, "merge", control, "-o", target, code=2).err
+
+
 def test_merge_refuses_a_conflict_and_writes_nothing_until_the_newest_is_asked_for(tmp_path, capsys):
     old = write(tmp_path / "old.json", entry(1e-4))
     new = write(tmp_path / "new.json", entry(2e-4, date="2026-12-24"))

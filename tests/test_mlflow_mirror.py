@@ -370,6 +370,21 @@ def test_the_experiment_s_first_line_is_the_verdict_of_the_latest_sweep(workspac
     assert note.splitlines()[0] == "second: refine"
 
 
+def test_each_claim_s_effect_has_a_name_of_its_own_and_the_run_its_own_verdict(workspace):
+    claims = [
+        {"factor": "batch_size", "claim": claim, "effect_percent": effect}
+        for claim, effect in (("balanced", 0.1), ("speed", -0.6))
+    ]
+    with open_sweep(workspace) as journal:
+        journal.verdict({"headline": f"{SWEEP}: confirm", "markdown": TABLE, "verdicts": claims})
+        journal.closed("done")
+        content = mirror_content.parent_content(journal.state, alive=False)
+    shown = {point.key: point.value for point in content.points if point.key.startswith("effect")}
+    assert list(shown.values()) == [0.1, -0.6]
+    assert ["balanced" in key for key in shown] == [True, False]
+    assert content.tags["verdict"] == f"{SWEEP}: confirm"
+
+
 def test_texts_too_long_for_a_tag_are_cut_with_a_pointer_to_the_report(workspace):
     with open_sweep(workspace) as journal:
         journal.verdict({"headline": "long", "markdown": "| row |\n" * 5000, "verdicts": []})

@@ -111,6 +111,38 @@ def test_a_profile_is_not_served_beside_a_refined_setting_that_it_never_met():
     assert told["batch_size"]["served"] is None
 
 
+def test_what_is_settled_before_the_sweep_is_done_is_not_recommended_yet():
+    def world(trial):
+        loss = {16: 1.02, 32: 1.0, 64: 0.98, 128: 1.02}[trial.settings.lora_rank]
+        rate = {0.5: 1.05, 1: 1.0, 2: 1.05}[round(trial.settings.learning_rate / 1e-3, 2)]
+        return ended(trial, 2.0 * loss * rate * (1 + wobble(trial.arm, trial.seed)))
+
+    rank = Factor(name="lora_rank", values=(16, 64, 128), claims=("optimum",))
+    plan = build_plan(study(rank, Factor(name="learning_rate", multiply=(0.5, 2))))
+    results = {trial.key: world(trial) for trial in state_of(plan, {}).missing}
+    state = state_of(plan, results)
+    assert state.findings["learning_rate"].state == CONFIRM
+    assert state.stage == "confirmation"
+    told = summarise(plan, state, results, "c")
+    rate = next(verdict for verdict in told["verdicts"] if verdict["factor"] == "learning_rate")
+    assert rate["advice"] == "keep 0.001; not served: the sweep is not finished"
+    assert told["headline"].endswith("no tuned defaults: the sweep is not finished")
+    assert (told["served"], told["recommended"], rate["served"]) == ({}, {}, None)
+
+
+def test_a_profile_s_value_that_is_the_default_was_tried_with_every_refined_setting():
+    def world(trial):
+        loss = {16: 1.0, 32: 1.0, 64: 1.05}[trial.settings.batch_size]
+        rate = {0.5: 1.02, 1: 1.0, 2: 0.98, 4: 1.03}[round(trial.settings.learning_rate / 1e-3, 2)]
+        return ended(trial, 2.0 * loss * rate * (1 + wobble(trial.arm, trial.seed)))
+
+    quality = Factor(name="batch_size", values=(16, 64), claims=("quality",))
+    plan = build_plan(study(quality, Factor(name="learning_rate", multiply=(0.5, 2, 4))))
+    state, _ = finished(plan, world)
+    assert (state.findings["batch_size"].state, state.findings["batch_size"].value) == (REFINE, 32)
+    assert (state.profiles, state.withheld) == ({"quality": {"batch_size": 32}}, {})
+
+
 def test_a_level_with_a_rate_of_its_own_does_not_push_out_one_that_is_served_alone():
     def world(trial):
         given = trial.settings

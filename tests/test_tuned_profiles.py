@@ -109,6 +109,17 @@ def test_the_minimum_serves_nothing(tmp_path, capsys):
     assert answer["served"] == {"max_steps": 1000}
 
 
+def test_a_file_of_an_earlier_verdict_goes_when_nothing_that_is_asked_now_is_served(tmp_path, capsys):
+    words = ("sweeps=duration", "decision.looks=[3]", "sweeps.factors.max_steps.multiply=[0.1,0.5,2]")
+    first = finished(tmp_path, capsys, *words)
+    file = bios_sweep.open(tmp_path).folder / "bios_defaults.json"
+    assert first["files"]["defaults"] == str(file)
+    again = finished(tmp_path, capsys, *words, "+sweeps.factors.max_steps.claims=[minimum]")
+    assert again["sweep_id"] == first["sweep_id"]
+    assert (again["files"]["defaults"], file.exists()) == (None, False)
+    assert again["no_file"] == "the study asks for nothing that is served, only for the minimum"
+
+
 def test_a_world_without_a_clock_leaves_cost_open_and_fails_nothing(tmp_path, capsys):
     answer = finished(
         tmp_path, capsys, "model.planted.t0_seconds=0", "model.planted.examples_per_second=null"

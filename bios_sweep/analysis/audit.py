@@ -214,11 +214,10 @@ def _verdict(
         for arm in arms.arms
         if arm.factor == factor.name and arm.name in runs.aside
     ]
-    fresh = final.state not in (UNCONFIRMED, screening.state)
     final = dataclasses.replace(final, reasons=(*final.reasons, *aside))
     return make_verdict(
         factor,
-        screening if fresh else final,
+        screening,
         final,
         margin,
         role=OPTIMUM if factor.name == ARM else ROLES.get(factor.name, OPTIMUM),

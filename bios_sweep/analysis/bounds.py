@@ -21,7 +21,9 @@ class Bound:
     """One variation's gain in percent of the baseline, with one-sided bounds at the same level.
 
     pooled: whether the variance is the study's; else the arm's own paired variance. clusters: those whose
-    evaluation error is included, 0 for a statement about this evaluation set only.
+    evaluation error is included, 0 for a statement about this evaluation set only. over: the arm that the
+    gain is over; empty: the baseline. how: what of that arm it is over, where not its own quality, such as
+    `{} trained as long`.
     """
 
     arm: str
@@ -31,6 +33,8 @@ class Bound:
     standard_error: float
     pooled: bool
     clusters: int = 0
+    over: str = ""
+    how: str = ""
 
 
 def gain_bounds(blocks: Blocks, alpha: float, variations: int | None = None) -> tuple[Bound, ...]:

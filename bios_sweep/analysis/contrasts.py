@@ -43,8 +43,13 @@ class Contrasts:
     def over(self, arm: str, other: str, ways: int = 1) -> Bound:
         """The gain of `arm` over `other`, percent of the baseline's mean; positive = `arm` is better."""
         if arm == other:
-            return Bound(arm=arm, gain=0.0, lower=0.0, upper=0.0, standard_error=0.0, pooled=self._pooled)
-        return self.weighted(arm, {arm: 1.0, other: -1.0}, ways)
+            same = Bound(arm=arm, gain=0.0, lower=0.0, upper=0.0, standard_error=0.0, pooled=self._pooled)
+            return replace(same, over=self.rival(other))
+        return replace(self.weighted(arm, {arm: 1.0, other: -1.0}, ways), over=self.rival(other))
+
+    def rival(self, arm: str) -> str:
+        """What a gain is over, as `Bound.over` has it: empty for the baseline."""
+        return "" if arm == self.blocks.arms[0] else arm
 
     def weighted(self, name: str, weights: Mapping[str, float], ways: int = 1) -> Bound:
         """The gain of a contrast: the sum of weight times quality over arms, in percent.

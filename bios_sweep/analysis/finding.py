@@ -24,6 +24,13 @@ NOT_WORSE = "not worse"  # lower bound above -limit
 BELOW = "below"  # upper bound below the limit
 SHARE = "share"  # lower bound of the share of the default's gain above the limit
 
+AS_LONG = "{} trained as long"  # what a gain at the same cost is over (`Bound.how`)
+
+
+def share_of(share: float) -> str:
+    """What the bound of a share of the default's gain is over (`Bound.how`): above 0 it is reached."""
+    return f"{share:.0%} of the gain of {{}}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class FreshTest:
@@ -118,7 +125,8 @@ class Finding:
     None where it is the default (confirm) or the best arm's (refine). cost: of the level the finding is
     about, against the default. iso: that level's gain over the default trained for the same cost. by_rate:
     of a nuisance-aware factor, per level the gain at the baseline's and at the best nuisance value. bracket:
-    the levels between which the best lies, None at an open end.
+    the levels between which the best lies, None at an open end. fresh: whether it rests on seeds that chose
+    nothing; every other finding, a confirmed one too, is of the shared seeds.
     """
 
     factor: str
@@ -135,3 +143,4 @@ class Finding:
     iso: Bound | None = None
     by_rate: tuple[Mapping[str, Any], ...] = ()
     bracket: tuple[Any, Any] | None = None
+    fresh: bool = False

@@ -13,6 +13,7 @@ from dataclasses import replace
 from bios_sweep.analysis.bounds import Bound, paired_bound, student
 from bios_sweep.analysis.clusters import ClusterSums, ClusterTable, cluster_table, combined
 from bios_sweep.analysis.finding import (
+    AS_LONG,
     BELOW,
     CANDIDATE,
     INCONCLUSIVE,
@@ -23,12 +24,13 @@ from bios_sweep.analysis.finding import (
     Finding,
     FreshTest,
     Margin,
+    share_of,
 )
 from bios_sweep.analysis.table import Blocks, ResultTable, complete_blocks
 
 NOT_REPLICATED = "the candidate did not replicate on fresh seeds"
 TOO_SMALL = "better, by less than matters"
-KEEP_DEFAULT, KEEP_CLAIMED = "keep the default", "keep the level that is claimed"
+KEEP_DEFAULT, KEEP_CLAIMED = "keep the default", "no reason to leave the level that is claimed"
 NO_PERCENT = "the default's mean is 0 on the fresh seeds, so that nothing is a percent of it"
 NO_CLUSTERS = "the clusters that screening counted with are not known on the fresh seeds"
 
@@ -48,7 +50,9 @@ def judge_fresh(
     candidate's, with the arm that was really trained as `over`. guards: metric -> (its table, percent that
     it may lose against the default). sums: (arm, seed) -> evaluation by cluster, for the scope of screening.
     """
-    found = replace(candidate, state=INCONCLUSIVE, bound=None, iso=None, bounds=(), seeds=table.seeds)
+    found = replace(
+        candidate, state=INCONCLUSIVE, bound=None, iso=None, bounds=(), seeds=table.seeds, fresh=True
+    )
     gone = [arm for arm in (table.arms[0], test.over, test.arm) if table.diverged(arm)]
     if gone:
         who = {table.arms[0]: "the default", test.arm: "the candidate"}.get(gone[0], gone[0])
@@ -66,7 +70,11 @@ def judge_fresh(
     clusters = None if test.kind == SHARE else cluster_table(blocks, sums or {})
     if clusters is None and candidate.bound is not None and candidate.bound.clusters:
         return replace(found, reasons=(NO_CLUSTERS,))
-    bound = _gain(blocks, test, alpha, clusters)
+    bound = (
+        _share(blocks, table, test, alpha)
+        if test.kind == SHARE
+        else _told(_gain(blocks, test, alpha, clusters), table.arms[0], candidate, test)
+    )
     state, reasons = _passed(bound, test, margin, blocks, table, alpha)
     serves_the_arm = state == REFINE and test.kind != BELOW  # below: the arm is turned down, not served
     broken = broken_guards(guards or {}, test.arm, alpha) if serves_the_arm else ()
@@ -77,6 +85,14 @@ def judge_fresh(
     return replace(
         found, state=state, bound=bound, iso=iso, bounds=(bound,), reasons=reasons, value=test.value
     )
+
+
+def _told(bound: Bound, default: str, candidate: Finding, test: FreshTest) -> Bound:
+    """The bound with what it is over: a default trained for another time is told as that."""
+    over, how = test.over, ""
+    if test.duration is not None and candidate.test is not None:
+        over, how = candidate.test.over, AS_LONG
+    return replace(bound, over="" if over == default else over, how=how)
 
 
 def combination_holds(
@@ -140,7 +156,7 @@ def _passed(
         return (REFINE, ()) if passed else (INCONCLUSIVE, (f"{open_question} is not excluded",))
     assert test.kind == SHARE  # there are no other kinds
     gained = blocks.metric.sign * (blocks.values[0] - _untouched(table))
-    passed = paired_bound("gained", gained, alpha).lower > 0 and _share_bound(blocks, table, test, alpha) > 0
+    passed = paired_bound("gained", gained, alpha).lower > 0 and bound.lower > 0
     return (REFINE, ()) if passed else (INCONCLUSIVE, (f"{test.limit:.0%} of the gain is not shown",))
 
 
@@ -148,13 +164,17 @@ def _untouched(table: ResultTable) -> float:
     return table.untouched if table.untouched is not None else float("nan")
 
 
-def _share_bound(blocks: Blocks, table: ResultTable, test: FreshTest, alpha: float) -> float:
-    """Lower bound of gain(arm) - share * gain(default), both over the untouched model."""
+def _share(blocks: Blocks, table: ResultTable, test: FreshTest, alpha: float) -> Bound:
+    """Bounds of gain(arm) - share * gain(default), both over the untouched model, percent of the default."""
     rows = dict(zip(blocks.arms, blocks.values, strict=True))
     untouched = _untouched(table)
     gained = blocks.metric.sign * (rows[test.arm] - untouched)
     needed = test.limit * blocks.metric.sign * (blocks.values[0] - untouched)
-    return paired_bound(test.arm, gained - needed, alpha).lower
+    scale = 100.0 / abs(float(blocks.values[0].mean()))
+    return replace(
+        paired_bound(test.arm, (gained - needed) * scale, alpha),
+        how=share_of(test.limit),
+    )
 
 
 def broken_guards(guards: Mapping[str, tuple[ResultTable, float]], arm: str, alpha: float) -> tuple[str, ...]:

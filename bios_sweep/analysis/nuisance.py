@@ -12,6 +12,7 @@ from typing import Any
 
 from bios_sweep.analysis.bounds import Bound
 from bios_sweep.analysis.finding import (
+    AS_LONG,
     CANDIDATE,
     CONFIRM,
     INCONCLUSIVE,
@@ -160,11 +161,12 @@ def _weighed(finding: Finding, levels: FactorLevels, comparison: _Comparison, ev
         weight = moved.pop(plain)
         for name, change in ((arm, weight), (comparison.default, -1.0), (evidence.baseline, 1.0)):
             moved[name] = moved.get(name, 0.0) + change
-        isos[level] = evidence.contrasts.weighted(
+        iso = evidence.contrasts.weighted(
             arm,
             {name: value for name, value in moved.items() if abs(value) > 1e-12},
             ways=len(comparison.own),
         )
+        isos[level] = replace(iso, over=evidence.contrasts.rival(comparison.default), how=AS_LONG)
     wanted = finding.test.value if finding.state == CANDIDATE and finding.test is not None else None
     if not isos or (missing and (finding.state == CONFIRM or wanted not in isos)):
         return replace(finding, state=INCONCLUSIVE, test=None, reasons=(*finding.reasons, *missing[:1]))

@@ -11,6 +11,7 @@ from typing import Any
 
 from bios_sweep.analysis.bounds import Bound
 from bios_sweep.analysis.finding import (
+    AS_LONG,
     BELOW,
     CANDIDATE,
     CONFIRM,
@@ -23,7 +24,8 @@ from bios_sweep.analysis.finding import (
     Finding,
     Margin,
 )
-from bios_sweep.study.claims import BALANCED, ENOUGH, MINIMUM, QUALITY, SPEED, claimed_level
+from bios_sweep.defaults.measured import plain_number
+from bios_sweep.study.claims import BALANCED, ENOUGH, MINIMUM, QUALITY, REPEAT, SPEED, claimed_level
 
 OPEN = "a better level was found; its confirmation has not run yet"
 
@@ -35,11 +37,16 @@ def sentence(
     finding: Finding,
     margin: Margin | None,
     confidence: float,
+    withheld: str = "",
 ) -> str:
-    """What is said of one claim. word: the verdict; confidence: of the one-sided bounds."""
-    if finding.bound is None or margin is None:
+    """What is said of one claim. word: the verdict; confidence: of the one-sided bounds.
+
+    withheld: why what a verdict stands for is not served; such a sentence must not say "use".
+    """
+    bound = contrast_of(claim, finding)
+    if bound is None or margin is None:
         return "; ".join(finding.reasons)
-    said = _Said(claim, levels, finding, finding.bound, margin, confidence_text(confidence))
+    said = _Said(claim, levels, finding, bound, margin, confidence_text(confidence), withheld)
     if word == CONFIRM:
         return said.confirmed()
     if word == REFINE:
@@ -57,6 +64,22 @@ def confidence_text(confidence: float) -> str:
     return f"{percent:.0f} %" if abs(percent - round(percent)) < 0.05 else f"{percent:.1f} %"
 
 
+def contrast_of(claim: str, finding: Finding) -> Bound | None:
+    """The one contrast that a claim is judged on: a balance's is with the default at the same cost."""
+    return finding.iso if claim == BALANCED and finding.iso is not None else finding.bound
+
+
+def over_words(levels: FactorLevels, bound: Bound) -> str:
+    """What a gain is over, as it is read: `128`, `128 trained as long`, `80% of the gain of 1000`."""
+    rival = bound.over
+    if not rival:
+        plain = levels.name != REPEAT and not isinstance(levels.default, Mapping)
+        rival = plain_number(levels.default) if plain else "the default"
+    elif rival in levels.arms:
+        rival = plain_number(levels.level(rival))
+    return (bound.how or "{}").replace("{}", rival)
+
+
 class _Said:
     """The parts that the sentences of one finding share."""
 
@@ -68,9 +91,10 @@ class _Said:
         bound: Bound,
         margin: Margin,
         level: str,
+        withheld: str,
     ) -> None:
         self.claim, self.levels, self.finding, self.bound = claim, levels, finding, bound
-        self.margin, self.level = margin.percent, level
+        self.margin, self.level, self.withheld = margin.percent, level, withheld
         self.seeds = len(finding.seeds)
         self.best = levels.label(bound.arm) if bound.arm in levels.arms else bound.arm
         claimed = claimed_level(claim, levels.default)
@@ -100,11 +124,10 @@ class _Said:
                 f"must ({self.seeds} seeds, {self.level}){fewer}"
             )
         if self.claim == BALANCED and self.finding.iso is not None:
-            iso = self.finding.iso
             return (
                 f"no tested level ({tested}; {self.seeds} paired seeds) improves by {self.margin:.2f} % or "
                 f"more on the default trained for the same time; largest upper {self.level} bound "
-                f"{iso.upper:+.2f} % (at {self.best})" + self._train_longer()
+                f"{self.bound.upper:+.2f} % (at {self.best})" + self._train_longer()
             )
         larger = "larger level" if self.claim == ENOUGH else "alternative"
         return (
@@ -132,17 +155,17 @@ class _Said:
         fresh = f"on {self.seeds} fresh seeds not used to choose it"
         if test is None:  # nothing but the clock decided
             gained = "no time that matters is gained"
-            return f"on {self._where()} {self.default} {self._takes()}: {gained}; use {value}"
+            return f"on {self._where()} {self.default} {self._takes()}: {gained}; {self._use(value)}"
         if test.kind == BELOW:
             what = "buys nothing that matters" if self.claim == QUALITY else "costs more loss than speed may"
             return (
-                f"use {value} instead of {self.default}: {self.default} {what} "
+                f"{self._use(value)} instead of {self.default}: {self.default} {what} "
                 f"({self.bound.gain:+.2f} %, {self.level} upper bound {self.bound.upper:+.2f} %), {fresh}"
             )
         if test.kind == NOT_WORSE:
             saved = self._takes() if self.finding.cost else "costs less"
             return (
-                f"use {value} instead of {self.default}: it {saved} {self._loses()} (less than "
+                f"{self._use(value)} instead of {self.default}: it {saved} {self._loses()} (less than "
                 f"{test.limit:.2f} % is lost), {fresh}"
             )
         if test.kind == SHARE:
@@ -150,7 +173,7 @@ class _Said:
         cost = f"; it {self._takes()}" if self.finding.cost else ""
         against = " than the default trained for the same time" if test.duration is not None else ""
         return (
-            f"use {value} instead of {self.default}: better{against} by {self.bound.gain:.2f} % "
+            f"{self._use(value)} instead of {self.default}: better{against} by {self.bound.gain:.2f} % "
             f"({self.level} lower bound {self.bound.lower:+.2f} %), {fresh}{cost}"
         )
 
@@ -175,12 +198,10 @@ class _Said:
             )
         if test is not None and test.kind == SHARE:
             return f"{value} steps seem to reach {test.limit:.0%} of the default's gain {chosen}"
-        against, bound = "", self.bound
-        if test is not None and test.duration is not None and self.finding.iso is not None:
-            against, bound = " than the default trained for the same time", self.finding.iso
+        against = " than the default trained for the same time" if self.bound.how == AS_LONG else ""
         return (
-            f"{self.best} looks better{against} by {bound.gain:.2f} % ({self.level} lower bound "
-            f"{bound.lower:+.2f} %) {chosen}"
+            f"{self.best} looks better{against} by {self.bound.gain:.2f} % ({self.level} lower bound "
+            f"{self.bound.lower:+.2f} %) {chosen}"
         )
 
     def undecided(self) -> str:
@@ -190,7 +211,13 @@ class _Said:
         if reason.startswith("gain ") or "between" in reason:
             return reason
         low, high = f"{self.bound.lower:+.2f} %", f"{self.bound.upper:+.2f} %"
-        return f"{reason} ({self.best}: {self.bound.gain:+.2f} %, between {low} and {high})"
+        plain = not (self.bound.over or self.bound.how)
+        named = self.best if plain else f"{self.best} over {over_words(self.levels, self.bound)}"
+        return f"{reason} ({named}: {self.bound.gain:+.2f} %, between {low} and {high})"
+
+    def _use(self, value: str) -> str:
+        """What a refined value is good for: nobody is told to use what is not served."""
+        return f"not served ({self.withheld}): {value}" if self.withheld else f"use {value}"
 
     def _served(self) -> Any:
         if self.finding.value is not None:
@@ -220,14 +247,14 @@ class _Said:
 
     def _train_longer(self) -> str:
         """`64 buys 0.80 % for 1.8 times the time; training the default as long buys 0.75 %: train longer`."""
-        cost, iso = self.finding.cost, self.finding.iso
-        if cost is None or iso is None or cost.lower <= 1.0 or self.bound.gain <= 0:
+        cost, iso, plain = self.finding.cost, self.finding.iso, self.finding.bound
+        if cost is None or iso is None or plain is None or cost.lower <= 1.0 or plain.gain <= 0:
             return ""
-        buys = self.bound.gain - iso.gain
+        buys = plain.gain - iso.gain
         if buys <= 0:  # training longer buys nothing either
             return ""
         return (
-            f"; {self.best} buys {self.bound.gain:.2f} % for {cost.ratio:.1f} times the time, training the "
+            f"; {self.best} buys {plain.gain:.2f} % for {cost.ratio:.1f} times the time, training the "
             f"default that long buys {buys:.2f} %: train longer instead"
         )
 

@@ -17,7 +17,7 @@ from bios_sweep.analysis.finding import (
     Finding,
     Margin,
 )
-from bios_sweep.analysis.sentences import sentence
+from bios_sweep.analysis.sentences import contrast_of, over_words, sentence
 from bios_sweep.study.claims import BALANCED, OPTIMUM, QUALITY, SPEED, claimed_level
 
 WEIGHED = ("batch_size", "max_steps", "lora_rank")  # settings whose levels cost differently
@@ -28,15 +28,20 @@ PROFILES = {QUALITY: "quality", BALANCED: "balanced", SPEED: "speed"}  # claims 
 class Verdict:
     """What a study says of one default. `to_dict` is the contract of `report --json`.
 
-    effect_percent, lower, upper, margin: percent of the baseline's metric, positive = better than the
-    default; bounds are one-sided at `confidence`. margin_absolute: the metric's own unit.
-    seeds: those the effect was measured on. arms: everything that was compared.
+    effect_percent, lower, upper: percent of the baseline's metric, positive = better: the gain of
+    `effect_of` (a level, or an arm's name) over `effect_over`, the contrast that the verdict rests on; bounds
+    are one-sided at `confidence`. margin: the percent that this contrast is held against (what speed may
+    cost; 0 for a share of the gain). margin_absolute: the same in the metric's own unit. seeds: those the
+    effect was measured on, the fresh ones where `stage` is confirmation. arms: everything that was compared.
     levels: one record per variation from the shared seeds. default: the level that is claimed, which the
     quality, speed and minimum claims say of another level than the baseline's; baseline_level: the latter.
     cost_ratio, cost_lower,
     cost_upper: time of the level in question over the baseline's, on `hardware`. iso_cost_percent: its
     gain over the default trained for the same time. profile: for whom a served value holds.
     test: what fresh seeds must show, or have shown (a kind of `FreshTest`); empty where nothing is asked.
+    served: the value that this claim serves. withheld: why what it stands for is served to nobody; empty
+    where it is served, and where nothing was decided. recommended: the value that the claim's goal is to
+    use, which is what the tuned file gives it; None where the claim is about no goal.
     """
 
     factor: str
@@ -71,11 +76,28 @@ class Verdict:
     bracket: tuple[Any, Any] | None = None
     baseline_level: Any = None
     test: str = ""
+    effect_of: Any = None
+    effect_over: str = ""
+    withheld: str = ""
+    recommended: Any = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready values."""
         values = asdict(self)
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+
+def question_titles(verdicts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A name per verdict: its factor, the claim where the factor has several, the cell where it has one."""
+    claims: dict[str, set[str]] = {}
+    for verdict in verdicts:
+        claims.setdefault(verdict["factor"], set()).add(str(verdict.get("claim", "")))
+    return [
+        verdict["factor"]
+        + (f" ({verdict['claim']})" if len(claims[verdict["factor"]]) > 1 else "")
+        + (f", {verdict['cell']}" if verdict.get("cell") else "")
+        for verdict in verdicts
+    ]
 
 
 def make_verdict(
@@ -91,16 +113,19 @@ def make_verdict(
     scope: str,
     alpha: float,
     looks: int,
+    limit: float | None = None,
     served: Any = None,
+    withheld: str = "",
+    recommended: Any = None,
     cell: str = "",
 ) -> Verdict:
     """Put one factor's findings into the contract's form.
 
     final: the finding that counts (the confirmation's where there was one). alpha: of the whole rule;
-    the screening's bounds are at alpha / looks.
+    the screening's bounds are at alpha / looks. limit: percent that the claim is held against, where it is
+    not the margin.
     """
-    confirmed_on_fresh = final is not screening and final.state != UNCONFIRMED
-    stage = "confirmation" if confirmed_on_fresh else "screening"
+    stage = "confirmation" if final.fresh else "screening"
     confidence = 1.0 - (alpha if stage == "confirmation" else alpha / looks)
     word = final.state
     reasons = final.reasons
@@ -110,7 +135,7 @@ def make_verdict(
         reasons = (*reasons, f"judged on loss at equal {hold}; cost is not weighed against it")
     if final.diverged:
         reasons = (*reasons, f"diverged: {', '.join(final.diverged)}")
-    bound = final.bound
+    bound = contrast_of(claim, final)
     claimed = claimed_level(claim, levels.default)
     default = levels.default if claimed is None else claimed
     best = default if word == CONFIRM or final.best is None else _best_level(levels, final)
@@ -125,13 +150,13 @@ def make_verdict(
         effect_percent=_rounded(bound.gain) if bound else None,
         lower=_rounded(bound.lower) if bound else None,
         upper=_rounded(bound.upper) if bound else None,
-        margin=_rounded(margin.percent) if margin else None,
-        margin_absolute=_rounded(margin.absolute) if margin else None,
+        margin=_rounded(margin.percent if limit is None else limit) if margin else None,
+        margin_absolute=_rounded(margin.absolute * _times(margin, limit)) if margin else None,
         seeds=final.seeds,
         arms=tuple(arms),
         hold=hold,
         reasons=reasons,
-        sentence=sentence(claim, word, levels, final, margin, confidence),
+        sentence=sentence(claim, word, levels, final, margin, confidence, withheld),
         scope=scope,
         confidence=confidence,
         stage=stage,
@@ -148,7 +173,19 @@ def make_verdict(
         bracket=screening.bracket,
         baseline_level=levels.default,
         test=final.test.kind if final.test else "",
+        effect_of=_of(levels, bound.arm) if bound else None,
+        effect_over=over_words(levels, bound) if bound else "",
+        withheld=withheld,
+        recommended=recommended,
     )
+
+
+def _times(margin: Margin, limit: float | None) -> float:
+    return 1.0 if limit is None or not margin.percent else limit / margin.percent
+
+
+def _of(levels: FactorLevels, arm: str) -> Any:
+    return levels.level(arm) if arm in levels.arms else arm
 
 
 def _best_level(levels: FactorLevels, finding: Finding) -> Any:

@@ -21,14 +21,22 @@ def run(args: Namespace) -> int:
     files = tuned_files(args.operands)
     sources = [(str(file), entry) for file in files for entry in defaults.read_entries(file)]
     entries = defaults.merge(sources, on_conflict=NEWEST if args.newest else REFUSE)
+    if not entries:
+        raise DefaultsError(f"{args.operands[0]}: nothing to merge, no entry says a word about any setting")
     defaults.write_entries(args.output, entries)
     if args.json:
         print(json.dumps(_answer(args, files, entries), indent=1))
         return 0
     print(f"wrote {args.output}; entries {len(entries)}, files read {len(files)}")
     for entry in entries:
-        print(f"  {key_words(entry.key)}: {', '.join(entry.values) or 'nothing decided'}")
+        print(f"  {key_words(entry.key)}: {', '.join(_served(entry)) or 'nothing decided'}")
     return 0
+
+
+def _served(entry: defaults.TunedDefaults) -> list[str]:
+    """Settings with a value, those of one profile alone with its name."""
+    own = [f"{name} ({profile})" for profile, values in entry.profiles.items() for name in values]
+    return [*entry.values, *own]
 
 
 def _answer(

@@ -10,8 +10,10 @@ from argparse import Namespace
 
 from rich.console import Console
 
+from bios_sweep.defaults import FILE_NAME
 from bios_sweep.errors import InputError
-from bios_sweep.report.summary import exit_code
+from bios_sweep.report.goals import tuned_line
+from bios_sweep.report.summary import exit_code, is_final
 from bios_sweep.report.terminal import print_verdicts
 
 FOREIGN = ("arm", "seed", "value", "baseline", "direction", "tracking-uri")  # flags of foreign tables
@@ -43,5 +45,8 @@ def _of_sweep(args: Namespace) -> int:
     if args.json:
         print(json.dumps(view.summary, indent=1))
     else:
-        print_verdicts(view.summary, Console(), workspace.trials)
+        console, file = Console(), view.folder / FILE_NAME
+        print_verdicts(view.summary, console, workspace.trials)
+        if is_final(view.summary):
+            console.print(tuned_line(view.summary, file), markup=False, soft_wrap=True)
     return exit_code(view.summary["counts"])

@@ -39,6 +39,7 @@ from bios_sweep.records.kept import KeptResults
 from bios_sweep.records.known import journal_results, known_of, seal_timing
 from bios_sweep.records.lock import DriverLock, require_free
 from bios_sweep.records.retention import check_policy
+from bios_sweep.report.goals import tuned_line
 from bios_sweep.report.progress import LiveView
 from bios_sweep.report.summary import exit_code, is_final
 from bios_sweep.report.terminal import print_verdicts
@@ -244,15 +245,15 @@ def _finish(
     *,
     caught_up: bool,
 ) -> int:
-    files = {"defaults": str(sweep.folder / FILE_NAME), "report": str(sweep.folder / "report.html")}
+    paths = {"defaults": sweep.folder / FILE_NAME, "report": sweep.folder / "report.html"}
+    files = {name: str(path) if path.is_file() else None for name, path in paths.items()}
     link = tracking.link(sweep.plan.sweep_id)
     if args.json:
         print(json.dumps({**result, "files": files, "link": link}, indent=1))
     else:
         print_verdicts(result, console, sweep.workspace.trials)
         if is_final(result):
-            if (sweep.folder / FILE_NAME).exists():
-                console.print(f"tuned defaults: {files['defaults']}", markup=False, soft_wrap=True)
+            console.print(tuned_line(result, paths["defaults"]), markup=False, soft_wrap=True)
             console.print(f"report: {files['report']}", markup=False, soft_wrap=True)
         console.print(link, markup=False, soft_wrap=True)
     if stop.signal is not None and not is_final(result):

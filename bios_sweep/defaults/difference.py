@@ -75,7 +75,9 @@ def _judged(tuned: TunedDefaults, name: str, value: Any, profile: str) -> Eviden
     served: Mapping[str, Any] = {**tuned.values, **tuned.profiles.get(profile, {})}
     if name in served:
         return evidence_of(tuned, name, served[name], profile)
-    return next((item for key, item in tuned.evidence.items() if factor_of(key) == name), None)
+    found = [item for key, item in tuned.evidence.items() if factor_of(key) == name]
+    own = [item for item in found if item.claim == profile]
+    return next(iter((*own, *found)), None)
 
 
 def _facts(item: Evidence | None) -> dict[str, Any]:

@@ -117,7 +117,7 @@ def _entries(place: Place) -> tuple[TunedDefaults, ...]:
     if place.path is None:
         return ()
     try:
-        return read_entries(place.path)
+        return tuple(entry for entry in read_entries(place.path) if entry.tells)
     except DefaultsError as error:
         raise DefaultsError(f"{place.name}: {error}") from error
 

@@ -58,17 +58,26 @@ def _kept(tuned: TunedDefaults, settings: TrainingSettings, batch: Why) -> Why:
 
 
 def baseline_reasons(tuned: TunedDefaults, source: str) -> dict[str, Why]:
-    """Setting -> reason of a study's own baseline: held fixed, not judged."""
+    """Setting -> reason of a study's own baseline: held fixed, or judged and left as it is."""
     return {
         name: Why(
             rule=f"the baseline of {tuned.provenance.sweep or 'the study'}",
             source=source,
-            evidence="held fixed, not judged",
+            evidence=_left(tuned, name),
             confidence=STUDY_BASELINE,
         )
         for name in setting_names()
         if name not in tuned.untold
     }
+
+
+def _left(tuned: TunedDefaults, name: str) -> str:
+    """Why a study's own baseline stands: nobody judged the setting, or what was found is not served."""
+    found = [item for key, item in tuned.evidence.items() if factor_of(key) == name]
+    if not found:
+        return "held fixed, not judged"
+    words = [f"{item.verdict}{f' ({item.claim})' if len(found) > 1 else ''}" for item in found]
+    return f"judged, and no value is served: {', '.join(words)}"
 
 
 def evidence_of(tuned: TunedDefaults, name: str, value: Any, profile: str) -> Evidence | None:

@@ -26,7 +26,8 @@ def merge(
     """One entry per key, in the order in which the keys were first met.
 
     sources: a name for messages (a file) with each entry. on_conflict: `refuse`, or `newest` to keep the
-    entry with the later date where two entries for one key cannot be combined.
+    entry with the later date where two entries for one key cannot be combined. An entry without a word about
+    any setting, which a control alone once left, is passed over.
 
     Raises:
         DefaultsError: an unknown word for conflicts, or a conflict, naming the key, both sources and why.
@@ -36,7 +37,7 @@ def merge(
             f"on_conflict: {on_conflict!r} is not allowed; choose from {', '.join(CONFLICTS)}"
         )
     kept: dict[TunedKey, tuple[str, TunedDefaults]] = {}
-    for name, entry in _once(sources):
+    for name, entry in _once([pair for pair in sources if pair[1].tells]):
         if entry.key not in kept:
             kept[entry.key] = (name, entry)
             continue

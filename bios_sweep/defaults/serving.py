@@ -75,6 +75,8 @@ def serve(
 def with_tuned(base: Recommendation, found: Found) -> Recommendation:
     """A recommendation with the values of tuned defaults in place, and their verdicts as its reasons."""
     tuned = found.tuned
+    if not tuned.values and not tuned.profiles.get(base.goal):
+        return replace(base, warnings=(*base.warnings, _open(found)), searched=found.searched)
     settings = tuned.settings(base.settings, base.goal)
     why = reasons(tuned, settings, base.goal, found.source)
     warnings = tuple(text for text in base.warnings if text.partition(":")[0] not in why)
@@ -92,6 +94,12 @@ def with_tuned(base: Recommendation, found: Found) -> Recommendation:
         searched=found.searched,
         distance=found.distance,
     )
+
+
+def _open(found: Found) -> str:
+    """Of tuned defaults that give this goal no value: what they leave open, for nothing of it is served."""
+    words = ", ".join(f"{name} {item.verdict}" for name, item in found.tuned.evidence.items())
+    return f"{found.source} has no value for this goal ({words}); the heuristics stand"
 
 
 def _other_conditions(settings: TrainingSettings, found: Found) -> tuple[str, ...]:

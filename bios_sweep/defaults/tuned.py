@@ -140,6 +140,11 @@ class TunedDefaults:
         return plain if self.told is not None else {name: plain[name] for name in plain if name != "told"}
 
     @property
+    def tells(self) -> bool:
+        """Whether there is a word about any setting; a control alone has none, and tunes nothing."""
+        return any(factor_of(name) != REPEAT for name in self.evidence)
+
+    @property
     def untold(self) -> tuple[str, ...]:
         """Settings that the trials never heard of: the baseline's value for them was nobody's."""
         return tuple(name for name in setting_names() if self.told is not None and name not in self.told)
@@ -155,11 +160,14 @@ class TunedDefaults:
         """
         if profile not in PROFILES:
             raise DefaultsError(f"profile: {profile!r} is not allowed; choose from {', '.join(PROFILES)}")
-        tuned = replace(start, **{**self.values, **self.profiles.get(profile, {})})
-        measured_at = self._steps_batch(start, tuned, profile)
-        if tuned.batch_size == measured_at or self.holds_steps:
-            return tuned
-        return replace(tuned, max_steps=math.ceil(tuned.max_steps * measured_at / tuned.batch_size))
+        return settings_for(
+            start,
+            self.values,
+            self.profiles.get(profile, {}),
+            measured_batch=int(self.baseline.get("batch_size", self.key.batch_size)),
+            measured_steps=self.baseline.get("max_steps", self.key.max_steps),
+            holds_steps=self.holds_steps,
+        )
 
     @property
     def holds_steps(self) -> bool:
@@ -168,20 +176,30 @@ class TunedDefaults:
             item.hold for name, item in self.evidence.items() if factor_of(name) == "batch_size"
         }
 
-    def _steps_batch(self, start: TrainingSettings, tuned: TrainingSettings, profile: str) -> int:
-        """The batch size that the steps in `tuned` belong to: start's own, or that of their measurement.
 
-        Steps and a batch size that were both refined were tried together, as they are.
-        """
-        own = self.profiles.get(profile, {})
-        if "max_steps" not in {**self.values, **own}:
-            return start.batch_size
-        measured_at = int(self.baseline.get("batch_size", self.key.batch_size))
-        steps = self.baseline.get("max_steps", self.key.max_steps)
-        refined = {"batch_size", "max_steps"} <= set(self.values) and not {"batch_size", "max_steps"} & set(
-            own
-        )
-        return tuned.batch_size if refined and tuned.max_steps != steps else measured_at
+def settings_for(
+    start: TrainingSettings,
+    values: Mapping[str, Any],
+    own: Mapping[str, Any],
+    *,
+    measured_batch: int,
+    measured_steps: int,
+    holds_steps: bool,
+) -> TrainingSettings:
+    """`start` with what is served to everyone and what one profile wants otherwise (`own`) in place.
+
+    measured_batch, measured_steps: of the study's baseline. Steps are those of the batch size that they
+    belong to, start's own or that of their measurement; another batch size changes them, unless steps were
+    held equal. Steps and a batch size that were both refined were tried together, as they are.
+    """
+    tuned = replace(start, **{**values, **own})
+    judged = {"batch_size", "max_steps"}
+    together = judged <= set(values) and not judged & set(own) and tuned.max_steps != measured_steps
+    belongs = tuned.batch_size if together else measured_batch
+    at = belongs if "max_steps" in {**values, **own} else start.batch_size
+    if tuned.batch_size == at or holds_steps:
+        return tuned
+    return replace(tuned, max_steps=math.ceil(tuned.max_steps * at / tuned.batch_size))
 
 
 def factor_of(name: str) -> str:

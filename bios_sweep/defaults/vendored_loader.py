@@ -22,6 +22,7 @@ from typing import Any
 SCHEMA_VERSION = 1
 PARTS = {"key", "values", "evidence", "provenance", "baseline", "evidence_hash"}
 DECIDED = ("confirm", "refine")  # the only verdicts that give a value to serve
+STEPS = {"batch_size", "max_steps"}
 PROFILES = ("quality", "balanced", "speed")
 
 
@@ -48,10 +49,19 @@ def tuned(
     if not fitting:
         raise LookupError(f"{source}: no entry for {', '.join(map(str, wanted))}")
     entry = max(fitting, key=lambda entry: entry["provenance"]["date"])
-    values = dict(entry["values"])
-    values.update(entry.get("profiles", {}).get(profile, {}))
     kept = {name: entry[name] for name in ("evidence", "key", "provenance")}
+    values = _values(entry, entry.get("profiles", {}).get(profile, {}))
     return dict(kept, values=values, source=os.fspath(source))
+
+
+def _values(entry: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """Steps measured at another batch size become as many examples, unless held or refined with it."""
+    values, start, both = dict(entry["values"], **own), dict(entry["key"], **entry["baseline"]), STEPS
+    together = both <= set(entry["values"]) - set(own) and values["max_steps"] != start["max_steps"]
+    held = "steps" in [item.get("hold") for name, item in entry["evidence"].items() if "batch_size" in name]
+    if both <= set(values) and not together and not held:
+        values["max_steps"] = math.ceil(values["max_steps"] * start["batch_size"] / values["batch_size"])
+    return values
 
 
 def load(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
@@ -74,21 +84,17 @@ def _entries(content: Any) -> list[dict[str, Any]]:
     listed = content.get("entries", [content])
     if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
         raise ValueError("entries: is no list of objects")
-    entries = [dict(entry, schema_version=version) for entry in listed]
-    for entry in entries:
-        _check(entry)
+    entries = [_checked(dict(entry, schema_version=version)) for entry in listed]
     keys = [json.dumps(entry["key"], sort_keys=True) for entry in entries]
-    for key in keys:
-        if keys.count(key) > 1:
-            raise ValueError(f"two entries are for one key ({key})")
+    for key in {key for key in keys if keys.count(key) > 1}:
+        raise ValueError(f"two entries are for one key ({key})")
     return entries
 
 
-def _check(entry: dict[str, Any]) -> None:
+def _checked(entry: dict[str, Any]) -> dict[str, Any]:
     """Refuse an entry that is incomplete, was changed by hand, or serves what nothing stands for."""
-    missing = sorted(PARTS - set(entry))
-    if missing:
-        raise ValueError(f"{missing[0]!r} is missing")
+    for name in sorted(PARTS - set(entry)):
+        raise ValueError(f"{name!r} is missing")
     if entry["evidence_hash"] != _hash(entry):
         raise ValueError("evidence_hash does not match: the file was changed after it was written")
     told = entry.get("told")  # of a script: the settings that it heard of; absent: all of them
@@ -98,6 +104,7 @@ def _check(entry: dict[str, Any]) -> None:
                 raise ValueError(f"{name}: the trials were never told it")
             _check_served(name, value, entry["evidence"])
     _identity(entry)
+    return entry
 
 
 def _check_served(name: str, value: Any, evidence: dict[str, Any]) -> None:
@@ -117,12 +124,9 @@ def _check_served(name: str, value: Any, evidence: dict[str, Any]) -> None:
 
 
 def _stands_for(item: dict[str, Any], name: str, value: Any) -> bool:
-    if item["verdict"] not in DECIDED:
-        return False
-    best = item["best_level"]
-    if isinstance(best, dict):  # of a joint search: whole settings
-        return bool(item["verdict"] == "refine" and best.get(name) == value)
-    return bool(value == (best if item["verdict"] == "refine" else item["default"]))
+    best = item["best_level"] if item["verdict"] == "refine" else item["default"]
+    best = best.get(name) if isinstance(best, dict) else best  # of a joint search: whole settings
+    return bool(item["verdict"] in DECIDED and value == best)
 
 
 def _identity(entry: dict[str, Any]) -> tuple[Any, ...]:

@@ -12,6 +12,7 @@ from bios_sweep.procedure.refinement import (
     serves_search,
     space_of,
 )
+from bios_sweep.procedure.served import SERVED, UNFINISHED, no_file, own_cell, stands_for
 from bios_sweep.procedure.source import ProcedureSource, recall
 from bios_sweep.procedure.state import DONE, Known, Results, Search, State, no_clusters
 from bios_sweep.procedure.suggestion import Suggestion, suggest
@@ -21,6 +22,8 @@ from bios_sweep.procedure.untested import untested_lines
 __all__ = [
     "DONE",
     "SEARCH",
+    "SERVED",
+    "UNFINISHED",
     "Known",
     "ProcedureSource",
     "Question",
@@ -35,12 +38,15 @@ __all__ = [
     "known_proposals",
     "levels_of",
     "no_clusters",
+    "no_file",
     "objectives_of",
+    "own_cell",
     "pairing_lines",
     "questions",
     "recall",
     "serves_search",
     "space_of",
+    "stands_for",
     "state_of",
     "suggest",
     "table_of",

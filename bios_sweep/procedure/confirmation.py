@@ -9,7 +9,7 @@ from bios_sweep.analysis.finding import UNCONFIRMED, Finding, FreshTest, Margin
 from bios_sweep.analysis.fresh import judge_fresh
 from bios_sweep.procedure.cell import Cell, Fresh, fresh_of, joined
 from bios_sweep.procedure.refinement import SEARCH
-from bios_sweep.procedure.served import done, retuned
+from bios_sweep.procedure.served import done, own_rate, retuned
 from bios_sweep.procedure.state import State
 from bios_sweep.procedure.together import combination_of, held_together
 from bios_sweep.study.arms import BASELINE, Arm
@@ -93,7 +93,6 @@ def _judged(
             candidates[name], test, fresh.table, margins[name], cell.rule.alpha, fresh.guards, fresh.sums
         )
         if retuned(cell.plan, found):
-            reason = f"it holds together with the settings of {test.arm}, so it is not served alone"
-            found = dataclasses.replace(found, reasons=(*found.reasons, reason))
+            found = dataclasses.replace(found, reasons=(*found.reasons, own_rate(test.arm)))
         judged[name] = found
     return judged

@@ -16,11 +16,10 @@ from bios_sweep.procedure.confirmation import confirmed, unconfirmed
 from bios_sweep.procedure.pairing import with_twin
 from bios_sweep.procedure.refinement import SEARCH, search_of, search_trials, winner_finding
 from bios_sweep.procedure.screening import screened
-from bios_sweep.procedure.served import done, without_untried
+from bios_sweep.procedure.served import done, of_other_cells, own_cell, settled
 from bios_sweep.procedure.state import DONE, Known, Results, Search, State
 from bios_sweep.procedure.tables import costs_of
 from bios_sweep.procedure.together import for_everyone
-from bios_sweep.study.arms import BASELINE
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.trials import CONFIRMATION, REFINEMENT, SCREENING
 
@@ -39,7 +38,7 @@ def state_of(plan: Plan, results: Results, known: Known = NOTHING) -> State:
 
 
 def _ended(cell: Cell, state: State) -> State:
-    return without_untried(cell, state) if state.stage == DONE else state
+    return settled(cell, state) if state.stage == DONE else state
 
 
 def _state_of_cell(cell: Cell) -> State:
@@ -99,7 +98,9 @@ def _search(cell: Cell, candidates: Mapping[str, Finding]) -> Search | None:
 def _merged(states: Sequence[State], plan: Plan) -> State:
     """A crossed study stands where its slowest cell stands; it serves what the study's own cell found."""
     order = (SCREENING, REFINEMENT, CONFIRMATION, DONE)
-    own = states[0] if plan.cells[0].baseline.name == BASELINE else None
+    own = states[0] if own_cell(plan) else None
+    rest = 1 if own else 0
+    others = of_other_cells(plan.cells[rest:], states[rest:])
     needed = {trial.key: trial for state in states for trial in state.needed}
     missing = {trial.key: trial for state in states for trial in state.missing}
     return State(
@@ -114,5 +115,6 @@ def _merged(states: Sequence[State], plan: Plan) -> State:
         extra_arms=tuple(arm for state in states for arm in state.extra_arms),
         served=own.served if own else {},
         profiles=own.profiles if own else {},
+        withheld={**others, **(own.withheld if own else {})},
         untested={arm: how for state in states for arm, how in state.untested.items()},
     )

@@ -64,7 +64,8 @@ class State:
     as it is decided. screening: the findings of the shared seeds alone. margins: by question. extra_arms:
     arms that no variation names (a combination, the default trained for another level's cost, proposals).
     served: factor -> value that may be served as a default (confirmed or refined). profiles: profile ->
-    factor -> value, where it differs from what is served to everyone. costs: arm -> time over the default's.
+    factor -> value, where it differs from what is served to everyone. withheld: question -> why the value
+    that it settled is served to nobody. costs: arm -> time over the default's.
     untested: arm -> how its trials failed, of levels that failed at every seed.
     """
 
@@ -79,6 +80,7 @@ class State:
     extra_arms: tuple[Arm, ...] = ()
     served: Mapping[str, Any] = field(default_factory=dict)
     profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    withheld: Mapping[str, str] = field(default_factory=dict)
     costs: Mapping[str, CostRatio] = field(default_factory=dict)
     search: Search | None = None
     untested: Mapping[str, str] = field(default_factory=dict)

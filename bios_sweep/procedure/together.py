@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from bios_sweep.analysis.finding import REFINE, Finding, Margin
-from bios_sweep.analysis.fresh import combination_holds
+from bios_sweep.analysis.fresh import KEEP_DEFAULT, combination_holds
 from bios_sweep.procedure.cell import Cell, Fresh
 from bios_sweep.procedure.refinement import SEARCH
 from bios_sweep.procedure.state import State
 from bios_sweep.study.arms import Arm, combine
 from bios_sweep.study.claims import FOR_ALL, REPEAT
+
+BY_SEARCH = "it moves with the winner of the joint search alone"
 
 
 def for_everyone(cell: Cell, findings: Mapping[str, Finding]) -> dict[str, Finding]:
@@ -71,29 +74,48 @@ def held_together(
     if joint is not None and joint.state == REFINE and (holds or not refined):
         apart = [name for name in refined if cell.asked[name].factor.name not in joint.value]
         reason = "it was not tried together with the winner of the joint search, which is served"
-        state = _dropped(cell, state, apart, apart, reason)
+        state = _beside_the_search(cell, _dropped(cell, state, apart, reason), joint.value)
         return dataclasses.replace(state, served={**state.served, **joint.value})
     if len(refined) < 2 or holds:
         return state
     return _only_the_best(cell, state, refined)
 
 
+def _beside_the_search(cell: Cell, state: State, values: Mapping[str, Any]) -> State:
+    """A setting that alone would stay as it is moves with the search's winner; its own finding says so."""
+    findings = {
+        name: dataclasses.replace(
+            finding, reasons=tuple(text.replace(KEEP_DEFAULT, BY_SEARCH) for text in finding.reasons)
+        )
+        if name != SEARCH and cell.asked[name].factor.name in values
+        else finding
+        for name, finding in state.findings.items()
+    }
+    return dataclasses.replace(state, findings=findings)
+
+
 def _only_the_best(cell: Cell, state: State, refined: Sequence[str]) -> State:
     """Refined factors that do not hold together: only the best of them is served."""
     best = max(refined, key=lambda name: _gain(state.findings[name]))
     reason = f"together with the other refined settings it does not hold; only {best} is served"
-    return _dropped(cell, state, [name for name in refined if name != best], refined, reason)
+    state = _told(state, [best], reason)
+    return _dropped(cell, state, [name for name in refined if name != best], reason)
 
 
-def _dropped(cell: Cell, state: State, dropped: Sequence[str], told: Sequence[str], reason: str) -> State:
-    """Without the values of some findings; `told` ones say why."""
+def _dropped(cell: Cell, state: State, dropped: Sequence[str], reason: str) -> State:
+    """Without the values of some findings, which say why."""
     factors = {cell.asked[name].factor.name for name in dropped}
+    served = {name: value for name, value in state.served.items() if name not in factors}
+    withheld = {**state.withheld, **dict.fromkeys(dropped, reason)}
+    return dataclasses.replace(_told(state, dropped, reason), served=served, withheld=withheld)
+
+
+def _told(state: State, names: Sequence[str], reason: str) -> State:
     findings = {
-        name: dataclasses.replace(finding, reasons=(*finding.reasons, reason)) if name in told else finding
+        name: dataclasses.replace(finding, reasons=(*finding.reasons, reason)) if name in names else finding
         for name, finding in state.findings.items()
     }
-    served = {name: value for name, value in state.served.items() if name not in factors}
-    return dataclasses.replace(state, served=served, findings=findings)
+    return dataclasses.replace(state, findings=findings)
 
 
 def _gain(finding: Finding) -> float:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from bios_sweep.analysis.statement import question_titles
 from bios_sweep.records.column_names import DECIDED
 from bios_sweep.records.sweep_state import DONE, SweepState, Verdict
 from bios_sweep.records.trial_state import PLANNED, RUNNING, TrialState
@@ -169,6 +170,7 @@ def parent_content(state: SweepState, *, alive: bool) -> RunContent:
         tags=cut(
             {
                 "sweep_name": facts["name"],
+                "verdict": str(verdict.get("headline") or "none yet"),
                 "question": facts["question"],
                 "status": state.closed or ("running" if alive else "interrupted"),
                 "model": facts["model"]["name"],
@@ -215,7 +217,10 @@ def _timing(timing: Mapping[str, Any] | None) -> dict[str, str]:
 
 
 def experiment_note(state: SweepState) -> str:
-    """What stands above the experiment's table: its first line is all that people see at first."""
+    """What stands above the experiment's table: its first line is all that people see at first.
+
+    Several sweeps share an experiment, so the headline names the sweep that it speaks of.
+    """
     verdict = state.verdict or {}
     headline = str(verdict.get("headline") or "").strip() or f"{state.facts['sweep_id']}: no verdict yet"
     question = f"{state.facts['sweep_id']}: {state.facts['question']}"
@@ -287,9 +292,10 @@ def _parent_points(state: SweepState) -> tuple[Point, ...]:
 
 def _aggregates(verdict: Verdict, metric: str) -> dict[str, float]:
     means = {f"mean {metric}/{arm}": mean for arm, mean in verdict.arm_means.items()}
+    told = verdict.payload.get("verdicts", ())
     effects = {
-        f"effect percent/{line['factor']}": line["effect_percent"]
-        for line in verdict.payload.get("verdicts", ())
+        f"effect percent/{title.replace(' (', ' ')}": line["effect_percent"]
+        for title, line in zip(question_titles(told), told, strict=True)
         if isinstance(line.get("effect_percent"), int | float)
     }
     return means | effects

@@ -8,7 +8,7 @@ from typing import Any
 from bios_sweep.analysis.finding import BELOW, NOT_WORSE, SHARE, SUPERIOR
 from bios_sweep.analysis.fresh import TOO_SMALL
 from bios_sweep.report.wording import clean, gain, number
-from bios_sweep.study.claims import BALANCED
+from bios_sweep.study.claims import BALANCED, IDENTICAL, MINIMUM
 
 # what the word says, for those who see it for the first time; never more than was shown
 MEANING = {
@@ -28,8 +28,8 @@ CONFIRMED = {  # what a confirmed claim of a role says
 }
 REFINED = {  # the clock, or a loss that does not matter, may have decided: not "better"
     "balanced": "another value is the better deal at the same cost, on fresh seeds",
-    "quality": "another value serves this goal, on fresh seeds",
-    "speed": "another value serves this goal",
+    "quality": "another value suits this goal, on fresh seeds",
+    "speed": "another value suits this goal",
     "enough": "another value is enough, on fresh seeds",
     "minimum": "another value is the least that reaches the share",
 }
@@ -39,6 +39,8 @@ GOALS = {
     "speed": "when time is short",
     "minimum": "as the least that pays",
 }
+NO_CHOICE = "nothing to choose: the default was held against itself"
+ASK_FRESH = "ask fresh seeds (decision.confirmation_seeds=5)"
 
 
 def meaning(verdict: Mapping[str, Any]) -> str:
@@ -49,21 +51,69 @@ def meaning(verdict: Mapping[str, Any]) -> str:
 
 
 def advice(verdict: Mapping[str, Any]) -> str:
-    """The step that the verdict supports; without a decision the default stays."""
-    word, default = verdict["verdict"], number(verdict["default"])
-    best, goal = verdict.get("best_level"), GOALS.get(str(verdict.get("claim")), "")
-    value = number(default if best is None else best)
-    if word == "confirm":
-        return f"{goal}, use {value}" if goal else f"keep {value}"
-    if word == "refine":
-        told = f"use {value} instead of {default}"
-        return f"{goal}, {told}" if goal else told
-    if word == "refine (unconfirmed)":
-        seen = _seen(verdict, value)
-        return f"keep {default} for now; {seen}: ask fresh seeds (decision.confirmation_seeds=5)"
-    if word == "screening only":
-        return f"keep {default}; one seed shows nothing, run three or more"
-    return f"{goal}: undecided" if goal else f"keep {default}"
+    """The step that the verdict supports, which is what its goal is served; open questions change nothing."""
+    word, claim = verdict["verdict"], str(verdict.get("claim"))
+    goal, settled = GOALS.get(claim, ""), word in ("confirm", "refine")
+    if claim == IDENTICAL:
+        return NO_CHOICE
+    if claim == MINIMUM and settled:
+        return f"the least that pays is {number(verdict['best_level'])}; no goal is served with it"
+    if settled and verdict.get("withheld"):
+        told = _withheld(verdict)
+    elif settled:
+        told = _use(verdict)
+    elif word == "refine (unconfirmed)":
+        goal = goal if verdict.get("recommended") is not None else ""
+        told = f"{_keep(verdict, goal)} for now; {_seen(verdict, _best(verdict))}: {ASK_FRESH}"
+    elif word == "screening only":
+        told = f"{_keep(verdict, goal)}; one seed shows nothing, run three or more"
+    else:
+        told = _keep(verdict, goal)
+    return f"{goal}{', ' if settled else ': '}{told}" if goal else told
+
+
+def _best(verdict: Mapping[str, Any]) -> str:
+    best = verdict.get("best_level")
+    return number(verdict["default"] if best is None else best)
+
+
+def _keep(verdict: Mapping[str, Any], goal: str) -> str:
+    """A goal with a level of its own keeps what it is served without it, where that is known."""
+    kept = verdict.get("recommended")
+    if kept is None:
+        return "undecided" if goal else f"keep {number(verdict['default'])}"
+    start = verdict.get("baseline_level")
+    told = f"keep {number(kept)}"
+    if not goal and start is not None and kept != start:
+        told = f"alone undecided; use {number(kept)}, of the joint search's winner"
+    if verdict.get("factor") == "max_steps" and start is not None and kept != start:
+        told = f"keep {number(start)}, {_at_served(kept)}"
+    return f"undecided; {told}" if goal else told
+
+
+def _at_served(steps: Any) -> str:
+    """Steps are those of the default's batch size: where another is served, it takes as many examples."""
+    return f"that is {number(steps)} at the batch size that is served"
+
+
+def _use(verdict: Mapping[str, Any]) -> str:
+    value, kept = _best(verdict), verdict.get("recommended")
+    told = f"use {value}" if verdict["claim"] in GOALS else f"keep {value}"
+    if verdict["verdict"] == "refine":
+        told = f"use {value} instead of {number(verdict['default'])}"
+    if kept is None or number(kept) == value:
+        return told
+    return f"{told}, {_at_served(kept)}"
+
+
+def _withheld(verdict: Mapping[str, Any]) -> str:
+    """What is used instead of a value that was settled and is not served, and why it is not."""
+    value, why = _best(verdict), verdict["withheld"]
+    kept = verdict.get("recommended")
+    if kept is None or number(kept) == value:  # another study's default, or nothing changes yet
+        return f"{_use(verdict)}; not served: {why}"
+    stays = "keep" if kept == verdict.get("baseline_level") else "use"
+    return f"{stays} {number(kept)}: {value} is not served, {why}"
 
 
 def _seen(verdict: Mapping[str, Any], value: str) -> str:

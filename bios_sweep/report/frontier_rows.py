@@ -1,4 +1,4 @@
-"""Gain against cost: the arms whose both are known, and what each profile is served."""
+"""Gain against cost: the arms whose both are known."""
 
 from __future__ import annotations
 
@@ -46,11 +46,3 @@ def frontier_rows(plan: Plan, state: State) -> list[dict[str, Any]]:
         }
         for point in frontier(points)
     ]
-
-
-def profiles(state: State) -> dict[str, dict[str, Any]]:
-    """What is served, for whoever wants quality, balance or speed; {} where nothing differs."""
-    if not state.profiles:
-        return {}
-    served = dict(state.served)
-    return {name: {**served, **state.profiles.get(name, {})} for name in ("quality", "balanced", "speed")}

@@ -16,6 +16,7 @@ from markupsafe import Markup
 from bios_sweep.report.advice import advice, meaning, next_step
 from bios_sweep.report.figure_effects import effect_groups
 from bios_sweep.report.figures import Drawn
+from bios_sweep.report.goals import first_line
 from bios_sweep.report.sections import Section, sections
 from bios_sweep.report.summary import worst_first
 from bios_sweep.report.svg import to_svg
@@ -23,6 +24,7 @@ from bios_sweep.report.wording import (
     bounds_line,
     changes,
     clean,
+    contrast,
     cost_line,
     count,
     counts_line,
@@ -69,6 +71,7 @@ def page(summary: Mapping[str, Any]) -> dict[str, Any]:
     """What the template lays out, as plain values."""
     verdicts = summary["verdicts"]
     return {
+        "first": first_line(summary),
         "title": summary["question"] or summary["sweep"],
         "sweep": summary["sweep"],
         "scenario": summary["scenario"],
@@ -116,6 +119,7 @@ def _verdict(name: str, verdict: Mapping[str, Any]) -> dict[str, Any]:
         "cost": cost_line(verdict),
         "default": number(verdict["default"]),
         "best": number(verdict["best_level"]),
+        "contrast": contrast(verdict),
         "effect": f"{gain(verdict['effect_percent'])} {interval(verdict['lower'], verdict['upper'])}".strip(),
         "margin": number(verdict["margin"]),
         "seeds": len(verdict["seeds"]),

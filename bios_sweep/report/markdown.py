@@ -6,11 +6,14 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from bios_sweep.report.advice import advice
+from bios_sweep.report.goals import headline
 from bios_sweep.report.sections import Section, sections
 from bios_sweep.report.summary import worst_first
 from bios_sweep.report.wording import (
     bounds_line,
     clean,
+    contrast,
     cost_line,
     counts_line,
     failure_lines,
@@ -35,7 +38,7 @@ SPECIAL = re.compile(r"[\\|*`\[\]~]|(?<!\w)_|_(?!\w)")
 def to_markdown(summary: Mapping[str, Any]) -> str:
     """The report as text; its first line is the verdict line, for MLflow shows no more above its table."""
     blocks = [
-        escape(verdict_line(summary)),
+        escape(headline(summary)),
         f"**{escape(summary['question'])}**" if summary["question"] else "",
         escape(summary["scenario"]),
         _verdict_table(summary["verdicts"]),
@@ -72,12 +75,16 @@ def _verdict_row(name: str, v: Mapping[str, Any], timed: bool) -> tuple[Any, ...
         number(v["default"]),
         v["verdict"],
         number(v["best_level"]),
-        f"{gain(v['effect_percent'])} {interval(v['lower'], v['upper'])}".strip(),
+        ", ".join(filter(None, (_effect(v), contrast(v)))),
         number(v["margin"]),
         len(v["seeds"]),
     )
     bounds = times_interval(v.get("cost_lower"), v.get("cost_upper"))
     return (*row, f"{times(v.get('cost_ratio'))} {bounds}".strip()) if timed else row
+
+
+def _effect(v: Mapping[str, Any]) -> str:
+    return f"{gain(v['effect_percent'])} {interval(v['lower'], v['upper'])}".strip()
 
 
 def _baseline_table(summary: Mapping[str, Any]) -> str:
@@ -96,7 +103,8 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 def _told(name: str, verdict: Mapping[str, Any]) -> str:
     told = "; ".join(filter(None, [clean(verdict["sentence"]), *other_reasons(verdict), cost_line(verdict)]))
-    return f"- **{escape(name)}: {escape(verdict['verdict'])}.** {escape(told)}"
+    step = escape(f"What to do: {advice(verdict)}.")
+    return f"- **{escape(name)}: {escape(verdict['verdict'])}.** {step} {escape(told)}"
 
 
 def _extra(section: Section) -> str:

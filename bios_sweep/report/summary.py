@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bios_sweep.procedure import DONE, Results, State, pairing_lines
+from bios_sweep.procedure import DONE, Results, State, no_file, pairing_lines
 from bios_sweep.report.arm_rows import arm_row, arms_of, curves_of
-from bios_sweep.report.frontier_rows import frontier_rows, profiles
+from bios_sweep.report.frontier_rows import frontier_rows
+from bios_sweep.report.goals import headline, not_served, profiles, recommended
 from bios_sweep.report.moderator_rows import moderator_rows
 from bios_sweep.report.scope import caveats
 from bios_sweep.report.search_row import search_row
@@ -22,13 +23,17 @@ from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED
 def summarise(plan: Plan, state: State, results: Results, command: str) -> dict[str, Any]:
     """Everything a reader of the sweep is told. `command` reproduces it.
 
-    Keys: `sweep`, `sweep_id`, `question`, `scenario`, `stage`, `metric`, `margin` (percent, absolute),
-    `counts`, `verdicts` (see `Verdict`), `baseline` (setting -> value), `origins`, `arms` (one record
-    per arm with its mean and per-seed finals), `curves` (arm -> list of per-seed curves), `served`,
-    `signs` (see `sign_rows`), `truncation` (see there), `failures`, `caveats`, `notes`, `command`.
+        Keys: `sweep`, `sweep_id`, `question`, `scenario`, `stage`, `metric`, `margin` (percent, absolute),
+        `counts`, `verdicts` (see `Verdict`), `baseline` (setting -> value), `origins`, `arms` (one record
+        per arm with its mean and per-seed finals), `curves` (arm -> list of per-seed curves), `served`,
+        `recommended` (goal -> setting -> value: what the tuned file gives each goal), `not_served` (what verdicts
+    settled and nobody gets, and why), `no_file` (why there is no tuned file; empty where there is one),
+    `headline` (the sweep in one line), `signs` (see `sign_rows`), `truncation` (see there), `failures`,
+    `caveats`, `notes`, `command`.
     """
     study = plan.study
-    return {
+    verdicts = [told_verdict(plan, verdict, command) for verdict in verdicts_of(plan, state)]
+    summary = {
         "sweep": study.name,
         "sweep_id": plan.sweep_id,
         "question": study.question,
@@ -39,13 +44,16 @@ def summarise(plan: Plan, state: State, results: Results, command: str) -> dict[
         if state.margin
         else None,
         "counts": count_trials(state, results),
-        "verdicts": [told_verdict(plan, verdict, command) for verdict in verdicts_of(plan, state)],
+        "verdicts": verdicts,
         "baseline": study.scenario.told(study.baseline.to_dict()),
         "origins": {name: dict(origin) for name, origin in study.origins.items()},
         "arms": [arm_row(plan, state, arm, results) for arm in arms_of(plan, state)],
         "curves": {arm.name: curves_of(plan, state, arm, results) for arm in arms_of(plan, state)},
         "served": dict(state.served),
-        "profiles": profiles(state),
+        "profiles": profiles(plan, state),
+        "recommended": recommended(plan, state),
+        "not_served": not_served(verdicts),
+        "no_file": no_file(plan, state),
         "frontier": frontier_rows(plan, state),
         "importance": dict(state.search.importance) if state.search else {},
         "search": search_row(state),
@@ -57,6 +65,7 @@ def summarise(plan: Plan, state: State, results: Results, command: str) -> dict[
         "notes": list(plan.notes),
         "command": command,
     }
+    return {"headline": headline(summary), **summary}
 
 
 def count_trials(state: State, results: Results) -> dict[str, int]:

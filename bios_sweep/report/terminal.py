@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bios_sweep.report.advice import advice
+from bios_sweep.report.goals import first_line
 from bios_sweep.report.layout import (
     HEAD,
     QUIET,
@@ -28,6 +31,7 @@ from bios_sweep.report.wording import (
     bounds_line,
     changes,
     clean,
+    contrast,
     cost_line,
     count,
     counts_line,
@@ -44,6 +48,7 @@ from bios_sweep.report.wording import (
     titles,
 )
 
+BOUNDS_WIDE, BOUNDS_NARROW = 24, 16  # columns of what stands under an effect
 WIDE = 100  # columns from which an effect and its bounds fit on one line
 VERDICT_STYLES = {
     "confirm": "green",
@@ -76,6 +81,8 @@ def print_plan(plan: Mapping[str, Any], console: Console) -> None:
 
 def print_verdicts(summary: Mapping[str, Any], console: Console, trials_dir: Path | None = None) -> None:
     """The verdicts with their evidence. summary: from `summarise`; trials_dir: where logs of failures lie."""
+    if first := first_line(summary):
+        line(console, first, "yellow")
     _head(console, summary)
     verdicts = summary["verdicts"]
     if not verdicts:
@@ -243,10 +250,15 @@ def _verdict_row(name: str, verdict: Mapping[str, Any], wide: bool) -> tuple[Tex
         Text(number(verdict["default"])),
         Text(word, style=VERDICT_STYLES.get(word, "")),
         Text(number(verdict["best_level"])),
-        Text((" " if wide else "\n").join(filter(None, effect))),
+        Text("\n".join([(" " if wide else "\n").join(filter(None, effect)), *_contrast(verdict, wide)])),
         Text(number(verdict["margin"])),
         Text(str(len(verdict["seeds"]))),
     )
+
+
+def _contrast(verdict: Mapping[str, Any], wide: bool) -> list[str]:
+    """What the gain is of and over, under it and no wider than its bounds, or nearly."""
+    return wrap(contrast(verdict), BOUNDS_WIDE if wide else BOUNDS_NARROW, break_long_words=False)
 
 
 def _time(verdict: Mapping[str, Any]) -> str:
@@ -263,7 +275,8 @@ def _told(console: Console, name: str, verdict: Mapping[str, Any]) -> None:
     console.print()
     title = Text(f"{name}: ", style=HEAD)
     console.print(title.append(word, style=VERDICT_STYLES.get(word, "")))
-    for text in filter(None, (verdict["sentence"], *other_reasons(verdict), cost_line(verdict))):
+    step = f"what to do: {advice(verdict)}"
+    for text in filter(None, (step, verdict["sentence"], *other_reasons(verdict), cost_line(verdict))):
         indented(console, clean(text))
 
 

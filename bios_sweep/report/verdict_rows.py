@@ -8,12 +8,27 @@ from typing import Any
 
 from bios_sweep.analysis.finding import CONFIRM, EDGE, REFINE
 from bios_sweep.analysis.statement import Verdict, make_verdict
-from bios_sweep.procedure import SEARCH, Question, State, levels_of, questions, untested_lines
+from bios_sweep.defaults.tuned import PROFILES
+from bios_sweep.procedure import (
+    DONE,
+    SEARCH,
+    SERVED,
+    UNFINISHED,
+    Question,
+    State,
+    levels_of,
+    questions,
+    stands_for,
+    untested_lines,
+)
 from bios_sweep.procedure.untested import UNTESTED
+from bios_sweep.report.advice import advice
+from bios_sweep.report.goals import settings_of
 from bios_sweep.report.scope import scope_of
 from bios_sweep.report.search_row import search_verdict
 from bios_sweep.settings import is_whole
-from bios_sweep.study.claims import MINIMUM, QUALITY, SPEED
+from bios_sweep.study.arms import BASELINE
+from bios_sweep.study.claims import BALANCED, MINIMUM, REPEAT, SPEED
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import Plan
 
@@ -45,25 +60,58 @@ def _verdict(plan: Plan, question: Question, state: State) -> Verdict:
         scope=scope_of(plan, state.findings[question.name]),
         alpha=study.decision.alpha,
         looks=len(study.decision.looks),
-        served=_served(state, question),
+        limit=_limit(plan, question.claim),
+        served=_served(plan, state, question),
+        withheld=_withheld(plan, state, question),
+        recommended=_recommended(plan, state, question),
         cell=question.cell,
     )
     return replace(verdict, reasons=(*verdict.reasons, *untested_lines(plan, factor, state.untested)))
 
 
-def _served(state: State, question: Question) -> Any:
+def _limit(plan: Plan, claim: str) -> float | None:
+    """What a claim's contrast is held against where it is not the margin: a share is reached above 0."""
+    if claim == SPEED:
+        return plan.study.decision.speed_loss_percent
+    return 0.0 if claim == MINIMUM else None
+
+
+def _settles(plan: Plan, state: State, question: Question) -> bool:
+    """Whether the verdict stands for a value that a goal is to use."""
+    wanted = question.claim in SERVED and question.factor.name != REPEAT
+    return wanted and state.findings[question.name].state in (CONFIRM, REFINE)
+
+
+def _served(plan: Plan, state: State, question: Question) -> Any:
     """The value that this very claim serves; an open one serves nothing, whatever another claim does."""
-    if question.claim == MINIMUM or state.findings[question.name].state not in (CONFIRM, REFINE):
+    if state.stage != DONE or question.name in state.withheld or not _settles(plan, state, question):
         return None
-    everyone, value = state.served.get(question.factor.name), state.findings[question.name].value
-    own = state.profiles.get(question.claim, {}).get(question.factor.name, everyone)
-    told_apart = question.claim in (QUALITY, SPEED) and value is not None and value != own
-    return None if told_apart else own
+    return stands_for(plan, question, state.findings[question.name])
+
+
+def _withheld(plan: Plan, state: State, question: Question) -> str:
+    if state.stage != DONE and _settles(plan, state, question):
+        return UNFINISHED
+    return state.withheld.get(question.name, "")
+
+
+def _recommended(plan: Plan, state: State, question: Question) -> Any:
+    """What the file gives the claim's goal for the factor; the default while nothing is served.
+
+    plan: of the question's cell; another than the study's own is about no file.
+    """
+    if question.claim not in SERVED or question.factor.name == REPEAT or plan.baseline.name != BASELINE:
+        return None
+    if state.stage != DONE:
+        return getattr(plan.study.baseline, question.factor.name)
+    goal = question.claim if question.claim in PROFILES else BALANCED
+    return getattr(settings_of(plan, state, goal), question.factor.name)
 
 
 def told_verdict(plan: Plan, verdict: Verdict, command: str) -> dict[str, Any]:
     """A verdict with, where its best level ends the grid and more could be tested, the command for it."""
     told = verdict.to_dict()
+    told["advice"] = advice(told)
     if any(UNTESTED in reason for reason in verdict.reasons):
         return told
     factor = next((factor for factor in plan.study.factors if factor.name == verdict.factor), None)

@@ -7,9 +7,12 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from bios_sweep.analysis.statement import question_titles
+
 NONE = "—"  # no number: unknown, unbounded or not measured
 DIGITS = 4  # significant: more would be noise at the precision of these trials (chosen, not measured)
 OF_ANOTHER_LEVEL = ("quality", "speed", "minimum")  # claims about another level than the baseline's
+OTHER_LIMITS = ("speed", "minimum")  # claims that are held against something else than the margin
 ENDINGS = ("completed", "diverged", "failed")
 
 
@@ -107,14 +110,14 @@ def titles(verdicts: Sequence[Mapping[str, Any]]) -> list[str]:
 
     `batch_size (quality)`, `lora_rank, train_examples=500`.
     """
-    claims: dict[str, set[str]] = {}
-    for verdict in verdicts:
-        claims.setdefault(verdict["factor"], set()).add(str(verdict.get("claim", "")))
     return [
-        clean(verdict["factor"])
-        + (f" ({clean(verdict['claim'])})" if len(claims[verdict["factor"]]) > 1 else "")
-        + (f", {cell(verdict['cell'])}" if verdict.get("cell") else "")
-        for verdict in verdicts
+        clean(title)
+        for title in question_titles(
+            [
+                {**verdict, "cell": cell(verdict["cell"]) if verdict.get("cell") else ""}
+                for verdict in verdicts
+            ]
+        )
     ]
 
 
@@ -123,6 +126,18 @@ def cell(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{clean(name)}={number(level)}" for name, level in value.items())
     return number(value)
+
+
+def contrast(verdict: Mapping[str, Any]) -> str:
+    """What a row's gain is of and over: `32 over 128 trained as long`; empty where there is no gain.
+
+    Also where the row says it already: the gain of its best level over its default.
+    """
+    over = clean(verdict.get("effect_over") or "")
+    of = number(verdict.get("effect_of"))
+    if not over or (of, over) == (number(verdict["best_level"]), number(verdict["default"])):
+        return ""
+    return f"{of} over {over}"
 
 
 def verdict_line(summary: Mapping[str, Any]) -> str:
@@ -147,6 +162,8 @@ def cost_line(verdict: Mapping[str, Any]) -> str:
 
 def _in_question(verdict: Mapping[str, Any]) -> str:
     """The level that gain and time are of: the claimed one, or the alternative with just this gain."""
+    if verdict.get("effect_over"):
+        return number(verdict["effect_of"])
     if verdict.get("claim") in OF_ANOTHER_LEVEL:
         return number(verdict["default"])
     same = [level for level in verdict["levels"] if level.get("gain") == verdict["effect_percent"]]
@@ -157,14 +174,19 @@ def bounds_line(verdicts: Sequence[Mapping[str, Any]]) -> str:
     """How to read the numbers of a table of verdicts."""
     bounded = [v for v in verdicts if v["lower"] is not None or v["upper"] is not None]
     levels = sorted({round(100 * verdict["confidence"], 1) for verdict in bounded})
+    apart = any(verdict.get("effect_over") for verdict in verdicts)
     told = "gain over the default, positive = better"
+    if apart:
+        told = "gain of the best level over the default, or as the row says; positive = better"
     if levels:
         told += f"; one-sided {' or '.join(f'{level:g} %' for level in levels)} bounds"
     own = [verdict for verdict in bounded if verdict.get("claim") not in OF_ANOTHER_LEVEL]
     if any(verdict["verdict"] == "confirm" for verdict in own):
         told += "; beside a confirmed default those of the alternative that comes nearest"
-    if len(own) < len(bounded):
+    if len(own) < len(bounded) and not apart:
         told += f"; of {', '.join(OF_ANOTHER_LEVEL)}: those of the level that is claimed"
+    if any(verdict.get("claim") in OTHER_LIMITS for verdict in bounded):
+        told += "; margin of speed: the loss that it may cost, of a minimum: 0, its share is reached above it"
     return told
 
 
@@ -184,9 +206,10 @@ def counts_line(counts: Mapping[str, int]) -> str:
 
 
 def other_reasons(verdict: Mapping[str, Any]) -> list[str]:
-    """Reasons that the verdict's sentence does not already say."""
-    sentence = clean(verdict["sentence"])
-    return [text for text in map(clean, verdict["reasons"]) if text not in sentence]
+    """Reasons that neither the verdict's sentence nor the advice beside it already says."""
+    sentence, why = clean(verdict["sentence"]), clean(verdict.get("withheld") or "")
+    reasons = [text for text in map(clean, verdict["reasons"]) if text not in sentence]
+    return [text for text in reasons if not (why and text.endswith(why))]
 
 
 def ended_as(status: str, failure: str) -> str:

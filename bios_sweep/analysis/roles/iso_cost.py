@@ -6,8 +6,10 @@ Duration is the dial that everybody already has: another batch size earns its pl
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from bios_sweep.analysis.bounds import Bound
+from bios_sweep.analysis.finding import AS_LONG
 from bios_sweep.analysis.roles.evidence import Evidence
 
 SAME_COST = 1.05  # costs this near the yardstick's end count as its end; chosen, below what matters (1.2)
@@ -16,7 +18,9 @@ SAME_COST = 1.05  # costs this near the yardstick's end count as its end; chosen
 def iso_cost_gain(arm: str, evidence: Evidence) -> Bound | str:
     """The gain of an arm over the default trained for the same time, or why it is not known."""
     weights = iso_weights(arm, evidence)
-    return weights if isinstance(weights, str) else evidence.contrasts.weighted(arm, weights)
+    if isinstance(weights, str):
+        return weights
+    return replace(evidence.contrasts.weighted(arm, weights), how=AS_LONG)
 
 
 def iso_weights(arm: str, evidence: Evidence) -> dict[str, float] | str:

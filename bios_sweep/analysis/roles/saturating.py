@@ -6,6 +6,7 @@ See docs/statistics.md, item 13.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from bios_sweep.analysis.finding import (
     FactorLevels,
     Finding,
     FreshTest,
+    share_of,
 )
 from bios_sweep.analysis.roles.evidence import (
     Evidence,
@@ -120,10 +122,10 @@ def judge_minimum(levels: FactorLevels, evidence: Evidence) -> Finding:
     least = next((arm for arm in tested if shares[arm].lower > 0), None)
     own = shares[claimed]
     if least == claimed:
-        return found(CONFIRM, levels, evidence, claimed, value=levels.level(claimed))
+        return found(CONFIRM, levels, evidence, claimed, bound=own, value=levels.level(claimed))
     settled = own.lower > 0 or own.upper < 0  # the claimed steps pass or fail for sure
     if least is not None and levels.level(least) < levels.default and settled:
-        return _reaches(least, levels, evidence)
+        return _reaches(least, shares[least], levels, evidence)
     share = f"{evidence.rule.minimum_share:.0%} of the default's gain"
     reason = f"whether {levels.level(claimed)} steps reach {share} is open"
     if own.upper < 0:
@@ -131,10 +133,10 @@ def judge_minimum(levels: FactorLevels, evidence: Evidence) -> Finding:
             f"{levels.level(claimed)} steps do not reach {share}, "
             "and no tested number below the default's is shown to"
         )
-    return found(UNDECIDED, levels, evidence, claimed, reason)
+    return found(UNDECIDED, levels, evidence, claimed, reason, bound=own)
 
 
-def _reaches(least: str, levels: FactorLevels, evidence: Evidence) -> Finding:
+def _reaches(least: str, share: Bound, levels: FactorLevels, evidence: Evidence) -> Finding:
     test = FreshTest(
         arm=least,
         over=evidence.baseline,
@@ -142,7 +144,7 @@ def _reaches(least: str, levels: FactorLevels, evidence: Evidence) -> Finding:
         limit=evidence.rule.minimum_share,
         value=levels.level(least),
     )
-    return found(CANDIDATE, levels, evidence, least, test=test)
+    return found(CANDIDATE, levels, evidence, least, bound=share, test=test)
 
 
 def share_bound(arm: str, evidence: Evidence) -> Bound:
@@ -153,4 +155,5 @@ def share_bound(arm: str, evidence: Evidence) -> Bound:
     assert evidence.gained is not None  # checked by the caller
     gains = evidence.contrasts.per_seed({arm: 1.0, evidence.baseline: -1.0})
     rest = (1.0 - evidence.rule.minimum_share) * np.asarray(evidence.gained)
-    return evidence.contrasts.own(arm, gains + rest)
+    own = evidence.contrasts.own(arm, gains + rest)
+    return replace(own, how=share_of(evidence.rule.minimum_share))

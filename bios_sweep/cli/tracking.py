@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from bios_sweep.config.compose import Config
 from bios_sweep.errors import ConfigError
-from bios_sweep.records.cursor import read_cursor
+from bios_sweep.records.cursor import awaited, read_cursor
+from bios_sweep.records.ready_store import ready_store
+from bios_sweep.records.store_schema import BEHIND, is_current, look
 from bios_sweep.records.tracking import check_tracking, default_tracking_uri, is_web, sqlite_file, ui_link
 from bios_sweep.records.web import sign_in
 from bios_sweep.records.workspace import Workspace
@@ -40,9 +42,17 @@ class Tracking:
         return "" if self.uri is None else masked(self.uri)
 
     def check(self) -> None:
-        """Refuse a store that does not answer, before anything is started."""
-        if self.uri is not None:
-            check_tracking(self.uri, self.workspace)
+        """Refuse a store that does not answer or cannot be used, before anything is started.
+
+        A user's own store of an older MLflow is upgraded here, for only the attempt shows whether it can be.
+        The workspace's own waits for the mirror, which may replace it.
+        """
+        if self.uri is None:
+            return
+        check_tracking(self.uri, self.workspace)
+        ours = self.uri == default_tracking_uri(self.workspace)
+        if not ours and not is_web(self.uri) and look(sqlite_file(self.uri)).kind == BEHIND:
+            ready_store(self.uri)
 
     def mirror(self, sweep: Sweep, last_entry: int) -> MlflowMirror | None:
         """A mirror, not yet started, or None where MLflow has everything up to `last_entry` of the journal.
@@ -52,7 +62,8 @@ class Tracking:
         if self.uri is None:
             return None
         done = read_cursor(self.workspace, sweep.plan.sweep_id, self.uri).get("seq")
-        if done == last_entry and (is_web(self.uri) or sqlite_file(self.uri).exists()):
+        ready = is_web(self.uri) or is_current(sqlite_file(self.uri))
+        if done == last_entry and ready and not awaited(self.workspace, self.uri):
             return None
         from bios_sweep.records.mlflow_mirror import MlflowMirror
 

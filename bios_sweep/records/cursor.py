@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from bios_sweep.atomic import write_atomically
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.secrecy import masked
 
@@ -27,3 +29,33 @@ def read_cursor(workspace: Workspace, sweep_id: str, tracking_uri: str) -> dict[
         return dict(json.loads(cursor_file(workspace, sweep_id, tracking_uri).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return {}
+
+
+def write_cursor(workspace: Workspace, sweep_id: str, tracking_uri: str, **place: Any) -> None:
+    """Remember how far a sweep is there: `seq`, and where it lies."""
+    cursor = {"tracking_uri": masked(tracking_uri), **place}
+    path = cursor_file(workspace, sweep_id, tracking_uri)
+    write_atomically(path, json.dumps(cursor, indent=1) + "\n")
+
+
+def drop_cursors(workspace: Workspace, tracking_uri: str) -> None:
+    """A store is new and empty: what was remembered of one before it leads nowhere."""
+    for sweep_id in workspace.sweeps():
+        if read_cursor(workspace, sweep_id, tracking_uri).get("seq") != 0:
+            cursor_file(workspace, sweep_id, tracking_uri).unlink(missing_ok=True)
+
+
+def await_all(workspace: Workspace, tracking_uri: str) -> None:
+    """A store is about to be replaced: every sweep waits to be brought over, until it is."""
+    for sweep_id in _with_journal(workspace):
+        write_cursor(workspace, sweep_id, tracking_uri, seq=0)
+
+
+def awaited(workspace: Workspace, tracking_uri: str) -> list[str]:
+    """The sweeps that wait so, the oldest first: a run that several share belongs to the first of them."""
+    known = reversed(tuple(_with_journal(workspace)))
+    return [one for one in known if read_cursor(workspace, one, tracking_uri).get("seq") == 0]
+
+
+def _with_journal(workspace: Workspace) -> Iterable[str]:
+    return (one for one in workspace.sweeps() if workspace.journal_file(one).exists())

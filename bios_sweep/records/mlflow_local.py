@@ -7,12 +7,14 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from bios_sweep.errors import InputError
+from bios_sweep.errors import InputError, TrackingError
 from bios_sweep.records.mlflow_runs import Experiment, StoredRun, check_runs, first_value, no_experiment
 from bios_sweep.records.mlflow_store import prepare_environment
+from bios_sweep.records.ready_store import ready_store
 from bios_sweep.secrecy import masked
 
 PAGE = 5_000  # runs per call (chosen, not measured)
+UNREADABLE = (MlflowException, SQLAlchemyError, OSError, TrackingError)
 
 
 def read_store(uri: str, name: str) -> Experiment:
@@ -23,10 +25,11 @@ def read_store(uri: str, name: str) -> Experiment:
     """
     prepare_environment()
     try:
+        ready_store(uri)
         client = MlflowClient(tracking_uri=uri)
         experiment_id = _experiment_id(client, masked(uri), name)
         runs = _runs(client, experiment_id)
-    except (MlflowException, SQLAlchemyError, OSError) as error:
+    except UNREADABLE as error:
         raise _unreadable(uri, error) from error
     source = f"experiment {name!r}"
     check_runs(source, runs)
@@ -46,8 +49,9 @@ def names_in_store(uri: str) -> list[str]:
     """
     prepare_environment()
     try:
+        ready_store(uri)
         return [one.name for one in MlflowClient(tracking_uri=uri).search_experiments(max_results=1000)]
-    except (MlflowException, SQLAlchemyError, OSError) as error:
+    except UNREADABLE as error:
         raise _unreadable(uri, error) from error
 
 

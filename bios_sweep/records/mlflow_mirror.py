@@ -7,7 +7,6 @@ repair after a crash are the same code.
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from collections.abc import Iterator
@@ -17,9 +16,15 @@ from filelock import FileLock, Timeout
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from bios_sweep.atomic import write_atomically
-from bios_sweep.errors import BiosSweepError, StorageError, TrackingError, WorkspaceBusyError
-from bios_sweep.records.cursor import cursor_file, read_cursor, uri_hash
+from bios_sweep.errors import BiosSweepError, InputError, StorageError, TrackingError, WorkspaceBusyError
+from bios_sweep.records.cursor import (
+    await_all,
+    awaited,
+    drop_cursors,
+    read_cursor,
+    uri_hash,
+    write_cursor,
+)
 from bios_sweep.records.journal import JournalTail
 from bios_sweep.records.lock import live_owner
 from bios_sweep.records.mirror_content import (
@@ -34,9 +39,11 @@ from bios_sweep.records.mirror_content import (
     sweep_tag,
 )
 from bios_sweep.records.mlflow_store import KnownRun, MlflowStore, folder_files
+from bios_sweep.records.ready_store import ready_store
 from bios_sweep.records.replay import Entry, advance
+from bios_sweep.records.store_schema import is_current
 from bios_sweep.records.sweep_state import SweepState
-from bios_sweep.records.tracking import is_web, sqlite_file
+from bios_sweep.records.tracking import default_tracking_uri, is_web, sqlite_file
 from bios_sweep.records.trial_state import RUNNING, TrialState
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.secrecy import masked
@@ -61,7 +68,10 @@ class MlflowMirror:
     def __init__(self, workspace: Workspace, sweep_id: str, tracking_uri: str, experiment_name: str) -> None:
         self._workspace = workspace
         self._sweep_id = sweep_id
+        self._uri = tracking_uri
         self._follower = Follower(workspace, sweep_id, tracking_uri, experiment_name)
+        self._ready = False
+        self._awaited: list[str] = []
         self._lock_file = workspace.root / f"mirror-{uri_hash(tracking_uri)}.lock"
         self._finishing = threading.Event()
         self._given_up = threading.Event()
@@ -91,6 +101,7 @@ class MlflowMirror:
         Raises:
             WorkspaceBusyError: a live driver is mirroring to the same place.
             TrackingError: the other side does not answer; nothing is lost.
+            InputError: the store is half-migrated and not the workspace's own, or cannot be used at all.
         """
         owner = live_owner(self._workspace)
         try:
@@ -107,7 +118,9 @@ class MlflowMirror:
         self._follower.recheck()
         for attempt in range(1, SYNC_TRIES + 1):
             try:
-                self._follower.catch_up(alive=alive)
+                self._catch_up(alive=alive)
+                while self._awaited:
+                    self._catch_up(alive=alive)
             except OTHER_SIDE as error:
                 self._failed(error)
                 if attempt == SYNC_TRIES:
@@ -133,6 +146,8 @@ class MlflowMirror:
             last = self._finishing.is_set()
             if self._pass(alive=not last):
                 delay = FIRST_DELAY_SECONDS
+                if self._awaited:
+                    continue
                 self._caught_up = last
                 if last:
                     return
@@ -144,8 +159,8 @@ class MlflowMirror:
     def _pass(self, *, alive: bool) -> bool:
         """One try; what goes wrong over there, whatever it is, must not end the mirror."""
         try:
-            self._follower.catch_up(alive=alive)
-        except StorageError:
+            self._catch_up(alive=alive)
+        except (StorageError, InputError):  # those stay as they are
             raise
         except Exception as error:  # noqa: BLE001 - stores and plugins raise errors of their own
             self._failed(error)
@@ -153,7 +168,44 @@ class MlflowMirror:
         self.problem = ""
         return True
 
+    def _catch_up(self, *, alive: bool) -> None:
+        """Our sweep first, then one of those that a store made anew has lost."""
+        if not self._ready:
+            self._make_ready()
+        self._follower.catch_up(alive=alive)
+        if self._awaited:
+            self._bring_back(self._awaited[0])
+            del self._awaited[0]
+
+    def _make_ready(self) -> None:
+        """A half-migrated store of the workspace's own makes way for a new one: the journals have it all."""
+        ours = self._uri == default_tracking_uri(self._workspace)
+        empty, aside = ready_store(self._uri, ours=ours, start_over=self._start_over if ours else None)
+        if aside is not None:
+            _log.warning(
+                "%s was left half-migrated by an MLflow that was killed; it is kept as %s, and a new store "
+                "is filled from the journals of the workspace",
+                sqlite_file(self._uri),
+                aside.name,
+            )
+        if empty:
+            drop_cursors(self._workspace, self._uri)
+        self._awaited = [one for one in awaited(self._workspace, self._uri) if one != self._sweep_id]
+        self._ready = True
+
+    def _start_over(self) -> None:
+        await_all(self._workspace, self._uri)
+
+    def _bring_back(self, sweep_id: str) -> None:
+        owner = live_owner(self._workspace)
+        alive = owner is not None and owner["sweep_id"] == sweep_id
+        try:
+            Follower(self._workspace, sweep_id, self._uri).catch_up(alive=alive)
+        except StorageError as error:
+            _log.warning("sweep %s is not brought over: %s", sweep_id, error)
+
     def _failed(self, error: Exception) -> None:
+        self._ready = False
         self._follower.forget()
         problem = _one_line(error)
         if problem != self.problem:
@@ -176,7 +228,7 @@ class Follower:
     MLflow are the tags there.
     """
 
-    def __init__(self, workspace: Workspace, sweep_id: str, uri: str, experiment_name: str) -> None:
+    def __init__(self, workspace: Workspace, sweep_id: str, uri: str, experiment_name: str = "") -> None:
         self._workspace = workspace
         self._sweep_id = sweep_id
         self._uri = uri
@@ -235,7 +287,8 @@ class Follower:
     def _connect(self, *, alive: bool) -> tuple[MlflowStore, KnownRun, dict[str, KnownRun]]:
         """The store, the sweep's run (made if missing) and the runs already tagged as this sweep's."""
         if self._connection is None:
-            store = MlflowStore(self._uri, self._experiment_name, _artifact_location(self._uri))
+            name = self._experiment_name or self._state.facts["scenario"]
+            store = MlflowStore(self._uri, name, _artifact_location(self._uri))
             parent = store.find_sweep(self._sweep_id)
             if parent is None:
                 self._due = dict.fromkeys(self._state.trials)  # the store was emptied, or never seen
@@ -276,21 +329,15 @@ class Follower:
         store.save_view(*shared_view(self._sweep_id, state.started, state.facts["metric"]))
 
     def _read_cursor(self) -> int:
-        """The last entry brought over by an earlier process; 0 when unknown or the store is gone."""
-        if not is_web(self._uri) and not sqlite_file(self._uri).exists():
+        """The last entry brought over by an earlier process; 0 when unknown or the store is not ready."""
+        if not is_web(self._uri) and not is_current(sqlite_file(self._uri)):
             return 0
         seq = read_cursor(self._workspace, self._sweep_id, self._uri).get("seq")
         return seq if isinstance(seq, int) else 0
 
     def _write_cursor(self, store: MlflowStore, parent: KnownRun) -> None:
-        cursor = {
-            "tracking_uri": self.shown_uri,
-            "experiment_id": store.experiment_id,
-            "run_id": parent.run_id,
-            "seq": self._done,
-        }
-        path = cursor_file(self._workspace, self._sweep_id, self._uri)
-        write_atomically(path, json.dumps(cursor, indent=1) + "\n")
+        place = {"experiment_id": store.experiment_id, "run_id": parent.run_id, "seq": self._done}
+        write_cursor(self._workspace, self._sweep_id, self._uri, **place)
 
 
 def _allowed(known: KnownRun, content: RunContent, sweep_id: str) -> RunContent:

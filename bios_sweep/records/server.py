@@ -15,7 +15,8 @@ from pathlib import Path
 from types import TracebackType
 
 from bios_sweep.errors import InputError, TrackingError
-from bios_sweep.records.tracking import is_web, sqlite_file
+from bios_sweep.records.ready_store import ready_store
+from bios_sweep.records.tracking import default_tracking_uri, is_web, sqlite_file
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.secrecy import masked
 
@@ -66,7 +67,8 @@ def serve_ui(workspace: Workspace, tracking_uri: str, port: int | None = None) -
     What the server says goes to `ui.log` in the workspace. Leaving the `with` stops it.
 
     Raises:
-        InputError: the address is a server already, the store is missing, or the port is taken.
+        InputError: the address is a server already, the store is missing or cannot be used, or the port is
+            taken.
         TrackingError: it ended or did not answer in time.
     """
     if is_web(tracking_uri):
@@ -74,6 +76,7 @@ def serve_ui(workspace: Workspace, tracking_uri: str, port: int | None = None) -
     if not sqlite_file(tracking_uri).exists():
         raise InputError(f"{sqlite_file(tracking_uri)}: no tracking store yet; run a sweep first")
     port = _free_port() if port is None else _require_free(port)
+    ready_store(tracking_uri, ours=tracking_uri == default_tracking_uri(workspace))
     log = workspace.root / "ui.log"
     with log.open("wb") as output:
         process = subprocess.Popen(

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
 from bios_sweep.errors import InputError
+from bios_sweep.records.store_schema import look, refusal
 from bios_sweep.records.web import check_server
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.secrecy import masked
@@ -41,7 +42,8 @@ def check_tracking(uri: str, workspace: Workspace | None = None) -> None:
     With `workspace`, its own store may be missing: it is made together with the workspace.
 
     Raises:
-        InputError: unknown kind of address, no answer, not MLflow, or a folder that cannot be written.
+        InputError: unknown kind of address, no answer, not MLflow, a newer MLflow's or another program's
+            database, or a folder that cannot be written.
     """
     scheme = urlsplit(uri).scheme
     if scheme in WEB:
@@ -90,6 +92,8 @@ def _check_sqlite(uri: str, *, made_later: bool) -> None:
         raise InputError(
             f"tracking.uri: {file} is no SQLite database that can be written; choose another file"
         )
+    if problem := refusal(file, look(file)):
+        raise InputError(f"tracking.uri: {problem}")
 
 
 def _is_database(file: Path) -> bool:

@@ -30,12 +30,12 @@ _log = logging.getLogger(__name__)
 class SweepView:
     """What a sweep found so far.
 
-        trials: one mapping per trial with a result, in the columns of the results table. curves: one per
-        measurement (arm, seed, stage, step, fraction, examples, tokens, eval_loss, ...), ready for a data
-        frame. verdicts: as `report --json`. tuned_defaults: None until the sweep is done, and where nothing that
-    it asks about is served. The view is of the moment `open_sweep` read the files. damaged: sentences on results
-    and evidence that are not as they were written; their trials count as not run, as they will for the next
-    `run`, which trains them again.
+    trials: one mapping per trial with a result, in the columns of the results table. curves: one per
+    measurement (arm, seed, stage, step, fraction, examples, tokens, eval_loss, ...), ready for a data
+    frame. verdicts: as `report --json`. tuned_defaults: None until the sweep is done, and where nothing that
+    it asks about is served. The view is of the moment `open_sweep` read the files. damaged: sentences on
+    results and evidence that are not as they were written; their trials count as not run, as they will for
+    the next `run`, which trains them again.
     """
 
     folder: Path

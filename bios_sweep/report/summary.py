@@ -23,10 +23,10 @@ from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED
 def summarise(plan: Plan, state: State, results: Results, command: str) -> dict[str, Any]:
     """Everything a reader of the sweep is told. `command` reproduces it.
 
-        Keys: `sweep`, `sweep_id`, `question`, `scenario`, `stage`, `metric`, `margin` (percent, absolute),
-        `counts`, `verdicts` (see `Verdict`), `baseline` (setting -> value), `origins`, `arms` (one record
-        per arm with its mean and per-seed finals), `curves` (arm -> list of per-seed curves), `served`,
-        `recommended` (goal -> setting -> value: what the tuned file gives each goal), `not_served` (what verdicts
+    Keys: `sweep`, `sweep_id`, `question`, `scenario`, `stage`, `metric`, `margin` (percent, absolute),
+    `counts`, `verdicts` (see `Verdict`), `baseline` (setting -> value), `origins`, `arms` (one record
+    per arm with its mean and per-seed finals), `curves` (arm -> list of per-seed curves), `served`,
+    `recommended` (goal -> setting -> value: what the tuned file gives each goal), `not_served` (what verdicts
     settled and nobody gets, and why), `no_file` (why there is no tuned file; empty where there is one),
     `headline` (the sweep in one line), `signs` (see `sign_rows`), `truncation` (see there), `failures`,
     `caveats`, `notes`, `command`.

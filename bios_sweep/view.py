@@ -28,8 +28,8 @@ class SweepView:
 
     trials: one mapping per trial with a result, in the columns of the results table. curves: one per
     measurement (arm, seed, stage, step, fraction, examples, tokens, eval_loss, ...), ready for a data
-    frame. verdicts: as `report --json`. tuned_defaults: None until the sweep is done. The view is of
-    the moment `open_sweep` read the files.
+    frame. verdicts: as `report --json`. tuned_defaults: None until the sweep is done, and where nothing
+    that it asks about is served. The view is of the moment `open_sweep` read the files.
     """
 
     folder: Path

@@ -28,8 +28,8 @@ CONFIRMED = {  # what a confirmed claim of a role says
 }
 REFINED = {  # the clock, or a loss that does not matter, may have decided: not "better"
     "balanced": "another value is the better deal at the same cost, on fresh seeds",
-    "quality": "another value serves this goal, on fresh seeds",
-    "speed": "another value serves this goal",
+    "quality": "another value suits this goal, on fresh seeds",
+    "speed": "another value suits this goal",
     "enough": "another value is enough, on fresh seeds",
     "minimum": "another value is the least that reaches the share",
 }

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from bios_sweep import defaults
 from bios_sweep.analysis.finding import REFINE
-from bios_sweep.errors import NoClockError
+from bios_sweep.errors import DefaultsError, NoClockError
 from bios_sweep.ports import ENDED, Executor, Searcher, TrialEvent
 from bios_sweep.procedure import (
     DONE,
@@ -259,7 +259,16 @@ def _published(sweep: Sweep, journal: Journal, verdict: Mapping[str, Any]) -> bo
     """Whether an earlier run came to this very verdict and its files are still there."""
     state = journal.state
     whole = bool(state.report) and all((sweep.folder / name).is_file() for name in state.report)
-    return state.closed == "done" and _same(state.verdict, plain(verdict)) and whole
+    return state.closed == "done" and _same(state.verdict, plain(verdict)) and whole and _says_metric(sweep)
+
+
+def _says_metric(sweep: Sweep) -> bool:
+    """Whether the tuned file, where there is one, says what it was judged on; an older version's does not."""
+    path = sweep.folder / defaults.FILE_NAME
+    try:
+        return not path.exists() or defaults.read_tuned(path).metric is not None
+    except DefaultsError:
+        return False
 
 
 def _same(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> bool:
@@ -328,6 +337,12 @@ def tuned_defaults(
         served=state.served,
         profiles=state.profiles,
         told=scenario.carried,
+        metric=defaults.TunedMetric(
+            name=study.metric.name,
+            direction=study.metric.direction,
+            words=study.metric.words,
+            doubt=study.metric.doubt,
+        ),
     )
 
 

@@ -113,13 +113,13 @@ def contradiction(name: str, direction: str) -> str:
     told = direction_of(name)
     if told is None or told == direction:
         return ""
-    return f"{name} is judged as {BETTER[direction]}, as stated, but its name says that {BETTER[told]}"
+    return f"{name} is judged as {BETTER[direction]}, but its name says that {BETTER[told]}"
 
 
 def in_words(name: str, direction: str) -> str:
     """`eval_accuracy, larger is better`; where the name says otherwise, that too."""
     words = f"{name}, {BETTER[direction]}"
-    return f"{words} (as stated; the name says otherwise)" if contradiction(name, direction) else words
+    return f"{words} (though its name says otherwise)" if contradiction(name, direction) else words
 
 
 def ask_for(name: str, key: str) -> str:

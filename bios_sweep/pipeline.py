@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from bios_sweep import defaults
 from bios_sweep.analysis.finding import REFINE
-from bios_sweep.errors import NoClockError
+from bios_sweep.errors import DefaultsError, NoClockError
 from bios_sweep.ports import ENDED, Executor, Searcher, TrialEvent
 from bios_sweep.procedure import (
     DONE,
@@ -311,7 +311,16 @@ def _published(sweep: Sweep, journal: Journal, verdict: Mapping[str, Any]) -> bo
     wrong = unlike(sweep.folder, {name: f"{PREFIX}{sha256}" for name, sha256 in state.report.items()})
     if wrong is not None:
         _log.warning("%s: %s; the report is written again", sweep.folder / wrong[0], wrong[1])
-    return wrong is None
+    return wrong is None and _says_metric(sweep)
+
+
+def _says_metric(sweep: Sweep) -> bool:
+    """Whether the tuned file, where there is one, says what it was judged on; an older version's does not."""
+    path = sweep.folder / defaults.FILE_NAME
+    try:
+        return not path.exists() or defaults.read_tuned(path).metric is not None
+    except DefaultsError:
+        return False
 
 
 def _same(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> bool:
@@ -377,6 +386,12 @@ def tuned_defaults(
         served=state.served,
         profiles=state.profiles,
         told=scenario.carried,
+        metric=defaults.TunedMetric(
+            name=study.metric.name,
+            direction=study.metric.direction,
+            words=study.metric.words,
+            doubt=study.metric.doubt,
+        ),
     )
 
 

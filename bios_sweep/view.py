@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -89,9 +90,12 @@ class SweepView:
 
     @property
     def tuned_defaults(self) -> TunedDefaults | None:
-        """The tuned-defaults file with its evidence, checked."""
+        """The tuned-defaults file with its evidence, checked; its warnings are given as Python's own too."""
         path = self.folder / FILE_NAME
-        return read_tuned(path) if path.exists() else None
+        tuned = read_tuned(path) if path.exists() else None
+        for text in tuned.warnings if tuned is not None and tuned.values else ():
+            warnings.warn(f"{path}: {text}", stacklevel=2)
+        return tuned
 
 
 def open_sweep(workspace: Path | str | Workspace, name: str | None = None) -> SweepView:

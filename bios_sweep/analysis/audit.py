@@ -65,6 +65,7 @@ class Audit:
         return {
             "source": self.source,
             "metric": {"name": metric.name, "unit": metric.unit, "direction": metric.direction},
+            "judged_on": metric.words,
             "margin": {"percent": self.margin.percent, "absolute": self.margin.absolute}
             if self.margin
             else None,

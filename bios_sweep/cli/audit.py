@@ -85,5 +85,5 @@ def _from_csv(args: Namespace) -> RunTable:
 def _from_mlflow(args: Namespace, given: dict[str, str]) -> RunTable:
     uri = store_uri(args.tracking_uri, given.get("workspace", "bios_runs"))
     experiment = read_experiment(uri, args.from_mlflow)
-    own = own_sweep(experiment, args.sweep, args.value) if args.arm is None else None
+    own = own_sweep(experiment, args.sweep, args.value, args.direction) if args.arm is None else None
     return own or to_runs(raw_table(experiment), _names(args))

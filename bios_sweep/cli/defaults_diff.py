@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from rich.table import Table
 
 from bios_sweep import defaults
 from bios_sweep.cli.defaults_served import only_operand, recommended
+from bios_sweep.defaults.merge import directions_apart
 from bios_sweep.defaults.tuned_file import key_words
 from bios_sweep.errors import DefaultsError
 from bios_sweep.report.layout import HEAD, bullets, heading, line, plain_table
@@ -65,31 +66,53 @@ def _model(args: Namespace) -> dict[str, Any]:
         "profile": args.goal,
         "exact": found.exact,
         "distance": found.distance,
+        "judged_on": {key_words(found.tuned.key): found.tuned.judged_on},
         "differences": defaults.differences(found.tuned, base.settings, tuned.settings, args.goal),
         "warnings": list(tuned.warnings),
     }
 
 
 def _one_file(word: str, profile: str) -> dict[str, Any]:
-    rows = []
-    for entry in defaults.read_entries(word):
+    rows, entries = [], defaults.read_entries(word)
+    for entry in entries:
         before = TrainingSettings.from_dict(entry.baseline)
         after = entry.settings(before, profile)
         rows += [
             {"key": key_words(entry.key), **row}
             for row in defaults.differences(entry, before, after, profile)
         ]
-    return {"old": "baseline of the study", "new": word, "profile": profile, "differences": rows}
+    return {
+        "old": "baseline of the study",
+        "new": word,
+        "profile": profile,
+        "judged_on": {key_words(entry.key): entry.judged_on for entry in entries},
+        "differences": rows,
+        "warnings": _warnings(entries),
+    }
 
 
 def _two_files(old: str, new: str, profile: str) -> dict[str, Any]:
-    rows = defaults.file_differences(defaults.read_entries(old), defaults.read_entries(new), profile)
-    return {"old": old, "new": new, "profile": profile, "differences": rows}
+    before, after = defaults.read_entries(old), defaults.read_entries(new)
+    return {
+        "old": old,
+        "new": new,
+        "profile": profile,
+        "judged_on": {key_words(entry.key): entry.judged_on for entry in after},
+        "differences": defaults.file_differences(before, after, profile),
+        "warnings": [*_warnings((*before, *after)), *directions_apart((*before, *after))],
+    }
+
+
+def _warnings(entries: Sequence[defaults.TunedDefaults]) -> list[str]:
+    """What the entries that serve something say of themselves, each once."""
+    return list(dict.fromkeys(text for entry in entries if entry.values for text in entry.warnings))
 
 
 def _print(answer: Mapping[str, Any], console: Console) -> None:
     rows = answer["differences"]
     line(console, f"{answer['old']} against {answer['new']}, profile {answer['profile']}", HEAD)
+    for judged in dict.fromkeys(filter(None, answer["judged_on"].values())):
+        line(console, f"tuned values judged on: {judged}")
     if not rows:
         line(console, "no difference")
     elif "old_verdict" in rows[0]:

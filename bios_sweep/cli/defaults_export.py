@@ -33,7 +33,8 @@ def run(args: Namespace) -> int:
     elif args.output is None:
         print(exported.text(), end="")
     else:
-        print(f"wrote {args.output} for {exported.tool.title}\n{exported.use}")
+        told = (f"to bear in mind: {text}" for text in asked.warnings)
+        print("\n".join((f"wrote {args.output} for {exported.tool.title}", exported.use, *told)))
     return 0
 
 
@@ -55,7 +56,8 @@ def _of_file(args: Namespace) -> _Asked | None:
     if args.defaults is not None:
         raise DefaultsError(f"--defaults: belongs to a model; {word} is a tuned-defaults file itself")
     tuned = defaults.read_tuned(word)
-    return _Asked(settings=tuned, name=tuned.provenance.model or key_words(tuned.key), source=word)
+    name = tuned.provenance.model or key_words(tuned.key)
+    return _Asked(settings=tuned, name=name, source=word, warnings=tuned.warnings)
 
 
 def _of_model(args: Namespace) -> _Asked:
@@ -69,6 +71,7 @@ def _answer(args: Namespace, asked: _Asked, exported: defaults.Exported) -> dict
         "file": None if args.output is None else str(args.output),
         "profile": args.goal,
         "source": asked.source,
+        "judged_on": asked.settings.judged_on,
         "values": exported.to_dict(),
         "comments": {name: dict(comments) for name, comments in exported.comments.items()},
         "keys_from": exported.tool.source,

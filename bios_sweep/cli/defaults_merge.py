@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
 from bios_sweep import defaults
 from bios_sweep.cli.defaults_served import require_folder, tuned_files
-from bios_sweep.defaults.merge import NEWEST, REFUSE
+from bios_sweep.defaults.merge import NEWEST, REFUSE, directions_apart
 from bios_sweep.defaults.tuned_file import key_words
 from bios_sweep.errors import DefaultsError
 
@@ -29,7 +30,10 @@ def run(args: Namespace) -> int:
         return 0
     print(f"wrote {args.output}; entries {len(entries)}, files read {len(files)}")
     for entry in entries:
-        print(f"  {key_words(entry.key)}: {', '.join(_served(entry)) or 'nothing decided'}")
+        judged = f" (judged on {entry.judged_on})" if entry.judged_on else ""
+        print(f"  {key_words(entry.key)}: {', '.join(_served(entry)) or 'nothing decided'}{judged}")
+    for text in _warnings(entries):
+        print(f"to bear in mind: {text}")
     return 0
 
 
@@ -37,6 +41,12 @@ def _served(entry: defaults.TunedDefaults) -> list[str]:
     """Settings with a value, those of one profile alone with its name."""
     own = [f"{name} ({profile})" for profile, values in entry.profiles.items() for name in values]
     return [*entry.values, *own]
+
+
+def _warnings(entries: Sequence[defaults.TunedDefaults]) -> list[str]:
+    """What entries say of themselves, by key, and what two of them say against each other."""
+    own = [f"{key_words(entry.key)}: {text}" for entry in entries if entry.values for text in entry.warnings]
+    return [*own, *directions_apart(entries)]
 
 
 def _answer(
@@ -51,7 +61,9 @@ def _answer(
                 "values": dict(entry.values),
                 "profiles": entry.to_dict()["profiles"],
                 "sweep": entry.provenance.sweep,
+                "judged_on": entry.judged_on,
             }
             for entry in entries
         ],
+        "warnings": _warnings(entries),
     }

@@ -70,7 +70,7 @@ def _collected(args: Namespace) -> Collected:
     if args.from_mlflow:
         uri = store_uri(args.tracking_uri)
         names = dict.fromkeys(name for word in args.from_mlflow for name in experiments_like(uri, word))
-        parts += [collect_experiment(read_experiment(uri, name)) for name in names]
+        parts += [collect_experiment(read_experiment(uri, name), args.direction) for name in names]
     return together(parts)
 
 

@@ -33,6 +33,8 @@ def _print(model: str, recommendation: defaults.Recommendation, console: Console
     line(console, f"from: {recommendation.source}", QUIET)
     if recommendation.distance:
         line(console, f"nearest key: {recommendation.distance}", QUIET)
+    if recommendation.judged_on:
+        line(console, f"tuned values judged on: {recommendation.judged_on}", QUIET)
     table = plain_table("setting", "default", "range", "why", "confidence", flexible=("why",))
     for row in rows:
         table.add_row(

@@ -24,9 +24,9 @@ from bios_sweep.records.workspace import Workspace
 from bios_sweep.secrecy import masked
 from bios_sweep.settings import FULL, LORA, RANGES
 from bios_sweep.study.design import Study
-from bios_sweep.study.metric_names import direction_of
+from bios_sweep.study.guardrails import guardrail_metric
 from bios_sweep.study.plan import Plan, build_plan
-from bios_sweep.study.scenario import Scenario
+from bios_sweep.study.scenario import Metric, Scenario
 from bios_sweep.training.data import DataSet
 
 
@@ -90,7 +90,7 @@ def prepare_config(config: Config, args: Namespace) -> Prepared:
     study = build_study(config.values, sweep=config.sweep, scenario=scenario, recommendation=recommendation)
     recommended = _recommended(study)
     study = dataclasses.replace(study, origins=honest_origins(study))
-    _require_measured(study.decision.guardrails, scenario)
+    _require_measured(study.metric, study.decision.guardrails, scenario)
     plan = build_plan(study)
     if dataset is not None:
         told = config.values["data"].get("eval_max_length")
@@ -156,22 +156,18 @@ def _require_trainable(method: Mapping[str, Any]) -> None:
     require_choice("method.name", method["name"], (LORA, *SCRIPTED))
 
 
-def _require_measured(guardrails: Mapping[str, float], scenario: Scenario) -> None:
+def _require_measured(metric: Metric, guardrails: Mapping[str, float], scenario: Scenario) -> None:
     """What no trial reports, or has no known better side, would be found out after the cost."""
     measured = FINAL_METRICS
     if scenario.engine == PLANTED_ENGINE:
         measured = (*PLANTED_METRICS, *scenario.engine_options.get("metrics", {}))
-    for name in guardrails:
+    for key, name in (("method.metric", metric.name), *((f"decision.guardrails.{n}", n) for n in guardrails)):
         known = scenario.method in SCRIPTED or name in measured  # what a script prints is its own affair
         if not known:
-            raise ConfigError(
-                f"decision.guardrails.{name}: no trial measures it; choose from {', '.join(measured)}"
-            )
-        if direction_of(name) is None:
-            raise ConfigError(
-                f"decision.guardrails.{name}: the name does not say which way is better; call the metric so "
-                f"that one of its words does, such as {name}_score (larger is better) or {name}_error"
-            )
+            it = repr(name) if key == "method.metric" else "it"
+            raise ConfigError(f"{key}: no trial measures {it}; choose from {', '.join(measured)}")
+    for name in guardrails:
+        guardrail_metric(name, metric)
 
 
 def _config_dir(args: Namespace) -> list[str]:

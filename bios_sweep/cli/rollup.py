@@ -11,6 +11,7 @@ from rich.console import Console
 from bios_sweep.analysis.rollup import roll_up
 from bios_sweep.cli.prepare import composed, workspace_of
 from bios_sweep.errors import InputError
+from bios_sweep.report.layout import QUIET, line
 from bios_sweep.report.sections import roll_up as roll_up_section
 from bios_sweep.report.summary import is_final
 from bios_sweep.report.terminal import print_section
@@ -28,18 +29,23 @@ def run(args: Namespace) -> int:
     """
     workspace = workspace_of(composed(args))
     latest: dict[tuple[str, ...], dict[str, Any]] = {}
+    judged: dict[tuple[str, ...], str] = {}
     for sweep_id in workspace.sweeps():  # the latest first
-        for key, verdict in _verdicts(open_sweep(workspace, sweep_id)):
+        view = open_sweep(workspace, sweep_id)
+        for key, verdict in _verdicts(view):
             latest.setdefault(key, verdict)
+            judged.setdefault(key, view.plan.study.metric.words)
     if not latest:
         raise InputError(f"workspace {workspace.root}: no sweep has reached its verdicts yet")
     table = roll_up(list(latest.values()))
     if args.json:
-        print(json.dumps({"roll_up": table}, indent=1))
+        print(json.dumps({"roll_up": table, "judged_on": sorted(set(judged.values()))}, indent=1))
     else:
         section = roll_up_section(table)
         if section is not None:
-            print_section(section, Console())
+            console = Console()
+            print_section(section, console)
+            line(console, f"judged on {'; '.join(sorted(set(judged.values())))}", QUIET)
     return 0
 
 

@@ -196,6 +196,7 @@ def _run(
         planned=len(source.state.needed),
         workers=where,
         title=sweep.plan.sweep_id,
+        judged_on=sweep.plan.study.metric.words,
         trials_dir=sweep.workspace.trials,
     ) as view:
         run_trials(sweep, source, journal, executor, view, open_search, shield=stop.held)

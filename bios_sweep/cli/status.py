@@ -40,6 +40,7 @@ def status_of(workspace: Workspace, view: SweepView) -> dict[str, Any]:
     return {
         "sweep": view.plan.study.name,
         "sweep_id": view.sweep_id,
+        "judged_on": view.plan.study.metric.words,
         "stage": view.state.stage,
         "planned": counts["planned"],
         "completed": counts["completed"],

@@ -54,7 +54,13 @@ def run(args: Namespace) -> int:
     """Write the next sweep's file and print what it would settle, and its trials."""
     _, workspace, view = choose(args)
     found = _suggested(view, workspace)
-    answer: dict[str, Any] = {"sweep_id": view.sweep_id, "why": list(found.why), "open": list(found.open)}
+    metric = view.plan.study.metric
+    answer: dict[str, Any] = {"sweep_id": view.sweep_id, "judged_on": metric.words}
+    answer |= {
+        "why": list(found.why),
+        "open": list(found.open),
+        "warnings": [metric.doubt] * bool(metric.doubt),
+    }
     if found.study is not None:
         name, command = write_next(view, workspace, found)
         prepared = prepare(command.namespace(_but_the_sweep(args)))

@@ -200,7 +200,7 @@ FLAGS = {
         "metavar": "NAME",
         "help": "the default's arm, or its settings: learning_rate=0.0002,batch_size=128",
     },
-    "--direction": {"choices": ("minimize", "maximize"), "help": "which way the metric improves"},
+    "--direction": {"choices": ("minimize", "maximize"), "help": "which way the metric is better"},
     "--noise": {
         "type": float,
         "metavar": "PERCENT",

@@ -14,10 +14,10 @@ from bios_sweep.settings import FULL, TrainingSettings
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.design import Budget, Study
 from bios_sweep.study.factors import Cross, Factor, Nuisance
+from bios_sweep.study.metric_names import DIRECTIONS, ask_for, direction_of
 from bios_sweep.study.scenario import Metric, Scenario
 
 AUTO = "auto"
-DIRECTIONS = ("minimize", "maximize")
 # where a baseline setting that has a heuristic lives in the configuration
 HEURISTIC_KEYS = {
     "learning_rate": ("baseline", "learning_rate"),
@@ -75,20 +75,21 @@ def build_study(
 def build_metric(method: Mapping[str, Any]) -> Metric:
     """The number the study is judged on: a script's own, else the loss of our training.
 
+    Which way it is better its name tells, unless `method.direction` says; nobody guesses.
+
     Raises:
-        ConfigError: a direction that is none.
+        ConfigError: a name that is none, a direction that is none, or a name that tells none.
     """
-    if "metric" not in method:
-        return Metric()
-    direction = method["direction"]
-    if direction not in DIRECTIONS:
-        raise ConfigError(
-            f"method.direction: {direction!r} is not allowed; choose from {', '.join(DIRECTIONS)}"
-        )
     own = Metric()
-    return Metric(
-        name=method["metric"], direction=direction, unit=own.unit if method["metric"] == own.name else ""
-    )
+    name, given = method.get("metric", own.name), method.get("direction")
+    if not isinstance(name, str) or not name.strip():
+        raise ConfigError(f"method.metric: {name!r} is not allowed; the name of a metric")
+    if given not in (None, *DIRECTIONS):
+        raise ConfigError(f"method.direction: {given!r} is not allowed; choose from {', '.join(DIRECTIONS)}")
+    direction = given or direction_of(name)
+    if direction is None:
+        raise ConfigError(f"method.direction: {ask_for(name, 'method.direction=')}")
+    return Metric(name=name, direction=direction, unit=own.unit if name == own.name else "")
 
 
 def seconds(key: str, value: Any) -> Any:

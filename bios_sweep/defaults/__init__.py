@@ -12,7 +12,7 @@ from bios_sweep.defaults.model_config import ModelShape, model_shape
 from bios_sweep.defaults.recommendation import Recommendation, recommend
 from bios_sweep.defaults.rules import Choice, Why, batch_size, heuristics, learning_rate, lora_rank, max_steps
 from bios_sweep.defaults.serving import serve, with_tuned
-from bios_sweep.defaults.tuned import Evidence, Provenance, TunedDefaults, TunedKey
+from bios_sweep.defaults.tuned import Evidence, Provenance, TunedDefaults, TunedKey, TunedMetric
 from bios_sweep.defaults.tuned_file import FILE_NAME, read_entries, read_tuned, write_entries, write_tuned
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "Recommendation",
     "TunedDefaults",
     "TunedKey",
+    "TunedMetric",
     "Why",
     "batch_size",
     "build_tuned",

@@ -17,6 +17,7 @@ from bios_sweep.defaults.tuned import (
     Provenance,
     TunedDefaults,
     TunedKey,
+    TunedMetric,
     factor_of,
 )
 from bios_sweep.errors import DefaultsError
@@ -35,13 +36,14 @@ def build_tuned(
     served: Mapping[str, Any] | None = None,
     profiles: Mapping[str, Mapping[str, Any]] | None = None,
     told: Sequence[str] | None = None,
+    metric: TunedMetric | None = None,
 ) -> TunedDefaults:
     """Turn a study's verdicts (entries of `report --json`) into tuned defaults.
 
     served: setting -> value to serve, where the caller knows better than the single verdicts: with two
     or more refined factors only their confirmed combination, or the best of them, may be served.
     Without it every decided factor is served. profiles: profile -> setting -> value, where it differs.
-    told: the settings that the trials heard of; None: all.
+    told: the settings that the trials heard of; None: all. metric: what was judged; our loss by default.
 
     Raises:
         DefaultsError: a value that no confirmed or refined verdict stands for, two refined factors
@@ -72,6 +74,7 @@ def build_tuned(
         provenance=replace(provenance, tracking_url=without_credentials(provenance.tracking_url)),
         baseline=baseline.to_dict(),
         told=None if told is None else tuple(name for name in setting_names() if name in told),
+        metric=metric or TunedMetric(),
     )
     require_told(tuned)
     return tuned

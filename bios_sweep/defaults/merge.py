@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from bios_sweep.defaults.tuned import REPEAT, Provenance, TunedDefaults, TunedKey
+from bios_sweep.defaults.tuned import BETTER, REPEAT, Provenance, TunedDefaults, TunedKey
 from bios_sweep.defaults.tuned_file import key_words
 from bios_sweep.errors import DefaultsError
 
@@ -72,6 +72,8 @@ def why_apart(first: TunedDefaults, second: TunedDefaults) -> str:
         return "they were made on different data"
     if first.baseline != second.baseline:
         return "their baselines differ"
+    if _judged(first) and _judged(second) and _judged(first) != _judged(second):
+        return f"they were judged on different metrics ({first.judged_on}; {second.judged_on})"
     if first.told != second.told:
         return "their scripts were told different settings"
     both = (set(first.evidence) & set(second.evidence)) - {REPEAT}
@@ -84,7 +86,10 @@ def why_apart(first: TunedDefaults, second: TunedDefaults) -> str:
 
 
 def combined(first: TunedDefaults, second: TunedDefaults) -> TunedDefaults:
-    """The findings of two studies that `why_apart` lets stand together. Of two controls the later stays."""
+    """The findings of two studies that `why_apart` lets stand together. Of two controls the later stays.
+
+    Where one does not say what it was judged on, the whole does not.
+    """
     older, newer = sorted((first, second), key=lambda entry: entry.provenance.date)
     profiles = {
         name: {**older.profiles.get(name, {}), **newer.profiles.get(name, {})}
@@ -96,7 +101,30 @@ def combined(first: TunedDefaults, second: TunedDefaults) -> TunedDefaults:
         profiles=profiles,
         evidence={**older.evidence, **newer.evidence},
         provenance=_together(older.provenance, newer.provenance),
+        metric=older.metric if newer.metric is not None else None,
     )
+
+
+def directions_apart(entries: Sequence[TunedDefaults]) -> tuple[str, ...]:
+    """One sentence per metric of which entries disagree on which way is better: one of them is wrong."""
+    said: dict[str, dict[str, str]] = {}
+    for entry in entries:
+        if entry.metric is not None:
+            ways = said.setdefault(entry.metric.name, {})
+            ways.setdefault(entry.metric.direction, f"{BETTER[entry.metric.direction]} ({_named(entry)})")
+    return tuple(
+        f"{name} is judged in two ways: {', '.join(ways.values())}"
+        for name, ways in said.items()
+        if len(ways) > 1
+    )
+
+
+def _judged(entry: TunedDefaults) -> tuple[str, str] | None:
+    return (entry.metric.name, entry.metric.direction) if entry.metric else None
+
+
+def _named(entry: TunedDefaults) -> str:
+    return entry.provenance.sweep or key_words(entry.key)
 
 
 def _refines(entry: TunedDefaults) -> bool:

@@ -26,7 +26,8 @@ class Recommendation:
     show them, they are what keeps a guess from passing for a default. heuristics: version of the rules.
     preference_beta: strength of the pull towards the reference model, in preference training alone.
     source: which source won (the shipped heuristics, or where tuned defaults were found); searched: the
-    places that were looked through for tuned defaults; distance: how far the model of the tuned values is.
+    places that were looked through for tuned defaults; distance: how far the model of the tuned values is;
+    judged_on: the metric behind tuned values, and which way it is better.
     """
 
     settings: TrainingSettings
@@ -40,6 +41,7 @@ class Recommendation:
     source: str = SHIPPED_RULES
     searched: tuple[str, ...] = ()
     distance: str = ""
+    judged_on: str = ""
 
     @property
     def learning_rate(self) -> float:
@@ -77,6 +79,7 @@ class Recommendation:
             "source": self.source,
             "searched": list(self.searched),
             "distance": self.distance,
+            "judged_on": self.judged_on,
         }
 
 

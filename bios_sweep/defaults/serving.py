@@ -85,6 +85,8 @@ def with_tuned(base: Recommendation, found: Found) -> Recommendation:
         why = {name: _extrapolated(name, reason, settings, found) for name, reason in why.items()}
         warnings += (found.warning,)
     warnings += _other_conditions(settings, found)
+    served = bool(why)
+    warnings += tuned.warnings if served else ()
     return replace(
         base,
         settings=settings,
@@ -93,6 +95,7 @@ def with_tuned(base: Recommendation, found: Found) -> Recommendation:
         source=found.source,
         searched=found.searched,
         distance=found.distance,
+        judged_on=tuned.judged_on if served else "",
     )
 
 

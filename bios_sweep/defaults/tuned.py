@@ -21,6 +21,12 @@ OPTIONAL_TEXTS = ("role", "claim", "hold", "stage", "sentence")
 REPEAT = "repeat"  # the A/A control: it has evidence, but it is no setting and has no value
 SEARCH = "search"  # evidence of a joint search: its levels are whole settings, not values of one
 PROFILES = ("quality", "balanced", "speed")
+NOT_ALWAYS = ("told", "metric")  # parts that a file may lack
+BETTER = {"minimize": "smaller is better", "maximize": "larger is better"}
+SILENT = (
+    "the tuned values do not say which metric they were judged on, nor which way it is better, for an older "
+    "version wrote them; run their sweep again (no trial is repeated), or look into its report"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +111,20 @@ class Evidence:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TunedMetric:
+    """What the values were judged on, and which way it is better.
+
+    words: both for people, as the report has them. doubt: a warning that the study made of it, to be served
+    with the values; empty where there was none.
+    """
+
+    name: str = "eval_loss"
+    direction: str = "minimize"
+    words: str = "eval_loss, smaller is better"
+    doubt: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Provenance:
     """Where the evidence was made. tracking_url never holds credentials; date is ISO 8601."""
 
@@ -124,6 +144,8 @@ class TunedDefaults:
     values: what is served unless something else matters most. profiles: where `quality` or `speed`
     want another value, that value. evidence: by factor, further claims of a factor as `factor (claim)`.
     told: the settings that the trials heard of, where a script was told some alone; None: all of them.
+    metric: what they were judged on; None in the files of older versions, which may have taken the worst for
+    the best of an accuracy.
     """
 
     key: TunedKey
@@ -133,11 +155,23 @@ class TunedDefaults:
     baseline: Mapping[str, Any] = field(default_factory=dict)
     profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     told: tuple[str, ...] | None = None
+    metric: TunedMetric | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, lists instead of tuples; without `told` where all settings were."""
+        """Plain values, lists instead of tuples; without `told` where all settings were, or an unknown metric."""
         plain: dict[str, Any] = _plain(asdict(self))
-        return plain if self.told is not None else {name: plain[name] for name in plain if name != "told"}
+        return {name: item for name, item in plain.items() if item is not None or name not in NOT_ALWAYS}
+
+    @property
+    def judged_on(self) -> str:
+        """`eval_accuracy, larger is better`; empty where the file does not say."""
+        return self.metric.words if self.metric else ""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What must be said with the values: nobody knows which way was better, or it is doubtful."""
+        doubt = SILENT if self.metric is None else self.metric.doubt
+        return (doubt,) if doubt else ()
 
     @property
     def tells(self) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from bios_sweep.defaults.building import require_served, require_told, without_credentials
 from bios_sweep.defaults.rules import family_of, setting_heuristic
 from bios_sweep.defaults.tuned import (
+    BETTER,
     PROFILES,
     REPEAT,
     SEARCH,
@@ -19,6 +20,7 @@ from bios_sweep.defaults.tuned import (
     Provenance,
     TunedDefaults,
     TunedKey,
+    TunedMetric,
     factor_of,
 )
 from bios_sweep.errors import DefaultsError
@@ -45,6 +47,7 @@ def checked_tuned(content: Mapping[str, Any]) -> TunedDefaults:
         baseline=content["baseline"],
         profiles=_read_profiles(content.get("profiles", {})),
         told=_read_told(content.get("told")),
+        metric=_read_metric(content.get("metric")),
     )
     _check_key(tuned.key)
     _check_provenance(tuned.provenance)
@@ -72,6 +75,23 @@ def _read_told(names: Any) -> tuple[str, ...] | None:
     if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
         raise DefaultsError(f"told: is {names!r}; it must be a list of settings, or not there")
     return None if names is None else tuple(names)
+
+
+def _read_metric(values: Any) -> TunedMetric | None:
+    """What was judged; None in the file of an older version. The words must say what the direction does."""
+    if values is None:
+        return None
+    metric = _record(TunedMetric, values, "metric")
+    for label in ("name", "direction", "words"):
+        if label not in values:
+            raise DefaultsError(f"metric: {label!r} is missing")
+        if not isinstance(values[label], str) or not values[label].strip():
+            raise DefaultsError(f"metric: {label} is {values[label]!r}; it must be text")
+    if metric.direction not in BETTER:
+        raise DefaultsError(f"metric: direction {metric.direction!r} is none of {', '.join(BETTER)}")
+    if BETTER[metric.direction] not in metric.words:
+        raise DefaultsError(f"metric: words {metric.words!r} do not say that {BETTER[metric.direction]}")
+    return metric
 
 
 def _read_evidence(name: str, values: Any) -> Evidence:

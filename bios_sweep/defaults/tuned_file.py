@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bios_sweep.atomic import write_atomically
-from bios_sweep.defaults.tuned import TunedDefaults, TunedKey
+from bios_sweep.defaults.tuned import NOT_ALWAYS, TunedDefaults, TunedKey
 from bios_sweep.defaults.tuned_checks import checked_tuned, require_names
 from bios_sweep.errors import ConfigError, DefaultsError, StorageError
 
@@ -25,7 +25,7 @@ FILE_NAME = "bios_defaults.json"
 LARGEST_WHOLE = 2**63 - 1  # what other readers of JSON can hold
 PARTS = ("schema_version", "key", "values", "evidence", "provenance", "baseline", "evidence_hash")
 COLLECTION_PARTS = ("schema_version", "entries")
-OPTIONAL_PARTS = ("profiles", "told")  # not in files of the first versions
+OPTIONAL_PARTS = ("profiles", *NOT_ALWAYS)  # not in files of the first versions
 
 
 def write_tuned(path: str | os.PathLike[str], tuned: TunedDefaults) -> Path:

@@ -9,7 +9,7 @@ from bios_sweep.analysis.costs import CostRatio, Timing, cost_ratios
 from bios_sweep.analysis.table import Outcome, ResultTable
 from bios_sweep.procedure.pairing import copied_seeds
 from bios_sweep.procedure.state import Known, Results
-from bios_sweep.study.metric_names import direction_of
+from bios_sweep.study.guardrails import guardrail_metric
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED, TrialResult, TrialSpec
@@ -41,12 +41,7 @@ def guard_tables(
     Which way a metric is better its name says; one that does not is refused before the start.
     """
     return {
-        name: (
-            table_of(
-                plan, trials, results, Metric(name=name, direction=direction_of(name) or "minimize", unit="")
-            ),
-            percent,
-        )
+        name: (table_of(plan, trials, results, guardrail_metric(name, plan.study.metric)), percent)
         for name, percent in plan.study.decision.guardrails.items()
     }
 

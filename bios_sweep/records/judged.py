@@ -6,33 +6,65 @@ Our own `results.csv` says it in columns of its own; of any other table the valu
 from __future__ import annotations
 
 from bios_sweep.errors import InputError
-from bios_sweep.records.column_names import DECIDED, DIRECTION, LOOKS, METRIC, VALUE, plain_name
+from bios_sweep.records.column_names import ARMS, DECIDED, DIRECTION, LOOKS, METRIC, SEEDS, VALUE
 from bios_sweep.records.tables import RawTable, is_number
-from bios_sweep.study.metric_names import direction_of
+from bios_sweep.study.metric_names import BETTER, DIRECTIONS, MINIMIZE, ask_for, direction_of
 from bios_sweep.study.scenario import Metric
 
-DIRECTIONS = ("minimize", "maximize")
+OWN_COLUMNS = frozenset((ARMS[0], SEEDS[0]))  # beside `value`: the table has the form of our own
 
 
 def metric_of(raw: RawTable, column: str, direction: str | None) -> tuple[Metric, tuple[str, ...]]:
-    """The metric with its direction: as given, as the table says, as its name tells, else a note.
+    """The metric with its direction: as given, as the table says, as its name tells; and what to note of it.
 
-    Without any of these smaller is taken as better.
+    `value` beside `arm` or `seed` is by that table's own definition the held-out loss.
 
     Raises:
-        InputError: the table says two metrics, or two directions, for one column of values.
+        InputError: the table says two metrics, or two directions, for one column of values, or nothing
+            says which way the metric is better.
     """
-    name = _stated(raw, column, METRIC) or column
+    name, said = metric_name(raw, column), stated_direction(raw, column)
+    given = direction or said
+    if given is not None:
+        metric = Metric(name=name, direction=given, unit="")
+        against = (
+            f"the table says of {name} that {BETTER[said]}; it is judged as {BETTER[given]}" if said else ""
+        )
+        return metric, tuple(filter(None, (metric.doubt, against if said != given else "")))
+    if is_own_value(raw, name):
+        note = f"{name}: the held-out loss, as such a table has it, so smaller is taken as better"
+        return Metric(name=name, unit=""), (f"{note}; if larger is, say --direction maximize",)
+    return named_metric(raw.source, name)
+
+
+def named_metric(source: str, name: str) -> tuple[Metric, tuple[str, ...]]:
+    """A metric by its name alone, and what was taken for granted.
+
+    Raises:
+        InputError: the name does not say which way is better.
+    """
+    told = direction_of(name)
+    if told is None:
+        raise InputError(f"{source}: {ask_for(name, '--direction ')}")
+    note = () if told == MINIMIZE else (f"{name}: larger is taken as better",)
+    return Metric(name=name, direction=told, unit=""), note
+
+
+def metric_name(raw: RawTable, column: str) -> str:
+    """What a column of values is called: as our own results table says, else as the column is."""
+    return _stated(raw, column, METRIC) or column
+
+
+def stated_direction(raw: RawTable, column: str) -> str | None:
+    """What our own results table says of its values; None of any other table."""
     said = _stated(raw, column, DIRECTION)
-    direction = direction or (said if said in DIRECTIONS else None)
-    if direction is not None:
-        return Metric(name=name, direction=direction, unit=""), ()
-    told = direction_of(plain_name(name).replace("_", " "))
-    metric = Metric(name=name, direction=told or "minimize", unit="")
-    if told == "maximize":
-        return metric, (f"{name}: larger is taken as better",)
-    return metric, () if told else (
-        f"{name}: smaller is taken as better; if larger is, say --direction maximize",
+    return said if said in DIRECTIONS else None
+
+
+def is_own_value(raw: RawTable, name: str) -> bool:
+    """Whether the name is that of the values in a table of our own form, which needs no further name."""
+    return name.strip().casefold() == VALUE and not OWN_COLUMNS.isdisjoint(
+        title.strip().casefold() for title in raw.columns
     )
 
 

@@ -15,8 +15,9 @@ from bios_sweep.defaults import FILE_NAME, read_entries
 from bios_sweep.defaults.rules import family_of, setting_heuristic
 from bios_sweep.errors import InputError
 from bios_sweep.records.cells import numbers, seed_of
+from bios_sweep.records.column_names import VALUE
 from bios_sweep.records.finished import left_by_sweeps
-from bios_sweep.records.judged import metric_of
+from bios_sweep.records.judged import metric_name, metric_of, stated_direction
 from bios_sweep.records.stated_ladders import (
     RATE,
     Who,
@@ -28,6 +29,7 @@ from bios_sweep.records.stated_ladders import (
     stated,
 )
 from bios_sweep.records.tables import RawTable, read_csv
+from bios_sweep.study.metric_names import DIRECTIONS, direction_of
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED, CONFIRMATION, DIVERGED
 
@@ -49,7 +51,7 @@ def collect(paths: Sequence[Path], direction: str | None = None) -> Collected:
     """Ladders of all paths: folders are searched for sweeps with a results table; files are tables.
 
     A file inside a sweep's folder (its report or tuned defaults too) stands for that folder. direction: which
-    way the metric of a table without a report improves; a loss by default.
+    way a metric is better of which neither its report, nor its table, nor its name says that.
 
     Raises:
         InputError: a path without a sweep or table, or a table that cannot be read.
@@ -116,10 +118,18 @@ def _read(file: Path, direction: str | None) -> tuple[list[Ladder], list[str]]:
     found = stated(raw, who)
     if found is not None:
         return found
-    said = (report or {}).get("metric", {}).get("direction")
-    if direction is None and said is None and "value" in raw.columns:
-        return ladders_of(raw, who, metric_of(raw, "value", None)[0])
-    return ladders_of(raw, who, Metric(direction=direction or said or "minimize"))
+    return ladders_of(raw, who, _metric(raw, report, direction))
+
+
+def _metric(raw: RawTable, report: Mapping[str, Any] | None, direction: str | None) -> Metric:
+    """What a finished sweep recorded counts before what is said now of all tables at once."""
+    said = (report or {}).get("metric", {})
+    if said.get("direction") in DIRECTIONS:
+        return Metric(name=said.get("name", VALUE), direction=said["direction"], unit="")
+    if VALUE not in raw.columns:
+        return Metric()  # what the table lacks is told when it is read
+    known = stated_direction(raw, VALUE) or direction_of(metric_name(raw, VALUE))
+    return metric_of(raw, VALUE, known or direction)[0]
 
 
 def _report(path: Path) -> dict[str, Any] | None:

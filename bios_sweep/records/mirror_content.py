@@ -18,6 +18,7 @@ from bios_sweep.records.column_names import DECIDED
 from bios_sweep.records.sweep_state import DONE, SweepState, Verdict
 from bios_sweep.records.trial_state import PLANNED, RUNNING, TrialState
 from bios_sweep.settings import TrainingSettings
+from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED, Measurement
 
 IN_PROGRESS = "RUNNING"
@@ -172,6 +173,7 @@ def parent_content(state: SweepState, *, alive: bool) -> RunContent:
                 "sweep_name": facts["name"],
                 "verdict": str(verdict.get("headline") or "none yet"),
                 "question": facts["question"],
+                **_judged_on(facts),
                 "status": state.closed or ("running" if alive else "interrupted"),
                 "model": facts["model"]["name"],
                 "data": facts["data"]["name"],
@@ -196,6 +198,12 @@ def parent_content(state: SweepState, *, alive: bool) -> RunContent:
         inputs=_inputs(state),
         reopens=True,
     )
+
+
+def _judged_on(facts: Mapping[str, Any]) -> dict[str, str]:
+    """Which way the metric is better, in words; nothing where the journal of an older version is silent."""
+    direction = facts.get("direction")
+    return {"judged_on": Metric(name=facts["metric"], direction=direction).words} if direction else {}
 
 
 def _model(facts: Mapping[str, Any]) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bios_sweep.defaults.rules import family_of
+from bios_sweep.errors import InputError
 from bios_sweep.records.ladders import KEY, Collected, ladders_of
 from bios_sweep.records.mirror_content import plain_name
 from bios_sweep.records.mlflow_runs import (
@@ -19,17 +20,21 @@ from bios_sweep.records.mlflow_runs import (
 from bios_sweep.records.sweep_state import DONE
 from bios_sweep.records.tables import RawTable
 from bios_sweep.settings import setting_names
+from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED
 
 TOLD = ("family", "hidden_size", "method")  # tags of a sweep's run that say whose rule it is evidence for
 
 
-def collect_experiment(experiment: Experiment) -> Collected:
-    """The ladders of the experiment's finished sweeps, and what was left out with its reason."""
+def collect_experiment(experiment: Experiment, direction: str | None = None) -> Collected:
+    """The ladders of the experiment's finished sweeps, and what was left out with its reason.
+
+    direction: which way a metric is better whose sweep and name do not say.
+    """
     sweeps = sorted(
         (run for run in experiment.runs if run.tags.get("kind") == "sweep"), key=lambda run: run.started
     )
-    found = [_sweep(experiment, sweep) for sweep in sweeps]
+    found = [_sweep(experiment, sweep, direction) for sweep in sweeps]
     none = () if sweeps else (f"{experiment.source}: has no sweep of bios-sweep",)
     return Collected(
         ladders=tuple(ladder for one in found for ladder in one.ladders),
@@ -37,7 +42,7 @@ def collect_experiment(experiment: Experiment) -> Collected:
     )
 
 
-def _sweep(experiment: Experiment, sweep: StoredRun) -> Collected:
+def _sweep(experiment: Experiment, sweep: StoredRun, direction: str | None) -> Collected:
     source = f"{experiment.source}, sweep {sweep.tags['sweep_id']}"
     if sweep.tags.get("status") != DONE:
         return _none(f"{source}: the sweep is not finished")
@@ -50,7 +55,11 @@ def _sweep(experiment: Experiment, sweep: StoredRun) -> Collected:
         return _none(f"{source}: has no trial")
     size = int(sweep.tags["hidden_size"])
     who = [(sweep.tags.get("model", source), family_of(sweep.tags["family"]), size)] * len(runs)
-    ladders, left_out = ladders_of(_table(source, sweep, runs), who, metric_of_sweep(sweep))
+    try:
+        metric = metric_of_sweep(experiment.source, sweep, otherwise=direction)
+    except InputError as error:
+        return _none(str(error))
+    ladders, left_out = ladders_of(_table(source, sweep, runs, metric), who, metric)
     return Collected(ladders=tuple(ladders), left_out=tuple(left_out))
 
 
@@ -58,9 +67,9 @@ def _none(reason: str) -> Collected:
     return Collected(ladders=(), left_out=(reason,))
 
 
-def _table(source: str, sweep: StoredRun, runs: Sequence[StoredRun]) -> RawTable:
+def _table(source: str, sweep: StoredRun, runs: Sequence[StoredRun], judged: Metric) -> RawTable:
     """The trials as the columns of a results table; the method is what the tuned values would be for."""
-    metric = plain_name(metric_of_sweep(sweep).name)
+    metric = plain_name(judged.name)
     names = [name for name in setting_names() if any(name in run.params for run in runs)]
     return RawTable(
         source=source,

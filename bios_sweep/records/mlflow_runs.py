@@ -19,7 +19,7 @@ from bios_sweep.records.mirror_content import plain_name, sweep_tag
 from bios_sweep.records.tables import RawTable, is_number
 from bios_sweep.settings import setting_names
 from bios_sweep.study.arms import BASELINE
-from bios_sweep.study.metric_names import direction_of
+from bios_sweep.study.metric_names import DIRECTIONS, ask_for, direction_of
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED, CONFIRMATION, DIVERGED, FAILED, SCREENING
 from bios_sweep.study.twin import CONTROL
@@ -87,14 +87,17 @@ def raw_table(experiment: Experiment) -> RawTable:
     return RawTable(source=experiment.source, columns=columns, lines=tuple(range(1, len(runs) + 1)))
 
 
-def own_sweep(experiment: Experiment, sweep: str | None, value: str | None) -> RunTable | None:
+def own_sweep(
+    experiment: Experiment, sweep: str | None, value: str | None, direction: str | None = None
+) -> RunTable | None:
     """The trials of one of our own sweeps, the latest unless named; None when there is no sweep of ours.
 
     Arms are taken from the sweep's own tag and the stage from its list of seeds, for a trial belongs to
     every sweep that used it.
 
     Raises:
-        InputError: no sweep of that name; the message lists those that are there.
+        InputError: no sweep of that name; the message lists those that are there. Or nothing says which
+            way the metric is better.
     """
     parents = sorted((r for r in experiment.runs if r.tags.get("kind") == "sweep"), key=lambda r: -r.started)
     if not parents:
@@ -105,8 +108,9 @@ def own_sweep(experiment: Experiment, sweep: str | None, value: str | None) -> R
     check_runs(f"{experiment.source}: sweep {parent.tags['sweep_id']}", runs)
     others = [other.tags["sweep_id"] for other in parents if other is not parent]
     also = (f"other sweeps of the experiment, chosen with --sweep: {', '.join(others[:SHOWN])}",)
-    metric = metric_of_sweep(parent, value)
-    table = _own_table(experiment.source, parent, tag, runs, metric, also if others else ())
+    metric = metric_of_sweep(experiment.source, parent, value, direction)
+    notes = (*filter(None, [metric.doubt]), *(also if others else ()))
+    table = _own_table(experiment.source, parent, tag, runs, metric, notes)
     own = sorted((run for run in runs if run.tags[tag] == BASELINE), key=lambda run: status_of(run) == FAILED)
     return replace(table, untouched=experiment.at_start((own or runs)[0].run_id, plain_name(metric.name)))
 
@@ -130,14 +134,29 @@ def _control(run: StoredRun) -> bool:
     return run.tags.get("stage") == CONTROL
 
 
-def metric_of_sweep(parent: StoredRun, value: str | None = None) -> Metric:
-    """The sweep's metric as its own run says it; another one's direction its name tells.
+def metric_of_sweep(
+    source: str,
+    parent: StoredRun,
+    value: str | None = None,
+    direction: str | None = None,
+    otherwise: str | None = None,
+) -> Metric:
+    """The sweep's metric as its own run says it; of another one its name tells which way it is better.
 
-    A sweep of an older version says nothing: it had our loss.
+    A sweep of an older version that says nothing had our loss. direction: what is said now, before
+    anything else; otherwise: what counts where neither the run nor the name says it.
+
+    Raises:
+        InputError: nothing says which way the metric is better.
     """
-    name = value or parent.params.get("metric", OURS)
-    said = parent.params.get("direction") if name == parent.params.get("metric") else direction_of(name)
-    return Metric(name=name, direction=said or "minimize", unit=Metric().unit if name == OURS else "")
+    own = parent.params.get("metric", OURS)
+    name = value or own
+    said = parent.params.get("direction") if name == own else None
+    known = direction or (said if said in DIRECTIONS else None) or direction_of(name) or otherwise
+    if known is None:
+        sweep = f"{source}, sweep {parent.tags['sweep_id']}"
+        raise InputError(f"{sweep}: {ask_for(name, '--direction ')}")
+    return Metric(name=name, direction=known, unit=Metric().unit if name == OURS else "")
 
 
 def seed_of_run(run: StoredRun) -> int:

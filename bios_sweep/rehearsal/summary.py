@@ -36,6 +36,7 @@ def summarise_rehearsal(
         "sweep": study.name,
         "question": study.question,
         "scenario": study.scenario.name,
+        "judged_on": study.metric.words,
         "arms": len(plan.arms),
         "seeds": list(study.seeds),
         "looks": list(study.decision.looks),
@@ -117,7 +118,7 @@ def _error(share: Share) -> float:
 
 
 def _notes(plan: Plan, noise: Noise) -> list[str]:
-    notes = []
+    notes = [plan.study.metric.doubt] if plan.study.metric.doubt else []
     if noise.source == EARLIER and noise.degrees < 10:
         notes.append(
             f"the noise has {noise.degrees} degrees of freedom only; its interval says how far it may be off"

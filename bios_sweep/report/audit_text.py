@@ -37,14 +37,13 @@ def print_audit(answer: Mapping[str, Any], console: Console) -> None:
 
 
 def _head(answer: Mapping[str, Any], console: Console) -> None:
-    metric, arms, seeds = answer["metric"], len(answer["compared"]), len(answer["seeds"])
-    better = "smaller" if metric["direction"] == "minimize" else "larger"
+    arms, seeds = len(answer["compared"]), len(answer["seeds"])
     line(console, "What do these runs support?", HEAD)
     counts = answer["counts"]
     ended = " + ".join(f"{counts[status]:,} {status}" for status in ENDINGS)
     line(console, f"{answer['source']}: {plural(counts['planned'], 'run')} = {ended}", QUIET)
     compared = f"compared: {plural(arms, 'arm')} at {plural(seeds, 'seed')}"
-    line(console, f"{compared}; metric {metric['name']}, {better} is better")
+    line(console, f"{compared}; metric {answer['judged_on']}")
     settings = answer["baseline"]["settings"]
     told = ", ".join(f"{name} {number(value)}" for name, value in settings.items())
     line(console, f"the default: {answer['baseline']['arm']}" + (f" ({told})" if told else ""))

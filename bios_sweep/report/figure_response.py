@@ -74,7 +74,7 @@ def _name_axes(panel: Axes, summary: Summary, family: Family, ordered: bool) -> 
     metric = summary["metric"]
     panel.set_ylabel(label(f"final {metric['name']} ({metric['unit']})"))
     panel.set_xlabel(plain(family.factor) + (" (log2 scale)" if ordered else ""))
-    better = "lower" if metric["direction"] == "minimize" else "higher"
+    better = "smaller" if metric["direction"] == "minimize" else "larger"
     where = f", {family.cell}" if family.cell else ""
     title = f"{summary['sweep']}: response to {family.factor}{where} ({better} is better)"
     panel.set_title(plain(title), loc="left", fontsize=11)

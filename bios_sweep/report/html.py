@@ -75,6 +75,7 @@ def page(summary: Mapping[str, Any]) -> dict[str, Any]:
         "title": summary["question"] or summary["sweep"],
         "sweep": summary["sweep"],
         "scenario": summary["scenario"],
+        "judged_on": summary["judged_on"],
         "counts": counts_line(summary["counts"]),
         "nothing_yet": "" if verdicts else no_verdict(summary),
         "verdicts": [_verdict(*pair) for pair in zip(titles(verdicts), verdicts, strict=True)],
@@ -196,11 +197,11 @@ def _baseline(summary: Mapping[str, Any]) -> Section:
 
 def _provenance(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     metric, margin = summary["metric"], summary["margin"]
-    better = "lower" if metric["direction"] == "minimize" else "higher"
+    unit = f" ({metric['unit']})" if metric["unit"] else ""
     facts = [
         ("sweep", clean(summary["sweep_id"])),
         ("model, data, method", clean(summary["scenario"])),
-        ("metric", clean(f"{metric['name']} ({metric['unit']}), {better} is better")),
+        ("metric", clean(f"{summary['judged_on']}{unit}")),
         ("arms", plural(len(summary["arms"]), "arm")),
         ("timed on", ", ".join(dict.fromkeys(clean(v["hardware"]) for v in _timed(summary)))),
         ("bios_sweep", __version__),

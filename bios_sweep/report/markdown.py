@@ -41,6 +41,7 @@ def to_markdown(summary: Mapping[str, Any]) -> str:
         escape(headline(summary)),
         f"**{escape(summary['question'])}**" if summary["question"] else "",
         escape(summary["scenario"]),
+        f"Judged on {escape(summary['judged_on'])}.",
         _verdict_table(summary["verdicts"]),
         "\n".join(map(_told, titles(summary["verdicts"]), summary["verdicts"])),
         _scope(summary["verdicts"]),

@@ -53,6 +53,8 @@ def summarise_plan(
         "sweep_id": plan.sweep_id,
         "question": study.question,
         "scenario": study.scenario.name,
+        "metric": {"name": study.metric.name, "unit": study.metric.unit, "direction": study.metric.direction},
+        "judged_on": study.metric.words,
         "files": list(study.scenario.files),
         "baseline": study.scenario.told(study.baseline.to_dict()),
         "origins": {name: dict(origin) for name, origin in study.origins.items()},

@@ -28,6 +28,7 @@ class LiveView:
     """Shows a run. A context manager: outside of it only plain lines are printed.
 
     planned: trials the sweep needs; workers: one line on where they run, or empty; title: what runs.
+    judged_on: the metric and which way it is better, in words.
     trials_dir: names the log of a failed trial. clock: monotonic seconds.
     """
 
@@ -38,12 +39,14 @@ class LiveView:
         planned: int,
         workers: str,
         title: str,
+        judged_on: str = "",
         trials_dir: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._console = console
         self._title = clean(title)
         self._workers = clean(workers)
+        self._judged_on = f"judged on {clean(judged_on)}" if judged_on else ""
         self._trials_dir = trials_dir
         self._clock = clock
         self._opened = clock()
@@ -63,7 +66,7 @@ class LiveView:
             self._live.start()
         else:
             trials = f"{self._title}: {plural(self._progress.planned, 'trial')}"
-            self._say(f"{trials}, {self._workers}" if self._workers else trials)
+            self._say(", ".join(filter(None, (trials, self._workers, self._judged_on))))
         return self
 
     def __exit__(
@@ -133,7 +136,8 @@ class LiveView:
         head = Text(f"{self._title}{stage}", style="bold").append(f"  {self._workers}", style="not bold dim")
         bad = [f"{progress.count(status)} {status}" for status in ENDINGS[1:] if progress.count(status)]
         trouble = [Text(f"  {', '.join(bad)}", style="yellow")] if bad else []
-        return Group(head, self._bar(progress, now), *trouble, _running_table(progress), *more)
+        judged = [Text(f"  {self._judged_on}", style="dim")] if self._judged_on else []
+        return Group(head, *judged, self._bar(progress, now), *trouble, _running_table(progress), *more)
 
     def _bar(self, progress: Progress, now: float) -> Table:
         left = progress.seconds_left(now)

@@ -17,6 +17,7 @@ def print_rehearsal(summary: Mapping[str, Any], console: Console) -> None:
     heading(console, f"Rehearsal of {clean(summary['sweep'])}")
     line(console, summary["question"])
     line(console, f"{clean(summary['scenario'])}", QUIET)
+    line(console, f"judged on {clean(summary['judged_on'])}")
     console.print()
     for text in (_design(summary), noise_line(summary["noise"]), _simulated(summary)):
         line(console, text)

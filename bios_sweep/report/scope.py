@@ -33,7 +33,11 @@ def caveats(plan: Plan) -> list[str]:
     interactions = (
         f"interactions were tested with {crossed} only" if crossed else "interactions were not tested"
     )
-    lines = [
+    doubt = plan.study.metric.doubt
+    lines = (
+        [f"{doubt}; if so, run it without method.direction, no finished trial is repeated"] if doubt else []
+    )
+    lines += [
         f"each variation changes one setting; all others stay at the baseline; {interactions}",
         f"arms compared: {len(plan.arms)} ({', '.join(arm.name for arm in plan.arms)})",
         f"held equal: {hold} ({spent} per arm, except where the factor itself changes them)",

@@ -18,7 +18,8 @@ def print_suggestion(answer: Mapping[str, Any], console: Console) -> None:
 
 def suggestion_lines(answer: Mapping[str, Any]) -> list[str]:
     """The lines; without a file nothing would be settled by a study."""
-    lines = [f"after {clean(answer['sweep_id'])}"]
+    lines = [f"after {clean(answer['sweep_id'])}, judged on {clean(answer['judged_on'])}"]
+    lines += [f"- to bear in mind: {clean(text)}" for text in answer["warnings"]]
     lines += [f"- {clean(why)}" for why in answer["why"]]
     lines += [f"- stays open: {clean(one)}" for one in answer["open"]]
     if "file" not in answer:

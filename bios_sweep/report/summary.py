@@ -23,7 +23,7 @@ from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED
 def summarise(plan: Plan, state: State, results: Results, command: str) -> dict[str, Any]:
     """Everything a reader of the sweep is told. `command` reproduces it.
 
-    Keys: `sweep`, `sweep_id`, `question`, `scenario`, `stage`, `metric`, `margin` (percent, absolute),
+    Keys: `sweep`, `sweep_id`, `question`, `scenario`, `stage`, `metric`, `judged_on` (it in words), `margin`,
     `counts`, `verdicts` (see `Verdict`), `baseline` (setting -> value), `origins`, `arms` (one record
     per arm with its mean and per-seed finals), `curves` (arm -> list of per-seed curves), `served`,
     `recommended` (goal -> setting -> value: what the tuned file gives each goal), `not_served` (what verdicts
@@ -40,6 +40,7 @@ def summarise(plan: Plan, state: State, results: Results, command: str) -> dict[
         "scenario": study.scenario.name,
         "stage": state.stage,
         "metric": {"name": study.metric.name, "unit": study.metric.unit, "direction": study.metric.direction},
+        "judged_on": study.metric.words,
         "margin": {"percent": state.margin.percent, "absolute": state.margin.absolute}
         if state.margin
         else None,

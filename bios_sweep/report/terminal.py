@@ -108,7 +108,7 @@ def print_verdicts(summary: Mapping[str, Any], console: Console, trials_dir: Pat
 def print_status(status: Mapping[str, Any], console: Console) -> None:
     """Where a sweep stands.
 
-    status: `sweep_id`, `stage`, `driver` (`pid`, `host`, `started`, or None when nobody drives it),
+    status: `sweep_id`, `judged_on`, `stage`, `driver` (`pid`, `host`, `started`, or None when nobody drives it),
     `planned`, `completed`, `diverged`, `failed`, `running`, `failures` (kind -> trials), `retried`, `broken`
     (why the last run ended early, or None).
     """
@@ -116,6 +116,7 @@ def print_status(status: Mapping[str, Any], console: Console) -> None:
     ended = {name: status[name] for name in ("completed", "diverged", "failed")}
     waiting = planned - sum(ended.values()) - running
     line(console, clean(status["sweep_id"]), HEAD)
+    line(console, f"judged on {clean(status['judged_on'])}")
     line(console, f"stage: {clean(status['stage'])}")
     parts = [f"{amount} {name}" for name, amount in ended.items()]
     parts += [f"{amount} {name}" for name, amount in (("running", running), ("waiting", waiting)) if amount]
@@ -140,6 +141,7 @@ def _head(console: Console, facts: Mapping[str, Any]) -> None:
     if facts["question"]:
         line(console, facts["question"], HEAD)
     line(console, f"{clean(facts['scenario'])}  ({clean(facts['sweep_id'])})", QUIET)
+    line(console, f"judged on {clean(facts['judged_on'])}")
 
 
 def _baseline_table(plan: Mapping[str, Any]) -> Table:

@@ -26,7 +26,7 @@ from bios_sweep.secrecy import secret_in
 from bios_sweep.settings import METHODS, setting_names
 
 COMMAND, PYTHON = "command", "python"
-NEEDED = ("metric", "direction", "inputs", "time_limit_seconds", "resumes", "trains")
+NEEDED = ("metric", "inputs", "time_limit_seconds", "resumes", "trains")
 STATE_PATTERN = (
     f"{{{TRIAL_DIR}}}/**/{STATE_FILE}"  # in the Trainer's output folder, or in its last checkpoint
 )

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from bios_sweep.study.metric_names import MINIMIZE, contradiction, in_words
+
 TRAIN, EVALUATION = "train", "evaluation"  # the sides of a data set
 
 
@@ -20,7 +22,17 @@ class Metric:
     @property
     def sign(self) -> float:
         """+1 when a larger value is better, -1 when a smaller one is."""
-        return -1.0 if self.direction == "minimize" else 1.0
+        return -1.0 if self.direction == MINIMIZE else 1.0
+
+    @property
+    def words(self) -> str:
+        """What is judged and which way it is better: `eval_accuracy, larger is better`."""
+        return in_words(self.name, self.direction)
+
+    @property
+    def doubt(self) -> str:
+        """A warning where the direction that was stated is not the one that the name tells."""
+        return contradiction(self.name, self.direction)
 
 
 @dataclass(frozen=True, kw_only=True)

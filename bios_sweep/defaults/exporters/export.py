@@ -211,9 +211,11 @@ def _comment(cell: Cell, known: Mapping[str, Quantity], why: Mapping[str, Why], 
 
 
 def _doubts(settings: Settings) -> tuple[str, ...]:
-    """A recommendation's warnings: a file travels farther than the terminal they were printed on."""
-    found = settings.warnings if isinstance(settings, Recommendation) else ()
-    return tuple(f"To bear in mind: {text}" for text in found)
+    """What was judged, and the warnings: a file travels farther than the terminal they were printed on."""
+    if isinstance(settings, TrainingSettings):
+        return ()
+    judged = [f"Tuned values are judged on {settings.judged_on}."] if settings.judged_on else []
+    return (*judged, *(f"To bear in mind: {text}" for text in settings.warnings))
 
 
 def _head(

@@ -5,15 +5,22 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import json
 import os
 import time
+from argparse import Namespace
+from functools import cache
 from pathlib import Path
 
 import pytest
+import yaml
 
 from bios_sweep.cli import precision
 from bios_sweep.cli.main import main
+from bios_sweep.cli.prepare import prepare_config
+from bios_sweep.config.compose import Config, compose_config
 from bios_sweep.execution import gpus
 from bios_sweep.execution.gpus import find_gpus
 from bios_sweep.execution.peaks import PEAKS, peak_of
@@ -52,13 +59,41 @@ def program(path: Path, text: str) -> None:
     path.chmod(0o755)
 
 
+@cache
+def composed(groups: tuple[str, ...]) -> Config:
+    return compose_config([*HERE, *groups])
+
+
+def with_values(config: Config, words: list[str]) -> Config:
+    """Overrides of values without another composition, which costs the most of a plan."""
+    values = copy.deepcopy(dict(config.values))
+    for word in words:
+        key, _, value = word.partition("=")
+        group, _, name = key.partition(".")
+        values[group][name] = yaml.safe_load(value)
+    return dataclasses.replace(config, values=values)
+
+
 @pytest.fixture
-def warnings(machine, capsys):
+def warnings(machine):
     def plan(*words: str) -> list[str]:
-        assert main(["plan", *HERE, *words, "--json"]) == 0, capsys.readouterr().err
-        return json.loads(capsys.readouterr().out)["warnings"]
+        groups = tuple(word for word in words if not word.startswith(("cluster.", "method.dtype")))
+        config = with_values(composed(groups), [word for word in words if word not in groups])
+        prepared = prepare_config(config, Namespace(verb="plan", config_dir=None))
+        there = precision.gpus_of_this_machine(config.values["cluster"])
+        return [*prepared.warnings, *precision.gpu_warnings(prepared, there)]
 
     return plan
+
+
+def test_plan_prints_it_and_has_it_in_its_json(machine, capsys):
+    machine(H100)
+    assert main(["plan", *HERE, "cluster=local_gpu", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["warnings"] == [FLOAT32]
+    assert main(["plan", *HERE, "cluster=local_gpu"]) == 0
+    assert (
+        "- method.dtype=float32 on NVIDIA H100 80GB HBM3 is up to 15 times slower" in capsys.readouterr().out
+    )
 
 
 @pytest.mark.parametrize("cluster", ["cluster=ray", "cluster=inline"])

@@ -22,7 +22,6 @@ RATE = "baseline.learning_rate=1e-3"
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     rows = [{"prompt": f"What is {i}?", "completion": f" The number {i}."} for i in range(40)]
     (tmp_path / "my.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     shutil.copytree(base_model_path(), tmp_path / "mine")
@@ -127,6 +126,7 @@ def test_a_contradiction_is_refused_before_anything_is_read(refused, words, told
     assert refused(*HERE, *words).startswith(f"bios-sweep: {told}")
 
 
+@pytest.mark.slow
 def test_a_contradiction_in_a_file_of_the_users_own_is_refused_too(folder, refused):
     shipped = (Path(compose_config.__code__.co_filename).parents[2] / "conf/data/embedded.yaml").read_text()
     flag = own(folder, "data/mine", shipped.replace("path: null", "path: my.jsonl", 1))
@@ -177,6 +177,7 @@ def test_a_value_that_is_the_default_needs_no_word(folder, answer):
     assert answer("plan", *HERE, *COMMAND, RATE, *rank)["warnings"] == []
 
 
+@pytest.mark.slow
 def test_a_group_of_the_users_own_and_an_exported_baseline_count_as_stated(folder, answer, refused):
     tuned = "# @package _global_\nbaseline: {learning_rate: 1.0e-3, batch_size: 64, lora_rank: 32}\n"
     flag = own(folder, "baseline/tuned", tuned + "method: {trains: lora, max_length: 256, dtype: float32}\n")

@@ -214,7 +214,8 @@ def changed(config: Config, key: str, value: Any) -> Config:
 
 SLOW = (
     "embedded", "own data, GPUs here", "planted, Ray here", "a command of a known model",
-    "a function", "a job for kuberay", "a job for a Ray", "options of a job that nothing submits",
+    "a function", "a job for slurm", "a job for kuberay", "a job for a Ray",
+    "options of a job that nothing submits",
 )  # fmt: skip
 
 

@@ -34,7 +34,7 @@ def depends_on_choice(values: Mapping[str, Any]) -> bool:
     if not isinstance(data, Mapping) or not isinstance(model, Mapping):
         return False
     without_data = model.get("kind") == "planted" and data.get("kind") != "planted"
-    return bool(data.get("path") or model.get("path") or without_data or values.get("submit"))
+    return bool(members_of_paths(values, {}) or without_data or values.get("submit"))
 
 
 def chosen_by_a_person(group: str, chooser: Mapping[str, str]) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -112,35 +111,40 @@ def _brought(key: str, config: Config) -> Iterator[Any]:
     The latter because a group file of the user's own is not chosen from ours: what it has in common with
     ours of its kind is no statement.
     """
-    group, _, rest = key.partition(".")
-    yield value_at(_read(config_root() / "conf/config.yaml"), key)
+    yield value_at(_read("conf/config.yaml"), key)
     for name, member in config.members.items():
         yield value_at(_file(name, member), key)
+    group, _, rest = key.partition(".")
     kind = KINDS.get(group)
     if kind is None or rest == kind:
         return
     chosen = value_at(config.values, f"{group}.{kind}")
-    for path in sorted((config_root() / "conf" / group).glob("*.yaml")):
-        content = _file(group, path.stem)
+    for member in _members(group):
+        content = _file(group, member)
         if value_at(content, f"{group}.{kind}") == chosen:
             yield value_at(content, key)
 
 
 @cache
-def _read(path: Path) -> Mapping[str, Any]:
-    loaded = OmegaConf.to_container(OmegaConf.load(path))
+def _members(group: str) -> tuple[str, ...]:
+    return tuple(sorted(path.stem for path in (config_root() / "conf" / group).glob("*.yaml")))
+
+
+@cache
+def _read(place: str) -> Mapping[str, Any]:
+    loaded = OmegaConf.to_container(OmegaConf.load(config_root() / place))
     return {str(name): value for name, value in loaded.items()} if isinstance(loaded, dict) else {}
 
 
 @cache
 def _file(group: str, member: str | None) -> Mapping[str, Any]:
     """One of our own group files as it lands in the configuration; nothing for a user's own."""
-    root = config_root()
-    path = (root if group == "sweeps" else root / "conf") / group / f"{member}.yaml"
+    place = f"{group if group == 'sweeps' else f'conf/{group}'}/{member}.yaml"
+    path = config_root() / place
     if member is None or not path.is_file():
         return {}
-    content = _read(path)
-    return content if path.read_text(encoding="utf-8").startswith("# @package _global_") else {group: content}
+    whole = path.read_text(encoding="utf-8").startswith("# @package _global_")
+    return _read(place) if whole else {group: _read(place)}
 
 
 def value_at(values: Any, key: str) -> Any:

@@ -98,8 +98,8 @@ def print_verdicts(summary: Mapping[str, Any], console: Console, trials_dir: Pat
 def print_status(status: Mapping[str, Any], console: Console) -> None:
     """Where a sweep stands.
 
-    status: `sweep_id`, `judged_on`, `stage`, `driver` (`pid`, `host`, `started`, or None when nobody drives it),
-    `planned`, `completed`, `diverged`, `failed`, `running`, `failures` (kind -> trials), `retried`, `broken`
+    status: `sweep_id`, `judged_on`, `stage`, `driver` (`pid`, `host`, `started`, or None when nobody drives
+    it), `planned`, `completed`, `diverged`, `failed`, `running`, `failures` (kind -> trials), `retried`, `broken`
     (why the last run ended early, or None).
     """
     planned, running = status["planned"], status["running"]

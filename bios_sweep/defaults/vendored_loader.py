@@ -6,8 +6,6 @@ from an explicit path or from the environment variable BIOS_DEFAULTS, checks it,
     from vendored_loader import tuned
     found = tuned("llama", 4096)             # raises LookupError where nothing fits
     found["values"]["learning_rate"], found["evidence"]["learning_rate"]["verdict"], found["source"]
-
-`bios_sweep.defaults` does more: nearest sizes, further places, reasons, exports to other trainers.
 """
 
 from __future__ import annotations
@@ -16,6 +14,7 @@ import hashlib
 import json
 import math
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ SCHEMA_VERSION = 1
 PARTS = {"key", "values", "evidence", "provenance", "baseline", "evidence_hash"}
 DECIDED = ("confirm", "refine")  # the only verdicts that give a value to serve
 PROFILES = ("quality", "balanced", "speed")
+SILENT = "the tuned values do not say which metric they were judged on, nor which way it is better"
 
 
 def tuned(
@@ -35,7 +35,8 @@ def tuned(
 ) -> dict[str, Any]:
     """The entry for a family (`llama`, `qwen`, else the config's model_type) and a hidden size.
 
-    Returns a dict: values (setting -> value, for what matters most), evidence, key, provenance, source.
+    Returns a dict: values (setting -> value, for what matters most), evidence, key, provenance, source,
+    metric (None in a file of an older version) and warnings, which are given as Python's own too.
     Raises ValueError for a file that cannot be believed, LookupError where no entry is of this key.
     """
     if profile not in PROFILES:
@@ -50,8 +51,11 @@ def tuned(
     entry = max(fitting, key=lambda entry: entry["provenance"]["date"])
     values = dict(entry["values"])
     values.update(entry.get("profiles", {}).get(profile, {}))
-    kept = {name: entry[name] for name in ("evidence", "key", "provenance")}
-    return dict(kept, values=values, source=os.fspath(source))
+    kept = {name: entry.get(name) for name in ("evidence", "key", "provenance", "metric")}
+    doubt = SILENT if kept["metric"] is None else kept["metric"].get("doubt", "")
+    if doubt:
+        warnings.warn(f"{source}: {doubt}", stacklevel=2)
+    return dict(kept, values=values, source=os.fspath(source), warnings=[doubt] if doubt else [])
 
 
 def load(path: str | os.PathLike[str]) -> list[dict[str, Any]]:

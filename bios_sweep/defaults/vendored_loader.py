@@ -49,8 +49,7 @@ def tuned(
     if not fitting:
         raise LookupError(f"{source}: no entry for {', '.join(map(str, wanted))}")
     entry = max(fitting, key=lambda entry: entry["provenance"]["date"])
-    values = dict(entry["values"])
-    values.update(entry.get("profiles", {}).get(profile, {}))
+    values = {**entry["values"], **entry.get("profiles", {}).get(profile, {})}
     kept = {name: entry.get(name) for name in ("evidence", "key", "provenance", "metric")}
     doubt = SILENT if kept["metric"] is None else kept["metric"].get("doubt", "")
     if doubt:
@@ -90,9 +89,8 @@ def _entries(content: Any) -> list[dict[str, Any]]:
 
 def _check(entry: dict[str, Any]) -> None:
     """Refuse an entry that is incomplete, was changed by hand, or serves what nothing stands for."""
-    missing = sorted(PARTS - set(entry))
-    if missing:
-        raise ValueError(f"{missing[0]!r} is missing")
+    for name in sorted(PARTS - set(entry)):
+        raise ValueError(f"{name!r} is missing")
     if entry["evidence_hash"] != _hash(entry):
         raise ValueError("evidence_hash does not match: the file was changed after it was written")
     told = entry.get("told")  # of a script: the settings that it heard of; absent: all of them
@@ -101,6 +99,8 @@ def _check(entry: dict[str, Any]) -> None:
             if told is not None and name not in told:
                 raise ValueError(f"{name}: the trials were never told it")
             _check_served(name, value, entry["evidence"])
+    if "is better" not in (entry.get("metric") or {"words": "is better"})["words"]:
+        raise ValueError("metric: does not say which way is better")
     _identity(entry)
 
 

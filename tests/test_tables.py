@@ -260,7 +260,7 @@ def test_an_optuna_export_is_one_seed(answer):
         "0,1.2,0.0001,8,COMPLETE\n1,1.1,0.0002,8,COMPLETE\n"
         "2,1.15,0.0003,8,TrialState.COMPLETE\n3,,0.1,8,PRUNED\n"
     )
-    found = answer(header + rows, "--baseline", "learning_rate=0.0001")
+    found = answer(header + rows, "--baseline", "learning_rate=0.0001", "--direction", "minimize")
     assert [v["verdict"] for v in found["verdicts"]] == ["screening only"]
     finding = next(f for f in found["audit"]["findings"] if f["kind"] == "winner_of_one_seed")
     assert finding["severity"] == "serious"

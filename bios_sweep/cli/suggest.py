@@ -16,6 +16,7 @@ from bios_sweep.atomic import write_atomically
 from bios_sweep.cli.plan import plan_summary
 from bios_sweep.cli.prepare import prepare
 from bios_sweep.cli.sweeps import choose
+from bios_sweep.config.build import build_metric
 from bios_sweep.config.compose import compose_config
 from bios_sweep.config.sweep_file import changed_values, differing, key_of, next_name, sweep_text, without
 from bios_sweep.errors import InputError
@@ -62,6 +63,7 @@ def run(args: Namespace) -> int:
         "warnings": [metric.doubt] * bool(metric.doubt),
     }
     if found.study is not None:
+        _require_direction(view, args)
         name, command = write_next(view, workspace, found)
         prepared = prepare(command.namespace(_but_the_sweep(args)))
         plan = plan_summary(prepared)
@@ -94,8 +96,15 @@ def next_arguments(args: Namespace) -> Namespace:
     if found.study is None:
         told = "; ".join(found.open) or "its questions are settled"
         raise InputError(f"--next: no study follows {view.sweep_id}: {told}")
+    _require_direction(view, args)
     _, command = write_next(view, workspace, found)
     return command.namespace(args)
+
+
+def _require_direction(view: SweepView, args: Namespace) -> None:
+    """Ask before a file is written: the sweep may be of a version that guessed what no name tells."""
+    again = Command.parse(view.command).namespace(_but_the_sweep(args))
+    build_metric(compose_config(again.overrides, again.config_dir).values["method"])
 
 
 def _suggested(view: SweepView, workspace: Workspace) -> Suggestion:

@@ -158,7 +158,7 @@ class TunedDefaults:
     metric: TunedMetric | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, lists instead of tuples; without `told` where all settings were, or an unknown metric."""
+        """Plain values, lists instead of tuples; without the parts that say nothing here."""
         plain: dict[str, Any] = _plain(asdict(self))
         return {name: item for name, item in plain.items() if item is not None or name not in NOT_ALWAYS}
 

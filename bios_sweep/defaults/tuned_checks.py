@@ -87,6 +87,8 @@ def _read_metric(values: Any) -> TunedMetric | None:
             raise DefaultsError(f"metric: {label!r} is missing")
         if not isinstance(values[label], str) or not values[label].strip():
             raise DefaultsError(f"metric: {label} is {values[label]!r}; it must be text")
+    if not isinstance(metric.doubt, str):
+        raise DefaultsError(f"metric: doubt is {metric.doubt!r}; it must be text")
     if metric.direction not in BETTER:
         raise DefaultsError(f"metric: direction {metric.direction!r} is none of {', '.join(BETTER)}")
     if BETTER[metric.direction] not in metric.words:

@@ -6,8 +6,6 @@ from an explicit path or from the environment variable BIOS_DEFAULTS, checks it,
     from vendored_loader import tuned
     found = tuned("llama", 4096)             # raises LookupError where nothing fits
     found["values"]["learning_rate"], found["evidence"]["learning_rate"]["verdict"], found["source"]
-
-`bios_sweep.defaults` does more: nearest sizes, further places, reasons, exports to other trainers.
 """
 
 from __future__ import annotations
@@ -16,6 +14,7 @@ import hashlib
 import json
 import math
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ PARTS = {"key", "values", "evidence", "provenance", "baseline", "evidence_hash"}
 DECIDED = ("confirm", "refine")  # the only verdicts that give a value to serve
 STEPS = {"batch_size", "max_steps"}
 PROFILES = ("quality", "balanced", "speed")
+SILENT = "the tuned values do not say which metric they were judged on, nor which way it is better"
 
 
 def tuned(
@@ -36,7 +36,8 @@ def tuned(
 ) -> dict[str, Any]:
     """The entry for a family (`llama`, `qwen`, else the config's model_type) and a hidden size.
 
-    Returns a dict: values (setting -> value, for what matters most), evidence, key, provenance, source.
+    Returns a dict: values (setting -> value, for what matters most), evidence, key, provenance, source,
+    metric (None in a file of an older version) and warnings, which are given as Python's own too.
     Raises ValueError for a file that cannot be believed, LookupError where no entry is of this key.
     """
     if profile not in PROFILES:
@@ -49,9 +50,12 @@ def tuned(
     if not fitting:
         raise LookupError(f"{source}: no entry for {', '.join(map(str, wanted))}")
     entry = max(fitting, key=lambda entry: entry["provenance"]["date"])
-    kept = {name: entry[name] for name in ("evidence", "key", "provenance")}
+    kept = {name: entry.get(name) for name in ("evidence", "key", "provenance", "metric")}
     values = _values(entry, entry.get("profiles", {}).get(profile, {}))
-    return dict(kept, values=values, source=os.fspath(source))
+    doubt = SILENT if kept["metric"] is None else kept["metric"].get("doubt", "")
+    if doubt:
+        warnings.warn(f"{source}: {doubt}", stacklevel=2)
+    return dict(kept, values=values, source=os.fspath(source), warnings=[doubt] if doubt else [])
 
 
 def _values(entry: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
@@ -103,6 +107,8 @@ def _checked(entry: dict[str, Any]) -> dict[str, Any]:
             if told is not None and name not in told:
                 raise ValueError(f"{name}: the trials were never told it")
             _check_served(name, value, entry["evidence"])
+    if "is better" not in (entry.get("metric") or {"words": "is better"})["words"]:
+        raise ValueError("metric: does not say which way is better")
     _identity(entry)
     return entry
 

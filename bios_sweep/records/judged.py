@@ -27,10 +27,10 @@ def metric_of(raw: RawTable, column: str, direction: str | None) -> tuple[Metric
     given = direction or said
     if given is not None:
         metric = Metric(name=name, direction=given, unit="")
-        against = (
-            f"the table says of {name} that {BETTER[said]}; it is judged as {BETTER[given]}" if said else ""
-        )
-        return metric, tuple(filter(None, (metric.doubt, against if said != given else "")))
+        against = ""
+        if said not in (None, given):
+            against = f"{name} is judged as {BETTER[given]}, but its table says that {BETTER[said]}"
+        return metric, tuple(filter(None, (metric.doubt, against)))
     if is_own_value(raw, name):
         note = f"{name}: the held-out loss, as such a table has it, so smaller is taken as better"
         return Metric(name=name, unit=""), (f"{note}; if larger is, say --direction maximize",)

@@ -108,15 +108,16 @@ def print_verdicts(summary: Mapping[str, Any], console: Console, trials_dir: Pat
 def print_status(status: Mapping[str, Any], console: Console) -> None:
     """Where a sweep stands.
 
-    status: `sweep_id`, `judged_on`, `stage`, `driver` (`pid`, `host`, `started`, or None when nobody drives it),
+    status: `sweep_id`, `stage`, `driver` (`pid`, `host`, `started`, or None when nobody drives it),
     `planned`, `completed`, `diverged`, `failed`, `running`, `failures` (kind -> trials), `retried`, `broken`
-    (why the last run ended early, or None).
+    (why the last run ended early, or None), `judged_on` (the metric in words).
     """
     planned, running = status["planned"], status["running"]
     ended = {name: status[name] for name in ("completed", "diverged", "failed")}
     waiting = planned - sum(ended.values()) - running
     line(console, clean(status["sweep_id"]), HEAD)
-    line(console, f"judged on {clean(status['judged_on'])}")
+    if status.get("judged_on"):
+        line(console, f"judged on {clean(status['judged_on'])}")
     line(console, f"stage: {clean(status['stage'])}")
     parts = [f"{amount} {name}" for name, amount in ended.items()]
     parts += [f"{amount} {name}" for name, amount in (("running", running), ("waiting", waiting)) if amount]

@@ -29,7 +29,7 @@ NOISE = re.compile(
             r"Traceback \(most recent|The above exception was|During handling of the above",
             r"(srun|make|ninja|mpirun|slurmstepd): .*(Exited with|Error \d+$|build stopped|CANCELLED AT)",
             r"E\d{4,8} .*torch/distributed/elastic|\[\S+ \S+\] \[(ERROR|INFO)\] \[launch\.py",  # launchers
-            r"(time|host|rank|exitcode|traceback) +: |error_file: |\[\d+\]:$|.* FAILED$|Failures:$",  # torchrun
+            r"(time|host|rank|exitcode|traceback) +: |error_file: |\[\d+\]:$|.* FAILED$|Failures:$",
             r"Root Cause \(|<NO_OTHER",
             r"[Uu]sage: |Try '.* --help'|Pass --helpshort|Execution halted|note: run with `RUST_BACKTRACE",
             r"huggingface/tokenizers: |To disable this warning|- (Avoid using|Explicitly set) .*(?i:tokeniz)",

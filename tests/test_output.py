@@ -226,7 +226,7 @@ def test_a_run_with_a_live_table_bears_the_end_of_its_terminal(cluster, hang_up,
     os.close(ours)
     assert driver.wait(PATIENCE_SECONDS) == code
     if code:
-        again = begun(*run_words(tmp_path), stdout=subprocess.PIPE)
+        again = begun(*run_words(tmp_path, 0.2), stdout=subprocess.PIPE)
         assert b"4 trials planned = 4 completed" in again.stdout.read()
         assert again.wait(PATIENCE_SECONDS) == 0
     assert is_finished(tmp_path)

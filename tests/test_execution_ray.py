@@ -356,7 +356,7 @@ def test_a_storage_that_fails_costs_a_try_and_is_named(ray_session, tmp_path):
 
 
 def test_every_end_of_a_worker_is_a_death_to_tune_and_told_by_its_kind():
-    from ray.exceptions import ActorDiedError, NodeDiedError, OutOfMemoryError, RayActorError
+    from ray.exceptions import ActorDiedError, NodeDiedError, OutOfMemoryError, RayActorError, RayTaskError
     from ray.tune.execution import tune_controller
 
     from bios_sweep.execution.causes import every_loss_is_a_death, loss_of
@@ -375,6 +375,9 @@ def test_every_end_of_a_worker_is_a_death_to_tune_and_told_by_its_kind():
     assert loss_of(ActorDiedError()).failure == WORKER_LOST
     assert loss_of(RayActorError(error_msg="drained", preempted=True)).failure == PREEMPTED
     assert loss_of(KeyError("slot")).cause == "worker failed: KeyError: 'slot'"
+    there = RayTaskError("step", "Traceback (most recent call last): ...", ValueError("bad slot"))
+    for error in (there, there.as_instanceof_cause()):
+        assert loss_of(error).cause == "worker failed: ValueError: bad slot"
 
 
 def test_an_engine_that_cannot_be_built_ends_the_run_with_its_cause(ray_session, tmp_path):

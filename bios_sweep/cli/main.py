@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from importlib import util
 
 from bios_sweep.cli.defaults import ACTIONS
+from bios_sweep.cli.output import Output
 from bios_sweep.cli.verbs import FLAGS, VERBS, Verb
 from bios_sweep.config.places import config_root
 from bios_sweep.errors import BiosSweepError, MissingExtraError
@@ -32,8 +33,14 @@ EXTRA_MODULES = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a verb and return its exit code: 0, 2, 3, 4, 75, or 130 / 143 after a signal."""
-    args = _parse(sys.argv[1:] if arguments is None else arguments)
+    """Run a verb and return its exit code: 0, 2, 3, 4, 75, or 129 / 130 / 143 after a signal."""
+    with Output() as output:
+        args = _parse(sys.argv[1:] if arguments is None else arguments)
+        output.goes_on = VERBS[args.verb].goes_on
+        return output.code(_run(args))
+
+
+def _run(args: argparse.Namespace) -> int:
     try:
         _require_extra(args.verb)
         return int(importlib.import_module(VERBS[args.verb].module).run(args))
@@ -42,9 +49,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as interrupt:
         print("bios-sweep: interrupted; the same command goes on from here", file=sys.stderr)
         return 128 + getattr(interrupt, "signal", signal.SIGINT)
-    except BrokenPipeError:  # the reader of our output left, such as `| head`
-        sys.stderr.close()
-        return 0
     except OSError as error:
         return _fail(error, 4, debug=args.debug)
 

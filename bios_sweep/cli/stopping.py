@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import time
@@ -13,6 +14,7 @@ from typing import Any
 from bios_sweep.records.workspace import Workspace
 
 LOOK_SECONDS = 0.5  # chosen: how often the disk is looked at for a request
+SAME_HANGUP_SECONDS = 2.0  # chosen: a terminal that goes is told by the shell, then by the kernel
 
 
 class StoppedAtOnce(KeyboardInterrupt):
@@ -23,11 +25,17 @@ class StoppedAtOnce(KeyboardInterrupt):
         self.signal = number
 
 
+def hangup() -> tuple[signal.Signals, ...]:
+    """The signal of a terminal that goes away; none where it is ignored, as `nohup` has it."""
+    return () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
+
+
 class Stop:
     """Whether to stop. The first signal, or `stop`, lets running trials reach their next measurement.
 
     A second signal, or `stop --now`, ends the run at once; not between a result and its line in the
-    journal, though (`held`). signal: which one was heard, None so far.
+    journal, though (`held`). signal: which one was heard, None so far. A terminal that goes away stops
+    the run too, unless its signal was ignored when the run began, as `nohup` has it.
     """
 
     def __init__(self, workspace: Workspace) -> None:
@@ -38,13 +46,14 @@ class Stop:
         self._held = False
         self._at_once: int | None = None
         self._looked = 0.0
+        self._hung_up = -math.inf
         self.signal: int | None = None
 
     def __enter__(self) -> Stop:
         """From here on it listens; a request made since this driver took the workspace counts already."""
         if not self._meant_for_us():
             self._workspace.clear_stop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, *hangup()):
             self._before[number] = signal.signal(number, self._heard)
         threading.Thread(target=self._watch, daemon=True, name="stop --now").start()
         return self
@@ -90,12 +99,18 @@ class Stop:
         return asked >= taken
 
     def _heard(self, number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGHUP and self._same_hangup():
+            return
         if self.signal is None:
             self.signal = number
             return
         self._at_once = number
         if not self._held:
             raise StoppedAtOnce(number)
+
+    def _same_hangup(self) -> bool:
+        before, self._hung_up = self._hung_up, time.monotonic()
+        return self._hung_up - before < SAME_HANGUP_SECONDS
 
     def _watch(self) -> None:
         """A thread, for the main one may be deep in a step; only a signal gets it out of there."""

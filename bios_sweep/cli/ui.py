@@ -6,6 +6,7 @@ import signal
 from argparse import Namespace
 from types import FrameType
 
+from bios_sweep.cli.stopping import hangup
 from bios_sweep.cli.sweeps import choose
 from bios_sweep.cli.tracking import tracking_of
 from bios_sweep.errors import InputError, TrackingError
@@ -25,7 +26,8 @@ def run(args: Namespace) -> int:
     if is_web(tracking.uri):
         print(ui_link(tracking.shown, experiment, view=view.sweep_id), flush=True)
         return 0
-    signal.signal(signal.SIGTERM, _end)
+    for number in (signal.SIGTERM, *hangup()):
+        signal.signal(number, _end)
     with serve_ui(workspace, tracking.uri, args.port) as server:
         print(f"sweep {view.sweep_id}: {ui_link(server.url, experiment, view=view.sweep_id)}", flush=True)
         print("stop with Ctrl-C", flush=True)

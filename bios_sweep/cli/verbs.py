@@ -8,7 +8,10 @@ from pathlib import Path
 
 @dataclass(frozen=True, kw_only=True)
 class Verb:
-    """A verb: the module whose `run(args) -> exit code` does it, its help, and the flags it takes."""
+    """A verb: the module whose `run(args) -> exit code` does it, its help, and the flags it takes.
+
+    goes_on: what it does counts, not what it prints, so it succeeds also where nobody can read that.
+    """
 
     module: str
     help: str
@@ -16,6 +19,7 @@ class Verb:
     flags: tuple[str, ...] = ("--config-dir", "--json")
     needs_extra: bool = False
     operands: str = "overrides"
+    goes_on: bool = False
 
 
 VERBS = {
@@ -49,6 +53,7 @@ VERBS = {
         ),
         flags=("--config-dir", "--json", "--next"),
         needs_extra=True,
+        goes_on=True,
     ),
     "submit": Verb(
         module="bios_sweep.cli.submit",

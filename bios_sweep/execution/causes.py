@@ -31,7 +31,13 @@ def loss_of(error: Exception | None) -> Loss:
         return Loss(failure=NODE_LOST, cause="its node died")
     if error is None or isinstance(error, RayActorError):
         return Loss(failure=WORKER_LOST, cause="worker died")
-    return Loss(failure=WORKER_LOST, cause=f"worker failed: {describe(error)}")
+    return Loss(failure=WORKER_LOST, cause=f"worker failed: {describe(_own(error))}")
+
+
+def _own(error: Exception) -> BaseException:
+    """What was raised in the worker; Ray's own words begin with where that was."""
+    cause = error.cause if isinstance(error, RayTaskError) else None
+    return cause if isinstance(cause, BaseException) else error
 
 
 def node_answers(node_id: str) -> bool:

@@ -22,6 +22,7 @@ from bios_sweep.execution.request import Node, Request, refuse_unless_fits
 PACKAGE = Path(__file__).resolve().parents[1]
 OBJECT_STORE_BYTES = 100_000_000  # chosen, not measured: only small dicts travel; Ray's least is 75 MB
 CONNECT_SECONDS = 5.0  # chosen, not measured: an address that does not answer by then is refused
+SHIELDED = (signal.SIGTERM, signal.SIGHUP)
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
@@ -94,7 +95,7 @@ def _start_local(request: Request) -> None:
     """
     if "RAY_AUTH_MODE" not in os.environ:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    with _shielded_from_sigterm(), kept_signals(), _package_importable():  # heard late, but by our handler
+    with _shielded(), kept_signals(), _package_importable():  # heard late, but by our handler
         ray.init(
             address="local",
             num_cpus=request.local_cpus,
@@ -104,18 +105,19 @@ def _start_local(request: Request) -> None:
 
 
 @contextmanager
-def _shielded_from_sigterm() -> Iterator[None]:
-    """Have Ray's processes inherit a blocked SIGTERM, as Ray itself does with SIGINT.
+def _shielded() -> Iterator[None]:
+    """Have Ray's processes inherit a blocked SIGTERM and SIGHUP, as Ray itself does with SIGINT.
 
-    `timeout`, Slurm and systemd signal the whole process group. Ray's head would die before the driver
-    has left its trials at their checkpoints, and Ray ends a driver that misses its head, after a
-    minute and with status 1. Ray's own shutdown kills after a second what did not terminate.
+    `timeout`, Slurm and systemd signal the whole process group, and so does a terminal that goes away. Ray's
+    head would die before the driver has left its trials at their checkpoints, and Ray ends a driver that
+    misses its head, after a minute and with status 1. Ray's own shutdown kills after a second what did not
+    terminate.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    signal.pthread_sigmask(signal.SIG_BLOCK, SHIELDED)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SHIELDED)
 
 
 def _join(request: Request) -> None:

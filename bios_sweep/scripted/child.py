@@ -76,6 +76,11 @@ class Child:
         """What it wrote on standard error."""
         return self._err
 
+    @property
+    def output(self) -> KeptStream:
+        """What it wrote on standard output."""
+        return self._out
+
     def lines(self, limit_seconds: float | None) -> Iterator[str | None]:
         """Lines of standard output as they come, until the script has ended; None at each look at it.
 

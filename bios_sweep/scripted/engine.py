@@ -130,6 +130,7 @@ class CommandEngine:
                 status=status,
                 limit_seconds=options.time_limit_seconds,
                 errors=child.errors.tail,
+                output=child.output.tail,
                 source=f"its file {pattern}" if pattern else self._source,
                 missing=missing,
             ),

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from bios_sweep.secrecy import masked
 
 MOST_BYTES = 10_000_000  # of a stream that are kept from its beginning; chosen, not measured
-TAIL_LINES = 200  # of its end, where a traceback is; chosen, not measured
+TAIL_LINES = 1000  # of its end, where the tracebacks of all ranks are, and what came after; chosen
 LONGEST_LINE = 65_536  # characters that are waited for before a line is taken as it is
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from bios_sweep.scripted.last_words import Why, why
 from bios_sweep.scripted.readings import Reading, measurement_of
 from bios_sweep.study.trials import (
     CODE,
@@ -24,18 +24,12 @@ from bios_sweep.study.trials import (
     TrialSpec,
 )
 
-MEMORY = re.compile(
-    r"out of memory|OutOfMemoryError|MemoryError|bad_alloc|cannot allocate memory", re.IGNORECASE
-)
-# A launcher (torchrun, accelerate, deepspeed) ends with its own words, behind those of the script.
-LAUNCHER = re.compile(r"\b(ChildFailedError|CalledProcessError)\b")
-EXCEPTION = re.compile(r"(\[rank\d+\]:\s*)?[A-Za-z_][\w.]*(Error|Exception)\b")
-# What launchers say of a process that was killed; they exit with 1 themselves.
-KILLED_BELOW = re.compile(r"Signal 9 \(SIGKILL\)|<Signals\.SIGKILL: 9>|return code = -9\b")
 ASKED_TO_END = frozenset(  # by a scheduler, an administrator: no fault of the script; a shell's status, too
-    status for number in (signal.SIGINT, signal.SIGTERM) for status in (-number, 128 + number)
+    status for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) for status in (-number, 128 + number)
 )
-LONGEST_CAUSE = 300  # characters of a script's own last line
+KILLED = frozenset((-signal.SIGKILL, 128 + signal.SIGKILL))
+FROM_OUTSIDE = ASKED_TO_END | KILLED
+LONGEST_CAUSE = 300  # characters of a script's own words
 CALLABLE = "what it reported"  # where a callable's metrics are looked for, in words
 MOST_NAMES = 8  # of metrics that were printed instead of the one that is wanted
 # Each point goes through journal and tracking store: of a script that prints its metric at every step, the
@@ -96,7 +90,8 @@ class Told:
 class Ending:
     """How the process ended. status: None where the time limit ended it, negative for a signal.
 
-    errors: last lines of standard error, without secrets. source: where metrics were looked for, in words.
+    errors, output: last lines of standard error and standard output, without secrets. source: where metrics
+    were looked for, in words.
     missing: why nothing could be read there, empty where it could.
     """
 
@@ -105,6 +100,7 @@ class Ending:
     errors: Sequence[str]
     source: str
     missing: str = ""
+    output: Sequence[str] = ()
 
 
 def result_of(
@@ -142,21 +138,11 @@ def _failure(told: Told, ending: Ending) -> tuple[str, str]:
         return "", ""
     if ending.status == 0:
         return NO_METRIC, _no_metric(told, ending)
-    said = _last_words(ending.errors)
-    shown = said[:LONGEST_CAUSE] or "nothing on its standard error"
-    if ending.status == -signal.SIGKILL and not MEMORY.search(said):
+    said = why(ending.errors, ending.output, killed=ending.status in FROM_OUTSIDE)
+    shown = said.text[:LONGEST_CAUSE] or "nothing on its standard error"
+    if ending.status == -signal.SIGKILL and not said.memory:
         shown = f"as the kernel does when memory runs out; {shown}"
-    kind = _kind(ending)
-    return kind, f"the script {_end(ending.status)}: {shown}"
-
-
-def _last_words(errors: Sequence[str]) -> str:
-    """The last line that says something; behind a launcher's words, the last exception of what it started."""
-    lines = [line.strip() for line in errors if line.strip("=-_* \t")]
-    if any(map(LAUNCHER.search, lines)):
-        own = [line for line in lines if EXCEPTION.match(line) and not LAUNCHER.search(line)]
-        lines = own or lines
-    return lines[-1] if lines else ""
+    return _kind(ending, said), f"the script {_end(ending.status)}: {shown}"
 
 
 def _no_metric(told: Told, ending: Ending) -> str:
@@ -170,11 +156,9 @@ def _no_metric(told: Told, ending: Ending) -> str:
     return f"the script ended well but {ending.source} has no {told.metric}; {_instead(told)}"
 
 
-def _kind(ending: Ending) -> str:
+def _kind(ending: Ending, said: Why) -> str:
     """Only the kernel kills without asking first, mostly for memory; a scheduler takes the worker, too."""
-    killed = ending.status in (-signal.SIGKILL, 128 + signal.SIGKILL)
-    said = any(MEMORY.search(line) or KILLED_BELOW.search(line) for line in ending.errors)
-    if killed or said:
+    if ending.status in KILLED or said.memory:
         return OUT_OF_MEMORY
     return WORKER_LOST if ending.status in ASKED_TO_END else CODE
 

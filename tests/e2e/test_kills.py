@@ -28,7 +28,12 @@ def start_driver(workspace: Path) -> subprocess.Popen:
     command = [sys.executable, "-m", "bios_sweep", "run", *SWEEP, "tracking=sqlite", f"workspace={workspace}"]
     log = (workspace.parent / "driver.log").open("a")
     return subprocess.Popen(
-        command, stdout=log, stderr=subprocess.STDOUT, cwd=workspace.parent, start_new_session=True
+        command,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        cwd=workspace.parent,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # also where the suite ignores it
     )
 
 
@@ -106,15 +111,16 @@ def test_status_afterwards_counts_everything_once(survived, capsys):
 
 
 @pytest.mark.slow
-def test_sigterm_to_the_whole_process_group_ends_cleanly_and_the_next_run_goes_on(tmp_path, capsys):
-    """As `timeout`, Slurm and systemd do it: Ray's own processes are in the driver's group."""
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=["SIGTERM", "SIGHUP"])
+def test_a_signal_to_the_whole_process_group_ends_cleanly_and_the_next_run_goes_on(number, tmp_path, capsys):
+    """As `timeout`, Slurm, systemd and a terminal that goes do it: Ray's own processes are in that group."""
     from bios_sweep.cli.main import main
 
     workspace = tmp_path / "runs"
     driver = start_driver(workspace)
     wait_for_ended(workspace, 3, driver)
-    os.killpg(driver.pid, signal.SIGTERM)
-    assert driver.wait(PATIENCE_SECONDS) == 143, (tmp_path / "driver.log").read_text()
+    os.killpg(driver.pid, number)
+    assert driver.wait(PATIENCE_SECONDS) == 128 + number, (tmp_path / "driver.log").read_text()
     journal = read_journal(next(workspace.glob("sweeps/*/journal.jsonl")))
     assert journal[-1].fields["reason"] == "stopped"
     assert "RUNNING" not in states_in_mlflow(workspace, "trial") + states_in_mlflow(workspace, "sweep")
@@ -124,11 +130,12 @@ def test_sigterm_to_the_whole_process_group_ends_cleanly_and_the_next_run_goes_o
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=["SIGTERM", "SIGHUP"])
 @pytest.mark.parametrize("seconds", [4, 6, 8])
-def test_sigterm_while_ray_starts_ends_by_that_signal(seconds, tmp_path):
+def test_a_signal_while_ray_starts_ends_by_that_signal(seconds, number, tmp_path):
     """Not by an abort inside Ray. By a handler of ours (143), or by none before there is one (-15)."""
     driver = start_driver(tmp_path / "runs")
     with suppress(subprocess.TimeoutExpired):
         driver.wait(seconds)
-    os.killpg(driver.pid, signal.SIGTERM)
-    assert driver.wait(PATIENCE_SECONDS) in (143, -signal.SIGTERM), (tmp_path / "driver.log").read_text()
+    os.killpg(driver.pid, number)
+    assert driver.wait(PATIENCE_SECONDS) in (128 + number, -number), (tmp_path / "driver.log").read_text()

@@ -31,6 +31,7 @@ from bios_sweep.records.store_schema import (
     ABSENT,
     EMPTY,
     LOCKED,
+    Layout,
     Look,
     connect,
     is_current,
@@ -108,51 +109,61 @@ def _replace(
 ) -> Path | None:
     """Put the upgraded copy in the place of the old store, or a new store where that one is half-migrated."""
     mode, version = _pragma(old, "journal_mode"), _pragma(old, "data_version")
-    before = layout(old)
+    before, strangers = layout(old), _strangers(table_names(old))
     _copy(old, new)
     try:
         complete = _migrate(new, seen)
     except Exception as error:  # alembic raises what each step raises
         if seen.kind == EMPTY:
             raise
-        problem = _one_line(error)
-        if before == _layout_of(seen.revision, new):
-            raise TrackingError(
-                f"{file}: MLflow did not upgrade it ({problem}); it is as it was, so try again, or install "
-                "the MLflow that made it"
-            ) from error
-        strangers = _strangers(table_names(old))
+        _require_half(file, before, _layout_of(seen.revision, new), error)
         if start_over is None or strangers:
-            raise HalfMigratedError(_half(file, problem, strangers)) from error
+            raise HalfMigratedError(_half(file, _one_line(error), strangers)) from error
         _discard(new)
         _make(new)
         with _still(file, old, version):
             start_over()
             aside = _set_aside(file)
             _move_in(new, file)
-            return aside
+        return aside
     if complete and not ours:
         raise InputError(
             f"{file}: was made by an older MLflow (its tables are at {seen.revision}); keep a copy of it and "
             f"run `mlflow db upgrade sqlite:///{file}`"
         )
-    with closing(connect(new)) as made:
-        made.execute(f"PRAGMA journal_mode = {mode}")
-    shutil.copymode(file, new)
-    with suppress(PermissionError):  # only root may give a file to its owner
-        os.chown(new, file.stat().st_uid, file.stat().st_gid)
+    _dress(new, file, mode)
     with _still(file, old, version):
         _move_in(new, file)
     return None
 
 
+def _require_half(file: Path, found: Layout, whole: Layout, error: Exception) -> None:
+    """A store as its own record says is whole: then not a kill but the disk, or MLflow, is to blame."""
+    if found == whole:
+        raise TrackingError(
+            f"{file}: MLflow did not upgrade it ({_one_line(error)}); it is as it was, so try again, or "
+            "install the MLflow that made it"
+        ) from error
+
+
+def _dress(new: Path, file: Path, mode: str) -> None:
+    """What the old file had: how it is written, who may read it, whose it is."""
+    with closing(connect(new)) as made:
+        made.execute(f"PRAGMA journal_mode = {mode}")
+    shutil.copymode(file, new)
+    with suppress(PermissionError):  # only root may give a file to its owner
+        os.chown(new, file.stat().st_uid, file.stat().st_gid)
+
+
 @contextmanager
 def _still(file: Path, old: sqlite3.Connection, version: str) -> Iterator[None]:
-    """Nobody else writes the file in here, and nobody did since it was copied."""
+    """Nobody else writes the file in here, and nobody did since it was copied; no log lies beside it."""
     old.execute("PRAGMA journal_mode = DELETE")  # a log beside the file would be taken for the new one's
     old.execute("BEGIN EXCLUSIVE")
     if _pragma(old, "data_version") != version:
         raise TrackingError(f"{file}: another process is writing it; try again when that has ended")
+    for end in SIDE_FILES:  # of a writer that was killed before it changed anything
+        file.with_name(file.name + end).unlink(missing_ok=True)
     yield
 
 
@@ -175,7 +186,7 @@ def _migrate(new: Path, seen: Look) -> bool:
     return complete
 
 
-def _layout_of(revision: str, new: Path) -> frozenset[tuple[str, str]]:
+def _layout_of(revision: str, new: Path) -> Layout:
     """What a store that is whole looks like at that migration; nothing where none is noted."""
     if not revision:
         return frozenset()
@@ -203,9 +214,7 @@ def _engine(new: Path) -> Iterator[Engine]:
 
 def _copy(old: sqlite3.Connection, new: Path) -> None:
     old.execute("BEGIN")
-    old.execute(
-        "SELECT 1 FROM sqlite_master"
-    ).fetchall()  # a lock shows here; the copying would wait for ever
+    old.execute("SELECT 1 FROM sqlite_master").fetchall()  # says if it is locked; copying would wait for ever
     with closing(sqlite3.connect(new)) as copy:
         old.backup(copy)
         copy.execute("PRAGMA journal_mode = DELETE")

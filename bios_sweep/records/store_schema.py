@@ -31,6 +31,8 @@ NAMED = r"^{}\b[^=\n]*=(.*)$"  # of a migration script: `revision = "..."`, `dow
 FIRST_TABLES = {"experiments", "_alembic_tmp_experiments"}
 BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
+Layout = frozenset[tuple[str, str]]  # tables and indices, each with its words
+
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
@@ -92,10 +94,13 @@ def table_names(database: sqlite3.Connection) -> frozenset[str]:
     return frozenset(name for (name,) in rows if not name.startswith("sqlite_"))
 
 
-def layout(database: sqlite3.Connection) -> frozenset[tuple[str, str]]:
-    """Every table and index with the words that made it; the book of the migrations itself left out."""
+def layout(database: sqlite3.Connection) -> Layout:
+    """Every table and index with the words that made it; the book of the migrations itself left out.
+
+    The words are sorted: a rewritten table's constraints come in another order each time.
+    """
     rows = database.execute("SELECT name, sql FROM sqlite_master WHERE tbl_name != 'alembic_version'")
-    return frozenset((name, " ".join((words or "").split())) for name, words in rows)
+    return frozenset((name, " ".join(sorted(re.findall(r"\w+", words or "")))) for name, words in rows)
 
 
 @cache

@@ -28,7 +28,7 @@ from bios_sweep.procedure import (
     space_of,
 )
 from bios_sweep.records.journal import Journal, plain
-from bios_sweep.records.kept import KeptResults
+from bios_sweep.records.kept import KeptResults, as_arrived
 from bios_sweep.records.known import named_timing, timing_key_of
 from bios_sweep.records.retention import keep_adapters
 from bios_sweep.records.sweep_facts import sweep_facts
@@ -44,7 +44,7 @@ from bios_sweep.sealed import PREFIX, unlike
 from bios_sweep.study.arms import Arm
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.search import SearchSpace
-from bios_sweep.study.trials import FAILED, REFINEMENT, STORAGE, TrialResult, TrialSpec
+from bios_sweep.study.trials import REFINEMENT, TrialResult, TrialSpec
 from bios_sweep.version import __version__
 
 _log = logging.getLogger(__name__)
@@ -241,22 +241,6 @@ def run_trials(
         engine_options=scenario.engine_options,
         trials_dir=sweep.workspace.trials,
     )
-
-
-def as_arrived(event: TrialEvent, workspace: Workspace) -> TrialEvent:
-    """The event; where files are not here as their worker wrote them, a failure: no outcome yet."""
-    if event.result is None or not event.result.files:
-        return event
-    folder = workspace.trial_dir(event.key)
-    wrong = unlike(folder, event.result.files)
-    if wrong is None:
-        return event
-    cause = f"{folder / wrong[0]}: {wrong[1]}, made where it was written; run again to train it again"
-    failed = dataclasses.replace(
-        event.result, status=FAILED, failure=STORAGE, cause=cause, final={}, files={}
-    )
-    _log.warning("%s", cause)
-    return dataclasses.replace(event, result=failed)
 
 
 def conclude(sweep: Sweep, source: ProcedureSource, journal: Journal) -> dict[str, Any]:

@@ -25,6 +25,7 @@ SEAL = "seal"
 PREFIX = "sha256:"  # 0.11 s of one core per 100 MB here, blake2b 0.14 s
 HEAD = b"bios-sweep sealed 1 "
 YOUNG_SECONDS = 2.0  # chosen: far above the grain of any file system's clock, see `file_digest`
+FOR_PEOPLE = ".md"  # a model card may be edited and stays the adapter's
 REMEMBERED = 4096  # digests; chosen: more files than a sweep has
 
 
@@ -121,12 +122,13 @@ def is_sealed(raw: bytes) -> bool:
 
 
 def digests_of(folder: Path, names: Iterable[str]) -> dict[str, str]:
-    """Name -> digest of those files, or of all files below those folders, that are there; sorted by name."""
+    """Name -> digest of those files, and of all below those folders but texts for people; sorted by name."""
     found: dict[str, str] = {}
     for name in names:
         top = folder / name
         files = [top] if top.is_file() else [path for path in top.rglob("*") if path.is_file()]
-        found |= {path.relative_to(folder).as_posix(): file_digest(path) for path in files}
+        kept = [path for path in files if path.suffix != FOR_PEOPLE]
+        found |= {path.relative_to(folder).as_posix(): file_digest(path) for path in kept}
     return dict(sorted(found.items()))
 
 

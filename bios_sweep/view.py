@@ -21,6 +21,7 @@ from bios_sweep.records.sweep_state import SweepState
 from bios_sweep.records.workspace import PLAN_FILE, Workspace
 from bios_sweep.report.arm_rows import results_rows
 from bios_sweep.report.summary import summarise
+from bios_sweep.sealed import PREFIX, file_digest
 from bios_sweep.study.design import Study
 from bios_sweep.study.plan import Plan, build_plan
 
@@ -90,10 +91,18 @@ class SweepView:
 
     @property
     def tuned_defaults(self) -> TunedDefaults | None:
-        """The tuned-defaults file with its evidence, checked; its warnings are given as Python's own too."""
+        """The tuned-defaults file with its evidence, checked; one that was changed since is named.
+
+        Its warnings are given as Python's own too.
+        """
         path = self.folder / FILE_NAME
-        tuned = read_tuned(path) if path.exists() else None
-        for text in tuned.warnings if tuned is not None and tuned.values else ():
+        if not path.exists():
+            return None
+        written = self.journal.report.get(FILE_NAME)
+        if written is not None and file_digest(path) != PREFIX + written:
+            _log.warning("%s: is not as the sweep wrote it; `bios-sweep run` writes it again", path)
+        tuned = read_tuned(path)
+        for text in tuned.warnings if tuned.values else ():
             warnings.warn(f"{path}: {text}", stacklevel=2)
         return tuned
 

@@ -13,10 +13,10 @@ import pytest
 from bios_sweep.cli.main import main
 from bios_sweep.cli.prepare import prepare
 from bios_sweep.execution.inline import InlineExecutor
-from bios_sweep.pipeline import Sweep, as_arrived, open_journal, run_trials, take_in_finished
+from bios_sweep.pipeline import Sweep, open_journal, run_trials, take_in_finished
 from bios_sweep.ports import ENDED, Searcher, TrialEvent
 from bios_sweep.procedure import DONE, ProcedureSource
-from bios_sweep.records.kept import KeptResults
+from bios_sweep.records.kept import KeptResults, as_arrived
 from bios_sweep.records.known import known_of
 from bios_sweep.records.retention import ALL, RECOMMENDED, keep_adapters
 from bios_sweep.records.workspace import Workspace

@@ -362,7 +362,6 @@ def test_an_evaluation_lost_before_the_end_makes_the_trial_start_afresh(
 def test_an_attempt_tells_the_digests_of_what_it_left(engine, tmp_path):
     *_, result = attempt_trial(engine, spec(), tmp_path, attempt=1)
     assert list(result.files) == [
-        "adapter/README.md",
         "adapter/adapter_config.json",
         "adapter/adapter_model.safetensors",
         "eval.npz",

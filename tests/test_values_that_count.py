@@ -82,7 +82,7 @@ OTHER: dict[str, Any] = {
     "cluster.storage": "/elsewhere", "cluster.preinstalled": True, "cluster.py_modules": ["mine"],
     "cluster.environment": ["PATH"], "cluster.max_attempts": 5, "cluster.device": "cpu",
     "data.kind": "planted", "data.path": "other.jsonl", "data.eval_path": "held_out.jsonl",
-    "data.eval_fraction": 0.3, "data.eval_examples": 7, "data.train_examples": 700, "data.name": "my data",
+    "data.eval_fraction": 0.3, "data.eval_max_length": 64, "data.eval_examples": 7, "data.train_examples": 700, "data.name": "my data",
     "decision.alpha": 0.1, "decision.looks": [2], "decision.confirmation_seeds": 4,
     "decision.margin_percent": 0.7, "decision.margin_share": 0.07, "decision.scope": "evaluation",
     "decision.cost_ratio": 1.3, "decision.speed_loss_percent": 2.0, "decision.minimum_share": 0.7,

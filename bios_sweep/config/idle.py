@@ -116,6 +116,13 @@ _DATA = (
         refused=True,
     ),
     Idle(keys=DATA_FILES, where={"runs": among(SCRIPT)}, why=READS_ITS_OWN, refused=True),
+    Idle(keys=("data.eval_max_length",), where={"runs": among(PLANTED)}, why=NO_DATA, refused=True),
+    Idle(
+        keys=("data.eval_max_length",),
+        where={"runs": among(SCRIPT)},
+        why="a script cuts its own evaluation examples; leave it out",
+        refused=True,
+    ),
     Idle(
         keys=("data.train_examples",),
         where={"runs": among(OURS)},

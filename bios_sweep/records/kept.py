@@ -8,18 +8,22 @@ and sealed then, so that later damage shows, unless the sweep's journal tells th
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 
+from bios_sweep.ports import TrialEvent
 from bios_sweep.records.clusters import read_sums
 from bios_sweep.records.sweep_state import SweepState
 from bios_sweep.records.trial_state import PLANNED
 from bios_sweep.records.workspace import RESULT_FILE, Workspace
 from bios_sweep.sealed import DamagedError, digests_of, unlike
-from bios_sweep.study.trials import COMPLETED, EVALUATION_FILE, EVIDENCE, TrialResult
+from bios_sweep.study.trials import COMPLETED, EVALUATION_FILE, EVIDENCE, FAILED, STORAGE, TrialResult
+
+_log = logging.getLogger(__name__)
 
 NOTHING: Mapping[str, TrialResult] = MappingProxyType({})
 
@@ -123,6 +127,20 @@ def without_damage(journal: SweepState, workspace: Workspace) -> tuple[SweepStat
             found = kept.result
             trials = trials.changed(replace(trials[key], status=found.status, result=found))
     return (replace(journal, trials=trials) if told else journal), tuple(told)
+
+
+def as_arrived(event: TrialEvent, workspace: Workspace) -> TrialEvent:
+    """The event; where files are not here as their worker wrote them, a failure: no outcome yet."""
+    if event.result is None or not event.result.files:
+        return event
+    folder = workspace.trial_dir(event.key)
+    wrong = unlike(folder, event.result.files)
+    if wrong is None:
+        return event
+    cause = f"{folder / wrong[0]}: {wrong[1]}, made where it was written; run again to train it again"
+    failed = replace(event.result, status=FAILED, failure=STORAGE, cause=cause, final={}, files={})
+    _log.warning("%s", cause)
+    return replace(event, result=failed)
 
 
 def _told(path: Path, what: str, key: str) -> str:

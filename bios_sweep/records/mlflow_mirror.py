@@ -11,6 +11,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from filelock import FileLock, Timeout
 from mlflow.exceptions import MlflowException
@@ -46,6 +47,7 @@ from bios_sweep.records.sweep_state import SweepState
 from bios_sweep.records.tracking import default_tracking_uri, is_web, sqlite_file
 from bios_sweep.records.trial_state import RUNNING, TrialState
 from bios_sweep.records.workspace import Workspace
+from bios_sweep.sealed import unlike
 from bios_sweep.secrecy import masked
 from bios_sweep.study.trials import short_hash
 
@@ -313,9 +315,18 @@ class Follower:
         children[key] = known
         store.push(known, _allowed(known, content, self._sweep_id))
         folder = self._workspace.root / trial.kept
-        if trial.kept and folder.is_dir():
+        if trial.kept and folder.is_dir() and self._is_whole(folder, trial):
             files, digest = folder_files(folder, "adapter")
             store.upload(known, files, tag="adapter", digest=digest)
+
+    def _is_whole(self, folder: Path, trial: TrialState) -> bool:
+        """Whether an adapter is as its worker wrote it; a damaged one is named and not handed on."""
+        files = {} if trial.result is None else trial.result.files
+        ours = {name: digest for name, digest in files.items() if name.startswith(f"{folder.name}/")}
+        wrong = unlike(folder.parent, ours)
+        if wrong is not None:
+            _log.warning("%s: %s; it is not uploaded", folder.parent / wrong[0], wrong[1])
+        return wrong is None
 
     def _push_sweep(self, store: MlflowStore, parent: KnownRun, *, alive: bool) -> None:
         """The sweep's run last, so that it is FINISHED only when all below it is there."""

@@ -68,6 +68,7 @@ class Idle:
 
 ALWAYS = frozenset(
     {
+        "method.metric", "method.direction",  # of any engine; one that no trial measures is refused
         "workspace", "seeds", "sweeps", "data.kind", "model.kind", "model.name", "method.name",
         "cluster.executor", "cluster.max_attempts", "tracking.enabled",
         "decision.margin_percent", "decision.scope", "decision.target", "decision.deadline",
@@ -76,7 +77,7 @@ ALWAYS = frozenset(
     }
 )  # fmt: skip
 
-SCRIPTS_OWN = ("metric", "direction", "inputs", "time_limit_seconds", "resumes")
+SCRIPTS_OWN = ("inputs", "time_limit_seconds", "resumes")
 COMMANDS_OWN = ("command", "shell", "metrics_file", "trainer_state")
 # Settings of the baseline by the group that has them; micro-batches are no setting.
 SETTINGS = {

@@ -117,7 +117,7 @@ def test_a_path_in_a_sweeps_own_file_counts_the_same(folder, answer):
         ((*COMMAND, RATE, "data.path=my.jsonl"), "data.path: a script reads its own data"),
         ((*COMMAND, RATE, "model=named", "model.path=mine"), "model.path: model=named has no files that are"),
         ((*COMMAND, RATE, "method.dtype=bfloat16"), "method.dtype: method.command has no {dtype}, so the sc"),
-        (("+method.metric=accuracy",), "method.metric: goes with method=command and method=python"),
+        (("+method.metric=accuracy",), "method.metric: no trial measures 'accuracy'; choose from eval_loss"),
         (("cluster.address=auto",), "cluster.address: cluster=inline runs in one process"),
         (("tracking.uri=http://127.0.0.1:9",), "tracking.uri: is given but tracking is off; add tracking="),
     ],

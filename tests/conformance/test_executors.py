@@ -233,7 +233,8 @@ def test_every_executor_times_arms_row_by_row_and_names_the_hardware(request, ex
         arms, engine=case.engine, engine_options=case.options, repeats=2
     )
     assert [len(row) for row in seconds] == [2, 2]
-    assert all(0 < small < large for small, large in seconds)
+    small, large = map(min, zip(*seconds, strict=True))  # the least disturbed of each arm's timings
+    assert 0 < small < large
     built = load_engine(case.engine, case.options)
     assert hardware == built.hardware != ""
     if engine == "planted":  # its clock is simulated, so that the very numbers must come through

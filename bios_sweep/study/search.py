@@ -13,13 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from bios_sweep.errors import PlanError
-from bios_sweep.settings import is_whole, setting_names
+from bios_sweep.settings import KNOWN, is_whole, setting_names
 from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED
 
 SIGNIFICANT_DIGITS = 4  # chosen, not measured: a step of 0.01-0.1 %, far below any effect of a setting
-
-# Settings whose useful values span powers of ten or two, so that equal ratios are equal distances.
-SCALED = ("learning_rate", "batch_size", "lora_rank", "lora_alpha", "max_steps", "max_length", "adam_eps")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,10 +55,13 @@ class SearchRange:
 
         The ends of a whole-number setting move inwards to whole numbers.
         """
-        whole = setting in setting_names() and is_whole(setting)
+        known = KNOWN.get(setting)
+        whole = is_whole(setting)
         if whole and math.isfinite(low) and math.isfinite(high):
             low, high = math.ceil(low), math.floor(high)
-        return cls(setting=setting, low=low, high=high, whole=whole, log=setting in SCALED and low > 0)
+        return cls(
+            setting=setting, low=low, high=high, whole=whole, log=bool(known and known.scaled) and low > 0
+        )
 
     def contains(self, value: Any) -> bool:
         """Whether a value lies in the range and is of its kind."""

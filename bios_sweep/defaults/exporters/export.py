@@ -18,7 +18,7 @@ from bios_sweep.defaults.exporters.quantities import (
     split_batch,
     value_of,
 )
-from bios_sweep.defaults.exporters.tool import AUTO, CONSTANT, Cell, Fixed, Tool
+from bios_sweep.defaults.exporters.tool import AUTO, Cell, Fixed, Tool
 from bios_sweep.defaults.exporters.trl import TRL
 from bios_sweep.defaults.exporters.yaml_text import yaml_text
 from bios_sweep.defaults.measured import baseline_reasons, plain_number, reasons
@@ -176,13 +176,6 @@ def _require_expressible(settings: TrainingSettings, tool: Tool) -> None:
         )
     if tool.whole_alpha:
         require_whole_alpha(settings, tool.title)
-    for name, reason in tool.left_out.items():
-        default = TrainingSettings.__dataclass_fields__[name].default
-        if reason == CONSTANT and getattr(settings, name) != default:
-            raise DefaultsError(
-                f"{name}: {getattr(settings, name)!r} cannot be written for {tool.title}, "
-                f"which always has {default!r}"
-            )
 
 
 def _value(cell: Cell, known: Mapping[str, Quantity]) -> Any:

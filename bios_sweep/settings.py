@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
-from typing import Annotated, Any, get_type_hints
+from dataclasses import MISSING, dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Annotated, Any, Self, get_type_hints
 
 from bios_sweep.errors import ConfigError
+from bios_sweep.own_settings import Own, near
 
 LORA, FULL = "lora", "full"
 METHODS = (LORA, FULL)
@@ -85,6 +86,7 @@ class TrainingSettings:
     max_length: tokens per example, prompt and completion together.
     train_examples: training examples to learn from, the same ones for every seed and the smaller
     sets inside the larger; None: all that the data has.
+    own: what only a user's script knows, by name; each is an attribute and an item of `by_name`, too.
     """
 
     learning_rate: Annotated[
@@ -172,6 +174,7 @@ class TrainingSettings:
         ),
     ] = None
     dtype: Annotated[str, Known(allowed=DTYPES)] = "float32"
+    own: Own = field(default_factory=Own)
 
     def __post_init__(self) -> None:
         _require_choice("method", self.method, METHODS)  # first: the others depend on it
@@ -183,10 +186,37 @@ class TrainingSettings:
                 _require_choice(name, value, known.allowed)
             elif not (value is None and DEFAULTS.get(name, MISSING) is None):
                 _require_number(name, value, known.allowed)
+        for name in self.own:
+            if hasattr(type(self), name) or name in KNOWN:
+                raise ConfigError(f"method.settings.{name}: {_place(name)}; call the setting otherwise")
+
+    if not TYPE_CHECKING:  # a name that is misspelt in our own code is still found
+
+        def __getattr__(self, name: str) -> Any:
+            """A setting of one's own, as a user's function asks for it."""
+            own = self.__dict__.get("own", {})
+            if name not in own:
+                raise AttributeError(f"there is no setting {name!r}{near(name, (*KNOWN, *own))}")
+            return own[name]
+
+    def by_name(self) -> dict[str, Any]:
+        """Every value by its name, those of one's own behind the known ones: for comparing and for people."""
+        return {**{name: getattr(self, name) for name in KNOWN}, **self.own}
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values by canonical name, for JSON and for workers."""
-        return asdict(self)
+        """Plain values by canonical name, for JSON and for workers; `own` only where there are some."""
+        known = {name: getattr(self, name) for name in KNOWN}
+        return {**known, "own": dict(self.own)} if self.own else known
+
+    def changed(self, values: Mapping[str, Any]) -> Self:
+        """With other values by name; one that is no known setting is, or becomes, one's own."""
+        own = {name: value for name, value in values.items() if name not in KNOWN}
+        known: dict[str, Any] = {name: value for name, value in values.items() if name in KNOWN}
+        return replace(self, **known, own=Own(self.own).changed(own))
+
+    def counts(self, name: str) -> bool:
+        """Whether a setting, known or one's own, is a whole number."""
+        return is_whole(name) or type(self.own.get(name)) is int
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainingSettings:
@@ -195,18 +225,22 @@ class TrainingSettings:
         Raises:
             ConfigError: a name that is no setting, or a value out of range.
         """
-        unknown = sorted(set(values) - set(setting_names()))
+        unknown = sorted(set(values) - {*setting_names(), "own"})
         if unknown:
             allowed = ", ".join(setting_names())
             raise ConfigError(f"unknown setting {unknown[0]!r}; the settings are {allowed}")
-        return cls(**values)
+        return cls(**{**values, "own": Own(values.get("own"))})
 
 
 KNOWN: Mapping[str, Known] = {
-    name: hint.__metadata__[0] for name, hint in get_type_hints(TrainingSettings, include_extras=True).items()
+    name: hint.__metadata__[0]
+    for name, hint in get_type_hints(TrainingSettings, include_extras=True).items()
+    if name != "own"
 }
 DEFAULTS: Mapping[str, Any] = {
-    field.name: field.default for field in fields(TrainingSettings) if field.default is not MISSING
+    one.name: one.default
+    for one in fields(TrainingSettings)
+    if one.name in KNOWN and one.default is not MISSING
 }
 RANGES: Mapping[str, Range] = {
     name: known.allowed for name, known in KNOWN.items() if isinstance(known.allowed, Range)
@@ -252,6 +286,10 @@ def allowed_range(name: str) -> tuple[float | None, float | None]:
 def without_adapter(values: Mapping[str, Any]) -> dict[str, Any]:
     """Values of settings with None for those of an adapter, as full fine-tuning has them."""
     return {**values, **dict.fromkeys(LORA_SETTINGS)}
+
+
+def _place(name: str) -> str:
+    return f"our own is at {key_of(name)}" if name in KNOWN and KNOWN[name].group else "the name is taken"
 
 
 def _require_none(name: str, value: Any) -> None:

@@ -78,7 +78,7 @@ ALWAYS = frozenset(
     }
 )  # fmt: skip
 
-SCRIPTS_OWN = ("inputs", "time_limit_seconds", "resumes")
+SCRIPTS_OWN = ("settings", "inputs", "time_limit_seconds", "resumes")
 COMMANDS_OWN = ("command", "shell", "metrics_file", "trainer_state")
 COUNTED = ("batch_size", "max_steps")  # the plan counts examples by them
 SETTINGS = tuple(name for name, known in KNOWN.items() if known.group and name not in COUNTED)

@@ -26,9 +26,12 @@ def changed_values(old: Study, new: Study) -> dict[str, Any]:
     if new.decision.refine != old.decision.refine:
         values["decision.refine"] = new.decision.refine
     if new.baseline != old.baseline:
-        before, after = old.baseline.to_dict(), new.baseline.to_dict()
+        before, after = old.baseline.by_name(), new.baseline.by_name()
         moved = [name for name in after if after[name] != before[name]]
-        values |= {key_of(name): after[name] for name in dict.fromkeys((*HEURISTIC, *moved))}
+        known = [name for name in moved if name not in new.baseline.own]
+        values |= {key_of(name): after[name] for name in dict.fromkeys((*HEURISTIC, *known))}
+        if new.baseline.own != old.baseline.own:
+            values["method.settings"] = dict(new.baseline.own)
     return values
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bios_sweep.errors import PlanError
-from bios_sweep.settings import KNOWN, is_whole, setting_names
+from bios_sweep.settings import KNOWN, is_whole
 from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED
 
 SIGNIFICANT_DIGITS = 4  # chosen, not measured: a step of 0.01-0.1 %, far below any effect of a setting
@@ -24,7 +24,7 @@ class SearchRange:
     """Where one setting may move, both ends included. log: equal ratios count as equal distances.
 
     Raises:
-        PlanError: not a setting, an empty or infinite range, or an end that the scale cannot hold.
+        PlanError: an empty or infinite range, or an end that the scale cannot hold.
     """
 
     setting: str
@@ -34,10 +34,6 @@ class SearchRange:
     log: bool = False
 
     def __post_init__(self) -> None:
-        if self.setting not in setting_names():
-            raise PlanError(
-                f"search: {self.setting!r} is no setting; choose from {', '.join(setting_names())}"
-            )
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
             raise PlanError(
                 f"search of {self.setting}: [{self.low!r}, {self.high!r}] is no range; low must be below high"
@@ -50,13 +46,13 @@ class SearchRange:
             )
 
     @classmethod
-    def within(cls, setting: str, low: float, high: float) -> SearchRange:
-        """The range between a factor's bracket ends; kind and scale follow from the setting.
+    def within(cls, setting: str, low: float, high: float, *, whole: bool = False) -> SearchRange:
+        """The range between a factor's bracket ends; the scale follows from the setting, where it is known.
 
-        The ends of a whole-number setting move inwards to whole numbers.
+        whole: the setting counts something; its ends move inwards to whole numbers.
         """
         known = KNOWN.get(setting)
-        whole = is_whole(setting)
+        whole = whole or is_whole(setting)
         if whole and math.isfinite(low) and math.isfinite(high):
             low, high = math.ceil(low), math.floor(high)
         return cls(

@@ -223,6 +223,9 @@ def _head(
     if "max_length" in tool.left_out and "max_length" not in untold:
         reason = tool.left_out["max_length"]
         lines.append(f"Not in this file: max_length, {settings.max_length} tokens per example ({reason}).")
+    if settings.own and "settings" not in tool.keys.get("method", ()):
+        own = ", ".join(f"{name} {plain_number(value)}" for name, value in settings.own.items())
+        lines.append(f"Known to the script of the evidence alone, so not here: {own}.")
     if settings.train_examples is not None:
         lines.append(f"The evidence was made with {settings.train_examples} training examples.")
     use = (settings.method == FULL and tool.use_in_full) or tool.use

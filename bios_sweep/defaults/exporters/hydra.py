@@ -15,7 +15,7 @@ HYDRA = Tool(
     first_line="@package _global_",
     keys={
         group: {
-            **({"trains": "trains"} if group == "method" else {}),
+            **({"trains": "trains", "settings": "settings"} if group == "method" else {}),
             **{name: name for name in names if name not in LEFT_OUT},
         }
         for group, names in baseline_values().items()

@@ -40,7 +40,7 @@ def arm_row(plan: Plan, state: State, arm: Arm, results: Results) -> dict[str, A
         "level": arm.level,
         "label": arm.label,
         "changes": dict(arm.changes),
-        "settings": arm.settings.to_dict(),
+        "settings": arm.settings.by_name(),
         "examples": arm.examples(),
         "notes": list(arm.notes),
         "finals": {
@@ -116,7 +116,7 @@ def _row(plan: Plan, trial: TrialSpec, arm: Arm, result: TrialResult) -> dict[st
         "wall_seconds": round(result.wall_seconds, 3),
         "tokens": result.tokens,
         "trial_key": trial.key,
-        **trial.settings.to_dict(),
+        **trial.settings.by_name(),
     }
 
 

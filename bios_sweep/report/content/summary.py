@@ -46,7 +46,7 @@ def summarise(plan: Plan, state: State, results: Results, command: str) -> dict[
         else None,
         "counts": count_trials(state, results),
         "verdicts": verdicts,
-        "baseline": study.scenario.told(study.baseline.to_dict()),
+        "baseline": study.scenario.told(study.baseline.by_name()),
         "origins": {name: dict(origin) for name, origin in study.origins.items()},
         "arms": [arm_row(plan, state, arm, results) for arm in arms_of(plan, state)],
         "curves": {arm.name: curves_of(plan, state, arm, results) for arm in arms_of(plan, state)},

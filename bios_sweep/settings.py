@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Annotated, Any, Self, get_type_hints
 
@@ -186,9 +186,7 @@ class TrainingSettings:
                 _require_choice(name, value, known.allowed)
             elif not (value is None and DEFAULTS.get(name, MISSING) is None):
                 _require_number(name, value, known.allowed)
-        for name in self.own:
-            if hasattr(type(self), name) or name in KNOWN:
-                raise ConfigError(f"method.settings.{name}: {_place(name)}; call the setting otherwise")
+        require_free(self.own)
 
     if not TYPE_CHECKING:  # a name that is misspelt in our own code is still found
 
@@ -288,8 +286,17 @@ def without_adapter(values: Mapping[str, Any]) -> dict[str, Any]:
     return {**values, **dict.fromkeys(LORA_SETTINGS)}
 
 
-def _place(name: str) -> str:
-    return f"our own is at {key_of(name)}" if name in KNOWN and KNOWN[name].group else "the name is taken"
+def require_free(names: Iterable[str]) -> None:
+    """Refuse a setting of one's own that is called like one of ours.
+
+    Raises:
+        ConfigError: with the key of ours, where it has one.
+    """
+    for name in names:
+        if name in KNOWN or hasattr(TrainingSettings, name):
+            ours = name in KNOWN and KNOWN[name].group
+            where = f"it is a setting of ours, at {key_of(name)}" if ours else "the name is taken"
+            raise ConfigError(f"method.settings.{name}: {where}; call the setting otherwise")
 
 
 def _require_none(name: str, value: Any) -> None:

@@ -31,6 +31,7 @@ from bios_sweep.settings import FULL, baseline_values
 
 FORBIDDEN_KEY = "_target_"  # names code to run; nothing of ours instantiates, so it can only be an attack
 FREE_TEXTS = ("method.command", "method.metrics_file", "method.trainer_state")
+OWN_SETTINGS = "method.settings"
 TOP_KEYS = ("workspace", "seeds", "sweeps")
 NOT_TRAINED_HERE = (
     "method=full: bios-sweep itself trains LoRA alone; full fine-tuning is a script of yours, with "
@@ -76,7 +77,7 @@ def compose_config(overrides: Sequence[str], config_dir: Path | None = None) -> 
     if config_dir is not None and not config_dir.is_dir():
         raise ConfigError(f"--config-dir: {config_dir} is not a folder")
     _refuse_code(overrides)
-    typed, overrides = overrides, [literal(override) for override in overrides]
+    typed, overrides = overrides, [_added(literal(override)) for override in overrides]
     try:
         config = _compose(overrides, config_dir)
         plain = _plain(config)
@@ -122,6 +123,11 @@ def literal(override: str) -> str:
     value = re.sub(r"(\\*)'", r"\1\1\\'", value)
     ending = len(value) - len(value.rstrip("\\"))
     return f"{key}='{value}{value[len(value) - ending :]}'"
+
+
+def _added(override: str) -> str:
+    """An override of the settings of one's own, whose names no file of ours has, as Hydra adds a key."""
+    return f"++{override}" if re.match(rf"{re.escape(OWN_SETTINGS)}[.=]", override) else override
 
 
 def _compose(overrides: Sequence[str], config_dir: Path | None) -> DictConfig:

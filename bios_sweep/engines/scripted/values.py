@@ -24,7 +24,7 @@ from bios_sweep.engines.scripted.words import (
 from bios_sweep.errors import ConfigError
 from bios_sweep.own_settings import Own
 from bios_sweep.secrecy import secret_in
-from bios_sweep.settings import METHODS, setting_names
+from bios_sweep.settings import METHODS, require_free, setting_names
 
 COMMAND, PYTHON = "command", "python"
 NEEDED = ("metric", "inputs", "time_limit_seconds", "resumes", "trains")
@@ -120,7 +120,9 @@ def _own(settings: Any) -> tuple[str, ...]:
         raise ConfigError(
             f"method.settings: {settings!r} is not allowed; names with values, such as {{optimizer: adamw}}"
         )
-    return tuple(Own(settings))
+    own = tuple(Own(settings))
+    require_free(own)
+    return own
 
 
 def _require_heard(own: Sequence[str], command: Command) -> None:

@@ -300,10 +300,12 @@ def test_a_direction_that_had_to_be_assumed_is_said(answer):
     assert told["verdicts"][0]["effect_percent"] == -answer(RIGHT)["verdicts"][0]["effect_percent"]
 
 
-def test_accuracy_has_a_margin_of_one_point(answer):
-    text = RIGHT.replace("value", "accuracy").replace("1.0", "0.8").replace("1.1", "0.8")
-    assert answer(text)["margin"]["absolute"] == pytest.approx(0.01)
-    assert answer(text, "decision.margin_percent=2")["margin"]["percent"] == 2.0
+@pytest.mark.parametrize("column", ["accuracy", "valAccuracy", '"acc,none"', "eval-acc", "exact_match", "EM"])
+def test_accuracy_has_a_margin_of_one_point(answer, column):
+    text = RIGHT.replace("value", column).replace("1.0", "0.8").replace("1.1", "0.8")
+    name = ("--value", column.strip('"'))
+    assert answer(text, *name)["margin"]["absolute"] == pytest.approx(0.01)
+    assert answer(text, *name, "decision.margin_percent=2")["margin"]["percent"] == 2.0
 
 
 def test_numbers_come_back_as_they_were_written(tmp_path):

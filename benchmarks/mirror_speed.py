@@ -14,8 +14,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from bios_sweep.mirror.mlflow.mirror import MlflowMirror
 from bios_sweep.records.journal import Journal
-from bios_sweep.records.mlflow_mirror import MlflowMirror
 from bios_sweep.records.sweep_facts import sweep_facts
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.settings import TrainingSettings

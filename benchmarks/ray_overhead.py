@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from bios_sweep.execution.inline import InlineExecutor
-from bios_sweep.execution.ray_cluster import Request, open_cluster, quiet_environment
-from bios_sweep.execution.ray_tune import RayTuneExecutor
+from bios_sweep.execution.ray.cluster import Request, open_cluster, quiet_environment
+from bios_sweep.execution.ray.executor import RayTuneExecutor
 from bios_sweep.ports import ENDED, STARTED
 from bios_sweep.study.trials import TrialSpec
 from tests.conformance.sources import SETTINGS, ListSource, Log, trials
 
-ENGINE = "bios_sweep.simulation.engine:PlantedEngine"
+ENGINE = "bios_sweep.engines.simulation.engine:PlantedEngine"
 OPTIONS = {"measurements": 1}
 
 

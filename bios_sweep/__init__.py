@@ -13,7 +13,7 @@ from bios_sweep.version import __version__
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bios_sweep.view import SweepView
+    from bios_sweep.driver.view import SweepView
 
 __all__ = ["__version__", "open"]
 
@@ -27,6 +27,6 @@ def open(workspace: Path | str, name: str | None = None) -> SweepView:  # named 
     Raises:
         InputError: there is no such sweep; the message lists what is there.
     """
-    from bios_sweep.view import open_sweep  # here: it loads numpy and scipy
+    from bios_sweep.driver.view import open_sweep  # here: it loads numpy and scipy
 
     return open_sweep(workspace, name)

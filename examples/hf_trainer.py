@@ -17,7 +17,7 @@ from transformers import (
 )
 
 from bios_sweep.assets import base_model_path
-from bios_sweep.training.corpus import embedded_examples
+from bios_sweep.engines.training.corpus import embedded_examples
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--lr", type=float, required=True)

@@ -15,7 +15,7 @@ from mlflow.store.db import utils
 from sqlalchemy import Engine, event
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tests.births", "bios_sweep.records.mlflow_birth"])
+CONTEXT.set_forkserver_preload(["tests.births", "bios_sweep.mirror.mlflow.birth"])
 PATIENCE_SECONDS = 120
 
 
@@ -50,7 +50,7 @@ def migrated_by_mlflow(file: Path, last_words: str) -> None:
 
 def made_ready(file: Path, last_words: str = "", most_bytes: int = 0) -> None:
     """What we do with a file, killed on the way or on a disk that holds no more than that."""
-    from bios_sweep.records.mlflow_birth import make_ready
+    from bios_sweep.mirror.mlflow.birth import make_ready
 
     if last_words:
         killed_after(last_words)

@@ -26,7 +26,7 @@ def ray_session() -> Iterator[None]:
     """One local Ray with two CPUs for all tests: starting it costs 4-9 s. Executors leave it running."""
     import ray
 
-    from bios_sweep.execution.ray_cluster import Request, open_cluster, quiet_environment
+    from bios_sweep.execution.ray.cluster import Request, open_cluster, quiet_environment
 
     quiet_environment()
     open_cluster(Request(num_cpus=2))

@@ -15,7 +15,7 @@ PLANTED = Scenario(  # its trials can be run by the planted engine
         eval_examples=500,
     ),
     method="lora",
-    engine="bios_sweep.simulation.engine:PlantedEngine",
+    engine="bios_sweep.engines.simulation.engine:PlantedEngine",
     engine_version="1",
     engine_options={},
     software={},

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bios_sweep.analysis.signs import Limits
+from bios_sweep.curves.signs import Limits
 from bios_sweep.study.trials import COMPLETED, DIVERGED, Measurement, TrialResult
 
 NOISE = 0.001  # standard deviation of a measurement, share of the loss

@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 
-from bios_sweep.analysis.law import Rule
-from bios_sweep.analysis.law_evidence import Ladder, read_seeds
-from bios_sweep.analysis.table import Outcome
+from bios_sweep.decision.table import Outcome
+from bios_sweep.refit.evidence import Ladder, read_seeds
+from bios_sweep.refit.law import Rule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED, DIVERGED
 

@@ -27,8 +27,8 @@ from bios_sweep.assets.pretrain_text import (
     pretraining_documents,
     text_hash,
 )
-from bios_sweep.training.corpus import embedded_examples
-from bios_sweep.training.stdlib import is_evaluation_module
+from bios_sweep.engines.training.corpus import embedded_examples
+from bios_sweep.engines.training.stdlib import is_evaluation_module
 
 SAMPLE = 80  # held-out documents scored here; all of them are in the report
 

@@ -9,9 +9,9 @@ import math
 import numpy as np
 import pytest
 
-from bios_sweep.analysis.audit import Audit, audit
-from bios_sweep.analysis.audit_seeds import winner_gain, wrong_winner
-from bios_sweep.analysis.runs import RunTable
+from bios_sweep.audit.judging import Audit, audit
+from bios_sweep.audit.runs import RunTable
+from bios_sweep.audit.seeds import winner_gain, wrong_winner
 from bios_sweep.cli.main import main
 from bios_sweep.errors import InputError
 from bios_sweep.study.decision import DecisionRule

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bios_sweep.analysis.bounds import (
+from bios_sweep.decision.bounds import (
     dunnett,
     gain_bounds,
     paired_bound,
@@ -15,7 +15,7 @@ from bios_sweep.analysis.bounds import (
     unequal_variances,
     variance_ratio_point,
 )
-from bios_sweep.analysis.table import Blocks
+from bios_sweep.decision.table import Blocks
 from bios_sweep.study.scenario import Metric
 
 ACCURACY = Metric(name="accuracy", direction="maximize", unit="points")

@@ -8,9 +8,9 @@ import os
 import numpy as np
 import pytest
 
-from bios_sweep.analysis.bracket import bracket_of
-from bios_sweep.analysis.contrasts import Contrasts
-from bios_sweep.analysis.table import Blocks
+from bios_sweep.decision.bracket import bracket_of
+from bios_sweep.decision.contrasts import Contrasts
+from bios_sweep.decision.table import Blocks
 from bios_sweep.study.scenario import Metric
 
 GRID = (1.0, 0.125, 0.25, 0.5, 2.0, 4.0, 8.0)  # the default first

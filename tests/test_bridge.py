@@ -6,8 +6,8 @@ from dataclasses import asdict
 import pytest
 
 from bios_sweep.errors import StorageError
-from bios_sweep.execution.carried import AttemptFiles, Carrier
 from bios_sweep.execution.dispatch import Dispatch
+from bios_sweep.execution.transfer.attempt_files import AttemptFiles, Carrier
 from bios_sweep.ports import ENDED, RETRIED
 from bios_sweep.study.trials import COMPLETED, FAILED, STORAGE, TrialResult
 from tests.conformance.sources import SETTINGS, ListSource, Log, trials
@@ -43,7 +43,7 @@ class FailingCarrier(Carrier):
 @pytest.fixture
 def bridged(tmp_path):
     """A bridge whose only slot has its trial, the record of events, and the carrier."""
-    from bios_sweep.execution.ray_bridge import Bridge
+    from bios_sweep.execution.ray.bridge import Bridge
 
     log = Log(source := ListSource([ONE]))
     dispatch = Dispatch(source, log, max_attempts=1, clock=time.monotonic)
@@ -89,7 +89,7 @@ def test_a_storage_that_stays_away_costs_the_attempt_and_not_the_run(bridged):
 
 
 def test_a_slot_tells_of_its_storage_after_a_pause_in_which_it_gives_signs_of_life(monkeypatch):
-    from bios_sweep.execution.ray_slot import WorkerSlot
+    from bios_sweep.execution.ray.slot import WorkerSlot
 
     slot = object.__new__(WorkerSlot)  # its engine and its mailbox play no part
     slot._config = {"pause_seconds": 0.2}

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from bios_sweep.errors import StorageError
-from bios_sweep.execution.carried import HELD_FILE, AttemptFiles, Carrier, remove_leftovers
+from bios_sweep.execution.transfer.attempt_files import HELD_FILE, AttemptFiles, Carrier, remove_leftovers
 
 KEY = "00112233aabbccdd"
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
+from bios_sweep.engines.training.chat import ChatTemplate, chat_template
+from bios_sweep.engines.training.counts import ends_of
+from bios_sweep.engines.training.data import Example, Message
+from bios_sweep.engines.training.tokenizer import TextTokenizer, load_tokenizer
+from bios_sweep.engines.training.tokens import tokenize
 from bios_sweep.errors import DataError, ModelError
-from bios_sweep.training.chat import ChatTemplate, chat_template
-from bios_sweep.training.counts import ends_of
-from bios_sweep.training.data import Example, Message
-from bios_sweep.training.tokenizer import TextTokenizer, load_tokenizer
-from bios_sweep.training.tokens import tokenize
 
 SPECIAL = [
     "<s>",
@@ -118,7 +118,7 @@ def said(tokenizer: TextTokenizer, example: Example, template: ChatTemplate | No
 def test_a_conversation_has_the_tokens_of_the_reference(tmp_path, template, eos, ends, spaced, start):
     from transformers import AutoTokenizer
 
-    from bios_sweep.training.conversations import chat_renderer
+    from bios_sweep.engines.training.conversations import chat_renderer
 
     folder = model_folder(tmp_path / "m", encoder(spaced=spaced, start=start), template, eos, ends)
     reference = AutoTokenizer.from_pretrained(folder)

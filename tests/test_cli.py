@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from bios_sweep.cli.main import main
-from bios_sweep.cli.prepare import prepare
 from bios_sweep.cli.verbs import VERBS
+from bios_sweep.driver.prepare import prepare
 from bios_sweep.records.journal import read_journal
 from bios_sweep.records.lock import DriverLock
 from bios_sweep.records.workspace import Workspace
@@ -361,7 +361,7 @@ def test_an_interrupted_run_says_so_in_its_journal(tmp_path, monkeypatch):
     def crash(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bios_sweep.report.progress.LiveView.event", crash)
+    monkeypatch.setattr("bios_sweep.report.text.progress.LiveView.event", crash)
     assert main(["run", *DEMO, f"workspace={tmp_path}"]) == 130
     journal = read_journal(next(tmp_path.glob("sweeps/*/journal.jsonl")))
     assert journal[-1].fields["reason"] == "interrupted: KeyboardInterrupt"

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from bios_sweep.cli.resources import check_cluster
 from bios_sweep.config.compose import compose_config
+from bios_sweep.driver.resources import check_cluster
 from bios_sweep.errors import ClusterError, ConfigError
 from bios_sweep.execution.request import Node, Request, place_slots, refuse_unless_fits
 from tests.e2e.nodes import Nodes, bare_environment
@@ -213,7 +213,7 @@ def seated(nodes: Nodes, folder: Path, expected: int, **request: object) -> list
 import sys
 from pathlib import Path
 sys.path.insert(0, {str(REPOSITORY)!r})
-from bios_sweep.execution.ray_tune import RayTuneExecutor
+from bios_sweep.execution.ray.executor import RayTuneExecutor
 from tests.conformance.sources import SETTINGS, ListSource, Log, trials
 folder = Path({str(folder)!r})
 source = ListSource(trials({{"baseline": SETTINGS}}, seeds=range({expected})))

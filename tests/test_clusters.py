@@ -8,19 +8,14 @@ import os
 import numpy as np
 import pytest
 
-from bios_sweep.analysis.clusters import ClusterSums, cluster_sums, cluster_table, combined
-from bios_sweep.analysis.contrasts import Contrasts
-from bios_sweep.analysis.finding import (
-    CANDIDATE,
-    CONFIRM,
-    INCONCLUSIVE,
-    FactorLevels,
-)
-from bios_sweep.analysis.fresh import NO_CLUSTERS, judge_fresh
-from bios_sweep.analysis.gates import margin_of
-from bios_sweep.analysis.table import Outcome, ResultTable, complete_blocks
-from bios_sweep.analysis.verdicts import Asked, screen_claims
-from bios_sweep.records.clusters import ClusterReader
+from bios_sweep.decision.clusters import ClusterSums, cluster_sums, cluster_table, combined
+from bios_sweep.decision.contrasts import Contrasts
+from bios_sweep.decision.finding import CANDIDATE, CONFIRM, INCONCLUSIVE, FactorLevels
+from bios_sweep.decision.fresh import NO_CLUSTERS, judge_fresh
+from bios_sweep.decision.gates import margin_of
+from bios_sweep.decision.table import Outcome, ResultTable, complete_blocks
+from bios_sweep.decision.verdicts import Asked, screen_claims
+from bios_sweep.records.evaluations import ClusterReader
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.study.claims import OPTIMUM
 from bios_sweep.study.decision import DecisionRule

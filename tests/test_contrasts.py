@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bios_sweep.analysis.bounds import dunnett, gain_bounds, pooled_error, student, tukey
-from bios_sweep.analysis.contrasts import Contrasts
-from bios_sweep.analysis.finding import CONFIRM, FactorLevels
-from bios_sweep.analysis.table import Blocks, Outcome, ResultTable
-from bios_sweep.analysis.verdicts import Asked, screen_claims
+from bios_sweep.decision.bounds import dunnett, gain_bounds, pooled_error, student, tukey
+from bios_sweep.decision.contrasts import Contrasts
+from bios_sweep.decision.finding import CONFIRM, FactorLevels
+from bios_sweep.decision.table import Blocks, Outcome, ResultTable
+from bios_sweep.decision.verdicts import Asked, screen_claims
 from bios_sweep.study.claims import ENOUGH, OPTIMUM
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.scenario import Metric

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from bios_sweep.errors import DataError
-from bios_sweep.training import stdlib
-from bios_sweep.training.corpus import MOST_PER_MODULE, cache_folder, embedded_examples, read_pairs
-from bios_sweep.training.data import DataSet
-from bios_sweep.training.stdlib import (
+from bios_sweep.engines.training import stdlib
+from bios_sweep.engines.training.corpus import MOST_PER_MODULE, cache_folder, embedded_examples, read_pairs
+from bios_sweep.engines.training.data import DataSet
+from bios_sweep.engines.training.stdlib import (
     EXCLUDED_FOLDERS,
     ModuleFile,
     documented_pairs,
@@ -21,6 +20,7 @@ from bios_sweep.training.stdlib import (
     module_files,
     summarise,
 )
+from bios_sweep.errors import DataError
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def test_the_same_python_gives_the_same_fingerprint_with_and_without_cache(
 def test_the_cache_is_what_is_read_the_second_time(
     empty_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bios_sweep.training.corpus.module_files", lambda: module_files()[:40])
+    monkeypatch.setattr("bios_sweep.engines.training.corpus.module_files", lambda: module_files()[:40])
     read_pairs()
     (cache,) = empty_cache.iterdir()
     cache.write_text('[["m", "def m.f()", "Say something."]]', encoding="utf-8")
@@ -110,7 +110,7 @@ def test_the_cache_is_what_is_read_the_second_time(
 
 @pytest.mark.parametrize("damage", ["", "[[1]]", '{"a": 1}', "[[", "7"])
 def test_a_damaged_cache_is_rebuilt(empty_cache: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
-    monkeypatch.setattr("bios_sweep.training.corpus.module_files", lambda: module_files()[:40])
+    monkeypatch.setattr("bios_sweep.engines.training.corpus.module_files", lambda: module_files()[:40])
     pairs = read_pairs()
     (cache,) = empty_cache.iterdir()
     cache.write_text(damage, encoding="utf-8")
@@ -122,7 +122,7 @@ def test_a_cache_folder_that_cannot_be_written_is_no_error(
 ) -> None:
     (tmp_path / "file").write_text("not a folder", encoding="utf-8")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    monkeypatch.setattr("bios_sweep.training.corpus.module_files", lambda: module_files()[:40])
+    monkeypatch.setattr("bios_sweep.engines.training.corpus.module_files", lambda: module_files()[:40])
     assert read_pairs()
 
 
@@ -134,7 +134,7 @@ def test_a_relative_cache_home_is_ignored(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_reading_the_library_imports_neither_its_modules_nor_a_framework() -> None:
     probe = (
-        "import sys; from bios_sweep.training.corpus import embedded_examples; embedded_examples();"
+        "import sys; from bios_sweep.engines.training.corpus import embedded_examples; embedded_examples();"
         "heavy = set(sys.modules) & {'torch', 'transformers', 'tokenizers', 'turtle', 'this', 'mailbox'};"
         "sys.exit(str(heavy) if heavy else 0)"
     )

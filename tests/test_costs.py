@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bios_sweep.analysis.costs import Timing, cost_ratios
+from bios_sweep.decision.costs import Timing, cost_ratios
 
 ALPHA = 0.05
 STEPS = {"baseline": 1000, "batch_size=64": 2000, "lora_rank=64": 1000}

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from bios_sweep.cli.main import main
-from bios_sweep.cli.prepare import prepare
+from bios_sweep.driver.loop import Sweep, open_journal, run_trials, take_in_finished
+from bios_sweep.driver.prepare import prepare
+from bios_sweep.driver.view import open_sweep
 from bios_sweep.execution.inline import InlineExecutor
-from bios_sweep.pipeline import Sweep, open_journal, run_trials, take_in_finished
 from bios_sweep.ports import ENDED, Searcher, TrialEvent
 from bios_sweep.procedure import DONE, ProcedureSource
-from bios_sweep.records.kept import KeptResults, as_arrived
-from bios_sweep.records.known import known_of
+from bios_sweep.records.earlier import known_of
+from bios_sweep.records.results import KeptResults, as_arrived
 from bios_sweep.records.retention import ALL, RECOMMENDED, keep_adapters
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.sealed import digests_of
@@ -31,7 +32,6 @@ from bios_sweep.study.trials import (
     TrialResult,
     TrialSpec,
 )
-from bios_sweep.view import open_sweep
 from tests.test_sealed import FLIPS, flipped
 
 CLUSTERS = ("model.planted.clusters=40", "model.planted.cluster_noise_percent=0.5")

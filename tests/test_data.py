@@ -13,11 +13,17 @@ import pytest
 from tokenizers import Tokenizer
 
 from bios_sweep.assets import base_model_path
-from bios_sweep.errors import DataError, ModelError, StorageError
-from bios_sweep.training.data import DataSet, Example, Message, keep_dataset, read_dataset, write_dataset
-from bios_sweep.training.jsonl import jsonl_examples, read_jsonl
-from bios_sweep.training.split import identity
-from bios_sweep.training.tokens import (
+from bios_sweep.engines.training.data import (
+    DataSet,
+    Example,
+    Message,
+    keep_dataset,
+    read_dataset,
+    write_dataset,
+)
+from bios_sweep.engines.training.jsonl import jsonl_examples, read_jsonl
+from bios_sweep.engines.training.split import identity
+from bios_sweep.engines.training.tokens import (
     TextTokenizer,
     contents_only,
     count_tokens,
@@ -25,6 +31,7 @@ from bios_sweep.training.tokens import (
     tokenize,
     tokenize_all,
 )
+from bios_sweep.errors import DataError, ModelError, StorageError
 from tests.test_sealed import flipped
 
 

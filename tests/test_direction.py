@@ -14,9 +14,9 @@ from bios_sweep import defaults
 from bios_sweep.cli.main import main
 from bios_sweep.defaults import vendored_loader
 from bios_sweep.errors import DefaultsError, InputError, PlanError
-from bios_sweep.records.ladders import collect
-from bios_sweep.records.mlflow_runs import StoredRun, metric_of_sweep
-from bios_sweep.report.progress import LiveView
+from bios_sweep.mirror.mlflow.runs import StoredRun, metric_of_sweep
+from bios_sweep.refit.ladders import collect
+from bios_sweep.report.text.progress import LiveView
 from bios_sweep.study.guardrails import guardrail_metric
 from bios_sweep.study.metric_names import direction_of
 from bios_sweep.study.scenario import Metric

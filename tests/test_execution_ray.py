@@ -13,7 +13,7 @@ import pytest
 
 from bios_sweep.errors import BiosSweepError, ClusterError
 from bios_sweep.execution.inline import InlineExecutor
-from bios_sweep.execution.ray_cluster import Request, refuse_unless_fits
+from bios_sweep.execution.ray.cluster import Request, refuse_unless_fits
 from bios_sweep.execution.request import waiting_line
 from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED
 from bios_sweep.study.trials import (
@@ -28,13 +28,13 @@ from bios_sweep.study.trials import (
 )
 from tests.conformance.sources import SETTINGS, ListSource, Log, numbers, trials
 
-ENGINE = "bios_sweep.simulation.engine:PlantedEngine"
+ENGINE = "bios_sweep.engines.simulation.engine:PlantedEngine"
 NOISE = {"seed_noise_percent": 1.0, "noise_percent": 0.2}
 TWO_CPUS = [{"CPU": 2.0}]
 
 
 def ray_run(ray_session, folder, source, *, engine=ENGINE, options=NOISE, act=lambda event: None, **cluster):
-    from bios_sweep.execution.ray_tune import RayTuneExecutor
+    from bios_sweep.execution.ray.executor import RayTuneExecutor
 
     executor = RayTuneExecutor(storage_dir=folder / "ray", **cluster)
     log = Log(source, act)
@@ -150,7 +150,7 @@ def test_a_scheduler_that_ends_worker_and_script_at_once_costs_no_try(ray_sessio
         ray_session,
         tmp_path,
         ListSource(trials({"baseline": SETTINGS}, seeds=(0,))),
-        engine="bios_sweep.scripted.engine:CommandEngine",
+        engine="bios_sweep.engines.scripted.engine:CommandEngine",
         options={"run": f"{sys.executable} -S train.py", "cwd": str(tmp_path), "metric": "eval_loss"},
         max_attempts=1,
         storage=str(tmp_path / "storage"),
@@ -174,7 +174,7 @@ def test_a_script_with_a_metrics_file_goes_on_on_another_worker(ray_session, tmp
         ray_session,
         tmp_path,
         ListSource(trials({"baseline": SETTINGS}, seeds=(0,))),
-        engine="bios_sweep.scripted.engine:CommandEngine",
+        engine="bios_sweep.engines.scripted.engine:CommandEngine",
         options={
             "run": f"{sys.executable} -S train.py {{trial_dir}}",
             "cwd": str(tmp_path),
@@ -201,7 +201,7 @@ def test_a_script_that_fails_while_a_run_here_stops_is_left_for_the_next_run(tmp
 
     log = Log(source, stop)
     options = {"run": f"{sys.executable} -S -c 1/0", "cwd": str(tmp_path), "metric": "eval_loss"}
-    engine = "bios_sweep.scripted.engine:CommandEngine"
+    engine = "bios_sweep.engines.scripted.engine:CommandEngine"
     InlineExecutor().run(source, log, engine=engine, engine_options=options, trials_dir=tmp_path / "trials")
     assert [event.kind for event in log.events] == [STARTED]
 
@@ -237,7 +237,7 @@ def test_a_script_that_ends_well_while_a_run_here_stops_is_believed_only_at_its_
     log = Log(source)
     (tmp_path / "train.py").write_text(f"print({json.dumps(line)!r})")
     options = {"run": f"{sys.executable} -S train.py", "cwd": str(tmp_path), "metric": "eval_loss"}
-    engine = "bios_sweep.scripted.engine:CommandEngine"
+    engine = "bios_sweep.engines.scripted.engine:CommandEngine"
     InlineExecutor().run(source, log, engine=engine, engine_options=options, trials_dir=tmp_path / "trials")
     assert [event.kind for event in log.events] == kinds
 
@@ -359,7 +359,7 @@ def test_every_end_of_a_worker_is_a_death_to_tune_and_told_by_its_kind():
     from ray.exceptions import ActorDiedError, NodeDiedError, OutOfMemoryError, RayActorError, RayTaskError
     from ray.tune.execution import tune_controller
 
-    from bios_sweep.execution.causes import every_loss_is_a_death, loss_of
+    from bios_sweep.execution.ray.causes import every_loss_is_a_death, loss_of
 
     before = tune_controller.RayActorManager
     with every_loss_is_a_death():
@@ -404,7 +404,7 @@ def test_a_request_the_cluster_cannot_satisfy_is_refused_before_anything_starts(
 
 
 def time_on_ray(folder, *, cpus=1, **options):
-    from bios_sweep.execution.ray_tune import RayTuneExecutor
+    from bios_sweep.execution.ray.executor import RayTuneExecutor
 
     return RayTuneExecutor(storage_dir=folder, cpus_per_trial=cpus).time(
         [SETTINGS, SETTINGS],
@@ -429,7 +429,7 @@ def test_a_probe_whose_worker_dies_twice_ends_in_one_sentence(ray_session, tmp_p
 
 
 def test_a_probe_the_cluster_cannot_satisfy_is_refused_as_trials_are(ray_session, tmp_path):
-    from bios_sweep.execution.ray_tune import RayTuneExecutor
+    from bios_sweep.execution.ray.executor import RayTuneExecutor
 
     executor = RayTuneExecutor(storage_dir=tmp_path, gpus_per_trial=1)
     with pytest.raises(ClusterError, match=r"^cluster.gpus_per_trial=1 needs 1 GPU per trial"):
@@ -473,7 +473,7 @@ TOLD = (
 def test_a_run_on_a_cluster_that_others_fill_says_that_it_waits_and_for_what(
     ray_session, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("bios_sweep.execution.room.ROOM_SECONDS", 0.5)
+    monkeypatch.setattr("bios_sweep.execution.ray.waiting.ROOM_SECONDS", 0.5)
     told = LeavesWhenTold()
     monkeypatch.setattr(sys, "stderr", told)
     source = ListSource(trials({"baseline": SETTINGS}, seeds=(0,)))
@@ -485,7 +485,7 @@ def test_a_run_on_a_cluster_that_others_fill_says_that_it_waits_and_for_what(
 def test_a_probe_on_a_cluster_that_others_fill_says_that_it_waits_and_for_what(
     ray_session, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("bios_sweep.execution.room.ROOM_SECONDS", 0.5)
+    monkeypatch.setattr("bios_sweep.execution.ray.waiting.ROOM_SECONDS", 0.5)
     told = LeavesWhenTold()
     monkeypatch.setattr(sys, "stderr", told)
     _, hardware = time_on_ray(tmp_path, cpus=2)
@@ -505,7 +505,7 @@ def test_what_is_waited_for_is_told_with_all_that_a_trial_takes():
 
 
 def test_check_says_where_trials_will_run(ray_session, tmp_path):
-    from bios_sweep.execution.ray_tune import RayTuneExecutor
+    from bios_sweep.execution.ray.executor import RayTuneExecutor
 
     assert RayTuneExecutor(storage_dir=tmp_path).check() == "local Ray: 2 workers x 1 CPU"
     assert RayTuneExecutor(storage_dir=tmp_path, max_concurrent=1).check() == "local Ray: 1 worker x 1 CPU"
@@ -515,7 +515,7 @@ def test_an_address_where_nothing_listens_and_too_many_cpus_are_refused_without_
     script = """
 import ray
 from bios_sweep.errors import ClusterError
-from bios_sweep.execution.ray_cluster import Request, open_cluster
+from bios_sweep.execution.ray.cluster import Request, open_cluster
 for request in (Request(address="127.0.0.1:1"), Request(num_cpus=2, cpus_per_trial=4)):
     try:
         open_cluster(request)

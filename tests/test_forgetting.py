@@ -7,16 +7,16 @@ from dataclasses import replace
 
 import pytest
 
-from bios_sweep.analysis.signs import Limits, diagnose
 from bios_sweep.assets import base_model_path
 from bios_sweep.cli.main import main
+from bios_sweep.curves.signs import Limits, diagnose
+from bios_sweep.engines.training.corpus import embedded_examples
+from bios_sweep.engines.training.engine import LoraEngine
+from bios_sweep.engines.training.general import LONGEST, general_examples
+from bios_sweep.engines.training.tokens import load_tokenizer, tokenize_all
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import DIVERGED, Measurement, TrialResult, TrialSpec
-from bios_sweep.training.corpus import embedded_examples
-from bios_sweep.training.engine import LoraEngine
-from bios_sweep.training.general import LONGEST, general_examples
-from bios_sweep.training.tokens import load_tokenizer, tokenize_all
 from tests.conformance.tiny_model import tiny_scenario
 
 SETTINGS = TrainingSettings(learning_rate=1e-2, batch_size=4, lora_rank=4, max_steps=6)

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from bios_sweep.analysis.finding import (
+from bios_sweep.decision.finding import (
     BELOW,
     CANDIDATE,
     INCONCLUSIVE,
@@ -19,9 +19,9 @@ from bios_sweep.analysis.finding import (
     FreshTest,
     Margin,
 )
-from bios_sweep.analysis.fresh import KEEP_CLAIMED, NOT_REPLICATED, TOO_SMALL, judge_fresh
-from bios_sweep.analysis.sentences import sentence
-from bios_sweep.analysis.table import Outcome, ResultTable
+from bios_sweep.decision.fresh import KEEP_CLAIMED, NOT_REPLICATED, TOO_SMALL, judge_fresh
+from bios_sweep.decision.sentences import sentence
+from bios_sweep.decision.table import Outcome, ResultTable
 from bios_sweep.study.claims import BALANCED, ENOUGH, MINIMUM, QUALITY, SPEED
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED

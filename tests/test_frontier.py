@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 import math
 
-from bios_sweep.analysis.bounds import Bound
-from bios_sweep.analysis.costs import CostRatio
-from bios_sweep.analysis.frontier import Point, frontier
+from bios_sweep.decision.bounds import Bound
+from bios_sweep.decision.costs import CostRatio
+from bios_sweep.decision.frontier import Point, frontier
 
 
 def point(arm, gain, cost):

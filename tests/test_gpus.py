@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bios_sweep.cli import precision
 from bios_sweep.cli.main import main
-from bios_sweep.cli.prepare import prepare_config
 from bios_sweep.config.compose import Config, compose_config
+from bios_sweep.driver import precision
+from bios_sweep.driver.prepare import prepare_config
 from bios_sweep.execution import gpus
 from bios_sweep.execution.gpus import find_gpus
 from bios_sweep.execution.peaks import PEAKS, peak_of

@@ -9,20 +9,20 @@ from html.parser import HTMLParser
 import pytest
 from matplotlib.text import Text
 
-from bios_sweep.report.advice import advice, meaning, next_step
-from bios_sweep.report.canvas import families_of
-from bios_sweep.report.figure_curves import paired_gains
-from bios_sweep.report.figure_effects import draw_effects, effect_groups
-from bios_sweep.report.figure_frontier import draw_frontier, goals_of
-from bios_sweep.report.figure_response import draw_response, shared_means
-from bios_sweep.report.figures import draw_figures, figures_of
-from bios_sweep.report.html import to_html
-from bios_sweep.report.markdown import to_markdown, verdict_line
-from bios_sweep.report.publish import write_report
-from bios_sweep.report.sections import sections
-from bios_sweep.report.svg import to_svg
-from bios_sweep.report.terminal import print_verdicts
-from bios_sweep.report.wording import times, titles
+from bios_sweep.report.content.advice import advice, meaning, next_step
+from bios_sweep.report.content.sections import sections
+from bios_sweep.report.content.wording import times, titles
+from bios_sweep.report.figures.canvas import families_of
+from bios_sweep.report.figures.curves import paired_gains
+from bios_sweep.report.figures.effects import draw_effects, effect_groups
+from bios_sweep.report.figures.files import draw_figures, figures_of
+from bios_sweep.report.figures.frontier import draw_frontier, goals_of
+from bios_sweep.report.figures.response import draw_response, shared_means
+from bios_sweep.report.figures.svg import to_svg
+from bios_sweep.report.text.html import to_html
+from bios_sweep.report.text.markdown import to_markdown, verdict_line
+from bios_sweep.report.text.publish import write_report
+from bios_sweep.report.text.terminal import print_verdicts
 from bios_sweep.study.factors import Cross, Factor, Nuisance
 from tests.test_report import planted_study, shown, summary_of
 

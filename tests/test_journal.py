@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from bios_sweep.analysis.costs import Timing
+from bios_sweep.decision.costs import Timing
 from bios_sweep.errors import StorageError
 from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED, TrialEvent
 from bios_sweep.records.journal import Journal, JournalTail, read_journal

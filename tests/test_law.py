@@ -9,13 +9,13 @@ import pytest
 from scipy import optimize, stats
 
 from bios_sweep import defaults
-from bios_sweep.analysis.law import Rule, _likelihood, fit_law
-from bios_sweep.analysis.law_design import design_of
-from bios_sweep.analysis.law_evidence import read_errors, read_seeds
-from bios_sweep.analysis.law_regret import refit
-from bios_sweep.analysis.table import Outcome
 from bios_sweep.cli.main import main
+from bios_sweep.decision.table import Outcome
 from bios_sweep.defaults import rules
+from bios_sweep.refit.design import design_of
+from bios_sweep.refit.evidence import read_errors, read_seeds
+from bios_sweep.refit.law import Rule, _likelihood, fit_law
+from bios_sweep.refit.regret import refit
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED, DIVERGED
 from tests.simulated_ladders import PUBLISHED, SIZES, family, ladder, outcomes

@@ -24,14 +24,14 @@ from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 
 from bios_sweep.errors import InputError, TrackingError, WorkspaceBusyError
-from bios_sweep.records import mirror_content
-from bios_sweep.records.cursor import read_cursor
+from bios_sweep.mirror import content as mirror_content
+from bios_sweep.mirror.addresses import check_tracking, default_tracking_uri, ui_link
+from bios_sweep.mirror.cursor import read_cursor
+from bios_sweep.mirror.mlflow.mirror import MlflowMirror
+from bios_sweep.mirror.server import serve_ui
 from bios_sweep.records.journal import Journal
 from bios_sweep.records.lock import DriverLock
-from bios_sweep.records.mlflow_mirror import MlflowMirror
-from bios_sweep.records.server import serve_ui
 from bios_sweep.records.sweep_facts import sweep_facts
-from bios_sweep.records.tracking import check_tracking, default_tracking_uri, ui_link
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.secrecy import masked
 from bios_sweep.settings import TrainingSettings

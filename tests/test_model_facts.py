@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from bios_sweep.engines.training.facts import describe_model, software_versions
 from bios_sweep.errors import ModelError
-from bios_sweep.training.facts import describe_model, software_versions
 
 LLAMA = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 64}
 
@@ -201,7 +201,7 @@ def test_unusable_model_is_refused_with_the_way_out(tmp_path, damage, message):
 
 def test_versions_are_known_without_importing():
     code = (
-        "import sys; from bios_sweep.training.facts import software_versions as v; print(v());"
+        "import sys; from bios_sweep.engines.training.facts import software_versions as v; print(v());"
         "heavy = {'torch', 'transformers', 'peft', 'numpy'} & set(sys.modules); assert not heavy, heavy"
     )
     root = Path(__file__).parent.parent
@@ -211,5 +211,5 @@ def test_versions_are_known_without_importing():
 
 
 def test_package_that_is_not_installed_is_absent(monkeypatch):
-    monkeypatch.setattr("bios_sweep.training.facts.SOFTWARE", ("no_such_package_here",))
+    monkeypatch.setattr("bios_sweep.engines.training.facts.SOFTWARE", ("no_such_package_here",))
     assert software_versions() == {"no_such_package_here": "absent"}

@@ -11,9 +11,9 @@ import pytest
 from scipy import stats
 
 import bios_sweep
-from bios_sweep.analysis.moderators import interaction
-from bios_sweep.analysis.table import Outcome, ResultTable
 from bios_sweep.cli.main import main
+from bios_sweep.decision.moderators import interaction
+from bios_sweep.decision.table import Outcome, ResultTable
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED, DIVERGED
 

@@ -10,11 +10,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bios_sweep.analysis.costs import CostRatio
-from bios_sweep.analysis.finding import CANDIDATE, CONFIRM, EDGE, INCONCLUSIVE, FactorLevels
-from bios_sweep.analysis.nuisance import Ladder
-from bios_sweep.analysis.table import Outcome, ResultTable
-from bios_sweep.analysis.verdicts import Asked, screen_claims
+from bios_sweep.decision.costs import CostRatio
+from bios_sweep.decision.finding import CANDIDATE, CONFIRM, EDGE, INCONCLUSIVE, FactorLevels
+from bios_sweep.decision.nuisance import Ladder
+from bios_sweep.decision.table import Outcome, ResultTable
+from bios_sweep.decision.verdicts import Asked, screen_claims
 from bios_sweep.study.claims import BALANCED, OPTIMUM
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.scenario import Metric

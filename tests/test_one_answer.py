@@ -18,10 +18,10 @@ import pytest
 import bios_sweep
 from bios_sweep import defaults
 from bios_sweep.cli.main import main
+from bios_sweep.mirror.content import NOTE, experiment_note, parent_content
 from bios_sweep.records.journal import read_journal
-from bios_sweep.records.mirror_content import NOTE, experiment_note, parent_content
 from bios_sweep.records.replay import replay
-from bios_sweep.report.wording import number, titles
+from bios_sweep.report.content.wording import number, titles
 from bios_sweep.settings import TrainingSettings
 from tests.test_planted_sweeps import BATCH, CLASSES, QUIET, RETUNED, truth
 
@@ -102,7 +102,7 @@ SOME = (
 
 @pytest.fixture(autouse=True)
 def _no_figures(monkeypatch):
-    monkeypatch.setattr("bios_sweep.report.publish.figures_of", lambda summary: ())
+    monkeypatch.setattr("bios_sweep.report.text.publish.figures_of", lambda summary: ())
 
 
 @dataclasses.dataclass
@@ -112,7 +112,7 @@ class Told:
     terminal: str
     report: str
     answer: dict
-    view: bios_sweep.view.SweepView
+    view: bios_sweep.driver.view.SweepView
 
     @property
     def verdicts(self):

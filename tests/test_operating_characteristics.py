@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bios_sweep.analysis import bounds, contrasts
-from bios_sweep.analysis.finding import CANDIDATE, CONFIRM, REFINE, UNDECIDED, FactorLevels
-from bios_sweep.analysis.gates import margin_of
-from bios_sweep.analysis.table import Outcome, ResultTable
-from bios_sweep.analysis.verdicts import confirm_candidate, screen
+from bios_sweep.decision import bounds, contrasts
+from bios_sweep.decision.finding import CANDIDATE, CONFIRM, REFINE, UNDECIDED, FactorLevels
+from bios_sweep.decision.gates import margin_of
+from bios_sweep.decision.table import Outcome, ResultTable
+from bios_sweep.decision.verdicts import confirm_candidate, screen
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED

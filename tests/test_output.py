@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from bios_sweep.cli.output import PatientFile
-from bios_sweep.cli.stopping import Stop, StoppedAtOnce, hangup
+from bios_sweep.driver.stopping import Stop, StoppedAtOnce, hangup
 from bios_sweep.records.journal import read_journal
 from bios_sweep.records.workspace import Workspace
 

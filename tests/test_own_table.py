@@ -10,11 +10,11 @@ import math
 import pytest
 
 from bios_sweep.cli.main import main
+from bios_sweep.engines.simulation.engine import PlantedEngine
 from bios_sweep.procedure import ProcedureSource
-from bios_sweep.report.arm_rows import results_rows
-from bios_sweep.report.csv_table import write_results
-from bios_sweep.report.summary import summarise
-from bios_sweep.simulation.engine import PlantedEngine
+from bios_sweep.report.content.arm_rows import results_rows
+from bios_sweep.report.content.summary import summarise
+from bios_sweep.report.text.csv_table import write_results
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import build_plan
 from bios_sweep.study.scenario import Metric

@@ -248,7 +248,7 @@ def test_a_key_depends_on_everything_that_decides_the_outcome():
         replace(SCENARIO, data=replace(SCENARIO.data, fingerprint="other")),
         replace(SCENARIO, data=replace(SCENARIO.data, evaluation_fingerprint="other")),
         replace(SCENARIO, engine_version="2"),
-        replace(SCENARIO, engine="bios_sweep.training.engine:LoraEngine"),
+        replace(SCENARIO, engine="bios_sweep.engines.training.engine:LoraEngine"),
         replace(SCENARIO, software={"torch": "2.14.0"}),
     ):
         assert trial_key(BASELINE, 0, 0, changed) != base

@@ -131,7 +131,7 @@ CLASSES = {
 @pytest.fixture(autouse=True)
 def _no_figures(monkeypatch):
     """Drawing takes four fifths of such a sweep and decides nothing."""
-    monkeypatch.setattr("bios_sweep.report.publish.figures_of", lambda summary: ())
+    monkeypatch.setattr("bios_sweep.report.text.publish.figures_of", lambda summary: ())
 
 
 def answer(planted, noise_seed, folder):

@@ -8,21 +8,21 @@ import pytest
 from rich.console import Console
 
 from bios_sweep.assets import base_model_path
-from bios_sweep.cli.environment import SWEEP_ID, TRACKING_URI, worker_environment
-from bios_sweep.cli.preflight import require_ready
+from bios_sweep.driver.environment import SWEEP_ID, TRACKING_URI, worker_environment
+from bios_sweep.driver.preflight import require_ready
+from bios_sweep.engines.scripted import on_node
+from bios_sweep.engines.scripted.identity import digests_of
+from bios_sweep.engines.training.corpus import embedded_examples
+from bios_sweep.engines.training.data import write_dataset
+from bios_sweep.engines.training.facts import describe_model
+from bios_sweep.engines.training.on_node import gpus
 from bios_sweep.errors import ClusterError, ConfigError
 from bios_sweep.execution.preflight import GIB, inspect, judge, own_versions
-from bios_sweep.execution.storage import TrialFiles
+from bios_sweep.execution.transfer.storage import TrialFiles
 from bios_sweep.ports import PreflightLine
-from bios_sweep.report.preflight_text import folded, print_preflight
-from bios_sweep.scripted import on_node
-from bios_sweep.scripted.identity import digests_of
-from bios_sweep.training.corpus import embedded_examples
-from bios_sweep.training.data import write_dataset
-from bios_sweep.training.facts import describe_model
-from bios_sweep.training.on_node import gpus
+from bios_sweep.report.text.preflight import folded, print_preflight
 
-LOOK = "bios_sweep.training.on_node:look"
+LOOK = "bios_sweep.engines.training.on_node:look"
 
 
 def two_gpus() -> list[dict[str, object]]:

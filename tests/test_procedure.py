@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bios_sweep.analysis.bounds import dunnett
-from bios_sweep.analysis.costs import CostRatio
-from bios_sweep.analysis.finding import CANDIDATE, CONFIRM, INCONCLUSIVE, REFINE, SCREENING_ONLY, UNCONFIRMED
+from bios_sweep.decision.bounds import dunnett
+from bios_sweep.decision.costs import CostRatio
+from bios_sweep.decision.finding import CANDIDATE, CONFIRM, INCONCLUSIVE, REFINE, SCREENING_ONLY, UNCONFIRMED
 from bios_sweep.procedure import (
     DONE,
     SEARCH,
@@ -21,7 +21,7 @@ from bios_sweep.procedure import (
     state_of,
 )
 from bios_sweep.procedure.refinement import objectives_of
-from bios_sweep.report.summary import count_trials
+from bios_sweep.report.content.summary import count_trials
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.claims import REPEAT
 from bios_sweep.study.decision import DecisionRule

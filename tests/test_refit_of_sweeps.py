@@ -8,16 +8,16 @@ import shutil
 import pytest
 
 from bios_sweep import defaults
-from bios_sweep.analysis.law import Rule
 from bios_sweep.cli.main import main
 from bios_sweep.defaults import rules
+from bios_sweep.mirror.content import child_content, parent_content
+from bios_sweep.mirror.mlflow.ladders import collect_experiment
+from bios_sweep.mirror.mlflow.runs import Experiment, StoredRun
 from bios_sweep.records.journal import read_journal
-from bios_sweep.records.ladders import collect
-from bios_sweep.records.mirror_content import child_content, parent_content
-from bios_sweep.records.mlflow_ladders import collect_experiment
-from bios_sweep.records.mlflow_runs import Experiment, StoredRun
 from bios_sweep.records.replay import replay
 from bios_sweep.records.workspace import Workspace
+from bios_sweep.refit.ladders import collect
+from bios_sweep.refit.law import Rule
 
 HIGHER = Rule(level=1.1e-3, exponent=0.7)
 SIZES = (1024, 2048, 3072, 4096, 8192)
@@ -44,7 +44,7 @@ def sweep(workspace, size, *words):
 def workspace(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models") / "runs"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bios_sweep.report.publish.figures_of", lambda summary: ())
+        patch.setattr("bios_sweep.report.text.publish.figures_of", lambda summary: ())
         for size in SIZES:
             sweep(folder, size)
     return folder
@@ -89,7 +89,7 @@ def test_the_copies_in_a_tracking_store_are_no_further_sweeps(workspace, tmp_pat
 
 
 def test_an_extended_sweep_takes_the_place_of_the_one_before_it(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("bios_sweep.report.publish.figures_of", lambda summary: ())
+    monkeypatch.setattr("bios_sweep.report.text.publish.figures_of", lambda summary: ())
     folder = tmp_path / "runs"
     sweep(folder, 2048)
     sweep(folder, 2048, "sweeps.factors.learning_rate.multiply=[0.25,0.5,2,4,8]")

@@ -11,9 +11,9 @@ from argparse import Namespace
 import numpy as np
 import pytest
 
-from bios_sweep.analysis.table import Outcome, ResultTable
 from bios_sweep.cli.main import main
-from bios_sweep.cli.prepare import prepare
+from bios_sweep.decision.table import Outcome, ResultTable
+from bios_sweep.driver.prepare import prepare
 from bios_sweep.errors import InputError, PlanError
 from bios_sweep.procedure import ProcedureSource, questions, state_of
 from bios_sweep.rehearsal import (

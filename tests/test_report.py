@@ -9,21 +9,21 @@ import math
 import pytest
 from rich.console import Console
 
+from bios_sweep.engines.simulation.engine import PlantedEngine
 from bios_sweep.errors import StorageError
 from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED, TrialEvent
 from bios_sweep.procedure import DONE, ProcedureSource, State
-from bios_sweep.report.arm_rows import results_rows
-from bios_sweep.report.csv_table import write_results
-from bios_sweep.report.figures import draw_figures
-from bios_sweep.report.markdown import escape, to_markdown, verdict_line
-from bios_sweep.report.plan_summary import Rate, summarise_plan
-from bios_sweep.report.progress import LiveView
-from bios_sweep.report.summary import summarise
-from bios_sweep.report.tally import Progress
-from bios_sweep.report.terminal import print_plan, print_status, print_verdicts
-from bios_sweep.report.wording import count, duration, gain, interval, number
+from bios_sweep.report.content.arm_rows import results_rows
+from bios_sweep.report.content.plan_summary import Rate, summarise_plan
+from bios_sweep.report.content.summary import summarise
+from bios_sweep.report.content.tally import Progress
+from bios_sweep.report.content.wording import count, duration, gain, interval, number
+from bios_sweep.report.figures.files import draw_figures
+from bios_sweep.report.text.csv_table import write_results
+from bios_sweep.report.text.markdown import escape, to_markdown, verdict_line
+from bios_sweep.report.text.progress import LiveView
+from bios_sweep.report.text.terminal import print_plan, print_status, print_verdicts
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.simulation.engine import PlantedEngine
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.design import Study
 from bios_sweep.study.factors import Factor
@@ -75,7 +75,7 @@ def planted_study(seeds=(0, 1, 2), factors=FACTORS, name="demo", tokens=44.3, mo
         model=ModelFacts(name=model, path="/m", family="llama", hidden_size=64, fingerprint="a"),
         data=data,
         method="lora",
-        engine="bios_sweep.simulation.engine:PlantedEngine",
+        engine="bios_sweep.engines.simulation.engine:PlantedEngine",
         engine_version="1",
         engine_options={},
         software={},

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from bios_sweep.analysis.costs import cost_ratios
-from bios_sweep.analysis.finding import (
+from bios_sweep.decision.claims import trade_offs
+from bios_sweep.decision.costs import cost_ratios
+from bios_sweep.decision.finding import (
     BELOW,
     CANDIDATE,
     CONFIRM,
@@ -29,10 +30,9 @@ from bios_sweep.analysis.finding import (
     FreshTest,
     Margin,
 )
-from bios_sweep.analysis.fresh import judge_fresh
-from bios_sweep.analysis.roles import trade_offs
-from bios_sweep.analysis.table import Outcome, ResultTable
-from bios_sweep.analysis.verdicts import Asked, screen_claims
+from bios_sweep.decision.fresh import judge_fresh
+from bios_sweep.decision.table import Outcome, ResultTable
+from bios_sweep.decision.verdicts import Asked, screen_claims
 from bios_sweep.study.claims import BALANCED, ENOUGH, MINIMUM, OPTIMUM, QUALITY, SPEED
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.scenario import Metric
@@ -192,8 +192,8 @@ def test_a_claim_that_is_true_is_confirmed_as_often_as_promised(name):
 
 def test_a_rule_without_bounds_confirms_false_claims_too_often(monkeypatch):
     """The meta-test: the same studies must see a Student quantile of 0."""
-    monkeypatch.setattr("bios_sweep.analysis.contrasts.student", lambda alpha, nu: 0.0)
-    monkeypatch.setattr("bios_sweep.analysis.costs.student", lambda alpha, nu: 0.0)
+    monkeypatch.setattr("bios_sweep.decision.contrasts.student", lambda alpha, nu: 0.0)
+    monkeypatch.setattr("bios_sweep.decision.costs.student", lambda alpha, nu: 0.0)
     for name in EDGES:
         if EDGES[name].claim != MINIMUM:  # its bound is a paired one
             assert rate(EDGES[name], 60) > 0.2, name

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bios_sweep.analysis.costs import CostRatio
-from bios_sweep.analysis.finding import (
+from bios_sweep.decision.costs import CostRatio
+from bios_sweep.decision.finding import (
     BELOW,
     CANDIDATE,
     CONFIRM,
@@ -23,10 +23,10 @@ from bios_sweep.analysis.finding import (
     FactorLevels,
     Margin,
 )
-from bios_sweep.analysis.sentences import sentence
-from bios_sweep.analysis.statement import make_verdict
-from bios_sweep.analysis.table import Outcome, ResultTable
-from bios_sweep.analysis.verdicts import Asked, screen_claims
+from bios_sweep.decision.sentences import sentence
+from bios_sweep.decision.statement import make_verdict
+from bios_sweep.decision.table import Outcome, ResultTable
+from bios_sweep.decision.verdicts import Asked, screen_claims
 from bios_sweep.study.claims import BALANCED, ENOUGH, MINIMUM, OPTIMUM, QUALITY, SPEED
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.factors import natural_ends

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bios_sweep.analysis.rollup import clopper_pearson, random_effects, share_sentence
+from bios_sweep.audit.rollup import clopper_pearson, random_effects, share_sentence
 
 
 @pytest.mark.parametrize(("successes", "trials"), [(0, 5), (37, 42), (5, 5), (1, 1), (3, 200)])

@@ -16,15 +16,15 @@ from pathlib import Path
 
 import pytest
 
+from bios_sweep.engines.scripted.child import STDERR, STDOUT
+from bios_sweep.engines.scripted.engine import CallableEngine, CommandEngine
+from bios_sweep.engines.scripted.identity import callable_file, command_files, input_files
+from bios_sweep.engines.scripted.readings import reading_of
+from bios_sweep.engines.scripted.template import Command, require_carried, written
+from bios_sweep.engines.scripted.values import STATE_PATTERN, script_of
 from bios_sweep.errors import BiosSweepError, ConfigError, NoClockError
 from bios_sweep.execution.attempts import ERROR_LOG
-from bios_sweep.report.logs import LOGS
-from bios_sweep.scripted.child import STDERR, STDOUT
-from bios_sweep.scripted.engine import CallableEngine, CommandEngine
-from bios_sweep.scripted.identity import callable_file, command_files, input_files
-from bios_sweep.scripted.readings import reading_of
-from bios_sweep.scripted.template import Command, require_carried, written
-from bios_sweep.scripted.values import STATE_PATTERN, script_of
+from bios_sweep.report.text.logs import LOGS
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
 from bios_sweep.study.trials import (
@@ -373,7 +373,7 @@ def test_behind_a_launchers_words_the_scripts_own_error_is_told(script, tmp_path
 
 
 def test_last_words_are_read_though_the_worker_stood_still_while_they_came(script, tmp_path, monkeypatch):
-    monkeypatch.setattr("bios_sweep.scripted.child.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("bios_sweep.engines.scripted.child.LOOK_SECONDS", 0.01)
     asked = subprocess.Popen.poll
 
     def stalled(process: subprocess.Popen[bytes]) -> int | None:
@@ -393,7 +393,7 @@ def test_a_script_that_prints_its_metric_at_every_step_leaves_a_curve_of_bearabl
 
 
 def test_a_script_that_hangs_is_ended_with_what_it_started(script, tmp_path, monkeypatch):
-    monkeypatch.setattr("bios_sweep.scripted.child.GRACE_SECONDS", 0.2)  # it ignores the request to end
+    monkeypatch.setattr("bios_sweep.engines.scripted.child.GRACE_SECONDS", 0.2)
     text = METRIC_LINE + (
         "import subprocess, signal\n"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
@@ -509,7 +509,7 @@ def test_killing_the_worker_leaves_no_orphan(script, tmp_path):
             sys.executable,
             "-c",
             "import sys, json; from pathlib import Path\n"
-            "from bios_sweep.scripted.engine import CommandEngine\n"
+            "from bios_sweep.engines.scripted.engine import CommandEngine\n"
             "from bios_sweep.study.trials import TrialSpec\n"
             "trial = TrialSpec.from_dict(json.loads(sys.argv[2]))\n"
             "for point in CommandEngine(json.loads(sys.argv[1])).run(trial, Path('t')):\n"
@@ -656,7 +656,7 @@ def test_a_script_that_resumes_finds_what_it_left(script, tmp_path):
 
 
 def test_a_flood_of_output_is_cut_and_its_end_kept(script, tmp_path, monkeypatch):
-    monkeypatch.setattr("bios_sweep.scripted.kept.MOST_BYTES", 100_000)
+    monkeypatch.setattr("bios_sweep.engines.scripted.output_log.MOST_BYTES", 100_000)
     text = (
         "import sys\n"
         "for number in range(15):\n"

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from bios_sweep.assets import base_model_path
-from bios_sweep.scripted.engine import CommandEngine
-from bios_sweep.scripted.last_words import why
+from bios_sweep.engines.scripted.engine import CommandEngine
+from bios_sweep.engines.scripted.last_words import why
 from bios_sweep.study.trials import CODE, OUT_OF_MEMORY, TrialResult
 from tests.test_scripted import TRIAL
 

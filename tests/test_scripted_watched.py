@@ -8,12 +8,12 @@ from contextlib import closing
 
 import pytest
 
+from bios_sweep.engines.scripted.engine import CommandEngine
+from bios_sweep.engines.scripted.readings import LONGEST_WATCHED
+from bios_sweep.engines.scripted.values import STATE_PATTERN
+from bios_sweep.engines.scripted.watched import WatchedFile
 from bios_sweep.execution.attempts import attempt_trial
-from bios_sweep.execution.carried import AttemptFiles, Carrier
-from bios_sweep.scripted.engine import CommandEngine
-from bios_sweep.scripted.readings import LONGEST_WATCHED
-from bios_sweep.scripted.values import STATE_PATTERN
-from bios_sweep.scripted.watched import WatchedFile
+from bios_sweep.execution.transfer.attempt_files import AttemptFiles, Carrier
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.trials import COMPLETED, NO_METRIC, TIME_LIMIT, TrialResult, TrialSpec
 

@@ -6,10 +6,10 @@ import math
 import random
 from dataclasses import replace
 
-from bios_sweep.analysis.costs import Timing, cost_ratios, least_ratio
-from bios_sweep.analysis.finding import CONFIRM, INCONCLUSIVE, REFINE
+from bios_sweep.decision.costs import Timing, cost_ratios, least_ratio
+from bios_sweep.decision.finding import CONFIRM, INCONCLUSIVE, REFINE
 from bios_sweep.procedure import Known, state_of
-from bios_sweep.report.summary import summarise
+from bios_sweep.report.content.summary import summarise
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.design import Study
 from bios_sweep.study.factors import Factor, Nuisance

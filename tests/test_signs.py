@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from bios_sweep.analysis.remedies import REMEDIES, moves_of, remedy_text
-from bios_sweep.analysis.signs import SIGNS, Limits, diagnose
+from bios_sweep.curves.remedies import REMEDIES, moves_of, remedy_text
+from bios_sweep.curves.signs import SIGNS, Limits, diagnose
 from bios_sweep.errors import PlanError
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.decision import DecisionRule

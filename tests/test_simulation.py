@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bios_sweep.cli.main import main
-from bios_sweep.cli.prepare import prepare
+from bios_sweep.driver.prepare import prepare
+from bios_sweep.engines.simulation.engine import CHECKPOINT, PlantedEngine
+from bios_sweep.engines.simulation.truth import PlantedTruth
 from bios_sweep.errors import ConfigError
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.simulation.engine import CHECKPOINT, PlantedEngine
-from bios_sweep.simulation.truth import PlantedTruth
 from bios_sweep.study.trials import COMPLETED, DIVERGED, TrialResult, TrialSpec
 
 SETTINGS = TrainingSettings(learning_rate=1e-3, batch_size=8, lora_rank=32, max_steps=10)

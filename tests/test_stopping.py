@@ -11,7 +11,7 @@ import pytest
 
 import bios_sweep
 from bios_sweep.cli.main import main
-from bios_sweep.cli.stopping import Stop, StoppedAtOnce
+from bios_sweep.driver.stopping import Stop, StoppedAtOnce
 from bios_sweep.records.lock import DriverLock
 from bios_sweep.records.workspace import Workspace
 

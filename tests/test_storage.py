@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from bios_sweep.errors import StorageError
-from bios_sweep.execution.node_options import bring_data, send_data
-from bios_sweep.execution.storage import LIST, TrialFiles
+from bios_sweep.execution.transfer.node_options import bring_data, send_data
+from bios_sweep.execution.transfer.storage import LIST, TrialFiles
 
 
 @pytest.fixture(params=["folder", "file", "memory"])

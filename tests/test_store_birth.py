@@ -15,14 +15,15 @@ from mlflow.store.db import utils
 from sqlalchemy.exc import OperationalError
 
 from bios_sweep.errors import HalfMigratedError, InputError, TrackingError
-from bios_sweep.records import mlflow_birth, store_schema
-from bios_sweep.records.cursor import awaited, read_cursor
-from bios_sweep.records.mlflow_local import read_store
-from bios_sweep.records.mlflow_mirror import MlflowMirror
-from bios_sweep.records.ready_store import ready_store
-from bios_sweep.records.server import serve_ui
-from bios_sweep.records.store_schema import EMPTY, connect, is_current, look
-from bios_sweep.records.tracking import check_tracking, default_tracking_uri
+from bios_sweep.mirror.addresses import check_tracking, default_tracking_uri
+from bios_sweep.mirror.cursor import awaited, read_cursor
+from bios_sweep.mirror.mlflow import birth as mlflow_birth
+from bios_sweep.mirror.mlflow import schema as store_schema
+from bios_sweep.mirror.mlflow.local import read_store
+from bios_sweep.mirror.mlflow.mirror import MlflowMirror
+from bios_sweep.mirror.mlflow.ready import ready_store
+from bios_sweep.mirror.mlflow.schema import EMPTY, connect, is_current, look
+from bios_sweep.mirror.server import serve_ui
 from bios_sweep.records.workspace import Workspace
 from tests.births import begin, end, made_ready, migrated_by_mlflow
 from tests.test_mlflow_mirror import NAME, make_plan, mirror, open_sweep, run_trial

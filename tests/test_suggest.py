@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 import bios_sweep
-from bios_sweep.analysis.bounds import Bound
-from bios_sweep.analysis.finding import Finding
 from bios_sweep.cli.main import main
 from bios_sweep.cli.suggest import Command
 from bios_sweep.config.sweep_file import changed_values, next_name, sweep_text, without
+from bios_sweep.decision.bounds import Bound
+from bios_sweep.decision.finding import Finding
+from bios_sweep.engines.simulation.engine import PlantedEngine
 from bios_sweep.procedure import state_of, suggest
 from bios_sweep.procedure.next_levels import extended, narrowed, seeds_needed
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.simulation.engine import PlantedEngine
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.design import Study
 from bios_sweep.study.factors import Cross, Factor, Nuisance
@@ -221,7 +221,7 @@ def test_the_number_of_seeds_keeps_its_promise():
     """Nine in ten: at that many seeds a paired difference with this noise shows the gain it seems to have."""
     import numpy as np
 
-    from bios_sweep.analysis.bounds import student
+    from bios_sweep.decision.bounds import student
 
     needed = seeds_needed(found(bound(0.8, 0.4), seeds=4), 0.5, 0.05)
     draws = 0.8 + 0.8 * np.random.default_rng(0).normal(size=(4000, needed))  # 0.4 sqrt(4) per seed

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from bios_sweep.audit.run_columns import ColumnNames, to_runs
 from bios_sweep.cli.main import main
-from bios_sweep.records.run_columns import ColumnNames, to_runs
-from bios_sweep.records.tables import read_csv
+from bios_sweep.tables.text_table import read_csv
 
 HEADER = "arm,seed,value\n"
 RIGHT = HEADER + "baseline,0,1.0\nbaseline,1,1.1\nb,0,1.2\nb,1,1.25\n"

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bios_sweep.driver.loop import Sweep, open_journal, take_timing
 from bios_sweep.execution.inline import InlineExecutor
-from bios_sweep.pipeline import Sweep, open_journal, take_timing
 from bios_sweep.procedure import ProcedureSource
-from bios_sweep.records.known import known_of
+from bios_sweep.records.earlier import known_of
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import Plan, build_plan
@@ -30,7 +30,7 @@ def planted_plan(name: str = "demo", multiply: tuple[float, ...] = (0.5, 2), **o
     study = make_plan().study
     scenario = replace(
         study.scenario,
-        engine="bios_sweep.simulation.engine:PlantedEngine",
+        engine="bios_sweep.engines.simulation.engine:PlantedEngine",
         engine_options={**CLOCK, **options},
     )
     factors = (Factor(name="batch_size", multiply=multiply),)

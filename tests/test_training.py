@@ -21,22 +21,22 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from bios_sweep.engines.training import timing
+from bios_sweep.engines.training.batches import batch_indices, epoch_order, micro_batches
+from bios_sweep.engines.training.checkpoint import FILE as CHECKPOINT
+from bios_sweep.engines.training.checkpoint import load_checkpoint
+from bios_sweep.engines.training.data import DataSet, Example, Message, write_dataset
+from bios_sweep.engines.training.engine import LoraEngine
+from bios_sweep.engines.training.loop import learning_rate_at
+from bios_sweep.engines.training.model import adapter, load_base, trainable, verify_split
+from bios_sweep.engines.training.timing import LEAST_STEPS, WARM_STEPS, time_steps
+from bios_sweep.engines.training.tokens import load_tokenizer, tokenize_all
+from bios_sweep.engines.training.trial import measured_steps
 from bios_sweep.errors import ConfigError, DataError, ModelError
 from bios_sweep.execution.attempts import attempt_trial
 from bios_sweep.sealed import unlike
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.trials import COMPLETED, DIVERGED, Measurement, TrialResult, TrialSpec
-from bios_sweep.training import timing
-from bios_sweep.training.batches import batch_indices, epoch_order, micro_batches
-from bios_sweep.training.checkpoint import FILE as CHECKPOINT
-from bios_sweep.training.checkpoint import load_checkpoint
-from bios_sweep.training.data import DataSet, Example, Message, write_dataset
-from bios_sweep.training.engine import LoraEngine
-from bios_sweep.training.loop import learning_rate_at
-from bios_sweep.training.model import adapter, load_base, trainable, verify_split
-from bios_sweep.training.timing import LEAST_STEPS, WARM_STEPS, time_steps
-from bios_sweep.training.tokens import load_tokenizer, tokenize_all
-from bios_sweep.training.trial import measured_steps
 from tests import oracle
 from tests.test_sealed import flipped
 

@@ -11,15 +11,15 @@ import pytest
 
 from bios_sweep.assets import base_model_path
 from bios_sweep.cli.main import main
-from bios_sweep.cli.prepare import prepare
+from bios_sweep.driver.prepare import prepare
+from bios_sweep.engines.training.counts import cut_at, require_positions
+from bios_sweep.engines.training.data import Example
+from bios_sweep.engines.training.tokenizer import load_tokenizer
+from bios_sweep.engines.training.tokens import Lengths, encode_all, tokenize_all
 from bios_sweep.errors import DataError
-from bios_sweep.report.truncation import truncation
+from bios_sweep.report.content.truncation import truncation
 from bios_sweep.study.arms import BASELINE
 from bios_sweep.study.scenario import EVALUATION, TRAIN, Cut, Scenario
-from bios_sweep.training.counts import cut_at, require_positions
-from bios_sweep.training.data import Example
-from bios_sweep.training.tokenizer import load_tokenizer
-from bios_sweep.training.tokens import Lengths, encode_all, tokenize_all
 from tests.scenarios import RECORDED as SCENARIO
 
 WORDS = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa"]

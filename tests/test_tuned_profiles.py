@@ -110,7 +110,7 @@ def test_the_minimum_serves_nothing(tmp_path, capsys):
 
 
 def test_a_file_of_an_earlier_verdict_goes_when_nothing_asked_now_is_served(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("bios_sweep.report.publish.figures_of", lambda summary: ())
+    monkeypatch.setattr("bios_sweep.report.text.publish.figures_of", lambda summary: ())
     words = ("sweeps=duration", "decision.looks=[3]", "sweeps.factors.max_steps.multiply=[0.1,0.5,2]")
     first = finished(tmp_path, capsys, *words)
     file = bios_sweep.open(tmp_path).folder / "bios_defaults.json"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bios_sweep.analysis.finding import CONFIRM, EDGE, INCONCLUSIVE, REFINE
+from bios_sweep.decision.finding import CONFIRM, EDGE, INCONCLUSIVE, REFINE
 from bios_sweep.procedure import ProcedureSource, suggest
-from bios_sweep.report.summary import summarise
+from bios_sweep.report.content.summary import summarise
 from bios_sweep.study.factors import Factor, Nuisance
 from bios_sweep.study.trials import FAILED, OUT_OF_MEMORY, TrialResult
 from tests.test_procedure import RATE, RATE_UP, finish, lost, plan_of, planted, states

@@ -20,15 +20,15 @@ from omegaconf import OmegaConf
 
 from bios_sweep.assets import base_model_path
 from bios_sweep.cli import submit
-from bios_sweep.cli.environment import worker_environment
-from bios_sweep.cli.prepare import Prepared, facts_of, prepare_config
-from bios_sweep.cli.resources import choose_executor
-from bios_sweep.cli.tracking import tracking_of
 from bios_sweep.config.build import gpu_hours
 from bios_sweep.config.compose import Config, compose_config
 from bios_sweep.config.idle import ALWAYS, IDLE
 from bios_sweep.config.places import config_root
 from bios_sweep.config.stated import refuse_idle
+from bios_sweep.driver.environment import worker_environment
+from bios_sweep.driver.prepare import Prepared, facts_of, prepare_config
+from bios_sweep.driver.resources import choose_executor
+from bios_sweep.driver.tracking import tracking_of
 from bios_sweep.errors import InputError
 from bios_sweep.records.retention import check_policy
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from bios_sweep.analysis.bounds import Bound
-from bios_sweep.analysis.clusters import ClusterSums
-from bios_sweep.analysis.finding import (
+from bios_sweep.decision.bounds import Bound
+from bios_sweep.decision.clusters import ClusterSums
+from bios_sweep.decision.finding import (
     CANDIDATE,
     CONFIRM,
     INCONCLUSIVE,
@@ -22,12 +22,12 @@ from bios_sweep.analysis.finding import (
     Finding,
     Margin,
 )
-from bios_sweep.analysis.fresh import combination_holds
-from bios_sweep.analysis.gates import margin_of
-from bios_sweep.analysis.sentences import confidence_text
-from bios_sweep.analysis.statement import make_verdict
-from bios_sweep.analysis.table import Outcome, ResultTable, complete_blocks
-from bios_sweep.analysis.verdicts import confirm_candidate, screen
+from bios_sweep.decision.fresh import combination_holds
+from bios_sweep.decision.gates import margin_of
+from bios_sweep.decision.sentences import confidence_text
+from bios_sweep.decision.statement import make_verdict
+from bios_sweep.decision.table import Outcome, ResultTable, complete_blocks
+from bios_sweep.decision.verdicts import confirm_candidate, screen
 from bios_sweep.errors import InputError
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.scenario import Metric

@@ -127,7 +127,7 @@ def test_the_blocker_blocks(base_only, tmp_path):
 
 def test_the_base_install_alone_imports_plans_and_shows_defaults(installed, base_only, tmp_path):
     path = (base_only, installed)
-    _python(["-c", "import bios_sweep, bios_sweep.defaults, bios_sweep.view"], cwd=tmp_path, path=path)
+    _python(["-c", "import bios_sweep, bios_sweep.defaults, bios_sweep.driver.view"], cwd=tmp_path, path=path)
     assert "40 to run" in _verb("plan", "sweeps=learning_rate", cwd=tmp_path, path=path).stdout
     shown = _verb("defaults", "show", "meta-llama/Llama-3.1-8B", cwd=tmp_path, path=path).stdout
     assert "learning_rate" in shown

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from bios_sweep.analysis.bounds import paired_bound
-from bios_sweep.analysis.table import Blocks
+from bios_sweep.decision.bounds import paired_bound
+from bios_sweep.decision.table import Blocks
 from bios_sweep.execution.optuna_search import OptunaSearch
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.search import SearchRange, SearchSpace

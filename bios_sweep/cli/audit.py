@@ -11,16 +11,16 @@ from typing import Any
 
 from rich.console import Console
 
-from bios_sweep.analysis.audit import audit
-from bios_sweep.analysis.runs import RunTable
-from bios_sweep.cli.experiments import read_experiment, store_uri
+from bios_sweep.audit.judging import audit
+from bios_sweep.audit.run_columns import ColumnNames, to_runs
+from bios_sweep.audit.runs import RunTable
+from bios_sweep.driver.experiments import read_experiment, store_uri
 from bios_sweep.errors import InputError
-from bios_sweep.records.mlflow_runs import own_sweep, raw_table
-from bios_sweep.records.run_columns import ColumnNames, to_runs
-from bios_sweep.records.tables import read_csv
-from bios_sweep.report.audit_text import print_audit
-from bios_sweep.report.wording import clean
+from bios_sweep.mirror.mlflow.runs import own_sweep, raw_table
+from bios_sweep.report.content.wording import clean
+from bios_sweep.report.text.audit import print_audit
 from bios_sweep.study.decision import DecisionRule
+from bios_sweep.tables.text_table import read_csv
 
 RULES = ("decision.margin_percent", "decision.alpha")  # what of the decision rule a table leaves open
 

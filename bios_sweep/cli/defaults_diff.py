@@ -16,8 +16,8 @@ from bios_sweep.cli.defaults_served import only_operand, recommended
 from bios_sweep.defaults.merge import directions_apart
 from bios_sweep.defaults.tuned_file import key_words
 from bios_sweep.errors import DefaultsError
-from bios_sweep.report.layout import HEAD, bullets, heading, line, plain_table
-from bios_sweep.report.wording import clean, gain, number
+from bios_sweep.report.content.wording import clean, gain, number
+from bios_sweep.report.text.layout import HEAD, bullets, heading, line, plain_table
 from bios_sweep.settings import TrainingSettings
 
 

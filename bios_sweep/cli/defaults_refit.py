@@ -12,11 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from bios_sweep import defaults
-from bios_sweep.analysis.law import Estimate, Rule
-from bios_sweep.analysis.law_evidence import Ladder
-from bios_sweep.analysis.law_regret import FLAT, NEW, OLD, Refit, refit
 from bios_sweep.cli.defaults_served import require_folder
-from bios_sweep.cli.experiments import experiments_like, read_experiment, store_uri
 from bios_sweep.defaults.refitted import (
     FamilyRule,
     heuristics_diff,
@@ -24,11 +20,15 @@ from bios_sweep.defaults.refitted import (
     refitted,
     write_heuristics,
 )
+from bios_sweep.driver.experiments import experiments_like, read_experiment, store_uri
 from bios_sweep.errors import DefaultsError, InputError
-from bios_sweep.records.ladders import Collected, collect, together
-from bios_sweep.records.mlflow_ladders import collect_experiment
-from bios_sweep.report.layout import HEAD, bullets, heading, line, plain_table
-from bios_sweep.report.wording import clean, finite_or_none, number, plural
+from bios_sweep.mirror.mlflow.ladders import collect_experiment
+from bios_sweep.refit.evidence import Ladder
+from bios_sweep.refit.ladders import Collected, collect, together
+from bios_sweep.refit.law import Estimate, Rule
+from bios_sweep.refit.regret import FLAT, NEW, OLD, Refit, refit
+from bios_sweep.report.content.wording import clean, finite_or_none, number, plural
+from bios_sweep.report.text.layout import HEAD, bullets, heading, line, plain_table
 from bios_sweep.version import __version__
 
 WRITTEN = "lora"  # the file has one exponent per family; it is that of LoRA

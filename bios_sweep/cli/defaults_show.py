@@ -11,8 +11,8 @@ from rich.text import Text
 
 from bios_sweep import defaults
 from bios_sweep.cli.defaults_served import only_operand, served
-from bios_sweep.report.layout import HEAD, QUIET, bullets, heading, line, plain_table
-from bios_sweep.report.wording import clean, number
+from bios_sweep.report.content.wording import clean, number
+from bios_sweep.report.text.layout import HEAD, QUIET, bullets, heading, line, plain_table
 
 
 def run(args: Namespace) -> int:

@@ -9,17 +9,17 @@ from typing import Any
 
 from rich.console import Console
 
-from bios_sweep.cli.precision import gpu_warnings, gpus_of_this_machine
-from bios_sweep.cli.prepare import Prepared, prepare
-from bios_sweep.cli.resources import expected_workers
+from bios_sweep.driver.precision import gpu_warnings, gpus_of_this_machine
+from bios_sweep.driver.prepare import Prepared, prepare
+from bios_sweep.driver.resources import expected_workers
 from bios_sweep.errors import PlanError, StorageError
 from bios_sweep.procedure import recall
-from bios_sweep.records.kept import KeptResults
-from bios_sweep.records.known import journal_results, known_of
+from bios_sweep.records.earlier import journal_results, known_of
+from bios_sweep.records.results import KeptResults
 from bios_sweep.records.speed import seconds_per_example
-from bios_sweep.report.plan_summary import Rate, summarise_plan
-from bios_sweep.report.terminal import print_plan
-from bios_sweep.report.truncation import earlier_cut_note
+from bios_sweep.report.content.plan_summary import Rate, summarise_plan
+from bios_sweep.report.content.truncation import earlier_cut_note
+from bios_sweep.report.text.terminal import print_plan
 
 
 def run(args: Namespace) -> int:

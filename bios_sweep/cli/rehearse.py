@@ -13,10 +13,10 @@ from typing import Any
 
 from rich.console import Console
 
-from bios_sweep.analysis.table import Outcome, ResultTable
-from bios_sweep.cli.prepare import Prepared, prepare
-from bios_sweep.cli.resources import expected_workers
 from bios_sweep.config.build import gpu_hours
+from bios_sweep.decision.table import Outcome, ResultTable
+from bios_sweep.driver.prepare import Prepared, prepare
+from bios_sweep.driver.resources import expected_workers
 from bios_sweep.errors import InputError
 from bios_sweep.records.journal import read_journal
 from bios_sweep.records.replay import replay
@@ -41,7 +41,7 @@ from bios_sweep.rehearsal import (
     sweeps_of_search,
     sweeps_simulated,
 )
-from bios_sweep.report.rehearsal_text import print_rehearsal
+from bios_sweep.report.text.rehearsal import print_rehearsal
 from bios_sweep.secrecy import masked
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.scenario import Metric

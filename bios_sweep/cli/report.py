@@ -12,9 +12,9 @@ from rich.console import Console
 
 from bios_sweep.defaults import FILE_NAME
 from bios_sweep.errors import InputError
-from bios_sweep.report.goals import tuned_line
-from bios_sweep.report.summary import exit_code, is_final
-from bios_sweep.report.terminal import print_verdicts
+from bios_sweep.report.content.goals import tuned_line
+from bios_sweep.report.content.summary import exit_code, is_final
+from bios_sweep.report.text.terminal import print_verdicts
 
 FOREIGN = ("arm", "seed", "value", "baseline", "direction", "tracking-uri")  # flags of foreign tables
 
@@ -39,7 +39,7 @@ def run(args: Namespace) -> int:
 
 def _of_sweep(args: Namespace) -> int:
     """The summary of a sweep of the workspace."""
-    from bios_sweep.cli.sweeps import choose
+    from bios_sweep.driver.sweeps import choose
 
     _, workspace, view = choose(args)
     if args.json:

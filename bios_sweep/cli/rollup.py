@@ -8,15 +8,15 @@ from typing import Any
 
 from rich.console import Console
 
-from bios_sweep.analysis.rollup import roll_up
-from bios_sweep.cli.prepare import composed, workspace_of
+from bios_sweep.audit.rollup import roll_up
+from bios_sweep.driver.prepare import composed, workspace_of
+from bios_sweep.driver.view import SweepView, open_sweep
 from bios_sweep.errors import InputError
-from bios_sweep.report.layout import QUIET, line
-from bios_sweep.report.sections import roll_up as roll_up_section
-from bios_sweep.report.summary import is_final
-from bios_sweep.report.terminal import print_section
+from bios_sweep.report.content.sections import roll_up as roll_up_section
+from bios_sweep.report.content.summary import is_final
+from bios_sweep.report.text.layout import QUIET, line
+from bios_sweep.report.text.terminal import print_section
 from bios_sweep.study.trials import short_hash
-from bios_sweep.view import SweepView, open_sweep
 
 JUDGED = ("confirm", "refine", "inconclusive")
 

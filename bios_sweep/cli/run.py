@@ -13,38 +13,31 @@ from typing import Any
 
 from rich.console import Console
 
-from bios_sweep.cli.environment import worker_environment
 from bios_sweep.cli.plan import plan_summary
-from bios_sweep.cli.precision import Offer, gpu_warnings, gpus_of_nodes, gpus_of_this_machine
-from bios_sweep.cli.preflight import look_at_nodes, require_ready
-from bios_sweep.cli.prepare import Prepared, prepare
-from bios_sweep.cli.resources import check_device, choose_executor
-from bios_sweep.cli.stopping import Stop
 from bios_sweep.cli.suggest import next_arguments
-from bios_sweep.cli.tracking import Tracking, tracking_of
 from bios_sweep.defaults import FILE_NAME
+from bios_sweep.driver.environment import worker_environment
+from bios_sweep.driver.loop import Sweep, conclude, open_journal, run_trials, take_in_finished, take_timing
+from bios_sweep.driver.precision import Offer, gpu_warnings, gpus_of_nodes, gpus_of_this_machine
+from bios_sweep.driver.preflight import look_at_nodes, require_ready
+from bios_sweep.driver.prepare import Prepared, prepare
+from bios_sweep.driver.resources import check_device, choose_executor
+from bios_sweep.driver.stopping import Stop
+from bios_sweep.driver.tracking import Tracking, tracking_of
+from bios_sweep.engines.training.data import keep_dataset
 from bios_sweep.errors import BiosSweepError, MissingExtraError
-from bios_sweep.pipeline import (
-    Sweep,
-    conclude,
-    open_journal,
-    run_trials,
-    take_in_finished,
-    take_timing,
-)
 from bios_sweep.ports import Executor, PreflightLine, Searcher
 from bios_sweep.procedure import DONE, ProcedureSource, recall
+from bios_sweep.records.earlier import journal_results, known_of, seal_timing
 from bios_sweep.records.journal import Journal
-from bios_sweep.records.kept import KeptResults
-from bios_sweep.records.known import journal_results, known_of, seal_timing
 from bios_sweep.records.lock import DriverLock, require_free
+from bios_sweep.records.results import KeptResults
 from bios_sweep.records.retention import check_policy
-from bios_sweep.report.goals import tuned_line
-from bios_sweep.report.progress import LiveView
-from bios_sweep.report.summary import exit_code, is_final
-from bios_sweep.report.terminal import print_verdicts
+from bios_sweep.report.content.goals import tuned_line
+from bios_sweep.report.content.summary import exit_code, is_final
+from bios_sweep.report.text.progress import LiveView
+from bios_sweep.report.text.terminal import print_verdicts
 from bios_sweep.study.search import SearchSpace
-from bios_sweep.training.data import keep_dataset
 
 TRACKING_FAILED = 4
 LARGE_COST = 100.0  # times the default's: what a proposal of unknown cost is told
@@ -94,7 +87,7 @@ def _gpus(cluster: Mapping[str, Any]) -> Offer | None:
     """The GPUs of the place where trials will run; the executor has joined it."""
     if cluster["executor"] != "ray" or cluster["address"] is None:
         return gpus_of_this_machine(cluster)
-    from bios_sweep.execution.ray_cluster import nodes_alive  # loads Ray, which runs by now
+    from bios_sweep.execution.ray.cluster import nodes_alive  # loads Ray, which runs by now
 
     return gpus_of_nodes(nodes_alive())
 

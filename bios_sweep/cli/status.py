@@ -9,15 +9,15 @@ from typing import Any
 
 from rich.console import Console
 
-from bios_sweep.cli.sweeps import choose
+from bios_sweep.driver.sweeps import choose
+from bios_sweep.driver.view import SweepView
 from bios_sweep.procedure import broken_by
 from bios_sweep.records.lock import live_owner
 from bios_sweep.records.sweep_state import BROKEN
 from bios_sweep.records.workspace import Workspace
-from bios_sweep.report.broken_text import broken_line
-from bios_sweep.report.terminal import print_status
+from bios_sweep.report.text.broken import broken_line
+from bios_sweep.report.text.terminal import print_status
 from bios_sweep.study.trials import FAILED
-from bios_sweep.view import SweepView
 
 
 def run(args: Namespace) -> int:

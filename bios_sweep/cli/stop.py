@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 
-from bios_sweep.cli.prepare import composed, workspace_of
+from bios_sweep.driver.prepare import composed, workspace_of
 from bios_sweep.errors import InputError
 from bios_sweep.records.lock import live_owner
 

@@ -20,8 +20,8 @@ from typing import Any
 
 from bios_sweep.atomic import write_atomically
 from bios_sweep.cli.plan import plan_summary
-from bios_sweep.cli.prepare import Prepared, prepare
-from bios_sweep.cli.tracking import tracking_of
+from bios_sweep.driver.prepare import Prepared, prepare
+from bios_sweep.driver.tracking import tracking_of
 from bios_sweep.errors import ClusterError, ConfigError, InputError
 from bios_sweep.launch.kuberay import KubeRayOptions, rayjob_manifest
 from bios_sweep.launch.rayjob import RayJobOptions, job_script, job_words

@@ -14,16 +14,16 @@ from rich.console import Console
 
 from bios_sweep.atomic import write_atomically
 from bios_sweep.cli.plan import plan_summary
-from bios_sweep.cli.prepare import prepare
-from bios_sweep.cli.sweeps import choose
 from bios_sweep.config.build import build_metric
 from bios_sweep.config.compose import compose_config
 from bios_sweep.config.sweep_file import changed_values, differing, key_of, next_name, sweep_text, without
+from bios_sweep.driver.prepare import prepare
+from bios_sweep.driver.sweeps import choose
+from bios_sweep.driver.view import SweepView
 from bios_sweep.errors import InputError
 from bios_sweep.procedure import DONE, Suggestion, suggest
 from bios_sweep.records.workspace import Workspace
-from bios_sweep.report.suggestion_text import print_suggestion
-from bios_sweep.view import SweepView
+from bios_sweep.report.text.suggestion import print_suggestion
 
 NEXT = "next"  # the folder of the workspace that holds suggested sweeps where no --config-dir was given
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 
-from bios_sweep.cli.sweeps import choose
-from bios_sweep.cli.tracking import tracking_of
+from bios_sweep.driver.sweeps import choose
+from bios_sweep.driver.tracking import tracking_of
 from bios_sweep.errors import InputError
-from bios_sweep.records.mlflow_mirror import MlflowMirror
+from bios_sweep.mirror.mlflow.mirror import MlflowMirror
 
 
 def run(args: Namespace) -> int:

@@ -6,13 +6,13 @@ import signal
 from argparse import Namespace
 from types import FrameType
 
-from bios_sweep.cli.stopping import hangup
-from bios_sweep.cli.sweeps import choose
-from bios_sweep.cli.tracking import tracking_of
+from bios_sweep.driver.stopping import hangup
+from bios_sweep.driver.sweeps import choose
+from bios_sweep.driver.tracking import tracking_of
 from bios_sweep.errors import InputError, TrackingError
-from bios_sweep.records.cursor import read_cursor
-from bios_sweep.records.server import serve_ui
-from bios_sweep.records.tracking import is_web, ui_link
+from bios_sweep.mirror.addresses import is_web, ui_link
+from bios_sweep.mirror.cursor import read_cursor
+from bios_sweep.mirror.server import serve_ui
 
 
 def run(args: Namespace) -> int:

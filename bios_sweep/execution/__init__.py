@@ -1,1 +1,1 @@
-"""Executors: `inline` runs trials in this process, `ray_tune` on the workers of a Ray cluster."""
+"""Where trials run: in this process or on Ray's workers; attempts and failures are the same for both."""

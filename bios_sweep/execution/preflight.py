@@ -17,8 +17,8 @@ from typing import Any
 
 from bios_sweep.errors import BiosSweepError
 from bios_sweep.execution.attempts import describe
-from bios_sweep.execution.node_options import bring_data
-from bios_sweep.execution.storage import TrialFiles
+from bios_sweep.execution.transfer.node_options import bring_data
+from bios_sweep.execution.transfer.storage import TrialFiles
 from bios_sweep.ports import PreflightLine
 from bios_sweep.secrecy import masked
 from bios_sweep.version import __version__

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from bios_sweep.analysis.clusters import ClusterSums
-from bios_sweep.analysis.table import ResultTable
+from bios_sweep.decision.clusters import ClusterSums
+from bios_sweep.decision.table import ResultTable
 from bios_sweep.procedure.questions import Question, questions
 from bios_sweep.procedure.state import Known, Results
 from bios_sweep.procedure.tables import guard_tables, sums_of, table_of

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from bios_sweep.analysis.finding import UNCONFIRMED, Finding, FreshTest, Margin
-from bios_sweep.analysis.fresh import judge_fresh
+from bios_sweep.decision.finding import UNCONFIRMED, Finding, FreshTest, Margin
+from bios_sweep.decision.fresh import judge_fresh
 from bios_sweep.procedure.cell import Cell, Fresh, fresh_of, joined
 from bios_sweep.procedure.refinement import SEARCH
 from bios_sweep.procedure.served import done, own_rate, retuned

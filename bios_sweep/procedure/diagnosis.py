@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from statistics import fmean
 
-from bios_sweep.analysis.signs import Diagnosis, Limits, diagnose
+from bios_sweep.curves.signs import Diagnosis, Limits, diagnose
 from bios_sweep.procedure.state import Results, State
 from bios_sweep.study.arms import Arm
 from bios_sweep.study.plan import Plan

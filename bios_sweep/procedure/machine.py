@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from bios_sweep.analysis.finding import CANDIDATE, SUPERIOR, Finding
+from bios_sweep.decision.finding import CANDIDATE, SUPERIOR, Finding
 from bios_sweep.procedure.cell import Cell, joined
 from bios_sweep.procedure.confirmation import confirmed, unconfirmed
 from bios_sweep.procedure.pairing import with_twin

@@ -7,8 +7,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
-from bios_sweep.analysis.bounds import Bound, student
-from bios_sweep.analysis.finding import Finding
+from bios_sweep.decision.bounds import Bound, student
+from bios_sweep.decision.finding import Finding
 from bios_sweep.settings import TrainingSettings, is_whole
 from bios_sweep.study.factors import Factor
 

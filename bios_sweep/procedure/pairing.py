@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bios_sweep.analysis.finding import CANDIDATE, CONFIRM, INCONCLUSIVE, REFINE, Finding
+from bios_sweep.decision.finding import CANDIDATE, CONFIRM, INCONCLUSIVE, REFINE, Finding
 from bios_sweep.procedure.questions import Question
 from bios_sweep.procedure.state import DONE, Results, State
 from bios_sweep.study.claims import REPEAT

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from bios_sweep.analysis.finding import FactorLevels
-from bios_sweep.analysis.nuisance import Ladder
+from bios_sweep.decision.finding import FactorLevels
+from bios_sweep.decision.nuisance import Ladder
 from bios_sweep.study.arms import BASELINE
 from bios_sweep.study.claims import REPEAT
 from bios_sweep.study.factors import Factor, natural_ends

@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from bios_sweep.analysis.costs import CostRatio
-from bios_sweep.analysis.finding import CANDIDATE, REFINE, SUPERIOR, Finding, FreshTest
+from bios_sweep.decision.costs import CostRatio
+from bios_sweep.decision.finding import CANDIDATE, REFINE, SUPERIOR, Finding, FreshTest
 from bios_sweep.procedure.questions import Question
 from bios_sweep.procedure.state import Known, Results, Search, State
 from bios_sweep.study.arms import searched_arm

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from bios_sweep.analysis.finding import CONFIRM, INCONCLUSIVE, UNDECIDED, Finding, Margin
-from bios_sweep.analysis.fresh import broken_guards
-from bios_sweep.analysis.gates import margin_of, stopped
-from bios_sweep.analysis.table import ResultTable
-from bios_sweep.analysis.verdicts import Asked, screen_claims
+from bios_sweep.decision.finding import CONFIRM, INCONCLUSIVE, UNDECIDED, Finding, Margin
+from bios_sweep.decision.fresh import broken_guards
+from bios_sweep.decision.gates import margin_of, stopped
+from bios_sweep.decision.table import ResultTable
+from bios_sweep.decision.verdicts import Asked, screen_claims
 from bios_sweep.procedure.cell import Cell
 from bios_sweep.procedure.pairing import doubted
 from bios_sweep.procedure.questions import Question, ladder_of, levels_of

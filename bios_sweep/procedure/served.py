@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bios_sweep.analysis.finding import CONFIRM, REFINE, Finding
+from bios_sweep.decision.finding import CONFIRM, REFINE, Finding
 from bios_sweep.procedure.cell import Cell
 from bios_sweep.procedure.questions import Question, questions
 from bios_sweep.procedure.refinement import SEARCH, serves_search

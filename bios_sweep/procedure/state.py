@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bios_sweep.analysis.clusters import ClusterSums
-from bios_sweep.analysis.costs import CostRatio, Timing
-from bios_sweep.analysis.finding import Finding, Margin
+from bios_sweep.decision.clusters import ClusterSums
+from bios_sweep.decision.costs import CostRatio, Timing
+from bios_sweep.decision.finding import Finding, Margin
 from bios_sweep.study.arms import Arm
 from bios_sweep.study.search import Proposal
 from bios_sweep.study.trials import TrialResult, TrialSpec

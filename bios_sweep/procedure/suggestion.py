@@ -13,7 +13,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bios_sweep.analysis.finding import (
+from bios_sweep.curves.remedies import moves_of
+from bios_sweep.curves.signs import DIVERGING
+from bios_sweep.decision.finding import (
     BELOW,
     CONFIRM,
     EDGE,
@@ -26,9 +28,7 @@ from bios_sweep.analysis.finding import (
     Finding,
     Margin,
 )
-from bios_sweep.analysis.fresh import TOO_SMALL
-from bios_sweep.analysis.remedies import moves_of
-from bios_sweep.analysis.signs import DIVERGING
+from bios_sweep.decision.fresh import TOO_SMALL
 from bios_sweep.procedure.diagnosis import diagnosis_of
 from bios_sweep.procedure.next_levels import MOST_SEEDS, extended, narrowed, seeds_needed
 from bios_sweep.procedure.pairing import unmoved

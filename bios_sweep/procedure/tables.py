@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bios_sweep.analysis.clusters import ClusterSums
-from bios_sweep.analysis.costs import CostRatio, Timing, cost_ratios
-from bios_sweep.analysis.table import Outcome, ResultTable
+from bios_sweep.decision.clusters import ClusterSums
+from bios_sweep.decision.costs import CostRatio, Timing, cost_ratios
+from bios_sweep.decision.table import Outcome, ResultTable
 from bios_sweep.procedure.pairing import copied_seeds
 from bios_sweep.procedure.state import Known, Results
 from bios_sweep.study.guardrails import guardrail_metric

@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bios_sweep.analysis.finding import REFINE, Finding, Margin
-from bios_sweep.analysis.fresh import KEEP_DEFAULT, combination_holds
+from bios_sweep.decision.finding import REFINE, Finding, Margin
+from bios_sweep.decision.fresh import KEEP_DEFAULT, combination_holds
 from bios_sweep.procedure.cell import Cell, Fresh
 from bios_sweep.procedure.refinement import SEARCH
 from bios_sweep.procedure.state import State

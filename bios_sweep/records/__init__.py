@@ -1,1 +1,1 @@
-"""What is kept: the workspace on disk, the journal that is the truth, and its mirror in MLflow."""
+"""What is kept on the disk: the workspace, its lock, and the journal that is the truth."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bios_sweep.analysis.finding import CONFIRM, REFINE, Finding
+from bios_sweep.decision.finding import CONFIRM, REFINE, Finding
 from bios_sweep.procedure import Question, State, questions, state_of
 from bios_sweep.rehearsal.noise import Noise
 from bios_sweep.rehearsal.truth import Truth

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from bios_sweep.analysis.table import Floats, ResultTable, complete_blocks
+from bios_sweep.decision.table import Floats, ResultTable, complete_blocks
 from bios_sweep.errors import InputError
 
 GIVEN, EARLIER, GUESS = "given", "earlier sweeps", "guess"

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from bios_sweep.analysis.costs import Timing
-from bios_sweep.analysis.table import Floats
+from bios_sweep.decision.costs import Timing
+from bios_sweep.decision.table import Floats
 from bios_sweep.procedure import Known
 from bios_sweep.rehearsal.noise import Noise
 from bios_sweep.settings import TrainingSettings

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bios_sweep.engines.simulation.engine import PlantedEngine
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.simulation.engine import PlantedEngine
 from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
 
 

@@ -46,7 +46,7 @@ class EngineCase:
 @pytest.fixture(scope="module")
 def planted() -> EngineCase:
     return EngineCase(
-        engine="bios_sweep.simulation.engine:PlantedEngine",
+        engine="bios_sweep.engines.simulation.engine:PlantedEngine",
         options={
             "truth": {"lora_rank": {"optimum": 4, "curvature": 1.0}},
             "seed_noise_percent": 1.0,
@@ -68,7 +68,7 @@ def lora(tmp_path_factory: pytest.TempPathFactory) -> EngineCase:
 
     folder = tmp_path_factory.mktemp("lora")
     return EngineCase(
-        engine="bios_sweep.training.engine:LoraEngine",
+        engine="bios_sweep.engines.training.engine:LoraEngine",
         options={**tiny_scenario(folder), "measurements": MEASUREMENTS, "threads": 1, "device": "cpu"},
         sabotage=lambda trials_dir: (trials_dir / BAD[0].key / "checkpoint.pt" / "in the way").mkdir(
             parents=True
@@ -107,7 +107,7 @@ def make_executor(request: pytest.FixtureRequest, name: str, folder: Path) -> Ex
     if name == "inline":
         return InlineExecutor()
     request.getfixturevalue("ray_session")
-    from bios_sweep.execution.ray_tune import RayTuneExecutor
+    from bios_sweep.execution.ray.executor import RayTuneExecutor
 
     return RayTuneExecutor(storage_dir=folder / "ray")
 
@@ -255,7 +255,7 @@ def test_a_probe_whose_engine_cannot_be_built_says_why(request, executor, tmp_pa
     with pytest.raises(BiosSweepError, match="could not be built: ConfigError: unknown option 'nonsense'"):
         make_executor(request, executor, tmp_path).time(
             [SETTINGS],
-            engine="bios_sweep.simulation.engine:PlantedEngine",
+            engine="bios_sweep.engines.simulation.engine:PlantedEngine",
             engine_options={"nonsense": 1},
             repeats=2,
         )
@@ -278,7 +278,7 @@ def test_a_run_after_a_probe_gives_the_same_numbers(run_with, request, executor,
     [
         ("not an import string", "is no import string; write it as module:Class"),
         ("bios_sweep.nowhere:Engine", "importing its module failed: ModuleNotFoundError"),
-        ("bios_sweep.simulation.engine:Nobody", "has no class Nobody with a method run"),
+        ("bios_sweep.engines.simulation.engine:Nobody", "has no class Nobody with a method run"),
     ],
 )
 def test_an_engine_that_is_not_there_is_named(name, message, tmp_path):

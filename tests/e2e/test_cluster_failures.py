@@ -25,9 +25,9 @@ from mlflow import MlflowClient
 
 import bios_sweep
 from bios_sweep.cli.main import main
+from bios_sweep.mirror.addresses import default_tracking_uri
 from bios_sweep.records.journal import read_journal
 from bios_sweep.records.replay import Entry
-from bios_sweep.records.tracking import default_tracking_uri
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.study.trials import NODE_LOST, PREEMPTED, WORKER_LOST
 from tests.e2e.nodes import Nodes, bare_environment

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from bios_sweep.cli.main import main
-from bios_sweep.cli.prepare import prepare
+from bios_sweep.driver.prepare import prepare
+from bios_sweep.driver.view import open_sweep
 from bios_sweep.execution.attempts import attempt_trial, load_engine
 from bios_sweep.records.workspace import Workspace
-from bios_sweep.view import open_sweep
 from tests.conformance.tiny_model import WORDS, tiny_scenario
 from tests.test_sealed import flipped
 

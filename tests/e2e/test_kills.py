@@ -16,8 +16,8 @@ import pytest
 from mlflow import MlflowClient
 
 import bios_sweep
+from bios_sweep.mirror.addresses import default_tracking_uri
 from bios_sweep.records.journal import read_journal
-from bios_sweep.records.tracking import default_tracking_uri
 from bios_sweep.records.workspace import Workspace
 
 SWEEP = ["sweeps=demo", "model=planted", "cluster=ray", "model.planted.pause_seconds=0.15"]

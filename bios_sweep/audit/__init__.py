@@ -1,0 +1,1 @@
+"""Runs made elsewhere: what they support, what they do not, and the roll-up over scenarios."""

@@ -1,0 +1,107 @@
+"""What each arm spent, and whether that was equal: a larger budget can look like a better setting."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from bios_sweep.audit.blocks_of_runs import Sorted
+from bios_sweep.audit.flaw import CAUTION, NOTE, SERIOUS, Flaw, compared_arms, new_flaw, some
+from bios_sweep.audit.runs import ArmRuns, ArmSet, RunTable, spread
+from bios_sweep.study.claims import FEW_STEPS
+
+EQUAL = 1.02  # budgets within 2 % are equal: steps = ceil(examples / batch) rounds (chosen, not measured)
+LENGTH = ("max_steps", "epochs", "train_examples")  # factors that change what an arm spends on purpose
+
+
+def budget_held(table: RunTable, arms: ArmSet, runs: Sorted) -> str:
+    """What the compared arms had equal: `examples`, `tokens`, `steps`, `nothing`, or `unknown`.
+
+    Arms that change their own length on purpose do not count.
+    """
+    spent = _spent(table, arms, [arm for arm in compared_arms(arms, runs) if arm.factor not in LENGTH])
+    known = [kind for kind in ("examples", "tokens", "steps") if spent[kind]]
+    equal = [kind for kind in known if spread(spent[kind].values()) <= EQUAL]
+    return equal[0] if equal else "nothing" if known else "unknown"
+
+
+def _spent(table: RunTable, arms: ArmSet, wanted: Sequence[ArmRuns]) -> dict[str, dict[str, float]]:
+    """What each arm spent, where the table tells it for all of them: kind -> arm -> amount."""
+    constant = {name: values[0] for name, values in table.settings.items() if len(set(values)) == 1}
+    own = {arm.name: {**constant, **arm.settings} for arm in wanted}
+    steps = {name: _positive(values.get("max_steps")) for name, values in own.items()}
+    batch = {name: _positive(values.get("batch_size")) for name, values in own.items()}
+    spent = {
+        "steps": steps,
+        "examples": {name: steps[name] * batch[name] for name in own},
+        "tokens": _mean_cost(table, arms, "tokens", own),
+    }
+    if not _whole(spent["examples"]):
+        spent["examples"] = _mean_cost(table, arms, "examples", own)
+    return {kind: amounts if _whole(amounts) else {} for kind, amounts in spent.items()}
+
+
+def _positive(value: Any) -> float:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if number and value > 0 else math.nan
+
+
+def _whole(amounts: Mapping[str, float]) -> bool:
+    return bool(amounts) and not any(math.isnan(amount) for amount in amounts.values())
+
+
+def _mean_cost(table: RunTable, arms: ArmSet, kind: str, wanted: Iterable[str]) -> dict[str, float]:
+    """Mean over an arm's completed runs; NaN for an arm without any."""
+    amounts: dict[str, list[float]] = {name: [] for name in wanted}
+    for arm, status, amount in zip(arms.of_run, table.statuses, table.costs.get(kind, ()), strict=False):
+        if arm in amounts and status == "completed" and amount > 0 and math.isfinite(amount):
+            amounts[arm].append(amount)
+    return {name: statistics.fmean(own) if own else math.nan for name, own in amounts.items()}
+
+
+def unequal_budgets(table: RunTable, arms: ArmSet, runs: Sorted) -> list[Flaw]:
+    """Arms that spent more or less than the default, or whose budget is not recorded."""
+    compared = compared_arms(arms, runs)
+    if len(compared) < 2:
+        return []
+    found = []
+    lengths = [arm.name for arm in compared[1:] if arm.factor in LENGTH]
+    if lengths:
+        sentence = (
+            f"{some(lengths)}: trained for another length on purpose; what that costs is not weighed here"
+        )
+        found.append(new_flaw("length_is_the_factor", NOTE, sentence, lengths))
+    wanted = [arm for arm in compared if arm.factor not in LENGTH]
+    spent = _spent(table, arms, wanted)
+    if not any(spent.values()):
+        sentence = (
+            "the table does not say what each arm spent (tokens, or max_steps and batch_size): whether "
+            "budgets were equal cannot be checked"
+        )
+        return [*found, new_flaw("budget_unknown", CAUTION, sentence)]
+    kind = next(kind for kind in ("examples", "tokens", "steps") if spent[kind])
+    base = spent[kind][compared[0].name]
+    ratios = {name: amount / base for name, amount in spent[kind].items()}
+    unequal = [name for name, ratio in ratios.items() if not 1 / EQUAL <= ratio <= EQUAL]
+    if unequal:
+        most = max(unequal, key=lambda name: abs(math.log(ratios[name])))
+        how = " (max_steps x batch_size)" if kind == "examples" else ""
+        sentence = (
+            f"unequal budgets: {most} spent {ratios[most]:.3g} times the {kind} of the default{how}, "
+            f"{len(unequal):,} of {len(ratios) - 1:,} arms differ; a gain may be the budget, not the setting"
+        )
+        found.append(new_flaw("unequal_budgets", SERIOUS, sentence, unequal))
+    return found
+
+
+def short_trainings(table: RunTable, arms: ArmSet, runs: Sorted) -> list[Flaw]:
+    """Arms too short to say much of a full training."""
+    wanted = [arm for arm in compared_arms(arms, runs) if arm.factor not in LENGTH]
+    steps = _spent(table, arms, wanted)["steps"]
+    short = [name for name, amount in steps.items() if amount < FEW_STEPS]
+    if not short:
+        return []
+    sentence = f"fewer than {FEW_STEPS} steps: {some(short)}; what holds for so short a training may not last"
+    return [new_flaw("few_steps", CAUTION, sentence, short)]

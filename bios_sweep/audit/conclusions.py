@@ -1,0 +1,162 @@
+"""What an audit concludes: what runs support, what they do not, the smallest study that would settle it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from bios_sweep.audit.blocks_of_runs import Sorted
+from bios_sweep.audit.flaw import Flaw, some
+from bios_sweep.audit.runs import ARM
+from bios_sweep.decision.finding import (
+    CONFIRM,
+    EDGE,
+    REFINE,
+    SCREENING_ONLY,
+    UNCONFIRMED,
+    FactorLevels,
+    Finding,
+)
+from bios_sweep.decision.statement import Verdict
+
+SEEDS = 5  # docs/statistics.md, item 7: seeds of a first study, and fresh ones of a confirmation
+NAMED_ARMS = 2  # besides the default, in the next study (chosen, not measured)
+COST = {  # role -> what its claim needs beyond the metric, which no table holds
+    "trade-off": "whether it is the right balance of quality and time; that needs times of one device",
+    "enough": "whether it is enough for its price; that needs times of one device",
+}
+GROUND = ("mixed_scenario", "mixed_software", "mixed_hardware", "mixed_arm")
+
+
+def supports(verdicts: Sequence[Verdict], runs: Sorted) -> tuple[str, ...]:
+    """What may be said with these runs in hand."""
+    told = []
+    for verdict in verdicts:
+        if verdict.verdict in (CONFIRM, REFINE):
+            told.append(f"{verdict.factor}: {verdict.sentence}")
+        elif verdict.verdict == UNCONFIRMED:
+            told.append(f"{verdict.factor}: {_text(verdict.best_level)} is worth a test on fresh seeds")
+        told += _shown_worse(verdict)
+    if runs.screening.seeds and not told:
+        told.append("a list of values to plan the next study by, and no verdict")
+    return tuple(told)
+
+
+def _shown_worse(verdict: Verdict) -> list[str]:
+    worse = [level["label"] for level in verdict.levels if (level.get("upper") or 0.0) < 0.0]
+    if not worse or verdict.margin is None:
+        return []
+    return [f"{verdict.factor}: worse than the default: {some(worse)}"]
+
+
+def does_not_support(verdicts: Sequence[Verdict], flaws: Sequence[Flaw]) -> tuple[str, ...]:
+    """What may not be said, though a table of means seems to say it."""
+    told = []
+    for verdict in verdicts:
+        name, best = verdict.factor, _text(verdict.best_level)
+        if verdict.verdict == UNCONFIRMED:
+            told.append(f"{name}: how much better {best} is, or that it is better at all on new seeds")
+        elif verdict.verdict == SCREENING_ONLY:
+            told.append(f"{name}: any ranking of its levels")
+        elif verdict.verdict in (CONFIRM, REFINE):
+            told += [f"{name}: {COST[verdict.role]}"] if verdict.role in COST else []
+        else:
+            told.append(f"{name}: neither that the default is right nor that another level is better")
+    kinds = {flaw.kind for flaw in flaws}
+    if "unequal_budgets" in kinds:
+        told.append("that a gain comes from the setting and not from the larger budget")
+    if kinds & {"moves_together", "collinear"}:
+        told.append("which of the settings that were changed together made the difference")
+    if verdicts:
+        told.append("anything about other data, models or evaluation sets")
+    return tuple(told)
+
+
+def settles(
+    verdicts: Sequence[Verdict],
+    flaws: Sequence[Flaw],
+    runs: Sorted,
+    factors: Sequence[FactorLevels],
+    final: Mapping[str, Finding],
+) -> str:
+    """The smallest next study, in one sentence; what blocks most is said first."""
+    kinds = {flaw.kind for flaw in flaws}
+    leaders = _leaders(final)
+    if "one_arm" in kinds:
+        return f"run the default and at least one variation at the same {SEEDS} seeds"
+    if kinds & set(GROUND):
+        return (
+            f"run the default and {_arms(leaders)} again under one model, data set, software and device "
+            f"class, at the same {SEEDS} seeds ({_trials(leaders)} trials)"
+        )
+    if kinds & {"winner_of_one_seed", "zero_variance"}:
+        return (
+            f"run the default and {_arms(leaders)} at {SEEDS} new seeds, the same for all "
+            f"({_trials(leaders)} trials), and judge by those seeds alone"
+        )
+    if "seeds_not_shared" in kinds and not runs.compared:
+        return f"run the variations at the baseline's own seeds ({some(runs.screening.seeds)})"
+    if kinds & {"moves_together", "collinear"} and not any(v.verdict == CONFIRM for v in verdicts):
+        return (
+            "change one setting at a time: for each setting that moved, one arm that changes it alone, with "
+            f"the default, at the same {SEEDS} seeds"
+        )
+    return _by_verdicts(verdicts, factors, kinds)
+
+
+def _by_verdicts(verdicts: Sequence[Verdict], factors: Sequence[FactorLevels], kinds: set[str]) -> str:
+    chosen = [v for v in verdicts if v.verdict == UNCONFIRMED]
+    if chosen:
+        named = some(_choice(v) for v in chosen)
+        return (
+            f"run the default and {named} once on {SEEDS} fresh seeds ({SEEDS * (len(chosen) + 1)} trials): "
+            f"a lower bound above 0 and a gain of {chosen[0].margin:.2f} % or more make it a refinement"
+        )
+    edge = [v for v in verdicts if any(reason.startswith(EDGE) for reason in v.reasons)]
+    if edge:
+        factor = next(factor for factor in factors if factor.name == edge[0].factor)
+        larger = edge[0].best_level > factor.default
+        beyond = edge[0].best_level * (2 if larger else 0.5)
+        return f"add {factor.name} {_text(beyond)}, beyond the present end of the grid, at the same seeds"
+    if "unequal_budgets" in kinds:
+        return f"run the arms again with the default's number of training examples, at the same {SEEDS} seeds"
+    for verdict in verdicts:
+        for reason in verdict.reasons:
+            wanted = re.match(r"about (\d+) seeds would decide", reason)
+            if wanted:
+                return (
+                    f"run the default and {_choice(verdict)} at about {wanted[1]} fresh seeds "
+                    f"({2 * int(wanted[1])} trials): at this noise that would decide"
+                )
+    if "insensitive" in kinds:
+        return (
+            "record the metric of the untouched model, or add one arm that must be worse, such as the "
+            "default with four times its learning rate, at the same seeds"
+        )
+    if verdicts and all(v.verdict in (CONFIRM, REFINE) for v in verdicts):
+        return "nothing more on this evaluation set; other data and models are a new study"
+    return f"a study on {SEEDS} fresh seeds, the same for all arms, with one setting changed at a time"
+
+
+def _leaders(final: Mapping[str, Finding]) -> list[str]:
+    """The best arms by mean, best first: the ones worth a second look."""
+    gains = {bound.arm: bound.gain for finding in final.values() for bound in finding.bounds}
+    return sorted(gains, key=lambda arm: -gains[arm])[:NAMED_ARMS]
+
+
+def _arms(leaders: Sequence[str]) -> str:
+    return " and ".join(leaders) if leaders else "the variations"
+
+
+def _trials(leaders: Sequence[str]) -> int:
+    return SEEDS * (1 + max(1, len(leaders)))
+
+
+def _choice(verdict: Verdict) -> str:
+    """`learning_rate 0.0004`; the level of several settings, or of an unnamed one, names them itself."""
+    level = _text(verdict.best_level)
+    return level if " + " in verdict.factor or verdict.factor == ARM else f"{verdict.factor} {level}"
+
+
+def _text(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,1 @@
+"""Learning curves of an arm: their signs, and what the guide advises for each. Pure."""

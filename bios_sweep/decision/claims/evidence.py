@@ -1,0 +1,141 @@
+"""What every claim is judged on, and how a judge says what it found. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bios_sweep.decision.bounds import Bound, pooled_error, student
+from bios_sweep.decision.contrasts import Contrasts
+from bios_sweep.decision.costs import CostRatio
+from bios_sweep.decision.finding import EDGE, INCONCLUSIVE, FactorLevels, Finding, FreshTest, Margin
+from bios_sweep.study.claims import claimed_level
+from bios_sweep.study.decision import DecisionRule
+
+INSENSITIVE = "insensitive: nothing in this study could have been worse"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What a claim is judged on.
+
+    contrasts: of the shared seeds, baseline first. costs: arm -> time ratio to the baseline; an arm that
+    was not timed is missing. durations: multiple of the default's steps -> arm, 1.0 being the baseline.
+    gained: gain of the default over the untouched model per seed, percent, shape (S,), None if unknown.
+    sensitive: whether something in the study could be seen to be worse. diverged: arms that diverged.
+    """
+
+    contrasts: Contrasts
+    margin: Margin
+    rule: DecisionRule
+    costs: Mapping[str, CostRatio]
+    durations: Mapping[float, str]
+    gained: tuple[float, ...] | None
+    sensitive: bool
+    diverged: frozenset[str]
+
+    @property
+    def baseline(self) -> str:
+        """The default's arm."""
+        return self.contrasts.blocks.arms[0]
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds that count."""
+        return self.contrasts.blocks.seeds
+
+    def gain(self, arm: str) -> Bound:
+        """The gain of an arm over the default, percent of the default's mean."""
+        return self.contrasts.over(arm, self.baseline)
+
+    def finite(self, levels: FactorLevels) -> list[str]:
+        """The factor's arms that never diverged."""
+        return [arm for arm in levels.arms if self.contrasts.has(arm)]
+
+
+def claimed_arm(claim: str, levels: FactorLevels, evidence: Evidence) -> str | None:
+    """The arm of the level that a claim is about; None where it was not tested, or diverged."""
+    level = claimed_level(claim, levels.default)
+    return next((arm for arm in evidence.finite(levels) if levels.level(arm) == level), None)
+
+
+def modest(better: Sequence[str], gains: Mapping[str, Bound], levels: FactorLevels, margin: float) -> str:
+    """Of the better levels whose estimates are within the margin of the best one, that nearest the default.
+
+    On a plateau all levels gain the same, and the largest estimate is whichever had the luckier noise: taken
+    alone it would name the end of the grid in every other study. Fresh seeds still have to show the gain.
+    """
+    most = max(gains[arm].gain for arm in better)
+    close = [arm for arm in better if gains[arm].gain >= margin and most - gains[arm].gain < margin]
+    return min(close or better, key=lambda arm: abs(math.log(levels.level(arm) / levels.default)))
+
+
+def found(
+    state: str,
+    levels: FactorLevels,
+    evidence: Evidence,
+    arm: str,
+    *reasons: str,
+    bound: Bound | None = None,
+    iso: Bound | None = None,
+    test: FreshTest | None = None,
+    value: object = None,
+) -> Finding:
+    """A finding about an arm, with its cost; by default with its gain over the default."""
+    return Finding(
+        factor=levels.name,
+        state=state,
+        best=arm,
+        bound=bound or evidence.gain(arm),
+        reasons=reasons,
+        cost=evidence.costs.get(arm),
+        iso=iso,
+        test=test,
+        value=value,
+    )
+
+
+def edge(
+    levels: FactorLevels, evidence: Evidence, arm: str, bound: Bound | None = None, iso: Bound | None = None
+) -> Finding:
+    """The best level is the last one tested, so that the best of all may lie beyond it."""
+    reason = edge_reason(levels.label(arm))
+    return found(INCONCLUSIVE, levels, evidence, arm, reason, bound=bound, iso=iso)
+
+
+def edge_reason(level: object) -> str:
+    """Why the best level decides nothing where it ends the grid."""
+    return f"{EDGE} the best level {level} ends the grid"
+
+
+def unknown(levels: FactorLevels, reason: str) -> Finding:
+    """Something that the claim rests on was not measured, so there is no arm to speak of."""
+    return Finding(factor=levels.name, state=INCONCLUSIVE, reasons=(reason,))
+
+
+def unclaimed(claim: str, levels: FactorLevels) -> Finding:
+    """The level that the claim is about has no result."""
+    level = claimed_level(claim, levels.default)
+    return unknown(levels, f"the level {level} that the claim is about was not tested, or diverged")
+
+
+def open_gain(bound: Bound, evidence: Evidence, how: str = "") -> str:
+    """Why a gain decides nothing: its bounds leave both open."""
+    words = f" {how}" if how else ""
+    return (
+        f"gain{words} between {bound.lower:+.2f} % and {bound.upper:+.2f} % ({bound.arm}); "
+        f"{evidence.margin.percent:.2f} % is neither shown nor excluded"
+    )
+
+
+def more_seeds(open_bounds: Sequence[Bound], evidence: Evidence) -> str:
+    """About how many seeds would decide at this noise; an estimate from the present gains."""
+    blocks, rule = evidence.contrasts.blocks, evidence.rule
+    sigma = pooled_error(blocks) * math.sqrt(len(blocks.seeds) / 2.0)
+    width = sigma * student(rule.alpha / len(rule.looks), 30) * math.sqrt(2.0)
+    distance = min(abs(evidence.margin.percent - bound.gain) for bound in open_bounds)
+    if distance * 10 < width / math.sqrt(len(blocks.seeds)):
+        return "the gain lies too near the margin for more seeds to decide soon"
+    seeds = max(len(blocks.seeds) + 1, math.ceil((width / distance) ** 2))
+    return f"about {seeds} seeds would decide at this noise (a new study on fresh seeds)"

@@ -1,0 +1,41 @@
+"""A default that claims to be the best there is: no tested level lowers the loss by what matters. Pure."""
+
+from __future__ import annotations
+
+from bios_sweep.decision.bounds import Bound
+from bios_sweep.decision.claims.evidence import Evidence, edge_reason, more_seeds, open_gain
+from bios_sweep.decision.finding import (
+    CANDIDATE,
+    CONFIRM,
+    INCONCLUSIVE,
+    SUPERIOR,
+    UNDECIDED,
+    FactorLevels,
+    Finding,
+    FreshTest,
+)
+
+
+def judge_optimum(levels: FactorLevels, evidence: Evidence) -> Finding:
+    """By loss alone (docs/statistics.md, item 6); a level's cost plays no part, so the finding has none."""
+    own = [evidence.gain(arm) for arm in evidence.finite(levels)]
+    nearest = max(own, key=lambda bound: bound.upper)
+    if nearest.upper < evidence.margin.percent:
+        return _found(CONFIRM, levels, nearest, *levels.one_sided([bound.arm for bound in own]))
+    better = [bound for bound in own if bound.lower > 0]
+    if not better:
+        leading = max(own, key=lambda bound: bound.gain)
+        reasons = (open_gain(nearest, evidence), more_seeds(own, evidence))
+        return _found(UNDECIDED, levels, leading, *reasons)
+    best = max(better, key=lambda bound: bound.gain)
+    level = levels.level(best.arm)
+    if levels.ends_grid(level):
+        return _found(INCONCLUSIVE, levels, best, edge_reason(levels.label(best.arm)))
+    test = FreshTest(arm=best.arm, over=evidence.baseline, kind=SUPERIOR, value=level)
+    return _found(CANDIDATE, levels, best, test=test)
+
+
+def _found(
+    state: str, levels: FactorLevels, bound: Bound, *reasons: str, test: FreshTest | None = None
+) -> Finding:
+    return Finding(factor=levels.name, state=state, best=bound.arm, bound=bound, reasons=reasons, test=test)

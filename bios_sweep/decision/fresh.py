@@ -1,0 +1,201 @@
+"""The confirmation: a candidate meets its rival once more, on seeds that did not choose it. Pure.
+
+The winner of a comparison is on average not as good as it looked; effect and bounds of this stage replace
+those of screening. One paired one-sided test at alpha per candidate, and for each guardrail one more that
+must pass as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from bios_sweep.decision.bounds import Bound, paired_bound, student
+from bios_sweep.decision.clusters import ClusterSums, ClusterTable, cluster_table, combined
+from bios_sweep.decision.finding import (
+    AS_LONG,
+    BELOW,
+    CANDIDATE,
+    INCONCLUSIVE,
+    NOT_WORSE,
+    REFINE,
+    SHARE,
+    SUPERIOR,
+    Finding,
+    FreshTest,
+    Margin,
+    share_of,
+)
+from bios_sweep.decision.table import Blocks, ResultTable, complete_blocks
+
+NOT_REPLICATED = "the candidate did not replicate on fresh seeds"
+TOO_SMALL = "better, by less than matters"
+KEEP_DEFAULT, KEEP_CLAIMED = "keep the default", "no reason to leave the level that is claimed"
+NO_PERCENT = "the default's mean is 0 on the fresh seeds, so that nothing is a percent of it"
+NO_CLUSTERS = "the clusters that screening counted with are not known on the fresh seeds"
+
+
+def judge_fresh(
+    candidate: Finding,
+    test: FreshTest,
+    table: ResultTable,
+    margin: Margin,
+    alpha: float,
+    guards: Mapping[str, tuple[ResultTable, float]] | None = None,
+    sums: Mapping[tuple[str, int], ClusterSums] | None = None,
+) -> Finding:
+    """The candidate's finding by its fresh seeds alone.
+
+    table: the fresh seeds of (at least) the default and the test's two arms, the default first. test: the
+    candidate's, with the arm that was really trained as `over`. guards: metric -> (its table, percent that
+    it may lose against the default). sums: (arm, seed) -> evaluation by cluster, for the scope of screening.
+    """
+    found = replace(
+        candidate, state=INCONCLUSIVE, bound=None, iso=None, bounds=(), seeds=table.seeds, fresh=True
+    )
+    gone = [arm for arm in (table.arms[0], test.over, test.arm) if table.diverged(arm)]
+    if gone:
+        who = {table.arms[0]: "the default", test.arm: "the candidate"}.get(gone[0], gone[0])
+        ended = tuple(arm for arm in gone if arm == test.arm)
+        return replace(found, diverged=ended, reasons=(f"{who} diverged on a fresh seed",))
+    if len(table.hardware) > 1:
+        return replace(found, diverged=(), reasons=(mixed_hardware(table),))
+    blocks = complete_blocks(table, tuple(dict.fromkeys((table.arms[0], test.over, test.arm))))
+    found = replace(found, diverged=(), seeds=blocks.seeds)
+    if blocks.too_many_dropped or len(blocks.seeds) < 2:
+        reason = f"{len(blocks.dropped)} of {len(table.seeds)} fresh seeds are missing (failed trials)"
+        return replace(found, reasons=(reason,))
+    if not blocks.values[0].mean():
+        return replace(found, reasons=(NO_PERCENT,))
+    clusters = None if test.kind == SHARE else cluster_table(blocks, sums or {})
+    if clusters is None and candidate.bound is not None and candidate.bound.clusters:
+        return replace(found, reasons=(NO_CLUSTERS,))
+    bound = (
+        _share(blocks, table, test, alpha)
+        if test.kind == SHARE
+        else _told(_gain(blocks, test, alpha, clusters), table.arms[0], candidate, test)
+    )
+    state, reasons = _passed(bound, test, margin, blocks, table, alpha)
+    serves_the_arm = state == REFINE and test.kind != BELOW  # below: the arm is turned down, not served
+    broken = broken_guards(guards or {}, test.arm, alpha) if serves_the_arm else ()
+    if broken:
+        state, reasons = INCONCLUSIVE, broken
+    # against the default at the same cost, the gain is the iso-cost one
+    iso = bound if test.duration is not None else None
+    return replace(
+        found, state=state, bound=bound, iso=iso, bounds=(bound,), reasons=reasons, value=test.value
+    )
+
+
+def _told(bound: Bound, default: str, candidate: Finding, test: FreshTest) -> Bound:
+    """The bound with what it is over: a default trained for another time is told as that."""
+    over, how = test.over, ""
+    if test.duration is not None and candidate.test is not None:
+        over, how = candidate.test.over, AS_LONG
+    return replace(bound, over="" if over == default else over, how=how)
+
+
+def combination_holds(
+    table: ResultTable,
+    combination: str,
+    singles: Sequence[str],
+    margin: Margin,
+    alpha: float,
+    guards: Mapping[str, tuple[ResultTable, float]] | None = None,
+    sums: Mapping[tuple[str, int], ClusterSums] | None = None,
+) -> bool:
+    """Whether the refined factors together are not worse, by the margin, than the best single one.
+
+    One more test on the fresh seeds, in their scope; the guardrails hold for the combination as well.
+    """
+    blocks = complete_blocks(table, (table.arms[0], *singles))
+    if blocks.arms != (table.arms[0], *singles) or not blocks.seeds or not blocks.values[0].mean():
+        return False  # a single one that failed or diverged is no measure
+    best = singles[int(blocks.gains().mean(axis=1).argmax())]
+    test = FreshTest(arm=combination, over=best, kind=NOT_WORSE, value=None, limit=margin.percent)
+    together = Finding(factor=combination, state=CANDIDATE, best=combination, test=test)
+    return judge_fresh(together, test, table, margin, alpha, guards, sums).state == REFINE
+
+
+def _gain(blocks: Blocks, test: FreshTest, alpha: float, clusters: ClusterTable | None) -> Bound:
+    """The paired gain of the test's arm over its rival, percent of the default's mean on fresh seeds."""
+    rows = dict(zip(blocks.arms, blocks.values, strict=True))
+    scale = 100.0 * blocks.metric.sign / abs(float(blocks.values[0].mean()))
+    bound = paired_bound(test.arm, (rows[test.arm] - rows[test.over]) * scale, alpha)
+    if clusters is None:
+        return bound
+    variance = clusters.variance({test.arm: 1.0, test.over: -1.0})
+    error, nu = combined(bound.standard_error**2, len(blocks.seeds) - 1, variance, clusters.count)
+    width = student(alpha, nu) * error
+    return replace(
+        bound,
+        lower=bound.gain - width,
+        upper=bound.gain + width,
+        standard_error=error,
+        clusters=clusters.count,
+    )
+
+
+def _passed(
+    bound: Bound, test: FreshTest, margin: Margin, blocks: Blocks, table: ResultTable, alpha: float
+) -> tuple[str, tuple[str, ...]]:
+    if test.kind == SUPERIOR:
+        if bound.lower > 0 and bound.gain >= margin.percent:
+            return REFINE, ()
+        held_against_default = test.over == table.arms[0] or test.duration is not None
+        keep = KEEP_DEFAULT if held_against_default else KEEP_CLAIMED
+        return INCONCLUSIVE, (f"{NOT_REPLICATED if bound.lower <= 0 else TOO_SMALL}; {keep}",)
+    if test.kind == NOT_WORSE:
+        passed = bound.lower > -test.limit
+        return (REFINE, ()) if passed else (INCONCLUSIVE, (f"a loss of {test.limit:.2f} % is not excluded",))
+    if test.kind == BELOW:
+        passed = bound.upper < test.limit
+        open_question = f"a gain of {test.limit:.2f} %"
+        if test.limit < 0:
+            open_question = f"a loss of less than {-test.limit:.2f} %"
+        return (REFINE, ()) if passed else (INCONCLUSIVE, (f"{open_question} is not excluded",))
+    assert test.kind == SHARE  # there are no other kinds
+    gained = blocks.metric.sign * (blocks.values[0] - _untouched(table))
+    passed = paired_bound("gained", gained, alpha).lower > 0 and bound.lower > 0
+    return (REFINE, ()) if passed else (INCONCLUSIVE, (f"{test.limit:.0%} of the gain is not shown",))
+
+
+def _untouched(table: ResultTable) -> float:
+    return table.untouched if table.untouched is not None else float("nan")
+
+
+def _share(blocks: Blocks, table: ResultTable, test: FreshTest, alpha: float) -> Bound:
+    """Bounds of gain(arm) - share * gain(default), both over the untouched model, percent of the default."""
+    rows = dict(zip(blocks.arms, blocks.values, strict=True))
+    untouched = _untouched(table)
+    gained = blocks.metric.sign * (rows[test.arm] - untouched)
+    needed = test.limit * blocks.metric.sign * (blocks.values[0] - untouched)
+    scale = 100.0 / abs(float(blocks.values[0].mean()))
+    return replace(
+        paired_bound(test.arm, (gained - needed) * scale, alpha),
+        how=share_of(test.limit),
+    )
+
+
+def broken_guards(guards: Mapping[str, tuple[ResultTable, float]], arm: str, alpha: float) -> tuple[str, ...]:
+    """The guardrails that an arm is not shown to keep, each a non-inferiority test at alpha."""
+    broken = []
+    for name, (table, percent) in guards.items():
+        arms = (table.arms[0], arm)
+        blocks = complete_blocks(table, arms)
+        measured = blocks.arms == arms and len(blocks.seeds) > 1 and not blocks.too_many_dropped
+        if not measured or not blocks.values[0].mean():
+            broken.append(f"guardrail {name}: it was not measured on these seeds")
+            continue
+        bound = paired_bound(arm, blocks.gains()[0], alpha)
+        if bound.lower <= -percent:
+            broken.append(
+                f"guardrail {name}: {bound.gain:+.2f} % (lower bound {bound.lower:+.2f} %), "
+                f"and a loss of {percent:g} % is not excluded"
+            )
+    return tuple(broken)
+
+
+def mixed_hardware(table: ResultTable) -> str:
+    """The gate's reason where arms were trained on different devices."""
+    return f"the trials ran on different hardware ({', '.join(table.hardware)})"

@@ -1,0 +1,110 @@
+"""What must hold before a study is judged: whole blocks, a margin, and that a loss could be seen. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+
+from bios_sweep.decision.bounds import Bound
+from bios_sweep.decision.finding import INCONCLUSIVE, SCREENING_ONLY, FactorLevels, Finding, Margin
+from bios_sweep.decision.fresh import mixed_hardware
+from bios_sweep.decision.table import Blocks, ResultTable
+from bios_sweep.study.decision import DecisionRule
+from bios_sweep.study.metric_names import is_accuracy
+
+NO_PERCENT = "the baseline has no finite result, or its mean is 0 and has no percent"
+ACCURACY_POINT = 1.0  # docs/statistics.md, item 14: the margin of an accuracy is one point
+SENSITIVITY_MARGINS = 5.0  # docs/statistics.md, item 1: an untouched model must be worse by five margins
+
+
+def margin_of(table: ResultTable, rule: DecisionRule) -> Margin | None:
+    """The margin from the baseline arm alone; None when its mean is missing or 0 (no percent of it)."""
+    rule = _for_metric(rule, table)
+    values = [table.outcome(table.arms[0], seed) for seed in table.seeds]
+    usable = [outcome.value for outcome in values if outcome.usable]
+    loss = sum(usable) / len(usable) if usable else 0.0
+    if loss == 0.0:
+        return None
+    percent, gained = rule.margin_percent, None
+    if table.untouched is not None and math.isfinite(table.untouched):
+        gained = 100.0 * table.metric.sign * (loss - table.untouched) / abs(loss)
+        if gained > 0:
+            percent = min(percent, rule.margin_share * gained)
+    return Margin(percent=percent, absolute=percent * abs(loss) / 100.0, gained=gained)
+
+
+def _for_metric(rule: DecisionRule, table: ResultTable) -> DecisionRule:
+    """One point of an accuracy, in percent of the baseline's, where the rule has the margin of a loss."""
+    standard = rule.margin_percent == DecisionRule().margin_percent
+    base = [table.outcome(table.arms[0], seed) for seed in table.seeds]
+    values = [outcome.value for outcome in base if outcome.usable]
+    if not standard or not values or not is_accuracy(table.metric.name) or min(values) <= 0:
+        return rule
+    point = ACCURACY_POINT / 100.0 if max(values) <= 1.0 else ACCURACY_POINT
+    return replace(rule, margin_percent=100.0 * point * len(values) / sum(values))
+
+
+def gate(table: ResultTable, blocks: Blocks) -> str:
+    """Why no factor of the study can be judged, or an empty string. blocks: of the table."""
+    baseline = table.arms[0]
+    if table.diverged(baseline):
+        return f"the baseline diverged at {table.diverged(baseline)} of {len(table.seeds)} seeds"
+    if table.flaw:
+        return table.flaw
+    if len(table.hardware) > 1:
+        return mixed_hardware(table)
+    if blocks.too_many_dropped or not blocks.seeds:
+        return (
+            f"{len(blocks.dropped)} of {len(table.seeds)} seed blocks are incomplete (failed trials); "
+            "at most a fifth may be"
+        )
+    return ""
+
+
+def gained_per_seed(table: ResultTable, blocks: Blocks) -> tuple[float, ...] | None:
+    """Gain of the default over the untouched model at every seed, percent of the default's mean."""
+    if table.untouched is None or not math.isfinite(table.untouched):
+        return None
+    baseline = blocks.values[0]
+    scale = 100.0 * table.metric.sign / abs(float(baseline.mean()))
+    return tuple(float(scale * (value - table.untouched)) for value in baseline)
+
+
+def is_sensitive(bounds: Iterable[Bound], margin: Margin) -> bool:
+    """Whether something is seen to be worse: a variation, or the untouched model by five margins."""
+    worse = any(bound.upper < 0 for bound in bounds)
+    trained = margin.gained is not None and margin.gained >= SENSITIVITY_MARGINS * margin.percent
+    return worse or trained
+
+
+def stopped(table: ResultTable, levels: FactorLevels, reason: str) -> Finding:
+    """A factor that cannot be judged, and why."""
+    return Finding(
+        factor=levels.name,
+        state=INCONCLUSIVE,
+        diverged=tuple(arm for arm in levels.arms if table.diverged(arm)),
+        reasons=(reason,),
+        seeds=table.seeds,
+    )
+
+
+def one_seed(table: ResultTable, levels: FactorLevels, blocks: Blocks) -> Finding:
+    """Gains without bounds: one seed has no error estimate, so nothing is decided."""
+    gains = dict(zip(blocks.arms[1:], blocks.gains()[:, 0], strict=True))
+    bounds = tuple(_unbounded(arm, float(gains[arm])) for arm in levels.arms if arm in gains)
+    best = max(bounds, key=lambda bound: bound.gain, default=None)
+    return Finding(
+        factor=levels.name,
+        state=SCREENING_ONLY,
+        best=best.arm if best else None,
+        bound=best,
+        bounds=bounds,
+        diverged=tuple(arm for arm in levels.arms if table.diverged(arm)),
+        reasons=("one seed has no error estimate",),
+        seeds=table.seeds,
+    )
+
+
+def _unbounded(arm: str, gain: float) -> Bound:
+    return Bound(arm=arm, gain=gain, lower=-math.inf, upper=math.inf, standard_error=math.inf, pooled=False)

@@ -1,0 +1,221 @@
+"""A verdict as it is told: the contract's fields, and one sentence that claims no more than was shown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from bios_sweep.decision.finding import (
+    CANDIDATE,
+    CONFIRM,
+    INCONCLUSIVE,
+    REFINE,
+    UNCONFIRMED,
+    FactorLevels,
+    Finding,
+    Margin,
+)
+from bios_sweep.decision.sentences import contrast_of, over_words, sentence
+from bios_sweep.study.claims import BALANCED, OPTIMUM, QUALITY, SPEED, claimed_level
+
+WEIGHED = ("batch_size", "max_steps", "lora_rank")  # settings whose levels cost differently
+PROFILES = {QUALITY: "quality", BALANCED: "balanced", SPEED: "speed"}  # claims that hold for one wish only
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What a study says of one default. `to_dict` is the contract of `report --json`.
+
+    effect_percent, lower, upper: percent of the baseline's metric, positive = better: the gain of
+    `effect_of` (a level, or an arm's name) over `effect_over`, the contrast that the verdict rests on; bounds
+    are one-sided at `confidence`. margin: the percent that this contrast is held against (what speed may
+    cost; 0 for a share of the gain). margin_absolute: the same in the metric's own unit. seeds: those the
+    effect was measured on, the fresh ones where `stage` is confirmation. arms: everything that was compared.
+    levels: one record per variation from the shared seeds. default: the level that is claimed, which the
+    quality, speed and minimum claims say of another level than the baseline's; baseline_level: the latter.
+    cost_ratio, cost_lower,
+    cost_upper: time of the level in question over the baseline's, on `hardware`. iso_cost_percent: its
+    gain over the default trained for the same time. profile: for whom a served value holds.
+    test: what fresh seeds must show, or have shown (a kind of `FreshTest`); empty where nothing is asked.
+    served: the value that this claim serves. withheld: why what it stands for is served to nobody; empty
+    where it is served, and where nothing was decided. recommended: the value that the claim's goal is to
+    use, which is what the tuned file gives it; None where the claim is about no goal.
+    """
+
+    factor: str
+    role: str
+    claim: str
+    verdict: str
+    default: Any
+    best_level: Any
+    effect_percent: float | None
+    lower: float | None
+    upper: float | None
+    margin: float | None
+    seeds: tuple[int, ...]
+    arms: tuple[str, ...]
+    hold: str
+    reasons: tuple[str, ...]
+    sentence: str
+    scope: str
+    confidence: float
+    margin_absolute: float | None = None
+    stage: str = "screening"
+    served: Any = None
+    levels: tuple[Mapping[str, Any], ...] = ()
+    cost_ratio: float | None = None
+    cost_lower: float | None = None
+    cost_upper: float | None = None
+    iso_cost_percent: float | None = None
+    hardware: str = ""
+    profile: str | None = None
+    cell: str = ""
+    by_rate: tuple[Mapping[str, Any], ...] = ()
+    bracket: tuple[Any, Any] | None = None
+    baseline_level: Any = None
+    test: str = ""
+    effect_of: Any = None
+    effect_over: str = ""
+    withheld: str = ""
+    recommended: Any = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready values."""
+        values = asdict(self)
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+
+def question_titles(verdicts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A name per verdict: its factor, the claim where the factor has several, the cell where it has one."""
+    claims: dict[str, set[str]] = {}
+    for verdict in verdicts:
+        claims.setdefault(verdict["factor"], set()).add(str(verdict.get("claim", "")))
+    return [
+        verdict["factor"]
+        + (f" ({verdict['claim']})" if len(claims[verdict["factor"]]) > 1 else "")
+        + (f", {verdict['cell']}" if verdict.get("cell") else "")
+        for verdict in verdicts
+    ]
+
+
+def make_verdict(
+    levels: FactorLevels,
+    screening: Finding,
+    final: Finding,
+    margin: Margin | None,
+    *,
+    role: str,
+    claim: str,
+    arms: Sequence[str],
+    hold: str,
+    scope: str,
+    alpha: float,
+    looks: int,
+    limit: float | None = None,
+    served: Any = None,
+    withheld: str = "",
+    recommended: Any = None,
+    cell: str = "",
+) -> Verdict:
+    """Put one factor's findings into the contract's form.
+
+    final: the finding that counts (the confirmation's where there was one). alpha: of the whole rule;
+    the screening's bounds are at alpha / looks. limit: percent that the claim is held against, where it is
+    not the margin.
+    """
+    stage = "confirmation" if final.fresh else "screening"
+    confidence = 1.0 - (alpha if stage == "confirmation" else alpha / looks)
+    word = final.state
+    reasons = final.reasons
+    if word == CANDIDATE:
+        word, reasons = INCONCLUSIVE, (*reasons, "a better level was found; its confirmation has not run yet")
+    if claim == OPTIMUM and levels.name in WEIGHED and word in (CONFIRM, REFINE, UNCONFIRMED):
+        reasons = (*reasons, f"judged on loss at equal {hold}; cost is not weighed against it")
+    if final.diverged:
+        reasons = (*reasons, f"diverged: {', '.join(final.diverged)}")
+    bound = contrast_of(claim, final)
+    claimed = claimed_level(claim, levels.default)
+    default = levels.default if claimed is None else claimed
+    best = default if word == CONFIRM or final.best is None else _best_level(levels, final)
+    cost = final.cost
+    return Verdict(
+        factor=levels.name,
+        role=role,
+        claim=claim,
+        verdict=word,
+        default=default,
+        best_level=best,
+        effect_percent=_rounded(bound.gain) if bound else None,
+        lower=_rounded(bound.lower) if bound else None,
+        upper=_rounded(bound.upper) if bound else None,
+        margin=_rounded(margin.percent if limit is None else limit) if margin else None,
+        margin_absolute=_rounded(margin.absolute * _times(margin, limit)) if margin else None,
+        seeds=final.seeds,
+        arms=tuple(arms),
+        hold=hold,
+        reasons=reasons,
+        sentence=sentence(claim, word, levels, final, margin, confidence, withheld),
+        scope=scope,
+        confidence=confidence,
+        stage=stage,
+        served=served,
+        levels=tuple(_level(levels, arm, screening) for arm in levels.arms),
+        cost_ratio=_rounded(cost.ratio) if cost else None,
+        cost_lower=_rounded(cost.lower) if cost else None,
+        cost_upper=_rounded(cost.upper) if cost else None,
+        iso_cost_percent=_rounded(final.iso.gain) if final.iso else None,
+        hardware=cost.hardware if cost else "",
+        profile=PROFILES.get(claim),
+        cell=cell,
+        by_rate=final.by_rate,
+        bracket=screening.bracket,
+        baseline_level=levels.default,
+        test=final.test.kind if final.test else "",
+        effect_of=_of(levels, bound.arm) if bound else None,
+        effect_over=over_words(levels, bound) if bound else "",
+        withheld=withheld,
+        recommended=recommended,
+    )
+
+
+def _times(margin: Margin, limit: float | None) -> float:
+    return 1.0 if limit is None or not margin.percent else limit / margin.percent
+
+
+def _of(levels: FactorLevels, arm: str) -> Any:
+    return levels.level(arm) if arm in levels.arms else arm
+
+
+def _best_level(levels: FactorLevels, finding: Finding) -> Any:
+    """The level a finding ends at: what its fresh test serves or would, else its best arm's."""
+    if finding.value is not None:
+        return finding.value
+    if finding.test is not None and finding.test.value is not None:
+        return finding.test.value
+    return levels.level(finding.best) if finding.best in levels.arms else levels.default
+
+
+def _level(levels: FactorLevels, arm: str, screening: Finding) -> dict[str, Any]:
+    bound = next((bound for bound in screening.bounds if bound.arm == arm), None)
+    record: dict[str, Any] = {
+        "arm": arm,
+        "level": levels.level(arm),
+        "label": levels.label(arm),
+        "status": "diverged" if arm in screening.diverged else "compared" if bound else "not compared",
+    }
+    if bound:
+        record |= {
+            "gain": _rounded(bound.gain),
+            "lower": _rounded(bound.lower),
+            "upper": _rounded(bound.upper),
+            "standard_error": _rounded(bound.standard_error),
+            "pooled": bound.pooled,
+        }
+    return record
+
+
+def _rounded(value: float) -> float | None:
+    """Six significant digits: enough for any reader, short in a table; None for an infinite bound."""
+    return float(f"{value:.6g}") if math.isfinite(value) else None

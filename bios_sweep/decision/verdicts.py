@@ -1,0 +1,146 @@
+"""The decision rule: screening per factor, then confirmation on fresh seeds.
+
+Screening may confirm a default or name a candidate; only the confirmation stage may refine one,
+because the winner of a comparison is on average not as good as it looked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bios_sweep.decision.bracket import bracket_of
+from bios_sweep.decision.claims.evidence import Evidence
+from bios_sweep.decision.claims.judging import judge_claim
+from bios_sweep.decision.clusters import ClusterSums, cluster_table
+from bios_sweep.decision.contrasts import Contrasts
+from bios_sweep.decision.costs import CostRatio
+from bios_sweep.decision.finding import CANDIDATE, SUPERIOR, FactorLevels, Finding, FreshTest, Margin
+from bios_sweep.decision.fresh import judge_fresh
+from bios_sweep.decision.gates import (
+    NO_PERCENT,
+    gained_per_seed,
+    gate,
+    is_sensitive,
+    margin_of,
+    one_seed,
+    stopped,
+)
+from bios_sweep.decision.nuisance import Ladder, judge_ladder
+from bios_sweep.decision.table import ResultTable, complete_blocks
+from bios_sweep.study.claims import OPTIMUM
+from bios_sweep.study.decision import DecisionRule
+
+NO_CLUSTERS = (
+    "the evaluation's clusters are not known, or are fewer than ten, and decision.scope=distribution "
+    "needs their error; auto and evaluation do without"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """One claim of a factor, to be judged. name: of the question, the key of its finding.
+
+    ladder: of a nuisance-aware factor, the arms of every level.
+    """
+
+    name: str
+    claim: str
+    levels: FactorLevels
+    ladder: Ladder | None = None
+
+
+def screen(
+    table: ResultTable, factors: Sequence[FactorLevels], rule: DecisionRule, variations: int | None = None
+) -> dict[str, Finding]:
+    """Judge factors by loss alone, as optima: `screen_claims` for whoever knows of no costs."""
+    asked = [Asked(name=levels.name, claim=OPTIMUM, levels=levels) for levels in factors]
+    return screen_claims(table, asked, rule, variations=variations)
+
+
+def screen_claims(
+    table: ResultTable,
+    asked: Sequence[Asked],
+    rule: DecisionRule,
+    *,
+    costs: Mapping[str, CostRatio] | None = None,
+    durations: Mapping[float, str] | None = None,
+    variations: int | None = None,
+    sums: Mapping[tuple[str, int], ClusterSums] | None = None,
+) -> dict[str, Finding]:
+    """Judge every claim of the study on the shared seeds, at level alpha / number of looks.
+
+    All variations of the study share one variance and one Dunnett correction: the more is tried,
+    the more a best arm must show. costs: arm -> time ratio, where timed. durations: multiple of the
+    default's steps -> arm. variations: of the whole study, also those that an earlier look decided and
+    that the table no longer has; by default those of the table. sums: (arm, seed) -> evaluation by
+    cluster; with them the bounds hold for data like the evaluation set, and without them a rule whose
+    scope is the distribution decides nothing.
+    """
+    blocks, margin = complete_blocks(table), margin_of(table, rule)
+    reason = gate(table, blocks) or (NO_PERCENT if margin is None else "")
+    if margin is None or reason:
+        return {one.name: stopped(table, one.levels, reason) for one in asked}
+    if blocks.seeds and not blocks.values[0].mean():
+        return {question.name: stopped(table, question.levels, NO_PERCENT) for question in asked}
+    if len(blocks.arms) < 2:
+        return {one.name: stopped(table, one.levels, "every variation diverged") for one in asked}
+    if len(table.seeds) < 2:
+        return {one.name: one_seed(table, one.levels, blocks) for one in asked}
+    clusters = cluster_table(blocks, sums or {})
+    if clusters is None and rule.scope == "distribution":
+        return {one.name: stopped(table, one.levels, NO_CLUSTERS) for one in asked}
+    tried = max(len(table.arms) - 1, variations or 0)
+    contrasts = Contrasts(blocks=blocks, alpha=rule.alpha / len(rule.looks), tried=tried, clusters=clusters)
+    evidence = _evidence(table, contrasts, margin, rule, costs or {}, durations or {})
+    return {one.name: _answer(one, table, evidence) for one in asked}
+
+
+def confirm_candidate(table: ResultTable, arm: str, factor: str, margin: Margin, alpha: float) -> Finding:
+    """Meet the default once more, on fresh seeds, as the candidate for an optimum (see `judge_fresh`)."""
+    test = FreshTest(arm=arm, over=table.arms[0], kind=SUPERIOR, value=None)
+    return judge_fresh(
+        Finding(factor=factor, state=CANDIDATE, best=arm, test=test), test, table, margin, alpha
+    )
+
+
+def _evidence(
+    table: ResultTable,
+    contrasts: Contrasts,
+    margin: Margin,
+    rule: DecisionRule,
+    costs: Mapping[str, CostRatio],
+    durations: Mapping[float, str],
+) -> Evidence:
+    baseline, *variations = contrasts.blocks.arms
+    return Evidence(
+        contrasts=contrasts,
+        margin=margin,
+        rule=rule,
+        costs=costs,
+        durations=durations,
+        gained=gained_per_seed(table, contrasts.blocks),
+        sensitive=is_sensitive((contrasts.over(arm, baseline) for arm in variations), margin),
+        diverged=frozenset(arm for arm in table.arms if table.diverged(arm)),
+    )
+
+
+def _answer(asked: Asked, table: ResultTable, evidence: Evidence) -> Finding:
+    """The finding of one question, with the bracket of its best level."""
+    levels = asked.levels
+    if asked.ladder is not None:
+        finding = judge_ladder(asked.claim, levels, asked.ladder, evidence)
+    elif evidence.finite(levels):
+        finding = judge_claim(asked.claim, levels, evidence)
+    else:
+        finding = stopped(table, levels, "every level of the factor diverged")
+    return replace(finding, bracket=_bracket(levels, evidence))
+
+
+def _bracket(levels: FactorLevels, evidence: Evidence) -> tuple[Any, Any] | None:
+    """The interval of the best level, where the factor's levels have an order."""
+    if not levels.ordered:
+        return None
+    named = dict(zip(levels.levels, levels.arms, strict=True)) | {levels.default: evidence.baseline}
+    return bracket_of(named, evidence.contrasts, levels.ends)

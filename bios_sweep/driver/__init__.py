@@ -1,0 +1,1 @@
+"""Assembly and loop of a run: from overrides to verdicts."""

@@ -1,0 +1,81 @@
+"""Experiments of a tracking server or store, read for `report --from-mlflow` and `defaults refit`."""
+
+from __future__ import annotations
+
+import os
+from fnmatch import fnmatchcase
+from importlib import util
+from pathlib import Path
+
+from bios_sweep.errors import InputError, MissingExtraError
+from bios_sweep.mirror.addresses import default_tracking_uri, is_web, sqlite_file
+from bios_sweep.mirror.mlflow.rest import names_over_web, read_over_web
+from bios_sweep.mirror.mlflow.runs import Experiment, no_experiment
+from bios_sweep.records.workspace import Workspace
+from bios_sweep.secrecy import masked
+
+ANY = "*"  # in an experiment's name: several are meant
+
+
+def store_uri(given: str | None, workspace: str = "bios_runs") -> str:
+    """Where experiments are: as given, MLflow's own variable, else the workspace's store.
+
+    Raises:
+        InputError: none of them is there.
+    """
+    uri = given or os.environ.get("MLFLOW_TRACKING_URI")
+    if uri:
+        return uri
+    own = Workspace(Path(workspace))
+    if not own.store.exists():
+        raise InputError(
+            "--from-mlflow: which tracking server? give --tracking-uri URI or set MLFLOW_TRACKING_URI "
+            f"(the workspace {own.root} has no store either)"
+        )
+    return default_tracking_uri(own)
+
+
+def read_experiment(uri: str, name: str) -> Experiment:
+    """The experiment of that name or id.
+
+    Raises:
+        InputError: the store does not answer, or has no such experiment, or that has no run.
+        MissingExtraError: a store that only MLflow can read, and it is not installed.
+    """
+    if is_web(uri):
+        return read_over_web(uri, name)
+    _require_readable(uri)
+    from bios_sweep.mirror.mlflow.local import read_store
+
+    return read_store(uri, name)
+
+
+def experiments_like(uri: str, pattern: str) -> list[str]:
+    """The names that a pattern with `*` fits; the name itself where it has none.
+
+    Raises:
+        InputError: the store does not answer, or nothing fits.
+    """
+    if ANY not in pattern:
+        return [pattern]
+    if is_web(uri):
+        names = names_over_web(uri)
+    else:
+        _require_readable(uri)
+        from bios_sweep.mirror.mlflow.local import names_in_store
+
+        names = names_in_store(uri)
+    fitting = [name for name in names if fnmatchcase(name, pattern)]
+    if not fitting:
+        raise no_experiment(masked(uri), pattern, names)
+    return fitting
+
+
+def _require_readable(uri: str) -> None:
+    if uri.startswith("sqlite:") and not sqlite_file(uri).is_file():
+        raise InputError(f"--tracking-uri: {masked(uri)}: there is no such file")
+    if util.find_spec("mlflow") is None:
+        raise MissingExtraError(
+            f"{masked(uri)}: only http(s) servers can be read without mlflow; "
+            "install it with pip install 'bios-sweep[run]'"
+        )

@@ -1,0 +1,217 @@
+"""What a machine with GPUs should hear before it trains: GPUs that no trial uses, and what float32 costs.
+
+Nothing is changed: `cluster.gpus_per_trial` and `method.dtype` are the user's. `plan` and a run of this
+machine look at this machine; a run on a joined cluster asks Ray what its nodes have.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from bios_sweep.driver.prepare import Prepared
+from bios_sweep.driver.scenarios.scripted import SCRIPTED
+from bios_sweep.driver.scenarios.trained import LORA_ENGINE
+from bios_sweep.execution.gpus import find_gpus
+from bios_sweep.execution.peaks import peak_of
+from bios_sweep.execution.request import ACCELERATOR, Node, Request, room_on
+from bios_sweep.study.scenario import Scenario
+
+TF32 = "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"  # the one way to TF32 that needs no code
+GPU, CPU = "cuda", "cpu"
+FLOAT32, BFLOAT16 = "float32", "bfloat16"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """The GPUs of the place where trials run. names: distinct; counts: nodes as Ray counts them."""
+
+    names: tuple[str, ...]
+    nodes: tuple[Node, ...]
+    place: str = "here"
+
+    @property
+    def count(self) -> int:
+        """GPUs on all nodes."""
+        return int(sum(node.resources.get("GPU", 0.0) for node in self.nodes))
+
+    @property
+    def words(self) -> str:
+        """`2 GPUs (NVIDIA L4)`."""
+        names = f" ({', '.join(self.names)})" if self.names else ""
+        return f"{self.count} GPU{'' if self.count == 1 else 's'}{names}"
+
+
+def gpus_of_this_machine(cluster: Mapping[str, Any]) -> Offer | None:
+    """What this machine has; None where trials run on a cluster that `plan` does not join."""
+    if cluster["executor"] == "ray" and cluster["address"] is not None:
+        return None
+    gpus = find_gpus()
+    cpus = cluster["num_cpus"] or len(os.sched_getaffinity(0))
+    here = Node(id="", name="here", resources={"CPU": float(cpus), "GPU": float(len(gpus))})
+    return Offer(names=tuple(dict.fromkeys(gpu.name for gpu in gpus)), nodes=(here,))
+
+
+def gpus_of_nodes(nodes: Sequence[Node]) -> Offer:
+    """What the nodes of a joined cluster have, by Ray's names of their GPUs."""
+    with_gpus = [node for node in nodes if node.resources.get("GPU")]
+    kinds = [
+        name.removeprefix(ACCELERATOR)
+        for node in with_gpus
+        for name in node.resources
+        if name.startswith(ACCELERATOR)
+    ]
+    return Offer(names=tuple(dict.fromkeys(kinds)), nodes=tuple(nodes), place="on the cluster")
+
+
+def gpu_warnings(prepared: Prepared, offer: Offer | None) -> list[str]:
+    """Sentences on unused GPUs and on a slow precision. offer: None where the GPUs are not known.
+
+    Planted trials compute nothing, so they hear nothing.
+    """
+    scenario, cluster = prepared.plan.study.scenario, prepared.config.values["cluster"]
+    if scenario.engine != LORA_ENGINE and scenario.method not in SCRIPTED:
+        return []
+    return [*_unused(scenario, cluster, offer), *_precision(prepared, cluster, offer)]
+
+
+def _unused(scenario: Scenario, cluster: Mapping[str, Any], offer: Offer | None) -> list[str]:
+    gpus, device = cluster["gpus_per_trial"], scenario.engine_options.get("device")
+    if gpus and device == CPU:
+        return [
+            f"trials take GPUs (cluster.gpus_per_trial={gpus:g}) and train on the CPU, for cluster.device is "
+            "cpu; leave it auto"
+        ]
+    if offer is None or not offer.count:
+        return []
+    if device == CPU:
+        return [f"{offer.words} {_is(offer)} {offer.place} and no trial uses {_it(offer)}; {_way(cluster)}"]
+    if scenario.method in SCRIPTED:
+        return [] if gpus or cluster["executor"] == "inline" else [_uncounted(offer)]
+    used = _used(cluster, offer)
+    if used >= offer.count:
+        return []
+    return [f"{used} of {offer.words} {offer.place} {'is' if used == 1 else 'are'} used: {_held_by(cluster)}"]
+
+
+def _way(cluster: Mapping[str, Any]) -> str:
+    built = _torch_build()
+    if built and cluster["address"] is None:
+        return f"torch {built} is a build without GPUs: install another, then add cluster.gpus_per_trial=1"
+    local = cluster["executor"] == "ray" and cluster["address"] is None
+    way = "choose cluster=local_gpu (two trials per GPU) or " if local else ""
+    device = " and leave cluster.device auto" if cluster["device"] == CPU else ""
+    return f"{way}add cluster.gpus_per_trial=1{device}"
+
+
+def _torch_build() -> str:
+    """The version of a torch that cannot use a GPU, as its own name says; else nothing."""
+    try:
+        found = version("torch")
+    except PackageNotFoundError:
+        return ""
+    return found if found.endswith("+cpu") else ""
+
+
+def _uncounted(offer: Offer) -> str:
+    return (
+        f"{offer.words} {_is(offer)} {offer.place} and cluster.gpus_per_trial is 0: Ray hands out none, so "
+        f"scripts that run at a time leave {_it(offer)} unused or share the first; add "
+        "cluster.gpus_per_trial=1"
+    )
+
+
+def _used(cluster: Mapping[str, Any], offer: Offer) -> int:
+    """GPUs that trials take when as many run as fit."""
+    if cluster["executor"] == "inline":
+        return 1
+    share = cluster["gpus_per_trial"]
+    if not share:
+        return sum(bool(node.resources.get("GPU")) for node in offer.nodes)  # all take a node's first
+    request = Request(
+        address=cluster["address"],
+        cpus_per_trial=cluster["cpus_per_trial"],
+        gpus_per_trial=share,
+        accelerator_type=cluster["accelerator_type"] if cluster["address"] else None,
+        resources_per_trial=(cluster["resources_per_trial"] or {}) if cluster["address"] else {},
+    )
+    room = [room_on(request, node) for node in offer.nodes]
+    limit = cluster["max_concurrent"]
+    if limit is not None and sum(room) > limit:
+        room = [limit]
+    sharers = math.floor(1.0 / share + 1e-9) if share < 1 else 1
+    return sum(math.ceil(trials / sharers) if share < 1 else int(trials * share) for trials in room)
+
+
+def _held_by(cluster: Mapping[str, Any]) -> str:
+    """What keeps trials from the other GPUs, and the way out."""
+    if cluster["executor"] == "inline":
+        return "cluster=inline runs one trial at a time; choose cluster=local_gpu"
+    if not cluster["gpus_per_trial"]:
+        return "cluster.gpus_per_trial is 0, so that Ray hands out none; add cluster.gpus_per_trial=1"
+    if cluster["max_concurrent"] is not None:
+        return f"cluster.max_concurrent is {cluster['max_concurrent']}; raise it, or leave it out"
+    return (
+        f"each trial takes cluster.cpus_per_trial={cluster['cpus_per_trial']} and "
+        f"cluster.gpus_per_trial={cluster['gpus_per_trial']:g}; take fewer CPUs, or GPUs that divide evenly"
+    )
+
+
+def _precision(prepared: Prepared, cluster: Mapping[str, Any], offer: Offer | None) -> list[str]:
+    scenario = prepared.plan.study.scenario
+    if not _on_gpu(scenario, cluster, offer):
+        return []
+    names = offer.names if offer is not None and offer.names else _wished(cluster)
+    dtype = prepared.plan.study.baseline.dtype
+    if dtype == BFLOAT16:
+        return [
+            f"method.dtype=bfloat16: {name} has no bfloat16 arithmetic of its own, so it is slower there "
+            "than float32; add method.dtype=float32"
+            for name in names
+            if (peak := peak_of(name)) is not None and peak.bfloat16 is None
+        ]
+    if dtype != FLOAT32 or os.environ.get(TF32) == "1":
+        return []
+    return [_cost(name) for name in names or ("a GPU",) if _has_bfloat16(name)]
+
+
+def _on_gpu(scenario: Scenario, cluster: Mapping[str, Any], offer: Offer | None) -> bool:
+    if offer is not None and not offer.count:
+        return False
+    if scenario.engine == LORA_ENGINE:
+        return scenario.engine_options["device"] == GPU
+    told = scenario.carried is not None and "dtype" in scenario.carried
+    return told and bool(cluster["gpus_per_trial"] or offer is not None)
+
+
+def _wished(cluster: Mapping[str, Any]) -> tuple[str, ...]:
+    return () if cluster["accelerator_type"] is None else (cluster["accelerator_type"],)
+
+
+def _has_bfloat16(name: str) -> bool:
+    peak = peak_of(name)
+    return peak is None or peak.bfloat16 is not None
+
+
+def _cost(name: str) -> str:
+    peak = peak_of(name)
+    if peak is None or peak.ratio is None:
+        cost = "is several times slower than bfloat16 on most GPUs"
+    else:
+        cost = (
+            f"is up to {peak.ratio:.2g} times slower than bfloat16 (arithmetic peaks {peak.float32:g} and "
+            f"{peak.bfloat16:g} TFLOP/s, by the data sheet; TF32 is off)"
+        )
+    return f"method.dtype=float32 on {name} {cost}; method.dtype=bfloat16 is the way out"
+
+
+def _is(offer: Offer) -> str:
+    return "is" if offer.count == 1 else "are"
+
+
+def _it(offer: Offer) -> str:
+    return "it" if offer.count == 1 else "them"

@@ -1,0 +1,180 @@
+"""From a command line to a plan: the facts of model and data are read here, and adapters are chosen."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from argparse import Namespace
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bios_sweep import defaults
+from bios_sweep.config.build import HEURISTIC_KEYS, build_study
+from bios_sweep.config.compose import NOT_TRAINED_HERE, Config, compose_config, sweep_names
+from bios_sweep.config.stated import refuse_idle
+from bios_sweep.defaults import Recommendation
+from bios_sweep.driver.resources import check_cluster
+from bios_sweep.driver.scenarios.planted import PLANTED_ENGINE, PLANTED_METRICS, planted_scenario
+from bios_sweep.driver.scenarios.scripted import (
+    SCRIPTED,
+    honest_origins,
+    require_told,
+    script_defaults,
+    scripted_scenario,
+)
+from bios_sweep.driver.scenarios.trained import FINAL_METRICS, judged_alike, require_choice, trained_scenario
+from bios_sweep.engines.training.data import DataSet
+from bios_sweep.errors import ConfigError
+from bios_sweep.records.workspace import Workspace
+from bios_sweep.secrecy import masked
+from bios_sweep.settings import FULL, LORA, RANGES
+from bios_sweep.study.design import Study
+from bios_sweep.study.guardrails import guardrail_metric
+from bios_sweep.study.plan import Plan, build_plan
+from bios_sweep.study.scenario import Metric, Scenario
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A validated command: nothing was started or written yet.
+
+    notes: what stands behind the defaults. warnings: what was chosen for the user, and the given values that
+    are without effect, as sentences.
+    """
+
+    config: Config
+    plan: Plan
+    workspace: Workspace
+    dataset: DataSet | None
+    command: str
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def composed(args: Namespace) -> Config:
+    """The configuration of a verb's overrides."""
+    return compose_config(args.overrides, args.config_dir)
+
+
+def workspace_of(config: Config) -> Workspace:
+    """The configured workspace.
+
+    Raises:
+        ConfigError: no folder is named.
+    """
+    if config.values["workspace"] in (None, ""):
+        raise ConfigError("workspace: missing; give a folder such as workspace=./bios_runs")
+    return Workspace(Path(str(config.values["workspace"])))
+
+
+def prepare(args: Namespace) -> Prepared:
+    """Read everything a plan depends on and build it.
+
+    Raises:
+        InputError: whatever is wrong with the input, before anything is started.
+    """
+    config = composed(args)
+    if config.sweep is None:
+        names = ", ".join(sweep_names(args.config_dir))
+        raise ConfigError(f"no sweep is chosen; add sweeps=NAME, NAME being one of {names}")
+    return prepare_config(config, args)
+
+
+def prepare_config(config: Config, args: Namespace) -> Prepared:
+    """The same for a configuration that is composed already.
+
+    Raises:
+        InputError: as `prepare`.
+    """
+    check_cluster(config.values["cluster"])
+    verb = {"verb": getattr(args, "verb", "run")}
+    refuse_idle(config, verb)
+    workspace = workspace_of(config)
+    scenario, dataset, recommendation = _scenario(config.values, workspace)
+    study = build_study(config.values, sweep=config.sweep, scenario=scenario, recommendation=recommendation)
+    recommended = _recommended(study)
+    study = dataclasses.replace(study, origins=honest_origins(study))
+    _require_measured(study.metric, study.decision.guardrails, scenario)
+    plan = build_plan(study)
+    if dataset is not None:
+        told = config.values["data"].get("eval_max_length")
+        alike = judged_alike(scenario, dataset, plan.max_lengths, told)
+        plan = build_plan(dataclasses.replace(study, scenario=alike))
+    require_told(plan)
+    idle = refuse_idle(config, {**verb, **facts_of(plan, config)}, same=recommended)
+    return Prepared(
+        config=config,
+        plan=plan,
+        workspace=workspace,
+        dataset=dataset,
+        command=shlex.join(["bios-sweep", "run", *map(masked, config.overrides), *_config_dir(args)]),
+        notes=recommendation.warnings,
+        warnings=(*config.notes, *idle.values()),
+    )
+
+
+def _recommended(study: Study) -> dict[str, Any]:
+    """Key -> the default's own number: who writes it out has said no more than `auto`."""
+    keys = {name: ".".join(key) for name, key in HEURISTIC_KEYS.items()}
+    return {keys[name]: origin["recommended"] for name, origin in study.origins.items()}
+
+
+def facts_of(plan: Plan, config: Config) -> dict[str, Any]:
+    """What of the plan decides whether a configured value counts; see `config.idle`."""
+    study = plan.study
+    return {
+        "told": study.scenario.carried,
+        "claims": {claim for factor in plan.factors for claim in plan.claims_of(factor)},
+        "seeds_used": len(study.seeds),
+        "looks_kept": list(study.decision.looks) == list(config.values["decision"]["looks"]),
+        "searched": [f.name for f in study.factors if f.name in RANGES and f.name != "max_steps"],
+    }
+
+
+def _scenario(
+    values: Mapping[str, Any], workspace: Workspace
+) -> tuple[Scenario, DataSet | None, Recommendation]:
+    """Where the default is judged, its examples where we read them, and the defaults for it."""
+    if values["method"]["name"] in SCRIPTED:
+        scenario = scripted_scenario(values)
+        return scenario, None, script_defaults(scenario)
+    _require_trainable(values["method"])
+    dataset: DataSet | None = None
+    if values["model"]["kind"] == "planted":
+        scenario = planted_scenario(values)
+    else:
+        scenario, dataset = trained_scenario(values, workspace)
+    recommendation = defaults.recommend(
+        family=scenario.model.family,
+        hidden_size=scenario.model.hidden_size,
+        method=scenario.method,
+        examples=scenario.data.train_examples,
+    )
+    return scenario, dataset, recommendation
+
+
+def _require_trainable(method: Mapping[str, Any]) -> None:
+    """Our own training is LoRA; an exported baseline of full fine-tuning says so in `method.trains`."""
+    if FULL in (method["name"], method.get("trains")):
+        raise ConfigError(NOT_TRAINED_HERE)
+    require_choice("method.name", method["name"], (LORA, *SCRIPTED))
+
+
+def _require_measured(metric: Metric, guardrails: Mapping[str, float], scenario: Scenario) -> None:
+    """What no trial reports, or has no known better side, would be found out after the cost."""
+    measured = FINAL_METRICS
+    if scenario.engine == PLANTED_ENGINE:
+        measured = (*PLANTED_METRICS, *scenario.engine_options.get("metrics", {}))
+    for key, name in (("method.metric", metric.name), *((f"decision.guardrails.{n}", n) for n in guardrails)):
+        known = scenario.method in SCRIPTED or name in measured  # what a script prints is its own affair
+        if not known:
+            it = repr(name) if key == "method.metric" else "it"
+            raise ConfigError(f"{key}: no trial measures {it}; choose from {', '.join(measured)}")
+    for name in guardrails:
+        guardrail_metric(name, metric)
+
+
+def _config_dir(args: Namespace) -> list[str]:
+    return ["--config-dir", str(args.config_dir)] if args.config_dir else []

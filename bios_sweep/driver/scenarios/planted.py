@@ -1,0 +1,80 @@
+"""The scenario of the planted engine: curves with a known answer instead of model and data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from bios_sweep.driver.resources import require_whole
+from bios_sweep.driver.scenarios.trained import optional_count
+from bios_sweep.engines.simulation.engine import PlantedEngine
+from bios_sweep.engines.simulation.truth import PlantedTruth
+from bios_sweep.errors import ConfigError
+from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
+from bios_sweep.study.trials import short_hash
+
+PLANTED_ENGINE = "bios_sweep.engines.simulation.engine:PlantedEngine"
+PLANTED_METRICS = ("eval_loss", "eval_bits_per_byte")  # what a trial ends with, beside its own `metrics`
+
+
+def planted_scenario(values: Mapping[str, Any]) -> Scenario:
+    """A scenario without files: the planted curves are model and data in one."""
+    planted = _planted_options(values["model"].get("planted"))
+    family, hidden_size = planted.pop("family"), planted.pop("hidden_size")
+    fingerprint = short_hash(planted)
+    options = json.loads(json.dumps(planted))
+    PlantedTruth.from_options(options)
+    return Scenario(
+        model=ModelFacts(
+            name=values["model"]["name"],
+            path="",
+            family=family,
+            hidden_size=hidden_size,
+            fingerprint=fingerprint,
+        ),
+        data=DataFacts(
+            name="planted",
+            file="",
+            fingerprint=fingerprint,
+            evaluation_fingerprint=fingerprint,
+            train_examples=require_whole(
+                "data.train_examples", values["data"].get("train_examples", 100_000)
+            ),
+            eval_examples=_planted_examples(options)
+            or optional_count(values["data"]["eval_examples"])
+            or 1000,
+        ),
+        method=values["method"]["name"],
+        engine=PLANTED_ENGINE,
+        engine_version=PlantedEngine.version,
+        engine_options={**options, "measurements": values["budget"]["measurements"]},
+        software={},
+    )
+
+
+def _planted_examples(options: Mapping[str, Any]) -> int:
+    """Held-out examples that the planted engine writes losses of; 0 where it writes none."""
+    evaluation = PlantedTruth.from_options(options).evaluation
+    return 0 if evaluation is None else len(evaluation.cluster)
+
+
+def _planted_options(planted: Any) -> dict[str, Any]:
+    """What the planted engine would only find out in its first trial is refused before anything starts."""
+    missing = {"family", "hidden_size"}.difference(planted if isinstance(planted, Mapping) else ())
+    if missing:
+        raise ConfigError(f"model.planted.{min(missing)}: is missing; see model=planted for an example")
+    for path, value in _leaves(planted, "model.planted"):
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        text = path == "model.planted.family" or path.startswith("model.planted.fail.")
+        if not (number or text or (value is None and path.endswith((".wall", ".examples_per_second")))):
+            raise ConfigError(f"{path}: {value!r} is not allowed; a number")
+    return dict(planted)
+
+
+def _leaves(values: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{path}.{key}")
+        else:
+            yield f"{path}.{key}", value

@@ -1,0 +1,177 @@
+"""The scenario of a user's own script: what identifies it, what it is told, and what is refused at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bios_sweep import defaults
+from bios_sweep.defaults import Recommendation
+from bios_sweep.driver.scenarios.trained import optional_count, read_model, require_choice
+from bios_sweep.engines.scripted.engine import VERSION
+from bios_sweep.engines.scripted.identity import digests_of
+from bios_sweep.engines.scripted.template import require_carried
+from bios_sweep.engines.scripted.values import COMMAND, PYTHON, script_of
+from bios_sweep.engines.training.digests import files_fingerprint
+from bios_sweep.engines.training.facts import software_versions
+from bios_sweep.errors import ConfigError
+from bios_sweep.settings import LORA
+from bios_sweep.study.design import Study
+from bios_sweep.study.plan import Plan
+from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
+from bios_sweep.study.trials import short_hash
+
+SCRIPTED = (COMMAND, PYTHON)
+ENGINES = {
+    COMMAND: "bios_sweep.engines.scripted.engine:CommandEngine",
+    PYTHON: "bios_sweep.engines.scripted.engine:CallableEngine",
+}
+AUTO = ("auto", None)
+CODE_LENGTH = 64  # hex digits: all of sha256, as other fingerprints have
+
+
+def scripted_scenario(values: Mapping[str, Any]) -> Scenario:
+    """The scenario that `method=command` or `method=python` describes.
+
+    Raises:
+        InputError: the command, the callable or a value beside it cannot be used; nothing was started.
+    """
+    _check(values)
+    cwd = Path.cwd()
+    script = script_of(values["method"], cwd)
+    contents = {label: files_fingerprint([path]) for label, path in sorted(script.files.items())}
+    code = short_hash({**script.identity, "files": contents}, CODE_LENGTH)
+    model = _model(values["model"], script.label, code)
+    _require_values(values["baseline"], script.carried, model)
+    return Scenario(
+        model=model,
+        data=_data(values["data"], script.label, code),
+        method=script.method,
+        engine=ENGINES[script.method],
+        engine_version=VERSION,
+        engine_options={
+            "run": script.run,
+            "cwd": str(cwd),
+            "metric": script.metric,
+            "watched": list(values["decision"]["guardrails"] or ()),
+            "shell": script.shell,
+            "metrics_file": script.metrics_file,
+            "digests": digests_of(script.files.values()),
+            "time_limit_seconds": script.time_limit_seconds,
+            "resumes": script.resumes,
+        },
+        software=software_versions() if script.in_our_environment else {},
+        code=code,
+        repeatable=False,
+        carried=script.carried,
+        trains=script.trains,
+        files=tuple(sorted(script.files)),
+    )
+
+
+def script_defaults(scenario: Scenario) -> Recommendation:
+    """The default settings for a script's model; without its facts those that need none of them.
+
+    The learning rate is then that of some other model, and `scripted_scenario` has made sure that it is
+    given where the script reads it.
+    """
+    known = bool(scenario.model.hidden_size)
+    return defaults.recommend(
+        family=scenario.model.family if known else "llama",
+        hidden_size=scenario.model.hidden_size if known else 4096,
+        method=scenario.trains or LORA,
+        examples=scenario.data.train_examples or None,
+    )
+
+
+def honest_origins(study: Study) -> dict[str, Mapping[str, Any]]:
+    """Where baseline values came from, without what a script never hears of or no model stands behind."""
+    scenario = study.scenario
+    kept = {
+        name: origin
+        for name, origin in study.origins.items()
+        if scenario.carried is None or name in scenario.carried
+    }
+    if scenario.method in SCRIPTED and not scenario.model.hidden_size and "learning_rate" in kept:
+        kept["learning_rate"] = {**kept["learning_rate"], "recommended": None}
+    return kept
+
+
+def require_told(plan: Plan) -> None:
+    """Refuse variations that no placeholder carries, and placeholders without a value.
+
+    Raises:
+        ConfigError: which, and how to carry it.
+    """
+    study = plan.study
+    carried = study.scenario.carried
+    if carried is None:
+        return
+    base = study.baseline.to_dict()
+    arms = {arm.name: arm.settings.to_dict() for arm in plan.arms}
+    changed = {
+        name: [setting for setting, value in settings.items() if value != base[setting]]
+        for name, settings in arms.items()
+    }
+    require_carried(changed, carried, hold=study.budget.hold)
+    for name, settings in arms.items():
+        empty = [setting for setting in carried if settings[setting] is None]
+        if empty:
+            raise ConfigError(
+                f"{name}: there is no value for {{{empty[0]}}} of method.command; make it a moderator, or "
+                "write the value itself"
+            )
+
+
+def _check(values: Mapping[str, Any]) -> None:
+    require_choice("model.kind", values["model"]["kind"], ("named", "local", "embedded"))
+    if values["data"]["kind"] != "named":
+        raise ConfigError(
+            f"data={values['data']['kind']}: a script reads its own data; leave data=named and list its "
+            "files in method.inputs"
+        )
+    if values["decision"]["scope"] == "distribution":
+        raise ConfigError(
+            "decision.scope=distribution needs losses by document, which a script does not leave; "
+            "auto and evaluation do without"
+        )
+
+
+def _model(values: Mapping[str, Any], label: str, code: str) -> ModelFacts:
+    if values["kind"] != "named":
+        return read_model(values)
+    return ModelFacts(
+        name=_name("model.name", values["name"], label),
+        path="",
+        family="unknown",
+        hidden_size=0,
+        fingerprint=code,
+    )
+
+
+def _data(values: Mapping[str, Any], label: str, code: str) -> DataFacts:
+    return DataFacts(
+        name=_name("data.name", values.get("name"), label),
+        file="",
+        fingerprint=code,
+        evaluation_fingerprint=code,
+        train_examples=optional_count(values.get("train_examples"), "data.train_examples") or 0,
+        eval_examples=optional_count(values["eval_examples"]) or 0,
+    )
+
+
+def _name(key: str, given: Any, otherwise: str) -> str:
+    if given is not None and not isinstance(given, str):
+        raise ConfigError(f"{key}: {given!r} is not allowed; give a text, or null")
+    return given or otherwise
+
+
+def _require_values(baseline: Mapping[str, Any], carried: tuple[str, ...] | None, model: ModelFacts) -> None:
+    """The one default that depends on the model must be given where no model is."""
+    told = carried is None or "learning_rate" in carried
+    if told and not model.hidden_size and baseline["learning_rate"] in AUTO:
+        raise ConfigError(
+            "baseline.learning_rate: auto computes it from a model, and this script's is not known; give a "
+            "number, or the model's folder with model=local model.path=FOLDER"
+        )

@@ -1,0 +1,192 @@
+"""The scenario of our own training: the facts of a base model and of a data set, read from their files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib import util
+from pathlib import Path
+from typing import Any
+
+from bios_sweep.assets import base_model_path
+from bios_sweep.driver.resources import require_whole
+from bios_sweep.engines.training.corpus import embedded_examples
+from bios_sweep.engines.training.data import DataSet
+from bios_sweep.engines.training.facts import (
+    EMBEDDED,
+    ENGINE_VERSION,
+    describe_model,
+    portable_model,
+    position_limit,
+    software_versions,
+)
+from bios_sweep.engines.training.jsonl import jsonl_examples
+from bios_sweep.errors import ConfigError, DataError
+from bios_sweep.records.workspace import Workspace
+from bios_sweep.study.scenario import Cut, DataFacts, ModelFacts, Scenario
+
+LORA_ENGINE = "bios_sweep.engines.training.engine:LoraEngine"
+# what a LoRA trial ends with
+FINAL_METRICS = ("eval_loss", "eval_bits_per_byte", "train_loss", "general_loss")
+MODEL_KINDS = ("embedded", "local", "planted", "named")
+DATA_KINDS = ("embedded", "jsonl")
+SCRIPTS_ONLY = "goes with method=command and method=python only, whose script reads its own"
+
+
+def trained_scenario(values: Mapping[str, Any], workspace: Workspace) -> tuple[Scenario, DataSet]:
+    """The scenario and its examples; where they are cut is known with the arms, see `judged_alike`.
+
+    Raises:
+        InputError: model or data cannot be used.
+    """
+    method, cluster = values["method"], values["cluster"]
+    require_whole("method.max_length", method["max_length"])
+    model = read_model(values["model"])
+    dataset = read_data(values["data"])
+    data = _data_facts(dataset, workspace)
+    return (
+        Scenario(
+            model=model,
+            data=data,
+            method=method["name"],
+            engine=LORA_ENGINE,
+            engine_version=ENGINE_VERSION,
+            engine_options={
+                "model_path": _portable(values["model"]),
+                "data_file": data.file,
+                "data_fingerprint": data.fingerprint,
+                "threads": cluster["cpus_per_trial"],
+                "device": _device(cluster),
+                "micro_batch_size": require_whole("method.micro_batch_size", method.get("micro_batch_size")),
+                "measurements": values["budget"]["measurements"],
+            },
+            software=software_versions(),
+        ),
+        dataset,
+    )
+
+
+def judged_alike(
+    scenario: Scenario, dataset: DataSet, lengths: Sequence[int], eval_max_length: Any
+) -> Scenario:
+    """The scenario whose arms, with these `max_length`s, are all judged on the very same tokens.
+
+    The evaluation examples are cut once: where `data.eval_max_length` says, else at the largest length. The
+    cut is part of what a trial is measured on, so that trials of two cuts never mix.
+
+    Args:
+        scenario: of `trained_scenario`.
+        dataset: its examples.
+        lengths: `max_length` of every arm, the baseline's first.
+        eval_max_length: as configured.
+
+    Raises:
+        InputError: the cut is no length, an example leaves nothing to learn or is longer than the model
+            reads, or its conversation cannot be written.
+    """
+    given = optional_count(eval_max_length, "data.eval_max_length")
+    eval_length = max(lengths) if given is None else given
+    cuts, ends = _cuts(dataset, scenario.model, lengths, eval_length)
+    at = f"{scenario.data.evaluation_fingerprint} cut at {eval_length}"
+    data = replace(
+        scenario.data,
+        evaluation_fingerprint=hashlib.sha256(at.encode()).hexdigest(),
+        eval_max_length=eval_length,
+        tokens_per_example=cuts[0].tokens_per_example if cuts else None,
+        eval_tokens=cuts[-1].tokens - cuts[-1].lost if cuts else None,
+        cuts=cuts,
+        ends=ends,
+    )
+    options = {**scenario.engine_options, "eval_max_length": eval_length}
+    return replace(scenario, data=data, engine_options=options)
+
+
+def read_model(values: Mapping[str, Any]) -> ModelFacts:
+    """The facts of the configured base model."""
+    require_choice("model.kind", values["kind"], MODEL_KINDS)
+    if values["name"] is not None and not isinstance(values["name"], str):
+        raise ConfigError(f"model.name: {values['name']!r} is not allowed; give a text, or null")
+    if values["kind"] == "embedded":
+        return describe_model(str(base_model_path()), values["name"])
+    if values["kind"] == "named":
+        raise ConfigError(f"model=named {SCRIPTS_ONLY}")
+    if not values["path"]:
+        raise ConfigError("model.path: missing; give a folder with config.json, or a Hugging Face id")
+    return describe_model(str(values["path"]), values["name"])
+
+
+def _portable(values: Mapping[str, Any]) -> str:
+    """The model by a name that means the same on every node."""
+    return EMBEDDED if values["kind"] == "embedded" else portable_model(str(values["path"]))
+
+
+def read_data(values: Mapping[str, Any]) -> DataSet:
+    """The configured examples, split and checked."""
+    if values["kind"] == "named":
+        raise ConfigError(f"data=named {SCRIPTS_ONLY}")
+    if values["kind"] == "planted":
+        raise ConfigError("data=planted has no examples; it goes with model=planted only")
+    require_choice("data.kind", values["kind"], DATA_KINDS)
+    if values["kind"] == "embedded":
+        return embedded_examples(optional_count(values["eval_examples"]))
+    if not values["path"]:
+        raise DataError("data.path: missing; give a JSONL file such as data.path=train.jsonl")
+    return jsonl_examples(
+        Path(str(values["path"])),
+        eval_path=Path(str(values["eval_path"])) if values["eval_path"] else None,
+        eval_fraction=_fraction(values["eval_fraction"]),
+        eval_examples=optional_count(values["eval_examples"]),
+    )
+
+
+def require_choice(key: str, value: Any, allowed: tuple[str, ...]) -> None:
+    """Refuse a value that is none of those allowed."""
+    if value not in allowed:
+        raise ConfigError(f"{key}: {value!r} is not allowed; choose from {', '.join(allowed)}")
+
+
+def optional_count(value: Any, key: str = "data.eval_examples") -> int | None:
+    """A number of examples, or None where it is left to be found out."""
+    return None if value is None else require_whole(key, value)
+
+
+def _fraction(value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ConfigError(f"data.eval_fraction: {value!r} is not allowed; a number above 0 and below 1")
+    return float(value)
+
+
+def _device(cluster: Mapping[str, Any]) -> str:
+    """`auto` follows the request: a trial that asked for no GPU must not take one."""
+    if cluster["device"] != "auto":
+        return str(cluster["device"])
+    return "cuda" if cluster["gpus_per_trial"] else "cpu"
+
+
+def _data_facts(dataset: DataSet, workspace: Workspace) -> DataFacts:
+    return DataFacts(
+        name=dataset.name,
+        file=str(workspace.data_file(dataset.fingerprint)),
+        fingerprint=dataset.fingerprint,
+        evaluation_fingerprint=dataset.evaluation_fingerprint,
+        train_examples=len(dataset.train),
+        eval_examples=len(dataset.evaluation),
+        source=dataset.source,
+    )
+
+
+def _cuts(
+    dataset: DataSet, model: ModelFacts, lengths: Sequence[int], eval_length: int
+) -> tuple[tuple[Cut, ...], tuple[str, ...]]:
+    """Counted where `tokenizers` is installed; it also refuses examples that leave nothing to learn."""
+    if util.find_spec("tokenizers") is None or util.find_spec("jinja2") is None:
+        return (), ()
+    from bios_sweep.engines.training.counts import cuts_of, require_positions
+
+    folder = Path(model.path)
+    cuts, ends = cuts_of(dataset, folder, lengths, eval_length)
+    require_positions(cuts, model.name, position_limit(folder), lengths[0])
+    return cuts, ends

@@ -1,0 +1,139 @@
+"""A read-only view of a finished or running sweep: plan and journal, judged again. Loads nothing heavy."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from bios_sweep.defaults import FILE_NAME, TunedDefaults, read_tuned
+from bios_sweep.errors import InputError, StorageError
+from bios_sweep.procedure import Known, State, state_of
+from bios_sweep.records.earlier import told_by
+from bios_sweep.records.journal import read_journal
+from bios_sweep.records.replay import replay
+from bios_sweep.records.results import without_damage
+from bios_sweep.records.sweep_state import SweepState
+from bios_sweep.records.workspace import PLAN_FILE, Workspace
+from bios_sweep.report.content.arm_rows import results_rows
+from bios_sweep.report.content.summary import summarise
+from bios_sweep.sealed import PREFIX, file_digest
+from bios_sweep.study.design import Study
+from bios_sweep.study.plan import Plan, build_plan
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepView:
+    """What a sweep found so far.
+
+    trials: one mapping per trial with a result, in the columns of the results table. curves: one per
+    measurement (arm, seed, stage, step, fraction, examples, tokens, eval_loss, ...), ready for a data
+    frame. verdicts: as `report --json`. tuned_defaults: None until the sweep is done, and where nothing that
+    it asks about is served. The view is of the moment `open_sweep` read the files. damaged: sentences on
+    results and evidence that are not as they were written; their trials count as not run, as they will for
+    the next `run`, which trains them again.
+    """
+
+    folder: Path
+    plan: Plan
+    command: str
+    journal: SweepState
+    known: Known
+    damaged: tuple[str, ...] = ()
+
+    @property
+    def sweep_id(self) -> str:
+        """`name-hash`."""
+        return self.plan.sweep_id
+
+    @cached_property
+    def state(self) -> State:
+        """Where the sweep stands by its results; the decision is made again from them, not read."""
+        return state_of(self.plan, self.journal.results, self.known)
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """Everything `report --json` prints."""
+        summary = summarise(self.plan, self.state, self.journal.results, self.command)
+        return {**summary, "damaged": list(self.damaged)}
+
+    @property
+    def trials(self) -> list[dict[str, Any]]:
+        """The results table."""
+        return results_rows(self.plan, self.state, self.journal.results)
+
+    @property
+    def curves(self) -> list[dict[str, Any]]:
+        """Every measurement of every trial, running ones included."""
+        return [
+            {
+                "arm": trial.spec.arm,
+                "seed": trial.spec.seed,
+                "stage": trial.spec.stage,
+                "trial_key": trial.spec.key,
+                **{name: value for name, value in point.to_dict().items() if name != "metrics"},
+                **point.metrics,
+            }
+            for trial in self.journal.trials.values()
+            for point in trial.curve
+        ]
+
+    @property
+    def verdicts(self) -> list[dict[str, Any]]:
+        """One per factor, in the form of the JSON contract."""
+        return list(self.summary["verdicts"])
+
+    @property
+    def tuned_defaults(self) -> TunedDefaults | None:
+        """The tuned-defaults file with its evidence, checked; one that was changed since is named.
+
+        Its warnings are given as Python's own too.
+        """
+        path = self.folder / FILE_NAME
+        if not path.exists():
+            return None
+        written = self.journal.report.get(FILE_NAME)
+        if written is not None and file_digest(path) != PREFIX + written:
+            _log.warning("%s: is not as the sweep wrote it; `bios-sweep run` writes it again", path)
+        tuned = read_tuned(path)
+        for text in tuned.warnings if tuned.values else ():
+            warnings.warn(f"{path}: {text}", stacklevel=2)
+        return tuned
+
+
+def open_sweep(workspace: Path | str | Workspace, name: str | None = None) -> SweepView:
+    """The latest sweep of that name or id; of the workspace at all when no name is given.
+
+    Raises:
+        InputError: there is no such sweep; the message lists what is there.
+        StorageError: its plan or journal cannot be read.
+    """
+    place = workspace if isinstance(workspace, Workspace) else Workspace(Path(workspace))
+    sweep_id = place.find_sweep(name)
+    stored: Mapping[str, Any] = place.read_plan(sweep_id)
+    try:
+        plan = build_plan(Study.from_dict(stored["study"]))
+        command = str(stored["command"])
+    except (InputError, KeyError, TypeError, AttributeError) as error:
+        raise StorageError(
+            f"{place.sweep_dir(sweep_id) / PLAN_FILE}: is not a plan of this version "
+            f"({type(error).__name__}: {error}); run the sweep again to write it"
+        ) from error
+    path = place.journal_file(sweep_id)
+    journal, damaged = without_damage(replay(read_journal(path)) if path.exists() else SweepState(), place)
+    for told in damaged:
+        _log.warning("%s", told)
+    return SweepView(
+        folder=place.sweep_dir(sweep_id),
+        plan=plan,
+        command=command,
+        journal=journal,
+        known=told_by(journal, place),
+        damaged=damaged,
+    )

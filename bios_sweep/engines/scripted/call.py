@@ -1,0 +1,52 @@
+"""The other side of `CallableEngine`: calls a user's function in this process and prints what it reports.
+
+`python -m bios_sweep.engines.scripted.call module:function JOB`, JOB being a JSON object with `settings`,
+`seed`, `metric` and `trial_dir`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bios_sweep.settings import TrainingSettings
+
+
+class Report:
+    """What a callable reports through: `report(2.31, step=10)` or `report(step=10, eval_loss=2.31)`.
+
+    directory: a folder for the trial's own files.
+    """
+
+    def __init__(self, metric: str, directory: Path) -> None:
+        self._metric = metric
+        self.directory = directory
+
+    def __call__(self, value: Any = None, *, step: int | None = None, **metrics: Any) -> None:
+        """Say what the metric is now; numbers of numpy or torch are taken as they are."""
+        named = {name: float(number) for name, number in metrics.items()}
+        if value is not None:
+            named[self._metric] = float(value)
+        line = named if step is None else {"step": int(step), **named}
+        print(json.dumps(line), flush=True)  # noqa: T201 - the engine reads it
+
+
+def main(name: str, job: Mapping[str, Any]) -> None:
+    """Call the function; what it returns is the last word: a number, a mapping, or None if it reported."""
+    module, _, function = name.partition(":")
+    sys.path.insert(0, str(Path.cwd()))
+    settings = TrainingSettings.from_dict(job["settings"])
+    report = Report(job["metric"], Path(job["trial_dir"]))
+    found = getattr(importlib.import_module(module), function)(settings, job["seed"], report)
+    if isinstance(found, Mapping):
+        report(step=settings.max_steps, **found)
+    elif found is not None:
+        report(found, step=settings.max_steps)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], json.loads(sys.argv[2]))

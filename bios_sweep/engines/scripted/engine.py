@@ -1,0 +1,247 @@
+"""`CommandEngine` and `CallableEngine`: a user's own script as a `ports.TrialEngine`.
+
+Every trial is a process of its own: it may crash, hang or leave a mess without touching the next one, and
+it dies with its worker. What it cannot do is stay warm or go on after a kill, unless it does so itself.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import platform
+import shutil
+import socket
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self
+
+from bios_sweep.engines.scripted.child import Child, OutOfTimeError
+from bios_sweep.engines.scripted.identity import changed_file
+from bios_sweep.engines.scripted.outcome import CALLABLE, Ending, Told, result_of
+from bios_sweep.engines.scripted.readings import Reading, reading_of
+from bios_sweep.engines.scripted.template import Command, Template, written
+from bios_sweep.engines.scripted.watched import WatchedFile
+from bios_sweep.errors import BiosSweepError, ConfigError, NoClockError
+from bios_sweep.settings import TrainingSettings
+from bios_sweep.study.trials import CODE, FAILED, Measurement, TrialResult, TrialSpec
+
+VERSION = "2"  # raised when what a script is told, or how its metrics are read, changes
+PACKAGE_HOME = Path(__file__).resolve().parents[3]
+STARTED = "started"  # its time tells what a script that resumes wrote this time
+OUTPUT = "output"  # the script's own folder, inside the trial's
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScriptOptions:
+    """How a script is run and read.
+
+    run: the command's text, or `module:function`. cwd: absolute, where it starts. metric: what it is judged
+    on; watched: other metrics that a curve keeps. metrics_file: pattern of the file inside the script's
+    folder that holds the metrics, None: standard output. digests: absolute path -> sha256 of the files that
+    were planned with. resumes: it goes on from what it left in its folder, which is then kept.
+    """
+
+    run: str
+    cwd: str
+    metric: str
+    watched: tuple[str, ...] = ()
+    shell: bool = False
+    metrics_file: str | None = None
+    digests: Mapping[str, str] = field(default_factory=dict)
+    time_limit_seconds: float | None = None
+    resumes: bool = False
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """From the plain values of `Scenario.engine_options`.
+
+        Raises:
+            ConfigError: a name that is no option.
+        """
+        names = [field.name for field in fields(cls)]
+        unknown = sorted(set(values) - set(names))
+        if unknown:
+            raise ConfigError(f"unknown engine option {unknown[0]!r}; the options are {', '.join(names)}")
+        return cls(**{**values, "watched": tuple(values.get("watched", ()))})
+
+
+class CommandEngine:
+    """Runs a command per trial: `python train.py --lr {learning_rate} --seed {seed}`."""
+
+    version = VERSION
+    _source = "its output"  # where metrics are looked for, in words
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self._options = ScriptOptions.from_dict(options)
+        self.resumes = self._options.resumes
+        self._command = self._checked()
+
+    def _checked(self) -> Command | None:
+        return Command(text=self._options.run, shell=self._options.shell)
+
+    def run(self, trial: TrialSpec, directory: Path) -> Iterator[Measurement | TrialResult]:
+        """Run the script once; a measurement per line with the metric, as it comes, then the result.
+
+        A metrics file is looked at while it grows, and read whole at the end, which decides.
+
+        Leaves in `directory`: `stdout.txt`, `stderr.txt` and `output/`, the script's own. Closing the
+        iterator ends the script and everything it started.
+
+        Raises:
+            BiosSweepError: the script cannot be started here, or its folder cannot be written.
+        """
+        changed = changed_file(self._options.digests)
+        if changed is not None:
+            yield _not_the_planned(trial, changed)
+            return
+        folder = directory.absolute()
+        output = _output_folder(folder, keep=self._options.resumes)
+        values = written(trial.settings, trial.seed, str(output))
+        told = Told(trial=trial, metric=self._options.metric, watched=self._options.watched)
+        options = self._options
+        pattern = self._pattern(values)
+        since_ns = _time_of_day_there(folder) if options.resumes else 0
+        file = WatchedFile(pattern, inside=output, since_ns=since_ns) if pattern else None
+        with self._started(self._words(trial, values), folder) as child:
+            status: int | None = None
+            try:
+                for line in child.lines(options.time_limit_seconds):
+                    yield from _points(told, _said(line, file), child.seconds)
+                status = child.status(options.time_limit_seconds)
+            except OutOfTimeError:
+                pass
+            seconds = child.seconds
+        missing = ""
+        if file is not None and status == 0:
+            rest = file.rest()
+            missing = rest.missing
+            if rest.anew:
+                told.forget()
+            yield from _points(told, rest.readings, seconds)
+        last = told.end()
+        if last is not None:
+            yield last
+        yield result_of(
+            told,
+            Ending(
+                status=status,
+                limit_seconds=options.time_limit_seconds,
+                errors=child.errors.tail,
+                output=child.output.tail,
+                source=f"its file {pattern}" if pattern else self._source,
+                missing=missing,
+            ),
+            wall_seconds=seconds,
+            provenance=_provenance(),
+        )
+
+    @property
+    def hardware(self) -> str:
+        """Where the script runs; what it trains on only the script knows."""
+        return platform.processor() or platform.machine()
+
+    def time_steps(self, settings: Sequence[TrainingSettings], repeats: int) -> list[list[float]]:
+        """A script's steps cannot be timed alone.
+
+        Raises:
+            NoClockError: always; claims of cost are then said to be without a time.
+        """
+        raise NoClockError("the steps of a script of your own cannot be timed alone")
+
+    def _words(self, trial: TrialSpec, values: Mapping[str, str]) -> list[str]:
+        assert self._command is not None  # made by `_checked`
+        return self._command.argv(values)
+
+    def _pattern(self, values: Mapping[str, str]) -> str | None:
+        """Where metrics will lie, absolute."""
+        if self._options.metrics_file is None:
+            return None
+        escaped = {name: glob.escape(value) for name, value in values.items()}
+        return Template(key="method.metrics_file", text=self._options.metrics_file).filled(escaped)
+
+    def _environment(self) -> dict[str, str]:
+        """This worker's, CUDA_VISIBLE_DEVICES and all; Python's output comes line by line."""
+        return {"PYTHONUNBUFFERED": "1", **os.environ}
+
+    def _started(self, words: list[str], folder: Path) -> Child:
+        try:
+            return Child(words, cwd=Path(self._options.cwd), folder=folder, environ=self._environment())
+        except OSError as error:
+            raise BiosSweepError(
+                f"the script cannot be started in {self._options.cwd} on {socket.gethostname()}: "
+                f"{error.strerror}; every node needs the folder that the sweep was started in"
+            ) from error
+
+
+class CallableEngine(CommandEngine):
+    """Calls `module:function(settings, seed, report)` per trial, in a fresh interpreter."""
+
+    _source = CALLABLE
+
+    def _checked(self) -> None:
+        return None
+
+    def _environment(self) -> dict[str, str]:
+        """With this package findable, which on a cluster may have come with the job."""
+        inherited = super()._environment()
+        paths = (str(PACKAGE_HOME), inherited.get("PYTHONPATH"))
+        return {**inherited, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+
+    def _words(self, trial: TrialSpec, values: Mapping[str, str]) -> list[str]:
+        job = {
+            "settings": trial.settings.to_dict(),
+            "seed": trial.seed,
+            "metric": self._options.metric,
+            "trial_dir": values["trial_dir"],
+        }
+        return [sys.executable, "-m", "bios_sweep.engines.scripted.call", self._options.run, json.dumps(job)]
+
+
+def _not_the_planned(trial: TrialSpec, path: str) -> TrialResult:
+    """Two versions of a script must not meet in one comparison."""
+    cause = (
+        f"{path} on {socket.gethostname()} is not the file that was planned with; run the same command again "
+        "for a plan with the present one"
+    )
+    return TrialResult(key=trial.key, status=FAILED, failure=CODE, cause=cause, provenance=_provenance())
+
+
+def _said(line: str | None, file: WatchedFile | None) -> Sequence[Reading]:
+    """What a line of output, or at a look (None) the metrics file, says of the metrics."""
+    if file is not None:
+        return file.news() if line is None else ()
+    reading = None if line is None else reading_of(line)
+    return () if reading is None else (reading,)
+
+
+def _points(told: Told, readings: Sequence[Reading], seconds: float) -> Iterator[Measurement]:
+    for reading in readings:
+        point = told.take(reading, seconds)
+        if point is not None:
+            yield point
+
+
+def _time_of_day_there(folder: Path) -> int:
+    """Now, in nanoseconds, as the file system that the trial's files lie on stamps it."""
+    mark = folder / STARTED
+    mark.touch()
+    return mark.stat().st_mtime_ns
+
+
+def _output_folder(folder: Path, *, keep: bool) -> Path:
+    """The script's own folder, empty unless the script goes on by itself from what it left there."""
+    output = folder / OUTPUT
+    try:
+        if output.exists() and not keep:
+            shutil.rmtree(output)
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BiosSweepError(f"{output}: cannot be written ({error.strerror})") from error
+    return output
+
+
+def _provenance() -> dict[str, Any]:
+    return {"host": socket.gethostname(), "engine": "script"}

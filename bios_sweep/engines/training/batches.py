@@ -1,0 +1,99 @@
+"""Which examples make which batch, and how a batch becomes tensors.
+
+A batch is a pure function of (seed, batch size, step) over one example stream per seed, so arms share
+their data, a resumed trial continues exactly, and batch sizes differ in how they cut the stream, not
+in what it holds. Random numbers are raw Philox output, which numpy promises never to change, while the
+methods of its `Generator` may change between versions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+
+from bios_sweep.engines.training.tokens import TokenizedExample
+
+
+def philox(count: int, *key: object) -> np.ndarray:
+    """`count` raw 64-bit numbers that depend on the key alone; a shorter draw is a prefix of a longer."""
+    digest = hashlib.sha256("/".join(str(part) for part in key).encode()).digest()
+    return np.random.Philox(key=int.from_bytes(digest[:16], "little")).random_raw(count)
+
+
+def uniform(count: int, *key: object) -> np.ndarray:
+    """`count` float64 numbers in [0, 1) from `philox`: the upper 53 bits of each."""
+    return (philox(count, *key) >> np.uint64(11)) * 2.0**-53
+
+
+@lru_cache(maxsize=8)
+def epoch_order(seed: int, epoch: int, examples: int) -> np.ndarray:
+    """Permutation of the training examples in one pass, shape (examples,)."""
+    return np.argsort(philox(examples, "example order", seed, epoch), kind="stable")
+
+
+def batch_indices(seed: int, batch_size: int, step: int, examples: int) -> np.ndarray:
+    """Indices of the training examples in batch `step` (from 0), shape (batch_size,).
+
+    Position p of the stream holds example p % examples of the permutation of pass p // examples.
+    """
+    positions = np.arange(step * batch_size, (step + 1) * batch_size)
+    passes = positions // examples
+    return np.concatenate(
+        [
+            epoch_order(seed, int(epoch), examples)[positions[passes == epoch] % examples]
+            for epoch in np.unique(passes)
+        ]
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MicroBatch:
+    """Examples that go through the model in one piece, padded on the right.
+
+    input_ids: (rows, length); the last token of an example predicts nothing and is left out. No mask is
+    needed: attention is causal, so no token that counts ever sees the padding to its right.
+    sources: (n,), positions in the flattened (rows * length) hidden states that predict completion
+    tokens. targets: (n,), those tokens. owners: (n,), each target's example as it was numbered.
+    """
+
+    input_ids: torch.Tensor
+    sources: torch.Tensor
+    targets: torch.Tensor
+    owners: np.ndarray
+
+
+def micro_batches(
+    examples: Sequence[TokenizedExample], size: int, device: torch.device
+) -> Iterator[MicroBatch]:
+    """Cut one batch into micro-batches of at most `size` examples of similar length.
+
+    Sorting happens inside the given batch only, so it saves padding and never changes which examples
+    an optimizer step sees. Owners are positions in `examples`.
+    """
+    order = sorted(range(len(examples)), key=lambda index: (len(examples[index].input_ids), index))
+    for start in range(0, len(order), size):
+        rows = order[start : start + size]
+        yield _collate([examples[index] for index in rows], np.array(rows), device)
+
+
+def _collate(examples: Sequence[TokenizedExample], owners: np.ndarray, device: torch.device) -> MicroBatch:
+    length = max(len(example.input_ids) for example in examples) - 1
+    ids = np.zeros((len(examples), length), dtype=np.int64)
+    sources, targets = [], []
+    for row, example in enumerate(examples):
+        start, end = example.prompt_length, len(example.input_ids)
+        ids[row, : end - 1] = example.input_ids[:-1]
+        sources.append(np.arange(row * length + start - 1, row * length + end - 1))
+        targets.append(np.asarray(example.input_ids[start:], dtype=np.int64))
+    counts = [len(target) for target in targets]
+    return MicroBatch(
+        input_ids=torch.from_numpy(ids).to(device),
+        sources=torch.from_numpy(np.concatenate(sources)).to(device),
+        targets=torch.from_numpy(np.concatenate(targets)).to(device),
+        owners=np.repeat(owners, counts),
+    )

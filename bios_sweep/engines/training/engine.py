@@ -1,0 +1,247 @@
+"""`LoraEngine`: LoRA supervised fine-tuning as a `ports.TrialEngine`. Knows no Ray and no MLflow."""
+
+from __future__ import annotations
+
+import math
+import platform
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bios_sweep.engines.training.batches import micro_batches
+from bios_sweep.engines.training.conversations import chat_renderer
+from bios_sweep.engines.training.data import Example, read_dataset
+from bios_sweep.engines.training.facts import ENGINE_VERSION, resolve_model
+from bios_sweep.engines.training.general import general_set
+from bios_sweep.engines.training.loop import evaluate, evaluation_set
+from bios_sweep.engines.training.model import (
+    BaseModel,
+    choose_device,
+    load_base,
+    make_repeatable,
+    stay_offline_and_quiet,
+    verify_split,
+)
+from bios_sweep.engines.training.timing import time_steps
+from bios_sweep.engines.training.tokens import Render, TokenizedExample, load_tokenizer, tokenize_all
+from bios_sweep.engines.training.trial import Judge, Material, Work, run_trial
+from bios_sweep.errors import ConfigError, DataError, ModelError
+from bios_sweep.settings import TrainingSettings
+from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineOptions:
+    """How to run; nothing here decides an outcome beyond rounding (dropout draws per micro-batch).
+
+    model_path: a folder, a hub id in this node's cache, or `facts.EMBEDDED`.
+    threads: CPU threads of torch. micro_batch_size: examples that go through the model in one piece.
+    measurements: evaluations per trial after the one at step 0. eval_max_length: tokens at which the plan
+    cuts evaluation examples, the same for all its trials; None: each trial's own `max_length`.
+    """
+
+    model_path: str
+    data_file: str
+    data_fingerprint: str
+    threads: int = 1
+    device: str = "cpu"
+    micro_batch_size: int = 16
+    measurements: int = 5
+    eval_max_length: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("threads", "micro_batch_size", "measurements", "eval_max_length"):
+            value = getattr(self, name)
+            if name == "eval_max_length" and value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ConfigError(f"{name}: {value!r} is not allowed; a whole number of at least 1")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> EngineOptions:
+        """From the plain values of `Scenario.engine_options`.
+
+        Raises:
+            ConfigError: a name that is no option, or a value out of range.
+        """
+        names = [field.name for field in fields(cls)]
+        unknown = sorted(set(values) - set(names))
+        if unknown:
+            raise ConfigError(f"unknown engine option {unknown[0]!r}; the options are {', '.join(names)}")
+        return cls(**values)
+
+
+class LoraEngine:
+    """Trains one trial after the other on a base model that stays loaded.
+
+    Model, tokenizer, tokenised data and the untouched model's evaluation are kept between trials; the
+    adapter lives for one trial. A warm engine gives the numbers of a fresh one to the bit.
+    """
+
+    version = ENGINE_VERSION
+    resumes = True
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        given = EngineOptions.from_dict(options)
+        self._options = replace(given, model_path=str(resolve_model(given.model_path)))
+        self._device = choose_device(self._options.device)
+        stay_offline_and_quiet()
+        make_repeatable(self._device, self._options.threads)
+        self._data = read_dataset(Path(self._options.data_file))
+        if self._data.fingerprint != self._options.data_fingerprint:
+            raise DataError(
+                f"{self._options.data_file}: these are not the examples of the plan (fingerprint "
+                f"{self._data.fingerprint[:12]}, planned {self._options.data_fingerprint[:12]}); plan again"
+            )
+        self._tokenizer = load_tokenizer(self._options.model_path)
+        self._render = self._renderer()
+        self._materials: dict[tuple[str, int], Material] = {}
+        self._judges: dict[tuple[str, int], Judge] = {}
+
+    def run(self, trial: TrialSpec, directory: Path) -> Iterator[Measurement | TrialResult]:
+        """Train to the next measurement at each `next()`; the last item is the `TrialResult`.
+
+        Leaves in `directory`: `eval.npz` (losses per evaluation example at the latest measurement),
+        `checkpoint.pt` while it runs, `adapter/` when it completed. Closing the iterator early leaves
+        the base model clean.
+
+        Raises:
+            ModelError: the base model cannot be trained.
+            DataError: the data do not fit the model.
+            StorageError: the directory cannot be written.
+        """
+        directory.mkdir(parents=True, exist_ok=True)
+        yield from run_trial(
+            Work(
+                trial=trial,
+                directory=directory,
+                material=self._material(trial.settings.dtype, trial.settings.max_length),
+                owner=f"{trial.key} of engine {self.version}",
+                measurements=self._options.measurements,
+                micro_batch_size=self._options.micro_batch_size,
+                provenance=self._provenance(),
+            )
+        )
+
+    @property
+    def hardware(self) -> str:
+        """The device and, on a CPU, how many threads a trial has."""
+        threads = self._options.threads
+        if self._device.type == "cuda":
+            return _device_name(self._device)
+        return f"{_device_name(self._device)}, {threads} thread{'' if threads == 1 else 's'}"
+
+    def time_steps(self, settings: Sequence[TrainingSettings], repeats: int) -> list[list[float]]:
+        """Seconds per optimizer step, shape (repeats, arms); see `training.timing`."""
+        return time_steps(
+            settings,
+            lambda arm: self._material(arm.dtype, arm.max_length),
+            repeats=repeats,
+            micro_batch_size=self._options.micro_batch_size,
+        )
+
+    def _material(self, dtype: str, max_length: int) -> Material:
+        if (dtype, max_length) not in self._materials:
+            self._materials[dtype, max_length] = self._prepare(self._base(dtype), dtype, max_length)
+        return self._materials[dtype, max_length]
+
+    def _base(self, dtype: str) -> BaseModel:
+        """One base model at a time: two copies of a large one would not fit."""
+        for (loaded, _), material in self._materials.items():
+            if loaded == dtype:
+                return material.base
+        self._materials.clear()
+        self._judges.clear()
+        return load_base(Path(self._options.model_path), dtype, self._device)
+
+    def _prepare(self, base: BaseModel, dtype: str, max_length: int) -> Material:
+        train = self._tokenized(self._data.train, max_length)
+        _require_fit(base, train)
+        return Material(base=base, train=train, judge=self._judge(base, dtype, max_length))
+
+    def _judge(self, base: BaseModel, dtype: str, max_length: int) -> Judge:
+        """What trials are measured on: cut once for all of a plan, whatever their own `max_length`."""
+        key = (dtype, self._options.eval_max_length or max_length)
+        if key not in self._judges:
+            self._judges[key] = self._judged(base, *key)
+        return self._judges[key]
+
+    def _judged(self, base: BaseModel, dtype: str, max_length: int) -> Judge:
+        evaluation = self._tokenized(self._data.evaluation, max_length)
+        _require_fit(base, evaluation)
+        size = self._options.micro_batch_size
+        verify_split(base, next(micro_batches(_two_shortest(evaluation), 2, self._device)), dtype)
+        held_out = evaluation_set(evaluation, size, self._device)
+        untouched = evaluate(base, held_out)
+        if not math.isfinite(untouched.loss):
+            raise ModelError(
+                f"model {self._options.model_path}: its evaluation loss is {untouched.loss} before training; "
+                f"check its weights, or choose another dtype than {dtype}"
+            )
+        general = general_set(base, self._tokenizer, size, self._device)
+        return Judge(
+            evaluation=held_out,
+            untouched=untouched,
+            general=general,
+            general_before=evaluate(base, general).loss,
+        )
+
+    def _tokenized(self, examples: Sequence[Example], max_length: int) -> tuple[TokenizedExample, ...]:
+        return tuple(tokenize_all(examples, self._tokenizer, max_length, self._render))
+
+    def _renderer(self) -> Render | None:
+        """The chat template, read only where there are conversations: it costs a second."""
+        examples = (*self._data.train, *self._data.evaluation)
+        if any(example.messages for example in examples):
+            return chat_renderer(Path(self._options.model_path))
+        return None
+
+    def _provenance(self) -> dict[str, Any]:
+        return {
+            "host": socket.gethostname(),
+            "device": _device_name(self._device),
+            "threads": self._options.threads,
+            "micro_batch_size": self._options.micro_batch_size,
+            "torch": torch.__version__,
+        }
+
+
+def _two_shortest(examples: Sequence[TokenizedExample]) -> list[TokenizedExample]:
+    """Enough to check the model on padding, at the least cost; of different lengths where there are."""
+    by_length = {len(example.input_ids): example for example in examples}
+    return [by_length[length] for length in sorted(by_length)[:2]]
+
+
+def _require_fit(base: BaseModel, examples: Sequence[TokenizedExample]) -> None:
+    """Refuse what would end in an index error, or in silence, deep inside the model."""
+    name = base.model.config.name_or_path
+    longest = max(len(example.input_ids) for example in examples)
+    positions = getattr(base.model.config.get_text_config(), "max_position_embeddings", None)
+    if positions and longest > positions:
+        raise DataError(
+            f"max_length: an example has {longest} tokens but model {name} has {positions} positions; "
+            f"use max_length={positions} or less"
+        )
+    largest = max(max(example.input_ids) for example in examples)
+    rows = base.model.get_input_embeddings().weight.shape[0]
+    if largest >= rows:
+        raise ModelError(
+            f"model {name}: its tokenizer gives token {largest} but it has {rows} embeddings; "
+            "the tokenizer belongs to another model"
+        )
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return _cpu_model(Path("/proc/cpuinfo")) or platform.processor() or platform.machine()
+
+
+def _cpu_model(cpuinfo: Path) -> str:
+    """The processor's marketing name where Linux tells it, else nothing."""
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")

@@ -1,0 +1,45 @@
+"""Forgetting: the loss on a fixed set of general text, before training and after it.
+
+The text is the project's own, a few short passages of several kinds (reports, letters, recipes, stories,
+sums). It ships with the package, so that it is the same on every node and for every Python, and so that it is
+in nobody's training data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from bios_sweep.assets import general_text_path
+from bios_sweep.engines.training.data import Example
+from bios_sweep.engines.training.loop import EvaluationSet, evaluation_set
+from bios_sweep.engines.training.model import BaseModel
+from bios_sweep.engines.training.tokens import TextTokenizer, TokenizedExample, tokenize_all
+
+LONGEST = 256  # tokens of a passage, whatever `max_length` an arm has; the longest has half of that or less
+
+
+def general_examples() -> tuple[Example, ...]:
+    """One example per passage, all of it under the loss."""
+    lines = general_text_path().read_text(encoding="utf-8").splitlines()
+    return tuple(
+        Example(prompt="", completion=line, cluster=str(place), origin=f"general text {place + 1}")
+        for place, line in enumerate(lines)
+    )
+
+
+def general_set(base: BaseModel, tokenizer: TextTokenizer, size: int, device: torch.device) -> EvaluationSet:
+    """The passages as a model reads them. size: examples per micro-batch.
+
+    The end token is left out: what comes after a passage is a habit of the training data, not knowledge.
+    """
+    positions = getattr(base.model.config.get_text_config(), "max_position_embeddings", None)
+    longest = min(LONGEST, positions or LONGEST)
+    tokenized = tokenize_all(general_examples(), tokenizer, longest)
+    return evaluation_set([_unended(example, tokenizer.eos_id) for example in tokenized], size, device)
+
+
+def _unended(example: TokenizedExample, eos_id: int) -> TokenizedExample:
+    ended = example.input_ids[-1] == eos_id and example.supervised_tokens > 1
+    return replace(example, input_ids=example.input_ids[:-1]) if ended else example

@@ -1,0 +1,211 @@
+"""One trial's training: optimizer steps between measurements, and what a measurement is."""
+
+from __future__ import annotations
+
+import io
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from peft import PeftModel
+from torch.nn.utils import clip_grad_norm_
+
+from bios_sweep.atomic import write_atomically
+from bios_sweep.engines.training.batches import MicroBatch, batch_indices, micro_batches, philox
+from bios_sweep.engines.training.checkpoint import Checkpoint
+from bios_sweep.engines.training.model import BaseModel, trainable
+from bios_sweep.engines.training.tokens import TokenizedExample
+from bios_sweep.sealed import digest
+from bios_sweep.settings import TrainingSettings
+from bios_sweep.study.trials import EVALUATION_FILE, Measurement
+
+
+class DivergedError(Exception):
+    """Training left the finite numbers; the message is the trial's cause."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationSet:
+    """The held-out examples as micro-batches, made once; arrays have shape (examples,)."""
+
+    batches: tuple[MicroBatch, ...]
+    tokens: np.ndarray
+    bytes: np.ndarray
+    cluster: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Summed nats of each evaluation example's completion, shape (examples,), float64."""
+
+    data: EvaluationSet
+    nats: np.ndarray
+
+    @property
+    def loss(self) -> float:
+        """Mean nats per completion token over all tokens: long completions weigh more."""
+        return float(self.nats.sum() / self.data.tokens.sum())
+
+    @property
+    def bits_per_byte(self) -> float:
+        """Bits per byte of completion text: comparable between tokenizers."""
+        return float(self.nats.sum() / math.log(2) / self.data.bytes.sum())
+
+    def save(self, directory: Path) -> str:
+        """Write `eval.npz`: nats, tokens, bytes and cluster number per example; returns its digest."""
+        buffer = io.BytesIO()
+        data = self.data
+        np.savez(buffer, nats=self.nats, tokens=data.tokens, bytes=data.bytes, cluster=data.cluster)
+        write_atomically(directory / EVALUATION_FILE, [buffer.getvalue()])
+        return digest(buffer.getvalue())
+
+
+def evaluation_set(examples: Sequence[TokenizedExample], size: int, device: torch.device) -> EvaluationSet:
+    """Batches by length, whatever the seed; clusters are numbered in the order they first appear."""
+    numbers = {name: index for index, name in enumerate(dict.fromkeys(item.cluster for item in examples))}
+    return EvaluationSet(
+        batches=tuple(micro_batches(examples, size, device)),
+        tokens=np.array([example.supervised_tokens for example in examples]),
+        bytes=np.array([example.completion_bytes for example in examples]),
+        cluster=np.array([numbers[example.cluster] for example in examples]),
+    )
+
+
+@torch.no_grad()
+def evaluate(base: BaseModel, data: EvaluationSet) -> Evaluation:
+    """Losses of the model as it stands; dropout is off."""
+    nats = np.zeros(len(data.tokens))
+    for batch in data.batches:
+        losses = base.token_losses(batch).double().cpu().numpy()
+        nats += np.bincount(batch.owners, weights=losses, minlength=len(nats))
+    return Evaluation(data=data, nats=nats)
+
+
+def learning_rate_at(settings: TrainingSettings, step: int) -> float:
+    """Learning rate of optimizer step `step` (from 0).
+
+    Warm-up rises linearly and reaches the peak with its last step. After it the schedule runs over the
+    share of the remaining steps already done: linear and cosine would reach 0 one step after the last.
+    """
+    warmup = round(settings.warmup_fraction * settings.max_steps)
+    if step < warmup:
+        return settings.learning_rate * (step + 1) / warmup
+    done = (step - warmup) / (settings.max_steps - warmup)
+    share = {"linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2, "constant": 1.0}
+    return settings.learning_rate * share[settings.schedule]
+
+
+class Training:
+    """The moving parts of one trial: adapter weights, optimizer, position in the example stream.
+
+    step: optimizer steps done; tokens: training tokens seen; wall_seconds: spent in `advance` alone.
+    """
+
+    def __init__(
+        self,
+        base: BaseModel,
+        adapted: PeftModel,
+        settings: TrainingSettings,
+        seed: int,
+        examples: Sequence[TokenizedExample],
+        micro_batch_size: int,
+    ) -> None:
+        self._base, self._adapted, self._settings, self._seed = base, adapted, settings, seed
+        self._examples, self._micro_batch_size = examples, micro_batch_size
+        self._parameters = trainable(adapted)
+        self._optimizer = torch.optim.AdamW(
+            self._parameters.values(),
+            lr=settings.learning_rate,
+            betas=(settings.adam_beta1, settings.adam_beta2),
+            eps=settings.adam_eps,
+            weight_decay=settings.weight_decay,
+            fused=True,
+        )
+        self.step, self.tokens, self.wall_seconds = 0, 0, 0.0
+
+    def advance(self, stop: int) -> float | None:
+        """Train until `stop` optimizer steps are done; returns the mean training nats per token.
+
+        None when there was nothing to do.
+
+        Raises:
+            DivergedError: a loss or gradient is not finite; the step is named.
+        """
+        begin = time.perf_counter()
+        nats, supervised = 0.0, 0
+        self._set_dropout(active=True)
+        try:
+            while self.step < stop:
+                batch = self._batch()
+                nats += self._descend(batch)
+                supervised += _supervised(batch)
+                self.tokens += sum(len(example.input_ids) for example in batch)
+                self.step += 1
+        finally:
+            self._set_dropout(active=False)
+            self.wall_seconds += time.perf_counter() - begin
+        return nats / supervised if supervised else None
+
+    def snapshot(self, curve: Sequence[Measurement]) -> Checkpoint:
+        """All that going on needs, with what was measured so far."""
+        return Checkpoint(
+            step=self.step,
+            tokens=self.tokens,
+            wall_seconds=self.wall_seconds,
+            curve=tuple(curve),
+            weights={name: value.detach() for name, value in self._parameters.items()},
+            optimizer=self._optimizer.state_dict(),
+        )
+
+    @torch.no_grad()
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Become what `snapshot` saw."""
+        self.step, self.tokens = checkpoint.step, checkpoint.tokens
+        self.wall_seconds = checkpoint.wall_seconds
+        for name, value in self._parameters.items():
+            value.copy_(checkpoint.weights[name])
+        self._optimizer.load_state_dict(checkpoint.optimizer)
+
+    def _batch(self) -> list[TokenizedExample]:
+        size = self._settings.batch_size
+        return [
+            self._examples[index] for index in batch_indices(self._seed, size, self.step, len(self._examples))
+        ]
+
+    def _descend(self, batch: Sequence[TokenizedExample]) -> float:
+        """One optimizer step; returns the batch's summed nats before it.
+
+        Every completion token of the whole batch weighs the same, however it is cut into micro-batches.
+        """
+        settings = self._settings
+        if settings.lora_dropout:
+            torch.manual_seed(int(philox(1, "dropout", self._seed, self.step)[0]))
+        supervised = _supervised(batch)
+        nats = torch.zeros((), device=self._base.device)
+        self._optimizer.zero_grad()
+        for micro_batch in micro_batches(batch, self._micro_batch_size, self._base.device):
+            loss = self._base.token_losses(micro_batch).sum()
+            (loss / supervised).backward()
+            nats += loss.detach()
+        norm = clip_grad_norm_(self._parameters.values(), settings.max_grad_norm, foreach=True)
+        total, length = torch.stack([nats, norm]).tolist()  # the only wait for the device
+        if not math.isfinite(total) or not math.isfinite(length):
+            what = "gradient" if math.isfinite(total) else "training loss"
+            raise DivergedError(f"the {what} was not finite at step {self.step + 1}")
+        self._optimizer.param_groups[0]["lr"] = learning_rate_at(settings, self.step)
+        self._optimizer.step()
+        return float(total)
+
+    def _set_dropout(self, *, active: bool) -> None:
+        if self._settings.lora_dropout:
+            for name, module in self._adapted.named_modules():
+                if ".lora_dropout." in name:
+                    module.train(active)
+
+
+def _supervised(batch: Sequence[TokenizedExample]) -> int:
+    return sum(example.supervised_tokens for example in batch)

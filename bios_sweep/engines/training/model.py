@@ -1,0 +1,224 @@
+"""The base model, and the adapter that is put on it for one trial and taken off again."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import huggingface_hub
+import torch
+import transformers
+from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.lora import LoraLayer
+from torch import nn
+from torch.nn import functional
+
+from bios_sweep.engines.training.batches import MicroBatch, uniform
+from bios_sweep.errors import ConfigError, ModelError, StorageError
+from bios_sweep.settings import TrainingSettings
+
+ADAPTER = "default"  # PEFT's own name for the only adapter
+DEVICES = ("cpu", "cuda", "auto")
+# Largest allowed gap between our logits and the model's own forward pass, as a share of the largest
+# logit. Chosen: rounding stays far below it, a missing scale or cap far above.
+TOLERANCE = {"float32": 1e-3, "bfloat16": 5e-2}
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaseModel:
+    """A frozen causal language model, split where training needs it: decoder, then output head.
+
+    softcap: bound on the logits (Gemma 2 and its kin), None without. vocabulary: size of the logits.
+    It stays in evaluation mode: the only dropout of a trial is the adapter's own, a setting.
+    """
+
+    model: transformers.PreTrainedModel
+    decoder: nn.Module
+    head: nn.Module
+    softcap: float | None
+    vocabulary: int
+    device: torch.device
+
+    def token_losses(self, batch: MicroBatch) -> torch.Tensor:
+        """Nats per completion token, shape (n,), float32.
+
+        The head is the widest layer and most tokens belong to prompts, so it runs only where a
+        completion token is predicted.
+        """
+        return functional.cross_entropy(self.logits(batch), batch.targets, reduction="none")
+
+    def logits(self, batch: MicroBatch) -> torch.Tensor:
+        """Logits at the predicting positions, shape (n, vocabulary), float32."""
+        hidden = self.decoder(input_ids=batch.input_ids, use_cache=False).last_hidden_state
+        logits = self.head(hidden.flatten(0, 1).index_select(0, batch.sources)).float()
+        return logits if self.softcap is None else torch.tanh(logits / self.softcap) * self.softcap
+
+
+def choose_device(name: str) -> torch.device:
+    """The device a name stands for; `auto` takes a GPU where there is one.
+
+    Raises:
+        ConfigError: an unknown name, or no GPU is there.
+    """
+    if name not in DEVICES:
+        raise ConfigError(f"device: {name!r} is not allowed; choose from {', '.join(DEVICES)}")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device: cuda was asked for but torch sees no GPU; use device=cpu or auto")
+    available = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(available if name == "auto" else name)
+
+
+def stay_offline_and_quiet() -> None:
+    """No library call of a trial may reach the network or draw progress bars over the driver's table."""
+    os.environ["HF_HUB_OFFLINE"] = "1"  # for processes started from here
+    huggingface_hub.constants.HF_HUB_OFFLINE = True  # read once at import, which lies behind us
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+
+
+def make_repeatable(device: torch.device, threads: int) -> None:
+    """Fix what decides the order of additions: the CPU threads, and deterministic kernels on a GPU."""
+    torch.set_num_threads(threads)
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is repeatable only with it
+        torch.use_deterministic_algorithms(mode=True, warn_only=True)
+
+
+def load_base(path: Path, dtype: str, device: torch.device) -> BaseModel:
+    """Load a causal language model from a local folder: safetensors only, no remote code.
+
+    Raises:
+        ModelError: it cannot be loaded, or the files lack weights (they would be random).
+    """
+    try:
+        model, report = transformers.AutoModelForCausalLM.from_pretrained(
+            path,
+            dtype=getattr(torch, dtype),
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ModelError(f"model {path}: transformers cannot load it ({_first_line(error)})") from error
+    if report["missing_keys"]:
+        missing = min(report["missing_keys"])
+        raise ModelError(f"model {path}: its files have no weights for {missing}; download it again")
+    model = model.to(device).eval().requires_grad_(requires_grad=False)
+    head = model.get_output_embeddings()
+    if head is None:
+        raise ModelError(f"model {path}: {type(model).__name__} has no output embeddings to train against")
+    return BaseModel(
+        model=model,
+        decoder=model.get_decoder(),
+        head=head,
+        softcap=getattr(model.config.get_text_config(), "final_logit_softcapping", None),
+        vocabulary=head.weight.shape[0],
+        device=device,
+    )
+
+
+def verify_split(base: BaseModel, batch: MicroBatch, dtype: str) -> None:
+    """Prove on one padded micro-batch that decoder and head alone give the model's own logits.
+
+    An architecture that scales its logits, masks in its own way or hides its decoder would train on
+    wrong numbers without a sign.
+
+    Raises:
+        ModelError: they differ by more than rounding.
+    """
+    mask = (torch.arange(batch.input_ids.shape[1], device=base.device)[None] < _lengths(batch)).long()
+    with torch.no_grad():
+        full = base.model(input_ids=batch.input_ids, attention_mask=mask, use_cache=False).logits
+        expected = full.flatten(0, 1).index_select(0, batch.sources).float()
+        gap = (base.logits(batch) - expected).abs().max() / expected.abs().max().clamp(min=1.0)
+    if not gap.item() <= TOLERANCE[dtype]:
+        raise ModelError(
+            f"model {base.model.config.name_or_path}: {type(base.model).__name__} computes its logits in a "
+            f"way that is not supported (they differ by {gap.item():.1e}); use a plain decoder architecture"
+        )
+
+
+@contextmanager
+def adapter(base: BaseModel, settings: TrainingSettings, seed: int) -> Iterator[PeftModel]:
+    """A fresh LoRA adapter on every linear layer but the head, removed on the way out.
+
+    Base weights are never touched, so the next trial finds the model as it was loaded.
+    """
+    if any(isinstance(module, LoraLayer) for module in base.model.modules()):
+        raise RuntimeError("an engine trains one trial at a time; close the running one first")
+    config = LoraConfig(
+        task_type="CAUSAL_LM",
+        target_modules="all-linear",
+        r=settings.lora_rank,
+        lora_alpha=settings.lora_alpha,
+        lora_dropout=settings.lora_dropout,
+        use_rslora=False,
+        bias="none",
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # PEFT asks transformers by a name it will drop
+        adapted = get_peft_model(base.model, config)
+    try:
+        adapted.eval()
+        initialise(adapted, seed)
+        yield adapted
+    finally:
+        adapted.unload()
+        base.model.requires_grad_(requires_grad=False)
+
+
+@torch.no_grad()
+def initialise(adapted: PeftModel, seed: int) -> None:
+    """Draw every A from (seed, module name), row by row, and set every B to zero.
+
+    The law is PEFT's: uniform within 1 / sqrt(fan_in). Rows come from one stream, so the A of a
+    smaller rank is the first rows of a larger one: two ranks then differ by their rank, not by luck.
+    """
+    for name, module in adapted.get_base_model().named_modules():
+        if isinstance(module, LoraLayer):
+            down = module.lora_A[ADAPTER].weight
+            bound = 1 / math.sqrt(down.shape[1])
+            values = (2 * uniform(down.numel(), "adapter", seed, name) - 1) * bound
+            down.copy_(torch.from_numpy(values).reshape(down.shape))
+            module.lora_B[ADAPTER].weight.zero_()
+
+
+def trainable(adapted: PeftModel) -> dict[str, nn.Parameter]:
+    """The adapter's parameters by name, in the model's own order."""
+    return {name: value for name, value in adapted.named_parameters() if value.requires_grad}
+
+
+def save_adapter(adapted: PeftModel, folder: Path) -> None:
+    """Write the adapter in PEFT's format (safetensors), whole or not at all.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    fresh = folder.with_name(f"{folder.name}.new")
+    try:
+        shutil.rmtree(fresh, ignore_errors=True)
+        # "auto" would ask the hub whether the base model's vocabulary had grown.
+        adapted.save_pretrained(fresh, safe_serialization=True, save_embedding_layers=False)
+        shutil.rmtree(folder, ignore_errors=True)
+        fresh.rename(folder)
+    except OSError as error:
+        raise StorageError(f"{folder}: the adapter cannot be written ({error.strerror})") from error
+
+
+def _lengths(batch: MicroBatch) -> torch.Tensor:
+    """Input tokens per row, shape (rows, 1): the last one of each row predicts its last target."""
+    columns = batch.input_ids.shape[1]
+    rows = batch.sources // columns
+    lengths = torch.zeros(batch.input_ids.shape[0], dtype=torch.long, device=batch.sources.device)
+    return lengths.scatter_reduce(0, rows, batch.sources % columns + 1, reduce="amax")[:, None]
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

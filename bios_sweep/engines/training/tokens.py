@@ -1,0 +1,255 @@
+"""From text to token ids, with the marks that a loss on completions needs.
+
+Uses the `tokenizers` library alone, so that `plan` counts tokens without loading transformers or
+torch; the trainer calls the same functions, so that what is planned is what is trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from bios_sweep.engines.training.data import DataSet, Example, Message
+from bios_sweep.engines.training.tokenizer import TextTokenizer
+from bios_sweep.engines.training.tokenizer import load_tokenizer as load_tokenizer
+from bios_sweep.errors import DataError
+
+CHUNK = 2000  # examples encoded at a time; bounds memory on files of millions of lines
+
+
+class Rendered(NamedTuple):
+    """A conversation as text. ended: whether the completion has its end already."""
+
+    prompt: str
+    completion: str
+    ended: bool = True
+
+
+# Writes a conversation as (prompt, completion) text with the model's chat template.
+Render = Callable[[Sequence[Message]], tuple[str, str] | Rendered]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizedExample:
+    """One training sequence.
+
+    input_ids: prompt, completion and end token, at most `max_length` ids.
+    prompt_length: the loss covers the positions from here to the end. At least 1, for nothing
+        predicts the first token of a sequence.
+    completion_bytes: UTF-8 bytes of the completion text under the loss; the end token has none.
+    """
+
+    input_ids: tuple[int, ...]
+    prompt_length: int
+    completion_bytes: int
+    cluster: str
+
+    @property
+    def supervised_tokens(self) -> int:
+        """How many tokens are under the loss."""
+        return len(self.input_ids) - self.prompt_length
+
+
+class Lengths(NamedTuple):
+    """Tokens of an example before it is cut. text: of the completion, without an end that is appended."""
+
+    prompt: int
+    completion: int
+    text: int
+    name: str
+
+    def kept(self, max_length: int) -> tuple[int, int]:
+        """Prompt and completion tokens that fit together: the prompt makes room, down to one token.
+
+        Raises:
+            DataError: of the completion's text no token is left that anything predicts.
+        """
+        prompt = min(self.prompt, max(max_length - self.completion, min(1, self.prompt)))
+        completion = min(self.completion, max_length - prompt)
+        unpredicted = 0 if prompt else 1
+        if min(completion, self.text) - unpredicted < 1:
+            raise DataError(
+                f"{self.name}: the completion has no token that can be predicted within "
+                f"max_length={max_length}; remove the example, or write it with a prompt"
+            )
+        return prompt, completion
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodedExample:
+    """An example's ids before it is cut.
+
+    text: the completion; spans: where its ids, but for an end that is appended, stand in it. name: what to
+    call the example in a message.
+    """
+
+    prompt: list[int]
+    completion: list[int]
+    spans: list[tuple[int, int]]
+    text: str
+    cluster: str
+    name: str
+
+    @property
+    def lengths(self) -> Lengths:
+        """How long it is."""
+        return Lengths(len(self.prompt), len(self.completion), len(self.spans), self.name)
+
+
+class TokenCount(NamedTuple):
+    """Tokens of a data set after truncation: each example once. longest: of any one example."""
+
+    train: int
+    supervised_train: int
+    evaluation: int
+    longest: int
+
+
+def tokenize(
+    example: Example, tokenizer: TextTokenizer, max_length: int, render: Render | None = None
+) -> TokenizedExample:
+    """One example; see `tokenize_all`."""
+    return next(tokenize_all([example], tokenizer, max_length, render))
+
+
+def tokenize_all(
+    examples: Sequence[Example], tokenizer: TextTokenizer, max_length: int, render: Render | None = None
+) -> Iterator[TokenizedExample]:
+    """Prompt with the tokenizer's leading special tokens, completion without, then the end of a text.
+
+    What is too long loses prompt tokens on the left (a leading special token stays), then completion
+    tokens on the right. Rendered conversations hold their special tokens already and get none; their end
+    is what the chat template writes.
+
+    Raises:
+        DataError: a conversation without `render`, or an example whose completion has no token that
+            can be predicted.
+    """
+    for encoded in encode_all(examples, tokenizer, render):
+        yield _cut(encoded, tokenizer, max_length)
+
+
+def encode_all(
+    examples: Sequence[Example], tokenizer: TextTokenizer, render: Render | None = None
+) -> Iterator[EncodedExample]:
+    """Examples as ids, uncut; see `tokenize_all`."""
+    for start in range(0, len(examples), CHUNK):
+        chunk = examples[start : start + CHUNK]
+        texts = [_texts(example, render) for example in chunk]
+        wholes = _encode(tokenizer, [text.prompt + text.completion for text in texts])
+        prompts = _encode(tokenizer, [text.prompt for text in texts])
+        for index, (example, text) in enumerate(zip(chunk, texts, strict=True)):
+            prompt, (ids, spans) = prompts[index][0], wholes[index]
+            if ids[: len(prompt)] == prompt:
+                behind = len(text.prompt)
+                ids = ids[len(prompt) :]
+                spans = [(max(0, a - behind), max(0, b - behind)) for a, b in spans[len(prompt) :]]
+            else:  # a token would reach over the border, where a generation begins
+                [(ids, spans)] = _encode(tokenizer, [text.completion])
+            ended = text.ended if example.messages else _is_ended(tokenizer, ids, spans, text.completion)
+            if not example.messages:
+                prompt, ids, spans = _started(tokenizer, prompt, ids, spans)
+            yield EncodedExample(
+                prompt=prompt,
+                completion=ids if ended else [*ids, tokenizer.eos_id],
+                spans=spans,
+                text=text.completion,
+                cluster=example.cluster,
+                name=example.origin or f"example {start + index}",
+            )
+
+
+def count_tokens(
+    dataset: DataSet, tokenizer: TextTokenizer, max_length: int, render: Render | None = None
+) -> TokenCount:
+    """Tokens of both sides. Without a template conversations count their contents."""
+    render = render or contents_only
+    train = tuple(tokenize_all(dataset.train, tokenizer, max_length, render))
+    evaluation = tuple(tokenize_all(dataset.evaluation, tokenizer, max_length, render))
+    return TokenCount(
+        train=sum(len(example.input_ids) for example in train),
+        supervised_train=sum(example.supervised_tokens for example in train),
+        evaluation=sum(len(example.input_ids) for example in evaluation),
+        longest=max(len(example.input_ids) for example in (*train, *evaluation)),
+    )
+
+
+def contents_only(messages: Sequence[Message]) -> Rendered:
+    """A conversation without any template: enough to count tokens, not to train on."""
+    return Rendered(
+        "\n".join(message.content for message in messages[:-1]), messages[-1].content, ended=False
+    )
+
+
+def _texts(example: Example, render: Render | None) -> Rendered:
+    if not example.messages:
+        return Rendered(example.prompt, example.completion, ended=False)
+    name = example.origin or "a conversation"
+    if render is None:
+        raise DataError(
+            f"{name}: messages need a chat template and this model has none; "
+            "write the data as prompt and completion"
+        )
+    try:
+        return Rendered(*render(example.messages))
+    except DataError as error:
+        raise DataError(f"{name}: {error}") from error
+
+
+def _encode(tokenizer: TextTokenizer, texts: list[str]) -> list[tuple[list[int], list[tuple[int, int]]]]:
+    encodings = tokenizer.encoder.encode_batch(texts, add_special_tokens=False)
+    return [(encoding.ids, encoding.offsets) for encoding in encodings]
+
+
+def _started(
+    tokenizer: TextTokenizer, prompt: list[int], ids: list[int], spans: list[tuple[int, int]]
+) -> tuple[list[int], list[int], list[tuple[int, int]]]:
+    """The tokenizer's leading special tokens before a plain text, once where the text has them already."""
+    start, count = list(tokenizer.start), len(tokenizer.start)
+    if prompt[:count] == start:
+        return prompt, ids, spans
+    if not prompt and ids[:count] == start:
+        return start, ids[count:], spans[count:]
+    return [*start, *prompt], ids, spans
+
+
+def _is_ended(
+    tokenizer: TextTokenizer, ids: Sequence[int], spans: Sequence[tuple[int, int]], text: str
+) -> bool:
+    """Whether the last token that is no blank is one that ends a text: the user wrote it."""
+    for token, (begin, finish) in zip(reversed(ids), reversed(spans), strict=True):
+        if token in tokenizer.end.known:
+            return True
+        if text[begin:finish].strip():
+            return False
+    return False
+
+
+def _cut(encoded: EncodedExample, tokenizer: TextTokenizer, max_length: int) -> TokenizedExample:
+    room, length = encoded.lengths.kept(max_length)
+    prompt = encoded.prompt
+    if len(prompt) > room:
+        special = prompt[:1] if _is_special(tokenizer, prompt[0]) else []
+        tail = room - len(special)
+        prompt = [*special, *prompt[len(prompt) - tail :]] if tail else special
+    first = max(1, len(prompt))  # the first position that something predicts
+    skipped, kept = first - len(prompt), min(length, len(encoded.spans))
+    spans, text = encoded.spans, encoded.text
+    under_loss = text[spans[skipped][0] if skipped else 0 : _end(spans, kept, text)]
+    return TokenizedExample(
+        input_ids=(*prompt, *encoded.completion[:length]),
+        prompt_length=first,
+        completion_bytes=len(under_loss.encode()),
+        cluster=encoded.cluster,
+    )
+
+
+def _is_special(tokenizer: TextTokenizer, token_id: int) -> bool:
+    added = tokenizer.encoder.get_added_tokens_decoder().get(token_id)
+    return added is not None and added.special
+
+
+def _end(offsets: list[tuple[int, int]], kept: int, text: str) -> int:
+    """Where the kept tokens end in the text: all of it unless the right side was cut."""
+    return len(text) if kept == len(offsets) else offsets[kept - 1][1]

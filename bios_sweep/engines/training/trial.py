@@ -1,0 +1,242 @@
+"""A trial from step 0 to its result: measure, leave a checkpoint, go on; divergence is a result."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from peft import PeftModel
+
+from bios_sweep.engines.training.batches import philox
+from bios_sweep.engines.training.checkpoint import (
+    FILE,
+    Checkpoint,
+    load_checkpoint,
+    remove_checkpoint,
+    save_checkpoint,
+)
+from bios_sweep.engines.training.loop import DivergedError, Evaluation, EvaluationSet, Training, evaluate
+from bios_sweep.engines.training.model import BaseModel, adapter, save_adapter
+from bios_sweep.engines.training.tokens import TokenizedExample
+from bios_sweep.sealed import unlike
+from bios_sweep.study.trials import (
+    ADAPTER_FOLDER,
+    COMPLETED,
+    DIVERGED,
+    EVALUATION_FILE,
+    GENERAL,
+    GENERAL_BEFORE,
+    Measurement,
+    TrialResult,
+    TrialSpec,
+)
+
+LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judge:
+    """What all trials of a plan are measured on, while dtype stays.
+
+    general: passages of general text; general_before: the untouched model's loss there, nats per token.
+    """
+
+    evaluation: EvaluationSet
+    untouched: Evaluation
+    general: EvaluationSet
+    general_before: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Material:
+    """What trials share while dtype and max_length stay: model and data; and what they are measured on."""
+
+    base: BaseModel
+    train: tuple[TokenizedExample, ...]
+    judge: Judge
+
+    @property
+    def wall(self) -> float:
+        """Evaluation loss above which a trial has diverged, nats per token.
+
+        ln(vocabulary) is guessing uniformly; a base model that starts above it may stay there.
+        """
+        return max(math.log(self.base.vocabulary), self.judge.untouched.loss)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """One trial to do: where, on what, and how often to measure. owner: whose checkpoint is trusted."""
+
+    trial: TrialSpec
+    directory: Path
+    material: Material
+    owner: str
+    measurements: int
+    micro_batch_size: int
+    provenance: Mapping[str, Any]
+
+
+def run_trial(work: Work) -> Iterator[Measurement | TrialResult]:
+    """Yield measurements (replayed ones first) and then the result.
+
+    The adapter is on the base model from the first item to the last, or until the iterator is closed.
+    """
+    with adapter(work.material.base, work.trial.settings, work.trial.seed) as adapted:
+        training = Training(
+            base=work.material.base,
+            adapted=adapted,
+            settings=work.trial.settings,
+            seed=work.trial.seed,
+            examples=used_examples(work.material.train, work.trial.settings.train_examples),
+            micro_batch_size=work.micro_batch_size,
+        )
+        curve: list[Measurement] = []
+        status, cause, evaluation = COMPLETED, "", ""
+        try:
+            for point, evaluation in _measurements(work, training):  # noqa: B007 - the last one is kept
+                curve.append(point)
+                yield point
+        except DivergedError as error:
+            status, cause = DIVERGED, str(error)
+        kept = _kept(work.material) if status == COMPLETED else {}
+        _tidy(work, adapted, status)
+        files = {EVALUATION_FILE: evaluation} if evaluation and status == COMPLETED else {}
+        yield replace(_result(work, training, curve, status, cause, kept), files=files)
+
+
+def measured_steps(max_steps: int, measurements: int) -> tuple[int, ...]:
+    """Step 0 and equal fractions of the trial, rounded; the last is `max_steps`. Equal ones merge."""
+    steps = {round(max_steps * part / measurements) for part in range(measurements + 1)}
+    return tuple(sorted(steps))
+
+
+def _measurements(work: Work, training: Training) -> Iterator[tuple[Measurement, str]]:
+    """Measurements of the checkpoint, then new ones, each followed by a checkpoint.
+
+    Beside each the digest of its `eval.npz`, of replayed ones that of the last.
+
+    Raises:
+        DivergedError: after the measurement that shows it, or instead of one that is not finite.
+    """
+    checkpoint = _resume(work, training)
+    curve = [] if checkpoint is None else list(checkpoint.curve)
+    for point in curve:
+        yield point, "" if checkpoint is None else checkpoint.evaluation
+        _require_below_wall(work, point)
+    done = curve[-1].step if curve else -1
+    for stop in measured_steps(work.trial.settings.max_steps, work.measurements):
+        if stop <= done:
+            continue
+        point, evaluation = _measure(work, training, stop)
+        curve.append(point)
+        checkpoint = replace(training.snapshot(curve), evaluation=evaluation)
+        save_checkpoint(work.directory, work.owner, checkpoint)
+        yield point, evaluation
+        _require_below_wall(work, point)
+
+
+def _resume(work: Work, training: Training) -> Checkpoint | None:
+    """The checkpoint that training now is at, or None where it begins."""
+    checkpoint = load_checkpoint(work.directory, work.owner, work.material.base.device)
+    if checkpoint is None or not _has_its_evaluation(work, checkpoint):
+        return None
+    training.restore(checkpoint)
+    return checkpoint
+
+
+def _has_its_evaluation(work: Work, checkpoint: Checkpoint) -> bool:
+    """Whether the `eval.npz` of a trial that only has to end is whole; before that a new one comes."""
+    if checkpoint.step < work.trial.settings.max_steps:
+        return True
+    path = work.directory / EVALUATION_FILE
+    if not checkpoint.evaluation and path.is_file():
+        return True  # an earlier version's: nothing tells what it was
+    wrong = unlike(work.directory, {EVALUATION_FILE: checkpoint.evaluation})
+    if wrong is None:
+        return True
+    LOGGER.warning("%s: %s; the trial starts afresh and does not use %s", path, wrong[1], FILE)
+    return False
+
+
+def used_examples(examples: tuple[TokenizedExample, ...], count: int | None) -> tuple[TokenizedExample, ...]:
+    """The first `count` examples of one fixed permutation: a fair sample, smaller ones inside larger."""
+    if count is None or count >= len(examples):
+        return examples
+    order = np.argsort(philox(len(examples), "training subset"), kind="stable")
+    return tuple(examples[index] for index in sorted(order[:count]))
+
+
+def _measure(work: Work, training: Training, stop: int) -> tuple[Measurement, str]:
+    """Train until `stop` and evaluate; `eval.npz`, whose digest comes along, is the latest measurement's."""
+    train_loss = training.advance(stop)
+    base, judge, settings = work.material.base, work.material.judge, work.trial.settings
+    evaluation = evaluate(base, judge.evaluation) if stop else judge.untouched
+    if not math.isfinite(evaluation.loss):
+        raise DivergedError(f"the evaluation loss was not finite at step {stop}")
+    written = evaluation.save(work.directory)
+    point = Measurement(
+        step=stop,
+        fraction=stop / settings.max_steps,
+        examples=stop * settings.batch_size,
+        tokens=training.tokens,
+        eval_loss=evaluation.loss,
+        eval_bits_per_byte=evaluation.bits_per_byte,
+        train_loss=train_loss,
+        wall_seconds=training.wall_seconds,
+    )
+    return point, written
+
+
+def _require_below_wall(work: Work, point: Measurement) -> None:
+    if point.eval_loss > work.material.wall:
+        raise DivergedError(
+            f"the evaluation loss was {point.eval_loss:.3g} at step {point.step}, above "
+            f"{work.material.wall:.3g}: worse than the untouched model and than guessing every token "
+            "with equal chance"
+        )
+
+
+def _kept(material: Material) -> dict[str, float]:
+    """What is left of general knowledge: the loss on general text after training, and before it."""
+    after = evaluate(material.base, material.judge.general).loss
+    values = {GENERAL: after, GENERAL_BEFORE: material.judge.general_before}
+    return {name: value for name, value in values.items() if math.isfinite(value)}
+
+
+def _tidy(work: Work, adapted: PeftModel, status: str) -> None:
+    """Keep the adapter of a completed trial; the checkpoint goes last, so that a kill here repeats this."""
+    if status == COMPLETED:
+        save_adapter(adapted, work.directory / ADAPTER_FOLDER)
+    remove_checkpoint(work.directory)
+
+
+def _result(
+    work: Work,
+    training: Training,
+    curve: Sequence[Measurement],
+    status: str,
+    cause: str,
+    kept: Mapping[str, float],
+) -> TrialResult:
+    last = curve[-1]
+    values = {
+        "eval_loss": last.eval_loss,
+        "eval_bits_per_byte": last.eval_bits_per_byte,
+        "train_loss": last.train_loss,
+    }
+    return TrialResult(
+        key=work.trial.key,
+        status=status,
+        curve=tuple(curve),
+        final={**{name: value for name, value in values.items() if value is not None}, **kept},
+        wall_seconds=training.wall_seconds,
+        tokens=training.tokens,
+        cause=cause,
+        provenance=work.provenance,
+    )

@@ -1,0 +1,264 @@
+"""Between Tune and the driver's decisions: callbacks feed `Dispatch`, its answers go to the mailbox."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import ray
+from ray import tune
+
+from bios_sweep.errors import BiosSweepError, StorageError
+from bios_sweep.execution.attempts import describe
+from bios_sweep.execution.dispatch import Dispatch, Job, Loss
+from bios_sweep.execution.ray.causes import loss_of, node_answers
+from bios_sweep.execution.ray.slot import REPORT
+from bios_sweep.execution.transfer.attempt_files import Carrier
+from bios_sweep.execution.transfer.late_files import Homecoming
+from bios_sweep.secrecy import masked
+from bios_sweep.study.trials import FAILED, NODE_LOST, PREEMPTED, STORAGE, WORKER_LOST
+
+LISTEN_SECONDS = 0.5  # chosen, not measured: how often the driver asks whom the mailbox has not heard
+HOPELESS = 4  # chosen: a worker this many limits silent is killed, so that its place is used again
+PATIENCE = 2  # limits that the storage may fail the driver before an ended attempt counts as lost; chosen
+LAST_WORD_SECONDS = 2.0  # chosen: how long a dead worker's notice is asked for
+
+
+class Bridge(tune.Callback):
+    """Passes reports on, posts jobs, and remembers what ended the run early. All in the driver's thread.
+
+    carrier: None where all attempts of a trial work in one folder, this machine's; a silent worker is then
+    killed before another gets its trial, for both would write there. silence_seconds: how long a worker may
+    give no sign of life.
+    """
+
+    def __init__(self, dispatch: Dispatch, *, carrier: Carrier | None, silence_seconds: float) -> None:
+        self._dispatch = dispatch
+        self._carrier = carrier
+        self._limit = silence_seconds
+        self._homecoming = None if carrier is None else self._waiting(carrier)
+        self._failure: Exception | None = None
+        self._ended = False
+        self._mailbox: Any = None
+        self._answer: Any = None
+        self._asked = 0.0
+        self._noticed: set[str] = set()
+        self._away: dict[str, Any] = {}
+        self._silenced: dict[int, Loss] = {}
+        self._actors: dict[int, Any] = {}
+        self._nodes: dict[int, str] = {}
+        self.stopper = _Stopper(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune saves its callbacks for a restore that is never used, and ours hold the driver."""
+        return {}
+
+    def connect(self, mailbox: Any) -> None:
+        """Jobs go to this actor."""
+        self._mailbox, self._answer = mailbox, None
+
+    def fail(self, error: BiosSweepError) -> None:
+        """End the run with this error; from any thread."""
+        self._failure = self._failure or error
+
+    @property
+    def over(self) -> bool:
+        """Whether Tune should stop every slot now."""
+        return self._ended or self._failure is not None
+
+    @property
+    def stopping(self) -> bool:
+        """Whether a slot should stop after the report it has just made."""
+        return self._dispatch.stopping
+
+    def raise_failure(self) -> None:
+        """Raise what ended the run early, in the words and type it had."""
+        if self._failure is not None:
+            raise self._failure
+        if not self._ended and not self._dispatch.finished():
+            raise BiosSweepError("every worker ended before the trials did")
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any
+    ) -> None:
+        """A slot reported."""
+        self._actors[trial.config["slot"]] = trial.temporary_state.ray_actor
+        self._guard(self._read, trial.config["slot"], json.loads(result[REPORT]), bool(result.get("done")))
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        """A slot died; Tune starts it again."""
+        self._guard(self._lose, trial)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        """A slot died for good."""
+        self._guard(self._lose, trial)
+
+    def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
+        """Tune's loop turns at least every 0.1 s, reports or not: notice stops, silence and new trials."""
+        self._guard(self._listen)
+        self._guard(self._welcome)
+        self._guard(self._post)
+
+    def _read(self, slot: int, report: dict[str, Any], leaves: bool) -> None:
+        if "broken" in report:
+            raise BiosSweepError(report["broken"])
+        if "ready" in report:
+            self._away.pop(report["ready"], None)
+            self._nodes[slot] = report["node"]
+            self._dispatch.ready(slot, report["ready"])
+        if "lost" in report and self._dispatch.has(slot, report["key"], report["attempt"]):
+            self._dispatch.gives_back(slot, Loss(**report["lost"]))
+        if "item" in report:
+            self._take_in(slot, report["key"], report["attempt"], report["item"])
+        if "leaving" in report:
+            self._dispatch.away(slot, PREEMPTION)
+        if leaves:
+            self._dispatch.left(slot)
+        self._post()
+
+    def _take_in(self, slot: int, key: str, attempt: int, item: dict[str, Any]) -> None:
+        """The files of what an attempt says are safe before it counts."""
+        if self._carrier is None or not self._dispatch.has(slot, key, attempt):
+            self._dispatch.item(slot, key, attempt, item)
+            return
+        self._carrier.reached(key, attempt)
+        if "status" not in item:
+            self._dispatch.item(slot, key, attempt, item)
+            return
+        try:
+            self._carrier.bring(key, attempt)
+        except StorageError:
+            self._homecoming.wait_for(slot, key, attempt, item)
+            return
+        self._end(slot, key, attempt, item)
+
+    def _end(self, slot: int, key: str, attempt: int, item: dict[str, Any]) -> None:
+        self._dispatch.item(slot, key, attempt, item)
+        if item["status"] != FAILED:
+            self._carrier.forget(key)
+
+    def _waiting(self, carrier: Carrier) -> Homecoming:
+        def wanted(slot: int, key: str, attempt: int) -> bool:
+            return not self.over and self._dispatch.has(slot, key, attempt)
+
+        return Homecoming(carrier.bring, wanted, patience_seconds=PATIENCE * self._limit)
+
+    def _welcome(self) -> None:
+        """Take in the results whose files were waited for."""
+        for arrival in [] if self._homecoming is None else self._homecoming.arrived():
+            if not self._dispatch.has(arrival.slot, arrival.key, arrival.attempt):
+                continue
+            if arrival.error is None:
+                self._end(arrival.slot, arrival.key, arrival.attempt, arrival.item)
+            elif isinstance(arrival.error, StorageError):
+                loss = Loss(failure=STORAGE, cause=masked(str(arrival.error)))
+                self._dispatch.gives_back(arrival.slot, loss)
+            else:
+                raise arrival.error
+
+    def _lose(self, trial: Any) -> None:
+        slot = trial.config["slot"]
+        worker = self._dispatch.worker_of(slot)
+        loss = loss_of(trial.get_pickled_error())
+        if worker in self._noticed or self._was_noticed(worker):
+            loss = PREEMPTION
+        elif loss.failure == WORKER_LOST and slot in self._nodes and not node_answers(self._nodes[slot]):
+            loss = Loss(failure=NODE_LOST, cause="its node died")
+        self._dispatch.lost(slot, self._silenced.pop(slot, loss))
+        self._post()
+
+    def _was_noticed(self, worker: str) -> bool:
+        """Whether the dead worker had been told to leave; it may have said so a moment ago."""
+        if not worker:
+            return False
+        with suppress(ray.exceptions.RayError):
+            heard = ray.get(self._mailbox.listen.remote([worker], self._limit), timeout=LAST_WORD_SECONDS)
+            return worker in heard["noticed"]
+        return False
+
+    def _listen(self) -> None:
+        """Ask the mailbox whom it has not heard for too long, without waiting for the answer."""
+        if self._answer is None:
+            if time.monotonic() - self._asked > LISTEN_SECONDS:
+                workers = [*self._dispatch.present().values(), *self._away]
+                self._asked = time.monotonic()
+                self._answer = self._mailbox.listen.remote(workers, self._limit)
+            return
+        if not ray.wait([self._answer], timeout=0)[0]:
+            return
+        try:
+            heard, self._answer = ray.get(self._answer), None
+        except ray.exceptions.RayError as error:
+            raise BiosSweepError(
+                "the driver lost touch with its workers: their mailbox on this machine died "
+                f"({describe(error)}); the same command goes on from here"
+            ) from error
+        self._noticed.update(heard["noticed"])
+        for worker, seconds in heard["silent"].items():
+            self._give_up(worker, seconds)
+
+    def _give_up(self, worker: str, seconds: float) -> None:
+        slot = self._dispatch.slot_of(worker)
+        if slot is None:
+            if seconds > HOPELESS * self._limit and worker in self._away:
+                ray.kill(self._away.pop(worker))
+            return
+        loss = Loss(failure=WORKER_LOST, cause=f"no sign of life for {seconds:.0f} s")
+        if self._carrier is None:
+            self._silenced[slot] = loss
+            _kill_here(worker)
+            return
+        self._away[worker] = self._actors[slot]
+        self._mailbox.revoke.remote(worker)
+        self._dispatch.away(slot, loss)
+
+    def _post(self) -> None:
+        for worker, job in self._dispatch.assign():
+            self._mailbox.put.remote(worker, {**job.to_dict(), **self._places(job)})
+        if not self._ended and self._dispatch.finished():
+            self._ended = True
+            self._mailbox.close.remote()
+
+    def _places(self, job: Job) -> dict[str, str]:
+        return {} if self._carrier is None else self._carrier.places(job.trial.key, job.attempt)
+
+    def _guard(self, action: Callable[..., None], *arguments: Any) -> None:
+        """Tune would wrap an exception in its own and lose the type."""
+        if self.over:
+            return
+        try:
+            action(*arguments)
+        except Exception as error:  # noqa: BLE001 - raised again after Tune has stopped the slots
+            self._failure = error
+
+
+PREEMPTION = Loss(failure=PREEMPTED, cause="its worker was told to leave")
+
+
+class _Stopper(tune.Stopper):
+    """Tells Tune when slots should stop."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        self._bridge = bridge
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Asked about each report, before it is recorded."""
+        return self._bridge.stopping
+
+    def stop_all(self) -> bool:
+        """Asked at each turn of Tune's loop."""
+        return self._bridge.over
+
+
+def _kill_here(worker: str) -> None:
+    """End a worker of this machine for certain, a stopped one too; Ray then reports its death."""
+    host, _, process = worker.rpartition(":")
+    if host == socket.gethostname():
+        with suppress(ProcessLookupError):
+            os.kill(int(process), signal.SIGKILL)

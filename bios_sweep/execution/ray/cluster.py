@@ -1,0 +1,166 @@
+"""The Ray cluster a run needs: started here or joined there."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import socket
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from bios_sweep.errors import ClusterError
+from bios_sweep.execution.request import Node, Request, refuse_unless_fits
+
+PACKAGE = Path(__file__).resolve().parents[2]
+OBJECT_STORE_BYTES = 100_000_000  # chosen, not measured: only small dicts travel; Ray's least is 75 MB
+CONNECT_SECONDS = 5.0  # chosen, not measured: an address that does not answer by then is refused
+SHIELDED = (signal.SIGTERM, signal.SIGHUP)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+
+def open_cluster(request: Request) -> bool:
+    """Start or join Ray, unless this process is in a session already. Returns whether it was us.
+
+    Raises:
+        ClusterError: nothing answers at the address, or a local cluster cannot hold one trial.
+    """
+    if ray.is_initialized():
+        return False
+    with kept_signals():
+        if request.address is None:
+            refuse_unless_fits(
+                replace(request, gpus_per_trial=0.0, accelerator_type=None, resources_per_trial={}),
+                [{"CPU": request.local_cpus}],
+            )
+            _start_local(request)
+        else:
+            _join(request)
+    return True
+
+
+def nodes_alive() -> tuple[Node, ...]:
+    """The joined cluster's nodes, the largest first; the same order every time."""
+    listed: Any = ray.nodes  # without annotations
+    alive = [node for node in listed() if node["Alive"]]
+    shared = Counter(node["NodeName"] for node in alive)
+    found = [
+        Node(
+            id=node["NodeID"],
+            name=node["NodeName"]
+            if shared[node["NodeName"]] == 1
+            else f"{node['NodeName']} ({node['NodeID'][:6]})",
+            resources=node["Resources"],
+        )
+        for node in alive
+    ]
+    return tuple(sorted(found, key=lambda node: (-node.resources.get("CPU", 0.0), node.id)))
+
+
+@contextmanager
+def kept_signals() -> Iterator[None]:
+    """Give the driver its signal handlers back: ray.init takes SIGTERM, Tune takes SIGUSR1."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def quiet_environment() -> None:
+    """Switches that Ray and Tune read from the environment only; what the user set stays."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the new output engine prints a banner at verbose=0
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # the driver's own handler asks the source to stop
+
+
+def _start_local(request: Request) -> None:
+    """A cluster of our own, behind a token that lives no longer than this process.
+
+    Ray listens on every interface, so an open cluster would run code for the whole network. With
+    RAY_AUTH_MODE unset, ray.init of a local cluster turns token authentication on (Ray 2.60); giving
+    it a token keeps it from writing one into the home directory.
+    """
+    if "RAY_AUTH_MODE" not in os.environ:
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    with _shielded(), kept_signals(), _package_importable():  # heard late, but by our handler
+        ray.init(
+            address="local",
+            num_cpus=request.local_cpus,
+            object_store_memory=OBJECT_STORE_BYTES,
+            **_quiet_options(),
+        )
+
+
+@contextmanager
+def _shielded() -> Iterator[None]:
+    """Have Ray's processes inherit a blocked SIGTERM and SIGHUP, as Ray itself does with SIGINT.
+
+    `timeout`, Slurm and systemd signal the whole process group, and so does a terminal that goes away. Ray's
+    head would die before the driver has left its trials at their checkpoints, and Ray ends a driver that
+    misses its head, after a minute and with status 1. Ray's own shutdown kills after a second what did not
+    terminate.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, SHIELDED)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SHIELDED)
+
+
+def _join(request: Request) -> None:
+    """Join; this package and the user's modules travel to the nodes unless they have them.
+
+    Only code travels: configurations are composed in the driver, and workers get plain values.
+    """
+    address = str(request.address)
+    modules = [*([] if request.preinstalled else [str(PACKAGE)]), *request.py_modules]
+    carried = {"py_modules": modules, "excludes": ["**/__pycache__/**"]} if modules else None
+    try:
+        if address not in ("auto", "local"):
+            _probe(address)
+        ray.init(address=address, runtime_env=carried, **_quiet_options())
+    except (OSError, RuntimeError, ValueError) as error:
+        first = (str(error).splitlines() or ["no answer"])[0]
+        raise ClusterError(
+            f"cluster.address={address}: no Ray cluster could be joined there ({first}); start one with "
+            "`ray start --head`, or leave the address out for a local one"
+        ) from error
+
+
+def _probe(address: str) -> None:
+    """Ask the port first: Ray itself waits for minutes."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise ValueError("the address must be auto or host:port")
+    socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+
+
+@contextmanager
+def _package_importable() -> Iterator[None]:
+    """Local workers inherit PYTHONPATH, so they import this very package, installed or cloned."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(PACKAGE.parent), *([before] if before else [])])
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
+
+
+def _quiet_options() -> dict[str, Any]:
+    return {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}

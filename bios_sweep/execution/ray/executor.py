@@ -1,0 +1,287 @@
+"""`RayTuneExecutor`: trials on the workers of a Ray cluster, through one `Tuner.fit` per run.
+
+The driver decides (`dispatch`), the slots work (`ray_slot`), Ray Tune starts the slots, carries their
+reports and restarts those that die. Reports arrive in the driver's thread, so `record` runs there.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import ray
+from ray import tune
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from bios_sweep.errors import BiosSweepError, ClusterError
+from bios_sweep.execution.attempts import describe
+from bios_sweep.execution.dispatch import Dispatch
+from bios_sweep.execution.preflight import judge
+from bios_sweep.execution.ray.bridge import Bridge
+from bios_sweep.execution.ray.causes import every_loss_is_a_death, node_answers
+from bios_sweep.execution.ray.cluster import kept_signals, nodes_alive, open_cluster, quiet_environment
+from bios_sweep.execution.ray.head import HeadWatch
+from bios_sweep.execution.ray.mailbox import Mailbox
+from bios_sweep.execution.ray.no_tensorboard import NoTensorBoard
+from bios_sweep.execution.ray.preflight import left_for_nodes, look_on_nodes
+from bios_sweep.execution.ray.slot import WorkerSlot
+from bios_sweep.execution.ray.timing import time_on_worker
+from bios_sweep.execution.ray.waiting import RoomWatch
+from bios_sweep.execution.request import PACK, Node, Request, place_slots, room_on
+from bios_sweep.execution.transfer.attempt_files import ATTEMPTS_FOLDER, Carrier
+from bios_sweep.ports import PreflightLine, Record, TrialSource
+from bios_sweep.secrecy import keep_secret
+from bios_sweep.settings import TrainingSettings
+
+SILENCE_SECONDS = 30.0  # chosen, not measured: a thread that gets no turn for that long is no worker's
+BEATS = 6  # signs of life per limit, so that one lost on the way is no silence; chosen
+RESTART_ALWAYS = -1  # a slot may die often in a long run; each trial's attempts are counted in `dispatch`
+
+
+class RayTuneExecutor:
+    """Runs trials side by side on a local Ray or an existing cluster; survives workers that die.
+
+    storage_dir: absolute folder inside the workspace for Tune's own files, removed after a good run.
+    max_attempts: tries of a trial whose worker dies; the last loss ends it as failed. storage: where trial
+    files follow their trial (see `carried`); None for the workspace, which every node then must see.
+    environment: variables that every worker gets; they may be secrets, so they go from process to process
+    and into no file or log. silence_seconds: a worker that gives no sign of life for longer loses its trial
+    to another; a storage may fail as long before it costs a try. The other arguments are those of
+    `request.Request`. `idle_seconds`: after `run`, seconds each slot spent without a job since it was first
+    ready; `start_seconds`: from the start of `run` to the first job.
+    """
+
+    def __init__(
+        self,
+        *,
+        storage_dir: Path,
+        address: str | None = None,
+        cpus_per_trial: int = 1,
+        gpus_per_trial: float = 0.0,
+        accelerator_type: str | None = None,
+        resources_per_trial: Mapping[str, float] = MappingProxyType({}),
+        max_concurrent: int | None = None,
+        placement: str = PACK,
+        num_cpus: int | None = None,
+        preinstalled: bool = False,
+        py_modules: Sequence[str] = (),
+        max_attempts: int = 3,
+        storage: str | None = None,
+        environment: Mapping[str, str] = MappingProxyType({}),
+        silence_seconds: float = SILENCE_SECONDS,
+    ) -> None:
+        if max_attempts < 1:
+            raise ClusterError(f"cluster.max_attempts: {max_attempts} is not allowed; at least 1")
+        self._request = Request(
+            address=address,
+            cpus_per_trial=cpus_per_trial,
+            gpus_per_trial=gpus_per_trial,
+            accelerator_type=accelerator_type,
+            resources_per_trial=resources_per_trial,
+            max_concurrent=max_concurrent,
+            placement=placement,
+            num_cpus=num_cpus,
+            preinstalled=preinstalled,
+            py_modules=tuple(py_modules),
+        )
+        self._storage_dir = Path(storage_dir).absolute()
+        self._max_attempts = max_attempts
+        self._storage = storage
+        self._environment = dict(environment)
+        keep_secret(self._environment)
+        self._silence_seconds = silence_seconds
+        self._ours = False
+        self.idle_seconds: dict[int, float] = {}
+        self.start_seconds = 0.0
+
+    def check(self) -> str:
+        """Start or join Ray and say what will run where. Leaves Ray up for `run`; see `close`.
+
+        Raises:
+            ClusterError: no cluster answers, or one trial fits on no node: needed against offered.
+        """
+        slots, request = len(self._open()), self._request
+        place = "local Ray" if request.address is None else f"Ray at {request.address}"
+        gpu = f" + {request.gpus_per_trial:g} GPU" if request.gpus_per_trial else ""
+        workers = "1 worker" if slots == 1 else f"{slots} workers"
+        return f"{place}: {workers} x {request.cpus_per_trial} CPU{gpu}"
+
+    def preflight(self, wanted: Mapping[str, Any]) -> tuple[PreflightLine, ...]:
+        """What every node where a trial may run has of what trials need. Leaves Ray up.
+
+        A local Ray has one node, this one, and nothing to compare. A node that was just lost is not asked,
+        though Ray lists it for a while. wanted: see `execution.preflight`.
+
+        Raises:
+            StorageError: the driver itself cannot write where trial files are kept.
+        """
+        self._open()
+        files = self._carried_by(Path(wanted["trials_dir"]))
+        if files is None or self._request.address is None:
+            return ()
+        nodes = [node for node in nodes_alive() if room_on(self._request, node) and node_answers(node.id)]
+        with HeadWatch(ray.get_runtime_context().gcs_address):
+            try:
+                with kept_signals(), left_for_nodes(wanted, files) as facts:
+                    return judge(look_on_nodes(nodes, facts, self._environment), {**wanted, "files": files})
+            except BaseException:
+                self.close()
+                raise
+
+    def close(self) -> None:
+        """Shut Ray down if this executor started or joined it."""
+        if self._ours:
+            self._ours = False
+            with kept_signals():
+                ray.shutdown()
+
+    def time(
+        self,
+        settings: Sequence[TrainingSettings],
+        *,
+        engine: str,
+        engine_options: Mapping[str, Any],
+        repeats: int,
+    ) -> tuple[list[list[float]], str]:
+        """Time the arms in one worker with a trial's resources, before the slots start.
+
+        The worker ends with the probe, so that the slots find the device empty. Ray is left up for `run`.
+
+        Raises:
+            BiosSweepError: in the words of the engine, or two workers died.
+            ClusterError: see `check`.
+        """
+        self._open()
+        with HeadWatch(ray.get_runtime_context().gcs_address):
+            try:
+                return time_on_worker(
+                    self._request,
+                    settings,
+                    engine=engine,
+                    engine_options=engine_options,
+                    storage=self._storage,
+                    environment=self._environment,
+                    repeats=repeats,
+                )
+            except BaseException:
+                self.close()
+                raise
+
+    def run(
+        self,
+        source: TrialSource,
+        record: Record,
+        *,
+        engine: str,
+        engine_options: Mapping[str, Any],
+        trials_dir: Path,
+    ) -> None:
+        """Run trials until the source is closed or stopping and none runs; then shut down what was started.
+
+        Raises:
+            BiosSweepError: an engine cannot be built, workers die before they are ready, or the
+                source is open but offers nothing.
+            ClusterError: see `check`.
+        """
+        began = time.monotonic()
+        dispatch = Dispatch(source, record, max_attempts=self._max_attempts, clock=time.monotonic)
+        if dispatch.finished():
+            self.close()
+            return
+        try:
+            seats = self._open()
+            name = f"slots-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+            folder = Path(trials_dir).absolute()
+            storage = self._carried_by(folder)
+            carrier = None if storage is None else Carrier(storage, folder, run=name)
+            bridge = Bridge(dispatch, carrier=carrier, silence_seconds=self._silence_seconds)
+            config = {
+                "engine": engine,
+                "engine_options": dict(engine_options),
+                "trials_dir": str(folder),
+                "threads": self._request.cpus_per_trial,
+                "storage": storage,
+                "beat_seconds": self._silence_seconds / BEATS,
+                "pause_seconds": self._silence_seconds,
+            }
+            with HeadWatch(ray.get_runtime_context().gcs_address, bridge.fail):
+                try:
+                    self._fit(name, bridge, config, seats)
+                finally:
+                    self.close()  # which waits for the head, too
+            bridge.raise_failure()
+        finally:
+            self.idle_seconds = dispatch.idle_seconds()
+            self.start_seconds = dispatch.first_ready_at(default=began) - began
+            self.close()
+
+    def _open(self) -> tuple[Node, ...]:
+        """The node where each slot should start."""
+        quiet_environment()
+        self._ours = open_cluster(self._request) or self._ours
+        try:
+            return place_slots(self._request, nodes_alive())
+        except ClusterError:
+            self.close()
+            raise
+
+    def _carried_by(self, trials_dir: Path) -> str | None:
+        """The storage through which trial files travel; None on this machine alone, where they stay put."""
+        if self._storage is None and self._request.address is None:
+            return None
+        return self._storage or str(trials_dir.with_name(ATTEMPTS_FOLDER))
+
+    def _fit(self, name: str, bridge: Bridge, config: dict[str, Any], seats: Sequence[Node]) -> None:
+        mailbox = _start_mailbox(name, self._environment)
+        bridge.connect(mailbox)
+        tuner = tune.Tuner(
+            tune.with_resources(WorkerSlot, _seating(self._request, seats)),
+            param_space={**config, "mailbox": name, "slot": tune.grid_search(list(range(len(seats))))},
+            tune_config=tune.TuneConfig(reuse_actors=False),
+            run_config=tune.RunConfig(
+                name=name,
+                storage_path=str(self._storage_dir),
+                verbose=0,
+                stop=bridge.stopper,
+                callbacks=[bridge, RoomWatch(self._request, mailbox), NoTensorBoard()],
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # the engines keep theirs
+                failure_config=tune.FailureConfig(max_failures=RESTART_ALWAYS),
+            ),
+        )
+        try:
+            with kept_signals(), every_loss_is_a_death():
+                tuner.fit()
+        except (tune.TuneError, ray.exceptions.RayError) as error:
+            bridge.raise_failure()
+            raise BiosSweepError(
+                f"Ray Tune gave up: {describe(error)}; see {self._storage_dir / name}"
+            ) from error
+        finally:
+            ray.kill(mailbox)
+        shutil.rmtree(self._storage_dir / name, ignore_errors=True)
+
+
+def _seating(
+    request: Request, seats: Sequence[Node]
+) -> Callable[[dict[str, Any]], tune.PlacementGroupFactory]:
+    """What a slot takes and where it should start; Ray starts it elsewhere when that node is gone or full."""
+
+    def seat(config: dict[str, Any]) -> tune.PlacementGroupFactory:
+        node = seats[config["slot"]]
+        return tune.PlacementGroupFactory(
+            [request.bundle], strategy="STRICT_PACK", _soft_target_node_id=node.id
+        )
+
+    return seat
+
+
+def _start_mailbox(name: str, environment: dict[str, str]) -> Any:
+    """On the driver's own node: it must live exactly as long as the driver."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(Mailbox).options(num_cpus=0, name=name, scheduling_strategy=here).remote(environment)

@@ -1,0 +1,159 @@
+"""What runs on Ray's workers: the slot that trains one trial after another.
+
+Tune starts an actor per Tune trial and is slow to replace one between short trials (measured: an
+idle worker at every stage boundary and after every kill). So a Tune trial here is a *slot*: it
+lives as long as the run, pays the heavy imports once, and asks for its next job itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+
+from bios_sweep.errors import BiosSweepError, StorageError
+from bios_sweep.execution.attempts import attempt_trial, interrupted, load_engine, worker_name
+from bios_sweep.execution.ray.heartbeat import Signs
+from bios_sweep.execution.transfer.attempt_files import AttemptFiles, Items, remove_leftovers
+from bios_sweep.execution.transfer.node_options import bring_data
+from bios_sweep.ports import TrialEngine
+from bios_sweep.secrecy import keep_secret, masked
+from bios_sweep.study.trials import FAILED, STORAGE, TrialResult, TrialSpec
+
+BUILD_PAUSES = 4  # half a pause each, for a storage that is away while a worker starts; chosen
+WAIT_SECONDS = 1.0  # chosen, not measured: how long an idle slot listens before it shows a sign of life
+REPORT = (
+    "report"  # the one key of a slot's Tune result that is ours: JSON text, so that Tune flattens nothing
+)
+
+
+class WorkerSlot(tune.Trainable):
+    """Works through jobs; each `step()` brings one item: a measurement, a result, or a sign of life.
+
+    config: slot (number), mailbox (actor name), engine, engine_options, trials_dir (absolute), threads,
+    storage (URI, or None where attempts work in the trials folder itself), beat_seconds, pause_seconds
+    (before a loss to the storage is told, so that a short outage costs a trial one try and not all).
+    """
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Build the engine. A failure is kept and reported, because Tune would restart us for ever."""
+        self._config = config
+        self._mailbox = ray.get_actor(config["mailbox"])
+        environment = ray.get(self._mailbox.environment.remote())
+        os.environ.update(environment)
+        keep_secret(environment)
+        os.environ["OMP_NUM_THREADS"] = str(config["threads"])  # before the engine's imports: read once
+        self._engine: TrialEngine | None = None
+        self._items: Items | None = None
+        self._files: AttemptFiles | None = None
+        self._job: dict[str, Any] = {}
+        self._loss: dict[str, Any] | None = None
+        self._tell_after = 0.0
+        self._broken = ""
+        self._greeted = self._gone = False
+        self._signs = Signs(self._mailbox, worker_name(), every_seconds=config["beat_seconds"])
+        if config["storage"] is not None:  # else driver and workers share this machine, and the driver hears
+            self._signs.listen()
+            remove_leftovers()
+        self._build()
+
+    def step(self) -> dict[str, str]:
+        """The next report, as `{"report": JSON text}`."""
+        if self._gone:
+            ray.actor.exit_actor()
+        return {REPORT: json.dumps(self._report())}
+
+    def cleanup(self) -> None:
+        """Leave a running trial at its checkpoint."""
+        self._close()
+
+    def _report(self) -> dict[str, Any]:
+        if self._broken:
+            return {"broken": self._broken}
+        if self._signs.revoked() or not self._greeted:
+            self._greeted = True
+            self._close()
+            return {"ready": worker_name(), "node": ray.get_runtime_context().get_node_id()}
+        report = {} if self._signs.noticed and self._items is None else self._work()
+        if not self._signs.noticed:
+            return report
+        self._gone = True
+        self._close()
+        return {"leaving": True} if interrupted(report.get("item", {})) else {**report, "leaving": True}
+
+    def _work(self) -> dict[str, Any]:
+        """One item of the job, if there is one; what the storage refuses is the job's loss, not its end."""
+        if self._loss is not None:
+            return self._tell_loss()
+        try:
+            if self._items is None and self._engine is not None:
+                self._items = self._open(self._engine)
+            return {} if self._items is None else {**self._job, "item": self._advance(self._items)}
+        except StorageError as error:
+            self._close()
+            self._loss = {"failure": STORAGE, "cause": masked(str(error))}
+            self._tell_after = time.monotonic() + self._config["pause_seconds"]
+            return {}
+
+    def _tell_loss(self) -> dict[str, Any]:
+        """A sign of life until the pause is over, so that a stop or a notice need not wait for it."""
+        left = self._tell_after - time.monotonic()
+        if left > 0:
+            time.sleep(min(left, WAIT_SECONDS))
+            return {}
+        loss, self._loss = self._loss, None
+        return {**self._job, "lost": loss}
+
+    def _open(self, engine: TrialEngine) -> Items | None:
+        job: Any = ray.get(self._mailbox.take.remote(worker_name(), WAIT_SECONDS))
+        if job is None:
+            return None
+        trial = TrialSpec.from_dict(job["trial"])
+        self._job = {"key": trial.key, "attempt": job["attempt"]}
+        if self._config["storage"] is None:
+            directory = Path(self._config["trials_dir"]) / trial.key
+            return attempt_trial(engine, trial, directory, job["attempt"])
+        self._files = AttemptFiles(self._config["storage"], trial.key, fetch=job["fetch"], push=job["push"])
+        items = attempt_trial(engine, trial, self._files.directory, job["attempt"])
+        return self._files.kept(items, always=engine.resumes)
+
+    def _advance(self, items: Items) -> dict[str, Any]:
+        item = next(items)
+        if isinstance(item, TrialResult):
+            self._close()
+            if item.status == FAILED:
+                self._build()  # the exception may have left the engine half changed
+        return asdict(item)
+
+    def _close(self) -> None:
+        if self._items is not None:
+            self._items.close()
+        if self._files is not None:
+            self._files.discard()
+        self._items = self._files = self._loss = None
+
+    def _build(self) -> None:
+        self._engine = None  # first let go of the old one: two models may not fit
+        try:
+            self._engine = load_engine(self._config["engine"], self._options())
+        except BiosSweepError as error:
+            self._broken = masked(str(error))
+
+    def _options(self) -> dict[str, Any]:
+        """The engine's, right on this node; a storage that is away for a while is waited for.
+
+        Raises:
+            StorageError: it stays away.
+        """
+        for _ in range(BUILD_PAUSES):
+            with suppress(StorageError):
+                return bring_data(self._config["engine_options"], self._config["storage"])
+            time.sleep(self._config["pause_seconds"] / 2)
+        return bring_data(self._config["engine_options"], self._config["storage"])

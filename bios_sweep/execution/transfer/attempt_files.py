@@ -1,0 +1,202 @@
+"""How a trial's files follow it from node to node: each attempt writes in a place of its own.
+
+A node that was given up may wake and write on. Were there one place per trial, its late files would lie over
+those of the attempt that has the trial now. So attempt n of a run pushes to `<key>.<run>-<n>`, the driver
+notes in the workspace from which place to go on once something lies there, and fetches the files of the
+attempt that ended. Nobody but its own attempt ever writes to a place.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bios_sweep.atomic import write_atomically
+from bios_sweep.errors import StorageError
+from bios_sweep.execution.transfer.storage import TrialFiles, files_below
+from bios_sweep.sealed import DamagedError, opened_json, sealed_json
+from bios_sweep.study.trials import Measurement, TrialResult
+
+_log = logging.getLogger(__name__)
+
+HELD_FILE = "held.json"
+LEFTOVER = "bios-sweep-attempt-"  # and host, process, and letters of `tempfile`
+Items = Generator[Measurement | TrialResult]  # of an attempt
+ATTEMPTS_FOLDER = "attempts"  # beside the trials folder, where no storage is named
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """What is noted of a trial. place: where its last files lie, or ''. given: all places of its attempts."""
+
+    place: str = ""
+    given: tuple[str, ...] = ()
+
+
+class Carrier:
+    """The driver's part: says where attempts fetch and push, and brings the files home.
+
+    run: unique among all runs of all drivers. Only the driver writes below `trials_dir`.
+    """
+
+    def __init__(self, uri: str, trials_dir: Path, *, run: str) -> None:
+        self._store = TrialFiles(uri)
+        self._trials_dir = trials_dir
+        self._run = run
+        self._held: dict[str, Held] = {}
+
+    def places(self, key: str, attempt: int) -> dict[str, str]:
+        """`fetch`: where the trial's last files lie, or ''; `push`: this attempt's own place.
+
+        The place is noted before anybody can write there, so that whichever driver ends the trial clears it.
+        """
+        held, push = self._noted(key), self._place(key, attempt)
+        self._note(key, replace(held, given=(*held.given, push)))
+        return {"fetch": held.place, "push": push}
+
+    def reached(self, key: str, attempt: int) -> None:
+        """The attempt measured, so its place holds a checkpoint: the next attempt goes on from there."""
+        held, place = self._noted(key), self._place(key, attempt)
+        if held.place != place:
+            self._note(key, replace(held, place=place))
+
+    def bring(self, key: str, attempt: int, wanted: Callable[[], bool] = lambda: True) -> None:
+        """Bring the files of the attempt that ended into the workspace.
+
+        wanted: asked before any file there is replaced; a later attempt may have the trial by then.
+
+        Raises:
+            StorageError: they cannot be brought; the trial is then not yet over, for they are its outcome.
+        """
+        place = self._place(key, attempt)
+        if not self._store.fetch(place, self._trials_dir / key, wanted):
+            raise StorageError(f"cluster.storage: {self._store.uri}/{place}: its files are gone or damaged")
+
+    def forget(self, key: str) -> None:
+        """Free the storage: the trial is over, and its files are in the workspace."""
+        held = self._noted(key)
+        for place in dict.fromkeys((*held.given, held.place)):
+            if place:
+                with suppress(StorageError):  # what stays costs space, and no trial
+                    self._store.remove(place)
+        self._held.pop(key, None)
+        (self._trials_dir / key / HELD_FILE).unlink(missing_ok=True)
+
+    def _place(self, key: str, attempt: int) -> str:
+        return f"{key}.{self._run}-{attempt}"
+
+    def _note(self, key: str, held: Held) -> None:
+        note = sealed_json({"place": held.place, "given": list(held.given)}, _label(key))
+        write_atomically(self._trials_dir / key / HELD_FILE, note)
+        self._held[key] = held
+
+    def _noted(self, key: str) -> Held:
+        """An earlier driver's, at first; a damaged one costs the trial its progress only."""
+        if key in self._held:
+            return self._held[key]
+        path = self._trials_dir / key / HELD_FILE
+        try:
+            note: Mapping[str, Any] = opened_json(path.read_bytes(), _label(key))[0]
+        except FileNotFoundError:
+            return Held()
+        except (OSError, DamagedError) as error:
+            _log.warning("%s: %s; the trial starts afresh", path, error)
+            return Held()
+        given = note.get("given")
+        places = [note.get("place"), *(given if isinstance(given, list) else [])]
+        place, *earlier = [_own(place, key) for place in places]
+        return Held(place=place, given=tuple(filter(None, earlier)))
+
+
+def _label(key: str) -> str:
+    return f"places of trial {key}"
+
+
+def _own(place: Any, key: str) -> str:
+    """A noted place if it is one of this trial's, else ''."""
+    own = isinstance(place, str) and place.startswith(f"{key}.") and "/" not in place
+    return place if own else ""
+
+
+class AttemptFiles:
+    """The worker's part: a folder on its own disk, filled from the storage and kept there."""
+
+    def __init__(self, uri: str, key: str, *, fetch: str, push: str) -> None:
+        """Fetch what an earlier attempt left.
+
+        Raises:
+            StorageError: the storage does not answer.
+        """
+        self._store, self._push = TrialFiles(uri), push
+        self._kept: dict[str, tuple[int, int]] | None = None
+        self._folder = Path(tempfile.mkdtemp(prefix=f"{_leftovers_here()}{os.getpid()}-"))
+        self.directory = self._folder / key
+        try:
+            self.directory.mkdir()
+            if fetch:
+                self._store.fetch(fetch, self.directory)
+        except BaseException:
+            self.discard()
+            raise
+
+    def kept(self, items: Items, *, always: bool) -> Items:
+        """An attempt's items, each after its files are in the storage; if not `always`, before the end none.
+
+        Raises:
+            StorageError: the storage does not answer.
+        """
+        with closing(items):
+            for item in items:
+                if always or isinstance(item, TrialResult):
+                    self.keep()
+                yield item
+
+    def keep(self) -> None:
+        """Push the files; nothing while a resumed trial only repeats what it had measured.
+
+        Raises:
+            StorageError: the storage does not answer.
+        """
+        now: dict[str, tuple[int, int]] = {}
+        for name, path in files_below(self.directory).items():
+            with suppress(FileNotFoundError):  # a script's, which works on meanwhile
+                now[name] = (path.stat().st_size, path.stat().st_mtime_ns)
+        if now != self._kept:
+            self._store.push(self._push, self.directory)
+            self._kept = now
+
+    def discard(self) -> None:
+        """Free the disk."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def remove_leftovers() -> None:
+    """Free the disk of what killed workers of this host left in the folder for temporary files."""
+    mine = re.compile(rf"{re.escape(_leftovers_here())}(\d+)-[^-]+")
+    for folder in Path(tempfile.gettempdir()).glob(f"{LEFTOVER}*"):
+        found = mine.fullmatch(folder.name)
+        if found and not _lives(int(found[1])):
+            shutil.rmtree(folder, ignore_errors=True)  # another user's stays
+
+
+def _leftovers_here() -> str:
+    return f"{LEFTOVER}{socket.gethostname()}-"
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True  # another user's
+    return True

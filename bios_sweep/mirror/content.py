@@ -1,0 +1,349 @@
+"""What MLflow should hold about a sweep, as plain values derived from the journal alone. Pure.
+
+Times, values and names come from the journal and not from the clock, so the same journal gives the
+same runs whenever, and however often, it is mirrored.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bios_sweep.decision.statement import question_titles
+from bios_sweep.records.sweep_state import DONE, SweepState, Verdict
+from bios_sweep.records.trial_state import PLANNED, RUNNING, TrialState
+from bios_sweep.settings import TrainingSettings
+from bios_sweep.study.scenario import Metric
+from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED, Measurement
+from bios_sweep.tables.column_names import DECIDED
+
+IN_PROGRESS = "RUNNING"
+FINISHED = "FINISHED"
+BROKEN = "FAILED"
+KILLED = "KILLED"
+
+CURVES = ("eval_loss", "eval_bits_per_byte", "train_loss")  # few: MLflow's charts slow down with many keys
+TAG_LIMIT = 5000  # characters; MLflow 3.17 stores 8000 of a run's tag, older servers 5000
+NOTE = "mlflow.note.content"
+PARENT = "mlflow.parentRunId"
+FOREIGN = re.compile(r"[^\w\-. /]+", re.ASCII)  # what MLflow refuses in the name of a metric or tag
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """One value of a metric. timestamp: milliseconds since 1970. step: optimizer steps, or as said."""
+
+    key: str
+    value: float
+    timestamp: int
+    step: int
+
+    @property
+    def identity(self) -> tuple[str, int, float]:
+        """What makes two points the same; the time at which it was noted does not."""
+        return self.key, self.step, self.value
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataInput:
+    """A data set a run used, and for what: `training` or `evaluation`."""
+
+    name: str
+    digest: str
+    source: str
+    context: str
+    rows: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunContent:
+    """What one MLflow run should hold.
+
+    birth: tags given when the run is made and never touched again; tags: kept up to date.
+    settled: the run has an outcome that this sweep vouches for. started, ended: milliseconds since 1970.
+    reopens: a sweep's run, which goes on when more trials are added; a finished trial never does.
+    guest: another sweep made the run.
+    """
+
+    name: str
+    status: str
+    started: int
+    ended: int | None
+    settled: bool
+    birth: Mapping[str, str]
+    tags: Mapping[str, str]
+    params: Mapping[str, str]
+    points: tuple[Point, ...]
+    inputs: tuple[DataInput, ...] = ()
+    reopens: bool = False
+    guest: bool = False
+
+
+def as_guest(content: RunContent, sweep_id: str, *, finished: bool) -> RunContent:
+    """What a sweep may say on a run that another sweep made: its own tag, and news of a trial it runs."""
+    names = (
+        (sweep_tag(sweep_id),) if finished else (sweep_tag(sweep_id), "status", "attempt", "cause", "failure")
+    )
+    tags = {name: content.tags[name] for name in names if name in content.tags}
+    return replace(content, tags=tags, points=() if finished else content.points, guest=True)
+
+
+def sweep_tag(sweep_id: str) -> str:
+    """The tag by which a sweep claims a trial; its value is the arm's name there."""
+    return f"sweep.{plain_name(sweep_id)}"
+
+
+def plain_name(text: str) -> str:
+    """A text as MLflow takes it for the name of a metric or a tag."""
+    return FOREIGN.sub(" ", text).strip()[:200]
+
+
+def has_run(trial: TrialState) -> bool:
+    """Whether the trial ever began, or ended elsewhere, and so has something to show."""
+    return trial.attempts > 0 or trial.result is not None
+
+
+def child_content(state: SweepState, trial: TrialState, parent_id: str, *, alive: bool) -> RunContent:
+    """The run of a trial. alive: a driver is at work, so a trial in flight really runs."""
+    spec, sweep_id = trial.spec, state.facts["sweep_id"]
+    status = _child_status(trial, alive=alive)
+    arm = state.facts["arms"].get(spec.arm, {})
+    birth = {
+        "kind": "trial",
+        "trial_key": spec.key,
+        "sweep_id": sweep_id,
+        PARENT: parent_id,
+        "arm": spec.arm,
+        "seed": str(spec.seed),
+        "stage": spec.stage,
+        "factor": str(arm.get("factor") or "none"),
+        "level": str(arm["level"]) if arm.get("factor") else "none",
+    }
+    cause, failure = ("", "") if trial.result is None else (trial.result.cause, trial.result.failure)
+    return RunContent(
+        name=f"{spec.arm} seed {spec.seed}",
+        status=status,
+        started=trial.started or state.started,
+        ended=None if status == IN_PROGRESS else _child_end(trial, status),
+        settled=status == FINISHED,
+        birth=birth,
+        tags=cut(
+            {
+                "status": trial.status if status != KILLED else "interrupted",
+                "attempt": str(max(trial.attempts, 1)),
+                sweep_tag(sweep_id): spec.arm,
+                "cause": cause or "none",  # always there: a retried trial's old cause must be overwritten
+                "failure": failure or "none",
+            }
+        ),
+        params=_texts({**_told(state, spec.settings), "seed": spec.seed, "repeat": spec.repeat}),
+        points=_child_points(trial),
+        inputs=_inputs(state),
+    )
+
+
+def _told(state: SweepState, settings: TrainingSettings) -> dict[str, Any]:
+    """The settings that the trial heard of: a script's own are no parameters of it."""
+    values = settings.to_dict()
+    return {name: value for name, value in values.items() if name in state.facts.get("told", values)}
+
+
+def parent_content(state: SweepState, *, alive: bool) -> RunContent:
+    """The run of the sweep: its question, its baseline, what all arms add up to, the verdict as note."""
+    facts, counts = state.facts, state.counts
+    if state.closed:
+        status = FINISHED if state.closed == DONE else KILLED
+    else:
+        status = IN_PROGRESS if alive else KILLED
+    verdict = state.verdict or {}
+    note = verdict.get("markdown") or facts["question"]
+    return RunContent(
+        name=facts["sweep_id"],
+        status=status,
+        started=state.started,
+        ended=None if status == IN_PROGRESS else state.latest,
+        settled=status == FINISHED,
+        birth={"kind": "sweep", "sweep_id": facts["sweep_id"]},
+        tags=cut(
+            {
+                "sweep_name": facts["name"],
+                "verdict": str(verdict.get("headline") or "none yet"),
+                "question": facts["question"],
+                **_judged_on(facts),
+                "status": state.closed or ("running" if alive else "interrupted"),
+                "model": facts["model"]["name"],
+                "data": facts["data"]["name"],
+                **_model(facts),
+                **{name: str(counts[name]) for name in ("planned", COMPLETED, DIVERGED, FAILED)},
+                **_timing(state.timing),
+                NOTE: note,
+            }
+        ),
+        params=_texts(
+            {
+                **facts["baseline"],
+                "metric": facts["metric"],
+                "direction": facts.get("direction"),  # a journal of an older version does not say
+                "seeds": facts["seeds"],
+                "looks": facts["decision"]["looks"],
+                **{title: facts["decision"].get(name) for title, name in DECIDED.items()},
+                **{f"budget.{name}": value for name, value in facts["budget"].items()},
+            }
+        ),
+        points=_parent_points(state),
+        inputs=_inputs(state),
+        reopens=True,
+    )
+
+
+def _judged_on(facts: Mapping[str, Any]) -> dict[str, str]:
+    """Which way the metric is better, in words; nothing where the journal of an older version is silent."""
+    direction = facts.get("direction")
+    return {"judged_on": Metric(name=facts["metric"], direction=direction).words} if direction else {}
+
+
+def _model(facts: Mapping[str, Any]) -> dict[str, str]:
+    """What a learning-rate rule is about; nothing where a script's model, or an older journal, is silent."""
+    model, method = facts["model"], facts.get("method")
+    if not model.get("hidden_size") or not method:
+        return {}
+    return {"family": model["family"], "hidden_size": str(model["hidden_size"]), "method": method}
+
+
+def _timing(timing: Mapping[str, Any] | None) -> dict[str, str]:
+    """What a step of each timed arm takes: the geometric mean of the repeats, as their ratios are taken."""
+    if timing is None:
+        return {}
+    columns = zip(timing["arms"], zip(*timing["seconds"], strict=True), strict=True)
+    means = {arm: math.exp(sum(map(math.log, column)) / len(column)) for arm, column in columns}
+    steps = {plain_name(f"timing.{arm}"): f"{1000 * mean:.3g} ms per step" for arm, mean in means.items()}
+    return {"timing.hardware": timing["hardware"], **steps}
+
+
+def experiment_note(state: SweepState) -> str:
+    """What stands above the experiment's table: its first line is all that people see at first.
+
+    Several sweeps share an experiment, so the headline names the sweep that it speaks of.
+    """
+    verdict = state.verdict or {}
+    headline = str(verdict.get("headline") or "").strip() or f"{state.facts['sweep_id']}: no verdict yet"
+    question = f"{state.facts['sweep_id']}: {state.facts['question']}"
+    return _cut("\n\n".join((headline, question, verdict.get("markdown", ""))).rstrip())
+
+
+def cut(tags: Mapping[str, str]) -> dict[str, str]:
+    """Tags no longer than MLflow takes; the report has the whole text."""
+    return {name: _cut(value) for name, value in tags.items()}
+
+
+def _cut(text: str) -> str:
+    mark = "\n... (cut; all of it is in report.md)"
+    return text if len(text) <= TAG_LIMIT else text[: TAG_LIMIT - len(mark)] + mark
+
+
+def _child_status(trial: TrialState, *, alive: bool) -> str:
+    if trial.status == RUNNING:
+        return IN_PROGRESS if alive else KILLED
+    if trial.status == PLANNED:
+        return KILLED
+    return BROKEN if trial.status == FAILED else FINISHED
+
+
+def _child_end(trial: TrialState, status: str) -> int:
+    """When it ended; a killed one with the last thing it said."""
+    last_sign = max((trial.started or 0, *trial.times))
+    return last_sign if status == KILLED else trial.ended or last_sign
+
+
+def _child_points(trial: TrialState) -> tuple[Point, ...]:
+    points = [
+        point
+        for measurement, time in zip(trial.curve, trial.times, strict=True)
+        for point in _curve_points(measurement, time)
+    ]
+    if trial.result is None or trial.status == FAILED:
+        return tuple(points)
+    step = trial.curve[-1].step if trial.curve else 0
+    shown = {point.key for point in points if point.step == step}
+    final = {"wall_seconds": trial.result.wall_seconds, "tokens": trial.result.tokens, **trial.result.final}
+    points += [
+        Point(key=plain_name(name), value=float(value), timestamp=trial.ended or 0, step=step)
+        for name, value in final.items()
+        if name not in shown and math.isfinite(value)
+    ]
+    return tuple(points)
+
+
+def _curve_points(measurement: Measurement, time: int) -> list[Point]:
+    """A value that is not finite is left out: MLflow would plot infinity as 1.8e308."""
+    values = {**{name: measurement.value(name) for name in CURVES}, **measurement.metrics}
+    return [
+        Point(key=plain_name(name), value=float(value), timestamp=time, step=measurement.step)
+        for name, value in values.items()
+        if value is not None and math.isfinite(value)
+    ]
+
+
+def _parent_points(state: SweepState) -> tuple[Point, ...]:
+    """Aggregates at each verdict; their step counts the verdicts."""
+    metric = state.facts["metric"]
+    return tuple(
+        Point(key=plain_name(name), value=float(value), timestamp=verdict.time, step=number)
+        for number, verdict in enumerate(state.verdicts, start=1)
+        for name, value in _aggregates(verdict, metric).items()
+    )
+
+
+def _aggregates(verdict: Verdict, metric: str) -> dict[str, float]:
+    means = {f"mean {metric}/{arm}": mean for arm, mean in verdict.arm_means.items()}
+    told = verdict.payload.get("verdicts", ())
+    effects = {
+        f"effect percent/{title.replace(' (', ' ')}": line["effect_percent"]
+        for title, line in zip(question_titles(told), told, strict=True)
+        if isinstance(line.get("effect_percent"), int | float)
+    }
+    return means | effects
+
+
+def shared_view(sweep_id: str, created: int, metric: str = CURVES[0]) -> tuple[str, str]:
+    """(id, content) of a saved view of the runs table: the sweep's trials, by arm, all of them shown.
+
+    The form is the one MLflow 3.17 writes itself when a view is saved in its page.
+    """
+    shown = f"metrics.`{plain_name(metric)}`"
+    columns = ("tags.`arm`", "tags.`seed`", "tags.`status`", shown, "metrics.`wall_seconds`")
+    state = {
+        "searchFilter": f"tags.`{sweep_tag(sweep_id)}` != ''",
+        "orderByKey": "attributes.start_time",
+        "orderByAsc": True,
+        "selectedColumns": list(columns),
+        "runsHiddenMode": "SHOW_ALL",
+        "groupBy": {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": "arm"}]},
+    }
+    return sweep_id, json.dumps({"name": sweep_id, "createdAt": created, "state": json.dumps(state)})
+
+
+def _inputs(state: SweepState) -> tuple[DataInput, ...]:
+    data = state.facts["data"]
+    common = {"name": data["name"][:500], "source": data["source"] or data["name"]}
+    return (
+        DataInput(**common, digest=data["fingerprint"][:16], context="training", rows=data["train_examples"]),
+        DataInput(
+            **common,
+            digest=data["evaluation_fingerprint"][:16],
+            context="evaluation",
+            rows=data["eval_examples"],
+        ),
+    )
+
+
+def _texts(values: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        name: value if isinstance(value, str) else json.dumps(value)
+        for name, value in values.items()
+        if value is not None
+    }

@@ -1,0 +1,1 @@
+"""The learning-rate rule fitted again over the ladders of many sweeps."""

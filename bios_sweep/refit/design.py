@@ -1,0 +1,133 @@
+"""Which factors of a learning-rate law the studies tell apart; the others are refused by name. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bios_sweep.decision.table import Floats
+from bios_sweep.refit.evidence import Ladder
+
+REFERENCE_SIZE = 2000.0  # heuristics.json: the hidden size at which a rule's level is stated
+HIDDEN = "hidden size"
+FACTORS = {"lora_rank": "rank", "batch_size": "batch size", "max_steps": "steps"}  # fact -> its name in words
+REFERENCES = {"lora_rank": 32.0, "batch_size": 128.0, "max_steps": 1000.0}  # the defaults of heuristics.json
+TOGETHER = 0.9  # share of a factor that others explain, a variance inflation of 10 (Marquardt 1970)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Design:
+    """The columns of a law: intercept, log(2000 / hidden size), then one doubling per unit for other factors.
+
+    matrix: shape (studies, columns). columns: names beyond the intercept, hidden size first where it is
+    there. groups: index of each study's model. spare: models left over after what differs between models.
+    unknown: factors whose effect is not told apart, with the reason in words. refusal: why there is no law
+    at all; empty where there is one.
+    """
+
+    matrix: Floats
+    columns: tuple[str, ...]
+    groups: tuple[int, ...]
+    spare: int
+    unknown: Mapping[str, str]
+    refusal: str = ""
+
+    @property
+    def models(self) -> int:
+        """How many models there are."""
+        return len(set(self.groups))
+
+
+def design_of(ladders: Sequence[Ladder], *, flat: bool = False) -> Design:
+    """The columns that the studies identify. flat: without hidden size, for one value that serves all sizes.
+
+    A factor that moves with hidden size (the other columns explain 90 % of it) refuses the law: which of the
+    two moves the best rate cannot be told. Factors that move together, but not with hidden size, keep one
+    column between them, so that they do not bias the exponent, and no effect is reported for either.
+    """
+    names = tuple(dict.fromkeys(ladder.model for ladder in ladders))
+    groups = tuple(names.index(ladder.model) for ladder in ladders)
+    columns, unknown = _columns(ladders)
+    if not flat:
+        columns = {
+            HIDDEN: np.array([math.log(REFERENCE_SIZE / one.hidden_size) for one in ladders]),
+            **columns,
+        }
+    refusal = "" if flat else _size_refusal(columns[HIDDEN], len(names))
+    if not refusal:
+        refusal, columns, unknown = _untangled(columns, unknown)
+    matrix = np.column_stack([np.ones(len(ladders)), *columns.values()])
+    spare = len(names) - _between(matrix, groups)
+    if not refusal and spare < 1:
+        needed = " and ".join(columns) or "a level"
+        refusal = f"{len(names)} models are too few for {needed}: not identified"
+    return Design(
+        matrix=matrix, columns=tuple(columns), groups=groups, spare=spare, unknown=unknown, refusal=refusal
+    )
+
+
+def _columns(ladders: Sequence[Ladder]) -> tuple[dict[str, Floats], dict[str, str]]:
+    """The factors that vary, in doublings from their defaults; the reason for each that does not."""
+    columns: dict[str, Floats] = {}
+    unknown: dict[str, str] = {}
+    for fact, name in FACTORS.items():
+        values = [ladder.facts.get(fact) for ladder in ladders]
+        known = [value for value in values if value is not None]
+        if len(known) < len(values):
+            unknown[name] = f"{name} is not known in every study: its effect is not identified"
+        elif len(set(known)) == 1:
+            unknown[name] = f"{name} is {known[0]:g} in every study: its effect is not identified"
+        else:
+            columns[name] = np.array([math.log2(value / REFERENCES[fact]) for value in known])
+    return columns, unknown
+
+
+def _size_refusal(sizes: Floats, models: int) -> str:
+    if np.ptp(sizes) == 0:
+        size = round(REFERENCE_SIZE / math.exp(float(sizes[0])))
+        return f"hidden size is {size} in every study: the exponent is not identified"
+    if models < 3:
+        return f"an exponent needs at least 3 models, there are {models}: not identified"
+    return ""
+
+
+def _untangled(
+    columns: dict[str, Floats], unknown: dict[str, str]
+) -> tuple[str, dict[str, Floats], dict[str, str]]:
+    """Refuse what moves with hidden size; of what else moves together keep one column without a name."""
+    kept, told = dict(columns), dict(unknown)
+    for name in [*columns][::-1]:
+        if name == HIDDEN or not (partners := _partners(name, kept)):
+            continue
+        sentence = f"{' and '.join([*partners, name])} move together: not identified"
+        if HIDDEN in partners:
+            return sentence, kept, told
+        told |= dict.fromkeys((name, *partners), sentence)
+        del kept[name]
+    return "", kept, told
+
+
+def _partners(name: str, columns: Mapping[str, Floats]) -> list[str]:
+    """The factors that a factor moves with: those alike in pairs, else all that explain it together."""
+    others = {other: column for other, column in columns.items() if other != name}
+    if _explained(columns[name], list(others.values())) < TOGETHER:
+        return []
+    pairs = [other for other, column in others.items() if _explained(columns[name], [column]) >= TOGETHER]
+    return pairs or list(others)
+
+
+def _explained(column: Floats, others: Sequence[Floats]) -> float:
+    """Share of a column's variance that a straight line in the others explains, 0-1."""
+    base = np.column_stack([np.ones(len(column)), *others])
+    left = column - base @ np.linalg.lstsq(base, column, rcond=None)[0]
+    return 1.0 - float(left.var() / column.var())
+
+
+def _between(matrix: Floats, groups: Sequence[int]) -> int:
+    """How many numbers the differences between models are spent on: the rank of the models' mean rows."""
+    index = np.array(groups)
+    means = np.array([matrix[index == model].mean(axis=0) for model in sorted(set(groups))])
+    return int(np.linalg.matrix_rank(means, tol=1e-6))

@@ -1,0 +1,157 @@
+"""Old rule, refitted rule or one flat value: what each gives away on models it was not fitted to. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from scipy import stats
+
+from bios_sweep.refit.evidence import ALPHA, Ladder
+from bios_sweep.refit.law import Law, Rule, fit_law, fit_rule
+
+OLD = "old"
+NEW = "new"
+FLAT = "flat"
+CANDIDATES = (NEW, FLAT)  # they share ALPHA
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """One model judged by rules fitted to the others: per rule its rate, regret (percent) and divergences."""
+
+    model: str
+    hidden_size: int
+    rates: Mapping[str, float]
+    regrets: Mapping[str, float]
+    diverged: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gain:
+    """What a candidate saves over the old rule, mean over models in percent, and its lower bound."""
+
+    value: float
+    lower: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refit:
+    """A family's law and whether it should replace the old rule.
+
+    regrets: rule -> mean over the held-out models, percent. choice: `old`, `new` or `flat`; reason in words.
+    flat: the flat value fitted to all models, None where there is no law.
+    """
+
+    family: str
+    method: str
+    law: Law
+    old: Rule
+    flat: Rule | None = None
+    held_out: tuple[HeldOut, ...] = ()
+    gains: Mapping[str, Gain] = field(default_factory=dict)
+    margin: float
+    choice: str = OLD
+    reason: str
+
+    @property
+    def regrets(self) -> dict[str, float]:
+        """Mean regret per rule over the held-out models, percent; empty where none could be held out."""
+        if not self.held_out:
+            return {}
+        return {
+            name: float(np.mean([row.regrets[name] for row in self.held_out])) for name in (OLD, *CANDIDATES)
+        }
+
+    @property
+    def chosen(self) -> Rule:
+        """The rule to use from now on."""
+        rules = {OLD: self.old, NEW: self.law.rule, FLAT: self.flat}
+        return rules[self.choice] or self.old
+
+
+def refit(ladders: Sequence[Ladder], old: Rule, margin: float) -> Refit:
+    """Fit the law of one family and method, and compare it with the old rule on models left out in turn.
+
+    margin: percent of the loss that matters. A change is recommended only where its mean saving over models
+    reaches the margin and its one-sided lower bound (paired t over models, ALPHA shared by the two
+    candidates) is above 0, and where it diverges on no more studies than the old rule. Where both would do,
+    the flat value must save the margin over the new rule too: it forgets the size of the model.
+    """
+    first, law = ladders[0], fit_law(ladders)
+    kept = Refit(
+        family=first.family,
+        method=first.method,
+        law=law,
+        old=old,
+        margin=margin,
+        reason=f"keep the old rule: {law.refusal}",
+    )
+    if law.refusal:
+        return kept
+    flat = fit_rule(ladders, flat=True)
+    kept = replace(kept, flat=None if isinstance(flat, str) else flat)
+    rows = held_out(ladders, old)
+    if isinstance(rows, str):
+        return replace(kept, reason=f"keep the old rule: {rows}")
+    gains = {name: _gain(rows, name) for name in CANDIDATES}
+    choice, reason = _choose(rows, gains, margin)
+    return replace(kept, held_out=rows, gains=gains, choice=choice, reason=reason)
+
+
+def held_out(ladders: Sequence[Ladder], old: Rule) -> tuple[HeldOut, ...] | str:
+    """Every model that has gains, judged by rules fitted to the others; or why that cannot be done."""
+    models = dict.fromkeys(ladder.model for ladder in ladders if ladder.gains)
+    if len(models) < 3:
+        return f"regret needs the gains of at least 3 models, there are {len(models)}"
+    rows = []
+    for model in models:
+        rest = [ladder for ladder in ladders if ladder.model != model]
+        rules: dict[str, Rule] = {OLD: old}
+        for name in CANDIDATES:
+            rule = fit_rule(rest, flat=name == FLAT)
+            if isinstance(rule, str):
+                return f"cross-validation fails without {model}: {rule}"
+            rules[name] = rule
+        rows.append(_row([one for one in ladders if one.model == model and one.gains], rules))
+    return tuple(rows)
+
+
+def _row(mine: Sequence[Ladder], rules: Mapping[str, Rule]) -> HeldOut:
+    rates = {name: rule.rate(mine[0].hidden_size) for name, rule in rules.items()}
+    return HeldOut(
+        model=mine[0].model,
+        hidden_size=mine[0].hidden_size,
+        rates=rates,
+        regrets={name: float(np.mean([one.regret(rate) for one in mine])) for name, rate in rates.items()},
+        diverged={name: sum(one.diverges_at(rate) for one in mine) for name, rate in rates.items()},
+    )
+
+
+def _gain(rows: Sequence[HeldOut], name: str) -> Gain:
+    saved = np.array([row.regrets[OLD] - row.regrets[name] for row in rows])
+    t = float(stats.t.ppf(1 - ALPHA / len(CANDIDATES), len(saved) - 1))
+    mean = float(saved.mean())
+    return Gain(value=mean, lower=mean - t * float(saved.std(ddof=1)) / math.sqrt(len(saved)))
+
+
+def _choose(rows: Sequence[HeldOut], gains: Mapping[str, Gain], margin: float) -> tuple[str, str]:
+    fallen = {name: sum(row.diverged[name] for row in rows) for name in (OLD, *CANDIDATES)}
+    good = [
+        name
+        for name in CANDIDATES
+        if gains[name].value >= margin and gains[name].lower > 0 and fallen[name] <= fallen[OLD]
+    ]
+    best = max(good or CANDIDATES, key=lambda name: gains[name].value)
+    if set(good) == {NEW, FLAT} and gains[FLAT].value - gains[NEW].value < margin:
+        best = NEW
+    saves = f"{gains[best].value:.2g} % of the loss over {len(rows)} held-out models"
+    bound = f"(lower bound {gains[best].lower:.2g} %, margin {margin:g} %)"
+    if good:
+        return best, f"change to the {best} rule: it saves {saves} {bound}"
+    if fallen[best] > fallen[OLD]:
+        more = f"diverges on {fallen[best]} held-out studies, the old one on {fallen[OLD]}"
+        return OLD, f"keep the old rule: the {best} rule {more}"
+    return OLD, f"keep the old rule: the better candidate ({best}) saves {saves} {bound}"

@@ -1,0 +1,1 @@
+"""What is told of a sweep, as plain values. Pure."""

@@ -1,0 +1,124 @@
+"""Arms and trials as plain records: means, curves, and the results table."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from typing import Any
+
+from bios_sweep.procedure import Results, State
+from bios_sweep.procedure.tables import table_of
+from bios_sweep.report.content.wording import finite_or_none
+from bios_sweep.study.arms import Arm
+from bios_sweep.study.decision import JUDGING
+from bios_sweep.study.plan import Plan
+from bios_sweep.study.trials import COMPLETED, SCREENING, TrialResult, TrialSpec
+
+
+def arms_of(plan: Plan, state: State) -> tuple[Arm, ...]:
+    """The arms of the plan, then those that joined it on the way."""
+    return (*plan.arms, *state.extra_arms)
+
+
+def arm_row(plan: Plan, state: State, arm: Arm, results: Results) -> dict[str, Any]:
+    """One arm's record; means are over its completed screening trials, and only when none is missing."""
+    trials = _trials(state, arm)
+    finals = {
+        stage: {
+            trial.seed: results[trial.key].final.get(plan.study.metric.name)
+            for trial in trials
+            if trial.stage == stage and trial.key in results and results[trial.key].status == COMPLETED
+        }
+        for stage in dict.fromkeys(trial.stage for trial in trials)
+    }
+    statuses = Counter(results[t.key].status for t in trials if t.key in results)
+    screened = [value for value in finals.get("screening", {}).values() if value is not None]
+    whole = bool(screened) and len(screened) == sum(trial.stage == SCREENING for trial in trials)
+    return {
+        "arm": arm.name,
+        "factor": arm.factor,
+        "level": arm.level,
+        "label": arm.label,
+        "changes": dict(arm.changes),
+        "settings": arm.settings.to_dict(),
+        "examples": arm.examples(),
+        "notes": list(arm.notes),
+        "finals": {
+            stage: {str(seed): value for seed, value in seeds.items()} for stage, seeds in finals.items()
+        },
+        "mean": statistics.fmean(screened) if whole else None,
+        "statuses": dict(statuses),
+        "trial_keys": [trial.key for trial in trials],
+    }
+
+
+def curves_of(plan: Plan, state: State, arm: Arm, results: Results) -> list[list[dict[str, Any]]]:
+    """One curve per screening trial with a result; `value` is the study's metric."""
+    metric = plan.study.metric.name
+    return [
+        _points(results[t.key], metric)
+        for t in _trials(state, arm)
+        if t.key in results and t.stage == "screening"
+    ]
+
+
+def _points(result: TrialResult, metric: str) -> list[dict[str, Any]]:
+    """The last measurement at each step; a script may say its final value twice."""
+    last = {point.step: point for point in result.curve}
+    return [
+        {
+            "step": point.step,
+            "fraction": point.fraction,
+            "eval_loss": finite_or_none(point.eval_loss),
+            "value": None if (value := point.value(metric)) is None else finite_or_none(value),
+        }
+        for _, point in sorted(last.items())
+    ]
+
+
+def results_rows(plan: Plan, state: State, results: Results) -> list[dict[str, Any]]:
+    """The results table: one row per trial with a result, in the contract's columns.
+
+    Its last columns are what a reader of the table alone needs for the sweep's own margin and bounds.
+    """
+    arms, judged = {arm.name: arm for arm in arms_of(plan, state)}, _judged(plan, state, results)
+    return [
+        {**_row(plan, trial, arms[trial.arm], results[trial.key]), **judged}
+        for trial in state.needed
+        if trial.key in results
+    ]
+
+
+def _judged(plan: Plan, state: State, results: Results) -> dict[str, Any]:
+    """How the values are judged, the same in every row. looks: how often screening might have decided.
+
+    untouched: the metric of the untrained model, by which the margin may shrink; None where unknown.
+    """
+    metric, start = plan.study.metric, table_of(plan, state.needed, results).untouched
+    return {
+        "metric": metric.name,
+        "direction": metric.direction,
+        "untouched": None if start is None else finite_or_none(start),
+        "looks": len(plan.study.decision.looks),
+        **{f"decision.{name}": getattr(plan.study.decision, name) for name in JUDGING},
+    }
+
+
+def _row(plan: Plan, trial: TrialSpec, arm: Arm, result: TrialResult) -> dict[str, Any]:
+    return {
+        "arm": trial.arm,
+        "seed": trial.seed,
+        "value": result.final.get(plan.study.metric.name),
+        "factor": arm.factor or "",
+        "level": "" if arm.level is None else arm.level,
+        "status": result.status,
+        "stage": trial.stage,
+        "wall_seconds": round(result.wall_seconds, 3),
+        "tokens": result.tokens,
+        "trial_key": trial.key,
+        **trial.settings.to_dict(),
+    }
+
+
+def _trials(state: State, arm: Arm) -> list[TrialSpec]:
+    return [trial for trial in state.needed if trial.arm == arm.name]

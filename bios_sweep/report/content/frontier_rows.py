@@ -1,0 +1,48 @@
+"""Gain against cost: the arms whose both are known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bios_sweep.decision.bounds import Bound
+from bios_sweep.decision.costs import CostRatio
+from bios_sweep.decision.frontier import Point, frontier
+from bios_sweep.procedure import State
+from bios_sweep.report.content.wording import finite_or_none
+from bios_sweep.study.plan import Plan
+
+
+def frontier_rows(plan: Plan, state: State) -> list[dict[str, Any]]:
+    """Arms whose gain and cost are both known, cheapest first; the default among them at 0 % and 1."""
+    bounds = {bound.arm: bound for finding in state.screening.values() for bound in finding.bounds}
+    name = plan.baseline.name
+    bounds[name] = Bound(arm=name, gain=0.0, lower=0.0, upper=0.0, standard_error=0.0, pooled=True)
+    costs = {name: CostRatio(arm=name, ratio=1.0, lower=1.0, upper=1.0), **state.costs}
+    points = [
+        Point(
+            arm=arm.name,
+            gain=bounds[arm.name],
+            cost=costs[arm.name],
+            steps=arm.settings.max_steps,
+            examples=arm.examples(),
+        )
+        for arm in plan.arms
+        if arm.name in bounds and arm.name in costs
+    ]
+    if len(points) < 2 or plan.cells:
+        return []
+    return [
+        {
+            "arm": point.arm,
+            "gain": finite_or_none(point.gain.gain),
+            "lower": finite_or_none(point.gain.lower),
+            "upper": finite_or_none(point.gain.upper),
+            "cost_ratio": point.cost.ratio,
+            "cost_lower": point.cost.lower,
+            "cost_upper": point.cost.upper,
+            "steps": point.steps,
+            "examples": point.examples,
+            "on_frontier": point.efficient,
+        }
+        for point in frontier(points)
+    ]

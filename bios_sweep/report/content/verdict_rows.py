@@ -1,0 +1,133 @@
+"""Verdicts as a reader is told them: one per judged question, with the way to extend a short grid."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+from typing import Any
+
+from bios_sweep.decision.finding import CONFIRM, EDGE, REFINE
+from bios_sweep.decision.statement import Verdict, make_verdict
+from bios_sweep.defaults.tuned import PROFILES
+from bios_sweep.procedure import (
+    DONE,
+    SEARCH,
+    SERVED,
+    UNFINISHED,
+    Question,
+    State,
+    levels_of,
+    questions,
+    stands_for,
+    untested_lines,
+)
+from bios_sweep.procedure.untested import UNTESTED
+from bios_sweep.report.content.advice import advice
+from bios_sweep.report.content.goals import settings_of
+from bios_sweep.report.content.scope import scope_of
+from bios_sweep.report.content.search_row import search_verdict
+from bios_sweep.settings import is_whole
+from bios_sweep.study.arms import BASELINE
+from bios_sweep.study.claims import BALANCED, MINIMUM, REPEAT, SPEED
+from bios_sweep.study.factors import Factor
+from bios_sweep.study.plan import Plan
+
+
+def verdicts_of(plan: Plan, state: State) -> tuple[Verdict, ...]:
+    """One verdict per question that has been judged so far."""
+    told = [
+        _verdict(cell, question, state)
+        for cell in plan.cells or (plan,)
+        for question in questions(cell)
+        if question.name in state.findings
+    ]
+    if SEARCH in state.findings and state.search is not None and state.search.winner is not None:
+        told.append(search_verdict(plan, state, state.search, state.search.winner))
+    return tuple(told)
+
+
+def _verdict(plan: Plan, question: Question, state: State) -> Verdict:
+    study, factor = plan.study, question.factor.name
+    verdict = make_verdict(
+        levels_of(plan, factor, state.untested),
+        state.screening[question.name],
+        state.findings[question.name],
+        state.margins.get(question.name, state.margin),
+        role=question.factor.role,
+        claim=question.claim,
+        arms=[arm.name for arm in plan.arms if arm.name not in state.untested],
+        hold=study.budget.hold,
+        scope=scope_of(plan, state.findings[question.name]),
+        alpha=study.decision.alpha,
+        looks=len(study.decision.looks),
+        limit=_limit(plan, question.claim),
+        served=_served(plan, state, question),
+        withheld=_withheld(plan, state, question),
+        recommended=_recommended(plan, state, question),
+        cell=question.cell,
+    )
+    return replace(verdict, reasons=(*verdict.reasons, *untested_lines(plan, factor, state.untested)))
+
+
+def _limit(plan: Plan, claim: str) -> float | None:
+    """What a claim's contrast is held against where it is not the margin: a share is reached above 0."""
+    if claim == SPEED:
+        return plan.study.decision.speed_loss_percent
+    return 0.0 if claim == MINIMUM else None
+
+
+def _settles(plan: Plan, state: State, question: Question) -> bool:
+    """Whether the verdict stands for a value that a goal is to use."""
+    wanted = question.claim in SERVED and question.factor.name != REPEAT
+    return wanted and state.findings[question.name].state in (CONFIRM, REFINE)
+
+
+def _served(plan: Plan, state: State, question: Question) -> Any:
+    """The value that this very claim serves; an open one serves nothing, whatever another claim does."""
+    if state.stage != DONE or question.name in state.withheld or not _settles(plan, state, question):
+        return None
+    return stands_for(plan, question, state.findings[question.name])
+
+
+def _withheld(plan: Plan, state: State, question: Question) -> str:
+    if state.stage != DONE and _settles(plan, state, question):
+        return UNFINISHED
+    return state.withheld.get(question.name, "")
+
+
+def _recommended(plan: Plan, state: State, question: Question) -> Any:
+    """What the file gives the claim's goal for the factor; the default while nothing is served.
+
+    plan: of the question's cell; another than the study's own is about no file.
+    """
+    if question.claim not in SERVED or question.factor.name == REPEAT or plan.baseline.name != BASELINE:
+        return None
+    if state.stage != DONE:
+        return getattr(plan.study.baseline, question.factor.name)
+    goal = question.claim if question.claim in PROFILES else BALANCED
+    return getattr(settings_of(plan, state, goal), question.factor.name)
+
+
+def told_verdict(plan: Plan, verdict: Verdict, command: str) -> dict[str, Any]:
+    """A verdict with, where its best level ends the grid and more could be tested, the command for it."""
+    told = verdict.to_dict()
+    told["advice"] = advice(told)
+    if any(UNTESTED in reason for reason in verdict.reasons):
+        return told
+    factor = next((factor for factor in plan.study.factors if factor.name == verdict.factor), None)
+    if factor is not None and any(reason.startswith(EDGE) for reason in verdict.reasons):
+        told["extend"] = f"{command} {shlex.quote(_one_level_more(factor, verdict))}"
+        told["reasons"] = [*told["reasons"], f"extend the grid: {told['extend']}"]
+    return told
+
+
+def _one_level_more(factor: Factor, verdict: Verdict) -> str:
+    """The override that adds the next level beyond the best one: half of the lowest, twice the highest."""
+    kind = "multiply" if factor.multiply else "values"
+    listed = list(factor.multiply or factor.values)
+    higher = verdict.best_level > verdict.default
+    beyond = max(listed) * 2 if higher else min(listed) / 2
+    if factor.values and is_whole(factor.name):
+        beyond = max(1, int(beyond))
+    levels = [*listed, beyond] if higher else [beyond, *listed]
+    return f"sweeps.factors.{factor.name}.{kind}=[{','.join(f'{level:g}' for level in levels)}]"

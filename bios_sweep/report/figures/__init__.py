@@ -1,0 +1,1 @@
+"""A sweep drawn: PNG files and SVG for a page."""

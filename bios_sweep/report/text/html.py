@@ -1,0 +1,216 @@
+"""A sweep as one HTML page that can be mailed: no script, no request, figures inside.
+
+Everything a user or a trial wrote is escaped by the template engine and cleaned of control characters;
+only our own figures are markup. The same summary gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from bios_sweep.report.content.advice import advice, meaning, next_step
+from bios_sweep.report.content.goals import first_line
+from bios_sweep.report.content.sections import Section, sections
+from bios_sweep.report.content.summary import worst_first
+from bios_sweep.report.content.wording import (
+    bounds_line,
+    changes,
+    clean,
+    contrast,
+    cost_line,
+    count,
+    counts_line,
+    failure_lines,
+    gain,
+    interval,
+    no_verdict,
+    number,
+    other_reasons,
+    plural,
+    times,
+    times_interval,
+    titles,
+)
+from bios_sweep.report.figures.effects import effect_groups
+from bios_sweep.report.figures.files import Drawn
+from bios_sweep.report.figures.svg import to_svg
+from bios_sweep.version import __version__
+
+TEMPLATE = "page.html.jinja"
+# a sign beside the word, so that nobody needs the colour
+SIGNS = {
+    "confirm": "✓",
+    "refine": "→",
+    "refine (unconfirmed)": "→",
+    "inconclusive": "?",
+    "screening only": "…",
+}
+CLASSES = {"confirm": "confirm", "refine": "refine", "refine (unconfirmed)": "refine"}
+
+
+def to_html(summary: Mapping[str, Any], drawn: Sequence[Drawn] = ()) -> str:
+    """The page. drawn: from `figures_of`; without figures the page has its tables alone."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(TEMPLATE).render(page=page(summary), figures=_figures(drawn))
+
+
+def page(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """What the template lays out, as plain values."""
+    verdicts = summary["verdicts"]
+    return {
+        "first": first_line(summary),
+        "title": summary["question"] or summary["sweep"],
+        "sweep": summary["sweep"],
+        "scenario": summary["scenario"],
+        "judged_on": summary["judged_on"],
+        "counts": counts_line(summary["counts"]),
+        "nothing_yet": "" if verdicts else no_verdict(summary),
+        "verdicts": [_verdict(*pair) for pair in zip(titles(verdicts), verdicts, strict=True)],
+        "legend": bounds_line(verdicts),
+        "effects": _effects(summary),
+        "sections": sections(summary),
+        "arms": _arms(summary),
+        "baseline": _baseline(summary),
+        "failures": failure_lines(worst_first(summary["failures"])),
+        "caveats": [*summary["caveats"], *summary["notes"]],
+        "scopes": list(dict.fromkeys(clean(verdict["scope"]) for verdict in verdicts)),
+        "provenance": _provenance(summary),
+        "command": summary["command"],
+    }
+
+
+def _shown(value: Any) -> Any:
+    """What the template writes: our own markup as it is, any other text on one line."""
+    return value if isinstance(value, Markup) else clean(value)
+
+
+def _figures(drawn: Sequence[Drawn]) -> dict[str, dict[str, Any]]:
+    return {
+        one.name: {"caption": one.caption, "svg": to_svg(one.figure, f"f{index}", one.caption)}
+        for index, one in enumerate(drawn)
+    }
+
+
+def _verdict(name: str, verdict: Mapping[str, Any]) -> dict[str, Any]:
+    word = clean(verdict["verdict"])
+    bounds = times_interval(verdict.get("cost_lower"), verdict.get("cost_upper"))
+    return {
+        "name": name,
+        "word": word,
+        "sign": SIGNS.get(word, "?"),
+        "kind": CLASSES.get(word, "open"),
+        "meaning": next_step(verdict) or meaning(verdict),
+        "advice": advice(verdict),
+        "extend": verdict.get("extend") or "",
+        "sentence": verdict["sentence"],
+        "reasons": [reason for reason in other_reasons(verdict) if not reason.startswith("extend the grid")],
+        "cost": cost_line(verdict),
+        "default": number(verdict["default"]),
+        "best": number(verdict["best_level"]),
+        "contrast": contrast(verdict),
+        "effect": f"{gain(verdict['effect_percent'])} {interval(verdict['lower'], verdict['upper'])}".strip(),
+        "margin": number(verdict["margin"]),
+        "seeds": len(verdict["seeds"]),
+        "time": f"{times(verdict.get('cost_ratio'))} {bounds}".strip() if verdict.get("cost_ratio") else "",
+        "on": "fresh seeds" if verdict["stage"] == "confirmation" else "shared seeds",
+    }
+
+
+def _effects(summary: Mapping[str, Any]) -> Section:
+    """The effects figure in numbers, for those who do not see it."""
+    rows = [row for group in effect_groups(summary["verdicts"]) for row in group]
+    return Section(
+        key="effects",
+        title="The same in numbers",
+        header=("variation", "gain, %", "bounds", "status"),
+        rows=tuple(
+            (
+                clean(row["name"]),
+                gain(row.get("gain")),
+                interval(row.get("lower"), row.get("upper")),
+                clean(row["status"]),
+            )
+            for row in rows
+        ),
+        numeric=("gain, %", "bounds"),
+    )
+
+
+def _arms(summary: Mapping[str, Any]) -> Section:
+    header = (
+        "arm",
+        "what differs",
+        "steps",
+        "examples",
+        f"mean {clean(summary['metric']['name'])}",
+        "trials",
+    )
+    return Section(
+        key="arms",
+        title="Arms",
+        header=header,
+        rows=tuple(
+            (
+                clean(arm["arm"]),
+                changes(arm["changes"]) or "nothing",
+                count(arm["settings"].get("max_steps")),
+                count(arm["examples"]),
+                number(arm["mean"]),
+                ", ".join(f"{amount} {status}" for status, amount in arm["statuses"].items()) or "none yet",
+            )
+            for arm in summary["arms"]
+        ),
+        numeric=header[2:5],
+    )
+
+
+def _baseline(summary: Mapping[str, Any]) -> Section:
+    origins = summary["origins"]
+    return Section(
+        key="baseline",
+        title="Baseline",
+        header=("setting", "value", "where it came from", "source", "confidence"),
+        rows=tuple(
+            (
+                clean(name),
+                number(value),
+                *(clean(origins.get(name, {}).get(key, "")) for key in ("rule", "source", "confidence")),
+            )
+            for name, value in summary["baseline"].items()
+        ),
+        numeric=("value",),
+    )
+
+
+def _provenance(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    metric, margin = summary["metric"], summary["margin"]
+    unit = f" ({metric['unit']})" if metric["unit"] else ""
+    facts = [
+        ("sweep", clean(summary["sweep_id"])),
+        ("model, data, method", clean(summary["scenario"])),
+        ("metric", clean(f"{summary['judged_on']}{unit}")),
+        ("arms", plural(len(summary["arms"]), "arm")),
+        ("timed on", ", ".join(dict.fromkeys(clean(v["hardware"]) for v in _timed(summary)))),
+        ("bios_sweep", __version__),
+    ]
+    if margin:
+        told = f"{number(margin['percent'])} % of the baseline's metric ({number(margin['absolute'])})"
+        facts.insert(3, ("margin: the smallest effect that matters", told))
+    return [(name, value) for name, value in facts if value]
+
+
+def _timed(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [verdict for verdict in summary["verdicts"] if verdict.get("hardware")]

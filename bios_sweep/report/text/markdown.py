@@ -1,0 +1,124 @@
+"""A sweep as Markdown: the note of its MLflow run, and `report.md`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from bios_sweep.report.content.advice import advice
+from bios_sweep.report.content.goals import headline
+from bios_sweep.report.content.sections import Section, sections
+from bios_sweep.report.content.summary import worst_first
+from bios_sweep.report.content.wording import (
+    bounds_line,
+    clean,
+    contrast,
+    cost_line,
+    counts_line,
+    failure_lines,
+    gain,
+    interval,
+    number,
+    other_reasons,
+    times,
+    times_interval,
+    titles,
+    verdict_line,
+)
+
+__all__ = ["to_markdown", "verdict_line"]
+
+COLUMNS = ("factor", "default", "verdict", "best level", "gain, %", "margin, %", "seeds")
+HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+# an underscore inside a word is only an underscore; at its edge it would start emphasis
+SPECIAL = re.compile(r"[\\|*`\[\]~]|(?<!\w)_|_(?!\w)")
+
+
+def to_markdown(summary: Mapping[str, Any]) -> str:
+    """The report as text; its first line is the verdict line, for MLflow shows no more above its table."""
+    blocks = [
+        escape(headline(summary)),
+        f"**{escape(summary['question'])}**" if summary["question"] else "",
+        escape(summary["scenario"]),
+        f"Judged on {escape(summary['judged_on'])}.",
+        _verdict_table(summary["verdicts"]),
+        "\n".join(map(_told, titles(summary["verdicts"]), summary["verdicts"])),
+        _scope(summary["verdicts"]),
+        escape(f"{counts_line(summary['counts'])}."),
+        *map(_extra, sections(summary)),
+        _section("Failed or diverged", failure_lines(worst_first(summary["failures"]))),
+        _section("To bear in mind", [*summary["caveats"], *summary["notes"]]),
+        _baseline_table(summary),
+        f"Again:\n\n    {clean(summary['command'])}",  # an indented block: nothing in it is read as Markdown
+    ]
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def escape(text: Any) -> str:
+    """A user's text that means only itself: no markup, no HTML, no second line."""
+    plain = re.sub("[&<>]", lambda match: HTML[match[0]], clean(text))
+    return SPECIAL.sub(lambda match: "\\" + match[0], plain)
+
+
+def _verdict_table(verdicts: Sequence[Mapping[str, Any]]) -> str:
+    if not verdicts:
+        return ""
+    timed = any(verdict.get("cost_ratio") is not None for verdict in verdicts)
+    rows = [_verdict_row(name, v, timed) for name, v in zip(titles(verdicts), verdicts, strict=True)]
+    table = _table((*COLUMNS, "time") if timed else COLUMNS, rows)
+    return f"{table}\n\n{escape(bounds_line(verdicts))}."
+
+
+def _verdict_row(name: str, v: Mapping[str, Any], timed: bool) -> tuple[Any, ...]:
+    row = (
+        name,
+        number(v["default"]),
+        v["verdict"],
+        number(v["best_level"]),
+        ", ".join(filter(None, (_effect(v), contrast(v)))),
+        number(v["margin"]),
+        len(v["seeds"]),
+    )
+    bounds = times_interval(v.get("cost_lower"), v.get("cost_upper"))
+    return (*row, f"{times(v.get('cost_ratio'))} {bounds}".strip()) if timed else row
+
+
+def _effect(v: Mapping[str, Any]) -> str:
+    return f"{gain(v['effect_percent'])} {interval(v['lower'], v['upper'])}".strip()
+
+
+def _baseline_table(summary: Mapping[str, Any]) -> str:
+    rows = []
+    for name, value in summary["baseline"].items():
+        origin = summary["origins"].get(name, {})
+        rows.append((name, number(value), origin.get("rule", ""), origin.get("confidence", "")))
+    return "Baseline:\n\n" + _table(("setting", "value", "where it came from", "confidence"), rows)
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    names = [escape(name) for name in header]
+    lines = [names, ["---"] * len(header), *([escape(cell) for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _told(name: str, verdict: Mapping[str, Any]) -> str:
+    told = "; ".join(filter(None, [clean(verdict["sentence"]), *other_reasons(verdict), cost_line(verdict)]))
+    step = escape(f"What to do: {advice(verdict)}.")
+    return f"- **{escape(name)}: {escape(verdict['verdict'])}.** {step} {escape(told)}"
+
+
+def _extra(section: Section) -> str:
+    told = "\n\n".join(f"{escape(text)}." for text in section.told)
+    return "\n\n".join(
+        filter(None, [f"**{escape(section.title)}**", told, _table(section.header, section.rows)])
+    )
+
+
+def _scope(verdicts: Sequence[Mapping[str, Any]]) -> str:
+    scopes = dict.fromkeys(escape(verdict["scope"]) for verdict in verdicts)
+    return f"Scope: {'; '.join(scopes)}." if scopes else ""
+
+
+def _section(title: str, lines: Sequence[str]) -> str:
+    return "\n".join([f"{title}:", "", *(f"- {escape(line)}" for line in lines)]) if lines else ""

@@ -1,0 +1,176 @@
+"""A sweep while it runs: a live table on a terminal, one line per finished trial elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from bios_sweep.ports import ENDED, RETRIED, TrialEvent
+from bios_sweep.report.content.tally import Progress
+from bios_sweep.report.content.wording import ENDINGS, clean, duration, ended_as, number, plural
+from bios_sweep.report.text.logs import logs_of
+from bios_sweep.study.trials import COMPLETED, FAILED, TrialResult, TrialSpec
+
+REFRESHES_PER_SECOND = 4  # chosen, not measured: steady to the eye, nothing to the processor
+ROWS = 12  # running trials that are listed; more would push the bar off a small terminal
+BAR_COLUMNS = 24
+
+
+class LiveView:
+    """Shows a run. A context manager: outside of it only plain lines are printed.
+
+    planned: trials the sweep needs; workers: one line on where they run, or empty; title: what runs.
+    judged_on: the metric and which way it is better, in words.
+    trials_dir: names the log of a failed trial. clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        *,
+        planned: int,
+        workers: str,
+        title: str,
+        judged_on: str = "",
+        trials_dir: Path | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._console = console
+        self._title = clean(title)
+        self._workers = clean(workers)
+        self._judged_on = f"judged on {clean(judged_on)}" if judged_on else ""
+        self._trials_dir = trials_dir
+        self._clock = clock
+        self._opened = clock()
+        self._stage = ""
+        self._progress = Progress(planned=planned)
+        self._live: Live | None = None
+
+    def __enter__(self) -> LiveView:
+        self._opened = self._clock()
+        if self._console.is_interactive and not self._console.quiet:
+            self._live = Live(
+                get_renderable=self.__rich__,
+                console=self._console,
+                refresh_per_second=REFRESHES_PER_SECOND,
+                transient=True,
+            )
+            self._live.start()
+        else:
+            trials = f"{self._title}: {plural(self._progress.planned, 'trial')}"
+            self._say(", ".join(filter(None, (trials, self._workers, self._judged_on))))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+        self._say(self._summary())
+
+    @property
+    def progress(self) -> Progress:
+        """What has happened so far."""
+        return self._progress
+
+    def stage(self, name: str, planned: int, finished: int | None = None) -> None:
+        """The sweep is in stage `name` and now needs `planned` trials in all.
+
+        finished: how many of them have a result by now, reused ones included; None leaves the reused
+        ones as they are.
+        """
+        self._progress = self._progress.staged(planned, finished)
+        if name != self._stage:
+            self._stage = name
+            reused = f", {self._progress.before} finished before" if self._progress.before else ""
+            self._say(f"stage {clean(name)}: {plural(planned, 'trial')} in all{reused}")
+
+    def event(self, event: TrialEvent, spec: TrialSpec) -> None:
+        """Something happened to a trial."""
+        now = self._clock()
+        before = self._progress.running.get(spec.key)
+        self._progress = self._progress.after(event, spec, now)
+        if event.kind == RETRIED:
+            cause = clean(event.cause) or "its worker was lost"
+            self._say(f"{_name(spec)}: retried (attempt {event.attempt}): {cause}", "yellow")
+        elif event.kind == ENDED and event.result is not None:
+            seconds = event.result.wall_seconds if before is None else now - before.started
+            self._say_ended(event.result, spec, seconds, now)
+
+    def _say_ended(self, result: TrialResult, spec: TrialSpec, seconds: float, now: float) -> None:
+        progress = self._progress
+        if self._live is not None and result.status == COMPLETED:
+            return
+        place = f"[{progress.finished:>{len(str(progress.planned))}}/{progress.planned}]"
+        left = progress.seconds_left(now)
+        rest = f", about {duration(left)} left" if left else ""
+        style = {COMPLETED: "", FAILED: "red"}.get(result.status, "yellow")
+        self._say(f"{place} {_name(spec)}: {_outcome(result)} ({duration(seconds)}){rest}", style)
+        if result.status == FAILED and self._trials_dir is not None:
+            for log in logs_of(self._trials_dir / result.key):
+                self._say(f"  log: {log}")
+
+    def _summary(self) -> str:
+        progress = self._progress
+        endings = ", ".join(f"{progress.count(status)} {status}" for status in ENDINGS)
+        took = duration(self._clock() - self._opened)
+        return f"{plural(len(progress.ended), 'trial')} ended in {took}: {endings}"
+
+    def _say(self, text: str, style: str = "") -> None:
+        self._console.print(Text(clean(text), style=style), soft_wrap=True)
+
+    def __rich__(self) -> Group:
+        progress, now = self._progress, self._clock()
+        hidden = len(progress.running) - ROWS
+        more = [Text(f"and {plural(hidden, 'more trial')}", style="dim")] if hidden > 0 else []
+        stage = f", {clean(self._stage)}" if self._stage else ""
+        head = Text(f"{self._title}{stage}", style="bold").append(f"  {self._workers}", style="not bold dim")
+        bad = [f"{progress.count(status)} {status}" for status in ENDINGS[1:] if progress.count(status)]
+        trouble = [Text(f"  {', '.join(bad)}", style="yellow")] if bad else []
+        judged = [Text(f"  {self._judged_on}", style="dim")] if self._judged_on else []
+        return Group(head, *judged, self._bar(progress, now), *trouble, _running_table(progress), *more)
+
+    def _bar(self, progress: Progress, now: float) -> Table:
+        left = progress.seconds_left(now)
+        told = [f"{progress.finished}/{progress.planned} trials"]
+        told += [f"{duration(now - self._opened)} so far"]
+        told += [f"about {duration(left)} left"] if left is not None else []
+        row = Table.grid(padding=(0, 1, 0, 0))
+        bar = ProgressBar(total=1.0, completed=progress.share(), width=BAR_COLUMNS)
+        row.add_row(bar, Text(", ".join(told)))
+        return row
+
+
+def _running_table(progress: Progress) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for trial in list(progress.running.values())[:ROWS]:
+        again = f" (attempt {trial.attempt})" if trial.attempt > 1 else ""
+        table.add_row(
+            Text(f"  {_name(trial.spec)}{again}"),
+            Text(f"{100 * trial.fraction:3.0f} %", justify="right"),
+            Text(f"step {trial.step}/{trial.spec.settings.max_steps}"),
+            Text("" if trial.value is None else f"{clean(trial.metric)} {number(trial.value)}"),
+        )
+    return table
+
+
+def _name(spec: TrialSpec) -> str:
+    return f"{clean(spec.arm)} seed {spec.seed}"
+
+
+def _outcome(result: TrialResult) -> str:
+    cause = clean(result.cause)
+    if result.status != COMPLETED:
+        ended = ended_as(result.status, result.failure)
+        return f"{ended}: {cause}" if cause else ended
+    name, value = next(iter(result.final.items()), ("", None))
+    return f"{result.status}, {clean(name)} {number(value)}" if name else result.status

@@ -1,0 +1,1 @@
+"""Text tables of other tools as plain columns, cells and names. Knows no verdict."""

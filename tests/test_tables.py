@@ -308,6 +308,15 @@ def test_accuracy_has_a_margin_of_one_point(answer, column):
     assert answer(text, *name, "decision.margin_percent=2")["margin"]["percent"] == 2.0
 
 
+def test_seeds_that_repeat_the_same_differences_are_said_to(report):
+    rows = [
+        f"{arm},{seed},{value}{seed}" for seed in (0, 1, 2) for arm, value in (("baseline", 1.7), ("b", 1.8))
+    ]
+    assert "compared: 2 arms at 1 seed, for the others repeat its differences" in " ".join(
+        report("\n".join(["arm,seed,eval_loss", *rows, ""]))[1].split()
+    )
+
+
 def test_numbers_come_back_as_they_were_written(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("arm,seed,value,lora_rank,learning_rate,schedule\nbaseline,3.0,1e400,32.0,2e-4,cosine\n")

@@ -11,6 +11,7 @@ from typing import Any
 
 FLAT = {"json": "flat"}  # metadata of a field whose keys stand among those of the whole; None has no keys
 OPTIONAL = {"json": "optional"}  # of a field that has a key only where it is not None
+LEFT_OUT = {"json": "left out"}  # of a field that has none
 
 
 def to_json(value: Any) -> Any:

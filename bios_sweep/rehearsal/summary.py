@@ -22,18 +22,6 @@ from bios_sweep.study.stages import most_confirmation_trials, most_search_trials
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoiseRow:
-    """The noise of one trial in percent of the loss, where it is from and how well it is known."""
-
-    percent: float
-    source: str
-    degrees_of_freedom: int
-    lower: float | None
-    upper: float | None
-    sweeps: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
 class ChanceRow:
     """Shares of the simulated sweeps, from 0 to 1, each with its standard error, at one true effect.
 
@@ -105,7 +93,7 @@ class RehearsalSummary:
     looks: tuple[int, ...]
     confirmation_seeds: int
     margin_percent: float
-    noise: NoiseRow
+    noise: Noise
     sweeps_simulated: int
     random_seed: int
     questions: tuple[QuestionRow, ...]
@@ -145,14 +133,7 @@ def summarise_rehearsal(
         looks=tuple(study.decision.looks),
         confirmation_seeds=study.decision.confirmation_seeds,
         margin_percent=margin_percent(plan, noise),
-        noise=NoiseRow(
-            percent=noise.percent,
-            source=noise.source,
-            degrees_of_freedom=noise.degrees,
-            lower=noise.lower,
-            upper=noise.upper,
-            sweeps=noise.sweeps,
-        ),
+        noise=noise,
         sweeps_simulated=sweeps,
         random_seed=seed,
         questions=tuple(
@@ -226,9 +207,10 @@ def _error(share: Share) -> float:
 
 def _notes(plan: Plan, noise: Noise) -> list[str]:
     notes = [plan.study.metric.doubt] if plan.study.metric.doubt else []
-    if noise.source == EARLIER and noise.degrees < 10:
+    if noise.source == EARLIER and noise.degrees_of_freedom < 10:
         notes.append(
-            f"the noise has {noise.degrees} degrees of freedom only; its interval says how far it may be off"
+            f"the noise has {noise.degrees_of_freedom} degrees of freedom only; its interval says how far it "
+            "may be off"
         )
     if not noise.gained_known:
         rule = plan.study.decision

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from bios_sweep.rehearsal.summary import ChanceRow, DesignRow, NoiseRow, QuestionRow, RehearsalSummary
+from bios_sweep.rehearsal.noise import Noise
+from bios_sweep.rehearsal.summary import ChanceRow, DesignRow, QuestionRow, RehearsalSummary
 from bios_sweep.report.content.wording import clean, duration, gain, number, plural
 from bios_sweep.report.text.layout import QUIET, bullets, copyable, heading, line, plain_table
 
@@ -32,7 +33,7 @@ def print_rehearsal(summary: RehearsalSummary, console: Console) -> None:
     copyable(console, "run it: ", summary.command)
 
 
-def noise_line(noise: NoiseRow) -> str:
+def noise_line(noise: Noise) -> str:
     """Where the noise comes from, and how well it is known."""
     percent = f"noise of one trial {number(noise.percent)} % of the loss"
     if noise.source == "given":

@@ -17,6 +17,7 @@ from bios_sweep.report.content.goals import first_line
 from bios_sweep.report.content.lines import (
     bounds_line,
     contrast,
+    cost,
     cost_line,
     counts_line,
     failure_lines,
@@ -38,8 +39,6 @@ from bios_sweep.report.content.wording import (
     interval,
     number,
     plural,
-    times,
-    times_interval,
 )
 from bios_sweep.report.text.layout import HEAD, QUIET, bullets, copyable, heading, indented, line, plain_table
 from bios_sweep.report.text.logs import logs_of
@@ -231,7 +230,7 @@ def _verdict_table(verdicts: Sequence[Verdict], wide: bool) -> Table:
     if not wide:
         table.padding = 0
     for name, verdict in zip(titles(verdicts), verdicts, strict=True):
-        table.add_row(*_verdict_row(name, verdict, wide), *((Text(_time(verdict)),) if timed else ()))
+        table.add_row(*_verdict_row(name, verdict, wide), *((Text(cost(verdict)),) if timed else ()))
     return table
 
 
@@ -252,11 +251,6 @@ def _verdict_row(name: str, verdict: Verdict, wide: bool) -> tuple[Text, ...]:
 def _contrast(verdict: Verdict, wide: bool) -> list[str]:
     """What the gain is of and over, under it and no wider than its bounds, or nearly."""
     return wrap(contrast(verdict), BOUNDS_WIDE if wide else BOUNDS_NARROW, break_long_words=False)
-
-
-def _time(verdict: Verdict) -> str:
-    bounds = times_interval(verdict.cost_lower, verdict.cost_upper)
-    return f"{times(verdict.cost_ratio)} {bounds}".strip()
 
 
 def _longest_word(texts: Iterable[str]) -> int:

@@ -16,8 +16,8 @@ import pytest
 import bios_sweep
 from bios_sweep import defaults
 from bios_sweep.cli.main import main
-from bios_sweep.jsonable import to_json
 from bios_sweep.driver.prepare import prepare
+from bios_sweep.jsonable import to_json
 from tests.golden_cases import CALLABLE, COMMAND, EXAMPLES, FUNCTION, SCRIPT
 from tests.golden_set import in_folder, pinned
 

@@ -69,8 +69,8 @@ def export(
     """Settings as a plain dict with the exact keys of another trainer.
 
     settings: a recommendation, training settings, or tuned defaults (their study's baseline with the
-    tuned values in place). to: `peft`, `trl`, `axolotl`, `llama-factory` or `hydra`; the first two give
-    one dict per class (`LoraConfig`, `SFTConfig`, ...). gpus, micro_batch: how the effective batch is
+    tuned values in place). to: a name of `TOOLS`; `peft` and `trl` give one dict per class
+    (`LoraConfig`, `SFTConfig`, ...). gpus, micro_batch: how the effective batch is
     divided; it is never changed. profile: what matters most, where tuned defaults have a value for it.
 
     Raises:

@@ -9,6 +9,7 @@ from typing import Any
 from bios_sweep.defaults.exporters.axolotl import AXOLOTL
 from bios_sweep.defaults.exporters.hydra import HYDRA
 from bios_sweep.defaults.exporters.llama_factory import LLAMA_FACTORY
+from bios_sweep.defaults.exporters.ms_swift import MS_SWIFT
 from bios_sweep.defaults.exporters.peft import PEFT
 from bios_sweep.defaults.exporters.quantities import (
     Batch,
@@ -28,7 +29,7 @@ from bios_sweep.defaults.tuned import TunedDefaults
 from bios_sweep.errors import DefaultsError
 from bios_sweep.settings import FULL, TrainingSettings
 
-TOOLS: Mapping[str, Tool] = {tool.name: tool for tool in (PEFT, TRL, AXOLOTL, LLAMA_FACTORY, HYDRA)}
+TOOLS: Mapping[str, Tool] = {tool.name: tool for tool in (PEFT, TRL, AXOLOTL, LLAMA_FACTORY, MS_SWIFT, HYDRA)}
 
 Settings = Recommendation | TrainingSettings | TunedDefaults
 

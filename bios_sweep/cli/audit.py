@@ -44,7 +44,8 @@ def _audited(args: Namespace) -> dict[str, Any]:
     given = _given(args.overrides)
     asked = _asked(given)
     table = _from_csv(args) if args.from_csv is not None else _from_mlflow(args, given)
-    rule = dataclasses.replace(DecisionRule(), **{**table.decided, **asked})
+    changes: dict[str, Any] = {**table.decided, **asked}
+    rule = dataclasses.replace(DecisionRule(), **changes)
     return audit(table, rule, args.baseline).to_dict()
 
 

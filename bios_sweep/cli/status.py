@@ -59,4 +59,4 @@ def status_of(workspace: Workspace, view: SweepView) -> dict[str, Any]:
 def _broken(workspace: Workspace, view: SweepView) -> str | None:
     """Why the last run ended early, in a sentence; None where it did not."""
     failure = broken_by(view.plan, view.journal.results) if view.journal.closed == BROKEN else None
-    return failure and broken_line(failure, view.summary["counts"], workspace.trials)
+    return None if failure is None else broken_line(failure, view.summary["counts"], workspace.trials)

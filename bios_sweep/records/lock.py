@@ -88,7 +88,7 @@ def require_free(workspace: Workspace) -> None:
 
 def _owner(workspace: Workspace) -> dict[str, Any]:
     try:
-        owner = json.loads(workspace.owner_file.read_text(encoding="utf-8"))
+        owner: dict[str, Any] = json.loads(workspace.owner_file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         owner = {}
     unknown = {"pid": None, "host": "unknown host", "sweep_id": "unknown", "started": "unknown time"}

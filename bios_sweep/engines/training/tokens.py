@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from bios_sweep.engines.training.data import DataSet, Example, Message
 from bios_sweep.engines.training.tokenizer import TextTokenizer
-from bios_sweep.engines.training.tokenizer import load_tokenizer as load_tokenizer
 from bios_sweep.errors import DataError
 
 CHUNK = 2000  # examples encoded at a time; bounds memory on files of millions of lines

@@ -203,8 +203,8 @@ def roll_up(found: Sequence[Mapping[str, Any]]) -> Section | None:
 
 
 def _roll_up_row(one: Mapping[str, Any]) -> tuple[str, ...]:
-    bounds = [one.get("lower"), one.get("upper")]
-    share = NONE if None in bounds else " to ".join(f"{100 * bound:.0f} %" for bound in bounds)
+    bounds = [bound for bound in (one.get("lower"), one.get("upper")) if bound is not None]
+    share = " to ".join(f"{100 * bound:.0f} %" for bound in bounds) if len(bounds) == 2 else NONE
     return (
         clean(one["factor"]),
         f"{count(one.get('within'))} of {count(one.get('scenarios'))}",

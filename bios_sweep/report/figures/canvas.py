@@ -82,14 +82,15 @@ def baseline_of(summary: Summary, arm: Record) -> Record:
 
     In a crossed study every cell has its own.
     """
-    for other in summary["arms"]:
+    arms: Sequence[Record] = summary["arms"]
+    for other in arms:
         if is_baseline(other) and all(
             arm["settings"].get(name) == value
             for name, value in other["settings"].items()
             if name not in arm["changes"]
         ):
             return other
-    return summary["arms"][0]
+    return arms[0]
 
 
 def is_baseline(arm: Record) -> bool:

@@ -123,7 +123,8 @@ def _part(figure: Figure, panel: Axes, labels: Sequence[Annotation]) -> None:
     for each in labels:
         best = min(PLACES, key=lambda place: _trouble(_stand(each, place), frame, taken, others))
         others.append(_stand(each, best))
-        each.arrow_patch.set_visible(abs(best[0]) + abs(best[1]) > LEADER)
+        if each.arrow_patch is not None:
+            each.arrow_patch.set_visible(abs(best[0]) + abs(best[1]) > LEADER)
 
 
 def _stand(text: Annotation, place: tuple[float, float]) -> Bbox:
@@ -142,7 +143,7 @@ def _trouble(box: Bbox, frame: Bbox, drawn: Sequence[Bbox], labels: Sequence[Bbo
 def _drawn_over(panel: Axes) -> list[Sequence[float]]:
     """Places in pixels that lines and points of the data go through, close enough that no label slips in."""
     zero = [(end, 0.0) for end in panel.get_xlim()]
-    data = [zero, *(line.get_xydata() for line in panel.lines[1:])]
+    data = [np.asarray(zero), *(np.asarray(line.get_xydata()) for line in panel.lines[1:])]
     lines = [panel.transData.transform(points) for points in data if len(points)]
     pieces = [(start, end) for line in lines for start, end in pairwise([line[0], *line])]
     return [

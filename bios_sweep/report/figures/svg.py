@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from typing import Any
 
 from markupsafe import Markup
 from matplotlib import rc_context
@@ -23,7 +24,7 @@ VARIABLES = {
 }
 # letters are drawn as outlines, so a page needs no font and holds no text that could be read as markup;
 # the salt makes the same figure the same bytes
-SETTINGS = {"svg.fonttype": "path", "svg.hashsalt": "bios_sweep"}
+SETTINGS: dict[Any, Any] = {"svg.fonttype": "path", "svg.hashsalt": "bios_sweep"}
 HEADER = re.compile(
     r"<\?xml.*?\?>|<!DOCTYPE.*?>|<!--.*?-->|<metadata>.*?</metadata>|<style.*?</style>", re.DOTALL
 )

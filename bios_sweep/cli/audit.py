@@ -7,6 +7,7 @@ import json
 import math
 from argparse import Namespace
 from collections.abc import Sequence
+from typing import Any
 
 from rich.console import Console
 

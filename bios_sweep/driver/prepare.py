@@ -93,7 +93,9 @@ def prepare_config(config: Config, args: Namespace) -> Prepared:
     refuse_idle(config, verb)
     workspace = workspace_of(config)
     scenario, dataset, recommendation = _scenario(config.values, workspace)
-    study = build_study(config.values, sweep=config.sweep, scenario=scenario, recommendation=recommendation)
+    study = build_study(
+        config.values, sweep=config.sweep or "", scenario=scenario, recommendation=recommendation
+    )
     recommended = _recommended(study)
     study = dataclasses.replace(study, origins=honest_origins(study))
     _require_measured(study.metric, study.decision.guardrails, scenario)

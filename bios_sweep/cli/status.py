@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
+from bios_sweep.cli.invocation import invocation_of
 from bios_sweep.driver.sweeps import choose
 from bios_sweep.driver.view import SweepView
 from bios_sweep.procedure import broken_by
@@ -22,7 +23,7 @@ from bios_sweep.study.trials import FAILED
 
 def run(args: Namespace) -> int:
     """Print the counts."""
-    _, workspace, view = choose(args)
+    _, workspace, view = choose(invocation_of(args), args.sweep)
     status = status_of(workspace, view)
     if args.json:
         print(json.dumps(status, indent=1))

@@ -1,20 +1,18 @@
-"""From a command line to a plan: the facts of model and data are read here, and adapters are chosen."""
+"""From what was asked to a plan: the facts of model and data are read here, and adapters are chosen."""
 
 from __future__ import annotations
 
 import dataclasses
-import shlex
-from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from bios_sweep import defaults
 from bios_sweep.config.build import HEURISTIC_KEYS, build_study
-from bios_sweep.config.compose import NOT_TRAINED_HERE, Config, compose_config, sweep_names
+from bios_sweep.config.compose import NOT_TRAINED_HERE, Config, sweep_names
 from bios_sweep.config.stated import refuse_idle
 from bios_sweep.defaults import Recommendation
+from bios_sweep.driver.invocation import Invocation, workspace_of
 from bios_sweep.driver.resources import check_cluster
 from bios_sweep.driver.scenarios.planted import PLANTED_ENGINE, PLANTED_METRICS, planted_scenario
 from bios_sweep.driver.scenarios.scripted import (
@@ -28,7 +26,6 @@ from bios_sweep.driver.scenarios.trained import FINAL_METRICS, judged_alike, req
 from bios_sweep.engines.training.data import DataSet
 from bios_sweep.errors import ConfigError
 from bios_sweep.records.workspace import Workspace
-from bios_sweep.secrecy import masked
 from bios_sweep.settings import FULL, LORA, RANGES
 from bios_sweep.study.design import Study
 from bios_sweep.study.guardrails import guardrail_metric
@@ -53,43 +50,27 @@ class Prepared:
     warnings: tuple[str, ...]
 
 
-def composed(args: Namespace) -> Config:
-    """The configuration of a verb's overrides."""
-    return compose_config(args.overrides, args.config_dir)
-
-
-def workspace_of(config: Config) -> Workspace:
-    """The configured workspace.
-
-    Raises:
-        ConfigError: no folder is named.
-    """
-    if config.values["workspace"] in (None, ""):
-        raise ConfigError("workspace: missing; give a folder such as workspace=./bios_runs")
-    return Workspace(Path(str(config.values["workspace"])))
-
-
-def prepare(args: Namespace) -> Prepared:
+def prepare(invocation: Invocation) -> Prepared:
     """Read everything a plan depends on and build it.
 
     Raises:
         InputError: whatever is wrong with the input, before anything is started.
     """
-    config = composed(args)
+    config = invocation.composed()
     if config.sweep is None:
-        names = ", ".join(sweep_names(args.config_dir))
+        names = ", ".join(sweep_names(invocation.config_dir))
         raise ConfigError(f"no sweep is chosen; add sweeps=NAME, NAME being one of {names}")
-    return prepare_config(config, args)
+    return prepare_config(config, invocation)
 
 
-def prepare_config(config: Config, args: Namespace) -> Prepared:
+def prepare_config(config: Config, invocation: Invocation) -> Prepared:
     """The same for a configuration that is composed already.
 
     Raises:
         InputError: as `prepare`.
     """
     check_cluster(config.values["cluster"])
-    verb = {"verb": getattr(args, "verb", "run")}
+    verb = {"verb": invocation.verb}
     refuse_idle(config, verb)
     workspace = workspace_of(config)
     scenario, dataset, recommendation = _scenario(config.values, workspace)
@@ -109,7 +90,7 @@ def prepare_config(config: Config, args: Namespace) -> Prepared:
         plan=plan,
         workspace=workspace,
         dataset=dataset,
-        command=shlex.join(["bios-sweep", "run", *map(masked, config.overrides), *_config_dir(args)]),
+        command=invocation.command,
         notes=recommendation.warnings,
         warnings=(*config.notes, *idle.values()),
     )
@@ -174,7 +155,3 @@ def _require_measured(metric: Metric, guardrails: Mapping[str, float], scenario:
             raise ConfigError(f"{key}: no trial measures {it}; choose from {', '.join(measured)}")
     for name in guardrails:
         guardrail_metric(name, metric)
-
-
-def _config_dir(args: Namespace) -> list[str]:
-    return ["--config-dir", str(args.config_dir)] if args.config_dir else []

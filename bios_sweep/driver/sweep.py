@@ -1,0 +1,46 @@
+"""A sweep as it is driven: its plan and where it is kept."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+from bios_sweep.records.journal import Journal
+from bios_sweep.records.sweep_facts import sweep_facts
+from bios_sweep.records.workspace import Workspace
+from bios_sweep.study.plan import Plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """A plan and where it is kept. command: reproduces it. keep: the adapter retention policy."""
+
+    plan: Plan
+    workspace: Workspace
+    command: str
+    keep: str = "recommended"
+    tracking_url: str = ""
+
+    @property
+    def folder(self) -> Path:
+        """The sweep's own folder."""
+        return self.workspace.sweep_dir(self.plan.sweep_id)
+
+
+def open_journal(sweep: Sweep) -> Journal:
+    """Write the plan down and open its journal; only the owner of the workspace's lock may."""
+    plan = sweep.plan
+    sweep.workspace.write_plan(
+        plan.sweep_id,
+        {
+            "sweep_id": plan.sweep_id,
+            "command": sweep.command,
+            "study": plan.study.to_dict(),
+            "arms": [dataclasses.asdict(arm) for arm in plan.arms],
+            "notes": list(plan.notes),
+        },
+    )
+    journal = Journal(sweep.workspace.journal_file(plan.sweep_id))
+    journal.opened(sweep_facts(plan))
+    return journal

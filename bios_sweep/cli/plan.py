@@ -8,18 +8,14 @@ from argparse import Namespace
 from rich.console import Console
 
 from bios_sweep.cli.invocation import invocation_of
-from bios_sweep.driver.planned import plan_summary
-from bios_sweep.driver.precision import gpu_warnings, gpus_of_this_machine
+from bios_sweep.driver.planned import planned_here
 from bios_sweep.driver.prepare import prepare
 from bios_sweep.report.text.terminal import print_plan
 
 
 def run(args: Namespace) -> int:
     """Print the plan."""
-    prepared = prepare(invocation_of(args))
-    summary = plan_summary(prepared)
-    gpus = gpus_of_this_machine(prepared.config.values["cluster"])
-    summary["warnings"] += gpu_warnings(prepared, gpus)
+    summary = planned_here(prepare(invocation_of(args))).summary
     if args.json:
         print(json.dumps(summary, indent=1))
     else:

@@ -18,7 +18,7 @@ from bios_sweep.driver.prepare import prepare
 from bios_sweep.driver.session import Outcome, run_sweep
 from bios_sweep.ports import PreflightLine
 from bios_sweep.report.content.goals import tuned_line
-from bios_sweep.report.content.summary import exit_code, is_final
+from bios_sweep.report.content.summary import exit_code
 from bios_sweep.report.text.listener import ConsoleListener
 from bios_sweep.report.text.terminal import print_verdicts
 
@@ -59,7 +59,7 @@ def _print_json(outcome: Outcome) -> None:
 def _print(outcome: Outcome, console: Console) -> None:
     summary, files = outcome.summary, _files(outcome)
     print_verdicts(summary, console, outcome.sweep.workspace.trials)
-    if is_final(summary):
+    if outcome.final:
         report = files["report"] if files["report"].is_file() else None
         console.print(tuned_line(summary, files["defaults"]), markup=False, soft_wrap=True)
         console.print(f"report: {report}", markup=False, soft_wrap=True)
@@ -77,7 +77,7 @@ def _link(outcome: Outcome) -> str:
 
 def _exit_code(outcome: Outcome) -> int:
     """The exit code, with what it means on standard error."""
-    if outcome.signal is not None and not is_final(outcome.summary):
+    if outcome.signal is not None and not outcome.final:
         print("bios-sweep: stopped; the same command goes on from here", file=sys.stderr)
         return 128 + outcome.signal
     if "broken" in outcome.summary:

@@ -20,7 +20,7 @@ from typing import Any
 
 from bios_sweep.atomic import write_atomically
 from bios_sweep.cli.invocation import invocation_of
-from bios_sweep.driver.planned import plan_summary
+from bios_sweep.driver.planned import planned
 from bios_sweep.driver.prepare import Prepared, prepare
 from bios_sweep.driver.tracking import tracking_of
 from bios_sweep.errors import ClusterError, ConfigError, InputError
@@ -54,7 +54,7 @@ class Submission:
 def run(args: Namespace) -> int:
     """Check the study as `plan` does, then write, print or send."""
     prepared = prepare(invocation_of(_as_run_there(args)))
-    summary = plan_summary(prepared)
+    summary = planned(prepared).summary
     check_policy(prepared.config.values["budget"]["keep_adapters"])
     tracking_of(prepared.config, prepared.workspace)
     command = _command(args, prepared)

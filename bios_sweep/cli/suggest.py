@@ -10,7 +10,7 @@ from rich.console import Console
 
 from bios_sweep.cli.invocation import invocation_of
 from bios_sweep.driver.next_study import NextStudy, next_study, suggestion_of
-from bios_sweep.driver.planned import plan_summary
+from bios_sweep.driver.planned import planned
 from bios_sweep.driver.prepare import prepare
 from bios_sweep.driver.sweeps import choose
 from bios_sweep.report.text.suggestion import print_suggestion
@@ -40,7 +40,7 @@ def run(args: Namespace) -> int:
 
 def _described(following: NextStudy) -> dict[str, Any]:
     prepared = prepare(following.invocation)
-    plan = plan_summary(prepared)
+    plan = planned(prepared).summary
     return {
         "name": following.name,
         "file": str(following.file),

@@ -72,6 +72,18 @@ def build_study(
     )
 
 
+def setting_place(name: str) -> tuple[str, str]:
+    """Group and key of the configuration that hold a baseline's setting.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    places = {**HEURISTIC_KEYS, **{known: ("method", known) for known in METHOD_SETTINGS}}
+    if name not in places:
+        raise ConfigError(f"baseline: unknown setting {name!r}; allowed are {', '.join(places)}")
+    return places[name]
+
+
 def build_metric(method: Mapping[str, Any]) -> Metric:
     """The number the study is judged on: a script's own, else the loss of our training.
 

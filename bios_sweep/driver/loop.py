@@ -56,11 +56,10 @@ def run_trials(
             view.stage(source.state.stage, len(source.state.needed), len(source.results))
 
     view.stage(source.state.stage, len(source.state.needed), len(source.results))
-    scenario = sweep.plan.study.scenario
     executor.run(
         source,
         record,
-        engine=scenario.engine,
-        engine_options=scenario.engine_options,
+        engine=sweep.plan.study.scenario.engine,
+        engine_options=sweep.engine_options,
         trials_dir=sweep.workspace.trials,
     )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
+from bios_sweep.driver.precision import gpu_warnings, gpus_of_this_machine
 from bios_sweep.driver.prepare import Prepared
 from bios_sweep.driver.resources import expected_workers
 from bios_sweep.errors import PlanError, StorageError
@@ -14,10 +17,76 @@ from bios_sweep.records.results import KeptResults
 from bios_sweep.records.speed import seconds_per_example
 from bios_sweep.report.content.plan_summary import Rate, summarise_plan
 from bios_sweep.report.content.truncation import earlier_cut_note
+from bios_sweep.report.text.glance import html_of, plan_lines
+from bios_sweep.study.arms import Arm
+from bios_sweep.study.plan import Plan
+from bios_sweep.study.trials import TrialSpec
 
 
-def plan_summary(prepared: Prepared) -> dict[str, Any]:
-    """The plan with what is finished already and what it would cost.
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """Training examples and tokens of what is to run, and seconds where the speed is known.
+
+    most_seconds: with the confirmation of every candidate.
+    """
+
+    examples: int
+    tokens: int | None
+    seconds: float | None
+    most_seconds: float | None
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class PlannedSweep:
+    """What a run would do.
+
+    arms: the default first. trials: known to be needed so far; a confirmation may follow. summary: all that
+    `plan --json` prints.
+    """
+
+    plan: Plan
+    trials: tuple[TrialSpec, ...]
+    summary: Mapping[str, Any]
+
+    @property
+    def arms(self) -> tuple[Arm, ...]:
+        """The default and its variations."""
+        return self.plan.arms
+
+    @property
+    def to_run(self) -> int:
+        """Trials without a result."""
+        return int(self.summary["to_run"])
+
+    @property
+    def reused(self) -> int:
+        """Trials that earlier runs finished."""
+        return int(self.summary["reused"])
+
+    @property
+    def cost(self) -> Cost:
+        """Of what is to run."""
+        return Cost(
+            examples=self.summary["examples"],
+            tokens=self.summary["tokens"],
+            seconds=self.summary["estimate_seconds"],
+            most_seconds=self.summary["most_seconds"],
+        )
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was chosen for the user, or counts for nothing."""
+        return tuple(self.summary["warnings"])
+
+    def __repr__(self) -> str:
+        return "\n".join(plan_lines(self.summary))
+
+    def _repr_html_(self) -> str:
+        return html_of(plan_lines(self.summary))
+
+
+def planned(prepared: Prepared, more_warnings: Sequence[str] = ()) -> PlannedSweep:
+    """What a run would do, by what is finished already.
 
     Raises:
         PlanError: the estimate, confirmation included, exceeds `budget.max_hours`.
@@ -30,14 +99,22 @@ def plan_summary(prepared: Prepared) -> dict[str, Any]:
     rate = Rate(seconds_per_example=speed[0], trials=speed[1]) if speed else None
     summary = summarise_plan(plan, state, results, rate, expected_workers(prepared.config.values["cluster"]))
     summary["notes"] = [*summary["notes"], *_other_cuts(prepared), *prepared.notes]
-    summary["warnings"] = [*prepared.warnings, *_unlimited(plan.study.budget.max_hours, rate)]
+    unlimited = _unlimited(plan.study.budget.max_hours, rate)
+    summary["warnings"] = [*prepared.warnings, *unlimited, *more_warnings]
     looks = (kept.look(trial.key) for trial in state.missing)
     summary["damaged"] = [look.damage for look in looks if look.damage]
     if plan.timed_arms and known.timing is None:
         probe = f"first a timing probe of {len(plan.timed_arms)} arms, each alone on the device"
         summary["notes"].append(probe)
     _within_hours(plan.study.budget.max_hours, summary["most_seconds"])
-    return summary
+    needed = {trial.key: trial for trial in (*plan.trials, *state.needed)}
+    return PlannedSweep(plan=plan, trials=tuple(needed.values()), summary=summary)
+
+
+def planned_here(prepared: Prepared) -> PlannedSweep:
+    """The same, with what this machine's GPUs have to say to it."""
+    gpus = gpus_of_this_machine(prepared.config.values["cluster"])
+    return planned(prepared, gpu_warnings(prepared, gpus))
 
 
 def _other_cuts(prepared: Prepared) -> list[str]:

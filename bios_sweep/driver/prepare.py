@@ -23,6 +23,7 @@ from bios_sweep.driver.scenarios.scripted import (
     scripted_scenario,
 )
 from bios_sweep.driver.scenarios.trained import FINAL_METRICS, judged_alike, require_choice, trained_scenario
+from bios_sweep.engines.scripted.function import OwnFunction
 from bios_sweep.engines.training.data import DataSet
 from bios_sweep.errors import ConfigError
 from bios_sweep.records.workspace import Workspace
@@ -37,14 +38,15 @@ from bios_sweep.study.scenario import Metric, Scenario
 class Prepared:
     """A validated command: nothing was started or written yet.
 
-    notes: what stands behind the defaults. warnings: what was chosen for the user, and the given values that
-    are without effect, as sentences.
+    function: what trains, where it was handed over. notes: what stands behind the defaults. warnings: what
+    was chosen for the user, and the given values that are without effect, as sentences.
     """
 
     config: Config
     plan: Plan
     workspace: Workspace
     dataset: DataSet | None
+    function: OwnFunction | None
     command: str
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -63,8 +65,8 @@ def prepare(invocation: Invocation) -> Prepared:
     return prepare_config(config, invocation)
 
 
-def prepare_config(config: Config, invocation: Invocation) -> Prepared:
-    """The same for a configuration that is composed already.
+def prepare_config(config: Config, invocation: Invocation, function: OwnFunction | None = None) -> Prepared:
+    """The same for a configuration that is composed already. function: trains, instead of what has a name.
 
     Raises:
         InputError: as `prepare`.
@@ -73,7 +75,7 @@ def prepare_config(config: Config, invocation: Invocation) -> Prepared:
     verb = {"verb": invocation.verb}
     refuse_idle(config, verb)
     workspace = workspace_of(config)
-    scenario, dataset, recommendation = _scenario(config.values, workspace)
+    scenario, dataset, recommendation = _scenario(config.values, workspace, function)
     study = build_study(config.values, sweep=config.sweep, scenario=scenario, recommendation=recommendation)
     recommended = _recommended(study)
     study = dataclasses.replace(study, origins=honest_origins(study))
@@ -90,6 +92,7 @@ def prepare_config(config: Config, invocation: Invocation) -> Prepared:
         plan=plan,
         workspace=workspace,
         dataset=dataset,
+        function=function,
         command=invocation.command,
         notes=recommendation.warnings,
         warnings=(*config.notes, *idle.values()),
@@ -115,11 +118,11 @@ def facts_of(plan: Plan, config: Config) -> dict[str, Any]:
 
 
 def _scenario(
-    values: Mapping[str, Any], workspace: Workspace
+    values: Mapping[str, Any], workspace: Workspace, function: OwnFunction | None
 ) -> tuple[Scenario, DataSet | None, Recommendation]:
     """Where the default is judged, its examples where we read them, and the defaults for it."""
     if values["method"]["name"] in SCRIPTED:
-        scenario = scripted_scenario(values)
+        scenario = scripted_scenario(values, function)
         return scenario, None, script_defaults(scenario)
     _require_trainable(values["method"])
     dataset: DataSet | None = None

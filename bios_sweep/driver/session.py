@@ -16,7 +16,7 @@ from bios_sweep.driver.environment import worker_environment
 from bios_sweep.driver.joint_search import open_search
 from bios_sweep.driver.listener import Listener
 from bios_sweep.driver.loop import run_trials
-from bios_sweep.driver.planned import plan_summary
+from bios_sweep.driver.planned import planned
 from bios_sweep.driver.precision import Offer, gpu_warnings, gpus_of_nodes, gpus_of_this_machine
 from bios_sweep.driver.preflight import look_at_nodes, require_ready
 from bios_sweep.driver.prepare import Prepared
@@ -36,6 +36,7 @@ from bios_sweep.records.journal import Journal
 from bios_sweep.records.lock import DriverLock, require_free
 from bios_sweep.records.results import KeptResults
 from bios_sweep.records.retention import check_policy
+from bios_sweep.report.content.summary import is_final
 
 LAST_WORDS_SECONDS = 10.0  # chosen: an interrupted run tells MLflow so, and does not wait long for it
 
@@ -55,6 +56,11 @@ class Outcome:
     preflight: tuple[PreflightLine, ...]
     caught_up: bool
     signal: int | None
+
+    @property
+    def final(self) -> bool:
+        """Whether the sweep has reached its verdicts."""
+        return is_final(self.summary)
 
     @property
     def behind(self) -> str:
@@ -82,7 +88,7 @@ def run_sweep(prepared: Prepared, listener: Listener) -> Outcome:
         KeyboardInterrupt: stopped at once. A graceful stop is an `Outcome` with its signal.
     """
     _require_optuna(prepared)
-    planned = plan_summary(prepared)
+    plan = planned(prepared)
     budget = prepared.config.values["budget"]
     check_policy(budget["keep_adapters"])
     tracking = tracking_of(prepared.config, prepared.workspace)
@@ -92,10 +98,11 @@ def run_sweep(prepared: Prepared, listener: Listener) -> Outcome:
         command=prepared.command,
         keep=budget["keep_adapters"],
         tracking_url=tracking.shown,
+        shipped={} if prepared.function is None else {"function": prepared.function.packed()},
     )
     require_free(prepared.workspace)
     place = _checked_place(prepared, tracking)
-    warnings = (*planned["warnings"], *_on_gpus(prepared, place))
+    warnings = (*plan.warnings, *_on_gpus(prepared, place))
     for warning in warnings:
         listener.warn(warning)
     with DriverLock(prepared.workspace, prepared.plan.sweep_id), Stop(prepared.workspace) as stop:
@@ -104,7 +111,7 @@ def run_sweep(prepared: Prepared, listener: Listener) -> Outcome:
             _write_data(prepared)
             lines = _preflight(prepared, place.executor, listener)
             listener.say(
-                f"{planned['to_run']} trials to run, {planned['reused']} reused; stop with Ctrl-C, "
+                f"{plan.to_run} trials to run, {plan.reused} reused; stop with Ctrl-C, "
                 "the same command goes on from there"
             )
         summary, caught_up = _drive(sweep, place, tracking, listener, stop)

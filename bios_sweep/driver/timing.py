@@ -24,7 +24,7 @@ def take_timing(sweep: Sweep, source: ProcedureSource, journal: Journal, executo
         seconds, hardware = executor.time(
             [arm.settings for arm in plan.timed_arms],
             engine=scenario.engine,
-            engine_options=scenario.engine_options,
+            engine_options=sweep.engine_options,
             repeats=TIMING_REPEATS,
         )
     except NoClockError as error:

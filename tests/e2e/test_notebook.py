@@ -1,4 +1,4 @@
-"""A sweep of a notebook over a function defined in it, on Ray; its kernel is killed, and the notebook run again."""
+"""A sweep of a notebook over a function defined in it, on Ray: its kernel is killed, and it is run again."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from bios_sweep.records.workspace import Workspace
 pytestmark = pytest.mark.slow
 PATIENCE_SECONDS = 240
 CELLS = (
-    "import math, random, time\nimport bios_sweep\nOPTIMUM = math.log10(4e-3)\n",
+    "import math, os, random, time\nimport bios_sweep\nOPTIMUM = math.log10(4e-3)\n",
     """
 def loss(learning_rate):
     return 1 + 0.2 * (math.log10(learning_rate) - OPTIMUM) ** 2
@@ -32,7 +32,7 @@ def loss(learning_rate):
 def train(settings, seed, report):
     noise = random.Random(seed).gauss(0, 0.002)
     for step in (0, 5, 10):
-        time.sleep(PAUSE)
+        time.sleep(float(os.environ["PAUSE"]))
         report(loss(settings.learning_rate) + 1 / (1 + step) + noise, step=step)
     return loss(settings.learning_rate) + noise
 """,
@@ -45,7 +45,6 @@ sweep = bios_sweep.run(
     seeds=[0, 1, 2, 3, 4],
     overrides=["cluster=EXECUTOR", "tracking=sqlite"],
     workspace="runs",
-    version="1",
 )
 """,
     "sweep",
@@ -53,9 +52,14 @@ sweep = bios_sweep.run(
 )
 
 
-def notebook(executor: str, pause: float) -> nbformat.NotebookNode:
-    texts = [cell.replace("EXECUTOR", executor).replace("PAUSE", str(pause)) for cell in CELLS]
+def notebook(executor: str) -> nbformat.NotebookNode:
+    texts = [cell.replace("EXECUTOR", executor) for cell in CELLS]
     return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in texts])
+
+
+def paused(seconds: str) -> dict[str, str]:
+    """The environment of a kernel whose function waits so long at each step; no part of what it computes."""
+    return {**os.environ, "PAUSE": seconds}
 
 
 def client(folder: Path, book: nbformat.NotebookNode) -> NotebookClient:
@@ -64,12 +68,9 @@ def client(folder: Path, book: nbformat.NotebookNode) -> NotebookClient:
 
 
 def ended(workspace: Path) -> list[str]:
-    journals = list(workspace.glob("sweeps/*/journal.jsonl"))
-    return (
-        [entry.fields["key"] for entry in read_journal(journals[0]) if entry.kind == "ended"]
-        if journals
-        else []
-    )
+    """Keys of the trials that ended, by all drivers of the workspace."""
+    journals = workspace.glob("sweeps/*/journal.jsonl")
+    return [entry.fields["key"] for path in journals for entry in read_journal(path) if entry.kind == "ended"]
 
 
 def kill_after(count: int, workspace: Path, manager: KernelManager) -> None:
@@ -84,16 +85,16 @@ def kill_after(count: int, workspace: Path, manager: KernelManager) -> None:
 def survived(tmp_path_factory) -> tuple[Path, int, nbformat.NotebookNode]:
     """The folder, how many trials had ended when the kernel was killed, and the notebook that ran again."""
     folder = tmp_path_factory.mktemp("notebook")
-    first = client(folder, notebook("ray", 0.2))
+    first = client(folder, notebook("ray"))
     first.create_kernel_manager()
     killer = threading.Thread(target=kill_after, args=(4, folder / "runs", first.km))
     killer.start()
     with pytest.raises(DeadKernelError):
-        first.execute()
+        first.execute(env=paused("0.2"))
     killer.join()
     before = len(ended(folder / "runs"))
-    again = notebook("ray", 0.2)
-    client(folder, again).execute()
+    again = notebook("ray")
+    client(folder, again).execute(env=paused("0.2"))
     return folder, before, again
 
 
@@ -113,11 +114,11 @@ def test_nothing_ran_to_its_end_twice(survived):
 
 def test_the_verdict_is_that_of_an_undisturbed_notebook(survived, tmp_path):
     folder, _, _ = survived
-    client(tmp_path, notebook("inline", 0)).execute()
+    client(tmp_path, notebook("inline")).execute(env=paused("0"))
     found, other = (bios_sweep.open(place / "runs") for place in (folder, tmp_path))
     assert found.verdicts == other.verdicts
     assert str(found.verdicts[0]["verdict"]) == "refine"
-    values = [{(t["arm"], t["seed"]): t["value"] for t in view.trials} for view in (found, other)]
+    values = [{t["trial_key"]: t["value"] for t in view.trials} for view in (found, other)]
     assert values[0] == values[1]
 
 

@@ -59,9 +59,10 @@ def _print_json(outcome: Outcome) -> None:
 def _print(outcome: Outcome, console: Console) -> None:
     summary, files = outcome.summary, _files(outcome)
     print_verdicts(summary, console, outcome.sweep.workspace.trials)
+    if told := tuned_line(summary, files["defaults"]):
+        console.print(told, markup=False, soft_wrap=True)
     if outcome.final:
         report = files["report"] if files["report"].is_file() else None
-        console.print(tuned_line(summary, files["defaults"]), markup=False, soft_wrap=True)
         console.print(f"report: {report}", markup=False, soft_wrap=True)
     console.print(_link(outcome), markup=False, soft_wrap=True)
 

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def test_a_plan_of_a_named_sweep_takes_what_a_command_takes(tmp_path):
 def test_a_function_gets_its_verdict(finished):
     sweep = bios_sweep.open(finished)
     [verdict] = sweep.verdicts
-    assert (str(verdict["verdict"]), verdict["default"]) == ("confirm", 1e-3)
+    assert (str(verdict.verdict), verdict.default) == ("confirm", 1e-3)
     assert sweep.plan.study.scenario.name == "train | train | python"
     assert {(point["arm"], point["step"]) for point in sweep.curves} >= {("baseline", 0), ("baseline", 10)}
     assert (finished / "sweeps" / sweep.sweep_id / "report.html").is_file()
@@ -92,7 +93,7 @@ def test_views_of_many_verdicts_stay_short(finished):
     from bios_sweep.report.text.glance import LINES, sweep_lines
 
     summary = bios_sweep.open(finished).summary
-    many = {**summary, "verdicts": summary["verdicts"] * 12, "scenario": "<b>" + "x" * 300}
+    many = replace(summary, verdicts=summary.verdicts * 12, scenario="<b>" + "x" * 300)
     lines = sweep_lines(many, "/there")
     assert (len(lines), lines[-2], lines[-1]) == (LINES, "and 7 more", "in /there")
     assert max(map(len, lines)) <= 110
@@ -184,7 +185,7 @@ def test_a_function_that_fails_is_told_with_its_cause(tmp_path):
     failing = cell("def train(settings, seed, report):\n    raise RuntimeError('no such corpus')\n")
     with pytest.warns(UserWarning, match="no such corpus"):
         sweep = bios_sweep.run(failing, **asked(tmp_path), quiet=True)
-    assert {trial["failure"] for trial in sweep.summary["failures"]} == {"code"}
+    assert {row.failure for row in sweep.summary.failures} == {"code"}
 
 
 SLOW = SOURCE.replace("    return loss", "    import time\n    time.sleep(0.3)\n    return loss")
@@ -206,7 +207,7 @@ def test_an_interrupt_stops_at_the_next_measurement_raises_and_the_same_call_goe
     done = len(bios_sweep.open(tmp_path).trials)
     assert 0 < done < 10
     sweep = bios_sweep.run(cell(SLOW), **asked(tmp_path), quiet=True)
-    assert str(sweep.verdicts[0]["verdict"]) == "confirm"
+    assert str(sweep.verdicts[0].verdict) == "confirm"
     keys = [
         entry.fields["key"] for entry in read_journal(sweep.folder / "journal.jsonl") if entry.kind == "ended"
     ]
@@ -222,7 +223,7 @@ def test_another_thread_runs_too_and_leaves_the_handlers_alone(tmp_path):
     while thread.is_alive():
         assert signal.getsignal(signal.SIGINT) is before
         thread.join(0.05)
-    assert found[0].summary["stage"] == "done"
+    assert found[0].summary.stage == "done"
 
 
 def test_a_call_from_python_cannot_be_typed_again(finished):

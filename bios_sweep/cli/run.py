@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
 from argparse import Namespace
@@ -16,9 +15,9 @@ from bios_sweep.defaults import FILE_NAME
 from bios_sweep.driver.next_study import following
 from bios_sweep.driver.prepare import prepare
 from bios_sweep.driver.session import Outcome, run_sweep
+from bios_sweep.jsonable import to_json
 from bios_sweep.ports import PreflightLine
 from bios_sweep.report.content.goals import tuned_line
-from bios_sweep.report.content.summary import exit_code
 from bios_sweep.report.text.listener import ConsoleListener
 from bios_sweep.report.text.terminal import print_verdicts
 
@@ -45,13 +44,13 @@ class JsonListener(ConsoleListener):
         """The table on standard error; where a line is red, the lines as JSON too."""
         super().preflight(lines)
         if any(line.red for line in lines):
-            print(json.dumps({"preflight": [dataclasses.asdict(line) for line in lines]}, indent=1))
+            print(json.dumps({"preflight": to_json(lines)}, indent=1))
 
 
 def _print_json(outcome: Outcome) -> None:
-    result = {**outcome.summary, "warnings": list(outcome.warnings)}
+    result = {**to_json(outcome.summary), "warnings": list(outcome.warnings)}
     if outcome.preflight:
-        result["preflight"] = [dataclasses.asdict(line) for line in outcome.preflight]
+        result["preflight"] = to_json(outcome.preflight)
     files = {name: str(path) if path.is_file() else None for name, path in _files(outcome).items()}
     print(json.dumps({**result, "files": files, "link": _link(outcome)}, indent=1))
 
@@ -61,7 +60,7 @@ def _print(outcome: Outcome, console: Console) -> None:
     print_verdicts(summary, console, outcome.sweep.workspace.trials)
     if told := tuned_line(summary, files["defaults"]):
         console.print(told, markup=False, soft_wrap=True)
-    if outcome.final:
+    if outcome.summary.final:
         report = files["report"] if files["report"].is_file() else None
         console.print(f"report: {report}", markup=False, soft_wrap=True)
     console.print(_link(outcome), markup=False, soft_wrap=True)
@@ -78,12 +77,12 @@ def _link(outcome: Outcome) -> str:
 
 def _exit_code(outcome: Outcome) -> int:
     """The exit code, with what it means on standard error."""
-    if outcome.signal is not None and not outcome.final:
+    if outcome.signal is not None and not outcome.summary.final:
         print("bios-sweep: stopped; the same command goes on from here", file=sys.stderr)
         return 128 + outcome.signal
-    if "broken" in outcome.summary:
-        print(f"bios-sweep: {outcome.summary['broken']}", file=sys.stderr)
+    if outcome.summary.broken is not None:
+        print(f"bios-sweep: {outcome.summary.broken}", file=sys.stderr)
     if not outcome.caught_up:
         print(f"bios-sweep: {outcome.behind}", file=sys.stderr)
         return TRACKING_FAILED
-    return exit_code(outcome.summary["counts"])
+    return outcome.summary.exit_code

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from typing import Any
 
 from rich.console import Console
 
 from bios_sweep.cli.invocation import invocation_of
-from bios_sweep.driver.next_study import NextStudy, next_study, suggestion_of
+from bios_sweep.driver.next_study import WrittenStudy, next_study, suggestion_of
 from bios_sweep.driver.planned import planned
 from bios_sweep.driver.prepare import prepare
 from bios_sweep.driver.sweeps import choose
+from bios_sweep.jsonable import to_json
+from bios_sweep.report.content.suggestion import NextStudy, SuggestionSummary
 from bios_sweep.report.text.suggestion import print_suggestion
 
 
@@ -22,30 +23,33 @@ def run(args: Namespace) -> int:
     _, workspace, view = choose(asked, args.sweep)
     found = suggestion_of(view, workspace)
     metric = view.plan.study.metric
-    answer: dict[str, Any] = {
-        "sweep_id": view.sweep_id,
-        "judged_on": metric.words,
-        "why": list(found.why),
-        "open": list(found.open),
-        "warnings": [metric.doubt] * bool(metric.doubt),
-    }
-    if found.study is not None:
-        answer |= _described(next_study(view, workspace, found, asked))
+    written = None if found.study is None else next_study(view, workspace, found, asked)
+    answer = SuggestionSummary(
+        sweep_id=view.sweep_id,
+        judged_on=metric.words,
+        why=tuple(found.why),
+        open=tuple(found.open),
+        warnings=(metric.doubt,) if metric.doubt else (),
+        study=None if written is None else _described(written),
+    )
     if args.json:
-        print(json.dumps(answer, indent=1))
+        print(json.dumps(to_json(answer), indent=1))
     else:
         print_suggestion(answer, Console())
     return 0
 
 
-def _described(following: NextStudy) -> dict[str, Any]:
-    prepared = prepare(following.invocation)
+def _described(written: WrittenStudy) -> NextStudy:
+    prepared = prepare(written.invocation)
     plan = planned(prepared).summary
-    return {
-        "name": following.name,
-        "file": str(following.file),
-        "command": prepared.command,
-        "seeds": plan["seeds"],
-        "arms": [arm["arm"] for arm in plan["arms"]],
-        **{key: plan[key] for key in ("trials", "to_run", "reused", "most_trials")},
-    }
+    return NextStudy(
+        name=written.name,
+        file=str(written.file),
+        command=prepared.command,
+        seeds=plan.seeds,
+        arms=tuple(arm.arm for arm in plan.arms),
+        trials=plan.trials,
+        to_run=plan.to_run,
+        reused=plan.reused,
+        most_trials=plan.most_trials,
+    )

@@ -211,8 +211,8 @@ def _tell(outcome: Outcome) -> None:
     Raises:
         KeyboardInterrupt: the run was stopped before its end.
     """
-    if outcome.signal is not None and not outcome.final:
+    if outcome.signal is not None and not outcome.summary.final:
         raise Stopped(outcome.signal)
-    told = [outcome.summary.get("broken"), None if outcome.caught_up else outcome.behind]
+    told = [outcome.summary.broken, None if outcome.caught_up else outcome.behind]
     for text in filter(None, told):
         warnings.warn(str(text), stacklevel=3)

@@ -21,7 +21,7 @@ NEXT = "next"  # the folder of the workspace that holds suggested sweeps where n
 
 
 @dataclass(frozen=True, kw_only=True)
-class NextStudy:
+class WrittenStudy:
     """A suggested study that was written down. file: the sweep's; invocation: runs it."""
 
     name: str
@@ -55,7 +55,7 @@ def suggestion_of(view: SweepView, workspace: Workspace) -> Suggestion:
     return suggest(view.plan, view.state, view.journal.results, asked_elsewhere(view, workspace))
 
 
-def next_study(view: SweepView, workspace: Workspace, found: Suggestion, asked: Invocation) -> NextStudy:
+def next_study(view: SweepView, workspace: Workspace, found: Suggestion, asked: Invocation) -> WrittenStudy:
     """Write the suggested study down.
 
     Raises:
@@ -66,7 +66,7 @@ def next_study(view: SweepView, workspace: Workspace, found: Suggestion, asked: 
     name, command = write_next(view, workspace, found)
     assert command.config_dir is not None  # write_next gives one
     file = command.config_dir / "sweeps" / f"{name}.yaml"
-    return NextStudy(name=name, file=file, invocation=_with(command, asked))
+    return WrittenStudy(name=name, file=file, invocation=_with(command, asked))
 
 
 def _with(command: Invocation, asked: Invocation) -> Invocation:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from bios_sweep.driver.precision import gpu_warnings, gpus_of_this_machine
 from bios_sweep.driver.prepare import Prepared
@@ -15,7 +14,7 @@ from bios_sweep.procedure import recall
 from bios_sweep.records.earlier import journal_results, known_of
 from bios_sweep.records.results import KeptResults
 from bios_sweep.records.speed import seconds_per_example
-from bios_sweep.report.content.plan_summary import Rate, summarise_plan
+from bios_sweep.report.content.plan_summary import PlanSummary, Rate, summarise_plan
 from bios_sweep.report.content.truncation import earlier_cut_note
 from bios_sweep.report.text.glance import html_of, plan_lines
 from bios_sweep.study.arms import Arm
@@ -46,7 +45,7 @@ class PlannedSweep:
 
     plan: Plan
     trials: tuple[TrialSpec, ...]
-    summary: Mapping[str, Any]
+    summary: PlanSummary
 
     @property
     def arms(self) -> tuple[Arm, ...]:
@@ -56,27 +55,27 @@ class PlannedSweep:
     @property
     def to_run(self) -> int:
         """Trials without a result."""
-        return int(self.summary["to_run"])
+        return self.summary.to_run
 
     @property
     def reused(self) -> int:
         """Trials that earlier runs finished."""
-        return int(self.summary["reused"])
+        return self.summary.reused
 
     @property
     def cost(self) -> Cost:
         """Of what is to run."""
         return Cost(
-            examples=self.summary["examples"],
-            tokens=self.summary["tokens"],
-            seconds=self.summary["estimate_seconds"],
-            most_seconds=self.summary["most_seconds"],
+            examples=self.summary.examples,
+            tokens=self.summary.tokens,
+            seconds=self.summary.estimate_seconds,
+            most_seconds=self.summary.most_seconds,
         )
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What was chosen for the user, or counts for nothing."""
-        return tuple(self.summary["warnings"])
+        return self.summary.warnings
 
     def __repr__(self) -> str:
         return "\n".join(plan_lines(self.summary))
@@ -98,15 +97,17 @@ def planned(prepared: Prepared, more_warnings: Sequence[str] = ()) -> PlannedSwe
     speed = seconds_per_example(workspace, plan.study.scenario.model.fingerprint)
     rate = Rate(seconds_per_example=speed[0], trials=speed[1]) if speed else None
     summary = summarise_plan(plan, state, results, rate, expected_workers(prepared.config.values["cluster"]))
-    summary["notes"] = [*summary["notes"], *_other_cuts(prepared), *prepared.notes]
+    _within_hours(plan.study.budget.max_hours, summary.most_seconds)
+    probe = f"first a timing probe of {len(plan.timed_arms)} arms, each alone on the device"
+    timed = [probe] if plan.timed_arms and known.timing is None else []
     unlimited = _unlimited(plan.study.budget.max_hours, rate)
-    summary["warnings"] = [*prepared.warnings, *unlimited, *more_warnings]
     looks = (kept.look(trial.key) for trial in state.missing)
-    summary["damaged"] = [look.damage for look in looks if look.damage]
-    if plan.timed_arms and known.timing is None:
-        probe = f"first a timing probe of {len(plan.timed_arms)} arms, each alone on the device"
-        summary["notes"].append(probe)
-    _within_hours(plan.study.budget.max_hours, summary["most_seconds"])
+    summary = replace(
+        summary,
+        notes=(*summary.notes, *_other_cuts(prepared), *prepared.notes, *timed),
+        warnings=(*prepared.warnings, *unlimited, *more_warnings),
+        damaged=tuple(look.damage for look in looks if look.damage),
+    )
     needed = {trial.key: trial for trial in (*plan.trials, *state.needed)}
     return PlannedSweep(plan=plan, trials=tuple(needed.values()), summary=summary)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from bios_sweep import defaults
 from bios_sweep.config.build import HEURISTIC_KEYS, build_study
@@ -58,11 +58,7 @@ def prepare(invocation: Invocation) -> Prepared:
     Raises:
         InputError: whatever is wrong with the input, before anything is started.
     """
-    config = invocation.composed()
-    if config.sweep is None:
-        names = ", ".join(sweep_names(invocation.config_dir))
-        raise ConfigError(f"no sweep is chosen; add sweeps=NAME, NAME being one of {names}")
-    return prepare_config(config, invocation)
+    return prepare_config(invocation.composed(), invocation)
 
 
 def prepare_config(config: Config, invocation: Invocation, function: OwnFunction | None = None) -> Prepared:
@@ -71,12 +67,13 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
     Raises:
         InputError: as `prepare`.
     """
+    sweep = config.sweep or _no_sweep(invocation)
     check_cluster(config.values["cluster"])
     verb = {"verb": invocation.verb}
     refuse_idle(config, verb)
     workspace = workspace_of(config)
     scenario, dataset, recommendation = _scenario(config.values, workspace, function)
-    study = build_study(config.values, sweep=config.sweep, scenario=scenario, recommendation=recommendation)
+    study = build_study(config.values, sweep=sweep, scenario=scenario, recommendation=recommendation)
     recommended = _recommended(study)
     study = dataclasses.replace(study, origins=honest_origins(study))
     _require_measured(study.metric, study.decision.guardrails, scenario)
@@ -97,6 +94,11 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
         notes=recommendation.warnings,
         warnings=(*config.notes, *idle.values()),
     )
+
+
+def _no_sweep(invocation: Invocation) -> NoReturn:
+    names = ", ".join(sweep_names(invocation.config_dir))
+    raise ConfigError(f"no sweep is chosen; add sweeps=NAME, NAME being one of {names}")
 
 
 def _recommended(study: Study) -> dict[str, Any]:

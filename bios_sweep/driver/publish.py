@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,13 +12,15 @@ from bios_sweep import defaults
 from bios_sweep.driver.sweep import Sweep
 from bios_sweep.driver.tuned import recommended_trials, tuned_defaults
 from bios_sweep.errors import DefaultsError
+from bios_sweep.jsonable import to_json
 from bios_sweep.procedure import DONE, ProcedureSource, no_file
 from bios_sweep.records.journal import Journal, plain
 from bios_sweep.records.retention import keep_adapters
 from bios_sweep.records.sweep_state import BROKEN
 from bios_sweep.report.content.arm_rows import results_rows
 from bios_sweep.report.content.goals import headline
-from bios_sweep.report.content.summary import summarise
+from bios_sweep.report.content.summarise import summarise
+from bios_sweep.report.content.summary import Summary
 from bios_sweep.report.text.broken import broken_line
 from bios_sweep.report.text.markdown import to_markdown
 from bios_sweep.report.text.publish import write_report
@@ -26,7 +29,7 @@ from bios_sweep.sealed import PREFIX, unlike
 _log = logging.getLogger(__name__)
 
 
-def conclude(sweep: Sweep, source: ProcedureSource, journal: Journal) -> dict[str, Any]:
+def conclude(sweep: Sweep, source: ProcedureSource, journal: Journal) -> Summary:
     """Write verdicts, report and tuned defaults of a finished sweep; of an unfinished one nothing.
 
     Returns the summary, with `broken`, a sentence, where nothing works yet. Doing it again with the same
@@ -34,17 +37,17 @@ def conclude(sweep: Sweep, source: ProcedureSource, journal: Journal) -> dict[st
     """
     summary = summarise(sweep.plan, source.state, source.results, sweep.command)
     if source.state.stage != DONE and source.broken is not None:
-        told = broken_line(source.broken, summary["counts"], sweep.workspace.trials)
+        told = broken_line(source.broken, summary.counts, sweep.workspace.trials)
         journal.noted(told)
         journal.closed(BROKEN)
-        return {**summary, "broken": told}
+        return replace(summary, broken=told)
     if source.state.stage != DONE:
         journal.closed("stopped")
         return summary
     verdict = {
         "headline": f"{sweep.plan.sweep_id}: {headline(summary)}",  # several sweeps share an experiment
         "markdown": to_markdown(summary),
-        "verdicts": summary["verdicts"],
+        "verdicts": to_json(summary.verdicts),
     }
     if _published(sweep, journal, verdict):
         return summary

@@ -36,7 +36,7 @@ from bios_sweep.records.journal import Journal
 from bios_sweep.records.lock import DriverLock, require_free
 from bios_sweep.records.results import KeptResults
 from bios_sweep.records.retention import check_policy
-from bios_sweep.report.content.summary import is_final
+from bios_sweep.report.content.summary import Summary
 
 LAST_WORDS_SECONDS = 10.0  # chosen: an interrupted run tells MLflow so, and does not wait long for it
 
@@ -45,22 +45,16 @@ LAST_WORDS_SECONDS = 10.0  # chosen: an interrupted run tells MLflow so, and doe
 class Outcome:
     """How a run ended.
 
-    summary: as `report --json`, with `broken`, a sentence, where nothing works yet. caught_up: whether the
-    tracking store has everything. signal: what stopped the run, None where nothing did.
+    caught_up: whether the tracking store has everything. signal: what stopped the run, if anything did.
     """
 
     sweep: Sweep
     tracking: Tracking
-    summary: Mapping[str, Any]
+    summary: Summary
     warnings: tuple[str, ...]
     preflight: tuple[PreflightLine, ...]
     caught_up: bool
     signal: int | None
-
-    @property
-    def final(self) -> bool:
-        """Whether the sweep has reached its verdicts."""
-        return is_final(self.summary)
 
     @property
     def behind(self) -> str:
@@ -183,7 +177,7 @@ def _write_data(prepared: Prepared) -> None:
 
 def _drive(
     sweep: Sweep, place: _Place, tracking: Tracking, listener: Listener, stop: Stop
-) -> tuple[dict[str, Any], bool]:
+) -> tuple[Summary, bool]:
     """The summary, and whether the tracking store has everything. An interrupt is the journal's last line."""
     with open_journal(sweep) as journal:
         source = _source(sweep, journal, stop)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from bios_sweep import defaults
 from bios_sweep.decision.finding import REFINE
+from bios_sweep.decision.statement import Verdict
 from bios_sweep.driver.sweep import Sweep
+from bios_sweep.jsonable import to_json
 from bios_sweep.procedure import State, own_cell, serves_search
+from bios_sweep.report.content.summary import Summary
 from bios_sweep.study.arms import Arm
 from bios_sweep.study.plan import Plan
 from bios_sweep.version import __version__
@@ -35,15 +36,13 @@ def recommended_trials(plan: Plan, state: State) -> list[str]:
     return [trial.key for trial in state.needed if trial.arm == name]
 
 
-def own_verdicts(plan: Plan, summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def own_verdicts(plan: Plan, summary: Summary) -> list[Verdict]:
     """The verdicts about the study's own settings; other cells of a crossed study are of other scenarios."""
     own = own_cell(plan)
-    return [verdict for verdict in summary["verdicts"] if own is not None and verdict["cell"] == own.cell]
+    return [verdict for verdict in summary.verdicts if own is not None and verdict.cell == own.cell]
 
 
-def tuned_defaults(
-    sweep: Sweep, state: State, summary: Mapping[str, Any], ended: datetime
-) -> defaults.TunedDefaults:
+def tuned_defaults(sweep: Sweep, state: State, summary: Summary, ended: datetime) -> defaults.TunedDefaults:
     """The content of `bios_defaults.json`. ended: when the evidence was complete."""
     study = sweep.plan.study
     scenario, baseline = study.scenario, study.baseline
@@ -59,7 +58,7 @@ def tuned_defaults(
             batch_size=baseline.batch_size,
             tokens_per_step=None if tokens is None else round(tokens * baseline.batch_size, 1),
         ),
-        verdicts=own_verdicts(sweep.plan, summary),
+        verdicts=to_json(own_verdicts(sweep.plan, summary)),
         baseline=baseline,
         provenance=defaults.Provenance(
             versions={"bios_sweep": __version__, **scenario.software},

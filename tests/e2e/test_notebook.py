@@ -102,7 +102,7 @@ def test_the_kernel_died_in_the_middle_and_the_second_went_on(survived):
     folder, before, _ = survived
     sweep = bios_sweep.open(folder / "runs")
     assert 4 <= before < len(sweep.trials)
-    assert sweep.summary["stage"] == "done"
+    assert sweep.summary.stage == "done"
 
 
 def test_nothing_ran_to_its_end_twice(survived):
@@ -117,7 +117,7 @@ def test_the_verdict_is_that_of_an_undisturbed_notebook(survived, tmp_path):
     client(tmp_path, notebook("inline")).execute(env=paused("0"))
     found, other = (bios_sweep.open(place / "runs") for place in (folder, tmp_path))
     assert found.verdicts == other.verdicts
-    assert str(found.verdicts[0]["verdict"]) == "refine"
+    assert str(found.verdicts[0].verdict) == "refine"
     values = [{t["trial_key"]: t["value"] for t in view.trials} for view in (found, other)]
     assert values[0] == values[1]
 

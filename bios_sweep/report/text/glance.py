@@ -2,43 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
-from typing import Any
 
-from bios_sweep.report.content.wording import clean, counts_line, duration, plural, titles
+from bios_sweep.report.content.lines import counts_line, titles
+from bios_sweep.report.content.plan_summary import PlanSummary
+from bios_sweep.report.content.summary import Summary
+from bios_sweep.report.content.wording import clean, duration, plural
 
 LINES = 10
 COLUMNS = 110  # chosen: a line of a notebook
 
 
-def sweep_lines(summary: Mapping[str, Any], folder: str) -> list[str]:
+def sweep_lines(summary: Summary, folder: str) -> list[str]:
     """What was asked, how far it is, and each verdict."""
     head = [
-        f"{summary['sweep_id']}: {summary['scenario']}",
-        f"judged on {summary['judged_on']}",
-        f"stage {summary['stage']}: {counts_line(summary['counts'])}",
+        f"{summary.sweep_id}: {summary.scenario}",
+        f"judged on {summary.judged_on}",
+        f"stage {summary.stage}: {counts_line(summary.counts)}",
     ]
     verdicts = [
-        f"{title}: {verdict['verdict']}. {verdict['sentence']}"
-        for title, verdict in zip(titles(summary["verdicts"]), summary["verdicts"], strict=True)
+        f"{title}: {verdict.verdict}. {verdict.sentence}"
+        for title, verdict in zip(titles(summary.verdicts), summary.verdicts, strict=True)
     ]
     return [*_fitting([*head, *verdicts], LINES - 1), f"in {clean(folder)}"]
 
 
-def plan_lines(summary: Mapping[str, Any]) -> list[str]:
+def plan_lines(plan: PlanSummary) -> list[str]:
     """What would run, at what cost, and each arm."""
-    seconds = summary["estimate_seconds"]
-    cost = "" if seconds is None else f", about {duration(seconds)}"
-    arms = [
-        f"{arm['arm']}: {plural(arm['to_run'], 'trial')} to run, {arm['reused']} reused"
-        for arm in summary["arms"]
-    ]
+    cost = "" if plan.estimate_seconds is None else f", about {duration(plan.estimate_seconds)}"
     head = [
-        f"{summary['sweep_id']}: {summary['scenario']}",
-        f"judged on {summary['judged_on']}",
-        f"{plural(summary['trials'], 'trial')}: {summary['to_run']} to run, {summary['reused']} reused{cost}",
+        f"{plan.sweep_id}: {plan.scenario}",
+        f"judged on {plan.judged_on}",
+        f"{plural(plan.trials, 'trial')}: {plan.to_run} to run, {plan.reused} reused{cost}",
     ]
+    arms = [f"{arm.arm}: {plural(arm.to_run, 'trial')} to run, {arm.reused} reused" for arm in plan.arms]
     return _fitting([*head, *arms], LINES)
 
 

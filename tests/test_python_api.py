@@ -231,3 +231,16 @@ def test_a_call_from_python_cannot_be_typed_again(finished):
     assert command == "bios_sweep.run(train, ...)"
     with pytest.raises(InputError, match=r"was run from Python; call bios_sweep.run\(train, ...\) with what"):
         Invocation.parse(command)
+
+
+def test_settings_of_ones_own_are_baseline_and_factors_like_any_other(tmp_path):
+    source = """
+def train(settings, seed, report):
+    return 1 + (settings.depth - 3) ** 2 + 0.001 * seed + (settings.kind != "wide")
+"""
+    own = {"baseline": {**BASELINE, "depth": 3, "kind": "wide"}, "factors": {"depth": {"values": [2, 4]}}}
+    sweep = bios_sweep.run(cell(source), **asked(tmp_path, **own), quiet=True)
+    [verdict] = sweep.verdicts
+    assert (str(verdict.verdict), verdict.factor, verdict.default) == ("confirm", "depth", 3)
+    with pytest.raises(InputError, match="no_such"):
+        bios_sweep.plan(cell(source), **asked(tmp_path, factors={"no_such": {"values": [2, 4]}}))

@@ -16,7 +16,6 @@ from typing import Any
 
 from rich.console import Console
 
-from bios_sweep.config.build import setting_place
 from bios_sweep.config.compose import Config
 from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.planned import PlannedSweep, planned_here
@@ -28,6 +27,7 @@ from bios_sweep.engines.scripted.function import own_function
 from bios_sweep.errors import ConfigError, InputError, StorageError
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.report.text.listener import ConsoleListener
+from bios_sweep.settings import KNOWN
 
 _log = logging.getLogger(__name__)
 Train = Callable[..., Any]
@@ -190,9 +190,11 @@ def _values(config: Config, asked: _Asked) -> dict[str, Any]:
         group: dict(part) if isinstance(part, Mapping) else part for group, part in config.values.items()
     }
     values["sweeps"] = {"question": asked.question, "factors": _plain(asked.factors)}
+    own = dict(values["method"].get("settings") or {})
     for name, value in (asked.baseline or {}).items():
-        group, key = setting_place(name)
-        values[group][key] = value
+        known = name in KNOWN and KNOWN[name].group
+        (values[known] if known else own)[name] = value
+    values["method"]["settings"] = own
     for key in ("metric", "direction"):
         if getattr(asked, key) is not None:
             values["method"][key] = getattr(asked, key)

@@ -9,7 +9,7 @@ from typing import Any
 
 from bios_sweep.atomic import write_atomically
 from bios_sweep.config.build import build_metric
-from bios_sweep.config.sweep_file import changed_values, differing, key_of, next_name, sweep_text, without
+from bios_sweep.config.sweep_file import changed_values, differing, key_set_by, next_name, sweep_text, without
 from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.sweeps import choose
 from bios_sweep.driver.view import SweepView
@@ -71,7 +71,7 @@ def next_study(view: SweepView, workspace: Workspace, found: Suggestion, asked: 
 
 def _with(command: Invocation, asked: Invocation) -> Invocation:
     typed = without(asked.overrides, ["sweeps"])
-    kept = without(command.overrides, [key_of(override) for override in typed])
+    kept = without(command.overrides, [key_set_by(override) for override in typed])
     return replace(command, overrides=(*kept, *typed), verb=asked.verb)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,7 +47,7 @@ def open_journal(sweep: Sweep) -> Journal:
             "sweep_id": plan.sweep_id,
             "command": sweep.command,
             "study": plan.study.to_dict(),
-            "arms": [dataclasses.asdict(arm) for arm in plan.arms],
+            "arms": [arm.to_dict() for arm in plan.arms],
             "notes": list(plan.notes),
         },
     )

@@ -12,7 +12,7 @@ import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -20,7 +20,6 @@ from bios_sweep.config.compose import Config
 from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.planned import PlannedSweep, planned_here
 from bios_sweep.driver.prepare import Prepared, prepare, prepare_config
-from bios_sweep.driver.session import Outcome, run_sweep
 from bios_sweep.driver.stopping import Stopped
 from bios_sweep.driver.view import SweepView, open_sweep
 from bios_sweep.engines.scripted.function import own_function
@@ -28,6 +27,9 @@ from bios_sweep.errors import ConfigError, InputError, StorageError
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.report.text.listener import ConsoleListener
 from bios_sweep.settings import KNOWN
+
+if TYPE_CHECKING:
+    from bios_sweep.driver.session import Outcome
 
 _log = logging.getLogger(__name__)
 Train = Callable[..., Any]
@@ -98,6 +100,8 @@ def run(
         KeyboardInterrupt: stopped before the verdicts; the first Ctrl-C lets trials reach their next
             measurement.
     """
+    from bios_sweep.driver.session import run_sweep  # draws figures at its end: heavy, and `plan` needs none
+
     asked = _Asked(sweeps, baseline, factors, metric, direction, seeds, version, name, question)
     invocation = _invocation("run", overrides, workspace, config_dir, asked)
     prepared = _prepared(function, asked, invocation)

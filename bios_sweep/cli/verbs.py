@@ -158,6 +158,13 @@ VERBS = {
         flags=("--config-dir", "--sweep", "--port"),
         needs_extra=True,
     ),
+    "keys": Verb(
+        module="bios_sweep.cli.keys",
+        help="the configuration keys about some words, with default and meaning",
+        examples=("bios-sweep keys margin", "bios-sweep keys cluster gpu --json"),
+        flags=("--json",),
+        operands="words",
+    ),
     "defaults": Verb(
         module="bios_sweep.cli.defaults",
         help="a model's settings with reasons, tuned or not; exported, compared, merged",

@@ -21,6 +21,7 @@ from bios_sweep.driver.prepare import prepare
 from bios_sweep.driver.sweeps import choose
 from bios_sweep.driver.view import SweepView
 from bios_sweep.errors import InputError
+from bios_sweep.method import Method
 from bios_sweep.procedure import DONE, Suggestion, suggest
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.report.text.suggestion import print_suggestion
@@ -122,7 +123,8 @@ def asked_elsewhere(view: SweepView, workspace: Workspace) -> set[str]:
 def _scenario(study: Mapping[str, Any]) -> list[Any]:
     scenario = study.get("scenario", {})
     facts = [scenario.get(part, {}).get("fingerprint") for part in ("model", "data")]
-    return [*facts, scenario.get("method")]
+    method = scenario.get("method")
+    return [*facts, method and Method.from_dict(method).name]
 
 
 def write_next(view: SweepView, workspace: Workspace, found: Suggestion) -> tuple[str, Command]:

@@ -17,10 +17,11 @@ from bios_sweep.config.compose import Config
 from bios_sweep.config.idle import IDLE, OF_THE_PLAN, OURS, PLANTED, SCRIPT, Idle
 from bios_sweep.config.places import config_root
 from bios_sweep.errors import ConfigError
+from bios_sweep.method import Runner
 from bios_sweep.secrecy import masked
 
-KINDS = {"data": "kind", "model": "kind", "method": "name", "cluster": "executor", "tracking": "enabled"}
-SCRIPTED = ("command", "python")
+KINDS = {"data": "kind", "model": "kind", "method": "runner", "cluster": "executor", "tracking": "enabled"}
+SCRIPTED = (Runner.COMMAND, Runner.PYTHON)
 WALL, EXAMPLES = "wall", "examples"
 Said = dict[str, str]  # key -> sentence
 
@@ -50,7 +51,7 @@ def _facts(values: Mapping[str, Any]) -> dict[str, Any]:
     planted = value_at(values, "model.planted")
     is_planted = value_at(values, "model.kind") == PLANTED
     runs = PLANTED if is_planted else OURS
-    if value_at(values, "method.name") in SCRIPTED:
+    if value_at(values, "method.runner") in SCRIPTED:
         runs = SCRIPT
     return {"runs": runs, "moves": _moves(planted) if isinstance(planted, Mapping) else ()}
 

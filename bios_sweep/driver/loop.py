@@ -41,6 +41,7 @@ from bios_sweep.report.text.broken import broken_line
 from bios_sweep.report.text.markdown import to_markdown
 from bios_sweep.report.text.publish import write_report
 from bios_sweep.sealed import PREFIX, unlike
+from bios_sweep.settings import LORA
 from bios_sweep.study.arms import Arm
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.search import SearchSpace
@@ -350,7 +351,9 @@ def tuned_defaults(
             family=scenario.model.family,
             hidden_size=scenario.model.hidden_size,
             parameters=scenario.model.parameters,
-            method=scenario.tuned_method or scenario.method,
+            method=scenario.method.trains or LORA,
+            objective=str(scenario.method.objective),
+            runner=str(scenario.method.runner) if scenario.method.scripted else None,
             alpha_rule=baseline.alpha_rule,
             max_steps=baseline.max_steps,
             batch_size=baseline.batch_size,

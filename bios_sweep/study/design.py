@@ -81,7 +81,7 @@ class Study:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for plan.json."""
-        return asdict(self)
+        return {**asdict(self), "scenario": self.scenario.to_dict()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Study:

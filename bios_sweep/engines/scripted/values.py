@@ -22,11 +22,11 @@ from bios_sweep.engines.scripted.words import (
     starts_elsewhere,
 )
 from bios_sweep.errors import ConfigError
+from bios_sweep.method import Runner
 from bios_sweep.secrecy import secret_in
-from bios_sweep.settings import METHODS, setting_names
+from bios_sweep.settings import setting_names
 
-COMMAND, PYTHON = "command", "python"
-NEEDED = ("metric", "inputs", "time_limit_seconds", "resumes", "trains")
+NEEDED = ("metric", "inputs", "time_limit_seconds", "resumes")
 STATE_PATTERN = (
     f"{{{TRIAL_DIR}}}/**/{STATE_FILE}"  # in the Trainer's output folder, or in its last checkpoint
 )
@@ -40,7 +40,7 @@ class Script:
     it does, by the names they are given.
     """
 
-    method: str
+    runner: Runner
     run: str
     command: Command | None
     files: Mapping[str, Path]
@@ -48,7 +48,6 @@ class Script:
     metrics_file: str | None
     time_limit_seconds: float | None
     resumes: bool
-    trains: str | None
 
     @property
     def shell(self) -> bool:
@@ -98,7 +97,7 @@ def script_of(method: Mapping[str, Any], cwd: Path) -> Script:
     if command is not None:
         _require_script(command, cwd)
     return Script(
-        method=method["name"],
+        runner=Runner(method["runner"]),
         run=run,
         command=command,
         files=_files(method, command, cwd),
@@ -106,20 +105,15 @@ def script_of(method: Mapping[str, Any], cwd: Path) -> Script:
         metrics_file=_metrics_file(method),
         time_limit_seconds=method["time_limit_seconds"],
         resumes=method["resumes"],
-        trains=method["trains"],
     )
 
 
 def _check(method: Mapping[str, Any]) -> None:
     missing = [name for name in NEEDED if name not in method]
     if missing:
-        raise ConfigError(f"method.{missing[0]}: is missing; method={method['name']} needs it")
+        raise ConfigError(f"method.{missing[0]}: is missing; method={method['runner']} needs it")
     if not isinstance(method["metric"], str) or not method["metric"].strip():
         raise ConfigError(f"method.metric: {method['metric']!r} is not allowed; the name of a metric")
-    if method["trains"] not in (None, *METHODS):
-        raise ConfigError(
-            f"method.trains: {method['trains']!r} is not allowed; choose from {', '.join(METHODS)}, or null"
-        )
     for key in ("shell", "resumes"):
         if not isinstance(method.get(key, False), bool):
             raise ConfigError(f"method.{key}: {method[key]!r} is not allowed; true or false")
@@ -131,7 +125,7 @@ def _check(method: Mapping[str, Any]) -> None:
 
 def _run(method: Mapping[str, Any]) -> tuple[str, Command | None]:
     """What is run: a command's text with the command, or the callable's import path."""
-    if method["name"] == PYTHON:
+    if method["runner"] == Runner.PYTHON:
         if not isinstance(method.get("callable"), str):
             raise ConfigError("method.callable: missing; for example method.callable=my_package.train:trial")
         return method["callable"], None

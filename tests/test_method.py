@@ -26,7 +26,11 @@ from bios_sweep.study.trials import trial_key
 from tests.test_lookup import LLAMA, entry, rate, write
 
 COMMAND = f"method.command={sys.executable} -S train.py {{learning_rate}} {{seed}}"
-SCRIPT = 'import json, sys\nprint(json.dumps({"eval_loss": 2 + abs(float(sys.argv[1]) - 2e-3)}))\n'
+SCRIPT = """
+import json, math, sys
+rate, seed = float(sys.argv[1]), int(sys.argv[2])
+print(json.dumps({"eval_loss": 2 + 0.1 * abs(math.log(rate / 2e-3)) + 0.001 * (seed % 3)}))
+"""
 HERE = ("sweeps=learning_rate", "cluster=inline", "tracking=none", "baseline.learning_rate=1e-3")
 
 
@@ -71,7 +75,7 @@ def test_a_runner_brings_its_preset_and_says_so():
 def test_a_group_of_an_earlier_version_says_a_name_alone(tmp_path):
     for name in PRESETS:
         settings = "lora_alpha: auto\nlora_dropout: 0.0\nschedule: linear\nwarmup_fraction: 0.0\n"
-        rest = "weight_decay: 0.0\nmax_grad_norm: 1.0\nmax_length: 64\ndtype: float32\n"
+        rest = "resumes: false\nweight_decay: 0.0\nmax_grad_norm: 1.0\nmax_length: 64\ndtype: float32\n"
         (tmp_path / "method").mkdir(exist_ok=True)
         (tmp_path / "method/mine.yaml").write_text(f"name: {name}\n{settings}{rest}")
         values = compose_config(["sweeps=learning_rate", "method=mine"], tmp_path).values
@@ -81,8 +85,8 @@ def test_a_group_of_an_earlier_version_says_a_name_alone(tmp_path):
 @pytest.mark.parametrize(
     "overrides, sentence",
     [
-        (("method=lora", "method.runner=command"), "said by keys of method=command; choose that"),
-        (("method=lora", "method.runner=python"), "said by keys of method=python; choose that"),
+        (("method=lora", "method.runner=command"), "said by keys of method=command; choose it"),
+        (("method=lora", "method.runner=python"), "said by keys of method=python; choose it"),
         (("method.runner=command",), "method.command: missing"),
         (("method=command", "method.runner=python"), "method.callable: missing; for example"),
         (("method.name=command",), "method.name=command: contradicts method.runner=builtin; leave it out"),
@@ -243,7 +247,7 @@ def test_a_script_that_trains_by_dpo_has_trials_defaults_and_a_scenario_of_its_o
 def test_what_dpo_settled_is_served_for_dpo_alone_and_is_no_evidence_for_the_rule(shell):
     levels = "sweeps.factors.learning_rate.multiply=[0.5,2,4]"
     own = ("method.runner=command", COMMAND, "model=embedded", "method.trains=lora", "method.objective=dpo")
-    shell("run", *own, levels, "seeds=[0,1]", "decision.looks=[2]", "decision.confirmation_seeds=2")
+    shell("run", *own, levels, "seeds=[0,1,2]", "decision.confirmation_seeds=2")
     [sweep_id] = shell.workspace.sweeps()
     folder = shell.workspace.sweep_dir(sweep_id)
     view = open_sweep(shell.workspace)

@@ -28,7 +28,9 @@ def method_of(values: Mapping[str, Any]) -> Method:
             f"method.name={name}: contradicts method.runner={runner}; leave it out and choose method={name}"
         )
     if runner is not Runner.BUILTIN and OF_SCRIPTS not in values:
-        raise ConfigError(f"method.runner={runner}: what is run is said by keys of method={runner}; choose it")
+        raise ConfigError(
+            f"method.runner={runner}: what to run is said by keys of method={runner}; choose it"
+        )
     trains = values.get("trains")
     if trains not in (None, *METHODS):
         raise ConfigError(

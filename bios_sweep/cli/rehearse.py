@@ -18,8 +18,7 @@ from bios_sweep.decision.table import Outcome, ResultTable
 from bios_sweep.driver.prepare import Prepared, prepare
 from bios_sweep.driver.resources import expected_workers
 from bios_sweep.errors import InputError
-from bios_sweep.records.journal import read_journal
-from bios_sweep.records.replay import replay
+from bios_sweep.records.journal import read_state
 from bios_sweep.records.speed import names_model, seconds_per_example
 from bios_sweep.records.sweep_state import SweepState
 from bios_sweep.records.trial_state import TrialState
@@ -155,7 +154,7 @@ def earlier_tables(workspace: Workspace, plan: Plan) -> dict[str, list[ResultTab
         path = workspace.journal_file(sweep_id)
         if not path.exists() or not names_model(path, plan.study.scenario.model.fingerprint):
             continue
-        state = replay(read_journal(path))
+        state = read_state(path)
         if _same_scenario(state.facts, plan):
             tables[sweep_id] = _tables(state, plan.study.metric)
     return tables

@@ -13,7 +13,7 @@ from rich.console import Console
 from bios_sweep.defaults import FILE_NAME
 from bios_sweep.errors import InputError
 from bios_sweep.report.content.goals import tuned_line
-from bios_sweep.report.content.summary import exit_code, is_final
+from bios_sweep.report.content.summary import exit_code
 from bios_sweep.report.text.terminal import print_verdicts
 
 FOREIGN = ("arm", "seed", "value", "baseline", "direction", "tracking-uri")  # flags of foreign tables
@@ -47,6 +47,6 @@ def _of_sweep(args: Namespace) -> int:
     else:
         console, file = Console(), view.folder / FILE_NAME
         print_verdicts(view.summary, console, workspace.trials)
-        if is_final(view.summary):
-            console.print(tuned_line(view.summary, file), markup=False, soft_wrap=True)
+        if told := tuned_line(view.summary, file):
+            console.print(told, markup=False, soft_wrap=True)
     return exit_code(view.summary["counts"])

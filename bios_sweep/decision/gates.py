@@ -11,9 +11,9 @@ from bios_sweep.decision.finding import INCONCLUSIVE, SCREENING_ONLY, FactorLeve
 from bios_sweep.decision.fresh import mixed_hardware
 from bios_sweep.decision.table import Blocks, ResultTable
 from bios_sweep.study.decision import DecisionRule
+from bios_sweep.study.metric_names import is_accuracy
 
 NO_PERCENT = "the baseline has no finite result, or its mean is 0 and has no percent"
-ACCURACY = ("acc", "accuracy", "exact")  # words of a metric that is a share of right answers
 ACCURACY_POINT = 1.0  # docs/statistics.md, item 14: the margin of an accuracy is one point
 SENSITIVITY_MARGINS = 5.0  # docs/statistics.md, item 1: an untouched model must be worse by five margins
 
@@ -36,11 +36,10 @@ def margin_of(table: ResultTable, rule: DecisionRule) -> Margin | None:
 
 def _for_metric(rule: DecisionRule, table: ResultTable) -> DecisionRule:
     """One point of an accuracy, in percent of the baseline's, where the rule has the margin of a loss."""
-    words = table.metric.name.lower().replace("/", "_").replace(".", "_").split("_")
     standard = rule.margin_percent == DecisionRule().margin_percent
     base = [table.outcome(table.arms[0], seed) for seed in table.seeds]
     values = [outcome.value for outcome in base if outcome.usable]
-    if not standard or not values or not set(words) & set(ACCURACY) or min(values) <= 0:
+    if not standard or not values or not is_accuracy(table.metric.name) or min(values) <= 0:
         return rule
     point = ACCURACY_POINT / 100.0 if max(values) <= 1.0 else ACCURACY_POINT
     return replace(rule, margin_percent=100.0 * point * len(values) / sum(values))

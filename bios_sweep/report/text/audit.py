@@ -43,6 +43,8 @@ def _head(answer: Mapping[str, Any], console: Console) -> None:
     ended = " + ".join(f"{counts[status]:,} {status}" for status in ENDINGS)
     line(console, f"{answer['source']}: {plural(counts['planned'], 'run')} = {ended}", QUIET)
     compared = f"compared: {plural(arms, 'arm')} at {plural(seeds, 'seed')}"
+    if any(found["kind"] == "zero_variance" for found in answer["audit"]["findings"]):
+        compared += ", for the others repeat its differences"
     line(console, f"{compared}; metric {answer['judged_on']}")
     settings = answer["baseline"]["settings"]
     told = ", ".join(f"{name} {number(value)}" for name, value in settings.items())

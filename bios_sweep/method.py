@@ -60,17 +60,16 @@ class Method:
         return {} if self.objective is Objective.SFT else {"objective": str(self.objective)}
 
     def to_dict(self) -> dict[str, str | None]:
-        """Plain values, for plan.json and for workers."""
-        return {"trains": self.trains, "objective": str(self.objective), "runner": str(self.runner)}
+        """Plain values, in the words of versions that had presets alone, which read what they could say."""
+        script = {"method": str(self.runner), "trains": self.trains}
+        return {**(script if self.scripted else {"method": self.trains, "trains": None}), **self.identity()}
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any] | str, trains: str | None = None) -> Method:
-        """Inverse of `to_dict`; also the preset's name of earlier versions, with what its script trains."""
-        if isinstance(values, str):
-            return replace(PRESETS[values], trains=trains or PRESETS[values].trains)
-        return cls(
-            trains=values["trains"], objective=Objective(values["objective"]), runner=Runner(values["runner"])
-        )
+    def from_dict(cls, values: Mapping[str, Any]) -> Method:
+        """Inverse of `to_dict`; other values beside these are passed over."""
+        preset = PRESETS[values["method"]]
+        trains = values.get("trains") or preset.trains
+        return replace(preset, trains=trains, objective=Objective(values.get("objective", Objective.SFT)))
 
 
 PRESETS = {

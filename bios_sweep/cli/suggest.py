@@ -123,8 +123,7 @@ def asked_elsewhere(view: SweepView, workspace: Workspace) -> set[str]:
 def _scenario(study: Mapping[str, Any]) -> list[Any]:
     scenario = study.get("scenario", {})
     facts = [scenario.get(part, {}).get("fingerprint") for part in ("model", "data")]
-    method = scenario.get("method")
-    return [*facts, method and Method.from_dict(method).name]
+    return [*facts, Method.from_dict(scenario).name if "method" in scenario else None]
 
 
 def write_next(view: SweepView, workspace: Workspace, found: Suggestion) -> tuple[str, Command]:

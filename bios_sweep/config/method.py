@@ -83,7 +83,7 @@ def with_parts(values: Any) -> Any:
     if not isinstance(values, Mapping):
         return values
     preset = PRESETS.get(str(values.get("name")))
-    return {"name": None, **(preset.to_dict() if preset else {}), **values}
+    return {"name": None, **(vars(preset) if preset else {}), **values}
 
 
 def preset_of_runner(overrides: Sequence[str]) -> str | None:

@@ -164,15 +164,17 @@ class Scenario:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for plan.json and for workers."""
-        return {**asdict(self), "method": self.method.to_dict()}
+        values = asdict(self)
+        files = values.pop("files")
+        return {**values, **self.method.to_dict(), "files": files}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Scenario:
-        """Inverse of `to_dict`; `trains` stood beside the method in earlier versions."""
+        """Inverse of `to_dict`."""
         return cls(
             **{
-                **{name: value for name, value in values.items() if name != "trains"},
-                "method": Method.from_dict(values["method"], values.get("trains")),
+                **{name: value for name, value in values.items() if name not in ("trains", "objective")},
+                "method": Method.from_dict(values),
                 "model": _model(values["model"]),
                 "data": _data(values["data"]),
                 "carried": None if values.get("carried") is None else tuple(values["carried"]),

@@ -19,6 +19,7 @@ from bios_sweep.config.method import method_of
 from bios_sweep.config.places import config_root
 from bios_sweep.errors import ConfigError
 from bios_sweep.secrecy import masked
+from bios_sweep.settings import baseline_values
 
 KINDS = {"data": "kind", "model": "kind", "method": "runner", "cluster": "executor", "tracking": "enabled"}
 WALL, EXAMPLES = "wall", "examples"
@@ -112,6 +113,7 @@ def _brought(key: str, config: Config) -> Iterator[Any]:
     ours of its kind is no statement.
     """
     yield value_at(_read("conf/config.yaml"), key)
+    yield value_at(baseline_values(), key)
     for name, member in config.members.items():
         yield value_at(_file(name, member), key)
     group, _, rest = key.partition(".")

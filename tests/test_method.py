@@ -12,9 +12,9 @@ import pytest
 from bios_sweep import defaults
 from bios_sweep.assets import base_model_path
 from bios_sweep.cli.main import main
-from bios_sweep.cli.suggest import asked_elsewhere
 from bios_sweep.config.compose import compose_config
 from bios_sweep.config.method import method_of
+from bios_sweep.driver.next_study import asked_elsewhere
 from bios_sweep.driver.view import open_sweep
 from bios_sweep.errors import ConfigError, DefaultsError, NotTunedError
 from bios_sweep.method import PRESETS, Method, Objective, Runner

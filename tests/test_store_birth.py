@@ -15,15 +15,15 @@ from mlflow.store.db import utils
 from sqlalchemy.exc import OperationalError
 
 from bios_sweep.errors import HalfMigratedError, InputError, TrackingError
-from bios_sweep.mirror.addresses import check_tracking, default_tracking_uri
 from bios_sweep.mirror.cursor import awaited, read_cursor
 from bios_sweep.mirror.mlflow import birth as mlflow_birth
 from bios_sweep.mirror.mlflow import schema as store_schema
+from bios_sweep.mirror.mlflow.addresses import check_tracking, default_tracking_uri
 from bios_sweep.mirror.mlflow.local import read_store
-from bios_sweep.mirror.mlflow.mirror import MlflowMirror
+from bios_sweep.mirror.mlflow.mirror import mlflow_recorder
 from bios_sweep.mirror.mlflow.ready import ready_store
 from bios_sweep.mirror.mlflow.schema import EMPTY, connect, is_current, look
-from bios_sweep.mirror.server import serve_ui
+from bios_sweep.mirror.mlflow.server import serve_ui
 from bios_sweep.records.workspace import Workspace
 from tests.births import begin, end, made_ready, migrated_by_mlflow
 from tests.test_mlflow_mirror import NAME, make_plan, mirror, open_sweep, run_trial
@@ -214,7 +214,7 @@ def test_another_half_migrated_store_stays_and_the_sentence_says_the_way_out(hal
     file = place(half, tmp_path / "own")
     before, uri = file.read_bytes(), f"sqlite:///{file}"
     with pytest.raises(HalfMigratedError, match=r"is half-migrated.*restore a copy, or move it away"):
-        MlflowMirror(workspace, sweep_id, uri, NAME).sync()
+        mlflow_recorder(workspace, sweep_id, uri, NAME).sync()
     assert file.read_bytes() == before
     assert around(file) == {"mlflow.db", LOCK}
 

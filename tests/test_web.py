@@ -9,7 +9,7 @@ import pytest
 
 from bios_sweep.errors import InputError
 from bios_sweep.mirror.mlflow.rest import MlflowServer
-from bios_sweep.mirror.web import TOKEN, _same_server, check_server
+from bios_sweep.mirror.mlflow.web import TOKEN, _same_server, check_server
 
 SECRET = "a-token-of-ours"
 

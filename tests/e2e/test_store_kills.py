@@ -12,7 +12,7 @@ import pytest
 from mlflow import MlflowClient
 
 import bios_sweep
-from bios_sweep.mirror.addresses import default_tracking_uri
+from bios_sweep.mirror.mlflow.addresses import default_tracking_uri
 from bios_sweep.mirror.mlflow.schema import is_current
 from bios_sweep.records.workspace import Workspace
 from tests.births import CONTEXT, begin, commanded, end

@@ -21,7 +21,7 @@ from mlflow.exceptions import MlflowException
 
 from bios_sweep.errors import TrackingError
 from bios_sweep.mirror.content import FINISHED, IN_PROGRESS, KILLED, NOTE, DataInput, Point, RunContent
-from bios_sweep.mirror.web import sign_in
+from bios_sweep.mirror.mlflow.web import sign_in
 from bios_sweep.secrecy import masked
 
 METRICS_PER_CALL = 800  # of at most 1000 entities, 100 of them params and 100 tags (mlflow.utils.validation)

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 
 from bios_sweep.errors import InputError, TrackingError
-from bios_sweep.mirror.addresses import default_tracking_uri, is_web, sqlite_file
+from bios_sweep.mirror.mlflow.addresses import default_tracking_uri, is_web, sqlite_file
 from bios_sweep.mirror.mlflow.ready import ready_store
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.secrecy import masked

@@ -13,7 +13,7 @@ from urllib.parse import urlencode, urlsplit
 
 from bios_sweep.errors import InputError
 from bios_sweep.mirror.mlflow.schema import look, refusal
-from bios_sweep.mirror.web import check_server
+from bios_sweep.mirror.mlflow.web import check_server
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.secrecy import masked
 

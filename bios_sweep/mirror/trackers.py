@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
+from bios_sweep.mirror.json_lines import JsonLinesTracker
 from bios_sweep.mirror.mlflow.tracker import MlflowTracker
 from bios_sweep.ports import Tracker
 from bios_sweep.records.workspace import Workspace
 
-TRACKERS: Mapping[str, Callable[[str, Workspace], Tracker]] = {}
+TRACKERS: Mapping[str, Callable[[str, Workspace], Tracker]] = {"jsonl": JsonLinesTracker}
 
 
 def tracker_of(uri: str, workspace: Workspace) -> Tracker:

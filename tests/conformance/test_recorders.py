@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -27,8 +28,15 @@ def mlflow_runs(folder: Path) -> dict[str, str]:
     return {run.data.tags.get("trial_key", run.data.tags["sweep_id"]): run.info.status for run in found}
 
 
+def file_runs(folder: Path) -> dict[str, str]:
+    lines = (folder / f"{SWEEP}.jsonl").read_text(encoding="utf-8").splitlines()
+    runs = [json.loads(line) for line in lines]
+    return {run["tags"].get("trial_key", run["tags"]["sweep_id"]): run["status"] for run in runs}
+
+
 ADDRESSES: dict[str, tuple[str, Callable[[Path], dict[str, str]]]] = {
     "mlflow": ("sqlite:///{}/mlflow.db", mlflow_runs),
+    "json lines": ("jsonl://{}", file_runs),
 }
 
 

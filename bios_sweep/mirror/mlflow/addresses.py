@@ -53,7 +53,8 @@ def check_tracking(uri: str, workspace: Workspace | None = None) -> None:
     else:
         raise InputError(
             f"tracking.uri: {masked(uri)!r} is not supported; give http(s)://HOST:PORT of an MLflow server "
-            "(a database such as PostgreSQL goes behind one) or sqlite:////ABSOLUTE/PATH/mlflow.db"
+            "(a database such as PostgreSQL goes behind one), sqlite:////ABSOLUTE/PATH/mlflow.db or "
+            "jsonl:///ABSOLUTE/FOLDER for files without MLflow"
         )
 
 

@@ -107,7 +107,7 @@ class TrialSource(Protocol):
         ...
 
 
-Record = Callable[[TrialEvent], None]
+EventSink = Callable[[TrialEvent], None]
 
 
 class Executor(Protocol):
@@ -154,7 +154,7 @@ class Executor(Protocol):
     def run(
         self,
         source: TrialSource,
-        record: Record,
+        record: EventSink,
         *,
         engine: str,
         engine_options: Mapping[str, Any],

@@ -7,7 +7,7 @@ import pytest
 
 from bios_sweep.errors import StorageError
 from bios_sweep.execution.dispatch import Dispatch
-from bios_sweep.execution.transfer.attempt_files import AttemptFiles, Carrier
+from bios_sweep.execution.transfer.attempt_files import AttemptFiles, FileTransfer
 from bios_sweep.ports import ENDED, RETRIED
 from bios_sweep.study.trials import COMPLETED, FAILED, STORAGE, TrialResult
 from tests.conformance.sources import SETTINGS, ListSource, Log, trials
@@ -28,7 +28,7 @@ class Mailbox:
     put = close = revoke = listen = Call()
 
 
-class FailingCarrier(Carrier):
+class FailingTransfer(FileTransfer):
     """A real one, whose storage fails as often as it is told."""
 
     failures = 0
@@ -42,19 +42,19 @@ class FailingCarrier(Carrier):
 
 @pytest.fixture
 def bridged(tmp_path):
-    """A bridge whose only slot has its trial, the record of events, and the carrier."""
+    """A bridge whose only slot has its trial, the record of events, and the transfer."""
     from bios_sweep.execution.ray.bridge import Bridge
 
     log = Log(source := ListSource([ONE]))
     dispatch = Dispatch(source, log, max_attempts=1, clock=time.monotonic)
-    carrier = FailingCarrier(str(tmp_path / "storage"), tmp_path / "trials", run="run")
-    bridge = Bridge(dispatch, carrier=carrier, silence_seconds=LIMIT_SECONDS)
+    transfer = FailingTransfer(str(tmp_path / "storage"), tmp_path / "trials", run="run")
+    bridge = Bridge(dispatch, transfer=transfer, silence_seconds=LIMIT_SECONDS)
     bridge.connect(Mailbox())
     bridge._read(0, {"ready": "host:1", "node": "node"}, False)
     files = AttemptFiles(str(tmp_path / "storage"), ONE.key, fetch="", push=f"{ONE.key}.run-1")
     (files.directory / "checkpoint").write_text("step 6")
     files.keep()
-    return bridge, log, carrier
+    return bridge, log, transfer
 
 
 def wait_until_it_ended(bridge, log):
@@ -66,8 +66,8 @@ def wait_until_it_ended(bridge, log):
 
 
 def test_a_storage_that_fails_the_driver_for_a_moment_costs_nothing(bridged, tmp_path):
-    bridge, log, carrier = bridged
-    carrier.failures = 2
+    bridge, log, transfer = bridged
+    transfer.failures = 2
     bridge._read(0, {"key": ONE.key, "attempt": 1, "item": DONE}, False)
     assert not log.of(ENDED)
     wait_until_it_ended(bridge, log)
@@ -78,8 +78,8 @@ def test_a_storage_that_fails_the_driver_for_a_moment_costs_nothing(bridged, tmp
 
 
 def test_a_storage_that_stays_away_costs_the_attempt_and_not_the_run(bridged):
-    bridge, log, carrier = bridged
-    carrier.failures = 10**9
+    bridge, log, transfer = bridged
+    transfer.failures = 10**9
     bridge._read(0, {"key": ONE.key, "attempt": 1, "item": DONE}, False)
     wait_until_it_ended(bridge, log)
     result = log.results[ONE.key]

@@ -473,7 +473,7 @@ TOLD = (
 def test_a_run_on_a_cluster_that_others_fill_says_that_it_waits_and_for_what(
     ray_session, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("bios_sweep.execution.ray.waiting.ROOM_SECONDS", 0.5)
+    monkeypatch.setattr("bios_sweep.execution.ray.waiting.CAPACITY_SECONDS", 0.5)
     told = LeavesWhenTold()
     monkeypatch.setattr(sys, "stderr", told)
     source = ListSource(trials({"baseline": SETTINGS}, seeds=(0,)))
@@ -485,7 +485,7 @@ def test_a_run_on_a_cluster_that_others_fill_says_that_it_waits_and_for_what(
 def test_a_probe_on_a_cluster_that_others_fill_says_that_it_waits_and_for_what(
     ray_session, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("bios_sweep.execution.ray.waiting.ROOM_SECONDS", 0.5)
+    monkeypatch.setattr("bios_sweep.execution.ray.waiting.CAPACITY_SECONDS", 0.5)
     told = LeavesWhenTold()
     monkeypatch.setattr(sys, "stderr", told)
     _, hardware = time_on_ray(tmp_path, cpus=2)

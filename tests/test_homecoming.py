@@ -3,7 +3,7 @@ from __future__ import annotations
 import time
 
 from bios_sweep.errors import StorageError
-from bios_sweep.execution.transfer.late_files import Homecoming
+from bios_sweep.execution.transfer.late_files import LateFiles
 
 PATIENCE_SECONDS = 0.3
 RESULT = (0, "key", 1, {"status": "completed"})
@@ -31,7 +31,7 @@ def waited(homecoming):
 
 def test_files_come_home_once_the_storage_answers_again():
     storage = Storage(failures=2)
-    homecoming = Homecoming(storage.bring, lambda *_: True, patience_seconds=PATIENCE_SECONDS)
+    homecoming = LateFiles(storage.bring, lambda *_: True, patience_seconds=PATIENCE_SECONDS)
     homecoming.wait_for(*RESULT)
     (arrival,) = waited(homecoming)
     assert (arrival.key, arrival.item, arrival.error) == ("key", {"status": "completed"}, None)
@@ -41,7 +41,7 @@ def test_files_come_home_once_the_storage_answers_again():
 
 def test_a_storage_that_stays_away_is_asked_less_and_less_often_and_then_given_up():
     storage = Storage(failures=10**9)
-    homecoming = Homecoming(storage.bring, lambda *_: True, patience_seconds=PATIENCE_SECONDS)
+    homecoming = LateFiles(storage.bring, lambda *_: True, patience_seconds=PATIENCE_SECONDS)
     began = time.monotonic()
     homecoming.wait_for(*RESULT)
     (arrival,) = waited(homecoming)
@@ -57,7 +57,7 @@ def test_a_result_that_is_another_attempt_s_now_is_waited_for_no_longer():
         asked.append(attempt)
         return len(asked) < 2
 
-    homecoming = Homecoming(storage.bring, wanted, patience_seconds=PATIENCE_SECONDS)
+    homecoming = LateFiles(storage.bring, wanted, patience_seconds=PATIENCE_SECONDS)
     homecoming.wait_for(*RESULT)
     deadline = time.monotonic() + 20
     while len(asked) < 2:

@@ -20,7 +20,7 @@ from bios_sweep.engines.scripted.child import STDERR, STDOUT
 from bios_sweep.engines.scripted.engine import CallableEngine, CommandEngine
 from bios_sweep.engines.scripted.identity import callable_file, command_files, input_files
 from bios_sweep.engines.scripted.readings import reading_of
-from bios_sweep.engines.scripted.template import Command, require_carried, written
+from bios_sweep.engines.scripted.template import CommandTemplate, require_carried, written
 from bios_sweep.engines.scripted.values import STATE_PATTERN, script_of
 from bios_sweep.errors import BiosSweepError, ConfigError, NoClockError
 from bios_sweep.execution.attempts import ERROR_LOG
@@ -78,7 +78,7 @@ def gone(pid: int, seconds: float = 20.0) -> bool:
 
 def test_a_value_is_one_word_whatever_is_in_it():
     values = written(SETTINGS, 3, "/tmp/a b; rm -rf '$HOME'")
-    command = Command(text="python 'my train.py' --lr {learning_rate} --out={trial_dir} {{x}}")
+    command = CommandTemplate(text="python 'my train.py' --lr {learning_rate} --out={trial_dir} {{x}}")
     assert command.argv(values) == [
         "python", "my train.py", "--lr", "1e-05", "--out=/tmp/a b; rm -rf '$HOME'", "{x}",
     ]  # fmt: skip
@@ -86,7 +86,7 @@ def test_a_value_is_one_word_whatever_is_in_it():
 
 def test_a_shell_gets_its_values_quoted():
     folder = "/tmp/a b; echo '$HOME'"
-    command = Command(text="printf %s {trial_dir}", shell=True)
+    command = CommandTemplate(text="printf %s {trial_dir}", shell=True)
     answer = subprocess.run(command.argv(written(SETTINGS, 3, folder)), capture_output=True, check=True)
     assert answer.stdout.decode() == folder
 
@@ -106,7 +106,7 @@ def test_a_shell_gets_its_values_quoted():
 )
 def test_a_command_that_cannot_be_filled_is_refused(text, message):
     with pytest.raises(ConfigError, match=message):
-        Command(text=text)
+        CommandTemplate(text=text)
 
 
 def test_a_variation_that_no_placeholder_carries_is_refused():

@@ -13,7 +13,7 @@ from bios_sweep.engines.scripted.readings import LONGEST_WATCHED
 from bios_sweep.engines.scripted.values import STATE_PATTERN
 from bios_sweep.engines.scripted.watched import WatchedFile
 from bios_sweep.execution.attempts import attempt_trial
-from bios_sweep.execution.transfer.attempt_files import AttemptFiles, Carrier
+from bios_sweep.execution.transfer.attempt_files import AttemptFiles, FileTransfer
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.trials import COMPLETED, NO_METRIC, TIME_LIMIT, TrialResult, TrialSpec
 
@@ -191,17 +191,17 @@ def test_a_lost_attempt_is_gone_on_from_if_the_script_can_and_else_nothing_is_ca
     file = {"metric": "eval_loss", "metrics_file": "{trial_dir}/m.jsonl", "resumes": resumes}
     engine = CommandEngine({**options, **file})
     storage = tmp_path / "storage"
-    carrier = Carrier(str(storage), tmp_path / "trials", run="run")
+    transfer = FileTransfer(str(storage), tmp_path / "trials", run="run")
 
     def attempt(number):
-        files = AttemptFiles(str(storage), "k", **carrier.places("k", number))
+        files = AttemptFiles(str(storage), "k", **transfer.places("k", number))
         items = attempt_trial(engine, TRIAL, files.directory, number)
         return files, closing(files.kept(items, always=engine.resumes))
 
     files, running = attempt(1)
     with running as items:
         assert [next(items).step for _ in range(2)] == [0, 10]
-        carrier.reached("k", 1)
+        transfer.reached("k", 1)
     files.discard()  # its node is gone
     assert storage.exists() == resumes
 
@@ -212,6 +212,6 @@ def test_a_lost_attempt_is_gone_on_from_if_the_script_can_and_else_nothing_is_ca
     files.discard()
     assert [point.step for point in points] == second
     assert result.status == COMPLETED
-    carrier.bring("k", 2)  # at its end everything
+    transfer.bring("k", 2)  # at its end everything
     assert (tmp_path / "trials/k/output/state").exists()
     assert (tmp_path / "trials/k/stdout.txt").exists()

@@ -6,8 +6,8 @@ import logging
 from pathlib import Path
 
 from bios_sweep.mirror.content import (
-    FINISHED,
     RunContent,
+    RunStatus,
     as_guest,
     child_content,
     experiment_note,
@@ -156,7 +156,7 @@ class SweepFollower:
 
 def _allowed(known: KnownRun, content: RunContent, sweep_id: str) -> RunContent:
     """What this sweep may say on a run: all on its own, unless another sweep has finished it meanwhile."""
-    finished = known.status == FINISHED
+    finished = known.status == RunStatus.FINISHED
     if known.creator != sweep_id or (finished and not content.settled):
         return as_guest(content, sweep_id, finished=finished)
     return content

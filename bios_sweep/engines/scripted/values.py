@@ -125,7 +125,7 @@ def _own(settings: Any) -> tuple[str, ...]:
     return own
 
 
-def _require_heard(own: Sequence[str], command: Command) -> None:
+def _require_heard(own: Sequence[str], command: CommandTemplate) -> None:
     for name in own:
         if name not in command.names:
             raise ConfigError(

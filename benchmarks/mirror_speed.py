@@ -22,9 +22,9 @@ from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.design import DecisionRule, Factor, Study
 from bios_sweep.study.plan import Plan, build_plan
 from bios_sweep.study.trials import COMPLETED, Measurement, TrialResult
-from tests import postgres
+from tests.mirror import postgres
+from tests.mirror.tracking_server import TrackingServer, serving
 from tests.scenarios import RECORDED
-from tests.tracking_server import TrackingServer, serving
 
 POINTS = 10  # measurements per trial
 SEEDS = 16

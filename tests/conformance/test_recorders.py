@@ -18,7 +18,7 @@ from bios_sweep.records.journal import read_state
 from bios_sweep.records.lock import DriverLock
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.study.trials import COMPLETED
-from tests.journals import KEYS, NAME, SWEEP, open_sweep, run_trial, tell_all
+from tests.mirror.journals import KEYS, NAME, SWEEP, open_sweep, run_trial, tell_all
 
 
 def mlflow_runs(folder: Path) -> dict[str, str]:

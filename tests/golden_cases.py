@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bios_sweep.cli.verbs import VERBS
-from tests.cli.test_planted_sweeps import BATCH, CLASSES, QUIET, RATE, RETUNED, truth
-from tests.driver.test_one_answer import FURTHER
+from tests.cli.planted import BATCH, CLASSES, FURTHER, QUIET, RATE, RETUNED, truth
 from tests.golden_tables import REFUSED, TABLES, rates_of_models
 
 NOISES = 6  # draws of the noise per class

@@ -8,124 +8,19 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from dataclasses import dataclass
 
 import pytest
 
 import bios_sweep
 from bios_sweep.cli.main import main
+from tests.cli.planted import (
+    CLASSES,
+    QUIET,
+    REFINE,
+    RETUNED,
+)
 
-CONFIRM, REFINE = "confirm", "refine"
 FEW, MANY = 2, int(os.environ.get("BIOS_SWEEP_PLANTED", "100"))
-QUIET = (
-    "model=planted",
-    "cluster=inline",
-    "tracking=none",
-    "seeds=[0,1,2,3,4]",
-    "decision.confirmation_seeds=5",
-    "budget.max_steps=1000",
-    "baseline.learning_rate=5e-4",
-    "budget.measurements=1",
-    "model.planted.noise_percent=0.1",
-)
-RATE = ("sweeps=learning_rate",)
-RANK = ("sweeps=capacity",)  # the default is 32
-BATCH = ("sweeps=batch_size",)  # the default is 128
-STEPS = ("sweeps=duration", "sweeps.factors.max_steps.multiply=[0.25,0.5,2,4]")  # the default is 1000
-FEWEST = (
-    "sweeps=duration",
-    "~sweeps.factors.max_steps.multiply",
-    "+sweeps.factors.max_steps.values={levels}",
-)
-SMALLER = "sweeps.factors.batch_size.multiply=[0.125,0.25,0.5,2]"
-
-
-def truth(**places):
-    """Overrides of the planted truth: `setting__number=value`."""
-    return tuple(f"model.planted.truth.{name.replace('__', '.')}={value}" for name, value in places.items())
-
-
-def minimum(gain, levels="[50,100,250,2000]"):
-    """`gain` percent are lost per halving of the steps below 1000, of the 50 % that training gains."""
-    return (*FEWEST[:2], FEWEST[2].format(levels=levels), *truth(examples__gain=gain))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Planted:
-    """A truth: the words that plant it, the claim that is asked, and the verdict that is right."""
-
-    words: tuple[str, ...]
-    claim: str
-    verdict: str
-    level: float
-
-
-CLASSES = {
-    "the learning rate is right": Planted(
-        words=(*RATE, *truth(learning_rate__optimum=5e-4)), claim="optimum", verdict=CONFIRM, level=5e-4
-    ),
-    "the learning rate is low by two": Planted(
-        words=(*RATE, *truth(learning_rate__optimum=1e-3)), claim="optimum", verdict=REFINE, level=1e-3
-    ),
-    "the learning rate is high by two": Planted(
-        words=(*RATE, *truth(learning_rate__optimum=2.5e-4)), claim="optimum", verdict=REFINE, level=2.5e-4
-    ),
-    "the rank is enough": Planted(words=RANK, claim="enough", verdict=CONFIRM, level=32),
-    "the rank is too small": Planted(
-        words=(*RANK, *truth(lora_rank__knee=64)), claim="enough", verdict=REFINE, level=64
-    ),
-    "the steps are enough": Planted(words=STEPS, claim="enough", verdict=CONFIRM, level=1000),
-    "the steps are too few": Planted(
-        words=(*STEPS, *truth(examples__knee=256000)), claim="enough", verdict=REFINE, level=2000
-    ),
-    "half the steps would do": Planted(
-        words=(*STEPS, *truth(examples__knee=64000)), claim="enough", verdict=REFINE, level=500
-    ),
-    "the batch is balanced": Planted(words=BATCH, claim="balanced", verdict=CONFIRM, level=128),
-    "a smaller batch buys more than time": Planted(
-        words=(*BATCH, *truth(batch_size__critical=64, batch_size__cost=1.2)),
-        claim="balanced",
-        verdict=REFINE,
-        level=64,
-    ),
-    "a larger batch saves time at no loss": Planted(
-        words=(*BATCH, *truth(batch_size__critical=256, examples__gain=2.5)),
-        claim="balanced",
-        verdict=REFINE,
-        level=256,
-    ),
-    "half the batch has the best loss": Planted(
-        words=(*BATCH, *truth(batch_size__critical=64)), claim="quality", verdict=CONFIRM, level=64
-    ),
-    "half the batch buys nothing": Planted(words=BATCH, claim="quality", verdict=REFINE, level=128),
-    "a quarter of the batch has the best loss": Planted(
-        words=(*BATCH, SMALLER, *truth(batch_size__critical=32, batch_size__cost=1.0)),
-        claim="quality",
-        verdict=REFINE,
-        level=32,
-    ),
-    "twice the batch saves time at little loss": Planted(
-        words=(*BATCH, "model.planted.t0_seconds=0.3", *truth(batch_size__cost=0.65)),
-        claim="speed",
-        verdict=CONFIRM,
-        level=256,
-    ),
-    "four times the batch saves yet more": Planted(
-        words=(*BATCH, "model.planted.t0_seconds=0.3", *truth(batch_size__critical=512)),
-        claim="speed",
-        verdict=REFINE,
-        level=512,
-    ),
-    "twice the batch saves no time": Planted(
-        words=(*BATCH, "model.planted.t0_seconds=0.001"), claim="speed", verdict=REFINE, level=128
-    ),
-    "twice the batch loses too much": Planted(
-        words=(*BATCH, *truth(batch_size__cost=2.0)), claim="speed", verdict=REFINE, level=128
-    ),
-    "100 steps are the minimum": Planted(words=minimum(2.6), claim="minimum", verdict=CONFIRM, level=100),
-    "50 steps would do": Planted(words=minimum(2.0), claim="minimum", verdict=REFINE, level=50),
-    "100 steps are too few": Planted(words=minimum(4.0), claim="minimum", verdict=REFINE, level=250),
-}
 
 
 @pytest.fixture(autouse=True)
@@ -176,14 +71,6 @@ def test_a_planted_truth_is_found_in_95_of_100_sweeps(name, tmp_path, capsys):
         print(f"\n{name:45} {right_words(planted, found):3} of {MANY} right; {dict(found)}")
     assert not refined_elsewhere(planted, found), found
     assert right_words(planted, found) >= 0.95 * MANY, found
-
-
-RETUNED = Planted(  # every batch size is as good as the other, the learning rate is low by two
-    words=("sweeps=batch_size_retuned", *truth(batch_size__cost=0.0, learning_rate__optimum=1e-3)),
-    claim="optimum",
-    verdict=CONFIRM,
-    level=128,
-)
 
 
 def batch_refinements(sweeps, folder):

@@ -19,7 +19,7 @@ from bios_sweep.defaults.exporters.yaml_text import comment, scalar
 from bios_sweep.defaults.model_config import lora_parameters_per_rank
 from bios_sweep.errors import DefaultsError
 from bios_sweep.settings import TrainingSettings, baseline_values, setting_names
-from tests.defaults.test_tuned_defaults import BASELINE, RANK, RATE, build, verdict
+from tests.defaults.entries import BASELINE, RANK, RATE, build, verdict
 
 LLAMA = {"family": "llama", "hidden_size": 4096}
 SETTINGS = TrainingSettings(

@@ -9,7 +9,20 @@ import pytest
 from bios_sweep import defaults
 from bios_sweep.defaults.places import GROUP, SHIPPED, VARIABLE, places
 from bios_sweep.errors import DefaultsError, ModelError, NotTunedError
-from tests.defaults.test_tuned_defaults import FULL, KEY, OPEN, PROVENANCE, RANK, RATE, TWIN, build, verdict
+from tests.defaults.entries import (
+    FULL,
+    KEY,
+    OPEN,
+    PROVENANCE,
+    RANK,
+    RATE,
+    TWIN,
+    build,
+    entry,
+    rate,
+    verdict,
+    write,
+)
 
 LLAMA = {"family": "llama", "hidden_size": 128}
 
@@ -18,18 +31,6 @@ LLAMA = {"family": "llama", "hidden_size": 128}
 def _nothing_found_by_accident(tmp_path, monkeypatch):
     monkeypatch.delenv(VARIABLE, raising=False)
     monkeypatch.chdir(tmp_path)
-
-
-def entry(rate=1e-4, date="2026-11-24", sweep="", **key):
-    """Tuned defaults whose learning rate tells them apart."""
-    tuned = build(RATE | {"best_level": rate, "levels": [{"level": rate}]}, RANK)
-    provenance = dataclasses.replace(tuned.provenance, date=date, sweep=sweep)
-    return dataclasses.replace(tuned, key=dataclasses.replace(KEY, **key), provenance=provenance)
-
-
-def write(path, *entries):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return defaults.write_entries(path, entries)
 
 
 def project(folder, value='"tuned/bios_defaults.json"'):
@@ -49,10 +50,6 @@ def announce(folder, monkeypatch, value="my_models"):
     (info / "entry_points.txt").write_text(f"[{GROUP}]\nmine = {value}\n", encoding="utf-8")
     monkeypatch.setattr(sys, "path", [str(folder), *sys.path])
     return package
-
-
-def rate(found):
-    return found.tuned.values["learning_rate"]
 
 
 def test_places_are_believed_in_order_and_the_answer_names_the_one_that_won(tmp_path, monkeypatch):

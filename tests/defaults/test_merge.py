@@ -10,8 +10,7 @@ from bios_sweep.cli.main import main
 from bios_sweep.defaults.tuned_file import evidence_hash
 from bios_sweep.errors import DefaultsError
 from bios_sweep.settings import TrainingSettings
-from tests.defaults.test_lookup import entry, write
-from tests.defaults.test_tuned_defaults import BASELINE, RANK, RATE, TWIN, build, rewritten, verdict
+from tests.defaults.entries import BASELINE, RANK, RATE, TWIN, build, entry, rewritten, verdict, write
 
 REFINED_RANK = verdict("lora_rank", "refine", 32, 64, [8, 64])
 

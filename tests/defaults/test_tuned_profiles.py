@@ -15,7 +15,7 @@ from bios_sweep.defaults.tuned_file import evidence_hash
 from bios_sweep.errors import DefaultsError
 from bios_sweep.jsonable import to_json
 from bios_sweep.settings import TrainingSettings
-from tests.defaults.test_tuned_defaults import KEY, PROVENANCE, verdict
+from tests.defaults.entries import KEY, PROVENANCE, verdict
 
 CLAIMS = ("run", "sweeps=batch_size", "model=planted", "cluster=inline", "decision.looks=[5]", "--json")
 # Half the batch is better, twice the batch saves time; training longer helps more than either.

@@ -12,8 +12,7 @@ import pytest
 from bios_sweep import defaults
 from bios_sweep.defaults import vendored_loader
 from bios_sweep.defaults.tuned_file import evidence_hash
-from tests.defaults.test_lookup import entry, write
-from tests.defaults.test_tuned_defaults import RANK, RATE, build, rewritten, verdict
+from tests.defaults.entries import RANK, RATE, build, entry, rewritten, verdict, write
 
 FILE = Path(vendored_loader.__file__)
 

@@ -24,7 +24,7 @@ from bios_sweep.records.journal import read_journal
 from bios_sweep.records.replay import replay
 from bios_sweep.report.content.wording import number
 from bios_sweep.settings import TrainingSettings
-from tests.cli.test_planted_sweeps import BATCH, CLASSES, QUIET, RETUNED, truth
+from tests.cli.planted import CLASSES, FURTHER, QUIET
 
 MANY = int(os.environ.get("BIOS_SWEEP_PLANTED", "20"))
 GOALS = ("quality", "balanced", "speed")
@@ -32,65 +32,7 @@ FOR_ALL = ("optimum", "balanced", "enough")
 DECIDED = ("confirm", "refine")
 ADVICE = re.compile(r"(?<![\w-])(?:use|keep) ([\d.]+)")
 SEEDS = re.compile(r"(\d+) (?:paired seeds|fresh seeds|seeds that chose it|seeds\b)")
-LATE = "+sweeps.factors.learning_rate={multiply: [0.25, 0.5, 2, 4]}"  # low by two: refined beside the rest
-WITHOUT_FRESH = ("decision.confirmation_seeds=0",)
-APART = "+model.planted.interactions.learning_rate={lora_rank: {power: -1.5, at: 32}}"
 
-FURTHER = {
-    "all four defaults, the learning rate low by two": ("sweeps=defaults",),
-    "all four defaults, right": ("sweeps=defaults", *truth(learning_rate__optimum=5e-4)),
-    "quality is confirmed beside a refined learning rate": (
-        *BATCH,
-        LATE,
-        *truth(batch_size__critical=64, learning_rate__optimum=1e-3),
-    ),
-    "no fresh seeds": ("sweeps=defaults", *WITHOUT_FRESH),
-    "one seed": ("sweeps=defaults", "seeds=[0]", "decision.looks=[1]"),
-    "the baseline against itself": ("sweeps=aa",),
-    "the least that pays alone": (
-        "sweeps=duration",
-        "sweeps.factors.max_steps.multiply=[0.1,0.5,2]",
-        "+sweeps.factors.max_steps.claims=[minimum]",
-    ),
-    "every batch size at its own rate": RETUNED.words,
-    "a better batch size at its own rate": (
-        "sweeps=batch_size_retuned",
-        *truth(batch_size__cost=0.0, batch_size__critical=64, learning_rate__optimum=5e-4),
-        "+model.planted.interactions.learning_rate={batch_size: {power: -1.0, at: 128}}",
-        "sweeps.factors.batch_size.multiply=[0.25,0.5,2]",
-        "model.planted.truth.batch_size.cost=1.5",
-    ),
-    "two that do not hold together": (
-        "sweeps=capacity",
-        LATE,
-        APART,
-        *truth(lora_rank__knee=64, learning_rate__optimum=1e-3),
-    ),
-    "two that hold together": (
-        "sweeps=capacity",
-        LATE,
-        *truth(lora_rank__knee=64, learning_rate__optimum=1e-3),
-    ),
-    "a joint search": (
-        "sweeps=capacity",
-        LATE,
-        "decision.refine=optuna",
-        "decision.refine_trials=6",
-        *truth(lora_rank__knee=48, learning_rate__optimum=1.2e-3),
-    ),
-    "cells without the study's own value": ("sweeps=capacity_by_data",),
-    "cells with it, of different words": (
-        "sweeps=capacity_by_data",
-        "sweeps.factors.lora_rank.values=[8,16,64,128]",
-        "sweeps.cross={data.train_examples:[500,null]}",
-        *truth(lora_rank__knee=64),
-    ),
-    "steps held equal": (*BATCH, "budget.hold=steps"),
-    "a balance that moves with the steps judged": (
-        *CLASSES["a smaller batch buys more than time"].words,
-        "+sweeps.factors.max_steps={multiply: [0.5, 2]}",
-    ),
-}
 ALL = {**{name: planted.words for name, planted in CLASSES.items()}, **FURTHER}
 SOME = (
     "all four defaults, the learning rate low by two",

@@ -19,7 +19,7 @@ from bios_sweep.report.text.csv_table import write_results
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import build_plan
 from bios_sweep.study.scenario import Metric
-from tests.report.test_report import planted_study
+from tests.report.summaries import planted_study
 
 SHARE = Metric(name="eval_accuracy", direction="maximize", unit="")  # of tokens that are guessed rightly
 POINTS = Metric(name="exact", direction="maximize", unit="")  # the same in percent

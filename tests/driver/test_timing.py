@@ -20,7 +20,7 @@ from bios_sweep.records.workspace import Workspace
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import Plan, build_plan
 from bios_sweep.study.trials import timing_key
-from tests.records.test_journal import make_plan
+from tests.records.plans import make_plan
 
 CLOCK = {"t0_seconds": 0.2, "examples_per_second": 40.0, "time_cv": 0.02}
 OTHER_SETTINGS = {"batch_size": 16, "lora_rank": 8, "max_steps": 20, "max_length": 64}

@@ -26,9 +26,7 @@ from bios_sweep.errors import InputError, TrackingError, WorkspaceBusyError
 from bios_sweep.mirror import content as mirror_content
 from bios_sweep.mirror.cursor import read_cursor
 from bios_sweep.mirror.mlflow.addresses import check_tracking, default_tracking_uri, ui_link
-from bios_sweep.mirror.mlflow.mirror import mlflow_recorder
 from bios_sweep.mirror.mlflow.server import serve_ui
-from bios_sweep.mirror.recorder import JournalRecorder
 from bios_sweep.records.lock import DriverLock
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.secrecy import masked
@@ -42,16 +40,14 @@ from tests.mirror.journals import (
     conclude,
     curve,
     make_plan,
+    mirror,
+    new_workspace,
     open_sweep,
     result,
     run_trial,
     tell_all,
     tell_little,
 )
-
-
-def mirror(workspace: Workspace, uri: str | None = None, sweep_id: str = SWEEP) -> JournalRecorder:
-    return mlflow_recorder(workspace, sweep_id, uri or default_tracking_uri(workspace), NAME)
 
 
 def follow_once(workspace: Workspace, uri: str | None = None, sweep_id: str = SWEEP) -> None:
@@ -112,26 +108,6 @@ def quiet() -> Iterator[None]:
         patch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
         patch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
         yield
-
-
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty tracking store: making one takes seconds, copying it none."""
-    file = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(f"sqlite:///{file}").search_experiments()
-    return file
-
-
-def new_workspace(folder: Path, empty_store: Path) -> Workspace:
-    workspace = Workspace(folder)
-    workspace.root.mkdir()
-    shutil.copy(empty_store, workspace.store)
-    return workspace
-
-
-@pytest.fixture
-def workspace(tmp_path: Path, empty_store: Path) -> Workspace:
-    return new_workspace(tmp_path / "runs", empty_store)
 
 
 @pytest.fixture(scope="module")

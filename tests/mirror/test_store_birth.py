@@ -26,7 +26,7 @@ from bios_sweep.mirror.mlflow.schema import EMPTY, connect, is_current, look
 from bios_sweep.mirror.mlflow.server import serve_ui
 from bios_sweep.records.workspace import Workspace
 from tests.mirror.births import begin, end, made_ready, migrated_by_mlflow
-from tests.mirror.test_mlflow_mirror import NAME, make_plan, mirror, open_sweep, run_trial
+from tests.mirror.journals import NAME, make_plan, mirror, open_sweep, run_trial
 
 HALF_WAY = "CREATE TABLE trace_info"  # the record of the migrations lags behind by that table
 OLDER = "bf29a5ff90ea"  # a revision of 2025; 31 more follow it in MLflow 3.17.2

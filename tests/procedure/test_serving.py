@@ -16,7 +16,8 @@ from bios_sweep.study.factors import Factor, Nuisance
 from bios_sweep.study.plan import build_plan
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED, Measurement, TrialResult
-from tests.procedure.test_procedure import BASELINE, SCENARIO
+from tests.procedure.planted import BASELINE
+from tests.scenarios import PLANTED as SCENARIO
 
 BATCHES = (8, 16, 64, 128)
 UNTOUCHED = 3.0

@@ -7,7 +7,7 @@ from bios_sweep.procedure import ProcedureSource, suggest
 from bios_sweep.report.content.summarise import summarise
 from bios_sweep.study.factors import Factor, Nuisance
 from bios_sweep.study.trials import FAILED, OUT_OF_MEMORY, TrialResult
-from tests.procedure.test_procedure import RATE, RATE_UP, finish, lost, plan_of, planted, states
+from tests.procedure.planted import RATE, RATE_UP, finish, lost, plan_of, planted, states
 
 RANK = Factor(name="lora_rank", values=(8, 16, 64, 128))
 

@@ -32,7 +32,7 @@ from bios_sweep.study.trials import (
     TrialResult,
     TrialSpec,
 )
-from tests.test_sealed import FLIPS, flipped
+from tests.damage import FLIPS, flipped
 
 CLUSTERS = ("model.planted.clusters=40", "model.planted.cluster_noise_percent=0.5")
 SWEEP = ("sweeps=learning_rate", "model=planted", "budget=demo", *CLUSTERS)

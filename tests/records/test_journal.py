@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,26 +20,8 @@ from bios_sweep.records.journal import Journal, JournalTail, read_journal, read_
 from bios_sweep.records.replay import replay
 from bios_sweep.records.sweep_facts import sweep_facts
 from bios_sweep.records.trial_state import PLANNED, RUNNING, Trials
-from bios_sweep.settings import TrainingSettings
-from bios_sweep.study.decision import DecisionRule
-from bios_sweep.study.design import Study
-from bios_sweep.study.factors import Factor
-from bios_sweep.study.plan import Plan, build_plan
 from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED, STORAGE, Measurement, TrialResult
-from tests.scenarios import RECORDED
-
-
-def make_plan() -> Plan:
-    study = Study(
-        name="demo",
-        question="Is the rate right?",
-        scenario=replace(RECORDED, engine_options={"secret_path": "/home/me"}),
-        baseline=TrainingSettings(learning_rate=1e-3, batch_size=8, lora_rank=4, max_steps=10),
-        factors=(Factor(name="learning_rate", multiply=(0.5, 2)),),
-        seeds=(0, 1),
-        decision=DecisionRule(looks=(2,)),
-    )
-    return build_plan(study)
+from tests.records.plans import make_plan
 
 
 def point(step: int, loss: float = 2.0) -> Measurement:

@@ -18,7 +18,7 @@ from bios_sweep.records.speed import seconds_per_example
 from bios_sweep.records.sweep_facts import sweep_facts
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.study.trials import COMPLETED, Measurement, TrialResult
-from tests.records.test_journal import make_plan
+from tests.records.plans import make_plan
 
 RESULT = TrialResult(
     key="k1",

@@ -32,7 +32,7 @@ from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import build_plan
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import DIVERGED
-from tests.test_light_import import HEAVY, loaded, verb
+from tests.probe import HEAVY, loaded, verb
 
 LITTLE = 0.2  # noise in percent at which the decision rule was checked
 MUCH = 0.35

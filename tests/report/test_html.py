@@ -32,7 +32,7 @@ from bios_sweep.report.text.markdown import to_markdown
 from bios_sweep.report.text.publish import write_report
 from bios_sweep.report.text.terminal import print_verdicts
 from bios_sweep.study.factors import Cross, Factor, Nuisance
-from tests.report.test_report import planted_study, shown, summary_of
+from tests.report.summaries import planted_study, shown, summary_of
 
 EVIL = (
     "<script>alert(1)</script>\"'><img src=http://x.test/a onerror=go()> \x1b[31mred\x1b[0m {{ 7 * 7 }} &amp;"

@@ -20,8 +20,7 @@ from bios_sweep.report.text.progress import LiveView
 from bios_sweep.study.guardrails import guardrail_metric
 from bios_sweep.study.metric_names import direction_of
 from bios_sweep.study.scenario import Metric
-from tests.defaults.test_lookup import entry, write
-from tests.defaults.test_tuned_defaults import RANK, RATE, build, rewritten
+from tests.defaults.entries import RANK, RATE, build, entry, rewritten, write
 
 LARGER = """
     accuracy acc eval_accuracy eval/accuracy valAccuracy testacc Accuracy(test) eval_rougeL rougeLsum

@@ -12,7 +12,7 @@ from bios_sweep.assets import base_model_path
 from bios_sweep.engines.scripted.engine import CommandEngine
 from bios_sweep.engines.scripted.last_words import why
 from bios_sweep.study.trials import CODE, OUT_OF_MEMORY, TrialResult
-from tests.engines.scripted.test_engine import TRIAL
+from tests.engines.scripted.trials import TRIAL
 
 TRACEBACK = 'Traceback (most recent call last):\n  File "train.py", line 6, in <module>\n    train()\n'
 CAUSE = "ValueError: Asking to pad but the tokenizer does not have a padding token."

@@ -25,7 +25,6 @@ from bios_sweep.engines.scripted.values import STATE_PATTERN, script_of
 from bios_sweep.errors import BiosSweepError, ConfigError, NoClockError
 from bios_sweep.execution.attempts import ERROR_LOG
 from bios_sweep.report.text.logs import LOGS
-from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
 from bios_sweep.study.trials import (
     CODE,
@@ -40,9 +39,8 @@ from bios_sweep.study.trials import (
     TrialResult,
     TrialSpec,
 )
+from tests.engines.scripted.trials import SETTINGS, TRIAL
 
-SETTINGS = TrainingSettings(learning_rate=1e-5, batch_size=4, lora_rank=8, max_steps=10)
-TRIAL = TrialSpec(key="k", arm="baseline", seed=3, settings=SETTINGS)
 METRIC_LINE = "import json, sys, os\nprint(json.dumps({'step': 10, 'eval_loss': 2.5}))\n"
 
 

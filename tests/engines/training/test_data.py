@@ -26,8 +26,8 @@ from bios_sweep.engines.training.split import identity
 from bios_sweep.engines.training.tokenizer import TextTokenizer, load_tokenizer
 from bios_sweep.engines.training.tokens import Rendered, tokenize_all
 from bios_sweep.errors import DataError, ModelError, StorageError
+from tests.damage import flipped
 from tests.engines.training.tokenizing import tokenize
-from tests.test_sealed import flipped
 
 
 def pair(number: int) -> dict[str, str]:

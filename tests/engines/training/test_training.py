@@ -38,8 +38,8 @@ from bios_sweep.execution.attempts import attempt_trial
 from bios_sweep.sealed import unlike
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.trials import COMPLETED, DIVERGED, Measurement, TrialResult, TrialSpec
+from tests.damage import flipped
 from tests.engines.training import oracle
-from tests.test_sealed import flipped
 
 CPU = torch.device("cpu")
 MEASUREMENTS = 3

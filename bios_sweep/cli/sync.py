@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 
+from bios_sweep.cli.invocation import invocation_of
 from bios_sweep.driver.sweeps import choose
 from bios_sweep.driver.tracking import tracking_of
 
 
 def run(args: Namespace) -> int:
     """Reconcile, whatever the cursor says."""
-    config, workspace, view = choose(args)
+    config, workspace, view = choose(invocation_of(args), args.sweep)
     tracking = tracking_of(config, workspace)
     tracking.required().recorder(view.sweep_id, view.plan.study.scenario.name).sync()
     trials = len(view.journal.trials)

@@ -17,7 +17,7 @@ from bios_sweep.records.workspace import Workspace
 from bios_sweep.secrecy import masked
 
 if TYPE_CHECKING:
-    from bios_sweep.driver.loop import Sweep
+    from bios_sweep.driver.sweep import Sweep
 
 
 @dataclass(frozen=True, kw_only=True)

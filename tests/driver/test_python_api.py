@@ -16,7 +16,7 @@ import bios_sweep
 from bios_sweep.driver.invocation import Invocation
 from bios_sweep.errors import ConfigError, InputError
 from bios_sweep.records.journal import read_journal
-from tests.test_own_function import cell
+from tests.engines.scripted.test_own_function import cell
 
 SOURCE = """
 import math, random

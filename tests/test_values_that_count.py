@@ -182,8 +182,9 @@ def does(config: Config, verb: str) -> tuple[Prepared, dict[str, Any]]:
     study, values = prepared.plan.study, config.values
     check_policy(values["budget"]["keep_adapters"])
     tracking = tracking_of(config, prepared.workspace)
-    environment = worker_environment(values["cluster"], sweep_id="", tracking_uri=tracking.uri)
-    executor = choose_executor(values["cluster"], prepared.workspace, environment)
+    environment = worker_environment(prepared.request, sweep_id="", tracking_uri=tracking.uri)
+    request = dataclasses.replace(prepared.request, device="auto")  # the study's own options tell the device
+    executor = choose_executor(request, prepared.workspace, environment)
     done: dict[str, Any] = {
         "study": study.to_dict(),
         "plan": prepared.plan.sweep_id,

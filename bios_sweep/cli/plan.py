@@ -11,7 +11,6 @@ from rich.console import Console
 
 from bios_sweep.driver.precision import gpu_warnings, gpus_of_this_machine
 from bios_sweep.driver.prepare import Prepared, prepare
-from bios_sweep.driver.resources import expected_workers
 from bios_sweep.errors import PlanError, StorageError
 from bios_sweep.procedure import recall
 from bios_sweep.records.earlier import journal_results, known_of
@@ -26,7 +25,7 @@ def run(args: Namespace) -> int:
     """Print the plan."""
     prepared = prepare(args)
     summary = plan_summary(prepared)
-    gpus = gpus_of_this_machine(prepared.config.values["cluster"])
+    gpus = gpus_of_this_machine(prepared.request)
     summary["warnings"] += gpu_warnings(prepared, gpus)
     if args.json:
         print(json.dumps(summary, indent=1))
@@ -47,7 +46,7 @@ def plan_summary(prepared: Prepared) -> dict[str, Any]:
     state, results = recall(plan, kept, known)
     speed = seconds_per_example(workspace, plan.study.scenario.model.fingerprint)
     rate = Rate(seconds_per_example=speed[0], trials=speed[1]) if speed else None
-    summary = summarise_plan(plan, state, results, rate, expected_workers(prepared.config.values["cluster"]))
+    summary = summarise_plan(plan, state, results, rate, prepared.request.expected_workers)
     summary["notes"] = [*summary["notes"], *_other_cuts(prepared), *prepared.notes]
     summary["warnings"] = [*prepared.warnings, *_unlimited(plan.study.budget.max_hours, rate)]
     looks = (kept.look(trial.key) for trial in state.missing)

@@ -16,7 +16,6 @@ from rich.console import Console
 from bios_sweep.config.build import gpu_hours
 from bios_sweep.decision.table import Outcome, ResultTable
 from bios_sweep.driver.prepare import Prepared, prepare
-from bios_sweep.driver.resources import expected_workers
 from bios_sweep.errors import InputError
 from bios_sweep.records.journal import read_state
 from bios_sweep.records.speed import names_model, seconds_per_example
@@ -88,7 +87,7 @@ def rehearsal_summary(prepared: Prepared, args: Namespace) -> dict[str, Any]:
     )
     return {
         **summary,
-        "workers": expected_workers(prepared.config.values["cluster"]),
+        "workers": prepared.request.expected_workers,
         "design": None if search is None or hours is None else summarise_design(search, hours),
         "command": _command(prepared, search),
         "notes": [*summary["notes"], *prepared.notes],
@@ -121,7 +120,7 @@ def _search(prepared: Prepared, noise: Noise, seconds: float | None, hours: floa
             f"{prepared.workspace.root}; give --seconds-per-trial S, of one trial at the baseline"
         )
     study = prepared.plan.study
-    gpus = float(prepared.config.values["cluster"]["gpus_per_trial"]) or 1.0
+    gpus = float(prepared.request.gpus_per_trial) or 1.0
     designs, of = affordable(study, seconds, 3600.0 * hours / gpus)
     tick = Progress(sweeps_of_search(designs, sweeps))
     return choose_design(designs, study, noise, seconds, sweeps=sweeps, of=of, tick=tick)

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import sys
 from argparse import Namespace
-from collections.abc import Mapping
 from contextlib import suppress
 from importlib import util
 from typing import Any
@@ -37,6 +36,7 @@ from bios_sweep.report.content.goals import tuned_line
 from bios_sweep.report.content.summary import exit_code, is_final
 from bios_sweep.report.text.progress import LiveView
 from bios_sweep.report.text.terminal import print_verdicts
+from bios_sweep.request import Request
 from bios_sweep.study.search import SearchSpace
 
 TRACKING_FAILED = 4
@@ -63,7 +63,7 @@ def run(args: Namespace) -> int:
     executor, where = _checked_executor(prepared, tracking)
     warnings = summary["warnings"]
     if executor is not None:
-        warnings = [*warnings, *gpu_warnings(prepared, _gpus(prepared.config.values["cluster"]))]
+        warnings = [*warnings, *gpu_warnings(prepared, _gpus(prepared.request))]
     for warning in warnings:
         console.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)
     with DriverLock(prepared.workspace, prepared.plan.sweep_id), Stop(prepared.workspace) as stop:
@@ -83,10 +83,10 @@ def run(args: Namespace) -> int:
     return _finish(args, sweep, result, tracking, console, stop, caught_up=caught_up)
 
 
-def _gpus(cluster: Mapping[str, Any]) -> Offer | None:
+def _gpus(request: Request) -> Offer | None:
     """The GPUs of the place where trials will run; the executor has joined it."""
-    if cluster["executor"] != "ray" or cluster["address"] is None:
-        return gpus_of_this_machine(cluster)
+    if not request.joins:
+        return gpus_of_this_machine(request)
     from bios_sweep.execution.ray.cluster import nodes_alive  # loads Ray, which runs by now
 
     return gpus_of_nodes(nodes_alive())
@@ -96,8 +96,8 @@ def _preflight(
     args: Namespace, prepared: Prepared, executor: Executor, console: Console
 ) -> tuple[PreflightLine, ...]:
     """What the nodes have; a red line ends the command before anything of the sweep is written."""
-    cluster, trials = prepared.config.values["cluster"], prepared.workspace.trials
-    lines = look_at_nodes(executor, prepared.plan, cluster, str(trials), console)
+    trials = str(prepared.workspace.trials)
+    lines = look_at_nodes(executor, prepared.plan, prepared.request, trials, console)
     if args.json and any(line.red for line in lines):
         print(json.dumps({"preflight": [dataclasses.asdict(line) for line in lines]}, indent=1))
     require_ready(lines)
@@ -118,12 +118,12 @@ def _checked_executor(prepared: Prepared, tracking: Tracking) -> tuple[Executor 
     kept = KeptResults(prepared.workspace, journal_results(prepared.plan, prepared.workspace))
     state, _ = recall(prepared.plan, kept, known)
     tracking.check()
-    cluster = prepared.config.values["cluster"]
-    environment = worker_environment(cluster, sweep_id=prepared.plan.sweep_id, tracking_uri=tracking.uri)
-    executor = choose_executor(cluster, prepared.workspace, environment)
+    request = prepared.request
+    environment = worker_environment(request, sweep_id=prepared.plan.sweep_id, tracking_uri=tracking.uri)
+    executor = choose_executor(request, prepared.workspace, environment)
     if state.stage == DONE and (known.timing is not None or not prepared.plan.timed_arms):
         return None, ""
-    check_device(prepared.config.values["cluster"])
+    check_device(request)
     return executor, executor.check()
 
 

@@ -23,8 +23,10 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]  # omegaconf brings it, without stubs
 
 from bios_sweep.config.belonging import depends_on_choice, members_of_paths, told
+from bios_sweep.config.group_files import member_names, member_values
 from bios_sweep.config.places import config_root
 from bios_sweep.errors import ConfigError
+from bios_sweep.request import request_keys
 from bios_sweep.secrecy import secret_in, texts
 from bios_sweep.settings import FULL
 
@@ -37,6 +39,7 @@ NOT_TRAINED_HERE = (
 )
 OPTIONAL_KEYS = ("sweeps", "submit")  # chosen by a command, not by config.yaml
 COMMAND_LINE = "command line"
+CLUSTER_KEYS = tuple(f"cluster.{name}" for name in request_keys())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +78,7 @@ def compose_config(overrides: Sequence[str], config_dir: Path | None = None) -> 
     if config_dir is not None and not config_dir.is_dir():
         raise ConfigError(f"--config-dir: {config_dir} is not a folder")
     _refuse_code(overrides)
-    typed, overrides = overrides, [literal(override) for override in overrides]
+    typed, overrides = overrides, [_of_any_cluster(literal(override)) for override in overrides]
     try:
         config = _compose(overrides, config_dir)
         plain = _plain(config)
@@ -89,7 +92,8 @@ def compose_config(overrides: Sequence[str], config_dir: Path | None = None) -> 
     except MissingConfigException as error:
         raise ConfigError(_missing(error, overrides, config_dir)) from error
     except OverrideParseException as error:
-        raise ConfigError(f"the override {error.override!r} cannot be read: {_first(error)}") from error
+        word = dict(zip(overrides, typed, strict=True)).get(error.override, error.override)
+        raise ConfigError(f"the override {word!r} cannot be read: {_first(error)}") from error
     except (ConfigCompositionException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(_unknown(error, overrides, config_dir)) from error
     members = {str(group): member for group, member in config.hydra.runtime.choices.items()}
@@ -121,6 +125,15 @@ def literal(override: str) -> str:
     value = re.sub(r"(\\*)'", r"\1\1\\'", value)
     ending = len(value) - len(value.rstrip("\\"))
     return f"{key}='{value}{value[len(value) - ending :]}'"
+
+
+def _of_any_cluster(override: str) -> str:
+    """A key of `cluster.*` may be given whether or not the chosen member has it: `cluster=inline` has few.
+
+    What a value then means `config.idle` says.
+    """
+    key, given, _ = override.partition("=")
+    return f"++{override}" if given and key in CLUSTER_KEYS else override
 
 
 def _compose(overrides: Sequence[str], config_dir: Path | None) -> DictConfig:
@@ -215,7 +228,7 @@ def _refuse_unknown_keys(values: Mapping[str, Any]) -> None:
 
 
 def _refuse_unknown_group_keys(group: str, value: Any) -> None:
-    listed = [_group_keys(file, group) for file in sorted((config_root() / "conf" / group).glob("*.yaml"))]
+    listed = [member_values(group, member).get(group, {}) for member in member_names(group)]
     known = sorted({name for names in listed for name in names})
     if not isinstance(value, Mapping):
         raise ConfigError(f"{group}: {value!r} is not allowed; it holds {', '.join(known)}")
@@ -226,13 +239,6 @@ def _refuse_unknown_group_keys(group: str, value: Any) -> None:
     for name in sorted(set(listed[0]).intersection(*listed[1:])):
         if name not in value:
             raise ConfigError(f"{group}.{name}: is missing; {group} needs it, null where it has no value")
-
-
-def _group_keys(file: Path, group: str) -> list[str]:
-    loaded = OmegaConf.to_container(OmegaConf.load(file))
-    assert isinstance(loaded, dict)  # our own group files are mappings
-    inside = loaded.get(group, {}) if "@package _global_" in file.read_text() else loaded
-    return [str(key) for key in inside if key != "defaults"]
 
 
 def _missing(error: MissingConfigException, overrides: Sequence[str], config_dir: Path | None) -> str:
@@ -250,7 +256,7 @@ def _missing(error: MissingConfigException, overrides: Sequence[str], config_dir
 def _unknown(error: Exception, overrides: Sequence[str], config_dir: Path | None) -> str:
     """Hydra advises `+key`, which would add a setting that nothing reads; the nearest known key is better."""
     try:
-        known = [*_keys(_defaults_only(overrides, config_dir)), "sweeps"]
+        known = [*_keys(_defaults_only(overrides, config_dir)), *CLUSTER_KEYS, "sweeps"]
     except (ConfigCompositionException, OmegaConfBaseException, MissingConfigException, ValueError):
         return _first(error)
     for override in OverridesParser.create().parse_overrides(list(overrides)):

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from bios_sweep import defaults
+from bios_sweep.checks import one_of
 from bios_sweep.config.build import HEURISTIC_KEYS, build_study
 from bios_sweep.config.compose import NOT_TRAINED_HERE, Config, compose_config, sweep_names
 from bios_sweep.config.stated import refuse_idle
 from bios_sweep.defaults import Recommendation
-from bios_sweep.driver.resources import check_cluster
 from bios_sweep.driver.scenarios.planted import PLANTED_ENGINE, PLANTED_METRICS, planted_scenario
 from bios_sweep.driver.scenarios.scripted import (
     SCRIPTED,
@@ -24,10 +24,11 @@ from bios_sweep.driver.scenarios.scripted import (
     script_defaults,
     scripted_scenario,
 )
-from bios_sweep.driver.scenarios.trained import FINAL_METRICS, judged_alike, require_choice, trained_scenario
+from bios_sweep.driver.scenarios.trained import FINAL_METRICS, judged_alike, trained_scenario
 from bios_sweep.engines.training.data import DataSet
 from bios_sweep.errors import ConfigError
 from bios_sweep.records.workspace import Workspace
+from bios_sweep.request import Request
 from bios_sweep.secrecy import masked
 from bios_sweep.settings import FULL, LORA, RANGES
 from bios_sweep.study.design import Study
@@ -45,6 +46,7 @@ class Prepared:
     """
 
     config: Config
+    request: Request
     plan: Plan
     workspace: Workspace
     dataset: DataSet | None
@@ -88,11 +90,11 @@ def prepare_config(config: Config, args: Namespace) -> Prepared:
     Raises:
         InputError: as `prepare`.
     """
-    check_cluster(config.values["cluster"])
+    request = Request(**config.values["cluster"])
     verb = {"verb": getattr(args, "verb", "run")}
     refuse_idle(config, verb)
     workspace = workspace_of(config)
-    scenario, dataset, recommendation = _scenario(config.values, workspace)
+    scenario, dataset, recommendation = _scenario(config.values, workspace, request)
     study = build_study(config.values, sweep=config.sweep, scenario=scenario, recommendation=recommendation)
     recommended = _recommended(study)
     study = dataclasses.replace(study, origins=honest_origins(study))
@@ -106,6 +108,7 @@ def prepare_config(config: Config, args: Namespace) -> Prepared:
     idle = refuse_idle(config, {**verb, **facts_of(plan, config)}, same=recommended)
     return Prepared(
         config=config,
+        request=request,
         plan=plan,
         workspace=workspace,
         dataset=dataset,
@@ -134,7 +137,7 @@ def facts_of(plan: Plan, config: Config) -> dict[str, Any]:
 
 
 def _scenario(
-    values: Mapping[str, Any], workspace: Workspace
+    values: Mapping[str, Any], workspace: Workspace, request: Request
 ) -> tuple[Scenario, DataSet | None, Recommendation]:
     """Where the default is judged, its examples where we read them, and the defaults for it."""
     if values["method"]["name"] in SCRIPTED:
@@ -145,7 +148,7 @@ def _scenario(
     if values["model"]["kind"] == "planted":
         scenario = planted_scenario(values)
     else:
-        scenario, dataset = trained_scenario(values, workspace)
+        scenario, dataset = trained_scenario(values, workspace, request)
     recommendation = defaults.recommend(
         family=scenario.model.family,
         hidden_size=scenario.model.hidden_size,
@@ -159,7 +162,7 @@ def _require_trainable(method: Mapping[str, Any]) -> None:
     """Our own training is LoRA; an exported baseline of full fine-tuning says so in `method.trains`."""
     if FULL in (method["name"], method.get("trains")):
         raise ConfigError(NOT_TRAINED_HERE)
-    require_choice("method.name", method["name"], (LORA, *SCRIPTED))
+    one_of("method.name", method["name"], (LORA, *SCRIPTED))
 
 
 def _require_measured(metric: Metric, guardrails: Mapping[str, float], scenario: Scenario) -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bios_sweep.driver.resources import require_whole
+from bios_sweep.checks import whole
 from bios_sweep.driver.scenarios.trained import optional_count
 from bios_sweep.engines.simulation.engine import PlantedEngine
 from bios_sweep.engines.simulation.truth import PlantedTruth
@@ -38,9 +38,7 @@ def planted_scenario(values: Mapping[str, Any]) -> Scenario:
             file="",
             fingerprint=fingerprint,
             evaluation_fingerprint=fingerprint,
-            train_examples=require_whole(
-                "data.train_examples", values["data"].get("train_examples", 100_000)
-            ),
+            train_examples=whole("data.train_examples", values["data"].get("train_examples", 100_000)),
             eval_examples=_planted_examples(options)
             or optional_count(values["data"]["eval_examples"])
             or 1000,

@@ -1,85 +1,12 @@
-"""What one trial asks of a cluster, where it fits, and where it should go. Pure: of Ray, only its words."""
+"""Where the trials of a request fit on the nodes of a cluster, and where they should go. Pure."""
 
 from __future__ import annotations
 
-import math
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from bios_sweep.errors import ClusterError
-
-PACK, SPREAD = "pack", "spread"
-PLACEMENTS = (PACK, SPREAD)
-OWN_KEYS = {"CPU": "cpus_per_trial", "GPU": "gpus_per_trial"}
-ACCELERATOR = "accelerator_type:"  # Ray's resource of every node with such a GPU
-A_TRACE = 0.001  # of a node's one `accelerator_type:X`: what Ray itself asks for, so that it never runs out
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What the user asks of a cluster.
-
-    address: None for an own local cluster, `auto` or `host:port` for a running one. cpus_per_trial:
-    whole CPUs, also the threads of a trial. gpus_per_trial: a fraction shares one GPU (book-keeping
-    only: nothing limits the memory). accelerator_type: Ray's name of a GPU model, such as `A100`.
-    resources_per_trial: amounts of resources that nodes were given names for. max_concurrent: trials at
-    a time, None for as many as fit. placement: where fewer trials run than fit, `pack` fills a node
-    before the next, `spread` takes all nodes in turn. num_cpus: size of the own local cluster, None for
-    the CPUs this process may use. preinstalled: whether nodes have this very package; else it travels.
-    py_modules: more folders or files that travel, for code of the user.
-    """
-
-    address: str | None = None
-    cpus_per_trial: int = 1
-    gpus_per_trial: float = 0.0
-    accelerator_type: str | None = None
-    resources_per_trial: Mapping[str, float] = field(default_factory=dict)
-    max_concurrent: int | None = None
-    placement: str = PACK
-    num_cpus: int | None = None
-    preinstalled: bool = False
-    py_modules: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        for name in ("cpus_per_trial", "max_concurrent", "num_cpus"):
-            value = getattr(self, name)
-            if value is None and name != "cpus_per_trial":
-                continue
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ClusterError(f"cluster.{name}: {value!r} is not allowed; a whole number of at least 1")
-        gpus = self.gpus_per_trial
-        if isinstance(gpus, bool) or not isinstance(gpus, int | float) or not 0 <= gpus < float("inf"):
-            raise ClusterError(
-                f"cluster.gpus_per_trial: {gpus!r} is not allowed; 0, a fraction, or whole GPUs"
-            )
-        if gpus > 1 and gpus != int(gpus):
-            raise ClusterError(f"cluster.gpus_per_trial: {gpus:g} is not allowed; above 1 only whole GPUs")
-        if self.address is not None and "://" in self.address:
-            raise ClusterError(
-                f"cluster.address: {self.address!r} is not supported; "
-                "use auto on a node of the cluster, or host:port"
-            )
-        for name, amount in self.resources_per_trial.items():
-            _refuse_amount(name, amount)
-        if self.placement not in PLACEMENTS:
-            raise ClusterError(
-                f"cluster.placement: {self.placement!r} is not allowed; choose from {', '.join(PLACEMENTS)}"
-            )
-
-    @property
-    def bundle(self) -> dict[str, float]:
-        """What one trial takes, by Ray's names; nothing that is zero."""
-        amounts = {"CPU": float(self.cpus_per_trial), "GPU": float(self.gpus_per_trial)}
-        if self.accelerator_type is not None:
-            amounts[_accelerator(self.accelerator_type)] = A_TRACE
-        amounts |= {name: float(amount) for name, amount in self.resources_per_trial.items()}
-        return {name: amount for name, amount in amounts.items() if amount}
-
-    @property
-    def local_cpus(self) -> int:
-        """CPUs of the own local cluster. Ray itself may miss a container's CPU set."""
-        return self.num_cpus or len(os.sched_getaffinity(0))
+from bios_sweep.request import ACCELERATOR, OWN_KEYS, PACK, Request
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,14 +55,14 @@ def refuse_unless_fits(request: Request, nodes: Sequence[Mapping[str, float]]) -
     if slots:
         return slots
     where = "the local machine" if request.address is None else f"a node of the cluster at {request.address}"
-    for name, kind in (("gpus_per_trial", "GPU"), ("cpus_per_trial", "CPU")):
+    for kind, name in OWN_KEYS.items():
         needed, offered = request.bundle.get(kind, 0.0), _most(kind, nodes)
         if offered < needed:
             raise ClusterError(
                 f"cluster.{name}={needed:g} needs {_count(needed, kind)} per trial, {where} offers "
                 f"{_count(offered, kind)}; use cluster.{name}={_largest(offered, kind)}"
             )
-    if request.accelerator_type and not _most(_accelerator(request.accelerator_type), nodes):
+    if request.accelerator_type and not _most(f"{ACCELERATOR}{request.accelerator_type}", nodes):
         there = sorted(
             {name.partition(":")[2] for node in nodes for name in node if name.startswith(ACCELERATOR)}
         )
@@ -143,7 +70,7 @@ def refuse_unless_fits(request: Request, nodes: Sequence[Mapping[str, float]]) -
             f"cluster.accelerator_type={request.accelerator_type}: no node has one; "
             f"the nodes have {', '.join(there) or 'none that Ray knows'}"
         )
-    for name, needed in request.resources_per_trial.items():
+    for name, needed in (request.resources_per_trial or {}).items():
         if _most(name, nodes) < needed:
             raise ClusterError(
                 f"cluster.resources_per_trial.{name}={needed:g}: {where} offers {_most(name, nodes):g}; "
@@ -168,14 +95,6 @@ def waiting_line(request: Request, *, free: Mapping[str, float], total: Mapping[
     return f"a trial needs {needed} on one node; free on all nodes together: {', '.join(left)}"
 
 
-def _refuse_amount(name: str, amount: object) -> None:
-    if name in OWN_KEYS:
-        raise ClusterError(f"cluster.resources_per_trial.{name}: is asked for by cluster.{OWN_KEYS[name]}")
-    number = isinstance(amount, int | float) and not isinstance(amount, bool)
-    if not number or not 0 < float(str(amount)) < math.inf:
-        raise ClusterError(f"cluster.resources_per_trial.{name}: {amount!r} is not allowed; a number above 0")
-
-
 def _fit(request: Request, resources: Mapping[str, float]) -> int:
     fits = [
         int(resources.get(name, 0.0) / needed + 1e-9)
@@ -186,13 +105,8 @@ def _fit(request: Request, resources: Mapping[str, float]) -> int:
     if request.gpus_per_trial >= 1:
         fits.append(int(gpus // request.gpus_per_trial))
     elif request.gpus_per_trial:
-        sharers = math.floor(1.0 / request.gpus_per_trial + 1e-9)  # 1 / 0.1 must give 10
-        fits.append(int(gpus * sharers))  # a fraction never spans two GPUs
+        fits.append(int(gpus * request.sharers))  # a fraction never spans two GPUs
     return min(fits)
-
-
-def _accelerator(name: str) -> str:
-    return f"{ACCELERATOR}{name}"
 
 
 def _most(kind: str, nodes: Sequence[Mapping[str, float]]) -> float:

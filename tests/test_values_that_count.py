@@ -130,9 +130,9 @@ def keys() -> tuple[str, ...]:
     found = {key for key in _leaves(_yaml(CONF / "config.yaml")) if not key.startswith("defaults")}
     for group in GROUPS:
         for file in (CONF / group).glob("*.yaml"):
-            content = _yaml(file)
+            content = {name: value for name, value in _yaml(file).items() if name != "defaults"}
             whole = content if "@package _global_" in file.read_text() else {group: content}
-            found |= {key for key in _leaves(whole) if not key.startswith("defaults")}
+            found |= set(_leaves(whole))
     return tuple(sorted(found))
 
 

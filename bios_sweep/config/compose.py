@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
@@ -28,10 +29,11 @@ from bios_sweep.config.places import config_root
 from bios_sweep.errors import ConfigError
 from bios_sweep.request import request_keys
 from bios_sweep.secrecy import secret_in, texts
-from bios_sweep.settings import FULL
+from bios_sweep.settings import FULL, baseline_values
 
 FORBIDDEN_KEY = "_target_"  # names code to run; nothing of ours instantiates, so it can only be an attack
 FREE_TEXTS = ("method.command", "method.metrics_file", "method.trainer_state")
+OWN_SETTINGS = "method.settings"
 TOP_KEYS = ("workspace", "seeds", "sweeps")
 NOT_TRAINED_HERE = (
     "method=full: bios-sweep itself trains LoRA alone; full fine-tuning is a script of yours, with "
@@ -78,7 +80,7 @@ def compose_config(overrides: Sequence[str], config_dir: Path | None = None) -> 
     if config_dir is not None and not config_dir.is_dir():
         raise ConfigError(f"--config-dir: {config_dir} is not a folder")
     _refuse_code(overrides)
-    typed, overrides = overrides, [_of_any_cluster(literal(override)) for override in overrides]
+    typed, overrides = overrides, [_added(literal(override)) for override in overrides]
     try:
         config = _compose(overrides, config_dir)
         plain = _plain(config)
@@ -127,13 +129,15 @@ def literal(override: str) -> str:
     return f"{key}='{value}{value[len(value) - ending :]}'"
 
 
-def _of_any_cluster(override: str) -> str:
-    """A key of `cluster.*` may be given whether or not the chosen member has it: `cluster=inline` has few.
+def _added(override: str) -> str:
+    """An override of a key that no chosen file need have, as Hydra adds one.
 
-    What a value then means `config.idle` says.
+    Settings of one's own are in no file of ours, and `cluster=inline` has few keys of a cluster: what such a
+    value means there `config.idle` says.
     """
     key, given, _ = override.partition("=")
-    return f"++{override}" if given and key in CLUSTER_KEYS else override
+    own = re.match(rf"{re.escape(OWN_SETTINGS)}[.=]", override)
+    return f"++{override}" if own or (given and key in CLUSTER_KEYS) else override
 
 
 def _compose(overrides: Sequence[str], config_dir: Path | None) -> DictConfig:
@@ -154,6 +158,8 @@ def _choosers(overrides: Sequence[str], config_dir: Path | None) -> dict[str, st
 
 
 def _hydra() -> initialize_config_dir:
+    """Hydra on our files and, as `settings`, the settings' own defaults, which no file repeats."""
+    ConfigStore.instance().store(name="settings", node=baseline_values(), package="_global_")
     GlobalHydra.instance().clear()
     return initialize_config_dir(config_dir=str(config_root() / "conf"), version_base="1.3")
 
@@ -229,14 +235,15 @@ def _refuse_unknown_keys(values: Mapping[str, Any]) -> None:
 
 def _refuse_unknown_group_keys(group: str, value: Any) -> None:
     listed = [member_values(group, member).get(group, {}) for member in member_names(group)]
-    known = sorted({name for names in listed for name in names})
+    settings = baseline_values().get(group, {})
+    known = sorted({*settings, *(name for names in listed for name in names)})
     if not isinstance(value, Mapping):
         raise ConfigError(f"{group}: {value!r} is not allowed; it holds {', '.join(known)}")
     for name in value:
         if name not in known:
             near = _near(f"{group}.{name}", [f"{group}.{option}" for option in known])
             raise ConfigError(f"unknown key '{group}.{name}'{near}; {group} has {', '.join(known)}")
-    for name in sorted(set(listed[0]).intersection(*listed[1:])):
+    for name in sorted({*settings, *set(listed[0]).intersection(*listed[1:])}):
         if name not in value:
             raise ConfigError(f"{group}.{name}: is missing; {group} needs it, null where it has no value")
 

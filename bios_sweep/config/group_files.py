@@ -12,7 +12,6 @@ from omegaconf import OmegaConf
 from bios_sweep.config.places import config_root
 
 GLOBAL = "# @package _global_"
-OWN = "_self_"
 
 
 @cache
@@ -33,10 +32,10 @@ def member_values(group: str, member: str | None) -> Mapping[str, Any]:
 
 
 def file_values(path: Path) -> dict[str, Any]:
-    """The values of a file; a file beside it that its defaults name comes first."""
+    """The values of a file over those of the files beside it that its defaults name."""
     loaded = OmegaConf.to_container(OmegaConf.load(path))
     values = {str(name): value for name, value in loaded.items()} if isinstance(loaded, dict) else {}
-    bases = [name for name in values.pop("defaults", []) if isinstance(name, str) and name != OWN]
-    for base in bases:
-        values = file_values(path.with_name(f"{base}.yaml")) | values
+    bases = [path.with_name(f"{name}.yaml") for name in values.pop("defaults", ()) if isinstance(name, str)]
+    for base in filter(Path.is_file, bases):
+        values = file_values(base) | values
     return values

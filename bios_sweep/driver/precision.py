@@ -177,7 +177,7 @@ def _on_gpu(scenario: Scenario, request: Request, offer: Offer | None) -> bool:
     if offer is not None and not offer.count:
         return False
     if scenario.engine == LORA_ENGINE:
-        return scenario.engine_options["device"] == GPU
+        return bool(scenario.engine_options["device"] == GPU)
     told = scenario.carried is not None and "dtype" in scenario.carried
     return told and bool(request.gpus_per_trial or offer is not None)
 

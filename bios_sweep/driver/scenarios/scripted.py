@@ -111,19 +111,14 @@ def require_told(plan: Plan) -> None:
     carried = study.scenario.carried
     if carried is None:
         return
-    base = study.baseline.by_name()
-    arms = {arm.name: arm.settings.by_name() for arm in plan.arms}
-    changed = {
-        name: [setting for setting, value in settings.items() if value != base[setting]]
-        for name, settings in arms.items()
-    }
+    changed = {arm.name: list(arm.settings.differing(study.baseline)) for arm in plan.arms}
     require_carried(changed, carried, hold=study.budget.hold)
-    for name, settings in arms.items():
-        empty = [setting for setting in carried if settings[setting] is None]
+    for arm in plan.arms:
+        empty = [setting for setting in carried if getattr(arm.settings, setting) is None]
         if empty:
             raise ConfigError(
-                f"{name}: there is no value for {{{empty[0]}}} of method.command; make it a moderator, or "
-                "write the value itself"
+                f"{arm.name}: there is no value for {{{empty[0]}}} of method.command; make it a moderator, "
+                "or write the value itself"
             )
 
 

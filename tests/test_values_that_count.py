@@ -100,7 +100,6 @@ OTHER: dict[str, Any] = {
     "method.shell": True, "method.metric": "accuracy", "method.direction": "maximize",
     "method.metrics_file": "{trial_dir}/m.jsonl", "method.trainer_state": True, "method.trains": "lora",
     "method.inputs": ["helpers.py"], "method.time_limit_seconds": 60, "method.resumes": True,
-    "method.settings": {"optimizer": "adamw"},
     "method.callable": "train:other",
     "model.kind": "local", "model.name": "my model", "model.path": "base",
     "model.planted": {"loss": 3.0},

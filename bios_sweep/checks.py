@@ -90,15 +90,37 @@ def one_of(key: str, value: Any, allowed: Sequence[str], error: Refusal = Config
     return value
 
 
-def whole(key: str, value: Any, least: int = 1) -> int:
+def whole(key: str, value: Any, least: int = 1, error: Refusal = ConfigError) -> int:
     """A whole number of at least `least`.
+
+    Raises:
+        InputError: of the class `error`: it is none.
+    """
+    if not is_whole(value) or value < least:
+        raise not_allowed(key, value, f"a whole number of at least {least}", error)
+    return int(value)
+
+
+def at_least_zero(key: str, value: Any) -> Any:
+    """A finite number of 0 or more.
 
     Raises:
         ConfigError: it is none.
     """
-    if not is_whole(value) or value < least:
-        raise not_allowed(key, value, f"a whole number of at least {least}")
-    return int(value)
+    if not is_finite(value) or value < 0:
+        raise not_allowed(key, value, "a number of at least 0")
+    return value
+
+
+def positive(key: str, value: Any, error: Refusal = ConfigError) -> Any:
+    """A finite number above 0.
+
+    Raises:
+        InputError: of the class `error`: it is none.
+    """
+    if not is_positive(value):
+        raise not_allowed(key, value, "a number above 0", error)
+    return value
 
 
 def truth(key: str, value: Any) -> bool:

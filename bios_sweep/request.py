@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from bios_sweep.checks import is_finite, is_positive, not_allowed, one_of, truth, whole
+from bios_sweep.checks import at_least_zero, not_allowed, one_of, positive, truth, whole
 from bios_sweep.errors import ConfigError
 
 RAY, INLINE = "ray", "inline"
@@ -51,12 +51,6 @@ def _text(allowed: str) -> Check:
         return value
 
     return check
-
-
-def _gpus(key: str, value: Any) -> Any:
-    if not is_finite(value) or value < 0:
-        raise not_allowed(key, value, "a number of at least 0")
-    return value
 
 
 def _amounts(key: str, value: Any) -> Any:
@@ -108,7 +102,7 @@ class Request:
     address: str | None = _key(None, _text("give auto or host:port, or null"), inline=REFUSED)
     num_cpus: int | None = _key(None, _or_null(whole))
     cpus_per_trial: int = _key(1, whole, inline=COUNTS)
-    gpus_per_trial: float = _key(0, _gpus, inline=COUNTS)
+    gpus_per_trial: float = _key(0, at_least_zero, inline=COUNTS)
     accelerator_type: str | None = _key(None, _text("a name such as A100, or null"), inline=REFUSED)
     resources_per_trial: Mapping[str, float] | None = _key(None, _amounts, inline=REFUSED)
     max_concurrent: int | None = _key(None, _or_null(whole), inline=COUNTS)
@@ -139,8 +133,7 @@ class Request:
             key = f"cluster.resources_per_trial.{name}"
             if name in OWN_KEYS:
                 raise ConfigError(f"{key}: is asked for by cluster.{OWN_KEYS[name]}")
-            if not is_positive(amount):
-                raise not_allowed(key, amount, "a number above 0")
+            positive(key, amount)
 
     @property
     def joins(self) -> bool:

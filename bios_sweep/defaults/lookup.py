@@ -16,11 +16,11 @@ from pathlib import Path
 
 from bios_sweep.defaults.model_config import ModelShape, model_shape
 from bios_sweep.defaults.places import Place, places
-from bios_sweep.defaults.rules import family_of, require_count
+from bios_sweep.defaults.rules import family_of
 from bios_sweep.defaults.tuned import TunedDefaults, TunedKey
 from bios_sweep.defaults.tuned_file import read_entries
 from bios_sweep.errors import DefaultsError, NotTunedError
-from bios_sweep.settings import ALPHA_RULES
+from bios_sweep.settings import ALPHA_RULES, COUNT
 
 FARTHEST = 2.0  # ratio of hidden sizes beyond which nothing is near; chosen, not measured
 FARTHEST_PARAMETERS = 8.0  # as a model of twice the width and twice the depth has; chosen, not measured
@@ -185,7 +185,7 @@ def wanted_for(
         DefaultsError: a hidden size that is no whole number above 0.
     """
     size = hidden_size if hidden_size is not None else (shape.hidden_size if shape else 0)
-    require_count("hidden_size", size)
+    COUNT.require("hidden_size", size, DefaultsError)
     name = family if family is not None else (shape.family if shape else "")
     return Wanted(
         family=family_of(name), hidden_size=size, method=method, alpha_rule=alpha_rule, parameters=parameters

@@ -6,8 +6,8 @@ import re
 import shlex
 from dataclasses import dataclass
 
+from bios_sweep import checks
 from bios_sweep.errors import ConfigError
-from bios_sweep.launch import checks
 from bios_sweep.request import Request
 
 LONGEST_NAME = 47  # https://github.com/ray-project/kuberay: a longer RayJob name is refused since 1.4

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bios_sweep.assets import base_model_path
-from bios_sweep.checks import one_of, whole
+from bios_sweep.checks import is_number, not_allowed, one_of, whole
 from bios_sweep.engines.training.corpus import embedded_examples
 from bios_sweep.engines.training.data import DataSet
 from bios_sweep.engines.training.facts import (
@@ -109,7 +109,7 @@ def read_model(values: Mapping[str, Any]) -> ModelFacts:
     """The facts of the configured base model."""
     one_of("model.kind", values["kind"], MODEL_KINDS)
     if values["name"] is not None and not isinstance(values["name"], str):
-        raise ConfigError(f"model.name: {values['name']!r} is not allowed; give a text, or null")
+        raise not_allowed("model.name", values["name"], "give a text, or null")
     if values["kind"] == "embedded":
         return describe_model(str(base_model_path()), values["name"])
     if values["kind"] == "named":
@@ -151,8 +151,8 @@ def optional_count(value: Any, key: str = "data.eval_examples") -> int | None:
 def _fraction(value: Any) -> float | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ConfigError(f"data.eval_fraction: {value!r} is not allowed; a number above 0 and below 1")
+    if not is_number(value):
+        raise not_allowed("data.eval_fraction", value, "a number above 0 and below 1")
     return float(value)
 
 

@@ -26,6 +26,7 @@ from bios_sweep.config.idle import ALWAYS, IDLE
 from bios_sweep.config.places import config_root
 from bios_sweep.config.stated import refuse_idle
 from bios_sweep.driver.environment import worker_environment
+from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.prepare import Prepared, facts_of, prepare_config
 from bios_sweep.driver.resources import choose_executor
 from bios_sweep.driver.tracking import tracking_of
@@ -182,7 +183,7 @@ def folder(tmp_path, monkeypatch):
 def does(config: Config, verb: str) -> tuple[Prepared, dict[str, Any]]:
     """All that a command would do or write down, as plain values."""
     args = Namespace(verb=verb.partition(" ")[0], to=verb.partition(" ")[2], config_dir=None, overrides=[])
-    prepared = prepare_config(config, args)
+    prepared = prepare_config(config, Invocation(verb=args.verb))
     study, values = prepared.plan.study, config.values
     check_policy(values["budget"]["keep_adapters"])
     tracking = tracking_of(config, prepared.workspace)

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from bios_sweep.driver.prepare import Prepared
-from bios_sweep.driver.scenarios.scripted import SCRIPTED
 from bios_sweep.driver.scenarios.trained import LORA_ENGINE
 from bios_sweep.execution.gpus import find_gpus
 from bios_sweep.execution.peaks import peak_of
@@ -73,7 +72,7 @@ def gpu_warnings(prepared: Prepared, offer: Offer | None) -> list[str]:
     Planted trials compute nothing, so they hear nothing.
     """
     scenario, request = prepared.plan.study.scenario, prepared.request
-    if scenario.engine != LORA_ENGINE and scenario.method not in SCRIPTED:
+    if scenario.engine != LORA_ENGINE and not scenario.method.scripted:
         return []
     return [*_unused(scenario, request, offer), *_precision(prepared, offer)]
 
@@ -89,7 +88,7 @@ def _unused(scenario: Scenario, request: Request, offer: Offer | None) -> list[s
         return []
     if device == CPU:
         return [f"{offer.words} {_is(offer)} {offer.place} and no trial uses {_it(offer)}; {_way(request)}"]
-    if scenario.method in SCRIPTED:
+    if scenario.method.scripted:
         return [] if gpus or request.executor == INLINE else [_uncounted(offer)]
     used = _used(request, offer)
     if used >= offer.count:

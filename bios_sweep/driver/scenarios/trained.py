@@ -11,6 +11,7 @@ from typing import Any
 
 from bios_sweep.assets import base_model_path
 from bios_sweep.checks import is_number, not_allowed, one_of, whole
+from bios_sweep.config.method import method_of
 from bios_sweep.engines.training.corpus import embedded_examples
 from bios_sweep.engines.training.data import DataSet
 from bios_sweep.engines.training.facts import (
@@ -52,7 +53,7 @@ def trained_scenario(
         Scenario(
             model=model,
             data=data,
-            method=method["name"],
+            method=method_of(method),
             engine=LORA_ENGINE,
             engine_version=ENGINE_VERSION,
             engine_options={

@@ -25,11 +25,31 @@ DEVICES = (AUTO, CPU, CUDA)
 # What `cluster=inline` makes of a key: it counts, it is named as without effect, or the command is refused.
 COUNTS, NAMED, REFUSED = "counts", "named", "refused"
 
-OWN_KEYS = {"GPU": "gpus_per_trial", "CPU": "cpus_per_trial"}  # Ray's resources that keys of ours ask for
 ACCELERATOR = "accelerator_type:"  # Ray's resource of every node with such a GPU
 A_TRACE = 0.001  # of a node's one `accelerator_type:X`: what Ray itself asks for, so that it never runs out
 
 Check = Callable[[str, Any], Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resource:
+    """A resource of Ray's that a key of ours asks for. unit: what 1 of the key is to Ray."""
+
+    key: str
+    one: str
+    many: str
+    unit: float = 1.0
+
+    def words(self, amount: float) -> str:
+        """An amount of Ray's as people say it: `2 GPUs`."""
+        number = amount / self.unit
+        return f"{number:g} {self.one if number == 1 else self.many}"
+
+
+RESOURCES = {
+    "CPU": Resource(key="cpus_per_trial", one="CPU", many="CPUs"),
+    "GPU": Resource(key="gpus_per_trial", one="GPU", many="GPUs"),
+}
 
 
 def _key(default: Any, check: Check, *, inline: str = NAMED) -> Any:
@@ -131,8 +151,8 @@ class Request:
             )
         for name, amount in (self.resources_per_trial or {}).items():
             key = f"cluster.resources_per_trial.{name}"
-            if name in OWN_KEYS:
-                raise ConfigError(f"{key}: is asked for by cluster.{OWN_KEYS[name]}")
+            if name in RESOURCES:
+                raise ConfigError(f"{key}: is asked for by cluster.{RESOURCES[name].key}")
             positive(key, amount)
 
     @property
@@ -143,7 +163,7 @@ class Request:
     @property
     def bundle(self) -> dict[str, float]:
         """What one trial takes, by Ray's names; nothing that is zero."""
-        amounts = {"CPU": float(self.cpus_per_trial), "GPU": float(self.gpus_per_trial)}
+        amounts = {name: float(getattr(self, one.key) * one.unit) for name, one in RESOURCES.items()}
         if self.accelerator_type is not None:
             amounts[f"{ACCELERATOR}{self.accelerator_type}"] = A_TRACE
         amounts |= {name: float(amount) for name, amount in (self.resources_per_trial or {}).items()}

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bios_sweep.errors import ClusterError
-from bios_sweep.request import ACCELERATOR, OWN_KEYS, PACK, Request
+from bios_sweep.request import ACCELERATOR, PACK, RESOURCES, Request
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,12 +55,13 @@ def refuse_unless_fits(request: Request, nodes: Sequence[Mapping[str, float]]) -
     if slots:
         return slots
     where = "the local machine" if request.address is None else f"a node of the cluster at {request.address}"
-    for kind, name in OWN_KEYS.items():
+    for kind, own in reversed(RESOURCES.items()):
         needed, offered = request.bundle.get(kind, 0.0), _most(kind, nodes)
         if offered < needed:
             raise ClusterError(
-                f"cluster.{name}={needed:g} needs {_count(needed, kind)} per trial, {where} offers "
-                f"{_count(offered, kind)}; use cluster.{name}={_largest(offered, kind)}"
+                f"cluster.{own.key}={needed / own.unit:g} needs {own.words(needed)} per trial, "
+                f"{where} offers {own.words(offered)}; "
+                f"use cluster.{own.key}={_largest(offered / own.unit, kind)}"
             )
     if request.accelerator_type and not _most(f"{ACCELERATOR}{request.accelerator_type}", nodes):
         there = sorted(
@@ -88,7 +89,7 @@ def waiting_line(request: Request, *, free: Mapping[str, float], total: Mapping[
     """What one trial needs and what the cluster has of it. free, total: amounts by Ray's names, all nodes."""
     needed = " and ".join(_told(name, amount) for name, amount in request.bundle.items())
     left = [
-        f"{free.get(name, 0.0):g} of {_told(name, total.get(name, 0.0))}"
+        f"{free.get(name, 0.0) / _unit(name):g} of {_told(name, total.get(name, 0.0))}"
         for name in request.bundle
         if not name.startswith(ACCELERATOR)
     ]
@@ -113,15 +114,15 @@ def _most(kind: str, nodes: Sequence[Mapping[str, float]]) -> float:
     return max((node.get(kind, 0.0) for node in nodes), default=0.0)
 
 
-def _count(number: float, kind: str) -> str:
-    return f"{number:g} {kind}" if number == 1 else f"{number:g} {kind}s"
-
-
 def _largest(offered: float, kind: str) -> str:
-    return f"{int(offered)}" if kind == "GPU" or offered >= 1 else "1 on a machine that has a CPU to spare"
+    return f"{int(offered)}" if kind != "CPU" or offered >= 1 else "1 on a machine that has a CPU to spare"
 
 
 def _told(name: str, amount: float) -> str:
     if name.startswith(ACCELERATOR):
         return f"the accelerator {name.removeprefix(ACCELERATOR)}"
-    return _count(amount, name) if name in ("CPU", "GPU") else f"{amount:g} {name}"
+    return RESOURCES[name].words(amount) if name in RESOURCES else f"{amount:g} {name}"
+
+
+def _unit(name: str) -> float:
+    return RESOURCES[name].unit if name in RESOURCES else 1.0

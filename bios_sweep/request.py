@@ -49,6 +49,7 @@ class Resource:
 RESOURCES = {
     "CPU": Resource(key="cpus_per_trial", one="CPU", many="CPUs"),
     "GPU": Resource(key="gpus_per_trial", one="GPU", many="GPUs"),
+    "memory": Resource(key="memory_per_trial", one="GiB of memory", many="GiB of memory", unit=1024**3),
 }
 
 
@@ -108,7 +109,8 @@ class Request:
     executor: `ray`, or `inline` for this process, one trial after another. address: None for an own local
     cluster, `auto` or `host:port` for a running one. num_cpus: size of the own local cluster, None for the
     CPUs this process may use. cpus_per_trial: whole CPUs, also the threads of a trial. gpus_per_trial: a
-    fraction shares one GPU (book-keeping only: nothing limits the memory). accelerator_type: Ray's name of a
+    fraction shares one GPU (book-keeping only: nothing limits the memory). memory_per_trial: GiB of a node's
+    memory, counted as CPUs are; 0: not counted. accelerator_type: Ray's name of a
     GPU model, such as `A100`. resources_per_trial: amounts of resources that nodes were given names for.
     max_concurrent: trials at a time, None for as many as fit. placement: where fewer trials run than fit,
     `pack` fills a node before the next, `spread` takes all nodes in turn. storage: where trial files follow
@@ -123,6 +125,7 @@ class Request:
     num_cpus: int | None = _key(None, _or_null(whole))
     cpus_per_trial: int = _key(1, whole, inline=COUNTS)
     gpus_per_trial: float = _key(0, at_least_zero, inline=COUNTS)
+    memory_per_trial: float = _key(0, at_least_zero)
     accelerator_type: str | None = _key(None, _text("a name such as A100, or null"), inline=REFUSED)
     resources_per_trial: Mapping[str, float] | None = _key(None, _amounts, inline=REFUSED)
     max_concurrent: int | None = _key(None, _or_null(whole), inline=COUNTS)

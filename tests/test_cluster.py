@@ -17,11 +17,12 @@ from bios_sweep.config.compose import compose_config
 from bios_sweep.config.group_files import member_values
 from bios_sweep.config.places import config_root
 from bios_sweep.errors import ClusterError, ConfigError
-from bios_sweep.execution.placement import Node, place_slots, refuse_unless_fits
+from bios_sweep.execution.placement import Node, place_slots, refuse_unless_fits, waiting_line
 from bios_sweep.request import COUNTS, Request, request_keys
 from tests.e2e.nodes import Nodes, bare_environment
 
 CONF = config_root() / "conf" / "cluster"
+GIB = 1024.0**3
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
@@ -130,6 +131,22 @@ def test_cluster_values_of_the_wrong_kind_are_refused_before_ray_is_loaded(overr
     with pytest.raises(ConfigError) as refused:
         Request(**config.values["cluster"])
     assert str(refused.value).startswith(message)
+
+
+def test_memory_is_counted_and_told_in_gib():
+    nodes = gpu_nodes(0, memory=64 * GIB)
+    assert seats(nodes, memory_per_trial=20) == {"n0": 3}
+    with pytest.raises(ClusterError) as refused:
+        seats(nodes, memory_per_trial=80)
+    assert str(refused.value) == (
+        "cluster.memory_per_trial=80 needs 80 GiB of memory per trial, a node of the cluster at auto offers "
+        "64 GiB of memory; use cluster.memory_per_trial=64"
+    )
+    free, total = {"CPU": 3.0, "memory": 8 * GIB}, {"CPU": 8.0, "memory": 64 * GIB}
+    assert waiting_line(Request(memory_per_trial=20), free=free, total=total) == (
+        "a trial needs 1 CPU and 20 GiB of memory on one node; "
+        "free on all nodes together: 3 of 8 CPUs, 8 of 64 GiB of memory"
+    )
 
 
 def test_custom_resources_are_given_on_the_command_line():

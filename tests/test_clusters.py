@@ -8,6 +8,7 @@ import os
 import numpy as np
 import pytest
 
+from bios_sweep.claims import OPTIMUM
 from bios_sweep.decision.clusters import ClusterSums, cluster_sums, cluster_table, combined
 from bios_sweep.decision.contrasts import Contrasts
 from bios_sweep.decision.finding import CANDIDATE, CONFIRM, INCONCLUSIVE, FactorLevels
@@ -17,7 +18,6 @@ from bios_sweep.decision.table import Outcome, ResultTable, complete_blocks
 from bios_sweep.decision.verdicts import Asked, screen_claims
 from bios_sweep.records.evaluations import ClusterReader
 from bios_sweep.records.workspace import Workspace
-from bios_sweep.study.claims import OPTIMUM
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED

@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from bios_sweep.claims import CLAIMS
 from bios_sweep.decision.finding import (
     BELOW,
     CANDIDATE,
@@ -22,9 +23,12 @@ from bios_sweep.decision.finding import (
 from bios_sweep.decision.fresh import KEEP_CLAIMED, NOT_REPLICATED, TOO_SMALL, judge_fresh
 from bios_sweep.decision.sentences import sentence
 from bios_sweep.decision.table import Outcome, ResultTable
-from bios_sweep.study.claims import BALANCED, ENOUGH, MINIMUM, QUALITY, SPEED
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED
+
+BALANCED, ENOUGH, MINIMUM, QUALITY, SPEED = (
+    CLAIMS[name] for name in ("balanced", "enough", "minimum", "quality", "speed")
+)
 
 LOSS, UNTOUCHED = 2.0, 4.0
 MARGIN = Margin(percent=0.5, absolute=0.01, gained=100.0)

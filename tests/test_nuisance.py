@@ -10,15 +10,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from bios_sweep.claims import CLAIMS, OPTIMUM
 from bios_sweep.decision.costs import CostRatio
 from bios_sweep.decision.finding import CANDIDATE, CONFIRM, EDGE, INCONCLUSIVE, FactorLevels
 from bios_sweep.decision.nuisance import Ladder
 from bios_sweep.decision.table import Outcome, ResultTable
 from bios_sweep.decision.verdicts import Asked, screen_claims
-from bios_sweep.study.claims import BALANCED, OPTIMUM
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED, DIVERGED
+
+BALANCED = CLAIMS["balanced"]
 
 LOSS, DELTA, SIGMA, SEEDS = 2.0, 0.5, 0.2, 5
 FEW, MANY = 100, int(os.environ.get("BIOS_SWEEP_SIMULATIONS", "1000"))

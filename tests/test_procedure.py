@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bios_sweep.claims import REPEAT
 from bios_sweep.decision.bounds import dunnett
 from bios_sweep.decision.costs import CostRatio
 from bios_sweep.decision.finding import CANDIDATE, CONFIRM, INCONCLUSIVE, REFINE, SCREENING_ONLY, UNCONFIRMED
@@ -23,7 +24,6 @@ from bios_sweep.procedure import (
 from bios_sweep.procedure.refinement import objectives_of
 from bios_sweep.report.content.summary import count_trials
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.study.claims import REPEAT
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.design import Study
 from bios_sweep.study.factors import Factor

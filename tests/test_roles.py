@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bios_sweep.claims import CLAIMS, OPTIMUM
 from bios_sweep.decision.costs import CostRatio
 from bios_sweep.decision.finding import (
     BELOW,
@@ -27,11 +28,14 @@ from bios_sweep.decision.sentences import sentence
 from bios_sweep.decision.statement import make_verdict
 from bios_sweep.decision.table import Outcome, ResultTable
 from bios_sweep.decision.verdicts import Asked, screen_claims
-from bios_sweep.study.claims import BALANCED, ENOUGH, MINIMUM, OPTIMUM, QUALITY, SPEED
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.factors import natural_ends
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED, DIVERGED
+
+BALANCED, ENOUGH, MINIMUM, QUALITY, SPEED = (
+    CLAIMS[name] for name in ("balanced", "enough", "minimum", "quality", "speed")
+)
 
 LOSS, UNTOUCHED = 2.0, 4.0  # training gains 100 % of the loss; the margin is 0.5 %
 MARGIN = Margin(percent=0.5, absolute=0.01, gained=100.0)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from bios_sweep.claims import OPTIMUM
 from bios_sweep.decision.bounds import Bound
 from bios_sweep.decision.clusters import ClusterSums
 from bios_sweep.decision.finding import (
@@ -491,7 +492,7 @@ def told(final, screening=None, margin=MARGIN, looks=1):
         final,
         margin,
         role="optimum",
-        claim="optimum",
+        claim=OPTIMUM,
         arms=("baseline", *NAMES),
         hold="examples",
         scope="this evaluation set",

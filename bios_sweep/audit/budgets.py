@@ -10,7 +10,7 @@ from typing import Any
 from bios_sweep.audit.blocks_of_runs import Sorted
 from bios_sweep.audit.flaw import CAUTION, NOTE, SERIOUS, Flaw, compared_arms, new_flaw, some
 from bios_sweep.audit.runs import ArmRuns, ArmSet, RunTable, spread
-from bios_sweep.study.claims import FEW_STEPS
+from bios_sweep.claims import FEW_STEPS
 
 EQUAL = 1.02  # budgets within 2 % are equal: steps = ceil(examples / batch) rounds (chosen, not measured)
 LENGTH = ("max_steps", "epochs", "train_examples")  # factors that change what an arm spends on purpose

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from bios_sweep.audit.blocks_of_runs import Sorted
 from bios_sweep.audit.flaw import Flaw, some
 from bios_sweep.audit.runs import ARM
+from bios_sweep.claims import claims_of
+from bios_sweep.decision.claims.judgement import judgement_of
 from bios_sweep.decision.finding import (
     CONFIRM,
     EDGE,
@@ -21,10 +23,6 @@ from bios_sweep.decision.statement import Verdict
 
 SEEDS = 5  # docs/statistics.md, item 7: seeds of a first study, and fresh ones of a confirmation
 NAMED_ARMS = 2  # besides the default, in the next study (chosen, not measured)
-COST = {  # role -> what its claim needs beyond the metric, which no table holds
-    "trade-off": "whether it is the right balance of quality and time; that needs times of one device",
-    "enough": "whether it is enough for its price; that needs times of one device",
-}
 GROUND = ("mixed_scenario", "mixed_software", "mixed_hardware", "mixed_arm")
 
 
@@ -59,7 +57,8 @@ def does_not_support(verdicts: Sequence[Verdict], flaws: Sequence[Flaw]) -> tupl
         elif verdict.verdict == SCREENING_ONLY:
             told.append(f"{name}: any ranking of its levels")
         elif verdict.verdict in (CONFIRM, REFINE):
-            told += [f"{name}: {COST[verdict.role]}"] if verdict.role in COST else []
+            needs = judgement_of(claims_of(name)[0]).words.needs
+            told += [f"{name}: {needs}"] if needs else []
         else:
             told.append(f"{name}: neither that the default is right nor that another level is better")
     kinds = {flaw.kind for flaw in flaws}

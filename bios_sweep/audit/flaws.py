@@ -10,8 +10,8 @@ from bios_sweep.audit.budgets import short_trainings, unequal_budgets
 from bios_sweep.audit.flaw import CAUTION, NOTE, SERIOUS, SEVERITIES, Flaw, compared_arms, new_flaw, some
 from bios_sweep.audit.runs import ArmRuns, ArmSet, RunTable
 from bios_sweep.audit.seeds import lost_runs, seeds_not_shared, seeds_that_seed_nothing, too_few
+from bios_sweep.claims import REPEAT
 from bios_sweep.decision.finding import UNCONFIRMED, FactorLevels, Finding
-from bios_sweep.study.claims import REPEAT
 
 PAIRS = 40  # settings compared two by two (chosen, not measured)
 

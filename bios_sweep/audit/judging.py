@@ -13,7 +13,8 @@ from bios_sweep.audit.budgets import budget_held
 from bios_sweep.audit.conclusions import does_not_support, settles, supports
 from bios_sweep.audit.flaw import Flaw
 from bios_sweep.audit.flaws import find_flaws, one_value
-from bios_sweep.audit.runs import ARM, ArmSet, RunTable
+from bios_sweep.audit.runs import ArmSet, RunTable
+from bios_sweep.claims import OPTIMUM, role_of
 from bios_sweep.decision.finding import (
     CANDIDATE,
     INCONCLUSIVE,
@@ -26,7 +27,6 @@ from bios_sweep.decision.finding import (
 from bios_sweep.decision.gates import margin_of
 from bios_sweep.decision.statement import Verdict, make_verdict
 from bios_sweep.decision.verdicts import confirm_candidate, screen
-from bios_sweep.study.claims import OPTIMUM, ROLES
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.factors import natural_ends
 
@@ -221,7 +221,7 @@ def _verdict(
         screening,
         final,
         margin,
-        role=OPTIMUM if factor.name == ARM else ROLES.get(factor.name, OPTIMUM),
+        role=role_of(factor.name),
         claim=OPTIMUM,
         arms=runs.screening.arms,
         hold=hold,

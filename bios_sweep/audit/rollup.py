@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from bios_sweep.claims import claim_named
+
 FEWEST_FOR_A_MEAN = 2  # two scenarios are the least between which effects can differ
 
 
@@ -115,7 +117,7 @@ def roll_up(verdicts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     for (factor, claim), group in claims.items():
         confirmed = sum(verdict["verdict"] == "confirm" for verdict in group)
         share = clopper_pearson(confirmed, len(group))
-        name = factor if claim in ("optimum", "enough") else f"{factor} ({claim})"
+        name = factor if claim_named(claim).plain else f"{factor} ({claim})"
         table.append(_record(name, share, None, f"{name}: the default is {share_sentence(share)}"))
         table += _levels(name, group)
     return table

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from bios_sweep.claims import Against, Claim
 from bios_sweep.decision.bounds import Bound
 from bios_sweep.decision.claims.evidence import INSENSITIVE, Evidence, edge_reason, open_gain
 from bios_sweep.decision.claims.iso_cost import iso_weights
@@ -24,7 +25,6 @@ from bios_sweep.decision.finding import (
     Finding,
     FreshTest,
 )
-from bios_sweep.study.claims import BALANCED
 
 BETTER, WORSE, ALIKE, OPEN = "better", "worse", "no better by what matters", "open"
 
@@ -42,7 +42,7 @@ class Ladder:
     values: Mapping[str, float]
 
 
-def judge_ladder(claim: str, levels: FactorLevels, ladder: Ladder, evidence: Evidence) -> Finding:
+def judge_ladder(claim: Claim, levels: FactorLevels, ladder: Ladder, evidence: Evidence) -> Finding:
     """The finding for a nuisance-aware factor.
 
     A level is a candidate only if its best arm beats every arm of the default's level; the default is
@@ -61,7 +61,7 @@ def judge_ladder(claim: str, levels: FactorLevels, ladder: Ladder, evidence: Evi
         return Finding(factor=levels.name, state=INCONCLUSIVE, reasons=(reason,), seeds=evidence.seeds)
     comparison = _Comparison(finite[own], rivals, evidence, tried=sum(map(len, ladder.arms.values())))
     finding = comparison.decide(levels)
-    if claim == BALANCED:
+    if claim.against == Against.AS_LONG:
         finding = _weighed(finding, levels, comparison, evidence)
     if len(ladder.arms[own]) > 1 and comparison.default in _rate_ends(ladder, own):
         reason = f"the default level's best {ladder.setting} ends its ladder: the best may lie beyond"

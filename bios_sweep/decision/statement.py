@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from bios_sweep.claims import Claim
 from bios_sweep.decision.finding import (
     CANDIDATE,
     CONFIRM,
@@ -18,10 +19,8 @@ from bios_sweep.decision.finding import (
     Margin,
 )
 from bios_sweep.decision.sentences import contrast_of, over_words, sentence
-from bios_sweep.study.claims import BALANCED, OPTIMUM, QUALITY, SPEED, claimed_level
 
 WEIGHED = ("batch_size", "max_steps", "lora_rank")  # settings whose levels cost differently
-PROFILES = {QUALITY: "quality", BALANCED: "balanced", SPEED: "speed"}  # claims that hold for one wish only
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +106,7 @@ def make_verdict(
     margin: Margin | None,
     *,
     role: str,
-    claim: str,
+    claim: Claim,
     arms: Sequence[str],
     hold: str,
     scope: str,
@@ -131,19 +130,18 @@ def make_verdict(
     reasons = final.reasons
     if word == CANDIDATE:
         word, reasons = INCONCLUSIVE, (*reasons, "a better level was found; its confirmation has not run yet")
-    if claim == OPTIMUM and levels.name in WEIGHED and word in (CONFIRM, REFINE, UNCONFIRMED):
+    if claim.by_loss and levels.name in WEIGHED and word in (CONFIRM, REFINE, UNCONFIRMED):
         reasons = (*reasons, f"judged on loss at equal {hold}; cost is not weighed against it")
     if final.diverged:
         reasons = (*reasons, f"diverged: {', '.join(final.diverged)}")
-    bound = contrast_of(claim, final)
-    claimed = claimed_level(claim, levels.default)
-    default = levels.default if claimed is None else claimed
+    bound = contrast_of(final)
+    default = claim.claimed(levels.default)
     best = default if word == CONFIRM or final.best is None else _best_level(levels, final)
     cost = final.cost
     return Verdict(
         factor=levels.name,
         role=role,
-        claim=claim,
+        claim=claim.name,
         verdict=word,
         default=default,
         best_level=best,
@@ -167,7 +165,7 @@ def make_verdict(
         cost_upper=_rounded(cost.upper) if cost else None,
         iso_cost_percent=_rounded(final.iso.gain) if final.iso else None,
         hardware=cost.hardware if cost else "",
-        profile=PROFILES.get(claim),
+        profile=claim.goal,
         cell=cell,
         by_rate=final.by_rate,
         bracket=screening.bracket,

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from bios_sweep.claims import OPTIMUM, Claim
 from bios_sweep.decision.bracket import bracket_of
 from bios_sweep.decision.claims.evidence import Evidence
 from bios_sweep.decision.claims.judging import judge_claim
@@ -29,7 +30,6 @@ from bios_sweep.decision.gates import (
 )
 from bios_sweep.decision.nuisance import Ladder, judge_ladder
 from bios_sweep.decision.table import ResultTable, complete_blocks
-from bios_sweep.study.claims import OPTIMUM
 from bios_sweep.study.decision import DecisionRule
 
 NO_CLUSTERS = (
@@ -46,7 +46,7 @@ class Asked:
     """
 
     name: str
-    claim: str
+    claim: Claim
     levels: FactorLevels
     ladder: Ladder | None = None
 

@@ -12,7 +12,7 @@ from bios_sweep.procedure.refinement import (
     serves_search,
     space_of,
 )
-from bios_sweep.procedure.served import SERVED, UNFINISHED, no_file, own_cell, stands_for
+from bios_sweep.procedure.served import UNFINISHED, no_file, own_cell, serves, stands_for
 from bios_sweep.procedure.source import ProcedureSource, recall
 from bios_sweep.procedure.state import DONE, Known, Results, Search, State, no_clusters
 from bios_sweep.procedure.suggestion import Suggestion, suggest
@@ -22,7 +22,6 @@ from bios_sweep.procedure.untested import untested_lines
 __all__ = [
     "DONE",
     "SEARCH",
-    "SERVED",
     "UNFINISHED",
     "Known",
     "ProcedureSource",
@@ -44,6 +43,7 @@ __all__ = [
     "pairing_lines",
     "questions",
     "recall",
+    "serves",
     "serves_search",
     "space_of",
     "stands_for",

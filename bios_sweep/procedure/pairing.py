@@ -12,10 +12,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bios_sweep.claims import REPEAT
 from bios_sweep.decision.finding import CANDIDATE, CONFIRM, INCONCLUSIVE, REFINE, Finding
 from bios_sweep.procedure.questions import Question
 from bios_sweep.procedure.state import DONE, Results, State
-from bios_sweep.study.claims import REPEAT
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.trials import COMPLETED, SCREENING, TrialResult, TrialSpec
 from bios_sweep.study.twin import first_trial, twin_arm, twin_trial

@@ -9,16 +9,15 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bios_sweep.claims import REPEAT
 from bios_sweep.decision.finding import CONFIRM, REFINE, Finding
 from bios_sweep.procedure.cell import Cell
 from bios_sweep.procedure.questions import Question, questions
 from bios_sweep.procedure.refinement import SEARCH, serves_search
 from bios_sweep.procedure.state import DONE, State
 from bios_sweep.study.arms import BASELINE
-from bios_sweep.study.claims import FOR_ALL, QUALITY, REPEAT, SPEED, claimed_level
 from bios_sweep.study.plan import Plan
 
-SERVED = (*FOR_ALL, QUALITY, SPEED)  # claims whose value somebody is to use: not the least that pays
 UNFINISHED = "the sweep is not finished"
 OTHER_CELL = "it is of a cell whose values are not the study's own"
 BEATEN = "it is not shown to hold beside the best single level"
@@ -33,16 +32,16 @@ def done(cell: Cell, state: State, findings: Mapping[str, Finding]) -> State:
         if name == SEARCH:
             continue  # served only where it holds against the best single level
         question = cell.asked[name]
-        if not _serves(question, finding):
+        if not serves(question, finding):
             continue
         if finding.test is not None and retuned(cell.plan, finding):
             withheld[name] = own_rate(finding.test.arm)
             continue
         factor, value = question.factor.name, stands_for(cell.plan, question, finding)
-        if question.claim in FOR_ALL:
+        if question.claim.for_everyone:
             served[factor] = value
-        else:
-            profiles.setdefault(question.claim, {})[factor] = value
+        elif question.claim.goal is not None:
+            profiles.setdefault(question.claim.goal, {})[factor] = value
     return dataclasses.replace(
         state,
         stage=DONE,
@@ -86,7 +85,7 @@ def _without_untried(cell: Cell, state: State) -> State:
         reason = f"it was not tried together with the refined {others}"
         for name, finding in state.findings.items():
             question = cell.asked.get(name)
-            if question is None or question.claim != profile or name in withheld:
+            if question is None or question.claim.goal != profile or name in withheld:
                 continue
             if finding.state in (CONFIRM, REFINE):
                 withheld[name] = reason
@@ -110,7 +109,7 @@ def _unexplained(cell: Cell, state: State) -> dict[str, str]:
         name: _why_other(state, question)
         for name, question in cell.asked.items()
         if (finding := state.findings.get(name)) is not None
-        and _serves(question, finding)
+        and serves(question, finding)
         and given(state, question) != stands_for(cell.plan, question, finding)
     }
     search = state.findings.get(SEARCH)
@@ -132,7 +131,7 @@ def of_other_cells(cells: Sequence[Plan], states: Sequence[State]) -> dict[str, 
         question.name: OTHER_CELL
         for cell, state in zip(cells, states, strict=True)
         for question in questions(cell)
-        if (finding := state.findings.get(question.name)) is not None and _serves(question, finding)
+        if (finding := state.findings.get(question.name)) is not None and serves(question, finding)
     }
 
 
@@ -151,7 +150,7 @@ def no_file(plan: Plan, state: State) -> str:
     asked = [question for question in questions(own) if question.factor.name != REPEAT]
     if not asked:
         return "the study asks about no setting, it repeats its baseline"
-    if not any(question.claim in SERVED for question in asked):
+    if not any(question.claim.served for question in asked):
         return f"the study asks for nothing that is served, only for the {asked[0].claim}"
     if plan.study.scenario.tuned_method is None:
         return (
@@ -164,7 +163,8 @@ def no_file(plan: Plan, state: State) -> str:
 def given(state: State, question: Question) -> Any:
     """What the goal of a question gets for its factor; None where nothing is served."""
     everyone = state.served.get(question.factor.name)
-    return state.profiles.get(question.claim, {}).get(question.factor.name, everyone)
+    profile = state.profiles.get(question.claim.goal, {}) if question.claim.goal else {}
+    return profile.get(question.factor.name, everyone)
 
 
 def own_rate(arm: str) -> str:
@@ -180,10 +180,9 @@ def retuned(plan: Plan, finding: Finding) -> bool:
     return next((known.rung for known in plan.arms if known.name == arm), 1.0) != 1.0
 
 
-def _serves(question: Question, finding: Finding) -> bool:
+def serves(question: Question, finding: Finding) -> bool:
     """Whether a finding settles a value that somebody is to use; a control's is none."""
-    wanted = question.claim in SERVED and question.factor.name != REPEAT
-    return wanted and finding.state in (CONFIRM, REFINE)
+    return question.served and finding.state in (CONFIRM, REFINE)
 
 
 def stands_for(plan: Plan, question: Question, finding: Finding) -> Any:
@@ -191,9 +190,7 @@ def stands_for(plan: Plan, question: Question, finding: Finding) -> Any:
     if finding.value is not None:
         return finding.value
     if finding.state == CONFIRM or finding.best is None:
-        default = getattr(plan.study.baseline, question.factor.name)
-        claimed = claimed_level(question.claim, default)
-        return default if claimed is None else claimed
+        return question.claim.claimed(getattr(plan.study.baseline, question.factor.name))
     return plan.arm(finding.best).level
 
 

@@ -6,13 +6,13 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bios_sweep.claims import REPEAT
 from bios_sweep.decision.finding import REFINE, Finding, Margin
 from bios_sweep.decision.fresh import KEEP_DEFAULT, combination_holds
 from bios_sweep.procedure.cell import Cell, Fresh
 from bios_sweep.procedure.refinement import SEARCH
 from bios_sweep.procedure.state import State
 from bios_sweep.study.arms import Arm, combine
-from bios_sweep.study.claims import FOR_ALL, REPEAT
 
 BY_SEARCH = "it moves with the winner of the joint search alone"
 
@@ -22,7 +22,7 @@ def for_everyone(cell: Cell, findings: Mapping[str, Finding]) -> dict[str, Findi
     return {
         name: finding
         for name, finding in findings.items()
-        if name != SEARCH and cell.asked[name].claim in FOR_ALL and cell.asked[name].factor.name != REPEAT
+        if name != SEARCH and cell.asked[name].claim.for_everyone and cell.asked[name].factor.name != REPEAT
     }
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from bios_sweep.claims import Claim
 from bios_sweep.decision.bounds import Bound, pooled_error, student
 from bios_sweep.decision.contrasts import Contrasts
 from bios_sweep.decision.costs import CostRatio
 from bios_sweep.decision.finding import EDGE, INCONCLUSIVE, FactorLevels, Finding, FreshTest, Margin
-from bios_sweep.study.claims import claimed_level
 from bios_sweep.study.decision import DecisionRule
 
 INSENSITIVE = "insensitive: nothing in this study could have been worse"
@@ -54,9 +54,9 @@ class Evidence:
         return [arm for arm in levels.arms if self.contrasts.has(arm)]
 
 
-def claimed_arm(claim: str, levels: FactorLevels, evidence: Evidence) -> str | None:
+def claimed_arm(claim: Claim, levels: FactorLevels, evidence: Evidence) -> str | None:
     """The arm of the level that a claim is about; None where it was not tested, or diverged."""
-    level = claimed_level(claim, levels.default)
+    level = claim.claimed(levels.default)
     return next((arm for arm in evidence.finite(levels) if levels.level(arm) == level), None)
 
 
@@ -69,6 +69,14 @@ def modest(better: Sequence[str], gains: Mapping[str, Bound], levels: FactorLeve
     most = max(gains[arm].gain for arm in better)
     close = [arm for arm in better if gains[arm].gain >= margin and most - gains[arm].gain < margin]
     return min(close or better, key=lambda arm: abs(math.log(levels.level(arm) / levels.default)))
+
+
+def planned(bound: Bound) -> Bound:
+    """The bound of a contrast that the claim named, not the data: nothing was chosen, so Student below.
+
+    Dunnett's correction pays for picking a level among those tried; a claim about one level picks none.
+    """
+    return replace(bound, lower=2.0 * bound.gain - bound.upper)
 
 
 def found(
@@ -114,9 +122,9 @@ def unknown(levels: FactorLevels, reason: str) -> Finding:
     return Finding(factor=levels.name, state=INCONCLUSIVE, reasons=(reason,))
 
 
-def unclaimed(claim: str, levels: FactorLevels) -> Finding:
+def unclaimed(claim: Claim, levels: FactorLevels) -> Finding:
     """The level that the claim is about has no result."""
-    level = claimed_level(claim, levels.default)
+    level = claim.claimed(levels.default)
     return unknown(levels, f"the level {level} that the claim is about was not tested, or diverged")
 
 

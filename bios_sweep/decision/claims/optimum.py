@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bios_sweep.decision.bounds import Bound
 from bios_sweep.decision.claims.evidence import Evidence, edge_reason, more_seeds, open_gain
+from bios_sweep.decision.claims.judgement import Judgement
 from bios_sweep.decision.finding import (
     CANDIDATE,
     CONFIRM,
@@ -39,3 +40,6 @@ def _found(
     state: str, levels: FactorLevels, bound: Bound, *reasons: str, test: FreshTest | None = None
 ) -> Finding:
     return Finding(factor=levels.name, state=state, best=bound.arm, bound=bound, reasons=reasons, test=test)
+
+
+JUDGEMENT = Judgement(judge=judge_optimum)

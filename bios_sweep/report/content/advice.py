@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from bios_sweep.decision.claims.judgement import words_of
 from bios_sweep.decision.finding import BELOW, NOT_WORSE, SHARE, SUPERIOR
 from bios_sweep.decision.fresh import TOO_SMALL
 from bios_sweep.report.content.wording import clean, gain, number
-from bios_sweep.study.claims import BALANCED, IDENTICAL, MINIMUM
 
 # what the word says, for those who see it for the first time; never more than was shown
 MEANING = {
@@ -18,46 +18,24 @@ MEANING = {
     "inconclusive": "neither shown nor excluded",
     "screening only": "one seed, no error estimate",
 }
-CONFIRMED = {  # what a confirmed claim of a role says
-    "quality": "better than the default, and no tested level beats it by as much as matters",
-    "balanced": "at the same cost no tested alternative is better by as much as matters",
-    "speed": "it saves time that matters, and loses less than speed may cost",
-    "enough": "more is not better by as much as matters",
-    "minimum": "it reaches the share of the gain that is asked for",
-    "identical": "the repeated baseline agrees with itself",
-}
-REFINED = {  # the clock, or a loss that does not matter, may have decided: not "better"
-    "balanced": "another value is the better deal at the same cost, on fresh seeds",
-    "quality": "another value suits this goal, on fresh seeds",
-    "speed": "another value suits this goal",
-    "enough": "another value is enough, on fresh seeds",
-    "minimum": "another value is the least that reaches the share",
-}
-# a claim that is not about the default's place but about another goal is told with that goal
-GOALS = {
-    "quality": "for the best quality",
-    "speed": "when time is short",
-    "minimum": "as the least that pays",
-}
-NO_CHOICE = "nothing to choose: the default was held against itself"
 ASK_FRESH = "ask fresh seeds (decision.confirmation_seeds=5)"
 
 
 def meaning(verdict: Mapping[str, Any]) -> str:
     """The verdict's word in a few more words; an empty string for a word it does not know."""
-    word = verdict["verdict"]
-    by_claim = {"confirm": CONFIRMED, "refine": REFINED}.get(word, {})
-    return by_claim.get(str(verdict.get("claim")), MEANING.get(word, ""))
+    word, words = verdict["verdict"], words_of(str(verdict.get("claim")))
+    by_claim = {"confirm": words.confirmed, "refine": words.refined}.get(word, "")
+    return by_claim or MEANING.get(word, "")
 
 
 def advice(verdict: Mapping[str, Any]) -> str:
     """The step that the verdict supports, which is what its goal is served; open questions change nothing."""
-    word, claim = verdict["verdict"], str(verdict.get("claim"))
-    goal, settled = GOALS.get(claim, ""), word in ("confirm", "refine")
-    if claim == IDENTICAL:
-        return NO_CHOICE
-    if claim == MINIMUM and settled:
-        return f"the least that pays is {number(verdict['best_level'])}; no goal is served with it"
+    word, words = verdict["verdict"], words_of(str(verdict.get("claim")))
+    goal, settled = words.goal, word in ("confirm", "refine")
+    if words.unmoved:
+        return words.unmoved
+    if words.advice and settled:
+        return words.advice.format(value=number(verdict["best_level"]))
     if settled and verdict.get("withheld"):
         told = _withheld(verdict)
     elif settled:
@@ -98,7 +76,7 @@ def _at_served(steps: Any) -> str:
 
 def _use(verdict: Mapping[str, Any]) -> str:
     value, kept = _best(verdict), verdict.get("recommended")
-    told = f"use {value}" if verdict["claim"] in GOALS else f"keep {value}"
+    told = f"use {value}" if words_of(str(verdict["claim"])).goal else f"keep {value}"
     if verdict["verdict"] == "refine":
         told = f"use {value} instead of {number(verdict['default'])}"
     if kept is None or number(kept) == value:
@@ -129,7 +107,7 @@ def _seen(verdict: Mapping[str, Any], value: str) -> str:
     if kind == SHARE:
         return f"{value} may do, for it seems to reach enough"
     same_time = verdict.get("iso_cost_percent")
-    if verdict.get("claim") == BALANCED and same_time is not None:
+    if same_time is not None:
         return f"{value} gains {gain(same_time)} % over the default trained for the same time"
     if lower is None or lower <= 0:
         return f"whether {value} is better cannot be told"

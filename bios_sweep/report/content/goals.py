@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bios_sweep.claims import REPEAT
 from bios_sweep.defaults.tuned import PROFILES, settings_for
 from bios_sweep.procedure import DONE, UNFINISHED, State, own_cell, questions
 from bios_sweep.report.content.wording import number, titles, verdict_line
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.study.claims import REPEAT
 from bios_sweep.study.plan import Plan
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bios_sweep.claims import JOINT
 from bios_sweep.decision.finding import FactorLevels
 from bios_sweep.decision.statement import Verdict, make_verdict
 from bios_sweep.procedure import SEARCH, Search, State, serves_search
@@ -47,8 +48,8 @@ def search_verdict(plan: Plan, state: State, search: Search, winner: Arm) -> Ver
         state.screening[SEARCH],
         state.findings[SEARCH],
         state.margin,
-        role="optimum",
-        claim="joint",
+        role=JOINT.role,
+        claim=JOINT,
         arms=[arm.name for arm in (plan.baseline, *search.arms)],
         hold=study.budget.hold,
         scope=scope_of(plan, state.findings[SEARCH]),

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from bios_sweep.claims import CLAIMS, claim_named
+from bios_sweep.decision.claims.judgement import words_of
 from bios_sweep.decision.statement import question_titles
 
 NONE = "—"  # no number: unknown, unbounded or not measured
 DIGITS = 4  # significant: more would be noise at the precision of these trials (chosen, not measured)
-OF_ANOTHER_LEVEL = ("quality", "speed", "minimum")  # claims about another level than the baseline's
-OTHER_LIMITS = ("speed", "minimum")  # claims that are held against something else than the margin
 ENDINGS = ("completed", "diverged", "failed")
 
 
@@ -164,7 +164,7 @@ def _in_question(verdict: Mapping[str, Any]) -> str:
     """The level that gain and time are of: the claimed one, or the alternative with just this gain."""
     if verdict.get("effect_over"):
         return number(verdict["effect_of"])
-    if verdict.get("claim") in OF_ANOTHER_LEVEL:
+    if _of_another_level(verdict):
         return number(verdict["default"])
     same = [level for level in verdict["levels"] if level.get("gain") == verdict["effect_percent"]]
     return number(same[0]["level"] if same else verdict["best_level"])
@@ -180,14 +180,19 @@ def bounds_line(verdicts: Sequence[Mapping[str, Any]]) -> str:
         told = "gain of the best level over the default, or as the row says; positive = better"
     if levels:
         told += f"; one-sided {' or '.join(f'{level:g} %' for level in levels)} bounds"
-    own = [verdict for verdict in bounded if verdict.get("claim") not in OF_ANOTHER_LEVEL]
+    own = [verdict for verdict in bounded if not _of_another_level(verdict)]
     if any(verdict["verdict"] == "confirm" for verdict in own):
         told += "; beside a confirmed default those of the alternative that comes nearest"
     if len(own) < len(bounded) and not apart:
-        told += f"; of {', '.join(OF_ANOTHER_LEVEL)}: those of the level that is claimed"
-    if any(verdict.get("claim") in OTHER_LIMITS for verdict in bounded):
-        told += "; margin of speed: the loss that it may cost, of a minimum: 0, its share is reached above it"
+        elsewhere = [claim.name for claim in CLAIMS.values() if claim.of_another_level]
+        told += f"; of {', '.join(elsewhere)}: those of the level that is claimed"
+    if any(words_of(str(verdict.get("claim"))).margin for verdict in bounded):
+        told += f"; margin of {', of '.join(filter(None, (words_of(claim).margin for claim in CLAIMS)))}"
     return told
+
+
+def _of_another_level(verdict: Mapping[str, Any]) -> bool:
+    return claim_named(str(verdict.get("claim"))).of_another_level
 
 
 def no_verdict(summary: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bios_sweep.claims import OPTIMUM, claim_named
 from bios_sweep.report.content.wording import number, plural
 from bios_sweep.report.figures.canvas import (
     BAND,
@@ -24,7 +25,6 @@ from bios_sweep.report.figures.canvas import (
 )
 
 MAX_ROWS = 40  # more cannot be read on one page (chosen, not measured)
-OVER_DEFAULT = ("optimum", "enough")  # claims whose fresh test is against the default
 
 
 def draw_effects(summary: Summary) -> Figure:
@@ -96,8 +96,8 @@ def effect_rows(verdict: Record) -> list[dict[str, Any]]:
 
 def _of_default(verdict: Record) -> bool:
     """Whether the effect is a gain over the default: other claims are tested against other arms."""
-    claim = verdict.get("claim", "optimum")
-    return claim in OVER_DEFAULT or (claim == "balanced" and verdict.get("iso_cost_percent") is None)
+    claim = claim_named(verdict.get("claim", OPTIMUM.name))
+    return claim.for_everyone and verdict.get("iso_cost_percent") is None
 
 
 def _best_arm(verdict: Record) -> str:

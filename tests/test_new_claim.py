@@ -45,15 +45,15 @@ def test_a_new_claim_goes_from_its_sweep_file_to_the_html(words, thrifty, tmp_pa
     assert main(["run", *words, "model.planted.truth.learning_rate.curvature=0.01"]) == 0
     sweep = bios_sweep.open(tmp_path / "runs")
     (verdict,) = sweep.verdicts
-    rate = verdict["baseline_level"]
-    assert (verdict["claim"], verdict["verdict"]) == ("thrifty", "confirm")
-    assert verdict["default"] == verdict["best_level"] == pytest.approx(rate / 2)
-    assert "would do as well, at a gain of" in verdict["sentence"]
-    assert verdict["served"] is None
-    assert not verdict["withheld"]
+    rate = verdict.baseline_level
+    assert (verdict.claim, verdict.verdict) == ("thrifty", "confirm")
+    assert verdict.default == verdict.best_level == pytest.approx(rate / 2)
+    assert "would do as well, at a gain of" in verdict.sentence
+    assert verdict.served is None
+    assert not verdict.withheld
     (report,) = (tmp_path / "runs" / "sweeps").glob("*/report.html")
     html = report.read_text()
-    for told in (verdict["sentence"], "half of the default would do", "would do; no goal is served with it"):
+    for told in (verdict.sentence, "half of the default would do", "would do; no goal is served with it"):
         assert told.replace("'", "&#39;") in html
     assert not list((tmp_path / "runs").glob("sweeps/*/bios_defaults.json"))
 

@@ -27,6 +27,7 @@ from bios_sweep.decision.finding import (
 from bios_sweep.decision.gates import margin_of
 from bios_sweep.decision.statement import Verdict, make_verdict
 from bios_sweep.decision.verdicts import confirm_candidate, screen
+from bios_sweep.jsonable import to_json
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.factors import natural_ends
 
@@ -74,7 +75,7 @@ class Audit:
             "compared": list(self.compared),
             "seeds": list(self.seeds),
             "hold": self.hold,
-            "verdicts": [verdict.to_dict() for verdict in self.verdicts],
+            "verdicts": to_json(self.verdicts),
             "audit": {
                 "findings": [flaw.to_dict() for flaw in self.flaws],
                 "supports": list(self.supports),

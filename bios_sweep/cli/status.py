@@ -35,18 +35,18 @@ def status_of(workspace: Workspace, view: SweepView) -> dict[str, Any]:
     """The counts of the contract, and who is at work. Without a live driver nothing is running."""
     owner = live_owner(workspace)
     driven = owner is not None and owner["sweep_id"] == view.sweep_id
-    counts = view.summary["counts"]
-    failed = [trial for trial in view.summary["failures"] if trial["status"] == FAILED]
+    counts = view.summary.counts
+    failed = [row for row in view.summary.failures if row.status == FAILED]
     return {
         "sweep": view.plan.study.name,
         "sweep_id": view.sweep_id,
         "judged_on": view.plan.study.metric.words,
         "stage": view.state.stage,
-        "planned": counts["planned"],
-        "completed": counts["completed"],
-        "diverged": counts["diverged"],
-        "failed": counts["failed"],
-        "failures": dict(Counter(trial["failure"] or "unknown" for trial in failed)),
+        "planned": counts.planned,
+        "completed": counts.completed,
+        "diverged": counts.diverged,
+        "failed": counts.failed,
+        "failures": dict(Counter(row.failure or "unknown" for row in failed)),
         "retried": sum(max(trial.attempts - 1, 0) for trial in view.journal.trials.values()),
         "running": view.journal.counts["running"] if driven else 0,
         "driver": owner if driven else None,
@@ -59,4 +59,4 @@ def status_of(workspace: Workspace, view: SweepView) -> dict[str, Any]:
 def _broken(workspace: Workspace, view: SweepView) -> str | None:
     """Why the last run ended early, in a sentence; None where it did not."""
     failure = broken_by(view.plan, view.journal.results) if view.journal.closed == BROKEN else None
-    return failure and broken_line(failure, view.summary["counts"], workspace.trials)
+    return failure and broken_line(failure, view.summary.counts, workspace.trials)

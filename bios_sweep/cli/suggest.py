@@ -71,9 +71,12 @@ def run(args: Namespace) -> int:
             "name": name,
             "file": str(_folder(command) / f"{name}.yaml"),
             "command": prepared.command,
-            "seeds": plan["seeds"],
-            "arms": [arm["arm"] for arm in plan["arms"]],
-            **{key: plan[key] for key in ("trials", "to_run", "reused", "most_trials")},
+            "seeds": list(plan.seeds),
+            "arms": [arm.arm for arm in plan.arms],
+            "trials": plan.trials,
+            "to_run": plan.to_run,
+            "reused": plan.reused,
+            "most_trials": plan.most_trials,
         }
     if args.json:
         print(json.dumps(answer, indent=1))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bios_sweep.decision.bounds import Bound
 from bios_sweep.decision.costs import CostRatio
+from bios_sweep.decision.rows import RateRow
 
 CONFIRM = "confirm"
 REFINE = "refine"
@@ -141,6 +142,6 @@ class Finding:
     value: Any = None
     cost: CostRatio | None = None
     iso: Bound | None = None
-    by_rate: tuple[Mapping[str, Any], ...] = ()
+    by_rate: tuple[RateRow, ...] = ()
     bracket: tuple[Any, Any] | None = None
     fresh: bool = False

@@ -301,9 +301,10 @@ def _parent_points(state: SweepState) -> tuple[Point, ...]:
 def _aggregates(verdict: Verdict, metric: str) -> dict[str, float]:
     means = {f"mean {metric}/{arm}": mean for arm, mean in verdict.arm_means.items()}
     told = verdict.payload.get("verdicts", ())
+    asked = [(line["factor"], line.get("claim", ""), line.get("cell", "")) for line in told]
     effects = {
         f"effect percent/{title.replace(' (', ' ')}": line["effect_percent"]
-        for title, line in zip(question_titles(told), told, strict=True)
+        for title, line in zip(question_titles(asked), told, strict=True)
         if isinstance(line.get("effect_percent"), int | float)
     }
     return means | effects

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from bios_sweep.claims import REPEAT
+from bios_sweep.decision.statement import Verdict
 from bios_sweep.defaults.tuned import PROFILES, settings_for
 from bios_sweep.procedure import DONE, UNFINISHED, State, own_cell, questions
-from bios_sweep.report.content.wording import number, titles, verdict_line
+from bios_sweep.report.content.lines import titles, verdict_line
+from bios_sweep.report.content.summary import NotServed, Summary
+from bios_sweep.report.content.wording import number
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.plan import Plan
 
@@ -57,37 +60,37 @@ def profiles(plan: Plan, state: State) -> dict[str, dict[str, Any]]:
     }
 
 
-def not_served(verdicts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What verdicts settled and no goal gets: `title` of the verdict, `value`, and `why`."""
-    return [
-        {"title": title, "value": verdict["best_level"], "why": verdict["withheld"]}
+def not_served(verdicts: Sequence[Verdict]) -> tuple[NotServed, ...]:
+    """What verdicts settled and no goal gets."""
+    return tuple(
+        NotServed(title=title, value=verdict.best_level, why=verdict.withheld)
         for title, verdict in zip(titles(verdicts), verdicts, strict=True)
-        if verdict.get("withheld")
-    ]
+        if verdict.withheld
+    )
 
 
-def headline(summary: Mapping[str, Any]) -> str:
+def headline(summary: Summary) -> str:
     """The sweep in one line: the verdicts, then what of them is served to nobody."""
     return " · ".join(filter(None, (verdict_line(summary), first_line(summary))))
 
 
-def first_line(summary: Mapping[str, Any]) -> str:
+def first_line(summary: Summary) -> str:
     """What a report says before all else: what it found and does not serve. Empty where it serves all."""
     groups: dict[str, list[str]] = {}
-    for one in summary.get("not_served") or ():
-        if one["why"] != UNFINISHED:
-            groups.setdefault(one["why"], []).append(f"{one['title']} {number(one['value'])}")
+    for one in summary.not_served:
+        if one.why != UNFINISHED:
+            groups.setdefault(one.why, []).append(f"{one.title} {number(one.value)}")
     told = [f"not served: {', '.join(names)} ({why})" for why, names in groups.items()]
-    if summary.get("no_file") and (summary["verdicts"] or summary["no_file"] != UNFINISHED):
-        told.insert(0, f"no tuned defaults: {summary['no_file']}")
+    if summary.no_file and (summary.verdicts or summary.no_file != UNFINISHED):
+        told.insert(0, f"no tuned defaults: {summary.no_file}")
     return "; ".join(told)
 
 
-def tuned_line(summary: Mapping[str, Any], file: Path) -> str:
+def tuned_line(summary: Summary, file: Path) -> str:
     """Where a finished sweep's tuned defaults lie, or why there are none."""
-    if summary["no_file"]:
-        return f"tuned defaults: none, {summary['no_file']}"
+    if summary.no_file:
+        return f"tuned defaults: none, {summary.no_file}"
     if not file.is_file():
         return f"tuned defaults: none, {file} is gone; the same command writes it again"
-    values = summary["served"] or summary["profiles"]
+    values = summary.served or summary.profiles
     return f"tuned defaults: {file}" + ("" if values else " (no value yet: every question is open)")

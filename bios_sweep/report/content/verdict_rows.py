@@ -95,16 +95,15 @@ def _recommended(plan: Plan, state: State, question: Question) -> Any:
     return getattr(settings_of(plan, state, question.claim.goal or Goal.BALANCED), question.factor.name)
 
 
-def told_verdict(plan: Plan, verdict: Verdict, command: str) -> dict[str, Any]:
-    """A verdict with, where its best level ends the grid and more could be tested, the command for it."""
-    told = verdict.to_dict()
-    told["advice"] = advice(told)
+def told_verdict(plan: Plan, verdict: Verdict, command: str) -> Verdict:
+    """A verdict with its advice and, where its best level ends a grid that can grow, the command for it."""
+    told = replace(verdict, advice=advice(verdict))
     if any(UNTESTED in reason for reason in verdict.reasons):
         return told
     factor = next((factor for factor in plan.study.factors if factor.name == verdict.factor), None)
     if factor is not None and any(reason.startswith(EDGE) for reason in verdict.reasons):
-        told["extend"] = f"{command} {shlex.quote(_one_level_more(factor, verdict))}"
-        told["reasons"] = [*told["reasons"], f"extend the grid: {told['extend']}"]
+        extend = f"{command} {shlex.quote(_one_level_more(factor, verdict))}"
+        return replace(told, extend=extend, reasons=(*told.reasons, f"extend the grid: {extend}"))
     return told
 
 

@@ -42,6 +42,7 @@ from bios_sweep.study.trials import (
     TrialResult,
 )
 from tests.scenarios import PLANTED as SCENARIO
+from tests.texts import texts
 
 BASELINE = TrainingSettings(learning_rate=1e-3, batch_size=32, lora_rank=32, max_steps=100)
 RATE = Factor(name="learning_rate", multiply=(0.25, 0.5, 2, 4))
@@ -132,7 +133,7 @@ def test_a_winner_that_fresh_seeds_do_not_repeat_is_not_served():
     source, _ = finish(plan_of(), lambda t: planted(t, RATE_UP if t.stage == SCREENING else LOW))
     finding = source.state.findings["learning_rate"]
     assert finding.state == INCONCLUSIVE
-    assert "did not replicate" in finding.reasons[0]
+    assert "did not replicate" in texts(finding.reasons)[0]
     assert source.state.served == {}
 
 
@@ -193,7 +194,7 @@ def test_what_is_undecided_after_the_last_look_is_inconclusive():
     source, taken = finish(plan_of(looks=(3, 5)), lambda t: planted(t, {}, sigma=1.0))
     finding = source.state.findings["learning_rate"]
     assert finding.state == INCONCLUSIVE
-    assert "neither shown nor excluded" in finding.reasons[0]
+    assert "neither shown nor excluded" in texts(finding.reasons)[0]
     assert len(taken) == 25
 
 
@@ -239,7 +240,7 @@ def test_two_refined_factors_that_do_not_hold_together_serve_the_better_one():
     assert states(source.state) == {"learning_rate": REFINE, "lora_rank": REFINE}
     assert source.state.served == {"lora_rank": 64}
     for finding in source.state.findings.values():
-        assert finding.reasons[-1] == (
+        assert texts(finding.reasons)[-1] == (
             "together with the other refined settings it does not hold; only lora_rank is served"
         )
 
@@ -281,7 +282,7 @@ def test_a_failed_trial_is_counted_and_drops_its_seed_for_every_arm():
 def test_too_many_failures_are_inconclusive_and_serve_nothing():
     source, _ = finish(plan_of(), lambda t: lost(t) if t.seed > 2 and "x4" in t.arm else planted(t))
     assert states(source.state) == {"learning_rate": INCONCLUSIVE}
-    assert "2 of 5 seed blocks" in source.state.findings["learning_rate"].reasons[0]
+    assert "2 of 5 seed blocks" in texts(source.state.findings["learning_rate"].reasons)[0]
     assert source.state.served == {}
 
 
@@ -296,7 +297,7 @@ def test_a_diverged_arm_is_an_outcome_and_a_diverged_baseline_ends_the_question(
     assert source.state.findings["learning_rate"].diverged == ("learning_rate x4",)
     assert states(source.state) == {"learning_rate": CONFIRM}
     source, _ = finish(plan_of(), lambda t: lost(t, DIVERGED) if t.arm == "baseline" else planted(t))
-    assert source.state.findings["learning_rate"].reasons == ("the baseline diverged at 5 of 5 seeds",)
+    assert texts(source.state.findings["learning_rate"].reasons) == ("the baseline diverged at 5 of 5 seeds",)
     assert source.state.served == {}
 
 
@@ -307,7 +308,7 @@ def test_trials_on_different_hardware_are_not_compared():
         return TrialResult(key=result.key, status=COMPLETED, final=result.final, provenance=device)
 
     source, _ = finish(plan_of(), outcome)
-    assert source.state.findings["learning_rate"].reasons == (
+    assert texts(source.state.findings["learning_rate"].reasons) == (
         "the trials ran on different hardware (cpu, cuda)",
     )
 

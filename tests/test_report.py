@@ -33,6 +33,7 @@ from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import build_plan
 from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
 from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED, Measurement, TrialResult, TrialSpec
+from tests.texts import texts
 
 WORDS = ("confirm", "refine", "refine (unconfirmed)", "inconclusive", "screening only")
 WORLD = {
@@ -632,4 +633,4 @@ def test_a_best_level_at_the_end_of_the_grid_comes_with_the_command_that_extends
     verdict = open_sweep(tmp_path).verdicts[0]
     assert verdict.verdict == "inconclusive"
     assert verdict.extend.endswith("'sweeps.factors.learning_rate.multiply=[0.5,2,4]'")
-    assert verdict.extend in verdict.reasons[-1]
+    assert verdict.extend in texts(verdict.reasons)[-1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 
-from bios_sweep.audit.blocks_of_runs import Sorted, count_runs
+from bios_sweep.audit.blocks_of_runs import NO_SHARED_SEED, Sorted, count_runs
 from bios_sweep.audit.flaw import CAUTION, NOTE, SERIOUS, Flaw, new_flaw, some
 from bios_sweep.audit.runs import RunTable
 
@@ -70,7 +70,7 @@ def seeds_that_seed_nothing(runs: Sorted) -> list[Flaw]:
 def seeds_not_shared(runs: Sorted) -> list[Flaw]:
     """Arms and seeds that cannot be paired."""
     found = []
-    apart = [arm for arm, reason in runs.aside.items() if reason.startswith("shares")]
+    apart = [arm for arm, reason in runs.aside.items() if reason.kind == NO_SHARED_SEED]
     if apart:
         sentence = (
             f"{some(apart)}: no seed is shared with the baseline, so the runs are unpaired and not compared"

@@ -19,6 +19,7 @@ from bios_sweep.decision.finding import (
     BELOW,
     CANDIDATE,
     CONFIRM,
+    INCONCLUSIVE,
     NOT_WORSE,
     REFINE,
     SCREENING_ONLY,
@@ -29,8 +30,9 @@ from bios_sweep.decision.finding import (
     Margin,
 )
 from bios_sweep.defaults.measured import plain_number
+from bios_sweep.reasons import Kind, Reason, joined
 
-OPEN = "a better level was found; its confirmation has not run yet"
+OPEN = Kind("a better level was found; its confirmation has not run yet")
 
 
 def sentence(
@@ -40,7 +42,7 @@ def sentence(
     finding: Finding,
     margin: Margin | None,
     confidence: float,
-    withheld: str = "",
+    withheld: Reason | None = None,
 ) -> str:
     """What is said of one claim. word: the verdict; confidence: of the one-sided bounds.
 
@@ -48,7 +50,7 @@ def sentence(
     """
     bound = contrast_of(finding)
     if bound is None or margin is None:
-        return "; ".join(finding.reasons)
+        return joined(finding.reasons)
     said = Said(claim, levels, finding, bound, margin.percent, confidence_text(confidence))
     if word == CONFIRM:
         return judgement_of(claim).confirmed(said)
@@ -83,7 +85,7 @@ def over_words(levels: FactorLevels, bound: Bound) -> str:
     return (bound.how or "{}").replace("{}", rival)
 
 
-def _refined(said: Said, withheld: str) -> str:
+def _refined(said: Said, withheld: Reason | None) -> str:
     """By the kind of test that fresh seeds passed: not all is a gain."""
     value, test = value_text(_served(said)), said.finding.test
     # nobody is told to use what is not served
@@ -141,15 +143,27 @@ def _unconfirmed(said: Said) -> str:
 
 
 def _undecided(said: Said) -> str:
-    reason = "; ".join(said.finding.reasons) or OPEN
-    if said.finding.state == CANDIDATE and OPEN not in reason:
-        reason = f"{reason}; {OPEN}"
-    if reason.startswith("gain ") or "between" in reason:
-        return reason
+    reasons = _open_reasons(said.finding)
+    told = joined(reasons)
+    if any(reason.kind.bounded for reason in reasons):
+        return told
     low, high = f"{said.bound.lower:+.2f} %", f"{said.bound.upper:+.2f} %"
     plain = not (said.bound.over or said.bound.how)
     named = said.best if plain else f"{said.best} over {over_words(said.levels, said.bound)}"
-    return f"{reason} ({named}: {said.bound.gain:+.2f} %, between {low} and {high})"
+    return f"{told} ({named}: {said.bound.gain:+.2f} %, between {low} and {high})"
+
+
+def reasons_told(word: str, finding: Finding, margin: Margin | None) -> tuple[Reason, ...]:
+    """The reasons that `sentence` tells already, so that nobody has to tell them again."""
+    if contrast_of(finding) is None or margin is None:
+        return finding.reasons
+    return _open_reasons(finding) if word == INCONCLUSIVE else ()
+
+
+def _open_reasons(finding: Finding) -> tuple[Reason, ...]:
+    """The reasons of a finding that settles nothing; a candidate's confirmation is still to come."""
+    waiting = finding.state == CANDIDATE or not finding.reasons
+    return (*finding.reasons, OPEN()) if waiting else finding.reasons
 
 
 def _served(said: Said) -> Any:

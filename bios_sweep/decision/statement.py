@@ -20,9 +20,12 @@ from bios_sweep.decision.finding import (
     Margin,
 )
 from bios_sweep.decision.rows import Estimate, LevelRow, RateRow
-from bios_sweep.decision.sentences import contrast_of, over_words, sentence
-from bios_sweep.jsonable import OPTIONAL
+from bios_sweep.decision.sentences import OPEN, contrast_of, over_words, reasons_told, sentence
+from bios_sweep.jsonable import OPTIONAL, UNTOLD, WORDS
+from bios_sweep.reasons import Kind, Reason
 
+LOSS_ALONE = Kind("judged on loss at equal {hold}; cost is not weighed against it")
+DIVERGED = Kind("diverged: {arms}")
 WEIGHED = ("batch_size", "max_steps", "lora_rank")  # settings whose levels cost differently
 
 
@@ -41,10 +44,11 @@ class Verdict:
     cost_upper: time of the level in question over the baseline's, on `hardware`. iso_cost_percent: its
     gain over the default trained for the same time. profile: for whom a served value holds.
     test: what fresh seeds must show, or have shown (a kind of `FreshTest`); empty where nothing is asked.
-    served: the value that this claim serves. withheld: why what it stands for is served to nobody; empty
+    served: the value that this claim serves. withheld: why what it stands for is served to nobody; None
     where it is served, and where nothing was decided. recommended: the value that the claim's goal is to
-    use, which is what the tuned file gives it; None where the claim is about no goal. advice: what a reader
-    may do; extend: the command that adds a level beyond the grid's end; each where the report knows it.
+    use, which is what the tuned file gives it; None where the claim is about no goal. told: reasons
+    that the sentence says already. advice: what a reader may do; extend: the command that adds a level beyond
+    the grid's end; each where the report knows it.
     """
 
     factor: str
@@ -60,7 +64,7 @@ class Verdict:
     seeds: tuple[int, ...]
     arms: tuple[str, ...]
     hold: str
-    reasons: tuple[str, ...]
+    reasons: tuple[Reason, ...]
     sentence: str
     scope: str
     confidence: float
@@ -81,8 +85,9 @@ class Verdict:
     test: str = ""
     effect_of: Any = None
     effect_over: str = ""
-    withheld: str = ""
+    withheld: Reason | None = field(default=None, metadata=WORDS)
     recommended: Any = None
+    told: tuple[Reason, ...] = field(default=(), metadata=UNTOLD)
     advice: str | None = field(default=None, metadata=OPTIONAL)
     extend: str | None = field(default=None, metadata=OPTIONAL)
 
@@ -116,7 +121,7 @@ def make_verdict(
     looks: int,
     limit: float | None = None,
     served: Any = None,
-    withheld: str = "",
+    withheld: Reason | None = None,
     recommended: Any = None,
     cell: str = "",
 ) -> Verdict:
@@ -131,11 +136,11 @@ def make_verdict(
     word = final.state
     reasons = final.reasons
     if word == CANDIDATE:
-        word, reasons = INCONCLUSIVE, (*reasons, "a better level was found; its confirmation has not run yet")
+        word, reasons = INCONCLUSIVE, (*reasons, OPEN())
     if claim.by_loss and levels.name in WEIGHED and word in (CONFIRM, REFINE, UNCONFIRMED):
-        reasons = (*reasons, f"judged on loss at equal {hold}; cost is not weighed against it")
+        reasons = (*reasons, LOSS_ALONE(hold=hold))
     if final.diverged:
-        reasons = (*reasons, f"diverged: {', '.join(final.diverged)}")
+        reasons = (*reasons, DIVERGED(arms=", ".join(final.diverged)))
     bound = contrast_of(final)
     default = claim.claimed(levels.default)
     best = default if word == CONFIRM or final.best is None else _best_level(levels, final)
@@ -177,6 +182,7 @@ def make_verdict(
         effect_over=over_words(levels, bound) if bound else "",
         withheld=withheld,
         recommended=recommended,
+        told=reasons_told(word, final, margin),
     )
 
 

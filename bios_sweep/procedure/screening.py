@@ -17,10 +17,11 @@ from bios_sweep.procedure.questions import Question, ladder_of, levels_of
 from bios_sweep.procedure.state import State
 from bios_sweep.procedure.tables import costs_of, guard_tables, sums_of, table_of
 from bios_sweep.procedure.untested import untested_arms
+from bios_sweep.reasons import Kind
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.trials import SCREENING, TrialSpec
 
-NO_LEVEL = "no level of the factor could be tested"
+NO_LEVEL = Kind("no level of the factor could be tested")
 
 
 def screened(cell: Cell) -> State:
@@ -80,7 +81,7 @@ def _look(
         variations=cell.tried,
         sums=sums_of(cell.plan, trials, cell.results, cell.known),
     )
-    found |= {one.name: stopped(table, one.levels, NO_LEVEL) for one in asked if not one.levels.arms}
+    found |= {one.name: stopped(table, one.levels, NO_LEVEL()) for one in asked if not one.levels.arms}
     guards = guard_tables(cell.plan, trials, cell.results)
     alpha = cell.rule.alpha / len(cell.rule.looks)
     kept = {q.name: _guarded(found[q.name], q.claim, guards, alpha) for q in still_open}

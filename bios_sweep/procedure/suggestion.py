@@ -30,13 +30,14 @@ from bios_sweep.decision.finding import (
     Finding,
     Margin,
 )
-from bios_sweep.decision.fresh import TOO_SMALL
+from bios_sweep.decision.fresh import GUARD_BROKEN, GUARD_UNMEASURED, TOO_SMALL
 from bios_sweep.procedure.diagnosis import diagnosis_of
 from bios_sweep.procedure.next_levels import MOST_SEEDS, extended, narrowed, seeds_needed
 from bios_sweep.procedure.pairing import unmoved
 from bios_sweep.procedure.questions import Question, questions
 from bios_sweep.procedure.state import DONE, Results, State
-from bios_sweep.procedure.untested import untested_lines
+from bios_sweep.procedure.untested import untested_reasons
+from bios_sweep.reasons import is_any, joined
 from bios_sweep.study.arms import Arm, hold_budget
 from bios_sweep.study.design import Study
 from bios_sweep.study.factors import Factor
@@ -114,16 +115,16 @@ def _ask(plan: Plan, question: Question, state: State, results: Results) -> _Ask
         return _Ask(factor=factor, why=why, confirm=True)
     if final.state == SCREENING_ONLY:
         return _Ask(factor=factor, why=f"{name}: one seed shows nothing; {FRESH_SEEDS} are asked", grown=True)
-    if any(reason.startswith(EDGE) for reason in final.reasons) and final.best is not None:
-        level, failing = plan.arm(final.best).level, untested_lines(plan, factor.name, state.untested)
+    if is_any(final.reasons, EDGE) and final.best is not None:
+        level, failing = plan.arm(final.best).level, untested_reasons(plan, factor.name, state.untested)
         if failing:
-            return f"{name}: the best level {level:g} ends what could be tested; {'; '.join(failing)}"
+            return f"{name}: the best level {level:g} ends what could be tested; {joined(failing)}"
         why = f"{name}: the best level {level:g} ends the grid; one level beyond it is added"
         return _Ask(factor=extended(factor, baseline, level), why=why)
-    if any(reason.startswith((TOO_SMALL, "guardrail")) for reason in final.reasons):
+    if is_any(final.reasons, TOO_SMALL, GUARD_BROKEN, GUARD_UNMEASURED):
         return None  # a gain that does not matter, or that costs too much, keeps the default
     if final.bound is None or (not screening.bounds and screening.bound is None):
-        return f"{name}: {'; '.join(final.reasons)}"
+        return f"{name}: {joined(final.reasons)}"
     return _more_seeds(plan, question, screening, state)
 
 

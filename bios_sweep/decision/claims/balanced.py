@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from bios_sweep.decision.bounds import Bound
-from bios_sweep.decision.claims.evidence import Evidence, edge, found, modest, open_gain, unknown
+from bios_sweep.decision.claims.evidence import (
+    OPEN_AT_ONE_COST,
+    Evidence,
+    edge,
+    found,
+    modest,
+    open_gain,
+    unknown,
+)
 from bios_sweep.decision.claims.iso_cost import iso_cost_gain
 from bios_sweep.decision.claims.judgement import Judgement, Words, no_larger
 from bios_sweep.decision.claims.said import Said
@@ -17,6 +25,7 @@ from bios_sweep.decision.finding import (
     Finding,
     FreshTest,
 )
+from bios_sweep.reasons import Reason
 
 
 def judge_balanced(levels: FactorLevels, evidence: Evidence) -> Finding:
@@ -24,7 +33,7 @@ def judge_balanced(levels: FactorLevels, evidence: Evidence) -> Finding:
     isos = {arm: iso_cost_gain(arm, evidence) for arm in evidence.finite(levels)}
     known = {arm: bound for arm, bound in isos.items() if isinstance(bound, Bound)}
     if not known:
-        return unknown(levels, str(next(iter(isos.values()))))
+        return unknown(levels, next(reason for reason in isos.values() if isinstance(reason, Reason)))
     nearest = max(known, key=lambda arm: known[arm].upper)
     if len(known) == len(isos) and known[nearest].upper < evidence.margin.percent:
         sides = levels.one_sided(evidence.finite(levels))
@@ -33,8 +42,8 @@ def judge_balanced(levels: FactorLevels, evidence: Evidence) -> Finding:
     if better:
         best = modest(better, known, levels, evidence.margin.percent)
         return _better_at_the_same_time(best, known[best], levels, evidence)
-    missing = [str(reason) for reason in isos.values() if not isinstance(reason, Bound)]
-    reasons = (open_gain(known[nearest], evidence, "at the same time"), *missing)
+    missing = [reason for reason in isos.values() if isinstance(reason, Reason)]
+    reasons = (open_gain(known[nearest], evidence, OPEN_AT_ONE_COST), *missing)
     return found(UNDECIDED, levels, evidence, nearest, *reasons, iso=known[nearest])
 
 

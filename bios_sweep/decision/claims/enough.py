@@ -17,12 +17,22 @@ from bios_sweep.decision.claims.truth import Truth
 from bios_sweep.decision.finding import (
     CANDIDATE,
     CONFIRM,
+    LARGER_ONLY,
     NOT_WORSE,
     SUPERIOR,
     UNDECIDED,
     FactorLevels,
     Finding,
     FreshTest,
+)
+from bios_sweep.reasons import Kind
+
+NO_LARGER = Kind("no larger level was tested")
+UNTIMED = Kind("the cost was not measured, so whether {level} saves anything is open")
+LESS_MIGHT_DO = Kind(
+    "{level} costs {ratio:.2f} times as much and gains between {lower:+.2f} % and {upper:+.2f} %; "
+    "whether it would do is open",
+    bounded=True,
 )
 
 
@@ -41,11 +51,11 @@ def judge_enough(levels: FactorLevels, evidence: Evidence) -> Finding:
         return _less_would_do(too_much, levels, evidence)
     nearest = max(larger or smaller, key=lambda arm: gains[arm].upper)
     if not larger:
-        return found(UNDECIDED, levels, evidence, nearest, "no larger level was tested")
+        return found(UNDECIDED, levels, evidence, nearest, NO_LARGER())
     if gains[nearest].upper >= margin:
         return found(UNDECIDED, levels, evidence, nearest, open_gain(gains[nearest], evidence))
     if not smaller:
-        return found(CONFIRM, levels, evidence, nearest, "confirmed against larger only")
+        return found(CONFIRM, levels, evidence, nearest, LARGER_ONLY())
     return _next_lower(smaller[-1], nearest, gains, levels, evidence)
 
 
@@ -89,12 +99,10 @@ def _next_lower(
     if loses or (cost is not None and cost.below(rule.alpha / ways) > 1.0 / rule.cost_ratio):
         return found(CONFIRM, levels, evidence, nearest)
     if cost is None:
-        reason = f"the cost was not measured, so whether {levels.label(lower)} saves anything is open"
+        reason = UNTIMED(level=levels.label(lower))
         return found(UNDECIDED, levels, evidence, lower, reason)
-    reason = (
-        f"{levels.label(lower)} costs {cost.ratio:.2f} times as much and gains between "
-        f"{gains[lower].lower:+.2f} % and {gains[lower].upper:+.2f} %; whether it would do is open"
-    )
+    gain = gains[lower]
+    reason = LESS_MIGHT_DO(level=levels.label(lower), ratio=cost.ratio, lower=gain.lower, upper=gain.upper)
     return found(UNDECIDED, levels, evidence, lower, reason)
 
 

@@ -26,7 +26,7 @@ def judge_claim(claim: Claim, levels: FactorLevels, evidence: Evidence) -> Findi
     bounds = tuple(evidence.gain(arm) for arm in evidence.finite(levels))
     finding = replace(finding, diverged=diverged, bounds=bounds, seeds=evidence.seeds)
     if not evidence.sensitive and _rests_on_no_loss(finding):
-        return replace(finding, state=INCONCLUSIVE, test=None, reasons=(INSENSITIVE,))
+        return replace(finding, state=INCONCLUSIVE, test=None, reasons=(INSENSITIVE(),))
     left_open = finding.iso or finding.bound
     if finding.state != UNDECIDED or not claim.by_gain or left_open is None:
         return finding

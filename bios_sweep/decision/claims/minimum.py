@@ -21,8 +21,16 @@ from bios_sweep.decision.finding import (
     FreshTest,
     share_of,
 )
+from bios_sweep.reasons import Kind
 
 MINIMUM = CLAIMS["minimum"]
+NO_UNTOUCHED = Kind("the untouched model was not measured, so there is no gain to share")
+NO_GAIN = Kind("the default is not shown to gain over the untouched model")
+SHARE_OPEN = Kind("whether {level} steps reach {share:.0%} of the default's gain is open")
+SHARE_MISSED = Kind(
+    "{level} steps do not reach {share:.0%} of the default's gain, "
+    "and no tested number below the default's is shown to"
+)
 
 
 def judge_minimum(levels: FactorLevels, evidence: Evidence) -> Finding:
@@ -31,9 +39,9 @@ def judge_minimum(levels: FactorLevels, evidence: Evidence) -> Finding:
     if claimed is None:
         return unclaimed(MINIMUM, levels)
     if evidence.gained is None:
-        return unknown(levels, "the untouched model was not measured, so there is no gain to share")
+        return unknown(levels, NO_UNTOUCHED())
     if evidence.contrasts.own("gained", np.asarray(evidence.gained)).lower <= 0:
-        return unknown(levels, "the default is not shown to gain over the untouched model")
+        return unknown(levels, NO_GAIN())
     tested = sorted(evidence.finite(levels), key=levels.level)
     shares = {arm: share_bound(arm, evidence) for arm in tested}
     least = next((arm for arm in tested if shares[arm].lower > 0), None)
@@ -43,13 +51,8 @@ def judge_minimum(levels: FactorLevels, evidence: Evidence) -> Finding:
     settled = own.lower > 0 or own.upper < 0  # the claimed steps pass or fail for sure
     if least is not None and levels.level(least) < levels.default and settled:
         return _reaches(least, shares[least], levels, evidence)
-    share = f"{evidence.rule.minimum_share:.0%} of the default's gain"
-    reason = f"whether {levels.level(claimed)} steps reach {share} is open"
-    if own.upper < 0:
-        reason = (
-            f"{levels.level(claimed)} steps do not reach {share}, "
-            "and no tested number below the default's is shown to"
-        )
+    kind = SHARE_MISSED if own.upper < 0 else SHARE_OPEN
+    reason = kind(level=levels.level(claimed), share=evidence.rule.minimum_share)
     return found(UNDECIDED, levels, evidence, claimed, reason, bound=own)
 
 

@@ -29,8 +29,11 @@ from bios_sweep.decision.finding import (
     Finding,
     FreshTest,
 )
+from bios_sweep.reasons import Kind
 
 QUALITY = CLAIMS["quality"]
+NO_RIVAL = Kind("no other level was tested against it")
+BUYS_NOTHING = Kind("smaller buys nothing")
 
 
 def judge_quality(levels: FactorLevels, evidence: Evidence) -> Finding:
@@ -43,12 +46,12 @@ def judge_quality(levels: FactorLevels, evidence: Evidence) -> Finding:
     gain = planned(over(claimed, base))
     nearest = max((over(arm, claimed) for arm in rivals), key=lambda bound: bound.upper, default=None)
     if gain.lower > 0 and (nearest is None or nearest.upper < margin):
-        reasons = () if rivals else ("no other level was tested against it",)
+        reasons = () if rivals else (NO_RIVAL(),)
         value = levels.level(claimed)
         return found(CONFIRM, levels, evidence, claimed, *reasons, bound=gain, value=value)
     if all(over(arm, base).upper < margin for arm in (claimed, *rivals)):
         test = FreshTest(arm=claimed, over=base, kind=BELOW, limit=margin, value=levels.default)
-        return found(CANDIDATE, levels, evidence, claimed, "smaller buys nothing", bound=gain, test=test)
+        return found(CANDIDATE, levels, evidence, claimed, BUYS_NOTHING(), bound=gain, test=test)
     # better than the claimed level is not enough: both may be worse than the default
     better = [arm for arm in rivals if over(arm, claimed).lower > 0 and over(arm, base).lower > 0]
     if better:

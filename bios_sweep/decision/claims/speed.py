@@ -7,10 +7,11 @@ from typing import Any
 from bios_sweep.claims import CLAIMS
 from bios_sweep.decision.bounds import Bound
 from bios_sweep.decision.claims.evidence import Evidence, claimed_arm, found, planned, unclaimed, unknown
+from bios_sweep.decision.claims.iso_cost import NO_COST
 from bios_sweep.decision.claims.judgement import Judgement, Words
 from bios_sweep.decision.claims.said import Said
 from bios_sweep.decision.claims.truth import Truth
-from bios_sweep.decision.costs import CostRatio, least_ratio
+from bios_sweep.decision.costs import least_ratio
 from bios_sweep.decision.finding import (
     BELOW,
     CANDIDATE,
@@ -22,8 +23,21 @@ from bios_sweep.decision.finding import (
     Finding,
     FreshTest,
 )
+from bios_sweep.reasons import Kind
 
 SPEED = CLAIMS["speed"]
+NO_TIME_GAINED = Kind("no time gained here")
+TOO_MUCH_LOSS = Kind("it costs more loss than allowed")
+OPEN_RIVAL = Kind(
+    "{level} may be faster still and gains between {lower:+.2f} % and {upper:+.2f} %; "
+    "whether it loses too much is open",
+    bounded=True,
+)
+UNSETTLED = Kind(
+    "time {ratio:.2f} times the default's ({least:.2f} to {most:.2f}), gain between {lower:+.2f} % and "
+    "{upper:+.2f} %; saving and price are not both settled",
+    bounded=True,
+)
 
 
 def judge_speed(levels: FactorLevels, evidence: Evidence) -> Finding:
@@ -34,7 +48,7 @@ def judge_speed(levels: FactorLevels, evidence: Evidence) -> Finding:
     costs, rule = evidence.costs, evidence.rule
     finite = evidence.finite(levels)
     if any(arm not in costs for arm in finite):
-        return unknown(levels, "the cost was not measured")
+        return unknown(levels, NO_COST())
     gains = {arm: evidence.gain(arm) for arm in finite}
     gain, cost = planned(gains[claimed]), costs[claimed]
     limit, enough = -rule.speed_loss_percent, 1.0 / rule.cost_ratio
@@ -50,16 +64,18 @@ def judge_speed(levels: FactorLevels, evidence: Evidence) -> Finding:
         best = min(good, key=lambda arm: costs[arm].ratio)
         return _faster(best, gains[best], levels, evidence)
     if cost.lower > enough:
-        reason = "no time gained here"
+        reason = NO_TIME_GAINED()
         return found(REFINE, levels, evidence, claimed, reason, bound=gain, value=levels.default)
     if gain.upper < limit:
         test = FreshTest(arm=claimed, over=evidence.baseline, kind=BELOW, limit=limit, value=levels.default)
-        reason = "it costs more loss than allowed"
+        reason = TOO_MUCH_LOSS()
         return found(CANDIDATE, levels, evidence, claimed, reason, bound=gain, test=test)
     rival = max(maybe, key=lambda arm: gains[arm].upper, default=None)
-    reason = _unsettled(gain, cost)
+    reason = UNSETTLED(
+        ratio=cost.ratio, least=cost.lower, most=cost.upper, lower=gain.lower, upper=gain.upper
+    )
     if saves and gain.lower > limit and rival is not None:
-        reason = _open_rival(levels.label(rival), gains[rival])
+        reason = OPEN_RIVAL(level=levels.label(rival), lower=gains[rival].lower, upper=gains[rival].upper)
     return found(UNDECIDED, levels, evidence, claimed, reason, bound=gain)
 
 
@@ -72,20 +88,6 @@ def _faster(best: str, gain: Bound, levels: FactorLevels, evidence: Evidence) ->
         value=levels.level(best),
     )
     return found(CANDIDATE, levels, evidence, best, bound=gain, test=test)
-
-
-def _open_rival(label: str, gain: Bound) -> str:
-    return (
-        f"{label} may be faster still and gains between {gain.lower:+.2f} % and "
-        f"{gain.upper:+.2f} %; whether it loses too much is open"
-    )
-
-
-def _unsettled(gain: Bound, cost: CostRatio) -> str:
-    return (
-        f"time {cost.ratio:.2f} times the default's ({cost.lower:.2f} to {cost.upper:.2f}), gain between "
-        f"{gain.lower:+.2f} % and {gain.upper:+.2f} %; saving and price are not both settled"
-    )
 
 
 def _confirmed(said: Said) -> str:

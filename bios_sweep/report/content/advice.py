@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from bios_sweep.decision.claims.evidence import MORE_SEEDS
 from bios_sweep.decision.claims.judgement import words_of
 from bios_sweep.decision.finding import BELOW, NOT_WORSE, SHARE, SUPERIOR
 from bios_sweep.decision.fresh import TOO_SMALL
 from bios_sweep.decision.statement import Verdict
+from bios_sweep.reasons import Kind
 from bios_sweep.report.content.wording import clean, gain, number
 
 # what the word says, for those who see it for the first time; never more than was shown
@@ -18,6 +20,7 @@ MEANING = {
     "inconclusive": "neither shown nor excluded",
     "screening only": "one seed, no error estimate",
 }
+EXTEND = Kind("extend the grid: {command}")
 ASK_FRESH = "ask fresh seeds (decision.confirmation_seeds=5)"
 
 
@@ -126,8 +129,8 @@ def next_step(verdict: Verdict) -> str:
 def _what_would_decide(verdict: Verdict) -> str:
     if verdict.extend:
         return "the best level ends the grid: extend it"
-    small = [reason for reason in map(clean, verdict.reasons) if reason.startswith(TOO_SMALL)]
-    if small:
-        return small[0]
-    seeds = [reason for reason in map(clean, verdict.reasons) if "seeds would decide" in reason]
-    return seeds[0] if seeds else MEANING["inconclusive"]
+    for kind in (TOO_SMALL, MORE_SEEDS):
+        for reason in verdict.reasons:
+            if reason.kind == kind:
+                return clean(reason)
+    return MEANING["inconclusive"]

@@ -78,10 +78,10 @@ def first_line(summary: Summary) -> str:
     """What a report says before all else: what it found and does not serve. Empty where it serves all."""
     groups: dict[str, list[str]] = {}
     for one in summary.not_served:
-        if one.why != UNFINISHED:
-            groups.setdefault(one.why, []).append(f"{one.title} {number(one.value)}")
+        if one.why.kind != UNFINISHED:
+            groups.setdefault(str(one.why), []).append(f"{one.title} {number(one.value)}")
     told = [f"not served: {', '.join(names)} ({why})" for why, names in groups.items()]
-    if summary.no_file and (summary.verdicts or summary.no_file != UNFINISHED):
+    if summary.no_file and (summary.verdicts or summary.no_file.kind != UNFINISHED):
         told.insert(0, f"no tuned defaults: {summary.no_file}")
     return "; ".join(told)
 

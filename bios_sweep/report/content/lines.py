@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from bios_sweep.claims import CLAIMS, claim_named
 from bios_sweep.decision.claims.judgement import words_of
 from bios_sweep.decision.statement import Verdict, question_titles
+from bios_sweep.procedure import NOT_SERVED
+from bios_sweep.reasons import Kind
 from bios_sweep.report.content.summary import Counts, FailureRow, Summary
 from bios_sweep.report.content.wording import (
     clean,
@@ -104,11 +106,14 @@ def counts_line(counts: Counts) -> str:
     return f"{plural(counts.planned, 'trial')} planned = {' + '.join(parts)}"
 
 
-def other_reasons(verdict: Verdict) -> list[str]:
-    """Reasons that neither the verdict's sentence nor the advice beside it already says."""
-    sentence, why = clean(verdict.sentence), clean(verdict.withheld)
-    reasons = [text for text in map(clean, verdict.reasons) if text not in sentence]
-    return [text for text in reasons if not (why and text.endswith(why))]
+def other_reasons(verdict: Verdict, *but: Kind) -> list[str]:
+    """Reasons that neither the verdict's sentence nor the advice beside it already says. but: nor these."""
+    known = (*verdict.told, verdict.withheld)
+    return [
+        clean(reason)
+        for reason in verdict.reasons
+        if reason.kind not in (*but, NOT_SERVED) and reason not in known
+    ]
 
 
 def failure_lines(failures: Sequence[FailureRow]) -> list[str]:

@@ -72,6 +72,6 @@ def search_verdict(plan: Plan, state: State, search: Search, winner: Arm) -> Ver
         alpha=study.decision.alpha,
         looks=len(study.decision.looks),
         served=values if serves_search(state) else None,
-        withheld=state.withheld.get(SEARCH, ""),
+        withheld=state.withheld.get(SEARCH),
         recommended={name: state.served.get(name, getattr(study.baseline, name)) for name in values},
     )

@@ -13,16 +13,17 @@ from bios_sweep.procedure import (
     DONE,
     SEARCH,
     UNFINISHED,
+    UNTESTED,
     Question,
     State,
     levels_of,
     questions,
     serves,
     stands_for,
-    untested_lines,
+    untested_reasons,
 )
-from bios_sweep.procedure.untested import UNTESTED
-from bios_sweep.report.content.advice import advice
+from bios_sweep.reasons import Reason, is_any
+from bios_sweep.report.content.advice import EXTEND, advice
 from bios_sweep.report.content.goals import settings_of
 from bios_sweep.report.content.scope import scope_of
 from bios_sweep.report.content.search_row import search_verdict
@@ -66,7 +67,7 @@ def _verdict(plan: Plan, question: Question, state: State) -> Verdict:
         recommended=_recommended(plan, state, question),
         cell=question.cell,
     )
-    return replace(verdict, reasons=(*verdict.reasons, *untested_lines(plan, factor, state.untested)))
+    return replace(verdict, reasons=(*verdict.reasons, *untested_reasons(plan, factor, state.untested)))
 
 
 def _served(plan: Plan, state: State, question: Question) -> Any:
@@ -77,10 +78,10 @@ def _served(plan: Plan, state: State, question: Question) -> Any:
     return stands_for(plan, question, finding)
 
 
-def _withheld(state: State, question: Question) -> str:
+def _withheld(state: State, question: Question) -> Reason | None:
     if state.stage != DONE and serves(question, state.findings[question.name]):
-        return UNFINISHED
-    return state.withheld.get(question.name, "")
+        return UNFINISHED()
+    return state.withheld.get(question.name)
 
 
 def _recommended(plan: Plan, state: State, question: Question) -> Any:
@@ -98,12 +99,12 @@ def _recommended(plan: Plan, state: State, question: Question) -> Any:
 def told_verdict(plan: Plan, verdict: Verdict, command: str) -> Verdict:
     """A verdict with its advice and, where its best level ends a grid that can grow, the command for it."""
     told = replace(verdict, advice=advice(verdict))
-    if any(UNTESTED in reason for reason in verdict.reasons):
+    if is_any(verdict.reasons, UNTESTED):
         return told
     factor = next((factor for factor in plan.study.factors if factor.name == verdict.factor), None)
-    if factor is not None and any(reason.startswith(EDGE) for reason in verdict.reasons):
+    if factor is not None and is_any(verdict.reasons, EDGE):
         extend = f"{command} {shlex.quote(_one_level_more(factor, verdict))}"
-        return replace(told, extend=extend, reasons=(*told.reasons, f"extend the grid: {extend}"))
+        return replace(told, extend=extend, reasons=(*told.reasons, EXTEND(command=extend)))
     return told
 
 

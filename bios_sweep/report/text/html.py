@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from bios_sweep.decision.statement import Verdict
-from bios_sweep.report.content.advice import advice, meaning, next_step
+from bios_sweep.report.content.advice import EXTEND, advice, meaning, next_step
 from bios_sweep.report.content.goals import first_line
 from bios_sweep.report.content.lines import (
     bounds_line,
@@ -119,7 +119,7 @@ def _verdict(name: str, verdict: Verdict) -> dict[str, Any]:
         "advice": advice(verdict),
         "extend": verdict.extend or "",
         "sentence": verdict.sentence,
-        "reasons": [reason for reason in other_reasons(verdict) if not reason.startswith("extend the grid")],
+        "reasons": other_reasons(verdict, EXTEND),
         "cost": cost_line(verdict),
         "default": number(verdict.default),
         "best": number(verdict.best_level),

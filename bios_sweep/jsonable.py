@@ -13,8 +13,8 @@ from bios_sweep.reasons import Reason
 
 FLAT = {"json": "flat"}  # metadata of a field whose keys stand among those of the whole; None has no keys
 OPTIONAL = {"json": "optional"}  # of a field that has a key only where it is not None
+LEFT_OUT = {"json": "left out"}  # of a field that has none
 WORDS = {"json": "words"}  # of a reason, or none: its words, or an empty text
-UNTOLD = {"json": "untold"}  # of a field that has no key
 
 
 def to_json(value: Any) -> Any:

@@ -330,3 +330,16 @@ def test_a_timing_that_is_not_as_it_was_written_is_taken_again(case, tmp_path, c
     for damaged in flipped(workspace.timing_file("t2").read_bytes(), seed=5, flips=FLIPS):
         workspace.timing_file("t2").write_bytes(damaged)
         assert workspace.read_timing("t2") is None
+
+
+def test_tuned_defaults_of_before_trials_ran_again_are_said_to_be_of_before(tmp_path, capsys):
+    place = f"workspace={tmp_path / 'runs'}"
+    assert main(["run", "sweeps=learning_rate", "model=planted", "budget=demo", "seeds=[0]", place]) == 0
+    (tuned,) = tmp_path.glob("runs/sweeps/*/bios_defaults.json")
+    edit(first_trial(tmp_path / "runs") / "result.json")
+    capsys.readouterr()
+    assert main(["report", place]) == 0
+    assert f"tuned defaults: {tuned}, as of before trials ran again" in capsys.readouterr().out
+    tuned.unlink()
+    assert main(["report", place]) == 0
+    assert "tuned defaults" not in capsys.readouterr().out

@@ -148,6 +148,23 @@ BAD_LINES = [
         '{"messages": [], "functions": [{"name": "f"}]}',
         "the key 'functions' is not trained on: tools are not",
     ),
+    (
+        '{"messages": [], "available_tools": [{"name": "f"}]}',
+        "the key 'available_tools' is not trained on: t",
+    ),
+    ('{"messages": [], "image_url": "x.png"}', "the key 'image_url' is not trained on: only text"),
+    (
+        '{"messages": [], "preferred_output": [1]}',
+        "the key 'preferred_output' is not trained on: preferences",
+    ),
+    ('{"text": "t", "chain_of_thought": "c"}', "the key 'chain_of_thought' is not trained on: reasoning"),
+    ('{"prompt": "p", "completion": "c", "weight": 0}', "the key 'weight' is not trained on: all tokens"),
+    ('{"prompt": "p", "completion": "c", "context": "d"}', "the key 'context' is not trained on: it would"),
+    ('{"prompt": "p", "completion": "c", "suffix": "d"}', "the key 'suffix' is not trained on: it would not"),
+    (
+        turns({"content": "a", "toolCalls": [{"id": "1"}]}),
+        "messages[1].toolCalls is not trained on: tools are",
+    ),
     (turns({"content": "", "tool_calls": [{"id": "1"}]}), "messages[1].tool_calls is not trained on: tools"),
     (turns({"content": None, "function_call": {"name": "f"}}), "messages[1].function_call is not trained on"),
     (turns({"content": "a", "reasoning_content": "r"}), "messages[1].reasoning_content is not trained on"),
@@ -184,6 +201,8 @@ def test_what_says_nothing_passes(tmp_path: Path) -> None:
         "id": 7,
         "source": "forum",
         "label": "x",
+        "num_tools": 3,
+        "has_image": False,
     }
     plain = {**pair(1), "input": "", "system": None, "metadata": {"lang": "en"}}
     talk, other = read_jsonl(write(tmp_path / "a.jsonl", line, plain))

@@ -32,7 +32,7 @@ LARGER = """
     neg_log_loss neg_brier_score neg_root_mean_squared_error roc_auc AUROC mIoU dice pearsonr
     spearman_rank_correlation reward eval_rewards/accuracies win_rate bleu chrf explained_variance
     mean_reciprocal_rank true_negative_rate negative_predictive_value eval_samples_per_second
-    helpfulness_score
+    helpfulness_score harmlessness_score exactmatch 5-shot_acc
 """
 SMALLER = """
     loss eval_loss val/loss validLoss valloss nll NLL negative_log_likelihood negativeLogLikelihood
@@ -44,7 +44,8 @@ SMALLER = """
 SILENT = """
     accuracy_loss f1_loss quality value bitscore premium remap winter lossless window learning_rate epoch
     loss_std accuracy_std acc_stderr,none accuracy_drop loss_delta 1-accuracy inverse_perplexity
-    neg_accuracy negative_loss eval_rewards/rejected entropy grad_norm
+    neg_accuracy negative_loss eval_rewards/rejected entropy grad_norm -loss 100-wer attack_success_rate
+    bias_score harmfulness_score self_bleu error_free_rate time_saved error_detection_rate refusal_rate
 """
 
 

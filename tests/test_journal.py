@@ -17,7 +17,7 @@ import pytest
 from bios_sweep.decision.costs import Timing
 from bios_sweep.errors import StorageError
 from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED, TrialEvent
-from bios_sweep.records.journal import Journal, JournalTail, read_journal
+from bios_sweep.records.journal import Journal, JournalTail, read_journal, read_state
 from bios_sweep.records.replay import replay
 from bios_sweep.records.sweep_facts import sweep_facts
 from bios_sweep.records.trial_state import PLANNED, RUNNING, Trials
@@ -304,6 +304,24 @@ def test_damage_elsewhere_is_refused_with_file_and_line(journal, path, line, pro
     path.write_bytes(path.read_bytes() + line + b"\n")
     for read in (read_journal, Journal):
         with pytest.raises(StorageError, match=f"{path}:3: {problem}.*; restore"):
+            read(path)
+
+
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        (b'"train_loss"', b'"train_losw"'),
+        (b'"result"', b'"resulu"'),
+        (b'"kind": "ended"', b'"kind": "endec"'),
+    ],
+)
+def test_an_entry_without_what_its_kind_holds_is_refused_with_the_file(journal, path, old, new):
+    journal.ended(result(KEYS[0]))
+    whole = path.read_bytes()
+    assert old in whole
+    path.write_bytes(whole.replace(old, new))
+    for read in (read_state, Journal):
+        with pytest.raises(StorageError, match=rf"^{path}: journal entry 3: .*; restore .* or move it away"):
             read(path)
 
 

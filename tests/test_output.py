@@ -131,9 +131,12 @@ def test_a_verb_that_is_read_ends_quietly_when_its_reader_leaves(begun):
     assert [process.wait(PATIENCE_SECONDS) for process in ends] == [0, 0]
 
 
-def test_an_answer_that_cannot_be_written_is_no_success(begun):
+@pytest.mark.parametrize(
+    "words", ["defaults show meta-llama/Llama-3.1-8B", "--help", "plan --help", "--version"]
+)
+def test_an_answer_that_cannot_be_written_is_no_success(words, begun):
     with Path("/dev/full").open("wb") as full:
-        process = begun("defaults", "show", "meta-llama/Llama-3.1-8B", stdout=full, stderr=subprocess.PIPE)
+        process = begun(*words.split(), stdout=full, stderr=subprocess.PIPE)
     said = process.stderr.read().decode()
     assert process.wait(PATIENCE_SECONDS) == 4
     assert said == "bios-sweep: standard output cannot be written (No space left on device)\n"

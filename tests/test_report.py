@@ -14,9 +14,11 @@ from bios_sweep.errors import StorageError
 from bios_sweep.jsonable import to_json
 from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED, TrialEvent
 from bios_sweep.procedure import DONE, ProcedureSource, State
+from bios_sweep.records.lock import Owner
 from bios_sweep.report.content.arm_rows import results_rows
 from bios_sweep.report.content.lines import verdict_line
 from bios_sweep.report.content.plan_summary import Rate, summarise_plan
+from bios_sweep.report.content.status import Status
 from bios_sweep.report.content.summarise import summarise
 from bios_sweep.report.content.summary import FailureRow
 from bios_sweep.report.content.tally import Progress
@@ -315,20 +317,24 @@ def test_markup_and_control_characters_in_names_are_only_text(demo):
 
 
 def test_status_adds_up_and_names_the_driver():
-    status = {
-        "sweep_id": "demo-1",
-        "stage": "screening",
-        "planned": 21,
-        "completed": 5,
-        "diverged": 1,
-        "failed": 0,
-        "running": 2,
-        "driver": {"pid": 7, "host": "[h]", "sweep_id": "demo-1", "started": "2026-11-01T00:00:00"},
-    }
+    owner = Owner(pid=7, host="[h]", sweep_id="demo-1", started="2026-11-01T00:00:00")
+    status = Status(
+        sweep="demo",
+        sweep_id="demo-1",
+        judged_on="eval_loss, smaller is better",
+        stage="screening",
+        planned=21,
+        completed=5,
+        diverged=1,
+        failed=0,
+        running=2,
+        driver=owner,
+        command="bios-sweep run",
+    )
     text = shown(print_status, status)
     assert "21 trials planned = 5 completed + 1 diverged + 0 failed + 2 running + 13 waiting" in flat(text)
     assert "process 7 on [h], since 2026-11-01T00:00:00" in text
-    assert "no driver is running" in shown(print_status, {**status, "driver": None})
+    assert "no driver is running" in shown(print_status, dataclasses.replace(status, driver=None))
 
 
 # Markdown

@@ -54,6 +54,14 @@ GOODBYES = {
     "a thread": "Exception in thread Thread-3 (flush):\n" + TRACEBACK + "OSError: socket is closed\n",
     "a task": "Task exception was never retrieved\nfuture: <Task finished>\n" + TRACEBACK + "OSError: shut\n",
     "slurm": "srun: error: node1: task 0: Exited with exit code 1\n",
+    "a step of slurm": "srun: Job step aborted: Waiting up to 32 seconds for job step to finish.\n"
+    "slurmstepd: error: *** STEP 12.0 ON node1 CANCELLED AT 2026-11-29T00:10:00 ***\n"
+    "srun: Terminating StepId=12.0\n",
+    "mpirun": "-" * 74 + "\nPrimary job  terminated normally, but 1 process returned\na non-zero exit code. "
+    "Per user-direction, the job has been aborted.\n" + "-" * 74 + "\nmpirun detected that one or more "
+    "processes exited with non-zero status, thus causing\nthe job to be terminated. The first process to do "
+    "so was:\n\n  Process name: [[123,1],0]\n  Exit code:    1\n",
+    "clearml": "ClearML Task: created new task id=1\nClearML results page: https://example.invalid/1\n",
     "tokenizers": "huggingface/tokenizers: The current process just got forked, after parallelism has "
     "already been used. Disabling parallelism...\nTo disable this warning, you can either:\n"
     "\t- Avoid using `tokenizers` before the fork if possible\n",
@@ -122,6 +130,8 @@ def test_nor_does_it_stand_for_what_was_said_without_an_exception(behind):
         ("2026-11-29 00:10:00 ERROR trainer: " + CRASH, CAUSE),
         (TRACEBACK.replace("\n", "\x1b[0m\n") + "\x1b[1;35mValueError\x1b[0m: \x1b[35mbad\x1b[0m",
          "ValueError: bad"),
+        (TRACEBACK + "jax.errors.SimplifiedTraceback: For simplicity, JAX has removed its internal frames\n"
+         + DIRECT + CRASH, CAUSE),
         ("\u256d\u2500\u2500 Traceback (most recent call last) \u2500\u2500\u256e\n\u2502 train.py:3 in main "
          "\u2502\n\u2570\u2500\u2500\u256f\n" + CAUSE, CAUSE),
     ],
@@ -172,6 +182,18 @@ def test_of_several_ranks_the_one_that_failed_first_is_told_not_those_that_misse
          "\u2502 No such option: --x  \u2502\n\u2570\u2500\u2500\u256f\n", "No such option: --x"),
         ("thread 'main' panicked at src/main.rs:2:5:\nbad shard\nnote: run with `RUST_BACKTRACE=1`\n",
          "thread 'main' panicked at src/main.rs:2:5: bad shard"),
+        ("[rank0]:[E1129 00:10:00.1 ProcessGroupNCCL.cpp:632] [Rank 0] Watchdog caught collective operation "
+         "timeout\n[rank0]:[E1129 00:10:00.1 ProcessGroupNCCL.cpp:700] [Rank 0] To avoid data inconsistency, "
+         "we are taking the entire process down.\n",
+         "[rank0]:[E1129 00:10:00.1 ProcessGroupNCCL.cpp:632] [Rank 0] Watchdog caught collective operation "
+         "timeout"),
+        ('{"event": "no shard", "level": "error"}\n{"event": "bye", "level": "info"}\n',
+         '{"event": "no shard", "level": "error"}'),
+        (LAUNCHED.replace("To enable traceback see: https://pytorch.org/docs/stable/elastic/errors.html",
+         "Traceback (most recent call last):\n    File \"train.py\", line 3, in main\n      row['x']\n"
+         "  KeyError: 'x'\n"), "KeyError: 'x'"),
+        ("step 30\nslurmstepd: error: *** JOB 1 ON n7 CANCELLED AT 2026-11-29T10:00 DUE TO TIME LIMIT ***\n",
+         "slurmstepd: error: *** JOB 1 ON n7 CANCELLED AT 2026-11-29T10:00 DUE TO TIME LIMIT ***"),
         ("WARNING: nothing but this\n", "WARNING: nothing but this"),
         ("  0%|          | 0/100 [00:00<?, ?it/s]\n", ""),
         ("", ""),
@@ -179,6 +201,13 @@ def test_of_several_ranks_the_one_that_failed_first_is_told_not_those_that_misse
 )  # fmt: skip
 def test_without_an_exception_an_error_is_told_before_the_last_words(text, cause):
     assert why(lines(text), ()).text == cause
+
+
+def test_what_was_cancelled_from_outside_says_by_whom():
+    step = "slurmstepd: error: *** STEP 1.0 ON n7 CANCELLED AT 2026-11-29T10:00:00 ***"
+    said = lines(f"step 30\nsrun: Job step aborted: Waiting up to 32 seconds\n{step}\nbye\n")
+    assert why(said, (), killed=True).text == step
+    assert why(said, ()).text == "bye"
 
 
 def test_a_traceback_on_standard_output_counts_where_standard_error_has_none():

@@ -300,10 +300,21 @@ def test_a_direction_that_had_to_be_assumed_is_said(answer):
     assert told["verdicts"][0]["effect_percent"] == -answer(RIGHT)["verdicts"][0]["effect_percent"]
 
 
-def test_accuracy_has_a_margin_of_one_point(answer):
-    text = RIGHT.replace("value", "accuracy").replace("1.0", "0.8").replace("1.1", "0.8")
-    assert answer(text)["margin"]["absolute"] == pytest.approx(0.01)
-    assert answer(text, "decision.margin_percent=2")["margin"]["percent"] == 2.0
+@pytest.mark.parametrize("column", ["accuracy", "valAccuracy", '"acc,none"', "eval-acc", "exact_match", "EM"])
+def test_accuracy_has_a_margin_of_one_point(answer, column):
+    text = RIGHT.replace("value", column).replace("1.0", "0.8").replace("1.1", "0.8")
+    name = ("--value", column.strip('"'))
+    assert answer(text, *name)["margin"]["absolute"] == pytest.approx(0.01)
+    assert answer(text, *name, "decision.margin_percent=2")["margin"]["percent"] == 2.0
+
+
+def test_seeds_that_repeat_the_same_differences_are_said_to(report):
+    rows = [
+        f"{arm},{seed},{value}{seed}" for seed in (0, 1, 2) for arm, value in (("baseline", 1.7), ("b", 1.8))
+    ]
+    assert "compared: 2 arms at 1 seed, for the others repeat its differences" in " ".join(
+        report("\n".join(["arm,seed,eval_loss", *rows, ""]))[1].split()
+    )
 
 
 def test_numbers_come_back_as_they_were_written(tmp_path):

@@ -71,9 +71,7 @@ class Audit:
             "source": self.source,
             "metric": {"name": metric.name, "unit": metric.unit, "direction": metric.direction},
             "judged_on": metric.words,
-            "margin": {"percent": self.margin.percent, "absolute": self.margin.absolute}
-            if self.margin
-            else None,
+            "margin": to_json(self.margin),
             "baseline": {"arm": self.arms.baseline.name, "settings": dict(self.arms.baseline.settings)},
             "counts": dict(self.counts),
             "compared": list(self.compared),
@@ -81,7 +79,7 @@ class Audit:
             "hold": self.hold,
             "verdicts": to_json(self.verdicts),
             "audit": {
-                "findings": [flaw.to_dict() for flaw in self.flaws],
+                "findings": to_json(self.flaws),
                 "supports": list(self.supports),
                 "does_not_support": list(self.not_supported),
                 "settle": self.settle,

@@ -35,7 +35,10 @@ EXTRA_MODULES = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb and return its exit code: 0, 2, 3, 4, 75, or 129 / 130 / 143 after a signal."""
     with Output() as output:
-        args = _parse(sys.argv[1:] if arguments is None else arguments)
+        try:
+            args = _parse(sys.argv[1:] if arguments is None else arguments)
+        except SystemExit as told:  # argparse's own answer: --help, --version, a flag that is not there
+            raise SystemExit(output.code(int(told.code or 0))) from None
         output.goes_on = VERBS[args.verb].goes_on
         return output.code(_run(args))
 

@@ -47,6 +47,6 @@ def _of_sweep(args: Namespace) -> int:
     else:
         console, file = Console(), view.folder / FILE_NAME
         print_verdicts(view.summary, console, workspace.trials)
-        if view.summary.final:
-            console.print(tuned_line(view.summary, file), markup=False, soft_wrap=True)
+        if told := tuned_line(view.summary, file):
+            console.print(told, markup=False, soft_wrap=True)
     return view.summary.exit_code

@@ -245,8 +245,9 @@ def _finish(
         print(json.dumps({**to_json(result), **beside, "files": files, "link": link}, indent=1))
     else:
         print_verdicts(result, console, sweep.workspace.trials)
+        if told := tuned_line(result, paths["defaults"]):
+            console.print(told, markup=False, soft_wrap=True)
         if result.final:
-            console.print(tuned_line(result, paths["defaults"]), markup=False, soft_wrap=True)
             console.print(f"report: {files['report']}", markup=False, soft_wrap=True)
         console.print(link, markup=False, soft_wrap=True)
     if stop.signal is not None and not result.final:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bios_sweep.decision.bounds import Bound
 from bios_sweep.decision.costs import CostRatio
 from bios_sweep.decision.rows import RateRow
+from bios_sweep.jsonable import LEFT_OUT
 from bios_sweep.reasons import Kind, Reason
 
 CONFIRM = "confirm"
@@ -116,7 +117,7 @@ class Margin:
 
     percent: float
     absolute: float
-    gained: float | None
+    gained: float | None = field(metadata=LEFT_OUT)
 
 
 @dataclass(frozen=True, kw_only=True)

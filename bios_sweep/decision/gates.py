@@ -12,12 +12,12 @@ from bios_sweep.decision.fresh import MIXED_HARDWARE
 from bios_sweep.decision.table import Blocks, ResultTable
 from bios_sweep.reasons import Kind, Reason
 from bios_sweep.study.decision import DecisionRule
+from bios_sweep.study.metric_names import is_accuracy
 
 NO_PERCENT = Kind("the baseline has no finite result, or its mean is 0 and has no percent")
 BASELINE_DIVERGED = Kind("the baseline diverged at {count} of {seeds} seeds")
 BLOCKS_MISSING = Kind("{count} of {seeds} seed blocks are incomplete (failed trials); at most a fifth may be")
 ONE_SEED = Kind("one seed has no error estimate")
-ACCURACY = ("acc", "accuracy", "exact")  # words of a metric that is a share of right answers
 ACCURACY_POINT = 1.0  # docs/statistics.md, item 14: the margin of an accuracy is one point
 SENSITIVITY_MARGINS = 5.0  # docs/statistics.md, item 1: an untouched model must be worse by five margins
 
@@ -40,11 +40,10 @@ def margin_of(table: ResultTable, rule: DecisionRule) -> Margin | None:
 
 def _for_metric(rule: DecisionRule, table: ResultTable) -> DecisionRule:
     """One point of an accuracy, in percent of the baseline's, where the rule has the margin of a loss."""
-    words = table.metric.name.lower().replace("/", "_").replace(".", "_").split("_")
     standard = rule.margin_percent == DecisionRule().margin_percent
     base = [table.outcome(table.arms[0], seed) for seed in table.seeds]
     values = [outcome.value for outcome in base if outcome.usable]
-    if not standard or not values or not set(words) & set(ACCURACY) or min(values) <= 0:
+    if not standard or not values or not is_accuracy(table.metric.name) or min(values) <= 0:
         return rule
     point = ACCURACY_POINT / 100.0 if max(values) <= 1.0 else ACCURACY_POINT
     return replace(rule, margin_percent=100.0 * point * len(values) / sum(values))

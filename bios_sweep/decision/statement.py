@@ -21,7 +21,7 @@ from bios_sweep.decision.finding import (
 )
 from bios_sweep.decision.rows import Estimate, LevelRow, RateRow
 from bios_sweep.decision.sentences import OPEN, contrast_of, over_words, reasons_told, sentence
-from bios_sweep.jsonable import OPTIONAL, UNTOLD, WORDS
+from bios_sweep.jsonable import LEFT_OUT, OPTIONAL, WORDS
 from bios_sweep.reasons import Kind, Reason
 
 LOSS_ALONE = Kind("judged on loss at equal {hold}; cost is not weighed against it")
@@ -87,7 +87,7 @@ class Verdict:
     effect_over: str = ""
     withheld: Reason | None = field(default=None, metadata=WORDS)
     recommended: Any = None
-    told: tuple[Reason, ...] = field(default=(), metadata=UNTOLD)
+    told: tuple[Reason, ...] = field(default=(), metadata=LEFT_OUT)
     advice: str | None = field(default=None, metadata=OPTIONAL)
     extend: str | None = field(default=None, metadata=OPTIONAL)
 

@@ -15,8 +15,7 @@ from bios_sweep.defaults import FILE_NAME, TunedDefaults, read_tuned
 from bios_sweep.errors import InputError, StorageError
 from bios_sweep.procedure import Known, State, state_of
 from bios_sweep.records.earlier import told_by
-from bios_sweep.records.journal import read_journal
-from bios_sweep.records.replay import replay
+from bios_sweep.records.journal import read_state
 from bios_sweep.records.results import without_damage
 from bios_sweep.records.sweep_state import SweepState
 from bios_sweep.records.workspace import PLAN_FILE, Workspace
@@ -128,7 +127,7 @@ def open_sweep(workspace: Path | str | Workspace, name: str | None = None) -> Sw
             f"({type(error).__name__}: {error}); run the sweep again to write it"
         ) from error
     path = place.journal_file(sweep_id)
-    journal, damaged = without_damage(replay(read_journal(path)) if path.exists() else SweepState(), place)
+    journal, damaged = without_damage(read_state(path), place)
     for told in damaged:
         _log.warning("%s", told)
     return SweepView(

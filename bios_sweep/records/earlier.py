@@ -8,8 +8,7 @@ from typing import Any
 from bios_sweep.decision.costs import Timing
 from bios_sweep.procedure import Known
 from bios_sweep.records.evaluations import ClusterReader
-from bios_sweep.records.journal import read_journal
-from bios_sweep.records.replay import replay
+from bios_sweep.records.journal import read_state
 from bios_sweep.records.sweep_state import SweepState
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.sealed import is_sealed_json
@@ -22,7 +21,7 @@ def known_of(plan: Plan, workspace: Workspace) -> Known:
     """What a run of the plan finds in its workspace: any sweep's timing of these arms, its own proposals."""
     found = workspace.read_timing(timing_key_of(plan)) if plan.timed_arms else None
     path = workspace.journal_file(plan.sweep_id)
-    kept = replay(read_journal(path)) if plan.study.decision.refine and path.exists() else SweepState()
+    kept = read_state(path) if plan.study.decision.refine else SweepState()
     return Known(
         timing=None if found is None else named_timing(plan, found),
         proposals=tuple(Proposal.from_dict(values) for values in kept.proposals),
@@ -34,7 +33,7 @@ def known_of(plan: Plan, workspace: Workspace) -> Known:
 def journal_results(plan: Plan, workspace: Workspace) -> dict[str, TrialResult]:
     """The copies of results that the plan's own journal has, by trial; none where it was never run."""
     path = workspace.journal_file(plan.sweep_id)
-    return replay(read_journal(path)).results if path.exists() else {}
+    return read_state(path).results
 
 
 def told_by(journal: SweepState, workspace: Workspace) -> Known:

@@ -31,6 +31,10 @@ from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
 HEAD = ("seq", "time", "kind")
 REPEATED = ("started", "measured")  # a trial that goes on from its checkpoint says these again
 FLUSH_SECONDS = 0.5  # chosen: what a power cut may cost; real trials measure less often than that
+WAY_OUT = (
+    "restore the file from a copy, or move it away and run the sweep again, which takes finished trials from "
+    "their own folders"
+)
 
 
 class Journal:
@@ -56,7 +60,7 @@ class Journal:
         except OSError as error:
             raise StorageError(f"{path}: cannot be opened for writing ({error.strerror})") from error
         try:
-            self.state: SweepState = replay(_parse(path, lines))
+            self.state: SweepState = _state(path, _parse(path, lines))
         except StorageError:
             os.close(self._file)
             raise
@@ -243,6 +247,15 @@ def read_journal(path: Path) -> tuple[Entry, ...]:
     return JournalTail(path).read()
 
 
+def read_state(path: Path) -> SweepState:
+    """What a journal adds up to; of one that is not there yet, nothing.
+
+    Raises:
+        StorageError: it is damaged, with the file.
+    """
+    return _state(path, read_journal(path)) if path.exists() else SweepState()
+
+
 def plain(value: Any) -> Any:
     """A value as it comes back from JSON: lists for tuples, None for what is not a finite number."""
     if isinstance(value, float):
@@ -260,19 +273,22 @@ def _whole_lines(content: bytes) -> tuple[list[bytes], int]:
     return content[:size].split(b"\n")[:-1], size
 
 
+def _state(path: Path, entries: Iterable[Entry]) -> SweepState:
+    try:
+        return replay(entries)
+    except StorageError as error:
+        raise StorageError(f"{path}: {error}; {WAY_OUT}") from error
+
+
 def _parse(path: Path, lines: list[bytes], *, before: int = 0) -> tuple[Entry, ...]:
     entries = []
     for number, line in enumerate(lines, start=before + 1):
         try:
             entry = _entry(json.loads(line))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise StorageError(
-                f"{path}:{number}: no journal entry ({error}); restore the file from a copy"
-            ) from error
+            raise StorageError(f"{path}:{number}: no journal entry ({error}); {WAY_OUT}") from error
         if entry.seq != number:
-            raise StorageError(
-                f"{path}:{number}: entry {entry.seq} where {number} belongs; restore the file from a copy"
-            )
+            raise StorageError(f"{path}:{number}: entry {entry.seq} where {number} belongs; {WAY_OUT}")
         entries.append(entry)
     return tuple(entries)
 

@@ -43,7 +43,11 @@ def replay(entries: Iterable[Entry]) -> SweepState:
 
 
 def advance(state: SweepState, entry: Entry) -> SweepState:
-    """The state after one more entry."""
+    """The state after one more entry.
+
+    Raises:
+        StorageError: the entry is of an unknown kind, or does not hold what one of its kind does.
+    """
     change = _CHANGES.get(entry.kind)
     if change is None:
         known = ", ".join(_CHANGES)
@@ -51,7 +55,12 @@ def advance(state: SweepState, entry: Entry) -> SweepState:
             f"journal entry {entry.seq}: unknown kind {entry.kind!r}; this version knows {known}"
         )
     reopened = replace(state, closed="", seq=entry.seq, started=state.started or entry.milliseconds)
-    return change(replace(reopened, latest=entry.milliseconds), entry)
+    try:
+        return change(replace(reopened, latest=entry.milliseconds), entry)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StorageError(
+            f"journal entry {entry.seq}: is no {entry.kind!r} ({type(error).__name__}: {error})"
+        ) from error
 
 
 def _opened(state: SweepState, entry: Entry) -> SweepState:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from bios_sweep.records.journal import read_journal
-from bios_sweep.records.replay import replay
+from bios_sweep.records.journal import read_state
 from bios_sweep.records.trial_state import TrialState
 from bios_sweep.records.workspace import Workspace
 
@@ -32,7 +31,7 @@ def _trials(workspace: Workspace, model_fingerprint: str) -> Iterator[TrialState
         path = workspace.journal_file(sweep_id)
         if not path.exists() or not names_model(path, model_fingerprint):
             continue
-        state = replay(read_journal(path))
+        state = read_state(path)
         if state.facts.get("model", {}).get("fingerprint") != model_fingerprint:
             continue
         for trial in state.trials.values():

@@ -34,10 +34,10 @@ FALLS = frozenset({
     "hallucination", "hallucinations",
 })
 RISES = frozenset({
-    "acc", "accuracy", "accuracies", "correct", "correctness", "em", "exact", "match", "matches",
-    "precision", "prec", "recall", "sensitivity", "specificity", "f1", "f2", "f05", "fbeta", "fscore",
-    "fmeasure", "tpr", "tnr", "ppv", "npv", "auc", "auroc", "auprc", "aucpr", "rocauc", "roc", "ap", "map",
-    "mrr", "ndcg", "dcg", "hit", "hits", "mcc", "matthews", "kappa", "r2", "rsquared", "pearson",
+    "acc", "accuracy", "accuracies", "correct", "correctness", "em", "exact", "exactmatch", "match",
+    "matches", "precision", "prec", "recall", "sensitivity", "specificity", "f1", "f2", "f05", "fbeta",
+    "fscore", "fmeasure", "tpr", "tnr", "ppv", "npv", "auc", "auroc", "auprc", "aucpr", "rocauc", "roc", "ap",
+    "map", "mrr", "ndcg", "dcg", "hit", "hits", "mcc", "matthews", "kappa", "r2", "rsquared", "pearson",
     "pearsonr", "spearman", "spearmanr", "kendall", "kendalltau", "correlation", "corrcoef", "concordance",
     "cindex", "iou", "miou", "jaccard", "dice", "similarity", "nmi", "ari", "silhouette", "bleu",
     "sacrebleu", "chrf", "meteor", "cider", "bertscore", "bleurt", "comet", "psnr", "ssim", "pesq", "stoi",
@@ -70,20 +70,28 @@ PHRASES = {
     ("c", "index"): MAXIMIZE, ("cumulative", "gain"): MAXIMIZE, ("log", "prob"): MAXIMIZE,
     ("log", "probs"): MAXIMIZE, ("log", "probability"): MAXIMIZE, ("log", "p"): MAXIMIZE,
     ("per", "second"): MAXIMIZE, ("per", "sec"): MAXIMIZE, ("top", "1"): WEAK, ("top", "5"): WEAK,
-    ("top", "k"): WEAK,
+    ("top", "k"): WEAK, ("self", "bleu"): HIDDEN, ("error", "detection"): HIDDEN,
+    ("failure", "recovery"): HIDDEN,
 }
 # a part, a change or a spread of a metric, or its opposite: which way that is better is another question
 HIDES = frozenset({
     "std", "stdev", "stddev", "stderr", "sem", "var", "variance", "ci", "delta", "diff", "difference",
     "change", "drop", "gap", "improvement", "reduction", "increase", "decrease", "degradation", "gain",
     "scale", "weight", "coef", "threshold", "target", "rejected", "not", "non", "no", "minus", "inverse",
-    "inv", "reciprocal",
+    "inv", "reciprocal", "free", "saved", "saving", "savings", "avoided", "avoidance",
+    # more of it may be worse, whatever the word beside it says: `bias_score`, `attack_success_rate`
+    "bias", "biased", "harm", "harms", "harmful", "harmfulness", "risk", "stereotype", "stereotypes",
+    "refusal", "refusals", "attack", "attacks", "jailbreak", "jailbreaks", "sycophancy", "memorization",
+    "memorisation", "leakage", "repetition", "deception",
 })
 # fmt: on
+OF_RIGHT_ANSWERS = frozenset({"acc", "accuracy", "accuracies", "exact", "exactmatch", "em"})
 NEGATES = frozenset({"neg", "negative"})  # `neg_mean_squared_error`, `negative_log_likelihood`
 LIKELY = frozenset({"likelihood", "loglikelihood", "loglik"})
 CUTOFF = re.compile(r"(?:p|r|maj|cons|best|avg)@\w", re.I)  # P@1, R@5, maj@8: the letter alone says nothing
-OPPOSITE = re.compile(r"(?:^|[\s/(])(?:1|one)\s*[-\u2212\u2013]\s*(?!shot)[a-z]", re.I)  # 1-accuracy
+OPPOSITE = re.compile(  # 1-accuracy, 100 - wer, -loss
+    r"(?:^|[\s/(])(?:1|100|one)\s*[-\u2212\u2013]\s*(?!shot)[a-z]|^\s*[-\u2212\u2013]\s*[a-z]", re.I
+)
 PIECES = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+\d*|[A-Z]+\d*|\d+")  # of camelCase
 SPLITS = re.compile(r"^(?:evaluation|eval|validation|valid|val|test|dev|train|macro|micro|weighted)")
 AVERAGES = re.compile(r"(?:macro|micro)$")
@@ -106,6 +114,11 @@ def direction_of(name: str) -> str | None:
     if len(strong) > 1:
         return None
     return strong.pop() if strong else (MAXIMIZE if said else None)
+
+
+def is_accuracy(name: str) -> bool:
+    """Whether a name says that it is a share of right answers (`valAccuracy`, `acc,none`, `exact_match`)."""
+    return direction_of(name) == MAXIMIZE and not OF_RIGHT_ANSWERS.isdisjoint(_words(name))
 
 
 def contradiction(name: str, direction: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import dropwhile, takewhile
 
 from bios_sweep.engines.scripted.noise import BOX, plain, says_something
 from bios_sweep.engines.scripted.tracebacks import BESIDE, OWN, Raised, read_tracebacks
@@ -16,6 +17,8 @@ MEMORY = re.compile(
 )
 # What launchers say of a process that was killed; they exit with 1 themselves.
 KILLED_BELOW = re.compile(r"Signal 9 \(SIGKILL\)|<Signals\.SIGKILL: 9>|return code = -9\b")
+# Slurm's word over a job or a step; where nothing else ended it, it did.
+CANCELLED = re.compile(r"(slurmstepd|srun): error: \*\*\* .*CANCELLED AT")
 ROOT_CAUSE = "Root Cause (first observed failure)"  # torchrun; above it stand those that failed because of it
 # A launcher (torchrun, accelerate, deepspeed) ends with its own words, behind those of the script.
 LAUNCHER = re.compile(r"\b(ChildFailedError|CalledProcessError|SignalException|ProcessExitedException)\b")
@@ -25,6 +28,7 @@ AFTERMATH = re.compile(
     r"|(\w+\.)*(EOFError|BrokenProcessPool|SystemExit)\b"
     r"|.*(Connection (reset|closed) by peer|DataLoader worker .* exited unexpectedly|[Ss]ee root cause above)"
 )
+RECORDED = re.compile(r"\s+traceback : Traceback \(most recent")  # of a script under torchrun's @record
 LONGEST_ROOT = 180  # characters, so that something of what it led to is seen; chosen
 BARE = re.compile(r"(\[rank\d+\]:\s*)?[A-Za-z_][\w.]*(Error|Exception)\b")  # without its traceback
 
@@ -40,6 +44,7 @@ ERROR = re.compile(
             r".*[Cc]ommand not found|.*: not found$|.*: (No such file or directory|Permission denied)$",
             r".*\b(Segmentation fault|Bus error|Illegal instruction)\b|(.*[\s\d])?Killed\b",
             r"Could not override",  # Hydra
+            r'\{.*"(level|levelname|severity)": ?"(?i:error|critical|fatal)"',  # loggers that write JSON
         )
     )
 )
@@ -74,10 +79,13 @@ def why(errors: Sequence[str], output: Sequence[str], *, killed: bool = False) -
         said.error,
         printed.fatal,
         printed.error,
+        said.recorded,
+        said.out_of_time,
         said.last,
     )
-    text = said.last() if killed else next(filter(None, (tell() for tell in tellers)), "")
-    text = text or said.anything()
+    if killed:
+        tellers = (said.cancelled, said.last)
+    text = next(filter(None, (tell() for tell in tellers)), "") or said.anything()
     memory = bool(MEMORY.search(text)) or (killed and any(map(MEMORY.search, said.lines)))
     return Why(text=text, memory=memory)
 
@@ -112,6 +120,21 @@ class _Said:
 
     def error(self) -> str:
         return self._told(ERROR)
+
+    def recorded(self) -> str:
+        """The exception in torchrun's summary, where the rank's own output went elsewhere."""
+        below = dropwhile(lambda line: not RECORDED.match(line), self.lines)
+        indented = takewhile(lambda line: line[:1] == " ", below)
+        kinds = [bare for line in indented if (bare := line.strip()) and BARE.match(bare)]
+        return kinds[-1] if kinds else ""
+
+    def cancelled(self) -> str:
+        return next((line.strip() for line in reversed(self.lines) if CANCELLED.match(line)), "")
+
+    def out_of_time(self) -> str:
+        """Cancelled for a reason of Slurm's own, not because another task of the step had failed."""
+        line = self.cancelled()
+        return line if " DUE TO " in line else ""
 
     def last(self) -> str:
         return self._words[-1] if self._words else ""

@@ -28,6 +28,10 @@ NOISE = re.compile(
             r"Call stack:|(Message|Arguments): |Current thread 0x|\[Previous line repeated",
             r"Traceback \(most recent|The above exception was|During handling of the above",
             r"(srun|make|ninja|mpirun|slurmstepd): .*(Exited with|Error \d+$|build stopped|CANCELLED AT)",
+            r"srun: (Job step aborted|Terminating|forcing)|Primary job  terminated|a non-zero exit code\.",
+            r"mp(irun|iexec) (detected|noticed)|the job to be terminated\.|(Process name|Exit code): ",
+            r".*To avoid data inconsistency, we are taking the entire process down",  # NCCL
+            r"ClearML (Task|results page|Monitor)\b",
             r"E\d{4,8} .*torch/distributed/elastic|\[\S+ \S+\] \[(ERROR|INFO)\] \[launch\.py",  # launchers
             r"(time|host|rank|exitcode|traceback) +: |error_file: |\[\d+\]:$|.* FAILED$|Failures:$",
             r"Root Cause \(|<NO_OTHER",

@@ -17,7 +17,8 @@ IGNORED = "ignored"  # Python itself went on: a destructor, a handler at exit, a
 HEAD = re.compile(r"Traceback \(most recent call last\)")
 FRAME = re.compile(r'\s+File "[^"]+", line \d+(, in .+)?$')  # alone before a SyntaxError, in Ray's words
 ENDED = re.compile(r"([A-Za-z_][\w.<>]*)(?:\([\w.]+\))?(?::(?:\s.*)?)?$")  # module.Kind: message
-NO_KIND = "Message"  # ends the call stack of Python's "Logging error"
+# No exceptions: the end of the call stack of Python's "Logging error", and what JAX links to the real one.
+NO_KINDS = ("Message", "SimplifiedTraceback", "UnfilteredStackTrace")
 LINK = re.compile(r"(The above exception was the direct cause|During handling of the above exception)")
 MARKS = {  # line before a traceback -> what the traceback is worth
     re.compile(r"(Exception in (thread|callback) |Task exception was never|Future exception was)"): BESIDE,
@@ -105,7 +106,8 @@ class _Reader:
             if kind is None or not _names_a_kind(kind[1]):
                 continue
             self._open -= 1
-            if kind[1] == NO_KIND:
+            if kind[1].rpartition(".")[2] in NO_KINDS:
+                self._linked, self._last = False, None
                 continue
             self.used.add(number)
             found = self._raised(number, kind[1], body.strip() + self._more(place))

@@ -7,6 +7,7 @@ source) says nothing to the model and passes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,24 +20,40 @@ _MEDIA = "only text is trained here; leave these lines out, or remove the key"
 _PAIRS = "preferences are not trained here; write the line you want to be learned as prompt and completion"
 _SYSTEM = "it would not be read; write it as the first message or into the prompt"
 _OTHER = "it would not be read; keep one way of writing the example"
+_BESIDE = "it would not be read; where the model needs it, write it into the example, else remove it"
 
 # Of a line or of a turn: what asks for a way of training that is not there.
 UNTRAINED = {
-    **dict.fromkeys(("tools", "functions", "tool_calls", "function_call", "tool_choice"), _TOOLS),
-    **dict.fromkeys(("reasoning_content", "reasoning", "thinking"), _REASONING),
-    **dict.fromkeys(("weight", "weights", "sample_weight", "loss_weight", "loss_mask"), _WEIGHT),
-    **dict.fromkeys(("images", "image", "videos", "video", "audios", "audio"), _MEDIA),
+    **dict.fromkeys(("thoughts", "thought", "chain_of_thought", "cot", "rationale"), _REASONING),
+    **dict.fromkeys(("weight", "weights", "sample_weight", "loss_weight", "loss_mask", "mask"), _WEIGHT),
     **dict.fromkeys(("documents", "chat_template_kwargs"), "no chat template is given it; write it as text"),
+}
+# The same by a word of the key, as in `available_tools` or `image_url`.
+UNTRAINED_WORDS = {
+    **dict.fromkeys(("tool", "tools", "function", "functions", "toolcalls"), _TOOLS),
+    **dict.fromkeys(("reasoning", "thinking"), _REASONING),
+    **dict.fromkeys(("image", "images", "video", "videos", "audio", "audios"), _MEDIA),
 }
 # Of a line: another way of writing the example, beside the one that is read.
 OTHER_SHAPES = {
     **dict.fromkeys(("system", "system_prompt"), _SYSTEM),
     **dict.fromkeys(
-        ("completion", "conversations", "conversation", "instruction", "input", "output", "response"), _OTHER
+        (
+            "completion",
+            "conversations",
+            "conversation",
+            "instruction",
+            "input",
+            "output",
+            "response",
+            "responses",
+        ),
+        _OTHER,
     ),
+    **dict.fromkeys(("context", "suffix", "question", "answer", "target"), _BESIDE),
     "history": "it would not be read; write the earlier turns as messages",
 }
-PAIR_PREFIXES = ("chosen", "rejected")
+PAIR_PREFIXES = ("chosen", "rejected", "preferred", "dispreferred", "non_preferred")
 # Of a turn: labels that say nothing to the model.
 LABELS = ("id", "uuid", "message_id", "index", "timestamp", "created_at", "date", "model", "source", "lang")
 TOOL_ROLES = ("tool", "function", "ipython", "observation", "tool_call", "tool_response", "function_call")
@@ -53,7 +70,7 @@ def refuse_untrained_keys(row: Mapping[str, Any], shape: str, origin: str) -> No
     for key, value in row.items():
         if key in own or _says_nothing(value):
             continue
-        reason = UNTRAINED.get(key) or OTHER_SHAPES.get(key)
+        reason = _untrained(key, value) or OTHER_SHAPES.get(key)
         if key.startswith(PAIR_PREFIXES) or (key == "label" and isinstance(value, bool)):
             reason = _PAIRS
         if reason:
@@ -70,7 +87,7 @@ def refuse_untrained_turn(turn: Mapping[str, Any], index: int, origin: str) -> N
     for key, value in turn.items():
         if key in ("role", "content", *LABELS) or _says_nothing(value):
             continue
-        reason = UNTRAINED.get(key, "it would not be read; write it into content, or remove it")
+        reason = _untrained(key, value) or "it would not be read; write it into content, or remove it"
         raise DataError(f"{where}.{key} is not trained on: {reason}")
     role = turn.get("role")
     if role in TOOL_ROLES:
@@ -79,6 +96,13 @@ def refuse_untrained_turn(turn: Mapping[str, Any], index: int, origin: str) -> N
         raise DataError(
             f"{where} is of role {role!r}; chat templates call it {OTHER_NAMES[role]!r}, rename it"
         )
+
+
+def _untrained(key: str, value: object) -> str:
+    """Why a key asks for what is not there. A word in it says nothing of a number or a switch (`n_tools`)."""
+    words = [] if isinstance(value, bool | int) else re.split(r"[\W_]+", key.casefold())
+    by_word = (UNTRAINED_WORDS[word] for word in (key.casefold(), *words) if word in UNTRAINED_WORDS)
+    return UNTRAINED.get(key.casefold()) or next(by_word, "")
 
 
 def _says_nothing(value: object) -> bool:

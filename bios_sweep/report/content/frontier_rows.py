@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from bios_sweep.decision.bounds import Bound
@@ -21,7 +22,7 @@ class FrontierRow:
     """
 
     arm: str
-    gain: float | None
+    gain: float
     lower: float | None
     upper: float | None
     cost_ratio: float
@@ -47,14 +48,14 @@ def frontier_rows(plan: Plan, state: State) -> tuple[FrontierRow, ...]:
             examples=arm.examples(),
         )
         for arm in plan.arms
-        if arm.name in bounds and arm.name in costs
+        if arm.name in bounds and arm.name in costs and math.isfinite(bounds[arm.name].gain)
     ]
     if len(points) < 2 or plan.cells:
         return ()
     return tuple(
         FrontierRow(
             arm=point.arm,
-            gain=finite_or_none(point.gain.gain),
+            gain=point.gain.gain,
             lower=finite_or_none(point.gain.lower),
             upper=finite_or_none(point.gain.upper),
             cost_ratio=point.cost.ratio,

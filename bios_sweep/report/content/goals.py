@@ -87,7 +87,10 @@ def first_line(summary: Summary) -> str:
 
 
 def tuned_line(summary: Summary, file: Path) -> str:
-    """Where a finished sweep's tuned defaults lie, or why there are none."""
+    """Where a sweep's tuned defaults lie, or why there are none; nothing where none are due yet."""
+    if not summary.final:
+        again = "they are written again once those have ended"
+        return f"tuned defaults: {file}, as of before trials ran again; {again}" if file.is_file() else ""
     if summary.no_file:
         return f"tuned defaults: none, {summary.no_file}"
     if not file.is_file():

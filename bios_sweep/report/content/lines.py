@@ -14,6 +14,7 @@ from bios_sweep.report.content.wording import (
     clean,
     ended_as,
     gain,
+    interval,
     number,
     plural,
     times,
@@ -38,6 +39,16 @@ def contrast(verdict: Verdict) -> str:
     if not over or (of, over) == (number(verdict.best_level), number(verdict.default)):
         return ""
     return f"{of} over {over}"
+
+
+def effect(verdict: Verdict) -> str:
+    """`+1.22 [+1.08, +1.33]`: the gain in percent and its bounds."""
+    return f"{gain(verdict.effect_percent)} {interval(verdict.lower, verdict.upper)}".strip()
+
+
+def cost(verdict: Verdict) -> str:
+    """`x1.80 [1.71, 1.89]`: the time of the level in question over the default's, and its bounds."""
+    return f"{times(verdict.cost_ratio)} {times_interval(verdict.cost_lower, verdict.cost_upper)}".strip()
 
 
 def verdict_line(summary: Summary) -> str:

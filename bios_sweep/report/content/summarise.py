@@ -13,7 +13,7 @@ from bios_sweep.report.content.moderator_rows import moderator_rows
 from bios_sweep.report.content.scope import caveats
 from bios_sweep.report.content.search_row import search_row
 from bios_sweep.report.content.sign_rows import sign_rows, unjudged_lines
-from bios_sweep.report.content.summary import Counts, FailureRow, MarginRow, Summary, metric_row
+from bios_sweep.report.content.summary import Counts, FailureRow, Summary, metric_row
 from bios_sweep.report.content.truncation import truncation
 from bios_sweep.report.content.verdict_rows import told_verdict, verdicts_of
 from bios_sweep.study.plan import Plan
@@ -22,7 +22,7 @@ from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED
 
 def summarise(plan: Plan, state: State, results: Results, command: str) -> Summary:
     """Everything a reader of the sweep is told. `command` reproduces it."""
-    study, margin, arms = plan.study, state.margin, arms_of(plan, state)
+    study, arms = plan.study, arms_of(plan, state)
     verdicts = tuple(told_verdict(plan, verdict, command) for verdict in verdicts_of(plan, state))
     summary = Summary(
         sweep=study.name,
@@ -32,7 +32,7 @@ def summarise(plan: Plan, state: State, results: Results, command: str) -> Summa
         stage=state.stage,
         metric=metric_row(study.metric),
         judged_on=study.metric.words,
-        margin=MarginRow(percent=margin.percent, absolute=margin.absolute) if margin else None,
+        margin=state.margin,
         counts=count_trials(state, results),
         verdicts=verdicts,
         baseline=study.scenario.told(study.baseline.to_dict()),

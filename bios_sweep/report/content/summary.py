@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from bios_sweep.decision.finding import Margin
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.jsonable import OPTIONAL, WORDS
 from bios_sweep.procedure import DONE
@@ -35,14 +36,6 @@ class MetricRow:
 def metric_row(metric: Metric) -> MetricRow:
     """The metric as it is told."""
     return MetricRow(name=metric.name, unit=metric.unit, direction=metric.direction)
-
-
-@dataclass(frozen=True, kw_only=True)
-class MarginRow:
-    """The smallest effect that matters, in percent of the baseline's metric and in its own unit."""
-
-    percent: float
-    absolute: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +95,7 @@ class Summary:
     stage: str
     metric: MetricRow
     judged_on: str
-    margin: MarginRow | None
+    margin: Margin | None
     counts: Counts
     verdicts: tuple[Verdict, ...]
     baseline: Mapping[str, Any]

@@ -14,7 +14,7 @@ from bios_sweep.report.content.wording import clean
 from bios_sweep.report.figures.canvas import Family, families_of, screened
 from bios_sweep.report.figures.curves import draw_curves, mean_curve
 from bios_sweep.report.figures.effects import draw_effects, effect_groups
-from bios_sweep.report.figures.frontier import draw_frontier, drawable
+from bios_sweep.report.figures.frontier import draw_frontier
 from bios_sweep.report.figures.response import draw_response
 
 DPI = 130  # chosen, not measured: sharp in MLflow's viewer, under 100 kB a file
@@ -42,7 +42,7 @@ def _figures_of(summary: Summary) -> Iterator[Drawn]:
     if any(row.gain is not None for row in effects):
         caption = "Effect of each variation with its bounds; the band is the margin."
         yield Drawn(name="effects", caption=caption, figure=draw_effects(summary))
-    if any(map(drawable, summary.frontier)):
+    if summary.frontier:
         caption = "Gain against time, both with intervals; the efficient arms are joined."
         yield Drawn(name="frontier", caption=caption, figure=draw_frontier(summary))
     for family in families_of(summary):

@@ -39,7 +39,7 @@ TICKS = (0.1, 0.2, 0.25, 0.33, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 16.0
 
 def draw_frontier(summary: Summary) -> Figure:
     """Up is better, left is faster; time on a log axis, for half and twice are equally far."""
-    points = [point for point in summary.frontier if drawable(point)]
+    points = summary.frontier
     figure, (panel,) = new_figure(7.2, 4.8)
     _frame(panel, points)
     margin = summary.margin.percent if summary.margin else None
@@ -68,11 +68,6 @@ def draw_frontier(summary: Summary) -> Figure:
     return figure
 
 
-def drawable(point: FrontierRow) -> bool:
-    """Whether a point has both coordinates."""
-    return point.gain is not None and bool(point.cost_ratio)
-
-
 def goals_of(summary: Summary) -> dict[str, list[str]]:
     """Arm -> the profiles (quality, balanced, speed) whose settings are this arm's."""
     found: dict[str, list[str]] = {}
@@ -88,14 +83,11 @@ def _has(settings: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
 
 
 def _point(panel: Axes, point: FrontierRow) -> None:
-    x, y = point.cost_ratio, point.gain
-    efficient = point.on_frontier
-    colour = COLOURS[0] if efficient else GREY
-    low, high = point.lower, point.upper
+    x, y, low, high = point.cost_ratio, point.gain, point.lower, point.upper
+    colour = COLOURS[0] if point.on_frontier else GREY
     panel.plot([x, x], [y if low is None else low, y if high is None else high], color=colour, linewidth=1.3)
-    near, far = point.cost_lower, point.cost_upper
-    panel.plot([x if near is None else near, x if far is None else far], [y, y], color=colour, linewidth=1.3)
-    face = colour if efficient else "white"
+    panel.plot([point.cost_lower, point.cost_upper], [y, y], color=colour, linewidth=1.3)
+    face = colour if point.on_frontier else "white"
     panel.plot(x, y, "o", markersize=7, color=colour, markerfacecolor=face)
 
 
@@ -123,7 +115,8 @@ def _part(figure: Figure, panel: Axes, labels: Sequence[Annotation]) -> None:
     for each in labels:
         best = min(PLACES, key=lambda place: _trouble(_stand(each, place), frame, taken, others))
         others.append(_stand(each, best))
-        each.arrow_patch.set_visible(abs(best[0]) + abs(best[1]) > LEADER)
+        if each.arrow_patch is not None:
+            each.arrow_patch.set_visible(abs(best[0]) + abs(best[1]) > LEADER)
 
 
 def _stand(text: Annotation, place: tuple[float, float]) -> Bbox:
@@ -141,8 +134,8 @@ def _trouble(box: Bbox, frame: Bbox, drawn: Sequence[Bbox], labels: Sequence[Bbo
 
 def _drawn_over(panel: Axes) -> list[Sequence[float]]:
     """Places in pixels that lines and points of the data go through, close enough that no label slips in."""
-    zero = [(end, 0.0) for end in panel.get_xlim()]
-    data = [zero, *(line.get_xydata() for line in panel.lines[1:])]
+    zero = np.array([(end, 0.0) for end in panel.get_xlim()])
+    data = [zero, *(np.asarray(line.get_xydata()) for line in panel.lines[1:])]
     lines = [panel.transData.transform(points) for points in data if len(points)]
     pieces = [(start, end) for line in lines for start, end in pairwise([line[0], *line])]
     return [
@@ -153,8 +146,7 @@ def _drawn_over(panel: Axes) -> list[Sequence[float]]:
 
 
 def _frame(panel: Axes, points: Sequence[FrontierRow]) -> None:
-    ends = [end for p in points for end in (p.cost_lower, p.cost_ratio, p.cost_upper) if end]
-    low, high = min([*ends, 1.0]) / 1.25, max([*ends, 1.0]) * 1.45
+    low, high = min(p.cost_lower for p in points) / 1.25, max(p.cost_upper for p in points) * 1.45
     panel.set_xscale("log")
     panel.set_xlim(low, high)
     panel.set_xticks([tick for tick in TICKS if low <= tick <= high])

@@ -45,6 +45,8 @@ def _head(answer: Audit, console: Console) -> None:
     ended = " + ".join(f"{answer.counts[status]:,} {status}" for status in ENDINGS)
     line(console, f"{answer.source}: {plural(answer.table.rows, 'run')} = {ended}", QUIET)
     compared = f"compared: {plural(arms, 'arm')} at {plural(seeds, 'seed')}"
+    if any(flaw.kind == "zero_variance" for flaw in answer.flaws):
+        compared += ", for the others repeat its differences"
     line(console, f"{compared}; metric {answer.table.metric.words}")
     baseline = answer.arms.baseline
     told = ", ".join(f"{name} {number(value)}" for name, value in baseline.settings.items())

@@ -19,8 +19,10 @@ from bios_sweep.report.content.goals import first_line
 from bios_sweep.report.content.lines import (
     bounds_line,
     contrast,
+    cost,
     cost_line,
     counts_line,
+    effect,
     failure_lines,
     no_verdict,
     other_reasons,
@@ -36,8 +38,6 @@ from bios_sweep.report.content.wording import (
     interval,
     number,
     plural,
-    times,
-    times_interval,
 )
 from bios_sweep.report.figures.effects import effect_groups
 from bios_sweep.report.figures.files import Drawn
@@ -109,7 +109,6 @@ def _figures(drawn: Sequence[Drawn]) -> dict[str, dict[str, Any]]:
 
 def _verdict(name: str, verdict: Verdict) -> dict[str, Any]:
     word = clean(verdict.verdict)
-    bounds = times_interval(verdict.cost_lower, verdict.cost_upper)
     return {
         "name": name,
         "word": word,
@@ -124,10 +123,10 @@ def _verdict(name: str, verdict: Verdict) -> dict[str, Any]:
         "default": number(verdict.default),
         "best": number(verdict.best_level),
         "contrast": contrast(verdict),
-        "effect": f"{gain(verdict.effect_percent)} {interval(verdict.lower, verdict.upper)}".strip(),
+        "effect": effect(verdict),
         "margin": number(verdict.margin),
         "seeds": len(verdict.seeds),
-        "time": f"{times(verdict.cost_ratio)} {bounds}".strip() if verdict.cost_ratio else "",
+        "time": cost(verdict) if verdict.cost_ratio else "",
         "on": "fresh seeds" if verdict.stage == "confirmation" else "shared seeds",
     }
 

@@ -12,15 +12,17 @@ from bios_sweep.report.content.goals import headline
 from bios_sweep.report.content.lines import (
     bounds_line,
     contrast,
+    cost,
     cost_line,
     counts_line,
+    effect,
     failure_lines,
     other_reasons,
     titles,
 )
 from bios_sweep.report.content.sections import Section, sections
 from bios_sweep.report.content.summary import Summary, worst_first
-from bios_sweep.report.content.wording import clean, gain, interval, number, times, times_interval
+from bios_sweep.report.content.wording import clean, number
 
 COLUMNS = ("factor", "default", "verdict", "best level", "gain, %", "margin, %", "seeds")
 HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
@@ -69,16 +71,11 @@ def _verdict_row(name: str, v: Verdict, timed: bool) -> tuple[Any, ...]:
         number(v.default),
         v.verdict,
         number(v.best_level),
-        ", ".join(filter(None, (_effect(v), contrast(v)))),
+        ", ".join(filter(None, (effect(v), contrast(v)))),
         number(v.margin),
         len(v.seeds),
     )
-    bounds = times_interval(v.cost_lower, v.cost_upper)
-    return (*row, f"{times(v.cost_ratio)} {bounds}".strip()) if timed else row
-
-
-def _effect(v: Verdict) -> str:
-    return f"{gain(v.effect_percent)} {interval(v.lower, v.upper)}".strip()
+    return (*row, cost(v)) if timed else row
 
 
 def _baseline_table(summary: Summary) -> str:

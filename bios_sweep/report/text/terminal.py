@@ -17,6 +17,7 @@ from bios_sweep.report.content.goals import first_line
 from bios_sweep.report.content.lines import (
     bounds_line,
     contrast,
+    cost,
     cost_line,
     counts_line,
     failure_lines,
@@ -26,6 +27,7 @@ from bios_sweep.report.content.lines import (
 )
 from bios_sweep.report.content.plan_summary import PlanArm, PlanSummary
 from bios_sweep.report.content.sections import Section, sections
+from bios_sweep.report.content.status import Status
 from bios_sweep.report.content.summary import FailureRow, Summary, worst_first
 from bios_sweep.report.content.wording import (
     NONE,
@@ -37,12 +39,10 @@ from bios_sweep.report.content.wording import (
     interval,
     number,
     plural,
-    times,
-    times_interval,
 )
 from bios_sweep.report.text.layout import HEAD, QUIET, bullets, copyable, heading, indented, line, plain_table
 from bios_sweep.report.text.logs import logs_of
-from bios_sweep.study.trials import FAILED
+from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED
 
 BOUNDS_WIDE, BOUNDS_NARROW = 24, 16  # columns of what stands under an effect
 WIDE = 100  # columns from which an effect and its bounds fit on one line
@@ -101,37 +101,30 @@ def print_verdicts(summary: Summary, console: Console, trials_dir: Path | None =
     copyable(console, "Again: ", summary.command)
 
 
-def print_status(status: Mapping[str, Any], console: Console) -> None:
-    """Where a sweep stands.
-
-    status: `sweep_id`, `stage`, `driver` (`pid`, `host`, `started`, or None when nobody drives it),
-    `planned`, `completed`, `diverged`, `failed`, `running`, `failures` (kind -> trials), `retried`, `broken`
-    (why the last run ended early, or None), `judged_on` (the metric in words).
-    """
-    planned, running = status["planned"], status["running"]
-    ended = {name: status[name] for name in ("completed", "diverged", "failed")}
-    waiting = planned - sum(ended.values()) - running
-    line(console, clean(status["sweep_id"]), HEAD)
-    if status.get("judged_on"):
-        line(console, f"judged on {clean(status['judged_on'])}")
-    line(console, f"stage: {clean(status['stage'])}")
-    parts = [f"{amount} {name}" for name, amount in ended.items()]
-    parts += [f"{amount} {name}" for name, amount in (("running", running), ("waiting", waiting)) if amount]
-    line(console, f"{plural(planned, 'trial')} planned = {' + '.join(parts)}")
-    kinds = ", ".join(f"{amount} {clean(kind)}" for kind, amount in status.get("failures", {}).items())
-    if kinds:
+def print_status(status: Status, console: Console) -> None:
+    """Where a sweep stands."""
+    ended = {COMPLETED: status.completed, DIVERGED: status.diverged, FAILED: status.failed}
+    waiting = status.planned - sum(ended.values()) - status.running
+    line(console, clean(status.sweep_id), HEAD)
+    line(console, f"judged on {clean(status.judged_on)}")
+    line(console, f"stage: {clean(status.stage)}")
+    later = {"running": status.running, "waiting": waiting}
+    parts = [f"{amount} {name}" for name, amount in (ended | later).items() if amount or name in ended]
+    line(console, f"{plural(status.planned, 'trial')} planned = {' + '.join(parts)}")
+    if status.failures:
+        kinds = ", ".join(f"{amount} {clean(kind)}" for kind, amount in status.failures.items())
         line(console, f"failed: {kinds}")
-    if status.get("retried"):
-        line(console, f"{plural(status['retried'], 'attempt')} lost and tried again")
-    if status.get("broken"):
-        line(console, status["broken"])
-    bullets(console, "Damaged", status.get("damaged") or ())
-    driver = status["driver"]
+    if status.retried:
+        line(console, f"{plural(status.retried, 'attempt')} lost and tried again")
+    if status.broken:
+        line(console, status.broken)
+    bullets(console, "Damaged", status.damaged)
+    driver = status.driver
     if driver is None:
         line(console, "no driver is running")
     else:
-        where = f"driver: process {driver['pid']} on {clean(driver['host'])}"
-        line(console, f"{where}, since {clean(driver['started'])}")
+        where = f"driver: process {driver.pid} on {clean(driver.host)}"
+        line(console, f"{where}, since {clean(driver.started)}")
 
 
 def _head(console: Console, facts: PlanSummary | Summary) -> None:
@@ -237,7 +230,7 @@ def _verdict_table(verdicts: Sequence[Verdict], wide: bool) -> Table:
     if not wide:
         table.padding = 0
     for name, verdict in zip(titles(verdicts), verdicts, strict=True):
-        table.add_row(*_verdict_row(name, verdict, wide), *((Text(_time(verdict)),) if timed else ()))
+        table.add_row(*_verdict_row(name, verdict, wide), *((Text(cost(verdict)),) if timed else ()))
     return table
 
 
@@ -258,11 +251,6 @@ def _verdict_row(name: str, verdict: Verdict, wide: bool) -> tuple[Text, ...]:
 def _contrast(verdict: Verdict, wide: bool) -> list[str]:
     """What the gain is of and over, under it and no wider than its bounds, or nearly."""
     return wrap(contrast(verdict), BOUNDS_WIDE if wide else BOUNDS_NARROW, break_long_words=False)
-
-
-def _time(verdict: Verdict) -> str:
-    bounds = times_interval(verdict.cost_lower, verdict.cost_upper)
-    return f"{times(verdict.cost_ratio)} {bounds}".strip()
 
 
 def _longest_word(texts: Iterable[str]) -> int:

@@ -23,6 +23,7 @@ from bios_sweep.defaults.tuned import (
 )
 from bios_sweep.errors import DefaultsError
 from bios_sweep.settings import TrainingSettings
+from bios_sweep.vocabulary import Goal
 
 
 def build_tuned(
@@ -97,7 +98,11 @@ def _holds_everywhere(item: Evidence) -> bool:
 
 
 def require_served(
-    name: str, value: Any, evidence: Mapping[str, Evidence], names: Sequence[str], profile: str = "balanced"
+    name: str,
+    value: Any,
+    evidence: Mapping[str, Evidence],
+    names: Sequence[str],
+    profile: str = Goal.BALANCED,
 ) -> None:
     """Refuse a value that its evidence does not stand for. names: what may be served.
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
+from bios_sweep.cli.invocation import invocation_of
 from bios_sweep.config.build import gpu_hours
 from bios_sweep.decision.table import Outcome, ResultTable
 from bios_sweep.driver.prepare import Prepared, prepare
@@ -56,7 +57,7 @@ def run(args: Namespace) -> int:
     """Print the chances of every verdict, and with `decision.gpu_hours` the design that decides most."""
     if args.sweeps < 2:
         raise InputError(f"--sweeps: {args.sweeps} is not allowed; at least 2")
-    prepared = prepare(args)
+    prepared = prepare(invocation_of(args))
     summary = rehearsal_summary(prepared, args)
     if args.json:
         print(json.dumps(to_json(summary), indent=1))

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bios_sweep.audit.runs import ARM, BASELINE, ArmRuns, ArmSet, RunTable
+from bios_sweep.claims import REPEAT
 from bios_sweep.errors import InputError
-from bios_sweep.study.claims import REPEAT
 
 SHOWN = 6  # candidates named in one error (chosen, not measured)
 

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from bios_sweep.checks import is_whole, not_allowed
+from bios_sweep.claims import FEW_STEPS, REPEAT
 from bios_sweep.errors import PlanError
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.study.claims import FEW_STEPS, REPEAT
 from bios_sweep.study.design import Study
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.search import Proposal

@@ -8,10 +8,11 @@ from decimal import Decimal
 from typing import Any
 
 from bios_sweep.checks import is_number
+from bios_sweep.vocabulary import Status
 
 NONE = "—"  # no number: unknown, unbounded or not measured
 DIGITS = 4  # significant: more would be noise at the precision of these trials (chosen, not measured)
-ENDINGS = ("completed", "diverged", "failed")
+ENDINGS = tuple(Status)
 
 
 def clean(text: Any) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bios_sweep.checks import is_number
 from bios_sweep.claims import REPEAT, claim_named
 from bios_sweep.rehearsal.chances import Chances, Share
 from bios_sweep.rehearsal.designs import JUDGED_AT, Search
@@ -246,5 +245,5 @@ def _ends(plan: Plan, name: str, level: Any) -> bool:
     if name == REPEAT:
         return False
     tested = [getattr(plan.study.baseline, name), *(arm.level for arm in plan.levels_of(name))]
-    numbers = all(map(is_number, tested))
+    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in tested)
     return numbers and level in (min(tested), max(tested))

@@ -15,10 +15,10 @@ from bios_sweep.decision.bounds import dunnett, gain_bounds, pooled_error, stude
 from bios_sweep.decision.contrasts import Contrasts
 from bios_sweep.decision.finding import CONFIRM, FactorLevels
 from bios_sweep.decision.table import Blocks, Outcome, ResultTable
-from bios_sweep.decision.verdicts import Asked, screen_claims
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED
+from tests.answers import answer
 
 ENOUGH = CLAIMS["enough"]
 
@@ -160,9 +160,8 @@ def asked_of(values, claim, nan=(), **rule):
     table = ResultTable(
         arms=arms, seeds=tuple(range(values.shape[1])), outcomes=outcomes, metric=Metric(), untouched=4e4
     )
-    question = Asked(name="q", claim=claim, levels=LEVELS)
     decision = DecisionRule(looks=(values.shape[1],), margin_share=1e12, **rule)
-    return screen_claims(table, [question], decision)["q"]
+    return answer(claim, LEVELS, table, decision)
 
 
 @FEW

@@ -14,7 +14,7 @@ from bios_sweep.procedure.served import OWN_RATE, done, retuned
 from bios_sweep.procedure.state import State
 from bios_sweep.procedure.together import combination_of, held_together
 from bios_sweep.reasons import Kind
-from bios_sweep.study.arms import BASELINE, Arm
+from bios_sweep.study.arms import Arm
 from bios_sweep.study.durations import duration_arm
 from bios_sweep.study.stages import confirmation_trials
 from bios_sweep.study.trials import CONFIRMATION
@@ -76,8 +76,7 @@ def _rival(cell: Cell, test: FreshTest) -> Arm:
     if test.duration is None:
         return over
     longer = duration_arm(cell.plan.study, test.duration, over)
-    suffix = cell.plan.baseline.name.removeprefix(BASELINE)  # of a crossed study's cell
-    longer = dataclasses.replace(longer, name=longer.name + suffix)
+    longer = dataclasses.replace(longer, name=longer.name + cell.plan.suffix)
     same = [arm for arm in cell.plan.arms if arm.settings == longer.settings and not arm.repeat]
     return same[0] if same else longer
 

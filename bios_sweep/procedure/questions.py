@@ -8,7 +8,6 @@ from bios_sweep.claims import JOINT, REPEAT
 from bios_sweep.decision.finding import FactorLevels
 from bios_sweep.decision.nuisance import Ladder
 from bios_sweep.decision.question import Question
-from bios_sweep.study.arms import BASELINE
 from bios_sweep.study.factors import Factor, natural_ends
 from bios_sweep.study.plan import Plan
 
@@ -33,9 +32,13 @@ def factor_of(plan: Plan, question: Question) -> Factor:
 
 def title_of(plan: Plan, question: Question) -> str:
     """How a question is told: its factor, the claim where it is not the first, the cell of other values."""
-    first, *_ = plan.claims_of(factor_of(plan, question))
-    title = question.factor if question.claim == first else f"{question.factor} ({question.claim})"
-    return title if plan.baseline.name == BASELINE else f"{title} @ {question.cell}"
+    claim = "" if is_first(plan, question) else f" ({question.claim})"
+    return f"{question.factor}{claim}{plan.suffix}"
+
+
+def is_first(plan: Plan, question: Question) -> bool:
+    """Whether it is about the first claim of its factor, which is told without the claim's name."""
+    return question.claim == plan.claims_of(factor_of(plan, question))[0]
 
 
 def factor_names(plan: Plan) -> list[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bios_sweep.claims import REPEAT
-from bios_sweep.procedure import factor_of
+from bios_sweep.jsonable import LEFT_OUT
+from bios_sweep.procedure import factor_of, is_first
 from bios_sweep.rehearsal.chances import Chances, Share
 from bios_sweep.rehearsal.designs import JUDGED_AT, Search
 from bios_sweep.rehearsal.noise import EARLIER, Noise
@@ -47,7 +48,8 @@ class ChanceRow:
 class QuestionRow:
     """A question's chances by the true effect. level: label of the level that has it.
 
-    about_another_level: the claim is about another level than the one with the effect.
+    heading: the question with its claim, the factor's first one too. about_another_level: the claim is about
+    another level than the one with the effect.
     """
 
     question: str
@@ -55,6 +57,7 @@ class QuestionRow:
     claim: str
     level: str
     about_another_level: bool
+    heading: str = field(metadata=LEFT_OUT)
     chances: tuple[ChanceRow, ...]
 
 
@@ -180,6 +183,7 @@ def _question(plan: Plan, rows: Sequence[Chances], seconds_per_example: float | 
         claim=claim.name,
         level=first.level,
         about_another_level=elsewhere,
+        heading=f"{first.title} ({claim})" if is_first(own, first.question) else first.title,
         chances=tuple(_row(row, seconds_per_example) for row in rows),
     )
 

@@ -16,7 +16,7 @@ from bios_sweep.atomic import write_atomically
 from bios_sweep.cli.plan import plan_summary
 from bios_sweep.config.build import build_metric
 from bios_sweep.config.compose import compose_config
-from bios_sweep.config.sweep_file import changed_values, differing, key_of, next_name, sweep_text, without
+from bios_sweep.config.sweep_file import changed_values, differing, key_set_by, next_name, sweep_text, without
 from bios_sweep.driver.prepare import prepare
 from bios_sweep.driver.sweeps import choose
 from bios_sweep.driver.view import SweepView
@@ -49,7 +49,7 @@ class Command:
     def namespace(self, args: Namespace) -> Namespace:
         """The arguments of a verb, with this command's overrides; those typed now replace the same keys."""
         typed = list(args.overrides)
-        kept = without(self.overrides, [key_of(override) for override in typed])
+        kept = without(self.overrides, [key_set_by(override) for override in typed])
         return Namespace(**{**vars(args), "overrides": [*kept, *typed], "config_dir": self.config_dir})
 
 

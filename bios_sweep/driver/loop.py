@@ -99,7 +99,7 @@ def open_journal(sweep: Sweep) -> Journal:
             "sweep_id": plan.sweep_id,
             "command": sweep.command,
             "study": plan.study.to_dict(),
-            "arms": [dataclasses.asdict(arm) for arm in plan.arms],
+            "arms": [arm.to_dict() for arm in plan.arms],
             "notes": list(plan.notes),
         },
     )

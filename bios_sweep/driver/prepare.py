@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bios_sweep import defaults
-from bios_sweep.config.build import HEURISTIC_KEYS, build_study
+from bios_sweep.config.build import build_study
 from bios_sweep.config.compose import NOT_TRAINED_HERE, Config, compose_config, sweep_names
 from bios_sweep.config.stated import refuse_idle
 from bios_sweep.defaults import Recommendation
@@ -29,7 +29,7 @@ from bios_sweep.engines.training.data import DataSet
 from bios_sweep.errors import ConfigError
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.secrecy import masked
-from bios_sweep.settings import FULL, LORA, RANGES
+from bios_sweep.settings import FULL, LORA, RANGES, key_of
 from bios_sweep.study.design import Study
 from bios_sweep.study.guardrails import guardrail_metric
 from bios_sweep.study.plan import Plan, build_plan
@@ -93,7 +93,9 @@ def prepare_config(config: Config, args: Namespace) -> Prepared:
     refuse_idle(config, verb)
     workspace = workspace_of(config)
     scenario, dataset, recommendation = _scenario(config.values, workspace)
-    study = build_study(config.values, sweep=config.sweep, scenario=scenario, recommendation=recommendation)
+    study = build_study(
+        config.values, sweep=config.sweep or "", scenario=scenario, recommendation=recommendation
+    )
     recommended = _recommended(study)
     study = dataclasses.replace(study, origins=honest_origins(study))
     _require_measured(study.metric, study.decision.guardrails, scenario)
@@ -117,8 +119,7 @@ def prepare_config(config: Config, args: Namespace) -> Prepared:
 
 def _recommended(study: Study) -> dict[str, Any]:
     """Key -> the default's own number: who writes it out has said no more than `auto`."""
-    keys = {name: ".".join(key) for name, key in HEURISTIC_KEYS.items()}
-    return {keys[name]: origin["recommended"] for name, origin in study.origins.items()}
+    return {key_of(name): origin["recommended"] for name, origin in study.origins.items()}
 
 
 def facts_of(plan: Plan, config: Config) -> dict[str, Any]:

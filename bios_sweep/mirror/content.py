@@ -148,7 +148,7 @@ def child_content(state: SweepState, trial: TrialState, parent_id: str, *, alive
 
 def _told(state: SweepState, settings: TrainingSettings) -> dict[str, Any]:
     """The settings that the trial heard of: a script's own are no parameters of it."""
-    values = settings.to_dict()
+    values = settings.by_name()
     return {name: value for name, value in values.items() if name in state.facts.get("told", values)}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from bios_sweep.defaults.exporters.axolotl import AXOLOTL
 from bios_sweep.defaults.exporters.hydra import HYDRA
 from bios_sweep.defaults.exporters.llama_factory import LLAMA_FACTORY
+from bios_sweep.defaults.exporters.ms_swift import MS_SWIFT
 from bios_sweep.defaults.exporters.peft import PEFT
 from bios_sweep.defaults.exporters.quantities import (
     Batch,
@@ -18,7 +19,7 @@ from bios_sweep.defaults.exporters.quantities import (
     split_batch,
     value_of,
 )
-from bios_sweep.defaults.exporters.tool import AUTO, CONSTANT, Cell, Fixed, Tool
+from bios_sweep.defaults.exporters.tool import AUTO, Cell, Fixed, Tool
 from bios_sweep.defaults.exporters.trl import TRL
 from bios_sweep.defaults.exporters.yaml_text import yaml_text
 from bios_sweep.defaults.measured import baseline_reasons, plain_number, reasons
@@ -28,7 +29,7 @@ from bios_sweep.defaults.tuned import TunedDefaults
 from bios_sweep.errors import DefaultsError
 from bios_sweep.settings import FULL, TrainingSettings
 
-TOOLS: Mapping[str, Tool] = {tool.name: tool for tool in (PEFT, TRL, AXOLOTL, LLAMA_FACTORY, HYDRA)}
+TOOLS: Mapping[str, Tool] = {tool.name: tool for tool in (PEFT, TRL, AXOLOTL, LLAMA_FACTORY, MS_SWIFT, HYDRA)}
 
 Settings = Recommendation | TrainingSettings | TunedDefaults
 
@@ -69,8 +70,8 @@ def export(
     """Settings as a plain dict with the exact keys of another trainer.
 
     settings: a recommendation, training settings, or tuned defaults (their study's baseline with the
-    tuned values in place). to: `peft`, `trl`, `axolotl`, `llama-factory` or `hydra`; the first two give
-    one dict per class (`LoraConfig`, `SFTConfig`, ...). gpus, micro_batch: how the effective batch is
+    tuned values in place). to: a name of `TOOLS`; `peft` and `trl` give one dict per class
+    (`LoraConfig`, `SFTConfig`, ...). gpus, micro_batch: how the effective batch is
     divided; it is never changed. profile: what matters most, where tuned defaults have a value for it.
 
     Raises:
@@ -176,13 +177,6 @@ def _require_expressible(settings: TrainingSettings, tool: Tool) -> None:
         )
     if tool.whole_alpha:
         require_whole_alpha(settings, tool.title)
-    for name, reason in tool.left_out.items():
-        default = TrainingSettings.__dataclass_fields__[name].default
-        if reason == CONSTANT and getattr(settings, name) != default:
-            raise DefaultsError(
-                f"{name}: {getattr(settings, name)!r} cannot be written for {tool.title}, "
-                f"which always has {default!r}"
-            )
 
 
 def _value(cell: Cell, known: Mapping[str, Quantity]) -> Any:
@@ -230,6 +224,9 @@ def _head(
     if "max_length" in tool.left_out and "max_length" not in untold:
         reason = tool.left_out["max_length"]
         lines.append(f"Not in this file: max_length, {settings.max_length} tokens per example ({reason}).")
+    if settings.own and "settings" not in tool.keys.get("method", ()):
+        own = ", ".join(f"{name} {plain_number(value)}" for name, value in settings.own.items())
+        lines.append(f"Known to the script of the evidence alone, so not here: {own}.")
     if settings.train_examples is not None:
         lines.append(f"The evidence was made with {settings.train_examples} training examples.")
     use = (settings.method == FULL and tool.use_in_full) or tool.use

@@ -74,7 +74,7 @@ def arm_row(plan: Plan, state: State, arm: Arm, results: Results) -> ArmRow:
         level=arm.level,
         label=arm.label,
         changes=arm.changes,
-        settings=arm.settings.to_dict(),
+        settings=arm.settings.by_name(),
         examples=arm.examples(),
         notes=tuple(arm.notes),
         finals={
@@ -150,7 +150,7 @@ def _row(plan: Plan, trial: TrialSpec, arm: Arm, result: TrialResult) -> dict[st
         "wall_seconds": round(result.wall_seconds, 3),
         "tokens": result.tokens,
         "trial_key": trial.key,
-        **trial.settings.to_dict(),
+        **trial.settings.by_name(),
     }
 
 

@@ -41,8 +41,8 @@ def recommended(plan: Plan, state: State) -> dict[str, dict[str, Any]]:
     if own is None or state.stage != DONE:
         return {}
     asked = [question.factor for question in questions(own) if question.factor != REPEAT]
-    found = {goal: settings_of(plan, state, goal).to_dict() for goal in PROFILES} if asked else {}
-    start = plan.study.baseline.to_dict()
+    found = {goal: settings_of(plan, state, goal).by_name() for goal in PROFILES} if asked else {}
+    start = plan.study.baseline.by_name()
     names = [n for n in start if n in asked or any(values[n] != start[n] for values in found.values())]
     return {goal: {name: values[name] for name in names} for goal, values in found.items()}
 

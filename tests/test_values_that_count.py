@@ -94,7 +94,7 @@ OTHER: dict[str, Any] = {
     "method.name": "python", "method.lora_alpha": 8.0, "method.lora_dropout": 0.1,
     "method.schedule": "cosine", "method.warmup_fraction": 0.1, "method.weight_decay": 0.1,
     "method.adam_beta1": 0.8, "method.adam_beta2": 0.99, "method.adam_eps": 1e-6,
-    "baseline.train_examples": 4,
+    "baseline.train_examples": 4, "method.settings": {"optimizer": "lion"},
     "method.max_grad_norm": 2.0, "method.max_length": 128, "method.dtype": "bfloat16",
     "method.micro_batch_size": 4, "method.command": "python3 train.py {learning_rate} {seed}",
     "method.shell": True, "method.metric": "accuracy", "method.direction": "maximize",

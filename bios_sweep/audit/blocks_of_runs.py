@@ -243,7 +243,7 @@ def count_runs(table: RunTable) -> dict[str, int]:
     )
     return {
         "planned": table.rows,
-        "completed": ended[COMPLETED],
-        "diverged": ended[DIVERGED],
-        "failed": ended[FAILED],
+        COMPLETED: ended[COMPLETED],
+        DIVERGED: ended[DIVERGED],
+        FAILED: ended[FAILED],
     }

@@ -10,6 +10,7 @@ from scipy import stats
 
 from bios_sweep.claims import claim_named
 from bios_sweep.decision.statement import Verdict
+from bios_sweep.vocabulary import Word
 
 FEWEST_FOR_A_MEAN = 2  # two scenarios are the least between which effects can differ
 
@@ -131,7 +132,7 @@ def roll_up(verdicts: Sequence[Verdict]) -> list[RollUpRow]:
         claims.setdefault((verdict.factor, verdict.claim), []).append(verdict)
     table: list[RollUpRow] = []
     for (factor, claim), group in claims.items():
-        confirmed = sum(verdict.verdict == "confirm" for verdict in group)
+        confirmed = sum(verdict.verdict == Word.CONFIRM for verdict in group)
         share = clopper_pearson(confirmed, len(group))
         name = factor if claim_named(claim).plain else f"{factor} ({claim})"
         table.append(_row(name, share, None, f"{name}: the default is {share_sentence(share)}"))

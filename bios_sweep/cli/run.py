@@ -38,6 +38,7 @@ from bios_sweep.report.content.summary import Summary
 from bios_sweep.report.text.progress import LiveView
 from bios_sweep.report.text.terminal import print_verdicts
 from bios_sweep.study.search import SearchSpace
+from bios_sweep.vocabulary import SearchGoal
 
 TRACKING_FAILED = 4
 LARGE_COST = 100.0  # times the default's: what a proposal of unknown cost is told
@@ -199,7 +200,7 @@ def open_search(sweep: Sweep, space: SearchSpace) -> Searcher:
     from bios_sweep.execution.optuna_search import OptunaSearch  # heavy, and seldom asked for
 
     study = sweep.plan.study
-    two = study.decision.refine_goal != "quality"
+    two = study.decision.refine_goal != SearchGoal.QUALITY
     default = sweep.workspace.read_result(sweep.plan.trials[0].key)
     start = default.final.get(study.metric.name, 0.0) if default is not None else 0.0
     worthless = start - study.metric.sign * max(

@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from bios_sweep.cli.defaults import ACTIONS
+from bios_sweep.vocabulary import Goal
+
 
 @dataclass(frozen=True, kw_only=True)
 class Verb:
     """A verb: the module whose `run(args) -> exit code` does it, its help, and the flags it takes.
 
+    operands: what stands beside the flags, a name in `OPERANDS`.
     goes_on: what it does counts, not what it prints, so it succeeds also where nobody can read that.
     """
 
@@ -21,6 +25,35 @@ class Verb:
     operands: str = "overrides"
     goes_on: bool = False
 
+
+# what a verb's operands are: how its usage shows them, and argparse's words for each
+OPERANDS: dict[str, tuple[str, dict[str, dict[str, object]]]] = {
+    "overrides": (
+        "[overrides]",
+        {
+            "overrides": {
+                "nargs": "*",
+                "metavar": "override",
+                "help": "a Hydra override: key=value or group=name",
+            }
+        },
+    ),
+    "words": ("[WORD...]", {"words": {"nargs": "*", "metavar": "WORD", "help": "what the answer is about"}}),
+    "action": (
+        f"{'|'.join(ACTIONS)} MODEL_OR_FILE...",
+        {
+            "action": {"choices": tuple(ACTIONS), "help": "what to do"},
+            "operands": {
+                "nargs": "*",
+                "metavar": "MODEL_OR_FILE",
+                "help": "a folder with config.json or a Hugging Face id; merge and diff take tuned-defaults "
+                "files, refit workspaces and tables of runs",
+            },
+        },
+    ),
+}
+
+GOALS = tuple(goal.value for goal in Goal)  # plain text, for argparse writes them by their repr
 
 VERBS = {
     "plan": Verb(
@@ -128,6 +161,13 @@ VERBS = {
         flags=("--config-dir", "--sweep", "--port"),
         needs_extra=True,
     ),
+    "keys": Verb(
+        module="bios_sweep.cli.keys",
+        help="the configuration keys about some words, with default and meaning",
+        examples=("bios-sweep keys margin", "bios-sweep keys cluster gpu --json"),
+        flags=("--json",),
+        operands="words",
+    ),
     "defaults": Verb(
         module="bios_sweep.cli.defaults",
         help="a model's settings with reasons, tuned or not; exported, compared, merged",
@@ -220,15 +260,15 @@ FLAGS = {
     "--port": {"type": int, "default": 5000, "help": "port of the MLflow server (5000)"},
     "--examples": {"type": int, "metavar": "N", "help": "training examples, where known"},
     "--goal": {
-        "choices": ("quality", "balanced", "speed"),
-        "default": "balanced",
+        "choices": GOALS,
+        "default": Goal.BALANCED,
         "help": "what matters most",
     },
     "--method": {"default": "lora", "help": "fine-tuning method: lora or full (lora)"},
     "--profile": {
-        "choices": ("quality", "balanced", "speed"),
+        "choices": GOALS,
         "dest": "goal",
-        "default": "balanced",
+        "default": Goal.BALANCED,
         "help": "the same as --goal",
     },
     "--tokens": {"type": int, "metavar": "N", "help": "completion tokens of the training data, where known"},

@@ -11,14 +11,15 @@ from bios_sweep.decision.costs import CostRatio
 from bios_sweep.decision.rows import RateRow
 from bios_sweep.jsonable import LEFT_OUT
 from bios_sweep.reasons import Kind, Reason
+from bios_sweep.vocabulary import Word
 
-CONFIRM = "confirm"
-REFINE = "refine"
-UNCONFIRMED = "refine (unconfirmed)"
-INCONCLUSIVE = "inconclusive"
-SCREENING_ONLY = "screening only"
-CANDIDATE = "candidate"  # states of screening that are no verdict yet
-UNDECIDED = "undecided"
+CONFIRM = Word.CONFIRM
+REFINE = Word.REFINE
+UNCONFIRMED = Word.UNCONFIRMED
+INCONCLUSIVE = Word.INCONCLUSIVE
+SCREENING_ONLY = Word.SCREENING_ONLY
+CANDIDATE = Word.CANDIDATE  # states of screening that are no verdict yet
+UNDECIDED = Word.UNDECIDED
 
 EDGE = Kind("edge: the best level {level} ends the grid")
 LARGER_ONLY = Kind("confirmed against larger only")

@@ -28,6 +28,7 @@ from bios_sweep.decision.finding import (
 )
 from bios_sweep.decision.rows import RateRow
 from bios_sweep.reasons import Kind, Reason
+from bios_sweep.vocabulary import Status
 
 NO_RIVAL = Kind("every re-tuned arm of the other levels diverged")
 LADDER_ENDS = Kind("the default level's best {setting} ends its ladder: the best may lie beyond")
@@ -214,7 +215,7 @@ def _by_rate(
 
 def _conclusion(bound: Bound | None, evidence: Evidence) -> str:
     if bound is None:
-        return "diverged"
+        return Status.DIVERGED
     if bound.lower > 0:
         return BETTER
     if bound.upper < 0:

@@ -23,6 +23,7 @@ from bios_sweep.decision.rows import Estimate, LevelRow, RateRow
 from bios_sweep.decision.sentences import OPEN, contrast_of, over_words, reasons_told, sentence
 from bios_sweep.jsonable import LEFT_OUT, OPTIONAL, WORDS
 from bios_sweep.reasons import Kind, Reason
+from bios_sweep.vocabulary import Stage, Status
 
 LOSS_ALONE = Kind("judged on loss at equal {hold}; cost is not weighed against it")
 DIVERGED = Kind("diverged: {arms}")
@@ -69,7 +70,7 @@ class Verdict:
     scope: str
     confidence: float
     margin_absolute: float | None = None
-    stage: str = "screening"
+    stage: str = Stage.SCREENING
     served: Any = None
     levels: tuple[LevelRow, ...] = ()
     cost_ratio: float | None = None
@@ -131,8 +132,8 @@ def make_verdict(
     the screening's bounds are at alpha / looks. limit: percent that the claim is held against, where it is
     not the margin.
     """
-    stage = "confirmation" if final.fresh else "screening"
-    confidence = 1.0 - (alpha if stage == "confirmation" else alpha / looks)
+    stage = Stage.CONFIRMATION if final.fresh else Stage.SCREENING
+    confidence = 1.0 - (alpha if stage == Stage.CONFIRMATION else alpha / looks)
     word = final.state
     reasons = final.reasons
     if word == CANDIDATE:
@@ -209,7 +210,7 @@ def _level(levels: FactorLevels, arm: str, screening: Finding) -> LevelRow:
         arm=arm,
         level=levels.level(arm),
         label=levels.label(arm),
-        status="diverged" if arm in screening.diverged else "compared" if bound else "not compared",
+        status=Status.DIVERGED if arm in screening.diverged else "compared" if bound else "not compared",
         estimate=_estimate(bound) if bound else None,
     )
 

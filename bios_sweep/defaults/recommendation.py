@@ -11,6 +11,7 @@ from bios_sweep.defaults import rules
 from bios_sweep.defaults.model_config import ModelShape, model_shape
 from bios_sweep.errors import DefaultsError
 from bios_sweep.settings import ALPHA_RULES, FULL, LORA_SETTINGS, METHODS, TrainingSettings, setting_names
+from bios_sweep.vocabulary import Goal
 
 SUPERVISED = "supervised"
 PREFERENCE = "preference"
@@ -69,7 +70,7 @@ class Recommendation:
         """Plain values: every setting by its canonical name, `why` per setting, and the rest beside them."""
         return {
             **self.settings.to_dict(),
-            "why": {name: dict(reason) for name, reason in self.why.items()},
+            "why": {name: dict(self.why[name]) for name in self.settings.by_name() if name in self.why},
             "warnings": list(self.warnings),
             "family": self.shape.family,
             "hidden_size": self.shape.hidden_size,
@@ -91,7 +92,7 @@ def recommend(
     method: str = "lora",
     examples: int | None = None,
     tokens: int | None = None,
-    goal: str = "balanced",
+    goal: str = Goal.BALANCED,
     family: str | None = None,
     hidden_size: int | None = None,
     objective: str = SUPERVISED,

@@ -13,6 +13,7 @@ from bios_sweep.defaults.measured import plain_number, reasons
 from bios_sweep.defaults.recommendation import SUPERVISED, Recommendation, recommend
 from bios_sweep.errors import NotTunedError
 from bios_sweep.settings import TrainingSettings
+from bios_sweep.vocabulary import Goal
 
 UNJUDGED = ("dtype", "train_examples")  # what a study is made with, not what it says something about
 
@@ -23,7 +24,7 @@ def serve(
     method: str = "lora",
     examples: int | None = None,
     tokens: int | None = None,
-    goal: str = "balanced",
+    goal: str = Goal.BALANCED,
     family: str | None = None,
     hidden_size: int | None = None,
     objective: str = SUPERVISED,

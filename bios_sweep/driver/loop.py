@@ -287,14 +287,14 @@ def conclude(sweep: Sweep, source: ProcedureSource, journal: Journal) -> Summary
     )
     for key, folder in kept.items():
         journal.kept(key, folder)
-    journal.closed("done")
+    journal.closed(DONE)
     return summary
 
 
 def _published(sweep: Sweep, journal: Journal, verdict: Mapping[str, Any]) -> bool:
     """Whether an earlier run came to this very verdict and its files are still as it wrote them."""
     state = journal.state
-    if state.closed != "done" or not _same(state.verdict, plain(verdict)) or not state.report:
+    if state.closed != DONE or not _same(state.verdict, plain(verdict)) or not state.report:
         return False
     wrong = unlike(sweep.folder, {name: f"{PREFIX}{sha256}" for name, sha256 in state.report.items()})
     if wrong is not None:

@@ -119,7 +119,7 @@ def prepare_config(config: Config, args: Namespace) -> Prepared:
 
 def _recommended(study: Study) -> dict[str, Any]:
     """Key -> the default's own number: who writes it out has said no more than `auto`."""
-    return {key_of(name): origin["recommended"] for name, origin in study.origins.items()}
+    return {key_of(name): origin.recommended for name, origin in study.origins.items()}
 
 
 def facts_of(plan: Plan, config: Config) -> dict[str, Any]:

@@ -14,8 +14,9 @@ from bios_sweep.reasons import Reason
 from bios_sweep.study.arms import Arm
 from bios_sweep.study.search import Proposal
 from bios_sweep.study.trials import TrialResult, TrialSpec
+from bios_sweep.vocabulary import Stage
 
-DONE = "done"
+DONE = Stage.DONE
 
 Results = Mapping[str, TrialResult]
 

@@ -31,7 +31,7 @@ def untested_arms(plan: Plan, trials: Sequence[TrialSpec], results: Results) -> 
             result = results[trial.key]
             ended.setdefault(trial.arm, []).append(result.failure if result.status == FAILED else None)
     return {
-        arm: ", ".join(dict.fromkeys(kind or "failed" for kind in kinds))
+        arm: ", ".join(dict.fromkeys(kind or FAILED for kind in kinds))
         for arm, kinds in ended.items()
         if None not in kinds
     }

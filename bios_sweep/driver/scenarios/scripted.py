@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from bios_sweep.engines.training.digests import files_fingerprint
 from bios_sweep.engines.training.facts import software_versions
 from bios_sweep.errors import ConfigError
 from bios_sweep.settings import LORA
-from bios_sweep.study.design import Study
+from bios_sweep.study.design import Origin, Study
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
 from bios_sweep.study.trials import short_hash
@@ -86,7 +87,7 @@ def script_defaults(scenario: Scenario) -> Recommendation:
     )
 
 
-def honest_origins(study: Study) -> dict[str, Mapping[str, Any]]:
+def honest_origins(study: Study) -> dict[str, Origin]:
     """Where baseline values came from, without what a script never hears of or no model stands behind."""
     scenario = study.scenario
     kept = {
@@ -95,7 +96,7 @@ def honest_origins(study: Study) -> dict[str, Mapping[str, Any]]:
         if scenario.carried is None or name in scenario.carried
     }
     if scenario.method in SCRIPTED and not scenario.model.hidden_size and "learning_rate" in kept:
-        kept["learning_rate"] = {**kept["learning_rate"], "recommended": None}
+        kept["learning_rate"] = replace(kept["learning_rate"], recommended=None)
     return kept
 
 
@@ -109,19 +110,14 @@ def require_told(plan: Plan) -> None:
     carried = study.scenario.carried
     if carried is None:
         return
-    base = study.baseline.by_name()
-    arms = {arm.name: arm.settings.by_name() for arm in plan.arms}
-    changed = {
-        name: [setting for setting, value in settings.items() if value != base[setting]]
-        for name, settings in arms.items()
-    }
+    changed = {arm.name: list(arm.settings.differing(study.baseline)) for arm in plan.arms}
     require_carried(changed, carried, hold=study.budget.hold)
-    for name, settings in arms.items():
-        empty = [setting for setting in carried if settings[setting] is None]
+    for arm in plan.arms:
+        empty = [setting for setting in carried if getattr(arm.settings, setting) is None]
         if empty:
             raise ConfigError(
-                f"{name}: there is no value for {{{empty[0]}}} of method.command; make it a moderator, or "
-                "write the value itself"
+                f"{arm.name}: there is no value for {{{empty[0]}}} of method.command; make it a moderator, "
+                "or write the value itself"
             )
 
 

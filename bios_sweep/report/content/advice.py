@@ -11,14 +11,15 @@ from bios_sweep.decision.fresh import TOO_SMALL
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.reasons import Kind
 from bios_sweep.report.content.wording import clean, gain, number
+from bios_sweep.vocabulary import Word
 
 # what the word says, for those who see it for the first time; never more than was shown
-MEANING = {
-    "confirm": "no tested alternative is better by as much as matters",
-    "refine": "another value proved better, on fresh seeds",
-    "refine (unconfirmed)": "seen on the seeds that chose it alone; fresh seeds have not been asked",
-    "inconclusive": "neither shown nor excluded",
-    "screening only": "one seed, no error estimate",
+MEANING: dict[str, str] = {
+    Word.CONFIRM: "no tested alternative is better by as much as matters",
+    Word.REFINE: "another value proved better, on fresh seeds",
+    Word.UNCONFIRMED: "seen on the seeds that chose it alone; fresh seeds have not been asked",
+    Word.INCONCLUSIVE: "neither shown nor excluded",
+    Word.SCREENING_ONLY: "one seed, no error estimate",
 }
 EXTEND = Kind("extend the grid: {command}")
 ASK_FRESH = "ask fresh seeds (decision.confirmation_seeds=5)"
@@ -27,14 +28,14 @@ ASK_FRESH = "ask fresh seeds (decision.confirmation_seeds=5)"
 def meaning(verdict: Verdict) -> str:
     """The verdict's word in a few more words; an empty string for a word it does not know."""
     word, words = verdict.verdict, words_of(verdict.claim)
-    by_claim = {"confirm": words.confirmed, "refine": words.refined}.get(word, "")
-    return by_claim or MEANING.get(word, "")
+    by_claim: dict[str, str] = {Word.CONFIRM: words.confirmed, Word.REFINE: words.refined}
+    return by_claim.get(word, "") or MEANING.get(word, "")
 
 
 def advice(verdict: Verdict) -> str:
     """The step that the verdict supports, which is what its goal is served; open questions change nothing."""
     word, words = verdict.verdict, words_of(verdict.claim)
-    goal, settled = words.goal, word in ("confirm", "refine")
+    goal, settled = words.goal, word in (Word.CONFIRM, Word.REFINE)
     if words.unmoved:
         return words.unmoved
     if words.advice and settled:
@@ -43,10 +44,10 @@ def advice(verdict: Verdict) -> str:
         told = _withheld(verdict)
     elif settled:
         told = _use(verdict)
-    elif word == "refine (unconfirmed)":
+    elif word == Word.UNCONFIRMED:
         goal = goal if verdict.recommended is not None else ""
         told = f"{_keep(verdict, goal)} for now; {_seen(verdict, _best(verdict))}: {ASK_FRESH}"
-    elif word == "screening only":
+    elif word == Word.SCREENING_ONLY:
         told = f"{_keep(verdict, goal)}; one seed shows nothing, run three or more"
     else:
         told = _keep(verdict, goal)
@@ -62,7 +63,7 @@ def _keep(verdict: Verdict, goal: str) -> str:
     """A goal with a level of its own keeps what it is served without it, where that is known."""
     kept = verdict.recommended
     if kept is None:
-        return "undecided" if goal else f"keep {number(verdict.default)}"
+        return Word.UNDECIDED if goal else f"keep {number(verdict.default)}"
     start = verdict.baseline_level
     told = f"keep {number(kept)}"
     if not goal and start is not None and kept != start:
@@ -80,7 +81,7 @@ def _at_served(steps: Any) -> str:
 def _use(verdict: Verdict) -> str:
     value, kept = _best(verdict), verdict.recommended
     told = f"use {value}" if words_of(verdict.claim).goal else f"keep {value}"
-    if verdict.verdict == "refine":
+    if verdict.verdict == Word.REFINE:
         told = f"use {value} instead of {number(verdict.default)}"
     if kept is None or number(kept) == value:
         return told
@@ -121,7 +122,7 @@ def _bound(side: str, value: float | None) -> str:
 
 def next_step(verdict: Verdict) -> str:
     """What would decide an open question; an empty string where nothing is open."""
-    if verdict.verdict != "inconclusive":
+    if verdict.verdict != Word.INCONCLUSIVE:
         return ""
     return _what_would_decide(verdict)
 
@@ -133,4 +134,4 @@ def _what_would_decide(verdict: Verdict) -> str:
         for reason in verdict.reasons:
             if reason.kind == kind:
                 return clean(reason)
-    return MEANING["inconclusive"]
+    return MEANING[Word.INCONCLUSIVE]

@@ -20,6 +20,7 @@ from bios_sweep.report.content.wording import (
     times,
     times_interval,
 )
+from bios_sweep.vocabulary import Word
 
 
 def titles(verdicts: Sequence[Verdict]) -> list[str]:
@@ -92,7 +93,7 @@ def bounds_line(verdicts: Sequence[Verdict]) -> str:
     if levels:
         told += f"; one-sided {' or '.join(f'{level:g} %' for level in levels)} bounds"
     own = [verdict for verdict in bounded if not claim_named(verdict.claim).of_another_level]
-    if any(verdict.verdict == "confirm" for verdict in own):
+    if any(verdict.verdict == Word.CONFIRM for verdict in own):
         told += "; beside a confirmed default those of the alternative that comes nearest"
     if len(own) < len(bounded) and not apart:
         elsewhere = [claim.name for claim in CLAIMS.values() if claim.of_another_level]

@@ -25,6 +25,7 @@ from bios_sweep.report.figures.canvas import (
     plain,
 )
 from bios_sweep.study.trials import CONFIRMATION
+from bios_sweep.vocabulary import Status
 
 MAX_ROWS = 40  # more cannot be read on one page (chosen, not measured)
 
@@ -159,7 +160,7 @@ def _mark_diverged(panel: Axes, rows: Iterable[tuple[float, EffectRow]]) -> None
         if row.gain is not None:
             continue
         word, colour = row.status, GREY
-        if word == "diverged":
+        if word == Status.DIVERGED:
             colour = TROUBLE
             panel.plot(0.02, place, "x", transform=edge, color=colour, markersize=7, markeredgewidth=2)
         panel.text(0.04, place, word, transform=edge, va="center", fontsize=9, color=colour)

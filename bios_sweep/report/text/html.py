@@ -42,18 +42,20 @@ from bios_sweep.report.content.wording import (
 from bios_sweep.report.figures.effects import effect_groups
 from bios_sweep.report.figures.files import Drawn
 from bios_sweep.report.figures.svg import to_svg
+from bios_sweep.study.design import Origin
 from bios_sweep.version import __version__
+from bios_sweep.vocabulary import Stage, Word
 
 TEMPLATE = "page.html.jinja"
 # a sign beside the word, so that nobody needs the colour
-SIGNS = {
-    "confirm": "✓",
-    "refine": "→",
-    "refine (unconfirmed)": "→",
-    "inconclusive": "?",
-    "screening only": "…",
+SIGNS: dict[str, str] = {
+    Word.CONFIRM: "✓",
+    Word.REFINE: "→",
+    Word.UNCONFIRMED: "→",
+    Word.INCONCLUSIVE: "?",
+    Word.SCREENING_ONLY: "…",
 }
-CLASSES = {"confirm": "confirm", "refine": "refine", "refine (unconfirmed)": "refine"}
+CLASSES: dict[str, str] = {Word.CONFIRM: "confirm", Word.REFINE: "refine", Word.UNCONFIRMED: "refine"}
 
 
 def to_html(summary: Summary, drawn: Sequence[Drawn] = ()) -> str:
@@ -127,7 +129,7 @@ def _verdict(name: str, verdict: Verdict) -> dict[str, Any]:
         "margin": number(verdict.margin),
         "seeds": len(verdict.seeds),
         "time": cost(verdict) if verdict.cost_ratio else "",
-        "on": "fresh seeds" if verdict.stage == "confirmation" else "shared seeds",
+        "on": "fresh seeds" if verdict.stage == Stage.CONFIRMATION else "shared seeds",
     }
 
 
@@ -180,18 +182,14 @@ def _arms(summary: Summary) -> Section:
 
 
 def _baseline(summary: Summary) -> Section:
-    origins = summary.origins
+    rows = [(name, value, summary.origins.get(name, Origin())) for name, value in summary.baseline.items()]
     return Section(
         key="baseline",
         title="Baseline",
         header=("setting", "value", "where it came from", "source", "confidence"),
         rows=tuple(
-            (
-                clean(name),
-                number(value),
-                *(clean(origins.get(name, {}).get(key, "")) for key in ("rule", "source", "confidence")),
-            )
-            for name, value in summary.baseline.items()
+            (clean(name), number(value), *map(clean, (origin.rule, origin.source, origin.confidence)))
+            for name, value, origin in rows
         ),
         numeric=("value",),
     )

@@ -47,7 +47,7 @@ def plan_of(*words, sweep="learning_rate"):
 
 def by_effect(plan, noise=LITTLE, *, claim=None, **options):
     rows = rehearse(plan, stated_noise(noise), **options)
-    return {row.effect: row for row in rows if claim is None or row.claim == claim}
+    return {row.effect: row for row in rows if claim is None or row.question.claim.name == claim}
 
 
 def near(share, promised, errors=4.0):

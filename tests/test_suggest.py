@@ -10,10 +10,10 @@ import pytest
 
 import bios_sweep
 from bios_sweep.cli.main import main
-from bios_sweep.cli.suggest import Command
 from bios_sweep.config.sweep_file import changed_values, next_name, sweep_text, without
 from bios_sweep.decision.bounds import Bound
 from bios_sweep.decision.finding import Finding
+from bios_sweep.driver.invocation import Invocation
 from bios_sweep.engines.simulation.engine import PlantedEngine
 from bios_sweep.procedure import state_of, suggest
 from bios_sweep.procedure.next_levels import extended, narrowed, seeds_needed
@@ -257,7 +257,7 @@ def test_names_count_up():
 
 
 def test_a_command_is_taken_apart_and_typed_words_replace_its_own():
-    command = Command.parse("bios-sweep run sweeps=a 'seeds=[0,1]' cluster=inline --config-dir 'my conf'")
+    command = Invocation.parse("bios-sweep run sweeps=a 'seeds=[0,1]' cluster=inline --config-dir 'my conf'")
     assert command.config_dir == Path("my conf")
     assert command.overrides == ("sweeps=a", "seeds=[0,1]", "cluster=inline")
     assert without(

@@ -7,12 +7,13 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from importlib import util
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.defaults import FILE_NAME, TunedDefaults, read_tuned
-from bios_sweep.errors import InputError, StorageError
+from bios_sweep.errors import InputError, MissingExtraError, StorageError
 from bios_sweep.procedure import Known, State, state_of
 from bios_sweep.records.earlier import told_by
 from bios_sweep.records.journal import read_state
@@ -22,14 +23,18 @@ from bios_sweep.records.workspace import PLAN_FILE, Workspace
 from bios_sweep.report.content.arm_rows import results_rows
 from bios_sweep.report.content.summarise import summarise
 from bios_sweep.report.content.summary import Summary
+from bios_sweep.report.text.glance import html_of, sweep_lines
 from bios_sweep.sealed import PREFIX, file_digest
 from bios_sweep.study.design import Study
 from bios_sweep.study.plan import Plan, build_plan
 
+if TYPE_CHECKING:
+    from pandas import DataFrame  # type: ignore[import-untyped]  # its stubs are a package of their own
+
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class SweepView:
     """What a sweep found so far.
 
@@ -47,6 +52,16 @@ class SweepView:
     journal: SweepState
     known: Known
     damaged: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return "\n".join(self._lines)
+
+    def _repr_html_(self) -> str:
+        return html_of(self._lines)
+
+    @property
+    def _lines(self) -> list[str]:
+        return sweep_lines(self.summary, str(self.folder))
 
     @property
     def sweep_id(self) -> str:
@@ -84,6 +99,21 @@ class SweepView:
             for trial in self.journal.trials.values()
             for point in trial.curve
         ]
+
+    def to_pandas(self, what: str = "trials") -> DataFrame:
+        """`trials` or `curves` as a data frame.
+
+        Raises:
+            InputError: another word.
+            MissingExtraError: pandas is not installed.
+        """
+        if what not in ("trials", "curves"):
+            raise InputError(f"to_pandas: {what!r} is not allowed; choose from trials, curves")
+        if util.find_spec("pandas") is None:
+            raise MissingExtraError("to_pandas needs pandas; install it with pip install pandas")
+        from pandas import DataFrame  # takes half a second, and few ask for it
+
+        return DataFrame(self.trials if what == "trials" else self.curves)
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:

@@ -163,7 +163,7 @@ def no_file(plan: Plan, state: State) -> Reason | None:
         return NO_SETTING()
     if not any(question.claim.served for question in asked):
         return NOTHING_SERVED(claim=asked[0].claim)
-    if plan.study.scenario.tuned_method is None:
+    if not plan.study.scenario.known:
         return UNKNOWN_METHOD()
     return None if state.stage == DONE else UNFINISHED()
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bios_sweep.engines.scripted.function import OwnFunction
 from bios_sweep.engines.scripted.identity import callable_file, command_files, input_files
 from bios_sweep.engines.scripted.readings import STATE_FILE
 from bios_sweep.engines.scripted.template import SEED, TRIAL_DIR, Command, Template
@@ -22,12 +23,12 @@ from bios_sweep.engines.scripted.words import (
     starts_elsewhere,
 )
 from bios_sweep.errors import ConfigError
+from bios_sweep.method import Runner
 from bios_sweep.own_settings import Own
 from bios_sweep.secrecy import secret_in
-from bios_sweep.settings import METHODS, require_free, setting_names
+from bios_sweep.settings import require_free, setting_names
 
-COMMAND, PYTHON = "command", "python"
-NEEDED = ("metric", "inputs", "time_limit_seconds", "resumes", "trains")
+NEEDED = ("metric", "inputs", "time_limit_seconds", "resumes")
 STATE_PATTERN = (
     f"{{{TRIAL_DIR}}}/**/{STATE_FILE}"  # in the Trainer's output folder, or in its last checkpoint
 )
@@ -41,7 +42,7 @@ class Script:
     it does, by the names they are given. own: names of the settings that only it knows.
     """
 
-    method: str
+    runner: Runner
     run: str
     command: Command | None
     files: Mapping[str, Path]
@@ -49,7 +50,6 @@ class Script:
     metrics_file: str | None
     time_limit_seconds: float | None
     resumes: bool
-    trains: str | None
     own: tuple[str, ...]
 
     @property
@@ -89,28 +89,29 @@ class Script:
         return any(found and Path(found).parent == Path(sys.executable).parent for found in programs)
 
 
-def script_of(method: Mapping[str, Any], cwd: Path) -> Script:
+def script_of(method: Mapping[str, Any], cwd: Path, function: OwnFunction | None = None) -> Script:
     """The script that the values of `method` describe, found in the folder `cwd`.
+
+    function: was handed over instead of its import path.
 
     Raises:
         ConfigError: a value that is missing or not allowed; the message names its key.
     """
     _check(method)
     own = _own(method.get("settings"))
-    run, command = _run(method, own)
+    run, command = _run(method, own) if function is None else (function.name, None)
     if command is not None:
         _require_heard(own, command)
         _require_script(command, cwd)
     return Script(
-        method=method["name"],
+        runner=Runner(method["runner"]),
         run=run,
         command=command,
-        files=_files(method, command, cwd),
+        files=_files(method, command, cwd, function),
         metric=method["metric"],
         metrics_file=_metrics_file(method, own),
         time_limit_seconds=method["time_limit_seconds"],
         resumes=method["resumes"],
-        trains=method["trains"],
         own=own,
     )
 
@@ -137,13 +138,9 @@ def _require_heard(own: Sequence[str], command: Command) -> None:
 def _check(method: Mapping[str, Any]) -> None:
     missing = [name for name in NEEDED if name not in method]
     if missing:
-        raise ConfigError(f"method.{missing[0]}: is missing; method={method['name']} needs it")
+        raise ConfigError(f"method.{missing[0]}: is missing; method={method['runner']} needs it")
     if not isinstance(method["metric"], str) or not method["metric"].strip():
         raise ConfigError(f"method.metric: {method['metric']!r} is not allowed; the name of a metric")
-    if method["trains"] not in (None, *METHODS):
-        raise ConfigError(
-            f"method.trains: {method['trains']!r} is not allowed; choose from {', '.join(METHODS)}, or null"
-        )
     for key in ("shell", "resumes"):
         if not isinstance(method.get(key, False), bool):
             raise ConfigError(f"method.{key}: {method[key]!r} is not allowed; true or false")
@@ -155,7 +152,7 @@ def _check(method: Mapping[str, Any]) -> None:
 
 def _run(method: Mapping[str, Any], own: tuple[str, ...]) -> tuple[str, Command | None]:
     """What is run: a command's text with the command, or the callable's import path."""
-    if method["name"] == PYTHON:
+    if method["runner"] == Runner.PYTHON:
         if not isinstance(method.get("callable"), str):
             raise ConfigError("method.callable: missing; for example method.callable=my_package.train:trial")
         return method["callable"], None
@@ -216,10 +213,14 @@ def _commands(command: Command) -> list[list[str]]:
     return (shell_commands(command.text) if command.shell else []) or [list(command.words)]
 
 
-def _files(method: Mapping[str, Any], command: Command | None, cwd: Path) -> dict[str, Path]:
+def _files(
+    method: Mapping[str, Any], command: Command | None, cwd: Path, function: OwnFunction | None
+) -> dict[str, Path]:
     inputs = method["inputs"]
     if not isinstance(inputs, list):
         raise ConfigError(f"method.inputs: {inputs!r} is not a list of files")
+    if function is not None:
+        return dict(function.files) | input_files(inputs, cwd)
     if command is None:
         return {method["callable"]: callable_file(method["callable"], cwd)} | input_files(inputs, cwd)
     words = [word for part in _commands(command) for word in part]

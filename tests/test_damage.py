@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bios_sweep.cli.main import main
+from bios_sweep.driver.command_line import CommandLine
 from bios_sweep.driver.loop import Sweep, open_journal, run_trials, take_in_finished
 from bios_sweep.driver.prepare import prepare
 from bios_sweep.driver.view import open_sweep
@@ -74,7 +75,7 @@ class Silent:
 
 def run(plan: Plan, root: Path) -> int:
     """As `run` does up to the verdicts; how many trials were trained."""
-    sweep, view = Sweep(plan=plan, workspace=Workspace(root), command="bios-sweep run"), Silent()
+    sweep, view = Sweep(plan=plan, workspace=Workspace(root), command=CommandLine(overrides=())), Silent()
     with open_journal(sweep) as journal:
         source = ProcedureSource(plan, known=known_of(plan, sweep.workspace))
         take_in_finished(sweep, source, journal)

@@ -10,10 +10,10 @@ import pytest
 
 import bios_sweep
 from bios_sweep.cli.main import main
-from bios_sweep.cli.suggest import Command
 from bios_sweep.config.sweep_file import changed_values, next_name, sweep_text, without
 from bios_sweep.decision.bounds import Bound
 from bios_sweep.decision.finding import Finding
+from bios_sweep.driver.command_line import CommandLine
 from bios_sweep.engines.simulation.engine import PlantedEngine
 from bios_sweep.procedure import state_of, suggest
 from bios_sweep.procedure.next_levels import extended, narrowed, seeds_needed
@@ -255,10 +255,15 @@ def test_names_count_up():
     ]
 
 
-def test_a_command_is_taken_apart_and_typed_words_replace_its_own():
-    command = Command.parse("bios-sweep run sweeps=a 'seeds=[0,1]' cluster=inline --config-dir 'my conf'")
-    assert command.config_dir == Path("my conf")
-    assert command.overrides == ("sweeps=a", "seeds=[0,1]", "cluster=inline")
+def test_a_command_is_kept_as_a_list_and_typed_words_replace_its_own():
+    command = CommandLine(overrides=("sweeps=a", "seeds=[0,1]", "cluster=inline"), config_dir=Path("my conf"))
+    kept = command.to_dict()
+    assert kept["command"] == "bios-sweep run sweeps=a 'seeds=[0,1]' cluster=inline --config-dir 'my conf'"
+    assert CommandLine.from_dict(json.loads(json.dumps(kept))) == command
+    assert CommandLine.from_dict({"command": kept["command"]}) == command  # a plan of an earlier version
+    bare = CommandLine(overrides=("sweeps=a",))
+    assert CommandLine.from_dict(bare.to_dict()) == CommandLine.from_dict({"command": str(bare)}) == bare
+    assert command.replaced(["seeds=[2]"]).overrides == ("sweeps=a", "cluster=inline", "seeds=[2]")
     assert without(
         ["+sweeps.cross=1", "~sweeps.x", "sweeps=a", "seeds=[1]", "seedsy=2"], ["sweeps", "seeds"]
     ) == ["seedsy=2"]

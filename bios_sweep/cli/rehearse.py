@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shlex
 import sys
 import time
 from argparse import Namespace
@@ -15,6 +14,7 @@ from rich.console import Console
 
 from bios_sweep.config.build import gpu_hours
 from bios_sweep.decision.table import Outcome, ResultTable
+from bios_sweep.driver.command_line import CommandLine
 from bios_sweep.driver.prepare import Prepared, prepare
 from bios_sweep.driver.resources import expected_workers
 from bios_sweep.errors import InputError
@@ -41,7 +41,6 @@ from bios_sweep.rehearsal import (
     sweeps_simulated,
 )
 from bios_sweep.report.text.rehearsal import print_rehearsal
-from bios_sweep.secrecy import masked
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import FAILED
@@ -90,7 +89,7 @@ def rehearsal_summary(prepared: Prepared, args: Namespace) -> dict[str, Any]:
         **summary,
         "workers": expected_workers(prepared.config.values["cluster"]),
         "design": None if search is None or hours is None else summarise_design(search, hours),
-        "command": _command(prepared, search),
+        "command": str(_command(prepared, search)),
         "notes": [*summary["notes"], *prepared.notes],
         "warnings": list(prepared.warnings),
     }
@@ -205,17 +204,8 @@ def _outcome(trial: TrialState, metric: Metric) -> Outcome:
     return Outcome(status=trial.result.status, value=trial.result.final.get(metric.name, math.nan))
 
 
-def _command(prepared: Prepared, search: Search | None) -> str:
+def _command(prepared: Prepared, search: Search | None) -> CommandLine:
     """What to type to run it: the overrides as given, with those of the design in place of theirs."""
     if search is None:
-        return shlex.join(
-            word for word in shlex.split(prepared.command) if not word.startswith("decision.gpu_hours=")
-        )
-    changed = {override.partition("=")[0] for override in search.best.overrides}
-    kept = [
-        masked(override)
-        for override in prepared.config.overrides
-        if override.partition("=")[0].lstrip("+") not in {*REPLACED, *changed}
-    ]
-    rest = shlex.split(prepared.command)[2 + len(prepared.config.overrides) :]
-    return shlex.join(["bios-sweep", "run", *kept, *search.best.overrides, *rest])
+        return prepared.command.without(["decision.gpu_hours"])
+    return prepared.command.without(REPLACED).replaced(search.best.overrides)

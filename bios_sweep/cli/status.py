@@ -52,7 +52,7 @@ def status_of(workspace: Workspace, view: SweepView) -> dict[str, Any]:
         "driver": owner if driven else None,
         "broken": None if driven else _broken(workspace, view),
         "damaged": list(view.damaged),
-        "command": view.command,
+        "command": str(view.command),
     }
 
 

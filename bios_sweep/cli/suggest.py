@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import shlex
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,8 @@ from bios_sweep.atomic import write_atomically
 from bios_sweep.cli.plan import plan_summary
 from bios_sweep.config.build import build_metric
 from bios_sweep.config.compose import compose_config
-from bios_sweep.config.sweep_file import changed_values, differing, key_of, next_name, sweep_text, without
+from bios_sweep.config.sweep_file import changed_values, differing, next_name, sweep_text, without
+from bios_sweep.driver.command_line import CommandLine
 from bios_sweep.driver.prepare import prepare
 from bios_sweep.driver.sweeps import choose
 from bios_sweep.driver.view import SweepView
@@ -26,29 +25,6 @@ from bios_sweep.records.workspace import Workspace
 from bios_sweep.report.text.suggestion import print_suggestion
 
 NEXT = "next"  # the folder of the workspace that holds suggested sweeps where no --config-dir was given
-
-
-@dataclass(frozen=True, kw_only=True)
-class Command:
-    """A sweep's command, taken apart. overrides: without the choice of the sweep. config_dir: as given."""
-
-    overrides: tuple[str, ...]
-    config_dir: Path | None
-
-    @classmethod
-    def parse(cls, command: str) -> Command:
-        """Inverse of how `run` writes its command down."""
-        words = shlex.split(command)[2:]
-        if "--config-dir" not in words:
-            return cls(overrides=tuple(words), config_dir=None)
-        place = words.index("--config-dir")
-        return cls(overrides=(*words[:place], *words[place + 2 :]), config_dir=Path(words[place + 1]))
-
-    def namespace(self, args: Namespace) -> Namespace:
-        """The arguments of a verb, with this command's overrides; those typed now replace the same keys."""
-        typed = list(args.overrides)
-        kept = without(self.overrides, [key_of(override) for override in typed])
-        return Namespace(**{**vars(args), "overrides": [*kept, *typed], "config_dir": self.config_dir})
 
 
 def run(args: Namespace) -> int:
@@ -65,12 +41,12 @@ def run(args: Namespace) -> int:
     if found.study is not None:
         _require_direction(view, args)
         name, command = write_next(view, workspace, found)
-        prepared = prepare(command.namespace(_but_the_sweep(args)))
+        prepared = prepare(_again(command, _but_the_sweep(args)))
         plan = plan_summary(prepared)
         answer |= {
             "name": name,
             "file": str(_folder(command) / f"{name}.yaml"),
-            "command": prepared.command,
+            "command": str(prepared.command),
             "seeds": plan["seeds"],
             "arms": [arm["arm"] for arm in plan["arms"]],
             **{key: plan[key] for key in ("trials", "to_run", "reused", "most_trials")},
@@ -91,19 +67,19 @@ def next_arguments(args: Namespace) -> Namespace:
     _, workspace, view = choose(Namespace(**{**vars(args), "sweep": None}))
     args = _but_the_sweep(args)
     if view.state.stage != DONE:
-        return Command.parse(view.command).namespace(args)
+        return _again(view.command, args)
     found = _suggested(view, workspace)
     if found.study is None:
         told = "; ".join(found.open) or "its questions are settled"
         raise InputError(f"--next: no study follows {view.sweep_id}: {told}")
     _require_direction(view, args)
     _, command = write_next(view, workspace, found)
-    return command.namespace(args)
+    return _again(command, args)
 
 
 def _require_direction(view: SweepView, args: Namespace) -> None:
     """Ask before a file is written: the sweep may be of a version that guessed what no name tells."""
-    again = Command.parse(view.command).namespace(_but_the_sweep(args))
+    again = _again(view.command, _but_the_sweep(args))
     build_metric(compose_config(again.overrides, again.config_dir).values["method"])
 
 
@@ -125,7 +101,7 @@ def _scenario(study: Mapping[str, Any]) -> list[Any]:
     return [*facts, scenario.get("method")]
 
 
-def write_next(view: SweepView, workspace: Workspace, found: Suggestion) -> tuple[str, Command]:
+def write_next(view: SweepView, workspace: Workspace, found: Suggestion) -> tuple[str, CommandLine]:
     """Write the suggested study's file; the same suggestion again writes the same file.
 
     What the earlier sweep's file had set beside its question (a budget, a batch size) is written too, so
@@ -133,7 +109,7 @@ def write_next(view: SweepView, workspace: Workspace, found: Suggestion) -> tupl
     the next free number is taken.
     """
     assert found.study is not None  # the caller looks
-    study, old = found.study, Command.parse(view.command)
+    study, old = found.study, view.command
     values = changed_values(view.plan.study, study)
     set_by_file = {key: value for key, value in _set_by_file(old) if key not in values}
     comments = [f"Suggested after {view.sweep_id}:", *(f"- {why}" for why in found.why)]
@@ -147,13 +123,13 @@ def write_next(view: SweepView, workspace: Workspace, found: Suggestion) -> tupl
     file.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(file, text)
     kept = without(old.overrides, ["sweeps", *values])
-    return name, Command(overrides=(f"sweeps={name}", *kept), config_dir=config_dir)
+    return name, CommandLine(overrides=(f"sweeps={name}", *kept), config_dir=config_dir)
 
 
-def _set_by_file(command: Command) -> Sequence[tuple[str, Any]]:
+def _set_by_file(command: CommandLine) -> Sequence[tuple[str, Any]]:
     """What the sweep's file sets outside `sweeps`: the configuration with it, against that without."""
     chosen = compose_config(command.overrides, command.config_dir).values
-    bare = compose_config(without(command.overrides, ["sweeps"]), command.config_dir).values
+    bare = compose_config(command.without(["sweeps"]).overrides, command.config_dir).values
     return [(key, value) for key, value in differing(bare, _beside_sweeps(chosen))]
 
 
@@ -166,6 +142,12 @@ def _but_the_sweep(args: Namespace) -> Namespace:
     return Namespace(**{**vars(args), "overrides": without(args.overrides, ["sweeps"])})
 
 
-def _folder(command: Command) -> Path:
+def _again(command: CommandLine, args: Namespace) -> Namespace:
+    """The arguments of a verb, with a sweep's overrides; those typed now replace the same keys."""
+    overrides = list(command.replaced(args.overrides).overrides)
+    return Namespace(**{**vars(args), "overrides": overrides, "config_dir": command.config_dir})
+
+
+def _folder(command: CommandLine) -> Path:
     assert command.config_dir is not None  # write_next gives one
     return command.config_dir / "sweeps"

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from bios_sweep import defaults
 from bios_sweep.decision.finding import REFINE
+from bios_sweep.driver.command_line import CommandLine
 from bios_sweep.errors import DefaultsError, NoClockError
 from bios_sweep.ports import ENDED, Executor, Searcher, TrialEvent
 from bios_sweep.procedure import (
@@ -73,7 +74,7 @@ class Sweep:
 
     plan: Plan
     workspace: Workspace
-    command: str
+    command: CommandLine
     keep: str = "recommended"
     tracking_url: str = ""
 
@@ -93,7 +94,7 @@ def open_journal(sweep: Sweep) -> Journal:
         plan.sweep_id,
         {
             "sweep_id": plan.sweep_id,
-            "command": sweep.command,
+            **sweep.command.to_dict(),
             "study": plan.study.to_dict(),
             "arms": [dataclasses.asdict(arm) for arm in plan.arms],
             "notes": list(plan.notes),
@@ -249,7 +250,7 @@ def conclude(sweep: Sweep, source: ProcedureSource, journal: Journal) -> dict[st
     Returns the summary, with `broken`, a sentence, where nothing works yet. Doing it again with the same
     results writes nothing new.
     """
-    summary = summarise(sweep.plan, source.state, source.results, sweep.command)
+    summary = summarise(sweep.plan, source.state, source.results, str(sweep.command))
     if source.state.stage != DONE and source.broken is not None:
         told = broken_line(source.broken, summary["counts"], sweep.workspace.trials)
         journal.noted(told)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
 from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from bios_sweep.config.build import HEURISTIC_KEYS, build_study
 from bios_sweep.config.compose import NOT_TRAINED_HERE, Config, compose_config, sweep_names
 from bios_sweep.config.stated import refuse_idle
 from bios_sweep.defaults import Recommendation
+from bios_sweep.driver.command_line import CommandLine
 from bios_sweep.driver.resources import check_cluster
 from bios_sweep.driver.scenarios.planted import PLANTED_ENGINE, PLANTED_METRICS, planted_scenario
 from bios_sweep.driver.scenarios.scripted import (
@@ -48,7 +48,7 @@ class Prepared:
     plan: Plan
     workspace: Workspace
     dataset: DataSet | None
-    command: str
+    command: CommandLine
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
 
@@ -109,7 +109,7 @@ def prepare_config(config: Config, args: Namespace) -> Prepared:
         plan=plan,
         workspace=workspace,
         dataset=dataset,
-        command=shlex.join(["bios-sweep", "run", *map(masked, config.overrides), *_config_dir(args)]),
+        command=CommandLine(overrides=tuple(map(masked, config.overrides)), config_dir=args.config_dir),
         notes=recommendation.warnings,
         warnings=(*config.notes, *idle.values()),
     )
@@ -174,7 +174,3 @@ def _require_measured(metric: Metric, guardrails: Mapping[str, float], scenario:
             raise ConfigError(f"{key}: no trial measures {it}; choose from {', '.join(measured)}")
     for name in guardrails:
         guardrail_metric(name, metric)
-
-
-def _config_dir(args: Namespace) -> list[str]:
-    return ["--config-dir", str(args.config_dir)] if args.config_dir else []

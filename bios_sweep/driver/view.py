@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bios_sweep.defaults import FILE_NAME, TunedDefaults, read_tuned
+from bios_sweep.driver.command_line import CommandLine
 from bios_sweep.errors import InputError, StorageError
 from bios_sweep.procedure import Known, State, state_of
 from bios_sweep.records.earlier import told_by
@@ -41,7 +42,7 @@ class SweepView:
 
     folder: Path
     plan: Plan
-    command: str
+    command: CommandLine
     journal: SweepState
     known: Known
     damaged: tuple[str, ...] = ()
@@ -59,7 +60,7 @@ class SweepView:
     @cached_property
     def summary(self) -> dict[str, Any]:
         """Everything `report --json` prints."""
-        summary = summarise(self.plan, self.state, self.journal.results, self.command)
+        summary = summarise(self.plan, self.state, self.journal.results, str(self.command))
         return {**summary, "damaged": list(self.damaged)}
 
     @property
@@ -118,8 +119,8 @@ def open_sweep(workspace: Path | str | Workspace, name: str | None = None) -> Sw
     stored: Mapping[str, Any] = place.read_plan(sweep_id)
     try:
         plan = build_plan(Study.from_dict(stored["study"]))
-        command = str(stored["command"])
-    except (InputError, KeyError, TypeError, AttributeError) as error:
+        command = CommandLine.from_dict(stored)
+    except (InputError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise StorageError(
             f"{place.sweep_dir(sweep_id) / PLAN_FILE}: is not a plan of this version "
             f"({type(error).__name__}: {error}); run the sweep again to write it"

@@ -7,7 +7,7 @@ from bios_sweep.errors import ClusterLostError
 
 HANGING = """
 import threading
-from bios_sweep.execution import head
+from bios_sweep.execution.ray import head
 
 head.LOOK_SECONDS, head.HEAD_SECONDS, head.LAST_SECONDS = 0.05, 0.1, 0.1
 with head.HeadWatch("127.0.0.1:1"):

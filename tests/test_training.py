@@ -730,7 +730,7 @@ def test_a_probe_has_a_row_per_repeat_and_a_column_per_arm_in_the_order_given(en
     assert seconds.shape == (3, 2)
     assert (seconds > 0).all()
     # 48 examples go through the model in ten pieces, 12 in three.
-    assert (seconds[:, 1] > 1.5 * seconds[:, 0]).all()
+    assert seconds[:, 1].min() > 1.5 * seconds[:, 0].min()  # the least disturbed of each
 
 
 @pytest.mark.usefixtures("brief")

@@ -1,24 +1,27 @@
 """`TrainingSettings`: the only list of the settings that change a trial's outcome.
 
-Everything else (micro-batch, worker, host, tracking) may change how fast a trial runs, not what
-it finds, and has no place here. `setting_names()` is what other rooms ask instead of a second list.
+Everything else (micro-batch, worker, host, tracking) may change how fast a trial runs, not what it finds, and
+has no place here. What other rooms must know of a setting stands beside its type: configuration keys, ranges,
+searches and the names of trackers are read from there (`KNOWN`), never listed again.
 """
 
 from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Annotated, Any, Self, get_type_hints
 
 from bios_sweep.errors import ConfigError
+from bios_sweep.own_settings import Own, near
 
 LORA, FULL = "lora", "full"
 METHODS = (LORA, FULL)
-LORA_SETTINGS = ("lora_rank", "lora_alpha", "lora_dropout")  # of an adapter: full fine-tuning has none
+AUTO = "auto"  # in a configuration: the heuristic's value
 SCHEDULES = ("linear", "constant", "cosine")
 ALPHA_RULES = ("alpha_over_rank",)
+DTYPES = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,22 +53,25 @@ class Range:
 
 
 COUNT, POSITIVE, SHARE = Range(least=1, whole=True), Range(above=0.0), Range(least=0.0, below=1.0)
-RANGES: Mapping[str, Range] = {
-    "learning_rate": POSITIVE,
-    "batch_size": COUNT,
-    "lora_rank": COUNT,
-    "max_steps": COUNT,
-    "lora_alpha": POSITIVE,
-    "lora_dropout": SHARE,
-    "warmup_fraction": SHARE,
-    "adam_beta1": SHARE,
-    "adam_beta2": SHARE,
-    "adam_eps": POSITIVE,
-    "weight_decay": Range(least=0.0),
-    "max_grad_norm": POSITIVE,
-    "max_length": COUNT,
-    "train_examples": COUNT,
-}
+OR_MORE = Range(least=0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What is known of a setting beside its type and its default.
+
+    allowed: its numbers, or its words. group: the part of the configuration that has the baseline's value;
+    empty where there is nothing to choose, or not by a key of its own. auto: a heuristic computes the value.
+    adapter: full fine-tuning has no such setting. scaled: useful values span powers of ten or two, so that
+    equal ratios are equal distances. aliases: what trackers and other trainers call it, most usual first.
+    """
+
+    allowed: Range | tuple[str, ...]
+    group: str = "method"
+    auto: bool = False
+    adapter: bool = False
+    scaled: bool = False
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,42 +86,135 @@ class TrainingSettings:
     max_length: tokens per example, prompt and completion together.
     train_examples: training examples to learn from, the same ones for every seed and the smaller
     sets inside the larger; None: all that the data has.
+    own: what only a user's script knows, by name; each is an attribute and an item of `by_name`, too.
     """
 
-    learning_rate: float
-    batch_size: int
-    lora_rank: int | None
-    max_steps: int
-    method: str = LORA
-    lora_alpha: float | None = 32.0
-    alpha_rule: str = "alpha_over_rank"
-    lora_dropout: float | None = 0.0
-    schedule: str = "linear"
-    warmup_fraction: float = 0.0
-    adam_beta1: float = 0.9
-    adam_beta2: float = 0.95
-    adam_eps: float = 1e-8
-    weight_decay: float = 0.0
-    max_grad_norm: float = 1.0
-    max_length: int = 512
-    train_examples: int | None = None
-    dtype: str = "float32"
+    learning_rate: Annotated[
+        float,
+        Known(
+            allowed=POSITIVE,
+            group="baseline",
+            auto=True,
+            scaled=True,
+            aliases=("lr", "peak_lr", "max_lr", "base_lr", "init_lr", "learningrate"),
+        ),
+    ]
+    batch_size: Annotated[
+        int,
+        Known(
+            allowed=COUNT,
+            group="baseline",
+            auto=True,
+            scaled=True,
+            aliases=(
+                "effective_batch_size",
+                "global_batch_size",
+                "total_batch_size",
+                "total_train_batch_size",
+                "train_batch_size",
+                "batchsize",
+                "bs",
+            ),
+        ),
+    ]
+    lora_rank: Annotated[
+        int | None,
+        Known(
+            allowed=COUNT,
+            group="baseline",
+            auto=True,
+            adapter=True,
+            scaled=True,
+            aliases=("lora_r", "r", "rank", "peft_r", "lora_dim"),
+        ),
+    ]
+    max_steps: Annotated[
+        int,
+        Known(
+            allowed=COUNT,
+            group="budget",
+            auto=True,
+            scaled=True,
+            aliases=("num_steps", "total_steps", "train_steps", "max_train_steps", "max_iters"),
+        ),
+    ]
+    method: Annotated[str, Known(allowed=METHODS, group="")] = LORA
+    lora_alpha: Annotated[
+        float | None,
+        Known(allowed=POSITIVE, auto=True, adapter=True, scaled=True, aliases=("alpha", "peft_alpha")),
+    ] = 32.0
+    alpha_rule: Annotated[str, Known(allowed=ALPHA_RULES, group="")] = "alpha_over_rank"
+    lora_dropout: Annotated[float | None, Known(allowed=SHARE, adapter=True, aliases=("dropout",))] = 0.0
+    schedule: Annotated[
+        str,
+        Known(allowed=SCHEDULES, aliases=("lr_scheduler_type", "lr_scheduler", "lr_schedule", "scheduler")),
+    ] = "linear"
+    warmup_fraction: Annotated[float, Known(allowed=SHARE, aliases=("warmup_ratio",))] = 0.0
+    adam_beta1: Annotated[float, Known(allowed=SHARE, aliases=("beta1",))] = 0.9
+    adam_beta2: Annotated[float, Known(allowed=SHARE, aliases=("beta2",))] = 0.95
+    adam_eps: Annotated[float, Known(allowed=POSITIVE, scaled=True, aliases=("adam_epsilon",))] = 1e-8
+    weight_decay: Annotated[float, Known(allowed=OR_MORE, aliases=("wd",))] = 0.0
+    max_grad_norm: Annotated[
+        float, Known(allowed=POSITIVE, aliases=("grad_clip", "gradient_clip_val", "clip_grad_norm"))
+    ] = 1.0
+    max_length: Annotated[
+        int,
+        Known(
+            allowed=COUNT,
+            scaled=True,
+            aliases=("max_seq_length", "max_seq_len", "cutoff_len", "seq_length", "block_size"),
+        ),
+    ] = 512
+    train_examples: Annotated[
+        int | None,
+        Known(
+            allowed=COUNT,
+            group="baseline",
+            aliases=("num_train_examples", "train_size", "max_train_samples"),
+        ),
+    ] = None
+    dtype: Annotated[str, Known(allowed=DTYPES)] = "float32"
+    own: Own = field(default_factory=Own)
 
     def __post_init__(self) -> None:
-        _require_choice("method", self.method, METHODS)
-        for name, allowed in RANGES.items():
+        _require_choice("method", self.method, METHODS)  # first: the others depend on it
+        for name, known in KNOWN.items():
             value = getattr(self, name)
-            if self.method == FULL and name in LORA_SETTINGS:
+            if self.method == FULL and known.adapter:
                 _require_none(name, value)
-            elif not (value is None and name == "train_examples"):
-                _require_number(name, value, allowed)
-        _require_choice("schedule", self.schedule, SCHEDULES)
-        _require_choice("alpha_rule", self.alpha_rule, ALPHA_RULES)
-        _require_choice("dtype", self.dtype, ("float32", "bfloat16"))
+            elif isinstance(known.allowed, tuple):
+                _require_choice(name, value, known.allowed)
+            elif not (value is None and DEFAULTS.get(name, MISSING) is None):
+                _require_number(name, value, known.allowed)
+        require_free(self.own)
+
+    if not TYPE_CHECKING:  # a name that is misspelt in our own code is still found
+
+        def __getattr__(self, name: str) -> Any:
+            """A setting of one's own, as a user's function asks for it."""
+            own = self.__dict__.get("own", {})
+            if name not in own:
+                raise AttributeError(f"there is no setting {name!r}{near(name, (*KNOWN, *own))}")
+            return own[name]
+
+    def by_name(self) -> dict[str, Any]:
+        """Every value by its name, those of one's own behind the known ones: for comparing and for people."""
+        return {**{name: getattr(self, name) for name in KNOWN}, **self.own}
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values by canonical name, for JSON and for workers."""
-        return asdict(self)
+        """Plain values by canonical name, for JSON and for workers; `own` only where there are some."""
+        known = {name: getattr(self, name) for name in KNOWN}
+        return {**known, "own": dict(self.own)} if self.own else known
+
+    def changed(self, values: Mapping[str, Any]) -> Self:
+        """With other values by name; one that is no known setting is, or becomes, one's own."""
+        own = {name: value for name, value in values.items() if name not in KNOWN}
+        known: dict[str, Any] = {name: value for name, value in values.items() if name in KNOWN}
+        return replace(self, **known, own=Own(self.own).changed(own))
+
+    def counts(self, name: str) -> bool:
+        """Whether a setting, known or one's own, is a whole number."""
+        return is_whole(name) or type(self.own.get(name)) is int
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainingSettings:
@@ -124,16 +223,47 @@ class TrainingSettings:
         Raises:
             ConfigError: a name that is no setting, or a value out of range.
         """
-        unknown = sorted(set(values) - set(setting_names()))
+        unknown = sorted(set(values) - {*setting_names(), "own"})
         if unknown:
             allowed = ", ".join(setting_names())
             raise ConfigError(f"unknown setting {unknown[0]!r}; the settings are {allowed}")
-        return cls(**values)
+        return cls(**{**values, "own": Own(values.get("own"))})
+
+
+KNOWN: Mapping[str, Known] = {
+    name: hint.__metadata__[0]
+    for name, hint in get_type_hints(TrainingSettings, include_extras=True).items()
+    if name != "own"
+}
+DEFAULTS: Mapping[str, Any] = {
+    one.name: one.default
+    for one in fields(TrainingSettings)
+    if one.name in KNOWN and one.default is not MISSING
+}
+RANGES: Mapping[str, Range] = {
+    name: known.allowed for name, known in KNOWN.items() if isinstance(known.allowed, Range)
+}
+LORA_SETTINGS = tuple(name for name, known in KNOWN.items() if known.adapter)
+HEURISTIC = tuple(name for name, known in KNOWN.items() if known.auto)
 
 
 def setting_names() -> tuple[str, ...]:
     """Every setting's canonical name, in the order of the class."""
-    return tuple(field.name for field in fields(TrainingSettings))
+    return tuple(KNOWN)
+
+
+def key_of(name: str) -> str:
+    """The configuration key of a setting's baseline value: `budget.max_steps`."""
+    return f"{KNOWN[name].group}.{name}"
+
+
+def baseline_values() -> dict[str, dict[str, Any]]:
+    """The configuration's own value of every setting that has a key: group -> setting -> value."""
+    groups: dict[str, dict[str, Any]] = {}
+    for name, known in KNOWN.items():
+        if known.group:
+            groups.setdefault(known.group, {})[name] = AUTO if known.auto else DEFAULTS[name]
+    return groups
 
 
 def is_whole(name: str) -> bool:
@@ -154,6 +284,19 @@ def allowed_range(name: str) -> tuple[float | None, float | None]:
 def without_adapter(values: Mapping[str, Any]) -> dict[str, Any]:
     """Values of settings with None for those of an adapter, as full fine-tuning has them."""
     return {**values, **dict.fromkeys(LORA_SETTINGS)}
+
+
+def require_free(names: Iterable[str]) -> None:
+    """Refuse a setting of one's own that is called like one of ours.
+
+    Raises:
+        ConfigError: with the key of ours, where it has one.
+    """
+    for name in names:
+        if name in KNOWN or hasattr(TrainingSettings, name):
+            ours = name in KNOWN and KNOWN[name].group
+            where = f"it is a setting of ours, at {key_of(name)}" if ours else "the name is taken"
+            raise ConfigError(f"method.settings.{name}: {where}; call the setting otherwise")
 
 
 def _require_none(name: str, value: Any) -> None:

@@ -25,7 +25,7 @@ sweep.sweep_id
 
 # %%
 for verdict in sweep.verdicts:
-    print(f"{verdict['factor']}: {verdict['verdict']}\n  {verdict['sentence']}\n  Scope: {verdict['scope']}")
+    print(f"{verdict.factor}: {verdict.verdict}\n  {verdict.sentence}\n  Scope: {verdict.scope}")
 
 # %% [markdown]
 # Every trial as a row, and every measurement of its curve.

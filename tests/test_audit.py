@@ -283,8 +283,8 @@ def test_an_arm_with_other_seeds_is_set_aside_and_still_counted():
     found = audit(joined(runs({"baseline": 0.0, "x0.5": 0.03, "x2": 0.03}), apart), RULE)
     without = audit(runs({"baseline": 0.0, "x0.5": 0.03, "x2": 0.03}), RULE)
     (level, *_), (alone, *_) = found.verdicts[0].levels, without.verdicts[0].levels
-    assert level["upper"] == alone["upper"]
-    assert level["lower"] < alone["lower"]
+    assert level.estimate.upper == alone.estimate.upper
+    assert level.estimate.lower < alone.estimate.lower
     assert found.compared == ("baseline", "x0.5", "x2")
     assert "x4: no seed is shared with the baseline" in sentence(found, "seeds_not_shared")
     assert any("not compared (shares no seed" in reason for reason in found.verdicts[0].reasons)

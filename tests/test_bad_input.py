@@ -149,7 +149,10 @@ def test_a_value_out_of_range_names_its_key_and_what_is_allowed(refused, overrid
         ("sweeps.factors.learning_rate=0", "give {multiply: [...]} or {values: [...]}"),
         ("sweeps.factors.learning_rate.multiply=2", "learning_rate.multiply: 2 is not a list"),
         ("+sweeps.factors.learning_rate.add=[2]", "allowed are multiply, values, claims, nuisance"),
-        ("+sweeps.factors.rank.values=[8]", "factor 'rank' is no setting; choose from learning_rate,"),
+        (
+            "+sweeps.factors.rank.values=[8]",
+            "factor 'rank' is no setting (did you mean lora_rank?); choose from learning_rate,",
+        ),
         ("+sweeps.factors.lora_rank.values=[0]", "lora_rank: 0 is not allowed"),
         ("~sweeps.factors", "sweeps.factors: no variation is given"),
         ("+sweeps.levels=3", "sweeps.levels: unknown key; a sweep has question, factors and cross"),

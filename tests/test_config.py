@@ -100,7 +100,7 @@ def test_plain_values_leave_and_nothing_of_the_framework():
 def test_a_users_folder_adds_to_every_group_flat_or_under_conf(tmp_path):
     (tmp_path / "method").mkdir()
     shipped = (config_root() / "conf/method/lora.yaml").read_text()
-    (tmp_path / "method/long.yaml").write_text(shipped.replace("max_length: 512", "max_length: 99"))
+    (tmp_path / "method/long.yaml").write_text(f"{shipped}max_length: 99\n")
     (tmp_path / "conf/sweeps").mkdir(parents=True)
     (tmp_path / "conf/sweeps/mine.yaml").write_text("factors: {lora_rank: {values: [8]}}\n")
     config = compose_config(["sweeps=mine", "method=long"], tmp_path)

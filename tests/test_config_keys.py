@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from bios_sweep.settings import baseline_values
+
 ROOT = Path(__file__).resolve().parents[1]
 CONF = ROOT / "conf"
 FILES = sorted(CONF.rglob("*.yaml"))
@@ -65,7 +67,12 @@ def test_every_key_of_a_file_is_on_the_page_with_its_default(file, rows):
 
 
 def test_the_page_has_no_key_that_no_file_has(rows):
-    assert set(rows) == {key for file in FILES for key in keys_of(file)}
+    settings = {f"{group}.{name}" for group, values in baseline_values().items() for name in values}
+    assert set(rows) == settings | {key for file in FILES for key in keys_of(file)}
+
+
+def test_a_setting_is_on_the_page_without_a_file_that_lists_it(rows):
+    assert "| `0.95` | Memory of AdamW for the gradient's square. |" in rows["method.adam_beta2"]
 
 
 def test_a_comment_beside_a_key_or_above_it_is_its_meaning(rows):

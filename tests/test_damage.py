@@ -96,7 +96,7 @@ def first_trial(root: Path) -> Path:
 
 def verdicts(root: Path) -> list[tuple]:
     told = open_sweep(root).verdicts
-    return [(v["verdict"], v["lower"], v["upper"], v["best_level"], v["scope"]) for v in told]
+    return [(v.verdict, v.lower, v.upper, v.best_level, v.scope) for v in told]
 
 
 def outcomes(root: Path) -> dict[str, bytes]:
@@ -141,7 +141,7 @@ def test_what_is_damaged_is_named_not_counted_and_trained_again_to_the_same_bits
     (told,) = view.damaged
     assert told.startswith(f"{path}: ")
     assert told.endswith(AGAIN)
-    assert view.summary["counts"]["waiting"] == 1
+    assert view.summary.counts.waiting == 1
     caplog.clear()
     assert run(plan, root) == 1
     assert f"{path}: " in caplog.text

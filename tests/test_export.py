@@ -18,7 +18,7 @@ from bios_sweep.defaults.exporters.tool import Fixed
 from bios_sweep.defaults.exporters.yaml_text import comment, scalar
 from bios_sweep.defaults.model_config import lora_parameters_per_rank
 from bios_sweep.errors import DefaultsError
-from bios_sweep.settings import TrainingSettings, setting_names
+from bios_sweep.settings import TrainingSettings, baseline_values, setting_names
 from tests.test_tuned_defaults import BASELINE, RANK, RATE, build, verdict
 
 LLAMA = {"family": "llama", "hidden_size": 4096}
@@ -113,6 +113,9 @@ EXPECTED = {
             "lora_dropout": 0.05,
             "schedule": "cosine",
             "warmup_fraction": 0.03,
+            "adam_beta1": 0.9,
+            "adam_beta2": 0.95,
+            "adam_eps": 1e-08,
             "weight_decay": 0.01,
             "max_grad_norm": 0.5,
             "max_length": 2048,
@@ -133,7 +136,7 @@ def test_no_setting_is_forgotten_by_a_tool_and_none_is_written_and_left_out(tool
     known = quantities(SETTINGS, split_batch(128))
     cells = [cell for keys in table.keys.values() for cell in keys.values() if not isinstance(cell, Fixed)]
     written = {known[cell].setting for cell in cells}
-    assert written | set(table.left_out) == set(setting_names())
+    assert (written - {"settings"}) | set(table.left_out) == set(setting_names())
     assert not written & set(table.left_out)
     assert table.source
 
@@ -218,9 +221,11 @@ def test_a_fractional_alpha_is_refused_where_the_tool_takes_whole_numbers():
             defaults.export(settings, to=tool)
 
 
-def test_a_setting_without_a_key_is_refused_when_it_is_not_the_constant():
-    with pytest.raises(DefaultsError, match=r"adam_beta2: 0\.99 cannot be written for Hydra"):
-        defaults.export(dataclasses.replace(SETTINGS, adam_beta2=0.99), to="hydra")
+def test_hydra_has_a_key_for_every_setting_that_a_baseline_gives():
+    written = defaults.export(dataclasses.replace(SETTINGS, adam_beta2=0.99), to="hydra")
+    given = {name: group for group, values in baseline_values().items() for name in values}
+    assert written["method"]["adam_beta2"] == 0.99
+    assert {n: g for g, names in written.items() for n in names} | {"train_examples": "baseline"} == given
 
 
 def test_tuned_defaults_are_exported_per_profile_with_verdict_and_bounds():

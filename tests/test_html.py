@@ -1,17 +1,25 @@
 """The page: one file that asks for nothing, in which a user's text is only text."""
 
-import copy
-import dataclasses
 import itertools
 import re
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
 from html.parser import HTMLParser
 
 import pytest
 from matplotlib.text import Text
 
+from bios_sweep.audit.rollup import RollUpRow
+from bios_sweep.decision.rows import Estimate, RateRow
+from bios_sweep.decision.statement import Verdict
 from bios_sweep.report.content.advice import advice, meaning, next_step
-from bios_sweep.report.content.sections import sections
-from bios_sweep.report.content.wording import times, titles
+from bios_sweep.report.content.arm_rows import ArmRow
+from bios_sweep.report.content.frontier_rows import FrontierRow
+from bios_sweep.report.content.lines import titles, verdict_line
+from bios_sweep.report.content.moderator_rows import CellRow, ModeratorRow
+from bios_sweep.report.content.search_row import SearchRow
+from bios_sweep.report.content.sections import by_rate, moderators, roll_up, search, sections
+from bios_sweep.report.content.wording import times
 from bios_sweep.report.figures.canvas import families_of
 from bios_sweep.report.figures.curves import paired_gains
 from bios_sweep.report.figures.effects import draw_effects, effect_groups
@@ -20,7 +28,7 @@ from bios_sweep.report.figures.frontier import draw_frontier, goals_of
 from bios_sweep.report.figures.response import draw_response, shared_means
 from bios_sweep.report.figures.svg import to_svg
 from bios_sweep.report.text.html import to_html
-from bios_sweep.report.text.markdown import to_markdown, verdict_line
+from bios_sweep.report.text.markdown import to_markdown
 from bios_sweep.report.text.publish import write_report
 from bios_sweep.report.text.terminal import print_verdicts
 from bios_sweep.study.factors import Cross, Factor, Nuisance
@@ -86,83 +94,80 @@ def whole(rich, drawn):
 
 
 def enriched(demo):
-    summary = copy.deepcopy(demo)
-    rate, rank = summary["verdicts"]
-    rate["bracket"] = [0.0018, 0.0036]
-    cost = {"cost_ratio": 1.8, "cost_lower": 1.71, "cost_upper": 1.89, "iso_cost_percent": -0.05}
-    levels = [
-        {
-            "level": 8,
-            "label": "8",
-            "gain_same_rate": -0.2,
-            "gain_best_rate": 0.7,
-            "best_rate": 0.002,
-            "differs": True,
-        },
-        {
-            "level": 128,
-            "label": "128",
-            "gain_same_rate": 0,
-            "gain_best_rate": 0,
-            "best_rate": 0.007,
-            "differs": False,
-        },
-    ]
-    summary["verdicts"] = [
-        rate,
-        {**rank, "claim": "enough", **cost, "hardware": "2-core CPU", "by_rate": levels},
-        {**rank, "claim": "speed", "verdict": "refine", "best_level": 8},
-    ]
-    names = [arm["arm"] for arm in summary["arms"]]
-    summary["frontier"] = [
-        {
-            "arm": name,
-            "gain": 0.3 * place,
-            "lower": 0.3 * place - 0.2,
-            "upper": 0.3 * place + 0.2,
-            "cost_ratio": 0.5 + 0.5 * place,
-            "cost_lower": 0.4 + 0.5 * place,
-            "cost_upper": 0.6 + 0.5 * place,
-            "steps": 100,
-            "examples": 3200,
-            "on_frontier": place != 2,
-        }
-        for place, name in enumerate(names)
-    ]
-    summary["profiles"] = {"speed": {"lora_rank": 8}, "quality": {"lora_rank": 128}}
-    summary["importance"] = {"lora_rank": 0.2, "learning_rate": 0.8}
-    summary["moderators"] = [
-        {
-            "factor": "lora_rank",
-            "moderator": "train_examples",
-            "cells": [
-                {"cell": "train_examples=500", "verdict": "confirm", "gain": 0.1, "lower": -0.1, "upper": 0.3}
-            ],
-            "difference": 1.2,
-            "lower": 0.8,
-            "upper": 1.6,
-            "sentence": "the best rank grows with the data",
-        }
-    ]
-    summary["search"] = {
-        "trials": 40,
-        "best": {"lora_rank": 16},
-        "screening_gain": 1.4,
-        "confirmed_gain": 1.02,
-    }
-    summary["roll_up"] = [
-        {"factor": "lora_rank", "within": 37, "scenarios": 42, "lower": 0.75, "upper": 0.96, "mean": 0.1}
-    ]
-    return summary
+    rate, rank = demo.verdicts
+    costs = {"cost_ratio": 1.8, "cost_lower": 1.71, "cost_upper": 1.89, "iso_cost_percent": -0.05}
+    rows = (rate_row(8, -0.2, 0.7, 0.002, differs=True), rate_row(128, 0.0, 0.0, 0.007, differs=False))
+    cell = CellRow(cell="train_examples=500", verdict="confirm", gain=0.1, lower=-0.1, upper=0.3)
+    moderator = ModeratorRow(
+        factor="lora_rank",
+        moderator="train_examples",
+        arm="lora_rank=8",
+        cells=(cell,),
+        difference=1.2,
+        lower=0.8,
+        upper=1.6,
+        sentence="the best rank grows with the data",
+    )
+    return replace(
+        demo,
+        verdicts=(
+            replace(rate, bracket=(0.0018, 0.0036)),
+            replace(rank, claim="enough", **costs, hardware="2-core CPU", by_rate=rows),
+            replace(rank, claim="speed", verdict="refine", best_level=8),
+        ),
+        frontier=tuple(frontier_row(arm.arm, place) for place, arm in enumerate(demo.arms)),
+        profiles={"speed": {"lora_rank": 8}, "quality": {"lora_rank": 128}},
+        importance={"lora_rank": 0.2, "learning_rate": 0.8},
+        moderators=(moderator,),
+        search=SearchRow(
+            trials=40,
+            ranges={"lora_rank": (8, 128)},
+            best={"lora_rank": 16},
+            screening_gain=1.4,
+            confirmed_gain=1.02,
+            confirmed_lower=None,
+        ),
+    )
+
+
+def rate_row(level, same, best, rate, *, differs):
+    return RateRow(
+        level=level,
+        label=str(level),
+        gain_same_rate=same,
+        gain_best_rate=best,
+        best_rate=rate,
+        conclusion_same_rate="worse",
+        conclusion_best_rate="better",
+        differs=differs,
+    )
+
+
+def frontier_row(name, place):
+    return FrontierRow(
+        arm=name,
+        gain=0.3 * place,
+        lower=0.3 * place - 0.2,
+        upper=0.3 * place + 0.2,
+        cost_ratio=0.5 + 0.5 * place,
+        cost_lower=0.4 + 0.5 * place,
+        cost_upper=0.6 + 0.5 * place,
+        steps=100,
+        examples=3200,
+        on_frontier=place != 2,
+    )
 
 
 def poisoned(value):
     """The same shape with the evil text in every string that is not a name the code looks up."""
     kept = {"stage", "direction", "status", "verdict"}
-    if isinstance(value, dict):
-        return {name: each if name in kept else poisoned(each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [poisoned(each) for each in value]
+    if is_dataclass(value):
+        named = {field.name: getattr(value, field.name) for field in fields(value)}
+        return replace(value, **{name: poisoned(each) for name, each in named.items() if name not in kept})
+    if isinstance(value, Mapping):
+        return {name: poisoned(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(poisoned(each) for each in value)
     return f"{value} {EVIL}" if isinstance(value, str) else value
 
 
@@ -180,12 +185,15 @@ def page_of(summary, drawn=()):
 def evil(rich):
     """Arms keep their identity between the parts of the summary, so each name is poisoned the same way."""
     summary = poisoned(rich)
-    summary["curves"] = {f"{name} {EVIL}": curves for name, curves in rich["curves"].items()}
-    summary["profiles"] = {EVIL: {f"x{EVIL}": EVIL}}
-    summary["importance"] = {EVIL: 0.5}
-    summary["baseline"] = {**rich["baseline"], EVIL: EVIL}
-    summary["verdicts"][0]["extend"] = f"bios-sweep {EVIL}"
-    return summary
+    first, *others = summary.verdicts
+    return replace(
+        summary,
+        curves={f"{name} {EVIL}": curves for name, curves in rich.curves.items()},
+        profiles={EVIL: {f"x{EVIL}": EVIL}},
+        importance={EVIL: 0.5},
+        baseline={**rich.baseline, EVIL: EVIL},
+        verdicts=(replace(first, extend=f"bios-sweep {EVIL}"), *others),
+    )
 
 
 @pytest.mark.filterwarnings("error::UserWarning")
@@ -202,13 +210,13 @@ def test_no_text_of_a_user_becomes_an_element(evil, whole):
 
 
 def test_the_escape_test_can_fail(evil):
-    assert Page(f"<p>{evil['question']}</p>").named("script")
+    assert Page(f"<p>{evil.question}</p>").named("script")
 
 
 def test_every_place_of_the_page_that_shows_text_was_poisoned(evil):
     text = "".join(page_of(evil)[1].text)
     for part in ("sentence", "reasons", "scope"):
-        told = evil["verdicts"][0][part]
+        told = getattr(evil.verdicts[0], part)
         assert (told if isinstance(told, str) else told[0])[:20] in text
     assert text.count("alert(1)") > 60
 
@@ -268,13 +276,13 @@ def test_the_first_screen_has_the_question_the_verdicts_in_words_and_what_to_do(
 
 def test_the_page_has_scope_caveats_counts_and_the_command(rich):
     text = " ".join("".join(page_of(rich)[1].text).split())
-    assert rich["command"] in text
+    assert rich.command in text
     assert "this evaluation set (500 examples of docstrings)" in text
     assert "21 trials planned = 18 completed + 3 diverged + 0 failed" in text
     assert "interactions were not tested" in text
     assert "learning_rate x4, seeds 0, 1, 2: diverged" in text
     assert "batch_size 32 instead of 128" in text
-    assert rich["sweep_id"] in text
+    assert rich.sweep_id in text
 
 
 def test_every_table_cell_and_figure_can_be_heard(whole, drawn):
@@ -336,7 +344,6 @@ def test_each_optional_part_is_a_table_in_all_three_forms(rich):
         "frontier",
         "profiles",
         "moderators",
-        "roll-up",
         "search",
         "importance",
         "signs",
@@ -358,10 +365,9 @@ def test_the_conclusion_that_the_learning_rate_changes_is_said(rich):
     (rates,) = [section for section in sections(rich) if section.key == "by-rate"]
     assert rates.told == ("the conclusion changes with the learning rate at: 8",)
     assert rates.rows[0] == ("8", "-0.20", "+0.70", "0.002", "yes")
-    same = copy.deepcopy(rich["verdicts"])
-    for level in same[1]["by_rate"]:
-        level["differs"] = False
-    (told,) = next(iter(sections({"verdicts": same}))).told
+    verdict = rich.verdicts[1]
+    same = replace(verdict, by_rate=tuple(replace(row, differs=False) for row in verdict.by_rate))
+    (told,) = next(iter(by_rate([same]))).told
     assert told.startswith("the conclusion is the same")
 
 
@@ -370,7 +376,7 @@ def test_the_winner_of_a_search_comes_with_what_fresh_seeds_said(rich):
     assert found.told[0].endswith(
         "looked better by +1.40 %; fresh seeds, which did not choose it, say +1.02 %"
     )
-    lone = sections({"verdicts": [], "search": {**rich["search"], "confirmed_gain": None}})[0]
+    lone = search(replace(rich.search, confirmed_gain=None))
     assert lone.told[0].endswith("fresh seeds were not asked")
 
 
@@ -380,28 +386,26 @@ def test_importance_is_listed_from_the_largest(rich):
 
 
 def test_a_factor_with_several_claims_is_named_with_each(rich, demo):
-    assert titles(rich["verdicts"]) == ["learning_rate", "lora_rank (enough)", "lora_rank (speed)"]
+    assert titles(rich.verdicts) == ["learning_rate", "lora_rank (enough)", "lora_rank (speed)"]
     assert (
         verdict_line(rich)
         == "learning_rate: inconclusive · lora_rank (enough): confirm · lora_rank (speed): refine"
     )
-    assert titles(demo["verdicts"]) == ["learning_rate", "lora_rank"]
-    assert titles([{"factor": "lora_rank", "cell": {"train_examples": 500}}]) == [
-        "lora_rank, train_examples=500"
-    ]
+    assert titles(demo.verdicts) == ["learning_rate", "lora_rank"]
+    assert titles([replace(rich.verdicts[1], cell="train_examples=500")]) == ["lora_rank, train_examples=500"]
 
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_time_is_told_and_fits_the_terminal(rich, width):
     text = shown(print_verdicts, rich, width=width)
     flat = " ".join(text.split())
-    enough = rich["verdicts"][1]
-    gains = {level["gain"]: level["level"] for level in enough["levels"]}
-    nearest = gains[enough["effect_percent"]]
+    enough = rich.verdicts[1]
+    gains = {row.estimate.gain: row.level for row in enough.levels}
+    nearest = gains[enough.effect_percent]
     assert f"time of {nearest}: x1.80 the default's [1.71, 1.89] on 2-core CPU" in flat
     assert "gain over the default trained for the same time -0.05 %" in flat
     assert max(map(len, text.splitlines())) <= width
-    names = {word for point in rich["frontier"] for word in point["arm"].split()}
+    names = {word for point in rich.frontier for word in point.arm.split()}
     assert names <= set(text.split())
     assert ("x1.80 [1.71, 1.89] " in text) is (width == 120)
     row = next(
@@ -423,6 +427,29 @@ def test_ratios_are_written_with_three_digits():
 
 
 # advice
+
+
+def verdict_of(**changes):
+    empty = {
+        "factor": "f",
+        "role": "optimum",
+        "claim": "optimum",
+        "verdict": "inconclusive",
+        "default": 1,
+        "best_level": None,
+        "effect_percent": None,
+        "lower": None,
+        "upper": None,
+        "margin": None,
+        "seeds": (),
+        "arms": (),
+        "hold": "examples",
+        "reasons": (),
+        "sentence": "",
+        "scope": "",
+        "confidence": 0.95,
+    }
+    return Verdict(**{**empty, **changes})
 
 
 @pytest.mark.parametrize(
@@ -482,22 +509,20 @@ def test_ratios_are_written_with_three_digits():
     ],
 )
 def test_advice_never_goes_beyond_the_verdict(changes, step, why):
-    verdict = {"factor": "f", "default": 32, "best_level": None, "claim": "optimum", "reasons": [], **changes}
+    verdict = verdict_of(**{"default": 32, **changes})
     assert advice(verdict).startswith(step)
     assert why in meaning(verdict)
 
 
 def test_an_open_question_says_what_would_decide_it():
-    verdict = {
-        "verdict": "inconclusive",
-        "default": 1,
-        "reasons": ["a", "about 9 seeds would decide at this noise"],
-    }
+    verdict = verdict_of(reasons=("a", "about 9 seeds would decide at this noise"))
     assert next_step(verdict) == "about 9 seeds would decide at this noise"
-    assert next_step({**verdict, "extend": "bios-sweep run x"}) == "the best level ends the grid: extend it"
-    assert next_step({**verdict, "verdict": "confirm"}) == ""
+    assert next_step(replace(verdict, extend="bios-sweep run x")) == "the best level ends the grid: extend it"
+    assert next_step(replace(verdict, verdict="confirm")) == ""
     small = "better, by less than matters; keep the default"
-    assert next_step({**verdict, "reasons": [small]}) == small  # shown, so not "neither shown nor excluded"
+    assert (
+        next_step(replace(verdict, reasons=(small,))) == small
+    )  # shown, so not "neither shown nor excluded"
 
 
 # figures of the optional parts
@@ -505,7 +530,7 @@ def test_an_open_question_says_what_would_decide_it():
 
 def test_the_frontier_is_drawn_where_times_are_known(rich, drawn):
     assert "frontier" in [each.name for each in drawn]
-    blind = {**rich, "frontier": [{**point, "cost_ratio": None} for point in rich["frontier"]], "curves": {}}
+    blind = replace(rich, frontier=(), curves={})
     assert "frontier" not in [each.name for each in figures_of(blind)]
 
 
@@ -520,15 +545,17 @@ def test_the_frontier_joins_the_efficient_arms_and_names_the_goals(rich):
 
 
 def test_labels_of_the_frontier_do_not_lie_on_each_other(rich):
-    crowded = copy.deepcopy(rich)
-    for place, point in enumerate(crowded["frontier"]):
-        point |= {
-            "gain": 0.02 * place,
-            "cost_ratio": 1 + 0.01 * place,
-            "cost_lower": None,
-            "cost_upper": None,
-        }
-    figure = draw_frontier(crowded)
+    points = tuple(
+        replace(
+            point,
+            gain=0.02 * place,
+            cost_ratio=(ratio := 1 + 0.01 * place),
+            cost_lower=ratio,
+            cost_upper=ratio,
+        )
+        for place, point in enumerate(rich.frontier)
+    )
+    figure = draw_frontier(replace(rich, frontier=points))
     figure.draw_without_rendering()
     boxes = [Text.get_window_extent(text) for text in figure.axes[0].texts]  # without its line to the point
     crossings = [(a, b) for a in range(len(boxes)) for b in range(a) if boxes[a].overlaps(boxes[b])]
@@ -536,8 +563,8 @@ def test_labels_of_the_frontier_do_not_lie_on_each_other(rich):
 
 
 def test_several_claims_about_a_factor_draw_its_variations_once(rich, demo):
-    names = [[row["name"] for row in group] for group in effect_groups(rich["verdicts"])]
-    assert names == [[row["name"] for row in group] for group in effect_groups(demo["verdicts"])]
+    names = [[row.name for row in group] for group in effect_groups(rich.verdicts)]
+    assert names == [[row.name for row in group] for group in effect_groups(demo.verdicts)]
 
 
 def test_the_bracket_is_a_band_over_its_levels(drawn):
@@ -548,12 +575,20 @@ def test_the_bracket_is_a_band_over_its_levels(drawn):
 
 def test_means_of_a_response_are_over_the_seeds_that_all_arms_have():
     def arm(name, finals):
-        return {
-            "arm": name,
-            "finals": {"screening": finals},
-            "mean": 1.0,
-            "statuses": {"completed": len(finals)},
-        }
+        return ArmRow(
+            arm=name,
+            factor=None,
+            level=None,
+            label="",
+            changes={},
+            settings={},
+            examples=1,
+            notes=(),
+            finals={"screening": finals},
+            mean=1.0,
+            statuses={"completed": len(finals)},
+            trial_keys=(),
+        )
 
     baseline = arm("baseline", {"0": 1.0, "1": 2.0, "2": 9.0})
     means, seeds = shared_means([baseline, arm("a", {"0": 3.0, "1": 5.0})])
@@ -561,23 +596,27 @@ def test_means_of_a_response_are_over_the_seeds_that_all_arms_have():
     assert means == {"baseline": 1.5, "a": 4.0}
 
 
+def with_finals(summary, finals):
+    """The summary with other finals of one arm, and that arm."""
+    arm = next(arm for arm in summary.arms if arm.arm == "lora_rank=8")
+    other = replace(arm, finals={"screening": finals(arm.finals["screening"])})
+    arms = tuple(other if one is arm else one for one in summary.arms)
+    return replace(summary, arms=arms), other, arm
+
+
 def test_curves_are_paired_by_seed_also_where_an_arm_stopped_early(demo):
-    early = copy.deepcopy(demo)
-    arm = next(arm for arm in early["arms"] if arm["arm"] == "lora_rank=8")
-    arm["finals"]["screening"] = {seed: arm["finals"]["screening"][seed] for seed in ("1", "2")}
-    early["curves"]["lora_rank=8"] = early["curves"]["lora_rank=8"][1:]
-    assert paired_gains(early, arm) == paired_gains(demo, arm | {"finals": demo["arms"][5]["finals"]})[1:]
+    early, other, arm = with_finals(demo, lambda finals: {seed: finals[seed] for seed in ("1", "2")})
+    early = replace(early, curves={**demo.curves, arm.arm: demo.curves[arm.arm][1:]})
+    assert paired_gains(early, other) == paired_gains(demo, arm)[1:]
 
 
 def test_curves_whose_seeds_nobody_knows_are_not_paired(demo):
-    lost = copy.deepcopy(demo)
-    arm = next(arm for arm in lost["arms"] if arm["arm"] == "lora_rank=8")
-    arm["finals"]["screening"] = {"0": -1.0}
-    assert paired_gains(lost, arm) == []
+    lost, other, _ = with_finals(demo, lambda finals: {"0": -1.0})
+    assert paired_gains(lost, other) == []
 
 
 def test_each_cell_of_a_crossed_study_has_its_own_response(tmp_path):
-    study = dataclasses.replace(
+    study = replace(
         planted_study(factors=(Factor(name="lora_rank", values=(8, 128), claims=("optimum",)),)),
         cross=(Cross(setting="train_examples", values=(500, 2000)),),
     )
@@ -586,7 +625,7 @@ def test_each_cell_of_a_crossed_study_has_its_own_response(tmp_path):
     assert [family.cell for family in families] == ["train_examples=500", "train_examples=2000"]
     for family, examples in zip(families, (500, 2000), strict=True):
         own = (family.baseline, *family.arms)
-        assert {arm["settings"]["train_examples"] for arm in own} == {examples}
+        assert {arm.settings["train_examples"] for arm in own} == {examples}
         assert len(own) == 3
     names = [path.name for path in draw_figures(summary, tmp_path / "figures")]
     assert "response_lora_rank_train_examples_2000.png" in names
@@ -604,25 +643,41 @@ def test_other_learning_rates_are_lines_that_pass_the_default_level(tmp_path):
 
 
 def test_a_figure_of_effects_keeps_the_best_of_many_and_says_so(demo):
-    many = copy.deepcopy(demo)
-    level = many["verdicts"][1]["levels"][0]
-    many["verdicts"][1]["levels"] = [{**level, "arm": f"a{i}", "gain": float(i)} for i in range(60)]
-    (panel,) = draw_effects(many).axes
+    first, second = demo.verdicts
+    row = second.levels[0]
+    levels = tuple(replace(row, arm=f"a{i}", estimate=gaining(float(i))) for i in range(60))
+    (panel,) = draw_effects(replace(demo, verdicts=(first, replace(second, levels=levels)))).axes
     names = [tick.get_text() for tick in panel.get_yticklabels()]
     assert len(names) == 40
     assert {"a59", "a24"} <= set(names)
     assert panel.get_title(loc="left").endswith("24 weaker ones left out")
 
 
+def gaining(gain):
+    return Estimate(gain=gain, lower=None, upper=None, standard_error=0.1, pooled=True)
+
+
 def test_a_moderator_is_one_table_with_a_sentence_per_variation(rich):
-    (one,) = rich["moderators"]
-    other = {**one, "arm": "lora_rank=128 @ train_examples=500", "sentence": ""}
-    (found,) = sections({"verdicts": [], "moderators": [{**one, "arm": "lora_rank=8"}, other]})
-    assert found.told == (
-        "the best rank grows with the data",
-        "difference between the cells: +1.20 % [+0.80, +1.60]",
-    )
+    (one,) = rich.moderators
+    other = replace(one, arm="lora_rank=128 @ train_examples=500", sentence="and so does another")
+    (found,) = moderators([one, other])
+    assert found.told == ("the best rank grows with the data", "and so does another")
     assert found.header == ("variation", "cell", "verdict", "gain, %")
     assert [row[0] for row in found.rows] == ["lora_rank=8", "lora_rank=128"]
-    bare = {**one, "cells": [{"cell": "train_examples=500", "verdict": "", "gain": 0.1}]}
-    assert sections({"verdicts": [], "moderators": [bare]})[0].header == ("cell", "gain, %")
+    (bare,) = moderators([replace(one, cells=(CellRow(cell="train_examples=500", gain=0.1),))])
+    assert bare.header == ("variation", "cell", "gain, %")
+
+
+def test_a_roll_up_tells_shares_and_means():
+    row = RollUpRow(
+        factor="lora_rank",
+        within=37,
+        scenarios=42,
+        lower=0.75,
+        upper=0.96,
+        mean=0.1,
+        mean_lower=None,
+        mean_upper=None,
+        sentence="",
+    )
+    assert roll_up([row]).rows == (("lora_rank", "37 of 42", "75 % to 96 %", "+0.10"),)

@@ -14,6 +14,7 @@ import bios_sweep
 from bios_sweep.cli.main import main
 from bios_sweep.decision.moderators import interaction
 from bios_sweep.decision.table import Outcome, ResultTable
+from bios_sweep.jsonable import to_json
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED, DIVERGED
 
@@ -106,7 +107,7 @@ class Sweep:
 def ran(tmp_path, capsys):
     def run(*words, name="runs"):
         sweep = Sweep(tmp_path / name, capsys, *words)
-        assert sweep.view.verdicts == sweep.verdicts
+        assert to_json(sweep.view.verdicts) == sweep.verdicts
         return sweep
 
     return run

@@ -115,16 +115,16 @@ def test_a_candidate_is_tested_best_against_best():
 def test_no_difference_is_confirmed_and_each_level_tells_its_best_rate():
     found = judged(table_of(gains_of(PEAK_OFF_BY_TWO), np.random.default_rng(2), 0.02))
     assert found.state == CONFIRM
-    assert [row["level"] for row in found.by_rate] == [32, 64, 256, 512]
-    assert {row["best_rate"] for row in found.by_rate} == {2.0}
-    assert not any(row["differs"] for row in found.by_rate)
+    assert [row.level for row in found.by_rate] == [32, 64, 256, 512]
+    assert {row.best_rate for row in found.by_rate} == {2.0}
+    assert not any(row.differs for row in found.by_rate)
 
 
 def test_a_conclusion_that_turns_with_the_rate_says_so():
     gains = gains_of(PEAK_RIGHT) | {"64/1": -3.0, "64/2": 3.0}
     found = judged(table_of(gains, np.random.default_rng(4), 0.02))
-    (row,) = [row for row in found.by_rate if row["differs"]]
-    assert (row["level"], row["conclusion_same_rate"], row["conclusion_best_rate"]) == (64, "worse", "better")
+    (row,) = [row for row in found.by_rate if row.differs]
+    assert (row.level, row.conclusion_same_rate, row.conclusion_best_rate) == (64, "worse", "better")
     assert "the conclusion depends on the learning_rate at 64" in found.reasons
 
 

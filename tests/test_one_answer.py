@@ -18,10 +18,11 @@ import pytest
 import bios_sweep
 from bios_sweep import defaults
 from bios_sweep.cli.main import main
+from bios_sweep.decision.statement import question_titles
 from bios_sweep.mirror.content import NOTE, experiment_note, parent_content
 from bios_sweep.records.journal import read_journal
 from bios_sweep.records.replay import replay
-from bios_sweep.report.content.wording import number, titles
+from bios_sweep.report.content.wording import number
 from bios_sweep.settings import TrainingSettings
 from tests.test_planted_sweeps import BATCH, CLASSES, QUIET, RETUNED, truth
 
@@ -141,7 +142,8 @@ class Told:
         return [pair for pair in self.named() if pair[1]["cell"] == own.cell]
 
     def named(self):
-        return list(zip(titles(self.verdicts), self.verdicts, strict=True))
+        asked = [(verdict["factor"], verdict["claim"], verdict["cell"]) for verdict in self.verdicts]
+        return list(zip(question_titles(asked), self.verdicts, strict=True))
 
 
 def ran(words, folder, capsys, noise_seed=0):

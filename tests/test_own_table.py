@@ -11,9 +11,10 @@ import pytest
 
 from bios_sweep.cli.main import main
 from bios_sweep.engines.simulation.engine import PlantedEngine
+from bios_sweep.jsonable import to_json
 from bios_sweep.procedure import ProcedureSource
 from bios_sweep.report.content.arm_rows import results_rows
-from bios_sweep.report.content.summary import summarise
+from bios_sweep.report.content.summarise import summarise
 from bios_sweep.report.text.csv_table import write_results
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import build_plan
@@ -69,7 +70,7 @@ def finished(metric, looks, folder, *, optimum, noise=0.08, untouched=4.6, noise
         curve = tuple(map(scored, result.curve))
         source.add(dataclasses.replace(result, curve=curve, final={**result.final, **curve[-1].metrics}))
     write_results(results_rows(plan, source.state, source.results), folder / "results.csv")
-    return summarise(plan, source.state, source.results, "")
+    return to_json(summarise(plan, source.state, source.results, ""))
 
 
 def audited(file, capsys, *words):

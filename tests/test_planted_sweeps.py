@@ -139,8 +139,8 @@ def answer(planted, noise_seed, folder):
     words = (*planted.words, *QUIET, f"model.planted.noise_seed={noise_seed}", f"workspace={folder}")
     assert main(["run", *words]) == 0
     verdicts = bios_sweep.open(folder).verdicts
-    told = next(verdict for verdict in verdicts if verdict["claim"] == planted.claim)
-    return told["verdict"], told["best_level"]
+    told = next(verdict for verdict in verdicts if verdict.claim == planted.claim)
+    return told.verdict, told.best_level
 
 
 def answers(planted, sweeps, folder):

@@ -21,7 +21,8 @@ from bios_sweep.procedure import (
     state_of,
 )
 from bios_sweep.procedure.refinement import objectives_of
-from bios_sweep.report.content.summary import count_trials
+from bios_sweep.report.content.summarise import count_trials
+from bios_sweep.report.content.summary import Counts
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.claims import REPEAT
 from bios_sweep.study.decision import DecisionRule
@@ -273,7 +274,7 @@ def test_a_failed_trial_is_counted_and_drops_its_seed_for_every_arm():
     assert source.state.findings["learning_rate"].seeds == (0, 1, 3, 4)
     assert states(source.state) == {"learning_rate": CONFIRM}
     counts = count_trials(source.state, source.results)
-    assert counts == {"planned": 25, "completed": 24, "diverged": 0, "failed": 1, "waiting": 0}
+    assert counts == Counts(planned=25, completed=24, diverged=0, failed=1, waiting=0)
     assert len(taken) == 25
 
 

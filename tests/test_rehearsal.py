@@ -266,7 +266,7 @@ def test_the_noise_of_earlier_tables_is_pooled_and_its_interval_covers_nine_time
     covered = 0
     for _ in range(200):
         found = noise_from({"a": [planted_table(random)], "b": [planted_table(random, arms=3, seeds=5)]})
-        assert (found.degrees, found.sweeps) == (45 + 8, ("a", "b"))
+        assert (found.degrees_of_freedom, found.sweeps) == (45 + 8, ("a", "b"))
         covered += found.lower <= LITTLE <= found.upper
     assert 170 <= covered <= 192
 

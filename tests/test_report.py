@@ -11,16 +11,21 @@ from rich.console import Console
 
 from bios_sweep.engines.simulation.engine import PlantedEngine
 from bios_sweep.errors import StorageError
+from bios_sweep.jsonable import to_json
 from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED, TrialEvent
 from bios_sweep.procedure import DONE, ProcedureSource, State
+from bios_sweep.records.lock import Owner
 from bios_sweep.report.content.arm_rows import results_rows
+from bios_sweep.report.content.lines import verdict_line
 from bios_sweep.report.content.plan_summary import Rate, summarise_plan
-from bios_sweep.report.content.summary import summarise
+from bios_sweep.report.content.status import Status
+from bios_sweep.report.content.summarise import summarise
+from bios_sweep.report.content.summary import FailureRow
 from bios_sweep.report.content.tally import Progress
 from bios_sweep.report.content.wording import count, duration, gain, interval, number
 from bios_sweep.report.figures.files import draw_figures
 from bios_sweep.report.text.csv_table import write_results
-from bios_sweep.report.text.markdown import escape, to_markdown, verdict_line
+from bios_sweep.report.text.markdown import escape, to_markdown
 from bios_sweep.report.text.progress import LiveView
 from bios_sweep.report.text.terminal import print_plan, print_status, print_verdicts
 from bios_sweep.settings import TrainingSettings
@@ -110,7 +115,8 @@ def run_planted(study, folder, at_most=None, **world):
 def summary_of(study, folder, at_most=None, **world):
     plan, source = run_planted(study, folder, at_most, **world)
     summary = summarise(plan, source.state, source.results, "bios-sweep run sweeps=demo")
-    return json.loads(json.dumps(summary, allow_nan=False))
+    assert json.dumps(to_json(summary), allow_nan=False)
+    return summary
 
 
 @pytest.fixture(scope="module")
@@ -134,12 +140,12 @@ def flat(text):
 
 def effect_of(summary):
     """The first verdict's gain and bounds as they must be written: the noise follows the trials' keys."""
-    verdict = summary["verdicts"][0]
-    return f"{verdict['effect_percent']:+.2f}", f"[{verdict['lower']:+.2f}, {verdict['upper']:+.2f}]"
+    verdict = summary.verdicts[0]
+    return f"{verdict.effect_percent:+.2f}", f"[{verdict.lower:+.2f}, {verdict.upper:+.2f}]"
 
 
 def with_verdict(summary, **changes):
-    return {**summary, "verdicts": [{**summary["verdicts"][0], **changes}]}
+    return dataclasses.replace(summary, verdicts=(dataclasses.replace(summary.verdicts[0], **changes),))
 
 
 # wording
@@ -270,7 +276,7 @@ def test_missing_bounds_and_effects_are_dashes(demo):
     assert "None" not in shown(print_verdicts, none)
     assert "—" in shown(print_verdicts, none)
     half = with_verdict(demo, lower=None)
-    assert f"[—, {demo['verdicts'][0]['upper']:+.2f}]" in shown(print_verdicts, half)
+    assert f"[—, {demo.verdicts[0].upper:+.2f}]" in shown(print_verdicts, half)
     assert "bounds" not in shown(print_verdicts, none).split("learning_rate: ")[0]
 
 
@@ -285,7 +291,7 @@ def test_a_sweep_without_verdict_says_how_far_it_is(tmp_path):
 def test_failed_trials_come_with_cause_and_log(tmp_path):
     summary = summary_of(planted_study(), tmp_path, fail={"lora_rank=8/1": "out of memory"})
     long = tmp_path / ("a" * 90)
-    key = next(failure["key"] for failure in summary["failures"] if failure["status"] == FAILED)
+    key = next(failure.key for failure in summary.failures if failure.status == FAILED)
     (long / key).mkdir(parents=True)
     (long / key / "error.log").write_text("Traceback")
     text = shown(print_verdicts, summary, trials_dir=long)
@@ -296,32 +302,38 @@ def test_failed_trials_come_with_cause_and_log(tmp_path):
 
 def test_markup_and_control_characters_in_names_are_only_text(demo):
     evil = "[bold red]x[/] \x1b[31m[link=http://a]b[/link]\nnext"
-    summary = {**demo, "question": evil, "scenario": evil, "caveats": [evil], "command": evil}
-    summary["failures"] = [{"arm": evil, "seed": 0, "key": "k", "status": "failed", "cause": "[/nope]"}]
+    failure = FailureRow(arm=evil, seed=0, key="k", status="failed", failure="", cause="[/nope]")
+    summary = dataclasses.replace(
+        demo, question=evil, scenario=evil, caveats=(evil,), command=evil, failures=(failure,)
+    )
     for terminal in (False, True):
         text = shown(print_verdicts, summary, width=200, terminal=terminal)
         assert "[bold red]x[/]" in text
         assert "\x1b[31m[link" not in text
         assert "[/nope]" in text
-    plan = {**planned(planted_study(model="[red]m")), "question": evil, "notes": [evil]}
+    plan = dataclasses.replace(planned(planted_study(model="[red]m")), question=evil, notes=(evil,))
     assert "[red]m" in shown(print_plan, plan)
 
 
 def test_status_adds_up_and_names_the_driver():
-    status = {
-        "sweep_id": "demo-1",
-        "stage": "screening",
-        "planned": 21,
-        "completed": 5,
-        "diverged": 1,
-        "failed": 0,
-        "running": 2,
-        "driver": {"pid": 7, "host": "[h]", "sweep_id": "demo-1", "started": "2026-11-01T00:00:00"},
-    }
+    owner = Owner(pid=7, host="[h]", sweep_id="demo-1", started="2026-11-01T00:00:00")
+    status = Status(
+        sweep="demo",
+        sweep_id="demo-1",
+        judged_on="eval_loss, smaller is better",
+        stage="screening",
+        planned=21,
+        completed=5,
+        diverged=1,
+        failed=0,
+        running=2,
+        driver=owner,
+        command="bios-sweep run",
+    )
     text = shown(print_status, status)
     assert "21 trials planned = 5 completed + 1 diverged + 0 failed + 2 running + 13 waiting" in flat(text)
     assert "process 7 on [h], since 2026-11-01T00:00:00" in text
-    assert "no driver is running" in shown(print_status, {**status, "driver": None})
+    assert "no driver is running" in shown(print_status, dataclasses.replace(status, driver=None))
 
 
 # Markdown
@@ -341,7 +353,7 @@ def test_markdown_begins_with_the_verdict_line(demo):
 
 def test_markdown_tables_keep_their_columns_whatever_the_names(demo):
     summary = with_verdict(demo, best_level="a|b\n<script>", sentence="*x* [y](javascript:1) `z`")
-    text = to_markdown({**summary, "question": "<img src=x> _q_ | \\"})
+    text = to_markdown(dataclasses.replace(summary, question="<img src=x> _q_ | \\"))
     assert "<script" not in text
     assert "<img" not in text
     assert "a\\|b &lt;script&gt;" in text
@@ -360,11 +372,11 @@ def test_markdown_does_not_repeat_a_reason_that_the_sentence_says(demo):
 
 def test_signs_that_could_not_be_judged_are_told_in_one_line(tmp_path):
     few = summary_of(planted_study(), tmp_path / "few", measurements=2)
-    (line,) = [text for text in few["caveats"] if text.startswith("signs not judged")]
+    (line,) = [text for text in few.caveats if text.startswith("signs not judged")]
     assert line == "signs not judged: plateau, still improving (budget.measurements: 4 are needed)"
     assert line in flat(shown(print_verdicts, few))
     whole = summary_of(planted_study(), tmp_path / "whole")
-    assert not [text for text in whole["caveats"] if text.startswith("signs not judged")]
+    assert not [text for text in whole.caveats if text.startswith("signs not judged")]
 
 
 # results table
@@ -442,16 +454,18 @@ def test_figures_of_sweeps_at_the_edges(tmp_path, options, world, effects):
 def test_figures_of_a_refinement_show_the_fresh_seeds(tmp_path):
     study = planted_study(factors=(Factor(name="learning_rate", multiply=(0.125, 0.25, 0.5, 2)),))
     summary = summary_of(study, tmp_path / "trials", wall=None)
-    assert summary["verdicts"][0]["verdict"] == "refine"
+    assert summary.verdicts[0].verdict == "refine"
     assert "effects.png" in drawn(summary, tmp_path / "figures")
 
 
 def test_figures_cope_with_losses_that_are_no_numbers(demo, tmp_path):
-    broken = json.loads(json.dumps(demo))
-    broken["curves"]["lora_rank=8"][0][-1]["value"] = None
-    broken["arms"][5]["finals"]["screening"]["0"] = None
-    broken["margin"] = None
-    drawn(broken, tmp_path)
+    arms = list(demo.arms)
+    assert arms[5].arm == "lora_rank=8"
+    arms[5] = dataclasses.replace(arms[5], finals={"screening": {**arms[5].finals["screening"], "0": None}})
+    first, *others = demo.curves["lora_rank=8"]
+    torn = (*first[:-1], dataclasses.replace(first[-1], value=None))
+    curves = {**demo.curves, "lora_rank=8": (torn, *others)}
+    drawn(dataclasses.replace(demo, arms=tuple(arms), curves=curves, margin=None), tmp_path)
 
 
 def test_a_sweep_without_results_has_no_figures(tmp_path):
@@ -622,6 +636,6 @@ def test_a_best_level_at_the_end_of_the_grid_comes_with_the_command_that_extends
     narrow = "sweeps.factors.learning_rate.multiply=[0.5,2]"
     assert main(["run", *sweep, optimum, narrow]) == 0
     verdict = open_sweep(tmp_path).verdicts[0]
-    assert verdict["verdict"] == "inconclusive"
-    assert verdict["extend"].endswith("'sweeps.factors.learning_rate.multiply=[0.5,2,4]'")
-    assert verdict["extend"] in verdict["reasons"][-1]
+    assert verdict.verdict == "inconclusive"
+    assert verdict.extend.endswith("'sweeps.factors.learning_rate.multiply=[0.5,2,4]'")
+    assert verdict.extend in verdict.reasons[-1]

@@ -28,7 +28,6 @@ def test_the_ends_of_a_whole_range_move_inwards():
 @pytest.mark.parametrize(
     "arguments, offender",
     [
-        ({"setting": "rank", "low": 1, "high": 2}, "no setting"),
         ({"setting": "learning_rate", "low": 2e-4, "high": 1e-4}, "low must be below high"),
         ({"setting": "learning_rate", "low": 1e-4, "high": 1e-4}, "low must be below high"),
         ({"setting": "learning_rate", "low": 1e-4, "high": math.nan}, "low must be below high"),

@@ -9,7 +9,7 @@ from dataclasses import replace
 from bios_sweep.decision.costs import Timing, cost_ratios, least_ratio
 from bios_sweep.decision.finding import CONFIRM, INCONCLUSIVE, REFINE
 from bios_sweep.procedure import Known, state_of
-from bios_sweep.report.content.summary import summarise
+from bios_sweep.report.content.summarise import summarise
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.design import Study
 from bios_sweep.study.factors import Factor, Nuisance
@@ -107,8 +107,8 @@ def test_a_profile_is_not_served_beside_a_refined_setting_that_it_never_met():
     assert state.findings["batch_size"].reasons[-1] == (
         "not served: it was not tried together with the refined learning_rate"
     )
-    told = {verdict["factor"]: verdict for verdict in summarise(plan, state, results, "c")["verdicts"]}
-    assert told["batch_size"]["served"] is None
+    told = {verdict.factor: verdict for verdict in summarise(plan, state, results, "c").verdicts}
+    assert told["batch_size"].served is None
 
 
 def test_what_is_settled_before_the_sweep_is_done_is_not_recommended_yet():
@@ -124,10 +124,10 @@ def test_what_is_settled_before_the_sweep_is_done_is_not_recommended_yet():
     assert state.findings["learning_rate"].state == CONFIRM
     assert state.stage == "confirmation"
     told = summarise(plan, state, results, "c")
-    rate = next(verdict for verdict in told["verdicts"] if verdict["factor"] == "learning_rate")
-    assert rate["advice"] == "keep 0.001; not served: the sweep is not finished"
-    assert told["headline"].endswith("no tuned defaults: the sweep is not finished")
-    assert (told["served"], told["recommended"], rate["served"]) == ({}, {}, None)
+    rate = next(verdict for verdict in told.verdicts if verdict.factor == "learning_rate")
+    assert rate.advice == "keep 0.001; not served: the sweep is not finished"
+    assert told.headline.endswith("no tuned defaults: the sweep is not finished")
+    assert (told.served, told.recommended, rate.served) == ({}, {}, None)
 
 
 def test_a_profile_s_value_that_is_the_default_was_tried_with_every_refined_setting():

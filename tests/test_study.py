@@ -84,8 +84,11 @@ def test_the_same_refusals_meet_a_level():
 
 
 def test_a_factor_that_is_no_setting_names_those_that_are():
-    with pytest.raises(PlanError, match="factor 'lr' is no setting; choose from learning_rate, batch_size"):
-        Factor(name="lr", values=(1,))
+    message = (
+        r"factor 'lr' is no setting \(did you mean learning_rate\?\); choose from learning_rate, batch_size"
+    )
+    with pytest.raises(PlanError, match=message):
+        study(Factor(name="lr", values=(1,)))
 
 
 def test_a_factor_has_either_multiply_or_values():

@@ -13,6 +13,7 @@ from bios_sweep.cli.main import main
 from bios_sweep.defaults.measured import reasons
 from bios_sweep.defaults.tuned_file import evidence_hash
 from bios_sweep.errors import DefaultsError
+from bios_sweep.jsonable import to_json
 from bios_sweep.settings import TrainingSettings
 from tests.test_tuned_defaults import KEY, PROVENANCE, verdict
 
@@ -63,7 +64,7 @@ def test_the_file_comes_back_as_it_was_and_a_view_sees_the_run_s_costs(sweep):
     path = view.folder / "bios_defaults.json"
     assert defaults.read_tuned(path).to_dict() == view.tuned_defaults.to_dict()
     assert {"batch_size", "batch_size (quality)", "batch_size (speed)"} <= set(view.tuned_defaults.evidence)
-    assert view.verdicts == answer["verdicts"]
+    assert to_json(view.verdicts) == answer["verdicts"]
     assert verdict_of(answer, "speed")["cost_ratio"] < 1
 
 

@@ -31,6 +31,7 @@ from bios_sweep.driver.resources import choose_executor
 from bios_sweep.driver.tracking import tracking_of
 from bios_sweep.errors import InputError
 from bios_sweep.records.retention import check_policy
+from bios_sweep.settings import baseline_values
 
 CONF = config_root() / "conf"
 GROUPS = sorted(path.name for path in CONF.iterdir() if path.is_dir())
@@ -92,6 +93,8 @@ OTHER: dict[str, Any] = {
     "decision.gpu_hours": 20.0,
     "method.name": "python", "method.lora_alpha": 8.0, "method.lora_dropout": 0.1,
     "method.schedule": "cosine", "method.warmup_fraction": 0.1, "method.weight_decay": 0.1,
+    "method.adam_beta1": 0.8, "method.adam_beta2": 0.99, "method.adam_eps": 1e-6,
+    "baseline.train_examples": 4,
     "method.max_grad_norm": 2.0, "method.max_length": 128, "method.dtype": "bfloat16",
     "method.micro_batch_size": 4, "method.command": "python3 train.py {learning_rate} {seed}",
     "method.shell": True, "method.metric": "accuracy", "method.direction": "maximize",
@@ -126,8 +129,9 @@ SAME = {  # the other value where that one is what a combination has anyway
 
 @cache
 def keys() -> tuple[str, ...]:
-    """Every dotted key of `config.yaml` and of every group file; what a truth plants is one key."""
+    """Every dotted key of `config.yaml`, the settings and the group files; what a truth plants is one key."""
     found = {key for key in _leaves(_yaml(CONF / "config.yaml")) if not key.startswith("defaults")}
+    found |= set(_leaves(baseline_values()))
     for group in GROUPS:
         for file in (CONF / group).glob("*.yaml"):
             content = _yaml(file)

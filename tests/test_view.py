@@ -38,12 +38,12 @@ def test_curves_rise_in_steps_and_end_at_the_trials_value(workspace):
 
 def test_verdicts_are_one_per_factor(workspace):
     verdicts = bios_sweep.open(str(workspace), "demo").verdicts
-    assert [verdict["factor"] for verdict in verdicts] == ["learning_rate", "lora_rank"]
+    assert [verdict.factor for verdict in verdicts] == ["learning_rate", "lora_rank"]
 
 
 def test_tuned_defaults_serve_only_what_was_confirmed_or_refined(workspace):
     sweep = bios_sweep.open(workspace, "demo")
-    reached = {verdict["factor"]: verdict["verdict"] for verdict in sweep.verdicts}
+    reached = {verdict.factor: verdict.verdict for verdict in sweep.verdicts}
     assert sweep.tuned_defaults is not None
     for factor, verdict in reached.items():
         assert (factor in sweep.tuned_defaults.values) == (verdict in ("confirm", "refine"))

@@ -182,7 +182,7 @@ def test_a_second_driver_is_told_who_has_the_workspace(workspace):
     for part in (f"process {os.getpid()}", "sweep demo-00000001", "bios-sweep status", "bios-sweep stop"):
         assert part in str(caught.value)
     assert owner is not None
-    assert (owner["pid"], owner["sweep_id"]) == (os.getpid(), "demo-00000001")
+    assert (owner.pid, owner.sweep_id) == (os.getpid(), "demo-00000001")
     assert live_owner(workspace) is None
     with DriverLock(workspace, "other-00000002"):
         pass
@@ -208,7 +208,7 @@ def test_a_killed_driver_is_taken_over(workspace):
     assert ready.wait(30)
     owner = live_owner(workspace)
     assert owner is not None
-    assert owner["pid"] == driver.pid
+    assert owner.pid == driver.pid
     os.kill(driver.pid, signal.SIGKILL)
     driver.join()
     assert workspace.owner_file.exists()

@@ -17,6 +17,7 @@ import bios_sweep
 from bios_sweep import defaults
 from bios_sweep.cli.main import main
 from bios_sweep.driver.prepare import prepare
+from bios_sweep.jsonable import to_json
 from tests.golden_cases import CALLABLE, COMMAND, EXAMPLES, FUNCTION, SCRIPT
 from tests.golden_set import in_folder, pinned
 
@@ -92,7 +93,7 @@ def verdicts(told):
 @pytest.mark.parametrize("name", SWEEPS)
 def test_it_is_read_and_judged_as_it_was(name, folder, capsys):
     view = bios_sweep.open(folder / name)
-    assert verdicts(view.verdicts) == VERDICTS[name]
+    assert verdicts(to_json(view.verdicts)) == VERDICTS[name]
     assert view.damaged == ()
     assert verdicts(answer(capsys, "report", f"workspace={name}")["verdicts"]) == VERDICTS[name]
     status = answer(capsys, "status", f"workspace={name}")

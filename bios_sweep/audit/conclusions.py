@@ -43,7 +43,9 @@ def supports(verdicts: Sequence[Verdict], runs: Sorted) -> tuple[str, ...]:
 
 
 def _shown_worse(verdict: Verdict) -> list[str]:
-    worse = [level["label"] for level in verdict.levels if (level.get("upper") or 0.0) < 0.0]
+    worse = [
+        row.label for row in verdict.levels if row.estimate is not None and (row.estimate.upper or 0.0) < 0.0
+    ]
     if not worse or verdict.margin is None:
         return []
     return [f"{verdict.factor}: worse than the default: {some(worse)}"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from bios_sweep.audit.blocks_of_runs import Sorted
@@ -22,10 +22,6 @@ class Flaw:
     severity: str
     sentence: str
     arms: tuple[str, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready values."""
-        return {**asdict(self), "arms": list(self.arms)}
 
 
 def some(names: Iterable[Any]) -> str:

@@ -26,6 +26,7 @@ from bios_sweep.decision.finding import (
 from bios_sweep.decision.gates import margin_of
 from bios_sweep.decision.statement import Verdict, make_verdict
 from bios_sweep.decision.verdicts import confirm_candidate, screen
+from bios_sweep.jsonable import to_json
 from bios_sweep.study.claims import OPTIMUM, ROLES
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.factors import natural_ends
@@ -66,17 +67,15 @@ class Audit:
             "source": self.source,
             "metric": {"name": metric.name, "unit": metric.unit, "direction": metric.direction},
             "judged_on": metric.words,
-            "margin": {"percent": self.margin.percent, "absolute": self.margin.absolute}
-            if self.margin
-            else None,
+            "margin": to_json(self.margin),
             "baseline": {"arm": self.arms.baseline.name, "settings": dict(self.arms.baseline.settings)},
             "counts": dict(self.counts),
             "compared": list(self.compared),
             "seeds": list(self.seeds),
             "hold": self.hold,
-            "verdicts": [verdict.to_dict() for verdict in self.verdicts],
+            "verdicts": to_json(self.verdicts),
             "audit": {
-                "findings": [flaw.to_dict() for flaw in self.flaws],
+                "findings": to_json(self.flaws),
                 "supports": list(self.supports),
                 "does_not_support": list(self.not_supported),
                 "settle": self.settle,

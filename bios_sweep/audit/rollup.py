@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy import stats
+
+from bios_sweep.decision.statement import Verdict
 
 FEWEST_FOR_A_MEAN = 2  # two scenarios are the least between which effects can differ
 
@@ -99,55 +100,75 @@ def share_sentence(share: Share) -> str:
     )
 
 
-def roll_up(verdicts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Verdicts of one per scenario, claim and factor (entries of `report --json`) as a table.
+@dataclass(frozen=True, kw_only=True)
+class RollUpRow:
+    """In how many scenarios a claim, or one level of it, is within the margin. lower, upper: of that share.
 
-    First a record per claim: in how many scenarios the default is within the margin (confirmed), with the
-    exact interval. Then one per level that several scenarios tested: in how many it is shown not to beat the
-    default by the margin, and its random-effects mean gain. Keys: `factor`, `within`, `scenarios`, `lower`,
-    `upper` (shares), `mean`, `mean_lower`, `mean_upper` (percent, None where it takes more scenarios),
-    `sentence`.
+    mean and its bounds: percent gained on average, None where it takes more scenarios.
     """
-    claims: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+
+    factor: str
+    within: int
+    scenarios: int
+    lower: float
+    upper: float
+    mean: float | None
+    mean_lower: float | None
+    mean_upper: float | None
+    sentence: str
+
+
+def roll_up(verdicts: Sequence[Verdict]) -> list[RollUpRow]:
+    """Verdicts of one per scenario, claim and factor as a table.
+
+    First a row per claim: in how many scenarios the default is within the margin (confirmed), with the
+    exact interval. Then one per level that several scenarios tested: in how many it is shown not to beat the
+    default by the margin, and its random-effects mean gain.
+    """
+    claims: dict[tuple[str, str], list[Verdict]] = {}
     for verdict in verdicts:
-        claims.setdefault((verdict["factor"], verdict["claim"]), []).append(verdict)
-    table: list[dict[str, Any]] = []
+        claims.setdefault((verdict.factor, verdict.claim), []).append(verdict)
+    table: list[RollUpRow] = []
     for (factor, claim), group in claims.items():
-        confirmed = sum(verdict["verdict"] == "confirm" for verdict in group)
+        confirmed = sum(verdict.verdict == "confirm" for verdict in group)
         share = clopper_pearson(confirmed, len(group))
         name = factor if claim in ("optimum", "enough") else f"{factor} ({claim})"
-        table.append(_record(name, share, None, f"{name}: the default is {share_sentence(share)}"))
+        table.append(_row(name, share, None, f"{name}: the default is {share_sentence(share)}"))
         table += _levels(name, group)
     return table
 
 
-def _levels(name: str, verdicts: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    labels = dict.fromkeys(level["label"] for verdict in verdicts for level in verdict["levels"])
+def _levels(name: str, verdicts: Sequence[Verdict]) -> Iterator[RollUpRow]:
+    labels = dict.fromkeys(level.label for verdict in verdicts for level in verdict.levels)
     for label in labels:
         found = [
-            (level, verdict["margin"])
+            (gain, error, _below(level.estimate.upper, verdict.margin))
             for verdict in verdicts
-            for level in verdict["levels"]
-            if level["label"] == label and level.get("standard_error") is not None
+            for level in verdict.levels
+            if level.label == label and level.estimate is not None
+            if (gain := level.estimate.gain) is not None
+            if (error := level.estimate.standard_error) is not None
         ]
         if len(found) < FEWEST_FOR_A_MEAN:
             continue
-        pooled = random_effects(
-            [level["gain"] for level, _ in found], [level["standard_error"] for level, _ in found]
-        )
-        within = sum(level["upper"] is not None and level["upper"] < margin for level, margin in found)
-        yield _record(f"{name} at {label}", clopper_pearson(within, len(found)), pooled, "")
+        pooled = random_effects([gain for gain, _, _ in found], [error for _, error, _ in found])
+        within = sum(below for _, _, below in found)
+        yield _row(f"{name} at {label}", clopper_pearson(within, len(found)), pooled, "")
 
 
-def _record(name: str, share: Share, pooled: PooledEffect | None, sentence: str) -> dict[str, Any]:
-    return {
-        "factor": name,
-        "within": share.successes,
-        "scenarios": share.trials,
-        "lower": share.lower,
-        "upper": share.upper,
-        "mean": None if pooled is None else pooled.mean,
-        "mean_lower": None if pooled is None else pooled.lower,
-        "mean_upper": None if pooled is None else pooled.upper,
-        "sentence": sentence,
-    }
+def _below(bound: float | None, limit: float | None) -> bool:
+    return bound is not None and limit is not None and bound < limit
+
+
+def _row(name: str, share: Share, pooled: PooledEffect | None, sentence: str) -> RollUpRow:
+    return RollUpRow(
+        factor=name,
+        within=share.successes,
+        scenarios=share.trials,
+        lower=share.lower,
+        upper=share.upper,
+        mean=None if pooled is None else pooled.mean,
+        mean_lower=None if pooled is None else pooled.lower,
+        mean_upper=None if pooled is None else pooled.upper,
+        sentence=sentence,
+    )

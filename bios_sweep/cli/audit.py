@@ -7,11 +7,10 @@ import json
 import math
 from argparse import Namespace
 from collections.abc import Sequence
-from typing import Any
 
 from rich.console import Console
 
-from bios_sweep.audit.judging import audit
+from bios_sweep.audit.judging import Audit, audit
 from bios_sweep.audit.run_columns import ColumnNames, to_runs
 from bios_sweep.audit.runs import RunTable
 from bios_sweep.driver.experiments import read_experiment, store_uri
@@ -34,18 +33,18 @@ def run(args: Namespace) -> int:
     except InputError as error:  # it quotes cells of the table, which may hold control characters
         raise type(error)(clean(error)) from error
     if args.json:
-        print(json.dumps(answer, indent=1))
+        print(json.dumps(answer.to_dict(), indent=1))
     else:
         print_audit(answer, Console())
     return 0
 
 
-def _audited(args: Namespace) -> dict[str, Any]:
+def _audited(args: Namespace) -> Audit:
     given = _given(args.overrides)
     asked = _asked(given)
     table = _from_csv(args) if args.from_csv is not None else _from_mlflow(args, given)
     rule = dataclasses.replace(DecisionRule(), **{**table.decided, **asked})
-    return audit(table, rule, args.baseline).to_dict()
+    return audit(table, rule, args.baseline)
 
 
 def _names(args: Namespace) -> ColumnNames:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 from contextlib import suppress
-from typing import Any
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -13,11 +13,12 @@ from bios_sweep.driver.precision import gpu_warnings, gpus_of_this_machine
 from bios_sweep.driver.prepare import Prepared, prepare
 from bios_sweep.driver.resources import expected_workers
 from bios_sweep.errors import PlanError, StorageError
+from bios_sweep.jsonable import to_json
 from bios_sweep.procedure import recall
 from bios_sweep.records.earlier import journal_results, known_of
 from bios_sweep.records.results import KeptResults
 from bios_sweep.records.speed import seconds_per_example
-from bios_sweep.report.content.plan_summary import Rate, summarise_plan
+from bios_sweep.report.content.plan_summary import PlanSummary, Rate, summarise_plan
 from bios_sweep.report.content.truncation import earlier_cut_note
 from bios_sweep.report.text.terminal import print_plan
 
@@ -27,15 +28,15 @@ def run(args: Namespace) -> int:
     prepared = prepare(args)
     summary = plan_summary(prepared)
     gpus = gpus_of_this_machine(prepared.config.values["cluster"])
-    summary["warnings"] += gpu_warnings(prepared, gpus)
+    summary = replace(summary, warnings=(*summary.warnings, *gpu_warnings(prepared, gpus)))
     if args.json:
-        print(json.dumps(summary, indent=1))
+        print(json.dumps(to_json(summary), indent=1))
     else:
         print_plan(summary, Console())
     return 0
 
 
-def plan_summary(prepared: Prepared) -> dict[str, Any]:
+def plan_summary(prepared: Prepared) -> PlanSummary:
     """The plan with what is finished already and what it would cost.
 
     Raises:
@@ -48,15 +49,16 @@ def plan_summary(prepared: Prepared) -> dict[str, Any]:
     speed = seconds_per_example(workspace, plan.study.scenario.model.fingerprint)
     rate = Rate(seconds_per_example=speed[0], trials=speed[1]) if speed else None
     summary = summarise_plan(plan, state, results, rate, expected_workers(prepared.config.values["cluster"]))
-    summary["notes"] = [*summary["notes"], *_other_cuts(prepared), *prepared.notes]
-    summary["warnings"] = [*prepared.warnings, *_unlimited(plan.study.budget.max_hours, rate)]
+    _within_hours(plan.study.budget.max_hours, summary.most_seconds)
+    probe = f"first a timing probe of {len(plan.timed_arms)} arms, each alone on the device"
+    timed = [probe] if plan.timed_arms and known.timing is None else []
     looks = (kept.look(trial.key) for trial in state.missing)
-    summary["damaged"] = [look.damage for look in looks if look.damage]
-    if plan.timed_arms and known.timing is None:
-        probe = f"first a timing probe of {len(plan.timed_arms)} arms, each alone on the device"
-        summary["notes"].append(probe)
-    _within_hours(plan.study.budget.max_hours, summary["most_seconds"])
-    return summary
+    return replace(
+        summary,
+        notes=(*summary.notes, *_other_cuts(prepared), *prepared.notes, *timed),
+        warnings=(*prepared.warnings, *_unlimited(plan.study.budget.max_hours, rate)),
+        damaged=tuple(look.damage for look in looks if look.damage),
+    )
 
 
 def _other_cuts(prepared: Prepared) -> list[str]:

@@ -18,6 +18,7 @@ from bios_sweep.driver.command_line import CommandLine
 from bios_sweep.driver.prepare import Prepared, prepare
 from bios_sweep.driver.resources import expected_workers
 from bios_sweep.errors import InputError
+from bios_sweep.jsonable import to_json
 from bios_sweep.records.journal import read_state
 from bios_sweep.records.speed import names_model, seconds_per_example
 from bios_sweep.records.sweep_state import SweepState
@@ -27,15 +28,16 @@ from bios_sweep.rehearsal import (
     EFFECTS,
     SEED,
     Noise,
+    RehearsalSummary,
     Search,
     affordable,
     choose_design,
     cost_of,
+    design_row,
     guessed_noise,
     noise_from,
     rehearse,
     stated_noise,
-    summarise_design,
     summarise_rehearsal,
     sweeps_of_search,
     sweeps_simulated,
@@ -56,14 +58,14 @@ def run(args: Namespace) -> int:
     prepared = prepare(args)
     summary = rehearsal_summary(prepared, args)
     if args.json:
-        print(json.dumps(summary, indent=1))
+        print(json.dumps(to_json(summary), indent=1))
     else:
         print_rehearsal(summary, Console())
     return 0
 
 
-def rehearsal_summary(prepared: Prepared, args: Namespace) -> dict[str, Any]:
-    """The rehearsal of a prepared command as plain values.
+def rehearsal_summary(prepared: Prepared, args: Namespace) -> RehearsalSummary:
+    """The rehearsal of a prepared command.
 
     Raises:
         InputError: a flag is not allowed, or a budget in hours is given and the speed is unknown.
@@ -76,7 +78,7 @@ def rehearsal_summary(prepared: Prepared, args: Namespace) -> dict[str, Any]:
     search = None if hours is None else _search(prepared, noise, seconds, hours, args.sweeps)
     plan = plan if search is None else search.best.plan
     tick = Progress(args.sweeps * sweeps_simulated(plan, EFFECTS))
-    summary = summarise_rehearsal(
+    return summarise_rehearsal(
         plan,
         noise,
         rehearse(plan, noise, sweeps=args.sweeps, tick=tick),
@@ -84,15 +86,12 @@ def rehearsal_summary(prepared: Prepared, args: Namespace) -> dict[str, Any]:
         seed=SEED,
         seconds_per_example=seconds,
         most_seconds=None if seconds is None else cost_of(plan, seconds),
+        workers=expected_workers(prepared.config.values["cluster"]),
+        design=None if search is None or hours is None else design_row(search, hours),
+        command=str(_command(prepared, search)),
+        notes=prepared.notes,
+        warnings=prepared.warnings,
     )
-    return {
-        **summary,
-        "workers": expected_workers(prepared.config.values["cluster"]),
-        "design": None if search is None or hours is None else summarise_design(search, hours),
-        "command": str(_command(prepared, search)),
-        "notes": [*summary["notes"], *prepared.notes],
-        "warnings": list(prepared.warnings),
-    }
 
 
 class Progress:

@@ -12,8 +12,8 @@ from rich.console import Console
 
 from bios_sweep.defaults import FILE_NAME
 from bios_sweep.errors import InputError
+from bios_sweep.jsonable import to_json
 from bios_sweep.report.content.goals import tuned_line
-from bios_sweep.report.content.summary import exit_code
 from bios_sweep.report.text.terminal import print_verdicts
 
 FOREIGN = ("arm", "seed", "value", "baseline", "direction", "tracking-uri")  # flags of foreign tables
@@ -43,10 +43,10 @@ def _of_sweep(args: Namespace) -> int:
 
     _, workspace, view = choose(args)
     if args.json:
-        print(json.dumps(view.summary, indent=1))
+        print(json.dumps(to_json(view.summary), indent=1))
     else:
         console, file = Console(), view.folder / FILE_NAME
         print_verdicts(view.summary, console, workspace.trials)
         if told := tuned_line(view.summary, file):
             console.print(told, markup=False, soft_wrap=True)
-    return exit_code(view.summary["counts"])
+    return view.summary.exit_code

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from typing import Any
 
 from rich.console import Console
 
 from bios_sweep.audit.rollup import roll_up
+from bios_sweep.decision.statement import Verdict
 from bios_sweep.driver.prepare import composed, workspace_of
 from bios_sweep.driver.view import SweepView, open_sweep
 from bios_sweep.errors import InputError
+from bios_sweep.jsonable import to_json
 from bios_sweep.report.content.sections import roll_up as roll_up_section
-from bios_sweep.report.content.summary import is_final
 from bios_sweep.report.text.layout import QUIET, line
 from bios_sweep.report.text.terminal import print_section
 from bios_sweep.study.trials import short_hash
@@ -28,7 +28,7 @@ def run(args: Namespace) -> int:
         InputError: no sweep of the workspace has reached its verdicts.
     """
     workspace = workspace_of(composed(args))
-    latest: dict[tuple[str, ...], dict[str, Any]] = {}
+    latest: dict[tuple[str, ...], Verdict] = {}
     judged: dict[tuple[str, ...], str] = {}
     for sweep_id in workspace.sweeps():  # the latest first
         view = open_sweep(workspace, sweep_id)
@@ -39,7 +39,7 @@ def run(args: Namespace) -> int:
         raise InputError(f"workspace {workspace.root}: no sweep has reached its verdicts yet")
     table = roll_up(list(latest.values()))
     if args.json:
-        print(json.dumps({"roll_up": table, "judged_on": sorted(set(judged.values()))}, indent=1))
+        print(json.dumps({"roll_up": to_json(table), "judged_on": sorted(set(judged.values()))}, indent=1))
     else:
         section = roll_up_section(table)
         if section is not None:
@@ -49,13 +49,13 @@ def run(args: Namespace) -> int:
     return 0
 
 
-def _verdicts(view: SweepView) -> list[tuple[tuple[str, ...], dict[str, Any]]]:
+def _verdicts(view: SweepView) -> list[tuple[tuple[str, ...], Verdict]]:
     """A finished sweep's verdicts by scenario, cell, factor and claim."""
-    if not is_final(view.summary):
+    if not view.summary.final:
         return []
     scenario = short_hash(view.plan.study.scenario.identity())
     return [
-        ((scenario, verdict["cell"], verdict["factor"], verdict["claim"]), verdict)
+        ((scenario, verdict.cell, verdict.factor, verdict.claim), verdict)
         for verdict in view.verdicts
-        if verdict["verdict"] in JUDGED
+        if verdict.verdict in JUDGED
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
 from argparse import Namespace
@@ -26,6 +25,7 @@ from bios_sweep.driver.stopping import Stop
 from bios_sweep.driver.tracking import Tracking, tracking_of
 from bios_sweep.engines.training.data import keep_dataset
 from bios_sweep.errors import BiosSweepError, MissingExtraError
+from bios_sweep.jsonable import to_json
 from bios_sweep.ports import Executor, PreflightLine, Searcher
 from bios_sweep.procedure import DONE, ProcedureSource, recall
 from bios_sweep.records.earlier import journal_results, known_of, seal_timing
@@ -34,7 +34,7 @@ from bios_sweep.records.lock import DriverLock, require_free
 from bios_sweep.records.results import KeptResults
 from bios_sweep.records.retention import check_policy
 from bios_sweep.report.content.goals import tuned_line
-from bios_sweep.report.content.summary import exit_code, is_final
+from bios_sweep.report.content.summary import Summary
 from bios_sweep.report.text.progress import LiveView
 from bios_sweep.report.text.terminal import print_verdicts
 from bios_sweep.study.search import SearchSpace
@@ -61,7 +61,7 @@ def run(args: Namespace) -> int:
     )
     require_free(prepared.workspace)
     executor, where = _checked_executor(prepared, tracking)
-    warnings = summary["warnings"]
+    warnings = list(summary.warnings)
     if executor is not None:
         warnings = [*warnings, *gpu_warnings(prepared, _gpus(prepared.config.values["cluster"]))]
     for warning in warnings:
@@ -72,15 +72,13 @@ def run(args: Namespace) -> int:
             _write_data(prepared)
             lines = _preflight(args, prepared, executor, console)
             console.print(
-                f"{summary['to_run']} trials to run, {summary['reused']} reused; stop with Ctrl-C, "
+                f"{summary.to_run} trials to run, {summary.reused} reused; stop with Ctrl-C, "
                 "the same command goes on from there",
                 markup=False,
             )
         result, caught_up = _drive(sweep, prepared, executor, where, tracking, console, stop)
-    result = {**result, "warnings": warnings}
-    if lines:
-        result = {**result, "preflight": [dataclasses.asdict(line) for line in lines]}
-    return _finish(args, sweep, result, tracking, console, stop, caught_up=caught_up)
+    beside = {"warnings": warnings, **({"preflight": to_json(lines)} if lines else {})}
+    return _finish(args, sweep, result, beside, tracking, console, stop, caught_up=caught_up)
 
 
 def _gpus(cluster: Mapping[str, Any]) -> Offer | None:
@@ -99,7 +97,7 @@ def _preflight(
     cluster, trials = prepared.config.values["cluster"], prepared.workspace.trials
     lines = look_at_nodes(executor, prepared.plan, cluster, str(trials), console)
     if args.json and any(line.red for line in lines):
-        print(json.dumps({"preflight": [dataclasses.asdict(line) for line in lines]}, indent=1))
+        print(json.dumps({"preflight": to_json(lines)}, indent=1))
     require_ready(lines)
     return lines
 
@@ -135,7 +133,7 @@ def _drive(
     tracking: Tracking,
     console: Console,
     stop: Stop,
-) -> tuple[dict[str, Any], bool]:
+) -> tuple[Summary, bool]:
     with open_journal(sweep) as journal:
         known = known_of(sweep.plan, sweep.workspace)
         source = ProcedureSource(sweep.plan, should_stop=stop.asked, known=known)
@@ -232,7 +230,8 @@ def _print_idle(executor: Executor, console: Console) -> None:
 def _finish(
     args: Namespace,
     sweep: Sweep,
-    result: dict[str, Any],
+    result: Summary,
+    beside: Mapping[str, Any],
     tracking: Tracking,
     console: Console,
     stop: Stop,
@@ -243,19 +242,19 @@ def _finish(
     files = {name: str(path) if path.is_file() else None for name, path in paths.items()}
     link = tracking.link(sweep.plan.sweep_id)
     if args.json:
-        print(json.dumps({**result, "files": files, "link": link}, indent=1))
+        print(json.dumps({**to_json(result), **beside, "files": files, "link": link}, indent=1))
     else:
         print_verdicts(result, console, sweep.workspace.trials)
         if told := tuned_line(result, paths["defaults"]):
             console.print(told, markup=False, soft_wrap=True)
-        if is_final(result):
+        if result.final:
             console.print(f"report: {files['report']}", markup=False, soft_wrap=True)
         console.print(link, markup=False, soft_wrap=True)
-    if stop.signal is not None and not is_final(result):
+    if stop.signal is not None and not result.final:
         print("bios-sweep: stopped; the same command goes on from here", file=sys.stderr)
         return 128 + stop.signal
-    if "broken" in result:
-        print(f"bios-sweep: {result['broken']}", file=sys.stderr)
+    if result.broken is not None:
+        print(f"bios-sweep: {result.broken}", file=sys.stderr)
     if not caught_up:
         print(
             f"bios-sweep: {tracking.shown} did not follow in {tracking.flush_seconds:g} s; nothing is lost, "
@@ -263,4 +262,4 @@ def _finish(
             file=sys.stderr,
         )
         return TRACKING_FAILED
-    return exit_code(result["counts"])
+    return result.exit_code

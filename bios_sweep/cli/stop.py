@@ -7,6 +7,7 @@ from argparse import Namespace
 
 from bios_sweep.driver.prepare import composed, workspace_of
 from bios_sweep.errors import InputError
+from bios_sweep.jsonable import to_json
 from bios_sweep.records.lock import live_owner
 
 
@@ -18,11 +19,8 @@ def run(args: Namespace) -> int:
         raise InputError(f"workspace {workspace.root}: no sweep is running there")
     workspace.request_stop(now=args.now)
     if args.json:
-        print(json.dumps({"stopping": owner, "now": args.now}, indent=1))
+        print(json.dumps({"stopping": to_json(owner), "now": args.now}, indent=1))
     else:
         when = "at once" if args.now else "at its next checkpoints"
-        print(
-            f"asked process {owner['pid']} (sweep {owner['sweep_id']}) to stop {when}; "
-            "`bios-sweep status` shows when it has"
-        )
+        print(f"asked {owner} to stop {when}; `bios-sweep status` shows when it has")
     return 0

@@ -71,10 +71,10 @@ def run(args: Namespace) -> int:
         "file": None if args.dry_run else str(file),
         "submit_with": shlex.join(submission.words),
         "submitted": None,
-        "trials": summary["trials"],
-        "to_run": summary["to_run"],
-        "notes": [SHARED.format(workspace=command.workspace), *summary["notes"]],
-        "warnings": [*summary["warnings"], *_replaced(args.overrides)],
+        "trials": summary.trials,
+        "to_run": summary.to_run,
+        "notes": [SHARED.format(workspace=command.workspace), *summary.notes],
+        "warnings": [*summary.warnings, *_replaced(args.overrides)],
         "content": submission.text,
     }
     if not args.json:

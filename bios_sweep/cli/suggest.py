@@ -20,8 +20,10 @@ from bios_sweep.driver.prepare import prepare
 from bios_sweep.driver.sweeps import choose
 from bios_sweep.driver.view import SweepView
 from bios_sweep.errors import InputError
+from bios_sweep.jsonable import to_json
 from bios_sweep.procedure import DONE, Suggestion, suggest
 from bios_sweep.records.workspace import Workspace
+from bios_sweep.report.content.suggestion import NextStudy, SuggestionSummary
 from bios_sweep.report.text.suggestion import print_suggestion
 
 NEXT = "next"  # the folder of the workspace that holds suggested sweeps where no --config-dir was given
@@ -32,30 +34,38 @@ def run(args: Namespace) -> int:
     _, workspace, view = choose(args)
     found = _suggested(view, workspace)
     metric = view.plan.study.metric
-    answer: dict[str, Any] = {"sweep_id": view.sweep_id, "judged_on": metric.words}
-    answer |= {
-        "why": list(found.why),
-        "open": list(found.open),
-        "warnings": [metric.doubt] * bool(metric.doubt),
-    }
-    if found.study is not None:
-        _require_direction(view, args)
-        name, command = write_next(view, workspace, found)
-        prepared = prepare(_again(command, _but_the_sweep(args)))
-        plan = plan_summary(prepared)
-        answer |= {
-            "name": name,
-            "file": str(_folder(command) / f"{name}.yaml"),
-            "command": str(prepared.command),
-            "seeds": plan["seeds"],
-            "arms": [arm["arm"] for arm in plan["arms"]],
-            **{key: plan[key] for key in ("trials", "to_run", "reused", "most_trials")},
-        }
+    answer = SuggestionSummary(
+        sweep_id=view.sweep_id,
+        judged_on=metric.words,
+        why=tuple(found.why),
+        open=tuple(found.open),
+        warnings=(metric.doubt,) if metric.doubt else (),
+        study=None if found.study is None else _next_study(args, view, workspace, found),
+    )
     if args.json:
-        print(json.dumps(answer, indent=1))
+        print(json.dumps(to_json(answer), indent=1))
     else:
         print_suggestion(answer, Console())
     return 0
+
+
+def _next_study(args: Namespace, view: SweepView, workspace: Workspace, found: Suggestion) -> NextStudy:
+    """Write the suggested study down, and plan it."""
+    _require_direction(view, args)
+    name, command = write_next(view, workspace, found)
+    prepared = prepare(command.namespace(_but_the_sweep(args)))
+    plan = plan_summary(prepared)
+    return NextStudy(
+        name=name,
+        file=str(_folder(command) / f"{name}.yaml"),
+        command=prepared.command,
+        seeds=plan.seeds,
+        arms=tuple(arm.arm for arm in plan.arms),
+        trials=plan.trials,
+        to_run=plan.to_run,
+        reused=plan.reused,
+        most_trials=plan.most_trials,
+    )
 
 
 def next_arguments(args: Namespace) -> Namespace:

@@ -10,33 +10,16 @@ from typing import Any
 
 from bios_sweep.defaults import Recommendation, Why, max_steps
 from bios_sweep.errors import ConfigError, InputError
-from bios_sweep.settings import FULL, TrainingSettings
+from bios_sweep.own_settings import Own
+from bios_sweep.settings import AUTO, DEFAULTS, FULL, HEURISTIC, KNOWN, TrainingSettings, key_of
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.design import Budget, Study
-from bios_sweep.study.factors import Cross, Factor, Nuisance
+from bios_sweep.study.factors import Cross, Factor, Nuisance, require_setting
 from bios_sweep.study.metric_names import DIRECTIONS, ask_for, direction_of
 from bios_sweep.study.scenario import Metric, Scenario
 
-AUTO = "auto"
-# where a baseline setting that has a heuristic lives in the configuration
-HEURISTIC_KEYS = {
-    "learning_rate": ("baseline", "learning_rate"),
-    "batch_size": ("baseline", "batch_size"),
-    "lora_rank": ("baseline", "lora_rank"),
-    "max_steps": ("budget", "max_steps"),
-    "lora_alpha": ("method", "lora_alpha"),
-}
 SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0}  # of a duration's unit
 FACTOR_LISTS = ("multiply", "values", "claims")
-METHOD_SETTINGS = (
-    "lora_dropout",
-    "schedule",
-    "warmup_fraction",
-    "weight_decay",
-    "max_grad_norm",
-    "max_length",
-    "dtype",
-)
 
 
 def build_study(
@@ -62,8 +45,8 @@ def build_study(
         question=str(question),
         scenario=scenario,
         baseline=baseline,
-        factors=build_factors(values["sweeps"]),
-        cross=build_cross(values["sweeps"]),
+        factors=build_factors(values["sweeps"], baseline),
+        cross=build_cross(values["sweeps"], baseline),
         seeds=seeds if seeds is not None else tuple(range(looks[-1])),
         budget=Budget(**_fields(Budget, budget, "budget")),
         decision=DecisionRule(**rule, looks=_looks(looks, seeds)),
@@ -127,25 +110,27 @@ def build_baseline(
     An origin carries the heuristic's own value as `recommended` also where the configuration overrides
     it, so that the plan can say "below the default". The steps follow the batch size that is used.
     """
-    changes: dict[str, Any] = {name: values["method"][name] for name in METHOD_SETTINGS}
-    if recommendation.settings.method == FULL and not changes["lora_dropout"]:
-        changes["lora_dropout"] = None  # the group's own 0.0 is of LoRA
+    given = {name: values[known.group][name] for name, known in KNOWN.items() if known.group}
+    changes = {name: given[name] for name in given if name not in HEURISTIC}
+    if recommendation.settings.method == FULL:  # a value that is the default's is of LoRA
+        of_lora = [n for n in changes if KNOWN[n].adapter and changes[n] == DEFAULTS[n]]
+        changes |= dict.fromkeys(of_lora)
     origins: dict[str, Mapping[str, Any]] = {}
-    for name, (group, key) in HEURISTIC_KEYS.items():
-        given = values[group][key]
+    for name in HEURISTIC:
         value, why = getattr(recommendation.settings, name), recommendation.why[name]
         if name == "max_steps":
             batch = dataclasses.replace(recommendation.settings, **changes).batch_size
-            choice = max_steps(batch_size=batch, examples=train_examples)
+            choice = max_steps(batch_size=batch, examples=changes["train_examples"] or train_examples)
             value, why = choice.value, choice.why
-        if given not in (AUTO, None):
-            why = Why(rule=f"set by {group}.{key}", source="configuration", evidence="", confidence="given")
-        changes[name] = value if given in (AUTO, None) else given
+        if given[name] not in (AUTO, None):
+            why = Why(rule=f"set by {key_of(name)}", source="configuration", evidence="", confidence="given")
+        changes[name] = value if given[name] in (AUTO, None) else given[name]
         origins[name] = {**why, "recommended": value}
-    return dataclasses.replace(recommendation.settings, **changes), origins
+    own = Own(values["method"].get("settings"))
+    return dataclasses.replace(recommendation.settings, **changes, own=own), origins
 
 
-def build_factors(sweep: Mapping[str, Any]) -> tuple[Factor, ...]:
+def build_factors(sweep: Mapping[str, Any], baseline: TrainingSettings) -> tuple[Factor, ...]:
     """The factors of a sweep file.
 
     Raises:
@@ -159,10 +144,10 @@ def build_factors(sweep: Mapping[str, Any]) -> tuple[Factor, ...]:
         raise ConfigError(
             "sweeps.factors: no variation is given; for example learning_rate: {multiply: [0.5, 2]}"
         )
-    return tuple(_factor(str(name), levels) for name, levels in factors.items())
+    return tuple(_factor(str(name), levels, baseline) for name, levels in factors.items())
 
 
-def build_cross(sweep: Mapping[str, Any]) -> tuple[Cross, ...]:
+def build_cross(sweep: Mapping[str, Any], baseline: TrainingSettings) -> tuple[Cross, ...]:
     """The moderators of a sweep file: `cross: {data.train_examples: [500, 4000]}` or `{lora_rank: [8, 32]}`.
 
     Raises:
@@ -180,6 +165,8 @@ def build_cross(sweep: Mapping[str, Any]) -> tuple[Cross, ...]:
         )
     }
     try:
+        for name in flat:
+            require_setting("cross", str(name), baseline)
         return tuple(
             Cross(setting=str(name), values=_list(f"sweeps.cross.{name}", values))
             for name, values in flat.items()
@@ -188,7 +175,7 @@ def build_cross(sweep: Mapping[str, Any]) -> tuple[Cross, ...]:
         raise ConfigError(f"sweeps.{error}") from error
 
 
-def _factor(name: str, levels: Any) -> Factor:
+def _factor(name: str, levels: Any, baseline: TrainingSettings) -> Factor:
     if not isinstance(levels, Mapping):
         raise ConfigError(
             f"sweeps.factors.{name}: {levels!r} is not allowed; give {{multiply: [...]}} or {{values: [...]}}"
@@ -199,6 +186,7 @@ def _factor(name: str, levels: Any) -> Factor:
         raise ConfigError(f"sweeps.factors.{name}.{unknown[0]}: unknown key; allowed are {allowed}")
     lists = {key: _list(f"sweeps.factors.{name}.{key}", levels[key]) for key in FACTOR_LISTS if key in levels}
     try:
+        require_setting("factor", name, baseline)
         return Factor(
             name=name,
             multiply=lists.get("multiply", ()),

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
@@ -26,10 +27,11 @@ from bios_sweep.config.belonging import depends_on_choice, members_of_paths, tol
 from bios_sweep.config.places import config_root
 from bios_sweep.errors import ConfigError
 from bios_sweep.secrecy import secret_in, texts
-from bios_sweep.settings import FULL
+from bios_sweep.settings import FULL, baseline_values
 
 FORBIDDEN_KEY = "_target_"  # names code to run; nothing of ours instantiates, so it can only be an attack
 FREE_TEXTS = ("method.command", "method.metrics_file", "method.trainer_state")
+OWN_SETTINGS = "method.settings"
 TOP_KEYS = ("workspace", "seeds", "sweeps")
 NOT_TRAINED_HERE = (
     "method=full: bios-sweep itself trains LoRA alone; full fine-tuning is a script of yours, with "
@@ -75,7 +77,7 @@ def compose_config(overrides: Sequence[str], config_dir: Path | None = None) -> 
     if config_dir is not None and not config_dir.is_dir():
         raise ConfigError(f"--config-dir: {config_dir} is not a folder")
     _refuse_code(overrides)
-    typed, overrides = overrides, [literal(override) for override in overrides]
+    typed, overrides = overrides, [_added(literal(override)) for override in overrides]
     try:
         config = _compose(overrides, config_dir)
         plain = _plain(config)
@@ -123,6 +125,11 @@ def literal(override: str) -> str:
     return f"{key}='{value}{value[len(value) - ending :]}'"
 
 
+def _added(override: str) -> str:
+    """An override of the settings of one's own, whose names no file of ours has, as Hydra adds a key."""
+    return f"++{override}" if re.match(rf"{re.escape(OWN_SETTINGS)}[.=]", override) else override
+
+
 def _compose(overrides: Sequence[str], config_dir: Path | None) -> DictConfig:
     with _hydra():
         return compose("config", overrides=_words(overrides, config_dir), return_hydra_config=True)
@@ -141,6 +148,8 @@ def _choosers(overrides: Sequence[str], config_dir: Path | None) -> dict[str, st
 
 
 def _hydra() -> initialize_config_dir:
+    """Hydra on our files and, as `settings`, the settings' own defaults, which no file repeats."""
+    ConfigStore.instance().store(name="settings", node=baseline_values(), package="_global_")
     GlobalHydra.instance().clear()
     return initialize_config_dir(config_dir=str(config_root() / "conf"), version_base="1.3")
 
@@ -216,14 +225,15 @@ def _refuse_unknown_keys(values: Mapping[str, Any]) -> None:
 
 def _refuse_unknown_group_keys(group: str, value: Any) -> None:
     listed = [_group_keys(file, group) for file in sorted((config_root() / "conf" / group).glob("*.yaml"))]
-    known = sorted({name for names in listed for name in names})
+    settings = baseline_values().get(group, {})
+    known = sorted({*settings, *(name for names in listed for name in names)})
     if not isinstance(value, Mapping):
         raise ConfigError(f"{group}: {value!r} is not allowed; it holds {', '.join(known)}")
     for name in value:
         if name not in known:
             near = _near(f"{group}.{name}", [f"{group}.{option}" for option in known])
             raise ConfigError(f"unknown key '{group}.{name}'{near}; {group} has {', '.join(known)}")
-    for name in sorted(set(listed[0]).intersection(*listed[1:])):
+    for name in sorted({*settings, *set(listed[0]).intersection(*listed[1:])}):
         if name not in value:
             raise ConfigError(f"{group}.{name}: is missing; {group} needs it, null where it has no value")
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bios_sweep.settings import KNOWN, key_of
 from bios_sweep.study.claims import COST_CLAIMS, ENOUGH, MINIMUM, QUALITY, SPEED
 
 Test = Callable[[Any], bool]
@@ -77,22 +78,10 @@ ALWAYS = frozenset(
     }
 )  # fmt: skip
 
-SCRIPTS_OWN = ("inputs", "time_limit_seconds", "resumes")
+SCRIPTS_OWN = ("settings", "inputs", "time_limit_seconds", "resumes")
 COMMANDS_OWN = ("command", "shell", "metrics_file", "trainer_state")
-# Settings of the baseline by the group that has them; micro-batches are no setting.
-SETTINGS = {
-    "learning_rate": "baseline",
-    "lora_rank": "baseline",
-    "lora_alpha": "method",
-    "lora_dropout": "method",
-    "schedule": "method",
-    "warmup_fraction": "method",
-    "weight_decay": "method",
-    "max_grad_norm": "method",
-    "max_length": "method",
-    "dtype": "method",
-}
-COUNTED = {"batch_size": "baseline", "max_steps": "budget"}  # the plan counts examples by them
+COUNTED = ("batch_size", "max_steps")  # the plan counts examples by them
+SETTINGS = tuple(name for name, known in KNOWN.items() if known.group and name not in COUNTED)
 
 DATA_FILES = ("data.path", "data.eval_path", "data.eval_fraction")
 READS_ITS_OWN = "a script reads its own data; leave it out and list the files in method.inputs"
@@ -127,8 +116,8 @@ _DATA = (
     Idle(
         keys=("data.train_examples",),
         where={"runs": among(OURS)},
-        why="our own training takes all examples of the data; cut the file, or ask at several sizes with "
-        "cross: {data.train_examples: [500, 2000]} in the sweep",
+        why="our own training counts the data itself; give baseline.train_examples to learn from fewer, or "
+        "ask at several sizes with cross: {data.train_examples: [500, 2000]} in the sweep",
         refused=True,
     ),
     Idle(
@@ -217,30 +206,30 @@ _METHOD = (
     ),
     *(
         Idle(
-            keys=(f"{group}.{name}",),
+            keys=(key_of(name),),
             where={"runs": among(SCRIPT), "told": lacks(name)},
             why=f"method.command has no {{{name}}}, so the script would never hear of it; add "
             f"--{name} {{{name}}} as the script spells it, or leave it out",
             refused=True,
         )
-        for name, group in SETTINGS.items()
+        for name in SETTINGS
     ),
     *(
         Idle(
-            keys=(f"{group}.{name}",),
+            keys=(key_of(name),),
             where={"runs": among(SCRIPT), "told": lacks(name)},
             why=f"method.command has no {{{name}}}, so the script never hears of it; only the plan's "
             "numbers count with it",
         )
-        for name, group in COUNTED.items()
+        for name in COUNTED
     ),
     *(
         Idle(
-            keys=(f"{group}.{name}",),
+            keys=(key_of(name),),
             where={"runs": among(PLANTED), "moves": lacks(name)},
             why="the planted curves do not depend on it",
         )
-        for name, group in SETTINGS.items()
+        for name in SETTINGS
     ),
 )
 

@@ -18,6 +18,7 @@ from bios_sweep.config.idle import IDLE, OF_THE_PLAN, OURS, PLANTED, SCRIPT, Idl
 from bios_sweep.config.places import config_root
 from bios_sweep.errors import ConfigError
 from bios_sweep.secrecy import masked
+from bios_sweep.settings import baseline_values
 
 KINDS = {"data": "kind", "model": "kind", "method": "name", "cluster": "executor", "tracking": "enabled"}
 SCRIPTED = ("command", "python")
@@ -112,6 +113,7 @@ def _brought(key: str, config: Config) -> Iterator[Any]:
     ours of its kind is no statement.
     """
     yield value_at(_read("conf/config.yaml"), key)
+    yield value_at(baseline_values(), key)
     for name, member in config.members.items():
         yield value_at(_file(name, member), key)
     group, _, rest = key.partition(".")

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]  # omegaconf brings it, without stubs
 
-from bios_sweep.config.build import HEURISTIC_KEYS
+from bios_sweep.settings import HEURISTIC, key_of
 from bios_sweep.study.design import Study
 from bios_sweep.study.factors import Factor, Nuisance
 
@@ -26,11 +26,12 @@ def changed_values(old: Study, new: Study) -> dict[str, Any]:
     if new.decision.refine != old.decision.refine:
         values["decision.refine"] = new.decision.refine
     if new.baseline != old.baseline:
-        before, after = old.baseline.to_dict(), new.baseline.to_dict()
+        before, after = old.baseline.by_name(), new.baseline.by_name()
         moved = [name for name in after if after[name] != before[name]]
-        for name in dict.fromkeys((*HEURISTIC_KEYS, *moved)):
-            group, key = HEURISTIC_KEYS.get(name, ("method", name))
-            values[f"{group}.{key}"] = after[name]
+        known = [name for name in moved if name not in new.baseline.own]
+        values |= {key_of(name): after[name] for name in dict.fromkeys((*HEURISTIC, *known))}
+        if new.baseline.own != old.baseline.own:
+            values["method.settings"] = dict(new.baseline.own)
     return values
 
 
@@ -73,7 +74,7 @@ def differing(
             yield f"{path}{key}", value
 
 
-def key_of(override: str) -> str:
+def key_set_by(override: str) -> str:
     """The key or group that an override sets."""
     return override.partition("=")[0].lstrip("+~")
 
@@ -83,7 +84,7 @@ def without(overrides: Sequence[str], keys: Sequence[str]) -> list[str]:
     return [
         override
         for override in overrides
-        if not any(key_of(override) == key or key_of(override).startswith(f"{key}.") for key in keys)
+        if not any(key_set_by(override) == key or key_set_by(override).startswith(f"{key}.") for key in keys)
     ]
 
 

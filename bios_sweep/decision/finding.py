@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from bios_sweep.decision.bounds import Bound
 from bios_sweep.decision.costs import CostRatio
+from bios_sweep.decision.rows import RateRow
+from bios_sweep.jsonable import LEFT_OUT
 
 CONFIRM = "confirm"
 REFINE = "refine"
@@ -112,7 +114,7 @@ class Margin:
 
     percent: float
     absolute: float
-    gained: float | None
+    gained: float | None = field(metadata=LEFT_OUT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +143,6 @@ class Finding:
     value: Any = None
     cost: CostRatio | None = None
     iso: Bound | None = None
-    by_rate: tuple[Mapping[str, Any], ...] = ()
+    by_rate: tuple[RateRow, ...] = ()
     bracket: tuple[Any, Any] | None = None
     fresh: bool = False

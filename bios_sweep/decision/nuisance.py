@@ -24,6 +24,7 @@ from bios_sweep.decision.finding import (
     Finding,
     FreshTest,
 )
+from bios_sweep.decision.rows import RateRow
 from bios_sweep.study.claims import BALANCED
 
 BETTER, WORSE, ALIKE, OPEN = "better", "worse", "no better by what matters", "open"
@@ -66,8 +67,8 @@ def judge_ladder(claim: str, levels: FactorLevels, ladder: Ladder, evidence: Evi
     if len(ladder.arms[own]) > 1 and comparison.default in _rate_ends(ladder, own):
         reason = f"the default level's best {ladder.setting} ends its ladder: the best may lie beyond"
         finding = replace(finding, reasons=(*finding.reasons, reason))
-    if any(table["differs"] for table in tables):
-        changed = ", ".join(str(table["level"]) for table in tables if table["differs"])
+    if any(row.differs for row in tables):
+        changed = ", ".join(str(row.level) for row in tables if row.differs)
         finding = replace(
             finding,
             reasons=(*finding.reasons, f"the conclusion depends on the {ladder.setting} at {changed}"),
@@ -188,7 +189,7 @@ def _weighed(finding: Finding, levels: FactorLevels, comparison: _Comparison, ev
 
 def _by_rate(
     level: Any, ladder: Ladder, finite: Mapping[Any, tuple[str, ...]], evidence: Evidence
-) -> dict[str, Any]:
+) -> RateRow:
     """One level at the baseline's nuisance value and at its best, and whether the two conclude alike."""
     own = next(iter(ladder.arms))
     plain = ladder.arms[level][0]
@@ -196,16 +197,16 @@ def _by_rate(
     same = evidence.contrasts.over(plain, evidence.baseline) if evidence.contrasts.has(plain) else None
     tuned = evidence.contrasts.over(best, default)
     conclusions = (_conclusion(same, evidence), _conclusion(tuned, evidence))
-    return {
-        "level": level,
-        "label": str(level),
-        "gain_same_rate": None if same is None else same.gain,
-        "gain_best_rate": tuned.gain,
-        "best_rate": ladder.values[best],
-        "conclusion_same_rate": conclusions[0],
-        "conclusion_best_rate": conclusions[1],
-        "differs": (conclusions[0] == BETTER) != (conclusions[1] == BETTER),
-    }
+    return RateRow(
+        level=level,
+        label=str(level),
+        gain_same_rate=None if same is None else same.gain,
+        gain_best_rate=tuned.gain,
+        best_rate=ladder.values[best],
+        conclusion_same_rate=conclusions[0],
+        conclusion_best_rate=conclusions[1],
+        differs=(conclusions[0] == BETTER) != (conclusions[1] == BETTER),
+    )
 
 
 def _conclusion(bound: Bound | None, evidence: Evidence) -> str:

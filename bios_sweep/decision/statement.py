@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+from bios_sweep.decision.bounds import Bound
 from bios_sweep.decision.finding import (
     CANDIDATE,
     CONFIRM,
@@ -17,7 +18,9 @@ from bios_sweep.decision.finding import (
     Finding,
     Margin,
 )
+from bios_sweep.decision.rows import Estimate, LevelRow, RateRow
 from bios_sweep.decision.sentences import contrast_of, over_words, sentence
+from bios_sweep.jsonable import OPTIONAL
 from bios_sweep.study.claims import BALANCED, OPTIMUM, QUALITY, SPEED, claimed_level
 
 WEIGHED = ("batch_size", "max_steps", "lora_rank")  # settings whose levels cost differently
@@ -26,14 +29,14 @@ PROFILES = {QUALITY: "quality", BALANCED: "balanced", SPEED: "speed"}  # claims 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What a study says of one default. `to_dict` is the contract of `report --json`.
+    """What a study says of one default; `to_json` of it is the contract of `report --json`.
 
     effect_percent, lower, upper: percent of the baseline's metric, positive = better: the gain of
     `effect_of` (a level, or an arm's name) over `effect_over`, the contrast that the verdict rests on; bounds
     are one-sided at `confidence`. margin: the percent that this contrast is held against (what speed may
     cost; 0 for a share of the gain). margin_absolute: the same in the metric's own unit. seeds: those the
     effect was measured on, the fresh ones where `stage` is confirmation. arms: everything that was compared.
-    levels: one record per variation from the shared seeds. default: the level that is claimed, which the
+    levels: one row per variation, from the shared seeds. default: the level that is claimed, which the
     quality, speed and minimum claims say of another level than the baseline's; baseline_level: the latter.
     cost_ratio, cost_lower,
     cost_upper: time of the level in question over the baseline's, on `hardware`. iso_cost_percent: its
@@ -41,7 +44,8 @@ class Verdict:
     test: what fresh seeds must show, or have shown (a kind of `FreshTest`); empty where nothing is asked.
     served: the value that this claim serves. withheld: why what it stands for is served to nobody; empty
     where it is served, and where nothing was decided. recommended: the value that the claim's goal is to
-    use, which is what the tuned file gives it; None where the claim is about no goal.
+    use, which is what the tuned file gives it; None where the claim is about no goal. advice: what a reader
+    may do; extend: the command that adds a level beyond the grid's end; each where the report knows it.
     """
 
     factor: str
@@ -64,7 +68,7 @@ class Verdict:
     margin_absolute: float | None = None
     stage: str = "screening"
     served: Any = None
-    levels: tuple[Mapping[str, Any], ...] = ()
+    levels: tuple[LevelRow, ...] = ()
     cost_ratio: float | None = None
     cost_lower: float | None = None
     cost_upper: float | None = None
@@ -72,7 +76,7 @@ class Verdict:
     hardware: str = ""
     profile: str | None = None
     cell: str = ""
-    by_rate: tuple[Mapping[str, Any], ...] = ()
+    by_rate: tuple[RateRow, ...] = ()
     bracket: tuple[Any, Any] | None = None
     baseline_level: Any = None
     test: str = ""
@@ -80,23 +84,21 @@ class Verdict:
     effect_over: str = ""
     withheld: str = ""
     recommended: Any = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready values."""
-        values = asdict(self)
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+    advice: str | None = field(default=None, metadata=OPTIONAL)
+    extend: str | None = field(default=None, metadata=OPTIONAL)
 
 
-def question_titles(verdicts: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A name per verdict: its factor, the claim where the factor has several, the cell where it has one."""
+def question_titles(asked: Sequence[tuple[str, str, str]]) -> list[str]:
+    """A name per verdict: its factor, the claim where the factor has several, the cell where it has one.
+
+    asked: factor, claim and cell of each.
+    """
     claims: dict[str, set[str]] = {}
-    for verdict in verdicts:
-        claims.setdefault(verdict["factor"], set()).add(str(verdict.get("claim", "")))
+    for factor, claim, _ in asked:
+        claims.setdefault(factor, set()).add(claim)
     return [
-        verdict["factor"]
-        + (f" ({verdict['claim']})" if len(claims[verdict["factor"]]) > 1 else "")
-        + (f", {verdict['cell']}" if verdict.get("cell") else "")
-        for verdict in verdicts
+        factor + (f" ({claim})" if len(claims[factor]) > 1 else "") + (f", {cell}" if cell else "")
+        for factor, claim, cell in asked
     ]
 
 
@@ -197,23 +199,25 @@ def _best_level(levels: FactorLevels, finding: Finding) -> Any:
     return levels.level(finding.best) if finding.best in levels.arms else levels.default
 
 
-def _level(levels: FactorLevels, arm: str, screening: Finding) -> dict[str, Any]:
+def _level(levels: FactorLevels, arm: str, screening: Finding) -> LevelRow:
     bound = next((bound for bound in screening.bounds if bound.arm == arm), None)
-    record: dict[str, Any] = {
-        "arm": arm,
-        "level": levels.level(arm),
-        "label": levels.label(arm),
-        "status": "diverged" if arm in screening.diverged else "compared" if bound else "not compared",
-    }
-    if bound:
-        record |= {
-            "gain": _rounded(bound.gain),
-            "lower": _rounded(bound.lower),
-            "upper": _rounded(bound.upper),
-            "standard_error": _rounded(bound.standard_error),
-            "pooled": bound.pooled,
-        }
-    return record
+    return LevelRow(
+        arm=arm,
+        level=levels.level(arm),
+        label=levels.label(arm),
+        status="diverged" if arm in screening.diverged else "compared" if bound else "not compared",
+        estimate=_estimate(bound) if bound else None,
+    )
+
+
+def _estimate(bound: Bound) -> Estimate:
+    return Estimate(
+        gain=_rounded(bound.gain),
+        lower=_rounded(bound.lower),
+        upper=_rounded(bound.upper),
+        standard_error=_rounded(bound.standard_error),
+        pooled=bound.pooled,
+    )
 
 
 def _rounded(value: float) -> float | None:

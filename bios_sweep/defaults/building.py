@@ -21,7 +21,7 @@ from bios_sweep.defaults.tuned import (
     factor_of,
 )
 from bios_sweep.errors import DefaultsError
-from bios_sweep.settings import TrainingSettings, setting_names
+from bios_sweep.settings import TrainingSettings
 
 OTHER_LEVELS = ("quality", "speed", "minimum")  # claims about a level of their own
 EVERY_PROFILE = ("optimum", "balanced", "enough", "")  # claims whose value holds whatever matters most
@@ -50,17 +50,17 @@ def build_tuned(
             without `served`, a factor judged twice, a default that is not the baseline's, or evidence about a
             setting that the trials never heard of.
     """
-    evidence = _evidence(verdicts, baseline)
+    evidence, names = _evidence(verdicts, baseline), tuple(baseline.by_name())
     values = decided_values(evidence) if served is None else dict(served)
     for name, value in values.items():
-        require_served(name, value, evidence)
+        require_served(name, value, evidence, names)
     for profile, differing in (profiles or {}).items():
         for name, value in differing.items():
-            require_served(name, value, evidence, profile)
+            require_served(name, value, evidence, names, profile)
     refined = [
         name
         for name in evidence
-        if evidence[name].verdict == REFINE and name in setting_names() and _holds_everywhere(evidence[name])
+        if evidence[name].verdict == REFINE and name in names and _holds_everywhere(evidence[name])
     ]
     if served is None and len(refined) > 1:
         raise DefaultsError(
@@ -68,12 +68,12 @@ def build_tuned(
         )
     tuned = TunedDefaults(
         key=key,
-        values={name: values[name] for name in setting_names() if name in values},
+        values={name: values[name] for name in names if name in values},
         profiles={name: dict(differing) for name, differing in (profiles or {}).items() if differing},
         evidence=evidence,
         provenance=replace(provenance, tracking_url=without_credentials(provenance.tracking_url)),
         baseline=baseline.to_dict(),
-        told=None if told is None else tuple(name for name in setting_names() if name in told),
+        told=None if told is None else tuple(name for name in names if name in told),
         metric=metric or TunedMetric(),
     )
     require_told(tuned)
@@ -85,8 +85,13 @@ def decided_values(evidence: Mapping[str, Evidence]) -> dict[str, Any]:
     return {
         name: item.value
         for name, item in evidence.items()
-        if item.decided and name in setting_names() and _holds_everywhere(item)
+        if item.decided and _is_value(name) and _holds_everywhere(item)
     }
+
+
+def _is_value(name: str) -> bool:
+    """Whether evidence of that name is about a setting's own value: no control, search or further claim."""
+    return name not in (REPEAT, SEARCH) and factor_of(name) == name
 
 
 def _holds_everywhere(item: Evidence) -> bool:
@@ -94,14 +99,14 @@ def _holds_everywhere(item: Evidence) -> bool:
 
 
 def require_served(
-    name: str, value: Any, evidence: Mapping[str, Evidence], profile: str = "balanced"
+    name: str, value: Any, evidence: Mapping[str, Evidence], names: Sequence[str], profile: str = "balanced"
 ) -> None:
-    """Refuse a value that its evidence does not stand for.
+    """Refuse a value that its evidence does not stand for. names: what may be served.
 
     Raises:
         DefaultsError: no setting, no evidence, an open verdict, or another value than the verdict's.
     """
-    if name not in setting_names():
+    if name not in names:
         raise DefaultsError(f"{name!r} is no setting and cannot be served")
     if profile not in PROFILES:
         raise DefaultsError(f"profiles: {profile!r} is not allowed; choose from {', '.join(PROFILES)}")
@@ -128,7 +133,7 @@ def require_told(tuned: TunedDefaults) -> None:
         DefaultsError: no list of settings, or the first such setting.
     """
     for name in tuned.told or ():
-        if name not in setting_names():
+        if name not in tuned.names:
             raise DefaultsError(f"told: {name!r} is no setting")
     claimed = [factor_of(name) for name in tuned.evidence]
     for values in (tuned.values, *tuned.profiles.values()):
@@ -170,15 +175,16 @@ def without_credentials(url: str) -> str:
 def _evidence(verdicts: Sequence[Mapping[str, Any]], baseline: TrainingSettings) -> dict[str, Evidence]:
     """By factor; a factor's further claims as `factor (claim)`. Other cells of a crossed study stay out."""
     evidence: dict[str, Evidence] = {}
+    names = tuple(baseline.by_name())
     for verdict in verdicts:
         name = verdict.get("factor")
-        if name not in (*setting_names(), REPEAT, SEARCH):
+        if name not in (*names, REPEAT, SEARCH):
             raise DefaultsError(f"a verdict is about {name!r}, which is no setting")
         item = Evidence.from_verdict(verdict)
         key = f"{name} ({item.claim})" if name in evidence and item.claim else name
         if key in evidence or (name in evidence and evidence[name].claim == item.claim):
             raise DefaultsError(f"{name}: two verdicts for one factor; one study gives one")
-        own = name in setting_names() and item.claim not in OTHER_LEVELS
+        own = name in names and item.claim not in OTHER_LEVELS
         if own and item.default != getattr(baseline, name):
             raise DefaultsError(
                 f"{name}: the verdict is about the default {item.default!r}, "

@@ -8,7 +8,7 @@ from typing import Any
 from bios_sweep.defaults.measured import evidence_of
 from bios_sweep.defaults.tuned import Evidence, TunedDefaults, TunedKey, factor_of
 from bios_sweep.defaults.tuned_file import key_words
-from bios_sweep.settings import TrainingSettings, setting_names
+from bios_sweep.settings import TrainingSettings
 
 NUMBERS = ("effect_percent", "lower", "upper", "margin")
 
@@ -23,8 +23,9 @@ def differences(
     scope. A setting whose question is open has its verdict, and keeps its default.
     """
     rows = []
-    for name in setting_names():
-        old, new = getattr(before, name), getattr(after, name)
+    olds, news = before.by_name(), after.by_name()
+    for name in dict.fromkeys((*olds, *news)):
+        old, new = olds.get(name), news.get(name)
         item = _judged(tuned, name, new, profile)
         if item is None and old == new:
             continue
@@ -42,7 +43,8 @@ def file_differences(
     before, after = _by_key(old), _by_key(new)
     rows = []
     for key in dict.fromkeys((*before, *after)):
-        for name in setting_names():
+        named = [entry.names for entry in (before.get(key), after.get(key)) if entry is not None]
+        for name in dict.fromkeys(name for names in named for name in names):
             left, right = (_served(entries.get(key), name, profile) for entries in (before, after))
             if left != right:
                 rows.append(

@@ -11,6 +11,8 @@ from bios_sweep.defaults.rules import setting_heuristic
 # What a user decides; the other settings are constants that are shown on request.
 MAIN_SETTINGS = ("learning_rate", "batch_size", "lora_rank", "max_steps")
 
+OWN = {"does": "A script's own: only that script knows what it does.", "when_to_change": ""}
+
 
 def explain(recommendation: Recommendation, names: Sequence[str] = MAIN_SETTINGS) -> list[dict[str, Any]]:
     """Rows with plain values, one per setting.
@@ -25,7 +27,8 @@ def explain(recommendation: Recommendation, names: Sequence[str] = MAIN_SETTINGS
 
 
 def _row(recommendation: Recommendation, name: str) -> dict[str, Any]:
-    entry, why = setting_heuristic(name), recommendation.why[name]
+    why = recommendation.why[name]
+    entry = OWN if name in recommendation.settings.own else setting_heuristic(name)
     return {
         "setting": name,
         "default": getattr(recommendation.settings, name),

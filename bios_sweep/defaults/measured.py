@@ -9,7 +9,7 @@ from typing import Any
 
 from bios_sweep.defaults.rules import EXTRAPOLATED, MEASURED, Why
 from bios_sweep.defaults.tuned import REFINE, SEARCH, Evidence, TunedDefaults, factor_of
-from bios_sweep.settings import TrainingSettings, setting_names
+from bios_sweep.settings import TrainingSettings
 
 STUDY_BASELINE = "baseline"  # confidence of a value that a study held fixed and did not judge
 
@@ -66,7 +66,7 @@ def baseline_reasons(tuned: TunedDefaults, source: str) -> dict[str, Why]:
             evidence=_left(tuned, name),
             confidence=STUDY_BASELINE,
         )
-        for name in setting_names()
+        for name in tuned.names
         if name not in tuned.untold
     }
 

@@ -114,7 +114,7 @@ def _other_conditions(settings: TrainingSettings, found: Found) -> tuple[str, ..
     apart = [
         f"{name} {plain_number(held)} (here {plain_number(getattr(settings, name))})"
         for name, held in found.tuned.baseline.items()
-        if name not in (*served, *UNJUDGED, *found.tuned.untold) and held != getattr(settings, name)
+        if name not in (*served, *UNJUDGED, "own", *found.tuned.untold) and held != getattr(settings, name)
     ]
     told = found.tuned.told
     script = f"the tuned values are a script's that was told {', '.join(told)} alone" if told else ""

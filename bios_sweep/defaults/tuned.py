@@ -179,9 +179,14 @@ class TunedDefaults:
         return any(factor_of(name) != REPEAT for name in self.evidence)
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """Every setting that the file may speak of: the known ones and those of the script's own."""
+        return (*setting_names(), *self.baseline.get("own", ()))
+
+    @property
     def untold(self) -> tuple[str, ...]:
         """Settings that the trials never heard of: the baseline's value for them was nobody's."""
-        return tuple(name for name in setting_names() if self.told is not None and name not in self.told)
+        return tuple(name for name in self.names if self.told is not None and name not in self.told)
 
     def settings(self, start: TrainingSettings, profile: str = "balanced") -> TrainingSettings:
         """`start` with the tuned values in place of its own, for what matters most.
@@ -226,7 +231,7 @@ def settings_for(
     belong to, start's own or that of their measurement; another batch size changes them, unless steps were
     held equal. Steps and a batch size that were both refined were tried together, as they are.
     """
-    tuned = replace(start, **{**values, **own})
+    tuned = start.changed({**values, **own})
     judged = {"batch_size", "max_steps"}
     together = judged <= set(values) and not judged & set(own) and tuned.max_steps != measured_steps
     belongs = tuned.batch_size if together else measured_batch

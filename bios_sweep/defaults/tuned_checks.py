@@ -38,7 +38,9 @@ def checked_tuned(content: Mapping[str, Any]) -> TunedDefaults:
     """
     for part in ("values", "evidence", "baseline"):
         _require_object(content[part], part)
-    evidence = {name: _read_evidence(name, item) for name, item in content["evidence"].items()}
+    _require_object(content["baseline"].get("own", {}), "baseline: own")
+    names = (*setting_names(), *content["baseline"].get("own", ()))
+    evidence = {name: _read_evidence(name, item, names) for name, item in content["evidence"].items()}
     tuned = TunedDefaults(
         key=_record(TunedKey, content["key"], "key"),
         values=content["values"],
@@ -54,10 +56,10 @@ def checked_tuned(content: Mapping[str, Any]) -> TunedDefaults:
     if not evidence:
         raise DefaultsError("evidence: there is none, so nothing in the file can be believed")
     for name, value in tuned.values.items():
-        require_served(name, value, evidence)
+        require_served(name, value, evidence, tuned.names)
     for profile, differing in tuned.profiles.items():
         for name, value in differing.items():
-            require_served(name, value, evidence, profile)
+            require_served(name, value, evidence, tuned.names, profile)
     require_told(tuned)
     for profile in PROFILES:
         _check_ranges(tuned, profile)
@@ -96,9 +98,9 @@ def _read_metric(values: Any) -> TunedMetric | None:
     return metric
 
 
-def _read_evidence(name: str, values: Any) -> Evidence:
+def _read_evidence(name: str, values: Any, names: Sequence[str]) -> Evidence:
     where = f"evidence of {name}"
-    if factor_of(name) not in (*setting_names(), REPEAT, SEARCH):
+    if factor_of(name) not in (*names, REPEAT, SEARCH):
         raise DefaultsError(f"{where}: {name!r} is no setting")
     item = _record(Evidence, values, where)
     if item.verdict not in VERDICTS:
@@ -159,9 +161,10 @@ def _check_ranges(tuned: TunedDefaults, profile: str) -> None:
     }
     filled |= {"method": key.method, "alpha_rule": key.alpha_rule}
     filled = without_adapter(filled) if key.method == FULL else filled
-    filled |= {**tuned.values, **tuned.profiles.get(profile, {})}
-    settings = TrainingSettings.from_dict(filled)
-    TrainingSettings.from_dict(tuned.baseline)
+    served = {**tuned.values, **tuned.profiles.get(profile, {})}
+    settings = TrainingSettings.from_dict(filled).changed(served)
+    baseline = TrainingSettings.from_dict(tuned.baseline)
+    baseline.own.changed({name: value for name, value in served.items() if name in baseline.own})
     low, high = setting_heuristic("learning_rate")["range"]
     if not low <= settings.learning_rate <= high:
         raise DefaultsError(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bios_sweep.config.sweep_file import key_of, without
+from bios_sweep.config.sweep_file import key_set_by, without
 
 FLAG = "--config-dir"
 
@@ -55,5 +55,5 @@ class CommandLine:
 
     def replaced(self, typed: Sequence[str]) -> CommandLine:
         """The same with further overrides, in place of those of the same keys."""
-        kept = without(self.overrides, [key_of(override) for override in typed])
+        kept = without(self.overrides, [key_set_by(override) for override in typed])
         return dataclasses.replace(self, overrides=(*kept, *typed))

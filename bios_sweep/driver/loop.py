@@ -13,8 +13,10 @@ from typing import Any, Protocol
 
 from bios_sweep import defaults
 from bios_sweep.decision.finding import REFINE
+from bios_sweep.decision.statement import Verdict
 from bios_sweep.driver.command_line import CommandLine
 from bios_sweep.errors import DefaultsError, NoClockError
+from bios_sweep.jsonable import to_json
 from bios_sweep.ports import ENDED, Executor, Searcher, TrialEvent
 from bios_sweep.procedure import (
     DONE,
@@ -37,7 +39,8 @@ from bios_sweep.records.sweep_state import BROKEN
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.report.content.arm_rows import results_rows
 from bios_sweep.report.content.goals import headline
-from bios_sweep.report.content.summary import summarise
+from bios_sweep.report.content.summarise import summarise
+from bios_sweep.report.content.summary import Summary
 from bios_sweep.report.text.broken import broken_line
 from bios_sweep.report.text.markdown import to_markdown
 from bios_sweep.report.text.publish import write_report
@@ -96,7 +99,7 @@ def open_journal(sweep: Sweep) -> Journal:
             "sweep_id": plan.sweep_id,
             **sweep.command.to_dict(),
             "study": plan.study.to_dict(),
-            "arms": [dataclasses.asdict(arm) for arm in plan.arms],
+            "arms": [arm.to_dict() for arm in plan.arms],
             "notes": list(plan.notes),
         },
     )
@@ -244,7 +247,7 @@ def run_trials(
     )
 
 
-def conclude(sweep: Sweep, source: ProcedureSource, journal: Journal) -> dict[str, Any]:
+def conclude(sweep: Sweep, source: ProcedureSource, journal: Journal) -> Summary:
     """Write verdicts, report and tuned defaults of a finished sweep; of an unfinished one nothing.
 
     Returns the summary, with `broken`, a sentence, where nothing works yet. Doing it again with the same
@@ -252,17 +255,17 @@ def conclude(sweep: Sweep, source: ProcedureSource, journal: Journal) -> dict[st
     """
     summary = summarise(sweep.plan, source.state, source.results, str(sweep.command))
     if source.state.stage != DONE and source.broken is not None:
-        told = broken_line(source.broken, summary["counts"], sweep.workspace.trials)
+        told = broken_line(source.broken, summary.counts, sweep.workspace.trials)
         journal.noted(told)
         journal.closed(BROKEN)
-        return {**summary, "broken": told}
+        return dataclasses.replace(summary, broken=told)
     if source.state.stage != DONE:
         journal.closed("stopped")
         return summary
     verdict = {
         "headline": f"{sweep.plan.sweep_id}: {headline(summary)}",  # several sweeps share an experiment
         "markdown": to_markdown(summary),
-        "verdicts": summary["verdicts"],
+        "verdicts": to_json(summary.verdicts),
     }
     if _published(sweep, journal, verdict):
         return summary
@@ -333,15 +336,13 @@ def recommended_trials(plan: Plan, state: State) -> list[str]:
     return [trial.key for trial in state.needed if trial.arm == name]
 
 
-def own_verdicts(plan: Plan, summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def own_verdicts(plan: Plan, summary: Summary) -> list[Verdict]:
     """The verdicts about the study's own settings; other cells of a crossed study are of other scenarios."""
     own = own_cell(plan)
-    return [verdict for verdict in summary["verdicts"] if own is not None and verdict["cell"] == own.cell]
+    return [verdict for verdict in summary.verdicts if own is not None and verdict.cell == own.cell]
 
 
-def tuned_defaults(
-    sweep: Sweep, state: State, summary: Mapping[str, Any], ended: datetime
-) -> defaults.TunedDefaults:
+def tuned_defaults(sweep: Sweep, state: State, summary: Summary, ended: datetime) -> defaults.TunedDefaults:
     """The content of `bios_defaults.json`. ended: when the evidence was complete."""
     study = sweep.plan.study
     scenario, baseline = study.scenario, study.baseline
@@ -357,7 +358,7 @@ def tuned_defaults(
             batch_size=baseline.batch_size,
             tokens_per_step=None if tokens is None else round(tokens * baseline.batch_size, 1),
         ),
-        verdicts=own_verdicts(sweep.plan, summary),
+        verdicts=to_json(own_verdicts(sweep.plan, summary)),
         baseline=baseline,
         provenance=defaults.Provenance(
             versions={"bios_sweep": __version__, **scenario.software},

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bios_sweep import defaults
-from bios_sweep.config.build import HEURISTIC_KEYS, build_study
+from bios_sweep.config.build import build_study
 from bios_sweep.config.compose import NOT_TRAINED_HERE, Config, compose_config, sweep_names
 from bios_sweep.config.stated import refuse_idle
 from bios_sweep.defaults import Recommendation
@@ -29,7 +29,7 @@ from bios_sweep.engines.training.data import DataSet
 from bios_sweep.errors import ConfigError
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.secrecy import masked
-from bios_sweep.settings import FULL, LORA, RANGES
+from bios_sweep.settings import FULL, LORA, RANGES, key_of
 from bios_sweep.study.design import Study
 from bios_sweep.study.guardrails import guardrail_metric
 from bios_sweep.study.plan import Plan, build_plan
@@ -117,8 +117,7 @@ def prepare_config(config: Config, args: Namespace) -> Prepared:
 
 def _recommended(study: Study) -> dict[str, Any]:
     """Key -> the default's own number: who writes it out has said no more than `auto`."""
-    keys = {name: ".".join(key) for name, key in HEURISTIC_KEYS.items()}
-    return {keys[name]: origin["recommended"] for name, origin in study.origins.items()}
+    return {key_of(name): origin["recommended"] for name, origin in study.origins.items()}
 
 
 def facts_of(plan: Plan, config: Config) -> dict[str, Any]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from bios_sweep.decision.statement import Verdict
 from bios_sweep.defaults import FILE_NAME, TunedDefaults, read_tuned
 from bios_sweep.driver.command_line import CommandLine
 from bios_sweep.errors import InputError, StorageError
@@ -20,7 +21,8 @@ from bios_sweep.records.results import without_damage
 from bios_sweep.records.sweep_state import SweepState
 from bios_sweep.records.workspace import PLAN_FILE, Workspace
 from bios_sweep.report.content.arm_rows import results_rows
-from bios_sweep.report.content.summary import summarise
+from bios_sweep.report.content.summarise import summarise
+from bios_sweep.report.content.summary import Summary
 from bios_sweep.sealed import PREFIX, file_digest
 from bios_sweep.study.design import Study
 from bios_sweep.study.plan import Plan, build_plan
@@ -34,10 +36,10 @@ class SweepView:
 
     trials: one mapping per trial with a result, in the columns of the results table. curves: one per
     measurement (arm, seed, stage, step, fraction, examples, tokens, eval_loss, ...), ready for a data
-    frame. verdicts: as `report --json`. tuned_defaults: None until the sweep is done, and where nothing that
-    it asks about is served. The view is of the moment `open_sweep` read the files. damaged: sentences on
-    results and evidence that are not as they were written; their trials count as not run, as they will for
-    the next `run`, which trains them again.
+    frame. verdicts: values with the fields that `report --json` prints. tuned_defaults: None until the sweep
+    is done, and where nothing that it asks about is served. The view is of the moment `open_sweep` read the
+    files. damaged: sentences on results and evidence that are not as they were written; their trials count as
+    not run, as they will for the next `run`, which trains them again.
     """
 
     folder: Path
@@ -58,10 +60,10 @@ class SweepView:
         return state_of(self.plan, self.journal.results, self.known)
 
     @cached_property
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> Summary:
         """Everything `report --json` prints."""
         summary = summarise(self.plan, self.state, self.journal.results, str(self.command))
-        return {**summary, "damaged": list(self.damaged)}
+        return replace(summary, damaged=self.damaged)
 
     @property
     def trials(self) -> list[dict[str, Any]]:
@@ -85,9 +87,9 @@ class SweepView:
         ]
 
     @property
-    def verdicts(self) -> list[dict[str, Any]]:
-        """One per factor, in the form of the JSON contract."""
-        return list(self.summary["verdicts"])
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """One per question that has been judged so far."""
+        return self.summary.verdicts
 
     @property
     def tuned_defaults(self) -> TunedDefaults | None:

@@ -148,7 +148,7 @@ def child_content(state: SweepState, trial: TrialState, parent_id: str, *, alive
 
 def _told(state: SweepState, settings: TrainingSettings) -> dict[str, Any]:
     """The settings that the trial heard of: a script's own are no parameters of it."""
-    values = settings.to_dict()
+    values = settings.by_name()
     return {name: value for name, value in values.items() if name in state.facts.get("told", values)}
 
 
@@ -301,9 +301,10 @@ def _parent_points(state: SweepState) -> tuple[Point, ...]:
 def _aggregates(verdict: Verdict, metric: str) -> dict[str, float]:
     means = {f"mean {metric}/{arm}": mean for arm, mean in verdict.arm_means.items()}
     told = verdict.payload.get("verdicts", ())
+    asked = [(line["factor"], line.get("claim", ""), line.get("cell", "")) for line in told]
     effects = {
         f"effect percent/{title.replace(' (', ' ')}": line["effect_percent"]
-        for title, line in zip(question_titles(told), told, strict=True)
+        for title, line in zip(question_titles(asked), told, strict=True)
         if isinstance(line.get("effect_percent"), int | float)
     }
     return means | effects

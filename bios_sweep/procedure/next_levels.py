@@ -9,7 +9,7 @@ from typing import Any
 
 from bios_sweep.decision.bounds import Bound, student
 from bios_sweep.decision.finding import Finding
-from bios_sweep.settings import TrainingSettings, is_whole
+from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.factors import Factor
 
 POWER = 1.28  # normal quantile of 90 %: the chance that the new study decides if the gain is as it looks
@@ -68,12 +68,12 @@ def extended(factor: Factor, baseline: TrainingSettings, best: Any) -> Factor:
     """The factor with one more level beyond the best one: half of the lowest or twice the highest."""
     default, listed = getattr(baseline, factor.name), list(_listed(factor))
     if best >= default:
-        return _with(factor, [*listed, _whole(factor, max(listed) * 2)])
-    return _with(factor, [_whole(factor, min(listed) / 2), *listed])
+        return _with(factor, [*listed, _whole(factor, baseline, max(listed) * 2)])
+    return _with(factor, [_whole(factor, baseline, min(listed) / 2), *listed])
 
 
-def _whole(factor: Factor, value: Any) -> Any:
-    return max(1, int(value)) if factor.values and is_whole(factor.name) else value
+def _whole(factor: Factor, baseline: TrainingSettings, value: Any) -> Any:
+    return max(1, int(value)) if factor.values and baseline.counts(factor.name) else value
 
 
 def _listed(factor: Factor) -> tuple[Any, ...]:

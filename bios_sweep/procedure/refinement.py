@@ -62,8 +62,11 @@ def search_trials(plan: Plan, search: Search) -> list[TrialSpec]:
 
 def space_of(plan: Plan, search: Search) -> SearchSpace:
     """What is searched; the default and the screened winners are the first proposals."""
-    ranges = [SearchRange.within(name, *ends) for name, ends in search.ranges.items()]
-    default = {name: getattr(plan.study.baseline, name) for name in search.ranges}
+    base = plan.study.baseline
+    ranges = [
+        SearchRange.within(name, *ends, whole=base.counts(name)) for name, ends in search.ranges.items()
+    ]
+    default = {name: getattr(base, name) for name in search.ranges}
     return SearchSpace(ranges=tuple(ranges), starts=(default, search.start))
 
 

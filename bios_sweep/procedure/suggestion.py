@@ -36,6 +36,7 @@ from bios_sweep.procedure.questions import Question, questions
 from bios_sweep.procedure.state import DONE, Results, State
 from bios_sweep.procedure.untested import untested_lines
 from bios_sweep.study.arms import Arm, hold_budget
+from bios_sweep.study.checks import is_number
 from bios_sweep.study.claims import ENOUGH, FOR_ALL, OPTIMUM, QUALITY, REPEAT, SPEED
 from bios_sweep.study.design import Study
 from bios_sweep.study.factors import Factor
@@ -232,13 +233,13 @@ def _on_top(plan: Plan, state: State, told: tuple[str, ...]) -> Suggestion | Non
         factors.append(narrowed(chosen, study.baseline, {test.value} if test else set(values)))
     new = replace(
         study,
-        baseline=hold_budget(study, replace(study.baseline, **served), served),
+        baseline=hold_budget(study, study.baseline.changed(served), served),
         factors=tuple(factors),
         seeds=seeds,
         decision=replace(study.decision, looks=(len(seeds),), refine=None),
     )
     names = ", ".join(factor.name for factor in dropped)
-    kept = ", ".join(f"{name} {value:g}" for name, value in served.items())
+    kept = ", ".join(f"{n} {v:g}" if is_number(v) else f"{n} {v}" for n, v in served.items())
     why = f"{names}: better alone, not together with {kept}; it is asked on top of that"
     return Suggestion(study=new, why=(why,), open=told, baseline=served)
 
@@ -285,7 +286,7 @@ def _remedied(
         study,
         name=setting,
         question=f"{sign.capitalize()}: does another {setting.replace('_', ' ')} help?",
-        baseline=hold_budget(study, replace(study.baseline, **served), served),
+        baseline=hold_budget(study, study.baseline.changed(served), served),
         factors=(Factor(name=setting, multiply=levels, claims=claims),),
         seeds=seeds,
         decision=replace(study.decision, refine=None),
@@ -332,6 +333,6 @@ def _differing(study: Study, served: Mapping[str, Any]) -> dict[str, Any]:
 
 def _arm_of(plan: Plan, state: State, served: Mapping[str, Any]) -> Arm:
     """The arm that has the served values, for its curves; the baseline where none ran."""
-    wanted = hold_budget(plan.study, replace(plan.study.baseline, **served), served)
+    wanted = hold_budget(plan.study, plan.study.baseline.changed(served), served)
     arms = (*plan.arms, *state.extra_arms)
     return next((arm for arm in arms if arm.settings == wanted and not arm.repeat), plan.baseline)

@@ -5,17 +5,32 @@ from __future__ import annotations
 import json
 import os
 import socket
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any
 
 from filelock import FileLock, Timeout
 
 from bios_sweep.atomic import write_atomically
 from bios_sweep.errors import StorageError, WorkspaceBusyError
+from bios_sweep.jsonable import to_json
 from bios_sweep.records.workspace import Workspace
 
 PATIENCE_SECONDS = 0.3  # chosen, not measured: a probe holds the lock for microseconds, a driver for minutes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Owner:
+    """Who drives a workspace."""
+
+    pid: int | None = None
+    host: str = "unknown host"
+    sweep_id: str = "unknown"
+    started: str = "unknown time"
+
+    def __str__(self) -> str:
+        """`process 7 (sweep demo-1)`."""
+        return f"process {self.pid} (sweep {self.sweep_id})"
 
 
 class DriverLock:
@@ -45,7 +60,7 @@ class DriverLock:
                 f"workspace {self._workspace.root}: cannot be written ({error.strerror})"
             ) from error
         try:
-            write_atomically(self._workspace.owner_file, json.dumps(_myself(self._sweep_id)) + "\n")
+            write_atomically(self._workspace.owner_file, json.dumps(to_json(_myself(self._sweep_id))) + "\n")
         except StorageError:
             self._lock.release()
             raise
@@ -59,8 +74,8 @@ class DriverLock:
         self._lock.release()
 
 
-def live_owner(workspace: Workspace) -> dict[str, Any] | None:
-    """Who drives the workspace now: `pid`, `host`, `sweep_id`, `started`; None when nobody does.
+def live_owner(workspace: Workspace) -> Owner | None:
+    """Who drives the workspace now; None when nobody does.
 
     A dead driver leaves its file behind but not the lock, so the lock is tried for an instant; drivers
     wait longer than that and are not disturbed.
@@ -86,29 +101,28 @@ def require_free(workspace: Workspace) -> None:
         raise WorkspaceBusyError(_busy(workspace))
 
 
-def _owner(workspace: Workspace) -> dict[str, Any]:
+def _owner(workspace: Workspace) -> Owner:
     try:
-        owner = json.loads(workspace.owner_file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        owner = {}
-    unknown = {"pid": None, "host": "unknown host", "sweep_id": "unknown", "started": "unknown time"}
-    return unknown | owner
+        found = dict(json.loads(workspace.owner_file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return Owner()
+    return Owner(**{field.name: found[field.name] for field in fields(Owner) if field.name in found})
 
 
 def _busy(workspace: Workspace) -> str:
     owner = _owner(workspace)
     root = workspace.root
     return (
-        f"workspace {root} is in use by process {owner['pid']} on {owner['host']}, which has run sweep "
-        f"{owner['sweep_id']} since {owner['started']}; see it with `bios-sweep status workspace={root}`, "
+        f"workspace {root} is in use by process {owner.pid} on {owner.host}, which has run sweep "
+        f"{owner.sweep_id} since {owner.started}; see it with `bios-sweep status workspace={root}`, "
         f"end it with `bios-sweep stop workspace={root}`, or choose another workspace="
     )
 
 
-def _myself(sweep_id: str) -> dict[str, Any]:
-    return {
-        "pid": os.getpid(),
-        "host": socket.gethostname(),
-        "sweep_id": sweep_id,
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+def _myself(sweep_id: str) -> Owner:
+    return Owner(
+        pid=os.getpid(),
+        host=socket.gethostname(),
+        sweep_id=sweep_id,
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+    )

@@ -3,7 +3,7 @@
 from bios_sweep.rehearsal.chances import EFFECTS, SEED, Chances, Share, rehearse, sweeps_simulated
 from bios_sweep.rehearsal.designs import Design, Search, affordable, choose_design, cost_of, sweeps_of_search
 from bios_sweep.rehearsal.noise import GUESS_PERCENT, Noise, guessed_noise, noise_from, stated_noise
-from bios_sweep.rehearsal.summary import summarise_design, summarise_rehearsal
+from bios_sweep.rehearsal.summary import RehearsalSummary, design_row, summarise_rehearsal
 
 __all__ = [
     "EFFECTS",
@@ -12,16 +12,17 @@ __all__ = [
     "Chances",
     "Design",
     "Noise",
+    "RehearsalSummary",
     "Search",
     "Share",
     "affordable",
     "choose_design",
     "cost_of",
+    "design_row",
     "guessed_noise",
     "noise_from",
     "rehearse",
     "stated_noise",
-    "summarise_design",
     "summarise_rehearsal",
     "sweeps_of_search",
     "sweeps_simulated",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import stats
 
 from bios_sweep.decision.table import Floats, ResultTable, complete_blocks
 from bios_sweep.errors import InputError
+from bios_sweep.jsonable import LEFT_OUT
 
 GIVEN, EARLIER, GUESS = "given", "earlier sweeps", "guess"
 GUESS_PERCENT = 0.3  # chosen, not measured: between the two noises that the decision rule was checked at
@@ -22,19 +23,19 @@ COVERAGE = 0.90  # of the interval of the noise
 class Noise:
     """Residual standard deviation of one trial, percent of the loss: what pairing by seed cannot remove.
 
-    source: given, earlier sweeps or guess. degrees, lower, upper: degrees of freedom of the estimate and its
-    90 % interval by chi-square; 0 and None unless estimated. sweeps: ids it was estimated from.
+    source: given, earlier sweeps or guess. degrees_of_freedom, lower, upper: of the estimate, and
+    its 90 % interval by chi-square; 0 and None unless estimated. sweeps: ids it was estimated from.
     gained: percent by which training improved on the untouched model, which may narrow the margin.
     """
 
     percent: float
     source: str
-    degrees: int = 0
+    degrees_of_freedom: int = 0
     lower: float | None = None
     upper: float | None = None
     sweeps: tuple[str, ...] = ()
-    gained: float = GAINED_PERCENT
-    gained_known: bool = False
+    gained: float = field(default=GAINED_PERCENT, metadata=LEFT_OUT)
+    gained_known: bool = field(default=False, metadata=LEFT_OUT)
 
 
 def stated_noise(percent: float, earlier: Noise | None = None) -> Noise:
@@ -75,7 +76,7 @@ def noise_from(tables: Mapping[str, Sequence[ResultTable]]) -> Noise | None:
     return Noise(
         percent=math.sqrt(squares / degrees),
         source=EARLIER,
-        degrees=degrees,
+        degrees_of_freedom=degrees,
         lower=math.sqrt(squares / float(stats.chi2.ppf(1.0 - tail, degrees))),
         upper=math.sqrt(squares / float(stats.chi2.ppf(tail, degrees))),
         sweeps=tuple(used),

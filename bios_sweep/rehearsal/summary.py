@@ -1,8 +1,9 @@
-"""A rehearsal as plain values, with what it assumed. Pure."""
+"""A rehearsal as it is told, with what it assumed. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from bios_sweep.rehearsal.chances import Chances, Share
@@ -20,6 +21,91 @@ from bios_sweep.study.plan import Plan
 from bios_sweep.study.stages import most_confirmation_trials, most_search_trials
 
 
+@dataclass(frozen=True, kw_only=True)
+class ChanceRow:
+    """Shares of the simulated sweeps, from 0 to 1, each with its standard error, at one true effect.
+
+    trials: expected of the whole sweep; seconds: of them, None where the speed is not known.
+    """
+
+    effect_margins: float
+    effect_percent: float
+    confirm: float
+    refine: float
+    inconclusive: float
+    wrong: float
+    confirm_error: float
+    refine_error: float
+    inconclusive_error: float
+    wrong_error: float
+    trials: float
+    seconds: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuestionRow:
+    """A question's chances by the true effect. level: label of the level that has it.
+
+    about_another_level: the claim is about another level than the one with the effect.
+    """
+
+    question: str
+    factor: str
+    claim: str
+    level: str
+    about_another_level: bool
+    chances: tuple[ChanceRow, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DesignRow:
+    """The design that was chosen for a budget; seconds are of all trials together.
+
+    decides: the probability of a decided and right answer, judged at these effects. fitting: designs that
+    fitted the budget, of those compared. weak: it leaves more open than it decides.
+    """
+
+    gpu_hours: float
+    overrides: tuple[str, ...]
+    decides: float
+    decides_error: float
+    judged_at: tuple[float, ...]
+    expected_seconds: float
+    most_seconds: float
+    fitting: int
+    compared: int
+    weak: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class RehearsalSummary:
+    """What a study would decide; `to_json` of it is what `rehearse --json` prints.
+
+    most_trials, most_seconds: every look, a whole search, every candidate. design: None without a budget.
+    """
+
+    sweep: str
+    question: str
+    scenario: str
+    judged_on: str
+    arms: int
+    seeds: tuple[int, ...]
+    looks: tuple[int, ...]
+    confirmation_seeds: int
+    margin_percent: float
+    noise: Noise
+    sweeps_simulated: int
+    random_seed: int
+    questions: tuple[QuestionRow, ...]
+    most_trials: int
+    most_seconds: float | None
+    notes: tuple[str, ...]
+    workers: int
+    design: DesignRow | None
+    command: str
+    warnings: tuple[str, ...]
+
+
 def summarise_rehearsal(
     plan: Plan,
     noise: Noise,
@@ -29,88 +115,90 @@ def summarise_rehearsal(
     seed: int,
     seconds_per_example: float | None,
     most_seconds: float | None,
-) -> dict[str, Any]:
-    """What `rehearse --json` prints of a plan. Shares are from 0 to 1, each with its standard error."""
+    workers: int,
+    design: DesignRow | None,
+    command: str,
+    notes: Sequence[str] = (),
+    warnings: Sequence[str] = (),
+) -> RehearsalSummary:
+    """A plan's chances as they are told. sweeps: simulated per question and effect. notes: further ones."""
     study = plan.study
-    return {
-        "sweep": study.name,
-        "question": study.question,
-        "scenario": study.scenario.name,
-        "judged_on": study.metric.words,
-        "arms": len(plan.arms),
-        "seeds": list(study.seeds),
-        "looks": list(study.decision.looks),
-        "confirmation_seeds": study.decision.confirmation_seeds,
-        "margin_percent": margin_percent(plan, noise),
-        "noise": {
-            "percent": noise.percent,
-            "source": noise.source,
-            "degrees_of_freedom": noise.degrees,
-            "lower": noise.lower,
-            "upper": noise.upper,
-            "sweeps": list(noise.sweeps),
-        },
-        "sweeps_simulated": sweeps,
-        "random_seed": seed,
-        "questions": [
+    return RehearsalSummary(
+        sweep=study.name,
+        question=study.question,
+        scenario=study.scenario.name,
+        judged_on=study.metric.words,
+        arms=len(plan.arms),
+        seeds=tuple(study.seeds),
+        looks=tuple(study.decision.looks),
+        confirmation_seeds=study.decision.confirmation_seeds,
+        margin_percent=margin_percent(plan, noise),
+        noise=noise,
+        sweeps_simulated=sweeps,
+        random_seed=seed,
+        questions=tuple(
             _question(plan, [row for row in chances if row.question == name], seconds_per_example)
             for name in dict.fromkeys(row.question for row in chances)
-        ],
-        "most_trials": len(plan.trials) + most_search_trials(study) + most_confirmation_trials(study),
-        "most_seconds": most_seconds,
-        "notes": _notes(plan, noise),
-    }
+        ),
+        most_trials=len(plan.trials) + most_search_trials(study) + most_confirmation_trials(study),
+        most_seconds=most_seconds,
+        notes=(*_notes(plan, noise), *notes),
+        workers=workers,
+        design=design,
+        command=command,
+        warnings=tuple(warnings),
+    )
 
 
-def summarise_design(search: Search, hours: float) -> dict[str, Any]:
-    """The design that was chosen for a budget; seconds are of all trials together."""
+def design_row(search: Search, hours: float) -> DesignRow:
+    """The design that was chosen for a budget in hours."""
     best = search.best
-    return {
-        "gpu_hours": hours,
-        "overrides": list(best.overrides),
-        "decides": best.decides,
-        "decides_error": best.error,
-        "judged_at": list(JUDGED_AT),
-        "expected_seconds": best.expected,
-        "most_seconds": best.worst,
-        "fitting": search.compared,
-        "compared": search.of,
-        "weak": search.weak,
-    }
+    return DesignRow(
+        gpu_hours=hours,
+        overrides=best.overrides,
+        decides=best.decides,
+        decides_error=best.error,
+        judged_at=JUDGED_AT,
+        expected_seconds=best.expected,
+        most_seconds=best.worst,
+        fitting=search.compared,
+        compared=search.of,
+        weak=search.weak,
+    )
 
 
-def _question(plan: Plan, rows: Sequence[Chances], seconds_per_example: float | None) -> dict[str, Any]:
+def _question(plan: Plan, rows: Sequence[Chances], seconds_per_example: float | None) -> QuestionRow:
     first = rows[0]
     own = plan.cells[0] if plan.cells else plan
     factor = next(factor for factor in own.factors if factor.name == first.factor)
     elsewhere = first.claim in (SPEED, MINIMUM) and planted_level(own, factor).level != claimed_level(
         first.claim, getattr(plan.study.baseline, factor.name)
     )
-    return {
-        "question": first.question,
-        "factor": first.factor,
-        "claim": first.claim,
-        "level": first.level,
-        "about_another_level": elsewhere,
-        "chances": [_row(row, seconds_per_example) for row in rows],
-    }
+    return QuestionRow(
+        question=first.question,
+        factor=first.factor,
+        claim=first.claim,
+        level=first.level,
+        about_another_level=elsewhere,
+        chances=tuple(_row(row, seconds_per_example) for row in rows),
+    )
 
 
-def _row(row: Chances, seconds_per_example: float | None) -> dict[str, Any]:
-    words = {
-        "confirm": row.confirm,
-        "refine": row.refine,
-        "inconclusive": row.inconclusive,
-        "wrong": row.wrong,
-    }
-    return {
-        "effect_margins": row.effect,
-        "effect_percent": row.percent,
-        **{word: share.value for word, share in words.items()},
-        **{f"{word}_error": _error(share) for word, share in words.items()},
-        "trials": row.trials,
-        "seconds": None if seconds_per_example is None else row.examples * seconds_per_example,
-    }
+def _row(row: Chances, seconds_per_example: float | None) -> ChanceRow:
+    return ChanceRow(
+        effect_margins=row.effect,
+        effect_percent=row.percent,
+        confirm=row.confirm.value,
+        refine=row.refine.value,
+        inconclusive=row.inconclusive.value,
+        wrong=row.wrong.value,
+        confirm_error=_error(row.confirm),
+        refine_error=_error(row.refine),
+        inconclusive_error=_error(row.inconclusive),
+        wrong_error=_error(row.wrong),
+        trials=row.trials,
+        seconds=None if seconds_per_example is None else row.examples * seconds_per_example,
+    )
 
 
 def _error(share: Share) -> float:
@@ -119,9 +207,10 @@ def _error(share: Share) -> float:
 
 def _notes(plan: Plan, noise: Noise) -> list[str]:
     notes = [plan.study.metric.doubt] if plan.study.metric.doubt else []
-    if noise.source == EARLIER and noise.degrees < 10:
+    if noise.source == EARLIER and noise.degrees_of_freedom < 10:
         notes.append(
-            f"the noise has {noise.degrees} degrees of freedom only; its interval says how far it may be off"
+            f"the noise has {noise.degrees_of_freedom} degrees of freedom only; its interval says how far it "
+            "may be off"
         )
     if not noise.gained_known:
         rule = plan.study.decision

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from bios_sweep.errors import PlanError
@@ -39,6 +39,10 @@ class Arm:
     rung: float = 1.0
     duration: float | None = None
     notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for plan.json."""
+        return {**asdict(self), "settings": self.settings.to_dict()}
 
     def examples(self) -> int:
         """Training examples the arm spends."""
@@ -79,7 +83,7 @@ def variation(study: Study, factor: Factor, label: str, value: Any, rung: float 
 
 def searched_arm(study: Study, proposal: Proposal) -> Arm:
     """The baseline with a joint search's proposal in place of the searched settings."""
-    settings = hold_budget(study, replace(study.baseline, **proposal.values), proposal.values)
+    settings = hold_budget(study, study.baseline.changed(proposal.values), proposal.values)
     changes = changes_of(study.baseline, settings)
     return Arm(
         name=f"search {proposal.number}", settings=settings, label=str(proposal.number), changes=changes
@@ -89,7 +93,7 @@ def searched_arm(study: Study, proposal: Proposal) -> Arm:
 def combine(study: Study, candidates: Sequence[Arm]) -> Arm:
     """The arm that takes the candidate value of every factor at once."""
     changes = {arm.factor: arm.level for arm in candidates if arm.factor is not None}
-    settings = hold_budget(study, replace(study.baseline, **changes), changes)
+    settings = hold_budget(study, study.baseline.changed(changes), changes)
     name = f"{COMBINATION} " + ", ".join(arm.name for arm in candidates)
     return Arm(name=name, settings=settings, changes=changes_of(study.baseline, settings))
 
@@ -100,7 +104,7 @@ def settings_at(study: Study, factor: Factor, value: Any, rung: float) -> Traini
     if factor.nuisance is not None and rung != 1.0:
         name = factor.nuisance.setting
         change[name] = getattr(study.baseline, name) * rung
-    return hold_budget(study, replace(study.baseline, **change), change)
+    return hold_budget(study, study.baseline.changed(change), change)
 
 
 def hold_budget(study: Study, settings: TrainingSettings, changes: Mapping[str, Any]) -> TrainingSettings:
@@ -113,7 +117,7 @@ def hold_budget(study: Study, settings: TrainingSettings, changes: Mapping[str, 
 
 def changes_of(baseline: TrainingSettings, settings: TrainingSettings) -> dict[str, Any]:
     """Settings that differ from the baseline, with their values here."""
-    before, after = baseline.to_dict(), settings.to_dict()
+    before, after = baseline.by_name(), settings.by_name()
     return {name: after[name] for name in after if after[name] != before[name]}
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from bios_sweep.errors import PlanError
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.decision import DecisionRule
-from bios_sweep.study.factors import Cross, Factor, factor_from
+from bios_sweep.study.factors import Cross, Factor, factor_from, require_setting
 from bios_sweep.study.scenario import Metric, Scenario
 
 HOLDS = ("examples", "steps", "tokens")
@@ -63,7 +63,10 @@ class Study:
                 f"sweep {self.name}: decision.refine={self.decision.refine} is not allowed with `cross`; "
                 "search in a study of one cell"
             )
+        for factor in self.factors:
+            require_setting("factor", factor.name, self.baseline)
         for moderator in self.cross:
+            require_setting("cross", moderator.setting, self.baseline)
             if any(factor.name == moderator.setting for factor in self.factors):
                 raise PlanError(f"cross {moderator.setting}: it is also a factor; drop it from one of them")
         if not self.seeds:
@@ -81,7 +84,7 @@ class Study:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for plan.json."""
-        return asdict(self)
+        return {**asdict(self), "baseline": self.baseline.to_dict()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Study:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bios_sweep.errors import PlanError
-from bios_sweep.settings import FULL, LORA_SETTINGS, TrainingSettings, allowed_range, is_whole, setting_names
+from bios_sweep.own_settings import near
+from bios_sweep.settings import FULL, KNOWN, LORA_SETTINGS, TrainingSettings, allowed_range, is_whole
 from bios_sweep.study.checks import is_number, is_positive, require_one_of
 from bios_sweep.study.claims import BALANCED, CLAIMS, FOR_ALL, OPTIMUM, REPEAT, ROLES, claimed_level
 
@@ -27,7 +28,7 @@ class Nuisance:
     scale: str | None = None
 
     def __post_init__(self) -> None:
-        if self.setting not in setting_names() or is_whole(self.setting):
+        if self.setting not in KNOWN or is_whole(self.setting):
             raise PlanError(f"nuisance {self.setting!r} is not allowed; use learning_rate")
         if bool(self.multiply) == bool(self.scale):
             raise PlanError(
@@ -67,9 +68,6 @@ class Factor:
     nuisance: Nuisance | None = None
 
     def __post_init__(self) -> None:
-        allowed = (*setting_names(), REPEAT)
-        if self.name not in allowed:
-            raise PlanError(f"factor {self.name!r} is no setting; choose from {', '.join(allowed)}")
         if bool(self.multiply) == bool(self.values):
             raise PlanError(
                 f"factor {self.name}: give either multiply or values, for example {{multiply: [0.5, 2]}}"
@@ -131,14 +129,31 @@ class Factor:
         if baseline.method == FULL and self.name in LORA_SETTINGS:
             raise PlanError(f"factor {self.name}: it is an adapter's, and full fine-tuning has none; drop it")
         if self.values:
-            return tuple((_label(value), value) for value in self.values)
+            own = baseline.own if self.name in baseline.own else None
+            typed = self.values if own is None else [own.typed(self.name, value) for value in self.values]
+            return tuple((_label(value), value) for value in typed)
         start = getattr(baseline, self.name)
-        return tuple((f"x{number:g}", self._times(start, number)) for number in self.multiply)
-
-    def _times(self, start: Any, number: float) -> Any:
         if not is_number(start):
             raise PlanError(f"factor {self.name}: {start!r} cannot be multiplied; use values")
-        return max(1, round(start * number)) if is_whole(self.name) else start * number
+        whole = baseline.counts(self.name)
+        return tuple(
+            (f"x{number:g}", max(1, round(start * number)) if whole else start * number)
+            for number in self.multiply
+        )
+
+
+def require_setting(kind: str, name: str, baseline: TrainingSettings) -> None:
+    """Refuse a factor or a moderator that is no setting of the baseline.
+
+    Raises:
+        PlanError: with the nearest names, and all of them.
+    """
+    allowed = (*baseline.by_name(), *((REPEAT,) if kind == "factor" else ()))
+    if name not in allowed:
+        meant = [known for known in KNOWN if name in KNOWN[known].aliases]
+        hint = f" (did you mean {meant[0]}?)" if meant else near(name, allowed)
+        own = "a script's own settings are named in method.settings"
+        raise PlanError(f"{kind} {name!r} is no setting{hint}; choose from {', '.join(allowed)}; {own}")
 
 
 def natural_ends(name: str, examples: int | None = None) -> tuple[float, ...]:
@@ -160,9 +175,6 @@ class Cross:
     values: tuple[Any, ...]
 
     def __post_init__(self) -> None:
-        if self.setting not in setting_names():
-            allowed = ", ".join(setting_names())
-            raise PlanError(f"cross {self.setting!r} is no setting; choose from {allowed}")
         if len(self.values) < 2 or len(set(self.values)) < len(self.values):
             raise PlanError(f"cross {self.setting}: give at least two different values, such as [500, 4000]")
 

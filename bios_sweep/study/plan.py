@@ -149,7 +149,7 @@ def _crossed(study: Study) -> Plan:
 
 
 def _cell(study: Study, values: Mapping[str, Any], *, own: bool) -> Plan:
-    baseline = hold_budget(study, replace(study.baseline, **values), values)
+    baseline = hold_budget(study, study.baseline.changed(values), values)
     name = ", ".join(f"{setting}={value}" for setting, value in values.items())
     plan = _expanded(replace(study, baseline=baseline, cross=()), "" if own else f" @ {name}")
     return replace(plan, cell=name)

@@ -13,13 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from bios_sweep.errors import PlanError
-from bios_sweep.settings import is_whole, setting_names
+from bios_sweep.settings import KNOWN, is_whole
 from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED
 
 SIGNIFICANT_DIGITS = 4  # chosen, not measured: a step of 0.01-0.1 %, far below any effect of a setting
-
-# Settings whose useful values span powers of ten or two, so that equal ratios are equal distances.
-SCALED = ("learning_rate", "batch_size", "lora_rank", "lora_alpha", "max_steps", "max_length", "adam_eps")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +24,7 @@ class SearchRange:
     """Where one setting may move, both ends included. log: equal ratios count as equal distances.
 
     Raises:
-        PlanError: not a setting, an empty or infinite range, or an end that the scale cannot hold.
+        PlanError: an empty or infinite range, or an end that the scale cannot hold.
     """
 
     setting: str
@@ -37,10 +34,6 @@ class SearchRange:
     log: bool = False
 
     def __post_init__(self) -> None:
-        if self.setting not in setting_names():
-            raise PlanError(
-                f"search: {self.setting!r} is no setting; choose from {', '.join(setting_names())}"
-            )
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
             raise PlanError(
                 f"search of {self.setting}: [{self.low!r}, {self.high!r}] is no range; low must be below high"
@@ -53,15 +46,18 @@ class SearchRange:
             )
 
     @classmethod
-    def within(cls, setting: str, low: float, high: float) -> SearchRange:
-        """The range between a factor's bracket ends; kind and scale follow from the setting.
+    def within(cls, setting: str, low: float, high: float, *, whole: bool = False) -> SearchRange:
+        """The range between a factor's bracket ends; the scale follows from the setting, where it is known.
 
-        The ends of a whole-number setting move inwards to whole numbers.
+        whole: the setting counts something; its ends move inwards to whole numbers.
         """
-        whole = setting in setting_names() and is_whole(setting)
+        known = KNOWN.get(setting)
+        whole = whole or is_whole(setting)
         if whole and math.isfinite(low) and math.isfinite(high):
             low, high = math.ceil(low), math.floor(high)
-        return cls(setting=setting, low=low, high=high, whole=whole, log=setting in SCALED and low > 0)
+        return cls(
+            setting=setting, low=low, high=high, whole=whole, log=bool(known and known.scaled) and low > 0
+        )
 
     def contains(self, value: Any) -> bool:
         """Whether a value lies in the range and is of its kind."""

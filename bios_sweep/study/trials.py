@@ -106,7 +106,7 @@ class TrialSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for the journal and for workers."""
-        return asdict(self)
+        return {**asdict(self), "settings": self.settings.to_dict()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrialSpec:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from bios_sweep.settings import setting_names
+from bios_sweep.settings import KNOWN
 from bios_sweep.study.decision import JUDGING
 
 # prefixes by which W&B, MLflow and Optuna mark what was configured; what follows is a setting's name
@@ -18,35 +18,11 @@ CONFIGURED = re.compile(
 MEASURED = re.compile(r"^(?:metrics|summary|tags|user_attrs|system_attrs)(?:[./]|_(?=.))", re.I)
 
 ALIASES: dict[str, tuple[str, ...]] = {
-    "learning_rate": ("learning_rate", "lr", "peak_lr", "max_lr", "base_lr", "init_lr", "learningrate"),
-    "batch_size": (
-        "batch_size",
-        "effective_batch_size",
-        "global_batch_size",
-        "total_batch_size",
-        "total_train_batch_size",
-        "train_batch_size",
-        "batchsize",
-        "bs",
-    ),
-    "lora_rank": ("lora_rank", "lora_r", "r", "rank", "peft_r", "lora_dim"),
-    "lora_alpha": ("lora_alpha", "alpha", "peft_alpha"),
-    "lora_dropout": ("lora_dropout", "dropout"),
-    "max_steps": ("max_steps", "num_steps", "total_steps", "train_steps", "max_train_steps", "max_iters"),
+    **{name: (name, *known.aliases) for name, known in KNOWN.items()},
     "epochs": ("epochs", "num_train_epochs", "num_epochs", "n_epochs", "max_epochs"),
-    "warmup_fraction": ("warmup_fraction", "warmup_ratio"),
     "warmup_steps": ("warmup_steps", "num_warmup_steps"),
-    "schedule": ("schedule", "lr_scheduler_type", "lr_scheduler", "lr_schedule", "scheduler"),
-    "weight_decay": ("weight_decay", "wd"),
-    "adam_beta1": ("adam_beta1", "beta1"),
-    "adam_beta2": ("adam_beta2", "beta2"),
-    "adam_eps": ("adam_eps", "adam_epsilon"),
-    "max_grad_norm": ("max_grad_norm", "grad_clip", "gradient_clip_val", "clip_grad_norm"),
-    "max_length": ("max_length", "max_seq_length", "max_seq_len", "cutoff_len", "seq_length", "block_size"),
     "optimizer": ("optimizer", "optim", "optimizer_name"),
-    "train_examples": ("train_examples", "num_train_examples", "train_size", "max_train_samples"),
-}  # fmt: skip
-ALIASES |= {name: (name,) for name in setting_names() if name not in ALIASES}
+}
 
 PER_DEVICE = (
     "per_device_train_batch_size",

@@ -1,7 +1,8 @@
-"""The page of every configuration key, made from the YAML files in `conf/`: nothing is written twice.
+"""The page of every configuration key, made from `conf/` and the list of settings: nothing is written twice.
 
-A key's default is the text that stands in the file, its meaning the comment beside it (or right above). Run
-as a script it prints the page; `make docs` makes it part of the site.
+A key's default is the text that stands in the file, its meaning the comment beside it (or right above); a
+setting's are those of `bios_sweep.settings` and of the heuristics. Run as a script it prints the page;
+`make docs` makes it part of the site.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+
+from bios_sweep.defaults.rules import setting_heuristic
+from bios_sweep.settings import baseline_values
 
 ROOT = Path(__file__).resolve().parents[2]
 GLOBAL = "# @package _global_"
@@ -114,10 +118,26 @@ def _joined(*comments: str) -> str:
     return "; ".join([*(comment.removesuffix(".") for comment in told[:-1]), *told[-1:]])
 
 
+def read_settings() -> Option:
+    """The settings of a trial, which no file lists."""
+    keys = tuple(
+        Key(
+            path=f"{group}.{name}",
+            option="",
+            value="null" if value is None else f"{value}",
+            comment=setting_heuristic(name)["does"],
+        )
+        for group, values in baseline_values().items()
+        for name, value in values.items()
+    )
+    return Option(group="", name="settings", about="", keys=keys)
+
+
 def read_conf(conf: Path) -> tuple[Option, ...]:
-    """`config.yaml` first, then every group's files in the order of their names."""
+    """`config.yaml` first, then the settings and every group's files in the order of their names."""
     files = sorted(conf.glob("*/*.yaml"))
-    return tuple(read_option(file, conf) for file in (conf / ROOT_FILE, *files))
+    first, *others = (read_option(file, conf) for file in (conf / ROOT_FILE, *files))
+    return (first, read_settings(), *others)
 
 
 def chosen(conf: Path) -> dict[str, str]:

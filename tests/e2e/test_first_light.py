@@ -46,11 +46,11 @@ def runs_of(workspace: Path, kind: str) -> list:
 
 def test_one_command_ends_with_a_verdict_per_factor(finished):
     sweep = bios_sweep.open(finished)
-    assert [verdict["factor"] for verdict in sweep.verdicts] == ["learning_rate", "lora_rank"]
-    counts = sweep.summary["counts"]
-    assert counts["planned"] == counts["completed"] + counts["diverged"] + counts["failed"]
-    assert counts["failed"] == 0
-    assert counts["waiting"] == 0
+    assert [verdict.factor for verdict in sweep.verdicts] == ["learning_rate", "lora_rank"]
+    counts = sweep.summary.counts
+    assert counts.planned == counts.completed + counts.diverged + counts.failed
+    assert counts.failed == 0
+    assert counts.waiting == 0
 
 
 def test_training_on_real_text_improves_on_the_untouched_model(finished):
@@ -87,7 +87,7 @@ def test_the_tuned_defaults_carry_the_verdicts(finished):
     sweep = bios_sweep.open(finished)
     tuned = read_tuned(sweep.folder / "bios_defaults.json")
     assert {name: item.verdict for name, item in tuned.evidence.items()} == {
-        verdict["factor"]: verdict["verdict"] for verdict in sweep.verdicts
+        verdict.factor: verdict.verdict for verdict in sweep.verdicts
     }
     assert tuned.key.family == "llama"
 

@@ -18,7 +18,7 @@ from bios_sweep.defaults.exporters.quantities import (
     split_batch,
     value_of,
 )
-from bios_sweep.defaults.exporters.tool import AUTO, CONSTANT, Cell, Fixed, Tool
+from bios_sweep.defaults.exporters.tool import AUTO, Cell, Fixed, Tool
 from bios_sweep.defaults.exporters.trl import TRL
 from bios_sweep.defaults.exporters.yaml_text import yaml_text
 from bios_sweep.defaults.measured import baseline_reasons, plain_number, reasons
@@ -176,13 +176,6 @@ def _require_expressible(settings: TrainingSettings, tool: Tool) -> None:
         )
     if tool.whole_alpha:
         require_whole_alpha(settings, tool.title)
-    for name, reason in tool.left_out.items():
-        default = TrainingSettings.__dataclass_fields__[name].default
-        if reason == CONSTANT and getattr(settings, name) != default:
-            raise DefaultsError(
-                f"{name}: {getattr(settings, name)!r} cannot be written for {tool.title}, "
-                f"which always has {default!r}"
-            )
 
 
 def _value(cell: Cell, known: Mapping[str, Quantity]) -> Any:
@@ -230,6 +223,9 @@ def _head(
     if "max_length" in tool.left_out and "max_length" not in untold:
         reason = tool.left_out["max_length"]
         lines.append(f"Not in this file: max_length, {settings.max_length} tokens per example ({reason}).")
+    if settings.own and "settings" not in tool.keys.get("method", ()):
+        own = ", ".join(f"{name} {plain_number(value)}" for name, value in settings.own.items())
+        lines.append(f"Known to the script of the evidence alone, so not here: {own}.")
     if settings.train_examples is not None:
         lines.append(f"The evidence was made with {settings.train_examples} training examples.")
     use = (settings.method == FULL and tool.use_in_full) or tool.use

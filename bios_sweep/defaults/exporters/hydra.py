@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from bios_sweep.defaults.exporters.tool import CONSTANT, THE_DATA, Tool
+from bios_sweep.defaults.exporters.tool import THE_DATA, Tool
+from bios_sweep.settings import baseline_values
+
+LEFT_OUT = {"alpha_rule": "there is no other", "train_examples": THE_DATA}
 
 HYDRA = Tool(
     name="hydra",
@@ -11,31 +14,13 @@ HYDRA = Tool(
     use="save it as DIR/baseline/tuned.yaml, then bios-sweep run --config-dir DIR baseline=tuned sweeps=NAME",
     first_line="@package _global_",
     keys={
-        "baseline": {
-            "learning_rate": "learning_rate",
-            "batch_size": "batch_size",
-            "lora_rank": "lora_rank",
-        },
-        "budget": {"max_steps": "max_steps"},
-        "method": {
-            "trains": "trains",
-            "lora_alpha": "lora_alpha",
-            "lora_dropout": "lora_dropout",
-            "schedule": "schedule",
-            "warmup_fraction": "warmup_fraction",
-            "weight_decay": "weight_decay",
-            "max_grad_norm": "max_grad_norm",
-            "max_length": "max_length",
-            "dtype": "dtype",
-        },
+        group: {
+            **({"trains": "trains", "settings": "settings"} if group == "method" else {}),
+            **{name: name for name in names if name not in LEFT_OUT},
+        }
+        for group, names in baseline_values().items()
     },
-    left_out={
-        "alpha_rule": CONSTANT,
-        "adam_beta1": CONSTANT,
-        "adam_beta2": CONSTANT,
-        "adam_eps": CONSTANT,
-        "train_examples": THE_DATA,
-    },
+    left_out=LEFT_OUT,
     splits_batch=False,
     needed=("learning_rate", "batch_size", "lora_rank"),
     use_in_full="save it as DIR/baseline/tuned.yaml, then bios-sweep run --config-dir DIR method=command "

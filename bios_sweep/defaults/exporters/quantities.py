@@ -65,7 +65,7 @@ def quantities(settings: TrainingSettings, batch: Batch) -> dict[str, Quantity]:
 
     warmup_steps are absolute and rounded as our own training rounds them. `alpha` is an integer
     where it can be, for some tools accept no other. `adapter` is the kind of adapter, if there is one;
-    `trains` is the method of a script, which LoRA need not be told.
+    `trains` is the method of a script, which LoRA need not be told, `settings` those that only it knows.
     """
     own = {name: Quantity(value=getattr(settings, name), setting=name) for name in setting_names()}
     warmup = round(settings.warmup_fraction * settings.max_steps)
@@ -88,6 +88,7 @@ def quantities(settings: TrainingSettings, batch: Batch) -> dict[str, Quantity]:
             value=constant if settings.schedule == "constant" else settings.schedule, setting="schedule"
         ),
         "bf16": Quantity(value=settings.dtype == "bfloat16", setting="dtype"),
+        "settings": Quantity(value=dict(settings.own) or None, setting="settings"),
         "float32": Quantity(value=settings.dtype == "float32", setting="dtype"),
     }
     return own

@@ -53,7 +53,6 @@ class Tool:
     needed: tuple[str, ...] = ()
 
 
-CONSTANT = "a constant without a key"  # a left-out setting that must then have its default
 THE_DATA = "the project's own data decide it"
 EVERY_LINEAR_LAYER = "every linear layer, as in the evidence"
 PLAIN_ALPHA = "scale alpha / rank, as in the evidence"

@@ -40,8 +40,10 @@ def comment(text: str) -> str:
 
 
 def scalar(value: Any) -> str:
-    """One value; text is quoted unless it is a plain word that YAML takes for text."""
+    """One value, in one line; text is quoted unless it is a plain word that YAML takes for text."""
     if isinstance(value, str):
         plain = PLAIN.fullmatch(value) and value.casefold() not in WORDS_OF_YAML
         return value if plain else json.dumps(value)
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {scalar(item)}" for key, item in value.items()) + "}"
     return decimal_json(value)

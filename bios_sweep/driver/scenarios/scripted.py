@@ -60,6 +60,7 @@ def scripted_scenario(values: Mapping[str, Any]) -> Scenario:
             "digests": digests_of(script.files.values()),
             "time_limit_seconds": script.time_limit_seconds,
             "resumes": script.resumes,
+            **({"own": list(script.own)} if script.own else {}),
         },
         software=software_versions() if script.in_our_environment else {},
         code=code,
@@ -108,8 +109,8 @@ def require_told(plan: Plan) -> None:
     carried = study.scenario.carried
     if carried is None:
         return
-    base = study.baseline.to_dict()
-    arms = {arm.name: arm.settings.to_dict() for arm in plan.arms}
+    base = study.baseline.by_name()
+    arms = {arm.name: arm.settings.by_name() for arm in plan.arms}
     changed = {
         name: [setting for setting, value in settings.items() if value != base[setting]]
         for name, settings in arms.items()

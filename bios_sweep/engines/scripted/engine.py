@@ -41,7 +41,8 @@ class ScriptOptions:
     run: the command's text, or `module:function`. cwd: absolute, where it starts. metric: what it is judged
     on; watched: other metrics that a curve keeps. metrics_file: pattern of the file inside the script's
     folder that holds the metrics, None: standard output. digests: absolute path -> sha256 of the files that
-    were planned with. resumes: it goes on from what it left in its folder, which is then kept.
+    were planned with. resumes: it goes on from what it left in its folder, which is then kept. own: names of
+    settings that only the script knows.
     """
 
     run: str
@@ -53,6 +54,7 @@ class ScriptOptions:
     digests: Mapping[str, str] = field(default_factory=dict)
     time_limit_seconds: float | None = None
     resumes: bool = False
+    own: tuple[str, ...] = ()
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -65,7 +67,9 @@ class ScriptOptions:
         unknown = sorted(set(values) - set(names))
         if unknown:
             raise ConfigError(f"unknown engine option {unknown[0]!r}; the options are {', '.join(names)}")
-        return cls(**{**values, "watched": tuple(values.get("watched", ()))})
+        return cls(
+            **{**values, "watched": tuple(values.get("watched", ())), "own": tuple(values.get("own", ()))}
+        )
 
 
 class CommandEngine:
@@ -80,7 +84,7 @@ class CommandEngine:
         self._command = self._checked()
 
     def _checked(self) -> Command | None:
-        return Command(text=self._options.run, shell=self._options.shell)
+        return Command(text=self._options.run, shell=self._options.shell, own=self._options.own)
 
     def run(self, trial: TrialSpec, directory: Path) -> Iterator[Measurement | TrialResult]:
         """Run the script once; a measurement per line with the metric, as it comes, then the result.
@@ -160,7 +164,10 @@ class CommandEngine:
         if self._options.metrics_file is None:
             return None
         escaped = {name: glob.escape(value) for name, value in values.items()}
-        return Template(key="method.metrics_file", text=self._options.metrics_file).filled(escaped)
+        options = self._options
+        return Template(key="method.metrics_file", text=str(options.metrics_file), own=options.own).filled(
+            escaped
+        )
 
     def _environment(self) -> dict[str, str]:
         """This worker's, CUDA_VISIBLE_DEVICES and all; Python's output comes line by line."""

@@ -23,22 +23,24 @@ Part = tuple[str, str | None]  # a literal, and the placeholder after it
 
 
 def allowed_names() -> tuple[str, ...]:
-    """What a placeholder may name: every setting, the seed, the folder for the script's own files."""
+    """What a placeholder may name beside the script's own settings: any setting, the seed, its folder."""
     return (*setting_names(), SEED, TRIAL_DIR)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Template:
-    """One text with placeholders. key: where it was configured, for messages."""
+    """One text with placeholders. key: where it was configured, for messages. own: settings of one's own."""
 
     key: str
     text: str
+    own: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in self.names:
-            if name not in allowed_names():
+            allowed = (*allowed_names(), *self.own)
+            if name not in allowed:
                 raise ConfigError(
-                    f"{self.key}: {{{name}}} is no placeholder; allowed are {', '.join(allowed_names())} "
+                    f"{self.key}: {{{name}}} is no placeholder; allowed are {', '.join(allowed)} "
                     "(a literal brace is written {{ or }})"
                 )
 
@@ -73,6 +75,7 @@ class Command:
 
     text: str
     shell: bool = False
+    own: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.text.strip():
@@ -80,7 +83,7 @@ class Command:
                 'method.command: missing; for example "python train.py --lr {learning_rate} --seed {seed}"'
             )
         for word in self.words:
-            Template(key="method.command", text=word)
+            self._template(word)
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -99,20 +102,29 @@ class Command:
     @property
     def names(self) -> tuple[str, ...]:
         """The placeholders in the command."""
-        return Template(key="method.command", text="\n".join(self.words)).names
+        return self._template("\n".join(self.words)).names
 
     def argv(self, values: Mapping[str, str]) -> list[str]:
         """The words to start, with the values of a trial."""
         if not self.shell:
-            return [Template(key="method.command", text=word).filled(values) for word in self.words]
+            return [self._template(word).filled(values) for word in self.words]
         quoted = {name: shlex.quote(value) for name, value in values.items()}
-        return [SHELL, "-c", Template(key="method.command", text=self.text).filled(quoted)]
+        return [SHELL, "-c", self._template(self.text).filled(quoted)]
+
+    def _template(self, text: str) -> Template:
+        return Template(key="method.command", text=text, own=self.own)
 
 
 def written(settings: TrainingSettings, seed: int, trial_dir: str) -> dict[str, str]:
     """Every placeholder's value as text: numbers in the shortest form that reads back to the same number."""
-    values: dict[str, Any] = {**settings.to_dict(), SEED: seed, TRIAL_DIR: trial_dir}
-    return {name: "" if value is None else str(value) for name, value in values.items()}
+    values: dict[str, Any] = {**settings.by_name(), SEED: seed, TRIAL_DIR: trial_dir}
+    return {name: _text(value) for name, value in values.items()}
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else str(value)
 
 
 def require_carried(changed: Mapping[str, Sequence[str]], carried: Sequence[str], *, hold: str) -> None:

@@ -6,7 +6,7 @@ import difflib
 import math
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,9 @@ from bios_sweep.engines.scripted.words import (
     starts_elsewhere,
 )
 from bios_sweep.errors import ConfigError
+from bios_sweep.own_settings import Own
 from bios_sweep.secrecy import secret_in
-from bios_sweep.settings import METHODS, setting_names
+from bios_sweep.settings import METHODS, require_free, setting_names
 
 COMMAND, PYTHON = "command", "python"
 NEEDED = ("metric", "inputs", "time_limit_seconds", "resumes", "trains")
@@ -37,7 +38,7 @@ class Script:
     """A user's script.
 
     run: the command's text, or `module:function`. command: None for a callable. files: those that decide what
-    it does, by the names they are given.
+    it does, by the names they are given. own: names of the settings that only it knows.
     """
 
     method: str
@@ -49,6 +50,7 @@ class Script:
     time_limit_seconds: float | None
     resumes: bool
     trains: str | None
+    own: tuple[str, ...]
 
     @property
     def shell(self) -> bool:
@@ -60,7 +62,7 @@ class Script:
         """The settings that its placeholders carry; None for a callable, which gets them all."""
         if self.command is None:
             return None
-        return tuple(name for name in self.command.names if name in setting_names())
+        return tuple(name for name in self.command.names if name in (*setting_names(), *self.own))
 
     @property
     def label(self) -> str:
@@ -94,8 +96,10 @@ def script_of(method: Mapping[str, Any], cwd: Path) -> Script:
         ConfigError: a value that is missing or not allowed; the message names its key.
     """
     _check(method)
-    run, command = _run(method)
+    own = _own(method.get("settings"))
+    run, command = _run(method, own)
     if command is not None:
+        _require_heard(own, command)
         _require_script(command, cwd)
     return Script(
         method=method["name"],
@@ -103,11 +107,31 @@ def script_of(method: Mapping[str, Any], cwd: Path) -> Script:
         command=command,
         files=_files(method, command, cwd),
         metric=method["metric"],
-        metrics_file=_metrics_file(method),
+        metrics_file=_metrics_file(method, own),
         time_limit_seconds=method["time_limit_seconds"],
         resumes=method["resumes"],
         trains=method["trains"],
+        own=own,
     )
+
+
+def _own(settings: Any) -> tuple[str, ...]:
+    if not isinstance(settings, Mapping | None):
+        raise ConfigError(
+            f"method.settings: {settings!r} is not allowed; names with values, such as {{optimizer: adamw}}"
+        )
+    own = tuple(Own(settings))
+    require_free(own)
+    return own
+
+
+def _require_heard(own: Sequence[str], command: Command) -> None:
+    for name in own:
+        if name not in command.names:
+            raise ConfigError(
+                f"method.settings.{name}: method.command has no {{{name}}}, so the script would never hear "
+                f"of it; add --{name} {{{name}}} as the script spells it, or leave it out"
+            )
 
 
 def _check(method: Mapping[str, Any]) -> None:
@@ -129,7 +153,7 @@ def _check(method: Mapping[str, Any]) -> None:
         raise ConfigError(f"method.time_limit_seconds: {limit!r} is not allowed; a number above 0, or null")
 
 
-def _run(method: Mapping[str, Any]) -> tuple[str, Command | None]:
+def _run(method: Mapping[str, Any], own: tuple[str, ...]) -> tuple[str, Command | None]:
     """What is run: a command's text with the command, or the callable's import path."""
     if method["name"] == PYTHON:
         if not isinstance(method.get("callable"), str):
@@ -138,7 +162,7 @@ def _run(method: Mapping[str, Any]) -> tuple[str, Command | None]:
     text = method.get("command")
     if text is not None and not isinstance(text, str):
         raise ConfigError(f"method.command: {text!r} is not allowed; a text")
-    command = Command(text=text or "", shell=method.get("shell", False))
+    command = Command(text=text or "", shell=method.get("shell", False), own=own)
     found = secret_in(command.text)
     if found is not None:
         raise ConfigError(
@@ -202,7 +226,7 @@ def _files(method: Mapping[str, Any], command: Command | None, cwd: Path) -> dic
     return command_files(words, cwd) | input_files(inputs, cwd)
 
 
-def _metrics_file(method: Mapping[str, Any]) -> str | None:
+def _metrics_file(method: Mapping[str, Any], own: tuple[str, ...]) -> str | None:
     """The pattern of the file with the metrics, inside the script's folder; None for standard output."""
     given, state = method.get("metrics_file"), method.get("trainer_state")
     if given and state:
@@ -219,4 +243,4 @@ def _metrics_file(method: Mapping[str, Any]) -> str | None:
             f"{key}: {pattern!r} is not allowed; it begins with {{{TRIAL_DIR}}}/, for trials run at the same "
             "time must not share a file"
         )
-    return Template(key=key, text=str(pattern)).text
+    return Template(key=key, text=str(pattern), own=own).text

@@ -11,15 +11,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from bios_sweep.errors import ConfigError
-from bios_sweep.settings import TrainingSettings
+from bios_sweep.settings import KNOWN, RANGES, TrainingSettings
 
 EXAMPLES = "examples"  # training examples seen: max_steps x batch_size
 KINDS = {("optimum", "curvature"): "valley", ("knee", "gain"): "floor", ("critical", "cost"): "ceiling"}
-_ANY = TrainingSettings(learning_rate=1e-3, batch_size=1, lora_rank=1, max_steps=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,21 +98,12 @@ def move_of(path: str, name: str, values: Any) -> Move:
 
 def require_place(path: str, name: str) -> None:
     """Refuse a name that is no setting, or one whose values have no logarithm."""
-    kinds = {field.name: field.type for field in fields(TrainingSettings)}
-    if name != EXAMPLES and name not in kinds:
-        raise ConfigError(f"{path}: {name!r} is no setting; choose from {', '.join([*kinds, EXAMPLES])}")
-    if name != EXAMPLES and (kinds[name] == "str" or _may_be_zero(name)):
+    if name != EXAMPLES and name not in KNOWN:
+        raise ConfigError(f"{path}: {name!r} is no setting; choose from {', '.join([*KNOWN, EXAMPLES])}")
+    if name != EXAMPLES and (name not in RANGES or RANGES[name].holds(0)):
         raise ConfigError(
             f"{path}.{name}: has no log2 distance; plant it in a setting that is always above 0"
         )
-
-
-def _may_be_zero(name: str) -> bool:
-    try:
-        TrainingSettings.from_dict({**_ANY.to_dict(), name: 0})
-    except ConfigError:
-        return False
-    return True
 
 
 def require_number(path: str, value: Any, *, above: float = -math.inf, least: float = -math.inf) -> float:

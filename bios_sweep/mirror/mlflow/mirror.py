@@ -101,12 +101,11 @@ class MlflowMirror:
         owner = live_owner(self._workspace)
         try:
             with self._locked(0.0 if owner else LOCK_SECONDS):
-                self._bring_over(alive=owner is not None and owner["sweep_id"] == self._sweep_id)
+                self._bring_over(alive=owner is not None and owner.sweep_id == self._sweep_id)
         except Timeout:
-            doing = f"process {owner['pid']} (sweep {owner['sweep_id']})" if owner else "another process"
             raise WorkspaceBusyError(
-                f"workspace {self._workspace.root}: {doing} is mirroring to the same tracking store; "
-                "it catches up by itself, or run `bios-sweep sync` when it has ended"
+                f"workspace {self._workspace.root}: {owner or 'another process'} is mirroring to the same "
+                "tracking store; it catches up by itself, or run `bios-sweep sync` when it has ended"
             ) from None
 
     def _bring_over(self, *, alive: bool) -> None:
@@ -193,7 +192,7 @@ class MlflowMirror:
 
     def _bring_back(self, sweep_id: str) -> None:
         owner = live_owner(self._workspace)
-        alive = owner is not None and owner["sweep_id"] == sweep_id
+        alive = owner is not None and owner.sweep_id == sweep_id
         try:
             Follower(self._workspace, sweep_id, self._uri).catch_up(alive=alive)
         except StorageError as error:

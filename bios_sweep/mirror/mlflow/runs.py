@@ -24,6 +24,7 @@ from bios_sweep.tables.cells import parsed_setting
 from bios_sweep.tables.column_names import DECIDED
 from bios_sweep.tables.text_table import RawTable, is_number
 
+BESIDE = ("seed", "repeat")  # parameters of a trial that are no settings
 SHOWN = 8  # experiments named in one message (chosen, not measured)
 OURS = "eval_loss"  # the metric of our own sweeps
 
@@ -164,6 +165,13 @@ def seed_of_run(run: StoredRun) -> int:
     return int(run.params.get("seed", run.tags.get("seed", "0")))
 
 
+def settings_told(runs: Sequence[StoredRun]) -> list[str]:
+    """The settings among the parameters of a sweep's trials: ours in our order, then a script's own."""
+    told = {name for run in runs for name in run.params}.difference(BESIDE)
+    ours = [name for name in setting_names() if name in told]
+    return [*ours, *sorted(told.difference(ours))]
+
+
 def _own_table(
     source: str,
     parent: StoredRun,
@@ -176,7 +184,7 @@ def _own_table(
     seeds = tuple(map(seed_of_run, runs))
     own = [run.tags.get("arm") == run.tags[tag] for run in runs]
     statuses = tuple(status_of(run) for run in runs)
-    names = [name for name in setting_names() if any(name in run.params for run in runs)]
+    names = settings_told(runs)
     return RunTable(
         source=f"{source}, sweep {parent.tags['sweep_id']}",
         arms=tuple(run.tags[tag] for run in runs),

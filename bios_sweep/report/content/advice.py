@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from bios_sweep.decision.finding import BELOW, NOT_WORSE, SHARE, SUPERIOR
 from bios_sweep.decision.fresh import TOO_SMALL
+from bios_sweep.decision.statement import Verdict
 from bios_sweep.report.content.wording import clean, gain, number
 from bios_sweep.study.claims import BALANCED, IDENTICAL, MINIMUM
 
@@ -43,27 +43,27 @@ NO_CHOICE = "nothing to choose: the default was held against itself"
 ASK_FRESH = "ask fresh seeds (decision.confirmation_seeds=5)"
 
 
-def meaning(verdict: Mapping[str, Any]) -> str:
+def meaning(verdict: Verdict) -> str:
     """The verdict's word in a few more words; an empty string for a word it does not know."""
-    word = verdict["verdict"]
+    word = verdict.verdict
     by_claim = {"confirm": CONFIRMED, "refine": REFINED}.get(word, {})
-    return by_claim.get(str(verdict.get("claim")), MEANING.get(word, ""))
+    return by_claim.get(verdict.claim, MEANING.get(word, ""))
 
 
-def advice(verdict: Mapping[str, Any]) -> str:
+def advice(verdict: Verdict) -> str:
     """The step that the verdict supports, which is what its goal is served; open questions change nothing."""
-    word, claim = verdict["verdict"], str(verdict.get("claim"))
+    word, claim = verdict.verdict, verdict.claim
     goal, settled = GOALS.get(claim, ""), word in ("confirm", "refine")
     if claim == IDENTICAL:
         return NO_CHOICE
     if claim == MINIMUM and settled:
-        return f"the least that pays is {number(verdict['best_level'])}; no goal is served with it"
-    if settled and verdict.get("withheld"):
+        return f"the least that pays is {number(verdict.best_level)}; no goal is served with it"
+    if settled and verdict.withheld:
         told = _withheld(verdict)
     elif settled:
         told = _use(verdict)
     elif word == "refine (unconfirmed)":
-        goal = goal if verdict.get("recommended") is not None else ""
+        goal = goal if verdict.recommended is not None else ""
         told = f"{_keep(verdict, goal)} for now; {_seen(verdict, _best(verdict))}: {ASK_FRESH}"
     elif word == "screening only":
         told = f"{_keep(verdict, goal)}; one seed shows nothing, run three or more"
@@ -72,21 +72,21 @@ def advice(verdict: Mapping[str, Any]) -> str:
     return f"{goal}{', ' if settled else ': '}{told}" if goal else told
 
 
-def _best(verdict: Mapping[str, Any]) -> str:
-    best = verdict.get("best_level")
-    return number(verdict["default"] if best is None else best)
+def _best(verdict: Verdict) -> str:
+    best = verdict.best_level
+    return number(verdict.default if best is None else best)
 
 
-def _keep(verdict: Mapping[str, Any], goal: str) -> str:
+def _keep(verdict: Verdict, goal: str) -> str:
     """A goal with a level of its own keeps what it is served without it, where that is known."""
-    kept = verdict.get("recommended")
+    kept = verdict.recommended
     if kept is None:
-        return "undecided" if goal else f"keep {number(verdict['default'])}"
-    start = verdict.get("baseline_level")
+        return "undecided" if goal else f"keep {number(verdict.default)}"
+    start = verdict.baseline_level
     told = f"keep {number(kept)}"
     if not goal and start is not None and kept != start:
         told = f"alone undecided; use {number(kept)}, of the joint search's winner"
-    if verdict.get("factor") == "max_steps" and start is not None and kept != start:
+    if verdict.factor == "max_steps" and start is not None and kept != start:
         told = f"keep {number(start)}, {_at_served(kept)}"
     return f"undecided; {told}" if goal else told
 
@@ -96,40 +96,38 @@ def _at_served(steps: Any) -> str:
     return f"that is {number(steps)} at the batch size that is served"
 
 
-def _use(verdict: Mapping[str, Any]) -> str:
-    value, kept = _best(verdict), verdict.get("recommended")
-    told = f"use {value}" if verdict["claim"] in GOALS else f"keep {value}"
-    if verdict["verdict"] == "refine":
-        told = f"use {value} instead of {number(verdict['default'])}"
+def _use(verdict: Verdict) -> str:
+    value, kept = _best(verdict), verdict.recommended
+    told = f"use {value}" if verdict.claim in GOALS else f"keep {value}"
+    if verdict.verdict == "refine":
+        told = f"use {value} instead of {number(verdict.default)}"
     if kept is None or number(kept) == value:
         return told
     return f"{told}, {_at_served(kept)}"
 
 
-def _withheld(verdict: Mapping[str, Any]) -> str:
+def _withheld(verdict: Verdict) -> str:
     """What is used instead of a value that was settled and is not served, and why it is not."""
-    value, why = _best(verdict), verdict["withheld"]
-    kept = verdict.get("recommended")
+    value, why = _best(verdict), verdict.withheld
+    kept = verdict.recommended
     if kept is None or number(kept) == value:  # another study's default, or nothing changes yet
         return f"{_use(verdict)}; not served: {why}"
-    stays = "keep" if kept == verdict.get("baseline_level") else "use"
+    stays = "keep" if kept == verdict.baseline_level else "use"
     return f"{stays} {number(kept)}: {value} is not served, {why}"
 
 
-def _seen(verdict: Mapping[str, Any], value: str) -> str:
+def _seen(verdict: Verdict, value: str) -> str:
     """What the seeds that chose a value say of it, by the test that fresh seeds must still pass."""
-    kind, effect = verdict.get("test") or SUPERIOR, verdict.get("effect_percent")
-    lower, upper = verdict.get("lower"), verdict.get("upper")
+    kind, effect = verdict.test or SUPERIOR, verdict.effect_percent
+    lower, upper = verdict.lower, verdict.upper
     if kind == BELOW:
-        return (
-            f"{value} may do, for {number(verdict['default'])} gains {gain(effect)} %{_bound('upper', upper)}"
-        )
+        return f"{value} may do, for {number(verdict.default)} gains {gain(effect)} %{_bound('upper', upper)}"
     if kind == NOT_WORSE:
         return f"{value} may do, at a gain of {gain(effect)} %{_bound('lower', lower)}"
     if kind == SHARE:
         return f"{value} may do, for it seems to reach enough"
-    same_time = verdict.get("iso_cost_percent")
-    if verdict.get("claim") == BALANCED and same_time is not None:
+    same_time = verdict.iso_cost_percent
+    if verdict.claim == BALANCED and same_time is not None:
         return f"{value} gains {gain(same_time)} % over the default trained for the same time"
     if lower is None or lower <= 0:
         return f"whether {value} is better cannot be told"
@@ -140,18 +138,18 @@ def _bound(side: str, value: float | None) -> str:
     return "" if value is None else f" ({side} bound {gain(value)} %)"
 
 
-def next_step(verdict: Mapping[str, Any]) -> str:
+def next_step(verdict: Verdict) -> str:
     """What would decide an open question; an empty string where nothing is open."""
-    if verdict["verdict"] != "inconclusive":
+    if verdict.verdict != "inconclusive":
         return ""
     return _what_would_decide(verdict)
 
 
-def _what_would_decide(verdict: Mapping[str, Any]) -> str:
-    if verdict.get("extend"):
+def _what_would_decide(verdict: Verdict) -> str:
+    if verdict.extend:
         return "the best level ends the grid: extend it"
-    small = [reason for reason in map(clean, verdict["reasons"]) if reason.startswith(TOO_SMALL)]
+    small = [reason for reason in map(clean, verdict.reasons) if reason.startswith(TOO_SMALL)]
     if small:
         return small[0]
-    seeds = [reason for reason in map(clean, verdict["reasons"]) if "seeds would decide" in reason]
+    seeds = [reason for reason in map(clean, verdict.reasons) if "seeds would decide" in reason]
     return seeds[0] if seeds else MEANING["inconclusive"]

@@ -1,9 +1,11 @@
-"""Arms and trials as plain records: means, curves, and the results table."""
+"""Arms and trials as rows: means, curves, and the results table."""
 
 from __future__ import annotations
 
 import statistics
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from bios_sweep.procedure import Results, State
@@ -15,13 +17,45 @@ from bios_sweep.study.plan import Plan
 from bios_sweep.study.trials import COMPLETED, SCREENING, TrialResult, TrialSpec
 
 
+@dataclass(frozen=True, kw_only=True)
+class ArmRow:
+    """One arm. factor: None of a default's own. changes: setting -> value, against the baseline.
+
+    finals: stage -> seed -> final metric of its completed trials, None where it is not known. mean: over its
+    screening trials, and only when none is missing. statuses: how its trials ended -> how many.
+    """
+
+    arm: str
+    factor: str | None
+    level: Any
+    label: str
+    changes: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    examples: int
+    notes: tuple[str, ...]
+    finals: Mapping[str, Mapping[str, float | None]]
+    mean: float | None
+    statuses: Mapping[str, int]
+    trial_keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurvePoint:
+    """A measurement on a curve. fraction: of the training; value: the study's metric; None: not finite."""
+
+    step: int
+    fraction: float
+    eval_loss: float | None
+    value: float | None
+
+
 def arms_of(plan: Plan, state: State) -> tuple[Arm, ...]:
     """The arms of the plan, then those that joined it on the way."""
     return (*plan.arms, *state.extra_arms)
 
 
-def arm_row(plan: Plan, state: State, arm: Arm, results: Results) -> dict[str, Any]:
-    """One arm's record; means are over its completed screening trials, and only when none is missing."""
+def arm_row(plan: Plan, state: State, arm: Arm, results: Results) -> ArmRow:
+    """What is told of one arm."""
     trials = _trials(state, arm)
     finals = {
         stage: {
@@ -32,48 +66,48 @@ def arm_row(plan: Plan, state: State, arm: Arm, results: Results) -> dict[str, A
         for stage in dict.fromkeys(trial.stage for trial in trials)
     }
     statuses = Counter(results[t.key].status for t in trials if t.key in results)
-    screened = [value for value in finals.get("screening", {}).values() if value is not None]
+    screened = [value for value in finals.get(SCREENING, {}).values() if value is not None]
     whole = bool(screened) and len(screened) == sum(trial.stage == SCREENING for trial in trials)
-    return {
-        "arm": arm.name,
-        "factor": arm.factor,
-        "level": arm.level,
-        "label": arm.label,
-        "changes": dict(arm.changes),
-        "settings": arm.settings.to_dict(),
-        "examples": arm.examples(),
-        "notes": list(arm.notes),
-        "finals": {
+    return ArmRow(
+        arm=arm.name,
+        factor=arm.factor,
+        level=arm.level,
+        label=arm.label,
+        changes=arm.changes,
+        settings=arm.settings.by_name(),
+        examples=arm.examples(),
+        notes=tuple(arm.notes),
+        finals={
             stage: {str(seed): value for seed, value in seeds.items()} for stage, seeds in finals.items()
         },
-        "mean": statistics.fmean(screened) if whole else None,
-        "statuses": dict(statuses),
-        "trial_keys": [trial.key for trial in trials],
-    }
+        mean=statistics.fmean(screened) if whole else None,
+        statuses=dict(statuses),
+        trial_keys=tuple(trial.key for trial in trials),
+    )
 
 
-def curves_of(plan: Plan, state: State, arm: Arm, results: Results) -> list[list[dict[str, Any]]]:
-    """One curve per screening trial with a result; `value` is the study's metric."""
+def curves_of(plan: Plan, state: State, arm: Arm, results: Results) -> tuple[tuple[CurvePoint, ...], ...]:
+    """One curve per screening trial with a result."""
     metric = plan.study.metric.name
-    return [
+    return tuple(
         _points(results[t.key], metric)
         for t in _trials(state, arm)
-        if t.key in results and t.stage == "screening"
-    ]
+        if t.key in results and t.stage == SCREENING
+    )
 
 
-def _points(result: TrialResult, metric: str) -> list[dict[str, Any]]:
+def _points(result: TrialResult, metric: str) -> tuple[CurvePoint, ...]:
     """The last measurement at each step; a script may say its final value twice."""
     last = {point.step: point for point in result.curve}
-    return [
-        {
-            "step": point.step,
-            "fraction": point.fraction,
-            "eval_loss": finite_or_none(point.eval_loss),
-            "value": None if (value := point.value(metric)) is None else finite_or_none(value),
-        }
+    return tuple(
+        CurvePoint(
+            step=point.step,
+            fraction=point.fraction,
+            eval_loss=finite_or_none(point.eval_loss),
+            value=None if (value := point.value(metric)) is None else finite_or_none(value),
+        )
         for _, point in sorted(last.items())
-    ]
+    )
 
 
 def results_rows(plan: Plan, state: State, results: Results) -> list[dict[str, Any]]:
@@ -116,7 +150,7 @@ def _row(plan: Plan, trial: TrialSpec, arm: Arm, result: TrialResult) -> dict[st
         "wall_seconds": round(result.wall_seconds, 3),
         "tokens": result.tokens,
         "trial_key": trial.key,
-        **trial.settings.to_dict(),
+        **trial.settings.by_name(),
     }
 
 

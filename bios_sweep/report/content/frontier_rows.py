@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from dataclasses import dataclass
 
 from bios_sweep.decision.bounds import Bound
 from bios_sweep.decision.costs import CostRatio
@@ -12,7 +13,27 @@ from bios_sweep.report.content.wording import finite_or_none
 from bios_sweep.study.plan import Plan
 
 
-def frontier_rows(plan: Plan, state: State) -> list[dict[str, Any]]:
+@dataclass(frozen=True, kw_only=True)
+class FrontierRow:
+    """An arm's gain in percent and its time over the baseline's, each with bounds (None: unbounded).
+
+    steps, examples: of a whole training, which hold on any hardware. on_frontier: no arm is both better and
+    faster.
+    """
+
+    arm: str
+    gain: float
+    lower: float | None
+    upper: float | None
+    cost_ratio: float
+    cost_lower: float
+    cost_upper: float
+    steps: int
+    examples: int
+    on_frontier: bool
+
+
+def frontier_rows(plan: Plan, state: State) -> tuple[FrontierRow, ...]:
     """Arms whose gain and cost are both known, cheapest first; the default among them at 0 % and 1."""
     bounds = {bound.arm: bound for finding in state.screening.values() for bound in finding.bounds}
     name = plan.baseline.name
@@ -27,22 +48,22 @@ def frontier_rows(plan: Plan, state: State) -> list[dict[str, Any]]:
             examples=arm.examples(),
         )
         for arm in plan.arms
-        if arm.name in bounds and arm.name in costs
+        if arm.name in bounds and arm.name in costs and math.isfinite(bounds[arm.name].gain)
     ]
     if len(points) < 2 or plan.cells:
-        return []
-    return [
-        {
-            "arm": point.arm,
-            "gain": finite_or_none(point.gain.gain),
-            "lower": finite_or_none(point.gain.lower),
-            "upper": finite_or_none(point.gain.upper),
-            "cost_ratio": point.cost.ratio,
-            "cost_lower": point.cost.lower,
-            "cost_upper": point.cost.upper,
-            "steps": point.steps,
-            "examples": point.examples,
-            "on_frontier": point.efficient,
-        }
+        return ()
+    return tuple(
+        FrontierRow(
+            arm=point.arm,
+            gain=point.gain.gain,
+            lower=finite_or_none(point.gain.lower),
+            upper=finite_or_none(point.gain.upper),
+            cost_ratio=point.cost.ratio,
+            cost_lower=point.cost.lower,
+            cost_upper=point.cost.upper,
+            steps=point.steps,
+            examples=point.examples,
+            on_frontier=point.efficient,
+        )
         for point in frontier(points)
-    ]
+    )

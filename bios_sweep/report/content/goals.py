@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bios_sweep.decision.statement import Verdict
 from bios_sweep.defaults.tuned import PROFILES, settings_for
 from bios_sweep.procedure import DONE, UNFINISHED, State, own_cell, questions
-from bios_sweep.report.content.wording import number, titles, verdict_line
+from bios_sweep.report.content.lines import titles, verdict_line
+from bios_sweep.report.content.summary import NotServed, Summary
+from bios_sweep.report.content.wording import number
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.claims import REPEAT
 from bios_sweep.study.plan import Plan
@@ -38,8 +41,8 @@ def recommended(plan: Plan, state: State) -> dict[str, dict[str, Any]]:
     if own is None or state.stage != DONE:
         return {}
     asked = [question.factor.name for question in questions(own) if question.factor.name != REPEAT]
-    found = {goal: settings_of(plan, state, goal).to_dict() for goal in PROFILES} if asked else {}
-    start = plan.study.baseline.to_dict()
+    found = {goal: settings_of(plan, state, goal).by_name() for goal in PROFILES} if asked else {}
+    start = plan.study.baseline.by_name()
     names = [n for n in start if n in asked or any(values[n] != start[n] for values in found.values())]
     return {goal: {name: values[name] for name in names} for goal, values in found.items()}
 
@@ -57,40 +60,40 @@ def profiles(plan: Plan, state: State) -> dict[str, dict[str, Any]]:
     }
 
 
-def not_served(verdicts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What verdicts settled and no goal gets: `title` of the verdict, `value`, and `why`."""
-    return [
-        {"title": title, "value": verdict["best_level"], "why": verdict["withheld"]}
+def not_served(verdicts: Sequence[Verdict]) -> tuple[NotServed, ...]:
+    """What verdicts settled and no goal gets."""
+    return tuple(
+        NotServed(title=title, value=verdict.best_level, why=verdict.withheld)
         for title, verdict in zip(titles(verdicts), verdicts, strict=True)
-        if verdict.get("withheld")
-    ]
+        if verdict.withheld
+    )
 
 
-def headline(summary: Mapping[str, Any]) -> str:
+def headline(summary: Summary) -> str:
     """The sweep in one line: the verdicts, then what of them is served to nobody."""
     return " · ".join(filter(None, (verdict_line(summary), first_line(summary))))
 
 
-def first_line(summary: Mapping[str, Any]) -> str:
+def first_line(summary: Summary) -> str:
     """What a report says before all else: what it found and does not serve. Empty where it serves all."""
     groups: dict[str, list[str]] = {}
-    for one in summary.get("not_served") or ():
-        if one["why"] != UNFINISHED:
-            groups.setdefault(one["why"], []).append(f"{one['title']} {number(one['value'])}")
+    for one in summary.not_served:
+        if one.why != UNFINISHED:
+            groups.setdefault(one.why, []).append(f"{one.title} {number(one.value)}")
     told = [f"not served: {', '.join(names)} ({why})" for why, names in groups.items()]
-    if summary.get("no_file") and (summary["verdicts"] or summary["no_file"] != UNFINISHED):
-        told.insert(0, f"no tuned defaults: {summary['no_file']}")
+    if summary.no_file and (summary.verdicts or summary.no_file != UNFINISHED):
+        told.insert(0, f"no tuned defaults: {summary.no_file}")
     return "; ".join(told)
 
 
-def tuned_line(summary: Mapping[str, Any], file: Path) -> str:
+def tuned_line(summary: Summary, file: Path) -> str:
     """Where a sweep's tuned defaults lie, or why there are none; nothing where none are due yet."""
-    if summary["stage"] != DONE:
+    if not summary.final:
         again = "they are written again once those have ended"
         return f"tuned defaults: {file}, as of before trials ran again; {again}" if file.is_file() else ""
-    if summary["no_file"]:
-        return f"tuned defaults: none, {summary['no_file']}"
+    if summary.no_file:
+        return f"tuned defaults: none, {summary.no_file}"
     if not file.is_file():
         return f"tuned defaults: none, {file} is gone; the same command writes it again"
-    values = summary["served"] or summary["profiles"]
+    values = summary.served or summary.profiles
     return f"tuned defaults: {file}" + ("" if values else " (no value yet: every question is open)")

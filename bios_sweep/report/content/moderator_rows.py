@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 from bios_sweep.decision.moderators import Interaction, interaction
 from bios_sweep.procedure import DONE, Results, State, table_of
@@ -11,10 +11,35 @@ from bios_sweep.study.plan import Plan
 from bios_sweep.study.trials import TrialSpec
 
 
-def moderator_rows(plan: Plan, state: State, results: Results) -> list[dict[str, Any]]:
+@dataclass(frozen=True, kw_only=True)
+class CellRow:
+    """The gain of a variation in one cell, percent."""
+
+    cell: str
+    verdict: str = ""
+    gain: float
+    lower: float | None = None
+    upper: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModeratorRow:
+    """How the gain of a variation (`arm`) differs between two cells, in percent, with bounds."""
+
+    factor: str | None
+    moderator: str
+    arm: str
+    cells: tuple[CellRow, ...]
+    difference: float
+    lower: float
+    upper: float
+    sentence: str
+
+
+def moderator_rows(plan: Plan, state: State, results: Results) -> tuple[ModeratorRow, ...]:
     """Per variation of a crossed study, how its gain differs between the first cell and each other one."""
     if not plan.cells or state.stage != DONE:
-        return []
+        return ()
     first, *others = plan.cells
     start = table_of(first, _ended_screening(first, results), results)
     pairs = [
@@ -30,10 +55,10 @@ def moderator_rows(plan: Plan, state: State, results: Results) -> list[dict[str,
         found = interaction(start, table, (own.name, arm.name), alpha, len(pairs))
         if found is not None:
             told.append(_moderator(plan, own, cell, found))
-    return told
+    return tuple(told)
 
 
-def _moderator(plan: Plan, arm: Arm, cell: Plan, found: Interaction) -> dict[str, Any]:
+def _moderator(plan: Plan, arm: Arm, cell: Plan, found: Interaction) -> ModeratorRow:
     first = plan.cells[0]
     shown = found.lower > 0 or found.upper < 0
     word = "depends on" if shown else "is not shown to depend on"
@@ -44,20 +69,17 @@ def _moderator(plan: Plan, arm: Arm, cell: Plan, found: Interaction) -> dict[str
         f"difference {found.difference:+.2f} % "
         f"({found.lower:+.2f} to {found.upper:+.2f} %, {found.seeds} paired seeds)"
     )
-    cells = [
-        {"cell": name, "verdict": "", "gain": gain, "lower": None, "upper": None}
-        for name, gain in zip((first.cell, cell.cell), found.gains, strict=True)
-    ]
-    return {
-        "factor": arm.factor,
-        "moderator": settings,
-        "arm": arm.name,
-        "cells": cells,
-        "difference": found.difference,
-        "lower": found.lower,
-        "upper": found.upper,
-        "sentence": sentence,
-    }
+    cells = zip((first.cell, cell.cell), found.gains, strict=True)
+    return ModeratorRow(
+        factor=arm.factor,
+        moderator=settings,
+        arm=arm.name,
+        cells=tuple(CellRow(cell=name, gain=gain) for name, gain in cells),
+        difference=found.difference,
+        lower=found.lower,
+        upper=found.upper,
+        sentence=sentence,
+    )
 
 
 def _ended_screening(plan: Plan, results: Results) -> list[TrialSpec]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from bios_sweep.procedure import State
 from bios_sweep.report.content.scope import caveats
-from bios_sweep.report.content.truncation import truncation
+from bios_sweep.report.content.summary import MetricRow, metric_row
+from bios_sweep.report.content.truncation import Truncation, truncation
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.arms import Arm
 from bios_sweep.study.plan import Plan
@@ -24,15 +25,89 @@ class Rate:
     trials: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class PlanArm:
+    """An arm and its screening trials. tokens: None where they are not known."""
+
+    arm: str
+    factor: str | None
+    level: Any
+    changes: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    trials: int
+    reused: int
+    to_run: int
+    steps: int
+    examples: int
+    tokens: int | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanConfirmation:
+    """trials_per_candidate: on fresh seeds, for each candidate and for the default; trials: needed so far."""
+
+    seeds: int
+    trials_per_candidate: int
+    trials: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanSearch:
+    """The joint search: its trials at most, and those that are needed so far."""
+
+    most_trials: int
+    trials: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanSummary:
+    """What a plan would run and cost; `to_json` of it is what `plan --json` prints.
+
+    `trials`, `to_run` and `reused` count what is known to be needed now: screening, and the confirmation once
+    screening has named a candidate. most_trials, most_seconds: when every factor gets a candidate.
+    estimate_seconds: None while no trial of the model was timed. ends: of the data.
+    """
+
+    sweep: str
+    sweep_id: str
+    question: str
+    scenario: str
+    metric: MetricRow
+    judged_on: str
+    files: tuple[str, ...]
+    baseline: Mapping[str, Any]
+    origins: Mapping[str, Mapping[str, Any]]
+    arms: tuple[PlanArm, ...]
+    seeds: tuple[int, ...]
+    looks: tuple[int, ...]
+    hold: str
+    trials: int
+    to_run: int
+    reused: int
+    examples: int
+    tokens: int | None
+    workers: int
+    estimate_seconds: float | None
+    most_seconds: float | None
+    estimate_from_trials: int
+    confirmation: PlanConfirmation
+    search: PlanSearch
+    most_trials: int
+    truncation: Truncation | None
+    ends: tuple[str, ...]
+    notes: tuple[str, ...]
+    caveats: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+    damaged: tuple[str, ...] = ()
+
+
 def summarise_plan(
     plan: Plan, state: State, finished: Collection[str], rate: Rate | None, workers: int
-) -> dict[str, Any]:
-    """What `plan --json` prints.
+) -> PlanSummary:
+    """A plan by what is finished already.
 
-    state: by what is finished already. finished: keys of trials whose results will be reused. `trials`,
-    `to_run` and `reused` count what is known to be needed now: screening, and the confirmation once
-    screening has named a candidate (at most `confirmation.trials_per_candidate` for the default and for
-    each candidate). `most_seconds` is the estimate when every factor gets a candidate.
+    finished: keys of trials whose results will be reused.
     """
     study = plan.study
     arms = [_arm(plan, arm, finished) for arm in plan.arms]
@@ -48,41 +123,41 @@ def summarise_plan(
     more = _most_more(plan, state)
     most_examples = examples + more * max(arm.examples() for arm in plan.arms)
     pace = None if rate is None else rate.seconds_per_example / max(1, workers)
-    return {
-        "sweep": study.name,
-        "sweep_id": plan.sweep_id,
-        "question": study.question,
-        "scenario": study.scenario.name,
-        "metric": {"name": study.metric.name, "unit": study.metric.unit, "direction": study.metric.direction},
-        "judged_on": study.metric.words,
-        "files": list(study.scenario.files),
-        "baseline": study.scenario.told(study.baseline.to_dict()),
-        "origins": {name: dict(origin) for name, origin in study.origins.items()},
-        "arms": arms,
-        "seeds": list(study.seeds),
-        "looks": list(study.decision.looks),
-        "hold": study.budget.hold,
-        "trials": len(needed),
-        "to_run": len(to_run),
-        "reused": sum(key in finished for key in needed),
-        "examples": examples,
-        "tokens": None if None in tokens else sum(filter(None, tokens)),
-        "workers": workers,
-        "estimate_seconds": None if pace is None else pace * examples,
-        "most_seconds": None if pace is None else pace * most_examples,
-        "estimate_from_trials": 0 if rate is None else rate.trials,
-        "confirmation": {
-            "seeds": study.decision.confirmation_seeds,
-            "trials_per_candidate": study.decision.confirmation_seeds,
-            "trials": len(confirmation),
-        },
-        "search": {"most_trials": most_search_trials(study), "trials": len(searched)},
-        "most_trials": len(needed) + more,
-        "truncation": truncation(study.scenario.data),
-        "ends": list(study.scenario.data.ends),
-        "notes": [*plan.notes, *study.scenario.data.ends],
-        "caveats": caveats(plan),
-    }
+    return PlanSummary(
+        sweep=study.name,
+        sweep_id=plan.sweep_id,
+        question=study.question,
+        scenario=study.scenario.name,
+        metric=metric_row(study.metric),
+        judged_on=study.metric.words,
+        files=tuple(study.scenario.files),
+        baseline=study.scenario.told(study.baseline.by_name()),
+        origins=study.origins,
+        arms=tuple(arms),
+        seeds=tuple(study.seeds),
+        looks=tuple(study.decision.looks),
+        hold=study.budget.hold,
+        trials=len(needed),
+        to_run=len(to_run),
+        reused=sum(key in finished for key in needed),
+        examples=examples,
+        tokens=None if None in tokens else sum(filter(None, tokens)),
+        workers=workers,
+        estimate_seconds=None if pace is None else pace * examples,
+        most_seconds=None if pace is None else pace * most_examples,
+        estimate_from_trials=0 if rate is None else rate.trials,
+        confirmation=PlanConfirmation(
+            seeds=study.decision.confirmation_seeds,
+            trials_per_candidate=study.decision.confirmation_seeds,
+            trials=len(confirmation),
+        ),
+        search=PlanSearch(most_trials=most_search_trials(study), trials=len(searched)),
+        most_trials=len(needed) + more,
+        truncation=truncation(study.scenario.data),
+        ends=tuple(study.scenario.data.ends),
+        notes=(*plan.notes, *study.scenario.data.ends),
+        caveats=tuple(caveats(plan)),
+    )
 
 
 def _most_more(plan: Plan, state: State) -> int:
@@ -101,20 +176,20 @@ def _tokens(plan: Plan, settings: TrainingSettings) -> int | None:
     return None if tokens is None else round(tokens * settings.max_steps * settings.batch_size)
 
 
-def _arm(plan: Plan, arm: Arm, finished: Collection[str]) -> dict[str, Any]:
+def _arm(plan: Plan, arm: Arm, finished: Collection[str]) -> PlanArm:
     keys = [trial.key for trial in plan.trials if trial.arm == arm.name]
     reused = sum(key in finished for key in keys)
-    return {
-        "arm": arm.name,
-        "factor": arm.factor,
-        "level": arm.level,
-        "changes": dict(arm.changes),
-        "settings": arm.settings.to_dict(),
-        "trials": len(keys),
-        "reused": reused,
-        "to_run": len(keys) - reused,
-        "steps": arm.settings.max_steps,
-        "examples": arm.examples(),
-        "tokens": _tokens(plan, arm.settings),
-        "notes": list(arm.notes),
-    }
+    return PlanArm(
+        arm=arm.name,
+        factor=arm.factor,
+        level=arm.level,
+        changes=arm.changes,
+        settings=arm.settings.by_name(),
+        trials=len(keys),
+        reused=reused,
+        to_run=len(keys) - reused,
+        steps=arm.settings.max_steps,
+        examples=arm.examples(),
+        tokens=_tokens(plan, arm.settings),
+        notes=tuple(arm.notes),
+    )

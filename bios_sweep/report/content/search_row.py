@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from bios_sweep.decision.finding import FactorLevels
@@ -13,22 +15,36 @@ from bios_sweep.study.arms import Arm
 from bios_sweep.study.plan import Plan
 
 
-def search_row(state: State) -> dict[str, Any] | None:
+@dataclass(frozen=True, kw_only=True)
+class SearchRow:
+    """A joint search. ranges: setting -> its two ends; best: the winner's values, None while there is none.
+
+    Gains in percent: as the search saw its winner, and as fresh seeds did, with their lower bound.
+    """
+
+    trials: int
+    ranges: Mapping[str, tuple[float, ...]]
+    best: Mapping[str, Any] | None
+    screening_gain: float | None
+    confirmed_gain: float | None
+    confirmed_lower: float | None
+
+
+def search_row(state: State) -> SearchRow | None:
     """What the joint search did, the estimate that chose its winner beside the one from fresh seeds."""
     search = state.search
     if search is None:
         return None
-    confirmed = state.findings.get(SEARCH)
-    return {
-        "trials": len(search.arms),
-        "ranges": {name: list(ends) for name, ends in search.ranges.items()},
-        "best": {name: getattr(search.winner.settings, name) for name in search.ranges}
-        if search.winner
-        else None,
-        "screening_gain": search.gain,
-        "confirmed_gain": confirmed.bound.gain if confirmed and confirmed.bound else None,
-        "confirmed_lower": finite_or_none(confirmed.bound.lower) if confirmed and confirmed.bound else None,
-    }
+    winner, confirmed = search.winner, state.findings.get(SEARCH)
+    bound = confirmed.bound if confirmed else None
+    return SearchRow(
+        trials=len(search.arms),
+        ranges={name: tuple(ends) for name, ends in search.ranges.items()},
+        best={name: getattr(winner.settings, name) for name in search.ranges} if winner else None,
+        screening_gain=search.gain,
+        confirmed_gain=bound.gain if bound else None,
+        confirmed_lower=finite_or_none(bound.lower) if bound else None,
+    )
 
 
 def search_verdict(plan: Plan, state: State, search: Search, winner: Arm) -> Verdict:

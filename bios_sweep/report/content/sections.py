@@ -1,7 +1,6 @@
 """The parts of a report that only some sweeps have: tables that terminal, Markdown and HTML share. Pure.
 
-Every key is optional: a sweep without a timing probe has no frontier, one without a nuisance setting
-no effects by rate.
+A sweep without a timing probe has no frontier, one without a nuisance setting no effects by rate.
 """
 
 from __future__ import annotations
@@ -10,9 +9,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bios_sweep.audit.rollup import RollUpRow
+from bios_sweep.decision.rows import RateRow
+from bios_sweep.decision.statement import Verdict
+from bios_sweep.report.content.frontier_rows import FrontierRow
+from bios_sweep.report.content.lines import titles
+from bios_sweep.report.content.moderator_rows import ModeratorRow
+from bios_sweep.report.content.search_row import SearchRow
+from bios_sweep.report.content.sign_rows import SignRow
+from bios_sweep.report.content.summary import Summary
 from bios_sweep.report.content.wording import (
-    NONE,
-    cell,
     clean,
     count,
     gain,
@@ -21,7 +27,6 @@ from bios_sweep.report.content.wording import (
     plural,
     times,
     times_interval,
-    titles,
 )
 from bios_sweep.study.arms import BASELINE
 
@@ -40,28 +45,26 @@ class Section:
     numeric: tuple[str, ...] = ()
 
 
-def sections(summary: Mapping[str, Any]) -> tuple[Section, ...]:
+def sections(summary: Summary) -> tuple[Section, ...]:
     """What this sweep has beyond its verdicts, in reading order."""
     found = (
-        *by_rate(summary["verdicts"]),
-        frontier(summary.get("frontier") or ()),
-        profiles(summary.get("profiles") or {}),
-        *moderators(summary.get("moderators") or ()),
-        roll_up(summary.get("roll_up") or ()),
-        search(summary.get("search") or {}),
-        importance(summary.get("importance") or {}),
-        signs(summary.get("signs") or ()),
+        *by_rate(summary.verdicts),
+        frontier(summary.frontier),
+        profiles(summary.profiles),
+        *moderators(summary.moderators),
+        search(summary.search),
+        importance(summary.importance),
+        signs(summary.signs),
     )
     return tuple(section for section in found if section is not None)
 
 
-def by_rate(verdicts: Sequence[Mapping[str, Any]]) -> Iterable[Section]:
+def by_rate(verdicts: Sequence[Verdict]) -> Iterable[Section]:
     """Per nuisance-aware factor: the effect of each level at the baseline's learning rate and at its best."""
     for name, verdict in zip(titles(verdicts), verdicts, strict=True):
-        levels = verdict.get("by_rate") or ()
-        if not levels:
+        if not verdict.by_rate:
             continue
-        differ = [clean(level.get("label") or number(level["level"])) for level in levels if level["differs"]]
+        differ = [clean(row.label) for row in verdict.by_rate if row.differs]
         told = (
             f"the conclusion changes with the learning rate at: {', '.join(differ)}"
             if differ
@@ -79,32 +82,32 @@ def by_rate(verdicts: Sequence[Mapping[str, Any]]) -> Iterable[Section]:
             title=f"{name}: is it the level or the learning rate?",
             told=(told,),
             header=header,
-            rows=tuple(_rate_row(level) for level in levels),
+            rows=tuple(map(_rate_row, verdict.by_rate)),
             numeric=header[1:4],
         )
 
 
-def _rate_row(level: Mapping[str, Any]) -> tuple[str, ...]:
+def _rate_row(row: RateRow) -> tuple[str, ...]:
     return (
-        _level(level),
-        gain(level.get("gain_same_rate")),
-        gain(level.get("gain_best_rate")),
-        number(level.get("best_rate")),
-        "yes" if level.get("differs") else "no",
+        _level(row),
+        gain(row.gain_same_rate),
+        gain(row.gain_best_rate),
+        number(row.best_rate),
+        "yes" if row.differs else "no",
     )
 
 
-def _level(level: Mapping[str, Any]) -> str:
-    value, label = number(level["level"]), clean(level.get("label") or "")
+def _level(row: RateRow) -> str:
+    value, label = number(row.level), clean(row.label)
     return value if label in ("", value) else f"{value} ({label})"
 
 
-def frontier(points: Sequence[Mapping[str, Any]]) -> Section | None:
+def frontier(points: Sequence[FrontierRow]) -> Section | None:
     """Quality against time, and beside the time the pair that no hardware changes."""
     if not points:
         return None
     header = ("arm", "gain, %", "time", "sequential steps", "examples", "frontier")
-    efficient = [clean(point["arm"]) for point in points if point.get("on_frontier")]
+    efficient = [clean(point.arm) for point in points if point.on_frontier]
     told = ["time of a whole training over the baseline's; steps and examples hold on any hardware"]
     if efficient:
         told.append(f"no arm is both better and faster than: {', '.join(efficient)}")
@@ -113,20 +116,20 @@ def frontier(points: Sequence[Mapping[str, Any]]) -> Section | None:
         title="Quality against time",
         told=tuple(told),
         header=header,
-        rows=tuple(_frontier_row(point) for point in points),
+        rows=tuple(map(_frontier_row, points)),
         numeric=header[1:5],
     )
 
 
-def _frontier_row(point: Mapping[str, Any]) -> tuple[str, ...]:
+def _frontier_row(point: FrontierRow) -> tuple[str, ...]:
+    cost = _bounds(times_interval, point.cost_lower, point.cost_upper)
     return (
-        clean(point["arm"]),
-        f"{gain(point.get('gain'))} {_bounds(interval, point.get('lower'), point.get('upper'))}".strip(),
-        f"{times(point.get('cost_ratio'))} "
-        f"{_bounds(times_interval, point.get('cost_lower'), point.get('cost_upper'))}".strip(),
-        count(point.get("steps")),
-        count(point.get("examples")),
-        "yes" if point.get("on_frontier") else "no",
+        clean(point.arm),
+        f"{gain(point.gain)} {_bounds(interval, point.lower, point.upper)}".strip(),
+        f"{times(point.cost_ratio)} {cost}".strip(),
+        count(point.steps),
+        count(point.examples),
+        "yes" if point.on_frontier else "no",
     )
 
 
@@ -150,44 +153,31 @@ def profiles(values: Mapping[str, Mapping[str, Any]]) -> Section | None:
     )
 
 
-def moderators(found: Sequence[Mapping[str, Any]]) -> Iterable[Section]:
+def moderators(found: Sequence[ModeratorRow]) -> Iterable[Section]:
     """Per crossed factor: the effect in each cell, and whether it differs between them."""
-    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    groups: dict[tuple[str, str], list[ModeratorRow]] = {}
     for one in found:
-        groups.setdefault((clean(one["factor"]), clean(one["moderator"])), []).append(one)
+        groups.setdefault((clean(one.factor), clean(one.moderator)), []).append(one)
     for (factor, moderator), ones in groups.items():
-        cells = [(one, each) for one in ones for each in one.get("cells") or ()]
+        cells = [(one, each) for one in ones for each in one.cells]
         columns = {
-            "variation": [clean(str(one.get("arm") or "").partition(" @ ")[0]) for one, _ in cells],
-            "cell": [cell(each["cell"]) for _, each in cells],
-            "verdict": [clean(each.get("verdict") or "") for _, each in cells],
-            "gain, %": [
-                f"{gain(each.get('gain'))} {interval(each.get('lower'), each.get('upper'))}".strip()
-                for _, each in cells
-            ],
+            "variation": [clean(one.arm.partition(" @ ")[0]) for one, _ in cells],
+            "cell": [clean(each.cell) for _, each in cells],
+            "verdict": [clean(each.verdict) for _, each in cells],
+            "gain, %": [f"{gain(each.gain)} {interval(each.lower, each.upper)}".strip() for _, each in cells],
         }
         known = {name: values for name, values in columns.items() if any(values)}
         yield Section(
             key="moderators",
             title=f"Does {factor} depend on {moderator}?",
-            told=tuple(filter(None, map(_difference, ones))),
+            told=tuple(clean(one.sentence) for one in ones),
             header=tuple(known),
             rows=tuple(zip(*known.values(), strict=True)),
             numeric=("gain, %",),
         )
 
 
-def _difference(one: Mapping[str, Any]) -> str:
-    """The moderator's own sentence; without one, the numbers."""
-    if one.get("sentence"):
-        return clean(one["sentence"])
-    if one.get("difference") is None:
-        return ""
-    bounds = interval(one.get("lower"), one.get("upper"))
-    return f"difference between the cells: {gain(one['difference'])} % {bounds}".rstrip()
-
-
-def roll_up(found: Sequence[Mapping[str, Any]]) -> Section | None:
+def roll_up(found: Sequence[RollUpRow]) -> Section | None:
     """Over scenarios: in how many of them the default is within the margin. Shares are between 0 and 1."""
     if not found:
         return None
@@ -195,47 +185,44 @@ def roll_up(found: Sequence[Mapping[str, Any]]) -> Section | None:
     return Section(
         key="roll-up",
         title="Over all scenarios",
-        told=tuple(clean(one["sentence"]) for one in found if one.get("sentence")),
+        told=tuple(clean(one.sentence) for one in found if one.sentence),
         header=header,
-        rows=tuple(_roll_up_row(one) for one in found),
+        rows=tuple(map(_roll_up_row, found)),
         numeric=header[1:],
     )
 
 
-def _roll_up_row(one: Mapping[str, Any]) -> tuple[str, ...]:
-    bounds = [one.get("lower"), one.get("upper")]
-    share = NONE if None in bounds else " to ".join(f"{100 * bound:.0f} %" for bound in bounds)
+def _roll_up_row(one: RollUpRow) -> tuple[str, ...]:
     return (
-        clean(one["factor"]),
-        f"{count(one.get('within'))} of {count(one.get('scenarios'))}",
-        share,
-        f"{gain(one.get('mean'))} {interval(one.get('mean_lower'), one.get('mean_upper'))}".strip(),
+        clean(one.factor),
+        f"{count(one.within)} of {count(one.scenarios)}",
+        f"{100 * one.lower:.0f} % to {100 * one.upper:.0f} %",
+        f"{gain(one.mean)} {interval(one.mean_lower, one.mean_upper)}".strip(),
     )
 
 
-def search(found: Mapping[str, Any]) -> Section | None:
+def search(found: SearchRow | None) -> Section | None:
     """What the joint search found, as it looked and as fresh seeds saw it."""
-    if not found:
+    if found is None:
         return None
-    seen, confirmed = found.get("screening_gain"), found.get("confirmed_gain")
-    told = f"{plural(found.get('trials') or 0, 'trial')}; the winner looked better by {gain(seen)} %"
+    told = f"{plural(found.trials, 'trial')}; the winner looked better by {gain(found.screening_gain)} %"
     fresh = (
         "fresh seeds were not asked"
-        if confirmed is None
-        else f"fresh seeds, which did not choose it, say {gain(confirmed)} %{_at_least(found)}"
+        if found.confirmed_gain is None
+        else f"fresh seeds, which did not choose it, say {gain(found.confirmed_gain)} %{_at_least(found)}"
     )
     return Section(
         key="search",
         title="Joint search",
         told=(f"{told}; {fresh}",),
         header=("setting", "winner"),
-        rows=tuple((clean(name), number(value)) for name, value in (found.get("best") or {}).items()),
+        rows=tuple((clean(name), number(value)) for name, value in (found.best or {}).items()),
         numeric=("winner",),
     )
 
 
-def _at_least(found: Mapping[str, Any]) -> str:
-    lower = found.get("confirmed_lower")
+def _at_least(found: SearchRow) -> str:
+    lower = found.confirmed_lower
     return "" if lower is None else f" (lower bound {gain(lower)} %)"
 
 
@@ -253,18 +240,18 @@ def importance(shares: Mapping[str, float]) -> Section | None:
     )
 
 
-def signs(found: Sequence[Mapping[str, Any]]) -> Section | None:
+def signs(found: Sequence[SignRow]) -> Section | None:
     """What the curves show: one row per sign, told of the first arm that has it; the baseline comes first.
 
     Advice is for the baseline, whose settings are the ones in question; a variation's sign is told alone.
     """
     if not found:
         return None
-    first: dict[str, Mapping[str, Any]] = {}
+    first: dict[str, SignRow] = {}
     arms: dict[str, list[str]] = {}
     for one in found:
-        first.setdefault(one["sign"], one)
-        arms.setdefault(one["sign"], []).append(clean(one["arm"]))
+        first.setdefault(one.sign, one)
+        arms.setdefault(one.sign, []).append(clean(one.arm))
     return Section(
         key="signs",
         title="Signs in the curves",
@@ -274,9 +261,9 @@ def signs(found: Sequence[Mapping[str, Any]]) -> Section | None:
     )
 
 
-def _seen(one: Mapping[str, Any]) -> str:
-    told = clean(one["seen"])
-    return f"{told}: {clean(one['advice'])}" if one["arm"] == BASELINE else told
+def _seen(one: SignRow) -> str:
+    told = clean(one.seen)
+    return f"{told}: {clean(one.advice)}" if one.arm == BASELINE else told
 
 
 def _few(names: Sequence[str]) -> str:

@@ -1,8 +1,9 @@
-"""The signs of every arm as plain records, each with the advice that the guide has for it. Pure."""
+"""The signs of every arm as rows, each with the advice that the guide has for it. Pure."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from bios_sweep.curves.remedies import REMEDIES, remedy_text
 from bios_sweep.procedure import Results, State, diagnosis_of
@@ -10,28 +11,42 @@ from bios_sweep.report.content.arm_rows import arms_of
 from bios_sweep.study.plan import Plan
 
 
-def sign_rows(plan: Plan, state: State, results: Results) -> list[dict[str, Any]]:
-    """One record per arm and sign, arms in the order of the plan, an arm's gravest sign first.
+@dataclass(frozen=True, kw_only=True)
+class SignRow:
+    """A sign in an arm's curves: what was seen, by which threshold, and the guide's advice.
 
-    Keys: `arm`, `sign`, `seen`, `numbers`, `threshold`, `source`, `trials` (looked at), `advice`,
-    `advice_source`.
+    numbers: what the rule measured, by name. trials: how many were looked at.
     """
-    return [
-        {
-            "arm": arm.name,
-            "sign": sign.name,
-            "seen": sign.seen,
-            "numbers": dict(sign.numbers),
-            "threshold": sign.threshold,
-            "source": sign.source,
-            "trials": found.trials,
-            "advice": remedy_text(sign.name, arm.settings),
-            "advice_source": REMEDIES[sign.name].source,
-        }
+
+    arm: str
+    sign: str
+    seen: str
+    numbers: Mapping[str, float]
+    threshold: float
+    source: str
+    trials: int
+    advice: str
+    advice_source: str
+
+
+def sign_rows(plan: Plan, state: State, results: Results) -> tuple[SignRow, ...]:
+    """One row per arm and sign, arms in the order of the plan, an arm's gravest sign first."""
+    return tuple(
+        SignRow(
+            arm=arm.name,
+            sign=sign.name,
+            seen=sign.seen,
+            numbers=sign.numbers,
+            threshold=sign.threshold,
+            source=sign.source,
+            trials=found.trials,
+            advice=remedy_text(sign.name, arm.settings),
+            advice_source=REMEDIES[sign.name].source,
+        )
         for arm in arms_of(plan, state)
         for found in [diagnosis_of(plan, state, arm, results)]
         for sign in found.signs
-    ]
+    )
 
 
 def unjudged_lines(plan: Plan, state: State, results: Results) -> list[str]:

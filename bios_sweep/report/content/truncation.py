@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from bios_sweep.study.plan import Plan
@@ -11,20 +12,38 @@ from bios_sweep.study.scenario import EVALUATION, TRAIN, Cut, DataFacts
 SIDES = {TRAIN: "training", EVALUATION: "evaluation"}
 
 
-def truncation(data: DataFacts) -> dict[str, Any] | None:
-    """What `--json` says: per split the examples, those that lose tokens, and the tokens; None if not known.
+@dataclass(frozen=True, kw_only=True)
+class CutRow:
+    """What cutting a split's examples at `max_length` tokens takes away; `supervised` are under the loss."""
 
-    `train` has a record per `max_length` of the arms, the baseline's first; `evaluation` one, for all arms.
-    """
+    max_length: int
+    examples: int
+    truncated: int
+    tokens: int
+    lost_tokens: int
+    supervised_tokens: int
+    lost_supervised_tokens: int
+    longest: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Truncation:
+    """train: a row per `max_length` of the arms, the baseline's first; evaluation: one, for all arms."""
+
+    eval_max_length: int
+    train: tuple[CutRow, ...]
+    evaluation: CutRow | None
+
+
+def truncation(data: DataFacts) -> Truncation | None:
+    """What is cut, per split; None if that is not known."""
     if data.eval_max_length is None:
         return None
-    train = [_record(cut) for cut in data.cuts if cut.split == TRAIN]
-    evaluation = [_record(cut) for cut in data.cuts if cut.split == EVALUATION]
-    return {
-        "eval_max_length": data.eval_max_length,
-        "train": train,
-        "evaluation": evaluation[0] if evaluation else None,
-    }
+    return Truncation(
+        eval_max_length=data.eval_max_length,
+        train=tuple(_row(cut) for cut in data.cuts if cut.split == TRAIN),
+        evaluation=next((_row(cut) for cut in data.cuts if cut.split == EVALUATION), None),
+    )
 
 
 def truncation_lines(plan: Plan) -> list[str]:
@@ -88,14 +107,14 @@ def _told(cut: Cut) -> str:
     )
 
 
-def _record(cut: Cut) -> dict[str, Any]:
-    return {
-        "max_length": cut.max_length,
-        "examples": cut.examples,
-        "truncated": cut.truncated,
-        "tokens": cut.tokens,
-        "lost_tokens": cut.lost,
-        "supervised_tokens": cut.supervised,
-        "lost_supervised_tokens": cut.lost_supervised,
-        "longest": cut.longest,
-    }
+def _row(cut: Cut) -> CutRow:
+    return CutRow(
+        max_length=cut.max_length,
+        examples=cut.examples,
+        truncated=cut.truncated,
+        tokens=cut.tokens,
+        lost_tokens=cut.lost,
+        supervised_tokens=cut.supervised,
+        lost_supervised_tokens=cut.lost_supervised,
+        longest=cut.longest,
+    )

@@ -26,7 +26,7 @@ from bios_sweep.report.content.advice import advice
 from bios_sweep.report.content.goals import settings_of
 from bios_sweep.report.content.scope import scope_of
 from bios_sweep.report.content.search_row import search_verdict
-from bios_sweep.settings import is_whole
+from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.arms import BASELINE
 from bios_sweep.study.claims import BALANCED, MINIMUM, REPEAT, SPEED
 from bios_sweep.study.factors import Factor
@@ -108,26 +108,25 @@ def _recommended(plan: Plan, state: State, question: Question) -> Any:
     return getattr(settings_of(plan, state, goal), question.factor.name)
 
 
-def told_verdict(plan: Plan, verdict: Verdict, command: str) -> dict[str, Any]:
-    """A verdict with, where its best level ends the grid and more could be tested, the command for it."""
-    told = verdict.to_dict()
-    told["advice"] = advice(told)
+def told_verdict(plan: Plan, verdict: Verdict, command: str) -> Verdict:
+    """A verdict with its advice and, where its best level ends a grid that can grow, the command for it."""
+    told = replace(verdict, advice=advice(verdict))
     if any(UNTESTED in reason for reason in verdict.reasons):
         return told
     factor = next((factor for factor in plan.study.factors if factor.name == verdict.factor), None)
     if factor is not None and any(reason.startswith(EDGE) for reason in verdict.reasons):
-        told["extend"] = f"{command} {shlex.quote(_one_level_more(factor, verdict))}"
-        told["reasons"] = [*told["reasons"], f"extend the grid: {told['extend']}"]
+        extend = f"{command} {shlex.quote(_one_level_more(factor, plan.study.baseline, verdict))}"
+        return replace(told, extend=extend, reasons=(*told.reasons, f"extend the grid: {extend}"))
     return told
 
 
-def _one_level_more(factor: Factor, verdict: Verdict) -> str:
+def _one_level_more(factor: Factor, baseline: TrainingSettings, verdict: Verdict) -> str:
     """The override that adds the next level beyond the best one: half of the lowest, twice the highest."""
     kind = "multiply" if factor.multiply else "values"
     listed = list(factor.multiply or factor.values)
     higher = verdict.best_level > verdict.default
     beyond = max(listed) * 2 if higher else min(listed) / 2
-    if factor.values and is_whole(factor.name):
+    if factor.values and baseline.counts(factor.name):
         beyond = max(1, int(beyond))
     levels = [*listed, beyond] if higher else [beyond, *listed]
     return f"sweeps.factors.{factor.name}.{kind}=[{','.join(f'{level:g}' for level in levels)}]"

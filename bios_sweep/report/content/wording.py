@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from bios_sweep.decision.statement import question_titles
-
 NONE = "—"  # no number: unknown, unbounded or not measured
 DIGITS = 4  # significant: more would be noise at the precision of these trials (chosen, not measured)
-OF_ANOTHER_LEVEL = ("quality", "speed", "minimum")  # claims about another level than the baseline's
-OTHER_LIMITS = ("speed", "minimum")  # claims that are held against something else than the margin
 ENDINGS = ("completed", "diverged", "failed")
 
 
@@ -105,129 +101,6 @@ def times_interval(lower: float | None, upper: float | None) -> str:
     return f"[{times(lower).lstrip('x')}, {times(upper).lstrip('x')}]"
 
 
-def titles(verdicts: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A name per verdict: the factor, its claim where the factor has several, and its cell where it has one.
-
-    `batch_size (quality)`, `lora_rank, train_examples=500`.
-    """
-    return [
-        clean(title)
-        for title in question_titles(
-            [
-                {**verdict, "cell": cell(verdict["cell"]) if verdict.get("cell") else ""}
-                for verdict in verdicts
-            ]
-        )
-    ]
-
-
-def cell(value: Any) -> str:
-    """Where a moderator stood: `train_examples=500`, from its name or from setting -> value."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{clean(name)}={number(level)}" for name, level in value.items())
-    return number(value)
-
-
-def contrast(verdict: Mapping[str, Any]) -> str:
-    """What a row's gain is of and over: `32 over 128 trained as long`; empty where there is no gain.
-
-    Also where the row says it already: the gain of its best level over its default.
-    """
-    over = clean(verdict.get("effect_over") or "")
-    of = number(verdict.get("effect_of"))
-    if not over or (of, over) == (number(verdict["best_level"]), number(verdict["default"])):
-        return ""
-    return f"{of} over {over}"
-
-
-def verdict_line(summary: Mapping[str, Any]) -> str:
-    """The whole sweep in a line: `learning_rate: confirm · lora_rank: inconclusive`."""
-    verdicts = summary["verdicts"]
-    words = [f"{name}: {clean(v['verdict'])}" for name, v in zip(titles(verdicts), verdicts, strict=True)]
-    return " · ".join(words) if words else no_verdict(summary)
-
-
-def cost_line(verdict: Mapping[str, Any]) -> str:
-    """What the level in question costs, where it was timed; an empty string where it was not."""
-    ratio = verdict.get("cost_ratio")
-    if ratio is None:
-        return ""
-    bounds = times_interval(verdict.get("cost_lower"), verdict.get("cost_upper"))
-    told = f"time of {_in_question(verdict)}: {times(ratio)} the default's {bounds}".rstrip()
-    if verdict.get("hardware"):
-        told += f" on {clean(verdict['hardware'])}"
-    iso = verdict.get("iso_cost_percent")
-    return told if iso is None else f"{told}; gain over the default trained for the same time {gain(iso)} %"
-
-
-def _in_question(verdict: Mapping[str, Any]) -> str:
-    """The level that gain and time are of: the claimed one, or the alternative with just this gain."""
-    if verdict.get("effect_over"):
-        return number(verdict["effect_of"])
-    if verdict.get("claim") in OF_ANOTHER_LEVEL:
-        return number(verdict["default"])
-    same = [level for level in verdict["levels"] if level.get("gain") == verdict["effect_percent"]]
-    return number(same[0]["level"] if same else verdict["best_level"])
-
-
-def bounds_line(verdicts: Sequence[Mapping[str, Any]]) -> str:
-    """How to read the numbers of a table of verdicts."""
-    bounded = [v for v in verdicts if v["lower"] is not None or v["upper"] is not None]
-    levels = sorted({round(100 * verdict["confidence"], 1) for verdict in bounded})
-    apart = any(verdict.get("effect_over") for verdict in verdicts)
-    told = "gain over the default, positive = better"
-    if apart:
-        told = "gain of the best level over the default, or as the row says; positive = better"
-    if levels:
-        told += f"; one-sided {' or '.join(f'{level:g} %' for level in levels)} bounds"
-    own = [verdict for verdict in bounded if verdict.get("claim") not in OF_ANOTHER_LEVEL]
-    if any(verdict["verdict"] == "confirm" for verdict in own):
-        told += "; beside a confirmed default those of the alternative that comes nearest"
-    if len(own) < len(bounded) and not apart:
-        told += f"; of {', '.join(OF_ANOTHER_LEVEL)}: those of the level that is claimed"
-    if any(verdict.get("claim") in OTHER_LIMITS for verdict in bounded):
-        told += "; margin of speed: the loss that it may cost, of a minimum: 0, its share is reached above it"
-    return told
-
-
-def no_verdict(summary: Mapping[str, Any]) -> str:
-    """What is said before anything is decided."""
-    counts = summary["counts"]
-    ended = sum(counts[status] for status in ENDINGS)
-    return f"no verdict yet ({clean(summary['stage'])}: {ended} of {counts['planned']} trials ended)"
-
-
-def counts_line(counts: Mapping[str, int]) -> str:
-    """Every planned trial accounted for; what is still to come is named only where there is any."""
-    parts = [f"{counts[status]} {status}" for status in ENDINGS]
-    if counts.get("waiting"):
-        parts.append(f"{counts['waiting']} waiting")
-    return f"{plural(counts['planned'], 'trial')} planned = {' + '.join(parts)}"
-
-
-def other_reasons(verdict: Mapping[str, Any]) -> list[str]:
-    """Reasons that neither the verdict's sentence nor the advice beside it already says."""
-    sentence, why = clean(verdict["sentence"]), clean(verdict.get("withheld") or "")
-    reasons = [text for text in map(clean, verdict["reasons"]) if text not in sentence]
-    return [text for text in reasons if not (why and text.endswith(why))]
-
-
 def ended_as(status: str, failure: str) -> str:
     """How a trial ended, and what kind of failure it was where it is one: failed (out of memory)."""
     return f"{clean(status)} ({clean(failure)})" if failure else clean(status)
-
-
-def failure_lines(failures: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Trials without a completed result, in the given order; equal causes of an arm share a line."""
-    groups: dict[tuple[str, str, str], list[str]] = {}
-    for failure in failures:
-        key = (
-            clean(failure["arm"]),
-            ended_as(failure["status"], failure.get("failure", "")),
-            clean(failure["cause"]) or "cause not recorded",
-        )
-        groups.setdefault(key, []).append(str(failure["seed"]))
-    return [
-        f"{arm}, seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}: {status}: {cause}"
-        for (arm, status, cause), seeds in groups.items()
-    ]

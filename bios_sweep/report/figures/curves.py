@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import TypeAlias
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from bios_sweep.report.content.arm_rows import ArmRow, CurvePoint
+from bios_sweep.report.content.summary import Summary
 from bios_sweep.report.content.wording import plural
 from bios_sweep.report.figures.canvas import (
     BASELINE,
     COLOURS,
     GREY,
-    Record,
-    Summary,
     baseline_of,
     is_baseline,
     label,
@@ -25,6 +26,9 @@ from bios_sweep.report.figures.canvas import (
     troubles,
     whole,
 )
+from bios_sweep.study.trials import SCREENING
+
+Curve: TypeAlias = Sequence[CurvePoint]
 
 MAX_CURVES = 10  # more lines than this cannot be told apart (chosen, not measured)
 LINES = ("-", "--", ":")
@@ -37,28 +41,28 @@ def draw_curves(summary: Summary) -> Figure:
     figure, (loss, gain) = new_figure(11.0, 4.4, panels=2)
     for arm, look in zip(chosen, _looks(chosen), strict=True):
         colour, line = look
-        curves = summary["curves"][arm["arm"]]
-        batch = arm["settings"]["batch_size"]
+        curves = summary.curves[arm.arm]
+        batch = arm.settings["batch_size"]
         mean = mean_curve(curves)
         _spread(loss, curves, look, "step", batch)
         bad = f" ({', '.join(troubles(arm))})" if troubles(arm) else ""
-        name = label(arm["arm"]) + bad
+        name = label(arm.arm) + bad
         loss.plot(*_xy(mean, "step", batch), line, color=colour, linewidth=2.0, label=name)
         if not is_baseline(arm):
             _gains(gain, paired_gains(summary, arm), look)
-    metric = summary["metric"]
+    metric = summary.metric
     loss.set_xlabel("training examples")
-    loss.set_ylabel(label(f"{metric['name']} ({metric['unit']})" if metric["unit"] else metric["name"]))
+    loss.set_ylabel(label(f"{metric.name} ({metric.unit})" if metric.unit else metric.name))
     loss.xaxis.set_major_locator(MaxNLocator(4))
     loss.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    _keep_in_view(loss, [summary["curves"][arm["arm"]] for arm in chosen], metric["direction"])
+    _keep_in_view(loss, [summary.curves[arm.arm] for arm in chosen], metric.direction)
     gain.axhline(0.0, color=BASELINE, linewidth=1.6)
     gain.set_xlabel("share of the arm's training, %")
     gain.set_ylabel("gain over the baseline, %")
     gain.set_xlim(0, 103)
     _frame_gains(gain, summary, chosen)
     few = f"; {plural(left_out, 'worse arm')} left out" if left_out else ""
-    loss.set_title(plain(f"{summary['sweep']}: learning curves{few}"), loc="left", fontsize=11)
+    loss.set_title(plain(f"{summary.sweep}: learning curves{few}"), loc="left", fontsize=11)
     gain.set_title("against the baseline, seed by seed", loc="left", fontsize=11)
     loss.text(0.98, 0.97, SPREAD, transform=loss.transAxes, ha="right", va="top", fontsize=9, color=GREY)
     handles, labels = loss.get_legend_handles_labels()
@@ -66,21 +70,21 @@ def draw_curves(summary: Summary) -> Figure:
     return figure
 
 
-def _chosen(summary: Summary) -> tuple[list[Record], int]:
+def _chosen(summary: Summary) -> tuple[list[ArmRow], int]:
     """The baseline and the best arms by final mean, in the order of the plan; and how many were left out."""
-    arms = [arm for arm in summary["arms"] if any(map(_usable, summary["curves"].get(arm["arm"], [])))]
-    sign = 1.0 if summary["metric"]["direction"] == "minimize" else -1.0
+    arms = [arm for arm in summary.arms if any(map(_usable, summary.curves.get(arm.arm, ())))]
+    sign = 1.0 if summary.metric.direction == "minimize" else -1.0
     order = sorted(arms, key=lambda arm: (not is_baseline(arm), sign * _final(arm, sign)))
-    kept = [arm["arm"] for arm in order[:MAX_CURVES]]
-    return [arm for arm in arms if arm["arm"] in kept], len(arms) - len(kept)
+    kept = [arm.arm for arm in order[:MAX_CURVES]]
+    return [arm for arm in arms if arm.arm in kept], len(arms) - len(kept)
 
 
-def _final(arm: Record, sign: float) -> float:
+def _final(arm: ArmRow, sign: float) -> float:
     """The arm's mean; without one, the worst there is."""
-    return arm["mean"] if whole(arm) else sign * math.inf
+    return arm.mean if arm.mean is not None and whole(arm) else sign * math.inf
 
 
-def _looks(arms: Sequence[Record]) -> list[tuple[str, str]]:
+def _looks(arms: Sequence[ArmRow]) -> list[tuple[str, str]]:
     """Colour and line per arm: baselines black, the others by the palette, round after round."""
     looks, defaults, others = [], 0, 0
     for arm in arms:
@@ -93,102 +97,100 @@ def _looks(arms: Sequence[Record]) -> list[tuple[str, str]]:
     return looks
 
 
-def _spread(
-    panel: Axes, curves: Sequence[Sequence[Record]], look: tuple[str, str], axis: str, scale: float
-) -> None:
+def _spread(panel: Axes, curves: Sequence[Curve], look: tuple[str, str], axis: str, scale: float) -> None:
     """From the lowest to the highest seed, where every seed has a value."""
     mean = mean_curve(curves)
-    steps = [point["step"] for point in mean]
-    values = [[p["value"] for p in _usable(curve) if p["step"] in steps] for curve in curves]
+    steps = [point.step for point in mean]
+    values = [[value for point, value in _usable(curve) if point.step in steps] for curve in curves]
     if len(values) > 1 and mean:
-        places = [point[axis] * scale for point in mean]
+        places = [getattr(point, axis) * scale for point in mean]
         lows, highs = ([end(column) for column in zip(*values, strict=True)] for end in (min, max))
         panel.fill_between(places, lows, highs, color=look[0], alpha=0.13, linewidth=0)
 
 
-def paired_gains(summary: Summary, arm: Record) -> list[list[dict[str, Any]]]:
+def paired_gains(summary: Summary, arm: ArmRow) -> list[Curve]:
     """The arm's curves as gains over the baseline's curve of the same seed, where the seeds are known."""
     base = baseline_of(summary, arm)
-    own, other = (by_seed(each, summary["curves"][each["arm"]]) for each in (arm, base))
+    own, other = (by_seed(each, summary.curves[each.arm]) for each in (arm, base))
     if own is None or other is None:
         return []
-    direction = summary["metric"]["direction"]
+    direction = summary.metric.direction
     return [_gain_curve(curve, other[seed], direction) for seed, curve in own.items() if seed in other]
 
 
-def by_seed(arm: Record, curves: Sequence[Sequence[Record]]) -> dict[str, Sequence[Record]] | None:
+def by_seed(arm: ArmRow, curves: Sequence[Curve]) -> dict[str, Curve] | None:
     """Seed -> curve. Curves come in the order of their trials; None where nothing tells whose is whose.
 
     Completed trials are listed with their seeds. Where some did not complete, curves are matched by their
     end, which is the final value.
     """
-    finals = arm["finals"].get("screening", {})
+    finals = arm.finals.get(SCREENING, {})
     if len(finals) == len(curves):
         return dict(zip(finals, curves, strict=True))
-    ends = {curve[-1]["value"]: curve for curve in curves if curve and curve[-1]["value"] is not None}
+    ends = {curve[-1].value: curve for curve in curves if curve and curve[-1].value is not None}
     found = {seed: ends[value] for seed, value in finals.items() if value in ends}
     return found or None
 
 
-def _gains(panel: Axes, paired: Sequence[Sequence[Record]], look: tuple[str, str]) -> None:
+def _gains(panel: Axes, paired: Sequence[Curve], look: tuple[str, str]) -> None:
     colour, line = look
     _spread(panel, paired, look, "fraction", 100.0)
     panel.plot(*_xy(mean_curve(paired), "fraction", 100.0), line, color=colour, linewidth=2.0)
 
 
-def _frame_gains(panel: Axes, summary: Summary, arms: Sequence[Record]) -> None:
+def _frame_gains(panel: Axes, summary: Summary, arms: Sequence[ArmRow]) -> None:
     """The panel's range comes from arms that went to their end; a diverging one leaves it downwards."""
     values = [
-        point["value"]
+        value
         for arm in arms
         if whole(arm)
         for curve in paired_gains(summary, arm)
-        for point in curve
+        for _, value in _usable(curve)
     ]
     low, high = min([*values, 0.0]), max([*values, 0.0])
     room = 0.06 * (high - low) or 1.0
     panel.set_ylim(low - room, high + room)
 
 
-def _gain_curve(own: Sequence[Record], base: Sequence[Record], direction: str) -> list[dict[str, Any]]:
+def _gain_curve(own: Curve, base: Curve, direction: str) -> Curve:
     """Percent gained over the baseline at the shares of training that both curves have."""
     sign = -1.0 if direction == "minimize" else 1.0
-    at = {round(point["fraction"], 3): point["value"] for point in _usable(base)}
+    at = {round(point.fraction, 3): value for point, value in _usable(base)}
     gains = []
-    for point in _usable(own):
-        reference = at.get(round(point["fraction"], 3))
+    for point, value in _usable(own):
+        reference = at.get(round(point.fraction, 3))
         if reference:
-            value = 100.0 * sign * (point["value"] - reference) / abs(reference)
-            gains.append({"step": point["step"], "fraction": point["fraction"], "value": value})
+            gains.append(replace(point, value=100.0 * sign * (value - reference) / abs(reference)))
     return gains
 
 
-def _usable(curve: Sequence[Record]) -> list[Record]:
-    return [p for p in curve if p["value"] is not None and math.isfinite(p["value"])]
+def _usable(curve: Curve) -> list[tuple[CurvePoint, float]]:
+    """The points with a finite value, each with it."""
+    return [(p, p.value) for p in curve if p.value is not None and math.isfinite(p.value)]
 
 
-def mean_curve(curves: Sequence[Sequence[Record]]) -> list[dict[str, Any]]:
+def mean_curve(curves: Sequence[Curve]) -> list[CurvePoint]:
     """The mean over seeds where every seed has a finite value."""
     if not curves:
         return []
-    by_step = [{point["step"]: point for point in _usable(curve)} for curve in curves]
+    by_step = [{point.step: (point, value) for point, value in _usable(curve)} for curve in curves]
     shared = [step for step in by_step[0] if all(step in points for points in by_step)]
     return [
-        {**by_step[0][step], "value": math.fsum(p[step]["value"] for p in by_step) / len(by_step)}
+        replace(by_step[0][step][0], value=math.fsum(p[step][1] for p in by_step) / len(by_step))
         for step in sorted(shared)
     ]
 
 
-def _xy(curve: Sequence[Record], axis: str, scale: float) -> tuple[list[float], list[float]]:
+def _xy(curve: Curve, axis: str, scale: float) -> tuple[list[float], list[float]]:
     points = _usable(curve)
-    return [point[axis] * scale for point in points], [point["value"] for point in points]
+    return [getattr(point, axis) * scale for point, _ in points], [value for _, value in points]
 
 
-def _keep_in_view(panel: Axes, groups: Iterable[Sequence[Sequence[Record]]], direction: str) -> None:
+def _keep_in_view(panel: Axes, groups: Iterable[Sequence[Curve]], direction: str) -> None:
     """A diverging arm must not flatten the others: nothing worse than the untouched model is shown."""
     curves = [_usable(curve) for group in groups for curve in group if _usable(curve)]
-    values = [point["value"] for curve in curves for point in curve]
-    starts = [curve[0]["value"] for curve in curves]
+    values = [value for curve in curves for _, value in curve]
+    starts = [curve[0][1] for curve in curves]
     low, high = min(values), max(values)
     if direction == "minimize":
         high = min(high, max(starts))

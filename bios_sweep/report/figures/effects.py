@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
+from dataclasses import dataclass, replace
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bios_sweep.decision.rows import LevelRow
+from bios_sweep.decision.statement import Verdict
+from bios_sweep.report.content.summary import Summary
 from bios_sweep.report.content.wording import number, plural
 from bios_sweep.report.figures.canvas import (
     BAND,
@@ -16,41 +19,55 @@ from bios_sweep.report.figures.canvas import (
     COLOURS,
     GREY,
     TROUBLE,
-    Record,
-    Summary,
     label,
     new_figure,
     plain,
 )
+from bios_sweep.study.trials import CONFIRMATION
 
 MAX_ROWS = 40  # more cannot be read on one page (chosen, not measured)
 OVER_DEFAULT = ("optimum", "enough")  # claims whose fresh test is against the default
 
 
+@dataclass(frozen=True, kw_only=True)
+class EffectRow:
+    """A variation's gain in percent with its bounds, None where there is none; status says why.
+
+    fresh: on the confirmation's seeds.
+    """
+
+    name: str
+    status: str
+    fresh: bool
+    gain: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+
+
 def draw_effects(summary: Summary) -> Figure:
     """One row per variation, grouped by factor; the band runs from no effect to the margin."""
-    groups, left_out = _strongest(effect_groups(summary["verdicts"]))
+    groups, left_out = _strongest(effect_groups(summary.verdicts))
     rows = [(index, row) for index, group in enumerate(groups) for row in group]
     figure, (panel,) = new_figure(7.2, 1.7 + 0.34 * (len(rows) + 0.6 * (len(groups) - 1)))
-    margin = (summary["margin"] or {}).get("percent")
+    margin = summary.margin.percent if summary.margin else None
     if margin:
         panel.axvspan(0.0, margin, color=BAND, alpha=0.45, linewidth=0)
     panel.axvline(0.0, color=BASELINE, linewidth=1.0)
     heights = [1.0 + place + 0.6 * index for place, (index, _) in enumerate(rows)]
     for height, (index, row) in zip(heights, rows, strict=True):
         _effect(panel, row, height, COLOURS[index % len(COLOURS)])
-    panel.set_yticks(heights, [label(row["name"]) for _, row in rows])
+    panel.set_yticks(heights, [label(row.name) for _, row in rows])
     panel.set_ylim(heights[-1] + 0.7, 0.3)
     panel.grid(axis="y", visible=False)
     _mark_diverged(panel, [(height, row) for height, (_, row) in zip(heights, rows, strict=True)])
-    unit = f"gain over the default in % of its {label(summary['metric']['name'])}; right of 0 is better"
+    unit = f"gain over the default in % of its {label(summary.metric.name)}; right of 0 is better"
     panel.set_xlabel(f"{unit}\n{_bounds_text(summary, margin)}", fontsize=9)
     few = f"; {plural(left_out, 'weaker one')} left out" if left_out else ""
-    panel.set_title(plain(f"{summary['sweep']}: effect of each variation{few}"), loc="left", fontsize=11)
+    panel.set_title(plain(f"{summary.sweep}: effect of each variation{few}"), loc="left", fontsize=11)
     return figure
 
 
-def _strongest(groups: Sequence[Sequence[Record]]) -> tuple[list[list[Record]], int]:
+def _strongest(groups: Sequence[Sequence[EffectRow]]) -> tuple[list[list[EffectRow]], int]:
     """The rows that fit, those with the best gains, in their order; and how many were left out."""
     rows = [row for group in groups for row in group]
     gains = sorted((_rank(row) for row in rows), reverse=True)
@@ -59,57 +76,69 @@ def _strongest(groups: Sequence[Sequence[Record]]) -> tuple[list[list[Record]], 
     return [group for group in kept if group], len(rows) - sum(map(len, kept))
 
 
-def _rank(row: Record) -> float:
+def _rank(row: EffectRow) -> float:
     """Fresh seeds first, then by gain; what has none comes last."""
-    gain = row.get("gain")
-    return math.inf if row["fresh"] else -math.inf if gain is None else gain
+    return math.inf if row.fresh else -math.inf if row.gain is None else row.gain
 
 
-def effect_groups(verdicts: Sequence[Record]) -> list[list[dict[str, Any]]]:
+def effect_groups(verdicts: Sequence[Verdict]) -> list[list[EffectRow]]:
     """The rows of each factor (and cell); several claims about a factor share their variations."""
-    groups: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
+    groups: dict[tuple[str, str], dict[str, EffectRow]] = {}
     for verdict in verdicts:
-        rows = groups.setdefault((verdict["factor"], str(verdict.get("cell") or "")), {})
+        rows = groups.setdefault((verdict.factor, verdict.cell), {})
         for row in effect_rows(verdict):
-            rows.setdefault(row["name"], row)
-    ordered = [sorted(rows.values(), key=lambda row: row["fresh"]) for rows in groups.values()]
+            rows.setdefault(row.name, row)
+    ordered = [sorted(rows.values(), key=lambda row: row.fresh) for rows in groups.values()]
     return [rows for rows in ordered if rows]
 
 
 def _bounds_text(summary: Summary, margin: float | None) -> str:
-    bounded = [verdict for verdict in summary["verdicts"] if verdict["lower"] is not None]
-    confidences = sorted({round(100 * verdict["confidence"], 1) for verdict in bounded})
+    bounded = [verdict for verdict in summary.verdicts if verdict.lower is not None]
+    confidences = sorted({round(100 * verdict.confidence, 1) for verdict in bounded})
     levels = " or ".join(f"{confidence:g}" for confidence in confidences)
     told = f"lines: one-sided {levels} % bounds" if levels else "open: one seed, no bounds"
     return f"{told}; grey: less than the margin of {number(margin)} %" if margin else told
 
 
-def effect_rows(verdict: Record) -> list[dict[str, Any]]:
+def effect_rows(verdict: Verdict) -> list[EffectRow]:
     """The variations from the shared seeds, then the best one on fresh seeds where it was confirmed there."""
-    rows = [{**level, "name": level["arm"], "fresh": False} for level in verdict["levels"]]
-    if verdict["stage"] == "confirmation" and verdict["effect_percent"] is not None and _of_default(verdict):
-        fresh = {"gain": verdict["effect_percent"], "lower": verdict["lower"], "upper": verdict["upper"]}
-        name = f"{_best_arm(verdict)} (fresh seeds)"
-        rows.append({**fresh, "name": name, "status": "compared", "fresh": True})
+    rows = [_screened(row) for row in verdict.levels]
+    if verdict.stage == CONFIRMATION and verdict.effect_percent is not None and _of_default(verdict):
+        rows.append(
+            EffectRow(
+                name=f"{_best_arm(verdict)} (fresh seeds)",
+                status="compared",
+                fresh=True,
+                gain=verdict.effect_percent,
+                lower=verdict.lower,
+                upper=verdict.upper,
+            )
+        )
     return rows
 
 
-def _of_default(verdict: Record) -> bool:
+def _screened(row: LevelRow) -> EffectRow:
+    found = EffectRow(name=row.arm, status=row.status, fresh=False)
+    if row.estimate is None:
+        return found
+    return replace(found, gain=row.estimate.gain, lower=row.estimate.lower, upper=row.estimate.upper)
+
+
+def _of_default(verdict: Verdict) -> bool:
     """Whether the effect is a gain over the default: other claims are tested against other arms."""
-    claim = verdict.get("claim", "optimum")
-    return claim in OVER_DEFAULT or (claim == "balanced" and verdict.get("iso_cost_percent") is None)
+    claim = verdict.claim
+    return claim in OVER_DEFAULT or (claim == "balanced" and verdict.iso_cost_percent is None)
 
 
-def _best_arm(verdict: Record) -> str:
-    named = [level["arm"] for level in verdict["levels"] if level["level"] == verdict["best_level"]]
-    return str(named[0]) if named else f"{verdict['factor']} candidate"
+def _best_arm(verdict: Verdict) -> str:
+    named = [row.arm for row in verdict.levels if row.level == verdict.best_level]
+    return named[0] if named else f"{verdict.factor} candidate"
 
 
-def _effect(panel: Axes, row: Record, place: float, colour: str) -> None:
-    gain = row.get("gain")
+def _effect(panel: Axes, row: EffectRow, place: float, colour: str) -> None:
+    gain, low, high = row.gain, row.lower, row.upper
     if gain is None:
         return
-    low, high = row.get("lower"), row.get("upper")
     bounded = low is not None or high is not None
     panel.plot(
         [low if low is not None else gain, high if high is not None else gain], [place] * 2, color=colour
@@ -117,20 +146,20 @@ def _effect(panel: Axes, row: Record, place: float, colour: str) -> None:
     panel.plot(
         gain,
         place,
-        marker="D" if row["fresh"] else "o",
+        marker="D" if row.fresh else "o",
         markersize=7,
         color=colour,
         markerfacecolor=colour if bounded else "white",
     )
 
 
-def _mark_diverged(panel: Axes, rows: Iterable[tuple[float, Record]]) -> None:
+def _mark_diverged(panel: Axes, rows: Iterable[tuple[float, EffectRow]]) -> None:
     """Variations without an effect say why, at the left edge: away from any value they could be read as."""
     edge = panel.get_yaxis_transform()
     for place, row in rows:
-        if row.get("gain") is not None:
+        if row.gain is not None:
             continue
-        word, colour = row["status"], GREY
+        word, colour = row.status, GREY
         if word == "diverged":
             colour = TROUBLE
             panel.plot(0.02, place, "x", transform=edge, color=colour, markersize=7, markeredgewidth=2)

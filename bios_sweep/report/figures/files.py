@@ -9,11 +9,12 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from bios_sweep.report.content.summary import Summary
 from bios_sweep.report.content.wording import clean
-from bios_sweep.report.figures.canvas import Family, Summary, families_of, screened
+from bios_sweep.report.figures.canvas import Family, families_of, screened
 from bios_sweep.report.figures.curves import draw_curves, mean_curve
 from bios_sweep.report.figures.effects import draw_effects, effect_groups
-from bios_sweep.report.figures.frontier import draw_frontier, drawable
+from bios_sweep.report.figures.frontier import draw_frontier
 from bios_sweep.report.figures.response import draw_response
 
 DPI = 130  # chosen, not measured: sharp in MLflow's viewer, under 100 kB a file
@@ -37,22 +38,21 @@ def figures_of(summary: Summary) -> Iterator[Drawn]:
 
 
 def _figures_of(summary: Summary) -> Iterator[Drawn]:
-    effects = [row for group in effect_groups(summary["verdicts"]) for row in group]
-    if any(row.get("gain") is not None for row in effects):
+    effects = [row for group in effect_groups(summary.verdicts) for row in group]
+    if any(row.gain is not None for row in effects):
         caption = "Effect of each variation with its bounds; the band is the margin."
         yield Drawn(name="effects", caption=caption, figure=draw_effects(summary))
-    if any(map(drawable, summary.get("frontier") or ())):
+    if summary.frontier:
         caption = "Gain against time, both with intervals; the efficient arms are joined."
         yield Drawn(name="frontier", caption=caption, figure=draw_frontier(summary))
     for family in families_of(summary):
         if any(map(screened, (family.baseline, *family.arms))):
             where = f" at {family.cell}" if family.cell else ""
-            caption = (
-                f"Final {clean(summary['metric']['name'])} over the levels of {clean(family.factor)}{where}."
-            )
+            name = clean(summary.metric.name)
+            caption = f"Final {name} over the levels of {clean(family.factor)}{where}."
             figure = draw_response(summary, family)
             yield Drawn(name=f"response_{_file_name(family)}", caption=caption, figure=figure)
-    if any(mean_curve(curves) for curves in summary["curves"].values()):
+    if any(mean_curve(curves) for curves in summary.curves.values()):
         caption = "Learning curves with the spread over seeds, and the gain over the baseline on the way."
         yield Drawn(name="curves", caption=caption, figure=draw_curves(summary))
 

@@ -14,14 +14,14 @@ from matplotlib.text import Annotation, Text
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 from matplotlib.transforms import Bbox
 
+from bios_sweep.report.content.frontier_rows import FrontierRow
+from bios_sweep.report.content.summary import Summary
 from bios_sweep.report.content.wording import number
 from bios_sweep.report.figures.canvas import (
     BAND,
     BASELINE,
     COLOURS,
     GREY,
-    Record,
-    Summary,
     label,
     new_figure,
     plain,
@@ -39,18 +39,18 @@ TICKS = (0.1, 0.2, 0.25, 0.33, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 16.0
 
 def draw_frontier(summary: Summary) -> Figure:
     """Up is better, left is faster; time on a log axis, for half and twice are equally far."""
-    points = [point for point in summary["frontier"] if drawable(point)]
+    points = summary.frontier
     figure, (panel,) = new_figure(7.2, 4.8)
     _frame(panel, points)
-    margin = (summary["margin"] or {}).get("percent")
+    margin = summary.margin.percent if summary.margin else None
     if margin:
         band = f"better, by less than the margin of {number(margin)} %"
         panel.axhspan(0.0, margin, color=BAND, alpha=0.45, linewidth=0, label=band)
     panel.axhline(0.0, color=BASELINE, linewidth=1.0)
-    efficient = sorted((p for p in points if p.get("on_frontier")), key=lambda p: p["cost_ratio"])
+    efficient = sorted((p for p in points if p.on_frontier), key=lambda p: p.cost_ratio)
     panel.plot(
-        [point["cost_ratio"] for point in efficient],
-        [point["gain"] for point in efficient],
+        [point.cost_ratio for point in efficient],
+        [point.gain for point in efficient],
         "--",
         color=COLOURS[0],
         linewidth=1.4,
@@ -59,25 +59,20 @@ def draw_frontier(summary: Summary) -> Figure:
     for point in points:
         _point(panel, point)
     goals = goals_of(summary)
-    labels = [_label(panel, point, goals.get(point["arm"], [])) for point in points]
+    labels = [_label(panel, point, goals.get(point.arm, [])) for point in points]
     panel.set_xlabel("time of a whole training, times the baseline's (log scale); left is faster")
-    panel.set_ylabel(f"gain in {label(summary['metric']['name'])}, %")
-    panel.set_title(plain(f"{summary['sweep']}: quality against time"), loc="left", fontsize=11)
+    panel.set_ylabel(f"gain in {label(summary.metric.name)}, %")
+    panel.set_title(plain(f"{summary.sweep}: quality against time"), loc="left", fontsize=11)
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
     _part(figure, panel, labels)
     return figure
 
 
-def drawable(point: Record) -> bool:
-    """Whether a point has both coordinates."""
-    return point.get("gain") is not None and bool(point.get("cost_ratio"))
-
-
 def goals_of(summary: Summary) -> dict[str, list[str]]:
     """Arm -> the profiles (quality, balanced, speed) whose settings are this arm's."""
     found: dict[str, list[str]] = {}
-    for goal, values in (summary.get("profiles") or {}).items():
-        named = next((arm["arm"] for arm in summary["arms"] if _has(arm["settings"], values)), None)
+    for goal, values in summary.profiles.items():
+        named = next((arm.arm for arm in summary.arms if _has(arm.settings, values)), None)
         if named is not None:
             found.setdefault(named, []).append(goal)
     return found
@@ -87,28 +82,25 @@ def _has(settings: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
     return all(settings.get(name) == value for name, value in values.items())
 
 
-def _point(panel: Axes, point: Record) -> None:
-    x, y = point["cost_ratio"], point["gain"]
-    efficient = bool(point.get("on_frontier"))
-    colour = COLOURS[0] if efficient else GREY
-    low, high = point.get("lower"), point.get("upper")
+def _point(panel: Axes, point: FrontierRow) -> None:
+    x, y, low, high = point.cost_ratio, point.gain, point.lower, point.upper
+    colour = COLOURS[0] if point.on_frontier else GREY
     panel.plot([x, x], [y if low is None else low, y if high is None else high], color=colour, linewidth=1.3)
-    near, far = point.get("cost_lower"), point.get("cost_upper")
-    panel.plot([x if near is None else near, x if far is None else far], [y, y], color=colour, linewidth=1.3)
-    face = colour if efficient else "white"
+    panel.plot([point.cost_lower, point.cost_upper], [y, y], color=colour, linewidth=1.3)
+    face = colour if point.on_frontier else "white"
     panel.plot(x, y, "o", markersize=7, color=colour, markerfacecolor=face)
 
 
-def _label(panel: Axes, point: Record, goals: Sequence[str]) -> Annotation:
-    text = label(point["arm"]) + (f" ({', '.join(map(label, goals))})" if goals else "")
+def _label(panel: Axes, point: FrontierRow, goals: Sequence[str]) -> Annotation:
+    text = label(point.arm) + (f" ({', '.join(map(label, goals))})" if goals else "")
     return panel.annotate(
         text,
-        (point["cost_ratio"], point["gain"]),
+        (point.cost_ratio, point.gain),
         xytext=PLACES[0],
         textcoords="offset points",
         fontsize=9,
         fontweight="bold" if goals else "normal",
-        color=BASELINE if point.get("on_frontier") else GREY,
+        color=BASELINE if point.on_frontier else GREY,
         arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 5},
         path_effects=[withStroke(linewidth=3, foreground="white")],
     )
@@ -123,7 +115,8 @@ def _part(figure: Figure, panel: Axes, labels: Sequence[Annotation]) -> None:
     for each in labels:
         best = min(PLACES, key=lambda place: _trouble(_stand(each, place), frame, taken, others))
         others.append(_stand(each, best))
-        each.arrow_patch.set_visible(abs(best[0]) + abs(best[1]) > LEADER)
+        if each.arrow_patch is not None:
+            each.arrow_patch.set_visible(abs(best[0]) + abs(best[1]) > LEADER)
 
 
 def _stand(text: Annotation, place: tuple[float, float]) -> Bbox:
@@ -141,8 +134,8 @@ def _trouble(box: Bbox, frame: Bbox, drawn: Sequence[Bbox], labels: Sequence[Bbo
 
 def _drawn_over(panel: Axes) -> list[Sequence[float]]:
     """Places in pixels that lines and points of the data go through, close enough that no label slips in."""
-    zero = [(end, 0.0) for end in panel.get_xlim()]
-    data = [zero, *(line.get_xydata() for line in panel.lines[1:])]
+    zero = np.array([(end, 0.0) for end in panel.get_xlim()])
+    data = [zero, *(np.asarray(line.get_xydata()) for line in panel.lines[1:])]
     lines = [panel.transData.transform(points) for points in data if len(points)]
     pieces = [(start, end) for line in lines for start, end in pairwise([line[0], *line])]
     return [
@@ -152,9 +145,8 @@ def _drawn_over(panel: Axes) -> list[Sequence[float]]:
     ]
 
 
-def _frame(panel: Axes, points: Sequence[Record]) -> None:
-    ends = [end for p in points for end in (p.get("cost_lower"), p["cost_ratio"], p.get("cost_upper")) if end]
-    low, high = min([*ends, 1.0]) / 1.25, max([*ends, 1.0]) * 1.45
+def _frame(panel: Axes, points: Sequence[FrontierRow]) -> None:
+    low, high = min(p.cost_lower for p in points) / 1.25, max(p.cost_upper for p in points) * 1.45
     panel.set_xscale("log")
     panel.set_xlim(low, high)
     panel.set_xticks([tick for tick in TICKS if low <= tick <= high])

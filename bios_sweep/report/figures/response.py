@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
+from bios_sweep.report.content.arm_rows import ArmRow
+from bios_sweep.report.content.summary import Summary
 from bios_sweep.report.content.wording import number
 from bios_sweep.report.figures.canvas import (
     BAND,
@@ -18,8 +21,6 @@ from bios_sweep.report.figures.canvas import (
     COLOURS,
     TROUBLE,
     Family,
-    Record,
-    Summary,
     baseline_of,
     label,
     new_figure,
@@ -37,13 +38,13 @@ BRACKET_ROOM = 1.04  # a bracket of one level is still a visible band (chosen, n
 
 def draw_response(summary: Summary, family: Family) -> Figure:
     """Final loss over a factor's levels: every seed a point, the mean a line, the default ringed."""
-    default = family.baseline["arm"]
-    levels = {**family.baseline, "level": family.baseline["settings"].get(family.factor, 0)}
+    default = family.baseline.arm
+    levels = replace(family.baseline, level=family.baseline.settings.get(family.factor, 0))
     arms = [levels, *(arm for arm in family.arms if rate_of(family, arm) == 1.0)]
-    ordered = all(_is_number(arm["level"]) and arm["level"] > 0 for arm in arms)
+    ordered = all(_is_number(arm.level) and arm.level > 0 for arm in arms)
     if ordered:
-        arms = sorted(arms, key=lambda arm: arm["level"])
-    places = [float(arm["level"]) if ordered else float(index) for index, arm in enumerate(arms)]
+        arms = sorted(arms, key=lambda arm: arm.level)
+    places = [float(arm.level) if ordered else float(index) for index, arm in enumerate(arms)]
     figure, (panel,) = new_figure(6.4, 4.2)
     means, seeds = shared_means(arms)
     _margin_band(panel, summary, means.get(default))
@@ -71,16 +72,16 @@ def draw_response(summary: Summary, family: Family) -> Figure:
 
 
 def _name_axes(panel: Axes, summary: Summary, family: Family, ordered: bool) -> None:
-    metric = summary["metric"]
-    panel.set_ylabel(label(f"final {metric['name']} ({metric['unit']})"))
+    metric = summary.metric
+    panel.set_ylabel(label(f"final {metric.name} ({metric.unit})"))
     panel.set_xlabel(plain(family.factor) + (" (log2 scale)" if ordered else ""))
-    better = "smaller" if metric["direction"] == "minimize" else "larger"
+    better = "smaller" if metric.direction == "minimize" else "larger"
     where = f", {family.cell}" if family.cell else ""
-    title = f"{summary['sweep']}: response to {family.factor}{where} ({better} is better)"
+    title = f"{summary.sweep}: response to {family.factor}{where} ({better} is better)"
     panel.set_title(plain(title), loc="left", fontsize=11)
 
 
-def _seed(panel: Axes, arms: Sequence[Record], places: Sequence[float], seed: str, line: str) -> None:
+def _seed(panel: Axes, arms: Sequence[ArmRow], places: Sequence[float], seed: str, line: str) -> None:
     """One seed across the levels: lines that run side by side show what pairing takes away."""
     finals = [(place, screened(arm).get(seed)) for place, arm in zip(places, arms, strict=True)]
     known = [(place, value) for place, value in finals if value is not None]
@@ -89,7 +90,7 @@ def _seed(panel: Axes, arms: Sequence[Record], places: Sequence[float], seed: st
     )
 
 
-def shared_means(arms: Sequence[Record]) -> tuple[dict[str, float], list[str]]:
+def shared_means(arms: Sequence[ArmRow]) -> tuple[dict[str, float], list[str]]:
     """Arm -> mean over the seeds that all complete arms have, and those seeds.
 
     An arm that was decided early has fewer seeds than the baseline; means over different seeds would
@@ -101,19 +102,19 @@ def shared_means(arms: Sequence[Record]) -> tuple[dict[str, float], list[str]]:
     seeds = [seed for seed in screened(complete[0]) if all(seed in screened(arm) for arm in complete)]
     if not seeds:
         return {}, []
-    return {arm["arm"]: statistics.fmean(screened(arm)[seed] for seed in seeds) for arm in complete}, seeds
+    return {arm.arm: statistics.fmean(screened(arm)[seed] for seed in seeds) for arm in complete}, seeds
 
 
 def _means(
     panel: Axes,
-    arms: Sequence[Record],
+    arms: Sequence[ArmRow],
     places: Sequence[float],
     line: str,
     means: Mapping[str, float],
     seeds: Sequence[str],
     default: str,
 ) -> None:
-    complete = [(place, arm["arm"]) for place, arm in zip(places, arms, strict=True) if arm["arm"] in means]
+    complete = [(place, arm.arm) for place, arm in zip(places, arms, strict=True) if arm.arm in means]
     panel.plot(
         [place for place, _ in complete],
         [means[name] for _, name in complete],
@@ -132,34 +133,34 @@ def _means(
 def _other_rates(panel: Axes, summary: Summary, family: Family, seeds: Sequence[str]) -> None:
     """The same levels at other learning rates, where the factor was run with a ladder of them."""
     lines: dict[float, list[tuple[float, float]]] = {}
-    for arm in sorted(_ladder(summary, family), key=lambda arm: (rate_of(family, arm), arm["level"])):
+    for arm in sorted(_ladder(summary, family), key=lambda arm: (rate_of(family, arm), arm.level)):
         values = [screened(arm)[seed] for seed in seeds if seed in screened(arm)]
         if whole(arm) and values:
-            lines.setdefault(rate_of(family, arm), []).append((arm["level"], statistics.fmean(values)))
+            lines.setdefault(rate_of(family, arm), []).append((arm.level, statistics.fmean(values)))
     for index, (rate, points) in enumerate(lines.items()):
         name, colour = f"learning rate x{number(rate)}", COLOURS[1 + index % (len(COLOURS) - 1)]
         panel.plot(*zip(*points, strict=True), "--s", color=colour, markersize=5, label=name)
 
 
-def _ladder(summary: Summary, family: Family) -> list[Record]:
+def _ladder(summary: Summary, family: Family) -> list[ArmRow]:
     """Arms at another rate than the baseline's; those of the default's level vary nothing but the rate."""
     own = [arm for arm in family.arms if rate_of(family, arm) != 1.0]
     rates = {rate_of(family, arm) for arm in own}
-    level = family.baseline["settings"].get(family.factor)
+    level = family.baseline.settings.get(family.factor)
     return own + [
-        {**arm, "level": level}
-        for arm in summary["arms"]
-        if set(arm["changes"]) == {"learning_rate"}
+        replace(arm, level=level)
+        for arm in summary.arms
+        if set(arm.changes) == {"learning_rate"}
         and rate_of(family, arm) in rates
-        and baseline_of(summary, arm)["arm"] == family.baseline["arm"]
+        and baseline_of(summary, arm).arm == family.baseline.arm
     ]
 
 
 def _bracket_band(panel: Axes, summary: Summary, family: Family) -> None:
     """The levels that are not shown to be worse than the best one by as much as matters."""
-    own = {arm["arm"] for arm in family.arms}
-    about = [v for v in summary["verdicts"] if own & {level["arm"] for level in v["levels"]}]
-    found = [verdict["bracket"] for verdict in about if verdict.get("bracket")]
+    own = {arm.arm for arm in family.arms}
+    about = [v for v in summary.verdicts if own & {row.arm for row in v.levels}]
+    found = [verdict.bracket for verdict in about if verdict.bracket]
     if not found or not all(_is_number(end) and end > 0 for end in found[0]):
         return
     low, high = found[0]
@@ -174,10 +175,10 @@ def _bracket_band(panel: Axes, summary: Summary, family: Family) -> None:
 
 
 def _margin_band(panel: Axes, summary: Summary, mean: float | None) -> None:
-    margin = (summary["margin"] or {}).get("absolute")
+    margin = summary.margin.absolute if summary.margin else None
     if not margin or mean is None:
         return
-    sign = -1.0 if summary["metric"]["direction"] == "minimize" else 1.0
+    sign = -1.0 if summary.metric.direction == "minimize" else 1.0
     panel.axhspan(
         mean,
         mean + sign * margin,
@@ -188,7 +189,7 @@ def _margin_band(panel: Axes, summary: Summary, mean: float | None) -> None:
     )
 
 
-def _missing(panel: Axes, place: float, arm: Record) -> None:
+def _missing(panel: Axes, place: float, arm: ArmRow) -> None:
     """Diverged and failed trials are said, at the top of the axes, where no loss can be read off them."""
     told = troubles(arm)
     if not told:
@@ -198,8 +199,8 @@ def _missing(panel: Axes, place: float, arm: Record) -> None:
     panel.text(place, 0.92, "\n".join(told), transform=top, ha="center", va="top", fontsize=9, color=TROUBLE)
 
 
-def _tick(arm: Record, default: bool) -> str:
-    value, name = plain(number(arm["level"]), TICK), plain(arm["label"], TICK)
+def _tick(arm: ArmRow, default: bool) -> str:
+    value, name = plain(number(arm.level), TICK), plain(arm.label, TICK)
     if default:
         return f"{value}\n(default)"
     return value if name in ("", value) else f"{value}\n{name}"

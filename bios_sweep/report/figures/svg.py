@@ -8,6 +8,7 @@ import re
 from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.typing import RcKeyType
 
 from bios_sweep.report.figures.canvas import BAND, BASELINE, COLOURS, GREY, TROUBLE
 
@@ -23,7 +24,7 @@ VARIABLES = {
 }
 # letters are drawn as outlines, so a page needs no font and holds no text that could be read as markup;
 # the salt makes the same figure the same bytes
-SETTINGS = {"svg.fonttype": "path", "svg.hashsalt": "bios_sweep"}
+SETTINGS: dict[RcKeyType, str] = {"svg.fonttype": "path", "svg.hashsalt": "bios_sweep"}
 HEADER = re.compile(
     r"<\?xml.*?\?>|<!DOCTYPE.*?>|<!--.*?-->|<metadata>.*?</metadata>|<style.*?</style>", re.DOTALL
 )

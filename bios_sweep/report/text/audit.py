@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bios_sweep.report.content.wording import ENDINGS, clean, gain, interval, number, other_reasons, plural
+from bios_sweep.audit.judging import Audit
+from bios_sweep.decision.statement import Verdict
+from bios_sweep.report.content.lines import other_reasons
+from bios_sweep.report.content.wording import ENDINGS, clean, gain, interval, number, plural
 from bios_sweep.report.text.layout import HEAD, QUIET, bullets, heading, indented, line, plain_table
 
 SHOWN = 12  # factors told in full; the rest is in --json (chosen, not measured)
@@ -18,56 +21,55 @@ WIDE = 22  # characters of the longest factor that stays on one line (chosen, no
 STYLES = {"serious": "bold red", "caution": "yellow", "note": QUIET}
 
 
-def print_audit(answer: Mapping[str, Any], console: Console) -> None:
-    """Say what runs support. answer: from `Audit.to_dict`."""
+def print_audit(answer: Audit, console: Console) -> None:
+    """Say what runs support."""
     _head(answer, console)
-    verdicts = answer["verdicts"]
+    verdicts = answer.verdicts
     if verdicts:
         console.print()
         console.print(_table(verdicts[:SHOWN]))
         line(console, _legend(answer), QUIET)
     for verdict in verdicts[:SHOWN]:
         console.print()
-        line(console, f"{verdict['factor']}: {verdict['verdict']}", HEAD)
-        for text in (clean(verdict["sentence"]), *other_reasons(verdict)):
+        line(console, f"{verdict.factor}: {verdict.verdict}", HEAD)
+        for text in (clean(verdict.sentence), *other_reasons(verdict)):
             indented(console, text)
     if len(verdicts) > SHOWN:
         line(console, f"{plural(len(verdicts) - SHOWN, 'more factor')} in --json")
     _conclusions(answer, console)
 
 
-def _head(answer: Mapping[str, Any], console: Console) -> None:
-    arms, seeds = len(answer["compared"]), len(answer["seeds"])
+def _head(answer: Audit, console: Console) -> None:
+    arms, seeds = len(answer.compared), len(answer.seeds)
     line(console, "What do these runs support?", HEAD)
-    counts = answer["counts"]
-    ended = " + ".join(f"{counts[status]:,} {status}" for status in ENDINGS)
-    line(console, f"{answer['source']}: {plural(counts['planned'], 'run')} = {ended}", QUIET)
+    ended = " + ".join(f"{answer.counts[status]:,} {status}" for status in ENDINGS)
+    line(console, f"{answer.source}: {plural(answer.table.rows, 'run')} = {ended}", QUIET)
     compared = f"compared: {plural(arms, 'arm')} at {plural(seeds, 'seed')}"
-    if any(found["kind"] == "zero_variance" for found in answer["audit"]["findings"]):
+    if any(flaw.kind == "zero_variance" for flaw in answer.flaws):
         compared += ", for the others repeat its differences"
-    line(console, f"{compared}; metric {answer['judged_on']}")
-    settings = answer["baseline"]["settings"]
-    told = ", ".join(f"{name} {number(value)}" for name, value in settings.items())
-    line(console, f"the default: {answer['baseline']['arm']}" + (f" ({told})" if told else ""))
+    line(console, f"{compared}; metric {answer.table.metric.words}")
+    baseline = answer.arms.baseline
+    told = ", ".join(f"{name} {number(value)}" for name, value in baseline.settings.items())
+    line(console, f"the default: {baseline.name}" + (f" ({told})" if told else ""))
 
 
-def _table(verdicts: Sequence[Mapping[str, Any]]) -> Table:
+def _table(verdicts: Sequence[Verdict]) -> Table:
     header = ("factor", "default", "verdict", "best", "gain, %", "seeds")
     table = plain_table(
         *header, flexible=("factor", "default", "verdict", "best"), right=("gain, %", "seeds")
     )
-    names = [len(part) for verdict in verdicts for part in clean(verdict["factor"]).split(" ")]
+    names = [len(part) for verdict in verdicts for part in clean(verdict.factor).split(" ")]
     table.columns[0].min_width = min(max(names), WIDE)
     table.columns[2].min_width = len("(unconfirmed)")
     for verdict in verdicts:
-        effect = [gain(verdict["effect_percent"]), interval(verdict["lower"], verdict["upper"])]
+        effect = [gain(verdict.effect_percent), interval(verdict.lower, verdict.upper)]
         table.add_row(
-            Text(clean(verdict["factor"])),
-            Text(_short(verdict["default"])),
-            Text(clean(verdict["verdict"])),
-            Text(_short(verdict["best_level"])),
+            Text(clean(verdict.factor)),
+            Text(_short(verdict.default)),
+            Text(clean(verdict.verdict)),
+            Text(_short(verdict.best_level)),
             Text("\n".join(filter(None, effect))),
-            Text(str(len(verdict["seeds"]))),
+            Text(str(len(verdict.seeds))),
         )
     return table
 
@@ -77,31 +79,30 @@ def _short(level: Any) -> str:
     return text if len(text) <= LONG else "see below"
 
 
-def _legend(answer: Mapping[str, Any]) -> str:
+def _legend(answer: Audit) -> str:
     told = "gain over the default, positive = better, with one-sided bounds"
-    margin = answer["margin"]
+    margin = answer.margin
     if margin is None:
         return told
-    return f"{told}; smallest that matters: {margin['percent']:.2g} % ({margin['absolute']:.3g})"
+    return f"{told}; smallest that matters: {margin.percent:.2g} % ({margin.absolute:.3g})"
 
 
-def _conclusions(answer: Mapping[str, Any], console: Console) -> None:
-    findings = answer["audit"]["findings"]
-    if findings:
+def _conclusions(answer: Audit, console: Console) -> None:
+    if answer.flaws:
         heading(console, "What weakens them")
-    for finding in findings:
+    for flaw in answer.flaws:
         grid = Table.grid(padding=(0, 1, 0, 0))
-        word = Text(clean(finding["severity"]), style=STYLES[finding["severity"]])
-        grid.add_row(word, Text(clean(finding["sentence"])))
+        word = Text(clean(flaw.severity), style=STYLES[flaw.severity])
+        grid.add_row(word, Text(clean(flaw.sentence)))
         console.print(grid)
-    bullets(console, "These runs support", answer["audit"]["supports"])
-    bullets(console, "They do not support", answer["audit"]["does_not_support"])
+    bullets(console, "These runs support", answer.supports)
+    bullets(console, "They do not support", answer.not_supported)
     heading(console, "What would settle it")
-    indented(console, clean(answer["audit"]["settle"]))
+    indented(console, clean(answer.settle))
     console.print()
-    for scope in dict.fromkeys(verdict["scope"] for verdict in answer["verdicts"]):
+    for scope in dict.fromkeys(verdict.scope for verdict in answer.verdicts):
         line(console, f"Scope: {clean(scope)}")
     line(
         console, "Nothing is served as a default from a table: interactions and the runs left out are unknown"
     )
-    bullets(console, "Taken for granted", answer["notes"])
+    bullets(console, "Taken for granted", answer.table.notes)

@@ -6,35 +6,38 @@ only our own figures are markup. The same summary gives the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from bios_sweep.decision.statement import Verdict
 from bios_sweep.report.content.advice import advice, meaning, next_step
 from bios_sweep.report.content.goals import first_line
-from bios_sweep.report.content.sections import Section, sections
-from bios_sweep.report.content.summary import worst_first
-from bios_sweep.report.content.wording import (
+from bios_sweep.report.content.lines import (
     bounds_line,
+    contrast,
+    cost,
+    cost_line,
+    counts_line,
+    effect,
+    failure_lines,
+    no_verdict,
+    other_reasons,
+    titles,
+)
+from bios_sweep.report.content.sections import Section, sections
+from bios_sweep.report.content.summary import Summary, worst_first
+from bios_sweep.report.content.wording import (
     changes,
     clean,
-    contrast,
-    cost_line,
     count,
-    counts_line,
-    failure_lines,
     gain,
     interval,
-    no_verdict,
     number,
-    other_reasons,
     plural,
-    times,
-    times_interval,
-    titles,
 )
 from bios_sweep.report.figures.effects import effect_groups
 from bios_sweep.report.figures.files import Drawn
@@ -53,7 +56,7 @@ SIGNS = {
 CLASSES = {"confirm": "confirm", "refine": "refine", "refine (unconfirmed)": "refine"}
 
 
-def to_html(summary: Mapping[str, Any], drawn: Sequence[Drawn] = ()) -> str:
+def to_html(summary: Summary, drawn: Sequence[Drawn] = ()) -> str:
     """The page. drawn: from `figures_of`; without figures the page has its tables alone."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -67,16 +70,16 @@ def to_html(summary: Mapping[str, Any], drawn: Sequence[Drawn] = ()) -> str:
     return environment.get_template(TEMPLATE).render(page=page(summary), figures=_figures(drawn))
 
 
-def page(summary: Mapping[str, Any]) -> dict[str, Any]:
+def page(summary: Summary) -> dict[str, Any]:
     """What the template lays out, as plain values."""
-    verdicts = summary["verdicts"]
+    verdicts = summary.verdicts
     return {
         "first": first_line(summary),
-        "title": summary["question"] or summary["sweep"],
-        "sweep": summary["sweep"],
-        "scenario": summary["scenario"],
-        "judged_on": summary["judged_on"],
-        "counts": counts_line(summary["counts"]),
+        "title": summary.question or summary.sweep,
+        "sweep": summary.sweep,
+        "scenario": summary.scenario,
+        "judged_on": summary.judged_on,
+        "counts": counts_line(summary.counts),
         "nothing_yet": "" if verdicts else no_verdict(summary),
         "verdicts": [_verdict(*pair) for pair in zip(titles(verdicts), verdicts, strict=True)],
         "legend": bounds_line(verdicts),
@@ -84,11 +87,11 @@ def page(summary: Mapping[str, Any]) -> dict[str, Any]:
         "sections": sections(summary),
         "arms": _arms(summary),
         "baseline": _baseline(summary),
-        "failures": failure_lines(worst_first(summary["failures"])),
-        "caveats": [*summary["caveats"], *summary["notes"]],
-        "scopes": list(dict.fromkeys(clean(verdict["scope"]) for verdict in verdicts)),
+        "failures": failure_lines(worst_first(summary.failures)),
+        "caveats": [*summary.caveats, *summary.notes],
+        "scopes": list(dict.fromkeys(clean(verdict.scope) for verdict in verdicts)),
         "provenance": _provenance(summary),
-        "command": summary["command"],
+        "command": summary.command,
     }
 
 
@@ -104,9 +107,8 @@ def _figures(drawn: Sequence[Drawn]) -> dict[str, dict[str, Any]]:
     }
 
 
-def _verdict(name: str, verdict: Mapping[str, Any]) -> dict[str, Any]:
-    word = clean(verdict["verdict"])
-    bounds = times_interval(verdict.get("cost_lower"), verdict.get("cost_upper"))
+def _verdict(name: str, verdict: Verdict) -> dict[str, Any]:
+    word = clean(verdict.verdict)
     return {
         "name": name,
         "word": word,
@@ -114,34 +116,34 @@ def _verdict(name: str, verdict: Mapping[str, Any]) -> dict[str, Any]:
         "kind": CLASSES.get(word, "open"),
         "meaning": next_step(verdict) or meaning(verdict),
         "advice": advice(verdict),
-        "extend": verdict.get("extend") or "",
-        "sentence": verdict["sentence"],
+        "extend": verdict.extend or "",
+        "sentence": verdict.sentence,
         "reasons": [reason for reason in other_reasons(verdict) if not reason.startswith("extend the grid")],
         "cost": cost_line(verdict),
-        "default": number(verdict["default"]),
-        "best": number(verdict["best_level"]),
+        "default": number(verdict.default),
+        "best": number(verdict.best_level),
         "contrast": contrast(verdict),
-        "effect": f"{gain(verdict['effect_percent'])} {interval(verdict['lower'], verdict['upper'])}".strip(),
-        "margin": number(verdict["margin"]),
-        "seeds": len(verdict["seeds"]),
-        "time": f"{times(verdict.get('cost_ratio'))} {bounds}".strip() if verdict.get("cost_ratio") else "",
-        "on": "fresh seeds" if verdict["stage"] == "confirmation" else "shared seeds",
+        "effect": effect(verdict),
+        "margin": number(verdict.margin),
+        "seeds": len(verdict.seeds),
+        "time": cost(verdict) if verdict.cost_ratio else "",
+        "on": "fresh seeds" if verdict.stage == "confirmation" else "shared seeds",
     }
 
 
-def _effects(summary: Mapping[str, Any]) -> Section:
+def _effects(summary: Summary) -> Section:
     """The effects figure in numbers, for those who do not see it."""
-    rows = [row for group in effect_groups(summary["verdicts"]) for row in group]
+    rows = [row for group in effect_groups(summary.verdicts) for row in group]
     return Section(
         key="effects",
         title="The same in numbers",
         header=("variation", "gain, %", "bounds", "status"),
         rows=tuple(
             (
-                clean(row["name"]),
-                gain(row.get("gain")),
-                interval(row.get("lower"), row.get("upper")),
-                clean(row["status"]),
+                clean(row.name),
+                gain(row.gain),
+                interval(row.lower, row.upper),
+                clean(row.status),
             )
             for row in rows
         ),
@@ -149,13 +151,13 @@ def _effects(summary: Mapping[str, Any]) -> Section:
     )
 
 
-def _arms(summary: Mapping[str, Any]) -> Section:
+def _arms(summary: Summary) -> Section:
     header = (
         "arm",
         "what differs",
         "steps",
         "examples",
-        f"mean {clean(summary['metric']['name'])}",
+        f"mean {clean(summary.metric.name)}",
         "trials",
     )
     return Section(
@@ -164,21 +166,21 @@ def _arms(summary: Mapping[str, Any]) -> Section:
         header=header,
         rows=tuple(
             (
-                clean(arm["arm"]),
-                changes(arm["changes"]) or "nothing",
-                count(arm["settings"].get("max_steps")),
-                count(arm["examples"]),
-                number(arm["mean"]),
-                ", ".join(f"{amount} {status}" for status, amount in arm["statuses"].items()) or "none yet",
+                clean(arm.arm),
+                changes(arm.changes) or "nothing",
+                count(arm.settings.get("max_steps")),
+                count(arm.examples),
+                number(arm.mean),
+                ", ".join(f"{amount} {status}" for status, amount in arm.statuses.items()) or "none yet",
             )
-            for arm in summary["arms"]
+            for arm in summary.arms
         ),
         numeric=header[2:5],
     )
 
 
-def _baseline(summary: Mapping[str, Any]) -> Section:
-    origins = summary["origins"]
+def _baseline(summary: Summary) -> Section:
+    origins = summary.origins
     return Section(
         key="baseline",
         title="Baseline",
@@ -189,28 +191,28 @@ def _baseline(summary: Mapping[str, Any]) -> Section:
                 number(value),
                 *(clean(origins.get(name, {}).get(key, "")) for key in ("rule", "source", "confidence")),
             )
-            for name, value in summary["baseline"].items()
+            for name, value in summary.baseline.items()
         ),
         numeric=("value",),
     )
 
 
-def _provenance(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    metric, margin = summary["metric"], summary["margin"]
-    unit = f" ({metric['unit']})" if metric["unit"] else ""
+def _provenance(summary: Summary) -> list[tuple[str, str]]:
+    metric, margin = summary.metric, summary.margin
+    unit = f" ({metric.unit})" if metric.unit else ""
     facts = [
-        ("sweep", clean(summary["sweep_id"])),
-        ("model, data, method", clean(summary["scenario"])),
-        ("metric", clean(f"{summary['judged_on']}{unit}")),
-        ("arms", plural(len(summary["arms"]), "arm")),
-        ("timed on", ", ".join(dict.fromkeys(clean(v["hardware"]) for v in _timed(summary)))),
+        ("sweep", clean(summary.sweep_id)),
+        ("model, data, method", clean(summary.scenario)),
+        ("metric", clean(f"{summary.judged_on}{unit}")),
+        ("arms", plural(len(summary.arms), "arm")),
+        ("timed on", ", ".join(dict.fromkeys(clean(v.hardware) for v in _timed(summary)))),
         ("bios_sweep", __version__),
     ]
     if margin:
-        told = f"{number(margin['percent'])} % of the baseline's metric ({number(margin['absolute'])})"
+        told = f"{number(margin.percent)} % of the baseline's metric ({number(margin.absolute)})"
         facts.insert(3, ("margin: the smallest effect that matters", told))
     return [(name, value) for name, value in facts if value]
 
 
-def _timed(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [verdict for verdict in summary["verdicts"] if verdict.get("hardware")]
+def _timed(summary: Summary) -> list[Verdict]:
+    return [verdict for verdict in summary.verdicts if verdict.hardware]

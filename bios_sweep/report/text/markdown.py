@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from bios_sweep.decision.statement import Verdict
 from bios_sweep.report.content.advice import advice
 from bios_sweep.report.content.goals import headline
-from bios_sweep.report.content.sections import Section, sections
-from bios_sweep.report.content.summary import worst_first
-from bios_sweep.report.content.wording import (
+from bios_sweep.report.content.lines import (
     bounds_line,
-    clean,
     contrast,
+    cost,
     cost_line,
     counts_line,
+    effect,
     failure_lines,
-    gain,
-    interval,
-    number,
     other_reasons,
-    times,
-    times_interval,
     titles,
-    verdict_line,
 )
-
-__all__ = ["to_markdown", "verdict_line"]
+from bios_sweep.report.content.sections import Section, sections
+from bios_sweep.report.content.summary import Summary, worst_first
+from bios_sweep.report.content.wording import clean, number
 
 COLUMNS = ("factor", "default", "verdict", "best level", "gain, %", "margin, %", "seeds")
 HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
@@ -35,22 +30,22 @@ HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 SPECIAL = re.compile(r"[\\|*`\[\]~]|(?<!\w)_|_(?!\w)")
 
 
-def to_markdown(summary: Mapping[str, Any]) -> str:
+def to_markdown(summary: Summary) -> str:
     """The report as text; its first line is the verdict line, for MLflow shows no more above its table."""
     blocks = [
         escape(headline(summary)),
-        f"**{escape(summary['question'])}**" if summary["question"] else "",
-        escape(summary["scenario"]),
-        f"Judged on {escape(summary['judged_on'])}.",
-        _verdict_table(summary["verdicts"]),
-        "\n".join(map(_told, titles(summary["verdicts"]), summary["verdicts"])),
-        _scope(summary["verdicts"]),
-        escape(f"{counts_line(summary['counts'])}."),
+        f"**{escape(summary.question)}**" if summary.question else "",
+        escape(summary.scenario),
+        f"Judged on {escape(summary.judged_on)}.",
+        _verdict_table(summary.verdicts),
+        "\n".join(map(_told, titles(summary.verdicts), summary.verdicts)),
+        _scope(summary.verdicts),
+        escape(f"{counts_line(summary.counts)}."),
         *map(_extra, sections(summary)),
-        _section("Failed or diverged", failure_lines(worst_first(summary["failures"]))),
-        _section("To bear in mind", [*summary["caveats"], *summary["notes"]]),
+        _section("Failed or diverged", failure_lines(worst_first(summary.failures))),
+        _section("To bear in mind", [*summary.caveats, *summary.notes]),
         _baseline_table(summary),
-        f"Again:\n\n    {clean(summary['command'])}",  # an indented block: nothing in it is read as Markdown
+        f"Again:\n\n    {clean(summary.command)}",  # an indented block: nothing in it is read as Markdown
     ]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
@@ -61,37 +56,32 @@ def escape(text: Any) -> str:
     return SPECIAL.sub(lambda match: "\\" + match[0], plain)
 
 
-def _verdict_table(verdicts: Sequence[Mapping[str, Any]]) -> str:
+def _verdict_table(verdicts: Sequence[Verdict]) -> str:
     if not verdicts:
         return ""
-    timed = any(verdict.get("cost_ratio") is not None for verdict in verdicts)
+    timed = any(verdict.cost_ratio is not None for verdict in verdicts)
     rows = [_verdict_row(name, v, timed) for name, v in zip(titles(verdicts), verdicts, strict=True)]
     table = _table((*COLUMNS, "time") if timed else COLUMNS, rows)
     return f"{table}\n\n{escape(bounds_line(verdicts))}."
 
 
-def _verdict_row(name: str, v: Mapping[str, Any], timed: bool) -> tuple[Any, ...]:
+def _verdict_row(name: str, v: Verdict, timed: bool) -> tuple[Any, ...]:
     row = (
         name,
-        number(v["default"]),
-        v["verdict"],
-        number(v["best_level"]),
-        ", ".join(filter(None, (_effect(v), contrast(v)))),
-        number(v["margin"]),
-        len(v["seeds"]),
+        number(v.default),
+        v.verdict,
+        number(v.best_level),
+        ", ".join(filter(None, (effect(v), contrast(v)))),
+        number(v.margin),
+        len(v.seeds),
     )
-    bounds = times_interval(v.get("cost_lower"), v.get("cost_upper"))
-    return (*row, f"{times(v.get('cost_ratio'))} {bounds}".strip()) if timed else row
+    return (*row, cost(v)) if timed else row
 
 
-def _effect(v: Mapping[str, Any]) -> str:
-    return f"{gain(v['effect_percent'])} {interval(v['lower'], v['upper'])}".strip()
-
-
-def _baseline_table(summary: Mapping[str, Any]) -> str:
+def _baseline_table(summary: Summary) -> str:
     rows = []
-    for name, value in summary["baseline"].items():
-        origin = summary["origins"].get(name, {})
+    for name, value in summary.baseline.items():
+        origin = summary.origins.get(name, {})
         rows.append((name, number(value), origin.get("rule", ""), origin.get("confidence", "")))
     return "Baseline:\n\n" + _table(("setting", "value", "where it came from", "confidence"), rows)
 
@@ -102,10 +92,10 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _told(name: str, verdict: Mapping[str, Any]) -> str:
-    told = "; ".join(filter(None, [clean(verdict["sentence"]), *other_reasons(verdict), cost_line(verdict)]))
+def _told(name: str, verdict: Verdict) -> str:
+    told = "; ".join(filter(None, [clean(verdict.sentence), *other_reasons(verdict), cost_line(verdict)]))
     step = escape(f"What to do: {advice(verdict)}.")
-    return f"- **{escape(name)}: {escape(verdict['verdict'])}.** {step} {escape(told)}"
+    return f"- **{escape(name)}: {escape(verdict.verdict)}.** {step} {escape(told)}"
 
 
 def _extra(section: Section) -> str:
@@ -115,8 +105,8 @@ def _extra(section: Section) -> str:
     )
 
 
-def _scope(verdicts: Sequence[Mapping[str, Any]]) -> str:
-    scopes = dict.fromkeys(escape(verdict["scope"]) for verdict in verdicts)
+def _scope(verdicts: Sequence[Verdict]) -> str:
+    scopes = dict.fromkeys(escape(verdict.scope) for verdict in verdicts)
     return f"Scope: {'; '.join(scopes)}." if scopes else ""
 
 

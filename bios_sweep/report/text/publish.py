@@ -8,17 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from bios_sweep.atomic import write_atomically
+from bios_sweep.jsonable import to_json
+from bios_sweep.report.content.summary import Summary
 from bios_sweep.report.figures.files import figures_of, save_figures
 from bios_sweep.report.text.csv_table import write_results
 from bios_sweep.report.text.html import to_html
 from bios_sweep.report.text.markdown import to_markdown
 
 
-def write_report(summary: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
+def write_report(summary: Summary, rows: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
     """Write `report.json`, `report.md`, `report.html`, `results.csv` and `figures/` into a sweep's folder."""
     drawn = tuple(figures_of(summary))
     files = {
-        folder / "report.json": json.dumps(summary, indent=1, allow_nan=False) + "\n",
+        folder / "report.json": json.dumps(to_json(summary), indent=1, allow_nan=False) + "\n",
         folder / "report.md": to_markdown(summary),
         folder / "report.html": to_html(summary, drawn),
     }

@@ -2,85 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
 
+from bios_sweep.rehearsal.noise import Noise
+from bios_sweep.rehearsal.summary import ChanceRow, DesignRow, QuestionRow, RehearsalSummary
 from bios_sweep.report.content.wording import clean, duration, gain, number, plural
 from bios_sweep.report.text.layout import QUIET, bullets, copyable, heading, line, plain_table
 
 
-def print_rehearsal(summary: Mapping[str, Any], console: Console) -> None:
-    """What the study would say at which true gain. summary: of `rehearse --json`."""
-    heading(console, f"Rehearsal of {clean(summary['sweep'])}")
-    line(console, summary["question"])
-    line(console, f"{clean(summary['scenario'])}", QUIET)
-    line(console, f"judged on {clean(summary['judged_on'])}")
+def print_rehearsal(summary: RehearsalSummary, console: Console) -> None:
+    """What the study would say at which true gain."""
+    heading(console, f"Rehearsal of {clean(summary.sweep)}")
+    line(console, summary.question)
+    line(console, f"{clean(summary.scenario)}", QUIET)
+    line(console, f"judged on {clean(summary.judged_on)}")
     console.print()
-    for text in (_design(summary), noise_line(summary["noise"]), _simulated(summary)):
+    for text in (_design(summary), noise_line(summary.noise), _simulated(summary)):
         line(console, text)
-    for question in summary["questions"]:
+    for question in summary.questions:
         _print_question(question, console)
     console.print()
     line(console, _most(summary))
-    if summary.get("design"):
-        _print_design(summary["design"], console)
-    bullets(console, "Warnings", summary["warnings"])
-    bullets(console, "Taken for granted", summary["notes"])
-    copyable(console, "run it: ", summary["command"])
+    if summary.design:
+        _print_design(summary.design, console)
+    bullets(console, "Warnings", summary.warnings)
+    bullets(console, "Taken for granted", summary.notes)
+    copyable(console, "run it: ", summary.command)
 
 
-def noise_line(noise: Mapping[str, Any]) -> str:
+def noise_line(noise: Noise) -> str:
     """Where the noise comes from, and how well it is known."""
-    percent = f"noise of one trial {number(noise['percent'])} % of the loss"
-    if noise["source"] == "given":
+    percent = f"noise of one trial {number(noise.percent)} % of the loss"
+    if noise.source == "given":
         return f"{percent}, as given"
-    if noise["source"] == "guess":
+    if noise.source == "guess":
         return (
             f"{percent}: a guess (chosen, not measured), for no earlier sweep of this scenario tells it; "
             "give --noise PERCENT"
         )
-    names = ", ".join(map(clean, noise["sweeps"][:3]))
-    more = f" and {len(noise['sweeps']) - 3} more" if len(noise["sweeps"]) > 3 else ""
+    names = ", ".join(map(clean, noise.sweeps[:3]))
+    more = f" and {len(noise.sweeps) - 3} more" if len(noise.sweeps) > 3 else ""
     return (
-        f"{percent}, from {names}{more}: {plural(noise['degrees_of_freedom'], 'degree')} of freedom, "
-        f"90 % interval {number(noise['lower'])} to {number(noise['upper'])}"
+        f"{percent}, from {names}{more}: {plural(noise.degrees_of_freedom, 'degree')} of freedom, "
+        f"90 % interval {number(noise.lower)} to {number(noise.upper)}"
     )
 
 
-def _design(summary: Mapping[str, Any]) -> str:
-    looks = ", ".join(map(str, summary["looks"]))
+def _design(summary: RehearsalSummary) -> str:
+    looks = ", ".join(map(str, summary.looks))
     return (
-        f"{plural(summary['arms'], 'arm')}, looks at {looks} seeds, {summary['confirmation_seeds']} fresh "
-        f"seeds for a candidate, margin {number(summary['margin_percent'])} %"
+        f"{plural(summary.arms, 'arm')}, looks at {looks} seeds, {summary.confirmation_seeds} fresh "
+        f"seeds for a candidate, margin {number(summary.margin_percent)} %"
     )
 
 
-def _simulated(summary: Mapping[str, Any]) -> str:
+def _simulated(summary: RehearsalSummary) -> str:
     return (
-        f"{summary['sweeps_simulated']:,} simulated sweeps per line (random seed {summary['random_seed']}); "
+        f"{summary.sweeps_simulated:,} simulated sweeps per line (random seed {summary.random_seed}); "
         "shares in percent, +- one standard error. wrong: confirmed although a level is better by the "
         "margin, or refined to a level that is no better"
     )
 
 
-def _print_question(question: Mapping[str, Any], console: Console) -> None:
-    planted = f"{clean(question['factor'])} {clean(question['level'])}"
-    name, claim = clean(question["question"]), clean(question["claim"])
+def _print_question(question: QuestionRow, console: Console) -> None:
+    planted = f"{clean(question.factor)} {clean(question.level)}"
+    name, claim = clean(question.question), clean(question.claim)
     heading(console, name if f"({claim})" in name else f"{name} ({claim})")
-    rows = question["chances"]
-    if question["about_another_level"]:
+    rows = question.chances
+    if question.about_another_level:
         line(console, f"where {planted} gains nothing; this claim is about another level", QUIET)
-        rows = [row for row in rows if row["effect_margins"] == 0] or rows[:1]
+        rows = tuple(row for row in rows if row.effect_margins == 0) or rows[:1]
     else:
         line(console, f"by the true gain of {planted}, in margins", QUIET)
     console.print(_table(rows))
 
 
-def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    timed = any(row["seconds"] is not None for row in rows)
+def _table(rows: Sequence[ChanceRow]) -> Table:
+    timed = any(row.seconds is not None for row in rows)
     header = (
         "true gain",
         "confirm",
@@ -93,16 +94,19 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
     table = plain_table(*header, flexible=(), right=header)
     for row in rows:
         table.add_row(
-            f"{number(row['effect_margins'])} ({gain(row['effect_percent'])} %)",
-            *(_share(row, word) for word in ("confirm", "refine", "inconclusive", "wrong")),
-            f"{row['trials']:.1f}",
-            *((duration(row["seconds"]),) if timed else ()),
+            f"{number(row.effect_margins)} ({gain(row.effect_percent)} %)",
+            _share(row.confirm, row.confirm_error),
+            _share(row.refine, row.refine_error),
+            _share(row.inconclusive, row.inconclusive_error),
+            _share(row.wrong, row.wrong_error),
+            f"{row.trials:.1f}",
+            *((duration(row.seconds),) if row.seconds is not None else ()),
         )
     return table
 
 
-def _share(row: Mapping[str, Any], word: str) -> str:
-    return f"{100 * row[word]:.0f} +- {_rounded(row[f'{word}_error'])}"
+def _share(share: float, error: float) -> str:
+    return f"{100 * share:.0f} +- {_rounded(error)}"
 
 
 def _rounded(error: float) -> int:
@@ -110,29 +114,27 @@ def _rounded(error: float) -> int:
     return max(1, round(100 * error))
 
 
-def _most(summary: Mapping[str, Any]) -> str:
-    text = f"at most {plural(summary['most_trials'], 'trial')}"
-    if summary["most_seconds"] is None:
+def _most(summary: RehearsalSummary) -> str:
+    text = f"at most {plural(summary.most_trials, 'trial')}"
+    if summary.most_seconds is None:
         return f"{text}; how long they take is not known here: give --seconds-per-trial S"
-    workers = summary["workers"]
-    at_once = (
-        f", {duration(summary['most_seconds'] / workers)} with {workers} at a time" if workers > 1 else ""
-    )
-    return f"{text}, {duration(summary['most_seconds'])} of trials one after another{at_once}"
+    workers = summary.workers
+    at_once = f", {duration(summary.most_seconds / workers)} with {workers} at a time" if workers > 1 else ""
+    return f"{text}, {duration(summary.most_seconds)} of trials one after another{at_once}"
 
 
-def _print_design(design: Mapping[str, Any], console: Console) -> None:
-    heading(console, f"The design that decides most within {number(design['gpu_hours'])} hours")
+def _print_design(design: DesignRow, console: Console) -> None:
+    heading(console, f"The design that decides most within {number(design.gpu_hours)} hours")
     line(
         console,
-        f"decides, and rightly, in {100 * design['decides']:.0f} +- {_rounded(design['decides_error'])} % of "
+        f"decides, and rightly, in {100 * design.decides:.0f} +- {_rounded(design.decides_error)} % of "
         "sweeps (mean over questions, and over true gains of 0 and 2 margins); "
-        f"{plural(design['fitting'], 'design')} of {design['compared']} fitted",
+        f"{plural(design.fitting, 'design')} of {design.compared} fitted",
     )
     line(
         console,
-        f"expected {duration(design['expected_seconds'])}, at most {duration(design['most_seconds'])}, "
+        f"expected {duration(design.expected_seconds)}, at most {duration(design.most_seconds)}, "
         "of trials one after another",
     )
-    if design["weak"]:
+    if design.weak:
         line(console, "no design of this cost decides more often than not; more hours are needed", "yellow")

@@ -11,33 +11,38 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bios_sweep.decision.statement import Verdict
 from bios_sweep.report.content.advice import advice
 from bios_sweep.report.content.goals import first_line
+from bios_sweep.report.content.lines import (
+    bounds_line,
+    contrast,
+    cost,
+    cost_line,
+    counts_line,
+    failure_lines,
+    no_verdict,
+    other_reasons,
+    titles,
+)
+from bios_sweep.report.content.plan_summary import PlanArm, PlanSummary
 from bios_sweep.report.content.sections import Section, sections
-from bios_sweep.report.content.summary import worst_first
+from bios_sweep.report.content.status import Status
+from bios_sweep.report.content.summary import FailureRow, Summary, worst_first
 from bios_sweep.report.content.wording import (
     NONE,
-    bounds_line,
     changes,
     clean,
-    contrast,
-    cost_line,
     count,
-    counts_line,
     duration,
-    failure_lines,
     gain,
     interval,
-    no_verdict,
     number,
-    other_reasons,
     plural,
-    times,
-    times_interval,
-    titles,
 )
 from bios_sweep.report.text.layout import HEAD, QUIET, bullets, copyable, heading, indented, line, plain_table
 from bios_sweep.report.text.logs import logs_of
+from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED
 
 BOUNDS_WIDE, BOUNDS_NARROW = 24, 16  # columns of what stands under an effect
 WIDE = 100  # columns from which an effect and its bounds fit on one line
@@ -50,32 +55,32 @@ VERDICT_STYLES = {
 }
 
 
-def print_plan(plan: Mapping[str, Any], console: Console) -> None:
-    """What would run, where the baseline came from and what it costs. plan: from `summarise_plan`."""
+def print_plan(plan: PlanSummary, console: Console) -> None:
+    """What would run, where the baseline came from and what it costs."""
     _head(console, plan)
     heading(console, "Baseline")
     console.print(_baseline_table(plan))
-    rest = {name: value for name, value in plan["baseline"].items() if name not in plan["origins"]}
+    rest = {name: value for name, value in plan.baseline.items() if name not in plan.origins}
     if rest:
         line(console, f"also: {changes(rest)}", QUIET)
     heading(console, "Arms")
-    console.print(_arms_table(plan["arms"]))
-    line(console, f"seeds {', '.join(map(str, plan['seeds']))}, the same for every arm", QUIET)
+    console.print(_arms_table(plan.arms))
+    line(console, f"seeds {', '.join(map(str, plan.seeds))}, the same for every arm", QUIET)
     console.print()
     for text in (_totals(plan), _estimate(plan), _search(plan), _confirmation(plan)):
         line(console, text)
-    bullets(console, "Warnings", plan.get("warnings", ()))
-    bullets(console, "Damaged", plan.get("damaged") or ())
+    bullets(console, "Warnings", plan.warnings)
+    bullets(console, "Damaged", plan.damaged)
     bullets(console, "Notes", _plan_notes(plan))
-    bullets(console, "To bear in mind", plan["caveats"])
+    bullets(console, "To bear in mind", plan.caveats)
 
 
-def print_verdicts(summary: Mapping[str, Any], console: Console, trials_dir: Path | None = None) -> None:
-    """The verdicts with their evidence. summary: from `summarise`; trials_dir: where logs of failures lie."""
+def print_verdicts(summary: Summary, console: Console, trials_dir: Path | None = None) -> None:
+    """The verdicts with their evidence. trials_dir: where logs of failures lie."""
     if first := first_line(summary):
         line(console, first, "yellow")
     _head(console, summary)
-    verdicts = summary["verdicts"]
+    verdicts = summary.verdicts
     if not verdicts:
         line(console, no_verdict(summary), "yellow")
     else:
@@ -86,62 +91,55 @@ def print_verdicts(summary: Mapping[str, Any], console: Console, trials_dir: Pat
         _told(console, name, verdict)
     for section in sections(summary):
         print_section(section, console)
-    for scope in dict.fromkeys(verdict["scope"] for verdict in verdicts):
+    for scope in dict.fromkeys(verdict.scope for verdict in verdicts):
         console.print()
         line(console, f"Scope: {clean(scope)}")
-    line(console, counts_line(summary["counts"]))
-    _failures(console, summary["failures"], trials_dir)
-    bullets(console, "Damaged", summary.get("damaged") or ())
-    bullets(console, "To bear in mind", [*summary["caveats"], *summary["notes"]])
-    copyable(console, "Again: ", summary["command"])
+    line(console, counts_line(summary.counts))
+    _failures(console, summary.failures, trials_dir)
+    bullets(console, "Damaged", summary.damaged or ())
+    bullets(console, "To bear in mind", [*summary.caveats, *summary.notes])
+    copyable(console, "Again: ", summary.command)
 
 
-def print_status(status: Mapping[str, Any], console: Console) -> None:
-    """Where a sweep stands.
-
-    status: `sweep_id`, `stage`, `driver` (`pid`, `host`, `started`, or None when nobody drives it),
-    `planned`, `completed`, `diverged`, `failed`, `running`, `failures` (kind -> trials), `retried`, `broken`
-    (why the last run ended early, or None), `judged_on` (the metric in words).
-    """
-    planned, running = status["planned"], status["running"]
-    ended = {name: status[name] for name in ("completed", "diverged", "failed")}
-    waiting = planned - sum(ended.values()) - running
-    line(console, clean(status["sweep_id"]), HEAD)
-    if status.get("judged_on"):
-        line(console, f"judged on {clean(status['judged_on'])}")
-    line(console, f"stage: {clean(status['stage'])}")
-    parts = [f"{amount} {name}" for name, amount in ended.items()]
-    parts += [f"{amount} {name}" for name, amount in (("running", running), ("waiting", waiting)) if amount]
-    line(console, f"{plural(planned, 'trial')} planned = {' + '.join(parts)}")
-    kinds = ", ".join(f"{amount} {clean(kind)}" for kind, amount in status.get("failures", {}).items())
-    if kinds:
+def print_status(status: Status, console: Console) -> None:
+    """Where a sweep stands."""
+    ended = {COMPLETED: status.completed, DIVERGED: status.diverged, FAILED: status.failed}
+    waiting = status.planned - sum(ended.values()) - status.running
+    line(console, clean(status.sweep_id), HEAD)
+    line(console, f"judged on {clean(status.judged_on)}")
+    line(console, f"stage: {clean(status.stage)}")
+    later = {"running": status.running, "waiting": waiting}
+    parts = [f"{amount} {name}" for name, amount in (ended | later).items() if amount or name in ended]
+    line(console, f"{plural(status.planned, 'trial')} planned = {' + '.join(parts)}")
+    if status.failures:
+        kinds = ", ".join(f"{amount} {clean(kind)}" for kind, amount in status.failures.items())
         line(console, f"failed: {kinds}")
-    if status.get("retried"):
-        line(console, f"{plural(status['retried'], 'attempt')} lost and tried again")
-    if status.get("broken"):
-        line(console, status["broken"])
-    bullets(console, "Damaged", status.get("damaged") or ())
-    driver = status["driver"]
+    if status.retried:
+        line(console, f"{plural(status.retried, 'attempt')} lost and tried again")
+    if status.broken:
+        line(console, status.broken)
+    bullets(console, "Damaged", status.damaged)
+    driver = status.driver
     if driver is None:
         line(console, "no driver is running")
     else:
-        where = f"driver: process {driver['pid']} on {clean(driver['host'])}"
-        line(console, f"{where}, since {clean(driver['started'])}")
+        where = f"driver: process {driver.pid} on {clean(driver.host)}"
+        line(console, f"{where}, since {clean(driver.started)}")
 
 
-def _head(console: Console, facts: Mapping[str, Any]) -> None:
-    if facts["question"]:
-        line(console, facts["question"], HEAD)
-    line(console, f"{clean(facts['scenario'])}  ({clean(facts['sweep_id'])})", QUIET)
-    line(console, f"judged on {clean(facts['judged_on'])}")
+def _head(console: Console, facts: PlanSummary | Summary) -> None:
+    if facts.question:
+        line(console, facts.question, HEAD)
+    line(console, f"{clean(facts.scenario)}  ({clean(facts.sweep_id)})", QUIET)
+    line(console, f"judged on {clean(facts.judged_on)}")
 
 
-def _baseline_table(plan: Mapping[str, Any]) -> Table:
+def _baseline_table(plan: PlanSummary) -> Table:
     table = plain_table(
         "setting", "value", "where it came from", "confidence", flexible=("where it came from",)
     )
-    for name, origin in plan["origins"].items():
-        value = plan["baseline"][name]
+    for name, origin in plan.origins.items():
+        value = plan.baseline[name]
         origin_text = Text(clean(origin.get("rule", "")))
         if origin.get("source") and origin.get("confidence") != "given":
             origin_text.append(f"\n{clean(origin['source'])}", style=QUIET)
@@ -163,67 +161,67 @@ def _confidence(origin: Mapping[str, Any]) -> Text:
     return Text(word, style="yellow" if word == "extrapolated" else "")
 
 
-def _arms_table(arms: Iterable[Mapping[str, Any]]) -> Table:
+def _arms_table(arms: Iterable[PlanArm]) -> Table:
     numbers = ("steps", "examples", "tokens", "trials", "reused")
     table = plain_table("arm", "what differs", *numbers, flexible=("arm", "what differs"), right=numbers)
     table.padding = 0  # one space between columns: at 80 columns an arm of usual length fits on its line
     for arm in arms:
         table.add_row(
-            Text(clean(arm["arm"])),
-            Text(changes(arm["changes"]) or "nothing"),
-            count(arm["steps"]),
-            count(arm["examples"]),
-            count(arm["tokens"]),
-            count(arm["trials"]),
-            count(arm["reused"]),
+            Text(clean(arm.arm)),
+            Text(changes(arm.changes) or "nothing"),
+            count(arm.steps),
+            count(arm.examples),
+            count(arm.tokens),
+            count(arm.trials),
+            count(arm.reused),
         )
     return table
 
 
-def _totals(plan: Mapping[str, Any]) -> str:
-    reused = f", {plan['reused']} reused" if plan["reused"] else ""
-    tokens = NONE if plan["tokens"] is None else count(plan["tokens"])
+def _totals(plan: PlanSummary) -> str:
+    reused = f", {plan.reused} reused" if plan.reused else ""
+    tokens = NONE if plan.tokens is None else count(plan.tokens)
     return (
-        f"{plural(plan['trials'], 'trial')}: {plan['to_run']} to run{reused}; "
-        f"{count(plan['examples'])} training examples, {tokens} tokens"
+        f"{plural(plan.trials, 'trial')}: {plan.to_run} to run{reused}; "
+        f"{count(plan.examples)} training examples, {tokens} tokens"
     )
 
 
-def _estimate(plan: Mapping[str, Any]) -> str:
-    if not plan["to_run"]:
+def _estimate(plan: PlanSummary) -> str:
+    if not plan.to_run:
         return "time: none, every trial is finished already"
-    if plan["estimate_seconds"] is None:
+    if plan.estimate_seconds is None:
         return "time: no earlier trial of this model to estimate from"
-    workers, trials = plural(plan["workers"], "worker"), plural(plan["estimate_from_trials"], "earlier trial")
-    return f"time: about {duration(plan['estimate_seconds'])} on {workers}, from {trials} of this model"
+    workers, trials = plural(plan.workers, "worker"), plural(plan.estimate_from_trials, "earlier trial")
+    return f"time: about {duration(plan.estimate_seconds)} on {workers}, from {trials} of this model"
 
 
-def _search(plan: Mapping[str, Any]) -> str:
-    most = plan["search"]["most_trials"]
+def _search(plan: PlanSummary) -> str:
+    most = plan.search.most_trials
     return f"joint search: up to {plural(most, 'trial')} once a setting has moved" if most else ""
 
 
-def _confirmation(plan: Mapping[str, Any]) -> str:
-    trials = plan["confirmation"]["trials_per_candidate"]
+def _confirmation(plan: PlanSummary) -> str:
+    trials = plan.confirmation.trials_per_candidate
     if not trials:
         return "confirmation: none; a better level would stay unconfirmed"
     return f"confirmation: a candidate adds {plural(trials, 'trial')}, and the default {trials}"
 
 
-def _plan_notes(plan: Mapping[str, Any]) -> list[str]:
+def _plan_notes(plan: PlanSummary) -> list[str]:
     """The plan's notes, then the arms' own; one that several arms share is said once."""
-    notes = dict.fromkeys(map(clean, plan["notes"]))
+    notes = dict.fromkeys(map(clean, plan.notes))
     own: dict[str, list[str]] = {}
-    for arm in plan["arms"]:
-        for note in map(clean, arm["notes"]):
+    for arm in plan.arms:
+        for note in map(clean, arm.notes):
             if note not in notes:
-                own.setdefault(note, []).append(clean(arm["arm"]))
+                own.setdefault(note, []).append(clean(arm.arm))
     return [*notes, *(f"{', '.join(arms)}: {note}" for note, arms in own.items())]
 
 
-def _verdict_table(verdicts: Sequence[Mapping[str, Any]], wide: bool) -> Table:
+def _verdict_table(verdicts: Sequence[Verdict], wide: bool) -> Table:
     """On a narrow console the time stays out of the table; it is told under the verdict anyway."""
-    timed = wide and any(verdict.get("cost_ratio") is not None for verdict in verdicts)
+    timed = wide and any(verdict.cost_ratio is not None for verdict in verdicts)
     header = ("factor", "default", "verdict", "best\nlevel", "gain, %", "margin,\n%", "seeds")
     right = ("default", "best\nlevel", "gain, %", "margin,\n%", "seeds", "time")
     table = plain_table(*header, *(("time",) if timed else ()), flexible=("factor", "verdict"), right=right)
@@ -232,45 +230,40 @@ def _verdict_table(verdicts: Sequence[Mapping[str, Any]], wide: bool) -> Table:
     if not wide:
         table.padding = 0
     for name, verdict in zip(titles(verdicts), verdicts, strict=True):
-        table.add_row(*_verdict_row(name, verdict, wide), *((Text(_time(verdict)),) if timed else ()))
+        table.add_row(*_verdict_row(name, verdict, wide), *((Text(cost(verdict)),) if timed else ()))
     return table
 
 
-def _verdict_row(name: str, verdict: Mapping[str, Any], wide: bool) -> tuple[Text, ...]:
-    word = clean(verdict["verdict"])
-    effect = [gain(verdict["effect_percent"]), interval(verdict["lower"], verdict["upper"])]
+def _verdict_row(name: str, verdict: Verdict, wide: bool) -> tuple[Text, ...]:
+    word = clean(verdict.verdict)
+    effect = [gain(verdict.effect_percent), interval(verdict.lower, verdict.upper)]
     return (
         Text(name),
-        Text(number(verdict["default"])),
+        Text(number(verdict.default)),
         Text(word, style=VERDICT_STYLES.get(word, "")),
-        Text(number(verdict["best_level"])),
+        Text(number(verdict.best_level)),
         Text("\n".join([(" " if wide else "\n").join(filter(None, effect)), *_contrast(verdict, wide)])),
-        Text(number(verdict["margin"])),
-        Text(str(len(verdict["seeds"]))),
+        Text(number(verdict.margin)),
+        Text(str(len(verdict.seeds))),
     )
 
 
-def _contrast(verdict: Mapping[str, Any], wide: bool) -> list[str]:
+def _contrast(verdict: Verdict, wide: bool) -> list[str]:
     """What the gain is of and over, under it and no wider than its bounds, or nearly."""
     return wrap(contrast(verdict), BOUNDS_WIDE if wide else BOUNDS_NARROW, break_long_words=False)
-
-
-def _time(verdict: Mapping[str, Any]) -> str:
-    bounds = times_interval(verdict.get("cost_lower"), verdict.get("cost_upper"))
-    return f"{times(verdict.get('cost_ratio'))} {bounds}".strip()
 
 
 def _longest_word(texts: Iterable[str]) -> int:
     return max((len(word) for text in texts for word in text.split()), default=0)
 
 
-def _told(console: Console, name: str, verdict: Mapping[str, Any]) -> None:
-    word = clean(verdict["verdict"])
+def _told(console: Console, name: str, verdict: Verdict) -> None:
+    word = clean(verdict.verdict)
     console.print()
     title = Text(f"{name}: ", style=HEAD)
     console.print(title.append(word, style=VERDICT_STYLES.get(word, "")))
     step = f"what to do: {advice(verdict)}"
-    for text in filter(None, (step, verdict["sentence"], *other_reasons(verdict), cost_line(verdict))):
+    for text in filter(None, (step, verdict.sentence, *other_reasons(verdict), cost_line(verdict))):
         indented(console, clean(text))
 
 
@@ -293,12 +286,13 @@ def print_section(section: Section, console: Console) -> None:
     console.print(table)
 
 
-def _failures(console: Console, failures: Sequence[Mapping[str, Any]], trials_dir: Path | None) -> None:
+def _failures(console: Console, failures: Sequence[FailureRow], trials_dir: Path | None) -> None:
     bullets(console, "Failed or diverged", failure_lines(worst_first(failures)))
-    for failure in failures:
-        failed = trials_dir is not None and failure["status"] == "failed"
-        for log in logs_of(trials_dir / failure["key"]) if failed else ():
-            copyable(console, f"  log of {clean(failure['arm'])}, seed {failure['seed']}: ", str(log))
+    if trials_dir is None:
+        return
+    for row in failures:
+        for log in logs_of(trials_dir / row.key) if row.status == FAILED else ():
+            copyable(console, f"  log of {clean(row.arm)}, seed {row.seed}: ", str(log))
 
 
 def _is_number(value: Any) -> bool:

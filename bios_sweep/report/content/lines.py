@@ -1,0 +1,135 @@
+"""What is said of verdicts, counts and failures in a line, the same in every form of a report. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bios_sweep.decision.statement import Verdict, question_titles
+from bios_sweep.report.content.summary import Counts, FailureRow, Summary
+from bios_sweep.report.content.wording import (
+    clean,
+    ended_as,
+    gain,
+    interval,
+    number,
+    plural,
+    times,
+    times_interval,
+)
+
+OF_ANOTHER_LEVEL = ("quality", "speed", "minimum")  # claims about another level than the baseline's
+OTHER_LIMITS = ("speed", "minimum")  # claims that are held against something else than the margin
+
+
+def titles(verdicts: Sequence[Verdict]) -> list[str]:
+    """A name per verdict: the factor, its claim where the factor has several, and its cell where it has one.
+
+    `batch_size (quality)`, `lora_rank, train_examples=500`.
+    """
+    return [clean(title) for title in question_titles([(v.factor, v.claim, v.cell) for v in verdicts])]
+
+
+def contrast(verdict: Verdict) -> str:
+    """What a row's gain is of and over: `32 over 128 trained as long`; empty where there is no gain.
+
+    Also where the row says it already: the gain of its best level over its default.
+    """
+    of, over = number(verdict.effect_of), clean(verdict.effect_over)
+    if not over or (of, over) == (number(verdict.best_level), number(verdict.default)):
+        return ""
+    return f"{of} over {over}"
+
+
+def effect(verdict: Verdict) -> str:
+    """`+1.22 [+1.08, +1.33]`: the gain in percent and its bounds."""
+    return f"{gain(verdict.effect_percent)} {interval(verdict.lower, verdict.upper)}".strip()
+
+
+def cost(verdict: Verdict) -> str:
+    """`x1.80 [1.71, 1.89]`: the time of the level in question over the default's, and its bounds."""
+    return f"{times(verdict.cost_ratio)} {times_interval(verdict.cost_lower, verdict.cost_upper)}".strip()
+
+
+def verdict_line(summary: Summary) -> str:
+    """The whole sweep in a line: `learning_rate: confirm · lora_rank: inconclusive`."""
+    verdicts = summary.verdicts
+    words = [f"{name}: {clean(v.verdict)}" for name, v in zip(titles(verdicts), verdicts, strict=True)]
+    return " · ".join(words) if words else no_verdict(summary)
+
+
+def cost_line(verdict: Verdict) -> str:
+    """What the level in question costs, where it was timed; an empty string where it was not."""
+    if verdict.cost_ratio is None:
+        return ""
+    bounds = times_interval(verdict.cost_lower, verdict.cost_upper)
+    told = f"time of {_in_question(verdict)}: {times(verdict.cost_ratio)} the default's {bounds}".rstrip()
+    if verdict.hardware:
+        told += f" on {clean(verdict.hardware)}"
+    iso = verdict.iso_cost_percent
+    return told if iso is None else f"{told}; gain over the default trained for the same time {gain(iso)} %"
+
+
+def _in_question(verdict: Verdict) -> str:
+    """The level that gain and time are of: the claimed one, or the alternative with just this gain."""
+    if verdict.effect_over:
+        return number(verdict.effect_of)
+    if verdict.claim in OF_ANOTHER_LEVEL:
+        return number(verdict.default)
+    gains = ((row.level, row.estimate.gain if row.estimate else None) for row in verdict.levels)
+    same = [level for level, found in gains if found == verdict.effect_percent]
+    return number(same[0] if same else verdict.best_level)
+
+
+def bounds_line(verdicts: Sequence[Verdict]) -> str:
+    """How to read the numbers of a table of verdicts."""
+    bounded = [v for v in verdicts if v.lower is not None or v.upper is not None]
+    levels = sorted({round(100 * verdict.confidence, 1) for verdict in bounded})
+    apart = any(verdict.effect_over for verdict in verdicts)
+    told = "gain over the default, positive = better"
+    if apart:
+        told = "gain of the best level over the default, or as the row says; positive = better"
+    if levels:
+        told += f"; one-sided {' or '.join(f'{level:g} %' for level in levels)} bounds"
+    own = [verdict for verdict in bounded if verdict.claim not in OF_ANOTHER_LEVEL]
+    if any(verdict.verdict == "confirm" for verdict in own):
+        told += "; beside a confirmed default those of the alternative that comes nearest"
+    if len(own) < len(bounded) and not apart:
+        told += f"; of {', '.join(OF_ANOTHER_LEVEL)}: those of the level that is claimed"
+    if any(verdict.claim in OTHER_LIMITS for verdict in bounded):
+        told += "; margin of speed: the loss that it may cost, of a minimum: 0, its share is reached above it"
+    return told
+
+
+def no_verdict(summary: Summary) -> str:
+    """What is said before anything is decided."""
+    counts = summary.counts
+    ended = sum(counts.endings.values())
+    return f"no verdict yet ({clean(summary.stage)}: {ended} of {counts.planned} trials ended)"
+
+
+def counts_line(counts: Counts) -> str:
+    """Every planned trial accounted for; what is still to come is named only where there is any."""
+    parts = [f"{amount} {status}" for status, amount in counts.endings.items()]
+    if counts.waiting:
+        parts.append(f"{counts.waiting} waiting")
+    return f"{plural(counts.planned, 'trial')} planned = {' + '.join(parts)}"
+
+
+def other_reasons(verdict: Verdict) -> list[str]:
+    """Reasons that neither the verdict's sentence nor the advice beside it already says."""
+    sentence, why = clean(verdict.sentence), clean(verdict.withheld)
+    reasons = [text for text in map(clean, verdict.reasons) if text not in sentence]
+    return [text for text in reasons if not (why and text.endswith(why))]
+
+
+def failure_lines(failures: Sequence[FailureRow]) -> list[str]:
+    """Trials without a completed result, in the given order; equal causes of an arm share a line."""
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for row in failures:
+        cause = clean(row.cause) or "cause not recorded"
+        key = (clean(row.arm), ended_as(row.status, row.failure), cause)
+        groups.setdefault(key, []).append(str(row.seed))
+    return [
+        f"{arm}, seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}: {status}: {cause}"
+        for (arm, status, cause), seeds in groups.items()
+    ]

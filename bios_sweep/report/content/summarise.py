@@ -1,0 +1,85 @@
+"""From a plan, its state and its results to the summary that a reader is told. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+from bios_sweep.procedure import Results, State, no_file, pairing_lines
+from bios_sweep.report.content.arm_rows import arm_row, arms_of, curves_of
+from bios_sweep.report.content.frontier_rows import frontier_rows
+from bios_sweep.report.content.goals import headline, not_served, profiles, recommended
+from bios_sweep.report.content.moderator_rows import moderator_rows
+from bios_sweep.report.content.scope import caveats
+from bios_sweep.report.content.search_row import search_row
+from bios_sweep.report.content.sign_rows import sign_rows, unjudged_lines
+from bios_sweep.report.content.summary import Counts, FailureRow, Summary, metric_row
+from bios_sweep.report.content.truncation import truncation
+from bios_sweep.report.content.verdict_rows import told_verdict, verdicts_of
+from bios_sweep.study.plan import Plan
+from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED
+
+
+def summarise(plan: Plan, state: State, results: Results, command: str) -> Summary:
+    """Everything a reader of the sweep is told. `command` reproduces it."""
+    study, arms = plan.study, arms_of(plan, state)
+    verdicts = tuple(told_verdict(plan, verdict, command) for verdict in verdicts_of(plan, state))
+    summary = Summary(
+        sweep=study.name,
+        sweep_id=plan.sweep_id,
+        question=study.question,
+        scenario=study.scenario.name,
+        stage=state.stage,
+        metric=metric_row(study.metric),
+        judged_on=study.metric.words,
+        margin=state.margin,
+        counts=count_trials(state, results),
+        verdicts=verdicts,
+        baseline=study.scenario.told(study.baseline.by_name()),
+        origins=study.origins,
+        arms=tuple(arm_row(plan, state, arm, results) for arm in arms),
+        curves={arm.name: curves_of(plan, state, arm, results) for arm in arms},
+        served=state.served,
+        profiles=profiles(plan, state),
+        recommended=recommended(plan, state),
+        not_served=not_served(verdicts),
+        no_file=no_file(plan, state),
+        frontier=frontier_rows(plan, state),
+        importance=state.search.importance if state.search else {},
+        search=search_row(state),
+        moderators=moderator_rows(plan, state, results),
+        signs=sign_rows(plan, state, results),
+        truncation=truncation(study.scenario.data),
+        failures=_failures(state, results),
+        caveats=(*caveats(plan), *pairing_lines(plan, results), *unjudged_lines(plan, state, results)),
+        notes=tuple(plan.notes),
+        command=command,
+    )
+    return replace(summary, headline=headline(summary))
+
+
+def count_trials(state: State, results: Results) -> Counts:
+    """The trials that are needed so far, by how they ended."""
+    ended = Counter(results[trial.key].status for trial in state.needed if trial.key in results)
+    return Counts(
+        planned=len(state.needed),
+        completed=ended[COMPLETED],
+        diverged=ended[DIVERGED],
+        failed=ended[FAILED],
+        waiting=len(state.needed) - sum(ended.values()),
+    )
+
+
+def _failures(state: State, results: Results) -> tuple[FailureRow, ...]:
+    return tuple(
+        FailureRow(
+            arm=trial.arm,
+            seed=trial.seed,
+            key=trial.key,
+            status=result.status,
+            failure=result.failure,
+            cause=result.cause,
+        )
+        for trial in state.needed
+        if (result := results.get(trial.key)) is not None and result.status != COMPLETED
+    )

@@ -53,12 +53,12 @@ def _next_study(args: Namespace, view: SweepView, workspace: Workspace, found: S
     """Write the suggested study down, and plan it."""
     _require_direction(view, args)
     name, command = write_next(view, workspace, found)
-    prepared = prepare(command.namespace(_but_the_sweep(args)))
+    prepared = prepare(_again(command, _but_the_sweep(args)))
     plan = plan_summary(prepared)
     return NextStudy(
         name=name,
         file=str(_folder(command) / f"{name}.yaml"),
-        command=prepared.command,
+        command=str(prepared.command),
         seeds=plan.seeds,
         arms=tuple(arm.arm for arm in plan.arms),
         trials=plan.trials,

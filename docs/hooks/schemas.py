@@ -224,7 +224,7 @@ def _section(name: str) -> Iterator[str]:
         if "properties" in one:
             yield _table(one)
     for title, own in whole["$defs"].items():
-        yield f"### {title} {{#{name}-{title.lower()}}}\n\n{own['description']}\n\n{_table(own)}"
+        yield f"### {title}\n\n{own['description']}\n\n{_table(own)}"
 
 
 def _table(whole: Mapping[str, Any]) -> str:

@@ -12,7 +12,9 @@ from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 
 from bios_sweep.assets import base_model_path
-from bios_sweep.assets.pretrain import (
+from bios_sweep.engines.training.corpus import embedded_examples
+from bios_sweep.engines.training.stdlib import is_evaluation_module
+from scripts.pretrain import (
     REPORT,
     count_bytes,
     encode,
@@ -20,15 +22,13 @@ from bios_sweep.assets.pretrain import (
     unigram_bits,
     untrained_model,
 )
-from bios_sweep.assets.pretrain_text import (
+from scripts.pretrain_text import (
     TOPICS_MODULE,
     Document,
     is_validation_unit,
     pretraining_documents,
     text_hash,
 )
-from bios_sweep.engines.training.corpus import embedded_examples
-from bios_sweep.engines.training.stdlib import is_evaluation_module
 
 SAMPLE = 80  # held-out documents scored here; all of them are in the report
 

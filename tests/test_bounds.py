@@ -8,7 +8,6 @@ from scipy import stats
 
 from bios_sweep.decision.bounds import (
     dunnett,
-    gain_bounds,
     paired_bound,
     pooled_error,
     student,
@@ -17,6 +16,7 @@ from bios_sweep.decision.bounds import (
 )
 from bios_sweep.decision.table import Blocks
 from bios_sweep.study.scenario import Metric
+from tests.reference_bounds import gain_bounds
 
 ACCURACY = Metric(name="accuracy", direction="maximize", unit="points")
 

@@ -13,8 +13,8 @@ from bios_sweep.engines.training.chat import ChatTemplate, chat_template
 from bios_sweep.engines.training.counts import ends_of
 from bios_sweep.engines.training.data import Example, Message
 from bios_sweep.engines.training.tokenizer import TextTokenizer, load_tokenizer
-from bios_sweep.engines.training.tokens import tokenize
 from bios_sweep.errors import DataError, ModelError
+from tests.tokenizing import tokenize
 
 SPECIAL = [
     "<s>",

@@ -49,15 +49,15 @@ def test_the_baseline_is_the_heuristics_with_their_reasons():
     baseline = study.baseline
     assert (baseline.batch_size, baseline.lora_rank, baseline.max_steps) == (128, 32, 1000)
     assert baseline.learning_rate == pytest.approx(4.908e-4, rel=1e-3)
-    assert study.origins["learning_rate"]["confidence"] == "published"
+    assert study.origins["learning_rate"].confidence == "published"
 
 
 def test_an_override_is_told_beside_what_it_replaces():
     study = study_of("sweeps=learning_rate", "baseline.batch_size=32", "budget.max_steps=50")
     assert study.baseline.batch_size == 32
     for name, recommended in (("batch_size", 128), ("max_steps", 1000)):
-        assert study.origins[name]["confidence"] == "given"
-        assert study.origins[name]["recommended"] == recommended
+        assert study.origins[name].confidence == "given"
+        assert study.origins[name].recommended == recommended
 
 
 def test_a_learning_rate_in_scientific_notation_is_a_number():

@@ -23,16 +23,11 @@ from bios_sweep.engines.training.data import (
 )
 from bios_sweep.engines.training.jsonl import jsonl_examples, read_jsonl
 from bios_sweep.engines.training.split import identity
-from bios_sweep.engines.training.tokens import (
-    TextTokenizer,
-    contents_only,
-    count_tokens,
-    load_tokenizer,
-    tokenize,
-    tokenize_all,
-)
+from bios_sweep.engines.training.tokenizer import TextTokenizer, load_tokenizer
+from bios_sweep.engines.training.tokens import Rendered, tokenize_all
 from bios_sweep.errors import DataError, ModelError, StorageError
 from tests.test_sealed import flipped
+from tests.tokenizing import tokenize
 
 
 def pair(number: int) -> dict[str, str]:
@@ -480,18 +475,10 @@ def test_conversations_need_a_template_and_get_no_second_bos(tokenizer: TextToke
         tokenize(talk, tokenizer, 100)
     done = tokenize(talk, tokenizer, 100, lambda turns: ("<bos>user:", f"{turns[-1].content}<eos>"))
     assert done.input_ids == (0, *ids(tokenizer, "user:"), *ids(tokenizer, "Fine."), 1)
-    mixed = list(tokenize_all([example(), talk, example("q")], tokenizer, 100, contents_only))
+    plain = Rendered("Hi.", "Fine.", ended=False)
+    mixed = list(tokenize_all([example(), talk, example("q")], tokenizer, 100, lambda turns: plain))
     assert mixed[0] == tokenize(example(), tokenizer, 100)
     assert mixed[2] == tokenize(example("q"), tokenizer, 100)
-
-
-def test_counted_tokens_are_the_tokens_that_are_trained(tokenizer: TextTokenizer) -> None:
-    data = data_set((example("a", "b c"), example("a b c d", "e f g h i")), (example("x", "y"),))
-    train = [tokenize(e, tokenizer, 6) for e in data.train]
-    count = count_tokens(data, tokenizer, 6)
-    assert count.train == sum(len(e.input_ids) for e in train)
-    assert count.supervised_train == sum(e.supervised_tokens for e in train)
-    assert count.evaluation == len(tokenize(data.evaluation[0], tokenizer, 6).input_ids)
 
 
 def test_a_folder_without_a_usable_tokenizer_is_refused(tmp_path: Path) -> None:

@@ -105,6 +105,20 @@ EXPECTED = {
         "train_on_prompt": False,
         **TRAINING,
     },
+    "ms-swift": {
+        "tuner_type": "lora",
+        "lora_rank": 16,
+        "lora_alpha": 64,
+        "lora_dropout": 0.05,
+        "target_modules": "all-linear",
+        "use_rslora": False,
+        "max_length": 2048,
+        "truncation_strategy": "left",
+        "packing": False,
+        "loss_scale": "default",
+        "torch_dtype": "bfloat16",
+        **TRAINING,
+    },
     "hydra": {
         "baseline": {"learning_rate": 2.5e-5, "batch_size": 128, "lora_rank": 16},
         "budget": {"max_steps": 700},
@@ -216,7 +230,7 @@ def test_a_constant_schedule_keeps_its_warmup(fraction, name):
 def test_a_fractional_alpha_is_refused_where_the_tool_takes_whole_numbers():
     settings = dataclasses.replace(SETTINGS, lora_alpha=22.6)
     assert defaults.export(settings, to="peft")["LoraConfig"]["lora_alpha"] == 22.6
-    for tool in ("axolotl", "llama-factory"):
+    for tool in ("axolotl", "llama-factory", "ms-swift"):
         with pytest.raises(DefaultsError, match=r"lora_alpha: 22\.6 cannot be written"):
             defaults.export(settings, to=tool)
 
@@ -315,7 +329,7 @@ def test_what_a_script_was_never_told_is_not_exported(tool):
 
 
 def test_an_unknown_tool_is_refused_with_the_known_ones():
-    with pytest.raises(DefaultsError, match="choose from peft, trl, axolotl, llama-factory, hydra"):
+    with pytest.raises(DefaultsError, match="choose from peft, trl, axolotl, llama-factory, ms-swift, hydra"):
         defaults.export(SETTINGS, to="unsloth")
 
 

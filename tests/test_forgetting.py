@@ -13,7 +13,8 @@ from bios_sweep.curves.signs import Limits, diagnose
 from bios_sweep.engines.training.corpus import embedded_examples
 from bios_sweep.engines.training.engine import LoraEngine
 from bios_sweep.engines.training.general import LONGEST, general_examples
-from bios_sweep.engines.training.tokens import load_tokenizer, tokenize_all
+from bios_sweep.engines.training.tokenizer import load_tokenizer
+from bios_sweep.engines.training.tokens import tokenize_all
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import DIVERGED, Measurement, TrialResult, TrialSpec

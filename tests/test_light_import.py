@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,13 @@ def loaded(code: str, folder: Path) -> set[str]:
     return set(json.loads(done.stdout)) - set(sys.stdlib_module_names)
 
 
+def pure_rooms() -> tuple[list[str], set[str]]:
+    """The rooms that the import contract calls pure, and the frameworks it forbids them."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    pure = next(one for one in contracts if one["name"] == "the pure rooms touch no framework")
+    return pure["source_modules"], set(pure["forbidden_modules"])
+
+
 def verb(*words: str) -> str:
     return VERB.format(words=list(words))
 
@@ -67,6 +75,16 @@ def test_the_package_and_its_defaults_need_the_standard_library_only(tmp_path, i
     use = "import bios_sweep.defaults as d; d.recommend('meta-llama/Llama-3.1-8B', examples=50_000)"
     code = f"import {module}" + (f"\n{use}" if module.endswith("defaults") else "")
     assert loaded(code, tmp_path) - idle == {OWN}
+
+
+def test_every_module_of_the_pure_rooms_loads_without_a_framework(tmp_path):
+    rooms, frameworks = pure_rooms()
+    walk = "[one.name for one in pkgutil.walk_packages(getattr(found, '__path__', ()), room + '.')]"
+    code = (
+        f"import pkgutil\nfrom importlib import import_module\nfor room in {rooms}:\n"
+        f"    found = import_module(room)\n    for name in {walk}:\n        import_module(name)"
+    )
+    assert not loaded(code, tmp_path) & frameworks
 
 
 @pytest.mark.parametrize("words", [["--help"], ["--version"], ["plan", "--help"], ["run", "--help"]])

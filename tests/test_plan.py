@@ -13,7 +13,7 @@ from bios_sweep.settings import TrainingSettings, setting_names
 from bios_sweep.study.arms import combine
 from bios_sweep.study.claims import REPEAT
 from bios_sweep.study.decision import DecisionRule
-from bios_sweep.study.design import Budget, Study
+from bios_sweep.study.design import Budget, Origin, Study
 from bios_sweep.study.factors import Cross, Factor, Nuisance
 from bios_sweep.study.plan import build_plan
 from bios_sweep.study.stages import (
@@ -266,7 +266,7 @@ def test_a_key_knows_no_names_no_paths_and_no_way_of_running():
         replace(SCENARIO, engine_options={"threads": 8, "device": "cuda"}),
     ):
         assert trial_key(BASELINE, 0, 0, same) == base
-    renamed = plan_of(RATE, name="other", question="?", origins={"learning_rate": {"rule": "x"}})
+    renamed = plan_of(RATE, name="other", question="?", origins={"learning_rate": Origin(rule="x")})
     assert [t.key for t in renamed.trials] == [t.key for t in plan_of(RATE).trials]
     levels = plan_of(Factor(name="learning_rate", values=(0.5e-3, 2e-3)))
     assert [t.key for t in levels.trials] == [t.key for t in plan_of(RATE).trials]

@@ -30,7 +30,7 @@ from bios_sweep.report.text.progress import LiveView
 from bios_sweep.report.text.terminal import print_plan, print_status, print_verdicts
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.decision import DecisionRule
-from bios_sweep.study.design import Study
+from bios_sweep.study.design import Origin, Study
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import build_plan
 from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
@@ -47,18 +47,15 @@ WORLD = {
 }
 BASELINE = TrainingSettings(learning_rate=0.0073527173489, batch_size=32, lora_rank=32, max_steps=100)
 ORIGINS = {
-    "learning_rate": {
-        "rule": "5e-05 * 10 * (2000 / 64)^0.781",
-        "source": "a paper",
-        "confidence": "extrapolated",
-        "recommended": 0.0073527173489,
-    },
-    "batch_size": {
-        "rule": "set by baseline.batch_size",
-        "source": "configuration",
-        "confidence": "given",
-        "recommended": 128,
-    },
+    "learning_rate": Origin(
+        rule="5e-05 * 10 * (2000 / 64)^0.781",
+        source="a paper",
+        confidence="extrapolated",
+        recommended=0.0073527173489,
+    ),
+    "batch_size": Origin(
+        rule="set by baseline.batch_size", source="configuration", confidence="given", recommended=128
+    ),
 }
 FACTORS = (
     Factor(name="learning_rate", multiply=(0.25, 0.5, 2, 4)),

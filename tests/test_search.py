@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bios_sweep.errors import PlanError
-from bios_sweep.study.search import KnownProposal, Proposal, SearchRange, SearchSpace, non_dominated
+from bios_sweep.study.search import KnownProposal, Proposal, SearchRange, SearchSpace
 
 RATES = SearchRange.within("learning_rate", 1e-4, 1e-3)
 RANKS = SearchRange.within("lora_rank", 8, 64)
@@ -96,31 +96,3 @@ def test_only_a_completed_proposal_has_objectives():
     for status, objectives in [("completed", None), ("diverged", (1.0,)), (None, (1.0,)), ("gone", None)]:
         with pytest.raises(PlanError):
             KnownProposal(proposal=proposal, status=status, objectives=objectives)
-
-
-def known(*objectives):
-    """One proposal per row of objectives; None is one that diverged."""
-    return [
-        KnownProposal(
-            proposal=Proposal(number=number, values={}),
-            status="completed" if row else "diverged",
-            objectives=row,
-        )
-        for number, row in enumerate(objectives)
-    ]
-
-
-def numbers(proposals):
-    return [one.proposal.number for one in proposals]
-
-
-def test_with_one_objective_the_best_is_the_only_one_not_dominated():
-    tried = known((1.0,), (3.0,), None, (2.0,))
-    assert numbers(non_dominated(tried, ("maximize",))) == [1]
-    assert numbers(non_dominated(tried, ("minimize",))) == [0]
-    assert non_dominated(known(None), ("minimize",)) == ()
-
-
-def test_with_quality_and_cost_the_front_is_ordered_by_quality():
-    tried = known((1.0, 1.0), (3.0, 4.0), (2.0, 5.0), (2.0, 2.0), (2.0, 2.0), (0.5, 1.0))
-    assert numbers(non_dominated(tried, ("maximize", "minimize"))) == [1, 3, 4, 0]

@@ -11,7 +11,7 @@ from bios_sweep.errors import ConfigError, PlanError
 from bios_sweep.settings import LORA_SETTINGS, TrainingSettings
 from bios_sweep.study.claims import REPEAT
 from bios_sweep.study.decision import DecisionRule
-from bios_sweep.study.design import Budget, Study
+from bios_sweep.study.design import Budget, Origin, Study
 from bios_sweep.study.factors import Factor, Nuisance, natural_ends
 from bios_sweep.study.plan import build_plan
 from bios_sweep.study.scenario import DataFacts, Metric, ModelFacts, Scenario
@@ -239,7 +239,7 @@ def test_a_study_survives_json_with_the_same_plan():
         Factor(name="batch_size", values=(64, 256)),
         Factor(name="schedule", values=("cosine",)),
         Factor(name=REPEAT, values=(1,)),
-        origins={"learning_rate": {"rule": "formula", "confidence": "published"}},
+        origins={"learning_rate": Origin(rule="formula", confidence="published")},
         budget=Budget(hold="steps", measurements=3, max_hours=2.5),
         metric=Metric(name="eval_bits_per_byte", unit="bits per byte"),
     )

@@ -30,7 +30,8 @@ from bios_sweep.engines.training.engine import LoraEngine
 from bios_sweep.engines.training.loop import learning_rate_at
 from bios_sweep.engines.training.model import adapter, load_base, trainable, verify_split
 from bios_sweep.engines.training.timing import LEAST_STEPS, WARM_STEPS, time_steps
-from bios_sweep.engines.training.tokens import load_tokenizer, tokenize_all
+from bios_sweep.engines.training.tokenizer import load_tokenizer
+from bios_sweep.engines.training.tokens import tokenize_all
 from bios_sweep.engines.training.trial import measured_steps
 from bios_sweep.errors import ConfigError, DataError, ModelError
 from bios_sweep.execution.attempts import attempt_trial

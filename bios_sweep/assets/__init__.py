@@ -1,4 +1,4 @@
-"""What ships inside the package: the tiny base model and the scripts that made it."""
+"""What ships inside the package: the tiny base model and a text of general English."""
 
 from __future__ import annotations
 

@@ -53,7 +53,6 @@ def _named(
             for name in ordered
         ),
         of_run=arms,
-        by_settings=False,
     )
 
 
@@ -92,7 +91,6 @@ def _by_settings(table: RunTable, varying: Mapping[str, tuple[Any, ...]], baseli
     return ArmSet(
         arms=tuple(_arm(name, settings[name], base, None, followers, ()) for name in ordered),
         of_run=tuple(names[key] for key in keys),
-        by_settings=True,
     )
 
 

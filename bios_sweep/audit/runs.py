@@ -84,7 +84,6 @@ class ArmSet:
 
     arms: tuple[ArmRuns, ...]
     of_run: tuple[str, ...]
-    by_settings: bool
 
     @property
     def baseline(self) -> ArmRuns:

@@ -7,6 +7,7 @@ import json
 import math
 from argparse import Namespace
 from collections.abc import Sequence
+from typing import Any
 
 from rich.console import Console
 
@@ -43,8 +44,8 @@ def _audited(args: Namespace) -> Audit:
     given = _given(args.overrides)
     asked = _asked(given)
     table = _from_csv(args) if args.from_csv is not None else _from_mlflow(args, given)
-    rule = dataclasses.replace(DecisionRule(), **{**table.decided, **asked})
-    return audit(table, rule, args.baseline)
+    changes: dict[str, Any] = {**table.decided, **asked}
+    return audit(table, dataclasses.replace(DecisionRule(), **changes), args.baseline)
 
 
 def _names(args: Namespace) -> ColumnNames:

@@ -252,7 +252,7 @@ FLAGS = {
         "metavar": "FILE",
         "help": "a tuned-defaults file, before BIOS_DEFAULTS, pyproject.toml and installed packages",
     },
-    "defaults --to": {"metavar": "TOOL", "help": "peft, trl, axolotl, llama-factory or hydra"},
+    "defaults --to": {"metavar": "TOOL", "help": "a trainer, such as trl; without it the error lists them"},
     "--gpus": {"type": int, "default": 1, "metavar": "N", "help": "GPUs that share an optimizer step (1)"},
     "--micro-batch": {"type": int, "metavar": "N", "help": "examples per GPU and pass; by default up to 8"},
     "-o": {"type": Path, "dest": "output", "metavar": "FILE", "help": "the file to write"},

@@ -13,7 +13,7 @@ from bios_sweep.errors import ConfigError, InputError
 from bios_sweep.own_settings import Own
 from bios_sweep.settings import AUTO, DEFAULTS, FULL, HEURISTIC, KNOWN, TrainingSettings, key_of
 from bios_sweep.study.decision import DecisionRule
-from bios_sweep.study.design import Budget, Study
+from bios_sweep.study.design import Budget, Origin, Study
 from bios_sweep.study.factors import Cross, Factor, Nuisance, require_setting
 from bios_sweep.study.metric_names import DIRECTIONS, ask_for, direction_of
 from bios_sweep.study.scenario import Metric, Scenario
@@ -104,7 +104,7 @@ def gpu_hours(values: Mapping[str, Any]) -> float | None:
 
 def build_baseline(
     values: Mapping[str, Any], recommendation: Recommendation, train_examples: int | None
-) -> tuple[TrainingSettings, dict[str, Mapping[str, Any]]]:
+) -> tuple[TrainingSettings, dict[str, Origin]]:
     """The baseline's settings and, for each setting with a heuristic, where its value came from.
 
     An origin carries the heuristic's own value as `recommended` also where the configuration overrides
@@ -115,7 +115,7 @@ def build_baseline(
     if recommendation.settings.method == FULL:  # a value that is the default's is of LoRA
         of_lora = [n for n in changes if KNOWN[n].adapter and changes[n] == DEFAULTS[n]]
         changes |= dict.fromkeys(of_lora)
-    origins: dict[str, Mapping[str, Any]] = {}
+    origins: dict[str, Origin] = {}
     for name in HEURISTIC:
         value, why = getattr(recommendation.settings, name), recommendation.why[name]
         if name == "max_steps":
@@ -125,7 +125,7 @@ def build_baseline(
         if given[name] not in (AUTO, None):
             why = Why(rule=f"set by {key_of(name)}", source="configuration", evidence="", confidence="given")
         changes[name] = value if given[name] in (AUTO, None) else given[name]
-        origins[name] = {**why, "recommended": value}
+        origins[name] = Origin(**why, recommended=value)
     own = Own(values["method"].get("settings"))
     return dataclasses.replace(recommendation.settings, **changes, own=own), origins
 

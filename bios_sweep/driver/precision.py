@@ -183,7 +183,7 @@ def _on_gpu(scenario: Scenario, cluster: Mapping[str, Any], offer: Offer | None)
     if offer is not None and not offer.count:
         return False
     if scenario.engine == LORA_ENGINE:
-        return scenario.engine_options["device"] == GPU
+        return bool(scenario.engine_options["device"] == GPU)
     told = scenario.carried is not None and "dtype" in scenario.carried
     return told and bool(cluster["gpus_per_trial"] or offer is not None)
 

@@ -93,7 +93,9 @@ def prepare_config(config: Config, args: Namespace) -> Prepared:
     refuse_idle(config, verb)
     workspace = workspace_of(config)
     scenario, dataset, recommendation = _scenario(config.values, workspace)
-    study = build_study(config.values, sweep=config.sweep, scenario=scenario, recommendation=recommendation)
+    study = build_study(
+        config.values, sweep=config.sweep or "", scenario=scenario, recommendation=recommendation
+    )
     recommended = _recommended(study)
     study = dataclasses.replace(study, origins=honest_origins(study))
     _require_measured(study.metric, study.decision.guardrails, scenario)
@@ -117,7 +119,7 @@ def prepare_config(config: Config, args: Namespace) -> Prepared:
 
 def _recommended(study: Study) -> dict[str, Any]:
     """Key -> the default's own number: who writes it out has said no more than `auto`."""
-    return {key_of(name): origin["recommended"] for name, origin in study.origins.items()}
+    return {key_of(name): origin.recommended for name, origin in study.origins.items()}
 
 
 def facts_of(plan: Plan, config: Config) -> dict[str, Any]:

@@ -221,11 +221,6 @@ class Dispatch:
             if entry.first_ready is not None
         }
 
-    def first_ready_at(self, *, default: float) -> float:
-        """When the first slot was ready."""
-        times = [entry.first_ready for entry in self._slots.values() if entry.first_ready is not None]
-        return min(times, default=default)
-
     def _next_job(self) -> Job | None:
         if self._line:
             return self._line.popleft()

@@ -38,10 +38,21 @@ class Budget:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where a baseline's value came from. recommended: the heuristic's own, also where another was given."""
+
+    rule: str = ""
+    source: str = ""
+    evidence: str = ""
+    confidence: str = ""
+    recommended: Any = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Study:
     """One question and all that decides its answer.
 
-    origins: setting -> where the baseline's value came from (`rule`, `source`, `confidence`, ...).
+    origins: setting -> where the baseline's value came from.
     seeds: shared by all arms, so that differences pair. cross: moderators, every combination a cell.
     """
 
@@ -54,7 +65,7 @@ class Study:
     budget: Budget = field(default_factory=Budget)
     decision: DecisionRule = field(default_factory=DecisionRule)
     metric: Metric = field(default_factory=Metric)
-    origins: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    origins: Mapping[str, Origin] = field(default_factory=dict)
     cross: tuple[Cross, ...] = ()
 
     def __post_init__(self) -> None:
@@ -101,6 +112,7 @@ class Study:
                 "budget": Budget(**values["budget"]),
                 "decision": DecisionRule(**decision),
                 "metric": Metric(**values["metric"]),
+                "origins": {name: Origin(**one) for name, one in values.get("origins", {}).items()},
                 "cross": tuple(
                     Cross(setting=c["setting"], values=tuple(c["values"])) for c in values.get("cross", ())
                 ),

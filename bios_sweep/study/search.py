@@ -8,7 +8,7 @@ a hash of its settings, so `0.0003121` must never come back as `0.00031209999`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -158,25 +158,3 @@ class KnownProposal:
                 f"search: proposal {self.proposal.number} is {self.status} with objectives "
                 f"{self.objectives!r}; a completed one has objectives, any other none"
             )
-
-
-def non_dominated(known: Sequence[KnownProposal], directions: Sequence[str]) -> tuple[KnownProposal, ...]:
-    """The completed proposals that no other beats: as good in every objective, better in one.
-
-    The best in the first objective comes first; for one objective that is the winner (and its equals).
-    """
-    signs = [1.0 if direction == "minimize" else -1.0 for direction in directions]
-    costs = {
-        one.proposal.number: tuple(sign * value for sign, value in zip(signs, one.objectives, strict=True))
-        for one in known
-        if one.objectives is not None
-    }
-
-    def beaten(mine: tuple[float, ...]) -> bool:
-        return any(
-            other != mine and all(a <= b for a, b in zip(other, mine, strict=True))
-            for other in costs.values()
-        )
-
-    best = [one for one in known if one.proposal.number in costs and not beaten(costs[one.proposal.number])]
-    return tuple(sorted(best, key=lambda one: (costs[one.proposal.number], one.proposal.number)))

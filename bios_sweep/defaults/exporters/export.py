@@ -9,6 +9,7 @@ from typing import Any
 from bios_sweep.defaults.exporters.axolotl import AXOLOTL
 from bios_sweep.defaults.exporters.hydra import HYDRA
 from bios_sweep.defaults.exporters.llama_factory import LLAMA_FACTORY
+from bios_sweep.defaults.exporters.ms_swift import MS_SWIFT
 from bios_sweep.defaults.exporters.peft import PEFT
 from bios_sweep.defaults.exporters.quantities import (
     Batch,
@@ -28,7 +29,7 @@ from bios_sweep.defaults.tuned import TunedDefaults
 from bios_sweep.errors import DefaultsError
 from bios_sweep.settings import FULL, TrainingSettings
 
-TOOLS: Mapping[str, Tool] = {tool.name: tool for tool in (PEFT, TRL, AXOLOTL, LLAMA_FACTORY, HYDRA)}
+TOOLS: Mapping[str, Tool] = {tool.name: tool for tool in (PEFT, TRL, AXOLOTL, LLAMA_FACTORY, MS_SWIFT, HYDRA)}
 
 Settings = Recommendation | TrainingSettings | TunedDefaults
 
@@ -69,8 +70,8 @@ def export(
     """Settings as a plain dict with the exact keys of another trainer.
 
     settings: a recommendation, training settings, or tuned defaults (their study's baseline with the
-    tuned values in place). to: `peft`, `trl`, `axolotl`, `llama-factory` or `hydra`; the first two give
-    one dict per class (`LoraConfig`, `SFTConfig`, ...). gpus, micro_batch: how the effective batch is
+    tuned values in place). to: a name of `TOOLS`; `peft` and `trl` give one dict per class
+    (`LoraConfig`, `SFTConfig`, ...). gpus, micro_batch: how the effective batch is
     divided; it is never changed. profile: what matters most, where tuned defaults have a value for it.
 
     Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from bios_sweep.engines.training.digests import files_fingerprint
 from bios_sweep.engines.training.facts import software_versions
 from bios_sweep.errors import ConfigError
 from bios_sweep.settings import LORA
-from bios_sweep.study.design import Study
+from bios_sweep.study.design import Origin, Study
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
 from bios_sweep.study.trials import short_hash
@@ -86,7 +87,7 @@ def script_defaults(scenario: Scenario) -> Recommendation:
     )
 
 
-def honest_origins(study: Study) -> dict[str, Mapping[str, Any]]:
+def honest_origins(study: Study) -> dict[str, Origin]:
     """Where baseline values came from, without what a script never hears of or no model stands behind."""
     scenario = study.scenario
     kept = {
@@ -95,7 +96,7 @@ def honest_origins(study: Study) -> dict[str, Mapping[str, Any]]:
         if scenario.carried is None or name in scenario.carried
     }
     if scenario.method in SCRIPTED and not scenario.model.hidden_size and "learning_rate" in kept:
-        kept["learning_rate"] = {**kept["learning_rate"], "recommended": None}
+        kept["learning_rate"] = replace(kept["learning_rate"], recommended=None)
     return kept
 
 

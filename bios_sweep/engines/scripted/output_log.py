@@ -44,11 +44,6 @@ class KeptStream:
         return lines
 
     @property
-    def last_line(self) -> str:
-        """The last line that says something, without secrets; empty where there is none."""
-        return next((line.strip() for line in reversed(self._tail) if line.strip()), "")
-
-    @property
     def tail(self) -> tuple[str, ...]:
         """The last lines, without secrets."""
         return tuple(self._tail)

@@ -7,7 +7,7 @@ transformers, writes and counts the very text that is trained on.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,6 @@ CLOCK = "strftime_now"  # what templates of Llama 3's kind call to write today's
 THE_DAY = datetime(2024, 7, 26)
 PROBE = "PROBEOFTHEEND"  # an answer that no template changes
 AS_DATA = "write the data as prompt and completion"
-
-Apply = Callable[[Sequence[Mapping[str, str]], bool], str]
 
 
 class ChatTemplate:

@@ -27,7 +27,8 @@ from bios_sweep.engines.training.model import (
     verify_split,
 )
 from bios_sweep.engines.training.timing import time_steps
-from bios_sweep.engines.training.tokens import Render, TokenizedExample, load_tokenizer, tokenize_all
+from bios_sweep.engines.training.tokenizer import load_tokenizer
+from bios_sweep.engines.training.tokens import Render, TokenizedExample, tokenize_all
 from bios_sweep.engines.training.trial import Judge, Material, Work, run_trial
 from bios_sweep.errors import ConfigError, DataError, ModelError
 from bios_sweep.settings import TrainingSettings
@@ -227,7 +228,8 @@ def _require_fit(base: BaseModel, examples: Sequence[TokenizedExample]) -> None:
             f"use max_length={positions} or less"
         )
     largest = max(max(example.input_ids) for example in examples)
-    rows = base.model.get_input_embeddings().weight.shape[0]
+    embeddings: Any = base.model.get_input_embeddings()
+    rows = embeddings.weight.shape[0]
     if largest >= rows:
         raise ModelError(
             f"model {name}: its tokenizer gives token {largest} but it has {rows} embeddings; "

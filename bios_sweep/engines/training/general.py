@@ -15,7 +15,8 @@ from bios_sweep.assets import general_text_path
 from bios_sweep.engines.training.data import Example
 from bios_sweep.engines.training.loop import EvaluationSet, evaluation_set
 from bios_sweep.engines.training.model import BaseModel
-from bios_sweep.engines.training.tokens import TextTokenizer, TokenizedExample, tokenize_all
+from bios_sweep.engines.training.tokenizer import TextTokenizer
+from bios_sweep.engines.training.tokens import TokenizedExample, tokenize_all
 
 LONGEST = 256  # tokens of a passage, whatever `max_length` an arm has; the longest has half of that or less
 

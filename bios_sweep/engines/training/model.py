@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub
 import torch
@@ -97,7 +98,7 @@ def load_base(path: Path, dtype: str, device: torch.device) -> BaseModel:
         ModelError: it cannot be loaded, or the files lack weights (they would be random).
     """
     try:
-        model, report = transformers.AutoModelForCausalLM.from_pretrained(
+        loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
             path,
             dtype=getattr(torch, dtype),
             local_files_only=True,
@@ -107,6 +108,7 @@ def load_base(path: Path, dtype: str, device: torch.device) -> BaseModel:
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise ModelError(f"model {path}: transformers cannot load it ({_first_line(error)})") from error
+    model, report = loaded
     if report["missing_keys"]:
         missing = min(report["missing_keys"])
         raise ModelError(f"model {path}: its files have no weights for {missing}; download it again")
@@ -156,9 +158,9 @@ def adapter(base: BaseModel, settings: TrainingSettings, seed: int) -> Iterator[
     config = LoraConfig(
         task_type="CAUSAL_LM",
         target_modules="all-linear",
-        r=settings.lora_rank,
-        lora_alpha=settings.lora_alpha,
-        lora_dropout=settings.lora_dropout,
+        r=settings.lora_rank,  # type: ignore[arg-type]  # None only where nothing is adapted
+        lora_alpha=settings.lora_alpha,  # type: ignore[arg-type]  # PEFT takes fractions too
+        lora_dropout=settings.lora_dropout,  # type: ignore[arg-type]  # as the rank
         use_rslora=False,
         bias="none",
     )
@@ -183,11 +185,12 @@ def initialise(adapted: PeftModel, seed: int) -> None:
     """
     for name, module in adapted.get_base_model().named_modules():
         if isinstance(module, LoraLayer):
-            down = module.lora_A[ADAPTER].weight
+            layer: Any = module  # torch types a submodule's parts as tensors
+            down = layer.lora_A[ADAPTER].weight
             bound = 1 / math.sqrt(down.shape[1])
             values = (2 * uniform(down.numel(), "adapter", seed, name) - 1) * bound
             down.copy_(torch.from_numpy(values).reshape(down.shape))
-            module.lora_B[ADAPTER].weight.zero_()
+            layer.lora_B[ADAPTER].weight.zero_()
 
 
 def trainable(adapted: PeftModel) -> dict[str, nn.Parameter]:
@@ -205,7 +208,7 @@ def save_adapter(adapted: PeftModel, folder: Path) -> None:
     try:
         shutil.rmtree(fresh, ignore_errors=True)
         # "auto" would ask the hub whether the base model's vocabulary had grown.
-        adapted.save_pretrained(fresh, safe_serialization=True, save_embedding_layers=False)
+        adapted.save_pretrained(str(fresh), safe_serialization=True, save_embedding_layers=False)
         shutil.rmtree(folder, ignore_errors=True)
         fresh.rename(folder)
     except OSError as error:

@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from bios_sweep.engines.training.data import DataSet, Example, Message
+from bios_sweep.engines.training.data import Example, Message
 from bios_sweep.engines.training.tokenizer import TextTokenizer
-from bios_sweep.engines.training.tokenizer import load_tokenizer as load_tokenizer
 from bios_sweep.errors import DataError
 
 CHUNK = 2000  # examples encoded at a time; bounds memory on files of millions of lines
@@ -97,22 +96,6 @@ class EncodedExample:
         return Lengths(len(self.prompt), len(self.completion), len(self.spans), self.name)
 
 
-class TokenCount(NamedTuple):
-    """Tokens of a data set after truncation: each example once. longest: of any one example."""
-
-    train: int
-    supervised_train: int
-    evaluation: int
-    longest: int
-
-
-def tokenize(
-    example: Example, tokenizer: TextTokenizer, max_length: int, render: Render | None = None
-) -> TokenizedExample:
-    """One example; see `tokenize_all`."""
-    return next(tokenize_all([example], tokenizer, max_length, render))
-
-
 def tokenize_all(
     examples: Sequence[Example], tokenizer: TextTokenizer, max_length: int, render: Render | None = None
 ) -> Iterator[TokenizedExample]:
@@ -158,28 +141,6 @@ def encode_all(
                 cluster=example.cluster,
                 name=example.origin or f"example {start + index}",
             )
-
-
-def count_tokens(
-    dataset: DataSet, tokenizer: TextTokenizer, max_length: int, render: Render | None = None
-) -> TokenCount:
-    """Tokens of both sides. Without a template conversations count their contents."""
-    render = render or contents_only
-    train = tuple(tokenize_all(dataset.train, tokenizer, max_length, render))
-    evaluation = tuple(tokenize_all(dataset.evaluation, tokenizer, max_length, render))
-    return TokenCount(
-        train=sum(len(example.input_ids) for example in train),
-        supervised_train=sum(example.supervised_tokens for example in train),
-        evaluation=sum(len(example.input_ids) for example in evaluation),
-        longest=max(len(example.input_ids) for example in (*train, *evaluation)),
-    )
-
-
-def contents_only(messages: Sequence[Message]) -> Rendered:
-    """A conversation without any template: enough to count tokens, not to train on."""
-    return Rendered(
-        "\n".join(message.content for message in messages[:-1]), messages[-1].content, ended=False
-    )
 
 
 def _texts(example: Example, render: Render | None) -> Rendered:

@@ -124,7 +124,7 @@ class Bridge(tune.Callback):
 
     def _take_in(self, slot: int, key: str, attempt: int, item: dict[str, Any]) -> None:
         """The files of what an attempt says are safe before it counts."""
-        if self._carrier is None or not self._dispatch.has(slot, key, attempt):
+        if self._carrier is None or self._homecoming is None or not self._dispatch.has(slot, key, attempt):
             self._dispatch.item(slot, key, attempt, item)
             return
         self._carrier.reached(key, attempt)
@@ -140,7 +140,7 @@ class Bridge(tune.Callback):
 
     def _end(self, slot: int, key: str, attempt: int, item: dict[str, Any]) -> None:
         self._dispatch.item(slot, key, attempt, item)
-        if item["status"] != FAILED:
+        if self._carrier is not None and item["status"] != FAILED:
             self._carrier.forget(key)
 
     def _waiting(self, carrier: Carrier) -> Homecoming:

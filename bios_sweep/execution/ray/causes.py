@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import ray
+from ray.air.execution._internal import RayActorManager
 from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
 from ray.tune.execution import tune_controller
 
@@ -64,15 +65,16 @@ def every_loss_is_a_death() -> Iterator[None]:
     Tune (2.60) knows two ways for a call to fail, and ends the whole run at any other. Ray's memory monitor
     has a third: a worker that it kills answers with an `OutOfMemoryError`, which is no `RayActorError`.
     """
-    before = tune_controller.RayActorManager
-    tune_controller.RayActorManager = PatientActorManager
+    tune: Any = tune_controller
+    before = tune.RayActorManager
+    tune.RayActorManager = PatientActorManager
     try:
         yield
     finally:
-        tune_controller.RayActorManager = before
+        tune.RayActorManager = before
 
 
-class PatientActorManager(tune_controller.RayActorManager):  # type: ignore[misc]
+class PatientActorManager(RayActorManager):
     """Tune's, but it takes what it does not know for the death of the actor."""
 
     def _actor_task_failed(self, tracked_actor_task: Any, exception: Exception) -> None:

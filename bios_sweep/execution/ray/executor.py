@@ -54,7 +54,7 @@ class RayTuneExecutor:
     and into no file or log. silence_seconds: a worker that gives no sign of life for longer loses its trial
     to another; a storage may fail as long before it costs a try. The other arguments are those of
     `request.Request`. `idle_seconds`: after `run`, seconds each slot spent without a job since it was first
-    ready; `start_seconds`: from the start of `run` to the first job.
+    ready.
     """
 
     def __init__(
@@ -98,7 +98,6 @@ class RayTuneExecutor:
         self._silence_seconds = silence_seconds
         self._ours = False
         self.idle_seconds: dict[int, float] = {}
-        self.start_seconds = 0.0
 
     def check(self) -> str:
         """Start or join Ray and say what will run where. Leaves Ray up for `run`; see `close`.
@@ -189,7 +188,6 @@ class RayTuneExecutor:
                 source is open but offers nothing.
             ClusterError: see `check`.
         """
-        began = time.monotonic()
         dispatch = Dispatch(source, record, max_attempts=self._max_attempts, clock=time.monotonic)
         if dispatch.finished():
             self.close()
@@ -218,7 +216,6 @@ class RayTuneExecutor:
             bridge.raise_failure()
         finally:
             self.idle_seconds = dispatch.idle_seconds()
-            self.start_seconds = dispatch.first_ready_at(default=began) - began
             self.close()
 
     def _open(self) -> tuple[Node, ...]:

@@ -45,8 +45,9 @@ class WorkerSlot(tune.Trainable):
     def setup(self, config: dict[str, Any]) -> None:
         """Build the engine. A failure is kept and reported, because Tune would restart us for ever."""
         self._config = config
-        self._mailbox = ray.get_actor(config["mailbox"])
-        environment = ray.get(self._mailbox.environment.remote())
+        mailbox: Any = ray.get_actor(config["mailbox"])
+        environment = ray.get(mailbox.environment.remote())
+        self._mailbox = mailbox
         os.environ.update(environment)
         keep_secret(environment)
         os.environ["OMP_NUM_THREADS"] = str(config["threads"])  # before the engine's imports: read once

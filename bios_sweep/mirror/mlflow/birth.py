@@ -179,8 +179,9 @@ def _migrate(new: Path, seen: Look) -> bool:
     killed upgrade had in its hands would come back empty.
     """
     with _engine(new) as engine:
-        complete = utils._all_tables_exist(engine)
-        (utils._upgrade_db if seen.revision else utils._initialize_tables)(engine)
+        complete = bool(utils._all_tables_exist(engine))
+        bring: Callable[[Engine], None] = utils._upgrade_db if seen.revision else utils._initialize_tables
+        bring(engine)
         if not utils._all_tables_exist(engine):
             raise TrackingError("tables are missing that its own record says are there")
     return complete

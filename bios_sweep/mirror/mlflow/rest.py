@@ -48,7 +48,8 @@ class MlflowServer:
             with open_signed(request, seconds=SECONDS, context=self._tls) as answer:
                 found = json.load(answer)
         except urllib.error.HTTPError as error:
-            return self._refused(error)
+            self._refused(error)
+            return None
         except (OSError, ValueError) as error:
             reason = masked(str(getattr(error, "reason", error)))
             raise InputError(

@@ -12,6 +12,7 @@ from bios_sweep.report.content.summary import MetricRow, metric_row
 from bios_sweep.report.content.truncation import Truncation, truncation
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.arms import Arm
+from bios_sweep.study.design import Origin
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.stages import most_confirmation_trials, most_search_trials
 from bios_sweep.study.trials import CONFIRMATION, REFINEMENT, SCREENING
@@ -77,7 +78,7 @@ class PlanSummary:
     judged_on: str
     files: tuple[str, ...]
     baseline: Mapping[str, Any]
-    origins: Mapping[str, Mapping[str, Any]]
+    origins: Mapping[str, Origin]
     arms: tuple[PlanArm, ...]
     seeds: tuple[int, ...]
     looks: tuple[int, ...]

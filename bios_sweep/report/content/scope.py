@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bios_sweep.decision.finding import Finding
 from bios_sweep.report.content.truncation import truncation_lines
+from bios_sweep.study.design import Origin
 from bios_sweep.study.plan import Plan
 
 
@@ -62,7 +63,7 @@ def below_defaults(plan: Plan) -> list[str]:
     found = []
     for name in ("batch_size", "max_steps", "lora_rank"):
         value = getattr(plan.study.baseline, name)
-        default = plan.study.origins.get(name, {}).get("recommended")
+        default = plan.study.origins.get(name, Origin()).recommended
         if isinstance(default, int | float) and value < default:
             found.append(f"{name} {value} instead of {default}")
     return found

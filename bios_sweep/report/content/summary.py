@@ -19,6 +19,7 @@ from bios_sweep.report.content.moderator_rows import ModeratorRow
 from bios_sweep.report.content.search_row import SearchRow
 from bios_sweep.report.content.sign_rows import SignRow
 from bios_sweep.report.content.truncation import Truncation
+from bios_sweep.study.design import Origin
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED
 
@@ -98,7 +99,7 @@ class Summary:
     counts: Counts
     verdicts: tuple[Verdict, ...]
     baseline: Mapping[str, Any]
-    origins: Mapping[str, Mapping[str, Any]]
+    origins: Mapping[str, Origin]
     arms: tuple[ArmRow, ...]
     curves: Mapping[str, tuple[tuple[CurvePoint, ...], ...]]
     served: Mapping[str, Any]

@@ -42,6 +42,7 @@ from bios_sweep.report.content.wording import (
 from bios_sweep.report.figures.effects import effect_groups
 from bios_sweep.report.figures.files import Drawn
 from bios_sweep.report.figures.svg import to_svg
+from bios_sweep.study.design import Origin
 from bios_sweep.version import __version__
 
 TEMPLATE = "page.html.jinja"
@@ -180,18 +181,14 @@ def _arms(summary: Summary) -> Section:
 
 
 def _baseline(summary: Summary) -> Section:
-    origins = summary.origins
+    rows = [(name, value, summary.origins.get(name, Origin())) for name, value in summary.baseline.items()]
     return Section(
         key="baseline",
         title="Baseline",
         header=("setting", "value", "where it came from", "source", "confidence"),
         rows=tuple(
-            (
-                clean(name),
-                number(value),
-                *(clean(origins.get(name, {}).get(key, "")) for key in ("rule", "source", "confidence")),
-            )
-            for name, value in summary.baseline.items()
+            (clean(name), number(value), *map(clean, (origin.rule, origin.source, origin.confidence)))
+            for name, value, origin in rows
         ),
         numeric=("value",),
     )

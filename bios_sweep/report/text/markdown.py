@@ -23,6 +23,7 @@ from bios_sweep.report.content.lines import (
 from bios_sweep.report.content.sections import Section, sections
 from bios_sweep.report.content.summary import Summary, worst_first
 from bios_sweep.report.content.wording import clean, number
+from bios_sweep.study.design import Origin
 
 COLUMNS = ("factor", "default", "verdict", "best level", "gain, %", "margin, %", "seeds")
 HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
@@ -81,8 +82,8 @@ def _verdict_row(name: str, v: Verdict, timed: bool) -> tuple[Any, ...]:
 def _baseline_table(summary: Summary) -> str:
     rows = []
     for name, value in summary.baseline.items():
-        origin = summary.origins.get(name, {})
-        rows.append((name, number(value), origin.get("rule", ""), origin.get("confidence", "")))
+        origin = summary.origins.get(name, Origin())
+        rows.append((name, number(value), origin.rule, origin.confidence))
     return "Baseline:\n\n" + _table(("setting", "value", "where it came from", "confidence"), rows)
 
 

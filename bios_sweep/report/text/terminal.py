@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
@@ -42,6 +42,7 @@ from bios_sweep.report.content.wording import (
 )
 from bios_sweep.report.text.layout import HEAD, QUIET, bullets, copyable, heading, indented, line, plain_table
 from bios_sweep.report.text.logs import logs_of
+from bios_sweep.study.design import Origin
 from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED
 
 BOUNDS_WIDE, BOUNDS_NARROW = 24, 16  # columns of what stands under an effect
@@ -140,12 +141,10 @@ def _baseline_table(plan: PlanSummary) -> Table:
     )
     for name, origin in plan.origins.items():
         value = plan.baseline[name]
-        origin_text = Text(clean(origin.get("rule", "")))
-        if origin.get("source") and origin.get("confidence") != "given":
-            origin_text.append(f"\n{clean(origin['source'])}", style=QUIET)
-        table.add_row(
-            Text(name), _against(value, origin.get("recommended")), origin_text, _confidence(origin)
-        )
+        origin_text = Text(clean(origin.rule))
+        if origin.source and origin.confidence != "given":
+            origin_text.append(f"\n{clean(origin.source)}", style=QUIET)
+        table.add_row(Text(name), _against(value, origin.recommended), origin_text, _confidence(origin))
     return table
 
 
@@ -156,8 +155,8 @@ def _against(value: Any, recommended: Any) -> Text:
     return text.append(f" (default {number(recommended)})", style="yellow") if below else text
 
 
-def _confidence(origin: Mapping[str, Any]) -> Text:
-    word = clean(origin.get("confidence", ""))
+def _confidence(origin: Origin) -> Text:
+    word = clean(origin.confidence)
     return Text(word, style="yellow" if word == "extrapolated" else "")
 
 

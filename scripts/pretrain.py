@@ -1,4 +1,4 @@
-"""Makes the embedded base model: `python -m bios_sweep.assets.pretrain` on two CPU threads.
+"""Makes the embedded base model: `python -m scripts.pretrain` on two CPU threads.
 
 A model of this size learns spelling, names and the tone of reference text, and nothing of the task
 that sweeps fine-tune it on (signature -> summary): so fine-tuning has something to gain.
@@ -23,7 +23,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from bios_sweep.assets import base_model_path
-from bios_sweep.assets.pretrain_text import Document, is_validation_unit, pretraining_documents, text_hash
+from scripts.pretrain_text import Document, is_validation_unit, pretraining_documents, text_hash
 
 SEED = 0
 THREADS = 2  # part of the recipe: another number sums in another order
@@ -39,7 +39,7 @@ REPORT = "pretrain_report.json"
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Pretrain, write model and tokenizer, measure them and print the report."""
-    parser = argparse.ArgumentParser(prog="python -m bios_sweep.assets.pretrain", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m scripts.pretrain", description=__doc__)
     parser.add_argument("--out", type=Path, default=base_model_path(), help="folder to write")
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--learning-rate", type=float, default=PEAK_LEARNING_RATE)
@@ -105,7 +105,7 @@ def make_tokenizer(documents: Iterable[Document]) -> Tokenizer:
 
 def encode(tokenizer: Tokenizer, documents: Iterable[Document]) -> list[list[int]]:
     """<bos> text <eos> of every document, as token ids."""
-    eos = tokenizer.token_to_id("<eos>")
+    eos: Any = tokenizer.token_to_id("<eos>")
     encodings = tokenizer.encode_batch([document.text for document in documents])
     return [[*encoding.ids, eos] for encoding in encodings]
 

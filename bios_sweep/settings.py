@@ -63,7 +63,9 @@ class Known:
     allowed: its numbers, or its words. group: the part of the configuration that has the baseline's value;
     empty where there is nothing to choose, or not by a key of its own. auto: a heuristic computes the value.
     adapter: full fine-tuning has no such setting. scaled: useful values span powers of ten or two, so that
-    equal ratios are equal distances. aliases: what trackers and other trainers call it, most usual first.
+    equal ratios are equal distances. silent: off while it is None, and then nothing says it, so that all that
+    was written before the setting came stays as it is. aliases: what trackers and other trainers call it, the
+    most usual first.
     """
 
     allowed: Range | tuple[str, ...]
@@ -71,6 +73,7 @@ class Known:
     auto: bool = False
     adapter: bool = False
     scaled: bool = False
+    silent: bool = False
     aliases: tuple[str, ...] = ()
 
 
@@ -197,14 +200,27 @@ class TrainingSettings:
                 raise AttributeError(f"there is no setting {name!r}{near(name, (*KNOWN, *own))}")
             return own[name]
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The known settings, then those of one's own."""
+        return (*KNOWN, *self.own)
+
     def by_name(self) -> dict[str, Any]:
-        """Every value by its name, those of one's own behind the known ones: for comparing and for people."""
-        return {**{name: getattr(self, name) for name in KNOWN}, **self.own}
+        """Every value that is said, by its name, for people and for tables."""
+        return {**self._known(), **self.own}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values by canonical name, for JSON and for workers; `own` only where there are some."""
-        known = {name: getattr(self, name) for name in KNOWN}
-        return {**known, "own": dict(self.own)} if self.own else known
+        return {**self._known(), "own": dict(self.own)} if self.own else self._known()
+
+    def _known(self) -> dict[str, Any]:
+        values = {name: getattr(self, name) for name in KNOWN}
+        return {name: values[name] for name in values if values[name] is not None or not KNOWN[name].silent}
+
+    def differing(self, other: TrainingSettings) -> dict[str, Any]:
+        """What another has otherwise, with the values here; None for what is off, or not there."""
+        values = {name: getattr(self, name, None) for name in dict.fromkeys((*self.names, *other.names))}
+        return {name: values[name] for name in values if values[name] != getattr(other, name, None)}
 
     def changed(self, values: Mapping[str, Any]) -> Self:
         """With other values by name; one that is no known setting is, or becomes, one's own."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 
 from bios_sweep.cli.main import main
 from bios_sweep.cli.verbs import VERBS
+from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.prepare import prepare
 from bios_sweep.records.journal import read_journal
 from bios_sweep.records.lock import DriverLock
@@ -351,10 +351,10 @@ def test_credentials_of_the_tracking_address_are_written_nowhere(tmp_path, capsy
     secret = "s3cretpw"
     unreachable = f"tracking.uri=http://me:{secret}@127.0.0.1:9"
     assert main(["run", *DEMO, "tracking=sqlite", unreachable, f"workspace={workspace}"]) == 2
-    prepared = prepare(Namespace(overrides=[*DEMO, unreachable, "tracking=sqlite"], config_dir=None))
+    prepared = prepare(Invocation(overrides=(*DEMO, unreachable, "tracking=sqlite")))
     output = capsys.readouterr()
-    assert secret not in output.out + output.err + str(prepared.command)
-    assert "tracking.uri=http://***@127.0.0.1:9" in str(prepared.command)
+    assert secret not in output.out + output.err + str(prepared.invocation.to_dict())
+    assert "tracking.uri=http://***@127.0.0.1:9" in str(prepared.invocation.to_dict())
 
 
 def test_an_interrupted_run_says_so_in_its_journal(tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from bios_sweep.config.keys import read_option
 from bios_sweep.settings import baseline_values
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -59,7 +60,7 @@ def keys_of(file):
 def test_every_key_of_a_file_is_on_the_page_with_its_default(file, rows):
     for key, value in keys_of(file).items():
         assert key in rows, key
-        written = [one for one in KEYS.read_option(file, CONF).keys if one.path == key]
+        written = [one for one in read_option(file, CONF).keys if one.path == key]
         assert [OmegaConf.to_container(OmegaConf.create(f"x: {one.value}"))["x"] for one in written] == [
             value
         ]

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import random
 import shutil
-from argparse import Namespace
 from pathlib import Path
 
 import pytest
 
 from bios_sweep.cli.main import main
-from bios_sweep.driver.command_line import CommandLine
-from bios_sweep.driver.loop import Sweep, open_journal, run_trials, take_in_finished
+from bios_sweep.driver.invocation import Invocation
+from bios_sweep.driver.loop import run_trials
 from bios_sweep.driver.prepare import prepare
+from bios_sweep.driver.reuse import take_in_finished
+from bios_sweep.driver.sweep import Sweep, open_journal
 from bios_sweep.driver.view import open_sweep
 from bios_sweep.execution.inline import InlineExecutor
 from bios_sweep.ports import ENDED, Searcher, TrialEvent
@@ -44,7 +45,7 @@ AGAIN = "counts as not run, and `bios-sweep run` trains it again"
 @pytest.fixture(scope="module")
 def plan() -> Plan:
     """Of a sweep whose trials leave evaluations by document."""
-    return prepare(Namespace(overrides=list(SWEEP), config_dir=None)).plan
+    return prepare(Invocation(overrides=tuple(SWEEP))).plan
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +76,7 @@ class Silent:
 
 def run(plan: Plan, root: Path) -> int:
     """As `run` does up to the verdicts; how many trials were trained."""
-    sweep, view = Sweep(plan=plan, workspace=Workspace(root), command=CommandLine(overrides=())), Silent()
+    sweep, view = Sweep(plan=plan, workspace=Workspace(root), invocation=Invocation()), Silent()
     with open_journal(sweep) as journal:
         source = ProcedureSource(plan, known=known_of(plan, sweep.workspace))
         take_in_finished(sweep, source, journal)

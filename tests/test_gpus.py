@@ -10,7 +10,6 @@ import dataclasses
 import json
 import os
 import time
-from argparse import Namespace
 from functools import cache
 from pathlib import Path
 
@@ -20,6 +19,7 @@ import yaml
 from bios_sweep.cli.main import main
 from bios_sweep.config.compose import Config, compose_config
 from bios_sweep.driver import precision
+from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.prepare import prepare_config
 from bios_sweep.execution import gpus
 from bios_sweep.execution.gpus import find_gpus
@@ -79,7 +79,7 @@ def warnings(machine):
     def plan(*words: str) -> list[str]:
         groups = tuple(word for word in words if not word.startswith(("cluster.", "method.dtype")))
         config = with_values(composed(groups), [word for word in words if word not in groups])
-        prepared = prepare_config(config, Namespace(verb="plan", config_dir=None))
+        prepared = prepare_config(config, Invocation(verb="plan"))
         there = precision.gpus_of_this_machine(config.values["cluster"])
         return [*prepared.warnings, *precision.gpu_warnings(prepared, there)]
 

@@ -106,6 +106,11 @@ def test_verbs_that_start_nothing_load_nothing_heavy(tmp_path, words):
     assert not loaded(verb(*words), tmp_path) & HEAVY
 
 
+def test_planning_from_python_loads_nothing_heavy(tmp_path):
+    code = "import bios_sweep\nassert bios_sweep.plan(sweeps='learning_rate').to_run\n"
+    assert not loaded(code, tmp_path) & HEAVY
+
+
 def test_auditing_a_table_loads_nothing_heavy_and_no_hydra(tmp_path):
     (tmp_path / "t.csv").write_text("arm,seed,value\nbaseline,0,1\nbaseline,1,2\nb,0,3\nb,1,5\n")
     assert not loaded(verb("report", "--from-csv", "t.csv"), tmp_path) & (HEAVY | {"hydra", "omegaconf"})

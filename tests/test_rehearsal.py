@@ -6,13 +6,13 @@ import dataclasses
 import itertools
 import json
 import shlex
-from argparse import Namespace
 
 import numpy as np
 import pytest
 
 from bios_sweep.cli.main import main
 from bios_sweep.decision.table import Outcome, ResultTable
+from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.prepare import prepare
 from bios_sweep.errors import InputError, PlanError
 from bios_sweep.procedure import ProcedureSource, questions, state_of
@@ -40,8 +40,7 @@ SECONDS = 1e-3  # per training example
 
 
 def plan_of(*words, sweep="learning_rate"):
-    args = Namespace(overrides=[f"sweeps={sweep}", "model=planted", *words], config_dir=None)
-    return prepare(args).plan
+    return prepare(Invocation(overrides=(f"sweeps={sweep}", "model=planted", *words))).plan
 
 
 def by_effect(plan, noise=LITTLE, *, claim=None, **options):

@@ -6,7 +6,6 @@ import os
 import re
 import statistics
 import time
-from argparse import Namespace
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bios_sweep.cli.main import main
+from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.prepare import prepare
 from bios_sweep.engines.simulation.engine import CHECKPOINT, PlantedEngine
 from bios_sweep.engines.simulation.truth import PlantedTruth
@@ -394,7 +394,7 @@ def test_planted_trials_run_in_this_process_unless_told_otherwise(tmp_path, caps
 
 def test_a_planted_evaluation_set_is_as_large_as_its_clusters(tmp_path):
     words = ["sweeps=aa", "model=planted", f"workspace={tmp_path}", "model.planted.clusters=30"]
-    data = prepare(Namespace(overrides=words, config_dir=None)).plan.study.scenario.data
+    data = prepare(Invocation(overrides=tuple(words))).plan.study.scenario.data
     assert data.eval_examples == 30 * 4
 
 

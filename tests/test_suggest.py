@@ -13,7 +13,7 @@ from bios_sweep.cli.main import main
 from bios_sweep.config.sweep_file import changed_values, next_name, sweep_text, without
 from bios_sweep.decision.bounds import Bound
 from bios_sweep.decision.finding import Finding
-from bios_sweep.driver.command_line import CommandLine
+from bios_sweep.driver.invocation import Invocation
 from bios_sweep.engines.simulation.engine import PlantedEngine
 from bios_sweep.procedure import state_of, suggest
 from bios_sweep.procedure.next_levels import extended, narrowed, seeds_needed
@@ -256,14 +256,15 @@ def test_names_count_up():
 
 
 def test_a_command_is_kept_as_a_list_and_typed_words_replace_its_own():
-    command = CommandLine(overrides=("sweeps=a", "seeds=[0,1]", "cluster=inline"), config_dir=Path("my conf"))
-    kept = command.to_dict()
+    asked = Invocation(overrides=("sweeps=a", "seeds=[0,1]", "cluster=inline"), config_dir=Path("my conf"))
+    kept = asked.to_dict()
     assert kept["command"] == "bios-sweep run sweeps=a 'seeds=[0,1]' cluster=inline --config-dir 'my conf'"
-    assert CommandLine.from_dict(json.loads(json.dumps(kept))) == command
-    assert CommandLine.from_dict({"command": kept["command"]}) == command  # a plan of an earlier version
-    bare = CommandLine(overrides=("sweeps=a",))
-    assert CommandLine.from_dict(bare.to_dict()) == CommandLine.from_dict({"command": str(bare)}) == bare
-    assert command.replaced(["seeds=[2]"]).overrides == ("sweeps=a", "cluster=inline", "seeds=[2]")
+    assert Invocation.from_dict(json.loads(json.dumps(kept))) == asked
+    assert Invocation.from_dict({"command": kept["command"]}) == asked  # a plan of an earlier version
+    bare, called = Invocation(overrides=("sweeps=a",)), Invocation(called="bios_sweep.run(f)")
+    assert Invocation.from_dict(bare.to_dict()) == Invocation.from_dict({"command": bare.command}) == bare
+    assert Invocation.from_dict(called.to_dict()) == called
+    assert asked.replaced(["seeds=[2]"]).overrides == ("sweeps=a", "cluster=inline", "seeds=[2]")
     assert without(
         ["+sweeps.cross=1", "~sweeps.x", "sweeps=a", "seeds=[1]", "seedsy=2"], ["sweeps", "seeds"]
     ) == ["seedsy=2"]

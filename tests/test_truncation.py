@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from argparse import Namespace
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 
 from bios_sweep.assets import base_model_path
 from bios_sweep.cli.main import main
+from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.prepare import prepare
 from bios_sweep.engines.training.counts import cut_at, require_positions
 from bios_sweep.engines.training.data import Example
@@ -122,7 +122,7 @@ def keys(folder: Path, sweep: str, *overrides: str) -> dict[str, list[str]]:
     """Arm -> trial keys, from the plan that a command line makes."""
     words = [f"sweeps={sweep}", "data=jsonl", f"data.path={folder / 'data.jsonl'}", "data.eval_examples=10"]
     more = [f"workspace={folder / 'ws'}", "method.max_length=32", "budget.max_steps=2", *overrides]
-    plan = prepare(Namespace(overrides=[*words, *more], config_dir=folder)).plan
+    plan = prepare(Invocation(overrides=(*words, *more), config_dir=folder)).plan
     return {arm.name: [trial.key for trial in plan.trials if trial.arm == arm.name] for arm in plan.arms}
 
 

@@ -26,6 +26,7 @@ from bios_sweep.config.idle import ALWAYS, IDLE
 from bios_sweep.config.places import config_root
 from bios_sweep.config.stated import refuse_idle
 from bios_sweep.driver.environment import worker_environment
+from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.prepare import Prepared, facts_of, prepare_config
 from bios_sweep.driver.resources import choose_executor
 from bios_sweep.driver.tracking import tracking_of
@@ -94,7 +95,7 @@ OTHER: dict[str, Any] = {
     "method.name": "python", "method.lora_alpha": 8.0, "method.lora_dropout": 0.1,
     "method.schedule": "cosine", "method.warmup_fraction": 0.1, "method.weight_decay": 0.1,
     "method.adam_beta1": 0.8, "method.adam_beta2": 0.99, "method.adam_eps": 1e-6,
-    "baseline.train_examples": 4,
+    "baseline.train_examples": 4, "method.settings": {"optimizer": "lion"},
     "method.max_grad_norm": 2.0, "method.max_length": 128, "method.dtype": "bfloat16",
     "method.micro_batch_size": 4, "method.command": "python3 train.py {learning_rate} {seed}",
     "method.shell": True, "method.metric": "accuracy", "method.direction": "maximize",
@@ -182,7 +183,7 @@ def folder(tmp_path, monkeypatch):
 def does(config: Config, verb: str) -> tuple[Prepared, dict[str, Any]]:
     """All that a command would do or write down, as plain values."""
     args = Namespace(verb=verb.partition(" ")[0], to=verb.partition(" ")[2], config_dir=None, overrides=[])
-    prepared = prepare_config(config, args)
+    prepared = prepare_config(config, Invocation(verb=args.verb))
     study, values = prepared.plan.study, config.values
     check_policy(values["budget"]["keep_adapters"])
     tracking = tracking_of(config, prepared.workspace)

@@ -10,9 +10,8 @@ import traceback
 from collections.abc import Sequence
 from importlib import util
 
-from bios_sweep.cli.defaults import ACTIONS
 from bios_sweep.cli.output import Output
-from bios_sweep.cli.verbs import FLAGS, VERBS, Verb
+from bios_sweep.cli.verbs import FLAGS, OPERANDS, VERBS, Verb
 from bios_sweep.config.places import config_root
 from bios_sweep.errors import BiosSweepError, MissingExtraError
 from bios_sweep.secrecy import masked
@@ -87,28 +86,16 @@ def _parser() -> argparse.ArgumentParser:
 
 def _verb_parser(name: str, verb: Verb) -> argparse.ArgumentParser:
     examples = "\n".join(f"  {example}" for example in verb.examples)
-    actions = "|".join(ACTIONS)
+    usage, positionals = OPERANDS[verb.operands]
     parser = argparse.ArgumentParser(
         prog=f"bios-sweep {name}",
-        usage=f"bios-sweep {name} "
-        + ("[overrides] [flags]" if verb.operands == "overrides" else f"{actions} MODEL_OR_FILE... [flags]"),
+        usage=f"bios-sweep {name} {usage} [flags]",
         description=verb.help,
         epilog=f"examples:\n{examples}{_choices(name)}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    if verb.operands == "overrides":
-        parser.add_argument(
-            "overrides", nargs="*", metavar="override", help="a Hydra override: key=value or group=name"
-        )
-    else:
-        parser.add_argument("action", choices=tuple(ACTIONS), help="what to do")
-        parser.add_argument(
-            "operands",
-            nargs="*",
-            metavar="MODEL_OR_FILE",
-            help="a folder with config.json or a Hugging Face id; merge and diff take tuned-defaults files, "
-            "refit workspaces and tables of runs",
-        )
+    for operand, told in positionals.items():
+        parser.add_argument(operand, **told)  # type: ignore[arg-type]
     for flag in verb.flags:
         options = FLAGS.get(f"{name} {flag}", FLAGS.get(flag))
         parser.add_argument(flag, **options)  # type: ignore[arg-type]

@@ -12,9 +12,9 @@ from typing import Any
 
 from rich.console import Console
 
+from bios_sweep.cli.invocation import invocation_of
 from bios_sweep.config.build import gpu_hours
 from bios_sweep.decision.table import Outcome, ResultTable
-from bios_sweep.driver.command_line import CommandLine
 from bios_sweep.driver.prepare import Prepared, prepare
 from bios_sweep.driver.resources import expected_workers
 from bios_sweep.errors import InputError
@@ -55,7 +55,7 @@ def run(args: Namespace) -> int:
     """Print the chances of every verdict, and with `decision.gpu_hours` the design that decides most."""
     if args.sweeps < 2:
         raise InputError(f"--sweeps: {args.sweeps} is not allowed; at least 2")
-    prepared = prepare(args)
+    prepared = prepare(invocation_of(args))
     summary = rehearsal_summary(prepared, args)
     if args.json:
         print(json.dumps(to_json(summary), indent=1))
@@ -88,7 +88,7 @@ def rehearsal_summary(prepared: Prepared, args: Namespace) -> RehearsalSummary:
         most_seconds=None if seconds is None else cost_of(plan, seconds),
         workers=expected_workers(prepared.config.values["cluster"]),
         design=None if search is None or hours is None else design_row(search, hours),
-        command=str(_command(prepared, search)),
+        command=_command(prepared, search),
         notes=prepared.notes,
         warnings=prepared.warnings,
     )
@@ -203,8 +203,8 @@ def _outcome(trial: TrialState, metric: Metric) -> Outcome:
     return Outcome(status=trial.result.status, value=trial.result.final.get(metric.name, math.nan))
 
 
-def _command(prepared: Prepared, search: Search | None) -> CommandLine:
+def _command(prepared: Prepared, search: Search | None) -> str:
     """What to type to run it: the overrides as given, with those of the design in place of theirs."""
     if search is None:
-        return prepared.command.without(["decision.gpu_hours"])
-    return prepared.command.without(REPLACED).replaced(search.best.overrides)
+        return prepared.invocation.without(["decision.gpu_hours"]).command
+    return prepared.invocation.without(REPLACED).replaced(search.best.overrides).command

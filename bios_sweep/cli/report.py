@@ -39,9 +39,10 @@ def run(args: Namespace) -> int:
 
 def _of_sweep(args: Namespace) -> int:
     """The summary of a sweep of the workspace."""
+    from bios_sweep.cli.invocation import invocation_of
     from bios_sweep.driver.sweeps import choose
 
-    _, workspace, view = choose(args)
+    _, workspace, view = choose(invocation_of(args), args.sweep)
     if args.json:
         print(json.dumps(to_json(view.summary), indent=1))
     else:

@@ -8,8 +8,9 @@ from argparse import Namespace
 from rich.console import Console
 
 from bios_sweep.audit.rollup import roll_up
+from bios_sweep.cli.invocation import invocation_of
 from bios_sweep.decision.statement import Verdict
-from bios_sweep.driver.prepare import composed, workspace_of
+from bios_sweep.driver.invocation import workspace_of
 from bios_sweep.driver.view import SweepView, open_sweep
 from bios_sweep.errors import InputError
 from bios_sweep.jsonable import to_json
@@ -27,7 +28,7 @@ def run(args: Namespace) -> int:
     Raises:
         InputError: no sweep of the workspace has reached its verdicts.
     """
-    workspace = workspace_of(composed(args))
+    workspace = workspace_of(invocation_of(args).composed())
     latest: dict[tuple[str, ...], Verdict] = {}
     judged: dict[tuple[str, ...], str] = {}
     for sweep_id in workspace.sweeps():  # the latest first

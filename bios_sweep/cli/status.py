@@ -8,6 +8,7 @@ from collections import Counter
 
 from rich.console import Console
 
+from bios_sweep.cli.invocation import invocation_of
 from bios_sweep.driver.sweeps import choose
 from bios_sweep.driver.view import SweepView
 from bios_sweep.jsonable import to_json
@@ -23,7 +24,7 @@ from bios_sweep.study.trials import FAILED
 
 def run(args: Namespace) -> int:
     """Print the counts."""
-    _, workspace, view = choose(args)
+    _, workspace, view = choose(invocation_of(args), args.sweep)
     status = status_of(workspace, view)
     if args.json:
         print(json.dumps(to_json(status), indent=1))
@@ -53,7 +54,7 @@ def status_of(workspace: Workspace, view: SweepView) -> Status:
         driver=owner if driven else None,
         broken=None if driven else _broken(workspace, view),
         damaged=view.damaged,
-        command=str(view.command),
+        command=view.command,
     )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 
-from bios_sweep.driver.prepare import composed, workspace_of
+from bios_sweep.cli.invocation import invocation_of
+from bios_sweep.driver.invocation import workspace_of
 from bios_sweep.errors import InputError
 from bios_sweep.jsonable import to_json
 from bios_sweep.records.lock import live_owner
@@ -13,7 +14,7 @@ from bios_sweep.records.lock import live_owner
 
 def run(args: Namespace) -> int:
     """Leave the request where the driver looks for it."""
-    workspace = workspace_of(composed(args))
+    workspace = workspace_of(invocation_of(args).composed())
     owner = live_owner(workspace)
     if owner is None:
         raise InputError(f"workspace {workspace.root}: no sweep is running there")

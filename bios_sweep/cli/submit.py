@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from bios_sweep.atomic import write_atomically
-from bios_sweep.cli.plan import plan_summary
+from bios_sweep.cli.invocation import invocation_of
+from bios_sweep.driver.planned import planned
 from bios_sweep.driver.prepare import Prepared, prepare
 from bios_sweep.driver.tracking import tracking_of
 from bios_sweep.errors import ClusterError, ConfigError, InputError
@@ -52,8 +53,8 @@ class Submission:
 
 def run(args: Namespace) -> int:
     """Check the study as `plan` does, then write, print or send."""
-    prepared = prepare(_as_run_there(args))
-    summary = plan_summary(prepared)
+    prepared = prepare(invocation_of(_as_run_there(args)))
+    summary = planned(prepared).summary
     check_policy(prepared.config.values["budget"]["keep_adapters"])
     tracking_of(prepared.config, prepared.workspace)
     command = _command(args, prepared)

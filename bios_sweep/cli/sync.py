@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 
+from bios_sweep.cli.invocation import invocation_of
 from bios_sweep.driver.sweeps import choose
 from bios_sweep.driver.tracking import tracking_of
 from bios_sweep.errors import InputError
@@ -13,7 +14,7 @@ from bios_sweep.mirror.mlflow.mirror import MlflowMirror
 
 def run(args: Namespace) -> int:
     """Reconcile, whatever the cursor says."""
-    config, workspace, view = choose(args)
+    config, workspace, view = choose(invocation_of(args), args.sweep)
     tracking = tracking_of(config, workspace)
     if tracking.uri is None:
         raise InputError("tracking is off in this configuration; give tracking.uri=...")

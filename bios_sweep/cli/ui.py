@@ -6,6 +6,7 @@ import signal
 from argparse import Namespace
 from types import FrameType
 
+from bios_sweep.cli.invocation import invocation_of
 from bios_sweep.driver.stopping import hangup
 from bios_sweep.driver.sweeps import choose
 from bios_sweep.driver.tracking import tracking_of
@@ -17,7 +18,7 @@ from bios_sweep.mirror.server import serve_ui
 
 def run(args: Namespace) -> int:
     """Serve until interrupted; for a tracking server that is up already only print the link."""
-    config, workspace, view = choose(args)
+    config, workspace, view = choose(invocation_of(args), args.sweep)
     tracking = tracking_of(config, workspace)
     if tracking.uri is None:
         raise InputError("tracking is off in this configuration; give tracking.uri=...")

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from bios_sweep.cli.defaults import ACTIONS
+
 
 @dataclass(frozen=True, kw_only=True)
 class Verb:
     """A verb: the module whose `run(args) -> exit code` does it, its help, and the flags it takes.
 
+    operands: what stands beside the flags, a name in `OPERANDS`.
     goes_on: what it does counts, not what it prints, so it succeeds also where nobody can read that.
     """
 
@@ -21,6 +24,33 @@ class Verb:
     operands: str = "overrides"
     goes_on: bool = False
 
+
+# what a verb's operands are: how its usage shows them, and argparse's words for each
+OPERANDS: dict[str, tuple[str, dict[str, dict[str, object]]]] = {
+    "overrides": (
+        "[overrides]",
+        {
+            "overrides": {
+                "nargs": "*",
+                "metavar": "override",
+                "help": "a Hydra override: key=value or group=name",
+            }
+        },
+    ),
+    "words": ("[WORD...]", {"words": {"nargs": "*", "metavar": "WORD", "help": "what the answer is about"}}),
+    "action": (
+        f"{'|'.join(ACTIONS)} MODEL_OR_FILE...",
+        {
+            "action": {"choices": tuple(ACTIONS), "help": "what to do"},
+            "operands": {
+                "nargs": "*",
+                "metavar": "MODEL_OR_FILE",
+                "help": "a folder with config.json or a Hugging Face id; merge and diff take tuned-defaults "
+                "files, refit workspaces and tables of runs",
+            },
+        },
+    ),
+}
 
 VERBS = {
     "plan": Verb(
@@ -127,6 +157,13 @@ VERBS = {
         examples=("bios-sweep ui", "bios-sweep ui --sweep demo --port 5050"),
         flags=("--config-dir", "--sweep", "--port"),
         needs_extra=True,
+    ),
+    "keys": Verb(
+        module="bios_sweep.cli.keys",
+        help="the configuration keys about some words, with default and meaning",
+        examples=("bios-sweep keys margin", "bios-sweep keys cluster gpu --json"),
+        flags=("--json",),
+        operands="words",
     ),
     "defaults": Verb(
         module="bios_sweep.cli.defaults",

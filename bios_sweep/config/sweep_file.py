@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]  # omegaconf brings it, without stubs
 
-from bios_sweep.settings import HEURISTIC, key_of
+from bios_sweep.settings import HEURISTIC, KNOWN, key_of
 from bios_sweep.study.design import Study
 from bios_sweep.study.factors import Factor, Nuisance
 
@@ -26,10 +26,9 @@ def changed_values(old: Study, new: Study) -> dict[str, Any]:
     if new.decision.refine != old.decision.refine:
         values["decision.refine"] = new.decision.refine
     if new.baseline != old.baseline:
-        before, after = old.baseline.by_name(), new.baseline.by_name()
-        moved = [name for name in after if after[name] != before[name]]
-        known = [name for name in moved if name not in new.baseline.own]
-        values |= {key_of(name): after[name] for name in dict.fromkeys((*HEURISTIC, *known))}
+        moved = [name for name in new.baseline.differing(old.baseline) if name in KNOWN]
+        written = dict.fromkeys((*HEURISTIC, *moved))
+        values |= {key_of(name): getattr(new.baseline, name) for name in written}
         if new.baseline.own != old.baseline.own:
             values["method.settings"] = dict(new.baseline.own)
     return values

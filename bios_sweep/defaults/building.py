@@ -50,7 +50,7 @@ def build_tuned(
             without `served`, a factor judged twice, a default that is not the baseline's, or evidence about a
             setting that the trials never heard of.
     """
-    evidence, names = _evidence(verdicts, baseline), tuple(baseline.by_name())
+    evidence, names = _evidence(verdicts, baseline), baseline.names
     values = decided_values(evidence) if served is None else dict(served)
     for name, value in values.items():
         require_served(name, value, evidence, names)
@@ -175,7 +175,7 @@ def without_credentials(url: str) -> str:
 def _evidence(verdicts: Sequence[Mapping[str, Any]], baseline: TrainingSettings) -> dict[str, Evidence]:
     """By factor; a factor's further claims as `factor (claim)`. Other cells of a crossed study stay out."""
     evidence: dict[str, Evidence] = {}
-    names = tuple(baseline.by_name())
+    names = baseline.names
     for verdict in verdicts:
         name = verdict.get("factor")
         if name not in (*names, REPEAT, SEARCH):

@@ -67,7 +67,7 @@ class Recommendation:
         """Plain values: every setting by its canonical name, `why` per setting, and the rest beside them."""
         return {
             **self.settings.to_dict(),
-            "why": {name: dict(reason) for name, reason in self.why.items()},
+            "why": {name: dict(self.why[name]) for name in self.settings.by_name() if name in self.why},
             "warnings": list(self.warnings),
             "family": self.shape.family,
             "hidden_size": self.shape.hidden_size,

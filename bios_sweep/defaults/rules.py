@@ -228,7 +228,7 @@ def constant(name: str) -> Choice:
     entry = setting_heuristic(name)
     chosen = entry["source"].startswith(NOT_MEASURED)
     why = Why(
-        rule="all of the data" if entry["default"] is None else f"constant {entry['default']}",
+        rule=entry.get("means", f"constant {entry['default']}"),
         source=entry["source"],
         evidence="none" if chosen else "stated by the source",
         confidence=EXTRAPOLATED if chosen else PUBLISHED,

@@ -6,14 +6,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Console
-
 from bios_sweep.driver.scenarios.scripted import ENGINES
 from bios_sweep.driver.scenarios.trained import LORA_ENGINE
 from bios_sweep.engines.scripted.on_node import fingerprint
 from bios_sweep.errors import ClusterError
 from bios_sweep.ports import Executor, PreflightLine
-from bios_sweep.report.text.preflight import print_preflight
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.scenario import Scenario
 
@@ -25,18 +22,16 @@ CONTEXT_BYTES = 512 * 1024**2  # a CUDA context and cuBLAS of one process on an 
 
 
 def look_at_nodes(
-    executor: Executor, plan: Plan, cluster: Mapping[str, Any], trials_dir: str, console: Console
+    executor: Executor, plan: Plan, cluster: Mapping[str, Any], trials_dir: str
 ) -> tuple[PreflightLine, ...]:
-    """Look at every node where a trial may run and print what was found; nothing where trials run here.
+    """What every node where a trial may run has of what is wanted; nothing where trials run here.
 
     Raises:
         StorageError: the driver itself cannot write where trial files are kept.
     """
     if cluster["executor"] != "ray" or cluster["address"] is None:
         return ()
-    lines = executor.preflight(wanted_on_nodes(plan, cluster, trials_dir))
-    print_preflight(lines, console)
-    return lines
+    return executor.preflight(wanted_on_nodes(plan, cluster, trials_dir))
 
 
 def require_ready(lines: tuple[PreflightLine, ...]) -> None:

@@ -1,20 +1,18 @@
-"""From a command line to a plan: the facts of model and data are read here, and adapters are chosen."""
+"""From what was asked to a plan: the facts of model and data are read here, and adapters are chosen."""
 
 from __future__ import annotations
 
 import dataclasses
-from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from bios_sweep import defaults
 from bios_sweep.config.build import build_study
-from bios_sweep.config.compose import NOT_TRAINED_HERE, Config, compose_config, sweep_names
+from bios_sweep.config.compose import NOT_TRAINED_HERE, Config, sweep_names
 from bios_sweep.config.stated import refuse_idle
 from bios_sweep.defaults import Recommendation
-from bios_sweep.driver.command_line import CommandLine
+from bios_sweep.driver.invocation import Invocation, workspace_of
 from bios_sweep.driver.resources import check_cluster
 from bios_sweep.driver.scenarios.planted import PLANTED_ENGINE, PLANTED_METRICS, planted_scenario
 from bios_sweep.driver.scenarios.scripted import (
@@ -25,10 +23,10 @@ from bios_sweep.driver.scenarios.scripted import (
     scripted_scenario,
 )
 from bios_sweep.driver.scenarios.trained import FINAL_METRICS, judged_alike, require_choice, trained_scenario
+from bios_sweep.engines.scripted.function import OwnFunction
 from bios_sweep.engines.training.data import DataSet
 from bios_sweep.errors import ConfigError
 from bios_sweep.records.workspace import Workspace
-from bios_sweep.secrecy import masked
 from bios_sweep.settings import FULL, LORA, RANGES, key_of
 from bios_sweep.study.design import Study
 from bios_sweep.study.guardrails import guardrail_metric
@@ -40,62 +38,42 @@ from bios_sweep.study.scenario import Metric, Scenario
 class Prepared:
     """A validated command: nothing was started or written yet.
 
-    notes: what stands behind the defaults. warnings: what was chosen for the user, and the given values that
-    are without effect, as sentences.
+    function: what trains, where it was handed over. notes: what stands behind the defaults. warnings: what
+    was chosen for the user, and the given values that are without effect, as sentences.
     """
 
     config: Config
     plan: Plan
     workspace: Workspace
     dataset: DataSet | None
-    command: CommandLine
+    function: OwnFunction | None
+    invocation: Invocation
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
 
 
-def composed(args: Namespace) -> Config:
-    """The configuration of a verb's overrides."""
-    return compose_config(args.overrides, args.config_dir)
-
-
-def workspace_of(config: Config) -> Workspace:
-    """The configured workspace.
-
-    Raises:
-        ConfigError: no folder is named.
-    """
-    if config.values["workspace"] in (None, ""):
-        raise ConfigError("workspace: missing; give a folder such as workspace=./bios_runs")
-    return Workspace(Path(str(config.values["workspace"])))
-
-
-def prepare(args: Namespace) -> Prepared:
+def prepare(invocation: Invocation) -> Prepared:
     """Read everything a plan depends on and build it.
 
     Raises:
         InputError: whatever is wrong with the input, before anything is started.
     """
-    config = composed(args)
-    if config.sweep is None:
-        names = ", ".join(sweep_names(args.config_dir))
-        raise ConfigError(f"no sweep is chosen; add sweeps=NAME, NAME being one of {names}")
-    return prepare_config(config, args)
+    return prepare_config(invocation.composed(), invocation)
 
 
-def prepare_config(config: Config, args: Namespace) -> Prepared:
-    """The same for a configuration that is composed already.
+def prepare_config(config: Config, invocation: Invocation, function: OwnFunction | None = None) -> Prepared:
+    """The same for a configuration that is composed already. function: trains, instead of what has a name.
 
     Raises:
         InputError: as `prepare`.
     """
+    sweep = config.sweep or _no_sweep(invocation)
     check_cluster(config.values["cluster"])
-    verb = {"verb": getattr(args, "verb", "run")}
+    verb = {"verb": invocation.verb}
     refuse_idle(config, verb)
     workspace = workspace_of(config)
-    scenario, dataset, recommendation = _scenario(config.values, workspace)
-    study = build_study(
-        config.values, sweep=config.sweep or "", scenario=scenario, recommendation=recommendation
-    )
+    scenario, dataset, recommendation = _scenario(config.values, workspace, function)
+    study = build_study(config.values, sweep=sweep, scenario=scenario, recommendation=recommendation)
     recommended = _recommended(study)
     study = dataclasses.replace(study, origins=honest_origins(study))
     _require_measured(study.metric, study.decision.guardrails, scenario)
@@ -111,10 +89,16 @@ def prepare_config(config: Config, args: Namespace) -> Prepared:
         plan=plan,
         workspace=workspace,
         dataset=dataset,
-        command=CommandLine(overrides=tuple(map(masked, config.overrides)), config_dir=args.config_dir),
+        function=function,
+        invocation=invocation,
         notes=recommendation.warnings,
         warnings=(*config.notes, *idle.values()),
     )
+
+
+def _no_sweep(invocation: Invocation) -> NoReturn:
+    names = ", ".join(sweep_names(invocation.config_dir))
+    raise ConfigError(f"no sweep is chosen; add sweeps=NAME, NAME being one of {names}")
 
 
 def _recommended(study: Study) -> dict[str, Any]:
@@ -135,11 +119,11 @@ def facts_of(plan: Plan, config: Config) -> dict[str, Any]:
 
 
 def _scenario(
-    values: Mapping[str, Any], workspace: Workspace
+    values: Mapping[str, Any], workspace: Workspace, function: OwnFunction | None
 ) -> tuple[Scenario, DataSet | None, Recommendation]:
     """Where the default is judged, its examples where we read them, and the defaults for it."""
     if values["method"]["name"] in SCRIPTED:
-        scenario = scripted_scenario(values)
+        scenario = scripted_scenario(values, function)
         return scenario, None, script_defaults(scenario)
     _require_trainable(values["method"])
     dataset: DataSet | None = None

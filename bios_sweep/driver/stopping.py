@@ -17,12 +17,16 @@ LOOK_SECONDS = 0.5  # chosen: how often the disk is looked at for a request
 SAME_HANGUP_SECONDS = 2.0  # chosen: a terminal that goes is told by the shell, then by the kernel
 
 
-class StoppedAtOnce(KeyboardInterrupt):
-    """The run ends where it is; what was measured is kept and gone on from. signal: decides the exit code."""
+class Stopped(KeyboardInterrupt):
+    """The run ended before its sweep; the same again goes on from there. signal: decides the exit code."""
 
     def __init__(self, number: int) -> None:
-        super().__init__()
+        super().__init__("stopped; the same call goes on from here")
         self.signal = number
+
+
+class StoppedAtOnce(Stopped):
+    """The run ends where it is; what was measured is kept."""
 
 
 def hangup() -> tuple[signal.Signals, ...]:
@@ -35,7 +39,8 @@ class Stop:
 
     A second signal, or `stop --now`, ends the run at once; not between a result and its line in the
     journal, though (`held`). signal: which one was heard, None so far. A terminal that goes away stops
-    the run too, unless its signal was ignored when the run began, as `nohup` has it.
+    the run too, unless its signal was ignored when the run began, as `nohup` has it. Outside the main thread
+    no signal is heard, and both requests stop gracefully.
     """
 
     def __init__(self, workspace: Workspace) -> None:
@@ -53,8 +58,9 @@ class Stop:
         """From here on it listens; a request made since this driver took the workspace counts already."""
         if not self._meant_for_us():
             self._workspace.clear_stop()
-        for number in (signal.SIGINT, signal.SIGTERM, *hangup()):
-            self._before[number] = signal.signal(number, self._heard)
+        if threading.current_thread() is threading.main_thread():  # no other may have handlers
+            for number in (signal.SIGINT, signal.SIGTERM, *hangup()):
+                self._before[number] = signal.signal(number, self._heard)
         threading.Thread(target=self._watch, daemon=True, name="stop --now").start()
         return self
 
@@ -117,5 +123,6 @@ class Stop:
         while not self._over.wait(LOOK_SECONDS):
             if self._workspace.stop_requested(now=True):
                 self.signal = self.signal or signal.SIGTERM
-                signal.pthread_kill(self._main, signal.SIGTERM)
+                if self._before:
+                    signal.pthread_kill(self._main, signal.SIGTERM)
                 return

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from dataclasses import replace
 
 from bios_sweep.config.build import seconds
 from bios_sweep.config.compose import Config
-from bios_sweep.driver.prepare import composed, workspace_of
+from bios_sweep.driver.invocation import Invocation, workspace_of
 from bios_sweep.driver.view import SweepView, open_sweep
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.study.decision import WISHES
 
 
-def choose(args: Namespace) -> tuple[Config, Workspace, SweepView]:
-    """`--sweep NAME`, else sweeps=NAME, else the latest of the workspace.
+def choose(invocation: Invocation, name: str | None = None) -> tuple[Config, Workspace, SweepView]:
+    """The sweep of that name or id, else sweeps=NAME, else the latest of the workspace.
 
     A target or deadline that is given now counts instead of the plan's own: no verdict depends on it.
     """
-    config = composed(args)
+    config = invocation.composed()
     workspace = workspace_of(config)
-    view = open_sweep(workspace, args.sweep or config.sweep)
+    view = open_sweep(workspace, name or config.sweep)
     return config, workspace, _with_wishes(view, config)
 
 

@@ -18,7 +18,7 @@ from bios_sweep.records.workspace import Workspace
 from bios_sweep.secrecy import masked
 
 if TYPE_CHECKING:
-    from bios_sweep.driver.loop import Sweep
+    from bios_sweep.driver.sweep import Sweep
     from bios_sweep.mirror.mlflow.mirror import MlflowMirror
 
 LOCAL_UI = "http://127.0.0.1:5000"

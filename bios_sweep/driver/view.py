@@ -7,13 +7,14 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from importlib import util
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.defaults import FILE_NAME, TunedDefaults, read_tuned
-from bios_sweep.driver.command_line import CommandLine
-from bios_sweep.errors import InputError, StorageError
+from bios_sweep.driver.invocation import Invocation
+from bios_sweep.errors import InputError, MissingExtraError, StorageError
 from bios_sweep.procedure import Known, State, state_of
 from bios_sweep.records.earlier import told_by
 from bios_sweep.records.journal import read_state
@@ -23,14 +24,18 @@ from bios_sweep.records.workspace import PLAN_FILE, Workspace
 from bios_sweep.report.content.arm_rows import results_rows
 from bios_sweep.report.content.summarise import summarise
 from bios_sweep.report.content.summary import Summary
+from bios_sweep.report.text.glance import html_of, sweep_lines
 from bios_sweep.sealed import PREFIX, file_digest
 from bios_sweep.study.design import Study
 from bios_sweep.study.plan import Plan, build_plan
 
+if TYPE_CHECKING:
+    from pandas import DataFrame  # type: ignore[import-untyped]  # its stubs are a package of their own
+
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class SweepView:
     """What a sweep found so far.
 
@@ -44,15 +49,30 @@ class SweepView:
 
     folder: Path
     plan: Plan
-    command: CommandLine
+    invocation: Invocation
     journal: SweepState
     known: Known
     damaged: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return "\n".join(self._lines)
+
+    def _repr_html_(self) -> str:
+        return html_of(self._lines)
+
+    @property
+    def _lines(self) -> list[str]:
+        return sweep_lines(self.summary, str(self.folder))
 
     @property
     def sweep_id(self) -> str:
         """`name-hash`."""
         return self.plan.sweep_id
+
+    @property
+    def command(self) -> str:
+        """What ran it, as it can be typed again."""
+        return self.invocation.command
 
     @cached_property
     def state(self) -> State:
@@ -62,7 +82,7 @@ class SweepView:
     @cached_property
     def summary(self) -> Summary:
         """Everything `report --json` prints."""
-        summary = summarise(self.plan, self.state, self.journal.results, str(self.command))
+        summary = summarise(self.plan, self.state, self.journal.results, self.command)
         return replace(summary, damaged=self.damaged)
 
     @property
@@ -85,6 +105,21 @@ class SweepView:
             for trial in self.journal.trials.values()
             for point in trial.curve
         ]
+
+    def to_pandas(self, what: str = "trials") -> DataFrame:
+        """`trials` or `curves` as a data frame.
+
+        Raises:
+            InputError: another word.
+            MissingExtraError: pandas is not installed.
+        """
+        if what not in ("trials", "curves"):
+            raise InputError(f"to_pandas: {what!r} is not allowed; choose from trials, curves")
+        if util.find_spec("pandas") is None:
+            raise MissingExtraError("to_pandas needs pandas; install it with pip install pandas")
+        from pandas import DataFrame  # takes half a second, and few ask for it
+
+        return DataFrame(self.trials if what == "trials" else self.curves)
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
@@ -121,7 +156,7 @@ def open_sweep(workspace: Path | str | Workspace, name: str | None = None) -> Sw
     stored: Mapping[str, Any] = place.read_plan(sweep_id)
     try:
         plan = build_plan(Study.from_dict(stored["study"]))
-        command = CommandLine.from_dict(stored)
+        invocation = Invocation.from_dict(stored)
     except (InputError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise StorageError(
             f"{place.sweep_dir(sweep_id) / PLAN_FILE}: is not a plan of this version "
@@ -134,7 +169,7 @@ def open_sweep(workspace: Path | str | Workspace, name: str | None = None) -> Sw
     return SweepView(
         folder=place.sweep_dir(sweep_id),
         plan=plan,
-        command=command,
+        invocation=invocation,
         journal=journal,
         known=told_by(journal, place),
         damaged=damaged,

@@ -19,7 +19,7 @@ def sweep_facts(plan: Plan) -> dict[str, Any]:
         "metric": study.metric.name,
         "direction": study.metric.direction,
         "baseline": study.scenario.told(study.baseline.by_name()),
-        "told": sorted(study.scenario.told(study.baseline.by_name())),
+        "told": sorted({name for arm in plan.arms for name in study.scenario.told(arm.settings.by_name())}),
         "seeds": list(study.seeds),
         "decision": {**asdict(study.decision), "looks": list(study.decision.looks)},
         "budget": asdict(study.budget),

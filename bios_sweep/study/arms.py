@@ -76,7 +76,7 @@ def variation(study: Study, factor: Factor, label: str, value: Any, rung: float 
         factor=factor.name,
         level=getattr(settings, factor.name),
         label=label,
-        changes=changes_of(study.baseline, settings),
+        changes=settings.differing(study.baseline),
         rung=rung,
     )
 
@@ -84,7 +84,7 @@ def variation(study: Study, factor: Factor, label: str, value: Any, rung: float 
 def searched_arm(study: Study, proposal: Proposal) -> Arm:
     """The baseline with a joint search's proposal in place of the searched settings."""
     settings = hold_budget(study, study.baseline.changed(proposal.values), proposal.values)
-    changes = changes_of(study.baseline, settings)
+    changes = settings.differing(study.baseline)
     return Arm(
         name=f"search {proposal.number}", settings=settings, label=str(proposal.number), changes=changes
     )
@@ -95,7 +95,7 @@ def combine(study: Study, candidates: Sequence[Arm]) -> Arm:
     changes = {arm.factor: arm.level for arm in candidates if arm.factor is not None}
     settings = hold_budget(study, study.baseline.changed(changes), changes)
     name = f"{COMBINATION} " + ", ".join(arm.name for arm in candidates)
-    return Arm(name=name, settings=settings, changes=changes_of(study.baseline, settings))
+    return Arm(name=name, settings=settings, changes=settings.differing(study.baseline))
 
 
 def settings_at(study: Study, factor: Factor, value: Any, rung: float) -> TrainingSettings:
@@ -113,12 +113,6 @@ def hold_budget(study: Study, settings: TrainingSettings, changes: Mapping[str, 
         return settings
     examples = study.baseline.max_steps * study.baseline.batch_size
     return replace(settings, max_steps=math.ceil(examples / settings.batch_size))
-
-
-def changes_of(baseline: TrainingSettings, settings: TrainingSettings) -> dict[str, Any]:
-    """Settings that differ from the baseline, with their values here."""
-    before, after = baseline.by_name(), settings.by_name()
-    return {name: after[name] for name in after if after[name] != before[name]}
 
 
 def add_arm(arms: list[Arm], new: Arm, notes: list[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bios_sweep.study.arms import BASELINE, Arm, changes_of
+from bios_sweep.study.arms import BASELINE, Arm
 from bios_sweep.study.claims import BALANCED
 from bios_sweep.study.design import Study
 
@@ -49,6 +49,6 @@ def duration_arm(study: Study, multiple: float, start: Arm | None = None) -> Arm
         name=f"{retuned}max_steps x{multiple:.4g}",
         settings=settings,
         label=f"x{multiple:.4g}",
-        changes=changes_of(study.baseline, settings),
+        changes=settings.differing(study.baseline),
         duration=multiple,
     )

@@ -148,7 +148,7 @@ def require_setting(kind: str, name: str, baseline: TrainingSettings) -> None:
     Raises:
         PlanError: with the nearest names, and all of them.
     """
-    allowed = (*baseline.by_name(), *((REPEAT,) if kind == "factor" else ()))
+    allowed = (*baseline.names, *((REPEAT,) if kind == "factor" else ()))
     if name not in allowed:
         meant = [known for known in KNOWN if name in KNOWN[known].aliases]
         hint = f" (did you mean {meant[0]}?)" if meant else near(name, allowed)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from argparse import Namespace
 from pathlib import Path
 
 import pytest
 
 from bios_sweep.cli.main import main
+from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.prepare import prepare
 from bios_sweep.driver.view import open_sweep
 from bios_sweep.execution.attempts import attempt_trial, load_engine
@@ -99,7 +99,7 @@ def test_a_flipped_bit_of_the_examples_is_mended_before_anything_trains_on_them(
 
 
 def test_trials_resumed_from_flipped_checkpoints_end_with_the_same_bits(finished, words, tmp_path, caplog):
-    plan = prepare(Namespace(overrides=[*words, f"workspace={finished}"], config_dir=None)).plan
+    plan = prepare(Invocation(overrides=(*words, f"workspace={finished}"))).plan
     scenario, trial = plan.study.scenario, plan.trials[4]
     engine = load_engine(scenario.engine, scenario.engine_options)
     straight = Workspace(finished).read_result(trial.key)

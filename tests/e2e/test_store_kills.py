@@ -30,7 +30,7 @@ WAYS = (
 
 LOADED = (
     "cli.run",
-    "cli.planted",
+    "driver.session",
     "config.compose",
     "records.mlflow_mirror",
     "records.mlflow_birth",

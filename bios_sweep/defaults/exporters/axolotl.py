@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bios_sweep.defaults.exporters.peft import OPTIMIZATION
 from bios_sweep.defaults.exporters.tool import (
     EVERY_LINEAR_LAYER,
     OPTIMIZER,
@@ -32,11 +33,7 @@ AXOLOTL = Tool(
             "warmup_steps": "warmup_steps",
             "lr_scheduler": "scheduler",
             "optimizer": Fixed(value="adamw_torch", reason=OPTIMIZER),
-            "adam_beta1": "adam_beta1",
-            "adam_beta2": "adam_beta2",
-            "adam_epsilon": "adam_eps",
-            "weight_decay": "weight_decay",
-            "max_grad_norm": "max_grad_norm",
+            **OPTIMIZATION,
             "sequence_len": "max_length",
             "sample_packing": Fixed(value=False, reason="packed examples would change the batch"),
             "train_on_inputs": Fixed(value=False, reason="the loss is on completions alone"),

@@ -24,6 +24,13 @@ LORA_CONFIG: Mapping[str, Cell] = {
     "bias": Fixed(value="none", reason="no bias is trained, as in the evidence", adapter=True),
     "task_type": Fixed(value="CAUSAL_LM", reason="what the evidence was made for", adapter=True),
 }
+OPTIMIZATION: Mapping[str, Cell] = {  # keys that other tools took over
+    "adam_beta1": "adam_beta1",
+    "adam_beta2": "adam_beta2",
+    "adam_epsilon": "adam_eps",
+    "weight_decay": "weight_decay",
+    "max_grad_norm": "max_grad_norm",
+}
 TRAINING_ARGUMENTS: Mapping[str, Cell] = {
     "learning_rate": "learning_rate",
     "per_device_train_batch_size": "micro_batch",
@@ -32,11 +39,7 @@ TRAINING_ARGUMENTS: Mapping[str, Cell] = {
     "warmup_steps": "warmup_steps",
     "lr_scheduler_type": "scheduler",
     "optim": Fixed(value="adamw_torch", reason=OPTIMIZER),
-    "adam_beta1": "adam_beta1",
-    "adam_beta2": "adam_beta2",
-    "adam_epsilon": "adam_eps",
-    "weight_decay": "weight_decay",
-    "max_grad_norm": "max_grad_norm",
+    **OPTIMIZATION,
     "bf16": "bf16",
     "fp16": Fixed(value=False, reason="not a number format of the evidence"),
 }

@@ -11,6 +11,7 @@ from bios_sweep import defaults
 from bios_sweep.defaults import Recommendation
 from bios_sweep.driver.scenarios.trained import optional_count, read_model, require_choice
 from bios_sweep.engines.scripted.engine import VERSION
+from bios_sweep.engines.scripted.function import OwnFunction
 from bios_sweep.engines.scripted.identity import digests_of
 from bios_sweep.engines.scripted.template import require_carried
 from bios_sweep.engines.scripted.values import COMMAND, PYTHON, script_of
@@ -32,22 +33,26 @@ AUTO = ("auto", None)
 CODE_LENGTH = 64  # hex digits: all of sha256, as other fingerprints have
 
 
-def scripted_scenario(values: Mapping[str, Any]) -> Scenario:
+def scripted_scenario(values: Mapping[str, Any], function: OwnFunction | None = None) -> Scenario:
     """The scenario that `method=command` or `method=python` describes.
+
+    function: was handed over instead of its import path.
 
     Raises:
         InputError: the command, the callable or a value beside it cannot be used; nothing was started.
     """
     _check(values)
     cwd = Path.cwd()
-    script = script_of(values["method"], cwd)
+    script = script_of(values["method"], cwd, function)
     contents = {label: files_fingerprint([path]) for label, path in sorted(script.files.items())}
-    code = short_hash({**script.identity, "files": contents}, CODE_LENGTH)
-    model = _model(values["model"], script.label, code)
+    handed = {} if function is None else {"content": function.content, "packages": dict(function.packages)}
+    code = short_hash({**script.identity, "files": contents, **handed}, CODE_LENGTH)
+    label = script.label if function is None else function.name
+    model = _model(values["model"], label, code)
     _require_values(values["baseline"], script.carried, model)
     return Scenario(
         model=model,
-        data=_data(values["data"], script.label, code),
+        data=_data(values["data"], label, code),
         method=script.method,
         engine=ENGINES[script.method],
         engine_version=VERSION,
@@ -110,19 +115,14 @@ def require_told(plan: Plan) -> None:
     carried = study.scenario.carried
     if carried is None:
         return
-    base = study.baseline.by_name()
-    arms = {arm.name: arm.settings.by_name() for arm in plan.arms}
-    changed = {
-        name: [setting for setting, value in settings.items() if value != base[setting]]
-        for name, settings in arms.items()
-    }
+    changed = {arm.name: list(arm.settings.differing(study.baseline)) for arm in plan.arms}
     require_carried(changed, carried, hold=study.budget.hold)
-    for name, settings in arms.items():
-        empty = [setting for setting in carried if settings[setting] is None]
+    for arm in plan.arms:
+        empty = [setting for setting in carried if getattr(arm.settings, setting) is None]
         if empty:
             raise ConfigError(
-                f"{name}: there is no value for {{{empty[0]}}} of method.command; make it a moderator, or "
-                "write the value itself"
+                f"{arm.name}: there is no value for {{{empty[0]}}} of method.command; make it a moderator, "
+                "or write the value itself"
             )
 
 

@@ -1,7 +1,7 @@
 """The other side of `CallableEngine`: calls a user's function in this process and prints what it reports.
 
 `python -m bios_sweep.engines.scripted.call module:function JOB`, JOB being a JSON object with `settings`,
-`seed`, `metric` and `trial_dir`.
+`seed`, `metric` and `trial_dir`. A function without a module comes on standard input, and `-` stands for it.
 """
 
 from __future__ import annotations
@@ -9,11 +9,14 @@ from __future__ import annotations
 import importlib
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from bios_sweep.engines.scripted.function import unpacked
 from bios_sweep.settings import TrainingSettings
+
+FROM_INPUT = "-"
 
 
 class Report:
@@ -37,15 +40,21 @@ class Report:
 
 def main(name: str, job: Mapping[str, Any]) -> None:
     """Call the function; what it returns is the last word: a number, a mapping, or None if it reported."""
-    module, _, function = name.partition(":")
     sys.path.insert(0, str(Path.cwd()))
+    function = unpacked(sys.stdin.read()) if name == FROM_INPUT else _imported(name)
     settings = TrainingSettings.from_dict(job["settings"])
     report = Report(job["metric"], Path(job["trial_dir"]))
-    found = getattr(importlib.import_module(module), function)(settings, job["seed"], report)
+    found = function(settings, job["seed"], report)
     if isinstance(found, Mapping):
         report(step=settings.max_steps, **found)
     elif found is not None:
         report(found, step=settings.max_steps)
+
+
+def _imported(name: str) -> Callable[..., Any]:
+    module, _, function = name.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return found
 
 
 if __name__ == "__main__":

@@ -8,10 +8,11 @@ import selectors
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -32,8 +33,10 @@ class OutOfTimeError(Exception):
 class Child:
     """One run of a script. Its output is kept in `folder`; leaving the context ends it and all it started."""
 
-    def __init__(self, words: Sequence[str], *, cwd: Path, folder: Path, environ: Mapping[str, str]) -> None:
-        """Start it. words: program and arguments, no shell.
+    def __init__(
+        self, words: Sequence[str], *, cwd: Path, folder: Path, environ: Mapping[str, str], told: bytes = b""
+    ) -> None:
+        """Start it. words: program and arguments, no shell. told: what it can read on standard input.
 
         Raises:
             OSError: the folder cannot be written, or the working directory is not there.
@@ -41,16 +44,17 @@ class Child:
         self._out, self._err = KeptStream(folder / STDOUT), KeptStream(folder / STDERR)
         held, self._pipe = os.pipe()
         try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(GUARD), str(held), *words],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                cwd=cwd,
-                env=dict(environ),
-                pass_fds=[held],
-                start_new_session=True,  # Ctrl-C is the driver's; it decides when the script ends
-            )
+            with _input(told) as given:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-I", "-S", str(GUARD), str(held), *words],
+                    stdin=given,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    cwd=cwd,
+                    env=dict(environ),
+                    pass_fds=[held],
+                    start_new_session=True,  # Ctrl-C is the driver's; it decides when the script ends
+                )
         except BaseException:
             os.close(self._pipe)
             self._out.close()
@@ -145,3 +149,15 @@ class Child:
 
     def _left(self, limit_seconds: float | None, most: float = threading.TIMEOUT_MAX) -> float:
         return most if limit_seconds is None else min(most, max(0.0, limit_seconds - self.seconds))
+
+
+@contextmanager
+def _input(told: bytes) -> Iterator[IO[bytes] | int]:
+    """Standard input without a writer: nothing, or a file that no folder lists, for nobody else to read."""
+    if not told:
+        yield subprocess.DEVNULL
+        return
+    with tempfile.TemporaryFile() as file:
+        file.write(told)
+        file.seek(0)
+        yield file

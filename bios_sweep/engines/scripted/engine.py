@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
+from bios_sweep.engines.scripted.call import FROM_INPUT
 from bios_sweep.engines.scripted.child import Child, OutOfTimeError
 from bios_sweep.engines.scripted.identity import changed_file
 from bios_sweep.engines.scripted.outcome import CALLABLE, Ending, Told, result_of
@@ -42,7 +43,8 @@ class ScriptOptions:
     on; watched: other metrics that a curve keeps. metrics_file: pattern of the file inside the script's
     folder that holds the metrics, None: standard output. digests: absolute path -> sha256 of the files that
     were planned with. resumes: it goes on from what it left in its folder, which is then kept. own: names of
-    settings that only the script knows.
+    settings that only the script knows. function: the function itself, packed, where it has no import path;
+    only workers are given it.
     """
 
     run: str
@@ -55,6 +57,7 @@ class ScriptOptions:
     time_limit_seconds: float | None = None
     resumes: bool = False
     own: tuple[str, ...] = ()
+    function: str = field(default="", repr=False)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -175,7 +178,13 @@ class CommandEngine:
 
     def _started(self, words: list[str], folder: Path) -> Child:
         try:
-            return Child(words, cwd=Path(self._options.cwd), folder=folder, environ=self._environment())
+            return Child(
+                words,
+                cwd=Path(self._options.cwd),
+                folder=folder,
+                environ=self._environment(),
+                told=self._options.function.encode(),
+            )
         except OSError as error:
             raise BiosSweepError(
                 f"the script cannot be started in {self._options.cwd} on {socket.gethostname()}: "
@@ -204,7 +213,8 @@ class CallableEngine(CommandEngine):
             "metric": self._options.metric,
             "trial_dir": values["trial_dir"],
         }
-        return [sys.executable, "-m", "bios_sweep.engines.scripted.call", self._options.run, json.dumps(job)]
+        name = FROM_INPUT if self._options.function else self._options.run
+        return [sys.executable, "-m", "bios_sweep.engines.scripted.call", name, json.dumps(job)]
 
 
 def _not_the_planned(trial: TrialSpec, path: str) -> TrialResult:

@@ -117,7 +117,8 @@ class Command:
 
 def written(settings: TrainingSettings, seed: int, trial_dir: str) -> dict[str, str]:
     """Every placeholder's value as text: numbers in the shortest form that reads back to the same number."""
-    values: dict[str, Any] = {**settings.by_name(), SEED: seed, TRIAL_DIR: trial_dir}
+    values: dict[str, Any] = {name: getattr(settings, name) for name in settings.names}
+    values |= {SEED: seed, TRIAL_DIR: trial_dir}
     return {name: _text(value) for name, value in values.items()}
 
 

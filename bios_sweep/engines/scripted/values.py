@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bios_sweep.engines.scripted.function import OwnFunction
 from bios_sweep.engines.scripted.identity import callable_file, command_files, input_files
 from bios_sweep.engines.scripted.readings import STATE_FILE
 from bios_sweep.engines.scripted.template import SEED, TRIAL_DIR, Command, Template
@@ -89,15 +90,17 @@ class Script:
         return any(found and Path(found).parent == Path(sys.executable).parent for found in programs)
 
 
-def script_of(method: Mapping[str, Any], cwd: Path) -> Script:
+def script_of(method: Mapping[str, Any], cwd: Path, function: OwnFunction | None = None) -> Script:
     """The script that the values of `method` describe, found in the folder `cwd`.
+
+    function: was handed over instead of its import path.
 
     Raises:
         ConfigError: a value that is missing or not allowed; the message names its key.
     """
     _check(method)
     own = _own(method.get("settings"))
-    run, command = _run(method, own)
+    run, command = _run(method, own) if function is None else (function.name, None)
     if command is not None:
         _require_heard(own, command)
         _require_script(command, cwd)
@@ -105,7 +108,7 @@ def script_of(method: Mapping[str, Any], cwd: Path) -> Script:
         method=method["name"],
         run=run,
         command=command,
-        files=_files(method, command, cwd),
+        files=_files(method, command, cwd, function),
         metric=method["metric"],
         metrics_file=_metrics_file(method, own),
         time_limit_seconds=method["time_limit_seconds"],
@@ -216,10 +219,14 @@ def _commands(command: Command) -> list[list[str]]:
     return (shell_commands(command.text) if command.shell else []) or [list(command.words)]
 
 
-def _files(method: Mapping[str, Any], command: Command | None, cwd: Path) -> dict[str, Path]:
+def _files(
+    method: Mapping[str, Any], command: Command | None, cwd: Path, function: OwnFunction | None
+) -> dict[str, Path]:
     inputs = method["inputs"]
     if not isinstance(inputs, list):
         raise ConfigError(f"method.inputs: {inputs!r} is not a list of files")
+    if function is not None:
+        return dict(function.files) | input_files(inputs, cwd)
     if command is None:
         return {method["callable"]: callable_file(method["callable"], cwd)} | input_files(inputs, cwd)
     words = [word for part in _commands(command) for word in part]

@@ -116,8 +116,14 @@ def results_rows(plan: Plan, state: State, results: Results) -> list[dict[str, A
     Its last columns are what a reader of the table alone needs for the sweep's own margin and bounds.
     """
     arms, judged = {arm.name: arm for arm in arms_of(plan, state)}, _judged(plan, state, results)
+    said = {name for trial in state.needed for name in trial.settings.by_name()}
+    names = [name for name in plan.study.baseline.names if name in said]
     return [
-        {**_row(plan, trial, arms[trial.arm], results[trial.key]), **judged}
+        {
+            **_row(plan, trial, arms[trial.arm], results[trial.key]),
+            **{name: getattr(trial.settings, name) for name in names},
+            **judged,
+        }
         for trial in state.needed
         if trial.key in results
     ]
@@ -150,7 +156,6 @@ def _row(plan: Plan, trial: TrialSpec, arm: Arm, result: TrialResult) -> dict[st
         "wall_seconds": round(result.wall_seconds, 3),
         "tokens": result.tokens,
         "trial_key": trial.key,
-        **trial.settings.by_name(),
     }
 
 

@@ -43,8 +43,9 @@ def recommended(plan: Plan, state: State) -> dict[str, dict[str, Any]]:
     asked = [question.factor.name for question in questions(own) if question.factor.name != REPEAT]
     found = {goal: settings_of(plan, state, goal).by_name() for goal in PROFILES} if asked else {}
     start = plan.study.baseline.by_name()
-    names = [n for n in start if n in asked or any(values[n] != start[n] for values in found.values())]
-    return {goal: {name: values[name] for name in names} for goal, values in found.items()}
+    moved = {name for values in found.values() for name in values if values[name] != start.get(name)}
+    names = [name for name in plan.study.baseline.names if name in {*asked, *moved}]
+    return {goal: {name: values.get(name) for name in names} for goal, values in found.items()}
 
 
 def profiles(plan: Plan, state: State) -> dict[str, dict[str, Any]]:

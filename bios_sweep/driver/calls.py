@@ -1,0 +1,224 @@
+"""What Python calls: `bios_sweep.plan`, `bios_sweep.run` and `bios_sweep.sweeps`.
+
+The same way as a command line's, from the composed configuration to the verdicts; a function that is handed
+over takes the place of `method.callable`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from bios_sweep.config.compose import Config
+from bios_sweep.driver.invocation import Invocation
+from bios_sweep.driver.planned import PlannedSweep, planned_here
+from bios_sweep.driver.prepare import Prepared, prepare, prepare_config
+from bios_sweep.driver.stopping import Stopped
+from bios_sweep.driver.view import SweepView, open_sweep
+from bios_sweep.engines.scripted.function import own_function
+from bios_sweep.errors import ConfigError, InputError, StorageError
+from bios_sweep.records.workspace import Workspace
+from bios_sweep.report.text.listener import ConsoleListener
+from bios_sweep.settings import KNOWN
+
+if TYPE_CHECKING:
+    from bios_sweep.driver.session import Outcome
+
+_log = logging.getLogger(__name__)
+Train = Callable[..., Any]
+
+
+def plan(
+    function: Train | None = None,
+    /,
+    *,
+    sweeps: str | None = None,
+    baseline: Mapping[str, Any] | None = None,
+    factors: Mapping[str, Any] | None = None,
+    metric: str | None = None,
+    direction: str | None = None,
+    seeds: Sequence[int] | None = None,
+    version: str | None = None,
+    name: str | None = None,
+    question: str = "",
+    overrides: Sequence[str] = (),
+    workspace: Path | str | None = None,
+    config_dir: Path | str | None = None,
+) -> PlannedSweep:
+    """What `run` with the same arguments would do: arms, trials, what is reused, and the cost.
+
+    Starts nothing and loads nothing heavy.
+
+    Raises:
+        InputError: whatever is wrong with the input.
+    """
+    asked = _Asked(sweeps, baseline, factors, metric, direction, seeds, version, name, question)
+    invocation = _invocation("plan", overrides, workspace, config_dir, asked)
+    return planned_here(_prepared(function, asked, invocation))
+
+
+def run(
+    function: Train | None = None,
+    /,
+    *,
+    sweeps: str | None = None,
+    baseline: Mapping[str, Any] | None = None,
+    factors: Mapping[str, Any] | None = None,
+    metric: str | None = None,
+    direction: str | None = None,
+    seeds: Sequence[int] | None = None,
+    version: str | None = None,
+    name: str | None = None,
+    question: str = "",
+    overrides: Sequence[str] = (),
+    workspace: Path | str | None = None,
+    config_dir: Path | str | None = None,
+    quiet: bool = False,
+) -> SweepView:
+    """Run or resume a sweep and return what it found. The same call again goes on where it was.
+
+    Either a sweep by its name, as `bios-sweep run sweeps=NAME` has it, or a function of your own:
+    `train(settings, seed, report) -> metric`, called once per trial in a process of its own.
+
+    function: trains. `settings.learning_rate` and so on are the arm's, `report(value, step=...)` says how the
+    metric goes on the way, `report.directory` is a folder of the trial's own. baseline: settings by name.
+    factors: as in a sweep file. metric, direction: what the function returns, and which way it is better
+    where the name does not tell. version: stands for the function's content, where that cannot be hashed.
+    name: of the sweep; the function's by default. overrides: as on the command line. quiet: nothing on
+    standard error on the way.
+
+    Raises:
+        InputError: whatever is wrong with the input, before anything is started.
+        BiosSweepError: the run ended early; its sentence says why.
+        KeyboardInterrupt: stopped before the verdicts; the first Ctrl-C lets trials reach their next
+            measurement.
+    """
+    from bios_sweep.driver.session import run_sweep  # draws figures at its end: heavy, and `plan` needs none
+
+    asked = _Asked(sweeps, baseline, factors, metric, direction, seeds, version, name, question)
+    invocation = _invocation("run", overrides, workspace, config_dir, asked)
+    prepared = _prepared(function, asked, invocation)
+    outcome = run_sweep(prepared, ConsoleListener(Console(stderr=True, quiet=quiet)))
+    _tell(outcome)
+    return open_sweep(prepared.workspace, prepared.plan.sweep_id)
+
+
+def sweeps(workspace: Path | str = "bios_runs") -> list[SweepView]:
+    """All sweeps of a workspace, the one worked on last first; what cannot be read is logged and left out."""
+    place, views = Workspace(Path(workspace)), []
+    for sweep_id in place.sweeps():
+        try:
+            views.append(open_sweep(place, sweep_id))
+        except StorageError as error:
+            _log.warning("%s", error)
+    return views
+
+
+@dataclasses.dataclass(frozen=True)
+class _Asked:
+    """The arguments that say what is asked."""
+
+    sweeps: str | None
+    baseline: Mapping[str, Any] | None
+    factors: Mapping[str, Any] | None
+    metric: str | None
+    direction: str | None
+    seeds: Sequence[int] | None
+    version: str | None
+    name: str | None
+    question: str
+
+
+def _invocation(
+    verb: str,
+    overrides: Sequence[str],
+    workspace: Path | str | None,
+    config_dir: Path | str | None,
+    asked: _Asked,
+) -> Invocation:
+    if isinstance(overrides, str):
+        raise InputError(f"overrides: {overrides!r} is a text; give a list such as ['cluster=inline']")
+    words = [] if asked.sweeps is None else [f"sweeps={asked.sweeps}"]
+    words += overrides
+    if asked.seeds is not None:
+        words.append(f"seeds=[{','.join(map(str, asked.seeds))}]")
+    if workspace is not None:
+        words.append(f"workspace={_quoted(str(workspace))}")
+    folder = None if config_dir is None else Path(config_dir)
+    return Invocation(overrides=tuple(words), config_dir=folder, verb=verb)
+
+
+def _quoted(path: str) -> str:
+    """A path as Hydra reads it."""
+    if re.fullmatch(r"[\w./@+-]+", path):
+        return path
+    if "\\" in path or "${" in path:
+        raise ConfigError(f"workspace: {path!r} holds a backslash or ${{; choose a simpler path")
+    return "'" + path.replace("'", "\\'") + "'"
+
+
+def _prepared(function: Train | None, asked: _Asked, invocation: Invocation) -> Prepared:
+    if function is not None:
+        return _prepared_function(function, asked, invocation)
+    for name in ("baseline", "factors", "metric", "direction", "version", "name", "question"):
+        if getattr(asked, name):
+            raise InputError(f"{name}: goes with a function; a sweep by its name takes overrides")
+    return prepare(invocation)
+
+
+def _prepared_function(function: Train, asked: _Asked, invocation: Invocation) -> Prepared:
+    if asked.sweeps is not None:
+        raise InputError("sweeps: a function's factors are given as factors={...}; leave sweeps out")
+    if not asked.factors:
+        raise InputError(
+            "factors: no variation is given; for example {'learning_rate': {'multiply': [0.5, 2]}}"
+        )
+    own = own_function(function, asked.version)
+    composed = dataclasses.replace(invocation, overrides=("method=python", *invocation.overrides)).composed()
+    name = asked.name or own.name
+    config = dataclasses.replace(composed, values=_values(composed, asked), sweep=name)
+    called = f"bios_sweep.run({own.name}, ...)"
+    return prepare_config(config, dataclasses.replace(invocation, called=called), own)
+
+
+def _values(config: Config, asked: _Asked) -> dict[str, Any]:
+    """The configuration with what was given by name. Lists stand where a sweep file would have them."""
+    values = {
+        group: dict(part) if isinstance(part, Mapping) else part for group, part in config.values.items()
+    }
+    values["sweeps"] = {"question": asked.question, "factors": _plain(asked.factors)}
+    own = dict(values["method"].get("settings") or {})
+    for name, value in (asked.baseline or {}).items():
+        known = name in KNOWN and KNOWN[name].group
+        (values[known] if known else own)[name] = value
+    values["method"]["settings"] = own
+    for key in ("metric", "direction"):
+        if getattr(asked, key) is not None:
+            values["method"][key] = getattr(asked, key)
+    return values
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(name): _plain(part) for name, part in value.items()}
+    return [_plain(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+def _tell(outcome: Outcome) -> None:
+    """What a command line says by its exit code.
+
+    Raises:
+        KeyboardInterrupt: the run was stopped before its end.
+    """
+    if outcome.signal is not None and not outcome.summary.final:
+        raise Stopped(outcome.signal)
+    told = [outcome.summary.broken, None if outcome.caught_up else outcome.behind]
+    for text in filter(None, told):
+        warnings.warn(str(text), stacklevel=3)

@@ -1,0 +1,123 @@
+"""The smallest next study that would settle what a sweep left open, as a sweep file and its command."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bios_sweep.atomic import write_atomically
+from bios_sweep.config.build import build_metric
+from bios_sweep.config.sweep_file import changed_values, differing, next_name, sweep_text, without
+from bios_sweep.driver.invocation import Invocation
+from bios_sweep.driver.sweeps import choose
+from bios_sweep.driver.view import SweepView
+from bios_sweep.errors import InputError
+from bios_sweep.procedure import DONE, Suggestion, suggest
+from bios_sweep.records.workspace import Workspace
+
+NEXT = "next"  # the folder of the workspace that holds suggested sweeps where no --config-dir was given
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrittenStudy:
+    """A suggested study that was written down. file: the sweep's; invocation: runs it."""
+
+    name: str
+    file: Path
+    invocation: Invocation
+
+
+def following(asked: Invocation) -> Invocation:
+    """What follows the latest sweep: its own end, where it is not done, else the study that it suggests.
+
+    Raises:
+        InputError: nothing is open, or nothing that a study would settle.
+    """
+    _, workspace, view = choose(asked)
+    if view.state.stage != DONE:
+        return again(view, asked)
+    found = suggestion_of(view, workspace)
+    if found.study is None:
+        told = "; ".join(found.open) or "its questions are settled"
+        raise InputError(f"--next: no study follows {view.sweep_id}: {told}")
+    return next_study(view, workspace, found, asked).invocation
+
+
+def again(view: SweepView, asked: Invocation) -> Invocation:
+    """The command of a sweep; what is asked now replaces the same keys, but for the choice of the sweep."""
+    return _with(view.invocation, asked)
+
+
+def suggestion_of(view: SweepView, workspace: Workspace) -> Suggestion:
+    """What would settle what the sweep left open."""
+    return suggest(view.plan, view.state, view.journal.results, asked_elsewhere(view, workspace))
+
+
+def next_study(view: SweepView, workspace: Workspace, found: Suggestion, asked: Invocation) -> WrittenStudy:
+    """Write the suggested study down.
+
+    Raises:
+        InputError: which way the metric is better is not told; asked before a file is written, for the
+            sweep may be of a version that guessed what no name tells.
+    """
+    build_metric(again(view, asked).composed().values["method"])
+    name, command = write_next(view, workspace, found)
+    assert command.config_dir is not None  # write_next gives one
+    file = command.config_dir / "sweeps" / f"{name}.yaml"
+    return WrittenStudy(name=name, file=file, invocation=_with(command, asked))
+
+
+def _with(command: Invocation, asked: Invocation) -> Invocation:
+    return replace(command.replaced(asked.without(["sweeps"]).overrides), verb=asked.verb)
+
+
+def asked_elsewhere(view: SweepView, workspace: Workspace) -> set[str]:
+    """Settings that other sweeps of the workspace asked about, for the same model, data and method."""
+    here = _scenario(view.plan.study.to_dict())
+    plans = [workspace.read_plan(sweep_id) for sweep_id in workspace.sweeps() if sweep_id != view.sweep_id]
+    studies = [plan["study"] for plan in plans if _scenario(plan.get("study", {})) == here]
+    return {factor["name"] for study in studies for factor in study["factors"]}
+
+
+def _scenario(study: Mapping[str, Any]) -> list[Any]:
+    scenario = study.get("scenario", {})
+    facts = [scenario.get(part, {}).get("fingerprint") for part in ("model", "data")]
+    return [*facts, scenario.get("method")]
+
+
+def write_next(view: SweepView, workspace: Workspace, found: Suggestion) -> tuple[str, Invocation]:
+    """Write the suggested study's file; the same suggestion again writes the same file.
+
+    What the earlier sweep's file had set beside its question (a budget, a batch size) is written too, so
+    that the new file and the command alone make the study. A file that says something else is left alone:
+    the next free number is taken.
+    """
+    assert found.study is not None  # the caller looks
+    study, old = found.study, view.invocation
+    values = changed_values(view.plan.study, study)
+    set_by_file = {key: value for key, value in _set_by_file(old) if key not in values}
+    comments = [f"Suggested after {view.sweep_id}:", *(f"- {why}" for why in found.why)]
+    text = sweep_text(study, {**set_by_file, **values}, comments)
+    config_dir = old.config_dir or workspace.root / NEXT
+    name = next_name(study.name)
+    file = config_dir / "sweeps" / f"{name}.yaml"
+    while file.exists() and file.read_text(encoding="utf-8") != text:
+        name = next_name(name)
+        file = file.with_name(f"{name}.yaml")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(file, text)
+    kept = without(old.overrides, ["sweeps", *values])
+    return name, Invocation(overrides=(f"sweeps={name}", *kept), config_dir=config_dir)
+
+
+def _set_by_file(command: Invocation) -> Sequence[tuple[str, Any]]:
+    """What the sweep's file sets outside `sweeps`: the configuration with it, against that without."""
+    chosen = command.composed().values
+    bare = command.without(["sweeps"]).composed().values
+    return [(key, value) for key, value in differing(bare, _beside_sweeps(chosen))]
+
+
+def _beside_sweeps(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key not in ("sweeps", "seeds")}

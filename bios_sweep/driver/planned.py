@@ -1,0 +1,147 @@
+"""What a prepared command would run, and what that costs. Starts nothing and loads nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from bios_sweep.driver.precision import gpu_warnings, gpus_of_this_machine
+from bios_sweep.driver.prepare import Prepared
+from bios_sweep.driver.resources import expected_workers
+from bios_sweep.errors import PlanError, StorageError
+from bios_sweep.procedure import recall
+from bios_sweep.records.earlier import journal_results, known_of
+from bios_sweep.records.results import KeptResults
+from bios_sweep.records.speed import seconds_per_example
+from bios_sweep.report.content.plan_summary import PlanSummary, Rate, summarise_plan
+from bios_sweep.report.content.truncation import earlier_cut_note
+from bios_sweep.report.text.glance import html_of, plan_lines
+from bios_sweep.study.arms import Arm
+from bios_sweep.study.plan import Plan
+from bios_sweep.study.trials import TrialSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """Training examples and tokens of what is to run, and seconds where the speed is known.
+
+    most_seconds: with the confirmation of every candidate.
+    """
+
+    examples: int
+    tokens: int | None
+    seconds: float | None
+    most_seconds: float | None
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class PlannedSweep:
+    """What a run would do.
+
+    arms: the default first. trials: known to be needed so far; a confirmation may follow. summary: all that
+    `plan --json` prints.
+    """
+
+    plan: Plan
+    trials: tuple[TrialSpec, ...]
+    summary: PlanSummary
+
+    @property
+    def arms(self) -> tuple[Arm, ...]:
+        """The default and its variations."""
+        return self.plan.arms
+
+    @property
+    def to_run(self) -> int:
+        """Trials without a result."""
+        return self.summary.to_run
+
+    @property
+    def reused(self) -> int:
+        """Trials that earlier runs finished."""
+        return self.summary.reused
+
+    @property
+    def cost(self) -> Cost:
+        """Of what is to run."""
+        return Cost(
+            examples=self.summary.examples,
+            tokens=self.summary.tokens,
+            seconds=self.summary.estimate_seconds,
+            most_seconds=self.summary.most_seconds,
+        )
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was chosen for the user, or counts for nothing."""
+        return self.summary.warnings
+
+    def __repr__(self) -> str:
+        return "\n".join(plan_lines(self.summary))
+
+    def _repr_html_(self) -> str:
+        return html_of(plan_lines(self.summary))
+
+
+def planned(prepared: Prepared, more_warnings: Sequence[str] = ()) -> PlannedSweep:
+    """What a run would do, by what is finished already.
+
+    Raises:
+        PlanError: the estimate, confirmation included, exceeds `budget.max_hours`.
+    """
+    plan, workspace = prepared.plan, prepared.workspace
+    known = known_of(plan, workspace)
+    kept = KeptResults(workspace, journal_results(plan, workspace))
+    state, results = recall(plan, kept, known)
+    speed = seconds_per_example(workspace, plan.study.scenario.model.fingerprint)
+    rate = Rate(seconds_per_example=speed[0], trials=speed[1]) if speed else None
+    summary = summarise_plan(plan, state, results, rate, expected_workers(prepared.config.values["cluster"]))
+    _within_hours(plan.study.budget.max_hours, summary.most_seconds)
+    probe = f"first a timing probe of {len(plan.timed_arms)} arms, each alone on the device"
+    timed = [probe] if plan.timed_arms and known.timing is None else []
+    unlimited = _unlimited(plan.study.budget.max_hours, rate)
+    looks = (kept.look(trial.key) for trial in state.missing)
+    summary = replace(
+        summary,
+        notes=(*summary.notes, *_other_cuts(prepared), *prepared.notes, *timed),
+        warnings=(*prepared.warnings, *unlimited, *more_warnings),
+        damaged=tuple(look.damage for look in looks if look.damage),
+    )
+    needed = {trial.key: trial for trial in (*plan.trials, *state.needed)}
+    return PlannedSweep(plan=plan, trials=tuple(needed.values()), summary=summary)
+
+
+def planned_here(prepared: Prepared) -> PlannedSweep:
+    """The same, with what this machine's GPUs have to say to it."""
+    gpus = gpus_of_this_machine(prepared.config.values["cluster"])
+    return planned(prepared, gpu_warnings(prepared, gpus))
+
+
+def _other_cuts(prepared: Prepared) -> list[str]:
+    """Earlier sweeps of the workspace whose trials count again once the evaluation is cut as theirs was."""
+    plan, workspace = prepared.plan, prepared.workspace
+    if plan.study.scenario.data.eval_max_length is None:
+        return []
+    notes = []
+    for sweep_id in workspace.sweeps():
+        with suppress(StorageError):  # one that cannot be read has nothing to reuse
+            notes.append(earlier_cut_note(plan, workspace.read_plan(sweep_id).get("study", {})))
+    return list(dict.fromkeys(filter(None, notes)))
+
+
+def _unlimited(max_hours: float | None, rate: Rate | None) -> list[str]:
+    if max_hours is None or rate is not None:
+        return []
+    return [
+        f"budget.max_hours={max_hours:g} has no effect yet: no trial of this model was timed in this "
+        "workspace, so the plan's hours are not known"
+    ]
+
+
+def _within_hours(max_hours: float | None, seconds: float | None) -> None:
+    if max_hours is not None and seconds is not None and seconds > max_hours * 3600:
+        raise PlanError(
+            f"the plan is estimated at up to {seconds / 3600:.2g} hours but budget.max_hours is "
+            f"{max_hours:g}; drop levels or seeds, or raise it"
+        )

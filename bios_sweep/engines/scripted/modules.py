@@ -1,0 +1,102 @@
+"""Modules by name, found and read without running them: whose they are, their files and versions."""
+
+from __future__ import annotations
+
+import ast
+import sys
+import sysconfig
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from importlib.machinery import PathFinder
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from pathlib import Path
+
+OURS = "bios_sweep"
+INSTALLED = tuple(
+    Path(folder).resolve()
+    for name, folder in sysconfig.get_paths().items()
+    if name in ("stdlib", "platstdlib", "purelib", "platlib")
+)
+PACKAGES = ("site-packages", "dist-packages")  # names of folders that pip installs into
+
+
+def module_file(name: str, path: Sequence[str]) -> Path | None:
+    """The file of a module that would be imported; None where it has none, or is not there."""
+    spec, parts = None, name.split(".")
+    look: Sequence[str] | None = path
+    for place in range(len(parts)):
+        with suppress(ImportError, ValueError):
+            spec = PathFinder.find_spec(".".join(parts[: place + 1]), look)
+        if spec is None:
+            return None
+        look = spec.submodule_search_locations
+    origin = None if spec is None else spec.origin
+    return None if origin is None else Path(origin)
+
+
+def is_own(name: str, path: Sequence[str]) -> bool:
+    """Whether a module is a person's own: not of Python, not installed, not of this package."""
+    top = name.partition(".")[0]
+    if top in sys.stdlib_module_names or top in (OURS, ""):
+        return False
+    file = module_file(name, path) or _loaded_from(name)
+    if file is None:
+        return False
+    inside = [folder for folder in INSTALLED if file.resolve().is_relative_to(folder)]
+    return not inside and not set(PACKAGES) & set(file.parts)
+
+
+def _loaded_from(name: str) -> Path | None:
+    """A module may have come from where no path leads."""
+    file = getattr(sys.modules.get(name), "__file__", None)
+    return None if file is None else Path(file)
+
+
+def own_files(names: Iterable[str], path: Sequence[str]) -> tuple[dict[str, Path], set[str]]:
+    """Own modules that are imported by these names or by one another -> their files; and all other names."""
+    files: dict[str, Path] = {}
+    others: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name in files or name in others:
+            continue
+        file = module_file(name, path) if is_own(name, path) else None
+        if file is None:
+            others.add(name)
+            continue
+        files[name] = file
+        waiting += filter(None, (name.rpartition(".")[0],))  # importing a.b runs a
+        if file.suffix == ".py":
+            package = name if file.name == "__init__.py" else name.rpartition(".")[0]
+            waiting += imported_by(ast.parse(file.read_bytes(), str(file)), package)
+    return files, others
+
+
+def imported_by(tree: ast.AST, package: str = "") -> Iterator[str]:
+    """Names that may be modules, of all imports in a source text, those inside functions too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parts = package.split(".")
+            above = ".".join(parts[: len(parts) - node.level + 1]) if node.level else ""
+            base = ".".join(filter(None, (above, node.module)))
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names if alias.name != "*")
+
+
+def versions_of(names: Iterable[str]) -> dict[str, str]:
+    """Version by installed package, of modules that are neither Python's nor ours."""
+    tops = {name.partition(".")[0] for name in names} - {OURS, "", "__main__"}
+    found = {top: _version(top) for top in sorted(tops) if top not in sys.stdlib_module_names}
+    return {top: number for top, number in found.items() if number}
+
+
+def _version(top: str) -> str:
+    with suppress(PackageNotFoundError):
+        return version(top)
+    distributions: Mapping[str, Sequence[str]] = packages_distributions()
+    with suppress(PackageNotFoundError, LookupError):
+        return version(distributions[top][0])
+    return str(getattr(sys.modules.get(top), "__version__", ""))

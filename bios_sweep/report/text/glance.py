@@ -1,0 +1,53 @@
+"""A sweep or a plan at a glance, in ten lines at most: what an interactive session shows of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from bios_sweep.report.content.lines import counts_line, titles
+from bios_sweep.report.content.plan_summary import PlanSummary
+from bios_sweep.report.content.summary import Summary
+from bios_sweep.report.content.wording import clean, duration, plural
+
+LINES = 10
+COLUMNS = 110  # chosen: a line of a notebook
+
+
+def sweep_lines(summary: Summary, folder: str) -> list[str]:
+    """What was asked, how far it is, and each verdict."""
+    head = [
+        f"{summary.sweep_id}: {summary.scenario}",
+        f"judged on {summary.judged_on}",
+        f"stage {summary.stage}: {counts_line(summary.counts)}",
+    ]
+    verdicts = [
+        f"{title}: {verdict.verdict}. {verdict.sentence}"
+        for title, verdict in zip(titles(summary.verdicts), summary.verdicts, strict=True)
+    ]
+    return [*_fitting([*head, *verdicts], LINES - 1), f"in {clean(folder)}"]
+
+
+def plan_lines(plan: PlanSummary) -> list[str]:
+    """What would run, at what cost, and each arm."""
+    cost = "" if plan.estimate_seconds is None else f", about {duration(plan.estimate_seconds)}"
+    head = [
+        f"{plan.sweep_id}: {plan.scenario}",
+        f"judged on {plan.judged_on}",
+        f"{plural(plan.trials, 'trial')}: {plan.to_run} to run, {plan.reused} reused{cost}",
+    ]
+    arms = [f"{arm.arm}: {plural(arm.to_run, 'trial')} to run, {arm.reused} reused" for arm in plan.arms]
+    return _fitting([*head, *arms], LINES)
+
+
+def html_of(lines: Sequence[str]) -> str:
+    """The lines as a notebook shows them; everything in them is escaped."""
+    first, *rest = (escape(line) for line in lines)
+    return f"<b>{first}</b><br>" + "<br>".join(rest)
+
+
+def _fitting(lines: Sequence[str], most: int) -> list[str]:
+    short = [line if len(line) <= COLUMNS else f"{line[: COLUMNS - 1]}…" for line in map(clean, lines)]
+    if len(short) <= most:
+        return short
+    return [*short[: most - 1], f"and {len(short) - most + 1} more"]

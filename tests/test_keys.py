@@ -1,0 +1,34 @@
+"""`bios-sweep keys`: what can be configured, found by words."""
+
+from __future__ import annotations
+
+import json
+
+from bios_sweep.cli.main import main
+
+
+def test_a_key_is_found_by_its_name_with_its_default_and_meaning(capsys):
+    assert main(["keys", "decision.margin_percent"]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "margin_percent=" in line]
+    assert line.startswith("  decision.margin_percent=")
+    assert len(line.split("  ")) > 1
+
+
+def test_every_word_must_be_met_in_name_option_or_meaning(capsys):
+    assert main(["keys", "cluster", "GPU", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["keys"]
+    assert found
+    for key in found:
+        told = f"{key['path']} {key['option']} {key['comment']}".lower()
+        assert "cluster" in told
+        assert "gpu" in told
+
+
+def test_settings_that_no_file_lists_are_keys_too(capsys):
+    assert main(["keys", "adam_beta2"]) == 0
+    assert "  method.adam_beta2=0.95" in capsys.readouterr().out
+
+
+def test_words_that_no_key_is_about_are_refused(capsys):
+    assert main(["keys", "moonlight"]) == 2
+    assert capsys.readouterr().err == "bios-sweep: no key is about 'moonlight'; `bios-sweep keys` lists all\n"

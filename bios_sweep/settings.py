@@ -89,6 +89,8 @@ class TrainingSettings:
     max_length: tokens per example, prompt and completion together.
     train_examples: training examples to learn from, the same ones for every seed and the smaller
     sets inside the larger; None: all that the data has.
+    neftune_alpha: noise on the embeddings while training, uniform within alpha / sqrt(length * width);
+    None: none.
     own: what only a user's script knows, by name; each is an attribute and an item of `by_name`, too.
     """
 
@@ -160,6 +162,9 @@ class TrainingSettings:
     max_grad_norm: Annotated[
         float, Known(allowed=POSITIVE, aliases=("grad_clip", "gradient_clip_val", "clip_grad_norm"))
     ] = 1.0
+    neftune_alpha: Annotated[
+        float | None, Known(allowed=POSITIVE, silent=True, aliases=("neftune_noise_alpha", "noise_alpha"))
+    ] = None
     max_length: Annotated[
         int,
         Known(

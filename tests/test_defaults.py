@@ -441,7 +441,8 @@ def test_a_recommendation_is_frozen_plain_and_travels():
         got.goal = "speed"
     assert pickle.loads(pickle.dumps(got)) == got
     answer = json.loads(json.dumps(got.to_dict()))
-    assert {name: answer[name] for name in setting_names()} == got.settings.to_dict()
+    said = got.settings.to_dict()
+    assert {name: answer[name] for name in said} == said
     assert set(answer["why"]["batch_size"]) == {"rule", "source", "evidence", "confidence"}
 
 

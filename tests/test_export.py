@@ -235,8 +235,20 @@ def test_a_fractional_alpha_is_refused_where_the_tool_takes_whole_numbers():
             defaults.export(settings, to=tool)
 
 
+@pytest.mark.parametrize("tool", defaults.TOOLS)
+def test_noise_on_embeddings_has_a_key_where_it_is_on(tool):
+    texts = [
+        defaults.export_file(dataclasses.replace(SETTINGS, neftune_alpha=alpha), to=tool).text()
+        for alpha in (None, 5.0)
+    ]
+    key = "neftune_alpha" if tool == "hydra" else "neftune_noise_alpha"
+    assert "neftune" not in texts[0]
+    assert f"{key}: 5.0" in texts[1]
+
+
 def test_hydra_has_a_key_for_every_setting_that_a_baseline_gives():
-    written = defaults.export(dataclasses.replace(SETTINGS, adam_beta2=0.99), to="hydra")
+    changed = dataclasses.replace(SETTINGS, adam_beta2=0.99, neftune_alpha=5.0)
+    written = defaults.export(changed, to="hydra")
     given = {name: group for group, values in baseline_values().items() for name in values}
     assert written["method"]["adam_beta2"] == 0.99
     assert {n: g for g, names in written.items() for n in names} | {"train_examples": "baseline"} == given

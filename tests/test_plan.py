@@ -238,7 +238,7 @@ def test_a_key_depends_on_everything_that_decides_the_outcome():
         if value is None and name in ("method", "alpha_rule"):
             continue  # one choice only
         if value is None:
-            start = 7 if name == "train_examples" else getattr(BASELINE, name)
+            start = 7 if getattr(BASELINE, name) is None else getattr(BASELINE, name)
             value = start + 1 if isinstance(start, int) else start / 2 + 0.01
         assert trial_key(replace(BASELINE, **{name: value}), 0, 0, SCENARIO) != base, name
     assert trial_key(BASELINE, 1, 0, SCENARIO) != base

@@ -20,6 +20,7 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers.integrations.neftune import neftune_post_forward_hook
 
 from bios_sweep.engines.training import timing
 from bios_sweep.engines.training.batches import batch_indices, epoch_order, micro_batches
@@ -27,7 +28,7 @@ from bios_sweep.engines.training.checkpoint import FILE as CHECKPOINT
 from bios_sweep.engines.training.checkpoint import load_checkpoint
 from bios_sweep.engines.training.data import DataSet, Example, Message, write_dataset
 from bios_sweep.engines.training.engine import LoraEngine
-from bios_sweep.engines.training.loop import learning_rate_at
+from bios_sweep.engines.training.loop import learning_rate_at, noised
 from bios_sweep.engines.training.model import adapter, load_base, trainable, verify_split
 from bios_sweep.engines.training.timing import LEAST_STEPS, WARM_STEPS, time_steps
 from bios_sweep.engines.training.tokenizer import load_tokenizer
@@ -228,8 +229,9 @@ def test_resumed_after_each_measurement_equals_straight_through(engine, straight
     assert not (tmp_path / CHECKPOINT).exists()
 
 
-def test_dropout_resumes_to_the_bit_and_is_off_in_evaluation(engine, straight, tmp_path):
-    trial = spec(lora_dropout=0.3)
+@pytest.mark.parametrize("noise", [{"lora_dropout": 0.3}, {"neftune_alpha": 5.0}])
+def test_noise_resumes_to_the_bit_and_is_off_in_evaluation(engine, straight, tmp_path, noise):
+    trial = spec(**noise)
     through = run(engine, trial, tmp_path / "through")
     started = engine.run(trial, tmp_path / "resumed")
     for _ in range(3):
@@ -239,6 +241,16 @@ def test_dropout_resumes_to_the_bit_and_is_off_in_evaluation(engine, straight, t
     assert numbers(run(engine, trial, tmp_path / "resumed")) == numbers(through)
     assert through.curve[0].eval_loss == straight[0].curve[0].eval_loss
     assert through.curve[1].train_loss != straight[0].curve[1].train_loss
+
+
+def test_noise_on_embeddings_is_that_of_transformers():
+    embedded = torch.randn(3, 7, 16, generator=torch.Generator().manual_seed(1))
+    layer = SimpleNamespace(training=True, neftune_noise_alpha=5.0)
+    torch.manual_seed(2)
+    ours = noised(embedded, 5.0)
+    torch.manual_seed(2)
+    torch.testing.assert_close(ours, neftune_post_forward_hook(layer, None, embedded))
+    assert (ours - embedded).abs().max() <= 5.0 / math.sqrt(7 * 16)
 
 
 def test_closing_early_leaves_the_base_model_clean(engine, straight, tmp_path):

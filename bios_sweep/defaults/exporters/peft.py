@@ -30,6 +30,7 @@ OPTIMIZATION: Mapping[str, Cell] = {  # keys that other tools took over
     "adam_epsilon": "adam_eps",
     "weight_decay": "weight_decay",
     "max_grad_norm": "max_grad_norm",
+    "neftune_noise_alpha": "neftune_alpha",
 }
 TRAINING_ARGUMENTS: Mapping[str, Cell] = {
     "learning_rate": "learning_rate",

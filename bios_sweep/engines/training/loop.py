@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from peft import PeftModel
 from torch.nn.utils import clip_grad_norm_
+from torch.utils.hooks import RemovableHandle
 
 from bios_sweep.atomic import write_atomically
 from bios_sweep.engines.training.batches import MicroBatch, batch_indices, micro_batches, philox
@@ -138,6 +139,7 @@ class Training:
         begin = time.perf_counter()
         nats, supervised = 0.0, 0
         self._set_dropout(active=True)
+        noise = self._noise_on_embeddings()
         try:
             while self.step < stop:
                 batch = self._batch()
@@ -147,6 +149,7 @@ class Training:
                 self.step += 1
         finally:
             self._set_dropout(active=False)
+            noise.remove()
             self.wall_seconds += time.perf_counter() - begin
         return nats / supervised if supervised else None
 
@@ -182,7 +185,7 @@ class Training:
         Every completion token of the whole batch weighs the same, however it is cut into micro-batches.
         """
         settings = self._settings
-        if settings.lora_dropout:
+        if settings.lora_dropout or settings.neftune_alpha:
             torch.manual_seed(int(philox(1, "dropout", self._seed, self.step)[0]))
         supervised = _supervised(batch)
         nats = torch.zeros((), device=self._base.device)
@@ -200,11 +203,27 @@ class Training:
         self._optimizer.step()
         return float(total)
 
+    def _noise_on_embeddings(self) -> RemovableHandle:
+        """Noise on what the model reads, until the handle is removed; without effect where it is off."""
+        alpha = self._settings.neftune_alpha
+        return self._base.model.get_input_embeddings().register_forward_hook(
+            lambda module, read, embedded: noised(embedded, alpha) if alpha else None
+        )
+
     def _set_dropout(self, *, active: bool) -> None:
         if self._settings.lora_dropout:
             for name, module in self._adapted.named_modules():
                 if ".lora_dropout." in name:
                     module.train(active)
+
+
+def noised(embedded: torch.Tensor, alpha: float) -> torch.Tensor:
+    """Embeddings, shape (rows, length, width), with NEFTune's noise (arXiv 2310.05914, algorithm 1).
+
+    The length is that of the padded micro-batch, as in transformers, whose draws these are.
+    """
+    bound = alpha / math.sqrt(embedded.shape[1] * embedded.shape[2])
+    return embedded + torch.empty_like(embedded).uniform_(-bound, bound)
 
 
 def _supervised(batch: Sequence[TokenizedExample]) -> int:

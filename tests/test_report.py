@@ -12,6 +12,7 @@ from rich.console import Console
 from bios_sweep.engines.simulation.engine import PlantedEngine
 from bios_sweep.errors import StorageError
 from bios_sweep.jsonable import to_json
+from bios_sweep.method import Method
 from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED, TrialEvent
 from bios_sweep.procedure import DONE, ProcedureSource, State
 from bios_sweep.records.lock import Owner
@@ -76,7 +77,7 @@ def planted_study(seeds=(0, 1, 2), factors=FACTORS, name="demo", tokens=44.3, mo
     scenario = Scenario(
         model=ModelFacts(name=model, path="/m", family="llama", hidden_size=64, fingerprint="a"),
         data=data,
-        method="lora",
+        method=Method(),
         engine="bios_sweep.engines.simulation.engine:PlantedEngine",
         engine_version="1",
         engine_options={},

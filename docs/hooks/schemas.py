@@ -21,7 +21,7 @@ from bios_sweep.audit.rollup import RollUpRow
 from bios_sweep.decision.costs import Timing
 from bios_sweep.decision.finding import Margin
 from bios_sweep.decision.statement import Verdict
-from bios_sweep.defaults.tuned import TunedDefaults, TunedMetric
+from bios_sweep.defaults.tuned import TunedDefaults, TunedKey, TunedMetric
 from bios_sweep.report.content.plan_summary import PlanSummary
 from bios_sweep.report.content.status import Status
 from bios_sweep.report.content.summary import MetricRow, Summary
@@ -42,6 +42,7 @@ AS_WRITTEN: dict[type, dict[str, Any]] = {
     Measurement: {"eval_loss": float | None, "metrics": NotRequired[Numbers]},
     TrialResult: {"final": Numbers, "files": NotRequired[Mapping[str, str]]},
     TrialSpec: {"settings": Settings},
+    TunedKey: {"objective": NotRequired[str], "runner": NotRequired[str]},
     TunedDefaults: {
         "told": NotRequired[list[str]],
         "metric": NotRequired[TunedMetric],
@@ -52,7 +53,7 @@ ARM = {"factor": str | None, "level": Any}
 FACTS = {
     "sweep_id": str, "name": str, "question": str, "metric": str, "direction": str, "baseline": Settings,
     "told": list[str], "seeds": list[int], "decision": DecisionRule, "budget": Budget, "scenario": str,
-    "method": str | None, "arms": Mapping[str, ARM],
+    "method": str | None, "objective": NotRequired[str], "arms": Mapping[str, ARM],
     "model": {"name": str, "fingerprint": str, "family": str, "hidden_size": int},
     "data": {
         "name": str, "source": str, "fingerprint": str, "evaluation_fingerprint": str,

@@ -256,10 +256,16 @@ def test_names_count_up():
     ]
 
 
-def test_a_command_is_taken_apart_and_typed_words_replace_its_own():
-    command = Invocation.parse("bios-sweep run sweeps=a 'seeds=[0,1]' cluster=inline --config-dir 'my conf'")
-    assert command.config_dir == Path("my conf")
-    assert command.overrides == ("sweeps=a", "seeds=[0,1]", "cluster=inline")
+def test_a_command_is_kept_as_a_list_and_typed_words_replace_its_own():
+    asked = Invocation(overrides=("sweeps=a", "seeds=[0,1]", "cluster=inline"), config_dir=Path("my conf"))
+    kept = asked.to_dict()
+    assert kept["command"] == "bios-sweep run sweeps=a 'seeds=[0,1]' cluster=inline --config-dir 'my conf'"
+    assert Invocation.from_dict(json.loads(json.dumps(kept))) == asked
+    assert Invocation.from_dict({"command": kept["command"]}) == asked  # a plan of an earlier version
+    bare, called = Invocation(overrides=("sweeps=a",)), Invocation(called="bios_sweep.run(f)")
+    assert Invocation.from_dict(bare.to_dict()) == Invocation.from_dict({"command": bare.command}) == bare
+    assert Invocation.from_dict(called.to_dict()) == called
+    assert asked.replaced(["seeds=[2]"]).overrides == ("sweeps=a", "cluster=inline", "seeds=[2]")
     assert without(
         ["+sweeps.cross=1", "~sweeps.x", "sweeps=a", "seeds=[1]", "seedsy=2"], ["sweeps", "seeds"]
     ) == ["seedsy=2"]

@@ -22,6 +22,7 @@ from bios_sweep.decision.costs import Timing
 from bios_sweep.decision.finding import Margin
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.defaults.tuned import TunedDefaults, TunedKey, TunedMetric
+from bios_sweep.reasons import Reason
 from bios_sweep.report.content.plan_summary import PlanSummary
 from bios_sweep.report.content.status import Status
 from bios_sweep.report.content.summary import MetricRow, Summary
@@ -33,7 +34,14 @@ from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
 SCHEMAS = Path(__file__).resolve().parents[2] / "bios_sweep" / "schemas"
 PER_LINE = 108
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
-SCALARS = {str: "string", int: "integer", float: "number", bool: "boolean", NoneType: "null"}
+SCALARS = {
+    str: "string",
+    int: "integer",
+    float: "number",
+    bool: "boolean",
+    NoneType: "null",
+    Reason: "string",
+}
 Settings = Mapping[str, Any]  # setting -> value
 Numbers = Mapping[str, float | None]  # metric -> value, null where it was no finite number
 
@@ -94,6 +102,8 @@ def keys_of(cls: type) -> dict[str, Any]:
         form, hint = field.metadata.get("json"), hints[field.name]
         if form == "flat":
             found |= {key: NotRequired[own] for key, own in keys_of(_but_none(hint)).items()}
+        elif form == "words":
+            found[field.name] = str
         elif form != "left out":
             found[field.name] = NotRequired[_but_none(hint)] if form == "optional" else hint
     return found | AS_WRITTEN.get(cls, {})
@@ -139,7 +149,7 @@ def _of(hint: Any, defs: dict[str, Any]) -> dict[str, Any]:
     origin, arguments = get_origin(hint), get_args(hint)
     if isinstance(hint, dict):
         return _object(hint, defs)
-    if is_dataclass(hint):
+    if is_dataclass(hint) and hint not in SCALARS:
         return _named(hint, defs)
     if isinstance(hint, str):
         return {"const": hint}

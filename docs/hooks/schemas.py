@@ -34,7 +34,8 @@ from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
 SCHEMAS = Path(__file__).resolve().parents[2] / "bios_sweep" / "schemas"
 PER_LINE = 108
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
-SCALARS = {
+SCALARS = {str: "string", int: "integer", float: "number", bool: "boolean", NoneType: "null"}
+SCALARS |= {Reason: "string"}  # told in words
     str: "string",
     int: "integer",
     float: "number",

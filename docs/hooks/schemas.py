@@ -36,13 +36,6 @@ PER_LINE = 108
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 SCALARS = {str: "string", int: "integer", float: "number", bool: "boolean", NoneType: "null"}
 SCALARS |= {Reason: "string"}  # told in words
-    str: "string",
-    int: "integer",
-    float: "number",
-    bool: "boolean",
-    NoneType: "null",
-    Reason: "string",
-}
 Settings = Mapping[str, Any]  # setting -> value
 Numbers = Mapping[str, float | None]  # metric -> value, null where it was no finite number
 

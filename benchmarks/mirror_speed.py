@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bios_sweep.mirror.mlflow.mirror import MlflowMirror
+from bios_sweep.mirror.mlflow.mirror import mlflow_recorder
 from bios_sweep.records.journal import Journal
 from bios_sweep.records.sweep_facts import sweep_facts
 from bios_sweep.records.workspace import Workspace
@@ -22,9 +22,9 @@ from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.design import DecisionRule, Factor, Study
 from bios_sweep.study.plan import Plan, build_plan
 from bios_sweep.study.trials import COMPLETED, Measurement, TrialResult
-from tests import postgres
+from tests.mirror import postgres
+from tests.mirror.tracking_server import TrackingServer, serving
 from tests.scenarios import RECORDED
-from tests.tracking_server import TrackingServer, serving
 
 POINTS = 10  # measurements per trial
 SEEDS = 16
@@ -96,7 +96,7 @@ def measure(server: TrackingServer, folder: Path, workers: int, per_second: floa
         entries = tell(journal, [trial.key for trial in plan.trials], workers, None)
         journal.closed("done")
     before, began = requests(server), time.monotonic()
-    MlflowMirror(workspace, plan.sweep_id, server.url, RECORDED.name).sync()
+    mlflow_recorder(workspace, plan.sweep_id, server.url, RECORDED.name).sync()
     seconds = time.monotonic() - began
     say(
         f"{where}: catching up with {entries} entries of {len(plan.trials)} trials took {seconds:.1f} s: "
@@ -104,7 +104,7 @@ def measure(server: TrackingServer, folder: Path, workers: int, per_second: floa
         f"{requests(server) - before} requests"
     )
     plan = plan_of("live", first_seed=SEEDS)
-    mirror = MlflowMirror(workspace, plan.sweep_id, server.url, RECORDED.name)
+    mirror = mlflow_recorder(workspace, plan.sweep_id, server.url, RECORDED.name)
     with Journal(workspace.journal_file(plan.sweep_id)) as journal:
         journal.opened(sweep_facts(plan))
         journal.planned(plan.trials)

@@ -107,7 +107,7 @@ class TrialSource(Protocol):
         ...
 
 
-Record = Callable[[TrialEvent], None]
+EventSink = Callable[[TrialEvent], None]
 
 
 class Executor(Protocol):
@@ -154,7 +154,7 @@ class Executor(Protocol):
     def run(
         self,
         source: TrialSource,
-        record: Record,
+        record: EventSink,
         *,
         engine: str,
         engine_options: Mapping[str, Any],
@@ -169,7 +169,12 @@ class Executor(Protocol):
 
 
 class Recorder(Protocol):
-    """Mirrors the journal somewhere people look; may lag, never loses: it can always catch up."""
+    """Brings one sweep's journal to where people look; may lag, never loses: it can always catch up.
+
+    problem: why the other side does not follow at the moment, without secrets; empty when it does.
+    """
+
+    problem: str
 
     def start(self) -> None:
         """Begin to follow the journal in the background."""
@@ -177,6 +182,44 @@ class Recorder(Protocol):
 
     def finish(self, timeout_seconds: float) -> bool:
         """Catch up and end; False when the other side could not be reached in time."""
+        ...
+
+    def sync(self) -> None:
+        """Compare everything, here and now, and bring over what is missing.
+
+        Raises:
+            WorkspaceBusyError: a live driver is recording to the same place.
+            TrackingError: the other side does not answer; nothing is lost.
+        """
+        ...
+
+
+class Tracker(Protocol):
+    """Where sweeps are recorded: one address. Light to make and to ask."""
+
+    @property
+    def uri(self) -> str:
+        """The address, without credentials."""
+        ...
+
+    def check(self) -> None:
+        """Ask whether it can be used, before anything is started.
+
+        Raises:
+            InputError: it does not answer, or cannot be used.
+        """
+        ...
+
+    def has(self, sweep_id: str, last_entry: int) -> bool:
+        """Whether it has everything up to `last_entry` of the sweep's journal."""
+        ...
+
+    def recorder(self, sweep_id: str, experiment: str) -> Recorder:
+        """What brings the sweep there, not yet started. experiment: what it is filed under, where that is."""
+        ...
+
+    def link(self, sweep_id: str, options: str) -> str:
+        """One line: where to look. options: the overrides that say where, for a command that is printed."""
         ...
 
 

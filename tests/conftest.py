@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests import postgres
-from tests.tracking_server import TrackingServer, serving
+from tests.mirror import postgres
+from tests.mirror.tracking_server import TrackingServer, serving
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # the tests ask nobody outside this machine
 

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bios_sweep.cli.verbs import VERBS
+from tests.cli.planted import BATCH, CLASSES, FURTHER, QUIET, RATE, RETUNED, truth
 from tests.golden_tables import REFUSED, TABLES, rates_of_models
-from tests.test_one_answer import FURTHER
-from tests.test_planted_sweeps import BATCH, CLASSES, QUIET, RATE, RETUNED, truth
 
 NOISES = 6  # draws of the noise per class
 HERE = "workspace=runs"

@@ -1,4 +1,4 @@
-"""`sync`: compare a sweep's journal with MLflow and bring over what is missing."""
+"""`sync`: compare a sweep's journal with the tracker and bring over what is missing."""
 
 from __future__ import annotations
 
@@ -8,19 +8,13 @@ from argparse import Namespace
 from bios_sweep.cli.invocation import invocation_of
 from bios_sweep.driver.sweeps import choose
 from bios_sweep.driver.tracking import tracking_of
-from bios_sweep.errors import InputError
-from bios_sweep.mirror.mlflow.mirror import MlflowMirror
 
 
 def run(args: Namespace) -> int:
     """Reconcile, whatever the cursor says."""
     config, workspace, view = choose(invocation_of(args), args.sweep)
     tracking = tracking_of(config, workspace)
-    if tracking.uri is None:
-        raise InputError("tracking is off in this configuration; give tracking.uri=...")
-    tracking.check()
-    mirror = MlflowMirror(workspace, view.sweep_id, tracking.uri, view.plan.study.scenario.name)
-    mirror.sync()
+    tracking.required().recorder(view.sweep_id, view.plan.study.scenario.name).sync()
     trials = len(view.journal.trials)
     if args.json:
         print(json.dumps({"sweep_id": view.sweep_id, "tracking": tracking.shown, "trials": trials}, indent=1))

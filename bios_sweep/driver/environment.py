@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from bios_sweep.errors import ConfigError
-from bios_sweep.mirror.addresses import is_web
+from bios_sweep.mirror.mlflow.addresses import is_web
 
 SWEEP_ID, TRACKING_URI = "BIOS_SWEEP_SWEEP_ID", "BIOS_SWEEP_TRACKING_URI"
 # what MLflow's own client reads to reach a server: https://mlflow.org/docs/latest/self-hosting/security/

@@ -17,7 +17,7 @@ from bios_sweep.driver.prepare import Prepared
 from bios_sweep.driver.scenarios.trained import LORA_ENGINE
 from bios_sweep.execution.gpus import find_gpus
 from bios_sweep.execution.peaks import peak_of
-from bios_sweep.execution.request import ACCELERATOR, Node, Request, room_on
+from bios_sweep.execution.request import ACCELERATOR, Node, Request, slots_on
 from bios_sweep.study.scenario import Scenario
 
 TF32 = "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"  # the one way to TF32 that needs no code
@@ -138,7 +138,7 @@ def _used(cluster: Mapping[str, Any], offer: Offer) -> int:
         accelerator_type=cluster["accelerator_type"] if cluster["address"] else None,
         resources_per_trial=(cluster["resources_per_trial"] or {}) if cluster["address"] else {},
     )
-    room = [room_on(request, node) for node in offer.nodes]
+    room = [slots_on(request, node) for node in offer.nodes]
     limit = cluster["max_concurrent"]
     if limit is not None and sum(room) > limit:
         room = [limit]

@@ -1,4 +1,4 @@
-"""The MLflow side of a command: which store, whether it answers, what is new for it, where to look."""
+"""The tracking group of a command: which tracker, what is new for it, where to look."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bios_sweep.config.compose import Config
-from bios_sweep.errors import ConfigError
-from bios_sweep.mirror.addresses import check_tracking, default_tracking_uri, is_web, sqlite_file, ui_link
-from bios_sweep.mirror.cursor import awaited, read_cursor
-from bios_sweep.mirror.mlflow.ready import ready_store
-from bios_sweep.mirror.mlflow.schema import BEHIND, is_current, look
-from bios_sweep.mirror.web import sign_in
+from bios_sweep.errors import ConfigError, InputError
+from bios_sweep.mirror.mlflow.addresses import default_tracking_uri, is_web
+from bios_sweep.mirror.mlflow.web import sign_in
+from bios_sweep.mirror.trackers import tracker_of
+from bios_sweep.ports import Recorder, Tracker
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.secrecy import masked
 
 if TYPE_CHECKING:
     from bios_sweep.driver.sweep import Sweep
-    from bios_sweep.mirror.mlflow.mirror import MlflowMirror
-
-LOCAL_UI = "http://127.0.0.1:5000"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tracking:
-    """The configured tracking store; `uri` is None where tracking is off, and never holds credentials.
+    """The configured tracker; None where tracking is off.
 
     options: the overrides that say where it is, for the commands that are printed.
     """
 
-    uri: str | None
-    workspace: Workspace
+    tracker: Tracker | None
     flush_seconds: float
     options: str = ""
+
+    @property
+    def uri(self) -> str | None:
+        """The address, without credentials."""
+        return None if self.tracker is None else self.tracker.uri
 
     @property
     def shown(self) -> str:
@@ -42,42 +42,31 @@ class Tracking:
         return "" if self.uri is None else masked(self.uri)
 
     def check(self) -> None:
-        """Refuse a store that does not answer or cannot be used, before anything is started.
+        """Refuse a tracker that does not answer or cannot be used, before anything is started."""
+        if self.tracker is not None:
+            self.tracker.check()
 
-        A user's own store of an older MLflow is upgraded here, for only the attempt shows whether it can be.
-        The workspace's own waits for the mirror, which may replace it.
+    def required(self) -> Tracker:
+        """The tracker, checked, for a command that is about nothing else.
+
+        Raises:
+            InputError: tracking is off, or the tracker cannot be used.
         """
-        if self.uri is None:
-            return
-        check_tracking(self.uri, self.workspace)
-        ours = self.uri == default_tracking_uri(self.workspace)
-        if not ours and not is_web(self.uri) and look(sqlite_file(self.uri)).kind == BEHIND:
-            ready_store(self.uri)
+        if self.tracker is None:
+            raise InputError("tracking is off in this configuration; give tracking.uri=...")
+        self.tracker.check()
+        return self.tracker
 
-    def mirror(self, sweep: Sweep, last_entry: int) -> MlflowMirror | None:
-        """A mirror, not yet started, or None where MLflow has everything up to `last_entry` of the journal.
-
-        MLflow is imported here and nowhere earlier: it takes seconds.
-        """
-        if self.uri is None:
+    def mirror(self, sweep: Sweep, last_entry: int) -> Recorder | None:
+        """A recorder, not yet started; None where the tracker has all up to `last_entry` of the journal."""
+        sweep_id, tracker = sweep.plan.sweep_id, self.tracker
+        if tracker is None or tracker.has(sweep_id, last_entry):
             return None
-        done = read_cursor(self.workspace, sweep.plan.sweep_id, self.uri).get("seq")
-        ready = is_web(self.uri) or is_current(sqlite_file(self.uri))
-        if done == last_entry and ready and not awaited(self.workspace, self.uri):
-            return None
-        from bios_sweep.mirror.mlflow.mirror import MlflowMirror
-
-        return MlflowMirror(self.workspace, sweep.plan.sweep_id, self.uri, sweep.plan.study.scenario.name)
+        return tracker.recorder(sweep_id, sweep.plan.study.scenario.name)
 
     def link(self, sweep_id: str) -> str:
         """One line: where to look at the sweep."""
-        if self.uri is None:
-            return "MLflow: off"
-        experiment = str(read_cursor(self.workspace, sweep_id, self.uri).get("experiment_id", ""))
-        if is_web(self.uri):
-            return f"MLflow: {ui_link(self.shown, experiment, view=sweep_id)}"
-        link = ui_link(LOCAL_UI, experiment, view=sweep_id)
-        return f"MLflow: start `bios-sweep ui{self.options}`, then {link}"
+        return "MLflow: off" if self.tracker is None else self.tracker.link(sweep_id, self.options)
 
 
 def tracking_of(config: Config, workspace: Workspace) -> Tracking:
@@ -101,8 +90,7 @@ def tracking_of(config: Config, workspace: Workspace) -> Tracking:
     if is_web(uri):
         uri = sign_in(uri)
     return Tracking(
-        uri=uri if values["enabled"] else None,
-        workspace=workspace,
+        tracker=tracker_of(uri, workspace) if values["enabled"] else None,
         flush_seconds=float(seconds),
         options="".join(f" {shlex.quote(place)}" for place in _places(config, uri)),
     )

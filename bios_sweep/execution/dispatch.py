@@ -14,7 +14,7 @@ from typing import Any
 
 from bios_sweep.errors import BiosSweepError
 from bios_sweep.execution.attempts import interrupted
-from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED, Record, TrialEvent, TrialSource
+from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED, EventSink, TrialEvent, TrialSource
 from bios_sweep.secrecy import masked
 from bios_sweep.study.trials import (
     FAILED,
@@ -80,7 +80,7 @@ class Dispatch:
     """
 
     def __init__(
-        self, source: TrialSource, record: Record, *, max_attempts: int, clock: Callable[[], float]
+        self, source: TrialSource, record: EventSink, *, max_attempts: int, clock: Callable[[], float]
     ) -> None:
         self._source = source
         self._record = record

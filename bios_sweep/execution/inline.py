@@ -14,8 +14,8 @@ from bios_sweep.ports import (
     ENDED,
     MEASURED,
     STARTED,
+    EventSink,
     PreflightLine,
-    Record,
     TrialEngine,
     TrialEvent,
     TrialSource,
@@ -54,7 +54,7 @@ class InlineExecutor:
     def run(
         self,
         source: TrialSource,
-        record: Record,
+        record: EventSink,
         *,
         engine: str,
         engine_options: Mapping[str, Any],
@@ -78,7 +78,7 @@ class InlineExecutor:
 
 
 def _run_one(
-    engine: TrialEngine, trial: TrialSpec, source: TrialSource, record: Record, directory: Path
+    engine: TrialEngine, trial: TrialSpec, source: TrialSource, record: EventSink, directory: Path
 ) -> str | None:
     """Returns the trial's status, or None when a stop left it open."""
     worker = worker_name()

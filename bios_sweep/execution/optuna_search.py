@@ -77,10 +77,10 @@ class OptunaSearch:
         self._space = space
         self._worst = worst
         self._seed = seed
-        self._signs = tuple(DIRECTIONS[direction] for direction in directions)
+        self._multipliers = tuple(DIRECTIONS[direction] for direction in directions)
         self._distributions = {one.setting: _distribution(one) for one in space.ranges}
         with _quiet():
-            self._study = _open_study(_open_storage(path), name, self._signs)
+            self._study = _open_study(_open_storage(path), name, self._multipliers)
 
     def ask(self, count: int) -> list[Proposal]:
         """The next proposals: the starts first, then a few random ones, then the model's.
@@ -98,10 +98,10 @@ class OptunaSearch:
         """
         if self._open(number) is None:
             return
-        if objectives is not None and len(objectives) != len(self._signs):
+        if objectives is not None and len(objectives) != len(self._multipliers):
             raise BiosSweepError(
                 f"proposal {number}: {len(objectives)} objectives were told, but the search has "
-                f"{len(self._signs)}"
+                f"{len(self._multipliers)}"
             )
         if objectives is None or not all(math.isfinite(value) for value in objectives):
             objectives = self._penalty()
@@ -128,7 +128,7 @@ class OptunaSearch:
         """
         if len(self._trials(_COMPLETE)) < FEWEST_FOR_IMPORTANCE:
             return {}
-        sign = self._signs[0]
+        sign = self._multipliers[0]
         evaluator = PedAnovaImportanceEvaluator(target_quantile=GOOD_SHARE)
         with _quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it warns that lower must be better, which the sign sees to
@@ -187,7 +187,7 @@ class OptunaSearch:
         seen = [trial.values for trial in self._trials(_COMPLETE) if trial.number not in penalised]
         return tuple(
             sign * _past([sign * one for one in (self._worst[place], *(row[place] for row in seen))])
-            for place, sign in enumerate(self._signs)
+            for place, sign in enumerate(self._multipliers)
         )
 
     def _trials(self, *states: TrialState) -> list[FrozenTrial]:
@@ -241,10 +241,10 @@ def _open_storage(path: Path | None) -> BaseStorage:
         ) from error
 
 
-def _open_study(storage: BaseStorage, name: str, signs: Sequence[float]) -> optuna.Study:
+def _open_study(storage: BaseStorage, name: str, multipliers: Sequence[float]) -> optuna.Study:
     if name in optuna.get_all_study_names(storage):
         return optuna.load_study(study_name=name, storage=storage)
-    directions = [StudyDirection.MINIMIZE if sign > 0 else StudyDirection.MAXIMIZE for sign in signs]
+    directions = [StudyDirection.MINIMIZE if sign > 0 else StudyDirection.MAXIMIZE for sign in multipliers]
     return optuna.create_study(storage=storage, study_name=name, directions=directions)
 
 

@@ -91,7 +91,7 @@ class Node:
     resources: Mapping[str, float]
 
 
-def room_on(request: Request, node: Node) -> int:
+def slots_on(request: Request, node: Node) -> int:
     """Trials that fit on an otherwise empty node at a time."""
     return _fit(request, node.resources)
 
@@ -105,7 +105,7 @@ def place_slots(request: Request, nodes: Sequence[Node]) -> tuple[Node, ...]:
         ClusterError: one trial fits on no node.
     """
     slots = refuse_unless_fits(request, [node.resources for node in nodes])
-    room = {node.id: room_on(request, node) for node in nodes}
+    room = {node.id: slots_on(request, node) for node in nodes}
     if request.placement == PACK:
         seats = [
             node for node in sorted(nodes, key=lambda node: -room[node.id]) for _ in range(room[node.id])

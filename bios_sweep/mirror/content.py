@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Any
 
 from bios_sweep.decision.statement import question_titles
@@ -21,10 +22,15 @@ from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED, Measurement
 from bios_sweep.tables.column_names import DECIDED
 
-IN_PROGRESS = "RUNNING"
-FINISHED = "FINISHED"
-BROKEN = "FAILED"
-KILLED = "KILLED"
+
+class RunStatus(StrEnum):
+    """What a tracker says of a run; the words are MLflow's."""
+
+    RUNNING = "RUNNING"
+    FINISHED = "FINISHED"
+    FAILED = "FAILED"
+    KILLED = "KILLED"
+
 
 CURVES = ("eval_loss", "eval_bits_per_byte", "train_loss")  # few: MLflow's charts slow down with many keys
 TAG_LIMIT = 5000  # characters; MLflow 3.17 stores 8000 of a run's tag, older servers 5000
@@ -34,7 +40,7 @@ FOREIGN = re.compile(r"[^\w\-. /]+", re.ASCII)  # what MLflow refuses in the nam
 
 
 @dataclass(frozen=True, kw_only=True)
-class Point:
+class MetricPoint:
     """One value of a metric. timestamp: milliseconds since 1970. step: optimizer steps, or as said."""
 
     key: str
@@ -70,14 +76,14 @@ class RunContent:
     """
 
     name: str
-    status: str
+    status: RunStatus
     started: int
     ended: int | None
     settled: bool
     birth: Mapping[str, str]
     tags: Mapping[str, str]
     params: Mapping[str, str]
-    points: tuple[Point, ...]
+    points: tuple[MetricPoint, ...]
     inputs: tuple[DataInput, ...] = ()
     reopens: bool = False
     guest: bool = False
@@ -128,12 +134,12 @@ def child_content(state: SweepState, trial: TrialState, parent_id: str, *, alive
         name=f"{spec.arm} seed {spec.seed}",
         status=status,
         started=trial.started or state.started,
-        ended=None if status == IN_PROGRESS else _child_end(trial, status),
-        settled=status == FINISHED,
+        ended=None if status == RunStatus.RUNNING else _child_end(trial, status),
+        settled=status == RunStatus.FINISHED,
         birth=birth,
         tags=cut(
             {
-                "status": trial.status if status != KILLED else "interrupted",
+                "status": trial.status if status != RunStatus.KILLED else "interrupted",
                 "attempt": str(max(trial.attempts, 1)),
                 sweep_tag(sweep_id): spec.arm,
                 "cause": cause or "none",  # always there: a retried trial's old cause must be overwritten
@@ -156,17 +162,17 @@ def parent_content(state: SweepState, *, alive: bool) -> RunContent:
     """The run of the sweep: its question, its baseline, what all arms add up to, the verdict as note."""
     facts, counts = state.facts, state.counts
     if state.closed:
-        status = FINISHED if state.closed == DONE else KILLED
+        status = RunStatus.FINISHED if state.closed == DONE else RunStatus.KILLED
     else:
-        status = IN_PROGRESS if alive else KILLED
+        status = RunStatus.RUNNING if alive else RunStatus.KILLED
     verdict = state.verdict or {}
     note = verdict.get("markdown") or facts["question"]
     return RunContent(
         name=facts["sweep_id"],
         status=status,
         started=state.started,
-        ended=None if status == IN_PROGRESS else state.latest,
-        settled=status == FINISHED,
+        ended=None if status == RunStatus.RUNNING else state.latest,
+        settled=status == RunStatus.FINISHED,
         birth={"kind": "sweep", "sweep_id": facts["sweep_id"]},
         tags=cut(
             {
@@ -246,21 +252,21 @@ def _cut(text: str) -> str:
     return text if len(text) <= TAG_LIMIT else text[: TAG_LIMIT - len(mark)] + mark
 
 
-def _child_status(trial: TrialState, *, alive: bool) -> str:
+def _child_status(trial: TrialState, *, alive: bool) -> RunStatus:
     if trial.status == RUNNING:
-        return IN_PROGRESS if alive else KILLED
+        return RunStatus.RUNNING if alive else RunStatus.KILLED
     if trial.status == PLANNED:
-        return KILLED
-    return BROKEN if trial.status == FAILED else FINISHED
+        return RunStatus.KILLED
+    return RunStatus.FAILED if trial.status == FAILED else RunStatus.FINISHED
 
 
 def _child_end(trial: TrialState, status: str) -> int:
     """When it ended; a killed one with the last thing it said."""
     last_sign = max((trial.started or 0, *trial.times))
-    return last_sign if status == KILLED else trial.ended or last_sign
+    return last_sign if status == RunStatus.KILLED else trial.ended or last_sign
 
 
-def _child_points(trial: TrialState) -> tuple[Point, ...]:
+def _child_points(trial: TrialState) -> tuple[MetricPoint, ...]:
     points = [
         point
         for measurement, time in zip(trial.curve, trial.times, strict=True)
@@ -272,28 +278,28 @@ def _child_points(trial: TrialState) -> tuple[Point, ...]:
     shown = {point.key for point in points if point.step == step}
     final = {"wall_seconds": trial.result.wall_seconds, "tokens": trial.result.tokens, **trial.result.final}
     points += [
-        Point(key=plain_name(name), value=float(value), timestamp=trial.ended or 0, step=step)
+        MetricPoint(key=plain_name(name), value=float(value), timestamp=trial.ended or 0, step=step)
         for name, value in final.items()
         if name not in shown and math.isfinite(value)
     ]
     return tuple(points)
 
 
-def _curve_points(measurement: Measurement, time: int) -> list[Point]:
+def _curve_points(measurement: Measurement, time: int) -> list[MetricPoint]:
     """A value that is not finite is left out: MLflow would plot infinity as 1.8e308."""
     values = {**{name: measurement.value(name) for name in CURVES}, **measurement.metrics}
     return [
-        Point(key=plain_name(name), value=float(value), timestamp=time, step=measurement.step)
+        MetricPoint(key=plain_name(name), value=float(value), timestamp=time, step=measurement.step)
         for name, value in values.items()
         if value is not None and math.isfinite(value)
     ]
 
 
-def _parent_points(state: SweepState) -> tuple[Point, ...]:
+def _parent_points(state: SweepState) -> tuple[MetricPoint, ...]:
     """Aggregates at each verdict; their step counts the verdicts."""
     metric = state.facts["metric"]
     return tuple(
-        Point(key=plain_name(name), value=float(value), timestamp=verdict.time, step=number)
+        MetricPoint(key=plain_name(name), value=float(value), timestamp=verdict.time, step=number)
         for number, verdict in enumerate(state.verdicts, start=1)
         for name, value in _aggregates(verdict, metric).items()
     )

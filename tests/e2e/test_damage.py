@@ -14,7 +14,7 @@ from bios_sweep.driver.view import open_sweep
 from bios_sweep.execution.attempts import attempt_trial, load_engine
 from bios_sweep.records.workspace import Workspace
 from tests.conformance.tiny_model import WORDS, tiny_scenario
-from tests.test_sealed import flipped
+from tests.damage import flipped
 
 pytestmark = pytest.mark.slow
 ADAPTER = "adapter/adapter_model.safetensors"

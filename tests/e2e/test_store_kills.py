@@ -12,10 +12,10 @@ import pytest
 from mlflow import MlflowClient
 
 import bios_sweep
-from bios_sweep.mirror.addresses import default_tracking_uri
+from bios_sweep.mirror.mlflow.addresses import default_tracking_uri
 from bios_sweep.mirror.mlflow.schema import is_current
 from bios_sweep.records.workspace import Workspace
-from tests.births import CONTEXT, begin, commanded, end
+from tests.mirror.births import CONTEXT, begin, commanded, end
 
 KILLS = 40
 FIRST_SECONDS = 2.5  # a new store is made within them, begun with everything imported
@@ -37,7 +37,7 @@ LOADED = (
     "report.figures",
 )
 
-CONTEXT.set_forkserver_preload(["tests.births", *(f"bios_sweep.{name}" for name in LOADED)])
+CONTEXT.set_forkserver_preload(["tests.mirror.births", *(f"bios_sweep.{name}" for name in LOADED)])
 
 
 def words(workspace: Path) -> list[str]:

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from bios_sweep.engines.scripted.output_log import KeptStream
+from bios_sweep.engines.scripted.output_log import OutputLog
 
 GUARD = Path(__file__).with_name("guard.py")
 GRACE_SECONDS = 5.0  # chosen: between the request to end (SIGTERM) and the end (SIGKILL)
@@ -41,7 +41,7 @@ class Child:
         Raises:
             OSError: the folder cannot be written, or the working directory is not there.
         """
-        self._out, self._err = KeptStream(folder / STDOUT), KeptStream(folder / STDERR)
+        self._out, self._err = OutputLog(folder / STDOUT), OutputLog(folder / STDERR)
         held, self._pipe = os.pipe()
         try:
             with _input(told) as given:
@@ -76,12 +76,12 @@ class Child:
         return time.monotonic() - self.started
 
     @property
-    def errors(self) -> KeptStream:
+    def errors(self) -> OutputLog:
         """What it wrote on standard error."""
         return self._err
 
     @property
-    def output(self) -> KeptStream:
+    def output(self) -> OutputLog:
         """What it wrote on standard output."""
         return self._out
 

@@ -23,7 +23,7 @@ from bios_sweep.engines.scripted.child import Child, OutOfTimeError
 from bios_sweep.engines.scripted.identity import changed_file
 from bios_sweep.engines.scripted.outcome import CALLABLE, Ending, Told, result_of
 from bios_sweep.engines.scripted.readings import Reading, reading_of
-from bios_sweep.engines.scripted.template import Command, Template, written
+from bios_sweep.engines.scripted.template import CommandTemplate, Template, written
 from bios_sweep.engines.scripted.watched import WatchedFile
 from bios_sweep.errors import BiosSweepError, ConfigError, NoClockError
 from bios_sweep.settings import TrainingSettings
@@ -86,8 +86,8 @@ class CommandEngine:
         self.resumes = self._options.resumes
         self._command = self._checked()
 
-    def _checked(self) -> Command | None:
-        return Command(text=self._options.run, shell=self._options.shell, own=self._options.own)
+    def _checked(self) -> CommandTemplate | None:
+        return CommandTemplate(text=self._options.run, shell=self._options.shell, own=self._options.own)
 
     def run(self, trial: TrialSpec, directory: Path) -> Iterator[Measurement | TrialResult]:
         """Run the script once; a measurement per line with the metric, as it comes, then the result.

@@ -15,7 +15,7 @@ TAIL_LINES = 1000  # of its end, where the tracebacks of all ranks are, and what
 LONGEST_LINE = 65_536  # characters that are waited for before a line is taken as it is
 
 
-class KeptStream:
+class OutputLog:
     """One stream of a script: gives back its lines, writes them down, remembers the last ones."""
 
     def __init__(self, path: Path) -> None:
@@ -25,7 +25,7 @@ class KeptStream:
         self._rest = ""
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
 
-    def __enter__(self) -> KeptStream:
+    def __enter__(self) -> OutputLog:
         return self
 
     def __exit__(

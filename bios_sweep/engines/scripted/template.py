@@ -70,7 +70,7 @@ class Template:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Command:
+class CommandTemplate:
     """What to start for a trial. shell: hand the text to /bin/sh, with every value quoted."""
 
     text: str

@@ -14,7 +14,7 @@ from typing import Any
 from bios_sweep.engines.scripted.function import OwnFunction
 from bios_sweep.engines.scripted.identity import callable_file, command_files, input_files
 from bios_sweep.engines.scripted.readings import STATE_FILE
-from bios_sweep.engines.scripted.template import SEED, TRIAL_DIR, Command, Template
+from bios_sweep.engines.scripted.template import SEED, TRIAL_DIR, CommandTemplate, Template
 from bios_sweep.engines.scripted.words import (
     ASSIGNMENT,
     behind_starters,
@@ -44,7 +44,7 @@ class Script:
 
     runner: Runner
     run: str
-    command: Command | None
+    command: CommandTemplate | None
     files: Mapping[str, Path]
     metric: str
     metrics_file: str | None
@@ -126,7 +126,7 @@ def _own(settings: Any) -> tuple[str, ...]:
     return own
 
 
-def _require_heard(own: Sequence[str], command: Command) -> None:
+def _require_heard(own: Sequence[str], command: CommandTemplate) -> None:
     for name in own:
         if name not in command.names:
             raise ConfigError(
@@ -150,7 +150,7 @@ def _check(method: Mapping[str, Any]) -> None:
         raise ConfigError(f"method.time_limit_seconds: {limit!r} is not allowed; a number above 0, or null")
 
 
-def _run(method: Mapping[str, Any], own: tuple[str, ...]) -> tuple[str, Command | None]:
+def _run(method: Mapping[str, Any], own: tuple[str, ...]) -> tuple[str, CommandTemplate | None]:
     """What is run: a command's text with the command, or the callable's import path."""
     if method["runner"] == Runner.PYTHON:
         if not isinstance(method.get("callable"), str):
@@ -159,7 +159,7 @@ def _run(method: Mapping[str, Any], own: tuple[str, ...]) -> tuple[str, Command 
     text = method.get("command")
     if text is not None and not isinstance(text, str):
         raise ConfigError(f"method.command: {text!r} is not allowed; a text")
-    command = Command(text=text or "", shell=method.get("shell", False), own=own)
+    command = CommandTemplate(text=text or "", shell=method.get("shell", False), own=own)
     found = secret_in(command.text)
     if found is not None:
         raise ConfigError(
@@ -175,7 +175,7 @@ def _run(method: Mapping[str, Any], own: tuple[str, ...]) -> tuple[str, Command 
     return command.text, command
 
 
-def _require_program(command: Command) -> None:
+def _require_program(command: CommandTemplate) -> None:
     words = (command.words[0], *behind_starters(command.words)[:1])
     for program in () if command.shell else words:
         if "{" not in program and shutil.which(program) is None:
@@ -193,7 +193,7 @@ def _instead_of(program: str) -> str:
     return f"; write {'python3' if shutil.which('python3') else sys.executable}"
 
 
-def _require_script(command: Command, cwd: Path) -> None:
+def _require_script(command: CommandTemplate, cwd: Path) -> None:
     """A mistyped name would fail in every trial. A shell also looks for a script among its programs."""
     for words in _commands(command):
         if starts_elsewhere(words):
@@ -208,13 +208,13 @@ def _require_script(command: Command, cwd: Path) -> None:
         raise ConfigError(f"method.command: there is no file {name!r} in {cwd}{meant}")
 
 
-def _commands(command: Command) -> list[list[str]]:
+def _commands(command: CommandTemplate) -> list[list[str]]:
     """The commands in it, as far as a shell's text can be read without one."""
     return (shell_commands(command.text) if command.shell else []) or [list(command.words)]
 
 
 def _files(
-    method: Mapping[str, Any], command: Command | None, cwd: Path, function: OwnFunction | None
+    method: Mapping[str, Any], command: CommandTemplate | None, cwd: Path, function: OwnFunction | None
 ) -> dict[str, Path]:
     inputs = method["inputs"]
     if not isinstance(inputs, list):

@@ -19,8 +19,8 @@ from bios_sweep.execution.attempts import describe
 from bios_sweep.execution.dispatch import Dispatch, Job, Loss
 from bios_sweep.execution.ray.causes import loss_of, node_answers
 from bios_sweep.execution.ray.slot import REPORT
-from bios_sweep.execution.transfer.attempt_files import Carrier
-from bios_sweep.execution.transfer.late_files import Homecoming
+from bios_sweep.execution.transfer.attempt_files import FileTransfer
+from bios_sweep.execution.transfer.late_files import LateFiles
 from bios_sweep.secrecy import masked
 from bios_sweep.study.trials import FAILED, NODE_LOST, PREEMPTED, STORAGE, WORKER_LOST
 
@@ -33,16 +33,16 @@ LAST_WORD_SECONDS = 2.0  # chosen: how long a dead worker's notice is asked for
 class Bridge(tune.Callback):
     """Passes reports on, posts jobs, and remembers what ended the run early. All in the driver's thread.
 
-    carrier: None where all attempts of a trial work in one folder, this machine's; a silent worker is then
+    transfer: None where all attempts of a trial work in one folder, this machine's; a silent worker is then
     killed before another gets its trial, for both would write there. silence_seconds: how long a worker may
     give no sign of life.
     """
 
-    def __init__(self, dispatch: Dispatch, *, carrier: Carrier | None, silence_seconds: float) -> None:
+    def __init__(self, dispatch: Dispatch, *, transfer: FileTransfer | None, silence_seconds: float) -> None:
         self._dispatch = dispatch
-        self._carrier = carrier
+        self._transfer = transfer
         self._limit = silence_seconds
-        self._homecoming = None if carrier is None else self._waiting(carrier)
+        self._late_files = None if transfer is None else self._waiting(transfer)
         self._failure: Exception | None = None
         self._ended = False
         self._mailbox: Any = None
@@ -124,34 +124,34 @@ class Bridge(tune.Callback):
 
     def _take_in(self, slot: int, key: str, attempt: int, item: dict[str, Any]) -> None:
         """The files of what an attempt says are safe before it counts."""
-        if self._carrier is None or self._homecoming is None or not self._dispatch.has(slot, key, attempt):
+        if self._transfer is None or self._late_files is None or not self._dispatch.has(slot, key, attempt):
             self._dispatch.item(slot, key, attempt, item)
             return
-        self._carrier.reached(key, attempt)
+        self._transfer.reached(key, attempt)
         if "status" not in item:
             self._dispatch.item(slot, key, attempt, item)
             return
         try:
-            self._carrier.bring(key, attempt)
+            self._transfer.bring(key, attempt)
         except StorageError:
-            self._homecoming.wait_for(slot, key, attempt, item)
+            self._late_files.wait_for(slot, key, attempt, item)
             return
         self._end(slot, key, attempt, item)
 
     def _end(self, slot: int, key: str, attempt: int, item: dict[str, Any]) -> None:
         self._dispatch.item(slot, key, attempt, item)
-        if self._carrier is not None and item["status"] != FAILED:
-            self._carrier.forget(key)
+        if self._transfer is not None and item["status"] != FAILED:
+            self._transfer.forget(key)
 
-    def _waiting(self, carrier: Carrier) -> Homecoming:
+    def _waiting(self, transfer: FileTransfer) -> LateFiles:
         def wanted(slot: int, key: str, attempt: int) -> bool:
             return not self.over and self._dispatch.has(slot, key, attempt)
 
-        return Homecoming(carrier.bring, wanted, patience_seconds=PATIENCE * self._limit)
+        return LateFiles(transfer.bring, wanted, patience_seconds=PATIENCE * self._limit)
 
     def _welcome(self) -> None:
         """Take in the results whose files were waited for."""
-        for arrival in [] if self._homecoming is None else self._homecoming.arrived():
+        for arrival in [] if self._late_files is None else self._late_files.arrived():
             if not self._dispatch.has(arrival.slot, arrival.key, arrival.attempt):
                 continue
             if arrival.error is None:
@@ -210,7 +210,7 @@ class Bridge(tune.Callback):
                 ray.kill(self._away.pop(worker))
             return
         loss = Loss(failure=WORKER_LOST, cause=f"no sign of life for {seconds:.0f} s")
-        if self._carrier is None:
+        if self._transfer is None:
             self._silenced[slot] = loss
             _kill_here(worker)
             return
@@ -226,7 +226,7 @@ class Bridge(tune.Callback):
             self._mailbox.close.remote()
 
     def _places(self, job: Job) -> dict[str, str]:
-        return {} if self._carrier is None else self._carrier.places(job.trial.key, job.attempt)
+        return {} if self._transfer is None else self._transfer.places(job.trial.key, job.attempt)
 
     def _guard(self, action: Callable[..., None], *arguments: Any) -> None:
         """Tune would wrap an exception in its own and lose the type."""

@@ -34,7 +34,7 @@ def open_cluster(request: Request) -> bool:
     """
     if ray.is_initialized():
         return False
-    with kept_signals():
+    with restored_signals():
         if request.address is None:
             refuse_unless_fits(
                 replace(request, gpus_per_trial=0.0, accelerator_type=None, resources_per_trial={}),
@@ -65,7 +65,7 @@ def nodes_alive() -> tuple[Node, ...]:
 
 
 @contextmanager
-def kept_signals() -> Iterator[None]:
+def restored_signals() -> Iterator[None]:
     """Give the driver its signal handlers back: ray.init takes SIGTERM, Tune takes SIGUSR1."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -95,7 +95,7 @@ def _start_local(request: Request) -> None:
     """
     if "RAY_AUTH_MODE" not in os.environ:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    with _shielded(), kept_signals(), _package_importable():  # heard late, but by our handler
+    with _shielded(), restored_signals(), _package_importable():  # heard late, but by our handler
         ray.init(
             address="local",
             num_cpus=request.local_cpus,
@@ -127,11 +127,11 @@ def _join(request: Request) -> None:
     """
     address = str(request.address)
     modules = [*([] if request.preinstalled else [str(PACKAGE)]), *request.py_modules]
-    carried = {"py_modules": modules, "excludes": ["**/__pycache__/**"]} if modules else None
+    runtime_env = {"py_modules": modules, "excludes": ["**/__pycache__/**"]} if modules else None
     try:
         if address not in ("auto", "local"):
             _probe(address)
-        ray.init(address=address, runtime_env=carried, **_quiet_options())
+        ray.init(address=address, runtime_env=runtime_env, **_quiet_options())
     except (OSError, RuntimeError, ValueError) as error:
         first = (str(error).splitlines() or ["no answer"])[0]
         raise ClusterError(

@@ -25,17 +25,17 @@ from bios_sweep.execution.dispatch import Dispatch
 from bios_sweep.execution.preflight import judge
 from bios_sweep.execution.ray.bridge import Bridge
 from bios_sweep.execution.ray.causes import every_loss_is_a_death, node_answers
-from bios_sweep.execution.ray.cluster import kept_signals, nodes_alive, open_cluster, quiet_environment
+from bios_sweep.execution.ray.cluster import nodes_alive, open_cluster, quiet_environment, restored_signals
 from bios_sweep.execution.ray.head import HeadWatch
 from bios_sweep.execution.ray.mailbox import Mailbox
 from bios_sweep.execution.ray.no_tensorboard import NoTensorBoard
 from bios_sweep.execution.ray.preflight import left_for_nodes, look_on_nodes
 from bios_sweep.execution.ray.slot import WorkerSlot
 from bios_sweep.execution.ray.timing import time_on_worker
-from bios_sweep.execution.ray.waiting import RoomWatch
-from bios_sweep.execution.request import PACK, Node, Request, place_slots, room_on
-from bios_sweep.execution.transfer.attempt_files import ATTEMPTS_FOLDER, Carrier
-from bios_sweep.ports import PreflightLine, Record, TrialSource
+from bios_sweep.execution.ray.waiting import CapacityWatch
+from bios_sweep.execution.request import PACK, Node, Request, place_slots, slots_on
+from bios_sweep.execution.transfer.attempt_files import ATTEMPTS_FOLDER, FileTransfer
+from bios_sweep.ports import EventSink, PreflightLine, TrialSource
 from bios_sweep.secrecy import keep_secret
 from bios_sweep.settings import TrainingSettings
 
@@ -121,13 +121,13 @@ class RayTuneExecutor:
             StorageError: the driver itself cannot write where trial files are kept.
         """
         self._open()
-        files = self._carried_by(Path(wanted["trials_dir"]))
+        files = self._storage_for(Path(wanted["trials_dir"]))
         if files is None or self._request.address is None:
             return ()
-        nodes = [node for node in nodes_alive() if room_on(self._request, node) and node_answers(node.id)]
+        nodes = [node for node in nodes_alive() if slots_on(self._request, node) and node_answers(node.id)]
         with HeadWatch(ray.get_runtime_context().gcs_address):
             try:
-                with kept_signals(), left_for_nodes(wanted, files) as facts:
+                with restored_signals(), left_for_nodes(wanted, files) as facts:
                     return judge(look_on_nodes(nodes, facts, self._environment), {**wanted, "files": files})
             except BaseException:
                 self.close()
@@ -137,7 +137,7 @@ class RayTuneExecutor:
         """Shut Ray down if this executor started or joined it."""
         if self._ours:
             self._ours = False
-            with kept_signals():
+            with restored_signals():
                 ray.shutdown()
 
     def time(
@@ -175,7 +175,7 @@ class RayTuneExecutor:
     def run(
         self,
         source: TrialSource,
-        record: Record,
+        record: EventSink,
         *,
         engine: str,
         engine_options: Mapping[str, Any],
@@ -196,9 +196,9 @@ class RayTuneExecutor:
             seats = self._open()
             name = f"slots-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
             folder = Path(trials_dir).absolute()
-            storage = self._carried_by(folder)
-            carrier = None if storage is None else Carrier(storage, folder, run=name)
-            bridge = Bridge(dispatch, carrier=carrier, silence_seconds=self._silence_seconds)
+            storage = self._storage_for(folder)
+            transfer = None if storage is None else FileTransfer(storage, folder, run=name)
+            bridge = Bridge(dispatch, transfer=transfer, silence_seconds=self._silence_seconds)
             config = {
                 "engine": engine,
                 "engine_options": dict(engine_options),
@@ -228,7 +228,7 @@ class RayTuneExecutor:
             self.close()
             raise
 
-    def _carried_by(self, trials_dir: Path) -> str | None:
+    def _storage_for(self, trials_dir: Path) -> str | None:
         """The storage through which trial files travel; None on this machine alone, where they stay put."""
         if self._storage is None and self._request.address is None:
             return None
@@ -246,13 +246,13 @@ class RayTuneExecutor:
                 storage_path=str(self._storage_dir),
                 verbose=0,
                 stop=bridge.stopper,
-                callbacks=[bridge, RoomWatch(self._request, mailbox), NoTensorBoard()],
+                callbacks=[bridge, CapacityWatch(self._request, mailbox), NoTensorBoard()],
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # the engines keep theirs
                 failure_config=tune.FailureConfig(max_failures=RESTART_ALWAYS),
             ),
         )
         try:
-            with kept_signals(), every_loss_is_a_death():
+            with restored_signals(), every_loss_is_a_death():
                 tuner.fit()
         except (tune.TuneError, ray.exceptions.RayError) as error:
             bridge.raise_failure()

@@ -13,7 +13,7 @@ import ray
 LEAVE_SECONDS = 25.0  # clouds and schedulers kill 30 s after their notice; chosen: 5 s are left for the exit
 
 
-class Signs:
+class Heartbeat:
     """Beats from a thread of its own, so that a long step does not look like death.
 
     noticed: the process was told to leave. It gets `LEAVE_SECONDS` to reach its next measurement; then it

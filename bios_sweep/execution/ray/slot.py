@@ -20,7 +20,7 @@ from ray import tune
 
 from bios_sweep.errors import BiosSweepError, StorageError
 from bios_sweep.execution.attempts import attempt_trial, interrupted, load_engine, worker_name
-from bios_sweep.execution.ray.heartbeat import Signs
+from bios_sweep.execution.ray.heartbeat import Heartbeat
 from bios_sweep.execution.transfer.attempt_files import AttemptFiles, Items, remove_leftovers
 from bios_sweep.execution.transfer.node_options import bring_data
 from bios_sweep.ports import TrialEngine
@@ -59,9 +59,9 @@ class WorkerSlot(tune.Trainable):
         self._tell_after = 0.0
         self._broken = ""
         self._greeted = self._gone = False
-        self._signs = Signs(self._mailbox, worker_name(), every_seconds=config["beat_seconds"])
+        self._heartbeat = Heartbeat(self._mailbox, worker_name(), every_seconds=config["beat_seconds"])
         if config["storage"] is not None:  # else driver and workers share this machine, and the driver hears
-            self._signs.listen()
+            self._heartbeat.listen()
             remove_leftovers()
         self._build()
 
@@ -78,12 +78,12 @@ class WorkerSlot(tune.Trainable):
     def _report(self) -> dict[str, Any]:
         if self._broken:
             return {"broken": self._broken}
-        if self._signs.revoked() or not self._greeted:
+        if self._heartbeat.revoked() or not self._greeted:
             self._greeted = True
             self._close()
             return {"ready": worker_name(), "node": ray.get_runtime_context().get_node_id()}
-        report = {} if self._signs.noticed and self._items is None else self._work()
-        if not self._signs.noticed:
+        report = {} if self._heartbeat.noticed and self._items is None else self._work()
+        if not self._heartbeat.noticed:
             return report
         self._gone = True
         self._close()

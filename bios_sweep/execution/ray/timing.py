@@ -10,8 +10,8 @@ import ray
 
 from bios_sweep.errors import BiosSweepError, NoClockError
 from bios_sweep.execution.attempts import describe, time_arms
-from bios_sweep.execution.ray.cluster import kept_signals
-from bios_sweep.execution.ray.waiting import room_for_one
+from bios_sweep.execution.ray.cluster import restored_signals
+from bios_sweep.execution.ray.waiting import capacity_for_one
 from bios_sweep.execution.request import Request
 from bios_sweep.execution.transfer.node_options import bring_data
 from bios_sweep.secrecy import keep_secret, masked
@@ -39,7 +39,7 @@ def time_on_worker(
     job = (engine, options, arms, repeats, request.cpus_per_trial, dict(environment))
 
     def ask() -> Any:
-        with room_for_one(request) as place:
+        with capacity_for_one(request) as place:
             return ray.get(task.options(scheduling_strategy=place).remote(*job))
 
     answer = _answer(ask)
@@ -66,7 +66,7 @@ def _answer(ask: Callable[[], Any]) -> dict[str, Any]:
     """
     for last in (False, True):
         try:
-            with kept_signals():
+            with restored_signals():
                 answer: dict[str, Any] = ask()
         except ray.exceptions.RayError as error:
             if last:

@@ -15,24 +15,24 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from bios_sweep.execution.request import Request, waiting_line
 
-ROOM_SECONDS = 30.0  # between two lines; chosen, not measured: where there is room a worker starts sooner
+CAPACITY_SECONDS = 30.0  # between two lines; chosen, not measured: where there is room a worker starts sooner
 ANSWER_SECONDS = 5.0  # chosen: the mailbox is on this machine
 
 
 @contextmanager
-def room_for_one(request: Request) -> Iterator[PlacementGroupSchedulingStrategy]:
+def capacity_for_one(request: Request) -> Iterator[PlacementGroupSchedulingStrategy]:
     """Wait for the room that one trial takes, and hold it; for a task that should start there at once."""
     began = time.monotonic()
     group = placement_group([request.bundle], strategy="STRICT_PACK")
     try:
-        while not ray.wait([group.ready()], timeout=ROOM_SECONDS)[0]:
+        while not ray.wait([group.ready()], timeout=CAPACITY_SECONDS)[0]:
             _tell(request, time.monotonic() - began)
         yield PlacementGroupSchedulingStrategy(group)
     finally:
         remove_placement_group(group)
 
 
-class RoomWatch(tune.Callback):
+class CapacityWatch(tune.Callback):
     """Tells every 30 s of a run that no worker has started yet, until one has.
 
     A worker that has started has asked the mailbox for its environment; the engine that it then builds may
@@ -51,7 +51,7 @@ class RoomWatch(tune.Callback):
     def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
         """Tune's loop turns at least every 0.1 s."""
         now = time.monotonic()
-        if self._started or now - self._looked < ROOM_SECONDS:
+        if self._started or now - self._looked < CAPACITY_SECONDS:
             return
         self._looked = now
         with suppress(ray.exceptions.RayError):  # a mailbox that died ends the run, but not here

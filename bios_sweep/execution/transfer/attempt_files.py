@@ -28,21 +28,21 @@ from bios_sweep.study.trials import Measurement, TrialResult
 
 _log = logging.getLogger(__name__)
 
-HELD_FILE = "held.json"
+PLACES_FILE = "held.json"
 LEFTOVER = "bios-sweep-attempt-"  # and host, process, and letters of `tempfile`
 Items = Generator[Measurement | TrialResult]  # of an attempt
 ATTEMPTS_FOLDER = "attempts"  # beside the trials folder, where no storage is named
 
 
 @dataclass(frozen=True, kw_only=True)
-class Held:
+class Places:
     """What is noted of a trial. place: where its last files lie, or ''. given: all places of its attempts."""
 
     place: str = ""
     given: tuple[str, ...] = ()
 
 
-class Carrier:
+class FileTransfer:
     """The driver's part: says where attempts fetch and push, and brings the files home.
 
     run: unique among all runs of all drivers. Only the driver writes below `trials_dir`.
@@ -52,22 +52,22 @@ class Carrier:
         self._store = TrialFiles(uri)
         self._trials_dir = trials_dir
         self._run = run
-        self._held: dict[str, Held] = {}
+        self._known_places: dict[str, Places] = {}
 
     def places(self, key: str, attempt: int) -> dict[str, str]:
         """`fetch`: where the trial's last files lie, or ''; `push`: this attempt's own place.
 
         The place is noted before anybody can write there, so that whichever driver ends the trial clears it.
         """
-        held, push = self._noted(key), self._place(key, attempt)
-        self._note(key, replace(held, given=(*held.given, push)))
-        return {"fetch": held.place, "push": push}
+        places, push = self._noted(key), self._place(key, attempt)
+        self._note(key, replace(places, given=(*places.given, push)))
+        return {"fetch": places.place, "push": push}
 
     def reached(self, key: str, attempt: int) -> None:
         """The attempt measured, so its place holds a checkpoint: the next attempt goes on from there."""
-        held, place = self._noted(key), self._place(key, attempt)
-        if held.place != place:
-            self._note(key, replace(held, place=place))
+        places, place = self._noted(key), self._place(key, attempt)
+        if places.place != place:
+            self._note(key, replace(places, place=place))
 
     def bring(self, key: str, attempt: int, wanted: Callable[[], bool] = lambda: True) -> None:
         """Bring the files of the attempt that ended into the workspace.
@@ -83,38 +83,38 @@ class Carrier:
 
     def forget(self, key: str) -> None:
         """Free the storage: the trial is over, and its files are in the workspace."""
-        held = self._noted(key)
-        for place in dict.fromkeys((*held.given, held.place)):
+        places = self._noted(key)
+        for place in dict.fromkeys((*places.given, places.place)):
             if place:
                 with suppress(StorageError):  # what stays costs space, and no trial
                     self._store.remove(place)
-        self._held.pop(key, None)
-        (self._trials_dir / key / HELD_FILE).unlink(missing_ok=True)
+        self._known_places.pop(key, None)
+        (self._trials_dir / key / PLACES_FILE).unlink(missing_ok=True)
 
     def _place(self, key: str, attempt: int) -> str:
         return f"{key}.{self._run}-{attempt}"
 
-    def _note(self, key: str, held: Held) -> None:
-        note = sealed_json({"place": held.place, "given": list(held.given)}, _label(key))
-        write_atomically(self._trials_dir / key / HELD_FILE, note)
-        self._held[key] = held
+    def _note(self, key: str, places: Places) -> None:
+        note = sealed_json({"place": places.place, "given": list(places.given)}, _label(key))
+        write_atomically(self._trials_dir / key / PLACES_FILE, note)
+        self._known_places[key] = places
 
-    def _noted(self, key: str) -> Held:
+    def _noted(self, key: str) -> Places:
         """An earlier driver's, at first; a damaged one costs the trial its progress only."""
-        if key in self._held:
-            return self._held[key]
-        path = self._trials_dir / key / HELD_FILE
+        if key in self._known_places:
+            return self._known_places[key]
+        path = self._trials_dir / key / PLACES_FILE
         try:
             note: Mapping[str, Any] = opened_json(path.read_bytes(), _label(key))[0]
         except FileNotFoundError:
-            return Held()
+            return Places()
         except (OSError, DamagedError) as error:
             _log.warning("%s: %s; the trial starts afresh", path, error)
-            return Held()
+            return Places()
         given = note.get("given")
         places = [note.get("place"), *(given if isinstance(given, list) else [])]
         place, *earlier = [_own(place, key) for place in places]
-        return Held(place=place, given=tuple(filter(None, earlier)))
+        return Places(place=place, given=tuple(filter(None, earlier)))
 
 
 def _label(key: str) -> str:

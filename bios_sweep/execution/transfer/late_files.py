@@ -27,10 +27,10 @@ class Arrival:
     error: Exception | None = None
 
 
-class Homecoming:
+class LateFiles:
     """One thread per result that waits; `arrived` is asked in the driver's.
 
-    bring: `Carrier.bring`. wanted: whether the attempt still has its trial; asked from the threads.
+    bring: `FileTransfer.bring`. wanted: whether the attempt still has its trial; asked from the threads.
     """
 
     def __init__(

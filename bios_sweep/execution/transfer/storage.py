@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kept:
+class StoredFile:
     """One file as the store keeps it. content: its name there. size: bytes."""
 
     content: str
@@ -101,8 +101,8 @@ class TrialFiles:
     def push_files(self, key: str, files: Mapping[str, Path]) -> None:
         """As `push`, for files by the names they shall have below `key`."""
         before = self._listed(key) or {}
-        kept = {name: self._push_file(key, name, path, before.get(name)) for name, path in files.items()}
-        now = {name: file for name, file in kept.items() if file is not None}
+        stored = {name: self._push_file(key, name, path, before.get(name)) for name, path in files.items()}
+        now = {name: file for name, file in stored.items() if file is not None}
         if before != now:
             listed = {name: asdict(file) for name, file in now.items()}
             self.leave(f"{key}/{LIST}", sealed_json({"files": listed}, _label(key)).encode())
@@ -120,10 +120,10 @@ class TrialFiles:
         if files is None:
             return False
         fetched: dict[str, Path] = {}
-        for name, kept in files.items():
+        for name, stored in files.items():
             path = directory / name
             if not (
-                path.is_file() and path.stat().st_size == kept.size and self._digest(path) == kept.sha256
+                path.is_file() and path.stat().st_size == stored.size and self._digest(path) == stored.sha256
             ):
                 fetched[name] = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         try:
@@ -159,36 +159,36 @@ class TrialFiles:
         if isinstance(self._store, LocalFileSystem):
             shutil.rmtree(self._at(key), ignore_errors=True)
 
-    def _listed(self, key: str) -> dict[str, Kept] | None:
+    def _listed(self, key: str) -> dict[str, StoredFile] | None:
         """The files pushed under `key`, by name; none where the list is absent, None where it is damaged."""
         text = self.read(f"{key}/{LIST}")
         if text is None:
             return {}
         try:
             values = opened_json(text, _label(key))[0]
-            return {_inside(name): Kept(**kept) for name, kept in values["files"].items()}
+            return {_inside(name): StoredFile(**stored) for name, stored in values["files"].items()}
         except (ValueError, TypeError, KeyError, AttributeError, DamagedError) as error:
             _log.warning("%s/%s/%s: cannot be understood (%s)", self.uri, key, LIST, error)
             return None
 
-    def _push_file(self, key: str, name: str, path: Path, before: Kept | None) -> Kept | None:
+    def _push_file(self, key: str, name: str, path: Path, before: StoredFile | None) -> StoredFile | None:
         """What the store keeps of a file now: None where it was gone, `before` where it changes or goes."""
         try:
             stamp = _stamp(path)
             sha256 = self._digest(path)
         except FileNotFoundError:
             return None
-        kept = Kept(content=f"{name}.{sha256[:DIGEST_LETTERS]}", sha256=sha256, size=stamp[0])
-        if kept == before:
-            return kept
+        stored = StoredFile(content=f"{name}.{sha256[:DIGEST_LETTERS]}", sha256=sha256, size=stamp[0])
+        if stored == before:
+            return stored
         try:
             self._try(
-                self._put, f"{key}/{kept.content}", lambda target: self._store.put_file(str(path), target)
+                self._put, f"{key}/{stored.content}", lambda target: self._store.put_file(str(path), target)
             )
         except StorageError:
             if _is_still(path, stamp):
                 raise
-        return kept if _is_still(path, stamp) else before
+        return stored if _is_still(path, stamp) else before
 
     def _put(self, name: str, write: Callable[[str], None]) -> None:
         """Have `write` make a whole file; an object store shows an object only when it is whole."""

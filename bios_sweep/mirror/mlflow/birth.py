@@ -26,7 +26,7 @@ from sqlalchemy import Engine, event
 
 from bios_sweep.atomic import sync_folder
 from bios_sweep.errors import HalfMigratedError, InputError, TrackingError
-from bios_sweep.mirror.addresses import sqlite_file
+from bios_sweep.mirror.mlflow.addresses import sqlite_file
 from bios_sweep.mirror.mlflow.schema import (
     ABSENT,
     EMPTY,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from bios_sweep.mirror.addresses import sqlite_file
+from bios_sweep.mirror.mlflow.addresses import sqlite_file
 from bios_sweep.mirror.mlflow.schema import is_current
 
 

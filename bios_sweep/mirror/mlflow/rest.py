@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 
 from bios_sweep.errors import InputError
 from bios_sweep.mirror.mlflow.runs import Experiment, StoredRun, check_runs, first_value, no_experiment
-from bios_sweep.mirror.web import WAY_IN, authorization, open_signed, split_credentials, tls_context
+from bios_sweep.mirror.mlflow.web import WAY_IN, authorization, open_signed, split_credentials, tls_context
 from bios_sweep.secrecy import masked
 
 PAGE = 5_000  # runs per request; the API allows 50 000 (chosen, not measured)

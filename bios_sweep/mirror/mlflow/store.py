@@ -20,8 +20,8 @@ from mlflow.entities import Dataset, DatasetInput, Experiment, InputTag, Metric,
 from mlflow.exceptions import MlflowException
 
 from bios_sweep.errors import TrackingError
-from bios_sweep.mirror.content import FINISHED, IN_PROGRESS, KILLED, NOTE, DataInput, Point, RunContent
-from bios_sweep.mirror.web import sign_in
+from bios_sweep.mirror.content import NOTE, DataInput, MetricPoint, RunContent, RunStatus
+from bios_sweep.mirror.mlflow.web import sign_in
 from bios_sweep.secrecy import masked
 
 METRICS_PER_CALL = 800  # of at most 1000 entities, 100 of them params and 100 tags (mlflow.utils.validation)
@@ -132,7 +132,7 @@ class MlflowStore:
         )
         return KnownRun(
             run_id=run.info.run_id,
-            status=IN_PROGRESS,
+            status=RunStatus.RUNNING,
             ended=None,
             creator=content.birth["sweep_id"],
             tags=tags,
@@ -190,7 +190,7 @@ class MlflowStore:
         self._client.set_experiment_tag(self.experiment_id, key, value)
         self._experiment.tags[key] = value
 
-    def _missing_points(self, known: KnownRun, points: Sequence[Point]) -> list[Point]:
+    def _missing_points(self, known: KnownRun, points: Sequence[MetricPoint]) -> list[MetricPoint]:
         if known.points is None and points:
             there = {point.key for point in points} & known.metrics
             known.points = {
@@ -201,7 +201,11 @@ class MlflowStore:
         return [point for point in points if point.identity not in (known.points or set())]
 
     def _log(
-        self, known: KnownRun, points: Sequence[Point], params: Mapping[str, str], tags: Mapping[str, str]
+        self,
+        known: KnownRun,
+        points: Sequence[MetricPoint],
+        params: Mapping[str, str],
+        tags: Mapping[str, str],
     ) -> None:
         if not (points or params or tags):
             return
@@ -226,9 +230,9 @@ class MlflowStore:
     def _set_status(self, known: KnownRun, content: RunContent) -> None:
         if (known.status, known.ended) == (content.status, content.ended) or not _may_change(known, content):
             return
-        if content.status == IN_PROGRESS:
-            if known.status != IN_PROGRESS:
-                self._client.update_run(known.run_id, status=IN_PROGRESS)
+        if content.status == RunStatus.RUNNING:
+            if known.status != RunStatus.RUNNING:
+                self._client.update_run(known.run_id, status=RunStatus.RUNNING)
         else:
             self._client.set_terminated(known.run_id, content.status, content.ended)
         known.status, known.ended = content.status, content.ended
@@ -236,9 +240,9 @@ class MlflowStore:
 
 def _may_change(known: KnownRun, content: RunContent) -> bool:
     """A finished trial stays so for ever; a guest that died says nothing on a run that already ended."""
-    if known.status == FINISHED and not content.reopens:
+    if known.status == RunStatus.FINISHED and not content.reopens:
         return False
-    return not (content.guest and content.status == KILLED and known.status != IN_PROGRESS)
+    return not (content.guest and content.status == RunStatus.KILLED and known.status != RunStatus.RUNNING)
 
 
 def prepare_environment() -> None:
@@ -267,7 +271,7 @@ def folder_files(folder: Path, prefix: str) -> tuple[dict[str, Path], str]:
 
 def _fullest_first(run: Run) -> tuple[bool, int, str]:
     data = run.data
-    return run.info.status != FINISHED, -len(data.metrics) - len(data.params), run.info.run_id
+    return run.info.status != RunStatus.FINISHED, -len(data.metrics) - len(data.params), run.info.run_id
 
 
 def _known(run: Run) -> KnownRun:

@@ -1,0 +1,105 @@
+"""A file per sweep, `jsonl:///FOLDER`: one run a line, for whoever reads tables and has no MLflow."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from bios_sweep.atomic import write_atomically
+from bios_sweep.errors import InputError, StorageError, TrackingError
+from bios_sweep.mirror.content import RunContent, child_content, has_run, parent_content
+from bios_sweep.mirror.recorder import JournalRecorder
+from bios_sweep.records.journal import JournalTail
+from bios_sweep.records.replay import advance
+from bios_sweep.records.sweep_state import SweepState
+from bios_sweep.records.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class JsonLinesTracker:
+    """A `ports.Tracker`: a folder that holds `SWEEP_ID.jsonl`, written anew as the sweep goes on."""
+
+    uri: str
+    workspace: Workspace
+
+    def file(self, sweep_id: str) -> Path:
+        """The sweep's file."""
+        return Path(unquote(urlsplit(self.uri).path)) / f"{sweep_id}.jsonl"
+
+    def check(self) -> None:
+        """Refuse a folder that is not there or cannot be written, before anything is started."""
+        folder = self.file("any").parent
+        if urlsplit(self.uri).netloc or not folder.is_dir() or not os.access(folder, os.W_OK):
+            raise InputError(
+                f"tracking.uri: {self.uri} is no folder to write in; give jsonl:///ABSOLUTE/FOLDER"
+            )
+
+    def has(self, sweep_id: str, last_entry: int) -> bool:
+        """Whether the file tells everything up to `last_entry` of the sweep's journal."""
+        try:
+            first = self.file(sweep_id).read_text(encoding="utf-8").partition("\n")[0]
+            return bool(json.loads(first)["entry"] == last_entry)
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
+    def recorder(self, sweep_id: str, experiment: str) -> JournalRecorder:
+        """Writes the file; there are no experiments here."""
+        follower = _Follower(self.file(sweep_id), self.workspace.journal_file(sweep_id))
+        return JournalRecorder(self.workspace, sweep_id, self.uri, follower)
+
+    def link(self, sweep_id: str, options: str) -> str:
+        """One line: where to look at the sweep."""
+        return f"runs: {self.file(sweep_id)}"
+
+
+class _Follower:
+    errors = (TrackingError,)
+    more = False
+
+    def __init__(self, file: Path, journal: Path) -> None:
+        self.shown = str(file)
+        self._file = file
+        self._tail = JournalTail(journal)
+        self._state = SweepState()
+        self._written = 0
+
+    def recheck(self) -> None:
+        self._written = 0
+
+    forget = recheck
+
+    def catch_up(self, *, alive: bool) -> None:
+        for entry in self._tail.read():
+            self._state = advance(self._state, entry)
+        if self._state.facts and self._state.seq > self._written:
+            lines = (f"{json.dumps(run)}\n" for run in self._runs(alive=alive))
+            try:
+                write_atomically(self._file, "".join(lines))
+            except StorageError as error:  # the other side's folder, not the workspace's: tried again
+                raise TrackingError(str(error)) from error
+            self._written = self._state.seq
+
+    def _runs(self, *, alive: bool) -> Iterator[dict[str, Any]]:
+        """The sweep's own line first."""
+        yield {"entry": self._state.seq, **_plain(parent_content(self._state, alive=alive))}
+        for trial in self._state.trials.values():
+            if has_run(trial):
+                yield _plain(child_content(self._state, trial, "", alive=alive))
+
+
+def _plain(run: RunContent) -> dict[str, Any]:
+    """A run as columns; metrics: the last value of each."""
+    return {
+        "run": run.name,
+        "status": run.status,
+        "started": run.started,
+        "ended": run.ended,
+        "params": dict(run.params),
+        "metrics": {point.key: point.value for point in run.points},
+        "tags": {**run.birth, **run.tags},
+    }

@@ -1,0 +1,92 @@
+"""Sweeps with a planted truth, through the command line's own entry: the right word, and no worse default.
+
+Each class plants one truth about one claim, so plainly that a sweep of five seeds and five fresh ones can
+tell it. The normal run takes a few sweeps per class; the slow one takes a hundred and prints the words.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+
+import pytest
+
+import bios_sweep
+from bios_sweep.cli.main import main
+from tests.cli.planted import (
+    CLASSES,
+    QUIET,
+    REFINE,
+    RETUNED,
+)
+
+FEW, MANY = 2, int(os.environ.get("BIOS_SWEEP_PLANTED", "100"))
+
+
+@pytest.fixture(autouse=True)
+def _no_figures(monkeypatch):
+    """Drawing takes four fifths of such a sweep and decides nothing."""
+    monkeypatch.setattr("bios_sweep.report.text.publish.figures_of", lambda summary: ())
+
+
+def answer(planted, noise_seed, folder):
+    """(verdict, level) of one sweep."""
+    words = (*planted.words, *QUIET, f"model.planted.noise_seed={noise_seed}", f"workspace={folder}")
+    assert main(["run", *words]) == 0
+    verdicts = bios_sweep.open(folder).verdicts
+    told = next(verdict for verdict in verdicts if verdict.claim == planted.claim)
+    return told.verdict, told.best_level
+
+
+def answers(planted, sweeps, folder):
+    return Counter(answer(planted, number, folder / str(number)) for number in range(sweeps))
+
+
+def refined_elsewhere(planted, found):
+    """Refinements towards a level that the truth does not want."""
+    right = (REFINE, pytest.approx(planted.level))
+    return {told: count for told, count in found.items() if told[0] == REFINE and told != right}
+
+
+def right_words(planted, found):
+    wanted = (planted.verdict, pytest.approx(planted.level))
+    return sum(count for told, count in found.items() if told == wanted)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_a_planted_truth_is_found_and_no_default_moves_to_a_worse_one(name, tmp_path, capsys):
+    planted = CLASSES[name]
+    found = answers(planted, FEW, tmp_path)
+    assert not refined_elsewhere(planted, found), found
+    assert right_words(planted, found) >= FEW - 1, found
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", CLASSES)
+def test_a_planted_truth_is_found_in_95_of_100_sweeps(name, tmp_path, capsys):
+    planted = CLASSES[name]
+    found = answers(planted, MANY, tmp_path)
+    with capsys.disabled():
+        print(f"\n{name:45} {right_words(planted, found):3} of {MANY} right; {dict(found)}")
+    assert not refined_elsewhere(planted, found), found
+    assert right_words(planted, found) >= 0.95 * MANY, found
+
+
+def batch_refinements(sweeps, folder):
+    found = answers(RETUNED, sweeps, folder)
+    return found, sum(count for told, count in found.items() if told[0] == REFINE)
+
+
+def test_a_learning_rate_that_is_low_by_two_does_not_move_the_batch_size(tmp_path, capsys):
+    found, refined = batch_refinements(FEW, tmp_path)
+    assert not refined, found
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_low_learning_rate_moves_the_batch_size_in_at_most_1_of_100_sweeps(tmp_path, capsys):
+    found, refined = batch_refinements(MANY, tmp_path)
+    with capsys.disabled():
+        print(f"\nlearning rate low by two, batch re-tuned: {dict(found)}")
+    assert refined <= 0.01 * MANY, found

@@ -1,0 +1,189 @@
+"""Differences of arms with their bounds: by hand, against scipy, and under what must change nothing."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from bios_sweep.decision.bounds import dunnett, pooled_error, student, tukey
+from bios_sweep.decision.contrasts import Contrasts
+from bios_sweep.decision.finding import CONFIRM, FactorLevels
+from bios_sweep.decision.table import Blocks, Outcome, ResultTable
+from bios_sweep.decision.verdicts import Asked, screen_claims
+from bios_sweep.study.claims import ENOUGH, OPTIMUM
+from bios_sweep.study.decision import DecisionRule
+from bios_sweep.study.scenario import Metric
+from bios_sweep.study.trials import COMPLETED
+from tests.decision.reference_bounds import gain_bounds
+
+FEW = settings(max_examples=20, deadline=None)
+SEEDS = st.integers(0, 10_000)
+
+
+def contrasts(values, arms=None, tried=None, alpha=0.05):
+    array = np.array(values, dtype=np.float64)
+    names = arms or ("baseline", *(f"arm {row}" for row in range(1, len(array))))
+    blocks = Blocks(arms=names, seeds=tuple(range(array.shape[1])), values=array, dropped=(), metric=Metric())
+    return Contrasts(blocks=blocks, alpha=alpha, tried=tried or len(array) - 1)
+
+
+def noise(seed, arms=4, seeds=5):
+    return 2.0 + np.random.default_rng(seed).normal(0, 0.01, (arms, seeds))
+
+
+def told(bound):
+    return (bound.gain, bound.lower, bound.upper)
+
+
+@pytest.mark.parametrize("noisy", [1.0, 1000.0])
+@pytest.mark.parametrize("seeds", [2, 3, 5, 8])
+def test_over_the_baseline_equals_the_bounds_of_gains_to_the_bit(seeds, noisy):
+    values = noise(seeds, seeds=seeds)
+    values[2] += noisy * np.random.default_rng(1).normal(0, 0.01, seeds)
+    own = contrasts(values)
+    reference = gain_bounds(own.blocks, 0.05)
+    assert tuple(own.over(bound.arm, "baseline") for bound in reference) == reference
+
+
+def test_a_weighted_contrast_by_hand():
+    """(1, -0.25, -0.75): gain is the weighted loss with its sign, SE = s sqrt(sum w^2 / S)."""
+    values = noise(3)
+    own = contrasts(values)
+    bound = own.weighted("iso", {"arm 1": 1.0, "baseline": -0.25, "arm 2": -0.75})
+    loss = values[1] - 0.25 * values[0] - 0.75 * values[2]
+    s = pooled_error(own.blocks) / math.sqrt(2 / 5)
+    error = s * math.sqrt((1 + 0.25**2 + 0.75**2) / 5)
+    assert bound.standard_error == pytest.approx(error)
+    assert bound.gain == pytest.approx(-100 * loss.mean() / values[0].mean())
+    assert bound.lower == pytest.approx(bound.gain - dunnett(0.05, 3, 12) * error)
+    assert bound.upper == pytest.approx(bound.gain + student(0.05, 12) * error)
+
+
+def test_weights_that_do_not_sum_to_0_are_refused():
+    with pytest.raises(ValueError, match=r"sum to 0, not 0\.5"):
+        contrasts(noise(0)).weighted("x", {"arm 1": 1.0, "baseline": -0.5})
+
+
+@pytest.mark.parametrize(("arms", "nu"), [(3, 4), (5, 16), (9, 32)])
+def test_tukey_equals_the_studentized_range(arms, nu):
+    assert stats.studentized_range.sf(tukey(0.05, arms, nu) * math.sqrt(2), arms, nu) == pytest.approx(0.05)
+    assert tukey(0.05, 2, nu) == pytest.approx(stats.t.ppf(0.975, nu), rel=1e-5)
+
+
+def test_tukeys_interval_equals_scipy_in_the_unblocked_equivalent():
+    samples = np.random.default_rng(5).normal(size=(4, 6))
+    interval = stats.tukey_hsd(*samples).confidence_interval(0.95)
+    error = math.sqrt(2 * samples.var(axis=1, ddof=1).mean() / 6)
+    width = tukey(0.05, 4, 4 * 5) * error
+    assert width == pytest.approx((interval.high[0, 1] - interval.low[0, 1]) / 2, rel=1e-4)
+
+
+def test_among_is_tukey_with_the_blocked_error():
+    own = contrasts(noise(6))
+    bound = own.among("arm 1", "arm 2", 4)
+    width = tukey(0.05, 4, 12) * pooled_error(own.blocks)
+    assert told(bound) == pytest.approx((bound.gain, bound.gain - width, bound.gain + width))
+
+
+@FEW
+@given(seed=SEEDS, order=st.permutations([1, 2, 3]), places=st.permutations(range(5)))
+def test_the_order_of_arms_and_seeds_changes_nothing(seed, order, places):
+    values = noise(seed)
+    rows = [0, *order]
+    moved = contrasts(values[rows][:, places], ("baseline", *(f"arm {row}" for row in order)))
+    for method in (lambda c: c.over("arm 1", "arm 3"), lambda c: c.among("arm 2", "baseline", 4)):
+        assert told(method(moved)) == pytest.approx(told(method(contrasts(values))), abs=1e-9)
+
+
+@FEW
+@given(seed=SEEDS, scale=st.floats(0.01, 100))
+def test_the_unit_of_the_loss_changes_nothing(seed, scale):
+    values = noise(seed)
+    first, second = contrasts(values).over("arm 1", "arm 2"), contrasts(scale * values).over("arm 1", "arm 2")
+    assert told(second) == pytest.approx(told(first), abs=1e-9)
+
+
+@FEW
+@given(seed=SEEDS)
+def test_a_shift_of_a_seed_that_keeps_the_baselines_mean_changes_nothing(seed):
+    values = noise(seed)
+    shifted = values + np.array([0.5, -0.5, 0.25, -0.25, 0.0])
+    first, second = contrasts(values).over("arm 1", "arm 2"), contrasts(shifted).over("arm 1", "arm 2")
+    assert told(second) == pytest.approx(told(first), abs=1e-9)
+
+
+@FEW
+@given(seed=SEEDS)
+def test_swapping_two_arms_turns_the_sign(seed):
+    own = contrasts(noise(seed), tried=1)  # one variation: both bounds are Student's
+    there, back = own.over("arm 1", "arm 2"), own.over("arm 2", "arm 1")
+    assert told(back) == pytest.approx((-there.gain, -there.upper, -there.lower))
+    tukeys = own.among("arm 1", "arm 2", 4), own.among("arm 2", "arm 1", 4)
+    assert told(tukeys[1]) == pytest.approx((-tukeys[0].gain, -tukeys[0].upper, -tukeys[0].lower))
+
+
+def test_an_equal_arm_is_exactly_0_and_no_variance_does_not_divide():
+    values = noise(2)
+    values[1] = values[0]
+    assert contrasts(values).over("arm 1", "baseline").gain == 0.0
+    with np.errstate(divide="raise", invalid="raise"):
+        still = contrasts([[2.0, 2.1]] * 3)
+        assert told(still.over("arm 1", "baseline")) == told(still.among("arm 1", "arm 2", 3)) == (0, 0, 0)
+        assert told(still.over("arm 1", "arm 1")) == (0, 0, 0)
+
+
+def test_one_seed_has_no_bounds():
+    one = contrasts([[2.0], [1.9]])
+    for bound in (one.over("arm 1", "baseline"), one.among("arm 1", "baseline", 2)):
+        assert told(bound) == pytest.approx((5.0, -math.inf, math.inf))
+
+
+LEVELS = FactorLevels(
+    name="lora_rank", default=32, arms=("8", "16", "64", "128"), levels=(8, 16, 64, 128),
+    labels=("8", "16", "64", "128"),
+)  # fmt: skip
+
+
+def asked_of(values, claim, nan=(), **rule):
+    arms = ("baseline", *LEVELS.arms)
+    outcomes = {
+        (arm, seed): Outcome(status=COMPLETED, value=math.nan if arm in nan else float(values[row, seed]))
+        for row, arm in enumerate(arms)
+        for seed in range(values.shape[1])
+    }
+    table = ResultTable(
+        arms=arms, seeds=tuple(range(values.shape[1])), outcomes=outcomes, metric=Metric(), untouched=4e4
+    )
+    question = Asked(name="q", claim=claim, levels=LEVELS)
+    decision = DecisionRule(looks=(values.shape[1],), margin_share=1e12, **rule)
+    return screen_claims(table, [question], decision)["q"]
+
+
+@FEW
+@given(seed=SEEDS, claim=st.sampled_from([OPTIMUM, ENOUGH]))
+def test_a_vanishing_margin_never_confirms_and_an_endless_one_always_does(seed, claim):
+    values = noise(seed, arms=5)
+    values[1:3] += 5  # smaller ranks lose more than any margin, so that "enough" can hold
+    values[3] += values[0].mean() - values[3].mean()  # on average as good as the default
+    assert asked_of(values, claim, margin_percent=1e-9).state != CONFIRM
+    assert asked_of(values, claim, margin_percent=100.0).state == CONFIRM
+
+
+@FEW
+@given(seed=SEEDS, claim=st.sampled_from([OPTIMUM, ENOUGH]), place=st.sampled_from([2, 3]))
+def test_an_arm_without_a_number_is_never_chosen(seed, claim, place):
+    """The arm would have won by far; without its number it is told as diverged and wins nothing."""
+    values = noise(seed, arms=5)
+    values[place] -= 1.0
+    arm = LEVELS.arms[place - 1]
+    found = asked_of(values, claim, nan=(arm,))
+    assert found.best != arm
+    assert found.diverged == (arm,)
+    assert found.test is None or found.test.arm != arm
+    if claim == OPTIMUM:
+        assert asked_of(values, claim).best == arm

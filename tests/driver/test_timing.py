@@ -1,0 +1,125 @@
+"""One timing probe from a plan to the journal: whose it is, and that nobody takes it twice."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bios_sweep.driver.sweep import Sweep, open_journal
+from bios_sweep.driver.timing import take_timing
+from bios_sweep.execution.inline import InlineExecutor
+from bios_sweep.procedure import ProcedureSource
+from bios_sweep.records.earlier import known_of
+from bios_sweep.records.workspace import Workspace
+from bios_sweep.study.factors import Factor
+from bios_sweep.study.plan import Plan, build_plan
+from bios_sweep.study.trials import timing_key
+from tests.records.plans import make_plan
+
+CLOCK = {"t0_seconds": 0.2, "examples_per_second": 40.0, "time_cv": 0.02}
+OTHER_SETTINGS = {"batch_size": 16, "lora_rank": 8, "max_steps": 20, "max_length": 64}
+
+
+def planted_plan(name: str = "demo", multiply: tuple[float, ...] = (0.5, 2), **options: Any) -> Plan:
+    study = make_plan().study
+    scenario = replace(
+        study.scenario,
+        engine="bios_sweep.engines.simulation.engine:PlantedEngine",
+        engine_options={**CLOCK, **options},
+    )
+    factors = (Factor(name="batch_size", multiply=multiply),)
+    return build_plan(replace(study, name=name, scenario=scenario, factors=factors))
+
+
+def with_options(plan: Plan, **options: Any) -> Plan:
+    scenario = replace(plan.study.scenario, engine_options={**plan.study.scenario.engine_options, **options})
+    return replace(plan, study=replace(plan.study, scenario=scenario))
+
+
+def probe(plan: Plan, root: Path) -> tuple[Mapping[str, Any], ProcedureSource]:
+    """Take the timing as a run does; returns what the journal then holds, and the source."""
+    sweep = Sweep(plan=plan, workspace=Workspace(root), command="bios-sweep run")
+    with open_journal(sweep) as journal:
+        source = ProcedureSource(plan, known=known_of(plan, sweep.workspace))
+        take_timing(sweep, source, journal, InlineExecutor())
+        assert journal.state.timing is not None
+        return journal.state.timing, source
+
+
+def test_a_probe_reaches_journal_workspace_and_procedure(tmp_path):
+    plan = planted_plan()
+    written, source = probe(plan, tmp_path)
+    assert written["arms"] == [arm.name for arm in plan.timed_arms]
+    assert written["hardware"] == "a simulated clock"
+    assert len(written["seconds"]) >= 5  # repeats: fewer would leave the bounds too wide to say anything
+    sizes = [arm.settings.batch_size for arm in plan.timed_arms]
+    truth = [0.2 + size / 40 for size in sizes]
+    assert np.exp(np.log(written["seconds"]).mean(axis=0)) == pytest.approx(truth, rel=0.05)
+    assert source.known.timing is not None
+    assert source.known.timing.to_dict() == written
+
+
+def test_a_second_run_and_another_sweep_of_these_arms_time_nothing(tmp_path):
+    assert known_of(planted_plan(), Workspace(tmp_path)).timing is None
+    written, _ = probe(planted_plan(), tmp_path)
+    for plan in (planted_plan(), planted_plan("renamed")):
+        found = known_of(plan, Workspace(tmp_path)).timing
+        assert found is not None
+        assert found.to_dict() == written
+
+
+def test_arms_that_were_not_timed_together_are_timed(tmp_path):
+    probe(planted_plan(), tmp_path)
+    assert known_of(planted_plan(multiply=(0.5, 4)), Workspace(tmp_path)).timing is None
+
+
+@pytest.mark.parametrize("option", ["device", "threads", "micro_batch_size"])
+def test_a_timing_taken_in_another_way_is_not_reused(tmp_path, option):
+    plan = with_options(planted_plan(), **{option: 2})
+    assert known_of(plan, Workspace(tmp_path)).timing is None
+    probe(planted_plan(), tmp_path)
+    assert known_of(plan, Workspace(tmp_path)).timing is None
+
+
+def test_where_model_and_data_lie_and_how_often_a_trial_measures_is_not_part_of_a_timing(tmp_path):
+    probe(planted_plan(), tmp_path)
+    for option in ("model_path", "data_file", "measurements"):
+        plan = with_options(planted_plan(), **{option: 3})
+        assert known_of(plan, Workspace(tmp_path)).timing is not None, option
+
+
+def test_a_damaged_timing_is_taken_again(tmp_path):
+    written, _ = probe(planted_plan(), tmp_path)
+    (file,) = (tmp_path / "timings").iterdir()
+    file.write_text('{"hardware": "a simulated clock"}')
+    assert known_of(planted_plan(), Workspace(tmp_path)).timing is None
+    assert probe(planted_plan(), tmp_path)[0] == written
+    assert json.loads(file.read_text())["seconds"] == written["seconds"]
+
+
+def test_a_timing_is_told_apart_by_arms_their_order_scenario_and_place():
+    scenario = make_plan().study.scenario
+    first = make_plan().baseline.settings
+    arms = [first, replace(first, batch_size=32)]
+    key = timing_key(arms, scenario, {"threads": 1})
+    others = [
+        timing_key(arms[::-1], scenario, {"threads": 1}),
+        timing_key(arms[:1], scenario, {"threads": 1}),
+        timing_key(arms, scenario, {"threads": 2}),
+        timing_key(arms, replace(scenario, engine_version="2"), {"threads": 1}),
+        timing_key(arms, replace(scenario, software={"torch": "3"}), {"threads": 1}),
+        *(
+            timing_key([first, replace(first, **{name: value})], scenario, {"threads": 1})
+            for name, value in OTHER_SETTINGS.items()
+        ),
+    ]
+    assert len({key, *others}) == 1 + len(others)
+    renamed = replace(scenario, model=dataclasses.replace(scenario.model, name="another name"))
+    assert timing_key(arms, renamed, {"threads": 1}) == key

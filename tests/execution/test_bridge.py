@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+
+import pytest
+
+from bios_sweep.errors import StorageError
+from bios_sweep.execution.dispatch import Dispatch
+from bios_sweep.execution.transfer.attempt_files import AttemptFiles, FileTransfer
+from bios_sweep.ports import ENDED, RETRIED
+from bios_sweep.study.trials import COMPLETED, FAILED, STORAGE, TrialResult
+from tests.conformance.sources import SETTINGS, ListSource, Log, trials
+
+(ONE,) = trials({"baseline": SETTINGS}, seeds=(0,))
+DONE = asdict(TrialResult(key=ONE.key, status=COMPLETED))
+LIMIT_SECONDS = 0.2
+
+
+class Call:
+    """In the place of an actor's method; the post goes nowhere."""
+
+    def remote(self, *arguments):
+        return None
+
+
+class Mailbox:
+    put = close = revoke = listen = Call()
+
+
+class FailingTransfer(FileTransfer):
+    """A real one, whose storage fails as often as it is told."""
+
+    failures = 0
+
+    def bring(self, key, attempt, *wanted):
+        if self.failures:
+            self.failures -= 1
+            raise StorageError("cluster.storage: is away")
+        super().bring(key, attempt, *wanted)
+
+
+@pytest.fixture
+def bridged(tmp_path):
+    """A bridge whose only slot has its trial, the record of events, and the transfer."""
+    from bios_sweep.execution.ray.bridge import Bridge
+
+    log = Log(source := ListSource([ONE]))
+    dispatch = Dispatch(source, log, max_attempts=1, clock=time.monotonic)
+    transfer = FailingTransfer(str(tmp_path / "storage"), tmp_path / "trials", run="run")
+    bridge = Bridge(dispatch, transfer=transfer, silence_seconds=LIMIT_SECONDS)
+    bridge.connect(Mailbox())
+    bridge._read(0, {"ready": "host:1", "node": "node"}, False)
+    files = AttemptFiles(str(tmp_path / "storage"), ONE.key, fetch="", push=f"{ONE.key}.run-1")
+    (files.directory / "checkpoint").write_text("step 6")
+    files.keep()
+    return bridge, log, transfer
+
+
+def wait_until_it_ended(bridge, log):
+    deadline = time.monotonic() + 20
+    while not log.of(ENDED):
+        assert time.monotonic() < deadline
+        bridge._welcome()
+        time.sleep(0.005)  # waiting for another thread, not for luck
+
+
+def test_a_storage_that_fails_the_driver_for_a_moment_costs_nothing(bridged, tmp_path):
+    bridge, log, transfer = bridged
+    transfer.failures = 2
+    bridge._read(0, {"key": ONE.key, "attempt": 1, "item": DONE}, False)
+    assert not log.of(ENDED)
+    wait_until_it_ended(bridge, log)
+    assert log.results[ONE.key].status == COMPLETED
+    assert not log.of(RETRIED)
+    assert (tmp_path / "trials" / ONE.key / "checkpoint").read_text() == "step 6"
+    assert list((tmp_path / "storage").iterdir()) == []
+
+
+def test_a_storage_that_stays_away_costs_the_attempt_and_not_the_run(bridged):
+    bridge, log, transfer = bridged
+    transfer.failures = 10**9
+    bridge._read(0, {"key": ONE.key, "attempt": 1, "item": DONE}, False)
+    wait_until_it_ended(bridge, log)
+    result = log.results[ONE.key]
+    assert (result.status, result.failure) == (FAILED, STORAGE)
+    assert result.cause == "cluster.storage: is away (attempt 1 of 1)"
+    bridge.raise_failure()
+
+
+def test_a_slot_tells_of_its_storage_after_a_pause_in_which_it_gives_signs_of_life(monkeypatch):
+    from bios_sweep.execution.ray.slot import WorkerSlot
+
+    slot = object.__new__(WorkerSlot)  # its engine and its mailbox play no part
+    slot._config = {"pause_seconds": 0.2}
+    slot._items = slot._files = slot._loss = None
+    slot._engine, slot._job = object(), {"key": ONE.key, "attempt": 1}
+
+    def away(engine):
+        raise StorageError("cluster.storage: is away")
+
+    monkeypatch.setattr(slot, "_open", away)
+    began = time.monotonic()
+    assert slot._work() == {}
+    while not (report := slot._work()):
+        assert time.monotonic() < began + 20
+    assert time.monotonic() - began >= 0.2
+    assert report == {**slot._job, "lost": {"failure": STORAGE, "cause": "cluster.storage: is away"}}

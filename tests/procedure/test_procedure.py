@@ -1,0 +1,407 @@
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bios_sweep.decision.bounds import dunnett
+from bios_sweep.decision.costs import CostRatio
+from bios_sweep.decision.finding import CANDIDATE, CONFIRM, INCONCLUSIVE, REFINE, SCREENING_ONLY, UNCONFIRMED
+from bios_sweep.procedure import (
+    DONE,
+    SEARCH,
+    Known,
+    ProcedureSource,
+    factor_names,
+    levels_of,
+    state_of,
+)
+from bios_sweep.procedure.refinement import objectives_of
+from bios_sweep.report.content.summarise import count_trials
+from bios_sweep.report.content.summary import Counts
+from bios_sweep.study.claims import REPEAT
+from bios_sweep.study.design import Study
+from bios_sweep.study.factors import Factor
+from bios_sweep.study.plan import build_plan
+from bios_sweep.study.scenario import Metric
+from bios_sweep.study.search import Proposal
+from bios_sweep.study.stages import confirmation_seeds
+from bios_sweep.study.trials import (
+    COMPLETED,
+    CONFIRMATION,
+    DIVERGED,
+    SCREENING,
+    Measurement,
+    TrialResult,
+)
+from tests.procedure.planted import LOW, RATE, RATE_UP, finish, lost, plan_of, planted, states
+
+RANK = Factor(name="lora_rank", values=(8, 16, 64, 128))
+CLOSE = {**LOW, "lora_rank": {8: -2, 16: 0.3, 64: 0.3, 128: -2}}  # too near the margin for three seeds
+RANK_UP = {**RATE_UP, "lora_rank": {**LOW["lora_rank"], 64: 2.0}}
+
+
+# the stages
+
+
+def test_a_default_that_nothing_beats_is_confirmed_without_fresh_seeds():
+    source, taken = finish(plan_of())
+    assert states(source.state) == {"learning_rate": CONFIRM}
+    assert source.state.served == {"learning_rate": 1e-3}
+    assert source.state.margin.percent == 0.5
+    assert [trial.key for trial in taken] == [trial.key for trial in plan_of().trials]
+
+
+def test_a_better_level_is_a_candidate_until_fresh_seeds_refine_it():
+    plan = plan_of()
+    before = state_of(plan, {})
+    assert (before.stage, len(before.missing), before.findings) == (SCREENING, 25, {})
+    screened = {trial.key: planted(trial, RATE_UP) for trial in plan.trials}
+    state = state_of(plan, screened)
+    assert (state.stage, states(state)) == (CONFIRMATION, {"learning_rate": CANDIDATE})
+    assert {trial.arm for trial in state.missing} == {"baseline", "learning_rate x2"}
+    assert {trial.seed for trial in state.missing} == set(confirmation_seeds(plan.study))
+    done = state_of(plan, {**screened, **{t.key: planted(t, RATE_UP) for t in state.missing}})
+    assert (done.stage, states(done), done.missing) == (DONE, {"learning_rate": REFINE}, ())
+    assert done.served == {"learning_rate": 2e-3}
+    assert done.findings["learning_rate"].seeds == confirmation_seeds(plan.study)
+    assert done.screening["learning_rate"].state == CANDIDATE
+    assert len(done.needed) == 35
+
+
+def test_a_winner_that_fresh_seeds_do_not_repeat_is_not_served():
+    source, _ = finish(plan_of(), lambda t: planted(t, RATE_UP if t.stage == SCREENING else LOW))
+    finding = source.state.findings["learning_rate"]
+    assert finding.state == INCONCLUSIVE
+    assert "did not replicate" in finding.reasons[0]
+    assert source.state.served == {}
+
+
+def test_without_confirmation_seeds_nothing_is_served():
+    source, taken = finish(plan_of(confirmation_seeds=0), lambda t: planted(t, RATE_UP))
+    assert states(source.state) == {"learning_rate": UNCONFIRMED}
+    assert source.state.served == {}
+    assert len(taken) == 25
+
+
+def test_one_seed_is_screening_only_and_serves_nothing():
+    source, _ = finish(plan_of(seeds=1), lambda t: planted(t, RATE_UP))
+    assert states(source.state) == {"learning_rate": SCREENING_ONLY}
+    assert source.state.served == {}
+
+
+def test_a_repeat_that_changes_nothing_is_confirmed_and_serves_no_value():
+    def same(trial):
+        seed = trial.seed
+        return TrialResult(
+            key=trial.key,
+            status=COMPLETED,
+            curve=(Measurement(step=0, fraction=0.0, examples=0, tokens=0, eval_loss=3.0),),
+            final={"eval_loss": 2.0 + 0.01 * seed},
+        )
+
+    source, _ = finish(plan_of(Factor(name=REPEAT, values=(1,))), same)
+    finding = source.state.findings[REPEAT]
+    assert (finding.state, finding.bound.gain, finding.bound.upper) == (CONFIRM, 0.0, 0.0)
+    assert source.state.served == {}
+
+
+def test_a_repeat_among_the_candidates_combines_with_nothing():
+    def drifting(trial):
+        result = planted(trial, RATE_UP)
+        value = result.final["eval_loss"] * (0.98 if trial.repeat else 1.0)  # a broken machine: twins differ
+        return TrialResult(key=trial.key, status=COMPLETED, curve=result.curve, final={"eval_loss": value})
+
+    source, _ = finish(plan_of(RATE, Factor(name=REPEAT, values=(1,))), drifting)
+    assert states(source.state) == {"learning_rate": REFINE, REPEAT: REFINE}
+    assert source.state.combination is None
+    assert source.state.served == {"learning_rate": 2e-3}
+
+
+# looks
+
+
+def test_an_undecided_factor_goes_on_and_a_decided_one_stops():
+    source, taken = finish(plan_of(RATE, RANK, looks=(3, 5)), lambda t: planted(t, CLOSE, sigma=0.2))
+    late = [trial for trial in taken if trial.seed >= 3 and trial.stage == SCREENING]
+    assert {trial.arm.split("=")[0] for trial in late} == {"baseline", "lora_rank"}
+    screening = source.state.screening
+    assert (screening["learning_rate"].state, screening["learning_rate"].seeds) == (CONFIRM, (0, 1, 2))
+    assert screening["lora_rank"].seeds == (0, 1, 2, 3, 4)
+
+
+def test_what_is_undecided_after_the_last_look_is_inconclusive():
+    source, taken = finish(plan_of(looks=(3, 5)), lambda t: planted(t, {}, sigma=1.0))
+    finding = source.state.findings["learning_rate"]
+    assert finding.state == INCONCLUSIVE
+    assert "neither shown nor excluded" in finding.reasons[0]
+    assert len(taken) == 25
+
+
+def test_an_early_decision_saves_the_later_seeds():
+    source, taken = finish(plan_of(looks=(3, 5)))
+    assert states(source.state) == {"learning_rate": CONFIRM}
+    assert {trial.seed for trial in taken} == {0, 1, 2}
+    assert len(source.state.needed) == 15
+
+
+def test_the_second_look_corrects_for_all_that_was_tried():
+    """A factor that is left over must show as much as before its rivals were decided."""
+    source, _ = finish(plan_of(RATE, RANK, looks=(3, 5)), lambda t: planted(t, CLOSE, sigma=0.2))
+    bounds = source.state.screening["lora_rank"].bounds
+    assert len(bounds) == 4
+    for bound in bounds:
+        assert bound.pooled
+        width = dunnett(0.05 / 2, 8, 4 * 4)  # eight were tried; four arms are left to estimate the noise
+        assert (bound.gain - bound.lower) / bound.standard_error == pytest.approx(width)
+
+
+# several factors
+
+
+def test_two_refined_factors_that_hold_together_are_both_served():
+    source, taken = finish(plan_of(RATE, RANK), lambda t: planted(t, RANK_UP))
+    assert states(source.state) == {"learning_rate": REFINE, "lora_rank": REFINE}
+    assert source.state.served == {"learning_rate": 2e-3, "lora_rank": 64}
+    together = source.state.combination
+    assert together.name == "combination learning_rate x2, lora_rank=64"
+    fresh = [trial for trial in taken if trial.stage == CONFIRMATION]
+    assert [trial.arm for trial in fresh[:4]] == [
+        "baseline",
+        "learning_rate x2",
+        "lora_rank=64",
+        together.name,
+    ]
+    assert len(fresh) == 20
+
+
+def test_two_refined_factors_that_do_not_hold_together_serve_the_better_one():
+    source, _ = finish(plan_of(RATE, RANK), lambda t: planted(t, RANK_UP, together=4.0))
+    assert states(source.state) == {"learning_rate": REFINE, "lora_rank": REFINE}
+    assert source.state.served == {"lora_rank": 64}
+    for finding in source.state.findings.values():
+        assert finding.reasons[-1] == (
+            "together with the other refined settings it does not hold; only lora_rank is served"
+        )
+
+
+def test_a_confirmed_factor_is_served_beside_a_refined_one():
+    source, _ = finish(plan_of(RATE, RANK), lambda t: planted(t, RATE_UP))
+    assert states(source.state) == {"learning_rate": REFINE, "lora_rank": CONFIRM}
+    assert source.state.served == {"learning_rate": 2e-3, "lora_rank": 32}
+    assert source.state.combination is None
+
+
+def test_a_combination_that_is_one_of_its_candidates_runs_once():
+    """Half the batch at equal examples has twice the steps: with twice the steps it is itself again."""
+    batch = Factor(name="batch_size", values=(8, 16, 64))
+    steps = Factor(name="max_steps", multiply=(0.5, 2, 4))
+    truth = {"batch_size": {8: -3, 16: 1.0, 64: -3}, "max_steps": {50: -3, 200: 1.0, 400: -3}}
+    source, taken = finish(plan_of(batch, steps), lambda t: planted(t, truth))
+    assert source.state.combination is None
+    assert len({trial.key for trial in source.state.needed}) == len(source.state.needed) == len(taken)
+
+
+# failures and divergence
+
+
+def test_a_failed_trial_is_counted_and_drops_its_seed_for_every_arm():
+    plan = plan_of()
+
+    def outcome(trial):
+        return lost(trial) if (trial.arm, trial.seed) == ("learning_rate x4", 2) else planted(trial)
+
+    source, taken = finish(plan, outcome)
+    assert source.state.findings["learning_rate"].seeds == (0, 1, 3, 4)
+    assert states(source.state) == {"learning_rate": CONFIRM}
+    counts = count_trials(source.state, source.results)
+    assert counts == Counts(planned=25, completed=24, diverged=0, failed=1, waiting=0)
+    assert len(taken) == 25
+
+
+def test_too_many_failures_are_inconclusive_and_serve_nothing():
+    source, _ = finish(plan_of(), lambda t: lost(t) if t.seed > 2 and "x4" in t.arm else planted(t))
+    assert states(source.state) == {"learning_rate": INCONCLUSIVE}
+    assert "2 of 5 seed blocks" in source.state.findings["learning_rate"].reasons[0]
+    assert source.state.served == {}
+
+
+def test_a_sweep_whose_every_trial_failed_still_ends():
+    source, taken = finish(plan_of(), lost)
+    assert states(source.state) == {"learning_rate": INCONCLUSIVE}
+    assert (source.state.margin, source.state.served, len(taken)) == (None, {}, 25)
+
+
+def test_a_diverged_arm_is_an_outcome_and_a_diverged_baseline_ends_the_question():
+    source, _ = finish(plan_of(), lambda t: lost(t, DIVERGED) if "x4" in t.arm else planted(t))
+    assert source.state.findings["learning_rate"].diverged == ("learning_rate x4",)
+    assert states(source.state) == {"learning_rate": CONFIRM}
+    source, _ = finish(plan_of(), lambda t: lost(t, DIVERGED) if t.arm == "baseline" else planted(t))
+    assert source.state.findings["learning_rate"].reasons == ("the baseline diverged at 5 of 5 seeds",)
+    assert source.state.served == {}
+
+
+def test_trials_on_different_hardware_are_not_compared():
+    def outcome(trial):
+        result = planted(trial)
+        device = {"device": "cuda" if trial.seed == 4 else "cpu"}
+        return TrialResult(key=result.key, status=COMPLETED, final=result.final, provenance=device)
+
+    source, _ = finish(plan_of(), outcome)
+    assert source.state.findings["learning_rate"].reasons == (
+        "the trials ran on different hardware (cpu, cuda)",
+    )
+
+
+def test_the_untouched_model_is_measured_in_the_studys_own_metric():
+    """Bits per byte are not nats: a margin from one and the other would be nonsense."""
+    plan = plan_of()
+    study = Study(**{**vars(plan.study), "metric": Metric(name="eval_bits_per_byte", unit="bits per byte")})
+    plan = build_plan(study)
+    start = {"step": 0, "fraction": 0.0, "examples": 0, "tokens": 0, "eval_loss": 3.0}
+
+    def outcome(bits):
+        point = Measurement(**start, eval_bits_per_byte=bits)
+        return lambda t: TrialResult(
+            key=t.key,
+            status=COMPLETED,
+            curve=(point,),
+            final={"eval_bits_per_byte": planted(t).final["eval_loss"] / 4},
+        )
+
+    known, _ = finish(plan, outcome(0.75))
+    assert known.state.margin.gained == pytest.approx(50, abs=12)
+    unknown, _ = finish(plan, outcome(None))
+    assert unknown.state.margin.gained is None
+
+
+# the source
+
+
+def test_every_trial_is_handed_out_once_even_while_others_run():
+    plan = plan_of()
+    source = ProcedureSource(plan)
+    taken = [source.take() for _ in plan.trials]
+    assert [trial.key for trial in taken] == [trial.key for trial in plan.trials]
+    assert source.take() is None
+    assert not source.closed
+
+
+def test_the_source_grows_at_the_stage_boundary():
+    plan = plan_of()
+    source = ProcedureSource(plan)
+    opened = []
+    while (trial := source.take()) is not None:
+        opened.append(source.add(planted(trial, RATE_UP)))
+        if opened[-1]:
+            break
+    assert opened == [False] * 24 + [True]
+    assert source.state.stage == CONFIRMATION
+    rest = []
+    while (trial := source.take()) is not None:
+        rest.append(trial)
+        source.add(planted(trial, RATE_UP))
+    assert {trial.stage for trial in rest} == {CONFIRMATION}
+    assert (len(rest), source.closed) == (10, True)
+
+
+def test_the_source_s_state_is_that_of_its_results_at_every_moment():
+    plan = plan_of(RATE, RANK, looks=(3, 5))
+    source = ProcedureSource(plan)
+    while (trial := source.take()) is not None:
+        before = source.state
+        opened = source.add(planted(trial, RATE_UP, sigma=0.2))
+        assert source.state == state_of(plan, source.results)
+        assert opened == (len(source.state.needed) > len(before.needed) or source.state.stage != before.stage)
+    assert source.closed
+
+
+def test_a_source_that_is_asked_to_stop_hands_out_nothing_more():
+    stop = []
+    source = ProcedureSource(plan_of(), should_stop=lambda: bool(stop))
+    assert source.take() is not None
+    stop.append(True)
+    assert source.stopping
+    assert source.take() is None
+    assert not source.closed
+
+
+def test_results_of_an_earlier_run_are_not_run_again():
+    plan = plan_of()
+    source = ProcedureSource(plan)
+    for trial in plan.trials[:20]:
+        source.add(planted(trial))
+    assert [trial.key for trial in source.state.missing] == [trial.key for trial in plan.trials[20:]]
+    assert source.take().key == plan.trials[20].key
+
+
+# purity
+
+
+@given(st.integers(0, 1000), st.sampled_from([LOW, RATE_UP, RANK_UP]))
+@settings(max_examples=12, deadline=None, derandomize=True)
+def test_the_state_is_the_same_whatever_the_order_of_the_results(order, truth):
+    plan = plan_of(RATE, RANK, looks=(3, 5))
+    source, _ = finish(plan, lambda t: planted(t, truth, sigma=0.2))
+    items = list(source.results.items())
+    random.Random(order).shuffle(items)
+    for share in (0, len(items) // 3, len(items) - 1, len(items)):
+        part = dict(items[:share])
+        back = dict(sorted(part.items()))
+        assert state_of(plan, part) == state_of(plan, back)
+    assert state_of(plan, dict(items)) == source.state
+
+
+def test_results_of_other_sweeps_change_nothing():
+    plan = plan_of()
+    results = {trial.key: planted(trial) for trial in plan.trials}
+    strangers = {
+        key: TrialResult(key=key, status=COMPLETED, final={"eval_loss": math.nan}) for key in ("a", "b")
+    }
+    assert state_of(plan, {**strangers, **results}) == state_of(plan, results)
+
+
+def test_a_factor_merged_away_is_not_judged():
+    plan = plan_of(RATE, Factor(name="lora_rank", values=(32,)))
+    assert factor_names(plan) == ["learning_rate"]
+    levels = levels_of(plan, "learning_rate")
+    assert (levels.default, levels.levels) == (1e-3, (0.25e-3, 0.5e-3, 2e-3, 4e-3))
+    assert levels.ordered
+
+
+def test_a_searched_winner_is_served_where_no_single_setting_replicates():
+    """No single refined setting is left to hold the winner against, and that is no reason to refuse it."""
+    truth = {"learning_rate": {**LOW["learning_rate"], 2e-3: 1.5, 1.7e-3: 2.0}}
+    plan = plan_of(RATE, confirmation_seeds=3, refine="optuna", refine_trials=2)
+    tried = (1.7e-3, 2.5e-3)
+    known = Known(
+        proposals=tuple(Proposal(number=n, values={"learning_rate": v}) for n, v in enumerate(tried))
+    )
+
+    def outcome(trial):
+        fresh = trial.stage == CONFIRMATION and trial.arm == "learning_rate x2"
+        return planted(trial, LOW if fresh else truth)  # the screened level was luck
+
+    results = {}
+    while missing := state_of(plan, results, known).missing:
+        results |= {trial.key: outcome(trial) for trial in missing}
+    state = state_of(plan, results, known)
+    assert states(state) == {"learning_rate": INCONCLUSIVE, SEARCH: REFINE}
+    assert state.served == {"learning_rate": 1.7e-3}
+
+
+def test_the_cost_of_a_proposal_lies_between_tested_levels_one_of_which_is_zero():
+    plan = plan_of(
+        Factor(name="lora_dropout", values=(0.05, 0.1)), refine="optuna", refine_goal="quality and cost"
+    )
+    costs = {
+        arm.name: CostRatio(arm=arm.name, ratio=ratio, lower=ratio, upper=ratio)
+        for arm, ratio in zip(plan.levels_of("lora_dropout"), (1.21, 1.44), strict=True)
+    }
+    result = TrialResult(key="k", status=COMPLETED, final={"eval_loss": 2.0})
+    proposal = Proposal(number=0, values={"lora_dropout": 0.025})
+    value, cost = objectives_of(plan, proposal, result, costs)
+    assert (value, cost) == (2.0, pytest.approx(1.1))

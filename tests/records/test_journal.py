@@ -1,0 +1,404 @@
+"""The journal on disk and what it adds up to."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bios_sweep.decision.costs import Timing
+from bios_sweep.errors import StorageError
+from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED, TrialEvent
+from bios_sweep.records.journal import Journal, JournalTail, read_journal, read_state
+from bios_sweep.records.replay import replay
+from bios_sweep.records.sweep_facts import sweep_facts
+from bios_sweep.records.trial_state import PLANNED, RUNNING, Trials
+from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED, STORAGE, Measurement, TrialResult
+from tests.records.plans import make_plan
+
+
+def point(step: int, loss: float = 2.0) -> Measurement:
+    return Measurement(
+        step=step,
+        fraction=step / 10,
+        examples=8 * step,
+        tokens=80 * step,
+        eval_loss=loss,
+        wall_seconds=0.5 * step,
+    )
+
+
+def result(key: str, status: str = COMPLETED, **changes) -> TrialResult:
+    whole = TrialResult(
+        key=key,
+        status=status,
+        curve=(point(0, 3.0), point(5, 2.5), point(10, 2.0)),
+        final={"eval_loss": 2.0},
+        wall_seconds=5.0,
+        tokens=800,
+    )
+    return dataclasses.replace(whole, **changes)
+
+
+PLAN = make_plan()
+KEYS = [trial.key for trial in PLAN.trials]
+TIMING = Timing(
+    arms=("baseline", "batch_size=4"), seconds=((0.2, 0.1), (0.8, 0.4)), hardware="a cpu, 1 thread"
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "sweeps" / "demo" / "journal.jsonl"
+
+
+@pytest.fixture
+def journal(path: Path):
+    with Journal(path) as journal:
+        journal.opened(sweep_facts(PLAN))
+        journal.planned(PLAN.trials)
+        yield journal
+
+
+def test_an_empty_journal_adds_up_to_nothing_planned(path):
+    with Journal(path) as journal:
+        assert journal.state.counts["planned"] == 0
+    assert read_journal(path) == ()
+
+
+def test_the_facts_hold_no_paths_and_no_engine_options():
+    assert "/models" not in json.dumps(sweep_facts(PLAN))
+    assert "/home" not in json.dumps(sweep_facts(PLAN))
+
+
+def test_entries_are_numbered_dated_and_on_disk_at_once(journal, path):
+    journal.started(KEYS[0], worker="here")
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["seq"] for line in lines] == [1, 2, 3]
+    assert [line["kind"] for line in lines] == ["opened", "planned", "started"]
+    assert all(line["time"].endswith("Z") for line in lines)
+    assert lines[2]["worker"] == "here"
+
+
+def test_a_line_that_counts_is_flushed_at_once_and_one_that_is_said_again_may_wait(journal, monkeypatch):
+    flushed = []
+    sync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: flushed.append(journal.state.seq) or sync(file))
+    journal.noted("the clock starts here")
+    journal.started(KEYS[0])
+    journal.measured(KEYS[0], point(0))
+    assert len(flushed) == 1
+    journal.ended(result(KEYS[0]))
+    assert len(flushed) == 2
+    monkeypatch.setattr("bios_sweep.records.journal.FLUSH_SECONDS", 0.0)
+    journal.started(KEYS[1])
+    journal.measured(KEYS[1], point(0))
+    assert len(flushed) == 4
+
+
+def test_an_earlier_state_stays_as_it_was_while_the_journal_goes_on(journal, path):
+    earlier = []
+    for step in range(3 * Trials.MERGED_AT):
+        earlier.append((journal.state, dict(journal.state.trials)))
+        journal.measured(KEYS[step % len(KEYS)], point(step % 11, 3.0 - step / 100))
+    for state, trials in earlier:
+        assert dict(state.trials) == trials
+    assert list(journal.state.trials) == KEYS
+    assert journal.state == replay(read_journal(path))
+
+
+def test_a_reopened_journal_goes_on_where_it_was(journal, path):
+    journal.started(KEYS[0])
+    journal.measured(KEYS[0], point(0))
+    with Journal(path) as again:
+        assert again.state == journal.state
+        again.measured(KEYS[0], point(5))
+    assert [entry.seq for entry in read_journal(path)] == [1, 2, 3, 4, 5]
+
+
+def test_the_counts_always_add_up(journal):
+    journal.ended(result(KEYS[0]))
+    journal.reused(result(KEYS[1]))
+    journal.ended(result(KEYS[2], DIVERGED, cause="loss is not a number"))
+    journal.ended(result(KEYS[3], FAILED, curve=(), final={}, cause="out of memory"))
+    journal.started(KEYS[4])
+    counts = journal.state.counts
+    assert counts == {
+        "planned": 6,
+        "completed": 2,
+        "diverged": 1,
+        "failed": 1,
+        "unfinished": 2,
+        "running": 1,
+    }
+    assert counts["planned"] == sum(
+        counts[name] for name in ("completed", "diverged", "failed", "unfinished")
+    )
+    assert set(journal.state.results) == set(KEYS[:4])
+
+
+def test_an_executor_s_events_become_a_trial_s_story(journal):
+    key = KEYS[0]
+    journal.record(TrialEvent(kind=STARTED, key=key, worker="one"))
+    journal.record(TrialEvent(kind=MEASURED, key=key, measurement=point(0, 3.0)))
+    journal.record(TrialEvent(kind=RETRIED, key=key, attempt=2, cause="worker died"))
+    journal.record(TrialEvent(kind=STARTED, key=key, attempt=2, worker="two"))
+    for step, loss in ((0, 3.0), (5, 2.5), (10, 2.0)):
+        journal.record(TrialEvent(kind=MEASURED, key=key, attempt=2, measurement=point(step, loss)))
+    assert journal.state.trials[key].status == RUNNING
+    journal.record(TrialEvent(kind=ENDED, key=key, attempt=2, result=result(key, attempts=2)))
+    trial = journal.state.trials[key]
+    assert (trial.status, trial.attempts, trial.curve) == (COMPLETED, 2, result(key).curve)
+    assert trial.times == tuple(sorted(trial.times))
+    with pytest.raises(StorageError, match="event 'measured'"):
+        journal.record(TrialEvent(kind=MEASURED, key=key))
+
+
+def test_a_trial_taken_up_by_a_later_driver_counts_its_attempts(journal, path):
+    journal.started(KEYS[0])
+    with Journal(path) as later:
+        later.started(KEYS[0])
+        assert later.state.trials[KEYS[0]].attempts == 2
+
+
+def test_a_failed_trial_that_is_run_again_leaves_the_failed(journal):
+    journal.started(KEYS[0])
+    journal.ended(result(KEYS[0], FAILED, curve=(), final={}, cause="no space"))
+    journal.started(KEYS[0])
+    assert journal.state.counts["failed"] == 0
+    assert KEYS[0] not in journal.state.results
+    journal.ended(result(KEYS[0]))
+    assert journal.state.counts["completed"] == 1
+
+
+def test_closing_leaves_running_trials_at_their_checkpoint(journal):
+    journal.started(KEYS[0])
+    journal.measured(KEYS[0], point(0))
+    journal.closed("stopped")
+    trial = journal.state.trials[KEYS[0]]
+    assert (trial.status, trial.curve) == (PLANNED, (point(0),))
+    assert journal.state.closed == "stopped"
+    journal.started(KEYS[0])
+    assert journal.state.closed == ""
+
+
+def test_saying_the_same_again_writes_nothing(journal, path):
+    def story():
+        journal.opened(sweep_facts(PLAN))
+        journal.planned(PLAN.trials)
+        journal.reused(result(KEYS[0], final={"eval_loss": math.nan}))
+        journal.noted("screening: look at 2 seeds")
+        journal.timed(TIMING.to_dict())
+        journal.verdict({"headline": "keep it", "verdicts": ({"effect_percent": math.nan},)})
+        journal.kept(KEYS[0], Path("trials") / KEYS[0] / "adapter")
+        report = path.parent / "report.md"
+        report.write_text("# report")
+        journal.reported([report])
+        journal.closed("done")
+
+    story()
+    once = path.read_bytes()
+    story()
+    assert path.read_bytes() == once
+    (path.parent / "report.md").write_text("# changed")
+    journal.reported([path.parent / "report.md"])
+    assert path.read_bytes() != once
+
+
+def test_the_latest_timing_stays_and_comes_back_as_it_was(journal, path):
+    assert journal.state.timing is None
+    journal.timed(TIMING.to_dict())
+    again = dataclasses.replace(TIMING, hardware="another cpu")
+    journal.timed(again.to_dict())
+    assert [entry.kind for entry in read_journal(path)][-2:] == ["timed", "timed"]
+    assert Timing.from_dict(replay(read_journal(path)).timing) == again
+
+
+def test_a_journal_from_before_there_were_timings_has_none(journal, path):
+    journal.ended(result(KEYS[0]))
+    assert replay(read_journal(path)).timing is None
+
+
+def test_values_that_json_lacks_come_back_as_not_a_number(journal, path):
+    journal.started(KEYS[0])
+    journal.measured(KEYS[0], point(0, math.inf))
+    journal.measured(KEYS[0], point(0, math.inf))
+    journal.ended(result(KEYS[0], DIVERGED, curve=(point(0, math.nan),), final={"eval_loss": math.nan}))
+    assert "NaN" not in path.read_text()
+    assert "Infinity" not in path.read_text()
+    trial = replay(read_journal(path)).trials[KEYS[0]]
+    assert math.isnan(trial.curve[0].eval_loss)
+    assert len(read_journal(path)) == 5
+
+
+def test_the_mean_of_an_arm_waits_for_all_its_seeds(journal):
+    baseline = [trial.key for trial in PLAN.trials if trial.arm == "baseline"]
+    journal.ended(result(baseline[0], final={"eval_loss": 2.0}))
+    journal.verdict({"headline": "too early"})
+    journal.ended(result(baseline[1], final={"eval_loss": 3.0}))
+    journal.verdict({"headline": "now"})
+    assert [verdict.arm_means for verdict in journal.state.verdicts] == [{}, {"baseline": 2.5}]
+    assert journal.state.verdict == {"headline": "now"}
+
+
+@pytest.mark.parametrize("torn", [b"{", b'{"seq": 3, "time"', b'{"seq": 3}', b"\x00" * 5000, b"\xff"])
+def test_a_torn_last_line_is_cut_off(journal, path, torn):
+    whole = path.read_bytes()
+    path.write_bytes(whole + torn)
+    assert len(read_journal(path)) == 2
+    assert path.read_bytes() == whole + torn, "a reader must leave the file alone"
+    with Journal(path) as again:
+        again.started(KEYS[0])
+    assert [entry.kind for entry in read_journal(path)] == ["opened", "planned", "started"]
+    assert path.read_bytes().endswith(b"}\n"), "nothing torn is left behind the new line"
+
+
+@pytest.mark.parametrize("position", range(0, 400, 37))
+def test_a_journal_cut_anywhere_is_read_up_to_its_last_whole_line(journal, path, position):
+    journal.ended(result(KEYS[0]))
+    whole = path.read_bytes()
+    cut = len(whole) - 1 - position
+    path.write_bytes(whole[:cut])
+    assert len(read_journal(path)) == whole[:cut].count(b"\n")
+
+
+@pytest.mark.parametrize(
+    "line, problem",
+    [
+        (b"nonsense", "no journal entry"),
+        (b'{"seq": 3, "time": "now", "kind": "noted", "text": ""}', "no journal entry"),
+        (
+            b'{"seq": 7, "time": "2026-01-01T00:00:00.000Z", "kind": "noted", "text": ""}',
+            "entry 7 where 3 belongs",
+        ),
+        (b"[1, 2]", "no journal entry"),
+    ],
+)
+def test_damage_elsewhere_is_refused_with_file_and_line(journal, path, line, problem):
+    path.write_bytes(path.read_bytes() + line + b"\n")
+    for read in (read_journal, Journal):
+        with pytest.raises(StorageError, match=f"{path}:3: {problem}.*; restore"):
+            read(path)
+
+
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        (b'"train_loss"', b'"train_losw"'),
+        (b'"result"', b'"resulu"'),
+        (b'"kind": "ended"', b'"kind": "endec"'),
+    ],
+)
+def test_an_entry_without_what_its_kind_holds_is_refused_with_the_file(journal, path, old, new):
+    journal.ended(result(KEYS[0]))
+    whole = path.read_bytes()
+    assert old in whole
+    path.write_bytes(whole.replace(old, new))
+    for read in (read_state, Journal):
+        with pytest.raises(StorageError, match=rf"^{path}: journal entry 3: .*; restore .* or move it away"):
+            read(path)
+
+
+def test_an_entry_that_makes_no_sense_is_refused_before_it_is_written(journal, path):
+    before = path.read_bytes()
+    with pytest.raises(StorageError, match="trial nobody was never planned"):
+        journal.started("nobody")
+    assert path.read_bytes() == before
+    assert journal.state.seq == 2
+
+
+def test_an_entry_of_a_newer_version_is_named(path, journal):
+    line = b'{"seq": 3, "time": "2026-01-01T00:00:00.000Z", "kind": "danced"}\n'
+    path.write_bytes(path.read_bytes() + line)
+    with pytest.raises(StorageError, match="journal entry 3: unknown kind 'danced'"):
+        Journal(path)
+
+
+def test_a_missing_journal_is_named(path):
+    with pytest.raises(StorageError, match=f"{path}: no journal"):
+        read_journal(path)
+
+
+def test_a_full_disk_leaves_whole_lines_and_a_journal_that_goes_on(path):
+    script = (
+        "import resource, signal, sys, pathlib\n"
+        "from bios_sweep.errors import StorageError\n"
+        "from bios_sweep.records.journal import Journal\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "journal = Journal(pathlib.Path(sys.argv[1]))\n"
+        "journal.noted('first')\n"
+        "hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (journal.path.stat().st_size + 20, hard))\n"
+        "try:\n"
+        "    journal.noted('second')\n"
+        "except StorageError as error:\n"
+        "    assert 'free the disk' in str(error), error\n"
+        "    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))\n"
+        "    journal.noted('third')\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(path)], check=True)
+    assert [entry.fields["text"] for entry in read_journal(path)] == ["first", "third"]
+
+
+def test_a_tail_sees_each_entry_once_and_only_whole(journal, path):
+    tail = JournalTail(path)
+    assert [entry.kind for entry in tail.read()] == ["opened", "planned"]
+    assert tail.read() == ()
+    with path.open("ab") as file:
+        file.write(b'{"seq": 3, "time": "2026-01-01T00:00:00.000Z", ')
+        file.flush()
+        assert tail.read() == ()
+        file.write(b'"kind": "noted", "text": "late"}\n')
+    assert [entry.fields for entry in tail.read()] == [{"text": "late"}]
+    assert JournalTail(path.parent / "absent.jsonl").read() == ()
+
+
+def test_a_writer_killed_at_any_time_leaves_a_journal_that_goes_on(path):
+    script = (
+        "import sys, pathlib\n"
+        "from bios_sweep.records.journal import Journal\n"
+        "journal = Journal(pathlib.Path(sys.argv[1]))\n"
+        "for number in range(10**6):\n"
+        "    journal.noted(f'{journal.state.seq}')\n"
+        "    print(journal.state.seq, flush=True)\n"
+    )
+    for _ in range(3):
+        writer = subprocess.Popen([sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE)
+        told = [int(writer.stdout.readline()) for _ in range(20)][-1]
+        os.kill(writer.pid, signal.SIGKILL)
+        writer.wait()
+        assert len(read_journal(path)) >= told, "what was said to be written is there"
+        Journal(path).noted(f"after {told}")
+
+
+def test_proposals_and_importance_come_back_as_they_were_and_are_written_once(journal, path):
+    first = [{"number": number, "values": {"learning_rate": 1e-3 * (number + 1)}} for number in range(2)]
+    more = {"number": 2, "values": {"learning_rate": 5e-4}}
+    journal.proposed(first)
+    journal.proposed([*first, more])
+    journal.searched({"learning_rate": 1.0})
+    before = path.read_bytes()
+    journal.proposed([more])
+    journal.searched({"learning_rate": 1.0})
+    assert path.read_bytes() == before
+    state = replay(read_journal(path))
+    assert list(state.proposals) == [*first, more]
+    assert state.importance == {"learning_rate": 1.0}
+
+
+def test_a_cause_is_written_without_secrets_whoever_gave_it(journal, path, monkeypatch):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalr/XUtn+FEMI=")
+    specs = make_plan().trials
+    journal.planned(specs)
+    journal.retried(specs[0].key, "signed with wJalr/XUtn+FEMI=", STORAGE)
+    journal.ended(result(specs[0].key, FAILED, cause="signed with wJalr/XUtn+FEMI=", failure=STORAGE))
+    text = path.read_text()
+    assert text.count("signed with ***") == 2
+    assert "XUtn" not in text

@@ -1,0 +1,130 @@
+"""Workspaces and trial keys of an earlier version: still read, still resumed, nothing run twice.
+
+`golden/workspace_v1` was written by the version that had journals, tuned files and keys as they are there,
+by the commands below, with versions of packages as `golden_set.pinned` says them.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+
+import bios_sweep
+from bios_sweep import defaults
+from bios_sweep.cli.main import main
+from bios_sweep.driver.prepare import prepare
+from bios_sweep.jsonable import to_json
+from tests.golden_cases import CALLABLE, COMMAND, EXAMPLES, FUNCTION, SCRIPT
+from tests.golden_set import in_folder, pinned
+
+FIXTURE = Path(__file__).parents[1] / "golden" / "workspace_v1"
+RATES = ("sweeps=learning_rate", "sweeps.factors.learning_rate.multiply=[0.5,2]", "seeds=[0,1,2]")
+HERE = ("cluster=inline", "tracking=none", "decision.looks=[3]")
+OWN_DATA = ("data=jsonl", "data.path=rows.jsonl", "data.eval_examples=8")
+SMALL = ("baseline.batch_size=2", "baseline.lora_rank=1", "budget.max_steps=2", "budget.measurements=1")
+SWEEPS = {
+    "simulated": (
+        *("sweeps=learning_rate", "sweeps.factors.learning_rate.multiply=[0.5,2,4]", "seeds=[0,1,2]"),
+        "model=planted",
+        "baseline.learning_rate=5e-4",
+        "budget.max_steps=1000",
+        "budget.measurements=1",
+        "decision.confirmation_seeds=2",
+        "model.planted.noise_percent=0.1",
+    ),
+    "script": (*RATES, *COMMAND, "baseline.learning_rate=1e-3"),
+    "trained": (
+        *RATES,
+        *OWN_DATA,
+        *SMALL,
+        "budget.keep_adapters=none",
+        "decision.confirmation_seeds=0",
+        "decision.scope=evaluation",
+    ),
+}
+VERDICTS = {  # of each workspace when it was written
+    "simulated": [("refine", 0.001)],
+    "script": [("confirm", 0.001)],
+    "trained": [("inconclusive", 0.010714)],
+}
+PLANNED = {  # studies whose trials must keep their keys
+    "trained, the embedded data": ("sweeps=defaults", "seeds=[0,1]"),
+    "trained, data of ones own": ("sweeps=capacity", "seeds=[0]", *OWN_DATA, *SMALL),
+    "trained, other settings": (
+        *("sweeps=learning_rate", "seeds=[3]", "method.dtype=bfloat16", "method.max_length=64"),
+        *("method.lora_alpha=16", "method.schedule=cosine", "method.warmup_fraction=0.03"),
+        *("method.weight_decay=0.01", "method.max_grad_norm=0.5", "method.lora_dropout=0.1"),
+    ),
+    "trained, cells": ("sweeps=capacity_by_data", "seeds=[0]"),
+    "simulated": ("sweeps=defaults", "model=planted", "seeds=[0,1]"),
+    "simulated, the twin": ("sweeps=aa", "model=planted", "seeds=[0,1]"),
+    "simulated, a nuisance": ("sweeps=batch_size_retuned", "model=planted", "seeds=[0]"),
+    "a command": (*RATES, *COMMAND, "baseline.learning_rate=1e-3"),
+    "a function": (*RATES, *CALLABLE, "baseline.learning_rate=1e-3"),
+}
+
+
+@pytest.fixture
+def folder():
+    """A copy of all workspaces, and the files that their commands name."""
+    with in_folder() as here, pinned():
+        shutil.copytree(FIXTURE, here, dirs_exist_ok=True)
+        for name, text in {"train.py": SCRIPT, "mine.py": FUNCTION, "rows.jsonl": EXAMPLES}.items():
+            (here / name).write_text(text, encoding="utf-8")
+        yield here
+
+
+def answer(capsys, *words):
+    capsys.readouterr()
+    code = main([*words, "--json"])
+    out, err = capsys.readouterr()
+    assert code == 0, err
+    return json.loads(out)
+
+
+def verdicts(told):
+    return [(verdict["verdict"], float(f"{verdict['best_level']:.5g}")) for verdict in told]
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_it_is_read_and_judged_as_it_was(name, folder, capsys):
+    view = bios_sweep.open(folder / name)
+    assert verdicts(to_json(view.verdicts)) == VERDICTS[name]
+    assert view.damaged == ()
+    assert verdicts(answer(capsys, "report", f"workspace={name}")["verdicts"]) == VERDICTS[name]
+    status = answer(capsys, "status", f"workspace={name}")
+    assert (status["stage"], status["completed"]) == ("done", status["planned"])
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_run_again_it_runs_nothing(name, folder, capsys):
+    words = (*SWEEPS[name], *HERE, f"workspace={name}")
+    planned = answer(capsys, "plan", *words)
+    assert (planned["to_run"], planned["reused"]) == (0, planned["trials"])
+    journal = next(folder.glob(f"{name}/sweeps/*/journal.jsonl"))
+    before = journal.read_text(encoding="utf-8").splitlines()
+    assert verdicts(answer(capsys, "run", *words)["verdicts"]) == VERDICTS[name]
+    added = journal.read_text(encoding="utf-8").splitlines()[len(before) :]
+    assert not [
+        line for line in added if json.loads(line)["kind"] in ("planned", "started", "measured", "ended")
+    ]
+
+
+def test_its_tuned_file_is_served(folder):
+    (file,) = folder.glob("simulated/sweeps/*/bios_defaults.json")
+    assert defaults.read_tuned(file).values == {"learning_rate": 0.001}
+    assert defaults.serve(family="llama", hidden_size=2048, path=file).learning_rate == 0.001
+
+
+def keys(words):
+    plan = prepare(Namespace(overrides=[*words, *HERE, "workspace=runs"], config_dir=None)).plan
+    return {f"{trial.arm}, seed {trial.seed}": trial.key for trial in plan.trials}
+
+
+@pytest.mark.parametrize("name", PLANNED)
+def test_trials_have_the_keys_they_had(name, folder):
+    assert keys(PLANNED[name]) == json.loads((FIXTURE / "keys.json").read_text(encoding="utf-8"))[name]

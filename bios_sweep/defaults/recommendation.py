@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bios_sweep.defaults import rules
@@ -12,6 +12,7 @@ from bios_sweep.defaults.model_config import ModelShape, model_shape
 from bios_sweep.errors import DefaultsError
 from bios_sweep.method import Objective
 from bios_sweep.settings import ALPHA_RULES, FULL, LORA_SETTINGS, METHODS, TrainingSettings, setting_names
+from bios_sweep.vocabulary import Goal
 
 SUPERVISED = "supervised"
 PREFERENCE = "preference"
@@ -25,7 +26,8 @@ class Recommendation:
     """Recommended settings with the reason for each, and what they were derived from.
 
     why: setting -> `Why`, for every setting. warnings: extrapolations and doubts, one sentence each;
-    show them, they are what keeps a guess from passing for a default. heuristics: version of the rules.
+    show them, they are what keeps a guess from passing for a default. doubts: setting -> those that are
+    about its value alone. heuristics: version of the rules.
     preference_beta: strength of the pull towards the reference model, in preference training alone.
     source: which source won (the shipped heuristics, or where tuned defaults were found); searched: the
     places that were looked through for tuned defaults; distance: how far the model of the tuned values is;
@@ -44,6 +46,7 @@ class Recommendation:
     searched: tuple[str, ...] = ()
     distance: str = ""
     judged_on: str = ""
+    doubts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def learning_rate(self) -> float:
@@ -91,7 +94,7 @@ def recommend(
     method: str = "lora",
     examples: int | None = None,
     tokens: int | None = None,
-    goal: str = "balanced",
+    goal: str = Goal.BALANCED,
     family: str | None = None,
     hidden_size: int | None = None,
     objective: str = SUPERVISED,
@@ -133,6 +136,7 @@ def recommend(
         settings=TrainingSettings.from_dict({name: choice.value for name, choice in choices.items()}),
         why={name: choices[name].why for name in setting_names()},
         warnings=tuple(text for name in setting_names() for text in choices[name].warnings),
+        doubts={name: choices[name].warnings for name in setting_names() if choices[name].warnings},
         shape=shape,
         goal=goal,
         heuristics=rules.heuristics()["version"],

@@ -13,9 +13,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bios_sweep.claims import Claim
 from bios_sweep.method import Runner
+from bios_sweep.request import INLINE, NAMED, RAY, REFUSED, request_keys
 from bios_sweep.settings import KNOWN, key_of
-from bios_sweep.study.claims import COST_CLAIMS, ENOUGH, MINIMUM, QUALITY, SPEED
 
 Test = Callable[[Any], bool]
 
@@ -52,6 +53,16 @@ def lacks(*names: str) -> Test:
     return lambda value: value is not None and not set(names) & set(value)
 
 
+def no_claim(wanted: Callable[[Claim], bool]) -> Test:
+    """Claims none of which is such a one; None stands for all that there are."""
+    return lambda value: value is not None and not any(map(wanted, value))
+
+
+def judged_without(key: str) -> Test:
+    """Claims none of which is judged by that key of `decision`."""
+    return no_claim(lambda claim: key in claim.judged_by)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Idle:
     """Keys that mean nothing under some circumstances.
@@ -73,7 +84,7 @@ ALWAYS = frozenset(
         "method.metric", "method.direction",  # of any engine; one that no trial measures is refused
         "workspace", "seeds", "sweeps", "data.kind", "model.kind", "model.name",
         "method.name", "method.objective", "method.runner",
-        "cluster.executor", "cluster.max_attempts", "tracking.enabled",
+        "cluster.executor", "tracking.enabled",
         "decision.margin_percent", "decision.scope", "decision.target", "decision.deadline",
         "budget.max_trials", "budget.hold",
         "budget.max_hours",  # where no time is known yet `plan` says so
@@ -166,7 +177,7 @@ _MODEL = (
     ),
     Idle(
         keys=("model.planted.time_cv",),
-        where={"model.kind": among("planted"), "claims": lacks(*COST_CLAIMS)},
+        where={"model.kind": among("planted"), "claims": no_claim(lambda claim: claim.weighs_cost)},
         why="no claim of this sweep weighs time, so nothing is timed",
     ),
 )
@@ -237,40 +248,32 @@ _METHOD = (
 
 _CLUSTER = (
     Idle(
-        keys=("cluster.address", "cluster.accelerator_type", "cluster.resources_per_trial"),
-        where={"cluster.executor": among("inline")},
+        keys=tuple(f"cluster.{name}" for name in request_keys(REFUSED)),
+        where={"cluster.executor": among(INLINE)},
         why="cluster=inline runs in one process, this one; choose cluster=ray or cluster=existing, or leave "
         "it out",
         refused=True,
     ),
     Idle(
-        keys=(
-            "cluster.num_cpus",
-            "cluster.placement",
-            "cluster.storage",
-            "cluster.preinstalled",
-            "cluster.py_modules",
-            "cluster.environment",
-            "cluster.max_attempts",
-        ),
-        where={"cluster.executor": among("inline")},
+        keys=tuple(f"cluster.{name}" for name in request_keys(NAMED)),
+        where={"cluster.executor": among(INLINE)},
         why="cluster=inline trains in this process, which has its own variables, modules and files, one try "
         "per trial",
     ),
     Idle(
         keys=("cluster.max_concurrent",),
-        where={"cluster.executor": among("inline"), "cluster.max_concurrent": beyond(1)},
+        where={"cluster.executor": among(INLINE), "cluster.max_concurrent": beyond(1)},
         why="cluster=inline runs one trial at a time",
     ),
     Idle(
         keys=("cluster.cpus_per_trial",),
-        where={"cluster.executor": among("inline"), "runs": among(SCRIPT, PLANTED)},
+        where={"cluster.executor": among(INLINE), "runs": among(SCRIPT, PLANTED)},
         why="cluster=inline hands out no CPUs; only our own training takes its threads from it",
     ),
     Idle(
         keys=("cluster.gpus_per_trial",),
         where={
-            "cluster.executor": among("inline"),
+            "cluster.executor": among(INLINE),
             "runs": among(SCRIPT, PLANTED),
             "verb": beyond("rehearse"),
         },
@@ -279,7 +282,7 @@ _CLUSTER = (
     Idle(
         keys=("cluster.gpus_per_trial",),
         where={
-            "cluster.executor": among("inline"),
+            "cluster.executor": among(INLINE),
             "cluster.device": among("cpu", "cuda"),
             "verb": beyond("rehearse"),
         },
@@ -297,23 +300,23 @@ _CLUSTER = (
     ),
     Idle(
         keys=("cluster.num_cpus",),
-        where={"cluster.executor": among("ray"), "cluster.address": given},
+        where={"cluster.executor": among(RAY), "cluster.address": given},
         why="a running cluster has its own CPUs; only the estimate of time counts with it",
     ),
     Idle(
         keys=("cluster.preinstalled", "cluster.py_modules"),
-        where={"cluster.executor": among("ray"), "cluster.address": absent},
+        where={"cluster.executor": among(RAY), "cluster.address": absent},
         why="code travels to a running cluster only; workers of this machine import by PYTHONPATH",
     ),
     Idle(
         keys=("cluster.placement",),
-        where={"cluster.executor": among("ray"), "cluster.address": absent},
+        where={"cluster.executor": among(RAY), "cluster.address": absent},
         why="this machine is one node",
     ),
     Idle(
         keys=("cluster.placement",),
         where={
-            "cluster.executor": among("ray"),
+            "cluster.executor": among(RAY),
             "cluster.address": given,
             "cluster.max_concurrent": absent,
         },
@@ -350,17 +353,17 @@ _DECISION = (
     ),
     Idle(
         keys=("decision.cost_ratio",),
-        where={"claims": lacks(ENOUGH, SPEED)},
+        where={"claims": judged_without("cost_ratio")},
         why="no claim of this sweep weighs its cost by it",
     ),
     Idle(
         keys=("decision.speed_loss_percent",),
-        where={"claims": lacks(SPEED)},
+        where={"claims": judged_without("speed_loss_percent")},
         why="no level of this sweep claims speed",
     ),
     Idle(
         keys=("decision.minimum_share",),
-        where={"claims": lacks(MINIMUM)},
+        where={"claims": judged_without("minimum_share")},
         why="this sweep does not test the minimum of 100 steps",
     ),
     Idle(
@@ -377,7 +380,7 @@ _DECISION = (
         keys=("decision.guardrails",),
         where={
             "decision.confirmation_seeds": absent,
-            "claims": lacks(QUALITY, SPEED),
+            "claims": no_claim(lambda claim: claim.of_another_level and claim.served),
             "decision.guardrails": lacks("general_loss"),
         },
         why="without fresh seeds (decision.confirmation_seeds=0) no value is refined that could break one",

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from bios_sweep.checks import one_of
 from bios_sweep.defaults import rules
 from bios_sweep.defaults.model_config import ModelShape, model_shape
 from bios_sweep.errors import DefaultsError
 from bios_sweep.method import Objective
 from bios_sweep.settings import ALPHA_RULES, FULL, LORA_SETTINGS, METHODS, TrainingSettings, setting_names
+from bios_sweep.vocabulary import Goal
 
 SUPERVISED = "supervised"
 PREFERENCE = "preference"
@@ -25,7 +27,8 @@ class Recommendation:
     """Recommended settings with the reason for each, and what they were derived from.
 
     why: setting -> `Why`, for every setting. warnings: extrapolations and doubts, one sentence each;
-    show them, they are what keeps a guess from passing for a default. heuristics: version of the rules.
+    show them, they are what keeps a guess from passing for a default. doubts: setting -> those that are
+    about its value alone. heuristics: version of the rules.
     preference_beta: strength of the pull towards the reference model, in preference training alone.
     source: which source won (the shipped heuristics, or where tuned defaults were found); searched: the
     places that were looked through for tuned defaults; distance: how far the model of the tuned values is;
@@ -44,6 +47,7 @@ class Recommendation:
     searched: tuple[str, ...] = ()
     distance: str = ""
     judged_on: str = ""
+    doubts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def learning_rate(self) -> float:
@@ -91,7 +95,7 @@ def recommend(
     method: str = "lora",
     examples: int | None = None,
     tokens: int | None = None,
-    goal: str = "balanced",
+    goal: str = Goal.BALANCED,
     family: str | None = None,
     hidden_size: int | None = None,
     objective: str = SUPERVISED,
@@ -108,10 +112,8 @@ def recommend(
         DefaultsError: facts are missing or not allowed, or an unknown method.
         ModelError: the model cannot be found or its config cannot be used.
     """
-    if method not in METHODS:
-        raise DefaultsError(f"method: {method!r} is not allowed; choose from {', '.join(METHODS)}")
-    if objective not in OBJECTIVES:
-        raise DefaultsError(f"objective: {objective!r} is not allowed; choose from {', '.join(OBJECTIVES)}")
+    one_of("method", method, METHODS, DefaultsError)
+    one_of("objective", objective, OBJECTIVES, DefaultsError)
     shape = _resolve_shape(model, family, hidden_size)
     batch = rules.batch_size(goal=goal)
     choices = {name: rules.constant(name) for name in setting_names() if name not in _RULED} | {
@@ -133,6 +135,7 @@ def recommend(
         settings=TrainingSettings.from_dict({name: choice.value for name, choice in choices.items()}),
         why={name: choices[name].why for name in setting_names()},
         warnings=tuple(text for name in setting_names() for text in choices[name].warnings),
+        doubts={name: choices[name].warnings for name in setting_names() if choices[name].warnings},
         shape=shape,
         goal=goal,
         heuristics=rules.heuristics()["version"],

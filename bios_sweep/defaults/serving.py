@@ -14,6 +14,7 @@ from bios_sweep.defaults.recommendation import SUPERVISED, TRAINING, Recommendat
 from bios_sweep.errors import NotTunedError
 from bios_sweep.method import Objective
 from bios_sweep.settings import TrainingSettings
+from bios_sweep.vocabulary import Goal
 
 UNJUDGED = ("dtype", "train_examples")  # what a study is made with, not what it says something about
 
@@ -24,7 +25,7 @@ def serve(
     method: str = "lora",
     examples: int | None = None,
     tokens: int | None = None,
-    goal: str = "balanced",
+    goal: str = Goal.BALANCED,
     family: str | None = None,
     hidden_size: int | None = None,
     objective: str = SUPERVISED,
@@ -79,7 +80,8 @@ def with_tuned(base: Recommendation, found: Found) -> Recommendation:
         return replace(base, warnings=(*base.warnings, _open(found)), searched=found.searched)
     settings = tuned.settings(base.settings, base.goal)
     why = reasons(tuned, settings, base.goal, found.source)
-    warnings = tuple(text for text in base.warnings if text.partition(":")[0] not in why)
+    settled = {text for name in why for text in base.doubts.get(name, ())}
+    warnings = tuple(text for text in base.warnings if text not in settled)
     if not found.exact:
         settings = _moved(settings, found, why)
         why = {name: _extrapolated(name, reason, settings, found) for name, reason in why.items()}

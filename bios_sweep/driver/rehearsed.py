@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Callable
 
 from bios_sweep.config.build import gpu_hours
 from bios_sweep.driver.earlier_tables import earlier_tables
 from bios_sweep.driver.prepare import Prepared
-from bios_sweep.driver.resources import expected_workers
 from bios_sweep.errors import InputError
 from bios_sweep.records.speed import seconds_per_example
 from bios_sweep.rehearsal import (
@@ -30,7 +28,6 @@ from bios_sweep.rehearsal import (
     sweeps_of_search,
     sweeps_simulated,
 )
-from bios_sweep.secrecy import masked
 
 REPLACED = ("seeds", "decision.looks", "decision.confirmation_seeds", "decision.gpu_hours")
 
@@ -67,7 +64,7 @@ def rehearsed(
         seed=SEED,
         seconds_per_example=seconds,
         most_seconds=None if seconds is None else cost_of(plan, seconds),
-        workers=expected_workers(prepared.config.values["cluster"]),
+        workers=prepared.request.expected_workers,
         design=None if search is None or hours is None else design_row(search, hours),
         command=_command(prepared, search),
         notes=prepared.notes,
@@ -89,7 +86,7 @@ def _search(
             f"{prepared.workspace.root}; give --seconds-per-trial S, of one trial at the baseline"
         )
     study = prepared.plan.study
-    gpus = float(prepared.config.values["cluster"]["gpus_per_trial"]) or 1.0
+    gpus = float(prepared.request.gpus_per_trial) or 1.0
     designs, of = affordable(study, seconds, 3600.0 * hours / gpus)
     tick = progress(sweeps_of_search(designs, sweeps))
     return choose_design(designs, study, noise, seconds, sweeps=sweeps, of=of, tick=tick)
@@ -115,14 +112,5 @@ def _noise(prepared: Prepared, percent: float | None) -> Noise:
 def _command(prepared: Prepared, search: Search | None) -> str:
     """What to type to run it: the overrides as given, with those of the design in place of theirs."""
     if search is None:
-        return shlex.join(
-            word for word in shlex.split(prepared.command) if not word.startswith("decision.gpu_hours=")
-        )
-    changed = {override.partition("=")[0] for override in search.best.overrides}
-    kept = [
-        masked(override)
-        for override in prepared.config.overrides
-        if override.partition("=")[0].lstrip("+") not in {*REPLACED, *changed}
-    ]
-    rest = shlex.split(prepared.command)[2 + len(prepared.config.overrides) :]
-    return shlex.join(["bios-sweep", "run", *kept, *search.best.overrides, *rest])
+        return prepared.invocation.without(["decision.gpu_hours"]).command
+    return prepared.invocation.without(REPLACED).replaced(search.best.overrides).command

@@ -4,29 +4,38 @@ from bios_sweep.procedure.broken import broken_by
 from bios_sweep.procedure.diagnosis import diagnosis_of
 from bios_sweep.procedure.machine import state_of
 from bios_sweep.procedure.pairing import pairing_lines
-from bios_sweep.procedure.questions import Question, factor_names, levels_of, questions
-from bios_sweep.procedure.refinement import (
+from bios_sweep.procedure.questions import (
     SEARCH,
+    WINNER,
+    factor_names,
+    factor_of,
+    is_first,
+    levels_of,
+    questions,
+    title_of,
+)
+from bios_sweep.procedure.refinement import (
     known_proposals,
     objectives_of,
     serves_search,
     space_of,
 )
-from bios_sweep.procedure.served import SERVED, UNFINISHED, no_file, own_cell, stands_for
+from bios_sweep.procedure.served import NOT_SERVED, UNFINISHED, no_file, own_cell, serves, stands_for
 from bios_sweep.procedure.source import ProcedureSource, recall
 from bios_sweep.procedure.state import DONE, Known, Results, Search, State, no_clusters
 from bios_sweep.procedure.suggestion import Suggestion, suggest
 from bios_sweep.procedure.tables import costs_of, table_of
-from bios_sweep.procedure.untested import untested_lines
+from bios_sweep.procedure.untested import UNTESTED, untested_reasons
 
 __all__ = [
     "DONE",
+    "NOT_SERVED",
     "SEARCH",
-    "SERVED",
     "UNFINISHED",
+    "UNTESTED",
+    "WINNER",
     "Known",
     "ProcedureSource",
-    "Question",
     "Results",
     "Search",
     "State",
@@ -35,6 +44,8 @@ __all__ = [
     "costs_of",
     "diagnosis_of",
     "factor_names",
+    "factor_of",
+    "is_first",
     "known_proposals",
     "levels_of",
     "no_clusters",
@@ -44,11 +55,13 @@ __all__ = [
     "pairing_lines",
     "questions",
     "recall",
+    "serves",
     "serves_search",
     "space_of",
     "stands_for",
     "state_of",
     "suggest",
     "table_of",
-    "untested_lines",
+    "title_of",
+    "untested_reasons",
 ]

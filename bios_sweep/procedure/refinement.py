@@ -14,9 +14,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from bios_sweep.checks import is_number
 from bios_sweep.decision.costs import CostRatio
 from bios_sweep.decision.finding import CANDIDATE, REFINE, SUPERIOR, Finding, FreshTest
-from bios_sweep.procedure.questions import Question
+from bios_sweep.decision.question import Question
+from bios_sweep.procedure.questions import SEARCH, WINNER
 from bios_sweep.procedure.state import Known, Results, Search, State
 from bios_sweep.study.arms import searched_arm
 from bios_sweep.study.factors import natural_ends
@@ -24,23 +26,19 @@ from bios_sweep.study.plan import Plan
 from bios_sweep.study.search import KnownProposal, Proposal, SearchRange, SearchSpace
 from bios_sweep.study.stages import make_trial
 from bios_sweep.study.trials import COMPLETED, REFINEMENT, TrialResult, TrialSpec
-
-SEARCH = "search"  # the question that a joint search's winner answers
-WITH_COST = "quality and cost"
+from bios_sweep.vocabulary import SearchGoal
 
 
-def search_of(
-    plan: Plan, moved: Mapping[str, tuple[Question, Finding]], results: Results, known: Known
-) -> Search | None:
+def search_of(plan: Plan, moved: Mapping[Question, Finding], results: Results, known: Known) -> Search | None:
     """The search as far as it got; None where nothing that has an order moved.
 
-    moved: question name -> its candidate, of the claims that hold for everyone.
+    moved: the candidates of claims that hold for everyone.
     """
     ranges = {}
-    for question, finding in moved.values():
-        ends = _neighbours(plan, question.factor.name, finding)
+    for question, finding in moved.items():
+        ends = _neighbours(plan, question.factor, finding)
         if ends is not None:
-            ranges[question.factor.name] = ends
+            ranges[question.factor] = ends
     if not ranges:
         return None
     arms = tuple(searched_arm(plan.study, proposal) for proposal in known.proposals)
@@ -75,7 +73,7 @@ def objectives_of(
 ) -> tuple[float, ...]:
     """The metric, and for quality and cost the time ratio interpolated from the probe of the levels."""
     value = result.final.get(plan.study.metric.name, math.nan)
-    if plan.study.decision.refine_goal != WITH_COST:
+    if plan.study.decision.refine_goal != SearchGoal.QUALITY_AND_COST:
         return (value,)
     return (value, _cost(plan, proposal.values, costs))
 
@@ -113,7 +111,7 @@ def winner_finding(search: Search, baseline: str, seed: int) -> Finding | None:
 
 def serves_search(state: State) -> bool:
     """Whether the winner's values are what is served: it replicated, and beside the best single level."""
-    found = state.findings.get(SEARCH)
+    found = state.findings.get(WINNER)
     if found is None or found.state != REFINE or not found.value:
         return False
     return all(state.served.get(name) == value for name, value in found.value.items())
@@ -152,7 +150,7 @@ def _neighbours(plan: Plan, factor: str, finding: Finding) -> tuple[float, float
     assert finding.test is not None  # a candidate has one
     best = plan.arm(finding.test.arm).level
     tested = [getattr(plan.study.baseline, factor), *(arm.level for arm in plan.levels_of(factor))]
-    if not all(isinstance(level, int | float) and not isinstance(level, bool) for level in tested):
+    if not all(map(is_number, tested)):
         return None
     ends = [end for end in natural_ends(factor, plan.study.scenario.data.train_examples) if end == best]
     below = [level for level in tested if level < best] or ends
@@ -160,9 +158,9 @@ def _neighbours(plan: Plan, factor: str, finding: Finding) -> tuple[float, float
     return (max(below), min(above)) if below and above else None
 
 
-def _arm_of(moved: Mapping[str, tuple[Question, Finding]], factor: str) -> str:
-    for question, finding in moved.values():
-        if question.factor.name == factor and finding.test is not None:
+def _arm_of(moved: Mapping[Question, Finding], factor: str) -> str:
+    for question, finding in moved.items():
+        if question.factor == factor and finding.test is not None:
             return finding.test.arm
     raise KeyError(factor)
 

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bios_sweep.checks import is_number
+from bios_sweep.claims import REPEAT
 from bios_sweep.errors import PlanError
 from bios_sweep.procedure import questions
 from bios_sweep.rehearsal.chances import SEED, rehearse, sweeps_simulated
 from bios_sweep.rehearsal.noise import Noise
-from bios_sweep.study.claims import REPEAT
 from bios_sweep.study.design import Study
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import Plan, build_plan
@@ -203,7 +204,7 @@ def _nearest(factor: Factor, study: Study, per_side: int | None) -> Factor:
         return factor
     default = getattr(study.baseline, factor.name)
     values = [value for _, value in factor.levels(study.baseline)]
-    if isinstance(default, bool) or not isinstance(default, int | float):
+    if not is_number(default):
         return factor  # no side of the default
     below = sorted({value for value in values if value < default})[-per_side:]
     above = sorted({value for value in values if value > default})[:per_side]

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from bios_sweep.checks import is_number
+from bios_sweep.claims import REPEAT
+from bios_sweep.jsonable import LEFT_OUT
+from bios_sweep.procedure import factor_of, is_first
 from bios_sweep.rehearsal.chances import Chances, Share
 from bios_sweep.rehearsal.designs import JUDGED_AT, Search
 from bios_sweep.rehearsal.noise import EARLIER, Noise
@@ -16,7 +20,6 @@ from bios_sweep.rehearsal.world import (
     margin_percent,
     planted_level,
 )
-from bios_sweep.study.claims import MINIMUM, REPEAT, SPEED, claimed_level
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.stages import most_confirmation_trials, most_search_trials
 
@@ -46,7 +49,8 @@ class ChanceRow:
 class QuestionRow:
     """A question's chances by the true effect. level: label of the level that has it.
 
-    about_another_level: the claim is about another level than the one with the effect.
+    heading: the question with its claim, the factor's first one too. about_another_level: the claim is about
+    another level than the one with the effect.
     """
 
     question: str
@@ -54,6 +58,7 @@ class QuestionRow:
     claim: str
     level: str
     about_another_level: bool
+    heading: str = field(metadata=LEFT_OUT)
     chances: tuple[ChanceRow, ...]
 
 
@@ -137,8 +142,8 @@ def summarise_rehearsal(
         sweeps_simulated=sweeps,
         random_seed=seed,
         questions=tuple(
-            _question(plan, [row for row in chances if row.question == name], seconds_per_example)
-            for name in dict.fromkeys(row.question for row in chances)
+            _question(plan, [row for row in chances if row.question == asked], seconds_per_example)
+            for asked in dict.fromkeys(row.question for row in chances)
         ),
         most_trials=len(plan.trials) + most_search_trials(study) + most_confirmation_trials(study),
         most_seconds=most_seconds,
@@ -170,16 +175,16 @@ def design_row(search: Search, hours: float) -> DesignRow:
 def _question(plan: Plan, rows: Sequence[Chances], seconds_per_example: float | None) -> QuestionRow:
     first = rows[0]
     own = plan.cells[0] if plan.cells else plan
-    factor = next(factor for factor in own.factors if factor.name == first.factor)
-    elsewhere = first.claim in (SPEED, MINIMUM) and planted_level(own, factor).level != claimed_level(
-        first.claim, getattr(plan.study.baseline, factor.name)
-    )
+    claim, factor = first.question.claim, factor_of(own, first.question)
+    planted = planted_level(own, factor).level
+    elsewhere = claim.of_another_level and planted != claim.claimed(getattr(plan.study.baseline, factor.name))
     return QuestionRow(
-        question=first.question,
-        factor=first.factor,
-        claim=first.claim,
+        question=first.title,
+        factor=factor.name,
+        claim=claim.name,
         level=first.level,
         about_another_level=elsewhere,
+        heading=f"{first.title} ({claim})" if is_first(own, first.question) else first.title,
         chances=tuple(_row(row, seconds_per_example) for row in rows),
     )
 
@@ -246,5 +251,5 @@ def _ends(plan: Plan, name: str, level: Any) -> bool:
     if name == REPEAT:
         return False
     tested = [getattr(plan.study.baseline, name), *(arm.level for arm in plan.levels_of(name))]
-    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in tested)
+    numbers = all(map(is_number, tested))
     return numbers and level in (min(tested), max(tested))

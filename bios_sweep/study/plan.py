@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from bios_sweep.claims import Claim
 from bios_sweep.errors import PlanError
 from bios_sweep.study.arms import (
     BASELINE,
@@ -17,7 +18,6 @@ from bios_sweep.study.arms import (
     require_examples,
     variation,
 )
-from bios_sweep.study.claims import COST_CLAIMS
 from bios_sweep.study.design import Study
 from bios_sweep.study.durations import add_durations
 from bios_sweep.study.factors import Factor
@@ -34,6 +34,7 @@ class Plan:
     does not list it. durations: multiple of the default's steps -> arm, where a claim weighs cost.
     ladders: nuisance-aware factor -> level (the default's included) -> its arms. cells: of a crossed
     study one plan per combination of moderator values, `cell` saying which; its arms and trials are theirs.
+    suffix: ends the names of a cell's arms, empty where its values are the study's own.
     """
 
     study: Study
@@ -45,6 +46,7 @@ class Plan:
     ladders: Mapping[str, Mapping[Any, tuple[str, ...]]] = field(default_factory=dict)
     cells: tuple[Plan, ...] = ()
     cell: str = ""
+    suffix: str = ""
 
     @property
     def baseline(self) -> Arm:
@@ -63,7 +65,7 @@ class Plan:
         """One arm per level of a factor: those with every other setting at the baseline's value."""
         return tuple(arm for arm in self.arms_of(factor) if arm.rung == 1.0)
 
-    def claims_of(self, factor: Factor) -> tuple[str, ...]:
+    def claims_of(self, factor: Factor) -> tuple[Claim, ...]:
         """The claims that the plan can judge."""
         return factor.judged_claims(self.study.baseline)
 
@@ -81,7 +83,7 @@ class Plan:
         weighed = [
             arm
             for factor in self.factors
-            if factor.name != "max_steps" and set(self.claims_of(factor)) & set(COST_CLAIMS)
+            if factor.name != "max_steps" and any(claim.weighs_cost for claim in self.claims_of(factor))
             for arm in self.levels_of(factor.name)
         ]
         return (self.baseline, *weighed) if weighed else ()
@@ -151,8 +153,9 @@ def _crossed(study: Study) -> Plan:
 def _cell(study: Study, values: Mapping[str, Any], *, own: bool) -> Plan:
     baseline = hold_budget(study, study.baseline.changed(values), values)
     name = ", ".join(f"{setting}={value}" for setting, value in values.items())
-    plan = _expanded(replace(study, baseline=baseline, cross=()), "" if own else f" @ {name}")
-    return replace(plan, cell=name)
+    suffix = "" if own else f" @ {name}"
+    plan = _expanded(replace(study, baseline=baseline, cross=()), suffix)
+    return replace(plan, cell=name, suffix=suffix)
 
 
 def _expanded(study: Study, suffix: str = "") -> Plan:

@@ -8,19 +8,20 @@ import os
 import numpy as np
 import pytest
 
+from bios_sweep.claims import OPTIMUM
 from bios_sweep.decision.clusters import ClusterSums, cluster_sums, cluster_table, combined
 from bios_sweep.decision.contrasts import Contrasts
 from bios_sweep.decision.finding import CANDIDATE, CONFIRM, INCONCLUSIVE, FactorLevels
 from bios_sweep.decision.fresh import NO_CLUSTERS, judge_fresh
 from bios_sweep.decision.gates import margin_of
 from bios_sweep.decision.table import Outcome, ResultTable, complete_blocks
-from bios_sweep.decision.verdicts import Asked, screen_claims
 from bios_sweep.records.evaluations import ClusterReader
 from bios_sweep.records.workspace import Workspace
-from bios_sweep.study.claims import OPTIMUM
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED
+from tests.answers import answer
+from tests.texts import texts
 
 ALPHA, DELTA, LOSS, SEEDS, G = 0.05, 0.5, 2.0, 5, 40
 FEW, MANY = 300, int(os.environ.get("BIOS_SWEEP_SIMULATIONS", "4000"))
@@ -53,8 +54,7 @@ def study(random, gains, cluster_percent, sigma=0.1):
 
 
 def found(table, sums, **rule):
-    asked = [Asked(name="q", claim=OPTIMUM, levels=LEVELS)]
-    return screen_claims(table, asked, DecisionRule(looks=(SEEDS,), **rule), sums=sums)["q"]
+    return answer(OPTIMUM, LEVELS, table, DecisionRule(looks=(SEEDS,), **rule), sums=sums)
 
 
 def test_examples_are_summed_to_their_clusters_in_any_order_and_with_gaps_in_the_numbers():
@@ -125,7 +125,7 @@ def test_clusters_that_do_not_fit_are_no_clusters(flaw):
     assert cluster_table(complete_blocks(table), sums) is None
     stopped = found(table, sums, scope="distribution")
     assert stopped.state == INCONCLUSIVE
-    assert "clusters are not known" in stopped.reasons[0]
+    assert "clusters are not known" in texts(stopped.reasons)[0]
     assert found(table, sums, scope="auto").bound is not None
 
 
@@ -136,7 +136,7 @@ def test_a_candidate_found_with_clusters_is_not_confirmed_without_them():
     fresh, fresh_sums = study(np.random.default_rng(6), (0, 0, 3, -3), 0.1)
     margin = margin_of(table, DecisionRule())
     assert judge_fresh(candidate, candidate.test, fresh, margin, ALPHA, None, fresh_sums).state == "refine"
-    assert judge_fresh(candidate, candidate.test, fresh, margin, ALPHA).reasons == (NO_CLUSTERS,)
+    assert judge_fresh(candidate, candidate.test, fresh, margin, ALPHA).reasons == (NO_CLUSTERS(),)
 
 
 def false_confirms(sweeps, *, counted):

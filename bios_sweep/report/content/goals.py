@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bios_sweep.claims import REPEAT
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.defaults.tuned import PROFILES, settings_for
 from bios_sweep.procedure import DONE, UNFINISHED, State, own_cell, questions
@@ -13,14 +14,13 @@ from bios_sweep.report.content.lines import titles, verdict_line
 from bios_sweep.report.content.summary import NotServed, Summary
 from bios_sweep.report.content.wording import number
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.study.claims import REPEAT
 from bios_sweep.study.plan import Plan
 
 
 def settings_of(plan: Plan, state: State, goal: str) -> TrainingSettings:
     """The study's baseline with what is served to a goal in place, as `TunedDefaults.settings` has it."""
     base, own = plan.study.baseline, own_cell(plan)
-    sizes = own is not None and any(question.factor.name == "batch_size" for question in questions(own))
+    sizes = own is not None and any(question.factor == "batch_size" for question in questions(own))
     return settings_for(
         base,
         state.served,
@@ -40,7 +40,7 @@ def recommended(plan: Plan, state: State) -> dict[str, dict[str, Any]]:
     own = own_cell(plan)
     if own is None or state.stage != DONE:
         return {}
-    asked = [question.factor.name for question in questions(own) if question.factor.name != REPEAT]
+    asked = [question.factor for question in questions(own) if question.factor != REPEAT]
     found = {goal: settings_of(plan, state, goal).by_name() for goal in PROFILES} if asked else {}
     start = plan.study.baseline.by_name()
     moved = {name for values in found.values() for name in values if values[name] != start.get(name)}
@@ -79,10 +79,10 @@ def first_line(summary: Summary) -> str:
     """What a report says before all else: what it found and does not serve. Empty where it serves all."""
     groups: dict[str, list[str]] = {}
     for one in summary.not_served:
-        if one.why != UNFINISHED:
-            groups.setdefault(one.why, []).append(f"{one.title} {number(one.value)}")
+        if one.why.kind != UNFINISHED:
+            groups.setdefault(str(one.why), []).append(f"{one.title} {number(one.value)}")
     told = [f"not served: {', '.join(names)} ({why})" for why, names in groups.items()]
-    if summary.no_file and (summary.verdicts or summary.no_file != UNFINISHED):
+    if summary.no_file and (summary.verdicts or summary.no_file.kind != UNFINISHED):
         told.insert(0, f"no tuned defaults: {summary.no_file}")
     return "; ".join(told)
 

@@ -27,7 +27,7 @@ from bios_sweep.decision.gates import (
     one_seed,
     stopped,
 )
-from bios_sweep.decision.nuisance import Ladder, judge_ladder
+from bios_sweep.decision.nuisance import NuisanceLadder, judge_ladder
 from bios_sweep.decision.table import ResultTable, complete_blocks
 from bios_sweep.study.claims import OPTIMUM
 from bios_sweep.study.decision import DecisionRule
@@ -48,7 +48,7 @@ class Asked:
     name: str
     claim: str
     levels: FactorLevels
-    ladder: Ladder | None = None
+    ladder: NuisanceLadder | None = None
 
 
 def screen(

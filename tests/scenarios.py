@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bios_sweep.method import Method
 from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
 
 PLANTED = Scenario(  # its trials can be run by the planted engine
@@ -14,7 +15,7 @@ PLANTED = Scenario(  # its trials can be run by the planted engine
         train_examples=4000,
         eval_examples=500,
     ),
-    method="lora",
+    method=Method(),
     engine="bios_sweep.engines.simulation.engine:PlantedEngine",
     engine_version="1",
     engine_options={},
@@ -31,7 +32,7 @@ RECORDED = Scenario(  # its trials are written down and never run
         eval_examples=50,
         source="docs.jsonl",
     ),
-    method="lora",
+    method=Method(),
     engine="somewhere:Engine",
     engine_version="1",
     engine_options={},

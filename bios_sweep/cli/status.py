@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from collections import Counter
 
 from rich.console import Console
 
 from bios_sweep.cli.invocation import invocation_of
+from bios_sweep.driver.status import status_of
 from bios_sweep.driver.sweeps import choose
-from bios_sweep.driver.view import SweepView
 from bios_sweep.jsonable import to_json
-from bios_sweep.procedure import broken_by
-from bios_sweep.records.lock import live_owner
-from bios_sweep.records.sweep_state import BROKEN
-from bios_sweep.records.workspace import Workspace
-from bios_sweep.report.content.status import Status
-from bios_sweep.report.text.broken import broken_line
 from bios_sweep.report.text.terminal import print_status
-from bios_sweep.study.trials import FAILED
 
 
 def run(args: Namespace) -> int:
@@ -31,34 +23,3 @@ def run(args: Namespace) -> int:
     else:
         print_status(status, Console())
     return 0
-
-
-def status_of(workspace: Workspace, view: SweepView) -> Status:
-    """The counts of the contract, and who is at work. Without a live driver nothing is running."""
-    owner = live_owner(workspace)
-    driven = owner is not None and owner.sweep_id == view.sweep_id
-    counts = view.summary.counts
-    failed = [row for row in view.summary.failures if row.status == FAILED]
-    return Status(
-        sweep=view.plan.study.name,
-        sweep_id=view.sweep_id,
-        judged_on=view.plan.study.metric.words,
-        stage=view.state.stage,
-        planned=counts.planned,
-        completed=counts.completed,
-        diverged=counts.diverged,
-        failed=counts.failed,
-        failures=dict(Counter(row.failure or "unknown" for row in failed)),
-        retried=sum(max(trial.attempts - 1, 0) for trial in view.journal.trials.values()),
-        running=view.journal.counts["running"] if driven else 0,
-        driver=owner if driven else None,
-        broken=None if driven else _broken(workspace, view),
-        damaged=view.damaged,
-        command=view.command,
-    )
-
-
-def _broken(workspace: Workspace, view: SweepView) -> str | None:
-    """Why the last run ended early, in a sentence; None where it did not."""
-    failure = broken_by(view.plan, view.journal.results) if view.journal.closed == BROKEN else None
-    return None if failure is None else broken_line(failure, view.summary.counts, workspace.trials)

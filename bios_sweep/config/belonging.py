@@ -47,6 +47,6 @@ def chosen_by_a_person(group: str, chooser: Mapping[str, str]) -> bool:
     return by is not None and not by.startswith("method/")
 
 
-def told(group: str, member: str) -> str:
-    """The sentence for the plan."""
-    return f"{group}.path is given: {group}={member} is chosen"
+def chosen_by(key: str, choice: str) -> str:
+    """The sentence for the plan: a key that is given chose a member."""
+    return f"{key} is given: {choice} is chosen"

@@ -23,7 +23,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]  # omegaconf brings it, without stubs
 
-from bios_sweep.config.belonging import depends_on_choice, members_of_paths, told
+from bios_sweep.config.belonging import chosen_by, depends_on_choice, members_of_paths
+from bios_sweep.config.method import RUNNER_KEY, not_trained_here, preset_of_runner, with_parts
 from bios_sweep.config.places import config_root
 from bios_sweep.errors import ConfigError
 from bios_sweep.secrecy import secret_in, texts
@@ -33,10 +34,6 @@ FORBIDDEN_KEY = "_target_"  # names code to run; nothing of ours instantiates, s
 FREE_TEXTS = ("method.command", "method.metrics_file", "method.trainer_state")
 OWN_SETTINGS = "method.settings"
 TOP_KEYS = ("workspace", "seeds", "sweeps")
-NOT_TRAINED_HERE = (
-    "method=full: bios-sweep itself trains LoRA alone; full fine-tuning is a script of yours, with "
-    "method=command and method.trains=full"
-)
 OPTIONAL_KEYS = ("sweeps", "submit")  # chosen by a command, not by config.yaml
 COMMAND_LINE = "command line"
 
@@ -78,6 +75,8 @@ def compose_config(overrides: Sequence[str], config_dir: Path | None = None) -> 
         raise ConfigError(f"--config-dir: {config_dir} is not a folder")
     _refuse_code(overrides)
     typed, overrides = overrides, [_added(literal(override)) for override in overrides]
+    preset = preset_of_runner(overrides)
+    overrides = [*([f"method={preset}"] if preset else []), *overrides]
     try:
         config = _compose(overrides, config_dir)
         plain = _plain(config)
@@ -96,6 +95,8 @@ def compose_config(overrides: Sequence[str], config_dir: Path | None = None) -> 
         raise ConfigError(_unknown(error, overrides, config_dir)) from error
     members = {str(group): member for group, member in config.hydra.runtime.choices.items()}
     values = _plain(config)
+    if "method" in values:
+        values["method"] = with_parts(values["method"])
     _refuse_code_keys(values, "")
     _refuse_unknown_keys(values)
     _refuse_secrets(values)
@@ -105,7 +106,10 @@ def compose_config(overrides: Sequence[str], config_dir: Path | None = None) -> 
         overrides=tuple(typed),
         members=members,
         chooser=chooser,
-        notes=tuple(told(group, member) for group, member in belonging.items()),
+        notes=(
+            *((chosen_by(RUNNER_KEY, f"method={preset}"),) if preset else ()),
+            *(chosen_by(f"{group}.path", f"{group}={member}") for group, member in belonging.items()),
+        ),
     )
 
 
@@ -249,7 +253,7 @@ def _missing(error: MissingConfigException, overrides: Sequence[str], config_dir
     wanted = str(error.missing_cfg_file or "")
     group, _, name = wanted.rpartition("/")
     if (group, name) == ("method", FULL):
-        return NOT_TRAINED_HERE
+        return not_trained_here("method", FULL)
     options = sweep_names(config_dir) if group == "sweeps" else list(error.options or ())
     if not options:
         return f"no config {wanted!r}: {_first(error)}"

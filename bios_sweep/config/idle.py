@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bios_sweep.method import Runner
 from bios_sweep.settings import KNOWN, key_of
 from bios_sweep.study.claims import COST_CLAIMS, ENOUGH, MINIMUM, QUALITY, SPEED
 
@@ -70,7 +71,8 @@ class Idle:
 ALWAYS = frozenset(
     {
         "method.metric", "method.direction",  # of any engine; one that no trial measures is refused
-        "workspace", "seeds", "sweeps", "data.kind", "model.kind", "model.name", "method.name",
+        "workspace", "seeds", "sweeps", "data.kind", "model.kind", "model.name",
+        "method.name", "method.objective", "method.runner",
         "cluster.executor", "cluster.max_attempts", "tracking.enabled",
         "decision.margin_percent", "decision.scope", "decision.target", "decision.deadline",
         "budget.max_trials", "budget.hold",
@@ -172,20 +174,20 @@ _MODEL = (
 _METHOD = (
     Idle(
         keys=tuple(f"method.{name}" for name in (*SCRIPTS_OWN, *COMMANDS_OWN, "callable")),
-        where={"method.name": among("lora")},
+        where={"method.runner": among(Runner.BUILTIN)},
         why="goes with method=command and method=python, not with our own training; add one of them, or "
         "leave it out",
         refused=True,
     ),
     Idle(
         keys=tuple(f"method.{name}" for name in COMMANDS_OWN),
-        where={"method.name": among("python")},
+        where={"method.runner": among(Runner.PYTHON)},
         why="goes with method=command; method=python calls method.callable and takes its metric from there",
         refused=True,
     ),
     Idle(
         keys=("method.callable",),
-        where={"method.name": among("command")},
+        where={"method.runner": among(Runner.COMMAND)},
         why="goes with method=python; method=command starts method.command",
         refused=True,
     ),

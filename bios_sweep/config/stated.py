@@ -15,13 +15,13 @@ from omegaconf import OmegaConf
 from bios_sweep.config.belonging import chosen_by_a_person
 from bios_sweep.config.compose import Config
 from bios_sweep.config.idle import IDLE, OF_THE_PLAN, OURS, PLANTED, SCRIPT, Idle
+from bios_sweep.config.method import method_of
 from bios_sweep.config.places import config_root
 from bios_sweep.errors import ConfigError
 from bios_sweep.secrecy import masked
 from bios_sweep.settings import baseline_values
 
-KINDS = {"data": "kind", "model": "kind", "method": "name", "cluster": "executor", "tracking": "enabled"}
-SCRIPTED = ("command", "python")
+KINDS = {"data": "kind", "model": "kind", "method": "runner", "cluster": "executor", "tracking": "enabled"}
 WALL, EXAMPLES = "wall", "examples"
 Said = dict[str, str]  # key -> sentence
 
@@ -51,7 +51,7 @@ def _facts(values: Mapping[str, Any]) -> dict[str, Any]:
     planted = value_at(values, "model.planted")
     is_planted = value_at(values, "model.kind") == PLANTED
     runs = PLANTED if is_planted else OURS
-    if value_at(values, "method.name") in SCRIPTED:
+    if method_of(values["method"]).scripted:
         runs = SCRIPT
     return {"runs": runs, "moves": _moves(planted) if isinstance(planted, Mapping) else ()}
 

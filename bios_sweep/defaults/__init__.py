@@ -9,7 +9,7 @@ from bios_sweep.defaults.exporters import TOOLS, Exported, export, export_file
 from bios_sweep.defaults.lookup import Found, lookup
 from bios_sweep.defaults.merge import merge
 from bios_sweep.defaults.model_config import ModelShape, model_shape
-from bios_sweep.defaults.recommendation import Recommendation, recommend
+from bios_sweep.defaults.recommendation import TRAINING, Recommendation, recommend
 from bios_sweep.defaults.rules import Choice, Why, batch_size, heuristics, learning_rate, lora_rank, max_steps
 from bios_sweep.defaults.serving import serve, with_tuned
 from bios_sweep.defaults.tuned import Evidence, Provenance, TunedDefaults, TunedKey, TunedMetric
@@ -19,6 +19,7 @@ __all__ = [
     "FILE_NAME",
     "MAIN_SETTINGS",
     "TOOLS",
+    "TRAINING",
     "Choice",
     "Evidence",
     "Exported",

@@ -1,9 +1,10 @@
 """Find tuned defaults for a model: which place has them, and how near their key is.
 
-A verdict holds for the family, the method and the alpha rule it was made with, and a look-up never
-crosses one of them. Of these, an entry of the model's own size is taken wherever it lies; only if no
-place has one, the nearest size, with a warning. The size is the hidden size, by which the learning-rate
-rule goes; between entries of one hidden size the parameters decide, where they are given.
+A verdict holds for the family, the method, the objective and the alpha rule it was made with, and a
+look-up never crosses one of them (who ran the training, bios-sweep or a script, it does). Of these, an
+entry of the model's own size is taken wherever it lies; only if no place has one, the nearest size, with
+a warning. The size is the hidden size, by which the learning-rate rule goes; between entries of one
+hidden size the parameters decide, where they are given.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from pathlib import Path
 from bios_sweep.defaults.model_config import ModelShape, model_shape
 from bios_sweep.defaults.places import Place, places
 from bios_sweep.defaults.rules import family_of, require_count
-from bios_sweep.defaults.tuned import TunedDefaults, TunedKey
+from bios_sweep.defaults.tuned import TunedDefaults, TunedKey, method_words
 from bios_sweep.defaults.tuned_file import read_entries
 from bios_sweep.errors import DefaultsError, NotTunedError
+from bios_sweep.method import Objective
 from bios_sweep.settings import ALPHA_RULES
 
+NEVER_CROSSED = ("family", "method", "objective", "alpha_rule")
 FARTHEST = 2.0  # ratio of hidden sizes beyond which nothing is near; chosen, not measured
 FARTHEST_PARAMETERS = 8.0  # as a model of twice the width and twice the depth has; chosen, not measured
 
@@ -35,11 +38,13 @@ class Wanted:
     method: str
     alpha_rule: str
     parameters: int | None = None
+    objective: str = Objective.SFT.value
 
     @property
     def words(self) -> str:
         """The key in a sentence."""
-        return f"{self.family}, hidden size {self.hidden_size}, {self.method}, {self.alpha_rule}"
+        method = method_words(self.method, self.objective)
+        return f"{self.family}, hidden size {self.hidden_size}, {method}, {self.alpha_rule}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,19 +76,21 @@ def lookup(
     path: str | os.PathLike[str] | None = None,
     start: Path | None = None,
     environment: Mapping[str, str] | None = None,
+    objective: str = Objective.SFT.value,
 ) -> Found:
     """Tuned defaults for a model or a key, from the first place that has them.
 
-    model: a folder, an id or a `TunedKey`; or family and hidden_size. path, start, environment: as in
-    `places`. Places in order: the explicit path, BIOS_DEFAULTS, the project's pyproject.toml, entry
-    points, shipped. A file that is bad or missing is refused when its turn comes, not passed over.
+    model: a folder, an id or a `TunedKey`; or family and hidden_size. objective: `sft` or `dpo`. path,
+    start, environment: as in `places`. Places in order: the explicit path, BIOS_DEFAULTS, the project's
+    pyproject.toml, entry points, shipped. A file that is bad or missing is refused when its turn comes, not
+    passed over.
 
     Raises:
         NotTunedError: no place has any; the message names every place.
         DefaultsError: a bad file, or facts that are missing.
         ModelError: the model cannot be found.
     """
-    wanted = _wanted(model, family, hidden_size, parameters, method, alpha_rule)
+    wanted = _wanted(model, family, hidden_size, parameters, method, alpha_rule, objective)
     searched: list[str] = []
     near: list[tuple[Place, list[TunedDefaults]]] = []
     for place in places(path, start=start, environment=environment):
@@ -104,7 +111,7 @@ def nearest(entries: Iterable[TunedDefaults], wanted: Wanted) -> TunedDefaults:
     """The entry nearest in hidden size, then in parameters; of equals the latest.
 
     Raises:
-        DefaultsError: there is no entry of the family, method and alpha rule.
+        DefaultsError: there is no entry of the family, method, objective and alpha rule.
     """
     allowed = [entry for entry in entries if _comparable(entry.key, wanted)]
     if not allowed:
@@ -148,6 +155,7 @@ def _wanted(
     parameters: int | None,
     method: str,
     alpha_rule: str,
+    objective: str,
 ) -> Wanted:
     if isinstance(model, TunedKey):
         return Wanted(
@@ -156,6 +164,7 @@ def _wanted(
             method=model.method,
             alpha_rule=model.alpha_rule,
             parameters=model.parameters,
+            objective=model.objective,
         )
     if model is None and (family is None or hidden_size is None):
         raise DefaultsError("lookup needs a model (folder or id), a key, or both family and hidden_size")
@@ -167,6 +176,7 @@ def _wanted(
         parameters=parameters,
         method=method,
         alpha_rule=alpha_rule,
+        objective=objective,
     )
 
 
@@ -178,6 +188,7 @@ def wanted_for(
     parameters: int | None = None,
     method: str = "lora",
     alpha_rule: str = ALPHA_RULES[0],
+    objective: str = Objective.SFT.value,
 ) -> Wanted:
     """The key to look for: the model's shape, corrected by what is given.
 
@@ -188,12 +199,17 @@ def wanted_for(
     require_count("hidden_size", size)
     name = family if family is not None else (shape.family if shape else "")
     return Wanted(
-        family=family_of(name), hidden_size=size, method=method, alpha_rule=alpha_rule, parameters=parameters
+        family=family_of(name),
+        hidden_size=size,
+        method=method,
+        alpha_rule=alpha_rule,
+        parameters=parameters,
+        objective=objective,
     )
 
 
 def _comparable(key: TunedKey, wanted: Wanted) -> bool:
-    return (key.family, key.method, key.alpha_rule) == (wanted.family, wanted.method, wanted.alpha_rule)
+    return all(getattr(key, name) == getattr(wanted, name) for name in NEVER_CROSSED)
 
 
 def _same_size(key: TunedKey, wanted: Wanted) -> bool:

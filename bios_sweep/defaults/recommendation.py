@@ -10,11 +10,13 @@ from typing import Any
 from bios_sweep.defaults import rules
 from bios_sweep.defaults.model_config import ModelShape, model_shape
 from bios_sweep.errors import DefaultsError
+from bios_sweep.method import Objective
 from bios_sweep.settings import ALPHA_RULES, FULL, LORA_SETTINGS, METHODS, TrainingSettings, setting_names
 
 SUPERVISED = "supervised"
 PREFERENCE = "preference"
-OBJECTIVES = (SUPERVISED, PREFERENCE)
+TRAINING = {Objective.SFT: SUPERVISED, Objective.DPO: PREFERENCE}  # a method's objective -> the word here
+OBJECTIVES = tuple(TRAINING.values())
 SHIPPED_RULES = "shipped heuristics"
 
 

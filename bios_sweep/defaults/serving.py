@@ -10,8 +10,9 @@ from pathlib import Path
 from bios_sweep.defaults import rules
 from bios_sweep.defaults.lookup import Found, Wanted, lookup
 from bios_sweep.defaults.measured import plain_number, reasons
-from bios_sweep.defaults.recommendation import SUPERVISED, Recommendation, recommend
+from bios_sweep.defaults.recommendation import SUPERVISED, TRAINING, Recommendation, recommend
 from bios_sweep.errors import NotTunedError
+from bios_sweep.method import Objective
 from bios_sweep.settings import TrainingSettings
 
 UNJUDGED = ("dtype", "train_examples")  # what a study is made with, not what it says something about
@@ -38,7 +39,7 @@ def serve(
     source won, `why` of a tuned setting holds its verdict and bounds, with confidence `measured`.
     Values tuned on a neighbouring size come with confidence `extrapolated` and a warning, and the
     learning rate then moves with the rule. parameters: of the base model, where known; they tell entries of
-    one hidden size apart. Preference training is never served supervised verdicts.
+    one hidden size apart. Preference training is served what was tuned by DPO, never supervised verdicts.
 
     Raises:
         DefaultsError: facts that are not allowed, or a bad file.
@@ -54,8 +55,6 @@ def serve(
         hidden_size=hidden_size,
         objective=objective,
     )
-    if objective != SUPERVISED:
-        return base
     try:
         found = lookup(
             family=base.shape.family,
@@ -63,6 +62,7 @@ def serve(
             parameters=parameters,
             method=method,
             alpha_rule=base.settings.alpha_rule,
+            objective=next(one for one, word in TRAINING.items() if word == objective),
             path=path,
             start=start,
             environment=environment,
@@ -126,9 +126,14 @@ def _other_conditions(settings: TrainingSettings, found: Found) -> tuple[str, ..
 
 def _moved(settings: TrainingSettings, found: Found, why: Mapping[str, rules.Why]) -> TrainingSettings:
     """The learning rate of a neighbouring size, moved as the rule moves between the two sizes."""
-    if "learning_rate" not in why:
+    if "learning_rate" not in why or not _has_rule(found.wanted):
         return settings
     return replace(settings, learning_rate=settings.learning_rate * _rule_ratio(found.wanted, found))
+
+
+def _has_rule(wanted: Wanted) -> bool:
+    """Preference training has one rate, whatever the model's size."""
+    return wanted.objective == Objective.SFT
 
 
 def _rule_ratio(wanted: Wanted, found: Found) -> float:
@@ -142,9 +147,8 @@ def _rule_ratio(wanted: Wanted, found: Found) -> float:
 def _extrapolated(name: str, why: rules.Why, settings: TrainingSettings, found: Found) -> rules.Why:
     if found.tuned.key.hidden_size == found.wanted.hidden_size:
         return replace(why, rule=f"{why.rule}, {found.distance}", confidence=rules.EXTRAPOLATED)
-    moved = (
-        f"; moved by the rule to {plain_number(settings.learning_rate)}" if name == "learning_rate" else ""
-    )
+    follows = name == "learning_rate" and _has_rule(found.wanted)
+    moved = f"; moved by the rule to {plain_number(settings.learning_rate)}" if follows else ""
     return replace(
         why,
         rule=f"{why.rule}, at hidden size {found.tuned.key.hidden_size}{moved}",

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from bios_sweep.errors import DefaultsError
+from bios_sweep.method import Objective
 from bios_sweep.settings import TrainingSettings, setting_names
 
 CONFIRM = "confirm"
@@ -33,8 +34,10 @@ SILENT = (
 class TunedKey:
     """What the values hold for, and the size of the training that showed it.
 
-    parameters: of the base model, None where unknown. max_steps, batch_size, tokens_per_step: those
-    of the study's baseline (tokens per optimizer step, None where unknown).
+    parameters: of the base model, None where unknown. method: what is trained. max_steps, batch_size,
+    tokens_per_step: those of the study's baseline (tokens per optimizer step, None where unknown).
+    runner: what trained where it was a script, `command` or `python`; None: bios-sweep itself, or a script
+    in the file of an earlier version, which did not say.
     """
 
     family: str
@@ -45,6 +48,18 @@ class TunedKey:
     max_steps: int
     batch_size: int
     tokens_per_step: float | None = None
+    objective: str = Objective.SFT.value
+    runner: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; without what earlier versions meant by saying nothing, so that their keys stay."""
+        unsaid = [("objective", Objective.SFT), ("runner", None)]
+        return {name: value for name, value in asdict(self).items() if (name, value) not in unsaid}
+
+    @property
+    def method_words(self) -> str:
+        """`lora`, `lora by dpo`, `lora by dpo, run by command`."""
+        return method_words(self.method, self.objective) + (f", run by {self.runner}" if self.runner else "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +174,7 @@ class TunedDefaults:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, lists instead of tuples; without the parts that say nothing here."""
-        plain: dict[str, Any] = _plain(asdict(self))
+        plain: dict[str, Any] = _plain({**asdict(self), "key": self.key.to_dict()})
         return {name: item for name, item in plain.items() if item is not None or name not in NOT_ALWAYS}
 
     @property
@@ -239,6 +254,11 @@ def settings_for(
     if tuned.batch_size == at or holds_steps:
         return tuned
     return replace(tuned, max_steps=math.ceil(tuned.max_steps * at / tuned.batch_size))
+
+
+def method_words(method: str, objective: str) -> str:
+    """What is trained, with the objective where it is not the usual one."""
+    return method if objective == Objective.SFT else f"{method} by {objective}"
 
 
 def factor_of(name: str) -> str:

@@ -24,6 +24,7 @@ from bios_sweep.defaults.tuned import (
     factor_of,
 )
 from bios_sweep.errors import DefaultsError
+from bios_sweep.method import Objective, Runner
 from bios_sweep.settings import FULL, TrainingSettings, setting_names, without_adapter
 
 Entry = TypeVar("Entry")
@@ -134,6 +135,10 @@ def _check_key(key: TunedKey) -> None:
             continue
         if not _is_number(value) or not isinstance(value, int) or value < 1:
             raise DefaultsError(f"key: {name} is {value!r}; it must be a whole number of at least 1")
+    for name, known in (("objective", tuple(Objective)), ("runner", (None, Runner.COMMAND, Runner.PYTHON))):
+        if getattr(key, name) not in known:
+            words = ", ".join(filter(None, known))
+            raise DefaultsError(f"key: {name} is {getattr(key, name)!r}; it must be one of {words}")
     tokens = key.tokens_per_step
     if tokens is not None and not (_is_number(tokens) and tokens > 0):
         raise DefaultsError(f"key: tokens_per_step is {tokens!r}; it must be a number above 0, or null")

@@ -19,8 +19,10 @@ from bios_sweep.atomic import write_atomically
 from bios_sweep.defaults.tuned import NOT_ALWAYS, TunedDefaults, TunedKey
 from bios_sweep.defaults.tuned_checks import checked_tuned, require_names
 from bios_sweep.errors import ConfigError, DefaultsError, StorageError
+from bios_sweep.method import Objective
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # it added the objective to the key
+OF_SFT = 1  # of files without another objective than sft: there is nothing in them that version 1 lacks
 FILE_NAME = "bios_defaults.json"
 LARGEST_WHOLE = 2**63 - 1  # what other readers of JSON can hold
 PARTS = ("schema_version", "key", "values", "evidence", "provenance", "baseline", "evidence_hash")
@@ -36,7 +38,7 @@ def write_tuned(path: str | os.PathLike[str], tuned: TunedDefaults) -> Path:
         StorageError: the folder cannot be written.
     """
     target = Path(path)
-    content = {"schema_version": SCHEMA_VERSION, **tuned.to_dict()}
+    content = {"schema_version": _version([tuned]), **tuned.to_dict()}
     content["evidence_hash"] = evidence_hash(content)
     text = decimal_json(content) + "\n"
     parse_tuned(text, where=str(target))
@@ -54,9 +56,10 @@ def write_entries(path: str | os.PathLike[str], entries: Sequence[TunedDefaults]
         StorageError: the folder cannot be written.
     """
     target = Path(path)
-    content: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "entries": []}
+    version = _version(entries)
+    content: dict[str, Any] = {"schema_version": version, "entries": []}
     for entry in sorted(entries, key=lambda entry: key_words(entry.key)):
-        plain = {"schema_version": SCHEMA_VERSION, **entry.to_dict()}
+        plain = {"schema_version": version, **entry.to_dict()}
         plain["evidence_hash"] = evidence_hash(plain)
         content["entries"].append({name: plain[name] for name in plain if name != "schema_version"})
     text = decimal_json(content) + "\n"
@@ -65,6 +68,11 @@ def write_entries(path: str | os.PathLike[str], entries: Sequence[TunedDefaults]
         raise StorageError(f"{target}: cannot be written (no such folder); choose another folder")
     write_atomically(target, text)
     return target
+
+
+def _version(entries: Sequence[TunedDefaults]) -> int:
+    """The oldest version whose readers take nothing for something else: version 1 took all for sft."""
+    return OF_SFT if all(entry.key.objective == Objective.SFT for entry in entries) else SCHEMA_VERSION
 
 
 def read_tuned(path: str | os.PathLike[str]) -> TunedDefaults:
@@ -222,8 +230,8 @@ def key_words(key: TunedKey) -> str:
     size = "unknown" if key.parameters is None else str(key.parameters)
     tokens = "unknown" if key.tokens_per_step is None else f"{key.tokens_per_step:g}"
     return (
-        f"{key.family}, hidden size {key.hidden_size}, parameters {size}, {key.method}, {key.alpha_rule}, "
-        f"{key.max_steps} steps of {key.batch_size} examples, tokens per step {tokens}"
+        f"{key.family}, hidden size {key.hidden_size}, parameters {size}, {key.method_words}, "
+        f"{key.alpha_rule}, {key.max_steps} steps of {key.batch_size} examples, tokens per step {tokens}"
     )
 
 

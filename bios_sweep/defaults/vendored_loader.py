@@ -18,7 +18,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # version 1 had no objective in the key: all was supervised fine-tuning
 PARTS = {"key", "values", "evidence", "provenance", "baseline", "evidence_hash"}
 DECIDED = ("confirm", "refine")  # the only verdicts that give a value to serve
 STEPS = {"batch_size", "max_steps"}
@@ -33,9 +33,11 @@ def tuned(
     profile: str = "balanced",
     alpha_rule: str = "alpha_over_rank",
     path: str | os.PathLike[str] | None = None,
+    objective: str = "sft",
 ) -> dict[str, Any]:
     """The entry for a family (`llama`, `qwen`, else the config's model_type) and a hidden size.
 
+    method: what is trained, `lora` or `full`; objective: by which loss, `sft` or `dpo`.
     Returns a dict: values (setting -> value, for what matters most), evidence, key, provenance, source,
     metric (None in a file of an older version) and warnings, which are given as Python's own too.
     Raises ValueError for a file that cannot be believed, LookupError where no entry is of this key.
@@ -45,7 +47,7 @@ def tuned(
     source = path if path is not None else os.environ.get("BIOS_DEFAULTS")
     if not source:
         raise LookupError("no tuned defaults: no path was given and BIOS_DEFAULTS is not set")
-    wanted = (family, hidden_size, method, alpha_rule)
+    wanted = (family, hidden_size, method, alpha_rule, objective)
     fitting = [entry for entry in load(source) if _identity(entry) == wanted]
     if not fitting:
         raise LookupError(f"{source}: no entry for {', '.join(map(str, wanted))}")
@@ -83,8 +85,8 @@ def _entries(content: Any) -> list[dict[str, Any]]:
     version = content.get("schema_version") if isinstance(content, dict) else None
     if isinstance(version, bool) or not isinstance(version, int):
         raise ValueError("is no tuned-defaults file: it has no schema_version")
-    if version != SCHEMA_VERSION:
-        raise ValueError(f"schema_version {version} is not {SCHEMA_VERSION}, the one this loader reads")
+    if not 1 <= version <= SCHEMA_VERSION:
+        raise ValueError(f"schema_version {version} is not 1 to {SCHEMA_VERSION}, which this loader reads")
     listed = content.get("entries", [content])
     if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
         raise ValueError("entries: is no list of objects")
@@ -136,7 +138,8 @@ def _stands_for(item: dict[str, Any], name: str, value: Any) -> bool:
 
 
 def _identity(entry: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(entry["key"][name] for name in ("family", "hidden_size", "method", "alpha_rule"))
+    key = dict({"objective": "sft"}, **entry["key"])
+    return tuple(key[name] for name in ("family", "hidden_size", "method", "alpha_rule", "objective"))
 
 
 def _hash(entry: dict[str, Any]) -> str:

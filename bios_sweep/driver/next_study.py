@@ -14,6 +14,7 @@ from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.sweeps import choose
 from bios_sweep.driver.view import SweepView
 from bios_sweep.errors import InputError
+from bios_sweep.method import Method
 from bios_sweep.procedure import DONE, Suggestion, suggest
 from bios_sweep.records.workspace import Workspace
 
@@ -86,7 +87,7 @@ def asked_elsewhere(view: SweepView, workspace: Workspace) -> set[str]:
 def _scenario(study: Mapping[str, Any]) -> list[Any]:
     scenario = study.get("scenario", {})
     facts = [scenario.get(part, {}).get("fingerprint") for part in ("model", "data")]
-    return [*facts, scenario.get("method")]
+    return [*facts, Method.from_dict(scenario).name if "method" in scenario else None]
 
 
 def write_next(view: SweepView, workspace: Workspace, found: Suggestion) -> tuple[str, Invocation]:

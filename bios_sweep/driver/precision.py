@@ -14,7 +14,6 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from bios_sweep.driver.prepare import Prepared
-from bios_sweep.driver.scenarios.scripted import SCRIPTED
 from bios_sweep.driver.scenarios.trained import LORA_ENGINE
 from bios_sweep.execution.gpus import find_gpus
 from bios_sweep.execution.peaks import peak_of
@@ -74,7 +73,7 @@ def gpu_warnings(prepared: Prepared, offer: Offer | None) -> list[str]:
     Planted trials compute nothing, so they hear nothing.
     """
     scenario, cluster = prepared.plan.study.scenario, prepared.config.values["cluster"]
-    if scenario.engine != LORA_ENGINE and scenario.method not in SCRIPTED:
+    if scenario.engine != LORA_ENGINE and not scenario.method.scripted:
         return []
     return [*_unused(scenario, cluster, offer), *_precision(prepared, cluster, offer)]
 
@@ -90,7 +89,7 @@ def _unused(scenario: Scenario, cluster: Mapping[str, Any], offer: Offer | None)
         return []
     if device == CPU:
         return [f"{offer.words} {_is(offer)} {offer.place} and no trial uses {_it(offer)}; {_way(cluster)}"]
-    if scenario.method in SCRIPTED:
+    if scenario.method.scripted:
         return [] if gpus or cluster["executor"] == "inline" else [_uncounted(offer)]
     used = _used(cluster, offer)
     if used >= offer.count:

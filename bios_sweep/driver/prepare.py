@@ -9,25 +9,25 @@ from typing import Any, NoReturn
 
 from bios_sweep import defaults
 from bios_sweep.config.build import build_study
-from bios_sweep.config.compose import NOT_TRAINED_HERE, Config, sweep_names
+from bios_sweep.config.compose import Config, sweep_names
+from bios_sweep.config.method import method_of
 from bios_sweep.config.stated import refuse_idle
 from bios_sweep.defaults import Recommendation
 from bios_sweep.driver.invocation import Invocation, workspace_of
 from bios_sweep.driver.resources import check_cluster
 from bios_sweep.driver.scenarios.planted import PLANTED_ENGINE, PLANTED_METRICS, planted_scenario
 from bios_sweep.driver.scenarios.scripted import (
-    SCRIPTED,
     honest_origins,
     require_told,
     script_defaults,
     scripted_scenario,
 )
-from bios_sweep.driver.scenarios.trained import FINAL_METRICS, judged_alike, require_choice, trained_scenario
+from bios_sweep.driver.scenarios.trained import FINAL_METRICS, judged_alike, trained_scenario
 from bios_sweep.engines.scripted.function import OwnFunction
 from bios_sweep.engines.training.data import DataSet
 from bios_sweep.errors import ConfigError
 from bios_sweep.records.workspace import Workspace
-from bios_sweep.settings import FULL, LORA, RANGES, key_of
+from bios_sweep.settings import RANGES, key_of
 from bios_sweep.study.design import Study
 from bios_sweep.study.guardrails import guardrail_metric
 from bios_sweep.study.plan import Plan, build_plan
@@ -122,10 +122,9 @@ def _scenario(
     values: Mapping[str, Any], workspace: Workspace, function: OwnFunction | None
 ) -> tuple[Scenario, DataSet | None, Recommendation]:
     """Where the default is judged, its examples where we read them, and the defaults for it."""
-    if values["method"]["name"] in SCRIPTED:
+    if method_of(values["method"]).scripted:
         scenario = scripted_scenario(values, function)
         return scenario, None, script_defaults(scenario)
-    _require_trainable(values["method"])
     dataset: DataSet | None = None
     if values["model"]["kind"] == "planted":
         scenario = planted_scenario(values)
@@ -134,17 +133,9 @@ def _scenario(
     recommendation = defaults.recommend(
         family=scenario.model.family,
         hidden_size=scenario.model.hidden_size,
-        method=scenario.method,
         examples=scenario.data.train_examples,
     )
     return scenario, dataset, recommendation
-
-
-def _require_trainable(method: Mapping[str, Any]) -> None:
-    """Our own training is LoRA; an exported baseline of full fine-tuning says so in `method.trains`."""
-    if FULL in (method["name"], method.get("trains")):
-        raise ConfigError(NOT_TRAINED_HERE)
-    require_choice("method.name", method["name"], (LORA, *SCRIPTED))
 
 
 def _require_measured(metric: Metric, guardrails: Mapping[str, float], scenario: Scenario) -> None:
@@ -153,7 +144,7 @@ def _require_measured(metric: Metric, guardrails: Mapping[str, float], scenario:
     if scenario.engine == PLANTED_ENGINE:
         measured = (*PLANTED_METRICS, *scenario.engine_options.get("metrics", {}))
     for key, name in (("method.metric", metric.name), *((f"decision.guardrails.{n}", n) for n in guardrails)):
-        known = scenario.method in SCRIPTED or name in measured  # what a script prints is its own affair
+        known = scenario.method.scripted or name in measured  # what a script prints is its own affair
         if not known:
             it = repr(name) if key == "method.metric" else "it"
             raise ConfigError(f"{key}: no trial measures {it}; choose from {', '.join(measured)}")

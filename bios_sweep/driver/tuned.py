@@ -11,6 +11,7 @@ from bios_sweep.driver.sweep import Sweep
 from bios_sweep.jsonable import to_json
 from bios_sweep.procedure import State, own_cell, serves_search
 from bios_sweep.report.content.summary import Summary
+from bios_sweep.settings import LORA
 from bios_sweep.study.arms import Arm
 from bios_sweep.study.plan import Plan
 from bios_sweep.version import __version__
@@ -52,7 +53,9 @@ def tuned_defaults(sweep: Sweep, state: State, summary: Summary, ended: datetime
             family=scenario.model.family,
             hidden_size=scenario.model.hidden_size,
             parameters=scenario.model.parameters,
-            method=scenario.tuned_method or scenario.method,
+            method=scenario.method.trains or LORA,
+            objective=str(scenario.method.objective),
+            runner=str(scenario.method.runner) if scenario.method.scripted else None,
             alpha_rule=baseline.alpha_rule,
             max_steps=baseline.max_steps,
             batch_size=baseline.batch_size,

@@ -217,7 +217,8 @@ def _model(facts: Mapping[str, Any]) -> dict[str, str]:
     model, method = facts["model"], facts.get("method")
     if not model.get("hidden_size") or not method:
         return {}
-    return {"family": model["family"], "hidden_size": str(model["hidden_size"]), "method": method}
+    by = {"objective": facts["objective"]} if "objective" in facts else {}
+    return {"family": model["family"], "hidden_size": str(model["hidden_size"]), "method": method, **by}
 
 
 def _timing(timing: Mapping[str, Any] | None) -> dict[str, str]:

@@ -153,7 +153,7 @@ def no_file(plan: Plan, state: State) -> str:
         return "the study asks about no setting, it repeats its baseline"
     if not any(question.claim in SERVED for question in asked):
         return f"the study asks for nothing that is served, only for the {asked[0].claim}"
-    if plan.study.scenario.tuned_method is None:
+    if not plan.study.scenario.known:
         return (
             "which model and method the values would hold for is not known "
             "(a script's are said by model=... and method.trains=...)"

@@ -24,7 +24,8 @@ def sweep_facts(plan: Plan) -> dict[str, Any]:
         "decision": {**asdict(study.decision), "looks": list(study.decision.looks)},
         "budget": asdict(study.budget),
         "scenario": study.scenario.name,
-        "method": study.scenario.tuned_method,
+        "method": study.scenario.method.trains if study.scenario.known else None,
+        **study.scenario.method.identity(),
         "model": {
             "name": study.scenario.model.name,
             "fingerprint": study.scenario.model.fingerprint,

@@ -13,6 +13,7 @@ from bios_sweep.decision.table import Outcome
 from bios_sweep.defaults import FILE_NAME, read_entries
 from bios_sweep.defaults.rules import family_of, setting_heuristic
 from bios_sweep.errors import InputError
+from bios_sweep.method import Objective
 from bios_sweep.records.sweep_files import left_by_sweeps
 from bios_sweep.refit.evidence import Ladder, read_seeds
 from bios_sweep.refit.stated_ladders import (
@@ -115,6 +116,8 @@ def _read(file: Path, direction: str | None) -> tuple[list[Ladder], list[str]]:
     who = _who(file, raw)
     if isinstance(who, str):
         return [], [who]
+    if doubt := no_rule_for(_objective(file.with_name(FILE_NAME))):
+        return [], [f"{file.parent}: {doubt}"]
     found = stated(raw, who)
     if found is not None:
         return found
@@ -154,6 +157,16 @@ def _who(file: Path, raw: RawTable) -> list[tuple[str, str, int]] | str:
     entry = read_entries(tuned)[0]
     one = (entry.provenance.model, family_of(entry.key.family), entry.key.hidden_size)
     return [one] * raw.rows
+
+
+def _objective(tuned: Path) -> str:
+    """What a finished sweep was trained by, as the tuned values it left say; a table alone says nothing."""
+    return read_entries(tuned)[0].key.objective if tuned.exists() else Objective.SFT
+
+
+def no_rule_for(objective: str) -> str:
+    """Why ladders are no evidence for the rule of supervised fine-tuning; empty where they are."""
+    return "" if objective == Objective.SFT else f"trained by {objective}; the rule is of {Objective.SFT}"
 
 
 def _size(size: float, raw: RawTable, row: int) -> int:

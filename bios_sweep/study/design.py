@@ -95,7 +95,8 @@ class Study:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for plan.json."""
-        return {**asdict(self), "baseline": self.baseline.to_dict()}
+        parts = {"scenario": self.scenario.to_dict(), "baseline": self.baseline.to_dict()}
+        return {**asdict(self), **parts}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Study:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from bios_sweep.method import Method
 from bios_sweep.study.metric_names import MINIMIZE, contradiction, in_words
 
 TRAIN, EVALUATION = "train", "evaluation"  # the sides of a data set
@@ -116,14 +117,13 @@ class Scenario:
     the outcome. engine_version: raised by the engine when its numbers change. software: package -> version.
     code: sha256 of a user's own script, command or callable; empty where our engine is all the code.
     repeatable: whether the engine is known to give the same numbers for the same seed; where it is not, the
-    plan runs one trial twice to find out. carried: settings that the engine takes; None: all. trains: what a
-    script trains (`lora`), where the user has said so. files: those whose content is part of `code`, by the
-    names they are given.
+    plan runs one trial twice to find out. carried: settings that the engine takes; None: all. files: those
+    whose content is part of `code`, by the names they are given.
     """
 
     model: ModelFacts
     data: DataFacts
-    method: str
+    method: Method
     engine: str
     engine_version: str
     engine_options: Mapping[str, Any]
@@ -131,7 +131,6 @@ class Scenario:
     code: str = ""
     repeatable: bool = True
     carried: tuple[str, ...] | None = None
-    trains: str | None = None
     files: tuple[str, ...] = ()
 
     def identity(self) -> dict[str, Any]:
@@ -143,17 +142,16 @@ class Scenario:
             "engine": self.engine.rpartition(":")[2],
             "engine_version": self.engine_version,
             "software": dict(self.software),
+            **self.method.identity(),
         }
         if self.code:
             return {**decides, "code": self.code}
         return {**decides, "ends": list(self.model.ends)} if self.model.ends else decides
 
     @property
-    def tuned_method(self) -> str | None:
-        """The method that values found here may be served for; None where it, or the model, is not known."""
-        if not self.model.hidden_size:
-            return None
-        return self.trains if self.code else self.method
+    def known(self) -> bool:
+        """Whether it is known what values found here hold for: only then are they served to anybody."""
+        return bool(self.model.hidden_size) and self.method.trains is not None
 
     def told(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Of a trial's settings those that the engine hears of; a script's others are its own."""
@@ -162,18 +160,21 @@ class Scenario:
     @property
     def name(self) -> str:
         """The scenario's name as people read it; the MLflow experiment is called so."""
-        return f"{self.model.name} | {self.data.name} | {self.method}"
+        return f"{self.model.name} | {self.data.name} | {self.method.name}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for plan.json and for workers."""
-        return asdict(self)
+        values = asdict(self)
+        files = values.pop("files")
+        return {**values, **self.method.to_dict(), "files": files}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Scenario:
         """Inverse of `to_dict`."""
         return cls(
             **{
-                **values,
+                **{name: value for name, value in values.items() if name not in ("trains", "objective")},
+                "method": Method.from_dict(values),
                 "model": _model(values["model"]),
                 "data": _data(values["data"]),
                 "carried": None if values.get("carried") is None else tuple(values["carried"]),

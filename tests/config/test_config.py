@@ -9,6 +9,7 @@ from bios_sweep.config.build import build_study
 from bios_sweep.config.compose import compose_config, sweep_names
 from bios_sweep.config.places import config_root
 from bios_sweep.errors import ConfigError
+from bios_sweep.method import Method
 from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
 
 SCENARIO = Scenario(
@@ -21,7 +22,7 @@ SCENARIO = Scenario(
         train_examples=100_000,
         eval_examples=10,
     ),
-    method="lora",
+    method=Method(),
     engine="nowhere:Nothing",
     engine_version="1",
     engine_options={},

@@ -83,6 +83,9 @@ def test_a_sweep_of_own_settings_reaches_verdicts_resumes_and_leaves_a_tuned_fil
     assert dict(tuned.values) == {"optimizer": "lion", "dropout2": 0.1}
     text = defaults.export_file(tuned, to="trl").text()
     assert "Known to the script of the evidence alone, so not here: dropout2 0.1, optimizer lion." in text
+    assert (
+        "optimizer measured: refine: lion instead of adamw" in defaults.export_file(tuned, to="hydra").text()
+    )
     assert defaults.export(tuned, to="hydra")["method"]["settings"] == {"optimizer": "lion", "dropout2": 0.1}
     served = ["--defaults", str(where / "bios_defaults.json"), "--json"]
     assert main(["defaults", "show", str(base_model_path()), *served]) == 0

@@ -121,7 +121,7 @@ def changed(path, change):
         (lambda c: c.update(entries={}), "entries: is {}; it must be a list"),
         (lambda c: c["entries"].append(7), "entry 3: is 7; it must be an object"),
         (lambda c: c.update(values={}), "'values' is unknown"),
-        (lambda c: c.update(schema_version=2), "schema_version 2 is newer than 1"),
+        (lambda c: c.update(schema_version=3), "schema_version 3 is newer than 2"),
         (lambda c: c["entries"][1].pop("key"), "entry 2: the file: 'key' is missing"),
         (
             lambda c: c["entries"][1]["values"].update(max_steps=1),

@@ -82,7 +82,7 @@ def test_it_never_answers_for_another_key(tmp_path, asked):
 @pytest.mark.parametrize(
     "change, message",
     [
-        (lambda c: c.update(schema_version=2), "schema_version 2 is not 1"),
+        (lambda c: c.update(schema_version=3), "schema_version 3 is not 1 to 2"),
         (lambda c: c.pop("schema_version"), "it has no schema_version"),
         (lambda c: c.pop("evidence"), "'evidence' is missing"),
         (lambda c: c["values"].update(max_steps=100), "a value without evidence"),

@@ -92,7 +92,8 @@ OTHER: dict[str, Any] = {
     "decision.refine": "optuna", "decision.refine_trials": 9, "decision.refine_goal": "quality and cost",
     "decision.guardrails": {"eval_bits_per_byte": 1}, "decision.target": 1.5, "decision.deadline": "90s",
     "decision.gpu_hours": 20.0,
-    "method.name": "python", "method.lora_alpha": 8.0, "method.lora_dropout": 0.1,
+    "method.name": "python", "method.objective": "dpo", "method.runner": "python",
+    "method.lora_alpha": 8.0, "method.lora_dropout": 0.1,
     "method.schedule": "cosine", "method.warmup_fraction": 0.1, "method.weight_decay": 0.1,
     "method.adam_beta1": 0.8, "method.adam_beta2": 0.99, "method.adam_eps": 1e-6,
     "baseline.train_examples": 4, "method.settings": {"optimizer": "lion"},
@@ -124,6 +125,7 @@ OTHER: dict[str, Any] = {
 }  # fmt: skip
 SAME = {  # the other value where that one is what a combination has anyway
     "method.callable": "train:trial", "method.name": "command", "method.trains": "full",
+    "method.runner": "command",
     "model.path": "base_2", "model.kind": "embedded", "data.kind": "jsonl", "cluster.executor": "ray",
     "cluster.device": "cuda", "tracking.enabled": False, "model.planted": {"noise_percent": 0.9},
 }  # fmt: skip

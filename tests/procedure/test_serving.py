@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from bios_sweep.decision.costs import Timing, cost_ratios, least_ratio
 from bios_sweep.decision.finding import CONFIRM, INCONCLUSIVE, REFINE
+from bios_sweep.method import PRESETS
 from bios_sweep.procedure import Known, state_of
 from bios_sweep.report.content.summarise import summarise
 from bios_sweep.study.decision import DecisionRule
@@ -185,7 +186,7 @@ def test_a_verdict_is_told_with_the_margin_that_decided_it():
 
 
 def test_a_script_whose_levels_change_nothing_sends_no_candidate():
-    script = replace(SCENARIO, repeatable=False, method="command")
+    script = replace(SCENARIO, repeatable=False, method=PRESETS["command"])
     plan = build_plan(study(Factor(name="max_steps", values=(50, 200)), scenario=script))
     state, _ = finished(plan, lambda trial: ended(trial, 2.0 + 0.01 * trial.seed))
     assert state.findings["max_steps"].state == INCONCLUSIVE

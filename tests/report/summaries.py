@@ -9,6 +9,7 @@ from rich.console import Console
 
 from bios_sweep.engines.simulation.engine import PlantedEngine
 from bios_sweep.jsonable import to_json
+from bios_sweep.method import Method
 from bios_sweep.procedure import ProcedureSource
 from bios_sweep.report.content.summarise import summarise
 from bios_sweep.settings import TrainingSettings
@@ -58,7 +59,7 @@ def planted_study(seeds=(0, 1, 2), factors=FACTORS, name="demo", tokens=44.3, mo
     scenario = Scenario(
         model=ModelFacts(name=model, path="/m", family="llama", hidden_size=64, fingerprint="a"),
         data=data,
-        method="lora",
+        method=Method(),
         engine="bios_sweep.engines.simulation.engine:PlantedEngine",
         engine_version="1",
         engine_options={},

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from bios_sweep.errors import ConfigError, PlanError
+from bios_sweep.method import Method
 from bios_sweep.settings import LORA_SETTINGS, TrainingSettings
 from bios_sweep.study.claims import REPEAT
 from bios_sweep.study.decision import DecisionRule
@@ -285,7 +286,7 @@ def test_the_key_of_a_lora_trial_is_for_ever():
     scenario = Scenario(
         model=ModelFacts(path="p", family="llama", hidden_size=64, **facts),
         data=DataFacts(file="f", evaluation_fingerprint="c", train_examples=9, eval_examples=3, **facts),
-        method="lora",
+        method=Method(),
         engine="x:Y",
         engine_version="1",
         engine_options={},

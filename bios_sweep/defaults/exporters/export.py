@@ -196,11 +196,13 @@ def _comment(cell: KeyValue, known: Mapping[str, Quantity], why: Mapping[str, Wh
         )
     quantity = value_of(cell, known)
     how = f": {quantity.how}" if quantity.how else ""
-    own = f"{quantity.setting} {plain_number(known[quantity.setting].value)}{how}"
-    parts = [] if cell == quantity.setting else [own]
-    if quantity.setting in why:
-        reason = why[quantity.setting]
-        parts.append(f"{reason.confidence}: {reason.rule}; {reason.evidence} ({reason.source})")
+    follows = f"{quantity.setting} {plain_number(known[quantity.setting].value)}{how}"
+    parts = [] if cell == quantity.setting else [follows]
+    own = quantity.value if isinstance(quantity.value, Mapping) else ()  # settings that only a script knows
+    for name in (quantity.setting, *own):
+        if name in why:
+            reason, of = why[name], f"{name} " if name in own else ""
+            parts.append(f"{of}{reason.confidence}: {reason.rule}; {reason.evidence} ({reason.source})")
     return "; ".join(parts) or "given"
 
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from bios_sweep.config.method import method_of
 from bios_sweep.driver.resources import require_whole
 from bios_sweep.driver.scenarios.trained import optional_count
 from bios_sweep.engines.simulation.engine import PlantedEngine
@@ -45,7 +46,7 @@ def planted_scenario(values: Mapping[str, Any]) -> Scenario:
             or optional_count(values["data"]["eval_examples"])
             or 1000,
         ),
-        method=values["method"]["name"],
+        method=method_of(values["method"]),
         engine=PLANTED_ENGINE,
         engine_version=PlantedEngine.version,
         engine_options={**options, "measurements": values["budget"]["measurements"]},

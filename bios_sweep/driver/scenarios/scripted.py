@@ -8,26 +8,27 @@ from pathlib import Path
 from typing import Any
 
 from bios_sweep import defaults
+from bios_sweep.config.method import method_of
 from bios_sweep.defaults import Recommendation
 from bios_sweep.driver.scenarios.trained import optional_count, read_model, require_choice
 from bios_sweep.engines.scripted.engine import VERSION
 from bios_sweep.engines.scripted.function import OwnFunction
 from bios_sweep.engines.scripted.identity import digests_of
 from bios_sweep.engines.scripted.template import require_carried
-from bios_sweep.engines.scripted.values import COMMAND, PYTHON, script_of
+from bios_sweep.engines.scripted.values import script_of
 from bios_sweep.engines.training.digests import files_fingerprint
 from bios_sweep.engines.training.facts import software_versions
 from bios_sweep.errors import ConfigError
+from bios_sweep.method import Runner
 from bios_sweep.settings import LORA
 from bios_sweep.study.design import Origin, Study
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
 from bios_sweep.study.trials import short_hash
 
-SCRIPTED = (COMMAND, PYTHON)
 ENGINES = {
-    COMMAND: "bios_sweep.engines.scripted.engine:CommandEngine",
-    PYTHON: "bios_sweep.engines.scripted.engine:CallableEngine",
+    Runner.COMMAND: "bios_sweep.engines.scripted.engine:CommandEngine",
+    Runner.PYTHON: "bios_sweep.engines.scripted.engine:CallableEngine",
 }
 AUTO = ("auto", None)
 CODE_LENGTH = 64  # hex digits: all of sha256, as other fingerprints have
@@ -42,7 +43,7 @@ def scripted_scenario(values: Mapping[str, Any], function: OwnFunction | None = 
         InputError: the command, the callable or a value beside it cannot be used; nothing was started.
     """
     _check(values)
-    cwd = Path.cwd()
+    method, cwd = method_of(values["method"]), Path.cwd()
     script = script_of(values["method"], cwd, function)
     contents = {label: files_fingerprint([path]) for label, path in sorted(script.files.items())}
     handed = {} if function is None else {"content": function.content, "packages": dict(function.packages)}
@@ -53,8 +54,8 @@ def scripted_scenario(values: Mapping[str, Any], function: OwnFunction | None = 
     return Scenario(
         model=model,
         data=_data(values["data"], label, code),
-        method=script.method,
-        engine=ENGINES[script.method],
+        method=method,
+        engine=ENGINES[method.runner],
         engine_version=VERSION,
         engine_options={
             "run": script.run,
@@ -72,7 +73,6 @@ def scripted_scenario(values: Mapping[str, Any], function: OwnFunction | None = 
         code=code,
         repeatable=False,
         carried=script.carried,
-        trains=script.trains,
         files=tuple(sorted(script.files)),
     )
 
@@ -87,7 +87,8 @@ def script_defaults(scenario: Scenario) -> Recommendation:
     return defaults.recommend(
         family=scenario.model.family if known else "llama",
         hidden_size=scenario.model.hidden_size if known else 4096,
-        method=scenario.trains or LORA,
+        method=scenario.method.trains or LORA,
+        objective=defaults.TRAINING[scenario.method.objective],
         examples=scenario.data.train_examples or None,
     )
 
@@ -100,7 +101,7 @@ def honest_origins(study: Study) -> dict[str, Origin]:
         for name, origin in study.origins.items()
         if scenario.carried is None or name in scenario.carried
     }
-    if scenario.method in SCRIPTED and not scenario.model.hidden_size and "learning_rate" in kept:
+    if scenario.method.scripted and not scenario.model.hidden_size and "learning_rate" in kept:
         kept["learning_rate"] = replace(kept["learning_rate"], recommended=None)
     return kept
 

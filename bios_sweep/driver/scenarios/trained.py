@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bios_sweep.assets import base_model_path
+from bios_sweep.config.method import method_of
 from bios_sweep.driver.resources import require_whole
 from bios_sweep.engines.training.corpus import embedded_examples
 from bios_sweep.engines.training.data import DataSet
@@ -49,7 +50,7 @@ def trained_scenario(values: Mapping[str, Any], workspace: Workspace) -> tuple[S
         Scenario(
             model=model,
             data=data,
-            method=method["name"],
+            method=method_of(method),
             engine=LORA_ENGINE,
             engine_version=ENGINE_VERSION,
             engine_options={

@@ -23,12 +23,12 @@ from bios_sweep.engines.scripted.words import (
     starts_elsewhere,
 )
 from bios_sweep.errors import ConfigError
+from bios_sweep.method import Runner
 from bios_sweep.own_settings import Own
 from bios_sweep.secrecy import secret_in
-from bios_sweep.settings import METHODS, require_free, setting_names
+from bios_sweep.settings import require_free, setting_names
 
-COMMAND, PYTHON = "command", "python"
-NEEDED = ("metric", "inputs", "time_limit_seconds", "resumes", "trains")
+NEEDED = ("metric", "inputs", "time_limit_seconds", "resumes")
 STATE_PATTERN = (
     f"{{{TRIAL_DIR}}}/**/{STATE_FILE}"  # in the Trainer's output folder, or in its last checkpoint
 )
@@ -42,7 +42,7 @@ class Script:
     it does, by the names they are given. own: names of the settings that only it knows.
     """
 
-    method: str
+    runner: Runner
     run: str
     command: CommandTemplate | None
     files: Mapping[str, Path]
@@ -50,7 +50,6 @@ class Script:
     metrics_file: str | None
     time_limit_seconds: float | None
     resumes: bool
-    trains: str | None
     own: tuple[str, ...]
 
     @property
@@ -105,7 +104,7 @@ def script_of(method: Mapping[str, Any], cwd: Path, function: OwnFunction | None
         _require_heard(own, command)
         _require_script(command, cwd)
     return Script(
-        method=method["name"],
+        runner=Runner(method["runner"]),
         run=run,
         command=command,
         files=_files(method, command, cwd, function),
@@ -113,7 +112,6 @@ def script_of(method: Mapping[str, Any], cwd: Path, function: OwnFunction | None
         metrics_file=_metrics_file(method, own),
         time_limit_seconds=method["time_limit_seconds"],
         resumes=method["resumes"],
-        trains=method["trains"],
         own=own,
     )
 
@@ -140,13 +138,9 @@ def _require_heard(own: Sequence[str], command: CommandTemplate) -> None:
 def _check(method: Mapping[str, Any]) -> None:
     missing = [name for name in NEEDED if name not in method]
     if missing:
-        raise ConfigError(f"method.{missing[0]}: is missing; method={method['name']} needs it")
+        raise ConfigError(f"method.{missing[0]}: is missing; method={method['runner']} needs it")
     if not isinstance(method["metric"], str) or not method["metric"].strip():
         raise ConfigError(f"method.metric: {method['metric']!r} is not allowed; the name of a metric")
-    if method["trains"] not in (None, *METHODS):
-        raise ConfigError(
-            f"method.trains: {method['trains']!r} is not allowed; choose from {', '.join(METHODS)}, or null"
-        )
     for key in ("shell", "resumes"):
         if not isinstance(method.get(key, False), bool):
             raise ConfigError(f"method.{key}: {method[key]!r} is not allowed; true or false")
@@ -158,7 +152,7 @@ def _check(method: Mapping[str, Any]) -> None:
 
 def _run(method: Mapping[str, Any], own: tuple[str, ...]) -> tuple[str, CommandTemplate | None]:
     """What is run: a command's text with the command, or the callable's import path."""
-    if method["name"] == PYTHON:
+    if method["runner"] == Runner.PYTHON:
         if not isinstance(method.get("callable"), str):
             raise ConfigError("method.callable: missing; for example method.callable=my_package.train:trial")
         return method["callable"], None

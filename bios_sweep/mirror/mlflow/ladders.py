@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from bios_sweep.defaults.rules import family_of
 from bios_sweep.errors import InputError
+from bios_sweep.method import Objective
 from bios_sweep.mirror.content import plain_name
 from bios_sweep.mirror.mlflow.runs import (
     Experiment,
@@ -17,7 +18,7 @@ from bios_sweep.mirror.mlflow.runs import (
     trials_of,
 )
 from bios_sweep.records.sweep_state import DONE
-from bios_sweep.refit.ladders import KEY, Collected, ladders_of
+from bios_sweep.refit.ladders import KEY, Collected, ladders_of, no_rule_for
 from bios_sweep.settings import setting_names
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED
@@ -49,6 +50,8 @@ def _sweep(experiment: Experiment, sweep: StoredRun, direction: str | None) -> C
     silent = [name for name in TOLD if not sweep.tags.get(name)]
     if silent:
         return _none(f"{source}: its run does not say {', '.join(silent)}; give the sweep's folder instead")
+    if doubt := no_rule_for(sweep.tags.get("objective", Objective.SFT)):
+        return _none(f"{source}: {doubt}")
     seeds = set(listed_seeds(sweep))
     runs = [run for run in trials_of(experiment, sweep) if not seeds or seed_of_run(run) in seeds]
     if not runs:

@@ -19,7 +19,7 @@ def scope_of(plan: Plan, finding: Finding) -> str:
         if clusters
         else f"this evaluation set ({data})"
     )
-    return f"{where}, model {scenario.model.name}, {scenario.method}; {hold} held equal"
+    return f"{where}, model {scenario.model.name}, {scenario.method.name}; {hold} held equal"
 
 
 def caveats(plan: Plan) -> list[str]:

@@ -24,6 +24,7 @@ from bios_sweep.engines.scripted.template import CommandTemplate, require_carrie
 from bios_sweep.engines.scripted.values import STATE_PATTERN, script_of
 from bios_sweep.errors import BiosSweepError, ConfigError, NoClockError
 from bios_sweep.execution.attempts import ERROR_LOG
+from bios_sweep.method import PRESETS, Method
 from bios_sweep.report.text.logs import LOGS
 from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
 from bios_sweep.study.trials import (
@@ -154,8 +155,8 @@ def test_a_file_behind_an_equals_sign_or_inside_a_word_counts(tmp_path, text):
 )
 def test_files_that_a_shell_reads_count_too(tmp_path, text):
     method = {
-        "name": "command", "command": text, "shell": True, "metric": "eval_loss", "direction": "minimize",
-        "inputs": [], "time_limit_seconds": None, "resumes": False, "trains": None,
+        "runner": "command", "command": text, "shell": True, "metric": "eval_loss", "direction": "minimize",
+        "inputs": [], "time_limit_seconds": None, "resumes": False,
     }  # fmt: skip
     for name in ("my train.py", "a.jsonl"):
         (tmp_path / name).write_text("x")
@@ -165,8 +166,8 @@ def test_files_that_a_shell_reads_count_too(tmp_path, text):
 
 def command_of(text: str, **other: object) -> dict[str, object]:
     return {
-        "name": "command", "command": text, "metric": "eval_loss", "direction": "minimize", "inputs": [],
-        "time_limit_seconds": None, "resumes": False, "trains": None, **other,
+        "runner": "command", "command": text, "metric": "eval_loss", "direction": "minimize", "inputs": [],
+        "time_limit_seconds": None, "resumes": False, **other,
     }  # fmt: skip
 
 
@@ -711,7 +712,7 @@ def test_only_a_script_has_code_in_its_identity():
     scenario = Scenario(
         model=ModelFacts(**facts, path="", family="llama", hidden_size=64),
         data=DataFacts(**facts, file="", evaluation_fingerprint="e", train_examples=1, eval_examples=1),
-        method="lora",
+        method=Method(),
         engine="module:Engine",
         engine_version="1",
         engine_options={},
@@ -719,12 +720,13 @@ def test_only_a_script_has_code_in_its_identity():
     )
     assert "code" not in scenario.identity()  # finished trials of our own engines keep their keys
     assert scenario.told({"lora_rank": 8}) == {"lora_rank": 8}
-    script = replace(scenario, code="abc", carried=("batch_size",), trains="lora", files=("train.py",))
+    script = replace(scenario, code="abc", carried=("batch_size",), files=("train.py",))
     assert script.identity() == replace(script, files=()).identity()  # their content is in the code
     assert script.identity()["code"] == "abc"
     assert script.told({"lora_rank": 8, "batch_size": 4}) == {"batch_size": 4}
-    assert script.tuned_method == scenario.tuned_method == "lora"
-    assert replace(script, trains=None).tuned_method is None
+    assert script.known
+    assert not replace(script, method=PRESETS["command"]).known
+    assert not replace(script, model=replace(script.model, hidden_size=0)).known
     assert Scenario.from_dict(json.loads(json.dumps(script.to_dict()))) == script
 
 

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bios_sweep.audit.runs import ARM, ArmRuns, ArmSet, RunTable
+from bios_sweep.claims import REPEAT
 from bios_sweep.errors import InputError
 from bios_sweep.study.arms import BASELINE
-from bios_sweep.study.claims import REPEAT
 
 SHOWN = 6  # candidates named in one error (chosen, not measured)
 

@@ -10,8 +10,12 @@ from dataclasses import dataclass, replace
 from bios_sweep.audit.runs import ArmSet, RunTable
 from bios_sweep.decision.table import Outcome, ResultTable
 from bios_sweep.errors import InputError
+from bios_sweep.reasons import Kind, Reason
 from bios_sweep.study.trials import COMPLETED, CONFIRMATION, DIVERGED, FAILED, SCREENING
 
+NO_SHARED_SEED = Kind("shares no seed with the baseline")
+FEW_SHARED_SEEDS = Kind("ran at {there} of {seeds} shared seeds")
+NO_FINISHED_RUN = Kind("has no finished run")
 SHARED = 0.8  # of the seeds; below that an arm is not compared (as MAX_DROPPED_SHARE of the blocks)
 MAJORITY = 0.5  # of the arms must have run a seed for it to count as the table's (chosen, not measured)
 CONSTANT = 1e-12  # relative spread below which seeds make no difference: rounding of doubles
@@ -32,7 +36,7 @@ class Sorted:
 
     screening: ResultTable
     fresh: ResultTable | None
-    aside: Mapping[str, str]
+    aside: Mapping[str, Reason]
     unused: tuple[int, ...]
     missing: Mapping[str, tuple[int, ...]]
     retried: int
@@ -169,16 +173,16 @@ def _shared_seeds(
     return tuple(sorted(shared or ran[baseline]))
 
 
-def _why_aside(outcomes: Outcomes, own: Collection[int], seeds: Sequence[int], name: str) -> str:
-    """Why an arm cannot be compared, or an empty string."""
+def _why_aside(outcomes: Outcomes, own: Collection[int], seeds: Sequence[int], name: str) -> Reason | None:
+    """Why an arm cannot be compared; None where it can."""
     there = sum(seed in own for seed in seeds)
     if not there:
-        return "shares no seed with the baseline"
+        return NO_SHARED_SEED()
     if there < SHARED * len(seeds):
-        return f"ran at {there} of {len(seeds)} shared seeds"
+        return FEW_SHARED_SEEDS(there=there, seeds=len(seeds))
     if all(outcomes[name, seed].status == FAILED for seed in own):
-        return "has no finished run"
-    return ""
+        return NO_FINISHED_RUN()
+    return None
 
 
 def _lack(outcomes: Outcomes, name: str, seeds: Sequence[int]) -> tuple[int, ...]:
@@ -239,7 +243,7 @@ def count_runs(table: RunTable) -> dict[str, int]:
     )
     return {
         "planned": table.rows,
-        "completed": ended[COMPLETED],
-        "diverged": ended[DIVERGED],
-        "failed": ended[FAILED],
+        COMPLETED: ended[COMPLETED],
+        DIVERGED: ended[DIVERGED],
+        FAILED: ended[FAILED],
     }

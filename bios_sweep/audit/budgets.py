@@ -10,7 +10,8 @@ from typing import Any
 from bios_sweep.audit.blocks_of_runs import Sorted
 from bios_sweep.audit.flaw import CAUTION, NOTE, SERIOUS, Flaw, compared_arms, new_flaw, some
 from bios_sweep.audit.runs import ArmRuns, ArmSet, RunTable, spread
-from bios_sweep.study.claims import FEW_STEPS
+from bios_sweep.claims import FEW_STEPS
+from bios_sweep.vocabulary import Status
 
 EQUAL = 1.02  # budgets within 2 % are equal: steps = ceil(examples / batch) rounds (chosen, not measured)
 LENGTH = ("max_steps", "epochs", "train_examples")  # factors that change what an arm spends on purpose
@@ -56,7 +57,7 @@ def _mean_cost(table: RunTable, arms: ArmSet, kind: str, wanted: Iterable[str]) 
     """Mean over an arm's completed runs; NaN for an arm without any."""
     amounts: dict[str, list[float]] = {name: [] for name in wanted}
     for arm, status, amount in zip(arms.of_run, table.statuses, table.costs.get(kind, ()), strict=False):
-        if arm in amounts and status == "completed" and amount > 0 and math.isfinite(amount):
+        if arm in amounts and status == Status.COMPLETED and amount > 0 and math.isfinite(amount):
             amounts[arm].append(amount)
     return {name: statistics.fmean(own) if own else math.nan for name, own in amounts.items()}
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
 from bios_sweep.audit.blocks_of_runs import Sorted
 from bios_sweep.audit.flaw import Flaw, some
 from bios_sweep.audit.runs import ARM
+from bios_sweep.claims import claims_of
+from bios_sweep.decision.claims.evidence import MORE_SEEDS
+from bios_sweep.decision.claims.judgement import judgement_of
 from bios_sweep.decision.finding import (
     CONFIRM,
     EDGE,
@@ -18,13 +20,10 @@ from bios_sweep.decision.finding import (
     Finding,
 )
 from bios_sweep.decision.statement import Verdict
+from bios_sweep.reasons import is_any
 
 SEEDS = 5  # docs/statistics.md, item 7: seeds of a first study, and fresh ones of a confirmation
 NAMED_ARMS = 2  # besides the default, in the next study (chosen, not measured)
-COST = {  # role -> what its claim needs beyond the metric, which no table holds
-    "trade-off": "whether it is the right balance of quality and time; that needs times of one device",
-    "enough": "whether it is enough for its price; that needs times of one device",
-}
 GROUND = ("mixed_scenario", "mixed_software", "mixed_hardware", "mixed_arm")
 
 
@@ -61,7 +60,8 @@ def does_not_support(verdicts: Sequence[Verdict], flaws: Sequence[Flaw]) -> tupl
         elif verdict.verdict == SCREENING_ONLY:
             told.append(f"{name}: any ranking of its levels")
         elif verdict.verdict in (CONFIRM, REFINE):
-            told += [f"{name}: {COST[verdict.role]}"] if verdict.role in COST else []
+            needs = judgement_of(claims_of(name)[0]).words.needs
+            told += [f"{name}: {needs}"] if needs else []
         else:
             told.append(f"{name}: neither that the default is right nor that another level is better")
     kinds = {flaw.kind for flaw in flaws}
@@ -114,7 +114,7 @@ def _by_verdicts(verdicts: Sequence[Verdict], factors: Sequence[FactorLevels], k
             f"run the default and {named} once on {SEEDS} fresh seeds ({SEEDS * (len(chosen) + 1)} trials): "
             f"a lower bound above 0 and a gain of {chosen[0].margin:.2f} % or more make it a refinement"
         )
-    edge = [v for v in verdicts if any(reason.startswith(EDGE) for reason in v.reasons)]
+    edge = [v for v in verdicts if is_any(v.reasons, EDGE)]
     if edge:
         factor = next(factor for factor in factors if factor.name == edge[0].factor)
         larger = edge[0].best_level > factor.default
@@ -124,11 +124,11 @@ def _by_verdicts(verdicts: Sequence[Verdict], factors: Sequence[FactorLevels], k
         return f"run the arms again with the default's number of training examples, at the same {SEEDS} seeds"
     for verdict in verdicts:
         for reason in verdict.reasons:
-            wanted = re.match(r"about (\d+) seeds would decide", reason)
-            if wanted:
+            if reason.kind == MORE_SEEDS:
+                seeds = reason.facts["seeds"]
                 return (
-                    f"run the default and {_choice(verdict)} at about {wanted[1]} fresh seeds "
-                    f"({2 * int(wanted[1])} trials): at this noise that would decide"
+                    f"run the default and {_choice(verdict)} at about {seeds} fresh seeds "
+                    f"({2 * seeds} trials): at this noise that would decide"
                 )
     if "insensitive" in kinds:
         return (

@@ -10,8 +10,10 @@ from bios_sweep.audit.budgets import short_trainings, unequal_budgets
 from bios_sweep.audit.flaw import CAUTION, NOTE, SERIOUS, SEVERITIES, Flaw, compared_arms, new_flaw, some
 from bios_sweep.audit.runs import ArmRuns, ArmSet, RunTable
 from bios_sweep.audit.seeds import lost_runs, seeds_not_shared, seeds_that_seed_nothing, too_few
+from bios_sweep.claims import REPEAT
+from bios_sweep.decision.claims.evidence import INSENSITIVE
 from bios_sweep.decision.finding import UNCONFIRMED, FactorLevels, Finding
-from bios_sweep.study.claims import REPEAT
+from bios_sweep.reasons import is_any
 
 PAIRS = 40  # settings compared two by two (chosen, not measured)
 
@@ -173,7 +175,7 @@ def _no_fresh_seeds(runs: Sorted, final: Mapping[str, Finding]) -> list[Flaw]:
 
 
 def _insensitive(screening: Mapping[str, Finding]) -> list[Flaw]:
-    blind = [name for name, f in screening.items() if any(r.startswith("insensitive") for r in f.reasons)]
+    blind = [name for name, f in screening.items() if is_any(f.reasons, INSENSITIVE)]
     if not blind:
         return []
     sentence = (

@@ -13,7 +13,8 @@ from bios_sweep.audit.budgets import budget_held
 from bios_sweep.audit.conclusions import does_not_support, settles, supports
 from bios_sweep.audit.flaw import Flaw
 from bios_sweep.audit.flaws import find_flaws, one_value
-from bios_sweep.audit.runs import ARM, ArmSet, RunTable
+from bios_sweep.audit.runs import ArmSet, RunTable
+from bios_sweep.claims import OPTIMUM, role_of
 from bios_sweep.decision.finding import (
     CANDIDATE,
     INCONCLUSIVE,
@@ -27,15 +28,18 @@ from bios_sweep.decision.gates import margin_of
 from bios_sweep.decision.statement import Verdict, make_verdict
 from bios_sweep.decision.verdicts import confirm_candidate, screen
 from bios_sweep.jsonable import to_json
-from bios_sweep.study.claims import OPTIMUM, ROLES
+from bios_sweep.reasons import Kind
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.factors import natural_ends
 
 WEAKENED = {  # kind of flaw -> what it means for the verdict on that arm
-    "unequal_budgets": "its budget differs from the default's, so the gain may be the budget",
-    "mixed_arm": "its own runs differ in their settings",
-    "moves_together": "several settings changed at once, so the gain belongs to none of them",
+    "unequal_budgets": Kind("its budget differs from the default's, so the gain may be the budget"),
+    "mixed_arm": Kind("its own runs differ in their settings"),
+    "moves_together": Kind("several settings changed at once, so the gain belongs to none of them"),
 }
+DIFFERS = Kind("{column} differs between the runs ({values})")
+NO_FRESH_SEEDS = Kind("no fresh seeds: chosen and measured on the same runs, so no value is served")
+NOT_COMPARED = Kind("{level}: not compared ({why})")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +163,7 @@ def _factors(arms: ArmSet, runs: Sorted) -> list[FactorLevels]:
 def _gated(findings: Mapping[str, Finding], table: RunTable) -> dict[str, Finding]:
     """Runs of several models, data sets or software stacks are no comparison of settings."""
     mixed = [
-        f"{column} differs between the runs ({', '.join(values[:3])})"
+        DIFFERS(column=column, values=", ".join(values[:3]))
         for kind in ("scenario", "software")
         for column, values in one_value(table, kind).items()
     ]
@@ -186,14 +190,13 @@ def _after(finding: Finding, runs: Sorted, margin: Margin | None, rule: Decision
         return finding
     if runs.fresh is not None and finding.best in runs.fresh.arms:
         return confirm_candidate(runs.fresh, finding.best, finding.factor, margin, rule.alpha)
-    reason = "no fresh seeds: chosen and measured on the same runs, so no value is served"
-    return dataclasses.replace(finding, state=UNCONFIRMED, reasons=(*finding.reasons, reason))
+    return dataclasses.replace(finding, state=UNCONFIRMED, reasons=(*finding.reasons, NO_FRESH_SEEDS()))
 
 
 def _weakened(finding: Finding, flaws: tuple[Flaw, ...]) -> Finding:
     """With the flaws of the arm that the finding is about; a verdict must not be read without them."""
     reasons = tuple(
-        WEAKENED[flaw.kind] for flaw in flaws if flaw.kind in WEAKENED and finding.best in flaw.arms
+        WEAKENED[flaw.kind]() for flaw in flaws if flaw.kind in WEAKENED and finding.best in flaw.arms
     )
     return dataclasses.replace(finding, reasons=(*finding.reasons, *reasons)) if reasons else finding
 
@@ -210,7 +213,7 @@ def _verdict(
     rule: DecisionRule,
 ) -> Verdict:
     aside = [
-        f"{arm.label}: not compared ({runs.aside[arm.name]})"
+        NOT_COMPARED(level=arm.label, why=runs.aside[arm.name])
         for arm in arms.arms
         if arm.factor == factor.name and arm.name in runs.aside
     ]
@@ -220,7 +223,7 @@ def _verdict(
         screening,
         final,
         margin,
-        role=OPTIMUM if factor.name == ARM else ROLES.get(factor.name, OPTIMUM),
+        role=role_of(factor.name),
         claim=OPTIMUM,
         arms=runs.screening.arms,
         hold=hold,

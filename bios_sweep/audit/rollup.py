@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from bios_sweep.claims import claim_named
 from bios_sweep.decision.statement import Verdict
+from bios_sweep.vocabulary import Word
 
 FEWEST_FOR_A_MEAN = 2  # two scenarios are the least between which effects can differ
 
@@ -130,9 +132,9 @@ def roll_up(verdicts: Sequence[Verdict]) -> list[RollUpRow]:
         claims.setdefault((verdict.factor, verdict.claim), []).append(verdict)
     table: list[RollUpRow] = []
     for (factor, claim), group in claims.items():
-        confirmed = sum(verdict.verdict == "confirm" for verdict in group)
+        confirmed = sum(verdict.verdict == Word.CONFIRM for verdict in group)
         share = clopper_pearson(confirmed, len(group))
-        name = factor if claim in ("optimum", "enough") else f"{factor} ({claim})"
+        name = factor if claim_named(claim).plain else f"{factor} ({claim})"
         table.append(_row(name, share, None, f"{name}: the default is {share_sentence(share)}"))
         table += _levels(name, group)
     return table

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import statistics
 
-from bios_sweep.audit.blocks_of_runs import Sorted, count_runs
+from bios_sweep.audit.blocks_of_runs import NO_SHARED_SEED, Sorted, count_runs
 from bios_sweep.audit.flaw import CAUTION, NOTE, SERIOUS, Flaw, new_flaw, some
 from bios_sweep.audit.runs import RunTable
+from bios_sweep.vocabulary import Status
 
 
 def wrong_winner(arms: int) -> float:
@@ -70,7 +71,7 @@ def seeds_that_seed_nothing(runs: Sorted) -> list[Flaw]:
 def seeds_not_shared(runs: Sorted) -> list[Flaw]:
     """Arms and seeds that cannot be paired."""
     found = []
-    apart = [arm for arm, reason in runs.aside.items() if reason.startswith("shares")]
+    apart = [arm for arm, reason in runs.aside.items() if reason.kind == NO_SHARED_SEED]
     if apart:
         sentence = (
             f"{some(apart)}: no seed is shared with the baseline, so the runs are unpaired and not compared"
@@ -102,7 +103,7 @@ def lost_runs(table: RunTable, runs: Sorted) -> list[Flaw]:
     if diverged:
         sentence = f"diverged, so never recommended and ranked worst: {some(diverged)}"
         found.append(new_flaw("diverged", CAUTION, sentence, diverged))
-    if counts["failed"]:
+    if counts[Status.FAILED]:
         sentence = (
             f"{counts['failed']:,} of {counts['planned']:,} runs have no outcome (failed, stopped early, "
             "still running, or no value)"

@@ -18,8 +18,9 @@ from bios_sweep.report.content.sections import roll_up as roll_up_section
 from bios_sweep.report.text.layout import QUIET, line
 from bios_sweep.report.text.terminal import print_section
 from bios_sweep.study.trials import short_hash
+from bios_sweep.vocabulary import Word
 
-JUDGED = ("confirm", "refine", "inconclusive")
+JUDGED = (Word.CONFIRM, Word.REFINE, Word.INCONCLUSIVE)
 
 
 def run(args: Namespace) -> int:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bios_sweep.cli.defaults import ACTIONS
+from bios_sweep.vocabulary import Goal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +52,8 @@ OPERANDS: dict[str, tuple[str, dict[str, dict[str, object]]]] = {
         },
     ),
 }
+
+GOALS = tuple(goal.value for goal in Goal)  # plain text, for argparse writes them by their repr
 
 VERBS = {
     "plan": Verb(
@@ -257,15 +260,15 @@ FLAGS = {
     "--port": {"type": int, "default": 5000, "help": "port of the MLflow server (5000)"},
     "--examples": {"type": int, "metavar": "N", "help": "training examples, where known"},
     "--goal": {
-        "choices": ("quality", "balanced", "speed"),
-        "default": "balanced",
+        "choices": GOALS,
+        "default": Goal.BALANCED,
         "help": "what matters most",
     },
     "--method": {"default": "lora", "help": "fine-tuning method: lora or full (lora)"},
     "--profile": {
-        "choices": ("quality", "balanced", "speed"),
+        "choices": GOALS,
         "dest": "goal",
-        "default": "balanced",
+        "default": Goal.BALANCED,
         "help": "the same as --goal",
     },
     "--tokens": {"type": int, "metavar": "N", "help": "completion tokens of the training data, where known"},

@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bios_sweep.claims import Claim
 from bios_sweep.method import Runner
 from bios_sweep.settings import KNOWN, key_of
-from bios_sweep.study.claims import COST_CLAIMS, ENOUGH, MINIMUM, QUALITY, SPEED
 
 Test = Callable[[Any], bool]
 
@@ -50,6 +50,16 @@ def absent(value: Any) -> bool:
 def lacks(*names: str) -> Test:
     """A collection without any of the names; None stands for one that has them all."""
     return lambda value: value is not None and not set(names) & set(value)
+
+
+def no_claim(wanted: Callable[[Claim], bool]) -> Test:
+    """Claims none of which is such a one; None stands for all that there are."""
+    return lambda value: value is not None and not any(map(wanted, value))
+
+
+def judged_without(key: str) -> Test:
+    """Claims none of which is judged by that key of `decision`."""
+    return no_claim(lambda claim: key in claim.judged_by)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,7 +176,7 @@ _MODEL = (
     ),
     Idle(
         keys=("model.planted.time_cv",),
-        where={"model.kind": among("planted"), "claims": lacks(*COST_CLAIMS)},
+        where={"model.kind": among("planted"), "claims": no_claim(lambda claim: claim.weighs_cost)},
         why="no claim of this sweep weighs time, so nothing is timed",
     ),
 )
@@ -350,17 +360,17 @@ _DECISION = (
     ),
     Idle(
         keys=("decision.cost_ratio",),
-        where={"claims": lacks(ENOUGH, SPEED)},
+        where={"claims": judged_without("cost_ratio")},
         why="no claim of this sweep weighs its cost by it",
     ),
     Idle(
         keys=("decision.speed_loss_percent",),
-        where={"claims": lacks(SPEED)},
+        where={"claims": judged_without("speed_loss_percent")},
         why="no level of this sweep claims speed",
     ),
     Idle(
         keys=("decision.minimum_share",),
-        where={"claims": lacks(MINIMUM)},
+        where={"claims": judged_without("minimum_share")},
         why="this sweep does not test the minimum of 100 steps",
     ),
     Idle(
@@ -377,7 +387,7 @@ _DECISION = (
         keys=("decision.guardrails",),
         where={
             "decision.confirmation_seeds": absent,
-            "claims": lacks(QUALITY, SPEED),
+            "claims": no_claim(lambda claim: claim.of_another_level and claim.served),
             "decision.guardrails": lacks("general_loss"),
         },
         why="without fresh seeds (decision.confirmation_seeds=0) no value is refined that could break one",

@@ -10,16 +10,20 @@ from bios_sweep.decision.bounds import Bound
 from bios_sweep.decision.costs import CostRatio
 from bios_sweep.decision.rows import RateRow
 from bios_sweep.jsonable import LEFT_OUT
+from bios_sweep.reasons import Kind, Reason
+from bios_sweep.vocabulary import Word
 
-CONFIRM = "confirm"
-REFINE = "refine"
-UNCONFIRMED = "refine (unconfirmed)"
-INCONCLUSIVE = "inconclusive"
-SCREENING_ONLY = "screening only"
-CANDIDATE = "candidate"  # states of screening that are no verdict yet
-UNDECIDED = "undecided"
+CONFIRM = Word.CONFIRM
+REFINE = Word.REFINE
+UNCONFIRMED = Word.UNCONFIRMED
+INCONCLUSIVE = Word.INCONCLUSIVE
+SCREENING_ONLY = Word.SCREENING_ONLY
+CANDIDATE = Word.CANDIDATE  # states of screening that are no verdict yet
+UNDECIDED = Word.UNDECIDED
 
-EDGE = "edge:"  # how the reason begins when the best level ends the grid
+EDGE = Kind("edge: the best level {level} ends the grid")
+LARGER_ONLY = Kind("confirmed against larger only")
+SMALLER_ONLY = Kind("confirmed against smaller only")
 
 SUPERIOR = "superior"  # lower bound above 0 and the gain at least the margin
 NOT_WORSE = "not worse"  # lower bound above -limit
@@ -90,7 +94,7 @@ class FactorLevels:
         tested = (self.default, *self.levels)
         return self.ordered and level not in self.ends and level in (min(tested), max(tested))
 
-    def one_sided(self, arms: Sequence[str]) -> tuple[str, ...]:
+    def one_sided(self, arms: Sequence[str]) -> tuple[Reason, ...]:
         """A confirmation needs a finite arm on each side of the default, else it says which side it has.
 
         A default at the end of what there is has one side only.
@@ -99,9 +103,9 @@ class FactorLevels:
             return ()
         tested = [self.level(arm) for arm in arms]
         if not any(level < self.default for level in tested):
-            return ("confirmed against larger only",)
+            return (LARGER_ONLY(),)
         if not any(level > self.default for level in tested):
-            return ("confirmed against smaller only",)
+            return (SMALLER_ONLY(),)
         return ()
 
 
@@ -137,7 +141,7 @@ class Finding:
     bound: Bound | None = None
     bounds: tuple[Bound, ...] = ()
     diverged: tuple[str, ...] = ()
-    reasons: tuple[str, ...] = ()
+    reasons: tuple[Reason, ...] = ()
     seeds: tuple[int, ...] = ()
     test: FreshTest | None = None
     value: Any = None

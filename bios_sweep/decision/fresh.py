@@ -27,12 +27,26 @@ from bios_sweep.decision.finding import (
     share_of,
 )
 from bios_sweep.decision.table import Blocks, ResultTable, complete_blocks
+from bios_sweep.reasons import Kind, Reason
 
-NOT_REPLICATED = "the candidate did not replicate on fresh seeds"
-TOO_SMALL = "better, by less than matters"
-KEEP_DEFAULT, KEEP_CLAIMED = "keep the default", "no reason to leave the level that is claimed"
-NO_PERCENT = "the default's mean is 0 on the fresh seeds, so that nothing is a percent of it"
-NO_CLUSTERS = "the clusters that screening counted with are not known on the fresh seeds"
+NOT_REPLICATED = Kind("the candidate did not replicate on fresh seeds; {then}")
+TOO_SMALL = Kind("better, by less than matters; {then}")
+KEEP_DEFAULT = Kind("keep the default")
+KEEP_CLAIMED = Kind("no reason to leave the level that is claimed")
+NO_PERCENT = Kind("the default's mean is 0 on the fresh seeds, so that nothing is a percent of it")
+NO_CLUSTERS = Kind("the clusters that screening counted with are not known on the fresh seeds")
+DIVERGED_FRESH = Kind("{arm} diverged on a fresh seed")
+SEEDS_MISSING = Kind("{count} of {seeds} fresh seeds are missing (failed trials)")
+LOSS_OPEN = Kind("a loss of {limit:.2f} % is not excluded")
+GAIN_OPEN = Kind("a gain of {limit:.2f} % is not excluded")
+LESS_LOSS_OPEN = Kind("a loss of less than {limit:.2f} % is not excluded")
+SHARE_OPEN = Kind("{share:.0%} of the gain is not shown")
+GUARD_UNMEASURED = Kind("guardrail {name}: it was not measured on these seeds")
+GUARD_BROKEN = Kind(
+    "guardrail {name}: {gain:+.2f} % (lower bound {lower:+.2f} %), "
+    "and a loss of {percent:g} % is not excluded"
+)
+MIXED_HARDWARE = Kind("the trials ran on different hardware ({devices})")
 
 
 def judge_fresh(
@@ -57,19 +71,18 @@ def judge_fresh(
     if gone:
         who = {table.arms[0]: "the default", test.arm: "the candidate"}.get(gone[0], gone[0])
         ended = tuple(arm for arm in gone if arm == test.arm)
-        return replace(found, diverged=ended, reasons=(f"{who} diverged on a fresh seed",))
+        return replace(found, diverged=ended, reasons=(DIVERGED_FRESH(arm=who),))
     if len(table.hardware) > 1:
-        return replace(found, diverged=(), reasons=(mixed_hardware(table),))
+        return replace(found, diverged=(), reasons=(MIXED_HARDWARE(devices=", ".join(table.hardware)),))
     blocks = complete_blocks(table, tuple(dict.fromkeys((table.arms[0], test.over, test.arm))))
     found = replace(found, diverged=(), seeds=blocks.seeds)
     if blocks.too_many_dropped or len(blocks.seeds) < 2:
-        reason = f"{len(blocks.dropped)} of {len(table.seeds)} fresh seeds are missing (failed trials)"
-        return replace(found, reasons=(reason,))
+        return replace(found, reasons=(SEEDS_MISSING(count=len(blocks.dropped), seeds=len(table.seeds)),))
     if not blocks.values[0].mean():
-        return replace(found, reasons=(NO_PERCENT,))
+        return replace(found, reasons=(NO_PERCENT(),))
     clusters = None if test.kind == SHARE else cluster_table(blocks, sums or {})
     if clusters is None and candidate.bound is not None and candidate.bound.clusters:
-        return replace(found, reasons=(NO_CLUSTERS,))
+        return replace(found, reasons=(NO_CLUSTERS(),))
     bound = (
         _share(blocks, table, test, alpha)
         if test.kind == SHARE
@@ -138,26 +151,24 @@ def _gain(blocks: Blocks, test: FreshTest, alpha: float, clusters: ClusterTable 
 
 def _passed(
     bound: Bound, test: FreshTest, margin: Margin, blocks: Blocks, table: ResultTable, alpha: float
-) -> tuple[str, tuple[str, ...]]:
+) -> tuple[str, tuple[Reason, ...]]:
     if test.kind == SUPERIOR:
         if bound.lower > 0 and bound.gain >= margin.percent:
             return REFINE, ()
         held_against_default = test.over == table.arms[0] or test.duration is not None
-        keep = KEEP_DEFAULT if held_against_default else KEEP_CLAIMED
-        return INCONCLUSIVE, (f"{NOT_REPLICATED if bound.lower <= 0 else TOO_SMALL}; {keep}",)
+        kind = NOT_REPLICATED if bound.lower <= 0 else TOO_SMALL
+        return INCONCLUSIVE, (kind(then=KEEP_DEFAULT() if held_against_default else KEEP_CLAIMED()),)
     if test.kind == NOT_WORSE:
         passed = bound.lower > -test.limit
-        return (REFINE, ()) if passed else (INCONCLUSIVE, (f"a loss of {test.limit:.2f} % is not excluded",))
+        return (REFINE, ()) if passed else (INCONCLUSIVE, (LOSS_OPEN(limit=test.limit),))
     if test.kind == BELOW:
         passed = bound.upper < test.limit
-        open_question = f"a gain of {test.limit:.2f} %"
-        if test.limit < 0:
-            open_question = f"a loss of less than {-test.limit:.2f} %"
-        return (REFINE, ()) if passed else (INCONCLUSIVE, (f"{open_question} is not excluded",))
+        kind = LESS_LOSS_OPEN if test.limit < 0 else GAIN_OPEN
+        return (REFINE, ()) if passed else (INCONCLUSIVE, (kind(limit=abs(test.limit)),))
     assert test.kind == SHARE  # there are no other kinds
     gained = blocks.metric.sign * (blocks.values[0] - _untouched(table))
     passed = paired_bound("gained", gained, alpha).lower > 0 and bound.lower > 0
-    return (REFINE, ()) if passed else (INCONCLUSIVE, (f"{test.limit:.0%} of the gain is not shown",))
+    return (REFINE, ()) if passed else (INCONCLUSIVE, (SHARE_OPEN(share=test.limit),))
 
 
 def _untouched(table: ResultTable) -> float:
@@ -177,7 +188,9 @@ def _share(blocks: Blocks, table: ResultTable, test: FreshTest, alpha: float) ->
     )
 
 
-def broken_guards(guards: Mapping[str, tuple[ResultTable, float]], arm: str, alpha: float) -> tuple[str, ...]:
+def broken_guards(
+    guards: Mapping[str, tuple[ResultTable, float]], arm: str, alpha: float
+) -> tuple[Reason, ...]:
     """The guardrails that an arm is not shown to keep, each a non-inferiority test at alpha."""
     broken = []
     for name, (table, percent) in guards.items():
@@ -185,17 +198,9 @@ def broken_guards(guards: Mapping[str, tuple[ResultTable, float]], arm: str, alp
         blocks = complete_blocks(table, arms)
         measured = blocks.arms == arms and len(blocks.seeds) > 1 and not blocks.too_many_dropped
         if not measured or not blocks.values[0].mean():
-            broken.append(f"guardrail {name}: it was not measured on these seeds")
+            broken.append(GUARD_UNMEASURED(name=name))
             continue
         bound = paired_bound(arm, blocks.gains()[0], alpha)
         if bound.lower <= -percent:
-            broken.append(
-                f"guardrail {name}: {bound.gain:+.2f} % (lower bound {bound.lower:+.2f} %), "
-                f"and a loss of {percent:g} % is not excluded"
-            )
+            broken.append(GUARD_BROKEN(name=name, gain=bound.gain, lower=bound.lower, percent=percent))
     return tuple(broken)
-
-
-def mixed_hardware(table: ResultTable) -> str:
-    """The gate's reason where arms were trained on different devices."""
-    return f"the trials ran on different hardware ({', '.join(table.hardware)})"

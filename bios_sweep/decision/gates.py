@@ -8,12 +8,16 @@ from dataclasses import replace
 
 from bios_sweep.decision.bounds import Bound
 from bios_sweep.decision.finding import INCONCLUSIVE, SCREENING_ONLY, FactorLevels, Finding, Margin
-from bios_sweep.decision.fresh import mixed_hardware
+from bios_sweep.decision.fresh import MIXED_HARDWARE
 from bios_sweep.decision.table import Blocks, ResultTable
+from bios_sweep.reasons import Kind, Reason
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.metric_names import is_accuracy
 
-NO_PERCENT = "the baseline has no finite result, or its mean is 0 and has no percent"
+NO_PERCENT = Kind("the baseline has no finite result, or its mean is 0 and has no percent")
+BASELINE_DIVERGED = Kind("the baseline diverged at {count} of {seeds} seeds")
+BLOCKS_MISSING = Kind("{count} of {seeds} seed blocks are incomplete (failed trials); at most a fifth may be")
+ONE_SEED = Kind("one seed has no error estimate")
 ACCURACY_POINT = 1.0  # docs/statistics.md, item 14: the margin of an accuracy is one point
 SENSITIVITY_MARGINS = 5.0  # docs/statistics.md, item 1: an untouched model must be worse by five margins
 
@@ -45,21 +49,18 @@ def _for_metric(rule: DecisionRule, table: ResultTable) -> DecisionRule:
     return replace(rule, margin_percent=100.0 * point * len(values) / sum(values))
 
 
-def gate(table: ResultTable, blocks: Blocks) -> str:
-    """Why no factor of the study can be judged, or an empty string. blocks: of the table."""
+def gate(table: ResultTable, blocks: Blocks) -> Reason | None:
+    """Why no factor of the study can be judged; None where they can. blocks: of the table."""
     baseline = table.arms[0]
     if table.diverged(baseline):
-        return f"the baseline diverged at {table.diverged(baseline)} of {len(table.seeds)} seeds"
-    if table.flaw:
+        return BASELINE_DIVERGED(count=table.diverged(baseline), seeds=len(table.seeds))
+    if table.flaw is not None:
         return table.flaw
     if len(table.hardware) > 1:
-        return mixed_hardware(table)
+        return MIXED_HARDWARE(devices=", ".join(table.hardware))
     if blocks.too_many_dropped or not blocks.seeds:
-        return (
-            f"{len(blocks.dropped)} of {len(table.seeds)} seed blocks are incomplete (failed trials); "
-            "at most a fifth may be"
-        )
-    return ""
+        return BLOCKS_MISSING(count=len(blocks.dropped), seeds=len(table.seeds))
+    return None
 
 
 def gained_per_seed(table: ResultTable, blocks: Blocks) -> tuple[float, ...] | None:
@@ -78,7 +79,7 @@ def is_sensitive(bounds: Iterable[Bound], margin: Margin) -> bool:
     return worse or trained
 
 
-def stopped(table: ResultTable, levels: FactorLevels, reason: str) -> Finding:
+def stopped(table: ResultTable, levels: FactorLevels, reason: Reason) -> Finding:
     """A factor that cannot be judged, and why."""
     return Finding(
         factor=levels.name,
@@ -101,7 +102,7 @@ def one_seed(table: ResultTable, levels: FactorLevels, blocks: Blocks) -> Findin
         bound=best,
         bounds=bounds,
         diverged=tuple(arm for arm in levels.arms if table.diverged(arm)),
-        reasons=("one seed has no error estimate",),
+        reasons=(ONE_SEED(),),
         seeds=table.seeds,
     )
 

@@ -10,13 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from bios_sweep.claims import Against, Claim
 from bios_sweep.decision.bounds import Bound
-from bios_sweep.decision.claims.evidence import INSENSITIVE, Evidence, edge_reason, open_gain
+from bios_sweep.decision.claims.evidence import INSENSITIVE, OPEN_AT_ONE_COST, Evidence, open_gain
 from bios_sweep.decision.claims.iso_cost import iso_weights
 from bios_sweep.decision.finding import (
     AS_LONG,
     CANDIDATE,
     CONFIRM,
+    EDGE,
     INCONCLUSIVE,
     SUPERIOR,
     UNDECIDED,
@@ -25,8 +27,15 @@ from bios_sweep.decision.finding import (
     FreshTest,
 )
 from bios_sweep.decision.rows import RateRow
-from bios_sweep.study.claims import BALANCED
+from bios_sweep.reasons import Kind, Reason
+from bios_sweep.vocabulary import Status
 
+NO_RIVAL = Kind("every re-tuned arm of the other levels diverged")
+LADDER_ENDS = Kind("the default level's best {setting} ends its ladder: the best may lie beyond")
+DEPENDS = Kind("the conclusion depends on the {setting} at {levels}")
+NO_BETTER_AS_LONG = Kind(
+    "better at its best learning rate, but not than the default trained for the same time"
+)
 BETTER, WORSE, ALIKE, OPEN = "better", "worse", "no better by what matters", "open"
 
 
@@ -43,7 +52,7 @@ class NuisanceLadder:
     values: Mapping[str, float]
 
 
-def judge_ladder(claim: str, levels: FactorLevels, ladder: NuisanceLadder, evidence: Evidence) -> Finding:
+def judge_ladder(claim: Claim, levels: FactorLevels, ladder: NuisanceLadder, evidence: Evidence) -> Finding:
     """The finding for a nuisance-aware factor.
 
     A level is a candidate only if its best arm beats every arm of the default's level; the default is
@@ -58,21 +67,17 @@ def judge_ladder(claim: str, levels: FactorLevels, ladder: NuisanceLadder, evide
     rivals = {level: finite[level] for level in others if finite[level]}
     tables = tuple(_by_rate(level, ladder, finite, evidence) for level in rivals)
     if not finite[own] or not rivals:
-        reason = "every re-tuned arm of the other levels diverged"
-        return Finding(factor=levels.name, state=INCONCLUSIVE, reasons=(reason,), seeds=evidence.seeds)
+        return Finding(factor=levels.name, state=INCONCLUSIVE, reasons=(NO_RIVAL(),), seeds=evidence.seeds)
     comparison = _Comparison(finite[own], rivals, evidence, tried=sum(map(len, ladder.arms.values())))
     finding = comparison.decide(levels)
-    if claim == BALANCED:
+    if claim.against == Against.AS_LONG:
         finding = _weighed(finding, levels, comparison, evidence)
     if len(ladder.arms[own]) > 1 and comparison.default in _rate_ends(ladder, own):
-        reason = f"the default level's best {ladder.setting} ends its ladder: the best may lie beyond"
-        finding = replace(finding, reasons=(*finding.reasons, reason))
+        finding = replace(finding, reasons=(*finding.reasons, LADDER_ENDS(setting=ladder.setting)))
     if any(row.differs for row in tables):
         changed = ", ".join(str(row.level) for row in tables if row.differs)
-        finding = replace(
-            finding,
-            reasons=(*finding.reasons, f"the conclusion depends on the {ladder.setting} at {changed}"),
-        )
+        reason = DEPENDS(setting=ladder.setting, levels=changed)
+        finding = replace(finding, reasons=(*finding.reasons, reason))
     diverged = tuple(arm for arms in ladder.arms.values() for arm in arms if arm in evidence.diverged)
     bounds = tuple(
         evidence.contrasts.over(arm, evidence.baseline) for arm in levels.arms if evidence.contrasts.has(arm)
@@ -106,7 +111,7 @@ class _Comparison:
         if ahead:
             level = max(ahead, key=lambda level: gains[level].gain)
             if levels.ends_grid(level):
-                return self._found(INCONCLUSIVE, levels, level, gains[level], edge_reason(level))
+                return self._found(INCONCLUSIVE, levels, level, gains[level], EDGE(level=level))
             test = FreshTest(arm=self.best[level], over=self.default, kind=SUPERIOR, value=level)
             return replace(self._found(CANDIDATE, levels, level, gains[level]), test=test)
         nearest_level, nearest = max(
@@ -116,10 +121,10 @@ class _Comparison:
         if nearest.upper >= evidence.margin.percent:
             return self._found(UNDECIDED, levels, nearest_level, nearest, open_gain(nearest, evidence))
         if not evidence.sensitive:
-            return self._found(INCONCLUSIVE, levels, nearest_level, nearest, INSENSITIVE)
+            return self._found(INCONCLUSIVE, levels, nearest_level, nearest, INSENSITIVE())
         return self._found(CONFIRM, levels, nearest_level, nearest)
 
-    def _found(self, state: str, levels: FactorLevels, level: Any, bound: Bound, *reasons: str) -> Finding:
+    def _found(self, state: str, levels: FactorLevels, level: Any, bound: Bound, *reasons: Reason) -> Finding:
         plain = levels.arms[levels.levels.index(level)]
         return Finding(
             factor=levels.name,
@@ -151,11 +156,11 @@ def _weighed(finding: Finding, levels: FactorLevels, comparison: _Comparison, ev
     for each of its arms.
     """
     isos: dict[Any, Bound] = {}
-    missing: list[str] = []
+    missing: list[Reason] = []
     for level, arm in comparison.best.items():
         plain = levels.arms[levels.levels.index(level)]
         weights = iso_weights(plain, evidence)
-        if isinstance(weights, str):
+        if isinstance(weights, Reason):
             missing.append(weights)
             continue
         moved = {**weights}
@@ -174,16 +179,15 @@ def _weighed(finding: Finding, levels: FactorLevels, comparison: _Comparison, ev
     if finding.state == CANDIDATE and finding.test is not None:
         iso = isos[finding.test.value]
         if iso.lower <= 0:
-            reason = "better at its best learning rate, but not than the default trained for the same time"
-            return replace(finding, state=UNDECIDED, test=None, value=None, iso=iso, reasons=(reason,))
+            reasons = (NO_BETTER_AS_LONG(),)
+            return replace(finding, state=UNDECIDED, test=None, value=None, iso=iso, reasons=reasons)
         plain = levels.arms[levels.levels.index(finding.test.value)]
         test = replace(finding.test, duration=evidence.costs[plain].ratio)
         return replace(finding, iso=iso, test=test)
     nearest = max(isos.values(), key=lambda bound: bound.upper)
     if finding.state == CONFIRM and nearest.upper >= evidence.margin.percent:
-        return replace(
-            finding, state=UNDECIDED, iso=nearest, reasons=(open_gain(nearest, evidence, "at the same time"),)
-        )
+        reasons = (open_gain(nearest, evidence, OPEN_AT_ONE_COST),)
+        return replace(finding, state=UNDECIDED, iso=nearest, reasons=reasons)
     return replace(finding, iso=nearest)
 
 
@@ -211,7 +215,7 @@ def _by_rate(
 
 def _conclusion(bound: Bound | None, evidence: Evidence) -> str:
     if bound is None:
-        return "diverged"
+        return Status.DIVERGED
     if bound.lower > 0:
         return BETTER
     if bound.upper < 0:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from bios_sweep.claims import Claim
 from bios_sweep.decision.bounds import Bound
 from bios_sweep.decision.finding import (
     CANDIDATE,
@@ -19,12 +20,14 @@ from bios_sweep.decision.finding import (
     Margin,
 )
 from bios_sweep.decision.rows import Estimate, LevelRow, RateRow
-from bios_sweep.decision.sentences import contrast_of, over_words, sentence
-from bios_sweep.jsonable import OPTIONAL
-from bios_sweep.study.claims import BALANCED, OPTIMUM, QUALITY, SPEED, claimed_level
+from bios_sweep.decision.sentences import OPEN, contrast_of, over_words, reasons_told, sentence
+from bios_sweep.jsonable import LEFT_OUT, OPTIONAL, WORDS
+from bios_sweep.reasons import Kind, Reason
+from bios_sweep.vocabulary import Stage, Status
 
+LOSS_ALONE = Kind("judged on loss at equal {hold}; cost is not weighed against it")
+DIVERGED = Kind("diverged: {arms}")
 WEIGHED = ("batch_size", "max_steps", "lora_rank")  # settings whose levels cost differently
-PROFILES = {QUALITY: "quality", BALANCED: "balanced", SPEED: "speed"}  # claims that hold for one wish only
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,10 +45,11 @@ class Verdict:
     cost_upper: time of the level in question over the baseline's, on `hardware`. iso_cost_percent: its
     gain over the default trained for the same time. profile: for whom a served value holds.
     test: what fresh seeds must show, or have shown (a kind of `FreshTest`); empty where nothing is asked.
-    served: the value that this claim serves. withheld: why what it stands for is served to nobody; empty
+    served: the value that this claim serves. withheld: why what it stands for is served to nobody; None
     where it is served, and where nothing was decided. recommended: the value that the claim's goal is to
-    use, which is what the tuned file gives it; None where the claim is about no goal. advice: what a reader
-    may do; extend: the command that adds a level beyond the grid's end; each where the report knows it.
+    use, which is what the tuned file gives it; None where the claim is about no goal. told: reasons
+    that the sentence says already. advice: what a reader may do; extend: the command that adds a level beyond
+    the grid's end; each where the report knows it.
     """
 
     factor: str
@@ -61,12 +65,12 @@ class Verdict:
     seeds: tuple[int, ...]
     arms: tuple[str, ...]
     hold: str
-    reasons: tuple[str, ...]
+    reasons: tuple[Reason, ...]
     sentence: str
     scope: str
     confidence: float
     margin_absolute: float | None = None
-    stage: str = "screening"
+    stage: str = Stage.SCREENING
     served: Any = None
     levels: tuple[LevelRow, ...] = ()
     cost_ratio: float | None = None
@@ -82,8 +86,9 @@ class Verdict:
     test: str = ""
     effect_of: Any = None
     effect_over: str = ""
-    withheld: str = ""
+    withheld: Reason | None = field(default=None, metadata=WORDS)
     recommended: Any = None
+    told: tuple[Reason, ...] = field(default=(), metadata=LEFT_OUT)
     advice: str | None = field(default=None, metadata=OPTIONAL)
     extend: str | None = field(default=None, metadata=OPTIONAL)
 
@@ -109,7 +114,7 @@ def make_verdict(
     margin: Margin | None,
     *,
     role: str,
-    claim: str,
+    claim: Claim,
     arms: Sequence[str],
     hold: str,
     scope: str,
@@ -117,7 +122,7 @@ def make_verdict(
     looks: int,
     limit: float | None = None,
     served: Any = None,
-    withheld: str = "",
+    withheld: Reason | None = None,
     recommended: Any = None,
     cell: str = "",
 ) -> Verdict:
@@ -127,25 +132,24 @@ def make_verdict(
     the screening's bounds are at alpha / looks. limit: percent that the claim is held against, where it is
     not the margin.
     """
-    stage = "confirmation" if final.fresh else "screening"
-    confidence = 1.0 - (alpha if stage == "confirmation" else alpha / looks)
+    stage = Stage.CONFIRMATION if final.fresh else Stage.SCREENING
+    confidence = 1.0 - (alpha if stage == Stage.CONFIRMATION else alpha / looks)
     word = final.state
     reasons = final.reasons
     if word == CANDIDATE:
-        word, reasons = INCONCLUSIVE, (*reasons, "a better level was found; its confirmation has not run yet")
-    if claim == OPTIMUM and levels.name in WEIGHED and word in (CONFIRM, REFINE, UNCONFIRMED):
-        reasons = (*reasons, f"judged on loss at equal {hold}; cost is not weighed against it")
+        word, reasons = INCONCLUSIVE, (*reasons, OPEN())
+    if claim.by_loss and levels.name in WEIGHED and word in (CONFIRM, REFINE, UNCONFIRMED):
+        reasons = (*reasons, LOSS_ALONE(hold=hold))
     if final.diverged:
-        reasons = (*reasons, f"diverged: {', '.join(final.diverged)}")
-    bound = contrast_of(claim, final)
-    claimed = claimed_level(claim, levels.default)
-    default = levels.default if claimed is None else claimed
+        reasons = (*reasons, DIVERGED(arms=", ".join(final.diverged)))
+    bound = contrast_of(final)
+    default = claim.claimed(levels.default)
     best = default if word == CONFIRM or final.best is None else _best_level(levels, final)
     cost = final.cost
     return Verdict(
         factor=levels.name,
         role=role,
-        claim=claim,
+        claim=claim.name,
         verdict=word,
         default=default,
         best_level=best,
@@ -169,7 +173,7 @@ def make_verdict(
         cost_upper=_rounded(cost.upper) if cost else None,
         iso_cost_percent=_rounded(final.iso.gain) if final.iso else None,
         hardware=cost.hardware if cost else "",
-        profile=PROFILES.get(claim),
+        profile=claim.goal,
         cell=cell,
         by_rate=final.by_rate,
         bracket=screening.bracket,
@@ -179,6 +183,7 @@ def make_verdict(
         effect_over=over_words(levels, bound) if bound else "",
         withheld=withheld,
         recommended=recommended,
+        told=reasons_told(word, final, margin),
     )
 
 
@@ -205,7 +210,7 @@ def _level(levels: FactorLevels, arm: str, screening: Finding) -> LevelRow:
         arm=arm,
         level=levels.level(arm),
         label=levels.label(arm),
-        status="diverged" if arm in screening.diverged else "compared" if bound else "not compared",
+        status=Status.DIVERGED if arm in screening.diverged else "compared" if bound else "not compared",
         estimate=_estimate(bound) if bound else None,
     )
 

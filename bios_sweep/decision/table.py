@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bios_sweep.errors import InputError
+from bios_sweep.reasons import Reason
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED
 
@@ -42,7 +43,7 @@ class ResultTable:
 
     untouched: the metric of the model before any training, None when unknown.
     hardware: the device classes that produced the values. flaw: why nothing can be judged on these
-    values, whatever they are; empty where nothing is known against them.
+    values, whatever they are; None where nothing is known against them.
 
     Raises:
         InputError: an arm or a seed is listed twice; a repeated seed is not a replicate.
@@ -54,7 +55,7 @@ class ResultTable:
     metric: Metric
     untouched: float | None = None
     hardware: tuple[str, ...] = ()
-    flaw: str = ""
+    flaw: Reason | None = None
 
     def __post_init__(self) -> None:
         for kind, names in (("arm", self.arms), ("seed", self.seeds)):

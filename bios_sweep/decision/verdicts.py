@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from bios_sweep.claims import OPTIMUM, Claim
 from bios_sweep.decision.bracket import bracket_of
 from bios_sweep.decision.claims.evidence import Evidence
 from bios_sweep.decision.claims.judging import judge_claim
@@ -29,13 +30,15 @@ from bios_sweep.decision.gates import (
 )
 from bios_sweep.decision.nuisance import NuisanceLadder, judge_ladder
 from bios_sweep.decision.table import ResultTable, complete_blocks
-from bios_sweep.study.claims import OPTIMUM
+from bios_sweep.reasons import Kind
 from bios_sweep.study.decision import DecisionRule
 
-NO_CLUSTERS = (
+NO_CLUSTERS = Kind(
     "the evaluation's clusters are not known, or are fewer than ten, and decision.scope=distribution "
     "needs their error; auto and evaluation do without"
 )
+NO_VARIATION = Kind("every variation diverged")
+NO_LEVEL = Kind("every level of the factor diverged")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +49,7 @@ class Asked:
     """
 
     name: str
-    claim: str
+    claim: Claim
     levels: FactorLevels
     ladder: NuisanceLadder | None = None
 
@@ -79,18 +82,18 @@ def screen_claims(
     scope is the distribution decides nothing.
     """
     blocks, margin = complete_blocks(table), margin_of(table, rule)
-    reason = gate(table, blocks) or (NO_PERCENT if margin is None else "")
-    if margin is None or reason:
-        return {one.name: stopped(table, one.levels, reason) for one in asked}
+    reason = gate(table, blocks)
+    if margin is None or reason is not None:
+        return {one.name: stopped(table, one.levels, reason or NO_PERCENT()) for one in asked}
     if blocks.seeds and not blocks.values[0].mean():
-        return {question.name: stopped(table, question.levels, NO_PERCENT) for question in asked}
+        return {question.name: stopped(table, question.levels, NO_PERCENT()) for question in asked}
     if len(blocks.arms) < 2:
-        return {one.name: stopped(table, one.levels, "every variation diverged") for one in asked}
+        return {one.name: stopped(table, one.levels, NO_VARIATION()) for one in asked}
     if len(table.seeds) < 2:
         return {one.name: one_seed(table, one.levels, blocks) for one in asked}
     clusters = cluster_table(blocks, sums or {})
     if clusters is None and rule.scope == "distribution":
-        return {one.name: stopped(table, one.levels, NO_CLUSTERS) for one in asked}
+        return {one.name: stopped(table, one.levels, NO_CLUSTERS()) for one in asked}
     tried = max(len(table.arms) - 1, variations or 0)
     contrasts = Contrasts(blocks=blocks, alpha=rule.alpha / len(rule.looks), tried=tried, clusters=clusters)
     evidence = _evidence(table, contrasts, margin, rule, costs or {}, durations or {})
@@ -134,7 +137,7 @@ def _answer(asked: Asked, table: ResultTable, evidence: Evidence) -> Finding:
     elif evidence.finite(levels):
         finding = judge_claim(asked.claim, levels, evidence)
     else:
-        finding = stopped(table, levels, "every level of the factor diverged")
+        finding = stopped(table, levels, NO_LEVEL())
     return replace(finding, bracket=_bracket(levels, evidence))
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from bios_sweep.claims import claim_named
 from bios_sweep.defaults.tuned import (
     CONFIRM,
     PROFILES,
@@ -22,9 +23,7 @@ from bios_sweep.defaults.tuned import (
 )
 from bios_sweep.errors import DefaultsError
 from bios_sweep.settings import TrainingSettings
-
-OTHER_LEVELS = ("quality", "speed", "minimum")  # claims about a level of their own
-EVERY_PROFILE = ("optimum", "balanced", "enough", "")  # claims whose value holds whatever matters most
+from bios_sweep.vocabulary import Goal
 
 
 def build_tuned(
@@ -95,11 +94,15 @@ def _is_value(name: str) -> bool:
 
 
 def _holds_everywhere(item: Evidence) -> bool:
-    return item.claim in EVERY_PROFILE
+    return not item.claim or claim_named(item.claim).for_everyone  # an old file does not say the claim
 
 
 def require_served(
-    name: str, value: Any, evidence: Mapping[str, Evidence], names: Sequence[str], profile: str = "balanced"
+    name: str,
+    value: Any,
+    evidence: Mapping[str, Evidence],
+    names: Sequence[str],
+    profile: str = Goal.BALANCED,
 ) -> None:
     """Refuse a value that its evidence does not stand for. names: what may be served.
 
@@ -113,8 +116,8 @@ def require_served(
     items = [item for key, item in evidence.items() if factor_of(key) == name]
     if not items:
         raise DefaultsError(f"{name}: a value without evidence cannot be served")
-    claims = EVERY_PROFILE if profile == "balanced" else (*EVERY_PROFILE, profile)
-    meant = [item for item in items if item.claim in claims or item.claim == "identical"] or items
+    own = [item for item in items if _holds_everywhere(item) or claim_named(item.claim).goal == profile]
+    meant = own or items
     if _searched(name, value, evidence):
         return
     decided = [item for item in meant if item.decided]
@@ -184,7 +187,7 @@ def _evidence(verdicts: Sequence[Mapping[str, Any]], baseline: TrainingSettings)
         key = f"{name} ({item.claim})" if name in evidence and item.claim else name
         if key in evidence or (name in evidence and evidence[name].claim == item.claim):
             raise DefaultsError(f"{name}: two verdicts for one factor; one study gives one")
-        own = name in names and item.claim not in OTHER_LEVELS
+        own = name in names and not claim_named(item.claim).of_another_level
         if own and item.default != getattr(baseline, name):
             raise DefaultsError(
                 f"{name}: the verdict is about the default {item.default!r}, "

@@ -9,12 +9,13 @@ from bios_sweep.defaults.measured import evidence_of
 from bios_sweep.defaults.tuned import Evidence, TunedDefaults, TunedKey, factor_of
 from bios_sweep.defaults.tuned_file import key_words
 from bios_sweep.settings import TrainingSettings
+from bios_sweep.vocabulary import Goal
 
 NUMBERS = ("effect_percent", "lower", "upper", "margin")
 
 
 def differences(
-    tuned: TunedDefaults, before: TrainingSettings, after: TrainingSettings, profile: str = "balanced"
+    tuned: TunedDefaults, before: TrainingSettings, after: TrainingSettings, profile: str = Goal.BALANCED
 ) -> list[dict[str, Any]]:
     """A row for every setting that was judged or that changed with one that was.
 
@@ -34,7 +35,7 @@ def differences(
 
 
 def file_differences(
-    old: Sequence[TunedDefaults], new: Sequence[TunedDefaults], profile: str = "balanced"
+    old: Sequence[TunedDefaults], new: Sequence[TunedDefaults], profile: str = Goal.BALANCED
 ) -> list[dict[str, Any]]:
     """A row for every value or verdict that two files have differently, by key.
 

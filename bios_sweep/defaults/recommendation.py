@@ -12,6 +12,7 @@ from bios_sweep.defaults.model_config import ModelShape, model_shape
 from bios_sweep.errors import DefaultsError
 from bios_sweep.method import Objective
 from bios_sweep.settings import ALPHA_RULES, FULL, LORA_SETTINGS, METHODS, TrainingSettings, setting_names
+from bios_sweep.vocabulary import Goal
 
 SUPERVISED = "supervised"
 PREFERENCE = "preference"
@@ -91,7 +92,7 @@ def recommend(
     method: str = "lora",
     examples: int | None = None,
     tokens: int | None = None,
-    goal: str = "balanced",
+    goal: str = Goal.BALANCED,
     family: str | None = None,
     hidden_size: int | None = None,
     objective: str = SUPERVISED,

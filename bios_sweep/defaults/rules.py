@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 
 from bios_sweep.errors import DefaultsError
 from bios_sweep.settings import FULL, LORA
+from bios_sweep.vocabulary import Goal
 
 MEASURED = "measured"  # a verdict on this model
 PUBLISHED = "published"  # stated by the source for facts like these
@@ -124,7 +125,7 @@ def learning_rate(*, family: str, hidden_size: int, method: str = "lora") -> Cho
     return Choice(value=value, why=why, warnings=(f"learning_rate: {doubt}",) if doubt else ())
 
 
-def batch_size(*, goal: str = "balanced") -> Choice:
+def batch_size(*, goal: str = Goal.BALANCED) -> Choice:
     """Examples per optimizer step, by what matters most: `quality`, `balanced` or `speed`.
 
     Raises:

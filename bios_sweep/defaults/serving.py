@@ -14,6 +14,7 @@ from bios_sweep.defaults.recommendation import SUPERVISED, TRAINING, Recommendat
 from bios_sweep.errors import NotTunedError
 from bios_sweep.method import Objective
 from bios_sweep.settings import TrainingSettings
+from bios_sweep.vocabulary import Goal
 
 UNJUDGED = ("dtype", "train_examples")  # what a study is made with, not what it says something about
 
@@ -24,7 +25,7 @@ def serve(
     method: str = "lora",
     examples: int | None = None,
     tokens: int | None = None,
-    goal: str = "balanced",
+    goal: str = Goal.BALANCED,
     family: str | None = None,
     hidden_size: int | None = None,
     objective: str = SUPERVISED,

@@ -14,14 +14,15 @@ from typing import Any
 from bios_sweep.errors import DefaultsError
 from bios_sweep.method import Objective
 from bios_sweep.settings import TrainingSettings, setting_names
+from bios_sweep.vocabulary import Goal, Word
 
-CONFIRM = "confirm"
-REFINE = "refine"
-VERDICTS = (CONFIRM, REFINE, "refine (unconfirmed)", "inconclusive", "screening only")
+CONFIRM = Word.CONFIRM
+REFINE = Word.REFINE
+VERDICTS = (CONFIRM, REFINE, Word.UNCONFIRMED, Word.INCONCLUSIVE, Word.SCREENING_ONLY)
 OPTIONAL_TEXTS = ("role", "claim", "hold", "stage", "sentence")
 REPEAT = "repeat"  # the A/A control: it has evidence, but it is no setting and has no value
 SEARCH = "search"  # evidence of a joint search: its levels are whole settings, not values of one
-PROFILES = ("quality", "balanced", "speed")
+PROFILES = tuple(Goal)
 NOT_ALWAYS = ("told", "metric")  # parts that a file may lack
 BETTER = {"minimize": "smaller is better", "maximize": "larger is better"}
 SILENT = (
@@ -203,7 +204,7 @@ class TunedDefaults:
         """Settings that the trials never heard of: the baseline's value for them was nobody's."""
         return tuple(name for name in self.names if self.told is not None and name not in self.told)
 
-    def settings(self, start: TrainingSettings, profile: str = "balanced") -> TrainingSettings:
+    def settings(self, start: TrainingSettings, profile: str = Goal.BALANCED) -> TrainingSettings:
         """`start` with the tuned values in place of its own, for what matters most.
 
         Batch sizes were compared at equal examples, so another batch size changes the steps with it

@@ -12,6 +12,7 @@ from bios_sweep.procedure import ProcedureSource, Search, costs_of, known_propos
 from bios_sweep.records.journal import Journal
 from bios_sweep.study.search import SearchSpace
 from bios_sweep.study.trials import REFINEMENT
+from bios_sweep.vocabulary import SearchGoal
 
 SEARCH_BATCH = 4  # proposals asked at once: enough to keep a few workers busy; chosen, not measured
 LARGE_COST = 100.0  # times the default's: what a proposal of unknown cost is told
@@ -55,7 +56,7 @@ def open_search(sweep: Sweep, space: SearchSpace) -> Searcher:
     from bios_sweep.execution.optuna_search import OptunaSearch  # heavy, and seldom asked for
 
     study = sweep.plan.study
-    two = study.decision.refine_goal != "quality"
+    two = study.decision.refine_goal != SearchGoal.QUALITY
     default = sweep.workspace.read_result(sweep.plan.trials[0].key)
     start = default.final.get(study.metric.name, 0.0) if default is not None else 0.0
     worthless = start - study.metric.sign * max(

@@ -25,6 +25,7 @@ from bios_sweep.report.text.broken import broken_line
 from bios_sweep.report.text.markdown import to_markdown
 from bios_sweep.report.text.publish import write_report
 from bios_sweep.sealed import PREFIX, unlike
+from bios_sweep.vocabulary import Stage
 
 _log = logging.getLogger(__name__)
 
@@ -69,14 +70,14 @@ def conclude(sweep: Sweep, source: ProcedureSource, journal: Journal) -> Summary
     )
     for key, folder in kept.items():
         journal.kept(key, folder)
-    journal.closed("done")
+    journal.closed(Stage.DONE)
     return summary
 
 
 def _published(sweep: Sweep, journal: Journal, verdict: Mapping[str, Any]) -> bool:
     """Whether an earlier run came to this very verdict and its files are still as it wrote them."""
     state = journal.state
-    if state.closed != "done" or not _same(state.verdict, plain(verdict)) or not state.report:
+    if state.closed != Stage.DONE or not _same(state.verdict, plain(verdict)) or not state.report:
         return False
     wrong = unlike(sweep.folder, {name: f"{PREFIX}{sha256}" for name, sha256 in state.report.items()})
     if wrong is not None:

@@ -12,18 +12,19 @@ from bios_sweep.procedure.refinement import (
     serves_search,
     space_of,
 )
-from bios_sweep.procedure.served import SERVED, UNFINISHED, no_file, own_cell, stands_for
+from bios_sweep.procedure.served import NOT_SERVED, UNFINISHED, no_file, own_cell, serves, stands_for
 from bios_sweep.procedure.source import ProcedureSource, recall
 from bios_sweep.procedure.state import DONE, Known, Results, Search, State, no_clusters
 from bios_sweep.procedure.suggestion import Suggestion, suggest
 from bios_sweep.procedure.tables import costs_of, table_of
-from bios_sweep.procedure.untested import untested_lines
+from bios_sweep.procedure.untested import UNTESTED, untested_reasons
 
 __all__ = [
     "DONE",
+    "NOT_SERVED",
     "SEARCH",
-    "SERVED",
     "UNFINISHED",
+    "UNTESTED",
     "Known",
     "ProcedureSource",
     "Question",
@@ -44,11 +45,12 @@ __all__ = [
     "pairing_lines",
     "questions",
     "recall",
+    "serves",
     "serves_search",
     "space_of",
     "stands_for",
     "state_of",
     "suggest",
     "table_of",
-    "untested_lines",
+    "untested_reasons",
 ]

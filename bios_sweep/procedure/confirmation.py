@@ -9,13 +9,16 @@ from bios_sweep.decision.finding import UNCONFIRMED, Finding, FreshTest, Margin
 from bios_sweep.decision.fresh import judge_fresh
 from bios_sweep.procedure.cell import Cell, Fresh, fresh_of, joined
 from bios_sweep.procedure.refinement import SEARCH
-from bios_sweep.procedure.served import done, own_rate, retuned
+from bios_sweep.procedure.served import OWN_RATE, done, retuned
 from bios_sweep.procedure.state import State
 from bios_sweep.procedure.together import combination_of, held_together
+from bios_sweep.reasons import Kind
 from bios_sweep.study.arms import BASELINE, Arm
 from bios_sweep.study.durations import duration_arm
 from bios_sweep.study.stages import confirmation_trials
 from bios_sweep.study.trials import CONFIRMATION
+
+NO_FRESH_SEEDS = Kind("no confirmation seeds: no value is served")
 
 
 def confirmed(cell: Cell, state: State, candidates: Mapping[str, Finding], margin: Margin) -> State:
@@ -45,9 +48,8 @@ def confirmed(cell: Cell, state: State, candidates: Mapping[str, Finding], margi
 
 def unconfirmed(cell: Cell, state: State, candidates: Mapping[str, Finding]) -> State:
     """The end of a sweep whose candidates meet nobody: the study plans no fresh seeds."""
-    reasons = ("no confirmation seeds: no value is served",)
     left = {
-        name: dataclasses.replace(finding, state=UNCONFIRMED, reasons=reasons)
+        name: dataclasses.replace(finding, state=UNCONFIRMED, reasons=(NO_FRESH_SEEDS(),))
         for name, finding in candidates.items()
     }
     return done(cell, state, {**state.findings, **left})
@@ -93,6 +95,6 @@ def _judged(
             candidates[name], test, fresh.table, margins[name], cell.rule.alpha, fresh.guards, fresh.sums
         )
         if retuned(cell.plan, found):
-            found = dataclasses.replace(found, reasons=(*found.reasons, own_rate(test.arm)))
+            found = dataclasses.replace(found, reasons=(*found.reasons, OWN_RATE(arm=test.arm)))
         judged[name] = found
     return judged

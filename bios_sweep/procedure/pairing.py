@@ -12,13 +12,21 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bios_sweep.claims import REPEAT
 from bios_sweep.decision.finding import CANDIDATE, CONFIRM, INCONCLUSIVE, REFINE, Finding
 from bios_sweep.procedure.questions import Question
 from bios_sweep.procedure.state import DONE, Results, State
-from bios_sweep.study.claims import REPEAT
+from bios_sweep.reasons import Kind, Reason
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.trials import COMPLETED, SCREENING, TrialResult, TrialSpec
 from bios_sweep.study.twin import first_trial, twin_arm, twin_trial
+
+NOTHING_MOVED = Kind("no level changed the metric at all, so the script may not use the setting")
+COPIED_SEEDS = Kind(
+    "the script ignores the seed: all that the baseline told is the same at all {seeds} seeds "
+    "({metric} {value:.6g}), so they are copies and no replicates; let {{seed}} decide "
+    "initialisation and example order, or print a metric that tells runs apart"
+)
 
 
 def with_twin(plan: Plan, results: Results, state: State) -> State:
@@ -45,9 +53,10 @@ def doubted(
     plan: Plan, results: Results, findings: Mapping[str, Finding], asked: Mapping[str, Question]
 ) -> dict[str, Finding]:
     """Nothing is settled by levels that changed nothing at all: the script may not read them."""
-    reason = "no level changed the metric at all, so the script may not use the setting"
     return {
-        name: dataclasses.replace(finding, state=INCONCLUSIVE, test=None, reasons=(*finding.reasons, reason))
+        name: dataclasses.replace(
+            finding, state=INCONCLUSIVE, test=None, reasons=(*finding.reasons, NOTHING_MOVED())
+        )
         if finding.state in (CONFIRM, CANDIDATE, REFINE) and _nothing_moved(plan, results, asked[name])
         else finding
         for name, finding in findings.items()
@@ -60,22 +69,18 @@ def _nothing_moved(plan: Plan, results: Results, question: Question) -> bool:
     return all(unmoved(plan, arm.name, results) for arm in plan.arms_of(question.factor.name))
 
 
-def copied_seeds(plan: Plan, baseline: Mapping[int, TrialResult], metric: str) -> str:
+def copied_seeds(plan: Plan, baseline: Mapping[int, TrialResult], metric: str) -> Reason | None:
     """Why the replicates of a script are none: the baseline's value is the same to the bit at every seed.
 
-    baseline: seed -> result. An empty string where the values differ, and for our own engines.
+    baseline: seed -> result. None where the values differ, and for our own engines.
     """
     ended = [result for result in baseline.values() if result.status == COMPLETED]
     values = [result.final.get(metric, math.nan) for result in ended]
     if plan.study.scenario.repeatable or len(values) < 2 or math.isnan(values[0]):
-        return ""
+        return None
     if len({_all_it_told(result, metric) for result in ended}) > 1:
-        return ""  # one value, but other runs: a coarse metric
-    return (
-        f"the script ignores the seed: all that the baseline told is the same at all {len(values)} seeds "
-        f"({metric} {values[0]:.6g}), so they are copies and no replicates; let {{seed}} decide "
-        "initialisation and example order, or print a metric that tells runs apart"
-    )
+        return None  # one value, but other runs: a coarse metric
+    return COPIED_SEEDS(seeds=len(values), metric=metric, value=values[0])
 
 
 def _all_it_told(result: TrialResult, metric: str) -> str:
@@ -107,8 +112,8 @@ def _pairing(plan: Plan, twin: TrialSpec, results: Results) -> str:
         )
     one, two = (result.final.get(metric, math.nan) for result in (first, again))
     copied = copied_seeds(plan, _baseline(plan, results), metric)
-    if copied:
-        return copied
+    if copied is not None:
+        return str(copied)
     if one == two:
         return (
             f"the script honours the seed: the baseline, run twice at seed {seed}, gave the same {metric} "

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from bios_sweep.claims import REPEAT, Claim
 from bios_sweep.decision.finding import FactorLevels
 from bios_sweep.decision.nuisance import NuisanceLadder
 from bios_sweep.study.arms import BASELINE
-from bios_sweep.study.claims import REPEAT
 from bios_sweep.study.factors import Factor, natural_ends
 from bios_sweep.study.plan import Plan
 
@@ -19,8 +19,13 @@ class Question:
 
     name: str
     factor: Factor
-    claim: str
+    claim: Claim
     cell: str = ""
+
+    @property
+    def served(self) -> bool:
+        """Whether its answer is a value that somebody is to use; a control's is none."""
+        return self.claim.served and self.factor.name != REPEAT
 
 
 def questions(plan: Plan) -> tuple[Question, ...]:
@@ -36,7 +41,7 @@ def questions(plan: Plan) -> tuple[Question, ...]:
     )
 
 
-def _name(factor: Factor, claim: str, *, first: bool, cell: str) -> str:
+def _name(factor: Factor, claim: Claim, *, first: bool, cell: str) -> str:
     name = factor.name if first else f"{factor.name} ({claim})"
     return f"{name} @ {cell}" if cell else name
 

@@ -24,9 +24,9 @@ from bios_sweep.study.plan import Plan
 from bios_sweep.study.search import KnownProposal, Proposal, SearchRange, SearchSpace
 from bios_sweep.study.stages import make_trial
 from bios_sweep.study.trials import COMPLETED, REFINEMENT, TrialResult, TrialSpec
+from bios_sweep.vocabulary import SearchGoal
 
 SEARCH = "search"  # the question that a joint search's winner answers
-WITH_COST = "quality and cost"
 
 
 def search_of(
@@ -75,7 +75,7 @@ def objectives_of(
 ) -> tuple[float, ...]:
     """The metric, and for quality and cost the time ratio interpolated from the probe of the levels."""
     value = result.final.get(plan.study.metric.name, math.nan)
-    if plan.study.decision.refine_goal != WITH_COST:
+    if plan.study.decision.refine_goal != SearchGoal.QUALITY_AND_COST:
         return (value,)
     return (value, _cost(plan, proposal.values, costs))
 

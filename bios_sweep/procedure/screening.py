@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+from bios_sweep.claims import Against, Claim
 from bios_sweep.decision.finding import CONFIRM, INCONCLUSIVE, UNDECIDED, Finding, Margin
 from bios_sweep.decision.fresh import broken_guards
 from bios_sweep.decision.gates import margin_of, stopped
@@ -16,11 +17,11 @@ from bios_sweep.procedure.questions import Question, ladder_of, levels_of
 from bios_sweep.procedure.state import State
 from bios_sweep.procedure.tables import costs_of, guard_tables, sums_of, table_of
 from bios_sweep.procedure.untested import untested_arms
-from bios_sweep.study.claims import BALANCED, QUALITY, SPEED
+from bios_sweep.reasons import Kind
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.trials import SCREENING, TrialSpec
 
-NO_LEVEL = "no level of the factor could be tested"
+NO_LEVEL = Kind("no level of the factor could be tested")
 
 
 def screened(cell: Cell) -> State:
@@ -56,7 +57,7 @@ def look_trials(plan: Plan, still_open: Sequence[Question], look: int) -> list[T
     arms = {plan.baseline.name}
     for question in still_open:
         arms |= {arm.name for arm in plan.arms_of(question.factor.name)}
-        if question.claim == BALANCED:
+        if question.claim.against == Against.AS_LONG:
             arms |= set(plan.durations.values())
         for ladder in plan.ladders.get(question.factor.name, {}).values():
             arms |= set(ladder)
@@ -80,7 +81,7 @@ def _look(
         variations=cell.tried,
         sums=sums_of(cell.plan, trials, cell.results, cell.known),
     )
-    found |= {one.name: stopped(table, one.levels, NO_LEVEL) for one in asked if not one.levels.arms}
+    found |= {one.name: stopped(table, one.levels, NO_LEVEL()) for one in asked if not one.levels.arms}
     guards = guard_tables(cell.plan, trials, cell.results)
     alpha = cell.rule.alpha / len(cell.rule.looks)
     kept = {q.name: _guarded(found[q.name], q.claim, guards, alpha) for q in still_open}
@@ -88,10 +89,10 @@ def _look(
 
 
 def _guarded(
-    finding: Finding, claim: str, guards: Mapping[str, tuple[ResultTable, float]], alpha: float
+    finding: Finding, claim: Claim, guards: Mapping[str, tuple[ResultTable, float]], alpha: float
 ) -> Finding:
     """A claim of another level than the default serves it without fresh seeds: its guardrails hold here."""
-    if claim not in (QUALITY, SPEED) or finding.state != CONFIRM or finding.best is None:
+    if not (claim.of_another_level and claim.served) or finding.state != CONFIRM or finding.best is None:
         return finding
     broken = broken_guards(guards, finding.best, alpha)
     return dataclasses.replace(finding, state=UNDECIDED, reasons=broken) if broken else finding

@@ -9,40 +9,52 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bios_sweep.claims import REPEAT
 from bios_sweep.decision.finding import CONFIRM, REFINE, Finding
 from bios_sweep.procedure.cell import Cell
 from bios_sweep.procedure.questions import Question, questions
 from bios_sweep.procedure.refinement import SEARCH, serves_search
 from bios_sweep.procedure.state import DONE, State
+from bios_sweep.reasons import Kind, Reason
 from bios_sweep.study.arms import BASELINE
-from bios_sweep.study.claims import FOR_ALL, QUALITY, REPEAT, SPEED, claimed_level
 from bios_sweep.study.plan import Plan
 
-SERVED = (*FOR_ALL, QUALITY, SPEED)  # claims whose value somebody is to use: not the least that pays
-UNFINISHED = "the sweep is not finished"
-OTHER_CELL = "it is of a cell whose values are not the study's own"
-BEATEN = "it is not shown to hold beside the best single level"
+NOT_SERVED = Kind("not served: {why}")
+UNFINISHED = Kind("the sweep is not finished")
+OTHER_CELL = Kind("it is of a cell whose values are not the study's own")
+BEATEN = Kind("it is not shown to hold beside the best single level")
+OWN_RATE = Kind("it holds together with the settings of {arm}, so it is not served alone")
+NOT_TRIED = Kind("it was not tried together with the refined {settings}")
+SEARCH_SERVED = Kind("the winner of the joint search is served")
+OTHER_SERVED = Kind("another value is served")
+NO_OWN_CELL = Kind("no cell of the study has the values of its own baseline")
+NO_SETTING = Kind("the study asks about no setting, it repeats its baseline")
+NOTHING_SERVED = Kind("the study asks for nothing that is served, only for the {claim}")
+UNKNOWN_METHOD = Kind(
+    "which model and method the values would hold for is not known "
+    "(a script's are said by model=... and method.trains=...)"
+)
 
 
 def done(cell: Cell, state: State, findings: Mapping[str, Finding]) -> State:
     """The state with its last findings and what they serve; nothing is left to run."""
     served: dict[str, Any] = {}
     profiles: dict[str, dict[str, Any]] = {}
-    withheld: dict[str, str] = {}
+    withheld: dict[str, Reason] = {}
     for name, finding in findings.items():
         if name == SEARCH:
             continue  # served only where it holds against the best single level
         question = cell.asked[name]
-        if not _serves(question, finding):
+        if not serves(question, finding):
             continue
         if finding.test is not None and retuned(cell.plan, finding):
-            withheld[name] = own_rate(finding.test.arm)
+            withheld[name] = OWN_RATE(arm=finding.test.arm)
             continue
         factor, value = question.factor.name, stands_for(cell.plan, question, finding)
-        if question.claim in FOR_ALL:
+        if question.claim.for_everyone:
             served[factor] = value
-        else:
-            profiles.setdefault(question.claim, {})[factor] = value
+        elif question.claim.goal is not None:
+            profiles.setdefault(question.claim.goal, {})[factor] = value
     return dataclasses.replace(
         state,
         stage=DONE,
@@ -72,8 +84,8 @@ def settled(cell: Cell, state: State) -> State:
     return dataclasses.replace(state, findings=findings, withheld={**state.withheld, **found})
 
 
-def _with_reason(finding: Finding, why: str) -> Finding:
-    return dataclasses.replace(finding, reasons=(*finding.reasons, f"not served: {why}"))
+def _with_reason(finding: Finding, why: Reason) -> Finding:
+    return dataclasses.replace(finding, reasons=(*finding.reasons, NOT_SERVED(why=why)))
 
 
 def _without_untried(cell: Cell, state: State) -> State:
@@ -83,10 +95,10 @@ def _without_untried(cell: Cell, state: State) -> State:
             kept[profile] = values
             continue
         others = ", ".join(sorted(_moved(cell.plan, state.served).keys() - values.keys()))
-        reason = f"it was not tried together with the refined {others}"
+        reason = NOT_TRIED(settings=others)
         for name, finding in state.findings.items():
             question = cell.asked.get(name)
-            if question is None or question.claim != profile or name in withheld:
+            if question is None or question.claim.goal != profile or name in withheld:
                 continue
             if finding.state in (CONFIRM, REFINE):
                 withheld[name] = reason
@@ -104,35 +116,35 @@ def _moved(plan: Plan, values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value != getattr(base, name)}
 
 
-def _unexplained(cell: Cell, state: State) -> dict[str, str]:
+def _unexplained(cell: Cell, state: State) -> dict[str, Reason]:
     """A reason for whatever a finding settled and its goal does not get."""
     told = {
         name: _why_other(state, question)
         for name, question in cell.asked.items()
         if (finding := state.findings.get(name)) is not None
-        and _serves(question, finding)
+        and serves(question, finding)
         and given(state, question) != stands_for(cell.plan, question, finding)
     }
     search = state.findings.get(SEARCH)
     if search is not None and search.state == REFINE and not serves_search(state):
-        told[SEARCH] = BEATEN
+        told[SEARCH] = BEATEN()
     return told
 
 
-def _why_other(state: State, question: Question) -> str:
+def _why_other(state: State, question: Question) -> Reason:
     factor = question.factor.name
     if serves_search(state) and factor in state.findings[SEARCH].value:
-        return "the winner of the joint search is served"
-    return "another value is served"
+        return SEARCH_SERVED()
+    return OTHER_SERVED()
 
 
-def of_other_cells(cells: Sequence[Plan], states: Sequence[State]) -> dict[str, str]:
+def of_other_cells(cells: Sequence[Plan], states: Sequence[State]) -> dict[str, Reason]:
     """Of a crossed study: what cells settled that are not the study's own is served to nobody."""
     return {
-        question.name: OTHER_CELL
+        question.name: OTHER_CELL()
         for cell, state in zip(cells, states, strict=True)
         for question in questions(cell)
-        if (finding := state.findings.get(question.name)) is not None and _serves(question, finding)
+        if (finding := state.findings.get(question.name)) is not None and serves(question, finding)
     }
 
 
@@ -143,33 +155,26 @@ def own_cell(plan: Plan) -> Plan | None:
     return plan.cells[0] if plan.cells[0].baseline.name == BASELINE else None
 
 
-def no_file(plan: Plan, state: State) -> str:
-    """Why a sweep leaves no tuned defaults, whatever it found or may find; empty where it leaves some."""
+def no_file(plan: Plan, state: State) -> Reason | None:
+    """Why a sweep leaves no tuned defaults, whatever it found or may find; None where it leaves some."""
     own = own_cell(plan)
     if own is None:
-        return "no cell of the study has the values of its own baseline"
+        return NO_OWN_CELL()
     asked = [question for question in questions(own) if question.factor.name != REPEAT]
     if not asked:
-        return "the study asks about no setting, it repeats its baseline"
-    if not any(question.claim in SERVED for question in asked):
-        return f"the study asks for nothing that is served, only for the {asked[0].claim}"
+        return NO_SETTING()
+    if not any(question.claim.served for question in asked):
+        return NOTHING_SERVED(claim=asked[0].claim)
     if not plan.study.scenario.known:
-        return (
-            "which model and method the values would hold for is not known "
-            "(a script's are said by model=... and method.trains=...)"
-        )
-    return "" if state.stage == DONE else UNFINISHED
+        return UNKNOWN_METHOD()
+    return None if state.stage == DONE else UNFINISHED()
 
 
 def given(state: State, question: Question) -> Any:
     """What the goal of a question gets for its factor; None where nothing is served."""
     everyone = state.served.get(question.factor.name)
-    return state.profiles.get(question.claim, {}).get(question.factor.name, everyone)
-
-
-def own_rate(arm: str) -> str:
-    """Why a level with a learning rate of its own is not served."""
-    return f"it holds together with the settings of {arm}, so it is not served alone"
+    profile = state.profiles.get(question.claim.goal, {}) if question.claim.goal else {}
+    return profile.get(question.factor.name, everyone)
 
 
 def retuned(plan: Plan, finding: Finding) -> bool:
@@ -180,10 +185,9 @@ def retuned(plan: Plan, finding: Finding) -> bool:
     return next((known.rung for known in plan.arms if known.name == arm), 1.0) != 1.0
 
 
-def _serves(question: Question, finding: Finding) -> bool:
+def serves(question: Question, finding: Finding) -> bool:
     """Whether a finding settles a value that somebody is to use; a control's is none."""
-    wanted = question.claim in SERVED and question.factor.name != REPEAT
-    return wanted and finding.state in (CONFIRM, REFINE)
+    return question.served and finding.state in (CONFIRM, REFINE)
 
 
 def stands_for(plan: Plan, question: Question, finding: Finding) -> Any:
@@ -191,9 +195,7 @@ def stands_for(plan: Plan, question: Question, finding: Finding) -> Any:
     if finding.value is not None:
         return finding.value
     if finding.state == CONFIRM or finding.best is None:
-        default = getattr(plan.study.baseline, question.factor.name)
-        claimed = claimed_level(question.claim, default)
-        return default if claimed is None else claimed
+        return question.claim.claimed(getattr(plan.study.baseline, question.factor.name))
     return plan.arm(finding.best).level
 
 

@@ -9,11 +9,13 @@ from typing import Any
 from bios_sweep.decision.clusters import ClusterSums
 from bios_sweep.decision.costs import CostRatio, Timing
 from bios_sweep.decision.finding import Finding, Margin
+from bios_sweep.reasons import Reason
 from bios_sweep.study.arms import Arm
 from bios_sweep.study.search import Proposal
 from bios_sweep.study.trials import TrialResult, TrialSpec
+from bios_sweep.vocabulary import Stage
 
-DONE = "done"
+DONE = Stage.DONE
 
 Results = Mapping[str, TrialResult]
 
@@ -80,7 +82,7 @@ class State:
     extra_arms: tuple[Arm, ...] = ()
     served: Mapping[str, Any] = field(default_factory=dict)
     profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    withheld: Mapping[str, str] = field(default_factory=dict)
+    withheld: Mapping[str, Reason] = field(default_factory=dict)
     costs: Mapping[str, CostRatio] = field(default_factory=dict)
     search: Search | None = None
     untested: Mapping[str, str] = field(default_factory=dict)

@@ -13,8 +13,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from bios_sweep.claims import REPEAT, Claim, claims_of
 from bios_sweep.curves.remedies import moves_of
 from bios_sweep.curves.signs import DIVERGING
+from bios_sweep.decision.claims.judgement import judgement_of
 from bios_sweep.decision.finding import (
     BELOW,
     CONFIRM,
@@ -28,20 +30,21 @@ from bios_sweep.decision.finding import (
     Finding,
     Margin,
 )
-from bios_sweep.decision.fresh import TOO_SMALL
+from bios_sweep.decision.fresh import GUARD_BROKEN, GUARD_UNMEASURED, TOO_SMALL
 from bios_sweep.procedure.diagnosis import diagnosis_of
 from bios_sweep.procedure.next_levels import MOST_SEEDS, extended, narrowed, seeds_needed
 from bios_sweep.procedure.pairing import unmoved
 from bios_sweep.procedure.questions import Question, questions
 from bios_sweep.procedure.state import DONE, Results, State
-from bios_sweep.procedure.untested import untested_lines
+from bios_sweep.procedure.untested import untested_reasons
+from bios_sweep.reasons import is_any, joined
 from bios_sweep.study.arms import Arm, hold_budget
 from bios_sweep.study.checks import is_number
-from bios_sweep.study.claims import ENOUGH, FOR_ALL, OPTIMUM, QUALITY, REPEAT, SPEED
 from bios_sweep.study.design import Study
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.trials import COMPLETED, DIVERGED
+from bios_sweep.vocabulary import Goal
 
 FRESH_SEEDS = 5  # of a confirmation that was not planned, and of a first study of several seeds; the default
 UP, DOWN = (
@@ -113,26 +116,24 @@ def _ask(plan: Plan, question: Question, state: State, results: Results) -> _Ask
         return _Ask(factor=factor, why=why, confirm=True)
     if final.state == SCREENING_ONLY:
         return _Ask(factor=factor, why=f"{name}: one seed shows nothing; {FRESH_SEEDS} are asked", grown=True)
-    if any(reason.startswith(EDGE) for reason in final.reasons) and final.best is not None:
-        level, failing = plan.arm(final.best).level, untested_lines(plan, factor.name, state.untested)
+    if is_any(final.reasons, EDGE) and final.best is not None:
+        level, failing = plan.arm(final.best).level, untested_reasons(plan, factor.name, state.untested)
         if failing:
-            return f"{name}: the best level {level:g} ends what could be tested; {'; '.join(failing)}"
+            return f"{name}: the best level {level:g} ends what could be tested; {joined(failing)}"
         why = f"{name}: the best level {level:g} ends the grid; one level beyond it is added"
         return _Ask(factor=extended(factor, baseline, level), why=why)
-    if any(reason.startswith((TOO_SMALL, "guardrail")) for reason in final.reasons):
+    if is_any(final.reasons, TOO_SMALL, GUARD_BROKEN, GUARD_UNMEASURED):
         return None  # a gain that does not matter, or that costs too much, keeps the default
     if final.bound is None or (not screening.bounds and screening.bound is None):
-        return f"{name}: {'; '.join(final.reasons)}"
+        return f"{name}: {joined(final.reasons)}"
     return _more_seeds(plan, question, screening, state)
 
 
-def _seems(claim: str, final: Finding) -> str:
+def _seems(claim: Claim, final: Finding) -> str:
     """What an unconfirmed finding says of its best arm, by the test that fresh seeds would put to it."""
     kind = SUPERIOR if final.test is None else final.test.kind
     if kind == BELOW:
-        return (
-            "seems to buy nothing that matters" if claim == QUALITY else "seems to lose more than speed may"
-        )
+        return f"seems to {judgement_of(claim).words.turns_down[2]}"
     return {NOT_WORSE: "seems to lose nothing that matters", SHARE: "seems to reach enough"}.get(
         kind, "looks better"
     )
@@ -142,7 +143,7 @@ def _more_seeds(plan: Plan, question: Question, screening: Finding, state: State
     """Neither shown nor excluded, or not replicated: the levels that may matter, on fresh seeds."""
     margin = state.margins.get(question.name, state.margin)
     needed, name = None, question.name
-    if question.claim in (OPTIMUM, ENOUGH) and margin is not None:
+    if question.claim.plain and margin is not None:
         needed = seeds_needed(screening, margin.percent, plan.study.decision.alpha)
     if needed is None:
         needed = 2 * len(plan.study.seeds)  # chosen: costs and shares have noise of their own
@@ -152,10 +153,10 @@ def _more_seeds(plan: Plan, question: Question, screening: Finding, state: State
             "accept what is known, or a larger decision.margin_percent"
         )
     factor, wanted = question.factor, _wanted(plan, screening, margin.percent if margin else 0.0)
-    if question.claim == OPTIMUM and factor.nuisance is None:
+    if question.claim.by_loss and factor.nuisance is None:
         factor = narrowed(factor, plan.study.baseline, wanted)
-    if question.claim not in FOR_ALL:
-        factor = replace(factor, claims=(question.claim,))
+    if not question.claim.for_everyone:
+        factor = replace(factor, claims=(question.claim.name,))
     goal = "show a better level" if _looks_better(screening, margin) else "exclude a gain that matters"
     on = len(screening.seeds)
     why = f"{name}: neither shown nor excluded on {on} seeds; {needed} fresh ones are asked, enough to {goal}"
@@ -214,7 +215,7 @@ def _on_top(plan: Plan, state: State, told: tuple[str, ...]) -> Suggestion | Non
     dropped = {
         question.factor: state.findings[question.name].test
         for question in questions(plan)
-        if question.claim in FOR_ALL
+        if question.claim.for_everyone
         and question.name in state.findings
         and state.findings[question.name].state == REFINE
         and question.factor.name not in state.served
@@ -281,7 +282,7 @@ def _remedied(
     start = 1 + max(trial.seed for trial in state.needed)
     seeds = tuple(range(start, start + len(study.seeds))) if served else study.seeds
     levels = BRIEF.get(setting, UP if times > 1 else DOWN)
-    claims = (SPEED,) if setting == "batch_size" and times > 1 else ()
+    claims = tuple(claim.name for claim in claims_of(setting) if times > 1 and claim.goal == Goal.SPEED)
     new = replace(
         study,
         name=setting,

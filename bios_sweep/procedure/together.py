@@ -6,15 +6,18 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bios_sweep.claims import REPEAT
 from bios_sweep.decision.finding import REFINE, Finding, Margin
 from bios_sweep.decision.fresh import KEEP_DEFAULT, combination_holds
 from bios_sweep.procedure.cell import Cell, Fresh
 from bios_sweep.procedure.refinement import SEARCH
 from bios_sweep.procedure.state import State
+from bios_sweep.reasons import Kind, Reason
 from bios_sweep.study.arms import Arm, combine
-from bios_sweep.study.claims import FOR_ALL, REPEAT
 
-BY_SEARCH = "it moves with the winner of the joint search alone"
+BY_SEARCH = Kind("it moves with the winner of the joint search alone")
+NOT_WITH_SEARCH = Kind("it was not tried together with the winner of the joint search, which is served")
+NOT_TOGETHER = Kind("together with the other refined settings it does not hold; only {best} is served")
 
 
 def for_everyone(cell: Cell, findings: Mapping[str, Finding]) -> dict[str, Finding]:
@@ -22,7 +25,7 @@ def for_everyone(cell: Cell, findings: Mapping[str, Finding]) -> dict[str, Findi
     return {
         name: finding
         for name, finding in findings.items()
-        if name != SEARCH and cell.asked[name].claim in FOR_ALL and cell.asked[name].factor.name != REPEAT
+        if name != SEARCH and cell.asked[name].claim.for_everyone and cell.asked[name].factor.name != REPEAT
     }
 
 
@@ -73,8 +76,7 @@ def held_together(
     )
     if joint is not None and joint.state == REFINE and (holds or not refined):
         apart = [name for name in refined if cell.asked[name].factor.name not in joint.value]
-        reason = "it was not tried together with the winner of the joint search, which is served"
-        state = _beside_the_search(cell, _dropped(cell, state, apart, reason), joint.value)
+        state = _beside_the_search(cell, _dropped(cell, state, apart, NOT_WITH_SEARCH()), joint.value)
         return dataclasses.replace(state, served={**state.served, **joint.value})
     if len(refined) < 2 or holds:
         return state
@@ -84,9 +86,7 @@ def held_together(
 def _beside_the_search(cell: Cell, state: State, values: Mapping[str, Any]) -> State:
     """A setting that alone would stay as it is moves with the search's winner; its own finding says so."""
     findings = {
-        name: dataclasses.replace(
-            finding, reasons=tuple(text.replace(KEEP_DEFAULT, BY_SEARCH) for text in finding.reasons)
-        )
+        name: dataclasses.replace(finding, reasons=tuple(map(_by_search, finding.reasons)))
         if name != SEARCH and cell.asked[name].factor.name in values
         else finding
         for name, finding in state.findings.items()
@@ -94,15 +94,21 @@ def _beside_the_search(cell: Cell, state: State, values: Mapping[str, Any]) -> S
     return dataclasses.replace(state, findings=findings)
 
 
+def _by_search(reason: Reason) -> Reason:
+    if reason.facts.get("then") != KEEP_DEFAULT():
+        return reason
+    return reason.kind(**{**reason.facts, "then": BY_SEARCH()})
+
+
 def _only_the_best(cell: Cell, state: State, refined: Sequence[str]) -> State:
     """Refined factors that do not hold together: only the best of them is served."""
     best = max(refined, key=lambda name: _gain(state.findings[name]))
-    reason = f"together with the other refined settings it does not hold; only {best} is served"
+    reason = NOT_TOGETHER(best=best)
     state = _told(state, [best], reason)
     return _dropped(cell, state, [name for name in refined if name != best], reason)
 
 
-def _dropped(cell: Cell, state: State, dropped: Sequence[str], reason: str) -> State:
+def _dropped(cell: Cell, state: State, dropped: Sequence[str], reason: Reason) -> State:
     """Without the values of some findings, which say why."""
     factors = {cell.asked[name].factor.name for name in dropped}
     served = {name: value for name, value in state.served.items() if name not in factors}
@@ -110,7 +116,7 @@ def _dropped(cell: Cell, state: State, dropped: Sequence[str], reason: str) -> S
     return dataclasses.replace(_told(state, dropped, reason), served=served, withheld=withheld)
 
 
-def _told(state: State, names: Sequence[str], reason: str) -> State:
+def _told(state: State, names: Sequence[str], reason: Reason) -> State:
     findings = {
         name: dataclasses.replace(finding, reasons=(*finding.reasons, reason)) if name in names else finding
         for name, finding in state.findings.items()

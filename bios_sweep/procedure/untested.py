@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from bios_sweep.procedure.state import Results
+from bios_sweep.reasons import Kind, Reason
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.trials import FAILED, TrialSpec
 
-UNTESTED = "was not tested"
+UNTESTED = Kind("{level} was not tested: it failed at every seed ({how})")
 
 
 def untested_arms(plan: Plan, trials: Sequence[TrialSpec], results: Results) -> dict[str, str]:
@@ -30,16 +31,16 @@ def untested_arms(plan: Plan, trials: Sequence[TrialSpec], results: Results) -> 
             result = results[trial.key]
             ended.setdefault(trial.arm, []).append(result.failure if result.status == FAILED else None)
     return {
-        arm: ", ".join(dict.fromkeys(kind or "failed" for kind in kinds))
+        arm: ", ".join(dict.fromkeys(kind or FAILED for kind in kinds))
         for arm, kinds in ended.items()
         if None not in kinds
     }
 
 
-def untested_lines(plan: Plan, factor: str, untested: Mapping[str, str]) -> tuple[str, ...]:
+def untested_reasons(plan: Plan, factor: str, untested: Mapping[str, str]) -> tuple[Reason, ...]:
     """What a verdict says of the factor's levels that were not tested."""
     return tuple(
-        f"{arm.label} {UNTESTED}: it failed at every seed ({untested[arm.name]})"
+        UNTESTED(level=arm.label, how=untested[arm.name])
         for arm in plan.levels_of(factor)
         if arm.name in untested
     )

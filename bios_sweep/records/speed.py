@@ -8,6 +8,7 @@ from pathlib import Path
 from bios_sweep.records.journal import read_state
 from bios_sweep.records.trial_state import TrialState
 from bios_sweep.records.workspace import Workspace
+from bios_sweep.vocabulary import Status
 
 
 def seconds_per_example(workspace: Workspace, model_fingerprint: str) -> tuple[float, int] | None:
@@ -35,7 +36,7 @@ def _trials(workspace: Workspace, model_fingerprint: str) -> Iterator[TrialState
         if state.facts.get("model", {}).get("fingerprint") != model_fingerprint:
             continue
         for trial in state.trials.values():
-            done = trial.result is not None and trial.result.status == "completed"
+            done = trial.result is not None and trial.result.status == Status.COMPLETED
             if done and not trial.reused and trial.attempts == 1 and trial.started and trial.ended:
                 yield trial
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from bios_sweep.records.trial_state import RUNNING, Trials
 from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED, TrialResult
+from bios_sweep.vocabulary import Stage
 
-DONE = "done"  # the reason with which a sweep that has all its verdicts is closed
+DONE = Stage.DONE  # the reason with which a sweep that has all its verdicts is closed
 BROKEN = "broken"  # and one that ended early because nothing works yet
 
 
@@ -60,7 +61,7 @@ class SweepState:
     @property
     def counts(self) -> dict[str, int]:
         """`planned = completed + diverged + failed + unfinished`; the running are among the unfinished."""
-        ended = {status: self.count(status) for status in (COMPLETED, DIVERGED, FAILED)}
+        ended: dict[str, int] = {status: self.count(status) for status in (COMPLETED, DIVERGED, FAILED)}
         total = len(self.trials)
         return {
             "planned": total,

@@ -33,6 +33,7 @@ from bios_sweep.tables.cells import numbers, seed_of
 from bios_sweep.tables.column_names import VALUE
 from bios_sweep.tables.judged import metric_name, metric_of, stated_direction
 from bios_sweep.tables.text_table import RawTable, read_csv
+from bios_sweep.vocabulary import Stage
 
 RESULTS = "results.csv"
 REPORT = "report.json"
@@ -110,7 +111,7 @@ def _tables(path: Path) -> list[Path]:
 
 def _read(file: Path, direction: str | None) -> tuple[list[Ladder], list[str]]:
     report = _report(file.with_name(REPORT))
-    if report is not None and report.get("stage") != "done":
+    if report is not None and report.get("stage") != Stage.DONE:
         return [], [f"{file.parent}: the sweep is not finished"]
     raw = read_csv(file)
     who = _who(file, raw)

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from bios_sweep.decision.claims.judgement import judgement_of
+from bios_sweep.decision.claims.truth import Truth
 from bios_sweep.decision.finding import CONFIRM, REFINE, Finding
 from bios_sweep.procedure import Question, State, questions, state_of
 from bios_sweep.rehearsal.noise import Noise
-from bios_sweep.rehearsal.truth import Truth
+from bios_sweep.rehearsal.truth import truth_of
 from bios_sweep.rehearsal.world import Draws, World, margin_percent, planted_level, possible_trials
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import Plan
@@ -157,7 +159,7 @@ def _one(plan: Plan, draws: Draws) -> _Sweep:
 
 
 def _chances(plan: Plan, world: World, question: Question, effect: float, done: Sequence[_Sweep]) -> Chances:
-    truth = Truth(plan, world, question)
+    truth = truth_of(plan, world, question)
     own = plan.cells[0] if plan.cells else plan
     words = [_word(plan, sweep.state.findings[question.name], truth) for sweep in done]
 
@@ -167,7 +169,7 @@ def _chances(plan: Plan, world: World, question: Question, effect: float, done: 
     return Chances(
         question=question.name,
         factor=question.factor.name,
-        claim=question.claim,
+        claim=question.claim.name,
         level=planted_level(own, question.factor).label,
         effect=effect,
         percent=world.margin * effect,
@@ -184,9 +186,9 @@ def _chances(plan: Plan, world: World, question: Question, effect: float, done: 
 def _word(plan: Plan, finding: Finding, truth: Truth) -> tuple[str, bool]:
     """A finding's word, and whether it is wrong."""
     if finding.state == CONFIRM:
-        return CONFIRM, truth.wrong_confirmation()
+        return CONFIRM, judgement_of(truth.claim).wrong_confirmation(truth)
     if finding.state == REFINE:
-        return REFINE, truth.wrong_refinement(_served(plan, finding))
+        return REFINE, judgement_of(truth.claim).wrong_refinement(truth, _served(plan, finding))
     return finding.state, False
 
 

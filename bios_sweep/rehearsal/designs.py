@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bios_sweep.claims import REPEAT
 from bios_sweep.errors import PlanError
 from bios_sweep.procedure import questions
 from bios_sweep.rehearsal.chances import SEED, rehearse, sweeps_simulated
 from bios_sweep.rehearsal.noise import Noise
-from bios_sweep.study.claims import REPEAT
 from bios_sweep.study.design import Study
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import Plan, build_plan

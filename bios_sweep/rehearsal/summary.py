@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bios_sweep.claims import REPEAT, claim_named
 from bios_sweep.rehearsal.chances import Chances, Share
 from bios_sweep.rehearsal.designs import JUDGED_AT, Search
 from bios_sweep.rehearsal.noise import EARLIER, Noise
@@ -16,7 +17,6 @@ from bios_sweep.rehearsal.world import (
     margin_percent,
     planted_level,
 )
-from bios_sweep.study.claims import MINIMUM, REPEAT, SPEED, claimed_level
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.stages import most_confirmation_trials, most_search_trials
 
@@ -171,9 +171,8 @@ def _question(plan: Plan, rows: Sequence[Chances], seconds_per_example: float | 
     first = rows[0]
     own = plan.cells[0] if plan.cells else plan
     factor = next(factor for factor in own.factors if factor.name == first.factor)
-    elsewhere = first.claim in (SPEED, MINIMUM) and planted_level(own, factor).level != claimed_level(
-        first.claim, getattr(plan.study.baseline, factor.name)
-    )
+    claim, planted = claim_named(first.claim), planted_level(own, factor).level
+    elsewhere = claim.of_another_level and planted != claim.claimed(getattr(plan.study.baseline, factor.name))
     return QuestionRow(
         question=first.question,
         factor=first.factor,

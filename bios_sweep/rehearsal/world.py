@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 
+from bios_sweep.claims import REPEAT, claims_of
+from bios_sweep.decision.claims.judgement import judgement_of
 from bios_sweep.decision.costs import Timing
 from bios_sweep.decision.table import Floats
 from bios_sweep.procedure import Known
 from bios_sweep.rehearsal.noise import Noise
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.arms import Arm
-from bios_sweep.study.claims import OPTIMUM, REPEAT
 from bios_sweep.study.factors import Factor, natural_ends
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.stages import confirmation_seeds, confirmation_trials
@@ -82,8 +83,8 @@ def step_time(settings: TrainingSettings, baseline: TrainingSettings) -> float:
 def planted_level(plan: Plan, factor: Factor) -> Arm:
     """The level that carries the effect: the nearest to the default that does not end the grid, if any.
 
-    Of rank and steps a larger one first, which "enough" is held against; of batch sizes a smaller one,
-    which quality is claimed of.
+    Its side of the default comes first where the setting's own claim has one: of rank and steps a larger
+    level, which "enough" is held against; of batch sizes a smaller one, which quality is claimed of.
     """
     arms = plan.levels_of(factor.name)
     if factor.name == REPEAT:
@@ -95,13 +96,13 @@ def planted_level(plan: Plan, factor: Factor) -> Arm:
     edges = {min(tested), max(tested)}.difference(
         natural_ends(factor.name, plan.study.scenario.data.train_examples)
     )
-    smaller_first = factor.name == "batch_size"
-    sided = factor.role != OPTIMUM
+    smaller_first = judgement_of(claims_of(factor.name)[0]).smaller_first
 
     def rank(arm: Arm) -> tuple[bool, bool, float]:
         ends = arm.level in edges
-        other_side = (arm.level > default) == smaller_first
-        return (other_side if sided else ends), (ends if sided else other_side), abs(arm.level - default)
+        other_side = (arm.level > default) == bool(smaller_first)
+        first, then = (ends, other_side) if smaller_first is None else (other_side, ends)
+        return first, then, abs(arm.level - default)
 
     return min(arms, key=rank)
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from bios_sweep.claims import FEW_STEPS, REPEAT
 from bios_sweep.errors import PlanError
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.study.claims import FEW_STEPS, REPEAT
 from bios_sweep.study.design import Study
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.search import Proposal

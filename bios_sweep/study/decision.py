@@ -9,10 +9,10 @@ from typing import Any
 
 from bios_sweep.errors import PlanError
 from bios_sweep.study.checks import is_number, is_positive, require_one_of
+from bios_sweep.vocabulary import SearchGoal
 
 SCOPES = ("auto", "distribution", "evaluation")
 SEARCHES = ("optuna",)
-SEARCH_GOALS = ("quality", "quality and cost")
 JUDGING = ("margin_percent", "margin_share", "alpha")  # what else than trials a verdict rests on
 WISHES = ("target", "deadline")  # what would satisfy: told as signs, and no verdict depends on them
 
@@ -43,7 +43,7 @@ class DecisionRule:
     minimum_share: float = 0.8
     refine: str | None = None
     refine_trials: int = 20
-    refine_goal: str = "quality"
+    refine_goal: str = SearchGoal.QUALITY
     guardrails: Mapping[str, float] = field(default_factory=dict)
     target: float | None = None
     deadline: float | None = None
@@ -81,7 +81,7 @@ class DecisionRule:
 
     def _check_roles(self) -> None:
         require_one_of("decision.scope", self.scope, SCOPES)
-        require_one_of("decision.refine_goal", self.refine_goal, SEARCH_GOALS)
+        require_one_of("decision.refine_goal", self.refine_goal, tuple(SearchGoal))
         if self.refine is not None:
             require_one_of("decision.refine", self.refine, SEARCHES)
         if not is_positive(self.cost_ratio) or self.cost_ratio <= 1:

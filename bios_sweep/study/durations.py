@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from bios_sweep.claims import Against
 from bios_sweep.study.arms import BASELINE, Arm
-from bios_sweep.study.claims import BALANCED
 from bios_sweep.study.design import Study
 
 
@@ -18,7 +18,8 @@ def add_durations(study: Study, arms: list[Arm]) -> dict[float, str]:
     sizes = [
         value
         for factor in study.factors
-        if factor.name == "batch_size" and BALANCED in factor.judged_claims(study.baseline)
+        if factor.name == "batch_size"
+        and any(claim.against == Against.AS_LONG for claim in factor.judged_claims(study.baseline))
         for _, value in factor.levels(study.baseline)
     ]
     ratios = [size / study.baseline.batch_size for size in sizes]

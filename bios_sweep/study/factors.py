@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bios_sweep.claims import CLAIMS, OPTIMUM, REPEAT, Claim, claims_of, possible_claims, role_of
 from bios_sweep.errors import PlanError
 from bios_sweep.own_settings import near
 from bios_sweep.settings import FULL, KNOWN, LORA_SETTINGS, TrainingSettings, allowed_range, is_whole
 from bios_sweep.study.checks import is_number, is_positive, require_one_of
-from bios_sweep.study.claims import BALANCED, CLAIMS, FOR_ALL, OPTIMUM, REPEAT, ROLES, claimed_level
 
 SCALES = {"sqrt": 0.5, "linear": 1.0}  # power of (level / default) that a nuisance setting grows with
 
@@ -77,52 +77,47 @@ class Factor:
         for number in self.multiply:
             if isinstance(number, bool) or not isinstance(number, int | float) or not is_positive(number):
                 raise PlanError(f"factor {self.name}: multiply {number!r} is not a finite number above 0")
-        possible = self.possible_claims(self.name)
-        for claim in self.claims:
-            if claim not in possible:
+        possible = [claim.name for claim in possible_claims(self.name)]
+        for name in self.claims:
+            if name not in possible:
                 raise PlanError(
-                    f"factor {self.name}: claim {claim!r} is not allowed; choose from {', '.join(possible)}"
+                    f"factor {self.name}: claim {name!r} is not allowed; choose from {', '.join(possible)}"
                 )
         if self.nuisance is not None and self.nuisance.setting == self.name:
             raise PlanError(f"factor {self.name}: it cannot be its own nuisance")
-        together = [claim for claim in self.claims if claim in FOR_ALL]
+        together = [name for name in self.claims if CLAIMS[name].for_everyone]
         if len(together) > 1:
             raise PlanError(
                 f"factor {self.name}: claims {' and '.join(together)} would serve two values; choose one"
             )
-        for claim in self.claims if self.nuisance is not None else ():
-            if claim not in (OPTIMUM, BALANCED):
+        for name in self.claims if self.nuisance is not None else ():
+            if not CLAIMS[name].retuned:
                 raise PlanError(
-                    f"factor {self.name}: the claim {claim!r} cannot be judged with a nuisance; "
-                    f"choose from {OPTIMUM}, {BALANCED}"
+                    f"factor {self.name}: the claim {name!r} cannot be judged with a nuisance; "
+                    f"choose from {', '.join(claim.name for claim in CLAIMS.values() if claim.retuned)}"
                 )
 
-    def judged_claims(self, baseline: TrainingSettings) -> tuple[str, ...]:
+    def judged_claims(self, baseline: TrainingSettings) -> tuple[Claim, ...]:
         """The claims given, else those of the setting's role whose claimed level is tested.
 
         The levels of a nuisance-aware factor are compared at their best: as balance, or as optimum.
         """
         if self.claims:
-            return self.claims
-        own = CLAIMS.get(self.name, (OPTIMUM,))
+            return tuple(CLAIMS[name] for name in self.claims)
         if self.nuisance is not None:
-            return (BALANCED,) if BALANCED in own else (OPTIMUM,)
+            return (next((claim for claim in possible_claims(self.name) if claim.retuned), OPTIMUM),)
         tested = [value for _, value in self.levels(baseline)]
         default = None if self.name == REPEAT else getattr(baseline, self.name)
         return tuple(
-            claim for claim in own if (level := claimed_level(claim, default)) is None or level in tested
+            claim
+            for claim in claims_of(self.name)
+            if not claim.of_another_level or claim.claimed(default) in tested
         )
-
-    @staticmethod
-    def possible_claims(name: str) -> tuple[str, ...]:
-        """What a default of that name may claim; every setting may also claim to be an optimum."""
-        own = CLAIMS.get(name, ())
-        return own if name == REPEAT or OPTIMUM in own else (*own, OPTIMUM)
 
     @property
     def role(self) -> str:
         """What kind of default this is: optimum, trade-off, enough."""
-        return ROLES.get(self.name, OPTIMUM)
+        return role_of(self.name)
 
     def levels(self, baseline: TrainingSettings) -> tuple[tuple[str, Any], ...]:
         """(label, value) per level, in the given order. Labels name arms: `x0.5` or the value itself."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from bios_sweep.claims import Claim
 from bios_sweep.errors import PlanError
 from bios_sweep.study.arms import (
     BASELINE,
@@ -17,7 +18,6 @@ from bios_sweep.study.arms import (
     require_examples,
     variation,
 )
-from bios_sweep.study.claims import COST_CLAIMS
 from bios_sweep.study.design import Study
 from bios_sweep.study.durations import add_durations
 from bios_sweep.study.factors import Factor
@@ -63,7 +63,7 @@ class Plan:
         """One arm per level of a factor: those with every other setting at the baseline's value."""
         return tuple(arm for arm in self.arms_of(factor) if arm.rung == 1.0)
 
-    def claims_of(self, factor: Factor) -> tuple[str, ...]:
+    def claims_of(self, factor: Factor) -> tuple[Claim, ...]:
         """The claims that the plan can judge."""
         return factor.judged_claims(self.study.baseline)
 
@@ -81,7 +81,7 @@ class Plan:
         weighed = [
             arm
             for factor in self.factors
-            if factor.name != "max_steps" and set(self.claims_of(factor)) & set(COST_CLAIMS)
+            if factor.name != "max_steps" and any(claim.weighs_cost for claim in self.claims_of(factor))
             for arm in self.levels_of(factor.name)
         ]
         return (self.baseline, *weighed) if weighed else ()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from bios_sweep.claims import Against
 from bios_sweep.study.arms import Arm
-from bios_sweep.study.claims import BALANCED, QUALITY
 from bios_sweep.study.design import Study
 from bios_sweep.study.ladders import with_nuisances
 from bios_sweep.study.trials import CONFIRMATION, TrialSpec, trial_key
@@ -49,7 +49,7 @@ def most_confirmation_trials(study: Study) -> int:
         return 0  # one seed names no candidate
     factors = with_nuisances(study)
     sent = sum(
-        1 + (claim in (BALANCED, QUALITY)) + (factor.nuisance is not None)
+        1 + (claim.against != Against.DEFAULT) + (factor.nuisance is not None)
         for factor in factors
         for claim in factor.judged_claims(study.baseline)
     )

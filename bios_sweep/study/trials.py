@@ -10,22 +10,23 @@ from typing import Any
 
 from bios_sweep.settings import TrainingSettings, is_whole
 from bios_sweep.study.scenario import Scenario
+from bios_sweep.vocabulary import Failure, Stage, Status
 
-COMPLETED = "completed"
-DIVERGED = "diverged"
-FAILED = "failed"
+COMPLETED = Status.COMPLETED
+DIVERGED = Status.DIVERGED
+FAILED = Status.FAILED
 FINISHED = (COMPLETED, DIVERGED)  # a failed trial is tried again by the next run; these are not
 
 # Why an attempt or a trial failed. A loss that is not finite is no failure: the trial diverged.
-OUT_OF_MEMORY = "out of memory"
-WORKER_LOST = "worker lost"
-NODE_LOST = "node lost"
-PREEMPTED = "preempted"
-DATA = "data"
-CODE = "code"
-TIME_LIMIT = "time limit"
-NO_METRIC = "no metric"
-STORAGE = "storage"
+OUT_OF_MEMORY = Failure.OUT_OF_MEMORY
+WORKER_LOST = Failure.WORKER_LOST
+NODE_LOST = Failure.NODE_LOST
+PREEMPTED = Failure.PREEMPTED
+DATA = Failure.DATA
+CODE = Failure.CODE
+TIME_LIMIT = Failure.TIME_LIMIT
+NO_METRIC = Failure.NO_METRIC
+STORAGE = Failure.STORAGE
 FAILURES = (OUT_OF_MEMORY, WORKER_LOST, NODE_LOST, PREEMPTED, DATA, CODE, TIME_LIMIT, NO_METRIC, STORAGE)
 RETRIED_IN_VAIN = frozenset({OUT_OF_MEMORY, CODE, DATA, NO_METRIC})  # the same again would end the same
 
@@ -37,9 +38,9 @@ EVIDENCE = (EVALUATION_FILE, ADAPTER_FOLDER)
 GENERAL, GENERAL_BEFORE = "general_loss", "general_loss_before"  # of a result, nats per token of general text
 OWN_METRICS = ("eval_loss", "eval_bits_per_byte", "train_loss")  # fields of a measurement
 
-SCREENING = "screening"
-CONFIRMATION = "confirmation"
-REFINEMENT = "refinement"
+SCREENING = Stage.SCREENING
+CONFIRMATION = Stage.CONFIRMATION
+REFINEMENT = Stage.REFINEMENT
 
 KEY_LENGTH = 16  # hex digits: 64 bits, so a million trials collide with probability 3e-8
 

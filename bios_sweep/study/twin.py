@@ -12,9 +12,10 @@ from bios_sweep.study.arms import Arm
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.stages import make_trial
 from bios_sweep.study.trials import TrialSpec
+from bios_sweep.vocabulary import Stage
 
 TWIN_ARM = "baseline again"
-CONTROL = "control"  # stage of the twin: it is counted and shown, and no verdict uses it
+CONTROL = Stage.CONTROL  # stage of the twin: it is counted and shown, and no verdict uses it
 
 
 def twin_arm(plan: Plan) -> Arm:

@@ -16,6 +16,7 @@ from bios_sweep.cli.main import main
 from bios_sweep.errors import InputError
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.scenario import Metric
+from tests.texts import texts
 
 RATES = {"baseline": 2e-4, "x0.5": 1e-4, "x2": 4e-4, "x4": 8e-4}
 RULE = DecisionRule()
@@ -207,7 +208,7 @@ def test_unequal_budgets_are_told_with_their_ratio():
     assert found.hold == "nothing"
     assert "that a gain comes from the setting and not from the larger budget" in found.not_supported
     own = next(verdict for verdict in found.verdicts if "max_steps" in verdict.factor)
-    assert "its budget differs from the default's, so the gain may be the budget" in own.reasons
+    assert "its budget differs from the default's, so the gain may be the budget" in texts(own.reasons)
 
 
 def test_a_batch_size_at_equal_examples_is_one_factor_at_equal_budgets():
@@ -287,7 +288,7 @@ def test_an_arm_with_other_seeds_is_set_aside_and_still_counted():
     assert level.estimate.lower < alone.estimate.lower
     assert found.compared == ("baseline", "x0.5", "x2")
     assert "x4: no seed is shared with the baseline" in sentence(found, "seeds_not_shared")
-    assert any("not compared (shares no seed" in reason for reason in found.verdicts[0].reasons)
+    assert any("not compared (shares no seed" in reason for reason in texts(found.verdicts[0].reasons))
 
 
 def test_runs_that_share_no_seed_support_no_verdict():

@@ -8,6 +8,7 @@ import os
 import numpy as np
 import pytest
 
+from bios_sweep.claims import OPTIMUM
 from bios_sweep.decision.clusters import ClusterSums, cluster_sums, cluster_table, combined
 from bios_sweep.decision.contrasts import Contrasts
 from bios_sweep.decision.finding import CANDIDATE, CONFIRM, INCONCLUSIVE, FactorLevels
@@ -17,10 +18,10 @@ from bios_sweep.decision.table import Outcome, ResultTable, complete_blocks
 from bios_sweep.decision.verdicts import Asked, screen_claims
 from bios_sweep.records.evaluations import ClusterReader
 from bios_sweep.records.workspace import Workspace
-from bios_sweep.study.claims import OPTIMUM
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED
+from tests.texts import texts
 
 ALPHA, DELTA, LOSS, SEEDS, G = 0.05, 0.5, 2.0, 5, 40
 FEW, MANY = 300, int(os.environ.get("BIOS_SWEEP_SIMULATIONS", "4000"))
@@ -125,7 +126,7 @@ def test_clusters_that_do_not_fit_are_no_clusters(flaw):
     assert cluster_table(complete_blocks(table), sums) is None
     stopped = found(table, sums, scope="distribution")
     assert stopped.state == INCONCLUSIVE
-    assert "clusters are not known" in stopped.reasons[0]
+    assert "clusters are not known" in texts(stopped.reasons)[0]
     assert found(table, sums, scope="auto").bound is not None
 
 
@@ -136,7 +137,7 @@ def test_a_candidate_found_with_clusters_is_not_confirmed_without_them():
     fresh, fresh_sums = study(np.random.default_rng(6), (0, 0, 3, -3), 0.1)
     margin = margin_of(table, DecisionRule())
     assert judge_fresh(candidate, candidate.test, fresh, margin, ALPHA, None, fresh_sums).state == "refine"
-    assert judge_fresh(candidate, candidate.test, fresh, margin, ALPHA).reasons == (NO_CLUSTERS,)
+    assert judge_fresh(candidate, candidate.test, fresh, margin, ALPHA).reasons == (NO_CLUSTERS(),)
 
 
 def false_confirms(sweeps, *, counted):

@@ -10,16 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from bios_sweep.claims import CLAIMS, OPTIMUM
 from bios_sweep.decision.bounds import dunnett, pooled_error, student, tukey
 from bios_sweep.decision.contrasts import Contrasts
 from bios_sweep.decision.finding import CONFIRM, FactorLevels
 from bios_sweep.decision.table import Blocks, Outcome, ResultTable
 from bios_sweep.decision.verdicts import Asked, screen_claims
-from bios_sweep.study.claims import ENOUGH, OPTIMUM
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED
 from tests.decision.reference_bounds import gain_bounds
+
+ENOUGH = CLAIMS["enough"]
 
 FEW = settings(max_examples=20, deadline=None)
 SEEDS = st.integers(0, 10_000)

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from bios_sweep.decision.claims import trade_offs
+from bios_sweep.claims import CLAIMS, OPTIMUM
+from bios_sweep.decision.claims import speed
 from bios_sweep.decision.costs import cost_ratios
 from bios_sweep.decision.finding import (
     BELOW,
@@ -33,10 +34,13 @@ from bios_sweep.decision.finding import (
 from bios_sweep.decision.fresh import judge_fresh
 from bios_sweep.decision.table import Outcome, ResultTable
 from bios_sweep.decision.verdicts import Asked, screen_claims
-from bios_sweep.study.claims import BALANCED, ENOUGH, MINIMUM, OPTIMUM, QUALITY, SPEED
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED
+
+BALANCED, ENOUGH, MINIMUM, QUALITY, SPEED = (
+    CLAIMS[name] for name in ("balanced", "enough", "minimum", "quality", "speed")
+)
 
 ALPHA = 0.05
 DELTA = 0.5  # the margin, percent
@@ -202,7 +206,7 @@ def test_a_rule_without_bounds_confirms_false_claims_too_often(monkeypatch):
 def test_a_planned_contrast_does_not_pay_for_the_levels_beside_it(monkeypatch):
     """The meta-test of the power: with the correction for choosing, the speed claim misses its promise."""
     world, promised = POWERS["speed: 0.6 % worse"]
-    monkeypatch.setattr(trade_offs, "planned", lambda bound: bound)
+    monkeypatch.setattr(speed, "planned", lambda bound: bound)
     assert rate(world, FEW) < promised - 0.1
 
 
@@ -218,7 +222,7 @@ def test_larger_levels_beyond_the_knee_do_not_push_the_choice_to_the_end_of_the_
 def test_the_quality_claim_never_sends_a_level_that_is_better_than_64_and_worse_than_128(gains):
     random = np.random.default_rng(3)
     for _ in range(40):
-        finding = judged(batch("quality", gains), random)
+        finding = judged(batch(QUALITY, gains), random)
         assert finding.state != CANDIDATE or finding.test.value == 128
 
 

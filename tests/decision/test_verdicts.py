@@ -8,6 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from bios_sweep.claims import OPTIMUM
 from bios_sweep.decision.bounds import Bound
 from bios_sweep.decision.clusters import ClusterSums
 from bios_sweep.decision.finding import (
@@ -32,6 +33,7 @@ from bios_sweep.errors import InputError
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED
+from tests.texts import texts
 
 RULE = DecisionRule(looks=(5,))
 NAMES = ("x0.25", "x0.5", "x2", "x4")
@@ -109,7 +111,7 @@ at_ease = st.builds(
 def test_a_default_that_nothing_beats_is_confirmed():
     finding = judge(losses())
     assert finding.state == CONFIRM
-    assert finding.reasons == ()
+    assert texts(finding.reasons) == ()
     assert finding.bound == max(finding.bounds, key=lambda bound: bound.upper)
     assert finding.bound.upper < 0.5
 
@@ -127,8 +129,8 @@ def test_the_candidate_is_the_largest_gain_among_the_levels_shown_better():
 def test_noise_beyond_the_margin_is_undecided_and_says_what_would_decide():
     finding = judge(losses((0.0, -0.2, 0.1, 0.2, -0.2), sigma=0.5))
     assert finding.state == UNDECIDED
-    assert "0.50 % is neither shown nor excluded" in finding.reasons[0]
-    assert "seeds would decide at this noise" in finding.reasons[1]
+    assert "0.50 % is neither shown nor excluded" in texts(finding.reasons)[0]
+    assert "seeds would decide at this noise" in texts(finding.reasons)[1]
 
 
 def test_one_seed_is_screening_only():
@@ -153,7 +155,7 @@ def test_the_margin_is_the_smaller_of_half_a_percent_and_a_share_of_what_trainin
 def test_a_baseline_of_zero_has_no_percent_and_is_not_divided_by():
     finding = judge(np.vstack([np.zeros(5), losses()[1:]]))
     assert finding.state == INCONCLUSIVE
-    assert "its mean is 0" in finding.reasons[0]
+    assert "its mean is 0" in texts(finding.reasons)[0]
 
 
 # gates
@@ -164,13 +166,13 @@ def test_a_diverged_baseline_is_never_confirmed():
     values[0, 2] = math.nan
     finding = judge(values)
     assert finding.state == INCONCLUSIVE
-    assert finding.reasons == ("the baseline diverged at 1 of 5 seeds",)
+    assert texts(finding.reasons) == ("the baseline diverged at 1 of 5 seeds",)
 
 
 def test_mixed_hardware_is_inconclusive():
     finding = judge(losses(), hardware=("cpu", "cuda"))
     assert finding.state == INCONCLUSIVE
-    assert finding.reasons == ("the trials ran on different hardware (cpu, cuda)",)
+    assert texts(finding.reasons) == ("the trials ran on different hardware (cpu, cuda)",)
     assert judge(losses(), hardware=("cpu",)).state == CONFIRM
 
 
@@ -181,7 +183,7 @@ def test_more_than_a_fifth_of_the_seeds_lost_is_inconclusive():
     rows[1][4] = None
     finding = judge(rows)
     assert finding.state == INCONCLUSIVE
-    assert "2 of 5 seed blocks are incomplete" in finding.reasons[0]
+    assert "2 of 5 seed blocks are incomplete" in texts(finding.reasons)[0]
 
 
 def test_a_failed_trial_drops_its_seed_for_every_arm():
@@ -205,7 +207,7 @@ def test_a_study_that_could_not_have_failed_is_insensitive():
     assert judge(flat, untouched=3.0).state == CONFIRM
     finding = judge(flat, untouched=None)
     assert finding.state == INCONCLUSIVE
-    assert finding.reasons[0].startswith("insensitive")
+    assert texts(finding.reasons)[0].startswith("insensitive")
     assert judge(losses(), untouched=None).state == CONFIRM  # an arm was shown worse
 
 
@@ -222,7 +224,7 @@ def test_a_duplicated_seed_or_arm_is_an_error():
 def test_the_best_level_at_the_end_of_the_grid_is_an_edge():
     finding = judge(losses((0.0, -2.0, -1.0, 0.3, 1.5)))
     assert (finding.state, finding.best) == (INCONCLUSIVE, "x4")
-    assert finding.reasons == ("edge: the best level x4 ends the grid",)
+    assert texts(finding.reasons) == ("edge: the best level x4 ends the grid",)
 
 
 def test_a_diverged_level_beyond_the_best_closes_the_grid():
@@ -237,7 +239,7 @@ def test_an_unordered_factor_has_no_edge():
         name="schedule", default="linear", arms=NAMES, levels=("a", "b", "c", "d"), labels=NAMES
     )
     assert judge(losses((0.0, -1, -1, -1, 1.5)), factor=schedule).state == CANDIDATE
-    assert judge(losses(), factor=schedule).reasons == ()
+    assert texts(judge(losses(), factor=schedule).reasons) == ()
 
 
 @pytest.mark.parametrize(
@@ -245,27 +247,27 @@ def test_an_unordered_factor_has_no_edge():
 )
 def test_a_confirmation_from_one_side_says_so(default, reason):
     finding = judge(losses(), factor=dataclasses.replace(RATE, default=default))
-    assert (finding.state, finding.reasons) == (CONFIRM, (reason,))
+    assert (finding.state, texts(finding.reasons)) == (CONFIRM, (reason,))
 
 
 def test_a_side_whose_levels_all_diverged_is_not_a_side():
     values = losses()
     values[3:] = math.nan
     finding = judge(values)
-    assert (finding.state, finding.reasons) == (CONFIRM, ("confirmed against smaller only",))
+    assert (finding.state, texts(finding.reasons)) == (CONFIRM, ("confirmed against smaller only",))
     assert finding.diverged == ("x2", "x4")
 
 
 def test_a_factor_or_study_whose_levels_all_diverged_is_inconclusive():
     values = losses()
     values[1:] = math.nan
-    assert judge(values).reasons == ("every variation diverged",)
+    assert texts(judge(values).reasons) == ("every variation diverged",)
     small = FactorLevels(name="rank", default=1, arms=NAMES[:2], levels=(2, 4), labels=NAMES[:2])
     large = FactorLevels(name="steps", default=1, arms=NAMES[2:], levels=(2, 4), labels=NAMES[2:])
     values = losses()
     values[1:3] = math.nan
     findings = screen(table(values), [small, large], RULE)
-    assert findings["rank"].reasons == ("every level of the factor diverged",)
+    assert texts(findings["rank"].reasons) == ("every level of the factor diverged",)
     assert findings["steps"].state == CONFIRM
 
 
@@ -300,7 +302,11 @@ def test_the_order_of_arms_seeds_and_rows_changes_nothing(values, random):
     )
     after = screen(dataclasses.replace(shuffled, outcomes=dict(rows)), [factor], RULE)[RATE.name]
     assert rounded(after) == rounded(before)
-    assert (after.state, after.best, after.reasons) == (before.state, before.best, before.reasons)
+    assert (after.state, after.best, texts(after.reasons)) == (
+        before.state,
+        before.best,
+        texts(before.reasons),
+    )
 
 
 @ANY
@@ -362,7 +368,7 @@ def test_an_extra_diverged_arm_never_improves_anything(values, ending):
     arms = ("baseline", *NAMES, "x8")
     wider = FactorLevels(name=RATE.name, default=1.0, arms=arms[1:], levels=(*LEVELS, 8.0), labels=arms[1:])
     before = judge(values)
-    assume(not any("edge" in reason for reason in before.reasons))  # a wall is what an edge asks for
+    assume(not any("edge" in reason for reason in texts(before.reasons)))  # a wall is what an edge asks for
     after = judge(np.vstack([values, ending]), factor=wider, arms=arms)
     assert rank[after.state] <= rank[before.state]
     assert after.best != "x8"
@@ -419,13 +425,13 @@ def test_a_candidate_that_holds_on_fresh_seeds_refines_with_the_effect_of_this_s
 def test_a_candidate_that_does_not_hold_did_not_replicate():
     finding = confirmed(fresh(gain=0.0))
     assert finding.state == INCONCLUSIVE
-    assert finding.reasons == ("the candidate did not replicate on fresh seeds; keep the default",)
+    assert texts(finding.reasons) == ("the candidate did not replicate on fresh seeds; keep the default",)
 
 
 def test_a_candidate_shown_better_by_less_than_the_margin_keeps_the_default():
     finding = confirmed(fresh(gain=0.3, sigma=0.02))
     assert finding.state == INCONCLUSIVE
-    assert finding.reasons == ("better, by less than matters; keep the default",)
+    assert texts(finding.reasons) == ("better, by less than matters; keep the default",)
 
 
 @pytest.mark.parametrize(("who", "name"), [("x2", "the candidate"), ("baseline", "the default")])
@@ -434,7 +440,7 @@ def test_divergence_on_a_fresh_seed_is_inconclusive(who, name):
     outcomes = {**results.outcomes, (who, 102): Outcome(status=DIVERGED)}
     finding = confirmed(dataclasses.replace(results, outcomes=outcomes))
     assert finding.state == INCONCLUSIVE
-    assert finding.reasons == (f"{name} diverged on a fresh seed",)
+    assert texts(finding.reasons) == (f"{name} diverged on a fresh seed",)
 
 
 def test_a_failed_fresh_trial_drops_its_pair_and_two_are_too_many():
@@ -444,13 +450,13 @@ def test_a_failed_fresh_trial_drops_its_pair_and_two_are_too_many():
     assert (finding.state, finding.seeds) == (REFINE, (101, 102, 103, 104))
     two = {**one, ("baseline", 104): Outcome(status=FAILED)}
     finding = confirmed(dataclasses.replace(results, outcomes=two))
-    assert finding.reasons == ("2 of 5 fresh seeds are missing (failed trials)",)
+    assert texts(finding.reasons) == ("2 of 5 fresh seeds are missing (failed trials)",)
 
 
 def test_a_confirmation_on_mixed_hardware_is_inconclusive():
     finding = confirmed(fresh(hardware=("cpu", "cuda")))
     assert finding.state == INCONCLUSIVE
-    assert "different hardware" in finding.reasons[0]
+    assert "different hardware" in texts(finding.reasons)[0]
 
 
 def test_a_combination_is_held_to_the_best_single_one():
@@ -491,7 +497,7 @@ def told(final, screening=None, margin=MARGIN, looks=1):
         final,
         margin,
         role="optimum",
-        claim="optimum",
+        claim=OPTIMUM,
         arms=("baseline", *NAMES),
         hold="examples",
         scope="this evaluation set",

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bios_sweep.claims import REPEAT
 from bios_sweep.decision.bounds import dunnett
 from bios_sweep.decision.costs import CostRatio
 from bios_sweep.decision.finding import CANDIDATE, CONFIRM, INCONCLUSIVE, REFINE, SCREENING_ONLY, UNCONFIRMED
@@ -22,7 +23,6 @@ from bios_sweep.procedure import (
 from bios_sweep.procedure.refinement import objectives_of
 from bios_sweep.report.content.summarise import count_trials
 from bios_sweep.report.content.summary import Counts
-from bios_sweep.study.claims import REPEAT
 from bios_sweep.study.design import Study
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import build_plan
@@ -38,6 +38,7 @@ from bios_sweep.study.trials import (
     TrialResult,
 )
 from tests.procedure.planted import LOW, RATE, RATE_UP, finish, lost, plan_of, planted, states
+from tests.texts import texts
 
 RANK = Factor(name="lora_rank", values=(8, 16, 64, 128))
 CLOSE = {**LOW, "lora_rank": {8: -2, 16: 0.3, 64: 0.3, 128: -2}}  # too near the margin for three seeds
@@ -76,7 +77,7 @@ def test_a_winner_that_fresh_seeds_do_not_repeat_is_not_served():
     source, _ = finish(plan_of(), lambda t: planted(t, RATE_UP if t.stage == SCREENING else LOW))
     finding = source.state.findings["learning_rate"]
     assert finding.state == INCONCLUSIVE
-    assert "did not replicate" in finding.reasons[0]
+    assert "did not replicate" in texts(finding.reasons)[0]
     assert source.state.served == {}
 
 
@@ -137,7 +138,7 @@ def test_what_is_undecided_after_the_last_look_is_inconclusive():
     source, taken = finish(plan_of(looks=(3, 5)), lambda t: planted(t, {}, sigma=1.0))
     finding = source.state.findings["learning_rate"]
     assert finding.state == INCONCLUSIVE
-    assert "neither shown nor excluded" in finding.reasons[0]
+    assert "neither shown nor excluded" in texts(finding.reasons)[0]
     assert len(taken) == 25
 
 
@@ -183,7 +184,7 @@ def test_two_refined_factors_that_do_not_hold_together_serve_the_better_one():
     assert states(source.state) == {"learning_rate": REFINE, "lora_rank": REFINE}
     assert source.state.served == {"lora_rank": 64}
     for finding in source.state.findings.values():
-        assert finding.reasons[-1] == (
+        assert texts(finding.reasons)[-1] == (
             "together with the other refined settings it does not hold; only lora_rank is served"
         )
 
@@ -225,7 +226,7 @@ def test_a_failed_trial_is_counted_and_drops_its_seed_for_every_arm():
 def test_too_many_failures_are_inconclusive_and_serve_nothing():
     source, _ = finish(plan_of(), lambda t: lost(t) if t.seed > 2 and "x4" in t.arm else planted(t))
     assert states(source.state) == {"learning_rate": INCONCLUSIVE}
-    assert "2 of 5 seed blocks" in source.state.findings["learning_rate"].reasons[0]
+    assert "2 of 5 seed blocks" in texts(source.state.findings["learning_rate"].reasons)[0]
     assert source.state.served == {}
 
 
@@ -240,7 +241,7 @@ def test_a_diverged_arm_is_an_outcome_and_a_diverged_baseline_ends_the_question(
     assert source.state.findings["learning_rate"].diverged == ("learning_rate x4",)
     assert states(source.state) == {"learning_rate": CONFIRM}
     source, _ = finish(plan_of(), lambda t: lost(t, DIVERGED) if t.arm == "baseline" else planted(t))
-    assert source.state.findings["learning_rate"].reasons == ("the baseline diverged at 5 of 5 seeds",)
+    assert texts(source.state.findings["learning_rate"].reasons) == ("the baseline diverged at 5 of 5 seeds",)
     assert source.state.served == {}
 
 
@@ -251,7 +252,7 @@ def test_trials_on_different_hardware_are_not_compared():
         return TrialResult(key=result.key, status=COMPLETED, final=result.final, provenance=device)
 
     source, _ = finish(plan_of(), outcome)
-    assert source.state.findings["learning_rate"].reasons == (
+    assert texts(source.state.findings["learning_rate"].reasons) == (
         "the trials ran on different hardware (cpu, cuda)",
     )
 

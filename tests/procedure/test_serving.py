@@ -19,6 +19,7 @@ from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED, Measurement, TrialResult
 from tests.procedure.planted import BASELINE
 from tests.scenarios import PLANTED as SCENARIO
+from tests.texts import texts
 
 BATCHES = (8, 16, 64, 128)
 UNTOUCHED = 3.0
@@ -90,7 +91,7 @@ def test_a_claimed_level_that_breaks_a_guardrail_is_not_served_to_its_profile():
     kept = build_plan(study(factor, guardrails={"general_loss": 1.0}))
     state, _ = finished(kept, world, timed(kept, seconds))
     assert state.findings["batch_size"].state == INCONCLUSIVE
-    assert "guardrail general_loss" in state.findings["batch_size"].reasons[0]
+    assert "guardrail general_loss" in texts(state.findings["batch_size"].reasons)[0]
     assert "quality" not in state.profiles
 
 
@@ -106,7 +107,7 @@ def test_a_profile_is_not_served_beside_a_refined_setting_that_it_never_met():
     assert state.findings["batch_size"].state == CONFIRM
     assert state.served == {"learning_rate": 2e-3}
     assert not state.profiles
-    assert state.findings["batch_size"].reasons[-1] == (
+    assert texts(state.findings["batch_size"].reasons)[-1] == (
         "not served: it was not tried together with the refined learning_rate"
     )
     told = {verdict.factor: verdict for verdict in summarise(plan, state, results, "c").verdicts}
@@ -206,7 +207,7 @@ def test_an_accuracy_of_0_on_fresh_seeds_is_told_not_raised():
     state, _ = finished(build_plan(study(rate, metric=accuracy)), world)
     found = state.findings["learning_rate"]
     assert found.state == INCONCLUSIVE
-    assert found.reasons[-1].startswith(("the default's mean is 0", "edge:"))
+    assert texts(found.reasons)[-1].startswith(("the default's mean is 0", "edge:"))
 
 
 def test_the_least_ratio_of_two_arms_pairs_their_repeats():

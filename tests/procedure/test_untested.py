@@ -8,6 +8,7 @@ from bios_sweep.report.content.summarise import summarise
 from bios_sweep.study.factors import Factor, Nuisance
 from bios_sweep.study.trials import FAILED, OUT_OF_MEMORY, TrialResult
 from tests.procedure.planted import RATE, RATE_UP, finish, lost, plan_of, planted, states
+from tests.texts import texts
 
 RANK = Factor(name="lora_rank", values=(8, 16, 64, 128))
 
@@ -36,11 +37,11 @@ def test_a_level_that_fits_into_no_memory_leaves_the_other_verdicts_as_they_are(
     assert source.state.served == whole.state.served
     verdicts = told(plan, source)
     reason = "128 was not tested: it failed at every seed (out of memory)"
-    assert reason in verdicts["lora_rank"].reasons
+    assert reason in texts(verdicts["lora_rank"].reasons)
     assert "128" not in verdicts["lora_rank"].sentence
     assert [row.level for row in verdicts["lora_rank"].levels] == [8, 16, 64]
     assert "lora_rank=128" not in verdicts["lora_rank"].arms
-    assert not any("not tested" in text for text in verdicts["learning_rate"].reasons)
+    assert not any("not tested" in text for text in texts(verdicts["learning_rate"].reasons))
 
 
 def test_a_level_that_failed_at_some_seeds_takes_those_out_for_all_as_ever():
@@ -65,7 +66,7 @@ def test_a_factor_none_of_whose_levels_could_be_tested_is_open_alone():
     plan = plan_of(RATE, RANK)
     source, _ = finish(plan, without_memory(8, 16, 64, 128))
     assert states(source.state) == {"learning_rate": REFINE, "lora_rank": INCONCLUSIVE}
-    reasons = told(plan, source)["lora_rank"].reasons
+    reasons = texts(told(plan, source)["lora_rank"].reasons)
     assert reasons[0] == "no level of the factor could be tested"
     assert len(reasons) == 5
 
@@ -86,7 +87,7 @@ def test_a_grid_that_ends_where_nothing_fits_is_not_to_be_extended():
     best_last = {"learning_rate": {5e-4: -2, 2e-3: 2, 4e-3: 3}}
     source, _ = finish(plan, lambda t: lost(t) if t.arm.endswith("0.004") else planted(t, best_last))
     verdict = told(plan, source)["learning_rate"]
-    assert verdict.reasons[0].startswith(EDGE)
+    assert verdict.reasons[0].kind == EDGE
     assert verdict.extend is None
     (said,) = suggest(plan, source.state, source.results).open
     assert said == (

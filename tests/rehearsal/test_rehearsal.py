@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from bios_sweep.cli.main import main
+from bios_sweep.decision.claims.judgement import judgement_of
 from bios_sweep.decision.table import Outcome, ResultTable
 from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.prepare import prepare
@@ -25,8 +26,8 @@ from bios_sweep.rehearsal import (
     noise_from,
     rehearse,
     stated_noise,
+    truth,
 )
-from bios_sweep.rehearsal.truth import Truth
 from bios_sweep.rehearsal.world import Draws, World, planted_level, possible_trials
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import build_plan
@@ -201,9 +202,16 @@ def world_of(plan, factor, effect):
 
 
 def truth_of(sweep, claim, effect, *words):
+    """The judgement of a claim and what is true of it."""
     plan = plan_of(*words, sweep=sweep)
-    question = next(question for question in questions(plan) if question.claim == claim)
-    return Truth(plan, world_of(plan, question.factor.name, effect), question)
+    question = next(question for question in questions(plan) if question.claim.name == claim)
+    world = world_of(plan, question.factor.name, effect)
+    return judgement_of(question.claim), truth.truth_of(plan, world, question)
+
+
+def wrong_refinement(sweep, claim, effect, level):
+    judgement, known = truth_of(sweep, claim, effect)
+    return judgement.wrong_refinement(known, level)
 
 
 @pytest.mark.parametrize(
@@ -221,19 +229,20 @@ def truth_of(sweep, claim, effect, *words):
     ],
 )
 def test_a_confirmation_is_wrong_where_the_claim_is_false(sweep, claim, effect, wrong):
-    assert truth_of(sweep, claim, effect).wrong_confirmation() is wrong
+    judgement, known = truth_of(sweep, claim, effect)
+    assert judgement.wrong_confirmation(known) is wrong
 
 
 def test_a_refinement_is_wrong_towards_what_is_no_better():
     plan = plan_of()
     level = planted_level(plan, plan.factors[0]).level
-    assert [truth_of("learning_rate", "optimum", e).wrong_refinement(level) for e in (-1, 0, 1)] == [
+    assert [wrong_refinement("learning_rate", "optimum", effect, level) for effect in (-1, 0, 1)] == [
         True, True, False,
     ]  # fmt: skip
-    assert truth_of("capacity", "enough", 0.0).wrong_refinement(8)  # loses four margins
-    assert truth_of("batch_size", "quality", 0.0).wrong_refinement(128) is False  # smaller buys nothing
-    assert truth_of("batch_size", "quality", 2.0).wrong_refinement(128) is True
-    assert truth_of("batch_size", "speed", 0.0).wrong_refinement(512) is True  # loses four margins
+    assert wrong_refinement("capacity", "enough", 0.0, 8)  # loses four margins
+    assert wrong_refinement("batch_size", "quality", 0.0, 128) is False  # smaller buys nothing
+    assert wrong_refinement("batch_size", "quality", 2.0, 128) is True
+    assert wrong_refinement("batch_size", "speed", 0.0, 512) is True  # loses four margins
 
 
 # --- noise

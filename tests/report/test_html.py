@@ -10,8 +10,11 @@ import pytest
 from matplotlib.text import Text
 
 from bios_sweep.audit.rollup import RollUpRow
+from bios_sweep.decision.claims.evidence import INSENSITIVE, MORE_SEEDS
+from bios_sweep.decision.fresh import KEEP_DEFAULT, TOO_SMALL
 from bios_sweep.decision.rows import Estimate, RateRow
 from bios_sweep.decision.statement import Verdict
+from bios_sweep.reasons import Kind, Reason
 from bios_sweep.report.content.advice import advice, meaning, next_step
 from bios_sweep.report.content.arm_rows import ArmRow
 from bios_sweep.report.content.frontier_rows import FrontierRow
@@ -161,6 +164,8 @@ def frontier_row(name, place):
 def poisoned(value):
     """The same shape with the evil text in every string that is not a name the code looks up."""
     kept = {"stage", "direction", "status", "verdict"}
+    if isinstance(value, Reason):
+        return Kind("{words}")(words=f"{value} {EVIL}")
     if is_dataclass(value):
         named = {field.name: getattr(value, field.name) for field in fields(value)}
         return replace(value, **{name: poisoned(each) for name, each in named.items() if name not in kept})
@@ -217,7 +222,7 @@ def test_every_place_of_the_page_that_shows_text_was_poisoned(evil):
     text = "".join(page_of(evil)[1].text)
     for part in ("sentence", "reasons", "scope"):
         told = getattr(evil.verdicts[0], part)
-        assert (told if isinstance(told, str) else told[0])[:20] in text
+        assert str(told if isinstance(told, str) else told[0])[:20] in text
     assert text.count("alert(1)") > 60
 
 
@@ -515,14 +520,12 @@ def test_advice_never_goes_beyond_the_verdict(changes, step, why):
 
 
 def test_an_open_question_says_what_would_decide_it():
-    verdict = verdict_of(reasons=("a", "about 9 seeds would decide at this noise"))
-    assert next_step(verdict) == "about 9 seeds would decide at this noise"
+    verdict = verdict_of(reasons=(INSENSITIVE(), MORE_SEEDS(seeds=9)))
+    assert next_step(verdict) == "about 9 seeds would decide at this noise (a new study on fresh seeds)"
     assert next_step(replace(verdict, extend="bios-sweep run x")) == "the best level ends the grid: extend it"
     assert next_step(replace(verdict, verdict="confirm")) == ""
-    small = "better, by less than matters; keep the default"
-    assert (
-        next_step(replace(verdict, reasons=(small,))) == small
-    )  # shown, so not "neither shown nor excluded"
+    small = TOO_SMALL(then=KEEP_DEFAULT())  # shown, so not "neither shown nor excluded"
+    assert next_step(replace(verdict, reasons=(small,))) == "better, by less than matters; keep the default"
 
 
 # figures of the optional parts

@@ -34,6 +34,7 @@ from tests.report.summaries import (
     shown,
     summary_of,
 )
+from tests.texts import texts
 
 WORDS = ("confirm", "refine", "refine (unconfirmed)", "inconclusive", "screening only")
 
@@ -547,4 +548,4 @@ def test_a_best_level_at_the_end_of_the_grid_comes_with_the_command_that_extends
     verdict = open_sweep(tmp_path).verdicts[0]
     assert verdict.verdict == "inconclusive"
     assert verdict.extend.endswith("'sweeps.factors.learning_rate.multiply=[0.5,2,4]'")
-    assert verdict.extend in verdict.reasons[-1]
+    assert verdict.extend in texts(verdict.reasons)[-1]

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bios_sweep.claims import REPEAT
 from bios_sweep.errors import PlanError
 from bios_sweep.settings import TrainingSettings, setting_names
 from bios_sweep.study.arms import combine
-from bios_sweep.study.claims import REPEAT
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.design import Budget, Origin, Study
 from bios_sweep.study.factors import Cross, Factor, Nuisance

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bios_sweep.claims import CLAIMS, OPTIMUM
 from bios_sweep.decision.costs import CostRatio
 from bios_sweep.decision.finding import (
     BELOW,
@@ -27,11 +28,15 @@ from bios_sweep.decision.sentences import sentence
 from bios_sweep.decision.statement import make_verdict
 from bios_sweep.decision.table import Outcome, ResultTable
 from bios_sweep.decision.verdicts import Asked, screen_claims
-from bios_sweep.study.claims import BALANCED, ENOUGH, MINIMUM, OPTIMUM, QUALITY, SPEED
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.factors import natural_ends
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED, DIVERGED
+from tests.texts import texts
+
+BALANCED, ENOUGH, MINIMUM, QUALITY, SPEED = (
+    CLAIMS[name] for name in ("balanced", "enough", "minimum", "quality", "speed")
+)
 
 LOSS, UNTOUCHED = 2.0, 4.0  # training gains 100 % of the loss; the margin is 0.5 %
 MARGIN = Margin(percent=0.5, absolute=0.01, gained=100.0)
@@ -168,7 +173,7 @@ def test_a_batch_that_beats_duration_is_a_candidate_against_the_default_of_its_o
 def test_a_batch_at_the_end_of_the_grid_is_an_edge_for_the_balance():
     found = balanced(4.0, 0.6, -2.0, -3.0)
     assert (found.state, found.test) == (INCONCLUSIVE, None)
-    assert found.reasons[0].startswith("edge:")
+    assert texts(found.reasons)[0].startswith("edge:")
 
 
 def test_on_a_plateau_the_balance_moves_to_the_level_nearest_the_default():
@@ -179,7 +184,7 @@ def test_on_a_plateau_the_balance_moves_to_the_level_nearest_the_default():
 def test_a_gain_at_the_same_time_near_the_margin_is_undecided():
     found = balanced(-3.0, 1.0, -2.0, -3.0, noise=0.6)
     assert found.state == UNDECIDED
-    assert "at the same time" in found.reasons[0]
+    assert "at the same time" in texts(found.reasons)[0]
 
 
 @pytest.mark.parametrize(
@@ -191,13 +196,13 @@ def test_a_gain_at_the_same_time_near_the_margin_is_undecided():
 )
 def test_a_balance_without_its_yardstick_is_inconclusive(changes, reason):
     found = balanced(0.0, 0.0, -1.0, -2.0, **changes)
-    assert (found.state, found.reasons) == (INCONCLUSIVE, (reason,))
+    assert (found.state, texts(found.reasons)) == (INCONCLUSIVE, (reason,))
 
 
 def test_a_level_beyond_every_duration_is_not_extrapolated_and_holds_up_the_confirmation():
     found = balanced(0.0, 0.0, -1.0, -2.0, costs=(9.0, 1.5, 0.75, 0.6))
     assert found.state == UNDECIDED
-    assert any("costs 9.00 times the default and no duration" in reason for reason in found.reasons)
+    assert any("costs 9.00 times the default and no duration" in reason for reason in texts(found.reasons))
 
 
 def test_the_quality_claim_is_confirmed_when_half_is_better_and_nothing_beats_it():
@@ -227,7 +232,7 @@ def test_an_open_gain_of_the_claimed_level_is_undecided():
 def test_a_claim_about_a_level_that_diverged_is_inconclusive():
     found = quality(0.0, None, -1.0, -2.0)
     assert found.state == INCONCLUSIVE
-    assert found.reasons == ("the level 64 that the claim is about was not tested, or diverged",)
+    assert texts(found.reasons) == ("the level 64 that the claim is about was not tested, or diverged",)
     assert found.diverged == ("64",)
 
 
@@ -270,11 +275,11 @@ def test_a_claimed_level_that_loses_too_much_is_turned_down_for_the_default():
 def test_what_leaves_the_speed_claim_open_is_named(gains, costs, reason):
     found = speed(*gains, costs=costs)
     assert found.state == UNDECIDED
-    assert reason in found.reasons[0]
+    assert reason in texts(found.reasons)[0]
 
 
 def test_speed_without_times_is_inconclusive():
-    assert judge(SPEED, BATCH, (0.0, 0.0, 0.0, -2.0)).reasons == ("the cost was not measured",)
+    assert texts(judge(SPEED, BATCH, (0.0, 0.0, 0.0, -2.0)).reasons) == ("the cost was not measured",)
 
 
 def test_enough_is_confirmed_of_larger_levels_and_names_only_those():
@@ -302,7 +307,7 @@ def test_a_level_that_is_not_enough_sends_to_the_smallest_that_is():
 def test_a_gain_that_grows_to_the_end_of_the_grid_is_an_edge():
     found = enough(-3.0, -1.5, 1.2, 2.4)
     assert found.state == INCONCLUSIVE
-    assert found.reasons[0] == "edge: the best level 128 ends the grid"
+    assert texts(found.reasons)[0] == "edge: the best level 128 ends the grid"
 
 
 def test_less_that_loses_nothing_and_saves_a_fifth_is_a_candidate_the_smallest_first():
@@ -315,13 +320,13 @@ def test_enough_without_larger_levels_confirms_nothing():
     few = factor("lora_rank", 32, 8, 16)
     found = judge(ENOUGH, few, (-3.0, -1.5), (0.5, 0.7))
     assert found.state == UNDECIDED
-    assert found.reasons[0] == "no larger level was tested"
+    assert texts(found.reasons)[0] == "no larger level was tested"
 
 
 def test_enough_without_smaller_levels_says_so():
     few = factor("lora_rank", 32, 64, 128)
     found = judge(ENOUGH, few, (0.0, 0.0), (1.3, 1.6))
-    assert (found.state, found.reasons) == (CONFIRM, ("confirmed against larger only",))
+    assert (found.state, texts(found.reasons)) == (CONFIRM, ("confirmed against larger only",))
 
 
 @pytest.mark.parametrize(
@@ -337,7 +342,7 @@ def test_what_leaves_enough_open_is_named(gains, costs, reason):
     assert found.state in (UNDECIDED, CANDIDATE)
     if reason:
         assert found.state == UNDECIDED
-        assert reason in found.reasons[0]
+        assert reason in texts(found.reasons)[0]
 
 
 def test_a_minimum_is_confirmed_when_it_reaches_four_fifths_and_fewer_do_not():
@@ -365,25 +370,27 @@ def test_more_steps_are_a_candidate_when_the_claimed_ones_fail_for_sure():
 def test_a_share_at_the_limit_is_open():
     found = minimum(-40.0, -20.0, -10.0)
     assert found.state == UNDECIDED
-    assert found.reasons[0] == "whether 100 steps reach 80% of the default's gain is open"
+    assert texts(found.reasons)[0] == "whether 100 steps reach 80% of the default's gain is open"
 
 
 def test_steps_shown_not_to_reach_the_share_are_not_called_open():
     found = minimum(-40.0, -30.0, -25.0)
     assert found.state == UNDECIDED
-    assert found.reasons[0].startswith("100 steps do not reach 80% of the default's gain, and no tested")
+    assert texts(found.reasons)[0].startswith(
+        "100 steps do not reach 80% of the default's gain, and no tested"
+    )
 
 
 def test_a_minimum_needs_the_untouched_model():
     found = minimum(-40.0, -10.0, -3.0, untouched=None)
     assert found.state == INCONCLUSIVE
-    assert "untouched model was not measured" in found.reasons[0]
+    assert "untouched model was not measured" in texts(found.reasons)[0]
 
 
 def test_nothing_is_confirmed_by_a_study_that_could_not_have_failed():
     flat = judge(ENOUGH, RANK, (0.0, 0.0, 0.0, 0.0), (0.9, 0.97, 1.0, 1.1), untouched=None)
     assert flat.state == INCONCLUSIVE
-    assert flat.reasons == ("insensitive: nothing in this study could have been worse",)
+    assert texts(flat.reasons) == ("insensitive: nothing in this study could have been worse",)
 
 
 @pytest.mark.parametrize(
@@ -444,15 +451,18 @@ def test_an_unconfirmed_gain_at_the_same_time_is_told_as_such():
 def test_a_best_level_at_the_end_of_what_there_is_does_not_end_the_grid(claim, ratios):
     rank = factor("lora_rank", 8, 1, 4, 16, 32)
     open_end = judge(claim, rank, (2.0, 0.9, -0.2, -0.4), ratios)
-    assert (open_end.state, open_end.reasons[0]) == (INCONCLUSIVE, "edge: the best level 1 ends the grid")
+    assert (open_end.state, texts(open_end.reasons)[0]) == (
+        INCONCLUSIVE,
+        "edge: the best level 1 ends the grid",
+    )
     ended = judge(claim, replace(rank, ends=natural_ends("lora_rank")), (2.0, 0.9, -0.2, -0.4), ratios)
     assert (ended.state, ended.best, ended.test.value) == (CANDIDATE, "1", 1)
     other = judge(claim, replace(rank, ends=natural_ends("lora_rank")), (-0.4, -0.2, 0.9, 2.0), ratios)
-    assert other.reasons[0] == "edge: the best level 32 ends the grid"
+    assert texts(other.reasons)[0] == "edge: the best level 32 ends the grid"
 
 
 def test_a_default_at_the_end_of_what_there_is_has_one_side_and_nothing_is_missing():
     dropout = factor("lora_dropout", 0.0, 0.1, 0.2)
-    assert judge(OPTIMUM, dropout, (-1.0, -2.0)).reasons == ("confirmed against larger only",)
+    assert texts(judge(OPTIMUM, dropout, (-1.0, -2.0)).reasons) == ("confirmed against larger only",)
     ended = judge(OPTIMUM, replace(dropout, ends=natural_ends("lora_dropout")), (-1.0, -2.0))
-    assert (ended.state, ended.reasons) == (CONFIRM, ())
+    assert (ended.state, texts(ended.reasons)) == (CONFIRM, ())

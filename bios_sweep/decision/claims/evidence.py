@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from bios_sweep.claims import Claim
 from bios_sweep.decision.bounds import Bound, pooled_error, student
 from bios_sweep.decision.contrasts import Contrasts
 from bios_sweep.decision.costs import CostRatio
 from bios_sweep.decision.finding import EDGE, INCONCLUSIVE, FactorLevels, Finding, FreshTest, Margin
-from bios_sweep.study.claims import claimed_level
+from bios_sweep.reasons import Kind, Reason
 from bios_sweep.study.decision import DecisionRule
 
-INSENSITIVE = "insensitive: nothing in this study could have been worse"
+INSENSITIVE = Kind("insensitive: nothing in this study could have been worse")
+UNCLAIMED = Kind("the level {level} that the claim is about was not tested, or diverged")
+OPEN_GAIN = Kind(
+    "gain between {lower:+.2f} % and {upper:+.2f} % ({arm}); {margin:.2f} % is neither shown nor excluded",
+    bounded=True,
+)
+OPEN_AT_ONE_COST = Kind(OPEN_GAIN.words.replace("gain", "gain at the same time", 1), bounded=True)
+NEAR_THE_MARGIN = Kind("the gain lies too near the margin for more seeds to decide soon")
+MORE_SEEDS = Kind("about {seeds} seeds would decide at this noise (a new study on fresh seeds)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,9 +63,9 @@ class Evidence:
         return [arm for arm in levels.arms if self.contrasts.has(arm)]
 
 
-def claimed_arm(claim: str, levels: FactorLevels, evidence: Evidence) -> str | None:
+def claimed_arm(claim: Claim, levels: FactorLevels, evidence: Evidence) -> str | None:
     """The arm of the level that a claim is about; None where it was not tested, or diverged."""
-    level = claimed_level(claim, levels.default)
+    level = claim.claimed(levels.default)
     return next((arm for arm in evidence.finite(levels) if levels.level(arm) == level), None)
 
 
@@ -71,12 +80,20 @@ def modest(better: Sequence[str], gains: Mapping[str, Bound], levels: FactorLeve
     return min(close or better, key=lambda arm: abs(math.log(levels.level(arm) / levels.default)))
 
 
+def planned(bound: Bound) -> Bound:
+    """The bound of a contrast that the claim named, not the data: nothing was chosen, so Student below.
+
+    Dunnett's correction pays for picking a level among those tried; a claim about one level picks none.
+    """
+    return replace(bound, lower=2.0 * bound.gain - bound.upper)
+
+
 def found(
     state: str,
     levels: FactorLevels,
     evidence: Evidence,
     arm: str,
-    *reasons: str,
+    *reasons: Reason,
     bound: Bound | None = None,
     iso: Bound | None = None,
     test: FreshTest | None = None,
@@ -100,42 +117,31 @@ def edge(
     levels: FactorLevels, evidence: Evidence, arm: str, bound: Bound | None = None, iso: Bound | None = None
 ) -> Finding:
     """The best level is the last one tested, so that the best of all may lie beyond it."""
-    reason = edge_reason(levels.label(arm))
+    reason = EDGE(level=levels.label(arm))
     return found(INCONCLUSIVE, levels, evidence, arm, reason, bound=bound, iso=iso)
 
 
-def edge_reason(level: object) -> str:
-    """Why the best level decides nothing where it ends the grid."""
-    return f"{EDGE} the best level {level} ends the grid"
-
-
-def unknown(levels: FactorLevels, reason: str) -> Finding:
+def unknown(levels: FactorLevels, reason: Reason) -> Finding:
     """Something that the claim rests on was not measured, so there is no arm to speak of."""
     return Finding(factor=levels.name, state=INCONCLUSIVE, reasons=(reason,))
 
 
-def unclaimed(claim: str, levels: FactorLevels) -> Finding:
+def unclaimed(claim: Claim, levels: FactorLevels) -> Finding:
     """The level that the claim is about has no result."""
-    level = claimed_level(claim, levels.default)
-    return unknown(levels, f"the level {level} that the claim is about was not tested, or diverged")
+    return unknown(levels, UNCLAIMED(level=claim.claimed(levels.default)))
 
 
-def open_gain(bound: Bound, evidence: Evidence, how: str = "") -> str:
+def open_gain(bound: Bound, evidence: Evidence, kind: Kind = OPEN_GAIN) -> Reason:
     """Why a gain decides nothing: its bounds leave both open."""
-    words = f" {how}" if how else ""
-    return (
-        f"gain{words} between {bound.lower:+.2f} % and {bound.upper:+.2f} % ({bound.arm}); "
-        f"{evidence.margin.percent:.2f} % is neither shown nor excluded"
-    )
+    return kind(lower=bound.lower, upper=bound.upper, arm=bound.arm, margin=evidence.margin.percent)
 
 
-def more_seeds(open_bounds: Sequence[Bound], evidence: Evidence) -> str:
+def more_seeds(open_bounds: Sequence[Bound], evidence: Evidence) -> Reason:
     """About how many seeds would decide at this noise; an estimate from the present gains."""
     blocks, rule = evidence.contrasts.blocks, evidence.rule
     sigma = pooled_error(blocks) * math.sqrt(len(blocks.seeds) / 2.0)
     width = sigma * student(rule.alpha / len(rule.looks), 30) * math.sqrt(2.0)
     distance = min(abs(evidence.margin.percent - bound.gain) for bound in open_bounds)
     if distance * 10 < width / math.sqrt(len(blocks.seeds)):
-        return "the gain lies too near the margin for more seeds to decide soon"
-    seeds = max(len(blocks.seeds) + 1, math.ceil((width / distance) ** 2))
-    return f"about {seeds} seeds would decide at this noise (a new study on fresh seeds)"
+        return NEAR_THE_MARGIN()
+    return MORE_SEEDS(seeds=max(len(blocks.seeds) + 1, math.ceil((width / distance) ** 2)))

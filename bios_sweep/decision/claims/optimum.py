@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from bios_sweep.decision.bounds import Bound
-from bios_sweep.decision.claims.evidence import Evidence, edge_reason, more_seeds, open_gain
+from bios_sweep.decision.claims.evidence import Evidence, more_seeds, open_gain
+from bios_sweep.decision.claims.judgement import Judgement
 from bios_sweep.decision.finding import (
     CANDIDATE,
     CONFIRM,
+    EDGE,
     INCONCLUSIVE,
     SUPERIOR,
     UNDECIDED,
@@ -14,6 +16,7 @@ from bios_sweep.decision.finding import (
     Finding,
     FreshTest,
 )
+from bios_sweep.reasons import Reason
 
 
 def judge_optimum(levels: FactorLevels, evidence: Evidence) -> Finding:
@@ -30,12 +33,15 @@ def judge_optimum(levels: FactorLevels, evidence: Evidence) -> Finding:
     best = max(better, key=lambda bound: bound.gain)
     level = levels.level(best.arm)
     if levels.ends_grid(level):
-        return _found(INCONCLUSIVE, levels, best, edge_reason(levels.label(best.arm)))
+        return _found(INCONCLUSIVE, levels, best, EDGE(level=levels.label(best.arm)))
     test = FreshTest(arm=best.arm, over=evidence.baseline, kind=SUPERIOR, value=level)
     return _found(CANDIDATE, levels, best, test=test)
 
 
 def _found(
-    state: str, levels: FactorLevels, bound: Bound, *reasons: str, test: FreshTest | None = None
+    state: str, levels: FactorLevels, bound: Bound, *reasons: Reason, test: FreshTest | None = None
 ) -> Finding:
     return Finding(factor=levels.name, state=state, best=bound.arm, bound=bound, reasons=reasons, test=test)
+
+
+JUDGEMENT = Judgement(judge=judge_optimum)

@@ -28,6 +28,7 @@ from bios_sweep.defaults.rules import Why
 from bios_sweep.defaults.tuned import TunedDefaults
 from bios_sweep.errors import DefaultsError
 from bios_sweep.settings import FULL, TrainingSettings
+from bios_sweep.vocabulary import Goal
 
 TOOLS: Mapping[str, Tool] = {tool.name: tool for tool in (PEFT, TRL, AXOLOTL, LLAMA_FACTORY, MS_SWIFT, HYDRA)}
 
@@ -146,7 +147,7 @@ def _written(
 def _plain(settings: Settings, profile: str | None) -> tuple[TrainingSettings, Mapping[str, Why]]:
     """The settings to write and the reason for each, as far as there are reasons."""
     if isinstance(settings, TunedDefaults):
-        name = profile or "balanced"
+        name = profile or Goal.BALANCED
         tuned = settings.settings(TrainingSettings.from_dict(settings.baseline), name)
         source = settings.provenance.sweep or "tuned defaults"
         return tuned, baseline_reasons(settings, source) | reasons(settings, tuned, name, source)

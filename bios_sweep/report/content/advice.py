@@ -4,68 +4,50 @@ from __future__ import annotations
 
 from typing import Any
 
+from bios_sweep.decision.claims.evidence import MORE_SEEDS
+from bios_sweep.decision.claims.judgement import words_of
 from bios_sweep.decision.finding import BELOW, NOT_WORSE, SHARE, SUPERIOR
 from bios_sweep.decision.fresh import TOO_SMALL
 from bios_sweep.decision.statement import Verdict
+from bios_sweep.reasons import Kind
 from bios_sweep.report.content.wording import clean, gain, number
-from bios_sweep.study.claims import BALANCED, IDENTICAL, MINIMUM
+from bios_sweep.vocabulary import Word
 
 # what the word says, for those who see it for the first time; never more than was shown
-MEANING = {
-    "confirm": "no tested alternative is better by as much as matters",
-    "refine": "another value proved better, on fresh seeds",
-    "refine (unconfirmed)": "seen on the seeds that chose it alone; fresh seeds have not been asked",
-    "inconclusive": "neither shown nor excluded",
-    "screening only": "one seed, no error estimate",
+MEANING: dict[str, str] = {
+    Word.CONFIRM: "no tested alternative is better by as much as matters",
+    Word.REFINE: "another value proved better, on fresh seeds",
+    Word.UNCONFIRMED: "seen on the seeds that chose it alone; fresh seeds have not been asked",
+    Word.INCONCLUSIVE: "neither shown nor excluded",
+    Word.SCREENING_ONLY: "one seed, no error estimate",
 }
-CONFIRMED = {  # what a confirmed claim of a role says
-    "quality": "better than the default, and no tested level beats it by as much as matters",
-    "balanced": "at the same cost no tested alternative is better by as much as matters",
-    "speed": "it saves time that matters, and loses less than speed may cost",
-    "enough": "more is not better by as much as matters",
-    "minimum": "it reaches the share of the gain that is asked for",
-    "identical": "the repeated baseline agrees with itself",
-}
-REFINED = {  # the clock, or a loss that does not matter, may have decided: not "better"
-    "balanced": "another value is the better deal at the same cost, on fresh seeds",
-    "quality": "another value suits this goal, on fresh seeds",
-    "speed": "another value suits this goal",
-    "enough": "another value is enough, on fresh seeds",
-    "minimum": "another value is the least that reaches the share",
-}
-# a claim that is not about the default's place but about another goal is told with that goal
-GOALS = {
-    "quality": "for the best quality",
-    "speed": "when time is short",
-    "minimum": "as the least that pays",
-}
-NO_CHOICE = "nothing to choose: the default was held against itself"
+EXTEND = Kind("extend the grid: {command}")
 ASK_FRESH = "ask fresh seeds (decision.confirmation_seeds=5)"
 
 
 def meaning(verdict: Verdict) -> str:
     """The verdict's word in a few more words; an empty string for a word it does not know."""
-    word = verdict.verdict
-    by_claim = {"confirm": CONFIRMED, "refine": REFINED}.get(word, {})
-    return by_claim.get(verdict.claim, MEANING.get(word, ""))
+    word, words = verdict.verdict, words_of(verdict.claim)
+    by_claim: dict[str, str] = {Word.CONFIRM: words.confirmed, Word.REFINE: words.refined}
+    return by_claim.get(word, "") or MEANING.get(word, "")
 
 
 def advice(verdict: Verdict) -> str:
     """The step that the verdict supports, which is what its goal is served; open questions change nothing."""
-    word, claim = verdict.verdict, verdict.claim
-    goal, settled = GOALS.get(claim, ""), word in ("confirm", "refine")
-    if claim == IDENTICAL:
-        return NO_CHOICE
-    if claim == MINIMUM and settled:
-        return f"the least that pays is {number(verdict.best_level)}; no goal is served with it"
+    word, words = verdict.verdict, words_of(verdict.claim)
+    goal, settled = words.goal, word in (Word.CONFIRM, Word.REFINE)
+    if words.unmoved:
+        return words.unmoved
+    if words.advice and settled:
+        return words.advice.format(value=number(verdict.best_level))
     if settled and verdict.withheld:
         told = _withheld(verdict)
     elif settled:
         told = _use(verdict)
-    elif word == "refine (unconfirmed)":
+    elif word == Word.UNCONFIRMED:
         goal = goal if verdict.recommended is not None else ""
         told = f"{_keep(verdict, goal)} for now; {_seen(verdict, _best(verdict))}: {ASK_FRESH}"
-    elif word == "screening only":
+    elif word == Word.SCREENING_ONLY:
         told = f"{_keep(verdict, goal)}; one seed shows nothing, run three or more"
     else:
         told = _keep(verdict, goal)
@@ -81,7 +63,7 @@ def _keep(verdict: Verdict, goal: str) -> str:
     """A goal with a level of its own keeps what it is served without it, where that is known."""
     kept = verdict.recommended
     if kept is None:
-        return "undecided" if goal else f"keep {number(verdict.default)}"
+        return Word.UNDECIDED if goal else f"keep {number(verdict.default)}"
     start = verdict.baseline_level
     told = f"keep {number(kept)}"
     if not goal and start is not None and kept != start:
@@ -98,8 +80,8 @@ def _at_served(steps: Any) -> str:
 
 def _use(verdict: Verdict) -> str:
     value, kept = _best(verdict), verdict.recommended
-    told = f"use {value}" if verdict.claim in GOALS else f"keep {value}"
-    if verdict.verdict == "refine":
+    told = f"use {value}" if words_of(verdict.claim).goal else f"keep {value}"
+    if verdict.verdict == Word.REFINE:
         told = f"use {value} instead of {number(verdict.default)}"
     if kept is None or number(kept) == value:
         return told
@@ -127,7 +109,7 @@ def _seen(verdict: Verdict, value: str) -> str:
     if kind == SHARE:
         return f"{value} may do, for it seems to reach enough"
     same_time = verdict.iso_cost_percent
-    if verdict.claim == BALANCED and same_time is not None:
+    if same_time is not None:
         return f"{value} gains {gain(same_time)} % over the default trained for the same time"
     if lower is None or lower <= 0:
         return f"whether {value} is better cannot be told"
@@ -140,7 +122,7 @@ def _bound(side: str, value: float | None) -> str:
 
 def next_step(verdict: Verdict) -> str:
     """What would decide an open question; an empty string where nothing is open."""
-    if verdict.verdict != "inconclusive":
+    if verdict.verdict != Word.INCONCLUSIVE:
         return ""
     return _what_would_decide(verdict)
 
@@ -148,8 +130,8 @@ def next_step(verdict: Verdict) -> str:
 def _what_would_decide(verdict: Verdict) -> str:
     if verdict.extend:
         return "the best level ends the grid: extend it"
-    small = [reason for reason in map(clean, verdict.reasons) if reason.startswith(TOO_SMALL)]
-    if small:
-        return small[0]
-    seeds = [reason for reason in map(clean, verdict.reasons) if "seeds would decide" in reason]
-    return seeds[0] if seeds else MEANING["inconclusive"]
+    for kind in (TOO_SMALL, MORE_SEEDS):
+        for reason in verdict.reasons:
+            if reason.kind == kind:
+                return clean(reason)
+    return MEANING[Word.INCONCLUSIVE]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bios_sweep.claims import REPEAT
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.defaults.tuned import PROFILES, settings_for
 from bios_sweep.procedure import DONE, UNFINISHED, State, own_cell, questions
@@ -13,7 +14,6 @@ from bios_sweep.report.content.lines import titles, verdict_line
 from bios_sweep.report.content.summary import NotServed, Summary
 from bios_sweep.report.content.wording import number
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.study.claims import REPEAT
 from bios_sweep.study.plan import Plan
 
 
@@ -79,10 +79,10 @@ def first_line(summary: Summary) -> str:
     """What a report says before all else: what it found and does not serve. Empty where it serves all."""
     groups: dict[str, list[str]] = {}
     for one in summary.not_served:
-        if one.why != UNFINISHED:
-            groups.setdefault(one.why, []).append(f"{one.title} {number(one.value)}")
+        if one.why.kind != UNFINISHED:
+            groups.setdefault(str(one.why), []).append(f"{one.title} {number(one.value)}")
     told = [f"not served: {', '.join(names)} ({why})" for why, names in groups.items()]
-    if summary.no_file and (summary.verdicts or summary.no_file != UNFINISHED):
+    if summary.no_file and (summary.verdicts or summary.no_file.kind != UNFINISHED):
         told.insert(0, f"no tuned defaults: {summary.no_file}")
     return "; ".join(told)
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bios_sweep.claims import CLAIMS, claim_named
+from bios_sweep.decision.claims.judgement import words_of
 from bios_sweep.decision.statement import Verdict, question_titles
+from bios_sweep.procedure import NOT_SERVED
+from bios_sweep.reasons import Kind
 from bios_sweep.report.content.summary import Counts, FailureRow, Summary
 from bios_sweep.report.content.wording import (
     clean,
@@ -16,9 +20,7 @@ from bios_sweep.report.content.wording import (
     times,
     times_interval,
 )
-
-OF_ANOTHER_LEVEL = ("quality", "speed", "minimum")  # claims about another level than the baseline's
-OTHER_LIMITS = ("speed", "minimum")  # claims that are held against something else than the margin
+from bios_sweep.vocabulary import Word
 
 
 def titles(verdicts: Sequence[Verdict]) -> list[str]:
@@ -73,7 +75,7 @@ def _in_question(verdict: Verdict) -> str:
     """The level that gain and time are of: the claimed one, or the alternative with just this gain."""
     if verdict.effect_over:
         return number(verdict.effect_of)
-    if verdict.claim in OF_ANOTHER_LEVEL:
+    if claim_named(verdict.claim).of_another_level:
         return number(verdict.default)
     gains = ((row.level, row.estimate.gain if row.estimate else None) for row in verdict.levels)
     same = [level for level, found in gains if found == verdict.effect_percent]
@@ -90,13 +92,14 @@ def bounds_line(verdicts: Sequence[Verdict]) -> str:
         told = "gain of the best level over the default, or as the row says; positive = better"
     if levels:
         told += f"; one-sided {' or '.join(f'{level:g} %' for level in levels)} bounds"
-    own = [verdict for verdict in bounded if verdict.claim not in OF_ANOTHER_LEVEL]
-    if any(verdict.verdict == "confirm" for verdict in own):
+    own = [verdict for verdict in bounded if not claim_named(verdict.claim).of_another_level]
+    if any(verdict.verdict == Word.CONFIRM for verdict in own):
         told += "; beside a confirmed default those of the alternative that comes nearest"
     if len(own) < len(bounded) and not apart:
-        told += f"; of {', '.join(OF_ANOTHER_LEVEL)}: those of the level that is claimed"
-    if any(verdict.claim in OTHER_LIMITS for verdict in bounded):
-        told += "; margin of speed: the loss that it may cost, of a minimum: 0, its share is reached above it"
+        elsewhere = [claim.name for claim in CLAIMS.values() if claim.of_another_level]
+        told += f"; of {', '.join(elsewhere)}: those of the level that is claimed"
+    if any(words_of(verdict.claim).margin for verdict in bounded):
+        told += f"; margin of {', of '.join(filter(None, (words_of(claim).margin for claim in CLAIMS)))}"
     return told
 
 
@@ -115,11 +118,14 @@ def counts_line(counts: Counts) -> str:
     return f"{plural(counts.planned, 'trial')} planned = {' + '.join(parts)}"
 
 
-def other_reasons(verdict: Verdict) -> list[str]:
-    """Reasons that neither the verdict's sentence nor the advice beside it already says."""
-    sentence, why = clean(verdict.sentence), clean(verdict.withheld)
-    reasons = [text for text in map(clean, verdict.reasons) if text not in sentence]
-    return [text for text in reasons if not (why and text.endswith(why))]
+def other_reasons(verdict: Verdict, *but: Kind) -> list[str]:
+    """Reasons that neither the verdict's sentence nor the advice beside it already says. but: nor these."""
+    known = (*verdict.told, verdict.withheld)
+    return [
+        clean(reason)
+        for reason in verdict.reasons
+        if reason.kind not in (*but, NOT_SERVED) and reason not in known
+    ]
 
 
 def failure_lines(failures: Sequence[FailureRow]) -> list[str]:

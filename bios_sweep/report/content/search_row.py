@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bios_sweep.claims import JOINT
 from bios_sweep.decision.finding import FactorLevels
 from bios_sweep.decision.statement import Verdict, make_verdict
 from bios_sweep.procedure import SEARCH, Search, State, serves_search
@@ -63,14 +64,14 @@ def search_verdict(plan: Plan, state: State, search: Search, winner: Arm) -> Ver
         state.screening[SEARCH],
         state.findings[SEARCH],
         state.margin,
-        role="optimum",
-        claim="joint",
+        role=JOINT.role,
+        claim=JOINT,
         arms=[arm.name for arm in (plan.baseline, *search.arms)],
         hold=study.budget.hold,
         scope=scope_of(plan, state.findings[SEARCH]),
         alpha=study.decision.alpha,
         looks=len(study.decision.looks),
         served=values if serves_search(state) else None,
-        withheld=state.withheld.get(SEARCH, ""),
+        withheld=state.withheld.get(SEARCH),
         recommended={name: state.served.get(name, getattr(study.baseline, name)) for name in values},
     )

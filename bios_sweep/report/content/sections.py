@@ -29,8 +29,7 @@ from bios_sweep.report.content.wording import (
     times_interval,
 )
 from bios_sweep.study.arms import BASELINE
-
-GOALS = ("quality", "balanced", "speed")
+from bios_sweep.vocabulary import Goal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +139,7 @@ def _bounds(write: Callable[[Any, Any], str], lower: float | None, upper: float 
 
 def profiles(values: Mapping[str, Mapping[str, Any]]) -> Section | None:
     """The settings to use, by what one wants."""
-    goals = [goal for goal in GOALS if goal in values] + sorted(set(values) - set(GOALS))
+    goals = [goal for goal in Goal if goal in values] + sorted(set(values) - set(Goal))
     names = list(dict.fromkeys(name for goal in goals for name in values[goal]))
     if not names:
         return None

@@ -11,8 +11,9 @@ from typing import Any
 
 from bios_sweep.decision.finding import Margin
 from bios_sweep.decision.statement import Verdict
-from bios_sweep.jsonable import OPTIONAL
+from bios_sweep.jsonable import OPTIONAL, WORDS
 from bios_sweep.procedure import DONE
+from bios_sweep.reasons import Reason
 from bios_sweep.report.content.arm_rows import ArmRow, CurvePoint
 from bios_sweep.report.content.frontier_rows import FrontierRow
 from bios_sweep.report.content.moderator_rows import ModeratorRow
@@ -72,7 +73,7 @@ class NotServed:
 
     title: str
     value: Any
-    why: str
+    why: Reason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +83,7 @@ class Summary:
     headline: the sweep in one line. judged_on: the metric in words. origins: setting -> where its value came
     from. curves: arm -> one curve per seed. served: setting -> value; profiles: the same by goal, where goals
     differ; recommended: goal -> setting -> value, what the tuned file gives each goal. not_served: what
-    verdicts settled and nobody gets; no_file: why there is no tuned file, empty where there is one.
+    verdicts settled and nobody gets; no_file: why there is no tuned file, None where there is one.
     importance: setting -> share. command: reproduces the sweep. damaged: results that are not as they were
     written, where somebody looked. broken: why the run ended early, where it did.
     """
@@ -106,7 +107,7 @@ class Summary:
     profiles: Mapping[str, Mapping[str, Any]]
     recommended: Mapping[str, Mapping[str, Any]]
     not_served: tuple[NotServed, ...]
-    no_file: str
+    no_file: Reason | None = field(metadata=WORDS)
     frontier: tuple[FrontierRow, ...]
     importance: Mapping[str, float]
     search: SearchRow | None

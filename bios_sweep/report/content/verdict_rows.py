@@ -6,31 +6,32 @@ import shlex
 from dataclasses import replace
 from typing import Any
 
-from bios_sweep.decision.finding import CONFIRM, EDGE, REFINE
+from bios_sweep.decision.claims.judgement import judgement_of
+from bios_sweep.decision.finding import EDGE
 from bios_sweep.decision.statement import Verdict, make_verdict
-from bios_sweep.defaults.tuned import PROFILES
 from bios_sweep.procedure import (
     DONE,
     SEARCH,
-    SERVED,
     UNFINISHED,
+    UNTESTED,
     Question,
     State,
     levels_of,
     questions,
+    serves,
     stands_for,
-    untested_lines,
+    untested_reasons,
 )
-from bios_sweep.procedure.untested import UNTESTED
-from bios_sweep.report.content.advice import advice
+from bios_sweep.reasons import Reason, is_any
+from bios_sweep.report.content.advice import EXTEND, advice
 from bios_sweep.report.content.goals import settings_of
 from bios_sweep.report.content.scope import scope_of
 from bios_sweep.report.content.search_row import search_verdict
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.arms import BASELINE
-from bios_sweep.study.claims import BALANCED, MINIMUM, REPEAT, SPEED
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import Plan
+from bios_sweep.vocabulary import Goal
 
 
 def verdicts_of(plan: Plan, state: State) -> tuple[Verdict, ...]:
@@ -60,39 +61,27 @@ def _verdict(plan: Plan, question: Question, state: State) -> Verdict:
         scope=scope_of(plan, state.findings[question.name]),
         alpha=study.decision.alpha,
         looks=len(study.decision.looks),
-        limit=_limit(plan, question.claim),
+        limit=judgement_of(question.claim).limit(study.decision),
         served=_served(plan, state, question),
-        withheld=_withheld(plan, state, question),
+        withheld=_withheld(state, question),
         recommended=_recommended(plan, state, question),
         cell=question.cell,
     )
-    return replace(verdict, reasons=(*verdict.reasons, *untested_lines(plan, factor, state.untested)))
-
-
-def _limit(plan: Plan, claim: str) -> float | None:
-    """What a claim's contrast is held against where it is not the margin: a share is reached above 0."""
-    if claim == SPEED:
-        return plan.study.decision.speed_loss_percent
-    return 0.0 if claim == MINIMUM else None
-
-
-def _settles(plan: Plan, state: State, question: Question) -> bool:
-    """Whether the verdict stands for a value that a goal is to use."""
-    wanted = question.claim in SERVED and question.factor.name != REPEAT
-    return wanted and state.findings[question.name].state in (CONFIRM, REFINE)
+    return replace(verdict, reasons=(*verdict.reasons, *untested_reasons(plan, factor, state.untested)))
 
 
 def _served(plan: Plan, state: State, question: Question) -> Any:
     """The value that this very claim serves; an open one serves nothing, whatever another claim does."""
-    if state.stage != DONE or question.name in state.withheld or not _settles(plan, state, question):
+    finding = state.findings[question.name]
+    if state.stage != DONE or question.name in state.withheld or not serves(question, finding):
         return None
-    return stands_for(plan, question, state.findings[question.name])
+    return stands_for(plan, question, finding)
 
 
-def _withheld(plan: Plan, state: State, question: Question) -> str:
-    if state.stage != DONE and _settles(plan, state, question):
-        return UNFINISHED
-    return state.withheld.get(question.name, "")
+def _withheld(state: State, question: Question) -> Reason | None:
+    if state.stage != DONE and serves(question, state.findings[question.name]):
+        return UNFINISHED()
+    return state.withheld.get(question.name)
 
 
 def _recommended(plan: Plan, state: State, question: Question) -> Any:
@@ -100,23 +89,22 @@ def _recommended(plan: Plan, state: State, question: Question) -> Any:
 
     plan: of the question's cell; another than the study's own is about no file.
     """
-    if question.claim not in SERVED or question.factor.name == REPEAT or plan.baseline.name != BASELINE:
+    if not question.served or plan.baseline.name != BASELINE:
         return None
     if state.stage != DONE:
         return getattr(plan.study.baseline, question.factor.name)
-    goal = question.claim if question.claim in PROFILES else BALANCED
-    return getattr(settings_of(plan, state, goal), question.factor.name)
+    return getattr(settings_of(plan, state, question.claim.goal or Goal.BALANCED), question.factor.name)
 
 
 def told_verdict(plan: Plan, verdict: Verdict, command: str) -> Verdict:
     """A verdict with its advice and, where its best level ends a grid that can grow, the command for it."""
     told = replace(verdict, advice=advice(verdict))
-    if any(UNTESTED in reason for reason in verdict.reasons):
+    if is_any(verdict.reasons, UNTESTED):
         return told
     factor = next((factor for factor in plan.study.factors if factor.name == verdict.factor), None)
-    if factor is not None and any(reason.startswith(EDGE) for reason in verdict.reasons):
+    if factor is not None and is_any(verdict.reasons, EDGE):
         extend = f"{command} {shlex.quote(_one_level_more(factor, plan.study.baseline, verdict))}"
-        return replace(told, extend=extend, reasons=(*told.reasons, f"extend the grid: {extend}"))
+        return replace(told, extend=extend, reasons=(*told.reasons, EXTEND(command=extend)))
     return told
 
 

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from bios_sweep.vocabulary import Status
+
 NONE = "—"  # no number: unknown, unbounded or not measured
 DIGITS = 4  # significant: more would be noise at the precision of these trials (chosen, not measured)
-ENDINGS = ("completed", "diverged", "failed")
+ENDINGS = tuple(Status)
 
 
 def clean(text: Any) -> str:

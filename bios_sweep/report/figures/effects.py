@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bios_sweep.claims import claim_named
 from bios_sweep.decision.rows import LevelRow
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.report.content.summary import Summary
@@ -24,9 +25,9 @@ from bios_sweep.report.figures.canvas import (
     plain,
 )
 from bios_sweep.study.trials import CONFIRMATION
+from bios_sweep.vocabulary import Status
 
 MAX_ROWS = 40  # more cannot be read on one page (chosen, not measured)
-OVER_DEFAULT = ("optimum", "enough")  # claims whose fresh test is against the default
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,8 +127,7 @@ def _screened(row: LevelRow) -> EffectRow:
 
 def _of_default(verdict: Verdict) -> bool:
     """Whether the effect is a gain over the default: other claims are tested against other arms."""
-    claim = verdict.claim
-    return claim in OVER_DEFAULT or (claim == "balanced" and verdict.iso_cost_percent is None)
+    return claim_named(verdict.claim).for_everyone and verdict.iso_cost_percent is None
 
 
 def _best_arm(verdict: Verdict) -> str:
@@ -160,7 +160,7 @@ def _mark_diverged(panel: Axes, rows: Iterable[tuple[float, EffectRow]]) -> None
         if row.gain is not None:
             continue
         word, colour = row.status, GREY
-        if word == "diverged":
+        if word == Status.DIVERGED:
             colour = TROUBLE
             panel.plot(0.02, place, "x", transform=edge, color=colour, markersize=7, markeredgewidth=2)
         panel.text(0.04, place, word, transform=edge, va="center", fontsize=9, color=colour)

@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from bios_sweep.decision.statement import Verdict
-from bios_sweep.report.content.advice import advice, meaning, next_step
+from bios_sweep.report.content.advice import EXTEND, advice, meaning, next_step
 from bios_sweep.report.content.goals import first_line
 from bios_sweep.report.content.lines import (
     bounds_line,
@@ -44,17 +44,18 @@ from bios_sweep.report.figures.files import Drawn
 from bios_sweep.report.figures.svg import to_svg
 from bios_sweep.study.design import Origin
 from bios_sweep.version import __version__
+from bios_sweep.vocabulary import Stage, Word
 
 TEMPLATE = "page.html.jinja"
 # a sign beside the word, so that nobody needs the colour
-SIGNS = {
-    "confirm": "✓",
-    "refine": "→",
-    "refine (unconfirmed)": "→",
-    "inconclusive": "?",
-    "screening only": "…",
+SIGNS: dict[str, str] = {
+    Word.CONFIRM: "✓",
+    Word.REFINE: "→",
+    Word.UNCONFIRMED: "→",
+    Word.INCONCLUSIVE: "?",
+    Word.SCREENING_ONLY: "…",
 }
-CLASSES = {"confirm": "confirm", "refine": "refine", "refine (unconfirmed)": "refine"}
+CLASSES: dict[str, str] = {Word.CONFIRM: "confirm", Word.REFINE: "refine", Word.UNCONFIRMED: "refine"}
 
 
 def to_html(summary: Summary, drawn: Sequence[Drawn] = ()) -> str:
@@ -119,7 +120,7 @@ def _verdict(name: str, verdict: Verdict) -> dict[str, Any]:
         "advice": advice(verdict),
         "extend": verdict.extend or "",
         "sentence": verdict.sentence,
-        "reasons": [reason for reason in other_reasons(verdict) if not reason.startswith("extend the grid")],
+        "reasons": other_reasons(verdict, EXTEND),
         "cost": cost_line(verdict),
         "default": number(verdict.default),
         "best": number(verdict.best_level),
@@ -128,7 +129,7 @@ def _verdict(name: str, verdict: Verdict) -> dict[str, Any]:
         "margin": number(verdict.margin),
         "seeds": len(verdict.seeds),
         "time": cost(verdict) if verdict.cost_ratio else "",
-        "on": "fresh seeds" if verdict.stage == "confirmation" else "shared seeds",
+        "on": "fresh seeds" if verdict.stage == Stage.CONFIRMATION else "shared seeds",
     }
 
 

@@ -113,7 +113,8 @@ class LiveView:
         place = f"[{progress.finished:>{len(str(progress.planned))}}/{progress.planned}]"
         left = progress.seconds_left(now)
         rest = f", about {duration(left)} left" if left else ""
-        style = {COMPLETED: "", FAILED: "red"}.get(result.status, "yellow")
+        styles: dict[str, str] = {COMPLETED: "", FAILED: "red"}
+        style = styles.get(result.status, "yellow")
         self._say(f"{place} {_name(spec)}: {_outcome(result)} ({duration(seconds)}){rest}", style)
         if result.status == FAILED and self._trials_dir is not None:
             for log in logs_of(self._trials_dir / result.key):

@@ -11,6 +11,7 @@ from bios_sweep.rehearsal.noise import Noise
 from bios_sweep.rehearsal.summary import ChanceRow, DesignRow, QuestionRow, RehearsalSummary
 from bios_sweep.report.content.wording import clean, duration, gain, number, plural
 from bios_sweep.report.text.layout import QUIET, bullets, copyable, heading, line, plain_table
+from bios_sweep.vocabulary import Word
 
 
 def print_rehearsal(summary: RehearsalSummary, console: Console) -> None:
@@ -84,9 +85,9 @@ def _table(rows: Sequence[ChanceRow]) -> Table:
     timed = any(row.seconds is not None for row in rows)
     header = (
         "true gain",
-        "confirm",
-        "refine",
-        "inconclusive",
+        Word.CONFIRM,
+        Word.REFINE,
+        Word.INCONCLUSIVE,
         "wrong",
         "trials",
         *(("time",) if timed else ()),

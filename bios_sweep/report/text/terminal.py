@@ -44,15 +44,16 @@ from bios_sweep.report.text.layout import HEAD, QUIET, bullets, copyable, headin
 from bios_sweep.report.text.logs import logs_of
 from bios_sweep.study.design import Origin
 from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED
+from bios_sweep.vocabulary import Word
 
 BOUNDS_WIDE, BOUNDS_NARROW = 24, 16  # columns of what stands under an effect
 WIDE = 100  # columns from which an effect and its bounds fit on one line
-VERDICT_STYLES = {
-    "confirm": "green",
-    "refine": "bold cyan",
-    "refine (unconfirmed)": "cyan",
-    "inconclusive": "yellow",
-    "screening only": "yellow",
+VERDICT_STYLES: dict[str, str] = {
+    Word.CONFIRM: "green",
+    Word.REFINE: "bold cyan",
+    Word.UNCONFIRMED: "cyan",
+    Word.INCONCLUSIVE: "yellow",
+    Word.SCREENING_ONLY: "yellow",
 }
 
 

@@ -1,39 +1,39 @@
-"""A default that says more brings nothing: enough, and the least that will do. Pure.
+"""A rank or a number of steps that claims to be enough: more brings nothing that matters. Pure.
 
 See docs/statistics.md, item 13.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import replace
-
-import numpy as np
+from typing import Any
 
 from bios_sweep.decision.bounds import Bound
-from bios_sweep.decision.claims.evidence import (
-    Evidence,
-    claimed_arm,
-    edge,
-    found,
-    modest,
-    open_gain,
-    unclaimed,
-    unknown,
-)
+from bios_sweep.decision.claims.evidence import Evidence, edge, found, modest, open_gain
+from bios_sweep.decision.claims.judgement import Judgement, Words, no_gain
+from bios_sweep.decision.claims.said import Said
+from bios_sweep.decision.claims.truth import Truth
 from bios_sweep.decision.finding import (
     CANDIDATE,
     CONFIRM,
+    LARGER_ONLY,
     NOT_WORSE,
-    SHARE,
     SUPERIOR,
     UNDECIDED,
     FactorLevels,
     Finding,
     FreshTest,
-    share_of,
 )
-from bios_sweep.study.claims import MINIMUM
+from bios_sweep.reasons import Kind
+
+NO_LARGER = Kind("no larger level was tested")
+UNTIMED = Kind("the cost was not measured, so whether {level} saves anything is open")
+LESS_MIGHT_DO = Kind(
+    "{level} costs {ratio:.2f} times as much and gains between {lower:+.2f} % and {upper:+.2f} %; "
+    "whether it would do is open",
+    bounded=True,
+)
 
 
 def judge_enough(levels: FactorLevels, evidence: Evidence) -> Finding:
@@ -51,11 +51,11 @@ def judge_enough(levels: FactorLevels, evidence: Evidence) -> Finding:
         return _less_would_do(too_much, levels, evidence)
     nearest = max(larger or smaller, key=lambda arm: gains[arm].upper)
     if not larger:
-        return found(UNDECIDED, levels, evidence, nearest, "no larger level was tested")
+        return found(UNDECIDED, levels, evidence, nearest, NO_LARGER())
     if gains[nearest].upper >= margin:
         return found(UNDECIDED, levels, evidence, nearest, open_gain(gains[nearest], evidence))
     if not smaller:
-        return found(CONFIRM, levels, evidence, nearest, "confirmed against larger only")
+        return found(CONFIRM, levels, evidence, nearest, LARGER_ONLY())
     return _next_lower(smaller[-1], nearest, gains, levels, evidence)
 
 
@@ -99,61 +99,38 @@ def _next_lower(
     if loses or (cost is not None and cost.below(rule.alpha / ways) > 1.0 / rule.cost_ratio):
         return found(CONFIRM, levels, evidence, nearest)
     if cost is None:
-        reason = f"the cost was not measured, so whether {levels.label(lower)} saves anything is open"
+        reason = UNTIMED(level=levels.label(lower))
         return found(UNDECIDED, levels, evidence, lower, reason)
-    reason = (
-        f"{levels.label(lower)} costs {cost.ratio:.2f} times as much and gains between "
-        f"{gains[lower].lower:+.2f} % and {gains[lower].upper:+.2f} %; whether it would do is open"
-    )
+    gain = gains[lower]
+    reason = LESS_MIGHT_DO(level=levels.label(lower), ratio=cost.ratio, lower=gain.lower, upper=gain.upper)
     return found(UNDECIDED, levels, evidence, lower, reason)
 
 
-def judge_minimum(levels: FactorLevels, evidence: Evidence) -> Finding:
-    """The claimed steps reach so much of what the default gains over the untouched model, and no fewer do."""
-    claimed = claimed_arm(MINIMUM, levels, evidence)
-    if claimed is None:
-        return unclaimed(MINIMUM, levels)
-    if evidence.gained is None:
-        return unknown(levels, "the untouched model was not measured, so there is no gain to share")
-    if evidence.contrasts.own("gained", np.asarray(evidence.gained)).lower <= 0:
-        return unknown(levels, "the default is not shown to gain over the untouched model")
-    tested = sorted(evidence.finite(levels), key=levels.level)
-    shares = {arm: share_bound(arm, evidence) for arm in tested}
-    least = next((arm for arm in tested if shares[arm].lower > 0), None)
-    own = shares[claimed]
-    if least == claimed:
-        return found(CONFIRM, levels, evidence, claimed, bound=own, value=levels.level(claimed))
-    settled = own.lower > 0 or own.upper < 0  # the claimed steps pass or fail for sure
-    if least is not None and levels.level(least) < levels.default and settled:
-        return _reaches(least, shares[least], levels, evidence)
-    share = f"{evidence.rule.minimum_share:.0%} of the default's gain"
-    reason = f"whether {levels.level(claimed)} steps reach {share} is open"
-    if own.upper < 0:
-        reason = (
-            f"{levels.level(claimed)} steps do not reach {share}, "
-            "and no tested number below the default's is shown to"
-        )
-    return found(UNDECIDED, levels, evidence, claimed, reason, bound=own)
+def _confirmed(said: Said) -> str:
+    default = said.levels.default
+    return said.none_improves("larger level", said.compared(lambda level: not level < default))
 
 
-def _reaches(least: str, share: Bound, levels: FactorLevels, evidence: Evidence) -> Finding:
-    test = FreshTest(
-        arm=least,
-        over=evidence.baseline,
-        kind=SHARE,
-        limit=evidence.rule.minimum_share,
-        value=levels.level(least),
-    )
-    return found(CANDIDATE, levels, evidence, least, bound=share, test=test)
+def _overlooks(truth: Truth) -> bool:
+    larger = [gain for level, gain in truth.gains.items() if level > truth.default]
+    return max(larger, default=-math.inf) >= truth.margin
 
 
-def share_bound(arm: str, evidence: Evidence) -> Bound:
-    """The lower and upper bound of gain(arm) - share * gain(default), both over the untouched model.
+def _harms(truth: Truth, level: Any) -> bool:
+    if level < truth.default:
+        return truth.gains.get(level, 0.0) <= -truth.margin
+    return no_gain(truth, level)
 
-    Above 0: the arm reaches the share. Linear in the losses, so a paired bound needs no ratio.
-    """
-    assert evidence.gained is not None  # checked by the caller
-    gains = evidence.contrasts.per_seed({arm: 1.0, evidence.baseline: -1.0})
-    rest = (1.0 - evidence.rule.minimum_share) * np.asarray(evidence.gained)
-    own = evidence.contrasts.own(arm, gains + rest)
-    return replace(own, how=share_of(evidence.rule.minimum_share))
+
+JUDGEMENT = Judgement(
+    judge=judge_enough,
+    confirmed=_confirmed,
+    wrong_confirmation=_overlooks,
+    wrong_refinement=_harms,
+    smaller_first=False,
+    words=Words(
+        confirmed="more is not better by as much as matters",
+        refined="another value is enough, on fresh seeds",
+        needs="whether it is enough for its price; that needs times of one device",
+    ),
+)

@@ -1,0 +1,73 @@
+"""The parts that the sentences of one finding share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from bios_sweep.claims import Claim
+from bios_sweep.decision.bounds import Bound
+from bios_sweep.decision.finding import FactorLevels, Finding
+
+
+class Said:
+    """One finding with its numbers as they are written."""
+
+    def __init__(
+        self,
+        claim: Claim,
+        levels: FactorLevels,
+        finding: Finding,
+        bound: Bound,
+        margin: float,
+        level: str,
+    ) -> None:
+        """bound: the contrast that the claim is judged on. margin: percent. level: of confidence, `95 %`."""
+        self.claim, self.levels, self.finding, self.bound = claim, levels, finding, bound
+        self.margin, self.level = margin, level
+        self.seeds = len(finding.seeds)
+        self.best = levels.label(bound.arm) if bound.arm in levels.arms else bound.arm
+        self.claimed = claim.claimed(levels.default)
+        self.default = value_text(self.claimed)
+
+    def compared(self, counts: Callable[[Any], bool] = lambda _level: True) -> str:
+        """The levels that a confirmation speaks of: those compared with the claimed one, on its side.
+
+        counts: whether a level is on that side.
+        """
+        levels = self.levels
+        return ", ".join(
+            label
+            for arm, level, label in zip(levels.arms, levels.levels, levels.labels, strict=True)
+            if arm not in self.finding.diverged and level != self.claimed and counts(level)
+        )
+
+    def none_improves(self, what: str, tested: str) -> str:
+        """No tested level improves on the default by what matters. what: level, larger level, alternative."""
+        return (
+            f"no tested {what} ({tested}; {self.seeds} paired seeds) improves on the default by "
+            f"{self.margin:.2f} % or more; largest upper {self.level} bound {self.bound.upper:+.2f} % "
+            f"(at {self.best})"
+        )
+
+    def takes(self) -> str:
+        """What the level in question costs."""
+        cost = self.finding.cost
+        if cost is None:
+            return "was not timed"
+        than = value_text(self.levels.default) if self.claim.of_another_level else "the default"
+        return f"takes {cost.ratio:.2f} times as long as {than} ({cost.lower:.2f} to {cost.upper:.2f})"
+
+    def loses(self) -> str:
+        """At what gain it comes, which may be a loss."""
+        return (
+            f"at a gain of {self.bound.gain:+.2f} % ({self.level} lower bound {self.bound.lower:+.2f} %; "
+            f"{self.seeds} seeds)"
+        )
+
+
+def value_text(value: Any) -> str:
+    """A level, or the settings of a search, in a sentence."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {value_text(item)}" for name, item in value.items())
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,67 @@
+"""The words that a file, a report or a command line may hold, said once. Standard library only.
+
+They are text wherever they go (JSON, f-strings, a comparison with what was read), and a typo is an error.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Word(StrEnum):
+    """What a finding comes to. The last two are screening's own, and no verdict."""
+
+    CONFIRM = "confirm"
+    REFINE = "refine"
+    UNCONFIRMED = "refine (unconfirmed)"
+    INCONCLUSIVE = "inconclusive"
+    SCREENING_ONLY = "screening only"
+    CANDIDATE = "candidate"
+    UNDECIDED = "undecided"
+
+
+class Status(StrEnum):
+    """How a trial ended. A failed one is tried again by the next run; the others are not."""
+
+    COMPLETED = "completed"
+    DIVERGED = "diverged"
+    FAILED = "failed"
+
+
+class Stage(StrEnum):
+    """Where a sweep stands, and what a trial is for. The control is counted and shown; no verdict uses it."""
+
+    SCREENING = "screening"
+    REFINEMENT = "refinement"
+    CONFIRMATION = "confirmation"
+    DONE = "done"
+    CONTROL = "control"
+
+
+class Failure(StrEnum):
+    """Why an attempt or a trial failed. A loss that is not finite is no failure: the trial diverged."""
+
+    OUT_OF_MEMORY = "out of memory"
+    WORKER_LOST = "worker lost"
+    NODE_LOST = "node lost"
+    PREEMPTED = "preempted"
+    DATA = "data"
+    CODE = "code"
+    TIME_LIMIT = "time limit"
+    NO_METRIC = "no metric"
+    STORAGE = "storage"
+
+
+class Goal(StrEnum):
+    """What a user may want of a setting; a tuned file has a profile for each."""
+
+    QUALITY = "quality"
+    BALANCED = "balanced"
+    SPEED = "speed"
+
+
+class SearchGoal(StrEnum):
+    """What a joint search is after."""
+
+    QUALITY = "quality"
+    QUALITY_AND_COST = "quality and cost"

@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 INSTALLED := $(VENV)/.installed
 INSTALLED_DOCS := $(VENV)/.installed-docs
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test lint docs schemas clean
 
 demo: $(INSTALLED)
 	$(BIN)/bios-sweep run sweeps=demo
@@ -22,6 +22,9 @@ lint: $(INSTALLED)
 
 docs: $(INSTALLED_DOCS) # the site, into site/; a broken link fails
 	$(BIN)/mkdocs build --strict
+
+schemas: $(INSTALLED) # bios_sweep/schemas/*.json, after a change of what is printed or kept
+	$(BIN)/python docs/hooks/schemas.py
 
 $(INSTALLED): pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) -e '.[run,dev]'

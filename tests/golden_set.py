@@ -34,6 +34,7 @@ from matplotlib.figure import Figure
 from bios_sweep.cli.main import main as bios_sweep
 from bios_sweep.version import __version__
 from tests.golden_cases import CASES, Case, Line
+from tests.json_schemas import described, wrong
 
 DIGESTS = Path(__file__).parent / "golden" / "digests.json"
 ROOT = str(Path(__file__).parents[1])
@@ -69,7 +70,7 @@ def outputs(case: Case) -> dict[str, str]:
     """Name -> masked text of all that the case prints and writes.
 
     Raises:
-        GoldenError: a command ended with another exit code than the case says.
+        GoldenError: a command ended with another exit code than the case says, or JSON is not as its schema.
     """
     with in_folder() as folder, pinned():
         for name, content in case.files.items():
@@ -81,7 +82,15 @@ def outputs(case: Case) -> dict[str, str]:
             for number, line in enumerate(case.lines, start=1)
         }
         found |= _files(case, folder)
+        _require_described(case, found)
         return {name: masked(text, folder, case) for name, text in found.items()}
+
+
+def _require_described(case: Case, found: Mapping[str, str]) -> None:
+    for output, text in found.items():
+        for name, value in described(output, text):
+            if told := wrong(name, value):
+                raise GoldenError(f"{case.name}: {output}: {told}")
 
 
 def masked(text: str, folder: Path, case: Case) -> str:

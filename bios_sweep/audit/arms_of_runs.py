@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bios_sweep.audit.runs import ARM, ArmRuns, ArmSet, RunTable
+from bios_sweep.audit.runs import ARM, JOINED, ArmRuns, ArmSet, RunTable
 from bios_sweep.claims import REPEAT
 from bios_sweep.errors import InputError
 from bios_sweep.study.arms import BASELINE
@@ -251,7 +251,7 @@ def _arm(
     elif len(moved) == 1:
         factor, level = moved[0], settings[moved[0]]
     else:
-        factor, level = " + ".join(moved), _described({key: settings[key] for key in moved}, {})
+        factor, level = JOINED.join(moved), _described({key: settings[key] for key in moved}, {})
     return ArmRuns(
         name=name,
         factor=factor,
@@ -269,7 +269,7 @@ def default_level(arms: ArmSet, factor: str) -> Any:
     base = arms.baseline.settings
     if factor in base:
         return base[factor]
-    names = factor.split(" + ")
-    if len(names) > 1 and all(name in base for name in names):
+    names = arms.together.get(factor, ())
+    if names and all(name in base for name in names):
         return _described({name: base[name] for name in names}, {})
     return 0 if factor == REPEAT else arms.baseline.name

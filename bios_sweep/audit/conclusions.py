@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from bios_sweep.audit.blocks_of_runs import Sorted
 from bios_sweep.audit.flaw import Flaw, some
-from bios_sweep.audit.runs import ARM
 from bios_sweep.claims import claims_of
 from bios_sweep.decision.claims.evidence import MORE_SEEDS
 from bios_sweep.decision.claims.judgement import judgement_of
@@ -80,8 +79,12 @@ def settles(
     runs: Sorted,
     factors: Sequence[FactorLevels],
     final: Mapping[str, Finding],
+    unnamed: Collection[str],
 ) -> str:
-    """The smallest next study, in one sentence; what blocks most is said first."""
+    """The smallest next study, in one sentence; what blocks most is said first.
+
+    unnamed: factors whose levels name what they set.
+    """
     kinds = {flaw.kind for flaw in flaws}
     leaders = _leaders(final)
     if "one_arm" in kinds:
@@ -103,13 +106,15 @@ def settles(
             "change one setting at a time: for each setting that moved, one arm that changes it alone, with "
             f"the default, at the same {SEEDS} seeds"
         )
-    return _by_verdicts(verdicts, factors, kinds)
+    return _by_verdicts(verdicts, factors, kinds, unnamed)
 
 
-def _by_verdicts(verdicts: Sequence[Verdict], factors: Sequence[FactorLevels], kinds: set[str]) -> str:
+def _by_verdicts(
+    verdicts: Sequence[Verdict], factors: Sequence[FactorLevels], kinds: set[str], unnamed: Collection[str]
+) -> str:
     chosen = [v for v in verdicts if v.verdict == UNCONFIRMED]
     if chosen:
-        named = some(_choice(v) for v in chosen)
+        named = some(_choice(v, unnamed) for v in chosen)
         return (
             f"run the default and {named} once on {SEEDS} fresh seeds ({SEEDS * (len(chosen) + 1)} trials): "
             f"a lower bound above 0 and a gain of {chosen[0].margin:.2f} % or more make it a refinement"
@@ -127,7 +132,7 @@ def _by_verdicts(verdicts: Sequence[Verdict], factors: Sequence[FactorLevels], k
             if reason.kind == MORE_SEEDS:
                 seeds = reason.facts["seeds"]
                 return (
-                    f"run the default and {_choice(verdict)} at about {seeds} fresh seeds "
+                    f"run the default and {_choice(verdict, unnamed)} at about {seeds} fresh seeds "
                     f"({2 * seeds} trials): at this noise that would decide"
                 )
     if "insensitive" in kinds:
@@ -154,10 +159,10 @@ def _trials(leaders: Sequence[str]) -> int:
     return SEEDS * (1 + max(1, len(leaders)))
 
 
-def _choice(verdict: Verdict) -> str:
+def _choice(verdict: Verdict, unnamed: Collection[str]) -> str:
     """`learning_rate 0.0004`; the level of several settings, or of an unnamed one, names them itself."""
     level = _text(verdict.best_level)
-    return level if " + " in verdict.factor or verdict.factor == ARM else f"{verdict.factor} {level}"
+    return level if verdict.factor in unnamed else f"{verdict.factor} {level}"
 
 
 def _text(value: object) -> str:

@@ -13,7 +13,7 @@ from bios_sweep.audit.budgets import budget_held
 from bios_sweep.audit.conclusions import does_not_support, settles, supports
 from bios_sweep.audit.flaw import Flaw
 from bios_sweep.audit.flaws import find_flaws, one_value
-from bios_sweep.audit.runs import ArmSet, RunTable
+from bios_sweep.audit.runs import ARM, ArmSet, RunTable
 from bios_sweep.claims import OPTIMUM, role_of
 from bios_sweep.decision.finding import (
     CANDIDATE,
@@ -129,7 +129,7 @@ def audit(table: RunTable, rule: DecisionRule, baseline: str | None = None) -> A
         hold=hold,
         supports=supports(verdicts, runs),
         not_supported=does_not_support(verdicts, flaws),
-        settle=settles(verdicts, flaws, runs, factors, final),
+        settle=settles(verdicts, flaws, runs, factors, final, unnamed={*arms.together, ARM}),
         counts=count_runs(table),
     )
 

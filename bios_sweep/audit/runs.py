@@ -12,6 +12,9 @@ from bios_sweep.study.scenario import Metric
 ARM = "arm"  # the factor of arms whose settings are not recorded
 
 
+JOINED = " + "  # between the settings in the name of a factor that is several
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunTable:
     """One entry per run in every column; all columns have the same length.
@@ -88,6 +91,11 @@ class ArmSet:
     def baseline(self) -> ArmRuns:
         """The default's arm."""
         return self.arms[0]
+
+    @property
+    def together(self) -> dict[str, tuple[str, ...]]:
+        """The name of several settings that moved together, as a factor -> these settings."""
+        return {JOINED.join(arm.confounded): arm.confounded for arm in self.arms if arm.confounded}
 
 
 def spread(values: Iterable[float]) -> float:

@@ -45,7 +45,7 @@ def _described(written: WrittenStudy) -> NextStudy:
     return NextStudy(
         name=written.name,
         file=str(written.file),
-        command=prepared.command,
+        command=prepared.invocation.command,
         seeds=plan.seeds,
         arms=tuple(arm.arm for arm in plan.arms),
         trials=plan.trials,

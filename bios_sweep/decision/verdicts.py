@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bios_sweep.claims import OPTIMUM, Claim
+from bios_sweep.claims import OPTIMUM
 from bios_sweep.decision.bracket import bracket_of
 from bios_sweep.decision.claims.evidence import Evidence
 from bios_sweep.decision.claims.judging import judge_claim
@@ -29,6 +29,7 @@ from bios_sweep.decision.gates import (
     stopped,
 )
 from bios_sweep.decision.nuisance import NuisanceLadder, judge_ladder
+from bios_sweep.decision.question import Question
 from bios_sweep.decision.table import ResultTable, complete_blocks
 from bios_sweep.reasons import Kind
 from bios_sweep.study.decision import DecisionRule
@@ -43,13 +44,12 @@ NO_LEVEL = Kind("every level of the factor diverged")
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """One claim of a factor, to be judged. name: of the question, the key of its finding.
+    """A question with the levels that answer it.
 
     ladder: of a nuisance-aware factor, the arms of every level.
     """
 
-    name: str
-    claim: Claim
+    question: Question
     levels: FactorLevels
     ladder: NuisanceLadder | None = None
 
@@ -58,8 +58,9 @@ def screen(
     table: ResultTable, factors: Sequence[FactorLevels], rule: DecisionRule, variations: int | None = None
 ) -> dict[str, Finding]:
     """Judge factors by loss alone, as optima: `screen_claims` for whoever knows of no costs."""
-    asked = [Asked(name=levels.name, claim=OPTIMUM, levels=levels) for levels in factors]
-    return screen_claims(table, asked, rule, variations=variations)
+    asked = [Asked(question=Question(factor=levels.name, claim=OPTIMUM), levels=levels) for levels in factors]
+    found = screen_claims(table, asked, rule, variations=variations)
+    return {question.factor: finding for question, finding in found.items()}
 
 
 def screen_claims(
@@ -71,7 +72,7 @@ def screen_claims(
     durations: Mapping[float, str] | None = None,
     variations: int | None = None,
     sums: Mapping[tuple[str, int], ClusterSums] | None = None,
-) -> dict[str, Finding]:
+) -> dict[Question, Finding]:
     """Judge every claim of the study on the shared seeds, at level alpha / number of looks.
 
     All variations of the study share one variance and one Dunnett correction: the more is tried,
@@ -84,20 +85,20 @@ def screen_claims(
     blocks, margin = complete_blocks(table), margin_of(table, rule)
     reason = gate(table, blocks)
     if margin is None or reason is not None:
-        return {one.name: stopped(table, one.levels, reason or NO_PERCENT()) for one in asked}
+        return {one.question: stopped(table, one.levels, reason or NO_PERCENT()) for one in asked}
     if blocks.seeds and not blocks.values[0].mean():
-        return {question.name: stopped(table, question.levels, NO_PERCENT()) for question in asked}
+        return {one.question: stopped(table, one.levels, NO_PERCENT()) for one in asked}
     if len(blocks.arms) < 2:
-        return {one.name: stopped(table, one.levels, NO_VARIATION()) for one in asked}
+        return {one.question: stopped(table, one.levels, NO_VARIATION()) for one in asked}
     if len(table.seeds) < 2:
-        return {one.name: one_seed(table, one.levels, blocks) for one in asked}
+        return {one.question: one_seed(table, one.levels, blocks) for one in asked}
     clusters = cluster_table(blocks, sums or {})
     if clusters is None and rule.scope == "distribution":
-        return {one.name: stopped(table, one.levels, NO_CLUSTERS()) for one in asked}
+        return {one.question: stopped(table, one.levels, NO_CLUSTERS()) for one in asked}
     tried = max(len(table.arms) - 1, variations or 0)
     contrasts = Contrasts(blocks=blocks, alpha=rule.alpha / len(rule.looks), tried=tried, clusters=clusters)
     evidence = _evidence(table, contrasts, margin, rule, costs or {}, durations or {})
-    return {one.name: _answer(one, table, evidence) for one in asked}
+    return {one.question: _answer(one, table, evidence) for one in asked}
 
 
 def confirm_candidate(table: ResultTable, arm: str, factor: str, margin: Margin, alpha: float) -> Finding:
@@ -133,9 +134,9 @@ def _answer(asked: Asked, table: ResultTable, evidence: Evidence) -> Finding:
     """The finding of one question, with the bracket of its best level."""
     levels = asked.levels
     if asked.ladder is not None:
-        finding = judge_ladder(asked.claim, levels, asked.ladder, evidence)
+        finding = judge_ladder(asked.question.claim, levels, asked.ladder, evidence)
     elif evidence.finite(levels):
-        finding = judge_claim(asked.claim, levels, evidence)
+        finding = judge_claim(asked.question.claim, levels, evidence)
     else:
         finding = stopped(table, levels, NO_LEVEL())
     return replace(finding, bracket=_bracket(levels, evidence))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bios_sweep.defaults import rules
@@ -26,7 +26,8 @@ class Recommendation:
     """Recommended settings with the reason for each, and what they were derived from.
 
     why: setting -> `Why`, for every setting. warnings: extrapolations and doubts, one sentence each;
-    show them, they are what keeps a guess from passing for a default. heuristics: version of the rules.
+    show them, they are what keeps a guess from passing for a default. doubts: setting -> those that are
+    about its value alone. heuristics: version of the rules.
     preference_beta: strength of the pull towards the reference model, in preference training alone.
     source: which source won (the shipped heuristics, or where tuned defaults were found); searched: the
     places that were looked through for tuned defaults; distance: how far the model of the tuned values is;
@@ -45,6 +46,7 @@ class Recommendation:
     searched: tuple[str, ...] = ()
     distance: str = ""
     judged_on: str = ""
+    doubts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def learning_rate(self) -> float:
@@ -134,6 +136,7 @@ def recommend(
         settings=TrainingSettings.from_dict({name: choice.value for name, choice in choices.items()}),
         why={name: choices[name].why for name in setting_names()},
         warnings=tuple(text for name in setting_names() for text in choices[name].warnings),
+        doubts={name: choices[name].warnings for name in setting_names() if choices[name].warnings},
         shape=shape,
         goal=goal,
         heuristics=rules.heuristics()["version"],

@@ -80,7 +80,8 @@ def with_tuned(base: Recommendation, found: Found) -> Recommendation:
         return replace(base, warnings=(*base.warnings, _open(found)), searched=found.searched)
     settings = tuned.settings(base.settings, base.goal)
     why = reasons(tuned, settings, base.goal, found.source)
-    warnings = tuple(text for text in base.warnings if text.partition(":")[0] not in why)
+    settled = {text for name in why for text in base.doubts.get(name, ())}
+    warnings = tuple(text for text in base.warnings if text not in settled)
     if not found.exact:
         settings = _moved(settings, found, why)
         why = {name: _extrapolated(name, reason, settings, found) for name, reason in why.items()}

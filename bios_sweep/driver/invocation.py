@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from bios_sweep.config.compose import Config, compose_config
+from bios_sweep.config.sweep_file import key_set_by, without
 from bios_sweep.errors import ConfigError, InputError
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.secrecy import masked
 
-PROGRAM = "bios-sweep run "
+PROGRAM, FLAG = "bios-sweep run ", "--config-dir"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,32 +30,56 @@ class Invocation:
     verb: str = "run"
     called: str = ""
 
-    @classmethod
-    def parse(cls, command: str) -> Invocation:
-        """Inverse of `command`.
-
-        Raises:
-            InputError: it is a call from Python, which takes a function of one's own.
-        """
-        if not f"{command} ".startswith(PROGRAM):
-            raise InputError(f"this sweep was run from Python; call {command} with what to ask next")
-        words = shlex.split(command[len(PROGRAM) :])
-        if "--config-dir" not in words:
-            return cls(overrides=tuple(words))
-        place = words.index("--config-dir")
-        return cls(overrides=(*words[:place], *words[place + 2 :]), config_dir=Path(words[place + 1]))
-
     @property
     def command(self) -> str:
         """The `run` that it stands for, as it can be typed again; secrets masked."""
         if self.called:
             return self.called
-        folder = ["--config-dir", str(self.config_dir)] if self.config_dir else []
+        folder = [FLAG, str(self.config_dir)] if self.config_dir else []
         return (PROGRAM + shlex.join([*map(masked, self.overrides), *folder])).rstrip()
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `plan.json` keeps: the text for people, the parts for us; none of a call from Python."""
+        folder = None if self.config_dir is None else str(self.config_dir)
+        overrides = None if self.called else [*map(masked, self.overrides)]
+        return {"command": self.command, "overrides": overrides, "config_dir": folder}
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Invocation:
+        """Inverse of `to_dict`. Earlier versions kept the text alone, which is split here."""
+        if "overrides" not in stored:
+            return _split(stored["command"])
+        if stored["overrides"] is None:
+            return cls(called=stored["command"])
+        folder = stored["config_dir"]
+        return cls(overrides=tuple(stored["overrides"]), config_dir=None if folder is None else Path(folder))
+
+    def without(self, keys: Sequence[str]) -> Invocation:
+        """The same without what sets one of the keys, or anything inside one."""
+        return replace(self, overrides=tuple(without(self.overrides, keys)))
+
+    def replaced(self, typed: Sequence[str]) -> Invocation:
+        """The same with further overrides, in place of those of the same keys.
+
+        Raises:
+            InputError: it is a call from Python, which takes a function of one's own.
+        """
+        if self.called:
+            raise InputError(f"this sweep was run from Python; call {self.called} with what to ask next")
+        kept = without(self.overrides, [key_set_by(override) for override in typed])
+        return replace(self, overrides=(*kept, *typed))
 
     def composed(self) -> Config:
         """Its configuration."""
         return compose_config(self.overrides, self.config_dir)
+
+
+def _split(command: str) -> Invocation:
+    words = shlex.split(command)[2:]
+    place = words.index(FLAG) if FLAG in words else len(words)
+    folder = words[place + 1 : place + 2]
+    overrides = (*words[:place], *words[place + 2 :])
+    return Invocation(overrides=overrides, config_dir=Path(folder[0]) if folder else None)
 
 
 def workspace_of(config: Config) -> Workspace:

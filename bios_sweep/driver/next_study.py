@@ -9,7 +9,7 @@ from typing import Any
 
 from bios_sweep.atomic import write_atomically
 from bios_sweep.config.build import build_metric
-from bios_sweep.config.sweep_file import changed_values, differing, key_set_by, next_name, sweep_text, without
+from bios_sweep.config.sweep_file import changed_values, differing, next_name, sweep_text, without
 from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.sweeps import choose
 from bios_sweep.driver.view import SweepView
@@ -48,7 +48,7 @@ def following(asked: Invocation) -> Invocation:
 
 def again(view: SweepView, asked: Invocation) -> Invocation:
     """The command of a sweep; what is asked now replaces the same keys, but for the choice of the sweep."""
-    return _with(Invocation.parse(view.command), asked)
+    return _with(view.invocation, asked)
 
 
 def suggestion_of(view: SweepView, workspace: Workspace) -> Suggestion:
@@ -71,9 +71,7 @@ def next_study(view: SweepView, workspace: Workspace, found: Suggestion, asked: 
 
 
 def _with(command: Invocation, asked: Invocation) -> Invocation:
-    typed = without(asked.overrides, ["sweeps"])
-    kept = without(command.overrides, [key_set_by(override) for override in typed])
-    return replace(command, overrides=(*kept, *typed), verb=asked.verb)
+    return replace(command.replaced(asked.without(["sweeps"]).overrides), verb=asked.verb)
 
 
 def asked_elsewhere(view: SweepView, workspace: Workspace) -> set[str]:
@@ -98,7 +96,7 @@ def write_next(view: SweepView, workspace: Workspace, found: Suggestion) -> tupl
     the next free number is taken.
     """
     assert found.study is not None  # the caller looks
-    study, old = found.study, Invocation.parse(view.command)
+    study, old = found.study, view.invocation
     values = changed_values(view.plan.study, study)
     set_by_file = {key: value for key, value in _set_by_file(old) if key not in values}
     comments = [f"Suggested after {view.sweep_id}:", *(f"- {why}" for why in found.why)]
@@ -118,7 +116,7 @@ def write_next(view: SweepView, workspace: Workspace, found: Suggestion) -> tupl
 def _set_by_file(command: Invocation) -> Sequence[tuple[str, Any]]:
     """What the sweep's file sets outside `sweeps`: the configuration with it, against that without."""
     chosen = command.composed().values
-    bare = replace(command, overrides=tuple(without(command.overrides, ["sweeps"]))).composed().values
+    bare = command.without(["sweeps"]).composed().values
     return [(key, value) for key, value in differing(bare, _beside_sweeps(chosen))]
 
 

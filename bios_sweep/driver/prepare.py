@@ -47,7 +47,7 @@ class Prepared:
     workspace: Workspace
     dataset: DataSet | None
     function: OwnFunction | None
-    command: str
+    invocation: Invocation
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
 
@@ -90,7 +90,7 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
         workspace=workspace,
         dataset=dataset,
         function=function,
-        command=invocation.command,
+        invocation=invocation,
         notes=recommendation.warnings,
         warnings=(*config.notes, *idle.values()),
     )

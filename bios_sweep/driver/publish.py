@@ -36,7 +36,7 @@ def conclude(sweep: Sweep, source: ProcedureSource, journal: Journal) -> Summary
     Returns the summary, with `broken`, a sentence, where nothing works yet. Doing it again with the same
     results writes nothing new.
     """
-    summary = summarise(sweep.plan, source.state, source.results, sweep.command)
+    summary = summarise(sweep.plan, source.state, source.results, sweep.invocation.command)
     if source.state.stage != DONE and source.broken is not None:
         told = broken_line(source.broken, summary.counts, sweep.workspace.trials)
         journal.noted(told)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Callable
 
 from bios_sweep.config.build import gpu_hours
@@ -30,7 +29,6 @@ from bios_sweep.rehearsal import (
     sweeps_of_search,
     sweeps_simulated,
 )
-from bios_sweep.secrecy import masked
 
 REPLACED = ("seeds", "decision.looks", "decision.confirmation_seeds", "decision.gpu_hours")
 
@@ -115,14 +113,5 @@ def _noise(prepared: Prepared, percent: float | None) -> Noise:
 def _command(prepared: Prepared, search: Search | None) -> str:
     """What to type to run it: the overrides as given, with those of the design in place of theirs."""
     if search is None:
-        return shlex.join(
-            word for word in shlex.split(prepared.command) if not word.startswith("decision.gpu_hours=")
-        )
-    changed = {override.partition("=")[0] for override in search.best.overrides}
-    kept = [
-        masked(override)
-        for override in prepared.config.overrides
-        if override.partition("=")[0].lstrip("+") not in {*REPLACED, *changed}
-    ]
-    rest = shlex.split(prepared.command)[2 + len(prepared.config.overrides) :]
-    return shlex.join(["bios-sweep", "run", *kept, *search.best.overrides, *rest])
+        return prepared.invocation.without(["decision.gpu_hours"]).command
+    return prepared.invocation.without(REPLACED).replaced(search.best.overrides).command

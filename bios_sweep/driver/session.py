@@ -89,7 +89,7 @@ def run_sweep(prepared: Prepared, listener: Listener) -> Outcome:
     sweep = Sweep(
         plan=prepared.plan,
         workspace=prepared.workspace,
-        command=prepared.command,
+        invocation=prepared.invocation,
         keep=budget["keep_adapters"],
         tracking_url=tracking.shown,
         shipped={} if prepared.function is None else {"function": prepared.function.packed()},

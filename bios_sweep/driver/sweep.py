@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bios_sweep.driver.invocation import Invocation
 from bios_sweep.records.journal import Journal
 from bios_sweep.records.sweep_facts import sweep_facts
 from bios_sweep.records.workspace import Workspace
@@ -15,14 +16,14 @@ from bios_sweep.study.plan import Plan
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """A plan and where it is kept. command: reproduces it. keep: the adapter retention policy.
+    """A plan and where it is kept. invocation: reproduces it. keep: the adapter retention policy.
 
     shipped: engine options that only workers are given; written nowhere, for they may hold secrets.
     """
 
     plan: Plan
     workspace: Workspace
-    command: str
+    invocation: Invocation
     keep: str = "recommended"
     tracking_url: str = ""
     shipped: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -45,7 +46,7 @@ def open_journal(sweep: Sweep) -> Journal:
         plan.sweep_id,
         {
             "sweep_id": plan.sweep_id,
-            "command": sweep.command,
+            **sweep.invocation.to_dict(),
             "study": plan.study.to_dict(),
             "arms": [arm.to_dict() for arm in plan.arms],
             "notes": list(plan.notes),

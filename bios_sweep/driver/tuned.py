@@ -6,6 +6,7 @@ from datetime import datetime
 
 from bios_sweep import defaults
 from bios_sweep.decision.finding import REFINE
+from bios_sweep.decision.question import Question
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.driver.sweep import Sweep
 from bios_sweep.jsonable import to_json
@@ -23,12 +24,19 @@ def recommended_arm(plan: Plan, state: State) -> Arm:
         return state.search.winner
     refined = [
         plan.arm(finding.best)
-        for name, finding in state.findings.items()
-        if finding.state == REFINE and finding.best and name in state.served
+        for question, finding in state.findings.items()
+        if finding.state == REFINE and finding.best and _for_everyone(plan, state, question)
     ]
     if len(refined) > 1 and state.combination is not None:
         return state.combination
     return refined[0] if refined else plan.baseline
+
+
+def _for_everyone(plan: Plan, state: State, question: Question) -> bool:
+    """Whether a question's answer is what the study's own cell serves to everyone."""
+    own = own_cell(plan)
+    here = own is not None and question.cell == own.cell
+    return here and question.claim.for_everyone and question.factor in state.served
 
 
 def recommended_trials(plan: Plan, state: State) -> list[str]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.defaults import FILE_NAME, TunedDefaults, read_tuned
+from bios_sweep.driver.invocation import Invocation
 from bios_sweep.errors import InputError, MissingExtraError, StorageError
 from bios_sweep.procedure import Known, State, state_of
 from bios_sweep.records.earlier import told_by
@@ -48,7 +49,7 @@ class SweepView:
 
     folder: Path
     plan: Plan
-    command: str
+    invocation: Invocation
     journal: SweepState
     known: Known
     damaged: tuple[str, ...] = ()
@@ -67,6 +68,11 @@ class SweepView:
     def sweep_id(self) -> str:
         """`name-hash`."""
         return self.plan.sweep_id
+
+    @property
+    def command(self) -> str:
+        """What ran it, as it can be typed again."""
+        return self.invocation.command
 
     @cached_property
     def state(self) -> State:
@@ -150,8 +156,8 @@ def open_sweep(workspace: Path | str | Workspace, name: str | None = None) -> Sw
     stored: Mapping[str, Any] = place.read_plan(sweep_id)
     try:
         plan = build_plan(Study.from_dict(stored["study"]))
-        command = str(stored["command"])
-    except (InputError, KeyError, TypeError, AttributeError) as error:
+        invocation = Invocation.from_dict(stored)
+    except (InputError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise StorageError(
             f"{place.sweep_dir(sweep_id) / PLAN_FILE}: is not a plan of this version "
             f"({type(error).__name__}: {error}); run the sweep again to write it"
@@ -163,7 +169,7 @@ def open_sweep(workspace: Path | str | Workspace, name: str | None = None) -> Sw
     return SweepView(
         folder=place.sweep_dir(sweep_id),
         plan=plan,
-        command=command,
+        invocation=invocation,
         journal=journal,
         known=told_by(journal, place),
         damaged=damaged,

@@ -4,9 +4,17 @@ from bios_sweep.procedure.broken import broken_by
 from bios_sweep.procedure.diagnosis import diagnosis_of
 from bios_sweep.procedure.machine import state_of
 from bios_sweep.procedure.pairing import pairing_lines
-from bios_sweep.procedure.questions import Question, factor_names, levels_of, questions
-from bios_sweep.procedure.refinement import (
+from bios_sweep.procedure.questions import (
     SEARCH,
+    WINNER,
+    factor_names,
+    factor_of,
+    is_first,
+    levels_of,
+    questions,
+    title_of,
+)
+from bios_sweep.procedure.refinement import (
     known_proposals,
     objectives_of,
     serves_search,
@@ -25,9 +33,9 @@ __all__ = [
     "SEARCH",
     "UNFINISHED",
     "UNTESTED",
+    "WINNER",
     "Known",
     "ProcedureSource",
-    "Question",
     "Results",
     "Search",
     "State",
@@ -36,6 +44,8 @@ __all__ = [
     "costs_of",
     "diagnosis_of",
     "factor_names",
+    "factor_of",
+    "is_first",
     "known_proposals",
     "levels_of",
     "no_clusters",
@@ -52,5 +62,6 @@ __all__ = [
     "state_of",
     "suggest",
     "table_of",
+    "title_of",
     "untested_reasons",
 ]

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from bios_sweep.decision.clusters import ClusterSums
+from bios_sweep.decision.question import Question
 from bios_sweep.decision.table import ResultTable
-from bios_sweep.procedure.questions import Question, questions
+from bios_sweep.procedure.questions import questions
 from bios_sweep.procedure.state import Known, Results
 from bios_sweep.procedure.tables import guard_tables, sums_of, table_of
 from bios_sweep.study.decision import DecisionRule
@@ -31,9 +32,9 @@ class Cell:
         return self.plan.study.decision
 
     @cached_property
-    def asked(self) -> Mapping[str, Question]:
-        """The plan's questions by name."""
-        return {question.name: question for question in questions(self.plan)}
+    def asked(self) -> tuple[Question, ...]:
+        """The plan's questions."""
+        return questions(self.plan)
 
     def missing(self, trials: Sequence[TrialSpec]) -> tuple[TrialSpec, ...]:
         """Those of the trials that have no result yet."""

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 
 from bios_sweep.decision.finding import UNCONFIRMED, Finding, FreshTest, Margin
 from bios_sweep.decision.fresh import judge_fresh
+from bios_sweep.decision.question import Question
 from bios_sweep.procedure.cell import Cell, Fresh, fresh_of, joined
-from bios_sweep.procedure.refinement import SEARCH
+from bios_sweep.procedure.questions import WINNER
 from bios_sweep.procedure.served import OWN_RATE, done, retuned
 from bios_sweep.procedure.state import State
 from bios_sweep.procedure.together import combination_of, held_together
 from bios_sweep.reasons import Kind
-from bios_sweep.study.arms import BASELINE, Arm
+from bios_sweep.study.arms import Arm
 from bios_sweep.study.durations import duration_arm
 from bios_sweep.study.stages import confirmation_trials
 from bios_sweep.study.trials import CONFIRMATION
@@ -21,7 +22,7 @@ from bios_sweep.study.trials import CONFIRMATION
 NO_FRESH_SEEDS = Kind("no confirmation seeds: no value is served")
 
 
-def confirmed(cell: Cell, state: State, candidates: Mapping[str, Finding], margin: Margin) -> State:
+def confirmed(cell: Cell, state: State, candidates: Mapping[Question, Finding], margin: Margin) -> State:
     """The state while fresh seeds are missing, and the end of the sweep once they are there."""
     winner = state.search.winner if state.search else None
     arms, tests = _sent(cell, candidates, winner)
@@ -41,31 +42,31 @@ def confirmed(cell: Cell, state: State, candidates: Mapping[str, Finding], margi
     if state.missing:
         return state
     fresh = fresh_of(cell, trials)
-    margins = {name: state.margins.get(name, margin) for name in candidates}
+    margins = {question: state.margins.get(question, margin) for question in candidates}
     ended = done(cell, state, {**state.findings, **_judged(cell, candidates, tests, fresh, margins)})
     return held_together(cell, ended, candidates, together, fresh, margin)
 
 
-def unconfirmed(cell: Cell, state: State, candidates: Mapping[str, Finding]) -> State:
+def unconfirmed(cell: Cell, state: State, candidates: Mapping[Question, Finding]) -> State:
     """The end of a sweep whose candidates meet nobody: the study plans no fresh seeds."""
     left = {
-        name: dataclasses.replace(finding, state=UNCONFIRMED, reasons=(NO_FRESH_SEEDS(),))
-        for name, finding in candidates.items()
+        question: dataclasses.replace(finding, state=UNCONFIRMED, reasons=(NO_FRESH_SEEDS(),))
+        for question, finding in candidates.items()
     }
     return done(cell, state, {**state.findings, **left})
 
 
 def _sent(
-    cell: Cell, candidates: Mapping[str, Finding], winner: Arm | None
-) -> tuple[dict[str, Arm], dict[str, FreshTest]]:
+    cell: Cell, candidates: Mapping[Question, Finding], winner: Arm | None
+) -> tuple[dict[str, Arm], dict[Question, FreshTest]]:
     """The arms that run on fresh seeds, the default first, and each candidate's test against its rival."""
     arms, tests = {cell.plan.baseline.name: cell.plan.baseline}, {}
-    for name, finding in candidates.items():
+    for question, finding in candidates.items():
         assert finding.test is not None  # chosen so
         rival = _rival(cell, finding.test)
-        arm = winner if winner and name == SEARCH else cell.plan.arm(finding.test.arm)
+        arm = winner if winner and question == WINNER else cell.plan.arm(finding.test.arm)
         arms |= {arm.name: arm, rival.name: rival}
-        tests[name] = dataclasses.replace(finding.test, over=rival.name)
+        tests[question] = dataclasses.replace(finding.test, over=rival.name)
     return arms, tests
 
 
@@ -75,26 +76,31 @@ def _rival(cell: Cell, test: FreshTest) -> Arm:
     if test.duration is None:
         return over
     longer = duration_arm(cell.plan.study, test.duration, over)
-    suffix = cell.plan.baseline.name.removeprefix(BASELINE)  # of a crossed study's cell
-    longer = dataclasses.replace(longer, name=longer.name + suffix)
+    longer = dataclasses.replace(longer, name=longer.name + cell.plan.suffix)
     same = [arm for arm in cell.plan.arms if arm.settings == longer.settings and not arm.repeat]
     return same[0] if same else longer
 
 
 def _judged(
     cell: Cell,
-    candidates: Mapping[str, Finding],
-    tests: Mapping[str, FreshTest],
+    candidates: Mapping[Question, Finding],
+    tests: Mapping[Question, FreshTest],
     fresh: Fresh,
-    margins: Mapping[str, Margin],
-) -> dict[str, Finding]:
+    margins: Mapping[Question, Margin],
+) -> dict[Question, Finding]:
     """Every candidate by its own test; one with a learning rate of its own says that it goes with it."""
     judged = {}
-    for name, test in tests.items():
+    for question, test in tests.items():
         found = judge_fresh(
-            candidates[name], test, fresh.table, margins[name], cell.rule.alpha, fresh.guards, fresh.sums
+            candidates[question],
+            test,
+            fresh.table,
+            margins[question],
+            cell.rule.alpha,
+            fresh.guards,
+            fresh.sums,
         )
         if retuned(cell.plan, found):
             found = dataclasses.replace(found, reasons=(*found.reasons, OWN_RATE(arm=test.arm)))
-        judged[name] = found
+        judged[question] = found
     return judged

@@ -11,10 +11,12 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from bios_sweep.decision.finding import CANDIDATE, SUPERIOR, Finding
+from bios_sweep.decision.question import Question
 from bios_sweep.procedure.cell import Cell, joined
 from bios_sweep.procedure.confirmation import confirmed, unconfirmed
 from bios_sweep.procedure.pairing import with_twin
-from bios_sweep.procedure.refinement import SEARCH, search_of, search_trials, winner_finding
+from bios_sweep.procedure.questions import WINNER
+from bios_sweep.procedure.refinement import search_of, search_trials, winner_finding
 from bios_sweep.procedure.screening import screened
 from bios_sweep.procedure.served import done, of_other_cells, own_cell, settled
 from bios_sweep.procedure.state import DONE, Known, Results, Search, State
@@ -58,10 +60,10 @@ def _state_of_cell(cell: Cell) -> State:
     return confirmed(cell, state, _candidates(state), state.margin)
 
 
-def _candidates(state: State) -> dict[str, Finding]:
+def _candidates(state: State) -> dict[Question, Finding]:
     return {
-        name: finding
-        for name, finding in state.findings.items()
+        question: finding
+        for question, finding in state.findings.items()
         if finding.state == CANDIDATE and finding.test
     }
 
@@ -79,18 +81,18 @@ def _refined(cell: Cell, state: State) -> State:
     found = winner_finding(search, cell.plan.baseline.name, cell.plan.study.seeds[0])
     if found is None:
         return state
-    findings = {**state.findings, SEARCH: found}
-    margins = {**state.margins, SEARCH: state.margin} if state.margin else state.margins
+    findings = {**state.findings, WINNER: found}
+    margins = {**state.margins, WINNER: state.margin} if state.margin else state.margins
     return dataclasses.replace(state, findings=findings, screening=findings, margins=margins)
 
 
-def _search(cell: Cell, candidates: Mapping[str, Finding]) -> Search | None:
+def _search(cell: Cell, candidates: Mapping[Question, Finding]) -> Search | None:
     """Settings that moved because they lower the loss; what moved for its cost is not searched."""
     moved = {
-        name: (cell.asked[name], finding)
-        for name, finding in for_everyone(cell, candidates).items()
+        question: finding
+        for question, finding in for_everyone(candidates).items()
         if finding.test is not None and finding.test.kind == SUPERIOR and finding.test.duration is None
-        if cell.asked[name].factor.name != "max_steps"
+        if question.factor != "max_steps"
     }
     return search_of(cell.plan, moved, cell.results, cell.known)
 
@@ -107,10 +109,10 @@ def _merged(states: Sequence[State], plan: Plan) -> State:
         stage=min((state.stage for state in states), key=order.index),
         needed=tuple(needed.values()),
         missing=tuple(missing.values()),
-        findings={name: finding for state in states for name, finding in state.findings.items()},
-        screening={name: finding for state in states for name, finding in state.screening.items()},
+        findings={asked: finding for state in states for asked, finding in state.findings.items()},
+        screening={asked: finding for state in states for asked, finding in state.screening.items()},
         margin=states[0].margin,
-        margins={name: margin for state in states for name, margin in state.margins.items()},
+        margins={asked: margin for state in states for asked, margin in state.margins.items()},
         combination=own.combination if own else None,
         extra_arms=tuple(arm for state in states for arm in state.extra_arms),
         served=own.served if own else {},

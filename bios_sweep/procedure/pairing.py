@@ -14,7 +14,7 @@ from typing import Any
 
 from bios_sweep.claims import REPEAT
 from bios_sweep.decision.finding import CANDIDATE, CONFIRM, INCONCLUSIVE, REFINE, Finding
-from bios_sweep.procedure.questions import Question
+from bios_sweep.decision.question import Question
 from bios_sweep.procedure.state import DONE, Results, State
 from bios_sweep.reasons import Kind, Reason
 from bios_sweep.study.plan import Plan
@@ -49,24 +49,22 @@ def with_twin(plan: Plan, results: Results, state: State) -> State:
     )
 
 
-def doubted(
-    plan: Plan, results: Results, findings: Mapping[str, Finding], asked: Mapping[str, Question]
-) -> dict[str, Finding]:
+def doubted(plan: Plan, results: Results, findings: Mapping[Question, Finding]) -> dict[Question, Finding]:
     """Nothing is settled by levels that changed nothing at all: the script may not read them."""
     return {
-        name: dataclasses.replace(
+        question: dataclasses.replace(
             finding, state=INCONCLUSIVE, test=None, reasons=(*finding.reasons, NOTHING_MOVED())
         )
-        if finding.state in (CONFIRM, CANDIDATE, REFINE) and _nothing_moved(plan, results, asked[name])
+        if finding.state in (CONFIRM, CANDIDATE, REFINE) and _nothing_moved(plan, results, question)
         else finding
-        for name, finding in findings.items()
+        for question, finding in findings.items()
     }
 
 
 def _nothing_moved(plan: Plan, results: Results, question: Question) -> bool:
-    if twin_trial(plan) is None or question.factor.name == REPEAT:
+    if twin_trial(plan) is None or question.factor == REPEAT:
         return False
-    return all(unmoved(plan, arm.name, results) for arm in plan.arms_of(question.factor.name))
+    return all(unmoved(plan, arm.name, results) for arm in plan.arms_of(question.factor))
 
 
 def copied_seeds(plan: Plan, baseline: Mapping[int, TrialResult], metric: str) -> Reason | None:

@@ -3,47 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 
-from bios_sweep.claims import REPEAT, Claim
+from bios_sweep.claims import JOINT, REPEAT
 from bios_sweep.decision.finding import FactorLevels
 from bios_sweep.decision.nuisance import NuisanceLadder
-from bios_sweep.study.arms import BASELINE
+from bios_sweep.decision.question import Question
 from bios_sweep.study.factors import Factor, natural_ends
 from bios_sweep.study.plan import Plan
 
-
-@dataclass(frozen=True, kw_only=True)
-class Question:
-    """One claim of one factor's default. name: the factor's for its first claim, else `factor (claim)`."""
-
-    name: str
-    factor: Factor
-    claim: Claim
-    cell: str = ""
-
-    @property
-    def served(self) -> bool:
-        """Whether its answer is a value that somebody is to use; a control's is none."""
-        return self.claim.served and self.factor.name != REPEAT
+SEARCH = "search"  # in place of a factor: the settings that a joint search moves at once
+WINNER = Question(factor=SEARCH, claim=JOINT)  # what the winner of the joint search answers
 
 
 def questions(plan: Plan) -> tuple[Question, ...]:
     """What a plan without cells asks, in the order of its factors; merged-away factors ask nothing."""
-    cell = "" if plan.baseline.name == BASELINE else plan.cell
     return tuple(
-        Question(
-            name=_name(factor, claim, first=place == 0, cell=cell), factor=factor, claim=claim, cell=plan.cell
-        )
+        Question(factor=factor.name, claim=claim, cell=plan.cell)
         for factor in plan.factors
         if plan.levels_of(factor.name)
-        for place, claim in enumerate(plan.claims_of(factor))
+        for claim in plan.claims_of(factor)
     )
 
 
-def _name(factor: Factor, claim: Claim, *, first: bool, cell: str) -> str:
-    name = factor.name if first else f"{factor.name} ({claim})"
-    return f"{name} @ {cell}" if cell else name
+def factor_of(plan: Plan, question: Question) -> Factor:
+    """The factor that is asked about."""
+    return next(factor for factor in plan.factors if factor.name == question.factor)
+
+
+def title_of(plan: Plan, question: Question) -> str:
+    """How a question is told: its factor, the claim where it is not the first, the cell of other values."""
+    claim = "" if is_first(plan, question) else f" ({question.claim})"
+    return f"{question.factor}{claim}{plan.suffix}"
+
+
+def is_first(plan: Plan, question: Question) -> bool:
+    """Whether it is about the first claim of its factor, which is told without the claim's name."""
+    return question.claim == plan.claims_of(factor_of(plan, question))[0]
 
 
 def factor_names(plan: Plan) -> list[str]:
@@ -51,8 +46,9 @@ def factor_names(plan: Plan) -> list[str]:
     return [factor.name for factor in plan.factors if plan.levels_of(factor.name)]
 
 
-def ladder_of(plan: Plan, factor: Factor) -> NuisanceLadder | None:
+def ladder_of(plan: Plan, question: Question) -> NuisanceLadder | None:
     """The arms of a nuisance-aware factor by level, with the nuisance setting's value in each."""
+    factor = factor_of(plan, question)
     if factor.nuisance is None:
         return None
     setting, arms = factor.nuisance.setting, plan.ladders[factor.name]

@@ -16,7 +16,8 @@ import numpy as np
 
 from bios_sweep.decision.costs import CostRatio
 from bios_sweep.decision.finding import CANDIDATE, REFINE, SUPERIOR, Finding, FreshTest
-from bios_sweep.procedure.questions import Question
+from bios_sweep.decision.question import Question
+from bios_sweep.procedure.questions import SEARCH, WINNER
 from bios_sweep.procedure.state import Known, Results, Search, State
 from bios_sweep.study.arms import searched_arm
 from bios_sweep.study.factors import natural_ends
@@ -26,21 +27,17 @@ from bios_sweep.study.stages import make_trial
 from bios_sweep.study.trials import COMPLETED, REFINEMENT, TrialResult, TrialSpec
 from bios_sweep.vocabulary import SearchGoal
 
-SEARCH = "search"  # the question that a joint search's winner answers
 
-
-def search_of(
-    plan: Plan, moved: Mapping[str, tuple[Question, Finding]], results: Results, known: Known
-) -> Search | None:
+def search_of(plan: Plan, moved: Mapping[Question, Finding], results: Results, known: Known) -> Search | None:
     """The search as far as it got; None where nothing that has an order moved.
 
-    moved: question name -> its candidate, of the claims that hold for everyone.
+    moved: the candidates of claims that hold for everyone.
     """
     ranges = {}
-    for question, finding in moved.values():
-        ends = _neighbours(plan, question.factor.name, finding)
+    for question, finding in moved.items():
+        ends = _neighbours(plan, question.factor, finding)
         if ends is not None:
-            ranges[question.factor.name] = ends
+            ranges[question.factor] = ends
     if not ranges:
         return None
     arms = tuple(searched_arm(plan.study, proposal) for proposal in known.proposals)
@@ -113,7 +110,7 @@ def winner_finding(search: Search, baseline: str, seed: int) -> Finding | None:
 
 def serves_search(state: State) -> bool:
     """Whether the winner's values are what is served: it replicated, and beside the best single level."""
-    found = state.findings.get(SEARCH)
+    found = state.findings.get(WINNER)
     if found is None or found.state != REFINE or not found.value:
         return False
     return all(state.served.get(name) == value for name, value in found.value.items())
@@ -160,9 +157,9 @@ def _neighbours(plan: Plan, factor: str, finding: Finding) -> tuple[float, float
     return (max(below), min(above)) if below and above else None
 
 
-def _arm_of(moved: Mapping[str, tuple[Question, Finding]], factor: str) -> str:
-    for question, finding in moved.values():
-        if question.factor.name == factor and finding.test is not None:
+def _arm_of(moved: Mapping[Question, Finding], factor: str) -> str:
+    for question, finding in moved.items():
+        if question.factor == factor and finding.test is not None:
             return finding.test.arm
     raise KeyError(factor)
 

@@ -9,11 +9,12 @@ from bios_sweep.claims import Against, Claim
 from bios_sweep.decision.finding import CONFIRM, INCONCLUSIVE, UNDECIDED, Finding, Margin
 from bios_sweep.decision.fresh import broken_guards
 from bios_sweep.decision.gates import margin_of, stopped
+from bios_sweep.decision.question import Question
 from bios_sweep.decision.table import ResultTable
 from bios_sweep.decision.verdicts import Asked, screen_claims
 from bios_sweep.procedure.cell import Cell
 from bios_sweep.procedure.pairing import doubted
-from bios_sweep.procedure.questions import Question, ladder_of, levels_of
+from bios_sweep.procedure.questions import ladder_of, levels_of
 from bios_sweep.procedure.state import State
 from bios_sweep.procedure.tables import costs_of, guard_tables, sums_of, table_of
 from bios_sweep.procedure.untested import untested_arms
@@ -27,9 +28,9 @@ NO_LEVEL = Kind("no level of the factor could be tested")
 def screened(cell: Cell) -> State:
     """The state at the first look that lacks a trial, or after the last look, with every question closed."""
     needed: list[TrialSpec] = []
-    findings: dict[str, Finding] = {}
-    still_open = list(cell.asked.values())
-    margins: dict[str, Margin] = {}
+    findings: dict[Question, Finding] = {}
+    still_open = list(cell.asked)
+    margins: dict[Question, Margin] = {}
     margin = None
     untested: dict[str, str] = {}
     for look in cell.rule.looks:
@@ -42,13 +43,13 @@ def screened(cell: Cell) -> State:
         untested = {arm: how for arm, how in untested.items() if arm not in asked_again}
         untested |= untested_arms(cell.plan, trials, cell.results)
         margin, found = _look(cell, trials, still_open, untested)
-        findings |= doubted(cell.plan, cell.results, found, cell.asked)
+        findings |= doubted(cell.plan, cell.results, found)
         margins |= dict.fromkeys(found, margin) if margin else {}
-        still_open = [question for question in still_open if findings[question.name].state == UNDECIDED]
+        still_open = [question for question in still_open if findings[question].state == UNDECIDED]
         if not still_open:
             break
     for question in still_open:
-        findings[question.name] = dataclasses.replace(findings[question.name], state=INCONCLUSIVE)
+        findings[question] = dataclasses.replace(findings[question], state=INCONCLUSIVE)
     return _screening(needed, findings, margins, margin, untested)
 
 
@@ -56,10 +57,10 @@ def look_trials(plan: Plan, still_open: Sequence[Question], look: int) -> list[T
     """The trials that the open questions need at a look; what was decided runs no more seeds."""
     arms = {plan.baseline.name}
     for question in still_open:
-        arms |= {arm.name for arm in plan.arms_of(question.factor.name)}
+        arms |= {arm.name for arm in plan.arms_of(question.factor)}
         if question.claim.against == Against.AS_LONG:
             arms |= set(plan.durations.values())
-        for ladder in plan.ladders.get(question.factor.name, {}).values():
+        for ladder in plan.ladders.get(question.factor, {}).values():
             arms |= set(ladder)
     seeds = plan.study.seeds[:look]
     return [trial for trial in plan.trials if trial.seed in seeds and trial.arm in arms]
@@ -67,7 +68,7 @@ def look_trials(plan: Plan, still_open: Sequence[Question], look: int) -> list[T
 
 def _look(
     cell: Cell, trials: Sequence[TrialSpec], still_open: Sequence[Question], untested: Mapping[str, str]
-) -> tuple[Margin | None, dict[str, Finding]]:
+) -> tuple[Margin | None, dict[Question, Finding]]:
     """The margin and what each open question comes to, by the look's trials of the arms that were tested."""
     trials = [trial for trial in trials if trial.arm not in untested]
     table = table_of(cell.plan, trials, cell.results)
@@ -81,10 +82,10 @@ def _look(
         variations=cell.tried,
         sums=sums_of(cell.plan, trials, cell.results, cell.known),
     )
-    found |= {one.name: stopped(table, one.levels, NO_LEVEL()) for one in asked if not one.levels.arms}
+    found |= {one.question: stopped(table, one.levels, NO_LEVEL()) for one in asked if not one.levels.arms}
     guards = guard_tables(cell.plan, trials, cell.results)
     alpha = cell.rule.alpha / len(cell.rule.looks)
-    kept = {q.name: _guarded(found[q.name], q.claim, guards, alpha) for q in still_open}
+    kept = {one: _guarded(found[one], one.claim, guards, alpha) for one in still_open}
     return margin_of(table, cell.rule), kept
 
 
@@ -99,14 +100,14 @@ def _guarded(
 
 
 def _as_asked(plan: Plan, question: Question, untested: Mapping[str, str]) -> Asked:
-    levels, ladder = levels_of(plan, question.factor.name, untested), ladder_of(plan, question.factor)
-    return Asked(name=question.name, claim=question.claim, levels=levels, ladder=ladder)
+    levels = levels_of(plan, question.factor, untested)
+    return Asked(question=question, levels=levels, ladder=ladder_of(plan, question))
 
 
 def _screening(
     needed: Sequence[TrialSpec],
-    findings: dict[str, Finding],
-    margins: dict[str, Margin],
+    findings: dict[Question, Finding],
+    margins: dict[Question, Margin],
     margin: Margin | None = None,
     untested: Mapping[str, str] | None = None,
     missing: tuple[TrialSpec, ...] = (),

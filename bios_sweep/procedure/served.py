@@ -11,9 +11,10 @@ from typing import Any
 
 from bios_sweep.claims import REPEAT
 from bios_sweep.decision.finding import CONFIRM, REFINE, Finding
+from bios_sweep.decision.question import Question
 from bios_sweep.procedure.cell import Cell
-from bios_sweep.procedure.questions import Question, questions
-from bios_sweep.procedure.refinement import SEARCH, serves_search
+from bios_sweep.procedure.questions import WINNER, questions
+from bios_sweep.procedure.refinement import serves_search
 from bios_sweep.procedure.state import DONE, State
 from bios_sweep.reasons import Kind, Reason
 from bios_sweep.study.arms import BASELINE
@@ -36,21 +37,18 @@ UNKNOWN_METHOD = Kind(
 )
 
 
-def done(cell: Cell, state: State, findings: Mapping[str, Finding]) -> State:
+def done(cell: Cell, state: State, findings: Mapping[Question, Finding]) -> State:
     """The state with its last findings and what they serve; nothing is left to run."""
     served: dict[str, Any] = {}
     profiles: dict[str, dict[str, Any]] = {}
-    withheld: dict[str, Reason] = {}
-    for name, finding in findings.items():
-        if name == SEARCH:
-            continue  # served only where it holds against the best single level
-        question = cell.asked[name]
+    withheld: dict[Question, Reason] = {}
+    for question, finding in findings.items():
         if not serves(question, finding):
-            continue
+            continue  # the joint search's winner among them: served only where it beats the best single level
         if finding.test is not None and retuned(cell.plan, finding):
-            withheld[name] = OWN_RATE(arm=finding.test.arm)
+            withheld[question] = OWN_RATE(arm=finding.test.arm)
             continue
-        factor, value = question.factor.name, stands_for(cell.plan, question, finding)
+        factor, value = question.factor, stands_for(cell.plan, question, finding)
         if question.claim.for_everyone:
             served[factor] = value
         elif question.claim.goal is not None:
@@ -76,10 +74,11 @@ def settled(cell: Cell, state: State) -> State:
     state = _without_untried(cell, state)
     profiles = _differing(state.profiles, state.served)
     state = dataclasses.replace(state, profiles=profiles)
-    found = {name: why for name, why in _unexplained(cell, state).items() if name not in state.withheld}
+    unexplained = _unexplained(cell, state)
+    found = {question: why for question, why in unexplained.items() if question not in state.withheld}
     findings = {
-        name: _with_reason(finding, found[name]) if name in found else finding
-        for name, finding in state.findings.items()
+        question: _with_reason(finding, found[question]) if question in found else finding
+        for question, finding in state.findings.items()
     }
     return dataclasses.replace(state, findings=findings, withheld={**state.withheld, **found})
 
@@ -96,13 +95,12 @@ def _without_untried(cell: Cell, state: State) -> State:
             continue
         others = ", ".join(sorted(_moved(cell.plan, state.served).keys() - values.keys()))
         reason = NOT_TRIED(settings=others)
-        for name, finding in state.findings.items():
-            question = cell.asked.get(name)
-            if question is None or question.claim.goal != profile or name in withheld:
+        for question, finding in state.findings.items():
+            if question.claim.goal != profile or question in withheld:
                 continue
             if finding.state in (CONFIRM, REFINE):
-                withheld[name] = reason
-                findings[name] = _with_reason(finding, reason)
+                withheld[question] = reason
+                findings[question] = _with_reason(finding, reason)
     return dataclasses.replace(state, findings=findings, profiles=kept, withheld=withheld)
 
 
@@ -116,35 +114,35 @@ def _moved(plan: Plan, values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value != getattr(base, name)}
 
 
-def _unexplained(cell: Cell, state: State) -> dict[str, Reason]:
+def _unexplained(cell: Cell, state: State) -> dict[Question, Reason]:
     """A reason for whatever a finding settled and its goal does not get."""
     told = {
-        name: _why_other(state, question)
-        for name, question in cell.asked.items()
-        if (finding := state.findings.get(name)) is not None
+        question: _why_other(state, question)
+        for question in cell.asked
+        if (finding := state.findings.get(question)) is not None
         and serves(question, finding)
         and given(state, question) != stands_for(cell.plan, question, finding)
     }
-    search = state.findings.get(SEARCH)
+    search = state.findings.get(WINNER)
     if search is not None and search.state == REFINE and not serves_search(state):
-        told[SEARCH] = BEATEN()
+        told[WINNER] = BEATEN()
     return told
 
 
 def _why_other(state: State, question: Question) -> Reason:
-    factor = question.factor.name
-    if serves_search(state) and factor in state.findings[SEARCH].value:
+    factor = question.factor
+    if serves_search(state) and factor in state.findings[WINNER].value:
         return SEARCH_SERVED()
     return OTHER_SERVED()
 
 
-def of_other_cells(cells: Sequence[Plan], states: Sequence[State]) -> dict[str, Reason]:
+def of_other_cells(cells: Sequence[Plan], states: Sequence[State]) -> dict[Question, Reason]:
     """Of a crossed study: what cells settled that are not the study's own is served to nobody."""
     return {
-        question.name: OTHER_CELL()
+        question: OTHER_CELL()
         for cell, state in zip(cells, states, strict=True)
         for question in questions(cell)
-        if (finding := state.findings.get(question.name)) is not None and serves(question, finding)
+        if (finding := state.findings.get(question)) is not None and serves(question, finding)
     }
 
 
@@ -160,7 +158,7 @@ def no_file(plan: Plan, state: State) -> Reason | None:
     own = own_cell(plan)
     if own is None:
         return NO_OWN_CELL()
-    asked = [question for question in questions(own) if question.factor.name != REPEAT]
+    asked = [question for question in questions(own) if question.factor != REPEAT]
     if not asked:
         return NO_SETTING()
     if not any(question.claim.served for question in asked):
@@ -172,9 +170,9 @@ def no_file(plan: Plan, state: State) -> Reason | None:
 
 def given(state: State, question: Question) -> Any:
     """What the goal of a question gets for its factor; None where nothing is served."""
-    everyone = state.served.get(question.factor.name)
+    everyone = state.served.get(question.factor)
     profile = state.profiles.get(question.claim.goal, {}) if question.claim.goal else {}
-    return profile.get(question.factor.name, everyone)
+    return profile.get(question.factor, everyone)
 
 
 def retuned(plan: Plan, finding: Finding) -> bool:
@@ -195,7 +193,7 @@ def stands_for(plan: Plan, question: Question, finding: Finding) -> Any:
     if finding.value is not None:
         return finding.value
     if finding.state == CONFIRM or finding.best is None:
-        return question.claim.claimed(getattr(plan.study.baseline, question.factor.name))
+        return question.claim.claimed(getattr(plan.study.baseline, question.factor))
     return plan.arm(finding.best).level
 
 

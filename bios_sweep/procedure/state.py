@@ -9,6 +9,7 @@ from typing import Any
 from bios_sweep.decision.clusters import ClusterSums
 from bios_sweep.decision.costs import CostRatio, Timing
 from bios_sweep.decision.finding import Finding, Margin
+from bios_sweep.decision.question import Question
 from bios_sweep.reasons import Reason
 from bios_sweep.study.arms import Arm
 from bios_sweep.study.search import Proposal
@@ -74,15 +75,15 @@ class State:
     stage: str
     needed: tuple[TrialSpec, ...]
     missing: tuple[TrialSpec, ...]
-    findings: Mapping[str, Finding] = field(default_factory=dict)
-    screening: Mapping[str, Finding] = field(default_factory=dict)
+    findings: Mapping[Question, Finding] = field(default_factory=dict)
+    screening: Mapping[Question, Finding] = field(default_factory=dict)
     margin: Margin | None = None
-    margins: Mapping[str, Margin] = field(default_factory=dict)
+    margins: Mapping[Question, Margin] = field(default_factory=dict)
     combination: Arm | None = None
     extra_arms: tuple[Arm, ...] = ()
     served: Mapping[str, Any] = field(default_factory=dict)
     profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    withheld: Mapping[str, Reason] = field(default_factory=dict)
+    withheld: Mapping[Question, Reason] = field(default_factory=dict)
     costs: Mapping[str, CostRatio] = field(default_factory=dict)
     search: Search | None = None
     untested: Mapping[str, str] = field(default_factory=dict)

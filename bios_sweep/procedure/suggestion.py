@@ -31,10 +31,11 @@ from bios_sweep.decision.finding import (
     Margin,
 )
 from bios_sweep.decision.fresh import GUARD_BROKEN, GUARD_UNMEASURED, TOO_SMALL
+from bios_sweep.decision.question import Question
 from bios_sweep.procedure.diagnosis import diagnosis_of
 from bios_sweep.procedure.next_levels import MOST_SEEDS, extended, narrowed, seeds_needed
 from bios_sweep.procedure.pairing import unmoved
-from bios_sweep.procedure.questions import Question, questions
+from bios_sweep.procedure.questions import factor_of, questions, title_of
 from bios_sweep.procedure.state import DONE, Results, State
 from bios_sweep.procedure.untested import untested_reasons
 from bios_sweep.reasons import is_any, joined
@@ -89,9 +90,7 @@ def suggest(plan: Plan, state: State, results: Results, elsewhere: Collection[st
     asked = [(cell, question) for cell in cells for question in questions(cell)]
     if _diverges(plan, state, results):
         return _gentler(plan, state, results)
-    found = [
-        _ask(cell, question, state, results) for cell, question in asked if question.name in state.findings
-    ]
+    found = [_ask(cell, question, state, results) for cell, question in asked if question in state.findings]
     asks = [one for one in found if isinstance(one, _Ask)]
     told = tuple(dict.fromkeys(one for one in found if isinstance(one, str)))
     if asks:
@@ -101,8 +100,8 @@ def suggest(plan: Plan, state: State, results: Results, elsewhere: Collection[st
 
 def _ask(plan: Plan, question: Question, state: State, results: Results) -> _Ask | str | None:
     """What a question still needs; a sentence where no study would help; None where it is settled."""
-    name, factor, baseline = question.name, question.factor, plan.study.baseline
-    final, screening = state.findings[name], state.screening[name]
+    name, factor, baseline = title_of(plan, question), factor_of(plan, question), plan.study.baseline
+    final, screening = state.findings[question], state.screening[question]
     if final.state in (CONFIRM, REFINE) or factor.name == REPEAT:
         return None
     arms = plan.arms_of(factor.name)
@@ -141,8 +140,8 @@ def _seems(claim: Claim, final: Finding) -> str:
 
 def _more_seeds(plan: Plan, question: Question, screening: Finding, state: State) -> _Ask | str:
     """Neither shown nor excluded, or not replicated: the levels that may matter, on fresh seeds."""
-    margin = state.margins.get(question.name, state.margin)
-    needed, name = None, question.name
+    margin = state.margins.get(question, state.margin)
+    needed, name = None, title_of(plan, question)
     if question.claim.plain and margin is not None:
         needed = seeds_needed(screening, margin.percent, plan.study.decision.alpha)
     if needed is None:
@@ -152,7 +151,7 @@ def _more_seeds(plan: Plan, question: Question, screening: Finding, state: State
             f"{name}: about {needed} seeds would decide, more than {MOST_SEEDS}; "
             "accept what is known, or a larger decision.margin_percent"
         )
-    factor, wanted = question.factor, _wanted(plan, screening, margin.percent if margin else 0.0)
+    factor, wanted = factor_of(plan, question), _wanted(plan, screening, margin.percent if margin else 0.0)
     if question.claim.by_loss and factor.nuisance is None:
         factor = narrowed(factor, plan.study.baseline, wanted)
     if not question.claim.for_everyone:
@@ -213,13 +212,13 @@ def _on_top(plan: Plan, state: State, told: tuple[str, ...]) -> Suggestion | Non
     if plan.cells:
         return None
     dropped = {
-        question.factor: state.findings[question.name].test
+        factor_of(plan, question): state.findings[question].test
         for question in questions(plan)
         if question.claim.for_everyone
-        and question.name in state.findings
-        and state.findings[question.name].state == REFINE
-        and question.factor.name not in state.served
-        and question.factor.nuisance is None
+        and question in state.findings
+        and state.findings[question].state == REFINE
+        and question.factor not in state.served
+        and factor_of(plan, question).nuisance is None
     }
     study = plan.study
     served = _differing(study, state.served)

@@ -9,8 +9,9 @@ from typing import Any
 from bios_sweep.claims import REPEAT
 from bios_sweep.decision.finding import REFINE, Finding, Margin
 from bios_sweep.decision.fresh import KEEP_DEFAULT, combination_holds
+from bios_sweep.decision.question import Question
 from bios_sweep.procedure.cell import Cell, Fresh
-from bios_sweep.procedure.refinement import SEARCH
+from bios_sweep.procedure.questions import WINNER, title_of
 from bios_sweep.procedure.state import State
 from bios_sweep.reasons import Kind, Reason
 from bios_sweep.study.arms import Arm, combine
@@ -20,25 +21,25 @@ NOT_WITH_SEARCH = Kind("it was not tried together with the winner of the joint s
 NOT_TOGETHER = Kind("together with the other refined settings it does not hold; only {best} is served")
 
 
-def for_everyone(cell: Cell, findings: Mapping[str, Finding]) -> dict[str, Finding]:
+def for_everyone(findings: Mapping[Question, Finding]) -> dict[Question, Finding]:
     """Findings whose level would be served to everyone: those that have to hold together."""
     return {
-        name: finding
-        for name, finding in findings.items()
-        if name != SEARCH and cell.asked[name].claim.for_everyone and cell.asked[name].factor.name != REPEAT
+        question: finding
+        for question, finding in findings.items()
+        if question.claim.for_everyone and question.factor != REPEAT
     }
 
 
-def served_alone(cell: Cell, findings: Mapping[str, Finding]) -> dict[str, Finding]:
+def served_alone(cell: Cell, findings: Mapping[Question, Finding]) -> dict[Question, Finding]:
     """Of `for_everyone`, those at the default's own learning rate; the others are not served alone."""
     return {
-        name: finding
-        for name, finding in for_everyone(cell, findings).items()
+        question: finding
+        for question, finding in for_everyone(findings).items()
         if finding.test is None or cell.plan.arm(finding.test.arm).rung == 1.0
     }
 
 
-def combination_of(cell: Cell, candidates: Mapping[str, Finding]) -> Arm | None:
+def combination_of(cell: Cell, candidates: Mapping[Question, Finding]) -> Arm | None:
     """The candidates' combination, unless it is one of them again: no trial counts for two arms."""
     tests = [finding.test for finding in served_alone(cell, candidates).values()]
     singles = [cell.plan.arm(test.arm) for test in tests if test]
@@ -51,7 +52,7 @@ def combination_of(cell: Cell, candidates: Mapping[str, Finding]) -> Arm | None:
 def held_together(
     cell: Cell,
     state: State,
-    candidates: Mapping[str, Finding],
+    candidates: Mapping[Question, Finding],
     together: Arm | None,
     fresh: Fresh,
     margin: Margin,
@@ -61,9 +62,9 @@ def held_together(
     candidates: as screening sent them. together: their combination, or the joint search's winner.
     """
     sent = served_alone(cell, candidates)
-    refined = [name for name in sent if state.findings[name].state == REFINE]
-    singles = [test.arm for name in refined if (test := sent[name].test)]
-    joint = state.findings.get(SEARCH)
+    refined = [question for question in sent if state.findings[question].state == REFINE]
+    singles = [test.arm for question in refined if (test := sent[question].test)]
+    joint = state.findings.get(WINNER)
     if joint is not None and joint.state != REFINE:
         together = None  # a searched winner that did not replicate holds nothing together
     holds = (
@@ -75,21 +76,21 @@ def held_together(
         )
     )
     if joint is not None and joint.state == REFINE and (holds or not refined):
-        apart = [name for name in refined if cell.asked[name].factor.name not in joint.value]
-        state = _beside_the_search(cell, _dropped(cell, state, apart, NOT_WITH_SEARCH()), joint.value)
+        apart = [question for question in refined if question.factor not in joint.value]
+        state = _beside_the_search(_dropped(state, apart, NOT_WITH_SEARCH()), joint.value)
         return dataclasses.replace(state, served={**state.served, **joint.value})
     if len(refined) < 2 or holds:
         return state
     return _only_the_best(cell, state, refined)
 
 
-def _beside_the_search(cell: Cell, state: State, values: Mapping[str, Any]) -> State:
+def _beside_the_search(state: State, values: Mapping[str, Any]) -> State:
     """A setting that alone would stay as it is moves with the search's winner; its own finding says so."""
     findings = {
-        name: dataclasses.replace(finding, reasons=tuple(map(_by_search, finding.reasons)))
-        if name != SEARCH and cell.asked[name].factor.name in values
+        question: dataclasses.replace(finding, reasons=tuple(map(_by_search, finding.reasons)))
+        if question.factor in values
         else finding
-        for name, finding in state.findings.items()
+        for question, finding in state.findings.items()
     }
     return dataclasses.replace(state, findings=findings)
 
@@ -100,26 +101,28 @@ def _by_search(reason: Reason) -> Reason:
     return reason.kind(**{**reason.facts, "then": BY_SEARCH()})
 
 
-def _only_the_best(cell: Cell, state: State, refined: Sequence[str]) -> State:
+def _only_the_best(cell: Cell, state: State, refined: Sequence[Question]) -> State:
     """Refined factors that do not hold together: only the best of them is served."""
-    best = max(refined, key=lambda name: _gain(state.findings[name]))
-    reason = NOT_TOGETHER(best=best)
+    best = max(refined, key=lambda question: _gain(state.findings[question]))
+    reason = NOT_TOGETHER(best=title_of(cell.plan, best))
     state = _told(state, [best], reason)
-    return _dropped(cell, state, [name for name in refined if name != best], reason)
+    return _dropped(state, [question for question in refined if question != best], reason)
 
 
-def _dropped(cell: Cell, state: State, dropped: Sequence[str], reason: Reason) -> State:
+def _dropped(state: State, dropped: Sequence[Question], reason: Reason) -> State:
     """Without the values of some findings, which say why."""
-    factors = {cell.asked[name].factor.name for name in dropped}
+    factors = {question.factor for question in dropped}
     served = {name: value for name, value in state.served.items() if name not in factors}
     withheld = {**state.withheld, **dict.fromkeys(dropped, reason)}
     return dataclasses.replace(_told(state, dropped, reason), served=served, withheld=withheld)
 
 
-def _told(state: State, names: Sequence[str], reason: Reason) -> State:
+def _told(state: State, asked: Sequence[Question], reason: Reason) -> State:
     findings = {
-        name: dataclasses.replace(finding, reasons=(*finding.reasons, reason)) if name in names else finding
-        for name, finding in state.findings.items()
+        question: dataclasses.replace(finding, reasons=(*finding.reasons, reason))
+        if question in asked
+        else finding
+        for question, finding in state.findings.items()
     }
     return dataclasses.replace(state, findings=findings)
 

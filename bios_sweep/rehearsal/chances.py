@@ -10,7 +10,8 @@ from typing import Any
 from bios_sweep.decision.claims.judgement import judgement_of
 from bios_sweep.decision.claims.truth import Truth
 from bios_sweep.decision.finding import CONFIRM, REFINE, Finding
-from bios_sweep.procedure import Question, State, questions, state_of
+from bios_sweep.decision.question import Question
+from bios_sweep.procedure import State, factor_of, questions, state_of, title_of
 from bios_sweep.rehearsal.noise import Noise
 from bios_sweep.rehearsal.truth import truth_of
 from bios_sweep.rehearsal.world import Draws, World, margin_percent, planted_level, possible_trials
@@ -44,14 +45,13 @@ class Share:
 class Chances:
     """What a question's answer would be, when the effect on one level of its factor is truly so large.
 
-    question: its name; claim: what the default says of itself. level: label of the level with the effect.
+    title: how the question is told. level: label of the level of its factor that has the effect.
     effect: margins, and percent of the loss. right: decided, and not wrong (see `truth`). trials,
     examples: expected of the whole sweep, confirmation included.
     """
 
-    question: str
-    factor: str
-    claim: str
+    question: Question
+    title: str
     level: str
     effect: float
     percent: float
@@ -88,29 +88,25 @@ def rehearse(
     search of `decision.refine` is left out. tick: called after every simulated sweep.
     """
     plan = _without_search(plan)
-    asked = [question for cell in plan.cells or (plan,) for question in questions(cell)]
-    factors = {question.factor.name: question.factor for question in asked}
-    found: dict[tuple[str, float], list[Chances]] = {}
+    asked = {q: (cell, factor_of(cell, q)) for cell in plan.cells or (plan,) for q in questions(cell)}
+    factors = {question.factor: factor for question, (_, factor) in asked.items()}
+    found: dict[tuple[Question, float], Chances] = {}
     nothing: list[_Sweep] = []
     for name, factor in factors.items():
-        own = [question for question in asked if question.factor.name == name]
         for effect in effects:
             world = _world(plan, noise, factor, effect)
             done = nothing if effect == 0.0 and nothing else _sweeps(plan, world, noise, sweeps, seed, tick)
             nothing = done if effect == 0.0 else nothing
-            found[name, effect] = [_chances(plan, world, q, effect, done) for q in own]
-    return tuple(
-        chances
-        for question in asked
-        for effect in effects
-        for chances in found[question.factor.name, effect]
-        if chances.question == question.name
-    )
+            for question, (cell, _) in asked.items():
+                if question.factor == name:
+                    title = title_of(cell, question)
+                    found[question, effect] = _chances(plan, world, question, title, effect, done)
+    return tuple(found[question, effect] for question in asked for effect in effects)
 
 
 def sweeps_simulated(plan: Plan, effects: Sequence[float]) -> int:
     """How often `rehearse` simulates its number of sweeps; those of effect 0 are shared by all factors."""
-    factors = {q.factor.name for cell in plan.cells or (plan,) for q in questions(cell)}
+    factors = {q.factor for cell in plan.cells or (plan,) for q in questions(cell)}
     return sum(1 if effect == 0.0 else len(factors) for effect in effects)
 
 
@@ -158,19 +154,19 @@ def _one(plan: Plan, draws: Draws) -> _Sweep:
     return _Sweep(state=state, trials=len(state.needed), examples=examples)
 
 
-def _chances(plan: Plan, world: World, question: Question, effect: float, done: Sequence[_Sweep]) -> Chances:
+def _chances(
+    plan: Plan, world: World, question: Question, title: str, effect: float, done: Sequence[_Sweep]
+) -> Chances:
     truth = truth_of(plan, world, question)
-    own = plan.cells[0] if plan.cells else plan
-    words = [_word(plan, sweep.state.findings[question.name], truth) for sweep in done]
+    words = [_word(plan, sweep.state.findings[question], truth) for sweep in done]
 
     def share(of: Iterable[bool]) -> Share:
         return Share(count=sum(of), sweeps=len(done))
 
     return Chances(
-        question=question.name,
-        factor=question.factor.name,
-        claim=question.claim.name,
-        level=planted_level(own, question.factor).label,
+        question=question,
+        title=title,
+        level=world.planted.label,
         effect=effect,
         percent=world.margin * effect,
         confirm=share(word == CONFIRM for word, _ in words),

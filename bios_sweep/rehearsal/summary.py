@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from bios_sweep.claims import REPEAT, claim_named
+from bios_sweep.claims import REPEAT
+from bios_sweep.jsonable import LEFT_OUT
+from bios_sweep.procedure import factor_of, is_first
 from bios_sweep.rehearsal.chances import Chances, Share
 from bios_sweep.rehearsal.designs import JUDGED_AT, Search
 from bios_sweep.rehearsal.noise import EARLIER, Noise
@@ -46,7 +48,8 @@ class ChanceRow:
 class QuestionRow:
     """A question's chances by the true effect. level: label of the level that has it.
 
-    about_another_level: the claim is about another level than the one with the effect.
+    heading: the question with its claim, the factor's first one too. about_another_level: the claim is about
+    another level than the one with the effect.
     """
 
     question: str
@@ -54,6 +57,7 @@ class QuestionRow:
     claim: str
     level: str
     about_another_level: bool
+    heading: str = field(metadata=LEFT_OUT)
     chances: tuple[ChanceRow, ...]
 
 
@@ -137,8 +141,8 @@ def summarise_rehearsal(
         sweeps_simulated=sweeps,
         random_seed=seed,
         questions=tuple(
-            _question(plan, [row for row in chances if row.question == name], seconds_per_example)
-            for name in dict.fromkeys(row.question for row in chances)
+            _question(plan, [row for row in chances if row.question == asked], seconds_per_example)
+            for asked in dict.fromkeys(row.question for row in chances)
         ),
         most_trials=len(plan.trials) + most_search_trials(study) + most_confirmation_trials(study),
         most_seconds=most_seconds,
@@ -170,15 +174,16 @@ def design_row(search: Search, hours: float) -> DesignRow:
 def _question(plan: Plan, rows: Sequence[Chances], seconds_per_example: float | None) -> QuestionRow:
     first = rows[0]
     own = plan.cells[0] if plan.cells else plan
-    factor = next(factor for factor in own.factors if factor.name == first.factor)
-    claim, planted = claim_named(first.claim), planted_level(own, factor).level
+    claim, factor = first.question.claim, factor_of(own, first.question)
+    planted = planted_level(own, factor).level
     elsewhere = claim.of_another_level and planted != claim.claimed(getattr(plan.study.baseline, factor.name))
     return QuestionRow(
-        question=first.question,
-        factor=first.factor,
-        claim=first.claim,
+        question=first.title,
+        factor=factor.name,
+        claim=claim.name,
         level=first.level,
         about_another_level=elsewhere,
+        heading=f"{first.title} ({claim})" if is_first(own, first.question) else first.title,
         chances=tuple(_row(row, seconds_per_example) for row in rows),
     )
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from bios_sweep.claims import REPEAT
 from bios_sweep.decision.claims.truth import Truth
-from bios_sweep.procedure import Question
+from bios_sweep.decision.question import Question
 from bios_sweep.rehearsal.world import World
 from bios_sweep.study.arms import Arm
 from bios_sweep.study.durations import duration_arm
@@ -15,7 +15,7 @@ from bios_sweep.study.plan import Plan
 
 def truth_of(plan: Plan, world: World, question: Question) -> Truth:
     """The levels of the question's factor; `plan` has no cells, or is the study's with the factor in all."""
-    name = question.factor.name
+    name = question.factor
     own = plan.cells[0] if plan.cells else plan
     arms: dict[Any, Arm] = {
         str(arm.level) if name == REPEAT else arm.level: arm for arm in own.levels_of(name)

@@ -34,6 +34,7 @@ class Plan:
     does not list it. durations: multiple of the default's steps -> arm, where a claim weighs cost.
     ladders: nuisance-aware factor -> level (the default's included) -> its arms. cells: of a crossed
     study one plan per combination of moderator values, `cell` saying which; its arms and trials are theirs.
+    suffix: ends the names of a cell's arms, empty where its values are the study's own.
     """
 
     study: Study
@@ -45,6 +46,7 @@ class Plan:
     ladders: Mapping[str, Mapping[Any, tuple[str, ...]]] = field(default_factory=dict)
     cells: tuple[Plan, ...] = ()
     cell: str = ""
+    suffix: str = ""
 
     @property
     def baseline(self) -> Arm:
@@ -151,8 +153,9 @@ def _crossed(study: Study) -> Plan:
 def _cell(study: Study, values: Mapping[str, Any], *, own: bool) -> Plan:
     baseline = hold_budget(study, study.baseline.changed(values), values)
     name = ", ".join(f"{setting}={value}" for setting, value in values.items())
-    plan = _expanded(replace(study, baseline=baseline, cross=()), "" if own else f" @ {name}")
-    return replace(plan, cell=name)
+    suffix = "" if own else f" @ {name}"
+    plan = _expanded(replace(study, baseline=baseline, cross=()), suffix)
+    return replace(plan, cell=name, suffix=suffix)
 
 
 def _expanded(study: Study, suffix: str = "") -> Plan:

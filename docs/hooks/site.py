@@ -1,4 +1,4 @@
-"""What the site has beside `docs/`: README and its siblings as pages, and the page of the configuration keys.
+"""What the site has beside `docs/`: README and its siblings as pages, and the pages of keys and JSON schemas.
 
 MkDocs calls the `on_...` functions by their names (`hooks:` in mkdocs.yml).
 """
@@ -9,10 +9,13 @@ import re
 from logging import getLogger
 from pathlib import Path
 
-from keys import ROOT, page
+from keys import ROOT
+from keys import page as page_of_keys
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+from schemas import SCHEMAS
+from schemas import page as page_of_schemas
 
 from bios_sweep import defaults
 
@@ -31,7 +34,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are made here."""
     for source, target in PAGES.items():
         files.append(File.generated(config, target, content=Path(ROOT, source).read_text()))
-    files.append(File.generated(config, "keys.md", content=page(ROOT / "conf")))
+    files.append(File.generated(config, "keys.md", content=page_of_keys(ROOT / "conf")))
+    files.append(File.generated(config, "json.md", content=page_of_schemas()))
+    for file in SCHEMAS.glob("*.json"):
+        files.append(File.generated(config, f"schemas/{file.name}", content=file.read_text()))
     return files
 
 

@@ -353,8 +353,8 @@ def test_credentials_of_the_tracking_address_are_written_nowhere(tmp_path, capsy
     assert main(["run", *DEMO, "tracking=sqlite", unreachable, f"workspace={workspace}"]) == 2
     prepared = prepare(Invocation(overrides=(*DEMO, unreachable, "tracking=sqlite")))
     output = capsys.readouterr()
-    assert secret not in output.out + output.err + prepared.command
-    assert "tracking.uri=http://***@127.0.0.1:9" in prepared.command
+    assert secret not in output.out + output.err + str(prepared.invocation.to_dict())
+    assert "tracking.uri=http://***@127.0.0.1:9" in str(prepared.invocation.to_dict())
 
 
 def test_an_interrupted_run_says_so_in_its_journal(tmp_path, monkeypatch):

@@ -15,12 +15,12 @@ from bios_sweep.decision.finding import CANDIDATE, CONFIRM, INCONCLUSIVE, Factor
 from bios_sweep.decision.fresh import NO_CLUSTERS, judge_fresh
 from bios_sweep.decision.gates import margin_of
 from bios_sweep.decision.table import Outcome, ResultTable, complete_blocks
-from bios_sweep.decision.verdicts import Asked, screen_claims
 from bios_sweep.records.evaluations import ClusterReader
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED
+from tests.answers import answer
 from tests.texts import texts
 
 ALPHA, DELTA, LOSS, SEEDS, G = 0.05, 0.5, 2.0, 5, 40
@@ -54,8 +54,7 @@ def study(random, gains, cluster_percent, sigma=0.1):
 
 
 def found(table, sums, **rule):
-    asked = [Asked(name="q", claim=OPTIMUM, levels=LEVELS)]
-    return screen_claims(table, asked, DecisionRule(looks=(SEEDS,), **rule), sums=sums)["q"]
+    return answer(OPTIMUM, LEVELS, table, DecisionRule(looks=(SEEDS,), **rule), sums=sums)
 
 
 def test_examples_are_summed_to_their_clusters_in_any_order_and_with_gaps_in_the_numbers():

@@ -15,10 +15,10 @@ from bios_sweep.decision.bounds import dunnett, pooled_error, student, tukey
 from bios_sweep.decision.contrasts import Contrasts
 from bios_sweep.decision.finding import CONFIRM, FactorLevels
 from bios_sweep.decision.table import Blocks, Outcome, ResultTable
-from bios_sweep.decision.verdicts import Asked, screen_claims
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED
+from tests.answers import answer
 from tests.decision.reference_bounds import gain_bounds
 
 ENOUGH = CLAIMS["enough"]
@@ -161,9 +161,8 @@ def asked_of(values, claim, nan=(), **rule):
     table = ResultTable(
         arms=arms, seeds=tuple(range(values.shape[1])), outcomes=outcomes, metric=Metric(), untouched=4e4
     )
-    question = Asked(name="q", claim=claim, levels=LEVELS)
     decision = DecisionRule(looks=(values.shape[1],), margin_share=1e12, **rule)
-    return screen_claims(table, [question], decision)["q"]
+    return answer(claim, LEVELS, table, decision)
 
 
 @FEW

@@ -15,11 +15,11 @@ from bios_sweep.decision.costs import CostRatio
 from bios_sweep.decision.finding import CANDIDATE, CONFIRM, EDGE, INCONCLUSIVE, FactorLevels
 from bios_sweep.decision.nuisance import NuisanceLadder
 from bios_sweep.decision.table import Outcome, ResultTable
-from bios_sweep.decision.verdicts import Asked, screen_claims
 from bios_sweep.reasons import is_any
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED, DIVERGED
+from tests.answers import answer
 from tests.texts import texts
 
 BALANCED = CLAIMS["balanced"]
@@ -70,8 +70,7 @@ def table_of(gains, random, sigma=SIGMA, diverged=()):
 
 
 def judged(table, ladder=LADDER, levels=LEVELS):
-    asked = [Asked(name="q", claim=OPTIMUM, levels=levels, ladder=ladder)]
-    return screen_claims(table, asked, DecisionRule(looks=(SEEDS,)))["q"]
+    return answer(OPTIMUM, levels, table, DecisionRule(looks=(SEEDS,)), ladder=ladder)
 
 
 def states(gains, sweeps, ladder=LADDER):
@@ -149,9 +148,9 @@ def balanced(better, known=tuple(COSTS), sigma=0.02):
         NAMES[batch, 1.0]: CostRatio(arm="", ratio=COSTS[batch], lower=COSTS[batch], upper=COSTS[batch])
         for batch in known
     }
-    asked = [Asked(name="q", claim=BALANCED, levels=LEVELS, ladder=LADDER)]
     table = table_of(gains, np.random.default_rng(1), sigma)
-    return screen_claims(table, asked, DecisionRule(looks=(SEEDS,)), costs=costs, durations=DURATIONS)["q"]
+    rule = DecisionRule(looks=(SEEDS,))
+    return answer(BALANCED, LEVELS, table, rule, ladder=LADDER, costs=costs, durations=DURATIONS)
 
 
 def test_a_balance_is_a_candidate_by_what_its_own_time_buys_whatever_is_unknown_of_other_levels():

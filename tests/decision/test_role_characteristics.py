@@ -33,10 +33,10 @@ from bios_sweep.decision.finding import (
 )
 from bios_sweep.decision.fresh import judge_fresh
 from bios_sweep.decision.table import Outcome, ResultTable
-from bios_sweep.decision.verdicts import Asked, screen_claims
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED
+from tests.answers import answer
 
 BALANCED, ENOUGH, MINIMUM, QUALITY, SPEED = (
     CLAIMS[name] for name in ("balanced", "enough", "minimum", "quality", "speed")
@@ -114,11 +114,10 @@ def timed(world, random):
 def judged(world, random, rule=RULE):
     """One study's finding of its claim."""
     gains = {"baseline": 0.0, **dict(zip(world.levels.arms, world.gains, strict=True)), **world.more}
-    asked = Asked(name="asked", claim=world.claim, levels=world.levels)
     costs = timed(world, random) if world.costs else {}
     durations = DURATIONS if world.more else {}
     table = drawn(gains, random)
-    return screen_claims(table, [asked], rule, costs=costs, durations=durations)["asked"]
+    return answer(world.claim, world.levels, table, rule, costs=costs, durations=durations)
 
 
 def rate(world, sweeps, seed=11, state=CONFIRM):

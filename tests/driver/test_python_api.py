@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 import bios_sweep
-from bios_sweep.driver.invocation import Invocation
 from bios_sweep.errors import ConfigError, InputError
 from bios_sweep.records.journal import read_journal
 from tests.engines.scripted.test_own_function import cell
@@ -227,10 +226,10 @@ def test_another_thread_runs_too_and_leaves_the_handlers_alone(tmp_path):
 
 
 def test_a_call_from_python_cannot_be_typed_again(finished):
-    command = bios_sweep.open(finished).command
-    assert command == "bios_sweep.run(train, ...)"
+    view = bios_sweep.open(finished)
+    assert view.command == "bios_sweep.run(train, ...)"
     with pytest.raises(InputError, match=r"was run from Python; call bios_sweep.run\(train, ...\) with what"):
-        Invocation.parse(command)
+        view.invocation.replaced(())
 
 
 def test_settings_of_ones_own_are_baseline_and_factors_like_any_other(tmp_path):

@@ -23,6 +23,7 @@ from bios_sweep.study.design import Study
 from bios_sweep.study.factors import Cross, Factor, Nuisance
 from bios_sweep.study.plan import build_plan
 from bios_sweep.study.trials import TrialResult
+from tests.answers import by_factor
 from tests.scenarios import PLANTED
 
 BASELINE = TrainingSettings(learning_rate=5e-4, batch_size=128, lora_rank=32, max_steps=1000)
@@ -93,7 +94,7 @@ def test_a_setting_that_a_script_ignores_is_asked_no_further(tmp_path):
     study = study_of(Factor(name="weight_decay", values=(0.05, 0.1)))
     study = replace(study, scenario=replace(study.scenario, repeatable=False))
     plan, state, results = finished(study, tmp_path, {**WORLD, "noise_percent": 0.0})
-    assert state.findings["weight_decay"].state == "inconclusive"
+    assert by_factor(state.findings)["weight_decay"].state == "inconclusive"
     told = suggest(plan, state, results)
     assert told.study is None or "weight_decay" not in [factor.name for factor in told.study.factors]
     assert any("every level gave exactly the baseline's metric" in one for one in told.open)
@@ -255,10 +256,16 @@ def test_names_count_up():
     ]
 
 
-def test_a_command_is_taken_apart_and_typed_words_replace_its_own():
-    command = Invocation.parse("bios-sweep run sweeps=a 'seeds=[0,1]' cluster=inline --config-dir 'my conf'")
-    assert command.config_dir == Path("my conf")
-    assert command.overrides == ("sweeps=a", "seeds=[0,1]", "cluster=inline")
+def test_a_command_is_kept_as_a_list_and_typed_words_replace_its_own():
+    asked = Invocation(overrides=("sweeps=a", "seeds=[0,1]", "cluster=inline"), config_dir=Path("my conf"))
+    kept = asked.to_dict()
+    assert kept["command"] == "bios-sweep run sweeps=a 'seeds=[0,1]' cluster=inline --config-dir 'my conf'"
+    assert Invocation.from_dict(json.loads(json.dumps(kept))) == asked
+    assert Invocation.from_dict({"command": kept["command"]}) == asked  # a plan of an earlier version
+    bare, called = Invocation(overrides=("sweeps=a",)), Invocation(called="bios_sweep.run(f)")
+    assert Invocation.from_dict(bare.to_dict()) == Invocation.from_dict({"command": bare.command}) == bare
+    assert Invocation.from_dict(called.to_dict()) == called
+    assert asked.replaced(["seeds=[2]"]).overrides == ("sweeps=a", "cluster=inline", "seeds=[2]")
     assert without(
         ["+sweeps.cross=1", "~sweeps.x", "sweeps=a", "seeds=[1]", "seedsy=2"], ["sweeps", "seeds"]
     ) == ["seedsy=2"]

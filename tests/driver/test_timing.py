@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.sweep import Sweep, open_journal
 from bios_sweep.driver.timing import take_timing
 from bios_sweep.execution.inline import InlineExecutor
@@ -45,7 +46,7 @@ def with_options(plan: Plan, **options: Any) -> Plan:
 
 def probe(plan: Plan, root: Path) -> tuple[Mapping[str, Any], ProcedureSource]:
     """Take the timing as a run does; returns what the journal then holds, and the source."""
-    sweep = Sweep(plan=plan, workspace=Workspace(root), command="bios-sweep run")
+    sweep = Sweep(plan=plan, workspace=Workspace(root), invocation=Invocation())
     with open_journal(sweep) as journal:
         source = ProcedureSource(plan, known=known_of(plan, sweep.workspace))
         take_timing(sweep, source, journal, InlineExecutor())

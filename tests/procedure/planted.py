@@ -18,6 +18,7 @@ from bios_sweep.study.trials import (
     Measurement,
     TrialResult,
 )
+from tests.answers import by_factor
 from tests.scenarios import PLANTED as SCENARIO
 
 BASELINE = TrainingSettings(learning_rate=1e-3, batch_size=32, lora_rank=32, max_steps=100)
@@ -71,4 +72,4 @@ def finish(plan, outcome=planted):
 
 
 def states(state):
-    return {name: finding.state for name, finding in state.findings.items()}
+    return {factor: finding.state for factor, finding in by_factor(state.findings).items()}

@@ -37,6 +37,7 @@ from bios_sweep.study.trials import (
     Measurement,
     TrialResult,
 )
+from tests.answers import by_factor
 from tests.procedure.planted import LOW, RATE, RATE_UP, finish, lost, plan_of, planted, states
 from tests.texts import texts
 
@@ -68,14 +69,14 @@ def test_a_better_level_is_a_candidate_until_fresh_seeds_refine_it():
     done = state_of(plan, {**screened, **{t.key: planted(t, RATE_UP) for t in state.missing}})
     assert (done.stage, states(done), done.missing) == (DONE, {"learning_rate": REFINE}, ())
     assert done.served == {"learning_rate": 2e-3}
-    assert done.findings["learning_rate"].seeds == confirmation_seeds(plan.study)
-    assert done.screening["learning_rate"].state == CANDIDATE
+    assert by_factor(done.findings)["learning_rate"].seeds == confirmation_seeds(plan.study)
+    assert by_factor(done.screening)["learning_rate"].state == CANDIDATE
     assert len(done.needed) == 35
 
 
 def test_a_winner_that_fresh_seeds_do_not_repeat_is_not_served():
     source, _ = finish(plan_of(), lambda t: planted(t, RATE_UP if t.stage == SCREENING else LOW))
-    finding = source.state.findings["learning_rate"]
+    finding = by_factor(source.state.findings)["learning_rate"]
     assert finding.state == INCONCLUSIVE
     assert "did not replicate" in texts(finding.reasons)[0]
     assert source.state.served == {}
@@ -105,7 +106,7 @@ def test_a_repeat_that_changes_nothing_is_confirmed_and_serves_no_value():
         )
 
     source, _ = finish(plan_of(Factor(name=REPEAT, values=(1,))), same)
-    finding = source.state.findings[REPEAT]
+    finding = by_factor(source.state.findings)[REPEAT]
     assert (finding.state, finding.bound.gain, finding.bound.upper) == (CONFIRM, 0.0, 0.0)
     assert source.state.served == {}
 
@@ -129,14 +130,14 @@ def test_an_undecided_factor_goes_on_and_a_decided_one_stops():
     source, taken = finish(plan_of(RATE, RANK, looks=(3, 5)), lambda t: planted(t, CLOSE, sigma=0.2))
     late = [trial for trial in taken if trial.seed >= 3 and trial.stage == SCREENING]
     assert {trial.arm.split("=")[0] for trial in late} == {"baseline", "lora_rank"}
-    screening = source.state.screening
+    screening = by_factor(source.state.screening)
     assert (screening["learning_rate"].state, screening["learning_rate"].seeds) == (CONFIRM, (0, 1, 2))
     assert screening["lora_rank"].seeds == (0, 1, 2, 3, 4)
 
 
 def test_what_is_undecided_after_the_last_look_is_inconclusive():
     source, taken = finish(plan_of(looks=(3, 5)), lambda t: planted(t, {}, sigma=1.0))
-    finding = source.state.findings["learning_rate"]
+    finding = by_factor(source.state.findings)["learning_rate"]
     assert finding.state == INCONCLUSIVE
     assert "neither shown nor excluded" in texts(finding.reasons)[0]
     assert len(taken) == 25
@@ -152,7 +153,7 @@ def test_an_early_decision_saves_the_later_seeds():
 def test_the_second_look_corrects_for_all_that_was_tried():
     """A factor that is left over must show as much as before its rivals were decided."""
     source, _ = finish(plan_of(RATE, RANK, looks=(3, 5)), lambda t: planted(t, CLOSE, sigma=0.2))
-    bounds = source.state.screening["lora_rank"].bounds
+    bounds = by_factor(source.state.screening)["lora_rank"].bounds
     assert len(bounds) == 4
     for bound in bounds:
         assert bound.pooled
@@ -216,7 +217,7 @@ def test_a_failed_trial_is_counted_and_drops_its_seed_for_every_arm():
         return lost(trial) if (trial.arm, trial.seed) == ("learning_rate x4", 2) else planted(trial)
 
     source, taken = finish(plan, outcome)
-    assert source.state.findings["learning_rate"].seeds == (0, 1, 3, 4)
+    assert by_factor(source.state.findings)["learning_rate"].seeds == (0, 1, 3, 4)
     assert states(source.state) == {"learning_rate": CONFIRM}
     counts = count_trials(source.state, source.results)
     assert counts == Counts(planned=25, completed=24, diverged=0, failed=1, waiting=0)
@@ -226,7 +227,7 @@ def test_a_failed_trial_is_counted_and_drops_its_seed_for_every_arm():
 def test_too_many_failures_are_inconclusive_and_serve_nothing():
     source, _ = finish(plan_of(), lambda t: lost(t) if t.seed > 2 and "x4" in t.arm else planted(t))
     assert states(source.state) == {"learning_rate": INCONCLUSIVE}
-    assert "2 of 5 seed blocks" in texts(source.state.findings["learning_rate"].reasons)[0]
+    assert "2 of 5 seed blocks" in texts(by_factor(source.state.findings)["learning_rate"].reasons)[0]
     assert source.state.served == {}
 
 
@@ -238,10 +239,12 @@ def test_a_sweep_whose_every_trial_failed_still_ends():
 
 def test_a_diverged_arm_is_an_outcome_and_a_diverged_baseline_ends_the_question():
     source, _ = finish(plan_of(), lambda t: lost(t, DIVERGED) if "x4" in t.arm else planted(t))
-    assert source.state.findings["learning_rate"].diverged == ("learning_rate x4",)
+    assert by_factor(source.state.findings)["learning_rate"].diverged == ("learning_rate x4",)
     assert states(source.state) == {"learning_rate": CONFIRM}
     source, _ = finish(plan_of(), lambda t: lost(t, DIVERGED) if t.arm == "baseline" else planted(t))
-    assert texts(source.state.findings["learning_rate"].reasons) == ("the baseline diverged at 5 of 5 seeds",)
+    assert texts(by_factor(source.state.findings)["learning_rate"].reasons) == (
+        "the baseline diverged at 5 of 5 seeds",
+    )
     assert source.state.served == {}
 
 
@@ -252,7 +255,7 @@ def test_trials_on_different_hardware_are_not_compared():
         return TrialResult(key=result.key, status=COMPLETED, final=result.final, provenance=device)
 
     source, _ = finish(plan_of(), outcome)
-    assert texts(source.state.findings["learning_rate"].reasons) == (
+    assert texts(by_factor(source.state.findings)["learning_rate"].reasons) == (
         "the trials ran on different hardware (cpu, cuda)",
     )
 

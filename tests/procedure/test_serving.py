@@ -17,6 +17,7 @@ from bios_sweep.study.factors import Factor, Nuisance
 from bios_sweep.study.plan import build_plan
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED, Measurement, TrialResult
+from tests.answers import by_factor
 from tests.procedure.planted import BASELINE
 from tests.scenarios import PLANTED as SCENARIO
 from tests.texts import texts
@@ -90,8 +91,8 @@ def test_a_claimed_level_that_breaks_a_guardrail_is_not_served_to_its_profile():
     assert state.profiles["quality"] == {"batch_size": 16}
     kept = build_plan(study(factor, guardrails={"general_loss": 1.0}))
     state, _ = finished(kept, world, timed(kept, seconds))
-    assert state.findings["batch_size"].state == INCONCLUSIVE
-    assert "guardrail general_loss" in texts(state.findings["batch_size"].reasons)[0]
+    assert by_factor(state.findings)["batch_size"].state == INCONCLUSIVE
+    assert "guardrail general_loss" in texts(by_factor(state.findings)["batch_size"].reasons)[0]
     assert "quality" not in state.profiles
 
 
@@ -104,10 +105,10 @@ def test_a_profile_is_not_served_beside_a_refined_setting_that_it_never_met():
     quality = Factor(name="batch_size", values=(8, 16, 64), claims=("quality",))
     plan = build_plan(study(quality, Factor(name="learning_rate", multiply=(0.5, 2, 4))))
     state, results = finished(plan, world)
-    assert state.findings["batch_size"].state == CONFIRM
+    assert by_factor(state.findings)["batch_size"].state == CONFIRM
     assert state.served == {"learning_rate": 2e-3}
     assert not state.profiles
-    assert texts(state.findings["batch_size"].reasons)[-1] == (
+    assert texts(by_factor(state.findings)["batch_size"].reasons)[-1] == (
         "not served: it was not tried together with the refined learning_rate"
     )
     told = {verdict.factor: verdict for verdict in summarise(plan, state, results, "c").verdicts}
@@ -124,7 +125,7 @@ def test_what_is_settled_before_the_sweep_is_done_is_not_recommended_yet():
     plan = build_plan(study(rank, Factor(name="learning_rate", multiply=(0.5, 2))))
     results = {trial.key: world(trial) for trial in state_of(plan, {}).missing}
     state = state_of(plan, results)
-    assert state.findings["learning_rate"].state == CONFIRM
+    assert by_factor(state.findings)["learning_rate"].state == CONFIRM
     assert state.stage == "confirmation"
     told = summarise(plan, state, results, "c")
     rate = next(verdict for verdict in told.verdicts if verdict.factor == "learning_rate")
@@ -142,7 +143,8 @@ def test_a_profile_s_value_that_is_the_default_was_tried_with_every_refined_sett
     quality = Factor(name="batch_size", values=(16, 64), claims=("quality",))
     plan = build_plan(study(quality, Factor(name="learning_rate", multiply=(0.5, 2, 4))))
     state, _ = finished(plan, world)
-    assert (state.findings["batch_size"].state, state.findings["batch_size"].value) == (REFINE, 32)
+    found = by_factor(state.findings)["batch_size"]
+    assert (found.state, found.value) == (REFINE, 32)
     assert (state.profiles, state.withheld) == ({"quality": {"batch_size": 32}}, {})
 
 
@@ -162,7 +164,8 @@ def test_a_level_with_a_rate_of_its_own_does_not_push_out_one_that_is_served_alo
     )
     rank = Factor(name="lora_rank", values=(16, 64, 128), claims=("optimum",))
     state, _ = finished(build_plan(study(own_rate, rank)), world)
-    assert state.findings["batch_size"].state == state.findings["lora_rank"].state == REFINE
+    found = by_factor(state.findings)
+    assert found["batch_size"].state == found["lora_rank"].state == REFINE
     assert state.served["lora_rank"] == 64
     assert "batch_size" not in state.served
 
@@ -180,17 +183,17 @@ def test_a_verdict_is_told_with_the_margin_that_decided_it():
     decay = Factor(name="weight_decay", values=(0.1, 0.2), claims=("optimum",))
     plan = build_plan(study(Factor(name="learning_rate", multiply=(0.5, 2, 4)), decay, looks=(3, 5, 8)))
     state, _ = finished(plan, world)
-    finding, margin = state.findings["learning_rate"], state.margins["learning_rate"]
+    finding, margin = by_factor(state.findings)["learning_rate"], by_factor(state.margins)["learning_rate"]
     assert (finding.state, len(finding.seeds)) == (CONFIRM, 3)
     assert finding.bound.upper < margin.percent
-    assert state.margins["weight_decay"].percent < margin.percent
+    assert by_factor(state.margins)["weight_decay"].percent < margin.percent
 
 
 def test_a_script_whose_levels_change_nothing_sends_no_candidate():
     script = replace(SCENARIO, repeatable=False, method=PRESETS["command"])
     plan = build_plan(study(Factor(name="max_steps", values=(50, 200)), scenario=script))
     state, _ = finished(plan, lambda trial: ended(trial, 2.0 + 0.01 * trial.seed))
-    assert state.findings["max_steps"].state == INCONCLUSIVE
+    assert by_factor(state.findings)["max_steps"].state == INCONCLUSIVE
     assert not state.served
     assert {trial.stage for trial in state.needed} == {"screening", "control"}
 
@@ -205,7 +208,7 @@ def test_an_accuracy_of_0_on_fresh_seeds_is_told_not_raised():
 
     rate = Factor(name="learning_rate", multiply=(0.5, 2, 4))
     state, _ = finished(build_plan(study(rate, metric=accuracy)), world)
-    found = state.findings["learning_rate"]
+    found = by_factor(state.findings)["learning_rate"]
     assert found.state == INCONCLUSIVE
     assert texts(found.reasons)[-1].startswith(("the default's mean is 0", "edge:"))
 
@@ -228,5 +231,5 @@ def test_the_margin_of_an_accuracy_is_one_point_in_a_sweep_too():
 
     plan = build_plan(study(Factor(name="learning_rate", multiply=(0.5, 2, 4)), metric=accuracy))
     state, _ = finished(plan, world)
-    assert math.isclose(state.margins["learning_rate"].absolute, 0.01)
-    assert state.findings["learning_rate"].state == CONFIRM
+    assert math.isclose(by_factor(state.margins)["learning_rate"].absolute, 0.01)
+    assert by_factor(state.findings)["learning_rate"].state == CONFIRM

@@ -76,7 +76,7 @@ class Silent:
 
 def run(plan: Plan, root: Path) -> int:
     """As `run` does up to the verdicts; how many trials were trained."""
-    sweep, view = Sweep(plan=plan, workspace=Workspace(root), command="bios-sweep run"), Silent()
+    sweep, view = Sweep(plan=plan, workspace=Workspace(root), invocation=Invocation()), Silent()
     with open_journal(sweep) as journal:
         source = ProcedureSource(plan, known=known_of(plan, sweep.workspace))
         take_in_finished(sweep, source, journal)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ import pytest
 import bios_sweep
 from bios_sweep import defaults
 from bios_sweep.cli.main import main
+from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.prepare import prepare
 from bios_sweep.jsonable import to_json
 from tests.golden_cases import CALLABLE, COMMAND, EXAMPLES, FUNCTION, SCRIPT
@@ -121,7 +121,7 @@ def test_its_tuned_file_is_served(folder):
 
 
 def keys(words):
-    plan = prepare(Namespace(overrides=[*words, *HERE, "workspace=runs"], config_dir=None)).plan
+    plan = prepare(Invocation(overrides=(*words, *HERE, "workspace=runs"))).plan
     return {f"{trial.arm}, seed {trial.seed}": trial.key for trial in plan.trials}
 
 

@@ -46,7 +46,7 @@ def plan_of(*words, sweep="learning_rate"):
 
 def by_effect(plan, noise=LITTLE, *, claim=None, **options):
     rows = rehearse(plan, stated_noise(noise), **options)
-    return {row.effect: row for row in rows if claim is None or row.claim == claim}
+    return {row.effect: row for row in rows if claim is None or row.question.claim.name == claim}
 
 
 def near(share, promised, errors=4.0):
@@ -132,7 +132,7 @@ def test_one_seed_decides_nothing():
 def test_every_role_is_mostly_right_where_every_default_is(sweep):
     plan = plan_of("decision.guardrails={eval_bits_per_byte: 2}", sweep=sweep)
     rows = rehearse(plan, stated_noise(0.1), sweeps=8, effects=(0.0,))
-    asked = [question.name for cell in plan.cells or (plan,) for question in questions(cell)]
+    asked = [question for cell in plan.cells or (plan,) for question in questions(cell)]
     assert [row.question for row in rows] == asked
     assert [row.question for row in rows if row.right.count < 6] == []
 
@@ -205,7 +205,7 @@ def truth_of(sweep, claim, effect, *words):
     """The judgement of a claim and what is true of it."""
     plan = plan_of(*words, sweep=sweep)
     question = next(question for question in questions(plan) if question.claim.name == claim)
-    world = world_of(plan, question.factor.name, effect)
+    world = world_of(plan, question.factor, effect)
     return judgement_of(question.claim), truth.truth_of(plan, world, question)
 
 

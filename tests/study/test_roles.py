@@ -27,11 +27,11 @@ from bios_sweep.decision.finding import (
 from bios_sweep.decision.sentences import sentence
 from bios_sweep.decision.statement import make_verdict
 from bios_sweep.decision.table import Outcome, ResultTable
-from bios_sweep.decision.verdicts import Asked, screen_claims
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.factors import natural_ends
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import COMPLETED, DIVERGED
+from tests.answers import answer
 from tests.texts import texts
 
 BALANCED, ENOUGH, MINIMUM, QUALITY, SPEED = (
@@ -84,13 +84,8 @@ def times(levels, ratios):
 def judge(claim, levels, gains, costs=None, more=None, rule=None, **changes):
     """The finding of a claim; gains and costs in the order of the levels."""
     results = table({**dict(zip(levels.arms, gains, strict=True)), **(more or {})}, **changes)
-    return screen_claims(
-        results,
-        [Asked(name="it", claim=claim, levels=levels)],
-        rule or DecisionRule(),
-        costs=times(levels, costs) if costs else {},
-        durations=DURATIONS if more else {},
-    )["it"]
+    known = {"costs": times(levels, costs) if costs else {}, "durations": DURATIONS if more else {}}
+    return answer(claim, levels, results, rule or DecisionRule(), **known)
 
 
 def balanced(*gains, costs=(2.5, 1.5, 0.75, 0.6), more=LONGER, **changes):

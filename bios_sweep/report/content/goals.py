@@ -20,7 +20,7 @@ from bios_sweep.study.plan import Plan
 def settings_of(plan: Plan, state: State, goal: str) -> TrainingSettings:
     """The study's baseline with what is served to a goal in place, as `TunedDefaults.settings` has it."""
     base, own = plan.study.baseline, own_cell(plan)
-    sizes = own is not None and any(question.factor.name == "batch_size" for question in questions(own))
+    sizes = own is not None and any(question.factor == "batch_size" for question in questions(own))
     return settings_for(
         base,
         state.served,
@@ -40,7 +40,7 @@ def recommended(plan: Plan, state: State) -> dict[str, dict[str, Any]]:
     own = own_cell(plan)
     if own is None or state.stage != DONE:
         return {}
-    asked = [question.factor.name for question in questions(own) if question.factor.name != REPEAT]
+    asked = [question.factor for question in questions(own) if question.factor != REPEAT]
     found = {goal: settings_of(plan, state, goal).by_name() for goal in PROFILES} if asked else {}
     start = plan.study.baseline.by_name()
     moved = {name for values in found.values() for name in values if values[name] != start.get(name)}

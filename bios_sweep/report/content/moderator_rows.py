@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bios_sweep.decision.moderators import Interaction, interaction
+from bios_sweep.jsonable import LEFT_OUT
 from bios_sweep.procedure import DONE, Results, State, table_of
 from bios_sweep.study.arms import Arm
 from bios_sweep.study.plan import Plan
@@ -24,11 +25,15 @@ class CellRow:
 
 @dataclass(frozen=True, kw_only=True)
 class ModeratorRow:
-    """How the gain of a variation (`arm`) differs between two cells, in percent, with bounds."""
+    """How the gain of a variation differs between two cells, in percent, with bounds.
+
+    arm: of the first cell. variation: its name, whatever the cell.
+    """
 
     factor: str | None
     moderator: str
     arm: str
+    variation: str = field(metadata=LEFT_OUT)
     cells: tuple[CellRow, ...]
     difference: float
     lower: float
@@ -63,8 +68,9 @@ def _moderator(plan: Plan, arm: Arm, cell: Plan, found: Interaction) -> Moderato
     shown = found.lower > 0 or found.upper < 0
     word = "depends on" if shown else "is not shown to depend on"
     settings = ", ".join(moderator.setting for moderator in plan.study.cross)
+    variation = arm.name.removesuffix(first.suffix)
     sentence = (
-        f"the gain of {arm.name.partition(' @ ')[0]} {word} {settings}: "
+        f"the gain of {variation} {word} {settings}: "
         f"{found.gains[0]:+.2f} % at {first.cell}, {found.gains[1]:+.2f} % at {cell.cell}, "
         f"difference {found.difference:+.2f} % "
         f"({found.lower:+.2f} to {found.upper:+.2f} %, {found.seeds} paired seeds)"
@@ -74,6 +80,7 @@ def _moderator(plan: Plan, arm: Arm, cell: Plan, found: Interaction) -> Moderato
         factor=arm.factor,
         moderator=settings,
         arm=arm.name,
+        variation=variation,
         cells=tuple(CellRow(cell=name, gain=gain) for name, gain in cells),
         difference=found.difference,
         lower=found.lower,

@@ -9,7 +9,7 @@ from typing import Any
 from bios_sweep.claims import JOINT
 from bios_sweep.decision.finding import FactorLevels
 from bios_sweep.decision.statement import Verdict, make_verdict
-from bios_sweep.procedure import SEARCH, Search, State, serves_search
+from bios_sweep.procedure import SEARCH, WINNER, Search, State, serves_search
 from bios_sweep.report.content.scope import scope_of
 from bios_sweep.report.content.wording import finite_or_none
 from bios_sweep.study.arms import Arm
@@ -36,7 +36,7 @@ def search_row(state: State) -> SearchRow | None:
     search = state.search
     if search is None:
         return None
-    winner, confirmed = search.winner, state.findings.get(SEARCH)
+    winner, confirmed = search.winner, state.findings.get(WINNER)
     bound = confirmed.bound if confirmed else None
     return SearchRow(
         trials=len(search.arms),
@@ -61,17 +61,17 @@ def search_verdict(plan: Plan, state: State, search: Search, winner: Arm) -> Ver
     )
     return make_verdict(
         levels,
-        state.screening[SEARCH],
-        state.findings[SEARCH],
+        state.screening[WINNER],
+        state.findings[WINNER],
         state.margin,
         role=JOINT.role,
         claim=JOINT,
         arms=[arm.name for arm in (plan.baseline, *search.arms)],
         hold=study.budget.hold,
-        scope=scope_of(plan, state.findings[SEARCH]),
+        scope=scope_of(plan, state.findings[WINNER]),
         alpha=study.decision.alpha,
         looks=len(study.decision.looks),
         served=values if serves_search(state) else None,
-        withheld=state.withheld.get(SEARCH),
+        withheld=state.withheld.get(WINNER),
         recommended={name: state.served.get(name, getattr(study.baseline, name)) for name in values},
     )

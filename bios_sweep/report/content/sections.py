@@ -160,7 +160,7 @@ def moderators(found: Sequence[ModeratorRow]) -> Iterable[Section]:
     for (factor, moderator), ones in groups.items():
         cells = [(one, each) for one in ones for each in one.cells]
         columns = {
-            "variation": [clean(one.arm.partition(" @ ")[0]) for one, _ in cells],
+            "variation": [clean(one.variation) for one, _ in cells],
             "cell": [clean(each.cell) for _, each in cells],
             "verdict": [clean(each.verdict) for _, each in cells],
             "gain, %": [f"{gain(each.gain)} {interval(each.lower, each.upper)}".strip() for _, each in cells],

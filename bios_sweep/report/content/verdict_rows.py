@@ -8,14 +8,15 @@ from typing import Any
 
 from bios_sweep.decision.claims.judgement import judgement_of
 from bios_sweep.decision.finding import EDGE
+from bios_sweep.decision.question import Question
 from bios_sweep.decision.statement import Verdict, make_verdict
 from bios_sweep.procedure import (
     DONE,
-    SEARCH,
     UNFINISHED,
     UNTESTED,
-    Question,
+    WINNER,
     State,
+    factor_of,
     levels_of,
     questions,
     serves,
@@ -40,25 +41,25 @@ def verdicts_of(plan: Plan, state: State) -> tuple[Verdict, ...]:
         _verdict(cell, question, state)
         for cell in plan.cells or (plan,)
         for question in questions(cell)
-        if question.name in state.findings
+        if question in state.findings
     ]
-    if SEARCH in state.findings and state.search is not None and state.search.winner is not None:
+    if WINNER in state.findings and state.search is not None and state.search.winner is not None:
         told.append(search_verdict(plan, state, state.search, state.search.winner))
     return tuple(told)
 
 
 def _verdict(plan: Plan, question: Question, state: State) -> Verdict:
-    study, factor = plan.study, question.factor.name
+    study, factor = plan.study, question.factor
     verdict = make_verdict(
         levels_of(plan, factor, state.untested),
-        state.screening[question.name],
-        state.findings[question.name],
-        state.margins.get(question.name, state.margin),
-        role=question.factor.role,
+        state.screening[question],
+        state.findings[question],
+        state.margins.get(question, state.margin),
+        role=factor_of(plan, question).role,
         claim=question.claim,
         arms=[arm.name for arm in plan.arms if arm.name not in state.untested],
         hold=study.budget.hold,
-        scope=scope_of(plan, state.findings[question.name]),
+        scope=scope_of(plan, state.findings[question]),
         alpha=study.decision.alpha,
         looks=len(study.decision.looks),
         limit=judgement_of(question.claim).limit(study.decision),
@@ -72,16 +73,16 @@ def _verdict(plan: Plan, question: Question, state: State) -> Verdict:
 
 def _served(plan: Plan, state: State, question: Question) -> Any:
     """The value that this very claim serves; an open one serves nothing, whatever another claim does."""
-    finding = state.findings[question.name]
-    if state.stage != DONE or question.name in state.withheld or not serves(question, finding):
+    finding = state.findings[question]
+    if state.stage != DONE or question in state.withheld or not serves(question, finding):
         return None
     return stands_for(plan, question, finding)
 
 
 def _withheld(state: State, question: Question) -> Reason | None:
-    if state.stage != DONE and serves(question, state.findings[question.name]):
+    if state.stage != DONE and serves(question, state.findings[question]):
         return UNFINISHED()
-    return state.withheld.get(question.name)
+    return state.withheld.get(question)
 
 
 def _recommended(plan: Plan, state: State, question: Question) -> Any:
@@ -92,8 +93,8 @@ def _recommended(plan: Plan, state: State, question: Question) -> Any:
     if not question.served or plan.baseline.name != BASELINE:
         return None
     if state.stage != DONE:
-        return getattr(plan.study.baseline, question.factor.name)
-    return getattr(settings_of(plan, state, question.claim.goal or Goal.BALANCED), question.factor.name)
+        return getattr(plan.study.baseline, question.factor)
+    return getattr(settings_of(plan, state, question.claim.goal or Goal.BALANCED), question.factor)
 
 
 def told_verdict(plan: Plan, verdict: Verdict, command: str) -> Verdict:

@@ -70,8 +70,7 @@ def _simulated(summary: RehearsalSummary) -> str:
 
 def _print_question(question: QuestionRow, console: Console) -> None:
     planted = f"{clean(question.factor)} {clean(question.level)}"
-    name, claim = clean(question.question), clean(question.claim)
-    heading(console, name if f"({claim})" in name else f"{name} ({claim})")
+    heading(console, clean(question.heading))
     rows = question.chances
     if question.about_another_level:
         line(console, f"where {planted} gains nothing; this claim is about another level", QUIET)

@@ -1,0 +1,264 @@
+"""The JSON schemas in `bios_sweep/schemas/` and their page, made from the classes whose values are written.
+
+A key is a field, its type the field's annotation, its meaning the docstring of its class: nothing is written
+twice. As a script it writes the files (`make schemas`); `make docs` makes page and files part of the site.
+What no class stands for, the lines of a journal above all, is listed here as key -> annotation.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, NotRequired, Union, get_args, get_origin, get_type_hints
+
+from bios_sweep.audit.flaw import Flaw
+from bios_sweep.audit.rollup import RollUpRow
+from bios_sweep.decision.costs import Timing
+from bios_sweep.decision.finding import Margin
+from bios_sweep.decision.statement import Verdict
+from bios_sweep.defaults.tuned import TunedDefaults, TunedKey, TunedMetric
+from bios_sweep.reasons import Reason
+from bios_sweep.report.content.plan_summary import PlanSummary
+from bios_sweep.report.content.status import Status
+from bios_sweep.report.content.summary import MetricRow, Summary
+from bios_sweep.study.decision import DecisionRule
+from bios_sweep.study.design import Budget
+from bios_sweep.study.search import Proposal
+from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
+
+SCHEMAS = Path(__file__).resolve().parents[2] / "bios_sweep" / "schemas"
+PER_LINE = 108
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
+SCALARS = {str: "string", int: "integer", float: "number", bool: "boolean", NoneType: "null"}
+SCALARS |= {Reason: "string"}  # told in words
+Settings = Mapping[str, Any]  # setting -> value
+Numbers = Mapping[str, float | None]  # metric -> value, null where it was no finite number
+
+# how a class is written, where that is not as its fields are
+AS_WRITTEN: dict[type, dict[str, Any]] = {
+    Measurement: {"eval_loss": float | None, "metrics": NotRequired[Numbers]},
+    TrialResult: {"final": Numbers, "files": NotRequired[Mapping[str, str]]},
+    TrialSpec: {"settings": Settings},
+    TunedKey: {"objective": NotRequired[str], "runner": NotRequired[str]},
+    TunedDefaults: {
+        "told": NotRequired[list[str]],
+        "metric": NotRequired[TunedMetric],
+        "evidence_hash": str,
+    },
+}
+ARM = {"factor": str | None, "level": Any}
+FACTS = {
+    "sweep_id": str, "name": str, "question": str, "metric": str, "direction": str, "baseline": Settings,
+    "told": list[str], "seeds": list[int], "decision": DecisionRule, "budget": Budget, "scenario": str,
+    "method": str | None, "objective": NotRequired[str], "arms": Mapping[str, ARM],
+    "model": {"name": str, "fingerprint": str, "family": str, "hidden_size": int},
+    "data": {
+        "name": str, "source": str, "fingerprint": str, "evaluation_fingerprint": str,
+        "train_examples": int, "eval_examples": int,
+    },
+}  # fmt: skip
+ENTRIES = {
+    "opened": {"facts": FACTS},
+    "planned": {"trials": list[TrialSpec]},
+    "reused": {"key": str, "result": TrialResult},
+    "started": {"key": str, "worker": str},
+    "measured": {"key": str, "measurement": Measurement},
+    "retried": {"key": str, "cause": str, "failure": str},
+    "ended": {"key": str, "result": TrialResult},
+    "kept": {"key": str, "folder": str},
+    "noted": {"text": str},
+    "timed": {"timing": Timing},
+    "proposed": {"proposals": list[Proposal]},
+    "searched": {"importance": Mapping[str, float]},
+    "verdict": {"payload": {"headline": str, "markdown": str, "verdicts": list[Verdict]}},
+    "reported": {"files": Mapping[str, str]},
+    "closed": {"reason": str},
+}
+AUDIT = {
+    "source": str, "metric": MetricRow, "judged_on": str, "margin": Margin | None,
+    "baseline": {"arm": str, "settings": Settings}, "counts": Mapping[str, int], "compared": list[str],
+    "seeds": list[int], "hold": str, "verdicts": list[Verdict], "served": Settings, "notes": list[str],
+    "audit": {
+        "findings": list[Flaw], "supports": list[str], "does_not_support": list[str], "settle": str,
+    },
+}  # fmt: skip
+
+
+def keys_of(cls: type) -> dict[str, Any]:
+    """Key -> annotation of what is written of a dataclass; `jsonable.to_json` reads the same metadata."""
+    hints, found = get_type_hints(cls), {}
+    for field in fields(cls):
+        form, hint = field.metadata.get("json"), hints[field.name]
+        if form == "flat":
+            found |= {key: NotRequired[own] for key, own in keys_of(_but_none(hint)).items()}
+        elif form == "words":
+            found[field.name] = str
+        elif form != "left out":
+            found[field.name] = NotRequired[_but_none(hint)] if form == "optional" else hint
+    return found | AS_WRITTEN.get(cls, {})
+
+
+ENTRY = keys_of(TunedDefaults)
+WRITTEN: dict[str, tuple[str, Any]] = {  # file -> what it is of, and its annotation; a list: one of several
+    "report": ("What `report --json` prints of a sweep, and its `report.json`.", Summary),
+    "audit": ("What `report --from-csv FILE --json` and `report --from-mlflow NAME --json` print.", AUDIT),
+    "roll_up": (
+        "What `report --all --json` prints.",
+        {"roll_up": list[RollUpRow], "judged_on": list[str]},
+    ),
+    "plan": ("What `plan --json` prints.", PlanSummary),
+    "status": ("What `status --json` prints.", Status),
+    "journal": (
+        "A line of `journal.jsonl`. seq: from 1 without gaps; time: UTC, ISO 8601 to the millisecond.",
+        [{"seq": int, "time": str, "kind": kind, **own} for kind, own in ENTRIES.items()],
+    ),
+    "bios_defaults": (
+        "`bios_defaults.json`: the tuned defaults of one study, or a collection that `defaults merge` wrote.",
+        [{"schema_version": int, **ENTRY}, {"schema_version": int, "entries": list[{**ENTRY}]}],
+    ),
+}
+
+
+def schema(name: str) -> dict[str, Any]:
+    """The schema of one file, with the classes that it needs under `$defs`."""
+    about, written = WRITTEN[name]
+    defs: dict[str, Any] = {}
+    body = {"anyOf": [_of(one, defs) for one in written]} if isinstance(written, list) else _of(written, defs)
+    return {
+        "$schema": DRAFT,
+        "title": name,
+        "description": about,
+        **body,
+        "$defs": dict(sorted(defs.items())),
+    }
+
+
+def _of(hint: Any, defs: dict[str, Any]) -> dict[str, Any]:
+    """The schema of one annotation; a text stands for itself."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if isinstance(hint, dict):
+        return _object(hint, defs)
+    if is_dataclass(hint) and hint not in SCALARS:
+        return _named(hint, defs)
+    if isinstance(hint, str):
+        return {"const": hint}
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return {"enum": [member.value for member in hint]}
+    if origin in (Union, UnionType):
+        return _one_of([_of(argument, defs) for argument in arguments])
+    if origin is NotRequired:
+        return _of(arguments[0], defs)
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return {"type": "object", "additionalProperties": _of(arguments[1], defs)}
+    if origin is tuple and arguments[-1] is not ...:
+        return {"type": "array", "prefixItems": [_of(own, defs) for own in arguments], "items": False}
+    if isinstance(origin, type) and issubclass(origin, Sequence):
+        return {"type": "array", "items": _of(arguments[0], defs)}
+    return {} if hint is Any else {"type": SCALARS[hint]}
+
+
+def _object(keys: Mapping[str, Any], defs: dict[str, Any]) -> dict[str, Any]:
+    required = [key for key, hint in keys.items() if get_origin(hint) is not NotRequired]
+    return {
+        "type": "object",
+        "properties": {key: _of(hint, defs) for key, hint in keys.items()},
+        "required": required,
+        "additionalProperties": False,
+    }
+
+
+def _named(cls: type, defs: dict[str, Any]) -> dict[str, Any]:
+    if cls.__name__ not in defs:
+        defs[cls.__name__] = {}  # a class may hold itself
+        about = " ".join((inspect.getdoc(cls) or "").split())
+        defs[cls.__name__] = {"description": about, **_object(keys_of(cls), defs)}
+    return {"$ref": f"#/$defs/{cls.__name__}"}
+
+
+def _one_of(schemas: list[dict[str, Any]]) -> dict[str, Any]:
+    """One type out of several; plain types are listed in one word."""
+    if all([*one] == ["type"] for one in schemas):
+        return {"type": [one["type"] for one in schemas]}
+    return {"anyOf": schemas}
+
+
+def _but_none(hint: Any) -> Any:
+    (only,) = [own for own in get_args(hint) if own is not NoneType]
+    return only
+
+
+def text(name: str) -> str:
+    """The file as it is written."""
+    return _lines(schema(name)) + "\n"
+
+
+def _lines(value: Any, indent: str = "") -> str:
+    """JSON in which an object or list that fits a line has one."""
+    flat, inner = json.dumps(value), f"{indent} "
+    if len(indent + flat) <= PER_LINE or not isinstance(value, dict | list):
+        return flat
+    items = [_lines(item, inner) for item in value]
+    if isinstance(value, dict):
+        items = [f"{json.dumps(key)}: {_lines(item, inner)}" for key, item in value.items()]
+    before, after = "{}" if isinstance(value, dict) else "[]"
+    return "\n".join([before, *(f"{inner}{item}," for item in items[:-1]), inner + items[-1], indent + after])
+
+
+HEAD = """# JSON
+
+What `--json` prints and what a sweep leaves on the disk is described by JSON schemas (draft 2020-12), which
+lie in the package under `bios_sweep/schemas/`. A later version may add keys; one that is not called optional
+is always there, and is `null` where its value is None.
+"""
+
+
+def page() -> str:
+    """The whole page as Markdown: a section per schema, a table per class."""
+    return "\n".join([HEAD, *(part for name in WRITTEN for part in _section(name))])
+
+
+def _section(name: str) -> Iterator[str]:
+    whole = schema(name)
+    yield f"## {name}\n\n{whole['description']} [`{name}.json`](schemas/{name}.json)\n"
+    for one in whole.get("anyOf", [whole]):
+        if "properties" in one:
+            yield _table(one)
+    for title, own in whole["$defs"].items():
+        yield f"### {title}\n\n{own['description']}\n\n{_table(own)}"
+
+
+def _table(whole: Mapping[str, Any]) -> str:
+    rows = ["| key | type |", "|---|---|"]
+    for key, own in whole["properties"].items():
+        optional = "" if key in whole["required"] else ", optional"
+        rows.append(f"| `{key}` | {_words(own)}{optional} |")
+    return "\n".join(rows) + "\n"
+
+
+def _words(own: Mapping[str, Any]) -> str:
+    """A type in words."""
+    if "const" in own or "enum" in own:
+        return " or ".join(f"`{value}`" for value in own.get("enum", [own.get("const")]))
+    if "$ref" in own:
+        return own["$ref"].rpartition("/")[2]
+    if "anyOf" in own:
+        return " or ".join(map(_words, own["anyOf"]))
+    if own.get("type") == "array":
+        return f"list of {_words(own.get('items') or {})}"
+    if "properties" in own:
+        return f"object of {', '.join(f'`{key}` ({_words(one)})' for key, one in own['properties'].items())}"
+    if own.get("type") == "object":
+        return f"object, each value {_words(own['additionalProperties'])}"
+    kind = own.get("type", "anything")
+    return kind if isinstance(kind, str) else " or ".join(kind)
+
+
+if __name__ == "__main__":
+    SCHEMAS.mkdir(exist_ok=True)
+    for name in WRITTEN:
+        (SCHEMAS / f"{name}.json").write_text(text(name), encoding="utf-8")

@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from bios_sweep.execution.inline import InlineExecutor
-from bios_sweep.execution.ray.cluster import Request, open_cluster, quiet_environment
+from bios_sweep.execution.ray.cluster import open_cluster, quiet_environment
 from bios_sweep.execution.ray.executor import RayTuneExecutor
 from bios_sweep.ports import ENDED, STARTED
+from bios_sweep.request import Request
 from bios_sweep.study.trials import TrialSpec
 from tests.conformance.sources import SETTINGS, ListSource, Log, trials
 
@@ -95,7 +96,9 @@ def main(count: int = 200, peers: int = 20) -> None:
     folder = Path(tempfile.mkdtemp())
     planned = trials({"baseline": SETTINGS}, seeds=range(count))
     print(f"Ray's start {timed(lambda: open_cluster(Request(num_cpus=2))):.1f} s")
-    first, all_of_them, end = ours(RayTuneExecutor(storage_dir=folder / "ray", num_cpus=2), planned, folder)
+    first, all_of_them, end = ours(
+        RayTuneExecutor(Request(num_cpus=2), storage_dir=folder / "ray"), planned, folder
+    )
     each = all_of_them / count
     print(f"ours: first trial after {first:.1f} s, {count} trials in {all_of_them:.1f} s, end {end:.1f} s")
     alone = timed(lambda: ours(InlineExecutor(), planned, folder / "inline"))

@@ -8,11 +8,11 @@ searches and the names of trackers are read from there (`KNOWN`), never listed a
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Annotated, Any, Self, get_type_hints
 
+from bios_sweep.checks import Range, one_of
 from bios_sweep.errors import ConfigError
 from bios_sweep.own_settings import Own, near
 
@@ -22,34 +22,6 @@ AUTO = "auto"  # in a configuration: the heuristic's value
 SCHEDULES = ("linear", "constant", "cosine")
 ALPHA_RULES = ("alpha_over_rank",)
 DTYPES = ("float32", "bfloat16")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Range:
-    """The numbers a setting may have: above or from a least one, below another, whole or not."""
-
-    above: float = -math.inf
-    least: float = -math.inf
-    below: float = math.inf
-    whole: bool = False
-
-    @property
-    def words(self) -> str:
-        """What is allowed, for a message."""
-        if self.whole:
-            return f"a whole number of at least {self.least:g}"
-        if self.above > -math.inf:
-            return f"a finite number above {self.above:g}"
-        if self.below < math.inf:
-            return f"a number from {self.least:g} up to, not including, {self.below:g}"
-        return f"a finite number of at least {self.least:g}"
-
-    def holds(self, value: Any) -> bool:
-        """Whether a value is a number of the range."""
-        if isinstance(value, bool) or not isinstance(value, int if self.whole else int | float):
-            return False
-        finite = self.whole or abs(value) <= sys.float_info.max
-        return finite and self.above < value and self.least <= value < self.below
 
 
 COUNT, POSITIVE, SHARE = Range(least=1, whole=True), Range(above=0.0), Range(least=0.0, below=1.0)
@@ -185,15 +157,15 @@ class TrainingSettings:
     own: Own = field(default_factory=Own)
 
     def __post_init__(self) -> None:
-        _require_choice("method", self.method, METHODS)  # first: the others depend on it
+        one_of("method", self.method, METHODS)  # first: the others depend on it
         for name, known in KNOWN.items():
             value = getattr(self, name)
             if self.method == FULL and known.adapter:
                 _require_none(name, value)
             elif isinstance(known.allowed, tuple):
-                _require_choice(name, value, known.allowed)
+                one_of(name, value, known.allowed)
             elif not (value is None and DEFAULTS.get(name, MISSING) is None):
-                _require_number(name, value, known.allowed)
+                known.allowed.require(name, value)
         require_free(self.own)
 
     if not TYPE_CHECKING:  # a name that is misspelt in our own code is still found
@@ -325,13 +297,3 @@ def _require_none(name: str, value: Any) -> None:
         raise ConfigError(
             f"{name}: {value!r} is not allowed; it is an adapter's, and method {FULL} trains all weights"
         )
-
-
-def _require_number(name: str, value: Any, allowed: Range) -> None:
-    if not allowed.holds(value):
-        raise ConfigError(f"{name}: {value!r} is not allowed; it must be {allowed.words}")
-
-
-def _require_choice(name: str, value: Any, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ConfigError(f"{name}: {value!r} is not allowed; choose from {', '.join(allowed)}")

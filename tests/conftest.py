@@ -26,7 +26,8 @@ def ray_session() -> Iterator[None]:
     """One local Ray with two CPUs for all tests: starting it costs 4-9 s. Executors leave it running."""
     import ray
 
-    from bios_sweep.execution.ray.cluster import Request, open_cluster, quiet_environment
+    from bios_sweep.execution.ray.cluster import open_cluster, quiet_environment
+    from bios_sweep.request import Request
 
     quiet_environment()
     open_cluster(Request(num_cpus=2))

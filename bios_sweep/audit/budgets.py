@@ -10,6 +10,7 @@ from typing import Any
 from bios_sweep.audit.blocks_of_runs import Sorted
 from bios_sweep.audit.flaw import CAUTION, NOTE, SERIOUS, Flaw, compared_arms, new_flaw, some
 from bios_sweep.audit.runs import ArmRuns, ArmSet, RunTable, spread
+from bios_sweep.checks import is_number
 from bios_sweep.claims import FEW_STEPS
 from bios_sweep.vocabulary import Status
 
@@ -45,8 +46,7 @@ def _spent(table: RunTable, arms: ArmSet, wanted: Sequence[ArmRuns]) -> dict[str
 
 
 def _positive(value: Any) -> float:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if number and value > 0 else math.nan
+    return float(value) if is_number(value) and value > 0 else math.nan
 
 
 def _whole(amounts: Mapping[str, float]) -> bool:

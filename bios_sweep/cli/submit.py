@@ -29,6 +29,7 @@ from bios_sweep.launch.rayjob import RayJobOptions, job_script, job_words
 from bios_sweep.launch.slurm import SlurmOptions, sbatch_file
 from bios_sweep.launch.study_command import StudyCommand
 from bios_sweep.records.retention import check_policy
+from bios_sweep.request import RAY
 from bios_sweep.secrecy import secret_in
 
 SHARED = (
@@ -123,10 +124,10 @@ def _command(args: Namespace, prepared: Prepared) -> StudyCommand:
     Raises:
         ConfigError: what cannot run there, or a secret, which would be kept in a file and shown by tools.
     """
-    cluster = prepared.config.values["cluster"]
-    if cluster["executor"] != "ray":
+    if prepared.request.executor != RAY:
         raise ConfigError(
-            f"cluster.executor: {cluster['executor']} runs in one process; leave cluster=... out for submit"
+            f"cluster.executor: {prepared.request.executor} runs in one process; "
+            "leave cluster=... out for submit"
         )
     study = [word for word in args.overrides if _of_the_study(_key(word))]
     folder = [] if args.config_dir is None else ["--config-dir", _folder_there(args)]
@@ -145,8 +146,7 @@ def _command(args: Namespace, prepared: Prepared) -> StudyCommand:
         folder=str(Path.cwd()),
         workspace=str(prepared.workspace.root),
         stop_file=str(prepared.workspace.stop_file),
-        cpus_per_trial=cluster["cpus_per_trial"],
-        gpus_per_trial=cluster["gpus_per_trial"],
+        request=prepared.request,
     )
 
 

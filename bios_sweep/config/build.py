@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bios_sweep.checks import is_finite, is_whole, not_allowed, one_of, positive
 from bios_sweep.defaults import Recommendation, Why, max_steps
 from bios_sweep.errors import ConfigError, InputError
 from bios_sweep.own_settings import Own
@@ -66,9 +66,9 @@ def build_metric(method: Mapping[str, Any]) -> Metric:
     own = Metric()
     name, given = method.get("metric", own.name), method.get("direction")
     if not isinstance(name, str) or not name.strip():
-        raise ConfigError(f"method.metric: {name!r} is not allowed; the name of a metric")
-    if given not in (None, *DIRECTIONS):
-        raise ConfigError(f"method.direction: {given!r} is not allowed; choose from {', '.join(DIRECTIONS)}")
+        raise not_allowed("method.metric", name, "the name of a metric")
+    if given is not None:
+        one_of("method.direction", given, DIRECTIONS)
     direction = given or direction_of(name)
     if direction is None:
         raise ConfigError(f"method.direction: {ask_for(name, 'method.direction=')}")
@@ -97,8 +97,8 @@ def gpu_hours(values: Mapping[str, Any]) -> float | None:
     """
     hours: float | None = values["decision"].get("gpu_hours")
     _require_kind("decision.gpu_hours", hours, "float | None")
-    if hours is not None and hours <= 0:
-        raise ConfigError(f"decision.gpu_hours: {hours!r} is not allowed; a number above 0")
+    if hours is not None:
+        positive("decision.gpu_hours", hours)
     return hours
 
 
@@ -259,20 +259,15 @@ def _require_kind(key: str, value: Any, kind: str) -> None:
     """Refuse a value of another type than its field's; what it may be beyond that its class knows."""
     if value is None and kind.endswith("| None"):
         return
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if kind == "int" and not (number and isinstance(value, int)):
-        raise ConfigError(f"{key}: {value!r} is not allowed; a whole number")
-    if kind.startswith("float") and not (number and math.isfinite(value)):
-        raise ConfigError(f"{key}: {value!r} is not allowed; a finite number")
+    if kind == "int" and not is_whole(value):
+        raise not_allowed(key, value, "a whole number")
+    if kind.startswith("float") and not is_finite(value):
+        raise not_allowed(key, value, "a finite number")
     if kind.startswith("str") and not isinstance(value, str):
-        raise ConfigError(f"{key}: {value!r} is not allowed; a text")
+        raise not_allowed(key, value, "a text")
     if kind.startswith("Mapping") and not isinstance(value, Mapping):
-        raise ConfigError(f"{key}: {value!r} is not allowed; for example {{general_loss: 1}}")
+        raise not_allowed(key, value, "for example {general_loss: 1}")
 
 
 def _whole_numbers(value: Any) -> bool:
-    return (
-        isinstance(value, list)
-        and bool(value)
-        and all(isinstance(item, int) and not isinstance(item, bool) for item in value)
-    )
+    return isinstance(value, list) and bool(value) and all(map(is_whole, value))

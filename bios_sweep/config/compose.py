@@ -24,9 +24,11 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]  # omegaconf brings it, without stubs
 
 from bios_sweep.config.belonging import chosen_by, depends_on_choice, members_of_paths
+from bios_sweep.config.group_files import member_names, member_values
 from bios_sweep.config.method import RUNNER_KEY, not_trained_here, preset_of_runner, with_parts
 from bios_sweep.config.places import config_root
 from bios_sweep.errors import ConfigError
+from bios_sweep.request import request_keys
 from bios_sweep.secrecy import secret_in, texts
 from bios_sweep.settings import FULL, baseline_values
 
@@ -36,6 +38,7 @@ OWN_SETTINGS = "method.settings"
 TOP_KEYS = ("workspace", "seeds", "sweeps")
 OPTIONAL_KEYS = ("sweeps", "submit")  # chosen by a command, not by config.yaml
 COMMAND_LINE = "command line"
+CLUSTER_KEYS = tuple(f"cluster.{name}" for name in request_keys())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +93,8 @@ def compose_config(overrides: Sequence[str], config_dir: Path | None = None) -> 
     except MissingConfigException as error:
         raise ConfigError(_missing(error, overrides, config_dir)) from error
     except OverrideParseException as error:
-        raise ConfigError(f"the override {error.override!r} cannot be read: {_first(error)}") from error
+        word = dict(zip(overrides, typed, strict=True)).get(error.override, error.override)
+        raise ConfigError(f"the override {word!r} cannot be read: {_first(error)}") from error
     except (ConfigCompositionException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(_unknown(error, overrides, config_dir)) from error
     members = {str(group): member for group, member in config.hydra.runtime.choices.items()}
@@ -130,8 +134,14 @@ def literal(override: str) -> str:
 
 
 def _added(override: str) -> str:
-    """An override of the settings of one's own, whose names no file of ours has, as Hydra adds a key."""
-    return f"++{override}" if re.match(rf"{re.escape(OWN_SETTINGS)}[.=]", override) else override
+    """An override of a key that no chosen file need have, as Hydra adds one.
+
+    Settings of one's own are in no file of ours, and `cluster=inline` has few keys of a cluster: what such a
+    value means there `config.idle` says.
+    """
+    key, given, _ = override.partition("=")
+    own = re.match(rf"{re.escape(OWN_SETTINGS)}[.=]", override)
+    return f"++{override}" if own or (given and key in CLUSTER_KEYS) else override
 
 
 def _compose(overrides: Sequence[str], config_dir: Path | None) -> DictConfig:
@@ -228,7 +238,7 @@ def _refuse_unknown_keys(values: Mapping[str, Any]) -> None:
 
 
 def _refuse_unknown_group_keys(group: str, value: Any) -> None:
-    listed = [_group_keys(file, group) for file in sorted((config_root() / "conf" / group).glob("*.yaml"))]
+    listed = [member_values(group, member).get(group, {}) for member in member_names(group)]
     settings = baseline_values().get(group, {})
     known = sorted({*settings, *(name for names in listed for name in names)})
     if not isinstance(value, Mapping):
@@ -240,13 +250,6 @@ def _refuse_unknown_group_keys(group: str, value: Any) -> None:
     for name in sorted({*settings, *set(listed[0]).intersection(*listed[1:])}):
         if name not in value:
             raise ConfigError(f"{group}.{name}: is missing; {group} needs it, null where it has no value")
-
-
-def _group_keys(file: Path, group: str) -> list[str]:
-    loaded = OmegaConf.to_container(OmegaConf.load(file))
-    assert isinstance(loaded, dict)  # our own group files are mappings
-    inside = loaded.get(group, {}) if "@package _global_" in file.read_text() else loaded
-    return [str(key) for key in inside if key != "defaults"]
 
 
 def _missing(error: MissingConfigException, overrides: Sequence[str], config_dir: Path | None) -> str:
@@ -264,7 +267,7 @@ def _missing(error: MissingConfigException, overrides: Sequence[str], config_dir
 def _unknown(error: Exception, overrides: Sequence[str], config_dir: Path | None) -> str:
     """Hydra advises `+key`, which would add a setting that nothing reads; the nearest known key is better."""
     try:
-        known = [*_keys(_defaults_only(overrides, config_dir)), "sweeps"]
+        known = [*_keys(_defaults_only(overrides, config_dir)), *CLUSTER_KEYS, "sweeps"]
     except (ConfigCompositionException, OmegaConfBaseException, MissingConfigException, ValueError):
         return _first(error)
     for override in OverridesParser.create().parse_overrides(list(overrides)):

@@ -15,6 +15,7 @@ from typing import Any
 
 from bios_sweep.claims import Claim
 from bios_sweep.method import Runner
+from bios_sweep.request import INLINE, NAMED, RAY, REFUSED, request_keys
 from bios_sweep.settings import KNOWN, key_of
 
 Test = Callable[[Any], bool]
@@ -83,7 +84,7 @@ ALWAYS = frozenset(
         "method.metric", "method.direction",  # of any engine; one that no trial measures is refused
         "workspace", "seeds", "sweeps", "data.kind", "model.kind", "model.name",
         "method.name", "method.objective", "method.runner",
-        "cluster.executor", "cluster.max_attempts", "tracking.enabled",
+        "cluster.executor", "tracking.enabled",
         "decision.margin_percent", "decision.scope", "decision.target", "decision.deadline",
         "budget.max_trials", "budget.hold",
         "budget.max_hours",  # where no time is known yet `plan` says so
@@ -247,40 +248,32 @@ _METHOD = (
 
 _CLUSTER = (
     Idle(
-        keys=("cluster.address", "cluster.accelerator_type", "cluster.resources_per_trial"),
-        where={"cluster.executor": among("inline")},
+        keys=tuple(f"cluster.{name}" for name in request_keys(REFUSED)),
+        where={"cluster.executor": among(INLINE)},
         why="cluster=inline runs in one process, this one; choose cluster=ray or cluster=existing, or leave "
         "it out",
         refused=True,
     ),
     Idle(
-        keys=(
-            "cluster.num_cpus",
-            "cluster.placement",
-            "cluster.storage",
-            "cluster.preinstalled",
-            "cluster.py_modules",
-            "cluster.environment",
-            "cluster.max_attempts",
-        ),
-        where={"cluster.executor": among("inline")},
+        keys=tuple(f"cluster.{name}" for name in request_keys(NAMED)),
+        where={"cluster.executor": among(INLINE)},
         why="cluster=inline trains in this process, which has its own variables, modules and files, one try "
         "per trial",
     ),
     Idle(
         keys=("cluster.max_concurrent",),
-        where={"cluster.executor": among("inline"), "cluster.max_concurrent": beyond(1)},
+        where={"cluster.executor": among(INLINE), "cluster.max_concurrent": beyond(1)},
         why="cluster=inline runs one trial at a time",
     ),
     Idle(
         keys=("cluster.cpus_per_trial",),
-        where={"cluster.executor": among("inline"), "runs": among(SCRIPT, PLANTED)},
+        where={"cluster.executor": among(INLINE), "runs": among(SCRIPT, PLANTED)},
         why="cluster=inline hands out no CPUs; only our own training takes its threads from it",
     ),
     Idle(
         keys=("cluster.gpus_per_trial",),
         where={
-            "cluster.executor": among("inline"),
+            "cluster.executor": among(INLINE),
             "runs": among(SCRIPT, PLANTED),
             "verb": beyond("rehearse"),
         },
@@ -289,7 +282,7 @@ _CLUSTER = (
     Idle(
         keys=("cluster.gpus_per_trial",),
         where={
-            "cluster.executor": among("inline"),
+            "cluster.executor": among(INLINE),
             "cluster.device": among("cpu", "cuda"),
             "verb": beyond("rehearse"),
         },
@@ -307,23 +300,23 @@ _CLUSTER = (
     ),
     Idle(
         keys=("cluster.num_cpus",),
-        where={"cluster.executor": among("ray"), "cluster.address": given},
+        where={"cluster.executor": among(RAY), "cluster.address": given},
         why="a running cluster has its own CPUs; only the estimate of time counts with it",
     ),
     Idle(
         keys=("cluster.preinstalled", "cluster.py_modules"),
-        where={"cluster.executor": among("ray"), "cluster.address": absent},
+        where={"cluster.executor": among(RAY), "cluster.address": absent},
         why="code travels to a running cluster only; workers of this machine import by PYTHONPATH",
     ),
     Idle(
         keys=("cluster.placement",),
-        where={"cluster.executor": among("ray"), "cluster.address": absent},
+        where={"cluster.executor": among(RAY), "cluster.address": absent},
         why="this machine is one node",
     ),
     Idle(
         keys=("cluster.placement",),
         where={
-            "cluster.executor": among("ray"),
+            "cluster.executor": among(RAY),
             "cluster.address": given,
             "cluster.max_concurrent": absent,
         },

@@ -64,7 +64,7 @@ def _keys(
 ) -> Iterator[Key]:
     """The leaves of a mapping; in a flow mapping they share the comment of its line."""
     for key, value in node.value:
-        if not path and key.value == "defaults":
+        if key.value == "defaults" and isinstance(value, yaml.SequenceNode):
             continue
         own = joined(_above(key, node, lines), _beside(value, lines)) or comment
         if isinstance(value, yaml.MappingNode) and value.value:

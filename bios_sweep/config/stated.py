@@ -10,10 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from bios_sweep.config.belonging import chosen_by_a_person
 from bios_sweep.config.compose import Config
+from bios_sweep.config.group_files import file_values, member_names, member_values
 from bios_sweep.config.idle import IDLE, OF_THE_PLAN, OURS, PLANTED, SCRIPT, Idle
 from bios_sweep.config.method import method_of
 from bios_sweep.config.places import config_root
@@ -112,41 +111,24 @@ def _brought(key: str, config: Config) -> Iterator[Any]:
     The latter because a group file of the user's own is not chosen from ours: what it has in common with
     ours of its kind is no statement.
     """
-    yield value_at(_read("conf/config.yaml"), key)
+    yield value_at(_root_values(), key)
     yield value_at(baseline_values(), key)
     for name, member in config.members.items():
-        yield value_at(_file(name, member), key)
+        yield value_at(member_values(name, member), key)
     group, _, rest = key.partition(".")
     kind = KINDS.get(group)
     if kind is None or rest == kind:
         return
     chosen = value_at(config.values, f"{group}.{kind}")
-    for member in _members(group):
-        content = _file(group, member)
+    for member in member_names(group):
+        content = member_values(group, member)
         if value_at(content, f"{group}.{kind}") == chosen:
             yield value_at(content, key)
 
 
 @cache
-def _members(group: str) -> tuple[str, ...]:
-    return tuple(sorted(path.stem for path in (config_root() / "conf" / group).glob("*.yaml")))
-
-
-@cache
-def _read(place: str) -> Mapping[str, Any]:
-    loaded = OmegaConf.to_container(OmegaConf.load(config_root() / place))
-    return {str(name): value for name, value in loaded.items()} if isinstance(loaded, dict) else {}
-
-
-@cache
-def _file(group: str, member: str | None) -> Mapping[str, Any]:
-    """One of our own group files as it lands in the configuration; nothing for a user's own."""
-    place = f"{group if group == 'sweeps' else f'conf/{group}'}/{member}.yaml"
-    path = config_root() / place
-    if member is None or not path.is_file():
-        return {}
-    whole = path.read_text(encoding="utf-8").startswith("# @package _global_")
-    return _read(place) if whole else {group: _read(place)}
+def _root_values() -> Mapping[str, Any]:
+    return file_values(config_root() / "conf" / "config.yaml")
 
 
 def value_at(values: Any, key: str) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from bios_sweep.checks import is_number
 from bios_sweep.decision.bounds import Bound
 from bios_sweep.decision.costs import CostRatio
 from bios_sweep.decision.rows import RateRow
@@ -73,10 +74,7 @@ class FactorLevels:
     @property
     def ordered(self) -> bool:
         """Whether every level and the default are numbers."""
-        return all(
-            isinstance(value, int | float) and not isinstance(value, bool)
-            for value in (self.default, *self.levels)
-        )
+        return all(map(is_number, (self.default, *self.levels)))
 
     def level(self, arm: str) -> Any:
         """The factor's value in an arm."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from bios_sweep.checks import one_of
 from bios_sweep.claims import claim_named
 from bios_sweep.defaults.tuned import (
     CONFIRM,
@@ -111,8 +112,7 @@ def require_served(
     """
     if name not in names:
         raise DefaultsError(f"{name!r} is no setting and cannot be served")
-    if profile not in PROFILES:
-        raise DefaultsError(f"profiles: {profile!r} is not allowed; choose from {', '.join(PROFILES)}")
+    one_of("profiles", profile, PROFILES, DefaultsError)
     items = [item for key, item in evidence.items() if factor_of(key) == name]
     if not items:
         raise DefaultsError(f"{name}: a value without evidence cannot be served")

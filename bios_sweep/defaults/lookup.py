@@ -17,12 +17,12 @@ from pathlib import Path
 
 from bios_sweep.defaults.model_config import ModelShape, model_shape
 from bios_sweep.defaults.places import Place, places
-from bios_sweep.defaults.rules import family_of, require_count
+from bios_sweep.defaults.rules import family_of
 from bios_sweep.defaults.tuned import TunedDefaults, TunedKey, method_words
 from bios_sweep.defaults.tuned_file import read_entries
 from bios_sweep.errors import DefaultsError, NotTunedError
 from bios_sweep.method import Objective
-from bios_sweep.settings import ALPHA_RULES
+from bios_sweep.settings import ALPHA_RULES, COUNT
 
 NEVER_CROSSED = ("family", "method", "objective", "alpha_rule")
 FARTHEST = 2.0  # ratio of hidden sizes beyond which nothing is near; chosen, not measured
@@ -196,7 +196,7 @@ def wanted_for(
         DefaultsError: a hidden size that is no whole number above 0.
     """
     size = hidden_size if hidden_size is not None else (shape.hidden_size if shape else 0)
-    require_count("hidden_size", size)
+    COUNT.require("hidden_size", size, DefaultsError)
     name = family if family is not None else (shape.family if shape else "")
     return Wanted(
         family=family_of(name),

@@ -7,6 +7,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+from bios_sweep.checks import is_number
 from bios_sweep.defaults.rules import EXTRAPOLATED, MEASURED, Why
 from bios_sweep.defaults.tuned import REFINE, SEARCH, Evidence, TunedDefaults, factor_of
 from bios_sweep.settings import TrainingSettings
@@ -94,7 +95,7 @@ def evidence_of(tuned: TunedDefaults, name: str, value: Any, profile: str) -> Ev
 
 def plain_number(value: Any) -> str:
     """A value in a sentence: a decimal of at most four significant digits, never an exponent."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if not is_number(value):
         return str(value)
     if isinstance(value, int):
         return str(value)

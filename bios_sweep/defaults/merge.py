@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from bios_sweep.checks import one_of
 from bios_sweep.defaults.tuned import BETTER, REPEAT, Provenance, TunedDefaults, TunedKey
 from bios_sweep.defaults.tuned_file import key_words
 from bios_sweep.errors import DefaultsError
@@ -32,10 +33,7 @@ def merge(
     Raises:
         DefaultsError: an unknown word for conflicts, or a conflict, naming the key, both sources and why.
     """
-    if on_conflict not in CONFLICTS:
-        raise DefaultsError(
-            f"on_conflict: {on_conflict!r} is not allowed; choose from {', '.join(CONFLICTS)}"
-        )
+    one_of("on_conflict", on_conflict, CONFLICTS, DefaultsError)
     kept: dict[TunedKey, tuple[str, TunedDefaults]] = {}
     for name, entry in _once([pair for pair in sources if pair[1].tells]):
         if entry.key not in kept:

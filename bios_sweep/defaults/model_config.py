@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from bios_sweep.checks import is_whole
 from bios_sweep.defaults.hub import NotOnHubError, hub_config
 from bios_sweep.defaults.rules import family_of
 from bios_sweep.errors import ModelError
@@ -176,4 +177,4 @@ def _alike(name: str) -> str:
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    return is_whole(value) and value >= 1

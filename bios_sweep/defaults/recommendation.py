@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from bios_sweep.checks import one_of
 from bios_sweep.defaults import rules
 from bios_sweep.defaults.model_config import ModelShape, model_shape
 from bios_sweep.errors import DefaultsError
@@ -111,10 +112,8 @@ def recommend(
         DefaultsError: facts are missing or not allowed, or an unknown method.
         ModelError: the model cannot be found or its config cannot be used.
     """
-    if method not in METHODS:
-        raise DefaultsError(f"method: {method!r} is not allowed; choose from {', '.join(METHODS)}")
-    if objective not in OBJECTIVES:
-        raise DefaultsError(f"objective: {objective!r} is not allowed; choose from {', '.join(OBJECTIVES)}")
+    one_of("method", method, METHODS, DefaultsError)
+    one_of("objective", objective, OBJECTIVES, DefaultsError)
     shape = _resolve_shape(model, family, hidden_size)
     batch = rules.batch_size(goal=goal)
     choices = {name: rules.constant(name) for name in setting_names() if name not in _RULED} | {

@@ -14,8 +14,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from bios_sweep.checks import one_of
 from bios_sweep.errors import DefaultsError
-from bios_sweep.settings import FULL, LORA
+from bios_sweep.settings import COUNT, FULL, LORA
 from bios_sweep.vocabulary import Goal
 
 MEASURED = "measured"  # a verdict on this model
@@ -106,8 +107,8 @@ def learning_rate(*, family: str, hidden_size: int, method: str = "lora") -> Cho
     """
     entry = setting_heuristic("learning_rate")
     rule, known = entry["rule"], family_of(family)
-    _require_choice("method", method, rule["multipliers"])
-    require_count("hidden_size", hidden_size)
+    one_of("method", method, rule["multipliers"], DefaultsError)
+    COUNT.require("hidden_size", hidden_size, DefaultsError)
     if not known:
         raise DefaultsError("family: an empty name is not allowed; give the architecture, such as llama")
     facts = rule["families"].get(known)
@@ -132,7 +133,7 @@ def batch_size(*, goal: str = Goal.BALANCED) -> Choice:
         DefaultsError: another goal.
     """
     entry = setting_heuristic("batch_size")
-    _require_choice("goal", goal, entry["by_goal"])
+    one_of("goal", goal, entry["by_goal"], DefaultsError)
     row = entry["by_goal"][goal]
     low, high = row["range"]
     span = f"{low}" if low == high else f"{low}-{high}"
@@ -155,7 +156,7 @@ def lora_rank(*, parameters_per_rank: int | None = None, tokens: int | None = No
     entry = setting_heuristic("lora_rank")
     rank: int = entry["default"]
     if tokens is not None:
-        require_count("tokens", tokens)
+        COUNT.require("tokens", tokens, DefaultsError)
     if tokens is None or parameters_per_rank is None:
         evidence = "enough when LoRA parameters reach the completion tokens; not checked here"
         why = Why(rule=f"default {rank}", source=entry["source"], evidence=evidence, confidence=PUBLISHED)
@@ -192,7 +193,7 @@ def max_steps(*, batch_size: int, examples: int | None = None) -> Choice:
     """
     entry = setting_heuristic("max_steps")
     recommended, minimum = entry["default"], entry["minimum"]
-    require_count("batch_size", batch_size)
+    COUNT.require("batch_size", batch_size, DefaultsError)
     if examples is None:
         why = Why(
             rule=f"{recommended} recommended (the size of the data is not known), {minimum} at least",
@@ -201,7 +202,7 @@ def max_steps(*, batch_size: int, examples: int | None = None) -> Choice:
             confidence=PUBLISHED,
         )
         return Choice(value=recommended, why=why)
-    require_count("examples", examples)
+    COUNT.require("examples", examples, DefaultsError)
     wanted = math.ceil(entry["rule"]["epochs"] * examples / batch_size)
     steps = min(max(wanted, minimum), recommended)
     epochs = steps * batch_size / examples
@@ -295,16 +296,6 @@ def _preference_in_full(lora: Choice) -> Choice:
     return Choice(value=value, why=why, warnings=(f"learning_rate: {doubt}; check it",))
 
 
-def require_count(name: str, value: Any) -> None:
-    """Refuse what is no whole number of at least 1.
-
-    Raises:
-        DefaultsError: naming the fact and its value.
-    """
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise DefaultsError(f"{name}: {value!r} is not allowed; it must be a whole number of at least 1")
-
-
 def _source(published: str, facts: Mapping[str, Any]) -> str:
     """Who says the rule of a family: what was published, or the refit that replaced or kept its numbers."""
     if "refit" not in facts:
@@ -332,8 +323,3 @@ def _learning_rate_evidence(family: str, hidden_size: int) -> tuple[str, str]:
         return f"{rule['evidence']}; hidden sizes {low}-{high}", ""
     outside = f"hidden size {hidden_size} is outside {low}-{high}, where the {family} rule is published"
     return f"none at this size: {outside}", f"{outside}; extrapolated, check it with sweeps=learning_rate"
-
-
-def _require_choice(name: str, value: Any, allowed: Mapping[str, Any]) -> None:
-    if value not in allowed:
-        raise DefaultsError(f"{name}: {value!r} is not allowed; choose from {', '.join(allowed)}")

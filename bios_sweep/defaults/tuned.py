@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from bios_sweep.checks import one_of
 from bios_sweep.errors import DefaultsError
 from bios_sweep.method import Objective
 from bios_sweep.settings import TrainingSettings, setting_names
@@ -213,8 +214,7 @@ class TunedDefaults:
         Raises:
             DefaultsError: an unknown profile.
         """
-        if profile not in PROFILES:
-            raise DefaultsError(f"profile: {profile!r} is not allowed; choose from {', '.join(PROFILES)}")
+        one_of("profile", profile, PROFILES, DefaultsError)
         return settings_for(
             start,
             self.values,

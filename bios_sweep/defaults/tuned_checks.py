@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import Any, TypeVar
 
+from bios_sweep.checks import is_finite, is_whole
 from bios_sweep.defaults.building import require_served, require_told, without_credentials
 from bios_sweep.defaults.rules import family_of, setting_heuristic
 from bios_sweep.defaults.tuned import (
@@ -108,7 +108,7 @@ def _read_evidence(name: str, values: Any, names: Sequence[str]) -> Evidence:
         raise DefaultsError(f"{where}: verdict {item.verdict!r} is none of {', '.join(VERDICTS)}")
     for label in ("effect_percent", "lower", "upper", "margin"):
         value = getattr(item, label)
-        if value is not None and not _is_number(value):
+        if value is not None and not is_finite(value):
             raise DefaultsError(f"{where}: {label} is {value!r}; it must be a number or null")
     if item.lower is not None and item.upper is not None and item.lower > item.upper:
         raise DefaultsError(f"{where}: lower {item.lower:g} is above upper {item.upper:g}")
@@ -133,14 +133,14 @@ def _check_key(key: TunedKey) -> None:
         value = getattr(key, name)
         if name == "parameters" and value is None:
             continue
-        if not _is_number(value) or not isinstance(value, int) or value < 1:
+        if not is_whole(value) or value < 1:
             raise DefaultsError(f"key: {name} is {value!r}; it must be a whole number of at least 1")
     for name, known in (("objective", tuple(Objective)), ("runner", (None, Runner.COMMAND, Runner.PYTHON))):
         if getattr(key, name) not in known:
             words = ", ".join(filter(None, known))
             raise DefaultsError(f"key: {name} is {getattr(key, name)!r}; it must be one of {words}")
     tokens = key.tokens_per_step
-    if tokens is not None and not (_is_number(tokens) and tokens > 0):
+    if tokens is not None and not (is_finite(tokens) and tokens > 0):
         raise DefaultsError(f"key: tokens_per_step is {tokens!r}; it must be a number above 0, or null")
 
 
@@ -203,7 +203,3 @@ def require_names(values: Mapping[str, Any], known: Sequence[str], needed: Seque
 def _require_object(value: Any, where: str) -> None:
     if not isinstance(value, dict):
         raise DefaultsError(f"{where}: is {value!r}; it must be an object")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bios_sweep.atomic import write_atomically
+from bios_sweep.checks import is_whole
 from bios_sweep.defaults.tuned import NOT_ALWAYS, TunedDefaults, TunedKey
 from bios_sweep.defaults.tuned_checks import checked_tuned, require_names
 from bios_sweep.errors import ConfigError, DefaultsError, StorageError
@@ -177,7 +178,7 @@ def _object(text: str) -> dict[str, Any]:
     if not isinstance(content, dict) or "schema_version" not in content:
         raise DefaultsError("is no tuned-defaults file: it has no schema_version")
     version = content["schema_version"]
-    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+    if not is_whole(version) or version < 1:
         raise DefaultsError(f"schema_version {version!r} is not allowed; this version reads {SCHEMA_VERSION}")
     if version > SCHEMA_VERSION:
         raise DefaultsError(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
 from urllib.parse import urlsplit
 
 from bios_sweep.errors import ConfigError
 from bios_sweep.mirror.mlflow.addresses import is_web
+from bios_sweep.request import Request
 
 SWEEP_ID, TRACKING_URI = "BIOS_SWEEP_SWEEP_ID", "BIOS_SWEEP_TRACKING_URI"
 # what MLflow's own client reads to reach a server: https://mlflow.org/docs/latest/self-hosting/security/
@@ -24,7 +24,7 @@ STORES_OF_ONE = ("sqlite", "file", "")  # kinds of address that mean another fil
 
 
 def worker_environment(
-    cluster: Mapping[str, Any],
+    request: Request,
     *,
     sweep_id: str,
     tracking_uri: str | None,
@@ -43,12 +43,12 @@ def worker_environment(
     if tracking_uri is not None and is_web(tracking_uri):
         values[TRACKING_URI] = tracking_uri
         values |= {name: environ[name] for name in MLFLOW_ACCESS if name in environ}
-    for name in cluster["environment"]:
+    for name in request.environment:
         if name not in environ:
             raise ConfigError(f"cluster.environment: {name} is not set here; export it, or leave it out")
         values[name] = environ[name]
     named = values.get("MLFLOW_TRACKING_URI")
-    if named is not None and cluster["address"] is not None and urlsplit(named).scheme in STORES_OF_ONE:
+    if named is not None and request.address is not None and urlsplit(named).scheme in STORES_OF_ONE:
         raise ConfigError(
             "cluster.environment: MLFLOW_TRACKING_URI names a file, another one on every node; start "
             "`mlflow server` and give its http address"

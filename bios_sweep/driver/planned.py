@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 from bios_sweep.driver.precision import gpu_warnings, gpus_of_this_machine
 from bios_sweep.driver.prepare import Prepared
-from bios_sweep.driver.resources import expected_workers
 from bios_sweep.errors import PlanError, StorageError
 from bios_sweep.procedure import recall
 from bios_sweep.records.earlier import journal_results, known_of
@@ -96,7 +95,7 @@ def planned(prepared: Prepared, more_warnings: Sequence[str] = ()) -> PlannedSwe
     state, results = recall(plan, kept, known)
     speed = seconds_per_example(workspace, plan.study.scenario.model.fingerprint)
     rate = Rate(seconds_per_example=speed[0], trials=speed[1]) if speed else None
-    summary = summarise_plan(plan, state, results, rate, expected_workers(prepared.config.values["cluster"]))
+    summary = summarise_plan(plan, state, results, rate, prepared.request.expected_workers)
     _within_hours(plan.study.budget.max_hours, summary.most_seconds)
     probe = f"first a timing probe of {len(plan.timed_arms)} arms, each alone on the device"
     timed = [probe] if plan.timed_arms and known.timing is None else []
@@ -114,7 +113,7 @@ def planned(prepared: Prepared, more_warnings: Sequence[str] = ()) -> PlannedSwe
 
 def planned_here(prepared: Prepared) -> PlannedSweep:
     """The same, with what this machine's GPUs have to say to it."""
-    gpus = gpus_of_this_machine(prepared.config.values["cluster"])
+    gpus = gpus_of_this_machine(prepared.request)
     return planned(prepared, gpu_warnings(prepared, gpus))
 
 

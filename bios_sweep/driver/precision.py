@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 from bios_sweep.driver.prepare import Prepared
 from bios_sweep.driver.scenarios.trained import LORA_ENGINE
 from bios_sweep.execution.gpus import find_gpus
 from bios_sweep.execution.peaks import peak_of
-from bios_sweep.execution.request import ACCELERATOR, Node, Request, slots_on
+from bios_sweep.execution.placement import Node, slots_on
+from bios_sweep.request import ACCELERATOR, INLINE, RAY, Request
 from bios_sweep.study.scenario import Scenario
 
 TF32 = "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"  # the one way to TF32 that needs no code
@@ -45,13 +45,12 @@ class Offer:
         return f"{self.count} GPU{'' if self.count == 1 else 's'}{names}"
 
 
-def gpus_of_this_machine(cluster: Mapping[str, Any]) -> Offer | None:
+def gpus_of_this_machine(request: Request) -> Offer | None:
     """What this machine has; None where trials run on a cluster that `plan` does not join."""
-    if cluster["executor"] == "ray" and cluster["address"] is not None:
+    if request.joins:
         return None
     gpus = find_gpus()
-    cpus = cluster["num_cpus"] or len(os.sched_getaffinity(0))
-    here = Node(id="", name="here", resources={"CPU": float(cpus), "GPU": float(len(gpus))})
+    here = Node(id="", name="here", resources={"CPU": float(request.local_cpus), "GPU": float(len(gpus))})
     return Offer(names=tuple(dict.fromkeys(gpu.name for gpu in gpus)), nodes=(here,))
 
 
@@ -72,14 +71,14 @@ def gpu_warnings(prepared: Prepared, offer: Offer | None) -> list[str]:
 
     Planted trials compute nothing, so they hear nothing.
     """
-    scenario, cluster = prepared.plan.study.scenario, prepared.config.values["cluster"]
+    scenario, request = prepared.plan.study.scenario, prepared.request
     if scenario.engine != LORA_ENGINE and not scenario.method.scripted:
         return []
-    return [*_unused(scenario, cluster, offer), *_precision(prepared, cluster, offer)]
+    return [*_unused(scenario, request, offer), *_precision(prepared, offer)]
 
 
-def _unused(scenario: Scenario, cluster: Mapping[str, Any], offer: Offer | None) -> list[str]:
-    gpus, device = cluster["gpus_per_trial"], scenario.engine_options.get("device")
+def _unused(scenario: Scenario, request: Request, offer: Offer | None) -> list[str]:
+    gpus, device = request.gpus_per_trial, scenario.engine_options.get("device")
     if gpus and device == CPU:
         return [
             f"trials take GPUs (cluster.gpus_per_trial={gpus:g}) and train on the CPU, for cluster.device is "
@@ -88,22 +87,22 @@ def _unused(scenario: Scenario, cluster: Mapping[str, Any], offer: Offer | None)
     if offer is None or not offer.count:
         return []
     if device == CPU:
-        return [f"{offer.words} {_is(offer)} {offer.place} and no trial uses {_it(offer)}; {_way(cluster)}"]
+        return [f"{offer.words} {_is(offer)} {offer.place} and no trial uses {_it(offer)}; {_way(request)}"]
     if scenario.method.scripted:
-        return [] if gpus or cluster["executor"] == "inline" else [_uncounted(offer)]
-    used = _used(cluster, offer)
+        return [] if gpus or request.executor == INLINE else [_uncounted(offer)]
+    used = _used(request, offer)
     if used >= offer.count:
         return []
-    return [f"{used} of {offer.words} {offer.place} {'is' if used == 1 else 'are'} used: {_held_by(cluster)}"]
+    return [f"{used} of {offer.words} {offer.place} {'is' if used == 1 else 'are'} used: {_held_by(request)}"]
 
 
-def _way(cluster: Mapping[str, Any]) -> str:
+def _way(request: Request) -> str:
     built = _torch_build()
-    if built and cluster["address"] is None:
+    if built and request.address is None:
         return f"torch {built} is a build without GPUs: install another, then add cluster.gpus_per_trial=1"
-    local = cluster["executor"] == "ray" and cluster["address"] is None
+    local = request.executor == RAY and request.address is None
     way = "choose cluster=local_gpu (two trials per GPU) or " if local else ""
-    device = " and leave cluster.device auto" if cluster["device"] == CPU else ""
+    device = " and leave cluster.device auto" if request.device == CPU else ""
     return f"{way}add cluster.gpus_per_trial=1{device}"
 
 
@@ -124,47 +123,42 @@ def _uncounted(offer: Offer) -> str:
     )
 
 
-def _used(cluster: Mapping[str, Any], offer: Offer) -> int:
+def _used(request: Request, offer: Offer) -> int:
     """GPUs that trials take when as many run as fit."""
-    if cluster["executor"] == "inline":
+    if request.executor == INLINE:
         return 1
-    share = cluster["gpus_per_trial"]
+    share = request.gpus_per_trial
     if not share:
         return sum(bool(node.resources.get("GPU")) for node in offer.nodes)  # all take a node's first
-    request = Request(
-        address=cluster["address"],
-        cpus_per_trial=cluster["cpus_per_trial"],
-        gpus_per_trial=share,
-        accelerator_type=cluster["accelerator_type"] if cluster["address"] else None,
-        resources_per_trial=(cluster["resources_per_trial"] or {}) if cluster["address"] else {},
-    )
-    room = [slots_on(request, node) for node in offer.nodes]
-    limit = cluster["max_concurrent"]
+    counted = request
+    if not request.joins:  # of this machine only its CPUs and GPUs are known
+        counted = Request(cpus_per_trial=request.cpus_per_trial, gpus_per_trial=share)
+    room = [slots_on(counted, node) for node in offer.nodes]
+    limit = request.max_concurrent
     if limit is not None and sum(room) > limit:
         room = [limit]
-    sharers = math.floor(1.0 / share + 1e-9) if share < 1 else 1
-    return sum(math.ceil(trials / sharers) if share < 1 else int(trials * share) for trials in room)
+    return sum(math.ceil(trials / request.sharers) if share < 1 else int(trials * share) for trials in room)
 
 
-def _held_by(cluster: Mapping[str, Any]) -> str:
+def _held_by(request: Request) -> str:
     """What keeps trials from the other GPUs, and the way out."""
-    if cluster["executor"] == "inline":
+    if request.executor == INLINE:
         return "cluster=inline runs one trial at a time; choose cluster=local_gpu"
-    if not cluster["gpus_per_trial"]:
+    if not request.gpus_per_trial:
         return "cluster.gpus_per_trial is 0, so that Ray hands out none; add cluster.gpus_per_trial=1"
-    if cluster["max_concurrent"] is not None:
-        return f"cluster.max_concurrent is {cluster['max_concurrent']}; raise it, or leave it out"
+    if request.max_concurrent is not None:
+        return f"cluster.max_concurrent is {request.max_concurrent}; raise it, or leave it out"
     return (
-        f"each trial takes cluster.cpus_per_trial={cluster['cpus_per_trial']} and "
-        f"cluster.gpus_per_trial={cluster['gpus_per_trial']:g}; take fewer CPUs, or GPUs that divide evenly"
+        f"each trial takes cluster.cpus_per_trial={request.cpus_per_trial} and "
+        f"cluster.gpus_per_trial={request.gpus_per_trial:g}; take fewer CPUs, or GPUs that divide evenly"
     )
 
 
-def _precision(prepared: Prepared, cluster: Mapping[str, Any], offer: Offer | None) -> list[str]:
-    scenario = prepared.plan.study.scenario
-    if not _on_gpu(scenario, cluster, offer):
+def _precision(prepared: Prepared, offer: Offer | None) -> list[str]:
+    scenario, request = prepared.plan.study.scenario, prepared.request
+    if not _on_gpu(scenario, request, offer):
         return []
-    names = offer.names if offer is not None and offer.names else _wished(cluster)
+    names = offer.names if offer is not None and offer.names else _wished(request)
     dtype = prepared.plan.study.baseline.dtype
     if dtype == BFLOAT16:
         return [
@@ -178,17 +172,17 @@ def _precision(prepared: Prepared, cluster: Mapping[str, Any], offer: Offer | No
     return [_cost(name) for name in names or ("a GPU",) if _has_bfloat16(name)]
 
 
-def _on_gpu(scenario: Scenario, cluster: Mapping[str, Any], offer: Offer | None) -> bool:
+def _on_gpu(scenario: Scenario, request: Request, offer: Offer | None) -> bool:
     if offer is not None and not offer.count:
         return False
     if scenario.engine == LORA_ENGINE:
         return bool(scenario.engine_options["device"] == GPU)
     told = scenario.carried is not None and "dtype" in scenario.carried
-    return told and bool(cluster["gpus_per_trial"] or offer is not None)
+    return told and bool(request.gpus_per_trial or offer is not None)
 
 
-def _wished(cluster: Mapping[str, Any]) -> tuple[str, ...]:
-    return () if cluster["accelerator_type"] is None else (cluster["accelerator_type"],)
+def _wished(request: Request) -> tuple[str, ...]:
+    return () if request.accelerator_type is None else (request.accelerator_type,)
 
 
 def _has_bfloat16(name: str) -> bool:

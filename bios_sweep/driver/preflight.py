@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 from bios_sweep.driver.scenarios.scripted import ENGINES
@@ -11,6 +10,7 @@ from bios_sweep.driver.scenarios.trained import LORA_ENGINE
 from bios_sweep.engines.scripted.on_node import fingerprint
 from bios_sweep.errors import ClusterError
 from bios_sweep.ports import Executor, PreflightLine
+from bios_sweep.request import Request
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.scenario import Scenario
 
@@ -22,16 +22,16 @@ CONTEXT_BYTES = 512 * 1024**2  # a CUDA context and cuBLAS of one process on an 
 
 
 def look_at_nodes(
-    executor: Executor, plan: Plan, cluster: Mapping[str, Any], trials_dir: str
+    executor: Executor, plan: Plan, request: Request, trials_dir: str
 ) -> tuple[PreflightLine, ...]:
     """What every node where a trial may run has of what is wanted; nothing where trials run here.
 
     Raises:
         StorageError: the driver itself cannot write where trial files are kept.
     """
-    if cluster["executor"] != "ray" or cluster["address"] is None:
+    if not request.joins:
         return ()
-    return executor.preflight(wanted_on_nodes(plan, cluster, trials_dir))
+    return executor.preflight(wanted_on_nodes(plan, request, trials_dir))
 
 
 def require_ready(lines: tuple[PreflightLine, ...]) -> None:
@@ -50,7 +50,7 @@ def require_ready(lines: tuple[PreflightLine, ...]) -> None:
         )
 
 
-def wanted_on_nodes(plan: Plan, cluster: Mapping[str, Any], trials_dir: str) -> dict[str, Any]:
+def wanted_on_nodes(plan: Plan, request: Request, trials_dir: str) -> dict[str, Any]:
     """Plain values for `execution.preflight`: this node is the measure of all others."""
     from bios_sweep.execution.preflight import ABSENT, own_versions  # needs fsspec, which comes with Ray
 
@@ -63,9 +63,9 @@ def wanted_on_nodes(plan: Plan, cluster: Mapping[str, Any], trials_dir: str) -> 
         "options": dict(scenario.engine_options),
         **_material(scenario),
         "ways_out": _ways_out(scenario),
-        "gpu_looker": GPU_LOOKER if _trains_on_gpu(scenario, cluster) else "",
-        "gpu_count": math.ceil(cluster["gpus_per_trial"]) if _trains_on_gpu(scenario, cluster) else 0,
-        "gpu_bytes": _gpu_bytes(plan, cluster) if trained else 0,
+        "gpu_looker": GPU_LOOKER if _trains_on_gpu(scenario, request) else "",
+        "gpu_count": math.ceil(request.gpus_per_trial) if _trains_on_gpu(scenario, request) else 0,
+        "gpu_bytes": _gpu_bytes(plan, request) if trained else 0,
     }
 
 
@@ -79,23 +79,21 @@ def _material(scenario: Scenario) -> dict[str, Any]:
     return {"looker": "", "material": {}}
 
 
-def _trains_on_gpu(scenario: Scenario, cluster: Mapping[str, Any]) -> bool:
+def _trains_on_gpu(scenario: Scenario, request: Request) -> bool:
     """A planted trial may ask for GPUs to rehearse a cluster, and touches none."""
     if scenario.engine == LORA_ENGINE:
         return bool(scenario.engine_options["device"] == "cuda")
-    return bool(cluster["gpus_per_trial"]) and scenario.engine in ENGINES.values()
+    return bool(request.gpus_per_trial) and scenario.engine in ENGINES.values()
 
 
-def _gpu_bytes(plan: Plan, cluster: Mapping[str, Any]) -> int:
+def _gpu_bytes(plan: Plan, request: Request) -> int:
     """What the trials that share a GPU need at the very least: each its context and the model's weights.
 
     A necessary amount, not a sufficient one: activations and optimizer states come on top.
     """
     parameters = plan.study.scenario.model.parameters or 0
-    share = cluster["gpus_per_trial"] or 1
-    sharers = math.floor(1 / share + 1e-9) if share < 1 else 1
-    weights = parameters * DTYPE_BYTES[plan.study.baseline.dtype] / max(1, share)
-    return int(sharers * (CONTEXT_BYTES + weights))
+    weights = parameters * DTYPE_BYTES[plan.study.baseline.dtype] / max(1, request.gpus_per_trial)
+    return int(request.sharers * (CONTEXT_BYTES + weights))
 
 
 def _ways_out(scenario: Scenario) -> dict[str, str]:

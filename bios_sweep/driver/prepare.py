@@ -14,7 +14,6 @@ from bios_sweep.config.method import method_of
 from bios_sweep.config.stated import refuse_idle
 from bios_sweep.defaults import Recommendation
 from bios_sweep.driver.invocation import Invocation, workspace_of
-from bios_sweep.driver.resources import check_cluster
 from bios_sweep.driver.scenarios.planted import PLANTED_ENGINE, PLANTED_METRICS, planted_scenario
 from bios_sweep.driver.scenarios.scripted import (
     honest_origins,
@@ -27,6 +26,7 @@ from bios_sweep.engines.scripted.function import OwnFunction
 from bios_sweep.engines.training.data import DataSet
 from bios_sweep.errors import ConfigError
 from bios_sweep.records.workspace import Workspace
+from bios_sweep.request import Request
 from bios_sweep.settings import RANGES, key_of
 from bios_sweep.study.design import Study
 from bios_sweep.study.guardrails import guardrail_metric
@@ -43,6 +43,7 @@ class Prepared:
     """
 
     config: Config
+    request: Request
     plan: Plan
     workspace: Workspace
     dataset: DataSet | None
@@ -68,11 +69,11 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
         InputError: as `prepare`.
     """
     sweep = config.sweep or _no_sweep(invocation)
-    check_cluster(config.values["cluster"])
+    request = Request(**config.values["cluster"])
     verb = {"verb": invocation.verb}
     refuse_idle(config, verb)
     workspace = workspace_of(config)
-    scenario, dataset, recommendation = _scenario(config.values, workspace, function)
+    scenario, dataset, recommendation = _scenario(config.values, workspace, request, function)
     study = build_study(config.values, sweep=sweep, scenario=scenario, recommendation=recommendation)
     recommended = _recommended(study)
     study = dataclasses.replace(study, origins=honest_origins(study))
@@ -86,6 +87,7 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
     idle = refuse_idle(config, {**verb, **facts_of(plan, config)}, same=recommended)
     return Prepared(
         config=config,
+        request=request,
         plan=plan,
         workspace=workspace,
         dataset=dataset,
@@ -119,7 +121,7 @@ def facts_of(plan: Plan, config: Config) -> dict[str, Any]:
 
 
 def _scenario(
-    values: Mapping[str, Any], workspace: Workspace, function: OwnFunction | None
+    values: Mapping[str, Any], workspace: Workspace, request: Request, function: OwnFunction | None
 ) -> tuple[Scenario, DataSet | None, Recommendation]:
     """Where the default is judged, its examples where we read them, and the defaults for it."""
     if method_of(values["method"]).scripted:
@@ -129,7 +131,7 @@ def _scenario(
     if values["model"]["kind"] == "planted":
         scenario = planted_scenario(values)
     else:
-        scenario, dataset = trained_scenario(values, workspace)
+        scenario, dataset = trained_scenario(values, workspace, request)
     recommendation = defaults.recommend(
         family=scenario.model.family,
         hidden_size=scenario.model.hidden_size,

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from bios_sweep.config.build import gpu_hours
 from bios_sweep.driver.earlier_tables import earlier_tables
 from bios_sweep.driver.prepare import Prepared
-from bios_sweep.driver.resources import expected_workers
 from bios_sweep.errors import InputError
 from bios_sweep.records.speed import seconds_per_example
 from bios_sweep.rehearsal import (
@@ -65,7 +64,7 @@ def rehearsed(
         seed=SEED,
         seconds_per_example=seconds,
         most_seconds=None if seconds is None else cost_of(plan, seconds),
-        workers=expected_workers(prepared.config.values["cluster"]),
+        workers=prepared.request.expected_workers,
         design=None if search is None or hours is None else design_row(search, hours),
         command=_command(prepared, search),
         notes=prepared.notes,
@@ -87,7 +86,7 @@ def _search(
             f"{prepared.workspace.root}; give --seconds-per-trial S, of one trial at the baseline"
         )
     study = prepared.plan.study
-    gpus = float(prepared.config.values["cluster"]["gpus_per_trial"]) or 1.0
+    gpus = float(prepared.request.gpus_per_trial) or 1.0
     designs, of = affordable(study, seconds, 3600.0 * hours / gpus)
     tick = progress(sweeps_of_search(designs, sweeps))
     return choose_design(designs, study, noise, seconds, sweeps=sweeps, of=of, tick=tick)

@@ -6,11 +6,9 @@ The one entry of the command line and of Python. It prints nothing: a `Listener`
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import util
-from typing import Any
 
 from bios_sweep.driver.environment import worker_environment
 from bios_sweep.driver.joint_search import open_search
@@ -37,6 +35,7 @@ from bios_sweep.records.lock import DriverLock, require_free
 from bios_sweep.records.results import StoredResults
 from bios_sweep.records.retention import check_policy
 from bios_sweep.report.content.summary import Summary
+from bios_sweep.request import Request
 
 LAST_WORDS_SECONDS = 10.0  # chosen: an interrupted run tells MLflow so, and does not wait long for it
 
@@ -134,12 +133,12 @@ def _checked_place(prepared: Prepared, tracking: Tracking) -> _Place:
     kept = StoredResults(prepared.workspace, journal_results(prepared.plan, prepared.workspace))
     state, _ = recall(prepared.plan, kept, known)
     tracking.check()
-    cluster = prepared.config.values["cluster"]
-    environment = worker_environment(cluster, sweep_id=prepared.plan.sweep_id, tracking_uri=tracking.uri)
-    executor = choose_executor(cluster, prepared.workspace, environment)
+    request = prepared.request
+    environment = worker_environment(request, sweep_id=prepared.plan.sweep_id, tracking_uri=tracking.uri)
+    executor = choose_executor(request, prepared.workspace, environment)
     if state.stage == DONE and (known.timing is not None or not prepared.plan.timed_arms):
         return _Place(executor=None)
-    check_device(cluster)
+    check_device(request)
     return _Place(executor=executor, words=executor.check())
 
 
@@ -147,13 +146,13 @@ def _on_gpus(prepared: Prepared, place: _Place) -> list[str]:
     """Warnings on the GPUs of the place; none where nothing will run."""
     if place.executor is None:
         return []
-    return gpu_warnings(prepared, _gpus(prepared.config.values["cluster"]))
+    return gpu_warnings(prepared, _gpus(prepared.request))
 
 
-def _gpus(cluster: Mapping[str, Any]) -> Offer | None:
+def _gpus(request: Request) -> Offer | None:
     """The GPUs of the place where trials will run; the executor has joined it."""
-    if cluster["executor"] != "ray" or cluster["address"] is None:
-        return gpus_of_this_machine(cluster)
+    if not request.joins:
+        return gpus_of_this_machine(request)
     from bios_sweep.execution.ray.cluster import nodes_alive  # loads Ray, which runs by now
 
     return gpus_of_nodes(nodes_alive())
@@ -161,8 +160,8 @@ def _gpus(cluster: Mapping[str, Any]) -> Offer | None:
 
 def _preflight(prepared: Prepared, executor: Executor, listener: Listener) -> tuple[PreflightLine, ...]:
     """What the nodes have; a red line ends the run before anything of the sweep is written."""
-    cluster, trials = prepared.config.values["cluster"], prepared.workspace.trials
-    lines = look_at_nodes(executor, prepared.plan, cluster, str(trials))
+    trials = str(prepared.workspace.trials)
+    lines = look_at_nodes(executor, prepared.plan, prepared.request, trials)
     if lines:
         listener.preflight(lines)
     require_ready(lines)

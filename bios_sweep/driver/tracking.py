@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bios_sweep.checks import at_least_zero, truth
 from bios_sweep.config.compose import Config
 from bios_sweep.errors import ConfigError, InputError
 from bios_sweep.mirror.mlflow.addresses import default_tracking_uri, is_web
@@ -79,11 +79,8 @@ def tracking_of(config: Config, workspace: Workspace) -> Tracking:
         ConfigError: a value of the wrong kind.
     """
     values = config.values["tracking"]
-    seconds = values["flush_seconds"]
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
-        raise ConfigError(f"tracking.flush_seconds: {seconds!r} is not allowed; a number of at least 0")
-    if not isinstance(values["enabled"], bool):
-        raise ConfigError(f"tracking.enabled: {values['enabled']!r} is not allowed; true or false")
+    seconds = at_least_zero("tracking.flush_seconds", values["flush_seconds"])
+    truth("tracking.enabled", values["enabled"])
     if values["uri"] and not values["enabled"]:
         raise ConfigError("tracking.uri: is given but tracking is off; add tracking=sqlite, or leave it out")
     uri = str(values["uri"]) if values["uri"] else default_tracking_uri(workspace)

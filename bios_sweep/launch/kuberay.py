@@ -13,8 +13,9 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]  # omegaconf brings it, without stubs
 
+from bios_sweep import checks
 from bios_sweep.errors import ConfigError
-from bios_sweep.launch import checks
+from bios_sweep.launch import job_values
 from bios_sweep.launch.study_command import StudyCommand
 
 MODES = ("K8sJobMode", "HTTPMode")
@@ -58,8 +59,8 @@ class KubeRayOptions:
         Raises:
             ConfigError: a value is not allowed; the message names its key.
         """
-        given = checks.fields("kuberay", values, tuple(field.name for field in fields(cls)))
-        given["environment"] = checks.environment("submit.environment", given["environment"])
+        given = job_values.fields("kuberay", values, tuple(field.name for field in fields(cls)))
+        given["environment"] = job_values.environment("submit.environment", given["environment"])
         for name in ("claims", "secrets", "node_selector"):
             given[name] = checks.mapping(f"submit.{name}", given[name])
         for name in ("image_pull_secrets", "tolerations"):
@@ -80,11 +81,7 @@ class KubeRayOptions:
                 f"submit.ray_version: {self.ray_version} has no tokens; use 2.52.0 or newer, or "
                 "submit.auth=false"
             )
-        if self.submission_mode not in MODES:
-            raise ConfigError(
-                f"submit.submission_mode: {self.submission_mode!r} is not allowed; "
-                f"choose from {', '.join(MODES)}"
-            )
+        checks.one_of("submit.submission_mode", self.submission_mode, MODES)
         self._check_numbers()
         self._check_names()
 
@@ -101,7 +98,9 @@ class KubeRayOptions:
         if self.deadline_seconds is not None:
             checks.whole("submit.deadline_seconds", self.deadline_seconds, 1)
         for name in ("memory", "head_memory"):
-            checks.matching(f"submit.{name}", getattr(self, name), checks.QUANTITY, "a quantity such as 32Gi")
+            checks.matching(
+                f"submit.{name}", getattr(self, name), job_values.QUANTITY, "a quantity such as 32Gi"
+            )
 
     def _check_names(self) -> None:
         names = [("namespace", self.namespace), ("service_account", self.service_account)]
@@ -112,16 +111,21 @@ class KubeRayOptions:
         for key, name in names:
             if name is not None:
                 checks.matching(
-                    f"submit.{key}", name, checks.KUBERNETES_NAME, "a name of small letters, digits, . and -"
+                    f"submit.{key}",
+                    name,
+                    job_values.KUBERNETES_NAME,
+                    "a name of small letters, digits, . and -",
                 )
         for name, path in self.claims.items():
-            checks.matching(f"submit.claims.{name}", path, checks.PATH, "an absolute path such as /mnt/bios")
+            checks.matching(
+                f"submit.claims.{name}", path, job_values.PATH, "an absolute path such as /mnt/bios"
+            )
         for name, secret in self.secrets.items():
-            checks.matching(f"submit.secrets.{name}", name, checks.VARIABLE, "a variable's name")
+            checks.matching(f"submit.secrets.{name}", name, job_values.VARIABLE, "a variable's name")
             checks.matching(
                 f"submit.secrets.{name}",
                 secret,
-                rf"{checks.KUBERNETES_NAME}/[A-Za-z0-9_.-]+",
+                rf"{job_values.KUBERNETES_NAME}/[A-Za-z0-9_.-]+",
                 "SECRET/KEY: the name of a Kubernetes secret and a key in it, never the value",
             )
         for name, value in self.node_selector.items():

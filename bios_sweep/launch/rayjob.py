@@ -9,8 +9,9 @@ from dataclasses import dataclass, fields
 from pathlib import PurePosixPath
 from typing import Any
 
+from bios_sweep import checks
 from bios_sweep.errors import ConfigError
-from bios_sweep.launch import checks
+from bios_sweep.launch import job_values
 from bios_sweep.launch.study_command import StudyCommand
 
 
@@ -30,7 +31,7 @@ class RayJobOptions:
         Raises:
             ConfigError: a value is not allowed; the message names its key.
         """
-        given = checks.fields("rayjob", values, tuple(field.name for field in fields(cls)))
+        given = job_values.fields("rayjob", values, tuple(field.name for field in fields(cls)))
         given["runtime_env"] = checks.mapping("submit.runtime_env", given["runtime_env"])
         return cls(**given)
 
@@ -47,7 +48,7 @@ class RayJobOptions:
         checks.truth("submit.wait", self.wait)
         if "working_dir" in self.runtime_env:
             raise ConfigError("submit.runtime_env.working_dir: give it as submit.working_dir")
-        checks.environment("submit.runtime_env.env_vars", self.runtime_env.get("env_vars"))
+        job_values.environment("submit.runtime_env.env_vars", self.runtime_env.get("env_vars"))
 
 
 def job_words(command: StudyCommand, options: RayJobOptions) -> tuple[str, ...]:

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from bios_sweep import checks
 from bios_sweep.errors import ConfigError
-from bios_sweep.launch import checks
+from bios_sweep.launch import job_values
 from bios_sweep.launch.study_command import StudyCommand
 
 PORT = 6379  # Ray's own default port of the head
@@ -55,8 +56,8 @@ class SlurmOptions:
         Raises:
             ConfigError: a value is not allowed; the message names its key.
         """
-        given = checks.fields("slurm", values, tuple(field.name for field in fields(cls)))
-        given["environment"] = checks.environment("submit.environment", given["environment"])
+        given = job_values.fields("slurm", values, tuple(field.name for field in fields(cls)))
+        given["environment"] = job_values.environment("submit.environment", given["environment"])
         for name in ("container_mounts", "setup", "directives"):
             given[name] = checks.listed(f"submit.{name}", given[name])
         return cls(**given)
@@ -70,7 +71,10 @@ class SlurmOptions:
         for name in ("gpu_type", "partition", "account", "qos"):
             if getattr(self, name) is not None:
                 checks.matching(
-                    f"submit.{name}", getattr(self, name), checks.NAME, "a name of letters, digits and _.@+-"
+                    f"submit.{name}",
+                    getattr(self, name),
+                    job_values.NAME,
+                    "a name of letters, digits and _.@+-",
                 )
         if self.memory is not None:
             checks.matching("submit.memory", self.memory, r"\d+[KMGT]", "a size per node such as 64G")
@@ -96,11 +100,7 @@ class SlurmOptions:
         return ((int(days or 0) * 24 + hours) * 60 + minutes) * 60 + seconds
 
     def _check_container(self) -> None:
-        if self.container_engine not in ENGINES:
-            raise ConfigError(
-                f"submit.container_engine: {self.container_engine!r} is not allowed; "
-                f"choose from {', '.join(ENGINES)}"
-            )
+        checks.one_of("submit.container_engine", self.container_engine, ENGINES)
         if self.container is not None:
             checks.line("submit.container", self.container)
         if self.container is not None and self.venv is not None:
@@ -109,7 +109,7 @@ class SlurmOptions:
             checks.matching(
                 f"submit.container_mounts[{number}]",
                 mount,
-                f"{checks.PATH}(:{checks.PATH})?(:ro)?",
+                f"{job_values.PATH}(:{job_values.PATH})?(:ro)?",
                 "absolute paths such as /data or /host/data:/data:ro",
             )
 

@@ -6,8 +6,9 @@ import re
 import shlex
 from dataclasses import dataclass
 
+from bios_sweep import checks
 from bios_sweep.errors import ConfigError
-from bios_sweep.launch import checks
+from bios_sweep.request import Request
 
 LONGEST_NAME = 47  # https://github.com/ray-project/kuberay: a longer RayJob name is refused since 1.4
 
@@ -17,8 +18,8 @@ class StudyCommand:
     """A study ready to be launched.
 
     words: the command, `bios-sweep run ...`, one argument each. folder: where its relative paths start,
-    absolute. workspace: absolute. stop_file: a file whose presence asks the driver to stop. cpus_per_trial,
-    gpus_per_trial: what one trial needs on one node.
+    absolute. workspace: absolute. stop_file: a file whose presence asks the driver to stop. request: what one
+    trial needs on one node.
     """
 
     sweep_id: str
@@ -26,8 +27,7 @@ class StudyCommand:
     folder: str
     workspace: str
     stop_file: str
-    cpus_per_trial: int
-    gpus_per_trial: float
+    request: Request
 
     def __post_init__(self) -> None:
         for word in self.words:
@@ -55,8 +55,8 @@ class StudyCommand:
             ConfigError: needed against offered.
         """
         for name, needed, offered, key in (
-            ("gpus_per_trial", self.gpus_per_trial, gpus, keys[1]),
-            ("cpus_per_trial", self.cpus_per_trial, cpus, keys[0]),
+            ("gpus_per_trial", self.request.gpus_per_trial, gpus, keys[1]),
+            ("cpus_per_trial", self.request.cpus_per_trial, cpus, keys[0]),
         ):
             if needed > offered:
                 raise ConfigError(

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
+from bios_sweep.checks import is_number
 from bios_sweep.decision.bounds import Bound, student
 from bios_sweep.decision.finding import Finding
 from bios_sweep.settings import TrainingSettings
@@ -54,7 +55,7 @@ def narrowed(factor: Factor, baseline: TrainingSettings, wanted: Collection[Any]
     """
     default = getattr(baseline, factor.name, None)
     levels = dict(zip(_listed(factor), (value for _, value in factor.levels(baseline)), strict=True))
-    if not all(_is_number(value) for value in (default, *levels.values())):
+    if not all(is_number(value) for value in (default, *levels.values())):
         return factor
     grid = sorted({default, *levels.values()})
     kept = {grid[place + step] for place, value in enumerate(grid) if value in wanted for step in (-1, 0, 1)
@@ -84,7 +85,3 @@ def _with(factor: Factor, listed: Sequence[Any]) -> Factor:
     if factor.multiply:
         return replace(factor, multiply=tuple(listed))
     return replace(factor, values=tuple(listed))
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

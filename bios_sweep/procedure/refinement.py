@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from bios_sweep.checks import is_number
 from bios_sweep.decision.costs import CostRatio
 from bios_sweep.decision.finding import CANDIDATE, REFINE, SUPERIOR, Finding, FreshTest
 from bios_sweep.decision.question import Question
@@ -149,7 +150,7 @@ def _neighbours(plan: Plan, factor: str, finding: Finding) -> tuple[float, float
     assert finding.test is not None  # a candidate has one
     best = plan.arm(finding.test.arm).level
     tested = [getattr(plan.study.baseline, factor), *(arm.level for arm in plan.levels_of(factor))]
-    if not all(isinstance(level, int | float) and not isinstance(level, bool) for level in tested):
+    if not all(map(is_number, tested)):
         return None
     ends = [end for end in natural_ends(factor, plan.study.scenario.data.train_examples) if end == best]
     below = [level for level in tested if level < best] or ends

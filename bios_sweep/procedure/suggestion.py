@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from bios_sweep.checks import is_number
 from bios_sweep.claims import REPEAT, Claim, claims_of
 from bios_sweep.curves.remedies import moves_of
 from bios_sweep.curves.signs import DIVERGING
@@ -40,7 +41,6 @@ from bios_sweep.procedure.state import DONE, Results, State
 from bios_sweep.procedure.untested import untested_reasons
 from bios_sweep.reasons import is_any, joined
 from bios_sweep.study.arms import Arm, hold_budget
-from bios_sweep.study.checks import is_number
 from bios_sweep.study.design import Study
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import Plan

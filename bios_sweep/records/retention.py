@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from bios_sweep.errors import ConfigError
+from bios_sweep.checks import one_of
 from bios_sweep.records.workspace import REMOVED_MARK, Workspace
 from bios_sweep.study.trials import ADAPTER_FOLDER
 
@@ -21,10 +21,7 @@ def check_policy(policy: str) -> None:
     Raises:
         ConfigError: it is not one of `POLICIES`.
     """
-    if policy not in POLICIES:
-        raise ConfigError(
-            f"budget.keep_adapters: {policy!r} is not allowed; choose from {', '.join(POLICIES)}"
-        )
+    one_of("budget.keep_adapters", policy, POLICIES)
 
 
 def keep_adapters(

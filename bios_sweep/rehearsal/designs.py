@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bios_sweep.checks import is_number
 from bios_sweep.claims import REPEAT
 from bios_sweep.errors import PlanError
 from bios_sweep.procedure import questions
@@ -203,7 +204,7 @@ def _nearest(factor: Factor, study: Study, per_side: int | None) -> Factor:
         return factor
     default = getattr(study.baseline, factor.name)
     values = [value for _, value in factor.levels(study.baseline)]
-    if isinstance(default, bool) or not isinstance(default, int | float):
+    if not is_number(default):
         return factor  # no side of the default
     below = sorted({value for value in values if value < default})[-per_side:]
     above = sorted({value for value in values if value > default})[:per_side]

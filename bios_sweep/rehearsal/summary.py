@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from bios_sweep.checks import is_number
 from bios_sweep.claims import REPEAT
 from bios_sweep.jsonable import LEFT_OUT
 from bios_sweep.procedure import factor_of, is_first
@@ -250,5 +251,5 @@ def _ends(plan: Plan, name: str, level: Any) -> bool:
     if name == REPEAT:
         return False
     tested = [getattr(plan.study.baseline, name), *(arm.level for arm in plan.levels_of(name))]
-    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in tested)
+    numbers = all(map(is_number, tested))
     return numbers and level in (min(tested), max(tested))

@@ -11,10 +11,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from bios_sweep.checks import is_number
 from bios_sweep.claims import REPEAT, claims_of
 from bios_sweep.decision.claims.judgement import judgement_of
 from bios_sweep.decision.costs import Timing
@@ -90,7 +90,7 @@ def planted_level(plan: Plan, factor: Factor) -> Arm:
     if factor.name == REPEAT:
         return arms[0]
     default = getattr(plan.study.baseline, factor.name)
-    if not all(_ordered(value) for value in (default, *(arm.level for arm in arms))):
+    if not all(is_number(value) for value in (default, *(arm.level for arm in arms))):
         return arms[0]
     tested = (default, *(arm.level for arm in arms))
     edges = {min(tested), max(tested)}.difference(
@@ -200,7 +200,3 @@ def _untouched(plan: Plan, gained: float) -> Measurement:
 
 def _doublings(ratio: float) -> float:
     return max(0.0, math.log2(ratio))
-
-
-def _ordered(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from bios_sweep.checks import is_whole, not_allowed
 from bios_sweep.claims import FEW_STEPS, REPEAT
 from bios_sweep.errors import PlanError
 from bios_sweep.settings import TrainingSettings
@@ -56,8 +57,8 @@ def variation(study: Study, factor: Factor, label: str, value: Any, rung: float 
         PlanError: a repeat that is no whole number from 1 on.
     """
     if factor.name == REPEAT:
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise PlanError(f"factor repeat: {value!r} is not allowed; whole numbers from 1 on")
+        if not is_whole(value) or value < 1:
+            raise not_allowed("factor repeat", value, "whole numbers from 1 on", PlanError)
         return Arm(
             name=f"repeat={label}",
             settings=study.baseline,

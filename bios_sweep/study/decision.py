@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from bios_sweep.checks import is_finite, is_positive, not_allowed, one_of, positive
 from bios_sweep.errors import PlanError
-from bios_sweep.study.checks import is_number, is_positive, require_one_of
 from bios_sweep.vocabulary import SearchGoal
 
 SCOPES = ("auto", "distribution", "evaluation")
@@ -75,27 +74,23 @@ class DecisionRule:
                 "0 for none, else at least 2"
             )
         for name in ("margin_percent", "margin_share", "speed_loss_percent"):
-            if not is_positive(getattr(self, name)):
-                raise PlanError(f"decision.{name}: {getattr(self, name)!r} is not allowed; a number above 0")
+            positive(f"decision.{name}", getattr(self, name), PlanError)
         self._check_roles()
 
     def _check_roles(self) -> None:
-        require_one_of("decision.scope", self.scope, SCOPES)
-        require_one_of("decision.refine_goal", self.refine_goal, tuple(SearchGoal))
+        one_of("decision.scope", self.scope, SCOPES, PlanError)
+        one_of("decision.refine_goal", self.refine_goal, tuple(SearchGoal), PlanError)
         if self.refine is not None:
-            require_one_of("decision.refine", self.refine, SEARCHES)
+            one_of("decision.refine", self.refine, SEARCHES, PlanError)
         if not is_positive(self.cost_ratio) or self.cost_ratio <= 1:
-            raise PlanError(f"decision.cost_ratio: {self.cost_ratio!r} is not allowed; a number above 1")
+            raise not_allowed("decision.cost_ratio", self.cost_ratio, "a number above 1", PlanError)
         if not is_positive(self.minimum_share) or self.minimum_share >= 1:
-            raise PlanError(
-                f"decision.minimum_share: {self.minimum_share!r} is not allowed; above 0, below 1"
-            )
+            raise not_allowed("decision.minimum_share", self.minimum_share, "above 0, below 1", PlanError)
         if not isinstance(self.refine_trials, int) or self.refine_trials < 2:
-            raise PlanError(f"decision.refine_trials: {self.refine_trials!r} is not allowed; at least 2")
-        if self.target is not None and not (is_number(self.target) and math.isfinite(self.target)):
-            raise PlanError(f"decision.target: {self.target!r} is not allowed; a finite number, or null")
+            raise not_allowed("decision.refine_trials", self.refine_trials, "at least 2", PlanError)
+        if self.target is not None and not is_finite(self.target):
+            raise not_allowed("decision.target", self.target, "a finite number, or null", PlanError)
         if self.deadline is not None and not is_positive(self.deadline):
-            raise PlanError(f"decision.deadline: {self.deadline!r} is not allowed; seconds above 0, or null")
+            raise not_allowed("decision.deadline", self.deadline, "seconds above 0, or null", PlanError)
         for name, percent in self.guardrails.items():
-            if not is_positive(percent):
-                raise PlanError(f"decision.guardrails.{name}: {percent!r} is not allowed; a number above 0")
+            positive(f"decision.guardrails.{name}", percent, PlanError)

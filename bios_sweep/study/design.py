@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from bios_sweep.checks import is_whole, not_allowed, one_of
 from bios_sweep.errors import PlanError
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.decision import DecisionRule
@@ -31,8 +32,7 @@ class Budget:
     max_hours: float | None = None
 
     def __post_init__(self) -> None:
-        if self.hold not in HOLDS:
-            raise PlanError(f"budget.hold: {self.hold!r} is not allowed; choose from {', '.join(HOLDS)}")
+        one_of("budget.hold", self.hold, HOLDS, PlanError)
         if self.measurements < 1:
             raise PlanError(f"budget.measurements: {self.measurements} is not allowed; at least 1")
 
@@ -83,8 +83,8 @@ class Study:
         if not self.seeds:
             raise PlanError("seeds: at least one is needed, for example seeds=[0,1,2]")
         for seed in self.seeds:
-            if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-                raise PlanError(f"seeds: {seed!r} is not allowed; whole numbers from 0 on")
+            if not is_whole(seed) or seed < 0:
+                raise not_allowed("seeds", seed, "whole numbers from 0 on", PlanError)
         repeated = [seed for seed in self.seeds if self.seeds.count(seed) > 1]
         if repeated:
             raise PlanError(f"seeds: {repeated[0]} is given twice; a repeated seed is not a replicate")

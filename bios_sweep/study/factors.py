@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bios_sweep.checks import is_number, is_positive, one_of
 from bios_sweep.claims import CLAIMS, OPTIMUM, REPEAT, Claim, claims_of, possible_claims, role_of
 from bios_sweep.errors import PlanError
 from bios_sweep.own_settings import near
 from bios_sweep.settings import FULL, KNOWN, LORA_SETTINGS, TrainingSettings, allowed_range, is_whole
-from bios_sweep.study.checks import is_number, is_positive, require_one_of
 
 SCALES = {"sqrt": 0.5, "linear": 1.0}  # power of (level / default) that a nuisance setting grows with
 
@@ -34,8 +34,8 @@ class Nuisance:
             raise PlanError(
                 f"nuisance {self.setting}: give either multiply: [0.5, 1, 2] or scale: sqrt, not both or none"
             )
-        if self.scale is not None and self.scale not in SCALES:
-            require_one_of(f"nuisance {self.setting}: scale", self.scale, tuple(SCALES))
+        if self.scale is not None:
+            one_of(f"nuisance {self.setting}: scale", self.scale, tuple(SCALES), PlanError)
         for number in self.multiply:
             if not is_positive(number):
                 raise PlanError(f"nuisance {self.setting}: {number!r} is not a finite number above 0")
@@ -75,7 +75,7 @@ class Factor:
         if self.name == REPEAT and self.multiply:
             raise PlanError("factor repeat: it has no value to multiply; use values, for example [1]")
         for number in self.multiply:
-            if isinstance(number, bool) or not isinstance(number, int | float) or not is_positive(number):
+            if not is_positive(number):
                 raise PlanError(f"factor {self.name}: multiply {number!r} is not a finite number above 0")
         possible = [claim.name for claim in possible_claims(self.name)]
         for name in self.claims:

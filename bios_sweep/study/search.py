@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bios_sweep.checks import is_number
 from bios_sweep.errors import PlanError
 from bios_sweep.settings import KNOWN, is_whole
 from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED
@@ -61,7 +62,7 @@ class SearchRange:
 
     def contains(self, value: Any) -> bool:
         """Whether a value lies in the range and is of its kind."""
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if not is_number(value):
             return False
         return self.low <= value <= self.high and (not self.whole or value == int(value))
 

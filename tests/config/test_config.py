@@ -118,7 +118,7 @@ def test_a_users_file_with_a_misspelt_key_is_refused(tmp_path):
     ):
         compose_config(["cluster=mine"], tmp_path)
     (tmp_path / "cluster/mine.yaml").write_text("executor: inline\n")
-    with pytest.raises(ConfigError, match=r"cluster\.accelerator_type: is missing; cluster needs it"):
+    with pytest.raises(ConfigError, match=r"cluster\.cpus_per_trial: is missing; cluster needs it"):
         compose_config(["cluster=mine"], tmp_path)
 
 

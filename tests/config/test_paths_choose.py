@@ -187,7 +187,7 @@ def test_a_group_of_the_users_own_and_an_exported_baseline_count_as_stated(folde
         *HERE, *COMMAND, "baseline=tuned", *flag
     )
     shipped = (Path(compose_config.__code__.co_filename).parents[2] / "conf/cluster/inline.yaml").read_text()
-    flag = own(folder, "cluster/mine", shipped.replace("num_cpus: null", "num_cpus: 3"))
+    flag = own(folder, "cluster/mine", shipped + "num_cpus: 3\n")
     [said] = answer("plan", *HERE, "model=planted", "cluster=mine", *flag)["warnings"]
     assert said.startswith("cluster.num_cpus=3 has no effect")
 

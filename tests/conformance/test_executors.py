@@ -15,6 +15,7 @@ from bios_sweep.errors import BiosSweepError
 from bios_sweep.execution.attempts import load_engine
 from bios_sweep.execution.inline import InlineExecutor
 from bios_sweep.ports import ENDED, MEASURED, STARTED, Executor
+from bios_sweep.request import Request
 from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED
 from tests.conformance.sources import SETTINGS, ListSource, Log, numbers, trials
 
@@ -109,7 +110,7 @@ def make_executor(request: pytest.FixtureRequest, name: str, folder: Path) -> Ex
     request.getfixturevalue("ray_session")
     from bios_sweep.execution.ray.executor import RayTuneExecutor
 
-    return RayTuneExecutor(storage_dir=folder / "ray")
+    return RayTuneExecutor(Request(), storage_dir=folder / "ray")
 
 
 def run(

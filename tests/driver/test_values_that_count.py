@@ -79,7 +79,8 @@ OTHER: dict[str, Any] = {
     "budget.hold": "steps", "budget.measurements": 3, "budget.max_trials": 150, "budget.max_hours": 9.0,
     "budget.keep_adapters": "all", "budget.max_steps": 77,
     "cluster.executor": "inline", "cluster.address": "elsewhere:6379", "cluster.num_cpus": 7,
-    "cluster.cpus_per_trial": 3, "cluster.gpus_per_trial": 2, "cluster.accelerator_type": "A100",
+    "cluster.cpus_per_trial": 3, "cluster.gpus_per_trial": 2, "cluster.memory_per_trial": 1.5,
+    "cluster.accelerator_type": "A100",
     "cluster.resources_per_trial": {"big": 1}, "cluster.max_concurrent": 5, "cluster.placement": "spread",
     "cluster.storage": "/elsewhere", "cluster.preinstalled": True, "cluster.py_modules": ["mine"],
     "cluster.environment": ["PATH"], "cluster.max_attempts": 5, "cluster.device": "cpu",
@@ -138,9 +139,9 @@ def keys() -> tuple[str, ...]:
     found |= set(_leaves(baseline_values()))
     for group in GROUPS:
         for file in (CONF / group).glob("*.yaml"):
-            content = _yaml(file)
+            content = {name: value for name, value in _yaml(file).items() if name != "defaults"}
             whole = content if "@package _global_" in file.read_text() else {group: content}
-            found |= {key for key in _leaves(whole) if not key.startswith("defaults")}
+            found |= set(_leaves(whole))
     return tuple(sorted(found))
 
 
@@ -190,8 +191,9 @@ def does(config: Config, verb: str) -> tuple[Prepared, dict[str, Any]]:
     study, values = prepared.plan.study, config.values
     check_policy(values["budget"]["keep_adapters"])
     tracking = tracking_of(config, prepared.workspace)
-    environment = worker_environment(values["cluster"], sweep_id="", tracking_uri=tracking.uri)
-    executor = choose_executor(values["cluster"], prepared.workspace, environment)
+    environment = worker_environment(prepared.request, sweep_id="", tracking_uri=tracking.uri)
+    request = dataclasses.replace(prepared.request, device="auto")  # the study's own options tell the device
+    executor = choose_executor(request, prepared.workspace, environment)
     done: dict[str, Any] = {
         "study": study.to_dict(),
         "plan": prepared.plan.sweep_id,

@@ -11,13 +11,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from bios_sweep.config.compose import compose_config
-from bios_sweep.driver.resources import check_cluster
+from bios_sweep.config.group_files import member_values
+from bios_sweep.config.places import config_root
 from bios_sweep.errors import ClusterError, ConfigError
-from bios_sweep.execution.request import Node, Request, place_slots, refuse_unless_fits
+from bios_sweep.execution.placement import Node, place_slots, refuse_unless_fits, waiting_line
+from bios_sweep.request import COUNTS, Request, request_keys
 from tests.e2e.nodes import Nodes, bare_environment
 
+CONF = config_root() / "conf" / "cluster"
+GIB = 1024.0**3
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -98,7 +103,7 @@ def test_what_no_node_offers_is_refused_with_needed_against_offered(request_, me
     ],
 )
 def test_wishes_that_mean_nothing_are_refused(values, message):
-    with pytest.raises(ClusterError) as refused:
+    with pytest.raises(ConfigError) as refused:
         Request(**values)
     assert str(refused.value).startswith(message)
 
@@ -124,14 +129,61 @@ def test_wishes_that_mean_nothing_are_refused(values, message):
 def test_cluster_values_of_the_wrong_kind_are_refused_before_ray_is_loaded(override, message):
     config = compose_config(["cluster=existing", override], None)
     with pytest.raises(ConfigError) as refused:
-        check_cluster(config.values["cluster"])
+        Request(**config.values["cluster"])
     assert str(refused.value).startswith(message)
+
+
+def test_memory_is_counted_and_told_in_gib():
+    nodes = gpu_nodes(0, memory=64 * GIB)
+    assert seats(nodes, memory_per_trial=20) == {"n0": 3}
+    with pytest.raises(ClusterError) as refused:
+        seats(nodes, memory_per_trial=80)
+    assert str(refused.value) == (
+        "cluster.memory_per_trial=80 needs 80 GiB of memory per trial, a node of the cluster at auto offers "
+        "64 GiB of memory; use cluster.memory_per_trial=64"
+    )
+    free, total = {"CPU": 3.0, "memory": 8 * GIB}, {"CPU": 8.0, "memory": 64 * GIB}
+    assert waiting_line(Request(memory_per_trial=20), free=free, total=total) == (
+        "a trial needs 1 CPU and 20 GiB of memory on one node; "
+        "free on all nodes together: 3 of 8 CPUs, 8 of 64 GiB of memory"
+    )
 
 
 def test_custom_resources_are_given_on_the_command_line():
     config = compose_config(["cluster=existing", "cluster.resources_per_trial={big: 1}"], None)
-    check_cluster(config.values["cluster"])
-    assert config.values["cluster"]["resources_per_trial"] == {"big": 1}
+    assert Request(**config.values["cluster"]).bundle == {"CPU": 4.0, "GPU": 1.0, "big": 1.0}
+
+
+def test_the_base_file_has_every_key_of_a_request_with_the_same_default():
+    values = member_values("cluster", "ray")["cluster"]
+    assert tuple(values) == request_keys()
+    assert Request(**values) == Request(py_modules=[], environment=[])
+
+
+@pytest.mark.parametrize("member", ["existing", "local_gpu"])
+def test_the_other_files_say_what_differs_from_the_base(member):
+    base, values = (member_values("cluster", name)["cluster"] for name in ("ray", member))
+    assert tuple(values) == request_keys()
+    written = {name for name in yaml.safe_load((CONF / f"{member}.yaml").read_text()) if name != "defaults"}
+    assert written == {name for name in values if values[name] != base[name]}
+
+
+def test_this_process_has_no_key_of_ray_and_still_hears_of_each():
+    assert set(member_values("cluster", "inline")["cluster"]) == set(request_keys(COUNTS)) - {
+        "max_concurrent"
+    }
+    config = compose_config(["cluster=inline", "cluster.max_concurrent=3", "cluster.storage=/x"])
+    assert (config.values["cluster"]["max_concurrent"], config.values["cluster"]["storage"]) == (3, "/x")
+    assert config.overrides == ("cluster=inline", "cluster.max_concurrent=3", "cluster.storage=/x")
+
+
+def test_a_file_of_ones_own_says_what_differs(tmp_path):
+    (tmp_path / "cluster").mkdir()
+    (tmp_path / "cluster/mine.yaml").write_text("defaults: [ray, _self_]\nmax_concurrent: 2\n")
+    config = compose_config(["cluster=mine", "cluster.cpus_per_trial=3"], tmp_path)
+    assert Request(**config.values["cluster"]) == Request(
+        max_concurrent=2, cpus_per_trial=3, py_modules=[], environment=[]
+    )
 
 
 def odd_environment(folder: Path) -> dict[str, str]:
@@ -214,11 +266,13 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {str(REPOSITORY)!r})
 from bios_sweep.execution.ray.executor import RayTuneExecutor
+from bios_sweep.request import Request
 from tests.conformance.sources import SETTINGS, ListSource, Log, trials
 folder = Path({str(folder)!r})
 source = ListSource(trials({{"baseline": SETTINGS}}, seeds=range({expected})))
 log = Log(source)
-RayTuneExecutor(storage_dir=folder / "ray", address={nodes.address!r}, **{request!r}).run(
+request = Request(address={nodes.address!r}, **{request!r})
+RayTuneExecutor(request, storage_dir=folder / "ray").run(
     source, log, engine="tests.conformance.engines:SeatedEngine",
     engine_options={{"seats": {expected}, "folder": str(folder)}}, trials_dir=folder / "trials")
 assert len(log.results) == {expected}

@@ -24,7 +24,7 @@ from bios_sweep.driver.prepare import prepare_config
 from bios_sweep.execution import gpus
 from bios_sweep.execution.gpus import find_gpus
 from bios_sweep.execution.peaks import PEAKS, peak_of
-from bios_sweep.execution.request import Node
+from bios_sweep.execution.placement import Node
 
 HERE = ("sweeps=learning_rate", "seeds=[0,1]", "tracking=none", "data.path=my.jsonl", "data=jsonl")
 H100, L4, T4 = "NVIDIA H100 80GB HBM3", "NVIDIA L4", "Tesla T4"
@@ -80,7 +80,7 @@ def warnings(machine):
         groups = tuple(word for word in words if not word.startswith(("cluster.", "method.dtype")))
         config = with_values(composed(groups), [word for word in words if word not in groups])
         prepared = prepare_config(config, Invocation(verb="plan"))
-        there = precision.gpus_of_this_machine(config.values["cluster"])
+        there = precision.gpus_of_this_machine(prepared.request)
         return [*prepared.warnings, *precision.gpu_warnings(prepared, there)]
 
     return plan

@@ -21,6 +21,7 @@ from bios_sweep.execution.preflight import GIB, inspect, judge, own_versions
 from bios_sweep.execution.transfer.storage import TrialFiles
 from bios_sweep.ports import PreflightLine
 from bios_sweep.report.text.preflight import folded, print_preflight
+from bios_sweep.request import Request
 
 LOOK = "bios_sweep.engines.training.on_node:look"
 
@@ -237,11 +238,9 @@ def test_one_red_line_ends_the_command_and_names_the_node():
         require_ready((line("b", found="2.0", red=True), line("b", "peft", red=True)))
 
 
-CLUSTER = {"address": "head:6379", "environment": []}
-
-
 def environment(*, uri=None, environ, **cluster):
-    return worker_environment({**CLUSTER, **cluster}, sweep_id="lr-1", tracking_uri=uri, environ=environ)
+    request = Request(**{"address": "head:6379", **cluster})
+    return worker_environment(request, sweep_id="lr-1", tracking_uri=uri, environ=environ)
 
 
 def test_workers_get_the_sweeps_id_and_what_was_named_and_nothing_else():

@@ -11,11 +11,11 @@ from threading import Timer
 
 import pytest
 
-from bios_sweep.errors import BiosSweepError, ClusterError
+from bios_sweep.errors import BiosSweepError, ClusterError, ConfigError
 from bios_sweep.execution.inline import InlineExecutor
-from bios_sweep.execution.ray.cluster import Request, refuse_unless_fits
-from bios_sweep.execution.request import waiting_line
+from bios_sweep.execution.placement import refuse_unless_fits, waiting_line
 from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED
+from bios_sweep.request import Request
 from bios_sweep.study.trials import (
     CODE,
     COMPLETED,
@@ -33,10 +33,11 @@ NOISE = {"seed_noise_percent": 1.0, "noise_percent": 0.2}
 TWO_CPUS = [{"CPU": 2.0}]
 
 
-def ray_run(ray_session, folder, source, *, engine=ENGINE, options=NOISE, act=lambda event: None, **cluster):
+def ray_run(ray_session, folder, source, *, engine=ENGINE, options=NOISE, act=lambda event: None, **asked):
     from bios_sweep.execution.ray.executor import RayTuneExecutor
 
-    executor = RayTuneExecutor(storage_dir=folder / "ray", **cluster)
+    patience = {name: asked.pop(name) for name in ("silence_seconds",) if name in asked}
+    executor = RayTuneExecutor(Request(**asked), storage_dir=folder / "ray", **patience)
     log = Log(source, act)
     executor.run(source, log, engine=engine, engine_options=options, trials_dir=folder / "trials")
     return log, executor
@@ -408,7 +409,7 @@ def test_a_request_the_cluster_cannot_satisfy_is_refused_before_anything_starts(
 def time_on_ray(folder, *, cpus=1, **options):
     from bios_sweep.execution.ray.executor import RayTuneExecutor
 
-    return RayTuneExecutor(storage_dir=folder, cpus_per_trial=cpus).time(
+    return RayTuneExecutor(Request(cpus_per_trial=cpus), storage_dir=folder).time(
         [SETTINGS, SETTINGS],
         engine="tests.conformance.engines:TimedEngine",
         engine_options={"folder": str(folder), **options},
@@ -434,7 +435,7 @@ def test_a_probe_whose_worker_dies_twice_ends_in_one_sentence(ray_session, tmp_p
 def test_a_probe_the_cluster_cannot_satisfy_is_refused_as_trials_are(ray_session, tmp_path):
     from bios_sweep.execution.ray.executor import RayTuneExecutor
 
-    executor = RayTuneExecutor(storage_dir=tmp_path, gpus_per_trial=1)
+    executor = RayTuneExecutor(Request(gpus_per_trial=1), storage_dir=tmp_path)
     with pytest.raises(ClusterError, match=r"^cluster.gpus_per_trial=1 needs 1 GPU per trial"):
         executor.time([SETTINGS], engine=ENGINE, engine_options={"t0_seconds": 1.0}, repeats=2)
 
@@ -511,15 +512,17 @@ def test_what_is_waited_for_is_told_with_all_that_a_trial_takes():
 def test_check_says_where_trials_will_run(ray_session, tmp_path):
     from bios_sweep.execution.ray.executor import RayTuneExecutor
 
-    assert RayTuneExecutor(storage_dir=tmp_path).check() == "local Ray: 2 workers x 1 CPU"
-    assert RayTuneExecutor(storage_dir=tmp_path, max_concurrent=1).check() == "local Ray: 1 worker x 1 CPU"
+    assert RayTuneExecutor(Request(), storage_dir=tmp_path).check() == "local Ray: 2 workers x 1 CPU"
+    one = RayTuneExecutor(Request(max_concurrent=1), storage_dir=tmp_path)
+    assert one.check() == "local Ray: 1 worker x 1 CPU"
 
 
 def test_an_address_where_nothing_listens_and_too_many_cpus_are_refused_without_starting_ray():
     script = """
 import ray
 from bios_sweep.errors import ClusterError
-from bios_sweep.execution.ray.cluster import Request, open_cluster
+from bios_sweep.execution.ray.cluster import open_cluster
+from bios_sweep.request import Request
 for request in (Request(address="127.0.0.1:1"), Request(num_cpus=2, cpus_per_trial=4)):
     try:
         open_cluster(request)
@@ -570,7 +573,7 @@ def test_cpus_and_gpus_on_different_nodes_do_not_fit_one_trial():
     ],
 )
 def test_requests_that_mean_nothing_are_refused(values, message):
-    with pytest.raises(ClusterError, match=message):
+    with pytest.raises(ConfigError, match=message):
         Request(**values)
 
 

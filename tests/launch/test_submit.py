@@ -20,6 +20,7 @@ from bios_sweep.launch.kuberay import KubeRayOptions, rayjob_manifest
 from bios_sweep.launch.rayjob import RayJobOptions, job_script, job_words
 from bios_sweep.launch.slurm import SlurmOptions, sbatch_file
 from bios_sweep.launch.study_command import StudyCommand
+from bios_sweep.request import Request
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "golden"
@@ -33,8 +34,7 @@ COMMAND = StudyCommand(
     folder="/home/ada/study",
     workspace="/mnt/bios/runs",
     stop_file="/mnt/bios/runs/stop",
-    cpus_per_trial=4,
-    gpus_per_trial=1,
+    request=Request(address="auto", cpus_per_trial=4, gpus_per_trial=1),
 )
 
 

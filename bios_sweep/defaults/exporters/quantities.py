@@ -6,9 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bios_sweep.defaults.rules import require_count
 from bios_sweep.errors import DefaultsError
-from bios_sweep.settings import FULL, TrainingSettings, setting_names
+from bios_sweep.settings import COUNT, FULL, TrainingSettings, setting_names
 
 LARGEST_MICRO_BATCH = 8  # where none is given; chosen, not measured: what fits depends on model and GPU
 
@@ -48,13 +47,13 @@ def split_batch(batch_size: int, gpus: int = 1, micro_batch: int | None = None) 
     Raises:
         DefaultsError: no whole number above 0, or a batch that does not divide, with the nearest that do.
     """
-    require_count("gpus", gpus)
+    COUNT.require("gpus", gpus, DefaultsError)
     if micro_batch is None:
         if batch_size % gpus:
             raise DefaultsError(_does_not_divide(batch_size, gpus, 1))
         share = batch_size // gpus
         micro_batch = max(size for size in range(1, LARGEST_MICRO_BATCH + 1) if share % size == 0)
-    require_count("micro_batch", micro_batch)
+    COUNT.require("micro_batch", micro_batch, DefaultsError)
     if batch_size % (gpus * micro_batch):
         raise DefaultsError(_does_not_divide(batch_size, gpus, micro_batch))
     return Batch(gpus=gpus, micro_batch=micro_batch, accumulation=batch_size // (gpus * micro_batch))

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from bios_sweep.checks import is_number, not_allowed, whole
 from bios_sweep.config.method import method_of
-from bios_sweep.driver.resources import require_whole
 from bios_sweep.driver.scenarios.trained import optional_count
 from bios_sweep.engines.simulation.engine import PlantedEngine
 from bios_sweep.engines.simulation.truth import PlantedTruth
@@ -39,9 +39,7 @@ def planted_scenario(values: Mapping[str, Any]) -> Scenario:
             file="",
             fingerprint=fingerprint,
             evaluation_fingerprint=fingerprint,
-            train_examples=require_whole(
-                "data.train_examples", values["data"].get("train_examples", 100_000)
-            ),
+            train_examples=whole("data.train_examples", values["data"].get("train_examples", 100_000)),
             eval_examples=_planted_examples(options)
             or optional_count(values["data"]["eval_examples"])
             or 1000,
@@ -66,10 +64,11 @@ def _planted_options(planted: Any) -> dict[str, Any]:
     if missing:
         raise ConfigError(f"model.planted.{min(missing)}: is missing; see model=planted for an example")
     for path, value in _leaves(planted, "model.planted"):
-        number = isinstance(value, int | float) and not isinstance(value, bool)
         text = path == "model.planted.family" or path.startswith("model.planted.fail.")
-        if not (number or text or (value is None and path.endswith((".wall", ".examples_per_second")))):
-            raise ConfigError(f"{path}: {value!r} is not allowed; a number")
+        if not (
+            is_number(value) or text or (value is None and path.endswith((".wall", ".examples_per_second")))
+        ):
+            raise not_allowed(path, value, "a number")
     return dict(planted)
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from bios_sweep import defaults
+from bios_sweep.checks import one_of
 from bios_sweep.config.method import method_of
 from bios_sweep.defaults import Recommendation
-from bios_sweep.driver.scenarios.trained import optional_count, read_model, require_choice
+from bios_sweep.driver.scenarios.trained import optional_count, read_model
 from bios_sweep.engines.scripted.engine import VERSION
 from bios_sweep.engines.scripted.function import OwnFunction
 from bios_sweep.engines.scripted.identity import digests_of
@@ -128,7 +129,7 @@ def require_told(plan: Plan) -> None:
 
 
 def _check(values: Mapping[str, Any]) -> None:
-    require_choice("model.kind", values["model"]["kind"], ("named", "local", "embedded"))
+    one_of("model.kind", values["model"]["kind"], ("named", "local", "embedded"))
     if values["data"]["kind"] != "named":
         raise ConfigError(
             f"data={values['data']['kind']}: a script reads its own data; leave data=named and list its "

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from bios_sweep.assets import base_model_path
+from bios_sweep.checks import is_number, not_allowed, one_of, whole
 from bios_sweep.config.method import method_of
-from bios_sweep.driver.resources import require_whole
 from bios_sweep.engines.training.corpus import embedded_examples
 from bios_sweep.engines.training.data import DataSet
 from bios_sweep.engines.training.facts import (
@@ -25,6 +25,7 @@ from bios_sweep.engines.training.facts import (
 from bios_sweep.engines.training.jsonl import jsonl_examples
 from bios_sweep.errors import ConfigError, DataError
 from bios_sweep.records.workspace import Workspace
+from bios_sweep.request import Request
 from bios_sweep.study.scenario import Cut, DataFacts, ModelFacts, Scenario
 
 LORA_ENGINE = "bios_sweep.engines.training.engine:LoraEngine"
@@ -35,14 +36,16 @@ DATA_KINDS = ("embedded", "jsonl")
 SCRIPTS_ONLY = "goes with method=command and method=python only, whose script reads its own"
 
 
-def trained_scenario(values: Mapping[str, Any], workspace: Workspace) -> tuple[Scenario, DataSet]:
+def trained_scenario(
+    values: Mapping[str, Any], workspace: Workspace, request: Request
+) -> tuple[Scenario, DataSet]:
     """The scenario and its examples; where they are cut is known with the arms, see `judged_alike`.
 
     Raises:
         InputError: model or data cannot be used.
     """
-    method, cluster = values["method"], values["cluster"]
-    require_whole("method.max_length", method["max_length"])
+    method = values["method"]
+    whole("method.max_length", method["max_length"])
     model = read_model(values["model"])
     dataset = read_data(values["data"])
     data = _data_facts(dataset, workspace)
@@ -57,9 +60,9 @@ def trained_scenario(values: Mapping[str, Any], workspace: Workspace) -> tuple[S
                 "model_path": _portable(values["model"]),
                 "data_file": data.file,
                 "data_fingerprint": data.fingerprint,
-                "threads": cluster["cpus_per_trial"],
-                "device": _device(cluster),
-                "micro_batch_size": require_whole("method.micro_batch_size", method.get("micro_batch_size")),
+                "threads": request.cpus_per_trial,
+                "device": request.trial_device,
+                "micro_batch_size": whole("method.micro_batch_size", method.get("micro_batch_size")),
                 "measurements": values["budget"]["measurements"],
             },
             software=software_versions(),
@@ -105,9 +108,9 @@ def judged_alike(
 
 def read_model(values: Mapping[str, Any]) -> ModelFacts:
     """The facts of the configured base model."""
-    require_choice("model.kind", values["kind"], MODEL_KINDS)
+    one_of("model.kind", values["kind"], MODEL_KINDS)
     if values["name"] is not None and not isinstance(values["name"], str):
-        raise ConfigError(f"model.name: {values['name']!r} is not allowed; give a text, or null")
+        raise not_allowed("model.name", values["name"], "give a text, or null")
     if values["kind"] == "embedded":
         return describe_model(str(base_model_path()), values["name"])
     if values["kind"] == "named":
@@ -128,7 +131,7 @@ def read_data(values: Mapping[str, Any]) -> DataSet:
         raise ConfigError(f"data=named {SCRIPTS_ONLY}")
     if values["kind"] == "planted":
         raise ConfigError("data=planted has no examples; it goes with model=planted only")
-    require_choice("data.kind", values["kind"], DATA_KINDS)
+    one_of("data.kind", values["kind"], DATA_KINDS)
     if values["kind"] == "embedded":
         return embedded_examples(optional_count(values["eval_examples"]))
     if not values["path"]:
@@ -141,30 +144,17 @@ def read_data(values: Mapping[str, Any]) -> DataSet:
     )
 
 
-def require_choice(key: str, value: Any, allowed: tuple[str, ...]) -> None:
-    """Refuse a value that is none of those allowed."""
-    if value not in allowed:
-        raise ConfigError(f"{key}: {value!r} is not allowed; choose from {', '.join(allowed)}")
-
-
 def optional_count(value: Any, key: str = "data.eval_examples") -> int | None:
     """A number of examples, or None where it is left to be found out."""
-    return None if value is None else require_whole(key, value)
+    return None if value is None else whole(key, value)
 
 
 def _fraction(value: Any) -> float | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ConfigError(f"data.eval_fraction: {value!r} is not allowed; a number above 0 and below 1")
+    if not is_number(value):
+        raise not_allowed("data.eval_fraction", value, "a number above 0 and below 1")
     return float(value)
-
-
-def _device(cluster: Mapping[str, Any]) -> str:
-    """`auto` follows the request: a trial that asked for no GPU must not take one."""
-    if cluster["device"] != "auto":
-        return str(cluster["device"])
-    return "cuda" if cluster["gpus_per_trial"] else "cpu"
 
 
 def _data_facts(dataset: DataSet, workspace: Workspace) -> DataFacts:

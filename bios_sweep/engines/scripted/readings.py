@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bios_sweep.checks import is_number
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.trials import OWN_METRICS, Measurement
 
@@ -142,7 +143,7 @@ def _number(value: Any) -> float | None:
     """None for what is no number, null included: it says that nothing was measured."""
     if isinstance(value, str):
         return NAMED_NUMBERS.get(value.strip().lower())
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if not is_number(value):
         return None
     return float(value) if abs(value) < math.inf or isinstance(value, float) else math.inf
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bios_sweep.checks import is_positive, not_allowed, truth
 from bios_sweep.engines.scripted.function import OwnFunction
 from bios_sweep.engines.scripted.identity import callable_file, command_files, input_files
 from bios_sweep.engines.scripted.readings import STATE_FILE
@@ -140,14 +140,12 @@ def _check(method: Mapping[str, Any]) -> None:
     if missing:
         raise ConfigError(f"method.{missing[0]}: is missing; method={method['runner']} needs it")
     if not isinstance(method["metric"], str) or not method["metric"].strip():
-        raise ConfigError(f"method.metric: {method['metric']!r} is not allowed; the name of a metric")
+        raise not_allowed("method.metric", method["metric"], "the name of a metric")
     for key in ("shell", "resumes"):
-        if not isinstance(method.get(key, False), bool):
-            raise ConfigError(f"method.{key}: {method[key]!r} is not allowed; true or false")
+        truth(f"method.{key}", method.get(key, False))
     limit = method["time_limit_seconds"]
-    number = isinstance(limit, int | float) and not isinstance(limit, bool)
-    if limit is not None and not (number and 0 < limit < math.inf):
-        raise ConfigError(f"method.time_limit_seconds: {limit!r} is not allowed; a number above 0, or null")
+    if limit is not None and not is_positive(limit):
+        raise not_allowed("method.time_limit_seconds", limit, "a number above 0, or null")
 
 
 def _run(method: Mapping[str, Any], own: tuple[str, ...]) -> tuple[str, CommandTemplate | None]:
@@ -158,7 +156,7 @@ def _run(method: Mapping[str, Any], own: tuple[str, ...]) -> tuple[str, CommandT
         return method["callable"], None
     text = method.get("command")
     if text is not None and not isinstance(text, str):
-        raise ConfigError(f"method.command: {text!r} is not allowed; a text")
+        raise not_allowed("method.command", text, "a text")
     command = CommandTemplate(text=text or "", shell=method.get("shell", False), own=own)
     found = secret_in(command.text)
     if found is not None:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bios_sweep.engines.simulation.shapes import Curve, curve_of, require_mapping, require_number
+from bios_sweep.engines.simulation.shapes import Curve, curve_of, require_mapping
 from bios_sweep.errors import ConfigError
+from bios_sweep.settings import OR_MORE, POSITIVE
 
 OWN_METRICS = ("eval_loss", "eval_bits_per_byte", "train_loss")
 
@@ -37,10 +38,10 @@ def metric_of(name: str, values: Any) -> PlantedMetric:
         raise ConfigError(f"{path}: unknown option {unknown[0]!r}; allowed: {', '.join(allowed)}")
     truth = require_mapping(f"{path}.truth", values.get("truth", {}))
     return PlantedMetric(
-        value=require_number(f"{path}.value", values.get("value"), above=0.0),
+        value=POSITIVE.require(f"{path}.value", values.get("value")),
         curves={setting: curve_of(f"{path}.truth", setting, shape) for setting, shape in truth.items()},
-        noise_percent=require_number(f"{path}.noise_percent", values.get("noise_percent", 0.0), least=0.0),
-        seed_noise_percent=require_number(
-            f"{path}.seed_noise_percent", values.get("seed_noise_percent", 0.0), least=0.0
+        noise_percent=OR_MORE.require(f"{path}.noise_percent", values.get("noise_percent", 0.0)),
+        seed_noise_percent=OR_MORE.require(
+            f"{path}.seed_noise_percent", values.get("seed_noise_percent", 0.0)
         ),
     )

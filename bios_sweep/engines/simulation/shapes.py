@@ -14,8 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bios_sweep.checks import Range, not_allowed
 from bios_sweep.errors import ConfigError
-from bios_sweep.settings import KNOWN, RANGES, TrainingSettings
+from bios_sweep.settings import KNOWN, POSITIVE, RANGES, TrainingSettings
 
 EXAMPLES = "examples"  # training examples seen: max_steps x batch_size
 KINDS = {("optimum", "curvature"): "valley", ("knee", "gain"): "floor", ("critical", "cost"): "ceiling"}
@@ -71,8 +72,8 @@ def curve_of(path: str, name: str, shape: Any) -> Curve:
         if set(keys) == {place, strength}:
             return Curve(
                 kind=kind,
-                place=require_number(f"{path}.{name}.{place}", shape[place], above=0.0),
-                strength=require_number(f"{path}.{name}.{strength}", shape[strength]),
+                place=POSITIVE.require(f"{path}.{name}.{place}", shape[place]),
+                strength=Range().require(f"{path}.{name}.{strength}", shape[strength]),
             )
     allowed = ", ".join(f"{{{place}, {strength}}}" for place, strength in KINDS)
     told = dict(shape) if isinstance(shape, Mapping) else shape
@@ -91,8 +92,8 @@ def move_of(path: str, name: str, values: Any) -> Move:
         raise ConfigError(f"{path}.{name}: {told!r} is not allowed; give {{power, at}}")
     return Move(
         setting=name,
-        power=require_number(f"{path}.{name}.power", values["power"]),
-        at=require_number(f"{path}.{name}.at", values["at"], above=0.0),
+        power=Range().require(f"{path}.{name}.power", values["power"]),
+        at=POSITIVE.require(f"{path}.{name}.at", values["at"]),
     )
 
 
@@ -106,26 +107,8 @@ def require_place(path: str, name: str) -> None:
         )
 
 
-def require_number(path: str, value: Any, *, above: float = -math.inf, least: float = -math.inf) -> float:
-    """A finite number in its range, or a sentence that says which are allowed."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if number and above < value < math.inf and value >= least:
-        return float(value)
-    limit = (
-        f" above {above:g}" if above > -math.inf else f" of at least {least:g}" if least > -math.inf else ""
-    )
-    raise ConfigError(f"{path}: {value!r} is not allowed; it must be a finite number{limit}")
-
-
-def require_count(path: str, value: Any, *, least: int) -> int:
-    """A whole number in its range, or a sentence that says which are allowed."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ConfigError(f"{path}: {value!r} is not allowed; a whole number of at least {least}")
-    return value
-
-
 def require_mapping(path: str, value: Any) -> Mapping[str, Any]:
     """Names with their values, or a sentence that says so."""
     if not isinstance(value, Mapping):
-        raise ConfigError(f"{path}: {value!r} is not allowed; give names with their values, such as {{a: 1}}")
+        raise not_allowed(path, value, "give names with their values, such as {a: 1}")
     return value

@@ -37,6 +37,7 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
+from bios_sweep.checks import whole
 from bios_sweep.engines.simulation.draws import normal, normals
 from bios_sweep.engines.simulation.evaluation import EvaluationSet
 from bios_sweep.engines.simulation.metrics import PlantedMetric, metric_of
@@ -46,12 +47,10 @@ from bios_sweep.engines.simulation.shapes import (
     curve_of,
     move_of,
     quantity,
-    require_count,
     require_mapping,
-    require_number,
 )
 from bios_sweep.errors import ConfigError, NoClockError
-from bios_sweep.settings import TrainingSettings
+from bios_sweep.settings import OR_MORE, POSITIVE, TrainingSettings
 
 CURVE_RATE = 4.0  # chosen, not measured: 86 % of the gain is made in the first half of training
 WALL = "wall"
@@ -113,14 +112,14 @@ class PlantedTruth:
 
     def __post_init__(self) -> None:
         for name in ABOVE_0:
-            require_number(name, getattr(self, name), above=0.0)
+            POSITIVE.require(name, getattr(self, name))
         for name in AT_LEAST_0:
-            require_number(name, getattr(self, name), least=0.0)
+            OR_MORE.require(name, getattr(self, name))
         for name, least in COUNTS.items():
-            require_count(name, getattr(self, name), least=least)
+            whole(name, getattr(self, name), least)
         for name in ("wall", "examples_per_second"):
             if getattr(self, name) is not None:
-                require_number(name, getattr(self, name), above=0.0)
+                POSITIVE.require(name, getattr(self, name))
         if self.clusters == 1 or (self.cluster_noise_percent and not self.clusters):
             raise ConfigError(f"clusters: {self.clusters} is not allowed here; a spread needs 2 or more")
         if self.wall is None and (self.wall_noise or WALL in self.interactions):

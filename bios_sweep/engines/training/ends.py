@@ -14,6 +14,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from bios_sweep.checks import is_whole
 from bios_sweep.errors import ModelError
 
 GENERATION = "generation_config.json"
@@ -103,4 +104,4 @@ def _text(value: Any) -> str | None:
 
 def _ids(value: Any) -> tuple[int, ...]:
     listed = value if isinstance(value, list) else [value]
-    return tuple(item for item in listed if isinstance(item, int) and not isinstance(item, bool))
+    return tuple(filter(is_whole, listed))

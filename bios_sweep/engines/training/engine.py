@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from bios_sweep.checks import whole
 from bios_sweep.engines.training.batches import micro_batches
 from bios_sweep.engines.training.conversations import chat_renderer
 from bios_sweep.engines.training.data import Example, read_dataset
@@ -59,8 +60,7 @@ class EngineOptions:
             value = getattr(self, name)
             if name == "eval_max_length" and value is None:
                 continue
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ConfigError(f"{name}: {value!r} is not allowed; a whole number of at least 1")
+            whole(name, value)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> EngineOptions:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bios_sweep.assets import base_model_path
+from bios_sweep.checks import is_whole
 from bios_sweep.engines.training.digests import files_fingerprint, user_cache
 from bios_sweep.errors import ModelError
 from bios_sweep.study.scenario import ModelFacts
@@ -209,7 +210,7 @@ def _generation_ends(folder: Path) -> tuple[int, ...]:
     path = folder / "generation_config.json"
     value = _read_json(path, "").get("eos_token_id") if path.is_file() else None
     listed = value if isinstance(value, list) else [value]
-    return tuple(item for item in listed if isinstance(item, int) and not isinstance(item, bool))
+    return tuple(filter(is_whole, listed))
 
 
 def _read_json(path: Path, why: str) -> dict[str, Any]:

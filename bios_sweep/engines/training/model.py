@@ -20,6 +20,7 @@ from peft.tuners.lora import LoraLayer
 from torch import nn
 from torch.nn import functional
 
+from bios_sweep.checks import one_of
 from bios_sweep.engines.training.batches import MicroBatch, uniform
 from bios_sweep.errors import ConfigError, ModelError, StorageError
 from bios_sweep.settings import TrainingSettings
@@ -67,8 +68,7 @@ def choose_device(name: str) -> torch.device:
     Raises:
         ConfigError: an unknown name, or no GPU is there.
     """
-    if name not in DEVICES:
-        raise ConfigError(f"device: {name!r} is not allowed; choose from {', '.join(DEVICES)}")
+    one_of("device", name, DEVICES)
     if name == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device: cuda was asked for but torch sees no GPU; use device=cpu or auto")
     available = "cuda" if torch.cuda.is_available() else "cpu"

@@ -10,14 +10,14 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import ray
 
 from bios_sweep.errors import ClusterError
-from bios_sweep.execution.request import Node, Request, refuse_unless_fits
+from bios_sweep.execution.placement import Node, refuse_unless_fits
+from bios_sweep.request import Request
 
 PACKAGE = Path(__file__).resolve().parents[2]
 OBJECT_STORE_BYTES = 100_000_000  # chosen, not measured: only small dicts travel; Ray's least is 75 MB
@@ -36,10 +36,8 @@ def open_cluster(request: Request) -> bool:
         return False
     with restored_signals():
         if request.address is None:
-            refuse_unless_fits(
-                replace(request, gpus_per_trial=0.0, accelerator_type=None, resources_per_trial={}),
-                [{"CPU": request.local_cpus}],
-            )
+            cpus = Request(cpus_per_trial=request.cpus_per_trial)  # the rest is known when Ray is up
+            refuse_unless_fits(cpus, [{"CPU": request.local_cpus}])
             _start_local(request)
         else:
             _join(request)
@@ -126,7 +124,8 @@ def _join(request: Request) -> None:
     Only code travels: configurations are composed in the driver, and workers get plain values.
     """
     address = str(request.address)
-    modules = [*([] if request.preinstalled else [str(PACKAGE)]), *request.py_modules]
+    own = [str(Path(path).expanduser().absolute()) for path in request.py_modules]
+    modules = [*([] if request.preinstalled else [str(PACKAGE)]), *own]
     runtime_env = {"py_modules": modules, "excludes": ["**/__pycache__/**"]} if modules else None
     try:
         if address not in ("auto", "local"):

@@ -22,6 +22,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from bios_sweep.errors import BiosSweepError, ClusterError
 from bios_sweep.execution.attempts import describe
 from bios_sweep.execution.dispatch import Dispatch
+from bios_sweep.execution.placement import Node, place_slots, slots_on
 from bios_sweep.execution.preflight import judge
 from bios_sweep.execution.ray.bridge import Bridge
 from bios_sweep.execution.ray.causes import every_loss_is_a_death, node_answers
@@ -33,9 +34,9 @@ from bios_sweep.execution.ray.preflight import left_for_nodes, look_on_nodes
 from bios_sweep.execution.ray.slot import WorkerSlot
 from bios_sweep.execution.ray.timing import time_on_worker
 from bios_sweep.execution.ray.waiting import CapacityWatch
-from bios_sweep.execution.request import PACK, Node, Request, place_slots, slots_on
 from bios_sweep.execution.transfer.attempt_files import ATTEMPTS_FOLDER, FileTransfer
 from bios_sweep.ports import EventSink, PreflightLine, TrialSource
+from bios_sweep.request import Request
 from bios_sweep.secrecy import keep_secret
 from bios_sweep.settings import TrainingSettings
 
@@ -48,51 +49,22 @@ class RayTuneExecutor:
     """Runs trials side by side on a local Ray or an existing cluster; survives workers that die.
 
     storage_dir: absolute folder inside the workspace for Tune's own files, removed after a good run.
-    max_attempts: tries of a trial whose worker dies; the last loss ends it as failed. storage: where trial
-    files follow their trial (see `carried`); None for the workspace, which every node then must see.
     environment: variables that every worker gets; they may be secrets, so they go from process to process
     and into no file or log. silence_seconds: a worker that gives no sign of life for longer loses its trial
-    to another; a storage may fail as long before it costs a try. The other arguments are those of
-    `request.Request`. `idle_seconds`: after `run`, seconds each slot spent without a job since it was first
-    ready.
+    to another; a storage may fail as long before it costs a try. `idle_seconds`: after `run`, seconds each
+    slot spent without a job since it was first ready.
     """
 
     def __init__(
         self,
+        request: Request,
         *,
         storage_dir: Path,
-        address: str | None = None,
-        cpus_per_trial: int = 1,
-        gpus_per_trial: float = 0.0,
-        accelerator_type: str | None = None,
-        resources_per_trial: Mapping[str, float] = MappingProxyType({}),
-        max_concurrent: int | None = None,
-        placement: str = PACK,
-        num_cpus: int | None = None,
-        preinstalled: bool = False,
-        py_modules: Sequence[str] = (),
-        max_attempts: int = 3,
-        storage: str | None = None,
         environment: Mapping[str, str] = MappingProxyType({}),
         silence_seconds: float = SILENCE_SECONDS,
     ) -> None:
-        if max_attempts < 1:
-            raise ClusterError(f"cluster.max_attempts: {max_attempts} is not allowed; at least 1")
-        self._request = Request(
-            address=address,
-            cpus_per_trial=cpus_per_trial,
-            gpus_per_trial=gpus_per_trial,
-            accelerator_type=accelerator_type,
-            resources_per_trial=resources_per_trial,
-            max_concurrent=max_concurrent,
-            placement=placement,
-            num_cpus=num_cpus,
-            preinstalled=preinstalled,
-            py_modules=tuple(py_modules),
-        )
+        self._request = request
         self._storage_dir = Path(storage_dir).absolute()
-        self._max_attempts = max_attempts
-        self._storage = storage
         self._environment = dict(environment)
         keep_secret(self._environment)
         self._silence_seconds = silence_seconds
@@ -164,7 +136,6 @@ class RayTuneExecutor:
                     settings,
                     engine=engine,
                     engine_options=engine_options,
-                    storage=self._storage,
                     environment=self._environment,
                     repeats=repeats,
                 )
@@ -188,7 +159,7 @@ class RayTuneExecutor:
                 source is open but offers nothing.
             ClusterError: see `check`.
         """
-        dispatch = Dispatch(source, record, max_attempts=self._max_attempts, clock=time.monotonic)
+        dispatch = Dispatch(source, record, max_attempts=self._request.max_attempts, clock=time.monotonic)
         if dispatch.finished():
             self.close()
             return
@@ -230,9 +201,10 @@ class RayTuneExecutor:
 
     def _storage_for(self, trials_dir: Path) -> str | None:
         """The storage through which trial files travel; None on this machine alone, where they stay put."""
-        if self._storage is None and self._request.address is None:
+        storage = self._request.storage
+        if storage is None and self._request.address is None:
             return None
-        return self._storage or str(trials_dir.with_name(ATTEMPTS_FOLDER))
+        return storage or str(trials_dir.with_name(ATTEMPTS_FOLDER))
 
     def _fit(self, name: str, bridge: Bridge, config: dict[str, Any], seats: Sequence[Node]) -> None:
         mailbox = _start_mailbox(name, self._environment)

@@ -11,8 +11,8 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from bios_sweep.execution.placement import Node
 from bios_sweep.execution.preflight import ALWAYS, inspect
-from bios_sweep.execution.request import Node
 from bios_sweep.execution.transfer.node_options import send_data
 from bios_sweep.execution.transfer.storage import TrialFiles
 from bios_sweep.secrecy import keep_secret, masked

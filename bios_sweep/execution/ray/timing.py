@@ -12,8 +12,8 @@ from bios_sweep.errors import BiosSweepError, NoClockError
 from bios_sweep.execution.attempts import describe, time_arms
 from bios_sweep.execution.ray.cluster import restored_signals
 from bios_sweep.execution.ray.waiting import capacity_for_one
-from bios_sweep.execution.request import Request
 from bios_sweep.execution.transfer.node_options import bring_data
+from bios_sweep.request import Request
 from bios_sweep.secrecy import keep_secret, masked
 from bios_sweep.settings import TrainingSettings
 
@@ -24,7 +24,6 @@ def time_on_worker(
     *,
     engine: str,
     engine_options: Mapping[str, Any],
-    storage: str | None,
     environment: Mapping[str, str],
     repeats: int,
 ) -> tuple[list[list[float]], str]:
@@ -34,7 +33,7 @@ def time_on_worker(
         BiosSweepError: in the words of the engine, or two workers died.
     """
     task = _task(request)
-    options = {"driver": dict(engine_options), "storage": storage}
+    options = {"driver": dict(engine_options), "storage": request.storage}
     arms = [arm.to_dict() for arm in settings]
     job = (engine, options, arms, repeats, request.cpus_per_trial, dict(environment))
 
@@ -51,7 +50,7 @@ def _task(request: Request) -> Any:
     return decorate(
         num_cpus=request.cpus_per_trial,
         num_gpus=request.gpus_per_trial,
-        resources=dict(request.resources_per_trial) or None,
+        resources=dict(request.resources_per_trial or {}) or None,
         accelerator_type=request.accelerator_type,
         max_calls=1,
         max_retries=0,  # counted by `_answer`: Ray would try for ever where the memory is too small

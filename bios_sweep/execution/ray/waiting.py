@@ -13,7 +13,8 @@ from ray import tune
 from ray.util.placement_group import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from bios_sweep.execution.request import Request, waiting_line
+from bios_sweep.execution.placement import waiting_line
+from bios_sweep.request import Request
 
 CAPACITY_SECONDS = 30.0  # between two lines; chosen, not measured: where there is room a worker starts sooner
 ANSWER_SECONDS = 5.0  # chosen: the mailbox is on this machine

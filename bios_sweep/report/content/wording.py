@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from bios_sweep.checks import is_number
 from bios_sweep.vocabulary import Status
 
 NONE = "—"  # no number: unknown, unbounded or not measured
@@ -25,7 +26,7 @@ def number(value: Any) -> str:
         return NONE
     if isinstance(value, Mapping):
         return ", ".join(f"{clean(name)} {number(one)}" for name, one in value.items())
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if not is_number(value):
         return clean(value)
     if isinstance(value, int):
         return str(value)

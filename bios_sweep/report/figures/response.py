@@ -6,12 +6,12 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
+from bios_sweep.checks import is_number
 from bios_sweep.report.content.arm_rows import ArmRow
 from bios_sweep.report.content.summary import Summary
 from bios_sweep.report.content.wording import number
@@ -41,7 +41,7 @@ def draw_response(summary: Summary, family: Family) -> Figure:
     default = family.baseline.arm
     levels = replace(family.baseline, level=family.baseline.settings.get(family.factor, 0))
     arms = [levels, *(arm for arm in family.arms if rate_of(family, arm) == 1.0)]
-    ordered = all(_is_number(arm.level) and arm.level > 0 for arm in arms)
+    ordered = all(is_number(arm.level) and arm.level > 0 for arm in arms)
     if ordered:
         arms = sorted(arms, key=lambda arm: arm.level)
     places = [float(arm.level) if ordered else float(index) for index, arm in enumerate(arms)]
@@ -161,7 +161,7 @@ def _bracket_band(panel: Axes, summary: Summary, family: Family) -> None:
     own = {arm.arm for arm in family.arms}
     about = [v for v in summary.verdicts if own & {row.arm for row in v.levels}]
     found = [verdict.bracket for verdict in about if verdict.bracket]
-    if not found or not all(_is_number(end) and end > 0 for end in found[0]):
+    if not found or not all(is_number(end) and end > 0 for end in found[0]):
         return
     low, high = found[0]
     panel.axvspan(
@@ -204,7 +204,3 @@ def _tick(arm: ArmRow, default: bool) -> str:
     if default:
         return f"{value}\n(default)"
     return value if name in ("", value) else f"{value}\n{name}"
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

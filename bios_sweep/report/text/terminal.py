@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bios_sweep.checks import is_number
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.report.content.advice import advice
 from bios_sweep.report.content.goals import first_line
@@ -151,7 +152,7 @@ def _baseline_table(plan: PlanSummary) -> Table:
 
 def _against(value: Any, recommended: Any) -> Text:
     """A value, and the default it stands below where it does."""
-    below = _is_number(value) and _is_number(recommended) and value < recommended
+    below = is_number(value) and is_number(recommended) and value < recommended
     text = Text(number(value))
     return text.append(f" (default {number(recommended)})", style="yellow") if below else text
 
@@ -293,7 +294,3 @@ def _failures(console: Console, failures: Sequence[FailureRow], trials_dir: Path
     for row in failures:
         for log in logs_of(trials_dir / row.key) if row.status == FAILED else ():
             copyable(console, f"  log of {clean(row.arm)}, seed {row.seed}: ", str(log))
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

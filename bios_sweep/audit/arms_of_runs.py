@@ -8,9 +8,10 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bios_sweep.audit.runs import ARM, BASELINE, JOINED, ArmRuns, ArmSet, RunTable
+from bios_sweep.audit.runs import ARM, JOINED, ArmRuns, ArmSet, RunTable
 from bios_sweep.claims import REPEAT
 from bios_sweep.errors import InputError
+from bios_sweep.study.arms import BASELINE
 
 SHOWN = 6  # candidates named in one error (chosen, not measured)
 

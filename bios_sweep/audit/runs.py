@@ -9,7 +9,6 @@ from typing import Any
 
 from bios_sweep.study.scenario import Metric
 
-BASELINE = "baseline"
 ARM = "arm"  # the factor of arms whose settings are not recorded
 
 

@@ -40,7 +40,7 @@ BETTER, WORSE, ALIKE, OPEN = "better", "worse", "no better by what matters", "op
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ladder:
+class NuisanceLadder:
     """The arms of every level of a factor; the default's level comes first.
 
     arms: level -> its arms, the one with the baseline's nuisance value first. values: arm -> the nuisance
@@ -52,7 +52,7 @@ class Ladder:
     values: Mapping[str, float]
 
 
-def judge_ladder(claim: Claim, levels: FactorLevels, ladder: Ladder, evidence: Evidence) -> Finding:
+def judge_ladder(claim: Claim, levels: FactorLevels, ladder: NuisanceLadder, evidence: Evidence) -> Finding:
     """The finding for a nuisance-aware factor.
 
     A level is a candidate only if its best arm beats every arm of the default's level; the default is
@@ -142,7 +142,7 @@ def best_arm(arms: tuple[str, ...], evidence: Evidence) -> str:
     return max(arms, key=lambda arm: evidence.contrasts.over(arm, evidence.baseline).gain)
 
 
-def _rate_ends(ladder: Ladder, level: Any) -> tuple[str, str]:
+def _rate_ends(ladder: NuisanceLadder, level: Any) -> tuple[str, str]:
     """The arms of a level with the smallest and the largest nuisance value."""
     ordered = sorted(ladder.arms[level], key=lambda arm: ladder.values[arm])
     return ordered[0], ordered[-1]
@@ -192,7 +192,7 @@ def _weighed(finding: Finding, levels: FactorLevels, comparison: _Comparison, ev
 
 
 def _by_rate(
-    level: Any, ladder: Ladder, finite: Mapping[Any, tuple[str, ...]], evidence: Evidence
+    level: Any, ladder: NuisanceLadder, finite: Mapping[Any, tuple[str, ...]], evidence: Evidence
 ) -> RateRow:
     """One level at the baseline's nuisance value and at its best, and whether the two conclude alike."""
     own = next(iter(ladder.arms))

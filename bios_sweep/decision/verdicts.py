@@ -28,7 +28,7 @@ from bios_sweep.decision.gates import (
     one_seed,
     stopped,
 )
-from bios_sweep.decision.nuisance import Ladder, judge_ladder
+from bios_sweep.decision.nuisance import NuisanceLadder, judge_ladder
 from bios_sweep.decision.question import Question
 from bios_sweep.decision.table import ResultTable, complete_blocks
 from bios_sweep.reasons import Kind
@@ -51,7 +51,7 @@ class Asked:
 
     question: Question
     levels: FactorLevels
-    ladder: Ladder | None = None
+    ladder: NuisanceLadder | None = None
 
 
 def screen(

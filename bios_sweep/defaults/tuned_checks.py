@@ -27,7 +27,7 @@ from bios_sweep.errors import DefaultsError
 from bios_sweep.method import Objective, Runner
 from bios_sweep.settings import FULL, TrainingSettings, setting_names, without_adapter
 
-Record = TypeVar("Record")
+Entry = TypeVar("Entry")
 FAMILY_NAME = re.compile(r"[a-z][a-z0-9_.-]*")  # as config.json writes a model_type
 
 
@@ -177,7 +177,7 @@ def _check_ranges(tuned: TunedDefaults, profile: str) -> None:
         )
 
 
-def _record(kind: type[Record], values: Any, where: str) -> Record:
+def _record(kind: type[Entry], values: Any, where: str) -> Entry:
     """A dataclass from a JSON object with exactly its fields; lists become tuples."""
     _require_object(values, where)
     needed = [field.name for field in fields(kind) if field.default is MISSING]  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from bios_sweep.driver.prepare import Prepared
 from bios_sweep.errors import PlanError, StorageError
 from bios_sweep.procedure import recall
 from bios_sweep.records.earlier import journal_results, known_of
-from bios_sweep.records.results import KeptResults
+from bios_sweep.records.results import StoredResults
 from bios_sweep.records.speed import seconds_per_example
 from bios_sweep.report.content.plan_summary import PlanSummary, Rate, summarise_plan
 from bios_sweep.report.content.truncation import earlier_cut_note
@@ -91,7 +91,7 @@ def planned(prepared: Prepared, more_warnings: Sequence[str] = ()) -> PlannedSwe
     """
     plan, workspace = prepared.plan, prepared.workspace
     known = known_of(plan, workspace)
-    kept = KeptResults(workspace, journal_results(plan, workspace))
+    kept = StoredResults(workspace, journal_results(plan, workspace))
     state, results = recall(plan, kept, known)
     speed = seconds_per_example(workspace, plan.study.scenario.model.fingerprint)
     rate = Rate(seconds_per_example=speed[0], trials=speed[1]) if speed else None

@@ -7,7 +7,7 @@ import logging
 from bios_sweep.driver.sweep import Sweep
 from bios_sweep.procedure import ProcedureSource
 from bios_sweep.records.journal import Journal
-from bios_sweep.records.results import KeptResults
+from bios_sweep.records.results import StoredResults
 from bios_sweep.study.trials import TrialResult
 
 _log = logging.getLogger(__name__)
@@ -30,8 +30,8 @@ def take_in_finished(sweep: Sweep, source: ProcedureSource, journal: Journal) ->
 
 
 def _found_whole(sweep: Sweep, source: ProcedureSource, journal: Journal) -> list[TrialResult]:
-    kept_results = KeptResults(sweep.workspace, journal.state.results)
-    found = [kept_results.look(trial.key) for trial in source.state.missing]
+    stored_results = StoredResults(sweep.workspace, journal.state.results)
+    found = [stored_results.look(trial.key) for trial in source.state.missing]
     for told in filter(None, (kept.damage or kept.note for kept in found)):
         if journal.noted(told):
             _log.warning("%s", told)
@@ -44,4 +44,4 @@ def _found_whole(sweep: Sweep, source: ProcedureSource, journal: Journal) -> lis
         journal.noted(told)
         _log.warning("%s", told)
     taken = [(kept, kept.result) for kept in found if kept.result is not None and kept.result.finished]
-    return [kept_results.seal(result) if kept.unsealed else result for kept, result in taken]
+    return [stored_results.seal(result) if kept.unsealed else result for kept, result in taken]

@@ -32,7 +32,7 @@ from bios_sweep.procedure import DONE, ProcedureSource, recall
 from bios_sweep.records.earlier import journal_results, known_of, seal_timing
 from bios_sweep.records.journal import Journal
 from bios_sweep.records.lock import DriverLock, require_free
-from bios_sweep.records.results import KeptResults
+from bios_sweep.records.results import StoredResults
 from bios_sweep.records.retention import check_policy
 from bios_sweep.report.content.summary import Summary
 from bios_sweep.request import Request
@@ -130,7 +130,7 @@ def _require_optuna(prepared: Prepared) -> None:
 def _checked_place(prepared: Prepared, tracking: Tracking) -> _Place:
     """The executor, ready; the tracking store was asked before."""
     known = known_of(prepared.plan, prepared.workspace)
-    kept = KeptResults(prepared.workspace, journal_results(prepared.plan, prepared.workspace))
+    kept = StoredResults(prepared.workspace, journal_results(prepared.plan, prepared.workspace))
     state, _ = recall(prepared.plan, kept, known)
     tracking.check()
     request = prepared.request
@@ -234,7 +234,7 @@ def _run(
         judged_on=sweep.plan.study.metric.words,
         trials_dir=sweep.workspace.trials,
     ) as view:
-        run_trials(sweep, source, journal, place.executor, view, open_search, shield=stop.held)
+        run_trials(sweep, source, journal, place.executor, view, open_search, shield=stop.deferred)
     idle = place.executor.idle_seconds
     if idle:
         listener.say(f"idle per worker: {', '.join(f'{seconds:.1f} s' for seconds in idle.values())}")

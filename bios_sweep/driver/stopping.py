@@ -84,7 +84,7 @@ class Stop:
         return self.signal is not None
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def deferred(self) -> Iterator[None]:
         """What runs in here is finished first, whatever is heard."""
         self._held = True
         try:

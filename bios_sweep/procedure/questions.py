@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from bios_sweep.claims import JOINT, REPEAT
 from bios_sweep.decision.finding import FactorLevels
-from bios_sweep.decision.nuisance import Ladder
+from bios_sweep.decision.nuisance import NuisanceLadder
 from bios_sweep.decision.question import Question
 from bios_sweep.study.factors import Factor, natural_ends
 from bios_sweep.study.plan import Plan
@@ -46,14 +46,14 @@ def factor_names(plan: Plan) -> list[str]:
     return [factor.name for factor in plan.factors if plan.levels_of(factor.name)]
 
 
-def ladder_of(plan: Plan, question: Question) -> Ladder | None:
+def ladder_of(plan: Plan, question: Question) -> NuisanceLadder | None:
     """The arms of a nuisance-aware factor by level, with the nuisance setting's value in each."""
     factor = factor_of(plan, question)
     if factor.nuisance is None:
         return None
     setting, arms = factor.nuisance.setting, plan.ladders[factor.name]
     values = {name: getattr(plan.arm(name).settings, setting) for names in arms.values() for name in names}
-    return Ladder(setting=setting, arms=arms, values=values)
+    return NuisanceLadder(setting=setting, arms=arms, values=values)
 
 
 def levels_of(plan: Plan, name: str, untested: Collection[str] = ()) -> FactorLevels:

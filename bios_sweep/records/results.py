@@ -29,7 +29,7 @@ NOTHING: Mapping[str, TrialResult] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kept:
+class StoredResult:
     """What is left of a trial. result: None where none can be taken. damage: why, a sentence, or ''.
 
     unsealed: an earlier version wrote it. note: what else is to be told of it, a sentence, or ''.
@@ -41,7 +41,7 @@ class Kept:
     note: str = ""
 
 
-class KeptResults:
+class StoredResults:
     """The finished trials of a workspace, each checked when it is asked for.
 
     copies: the results in the journal of the sweep that asks. A whole, sealed result counts against its copy
@@ -56,26 +56,28 @@ class KeptResults:
         """A trial's result, or None; for `procedure.recall`."""
         return self.look(key).result
 
-    def look(self, key: str) -> Kept:
+    def look(self, key: str) -> StoredResult:
         """What is left of a trial."""
         path = self._workspace.trial_dir(key) / RESULT_FILE
         try:
             result, sealed = self._workspace.open_result(key)
         except DamagedError as error:
-            return Kept(damage=_told(path, str(error), key))
+            return StoredResult(damage=_told(path, str(error), key))
         if result is None:
             gone = key in self._copies and self._workspace.trials.is_dir()
-            return Kept(damage=_told(path, "is gone, though the journal has its result", key) if gone else "")
+            return StoredResult(
+                damage=_told(path, "is gone, though the journal has its result", key) if gone else ""
+            )
         wrong = self._wrong_evidence(result, sealed=sealed)
         if wrong is not None:
-            return Kept(damage=_told(path.parent / wrong[0], wrong[1], key))
+            return StoredResult(damage=_told(path.parent / wrong[0], wrong[1], key))
         copy = self._copies.get(key)
         if copy is None or copy.says_the_same(result):
-            return Kept(result=result, unsealed=not sealed)
+            return StoredResult(result=result, unsealed=not sealed)
         if not sealed:
             what = "has no checksum and differs from the copy in the journal"
-            return Kept(damage=_told(path, what, key))
-        return Kept(
+            return StoredResult(damage=_told(path, what, key))
+        return StoredResult(
             result=result, note=f"{path}: differs from its copy in the journal, and counts: it is sealed"
         )
 
@@ -116,9 +118,9 @@ def without_damage(journal: SweepState, workspace: Workspace) -> tuple[SweepStat
     trials, told = journal.trials, []
     if not workspace.trials.is_dir():
         return journal, ()
-    kept_results = KeptResults(workspace, journal.results)
+    stored_results = StoredResults(workspace, journal.results)
     for key, result in journal.results.items():
-        kept = kept_results.look(key) if result.finished else Kept()
+        kept = stored_results.look(key) if result.finished else StoredResult()
         if kept.damage:
             told.append(kept.damage)
             trials = trials.changed(replace(trials[key], status=PLANNED, result=None, curve=(), times=()))

@@ -144,7 +144,7 @@ class Workspace:
     def read_result(self, key: str) -> TrialResult | None:
         """A trial's terminal record, or None where it has none; a damaged one counts as none, with a warning.
 
-        Of its files only this one is looked at; `kept.KeptResults` looks at all.
+        Of its files only this one is looked at; `results.StoredResults` looks at all.
         """
         try:
             return self.open_result(key)[0]

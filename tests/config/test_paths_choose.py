@@ -109,7 +109,7 @@ def test_a_path_in_a_sweeps_own_file_counts_the_same(folder, answer):
     [
         (("data=embedded", "data.path=my.jsonl"), "data.path: data=embedded brings its own examples and"),
         (("data.eval_fraction=0.2",), "data.eval_fraction: data=embedded brings its own examples"),
-        (("data.path=my.jsonl", "+data.train_examples=9"), "data.train_examples: our own training takes all"),
+        (("data.path=my.jsonl", "+data.train_examples=9"), "data.train_examples: our own training counts"),
         (("model=embedded", "model.path=mine"), "model.path: model=embedded is the model that comes with"),
         (("model=planted", "data.path=my.jsonl"), "data.path: model=planted trains on no data"),
         (("model=planted", "data=embedded"), "data: model=planted trains on no data"),

@@ -13,7 +13,7 @@ import pytest
 from bios_sweep.claims import CLAIMS, OPTIMUM
 from bios_sweep.decision.costs import CostRatio
 from bios_sweep.decision.finding import CANDIDATE, CONFIRM, EDGE, INCONCLUSIVE, FactorLevels
-from bios_sweep.decision.nuisance import Ladder
+from bios_sweep.decision.nuisance import NuisanceLadder
 from bios_sweep.decision.table import Outcome, ResultTable
 from bios_sweep.reasons import is_any
 from bios_sweep.study.decision import DecisionRule
@@ -35,7 +35,7 @@ LEVELS = FactorLevels(
     labels=tuple(map(str, BATCHES[1:])),
 )
 NAMES = {(batch, rung): f"{batch}/{rung:g}" for batch in BATCHES for rung in RUNGS} | {(128, 1.0): "baseline"}
-LADDER = Ladder(
+LADDER = NuisanceLadder(
     setting="learning_rate",
     arms={batch: tuple(NAMES[batch, rung] for rung in RUNGS) for batch in BATCHES},
     values={name: rung for (_, rung), name in NAMES.items()},

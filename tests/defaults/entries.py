@@ -89,3 +89,6 @@ def write(path, *entries):
 
 def rate(found):
     return found.tuned.values["learning_rate"]
+
+
+LLAMA = {"family": "llama", "hidden_size": 128}

@@ -12,6 +12,7 @@ from bios_sweep.errors import DefaultsError, ModelError, NotTunedError
 from tests.defaults.entries import (
     FULL,
     KEY,
+    LLAMA,
     OPEN,
     PROVENANCE,
     RANK,
@@ -23,8 +24,6 @@ from tests.defaults.entries import (
     verdict,
     write,
 )
-
-LLAMA = {"family": "llama", "hidden_size": 128}
 
 
 @pytest.fixture(autouse=True)

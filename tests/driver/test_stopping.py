@@ -58,7 +58,7 @@ def test_what_is_held_is_finished_before_the_run_ends(workspace):
 
     def record(stop):
         hear(signal.SIGINT)
-        with stop.held():
+        with stop.deferred():
             hear(signal.SIGINT)
             written.append("result")
             written.append("its line in the journal")

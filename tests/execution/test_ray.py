@@ -137,6 +137,7 @@ def test_a_worker_told_to_leave_does_so_at_its_next_measurement_and_that_is_no_f
     assert {key: numbers(result) for key, result in log.results.items()} == undisturbed
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_ends_worker_and_script_at_once_costs_no_try(ray_session, tmp_path):
     (tmp_path / "train.py").write_text(
         "import json, os, pathlib, signal, sys\n"
@@ -161,6 +162,7 @@ def test_a_scheduler_that_ends_worker_and_script_at_once_costs_no_try(ray_sessio
     assert [result.status for result in log.results.values()] == [COMPLETED]
 
 
+@pytest.mark.slow
 def test_a_script_with_a_metrics_file_goes_on_on_another_worker(ray_session, tmp_path):
     (tmp_path / "train.py").write_text(
         "import pathlib, sys, time\n"
@@ -422,6 +424,7 @@ def test_a_probe_whose_worker_dies_is_tried_once_more(ray_session, tmp_path):
     assert len(list(tmp_path.glob("died-*"))) == 1
 
 
+@pytest.mark.slow
 def test_a_probe_whose_worker_dies_twice_ends_in_one_sentence(ray_session, tmp_path):
     with pytest.raises(BiosSweepError, match=r"^the timing probe's worker died twice") as caught:
         time_on_ray(tmp_path, deaths=9)
@@ -483,6 +486,7 @@ def test_a_run_on_a_cluster_that_others_fill_says_that_it_waits_and_for_what(
     assert [result.status for result in log.results.values()] == [COMPLETED]
 
 
+@pytest.mark.slow
 def test_a_probe_on_a_cluster_that_others_fill_says_that_it_waits_and_for_what(
     ray_session, tmp_path, monkeypatch
 ):

@@ -20,7 +20,7 @@ from bios_sweep.execution.inline import InlineExecutor
 from bios_sweep.ports import ENDED, Searcher, TrialEvent
 from bios_sweep.procedure import DONE, ProcedureSource
 from bios_sweep.records.earlier import known_of
-from bios_sweep.records.results import KeptResults, as_arrived
+from bios_sweep.records.results import StoredResults, as_arrived
 from bios_sweep.records.retention import ALL, RECOMMENDED, keep_adapters
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.sealed import digests_of
@@ -255,25 +255,25 @@ def test_no_flipped_bit_is_taken_silently(name, tmp_path):
     workspace, result = with_one_trial(tmp_path)
     path = workspace.trial_dir("k1") / name
     whole = path.read_bytes()
-    assert KeptResults(workspace)("k1") == result
+    assert StoredResults(workspace)("k1") == result
     for damaged in flipped(whole, seed=7, flips=FLIPS):
         path.write_bytes(damaged)
-        kept = KeptResults(workspace).look("k1")
+        kept = StoredResults(workspace).look("k1")
         assert kept.result is None
         assert kept.damage.startswith(f"{path}: ")
     path.write_bytes(whole)
-    assert KeptResults(workspace)("k1") == result
+    assert StoredResults(workspace)("k1") == result
 
 
 def test_an_adapter_that_the_policy_removed_is_no_damage_and_a_lost_one_is(tmp_path):
     workspace, result = with_one_trial(tmp_path)
     keep_adapters(workspace, "one", keys=["k1"], recommended=[], policy=RECOMMENDED)
     assert not (workspace.trial_dir("k1") / "adapter").exists()
-    assert KeptResults(workspace)("k1") == result
+    assert StoredResults(workspace)("k1") == result
     workspace, result = with_one_trial(tmp_path)  # trained again: it has one
     keep_adapters(workspace, "one", keys=["k1"], recommended=["k1"], policy=ALL)
     shutil.rmtree(workspace.trial_dir("k1") / "adapter")
-    assert "adapter_config.json: is gone" in KeptResults(workspace).look("k1").damage
+    assert "adapter_config.json: is gone" in StoredResults(workspace).look("k1").damage
 
 
 def test_half_an_adapter_that_was_being_removed_is_not_handed_on(tmp_path):

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.test_lookup import LLAMA, entry, rate, write
 
 from bios_sweep import defaults
 from bios_sweep.assets import base_model_path
@@ -24,6 +23,7 @@ from bios_sweep.refit.ladders import collect
 from bios_sweep.settings import TrainingSettings, without_adapter
 from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
 from bios_sweep.study.trials import trial_key
+from tests.defaults.entries import LLAMA, entry, rate, write
 
 COMMAND = f"method.command={sys.executable} -S train.py {{learning_rate}} {{seed}}"
 SCRIPT = """

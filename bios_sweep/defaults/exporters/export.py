@@ -19,7 +19,7 @@ from bios_sweep.defaults.exporters.quantities import (
     split_batch,
     value_of,
 )
-from bios_sweep.defaults.exporters.tool import AUTO, Cell, Fixed, Tool
+from bios_sweep.defaults.exporters.tool import AUTO, Fixed, KeyValue, Tool
 from bios_sweep.defaults.exporters.trl import TRL
 from bios_sweep.defaults.exporters.yaml_text import yaml_text
 from bios_sweep.defaults.measured import baseline_reasons, plain_number, reasons
@@ -121,13 +121,13 @@ def export_file(
 
 def _written(
     tool: Tool, settings: TrainingSettings, known: Mapping[str, Quantity], untold: Sequence[str]
-) -> dict[str, dict[str, Cell]]:
+) -> dict[str, dict[str, KeyValue]]:
     """The keys that there is something to write for; a section without any falls away.
 
     Left out: keys of an adapter where there is none, and what the script of the evidence was never told.
     """
 
-    def has_value(cell: Cell) -> bool:
+    def has_value(cell: KeyValue) -> bool:
         if isinstance(cell, Fixed):
             return not (cell.adapter and settings.method == FULL)
         quantity = value_of(cell, known)
@@ -180,11 +180,11 @@ def _require_expressible(settings: TrainingSettings, tool: Tool) -> None:
         require_whole_alpha(settings, tool.title)
 
 
-def _value(cell: Cell, known: Mapping[str, Quantity]) -> Any:
+def _value(cell: KeyValue, known: Mapping[str, Quantity]) -> Any:
     return cell.value if isinstance(cell, Fixed) else value_of(cell, known).value
 
 
-def _comment(cell: Cell, known: Mapping[str, Quantity], why: Mapping[str, Why], *, script: bool) -> str:
+def _comment(cell: KeyValue, known: Mapping[str, Quantity], why: Mapping[str, Why], *, script: bool) -> str:
     """What stands behind a key: the verdict and its bounds, or the rule and how far it may be believed.
 
     script: whether the evidence is a script's, so that keys without a setting were its own affair.

@@ -9,13 +9,13 @@ from bios_sweep.defaults.exporters.tool import (
     OPTIMIZER,
     PLAIN_ALPHA,
     THE_DATA,
-    Cell,
     Fixed,
+    KeyValue,
     Tool,
 )
 from bios_sweep.settings import LORA
 
-LORA_CONFIG: Mapping[str, Cell] = {
+LORA_CONFIG: Mapping[str, KeyValue] = {
     "r": "lora_rank",
     "lora_alpha": "alpha",
     "lora_dropout": "lora_dropout",
@@ -24,7 +24,7 @@ LORA_CONFIG: Mapping[str, Cell] = {
     "bias": Fixed(value="none", reason="no bias is trained, as in the evidence", adapter=True),
     "task_type": Fixed(value="CAUSAL_LM", reason="what the evidence was made for", adapter=True),
 }
-OPTIMIZATION: Mapping[str, Cell] = {  # keys that other tools took over
+OPTIMIZATION: Mapping[str, KeyValue] = {  # keys that other tools took over
     "adam_beta1": "adam_beta1",
     "adam_beta2": "adam_beta2",
     "adam_epsilon": "adam_eps",
@@ -32,7 +32,7 @@ OPTIMIZATION: Mapping[str, Cell] = {  # keys that other tools took over
     "max_grad_norm": "max_grad_norm",
     "neftune_noise_alpha": "neftune_alpha",
 }
-TRAINING_ARGUMENTS: Mapping[str, Cell] = {
+TRAINING_ARGUMENTS: Mapping[str, KeyValue] = {
     "learning_rate": "learning_rate",
     "per_device_train_batch_size": "micro_batch",
     "gradient_accumulation_steps": "accumulation",

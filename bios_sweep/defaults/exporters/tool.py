@@ -21,7 +21,7 @@ class Fixed:
     adapter: bool = False
 
 
-Cell: TypeAlias = str | Fixed  # the name of a quantity (`quantities.py`), or a fixed value
+KeyValue: TypeAlias = str | Fixed  # the name of a quantity (`quantities.py`), or a fixed value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ class Tool:
     title: str
     source: str
     use: str
-    keys: Mapping[str, Mapping[str, Cell]]
+    keys: Mapping[str, Mapping[str, KeyValue]]
     left_out: Mapping[str, str]
     first_line: str = ""
     splits_batch: bool = True

@@ -21,7 +21,7 @@ from typing import Any, Self
 from bios_sweep.engines.scripted.call import FROM_INPUT
 from bios_sweep.engines.scripted.child import Child, OutOfTimeError
 from bios_sweep.engines.scripted.identity import changed_file
-from bios_sweep.engines.scripted.outcome import CALLABLE, Ending, Told, result_of
+from bios_sweep.engines.scripted.outcome import CALLABLE, Ending, Output, result_of
 from bios_sweep.engines.scripted.readings import Reading, reading_of
 from bios_sweep.engines.scripted.template import CommandTemplate, Template, written
 from bios_sweep.engines.scripted.watched import WatchedFile
@@ -107,7 +107,7 @@ class CommandEngine:
         folder = directory.absolute()
         output = _output_folder(folder, keep=self._options.resumes)
         values = written(trial.settings, trial.seed, str(output))
-        told = Told(trial=trial, metric=self._options.metric, watched=self._options.watched)
+        told = Output(trial=trial, metric=self._options.metric, watched=self._options.watched)
         options = self._options
         pattern = self._pattern(values)
         since_ns = _time_of_day_there(folder) if options.resumes else 0
@@ -234,7 +234,7 @@ def _said(line: str | None, file: WatchedFile | None) -> Sequence[Reading]:
     return () if reading is None else (reading,)
 
 
-def _points(told: Told, readings: Sequence[Reading], seconds: float) -> Iterator[Measurement]:
+def _points(told: Output, readings: Sequence[Reading], seconds: float) -> Iterator[Measurement]:
     for reading in readings:
         point = told.take(reading, seconds)
         if point is not None:

@@ -39,7 +39,7 @@ MOST_FINALS = 20  # numbers of a script that are kept beside its metric; chosen:
 
 
 @dataclass
-class Told:
+class Output:
     """What a script has said so far. metric: the one it is judged on; watched: also kept in the curve."""
 
     trial: TrialSpec
@@ -104,7 +104,7 @@ class Ending:
 
 
 def result_of(
-    told: Told, ending: Ending, *, wall_seconds: float, provenance: Mapping[str, Any]
+    told: Output, ending: Ending, *, wall_seconds: float, provenance: Mapping[str, Any]
 ) -> TrialResult:
     """The trial's terminal record: the exit status decides, then whether there is a number."""
     failure, cause = _failure(told, ending)
@@ -127,7 +127,7 @@ def result_of(
     )
 
 
-def _failure(told: Told, ending: Ending) -> tuple[str, str]:
+def _failure(told: Output, ending: Ending) -> tuple[str, str]:
     """(kind, sentence) of a failure; two empty strings where the script did its work."""
     if ending.status is None:
         return TIME_LIMIT, (
@@ -145,7 +145,7 @@ def _failure(told: Told, ending: Ending) -> tuple[str, str]:
     return _kind(ending, said), f"the script {_end(ending.status)}: {shown}"
 
 
-def _no_metric(told: Told, ending: Ending) -> str:
+def _no_metric(told: Output, ending: Ending) -> str:
     if ending.missing:
         return f"the script ended well but {ending.missing}"
     if ending.source == CALLABLE and not told.latest:
@@ -172,14 +172,14 @@ def _end(status: int) -> str:
         return f"was killed by signal {-status}"
 
 
-def _instead(told: Told) -> str:
+def _instead(told: Output) -> str:
     names = list(told.latest)[:MOST_NAMES]
     if names:
         return f"there are {', '.join(names)} (method.metric chooses one)"
     return f'print a JSON line such as {{"step": 10, "{told.metric}": 2.31}}'
 
 
-def _final(told: Told) -> dict[str, float]:
+def _final(told: Output) -> dict[str, float]:
     """The metric, and whatever other finite numbers were last said."""
     others = {
         name: value

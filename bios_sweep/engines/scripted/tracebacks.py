@@ -45,14 +45,14 @@ class Raised:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
+class Tracebacks:
     """All exceptions, in order, and the numbers of the lines that tracebacks are made of."""
 
     raised: Sequence[Raised]
     lines: frozenset[int]
 
 
-def read_tracebacks(lines: Sequence[str]) -> Told:
+def read_tracebacks(lines: Sequence[str]) -> Tracebacks:
     """Take lines apart that hold no colours and no progress bars; several ranks may have mixed theirs."""
     prefixes = _prefixes(lines)
     streams: dict[str, list[tuple[int, str]]] = {"": []}
@@ -61,7 +61,7 @@ def read_tracebacks(lines: Sequence[str]) -> Told:
         streams.setdefault(own, []).append((number, line[len(own) :]))
     readers = [_Reader(stream=prefix, lines=numbered) for prefix, numbered in streams.items()]
     raised = [found for reader in readers for found in reader.read()]
-    return Told(
+    return Tracebacks(
         raised=sorted(raised, key=lambda found: found.line),
         lines=frozenset(number for reader in readers for number in reader.used),
     )

@@ -22,7 +22,7 @@ from bios_sweep.study.trials import DIVERGED, FAILED, SCREENING
 
 # Okabe & Ito 2008: told apart by colour-blind readers; black is kept for the baseline
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-BASELINE = "#000000"
+BASELINE_COLOUR = "#000000"
 BAND = "#BBBBBB"
 TROUBLE = "#882255"
 GREY = "#666666"

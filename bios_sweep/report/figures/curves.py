@@ -15,7 +15,7 @@ from bios_sweep.report.content.arm_rows import ArmRow, CurvePoint
 from bios_sweep.report.content.summary import Summary
 from bios_sweep.report.content.wording import plural
 from bios_sweep.report.figures.canvas import (
-    BASELINE,
+    BASELINE_COLOUR,
     COLOURS,
     GREY,
     baseline_of,
@@ -56,7 +56,7 @@ def draw_curves(summary: Summary) -> Figure:
     loss.xaxis.set_major_locator(MaxNLocator(4))
     loss.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     _keep_in_view(loss, [summary.curves[arm.arm] for arm in chosen], metric.direction)
-    gain.axhline(0.0, color=BASELINE, linewidth=1.6)
+    gain.axhline(0.0, color=BASELINE_COLOUR, linewidth=1.6)
     gain.set_xlabel("share of the arm's training, %")
     gain.set_ylabel("gain over the baseline, %")
     gain.set_xlim(0, 103)
@@ -89,7 +89,7 @@ def _looks(arms: Sequence[ArmRow]) -> list[tuple[str, str]]:
     looks, defaults, others = [], 0, 0
     for arm in arms:
         if is_baseline(arm):
-            looks.append((BASELINE, LINES[defaults % len(LINES)]))
+            looks.append((BASELINE_COLOUR, LINES[defaults % len(LINES)]))
             defaults += 1
         else:
             looks.append((COLOURS[others % len(COLOURS)], LINES[others // len(COLOURS) % len(LINES)]))

@@ -16,7 +16,7 @@ from bios_sweep.report.content.summary import Summary
 from bios_sweep.report.content.wording import number, plural
 from bios_sweep.report.figures.canvas import (
     BAND,
-    BASELINE,
+    BASELINE_COLOUR,
     COLOURS,
     GREY,
     TROUBLE,
@@ -53,7 +53,7 @@ def draw_effects(summary: Summary) -> Figure:
     margin = summary.margin.percent if summary.margin else None
     if margin:
         panel.axvspan(0.0, margin, color=BAND, alpha=0.45, linewidth=0)
-    panel.axvline(0.0, color=BASELINE, linewidth=1.0)
+    panel.axvline(0.0, color=BASELINE_COLOUR, linewidth=1.0)
     heights = [1.0 + place + 0.6 * index for place, (index, _) in enumerate(rows)]
     for height, (index, row) in zip(heights, rows, strict=True):
         _effect(panel, row, height, COLOURS[index % len(COLOURS)])

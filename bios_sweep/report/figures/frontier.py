@@ -19,7 +19,7 @@ from bios_sweep.report.content.summary import Summary
 from bios_sweep.report.content.wording import number
 from bios_sweep.report.figures.canvas import (
     BAND,
-    BASELINE,
+    BASELINE_COLOUR,
     COLOURS,
     GREY,
     label,
@@ -46,7 +46,7 @@ def draw_frontier(summary: Summary) -> Figure:
     if margin:
         band = f"better, by less than the margin of {number(margin)} %"
         panel.axhspan(0.0, margin, color=BAND, alpha=0.45, linewidth=0, label=band)
-    panel.axhline(0.0, color=BASELINE, linewidth=1.0)
+    panel.axhline(0.0, color=BASELINE_COLOUR, linewidth=1.0)
     efficient = sorted((p for p in points if p.on_frontier), key=lambda p: p.cost_ratio)
     panel.plot(
         [point.cost_ratio for point in efficient],
@@ -100,7 +100,7 @@ def _label(panel: Axes, point: FrontierRow, goals: Sequence[str]) -> Annotation:
         textcoords="offset points",
         fontsize=9,
         fontweight="bold" if goals else "normal",
-        color=BASELINE if point.on_frontier else GREY,
+        color=BASELINE_COLOUR if point.on_frontier else GREY,
         arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 5},
         path_effects=[withStroke(linewidth=3, foreground="white")],
     )

@@ -17,7 +17,7 @@ from bios_sweep.report.content.summary import Summary
 from bios_sweep.report.content.wording import number
 from bios_sweep.report.figures.canvas import (
     BAND,
-    BASELINE,
+    BASELINE_COLOUR,
     COLOURS,
     TROUBLE,
     Family,
@@ -126,7 +126,7 @@ def _means(
     )
     for place, name in complete:
         if name == default:
-            ring = panel.plot(place, means[name], "o", label="default", color=BASELINE, markersize=14)
+            ring = panel.plot(place, means[name], "o", label="default", color=BASELINE_COLOUR, markersize=14)
             ring[0].set_markerfacecolor("none")
 
 

@@ -10,12 +10,12 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.typing import RcKeyType
 
-from bios_sweep.report.figures.canvas import BAND, BASELINE, COLOURS, GREY, TROUBLE
+from bios_sweep.report.figures.canvas import BAND, BASELINE_COLOUR, COLOURS, GREY, TROUBLE
 
 # colour in the figure -> the page's variable, which has another value on a dark screen
 VARIABLES = {
     **{colour.lower(): f"var(--c{index})" for index, colour in enumerate(COLOURS)},
-    BASELINE: "var(--ink)",
+    BASELINE_COLOUR: "var(--ink)",
     BAND.lower(): "var(--band)",
     TROUBLE: "var(--trouble)",
     GREY: "var(--muted)",

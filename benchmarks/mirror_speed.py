@@ -21,7 +21,8 @@ from bios_sweep.records.workspace import Workspace
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.design import DecisionRule, Factor, Study
 from bios_sweep.study.plan import Plan, build_plan
-from bios_sweep.study.trials import COMPLETED, Measurement, TrialResult
+from bios_sweep.study.trials import Measurement, TrialResult
+from bios_sweep.vocabulary import Status
 from tests.mirror import postgres
 from tests.mirror.tracking_server import TrackingServer, serving
 from tests.scenarios import RECORDED
@@ -81,7 +82,7 @@ def tell(journal: Journal, keys: Sequence[str], workers: int, per_second: float 
         for key in wave:
             curve = tuple(map(point, range(POINTS)))
             final = {"eval_loss": curve[-1].eval_loss}
-            journal.ended(TrialResult(key=key, status=COMPLETED, curve=curve, final=final))
+            journal.ended(TrialResult(key=key, status=Status.COMPLETED, curve=curve, final=final))
             paced()
     return written
 

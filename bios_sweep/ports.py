@@ -26,7 +26,7 @@ class TrialEvent:
     """Something that happened to a trial. `measurement` comes with MEASURED, `result` with ENDED.
 
     worker: where (host and process). cause: why an attempt was lost, with RETRIED; failure: its kind,
-    one of `study.trials.FAILURES`.
+    a `vocabulary.Failure`.
     """
 
     kind: str

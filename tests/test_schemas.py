@@ -18,7 +18,7 @@ from bios_sweep.jsonable import to_json
 from bios_sweep.records.journal import Journal
 from bios_sweep.records.lock import Owner
 from bios_sweep.records.replay import _CHANGES
-from bios_sweep.report.content.status import Status
+from bios_sweep.report.content.status import SweepStatus
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
 from tests.golden_cases import CASES
@@ -44,7 +44,7 @@ EARLIER = [
 ]
 NAMES = tuple(GENERATOR.WRITTEN)
 SETTINGS = TrainingSettings(learning_rate=1e-4, batch_size=8, lora_rank=8, max_steps=100)
-STATUS = Status(
+STATUS = SweepStatus(
     sweep="a", sweep_id="a-1", judged_on="eval_loss, smaller is better", stage="screening", planned=2,
     completed=1, diverged=0, failed=1, failures={"code": 1}, driver=Owner(pid=7), broken="no", damaged=("x",),
     command="bios-sweep run",

@@ -13,7 +13,8 @@ from bios_sweep.execution.attempts import ERROR_LOG, attempt_trial
 from bios_sweep.mirror.mlflow.web import PASSWORD, TOKEN, USERNAME, authorization, check_server
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.secrecy import keep_secret, masked, secret_in, secret_values, texts
-from bios_sweep.study.trials import FAILED, TrialResult
+from bios_sweep.study.trials import TrialResult
+from bios_sweep.vocabulary import Status
 from tests.conformance.sources import SETTINGS, trials
 
 HUB = "hf_" + "aBcDeFgH" * 4
@@ -106,7 +107,7 @@ def test_a_failed_trial_says_why_without_secrets(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", HUB)
     (trial,) = trials({"baseline": SETTINGS}, [0])
     broken = RuntimeError(f"401 for https://me:pw@hub/x with {HUB}")
-    told = TrialResult(key=trial.key, status=FAILED, cause=f"token {HUB}")
+    told = TrialResult(key=trial.key, status=Status.FAILED, cause=f"token {HUB}")
     for ending, cause in (
         (broken, "RuntimeError: 401 for https://***@hub/x with ***"),
         (told, "token ***"),

@@ -11,7 +11,7 @@ from bios_sweep.audit.runs import ArmSet, RunTable
 from bios_sweep.decision.table import Outcome, ResultTable
 from bios_sweep.errors import InputError
 from bios_sweep.reasons import Kind, Reason
-from bios_sweep.study.trials import COMPLETED, CONFIRMATION, DIVERGED, FAILED, SCREENING
+from bios_sweep.vocabulary import Stage, Status
 
 NO_SHARED_SEED = Kind("shares no seed with the baseline")
 FEW_SHARED_SEEDS = Kind("ran at {there} of {seeds} shared seeds")
@@ -58,7 +58,7 @@ def sort_runs(table: RunTable, arms: ArmSet) -> Sorted:
         InputError: an arm has a seed twice, or several runs and no seeds; the baseline has no run.
     """
     stages, retried = _outcomes(table, arms)
-    screened = stages.get(SCREENING, {})
+    screened = stages.get(Stage.SCREENING, {})
     names = [arm.name for arm in arms.arms]
     ran = _seeds_of(screened)
     baseline = names[0]
@@ -80,7 +80,7 @@ def sort_runs(table: RunTable, arms: ArmSet) -> Sorted:
     inside = frozenset(seeds)
     result = Sorted(
         screening=screening,
-        fresh=_fresh(table, stages.get(CONFIRMATION, {}), names, frozenset(every)),
+        fresh=_fresh(table, stages.get(Stage.CONFIRMATION, {}), names, frozenset(every)),
         aside=aside,
         unused=tuple(seed for seed in every if seed not in inside),
         missing={name: lack for name in (baseline, *kept) if (lack := _lack(screened, name, seeds))},
@@ -129,9 +129,9 @@ def _without_retries(
     rows: dict[tuple[str, str, int], int] = {}
     for row, key in enumerate(keys):
         before = rows.setdefault(key, row)
-        if before == row or outcomes[row].status == FAILED:
+        if before == row or outcomes[row].status == Status.FAILED:
             continue
-        if outcomes[before].status != FAILED:
+        if outcomes[before].status != Status.FAILED:
             raise InputError(_twice(table, key[1], key[2], before, row))
         rows[key] = row
     return {key: outcomes[row] for key, row in rows.items()}
@@ -180,18 +180,18 @@ def _why_aside(outcomes: Outcomes, own: Collection[int], seeds: Sequence[int], n
         return NO_SHARED_SEED()
     if there < SHARED * len(seeds):
         return FEW_SHARED_SEEDS(there=there, seeds=len(seeds))
-    if all(outcomes[name, seed].status == FAILED for seed in own):
+    if all(outcomes[name, seed].status == Status.FAILED for seed in own):
         return NO_FINISHED_RUN()
     return None
 
 
 def _lack(outcomes: Outcomes, name: str, seeds: Sequence[int]) -> tuple[int, ...]:
     found = zip(seeds, map(outcomes.get, ((name, seed) for seed in seeds)), strict=True)
-    return tuple(seed for seed, outcome in found if outcome is None or outcome.status == FAILED)
+    return tuple(seed for seed, outcome in found if outcome is None or outcome.status == Status.FAILED)
 
 
 def _confirmed_seeds(stages: Mapping[str, Outcomes]) -> frozenset[int]:
-    return frozenset(seed for _, seed in stages.get(CONFIRMATION, {}))
+    return frozenset(seed for _, seed in stages.get(Stage.CONFIRMATION, {}))
 
 
 def _fresh(
@@ -225,7 +225,7 @@ def seeds_make_no_difference(table: ResultTable) -> bool:
     moved = False
     for arm in table.arms[1:]:
         pairs = [(table.outcome(arm, seed), table.outcome(baseline, seed)) for seed in table.seeds]
-        if any(own.status == DIVERGED for own, _ in pairs):
+        if any(own.status == Status.DIVERGED for own, _ in pairs):
             continue
         gaps = [own.value - base.value for own, base in pairs if own.usable and base.usable]
         size = max((abs(own.value) for own, base in pairs if own.usable and base.usable), default=0.0)
@@ -238,12 +238,12 @@ def seeds_make_no_difference(table: ResultTable) -> bool:
 def count_runs(table: RunTable) -> dict[str, int]:
     """Planned = completed + diverged + failed, as in every report."""
     ended = Counter(
-        DIVERGED if status == COMPLETED and not math.isfinite(value) else status
+        Status.DIVERGED if status == Status.COMPLETED and not math.isfinite(value) else status
         for status, value in zip(table.statuses, table.values, strict=True)
     )
     return {
         "planned": table.rows,
-        COMPLETED: ended[COMPLETED],
-        DIVERGED: ended[DIVERGED],
-        FAILED: ended[FAILED],
+        Status.COMPLETED: ended[Status.COMPLETED],
+        Status.DIVERGED: ended[Status.DIVERGED],
+        Status.FAILED: ended[Status.FAILED],
     }

@@ -9,17 +9,10 @@ from bios_sweep.audit.flaw import Flaw, some
 from bios_sweep.claims import claims_of
 from bios_sweep.decision.claims.evidence import MORE_SEEDS
 from bios_sweep.decision.claims.judgement import judgement_of
-from bios_sweep.decision.finding import (
-    CONFIRM,
-    EDGE,
-    REFINE,
-    SCREENING_ONLY,
-    UNCONFIRMED,
-    FactorLevels,
-    Finding,
-)
+from bios_sweep.decision.finding import EDGE, FactorLevels, Finding
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.reasons import is_any
+from bios_sweep.vocabulary import Word
 
 SEEDS = 5  # docs/statistics.md, item 7: seeds of a first study, and fresh ones of a confirmation
 NAMED_ARMS = 2  # besides the default, in the next study (chosen, not measured)
@@ -30,9 +23,9 @@ def supports(verdicts: Sequence[Verdict], runs: Sorted) -> tuple[str, ...]:
     """What may be said with these runs in hand."""
     told = []
     for verdict in verdicts:
-        if verdict.verdict in (CONFIRM, REFINE):
+        if verdict.verdict in (Word.CONFIRM, Word.REFINE):
             told.append(f"{verdict.factor}: {verdict.sentence}")
-        elif verdict.verdict == UNCONFIRMED:
+        elif verdict.verdict == Word.UNCONFIRMED:
             told.append(f"{verdict.factor}: {_text(verdict.best_level)} is worth a test on fresh seeds")
         told += _shown_worse(verdict)
     if runs.screening.seeds and not told:
@@ -54,11 +47,11 @@ def does_not_support(verdicts: Sequence[Verdict], flaws: Sequence[Flaw]) -> tupl
     told = []
     for verdict in verdicts:
         name, best = verdict.factor, _text(verdict.best_level)
-        if verdict.verdict == UNCONFIRMED:
+        if verdict.verdict == Word.UNCONFIRMED:
             told.append(f"{name}: how much better {best} is, or that it is better at all on new seeds")
-        elif verdict.verdict == SCREENING_ONLY:
+        elif verdict.verdict == Word.SCREENING_ONLY:
             told.append(f"{name}: any ranking of its levels")
-        elif verdict.verdict in (CONFIRM, REFINE):
+        elif verdict.verdict in (Word.CONFIRM, Word.REFINE):
             needs = judgement_of(claims_of(name)[0]).words.needs
             told += [f"{name}: {needs}"] if needs else []
         else:
@@ -101,7 +94,7 @@ def settles(
         )
     if "seeds_not_shared" in kinds and not runs.compared:
         return f"run the variations at the baseline's own seeds ({some(runs.screening.seeds)})"
-    if kinds & {"moves_together", "collinear"} and not any(v.verdict == CONFIRM for v in verdicts):
+    if kinds & {"moves_together", "collinear"} and not any(v.verdict == Word.CONFIRM for v in verdicts):
         return (
             "change one setting at a time: for each setting that moved, one arm that changes it alone, with "
             f"the default, at the same {SEEDS} seeds"
@@ -112,7 +105,7 @@ def settles(
 def _by_verdicts(
     verdicts: Sequence[Verdict], factors: Sequence[FactorLevels], kinds: set[str], unnamed: Collection[str]
 ) -> str:
-    chosen = [v for v in verdicts if v.verdict == UNCONFIRMED]
+    chosen = [v for v in verdicts if v.verdict == Word.UNCONFIRMED]
     if chosen:
         named = some(_choice(v, unnamed) for v in chosen)
         return (
@@ -140,7 +133,7 @@ def _by_verdicts(
             "record the metric of the untouched model, or add one arm that must be worse, such as the "
             "default with four times its learning rate, at the same seeds"
         )
-    if verdicts and all(v.verdict in (CONFIRM, REFINE) for v in verdicts):
+    if verdicts and all(v.verdict in (Word.CONFIRM, Word.REFINE) for v in verdicts):
         return "nothing more on this evaluation set; other data and models are a new study"
     return f"a study on {SEEDS} fresh seeds, the same for all arms, with one setting changed at a time"
 

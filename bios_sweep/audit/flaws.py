@@ -12,8 +12,9 @@ from bios_sweep.audit.runs import ArmRuns, ArmSet, RunTable
 from bios_sweep.audit.seeds import lost_runs, seeds_not_shared, seeds_that_seed_nothing, too_few
 from bios_sweep.claims import REPEAT
 from bios_sweep.decision.claims.evidence import INSENSITIVE
-from bios_sweep.decision.finding import UNCONFIRMED, FactorLevels, Finding
+from bios_sweep.decision.finding import FactorLevels, Finding
 from bios_sweep.reasons import is_any
+from bios_sweep.vocabulary import Word
 
 PAIRS = 40  # settings compared two by two (chosen, not measured)
 
@@ -158,7 +159,7 @@ def _edges(factors: Sequence[FactorLevels], screening: Mapping[str, Finding]) ->
 
 def _no_fresh_seeds(runs: Sorted, final: Mapping[str, Finding]) -> list[Flaw]:
     found = []
-    chosen = [f.best for f in final.values() if f.state == UNCONFIRMED and f.best]
+    chosen = [f.best for f in final.values() if f.state == Word.UNCONFIRMED and f.best]
     if chosen:
         tried = len(runs.compared) + len(runs.aside)
         sentence = (

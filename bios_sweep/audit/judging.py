@@ -15,15 +15,7 @@ from bios_sweep.audit.flaw import Flaw
 from bios_sweep.audit.flaws import find_flaws, one_value
 from bios_sweep.audit.runs import ARM, ArmSet, RunTable
 from bios_sweep.claims import OPTIMUM, role_of
-from bios_sweep.decision.finding import (
-    CANDIDATE,
-    INCONCLUSIVE,
-    UNCONFIRMED,
-    UNDECIDED,
-    FactorLevels,
-    Finding,
-    Margin,
-)
+from bios_sweep.decision.finding import FactorLevels, Finding, Margin
 from bios_sweep.decision.gates import margin_of
 from bios_sweep.decision.statement import Verdict, make_verdict
 from bios_sweep.decision.verdicts import confirm_candidate, screen
@@ -31,6 +23,7 @@ from bios_sweep.jsonable import to_json
 from bios_sweep.reasons import Kind
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.factors import natural_ends
+from bios_sweep.vocabulary import Word
 
 WEAKENED = {  # kind of flaw -> what it means for the verdict on that arm
     "unequal_budgets": Kind("its budget differs from the default's, so the gain may be the budget"),
@@ -169,13 +162,15 @@ def _gated(findings: Mapping[str, Finding], table: RunTable) -> dict[str, Findin
     ]
     if not mixed:  # a table has one look, so what it leaves undecided is inconclusive
         return {
-            name: dataclasses.replace(finding, state=INCONCLUSIVE) if finding.state == UNDECIDED else finding
+            name: dataclasses.replace(finding, state=Word.INCONCLUSIVE)
+            if finding.state == Word.UNDECIDED
+            else finding
             for name, finding in findings.items()
         }
     return {
         name: Finding(
             factor=name,
-            state=INCONCLUSIVE,
+            state=Word.INCONCLUSIVE,
             diverged=finding.diverged,
             reasons=tuple(mixed),
             seeds=finding.seeds,
@@ -186,11 +181,11 @@ def _gated(findings: Mapping[str, Finding], table: RunTable) -> dict[str, Findin
 
 def _after(finding: Finding, runs: Sorted, margin: Margin | None, rule: DecisionRule) -> Finding:
     """A candidate meets the default on the table's fresh seeds, where it has them; else it stays one."""
-    if finding.state != CANDIDATE or finding.best is None or margin is None:
+    if finding.state != Word.CANDIDATE or finding.best is None or margin is None:
         return finding
     if runs.fresh is not None and finding.best in runs.fresh.arms:
         return confirm_candidate(runs.fresh, finding.best, finding.factor, margin, rule.alpha)
-    return dataclasses.replace(finding, state=UNCONFIRMED, reasons=(*finding.reasons, NO_FRESH_SEEDS()))
+    return dataclasses.replace(finding, state=Word.UNCONFIRMED, reasons=(*finding.reasons, NO_FRESH_SEEDS()))
 
 
 def _weakened(finding: Finding, flaws: tuple[Flaw, ...]) -> Finding:

@@ -11,8 +11,6 @@ from typing import Any
 
 from bios_sweep.audit.runs import RunTable
 from bios_sweep.errors import InputError
-from bios_sweep.study.trials import COMPLETED, CONFIRMATION, DIVERGED, FAILED, SCREENING
-from bios_sweep.study.twin import CONTROL
 from bios_sweep.tables.cells import numbers, parsed, quiet_numbers, seed_of
 from bios_sweep.tables.column_names import (
     ACCUMULATED,
@@ -37,6 +35,7 @@ from bios_sweep.tables.column_names import (
 )
 from bios_sweep.tables.judged import decided_of, looks_of, metric_of
 from bios_sweep.tables.text_table import RawTable
+from bios_sweep.vocabulary import Stage, Status
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,8 +94,8 @@ def _trials_only(raw: RawTable) -> RawTable:
     if kinds is not None and "trial" in kinds:
         raw = raw.kept([row for row, kind in enumerate(kinds) if kind == "trial"])
     stages = raw.columns.get("stage", ())
-    if CONTROL in stages:
-        raw = raw.kept([row for row, stage in enumerate(stages) if stage != CONTROL])
+    if Stage.CONTROL in stages:
+        raw = raw.kept([row for row, stage in enumerate(stages) if stage != Stage.CONTROL])
     return raw
 
 
@@ -168,7 +167,7 @@ def _statuses(raw: RawTable, plain: dict[str, str]) -> tuple[str, ...]:
     """`completed`, `diverged` or `failed`; a word that is not known is not a completed run."""
     column = first_column(plain, STATUSES)
     if column is None:
-        return (COMPLETED,) * raw.rows
+        return (Status.COMPLETED,) * raw.rows
     known = {cell: _status(cell.strip().lower()) for cell in set(raw.columns[column])}
     return tuple(known[cell] for cell in raw.columns[column])
 
@@ -176,14 +175,16 @@ def _statuses(raw: RawTable, plain: dict[str, str]) -> tuple[str, ...]:
 def _status(word: str) -> str:
     word = word.rpartition(".")[2]  # Optuna's TrialState.COMPLETE
     if word in DONE_WORDS:
-        return COMPLETED
-    return DIVERGED if word in DIVERGED_WORDS else FAILED
+        return Status.COMPLETED
+    return Status.DIVERGED if word in DIVERGED_WORDS else Status.FAILED
 
 
 def _ended(statuses: Sequence[str], values: Sequence[float], cells: Sequence[str]) -> tuple[str, ...]:
     """A run without any value has no outcome; one whose value is NaN or infinite diverged."""
     return tuple(
-        status if status != COMPLETED or math.isfinite(value) else (DIVERGED if cell.strip() else FAILED)
+        status
+        if status != Status.COMPLETED or math.isfinite(value)
+        else (Status.DIVERGED if cell.strip() else Status.FAILED)
         for status, value, cell in zip(statuses, values, cells, strict=True)
     )
 
@@ -191,8 +192,11 @@ def _ended(statuses: Sequence[str], values: Sequence[float], cells: Sequence[str
 def _stages(raw: RawTable, plain: dict[str, str]) -> tuple[str, ...]:
     column = first_column(plain, STAGES)
     if column is None:
-        return (SCREENING,) * raw.rows
-    return tuple(CONFIRMATION if cell.strip() == CONFIRMATION else SCREENING for cell in raw.columns[column])
+        return (Stage.SCREENING,) * raw.rows
+    return tuple(
+        Stage.CONFIRMATION if cell.strip() == Stage.CONFIRMATION else Stage.SCREENING
+        for cell in raw.columns[column]
+    )
 
 
 def _settings(

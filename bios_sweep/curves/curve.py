@@ -11,7 +11,8 @@ import numpy as np
 
 from bios_sweep.decision.table import Floats
 from bios_sweep.study.scenario import Metric
-from bios_sweep.study.trials import COMPLETED, Measurement, TrialResult
+from bios_sweep.study.trials import Measurement, TrialResult
+from bios_sweep.vocabulary import Status
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +63,7 @@ def arm_curve(results: Sequence[TrialResult], metric: Metric) -> ArmCurve | None
 
     Trials of another grid than most (an older number of measurements) are left out.
     """
-    rows = [row for result in results if result.status == COMPLETED and (row := _row(result, metric))]
+    rows = [row for result in results if result.status == Status.COMPLETED and (row := _row(result, metric))]
     grids = Counter(tuple(point.fraction for point, _ in row) for row in rows)
     if not grids:
         return None

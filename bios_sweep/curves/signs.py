@@ -18,7 +18,8 @@ from bios_sweep.curves.curve import ArmCurve, arm_curve
 from bios_sweep.decision.bounds import student
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.scenario import Metric
-from bios_sweep.study.trials import COMPLETED, DIVERGED, GENERAL, GENERAL_BEFORE, TrialResult
+from bios_sweep.study.trials import GENERAL, GENERAL_BEFORE, TrialResult
+from bios_sweep.vocabulary import Status
 
 UNSTABLE, DIVERGING, PLATEAU = "unstable", "diverged", "plateau"
 IMPROVING, OVERFITTING = "still improving", "overfitting"
@@ -102,8 +103,8 @@ def diagnose(
     The shape of a curve shows one sign at most: what is unstable is not also called a plateau. Failed
     trials say nothing.
     """
-    ended = [result for result in results if result.status in (COMPLETED, DIVERGED)]
-    completed = [result for result in ended if result.status == COMPLETED]
+    ended = [result for result in results if result.status in (Status.COMPLETED, Status.DIVERGED)]
+    completed = [result for result in ended if result.status == Status.COMPLETED]
     found = [_diverged(ended)]
     curve = arm_curve(completed, metric)
     unjudged = []
@@ -128,7 +129,7 @@ def _is_loss(metric: Metric) -> bool:
 
 
 def _diverged(ended: Sequence[TrialResult]) -> Sign | None:
-    lost = [result for result in ended if result.status == DIVERGED]
+    lost = [result for result in ended if result.status == Status.DIVERGED]
     if not lost:
         return None
     told = f"{len(lost)} of {len(ended)} trials diverged"

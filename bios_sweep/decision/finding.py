@@ -12,15 +12,6 @@ from bios_sweep.decision.costs import CostRatio
 from bios_sweep.decision.rows import RateRow
 from bios_sweep.jsonable import LEFT_OUT
 from bios_sweep.reasons import Kind, Reason
-from bios_sweep.vocabulary import Word
-
-CONFIRM = Word.CONFIRM
-REFINE = Word.REFINE
-UNCONFIRMED = Word.UNCONFIRMED
-INCONCLUSIVE = Word.INCONCLUSIVE
-SCREENING_ONLY = Word.SCREENING_ONLY
-CANDIDATE = Word.CANDIDATE  # states of screening that are no verdict yet
-UNDECIDED = Word.UNDECIDED
 
 EDGE = Kind("edge: the best level {level} ends the grid")
 LARGER_ONLY = Kind("confirmed against larger only")

@@ -15,10 +15,7 @@ from bios_sweep.decision.clusters import ClusterSums, ClusterTable, cluster_tabl
 from bios_sweep.decision.finding import (
     AS_LONG,
     BELOW,
-    CANDIDATE,
-    INCONCLUSIVE,
     NOT_WORSE,
-    REFINE,
     SHARE,
     SUPERIOR,
     Finding,
@@ -28,6 +25,7 @@ from bios_sweep.decision.finding import (
 )
 from bios_sweep.decision.table import Blocks, ResultTable, complete_blocks
 from bios_sweep.reasons import Kind, Reason
+from bios_sweep.vocabulary import Word
 
 NOT_REPLICATED = Kind("the candidate did not replicate on fresh seeds; {then}")
 TOO_SMALL = Kind("better, by less than matters; {then}")
@@ -65,7 +63,7 @@ def judge_fresh(
     it may lose against the default). sums: (arm, seed) -> evaluation by cluster, for the scope of screening.
     """
     found = replace(
-        candidate, state=INCONCLUSIVE, bound=None, iso=None, bounds=(), seeds=table.seeds, fresh=True
+        candidate, state=Word.INCONCLUSIVE, bound=None, iso=None, bounds=(), seeds=table.seeds, fresh=True
     )
     gone = [arm for arm in (table.arms[0], test.over, test.arm) if table.diverged(arm)]
     if gone:
@@ -89,10 +87,10 @@ def judge_fresh(
         else _told(_gain(blocks, test, alpha, clusters), table.arms[0], candidate, test)
     )
     state, reasons = _passed(bound, test, margin, blocks, table, alpha)
-    serves_the_arm = state == REFINE and test.kind != BELOW  # below: the arm is turned down, not served
+    serves_the_arm = state == Word.REFINE and test.kind != BELOW  # below: the arm is turned down, not served
     broken = broken_guards(guards or {}, test.arm, alpha) if serves_the_arm else ()
     if broken:
-        state, reasons = INCONCLUSIVE, broken
+        state, reasons = Word.INCONCLUSIVE, broken
     # against the default at the same cost, the gain is the iso-cost one
     iso = bound if test.duration is not None else None
     return replace(
@@ -126,8 +124,8 @@ def combination_holds(
         return False  # a single one that failed or diverged is no measure
     best = singles[int(blocks.gains().mean(axis=1).argmax())]
     test = FreshTest(arm=combination, over=best, kind=NOT_WORSE, value=None, limit=margin.percent)
-    together = Finding(factor=combination, state=CANDIDATE, best=combination, test=test)
-    return judge_fresh(together, test, table, margin, alpha, guards, sums).state == REFINE
+    together = Finding(factor=combination, state=Word.CANDIDATE, best=combination, test=test)
+    return judge_fresh(together, test, table, margin, alpha, guards, sums).state == Word.REFINE
 
 
 def _gain(blocks: Blocks, test: FreshTest, alpha: float, clusters: ClusterTable | None) -> Bound:
@@ -154,21 +152,21 @@ def _passed(
 ) -> tuple[str, tuple[Reason, ...]]:
     if test.kind == SUPERIOR:
         if bound.lower > 0 and bound.gain >= margin.percent:
-            return REFINE, ()
+            return Word.REFINE, ()
         held_against_default = test.over == table.arms[0] or test.duration is not None
         kind = NOT_REPLICATED if bound.lower <= 0 else TOO_SMALL
-        return INCONCLUSIVE, (kind(then=KEEP_DEFAULT() if held_against_default else KEEP_CLAIMED()),)
+        return Word.INCONCLUSIVE, (kind(then=KEEP_DEFAULT() if held_against_default else KEEP_CLAIMED()),)
     if test.kind == NOT_WORSE:
         passed = bound.lower > -test.limit
-        return (REFINE, ()) if passed else (INCONCLUSIVE, (LOSS_OPEN(limit=test.limit),))
+        return (Word.REFINE, ()) if passed else (Word.INCONCLUSIVE, (LOSS_OPEN(limit=test.limit),))
     if test.kind == BELOW:
         passed = bound.upper < test.limit
         kind = LESS_LOSS_OPEN if test.limit < 0 else GAIN_OPEN
-        return (REFINE, ()) if passed else (INCONCLUSIVE, (kind(limit=abs(test.limit)),))
+        return (Word.REFINE, ()) if passed else (Word.INCONCLUSIVE, (kind(limit=abs(test.limit)),))
     assert test.kind == SHARE  # there are no other kinds
     gained = blocks.metric.sign * (blocks.values[0] - _untouched(table))
     passed = paired_bound("gained", gained, alpha).lower > 0 and bound.lower > 0
-    return (REFINE, ()) if passed else (INCONCLUSIVE, (SHARE_OPEN(share=test.limit),))
+    return (Word.REFINE, ()) if passed else (Word.INCONCLUSIVE, (SHARE_OPEN(share=test.limit),))
 
 
 def _untouched(table: ResultTable) -> float:

@@ -7,12 +7,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from bios_sweep.decision.bounds import Bound
-from bios_sweep.decision.finding import INCONCLUSIVE, SCREENING_ONLY, FactorLevels, Finding, Margin
+from bios_sweep.decision.finding import FactorLevels, Finding, Margin
 from bios_sweep.decision.fresh import MIXED_HARDWARE
 from bios_sweep.decision.table import Blocks, ResultTable
 from bios_sweep.reasons import Kind, Reason
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.metric_names import is_accuracy
+from bios_sweep.vocabulary import Word
 
 NO_PERCENT = Kind("the baseline has no finite result, or its mean is 0 and has no percent")
 BASELINE_DIVERGED = Kind("the baseline diverged at {count} of {seeds} seeds")
@@ -83,7 +84,7 @@ def stopped(table: ResultTable, levels: FactorLevels, reason: Reason) -> Finding
     """A factor that cannot be judged, and why."""
     return Finding(
         factor=levels.name,
-        state=INCONCLUSIVE,
+        state=Word.INCONCLUSIVE,
         diverged=tuple(arm for arm in levels.arms if table.diverged(arm)),
         reasons=(reason,),
         seeds=table.seeds,
@@ -97,7 +98,7 @@ def one_seed(table: ResultTable, levels: FactorLevels, blocks: Blocks) -> Findin
     best = max(bounds, key=lambda bound: bound.gain, default=None)
     return Finding(
         factor=levels.name,
-        state=SCREENING_ONLY,
+        state=Word.SCREENING_ONLY,
         best=best.arm if best else None,
         bound=best,
         bounds=bounds,

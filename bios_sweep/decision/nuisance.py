@@ -14,21 +14,10 @@ from bios_sweep.claims import Against, Claim
 from bios_sweep.decision.bounds import Bound
 from bios_sweep.decision.claims.evidence import INSENSITIVE, OPEN_AT_ONE_COST, Evidence, open_gain
 from bios_sweep.decision.claims.iso_cost import iso_weights
-from bios_sweep.decision.finding import (
-    AS_LONG,
-    CANDIDATE,
-    CONFIRM,
-    EDGE,
-    INCONCLUSIVE,
-    SUPERIOR,
-    UNDECIDED,
-    FactorLevels,
-    Finding,
-    FreshTest,
-)
+from bios_sweep.decision.finding import AS_LONG, EDGE, SUPERIOR, FactorLevels, Finding, FreshTest
 from bios_sweep.decision.rows import RateRow
 from bios_sweep.reasons import Kind, Reason
-from bios_sweep.vocabulary import Status
+from bios_sweep.vocabulary import Status, Word
 
 NO_RIVAL = Kind("every re-tuned arm of the other levels diverged")
 LADDER_ENDS = Kind("the default level's best {setting} ends its ladder: the best may lie beyond")
@@ -67,7 +56,9 @@ def judge_ladder(claim: Claim, levels: FactorLevels, ladder: NuisanceLadder, evi
     rivals = {level: finite[level] for level in others if finite[level]}
     tables = tuple(_by_rate(level, ladder, finite, evidence) for level in rivals)
     if not finite[own] or not rivals:
-        return Finding(factor=levels.name, state=INCONCLUSIVE, reasons=(NO_RIVAL(),), seeds=evidence.seeds)
+        return Finding(
+            factor=levels.name, state=Word.INCONCLUSIVE, reasons=(NO_RIVAL(),), seeds=evidence.seeds
+        )
     comparison = _Comparison(finite[own], rivals, evidence, tried=sum(map(len, ladder.arms.values())))
     finding = comparison.decide(levels)
     if claim.against == Against.AS_LONG:
@@ -111,18 +102,18 @@ class _Comparison:
         if ahead:
             level = max(ahead, key=lambda level: gains[level].gain)
             if levels.ends_grid(level):
-                return self._found(INCONCLUSIVE, levels, level, gains[level], EDGE(level=level))
+                return self._found(Word.INCONCLUSIVE, levels, level, gains[level], EDGE(level=level))
             test = FreshTest(arm=self.best[level], over=self.default, kind=SUPERIOR, value=level)
-            return replace(self._found(CANDIDATE, levels, level, gains[level]), test=test)
+            return replace(self._found(Word.CANDIDATE, levels, level, gains[level]), test=test)
         nearest_level, nearest = max(
             ((level, self.gain(arm, self.default)) for level, arms in self.rivals.items() for arm in arms),
             key=lambda pair: pair[1].upper,
         )
         if nearest.upper >= evidence.margin.percent:
-            return self._found(UNDECIDED, levels, nearest_level, nearest, open_gain(nearest, evidence))
+            return self._found(Word.UNDECIDED, levels, nearest_level, nearest, open_gain(nearest, evidence))
         if not evidence.sensitive:
-            return self._found(INCONCLUSIVE, levels, nearest_level, nearest, INSENSITIVE())
-        return self._found(CONFIRM, levels, nearest_level, nearest)
+            return self._found(Word.INCONCLUSIVE, levels, nearest_level, nearest, INSENSITIVE())
+        return self._found(Word.CONFIRM, levels, nearest_level, nearest)
 
     def _found(self, state: str, levels: FactorLevels, level: Any, bound: Bound, *reasons: Reason) -> Finding:
         plain = levels.arms[levels.levels.index(level)]
@@ -133,7 +124,7 @@ class _Comparison:
             bound=bound,
             reasons=reasons,
             cost=self.evidence.costs.get(plain),
-            value=level if state == CANDIDATE else None,
+            value=level if state == Word.CANDIDATE else None,
         )
 
 
@@ -173,21 +164,21 @@ def _weighed(finding: Finding, levels: FactorLevels, comparison: _Comparison, ev
             ways=len(comparison.own),
         )
         isos[level] = replace(iso, over=evidence.contrasts.rival(comparison.default), how=AS_LONG)
-    wanted = finding.test.value if finding.state == CANDIDATE and finding.test is not None else None
-    if not isos or (missing and (finding.state == CONFIRM or wanted not in isos)):
-        return replace(finding, state=INCONCLUSIVE, test=None, reasons=(*finding.reasons, *missing[:1]))
-    if finding.state == CANDIDATE and finding.test is not None:
+    wanted = finding.test.value if finding.state == Word.CANDIDATE and finding.test is not None else None
+    if not isos or (missing and (finding.state == Word.CONFIRM or wanted not in isos)):
+        return replace(finding, state=Word.INCONCLUSIVE, test=None, reasons=(*finding.reasons, *missing[:1]))
+    if finding.state == Word.CANDIDATE and finding.test is not None:
         iso = isos[finding.test.value]
         if iso.lower <= 0:
             reasons = (NO_BETTER_AS_LONG(),)
-            return replace(finding, state=UNDECIDED, test=None, value=None, iso=iso, reasons=reasons)
+            return replace(finding, state=Word.UNDECIDED, test=None, value=None, iso=iso, reasons=reasons)
         plain = levels.arms[levels.levels.index(finding.test.value)]
         test = replace(finding.test, duration=evidence.costs[plain].ratio)
         return replace(finding, iso=iso, test=test)
     nearest = max(isos.values(), key=lambda bound: bound.upper)
-    if finding.state == CONFIRM and nearest.upper >= evidence.margin.percent:
+    if finding.state == Word.CONFIRM and nearest.upper >= evidence.margin.percent:
         reasons = (open_gain(nearest, evidence, OPEN_AT_ONE_COST),)
-        return replace(finding, state=UNDECIDED, iso=nearest, reasons=reasons)
+        return replace(finding, state=Word.UNDECIDED, iso=nearest, reasons=reasons)
     return replace(finding, iso=nearest)
 
 

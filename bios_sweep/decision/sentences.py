@@ -14,23 +14,10 @@ from bios_sweep.claims import REPEAT, Claim
 from bios_sweep.decision.bounds import Bound
 from bios_sweep.decision.claims.judgement import judgement_of
 from bios_sweep.decision.claims.said import Said, value_text
-from bios_sweep.decision.finding import (
-    AS_LONG,
-    BELOW,
-    CANDIDATE,
-    CONFIRM,
-    INCONCLUSIVE,
-    NOT_WORSE,
-    REFINE,
-    SCREENING_ONLY,
-    SHARE,
-    UNCONFIRMED,
-    FactorLevels,
-    Finding,
-    Margin,
-)
+from bios_sweep.decision.finding import AS_LONG, BELOW, NOT_WORSE, SHARE, FactorLevels, Finding, Margin
 from bios_sweep.defaults.measured import plain_number
 from bios_sweep.reasons import Kind, Reason, joined
+from bios_sweep.vocabulary import Word
 
 OPEN = Kind("a better level was found; its confirmation has not run yet")
 
@@ -52,13 +39,13 @@ def sentence(
     if bound is None or margin is None:
         return joined(finding.reasons)
     said = Said(claim, levels, finding, bound, margin.percent, confidence_text(confidence))
-    if word == CONFIRM:
+    if word == Word.CONFIRM:
         return judgement_of(claim).confirmed(said)
-    if word == REFINE:
+    if word == Word.REFINE:
         return _refined(said, withheld)
-    if word == UNCONFIRMED:
+    if word == Word.UNCONFIRMED:
         return _unconfirmed(said)
-    if word == SCREENING_ONLY:
+    if word == Word.SCREENING_ONLY:
         return f"one seed: {said.best} is ahead by {said.bound.gain:+.2f} %, which shows nothing yet"
     return _undecided(said)
 
@@ -157,12 +144,12 @@ def reasons_told(word: str, finding: Finding, margin: Margin | None) -> tuple[Re
     """The reasons that `sentence` tells already, so that nobody has to tell them again."""
     if contrast_of(finding) is None or margin is None:
         return finding.reasons
-    return _open_reasons(finding) if word == INCONCLUSIVE else ()
+    return _open_reasons(finding) if word == Word.INCONCLUSIVE else ()
 
 
 def _open_reasons(finding: Finding) -> tuple[Reason, ...]:
     """The reasons of a finding that settles nothing; a candidate's confirmation is still to come."""
-    waiting = finding.state == CANDIDATE or not finding.reasons
+    waiting = finding.state == Word.CANDIDATE or not finding.reasons
     return (*finding.reasons, OPEN()) if waiting else finding.reasons
 
 

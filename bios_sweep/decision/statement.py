@@ -9,21 +9,12 @@ from typing import Any
 
 from bios_sweep.claims import Claim
 from bios_sweep.decision.bounds import Bound
-from bios_sweep.decision.finding import (
-    CANDIDATE,
-    CONFIRM,
-    INCONCLUSIVE,
-    REFINE,
-    UNCONFIRMED,
-    FactorLevels,
-    Finding,
-    Margin,
-)
+from bios_sweep.decision.finding import FactorLevels, Finding, Margin
 from bios_sweep.decision.rows import Estimate, LevelRow, RateRow
 from bios_sweep.decision.sentences import OPEN, contrast_of, over_words, reasons_told, sentence
 from bios_sweep.jsonable import LEFT_OUT, OPTIONAL, WORDS
 from bios_sweep.reasons import Kind, Reason
-from bios_sweep.vocabulary import Stage, Status
+from bios_sweep.vocabulary import Stage, Status, Word
 
 LOSS_ALONE = Kind("judged on loss at equal {hold}; cost is not weighed against it")
 DIVERGED = Kind("diverged: {arms}")
@@ -136,15 +127,15 @@ def make_verdict(
     confidence = 1.0 - (alpha if stage == Stage.CONFIRMATION else alpha / looks)
     word = final.state
     reasons = final.reasons
-    if word == CANDIDATE:
-        word, reasons = INCONCLUSIVE, (*reasons, OPEN())
-    if claim.by_loss and levels.name in WEIGHED and word in (CONFIRM, REFINE, UNCONFIRMED):
+    if word == Word.CANDIDATE:
+        word, reasons = Word.INCONCLUSIVE, (*reasons, OPEN())
+    if claim.by_loss and levels.name in WEIGHED and word in (Word.CONFIRM, Word.REFINE, Word.UNCONFIRMED):
         reasons = (*reasons, LOSS_ALONE(hold=hold))
     if final.diverged:
         reasons = (*reasons, DIVERGED(arms=", ".join(final.diverged)))
     bound = contrast_of(final)
     default = claim.claimed(levels.default)
-    best = default if word == CONFIRM or final.best is None else _best_level(levels, final)
+    best = default if word == Word.CONFIRM or final.best is None else _best_level(levels, final)
     cost = final.cost
     return Verdict(
         factor=levels.name,

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from bios_sweep.errors import InputError
 from bios_sweep.reasons import Reason
 from bios_sweep.study.scenario import Metric
-from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED
+from bios_sweep.vocabulary import Status
 
 MAX_DROPPED_SHARE = 0.2  # docs/statistics.md, item 1: more than a fifth of the blocks lost fails the gate
 
@@ -31,10 +31,10 @@ class Outcome:
     @property
     def usable(self) -> bool:
         """Whether the value is a number that can be compared."""
-        return self.status == COMPLETED and math.isfinite(self.value)
+        return self.status == Status.COMPLETED and math.isfinite(self.value)
 
 
-NEVER_ENDED = Outcome(status=FAILED)
+NEVER_ENDED = Outcome(status=Status.FAILED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,5 +127,5 @@ def complete_blocks(table: ResultTable, arms: Sequence[str] | None = None) -> Bl
 
 
 def _diverged(outcome: Outcome) -> bool:
-    completed_without_a_number = outcome.status == COMPLETED and not math.isfinite(outcome.value)
-    return outcome.status == DIVERGED or completed_without_a_number
+    completed_without_a_number = outcome.status == Status.COMPLETED and not math.isfinite(outcome.value)
+    return outcome.status == Status.DIVERGED or completed_without_a_number

@@ -17,7 +17,7 @@ from bios_sweep.decision.claims.judging import judge_claim
 from bios_sweep.decision.clusters import ClusterSums, cluster_table
 from bios_sweep.decision.contrasts import Contrasts
 from bios_sweep.decision.costs import CostRatio
-from bios_sweep.decision.finding import CANDIDATE, SUPERIOR, FactorLevels, Finding, FreshTest, Margin
+from bios_sweep.decision.finding import SUPERIOR, FactorLevels, Finding, FreshTest, Margin
 from bios_sweep.decision.fresh import judge_fresh
 from bios_sweep.decision.gates import (
     NO_PERCENT,
@@ -33,6 +33,7 @@ from bios_sweep.decision.question import Question
 from bios_sweep.decision.table import ResultTable, complete_blocks
 from bios_sweep.reasons import Kind
 from bios_sweep.study.decision import DecisionRule
+from bios_sweep.vocabulary import Word
 
 NO_CLUSTERS = Kind(
     "the evaluation's clusters are not known, or are fewer than ten, and decision.scope=distribution "
@@ -105,7 +106,7 @@ def confirm_candidate(table: ResultTable, arm: str, factor: str, margin: Margin,
     """Meet the default once more, on fresh seeds, as the candidate for an optimum (see `judge_fresh`)."""
     test = FreshTest(arm=arm, over=table.arms[0], kind=SUPERIOR, value=None)
     return judge_fresh(
-        Finding(factor=factor, state=CANDIDATE, best=arm, test=test), test, table, margin, alpha
+        Finding(factor=factor, state=Word.CANDIDATE, best=arm, test=test), test, table, margin, alpha
     )
 
 

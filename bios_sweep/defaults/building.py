@@ -10,9 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 from bios_sweep.checks import one_of
 from bios_sweep.claims import claim_named
 from bios_sweep.defaults.tuned import (
-    CONFIRM,
     PROFILES,
-    REFINE,
     REPEAT,
     SEARCH,
     Evidence,
@@ -24,7 +22,7 @@ from bios_sweep.defaults.tuned import (
 )
 from bios_sweep.errors import DefaultsError
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.vocabulary import Goal
+from bios_sweep.vocabulary import Goal, Word
 
 
 def build_tuned(
@@ -60,7 +58,7 @@ def build_tuned(
     refined = [
         name
         for name in evidence
-        if evidence[name].verdict == REFINE and name in names and _holds_everywhere(evidence[name])
+        if evidence[name].verdict == Word.REFINE and name in names and _holds_everywhere(evidence[name])
     ]
     if served is None and len(refined) > 1:
         raise DefaultsError(
@@ -123,7 +121,8 @@ def require_served(
     decided = [item for item in meant if item.decided]
     if not decided:
         raise DefaultsError(
-            f"{name}: the verdict is {meant[0].verdict!r}; only {CONFIRM} and {REFINE} give a value to serve"
+            f"{name}: the verdict is {meant[0].verdict!r}; only {Word.CONFIRM} and {Word.REFINE} "
+            "give a value to serve"
         )
     if all(value != item.value for item in decided):
         raise DefaultsError(f"{name}: {value!r} is not what its verdict stands for ({decided[0].value!r})")
@@ -149,7 +148,7 @@ def require_told(tuned: TunedDefaults) -> None:
 def _searched(name: str, value: Any, evidence: Mapping[str, Evidence]) -> bool:
     """Whether a joint search's winner, refined as a whole, stands for the value."""
     item = evidence.get(SEARCH)
-    if item is None or item.verdict != REFINE or not isinstance(item.best_level, Mapping):
+    if item is None or item.verdict != Word.REFINE or not isinstance(item.best_level, Mapping):
         return False
     return name in item.best_level and item.best_level[name] == value
 

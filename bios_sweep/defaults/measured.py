@@ -9,8 +9,9 @@ from typing import Any
 
 from bios_sweep.checks import is_number
 from bios_sweep.defaults.rules import EXTRAPOLATED, MEASURED, Why
-from bios_sweep.defaults.tuned import REFINE, SEARCH, Evidence, TunedDefaults, factor_of
+from bios_sweep.defaults.tuned import SEARCH, Evidence, TunedDefaults, factor_of
 from bios_sweep.settings import TrainingSettings
+from bios_sweep.vocabulary import Word
 
 STUDY_BASELINE = "baseline"  # confidence of a value that a study held fixed and did not judge
 
@@ -104,7 +105,7 @@ def plain_number(value: Any) -> str:
 
 
 def _rule(item: Evidence, value: Any) -> str:
-    if item.verdict == REFINE and not isinstance(item.default, Mapping):
+    if item.verdict == Word.REFINE and not isinstance(item.default, Mapping):
         return f"{item.verdict}: {plain_number(value)} instead of {plain_number(item.default)}"
     return f"{item.verdict}: {plain_number(value)}"
 

@@ -17,9 +17,7 @@ from bios_sweep.method import Objective
 from bios_sweep.settings import TrainingSettings, setting_names
 from bios_sweep.vocabulary import Goal, Word
 
-CONFIRM = Word.CONFIRM
-REFINE = Word.REFINE
-VERDICTS = (CONFIRM, REFINE, Word.UNCONFIRMED, Word.INCONCLUSIVE, Word.SCREENING_ONLY)
+VERDICTS = (Word.CONFIRM, Word.REFINE, Word.UNCONFIRMED, Word.INCONCLUSIVE, Word.SCREENING_ONLY)
 OPTIONAL_TEXTS = ("role", "claim", "hold", "stage", "sentence")
 REPEAT = "repeat"  # the A/A control: it has evidence, but it is no setting and has no value
 SEARCH = "search"  # evidence of a joint search: its levels are whole settings, not values of one
@@ -94,12 +92,12 @@ class Evidence:
     @property
     def decided(self) -> bool:
         """Whether the verdict gives a value that may be served."""
-        return self.verdict in (CONFIRM, REFINE)
+        return self.verdict in (Word.CONFIRM, Word.REFINE)
 
     @property
     def value(self) -> Any:
         """The value a decided verdict stands for: the refined level, or the confirmed default."""
-        return self.best_level if self.verdict == REFINE else self.default
+        return self.best_level if self.verdict == Word.REFINE else self.default
 
     @classmethod
     def from_verdict(cls, verdict: Mapping[str, Any]) -> Evidence:

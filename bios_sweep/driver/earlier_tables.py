@@ -14,7 +14,7 @@ from bios_sweep.records.trial_state import TrialState
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.scenario import Metric
-from bios_sweep.study.trials import FAILED
+from bios_sweep.vocabulary import Status
 
 
 def earlier_tables(workspace: Workspace, plan: Plan) -> dict[str, list[ResultTable]]:
@@ -74,5 +74,5 @@ def _table(trials: list[TrialState], metric: Metric) -> ResultTable:
 
 def _outcome(trial: TrialState, metric: Metric) -> Outcome:
     if trial.result is None:
-        return Outcome(status=FAILED)
+        return Outcome(status=Status.FAILED)
     return Outcome(status=trial.result.status, value=trial.result.final.get(metric.name, math.nan))

@@ -11,8 +11,7 @@ from bios_sweep.ports import Searcher
 from bios_sweep.procedure import ProcedureSource, Search, costs_of, known_proposals, space_of
 from bios_sweep.records.journal import Journal
 from bios_sweep.study.search import SearchSpace
-from bios_sweep.study.trials import REFINEMENT
-from bios_sweep.vocabulary import SearchGoal
+from bios_sweep.vocabulary import SearchGoal, Stage
 
 SEARCH_BATCH = 4  # proposals asked at once: enough to keep a few workers busy; chosen, not measured
 LARGE_COST = 100.0  # times the default's: what a proposal of unknown cost is told
@@ -34,7 +33,7 @@ def advance_search(
         journal.proposed([proposal.to_dict() for proposal in new])
         source.learn(dataclasses.replace(source.known, proposals=(*source.known.proposals, *new)))
         take_in_finished(sweep, source, journal)
-    if search is None or search.wanted or source.state.stage == REFINEMENT or source.known.importance:
+    if search is None or search.wanted or source.state.stage == Stage.REFINEMENT or source.known.importance:
         return
     importance = _searcher(sweep, source, search, open_searcher).importance()
     if importance:

@@ -15,8 +15,9 @@ from bios_sweep.driver.sweeps import choose
 from bios_sweep.driver.view import SweepView
 from bios_sweep.errors import InputError
 from bios_sweep.method import Method
-from bios_sweep.procedure import DONE, Suggestion, suggest
+from bios_sweep.procedure import Suggestion, suggest
 from bios_sweep.records.workspace import Workspace
+from bios_sweep.vocabulary import Stage
 
 NEXT = "next"  # the folder of the workspace that holds suggested sweeps where no --config-dir was given
 
@@ -37,7 +38,7 @@ def following(asked: Invocation) -> Invocation:
         InputError: nothing is open, or nothing that a study would settle.
     """
     _, workspace, view = choose(asked)
-    if view.state.stage != DONE:
+    if view.state.stage != Stage.DONE:
         return again(view, asked)
     found = suggestion_of(view, workspace)
     if found.study is None:

@@ -13,7 +13,7 @@ from bios_sweep.driver.sweep import Sweep
 from bios_sweep.driver.tuned import recommended_trials, tuned_defaults
 from bios_sweep.errors import DefaultsError
 from bios_sweep.jsonable import to_json
-from bios_sweep.procedure import DONE, ProcedureSource, no_file
+from bios_sweep.procedure import ProcedureSource, no_file
 from bios_sweep.records.journal import Journal, plain
 from bios_sweep.records.retention import keep_adapters
 from bios_sweep.records.sweep_state import BROKEN
@@ -37,12 +37,12 @@ def conclude(sweep: Sweep, source: ProcedureSource, journal: Journal) -> Summary
     results writes nothing new.
     """
     summary = summarise(sweep.plan, source.state, source.results, sweep.invocation.command)
-    if source.state.stage != DONE and source.broken is not None:
+    if source.state.stage != Stage.DONE and source.broken is not None:
         told = broken_line(source.broken, summary.counts, sweep.workspace.trials)
         journal.noted(told)
         journal.closed(BROKEN)
         return replace(summary, broken=told)
-    if source.state.stage != DONE:
+    if source.state.stage != Stage.DONE:
         journal.closed("stopped")
         return summary
     verdict = {

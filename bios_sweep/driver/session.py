@@ -28,7 +28,7 @@ from bios_sweep.driver.tracking import Tracking, tracking_of
 from bios_sweep.engines.training.data import keep_dataset
 from bios_sweep.errors import BiosSweepError, MissingExtraError
 from bios_sweep.ports import Executor, PreflightLine
-from bios_sweep.procedure import DONE, ProcedureSource, recall
+from bios_sweep.procedure import ProcedureSource, recall
 from bios_sweep.records.earlier import journal_results, known_of, seal_timing
 from bios_sweep.records.journal import Journal
 from bios_sweep.records.lock import DriverLock, require_free
@@ -36,6 +36,7 @@ from bios_sweep.records.results import StoredResults
 from bios_sweep.records.retention import check_policy
 from bios_sweep.report.content.summary import Summary
 from bios_sweep.request import Request
+from bios_sweep.vocabulary import Stage
 
 LAST_WORDS_SECONDS = 10.0  # chosen: an interrupted run tells MLflow so, and does not wait long for it
 
@@ -136,7 +137,7 @@ def _checked_place(prepared: Prepared, tracking: Tracking) -> _Place:
     request = prepared.request
     environment = worker_environment(request, sweep_id=prepared.plan.sweep_id, tracking_uri=tracking.uri)
     executor = choose_executor(request, prepared.workspace, environment)
-    if state.stage == DONE and (known.timing is not None or not prepared.plan.timed_arms):
+    if state.stage == Stage.DONE and (known.timing is not None or not prepared.plan.timed_arms):
         return _Place(executor=None)
     check_device(request)
     return _Place(executor=executor, words=executor.check())

@@ -9,18 +9,18 @@ from bios_sweep.procedure import broken_by
 from bios_sweep.records.lock import live_owner
 from bios_sweep.records.sweep_state import BROKEN
 from bios_sweep.records.workspace import Workspace
-from bios_sweep.report.content.status import Status
+from bios_sweep.report.content.status import SweepStatus
 from bios_sweep.report.text.broken import broken_line
-from bios_sweep.study.trials import FAILED
+from bios_sweep.vocabulary import Status
 
 
-def status_of(workspace: Workspace, view: SweepView) -> Status:
+def status_of(workspace: Workspace, view: SweepView) -> SweepStatus:
     """The counts of the contract, and who is at work. Without a live driver nothing is running."""
     owner = live_owner(workspace)
     driven = owner is not None and owner.sweep_id == view.sweep_id
     counts = view.summary.counts
-    failed = [row for row in view.summary.failures if row.status == FAILED]
-    return Status(
+    failed = [row for row in view.summary.failures if row.status == Status.FAILED]
+    return SweepStatus(
         sweep=view.plan.study.name,
         sweep_id=view.sweep_id,
         judged_on=view.plan.study.metric.words,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 
 from bios_sweep import defaults
-from bios_sweep.decision.finding import REFINE
 from bios_sweep.decision.question import Question
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.driver.sweep import Sweep
@@ -16,6 +15,7 @@ from bios_sweep.settings import LORA
 from bios_sweep.study.arms import Arm
 from bios_sweep.study.plan import Plan
 from bios_sweep.version import __version__
+from bios_sweep.vocabulary import Word
 
 
 def recommended_arm(plan: Plan, state: State) -> Arm:
@@ -25,7 +25,7 @@ def recommended_arm(plan: Plan, state: State) -> Arm:
     refined = [
         plan.arm(finding.best)
         for question, finding in state.findings.items()
-        if finding.state == REFINE and finding.best and _for_everyone(plan, state, question)
+        if finding.state == Word.REFINE and finding.best and _for_everyone(plan, state, question)
     ]
     if len(refined) > 1 and state.combination is not None:
         return state.combination

@@ -19,18 +19,8 @@ from bios_sweep.ports import TrialEngine
 from bios_sweep.sealed import digests_of
 from bios_sweep.secrecy import masked
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.study.trials import (
-    CODE,
-    COMPLETED,
-    DATA,
-    EVIDENCE,
-    FAILED,
-    OUT_OF_MEMORY,
-    STORAGE,
-    Measurement,
-    TrialResult,
-    TrialSpec,
-)
+from bios_sweep.study.trials import EVIDENCE, Measurement, TrialResult, TrialSpec
+from bios_sweep.vocabulary import Failure, Status
 
 ERROR_LOG = "error.log"
 DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ESTALE})
@@ -86,7 +76,7 @@ def attempt_trial(
         write_error_log(directory, error)
         yield TrialResult(
             key=trial.key,
-            status=FAILED,
+            status=Status.FAILED,
             curve=tuple(curve),
             wall_seconds=curve[-1].wall_seconds if curve else 0.0,
             tokens=curve[-1].tokens if curve else 0,
@@ -98,7 +88,7 @@ def attempt_trial(
 
 def _left(result: TrialResult, directory: Path) -> dict[str, str]:
     """Digests of what a completed trial left; what its engine says of a file it wrote itself counts."""
-    if result.status != COMPLETED:
+    if result.status != Status.COMPLETED:
         return {}
     return dict(sorted({**digests_of(directory, EVIDENCE), **result.files}.items()))
 
@@ -132,9 +122,9 @@ def interrupted(result: Mapping[str, Any]) -> bool:
     """
     if result.get("provenance", {}).get("exit_status") is None:
         return False
-    if result["status"] == COMPLETED:
+    if result["status"] == Status.COMPLETED:
         return not any(point["fraction"] >= 1.0 for point in result["curve"][-1:])
-    return bool(result["status"] == FAILED)
+    return bool(result["status"] == Status.FAILED)
 
 
 def kind_of(error: BaseException) -> str:
@@ -142,14 +132,14 @@ def kind_of(error: BaseException) -> str:
     if isinstance(error, MemoryError) or "OutOfMemoryError" in {
         kind.__name__ for kind in type(error).__mro__
     }:
-        return OUT_OF_MEMORY
+        return Failure.OUT_OF_MEMORY
     if isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY):
-        return OUT_OF_MEMORY
+        return Failure.OUT_OF_MEMORY
     if isinstance(error, DataError):
-        return DATA
+        return Failure.DATA
     if isinstance(error, StorageError) or (isinstance(error, OSError) and error.errno in DISK):
-        return STORAGE
-    return CODE
+        return Failure.STORAGE
+    return Failure.CODE
 
 
 def describe(error: BaseException) -> str:

@@ -16,20 +16,14 @@ from bios_sweep.errors import BiosSweepError
 from bios_sweep.execution.attempts import interrupted
 from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED, EventSink, TrialEvent, TrialSource
 from bios_sweep.secrecy import masked
-from bios_sweep.study.trials import (
-    FAILED,
-    NODE_LOST,
-    PREEMPTED,
-    RETRIED_IN_VAIN,
-    WORKER_LOST,
-    Measurement,
-    TrialResult,
-    TrialSpec,
-)
+from bios_sweep.study.trials import RETRIED_IN_VAIN, Measurement, TrialResult, TrialSpec
+from bios_sweep.vocabulary import Failure, Status
 
 FELL_WITH_US = "its script ended while the sweep was told to stop"
 SHORT = "with success, but not at its last step"
-NOT_THE_TRIALS_FAULT = frozenset({WORKER_LOST, NODE_LOST, PREEMPTED})  # an engine may report these too
+NOT_THE_TRIALS_FAULT = frozenset(
+    {Failure.WORKER_LOST, Failure.NODE_LOST, Failure.PREEMPTED}
+)  # an engine may report these too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,10 +120,10 @@ class Dispatch:
             return True
         if self._source.stopping and interrupted(values):
             cause = f"{FELL_WITH_US}: {values['cause'] or SHORT}"
-            self.gives_back(slot, Loss(failure=PREEMPTED, cause=cause))
+            self.gives_back(slot, Loss(failure=Failure.PREEMPTED, cause=cause))
             return True
         result = _result(values)
-        if result.status == FAILED and result.failure in NOT_THE_TRIALS_FAULT:
+        if result.status == Status.FAILED and result.failure in NOT_THE_TRIALS_FAULT:
             self.gives_back(slot, Loss(failure=result.failure, cause=result.cause))
             return True
         self._free(entry)
@@ -163,7 +157,7 @@ class Dispatch:
         entry = self._slots.setdefault(slot, Slot())
         built, entry.built = entry.built, False
         self.away(slot, loss)
-        if built or loss.failure in (NODE_LOST, PREEMPTED):
+        if built or loss.failure in (Failure.NODE_LOST, Failure.PREEMPTED):
             return
         entry.deaths_in_a_row += 1
         if entry.deaths_in_a_row >= self._max_attempts:
@@ -234,11 +228,11 @@ class Dispatch:
 
     def _give_back(self, job: Job, worker: str, loss: Loss) -> None:
         key, cause = job.trial.key, masked(loss.cause)
-        losses = job.losses + (loss.failure != PREEMPTED)
+        losses = job.losses + (loss.failure != Failure.PREEMPTED)
         if loss.failure in RETRIED_IN_VAIN or losses >= self._max_attempts:
             told = cause if loss.failure in RETRIED_IN_VAIN else f"{cause} ({self._tries(losses)})"
             result = TrialResult(
-                key=key, status=FAILED, attempts=job.attempt, cause=told, failure=loss.failure
+                key=key, status=Status.FAILED, attempts=job.attempt, cause=told, failure=loss.failure
             )
             self._record(TrialEvent(kind=ENDED, key=key, attempt=job.attempt, worker=worker, result=result))
             return

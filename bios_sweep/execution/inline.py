@@ -21,7 +21,8 @@ from bios_sweep.ports import (
     TrialSource,
 )
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.study.trials import FAILED, TrialResult, TrialSpec
+from bios_sweep.study.trials import TrialResult, TrialSpec
+from bios_sweep.vocabulary import Status
 
 
 class InlineExecutor:
@@ -73,7 +74,7 @@ class InlineExecutor:
                 require_closed(source)
                 return
             built = built or load_engine(engine, engine_options)
-            if _run_one(built, trial, source, record, folder / trial.key) == FAILED:
+            if _run_one(built, trial, source, record, folder / trial.key) == Status.FAILED:
                 built = None  # the exception may have left it half changed
 
 

@@ -27,7 +27,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from bios_sweep.errors import BiosSweepError, StorageError
 from bios_sweep.study.search import KnownProposal, Proposal, SearchRange, SearchSpace
-from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED
+from bios_sweep.vocabulary import Status
 
 # Results before the model steers. On a planted quadratic of two settings with 20 noisy proposals the winner's
 # true regret was .16 with 4, .23 with 8 and 12, .23 without a model (standard error .02, 100 searches each).
@@ -176,9 +176,9 @@ class OptunaSearch:
         if known is None:
             self._note(LOST, trial.number)
             self.drop(trial.number)
-        elif known.status == FAILED or trial.params.keys() != self._distributions.keys():
+        elif known.status == Status.FAILED or trial.params.keys() != self._distributions.keys():
             self.drop(trial.number)
-        elif known.status in (COMPLETED, DIVERGED):
+        elif known.status in (Status.COMPLETED, Status.DIVERGED):
             self.tell(trial.number, known.objectives)
 
     def _penalty(self) -> tuple[float, ...]:

@@ -19,8 +19,9 @@ from bios_sweep.records.sweep_state import DONE, SweepState, Verdict
 from bios_sweep.records.trial_state import PLANNED, RUNNING, TrialState
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.scenario import Metric
-from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED, Measurement
+from bios_sweep.study.trials import Measurement
 from bios_sweep.tables.column_names import DECIDED
+from bios_sweep.vocabulary import Status
 
 
 class RunStatus(StrEnum):
@@ -184,7 +185,10 @@ def parent_content(state: SweepState, *, alive: bool) -> RunContent:
                 "model": facts["model"]["name"],
                 "data": facts["data"]["name"],
                 **_model(facts),
-                **{name: str(counts[name]) for name in ("planned", COMPLETED, DIVERGED, FAILED)},
+                **{
+                    name: str(counts[name])
+                    for name in ("planned", Status.COMPLETED, Status.DIVERGED, Status.FAILED)
+                },
                 **_timing(state.timing),
                 NOTE: note,
             }
@@ -257,7 +261,7 @@ def _child_status(trial: TrialState, *, alive: bool) -> RunStatus:
         return RunStatus.RUNNING if alive else RunStatus.KILLED
     if trial.status == PLANNED:
         return RunStatus.KILLED
-    return RunStatus.FAILED if trial.status == FAILED else RunStatus.FINISHED
+    return RunStatus.FAILED if trial.status == Status.FAILED else RunStatus.FINISHED
 
 
 def _child_end(trial: TrialState, status: str) -> int:
@@ -272,7 +276,7 @@ def _child_points(trial: TrialState) -> tuple[MetricPoint, ...]:
         for measurement, time in zip(trial.curve, trial.times, strict=True)
         for point in _curve_points(measurement, time)
     ]
-    if trial.result is None or trial.status == FAILED:
+    if trial.result is None or trial.status == Status.FAILED:
         return tuple(points)
     step = trial.curve[-1].step if trial.curve else 0
     shown = {point.key for point in points if point.step == step}

@@ -22,13 +22,12 @@ from bios_sweep.procedure.refinement import (
 )
 from bios_sweep.procedure.served import NOT_SERVED, UNFINISHED, no_file, own_cell, serves, stands_for
 from bios_sweep.procedure.source import ProcedureSource, recall
-from bios_sweep.procedure.state import DONE, Known, Results, Search, State, no_clusters
+from bios_sweep.procedure.state import Known, Results, Search, State, no_clusters
 from bios_sweep.procedure.suggestion import Suggestion, suggest
 from bios_sweep.procedure.tables import costs_of, table_of
 from bios_sweep.procedure.untested import UNTESTED, untested_reasons
 
 __all__ = [
-    "DONE",
     "NOT_SERVED",
     "SEARCH",
     "UNFINISHED",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from bios_sweep.procedure.state import Results
 from bios_sweep.study.plan import Plan
-from bios_sweep.study.trials import CODE, DATA, NO_METRIC, TrialResult
+from bios_sweep.study.trials import TrialResult
+from bios_sweep.vocabulary import Failure
 
 # Another arm may fit into memory, be done in time, or find a worker that lives; it runs the same code on the
 # same data, though.
-SHARED_FAULTS = frozenset({CODE, DATA, NO_METRIC})
+SHARED_FAULTS = frozenset({Failure.CODE, Failure.DATA, Failure.NO_METRIC})
 ENOUGH = 2  # failures; one may be an accident. Chosen, not measured
 
 

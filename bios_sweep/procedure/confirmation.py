@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from bios_sweep.decision.finding import UNCONFIRMED, Finding, FreshTest, Margin
+from bios_sweep.decision.finding import Finding, FreshTest, Margin
 from bios_sweep.decision.fresh import judge_fresh
 from bios_sweep.decision.question import Question
 from bios_sweep.procedure.cell import Cell, Fresh, fresh_of, joined
@@ -17,7 +17,7 @@ from bios_sweep.reasons import Kind
 from bios_sweep.study.arms import Arm
 from bios_sweep.study.durations import duration_arm
 from bios_sweep.study.stages import confirmation_trials
-from bios_sweep.study.trials import CONFIRMATION
+from bios_sweep.vocabulary import Stage, Word
 
 NO_FRESH_SEEDS = Kind("no confirmation seeds: no value is served")
 
@@ -33,7 +33,7 @@ def confirmed(cell: Cell, state: State, candidates: Mapping[Question, Finding], 
     extra = [arm for arm in arms.values() if arm not in cell.plan.arms and arm != winner]
     state = dataclasses.replace(
         state,
-        stage=CONFIRMATION,
+        stage=Stage.CONFIRMATION,
         needed=joined(state.needed, trials),
         missing=cell.missing(trials),
         combination=together,
@@ -50,7 +50,7 @@ def confirmed(cell: Cell, state: State, candidates: Mapping[Question, Finding], 
 def unconfirmed(cell: Cell, state: State, candidates: Mapping[Question, Finding]) -> State:
     """The end of a sweep whose candidates meet nobody: the study plans no fresh seeds."""
     left = {
-        question: dataclasses.replace(finding, state=UNCONFIRMED, reasons=(NO_FRESH_SEEDS(),))
+        question: dataclasses.replace(finding, state=Word.UNCONFIRMED, reasons=(NO_FRESH_SEEDS(),))
         for question, finding in candidates.items()
     }
     return done(cell, state, {**state.findings, **left})

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from bios_sweep.decision.finding import CANDIDATE, SUPERIOR, Finding
+from bios_sweep.decision.finding import SUPERIOR, Finding
 from bios_sweep.decision.question import Question
 from bios_sweep.procedure.cell import Cell, joined
 from bios_sweep.procedure.confirmation import confirmed, unconfirmed
@@ -19,11 +19,11 @@ from bios_sweep.procedure.questions import WINNER
 from bios_sweep.procedure.refinement import search_of, search_trials, winner_finding
 from bios_sweep.procedure.screening import screened
 from bios_sweep.procedure.served import done, of_other_cells, own_cell, settled
-from bios_sweep.procedure.state import DONE, Known, Results, Search, State
+from bios_sweep.procedure.state import Known, Results, Search, State
 from bios_sweep.procedure.tables import costs_of
 from bios_sweep.procedure.together import for_everyone
 from bios_sweep.study.plan import Plan
-from bios_sweep.study.trials import CONFIRMATION, REFINEMENT, SCREENING
+from bios_sweep.vocabulary import Stage, Word
 
 NOTHING = Known()
 
@@ -40,7 +40,7 @@ def state_of(plan: Plan, results: Results, known: Known = NOTHING) -> State:
 
 
 def _ended(cell: Cell, state: State) -> State:
-    return settled(cell, state) if state.stage == DONE else state
+    return settled(cell, state) if state.stage == Stage.DONE else state
 
 
 def _state_of_cell(cell: Cell) -> State:
@@ -52,7 +52,7 @@ def _state_of_cell(cell: Cell) -> State:
         return done(cell, state, state.findings)
     if cell.rule.refine:
         state = _refined(cell, state)
-    if state.stage == REFINEMENT:
+    if state.stage == Stage.REFINEMENT:
         return state
     if not cell.rule.confirmation_seeds:
         return unconfirmed(cell, state, _candidates(state))
@@ -64,7 +64,7 @@ def _candidates(state: State) -> dict[Question, Finding]:
     return {
         question: finding
         for question, finding in state.findings.items()
-        if finding.state == CANDIDATE and finding.test
+        if finding.state == Word.CANDIDATE and finding.test
     }
 
 
@@ -77,7 +77,7 @@ def _refined(cell: Cell, state: State) -> State:
     missing = cell.missing(trials)
     state = dataclasses.replace(state, needed=joined(state.needed, trials), search=search)
     if missing or search.wanted:
-        return dataclasses.replace(state, stage=REFINEMENT, missing=missing, extra_arms=search.arms)
+        return dataclasses.replace(state, stage=Stage.REFINEMENT, missing=missing, extra_arms=search.arms)
     found = winner_finding(search, cell.plan.baseline.name, cell.plan.study.seeds[0])
     if found is None:
         return state
@@ -99,7 +99,7 @@ def _search(cell: Cell, candidates: Mapping[Question, Finding]) -> Search | None
 
 def _merged(states: Sequence[State], plan: Plan) -> State:
     """A crossed study stands where its slowest cell stands; it serves what the study's own cell found."""
-    order = (SCREENING, REFINEMENT, CONFIRMATION, DONE)
+    order = (Stage.SCREENING, Stage.REFINEMENT, Stage.CONFIRMATION, Stage.DONE)
     own = states[0] if own_cell(plan) else None
     rest = 1 if own else 0
     others = of_other_cells(plan.cells[rest:], states[rest:])

@@ -13,13 +13,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bios_sweep.claims import REPEAT
-from bios_sweep.decision.finding import CANDIDATE, CONFIRM, INCONCLUSIVE, REFINE, Finding
+from bios_sweep.decision.finding import Finding
 from bios_sweep.decision.question import Question
-from bios_sweep.procedure.state import DONE, Results, State
+from bios_sweep.procedure.state import Results, State
 from bios_sweep.reasons import Kind, Reason
 from bios_sweep.study.plan import Plan
-from bios_sweep.study.trials import COMPLETED, SCREENING, TrialResult, TrialSpec
+from bios_sweep.study.trials import TrialResult, TrialSpec
 from bios_sweep.study.twin import first_trial, twin_arm, twin_trial
+from bios_sweep.vocabulary import Stage, Status, Word
 
 NOTHING_MOVED = Kind("no level changed the metric at all, so the script may not use the setting")
 COPIED_SEEDS = Kind(
@@ -45,7 +46,7 @@ def with_twin(plan: Plan, results: Results, state: State) -> State:
         needed=_second(state.needed, twin),
         missing=missing,
         extra_arms=(*state.extra_arms, twin_arm(plan)),
-        stage=SCREENING if missing and state.stage == DONE else state.stage,
+        stage=Stage.SCREENING if missing and state.stage == Stage.DONE else state.stage,
     )
 
 
@@ -53,9 +54,10 @@ def doubted(plan: Plan, results: Results, findings: Mapping[Question, Finding]) 
     """Nothing is settled by levels that changed nothing at all: the script may not read them."""
     return {
         question: dataclasses.replace(
-            finding, state=INCONCLUSIVE, test=None, reasons=(*finding.reasons, NOTHING_MOVED())
+            finding, state=Word.INCONCLUSIVE, test=None, reasons=(*finding.reasons, NOTHING_MOVED())
         )
-        if finding.state in (CONFIRM, CANDIDATE, REFINE) and _nothing_moved(plan, results, question)
+        if finding.state in (Word.CONFIRM, Word.CANDIDATE, Word.REFINE)
+        and _nothing_moved(plan, results, question)
         else finding
         for question, finding in findings.items()
     }
@@ -72,7 +74,7 @@ def copied_seeds(plan: Plan, baseline: Mapping[int, TrialResult], metric: str) -
 
     baseline: seed -> result. None where the values differ, and for our own engines.
     """
-    ended = [result for result in baseline.values() if result.status == COMPLETED]
+    ended = [result for result in baseline.values() if result.status == Status.COMPLETED]
     values = [result.final.get(metric, math.nan) for result in ended]
     if plan.study.scenario.repeatable or len(values) < 2 or math.isnan(values[0]):
         return None
@@ -103,7 +105,7 @@ def _pairing(plan: Plan, twin: TrialSpec, results: Results) -> str:
         return (
             f"whether the script honours the seed is not checked yet (the baseline runs twice at seed {seed})"
         )
-    if first.status != COMPLETED or again.status != COMPLETED:
+    if first.status != Status.COMPLETED or again.status != Status.COMPLETED:
         return (
             f"whether the script honours the seed could not be checked: of the baseline's two runs at seed "
             f"{seed} one is {first.status}, the other {again.status}"
@@ -176,7 +178,11 @@ def unmoved(plan: Plan, arm: str, results: Results) -> bool:
 def _values(trials: Sequence[TrialSpec], arm: str, results: Results, metric: str) -> dict[int, float]:
     """Seed -> value of an arm's completed trials."""
     ended = [(trial, results[trial.key]) for trial in trials if trial.arm == arm and trial.key in results]
-    return {trial.seed: r.final[metric] for trial, r in ended if r.status == COMPLETED and metric in r.final}
+    return {
+        trial.seed: r.final[metric]
+        for trial, r in ended
+        if r.status == Status.COMPLETED and metric in r.final
+    }
 
 
 def _second(trials: Sequence[TrialSpec], twin: TrialSpec) -> tuple[TrialSpec, ...]:

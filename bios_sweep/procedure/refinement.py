@@ -16,7 +16,7 @@ import numpy as np
 
 from bios_sweep.checks import is_number
 from bios_sweep.decision.costs import CostRatio
-from bios_sweep.decision.finding import CANDIDATE, REFINE, SUPERIOR, Finding, FreshTest
+from bios_sweep.decision.finding import SUPERIOR, Finding, FreshTest
 from bios_sweep.decision.question import Question
 from bios_sweep.procedure.questions import SEARCH, WINNER
 from bios_sweep.procedure.state import Known, Results, Search, State
@@ -25,8 +25,8 @@ from bios_sweep.study.factors import natural_ends
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.search import KnownProposal, Proposal, SearchRange, SearchSpace
 from bios_sweep.study.stages import make_trial
-from bios_sweep.study.trials import COMPLETED, REFINEMENT, TrialResult, TrialSpec
-from bios_sweep.vocabulary import SearchGoal
+from bios_sweep.study.trials import TrialResult, TrialSpec
+from bios_sweep.vocabulary import SearchGoal, Stage, Status, Word
 
 
 def search_of(plan: Plan, moved: Mapping[Question, Finding], results: Results, known: Known) -> Search | None:
@@ -55,7 +55,7 @@ def search_of(plan: Plan, moved: Mapping[Question, Finding], results: Results, k
 def search_trials(plan: Plan, search: Search) -> list[TrialSpec]:
     """The default and every proposal on the study's first seed."""
     seed = plan.study.seeds[0]
-    return [make_trial(plan.study, arm, seed, REFINEMENT) for arm in search.arms]
+    return [make_trial(plan.study, arm, seed, Stage.REFINEMENT) for arm in search.arms]
 
 
 def space_of(plan: Plan, search: Search) -> SearchSpace:
@@ -89,7 +89,7 @@ def known_proposals(
     told = []
     for proposal, trial in zip(proposals, search_trials(plan, search), strict=True):
         result = results.get(trial.key)
-        completed = result is not None and result.status == COMPLETED
+        completed = result is not None and result.status == Status.COMPLETED
         told.append(
             KnownProposal(
                 proposal=proposal,
@@ -106,13 +106,13 @@ def winner_finding(search: Search, baseline: str, seed: int) -> Finding | None:
         return None
     value = {name: getattr(search.winner.settings, name) for name in search.ranges}
     test = FreshTest(arm=search.winner.name, over=baseline, kind=SUPERIOR, value=value)
-    return Finding(factor=SEARCH, state=CANDIDATE, best=search.winner.name, test=test, seeds=(seed,))
+    return Finding(factor=SEARCH, state=Word.CANDIDATE, best=search.winner.name, test=test, seeds=(seed,))
 
 
 def serves_search(state: State) -> bool:
     """Whether the winner's values are what is served: it replicated, and beside the best single level."""
     found = state.findings.get(WINNER)
-    if found is None or found.state != REFINE or not found.value:
+    if found is None or found.state != Word.REFINE or not found.value:
         return False
     return all(state.served.get(name) == value for name, value in found.value.items())
 
@@ -132,7 +132,7 @@ def _with_winner(plan: Plan, search: Search, results: Results) -> Search:
     gains = {
         arm.name: metric.sign * (results[trial.key].final[metric.name] - start)
         for arm, trial in zip(search.arms, trials, strict=True)
-        if results[trial.key].status == COMPLETED
+        if results[trial.key].status == Status.COMPLETED
     }
     ahead = {name: gain for name, gain in gains.items() if gain > 0}
     if not ahead:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from bios_sweep.claims import Against, Claim
-from bios_sweep.decision.finding import CONFIRM, INCONCLUSIVE, UNDECIDED, Finding, Margin
+from bios_sweep.decision.finding import Finding, Margin
 from bios_sweep.decision.fresh import broken_guards
 from bios_sweep.decision.gates import margin_of, stopped
 from bios_sweep.decision.question import Question
@@ -20,7 +20,8 @@ from bios_sweep.procedure.tables import costs_of, guard_tables, sums_of, table_o
 from bios_sweep.procedure.untested import untested_arms
 from bios_sweep.reasons import Kind
 from bios_sweep.study.plan import Plan
-from bios_sweep.study.trials import SCREENING, TrialSpec
+from bios_sweep.study.trials import TrialSpec
+from bios_sweep.vocabulary import Stage, Word
 
 NO_LEVEL = Kind("no level of the factor could be tested")
 
@@ -45,11 +46,11 @@ def screened(cell: Cell) -> State:
         margin, found = _look(cell, trials, still_open, untested)
         findings |= doubted(cell.plan, cell.results, found)
         margins |= dict.fromkeys(found, margin) if margin else {}
-        still_open = [question for question in still_open if findings[question].state == UNDECIDED]
+        still_open = [question for question in still_open if findings[question].state == Word.UNDECIDED]
         if not still_open:
             break
     for question in still_open:
-        findings[question] = dataclasses.replace(findings[question], state=INCONCLUSIVE)
+        findings[question] = dataclasses.replace(findings[question], state=Word.INCONCLUSIVE)
     return _screening(needed, findings, margins, margin, untested)
 
 
@@ -93,10 +94,10 @@ def _guarded(
     finding: Finding, claim: Claim, guards: Mapping[str, tuple[ResultTable, float]], alpha: float
 ) -> Finding:
     """A claim of another level than the default serves it without fresh seeds: its guardrails hold here."""
-    if not (claim.of_another_level and claim.served) or finding.state != CONFIRM or finding.best is None:
+    if not (claim.of_another_level and claim.served) or finding.state != Word.CONFIRM or finding.best is None:
         return finding
     broken = broken_guards(guards, finding.best, alpha)
-    return dataclasses.replace(finding, state=UNDECIDED, reasons=broken) if broken else finding
+    return dataclasses.replace(finding, state=Word.UNDECIDED, reasons=broken) if broken else finding
 
 
 def _as_asked(plan: Plan, question: Question, untested: Mapping[str, str]) -> Asked:
@@ -113,7 +114,7 @@ def _screening(
     missing: tuple[TrialSpec, ...] = (),
 ) -> State:
     return State(
-        stage=SCREENING,
+        stage=Stage.SCREENING,
         needed=tuple(needed),
         missing=missing,
         findings=findings,

@@ -10,15 +10,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bios_sweep.claims import REPEAT
-from bios_sweep.decision.finding import CONFIRM, REFINE, Finding
+from bios_sweep.decision.finding import Finding
 from bios_sweep.decision.question import Question
 from bios_sweep.procedure.cell import Cell
 from bios_sweep.procedure.questions import WINNER, questions
 from bios_sweep.procedure.refinement import serves_search
-from bios_sweep.procedure.state import DONE, State
+from bios_sweep.procedure.state import State
 from bios_sweep.reasons import Kind, Reason
 from bios_sweep.study.arms import BASELINE
 from bios_sweep.study.plan import Plan
+from bios_sweep.vocabulary import Stage, Word
 
 NOT_SERVED = Kind("not served: {why}")
 UNFINISHED = Kind("the sweep is not finished")
@@ -55,7 +56,7 @@ def done(cell: Cell, state: State, findings: Mapping[Question, Finding]) -> Stat
             profiles.setdefault(question.claim.goal, {})[factor] = value
     return dataclasses.replace(
         state,
-        stage=DONE,
+        stage=Stage.DONE,
         missing=(),
         findings=findings,
         margins={**(dict.fromkeys(findings, state.margin) if state.margin else {}), **state.margins},
@@ -98,7 +99,7 @@ def _without_untried(cell: Cell, state: State) -> State:
         for question, finding in state.findings.items():
             if question.claim.goal != profile or question in withheld:
                 continue
-            if finding.state in (CONFIRM, REFINE):
+            if finding.state in (Word.CONFIRM, Word.REFINE):
                 withheld[question] = reason
                 findings[question] = _with_reason(finding, reason)
     return dataclasses.replace(state, findings=findings, profiles=kept, withheld=withheld)
@@ -124,7 +125,7 @@ def _unexplained(cell: Cell, state: State) -> dict[Question, Reason]:
         and given(state, question) != stands_for(cell.plan, question, finding)
     }
     search = state.findings.get(WINNER)
-    if search is not None and search.state == REFINE and not serves_search(state):
+    if search is not None and search.state == Word.REFINE and not serves_search(state):
         told[WINNER] = BEATEN()
     return told
 
@@ -165,7 +166,7 @@ def no_file(plan: Plan, state: State) -> Reason | None:
         return NOTHING_SERVED(claim=asked[0].claim)
     if not plan.study.scenario.known:
         return UNKNOWN_METHOD()
-    return None if state.stage == DONE else UNFINISHED()
+    return None if state.stage == Stage.DONE else UNFINISHED()
 
 
 def given(state: State, question: Question) -> Any:
@@ -177,7 +178,7 @@ def given(state: State, question: Question) -> Any:
 
 def retuned(plan: Plan, finding: Finding) -> bool:
     """Whether a refined level was tested with a learning rate of its own: alone it may not be served."""
-    if finding.state != REFINE or finding.test is None:
+    if finding.state != Word.REFINE or finding.test is None:
         return False
     arm = finding.test.arm
     return next((known.rung for known in plan.arms if known.name == arm), 1.0) != 1.0
@@ -185,14 +186,14 @@ def retuned(plan: Plan, finding: Finding) -> bool:
 
 def serves(question: Question, finding: Finding) -> bool:
     """Whether a finding settles a value that somebody is to use; a control's is none."""
-    return question.served and finding.state in (CONFIRM, REFINE)
+    return question.served and finding.state in (Word.CONFIRM, Word.REFINE)
 
 
 def stands_for(plan: Plan, question: Question, finding: Finding) -> Any:
     """The level that a confirmed or refined claim stands for."""
     if finding.value is not None:
         return finding.value
-    if finding.state == CONFIRM or finding.best is None:
+    if finding.state == Word.CONFIRM or finding.best is None:
         return question.claim.claimed(getattr(plan.study.baseline, question.factor))
     return plan.arm(finding.best).level
 

@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 from bios_sweep.procedure.broken import broken_by
 from bios_sweep.procedure.machine import NOTHING, state_of
-from bios_sweep.procedure.state import DONE, Known, Results, State
+from bios_sweep.procedure.state import Known, Results, State
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.trials import TrialResult, TrialSpec
+from bios_sweep.vocabulary import Stage
 
 
 def recall(
@@ -63,7 +64,7 @@ class ProcedureSource:
     @property
     def closed(self) -> bool:
         """Whether the sweep is done, or broken by what has ended so far."""
-        return self._state.stage == DONE or self.broken is not None
+        return self._state.stage == Stage.DONE or self.broken is not None
 
     @property
     def broken(self) -> TrialResult | None:

@@ -14,9 +14,6 @@ from bios_sweep.reasons import Reason
 from bios_sweep.study.arms import Arm
 from bios_sweep.study.search import Proposal
 from bios_sweep.study.trials import TrialResult, TrialSpec
-from bios_sweep.vocabulary import Stage
-
-DONE = Stage.DONE
 
 Results = Mapping[str, TrialResult]
 

@@ -18,34 +18,21 @@ from bios_sweep.claims import REPEAT, Claim, claims_of
 from bios_sweep.curves.remedies import moves_of
 from bios_sweep.curves.signs import DIVERGING
 from bios_sweep.decision.claims.judgement import judgement_of
-from bios_sweep.decision.finding import (
-    BELOW,
-    CONFIRM,
-    EDGE,
-    NOT_WORSE,
-    REFINE,
-    SCREENING_ONLY,
-    SHARE,
-    SUPERIOR,
-    UNCONFIRMED,
-    Finding,
-    Margin,
-)
+from bios_sweep.decision.finding import BELOW, EDGE, NOT_WORSE, SHARE, SUPERIOR, Finding, Margin
 from bios_sweep.decision.fresh import GUARD_BROKEN, GUARD_UNMEASURED, TOO_SMALL
 from bios_sweep.decision.question import Question
 from bios_sweep.procedure.diagnosis import diagnosis_of
 from bios_sweep.procedure.next_levels import MOST_SEEDS, extended, narrowed, seeds_needed
 from bios_sweep.procedure.pairing import unmoved
 from bios_sweep.procedure.questions import factor_of, questions, title_of
-from bios_sweep.procedure.state import DONE, Results, State
+from bios_sweep.procedure.state import Results, State
 from bios_sweep.procedure.untested import untested_reasons
 from bios_sweep.reasons import is_any, joined
 from bios_sweep.study.arms import Arm, hold_budget
 from bios_sweep.study.design import Study
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import Plan
-from bios_sweep.study.trials import COMPLETED, DIVERGED
-from bios_sweep.vocabulary import Goal
+from bios_sweep.vocabulary import Goal, Stage, Status, Word
 
 FRESH_SEEDS = 5  # of a confirmation that was not planned, and of a first study of several seeds; the default
 UP, DOWN = (
@@ -84,7 +71,7 @@ def suggest(plan: Plan, state: State, results: Results, elsewhere: Collection[st
 
     elsewhere: settings that other sweeps of the scenario asked about; no sign asks about them again.
     """
-    if state.stage != DONE:
+    if state.stage != Stage.DONE:
         return Suggestion(open=("the sweep is not done; run it to its end first",))
     cells = plan.cells or (plan,)
     asked = [(cell, question) for cell in cells for question in questions(cell)]
@@ -102,18 +89,18 @@ def _ask(plan: Plan, question: Question, state: State, results: Results) -> _Ask
     """What a question still needs; a sentence where no study would help; None where it is settled."""
     name, factor, baseline = title_of(plan, question), factor_of(plan, question), plan.study.baseline
     final, screening = state.findings[question], state.screening[question]
-    if final.state in (CONFIRM, REFINE) or factor.name == REPEAT:
+    if final.state in (Word.CONFIRM, Word.REFINE) or factor.name == REPEAT:
         return None
     arms = plan.arms_of(factor.name)
     if arms and all(unmoved(plan, arm.name, results) for arm in arms):
         return (
             f"{name}: every level gave exactly the baseline's metric at every seed; the script may ignore it"
         )
-    if final.state == UNCONFIRMED:
+    if final.state == Word.UNCONFIRMED:
         seems = _seems(question.claim, final)
         why = f"{name}: {final.best} {seems}, and no fresh seed has been asked; its confirmation is"
         return _Ask(factor=factor, why=why, confirm=True)
-    if final.state == SCREENING_ONLY:
+    if final.state == Word.SCREENING_ONLY:
         return _Ask(factor=factor, why=f"{name}: one seed shows nothing; {FRESH_SEEDS} are asked", grown=True)
     if is_any(final.reasons, EDGE) and final.best is not None:
         level, failing = plan.arm(final.best).level, untested_reasons(plan, factor.name, state.untested)
@@ -216,7 +203,7 @@ def _on_top(plan: Plan, state: State, told: tuple[str, ...]) -> Suggestion | Non
         for question in questions(plan)
         if question.claim.for_everyone
         and question in state.findings
-        and state.findings[question].state == REFINE
+        and state.findings[question].state == Word.REFINE
         and question.factor not in state.served
         and factor_of(plan, question).nuisance is None
     }
@@ -297,7 +284,7 @@ def _remedied(
 def _diverges(plan: Plan, state: State, results: Results) -> bool:
     """Whether the baseline diverged, so that nothing could be judged."""
     keys = [trial.key for trial in state.needed if trial.arm == plan.baseline.name]
-    return any(results[key].status == DIVERGED for key in keys if key in results)
+    return any(results[key].status == Status.DIVERGED for key in keys if key in results)
 
 
 def _gentler(plan: Plan, state: State, results: Results) -> Suggestion:
@@ -324,7 +311,7 @@ def _gentler(plan: Plan, state: State, results: Results) -> Suggestion:
 
 def _calm(state: State, arm: Arm, results: Results) -> bool:
     ended = [results[t.key].status for t in state.needed if t.arm == arm.name and t.key in results]
-    return bool(ended) and all(status == COMPLETED for status in ended)
+    return bool(ended) and all(status == Status.COMPLETED for status in ended)
 
 
 def _differing(study: Study, served: Mapping[str, Any]) -> dict[str, Any]:

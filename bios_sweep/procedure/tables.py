@@ -12,7 +12,8 @@ from bios_sweep.procedure.state import Known, Results
 from bios_sweep.study.guardrails import guardrail_metric
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.scenario import Metric
-from bios_sweep.study.trials import COMPLETED, TrialResult, TrialSpec
+from bios_sweep.study.trials import TrialResult, TrialSpec
+from bios_sweep.vocabulary import Status
 
 
 def table_of(
@@ -57,7 +58,7 @@ def sums_of(
         return {}
     sums: dict[tuple[str, int], ClusterSums] = {}
     for trial in trials:
-        if trial.key in results and results[trial.key].status == COMPLETED:
+        if trial.key in results and results[trial.key].status == Status.COMPLETED:
             found = known.clusters(trial.key)
             if found is None:
                 return {}

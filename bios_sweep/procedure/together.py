@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bios_sweep.claims import REPEAT
-from bios_sweep.decision.finding import REFINE, Finding, Margin
+from bios_sweep.decision.finding import Finding, Margin
 from bios_sweep.decision.fresh import KEEP_DEFAULT, combination_holds
 from bios_sweep.decision.question import Question
 from bios_sweep.procedure.cell import Cell, Fresh
@@ -15,6 +15,7 @@ from bios_sweep.procedure.questions import WINNER, title_of
 from bios_sweep.procedure.state import State
 from bios_sweep.reasons import Kind, Reason
 from bios_sweep.study.arms import Arm, combine
+from bios_sweep.vocabulary import Word
 
 BY_SEARCH = Kind("it moves with the winner of the joint search alone")
 NOT_WITH_SEARCH = Kind("it was not tried together with the winner of the joint search, which is served")
@@ -62,10 +63,10 @@ def held_together(
     candidates: as screening sent them. together: their combination, or the joint search's winner.
     """
     sent = served_alone(cell, candidates)
-    refined = [question for question in sent if state.findings[question].state == REFINE]
+    refined = [question for question in sent if state.findings[question].state == Word.REFINE]
     singles = [test.arm for question in refined if (test := sent[question].test)]
     joint = state.findings.get(WINNER)
-    if joint is not None and joint.state != REFINE:
+    if joint is not None and joint.state != Word.REFINE:
         together = None  # a searched winner that did not replicate holds nothing together
     holds = (
         together is not None
@@ -75,7 +76,7 @@ def held_together(
             fresh.table, together.name, singles, margin, cell.rule.alpha, fresh.guards, fresh.sums
         )
     )
-    if joint is not None and joint.state == REFINE and (holds or not refined):
+    if joint is not None and joint.state == Word.REFINE and (holds or not refined):
         apart = [question for question in refined if question.factor not in joint.value]
         state = _beside_the_search(_dropped(state, apart, NOT_WITH_SEARCH()), joint.value)
         return dataclasses.replace(state, served={**state.served, **joint.value})

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from bios_sweep.procedure.state import Results
 from bios_sweep.reasons import Kind, Reason
 from bios_sweep.study.plan import Plan
-from bios_sweep.study.trials import FAILED, TrialSpec
+from bios_sweep.study.trials import TrialSpec
+from bios_sweep.vocabulary import Status
 
 UNTESTED = Kind("{level} was not tested: it failed at every seed ({how})")
 
@@ -29,9 +30,9 @@ def untested_arms(plan: Plan, trials: Sequence[TrialSpec], results: Results) -> 
     for trial in trials:
         if trial.arm in levels.difference(plan.durations.values()):
             result = results[trial.key]
-            ended.setdefault(trial.arm, []).append(result.failure if result.status == FAILED else None)
+            ended.setdefault(trial.arm, []).append(result.failure if result.status == Status.FAILED else None)
     return {
-        arm: ", ".join(dict.fromkeys(kind or FAILED for kind in kinds))
+        arm: ", ".join(dict.fromkeys(kind or Status.FAILED for kind in kinds))
         for arm, kinds in ended.items()
         if None not in kinds
     }

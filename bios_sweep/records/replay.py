@@ -12,7 +12,8 @@ from typing import Any
 from bios_sweep.errors import StorageError
 from bios_sweep.records.sweep_state import SweepState, Verdict
 from bios_sweep.records.trial_state import PLANNED, RUNNING, Trials, TrialState
-from bios_sweep.study.trials import COMPLETED, Measurement, TrialResult, TrialSpec
+from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
+from bios_sweep.vocabulary import Status
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,7 +195,7 @@ def _arm_means(state: SweepState) -> dict[str, float]:
     arms: dict[str, list[float]] = {}
     for trial in state.trials.values():
         value = math.nan if trial.result is None else trial.result.final.get(metric, math.nan)
-        arms.setdefault(trial.spec.arm, []).append(value if trial.status == COMPLETED else math.nan)
+        arms.setdefault(trial.spec.arm, []).append(value if trial.status == Status.COMPLETED else math.nan)
     means = {arm: math.fsum(values) / len(values) for arm, values in arms.items()}
     return {arm: mean for arm, mean in means.items() if math.isfinite(mean)}
 

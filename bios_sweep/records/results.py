@@ -21,7 +21,8 @@ from bios_sweep.records.sweep_state import SweepState
 from bios_sweep.records.trial_state import PLANNED
 from bios_sweep.records.workspace import RESULT_FILE, Workspace
 from bios_sweep.sealed import DamagedError, digests_of, unlike
-from bios_sweep.study.trials import COMPLETED, EVALUATION_FILE, EVIDENCE, FAILED, STORAGE, TrialResult
+from bios_sweep.study.trials import EVALUATION_FILE, EVIDENCE, TrialResult
+from bios_sweep.vocabulary import Failure, Status
 
 _log = logging.getLogger(__name__)
 
@@ -84,7 +85,7 @@ class StoredResults:
     def seal(self, result: TrialResult) -> TrialResult:
         """Seal what an earlier version left, as it is now; only the owner of the workspace may."""
         folder = self._workspace.trial_dir(result.key)
-        files = digests_of(folder, EVIDENCE) if result.status == COMPLETED else {}
+        files = digests_of(folder, EVIDENCE) if result.status == Status.COMPLETED else {}
         sealed = replace(result, files=files)
         self._workspace.write_result(sealed)
         return sealed
@@ -93,7 +94,7 @@ class StoredResults:
         folder = self._workspace.trial_dir(result.key)
         if sealed:
             return unlike(folder, self._workspace.files_due(result))
-        if result.status != COMPLETED:
+        if result.status != Status.COMPLETED:
             return None
         path = folder / EVALUATION_FILE
         if path.is_file():
@@ -140,7 +141,9 @@ def as_arrived(event: TrialEvent, workspace: Workspace) -> TrialEvent:
     if wrong is None:
         return event
     cause = f"{folder / wrong[0]}: {wrong[1]}, made where it was written; run again to train it again"
-    failed = replace(event.result, status=FAILED, failure=STORAGE, cause=cause, final={}, files={})
+    failed = replace(
+        event.result, status=Status.FAILED, failure=Failure.STORAGE, cause=cause, final={}, files={}
+    )
     _log.warning("%s", cause)
     return replace(event, result=failed)
 

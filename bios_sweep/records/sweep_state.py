@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bios_sweep.records.trial_state import RUNNING, Trials
-from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED, TrialResult
-from bios_sweep.vocabulary import Stage
+from bios_sweep.study.trials import TrialResult
+from bios_sweep.vocabulary import Stage, Status
 
 DONE = Stage.DONE  # the reason with which a sweep that has all its verdicts is closed
 BROKEN = "broken"  # and one that ended early because nothing works yet
@@ -61,7 +61,9 @@ class SweepState:
     @property
     def counts(self) -> dict[str, int]:
         """`planned = completed + diverged + failed + unfinished`; the running are among the unfinished."""
-        ended: dict[str, int] = {status: self.count(status) for status in (COMPLETED, DIVERGED, FAILED)}
+        ended: dict[str, int] = {
+            status: self.count(status) for status in (Status.COMPLETED, Status.DIVERGED, Status.FAILED)
+        }
         total = len(self.trials)
         return {
             "planned": total,

@@ -28,12 +28,11 @@ from bios_sweep.refit.stated_ladders import (
 )
 from bios_sweep.study.metric_names import DIRECTIONS, direction_of
 from bios_sweep.study.scenario import Metric
-from bios_sweep.study.trials import COMPLETED, CONFIRMATION, DIVERGED
 from bios_sweep.tables.cells import numbers, seed_of
 from bios_sweep.tables.column_names import VALUE
 from bios_sweep.tables.judged import metric_name, metric_of, stated_direction
 from bios_sweep.tables.text_table import RawTable, read_csv
-from bios_sweep.vocabulary import Stage
+from bios_sweep.vocabulary import Stage, Status
 
 RESULTS = "results.csv"
 REPORT = "report.json"
@@ -222,7 +221,7 @@ def _alike(raw: RawTable, who: Who, settings: Sequence[Mapping[str, Any]]) -> di
     """Rows by everything but learning rate and seed; confirmation has other seeds and only two arms."""
     groups: dict[Any, list[int]] = {}
     for row in range(raw.rows):
-        if "stage" in raw.columns and raw.columns["stage"][row] == CONFIRMATION:
+        if "stage" in raw.columns and raw.columns["stage"][row] == Stage.CONFIRMATION:
             continue
         study = raw.columns["study"][row] if "study" in raw.columns else ""
         groups.setdefault((who[row], study, tuple(settings[row].items())), []).append(row)
@@ -244,9 +243,9 @@ def _outcomes(raw: RawTable, rows: Sequence[int]) -> dict[tuple[float, int], Out
     outcomes: dict[tuple[float, int], Outcome] = {}
     for row in rows:
         rate, seed = rate_of(raw, rates, row), seed_of(raw.columns["seed"][row], raw.where(row))
-        status = raw.columns["status"][row] if "status" in raw.columns else COMPLETED
+        status = raw.columns["status"][row] if "status" in raw.columns else Status.COMPLETED
         value = values[row]
-        if status == COMPLETED and not math.isfinite(value):
-            status = DIVERGED
+        if status == Status.COMPLETED and not math.isfinite(value):
+            status = Status.DIVERGED
         outcomes.setdefault((rate, seed), Outcome(status=status, value=value))
     return outcomes

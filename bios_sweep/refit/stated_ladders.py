@@ -11,9 +11,9 @@ from bios_sweep.errors import InputError
 from bios_sweep.refit.design import FACTORS
 from bios_sweep.refit.evidence import Ladder, read_errors
 from bios_sweep.settings import setting_names
-from bios_sweep.study.trials import DIVERGED
 from bios_sweep.tables.cells import numbers, parsed
 from bios_sweep.tables.text_table import RawTable
+from bios_sweep.vocabulary import Status
 
 RATE = "learning_rate"
 ENDS = ("best_low", "best_high")  # columns of a table that states brackets instead of values
@@ -149,7 +149,7 @@ def _by_rate(raw: RawTable, cells: _Means, rows: Sequence[int]) -> tuple[dict[fl
             twice = f"{raw.where(row)}: {RATE} {rate:g} is also in line {raw.lines[found[rate]]}"
             raise InputError(f"{twice}; one row per rate")
         found[rate] = row
-    lost = [rate for rate, row in found.items() if statuses[row].strip() == DIVERGED]
+    lost = [rate for rate, row in found.items() if statuses[row].strip() == Status.DIVERGED]
     trained = {rate: row for rate, row in found.items() if rate not in lost}
     for row in trained.values():
         _require(raw, row, MEANS[0], math.isfinite(cells.gain[row]), "a number")

@@ -9,7 +9,7 @@ from typing import Any
 
 from bios_sweep.decision.claims.judgement import judgement_of
 from bios_sweep.decision.claims.truth import Truth
-from bios_sweep.decision.finding import CONFIRM, REFINE, Finding
+from bios_sweep.decision.finding import Finding
 from bios_sweep.decision.question import Question
 from bios_sweep.procedure import State, factor_of, questions, state_of, title_of
 from bios_sweep.rehearsal.noise import Noise
@@ -17,6 +17,7 @@ from bios_sweep.rehearsal.truth import truth_of
 from bios_sweep.rehearsal.world import Draws, World, margin_percent, planted_level, possible_trials
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import Plan
+from bios_sweep.vocabulary import Word
 
 EFFECTS = (-1.0, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0)  # true effects, in margins
 SEED = 20240611  # of every draw; fixed, so that a rehearsal can be repeated
@@ -169,11 +170,11 @@ def _chances(
         level=world.planted.label,
         effect=effect,
         percent=world.margin * effect,
-        confirm=share(word == CONFIRM for word, _ in words),
-        refine=share(word == REFINE for word, _ in words),
-        inconclusive=share(word not in (CONFIRM, REFINE) for word, _ in words),
+        confirm=share(word == Word.CONFIRM for word, _ in words),
+        refine=share(word == Word.REFINE for word, _ in words),
+        inconclusive=share(word not in (Word.CONFIRM, Word.REFINE) for word, _ in words),
         wrong=share(wrong for _, wrong in words),
-        right=share(word in (CONFIRM, REFINE) and not wrong for word, wrong in words),
+        right=share(word in (Word.CONFIRM, Word.REFINE) and not wrong for word, wrong in words),
         trials=sum(sweep.trials for sweep in done) / len(done),
         examples=sum(sweep.examples for sweep in done) / len(done),
     )
@@ -181,10 +182,10 @@ def _chances(
 
 def _word(plan: Plan, finding: Finding, truth: Truth) -> tuple[str, bool]:
     """A finding's word, and whether it is wrong."""
-    if finding.state == CONFIRM:
-        return CONFIRM, judgement_of(truth.claim).wrong_confirmation(truth)
-    if finding.state == REFINE:
-        return REFINE, judgement_of(truth.claim).wrong_refinement(truth, _served(plan, finding))
+    if finding.state == Word.CONFIRM:
+        return Word.CONFIRM, judgement_of(truth.claim).wrong_confirmation(truth)
+    if finding.state == Word.REFINE:
+        return Word.REFINE, judgement_of(truth.claim).wrong_refinement(truth, _served(plan, finding))
     return finding.state, False
 
 

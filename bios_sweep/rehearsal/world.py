@@ -26,7 +26,8 @@ from bios_sweep.study.arms import Arm
 from bios_sweep.study.factors import Factor, natural_ends
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.stages import confirmation_seeds, confirmation_trials
-from bios_sweep.study.trials import COMPLETED, Measurement, TrialResult, TrialSpec
+from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
+from bios_sweep.vocabulary import Status
 
 LOSS = 2.0  # any number: everything is judged in percent of it
 LOST_BY_LESS = 2.0  # margins per halving of steps or rank; chosen, not measured: clearly seen to be worse
@@ -177,7 +178,7 @@ class Draws(Mapping[str, TrialResult]):
         value = float(values[self._column[trial.seed]])
         guards = dict.fromkeys(self._guards, value)
         final = {**guards, self._plan.study.metric.name: value}
-        return TrialResult(key=trial.key, status=COMPLETED, curve=self._start, final=final)
+        return TrialResult(key=trial.key, status=Status.COMPLETED, curve=self._start, final=final)
 
     def _row(self, settings: TrainingSettings, repeat: int) -> Floats:
         """The metric of an arm at every seed."""

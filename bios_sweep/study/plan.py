@@ -23,7 +23,8 @@ from bios_sweep.study.durations import add_durations
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.ladders import ladder, rungs_of, with_nuisances
 from bios_sweep.study.stages import make_trial, most_confirmation_trials, most_search_trials
-from bios_sweep.study.trials import SCREENING, TrialSpec, short_hash
+from bios_sweep.study.trials import TrialSpec, short_hash
+from bios_sweep.vocabulary import Stage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +180,7 @@ def _expanded(study: Study, suffix: str = "") -> Plan:
     return Plan(
         study=study,
         arms=named,
-        trials=tuple(make_trial(study, arm, seed, SCREENING) for seed in study.seeds for arm in named),
+        trials=tuple(make_trial(study, arm, seed, Stage.SCREENING) for seed in study.seeds for arm in named),
         notes=tuple(notes),
         factors=factors,
         durations=durations,

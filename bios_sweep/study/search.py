@@ -15,7 +15,7 @@ from typing import Any
 from bios_sweep.checks import is_number
 from bios_sweep.errors import PlanError
 from bios_sweep.settings import KNOWN, is_whole
-from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED
+from bios_sweep.vocabulary import Status
 
 SIGNIFICANT_DIGITS = 4  # chosen, not measured: a step of 0.01-0.1 %, far below any effect of a setting
 
@@ -152,9 +152,9 @@ class KnownProposal:
     objectives: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
-        if self.status not in (None, COMPLETED, DIVERGED, FAILED):
+        if self.status not in (None, Status.COMPLETED, Status.DIVERGED, Status.FAILED):
             raise PlanError(f"search: {self.status!r} is no status of a proposal")
-        if (self.status == COMPLETED) != (self.objectives is not None):
+        if (self.status == Status.COMPLETED) != (self.objectives is not None):
             raise PlanError(
                 f"search: proposal {self.proposal.number} is {self.status} with objectives "
                 f"{self.objectives!r}; a completed one has objectives, any other none"

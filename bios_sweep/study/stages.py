@@ -9,7 +9,8 @@ from bios_sweep.claims import Against
 from bios_sweep.study.arms import Arm
 from bios_sweep.study.design import Study
 from bios_sweep.study.ladders import with_nuisances
-from bios_sweep.study.trials import CONFIRMATION, TrialSpec, trial_key
+from bios_sweep.study.trials import TrialSpec, trial_key
+from bios_sweep.vocabulary import Stage
 
 FRESH_SEED_START = 1_000_000  # chosen, not measured: far from any seed a user counts up from 0
 
@@ -35,7 +36,7 @@ def confirmation_seeds(study: Study) -> tuple[int, ...]:
 def confirmation_trials(study: Study, arms: Sequence[Arm]) -> tuple[TrialSpec, ...]:
     """Every given arm at every fresh seed; seeds first, so that early blocks are whole."""
     return tuple(
-        make_trial(study, arm, seed, CONFIRMATION) for seed in confirmation_seeds(study) for arm in arms
+        make_trial(study, arm, seed, Stage.CONFIRMATION) for seed in confirmation_seeds(study) for arm in arms
     )
 
 

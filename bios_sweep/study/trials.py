@@ -12,23 +12,10 @@ from bios_sweep.settings import TrainingSettings, is_whole
 from bios_sweep.study.scenario import Scenario
 from bios_sweep.vocabulary import Failure, Stage, Status
 
-COMPLETED = Status.COMPLETED
-DIVERGED = Status.DIVERGED
-FAILED = Status.FAILED
-FINISHED = (COMPLETED, DIVERGED)  # a failed trial is tried again by the next run; these are not
+FINISHED = (Status.COMPLETED, Status.DIVERGED)  # a failed trial is tried again by the next run; these are not
 
-# Why an attempt or a trial failed. A loss that is not finite is no failure: the trial diverged.
-OUT_OF_MEMORY = Failure.OUT_OF_MEMORY
-WORKER_LOST = Failure.WORKER_LOST
-NODE_LOST = Failure.NODE_LOST
-PREEMPTED = Failure.PREEMPTED
-DATA = Failure.DATA
-CODE = Failure.CODE
-TIME_LIMIT = Failure.TIME_LIMIT
-NO_METRIC = Failure.NO_METRIC
-STORAGE = Failure.STORAGE
-FAILURES = (OUT_OF_MEMORY, WORKER_LOST, NODE_LOST, PREEMPTED, DATA, CODE, TIME_LIMIT, NO_METRIC, STORAGE)
-RETRIED_IN_VAIN = frozenset({OUT_OF_MEMORY, CODE, DATA, NO_METRIC})  # the same again would end the same
+# failures that would end the same again
+RETRIED_IN_VAIN = frozenset({Failure.OUT_OF_MEMORY, Failure.CODE, Failure.DATA, Failure.NO_METRIC})
 
 # What an engine leaves in a trial's folder that a word rests on, or that is handed on: a file and a folder.
 EVALUATION_FILE = "eval.npz"  # nats, tokens, bytes, cluster, each of shape (evaluation examples,)
@@ -38,9 +25,6 @@ EVIDENCE = (EVALUATION_FILE, ADAPTER_FOLDER)
 GENERAL, GENERAL_BEFORE = "general_loss", "general_loss_before"  # of a result, nats per token of general text
 OWN_METRICS = ("eval_loss", "eval_bits_per_byte", "train_loss")  # fields of a measurement
 
-SCREENING = Stage.SCREENING
-CONFIRMATION = Stage.CONFIRMATION
-REFINEMENT = Stage.REFINEMENT
 
 KEY_LENGTH = 16  # hex digits: 64 bits, so a million trials collide with probability 3e-8
 
@@ -103,7 +87,7 @@ class TrialSpec:
     seed: int
     settings: TrainingSettings
     repeat: int = 0
-    stage: str = SCREENING
+    stage: str = Stage.SCREENING
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for the journal and for workers."""
@@ -162,7 +146,7 @@ class TrialResult:
 
     status: completed, diverged (an outcome, with its cause) or failed (no outcome; `cause` says why).
     curve: every measurement from step 0 on. final: metric name -> value at the last step, empty when
-    failed. attempts: tries it took. failure: one of `FAILURES` when failed, else empty; `cause` has the
+    failed. attempts: tries it took. failure: a `vocabulary.Failure` when failed, else empty; `cause` has the
     words. provenance: host, device, threads, micro-batch: not identity. files: name -> digest of the
     `EVIDENCE` that a completed trial left in its folder, made where it was written (see `sealed`).
     """

@@ -15,7 +15,6 @@ from bios_sweep.study.trials import TrialSpec
 from bios_sweep.vocabulary import Stage
 
 TWIN_ARM = "baseline again"
-CONTROL = Stage.CONTROL  # stage of the twin: it is counted and shown, and no verdict uses it
 
 
 def twin_arm(plan: Plan) -> Arm:
@@ -27,7 +26,7 @@ def twin_trial(plan: Plan) -> TrialSpec | None:
     """The twin at the first seed; None where the engine is known to give the same numbers twice."""
     if plan.study.scenario.repeatable:
         return None
-    return make_trial(plan.study, twin_arm(plan), plan.study.seeds[0], CONTROL)
+    return make_trial(plan.study, twin_arm(plan), plan.study.seeds[0], Stage.CONTROL)
 
 
 def first_trial(plan: Plan) -> TrialSpec:

@@ -24,7 +24,7 @@ from bios_sweep.decision.statement import Verdict
 from bios_sweep.defaults.tuned import TunedDefaults, TunedKey, TunedMetric
 from bios_sweep.reasons import Reason
 from bios_sweep.report.content.plan_summary import PlanSummary
-from bios_sweep.report.content.status import Status
+from bios_sweep.report.content.status import SweepStatus
 from bios_sweep.report.content.summary import MetricRow, Summary
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.design import Budget
@@ -112,7 +112,7 @@ WRITTEN: dict[str, tuple[str, Any]] = {  # file -> what it is of, and its annota
         {"roll_up": list[RollUpRow], "judged_on": list[str]},
     ),
     "plan": ("What `plan --json` prints.", PlanSummary),
-    "status": ("What `status --json` prints.", Status),
+    "status": ("What `status --json` prints.", SweepStatus),
     "journal": (
         "A line of `journal.jsonl`. seq: from 1 without gaps; time: UTC, ISO 8601 to the millisecond.",
         [{"seq": int, "time": str, "kind": kind, **own} for kind, own in ENTRIES.items()],

@@ -16,7 +16,7 @@ from bios_sweep.execution.attempts import load_engine
 from bios_sweep.execution.inline import InlineExecutor
 from bios_sweep.ports import ENDED, MEASURED, STARTED, Executor
 from bios_sweep.request import Request
-from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED
+from bios_sweep.vocabulary import Status
 from tests.conformance.sources import SETTINGS, ListSource, Log, numbers, trials
 
 EXECUTORS = ("inline", "ray")
@@ -142,7 +142,7 @@ def test_measurements_come_in_order_from_step_0_and_make_the_curve(run_with, exe
         assert log.steps(trial.key) == [0, 2, 4, 6]
         measured = tuple(event.measurement for event in log.of(MEASURED, trial.key))
         assert measured == log.results[trial.key].curve
-        assert log.results[trial.key].status == COMPLETED
+        assert log.results[trial.key].status == Status.COMPLETED
         assert log.results[trial.key].attempts == 1
 
 
@@ -155,7 +155,7 @@ def test_trials_added_while_running_are_run(run_with, executor, engine):
 def test_an_exception_fails_its_trial_only_and_leaves_a_log(run_with, executor, engine):
     log, folder = run_with(executor, engine)
     failed = log.results[BAD[0].key]
-    assert [key for key, result in log.results.items() if result.status == FAILED] == [BAD[0].key]
+    assert [key for key, result in log.results.items() if result.status == Status.FAILED] == [BAD[0].key]
     kind, _, message = failed.cause.partition(": ")
     assert kind.endswith("Error")
     assert message
@@ -167,7 +167,7 @@ def test_an_exception_fails_its_trial_only_and_leaves_a_log(run_with, executor, 
 def test_divergence_is_an_outcome_not_a_failure(run_with, executor, engine):
     log, _ = run_with(executor, engine)
     diverged = log.results[WILD[0].key]
-    assert diverged.status == DIVERGED
+    assert diverged.status == Status.DIVERGED
     assert diverged.finished
     assert diverged.cause
     assert log.steps(WILD[0].key)[0] == 0

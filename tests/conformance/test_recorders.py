@@ -17,7 +17,7 @@ from bios_sweep.ports import Tracker
 from bios_sweep.records.journal import read_state
 from bios_sweep.records.lock import DriverLock
 from bios_sweep.records.workspace import Workspace
-from bios_sweep.study.trials import COMPLETED
+from bios_sweep.vocabulary import Status
 from tests.mirror.journals import KEYS, NAME, SWEEP, open_sweep, run_trial, tell_all
 
 
@@ -118,7 +118,7 @@ def test_what_could_not_be_written_is_brought_over_later(
 def test_an_interrupted_sweep_leaves_no_run_running(kind: str, place: Path, workspace: Workspace) -> None:
     ours = tracker(kind, place, workspace)
     with open_sweep(workspace) as journal:
-        run_trial(journal, KEYS[0], status=COMPLETED)
+        run_trial(journal, KEYS[0], status=Status.COMPLETED)
         journal.started(KEYS[1])
     ours.recorder(SWEEP, NAME).sync()
     assert seen(kind, place) == {SWEEP: "KILLED", KEYS[0]: "FINISHED", KEYS[1]: "KILLED"}

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bios_sweep.curves.signs import Limits
-from bios_sweep.study.trials import COMPLETED, DIVERGED, Measurement, TrialResult
+from bios_sweep.study.trials import Measurement, TrialResult
+from bios_sweep.vocabulary import Status
 
 NOISE = 0.001  # standard deviation of a measurement, share of the loss
 SEED_NOISE = 0.003  # of a seed's whole curve after step 0
@@ -45,7 +46,7 @@ def world(seed, *, fewest=2):
     )
 
 
-def arm(w, left, train=None, *, status=COMPLETED, cause="", wall_seconds=100.0, final=None):
+def arm(w, left, train=None, *, status=Status.COMPLETED, cause="", wall_seconds=100.0, final=None):
     """Trials whose loss is start - gained * (1 - left); left: share still to gain, shape (P,)."""
     clean = w.start - w.gained * (1.0 - left)
     results = []
@@ -127,7 +128,8 @@ def diverged(seed):
         results = arm(w, healthy_shape(w))
         lost = int(w.rng.integers(1, w.seeds + 1))
         ended = [
-            replace(r, status=DIVERGED, cause="the training loss was not finite") for r in results[:lost]
+            replace(r, status=Status.DIVERGED, cause="the training loss was not finite")
+            for r in results[:lost]
         ]
         return [*ended, *results[lost:]], w.limits
     rising = 1.0 + w.rng.uniform(0.1, 1.0) * w.fractions

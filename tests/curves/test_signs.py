@@ -11,7 +11,8 @@ from bios_sweep.errors import PlanError
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.scenario import Metric
-from bios_sweep.study.trials import COMPLETED, DIVERGED, Measurement, TrialResult
+from bios_sweep.study.trials import Measurement, TrialResult
+from bios_sweep.vocabulary import Status
 from tests.curves.simulated_curves import KINDS, content, healthy
 
 LOSS = Metric()
@@ -35,7 +36,7 @@ REAL = {  # trials of the embedded model, 100 steps of 32 examples, seeds 0 to 2
 SETTINGS = TrainingSettings(learning_rate=5e-4, batch_size=128, lora_rank=32, max_steps=1000)
 
 
-def trial(values, *, status=COMPLETED, metric="eval_loss", train=None, **changes):
+def trial(values, *, status=Status.COMPLETED, metric="eval_loss", train=None, **changes):
     """A trial whose metric was `values` at equal fractions of training."""
     last = len(values) - 1
     points = tuple(
@@ -146,7 +147,7 @@ def test_too_few_measurements_judge_no_plateau_and_say_so():
 
 
 def test_a_diverged_seed_is_counted_and_the_others_are_still_looked_at():
-    lost = trial([3.0, 9.0], status=DIVERGED, cause="the training loss was not finite at step 7")
+    lost = trial([3.0, 9.0], status=Status.DIVERGED, cause="the training loss was not finite at step 7")
     flat = [trial([3.0, 2.0, 2.0, 2.0, 2.0, 2.0]) for _ in range(2)]
     found = diagnose([lost, *flat], Limits(margin=0.01), LOSS)
     assert found.names == ("diverged", "plateau")

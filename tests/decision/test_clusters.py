@@ -11,7 +11,7 @@ import pytest
 from bios_sweep.claims import OPTIMUM
 from bios_sweep.decision.clusters import ClusterSums, cluster_sums, cluster_table, combined
 from bios_sweep.decision.contrasts import Contrasts
-from bios_sweep.decision.finding import CANDIDATE, CONFIRM, INCONCLUSIVE, FactorLevels
+from bios_sweep.decision.finding import FactorLevels
 from bios_sweep.decision.fresh import NO_CLUSTERS, judge_fresh
 from bios_sweep.decision.gates import margin_of
 from bios_sweep.decision.table import Outcome, ResultTable, complete_blocks
@@ -19,7 +19,7 @@ from bios_sweep.records.evaluations import ClusterReader
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.scenario import Metric
-from bios_sweep.study.trials import COMPLETED
+from bios_sweep.vocabulary import Status, Word
 from tests.answers import answer
 from tests.texts import texts
 
@@ -43,7 +43,7 @@ def study(random, gains, cluster_percent, sigma=0.1):
         arms=ARMS,
         seeds=tuple(range(SEEDS)),
         outcomes={
-            (arm, seed): Outcome(status=COMPLETED, value=float(values[ARMS.index(arm), seed]))
+            (arm, seed): Outcome(status=Status.COMPLETED, value=float(values[ARMS.index(arm), seed]))
             for arm, seed in cells
         },
         metric=Metric(),
@@ -124,7 +124,7 @@ def test_clusters_that_do_not_fit_are_no_clusters(flaw):
         sums = {key: ClusterSums(nats=one.nats[:9], tokens=one.tokens[:9]) for key, one in sums.items()}
     assert cluster_table(complete_blocks(table), sums) is None
     stopped = found(table, sums, scope="distribution")
-    assert stopped.state == INCONCLUSIVE
+    assert stopped.state == Word.INCONCLUSIVE
     assert "clusters are not known" in texts(stopped.reasons)[0]
     assert found(table, sums, scope="auto").bound is not None
 
@@ -132,7 +132,7 @@ def test_clusters_that_do_not_fit_are_no_clusters(flaw):
 def test_a_candidate_found_with_clusters_is_not_confirmed_without_them():
     table, sums = study(np.random.default_rng(5), (0, 0, 3, -3), 0.1)
     candidate = found(table, sums)
-    assert candidate.state == CANDIDATE
+    assert candidate.state == Word.CANDIDATE
     fresh, fresh_sums = study(np.random.default_rng(6), (0, 0, 3, -3), 0.1)
     margin = margin_of(table, DecisionRule())
     assert judge_fresh(candidate, candidate.test, fresh, margin, ALPHA, None, fresh_sums).state == "refine"
@@ -145,7 +145,7 @@ def false_confirms(sweeps, *, counted):
     false = 0
     for _ in range(sweeps):
         table, sums = study(random, (0.0, -3.0, DELTA, -3.0), 2.0)
-        false += found(table, sums if counted else {}).state == CONFIRM
+        false += found(table, sums if counted else {}).state == Word.CONFIRM
     return false / sweeps
 
 

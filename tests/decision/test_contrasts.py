@@ -13,11 +13,11 @@ from scipy import stats
 from bios_sweep.claims import CLAIMS, OPTIMUM
 from bios_sweep.decision.bounds import dunnett, pooled_error, student, tukey
 from bios_sweep.decision.contrasts import Contrasts
-from bios_sweep.decision.finding import CONFIRM, FactorLevels
+from bios_sweep.decision.finding import FactorLevels
 from bios_sweep.decision.table import Blocks, Outcome, ResultTable
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.scenario import Metric
-from bios_sweep.study.trials import COMPLETED
+from bios_sweep.vocabulary import Status, Word
 from tests.answers import answer
 from tests.decision.reference_bounds import gain_bounds
 
@@ -154,7 +154,9 @@ LEVELS = FactorLevels(
 def asked_of(values, claim, nan=(), **rule):
     arms = ("baseline", *LEVELS.arms)
     outcomes = {
-        (arm, seed): Outcome(status=COMPLETED, value=math.nan if arm in nan else float(values[row, seed]))
+        (arm, seed): Outcome(
+            status=Status.COMPLETED, value=math.nan if arm in nan else float(values[row, seed])
+        )
         for row, arm in enumerate(arms)
         for seed in range(values.shape[1])
     }
@@ -171,8 +173,8 @@ def test_a_vanishing_margin_never_confirms_and_an_endless_one_always_does(seed, 
     values = noise(seed, arms=5)
     values[1:3] += 5  # smaller ranks lose more than any margin, so that "enough" can hold
     values[3] += values[0].mean() - values[3].mean()  # on average as good as the default
-    assert asked_of(values, claim, margin_percent=1e-9).state != CONFIRM
-    assert asked_of(values, claim, margin_percent=100.0).state == CONFIRM
+    assert asked_of(values, claim, margin_percent=1e-9).state != Word.CONFIRM
+    assert asked_of(values, claim, margin_percent=100.0).state == Word.CONFIRM
 
 
 @FEW

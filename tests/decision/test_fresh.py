@@ -9,10 +9,7 @@ import pytest
 from bios_sweep.claims import CLAIMS
 from bios_sweep.decision.finding import (
     BELOW,
-    CANDIDATE,
-    INCONCLUSIVE,
     NOT_WORSE,
-    REFINE,
     SHARE,
     SUPERIOR,
     FactorLevels,
@@ -24,7 +21,7 @@ from bios_sweep.decision.fresh import KEEP_CLAIMED, NOT_REPLICATED, TOO_SMALL, j
 from bios_sweep.decision.sentences import sentence
 from bios_sweep.decision.table import Outcome, ResultTable
 from bios_sweep.study.scenario import Metric
-from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED
+from bios_sweep.vocabulary import Status, Word
 from tests.texts import texts
 
 BALANCED, ENOUGH, MINIMUM, QUALITY, SPEED = (
@@ -46,7 +43,7 @@ def table(noise=0.05, metric=None, hardware=(), untouched=UNTOUCHED, **gains):
         for seed, wobble in zip(SEEDS, pattern, strict=True):
             percent = gains.get(arm, 0.0) + noise * wobble
             value = LOSS * (1 + metric.sign * percent / 100)
-            outcomes[arm, seed] = Outcome(status=COMPLETED, value=value)
+            outcomes[arm, seed] = Outcome(status=Status.COMPLETED, value=value)
     return ResultTable(
         arms=tuple(WOBBLE),
         seeds=SEEDS,
@@ -57,7 +54,7 @@ def table(noise=0.05, metric=None, hardware=(), untouched=UNTOUCHED, **gains):
     )
 
 
-def ending(results, arm, *seeds, status=FAILED):
+def ending(results, arm, *seeds, status=Status.FAILED):
     """The table with some trials that ended otherwise."""
     changed = {(arm, seed): Outcome(status=status) for seed in seeds}
     return ResultTable(
@@ -74,13 +71,13 @@ def asked(kind, limit=0.0, duration=None, value=64, over="rival"):
 
 
 def judge(test, results, guards=None):
-    candidate = Finding(factor="batch_size", state=CANDIDATE, best="new", test=test, seeds=(0, 1, 2))
+    candidate = Finding(factor="batch_size", state=Word.CANDIDATE, best="new", test=test, seeds=(0, 1, 2))
     return judge_fresh(candidate, test, results, MARGIN, 0.05, guards)
 
 
 def test_a_better_level_refines_by_its_gain_over_its_rival_not_over_the_default():
     found = judge(asked(SUPERIOR), table(rival=1.0, new=2.0))
-    assert (found.state, found.value, found.seeds) == (REFINE, 64, SEEDS)
+    assert (found.state, found.value, found.seeds) == (Word.REFINE, 64, SEEDS)
     assert found.bound.gain == pytest.approx(1.0, abs=0.01)
 
 
@@ -90,7 +87,7 @@ def test_a_better_level_refines_by_its_gain_over_its_rival_not_over_the_default(
 )
 def test_what_is_not_shown_better_by_the_margin_is_inconclusive(gain, noise, reason):
     found = judge(asked(SUPERIOR), table(noise=noise, new=gain))
-    assert (found.state, found.reasons) == (INCONCLUSIVE, (reason(then=KEEP_CLAIMED()),))
+    assert (found.state, found.reasons) == (Word.INCONCLUSIVE, (reason(then=KEEP_CLAIMED()),))
 
 
 @pytest.mark.parametrize(
@@ -104,13 +101,13 @@ def test_what_is_not_shown_better_by_the_margin_is_inconclusive(gain, noise, rea
 )
 def test_a_bound_passes_its_limit_or_the_reason_says_which(kind, limit, passes, fails, reason):
     test = asked(kind, limit)
-    assert judge(test, table(new=passes)).state == REFINE
+    assert judge(test, table(new=passes)).state == Word.REFINE
     failed = judge(test, table(new=fails))
-    assert (failed.state, texts(failed.reasons)) == (INCONCLUSIVE, (reason,))
+    assert (failed.state, texts(failed.reasons)) == (Word.INCONCLUSIVE, (reason,))
 
 
 def test_a_share_needs_the_untouched_model():
-    assert judge(asked(SHARE, 0.8), table(new=5.0, untouched=None)).state == INCONCLUSIVE
+    assert judge(asked(SHARE, 0.8), table(new=5.0, untouched=None)).state == Word.INCONCLUSIVE
 
 
 def test_against_the_default_at_the_same_cost_the_gain_is_the_iso_cost_one():
@@ -123,14 +120,14 @@ def test_against_the_default_at_the_same_cost_the_gain_is_the_iso_cost_one():
     ("arm", "who"), [("baseline", "the default"), ("rival", "rival"), ("new", "the candidate")]
 )
 def test_divergence_of_any_arm_of_the_test_ends_it(arm, who):
-    results = ending(table(rival=0.5, new=2.0), arm, 51, status=DIVERGED)
+    results = ending(table(rival=0.5, new=2.0), arm, 51, status=Status.DIVERGED)
     found = judge(asked(SUPERIOR), results)
-    assert (found.state, texts(found.reasons)) == (INCONCLUSIVE, (f"{who} diverged on a fresh seed",))
+    assert (found.state, texts(found.reasons)) == (Word.INCONCLUSIVE, (f"{who} diverged on a fresh seed",))
 
 
 def test_one_lost_seed_is_dropped_and_two_are_too_many():
     one = judge(asked(SUPERIOR), ending(table(new=2.0), "rival", 51))
-    assert (one.state, one.seeds) == (REFINE, (50, 52, 53, 54))
+    assert (one.state, one.seeds) == (Word.REFINE, (50, 52, 53, 54))
     two = judge(asked(SUPERIOR), ending(table(new=2.0), "rival", 51, 52))
     assert texts(two.reasons) == ("2 of 5 fresh seeds are missing (failed trials)",)
 
@@ -149,27 +146,27 @@ def guarded(score, test=None, loss=2.0):
 
 
 def test_a_guardrail_that_is_kept_lets_the_refinement_through():
-    assert guarded(table(metric=SCORE, new=-0.5)).state == REFINE
+    assert guarded(table(metric=SCORE, new=-0.5)).state == Word.REFINE
 
 
 def test_a_guardrail_that_is_not_shown_to_be_kept_stops_it_and_says_by_how_much():
     found = guarded(table(metric=SCORE, new=-1.0))
-    assert found.state == INCONCLUSIVE
+    assert found.state == Word.INCONCLUSIVE
     assert texts(found.reasons)[0].startswith("guardrail score: -1.00 % (lower bound -1.")
     assert texts(found.reasons)[0].endswith("a loss of 1 % is not excluded")
 
 
 def test_the_direction_of_a_guardrail_counts():
     """A score that rises is no loss, a forgetting that rises is."""
-    assert guarded(table(metric=SCORE, new=3.0)).state == REFINE
+    assert guarded(table(metric=SCORE, new=3.0)).state == Word.REFINE
     forgetting = Metric(name="general_loss", unit="")
-    assert guarded(table(metric=forgetting, new=-3.0)).state == INCONCLUSIVE
+    assert guarded(table(metric=forgetting, new=-3.0)).state == Word.INCONCLUSIVE
 
 
 @pytest.mark.parametrize("arm", ["baseline", "new"])
 def test_a_guardrail_without_numbers_was_not_measured(arm):
     score = table(metric=SCORE)
-    nothing = {(arm, seed): Outcome(status=COMPLETED, value=math.nan) for seed in SEEDS}
+    nothing = {(arm, seed): Outcome(status=Status.COMPLETED, value=math.nan) for seed in SEEDS}
     score = ResultTable(
         arms=score.arms, seeds=SEEDS, outcomes={**score.outcomes, **nothing}, metric=SCORE, untouched=None
     )
@@ -180,7 +177,7 @@ def test_a_guardrail_without_numbers_was_not_measured(arm):
 def test_an_arm_that_is_turned_down_needs_to_keep_no_guardrail():
     """Serving the default instead of 64 cannot fail by what 64 does to a score."""
     test = asked(BELOW, 0.5, value=128, over="baseline")
-    assert guarded(table(metric=SCORE, new=-9.0), test, loss=0.0).state == REFINE
+    assert guarded(table(metric=SCORE, new=-9.0), test, loss=0.0).state == Word.REFINE
 
 
 @pytest.mark.parametrize(
@@ -202,6 +199,6 @@ def test_an_arm_that_is_turned_down_needs_to_keep_no_guardrail():
 def test_a_refinement_says_what_was_shown_and_on_which_seeds(claim, test, gain, words):
     found = judge(test, table(new=gain))
     said = sentence(claim, found.state, BATCH, found, MARGIN, 0.95)
-    assert found.state == REFINE
+    assert found.state == Word.REFINE
     assert words in said
     assert "on 5 fresh seeds not used to choose it" in said

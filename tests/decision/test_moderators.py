@@ -16,7 +16,7 @@ from bios_sweep.decision.moderators import interaction
 from bios_sweep.decision.table import Outcome, ResultTable
 from bios_sweep.jsonable import to_json
 from bios_sweep.study.scenario import Metric
-from bios_sweep.study.trials import COMPLETED, DIVERGED
+from bios_sweep.vocabulary import Status
 
 FEW, MANY = 400, int(os.environ.get("BIOS_SWEEP_SIMULATIONS", "4000"))
 
@@ -26,7 +26,7 @@ def cell(gain, random, seeds=5, sigma=0.2, names=("baseline", "x2"), diverged=Fa
     values = 2.0 * (1 + (shared + random.normal(0, sigma, (2, seeds)) - np.array([[0.0], [gain]])) / 100)
     outcomes = {
         (arm, seed): Outcome(
-            status=DIVERGED if diverged and row else COMPLETED, value=float(values[row, seed])
+            status=Status.DIVERGED if diverged and row else Status.COMPLETED, value=float(values[row, seed])
         )
         for row, arm in enumerate(names)
         for seed in range(seeds)

@@ -12,13 +12,13 @@ import pytest
 
 from bios_sweep.claims import CLAIMS, OPTIMUM
 from bios_sweep.decision.costs import CostRatio
-from bios_sweep.decision.finding import CANDIDATE, CONFIRM, EDGE, INCONCLUSIVE, FactorLevels
+from bios_sweep.decision.finding import EDGE, FactorLevels
 from bios_sweep.decision.nuisance import NuisanceLadder
 from bios_sweep.decision.table import Outcome, ResultTable
 from bios_sweep.reasons import is_any
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.scenario import Metric
-from bios_sweep.study.trials import COMPLETED, DIVERGED
+from bios_sweep.vocabulary import Status, Word
 from tests.answers import answer
 from tests.texts import texts
 
@@ -62,7 +62,7 @@ def table_of(gains, random, sigma=SIGMA, diverged=()):
     for arm in arms:
         values = LOSS * (1 + (seed + random.normal(0, sigma, SEEDS) - gains[arm]) / 100)
         for s in range(SEEDS):
-            status = DIVERGED if arm in diverged else COMPLETED
+            status = Status.DIVERGED if arm in diverged else Status.COMPLETED
             outcomes[arm, s] = Outcome(status=status, value=float(values[s]))
     return ResultTable(
         arms=arms, seeds=tuple(range(SEEDS)), outcomes=outcomes, metric=Metric(), untouched=2 * LOSS
@@ -84,15 +84,15 @@ def states(gains, sweeps, ladder=LADDER):
 
 
 def test_a_rate_that_is_off_by_two_makes_no_batch_size_a_candidate():
-    assert states(gains_of(PEAK_OFF_BY_TWO), FEW)[CANDIDATE] <= 1
+    assert states(gains_of(PEAK_OFF_BY_TWO), FEW)[Word.CANDIDATE] <= 1
 
 
 def test_without_the_ladder_at_the_default_level_a_batch_size_would_be_praised_for_its_rate():
-    assert states(gains_of(PEAK_OFF_BY_TWO), FEW, UNFAIR)[CANDIDATE] >= 95
+    assert states(gains_of(PEAK_OFF_BY_TWO), FEW, UNFAIR)[Word.CANDIDATE] >= 95
 
 
 def test_a_true_gain_of_two_margins_becomes_a_candidate():
-    assert states(gains_of(PEAK_OFF_BY_TWO, {64: 2 * DELTA}), FEW)[CANDIDATE] >= 80
+    assert states(gains_of(PEAK_OFF_BY_TWO, {64: 2 * DELTA}), FEW)[Word.CANDIDATE] >= 80
 
 
 @pytest.mark.slow
@@ -100,24 +100,27 @@ def test_rates_of_nuisance_aware_factors_in_many_sweeps():
     null, praised = gains_of(PEAK_OFF_BY_TWO), gains_of(PEAK_OFF_BY_TWO, {64: 2 * DELTA})
     fair, unfair, power = states(null, MANY), states(null, MANY, UNFAIR), states(praised, MANY)
     edge = gains_of(PEAK_OFF_BY_TWO, {64: DELTA})
-    false = states(edge, MANY)[CONFIRM] / MANY
-    print(f"candidate, null: {fair[CANDIDATE] / MANY:.4f} (unfair {unfair[CANDIDATE] / MANY:.3f}), ", end="")
-    print(f"gain 2 Delta: {power[CANDIDATE] / MANY:.3f}; false confirm at Delta: {false:.4f}; n {MANY}")
-    assert fair[CANDIDATE] <= 0.01 * MANY < 0.95 * MANY <= unfair[CANDIDATE]
-    assert power[CANDIDATE] >= 0.8 * MANY
+    false = states(edge, MANY)[Word.CONFIRM] / MANY
+    print(
+        f"candidate, null: {fair[Word.CANDIDATE] / MANY:.4f} (unfair {unfair[Word.CANDIDATE] / MANY:.3f}), ",
+        end="",
+    )
+    print(f"gain 2 Delta: {power[Word.CANDIDATE] / MANY:.3f}; false confirm at Delta: {false:.4f}; n {MANY}")
+    assert fair[Word.CANDIDATE] <= 0.01 * MANY < 0.95 * MANY <= unfair[Word.CANDIDATE]
+    assert power[Word.CANDIDATE] >= 0.8 * MANY
     assert false <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / MANY)
 
 
 def test_a_candidate_is_tested_best_against_best():
     found = judged(table_of(gains_of(PEAK_OFF_BY_TWO, {64: 3.0}), np.random.default_rng(1), 0.02))
-    assert (found.state, found.value) == (CANDIDATE, 64)
+    assert (found.state, found.value) == (Word.CANDIDATE, 64)
     assert (found.test.arm, found.test.over) == ("64/2", "128/2")
     assert found.bound.gain == pytest.approx(3.0, abs=0.1)
 
 
 def test_no_difference_is_confirmed_and_each_level_tells_its_best_rate():
     found = judged(table_of(gains_of(PEAK_OFF_BY_TWO), np.random.default_rng(2), 0.02))
-    assert found.state == CONFIRM
+    assert found.state == Word.CONFIRM
     assert [row.level for row in found.by_rate] == [32, 64, 256, 512]
     assert {row.best_rate for row in found.by_rate} == {2.0}
     assert not any(row.differs for row in found.by_rate)
@@ -133,7 +136,7 @@ def test_a_conclusion_that_turns_with_the_rate_says_so():
 
 def test_the_best_level_at_the_end_of_the_grid_is_no_candidate():
     found = judged(table_of(gains_of(PEAK_RIGHT, {32: 3.0}), np.random.default_rng(5), 0.02))
-    assert found.state == INCONCLUSIVE
+    assert found.state == Word.INCONCLUSIVE
     assert found.reasons[0].kind == EDGE
 
 
@@ -155,15 +158,15 @@ def balanced(better, known=tuple(COSTS), sigma=0.02):
 
 def test_a_balance_is_a_candidate_by_what_its_own_time_buys_whatever_is_unknown_of_other_levels():
     found = balanced({64: 3.0}, known=(64, 256))
-    assert (found.state, found.test.value, found.test.duration) == (CANDIDATE, 64, 1.5)
+    assert (found.state, found.test.value, found.test.duration) == (Word.CANDIDATE, 64, 1.5)
     assert found.iso.gain == pytest.approx(3.0 - math.log2(1.5), abs=0.1)
 
 
 def test_a_balance_is_not_confirmed_where_a_level_s_cost_is_unknown():
     nothing = {256: -3.0, 512: -4.0}  # both are faster, and the default's shorter runs lose less
-    assert balanced(nothing).state == CONFIRM
+    assert balanced(nothing).state == Word.CONFIRM
     found = balanced(nothing, known=(32, 64, 256))
-    assert (found.state, texts(found.reasons)[0]) == (INCONCLUSIVE, "the cost was not measured")
+    assert (found.state, texts(found.reasons)[0]) == (Word.INCONCLUSIVE, "the cost was not measured")
 
 
 def test_a_default_whose_best_rate_ends_its_ladder_is_told():
@@ -179,7 +182,7 @@ def test_a_diverged_rung_is_left_out_and_told():
     assert found.best != "64/2"
     others = tuple(name for (batch, _), name in NAMES.items() if batch != 128)
     gone = judged(table_of(gains, np.random.default_rng(6), 0.02, diverged=others))
-    assert gone.state == INCONCLUSIVE
+    assert gone.state == Word.INCONCLUSIVE
     assert texts(gone.reasons) == ("every re-tuned arm of the other levels diverged",)
 
 

@@ -16,13 +16,13 @@ import pytest
 from scipy import stats
 
 from bios_sweep.decision import bounds, contrasts
-from bios_sweep.decision.finding import CANDIDATE, CONFIRM, REFINE, UNDECIDED, FactorLevels
+from bios_sweep.decision.finding import FactorLevels
 from bios_sweep.decision.gates import margin_of
 from bios_sweep.decision.table import Outcome, ResultTable
 from bios_sweep.decision.verdicts import confirm_candidate, screen
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.scenario import Metric
-from bios_sweep.study.trials import COMPLETED
+from bios_sweep.vocabulary import Status, Word
 
 DELTA = 0.5
 LOSS = 2.0
@@ -66,7 +66,7 @@ def trained(gains, seeds, sigma, random, draw, arms):
     )
     values = LOSS * (1 + percent / 100)
     outcomes = {
-        (arm, seed): Outcome(status=COMPLETED, value=float(values[row, seed]))
+        (arm, seed): Outcome(status=Status.COMPLETED, value=float(values[row, seed]))
         for row, arm in enumerate(arms)
         for seed in range(seeds)
     }
@@ -90,10 +90,10 @@ def sweep(k, looks, sigma, gain, random, draw=normal, fresh_seeds=None):
     for look in looks:
         seen = first_seeds(whole, look)
         finding = screen(seen, [factor], rule)[factor.name]
-        if finding.state != UNDECIDED:
+        if finding.state != Word.UNDECIDED:
             break
     words = [finding.state]
-    if finding.state == CANDIDATE:
+    if finding.state == Word.CANDIDATE:
         own = gains[arms.index(finding.best)]
         again = trained((0.0, own), fresh_seeds or looks[-1], sigma, random, draw, ("baseline", finding.best))
         margin = margin_of(seen, rule)
@@ -106,7 +106,7 @@ def rates(k, looks, sigma, gain, sweeps, draw=normal, seed=7, fresh_seeds=None):
     words = Counter()
     for _ in range(sweeps):
         words.update(set(sweep(k, looks, sigma, gain, random, draw, fresh_seeds)))
-    return {word: words[word] / sweeps for word in (CONFIRM, CANDIDATE, REFINE)}
+    return {word: words[word] / sweeps for word in (Word.CONFIRM, Word.CANDIDATE, Word.REFINE)}
 
 
 def spread(share, sweeps, errors=4):
@@ -123,38 +123,38 @@ def near(measured, share, sweeps):
 def test_no_true_gain_confirms_as_often_as_promised_and_hardly_ever_refines(k, seeds, sigma):
     confirm, refine, _, _ = FLOORS[k, seeds, sigma]
     found = rates(k, (seeds,), sigma, 0.0, SWEEPS)
-    assert near(found[CONFIRM], confirm, SWEEPS), found
-    assert found[REFINE] <= refine + spread(refine, SWEEPS), found
-    assert found[CANDIDATE] <= 0.05 + spread(0.05, SWEEPS), found
+    assert near(found[Word.CONFIRM], confirm, SWEEPS), found
+    assert found[Word.REFINE] <= refine + spread(refine, SWEEPS), found
+    assert found[Word.CANDIDATE] <= 0.05 + spread(0.05, SWEEPS), found
 
 
 @pytest.mark.parametrize(("k", "seeds", "sigma"), NORMAL_RUN)
 def test_a_gain_of_exactly_the_margin_is_falsely_confirmed_in_at_most_alpha(k, seeds, sigma):
     confirm = FLOORS[k, seeds, sigma][2]
     found = rates(k, (seeds,), sigma, DELTA, SWEEPS)
-    assert near(found[CONFIRM], confirm, SWEEPS), found
+    assert near(found[Word.CONFIRM], confirm, SWEEPS), found
 
 
 @pytest.mark.parametrize(("k", "seeds", "sigma"), NORMAL_RUN)
 def test_a_gain_of_two_margins_is_refined_as_often_as_promised(k, seeds, sigma):
     refine = FLOORS[k, seeds, sigma][3]
     found = rates(k, (seeds,), sigma, 2 * DELTA, SWEEPS)
-    assert near(found[REFINE], refine, SWEEPS), found
-    assert found[CONFIRM] <= 0.02
+    assert near(found[Word.REFINE], refine, SWEEPS), found
+    assert found[Word.CONFIRM] <= 0.02
 
 
 def test_planned_looks_keep_the_error_rate():
     """Three looks at alpha / 3 each: false candidates stay under alpha."""
     found = rates(4, (3, 5, 8), 0.35, 0.0, SWEEPS, fresh_seeds=5)
-    assert found[CANDIDATE] <= 0.041 + spread(0.041, SWEEPS), found
-    assert near(found[CONFIRM], 0.51, SWEEPS), found
+    assert found[Word.CANDIDATE] <= 0.041 + spread(0.041, SWEEPS), found
+    assert near(found[Word.CONFIRM], 0.51, SWEEPS), found
 
 
 def test_without_the_correction_for_many_arms_the_null_candidates_exceed_their_rate(monkeypatch):
     """The meta-test: the same simulation must see what an uncorrected t does."""
-    kept = rates(11, (5,), 0.35, 0.0, SWEEPS)[CANDIDATE]
+    kept = rates(11, (5,), 0.35, 0.0, SWEEPS)[Word.CANDIDATE]
     monkeypatch.setattr(contrasts, "dunnett", lambda alpha, k, nu: bounds.student(alpha, nu))
-    broken = rates(11, (5,), 0.35, 0.0, SWEEPS)[CANDIDATE]
+    broken = rates(11, (5,), 0.35, 0.0, SWEEPS)[Word.CANDIDATE]
     allowed = 0.05 + spread(0.05, SWEEPS)
     assert kept <= allowed < broken
 
@@ -163,7 +163,7 @@ def test_without_a_margin_of_error_the_false_confirmations_exceed_theirs(monkeyp
     """The other meta-test: an upper bound at half its width confirms a gain that matters too often."""
     monkeypatch.setattr(contrasts, "student", lambda alpha, nu: 0.5 * float(stats.t.ppf(1 - alpha, nu)))
     monkeypatch.setattr(contrasts, "dunnett", lambda alpha, k, nu: 2.34)
-    broken = rates(4, (5,), 0.2, DELTA, SWEEPS)[CONFIRM]
+    broken = rates(4, (5,), 0.2, DELTA, SWEEPS)[Word.CONFIRM]
     assert broken > 0.05 + spread(0.05, SWEEPS)
 
 
@@ -177,8 +177,8 @@ def test_looking_after_every_seed_exceeds_the_rate_that_planned_looks_keep():
             screen(first_seeds(whole, look), [factor], DecisionRule(looks=(look,)))[factor.name].state
             for look in range(3, 9)
         }
-        broken += CANDIDATE in states
-    kept = rates(4, (3, 5, 8), 0.35, 0.0, SWEEPS, fresh_seeds=5)[CANDIDATE]
+        broken += Word.CANDIDATE in states
+    kept = rates(4, (3, 5, 8), 0.35, 0.0, SWEEPS, fresh_seeds=5)[Word.CANDIDATE]
     allowed = 0.05 + spread(0.05, SWEEPS)
     assert kept <= allowed < broken / SWEEPS, (kept, broken / SWEEPS)
 
@@ -193,15 +193,15 @@ def test_error_rates_hold_for_normal_heavy_tailed_and_skewed_noise(k, seeds, sig
     edge = rates(k, (seeds,), sigma, DELTA, MANY, draw)
     power = rates(k, (seeds,), sigma, 2 * DELTA, MANY, draw)
     print(
-        f"\n{draw.__name__:7} k={k} S={seeds} sigma={sigma}: null confirm {null[CONFIRM]:.3f} "
-        f"refine {null[REFINE]:.4f}; gain=Delta confirm {edge[CONFIRM]:.4f}; "
-        f"gain=2 Delta refine {power[REFINE]:.3f}"
+        f"\n{draw.__name__:7} k={k} S={seeds} sigma={sigma}: null confirm {null[Word.CONFIRM]:.3f} "
+        f"refine {null[Word.REFINE]:.4f}; gain=Delta confirm {edge[Word.CONFIRM]:.4f}; "
+        f"gain=2 Delta refine {power[Word.REFINE]:.3f}"
     )
-    assert null[REFINE] <= 0.01
-    assert edge[CONFIRM] <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / MANY)
+    assert null[Word.REFINE] <= 0.01
+    assert edge[Word.CONFIRM] <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / MANY)
     if draw is normal:
-        assert near(null[CONFIRM], confirm, MANY)
-        assert near(power[REFINE], refine, MANY)
+        assert near(null[Word.CONFIRM], confirm, MANY)
+        assert near(power[Word.REFINE], refine, MANY)
 
 
 @pytest.mark.slow
@@ -211,9 +211,10 @@ def test_the_three_look_design_keeps_its_promises(sigma, null, false):
     quiet = rates(4, (3, 5, 8), sigma, 0.0, MANY, fresh_seeds=5)
     edge = rates(4, (3, 5, 8), sigma, DELTA, MANY, fresh_seeds=5)
     print(
-        f"\nlooks 3/5/8 sigma={sigma}: null confirm {quiet[CONFIRM]:.3f} candidate {quiet[CANDIDATE]:.4f} "
-        f"refine {quiet[REFINE]:.4f}; gain=Delta confirm {edge[CONFIRM]:.4f}"
+        f"\nlooks 3/5/8 sigma={sigma}: null confirm {quiet[Word.CONFIRM]:.3f} "
+        f"candidate {quiet[Word.CANDIDATE]:.4f} "
+        f"refine {quiet[Word.REFINE]:.4f}; gain=Delta confirm {edge[Word.CONFIRM]:.4f}"
     )
-    assert near(quiet[CONFIRM], null, MANY)
-    assert near(edge[CONFIRM], false, MANY)
-    assert quiet[REFINE] <= 0.01
+    assert near(quiet[Word.CONFIRM], null, MANY)
+    assert near(edge[Word.CONFIRM], false, MANY)
+    assert quiet[Word.REFINE] <= 0.01

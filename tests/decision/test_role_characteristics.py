@@ -20,10 +20,7 @@ from bios_sweep.decision.claims import speed
 from bios_sweep.decision.costs import cost_ratios
 from bios_sweep.decision.finding import (
     BELOW,
-    CANDIDATE,
-    CONFIRM,
     NOT_WORSE,
-    REFINE,
     SHARE,
     SUPERIOR,
     FactorLevels,
@@ -35,7 +32,7 @@ from bios_sweep.decision.fresh import judge_fresh
 from bios_sweep.decision.table import Outcome, ResultTable
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.scenario import Metric
-from bios_sweep.study.trials import COMPLETED
+from bios_sweep.vocabulary import Status, Word
 from tests.answers import answer
 
 BALANCED, ENOUGH, MINIMUM, QUALITY, SPEED = (
@@ -95,7 +92,7 @@ def drawn(gains, random, seeds=SEEDS, sigma=SIGMA, untouched=UNTOUCHED, start=0)
         arms=tuple(gains),
         seeds=numbers,
         outcomes={
-            (arm, seed): Outcome(status=COMPLETED, value=float(values[row, place]))
+            (arm, seed): Outcome(status=Status.COMPLETED, value=float(values[row, place]))
             for row, arm in enumerate(gains)
             for place, seed in enumerate(numbers)
         },
@@ -120,7 +117,7 @@ def judged(world, random, rule=RULE):
     return answer(world.claim, world.levels, table, rule, costs=costs, durations=durations)
 
 
-def rate(world, sweeps, seed=11, state=CONFIRM):
+def rate(world, sweeps, seed=11, state=Word.CONFIRM):
     random = np.random.default_rng([seed, round(1000 * abs(sum(world.gains)))])
     words = Counter(judged(world, random).state for _ in range(sweeps))
     return words[state] / sweeps
@@ -222,7 +219,7 @@ def test_the_quality_claim_never_sends_a_level_that_is_better_than_64_and_worse_
     random = np.random.default_rng(3)
     for _ in range(40):
         finding = judged(batch(QUALITY, gains), random)
-        assert finding.state != CANDIDATE or finding.test.value == 128
+        assert finding.state != Word.CANDIDATE or finding.test.value == 128
 
 
 def test_the_optimum_rule_would_send_a_batch_size_to_the_largest_and_its_role_does_not():
@@ -241,8 +238,8 @@ def test_the_optimum_rule_would_send_a_batch_size_to_the_largest_and_its_role_do
     by_loss = Counter(judged(ignored, random).best for _ in range(50))
     by_role = Counter(judged(kept, random).state for _ in range(50))
     assert by_loss == {"batch_size=512": 50}
-    assert by_role[CONFIRM] >= 47, by_role
-    assert not by_role[CANDIDATE]
+    assert by_role[Word.CONFIRM] >= 47, by_role
+    assert not by_role[Word.CANDIDATE]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -269,9 +266,9 @@ def refined_by(boundary, random, guards=None):
     """Whether fresh seeds refine."""
     table = drawn({"baseline": 0.0, "rival": boundary.rival, "new": boundary.candidate}, random, start=50)
     test = FreshTest(arm="new", over="rival", kind=boundary.kind, value=1, limit=boundary.limit)
-    candidate = Finding(factor="any", state=CANDIDATE, best="new", test=test)
+    candidate = Finding(factor="any", state=Word.CANDIDATE, best="new", test=test)
     margin = Margin(percent=DELTA, absolute=0.01, gained=100.0)
-    return judge_fresh(candidate, test, table, margin, ALPHA, guards).state == REFINE
+    return judge_fresh(candidate, test, table, margin, ALPHA, guards).state == Word.REFINE
 
 
 def fresh_rate(name, sweeps):

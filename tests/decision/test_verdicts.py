@@ -11,18 +11,7 @@ from hypothesis import strategies as st
 from bios_sweep.claims import OPTIMUM
 from bios_sweep.decision.bounds import Bound
 from bios_sweep.decision.clusters import ClusterSums
-from bios_sweep.decision.finding import (
-    CANDIDATE,
-    CONFIRM,
-    INCONCLUSIVE,
-    REFINE,
-    SCREENING_ONLY,
-    UNCONFIRMED,
-    UNDECIDED,
-    FactorLevels,
-    Finding,
-    Margin,
-)
+from bios_sweep.decision.finding import FactorLevels, Finding, Margin
 from bios_sweep.decision.fresh import combination_holds
 from bios_sweep.decision.gates import margin_of
 from bios_sweep.decision.sentences import confidence_text
@@ -32,7 +21,7 @@ from bios_sweep.decision.verdicts import confirm_candidate, screen
 from bios_sweep.errors import InputError
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.scenario import Metric
-from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED
+from bios_sweep.vocabulary import Status, Word
 from tests.texts import texts
 
 RULE = DecisionRule(looks=(5,))
@@ -65,8 +54,8 @@ def table(values, arms=("baseline", *NAMES), seeds=None, untouched=3.0, **change
 
 def outcome(value):
     if value is None:
-        return Outcome(status=FAILED)
-    return Outcome(status=DIVERGED if math.isnan(value) else COMPLETED, value=float(value))
+        return Outcome(status=Status.FAILED)
+    return Outcome(status=Status.DIVERGED if math.isnan(value) else Status.COMPLETED, value=float(value))
 
 
 def losses(gains=AT_EASE, seeds=5, sigma=0.05, start=0):
@@ -110,7 +99,7 @@ at_ease = st.builds(
 
 def test_a_default_that_nothing_beats_is_confirmed():
     finding = judge(losses())
-    assert finding.state == CONFIRM
+    assert finding.state == Word.CONFIRM
     assert texts(finding.reasons) == ()
     assert finding.bound == max(finding.bounds, key=lambda bound: bound.upper)
     assert finding.bound.upper < 0.5
@@ -118,24 +107,24 @@ def test_a_default_that_nothing_beats_is_confirmed():
 
 def test_a_clearly_better_level_is_a_candidate_and_not_yet_a_refinement():
     finding = judge(losses(BETTER))
-    assert (finding.state, finding.best) == (CANDIDATE, "x2")
+    assert (finding.state, finding.best) == (Word.CANDIDATE, "x2")
 
 
 def test_the_candidate_is_the_largest_gain_among_the_levels_shown_better():
     finding = judge(losses((0.0, -1.0, 0.8, 1.5, -2.0)))
-    assert (finding.state, finding.best) == (CANDIDATE, "x2")
+    assert (finding.state, finding.best) == (Word.CANDIDATE, "x2")
 
 
 def test_noise_beyond_the_margin_is_undecided_and_says_what_would_decide():
     finding = judge(losses((0.0, -0.2, 0.1, 0.2, -0.2), sigma=0.5))
-    assert finding.state == UNDECIDED
+    assert finding.state == Word.UNDECIDED
     assert "0.50 % is neither shown nor excluded" in texts(finding.reasons)[0]
     assert "seeds would decide at this noise" in texts(finding.reasons)[1]
 
 
 def test_one_seed_is_screening_only():
     finding = judge(losses(BETTER, seeds=1), DecisionRule(looks=(1,)))
-    assert (finding.state, finding.best) == (SCREENING_ONLY, "x2")
+    assert (finding.state, finding.best) == (Word.SCREENING_ONLY, "x2")
     assert finding.bound.gain == pytest.approx(1.5, abs=0.5)
     assert (finding.bound.lower, finding.bound.upper) == (-math.inf, math.inf)
 
@@ -154,7 +143,7 @@ def test_the_margin_is_the_smaller_of_half_a_percent_and_a_share_of_what_trainin
 
 def test_a_baseline_of_zero_has_no_percent_and_is_not_divided_by():
     finding = judge(np.vstack([np.zeros(5), losses()[1:]]))
-    assert finding.state == INCONCLUSIVE
+    assert finding.state == Word.INCONCLUSIVE
     assert "its mean is 0" in texts(finding.reasons)[0]
 
 
@@ -165,24 +154,24 @@ def test_a_diverged_baseline_is_never_confirmed():
     values = losses()
     values[0, 2] = math.nan
     finding = judge(values)
-    assert finding.state == INCONCLUSIVE
+    assert finding.state == Word.INCONCLUSIVE
     assert texts(finding.reasons) == ("the baseline diverged at 1 of 5 seeds",)
 
 
 def test_mixed_hardware_is_inconclusive():
     finding = judge(losses(), hardware=("cpu", "cuda"))
-    assert finding.state == INCONCLUSIVE
+    assert finding.state == Word.INCONCLUSIVE
     assert texts(finding.reasons) == ("the trials ran on different hardware (cpu, cuda)",)
-    assert judge(losses(), hardware=("cpu",)).state == CONFIRM
+    assert judge(losses(), hardware=("cpu",)).state == Word.CONFIRM
 
 
 def test_more_than_a_fifth_of_the_seeds_lost_is_inconclusive():
     rows = [list(row) for row in losses()]
     rows[3][1] = None
-    assert judge(rows).state == CONFIRM  # one of five
+    assert judge(rows).state == Word.CONFIRM  # one of five
     rows[1][4] = None
     finding = judge(rows)
-    assert finding.state == INCONCLUSIVE
+    assert finding.state == Word.INCONCLUSIVE
     assert "2 of 5 seed blocks are incomplete" in texts(finding.reasons)[0]
 
 
@@ -204,11 +193,11 @@ def test_a_trial_that_never_ended_counts_as_failed():
 
 def test_a_study_that_could_not_have_failed_is_insensitive():
     flat = losses((0.0, 0.0, 0.0, 0.0, 0.0))
-    assert judge(flat, untouched=3.0).state == CONFIRM
+    assert judge(flat, untouched=3.0).state == Word.CONFIRM
     finding = judge(flat, untouched=None)
-    assert finding.state == INCONCLUSIVE
+    assert finding.state == Word.INCONCLUSIVE
     assert texts(finding.reasons)[0].startswith("insensitive")
-    assert judge(losses(), untouched=None).state == CONFIRM  # an arm was shown worse
+    assert judge(losses(), untouched=None).state == Word.CONFIRM  # an arm was shown worse
 
 
 def test_a_duplicated_seed_or_arm_is_an_error():
@@ -223,7 +212,7 @@ def test_a_duplicated_seed_or_arm_is_an_error():
 
 def test_the_best_level_at_the_end_of_the_grid_is_an_edge():
     finding = judge(losses((0.0, -2.0, -1.0, 0.3, 1.5)))
-    assert (finding.state, finding.best) == (INCONCLUSIVE, "x4")
+    assert (finding.state, finding.best) == (Word.INCONCLUSIVE, "x4")
     assert texts(finding.reasons) == ("edge: the best level x4 ends the grid",)
 
 
@@ -231,14 +220,14 @@ def test_a_diverged_level_beyond_the_best_closes_the_grid():
     values = losses(BETTER)
     values[4] = math.nan
     finding = judge(values)
-    assert (finding.state, finding.best, finding.diverged) == (CANDIDATE, "x2", ("x4",))
+    assert (finding.state, finding.best, finding.diverged) == (Word.CANDIDATE, "x2", ("x4",))
 
 
 def test_an_unordered_factor_has_no_edge():
     schedule = FactorLevels(
         name="schedule", default="linear", arms=NAMES, levels=("a", "b", "c", "d"), labels=NAMES
     )
-    assert judge(losses((0.0, -1, -1, -1, 1.5)), factor=schedule).state == CANDIDATE
+    assert judge(losses((0.0, -1, -1, -1, 1.5)), factor=schedule).state == Word.CANDIDATE
     assert texts(judge(losses(), factor=schedule).reasons) == ()
 
 
@@ -247,14 +236,14 @@ def test_an_unordered_factor_has_no_edge():
 )
 def test_a_confirmation_from_one_side_says_so(default, reason):
     finding = judge(losses(), factor=dataclasses.replace(RATE, default=default))
-    assert (finding.state, texts(finding.reasons)) == (CONFIRM, (reason,))
+    assert (finding.state, texts(finding.reasons)) == (Word.CONFIRM, (reason,))
 
 
 def test_a_side_whose_levels_all_diverged_is_not_a_side():
     values = losses()
     values[3:] = math.nan
     finding = judge(values)
-    assert (finding.state, texts(finding.reasons)) == (CONFIRM, ("confirmed against smaller only",))
+    assert (finding.state, texts(finding.reasons)) == (Word.CONFIRM, ("confirmed against smaller only",))
     assert finding.diverged == ("x2", "x4")
 
 
@@ -268,7 +257,7 @@ def test_a_factor_or_study_whose_levels_all_diverged_is_inconclusive():
     values[1:3] = math.nan
     findings = screen(table(values), [small, large], RULE)
     assert texts(findings["rank"].reasons) == ("every level of the factor diverged",)
-    assert findings["steps"].state == CONFIRM
+    assert findings["steps"].state == Word.CONFIRM
 
 
 def test_all_factors_of_a_study_share_one_correction():
@@ -351,20 +340,20 @@ def test_swapping_baseline_and_variation_flips_the_sign_of_the_difference(values
 @given(at_ease, st.integers(0, 1000), st.sampled_from([0.02, 0.2, 0.6]))
 def test_a_clearly_worse_extra_arm_never_turns_a_confirmation_around(values, start, sigma):
     before = judge(values)
-    assume(before.state == CONFIRM)
+    assume(before.state == Word.CONFIRM)
     extra = values[0] * 1.05 + 0.02 * np.random.default_rng(start).normal(0, sigma, 5)
     arms = ("baseline", *NAMES, "x8")
     wider = FactorLevels(name=RATE.name, default=1.0, arms=arms[1:], levels=(*LEVELS, 8.0), labels=arms[1:])
     after = judge(np.vstack([values, extra]), factor=wider, arms=arms)
     # its noise may widen the bounds; what then looks better is still below the margin, so not worth refining
-    assert after.state != CANDIDATE or after.bound.gain < 0.5
+    assert after.state != Word.CANDIDATE or after.bound.gain < 0.5
 
 
 @ANY
 @given(studies, st.lists(st.sampled_from([math.nan, math.inf, 1.0]), min_size=5, max_size=5))
 def test_an_extra_diverged_arm_never_improves_anything(values, ending):
     assume(any(not math.isfinite(value) for value in ending))
-    rank = {UNDECIDED: 0, INCONCLUSIVE: 0, CONFIRM: 1, CANDIDATE: 1}
+    rank = {Word.UNDECIDED: 0, Word.INCONCLUSIVE: 0, Word.CONFIRM: 1, Word.CANDIDATE: 1}
     arms = ("baseline", *NAMES, "x8")
     wider = FactorLevels(name=RATE.name, default=1.0, arms=arms[1:], levels=(*LEVELS, 8.0), labels=arms[1:])
     before = judge(values)
@@ -394,10 +383,10 @@ def test_no_margin_is_never_met_and_an_endless_one_always(values):
     tiny = DecisionRule(looks=(5,), margin_percent=1e-12)
     gain = judge(values, tiny)
     assume(max(bound.upper for bound in gain.bounds) > 0)
-    assert gain.state != CONFIRM
+    assert gain.state != Word.CONFIRM
     wide = DecisionRule(looks=(5,), margin_percent=1e9, margin_share=1e9)
     sensitive = any(bound.upper < 0 for bound in judge(values, wide).bounds)
-    assert (judge(values, wide).state == CONFIRM) == sensitive
+    assert (judge(values, wide).state == Word.CONFIRM) == sensitive
 
 
 # confirmation on fresh seeds
@@ -414,7 +403,7 @@ def confirmed(results, margin=MARGIN):
 
 def test_a_candidate_that_holds_on_fresh_seeds_refines_with_the_effect_of_this_stage_only():
     finding = confirmed(fresh())
-    assert (finding.state, finding.best, finding.seeds) == (REFINE, "x2", tuple(range(100, 105)))
+    assert (finding.state, finding.best, finding.seeds) == (Word.REFINE, "x2", tuple(range(100, 105)))
     gains = complete_blocks(fresh()).gains()[0]
     assert finding.bound.gain == pytest.approx(gains.mean())
     assert finding.bound.lower == pytest.approx(
@@ -424,38 +413,38 @@ def test_a_candidate_that_holds_on_fresh_seeds_refines_with_the_effect_of_this_s
 
 def test_a_candidate_that_does_not_hold_did_not_replicate():
     finding = confirmed(fresh(gain=0.0))
-    assert finding.state == INCONCLUSIVE
+    assert finding.state == Word.INCONCLUSIVE
     assert texts(finding.reasons) == ("the candidate did not replicate on fresh seeds; keep the default",)
 
 
 def test_a_candidate_shown_better_by_less_than_the_margin_keeps_the_default():
     finding = confirmed(fresh(gain=0.3, sigma=0.02))
-    assert finding.state == INCONCLUSIVE
+    assert finding.state == Word.INCONCLUSIVE
     assert texts(finding.reasons) == ("better, by less than matters; keep the default",)
 
 
 @pytest.mark.parametrize(("who", "name"), [("x2", "the candidate"), ("baseline", "the default")])
 def test_divergence_on_a_fresh_seed_is_inconclusive(who, name):
     results = fresh()
-    outcomes = {**results.outcomes, (who, 102): Outcome(status=DIVERGED)}
+    outcomes = {**results.outcomes, (who, 102): Outcome(status=Status.DIVERGED)}
     finding = confirmed(dataclasses.replace(results, outcomes=outcomes))
-    assert finding.state == INCONCLUSIVE
+    assert finding.state == Word.INCONCLUSIVE
     assert texts(finding.reasons) == (f"{name} diverged on a fresh seed",)
 
 
 def test_a_failed_fresh_trial_drops_its_pair_and_two_are_too_many():
     results = fresh()
-    one = {**results.outcomes, ("x2", 100): Outcome(status=FAILED)}
+    one = {**results.outcomes, ("x2", 100): Outcome(status=Status.FAILED)}
     finding = confirmed(dataclasses.replace(results, outcomes=one))
-    assert (finding.state, finding.seeds) == (REFINE, (101, 102, 103, 104))
-    two = {**one, ("baseline", 104): Outcome(status=FAILED)}
+    assert (finding.state, finding.seeds) == (Word.REFINE, (101, 102, 103, 104))
+    two = {**one, ("baseline", 104): Outcome(status=Status.FAILED)}
     finding = confirmed(dataclasses.replace(results, outcomes=two))
     assert texts(finding.reasons) == ("2 of 5 fresh seeds are missing (failed trials)",)
 
 
 def test_a_confirmation_on_mixed_hardware_is_inconclusive():
     finding = confirmed(fresh(hardware=("cpu", "cuda")))
-    assert finding.state == INCONCLUSIVE
+    assert finding.state == Word.INCONCLUSIVE
     assert "different hardware" in texts(finding.reasons)[0]
 
 
@@ -513,12 +502,12 @@ def test_a_verdict_claims_no_more_than_was_shown():
     )
     assert told(judge(losses())).best_level == 1.0
     waiting = told(screening)
-    assert (waiting.verdict, waiting.stage) == (INCONCLUSIVE, "screening")
+    assert (waiting.verdict, waiting.stage) == (Word.INCONCLUSIVE, "screening")
     assert "its confirmation has not run yet" in waiting.sentence
     refined = told(confirmed(fresh()), screening)
-    assert (refined.verdict, refined.stage, refined.best_level) == (REFINE, "confirmation", 2.0)
+    assert (refined.verdict, refined.stage, refined.best_level) == (Word.REFINE, "confirmation", 2.0)
     assert "on 5 fresh seeds not used to choose it" in refined.sentence
-    open_still = dataclasses.replace(screening, state=UNCONFIRMED)
+    open_still = dataclasses.replace(screening, state=Word.UNCONFIRMED)
     assert "not confirmed on fresh ones" in told(open_still, screening).sentence
     assert told(open_still, screening).stage == "screening"
 
@@ -531,7 +520,7 @@ def test_looks_divide_the_error_rate_of_screening_and_not_of_confirmation():
 
 def test_a_candidate_that_diverged_on_a_fresh_seed_is_told_as_confirmation():
     results = fresh()
-    outcomes = {**results.outcomes, ("x2", 102): Outcome(status=DIVERGED)}
+    outcomes = {**results.outcomes, ("x2", 102): Outcome(status=Status.DIVERGED)}
     verdict = told(confirmed(dataclasses.replace(results, outcomes=outcomes)), judge(losses(BETTER)))
     assert (verdict.stage, verdict.effect_percent) == ("confirmation", None)
     assert verdict.sentence == "the candidate diverged on a fresh seed"
@@ -539,6 +528,8 @@ def test_a_candidate_that_diverged_on_a_fresh_seed_is_told_as_confirmation():
 
 def test_infinite_bounds_are_told_as_unknown():
     bound = Bound(arm="x2", gain=1.0, lower=-math.inf, upper=math.inf, standard_error=math.inf, pooled=False)
-    verdict = told(Finding(factor="learning_rate", state=SCREENING_ONLY, best="x2", bound=bound, seeds=(0,)))
+    verdict = told(
+        Finding(factor="learning_rate", state=Word.SCREENING_ONLY, best="x2", bound=bound, seeds=(0,))
+    )
     assert (verdict.lower, verdict.upper) == (None, None)
     assert "shows nothing yet" in verdict.sentence

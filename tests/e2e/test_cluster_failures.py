@@ -29,7 +29,7 @@ from bios_sweep.mirror.mlflow.addresses import default_tracking_uri
 from bios_sweep.records.journal import read_journal
 from bios_sweep.records.replay import Entry
 from bios_sweep.records.workspace import Workspace
-from bios_sweep.study.trials import NODE_LOST, PREEMPTED, WORKER_LOST
+from bios_sweep.vocabulary import Failure
 from tests.e2e.nodes import Nodes, bare_environment
 
 CONFIG = Path(__file__).parent / "conf"
@@ -209,7 +209,9 @@ def test_a_lost_node_changes_nothing(survived, undisturbed, capsys):
 
 def test_the_journal_tells_that_it_was_a_node_and_counts_the_tries(survived):
     retried = [entry.fields for entry in survived.entries() if entry.kind == "retried"]
-    assert [(fields["failure"], fields["cause"]) for fields in retried] == [(NODE_LOST, "its node died")]
+    assert [(fields["failure"], fields["cause"]) for fields in retried] == [
+        (Failure.NODE_LOST, "its node died")
+    ]
     result = Workspace(survived.workspace).read_result(retried[0]["key"])
     assert result.attempts == 2
 
@@ -229,7 +231,7 @@ def test_ten_random_schedules_of_kills_change_nothing(seed, undisturbed, tmp_pat
         let_happen(sweep, draw(seed), random.Random(seed))
         require_whole(sweep, undisturbed, capsys)
         kinds = {entry.fields["failure"] for entry in sweep.entries() if entry.kind == "retried"}
-        assert kinds <= {NODE_LOST, WORKER_LOST, PREEMPTED}
+        assert kinds <= {Failure.NODE_LOST, Failure.WORKER_LOST, Failure.PREEMPTED}
 
 
 @pytest.mark.slow
@@ -269,7 +271,7 @@ def test_a_node_that_stalls_for_40_seconds_loses_its_trials_and_is_not_heard_lat
         let_happen(sweep, [(10, stall)], random.Random(0))
         require_whole(sweep, undisturbed, capsys)
     retried = [entry.fields for entry in sweep.entries() if entry.kind == "retried"]
-    assert [fields["failure"] for fields in retried] == [WORKER_LOST]
+    assert [fields["failure"] for fields in retried] == [Failure.WORKER_LOST]
     assert retried[0]["cause"].startswith("no sign of life for ")
 
 

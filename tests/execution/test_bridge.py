@@ -9,11 +9,12 @@ from bios_sweep.errors import StorageError
 from bios_sweep.execution.dispatch import Dispatch
 from bios_sweep.execution.transfer.attempt_files import AttemptFiles, FileTransfer
 from bios_sweep.ports import ENDED, RETRIED
-from bios_sweep.study.trials import COMPLETED, FAILED, STORAGE, TrialResult
+from bios_sweep.study.trials import TrialResult
+from bios_sweep.vocabulary import Failure, Status
 from tests.conformance.sources import SETTINGS, ListSource, Log, trials
 
 (ONE,) = trials({"baseline": SETTINGS}, seeds=(0,))
-DONE = asdict(TrialResult(key=ONE.key, status=COMPLETED))
+DONE = asdict(TrialResult(key=ONE.key, status=Status.COMPLETED))
 LIMIT_SECONDS = 0.2
 
 
@@ -71,7 +72,7 @@ def test_a_storage_that_fails_the_driver_for_a_moment_costs_nothing(bridged, tmp
     bridge._read(0, {"key": ONE.key, "attempt": 1, "item": DONE}, False)
     assert not log.of(ENDED)
     wait_until_it_ended(bridge, log)
-    assert log.results[ONE.key].status == COMPLETED
+    assert log.results[ONE.key].status == Status.COMPLETED
     assert not log.of(RETRIED)
     assert (tmp_path / "trials" / ONE.key / "checkpoint").read_text() == "step 6"
     assert list((tmp_path / "storage").iterdir()) == []
@@ -83,7 +84,7 @@ def test_a_storage_that_stays_away_costs_the_attempt_and_not_the_run(bridged):
     bridge._read(0, {"key": ONE.key, "attempt": 1, "item": DONE}, False)
     wait_until_it_ended(bridge, log)
     result = log.results[ONE.key]
-    assert (result.status, result.failure) == (FAILED, STORAGE)
+    assert (result.status, result.failure) == (Status.FAILED, Failure.STORAGE)
     assert result.cause == "cluster.storage: is away (attempt 1 of 1)"
     bridge.raise_failure()
 
@@ -105,4 +106,4 @@ def test_a_slot_tells_of_its_storage_after_a_pause_in_which_it_gives_signs_of_li
     while not (report := slot._work()):
         assert time.monotonic() < began + 20
     assert time.monotonic() - began >= 0.2
-    assert report == {**slot._job, "lost": {"failure": STORAGE, "cause": "cluster.storage: is away"}}
+    assert report == {**slot._job, "lost": {"failure": Failure.STORAGE, "cause": "cluster.storage: is away"}}

@@ -8,29 +8,15 @@ from bios_sweep.errors import BiosSweepError, DataError, StorageError
 from bios_sweep.execution.attempts import kind_of
 from bios_sweep.execution.dispatch import Dispatch, Loss
 from bios_sweep.ports import ENDED, MEASURED, RETRIED
-from bios_sweep.study.trials import (
-    CODE,
-    COMPLETED,
-    DATA,
-    FAILED,
-    FAILURES,
-    NODE_LOST,
-    OUT_OF_MEMORY,
-    PREEMPTED,
-    RETRIED_IN_VAIN,
-    STORAGE,
-    TIME_LIMIT,
-    WORKER_LOST,
-    Measurement,
-    TrialResult,
-)
+from bios_sweep.study.trials import FAILURES, RETRIED_IN_VAIN, Measurement, TrialResult
+from bios_sweep.vocabulary import Failure, Status
 from tests.conformance.sources import SETTINGS, ListSource, Log, trials
 
-DIED = Loss(failure=WORKER_LOST, cause="worker died")
-NOTICE = Loss(failure=PREEMPTED, cause="its worker was told to leave")
-SILENT = Loss(failure=WORKER_LOST, cause="no sign of life for 31 s")
+DIED = Loss(failure=Failure.WORKER_LOST, cause="worker died")
+NOTICE = Loss(failure=Failure.PREEMPTED, cause="its worker was told to leave")
+SILENT = Loss(failure=Failure.WORKER_LOST, cause="no sign of life for 31 s")
 ONE, TWO = trials({"baseline": SETTINGS}, seeds=(0, 1))
-DONE = asdict(TrialResult(key=ONE.key, status=COMPLETED))
+DONE = asdict(TrialResult(key=ONE.key, status=Status.COMPLETED))
 POINT = asdict(Measurement(step=0, fraction=0.0, examples=0, tokens=0, eval_loss=2.0))
 
 
@@ -53,7 +39,7 @@ def dispatching(planned, *, slots=1, max_attempts=3):
 
 
 def failed(failure):
-    return asdict(TrialResult(key=ONE.key, status=FAILED, cause="told", failure=failure))
+    return asdict(TrialResult(key=ONE.key, status=Status.FAILED, cause="told", failure=failure))
 
 
 def test_trials_are_given_to_free_slots_only_and_none_is_taken_ahead():
@@ -107,7 +93,7 @@ def test_a_lost_trial_goes_first_and_fails_after_its_last_attempt():
     assert [(job.trial, job.attempt) for _, job in dispatch.assign()] == [(ONE, 2)]
     dispatch.lost(0, DIED)
     assert log.results[ONE.key].cause == "worker died (attempt 2 of 2)"
-    assert log.results[ONE.key].failure == WORKER_LOST
+    assert log.results[ONE.key].failure == Failure.WORKER_LOST
     assert log.results[ONE.key].attempts == 2
     assert not dispatch.finished()
     dispatch.item(1, TWO.key, 1, {**DONE, "key": TWO.key})
@@ -122,7 +108,7 @@ def test_a_preemption_is_retried_without_counting_as_a_try():
         dispatch.lost(0, DIED)  # and then its process ends, which is no second loss
         dispatch.ready(0, f"host:{attempt}")
     assert not log.of(ENDED)
-    assert {event.failure for event in log.of(RETRIED)} == {PREEMPTED}
+    assert {event.failure for event in log.of(RETRIED)} == {Failure.PREEMPTED}
     dispatch.assign()
     dispatch.lost(0, DIED)
     assert not log.of(ENDED)
@@ -147,7 +133,7 @@ def test_a_result_that_blames_the_world_is_tried_again_and_any_other_is_final(fa
     dispatch, _, log, _ = dispatching([ONE])
     dispatch.assign()
     dispatch.item(0, ONE.key, 1, failed(failure))
-    if failure in (WORKER_LOST, NODE_LOST, PREEMPTED):
+    if failure in (Failure.WORKER_LOST, Failure.NODE_LOST, Failure.PREEMPTED):
         assert [event.failure for event in log.of(RETRIED)] == [failure]
         assert [job.attempt for _, job in dispatch.assign()] == [2]
     else:
@@ -155,7 +141,9 @@ def test_a_result_that_blames_the_world_is_tried_again_and_any_other_is_final(fa
         assert dispatch.finished()
 
 
-@pytest.mark.parametrize("status, failure", [(-15, WORKER_LOST), (143, WORKER_LOST), (1, CODE)])
+@pytest.mark.parametrize(
+    "status, failure", [(-15, Failure.WORKER_LOST), (143, Failure.WORKER_LOST), (1, Failure.CODE)]
+)
 def test_a_script_that_ends_while_the_sweep_stops_is_left_for_the_next_run(status, failure):
     dispatch, source, log, _ = dispatching([ONE], max_attempts=1)
     dispatch.assign()
@@ -163,7 +151,7 @@ def test_a_script_that_ends_while_the_sweep_stops_is_left_for_the_next_run(statu
     dispatch.item(0, ONE.key, 1, {**failed(failure), "provenance": {"exit_status": status}})
     (retried,) = log.of(RETRIED)
     assert (retried.failure, retried.cause) == (
-        PREEMPTED,
+        Failure.PREEMPTED,
         "its script ended while the sweep was told to stop: told",
     )
     assert not log.of(ENDED)
@@ -189,7 +177,7 @@ def test_a_warm_engine_s_result_is_believed_while_the_sweep_stops():
     dispatch.assign()
     source.stopping = True
     dispatch.item(0, ONE.key, 1, {**DONE, "curve": (POINT,)})
-    assert log.results[ONE.key].status == COMPLETED
+    assert log.results[ONE.key].status == Status.COMPLETED
 
 
 @pytest.mark.parametrize("provenance", [{}, {"exit_status": None}], ids=["no script", "its time limit"])
@@ -197,14 +185,14 @@ def test_a_failure_of_its_own_ends_a_trial_while_the_sweep_stops_too(provenance)
     dispatch, source, log, _ = dispatching([ONE])
     dispatch.assign()
     source.stopping = True
-    dispatch.item(0, ONE.key, 1, {**failed(TIME_LIMIT), "provenance": provenance})
-    assert log.results[ONE.key].failure == TIME_LIMIT
+    dispatch.item(0, ONE.key, 1, {**failed(Failure.TIME_LIMIT), "provenance": provenance})
+    assert log.results[ONE.key].failure == Failure.TIME_LIMIT
 
 
 def test_workers_that_die_before_they_are_ready_end_the_run_but_those_of_lost_nodes_do_not():
     dispatch, _, _, _ = dispatching([ONE], slots=0, max_attempts=2)
     for _ in range(5):
-        dispatch.lost(0, Loss(failure=NODE_LOST, cause="its node died"))
+        dispatch.lost(0, Loss(failure=Failure.NODE_LOST, cause="its node died"))
     dispatch.lost(0, DIED)
     with pytest.raises(BiosSweepError, match=r"die before their engine is ready \(2 times: worker died\)"):
         dispatch.lost(0, DIED)
@@ -240,7 +228,7 @@ def test_idle_seconds_count_from_the_first_readiness_restarts_included():
 def test_losses_that_are_no_numbers_come_back_as_they_were():
     dispatch, _, log, _ = dispatching([ONE])
     dispatch.assign()
-    wild = TrialResult(key=ONE.key, status=COMPLETED, final={"eval_loss": float("inf")})
+    wild = TrialResult(key=ONE.key, status=Status.COMPLETED, final={"eval_loss": float("inf")})
     dispatch.item(0, ONE.key, 1, asdict(wild))
     assert log.results[ONE.key] == replace(wild)
 
@@ -252,20 +240,23 @@ class OutOfMemoryError(RuntimeError):
 @pytest.mark.parametrize(
     "error, kind",
     [
-        (MemoryError(), OUT_OF_MEMORY),
-        (OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), OUT_OF_MEMORY),
-        (RuntimeError("CUDA error: out of memory"), OUT_OF_MEMORY),
+        (MemoryError(), Failure.OUT_OF_MEMORY),
+        (OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), Failure.OUT_OF_MEMORY),
+        (RuntimeError("CUDA error: out of memory"), Failure.OUT_OF_MEMORY),
         (
             RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"),
-            OUT_OF_MEMORY,
+            Failure.OUT_OF_MEMORY,
         ),
-        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"), OUT_OF_MEMORY),
-        (ValueError("the answer to 'out of memory' is not a number"), CODE),
-        (DataError("line 3: no completion"), DATA),
-        (StorageError("no space"), STORAGE),
-        (OSError(28, "No space left on device"), STORAGE),
-        (FileNotFoundError(2, "No such file"), CODE),
-        (ZeroDivisionError("division by zero"), CODE),
+        (
+            RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"),
+            Failure.OUT_OF_MEMORY,
+        ),
+        (ValueError("the answer to 'out of memory' is not a number"), Failure.CODE),
+        (DataError("line 3: no completion"), Failure.DATA),
+        (StorageError("no space"), Failure.STORAGE),
+        (OSError(28, "No space left on device"), Failure.STORAGE),
+        (FileNotFoundError(2, "No such file"), Failure.CODE),
+        (ZeroDivisionError("division by zero"), Failure.CODE),
     ],
 )
 def test_the_kind_of_an_engine_s_failure_is_told_by_its_exception(error, kind):
@@ -276,4 +267,4 @@ def test_the_kind_of_an_engine_s_failure_is_told_by_its_exception(error, kind):
 def test_torch_s_own_error_is_named_as_it_is_here():
     import torch
 
-    assert kind_of(torch.OutOfMemoryError("CUDA out of memory")) == OUT_OF_MEMORY
+    assert kind_of(torch.OutOfMemoryError("CUDA out of memory")) == Failure.OUT_OF_MEMORY

@@ -19,7 +19,7 @@ from bios_sweep.errors import BiosSweepError, StorageError
 from bios_sweep.execution.optuna_search import OptunaSearch
 from bios_sweep.ports import Searcher
 from bios_sweep.study.search import KnownProposal, Proposal, SearchRange, SearchSpace
-from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED
+from bios_sweep.vocabulary import Status
 
 DEFAULT = {"learning_rate": 2.000123e-4, "lora_rank": 32}  # more digits than a proposal ever has
 SPACE = SearchSpace(
@@ -57,12 +57,12 @@ def running(path):
     return [trial.number for trial in trials(path) if trial.state == TrialState.RUNNING]
 
 
-def known(proposals, status=COMPLETED):
+def known(proposals, status=Status.COMPLETED):
     return [
         KnownProposal(
             proposal=one,
             status=status,
-            objectives=(loss(one.values),) if status == COMPLETED else None,
+            objectives=(loss(one.values),) if status == Status.COMPLETED else None,
         )
         for one in proposals
     ]
@@ -307,8 +307,8 @@ def test_reconciling_tells_what_ended_and_leaves_open_what_is_still_to_run(path)
     again = search_at(path)
     again.reconcile(
         known(proposals[:1])
-        + known(proposals[1:2], DIVERGED)
-        + known(proposals[2:3], FAILED)
+        + known(proposals[1:2], Status.DIVERGED)
+        + known(proposals[2:3], Status.FAILED)
         + known(proposals[3:4], None)
     )
     states = [trial.state for trial in trials(path)]

@@ -16,16 +16,7 @@ from bios_sweep.execution.inline import InlineExecutor
 from bios_sweep.execution.placement import refuse_unless_fits, waiting_line
 from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED
 from bios_sweep.request import Request
-from bios_sweep.study.trials import (
-    CODE,
-    COMPLETED,
-    FAILED,
-    NODE_LOST,
-    OUT_OF_MEMORY,
-    PREEMPTED,
-    STORAGE,
-    WORKER_LOST,
-)
+from bios_sweep.vocabulary import Failure, Status
 from tests.conformance.sources import SETTINGS, ListSource, Log, numbers, trials
 
 ENGINE = "bios_sweep.engines.simulation.engine:PlantedEngine"
@@ -77,7 +68,7 @@ def test_a_killed_worker_is_replaced_and_changes_no_number(ray_session, tmp_path
     victim = victims[0]
     (retried,) = log.of(RETRIED)
     assert (retried.key, retried.attempt, retried.cause) == (victim.key, 2, "worker died")
-    assert retried.failure == WORKER_LOST
+    assert retried.failure == Failure.WORKER_LOST
     assert [event.attempt for event in log.of(STARTED, victim.key)] == [1, 2]
     assert sorted(event.key for event in log.of(ENDED)) == sorted(trial.key for trial in planned)
     assert log.results[victim.key].attempts == 2
@@ -100,10 +91,10 @@ def test_the_last_lost_attempt_fails_the_trial_and_the_others_go_on(ray_session,
     log, _ = ray_run(
         ray_session, tmp_path, ListSource(planned), options=options, act=kill_the_cursed, max_attempts=1
     )
-    assert log.results["cursed-0"].status == FAILED
+    assert log.results["cursed-0"].status == Status.FAILED
     assert log.results["cursed-0"].cause == "worker died (attempt 1 of 1)"
-    assert log.results["cursed-0"].failure == WORKER_LOST
-    assert log.results["baseline-0"].status == COMPLETED
+    assert log.results["cursed-0"].failure == Failure.WORKER_LOST
+    assert log.results["baseline-0"].status == Status.COMPLETED
 
 
 def test_a_worker_told_to_leave_does_so_at_its_next_measurement_and_that_is_no_failed_try(
@@ -128,12 +119,12 @@ def test_a_worker_told_to_leave_does_so_at_its_next_measurement_and_that_is_no_f
         storage=str(tmp_path / "storage"),
     )
     (retried,) = log.of(RETRIED)
-    assert (retried.failure, retried.cause) == (PREEMPTED, "its worker was told to leave")
+    assert (retried.failure, retried.cause) == (Failure.PREEMPTED, "its worker was told to leave")
     first = [event.measurement.step for event in log.of(MEASURED, retried.key) if event.attempt == 1]
     assert len(first) == 3, "one more measurement after the notice, then it left"
     after = [event for event in log.of(STARTED) if event.worker == noticed[0].worker]
     assert retried.key not in {event.key for event in after if event.attempt == 2}
-    assert log.results[retried.key].status == COMPLETED
+    assert log.results[retried.key].status == Status.COMPLETED
     assert {key: numbers(result) for key, result in log.results.items()} == undisturbed
 
 
@@ -158,8 +149,8 @@ def test_a_scheduler_that_ends_worker_and_script_at_once_costs_no_try(ray_sessio
         storage=str(tmp_path / "storage"),
     )
     (retried,) = log.of(RETRIED)
-    assert (retried.failure, retried.cause) == (PREEMPTED, "its worker was told to leave")
-    assert [result.status for result in log.results.values()] == [COMPLETED]
+    assert (retried.failure, retried.cause) == (Failure.PREEMPTED, "its worker was told to leave")
+    assert [result.status for result in log.results.values()] == [Status.COMPLETED]
 
 
 @pytest.mark.slow
@@ -190,9 +181,9 @@ def test_a_script_with_a_metrics_file_goes_on_on_another_worker(ray_session, tmp
         storage=str(tmp_path / "storage"),
     )
     (retried,) = log.of(RETRIED)
-    assert retried.failure == WORKER_LOST
+    assert retried.failure == Failure.WORKER_LOST
     [result] = log.results.values()
-    assert (result.status, result.attempts) == (COMPLETED, 2)
+    assert (result.status, result.attempts) == (Status.COMPLETED, 2)
     assert [(point.step, point.eval_loss) for point in result.curve] == [(2, 3.0), (6, 2.0)]
 
 
@@ -269,7 +260,7 @@ def test_a_worker_that_stalls_loses_its_trial_and_what_it_says_later_is_not_hear
     )
     key = stalled[0].key
     (retried,) = log.of(RETRIED)
-    assert (retried.key, retried.failure) == (key, WORKER_LOST)
+    assert (retried.key, retried.failure) == (key, Failure.WORKER_LOST)
     assert retried.cause.startswith("no sign of life for ")
     heard = [event.measurement.step for event in log.of(MEASURED, key) if event.attempt == 1]
     written = [line.split()[1] for line in diary.read_text().splitlines() if line.startswith(f"{key} ")]
@@ -314,9 +305,9 @@ def test_a_trial_that_needs_too_much_memory_says_so_and_the_next_one_runs(tmp_pa
         trials_dir=tmp_path,
     )
     failed = log.results[planned[0].key]
-    assert (failed.failure, failed.attempts) == (OUT_OF_MEMORY, 1)
+    assert (failed.failure, failed.attempts) == (Failure.OUT_OF_MEMORY, 1)
     assert failed.cause == "MemoryError: no room for the activations"
-    assert log.results[planned[1].key].status == COMPLETED
+    assert log.results[planned[1].key].status == Status.COMPLETED
 
 
 @pytest.mark.slow
@@ -337,8 +328,8 @@ def test_a_storage_that_is_away_for_a_moment_does_not_cost_a_trial_all_its_tries
         storage=str(storage),
         silence_seconds=3.0,
     )
-    assert [event.failure for event in log.of(RETRIED)] == [STORAGE]
-    assert [result.status for result in log.results.values()] == [COMPLETED]
+    assert [event.failure for event in log.of(RETRIED)] == [Failure.STORAGE]
+    assert [result.status for result in log.results.values()] == [Status.COMPLETED]
 
 
 @pytest.mark.slow
@@ -353,9 +344,9 @@ def test_a_storage_that_fails_costs_a_try_and_is_named(ray_session, tmp_path):
         silence_seconds=3.0,
     )
     (result,) = log.results.values()
-    assert (result.status, result.failure, result.attempts) == (FAILED, STORAGE, 2)
+    assert (result.status, result.failure, result.attempts) == (Status.FAILED, Failure.STORAGE, 2)
     assert result.cause.endswith("(attempt 2 of 2)")
-    assert [event.failure for event in log.of(RETRIED)] == [STORAGE]
+    assert [event.failure for event in log.of(RETRIED)] == [Failure.STORAGE]
 
 
 def test_every_end_of_a_worker_is_a_death_to_tune_and_told_by_its_kind():
@@ -371,12 +362,12 @@ def test_every_end_of_a_worker_is_a_death_to_tune_and_told_by_its_kind():
         assert "_actor_task_failed" in vars(manager)
         assert callable(before._actor_task_failed), "a newer Ray renamed what is adapted here"
     assert tune_controller.RayActorManager is before
-    assert loss_of(OutOfMemoryError("the node is running low on memory")).failure == OUT_OF_MEMORY
+    assert loss_of(OutOfMemoryError("the node is running low on memory")).failure == Failure.OUT_OF_MEMORY
     wrapped = RayActorError(error_msg="OutOfMemoryError: workers were killed: the node running low on memory")
-    assert loss_of(wrapped).failure == OUT_OF_MEMORY
-    assert loss_of(NodeDiedError("its node has died")).failure == NODE_LOST
-    assert loss_of(ActorDiedError()).failure == WORKER_LOST
-    assert loss_of(RayActorError(error_msg="drained", preempted=True)).failure == PREEMPTED
+    assert loss_of(wrapped).failure == Failure.OUT_OF_MEMORY
+    assert loss_of(NodeDiedError("its node has died")).failure == Failure.NODE_LOST
+    assert loss_of(ActorDiedError()).failure == Failure.WORKER_LOST
+    assert loss_of(RayActorError(error_msg="drained", preempted=True)).failure == Failure.PREEMPTED
     assert loss_of(KeyError("slot")).cause == "worker failed: KeyError: 'slot'"
     there = RayTaskError("step", "Traceback (most recent call last): ...", ValueError("bad slot"))
     for error in (there, there.as_instanceof_cause()):
@@ -483,7 +474,7 @@ def test_a_run_on_a_cluster_that_others_fill_says_that_it_waits_and_for_what(
     source = ListSource(trials({"baseline": SETTINGS}, seeds=(0,)))
     log, _ = ray_run(ray_session, tmp_path, source, cpus_per_trial=2)
     assert re.fullmatch(TOLD, told.lines[0])
-    assert [result.status for result in log.results.values()] == [COMPLETED]
+    assert [result.status for result in log.results.values()] == [Status.COMPLETED]
 
 
 @pytest.mark.slow
@@ -589,4 +580,4 @@ def test_an_engine_that_ends_without_a_result_fails_its_trial(tmp_path):
     )
     assert log.results[one.key].cause == "BiosSweepError: the engine stopped without a result"
     assert len(log.results[one.key].curve) == 1
-    assert log.results[one.key].failure == CODE
+    assert log.results[one.key].failure == Failure.CODE

@@ -22,7 +22,8 @@ from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.design import Study
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import Plan, build_plan
-from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED, STORAGE, Measurement, TrialResult
+from bios_sweep.study.trials import Measurement, TrialResult
+from bios_sweep.vocabulary import Failure, Status
 from tests.scenarios import RECORDED as SCENARIO
 
 NAME = SCENARIO.name
@@ -63,13 +64,13 @@ def curve(loss: float) -> tuple[Measurement, ...]:
     )
 
 
-def result(key: str, loss: float = 2.0, status: str = COMPLETED, cause: str = "") -> TrialResult:
+def result(key: str, loss: float = 2.0, status: str = Status.COMPLETED, cause: str = "") -> TrialResult:
     points = curve(loss)
     final = {"eval_loss": points[-1].eval_loss, "eval_bits_per_byte": loss / 3}
-    if status == DIVERGED:
+    if status == Status.DIVERGED:
         points = (*points[:2], dataclasses.replace(points[2], eval_loss=math.nan))
         final = {"eval_loss": math.nan}
-    if status == FAILED:
+    if status == Status.FAILED:
         points, final = points[:1], {}
     return TrialResult(
         key=key,
@@ -79,7 +80,7 @@ def result(key: str, loss: float = 2.0, status: str = COMPLETED, cause: str = ""
         wall_seconds=2.5,
         tokens=800,
         cause=cause,
-        failure=STORAGE if status == FAILED else "",
+        failure=Failure.STORAGE if status == Status.FAILED else "",
     )
 
 
@@ -117,11 +118,11 @@ def tell_all(workspace: Workspace) -> None:
         journal.measured(KEYS[1], curve(2.1)[0])
         journal.retried(KEYS[1], "worker died")
         run_trial(journal, KEYS[1], loss=2.1)
-        run_trial(journal, KEYS[2], loss=2.2, status=FAILED, cause="no space left")
+        run_trial(journal, KEYS[2], loss=2.2, status=Status.FAILED, cause="no space left")
         journal.closed("stopped")
         journal.started(KEYS[3])
         run_trial(journal, KEYS[2], loss=2.2)
-        run_trial(journal, KEYS[3], status=DIVERGED, cause="loss is not a number")
+        run_trial(journal, KEYS[3], status=Status.DIVERGED, cause="loss is not a number")
         adapter = workspace.trial_dir(KEYS[0]) / "adapter"
         adapter.mkdir(parents=True)
         (adapter / "adapter_model.safetensors").write_bytes(b"weights")

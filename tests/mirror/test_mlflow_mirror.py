@@ -30,7 +30,7 @@ from bios_sweep.mirror.mlflow.server import serve_ui
 from bios_sweep.records.lock import DriverLock
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.secrecy import masked
-from bios_sweep.study.trials import FAILED, STORAGE
+from bios_sweep.vocabulary import Failure, Status
 from tests.mirror.journals import (
     KEYS,
     NAME,
@@ -176,7 +176,7 @@ def test_a_diverged_trial_is_an_outcome_and_has_no_point_that_is_no_number(told)
 
 def test_a_failed_trial_says_why_until_it_is_run_again(workspace):
     with open_sweep(workspace) as journal:
-        run_trial(journal, KEYS[0], status=FAILED, cause="no space left")
+        run_trial(journal, KEYS[0], status=Status.FAILED, cause="no space left")
         journal.closed("done")
         follow_once(workspace)
         failed = dump(default_tracking_uri(workspace))[KEYS[0]]
@@ -185,7 +185,7 @@ def test_a_failed_trial_says_why_until_it_is_run_again(workspace):
     follow_once(workspace)
     finished = dump(default_tracking_uri(workspace))[KEYS[0]]
     assert (failed["info"][1], failed["tags"]["cause"]) == ("FAILED", "no space left")
-    assert failed["tags"]["failure"] == STORAGE
+    assert failed["tags"]["failure"] == Failure.STORAGE
     assert (finished["info"][1], finished["tags"]["attempt"]) == ("FINISHED", "2")
     assert len(finished["points"]["eval_loss"]) == 3
     assert (finished["tags"]["cause"], finished["tags"]["failure"]) == ("none", "none")

@@ -12,12 +12,8 @@ from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.design import Study
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import build_plan
-from bios_sweep.study.trials import (
-    COMPLETED,
-    FAILED,
-    Measurement,
-    TrialResult,
-)
+from bios_sweep.study.trials import Measurement, TrialResult
+from bios_sweep.vocabulary import Status
 from tests.answers import by_factor
 from tests.scenarios import PLANTED as SCENARIO
 
@@ -53,10 +49,10 @@ def planted(trial, truth=LOW, sigma=0.05, together=0.0):
     noise = np.random.default_rng(int(trial.key, 16)).normal(0, sigma)
     loss = 2.0 * (1 + (shift + noise - sum(gains) + (together if up else 0)) / 100)
     start = Measurement(step=0, fraction=0.0, examples=0, tokens=0, eval_loss=3.0)
-    return TrialResult(key=trial.key, status=COMPLETED, curve=(start,), final={"eval_loss": loss})
+    return TrialResult(key=trial.key, status=Status.COMPLETED, curve=(start,), final={"eval_loss": loss})
 
 
-def lost(trial, status=FAILED):
+def lost(trial, status=Status.FAILED):
     return TrialResult(key=trial.key, status=status, cause="the worker died")
 
 

@@ -9,18 +9,8 @@ from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.design import Study
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import build_plan
-from bios_sweep.study.trials import (
-    CODE,
-    COMPLETED,
-    DATA,
-    DIVERGED,
-    FAILED,
-    NO_METRIC,
-    OUT_OF_MEMORY,
-    TIME_LIMIT,
-    WORKER_LOST,
-    TrialResult,
-)
+from bios_sweep.study.trials import TrialResult
+from bios_sweep.vocabulary import Failure, Status
 from tests.scenarios import PLANTED
 
 BASELINE = TrainingSettings(learning_rate=1e-3, batch_size=32, lora_rank=32, max_steps=100)
@@ -44,11 +34,11 @@ PLAN = plan_of()
 DEFAULT, HALF, DOUBLE, *_ = PLAN.trials
 
 
-def fails(trial, kind=CODE):
-    return TrialResult(key=trial.key, status=FAILED, failure=kind, cause="no module named 'torchh'")
+def fails(trial, kind=Failure.CODE):
+    return TrialResult(key=trial.key, status=Status.FAILED, failure=kind, cause="no module named 'torchh'")
 
 
-def ends(trial, status=COMPLETED):
+def ends(trial, status=Status.COMPLETED):
     return TrialResult(key=trial.key, status=status, final={"eval_loss": 2.0})
 
 
@@ -57,19 +47,19 @@ def judged(*results, plan=PLAN):
     return None if found is None else found.key
 
 
-@pytest.mark.parametrize("kind", [CODE, DATA, NO_METRIC])
+@pytest.mark.parametrize("kind", [Failure.CODE, Failure.DATA, Failure.NO_METRIC])
 def test_two_faults_of_the_code_or_the_data_and_no_outcome_are_enough(kind):
     assert judged(fails(DEFAULT, kind)) is None
     assert judged(fails(HALF, kind), fails(DEFAULT, kind)) == DEFAULT.key
 
 
-@pytest.mark.parametrize("kind", [OUT_OF_MEMORY, TIME_LIMIT, WORKER_LOST])
+@pytest.mark.parametrize("kind", [Failure.OUT_OF_MEMORY, Failure.TIME_LIMIT, Failure.WORKER_LOST])
 def test_what_another_arm_or_another_worker_may_escape_is_no_reason_to_end(kind):
     assert judged(*(fails(trial, kind) for trial in PLAN.trials[:5])) is None
     assert judged(fails(DEFAULT), fails(HALF, kind)) is None
 
 
-@pytest.mark.parametrize("status", [COMPLETED, DIVERGED])
+@pytest.mark.parametrize("status", [Status.COMPLETED, Status.DIVERGED])
 def test_one_outcome_of_any_arm_gives_hope(status):
     failed = [fails(DEFAULT), fails(HALF)]
     assert judged(*failed, ends(DOUBLE, status)) is None

@@ -10,7 +10,8 @@ from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.design import Study
 from bios_sweep.study.factors import Cross, Factor
 from bios_sweep.study.plan import build_plan
-from bios_sweep.study.trials import COMPLETED, Measurement, TrialResult
+from bios_sweep.study.trials import Measurement, TrialResult
+from bios_sweep.vocabulary import Status
 from tests.scenarios import PLANTED
 
 SCENARIO = replace(PLANTED, repeatable=False)
@@ -34,7 +35,7 @@ def crossed(*more):
 def told(trial, value):
     point = Measurement(step=1000, fraction=1.0, examples=0, tokens=0, eval_loss=value)
     return TrialResult(
-        key=trial.key, status=COMPLETED, curve=(point,), final={"eval_loss": value}, provenance={}
+        key=trial.key, status=Status.COMPLETED, curve=(point,), final={"eval_loss": value}, provenance={}
     )
 
 

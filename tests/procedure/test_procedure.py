@@ -10,16 +10,7 @@ from hypothesis import strategies as st
 from bios_sweep.claims import REPEAT
 from bios_sweep.decision.bounds import dunnett
 from bios_sweep.decision.costs import CostRatio
-from bios_sweep.decision.finding import CANDIDATE, CONFIRM, INCONCLUSIVE, REFINE, SCREENING_ONLY, UNCONFIRMED
-from bios_sweep.procedure import (
-    DONE,
-    SEARCH,
-    Known,
-    ProcedureSource,
-    factor_names,
-    levels_of,
-    state_of,
-)
+from bios_sweep.procedure import SEARCH, Known, ProcedureSource, factor_names, levels_of, state_of
 from bios_sweep.procedure.refinement import objectives_of
 from bios_sweep.report.content.summarise import count_trials
 from bios_sweep.report.content.summary import Counts
@@ -29,14 +20,8 @@ from bios_sweep.study.plan import build_plan
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.search import Proposal
 from bios_sweep.study.stages import confirmation_seeds
-from bios_sweep.study.trials import (
-    COMPLETED,
-    CONFIRMATION,
-    DIVERGED,
-    SCREENING,
-    Measurement,
-    TrialResult,
-)
+from bios_sweep.study.trials import Measurement, TrialResult
+from bios_sweep.vocabulary import Stage, Status, Word
 from tests.answers import by_factor
 from tests.procedure.planted import LOW, RATE, RATE_UP, finish, lost, plan_of, planted, states
 from tests.texts import texts
@@ -51,7 +36,7 @@ RANK_UP = {**RATE_UP, "lora_rank": {**LOW["lora_rank"], 64: 2.0}}
 
 def test_a_default_that_nothing_beats_is_confirmed_without_fresh_seeds():
     source, taken = finish(plan_of())
-    assert states(source.state) == {"learning_rate": CONFIRM}
+    assert states(source.state) == {"learning_rate": Word.CONFIRM}
     assert source.state.served == {"learning_rate": 1e-3}
     assert source.state.margin.percent == 0.5
     assert [trial.key for trial in taken] == [trial.key for trial in plan_of().trials]
@@ -60,38 +45,38 @@ def test_a_default_that_nothing_beats_is_confirmed_without_fresh_seeds():
 def test_a_better_level_is_a_candidate_until_fresh_seeds_refine_it():
     plan = plan_of()
     before = state_of(plan, {})
-    assert (before.stage, len(before.missing), before.findings) == (SCREENING, 25, {})
+    assert (before.stage, len(before.missing), before.findings) == (Stage.SCREENING, 25, {})
     screened = {trial.key: planted(trial, RATE_UP) for trial in plan.trials}
     state = state_of(plan, screened)
-    assert (state.stage, states(state)) == (CONFIRMATION, {"learning_rate": CANDIDATE})
+    assert (state.stage, states(state)) == (Stage.CONFIRMATION, {"learning_rate": Word.CANDIDATE})
     assert {trial.arm for trial in state.missing} == {"baseline", "learning_rate x2"}
     assert {trial.seed for trial in state.missing} == set(confirmation_seeds(plan.study))
     done = state_of(plan, {**screened, **{t.key: planted(t, RATE_UP) for t in state.missing}})
-    assert (done.stage, states(done), done.missing) == (DONE, {"learning_rate": REFINE}, ())
+    assert (done.stage, states(done), done.missing) == (Stage.DONE, {"learning_rate": Word.REFINE}, ())
     assert done.served == {"learning_rate": 2e-3}
     assert by_factor(done.findings)["learning_rate"].seeds == confirmation_seeds(plan.study)
-    assert by_factor(done.screening)["learning_rate"].state == CANDIDATE
+    assert by_factor(done.screening)["learning_rate"].state == Word.CANDIDATE
     assert len(done.needed) == 35
 
 
 def test_a_winner_that_fresh_seeds_do_not_repeat_is_not_served():
-    source, _ = finish(plan_of(), lambda t: planted(t, RATE_UP if t.stage == SCREENING else LOW))
+    source, _ = finish(plan_of(), lambda t: planted(t, RATE_UP if t.stage == Stage.SCREENING else LOW))
     finding = by_factor(source.state.findings)["learning_rate"]
-    assert finding.state == INCONCLUSIVE
+    assert finding.state == Word.INCONCLUSIVE
     assert "did not replicate" in texts(finding.reasons)[0]
     assert source.state.served == {}
 
 
 def test_without_confirmation_seeds_nothing_is_served():
     source, taken = finish(plan_of(confirmation_seeds=0), lambda t: planted(t, RATE_UP))
-    assert states(source.state) == {"learning_rate": UNCONFIRMED}
+    assert states(source.state) == {"learning_rate": Word.UNCONFIRMED}
     assert source.state.served == {}
     assert len(taken) == 25
 
 
 def test_one_seed_is_screening_only_and_serves_nothing():
     source, _ = finish(plan_of(seeds=1), lambda t: planted(t, RATE_UP))
-    assert states(source.state) == {"learning_rate": SCREENING_ONLY}
+    assert states(source.state) == {"learning_rate": Word.SCREENING_ONLY}
     assert source.state.served == {}
 
 
@@ -100,14 +85,14 @@ def test_a_repeat_that_changes_nothing_is_confirmed_and_serves_no_value():
         seed = trial.seed
         return TrialResult(
             key=trial.key,
-            status=COMPLETED,
+            status=Status.COMPLETED,
             curve=(Measurement(step=0, fraction=0.0, examples=0, tokens=0, eval_loss=3.0),),
             final={"eval_loss": 2.0 + 0.01 * seed},
         )
 
     source, _ = finish(plan_of(Factor(name=REPEAT, values=(1,))), same)
     finding = by_factor(source.state.findings)[REPEAT]
-    assert (finding.state, finding.bound.gain, finding.bound.upper) == (CONFIRM, 0.0, 0.0)
+    assert (finding.state, finding.bound.gain, finding.bound.upper) == (Word.CONFIRM, 0.0, 0.0)
     assert source.state.served == {}
 
 
@@ -115,10 +100,12 @@ def test_a_repeat_among_the_candidates_combines_with_nothing():
     def drifting(trial):
         result = planted(trial, RATE_UP)
         value = result.final["eval_loss"] * (0.98 if trial.repeat else 1.0)  # a broken machine: twins differ
-        return TrialResult(key=trial.key, status=COMPLETED, curve=result.curve, final={"eval_loss": value})
+        return TrialResult(
+            key=trial.key, status=Status.COMPLETED, curve=result.curve, final={"eval_loss": value}
+        )
 
     source, _ = finish(plan_of(RATE, Factor(name=REPEAT, values=(1,))), drifting)
-    assert states(source.state) == {"learning_rate": REFINE, REPEAT: REFINE}
+    assert states(source.state) == {"learning_rate": Word.REFINE, REPEAT: Word.REFINE}
     assert source.state.combination is None
     assert source.state.served == {"learning_rate": 2e-3}
 
@@ -128,24 +115,24 @@ def test_a_repeat_among_the_candidates_combines_with_nothing():
 
 def test_an_undecided_factor_goes_on_and_a_decided_one_stops():
     source, taken = finish(plan_of(RATE, RANK, looks=(3, 5)), lambda t: planted(t, CLOSE, sigma=0.2))
-    late = [trial for trial in taken if trial.seed >= 3 and trial.stage == SCREENING]
+    late = [trial for trial in taken if trial.seed >= 3 and trial.stage == Stage.SCREENING]
     assert {trial.arm.split("=")[0] for trial in late} == {"baseline", "lora_rank"}
     screening = by_factor(source.state.screening)
-    assert (screening["learning_rate"].state, screening["learning_rate"].seeds) == (CONFIRM, (0, 1, 2))
+    assert (screening["learning_rate"].state, screening["learning_rate"].seeds) == (Word.CONFIRM, (0, 1, 2))
     assert screening["lora_rank"].seeds == (0, 1, 2, 3, 4)
 
 
 def test_what_is_undecided_after_the_last_look_is_inconclusive():
     source, taken = finish(plan_of(looks=(3, 5)), lambda t: planted(t, {}, sigma=1.0))
     finding = by_factor(source.state.findings)["learning_rate"]
-    assert finding.state == INCONCLUSIVE
+    assert finding.state == Word.INCONCLUSIVE
     assert "neither shown nor excluded" in texts(finding.reasons)[0]
     assert len(taken) == 25
 
 
 def test_an_early_decision_saves_the_later_seeds():
     source, taken = finish(plan_of(looks=(3, 5)))
-    assert states(source.state) == {"learning_rate": CONFIRM}
+    assert states(source.state) == {"learning_rate": Word.CONFIRM}
     assert {trial.seed for trial in taken} == {0, 1, 2}
     assert len(source.state.needed) == 15
 
@@ -166,11 +153,11 @@ def test_the_second_look_corrects_for_all_that_was_tried():
 
 def test_two_refined_factors_that_hold_together_are_both_served():
     source, taken = finish(plan_of(RATE, RANK), lambda t: planted(t, RANK_UP))
-    assert states(source.state) == {"learning_rate": REFINE, "lora_rank": REFINE}
+    assert states(source.state) == {"learning_rate": Word.REFINE, "lora_rank": Word.REFINE}
     assert source.state.served == {"learning_rate": 2e-3, "lora_rank": 64}
     together = source.state.combination
     assert together.name == "combination learning_rate x2, lora_rank=64"
-    fresh = [trial for trial in taken if trial.stage == CONFIRMATION]
+    fresh = [trial for trial in taken if trial.stage == Stage.CONFIRMATION]
     assert [trial.arm for trial in fresh[:4]] == [
         "baseline",
         "learning_rate x2",
@@ -182,7 +169,7 @@ def test_two_refined_factors_that_hold_together_are_both_served():
 
 def test_two_refined_factors_that_do_not_hold_together_serve_the_better_one():
     source, _ = finish(plan_of(RATE, RANK), lambda t: planted(t, RANK_UP, together=4.0))
-    assert states(source.state) == {"learning_rate": REFINE, "lora_rank": REFINE}
+    assert states(source.state) == {"learning_rate": Word.REFINE, "lora_rank": Word.REFINE}
     assert source.state.served == {"lora_rank": 64}
     for finding in source.state.findings.values():
         assert texts(finding.reasons)[-1] == (
@@ -192,7 +179,7 @@ def test_two_refined_factors_that_do_not_hold_together_serve_the_better_one():
 
 def test_a_confirmed_factor_is_served_beside_a_refined_one():
     source, _ = finish(plan_of(RATE, RANK), lambda t: planted(t, RATE_UP))
-    assert states(source.state) == {"learning_rate": REFINE, "lora_rank": CONFIRM}
+    assert states(source.state) == {"learning_rate": Word.REFINE, "lora_rank": Word.CONFIRM}
     assert source.state.served == {"learning_rate": 2e-3, "lora_rank": 32}
     assert source.state.combination is None
 
@@ -218,7 +205,7 @@ def test_a_failed_trial_is_counted_and_drops_its_seed_for_every_arm():
 
     source, taken = finish(plan, outcome)
     assert by_factor(source.state.findings)["learning_rate"].seeds == (0, 1, 3, 4)
-    assert states(source.state) == {"learning_rate": CONFIRM}
+    assert states(source.state) == {"learning_rate": Word.CONFIRM}
     counts = count_trials(source.state, source.results)
     assert counts == Counts(planned=25, completed=24, diverged=0, failed=1, waiting=0)
     assert len(taken) == 25
@@ -226,22 +213,22 @@ def test_a_failed_trial_is_counted_and_drops_its_seed_for_every_arm():
 
 def test_too_many_failures_are_inconclusive_and_serve_nothing():
     source, _ = finish(plan_of(), lambda t: lost(t) if t.seed > 2 and "x4" in t.arm else planted(t))
-    assert states(source.state) == {"learning_rate": INCONCLUSIVE}
+    assert states(source.state) == {"learning_rate": Word.INCONCLUSIVE}
     assert "2 of 5 seed blocks" in texts(by_factor(source.state.findings)["learning_rate"].reasons)[0]
     assert source.state.served == {}
 
 
 def test_a_sweep_whose_every_trial_failed_still_ends():
     source, taken = finish(plan_of(), lost)
-    assert states(source.state) == {"learning_rate": INCONCLUSIVE}
+    assert states(source.state) == {"learning_rate": Word.INCONCLUSIVE}
     assert (source.state.margin, source.state.served, len(taken)) == (None, {}, 25)
 
 
 def test_a_diverged_arm_is_an_outcome_and_a_diverged_baseline_ends_the_question():
-    source, _ = finish(plan_of(), lambda t: lost(t, DIVERGED) if "x4" in t.arm else planted(t))
+    source, _ = finish(plan_of(), lambda t: lost(t, Status.DIVERGED) if "x4" in t.arm else planted(t))
     assert by_factor(source.state.findings)["learning_rate"].diverged == ("learning_rate x4",)
-    assert states(source.state) == {"learning_rate": CONFIRM}
-    source, _ = finish(plan_of(), lambda t: lost(t, DIVERGED) if t.arm == "baseline" else planted(t))
+    assert states(source.state) == {"learning_rate": Word.CONFIRM}
+    source, _ = finish(plan_of(), lambda t: lost(t, Status.DIVERGED) if t.arm == "baseline" else planted(t))
     assert texts(by_factor(source.state.findings)["learning_rate"].reasons) == (
         "the baseline diverged at 5 of 5 seeds",
     )
@@ -252,7 +239,7 @@ def test_trials_on_different_hardware_are_not_compared():
     def outcome(trial):
         result = planted(trial)
         device = {"device": "cuda" if trial.seed == 4 else "cpu"}
-        return TrialResult(key=result.key, status=COMPLETED, final=result.final, provenance=device)
+        return TrialResult(key=result.key, status=Status.COMPLETED, final=result.final, provenance=device)
 
     source, _ = finish(plan_of(), outcome)
     assert texts(by_factor(source.state.findings)["learning_rate"].reasons) == (
@@ -271,7 +258,7 @@ def test_the_untouched_model_is_measured_in_the_studys_own_metric():
         point = Measurement(**start, eval_bits_per_byte=bits)
         return lambda t: TrialResult(
             key=t.key,
-            status=COMPLETED,
+            status=Status.COMPLETED,
             curve=(point,),
             final={"eval_bits_per_byte": planted(t).final["eval_loss"] / 4},
         )
@@ -303,12 +290,12 @@ def test_the_source_grows_at_the_stage_boundary():
         if opened[-1]:
             break
     assert opened == [False] * 24 + [True]
-    assert source.state.stage == CONFIRMATION
+    assert source.state.stage == Stage.CONFIRMATION
     rest = []
     while (trial := source.take()) is not None:
         rest.append(trial)
         source.add(planted(trial, RATE_UP))
-    assert {trial.stage for trial in rest} == {CONFIRMATION}
+    assert {trial.stage for trial in rest} == {Stage.CONFIRMATION}
     assert (len(rest), source.closed) == (10, True)
 
 
@@ -363,7 +350,8 @@ def test_results_of_other_sweeps_change_nothing():
     plan = plan_of()
     results = {trial.key: planted(trial) for trial in plan.trials}
     strangers = {
-        key: TrialResult(key=key, status=COMPLETED, final={"eval_loss": math.nan}) for key in ("a", "b")
+        key: TrialResult(key=key, status=Status.COMPLETED, final={"eval_loss": math.nan})
+        for key in ("a", "b")
     }
     assert state_of(plan, {**strangers, **results}) == state_of(plan, results)
 
@@ -386,14 +374,14 @@ def test_a_searched_winner_is_served_where_no_single_setting_replicates():
     )
 
     def outcome(trial):
-        fresh = trial.stage == CONFIRMATION and trial.arm == "learning_rate x2"
+        fresh = trial.stage == Stage.CONFIRMATION and trial.arm == "learning_rate x2"
         return planted(trial, LOW if fresh else truth)  # the screened level was luck
 
     results = {}
     while missing := state_of(plan, results, known).missing:
         results |= {trial.key: outcome(trial) for trial in missing}
     state = state_of(plan, results, known)
-    assert states(state) == {"learning_rate": INCONCLUSIVE, SEARCH: REFINE}
+    assert states(state) == {"learning_rate": Word.INCONCLUSIVE, SEARCH: Word.REFINE}
     assert state.served == {"learning_rate": 1.7e-3}
 
 
@@ -405,7 +393,7 @@ def test_the_cost_of_a_proposal_lies_between_tested_levels_one_of_which_is_zero(
         arm.name: CostRatio(arm=arm.name, ratio=ratio, lower=ratio, upper=ratio)
         for arm, ratio in zip(plan.levels_of("lora_dropout"), (1.21, 1.44), strict=True)
     }
-    result = TrialResult(key="k", status=COMPLETED, final={"eval_loss": 2.0})
+    result = TrialResult(key="k", status=Status.COMPLETED, final={"eval_loss": 2.0})
     proposal = Proposal(number=0, values={"lora_dropout": 0.025})
     value, cost = objectives_of(plan, proposal, result, costs)
     assert (value, cost) == (2.0, pytest.approx(1.1))

@@ -7,7 +7,6 @@ import random
 from dataclasses import replace
 
 from bios_sweep.decision.costs import Timing, cost_ratios, least_ratio
-from bios_sweep.decision.finding import CONFIRM, INCONCLUSIVE, REFINE
 from bios_sweep.method import PRESETS
 from bios_sweep.procedure import Known, state_of
 from bios_sweep.report.content.summarise import summarise
@@ -16,7 +15,8 @@ from bios_sweep.study.design import Study
 from bios_sweep.study.factors import Factor, Nuisance
 from bios_sweep.study.plan import build_plan
 from bios_sweep.study.scenario import Metric
-from bios_sweep.study.trials import COMPLETED, Measurement, TrialResult
+from bios_sweep.study.trials import Measurement, TrialResult
+from bios_sweep.vocabulary import Status, Word
 from tests.answers import by_factor
 from tests.procedure.planted import BASELINE
 from tests.scenarios import PLANTED as SCENARIO
@@ -56,7 +56,7 @@ def ended(trial, value, metric="eval_loss", **more):
         )
 
     curve = (point(0, 0.0, UNTOUCHED), point(trial.settings.max_steps, 1.0, value))
-    return TrialResult(key=trial.key, status=COMPLETED, curve=curve, final={metric: value, **more})
+    return TrialResult(key=trial.key, status=Status.COMPLETED, curve=curve, final={metric: value, **more})
 
 
 def finished(plan, world, known=None):
@@ -91,7 +91,7 @@ def test_a_claimed_level_that_breaks_a_guardrail_is_not_served_to_its_profile():
     assert state.profiles["quality"] == {"batch_size": 16}
     kept = build_plan(study(factor, guardrails={"general_loss": 1.0}))
     state, _ = finished(kept, world, timed(kept, seconds))
-    assert by_factor(state.findings)["batch_size"].state == INCONCLUSIVE
+    assert by_factor(state.findings)["batch_size"].state == Word.INCONCLUSIVE
     assert "guardrail general_loss" in texts(by_factor(state.findings)["batch_size"].reasons)[0]
     assert "quality" not in state.profiles
 
@@ -105,7 +105,7 @@ def test_a_profile_is_not_served_beside_a_refined_setting_that_it_never_met():
     quality = Factor(name="batch_size", values=(8, 16, 64), claims=("quality",))
     plan = build_plan(study(quality, Factor(name="learning_rate", multiply=(0.5, 2, 4))))
     state, results = finished(plan, world)
-    assert by_factor(state.findings)["batch_size"].state == CONFIRM
+    assert by_factor(state.findings)["batch_size"].state == Word.CONFIRM
     assert state.served == {"learning_rate": 2e-3}
     assert not state.profiles
     assert texts(by_factor(state.findings)["batch_size"].reasons)[-1] == (
@@ -125,7 +125,7 @@ def test_what_is_settled_before_the_sweep_is_done_is_not_recommended_yet():
     plan = build_plan(study(rank, Factor(name="learning_rate", multiply=(0.5, 2))))
     results = {trial.key: world(trial) for trial in state_of(plan, {}).missing}
     state = state_of(plan, results)
-    assert by_factor(state.findings)["learning_rate"].state == CONFIRM
+    assert by_factor(state.findings)["learning_rate"].state == Word.CONFIRM
     assert state.stage == "confirmation"
     told = summarise(plan, state, results, "c")
     rate = next(verdict for verdict in told.verdicts if verdict.factor == "learning_rate")
@@ -144,7 +144,7 @@ def test_a_profile_s_value_that_is_the_default_was_tried_with_every_refined_sett
     plan = build_plan(study(quality, Factor(name="learning_rate", multiply=(0.5, 2, 4))))
     state, _ = finished(plan, world)
     found = by_factor(state.findings)["batch_size"]
-    assert (found.state, found.value) == (REFINE, 32)
+    assert (found.state, found.value) == (Word.REFINE, 32)
     assert (state.profiles, state.withheld) == ({"quality": {"batch_size": 32}}, {})
 
 
@@ -165,7 +165,7 @@ def test_a_level_with_a_rate_of_its_own_does_not_push_out_one_that_is_served_alo
     rank = Factor(name="lora_rank", values=(16, 64, 128), claims=("optimum",))
     state, _ = finished(build_plan(study(own_rate, rank)), world)
     found = by_factor(state.findings)
-    assert found["batch_size"].state == found["lora_rank"].state == REFINE
+    assert found["batch_size"].state == found["lora_rank"].state == Word.REFINE
     assert state.served["lora_rank"] == 64
     assert "batch_size" not in state.served
 
@@ -184,7 +184,7 @@ def test_a_verdict_is_told_with_the_margin_that_decided_it():
     plan = build_plan(study(Factor(name="learning_rate", multiply=(0.5, 2, 4)), decay, looks=(3, 5, 8)))
     state, _ = finished(plan, world)
     finding, margin = by_factor(state.findings)["learning_rate"], by_factor(state.margins)["learning_rate"]
-    assert (finding.state, len(finding.seeds)) == (CONFIRM, 3)
+    assert (finding.state, len(finding.seeds)) == (Word.CONFIRM, 3)
     assert finding.bound.upper < margin.percent
     assert by_factor(state.margins)["weight_decay"].percent < margin.percent
 
@@ -193,7 +193,7 @@ def test_a_script_whose_levels_change_nothing_sends_no_candidate():
     script = replace(SCENARIO, repeatable=False, method=PRESETS["command"])
     plan = build_plan(study(Factor(name="max_steps", values=(50, 200)), scenario=script))
     state, _ = finished(plan, lambda trial: ended(trial, 2.0 + 0.01 * trial.seed))
-    assert by_factor(state.findings)["max_steps"].state == INCONCLUSIVE
+    assert by_factor(state.findings)["max_steps"].state == Word.INCONCLUSIVE
     assert not state.served
     assert {trial.stage for trial in state.needed} == {"screening", "control"}
 
@@ -209,7 +209,7 @@ def test_an_accuracy_of_0_on_fresh_seeds_is_told_not_raised():
     rate = Factor(name="learning_rate", multiply=(0.5, 2, 4))
     state, _ = finished(build_plan(study(rate, metric=accuracy)), world)
     found = by_factor(state.findings)["learning_rate"]
-    assert found.state == INCONCLUSIVE
+    assert found.state == Word.INCONCLUSIVE
     assert texts(found.reasons)[-1].startswith(("the default's mean is 0", "edge:"))
 
 
@@ -232,4 +232,4 @@ def test_the_margin_of_an_accuracy_is_one_point_in_a_sweep_too():
     plan = build_plan(study(Factor(name="learning_rate", multiply=(0.5, 2, 4)), metric=accuracy))
     state, _ = finished(plan, world)
     assert math.isclose(by_factor(state.margins)["learning_rate"].absolute, 0.01)
-    assert by_factor(state.findings)["learning_rate"].state == CONFIRM
+    assert by_factor(state.findings)["learning_rate"].state == Word.CONFIRM

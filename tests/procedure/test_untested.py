@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from bios_sweep.decision.finding import CONFIRM, EDGE, INCONCLUSIVE, REFINE
+from bios_sweep.decision.finding import EDGE
 from bios_sweep.procedure import ProcedureSource, suggest
 from bios_sweep.report.content.summarise import summarise
 from bios_sweep.study.factors import Factor, Nuisance
-from bios_sweep.study.trials import FAILED, OUT_OF_MEMORY, TrialResult
+from bios_sweep.study.trials import TrialResult
+from bios_sweep.vocabulary import Failure, Status, Word
 from tests.procedure.planted import RATE, RATE_UP, finish, lost, plan_of, planted, states
 from tests.texts import texts
 
@@ -18,7 +19,9 @@ def without_memory(*ranks, seeds=range(99)):
 
     def outcome(trial, truth=RATE_UP):
         if trial.settings.lora_rank in ranks and trial.seed in seeds:
-            return TrialResult(key=trial.key, status=FAILED, failure=OUT_OF_MEMORY, cause="out of memory")
+            return TrialResult(
+                key=trial.key, status=Status.FAILED, failure=Failure.OUT_OF_MEMORY, cause="out of memory"
+            )
         return planted(trial, truth)
 
     return outcome
@@ -33,7 +36,11 @@ def test_a_level_that_fits_into_no_memory_leaves_the_other_verdicts_as_they_are(
     plan = plan_of(RATE, RANK)
     whole, _ = finish(plan, lambda trial: planted(trial, RATE_UP))
     source, _ = finish(plan, without_memory(128))
-    assert states(source.state) == states(whole.state) == {"learning_rate": REFINE, "lora_rank": CONFIRM}
+    assert (
+        states(source.state)
+        == states(whole.state)
+        == {"learning_rate": Word.REFINE, "lora_rank": Word.CONFIRM}
+    )
     assert source.state.served == whole.state.served
     verdicts = told(plan, source)
     reason = "128 was not tested: it failed at every seed (out of memory)"
@@ -46,7 +53,7 @@ def test_a_level_that_fits_into_no_memory_leaves_the_other_verdicts_as_they_are(
 
 def test_a_level_that_failed_at_some_seeds_takes_those_out_for_all_as_ever():
     source, _ = finish(plan_of(RATE, RANK), without_memory(128, seeds=(0, 1)))
-    assert set(states(source.state).values()) == {INCONCLUSIVE}
+    assert set(states(source.state).values()) == {Word.INCONCLUSIVE}
     assert source.state.untested == {}
 
 
@@ -59,13 +66,13 @@ def test_a_level_decided_at_an_earlier_look_is_still_told_later():
         source.add(outcome(source.take(), close))
     ranks = {trial.seed for trial in source.state.needed if trial.arm == "lora_rank=64"}
     assert ranks == {0, 1, 2}  # the rank was decided at the first look, the rate was not
-    assert source.state.untested == {"lora_rank=128": OUT_OF_MEMORY}
+    assert source.state.untested == {"lora_rank=128": Failure.OUT_OF_MEMORY}
 
 
 def test_a_factor_none_of_whose_levels_could_be_tested_is_open_alone():
     plan = plan_of(RATE, RANK)
     source, _ = finish(plan, without_memory(8, 16, 64, 128))
-    assert states(source.state) == {"learning_rate": REFINE, "lora_rank": INCONCLUSIVE}
+    assert states(source.state) == {"learning_rate": Word.REFINE, "lora_rank": Word.INCONCLUSIVE}
     reasons = texts(told(plan, source)["lora_rank"].reasons)
     assert reasons[0] == "no level of the factor could be tested"
     assert len(reasons) == 5
@@ -78,7 +85,7 @@ def test_what_others_are_held_against_is_never_set_aside():
     rung, _ = finish(plan_of(retuned), without_memory(64))
     default, _ = finish(plan_of(), lambda t: lost(t) if t.arm == "baseline" else planted(t))
     for source in (rung, default):
-        assert set(states(source.state).values()) == {INCONCLUSIVE}
+        assert set(states(source.state).values()) == {Word.INCONCLUSIVE}
         assert source.state.untested == {}
 
 

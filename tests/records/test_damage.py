@@ -18,22 +18,15 @@ from bios_sweep.driver.sweep import Sweep, open_journal
 from bios_sweep.driver.view import open_sweep
 from bios_sweep.execution.inline import InlineExecutor
 from bios_sweep.ports import ENDED, Searcher, TrialEvent
-from bios_sweep.procedure import DONE, ProcedureSource
+from bios_sweep.procedure import ProcedureSource
 from bios_sweep.records.earlier import known_of
 from bios_sweep.records.results import StoredResults, as_arrived
 from bios_sweep.records.retention import ALL, RECOMMENDED, keep_adapters
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.sealed import digests_of
 from bios_sweep.study.plan import Plan
-from bios_sweep.study.trials import (
-    COMPLETED,
-    EVIDENCE,
-    FAILED,
-    STORAGE,
-    Measurement,
-    TrialResult,
-    TrialSpec,
-)
+from bios_sweep.study.trials import EVIDENCE, Measurement, TrialResult, TrialSpec
+from bios_sweep.vocabulary import Failure, Stage, Status
 from tests.damage import FLIPS, flipped
 
 CLUSTERS = ("model.planted.clusters=40", "model.planted.cluster_noise_percent=0.5")
@@ -81,7 +74,7 @@ def run(plan: Plan, root: Path) -> int:
         source = ProcedureSource(plan, known=known_of(plan, sweep.workspace))
         take_in_finished(sweep, source, journal)
         run_trials(sweep, source, journal, InlineExecutor(), view, no_search)
-        assert source.state.stage == DONE
+        assert source.state.stage == Stage.DONE
         if journal.state.closed != "done":
             journal.closed("done")
     return view.ended
@@ -241,7 +234,7 @@ def with_one_trial(root: Path) -> tuple[Workspace, TrialResult]:
         (folder / name).write_bytes(draw.randbytes(2000))
     result = TrialResult(
         key="k1",
-        status=COMPLETED,
+        status=Status.COMPLETED,
         curve=(Measurement(step=0, fraction=0.0, examples=0, tokens=0, eval_loss=2.5),),
         final={"eval_loss": 2.5},
         files=digests_of(folder, EVIDENCE),
@@ -291,7 +284,7 @@ def test_files_that_arrive_otherwise_than_they_were_written_are_no_outcome(tmp_p
     path.write_bytes(path.read_bytes()[:-1])
     arrived = as_arrived(event, workspace).result
     assert arrived is not None
-    assert (arrived.status, arrived.failure, arrived.final) == (FAILED, STORAGE, {})
+    assert (arrived.status, arrived.failure, arrived.final) == (Status.FAILED, Failure.STORAGE, {})
     assert f"{path}: does not match its checksum" in arrived.cause
     assert arrived.cause in caplog.text
 

@@ -20,7 +20,8 @@ from bios_sweep.records.journal import Journal, JournalTail, read_journal, read_
 from bios_sweep.records.replay import replay
 from bios_sweep.records.sweep_facts import sweep_facts
 from bios_sweep.records.trial_state import PLANNED, RUNNING, Trials
-from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED, STORAGE, Measurement, TrialResult
+from bios_sweep.study.trials import Measurement, TrialResult
+from bios_sweep.vocabulary import Failure, Status
 from tests.records.plans import make_plan
 
 
@@ -35,7 +36,7 @@ def point(step: int, loss: float = 2.0) -> Measurement:
     )
 
 
-def result(key: str, status: str = COMPLETED, **changes) -> TrialResult:
+def result(key: str, status: str = Status.COMPLETED, **changes) -> TrialResult:
     whole = TrialResult(
         key=key,
         status=status,
@@ -126,8 +127,8 @@ def test_a_reopened_journal_goes_on_where_it_was(journal, path):
 def test_the_counts_always_add_up(journal):
     journal.ended(result(KEYS[0]))
     journal.reused(result(KEYS[1]))
-    journal.ended(result(KEYS[2], DIVERGED, cause="loss is not a number"))
-    journal.ended(result(KEYS[3], FAILED, curve=(), final={}, cause="out of memory"))
+    journal.ended(result(KEYS[2], Status.DIVERGED, cause="loss is not a number"))
+    journal.ended(result(KEYS[3], Status.FAILED, curve=(), final={}, cause="out of memory"))
     journal.started(KEYS[4])
     counts = journal.state.counts
     assert counts == {
@@ -155,7 +156,7 @@ def test_an_executor_s_events_become_a_trial_s_story(journal):
     assert journal.state.trials[key].status == RUNNING
     journal.record(TrialEvent(kind=ENDED, key=key, attempt=2, result=result(key, attempts=2)))
     trial = journal.state.trials[key]
-    assert (trial.status, trial.attempts, trial.curve) == (COMPLETED, 2, result(key).curve)
+    assert (trial.status, trial.attempts, trial.curve) == (Status.COMPLETED, 2, result(key).curve)
     assert trial.times == tuple(sorted(trial.times))
     with pytest.raises(StorageError, match="event 'measured'"):
         journal.record(TrialEvent(kind=MEASURED, key=key))
@@ -170,7 +171,7 @@ def test_a_trial_taken_up_by_a_later_driver_counts_its_attempts(journal, path):
 
 def test_a_failed_trial_that_is_run_again_leaves_the_failed(journal):
     journal.started(KEYS[0])
-    journal.ended(result(KEYS[0], FAILED, curve=(), final={}, cause="no space"))
+    journal.ended(result(KEYS[0], Status.FAILED, curve=(), final={}, cause="no space"))
     journal.started(KEYS[0])
     assert journal.state.counts["failed"] == 0
     assert KEYS[0] not in journal.state.results
@@ -230,7 +231,9 @@ def test_values_that_json_lacks_come_back_as_not_a_number(journal, path):
     journal.started(KEYS[0])
     journal.measured(KEYS[0], point(0, math.inf))
     journal.measured(KEYS[0], point(0, math.inf))
-    journal.ended(result(KEYS[0], DIVERGED, curve=(point(0, math.nan),), final={"eval_loss": math.nan}))
+    journal.ended(
+        result(KEYS[0], Status.DIVERGED, curve=(point(0, math.nan),), final={"eval_loss": math.nan})
+    )
     assert "NaN" not in path.read_text()
     assert "Infinity" not in path.read_text()
     trial = replay(read_journal(path)).trials[KEYS[0]]
@@ -397,8 +400,10 @@ def test_a_cause_is_written_without_secrets_whoever_gave_it(journal, path, monke
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalr/XUtn+FEMI=")
     specs = make_plan().trials
     journal.planned(specs)
-    journal.retried(specs[0].key, "signed with wJalr/XUtn+FEMI=", STORAGE)
-    journal.ended(result(specs[0].key, FAILED, cause="signed with wJalr/XUtn+FEMI=", failure=STORAGE))
+    journal.retried(specs[0].key, "signed with wJalr/XUtn+FEMI=", Failure.STORAGE)
+    journal.ended(
+        result(specs[0].key, Status.FAILED, cause="signed with wJalr/XUtn+FEMI=", failure=Failure.STORAGE)
+    )
     text = path.read_text()
     assert text.count("signed with ***") == 2
     assert "XUtn" not in text

@@ -17,12 +17,13 @@ from bios_sweep.records.lock import DriverLock, live_owner
 from bios_sweep.records.speed import seconds_per_example
 from bios_sweep.records.sweep_facts import sweep_facts
 from bios_sweep.records.workspace import Workspace
-from bios_sweep.study.trials import COMPLETED, Measurement, TrialResult
+from bios_sweep.study.trials import Measurement, TrialResult
+from bios_sweep.vocabulary import Status
 from tests.records.plans import make_plan
 
 RESULT = TrialResult(
     key="k1",
-    status=COMPLETED,
+    status=Status.COMPLETED,
     curve=(Measurement(step=0, fraction=0.0, examples=0, tokens=0, eval_loss=2.5),),
     final={"eval_loss": 2.5},
     wall_seconds=1.25,
@@ -148,7 +149,7 @@ def test_the_speed_of_a_model_is_read_from_its_own_journals_only(workspace):
         journal.opened(sweep_facts(plan))
         journal.planned(plan.trials)
         journal.started(plan.trials[0].key)
-        journal.ended(TrialResult(key=plan.trials[0].key, status=COMPLETED))
+        journal.ended(TrialResult(key=plan.trials[0].key, status=Status.COMPLETED))
     other = workspace.journal_file("other-00000002")
     other.parent.mkdir()
     other.write_text('{"seq": 1, "kind": "opened", "facts": {}}\nof another model, and damaged\n')

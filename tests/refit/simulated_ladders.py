@@ -8,7 +8,7 @@ from bios_sweep.decision.table import Outcome
 from bios_sweep.refit.evidence import Ladder, read_seeds
 from bios_sweep.refit.law import Rule
 from bios_sweep.study.scenario import Metric
-from bios_sweep.study.trials import COMPLETED, DIVERGED
+from bios_sweep.vocabulary import Status
 
 PUBLISHED = Rule(level=5e-4, exponent=0.781)
 SIZES = (1024, 2048, 2560, 3072, 4096, 5120, 6656, 8192)
@@ -25,7 +25,7 @@ def outcomes(rng, best, size, seeds=3, noise=0.2):
         loss = 2 * (1 + 0.012 * away**2 * (1.5 if away > 0 else 1))
         for seed in range(seeds):
             value = loss * (1 + (seed_effects[seed] + rng.normal(0, noise)) / 100)
-            status = DIVERGED if math.log(rate) > wall else COMPLETED
+            status = Status.DIVERGED if math.log(rate) > wall else Status.COMPLETED
             found[rate, seed] = Outcome(status=status, value=value)
     return found
 

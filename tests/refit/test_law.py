@@ -17,7 +17,7 @@ from bios_sweep.refit.evidence import read_errors, read_seeds
 from bios_sweep.refit.law import Rule, _likelihood, fit_law
 from bios_sweep.refit.regret import refit
 from bios_sweep.study.scenario import Metric
-from bios_sweep.study.trials import COMPLETED, DIVERGED
+from bios_sweep.vocabulary import Status
 from tests.refit.simulated_ladders import PUBLISHED, SIZES, family, ladder, outcomes
 
 FLATTER = Rule(level=5e-4, exponent=0.3)
@@ -26,11 +26,15 @@ HIGHER = Rule(level=1.5e-3, exponent=0.5)
 
 def losses(*means, diverged=()):
     found = {
-        (float(rate), seed): Outcome(status=COMPLETED, value=mean + 0.01 * seed + 0.001 * (seed * rate % 3))
+        (float(rate), seed): Outcome(
+            status=Status.COMPLETED, value=mean + 0.01 * seed + 0.001 * (seed * rate % 3)
+        )
         for rate, mean in enumerate(means, start=1)
         for seed in range(3)
     }
-    return found | {(float(rate), seed): Outcome(status=DIVERGED) for rate in diverged for seed in range(3)}
+    return found | {
+        (float(rate), seed): Outcome(status=Status.DIVERGED) for rate in diverged for seed in range(3)
+    }
 
 
 def around(size, *, half=0.5, rate=None, **more):
@@ -190,7 +194,7 @@ def table(path, truth, seed=3, sizes=SIZES, **columns):
         for size in sizes:
             best = math.log(truth.rate(size)) + rng.normal(0, 0.15)
             for (rate, run), one in outcomes(rng, best, size).items():
-                value = one.value if one.status == COMPLETED else ""
+                value = one.value if one.status == Status.COMPLETED else ""
                 writer.writerow([f"m{size}", size, rate, run, value, one.status, *fixed.values()])
     return str(path)
 

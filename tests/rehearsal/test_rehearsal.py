@@ -32,7 +32,7 @@ from bios_sweep.rehearsal.world import Draws, World, planted_level, possible_tri
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import build_plan
 from bios_sweep.study.scenario import Metric
-from bios_sweep.study.trials import DIVERGED
+from bios_sweep.vocabulary import Status
 from tests.probe import HEAVY, loaded, verb
 
 LITTLE = 0.2  # noise in percent at which the decision rule was checked
@@ -294,7 +294,7 @@ def test_tables_without_a_residual_tell_no_noise():
         planted_table(np.random.default_rng(0), arms=2),
         outcomes={
             ("arm 0", 0): Outcome(status="completed", value=2.0),
-            ("arm 1", 0): Outcome(status=DIVERGED),
+            ("arm 1", 0): Outcome(status=Status.DIVERGED),
         },
     )
     assert noise_from({"a": [one_seed], "b": [gone]}) is None

@@ -18,7 +18,8 @@ from bios_sweep.study.design import Origin, Study
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import build_plan
 from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
-from bios_sweep.study.trials import FAILED, TrialResult
+from bios_sweep.study.trials import TrialResult
+from bios_sweep.vocabulary import Status
 
 WORLD = {
     "truth": {"learning_rate": {"optimum": 0.002, "curvature": 0.35}},
@@ -87,7 +88,7 @@ def run_planted(study, folder, at_most=None, **world):
         try:
             *_, result = engine.run(trial, folder / trial.key)
         except RuntimeError as error:
-            result = TrialResult(key=trial.key, status=FAILED, cause=f"RuntimeError: {error}")
+            result = TrialResult(key=trial.key, status=Status.FAILED, cause=f"RuntimeError: {error}")
         source.add(result)
     return plan, source
 

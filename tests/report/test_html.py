@@ -105,6 +105,7 @@ def enriched(demo):
         factor="lora_rank",
         moderator="train_examples",
         arm="lora_rank=8",
+        variation="lora_rank=8",
         cells=(cell,),
         difference=1.2,
         lower=0.8,

@@ -10,12 +10,12 @@ from rich.console import Console
 
 from bios_sweep.errors import StorageError
 from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED, TrialEvent
-from bios_sweep.procedure import DONE, State
+from bios_sweep.procedure import State
 from bios_sweep.records.lock import Owner
 from bios_sweep.report.content.arm_rows import results_rows
 from bios_sweep.report.content.lines import verdict_line
 from bios_sweep.report.content.plan_summary import Rate, summarise_plan
-from bios_sweep.report.content.status import Status
+from bios_sweep.report.content.status import SweepStatus
 from bios_sweep.report.content.summary import FailureRow
 from bios_sweep.report.content.tally import Progress
 from bios_sweep.report.content.wording import count, duration, gain, interval, number
@@ -26,7 +26,8 @@ from bios_sweep.report.text.progress import LiveView
 from bios_sweep.report.text.terminal import print_plan, print_status, print_verdicts
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import build_plan
-from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED, Measurement, TrialResult, TrialSpec
+from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
+from bios_sweep.vocabulary import Stage, Status
 from tests.report.summaries import (
     BASELINE,
     planted_study,
@@ -102,7 +103,7 @@ def test_counts_effects_and_times_read_as_people_say_them():
 def planned(study, finished=0, rate=None):
     plan = build_plan(study)
     missing = plan.trials[finished:]
-    state = State(stage="screening" if missing else DONE, needed=plan.trials, missing=missing)
+    state = State(stage="screening" if missing else Stage.DONE, needed=plan.trials, missing=missing)
     return summarise_plan(plan, state, {trial.key for trial in plan.trials[:finished]}, rate, 2)
 
 
@@ -201,7 +202,7 @@ def test_a_sweep_without_verdict_says_how_far_it_is(tmp_path):
 def test_failed_trials_come_with_cause_and_log(tmp_path):
     summary = summary_of(planted_study(), tmp_path, fail={"lora_rank=8/1": "out of memory"})
     long = tmp_path / ("a" * 90)
-    key = next(failure.key for failure in summary.failures if failure.status == FAILED)
+    key = next(failure.key for failure in summary.failures if failure.status == Status.FAILED)
     (long / key).mkdir(parents=True)
     (long / key / "error.log").write_text("Traceback")
     text = shown(print_verdicts, summary, trials_dir=long)
@@ -227,7 +228,7 @@ def test_markup_and_control_characters_in_names_are_only_text(demo):
 
 def test_status_adds_up_and_names_the_driver():
     owner = Owner(pid=7, host="[h]", sweep_id="demo-1", started="2026-11-01T00:00:00")
-    status = Status(
+    status = SweepStatus(
         sweep="demo",
         sweep_id="demo-1",
         judged_on="eval_loss, smaller is better",
@@ -400,8 +401,8 @@ def measured(trial, fraction, loss=3.0):
     return TrialEvent(kind=MEASURED, key=trial.key, measurement=point)
 
 
-def ended(trial, status=COMPLETED, cause=""):
-    final = {"eval_loss": 3.21389} if status != FAILED else {}
+def ended(trial, status=Status.COMPLETED, cause=""):
+    final = {"eval_loss": 3.21389} if status != Status.FAILED else {}
     result = TrialResult(key=trial.key, status=status, final=final, cause=cause, wall_seconds=5.0)
     return TrialEvent(kind=ENDED, key=trial.key, result=result)
 
@@ -444,7 +445,7 @@ def test_a_trial_that_ends_early_counts_what_it_trained():
     events = [
         (0, started(trial), trial),
         (5, measured(trial, 0.5), trial),
-        (5, ended(trial, DIVERGED), trial),
+        (5, ended(trial, Status.DIVERGED), trial),
     ]
     assert after(Progress(planned=2), *events).seconds_left(5) == pytest.approx(10)
 
@@ -481,8 +482,8 @@ def test_outside_of_a_terminal_each_finished_trial_is_a_line(tmp_path):
         retry = TrialEvent(kind=RETRIED, key="c", attempt=2, cause="ActorDiedError: gone")
         view.event(retry, trials[2])
         clock.now = 120.0
-        view.event(ended(trials[1], FAILED, "RuntimeError: " + "long " * 30), trials[1])
-        view.event(ended(trials[2], DIVERGED, "loss is not finite"), trials[2])
+        view.event(ended(trials[1], Status.FAILED, "RuntimeError: " + "long " * 30), trials[1])
+        view.event(ended(trials[2], Status.DIVERGED, "loss is not finite"), trials[2])
     lines = stream.getvalue().splitlines()
     assert lines[:2] == ["demo: 12 trials, 2 workers", "stage screening: 12 trials in all, 9 finished before"]
     assert lines[2] == (
@@ -505,7 +506,7 @@ def test_on_a_terminal_a_table_shows_what_runs_and_leaves_failures_standing(tmp_
         view.event(started(bad), bad)
         clock.now = 10.0
         view.event(measured(fine, 0.5, 3.21389), fine)
-        view.event(ended(bad, FAILED, "RuntimeError: x"), bad)
+        view.event(ended(bad, Status.FAILED, "RuntimeError: x"), bad)
         frame = shown(lambda console: console.print(view.__rich__()))
         view.event(ended(fine), fine)
     assert "demo, screening" in frame

@@ -22,7 +22,8 @@ from bios_sweep.study.stages import (
     confirmation_trials,
     most_confirmation_trials,
 )
-from bios_sweep.study.trials import CONFIRMATION, SCREENING, TrialSpec, trial_key
+from bios_sweep.study.trials import TrialSpec, trial_key
+from bios_sweep.vocabulary import Stage
 from tests.scenarios import PLANTED as SCENARIO
 
 BASELINE = TrainingSettings(learning_rate=1e-3, batch_size=128, lora_rank=32, max_steps=1000)
@@ -71,7 +72,7 @@ def test_every_arm_runs_at_every_seed_and_seeds_come_first_so_that_blocks_are_wh
     plan = plan_of(RATE, RANK, seeds=(4, 2))
     names = [arm.name for arm in plan.arms]
     assert [(trial.seed, trial.arm) for trial in plan.trials] == [(s, n) for s in (4, 2) for n in names]
-    assert {trial.stage for trial in plan.trials} == {SCREENING}
+    assert {trial.stage for trial in plan.trials} == {Stage.SCREENING}
     assert len({trial.key for trial in plan.trials}) == len(plan.trials) == 10
 
 
@@ -316,7 +317,7 @@ def test_confirmation_seeds_are_fresh_and_the_same_for_every_candidate(seeds):
     arms = (plan.baseline, plan.arm("lora_rank=8"), plan.arm("learning_rate x2"))
     trials = confirmation_trials(asked, arms)
     assert [(t.seed, t.arm) for t in trials] == [(s, a.name) for s in fresh for a in arms]
-    assert {t.stage for t in trials} == {CONFIRMATION}
+    assert {t.stage for t in trials} == {Stage.CONFIRMATION}
     assert not {t.key for t in trials} & {t.key for t in plan.trials}
 
 

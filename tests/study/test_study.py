@@ -16,15 +16,8 @@ from bios_sweep.study.design import Budget, Origin, Study
 from bios_sweep.study.factors import Factor, Nuisance, natural_ends
 from bios_sweep.study.plan import build_plan
 from bios_sweep.study.scenario import DataFacts, Metric, ModelFacts, Scenario
-from bios_sweep.study.trials import (
-    COMPLETED,
-    DIVERGED,
-    FAILED,
-    Measurement,
-    TrialResult,
-    short_hash,
-    trial_key,
-)
+from bios_sweep.study.trials import Measurement, TrialResult, short_hash, trial_key
+from bios_sweep.vocabulary import Status
 from tests.scenarios import PLANTED as SCENARIO
 
 BASELINE = TrainingSettings(learning_rate=1e-3, batch_size=128, lora_rank=32, max_steps=1000)
@@ -256,14 +249,16 @@ def test_a_study_survives_json_with_the_same_plan():
 
 def test_a_result_survives_json_and_a_diverged_loss_comes_back_as_nan():
     curve = (Measurement(step=0, fraction=0.0, examples=0, tokens=0, eval_loss=math.nan),)
-    result = TrialResult(key="k", status=DIVERGED, curve=curve, final={"eval_loss": math.inf}, cause="nan")
+    result = TrialResult(
+        key="k", status=Status.DIVERGED, curve=curve, final={"eval_loss": math.inf}, cause="nan"
+    )
     back = TrialResult.from_dict(json.loads(json.dumps(result.to_dict(), allow_nan=False)))
     assert math.isnan(back.final["eval_loss"])
     assert math.isnan(back.curve[0].eval_loss)
-    assert (back.status, back.cause, back.finished) == (DIVERGED, "nan", True)
-    whole = TrialResult(key="k", status=COMPLETED, final={"eval_loss": 2.0}, tokens=7)
+    assert (back.status, back.cause, back.finished) == (Status.DIVERGED, "nan", True)
+    whole = TrialResult(key="k", status=Status.COMPLETED, final={"eval_loss": 2.0}, tokens=7)
     assert TrialResult.from_dict(json.loads(json.dumps(whole.to_dict()))) == whole
-    assert not TrialResult(key="k", status=FAILED).finished
+    assert not TrialResult(key="k", status=Status.FAILED).finished
 
 
 def test_a_hash_refuses_what_it_cannot_hash_exactly():

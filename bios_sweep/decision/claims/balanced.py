@@ -16,16 +16,9 @@ from bios_sweep.decision.claims.iso_cost import iso_cost_gain
 from bios_sweep.decision.claims.judgement import Judgement, Words, no_larger
 from bios_sweep.decision.claims.said import Said
 from bios_sweep.decision.claims.truth import Truth
-from bios_sweep.decision.finding import (
-    CANDIDATE,
-    CONFIRM,
-    SUPERIOR,
-    UNDECIDED,
-    FactorLevels,
-    Finding,
-    FreshTest,
-)
+from bios_sweep.decision.finding import SUPERIOR, FactorLevels, Finding, FreshTest
 from bios_sweep.reasons import Reason
+from bios_sweep.vocabulary import Word
 
 
 def judge_balanced(levels: FactorLevels, evidence: Evidence) -> Finding:
@@ -37,14 +30,14 @@ def judge_balanced(levels: FactorLevels, evidence: Evidence) -> Finding:
     nearest = max(known, key=lambda arm: known[arm].upper)
     if len(known) == len(isos) and known[nearest].upper < evidence.margin.percent:
         sides = levels.one_sided(evidence.finite(levels))
-        return found(CONFIRM, levels, evidence, nearest, *sides, iso=known[nearest])
+        return found(Word.CONFIRM, levels, evidence, nearest, *sides, iso=known[nearest])
     better = [arm for arm, bound in known.items() if bound.lower > 0]
     if better:
         best = modest(better, known, levels, evidence.margin.percent)
         return _better_at_the_same_time(best, known[best], levels, evidence)
     missing = [reason for reason in isos.values() if isinstance(reason, Reason)]
     reasons = (open_gain(known[nearest], evidence, OPEN_AT_ONE_COST), *missing)
-    return found(UNDECIDED, levels, evidence, nearest, *reasons, iso=known[nearest])
+    return found(Word.UNDECIDED, levels, evidence, nearest, *reasons, iso=known[nearest])
 
 
 def _better_at_the_same_time(best: str, iso: Bound, levels: FactorLevels, evidence: Evidence) -> Finding:
@@ -53,7 +46,7 @@ def _better_at_the_same_time(best: str, iso: Bound, levels: FactorLevels, eviden
         return edge(levels, evidence, best, iso=iso)
     cost = evidence.costs[best].ratio
     test = FreshTest(arm=best, over=evidence.baseline, kind=SUPERIOR, value=level, duration=cost)
-    return found(CANDIDATE, levels, evidence, best, iso=iso, test=test)
+    return found(Word.CANDIDATE, levels, evidence, best, iso=iso, test=test)
 
 
 def _confirmed(said: Said) -> str:

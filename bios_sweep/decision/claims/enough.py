@@ -14,18 +14,9 @@ from bios_sweep.decision.claims.evidence import Evidence, edge, found, modest, o
 from bios_sweep.decision.claims.judgement import Judgement, Words, no_gain
 from bios_sweep.decision.claims.said import Said
 from bios_sweep.decision.claims.truth import Truth
-from bios_sweep.decision.finding import (
-    CANDIDATE,
-    CONFIRM,
-    LARGER_ONLY,
-    NOT_WORSE,
-    SUPERIOR,
-    UNDECIDED,
-    FactorLevels,
-    Finding,
-    FreshTest,
-)
+from bios_sweep.decision.finding import LARGER_ONLY, NOT_WORSE, SUPERIOR, FactorLevels, Finding, FreshTest
 from bios_sweep.reasons import Kind
+from bios_sweep.vocabulary import Word
 
 NO_LARGER = Kind("no larger level was tested")
 UNTIMED = Kind("the cost was not measured, so whether {level} saves anything is open")
@@ -51,11 +42,11 @@ def judge_enough(levels: FactorLevels, evidence: Evidence) -> Finding:
         return _less_would_do(too_much, levels, evidence)
     nearest = max(larger or smaller, key=lambda arm: gains[arm].upper)
     if not larger:
-        return found(UNDECIDED, levels, evidence, nearest, NO_LARGER())
+        return found(Word.UNDECIDED, levels, evidence, nearest, NO_LARGER())
     if gains[nearest].upper >= margin:
-        return found(UNDECIDED, levels, evidence, nearest, open_gain(gains[nearest], evidence))
+        return found(Word.UNDECIDED, levels, evidence, nearest, open_gain(gains[nearest], evidence))
     if not smaller:
-        return found(CONFIRM, levels, evidence, nearest, LARGER_ONLY())
+        return found(Word.CONFIRM, levels, evidence, nearest, LARGER_ONLY())
     return _next_lower(smaller[-1], nearest, gains, levels, evidence)
 
 
@@ -64,7 +55,7 @@ def _better(best: str, levels: FactorLevels, evidence: Evidence) -> Finding:
     if levels.ends_grid(level):
         return edge(levels, evidence, best)
     test = FreshTest(arm=best, over=evidence.baseline, kind=SUPERIOR, value=level)
-    return found(CANDIDATE, levels, evidence, best, test=test)
+    return found(Word.CANDIDATE, levels, evidence, best, test=test)
 
 
 def _spares(arm: str, gain: Bound, evidence: Evidence) -> bool:
@@ -82,7 +73,7 @@ def _less_would_do(arm: str, levels: FactorLevels, evidence: Evidence) -> Findin
         limit=evidence.margin.percent,
         value=levels.level(arm),
     )
-    return found(CANDIDATE, levels, evidence, arm, test=test)
+    return found(Word.CANDIDATE, levels, evidence, arm, test=test)
 
 
 def _next_lower(
@@ -97,13 +88,13 @@ def _next_lower(
     ways = 1 if cost is None or cost.exact else 2
     loses = evidence.contrasts.over(lower, evidence.baseline, ways).upper < -evidence.margin.percent
     if loses or (cost is not None and cost.below(rule.alpha / ways) > 1.0 / rule.cost_ratio):
-        return found(CONFIRM, levels, evidence, nearest)
+        return found(Word.CONFIRM, levels, evidence, nearest)
     if cost is None:
         reason = UNTIMED(level=levels.label(lower))
-        return found(UNDECIDED, levels, evidence, lower, reason)
+        return found(Word.UNDECIDED, levels, evidence, lower, reason)
     gain = gains[lower]
     reason = LESS_MIGHT_DO(level=levels.label(lower), ratio=cost.ratio, lower=gain.lower, upper=gain.upper)
-    return found(UNDECIDED, levels, evidence, lower, reason)
+    return found(Word.UNDECIDED, levels, evidence, lower, reason)
 
 
 def _confirmed(said: Said) -> str:

@@ -10,9 +10,10 @@ from bios_sweep.claims import Claim
 from bios_sweep.decision.bounds import Bound, pooled_error, student
 from bios_sweep.decision.contrasts import Contrasts
 from bios_sweep.decision.costs import CostRatio
-from bios_sweep.decision.finding import EDGE, INCONCLUSIVE, FactorLevels, Finding, FreshTest, Margin
+from bios_sweep.decision.finding import EDGE, FactorLevels, Finding, FreshTest, Margin
 from bios_sweep.reasons import Kind, Reason
 from bios_sweep.study.decision import DecisionRule
+from bios_sweep.vocabulary import Word
 
 INSENSITIVE = Kind("insensitive: nothing in this study could have been worse")
 UNCLAIMED = Kind("the level {level} that the claim is about was not tested, or diverged")
@@ -118,12 +119,12 @@ def edge(
 ) -> Finding:
     """The best level is the last one tested, so that the best of all may lie beyond it."""
     reason = EDGE(level=levels.label(arm))
-    return found(INCONCLUSIVE, levels, evidence, arm, reason, bound=bound, iso=iso)
+    return found(Word.INCONCLUSIVE, levels, evidence, arm, reason, bound=bound, iso=iso)
 
 
 def unknown(levels: FactorLevels, reason: Reason) -> Finding:
     """Something that the claim rests on was not measured, so there is no arm to speak of."""
-    return Finding(factor=levels.name, state=INCONCLUSIVE, reasons=(reason,))
+    return Finding(factor=levels.name, state=Word.INCONCLUSIVE, reasons=(reason,))
 
 
 def unclaimed(claim: Claim, levels: FactorLevels) -> Finding:

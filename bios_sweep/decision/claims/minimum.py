@@ -11,17 +11,9 @@ from bios_sweep.decision.bounds import Bound
 from bios_sweep.decision.claims.evidence import Evidence, claimed_arm, found, unclaimed, unknown
 from bios_sweep.decision.claims.judgement import Judgement, Words
 from bios_sweep.decision.claims.said import Said
-from bios_sweep.decision.finding import (
-    CANDIDATE,
-    CONFIRM,
-    SHARE,
-    UNDECIDED,
-    FactorLevels,
-    Finding,
-    FreshTest,
-    share_of,
-)
+from bios_sweep.decision.finding import SHARE, FactorLevels, Finding, FreshTest, share_of
 from bios_sweep.reasons import Kind
+from bios_sweep.vocabulary import Word
 
 MINIMUM = CLAIMS["minimum"]
 NO_UNTOUCHED = Kind("the untouched model was not measured, so there is no gain to share")
@@ -47,13 +39,13 @@ def judge_minimum(levels: FactorLevels, evidence: Evidence) -> Finding:
     least = next((arm for arm in tested if shares[arm].lower > 0), None)
     own = shares[claimed]
     if least == claimed:
-        return found(CONFIRM, levels, evidence, claimed, bound=own, value=levels.level(claimed))
+        return found(Word.CONFIRM, levels, evidence, claimed, bound=own, value=levels.level(claimed))
     settled = own.lower > 0 or own.upper < 0  # the claimed steps pass or fail for sure
     if least is not None and levels.level(least) < levels.default and settled:
         return _reaches(least, shares[least], levels, evidence)
     kind = SHARE_MISSED if own.upper < 0 else SHARE_OPEN
     reason = kind(level=levels.level(claimed), share=evidence.rule.minimum_share)
-    return found(UNDECIDED, levels, evidence, claimed, reason, bound=own)
+    return found(Word.UNDECIDED, levels, evidence, claimed, reason, bound=own)
 
 
 def _reaches(least: str, share: Bound, levels: FactorLevels, evidence: Evidence) -> Finding:
@@ -64,7 +56,7 @@ def _reaches(least: str, share: Bound, levels: FactorLevels, evidence: Evidence)
         limit=evidence.rule.minimum_share,
         value=levels.level(least),
     )
-    return found(CANDIDATE, levels, evidence, least, bound=share, test=test)
+    return found(Word.CANDIDATE, levels, evidence, least, bound=share, test=test)
 
 
 def share_bound(arm: str, evidence: Evidence) -> Bound:

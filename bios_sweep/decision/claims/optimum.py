@@ -5,18 +5,9 @@ from __future__ import annotations
 from bios_sweep.decision.bounds import Bound
 from bios_sweep.decision.claims.evidence import Evidence, more_seeds, open_gain
 from bios_sweep.decision.claims.judgement import Judgement
-from bios_sweep.decision.finding import (
-    CANDIDATE,
-    CONFIRM,
-    EDGE,
-    INCONCLUSIVE,
-    SUPERIOR,
-    UNDECIDED,
-    FactorLevels,
-    Finding,
-    FreshTest,
-)
+from bios_sweep.decision.finding import EDGE, SUPERIOR, FactorLevels, Finding, FreshTest
 from bios_sweep.reasons import Reason
+from bios_sweep.vocabulary import Word
 
 
 def judge_optimum(levels: FactorLevels, evidence: Evidence) -> Finding:
@@ -24,18 +15,18 @@ def judge_optimum(levels: FactorLevels, evidence: Evidence) -> Finding:
     own = [evidence.gain(arm) for arm in evidence.finite(levels)]
     nearest = max(own, key=lambda bound: bound.upper)
     if nearest.upper < evidence.margin.percent:
-        return _found(CONFIRM, levels, nearest, *levels.one_sided([bound.arm for bound in own]))
+        return _found(Word.CONFIRM, levels, nearest, *levels.one_sided([bound.arm for bound in own]))
     better = [bound for bound in own if bound.lower > 0]
     if not better:
         leading = max(own, key=lambda bound: bound.gain)
         reasons = (open_gain(nearest, evidence), more_seeds(own, evidence))
-        return _found(UNDECIDED, levels, leading, *reasons)
+        return _found(Word.UNDECIDED, levels, leading, *reasons)
     best = max(better, key=lambda bound: bound.gain)
     level = levels.level(best.arm)
     if levels.ends_grid(level):
-        return _found(INCONCLUSIVE, levels, best, EDGE(level=levels.label(best.arm)))
+        return _found(Word.INCONCLUSIVE, levels, best, EDGE(level=levels.label(best.arm)))
     test = FreshTest(arm=best.arm, over=evidence.baseline, kind=SUPERIOR, value=level)
-    return _found(CANDIDATE, levels, best, test=test)
+    return _found(Word.CANDIDATE, levels, best, test=test)
 
 
 def _found(

@@ -19,17 +19,9 @@ from bios_sweep.decision.claims.evidence import (
 from bios_sweep.decision.claims.judgement import Judgement, Words
 from bios_sweep.decision.claims.said import Said, value_text
 from bios_sweep.decision.claims.truth import Truth
-from bios_sweep.decision.finding import (
-    BELOW,
-    CANDIDATE,
-    CONFIRM,
-    SUPERIOR,
-    UNDECIDED,
-    FactorLevels,
-    Finding,
-    FreshTest,
-)
+from bios_sweep.decision.finding import BELOW, SUPERIOR, FactorLevels, Finding, FreshTest
 from bios_sweep.reasons import Kind
+from bios_sweep.vocabulary import Word
 
 QUALITY = CLAIMS["quality"]
 NO_RIVAL = Kind("no other level was tested against it")
@@ -48,15 +40,15 @@ def judge_quality(levels: FactorLevels, evidence: Evidence) -> Finding:
     if gain.lower > 0 and (nearest is None or nearest.upper < margin):
         reasons = () if rivals else (NO_RIVAL(),)
         value = levels.level(claimed)
-        return found(CONFIRM, levels, evidence, claimed, *reasons, bound=gain, value=value)
+        return found(Word.CONFIRM, levels, evidence, claimed, *reasons, bound=gain, value=value)
     if all(over(arm, base).upper < margin for arm in (claimed, *rivals)):
         test = FreshTest(arm=claimed, over=base, kind=BELOW, limit=margin, value=levels.default)
-        return found(CANDIDATE, levels, evidence, claimed, BUYS_NOTHING(), bound=gain, test=test)
+        return found(Word.CANDIDATE, levels, evidence, claimed, BUYS_NOTHING(), bound=gain, test=test)
     # better than the claimed level is not enough: both may be worse than the default
     better = [arm for arm in rivals if over(arm, claimed).lower > 0 and over(arm, base).lower > 0]
     if better:
         return _better_than(claimed, better, levels, evidence)
-    return found(UNDECIDED, levels, evidence, claimed, open_gain(gain, evidence), bound=gain)
+    return found(Word.UNDECIDED, levels, evidence, claimed, open_gain(gain, evidence), bound=gain)
 
 
 def _better_than(claimed: str, better: Sequence[str], levels: FactorLevels, evidence: Evidence) -> Finding:
@@ -66,7 +58,7 @@ def _better_than(claimed: str, better: Sequence[str], levels: FactorLevels, evid
     if levels.ends_grid(level):
         return edge(levels, evidence, best, bound=gains[best])
     test = FreshTest(arm=best, over=claimed, kind=SUPERIOR, value=level)
-    return found(CANDIDATE, levels, evidence, best, bound=gains[best], test=test)
+    return found(Word.CANDIDATE, levels, evidence, best, bound=gains[best], test=test)
 
 
 def _confirmed(said: Said) -> str:

@@ -12,18 +12,9 @@ from bios_sweep.decision.claims.judgement import Judgement, Words
 from bios_sweep.decision.claims.said import Said
 from bios_sweep.decision.claims.truth import Truth
 from bios_sweep.decision.costs import least_ratio
-from bios_sweep.decision.finding import (
-    BELOW,
-    CANDIDATE,
-    CONFIRM,
-    NOT_WORSE,
-    REFINE,
-    UNDECIDED,
-    FactorLevels,
-    Finding,
-    FreshTest,
-)
+from bios_sweep.decision.finding import BELOW, NOT_WORSE, FactorLevels, Finding, FreshTest
 from bios_sweep.reasons import Kind
+from bios_sweep.vocabulary import Word
 
 SPEED = CLAIMS["speed"]
 NO_TIME_GAINED = Kind("no time gained here")
@@ -57,7 +48,7 @@ def judge_speed(levels: FactorLevels, evidence: Evidence) -> Finding:
     maybe = [arm for arm in finite if arm != claimed and least_ratio(costs[arm], cost, rule.alpha) <= enough]
     saves = cost.upper < enough
     if saves and gain.lower > limit and all(gains[arm].upper < limit for arm in maybe):
-        return found(CONFIRM, levels, evidence, claimed, bound=gain, value=levels.level(claimed))
+        return found(Word.CONFIRM, levels, evidence, claimed, bound=gain, value=levels.level(claimed))
     rivals = [arm for arm in (faster if saves else finite) if arm != claimed]
     good = [arm for arm in rivals if costs[arm].upper < enough and gains[arm].lower > limit]
     if good:
@@ -65,18 +56,18 @@ def judge_speed(levels: FactorLevels, evidence: Evidence) -> Finding:
         return _faster(best, gains[best], levels, evidence)
     if cost.lower > enough:
         reason = NO_TIME_GAINED()
-        return found(REFINE, levels, evidence, claimed, reason, bound=gain, value=levels.default)
+        return found(Word.REFINE, levels, evidence, claimed, reason, bound=gain, value=levels.default)
     if gain.upper < limit:
         test = FreshTest(arm=claimed, over=evidence.baseline, kind=BELOW, limit=limit, value=levels.default)
         reason = TOO_MUCH_LOSS()
-        return found(CANDIDATE, levels, evidence, claimed, reason, bound=gain, test=test)
+        return found(Word.CANDIDATE, levels, evidence, claimed, reason, bound=gain, test=test)
     rival = max(maybe, key=lambda arm: gains[arm].upper, default=None)
     reason = UNSETTLED(
         ratio=cost.ratio, least=cost.lower, most=cost.upper, lower=gain.lower, upper=gain.upper
     )
     if saves and gain.lower > limit and rival is not None:
         reason = OPEN_RIVAL(level=levels.label(rival), lower=gains[rival].lower, upper=gains[rival].upper)
-    return found(UNDECIDED, levels, evidence, claimed, reason, bound=gain)
+    return found(Word.UNDECIDED, levels, evidence, claimed, reason, bound=gain)
 
 
 def _faster(best: str, gain: Bound, levels: FactorLevels, evidence: Evidence) -> Finding:
@@ -87,7 +78,7 @@ def _faster(best: str, gain: Bound, levels: FactorLevels, evidence: Evidence) ->
         limit=evidence.rule.speed_loss_percent,
         value=levels.level(best),
     )
-    return found(CANDIDATE, levels, evidence, best, bound=gain, test=test)
+    return found(Word.CANDIDATE, levels, evidence, best, bound=gain, test=test)
 
 
 def _confirmed(said: Said) -> str:

@@ -27,7 +27,8 @@ from bios_sweep.engines.scripted.template import CommandTemplate, Template, writ
 from bios_sweep.engines.scripted.watched import WatchedFile
 from bios_sweep.errors import BiosSweepError, ConfigError, NoClockError
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.study.trials import CODE, FAILED, Measurement, TrialResult, TrialSpec
+from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
+from bios_sweep.vocabulary import Failure, Status
 
 VERSION = "2"  # raised when what a script is told, or how its metrics are read, changes
 PACKAGE_HOME = Path(__file__).resolve().parents[3]
@@ -223,7 +224,9 @@ def _not_the_planned(trial: TrialSpec, path: str) -> TrialResult:
         f"{path} on {socket.gethostname()} is not the file that was planned with; run the same command again "
         "for a plan with the present one"
     )
-    return TrialResult(key=trial.key, status=FAILED, failure=CODE, cause=cause, provenance=_provenance())
+    return TrialResult(
+        key=trial.key, status=Status.FAILED, failure=Failure.CODE, cause=cause, provenance=_provenance()
+    )
 
 
 def _said(line: str | None, file: WatchedFile | None) -> Sequence[Reading]:

@@ -10,19 +10,8 @@ from typing import Any
 
 from bios_sweep.engines.scripted.last_words import Why, why
 from bios_sweep.engines.scripted.readings import Reading, measurement_of
-from bios_sweep.study.trials import (
-    CODE,
-    COMPLETED,
-    DIVERGED,
-    FAILED,
-    NO_METRIC,
-    OUT_OF_MEMORY,
-    TIME_LIMIT,
-    WORKER_LOST,
-    Measurement,
-    TrialResult,
-    TrialSpec,
-)
+from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
+from bios_sweep.vocabulary import Failure, Status
 
 ASKED_TO_END = frozenset(  # by a scheduler, an administrator: no fault of the script; a shell's status, too
     status for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) for status in (-number, 128 + number)
@@ -108,9 +97,9 @@ def result_of(
 ) -> TrialResult:
     """The trial's terminal record: the exit status decides, then whether there is a number."""
     failure, cause = _failure(told, ending)
-    status = FAILED if failure else COMPLETED
+    status = Status.FAILED if failure else Status.COMPLETED
     if not failure and not math.isfinite(told.latest[told.metric]):
-        status = DIVERGED
+        status = Status.DIVERGED
         cause = (
             f"{told.metric} is not a finite number ({told.latest[told.metric]}) at step {told.curve[-1].step}"
         )
@@ -130,14 +119,14 @@ def result_of(
 def _failure(told: Output, ending: Ending) -> tuple[str, str]:
     """(kind, sentence) of a failure; two empty strings where the script did its work."""
     if ending.status is None:
-        return TIME_LIMIT, (
+        return Failure.TIME_LIMIT, (
             f"the script was still running after {ending.limit_seconds:g} s (method.time_limit_seconds) and "
             f"was ended; {told.last}"
         )
     if ending.status == 0 and told.curve:
         return "", ""
     if ending.status == 0:
-        return NO_METRIC, _no_metric(told, ending)
+        return Failure.NO_METRIC, _no_metric(told, ending)
     said = why(ending.errors, ending.output, killed=ending.status in FROM_OUTSIDE)
     shown = said.text[:LONGEST_CAUSE] or "nothing on its standard error"
     if ending.status == -signal.SIGKILL and not said.memory:
@@ -159,8 +148,8 @@ def _no_metric(told: Output, ending: Ending) -> str:
 def _kind(ending: Ending, said: Why) -> str:
     """Only the kernel kills without asking first, mostly for memory; a scheduler takes the worker, too."""
     if ending.status in KILLED or said.memory:
-        return OUT_OF_MEMORY
-    return WORKER_LOST if ending.status in ASKED_TO_END else CODE
+        return Failure.OUT_OF_MEMORY
+    return Failure.WORKER_LOST if ending.status in ASKED_TO_END else Failure.CODE
 
 
 def _end(status: int) -> str:

@@ -17,14 +17,8 @@ from typing import Any
 from bios_sweep.engines.simulation.evaluation import BYTES_PER_TOKEN
 from bios_sweep.engines.simulation.truth import PlantedTruth
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.study.trials import (
-    COMPLETED,
-    DIVERGED,
-    EVALUATION_FILE,
-    Measurement,
-    TrialResult,
-    TrialSpec,
-)
+from bios_sweep.study.trials import EVALUATION_FILE, Measurement, TrialResult, TrialSpec
+from bios_sweep.vocabulary import Status
 
 DIVERGENCE_FRACTION = 0.5  # chosen, not measured: a trial beyond the wall ends halfway
 CHECKPOINT = "checkpoint.jsonl"
@@ -127,7 +121,7 @@ class PlantedEngine:
                 files = {EVALUATION_FILE: world.evaluation.save(nats, directory)}
         return TrialResult(
             key=trial.key,
-            status=DIVERGED if cause else COMPLETED,
+            status=Status.DIVERGED if cause else Status.COMPLETED,
             curve=tuple(curve),
             final=final,
             wall_seconds=last.wall_seconds,

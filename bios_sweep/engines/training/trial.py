@@ -26,8 +26,6 @@ from bios_sweep.engines.training.tokens import TokenizedExample
 from bios_sweep.sealed import unlike
 from bios_sweep.study.trials import (
     ADAPTER_FOLDER,
-    COMPLETED,
-    DIVERGED,
     EVALUATION_FILE,
     GENERAL,
     GENERAL_BEFORE,
@@ -35,6 +33,7 @@ from bios_sweep.study.trials import (
     TrialResult,
     TrialSpec,
 )
+from bios_sweep.vocabulary import Status
 
 LOGGER = logging.getLogger(__name__)
 
@@ -97,16 +96,16 @@ def run_trial(work: Work) -> Iterator[Measurement | TrialResult]:
             micro_batch_size=work.micro_batch_size,
         )
         curve: list[Measurement] = []
-        status, cause, evaluation = COMPLETED, "", ""
+        status, cause, evaluation = Status.COMPLETED, "", ""
         try:
             for point, evaluation in _measurements(work, training):  # noqa: B007 - the last one is kept
                 curve.append(point)
                 yield point
         except DivergedError as error:
-            status, cause = DIVERGED, str(error)
-        kept = _kept(work.material) if status == COMPLETED else {}
+            status, cause = Status.DIVERGED, str(error)
+        kept = _kept(work.material) if status == Status.COMPLETED else {}
         _tidy(work, adapted, status)
-        files = {EVALUATION_FILE: evaluation} if evaluation and status == COMPLETED else {}
+        files = {EVALUATION_FILE: evaluation} if evaluation and status == Status.COMPLETED else {}
         yield replace(_result(work, training, curve, status, cause, kept), files=files)
 
 
@@ -211,7 +210,7 @@ def _kept(material: Material) -> dict[str, float]:
 
 def _tidy(work: Work, adapted: PeftModel, status: str) -> None:
     """Keep the adapter of a completed trial; the checkpoint goes last, so that a kill here repeats this."""
-    if status == COMPLETED:
+    if status == Status.COMPLETED:
         save_adapter(adapted, work.directory / ADAPTER_FOLDER)
     remove_checkpoint(work.directory)
 

@@ -22,7 +22,7 @@ from bios_sweep.execution.ray.slot import REPORT
 from bios_sweep.execution.transfer.attempt_files import FileTransfer
 from bios_sweep.execution.transfer.late_files import LateFiles
 from bios_sweep.secrecy import masked
-from bios_sweep.study.trials import FAILED, NODE_LOST, PREEMPTED, STORAGE, WORKER_LOST
+from bios_sweep.vocabulary import Failure, Status
 
 LISTEN_SECONDS = 0.5  # chosen, not measured: how often the driver asks whom the mailbox has not heard
 HOPELESS = 4  # chosen: a worker this many limits silent is killed, so that its place is used again
@@ -140,7 +140,7 @@ class Bridge(tune.Callback):
 
     def _end(self, slot: int, key: str, attempt: int, item: dict[str, Any]) -> None:
         self._dispatch.item(slot, key, attempt, item)
-        if self._transfer is not None and item["status"] != FAILED:
+        if self._transfer is not None and item["status"] != Status.FAILED:
             self._transfer.forget(key)
 
     def _waiting(self, transfer: FileTransfer) -> LateFiles:
@@ -157,7 +157,7 @@ class Bridge(tune.Callback):
             if arrival.error is None:
                 self._end(arrival.slot, arrival.key, arrival.attempt, arrival.item)
             elif isinstance(arrival.error, StorageError):
-                loss = Loss(failure=STORAGE, cause=masked(str(arrival.error)))
+                loss = Loss(failure=Failure.STORAGE, cause=masked(str(arrival.error)))
                 self._dispatch.gives_back(arrival.slot, loss)
             else:
                 raise arrival.error
@@ -168,8 +168,12 @@ class Bridge(tune.Callback):
         loss = loss_of(trial.get_pickled_error())
         if worker in self._noticed or self._was_noticed(worker):
             loss = PREEMPTION
-        elif loss.failure == WORKER_LOST and slot in self._nodes and not node_answers(self._nodes[slot]):
-            loss = Loss(failure=NODE_LOST, cause="its node died")
+        elif (
+            loss.failure == Failure.WORKER_LOST
+            and slot in self._nodes
+            and not node_answers(self._nodes[slot])
+        ):
+            loss = Loss(failure=Failure.NODE_LOST, cause="its node died")
         self._dispatch.lost(slot, self._silenced.pop(slot, loss))
         self._post()
 
@@ -209,7 +213,7 @@ class Bridge(tune.Callback):
             if seconds > HOPELESS * self._limit and worker in self._away:
                 ray.kill(self._away.pop(worker))
             return
-        loss = Loss(failure=WORKER_LOST, cause=f"no sign of life for {seconds:.0f} s")
+        loss = Loss(failure=Failure.WORKER_LOST, cause=f"no sign of life for {seconds:.0f} s")
         if self._transfer is None:
             self._silenced[slot] = loss
             _kill_here(worker)
@@ -238,7 +242,7 @@ class Bridge(tune.Callback):
             self._failure = error
 
 
-PREEMPTION = Loss(failure=PREEMPTED, cause="its worker was told to leave")
+PREEMPTION = Loss(failure=Failure.PREEMPTED, cause="its worker was told to leave")
 
 
 class _Stopper(tune.Stopper):

@@ -14,7 +14,7 @@ from ray.tune.execution import tune_controller
 
 from bios_sweep.execution.attempts import describe
 from bios_sweep.execution.dispatch import Loss
-from bios_sweep.study.trials import NODE_LOST, OUT_OF_MEMORY, PREEMPTED, WORKER_LOST
+from bios_sweep.vocabulary import Failure
 
 NODE_SECONDS = 1.0  # chosen: a raylet that does not take a connection by then is gone or as good as
 NODE_WORDS = ("node has died", "node died", "node was terminated", "because its node")  # Ray 2.60
@@ -25,14 +25,16 @@ def loss_of(error: Exception | None) -> Loss:
     """The kind of loss; an error of ours inside the slot is told in full: it is a fault of this package."""
     text = "" if error is None else str(error).lower()
     if isinstance(error, OutOfMemoryError) or any(words in text for words in MEMORY_WORDS):
-        return Loss(failure=OUT_OF_MEMORY, cause="worker was killed because its node ran out of memory")
+        return Loss(
+            failure=Failure.OUT_OF_MEMORY, cause="worker was killed because its node ran out of memory"
+        )
     if isinstance(error, RayActorError) and error.preempted:
-        return Loss(failure=PREEMPTED, cause="its node was taken back")
+        return Loss(failure=Failure.PREEMPTED, cause="its node was taken back")
     if any(words in text for words in NODE_WORDS):
-        return Loss(failure=NODE_LOST, cause="its node died")
+        return Loss(failure=Failure.NODE_LOST, cause="its node died")
     if error is None or isinstance(error, RayActorError):
-        return Loss(failure=WORKER_LOST, cause="worker died")
-    return Loss(failure=WORKER_LOST, cause=f"worker failed: {describe(_own(error))}")
+        return Loss(failure=Failure.WORKER_LOST, cause="worker died")
+    return Loss(failure=Failure.WORKER_LOST, cause=f"worker failed: {describe(_own(error))}")
 
 
 def _own(error: Exception) -> BaseException:

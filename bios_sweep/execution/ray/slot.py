@@ -25,7 +25,8 @@ from bios_sweep.execution.transfer.attempt_files import AttemptFiles, Items, rem
 from bios_sweep.execution.transfer.node_options import bring_data
 from bios_sweep.ports import TrialEngine
 from bios_sweep.secrecy import keep_secret, masked
-from bios_sweep.study.trials import FAILED, STORAGE, TrialResult, TrialSpec
+from bios_sweep.study.trials import TrialResult, TrialSpec
+from bios_sweep.vocabulary import Failure, Status
 
 BUILD_PAUSES = 4  # half a pause each, for a storage that is away while a worker starts; chosen
 WAIT_SECONDS = 1.0  # chosen, not measured: how long an idle slot listens before it shows a sign of life
@@ -99,7 +100,7 @@ class WorkerSlot(tune.Trainable):
             return {} if self._items is None else {**self._job, "item": self._advance(self._items)}
         except StorageError as error:
             self._close()
-            self._loss = {"failure": STORAGE, "cause": masked(str(error))}
+            self._loss = {"failure": Failure.STORAGE, "cause": masked(str(error))}
             self._tell_after = time.monotonic() + self._config["pause_seconds"]
             return {}
 
@@ -129,7 +130,7 @@ class WorkerSlot(tune.Trainable):
         item = next(items)
         if isinstance(item, TrialResult):
             self._close()
-            if item.status == FAILED:
+            if item.status == Status.FAILED:
                 self._build()  # the exception may have left the engine half changed
         return asdict(item)
 

@@ -21,8 +21,8 @@ from bios_sweep.records.sweep_state import DONE
 from bios_sweep.refit.ladders import KEY, Collected, ladders_of, no_rule_for
 from bios_sweep.settings import setting_names
 from bios_sweep.study.scenario import Metric
-from bios_sweep.study.trials import COMPLETED
 from bios_sweep.tables.text_table import RawTable
+from bios_sweep.vocabulary import Status
 
 TOLD = ("family", "hidden_size", "method")  # tags of a sweep's run that say whose rule it is evidence for
 
@@ -83,7 +83,9 @@ def _table(source: str, sweep: StoredRun, runs: Sequence[StoredRun], judged: Met
             "seed": tuple(str(seed_of_run(run)) for run in runs),
             "status": tuple(map(status_of, runs)),
             "value": tuple(
-                str(run.metrics[metric]) if status_of(run) == COMPLETED and metric in run.metrics else ""
+                str(run.metrics[metric])
+                if status_of(run) == Status.COMPLETED and metric in run.metrics
+                else ""
                 for run in runs
             ),
         },

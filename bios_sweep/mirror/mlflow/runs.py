@@ -18,11 +18,10 @@ from bios_sweep.settings import setting_names
 from bios_sweep.study.arms import BASELINE
 from bios_sweep.study.metric_names import DIRECTIONS, ask_for, direction_of
 from bios_sweep.study.scenario import Metric
-from bios_sweep.study.trials import COMPLETED, CONFIRMATION, DIVERGED, FAILED, SCREENING
-from bios_sweep.study.twin import CONTROL
 from bios_sweep.tables.cells import parsed_setting
 from bios_sweep.tables.column_names import DECIDED
 from bios_sweep.tables.text_table import RawTable, is_number
+from bios_sweep.vocabulary import Stage, Status
 
 BESIDE = ("seed", "repeat")  # parameters of a trial that are no settings
 SHOWN = 8  # experiments named in one message (chosen, not measured)
@@ -112,7 +111,9 @@ def own_sweep(
     metric = metric_of_sweep(experiment.source, parent, value, direction)
     notes = (*filter(None, [metric.doubt]), *(also if others else ()))
     table = _own_table(experiment.source, parent, tag, runs, metric, notes)
-    own = sorted((run for run in runs if run.tags[tag] == BASELINE), key=lambda run: status_of(run) == FAILED)
+    own = sorted(
+        (run for run in runs if run.tags[tag] == BASELINE), key=lambda run: status_of(run) == Status.FAILED
+    )
     return replace(table, untouched=experiment.at_start((own or runs)[0].run_id, plain_name(metric.name)))
 
 
@@ -132,7 +133,7 @@ def listed_seeds(parent: StoredRun) -> list[int]:
 
 def _control(run: StoredRun) -> bool:
     """A trial run twice, to see whether a script honours its seed: no verdict uses it."""
-    return run.tags.get("stage") == CONTROL
+    return run.tags.get("stage") == Stage.CONTROL
 
 
 def metric_of_sweep(
@@ -190,11 +191,13 @@ def _own_table(
         arms=tuple(run.tags[tag] for run in runs),
         seeds=seeds,
         values=tuple(
-            math.nan if status == FAILED else run.metrics.get(plain_name(metric.name), math.nan)
+            math.nan if status == Status.FAILED else run.metrics.get(plain_name(metric.name), math.nan)
             for run, status in zip(runs, statuses, strict=True)
         ),
         statuses=statuses,
-        stages=tuple(SCREENING if not screened or seed in screened else CONFIRMATION for seed in seeds),
+        stages=tuple(
+            Stage.SCREENING if not screened or seed in screened else Stage.CONFIRMATION for seed in seeds
+        ),
         metric=metric,
         settings={name: tuple(parsed_setting(run.params.get(name, "")) for run in runs) for name in names},
         factors=tuple(_tag(run, "factor") if mine else "" for run, mine in zip(runs, own, strict=True)),
@@ -221,7 +224,7 @@ def _tag(run: StoredRun, name: str) -> str:
 def status_of(run: StoredRun) -> str:
     """How the trial ended; one that never did counts as failed."""
     status = run.tags.get("status", "")
-    return status if status in (COMPLETED, DIVERGED) else FAILED
+    return status if status in (Status.COMPLETED, Status.DIVERGED) else Status.FAILED
 
 
 def _listed(text: str) -> list[int]:

@@ -14,7 +14,8 @@ from bios_sweep.report.content.wording import finite_or_none
 from bios_sweep.study.arms import Arm
 from bios_sweep.study.decision import JUDGING
 from bios_sweep.study.plan import Plan
-from bios_sweep.study.trials import COMPLETED, SCREENING, TrialResult, TrialSpec
+from bios_sweep.study.trials import TrialResult, TrialSpec
+from bios_sweep.vocabulary import Stage, Status
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,13 +62,13 @@ def arm_row(plan: Plan, state: State, arm: Arm, results: Results) -> ArmRow:
         stage: {
             trial.seed: results[trial.key].final.get(plan.study.metric.name)
             for trial in trials
-            if trial.stage == stage and trial.key in results and results[trial.key].status == COMPLETED
+            if trial.stage == stage and trial.key in results and results[trial.key].status == Status.COMPLETED
         }
         for stage in dict.fromkeys(trial.stage for trial in trials)
     }
     statuses = Counter(results[t.key].status for t in trials if t.key in results)
-    screened = [value for value in finals.get(SCREENING, {}).values() if value is not None]
-    whole = bool(screened) and len(screened) == sum(trial.stage == SCREENING for trial in trials)
+    screened = [value for value in finals.get(Stage.SCREENING, {}).values() if value is not None]
+    whole = bool(screened) and len(screened) == sum(trial.stage == Stage.SCREENING for trial in trials)
     return ArmRow(
         arm=arm.name,
         factor=arm.factor,
@@ -92,7 +93,7 @@ def curves_of(plan: Plan, state: State, arm: Arm, results: Results) -> tuple[tup
     return tuple(
         _points(results[t.key], metric)
         for t in _trials(state, arm)
-        if t.key in results and t.stage == SCREENING
+        if t.key in results and t.stage == Stage.SCREENING
     )
 
 

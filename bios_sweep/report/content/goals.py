@@ -9,12 +9,13 @@ from typing import Any
 from bios_sweep.claims import REPEAT
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.defaults.tuned import PROFILES, settings_for
-from bios_sweep.procedure import DONE, UNFINISHED, State, own_cell, questions
+from bios_sweep.procedure import UNFINISHED, State, own_cell, questions
 from bios_sweep.report.content.lines import titles, verdict_line
 from bios_sweep.report.content.summary import NotServed, Summary
 from bios_sweep.report.content.wording import number
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.plan import Plan
+from bios_sweep.vocabulary import Stage
 
 
 def settings_of(plan: Plan, state: State, goal: str) -> TrainingSettings:
@@ -38,7 +39,7 @@ def recommended(plan: Plan, state: State) -> dict[str, dict[str, Any]]:
     is about the study's own values.
     """
     own = own_cell(plan)
-    if own is None or state.stage != DONE:
+    if own is None or state.stage != Stage.DONE:
         return {}
     asked = [question.factor for question in questions(own) if question.factor != REPEAT]
     found = {goal: settings_of(plan, state, goal).by_name() for goal in PROFILES} if asked else {}

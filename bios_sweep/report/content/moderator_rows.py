@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 
 from bios_sweep.decision.moderators import Interaction, interaction
 from bios_sweep.jsonable import LEFT_OUT
-from bios_sweep.procedure import DONE, Results, State, table_of
+from bios_sweep.procedure import Results, State, table_of
 from bios_sweep.study.arms import Arm
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.trials import TrialSpec
+from bios_sweep.vocabulary import Stage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +44,7 @@ class ModeratorRow:
 
 def moderator_rows(plan: Plan, state: State, results: Results) -> tuple[ModeratorRow, ...]:
     """Per variation of a crossed study, how its gain differs between the first cell and each other one."""
-    if not plan.cells or state.stage != DONE:
+    if not plan.cells or state.stage != Stage.DONE:
         return ()
     first, *others = plan.cells
     start = table_of(first, _ended_screening(first, results), results)

@@ -15,7 +15,7 @@ from bios_sweep.study.arms import Arm
 from bios_sweep.study.design import Origin
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.stages import most_confirmation_trials, most_search_trials
-from bios_sweep.study.trials import CONFIRMATION, REFINEMENT, SCREENING
+from bios_sweep.vocabulary import Stage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,9 +113,9 @@ def summarise_plan(
     study = plan.study
     arms = [_arm(plan, arm, finished) for arm in plan.arms]
     needed = {trial.key: trial for trial in (*plan.trials, *state.needed)}
-    confirmation = [trial for trial in needed.values() if trial.stage == CONFIRMATION]
-    searched = [trial for trial in needed.values() if trial.stage == REFINEMENT]
-    if state.stage == SCREENING:
+    confirmation = [trial for trial in needed.values() if trial.stage == Stage.CONFIRMATION]
+    searched = [trial for trial in needed.values() if trial.stage == Stage.REFINEMENT]
+    if state.stage == Stage.SCREENING:
         to_run = [trial for trial in needed.values() if trial.key not in finished]
     else:  # what an early look decided needs no more seeds
         to_run = list(state.missing)
@@ -164,9 +164,9 @@ def summarise_plan(
 def _most_more(plan: Plan, state: State) -> int:
     """Trials that may follow those known to be needed: a search's proposals, candidates' fresh seeds."""
     study = plan.study
-    if state.stage == SCREENING:
+    if state.stage == Stage.SCREENING:
         return most_search_trials(study) + most_confirmation_trials(study)
-    if state.stage == REFINEMENT and state.search is not None:
+    if state.stage == Stage.REFINEMENT and state.search is not None:
         return state.search.wanted + most_confirmation_trials(study)
     return 0
 

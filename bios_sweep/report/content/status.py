@@ -9,7 +9,7 @@ from bios_sweep.records.lock import Owner
 
 
 @dataclass(frozen=True, kw_only=True)
-class Status:
+class SweepStatus:
     """The counts of a sweep and who is at work; `to_json` of it is what `status --json` prints.
 
     failures: kind -> trials. retried: attempts that were lost and tried again. driver: None when nobody

@@ -17,7 +17,7 @@ from bios_sweep.report.content.summary import Counts, FailureRow, Summary, metri
 from bios_sweep.report.content.truncation import truncation
 from bios_sweep.report.content.verdict_rows import told_verdict, verdicts_of
 from bios_sweep.study.plan import Plan
-from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED
+from bios_sweep.vocabulary import Status
 
 
 def summarise(plan: Plan, state: State, results: Results, command: str) -> Summary:
@@ -63,9 +63,9 @@ def count_trials(state: State, results: Results) -> Counts:
     ended = Counter(results[trial.key].status for trial in state.needed if trial.key in results)
     return Counts(
         planned=len(state.needed),
-        completed=ended[COMPLETED],
-        diverged=ended[DIVERGED],
-        failed=ended[FAILED],
+        completed=ended[Status.COMPLETED],
+        diverged=ended[Status.DIVERGED],
+        failed=ended[Status.FAILED],
         waiting=len(state.needed) - sum(ended.values()),
     )
 
@@ -81,5 +81,5 @@ def _failures(state: State, results: Results) -> tuple[FailureRow, ...]:
             cause=result.cause,
         )
         for trial in state.needed
-        if (result := results.get(trial.key)) is not None and result.status != COMPLETED
+        if (result := results.get(trial.key)) is not None and result.status != Status.COMPLETED
     )

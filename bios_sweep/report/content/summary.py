@@ -12,7 +12,6 @@ from typing import Any
 from bios_sweep.decision.finding import Margin
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.jsonable import OPTIONAL, WORDS
-from bios_sweep.procedure import DONE
 from bios_sweep.reasons import Reason
 from bios_sweep.report.content.arm_rows import ArmRow, CurvePoint
 from bios_sweep.report.content.frontier_rows import FrontierRow
@@ -22,7 +21,7 @@ from bios_sweep.report.content.sign_rows import SignRow
 from bios_sweep.report.content.truncation import Truncation
 from bios_sweep.study.design import Origin
 from bios_sweep.study.scenario import Metric
-from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED
+from bios_sweep.vocabulary import Stage, Status
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +51,7 @@ class Counts:
     @property
     def endings(self) -> dict[str, int]:
         """Status -> trials that ended so."""
-        return {COMPLETED: self.completed, DIVERGED: self.diverged, FAILED: self.failed}
+        return {Status.COMPLETED: self.completed, Status.DIVERGED: self.diverged, Status.FAILED: self.failed}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +123,7 @@ class Summary:
     @property
     def final(self) -> bool:
         """Whether the sweep has reached its verdicts."""
-        return self.stage == DONE
+        return self.stage == Stage.DONE
 
     @property
     def exit_code(self) -> int:
@@ -134,4 +133,4 @@ class Summary:
 
 def worst_first(failures: Sequence[FailureRow]) -> list[FailureRow]:
     """Failed trials before diverged ones: the first need repair, the second are outcomes."""
-    return sorted(failures, key=lambda row: row.status != FAILED)
+    return sorted(failures, key=lambda row: row.status != Status.FAILED)

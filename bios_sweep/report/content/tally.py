@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED, TrialEvent
-from bios_sweep.study.trials import COMPLETED, TrialResult, TrialSpec
+from bios_sweep.study.trials import TrialResult, TrialSpec
+from bios_sweep.vocabulary import Status
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +91,7 @@ class Progress:
         )
 
     def _ended(self, trial: Running, result: TrialResult, weight: float) -> Progress:
-        fraction = 1.0 if result.status == COMPLETED else trial.fraction
+        fraction = 1.0 if result.status == Status.COMPLETED else trial.fraction
         return replace(
             self,
             running=MappingProxyType({k: v for k, v in self.running.items() if k != trial.spec.key}),

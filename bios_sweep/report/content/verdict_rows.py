@@ -11,7 +11,6 @@ from bios_sweep.decision.finding import EDGE
 from bios_sweep.decision.question import Question
 from bios_sweep.decision.statement import Verdict, make_verdict
 from bios_sweep.procedure import (
-    DONE,
     UNFINISHED,
     UNTESTED,
     WINNER,
@@ -32,7 +31,7 @@ from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.arms import BASELINE
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import Plan
-from bios_sweep.vocabulary import Goal
+from bios_sweep.vocabulary import Goal, Stage
 
 
 def verdicts_of(plan: Plan, state: State) -> tuple[Verdict, ...]:
@@ -74,13 +73,13 @@ def _verdict(plan: Plan, question: Question, state: State) -> Verdict:
 def _served(plan: Plan, state: State, question: Question) -> Any:
     """The value that this very claim serves; an open one serves nothing, whatever another claim does."""
     finding = state.findings[question]
-    if state.stage != DONE or question in state.withheld or not serves(question, finding):
+    if state.stage != Stage.DONE or question in state.withheld or not serves(question, finding):
         return None
     return stands_for(plan, question, finding)
 
 
 def _withheld(state: State, question: Question) -> Reason | None:
-    if state.stage != DONE and serves(question, state.findings[question]):
+    if state.stage != Stage.DONE and serves(question, state.findings[question]):
         return UNFINISHED()
     return state.withheld.get(question)
 
@@ -92,7 +91,7 @@ def _recommended(plan: Plan, state: State, question: Question) -> Any:
     """
     if not question.served or plan.baseline.name != BASELINE:
         return None
-    if state.stage != DONE:
+    if state.stage != Stage.DONE:
         return getattr(plan.study.baseline, question.factor)
     return getattr(settings_of(plan, state, question.claim.goal or Goal.BALANCED), question.factor)
 

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from bios_sweep.report.content.arm_rows import ArmRow
 from bios_sweep.report.content.summary import Summary
 from bios_sweep.report.content.wording import clean
-from bios_sweep.study.trials import DIVERGED, FAILED, SCREENING
+from bios_sweep.vocabulary import Stage, Status
 
 # Okabe & Ito 2008: told apart by colour-blind readers; black is kept for the baseline
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -113,7 +113,7 @@ def _cell(summary: Summary, arms: Sequence[ArmRow]) -> str:
 
 def screened(arm: ArmRow) -> dict[str, float]:
     """Seed -> final value on the shared seeds, where there is a finite one."""
-    finals = arm.finals.get(SCREENING, {})
+    finals = arm.finals.get(Stage.SCREENING, {})
     return {seed: value for seed, value in finals.items() if value is not None and math.isfinite(value)}
 
 
@@ -124,4 +124,4 @@ def whole(arm: ArmRow) -> bool:
 
 def troubles(arm: ArmRow) -> list[str]:
     """`2 diverged`, `1 failed`: what became of the arm's trials that did not complete."""
-    return [f"{arm.statuses[s]} {s}" for s in (DIVERGED, FAILED) if arm.statuses.get(s)]
+    return [f"{arm.statuses[s]} {s}" for s in (Status.DIVERGED, Status.FAILED) if arm.statuses.get(s)]

@@ -26,7 +26,7 @@ from bios_sweep.report.figures.canvas import (
     troubles,
     whole,
 )
-from bios_sweep.study.trials import SCREENING
+from bios_sweep.vocabulary import Stage
 
 Curve: TypeAlias = Sequence[CurvePoint]
 
@@ -124,7 +124,7 @@ def by_seed(arm: ArmRow, curves: Sequence[Curve]) -> dict[str, Curve] | None:
     Completed trials are listed with their seeds. Where some did not complete, curves are matched by their
     end, which is the final value.
     """
-    finals = arm.finals.get(SCREENING, {})
+    finals = arm.finals.get(Stage.SCREENING, {})
     if len(finals) == len(curves):
         return dict(zip(finals, curves, strict=True))
     ends = {curve[-1].value: curve for curve in curves if curve and curve[-1].value is not None}

@@ -24,8 +24,7 @@ from bios_sweep.report.figures.canvas import (
     new_figure,
     plain,
 )
-from bios_sweep.study.trials import CONFIRMATION
-from bios_sweep.vocabulary import Status
+from bios_sweep.vocabulary import Stage, Status
 
 MAX_ROWS = 40  # more cannot be read on one page (chosen, not measured)
 
@@ -104,7 +103,7 @@ def _bounds_text(summary: Summary, margin: float | None) -> str:
 def effect_rows(verdict: Verdict) -> list[EffectRow]:
     """The variations from the shared seeds, then the best one on fresh seeds where it was confirmed there."""
     rows = [_screened(row) for row in verdict.levels]
-    if verdict.stage == CONFIRMATION and verdict.effect_percent is not None and _of_default(verdict):
+    if verdict.stage == Stage.CONFIRMATION and verdict.effect_percent is not None and _of_default(verdict):
         rows.append(
             EffectRow(
                 name=f"{_best_arm(verdict)} (fresh seeds)",

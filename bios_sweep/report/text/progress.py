@@ -17,7 +17,8 @@ from bios_sweep.ports import ENDED, RETRIED, TrialEvent
 from bios_sweep.report.content.tally import Progress
 from bios_sweep.report.content.wording import ENDINGS, clean, duration, ended_as, number, plural
 from bios_sweep.report.text.logs import logs_of
-from bios_sweep.study.trials import COMPLETED, FAILED, TrialResult, TrialSpec
+from bios_sweep.study.trials import TrialResult, TrialSpec
+from bios_sweep.vocabulary import Status
 
 REFRESHES_PER_SECOND = 4  # chosen, not measured: steady to the eye, nothing to the processor
 ROWS = 12  # running trials that are listed; more would push the bar off a small terminal
@@ -108,15 +109,15 @@ class LiveView:
 
     def _say_ended(self, result: TrialResult, spec: TrialSpec, seconds: float, now: float) -> None:
         progress = self._progress
-        if self._live is not None and result.status == COMPLETED:
+        if self._live is not None and result.status == Status.COMPLETED:
             return
         place = f"[{progress.finished:>{len(str(progress.planned))}}/{progress.planned}]"
         left = progress.seconds_left(now)
         rest = f", about {duration(left)} left" if left else ""
-        styles: dict[str, str] = {COMPLETED: "", FAILED: "red"}
+        styles: dict[str, str] = {Status.COMPLETED: "", Status.FAILED: "red"}
         style = styles.get(result.status, "yellow")
         self._say(f"{place} {_name(spec)}: {_outcome(result)} ({duration(seconds)}){rest}", style)
-        if result.status == FAILED and self._trials_dir is not None:
+        if result.status == Status.FAILED and self._trials_dir is not None:
             for log in logs_of(self._trials_dir / result.key):
                 self._say(f"  log: {log}")
 
@@ -170,7 +171,7 @@ def _name(spec: TrialSpec) -> str:
 
 def _outcome(result: TrialResult) -> str:
     cause = clean(result.cause)
-    if result.status != COMPLETED:
+    if result.status != Status.COMPLETED:
         ended = ended_as(result.status, result.failure)
         return f"{ended}: {cause}" if cause else ended
     name, value = next(iter(result.final.items()), ("", None))

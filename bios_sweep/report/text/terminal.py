@@ -28,7 +28,7 @@ from bios_sweep.report.content.lines import (
 )
 from bios_sweep.report.content.plan_summary import PlanArm, PlanSummary
 from bios_sweep.report.content.sections import Section, sections
-from bios_sweep.report.content.status import Status
+from bios_sweep.report.content.status import SweepStatus
 from bios_sweep.report.content.summary import FailureRow, Summary, worst_first
 from bios_sweep.report.content.wording import (
     NONE,
@@ -44,8 +44,7 @@ from bios_sweep.report.content.wording import (
 from bios_sweep.report.text.layout import HEAD, QUIET, bullets, copyable, heading, indented, line, plain_table
 from bios_sweep.report.text.logs import logs_of
 from bios_sweep.study.design import Origin
-from bios_sweep.study.trials import COMPLETED, DIVERGED, FAILED
-from bios_sweep.vocabulary import Word
+from bios_sweep.vocabulary import Status, Word
 
 BOUNDS_WIDE, BOUNDS_NARROW = 24, 16  # columns of what stands under an effect
 WIDE = 100  # columns from which an effect and its bounds fit on one line
@@ -104,9 +103,13 @@ def print_verdicts(summary: Summary, console: Console, trials_dir: Path | None =
     copyable(console, "Again: ", summary.command)
 
 
-def print_status(status: Status, console: Console) -> None:
+def print_status(status: SweepStatus, console: Console) -> None:
     """Where a sweep stands."""
-    ended = {COMPLETED: status.completed, DIVERGED: status.diverged, FAILED: status.failed}
+    ended = {
+        Status.COMPLETED: status.completed,
+        Status.DIVERGED: status.diverged,
+        Status.FAILED: status.failed,
+    }
     waiting = status.planned - sum(ended.values()) - status.running
     line(console, clean(status.sweep_id), HEAD)
     line(console, f"judged on {clean(status.judged_on)}")
@@ -292,5 +295,5 @@ def _failures(console: Console, failures: Sequence[FailureRow], trials_dir: Path
     if trials_dir is None:
         return
     for row in failures:
-        for log in logs_of(trials_dir / row.key) if row.status == FAILED else ():
+        for log in logs_of(trials_dir / row.key) if row.status == Status.FAILED else ():
             copyable(console, f"  log of {clean(row.arm)}, seed {row.seed}: ", str(log))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bios_sweep.claims import CLAIMS
 from bios_sweep.decision.claims.evidence import claimed_arm, found, open_gain, unclaimed
 from bios_sweep.decision.claims.judgement import Judgement, Words
-from bios_sweep.decision.finding import CONFIRM, UNDECIDED
+from bios_sweep.vocabulary import Word
 
 
 def judge_thrifty(levels, evidence):
@@ -14,8 +14,8 @@ def judge_thrifty(levels, evidence):
         return unclaimed(CLAIMS["thrifty"], levels)
     gain = evidence.gain(claimed)
     if gain.lower > -evidence.margin.percent:
-        return found(CONFIRM, levels, evidence, claimed, value=levels.level(claimed))
-    return found(UNDECIDED, levels, evidence, claimed, open_gain(gain, evidence))
+        return found(Word.CONFIRM, levels, evidence, claimed, value=levels.level(claimed))
+    return found(Word.UNDECIDED, levels, evidence, claimed, open_gain(gain, evidence))
 
 
 JUDGEMENT = Judgement(

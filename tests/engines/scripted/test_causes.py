@@ -11,7 +11,8 @@ import pytest
 from bios_sweep.assets import base_model_path
 from bios_sweep.engines.scripted.engine import CommandEngine
 from bios_sweep.engines.scripted.last_words import why
-from bios_sweep.study.trials import CODE, OUT_OF_MEMORY, TrialResult
+from bios_sweep.study.trials import TrialResult
+from bios_sweep.vocabulary import Failure
 from tests.engines.scripted.trials import TRIAL
 
 TRACEBACK = 'Traceback (most recent call last):\n  File "train.py", line 6, in <module>\n    train()\n'
@@ -278,14 +279,14 @@ def ended(folder: Path, text: str) -> TrialResult:
 )
 def test_the_real_libraries_words_hide_no_cause(tmp_path, text):
     result = ended(tmp_path, text)
-    assert (result.failure, result.cause) == (CODE, f"the script crashed with exit status 1: {CAUSE}")
+    assert (result.failure, result.cause) == (Failure.CODE, f"the script crashed with exit status 1: {CAUSE}")
 
 
 def test_a_script_that_logs_its_lack_of_memory_to_stdout_ran_out_of_memory(tmp_path):
     text = "import traceback, sys\ntry: raise MemoryError('CUDA out of memory')\n"
     result = ended(tmp_path, text + "except MemoryError: traceback.print_exc(file=sys.stdout); sys.exit(1)")
     assert (result.failure, result.cause) == (
-        OUT_OF_MEMORY,
+        Failure.OUT_OF_MEMORY,
         "the script crashed with exit status 1: MemoryError: CUDA out of memory",
     )
 

@@ -27,19 +27,8 @@ from bios_sweep.execution.attempts import ERROR_LOG
 from bios_sweep.method import PRESETS, Method
 from bios_sweep.report.text.logs import LOGS
 from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
-from bios_sweep.study.trials import (
-    CODE,
-    COMPLETED,
-    DIVERGED,
-    FAILED,
-    NO_METRIC,
-    OUT_OF_MEMORY,
-    TIME_LIMIT,
-    WORKER_LOST,
-    Measurement,
-    TrialResult,
-    TrialSpec,
-)
+from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
+from bios_sweep.vocabulary import Failure, Status
 from tests.engines.scripted.trials import SETTINGS, TRIAL
 
 METRIC_LINE = "import json, sys, os\nprint(json.dumps({'step': 10, 'eval_loss': 2.5}))\n"
@@ -288,7 +277,7 @@ def test_measurements_come_as_lines_and_the_last_one_counts(script, tmp_path):
         (10, 1, 40),
     ]
     assert [dict(point.metrics) for point in items] == [{"forgetting": 0.5}] * 3
-    assert result.status == COMPLETED
+    assert result.status == Status.COMPLETED
     assert result.final == {"eval_loss": 2.25, "forgetting": 0.5, "speed": 9}
     assert result.curve == tuple(items)
     back = TrialResult.from_dict(json.loads(json.dumps(result.to_dict())))
@@ -313,36 +302,36 @@ def test_the_script_gets_settings_seed_folder_and_the_environment(script, tmp_pa
 @pytest.mark.parametrize(
     "text, status, failure, cause",
     [
-        ("print('{\"loss\": 2, \"step\": 1}')", FAILED, NO_METRIC,
+        ("print('{\"loss\": 2, \"step\": 1}')", Status.FAILED, Failure.NO_METRIC,
          "the script ended well but its output has no eval_loss; there are loss (method.metric chooses one)"),
-        ("print('done')", FAILED, NO_METRIC,
+        ("print('done')", Status.FAILED, Failure.NO_METRIC,
          'the script ended well but its output has no eval_loss; print a JSON line such as '
          '{"step": 10, "eval_loss": 2.31}'),
-        ("def f(): raise ValueError('bad batch')\nf()", FAILED, CODE,
+        ("def f(): raise ValueError('bad batch')\nf()", Status.FAILED, Failure.CODE,
          "the script crashed with exit status 1: ValueError: bad batch"),
-        ("raise SystemExit(7)", FAILED, CODE,
+        ("raise SystemExit(7)", Status.FAILED, Failure.CODE,
          "the script crashed with exit status 7: nothing on its standard error"),
-        ("raise MemoryError('CUDA out of memory. Tried to allocate')", FAILED, OUT_OF_MEMORY,
+        ("raise MemoryError('CUDA out of memory. Tried to allocate')", Status.FAILED, Failure.OUT_OF_MEMORY,
          "the script crashed with exit status 1: MemoryError: CUDA out of memory. Tried to allocate"),
-        ("import os; os.kill(os.getpid(), 9)", FAILED, OUT_OF_MEMORY,
+        ("import os; os.kill(os.getpid(), 9)", Status.FAILED, Failure.OUT_OF_MEMORY,
          "the script was killed by SIGKILL: as the kernel does when memory runs out; "
          "nothing on its standard error"),
-        ("import os; os.kill(os.getpid(), 11)", FAILED, CODE,
+        ("import os; os.kill(os.getpid(), 11)", Status.FAILED, Failure.CODE,
          "the script was killed by SIGSEGV: nothing on its standard error"),
-        ("import os; os.kill(os.getpid(), 15)", FAILED, WORKER_LOST,
+        ("import os; os.kill(os.getpid(), 15)", Status.FAILED, Failure.WORKER_LOST,
          "the script was killed by SIGTERM: nothing on its standard error"),
-        ("raise SystemExit(143)", FAILED, WORKER_LOST,
+        ("raise SystemExit(143)", Status.FAILED, Failure.WORKER_LOST,
          "the script crashed with exit status 143: nothing on its standard error"),
-        ("print('{\"step\": 4, \"eval_loss\": NaN}')", DIVERGED, "",
+        ("print('{\"step\": 4, \"eval_loss\": NaN}')", Status.DIVERGED, "",
          "eval_loss is not a finite number (nan) at step 4"),
-        ("print('{\"eval_loss\": NaN}')\nprint('{\"eval_loss\": 2.0}')", COMPLETED, "", ""),
+        ("print('{\"eval_loss\": NaN}')\nprint('{\"eval_loss\": 2.0}')", Status.COMPLETED, "", ""),
     ],
 )  # fmt: skip
 def test_every_way_to_end_has_its_own_sentence(script, tmp_path, text, status, failure, cause):
     result = ended(script(text), tmp_path / "t")
     assert (result.status, result.failure, result.cause) == (status, failure, cause)
     assert (tmp_path / "t/stderr.txt").exists()
-    assert bool(result.final) == (status != FAILED)
+    assert bool(result.final) == (status != Status.FAILED)
 
 
 TORCHRUN = "\n".join((  # the frame of torch.distributed.elastic's ChildFailedError
@@ -356,13 +345,13 @@ TORCHRUN = "\n".join((  # the frame of torch.distributed.elastic's ChildFailedEr
     "said, failure, cause",
     [
         ("[rank0]: ValueError: bad alpha\n" + TORCHRUN.format(1, "To enable traceback see: https://x"),
-         CODE, "[rank0]: ValueError: bad alpha"),
+         Failure.CODE, "[rank0]: ValueError: bad alpha"),
         ("KeyError: 'loss'\nTraceback (most recent call last):\n  File \"accelerate\", line 3\n"
          "subprocess.CalledProcessError: Command '['python']' returned non-zero exit status 1.",
-         CODE, "KeyError: 'loss'"),
+         Failure.CODE, "KeyError: 'loss'"),
         (TORCHRUN.format(-9, "Signal 9 (SIGKILL) received by PID 99"),
-         OUT_OF_MEMORY, "traceback : Signal 9 (SIGKILL) received by PID 99"),
-        ("ConnectionError: tried again\nno data: give --data", CODE, "no data: give --data"),
+         Failure.OUT_OF_MEMORY, "traceback : Signal 9 (SIGKILL) received by PID 99"),
+        ("ConnectionError: tried again\nno data: give --data", Failure.CODE, "no data: give --data"),
     ],
 )  # fmt: skip
 def test_behind_a_launchers_words_the_scripts_own_error_is_told(script, tmp_path, said, failure, cause):
@@ -380,7 +369,10 @@ def test_last_words_are_read_though_the_worker_stood_still_while_they_came(scrip
         return asked(process)
 
     monkeypatch.setattr(subprocess.Popen, "poll", stalled)
-    assert ended(script("import time; time.sleep(0.3)\n" + METRIC_LINE), tmp_path / "t").status == COMPLETED
+    assert (
+        ended(script("import time; time.sleep(0.3)\n" + METRIC_LINE), tmp_path / "t").status
+        == Status.COMPLETED
+    )
 
 
 def test_a_script_that_prints_its_metric_at_every_step_leaves_a_curve_of_bearable_length(script, tmp_path):
@@ -401,7 +393,7 @@ def test_a_script_that_hangs_is_ended_with_what_it_started(script, tmp_path, mon
         "child.wait()\n"
     )
     result = ended(script(text, time_limit_seconds=1.5), tmp_path / "t")
-    assert (result.status, result.failure) == (FAILED, TIME_LIMIT)
+    assert (result.status, result.failure) == (Status.FAILED, Failure.TIME_LIMIT)
     assert result.cause == (
         "the script was still running after 1.5 s (method.time_limit_seconds) and was ended; "
         "the last eval_loss was 2.5 at step 10"
@@ -416,7 +408,7 @@ def test_a_script_that_leaves_a_process_behind_is_not_waited_for(script, tmp_pat
         "child = subprocess.Popen([sys.executable, '-S', '-c', 'import time; time.sleep(600)'])\n"
         "open('pids', 'w').write(str(child.pid))\n"
     )
-    assert ended(script(text), tmp_path / "t").status == COMPLETED
+    assert ended(script(text), tmp_path / "t").status == Status.COMPLETED
     assert gone(int((tmp_path / "pids").read_text()))
 
 
@@ -438,7 +430,7 @@ def test_what_left_the_scripts_session_ends_with_it(script, tmp_path, end):
         point = [next(items), next(items)][1]
         pids = [int(point.metrics[name]) for name in ("alone", "daemon")]
         if "sleep" not in end:
-            assert list(items)[-1].status == (FAILED if end else COMPLETED)
+            assert list(items)[-1].status == (Status.FAILED if end else Status.COMPLETED)
     assert all(gone(pid, 0.1) for pid in pids)
 
 
@@ -470,7 +462,7 @@ def test_streams_that_a_stranger_writes_on_are_not_read_for_ever(script, tmp_pat
             stranger = subprocess.Popen(["yes"], stdout=theirs)
         try:
             (tmp_path / "go").write_text("")
-            assert list(items)[-1].status == COMPLETED
+            assert list(items)[-1].status == Status.COMPLETED
         finally:
             stranger.kill()
             stranger.wait()
@@ -537,7 +529,7 @@ def test_a_script_ends_also_when_its_guard_is_killed(script, tmp_path):
     with closing(engine.run(TRIAL, tmp_path / "t")) as items:
         found = [next(items), next(items)][1].metrics
         os.kill(int(found["guard"]), signal.SIGKILL)
-        assert list(items)[-1].status == FAILED
+        assert list(items)[-1].status == Status.FAILED
         assert gone(int(found["own"]), 5.0)
 
 
@@ -578,19 +570,19 @@ def test_metrics_may_lie_in_a_file(script, tmp_path, pattern, written_as, losses
         "print('{\"eval_loss\": 99}')\n"
     )
     items = list(script(text, "{trial_dir}", metrics_file=pattern).run(TRIAL, tmp_path / "[odd] name"))
-    assert items[-1].status == COMPLETED, items[-1].cause
+    assert items[-1].status == Status.COMPLETED, items[-1].cause
     assert [point.eval_loss for point in items[:-1]] == losses
 
 
 def test_what_an_earlier_attempt_left_is_no_result(script, tmp_path):
     text = "import sys\nopen(sys.argv[1] + '/m.json', 'w').write('{\"eval_loss\": 1}')"
     first = script(text, "{trial_dir}", metrics_file="{trial_dir}/m.json")
-    assert ended(first, tmp_path / "t").status == COMPLETED
+    assert ended(first, tmp_path / "t").status == Status.COMPLETED
     for resumes in (False, True):
         again = script("pass", metrics_file="{trial_dir}/m.json", resumes=resumes)
         result = ended(again, tmp_path / "t")
         assert (result.failure, result.cause) == (
-            NO_METRIC,
+            Failure.NO_METRIC,
             f"the script ended well but it left no file {tmp_path / 't/output/m.json'}",
         )
 
@@ -602,7 +594,7 @@ def test_a_script_that_resumes_keeps_its_checkpoints_and_is_not_judged_by_them(s
     os.utime(old, (1e9, 1e9))
     options = {"metrics_file": STATE_PATTERN, "resumes": True}
     idle = ended(script("pass", **options), tmp_path / "t")
-    assert idle.failure == NO_METRIC
+    assert idle.failure == Failure.NO_METRIC
     assert "checkpoint-5/trainer_state.json is an earlier attempt's" in idle.cause
     text = (
         "import sys\n"
@@ -621,7 +613,7 @@ def test_a_link_that_leads_out_of_the_trials_folder_is_not_followed(script, tmp_
         result = ended(
             script(text, "{trial_dir}", metrics_file="{trial_dir}/*/trainer_state.json"), tmp_path / "t"
         )
-        assert result.failure == NO_METRIC
+        assert result.failure == Failure.NO_METRIC
     assert (tmp_path / "theirs/trainer_state.json").exists()
 
 
@@ -702,7 +694,7 @@ def test_a_callable_reports_and_returns_its_metric(tmp_path):
     assert [(point.step, point.eval_loss) for point in items[:-1]] == [(0, 3.0), (5, 2.5), (10, 8 + 1e-5)]
     assert items[-1].final == {"eval_loss": 8 + 1e-5, "forgetting": 0.1}
     assert (tmp_path / "t/output/note").read_text() == "3"
-    assert ended(engine, tmp_path / "t", replace(TRIAL, seed=9)).status == DIVERGED
+    assert ended(engine, tmp_path / "t", replace(TRIAL, seed=9)).status == Status.DIVERGED
     crashed = ended(engine, tmp_path / "t", replace(TRIAL, seed=8))
     assert crashed.cause == "the script crashed with exit status 1: KeyError: 'lost'"
 

@@ -15,7 +15,8 @@ from bios_sweep.engines.scripted.watched import WatchedFile
 from bios_sweep.execution.attempts import attempt_trial
 from bios_sweep.execution.transfer.attempt_files import AttemptFiles, FileTransfer
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.study.trials import COMPLETED, NO_METRIC, TIME_LIMIT, TrialResult, TrialSpec
+from bios_sweep.study.trials import TrialResult, TrialSpec
+from bios_sweep.vocabulary import Failure, Status
 
 SETTINGS = TrainingSettings(learning_rate=1e-5, batch_size=4, lora_rank=8, max_steps=20)
 TRIAL = TrialSpec(key="k", arm="baseline", seed=3, settings=SETTINGS)
@@ -69,7 +70,7 @@ def test_a_file_that_grows_gives_measurements_while_the_script_runs(running, tmp
         assert next(items).eval_loss == 2.5
         go(tmp_path)
         [result] = items
-    assert (result.status, result.final) == (COMPLETED, {"eval_loss": 2.5})
+    assert (result.status, result.final) == (Status.COMPLETED, {"eval_loss": 2.5})
     assert [point.step for point in result.curve] == [0, 10]
     assert result.curve[0] == first
     assert 0 < first.wall_seconds < result.curve[1].wall_seconds <= result.wall_seconds
@@ -91,14 +92,14 @@ def test_a_file_that_is_gone_in_the_end_leaves_no_metric(running, tmp_path):
         next(items)
         go(tmp_path)
         [result] = items
-    assert (result.failure, result.curve) == (NO_METRIC, ())
+    assert (result.failure, result.curve) == (Failure.NO_METRIC, ())
     assert "left no file" in result.cause
 
 
 def test_a_script_that_runs_too_long_keeps_what_its_file_said(running):
     with running('say("m.jsonl", (0, 3)); time.sleep(60)', time_limit_seconds=1.0) as items:
         point, result = items
-    assert (result.failure, result.curve) == (TIME_LIMIT, (point,))
+    assert (result.failure, result.curve) == (Failure.TIME_LIMIT, (point,))
     assert result.cause.endswith("the last eval_loss was 3 at step 0")
 
 
@@ -211,7 +212,7 @@ def test_a_lost_attempt_is_gone_on_from_if_the_script_can_and_else_nothing_is_ca
         *points, result = items
     files.discard()
     assert [point.step for point in points] == second
-    assert result.status == COMPLETED
+    assert result.status == Status.COMPLETED
     transfer.bring("k", 2)  # at its end everything
     assert (tmp_path / "trials/k/output/state").exists()
     assert (tmp_path / "trials/k/stdout.txt").exists()

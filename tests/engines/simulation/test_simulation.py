@@ -20,7 +20,8 @@ from bios_sweep.engines.simulation.engine import CHECKPOINT, PlantedEngine
 from bios_sweep.engines.simulation.truth import PlantedTruth
 from bios_sweep.errors import ConfigError
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.study.trials import COMPLETED, DIVERGED, TrialResult, TrialSpec
+from bios_sweep.study.trials import TrialResult, TrialSpec
+from bios_sweep.vocabulary import Status
 
 SETTINGS = TrainingSettings(learning_rate=1e-3, batch_size=8, lora_rank=32, max_steps=10)
 TRUTH = {"learning_rate": {"optimum": 1e-3, "curvature": 2.0}, "lora_rank": {"optimum": 32, "curvature": 1.0}}
@@ -71,7 +72,7 @@ def test_the_curve_falls_from_the_untouched_loss_to_the_final_one(tmp_path):
     assert [point.step for point in result.curve] == [0, 2, 4, 6, 8, 10]
     assert losses == sorted(losses, reverse=True)
     assert (losses[0], losses[-1]) == (3.0, 2.0)
-    assert result.status == COMPLETED
+    assert result.status == Status.COMPLETED
     assert result.wall_seconds == 5.0
     assert result.curve[-1].examples == 80
     assert result.final["eval_bits_per_byte"] == 2.0 / math.log(2) / 4
@@ -98,11 +99,11 @@ def test_another_noise_seed_draws_another_world(tmp_path):
 
 def test_a_learning_rate_beyond_the_wall_diverges_halfway_with_a_cause(tmp_path):
     result = run(tmp_path, replace(SETTINGS, learning_rate=0.5), wall=0.1)
-    assert result.status == DIVERGED
+    assert result.status == Status.DIVERGED
     assert result.cause == "learning_rate 0.5 is beyond the planted wall 0.1"
     assert result.curve[-1].step <= 5
     assert result.final["eval_loss"] > 3.0
-    assert run(tmp_path, wall=0.1).status == COMPLETED
+    assert run(tmp_path, wall=0.1).status == Status.COMPLETED
 
 
 def test_a_trial_left_halfway_replays_its_measurements_and_goes_on(tmp_path):

@@ -17,7 +17,8 @@ from bios_sweep.engines.training.tokenizer import load_tokenizer
 from bios_sweep.engines.training.tokens import tokenize_all
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.scenario import Metric
-from bios_sweep.study.trials import DIVERGED, Measurement, TrialResult, TrialSpec
+from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
+from bios_sweep.vocabulary import Status
 from tests.conformance.tiny_model import tiny_scenario
 
 SETTINGS = TrainingSettings(learning_rate=1e-2, batch_size=4, lora_rank=4, max_steps=6)
@@ -70,7 +71,7 @@ def test_a_resumed_trial_has_the_general_loss_of_an_unbroken_one(engine, tmp_pat
 
 def test_a_diverged_trial_has_no_general_loss(engine, tmp_path):
     _, result = ended(engine, trial(learning_rate=1e6, max_steps=20), tmp_path)
-    assert result.status == DIVERGED
+    assert result.status == Status.DIVERGED
     assert "general_loss" not in result.final
 
 

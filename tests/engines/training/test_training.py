@@ -38,7 +38,8 @@ from bios_sweep.errors import ConfigError, DataError, ModelError
 from bios_sweep.execution.attempts import attempt_trial
 from bios_sweep.sealed import unlike
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.study.trials import COMPLETED, DIVERGED, Measurement, TrialResult, TrialSpec
+from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
+from bios_sweep.vocabulary import Status
 from tests.damage import flipped
 from tests.engines.training import oracle
 
@@ -166,7 +167,7 @@ def straight(engine, tmp_path_factory):
 
 def test_a_trial_measures_at_equal_fractions_and_learns(straight):
     result, _, directory = straight
-    assert result.status == COMPLETED
+    assert result.status == Status.COMPLETED
     assert [point.step for point in result.curve] == [0, 3, 6, 9]
     assert [point.examples for point in result.curve] == [0, 36, 72, 108]
     assert result.curve[0].train_loss is None
@@ -486,7 +487,7 @@ def test_the_saved_adapter_is_the_trained_model(engine, model_path, straight):
 
 def test_divergence_is_a_result(engine, straight, tmp_path):
     result = run(engine, spec(learning_rate=1e4), tmp_path)
-    assert result.status == DIVERGED
+    assert result.status == Status.DIVERGED
     assert "was not finite at step" in result.cause
     assert [point.step for point in result.curve] == [0]
     assert result.final["eval_loss"] == result.curve[0].eval_loss
@@ -517,7 +518,7 @@ def fragile_engine(options, tmp_path_factory):
 
 def test_worse_than_guessing_is_divergence(fragile_engine, tmp_path):
     result = run(fragile_engine, spec(learning_rate=0.3), tmp_path)
-    assert result.status == DIVERGED
+    assert result.status == Status.DIVERGED
     assert "worse than the untouched model and than guessing every token with equal chance" in result.cause
     assert [point.step for point in result.curve] == [0, 3]
     assert result.final["eval_loss"] == result.curve[-1].eval_loss > math.log(400) + 1
@@ -529,7 +530,7 @@ def test_divergence_survives_a_kill_after_the_measurement_that_shows_it(fragile_
     seen = [next(started), next(started)]
     started.close()
     result = run(fragile_engine, trial, tmp_path)
-    assert (result.status, result.curve) == (DIVERGED, tuple(seen))
+    assert (result.status, result.curve) == (Status.DIVERGED, tuple(seen))
 
 
 def test_bfloat16_trains_and_leaves_float32_exact(engine, straight, tmp_path):
@@ -608,7 +609,7 @@ def test_conversations_are_written_by_the_models_template(model_path, options, t
     )
     assert read == "<s>user: What of case 0?</s><s>assistant: "
     assert said == "Nothing in 0.</s>"
-    assert run(engine, spec(), tmp_path / "trial").status == COMPLETED
+    assert run(engine, spec(), tmp_path / "trial").status == Status.COMPLETED
 
 
 def test_conversations_without_a_template_are_refused(model_path, options, tmp_path):

@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 
 from bios_sweep.jsonable import to_json
 from bios_sweep.records.journal import Journal
-from bios_sweep.records.lock import Owner
+from bios_sweep.records.owner import Owner
 from bios_sweep.records.replay import _CHANGES
 from bios_sweep.report.content.status import SweepStatus
 from bios_sweep.settings import TrainingSettings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import UTC, datetime
 from types import TracebackType
 
@@ -14,23 +14,10 @@ from filelock import FileLock, Timeout
 from bios_sweep.atomic import write_atomically
 from bios_sweep.errors import StorageError, WorkspaceBusyError
 from bios_sweep.jsonable import to_json
+from bios_sweep.records.owner import Owner
 from bios_sweep.records.workspace import Workspace
 
 PATIENCE_SECONDS = 0.3  # chosen, not measured: a probe holds the lock for microseconds, a driver for minutes
-
-
-@dataclass(frozen=True, kw_only=True)
-class Owner:
-    """Who drives a workspace."""
-
-    pid: int | None = None
-    host: str = "unknown host"
-    sweep_id: str = "unknown"
-    started: str = "unknown time"
-
-    def __str__(self) -> str:
-        """`process 7 (sweep demo-1)`."""
-        return f"process {self.pid} (sweep {self.sweep_id})"
 
 
 class DriverLock:

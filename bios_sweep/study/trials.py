@@ -163,6 +163,12 @@ class TrialResult:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """A worker and a file give the words as plain text."""
+        object.__setattr__(self, "status", Status(self.status))
+        if self.failure:
+            object.__setattr__(self, "failure", Failure(self.failure))
+
     @property
     def finished(self) -> bool:
         """Whether the trial has an outcome and so never runs again."""

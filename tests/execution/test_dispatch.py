@@ -8,7 +8,7 @@ from bios_sweep.errors import BiosSweepError, DataError, StorageError
 from bios_sweep.execution.attempts import kind_of
 from bios_sweep.execution.dispatch import Dispatch, Loss
 from bios_sweep.ports import ENDED, MEASURED, RETRIED
-from bios_sweep.study.trials import FAILURES, RETRIED_IN_VAIN, Measurement, TrialResult
+from bios_sweep.study.trials import RETRIED_IN_VAIN, Measurement, TrialResult
 from bios_sweep.vocabulary import Failure, Status
 from tests.conformance.sources import SETTINGS, ListSource, Log, trials
 
@@ -128,7 +128,7 @@ def test_what_would_end_the_same_is_not_tried_again(failure):
     assert (log.results[ONE.key].failure, log.results[ONE.key].cause) == (failure, "told")
 
 
-@pytest.mark.parametrize("failure", FAILURES)
+@pytest.mark.parametrize("failure", Failure)
 def test_a_result_that_blames_the_world_is_tried_again_and_any_other_is_final(failure):
     dispatch, _, log, _ = dispatching([ONE])
     dispatch.assign()
@@ -261,7 +261,7 @@ class OutOfMemoryError(RuntimeError):
 )
 def test_the_kind_of_an_engine_s_failure_is_told_by_its_exception(error, kind):
     assert kind_of(error) == kind
-    assert kind in FAILURES
+    assert kind in list(Failure)
 
 
 def test_torch_s_own_error_is_named_as_it_is_here():

@@ -8,9 +8,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import pytest
-from mlflow import MlflowClient
-
 from bios_sweep.mirror.mlflow.addresses import default_tracking_uri
 from bios_sweep.mirror.mlflow.mirror import mlflow_recorder
 from bios_sweep.mirror.recorder import JournalRecorder
@@ -147,21 +144,8 @@ def mirror(workspace: Workspace, uri: str | None = None, sweep_id: str = SWEEP) 
     return mlflow_recorder(workspace, sweep_id, uri or default_tracking_uri(workspace), NAME)
 
 
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty tracking store: making one takes seconds, copying it none."""
-    file = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(f"sqlite:///{file}").search_experiments()
-    return file
-
-
 def new_workspace(folder: Path, empty_store: Path) -> Workspace:
     workspace = Workspace(folder)
     workspace.root.mkdir()
     shutil.copy(empty_store, workspace.store)
     return workspace
-
-
-@pytest.fixture
-def workspace(tmp_path: Path, empty_store: Path) -> Workspace:
-    return new_workspace(tmp_path / "runs", empty_store)

@@ -663,7 +663,7 @@ def gaining(gain):
 
 def test_a_moderator_is_one_table_with_a_sentence_per_variation(rich):
     (one,) = rich.moderators
-    other = replace(one, arm="lora_rank=128 @ train_examples=500", sentence="and so does another")
+    other = replace(one, variation="lora_rank=128", sentence="and so does another")
     (found,) = moderators([one, other])
     assert found.told == ("the best rank grows with the data", "and so does another")
     assert found.header == ("variation", "cell", "verdict", "gain, %")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -169,7 +169,7 @@ def test_a_script_that_is_told_the_length_is_warned_that_it_cuts_its_own_evaluat
 
 
 def test_a_plan_of_before_has_its_trials_still():
-    values = asdict(SCENARIO)
+    values = SCENARIO.to_dict()
     for name in ("eval_max_length", "cuts", "ends"):
         del values["data"][name]
     del values["model"]["ends"]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bios_sweep.audit.runs import RunTable
+from bios_sweep.claims import REPEAT
 from bios_sweep.errors import InputError
 from bios_sweep.tables.cells import numbers, parsed, quiet_numbers, seed_of
 from bios_sweep.tables.column_names import (
@@ -204,9 +205,12 @@ def _settings(
 ) -> tuple[dict[str, tuple[Any, ...]], tuple[str, ...]]:
     """Canonical name -> values, and what had to be assumed.
 
+    A column that the table itself calls a factor is a setting, whatever its name.
+
     Raises:
         InputError: arms must be made of settings and there are none.
     """
+    factors = {cell.strip() for cell in raw.columns.get("factor", ())} - {REPEAT}
     used: dict[str, str] = {}
     for name, aliases in ALIASES.items():
         column = _by_alias(plain, aliases)
@@ -219,7 +223,11 @@ def _settings(
         settings |= {"batch_size": product} if product else {}
     parts = {*PER_DEVICE, *ACCUMULATED, *DEVICES}
     for column, name in plain.items():
-        if column not in used.values() and name not in parts and _is_setting(column, name):
+        if column in used.values() or name in parts:
+            continue
+        if column in factors:
+            settings[column] = parsed(raw.columns[column])
+        elif _is_setting(column, name):
             settings.setdefault(name, parsed(raw.columns[column]))
     if needed and not settings:
         raise InputError(

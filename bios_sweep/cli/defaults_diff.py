@@ -56,6 +56,7 @@ def _model(args: Namespace) -> dict[str, Any]:
         parameters=args.parameters,
         method=args.method,
         alpha_rule=base.settings.alpha_rule,
+        objective=next(one for one, word in defaults.TRAINING.items() if word == base.objective),
         path=args.defaults,
     )
     tuned = defaults.with_tuned(base, found)

@@ -78,6 +78,7 @@ def compose_config(overrides: Sequence[str], config_dir: Path | None = None) -> 
         raise ConfigError(f"--config-dir: {config_dir} is not a folder")
     _refuse_code(overrides)
     typed, overrides = overrides, [_added(literal(override)) for override in overrides]
+    as_typed = dict(zip(overrides, typed, strict=True))
     preset = preset_of_runner(overrides)
     overrides = [*([f"method={preset}"] if preset else []), *overrides]
     try:
@@ -93,7 +94,7 @@ def compose_config(overrides: Sequence[str], config_dir: Path | None = None) -> 
     except MissingConfigException as error:
         raise ConfigError(_missing(error, overrides, config_dir)) from error
     except OverrideParseException as error:
-        word = dict(zip(overrides, typed, strict=True)).get(error.override, error.override)
+        word = as_typed.get(error.override, error.override)
         raise ConfigError(f"the override {word!r} cannot be read: {_first(error)}") from error
     except (ConfigCompositionException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(_unknown(error, overrides, config_dir)) from error

@@ -83,7 +83,9 @@ def with_parts(values: Any) -> Any:
     if not isinstance(values, Mapping):
         return values
     preset = PRESETS.get(str(values.get("name")))
-    return {"name": None, **(vars(preset) if preset else {}), **values}
+    parts = vars(preset) if preset else {}
+    plain = {name: None if part is None else str(part) for name, part in parts.items()}
+    return {"name": None, **plain, **values}
 
 
 def preset_of_runner(overrides: Sequence[str]) -> str | None:

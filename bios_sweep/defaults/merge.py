@@ -126,9 +126,10 @@ def _named(entry: TunedDefaults) -> str:
 
 
 def _refines(entry: TunedDefaults) -> bool:
-    """Whether any value it serves is not its baseline's."""
+    """Whether any value it serves is not its baseline's, where settings of one's own lie apart."""
+    baseline = {**entry.baseline, **entry.baseline.get("own", {})}
     served: list[Mapping[str, Any]] = [entry.values, *entry.profiles.values()]
-    return any(value != entry.baseline.get(name) for values in served for name, value in values.items())
+    return any(value != baseline.get(name) for values in served for name, value in values.items())
 
 
 def _together(older: Provenance, newer: Provenance) -> Provenance:

@@ -18,6 +18,11 @@ NAME = r"[A-Za-z0-9][A-Za-z0-9_.@+-]*"  # partitions, accounts, queues of Slurm
 KUBERNETES_NAME = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
 # https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
 QUANTITY = r"[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?"
+UNITS = {"m": 1e-3, "k": 1e3} | {
+    f"{letter}{binary}": float((1024 if binary else 1000) ** power)
+    for power, letter in enumerate("KMGT", start=1)
+    for binary in ("", "i")
+}
 VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
 PATH = r"/[^\s:,\"'\\$`]*"  # absolute; no character that a list of mounts or a directive gives a meaning
 
@@ -39,6 +44,12 @@ def environment(key: str, value: Any) -> dict[str, str]:
         text = str(item) if checks.is_number(item) else item
         checked[name] = checks.line(f"{key}.{name}", text)
     return checked
+
+
+def gibibytes(quantity: str) -> float:
+    """A quantity of memory as Kubernetes writes it, such as 32Gi or 64G, in GiB."""
+    number = quantity.rstrip("mkKMGTi")
+    return float(number) * UNITS.get(quantity[len(number) :], 1.0) / 2**30
 
 
 def fields(group: str, values: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

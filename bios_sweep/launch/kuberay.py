@@ -145,7 +145,12 @@ def rayjob_manifest(command: StudyCommand, options: KubeRayOptions) -> str:
     Raises:
         ConfigError: no trial fits on a worker, or the workspace would be lost with the cluster.
     """
-    command.require_fit(cpus=options.cpus, gpus=options.gpus, keys=("submit.cpus", "submit.gpus"))
+    command.require_fit(
+        cpus=options.cpus,
+        gpus=options.gpus,
+        memory=job_values.gibibytes(options.memory),
+        keys=("submit.cpus", "submit.gpus"),
+    )
     _require_kept(command.workspace, options.claims)
     manifest = {
         "apiVersion": "ray.io/v1",

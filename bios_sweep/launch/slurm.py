@@ -99,6 +99,11 @@ class SlurmOptions:
         hours, minutes, seconds = (int(part) for part in clock.split(":"))
         return ((int(days or 0) * 24 + hours) * 60 + minutes) * 60 + seconds
 
+    @property
+    def memory_gib(self) -> float | None:
+        """GiB of a node; None for the partition's default, and for all of it, which Slurm writes as 0."""
+        return (job_values.gibibytes(f"{self.memory}i") or None) if self.memory else None
+
     def _check_container(self) -> None:
         checks.one_of("submit.container_engine", self.container_engine, ENGINES)
         if self.container is not None:
@@ -123,6 +128,7 @@ def sbatch_file(command: StudyCommand, options: SlurmOptions) -> str:
     command.require_fit(
         cpus=options.cpus_per_node,
         gpus=options.gpus_per_node,
+        memory=options.memory_gib,
         keys=("submit.cpus_per_node", "submit.gpus_per_node"),
     )
     parts = (

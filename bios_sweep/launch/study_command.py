@@ -48,8 +48,10 @@ class StudyCommand:
         room = LONGEST_NAME - len(digest) - len("bios--")
         return f"bios-{stem[:room].rstrip('-')}-{digest}"
 
-    def require_fit(self, *, cpus: int, gpus: int, keys: tuple[str, str]) -> None:
+    def require_fit(self, *, cpus: int, gpus: int, memory: float | None, keys: tuple[str, str]) -> None:
         """Refuse nodes on which no trial would ever start. keys: those of the nodes' CPUs and GPUs.
+
+        memory: GiB of a node; None where nobody said.
 
         Raises:
             ConfigError: needed against offered.
@@ -63,3 +65,10 @@ class StudyCommand:
                     f"{key}: {offered} per node is offered but cluster.{name}={needed:g} is needed by one "
                     f"trial; raise {key} or lower cluster.{name}"
                 )
+        needed = self.request.memory_per_trial
+        if memory is not None and needed > memory:
+            raise ConfigError(
+                f"submit.memory: {memory:g} GiB per node are offered but "
+                f"cluster.memory_per_trial={needed:g} is needed by one trial; "
+                "raise submit.memory or lower cluster.memory_per_trial"
+            )

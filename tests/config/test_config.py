@@ -45,6 +45,11 @@ def test_every_sweep_that_ships_builds_a_study_with_a_question():
         assert study.factors
 
 
+def test_an_override_that_cannot_be_read_is_told_beside_a_runner_that_brings_its_preset():
+    with pytest.raises(ConfigError, match=r"the override 'seeds=\[' cannot be read"):
+        compose_config(["method.runner=command", "seeds=[", "sweeps=learning_rate"])
+
+
 def test_the_baseline_is_the_heuristics_with_their_reasons():
     study = study_of("sweeps=learning_rate")
     baseline = study.baseline

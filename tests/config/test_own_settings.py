@@ -79,6 +79,11 @@ def test_a_sweep_of_own_settings_reaches_verdicts_resumes_and_leaves_a_tuned_fil
     told = "SELECT DISTINCT value FROM params WHERE key = 'optimizer'"
     with sqlite3.connect(tmp_path / "runs/mlflow.db") as store:
         assert {value for (value,) in store.execute(told)} == {"adamw", "lion", "sgd"}
+    assert main(["report", "--from-csv", str(where / "results.csv"), "--json"]) == 0
+    audited = {verdict["factor"]: verdict for verdict in json.loads(capsys.readouterr().out)["verdicts"]}
+    for name, own in found.items():
+        parts = ("verdict", "default", "best_level")
+        assert [audited[name][part] for part in parts] == [own[part] for part in parts]
     tuned = defaults.read_tuned(where / "bios_defaults.json")
     assert dict(tuned.values) == {"optimizer": "lion", "dropout2": 0.1}
     text = defaults.export_file(tuned, to="trl").text()

@@ -19,7 +19,7 @@ from bios_sweep.defaults.exporters.yaml_text import comment, scalar
 from bios_sweep.defaults.model_config import lora_parameters_per_rank
 from bios_sweep.errors import DefaultsError
 from bios_sweep.settings import TrainingSettings, baseline_values, setting_names
-from tests.defaults.entries import BASELINE, RANK, RATE, build, verdict
+from tests.defaults.entries import BASELINE, RANK, RATE, build, entry, verdict
 
 LLAMA = {"family": "llama", "hidden_size": 4096}
 SETTINGS = TrainingSettings(
@@ -150,7 +150,7 @@ def test_no_setting_is_forgotten_by_a_tool_and_none_is_written_and_left_out(tool
     known = quantities(SETTINGS, split_batch(128))
     cells = [cell for keys in table.keys.values() for cell in keys.values() if not isinstance(cell, Fixed)]
     written = {known[cell].setting for cell in cells}
-    assert (written - {"settings"}) | set(table.left_out) == set(setting_names())
+    assert (written - {"settings", "objective"}) | set(table.left_out) == set(setting_names())
     assert not written & set(table.left_out)
     assert table.source
 
@@ -452,3 +452,17 @@ def _training_part(values):
 
 def _plain(value):
     return getattr(value, "value", value)
+
+
+def test_what_was_tuned_by_dpo_is_written_for_hydra_alone_which_says_so(tmp_path):
+    tuned = entry(3e-6, objective="dpo")
+    for tool in set(defaults.TOOLS) - {"hydra"}:
+        with pytest.raises(DefaultsError, match=r"objective: dpo cannot be written .* choose from hydra$"):
+            defaults.export(tuned, to=tool)
+    file = defaults.export_file(tuned, to="hydra")
+    assert "method=command" in file.use
+    (tmp_path / "baseline").mkdir()
+    (tmp_path / "baseline" / "tuned.yaml").write_text(file.text())
+    config = compose_config(["sweeps=batch_size", "method=command", "baseline=tuned"], tmp_path)
+    assert config.values["method"]["objective"] == "dpo"
+    assert "objective" not in defaults.export(entry(), to="hydra").get("method", {})

@@ -10,7 +10,19 @@ from bios_sweep.cli.main import main
 from bios_sweep.defaults.tuned_file import evidence_hash
 from bios_sweep.errors import DefaultsError
 from bios_sweep.settings import TrainingSettings
-from tests.defaults.entries import BASELINE, RANK, RATE, TWIN, build, entry, rewritten, verdict, write
+from tests.defaults.entries import (
+    BASELINE,
+    KEY,
+    PROVENANCE,
+    RANK,
+    RATE,
+    TWIN,
+    build,
+    entry,
+    rewritten,
+    verdict,
+    write,
+)
 
 REFINED_RANK = verdict("lora_rank", "refine", 32, 64, [8, 64])
 
@@ -40,6 +52,18 @@ def test_studies_of_one_model_and_data_that_judged_different_factors_are_combine
     assert both.provenance.sweep == "rates, ranks"
     assert both.provenance.versions == {"torch": "1, 2"}
     assert both.provenance.date == "2026-11-25"
+
+
+def test_a_confirmed_setting_of_ones_own_refines_nothing():
+    baseline = BASELINE.changed({"depth": 3})
+    made = {"key": KEY, "baseline": baseline, "provenance": PROVENANCE}
+    refined = defaults.build_tuned(verdicts=[RATE], **made)
+    confirmed = defaults.build_tuned(verdicts=[verdict("depth", "confirm", 3, 3, [2, 4])], **made)
+    (both,) = merged(refined, confirmed)
+    assert both.values == {"learning_rate": 1e-4, "depth": 3}
+    moved = dataclasses.replace(confirmed, values={"depth": 4})
+    with pytest.raises(DefaultsError, match="both refine a value"):
+        merged(refined, moved)
 
 
 def test_a_copy_of_what_was_combined_already_is_no_conflict():
@@ -240,6 +264,10 @@ def test_diff_shows_a_models_defaults_against_what_was_tuned(tmp_path, capsys, m
     shown = shell(capsys, *words).out
     for text in ("0.0004908", "0.0001", "refine", "+0.90 to +1.90", "confirm", "same"):
         assert text in shown
+    by_dpo = write(tmp_path / "dpo.json", entry(3e-6, hidden_size=2048, objective="dpo"))
+    words = ("diff", "meta-llama/Llama-3.2-1B", "--defaults", by_dpo, "--objective", "preference", "--json")
+    assert json.loads(shell(capsys, *words).out)["differences"][0]["tuned"] == 3e-6
+    assert "no tuned defaults" in shell(capsys, *words[:-3], code=2).err  # of supervised training
     assert "no tuned defaults for qwen" in shell(capsys, "diff", "Qwen/Qwen3-4B", code=2).err
 
 

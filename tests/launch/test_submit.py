@@ -280,6 +280,30 @@ def test_nodes_on_which_no_trial_fits_are_refused_needed_against_offered(to, cha
     assert told in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("to", "memory", "fits", "told"),
+    [
+        ("slurm", "64G", 64, "submit.memory: 64 GiB per node are offered but cluster.memory_per_trial=64.5"),
+        ("slurm", "2048M", 2, "submit.memory: 2 GiB per node"),
+        ("kuberay", "32Gi", 32, "submit.memory: 32 GiB per node"),
+        ("kuberay", "64G", 59.6, "submit.memory: 59.6046 GiB per node"),
+    ],
+)
+def test_a_trial_that_asks_for_more_memory_than_a_node_has_is_refused(to, memory, fits, told):
+    request = replace(COMMAND.request, memory_per_trial=fits)
+    text_of(to, replace(COMMAND, request=request), memory=memory)
+    more = replace(request, memory_per_trial=fits + 0.5)
+    with pytest.raises(ConfigError) as error:
+        text_of(to, replace(COMMAND, request=more), memory=memory)
+    assert told in str(error.value)
+
+
+@pytest.mark.parametrize("memory", [None, "0G"])
+def test_memory_that_slurm_gives_without_a_number_is_not_checked(memory):
+    request = replace(COMMAND.request, memory_per_trial=4096)
+    assert "#SBATCH --nodes" in text_of("slurm", replace(COMMAND, request=request), memory=memory)
+
+
 @pytest.mark.parametrize("claims", [{}, {"other": "/mnt/other"}, {"near": "/mnt/bio"}])
 def test_a_workspace_that_would_go_with_the_pods_is_refused(claims):
     with pytest.raises(ConfigError, match="lies on no claim and would go with the pods"):

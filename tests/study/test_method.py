@@ -8,12 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from bios_sweep import defaults
 from bios_sweep.assets import base_model_path
 from bios_sweep.cli.main import main
 from bios_sweep.config.compose import compose_config
-from bios_sweep.config.method import method_of
+from bios_sweep.config.method import method_of, with_parts
 from bios_sweep.driver.next_study import asked_elsewhere
 from bios_sweep.driver.view import open_sweep
 from bios_sweep.errors import ConfigError, DefaultsError, NotTunedError
@@ -70,6 +71,12 @@ def test_a_runner_brings_its_preset_and_says_so():
     assert config.members["method"] == "command"
     assert config.notes == ("method.runner is given: method=command is chosen",)
     assert compose_config(["sweeps=learning_rate", "method=command", COMMAND]).notes == ()
+
+
+@pytest.mark.parametrize("name", ["lora", "command", "python"])
+def test_the_parts_of_a_preset_are_plain_texts_that_yaml_can_write(name):
+    written = with_parts({"name": name})
+    assert yaml.safe_load(yaml.safe_dump(written)) == written
 
 
 def test_a_group_of_an_earlier_version_says_a_name_alone(tmp_path):

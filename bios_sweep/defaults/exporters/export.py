@@ -27,6 +27,7 @@ from bios_sweep.defaults.recommendation import SUPERVISED, Recommendation
 from bios_sweep.defaults.rules import Why
 from bios_sweep.defaults.tuned import TunedDefaults
 from bios_sweep.errors import DefaultsError
+from bios_sweep.method import Objective
 from bios_sweep.settings import FULL, TrainingSettings
 from bios_sweep.vocabulary import Goal
 
@@ -101,13 +102,16 @@ def export_file(
     tool = TOOLS[to]
     plain, why = _plain(settings, profile)
     untold = settings.untold if isinstance(settings, TunedDefaults) else ()
-    _require_expressible(plain, tool)
+    objective = settings.key.objective if isinstance(settings, TunedDefaults) else Objective.SFT
+    _require_expressible(plain, objective, tool)
     batch = split_batch(gpus if "batch_size" in untold else plain.batch_size, gpus, micro_batch)
-    known = quantities(plain, batch)
+    known = quantities(plain, batch, objective)
+    by_script = plain.method == FULL or objective != Objective.SFT
+    use = (by_script and tool.use_in_full) or tool.use
     written = _written(tool, plain, known, untold)
     return Exported(
         tool=tool,
-        use=(plain.method == FULL and tool.use_in_full) or tool.use,
+        use=use,
         values={
             name: {key: _value(cell, known) for key, cell in keys.items()} for name, keys in written.items()
         },
@@ -115,7 +119,7 @@ def export_file(
             name: {key: _comment(cell, known, why, script=bool(untold)) for key, cell in keys.items()}
             for name, keys in written.items()
         },
-        head=(*_head(tool, title, plain, batch, untold), *_doubts(settings)),
+        head=(*_head(tool, title, plain, batch, untold, use), *_doubts(settings)),
     )
 
 
@@ -169,12 +173,18 @@ def _plain(settings: Settings, profile: str | None) -> tuple[TrainingSettings, M
     return settings.settings, settings.why
 
 
-def _require_expressible(settings: TrainingSettings, tool: Tool) -> None:
+def _require_expressible(settings: TrainingSettings, objective: str, tool: Tool) -> None:
     if settings.method not in tool.methods:
         raise DefaultsError(
             f"method: {settings.method} cannot be written for {tool.title}, which is for adapters; "
             "choose from "
             + ", ".join(other.name for other in TOOLS.values() if settings.method in other.methods)
+        )
+    if objective not in tool.objectives:
+        raise DefaultsError(
+            f"objective: {objective} cannot be written for {tool.title}, whose file is for "
+            f"{' and '.join(tool.objectives)}; choose from "
+            + ", ".join(other.name for other in TOOLS.values() if objective in other.objectives)
         )
     if tool.whole_alpha:
         require_whole_alpha(settings, tool.title)
@@ -216,7 +226,7 @@ def _doubts(settings: Settings) -> tuple[str, ...]:
 
 
 def _head(
-    tool: Tool, title: str, settings: TrainingSettings, batch: Batch, untold: Sequence[str]
+    tool: Tool, title: str, settings: TrainingSettings, batch: Batch, untold: Sequence[str], use: str
 ) -> tuple[str, ...]:
     lines = [f"{tool.title}{f': {title}' if title else ''}"]
     if not {"batch_size", "max_steps"} & set(untold):
@@ -232,5 +242,4 @@ def _head(
         lines.append(f"Known to the script of the evidence alone, so not here: {own}.")
     if settings.train_examples is not None:
         lines.append(f"The evidence was made with {settings.train_examples} training examples.")
-    use = (settings.method == FULL and tool.use_in_full) or tool.use
     return (*lines, f"Keys of {tool.source}", f"Use: {use}")

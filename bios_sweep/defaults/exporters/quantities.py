@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bios_sweep.errors import DefaultsError
+from bios_sweep.method import Objective
 from bios_sweep.settings import COUNT, FULL, TrainingSettings, setting_names
 
 LARGEST_MICRO_BATCH = 8  # where none is given; chosen, not measured: what fits depends on model and GPU
@@ -59,12 +60,15 @@ def split_batch(batch_size: int, gpus: int = 1, micro_batch: int | None = None) 
     return Batch(gpus=gpus, micro_batch=micro_batch, accumulation=batch_size // (gpus * micro_batch))
 
 
-def quantities(settings: TrainingSettings, batch: Batch) -> dict[str, Quantity]:
+def quantities(
+    settings: TrainingSettings, batch: Batch, objective: str = Objective.SFT
+) -> dict[str, Quantity]:
     """Every name that a table of keys may refer to.
 
     warmup_steps are absolute and rounded as our own training rounds them. `alpha` is an integer
     where it can be, for some tools accept no other. `adapter` is the kind of adapter, if there is one;
-    `trains` is the method of a script, which LoRA need not be told, `settings` those that only it knows.
+    `trains` is the method of a script, which LoRA need not be told, `settings` those that only it knows;
+    `objective` is its loss, which supervised fine-tuning need not be told.
     """
     own = {name: Quantity(value=getattr(settings, name), setting=name) for name in setting_names()}
     warmup = round(settings.warmup_fraction * settings.max_steps)
@@ -75,6 +79,9 @@ def quantities(settings: TrainingSettings, batch: Batch) -> dict[str, Quantity]:
         "alpha": Quantity(value=whole, setting="lora_alpha"),
         "adapter": Quantity(value=None if full else settings.method, setting="method"),
         "trains": Quantity(value=settings.method if full else None, setting="method"),
+        "objective": Quantity(
+            value=None if objective == Objective.SFT else str(objective), setting="objective"
+        ),
         "micro_batch": Quantity(value=batch.micro_batch, setting="batch_size", how=batch.words),
         "accumulation": Quantity(value=batch.accumulation, setting="batch_size", how=batch.words),
         "warmup_steps": Quantity(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from bios_sweep.method import Objective
 from bios_sweep.settings import METHODS
 
 
@@ -34,9 +35,9 @@ class Tool:
     use: how the file is used, in one sentence. first_line: what must open the file, if anything.
     left_out: setting -> why the tool has no key for it. Every setting is in `keys` or here.
     splits_batch: whether the tool is told micro-batch and accumulation, or the whole batch.
-    whole_alpha: whether the tool's alpha is an integer. methods: those it can be told of; use_in_full: how
-    the file of full fine-tuning is used, where that is another way. needed: keys that must be there; they are
-    `auto` where there is no value.
+    whole_alpha: whether the tool's alpha is an integer. methods, objectives: those it can be told of;
+    use_in_full: how the file is used where a script must train, if that is another way. needed: keys that
+    must be there; they are `auto` where there is no value.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Tool:
     splits_batch: bool = True
     whole_alpha: bool = False
     methods: tuple[str, ...] = METHODS
+    objectives: tuple[str, ...] = (Objective.SFT,)
     use_in_full: str = ""
     needed: tuple[str, ...] = ()
 

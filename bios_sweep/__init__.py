@@ -41,3 +41,8 @@ def __getattr__(name: str) -> Any:
     from bios_sweep.driver import calls
 
     return getattr(calls, name)
+
+
+def __dir__() -> list[str]:
+    """What is here, the calls that are not loaded yet included: completion asks for it."""
+    return sorted({*globals(), *__all__})

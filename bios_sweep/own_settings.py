@@ -32,7 +32,8 @@ class Own(Mapping[str, Any]):
     """
 
     def __init__(self, values: Mapping[str, Any] | None = None) -> None:
-        self._values = {name: _checked(name, value) for name, value in sorted((values or {}).items())}
+        checked = {name: _checked(name, value) for name, value in (values or {}).items()}
+        self._values = dict(sorted(checked.items()))
 
     def __getitem__(self, name: str) -> Any:
         return self._values[name]

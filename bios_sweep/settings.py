@@ -285,8 +285,9 @@ def require_free(names: Iterable[str]) -> None:
     Raises:
         ConfigError: with the key of ours, where it has one.
     """
+    attributes = {one.name for one in fields(TrainingSettings)}  # `own` too, which the class itself lacks
     for name in names:
-        if name in KNOWN or hasattr(TrainingSettings, name):
+        if name in attributes or hasattr(TrainingSettings, name):
             ours = name in KNOWN and KNOWN[name].group
             where = f"it is a setting of ours, at {key_of(name)}" if ours else "the name is taken"
             raise ConfigError(f"method.settings.{name}: {where}; call the setting otherwise")

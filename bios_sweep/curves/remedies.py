@@ -56,13 +56,16 @@ REMEDIES = {
 
 
 def remedy_text(sign: str, settings: TrainingSettings) -> str:
-    """The advice with its values: `lower the learning rate (learning_rate 0.0005 -> 0.00025)`."""
+    """The advice with its values: `lower the learning rate (learning_rate 0.0005 -> 0.00025)`.
+
+    A setting that is off has no value to move from: full fine-tuning has no rank.
+    """
     remedy = REMEDIES[sign]
     values = [
         f"{name} {getattr(settings, name):.4g} -> {moved(settings, name, factor):.4g}"
-        for name, factor in remedy.moves
+        for _, name, factor in moves_of([sign], settings)
     ]
-    return f"{remedy.words} ({'; '.join(values)})"
+    return f"{remedy.words} ({'; '.join(values)})" if values else remedy.words
 
 
 def moved(settings: TrainingSettings, name: str, factor: float) -> float:
@@ -71,6 +74,14 @@ def moved(settings: TrainingSettings, name: str, factor: float) -> float:
     return max(1, round(value)) if is_whole(name) else value
 
 
-def moves_of(signs: Sequence[str]) -> tuple[tuple[str, str, float], ...]:
-    """(sign, setting, factor) of every move that the signs ask for, the gravest sign's first."""
-    return tuple((sign, name, factor) for sign in signs for name, factor in REMEDIES[sign].moves)
+def moves_of(signs: Sequence[str], settings: TrainingSettings) -> tuple[tuple[str, str, float], ...]:
+    """(sign, setting, factor) of every move that the signs ask for, the gravest sign's first.
+
+    Only of settings that have a value: full fine-tuning has no rank to raise.
+    """
+    return tuple(
+        (sign, name, factor)
+        for sign in signs
+        for name, factor in REMEDIES[sign].moves
+        if getattr(settings, name) is not None
+    )

@@ -7,6 +7,7 @@ over takes the place of `method.callable`.
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import logging
 import re
 import warnings
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from bios_sweep.checks import not_allowed
 from bios_sweep.config.compose import Config
 from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.planned import PlannedSweep, planned_here
@@ -24,6 +26,7 @@ from bios_sweep.driver.stopping import Stopped
 from bios_sweep.driver.view import SweepView, open_sweep
 from bios_sweep.engines.scripted.function import own_function
 from bios_sweep.errors import ConfigError, InputError, StorageError
+from bios_sweep.method import Runner
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.report.text.listener import ConsoleListener
 from bios_sweep.settings import KNOWN
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 Train = Callable[..., Any]
+MISSPELT = 0.85  # share of letters in common, by difflib: `bach_size` has 0.95; chosen, not measured
 
 
 def plan(
@@ -180,12 +184,44 @@ def _prepared_function(function: Train, asked: _Asked, invocation: Invocation) -
         raise InputError(
             "factors: no variation is given; for example {'learning_rate': {'multiply': [0.5, 2]}}"
         )
+    name = None if asked.name is None else _folder_name(asked.name)
     own = own_function(function, asked.version)
     composed = dataclasses.replace(invocation, overrides=("method=python", *invocation.overrides)).composed()
-    name = asked.name or own.name
+    _require_function(composed.values["method"])
+    name = name or own.name
     config = dataclasses.replace(composed, values=_values(composed, asked), sweep=name)
     called = f"bios_sweep.run({own.name}, ...)"
     return prepare_config(config, dataclasses.replace(invocation, called=called), own)
+
+
+def _folder_name(name: Any) -> str:
+    """A sweep's name, which begins the name of its folder.
+
+    Raises:
+        InputError: it is no plain part of a path, and might lead elsewhere.
+    """
+    if not isinstance(name, str) or not re.fullmatch(r"[\w -][\w .-]*", name):
+        raise not_allowed(
+            "name", name, "letters, digits, spaces, dots, dashes and underscores, no dot first", InputError
+        )
+    return name
+
+
+def _require_function(method: Mapping[str, Any]) -> None:
+    """Refuse overrides that would run something else than the function.
+
+    Raises:
+        ConfigError: another runner, or an import path.
+    """
+    runner, path = method.get("runner"), method.get("callable")
+    if runner != Runner.PYTHON:
+        raise ConfigError(
+            f"overrides: method.runner={runner} would not run the function; leave out what chooses a method"
+        )
+    if path:
+        raise ConfigError(
+            f"overrides: method.callable={path} would displace the function; leave out one of the two"
+        )
 
 
 def _values(config: Config, asked: _Asked) -> dict[str, Any]:
@@ -196,6 +232,8 @@ def _values(config: Config, asked: _Asked) -> dict[str, Any]:
     values["sweeps"] = {"question": asked.question, "factors": _plain(asked.factors)}
     own = dict(values["method"].get("settings") or {})
     for name, value in (asked.baseline or {}).items():
+        if name not in own:
+            _refuse_misspelt(name)
         known = name in KNOWN and KNOWN[name].group
         (values[known] if known else own)[name] = value
     values["method"]["settings"] = own
@@ -203,6 +241,25 @@ def _values(config: Config, asked: _Asked) -> dict[str, Any]:
         if getattr(asked, key) is not None:
             values["method"][key] = getattr(asked, key)
     return values
+
+
+def _refuse_misspelt(name: Any) -> None:
+    """Refuse a new setting of one's own that was most likely meant as one of ours.
+
+    Raises:
+        ConfigError: another's name for one of ours, or nearly its own; or no name at all.
+    """
+    if not isinstance(name, str):
+        raise ConfigError(f"baseline: {name!r} is no name of a setting; give its name as a text")
+    if name in KNOWN:
+        return
+    word = name.lower()
+    called = [ours for ours, known in KNOWN.items() if word in known.aliases]
+    meant = called or difflib.get_close_matches(word, KNOWN, n=1, cutoff=MISSPELT)
+    if meant:
+        raise ConfigError(
+            f"baseline.{name}: write {meant[0]}, which is the setting's name, or call your own otherwise"
+        )
 
 
 def _plain(value: Any) -> Any:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from bios_sweep import defaults
+from bios_sweep.checks import is_number
 from bios_sweep.config.build import build_study
 from bios_sweep.config.compose import Config, sweep_names
 from bios_sweep.config.method import method_of
@@ -27,7 +28,7 @@ from bios_sweep.engines.training.data import DataSet
 from bios_sweep.errors import ConfigError
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.request import Request
-from bios_sweep.settings import RANGES, key_of
+from bios_sweep.settings import RANGES, TrainingSettings, key_of
 from bios_sweep.study.design import Study
 from bios_sweep.study.guardrails import guardrail_metric
 from bios_sweep.study.plan import Plan, build_plan
@@ -116,8 +117,13 @@ def facts_of(plan: Plan, config: Config) -> dict[str, Any]:
         "claims": {claim for factor in plan.factors for claim in plan.claims_of(factor)},
         "seeds_used": len(study.seeds),
         "looks_kept": list(study.decision.looks) == list(config.values["decision"]["looks"]),
-        "searched": [f.name for f in study.factors if f.name in RANGES and f.name != "max_steps"],
+        "searched": [f.name for f in study.factors if _searchable(f.name, study.baseline)],
     }
+
+
+def _searchable(name: str, baseline: TrainingSettings) -> bool:
+    """Whether a joint search can move a setting: it is a number, and not what the budget sets."""
+    return name != "max_steps" and (name in RANGES or is_number(baseline.own.get(name)))
 
 
 def _scenario(

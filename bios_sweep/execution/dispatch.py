@@ -28,7 +28,7 @@ NOT_THE_TRIALS_FAULT = frozenset(
 
 @dataclass(frozen=True, kw_only=True)
 class Loss:
-    """Why an attempt was lost: its kind, one of `study.trials.FAILURES`, and the words for it."""
+    """Why an attempt was lost: its kind, a `vocabulary.Failure`, and the words for it."""
 
     failure: str
     cause: str

@@ -242,7 +242,7 @@ def _by_signs(
     arm = _arm_of(plan, state, {**served})
     found = diagnosis_of(plan, state, arm, results)
     judged = {*elsewhere, *(factor.name for factor in study.factors)}
-    for sign, setting, times in moves_of(found.names):
+    for sign, setting, times in moves_of(found.names, arm.settings):
         if setting not in judged:
             seen = next(one.seen for one in found.signs if one.name == sign)
             return _remedied(plan, state, served, sign, setting, times, seen, told)

@@ -103,6 +103,7 @@ def test_a_sweep_of_own_settings_reaches_verdicts_resumes_and_leaves_a_tuned_fil
         (["method.settings.colour=red"], "method.settings.colour: method.command has no {colour}"),
         (["method.settings.learning_rate=1"], "it is a setting of ours, at baseline.learning_rate"),
         (["method.settings.seed=1"], "method.settings.seed: the name is taken"),
+        (["method.settings.own=1"], "method.settings.own: the name is taken"),
         (["method.settings={a-b: 1}"], "'a-b' is no name of a setting"),
         (["method.settings={dropout2: [1]}"], "method.settings.dropout2: [1] is not allowed"),
         (["method.settings=adamw"], "method.settings: 'adamw' is not allowed; names with values"),
@@ -156,6 +157,11 @@ def test_the_baselines_value_fixes_the_type():
     for name, value in {"rate": "1", "depth": 1.5, "fast": 1, "name": True, "depth ": 2}.items():
         with pytest.raises(ConfigError, match=r"is not allowed|is no name"):
             own.changed({name: value})
+
+
+def test_names_of_several_kinds_are_refused_in_a_sentence():
+    with pytest.raises(ConfigError, match=r"method\.settings: 1 is no name of a setting"):
+        Own({"a": 2, 1: 2})
 
 
 def test_levels_of_own_settings_are_typed_and_whole_numbers_stay_whole():

@@ -8,7 +8,7 @@ import pytest
 from bios_sweep.curves.remedies import REMEDIES, moves_of, remedy_text
 from bios_sweep.curves.signs import SIGNS, Limits, diagnose
 from bios_sweep.errors import PlanError
-from bios_sweep.settings import TrainingSettings
+from bios_sweep.settings import FULL, TrainingSettings, without_adapter
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import Measurement, TrialResult
@@ -179,10 +179,21 @@ def test_advice_names_the_settings_and_their_next_values():
     assert remedy_text("quality not reached", SETTINGS) == (
         "a smaller batch and a higher rank (slower) (batch_size 128 -> 64; lora_rank 32 -> 64)"
     )
-    assert moves_of(["plateau"]) == (
+    assert moves_of(["plateau"], SETTINGS) == (
         ("plateau", "learning_rate", 2.0),
         ("plateau", "lora_rank", 2.0),
     )
+
+
+def test_full_fine_tuning_is_advised_no_rank():
+    full = TrainingSettings(
+        **without_adapter({"learning_rate": 5e-4, "batch_size": 128, "max_steps": 1000}), method=FULL
+    )
+    assert remedy_text("plateau", full) == (
+        "raise the learning rate or the rank (learning_rate 0.0005 -> 0.001)"
+    )
+    assert moves_of(["plateau"], full) == (("plateau", "learning_rate", 2.0),)
+    assert all("None" not in remedy_text(sign, full) for sign in REMEDIES)
 
 
 @pytest.mark.parametrize(

@@ -157,11 +157,57 @@ def test_a_version_stands_for_what_cannot_be_hashed(tmp_path):
         ({"metric": "quality"}, "method.direction"),
         ({"baseline": {}}, "baseline.learning_rate"),
         ({"factors": {"learning_rate": {"times": [2]}}}, "sweeps.factors.learning_rate.times: unknown key"),
+        ({"baseline": {**BASELINE, 1: 2}}, "baseline: 1 is no name of a setting; give its name as a text"),
+        ({"baseline": {**BASELINE, "own": 2}}, "method.settings.own: the name is taken"),
+        ({"baseline": {**BASELINE, "bach_size": 2}}, "baseline.bach_size: write batch_size, which is"),
+        ({"baseline": {**BASELINE, "lr": 1e-3}}, "baseline.lr: write learning_rate, which is"),
     ],
 )
 def test_a_call_that_cannot_be_run_is_refused_in_a_sentence(tmp_path, changes, told):
     with pytest.raises(InputError, match=told):
         bios_sweep.plan(cell(SOURCE), **asked(tmp_path, **changes))
+
+
+@pytest.mark.parametrize("name", ["depth 2/4", "../x", ".hidden", "", "a\nb", "a\n", 3])
+def test_a_name_that_is_no_plain_part_of_a_path_is_refused_before_anything_is_written(tmp_path, name):
+    with pytest.raises(InputError, match=r"name: .* is not allowed; letters, digits, spaces, dots, dashes"):
+        bios_sweep.run(cell(SOURCE), **asked(tmp_path / "runs", name=name), quiet=True)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_name_may_have_spaces_and_dots(tmp_path):
+    plan = bios_sweep.plan(cell(SOURCE), **asked(tmp_path, name="depth 2 to 4 v1.5"))
+    assert repr(plan).startswith("depth 2 to 4 v1.5")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["method=lora"], "method.runner=builtin would not run the function"),
+        (["method=command"], "method.runner=command would not run the function"),
+        (["method.runner=command"], "method.runner=command would not run the function"),
+        (["method.callable=a:b"], "method.callable=a:b would displace the function"),
+    ],
+)
+def test_no_override_displaces_the_function(tmp_path, words, told):
+    with pytest.raises(ConfigError, match=f"overrides: {told}"):
+        bios_sweep.plan(cell(SOURCE), **asked(tmp_path, overrides=[*QUIET, *words]))
+
+
+@pytest.mark.parametrize(("values", "without_effect"), [([0.1, 0.4], False), (["a", "c"], True)])
+def test_a_joint_search_counts_for_numbers_of_ones_own_alone(tmp_path, values, without_effect):
+    own = {
+        "baseline": {**BASELINE, "mix": "b" if without_effect else 0.2},
+        "factors": {"mix": {"values": values}},
+    }
+    words = [*QUIET, "decision.refine=optuna"]
+    plan = bios_sweep.plan(cell(SOURCE), **asked(tmp_path, **own, overrides=words))
+    told = " ".join(plan.summary.warnings)
+    assert ("no factor of this sweep has numbers" in told) is without_effect
+
+
+def test_completion_offers_the_calls_that_are_loaded_late():
+    assert {"open", "plan", "run", "sweeps"} <= set(dir(bios_sweep))
 
 
 def test_a_named_sweep_takes_no_baseline(tmp_path):

@@ -1,7 +1,10 @@
 """Evaluation error over clusters: what another evaluation set of the same kind would have said. Pure.
 
 Examples of one document, module or conversation are alike, so the evaluation set is a sample of clusters,
-not of examples (Miller 2024, arXiv 2411.00640; docs/statistics.md, item 4).
+not of examples (Miller 2024, arXiv 2411.00640; docs/statistics.md, item 4). Clusters are of unequal size, and
+the usual robust variance is too small then (a twelfth instead of a twentieth wrong at 30 clusters whose sizes
+vary by a factor of ten); the bias-reduced one with its own degrees of freedom holds from 4 clusters on
+(Bell & McCaffrey 2002, "Bias reduction in standard errors for linear regression with multi-stage samples").
 """
 
 from __future__ import annotations
@@ -14,7 +17,8 @@ import numpy.typing as npt
 
 from bios_sweep.decision.table import Blocks, Floats
 
-FEWEST_CLUSTERS = 10  # chosen, not measured: with fewer the spread between clusters is hardly known
+FEWEST_CLUSTERS = 4  # chosen; simulated down to 4 (docs/statistics.md, item 4), with 3 two degrees of freedom
+FEW_CLUSTERS = 10  # chosen: below, the plan warns that bounds will be wide
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,19 +47,49 @@ class ClusterTable:
         """Number of clusters, G."""
         return int(self.tokens.shape[0])
 
+    @property
+    def too_few(self) -> bool:
+        """Whether so few clusters were drawn that nothing can be said of others of their kind."""
+        return self.count < FEWEST_CLUSTERS
+
     def variance(self, weights: Mapping[str, float]) -> float:
         """The variance of a contrast's mean over clusters, percent squared of the baseline's mean.
 
-        v = G/(G-1) sum (w_g (d_g - d))^2 / (sum w)^2 of the seed-averaged paired difference d_g in nats per
-        token, w_g the cluster's tokens.
+        v = sum (p_g (d_g - d))^2 / h_g of the seed-averaged paired difference d_g in nats per token, with p_g
+        the cluster's share of the tokens and h_g = 1 - 2 p_g + sum p^2, by which the residual of a cluster is
+        smaller than its deviation (CR2); G/(G-1) sum (d_g - d)^2 / G^2 where all clusters are of one size.
         """
         summed = np.zeros(self.count)
         for arm, weight in weights.items():
             summed += weight * self.nats[self.arms.index(arm)].mean(axis=0)
         total = float(self.tokens.sum())
-        deviations = summed - self.tokens * (float(summed.sum()) / total)  # w_g (d_g - d)
-        count = self.count
-        return float(count / (count - 1) * (deviations**2).sum() / total**2) * self.scale**2
+        residuals = (summed - self.tokens * (float(summed.sum()) / total)) / total  # p_g (d_g - d)
+        return float((residuals**2 / self._left).sum()) * self.scale**2
+
+    @property
+    def freedom(self) -> float:
+        """Degrees of freedom of `variance`, G - 1 where all clusters are of one size, else fewer.
+
+        (tr M)^2 / tr M^2 for the quadratic form M that the variance is in the clusters' deviations, were
+        these independent with one variance (Satterthwaite 1946; Bell & McCaffrey 2002).
+        """
+        p = self._shares
+        a = p**2 / self._left
+        total, ap, pp = a.sum(), a @ p, p @ p  # M = diag(a) - p a' - a p' + total p p'
+        trace = total - 2 * ap + total * pp
+        square = (
+            (a @ a) * (1 + 2 * pp) + 2 * ap**2 - 4 * (a**2 @ p) + 2 * total * (a @ p**2) - 4 * total * ap * pp
+        )
+        return float(trace**2 / (square + (total * pp) ** 2))
+
+    @property
+    def _shares(self) -> Floats:
+        return np.asarray(self.tokens / self.tokens.sum(), dtype=np.float64)
+
+    @property
+    def _left(self) -> Floats:
+        """What is left of a cluster's variance in its residual, shape (G,)."""
+        return np.asarray(1 - 2 * self._shares + self._shares @ self._shares, dtype=np.float64)
 
 
 def cluster_sums(
@@ -74,14 +108,14 @@ def cluster_sums(
 
 
 def cluster_table(blocks: Blocks, sums: Mapping[tuple[str, int], ClusterSums]) -> ClusterTable | None:
-    """The clusters of complete blocks; None where a trial's are unknown, differ, or are too few."""
+    """The clusters of complete blocks; None where a trial's are unknown or differ."""
     needed = [[sums.get((arm, seed)) for seed in blocks.seeds] for arm in blocks.arms]
     known = [[one for one in row if one is not None] for row in needed]
     if not blocks.seeds or any(len(row) < len(blocks.seeds) for row in known):
         return None
     tokens = known[0][0].tokens
     same = all(np.array_equal(one.tokens, tokens) for row in known for one in row)
-    if not same or tokens.shape[0] < FEWEST_CLUSTERS:
+    if not same:
         return None
     return ClusterTable(
         arms=blocks.arms,
@@ -91,14 +125,14 @@ def cluster_table(blocks: Blocks, sums: Mapping[tuple[str, int], ClusterSums]) -
     )
 
 
-def combined(variance: float, nu: float, more: float, clusters: int) -> tuple[float, int]:
+def combined(variance: float, nu: float, more: float, freedom: float) -> tuple[float, int]:
     """Standard error and whole degrees of freedom of two independent parts (Satterthwaite 1946).
 
-    variance: of the mean over seeds, with nu degrees of freedom; more: over clusters, with G - 1.
+    variance: of the mean over seeds, with nu degrees of freedom; more: over clusters, with `freedom`.
     """
     total = variance + more
     if total <= 0.0:
         return 0.0, max(1, int(nu))
     share = variance / total  # shares, so that no square of a tiny variance vanishes
-    freedom = 1.0 / (share**2 / nu + (1.0 - share) ** 2 / (clusters - 1))
-    return float(np.sqrt(total)), max(1, int(freedom))
+    both = 1.0 / (share**2 / nu + (1.0 - share) ** 2 / freedom)
+    return float(np.sqrt(total)), max(1, int(both + 1e-9))  # 39 clusters of one size leave 38, not 37.99

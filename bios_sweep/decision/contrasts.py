@@ -122,7 +122,7 @@ class Contrasts:
             nu, error = seeds - 1, float(gains.std(ddof=1) / np.sqrt(seeds))
         if self.clusters is None:
             return error, nu
-        return combined(error**2, nu, self.clusters.variance(weights), self.clusters.count)
+        return combined(error**2, nu, self.clusters.variance(weights), self.clusters.freedom)
 
     def _below(self, nu: int) -> float:
         """The quantile of the lower bound: Dunnett's, or Bonferroni's where variances differ."""

@@ -136,7 +136,7 @@ def _gain(blocks: Blocks, test: FreshTest, alpha: float, clusters: ClusterTable 
     if clusters is None:
         return bound
     variance = clusters.variance({test.arm: 1.0, test.over: -1.0})
-    error, nu = combined(bound.standard_error**2, len(blocks.seeds) - 1, variance, clusters.count)
+    error, nu = combined(bound.standard_error**2, len(blocks.seeds) - 1, variance, clusters.freedom)
     width = student(alpha, nu) * error
     return replace(
         bound,

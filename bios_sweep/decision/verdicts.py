@@ -14,7 +14,7 @@ from bios_sweep.claims import OPTIMUM
 from bios_sweep.decision.bracket import bracket_of
 from bios_sweep.decision.claims.evidence import Evidence
 from bios_sweep.decision.claims.judging import judge_claim
-from bios_sweep.decision.clusters import ClusterSums, cluster_table
+from bios_sweep.decision.clusters import FEWEST_CLUSTERS, ClusterSums, cluster_table
 from bios_sweep.decision.contrasts import Contrasts
 from bios_sweep.decision.costs import CostRatio
 from bios_sweep.decision.finding import SUPERIOR, FactorLevels, Finding, FreshTest, Margin
@@ -36,8 +36,13 @@ from bios_sweep.study.decision import DecisionRule
 from bios_sweep.vocabulary import Word
 
 NO_CLUSTERS = Kind(
-    "the evaluation's clusters are not known, or are fewer than ten, and decision.scope=distribution "
+    "the evaluation's clusters are not known for every trial, and decision.scope=distribution "
     "needs their error; auto and evaluation do without"
+)
+TOO_FEW_CLUSTERS = Kind(
+    "the evaluation examples come from {count} clusters (documents, modules, conversations), and fewer than "
+    "{least} say nothing of others of their kind; give data of more clusters, or "
+    "decision.scope=evaluation for an answer about this evaluation set alone"
 )
 NO_VARIATION = Kind("every variation diverged")
 NO_LEVEL = Kind("every level of the factor diverged")
@@ -96,6 +101,9 @@ def screen_claims(
     clusters = cluster_table(blocks, sums or {})
     if clusters is None and rule.scope == "distribution":
         return {one.question: stopped(table, one.levels, NO_CLUSTERS()) for one in asked}
+    if clusters is not None and clusters.too_few:
+        few = TOO_FEW_CLUSTERS(count=clusters.count, least=FEWEST_CLUSTERS)
+        return {one.question: stopped(table, one.levels, few) for one in asked}
     tried = max(len(table.arms) - 1, variations or 0)
     contrasts = Contrasts(blocks=blocks, alpha=rule.alpha / len(rule.looks), tried=tried, clusters=clusters)
     evidence = _evidence(table, contrasts, margin, rule, costs or {}, durations or {})

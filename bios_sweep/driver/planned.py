@@ -14,6 +14,7 @@ from bios_sweep.records.earlier import journal_results, known_of
 from bios_sweep.records.results import StoredResults
 from bios_sweep.records.speed import seconds_per_example
 from bios_sweep.report.content.plan_summary import PlanSummary, Rate, summarise_plan
+from bios_sweep.report.content.scope import few_clusters
 from bios_sweep.report.content.truncation import earlier_cut_note
 from bios_sweep.report.text.glance import html_of, plan_lines
 from bios_sweep.study.arms import Arm
@@ -104,7 +105,7 @@ def planned(prepared: Prepared, more_warnings: Sequence[str] = ()) -> PlannedSwe
     summary = replace(
         summary,
         notes=(*summary.notes, *_other_cuts(prepared), *prepared.notes, *timed),
-        warnings=(*prepared.warnings, *unlimited, *more_warnings),
+        warnings=(*prepared.warnings, *few_clusters(plan), *unlimited, *more_warnings),
         damaged=tuple(look.damage for look in looks if look.damage),
     )
     needed = {trial.key: trial for trial in (*plan.trials, *state.needed)}

@@ -86,7 +86,8 @@ class DataFacts:
     measured on, where the evaluation examples are cut included. Token counts are None where no tokenizer
     could be read. eval_max_length: where the evaluation examples are cut for every arm, None where the
     engine has no examples of ours. cuts: what that and each `max_length` of an arm takes, the baseline's
-    first. ends: how answers end, in words.
+    first. ends: how answers end, in words. eval_clusters: documents, modules or conversations that the
+    evaluation examples come from, 0 where that is not known.
     """
 
     name: str
@@ -101,6 +102,7 @@ class DataFacts:
     eval_max_length: int | None = None
     cuts: tuple[Cut, ...] = ()
     ends: tuple[str, ...] = ()
+    eval_clusters: int = 0
 
     def tokens_at(self, max_length: int) -> float | None:
         """Tokens per training example for an arm with that `max_length`."""

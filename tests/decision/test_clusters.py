@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from bios_sweep.claims import OPTIMUM
-from bios_sweep.decision.clusters import ClusterSums, cluster_sums, cluster_table, combined
+from bios_sweep.decision.bounds import student
+from bios_sweep.decision.clusters import ClusterSums, ClusterTable, cluster_sums, cluster_table, combined
 from bios_sweep.decision.contrasts import Contrasts
 from bios_sweep.decision.finding import FactorLevels
 from bios_sweep.decision.fresh import NO_CLUSTERS, judge_fresh
@@ -78,19 +79,41 @@ def test_the_variance_of_a_contrast_is_the_formula_looped_by_hand():
     mean = sum(w * d for w, d in zip(tokens, differences, strict=True)) / total
     summed = sum((w * (d - mean)) ** 2 for w, d in zip(tokens, differences, strict=True))
     scale = 100 / blocks.values[0].mean()
-    by_hand = G / (G - 1) * summed / total**2 * scale**2
+    shares = [w / total for w in tokens]
+    left = [1 - 2 * p + sum(q**2 for q in shares) for p in shares]
+    pairs = zip(shares, differences, left, strict=True)
+    by_hand = sum((p * (d - mean)) ** 2 / h for p, d, h in pairs) * scale**2
     assert clusters.variance({"x2": 1.0, "baseline": -1.0}) == pytest.approx(by_hand)
+    usual = G / (G - 1) * summed / total**2 * scale**2
+    assert 1 < by_hand / usual < 1.05  # alike where sizes differ by a factor of three at the most
     assert clusters.variance({"x2": 0.0, "baseline": 0.0}) == 0.0
 
 
+def sized(tokens):
+    tokens = np.asarray(tokens, dtype=float)
+    return ClusterTable(arms=ARMS, nats=np.zeros((len(ARMS), SEEDS, len(tokens))), tokens=tokens, scale=1.0)
+
+
+def test_degrees_of_freedom_are_those_of_the_form_written_as_a_matrix():
+    assert sized([70] * 12).freedom == pytest.approx(11)
+    for tokens in ([1, 2, 4, 8], [100, 1, 1, 1, 1, 1], np.random.default_rng(7).integers(5, 900, 33)):
+        table = sized(tokens)
+        p = table.tokens / table.tokens.sum()
+        centring = np.eye(table.count) - np.outer(np.ones(table.count), p)
+        form = centring.T @ np.diag(p**2 / (1 - 2 * p + p @ p)) @ centring
+        assert np.trace(form) == pytest.approx(p @ p)  # unbiased where all clusters have one variance
+        assert table.freedom == pytest.approx(np.trace(form) ** 2 / np.trace(form @ form))
+    assert sized([1000, 1, 1, 1, 1, 1]).freedom < 1.01  # one document that holds all the text is one document
+
+
 def test_standard_error_and_degrees_of_freedom_combine_as_satterthwaite_says():
-    error, nu = combined(0.04, 12, 0.01, 40)
+    error, nu = combined(0.04, 12, 0.01, 39)
     assert error == pytest.approx(math.sqrt(0.05))
     assert nu == int(0.05**2 / (0.04**2 / 12 + 0.01**2 / 39)) == 18
-    assert combined(0.04, 12, 0.0, 40) == (pytest.approx(0.2), 12)
-    assert combined(0.0, 12, 0.01, 40) == (pytest.approx(0.1), 39)
-    assert combined(0.0, 12, 0.0, 40) == (0.0, 12)
-    assert combined(1e-200, 12, 1e-200, 40)[1] >= 12
+    assert combined(0.04, 12, 0.0, 39) == (pytest.approx(0.2), 12)
+    assert combined(0.0, 12, 0.01, 39) == (pytest.approx(0.1), 39)
+    assert combined(0.0, 12, 0.0, 39) == (0.0, 12)
+    assert combined(1e-200, 12, 1e-200, 39)[1] >= 12
 
 
 def test_clusters_widen_every_bound_and_are_counted():
@@ -113,20 +136,35 @@ def test_brackets_use_the_degrees_of_freedom_that_few_clusters_leave():
     assert width > 2.2  # t(0.975, 9) = 2.26; with the 12 degrees of the seeds it would be 2.18
 
 
-@pytest.mark.parametrize("flaw", ["a trial is missing", "other tokens", "too few"])
+@pytest.mark.parametrize("flaw", ["a trial is missing", "other tokens"])
 def test_clusters_that_do_not_fit_are_no_clusters(flaw):
     table, sums = study(np.random.default_rng(4), (0, 0, 0, 0), 1.0)
     if flaw == "a trial is missing":
         sums.pop(("x2", 3))
-    elif flaw == "other tokens":
-        sums["x2", 3] = ClusterSums(nats=sums["x2", 3].nats, tokens=sums["x2", 3].tokens + 1)
     else:
-        sums = {key: ClusterSums(nats=one.nats[:9], tokens=one.tokens[:9]) for key, one in sums.items()}
+        sums["x2", 3] = ClusterSums(nats=sums["x2", 3].nats, tokens=sums["x2", 3].tokens + 1)
     assert cluster_table(complete_blocks(table), sums) is None
     stopped = found(table, sums, scope="distribution")
     assert stopped.state == Word.INCONCLUSIVE
     assert "clusters are not known" in texts(stopped.reasons)[0]
     assert found(table, sums, scope="auto").bound is not None
+
+
+def first(count, sums):
+    """The same study, evaluated on its first clusters alone."""
+    return {key: ClusterSums(nats=one.nats[:count], tokens=one.tokens[:count]) for key, one in sums.items()}
+
+
+@pytest.mark.parametrize("scope", ["auto", "distribution"])
+def test_few_clusters_never_turn_into_the_narrower_scope_in_silence(scope):
+    table, sums = study(np.random.default_rng(8), (0, 0, 0, 0), 1.0)
+    for count in (4, 9):
+        assert found(table, first(count, sums), scope=scope).bound.clusters == count
+    for count in (1, 3):
+        stopped = found(table, first(count, sums), scope=scope)
+        assert stopped.state == Word.INCONCLUSIVE
+        assert f"come from {count} clusters" in texts(stopped.reasons)[0]
+        assert "decision.scope=evaluation" in texts(stopped.reasons)[0]
 
 
 def test_a_candidate_found_with_clusters_is_not_confirmed_without_them():
@@ -166,6 +204,44 @@ def test_false_confirmations_over_many_evaluation_sets():
     counted, ignored = false_confirms(MANY, counted=True), false_confirms(MANY, counted=False)
     print(f"clusters counted {counted:.4f}, ignored {ignored:.4f}, allowed {allowed(MANY):.4f}, n {MANY}")
     assert counted <= allowed(MANY) < ignored
+
+
+COUNTS, DRAWS = (4, 6, 9, 12, 30), 2000
+USUAL = "usual"  # the robust variance with G - 1 degrees of freedom, as if all clusters were of one size
+
+
+def below_the_truth(count, spread, rule, draws=DRAWS):
+    """How often an upper bound lies below the true gain, over evaluation sets of `count` clusters.
+
+    spread: standard deviation of the logarithm of their sizes; 1.2 has some ten times as large as others.
+    """
+    random, below = np.random.default_rng([count, int(10 * spread)]), 0
+    for _ in range(draws):
+        tokens = np.exp(random.normal(0, spread, count))
+        nats = random.normal(0, 1.0, count) * tokens
+        table = ClusterTable(arms=("x2",), nats=nats[None, None], tokens=tokens, scale=1.0)
+        gains = random.normal(0, 0.28, SEEDS)
+        variance, freedom = table.variance({"x2": 1.0}), table.freedom
+        if rule == USUAL:
+            variance = robust_variance(tokens, nats)
+            freedom = count - 1
+        error, nu = combined(float(gains.var(ddof=1)) / SEEDS, SEEDS - 1, variance, freedom)
+        below += nats.sum() / tokens.sum() + gains.mean() + student(ALPHA, nu) * error < 0
+    return below / draws
+
+
+def robust_variance(tokens, nats):
+    residuals = (nats - tokens * (nats.sum() / tokens.sum())) / tokens.sum()
+    return len(tokens) / (len(tokens) - 1) * float((residuals**2).sum())
+
+
+@pytest.mark.parametrize("spread", [0.0, 1.2])
+def test_an_upper_bound_holds_for_few_clusters_of_any_sizes(spread):
+    assert max(below_the_truth(count, spread, "own") for count in COUNTS) <= allowed(DRAWS)
+
+
+def test_the_usual_variance_would_not_hold_where_sizes_differ():
+    assert min(below_the_truth(count, 1.2, USUAL) for count in COUNTS) > allowed(DRAWS)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 cut off", b"no archive"])

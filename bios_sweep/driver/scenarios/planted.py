@@ -43,6 +43,7 @@ def planted_scenario(values: Mapping[str, Any]) -> Scenario:
             eval_examples=_planted_examples(options)
             or optional_count(values["data"]["eval_examples"])
             or 1000,
+            eval_clusters=options.get("clusters", 0),
         ),
         method=method_of(values["method"]),
         engine=PLANTED_ENGINE,

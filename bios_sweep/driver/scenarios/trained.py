@@ -165,6 +165,7 @@ def _data_facts(dataset: DataSet, workspace: Workspace) -> DataFacts:
         evaluation_fingerprint=dataset.evaluation_fingerprint,
         train_examples=len(dataset.train),
         eval_examples=len(dataset.evaluation),
+        eval_clusters=len({example.cluster for example in dataset.evaluation}),
         source=dataset.source,
     )
 

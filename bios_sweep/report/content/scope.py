@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bios_sweep.decision.clusters import FEW_CLUSTERS, FEWEST_CLUSTERS
 from bios_sweep.decision.finding import Finding
 from bios_sweep.report.content.truncation import truncation_lines
 from bios_sweep.study.design import Origin
@@ -20,6 +21,24 @@ def scope_of(plan: Plan, finding: Finding) -> str:
         else f"this evaluation set ({data})"
     )
     return f"{where}, model {scenario.model.name}, {scenario.method.name}; {hold} held equal"
+
+
+def few_clusters(plan: Plan) -> list[str]:
+    """What a plan warns of where the evaluation comes from few documents: wide bounds or no answer."""
+    study, count = plan.study, plan.study.scenario.data.eval_clusters
+    told = study.decision.scope != "evaluation" and study.metric.name == "eval_loss"
+    if not told or not 0 < count < FEW_CLUSTERS:
+        return []
+    examples = f"the {study.scenario.data.eval_examples:,} evaluation examples come from {count} clusters"
+    effect = (
+        f"fewer than {FEWEST_CLUSTERS} say nothing of others, so every verdict will be inconclusive"
+        if count < FEWEST_CLUSTERS
+        else "so few leave the bounds wide, however many seeds are run"
+    )
+    return [
+        f"{examples} (documents, modules, conversations); {effect}; give data of more clusters, or "
+        "decision.scope=evaluation for answers about this evaluation set alone"
+    ]
 
 
 def caveats(plan: Plan) -> list[str]:

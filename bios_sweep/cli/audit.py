@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Console
@@ -19,10 +19,11 @@ from bios_sweep.errors import InputError
 from bios_sweep.mirror.mlflow.runs import own_sweep, raw_table
 from bios_sweep.report.content.wording import clean
 from bios_sweep.report.text.audit import print_audit
-from bios_sweep.study.decision import DecisionRule
+from bios_sweep.study.decision import MARGINS, DecisionRule, margins_of, of_before
 from bios_sweep.tables.text_table import read_csv
 
-RULES = ("decision.margin_percent", "decision.alpha")  # what of the decision rule a table leaves open
+# what of the decision rule a table leaves open
+RULES = ("decision.purpose", "decision.margin_percent", "decision.margin_absolute", "decision.alpha")
 
 
 def run(args: Namespace) -> int:
@@ -44,8 +45,17 @@ def _audited(args: Namespace) -> Audit:
     given = _given(args.overrides)
     asked = _asked(given)
     table = _from_csv(args) if args.from_csv is not None else _from_mlflow(args, given)
-    changes: dict[str, Any] = {**table.decided, **asked}
-    return audit(table, dataclasses.replace(DecisionRule(), **changes), args.baseline)
+    return audit(table, _rule(table, asked, given.get("decision.purpose", "choose")), args.baseline)
+
+
+def _rule(table: RunTable, asked: Mapping[str, float], purpose: str) -> DecisionRule:
+    """The rule by what the command says, else by what the table says of its own sweep."""
+    told, alpha = table.decided, asked.get("alpha", table.decided.get("alpha", DecisionRule().alpha))
+    margins = {name: asked[name] for name in MARGINS if name in asked}
+    if not margins:
+        margins = of_before({name: told[name] for name in MARGINS if name in told}, table.metric.name)
+    own: dict[str, Any] = margins_of(purpose, table.metric.name, margins)
+    return replace(DecisionRule(purpose=purpose, alpha=alpha), **own)
 
 
 def _names(args: Namespace) -> ColumnNames:
@@ -68,7 +78,7 @@ def _asked(given: dict[str, str]) -> dict[str, float]:
     """What the command says of the decision rule, before what the table does."""
     values = {}
     for key in RULES:
-        if key in given:
+        if key in given and key != "decision.purpose":
             try:
                 values[key.removeprefix("decision.")] = float(given[key])
             except ValueError:

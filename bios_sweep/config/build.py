@@ -12,7 +12,7 @@ from bios_sweep.defaults import Recommendation, Why, max_steps
 from bios_sweep.errors import ConfigError, InputError
 from bios_sweep.own_settings import Own
 from bios_sweep.settings import AUTO, DEFAULTS, FULL, HEURISTIC, KNOWN, TrainingSettings, key_of
-from bios_sweep.study.decision import DecisionRule
+from bios_sweep.study.decision import GIVEN_MARGINS, DecisionRule, margins_of
 from bios_sweep.study.design import Budget, Origin, Study
 from bios_sweep.study.factors import Cross, Factor, Nuisance, require_setting
 from bios_sweep.study.metric_names import DIRECTIONS, ask_for, direction_of
@@ -37,6 +37,8 @@ def build_study(
     rule["guardrails"] = rule["guardrails"] or {}
     rule["deadline"] = seconds("decision.deadline", rule.get("deadline"))
     rule = _fields(DecisionRule, rule, "decision")
+    metric = build_metric(values["method"])
+    rule |= margins_of(rule["purpose"], metric.name, {name: rule[name] for name in GIVEN_MARGINS})
     looks = tuple(rule.pop("looks"))
     budget = {k: v for k, v in values["budget"].items() if k not in ("max_steps", "keep_adapters")}
     question = values["sweeps"].get("question") or ""
@@ -50,7 +52,7 @@ def build_study(
         seeds=seeds if seeds is not None else tuple(range(looks[-1])),
         budget=Budget(**_fields(Budget, budget, "budget")),
         decision=DecisionRule(**rule, looks=_looks(looks, seeds)),
-        metric=build_metric(values["method"]),
+        metric=metric,
         origins=origins,
     )
 

@@ -17,6 +17,7 @@ from bios_sweep.claims import Claim
 from bios_sweep.method import Runner
 from bios_sweep.request import INLINE, NAMED, RAY, REFUSED, request_keys
 from bios_sweep.settings import KNOWN, key_of
+from bios_sweep.study.decision import GIVEN_MARGINS
 
 Test = Callable[[Any], bool]
 
@@ -85,7 +86,8 @@ ALWAYS = frozenset(
         "workspace", "seeds", "sweeps", "data.kind", "model.kind", "model.name",
         "method.name", "method.objective", "method.runner",
         "cluster.executor", "tracking.enabled",
-        "decision.margin_percent", "decision.scope", "decision.target", "decision.deadline",
+        "decision.margin_percent", "decision.margin_absolute", "decision.scope",
+        "decision.target", "decision.deadline",
         "budget.max_trials", "budget.hold",
         "budget.max_hours",  # where no time is known yet `plan` says so
     }
@@ -350,6 +352,14 @@ _DECISION = (
         where={"runs": among(SCRIPT)},
         why="it is a share of what training gained, which is known only where the script also measures "
         "before its first step",
+    ),
+    *(
+        Idle(
+            keys=("decision.purpose",),
+            where={f"decision.{own}": given},
+            why=f"decision.{own} says what matters",
+        )
+        for own in GIVEN_MARGINS
     ),
     Idle(
         keys=("decision.cost_ratio",),

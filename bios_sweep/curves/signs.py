@@ -61,7 +61,7 @@ class Limits:
         told = rule.guardrails.get(GENERAL)
         return cls(
             margin=margin,
-            percent=rule.margin_percent,
+            percent=rule.plain_margin(None),
             target=rule.target,
             deadline=rule.deadline,
             forgetting=FORGOTTEN if told is None else told,
@@ -215,7 +215,7 @@ def _plateau(curve: ArmCurve, limits: Limits, error: float | None) -> Sign | Non
             seen=f"training gained {gained:.3g} in all, less than {limits.percent:g} %",
             numbers={"gained": gained},
             threshold=least,
-            source="decision.margin_percent",
+            source="decision.margin_percent, or decision.purpose",
         )
     late = curve.at(EARLY) - float(mean[-1])
     if late > STALLED * gained or (error or 0.0) > STALLED * gained:

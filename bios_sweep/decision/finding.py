@@ -102,11 +102,13 @@ class FactorLevels:
 class Margin:
     """The smallest effect that matters, in percent of the baseline's metric and in its own unit.
 
-    gained: percent by which training improved on the untouched model; None when that is unknown.
+    plain: the percent before a share of the gain was taken. gained: percent by which training improved on the
+    untouched model; None when that is unknown.
     """
 
     percent: float
     absolute: float
+    plain: float = field(metadata=LEFT_OUT)
     gained: float | None = field(metadata=LEFT_OUT)
 
 

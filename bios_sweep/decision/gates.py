@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import replace
 
 from bios_sweep.decision.bounds import Bound
 from bios_sweep.decision.finding import FactorLevels, Finding, Margin
@@ -12,42 +11,32 @@ from bios_sweep.decision.fresh import MIXED_HARDWARE
 from bios_sweep.decision.table import Blocks, ResultTable
 from bios_sweep.reasons import Kind, Reason
 from bios_sweep.study.decision import DecisionRule
-from bios_sweep.study.metric_names import is_accuracy
 from bios_sweep.vocabulary import Word
 
 NO_PERCENT = Kind("the baseline has no finite result, or its mean is 0 and has no percent")
 BASELINE_DIVERGED = Kind("the baseline diverged at {count} of {seeds} seeds")
 BLOCKS_MISSING = Kind("{count} of {seeds} seed blocks are incomplete (failed trials); at most a fifth may be")
 ONE_SEED = Kind("one seed has no error estimate")
-ACCURACY_POINT = 1.0  # docs/statistics.md, item 14: the margin of an accuracy is one point
 SENSITIVITY_MARGINS = 5.0  # docs/statistics.md, item 1: an untouched model must be worse by five margins
 
 
 def margin_of(table: ResultTable, rule: DecisionRule) -> Margin | None:
     """The margin from the baseline arm alone; None when its mean is missing or 0 (no percent of it)."""
-    rule = _for_metric(rule, table)
     values = [table.outcome(table.arms[0], seed) for seed in table.seeds]
     usable = [outcome.value for outcome in values if outcome.usable]
     loss = sum(usable) / len(usable) if usable else 0.0
     if loss == 0.0:
         return None
-    percent, gained = rule.margin_percent, None
+    gained = None
     if table.untouched is not None and math.isfinite(table.untouched):
         gained = 100.0 * table.metric.sign * (loss - table.untouched) / abs(loss)
-        if gained > 0:
-            percent = min(percent, rule.margin_share * gained)
-    return Margin(percent=percent, absolute=percent * abs(loss) / 100.0, gained=gained)
-
-
-def _for_metric(rule: DecisionRule, table: ResultTable) -> DecisionRule:
-    """One point of an accuracy, in percent of the baseline's, where the rule has the margin of a loss."""
-    standard = rule.margin_percent == DecisionRule().margin_percent
-    base = [table.outcome(table.arms[0], seed) for seed in table.seeds]
-    values = [outcome.value for outcome in base if outcome.usable]
-    if not standard or not values or not is_accuracy(table.metric.name) or min(values) <= 0:
-        return rule
-    point = ACCURACY_POINT / 100.0 if max(values) <= 1.0 else ACCURACY_POINT
-    return replace(rule, margin_percent=100.0 * point * len(values) / sum(values))
+    percent = rule.margin(loss, gained)
+    return Margin(
+        percent=percent,
+        absolute=percent * abs(loss) / 100.0,
+        plain=rule.plain_margin(loss),
+        gained=gained,
+    )
 
 
 def gate(table: ResultTable, blocks: Blocks) -> Reason | None:
@@ -74,9 +63,12 @@ def gained_per_seed(table: ResultTable, blocks: Blocks) -> tuple[float, ...] | N
 
 
 def is_sensitive(bounds: Iterable[Bound], margin: Margin) -> bool:
-    """Whether something is seen to be worse: a variation, or the untouched model by five margins."""
+    """Whether something is seen to be worse: a variation, or the untouched model by five margins.
+
+    These are taken before the share of the gain, of which every gain would be five.
+    """
     worse = any(bound.upper < 0 for bound in bounds)
-    trained = margin.gained is not None and margin.gained >= SENSITIVITY_MARGINS * margin.percent
+    trained = margin.gained is not None and margin.gained >= SENSITIVITY_MARGINS * margin.plain
     return worse or trained
 
 

@@ -26,4 +26,5 @@ def _margin(plan: Plan, state: State, ended: Sequence[TrialResult]) -> float:
         return state.margin.absolute
     name = plan.study.metric.name
     finals = [value for result in ended if math.isfinite(value := result.final.get(name, math.nan))]
-    return plan.study.decision.margin_percent * abs(fmean(finals)) / 100.0 if finals else 0.0
+    level = fmean(finals) if finals else 0.0
+    return plan.study.decision.plain_margin(level or None) * abs(level) / 100.0

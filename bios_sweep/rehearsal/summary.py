@@ -217,10 +217,11 @@ def _notes(plan: Plan, noise: Noise) -> list[str]:
             f"the noise has {noise.degrees_of_freedom} degrees of freedom only; its interval says how far it "
             "may be off"
         )
-    if not noise.gained_known:
-        rule = plan.study.decision
+    rule = plan.study.decision
+    if not noise.gained_known and rule.margin_share is not None:
+        least = rule.plain_margin(None) / rule.margin_share
         notes.append(
-            f"training gains {rule.margin_percent / rule.margin_share:g} % or more over the untouched model; "
+            f"training gains {least:g} % or more over the untouched model; "
             "where it gains less, the margin is smaller and harder to reach"
         )
     own = plan.cells[0] if plan.cells else plan

@@ -40,8 +40,7 @@ TIME_REPEATS = 5  # docs/statistics.md, item 13: at least 5
 
 def margin_percent(plan: Plan, noise: Noise) -> float:
     """The margin that the plan's rule would come to, percent of the loss."""
-    rule = plan.study.decision
-    return min(rule.margin_percent, rule.margin_share * noise.gained)
+    return plan.study.decision.margin(None, noise.gained)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,13 +7,64 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bios_sweep.checks import is_finite, is_positive, not_allowed, one_of, positive
-from bios_sweep.errors import PlanError
+from bios_sweep.errors import ConfigError, PlanError
+from bios_sweep.study.metric_names import is_accuracy, is_share, is_signed
 from bios_sweep.vocabulary import SearchGoal
 
 SCOPES = ("auto", "distribution", "evaluation")
 SEARCHES = ("optuna",)
-JUDGING = ("margin_percent", "margin_share", "alpha")  # what else than trials a verdict rests on
+GIVEN_MARGINS = ("margin_percent", "margin_share", "margin_absolute")
+MARGINS = (*GIVEN_MARGINS, "margin_points")
+JUDGING = (*MARGINS, "alpha")  # what else than trials a verdict rests on
+MIDDLE = 0.5  # of a share whose level nobody knows yet; chosen
 WISHES = ("target", "deadline")  # what would satisfy: told as signs, and no verdict depends on them
+CALLED = ("purpose",)  # a name for margins that stand beside it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Margins:
+    """What matters for a purpose: percent of the metric, share of what training gained, points of a share."""
+
+    percent: float
+    share: float
+    points: float
+
+
+PURPOSES = {  # docs/statistics.md, item 14: why these
+    "choose": Margins(percent=1.0, share=0.10, points=2.0),
+    "publish": Margins(percent=0.5, share=0.05, points=1.0),
+}
+
+
+def margins_of(purpose: str, metric: str, given: Mapping[str, float | None]) -> dict[str, float | None]:
+    """The margins of a rule: those that are given and no others, else the purpose's for such a metric.
+
+    given: `margin_percent`, `margin_share`, `margin_absolute`, None where left open.
+
+    Raises:
+        ConfigError: the purpose is none, or no percent of the metric means anything and none is given.
+    """
+    one_of("decision.purpose", purpose, tuple(PURPOSES))
+    margins: dict[str, float | None] = {name: given.get(name) for name in MARGINS}
+    if any(value is not None for value in margins.values()):
+        return margins
+    if is_signed(metric):
+        raise ConfigError(
+            f"decision.margin_absolute: missing; {metric} may be 0 or less, so no percent of it says what "
+            "matters; give the smallest difference that does, such as decision.margin_absolute=0.05"
+        )
+    of = PURPOSES[purpose]
+    if is_share(metric):
+        return margins | {"margin_points": of.points}
+    return margins | {"margin_percent": of.percent, "margin_share": of.share}
+
+
+def of_before(rule: Mapping[str, Any], metric: str) -> dict[str, Any]:
+    """A rule of before margins had a purpose: its standard one meant a point of an accuracy, in silence."""
+    standard, margins = PURPOSES["publish"], (rule.get("margin_percent"), rule.get("margin_share"))
+    if not is_accuracy(metric) or margins != (standard.percent, standard.share):
+        return dict(rule)
+    return {**rule, "margin_percent": None, "margin_share": None, "margin_points": standard.points}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,8 +72,10 @@ class DecisionRule:
     """How a verdict is reached; fixed and hashed into the plan before the first trial.
 
     alpha: one-sided error rate. looks: numbers of seeds at which screening may decide.
-    confirmation_seeds: fresh seeds for a candidate. margin: the smaller of `margin_percent` of the
-    baseline's loss and `margin_share` of what fine-tuning gained over the untouched model.
+    confirmation_seeds: fresh seeds for a candidate. purpose: whose margins hold unless others are given.
+    margin_percent of the baseline's metric, margin_share of what fine-tuning gained over the untouched
+    model, margin_absolute in the metric's unit, margin_points of a share in [0, 1] or percent: the
+    smallest of those that are not None.
     scope: `distribution` adds the evaluation error over clusters, `evaluation` does not, `auto` does
     where clusters are known. cost_ratio: a cost that matters (1.2 = a fifth). speed_loss_percent: loss
     that speed may cost. minimum_share: share of the default's gain that the minimum must reach.
@@ -34,8 +87,11 @@ class DecisionRule:
     alpha: float = 0.05
     looks: tuple[int, ...] = (5,)
     confirmation_seeds: int = 5
-    margin_percent: float = 0.5
-    margin_share: float = 0.05
+    purpose: str = "choose"
+    margin_percent: float | None = PURPOSES["choose"].percent
+    margin_share: float | None = PURPOSES["choose"].share
+    margin_absolute: float | None = None
+    margin_points: float | None = None
     scope: str = "auto"
     cost_ratio: float = 1.2
     speed_loss_percent: float = 1.0
@@ -51,9 +107,35 @@ class DecisionRule:
         """What decides a verdict, for the plan's hash.
 
         Target and deadline are left out: they name what would satisfy, which signs and advice tell; no
-        trial, look or verdict changes with them, so a finished sweep stays the same sweep.
+        trial, look or verdict changes with them, so a finished sweep stays the same sweep. So is the purpose.
         """
-        return {name: value for name, value in asdict(self).items() if name not in WISHES}
+        return {name: value for name, value in asdict(self).items() if name not in (*WISHES, *CALLED)}
+
+    def plain_margin(self, level: float | None) -> float:
+        """The margin before a share of the gain is taken, percent of the metric's level.
+
+        level: the baseline's mean; where it is not known, a share is taken to be in the middle, and an
+        absolute margin to be what the purpose calls one.
+        """
+        found = [self.margin_percent] if self.margin_percent is not None else []
+        if self.margin_points is not None:
+            points = self.margin_points / 100.0 if level is None or abs(level) <= 1.0 else self.margin_points
+            found.append(100.0 * points / abs(level or MIDDLE))
+        if self.margin_absolute is not None and level:
+            found.append(100.0 * self.margin_absolute / abs(level))
+        return min(found, default=PURPOSES[self.purpose].percent)
+
+    def margin(self, level: float | None, gained: float | None) -> float:
+        """The smallest effect that matters, percent of the metric's level.
+
+        gained: what training gained over the untouched model, percent of the level; None where unknown.
+        """
+        plain = self.plain_margin(level)
+        if self.margin_share is None or gained is None or gained <= 0:
+            return plain
+        share = self.margin_share * gained
+        others = (self.margin_percent, self.margin_points, self.margin_absolute)
+        return share if all(other is None for other in others) else min(plain, share)
 
     def __post_init__(self) -> None:
         if not 0 < self.alpha < 0.5:
@@ -73,8 +155,9 @@ class DecisionRule:
                 f"decision.confirmation_seeds: {self.confirmation_seeds} is not allowed; "
                 "0 for none, else at least 2"
             )
-        for name in ("margin_percent", "margin_share", "speed_loss_percent"):
-            positive(f"decision.{name}", getattr(self, name), PlanError)
+        for name in (*MARGINS, "speed_loss_percent"):
+            if getattr(self, name) is not None:
+                positive(f"decision.{name}", getattr(self, name), PlanError)
         self._check_roles()
 
     def _check_roles(self) -> None:

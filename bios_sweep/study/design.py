@@ -9,7 +9,7 @@ from typing import Any
 from bios_sweep.checks import is_whole, not_allowed, one_of
 from bios_sweep.errors import PlanError
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.study.decision import DecisionRule
+from bios_sweep.study.decision import DecisionRule, of_before
 from bios_sweep.study.factors import Cross, Factor, factor_from, require_setting
 from bios_sweep.study.scenario import Metric, Scenario
 
@@ -101,7 +101,7 @@ class Study:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Study:
         """Inverse of `to_dict`, also after JSON has turned tuples into lists."""
-        decision = {**values["decision"], "looks": tuple(values["decision"]["looks"])}
+        decision = _decision(values["decision"], values["metric"]["name"])
         factors = [factor_from(factor) for factor in values["factors"]]
         return cls(
             **{
@@ -119,3 +119,8 @@ class Study:
                 ),
             }
         )
+
+
+def _decision(values: Mapping[str, Any], metric: str) -> dict[str, Any]:
+    rule = {**values, "looks": tuple(values["looks"])}
+    return rule if "purpose" in rule else of_before(rule, metric) | {"purpose": "publish"}

@@ -84,6 +84,21 @@ HIDES = frozenset({
     "refusal", "refusals", "attack", "attacks", "jailbreak", "jailbreaks", "sycophancy", "memorization",
     "memorisation", "leakage", "repetition", "deception",
 })
+# a share of something, between 0 and 1 or 0 and 100: its margin is told in points
+SHARES = MILD - {"score", "scores", "mtbench", "alpacaeval", "livebench"} | frozenset({
+    "acc", "accuracy", "accuracies", "correct", "correctness", "em", "exact", "exactmatch", "match",
+    "matches", "precision", "prec", "recall", "sensitivity", "specificity", "f1", "f2", "f05", "fbeta",
+    "fscore", "fmeasure", "tpr", "tnr", "ppv", "npv", "auc", "auroc", "auprc", "aucpr", "rocauc", "roc", "ap",
+    "map", "mrr", "ndcg", "hit", "hits", "iou", "miou", "jaccard", "dice", "bleu", "sacrebleu", "chrf",
+    "meteor", "bertscore", "win", "winrate", "pass", "passed", "solved", "resolved", "success", "rouge",
+})
+# it may be 0 or less, so that no percent of it means anything
+SIGNED = frozenset({
+    "reward", "rew", "return", "returns", "r2", "rsquared", "mcc", "matthews", "kappa", "pearson",
+    "pearsonr", "spearman", "spearmanr", "kendall", "kendalltau", "correlation", "corrcoef", "concordance",
+    "likelihood", "loglikelihood", "loglik", "logprob", "logprobs", "logp", "logps", "ll", "elbo", "elpd",
+    "silhouette", "ari", "explained",
+})
 # fmt: on
 OF_RIGHT_ANSWERS = frozenset({"acc", "accuracy", "accuracies", "exact", "exactmatch", "em"})
 NEGATES = frozenset({"neg", "negative"})  # `neg_mean_squared_error`, `negative_log_likelihood`
@@ -121,6 +136,20 @@ def is_accuracy(name: str) -> bool:
     return direction_of(name) == MAXIMIZE and not OF_RIGHT_ANSWERS.isdisjoint(_words(name))
 
 
+def is_share(name: str) -> bool:
+    """Whether a name says that it is a share, told in points (`f1`, `pass@1`, `mmlu`)."""
+    return direction_of(name) == MAXIMIZE and (
+        bool(CUTOFF.search(name)) or any(_is_of(word, SHARES) for word in _words(name))
+    )
+
+
+def is_signed(name: str) -> bool:
+    """Whether a name says that it may be 0 or less, so that a percent of it means nothing (`eval_reward`)."""
+    if is_share(name) or direction_of(name) == MINIMIZE:
+        return False
+    return any(_is_of(word, SIGNED) for word in _words(name)) or "r^2" in name.casefold()
+
+
 def contradiction(name: str, direction: str) -> str:
     """What to warn of where a stated direction is not the one the name tells; empty elsewhere."""
     told = direction_of(name)
@@ -138,6 +167,10 @@ def in_words(name: str, direction: str) -> str:
 def ask_for(name: str, key: str) -> str:
     """The sentence that asks which way is better. key: how an answer begins, such as `--direction `."""
     return f"the name {name!r} does not say which way is better; give {ASKED.format(key=key)}"
+
+
+def _is_of(word: str, table: frozenset[str]) -> bool:
+    return word in table or any(word.startswith(one) and one in table for one in ("rouge", "reward"))
 
 
 def _next(words: Sequence[str]) -> tuple[int, str]:

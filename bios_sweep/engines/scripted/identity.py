@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import json
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.machinery import PathFinder
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
-from bios_sweep.engines.scripted.words import shell_words
+from bios_sweep.engines.scripted.command import shell_words
+from bios_sweep.engines.scripted.modules import module_spec
 from bios_sweep.errors import ConfigError
 
 SCRIPT_MARK = b"#!"  # how a program that is a text file begins
@@ -25,25 +28,21 @@ def command_files(words: Sequence[str], cwd: Path) -> dict[str, Path]:
     a command, as in `bash -c "python train.py"`. The program counts only if it is a script: an interpreter is
     no part of what a trial is.
     """
-    named = {name: cwd / name for word in words[1:] for name in _names_in(word) if _is_file(cwd / name)}
+    parts = [part for word in words[1:] for part in (word, word.partition("=")[2]) if part]
+    named = {part: cwd / part for part in parts if _is_file(cwd / part)}
     program = cwd / words[0]
     if "/" in words[0] and _is_file(program) and _is_script(program):
         named[words[0]] = program
-    for flag, module in pairwise(words):
-        path = _module_below(cwd, module) if flag == MODULE_FLAG else None
-        if path is not None:
-            named[module] = path
+    for module in (word for flag, word in pairwise(words) if flag == MODULE_FLAG):
+        base = cwd.joinpath(*module.split("."))
+        found = [path for path in (base.with_suffix(".py"), base / "__main__.py") if _is_file(path)]
+        if found:
+            named[module] = found[0]
     for word in words[1:]:
         inner = shell_words(word) if word != words[0] and any(map(str.isspace, word)) else []
         if len(inner) > 1:
             named |= command_files(inner, cwd)
     return named
-
-
-def _names_in(word: str) -> tuple[str, ...]:
-    """What of a word may name a file: all of it, or what is behind its first `=`."""
-    _, _, value = word.partition("=")
-    return (word, value) if value else (word,)
 
 
 def callable_file(name: str, cwd: Path) -> Path:
@@ -55,19 +54,13 @@ def callable_file(name: str, cwd: Path) -> Path:
     module, _, function = name.partition(":")
     if not function.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
         raise ConfigError(f"method.callable: {name!r} is no import path; write it as package.module:function")
-    path: Sequence[str] | None = [str(cwd), *sys.path]
-    origin = None
-    for place in range(len(module.split("."))):
-        spec = PathFinder.find_spec(".".join(module.split(".")[: place + 1]), path)
-        if spec is None:
-            raise ConfigError(
-                f"method.callable: there is no module {module!r}, neither in {cwd} nor installed"
-            )
-        origin, path = spec.origin, spec.submodule_search_locations
-    if origin is None or not origin.endswith(".py"):
+    spec = module_spec(module, [str(cwd), *sys.path])
+    if spec is None:
+        raise ConfigError(f"method.callable: there is no module {module!r}, neither in {cwd} nor installed")
+    if spec.origin is None or not spec.origin.endswith(".py"):
         raise ConfigError(f"method.callable: module {module!r} is no Python file")
-    _require_function(Path(origin), module, function)
-    return Path(origin)
+    _require_function(Path(spec.origin), module, function)
+    return Path(spec.origin)
 
 
 def input_files(named: Sequence[object], cwd: Path) -> dict[str, Path]:
@@ -84,11 +77,8 @@ def input_files(named: Sequence[object], cwd: Path) -> dict[str, Path]:
 
 def digests_of(files: Iterable[Path]) -> dict[str, str]:
     """Absolute path -> sha256 of every file that is small enough to be read again before each trial."""
-    return {
-        str(path): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in files
-        if path.stat().st_size <= READ_AGAIN_BYTES
-    }
+    small = [path for path in files if path.stat().st_size <= READ_AGAIN_BYTES]
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in small}
 
 
 def changed_file(digests: Mapping[str, str]) -> str | None:
@@ -98,6 +88,25 @@ def changed_file(digests: Mapping[str, str]) -> str | None:
         if not _is_file(path) or hashlib.sha256(path.read_bytes()).hexdigest() != digest:
             return name
     return None
+
+
+def fingerprint(options: Mapping[str, Any]) -> str:
+    """Of the files that the script was planned with, from an engine's options."""
+    return hashlib.sha256(json.dumps(options["digests"], sort_keys=True).encode()).hexdigest()
+
+
+def look(options: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """What a node has of what a script needs; called there by the preflight, by import string.
+
+    `script`: the fingerprint where the planned files are all here, else `error`, a sentence. Files above
+    `READ_AGAIN_BYTES` are not looked at.
+    """
+    if not Path(options["cwd"]).is_dir():
+        return {"script": {"error": f"there is no folder {options['cwd']}"}}
+    changed = changed_file(options["digests"])
+    if changed is not None:
+        return {"script": {"error": f"{changed} is missing or another file"}}
+    return {"script": {"found": fingerprint(options)}}
 
 
 def _require_function(path: Path, module: str, function: str) -> None:
@@ -118,17 +127,8 @@ def _require_function(path: Path, module: str, function: str) -> None:
         raise ConfigError(f"method.callable: module {module!r} ({path}) has no {function!r}")
 
 
-def _module_below(cwd: Path, module: str) -> Path | None:
-    base = cwd.joinpath(*module.split("."))
-    found = [path for path in (base.with_suffix(".py"), base / "__main__.py") if _is_file(path)]
-    return found[0] if found else None
-
-
 def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a word may be anything, also too long for a name
-        return False
+    return os.path.isfile(path)  # noqa: PTH113 - a word may be anything, and too long a one is no error here
 
 
 def _is_script(path: Path) -> bool:

@@ -7,7 +7,7 @@ import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from importlib.machinery import PathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 
@@ -20,18 +20,24 @@ INSTALLED = tuple(
 PACKAGES = ("site-packages", "dist-packages")  # names of folders that pip installs into
 
 
-def module_file(name: str, path: Sequence[str]) -> Path | None:
-    """The file of a module that would be imported; None where it has none, or is not there."""
+def module_spec(name: str, path: Sequence[str]) -> ModuleSpec | None:
+    """Where a module would be imported from; None where it is not there. Nothing is run."""
     spec, parts = None, name.split(".")
     look: Sequence[str] | None = path
     for place in range(len(parts)):
-        with suppress(ImportError, ValueError):
-            spec = PathFinder.find_spec(".".join(parts[: place + 1]), look)
+        spec = PathFinder.find_spec(".".join(parts[: place + 1]), look)
         if spec is None:
             return None
         look = spec.submodule_search_locations
-    origin = None if spec is None else spec.origin
-    return None if origin is None else Path(origin)
+    return spec
+
+
+def module_file(name: str, path: Sequence[str]) -> Path | None:
+    """The file of a module that would be imported; None where it has none, or is not there."""
+    with suppress(ImportError, ValueError):
+        spec = module_spec(name, path)
+        return Path(spec.origin) if spec and spec.origin is not None else None
+    return None
 
 
 def is_own(name: str, path: Sequence[str]) -> bool:
@@ -39,17 +45,12 @@ def is_own(name: str, path: Sequence[str]) -> bool:
     top = name.partition(".")[0]
     if top in sys.stdlib_module_names or top in (OURS, ""):
         return False
-    file = module_file(name, path) or _loaded_from(name)
-    if file is None:
+    loaded_from = getattr(sys.modules.get(name), "__file__", None)  # maybe where no path leads
+    file = module_file(name, path) or (loaded_from and Path(loaded_from))
+    if not file:
         return False
     inside = [folder for folder in INSTALLED if file.resolve().is_relative_to(folder)]
     return not inside and not set(PACKAGES) & set(file.parts)
-
-
-def _loaded_from(name: str) -> Path | None:
-    """A module may have come from where no path leads."""
-    file = getattr(sys.modules.get(name), "__file__", None)
-    return None if file is None else Path(file)
 
 
 def own_files(names: Iterable[str], path: Sequence[str]) -> tuple[dict[str, Path], set[str]]:

@@ -19,7 +19,7 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from bios_sweep.engines.training.data import Message
-from bios_sweep.engines.training.ends import read_json, special_tokens
+from bios_sweep.engines.training.tokenizer import read_json, special_tokens
 from bios_sweep.engines.training.tokens import Rendered
 from bios_sweep.errors import DataError, ModelError
 
@@ -59,7 +59,7 @@ class ChatTemplate:
             DataError: one message only, or the template refuses them, drops one of them, or writes an
                 answer differently from its prompt.
         """
-        turns = [{"role": message.role, "content": message.content} for message in messages]
+        turns = _turns(messages)
         if len(turns) < 2:
             raise DataError("messages: a conversation of one message has no prompt; add the turn before it")
         prompt, whole = self._apply(turns[:-1], call=True), self._apply(turns)
@@ -75,8 +75,7 @@ class ChatTemplate:
     def end(self, messages: Sequence[Message]) -> str:
         """What the template writes behind an answer, found by rendering; the first conversation tells it."""
         if self._end is None:
-            turns = [{"role": message.role, "content": message.content} for message in messages[:-1]]
-            text = self._apply([*turns, {"role": messages[-1].role, "content": PROBE}])
+            text = self._apply(_turns([*messages[:-1], Message(role=messages[-1].role, content=PROBE)]))
             self._end = text.rpartition(PROBE)[2] if PROBE in text else ""
         return self._end
 
@@ -119,6 +118,32 @@ def chat_template(model_dir: Path) -> ChatTemplate | None:
     return ChatTemplate(text, special_tokens(model_dir), str(model_dir))
 
 
+def chat_renderer(model_path: Path) -> ChatTemplate | None:
+    """The template as transformers reads it, with which the trainer writes; None where the model has none.
+
+    Some tokenizers name special tokens in their code and in no file; a plan counts without those.
+
+    Raises:
+        ModelError: the model has several templates and none of them is the default.
+    """
+    import transformers  # a plan must not
+
+    tokenizer = transformers.AutoTokenizer.from_pretrained(
+        model_path, local_files_only=True, trust_remote_code=False
+    )
+    if not tokenizer.chat_template:
+        return None
+    try:
+        text = tokenizer.get_chat_template()
+    except ValueError as error:
+        raise ModelError(f"model {model_path}: {str(error).splitlines()[0]}") from error
+    return ChatTemplate(text, tokenizer.special_tokens_map, str(model_path))
+
+
+def _turns(messages: Sequence[Message]) -> list[dict[str, str]]:
+    return [{"role": message.role, "content": message.content} for message in messages]
+
+
 def _dense(text: str) -> str:
     return "".join(text.split())
 
@@ -129,7 +154,7 @@ def _environment() -> ImmutableSandboxedEnvironment:
         trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
     )
     environment.filters["tojson"] = _tojson
-    environment.globals["raise_exception"] = _raise
+    environment.globals["raise_exception"] = _refuse
     environment.globals[CLOCK] = THE_DAY.strftime
     return environment
 
@@ -157,5 +182,5 @@ def _tojson(
     )
 
 
-def _raise(message: str) -> str:
+def _refuse(message: str) -> str:
     raise TemplateError(message)

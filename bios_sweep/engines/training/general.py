@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import torch
-
 from bios_sweep.assets import general_text_path
 from bios_sweep.engines.training.data import Example
 from bios_sweep.engines.training.loop import EvaluationSet, evaluation_set
 from bios_sweep.engines.training.model import BaseModel
 from bios_sweep.engines.training.tokenizer import TextTokenizer
-from bios_sweep.engines.training.tokens import TokenizedExample, tokenize_all
+from bios_sweep.engines.training.tokens import tokenize_all
 
 LONGEST = 256  # tokens of a passage, whatever `max_length` an arm has; the longest has half of that or less
 
@@ -30,17 +28,13 @@ def general_examples() -> tuple[Example, ...]:
     )
 
 
-def general_set(base: BaseModel, tokenizer: TextTokenizer, size: int, device: torch.device) -> EvaluationSet:
+def general_set(base: BaseModel, tokenizer: TextTokenizer, size: int) -> EvaluationSet:
     """The passages as a model reads them. size: examples per micro-batch.
 
     The end token is left out: what comes after a passage is a habit of the training data, not knowledge.
     """
-    positions = getattr(base.model.config.get_text_config(), "max_position_embeddings", None)
-    longest = min(LONGEST, positions or LONGEST)
-    tokenized = tokenize_all(general_examples(), tokenizer, longest)
-    return evaluation_set([_unended(example, tokenizer.eos_id) for example in tokenized], size, device)
-
-
-def _unended(example: TokenizedExample, eos_id: int) -> TokenizedExample:
-    ended = example.input_ids[-1] == eos_id and example.supervised_tokens > 1
-    return replace(example, input_ids=example.input_ids[:-1]) if ended else example
+    unended = []
+    for example in tokenize_all(general_examples(), tokenizer, min(LONGEST, base.positions or LONGEST)):
+        ended = example.input_ids[-1] == tokenizer.end.id and example.supervised_tokens > 1
+        unended.append(replace(example, input_ids=example.input_ids[:-1]) if ended else example)
+    return evaluation_set(unended, size, base.device)

@@ -137,12 +137,13 @@ class Training:
             DivergedError: a loss or gradient is not finite; the step is named.
         """
         begin = time.perf_counter()
-        nats, supervised = 0.0, 0
+        nats, supervised, size = 0.0, 0, self._settings.batch_size
         self._set_dropout(active=True)
         noise = self._noise_on_embeddings()
         try:
             while self.step < stop:
-                batch = self._batch()
+                indices = batch_indices(self._seed, size, self.step, len(self._examples))
+                batch = [self._examples[index] for index in indices]
                 nats += self._descend(batch)
                 supervised += _supervised(batch)
                 self.tokens += sum(len(example.input_ids) for example in batch)
@@ -172,12 +173,6 @@ class Training:
         for name, value in self._parameters.items():
             value.copy_(checkpoint.weights[name])
         self._optimizer.load_state_dict(checkpoint.optimizer)
-
-    def _batch(self) -> list[TokenizedExample]:
-        size = self._settings.batch_size
-        return [
-            self._examples[index] for index in batch_indices(self._seed, size, self.step, len(self._examples))
-        ]
 
     def _descend(self, batch: Sequence[TokenizedExample]) -> float:
         """One optimizer step; returns the batch's summed nats before it.

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from peft import PeftModel
 
 from bios_sweep.engines.training.batches import philox
 from bios_sweep.engines.training.checkpoint import (
@@ -103,10 +102,29 @@ def run_trial(work: Work) -> Iterator[Measurement | TrialResult]:
                 yield point
         except DivergedError as error:
             status, cause = Status.DIVERGED, str(error)
-        kept = _kept(work.material) if status == Status.COMPLETED else {}
-        _tidy(work, adapted, status)
-        files = {EVALUATION_FILE: evaluation} if evaluation and status == Status.COMPLETED else {}
-        yield replace(_result(work, training, curve, status, cause, kept), files=files)
+        last, files = curve[-1], {}
+        values = {
+            "eval_loss": last.eval_loss,
+            "eval_bits_per_byte": last.eval_bits_per_byte,
+            "train_loss": last.train_loss,
+        }
+        final = {name: value for name, value in values.items() if value is not None}
+        if status == Status.COMPLETED:
+            final |= _kept(work.material)
+            files = {EVALUATION_FILE: evaluation} if evaluation else {}
+            save_adapter(adapted, work.directory / ADAPTER_FOLDER)
+        remove_checkpoint(work.directory)  # the last thing, so that a kill before it repeats all this
+        yield TrialResult(
+            key=work.trial.key,
+            status=status,
+            curve=tuple(curve),
+            final=final,
+            wall_seconds=training.wall_seconds,
+            tokens=training.tokens,
+            cause=cause,
+            provenance=work.provenance,
+            files=files,
+        )
 
 
 def measured_steps(max_steps: int, measurements: int) -> tuple[int, ...]:
@@ -206,36 +224,3 @@ def _kept(material: Material) -> dict[str, float]:
     after = evaluate(material.base, material.judge.general).loss
     values = {GENERAL: after, GENERAL_BEFORE: material.judge.general_before}
     return {name: value for name, value in values.items() if math.isfinite(value)}
-
-
-def _tidy(work: Work, adapted: PeftModel, status: str) -> None:
-    """Keep the adapter of a completed trial; the checkpoint goes last, so that a kill here repeats this."""
-    if status == Status.COMPLETED:
-        save_adapter(adapted, work.directory / ADAPTER_FOLDER)
-    remove_checkpoint(work.directory)
-
-
-def _result(
-    work: Work,
-    training: Training,
-    curve: Sequence[Measurement],
-    status: str,
-    cause: str,
-    kept: Mapping[str, float],
-) -> TrialResult:
-    last = curve[-1]
-    values = {
-        "eval_loss": last.eval_loss,
-        "eval_bits_per_byte": last.eval_bits_per_byte,
-        "train_loss": last.train_loss,
-    }
-    return TrialResult(
-        key=work.trial.key,
-        status=status,
-        curve=tuple(curve),
-        final={**{name: value for name, value in values.items() if value is not None}, **kept},
-        wall_seconds=training.wall_seconds,
-        tokens=training.tokens,
-        cause=cause,
-        provenance=work.provenance,
-    )

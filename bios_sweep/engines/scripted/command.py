@@ -200,16 +200,13 @@ def behind_starters(words: Sequence[str]) -> list[str]:
         if ASSIGNMENT.match(rest[0]):
             del rest[0]
         elif name in STARTERS:
-            rest = _behind_options(rest[1:], STARTERS[name])
+            del rest[0]
+            while rest and rest[0].startswith("-"):
+                del rest[: 2 if rest[0] in STARTERS[name] else 1]
             del rest[: name == "timeout"]  # how long
         else:
             break
     return rest
-
-
-def starts_elsewhere(words: Sequence[str]) -> bool:
-    """Whether it, or what follows it, runs in another folder."""
-    return any(word in ELSEWHERE for word in words)
 
 
 def script_named(words: Sequence[str]) -> str | None:
@@ -223,10 +220,3 @@ def script_named(words: Sequence[str]) -> str | None:
         if word.endswith(SCRIPTS) and not word.startswith("-"):
             return None if "{" in word or "$" in word else word
     return None
-
-
-def _behind_options(words: list[str], with_value: Sequence[str]) -> list[str]:
-    place = 0
-    while place < len(words) and words[place].startswith("-"):
-        place += 2 if words[place] in with_value else 1
-    return words[place:]

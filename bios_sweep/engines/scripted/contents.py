@@ -25,7 +25,7 @@ from contextlib import suppress
 from pathlib import PurePath
 from typing import Any
 
-from bios_sweep.engines.scripted.modules import imported_by, is_own, module_file
+from bios_sweep.engines.scripted.identity import imported_by, is_own, module_file
 from bios_sweep.errors import ConfigError
 
 MAIN = "__main__"
@@ -148,11 +148,7 @@ class Contents:
         return {name: self.read(value, f"{where} {name}") for name, value in sorted(values.items())}
 
     def _text(self, function: types.FunctionType, where: str) -> str:
-        """The source, looked up again: it must be what runs here, and not what was written since.
-
-        Raises:
-            ConfigError: there is none, or it is another one by now.
-        """
+        """The source, looked up again: it must be what runs here, and not what was written since."""
         code = function.__code__
         linecache.checkcache(code.co_filename)
         whole = "".join(linecache.getlines(code.co_filename, function.__globals__))

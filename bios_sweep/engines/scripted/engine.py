@@ -114,7 +114,10 @@ class CommandEngine:
         values = written(trial.settings, trial.seed, str(output))
         told = Output(trial=trial, metric=options.metric, watched=options.watched)
         pattern = self._pattern(values)
-        since_ns = _time_of_day_there(folder) if options.resumes else 0
+        since_ns = 0
+        if options.resumes:  # now, as the file system that the trial's files lie on stamps it
+            (folder / STARTED).touch()
+            since_ns = (folder / STARTED).stat().st_mtime_ns
         file = WatchedFile(pattern, inside=output, since_ns=since_ns) if pattern else None
         with self._started(self._words(trial, values), folder) as child:
             status: int | None = None
@@ -224,13 +227,6 @@ def _points(told: Output, readings: Sequence[Reading], seconds: float) -> Iterat
         point = told.take(reading, seconds)
         if point is not None:
             yield point
-
-
-def _time_of_day_there(folder: Path) -> int:
-    """Now, in nanoseconds, as the file system that the trial's files lie on stamps it."""
-    mark = folder / STARTED
-    mark.touch()
-    return mark.stat().st_mtime_ns
 
 
 def _output_folder(folder: Path, *, keep: bool) -> Path:

@@ -13,13 +13,13 @@ from typing import Any
 from bios_sweep.checks import is_positive, not_allowed, truth
 from bios_sweep.engines.scripted.command import (
     ASSIGNMENT,
+    ELSEWHERE,
     SEED,
     TRIAL_DIR,
     CommandTemplate,
     Template,
     behind_starters,
     script_named,
-    starts_elsewhere,
 )
 from bios_sweep.engines.scripted.function import OwnFunction
 from bios_sweep.engines.scripted.identity import callable_file, command_files, input_files
@@ -189,7 +189,7 @@ def _instead_of(program: str) -> str:
 def _require_script(command: CommandTemplate, cwd: Path) -> None:
     """A mistyped name would fail in every trial. A shell also looks for a script among its programs."""
     for words in command.commands:
-        if starts_elsewhere(words):
+        if any(word in ELSEWHERE for word in words):
             return
         name = script_named(words)
         if name is None or (cwd / name).is_file() or shutil.which(name):

@@ -216,7 +216,13 @@ class PlantedTruth:
 
     def final_metrics(self, settings: TrainingSettings, seed: int) -> dict[str, float]:
         """The further metrics a trial ends with."""
-        return {name: self._metric(name, metric, settings, seed) for name, metric in self.further.items()}
+        found = {}
+        for name, metric in self.further.items():
+            percent = sum(self._cost(setting, curve, settings) for setting, curve in metric.curves.items())
+            percent += metric.seed_noise_percent * self._normal("seed", name, seed)
+            percent += metric.noise_percent * self._normal("residual", name, seed, settings.to_dict())
+            found[name] = metric.value * (1.0 + percent / 100.0)
+        return found
 
     def wall_at(self, settings: TrainingSettings) -> float:
         """The learning rate above which these settings diverge; infinite without a wall."""
@@ -241,12 +247,6 @@ class PlantedTruth:
         if not seconds:
             raise NoClockError("no time is planted; set t0_seconds or examples_per_second above 0")
         return seconds * math.exp(self.time_cv * self._normal("time", repeat, settings.to_dict()))
-
-    def _metric(self, name: str, metric: PlantedMetric, settings: TrainingSettings, seed: int) -> float:
-        percent = sum(self._cost(setting, curve, settings) for setting, curve in metric.curves.items())
-        percent += metric.seed_noise_percent * self._normal("seed", name, seed)
-        percent += metric.noise_percent * self._normal("residual", name, seed, settings.to_dict())
-        return metric.value * (1.0 + percent / 100.0)
 
     def _cost(self, name: str, curve: Curve, settings: TrainingSettings) -> float:
         value = quantity(settings, name)

@@ -59,10 +59,9 @@ class ChatTemplate:
             DataError: one message only, or the template refuses them, drops one of them, or writes an
                 answer differently from its prompt.
         """
-        turns = _turns(messages)
-        if len(turns) < 2:
+        if len(messages) < 2:
             raise DataError("messages: a conversation of one message has no prompt; add the turn before it")
-        prompt, whole = self._apply(turns[:-1], call=True), self._apply(turns)
+        prompt, whole = self._apply(messages[:-1], call=True), self._apply(messages)
         if not whole.startswith(prompt):
             raise DataError(
                 f"messages: the chat template of {self._model} writes an answer differently from its "
@@ -75,11 +74,12 @@ class ChatTemplate:
     def end(self, messages: Sequence[Message]) -> str:
         """What the template writes behind an answer, found by rendering; the first conversation tells it."""
         if self._end is None:
-            text = self._apply(_turns([*messages[:-1], Message(role=messages[-1].role, content=PROBE)]))
+            text = self._apply([*messages[:-1], Message(role=messages[-1].role, content=PROBE)])
             self._end = text.rpartition(PROBE)[2] if PROBE in text else ""
         return self._end
 
-    def _apply(self, turns: Sequence[Mapping[str, str]], *, call: bool = False) -> str:
+    def _apply(self, messages: Sequence[Message], *, call: bool = False) -> str:
+        turns = [{"role": message.role, "content": message.content} for message in messages]
         try:
             return self._template.render(
                 messages=turns, tools=None, documents=None, add_generation_prompt=call, **self._special
@@ -138,10 +138,6 @@ def chat_renderer(model_path: Path) -> ChatTemplate | None:
     except ValueError as error:
         raise ModelError(f"model {model_path}: {str(error).splitlines()[0]}") from error
     return ChatTemplate(text, tokenizer.special_tokens_map, str(model_path))
-
-
-def _turns(messages: Sequence[Message]) -> list[dict[str, str]]:
-    return [{"role": message.role, "content": message.content} for message in messages]
 
 
 def _dense(text: str) -> str:

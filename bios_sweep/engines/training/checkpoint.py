@@ -75,17 +75,8 @@ def load_checkpoint(directory: Path, owner: str, device: torch.device) -> Checkp
         return None
 
 
-def remove_checkpoint(directory: Path) -> None:
-    """Forget the checkpoint of a trial that has ended."""
-    (directory / FILE).unlink(missing_ok=True)
-
-
 def _content(path: Path, owner: str) -> bytes:
-    """What `torch.save` wrote.
-
-    Raises:
-        DamagedError: the file is not as it was written, or is another trial's.
-    """
+    """What `torch.save` wrote; a `DamagedError` where it is not that, or another trial's."""
     raw = path.read_bytes()
     if is_sealed(raw) or not raw.startswith(ZIP):
         return opened_bytes(raw, LABEL.format(owner))

@@ -62,9 +62,19 @@ def embedded_examples(limit_evaluation: int | None = None) -> DataSet:
     Raises:
         DataError: the limit is not positive or more than there is, or this Python has no sources.
     """
-    pairs = _capped(_distinct(_ordered(read_pairs())))
-    train = tuple(_example(pair) for pair in pairs if not is_evaluation_module(pair.module))
-    evaluation = tuple(_example(pair) for pair in pairs if is_evaluation_module(pair.module))
+    # By a hash of the content: independent of file order, and any prefix is a fair sample.
+    pairs = sorted(read_pairs(), key=lambda pair: hashlib.sha256("\n".join(astuple(pair)).encode()).digest())
+    examples = [
+        Example(
+            prompt=f"{QUESTION} {pair.signature}\n",
+            completion=pair.summary,
+            cluster=pair.module,
+            origin=pair.signature,
+        )
+        for pair in _capped(_distinct(pairs))
+    ]
+    train = tuple(one for one in examples if not is_evaluation_module(one.cluster))
+    evaluation = tuple(one for one in examples if is_evaluation_module(one.cluster))
     if limit_evaluation is not None and not 1 <= limit_evaluation <= len(evaluation):
         raise DataError(
             f"data.eval_examples: {limit_evaluation} asked of the embedded data, "
@@ -176,11 +186,6 @@ def _digest(files: Iterable[ModuleFile]) -> str:
     return digest.hexdigest()
 
 
-def _ordered(pairs: Iterable[Pair]) -> list[Pair]:
-    """By a hash of the content: independent of file order, and any prefix is a fair sample."""
-    return sorted(pairs, key=lambda pair: hashlib.sha256("\n".join(astuple(pair)).encode()).digest())
-
-
 def _distinct(pairs: Iterable[Pair]) -> list[Pair]:
     """The first pair of every summary, training modules first.
 
@@ -200,15 +205,6 @@ def _capped(pairs: Iterable[Pair]) -> list[Pair]:
         if taken[pair.module] <= MOST_PER_MODULE:
             kept.append(pair)
     return kept
-
-
-def _example(pair: Pair) -> Example:
-    return Example(
-        prompt=f"{QUESTION} {pair.signature}\n",
-        completion=pair.summary,
-        cluster=pair.module,
-        origin=pair.signature,
-    )
 
 
 def _signature(qualified: str, node: Documented) -> str:

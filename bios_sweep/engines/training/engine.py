@@ -12,13 +12,13 @@ from typing import Any
 
 import torch
 
+from bios_sweep.assets import general_text_path
 from bios_sweep.checks import whole
 from bios_sweep.engines.training.batches import micro_batches
 from bios_sweep.engines.training.chat import chat_renderer
 from bios_sweep.engines.training.data import Example, read_dataset
 from bios_sweep.engines.training.facts import ENGINE_VERSION, resolve_model
-from bios_sweep.engines.training.general import general_set
-from bios_sweep.engines.training.loop import evaluate, evaluation_set
+from bios_sweep.engines.training.loop import EvaluationSet, evaluate, evaluation_set
 from bios_sweep.engines.training.model import (
     BaseModel,
     choose_device,
@@ -28,12 +28,14 @@ from bios_sweep.engines.training.model import (
     verify_split,
 )
 from bios_sweep.engines.training.timing import time_steps
-from bios_sweep.engines.training.tokenizer import load_tokenizer
+from bios_sweep.engines.training.tokenizer import TextTokenizer, load_tokenizer
 from bios_sweep.engines.training.tokens import TokenizedExample, tokenize_all
 from bios_sweep.engines.training.trial import Judge, Material, Work, run_trial
 from bios_sweep.errors import ConfigError, DataError, ModelError
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
+
+LONGEST = 256  # tokens of a passage, whatever `max_length` an arm has; the longest has half of that or less
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,7 +177,10 @@ class LoraEngine:
             return self._judges[dtype, max_length]
         evaluation = self._tokenized(base, self._data.evaluation, max_length)
         size = self._options.micro_batch_size
-        verify_split(base, next(micro_batches(_two_shortest(evaluation), 2, self._device)), dtype)
+        # Enough to check the model on padding, at the least cost; of different lengths where there are.
+        by_length = {len(example.input_ids): example for example in evaluation}
+        two_shortest = [by_length[length] for length in sorted(by_length)[:2]]
+        verify_split(base, next(micro_batches(two_shortest, 2, self._device)), dtype)
         held_out = evaluation_set(evaluation, size, self._device)
         untouched = evaluate(base, held_out)
         if not math.isfinite(untouched.loss):
@@ -197,10 +202,31 @@ class LoraEngine:
         return tokenized
 
 
-def _two_shortest(examples: Sequence[TokenizedExample]) -> list[TokenizedExample]:
-    """Enough to check the model on padding, at the least cost; of different lengths where there are."""
-    by_length = {len(example.input_ids): example for example in examples}
-    return [by_length[length] for length in sorted(by_length)[:2]]
+def general_examples() -> tuple[Example, ...]:
+    """General text, one example per passage, all of it under the loss: what was known before training.
+
+    Short passages of several kinds (reports, letters, recipes, stories, sums) of the project's own. They ship
+    with the package, so that they are the same everywhere, and so that they are in nobody's training data.
+    """
+    lines = general_text_path().read_text(encoding="utf-8").splitlines()
+    return tuple(
+        Example(prompt="", completion=line, cluster=str(place), origin=f"general text {place + 1}")
+        for place, line in enumerate(lines)
+    )
+
+
+def general_set(base: BaseModel, tokenizer: TextTokenizer, size: int) -> EvaluationSet:
+    """The passages as a model reads them, for the loss there before training and after it.
+
+    size: examples per micro-batch.
+
+    The end token is left out: what comes after a passage is a habit of the training data, not knowledge.
+    """
+    unended = []
+    for example in tokenize_all(general_examples(), tokenizer, min(LONGEST, base.positions or LONGEST)):
+        ended = example.input_ids[-1] == tokenizer.end.id and example.supervised_tokens > 1
+        unended.append(replace(example, input_ids=example.input_ids[:-1]) if ended else example)
+    return evaluation_set(unended, size, base.device)
 
 
 def _require_fit(base: BaseModel, examples: Sequence[TokenizedExample]) -> None:

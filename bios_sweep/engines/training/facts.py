@@ -221,11 +221,7 @@ def _read_json(path: Path, why: str) -> dict[str, Any]:
 
 
 def _tensors(path: Path) -> list[dict[str, Any]]:
-    """The JSON header's entry of each tensor; the file must be exactly as long as they need.
-
-    Raises:
-        ModelError: the file is truncated, has bytes too many, or is no safetensors file.
-    """
+    """The JSON header's entry of each tensor; the file must be exactly as long as they need."""
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(HEADER_LENGTH_BYTES), "little")

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from peft import PeftModel
 from torch.nn.utils import clip_grad_norm_
-from torch.utils.hooks import RemovableHandle
 
 from bios_sweep.atomic import write_atomically
 from bios_sweep.engines.training.batches import MicroBatch, batch_indices, micro_batches, philox
@@ -139,7 +138,11 @@ class Training:
         begin = time.perf_counter()
         nats, supervised, size = 0.0, 0, self._settings.batch_size
         self._set_dropout(active=True)
-        noise = self._noise_on_embeddings()
+        # Noise on what the model reads, until the handle is removed; without effect where it is off.
+        alpha = self._settings.neftune_alpha
+        noise = self._base.model.get_input_embeddings().register_forward_hook(
+            lambda module, read, embedded: noised(embedded, alpha) if alpha else None
+        )
         try:
             while self.step < stop:
                 indices = batch_indices(self._seed, size, self.step, len(self._examples))
@@ -197,13 +200,6 @@ class Training:
         self._optimizer.param_groups[0]["lr"] = learning_rate_at(settings, self.step)
         self._optimizer.step()
         return float(total)
-
-    def _noise_on_embeddings(self) -> RemovableHandle:
-        """Noise on what the model reads, until the handle is removed; without effect where it is off."""
-        alpha = self._settings.neftune_alpha
-        return self._base.model.get_input_embeddings().register_forward_hook(
-            lambda module, read, embedded: noised(embedded, alpha) if alpha else None
-        )
 
     def _set_dropout(self, *, active: bool) -> None:
         if self._settings.lora_dropout:

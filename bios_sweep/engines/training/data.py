@@ -131,12 +131,12 @@ def read_dataset(path: Path) -> DataSet:
     """
     header, rows = _read_lines(path)
     try:
-        examples, count = tuple(map(_example, rows)), header["train"]
+        examples = tuple(map(_example, rows))
         dataset = DataSet(
             name=header["name"],
             source=header["source"],
-            train=examples[:count],
-            evaluation=examples[count:],
+            train=examples[: header["train"]],
+            evaluation=examples[header["train"] :],
         )
         told, found = str(header["fingerprint"]), dataset.fingerprint
     except (KeyError, TypeError, ValueError) as error:

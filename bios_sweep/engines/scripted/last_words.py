@@ -102,12 +102,11 @@ class _Said:
 
     def __init__(self, lines: Sequence[str]) -> None:
         self.lines = [plain(line) for line in lines]
-        told = read_tracebacks(self.lines)
-        self._raised = told.raised
+        self._raised, used = read_tracebacks(self.lines)
         loose = [
             line.strip()
             for number, line in enumerate(self.lines)
-            if number not in told.lines and not LAUNCHER.search(line)
+            if number not in used and not LAUNCHER.search(line)
         ]
         self._words = [bare for line in loose if says_something(bare := BOX.sub("", line))]
 

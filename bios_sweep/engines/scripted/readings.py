@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -138,12 +138,12 @@ def _readings_of(path: Path, *, growing: bool) -> list[Reading]:
         whole: Any = json.loads(text)
     except ValueError:
         if not growing:
-            return _present(map(reading_of, text.splitlines()))
+            return list(filter(None, map(reading_of, text.splitlines())))
         lines = text[: text.rfind("\n") + 1].splitlines()
-        return _present(_reading(json.loads(line)) for line in lines if line.strip())
+        return list(filter(None, (_reading(json.loads(line)) for line in lines if line.strip())))
     if isinstance(whole, Mapping) and isinstance(whole.get("log_history"), list):
         whole = whole["log_history"]
-    return _present(map(_reading, whole if isinstance(whole, list) else [whole]))
+    return list(filter(None, map(_reading, whole if isinstance(whole, list) else [whole])))
 
 
 def _reading(value: Any) -> Reading | None:
@@ -163,7 +163,3 @@ def _number(value: Any) -> float | None:
     if not is_number(value):
         return None
     return float(value) if abs(value) < math.inf or isinstance(value, float) else math.inf
-
-
-def _present(readings: Iterable[Reading | None]) -> list[Reading]:
-    return [reading for reading in readings if reading is not None]

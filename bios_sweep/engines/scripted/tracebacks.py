@@ -83,14 +83,6 @@ class Raised:
     stream: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tracebacks:
-    """All exceptions, in order, and the numbers of the lines that tracebacks are made of."""
-
-    raised: Sequence[Raised]
-    lines: frozenset[int]
-
-
 def plain(line: str) -> str:
     """Without colours, and without a progress bar: what stands behind one is a line of its own."""
     bare = COLOUR.sub("", line[:LONGEST])
@@ -104,8 +96,11 @@ def says_something(line: str) -> bool:
     return bool(line.strip("=-_* \t~^.#\"'")) and not NOISE.match(line) and not DRAWN.search(line)
 
 
-def read_tracebacks(lines: Sequence[str]) -> Tracebacks:
-    """Take lines apart that hold no colours and no progress bars; several ranks may have mixed theirs."""
+def read_tracebacks(lines: Sequence[str]) -> tuple[list[Raised], set[int]]:
+    """All exceptions, in order, and the numbers of the lines that tracebacks are made of.
+
+    The lines hold no colours and no progress bars; several ranks may have mixed theirs.
+    """
     prefixes = _prefixes(lines)
     streams: dict[str, list[tuple[int, str]]] = {"": []}
     for number, line in enumerate(lines):
@@ -113,10 +108,8 @@ def read_tracebacks(lines: Sequence[str]) -> Tracebacks:
         streams.setdefault(own, []).append((number, line[len(own) :]))
     readers = [_Reader(stream=prefix, lines=numbered) for prefix, numbered in streams.items()]
     raised = [found for reader in readers for found in reader.read()]
-    return Tracebacks(
-        raised=sorted(raised, key=lambda found: found.line),
-        lines=frozenset(number for reader in readers for number in reader.used),
-    )
+    used = {number for reader in readers for number in reader.used}
+    return sorted(raised, key=lambda found: found.line), used
 
 
 def _prefixes(lines: Sequence[str]) -> list[str]:
@@ -155,10 +148,11 @@ class _Reader:
             if self._takes(number, body):
                 continue
             kind = ENDED.match(body) if self._open else None
-            if kind is None or not _names_a_kind(kind[1]):
+            module, _, name = kind[1].rpartition(".") if kind else ("", "", "")
+            if kind is None or not name or not (module or name[0].isupper()):
                 continue
             self._open -= 1
-            if kind[1].rpartition(".")[2] in NO_KINDS:
+            if name in NO_KINDS:
                 self._linked, self._last = False, None
                 continue
             self.used.add(number)
@@ -217,8 +211,3 @@ class _Reader:
             return False
         others = HEAD.search(line) or any(word.match(line) for word in (FRAME, LINK, *MARKS))
         return not others and says_something(line.strip())
-
-
-def _names_a_kind(name: str) -> bool:
-    last = name.rpartition(".")[2]
-    return bool(last) and (last[0].isupper() or "." in name)

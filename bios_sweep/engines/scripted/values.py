@@ -107,7 +107,9 @@ def script_of(method: Mapping[str, Any], cwd: Path, function: OwnFunction | None
     if function is not None:
         run, command, files = function.name, None, dict(function.files)
     elif method["runner"] == Runner.PYTHON:
-        run, command = _callable(method), None
+        if not isinstance(method.get("callable"), str):
+            raise ConfigError("method.callable: missing; for example method.callable=my_package.train:trial")
+        run, command = method["callable"], None
         files = {run: callable_file(run, cwd)}
     else:
         command = _command(method, own)
@@ -139,12 +141,6 @@ def _check(method: Mapping[str, Any]) -> None:
     limit = method["time_limit_seconds"]
     if limit is not None and not is_positive(limit):
         raise not_allowed("method.time_limit_seconds", limit, "a number above 0, or null")
-
-
-def _callable(method: Mapping[str, Any]) -> str:
-    if not isinstance(method.get("callable"), str):
-        raise ConfigError("method.callable: missing; for example method.callable=my_package.train:trial")
-    return str(method["callable"])
 
 
 def _command(method: Mapping[str, Any], own: Sequence[str]) -> CommandTemplate:

@@ -87,10 +87,6 @@ class EvaluationSet:
         shares = self.difficulty + np.asarray(deviations)[self.cluster] / 100.0
         return np.asarray(self.lengths * (loss + scale * shares))
 
-    def mean(self, nats: np.ndarray) -> float:
-        """Nats per token over all tokens: what a trial reports as its loss."""
-        return float(nats.sum() / self.lengths.sum())
-
     def save(self, nats: np.ndarray, directory: Path) -> str:
         """Write `eval.npz`, whole or not at all; returns its digest."""
         buffer = io.BytesIO()

@@ -204,7 +204,7 @@ class PlantedTruth:
         """The loss a trial ends with, on the held-out set at hand: nats per token."""
         if self.evaluation is None:
             return self.level(settings, seed)
-        return self.evaluation.mean(self.nats(settings, seed))
+        return float(self.nats(settings, seed).sum() / self.evaluation.lengths.sum())
 
     def loss_at(self, settings: TrainingSettings, final: float, fraction: float) -> float:
         """The loss after a share of the steps: `untouched` at 0, `final` at 1, both to the bit."""

@@ -123,7 +123,15 @@ def module_files() -> tuple[ModuleFile, ...]:
         DataError: this Python ships no library sources (a frozen or zipped installation).
     """
     root = Path(sysconfig.get_path("stdlib"))
-    found = [ModuleFile(name=_module_name(path, root), path=path) for path in _source_paths(root)]
+    found = []
+    for folder, subfolders, names in os.walk(root):
+        subfolders[:] = [name for name in subfolders if name.isidentifier() and name not in EXCLUDED_FOLDERS]
+        for name in names:
+            if name.endswith(".py") and name[:-3].isidentifier():
+                path = Path(folder, name)
+                parts = path.relative_to(root).with_suffix("").parts
+                module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+                found.append(ModuleFile(name=module, path=path))
     if not found:
         raise DataError(f"{root}: no standard-library sources here; use data=jsonl with your own file")
     return tuple(sorted(found, key=lambda file: file.name))
@@ -215,14 +223,3 @@ def _signature(qualified: str, node: Documented) -> str:
         keyword = "async def" if isinstance(node, ast.AsyncFunctionDef) else "def"
         text = f"{keyword} {qualified}({ast.unparse(node.args)})"
     return text if len(text) <= MAX_SIGNATURE else f"{text[: MAX_SIGNATURE - 4]}...)"
-
-
-def _source_paths(root: Path) -> Iterator[Path]:
-    for folder, subfolders, names in os.walk(root):
-        subfolders[:] = [name for name in subfolders if name.isidentifier() and name not in EXCLUDED_FOLDERS]
-        yield from (Path(folder, name) for name in names if name.endswith(".py") and name[:-3].isidentifier())
-
-
-def _module_name(path: Path, root: Path) -> str:
-    parts = path.relative_to(root).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)

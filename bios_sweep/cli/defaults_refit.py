@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from bios_sweep import defaults
-from bios_sweep.cli.defaults_served import require_folder
+from bios_sweep.atomic import require_folder
 from bios_sweep.defaults.refitted import (
     FamilyRule,
     heuristics_diff,

@@ -21,7 +21,7 @@ from bios_sweep.audit.rollup import RollUpRow
 from bios_sweep.decision.costs import Timing
 from bios_sweep.decision.finding import Margin
 from bios_sweep.decision.statement import Verdict
-from bios_sweep.defaults.tuned import TunedDefaults, TunedKey, TunedMetric
+from bios_sweep.defaults.tuned import TunedDefaults, TunedKey
 from bios_sweep.reasons import Reason
 from bios_sweep.report.content.plan_summary import PlanSummary
 from bios_sweep.report.content.status import SweepStatus
@@ -45,11 +45,7 @@ AS_WRITTEN: dict[type, dict[str, Any]] = {
     TrialResult: {"final": Numbers, "files": NotRequired[Mapping[str, str]]},
     TrialSpec: {"settings": Settings},
     TunedKey: {"objective": NotRequired[str], "runner": NotRequired[str]},
-    TunedDefaults: {
-        "told": NotRequired[list[str]],
-        "metric": NotRequired[TunedMetric],
-        "evidence_hash": str,
-    },
+    TunedDefaults: {"evidence_hash": str},
 }
 ARM = {"factor": str | None, "level": Any}
 FACTS = {
@@ -87,6 +83,11 @@ AUDIT = {
         "findings": list[Flaw], "supports": list[str], "does_not_support": list[str], "settle": str,
     },
 }  # fmt: skip
+
+
+def _but_none(hint: Any) -> Any:
+    (only,) = [own for own in get_args(hint) if own is not NoneType]
+    return only
 
 
 def keys_of(cls: type) -> dict[str, Any]:
@@ -185,11 +186,6 @@ def _one_of(schemas: list[dict[str, Any]]) -> dict[str, Any]:
     if all([*one] == ["type"] for one in schemas):
         return {"type": [one["type"] for one in schemas]}
     return {"anyOf": schemas}
-
-
-def _but_none(hint: Any) -> Any:
-    (only,) = [own for own in get_args(hint) if own is not NoneType]
-    return only
 
 
 def text(name: str) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bios_sweep.defaults.building import build_tuned, decided_values
 from bios_sweep.defaults.difference import differences, file_differences
-from bios_sweep.defaults.exporters import TOOLS, Exported, export, export_file
+from bios_sweep.defaults.exporters.export import Exported, export, export_file
+from bios_sweep.defaults.exporters.tools import TOOLS
 from bios_sweep.defaults.lookup import Found, lookup
 from bios_sweep.defaults.merge import merge
 from bios_sweep.defaults.model_config import ModelShape, model_shape

@@ -97,9 +97,8 @@ def _does_not_divide(batch_size: int, gpus: int, micro_batch: int) -> str:
     unit = gpus * micro_batch
     below, above = batch_size // unit * unit, (batch_size // unit + 1) * unit
     share, rest = divmod(batch_size, gpus)
-    name, others = (
-        ("gpus", _divisors(batch_size, gpus)) if rest else ("micro_batch", _divisors(share, micro_batch))
-    )
+    name = "gpus" if rest else "micro_batch"
+    others = _divisors(batch_size, gpus) if rest else _divisors(share, micro_batch)
     return (
         f"batch_size: {batch_size} does not divide by gpus {gpus} x micro_batch {micro_batch} = {unit}; "
         f"the nearest that do are batch size {f'{below} or {above}' if below else above}; "

@@ -23,8 +23,8 @@ from bios_sweep.decision.finding import Margin
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.defaults.tuned import TunedDefaults, TunedKey, TunedMetric
 from bios_sweep.reasons import Reason
+from bios_sweep.report.content.answers import SweepStatus
 from bios_sweep.report.content.plan_summary import PlanSummary
-from bios_sweep.report.content.status import SweepStatus
 from bios_sweep.report.content.summary import MetricRow, Summary
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.design import Budget

@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from bios_sweep.claims import CLAIMS, claim_named
 from bios_sweep.decision.claims.judgement import words_of
 from bios_sweep.decision.statement import Verdict, question_titles
-from bios_sweep.procedure import NOT_SERVED
+from bios_sweep.procedure import NOT_SERVED, UNFINISHED
 from bios_sweep.reasons import Kind
 from bios_sweep.report.content.summary import Counts, FailureRow, Summary
 from bios_sweep.report.content.wording import (
+    bounded,
     clean,
     ended_as,
     gain,
-    interval,
     number,
     plural,
     times,
+    times_bounded,
     times_interval,
 )
 from bios_sweep.vocabulary import Word
 
 
-def titles(verdicts: Sequence[Verdict]) -> list[str]:
-    """A name per verdict: the factor, its claim where the factor has several, and its cell where it has one.
+def titled(verdicts: Sequence[Verdict]) -> list[tuple[str, Verdict]]:
+    """Verdicts by name: the factor, its claim where the factor has several, its cell where it has one.
 
     `batch_size (quality)`, `lora_rank, train_examples=500`.
     """
-    return [clean(title) for title in question_titles([(v.factor, v.claim, v.cell) for v in verdicts])]
+    names = question_titles([(verdict.factor, verdict.claim, verdict.cell) for verdict in verdicts])
+    return list(zip(map(clean, names), verdicts, strict=True))
 
 
 def contrast(verdict: Verdict) -> str:
@@ -44,19 +47,48 @@ def contrast(verdict: Verdict) -> str:
 
 def effect(verdict: Verdict) -> str:
     """`+1.22 [+1.08, +1.33]`: the gain in percent and its bounds."""
-    return f"{gain(verdict.effect_percent)} {interval(verdict.lower, verdict.upper)}".strip()
+    return bounded(verdict.effect_percent, verdict.lower, verdict.upper)
 
 
 def cost(verdict: Verdict) -> str:
     """`x1.80 [1.71, 1.89]`: the time of the level in question over the default's, and its bounds."""
-    return f"{times(verdict.cost_ratio)} {times_interval(verdict.cost_lower, verdict.cost_upper)}".strip()
+    return times_bounded(verdict.cost_ratio, verdict.cost_lower, verdict.cost_upper)
 
 
 def verdict_line(summary: Summary) -> str:
     """The whole sweep in a line: `learning_rate: confirm · lora_rank: inconclusive`."""
-    verdicts = summary.verdicts
-    words = [f"{name}: {clean(v.verdict)}" for name, v in zip(titles(verdicts), verdicts, strict=True)]
-    return " · ".join(words) if words else no_verdict(summary)
+    words = (f"{name}: {clean(verdict.verdict)}" for name, verdict in titled(summary.verdicts))
+    return " · ".join(words) or no_verdict(summary)
+
+
+def headline(summary: Summary) -> str:
+    """The sweep in one line: the verdicts, then what of them is served to nobody."""
+    return " · ".join(filter(None, (verdict_line(summary), first_line(summary))))
+
+
+def first_line(summary: Summary) -> str:
+    """What a report says before all else: what it found and does not serve. Empty where it serves all."""
+    groups: dict[str, list[str]] = {}
+    for one in summary.not_served:
+        if one.why.kind != UNFINISHED:
+            groups.setdefault(str(one.why), []).append(f"{one.title} {number(one.value)}")
+    told = [f"not served: {', '.join(names)} ({why})" for why, names in groups.items()]
+    if summary.no_file and (summary.verdicts or summary.no_file.kind != UNFINISHED):
+        told.insert(0, f"no tuned defaults: {summary.no_file}")
+    return "; ".join(told)
+
+
+def tuned_line(summary: Summary, file: Path) -> str:
+    """Where a sweep's tuned defaults lie, or why there are none; nothing where none are due yet."""
+    if not summary.final:
+        again = "they are written again once those have ended"
+        return f"tuned defaults: {file}, as of before trials ran again; {again}" if file.is_file() else ""
+    if summary.no_file:
+        return f"tuned defaults: none, {summary.no_file}"
+    if not file.is_file():
+        return f"tuned defaults: none, {file} is gone; the same command writes it again"
+    values = summary.served or summary.profiles
+    return f"tuned defaults: {file}" + ("" if values else " (no value yet: every question is open)")
 
 
 def cost_line(verdict: Verdict) -> str:
@@ -116,6 +148,11 @@ def counts_line(counts: Counts) -> str:
     if counts.waiting:
         parts.append(f"{counts.waiting} waiting")
     return f"{plural(counts.planned, 'trial')} planned = {' + '.join(parts)}"
+
+
+def scopes_of(verdicts: Sequence[Verdict]) -> list[str]:
+    """Where the verdicts hold, each scope once."""
+    return list(dict.fromkeys(clean(verdict.scope) for verdict in verdicts))
 
 
 def other_reasons(verdict: Verdict, *but: Kind) -> list[str]:

@@ -16,7 +16,7 @@ from rich.text import Text
 from bios_sweep.ports import ENDED, RETRIED, TrialEvent
 from bios_sweep.report.content.tally import Progress
 from bios_sweep.report.content.wording import ENDINGS, clean, duration, ended_as, number, plural
-from bios_sweep.report.text.logs import logs_of
+from bios_sweep.report.text.failed import logs_of
 from bios_sweep.study.trials import TrialResult, TrialSpec
 from bios_sweep.vocabulary import Status
 

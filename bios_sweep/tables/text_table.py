@@ -198,8 +198,8 @@ def seed_of(cell: str, where: str) -> int:
 def parsed(cells: Iterable[str]) -> tuple[Any, ...]:
     """Cells as settings: None, whole numbers, decimals or text, with one spelling per number."""
     cells = tuple(cells)
-    known = {cell: parsed_setting(cell.strip()) for cell in set(cells)}
-    return tuple(known[cell] for cell in cells)
+    settings = {cell: parsed_setting(cell.strip()) for cell in set(cells)}
+    return tuple(settings[cell] for cell in cells)
 
 
 def parsed_setting(text: str) -> Any:

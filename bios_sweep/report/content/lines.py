@@ -72,10 +72,10 @@ def first_line(summary: Summary) -> str:
     for one in summary.not_served:
         if one.why.kind != UNFINISHED:
             groups.setdefault(str(one.why), []).append(f"{one.title} {number(one.value)}")
-    told = [f"not served: {', '.join(names)} ({why})" for why, names in groups.items()]
+    parts = [f"not served: {', '.join(names)} ({why})" for why, names in groups.items()]
     if summary.no_file and (summary.verdicts or summary.no_file.kind != UNFINISHED):
-        told.insert(0, f"no tuned defaults: {summary.no_file}")
-    return "; ".join(told)
+        parts.insert(0, f"no tuned defaults: {summary.no_file}")
+    return "; ".join(parts)
 
 
 def tuned_line(summary: Summary, file: Path) -> str:
@@ -96,11 +96,11 @@ def cost_line(verdict: Verdict) -> str:
     if verdict.cost_ratio is None:
         return ""
     bounds = times_interval(verdict.cost_lower, verdict.cost_upper)
-    told = f"time of {_in_question(verdict)}: {times(verdict.cost_ratio)} the default's {bounds}".rstrip()
+    text = f"time of {_in_question(verdict)}: {times(verdict.cost_ratio)} the default's {bounds}".rstrip()
     if verdict.hardware:
-        told += f" on {clean(verdict.hardware)}"
+        text += f" on {clean(verdict.hardware)}"
     iso = verdict.iso_cost_percent
-    return told if iso is None else f"{told}; gain over the default trained for the same time {gain(iso)} %"
+    return text if iso is None else f"{text}; gain over the default trained for the same time {gain(iso)} %"
 
 
 def _in_question(verdict: Verdict) -> str:
@@ -119,20 +119,20 @@ def bounds_line(verdicts: Sequence[Verdict]) -> str:
     bounded = [v for v in verdicts if v.lower is not None or v.upper is not None]
     levels = sorted({round(100 * verdict.confidence, 1) for verdict in bounded})
     apart = any(verdict.effect_over for verdict in verdicts)
-    told = "gain over the default, positive = better"
+    text = "gain over the default, positive = better"
     if apart:
-        told = "gain of the best level over the default, or as the row says; positive = better"
+        text = "gain of the best level over the default, or as the row says; positive = better"
     if levels:
-        told += f"; one-sided {' or '.join(f'{level:g} %' for level in levels)} bounds"
+        text += f"; one-sided {' or '.join(f'{level:g} %' for level in levels)} bounds"
     own = [verdict for verdict in bounded if not claim_named(verdict.claim).of_another_level]
     if any(verdict.verdict == Word.CONFIRM for verdict in own):
-        told += "; beside a confirmed default those of the alternative that comes nearest"
+        text += "; beside a confirmed default those of the alternative that comes nearest"
     if len(own) < len(bounded) and not apart:
         elsewhere = [claim.name for claim in CLAIMS.values() if claim.of_another_level]
-        told += f"; of {', '.join(elsewhere)}: those of the level that is claimed"
+        text += f"; of {', '.join(elsewhere)}: those of the level that is claimed"
     if any(words_of(verdict.claim).margin for verdict in bounded):
-        told += f"; margin of {', of '.join(filter(None, (words_of(claim).margin for claim in CLAIMS)))}"
-    return told
+        text += f"; margin of {', of '.join(filter(None, (words_of(claim).margin for claim in CLAIMS)))}"
+    return text
 
 
 def no_verdict(summary: Summary) -> str:
@@ -157,11 +157,11 @@ def scopes_of(verdicts: Sequence[Verdict]) -> list[str]:
 
 def other_reasons(verdict: Verdict, *but: Kind) -> list[str]:
     """Reasons that neither the verdict's sentence nor the advice beside it already says. but: nor these."""
-    known = (*verdict.told, verdict.withheld)
+    said = (*verdict.told, verdict.withheld)
     return [
         clean(reason)
         for reason in verdict.reasons
-        if reason.kind not in (*but, NOT_SERVED) and reason not in known
+        if reason.kind not in (*but, NOT_SERVED) and reason not in said
     ]
 
 

@@ -56,8 +56,8 @@ def caveats(plan: Plan) -> list[str]:
     scenario = plan.study.scenario
     carried = scenario.carried
     if carried is not None:
-        told = ", ".join(carried) or "no setting"
-        lines.append(f"the script is told {told} and the seed; every other setting is its own")
+        names = ", ".join(carried) or "no setting"
+        lines.append(f"the script is told {names} and the seed; every other setting is its own")
     if scenario.code:
         read = ", ".join(scenario.files) or "no file"
         lines.append(f"part of what a trial is: {read}; whatever else decides belongs in method.inputs")
@@ -118,7 +118,7 @@ def truncation_lines(plan: Plan) -> list[str]:
     lines = [_one_cut(data.eval_max_length, lengths)] if {*lengths} != {data.eval_max_length} else []
     if not any(cut.truncated for cut in data.cuts) and not lines and data.cuts:
         return [f"nothing is cut: no example is longer than max_length ({lengths[0]:,} tokens)"]
-    lines += map(_told, data.cuts)
+    lines += map(_cut_line, data.cuts)
     if varies and plan.study.budget.hold == "tokens":
         lines.append(
             "held equal are the examples: of these an arm with a smaller max_length reads fewer tokens"
@@ -153,14 +153,14 @@ def _one_cut(cut: int, lengths: tuple[int, ...]) -> str:
 
 
 def _own_evaluation(lengths: tuple[int, ...]) -> str:
-    told = ", ".join(f"{length:,}" for length in lengths)
+    listed = ", ".join(f"{length:,}" for length in lengths)
     return (
-        f"max_length varies ({told}) and the script cuts its own evaluation: its arms may be judged on "
+        f"max_length varies ({listed}) and the script cuts its own evaluation: its arms may be judged on "
         "different tokens; have it cut the evaluation at one length, whatever max_length is"
     )
 
 
-def _told(cut: Cut) -> str:
+def _cut_line(cut: Cut) -> str:
     side = f"{SIDES[cut.split]} examples cut at {cut.max_length:,} tokens"
     if not cut.truncated:
         return f"{side}: none is longer"

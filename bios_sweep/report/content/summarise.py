@@ -18,10 +18,10 @@ from bios_sweep.report.content.parts import (
 from bios_sweep.report.content.scope import caveats, truncation
 from bios_sweep.report.content.summary import Counts, FailureRow, Summary, metric_row
 from bios_sweep.report.content.verdict_rows import (
+    advised,
     not_served,
     profiles,
     recommended,
-    told_verdict,
     verdicts_of,
 )
 from bios_sweep.study.plan import Plan
@@ -31,7 +31,7 @@ from bios_sweep.vocabulary import Status
 def summarise(plan: Plan, state: State, results: Results, command: str) -> Summary:
     """Everything a reader of the sweep is told. `command` reproduces it."""
     study, arms = plan.study, arms_of(plan, state)
-    verdicts = tuple(told_verdict(plan, verdict, command) for verdict in verdicts_of(plan, state))
+    verdicts = tuple(advised(plan, verdict, command) for verdict in verdicts_of(plan, state))
     summary = Summary(
         sweep=study.name,
         sweep_id=plan.sweep_id,

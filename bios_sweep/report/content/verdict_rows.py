@@ -43,15 +43,15 @@ from bios_sweep.vocabulary import Goal, Stage
 
 def verdicts_of(plan: Plan, state: State) -> tuple[Verdict, ...]:
     """One verdict per question that has been judged so far."""
-    told = [
+    verdicts = [
         _verdict(cell, question, state)
         for cell in plan.cells or (plan,)
         for question in questions(cell)
         if question in state.findings
     ]
     if WINNER in state.findings and state.search is not None and state.search.winner is not None:
-        told.append(search_verdict(plan, state, state.search, state.search.winner))
-    return tuple(told)
+        verdicts.append(search_verdict(plan, state, state.search, state.search.winner))
+    return tuple(verdicts)
 
 
 def _verdict(plan: Plan, question: Question, state: State) -> Verdict:
@@ -132,16 +132,14 @@ def search_verdict(plan: Plan, state: State, search: Search, winner: Arm) -> Ver
     )
 
 
-def told_verdict(plan: Plan, verdict: Verdict, command: str) -> Verdict:
+def advised(plan: Plan, verdict: Verdict, command: str) -> Verdict:
     """A verdict with its advice and, where its best level ends a grid that can grow, the command for it."""
-    told = replace(verdict, advice=advice(verdict))
-    if is_any(verdict.reasons, UNTESTED):
-        return told
+    verdict = replace(verdict, advice=advice(verdict))
     factor = next((factor for factor in plan.study.factors if factor.name == verdict.factor), None)
-    if factor is not None and is_any(verdict.reasons, EDGE):
-        extend = f"{command} {shlex.quote(_one_level_more(factor, plan.study.baseline, verdict))}"
-        return replace(told, extend=extend, reasons=(*told.reasons, EXTEND(command=extend)))
-    return told
+    if factor is None or is_any(verdict.reasons, UNTESTED) or not is_any(verdict.reasons, EDGE):
+        return verdict
+    extend = f"{command} {shlex.quote(_one_level_more(factor, plan.study.baseline, verdict))}"
+    return replace(verdict, extend=extend, reasons=(*verdict.reasons, EXTEND(command=extend)))
 
 
 def _one_level_more(factor: Factor, baseline: TrainingSettings, verdict: Verdict) -> str:
@@ -192,10 +190,10 @@ def profiles(plan: Plan, state: State) -> dict[str, dict[str, Any]]:
     if not state.profiles:
         return {}
     goals = recommended(plan, state)
-    told = {name for values in (state.served, *state.profiles.values()) for name in values}
+    served = {name for values in (state.served, *state.profiles.values()) for name in values}
     moved = {name for name in next(iter(goals.values()), {}) if len({v[name] for v in goals.values()}) > 1}
     return {
-        goal: {name: value for name, value in values.items() if name in told | moved}
+        goal: {name: value for name, value in values.items() if name in served | moved}
         for goal, values in goals.items()
     }
 

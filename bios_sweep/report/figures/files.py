@@ -92,8 +92,8 @@ def _figures_of(summary: Summary) -> Iterator[Drawn]:
 
 
 def _file_name(family: Family) -> str:
-    told = f"{family.factor} {family.cell}".strip()
-    return "".join(char if char.isalnum() else "_" for char in told)
+    name = f"{family.factor} {family.cell}".strip()
+    return "".join(char if char.isalnum() else "_" for char in name)
 
 
 def save_figures(drawn: Iterable[Drawn], folder: Path) -> tuple[Path, ...]:

@@ -61,8 +61,8 @@ def _table(lines: Sequence[PreflightLine]) -> Table:
     table = plain_table("node", "check", "wanted", "found", "ok", flexible=("node", "wanted", "found"))
     every = len({line.node for line in lines})
     for nodes, line in folded(lines):
-        told = nodes[0] if len(nodes) == 1 else f"all {every}" if len(nodes) == every else ", ".join(nodes)
-        cells = (told, line.check, line.wanted, line.found, "no" if line.red else "yes")
+        names = nodes[0] if len(nodes) == 1 else f"all {every}" if len(nodes) == every else ", ".join(nodes)
+        cells = (names, line.check, line.wanted, line.found, "no" if line.red else "yes")
         table.add_row(*(Text(clean(cell), style=RED if line.red else "") for cell in cells))
     return table
 

@@ -143,12 +143,12 @@ class LiveView:
 
     def _bar(self, progress: Progress, now: float) -> Table:
         left = progress.seconds_left(now)
-        told = [f"{progress.finished}/{progress.planned} trials"]
-        told += [f"{duration(now - self._opened)} so far"]
-        told += [f"about {duration(left)} left"] if left is not None else []
+        parts = [f"{progress.finished}/{progress.planned} trials"]
+        parts += [f"{duration(now - self._opened)} so far"]
+        parts += [f"about {duration(left)} left"] if left is not None else []
         row = Table.grid(padding=(0, 1, 0, 0))
         bar = ProgressBar(total=1.0, completed=progress.share(), width=BAR_COLUMNS)
-        row.add_row(bar, Text(", ".join(told)))
+        row.add_row(bar, Text(", ".join(parts)))
         return row
 
 

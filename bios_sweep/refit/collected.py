@@ -16,10 +16,9 @@ from bios_sweep.refit.evidence import Collected
 from bios_sweep.refit.rate_tables import stated, studies_of
 from bios_sweep.study.metric_names import DIRECTIONS, direction_of
 from bios_sweep.study.scenario import Metric
-from bios_sweep.tables.cells import numbers
 from bios_sweep.tables.column_names import VALUE
 from bios_sweep.tables.judged import metric_name, metric_of, stated_direction
-from bios_sweep.tables.text_table import RawTable, read_csv
+from bios_sweep.tables.text_table import RawTable, numbers, read_csv
 from bios_sweep.vocabulary import Stage
 
 RESULTS = "results.csv"

@@ -13,8 +13,7 @@ from bios_sweep.refit.design import FACTORS
 from bios_sweep.refit.evidence import Collected, RateStudy, read_errors, read_seeds
 from bios_sweep.settings import setting_names
 from bios_sweep.study.scenario import Metric
-from bios_sweep.tables.cells import numbers, parsed, seed_of
-from bios_sweep.tables.text_table import RawTable
+from bios_sweep.tables.text_table import RawTable, numbers, parsed, seed_of
 from bios_sweep.vocabulary import Stage, Status
 
 RATE = "learning_rate"

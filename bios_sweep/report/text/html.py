@@ -79,7 +79,6 @@ def page(summary: Summary) -> dict[str, Any]:
     return {
         "first": first_line(summary),
         "title": summary.question or summary.sweep,
-        "sweep": summary.sweep,
         "scenario": summary.scenario,
         "judged_on": summary.judged_on,
         "counts": counts_line(summary.counts),

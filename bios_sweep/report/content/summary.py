@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -127,8 +127,3 @@ class Summary:
     def exit_code(self) -> int:
         """0, or 3 when trials failed: the verdicts stand on what is left."""
         return 3 if self.counts.failed else 0
-
-
-def worst_first(failures: Sequence[FailureRow]) -> list[FailureRow]:
-    """Failed trials before diverged ones: the first need repair, the second are outcomes."""
-    return sorted(failures, key=lambda row: row.status != Status.FAILED)

@@ -41,14 +41,7 @@ from bios_sweep.checks import whole
 from bios_sweep.engines.simulation.draws import normal, normals
 from bios_sweep.engines.simulation.evaluation import EvaluationSet
 from bios_sweep.engines.simulation.metrics import PlantedMetric, metric_of
-from bios_sweep.engines.simulation.shapes import (
-    Curve,
-    Move,
-    curve_of,
-    move_of,
-    quantity,
-    require_mapping,
-)
+from bios_sweep.engines.simulation.shapes import Curve, Move, curve_of, move_of, quantity, require_mapping
 from bios_sweep.errors import ConfigError, NoClockError
 from bios_sweep.settings import OR_MORE, POSITIVE, TrainingSettings
 

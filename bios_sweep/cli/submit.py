@@ -24,10 +24,10 @@ from bios_sweep.driver.planned import planned
 from bios_sweep.driver.prepare import Prepared, prepare
 from bios_sweep.driver.tracking import tracking_of
 from bios_sweep.errors import ClusterError, ConfigError, InputError
+from bios_sweep.launch.job import StudyCommand
 from bios_sweep.launch.kuberay import KubeRayOptions, rayjob_manifest
 from bios_sweep.launch.rayjob import RayJobOptions, job_script, job_words
 from bios_sweep.launch.slurm import SlurmOptions, sbatch_file
-from bios_sweep.launch.study_command import StudyCommand
 from bios_sweep.records.retention import check_policy
 from bios_sweep.request import RAY
 from bios_sweep.secrecy import secret_in

@@ -196,7 +196,7 @@ def _pod(
 
 def _variables(options: KubeRayOptions) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [
-        {"name": name, "value": value} for name, value in (ENVIRONMENT | options.environment).items()
+        {"name": name, "value": value} for name, value in {**ENVIRONMENT, **options.environment}.items()
     ]
     for name, place in options.secrets.items():
         secret, _, key = place.partition("/")

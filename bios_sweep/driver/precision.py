@@ -14,8 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from bios_sweep.driver.prepare import Prepared
 from bios_sweep.driver.scenarios.trained import LORA_ENGINE
-from bios_sweep.execution.gpus import find_gpus
-from bios_sweep.execution.peaks import peak_of
+from bios_sweep.execution.gpus import find_gpus, peak_of
 from bios_sweep.execution.placement import Node, slots_on
 from bios_sweep.request import ACCELERATOR, INLINE, RAY, Request
 from bios_sweep.study.scenario import Scenario

@@ -65,12 +65,11 @@ class Submission:
         Raises:
             InputError: the file is there and differs.
         """
-        file, text = self.file, self.text
-        if file.exists() and not (
-            file.is_file() and file.read_text(encoding="utf-8", errors="replace") == text
-        ):
+        file = self.file
+        there = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else None
+        if file.exists() and there != self.text:
             raise InputError(f"{file}: is there and differs; remove it, or choose another with --file")
-        write_atomically(file, text)
+        write_atomically(file, self.text)
 
     def send(self) -> str:
         """Submit, and return what the scheduler answered; a job that is followed tells its log meanwhile.

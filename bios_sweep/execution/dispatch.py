@@ -45,10 +45,6 @@ class Job:
     attempt: int = 1
     losses: int = 0
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for the way to a worker."""
-        return {"trial": self.trial.to_dict(), "attempt": self.attempt}
-
 
 @dataclass
 class Slot:
@@ -86,8 +82,7 @@ class Dispatch:
     def ready(self, slot: int, worker: str) -> None:
         """A slot has built its engine and waits for a job."""
         entry = self._slots.setdefault(slot, Slot())
-        entry.worker, entry.built = worker, True
-        entry.deaths_in_a_row = 0
+        entry.worker, entry.built, entry.deaths_in_a_row = worker, True, 0
         if entry.first_ready is None:
             entry.first_ready = self._clock()
 
@@ -101,33 +96,28 @@ class Dispatch:
             if job is None:
                 break
             entry.job, entry.busy_since = job, self._clock()
-            self._record(
-                TrialEvent(kind=STARTED, key=job.trial.key, attempt=job.attempt, worker=entry.worker)
-            )
+            self._tell(STARTED, job, entry.worker)
             assigned.append((entry.worker, job))
         return assigned
 
     def item(self, slot: int, key: str, attempt: int, values: Mapping[str, Any]) -> bool:
         """A measurement or the result of a job; False for one of an older attempt, which is ignored."""
         entry = self._slots[slot]
-        if not self.has(slot, key, attempt):
+        job = entry.job
+        if job is None or not self.has(slot, key, attempt):
             return False
         if "status" not in values:
-            point = Measurement(**values)
-            self._record(
-                TrialEvent(kind=MEASURED, key=key, attempt=attempt, worker=entry.worker, measurement=point)
-            )
-            return True
-        if self._source.stopping and interrupted(values):
-            cause = f"{FELL_WITH_US}: {values['cause'] or SHORT}"
-            self.gives_back(slot, Loss(failure=Failure.PREEMPTED, cause=cause))
+            self._tell(MEASURED, job, entry.worker, measurement=Measurement(**values))
             return True
         result = _result(values)
-        if result.status == Status.FAILED and result.failure in NOT_THE_TRIALS_FAULT:
+        if self._source.stopping and interrupted(values):
+            cause = f"{FELL_WITH_US}: {result.cause or SHORT}"
+            self.gives_back(slot, Loss(failure=Failure.PREEMPTED, cause=cause))
+        elif result.status == Status.FAILED and result.failure in NOT_THE_TRIALS_FAULT:
             self.gives_back(slot, Loss(failure=result.failure, cause=result.cause))
-            return True
-        self._free(entry)
-        self._record(TrialEvent(kind=ENDED, key=key, attempt=attempt, worker=entry.worker, result=result))
+        else:
+            self._free(entry)
+            self._tell(ENDED, job, entry.worker, result=result)
         return True
 
     def has(self, slot: int, key: str, attempt: int) -> bool:
@@ -193,12 +183,11 @@ class Dispatch:
             return False
         if self._source.stopping:
             return True
-        if not self._line:
-            trial = self._source.take()
-            if trial is None:
-                require_closed(self._source)
-                return True
-            self._line.append(Job(trial=trial))
+        job = self._next_job()
+        if job is None:
+            require_closed(self._source)
+            return True
+        self._line.appendleft(job)
         return False
 
     @property
@@ -227,30 +216,25 @@ class Dispatch:
         entry.job = None
 
     def _give_back(self, job: Job, worker: str, loss: Loss) -> None:
-        key, cause = job.trial.key, masked(loss.cause)
-        losses = job.losses + (loss.failure != Failure.PREEMPTED)
-        if loss.failure in RETRIED_IN_VAIN or losses >= self._max_attempts:
-            told = cause if loss.failure in RETRIED_IN_VAIN else f"{cause} ({self._tries(losses)})"
-            result = TrialResult(
-                key=key, status=Status.FAILED, attempts=job.attempt, cause=told, failure=loss.failure
-            )
-            self._record(TrialEvent(kind=ENDED, key=key, attempt=job.attempt, worker=worker, result=result))
+        cause, failure = masked(loss.cause), loss.failure
+        losses = job.losses + (failure != Failure.PREEMPTED)
+        if failure not in RETRIED_IN_VAIN and losses < self._max_attempts:
+            again = Job(trial=job.trial, attempt=job.attempt + 1, losses=losses)
+            self._line.append(again)
+            self._tell(RETRIED, again, worker, cause=cause, failure=failure)
             return
-        again = Job(trial=job.trial, attempt=job.attempt + 1, losses=losses)
-        self._line.append(again)
-        self._record(
-            TrialEvent(
-                kind=RETRIED,
-                key=key,
-                attempt=again.attempt,
-                worker=worker,
-                cause=cause,
-                failure=loss.failure,
-            )
-        )
+        if failure not in RETRIED_IN_VAIN:
+            cause += f" (attempt {losses} of {self._max_attempts})"
+        ended: dict[str, Any] = {
+            "status": Status.FAILED,
+            "cause": cause,
+            "failure": failure,
+            "attempts": job.attempt,
+        }
+        self._tell(ENDED, job, worker, result=TrialResult(key=job.trial.key, **ended))
 
-    def _tries(self, losses: int) -> str:
-        return f"attempt {losses} of {self._max_attempts}"
+    def _tell(self, kind: str, job: Job, worker: str, **what: Any) -> None:
+        self._record(TrialEvent(kind=kind, key=job.trial.key, attempt=job.attempt, worker=worker, **what))
 
 
 def require_closed(source: TrialSource) -> None:

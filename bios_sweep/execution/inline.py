@@ -15,7 +15,7 @@ from bios_sweep.ports import (
     MEASURED,
     STARTED,
     EventSink,
-    PreflightLine,
+    Options,
     TrialEngine,
     TrialEvent,
     TrialSource,
@@ -37,29 +37,18 @@ class InlineExecutor:
         """This process can always run one trial at a time."""
         return "in this process, one trial at a time"
 
-    def preflight(self, wanted: Mapping[str, Any]) -> tuple[PreflightLine, ...]:
+    def preflight(self, wanted: Mapping[str, Any]) -> tuple[()]:
         """Nothing to compare: trials run where they were planned."""
         return ()
 
     def time(
-        self,
-        settings: Sequence[TrainingSettings],
-        *,
-        engine: str,
-        engine_options: Mapping[str, Any],
-        repeats: int,
+        self, settings: Sequence[TrainingSettings], engine: str, engine_options: Options, repeats: int
     ) -> tuple[list[list[float]], str]:
         """Time the arms here, before any trial."""
         return time_arms(engine, engine_options, [arm.to_dict() for arm in settings], repeats)
 
     def run(
-        self,
-        source: TrialSource,
-        record: EventSink,
-        *,
-        engine: str,
-        engine_options: Mapping[str, Any],
-        trials_dir: Path,
+        self, source: TrialSource, record: EventSink, engine: str, engine_options: Options, trials_dir: Path
     ) -> None:
         """Run trials until the source is closed or stopping; a trial that fails gets a fresh engine after it.
 

@@ -42,12 +42,6 @@ GOOD_SHARE = 0.5
 DIRECTIONS = {"minimize": 1.0, "maximize": -1.0}
 LOST = "lost"  # study attribute: numbers of proposals that were asked but never reached the journal
 PENALISED = "diverged"  # study attribute: numbers that were told a penalty instead of a value
-_RUNNING, _WAITING, _COMPLETE, _FAIL = (
-    TrialState.RUNNING,
-    TrialState.WAITING,
-    TrialState.COMPLETE,
-    TrialState.FAIL,
-)
 
 
 class OptunaSearch:
@@ -73,14 +67,13 @@ class OptunaSearch:
         directions: tuple[str, ...] = ("minimize",),
         seed: int = 0,
     ) -> None:
-        _require_directions(name, directions, worst)
         self._space = space
         self._worst = worst
         self._seed = seed
         self._multipliers = tuple(DIRECTIONS[direction] for direction in directions)
         self._distributions = {one.setting: _distribution(one) for one in space.ranges}
         with _quiet():
-            self._study = _open_study(_open_storage(path), name, self._multipliers)
+            self._study = _open_study(_open_storage(path), name, directions)
 
     def ask(self, count: int) -> list[Proposal]:
         """The next proposals: the starts first, then a few random ones, then the model's.
@@ -117,7 +110,7 @@ class OptunaSearch:
         """
         if self._open(number) is not None:
             with _quiet():
-                self._study.tell(number, state=_FAIL)
+                self._study.tell(number, state=TrialState.FAIL)
 
     def importance(self) -> dict[str, float]:
         """PED-ANOVA: how differently the better half is spread over a setting than all proposals are.
@@ -126,7 +119,7 @@ class OptunaSearch:
         of variance: a setting that explains 94 % of it comes out at about 70-80 %.
         Source: Watanabe et al. 2023, arXiv 2304.10255.
         """
-        if len(self._trials(_COMPLETE)) < FEWEST_FOR_IMPORTANCE:
+        if len(self._trials(TrialState.COMPLETE)) < FEWEST_FOR_IMPORTANCE:
             return {}
         sign = self._multipliers[0]
         evaluator = PedAnovaImportanceEvaluator(target_quantile=GOOD_SHARE)
@@ -145,17 +138,21 @@ class OptunaSearch:
         """
         by_number = {one.proposal.number: one for one in known}
         with _quiet():
-            while self._trials(_WAITING):
+            while self._trials(TrialState.WAITING):
                 self._study.ask(self._distributions)  # queued by a process that died before it asked
             for number in range(len(self._trials()), max(by_number, default=-1) + 1):
                 self._put_back(number, by_number.get(number))
-            for trial in self._trials(_RUNNING):
+            for trial in self._trials(TrialState.RUNNING):
                 self._settle(trial, by_number.get(trial.number))
 
     def _ask_one(self) -> Proposal:
         lost = self._noted(LOST)
-        asked = [trial for trial in self._trials() if trial.number not in lost and trial.state != _WAITING]
-        if not self._trials(_WAITING):
+        asked = [
+            trial
+            for trial in self._trials()
+            if trial.number not in lost and trial.state != TrialState.WAITING
+        ]
+        if not self._trials(TrialState.WAITING):
             untried = [start for start in self._space.first if start not in [one.params for one in asked]]
             if untried:
                 self._study.enqueue_trial(untried[0])
@@ -166,10 +163,12 @@ class OptunaSearch:
     def _put_back(self, number: int, known: KnownProposal | None) -> None:
         if known is None:
             self._note(LOST, number)
-            self._study.add_trial(create_trial(state=_FAIL))
+            self._study.add_trial(create_trial(state=TrialState.FAIL))
             return
         values = {name: known.proposal.values[name] for name in self._space.settings}
-        self._study.add_trial(create_trial(state=_RUNNING, params=values, distributions=self._distributions))
+        self._study.add_trial(
+            create_trial(state=TrialState.RUNNING, params=values, distributions=self._distributions)
+        )
 
     def _settle(self, trial: FrozenTrial, known: KnownProposal | None) -> None:
         """An open proposal: told, left to the sweep, or given up (a half-written one teaches nothing)."""
@@ -184,7 +183,7 @@ class OptunaSearch:
     def _penalty(self) -> tuple[float, ...]:
         """Per objective: past the worst seen or known, by as much as lies between that and the best seen."""
         penalised = self._noted(PENALISED)
-        seen = [trial.values for trial in self._trials(_COMPLETE) if trial.number not in penalised]
+        seen = [trial.values for trial in self._trials(TrialState.COMPLETE) if trial.number not in penalised]
         return tuple(
             sign * _past([sign * one for one in (self._worst[place], *(row[place] for row in seen))])
             for place, sign in enumerate(self._multipliers)
@@ -202,9 +201,9 @@ class OptunaSearch:
     def _open(self, number: int) -> FrozenTrial | None:
         """The proposal of that number while it waits for its result; None once it has ended."""
         trials = self._trials()
-        if not 0 <= number < len(trials) or trials[number].state == _WAITING:
+        if not 0 <= number < len(trials) or trials[number].state == TrialState.WAITING:
             raise BiosSweepError(f"search {self._study.study_name}: proposal {number} was never asked for")
-        return trials[number] if trials[number].state == _RUNNING else None
+        return trials[number] if trials[number].state == TrialState.RUNNING else None
 
 
 class _OneWriter:
@@ -241,11 +240,11 @@ def _open_storage(path: Path | None) -> BaseStorage:
         ) from error
 
 
-def _open_study(storage: BaseStorage, name: str, multipliers: Sequence[float]) -> optuna.Study:
+def _open_study(storage: BaseStorage, name: str, directions: Sequence[str]) -> optuna.Study:
     if name in optuna.get_all_study_names(storage):
         return optuna.load_study(study_name=name, storage=storage)
-    directions = [StudyDirection.MINIMIZE if sign > 0 else StudyDirection.MAXIMIZE for sign in multipliers]
-    return optuna.create_study(storage=storage, study_name=name, directions=directions)
+    kinds = [StudyDirection[direction.upper()] for direction in directions]
+    return optuna.create_study(storage=storage, study_name=name, directions=kinds)
 
 
 def _cut_half_line(path: Path) -> None:
@@ -258,14 +257,6 @@ def _cut_half_line(path: Path) -> None:
         if whole < len(content):
             file.truncate(whole)
             os.fsync(file.fileno())
-
-
-def _require_directions(name: str, directions: Sequence[str], worst: Sequence[float]) -> None:
-    unknown = [direction for direction in directions if direction not in DIRECTIONS]
-    if unknown:
-        raise BiosSweepError(f"search {name}: {unknown[0]!r} is no direction; {' or '.join(DIRECTIONS)}")
-    if len(worst) != len(directions):
-        raise BiosSweepError(f"search {name}: {len(directions)} directions but {len(worst)} worst values")
 
 
 def _distribution(one: SearchRange) -> BaseDistribution:

@@ -88,8 +88,9 @@ def refuse_unless_fits(request: Request, nodes: Sequence[Mapping[str, float]]) -
 def waiting_line(request: Request, *, free: Mapping[str, float], total: Mapping[str, float]) -> str:
     """What one trial needs and what the cluster has of it. free, total: amounts by Ray's names, all nodes."""
     needed = " and ".join(_told(name, amount) for name, amount in request.bundle.items())
+    units = {name: one.unit for name, one in RESOURCES.items()}
     left = [
-        f"{free.get(name, 0.0) / _unit(name):g} of {_told(name, total.get(name, 0.0))}"
+        f"{free.get(name, 0.0) / units.get(name, 1.0):g} of {_told(name, total.get(name, 0.0))}"
         for name in request.bundle
         if not name.startswith(ACCELERATOR)
     ]
@@ -122,7 +123,3 @@ def _told(name: str, amount: float) -> str:
     if name.startswith(ACCELERATOR):
         return f"the accelerator {name.removeprefix(ACCELERATOR)}"
     return RESOURCES[name].words(amount) if name in RESOURCES else f"{amount:g} {name}"
-
-
-def _unit(name: str) -> float:
-    return RESOURCES[name].unit if name in RESOURCES else 1.0

@@ -16,19 +16,8 @@ import yaml  # type: ignore[import-untyped]  # omegaconf brings it, without stub
 
 from bios_sweep.checks import line, matching, one_of, or_null, truth, whole
 from bios_sweep.errors import ConfigError
-from bios_sweep.launch.job import (
-    PATH,
-    QUANTITY,
-    VARIABLE,
-    JobOptions,
-    StudyCommand,
-    each,
-    environment,
-    form,
-    gibibytes,
-    named,
-    option,
-)
+from bios_sweep.launch import job
+from bios_sweep.launch.job import JobOptions, StudyCommand, each, form, named, option
 
 AUTH_SINCE = (2, 52)  # https://docs.ray.io/en/latest/cluster/kubernetes/user-guides/kuberay-auth.html
 GRACE_SECONDS = 60  # chosen, not measured: time to leave after a notice; Kubernetes' own default is 30
@@ -39,7 +28,7 @@ ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "RAY_USAGE_STATS_ENABLED": "0"}
 # https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-subdomain-names
 DNS_NAME = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
 NAME = form(DNS_NAME, "a name of small letters, digits, . and -")
-MEMORY = form(QUANTITY, "a quantity such as 32Gi")
+MEMORY = form(job.QUANTITY, "a quantity such as 32Gi")
 SECRET = form(
     rf"{DNS_NAME}/[A-Za-z0-9_.-]+",
     "SECRET/KEY: the name of a Kubernetes secret and a key in it, never the value",
@@ -71,9 +60,9 @@ class KubeRayOptions(JobOptions):
     memory: str = option(MEMORY)
     head_cpus: int = option(whole)
     head_memory: str = option(MEMORY)
-    claims: Mapping[str, str] = option(named(form(PATH, "an absolute path such as /mnt/bios"), NAME))
-    environment: Mapping[str, str] = option(environment)
-    secrets: Mapping[str, str] = option(named(SECRET, form(VARIABLE, "a variable's name")))
+    claims: Mapping[str, str] = option(named(form(job.PATH, "an absolute path such as /mnt/bios"), NAME))
+    environment: Mapping[str, str] = option(job.environment)
+    secrets: Mapping[str, str] = option(named(SECRET, form(job.VARIABLE, "a variable's name")))
     image_pull_secrets: tuple[str, ...] = option(each(NAME))
     node_selector: Mapping[str, str] = option(named(line))
     tolerations: tuple[str, ...] = option(each(TAINT))
@@ -97,7 +86,7 @@ def rayjob_manifest(command: StudyCommand, options: KubeRayOptions) -> str:
     Raises:
         ConfigError: no trial fits on a worker, or the workspace would be lost with the cluster.
     """
-    command.require_fit(gpus=options.gpus, cpus=options.cpus, memory=gibibytes(options.memory))
+    command.require_fit(gpus=options.gpus, cpus=options.cpus, memory=job.gibibytes(options.memory))
     _require_kept(command.workspace, options.claims)
     metadata = {
         "name": command.name,

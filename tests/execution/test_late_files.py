@@ -3,7 +3,7 @@ from __future__ import annotations
 import time
 
 from bios_sweep.errors import StorageError
-from bios_sweep.execution.transfer.late_files import LateFiles
+from bios_sweep.execution.transfer.attempt_files import LateFiles
 
 PATIENCE_SECONDS = 0.3
 RESULT = (0, "key", 1, {"status": "completed"})

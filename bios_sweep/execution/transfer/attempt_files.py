@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import logging
 import os
+import queue
 import re
 import shutil
 import socket
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
@@ -31,6 +34,7 @@ _log = logging.getLogger(__name__)
 PLACES_FILE = "held.json"
 LEFTOVER = "bios-sweep-attempt-"  # and host, process, and letters of `tempfile`
 Items = Generator[Measurement | TrialResult]  # of an attempt
+FIRST_SHARE, LONGEST_SHARE = 1 / 60, 1 / 4  # of the patience: 1 s and 15 s of a minute; chosen, not measured
 ATTEMPTS_FOLDER = "attempts"  # beside the trials folder, where no storage is named
 
 
@@ -127,6 +131,64 @@ def _own(place: Any, key: str) -> str:
     return place if own else ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Arrival:
+    """A result whose files were waited for. error: what the storage said last, None where they have come."""
+
+    slot: int
+    key: str
+    attempt: int
+    item: dict[str, Any]
+    error: Exception | None = None
+
+
+class LateFiles:
+    """Files of ended attempts that the storage would not give at once: asked for again, beside Tune's loop.
+
+    A storage that restarts or throttles is away for seconds. Its error must not end the run, and waiting for
+    it must not stand in the way of the other workers, whose reports the driver's thread takes in. So one
+    thread waits per result; `arrived` is asked in the driver's.
+
+    bring: `FileTransfer.bring`. wanted: whether the attempt still has its trial; asked from the threads.
+    """
+
+    def __init__(
+        self,
+        bring: Callable[[str, int, Callable[[], bool]], None],
+        wanted: Callable[[int, str, int], bool],
+        *,
+        patience_seconds: float,
+    ) -> None:
+        self._bring, self._wanted, self._patience = bring, wanted, patience_seconds
+        self._arrived: queue.SimpleQueue[Arrival] = queue.SimpleQueue()
+
+    def wait_for(self, slot: int, key: str, attempt: int, item: dict[str, Any]) -> None:
+        """Fetch the files of an ended attempt, again and again for the time of the patience."""
+        arguments = (slot, key, attempt, item)
+        threading.Thread(target=self._wait, args=arguments, daemon=True, name=f"files of {key}").start()
+
+    def arrived(self) -> list[Arrival]:
+        """Those whose waiting ended since the last call, well or not."""
+        return [self._arrived.get() for _ in range(self._arrived.qsize())]
+
+    def _wait(self, slot: int, key: str, attempt: int, item: dict[str, Any]) -> None:
+        pause, latest = FIRST_SHARE * self._patience, time.monotonic() + self._patience
+        error: Exception | None = None
+        while True:
+            time.sleep(pause)
+            if not self._wanted(slot, key, attempt):
+                return
+            try:
+                self._bring(key, attempt, lambda: self._wanted(slot, key, attempt))
+                error = None
+            except Exception as failed:  # noqa: BLE001 - the driver's thread decides what it means
+                error = failed
+            if error is None or time.monotonic() >= latest:
+                self._arrived.put(Arrival(slot=slot, key=key, attempt=attempt, item=item, error=error))
+                return
+            pause = min(2 * pause, LONGEST_SHARE * self._patience, max(0.0, latest - time.monotonic()))
+
+
 class AttemptFiles:
     """The worker's part: a folder on its own disk, filled from the storage and kept there."""
 
@@ -166,12 +228,12 @@ class AttemptFiles:
         Raises:
             StorageError: the storage does not answer.
         """
-        now: dict[str, tuple[int, int]] = {}
-        for name, path in files_below(self.directory).items():
+        files, now = files_below(self.directory), {}
+        for name, path in files.items():
             with suppress(FileNotFoundError):  # a script's, which works on meanwhile
                 now[name] = (path.stat().st_size, path.stat().st_mtime_ns)
         if now != self._kept:
-            self._store.push(self._push, self.directory)
+            self._store.push(self._push, files)
             self._kept = now
 
     def discard(self) -> None:

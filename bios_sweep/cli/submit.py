@@ -30,9 +30,7 @@ def run(args: Namespace) -> int:
         raise InputError("--dry-run writes and sends nothing; leave out --send and --file, or leave it out")
     prepared = prepare(asked_of_job(invocation_of(args), args.to))
     summary = planned(prepared).summary
-    job = submission(prepared, to=args.to, file=args.file)
-    if args.send:
-        job.require_program()
+    job = submission(prepared, to=args.to, file=args.file, sent=args.send)
     if not args.dry_run:
         job.write()
     answer = {

@@ -132,7 +132,7 @@ def _used(request: Request, offer: Offer) -> int:
     counted = request
     if not request.joins:  # of this machine only its CPUs and GPUs are known
         counted = Request(cpus_per_trial=request.cpus_per_trial, gpus_per_trial=share)
-    room = [slots_on(counted, node) for node in offer.nodes]
+    room = [slots_on(counted, node.resources) for node in offer.nodes]
     limit = request.max_concurrent
     if limit is not None and sum(room) > limit:
         room = [limit]

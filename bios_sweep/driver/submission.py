@@ -48,17 +48,6 @@ class Submission:
     follows: bool
     warnings: tuple[str, ...]
 
-    def require_program(self) -> None:
-        """Refuse to send from a machine that lacks what submits.
-
-        Raises:
-            InputError: which program it is.
-        """
-        if shutil.which(self.words[0]) is None:
-            raise InputError(
-                f"`{self.words[0]}` is not on this machine; leave out --send and submit where it is"
-            )
-
     def write(self) -> None:
         """Never over another text: somebody may have edited it.
 
@@ -110,8 +99,10 @@ def asked_of_job(asked: Invocation, to: str) -> Invocation:
     return replace(asked, overrides=(f"submit={to}", *asked.overrides, *cluster, f"{ADDRESS}=auto"))
 
 
-def submission(prepared: Prepared, *, to: str, file: Path | None = None) -> Submission:
+def submission(prepared: Prepared, *, to: str, file: Path | None = None, sent: bool = False) -> Submission:
     """The job of a study. to: `slurm`, `kuberay` or `rayjob`. file: where its text goes, by default here.
+
+    sent: it will be, from this machine.
 
     Raises:
         InputError: what cannot run there, or a secret, which would be kept in a file and shown by tools.
@@ -125,6 +116,8 @@ def submission(prepared: Prepared, *, to: str, file: Path | None = None) -> Subm
         secret = secret_in(line)
         if secret:
             raise ConfigError(f"submit: line {number} of the file would hold {secret}; see docs/submit.md")
+    if sent and shutil.which(words[0]) is None:
+        raise InputError(f"`{words[0]}` is not on this machine; leave out --send and submit where it is")
     typed = [word.partition("=") for word in prepared.invocation.overrides if key_set_by(word) == ADDRESS]
     warnings = tuple(
         f"{ADDRESS}={address} has no effect: the job runs on the Ray that it finds where it starts"

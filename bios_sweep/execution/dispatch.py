@@ -21,9 +21,8 @@ from bios_sweep.vocabulary import Failure, Status
 
 FELL_WITH_US = "its script ended while the sweep was told to stop"
 SHORT = "with success, but not at its last step"
-NOT_THE_TRIALS_FAULT = frozenset(
-    {Failure.WORKER_LOST, Failure.NODE_LOST, Failure.PREEMPTED}
-)  # an engine may report these too
+# an engine may report these too
+NOT_THE_TRIALS_FAULT = frozenset({Failure.WORKER_LOST, Failure.NODE_LOST, Failure.PREEMPTED})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,10 +158,6 @@ class Dispatch:
         """The slot whose process this is, or None when it is absent."""
         return next((slot for slot, entry in self._slots.items() if entry.worker == worker), None)
 
-    def worker_of(self, slot: int) -> str:
-        """The slot's process, empty while it is absent."""
-        return self._slots[slot].worker if slot in self._slots else ""
-
     def present(self) -> dict[int, str]:
         """Slot -> worker of those that are not absent."""
         return {slot: entry.worker for slot, entry in self._slots.items() if entry.worker}
@@ -225,13 +220,10 @@ class Dispatch:
             return
         if failure not in RETRIED_IN_VAIN:
             cause += f" (attempt {losses} of {self._max_attempts})"
-        ended: dict[str, Any] = {
-            "status": Status.FAILED,
-            "cause": cause,
-            "failure": failure,
-            "attempts": job.attempt,
-        }
-        self._tell(ENDED, job, worker, result=TrialResult(key=job.trial.key, **ended))
+        result = TrialResult(
+            key=job.trial.key, status=Status.FAILED, attempts=job.attempt, cause=cause, failure=failure
+        )
+        self._tell(ENDED, job, worker, result=result)
 
     def _tell(self, kind: str, job: Job, worker: str, **what: Any) -> None:
         self._record(TrialEvent(kind=kind, key=job.trial.key, attempt=job.attempt, worker=worker, **what))

@@ -44,6 +44,17 @@ LOST = "lost"  # study attribute: numbers of proposals that were asked but never
 PENALISED = "diverged"  # study attribute: numbers that were told a penalty instead of a value
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Only warnings from Optuna while one of our calls runs; its level is the user's again afterwards."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(max(before, logging.WARNING))
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)
+
+
 class OptunaSearch:
     """Tree-structured Parzen estimator over all settings jointly, for one objective or several.
 
@@ -57,6 +68,7 @@ class OptunaSearch:
         StorageError: the file is damaged before its last line.
     """
 
+    @_quiet()
     def __init__(
         self,
         path: Path | None,
@@ -72,17 +84,17 @@ class OptunaSearch:
         self._seed = seed
         self._multipliers = tuple(DIRECTIONS[direction] for direction in directions)
         self._distributions = {one.setting: _distribution(one) for one in space.ranges}
-        with _quiet():
-            self._study = _open_study(_open_storage(path), name, directions)
+        self._study = _open_study(_open_storage(path), name, directions)
 
+    @_quiet()
     def ask(self, count: int) -> list[Proposal]:
         """The next proposals: the starts first, then a few random ones, then the model's.
 
         Where a range holds few whole numbers a proposal may repeat an earlier one; its trial exists then.
         """
-        with _quiet():
-            return [self._ask_one() for _ in range(count)]
+        return [self._ask_one() for _ in range(count)]
 
+    @_quiet()
     def tell(self, number: int, objectives: tuple[float, ...] | None) -> None:
         """Values per objective; None (or one that is not finite) is a divergence. Telling again is ignored.
 
@@ -99,9 +111,9 @@ class OptunaSearch:
         if objectives is None or not all(math.isfinite(value) for value in objectives):
             objectives = self._penalty()
             self._note(PENALISED, number)
-        with _quiet():
-            self._study.tell(number, list(objectives))
+        self._study.tell(number, list(objectives))
 
+    @_quiet()
     def drop(self, number: int) -> None:
         """A proposal without an outcome: kept in Optuna's file as failed, ignored by the model.
 
@@ -109,9 +121,9 @@ class OptunaSearch:
             BiosSweepError: no such proposal was asked.
         """
         if self._open(number) is not None:
-            with _quiet():
-                self._study.tell(number, state=TrialState.FAIL)
+            self._study.tell(number, state=TrialState.FAIL)
 
+    @_quiet()
     def importance(self) -> dict[str, float]:
         """PED-ANOVA: how differently the better half is spread over a setting than all proposals are.
 
@@ -123,13 +135,14 @@ class OptunaSearch:
             return {}
         sign = self._multipliers[0]
         evaluator = PedAnovaImportanceEvaluator(target_quantile=GOOD_SHARE)
-        with _quiet(), warnings.catch_warnings():
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it warns that lower must be better, which the sign sees to
             shares = get_param_importances(
                 self._study, evaluator=evaluator, target=lambda trial: sign * trial.values[0]
             )
         return {name: float(shares[name]) for name in self._space.settings}
 
+    @_quiet()
     def reconcile(self, known: Sequence[KnownProposal]) -> None:
         """Make Optuna's study agree with the sweep's journal, which is the truth.
 
@@ -137,13 +150,12 @@ class OptunaSearch:
         lost or shortened file are put back under their numbers.
         """
         by_number = {one.proposal.number: one for one in known}
-        with _quiet():
-            while self._trials(TrialState.WAITING):
-                self._study.ask(self._distributions)  # queued by a process that died before it asked
-            for number in range(len(self._trials()), max(by_number, default=-1) + 1):
-                self._put_back(number, by_number.get(number))
-            for trial in self._trials(TrialState.RUNNING):
-                self._settle(trial, by_number.get(trial.number))
+        while self._trials(TrialState.WAITING):
+            self._study.ask(self._distributions)  # queued by a process that died before it asked
+        for number in range(len(self._trials()), max(by_number, default=-1) + 1):
+            self._put_back(number, by_number.get(number))
+        for trial in self._trials(TrialState.RUNNING):
+            self._settle(trial, by_number.get(trial.number))
 
     def _ask_one(self) -> Proposal:
         lost = self._noted(LOST)
@@ -214,17 +226,6 @@ class _OneWriter:
 
     def release(self) -> None:
         return None
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Only warnings from Optuna while one of our calls runs; its level is the user's again afterwards."""
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(max(before, logging.WARNING))
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(before)
 
 
 def _open_storage(path: Path | None) -> BaseStorage:

@@ -155,7 +155,7 @@ class Bridge(tune.Callback, tune.Stopper):
 
     def _lose(self, trial: Any) -> None:
         slot = trial.config["slot"]
-        worker = self._dispatch.worker_of(slot)
+        worker = self._dispatch.present().get(slot, "")
         loss = loss_of(trial.get_pickled_error())
         if worker in self._noticed or self._was_noticed(worker):
             loss = PREEMPTION

@@ -95,7 +95,11 @@ class RayTuneExecutor:
         files = self._storage_for(Path(wanted["trials_dir"]))
         if files is None or self._request.address is None:
             return ()
-        nodes = [node for node in nodes_alive() if slots_on(self._request, node) and node_answers(node.id)]
+        nodes = [
+            node
+            for node in nodes_alive()
+            if slots_on(self._request, node.resources) and node_answers(node.id)
+        ]
         with self._closed_on_error(), restored_signals(), left_for_nodes(wanted, files) as facts:
             return judge(look_on_nodes(nodes, facts, self._environment), {**wanted, "files": files})
 

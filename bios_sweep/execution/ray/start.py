@@ -119,10 +119,8 @@ def time_on_worker(
                 ) from error
             continue
         break
-    if "clockless" in answer:
-        raise NoClockError(answer["clockless"])
     if "broken" in answer:
-        raise BiosSweepError(answer["broken"])
+        raise (NoClockError if answer["clockless"] else BiosSweepError)(answer["broken"])
     return answer["seconds"], answer["hardware"]
 
 
@@ -139,10 +137,8 @@ def _timed(
     set_environment(environment, threads)
     try:
         seconds, hardware = time_arms(engine, bring_data(options, storage), arms, repeats)
-    except NoClockError as error:
-        return {"clockless": masked(str(error))}
     except BiosSweepError as error:
-        return {"broken": masked(str(error))}
+        return {"broken": masked(str(error)), "clockless": isinstance(error, NoClockError)}
     return {"seconds": seconds, "hardware": hardware}
 
 

@@ -190,14 +190,12 @@ class LateFiles:
 
 
 class AttemptFiles:
-    """The worker's part: a folder on its own disk, filled from the storage and kept there."""
+    """The worker's part: a folder on its own disk, filled with what an earlier attempt left, and kept there.
+
+    Whatever asks the storage raises `StorageError` when it does not answer.
+    """
 
     def __init__(self, uri: str, key: str, *, fetch: str, push: str) -> None:
-        """Fetch what an earlier attempt left.
-
-        Raises:
-            StorageError: the storage does not answer.
-        """
         self._store, self._push = TrialFiles(uri), push
         self._kept: dict[str, tuple[int, int]] | None = None
         self._folder = Path(tempfile.mkdtemp(prefix=f"{_leftovers_here()}{os.getpid()}-"))
@@ -211,11 +209,7 @@ class AttemptFiles:
             raise
 
     def kept(self, items: Items, *, always: bool) -> Items:
-        """An attempt's items, each after its files are in the storage; if not `always`, before the end none.
-
-        Raises:
-            StorageError: the storage does not answer.
-        """
+        """An attempt's items, each after its files are in the storage; not `always`: only the last."""
         with closing(items):
             for item in items:
                 if always or isinstance(item, TrialResult):
@@ -223,11 +217,7 @@ class AttemptFiles:
                 yield item
 
     def keep(self) -> None:
-        """Push the files; nothing while a resumed trial only repeats what it had measured.
-
-        Raises:
-            StorageError: the storage does not answer.
-        """
+        """Push the files; nothing while a resumed trial only repeats what it had measured."""
         files, now = files_below(self.directory), {}
         for name, path in files.items():
             with suppress(FileNotFoundError):  # a script's, which works on meanwhile

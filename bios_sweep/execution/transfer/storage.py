@@ -15,7 +15,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
@@ -237,10 +237,9 @@ def _label(key: str) -> str:
 
 
 def _is_still(path: Path, stamp: tuple[int, int, int]) -> bool:
-    try:
+    with suppress(FileNotFoundError):
         return _stamp(path) == stamp
-    except FileNotFoundError:
-        return False
+    return False
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:

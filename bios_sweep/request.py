@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +54,6 @@ RESOURCES = {
 
 def _key(default: Any, check: Check, *, inline: str = NAMED) -> Any:
     return field(default=default, metadata={"check": check, "inline": inline})
-
-
-def _choice(allowed: Sequence[str]) -> Check:
-    return lambda key, value: one_of(key, value, allowed)
 
 
 def _text(allowed: str) -> Check:
@@ -114,7 +111,7 @@ class Request:
     whose worker dies. device: where our own training computes; `auto` follows gpus_per_trial.
     """
 
-    executor: str = _key(RAY, _choice(EXECUTORS), inline=COUNTS)
+    executor: str = _key(RAY, partial(one_of, allowed=EXECUTORS), inline=COUNTS)
     address: str | None = _key(None, _text("give auto or host:port, or null"), inline=REFUSED)
     num_cpus: int | None = _key(None, or_null(whole))
     cpus_per_trial: int = _key(1, whole, inline=COUNTS)
@@ -123,13 +120,13 @@ class Request:
     accelerator_type: str | None = _key(None, _text("a name such as A100, or null"), inline=REFUSED)
     resources_per_trial: Mapping[str, float] | None = _key(None, _amounts, inline=REFUSED)
     max_concurrent: int | None = _key(None, or_null(whole), inline=COUNTS)
-    placement: str = _key(PACK, _choice(PLACEMENTS))
+    placement: str = _key(PACK, partial(one_of, allowed=PLACEMENTS))
     storage: str | None = _key(None, _storage)
     preinstalled: bool = _key(False, truth)
     py_modules: Sequence[str] = _key((), _modules)
     environment: Sequence[str] = _key((), _texts)
     max_attempts: int = _key(3, whole)
-    device: str = _key(AUTO, _choice(DEVICES), inline=COUNTS)
+    device: str = _key(AUTO, partial(one_of, allowed=DEVICES), inline=COUNTS)
 
     def __post_init__(self) -> None:
         for one in fields(self):

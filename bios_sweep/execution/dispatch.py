@@ -124,15 +124,18 @@ class Dispatch:
         job = self._slots[slot].job
         return job is not None and (job.trial.key, job.attempt) == (key, attempt)
 
-    def gives_back(self, slot: int, loss: Loss) -> None:
-        """A slot lives but lost its job, which goes to the front of the line or ends."""
-        entry = self._slots[slot]
+    def gives_back(self, slot: int, loss: Loss | None) -> None:
+        """A slot lives but lost its job, which goes to the front of the line or ends.
+
+        loss: None where it was told to stop: the trial stays at its checkpoint.
+        """
+        entry = self._slots.setdefault(slot, Slot())
         job = entry.job
         self._free(entry)
-        if job is not None:
+        if job is not None and loss is not None:
             self._give_back(job, entry.worker, loss)
 
-    def away(self, slot: int, loss: Loss) -> None:
+    def away(self, slot: int, loss: Loss | None) -> None:
         """A slot fell silent or leaves: it gets nothing until it says again that it is ready."""
         self.gives_back(slot, loss)
         self._slots[slot].worker = ""
@@ -161,12 +164,6 @@ class Dispatch:
     def present(self) -> dict[int, str]:
         """Slot -> worker of those that are not absent."""
         return {slot: entry.worker for slot, entry in self._slots.items() if entry.worker}
-
-    def left(self, slot: int) -> None:
-        """A slot was told to stop; a trial it was on stays at its checkpoint."""
-        entry = self._slots.setdefault(slot, Slot())
-        self._free(entry)
-        entry.worker = ""
 
     def finished(self) -> bool:
         """Whether no trial runs and none will; may take the next trial to find out.

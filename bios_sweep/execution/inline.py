@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from bios_sweep.execution.attempts import attempt_trial, interrupted, load_engine, time_arms, worker_name
@@ -28,10 +29,7 @@ from bios_sweep.vocabulary import Status
 class InlineExecutor:
     """Runs trials here. Nothing to install, nothing to wait for; a crash of the process ends the run."""
 
-    @property
-    def idle_seconds(self) -> Mapping[int, float]:
-        """This process is never without a trial."""
-        return {}
+    idle_seconds: Mapping[int, float] = MappingProxyType({})  # this process is never without a trial
 
     def check(self) -> str:
         """This process can always run one trial at a time."""

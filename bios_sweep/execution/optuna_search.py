@@ -10,10 +10,12 @@ from __future__ import annotations
 import logging
 import math
 import os
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import optuna
@@ -88,10 +90,7 @@ class OptunaSearch:
 
     @_quiet()
     def ask(self, count: int) -> list[Proposal]:
-        """The next proposals: the starts first, then a few random ones, then the model's.
-
-        Where a range holds few whole numbers a proposal may repeat an earlier one; its trial exists then.
-        """
+        """The starts first, then a few random ones, then the model's; in a small range one may repeat."""
         return [self._ask_one() for _ in range(count)]
 
     @_quiet()
@@ -115,11 +114,7 @@ class OptunaSearch:
 
     @_quiet()
     def drop(self, number: int) -> None:
-        """A proposal without an outcome: kept in Optuna's file as failed, ignored by the model.
-
-        Raises:
-            BiosSweepError: no such proposal was asked.
-        """
+        """A proposal without an outcome: kept in Optuna's file as failed, ignored by the model."""
         if self._open(number) is not None:
             self._study.tell(number, state=TrialState.FAIL)
 
@@ -218,22 +213,13 @@ class OptunaSearch:
         return trials[number] if trials[number].state == TrialState.RUNNING else None
 
 
-class _OneWriter:
-    """The lock that Optuna's file asks for; the workspace has one driver, so there is nothing to lock."""
-
-    def acquire(self) -> bool:
-        return True
-
-    def release(self) -> None:
-        return None
-
-
 def _open_storage(path: Path | None) -> BaseStorage:
     if path is None:
         return InMemoryStorage()
     _cut_half_line(path)
     try:
-        return JournalStorage(JournalFileBackend(str(path), lock_obj=_OneWriter()))  # type: ignore[arg-type]
+        lock: Any = threading.RLock()  # between processes the workspace's: one driver at a time
+        return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
     except (ValueError, KeyError, TypeError) as error:  # no JSON, or JSON that is no operation of Optuna's
         raise StorageError(
             f"{path}: damaged before its last line ({error}); "

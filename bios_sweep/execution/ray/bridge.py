@@ -19,7 +19,7 @@ from bios_sweep.execution.attempts import describe
 from bios_sweep.execution.dispatch import Dispatch, Loss
 from bios_sweep.execution.ray.losses import loss_of, node_answers
 from bios_sweep.execution.ray.slot import REPORT
-from bios_sweep.execution.transfer.attempt_files import FileTransfer, LateFiles
+from bios_sweep.execution.transfer.attempt_files import Ended, FileTransfer
 from bios_sweep.secrecy import masked
 from bios_sweep.vocabulary import Failure, Status
 
@@ -41,10 +41,6 @@ class Bridge(tune.Callback, tune.Stopper):
         self._dispatch = dispatch
         self._transfer = transfer
         self._limit = silence_seconds
-        patience = PATIENCE * silence_seconds
-        self._late_files = (
-            None if transfer is None else LateFiles(transfer.bring, self._wanted, patience_seconds=patience)
-        )
         self._failure: Exception | None = None
         self._ended = False
         self._mailbox: Any = None
@@ -116,19 +112,19 @@ class Bridge(tune.Callback, tune.Stopper):
         if "leaving" in report:
             self._dispatch.away(slot, PREEMPTION)
         if leaves:
-            self._dispatch.left(slot)
+            self._dispatch.away(slot, None)
         self._post()
 
     def _take_in(self, slot: int, key: str, attempt: int, item: dict[str, Any]) -> None:
         """The files of what an attempt says are safe before it counts."""
-        has = self._dispatch.has(slot, key, attempt)
-        if has and self._transfer is not None and self._late_files is not None:
+        if self._transfer is not None and self._dispatch.has(slot, key, attempt):
             self._transfer.reached(key, attempt)
             if "status" in item:
                 try:
                     self._transfer.bring(key, attempt)
                 except StorageError:
-                    self._late_files.wait_for(slot, key, attempt, item)
+                    ended = Ended(slot=slot, key=key, attempt=attempt, item=item)
+                    self._transfer.bring_later(ended, lambda: self._wants(ended), PATIENCE * self._limit)
                     return
         self._count(slot, key, attempt, item)
 
@@ -137,21 +133,21 @@ class Bridge(tune.Callback, tune.Stopper):
         if taken and self._transfer is not None and item.get("status", Status.FAILED) != Status.FAILED:
             self._transfer.forget(key)
 
-    def _wanted(self, slot: int, key: str, attempt: int) -> bool:
-        return not self.stop_all() and self._dispatch.has(slot, key, attempt)
+    def _wants(self, ended: Ended) -> bool:
+        return not self.stop_all() and self._dispatch.has(ended.slot, ended.key, ended.attempt)
 
     def _welcome(self) -> None:
         """Take in the results whose files were waited for."""
-        for arrival in [] if self._late_files is None else self._late_files.arrived():
-            if not self._dispatch.has(arrival.slot, arrival.key, arrival.attempt):
+        for ended in [] if self._transfer is None else self._transfer.arrived():
+            if not self._wants(ended):
                 continue
-            if arrival.error is None:
-                self._count(arrival.slot, arrival.key, arrival.attempt, arrival.item)
-            elif isinstance(arrival.error, StorageError):
-                loss = Loss(failure=Failure.STORAGE, cause=masked(str(arrival.error)))
-                self._dispatch.gives_back(arrival.slot, loss)
+            if ended.error is None:
+                self._count(ended.slot, ended.key, ended.attempt, ended.item)
+            elif isinstance(ended.error, StorageError):
+                loss = Loss(failure=Failure.STORAGE, cause=masked(str(ended.error)))
+                self._dispatch.gives_back(ended.slot, loss)
             else:
-                raise arrival.error
+                raise ended.error
 
     def _lose(self, trial: Any) -> None:
         slot = trial.config["slot"]

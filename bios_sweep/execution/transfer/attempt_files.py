@@ -46,6 +46,17 @@ class Places:
     given: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """A result whose files are waited for. error: what the storage said last, None where they have come."""
+
+    slot: int
+    key: str
+    attempt: int
+    item: dict[str, Any]
+    error: Exception | None = None
+
+
 class FileTransfer:
     """The driver's part: says where attempts fetch and push, and brings the files home.
 
@@ -57,6 +68,7 @@ class FileTransfer:
         self._trials_dir = trials_dir
         self._run = run
         self._known_places: dict[str, Places] = {}
+        self._arrived: queue.SimpleQueue[Ended] = queue.SimpleQueue()
 
     def places(self, key: str, attempt: int) -> dict[str, str]:
         """`fetch`: where the trial's last files lie, or ''; `push`: this attempt's own place.
@@ -85,6 +97,19 @@ class FileTransfer:
         if not self._store.fetch(place, self._trials_dir / key, wanted):
             raise StorageError(f"cluster.storage: {self._store.uri}/{place}: its files are gone or damaged")
 
+    def bring_later(self, ended: Ended, wanted: Callable[[], bool], patience_seconds: float) -> None:
+        """As `bring`, again and again for the time of the patience, in a thread beside Tune's loop.
+
+        A storage that restarts or throttles is away for seconds. Its error must not end the run, and waiting
+        for it must not stand in the way of the other workers, whose reports the driver's thread takes in.
+        """
+        arguments, name = (ended, wanted, patience_seconds), f"files of {ended.key}"
+        threading.Thread(target=self._bring_later, args=arguments, daemon=True, name=name).start()
+
+    def arrived(self) -> list[Ended]:
+        """Those whose waiting ended since the last call, well or not."""
+        return [self._arrived.get() for _ in range(self._arrived.qsize())]
+
     def forget(self, key: str) -> None:
         """Free the storage: the trial is over, and its files are in the workspace."""
         places = self._noted(key)
@@ -94,6 +119,22 @@ class FileTransfer:
                     self._store.remove(place)
         self._known_places.pop(key, None)
         (self._trials_dir / key / PLACES_FILE).unlink(missing_ok=True)
+
+    def _bring_later(self, ended: Ended, wanted: Callable[[], bool], patience: float) -> None:
+        pause, latest = FIRST_SHARE * patience, time.monotonic() + patience
+        while True:
+            time.sleep(pause)
+            if not wanted():
+                return
+            try:
+                self.bring(ended.key, ended.attempt, wanted)
+                self._arrived.put(ended)
+                return
+            except Exception as error:  # noqa: BLE001 - the driver's thread decides what it means
+                if time.monotonic() >= latest:
+                    self._arrived.put(replace(ended, error=error))
+                    return
+            pause = min(2 * pause, LONGEST_SHARE * patience, max(0.0, latest - time.monotonic()))
 
     def _place(self, key: str, attempt: int) -> str:
         return f"{key}.{self._run}-{attempt}"
@@ -109,9 +150,7 @@ class FileTransfer:
             return self._known_places[key]
         path = self._trials_dir / key / PLACES_FILE
         try:
-            note: Mapping[str, Any] = opened_json(path.read_bytes(), _label(key))[0]
-        except FileNotFoundError:
-            return Places()
+            note: Mapping[str, Any] = opened_json(path.read_bytes(), _label(key))[0] if path.exists() else {}
         except (OSError, DamagedError) as error:
             _log.warning("%s: %s; the trial starts afresh", path, error)
             return Places()
@@ -129,64 +168,6 @@ def _own(place: Any, key: str) -> str:
     """A noted place if it is one of this trial's, else ''."""
     own = isinstance(place, str) and place.startswith(f"{key}.") and "/" not in place
     return place if own else ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Arrival:
-    """A result whose files were waited for. error: what the storage said last, None where they have come."""
-
-    slot: int
-    key: str
-    attempt: int
-    item: dict[str, Any]
-    error: Exception | None = None
-
-
-class LateFiles:
-    """Files of ended attempts that the storage would not give at once: asked for again, beside Tune's loop.
-
-    A storage that restarts or throttles is away for seconds. Its error must not end the run, and waiting for
-    it must not stand in the way of the other workers, whose reports the driver's thread takes in. So one
-    thread waits per result; `arrived` is asked in the driver's.
-
-    bring: `FileTransfer.bring`. wanted: whether the attempt still has its trial; asked from the threads.
-    """
-
-    def __init__(
-        self,
-        bring: Callable[[str, int, Callable[[], bool]], None],
-        wanted: Callable[[int, str, int], bool],
-        *,
-        patience_seconds: float,
-    ) -> None:
-        self._bring, self._wanted, self._patience = bring, wanted, patience_seconds
-        self._arrived: queue.SimpleQueue[Arrival] = queue.SimpleQueue()
-
-    def wait_for(self, slot: int, key: str, attempt: int, item: dict[str, Any]) -> None:
-        """Fetch the files of an ended attempt, again and again for the time of the patience."""
-        arguments = (slot, key, attempt, item)
-        threading.Thread(target=self._wait, args=arguments, daemon=True, name=f"files of {key}").start()
-
-    def arrived(self) -> list[Arrival]:
-        """Those whose waiting ended since the last call, well or not."""
-        return [self._arrived.get() for _ in range(self._arrived.qsize())]
-
-    def _wait(self, slot: int, key: str, attempt: int, item: dict[str, Any]) -> None:
-        pause, latest = FIRST_SHARE * self._patience, time.monotonic() + self._patience
-        error: Exception | None = None
-        while True:
-            time.sleep(pause)
-            if not self._wanted(slot, key, attempt):
-                return
-            try:
-                self._bring(key, attempt, lambda: self._wanted(slot, key, attempt))
-                error = None
-            except Exception as failed:  # noqa: BLE001 - the driver's thread decides what it means
-                error = failed
-            if error is None or time.monotonic() >= latest:
-                self._arrived.put(Arrival(slot=slot, key=key, attempt=attempt, item=item, error=error))
-                return
-            pause = min(2 * pause, LONGEST_SHARE * self._patience, max(0.0, latest - time.monotonic()))
 
 
 class AttemptFiles:

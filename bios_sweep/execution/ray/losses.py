@@ -23,10 +23,10 @@ from bios_sweep.vocabulary import Failure
 
 NODE_SECONDS = 1.0  # chosen: a raylet that does not take a connection by then is gone or as good as
 NODE_WORDS = ("node has died", "node died", "node was terminated", "because its node")  # Ray 2.60
+MEMORY_WORDS = ("running low on memory", "ran out of memory", "due to memory")
 LOOK_SECONDS = 2.0  # chosen, not measured
 HEAD_SECONDS = 40.0  # a head that is restarted has Ray's minute (2.60); ours ends before, to end in order
 LAST_SECONDS = 15.0  # chosen: what the main thread gets to end; it may hang in a call to the head
-MEMORY_WORDS = ("running low on memory", "ran out of memory", "due to memory")
 
 
 def loss_of(error: Exception | None) -> Loss:

@@ -16,7 +16,7 @@ from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.search import KnownProposal, Proposal
 from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
 
-Options = TypeVar("Options")
+Kind = TypeVar("Kind")
 
 STARTED = "started"
 MEASURED = "measured"
@@ -58,7 +58,7 @@ class PreflightLine:
     way_out: str = ""
 
 
-def options_of(kind: type[Options], values: Mapping[str, Any]) -> Options:
+def options_of(kind: type[Kind], values: Mapping[str, Any]) -> Kind:
     """An engine's options, a dataclass of this kind, from the plain values of `Scenario.engine_options`.
 
     Raises:

@@ -40,7 +40,7 @@ def run(args: Namespace) -> int:
 def _of_sweep(args: Namespace) -> int:
     """The summary of a sweep of the workspace."""
     from bios_sweep.cli.invocation import invocation_of
-    from bios_sweep.driver.sweeps import choose
+    from bios_sweep.driver.view import choose
 
     _, workspace, view = choose(invocation_of(args), args.sweep)
     if args.json:

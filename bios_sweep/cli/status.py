@@ -8,8 +8,7 @@ from argparse import Namespace
 from rich.console import Console
 
 from bios_sweep.cli.invocation import invocation_of
-from bios_sweep.driver.status import status_of
-from bios_sweep.driver.sweeps import choose
+from bios_sweep.driver.view import choose, status_of
 from bios_sweep.jsonable import to_json
 from bios_sweep.report.text.terminal import print_status
 

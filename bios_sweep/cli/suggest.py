@@ -11,7 +11,7 @@ from bios_sweep.cli.invocation import invocation_of
 from bios_sweep.driver.next_study import WrittenStudy, next_study, suggestion_of
 from bios_sweep.driver.planned import planned
 from bios_sweep.driver.prepare import prepare
-from bios_sweep.driver.sweeps import choose
+from bios_sweep.driver.view import choose
 from bios_sweep.jsonable import to_json
 from bios_sweep.report.content.suggestion import NextStudy, SuggestionSummary
 from bios_sweep.report.text.suggestion import print_suggestion

@@ -6,8 +6,8 @@ import json
 from argparse import Namespace
 
 from bios_sweep.cli.invocation import invocation_of
-from bios_sweep.driver.sweeps import choose
 from bios_sweep.driver.tracking import tracking_of
+from bios_sweep.driver.view import choose
 
 
 def run(args: Namespace) -> int:

@@ -8,8 +8,8 @@ from types import FrameType
 
 from bios_sweep.cli.invocation import invocation_of
 from bios_sweep.driver.stopping import hangup
-from bios_sweep.driver.sweeps import choose
 from bios_sweep.driver.tracking import tracking_of
+from bios_sweep.driver.view import choose
 from bios_sweep.errors import TrackingError
 from bios_sweep.mirror.cursor import read_cursor
 from bios_sweep.mirror.mlflow.addresses import is_web, ui_link

@@ -11,8 +11,7 @@ from bios_sweep.atomic import write_atomically
 from bios_sweep.config.build import build_metric
 from bios_sweep.config.sweep_file import changed_values, differing, next_name, sweep_text, without
 from bios_sweep.driver.invocation import Invocation
-from bios_sweep.driver.sweeps import choose
-from bios_sweep.driver.view import SweepView
+from bios_sweep.driver.view import SweepView, choose
 from bios_sweep.errors import InputError
 from bios_sweep.method import Method
 from bios_sweep.procedure import Suggestion, suggest

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from bios_sweep.driver.precision import gpu_warnings, gpus_of_this_machine
+from bios_sweep.driver.gpus import gpu_warnings, gpus_of_this_machine
 from bios_sweep.driver.prepare import Prepared
 from bios_sweep.errors import PlanError, StorageError
 from bios_sweep.procedure import recall
@@ -19,6 +19,7 @@ from bios_sweep.report.text.glance import html_of, plan_lines
 from bios_sweep.study.arms import Arm
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.trials import TrialSpec
+from bios_sweep.vocabulary import Stage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,12 +40,13 @@ class PlannedSweep:
     """What a run would do.
 
     arms: the default first. trials: known to be needed so far; a confirmation may follow. summary: all that
-    `plan --json` prints.
+    `plan --json` prints. done: whether it would neither train nor time anything.
     """
 
     plan: Plan
     trials: tuple[TrialSpec, ...]
     summary: PlanSummary
+    done: bool
 
     @property
     def arms(self) -> tuple[Arm, ...]:
@@ -90,25 +92,26 @@ def planned(prepared: Prepared, more_warnings: Sequence[str] = ()) -> PlannedSwe
         PlanError: the estimate, confirmation included, exceeds `budget.max_hours`.
     """
     plan, workspace = prepared.plan, prepared.workspace
-    known = known_of(plan, workspace)
-    kept = StoredResults(workspace, journal_results(plan, workspace))
-    state, results = recall(plan, kept, known)
+    earlier = known_of(plan, workspace)
+    stored = StoredResults(workspace, journal_results(plan, workspace))
+    state, results = recall(plan, stored, earlier)
     speed = seconds_per_example(workspace, plan.study.scenario.model.fingerprint)
     rate = Rate(seconds_per_example=speed[0], trials=speed[1]) if speed else None
     summary = summarise_plan(plan, state, results, rate, prepared.request.expected_workers)
     _within_hours(plan.study.budget.max_hours, summary.most_seconds)
-    probe = f"first a timing probe of {len(plan.timed_arms)} arms, each alone on the device"
-    timed = [probe] if plan.timed_arms and known.timing is None else []
+    untimed = plan.timed_arms if earlier.timing is None else ()
+    probe = f"first a timing probe of {len(untimed)} arms, each alone on the device"
     unlimited = _unlimited(plan.study.budget.max_hours, rate)
-    looks = (kept.look(trial.key) for trial in state.missing)
+    looks = (stored.look(trial.key) for trial in state.missing)
     summary = replace(
         summary,
-        notes=(*summary.notes, *_other_cuts(prepared), *prepared.notes, *timed),
+        notes=(*summary.notes, *_other_cuts(prepared), *prepared.notes, *([probe] if untimed else ())),
         warnings=(*prepared.warnings, *unlimited, *more_warnings),
         damaged=tuple(look.damage for look in looks if look.damage),
     )
     needed = {trial.key: trial for trial in (*plan.trials, *state.needed)}
-    return PlannedSweep(plan=plan, trials=tuple(needed.values()), summary=summary)
+    done = state.stage == Stage.DONE and not untimed
+    return PlannedSweep(plan=plan, trials=tuple(needed.values()), summary=summary, done=done)
 
 
 def planned_here(prepared: Prepared) -> PlannedSweep:

@@ -58,11 +58,13 @@ class Tracking:
         return self.tracker
 
     def mirror(self, sweep: Sweep, last_entry: int) -> Recorder | None:
-        """A recorder, not yet started; None where the tracker has all up to `last_entry` of the journal."""
+        """A recorder that follows; None where the tracker has all up to `last_entry` of the journal."""
         sweep_id, tracker = sweep.plan.sweep_id, self.tracker
         if tracker is None or tracker.has(sweep_id, last_entry):
             return None
-        return tracker.recorder(sweep_id, sweep.plan.study.scenario.name)
+        recorder = tracker.recorder(sweep_id, sweep.plan.study.scenario.name)
+        recorder.start()
+        return recorder
 
     def link(self, sweep_id: str) -> str:
         """One line: where to look at the sweep."""

@@ -12,7 +12,7 @@ from bios_sweep.report.text.progress import LiveView
 
 
 class ConsoleListener:
-    """Prints what the driver tells (`driver.listener.Listener`)."""
+    """Prints what the driver tells (`ports.Listener`)."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

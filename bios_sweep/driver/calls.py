@@ -44,10 +44,10 @@ MISSPELT = 0.85  # share of letters in common, by difflib: `bach_size` has 0.95;
 class Asked(TypedDict, total=False):
     """What `plan` and `run` take beside a function, all of it optional.
 
-    sweeps: a sweep by its name, as `bios-sweep run sweeps=NAME` has it; or, with a function, baseline: settings
+    sweeps: a sweep by its name, as `bios-sweep run sweeps=NAME` has it. Or, of a function, baseline: settings
     by name. factors: as in a sweep file. metric, direction: what the function returns, and which way it is
     better where the name does not tell. version: stands for the function's content, where that cannot be
-    hashed. name: of the sweep; the function's by default. overrides: as on the command line.
+    hashed. name: of the sweep; the function's by default. Of both, overrides: as on the command line.
     """
 
     sweeps: str | None

@@ -90,8 +90,8 @@ def _unused(scenario: Scenario, request: Request, offer: Offer | None) -> list[s
         return [f"{there} and no trial uses {them}; {_way(request)}"]
     if scenario.method.scripted:
         uncounted = (
-            f"{there} and cluster.gpus_per_trial is 0: Ray hands out none, so scripts that run at a time leave "
-            f"{them} unused or share the first; add cluster.gpus_per_trial=1"
+            f"{there} and cluster.gpus_per_trial is 0: Ray hands out none, so scripts that run at a time "
+            f"leave {them} unused or share the first; add cluster.gpus_per_trial=1"
         )
         return [] if gpus or request.executor == INLINE else [uncounted]
     used = _used(request, offer)

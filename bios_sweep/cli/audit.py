@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import math
 from argparse import Namespace
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
-
-from rich.console import Console
 
 from bios_sweep.audit.judging import Audit, audit
 from bios_sweep.audit.run_columns import ColumnNames, to_runs
 from bios_sweep.audit.runs import RunTable
+from bios_sweep.cli.answer import print_answer
 from bios_sweep.driver.experiments import read_experiment, store_uri
 from bios_sweep.errors import InputError
 from bios_sweep.mirror.mlflow.runs import own_sweep, raw_table
@@ -30,26 +28,28 @@ def run(args: Namespace) -> int:
     if args.from_csv is not None and args.from_mlflow is not None:
         raise InputError("--from-csv and --from-mlflow: give one of them")
     try:
-        answer = _audited(args)
+        audited = _audited(args)
     except InputError as error:  # it quotes cells of the table, which may hold control characters
         raise type(error)(clean(error)) from error
-    if args.json:
-        print(json.dumps(answer.to_dict(), indent=1))
-    else:
-        print_audit(answer, Console())
+    print_answer(args, audited.to_dict(), lambda _, console: print_audit(audited, console))
     return 0
 
 
 def _audited(args: Namespace) -> Audit:
     given = _given(args.overrides)
     asked = _asked(given)
-    table = _from_csv(args) if args.from_csv is not None else _from_mlflow(args, given)
+    table = _table(args, given.get("workspace", "bios_runs"))
     changes: dict[str, Any] = {**table.decided, **asked}
-    return audit(table, dataclasses.replace(DecisionRule(), **changes), args.baseline)
+    return audit(table, replace(DecisionRule(), **changes), args.baseline)
 
 
-def _names(args: Namespace) -> ColumnNames:
-    return ColumnNames(arm=args.arm, seed=args.seed, value=args.value, direction=args.direction)
+def _table(args: Namespace, workspace: str) -> RunTable:
+    names = ColumnNames(arm=args.arm, seed=args.seed, value=args.value, direction=args.direction)
+    if args.from_csv is not None:
+        return to_runs(read_csv(args.from_csv), names)
+    experiment = read_experiment(store_uri(args.tracking_uri, workspace), args.from_mlflow)
+    own = own_sweep(experiment, args.sweep, args.value, args.direction) if args.arm is None else None
+    return own or to_runs(raw_table(experiment), names)
 
 
 def _given(overrides: Sequence[str]) -> dict[str, str]:
@@ -76,14 +76,3 @@ def _asked(given: dict[str, str]) -> dict[str, float]:
     if any(not math.isfinite(value) for value in values.values()):
         raise InputError("decision: a finite number is needed")
     return values
-
-
-def _from_csv(args: Namespace) -> RunTable:
-    return to_runs(read_csv(args.from_csv), _names(args))
-
-
-def _from_mlflow(args: Namespace, given: dict[str, str]) -> RunTable:
-    uri = store_uri(args.tracking_uri, given.get("workspace", "bios_runs"))
-    experiment = read_experiment(uri, args.from_mlflow)
-    own = own_sweep(experiment, args.sweep, args.value, args.direction) if args.arm is None else None
-    return own or to_runs(raw_table(experiment), _names(args))

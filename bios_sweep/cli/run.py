@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bios_sweep.cli.invocation import invocation_of
+from bios_sweep.cli.answer import invocation_of
 from bios_sweep.defaults import FILE_NAME
 from bios_sweep.driver.next_study import following
 from bios_sweep.driver.prepare import prepare
@@ -58,8 +58,8 @@ def _print_json(outcome: Outcome) -> None:
 def _print(outcome: Outcome, console: Console) -> None:
     summary, files = outcome.summary, _files(outcome)
     print_verdicts(summary, console, outcome.sweep.workspace.trials)
-    if told := tuned_line(summary, files["defaults"]):
-        console.print(told, markup=False, soft_wrap=True)
+    if served := tuned_line(summary, files["defaults"]):
+        console.print(served, markup=False, soft_wrap=True)
     if outcome.summary.final:
         report = files["report"] if files["report"].is_file() else None
         console.print(f"report: {report}", markup=False, soft_wrap=True)

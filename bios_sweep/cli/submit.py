@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bios_sweep.atomic import write_atomically
-from bios_sweep.cli.invocation import invocation_of
+from bios_sweep.cli.answer import invocation_of
 from bios_sweep.driver.planned import planned
 from bios_sweep.driver.prepare import Prepared, prepare
 from bios_sweep.driver.tracking import tracking_of

@@ -74,4 +74,4 @@ class EvaluationSet:
             cluster=self.cluster,
         )
         write_atomically(directory / EVALUATION_FILE, [buffer.getvalue()])
-        return digest(buffer.getvalue())
+        return digest([buffer.getvalue()])

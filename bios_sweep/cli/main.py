@@ -18,7 +18,7 @@ from bios_sweep.secrecy import masked
 from bios_sweep.version import __version__
 
 # what `[run]` brings and a verb that needs it may load
-EXTRA_MODULES = [
+EXTRA_MODULES = (
     "ray",
     "mlflow",
     "torch",
@@ -29,7 +29,7 @@ EXTRA_MODULES = [
     "tokenizers",
     "filelock",
     "fsspec",
-]
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

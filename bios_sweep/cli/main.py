@@ -96,8 +96,8 @@ def _verb_parser(name: str, verb: Verb) -> argparse.ArgumentParser:
         epilog=f"examples:\n{examples}{_choices(name)}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    for operand, options in positionals.items():
-        parser.add_argument(operand, **options)  # type: ignore[arg-type]
+    for operand, words in positionals.items():
+        parser.add_argument(operand, **words)  # type: ignore[arg-type]
     for flag in verb.flags:
         options = FLAGS.get(f"{name} {flag}", FLAGS.get(flag))
         parser.add_argument(flag, **options)  # type: ignore[arg-type]

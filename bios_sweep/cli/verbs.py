@@ -185,7 +185,7 @@ def _switch(words: str) -> dict[str, object]:
     return {"action": "store_true", "help": words}
 
 
-def _value(metavar: str, words: str, **more: object) -> dict[str, object]:
+def _value(metavar: str | None, words: str, **more: object) -> dict[str, object]:
     return {"metavar": metavar, "help": words, **more}
 
 
@@ -230,10 +230,10 @@ FLAGS = {
     "--seconds-per-trial": _value(
         "S", "how long the baseline's trial takes; by default as earlier trials of the model", type=float
     ),
-    "--port": {"help": "port of the MLflow server (5000)", "type": int, "default": 5000},
+    "--port": _value(None, "port of the MLflow server (5000)", type=int, default=5000),
     "--examples": _value("N", "training examples, where known", type=int),
     "--goal": _choice(GOALS, "what matters most", default=Goal.BALANCED),
-    "--method": {"help": "fine-tuning method: lora or full (lora)", "default": "lora"},
+    "--method": _value(None, "fine-tuning method: lora or full (lora)", default="lora"),
     "--profile": _choice(GOALS, "the same as --goal", dest="goal", default=Goal.BALANCED),
     "--tokens": _value("N", "completion tokens of the training data, where known", type=int),
     "--parameters": _value(

@@ -6,6 +6,7 @@ import os
 from fnmatch import fnmatchcase
 from importlib import util
 from pathlib import Path
+from types import ModuleType
 
 from bios_sweep.errors import InputError, MissingExtraError
 from bios_sweep.mirror.mlflow.addresses import default_tracking_uri, is_web, sqlite_file
@@ -13,8 +14,6 @@ from bios_sweep.mirror.mlflow.rest import names_over_web, read_over_web
 from bios_sweep.mirror.mlflow.runs import Experiment, no_experiment
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.secrecy import masked
-
-ANY = "*"  # in an experiment's name: several are meant
 
 
 def store_uri(given: str | None, workspace: str = "bios_runs") -> str:
@@ -42,12 +41,7 @@ def read_experiment(uri: str, name: str) -> Experiment:
         InputError: the store does not answer, or has no such experiment, or that has no run.
         MissingExtraError: a store that only MLflow can read, and it is not installed.
     """
-    if is_web(uri):
-        return read_over_web(uri, name)
-    _require_readable(uri)
-    from bios_sweep.mirror.mlflow.local import read_store
-
-    return read_store(uri, name)
+    return read_over_web(uri, name) if is_web(uri) else _store_reader(uri).read_store(uri, name)
 
 
 def experiments_like(uri: str, pattern: str) -> list[str]:
@@ -56,22 +50,17 @@ def experiments_like(uri: str, pattern: str) -> list[str]:
     Raises:
         InputError: the store does not answer, or nothing fits.
     """
-    if ANY not in pattern:
+    if "*" not in pattern:
         return [pattern]
-    if is_web(uri):
-        names = names_over_web(uri)
-    else:
-        _require_readable(uri)
-        from bios_sweep.mirror.mlflow.local import names_in_store
-
-        names = names_in_store(uri)
+    names = names_over_web(uri) if is_web(uri) else _store_reader(uri).names_in_store(uri)
     fitting = [name for name in names if fnmatchcase(name, pattern)]
     if not fitting:
         raise no_experiment(masked(uri), pattern, names)
     return fitting
 
 
-def _require_readable(uri: str) -> None:
+def _store_reader(uri: str) -> ModuleType:
+    """What reads a store that is no server, by MLflow, which is loaded here."""
     if uri.startswith("sqlite:") and not sqlite_file(uri).is_file():
         raise InputError(f"--tracking-uri: {masked(uri)}: there is no such file")
     if util.find_spec("mlflow") is None:
@@ -79,3 +68,6 @@ def _require_readable(uri: str) -> None:
             f"{masked(uri)}: only http(s) servers can be read without mlflow; "
             "install it with pip install 'bios-sweep[run]'"
         )
+    from bios_sweep.mirror.mlflow import local
+
+    return local

@@ -6,6 +6,7 @@ import sys
 import time
 from argparse import Namespace
 
+from bios_sweep.checks import require
 from bios_sweep.cli.answer import invocation_of, print_answer
 from bios_sweep.driver.planned import planned_here
 from bios_sweep.driver.prepare import prepare
@@ -26,8 +27,7 @@ def rehearse(args: Namespace) -> int:
     from bios_sweep.driver.rehearsed import rehearsed  # loads the simulation, which `plan` needs not
     from bios_sweep.report.text.rehearsal import print_rehearsal
 
-    if args.sweeps < 2:
-        raise InputError(f"--sweeps: {args.sweeps} is not allowed; at least 2")
+    require(args.sweeps >= 2, "--sweeps", args.sweeps, "at least 2", InputError)
     summary = rehearsed(
         prepare(invocation_of(args)),
         sweeps=args.sweeps,

@@ -26,29 +26,35 @@ class Verb:
     goes_on: bool = False
 
 
+def _switch(words: str) -> dict[str, object]:
+    return {"action": "store_true", "help": words}
+
+
+def _value(metavar: str | None, words: str, **more: object) -> dict[str, object]:
+    return {"metavar": metavar, "help": words, **more}
+
+
+def _choice(choices: tuple[str, ...], words: str, **more: object) -> dict[str, object]:
+    return {"choices": choices, "help": words, **more}
+
+
 # what a verb's operands are: how its usage shows them, and argparse's words for each
 OPERANDS: dict[str, tuple[str, dict[str, dict[str, object]]]] = {
     "overrides": (
         "[overrides]",
-        {
-            "overrides": {
-                "nargs": "*",
-                "metavar": "override",
-                "help": "a Hydra override: key=value or group=name",
-            }
-        },
+        {"overrides": _value("override", "a Hydra override: key=value or group=name", nargs="*")},
     ),
-    "words": ("[WORD...]", {"words": {"nargs": "*", "metavar": "WORD", "help": "what the answer is about"}}),
+    "words": ("[WORD...]", {"words": _value("WORD", "what the answer is about", nargs="*")}),
     "action": (
         f"{'|'.join(ACTIONS)} MODEL_OR_FILE...",
         {
-            "action": {"choices": tuple(ACTIONS), "help": "what to do"},
-            "operands": {
-                "nargs": "*",
-                "metavar": "MODEL_OR_FILE",
-                "help": "a folder with config.json or a Hugging Face id; merge and diff take tuned-defaults "
-                "files, refit workspaces and tables of runs",
-            },
+            "action": _choice(tuple(ACTIONS), "what to do"),
+            "operands": _value(
+                "MODEL_OR_FILE",
+                "a folder with config.json or a Hugging Face id; merge and diff take tuned-defaults files, "
+                "refit workspaces and tables of runs",
+                nargs="*",
+            ),
         },
     ),
 }
@@ -179,18 +185,6 @@ VERBS = {
         operands="action",
     ),
 }
-
-
-def _switch(words: str) -> dict[str, object]:
-    return {"action": "store_true", "help": words}
-
-
-def _value(metavar: str | None, words: str, **more: object) -> dict[str, object]:
-    return {"metavar": metavar, "help": words, **more}
-
-
-def _choice(choices: tuple[str, ...], words: str, **more: object) -> dict[str, object]:
-    return {"choices": choices, "help": words, **more}
 
 
 # argparse's words for each flag; one that a verb has to itself is under `VERB FLAG`

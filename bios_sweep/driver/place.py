@@ -51,11 +51,7 @@ def choose_executor(
 
 
 def check_device(request: Request) -> None:
-    """Refuse `cuda` where this machine trains and has no GPU; asked for outright it costs loading torch.
-
-    Raises:
-        BiosSweepError: there is no such device.
-    """
+    """Refuse `cuda` where this machine trains and has no GPU; asked for outright it costs loading torch."""
     if request.device == CUDA and request.address is None:
         from bios_sweep.engines.training.model import choose_device
 

@@ -98,10 +98,9 @@ def planned(prepared: Prepared, more_warnings: Sequence[str] = ()) -> PlannedSwe
     speed = seconds_per_example(workspace, plan.study.scenario.model.fingerprint)
     rate = Rate(seconds_per_example=speed[0], trials=speed[1]) if speed else None
     summary = summarise_plan(plan, state, results, rate, prepared.request.expected_workers)
-    _within_hours(plan.study.budget.max_hours, summary.most_seconds)
+    unlimited = _hours_unknown(plan.study.budget.max_hours, summary.most_seconds)
     untimed = plan.timed_arms if earlier.timing is None else ()
     probe = f"first a timing probe of {len(untimed)} arms, each alone on the device"
-    unlimited = _unlimited(plan.study.budget.max_hours, rate)
     looks = (stored.look(trial.key) for trial in state.missing)
     summary = replace(
         summary,
@@ -132,18 +131,18 @@ def _other_cuts(prepared: Prepared) -> list[str]:
     return list(dict.fromkeys(filter(None, notes)))
 
 
-def _unlimited(max_hours: float | None, rate: Rate | None) -> list[str]:
-    if max_hours is None or rate is not None:
+def _hours_unknown(max_hours: float | None, seconds: float | None) -> list[str]:
+    """A warning where no trial was timed; hours that are known must not exceed the limit."""
+    if max_hours is None:
         return []
-    return [
-        f"budget.max_hours={max_hours:g} has no effect yet: no trial of this model was timed in this "
-        "workspace, so the plan's hours are not known"
-    ]
-
-
-def _within_hours(max_hours: float | None, seconds: float | None) -> None:
-    if max_hours is not None and seconds is not None and seconds > max_hours * 3600:
+    if seconds is None:
+        return [
+            f"budget.max_hours={max_hours:g} has no effect yet: no trial of this model was timed in this "
+            "workspace, so the plan's hours are not known"
+        ]
+    if seconds > max_hours * 3600:
         raise PlanError(
             f"the plan is estimated at up to {seconds / 3600:.2g} hours but budget.max_hours is "
             f"{max_hours:g}; drop levels or seeds, or raise it"
         )
+    return []

@@ -62,11 +62,7 @@ def prepare(invocation: Invocation) -> Prepared:
 
 
 def prepare_config(config: Config, invocation: Invocation, function: OwnFunction | None = None) -> Prepared:
-    """The same for a configuration that is composed already. function: trains, instead of what has a name.
-
-    Raises:
-        InputError: as `prepare`.
-    """
+    """The same for a configuration that is composed already. function: trains, instead of what has a name."""
     if config.sweep is None:
         names = ", ".join(sweep_names(invocation.config_dir))
         raise ConfigError(f"no sweep is chosen; add sweeps=NAME, NAME being one of {names}")

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from bios_sweep.checks import positive
 from bios_sweep.config.build import gpu_hours
 from bios_sweep.decision.table import Outcome, ResultTable
 from bios_sweep.driver.prepare import Prepared
@@ -13,7 +14,6 @@ from bios_sweep.errors import InputError
 from bios_sweep.records.journal import read_state
 from bios_sweep.records.speed import names_model, seconds_per_example
 from bios_sweep.records.sweep_state import SweepState
-from bios_sweep.records.trial_state import TrialState
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.rehearsal import (
     EFFECTS,
@@ -35,7 +35,7 @@ from bios_sweep.rehearsal import (
 )
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.scenario import Metric
-from bios_sweep.vocabulary import Status
+from bios_sweep.study.trials import TrialResult, TrialSpec
 
 REPLACED = ("seeds", "decision.looks", "decision.confirmation_seeds", "decision.gpu_hours")
 
@@ -102,8 +102,7 @@ def _search(
 def _speed(prepared: Prepared, seconds_per_trial: float | None) -> float | None:
     """Seconds per training example: stated for the baseline's trial, else as in earlier trials."""
     if seconds_per_trial is not None:
-        if not (math.isfinite(seconds_per_trial) and seconds_per_trial > 0):
-            raise InputError(f"--seconds-per-trial: {seconds_per_trial!r} is not allowed; a number above 0")
+        positive("--seconds-per-trial", seconds_per_trial, InputError)
         return seconds_per_trial / prepared.plan.baseline.examples()
     earlier = seconds_per_example(prepared.workspace, prepared.plan.study.scenario.model.fingerprint)
     return None if earlier is None else earlier[0]
@@ -151,34 +150,32 @@ def _same_scenario(facts: Mapping[str, Any], plan: Plan) -> bool:
 
 
 def _tables(state: SweepState, metric: Metric) -> list[ResultTable]:
-    stages: dict[str, list[TrialState]] = {}
+    stages: dict[str, list[tuple[TrialSpec, TrialResult]]] = {}
     for trial in state.trials.values():
         if trial.result is not None and not trial.reused:
-            stages.setdefault(trial.spec.stage, []).append(trial)
+            stages.setdefault(trial.spec.stage, []).append((trial.spec, trial.result))
     return [_table(trials, metric) for trials in stages.values()]
 
 
-def _table(trials: list[TrialState], metric: Metric) -> ResultTable:
+def _table(trials: list[tuple[TrialSpec, TrialResult]], metric: Metric) -> ResultTable:
     """Of the arms with the most seeds: looks stop at different numbers, and a missing seed is a gap."""
-    seeds = {
-        arm: {t.spec.seed for t in trials if t.spec.arm == arm}
-        for arm in dict.fromkeys(t.spec.arm for t in trials)
-    }
+    seeds: dict[str, set[int]] = {}
+    for spec, _ in trials:
+        seeds.setdefault(spec.arm, set()).add(spec.seed)
     full = max(map(len, seeds.values()))
     arms = tuple(arm for arm, own in seeds.items() if len(own) == full)
-    complete = [trial for trial in trials if trial.spec.arm in arms]
-    curves = [t.result.curve for t in complete if t.spec.arm == arms[0] and t.result and t.result.curve]
-    starts = [getattr(curve[0], metric.name, None) for curve in curves if curve[0].step == 0]
+    trials = [(spec, result) for spec, result in trials if spec.arm in arms]
+    first = [result.curve[0] for spec, result in trials if spec.arm == arms[0] and result.curve]
+    starts = [getattr(point, metric.name, None) for point in first if point.step == 0]
     return ResultTable(
         arms=arms,
-        seeds=tuple(dict.fromkeys(trial.spec.seed for trial in complete)),
-        outcomes={(t.spec.arm, t.spec.seed): _outcome(t, metric) for t in complete},
+        seeds=tuple(dict.fromkeys(spec.seed for spec, _ in trials)),
+        outcomes={
+            (spec.arm, spec.seed): Outcome(
+                status=result.status, value=result.final.get(metric.name, math.nan)
+            )
+            for spec, result in trials
+        },
         metric=metric,
         untouched=next((start for start in starts if start is not None), None),
     )
-
-
-def _outcome(trial: TrialState, metric: Metric) -> Outcome:
-    if trial.result is None:
-        return Outcome(status=Status.FAILED)
-    return Outcome(status=trial.result.status, value=trial.result.final.get(metric.name, math.nan))

@@ -11,6 +11,7 @@ from importlib import util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bios_sweep.checks import one_of
 from bios_sweep.config.build import seconds
 from bios_sweep.config.compose import Config
 from bios_sweep.decision.statement import Verdict
@@ -120,8 +121,7 @@ class SweepView:
             InputError: another word.
             MissingExtraError: pandas is not installed.
         """
-        if what not in ("trials", "curves"):
-            raise InputError(f"to_pandas: {what!r} is not allowed; choose from trials, curves")
+        one_of("to_pandas", what, ("trials", "curves"), InputError)
         if util.find_spec("pandas") is None:
             raise MissingExtraError("to_pandas needs pandas; install it with pip install pandas")
         from pandas import DataFrame  # takes half a second, and few ask for it

@@ -26,7 +26,6 @@ def planted_scenario(values: Mapping[str, Any]) -> Scenario:
     fingerprint = short_hash(planted)
     options = json.loads(json.dumps(planted))
     evaluation = PlantedTruth.from_options(options).evaluation  # held-out examples that it writes losses of
-    given = optional_count(values["data"]["eval_examples"])
     return Scenario(
         model=ModelFacts(
             name=values["model"]["name"],
@@ -41,7 +40,9 @@ def planted_scenario(values: Mapping[str, Any]) -> Scenario:
             fingerprint=fingerprint,
             evaluation_fingerprint=fingerprint,
             train_examples=whole("data.train_examples", values["data"].get("train_examples", 100_000)),
-            eval_examples=(evaluation and len(evaluation.cluster)) or given or 1000,
+            eval_examples=(evaluation and len(evaluation.cluster))
+            or optional_count(values["data"]["eval_examples"])
+            or 1000,
         ),
         method=method_of(values["method"]),
         engine=PLANTED_ENGINE,

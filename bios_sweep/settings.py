@@ -29,7 +29,7 @@ OR_MORE = Range(least=0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class SettingFacts:
+class Facts:
     """What other rooms must know of a setting beside its type and its default.
 
     allowed: its numbers, or its words. group: the part of the configuration that has the baseline's value;
@@ -68,7 +68,7 @@ class TrainingSettings:
 
     learning_rate: Annotated[
         float,
-        SettingFacts(
+        Facts(
             allowed=POSITIVE,
             group="baseline",
             auto=True,
@@ -78,7 +78,7 @@ class TrainingSettings:
     ]
     batch_size: Annotated[
         int,
-        SettingFacts(
+        Facts(
             allowed=COUNT,
             group="baseline",
             auto=True,
@@ -96,7 +96,7 @@ class TrainingSettings:
     ]
     lora_rank: Annotated[
         int | None,
-        SettingFacts(
+        Facts(
             allowed=COUNT,
             group="baseline",
             auto=True,
@@ -107,7 +107,7 @@ class TrainingSettings:
     ]
     max_steps: Annotated[
         int,
-        SettingFacts(
+        Facts(
             allowed=COUNT,
             group="budget",
             auto=True,
@@ -115,36 +115,32 @@ class TrainingSettings:
             aliases=("num_steps", "total_steps", "train_steps", "max_train_steps", "max_iters"),
         ),
     ]
-    method: Annotated[str, SettingFacts(allowed=METHODS, group="")] = LORA
+    method: Annotated[str, Facts(allowed=METHODS, group="")] = LORA
     lora_alpha: Annotated[
         float | None,
-        SettingFacts(allowed=POSITIVE, auto=True, adapter=True, scaled=True, aliases=("alpha", "peft_alpha")),
+        Facts(allowed=POSITIVE, auto=True, adapter=True, scaled=True, aliases=("alpha", "peft_alpha")),
     ] = 32.0
-    alpha_rule: Annotated[str, SettingFacts(allowed=ALPHA_RULES, group="")] = "alpha_over_rank"
-    lora_dropout: Annotated[float | None, SettingFacts(allowed=SHARE, adapter=True, aliases=("dropout",))] = (
-        0.0
-    )
+    alpha_rule: Annotated[str, Facts(allowed=ALPHA_RULES, group="")] = "alpha_over_rank"
+    lora_dropout: Annotated[float | None, Facts(allowed=SHARE, adapter=True, aliases=("dropout",))] = 0.0
     schedule: Annotated[
         str,
-        SettingFacts(
-            allowed=SCHEDULES, aliases=("lr_scheduler_type", "lr_scheduler", "lr_schedule", "scheduler")
-        ),
+        Facts(allowed=SCHEDULES, aliases=("lr_scheduler_type", "lr_scheduler", "lr_schedule", "scheduler")),
     ] = "linear"
-    warmup_fraction: Annotated[float, SettingFacts(allowed=SHARE, aliases=("warmup_ratio",))] = 0.0
-    adam_beta1: Annotated[float, SettingFacts(allowed=SHARE, aliases=("beta1",))] = 0.9
-    adam_beta2: Annotated[float, SettingFacts(allowed=SHARE, aliases=("beta2",))] = 0.95
-    adam_eps: Annotated[float, SettingFacts(allowed=POSITIVE, scaled=True, aliases=("adam_epsilon",))] = 1e-8
-    weight_decay: Annotated[float, SettingFacts(allowed=OR_MORE, aliases=("wd",))] = 0.0
+    warmup_fraction: Annotated[float, Facts(allowed=SHARE, aliases=("warmup_ratio",))] = 0.0
+    adam_beta1: Annotated[float, Facts(allowed=SHARE, aliases=("beta1",))] = 0.9
+    adam_beta2: Annotated[float, Facts(allowed=SHARE, aliases=("beta2",))] = 0.95
+    adam_eps: Annotated[float, Facts(allowed=POSITIVE, scaled=True, aliases=("adam_epsilon",))] = 1e-8
+    weight_decay: Annotated[float, Facts(allowed=OR_MORE, aliases=("wd",))] = 0.0
     max_grad_norm: Annotated[
-        float, SettingFacts(allowed=POSITIVE, aliases=("grad_clip", "gradient_clip_val", "clip_grad_norm"))
+        float, Facts(allowed=POSITIVE, aliases=("grad_clip", "gradient_clip_val", "clip_grad_norm"))
     ] = 1.0
     neftune_alpha: Annotated[
         float | None,
-        SettingFacts(allowed=POSITIVE, silent=True, aliases=("neftune_noise_alpha", "noise_alpha")),
+        Facts(allowed=POSITIVE, silent=True, aliases=("neftune_noise_alpha", "noise_alpha")),
     ] = None
     max_length: Annotated[
         int,
-        SettingFacts(
+        Facts(
             allowed=COUNT,
             scaled=True,
             aliases=("max_seq_length", "max_seq_len", "cutoff_len", "seq_length", "block_size"),
@@ -152,13 +148,13 @@ class TrainingSettings:
     ] = 512
     train_examples: Annotated[
         int | None,
-        SettingFacts(
+        Facts(
             allowed=COUNT,
             group="baseline",
             aliases=("num_train_examples", "train_size", "max_train_samples"),
         ),
     ] = None
-    dtype: Annotated[str, SettingFacts(allowed=DTYPES)] = "float32"
+    dtype: Annotated[str, Facts(allowed=DTYPES)] = "float32"
     own: Own = field(default_factory=Own)
 
     def __post_init__(self) -> None:
@@ -229,7 +225,7 @@ class TrainingSettings:
         return cls(**{**values, "own": Own(values.get("own"))})
 
 
-KNOWN: Mapping[str, SettingFacts] = {
+KNOWN: Mapping[str, Facts] = {
     name: hint.__metadata__[0]
     for name, hint in get_type_hints(TrainingSettings, include_extras=True).items()
     if name != "own"
@@ -240,7 +236,7 @@ DEFAULTS: Mapping[str, Any] = {
     if one.name in KNOWN and one.default is not MISSING
 }
 RANGES: Mapping[str, Range] = {
-    name: known.allowed for name, known in KNOWN.items() if isinstance(known.allowed, Range)
+    name: facts.allowed for name, facts in KNOWN.items() if isinstance(facts.allowed, Range)
 }
 LORA_SETTINGS = tuple(name for name, facts in KNOWN.items() if facts.adapter)
 HEURISTIC = tuple(name for name, facts in KNOWN.items() if facts.auto)

@@ -80,7 +80,12 @@ def conclude(sweep: Sweep, source: ProcedureSource, journal: Journal) -> Summary
 def _published(sweep: Sweep, journal: Journal, verdict: Mapping[str, Any]) -> bool:
     """Whether an earlier run came to this very verdict and its files are still as it wrote them."""
     state = journal.state
-    if state.closed != Stage.DONE or not _same(state.verdict, plain(verdict)) or not state.report:
+    if state.closed != Stage.DONE or state.verdict is None or not state.report:
+        return False
+    new = plain(verdict)
+    if any(
+        state.verdict[part] != new[part] for part in ("headline", "verdicts")
+    ):  # whatever was typed for it
         return False
     wrong = unlike(sweep.folder, {name: f"{PREFIX}{sha256}" for name, sha256 in state.report.items()})
     if wrong is not None:
@@ -95,11 +100,6 @@ def _says_metric(sweep: Sweep) -> bool:
         return not path.exists() or defaults.read_tuned(path).metric is not None
     except DefaultsError:
         return False
-
-
-def _same(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> bool:
-    """Whether two verdicts say the same; the command that was typed for them does not matter."""
-    return old is not None and (old["headline"], old["verdicts"]) == (new["headline"], new["verdicts"])
 
 
 def _last_trial_ended(journal: Journal) -> datetime:

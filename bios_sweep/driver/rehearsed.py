@@ -15,24 +15,10 @@ from bios_sweep.records.journal import read_state
 from bios_sweep.records.speed import names_model, seconds_per_example
 from bios_sweep.records.sweep_state import SweepState
 from bios_sweep.records.workspace import Workspace
-from bios_sweep.rehearsal import (
-    EFFECTS,
-    SEED,
-    Noise,
-    RehearsalSummary,
-    Search,
-    affordable,
-    choose_design,
-    cost_of,
-    design_row,
-    guessed_noise,
-    noise_from,
-    rehearse,
-    stated_noise,
-    summarise_rehearsal,
-    sweeps_of_search,
-    sweeps_simulated,
-)
+from bios_sweep.rehearsal.chances import EFFECTS, SEED, rehearse, sweeps_simulated
+from bios_sweep.rehearsal.designs import Search, affordable, choose_design, cost_of, sweeps_of_search
+from bios_sweep.rehearsal.noise import Noise, guessed_noise, noise_from, stated_noise
+from bios_sweep.rehearsal.summary import RehearsalSummary, design_row, summarise_rehearsal
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import TrialResult, TrialSpec

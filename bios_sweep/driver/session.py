@@ -165,7 +165,7 @@ def _drive(
     """The summary, and whether the tracking store has everything. An interrupt is the journal's last line."""
     with open_journal(sweep) as journal:
         source = _source(sweep, journal, stop)
-        mirror = tracking.mirror(sweep, journal.state.seq)
+        mirror = tracking.mirror(sweep.plan, journal.state.seq)
         try:
             if place is not None:
                 _run(sweep, source, journal, place, listener, stop)
@@ -176,7 +176,7 @@ def _drive(
             if mirror is not None:
                 mirror.finish(min(tracking.flush_seconds, LAST_WORDS_SECONDS))
             raise
-        mirror = mirror or tracking.mirror(sweep, journal.state.seq)
+        mirror = mirror or tracking.mirror(sweep.plan, journal.state.seq)
         return summary, mirror is None or mirror.finish(tracking.flush_seconds)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from bios_sweep.checks import at_least_zero, truth
 from bios_sweep.config.compose import Config
@@ -15,9 +14,7 @@ from bios_sweep.mirror.trackers import tracker_of
 from bios_sweep.ports import Recorder, Tracker
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.secrecy import masked
-
-if TYPE_CHECKING:
-    from bios_sweep.driver.sweep import Sweep
+from bios_sweep.study.plan import Plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,12 +54,11 @@ class Tracking:
         self.tracker.check()
         return self.tracker
 
-    def mirror(self, sweep: Sweep, last_entry: int) -> Recorder | None:
+    def mirror(self, plan: Plan, last_entry: int) -> Recorder | None:
         """A recorder that follows; None where the tracker has all up to `last_entry` of the journal."""
-        sweep_id, tracker = sweep.plan.sweep_id, self.tracker
-        if tracker is None or tracker.has(sweep_id, last_entry):
+        if self.tracker is None or self.tracker.has(plan.sweep_id, last_entry):
             return None
-        recorder = tracker.recorder(sweep_id, sweep.plan.study.scenario.name)
+        recorder = self.tracker.recorder(plan.sweep_id, plan.study.scenario.name)
         recorder.start()
         return recorder
 
@@ -91,11 +87,10 @@ def tracking_of(config: Config, workspace: Workspace) -> Tracking:
     return Tracking(
         tracker=tracker_of(uri, workspace) if values["enabled"] else None,
         flush_seconds=float(seconds),
-        options="".join(f" {shlex.quote(place)}" for place in _places(config, uri)),
+        # as they can be typed again; credentials come by variables
+        options="".join(
+            f" {shlex.quote(f'tracking.uri={masked(uri)}' if text.startswith('tracking.uri=') else text)}"
+            for text in config.overrides
+            if text.startswith(("workspace=", "tracking"))
+        ),
     )
-
-
-def _places(config: Config, uri: str) -> list[str]:
-    """The overrides that say where things are, as they can be typed again; credentials come by variables."""
-    named = [text for text in config.overrides if text.startswith(("workspace=", "tracking"))]
-    return [f"tracking.uri={masked(uri)}" if text.startswith("tracking.uri=") else text for text in named]

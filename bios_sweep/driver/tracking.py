@@ -87,10 +87,11 @@ def tracking_of(config: Config, workspace: Workspace) -> Tracking:
     return Tracking(
         tracker=tracker_of(uri, workspace) if values["enabled"] else None,
         flush_seconds=float(seconds),
-        # as they can be typed again; credentials come by variables
-        options="".join(
-            f" {shlex.quote(f'tracking.uri={masked(uri)}' if text.startswith('tracking.uri=') else text)}"
-            for text in config.overrides
-            if text.startswith(("workspace=", "tracking"))
-        ),
+        options="".join(f" {shlex.quote(place)}" for place in _places(config, uri)),
     )
+
+
+def _places(config: Config, uri: str) -> list[str]:
+    """The overrides that say where things are, as they can be typed again; credentials come by variables."""
+    named = [text for text in config.overrides if text.startswith(("workspace=", "tracking"))]
+    return [f"tracking.uri={masked(uri)}" if text.startswith("tracking.uri=") else text for text in named]

@@ -47,20 +47,8 @@ def trained_scenario(
     method = values["method"]
     whole("method.max_length", method["max_length"])
     model = read_model(values["model"])
-    # by a name that means the same on every node
-    portable = (
-        EMBEDDED if values["model"]["kind"] == "embedded" else portable_model(str(values["model"]["path"]))
-    )
-    dataset = read_data(values["data"])
-    data = DataFacts(
-        name=dataset.name,
-        file=str(workspace.data_file(dataset.fingerprint)),
-        fingerprint=dataset.fingerprint,
-        evaluation_fingerprint=dataset.evaluation_fingerprint,
-        train_examples=len(dataset.train),
-        eval_examples=len(dataset.evaluation),
-        source=dataset.source,
-    )
+    dataset = _read_data(values["data"])
+    data = _data_facts(dataset, workspace)
     return (
         Scenario(
             model=model,
@@ -69,7 +57,7 @@ def trained_scenario(
             engine=LORA_ENGINE,
             engine_version=ENGINE_VERSION,
             engine_options={
-                "model_path": portable,
+                "model_path": _portable(values["model"]),
                 "data_file": data.file,
                 "data_fingerprint": data.fingerprint,
                 "threads": request.cpus_per_trial,
@@ -131,7 +119,12 @@ def read_model(values: Mapping[str, Any]) -> ModelFacts:
     return describe_model(str(values["path"]), values["name"])
 
 
-def read_data(values: Mapping[str, Any]) -> DataSet:
+def _portable(values: Mapping[str, Any]) -> str:
+    """The model by a name that means the same on every node."""
+    return EMBEDDED if values["kind"] == "embedded" else portable_model(str(values["path"]))
+
+
+def _read_data(values: Mapping[str, Any]) -> DataSet:
     """The configured examples, split and checked."""
     if values["kind"] == "named":
         raise ConfigError(f"data=named {SCRIPTS_ONLY}")
@@ -165,6 +158,18 @@ def _fraction(value: Any) -> float | None:
     allowed = "a number above 0 and below 1"
     require(value is None or is_number(value), "data.eval_fraction", value, allowed)
     return None if value is None else float(value)
+
+
+def _data_facts(dataset: DataSet, workspace: Workspace) -> DataFacts:
+    return DataFacts(
+        name=dataset.name,
+        file=str(workspace.data_file(dataset.fingerprint)),
+        fingerprint=dataset.fingerprint,
+        evaluation_fingerprint=dataset.evaluation_fingerprint,
+        train_examples=len(dataset.train),
+        eval_examples=len(dataset.evaluation),
+        source=dataset.source,
+    )
 
 
 def _cuts(

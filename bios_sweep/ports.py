@@ -159,12 +159,7 @@ class Executor(Protocol):
 
 
 class Recorder(Protocol):
-    """Brings one sweep's journal to where people look; may lag, never loses: it can always catch up.
-
-    problem: why the other side does not follow at the moment, without secrets; empty when it does.
-    """
-
-    problem: str
+    """Brings one sweep's journal to where people look; may lag, never loses: it can always catch up."""
 
     def start(self) -> None:
         """Begin to follow the journal in the background."""

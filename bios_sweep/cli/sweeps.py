@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from argparse import Namespace
 from types import FrameType
@@ -16,7 +15,6 @@ from bios_sweep.driver.stopping import hangup
 from bios_sweep.driver.tracking import tracking_of
 from bios_sweep.driver.view import choose, status_of
 from bios_sweep.errors import InputError, TrackingError
-from bios_sweep.jsonable import to_json
 from bios_sweep.mirror.cursor import read_cursor
 from bios_sweep.mirror.mlflow.addresses import is_web, ui_link
 from bios_sweep.mirror.mlflow.server import serve_ui
@@ -41,11 +39,9 @@ def stop(args: Namespace) -> int:
     if owner is None:
         raise InputError(f"workspace {workspace.root}: no sweep is running there")
     workspace.request_stop(now=args.now)
-    if args.json:
-        print(json.dumps({"stopping": to_json(owner), "now": args.now}, indent=1))
-    else:
-        when = "at once" if args.now else "at its next checkpoints"
-        print(f"asked {owner} to stop {when}; `bios-sweep status` shows when it has")
+    when = "at once" if args.now else "at its next checkpoints"
+    text = f"asked {owner} to stop {when}; `bios-sweep status` shows when it has"
+    print_answer(args, {"stopping": owner, "now": args.now}, lambda *_: print(text))
     return 0
 
 
@@ -90,11 +86,9 @@ def sync(args: Namespace) -> int:
     tracking = tracking_of(config, workspace)
     tracking.required().recorder(view.sweep_id, view.plan.study.scenario.name).sync()
     trials = len(view.journal.trials)
-    if args.json:
-        print(json.dumps({"sweep_id": view.sweep_id, "tracking": tracking.shown, "trials": trials}, indent=1))
-    else:
-        print(f"{view.sweep_id}: {trials} trials are in {tracking.shown}")
-        print(tracking.link(view.sweep_id))
+    answer = {"sweep_id": view.sweep_id, "tracking": tracking.shown, "trials": trials}
+    text = f"{view.sweep_id}: {trials} trials are in {tracking.shown}"
+    print_answer(args, answer, lambda *_: print(text, tracking.link(view.sweep_id), sep="\n"))
     return 0
 
 

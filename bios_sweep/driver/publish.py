@@ -82,10 +82,8 @@ def _published(sweep: Sweep, journal: Journal, verdict: Mapping[str, Any]) -> bo
     state = journal.state
     if state.closed != Stage.DONE or state.verdict is None or not state.report:
         return False
-    new = plain(verdict)
-    if any(
-        state.verdict[part] != new[part] for part in ("headline", "verdicts")
-    ):  # whatever was typed for it
+    new = plain(verdict)  # the command that was typed for it does not matter
+    if any(state.verdict[part] != new[part] for part in ("headline", "verdicts")):
         return False
     wrong = unlike(sweep.folder, {name: f"{PREFIX}{sha256}" for name, sha256 in state.report.items()})
     if wrong is not None:

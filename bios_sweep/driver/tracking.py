@@ -72,9 +72,6 @@ def tracking_of(config: Config, workspace: Workspace) -> Tracking:
 
     A user and password in a server's address move into MLflow's own variables here, before anything could
     print them, or hand the address to workers.
-
-    Raises:
-        ConfigError: a value of the wrong kind.
     """
     values = config.values["tracking"]
     seconds = at_least_zero("tracking.flush_seconds", values["flush_seconds"])

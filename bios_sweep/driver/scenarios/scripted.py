@@ -108,11 +108,7 @@ def honest_origins(study: Study) -> dict[str, Origin]:
 
 
 def require_told(plan: Plan) -> None:
-    """Refuse variations that no placeholder carries, and placeholders without a value.
-
-    Raises:
-        ConfigError: which, and how to carry it.
-    """
+    """Refuse variations that no placeholder carries, and placeholders without a value."""
     study = plan.study
     carried = study.scenario.carried
     if carried is None:

@@ -39,11 +39,7 @@ SCRIPTS_ONLY = "goes with method=command and method=python only, whose script re
 def trained_scenario(
     values: Mapping[str, Any], workspace: Workspace, request: Request
 ) -> tuple[Scenario, DataSet]:
-    """The scenario and its examples; where they are cut is known with the arms, see `judged_alike`.
-
-    Raises:
-        InputError: model or data cannot be used.
-    """
+    """The scenario and its examples; where they are cut is known with the arms, see `judged_alike`."""
     method = values["method"]
     whole("method.max_length", method["max_length"])
     model = read_model(values["model"])

@@ -70,7 +70,7 @@ def _spelt_out(call: Call) -> Call:
     first = [one for one in own.parameters.values() if one.kind is not one.VAR_KEYWORD]
     keys = Asked.__annotations__.items()
     asked = [
-        inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+        inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind.__forward_arg__)
         for key, kind in keys
     ]
     call.__signature__ = own.replace(parameters=[*first, *asked])  # type: ignore[attr-defined]

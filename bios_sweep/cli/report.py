@@ -25,7 +25,7 @@ from bios_sweep.defaults import FILE_NAME
 from bios_sweep.driver.experiments import read_experiment, store_uri
 from bios_sweep.errors import InputError
 from bios_sweep.mirror.mlflow.runs import own_sweep, raw_table
-from bios_sweep.report.content.goals import tuned_line
+from bios_sweep.report.content.lines import tuned_line
 from bios_sweep.report.content.sections import roll_up as roll_up_section
 from bios_sweep.report.content.summary import Summary
 from bios_sweep.report.content.wording import clean

@@ -20,8 +20,8 @@ from bios_sweep.mirror.mlflow.addresses import is_web, ui_link
 from bios_sweep.mirror.mlflow.server import serve_ui
 from bios_sweep.mirror.mlflow.tracker import MlflowTracker
 from bios_sweep.records.lock import live_owner
-from bios_sweep.report.content.suggestion import NextStudy, SuggestionSummary
-from bios_sweep.report.text.suggestion import print_suggestion
+from bios_sweep.report.content.answers import NextStudy, SuggestionSummary
+from bios_sweep.report.text.glance import print_suggestion
 from bios_sweep.report.text.terminal import print_status
 
 

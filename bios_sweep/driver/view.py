@@ -25,11 +25,11 @@ from bios_sweep.records.lock import live_owner
 from bios_sweep.records.results import without_damage
 from bios_sweep.records.sweep_state import BROKEN, SweepState
 from bios_sweep.records.workspace import PLAN_FILE, Workspace
+from bios_sweep.report.content.answers import SweepStatus
 from bios_sweep.report.content.arm_rows import results_rows
-from bios_sweep.report.content.status import SweepStatus
 from bios_sweep.report.content.summarise import summarise
 from bios_sweep.report.content.summary import Summary
-from bios_sweep.report.text.broken import broken_line
+from bios_sweep.report.text.failed import broken_line
 from bios_sweep.report.text.glance import html_of, sweep_lines
 from bios_sweep.sealed import PREFIX, file_digest
 from bios_sweep.study.decision import WISHES

@@ -10,9 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from bios_sweep.config.belonging import chosen_by_a_person
 from bios_sweep.config.compose import Config
-from bios_sweep.config.group_files import file_values, member_names, member_values
+from bios_sweep.config.groups import chosen_by_a_person, file_values, member_names, member_values
 from bios_sweep.config.idle import OF_THE_PLAN, OURS, PLANTED, REFUSED, SCRIPT, UNHEARD, Idle
 from bios_sweep.config.method import method_of
 from bios_sweep.config.places import config_root

@@ -15,8 +15,7 @@ from enum import StrEnum
 from typing import Any
 
 from bios_sweep.decision.statement import question_titles
-from bios_sweep.records.sweep_state import DONE, SweepState, Verdict
-from bios_sweep.records.trial_state import PLANNED, RUNNING, TrialState
+from bios_sweep.records.sweep_state import DONE, PLANNED, RUNNING, SweepState, TrialState, Verdict
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import Measurement

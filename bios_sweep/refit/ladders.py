@@ -14,7 +14,7 @@ from bios_sweep.defaults import FILE_NAME, read_entries
 from bios_sweep.defaults.rules import family_of, setting_heuristic
 from bios_sweep.errors import InputError
 from bios_sweep.method import Objective
-from bios_sweep.records.sweep_files import left_by_sweeps
+from bios_sweep.records.workspace import left_by_sweeps
 from bios_sweep.refit.evidence import Ladder, read_seeds
 from bios_sweep.refit.stated_ladders import (
     RATE,

@@ -22,8 +22,7 @@ from bios_sweep.mirror.mlflow.schema import is_current
 from bios_sweep.mirror.mlflow.store import KnownRun, MlflowStore, folder_files
 from bios_sweep.records.journal import JournalTail
 from bios_sweep.records.replay import Entry, advance
-from bios_sweep.records.sweep_state import SweepState
-from bios_sweep.records.trial_state import RUNNING, TrialState
+from bios_sweep.records.sweep_state import RUNNING, SweepState, TrialState
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.sealed import unlike
 from bios_sweep.study.trials import short_hash

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from bios_sweep.records.owner import Owner
+from bios_sweep.records.workspace import Owner
 
 
 @dataclass(frozen=True, kw_only=True)

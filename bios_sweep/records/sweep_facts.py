@@ -7,11 +7,14 @@ from typing import Any
 
 from bios_sweep.study.plan import Plan
 
+OF_THE_MODEL = ("name", "fingerprint", "family", "hidden_size")
+OF_THE_DATA = ("name", "source", "fingerprint", "evaluation_fingerprint", "train_examples", "eval_examples")
+
 
 def sweep_facts(plan: Plan) -> dict[str, Any]:
     """What a reader of the journal must know of the study, as plain values; no paths, no options."""
     study = plan.study
-    data = study.scenario.data
+    model, data = study.scenario.model, study.scenario.data
     return {
         "sweep_id": plan.sweep_id,
         "name": study.name,
@@ -26,19 +29,7 @@ def sweep_facts(plan: Plan) -> dict[str, Any]:
         "scenario": study.scenario.name,
         "method": study.scenario.method.trains if study.scenario.known else None,
         **study.scenario.method.identity(),
-        "model": {
-            "name": study.scenario.model.name,
-            "fingerprint": study.scenario.model.fingerprint,
-            "family": study.scenario.model.family,
-            "hidden_size": study.scenario.model.hidden_size,
-        },
-        "data": {
-            "name": data.name,
-            "source": data.source,
-            "fingerprint": data.fingerprint,
-            "evaluation_fingerprint": data.evaluation_fingerprint,
-            "train_examples": data.train_examples,
-            "eval_examples": data.eval_examples,
-        },
+        "model": {name: getattr(model, name) for name in OF_THE_MODEL},
+        "data": {name: getattr(data, name) for name in OF_THE_DATA},
         "arms": {arm.name: {"factor": arm.factor, "level": arm.level} for arm in plan.arms},
     }

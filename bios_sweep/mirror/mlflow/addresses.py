@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
 from bios_sweep.errors import InputError
-from bios_sweep.mirror.mlflow.schema import look, refusal
+from bios_sweep.mirror.mlflow.schema import look, refusal, sqlite_file
 from bios_sweep.mirror.mlflow.web import check_server
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.secrecy import masked
@@ -29,11 +29,6 @@ def default_tracking_uri(workspace: Workspace) -> str:
 def is_web(uri: str) -> bool:
     """Whether the address is a server's (and so has its own UI)."""
     return urlsplit(uri).scheme in WEB
-
-
-def sqlite_file(uri: str) -> Path:
-    """The file of an SQLite address."""
-    return Path(uri.removeprefix("sqlite:///").partition("?")[0])
 
 
 def check_tracking(uri: str, workspace: Workspace | None = None) -> None:

@@ -5,15 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bios_sweep.mirror.cursor import awaited, read_cursor
-from bios_sweep.mirror.mlflow.addresses import (
-    check_tracking,
-    default_tracking_uri,
-    is_web,
-    sqlite_file,
-    ui_link,
-)
-from bios_sweep.mirror.mlflow.ready import ready_store
-from bios_sweep.mirror.mlflow.schema import BEHIND, is_current, look
+from bios_sweep.mirror.mlflow.addresses import check_tracking, default_tracking_uri, is_web, ui_link
+from bios_sweep.mirror.mlflow.schema import BEHIND, is_current, look, ready_store, sqlite_file
 from bios_sweep.ports import Recorder
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.secrecy import masked

@@ -1,4 +1,4 @@
-"""Arms: the baseline and the variations that change one thing, and by what those are re-tuned and measured."""
+"""Arms: the baseline and the variations that change one thing, and by what these are re-tuned or measured."""
 
 from __future__ import annotations
 

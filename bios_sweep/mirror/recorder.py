@@ -41,24 +41,19 @@ class Follower(Protocol):
     @property
     def errors(self) -> tuple[type[Exception], ...]:
         """What its other side may raise, to be tried again."""
-        ...
 
     @property
     def more(self) -> bool:
         """Whether another pass is due at once, since something else waits to be brought over too."""
-        ...
 
     def catch_up(self, *, alive: bool) -> None:
         """Bring over what is new; touch nothing when nothing is. alive: a driver runs the sweep."""
-        ...
 
     def recheck(self) -> None:
         """Trust nothing that an earlier process brought over: everything is due again."""
-        ...
 
     def forget(self) -> None:
         """After an error nothing is known of the other side; look again before writing."""
-        ...
 
 
 class JournalRecorder:

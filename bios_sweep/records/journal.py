@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bios_sweep.atomic import sync_folder
+from bios_sweep.atomic import sync
 from bios_sweep.errors import StorageError
 from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED, TrialEvent
 from bios_sweep.records.replay import Entry, advance, replay
@@ -55,7 +55,7 @@ class Journal:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
             lines, self._size = _whole_lines(path.read_bytes())
             os.ftruncate(self._file, self._size)
-            sync_folder(path.parent)
+            sync(path.parent)
         except OSError as error:
             raise StorageError(f"{path}: cannot be opened for writing ({error.strerror})") from error
         try:

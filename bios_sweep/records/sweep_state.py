@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from bios_sweep.study.plan import Plan
 from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
 from bios_sweep.vocabulary import Stage, Status
 
@@ -14,6 +15,8 @@ PLANNED = "planned"
 RUNNING = "running"
 DONE = Stage.DONE  # the reason with which a sweep that has all its verdicts is closed
 BROKEN = "broken"  # and one that ended early because nothing works yet
+OF_THE_MODEL = ("name", "fingerprint", "family", "hidden_size")
+OF_THE_DATA = ("name", "source", "fingerprint", "evaluation_fingerprint", "train_examples", "eval_examples")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,3 +140,27 @@ class SweepState:
     def results(self) -> dict[str, TrialResult]:
         """Terminal records by key, failed ones included."""
         return {key: trial.result for key, trial in self.trials.items() if trial.result is not None}
+
+
+def sweep_facts(plan: Plan) -> dict[str, Any]:
+    """What a reader of the journal must know of the study, as plain values; no paths, no options."""
+    study = plan.study
+    model, data = study.scenario.model, study.scenario.data
+    return {
+        "sweep_id": plan.sweep_id,
+        "name": study.name,
+        "question": study.question,
+        "metric": study.metric.name,
+        "direction": study.metric.direction,
+        "baseline": study.scenario.told(study.baseline.by_name()),
+        "told": sorted({name for arm in plan.arms for name in study.scenario.told(arm.settings.by_name())}),
+        "seeds": list(study.seeds),
+        "decision": {**asdict(study.decision), "looks": list(study.decision.looks)},
+        "budget": asdict(study.budget),
+        "scenario": study.scenario.name,
+        "method": study.scenario.method.trains if study.scenario.known else None,
+        **study.scenario.method.identity(),
+        "model": {name: getattr(model, name) for name in OF_THE_MODEL},
+        "data": {name: getattr(data, name) for name in OF_THE_DATA},
+        "arms": {arm.name: {"factor": arm.factor, "level": arm.level} for arm in plan.arms},
+    }

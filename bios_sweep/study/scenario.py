@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bios_sweep.errors import PlanError
+from bios_sweep.jsonable import from_fields
 from bios_sweep.method import Method
 from bios_sweep.study.metric_names import BETTER, MINIMIZE, direction_of
 
@@ -193,22 +194,5 @@ class Scenario:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Scenario:
         """Inverse of `to_dict`."""
-        return cls(
-            **{
-                **{name: value for name, value in values.items() if name not in ("trains", "objective")},
-                "method": Method.from_dict(values),
-                "model": _model(values["model"]),
-                "data": _data(values["data"]),
-                "carried": None if values.get("carried") is None else tuple(values["carried"]),
-                "files": tuple(values.get("files", ())),
-            }
-        )
-
-
-def _model(values: Mapping[str, Any]) -> ModelFacts:
-    return ModelFacts(**{**values, "ends": tuple(values.get("ends", ()))})
-
-
-def _data(values: Mapping[str, Any]) -> DataFacts:
-    cuts = tuple(Cut(**cut) for cut in values.get("cuts", ()))
-    return DataFacts(**{**values, "cuts": cuts, "ends": tuple(values.get("ends", ()))})
+        own = {name: value for name, value in values.items() if name not in ("trains", "objective")}
+        return from_fields(cls, {**own, "method": values})

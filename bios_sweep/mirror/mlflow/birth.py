@@ -24,7 +24,7 @@ from mlflow.store.tracking.dbmodels.initial_models import Base as InitialBase
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy import Engine, event
 
-from bios_sweep.atomic import sync_folder
+from bios_sweep.atomic import sync
 from bios_sweep.errors import HalfMigratedError, InputError, TrackingError
 from bios_sweep.mirror.mlflow.schema import (
     ABSENT,
@@ -53,22 +53,16 @@ def make_ready(file: Path, *, ours: bool, start_over: Callable[[], None] | None)
     """What `ready_store` does for a file that is not ready; its words hold here."""
     prepare_environment()
     file.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(file):
-        done = _make_ready(file, ours=ours, start_over=start_over)
-    _forget_connections(file)
-    return done
-
-
-@contextmanager
-def _alone(file: Path) -> Iterator[None]:
-    """One process at a time; the kernel frees the lock of a dead one, whose temporary then is nobody's."""
+    lock = FileLock(file.with_name(f".{file.name}.lock"))  # the kernel frees that of a dead process
     try:
-        with _one_migration, FileLock(file.with_name(f".{file.name}.lock")).acquire(timeout=LOCK_SECONDS):
-            yield
+        with _one_migration, lock.acquire(timeout=LOCK_SECONDS):
+            done = _make_ready(file, ours=ours, start_over=start_over)
     except Timeout:
         raise TrackingError(
             f"{file}: another process has been making it for {LOCK_SECONDS:g} s; try again when it has ended"
         ) from None
+    _forget_connections(file)
+    return done
 
 
 def _make_ready(file: Path, *, ours: bool, start_over: Callable[[], None] | None) -> tuple[bool, Path | None]:
@@ -217,13 +211,9 @@ def _move_in(new: Path, file: Path) -> None:
     """All of it on the disk, then the name; a log without a store would be played back into the new one."""
     if not file.exists():
         _set_aside(file)
-    descriptor = os.open(new, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(new)
     new.replace(file)
-    sync_folder(file.parent)
+    sync(file.parent)
 
 
 def _set_aside(file: Path) -> Path:

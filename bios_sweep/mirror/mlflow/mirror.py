@@ -22,9 +22,9 @@ from bios_sweep.mirror.content import (
     sweep_tag,
 )
 from bios_sweep.mirror.cursor import await_all, awaited, drop_cursors, read_cursor, write_cursor
-from bios_sweep.mirror.mlflow.addresses import default_tracking_uri, is_web
 from bios_sweep.mirror.mlflow.schema import is_current, ready_store, sqlite_file
 from bios_sweep.mirror.mlflow.store import KnownRun, MlflowStore, folder_files
+from bios_sweep.mirror.mlflow.tracker import default_tracking_uri, is_web
 from bios_sweep.mirror.recorder import JournalRecorder
 from bios_sweep.records.journal import JournalTail
 from bios_sweep.records.lock import live_owner

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bios_sweep.errors import InputError, TrackingError
-from bios_sweep.mirror.mlflow.addresses import default_tracking_uri, is_web
 from bios_sweep.mirror.mlflow.schema import ready_store, sqlite_file
+from bios_sweep.mirror.mlflow.tracker import default_tracking_uri, is_web
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.secrecy import masked
 

@@ -18,8 +18,8 @@ from bios_sweep.cli.main import main
 from bios_sweep.jsonable import to_json
 from bios_sweep.ports import PreflightLine
 from bios_sweep.records.journal import Journal
-from bios_sweep.records.owner import Owner
 from bios_sweep.records.replay import _CHANGES
+from bios_sweep.records.workspace import Owner
 from bios_sweep.report.content.answers import SweepStatus
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec

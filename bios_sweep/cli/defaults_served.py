@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bios_sweep import defaults
 from bios_sweep.errors import DefaultsError
-from bios_sweep.records.sweep_files import left_by_sweeps
+from bios_sweep.records.workspace import left_by_sweeps
 
 
 def only_operand(args: Namespace) -> str:

@@ -16,9 +16,8 @@ from bios_sweep.driver.tracking import tracking_of
 from bios_sweep.driver.view import choose, status_of
 from bios_sweep.errors import InputError, TrackingError
 from bios_sweep.mirror.cursor import read_cursor
-from bios_sweep.mirror.mlflow.addresses import is_web, ui_link
 from bios_sweep.mirror.mlflow.server import serve_ui
-from bios_sweep.mirror.mlflow.tracker import MlflowTracker
+from bios_sweep.mirror.mlflow.tracker import MlflowTracker, is_web, ui_link
 from bios_sweep.records.lock import live_owner
 from bios_sweep.report.content.answers import NextStudy, SuggestionSummary
 from bios_sweep.report.text.glance import print_suggestion

@@ -9,9 +9,10 @@ from pathlib import Path
 from types import ModuleType
 
 from bios_sweep.errors import InputError, MissingExtraError
-from bios_sweep.mirror.mlflow.addresses import default_tracking_uri, is_web, sqlite_file
 from bios_sweep.mirror.mlflow.rest import names_over_web, read_over_web
 from bios_sweep.mirror.mlflow.runs import Experiment, no_experiment
+from bios_sweep.mirror.mlflow.schema import sqlite_file
+from bios_sweep.mirror.mlflow.tracker import default_tracking_uri, is_web
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.secrecy import masked
 

@@ -14,7 +14,7 @@ from bios_sweep.driver.scenarios.trained import LORA_ENGINE
 from bios_sweep.engines.scripted.on_node import fingerprint
 from bios_sweep.errors import ClusterError, ConfigError
 from bios_sweep.execution.inline import InlineExecutor
-from bios_sweep.mirror.mlflow.addresses import is_web
+from bios_sweep.mirror.mlflow.tracker import is_web
 from bios_sweep.ports import Executor, PreflightLine
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.request import CUDA, INLINE, Request

@@ -13,7 +13,7 @@ from bios_sweep.driver.sweep import Sweep
 from bios_sweep.errors import DefaultsError
 from bios_sweep.jsonable import to_json
 from bios_sweep.procedure import ProcedureSource, State, no_file, own_cell, serves_search
-from bios_sweep.records.journal import Journal, plain
+from bios_sweep.records.journal import Journal
 from bios_sweep.records.retention import keep_adapters
 from bios_sweep.records.sweep_state import BROKEN
 from bios_sweep.report.content.arm_rows import results_rows
@@ -27,6 +27,7 @@ from bios_sweep.sealed import PREFIX, unlike
 from bios_sweep.settings import LORA
 from bios_sweep.study.arms import Arm
 from bios_sweep.study.plan import Plan
+from bios_sweep.study.trials import plain
 from bios_sweep.version import __version__
 from bios_sweep.vocabulary import Stage, Word
 

@@ -11,8 +11,8 @@ from bios_sweep.config.build import gpu_hours
 from bios_sweep.decision.table import Outcome, ResultTable
 from bios_sweep.driver.prepare import Prepared
 from bios_sweep.errors import InputError
+from bios_sweep.records.earlier import names_model, seconds_per_example
 from bios_sweep.records.journal import read_state
-from bios_sweep.records.speed import names_model, seconds_per_example
 from bios_sweep.records.sweep_state import SweepState
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.rehearsal.chances import EFFECTS, SEED, rehearse, sweeps_simulated

@@ -7,15 +7,13 @@ import os
 import socket
 from dataclasses import fields
 from datetime import UTC, datetime
-from types import TracebackType
 
 from filelock import FileLock, Timeout
 
 from bios_sweep.atomic import write_atomically
 from bios_sweep.errors import StorageError, WorkspaceBusyError
 from bios_sweep.jsonable import to_json
-from bios_sweep.records.owner import Owner
-from bios_sweep.records.workspace import Workspace
+from bios_sweep.records.workspace import Owner, Workspace
 
 PATIENCE_SECONDS = 0.3  # chosen, not measured: a probe holds the lock for microseconds, a driver for minutes
 
@@ -53,9 +51,7 @@ class DriverLock:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Give the workspace back."""
         self._workspace.owner_file.unlink(missing_ok=True)
         self._lock.release()

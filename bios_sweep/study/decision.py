@@ -56,41 +56,31 @@ class DecisionRule:
         return {name: value for name, value in asdict(self).items() if name not in WISHES}
 
     def __post_init__(self) -> None:
-        if not 0 < self.alpha < 0.5:
-            raise PlanError(f"decision.alpha: {self.alpha} is not allowed; a number between 0 and 0.5")
-        if not self.looks or list(self.looks) != sorted(set(self.looks)) or self.looks[0] < 1:
-            raise PlanError(
-                f"decision.looks: {list(self.looks)} is not allowed; "
-                "rising numbers of seeds, such as [3, 5, 8]"
-            )
-        if self.looks[0] == 1 and len(self.looks) > 1:
-            raise PlanError(
-                f"decision.looks: {list(self.looks)} is not allowed; one seed decides nothing, so the "
-                "first of several looks needs at least 2"
-            )
-        if self.confirmation_seeds < 0 or self.confirmation_seeds == 1:
-            raise PlanError(
-                f"decision.confirmation_seeds: {self.confirmation_seeds} is not allowed; "
-                "0 for none, else at least 2"
-            )
+        looks, seeds = list(self.looks), self.confirmation_seeds
+        self._require("alpha", 0 < self.alpha < 0.5, "a number between 0 and 0.5")
+        if not looks or looks != sorted(set(looks)) or looks[0] < 1:
+            rising = "rising numbers of seeds, such as [3, 5, 8]"
+            raise not_allowed("decision.looks", looks, rising, PlanError)
+        if looks[0] == 1 and len(looks) > 1:
+            several = "one seed decides nothing, so the first of several looks needs at least 2"
+            raise not_allowed("decision.looks", looks, several, PlanError)
+        self._require("confirmation_seeds", seeds == 0 or seeds > 1, "0 for none, else at least 2")
         for name in ("margin_percent", "margin_share", "speed_loss_percent"):
             positive(f"decision.{name}", getattr(self, name), PlanError)
-        self._check_roles()
-
-    def _check_roles(self) -> None:
         one_of("decision.scope", self.scope, SCOPES, PlanError)
         one_of("decision.refine_goal", self.refine_goal, tuple(SearchGoal), PlanError)
         if self.refine is not None:
             one_of("decision.refine", self.refine, SEARCHES, PlanError)
-        if not is_positive(self.cost_ratio) or self.cost_ratio <= 1:
-            raise not_allowed("decision.cost_ratio", self.cost_ratio, "a number above 1", PlanError)
-        if not is_positive(self.minimum_share) or self.minimum_share >= 1:
-            raise not_allowed("decision.minimum_share", self.minimum_share, "above 0, below 1", PlanError)
-        if not isinstance(self.refine_trials, int) or self.refine_trials < 2:
-            raise not_allowed("decision.refine_trials", self.refine_trials, "at least 2", PlanError)
-        if self.target is not None and not is_finite(self.target):
-            raise not_allowed("decision.target", self.target, "a finite number, or null", PlanError)
-        if self.deadline is not None and not is_positive(self.deadline):
-            raise not_allowed("decision.deadline", self.deadline, "seconds above 0, or null", PlanError)
+        dearer, share = self.cost_ratio, self.minimum_share
+        self._require("cost_ratio", is_positive(dearer) and dearer > 1, "a number above 1")
+        self._require("minimum_share", is_positive(share) and share < 1, "above 0, below 1")
+        trials, target, deadline = self.refine_trials, self.target, self.deadline
+        self._require("refine_trials", isinstance(trials, int) and trials >= 2, "at least 2")
+        self._require("target", target is None or is_finite(target), "a finite number, or null")
+        self._require("deadline", deadline is None or is_positive(deadline), "seconds above 0, or null")
         for name, percent in self.guardrails.items():
             positive(f"decision.guardrails.{name}", percent, PlanError)
+
+    def _require(self, name: str, right: bool, allowed: str) -> None:
+        if not right:
+            raise not_allowed(f"decision.{name}", getattr(self, name), allowed, PlanError)

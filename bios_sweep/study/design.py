@@ -8,9 +8,10 @@ from typing import Any
 
 from bios_sweep.checks import is_whole, not_allowed, one_of
 from bios_sweep.errors import PlanError
+from bios_sweep.jsonable import from_fields
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.decision import DecisionRule
-from bios_sweep.study.factors import Cross, Factor, factor_from, require_setting
+from bios_sweep.study.factors import Cross, Factor, require_setting
 from bios_sweep.study.scenario import Metric, Scenario
 
 HOLDS = ("examples", "steps", "tokens")
@@ -101,21 +102,4 @@ class Study:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Study:
         """Inverse of `to_dict`, also after JSON has turned tuples into lists."""
-        decision = {**values["decision"], "looks": tuple(values["decision"]["looks"])}
-        factors = [factor_from(factor) for factor in values["factors"]]
-        return cls(
-            **{
-                **values,
-                "scenario": Scenario.from_dict(values["scenario"]),
-                "baseline": TrainingSettings.from_dict(values["baseline"]),
-                "factors": tuple(factors),
-                "seeds": tuple(values["seeds"]),
-                "budget": Budget(**values["budget"]),
-                "decision": DecisionRule(**decision),
-                "metric": Metric(**values["metric"]),
-                "origins": {name: Origin(**one) for name, one in values.get("origins", {}).items()},
-                "cross": tuple(
-                    Cross(setting=c["setting"], values=tuple(c["values"])) for c in values.get("cross", ())
-                ),
-            }
-        )
+        return from_fields(cls, values)

@@ -8,11 +8,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from bios_sweep.mirror.mlflow.addresses import default_tracking_uri
 from bios_sweep.mirror.mlflow.mirror import mlflow_recorder
+from bios_sweep.mirror.mlflow.tracker import default_tracking_uri
 from bios_sweep.mirror.recorder import JournalRecorder
 from bios_sweep.records.journal import Journal
-from bios_sweep.records.sweep_facts import sweep_facts
+from bios_sweep.records.sweep_state import sweep_facts
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.decision import DecisionRule

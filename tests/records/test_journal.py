@@ -18,8 +18,7 @@ from bios_sweep.errors import StorageError
 from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED, TrialEvent
 from bios_sweep.records.journal import Journal, JournalTail, read_journal, read_state
 from bios_sweep.records.replay import replay
-from bios_sweep.records.sweep_facts import sweep_facts
-from bios_sweep.records.trial_state import PLANNED, RUNNING, Trials
+from bios_sweep.records.sweep_state import PLANNED, RUNNING, Trials, sweep_facts
 from bios_sweep.study.trials import Measurement, TrialResult
 from bios_sweep.vocabulary import Failure, Status
 from tests.records.plans import make_plan

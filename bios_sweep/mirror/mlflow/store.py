@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import mlflow
 from mlflow import MlflowClient
@@ -89,19 +90,11 @@ class MlflowStore:
         found: dict[str, list[Run]] = {}
         for run in self._search(f"tags.kind = 'trial' and tags.`{tag}` != ''"):
             found.setdefault(run.data.tags["trial_key"], []).append(run)
-        known = {key: self._only(runs) for key, runs in found.items()}
-        return {key: run for key, run in known.items() if run is not None}
+        return {key: one for key, runs in found.items() if (one := self._only(runs)) is not None}
 
     def _search(self, condition: str) -> list[Run]:
-        found: list[Run] = []
-        token = None
-        while True:
-            order = ["attributes.start_time ASC", "attributes.run_id ASC"]
-            page = self._client.search_runs([self.experiment_id], condition, order_by=order, page_token=token)
-            found += page
-            token = page.token
-            if not token:
-                return found
+        order = ["attributes.start_time ASC", "attributes.run_id ASC"]
+        return all_runs(self._client, self.experiment_id, filter_string=condition, order_by=order)
 
     def _only(self, runs: Sequence[Run]) -> KnownRun | None:
         """The one run of an identity, the fullest; doubles are deleted (MLflow keeps deleted runs).
@@ -230,11 +223,10 @@ class MlflowStore:
     def _set_status(self, known: KnownRun, content: RunContent) -> None:
         if (known.status, known.ended) == (content.status, content.ended) or not _may_change(known, content):
             return
-        if content.status == RunStatus.RUNNING:
-            if known.status != RunStatus.RUNNING:
-                self._client.update_run(known.run_id, status=RunStatus.RUNNING)
-        else:
+        if content.status != RunStatus.RUNNING:
             self._client.set_terminated(known.run_id, content.status, content.ended)
+        elif known.status != RunStatus.RUNNING:
+            self._client.update_run(known.run_id, status=RunStatus.RUNNING)
         known.status, known.ended = content.status, content.ended
 
 
@@ -245,11 +237,21 @@ def _may_change(known: KnownRun, content: RunContent) -> bool:
     return not (content.guest and content.status == RunStatus.KILLED and known.status != RunStatus.RUNNING)
 
 
+def all_runs(client: MlflowClient, experiment_id: str, **search: Any) -> list[Run]:
+    """The runs of every page of `MlflowClient.search_runs`."""
+    found: list[Run] = []
+    token = None
+    while True:
+        page = client.search_runs([experiment_id], page_token=token, **search)
+        found += page
+        token = page.token
+        if not token:
+            return found
+
+
 def prepare_environment() -> None:
     """Make MLflow fail soon (its own retries last minutes) and keep it quiet; the user's own values win."""
-    os.environ.pop(
-        "MLFLOW_RUN_ID", None
-    )  # set by MLflow's own launchers, it would attach us to a foreign run
+    os.environ.pop("MLFLOW_RUN_ID", None)  # of MLflow's own launchers, it would attach us to a foreign run
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # the mirror looks first, then tries again
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # two lines per run otherwise
@@ -259,9 +261,8 @@ def prepare_environment() -> None:
 
 def folder_files(folder: Path, prefix: str) -> tuple[dict[str, Path], str]:
     """The files below a folder, by their names in the store, and a digest of names and contents."""
-    files = {
-        f"{prefix}/{file.relative_to(folder)}": file for file in sorted(folder.rglob("*")) if file.is_file()
-    }
+    found = filter(Path.is_file, sorted(folder.rglob("*")))
+    files = {f"{prefix}/{file.relative_to(folder)}": file for file in found}
     digest = hashlib.sha256()
     for name, file in files.items():
         with file.open("rb") as content:

@@ -22,7 +22,7 @@ from bios_sweep.report.content.wording import (
     times_bounded,
     times_interval,
 )
-from bios_sweep.vocabulary import Word
+from bios_sweep.vocabulary import Status, Word
 
 
 def titled(verdicts: Sequence[Verdict]) -> list[tuple[str, Verdict]]:
@@ -165,10 +165,18 @@ def other_reasons(verdict: Verdict, *but: Kind) -> list[str]:
     ]
 
 
+def evidence(verdict: Verdict) -> list[str]:
+    """What speaks for the verdict: its sentence, the other reasons, what it costs."""
+    return list(filter(None, (verdict.sentence, *other_reasons(verdict), cost_line(verdict))))
+
+
 def failure_lines(failures: Sequence[FailureRow]) -> list[str]:
-    """Trials without a completed result, in the given order; equal causes of an arm share a line."""
+    """Trials without a completed result, equal causes of an arm in a line.
+
+    Failed ones stand before diverged ones: the first need repair, the second are outcomes.
+    """
     groups: dict[tuple[str, str, str], list[str]] = {}
-    for row in failures:
+    for row in sorted(failures, key=lambda row: row.status != Status.FAILED):
         cause = clean(row.cause) or "cause not recorded"
         key = (clean(row.arm), ended_as(row.status, row.failure), cause)
         groups.setdefault(key, []).append(str(row.seed))

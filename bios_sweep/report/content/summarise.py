@@ -9,7 +9,7 @@ from bios_sweep.procedure import Results, State, no_file, pairing_lines
 from bios_sweep.report.content.arm_rows import arm_row, arms_of, curves_of
 from bios_sweep.report.content.lines import headline
 from bios_sweep.report.content.parts import (
-    frontier_rows,
+    frontier_points,
     moderator_rows,
     search_row,
     sign_rows,
@@ -52,7 +52,7 @@ def summarise(plan: Plan, state: State, results: Results, command: str) -> Summa
         recommended=recommended(plan, state),
         not_served=not_served(verdicts),
         no_file=no_file(plan, state),
-        frontier=frontier_rows(plan, state),
+        frontier=frontier_points(plan, state),
         importance=state.search.importance if state.search else {},
         search=search_row(state),
         moderators=moderator_rows(plan, state, results),

@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bios_sweep.errors import ConfigError, InputError
 
 Refusal = type[InputError]
+Check = Callable[[str, Any], Any]  # of a value by its key
 
 
 def not_allowed(key: str, value: Any, allowed: str, error: Refusal = ConfigError) -> InputError:
@@ -93,6 +94,11 @@ def at_least_zero(key: str, value: Any) -> Any:
 def positive(key: str, value: Any, error: Refusal = ConfigError) -> Any:
     """A finite number above 0."""
     return require(is_positive(value), key, value, "a number above 0", error)
+
+
+def or_null(check: Check) -> Check:
+    """The same check of a value that may be left open."""
+    return lambda key, value: None if value is None else check(key, value)
 
 
 def truth(key: str, value: Any) -> bool:

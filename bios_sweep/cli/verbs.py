@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from bios_sweep.cli.defaults import ACTIONS
 from bios_sweep.vocabulary import Goal
 
 
@@ -38,6 +37,7 @@ def _choice(choices: tuple[str, ...], words: str, **more: object) -> dict[str, o
     return {"choices": choices, "help": words, **more}
 
 
+ACTIONS = ("show", "diff", "export", "merge", "refit")  # of `defaults`
 # what a verb's operands are: how its usage shows them, and argparse's words for each
 OPERANDS: dict[str, tuple[str, dict[str, dict[str, object]]]] = {
     "overrides": (
@@ -48,7 +48,7 @@ OPERANDS: dict[str, tuple[str, dict[str, dict[str, object]]]] = {
     "action": (
         f"{'|'.join(ACTIONS)} MODEL_OR_FILE...",
         {
-            "action": _choice(tuple(ACTIONS), "what to do"),
+            "action": _choice(ACTIONS, "what to do"),
             "operands": _value(
                 "MODEL_OR_FILE",
                 "a folder with config.json or a Hugging Face id; merge and diff take tuned-defaults files, "

@@ -1,19 +1,23 @@
-"""Experiments of a tracking server or store, read for `report --from-mlflow` and `defaults refit`."""
+"""Runs made elsewhere, for `report --from-mlflow` and `defaults refit`: experiments, folders and tables."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from importlib import util
 from pathlib import Path
 from types import ModuleType
 
 from bios_sweep.errors import InputError, MissingExtraError
+from bios_sweep.mirror.mlflow.rate_studies import collect_experiment
 from bios_sweep.mirror.mlflow.rest import names_over_web, read_over_web
 from bios_sweep.mirror.mlflow.runs import Experiment, no_experiment
 from bios_sweep.mirror.mlflow.schema import sqlite_file
 from bios_sweep.mirror.mlflow.tracker import default_tracking_uri, is_web
 from bios_sweep.records.workspace import Workspace
+from bios_sweep.refit.collected import collect, together
+from bios_sweep.refit.evidence import Collected
 from bios_sweep.secrecy import masked
 
 
@@ -45,12 +49,26 @@ def read_experiment(uri: str, name: str) -> Experiment:
     return read_over_web(uri, name) if is_web(uri) else _store_reader(uri).read_store(uri, name)
 
 
-def experiments_like(uri: str, pattern: str) -> list[str]:
-    """The names that a pattern with `*` fits; the name itself where it has none.
+def rate_studies(
+    paths: Sequence[Path], patterns: Sequence[str], *, tracking_uri: str | None, direction: str | None
+) -> Collected:
+    """Rate studies of folders and tables, and of the experiments that the names or patterns fit.
+
+    direction: which way a metric is better of which nothing else says that.
 
     Raises:
-        InputError: the store does not answer, or nothing fits.
+        InputError: a path or a store that cannot be read.
     """
+    parts = [collect(paths, direction)]
+    if patterns:
+        uri = store_uri(tracking_uri)
+        names = dict.fromkeys(name for pattern in patterns for name in _experiments_like(uri, pattern))
+        parts += [collect_experiment(read_experiment(uri, name), direction) for name in names]
+    return together(parts)
+
+
+def _experiments_like(uri: str, pattern: str) -> list[str]:
+    """The names that a pattern with `*` fits; the name itself where it has none."""
     if "*" not in pattern:
         return [pattern]
     names = names_over_web(uri) if is_web(uri) else _store_reader(uri).names_in_store(uri)

@@ -68,9 +68,6 @@ class Trials(Mapping[str, TrialState]):
     def __contains__(self, key: object) -> bool:
         return key in self._trials
 
-    def __repr__(self) -> str:
-        return f"Trials({dict(self)!r})"
-
     def planned(self, new: Mapping[str, TrialState]) -> Trials:
         """With further trials."""
         return Trials({**self, **new})

@@ -137,16 +137,13 @@ class SweepFollower:
         return seq if isinstance(seq, int) else 0
 
 
-class MlflowFollower:
-    """A `mirror.recorder.Follower` into one experiment of one tracking store."""
+class MlflowFollower(SweepFollower):
+    """A `mirror.recorder.Follower` into one experiment of one tracking store, which it makes ready first."""
 
     errors = (MlflowException, SQLAlchemyError, OSError, TrackingError)
 
     def __init__(self, workspace: Workspace, sweep_id: str, uri: str, experiment_name: str) -> None:
-        self._workspace = workspace
-        self._sweep_id = sweep_id
-        self._uri = uri
-        self._own = SweepFollower(workspace, sweep_id, uri, experiment_name)
+        super().__init__(workspace, sweep_id, uri, experiment_name)
         self._ready = False
         self._awaited: list[str] = []
         self.shown = masked(uri)
@@ -156,20 +153,16 @@ class MlflowFollower:
         """Whether sweeps that the store has lost wait to be brought back."""
         return bool(self._awaited)
 
-    def recheck(self) -> None:
-        """Trust no cursor: everything is due again."""
-        self._own.recheck()
-
     def forget(self) -> None:
         """After an error nothing is known of the store; it is made ready again before it is written to."""
         self._ready = False
-        self._own.forget()
+        super().forget()
 
     def catch_up(self, *, alive: bool) -> None:
         """Our sweep first, then one of those that a store made anew has lost."""
         if not self._ready:
             self._make_ready()
-        self._own.catch_up(alive=alive)
+        super().catch_up(alive=alive)
         if self._awaited:
             self._bring_back(self._awaited[0])
             del self._awaited[0]

@@ -105,17 +105,17 @@ class MlflowStore:
         if not runs:
             return None
         first, *doubles = sorted(runs, key=_fullest_first)
-        for run in doubles:
-            self._delete(run.info.run_id, first.info.run_id)
+        for double in (run.info.run_id for run in doubles):
+            try:
+                self._client.delete_run(double)
+            except (
+                MlflowException
+            ) as error:  # not everyone may delete; the first is mirrored all the same
+                why = masked(str(error))
+                _log.warning("run %s is a double of %s and stays: %s", double, first.info.run_id, why)
+            else:
+                _log.info("run %s was a double of %s and is deleted", double, first.info.run_id)
         return _known(first)
-
-    def _delete(self, double: str, first: str) -> None:
-        try:
-            self._client.delete_run(double)
-        except MlflowException as error:  # not everyone may delete; the first one is mirrored all the same
-            _log.warning("run %s is a double of %s and stays: %s", double, first, masked(str(error)))
-        else:
-            _log.info("run %s was a double of %s and is deleted", double, first)
 
     def create(self, content: RunContent) -> KnownRun:
         """A new run with all its tags at once, so that it can be found from its first moment on."""

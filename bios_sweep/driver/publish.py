@@ -70,7 +70,7 @@ def conclude(sweep: Sweep, source: ProcedureSource, journal: Journal) -> Summary
         policy=sweep.keep,
     )
     for key, folder in kept.items():
-        journal.kept(key, folder)
+        journal.adapter_kept(key, folder)
     journal.closed(Stage.DONE)
     return summary
 

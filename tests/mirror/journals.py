@@ -122,7 +122,7 @@ def tell_all(workspace: Workspace) -> None:
         adapter = workspace.trial_dir(KEYS[0]) / "adapter"
         adapter.mkdir(parents=True)
         (adapter / "adapter_model.safetensors").write_bytes(b"weights")
-        journal.kept(KEYS[0], adapter)
+        journal.adapter_kept(KEYS[0], adapter)
         conclude(workspace, journal)
 
 
@@ -135,7 +135,7 @@ def tell_little(workspace: Workspace) -> None:
         adapter = workspace.trial_dir(KEYS[0]) / "adapter"
         adapter.mkdir(parents=True)
         (adapter / "adapter_model.safetensors").write_bytes(b"weights")
-        journal.kept(KEYS[0], adapter)
+        journal.adapter_kept(KEYS[0], adapter)
         conclude(workspace, journal)
 
 

@@ -32,7 +32,7 @@ from bios_sweep.report.content.wording import clean
 from bios_sweep.report.text.audit import print_audit
 from bios_sweep.report.text.layout import QUIET, line
 from bios_sweep.report.text.terminal import print_section, print_verdicts
-from bios_sweep.study.decision import DecisionRule
+from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.trials import short_hash
 from bios_sweep.tables.text_table import read_csv
 from bios_sweep.vocabulary import Word

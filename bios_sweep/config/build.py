@@ -12,8 +12,7 @@ from bios_sweep.defaults import Recommendation, Why, max_steps
 from bios_sweep.errors import ConfigError, InputError
 from bios_sweep.own_settings import Own
 from bios_sweep.settings import AUTO, DEFAULTS, FULL, HEURISTIC, KNOWN, TrainingSettings, key_of
-from bios_sweep.study.decision import DecisionRule
-from bios_sweep.study.design import Budget, Origin, Study
+from bios_sweep.study.design import Budget, DecisionRule, Origin, Study
 from bios_sweep.study.factors import Cross, Factor, Nuisance, require_setting
 from bios_sweep.study.metric_names import DIRECTIONS, ask_for, direction_of
 from bios_sweep.study.scenario import Metric, Scenario
@@ -179,13 +178,8 @@ def _factor(name: str, levels: Any, baseline: TrainingSettings) -> Factor:
     lists = {key: _list(f"sweeps.factors.{name}.{key}", levels[key]) for key in FACTOR_LISTS if key in levels}
     try:
         require_setting("factor", name, baseline)
-        return Factor(
-            name=name,
-            multiply=lists.get("multiply", ()),
-            values=lists.get("values", ()),
-            claims=lists.get("claims", ()),
-            nuisance=_nuisance(f"sweeps.factors.{name}.nuisance", levels.get("nuisance")),
-        )
+        nuisance = _nuisance(f"sweeps.factors.{name}.nuisance", levels.get("nuisance"))
+        return Factor(name=name, nuisance=nuisance, **lists)
     except InputError as error:
         raise ConfigError(f"sweeps.factors: {error}") from error
 
@@ -233,11 +227,10 @@ def _looks(looks: Sequence[int], seeds: Sequence[int] | None) -> tuple[int, ...]
 
 
 def _fields(kind: type[Any], values: Mapping[str, Any], group: str) -> dict[str, Any]:
-    names = [field.name for field in dataclasses.fields(kind)]
-    unknown = sorted(set(values) - set(names))
-    if unknown:
-        raise ConfigError(f"{group}.{unknown[0]}: unknown key; allowed are {', '.join(names)}")
     types = {field.name: str(field.type) for field in dataclasses.fields(kind)}
+    unknown = sorted(set(values) - set(types))
+    if unknown:
+        raise ConfigError(f"{group}.{unknown[0]}: unknown key; allowed are {', '.join(types)}")
     for name, value in values.items():
         _require_kind(f"{group}.{name}", value, types[name])
     return dict(values)

@@ -215,8 +215,7 @@ UNHEARD = (
     ),
     *(
         Idle(
-            {"runs": PLANTED, "moves": lacks(name)},
-            {key_of(name): "the planted curves do not depend on it"},
+            {"runs": PLANTED, "moves": lacks(name)}, {key_of(name): "the planted curves do not depend on it"}
         )
         for name in SETTINGS
     ),
@@ -339,10 +338,7 @@ UNHEARD = (
         ),
     ),
     Idle({"runs": SCRIPT}, {"budget.measurements": "the script measures when it likes"}),
-    Idle(
-        {"runs": among(SCRIPT, PLANTED)},
-        {"budget.keep_adapters": "only our own training leaves adapters"},
-    ),
+    Idle({"runs": among(SCRIPT, PLANTED)}, {"budget.keep_adapters": "only our own training leaves adapters"}),
     Idle(
         {"verb": beyond("submit")},
         dict.fromkeys(

@@ -73,7 +73,7 @@ def conclude(sweep: Sweep, source: ProcedureSource, journal: Journal) -> Summary
         policy=sweep.keep,
     )
     for key, folder in adapters.items():
-        journal.kept(key, folder)
+        journal.adapter_kept(key, folder)
     journal.closed(Stage.DONE)
     return summary
 

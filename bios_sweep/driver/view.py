@@ -32,8 +32,7 @@ from bios_sweep.report.content.summary import Summary
 from bios_sweep.report.text.failed import broken_line
 from bios_sweep.report.text.glance import html_of, sweep_lines
 from bios_sweep.sealed import PREFIX, file_digest
-from bios_sweep.study.decision import WISHES
-from bios_sweep.study.design import Study
+from bios_sweep.study.design import WISHES, Study
 from bios_sweep.study.plan import Plan, build_plan
 from bios_sweep.vocabulary import Status
 

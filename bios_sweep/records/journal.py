@@ -127,10 +127,10 @@ class Journal:
         else:
             raise StorageError(f"event {event.kind!r} of trial {event.key} is none, or lacks what it reports")
 
-    def kept(self, key: str, folder: Path) -> None:
+    def adapter_kept(self, key: str, folder: Path) -> None:
         """The adapter in `folder` is the recommended arm's and is kept for good (and logged to MLflow)."""
         trial = self.state.trials.get(key)
-        if trial is None or trial.kept != str(folder):
+        if trial is None or trial.adapter != str(folder):
             self._append("kept", key=key, folder=str(folder))
 
     def noted(self, text: str) -> bool:

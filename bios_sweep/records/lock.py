@@ -44,8 +44,10 @@ class DriverLock:
             raise StorageError(
                 f"workspace {self._workspace.root}: cannot be written ({error.strerror})"
             ) from error
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        me = Owner(pid=os.getpid(), host=socket.gethostname(), sweep_id=self._sweep_id, started=now)
         try:
-            write_atomically(self._workspace.owner_file, json.dumps(to_json(_myself(self._sweep_id))) + "\n")
+            write_atomically(self._workspace.owner_file, json.dumps(to_json(me)) + "\n")
         except StorageError:
             self._lock.release()
             raise
@@ -99,13 +101,4 @@ def _busy(workspace: Workspace) -> str:
         f"workspace {root} is in use by process {owner.pid} on {owner.host}, which has run sweep "
         f"{owner.sweep_id} since {owner.started}; see it with `bios-sweep status workspace={root}`, "
         f"end it with `bios-sweep stop workspace={root}`, or choose another workspace="
-    )
-
-
-def _myself(sweep_id: str) -> Owner:
-    return Owner(
-        pid=os.getpid(),
-        host=socket.gethostname(),
-        sweep_id=sweep_id,
-        started=datetime.now(UTC).isoformat(timespec="seconds"),
     )

@@ -122,7 +122,7 @@ def _reused(trial: TrialState, entry: Entry) -> TrialState:
 
 @_of_a_trial
 def _kept(trial: TrialState, entry: Entry) -> TrialState:
-    return replace(trial, kept=entry.fields["folder"])
+    return replace(trial, adapter=entry.fields["folder"])
 
 
 def _settled(trial: TrialState, entry: Entry) -> TrialState:

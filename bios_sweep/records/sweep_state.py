@@ -25,7 +25,7 @@ class TrialState:
 
     attempts: tries begun, by all drivers together. times: milliseconds since 1970 of each point of the
     curve. started, ended: of the first start and the last end. reused: the result was there already.
-    kept: folder of the adapter that is kept for good. lost: the attempt ended without a result.
+    adapter: folder of the adapter that is kept for good. lost: the attempt ended without a result.
     """
 
     spec: TrialSpec
@@ -37,7 +37,7 @@ class TrialState:
     ended: int | None = None
     result: TrialResult | None = None
     reused: bool = False
-    kept: str = ""
+    adapter: str = ""
     lost: bool = False
 
 
@@ -67,9 +67,6 @@ class Trials(Mapping[str, TrialState]):
 
     def __contains__(self, key: object) -> bool:
         return key in self._trials
-
-    def __repr__(self) -> str:
-        return f"Trials({dict(self)!r})"
 
     def planned(self, new: Mapping[str, TrialState]) -> Trials:
         """With further trials."""
@@ -152,13 +149,15 @@ def sweep_facts(plan: Plan) -> dict[str, Any]:
         "question": study.question,
         "metric": study.metric.name,
         "direction": study.metric.direction,
-        "baseline": study.scenario.told(study.baseline.by_name()),
-        "told": sorted({name for arm in plan.arms for name in study.scenario.told(arm.settings.by_name())}),
+        "baseline": study.scenario.engine_settings(study.baseline.by_name()),
+        "told": sorted(
+            {name for arm in plan.arms for name in study.scenario.engine_settings(arm.settings.by_name())}
+        ),
         "seeds": list(study.seeds),
         "decision": {**asdict(study.decision), "looks": list(study.decision.looks)},
         "budget": asdict(study.budget),
         "scenario": study.scenario.name,
-        "method": study.scenario.method.trains if study.scenario.known else None,
+        "method": study.scenario.method.trains if study.scenario.servable else None,
         **study.scenario.method.identity(),
         "model": {name: getattr(model, name) for name in OF_THE_MODEL},
         "data": {name: getattr(data, name) for name in OF_THE_DATA},

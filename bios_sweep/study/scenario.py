@@ -172,11 +172,11 @@ class Scenario:
         return {**decides, "ends": list(self.model.ends)} if self.model.ends else decides
 
     @property
-    def known(self) -> bool:
+    def servable(self) -> bool:
         """Whether it is known what values found here hold for: only then are they served to anybody."""
         return bool(self.model.hidden_size) and self.method.trains is not None
 
-    def told(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def engine_settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Of a trial's settings those that the engine hears of; a script's others are its own."""
         return {name: settings[name] for name in settings if self.carried is None or name in self.carried}
 

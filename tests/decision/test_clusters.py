@@ -17,7 +17,7 @@ from bios_sweep.decision.gates import margin_of
 from bios_sweep.decision.table import Outcome, ResultTable, complete_blocks
 from bios_sweep.records.results import ClusterReader
 from bios_sweep.records.workspace import Workspace
-from bios_sweep.study.decision import DecisionRule
+from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.vocabulary import Status, Word
 from tests.answers import answer

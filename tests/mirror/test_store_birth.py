@@ -325,5 +325,6 @@ def test_mlflow_s_own_record_of_its_migrations_is_found():
     """The light look reads MLflow's scripts; where they moved, every store would be left to MLflow itself."""
     found = store_schema.installed()
     assert found is not None
-    assert found.head == utils._get_latest_schema_revision()
-    assert OLDER in found.known
+    known, head = found
+    assert head == utils._get_latest_schema_revision()
+    assert OLDER in known

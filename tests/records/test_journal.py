@@ -197,7 +197,7 @@ def test_saying_the_same_again_writes_nothing(journal, path):
         journal.noted("screening: look at 2 seeds")
         journal.timed(TIMING.to_dict())
         journal.verdict({"headline": "keep it", "verdicts": ({"effect_percent": math.nan},)})
-        journal.kept(KEYS[0], Path("trials") / KEYS[0] / "adapter")
+        journal.adapter_kept(KEYS[0], Path("trials") / KEYS[0] / "adapter")
         report = path.parent / "report.md"
         report.write_text("# report")
         journal.reported([report])

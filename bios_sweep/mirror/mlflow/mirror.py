@@ -23,7 +23,7 @@ from bios_sweep.mirror.content import (
 )
 from bios_sweep.mirror.cursor import await_all, awaited, drop_cursors, read_cursor, write_cursor
 from bios_sweep.mirror.mlflow.schema import is_current, ready_store, sqlite_file
-from bios_sweep.mirror.mlflow.store import KnownRun, MlflowStore, folder_files
+from bios_sweep.mirror.mlflow.store import MirroredRun, MlflowStore, folder_files
 from bios_sweep.mirror.mlflow.tracker import default_tracking_uri, is_web
 from bios_sweep.mirror.recorder import JournalRecorder
 from bios_sweep.records.journal import JournalTail
@@ -54,7 +54,7 @@ class SweepFollower:
         self._state = SweepState()
         self._due: dict[str, None] = {}
         self._done = self._read_cursor()
-        self._connection: tuple[MlflowStore, KnownRun, dict[str, KnownRun]] | None = None
+        self._connection: tuple[MlflowStore, MirroredRun, dict[str, MirroredRun]] | None = None
         self._doubtful = False
 
     def recheck(self) -> None:
@@ -100,7 +100,7 @@ class SweepFollower:
         if entry.seq > self._done:
             self._due.update(dict.fromkeys(touched))
 
-    def _connect(self, *, alive: bool) -> tuple[MlflowStore, KnownRun, dict[str, KnownRun]]:
+    def _connect(self, *, alive: bool) -> tuple[MlflowStore, MirroredRun, dict[str, MirroredRun]]:
         """The store, the sweep's run (made if missing) and the runs already tagged as this sweep's."""
         if self._connection is None:
             name = self._experiment_name or self._state.facts["scenario"]
@@ -112,13 +112,13 @@ class SweepFollower:
             self._connection = store, parent, store.trials_of(sweep_tag(self._sweep_id))
         return self._connection
 
-    def _upload_adapter(self, store: MlflowStore, known: KnownRun, trial: TrialState) -> None:
-        folder = self._workspace.root / trial.kept
-        if trial.kept and folder.is_dir() and _is_whole(folder, trial):
+    def _upload_adapter(self, store: MlflowStore, known: MirroredRun, trial: TrialState) -> None:
+        folder = self._workspace.root / trial.adapter
+        if trial.adapter and folder.is_dir() and _is_whole(folder, trial):
             files, digest = folder_files(folder, "adapter")
             store.upload(known, files, tag="adapter", digest=digest)
 
-    def _push_sweep(self, store: MlflowStore, parent: KnownRun, *, alive: bool) -> None:
+    def _push_sweep(self, store: MlflowStore, parent: MirroredRun, *, alive: bool) -> None:
         """The sweep's run last, so that it is FINISHED only when all below it is there."""
         state = self._state
         folder = self._workspace.sweep_dir(self._sweep_id)
@@ -137,16 +137,13 @@ class SweepFollower:
         return seq if isinstance(seq, int) else 0
 
 
-class MlflowFollower:
-    """A `mirror.recorder.Follower` into one experiment of one tracking store."""
+class MlflowFollower(SweepFollower):
+    """A `mirror.recorder.Follower` into one experiment of one tracking store, which it makes ready first."""
 
     errors = (MlflowException, SQLAlchemyError, OSError, TrackingError)
 
     def __init__(self, workspace: Workspace, sweep_id: str, uri: str, experiment_name: str) -> None:
-        self._workspace = workspace
-        self._sweep_id = sweep_id
-        self._uri = uri
-        self._own = SweepFollower(workspace, sweep_id, uri, experiment_name)
+        super().__init__(workspace, sweep_id, uri, experiment_name)
         self._ready = False
         self._awaited: list[str] = []
         self.shown = masked(uri)
@@ -156,20 +153,16 @@ class MlflowFollower:
         """Whether sweeps that the store has lost wait to be brought back."""
         return bool(self._awaited)
 
-    def recheck(self) -> None:
-        """Trust no cursor: everything is due again."""
-        self._own.recheck()
-
     def forget(self) -> None:
         """After an error nothing is known of the store; it is made ready again before it is written to."""
         self._ready = False
-        self._own.forget()
+        super().forget()
 
     def catch_up(self, *, alive: bool) -> None:
         """Our sweep first, then one of those that a store made anew has lost."""
         if not self._ready:
             self._make_ready()
-        self._own.catch_up(alive=alive)
+        super().catch_up(alive=alive)
         if self._awaited:
             self._bring_back(self._awaited[0])
             del self._awaited[0]
@@ -216,7 +209,7 @@ def _is_whole(folder: Path, trial: TrialState) -> bool:
     return wrong is None
 
 
-def _allowed(known: KnownRun, content: RunContent, sweep_id: str) -> RunContent:
+def _allowed(known: MirroredRun, content: RunContent, sweep_id: str) -> RunContent:
     """What this sweep may say on a run: all on its own, unless another sweep has finished it meanwhile."""
     finished = known.status == RunStatus.FINISHED
     if known.creator != sweep_id or (finished and not content.settled):

@@ -43,14 +43,6 @@ class Look:
     reason: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Revisions:
-    """The migrations that the installed MLflow knows, and the last of them."""
-
-    known: frozenset[str]
-    head: str
-
-
 def look(file: Path) -> Look:
     """Look at a file without changing it (SQLite takes back what a killed writer had not finished)."""
     if not file.exists():
@@ -134,15 +126,15 @@ def layout(database: sqlite3.Connection) -> Layout:
 
 
 @cache
-def installed() -> Revisions | None:
-    """The installed MLflow's migrations, read from its scripts; None where they are not as expected."""
+def installed() -> tuple[frozenset[str], str] | None:
+    """All migrations of the installed MLflow and the last, by its scripts; None where they are unexpected."""
     found = find_spec("mlflow")
     folders = found.submodule_search_locations if found is not None else None
     scripts = sorted((Path(folders[0]) / REVISIONS).glob("[0-9a-z]*.py")) if folders else []
     texts = [script.read_text(encoding="utf-8") for script in scripts]
     known = frozenset(name for text in texts for name in _names("revision", text))
     heads = known - {name for text in texts for name in _names("down_revision", text)}
-    return Revisions(known=known, head=min(heads)) if len(heads) == 1 else None
+    return (known, min(heads)) if len(heads) == 1 else None
 
 
 def _names(what: str, text: str) -> list[str]:
@@ -161,13 +153,14 @@ def _revision(database: sqlite3.Connection) -> str:
     return "+".join(str(row[0]) for row in rows)
 
 
-def _kind(tables: Set[str], revision: str, mlflow: Revisions | None) -> str:
+def _kind(tables: Set[str], revision: str, mlflow: tuple[frozenset[str], str] | None) -> str:
     if not tables - {"alembic_version"} and not revision:
         return EMPTY
     if mlflow is None:
         return UNKNOWN
-    if revision in mlflow.known:
-        return CURRENT if revision == mlflow.head else BEHIND
+    known, head = mlflow
+    if revision in known:
+        return CURRENT if revision == head else BEHIND
     if not tables & FIRST_TABLES:
         return FOREIGN
     return NEWER if revision else BEHIND

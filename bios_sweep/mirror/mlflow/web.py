@@ -144,7 +144,13 @@ def check_server(uri: str) -> None:
     Raises:
         InputError: one sentence, without credentials.
     """
-    _check_spelling(uri)
+    try:  # an address whose password has a / in it names another host; it must not be asked, nor shown
+        urlsplit(uri).port  # noqa: B018 - reading it is the check
+    except ValueError:
+        raise InputError(
+            "tracking.uri: is no address; in a user or password write / as %2F, ? as %3F, # as %23, "
+            f"@ as %40, or leave both out and {WAY_IN}"
+        ) from None
     body = _ask(uri, HEALTH, None)
     if body.strip() != b"OK":
         raise InputError(
@@ -152,17 +158,6 @@ def check_server(uri: str) -> None:
         )
     if not any(os.environ.get(name) for name in OTHER_SIGNATURES):
         _ask(uri, SEARCH, {"max_results": 1})
-
-
-def _check_spelling(uri: str) -> None:
-    """An address whose password has a / in it names another host; it must not be asked, nor shown."""
-    try:
-        urlsplit(uri).port  # noqa: B018 - reading it is the check
-    except ValueError:
-        raise InputError(
-            "tracking.uri: is no address; in a user or password write / as %2F, ? as %3F, # as %23, "
-            f"@ as %40, or leave both out and {WAY_IN}"
-        ) from None
 
 
 def _ask(uri: str, path: str, question: Mapping[str, object] | None) -> bytes:

@@ -1,4 +1,4 @@
-"""`defaults ACTION`: a model's settings shown, exported and merged; `diff` and `refit` have their own modules."""
+"""`defaults ACTION`: a model's settings shown, exported, merged; `diff` and `refit` have their own modules."""
 
 from __future__ import annotations
 

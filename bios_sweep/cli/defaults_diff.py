@@ -14,6 +14,7 @@ from bios_sweep import defaults
 from bios_sweep.cli.answer import print_answer
 from bios_sweep.cli.defaults import facts_given, only_operand
 from bios_sweep.defaults.merge import directions_apart
+from bios_sweep.defaults.serving import lookup_for
 from bios_sweep.errors import DefaultsError
 from bios_sweep.report.content.wording import clean, gain, number
 from bios_sweep.report.text.layout import HEAD, bullets, heading, line, plain_table
@@ -46,15 +47,7 @@ def _model(args: Namespace) -> dict[str, Any]:
         NotTunedError: nothing was; the message names every place searched.
     """
     base = defaults.recommend(only_operand(args), **facts_given(args))
-    found = defaults.lookup(
-        family=base.shape.family,
-        hidden_size=base.shape.hidden_size,
-        parameters=args.parameters,
-        method=args.method,
-        alpha_rule=base.settings.alpha_rule,
-        objective=next(one for one, word in defaults.TRAINING.items() if word == base.objective),
-        path=args.defaults,
-    )
+    found = lookup_for(base, parameters=args.parameters, path=args.defaults)
     tuned = defaults.with_tuned(base, found)
     return {
         "old": base.source,

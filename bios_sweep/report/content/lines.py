@@ -11,17 +11,7 @@ from bios_sweep.decision.statement import Verdict, question_titles
 from bios_sweep.procedure import NOT_SERVED, UNFINISHED
 from bios_sweep.reasons import Kind
 from bios_sweep.report.content.summary import Counts, FailureRow, Summary
-from bios_sweep.report.content.wording import (
-    bounded,
-    clean,
-    ended_as,
-    gain,
-    number,
-    plural,
-    times,
-    times_bounded,
-    times_interval,
-)
+from bios_sweep.report.content.wording import bounded, clean, ended_as, gain, interval, number, plural, times
 from bios_sweep.vocabulary import Status, Word
 
 
@@ -45,14 +35,9 @@ def contrast(verdict: Verdict) -> str:
     return f"{of} over {over}"
 
 
-def effect(verdict: Verdict) -> str:
-    """`+1.22 [+1.08, +1.33]`: the gain in percent and its bounds."""
-    return bounded(verdict.effect_percent, verdict.lower, verdict.upper)
-
-
 def cost(verdict: Verdict) -> str:
     """`x1.80 [1.71, 1.89]`: the time of the level in question over the default's, and its bounds."""
-    return times_bounded(verdict.cost_ratio, verdict.cost_lower, verdict.cost_upper)
+    return bounded(verdict.cost_ratio, verdict.cost_lower, verdict.cost_upper, times)
 
 
 def verdict_line(summary: Summary) -> str:
@@ -95,7 +80,7 @@ def cost_line(verdict: Verdict) -> str:
     """What the level in question costs, where it was timed; an empty string where it was not."""
     if verdict.cost_ratio is None:
         return ""
-    bounds = times_interval(verdict.cost_lower, verdict.cost_upper)
+    bounds = interval(verdict.cost_lower, verdict.cost_upper, times)
     text = f"time of {_in_question(verdict)}: {times(verdict.cost_ratio)} the default's {bounds}".rstrip()
     if verdict.hardware:
         text += f" on {clean(verdict.hardware)}"

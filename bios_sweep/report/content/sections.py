@@ -16,7 +16,7 @@ from bios_sweep.decision.statement import Verdict
 from bios_sweep.report.content.lines import titled
 from bios_sweep.report.content.parts import ModeratorRow, SearchRow, SignRow
 from bios_sweep.report.content.summary import Summary
-from bios_sweep.report.content.wording import bounded, clean, count, gain, number, plural, times_bounded
+from bios_sweep.report.content.wording import bounded, clean, count, gain, number, plural, times
 from bios_sweep.study.arms import BASELINE
 from bios_sweep.vocabulary import Goal
 
@@ -104,7 +104,7 @@ def frontier(points: Sequence[FrontierPoint]) -> Section | None:
     columns: dict[str, Callable[[FrontierPoint], str]] = {
         "arm": lambda point: point.arm,
         "gain, %": lambda point: bounded(point.gain, *_bounds(point.lower, point.upper)),
-        "time": lambda point: times_bounded(point.cost_ratio, *_bounds(point.cost_lower, point.cost_upper)),
+        "time": lambda point: bounded(point.cost_ratio, *_bounds(point.cost_lower, point.cost_upper), times),
         "sequential steps": lambda point: count(point.steps),
         "examples": lambda point: count(point.examples),
         "frontier": lambda point: "yes" if point.on_frontier else "no",

@@ -17,13 +17,7 @@ from bios_sweep.report.content.parts import (
 )
 from bios_sweep.report.content.scope import caveats, truncation
 from bios_sweep.report.content.summary import Counts, FailureRow, Summary, metric_row
-from bios_sweep.report.content.verdict_rows import (
-    advised,
-    not_served,
-    profiles,
-    recommended,
-    verdicts_of,
-)
+from bios_sweep.report.content.verdict_rows import advised, not_served, profiles, recommended, verdicts_of
 from bios_sweep.study.plan import Plan
 from bios_sweep.vocabulary import Status
 

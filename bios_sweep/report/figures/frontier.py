@@ -17,15 +17,7 @@ from matplotlib.transforms import Bbox
 from bios_sweep.decision.frontier import FrontierPoint
 from bios_sweep.report.content.summary import Summary
 from bios_sweep.report.content.wording import number
-from bios_sweep.report.figures.canvas import (
-    BAND,
-    BASELINE_COLOUR,
-    COLOURS,
-    GREY,
-    label,
-    new_figure,
-    plain,
-)
+from bios_sweep.report.figures.canvas import BAND, BASELINE_COLOUR, COLOURS, GREY, label, new_figure, plain
 
 # where a label may stand around its point, in points of type, nearest first
 PLACES = sorted(

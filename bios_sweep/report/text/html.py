@@ -19,15 +19,7 @@ from bios_sweep.report.content.advice import EXTEND, advice, meaning, next_step
 from bios_sweep.report.content.arm_rows import ArmRow
 from bios_sweep.report.content.sections import Section, section, sections
 from bios_sweep.report.content.summary import Summary
-from bios_sweep.report.content.wording import (
-    changes,
-    clean,
-    count,
-    gain,
-    interval,
-    number,
-    plural,
-)
+from bios_sweep.report.content.wording import bounded, changes, clean, count, gain, interval, number, plural
 from bios_sweep.report.figures.effects import EffectRow, effect_groups
 from bios_sweep.report.figures.files import Drawn, to_svg
 from bios_sweep.study.design import Origin
@@ -112,7 +104,7 @@ def _verdict(name: str, verdict: Verdict) -> dict[str, Any]:
         "default": number(verdict.default),
         "best": number(verdict.best_level),
         "contrast": lines.contrast(verdict),
-        "effect": lines.effect(verdict),
+        "effect": bounded(verdict.effect_percent, verdict.lower, verdict.upper),
         "margin": number(verdict.margin),
         "seeds": len(verdict.seeds),
         "time": lines.cost(verdict) if verdict.cost_ratio else "",

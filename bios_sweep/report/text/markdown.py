@@ -11,7 +11,7 @@ from bios_sweep.report.content import lines
 from bios_sweep.report.content.advice import advice
 from bios_sweep.report.content.sections import Section, sections
 from bios_sweep.report.content.summary import Summary
-from bios_sweep.report.content.wording import clean, number
+from bios_sweep.report.content.wording import bounded, clean, number
 from bios_sweep.study.design import Origin
 
 COLUMNS = ("factor", "default", "verdict", "best level", "gain, %", "margin, %", "seeds")
@@ -62,7 +62,7 @@ def _verdict_row(name: str, v: Verdict, timed: bool) -> tuple[Any, ...]:
         number(v.default),
         v.verdict,
         number(v.best_level),
-        ", ".join(filter(None, (lines.effect(v), lines.contrast(v)))),
+        ", ".join(filter(None, (bounded(v.effect_percent, v.lower, v.upper), lines.contrast(v)))),
         number(v.margin),
         len(v.seeds),
     )

@@ -19,17 +19,7 @@ from bios_sweep.report.content.answers import SweepStatus
 from bios_sweep.report.content.plan_summary import PlanArm, PlanSummary
 from bios_sweep.report.content.sections import Section, sections
 from bios_sweep.report.content.summary import FailureRow, Summary
-from bios_sweep.report.content.wording import (
-    NONE,
-    changes,
-    clean,
-    count,
-    duration,
-    gain,
-    interval,
-    number,
-    plural,
-)
+from bios_sweep.report.content.wording import changes, clean, count, duration, gain, interval, number, plural
 from bios_sweep.report.text.failed import logs_of
 from bios_sweep.report.text.layout import HEAD, QUIET, bullets, copyable, heading, indented, line, plain_table
 from bios_sweep.study.design import Origin
@@ -173,10 +163,9 @@ def _arms_table(arms: Iterable[PlanArm]) -> Table:
 
 def _totals(plan: PlanSummary) -> str:
     reused = f", {plan.reused} reused" if plan.reused else ""
-    tokens = NONE if plan.tokens is None else count(plan.tokens)
     return (
         f"{plural(plan.trials, 'trial')}: {plan.to_run} to run{reused}; "
-        f"{count(plan.examples)} training examples, {tokens} tokens"
+        f"{count(plan.examples)} training examples, {count(plan.tokens)} tokens"
     )
 
 

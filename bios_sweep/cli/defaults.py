@@ -1,4 +1,4 @@
-"""`defaults ACTION`: a model's settings shown, exported, merged; `diff` and `refit` have their own modules."""
+"""`defaults ACTION`: shown, exported and merged here; `diff` and `refit` have modules of their own."""
 
 from __future__ import annotations
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
+from bios_sweep.errors import ConfigError
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.search import KnownProposal, Proposal
 from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
+
+Options = TypeVar("Options")
 
 STARTED = "started"
 MEASURED = "measured"
@@ -54,6 +57,19 @@ class PreflightLine:
     wanted: str = ""
     red: bool = False
     way_out: str = ""
+
+
+def options_of(kind: type[Options], values: Mapping[str, Any]) -> Options:
+    """An engine's options, a dataclass of this kind, from the plain values of `Scenario.engine_options`.
+
+    Raises:
+        ConfigError: a name that is no option, or a value out of range.
+    """
+    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]  # no word for any dataclass
+    unknown = sorted(set(values) - set(names))
+    if unknown:
+        raise ConfigError(f"unknown engine option {unknown[0]!r}; the options are {', '.join(names)}")
+    return kind(**values)
 
 
 class TrialEngine(Protocol):

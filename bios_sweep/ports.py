@@ -17,7 +17,7 @@ from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.search import KnownProposal, Proposal
 from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
 
-Options = TypeVar("Options")
+EngineOptions = TypeVar("EngineOptions")
 
 STARTED = "started"
 MEASURED = "measured"
@@ -59,7 +59,7 @@ class PreflightLine:
     way_out: str = ""
 
 
-def options_of(kind: type[Options], values: Mapping[str, Any]) -> Options:
+def options_of(kind: type[EngineOptions], values: Mapping[str, Any]) -> EngineOptions:
     """An engine's options, a dataclass of this kind, from the plain values of `Scenario.engine_options`.
 
     Raises:

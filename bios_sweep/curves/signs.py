@@ -16,7 +16,7 @@ import numpy as np
 
 from bios_sweep.curves.curve import ArmCurve, arm_curve
 from bios_sweep.decision.bounds import student
-from bios_sweep.study.decision import DecisionRule
+from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import GENERAL, GENERAL_BEFORE, TrialResult
 from bios_sweep.vocabulary import Status

@@ -11,7 +11,7 @@ from bios_sweep.defaults import FILE_NAME, TunedDefaults, read_entries
 from bios_sweep.defaults.rules import family_of
 from bios_sweep.errors import InputError
 from bios_sweep.method import Objective
-from bios_sweep.records.sweep_files import left_by_sweeps
+from bios_sweep.records.workspace import left_by_sweeps
 from bios_sweep.refit.evidence import Collected
 from bios_sweep.refit.rate_tables import stated, studies_of
 from bios_sweep.study.metric_names import DIRECTIONS, direction_of

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bios_sweep.curves.signs import Limits
-from bios_sweep.study.decision import DecisionRule
+from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.trials import Measurement, TrialResult
 from bios_sweep.vocabulary import Status
 

@@ -9,7 +9,7 @@ from bios_sweep.curves.remedies import REMEDIES, moves_of, remedy_text
 from bios_sweep.curves.signs import SIGNS, Limits, diagnose
 from bios_sweep.errors import PlanError
 from bios_sweep.settings import FULL, TrainingSettings, without_adapter
-from bios_sweep.study.decision import DecisionRule
+from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import Measurement, TrialResult
 from bios_sweep.vocabulary import Status

@@ -12,7 +12,7 @@ from bios_sweep.procedure import Results, State
 from bios_sweep.procedure.tables import table_of
 from bios_sweep.report.content.wording import finite_or_none
 from bios_sweep.study.arms import Arm
-from bios_sweep.study.decision import JUDGING
+from bios_sweep.study.design import JUDGING
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.trials import TrialResult, TrialSpec
 from bios_sweep.vocabulary import Stage, Status

@@ -37,7 +37,7 @@ def summarise(plan: Plan, state: State, results: Results, command: str) -> Summa
         margin=state.margin,
         counts=count_trials(state, results),
         verdicts=verdicts,
-        baseline=study.scenario.told(study.baseline.by_name()),
+        baseline=study.scenario.engine_settings(study.baseline.by_name()),
         origins=study.origins,
         arms=tuple(arm_row(plan, state, arm, results) for arm in arms),
         curves={arm.name: curves_of(plan, state, arm, results) for arm in arms},

@@ -59,11 +59,7 @@ class PreflightLine:
     way_out: str = ""
 
 
-<<<<<<< HEAD
-def options_of(kind: type[Kind], values: Mapping[str, Any]) -> Kind:
-=======
 def options_of(kind: type[EngineOptions], values: Mapping[str, Any]) -> EngineOptions:
->>>>>>> main
     """An engine's options, a dataclass of this kind, from the plain values of `Scenario.engine_options`.
 
     Raises:

@@ -12,6 +12,7 @@ from bios_sweep.audit.runs import ARM, JOINED, ArmRuns, ArmSet, RunTable
 from bios_sweep.claims import REPEAT
 from bios_sweep.errors import InputError
 from bios_sweep.study.arms import BASELINE
+from bios_sweep.tables.column_names import plain_name
 
 SHOWN = 6  # candidates named in one error (chosen, not measured)
 
@@ -22,7 +23,12 @@ FOLLOWERS = (
     ("warmup_steps", "max_steps", "ratio"),
     ("lora_alpha", "lora_rank", "ratio"),
 )
+NEAREST = 3  # combinations named beside a default that is not there (chosen, not measured)
 CLOSE = 0.02  # a follower rounds (steps = ceil(examples / batch)); chosen, not measured
+
+
+class NoDefault(InputError):
+    """The default is named, and no run is of it."""
 
 
 def arrange(table: RunTable, baseline: str | None) -> ArmSet:
@@ -31,8 +37,42 @@ def arrange(table: RunTable, baseline: str | None) -> ArmSet:
     baseline: an arm's name; where arms are made of settings, `setting=value` pairs.
 
     Raises:
-        InputError: the baseline is not there, or is not named; the message lists the candidates.
+        NoDefault: the baseline is not there; the message lists the candidates.
+        InputError: it is not named, or fits several; two arms have the same level of a factor.
     """
+    arms = _arranged(table, baseline)
+    if table.factors is None:  # our own tables say which arms re-tune another setting at a level
+        _check_levels(table, arms)
+    return arms
+
+
+def _check_levels(table: RunTable, arms: ArmSet) -> None:
+    """Two arms at one level would be one level with two answers."""
+    seen: dict[tuple[str, Any], ArmRuns] = {}
+    for arm in arms.arms[1:]:
+        if arm.factor == ARM:
+            continue
+        other = seen.setdefault((arm.factor, arm.level), arm)
+        if other is arm:
+            continue
+        names = [name for name in arm.settings if arm.settings[name] != other.settings.get(name)]
+        where = f"{table.source}: arms {other.name!r} and {arm.name!r} are both {arm.factor} {arm.label}"
+        if not names:
+            raise InputError(
+                f"{where}, and no setting tells them apart; give the runs of one level one name, or name the "
+                "column that differs with --setting COL"
+            )
+        told = ", ".join(
+            f"{name} ({_text(other.settings.get(name))} and {_text(arm.settings[name])})" for name in names
+        )
+        leaders = {follower: leader for follower, leader, _ in FOLLOWERS}
+        follows = [name for name in names if name in leaders]
+        way = f"say --setting {follows[0]} to ask about it for itself, or " if follows else ""
+        rule = f", which follows {leaders[follows[0]]} in one of them" if follows else ""
+        raise InputError(f"{where} and differ in {told}{rule}; {way}keep the rows of one of them")
+
+
+def _arranged(table: RunTable, baseline: str | None) -> ArmSet:
     varying = {name: values for name, values in table.settings.items() if len(set(values)) > 1}
     if table.arms is not None:
         return _named(table, table.arms, varying, baseline)
@@ -47,7 +87,7 @@ def _named(
     settings, mixed = _settings_of(arms, varying)
     own = _own_factors(table, arms)
     ordered = [first, *(name for name in names if name != first)]
-    followers = _followers(table, settings, first)
+    followers = _followers(table.apart, settings, first)
     return ArmSet(
         arms=tuple(
             _arm(name, settings[name], settings[first], own.get(name), followers, mixed[name])
@@ -69,7 +109,7 @@ def _find(source: str, names: Sequence[str], baseline: str | None) -> str:
         return baseline
     near = difflib.get_close_matches(baseline, names, n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
-    raise InputError(f"{source}: no arm is called {baseline!r}{hint}; the arms are {_some(names)}")
+    raise NoDefault(f"{source}: no arm is called {baseline!r}{hint}; the arms are {_some(names)}")
 
 
 def _some(names: Sequence[str]) -> str:
@@ -87,7 +127,7 @@ def _by_settings(table: RunTable, varying: Mapping[str, tuple[Any, ...]], baseli
         for key in dict.fromkeys(keys)
     }
     settings = {names[key]: dict(zip(columns, key, strict=True)) for key in names}
-    followers = _followers(table, settings, BASELINE)
+    followers = _followers(table.apart, settings, BASELINE)
     ordered = [BASELINE, *(name for name in settings if name != BASELINE)]
     return ArmSet(
         arms=tuple(_arm(name, settings[name], base, None, followers, ()) for name in ordered),
@@ -102,9 +142,15 @@ def _baseline_key(
     if baseline is None:
         if len(counts) == 1:
             return next(iter(counts))
+        once = max(counts.values()) == 1 and len(counts) > 2
+        search = (
+            "; no combination was run twice, so that whichever it is, no verdict can be reached"
+            if once
+            else ""
+        )
         raise InputError(
             f"{table.source}: which of the {len(counts):,} combinations of settings is the default? name it, "
-            f"for example --baseline {_candidates(columns, counts)}"
+            f"for example --baseline {_candidates(columns, counts)}{search}"
         )
     asked = _asked(table, columns, baseline)
     fitting = Counter(
@@ -117,8 +163,10 @@ def _baseline_key(
     if len(fitting) == 1:
         return next(iter(fitting))
     if not fitting:
-        raise InputError(
-            f"{table.source}: no run has {baseline!r}; there are for example {_candidates(columns, counts)}"
+        near = sorted(counts, key=lambda key: _distance(dict(zip(columns, key, strict=True)), asked))
+        there = Counter({key: counts[key] for key in near[:NEAREST]})
+        raise NoDefault(
+            f"{table.source}: no run has {baseline!r}; the nearest are {_candidates(columns, there)}"
         )
     raise InputError(
         f"{table.source}: --baseline {baseline!r} fits {len(fitting):,} combinations of settings; say which, "
@@ -137,6 +185,14 @@ def _asked(table: RunTable, columns: Sequence[str], baseline: str) -> dict[str, 
                 f"settings, such as {columns[0] if columns else 'learning_rate'}=VALUE"
             )
         name = table.aliases.get(name, name)
+        if name not in table.settings and name in (
+            *table.columns.contexts,
+            *map(plain_name, table.columns.contexts),
+        ):
+            raise InputError(
+                f"--baseline: {name!r} is a context here, judged one value at a time; leave it out, or say "
+                f"--setting {name} to compare its values"
+            )
         if name not in table.settings:
             near = difflib.get_close_matches(name, list(table.settings), n=1)
             hint = f" (did you mean {near[0]!r}?)" if near else ""
@@ -150,6 +206,20 @@ def _asked(table: RunTable, columns: Sequence[str], baseline: str) -> dict[str, 
                 f"--baseline: {name} is {_text(table.settings[name][0])} in every run, not {value}"
             )
     return asked
+
+
+def _distance(settings: Mapping[str, Any], asked: Mapping[str, str]) -> float:
+    """How far a combination is from what was asked: ratios of numbers, and 100 for each other text."""
+    total = 0.0
+    for name, text in asked.items():
+        value = settings[name]
+        if _equal(value, text):
+            continue
+        try:
+            total += abs(math.log(float(value) / float(text)))
+        except (TypeError, ValueError, ZeroDivisionError, OverflowError):
+            total += 100.0
+    return total
 
 
 def _equal(value: Any, text: str) -> bool:
@@ -207,14 +277,18 @@ def _own_factors(table: RunTable, arms: Sequence[str]) -> dict[str, tuple[str, A
 
 
 def _followers(
-    table: RunTable, settings: Mapping[str, Mapping[str, Any]], baseline: str
+    apart: Sequence[str], settings: Mapping[str, Mapping[str, Any]], baseline: str
 ) -> dict[str, tuple[tuple[str, str], ...]]:
     """Per arm the (follower, leader) pairs that move together by a rule and not by a choice."""
     base = settings[baseline]
     return {
         arm: pairs
         for arm, own in settings.items()
-        if (pairs := tuple(rule[:2] for rule in FOLLOWERS if _keeps(own, base, *rule)))
+        if (
+            pairs := tuple(
+                rule[:2] for rule in FOLLOWERS if rule[0] not in apart and _keeps(own, base, *rule)
+            )
+        )
     }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from bios_sweep.audit.judging import Audit, audit
+from bios_sweep.audit.auditing import Audit, audit
 from bios_sweep.audit.run_columns import ColumnNames, to_runs
 from bios_sweep.audit.runs import RunTable
 from bios_sweep.driver.experiments import read_experiment, store_uri
@@ -20,7 +20,7 @@ from bios_sweep.mirror.mlflow.runs import own_sweep, raw_table
 from bios_sweep.report.content.wording import clean
 from bios_sweep.report.text.audit import print_audit
 from bios_sweep.study.decision import DecisionRule
-from bios_sweep.tables.text_table import read_csv
+from bios_sweep.tables.json_lines import read_table
 
 RULES = ("decision.margin_percent", "decision.alpha")  # what of the decision rule a table leaves open
 
@@ -49,7 +49,15 @@ def _audited(args: Namespace) -> Audit:
 
 
 def _names(args: Namespace) -> ColumnNames:
-    return ColumnNames(arm=args.arm, seed=args.seed, value=args.value, direction=args.direction)
+    return ColumnNames(
+        arm=args.arm,
+        seed=args.seed,
+        value=args.value,
+        direction=args.direction,
+        settings=tuple(args.setting),
+        outcomes=tuple(args.outcome),
+        contexts=tuple(args.context),
+    )
 
 
 def _given(overrides: Sequence[str]) -> dict[str, str]:
@@ -79,7 +87,7 @@ def _asked(given: dict[str, str]) -> dict[str, float]:
 
 
 def _from_csv(args: Namespace) -> RunTable:
-    return to_runs(read_csv(args.from_csv), _names(args))
+    return to_runs(read_table(args.from_csv), _names(args))
 
 
 def _from_mlflow(args: Namespace, given: dict[str, str]) -> RunTable:

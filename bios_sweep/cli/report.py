@@ -16,7 +16,9 @@ from bios_sweep.jsonable import to_json
 from bios_sweep.report.content.goals import tuned_line
 from bios_sweep.report.text.terminal import print_verdicts
 
-FOREIGN = ("arm", "seed", "value", "baseline", "direction", "tracking-uri")  # flags of foreign tables
+FOREIGN = (  # flags of foreign tables
+    "arm", "seed", "value", "baseline", "direction", "tracking-uri", "setting", "outcome", "context",
+)  # fmt: skip
 
 
 def run(args: Namespace) -> int:
@@ -25,7 +27,7 @@ def run(args: Namespace) -> int:
         from bios_sweep.cli import audit
 
         return audit.run(args)
-    unused = [f"--{name}" for name in FOREIGN if getattr(args, name.replace("-", "_")) is not None]
+    unused = [f"--{name}" for name in FOREIGN if getattr(args, name.replace("-", "_")) not in (None, [])]
     if unused:
         raise InputError(
             f"{unused[0]}: belongs to --from-csv FILE or --from-mlflow EXPERIMENT; add one of them"

@@ -124,6 +124,7 @@ VERBS = {
             "bios-sweep report --from-csv results.csv decision.margin_percent=1",
             "bios-sweep report --from-csv wandb.csv --value eval/loss --baseline lr=2e-4",
             "bios-sweep report --from-csv runs.csv --arm config --baseline default",
+            "bios-sweep report --from-csv runs.jsonl --setting clip --outcome peak --context corpus",
             "bios-sweep report --from-mlflow my-experiment --tracking-uri http://127.0.0.1:5000",
         ),
         flags=(
@@ -139,6 +140,9 @@ VERBS = {
             "--value",
             "--baseline",
             "--direction",
+            "--setting",
+            "--outcome",
+            "--context",
         ),
     ),
     "suggest": Verb(
@@ -234,7 +238,7 @@ FLAGS = {
     "--from-csv": {
         "type": Path,
         "metavar": "FILE",
-        "help": "audit a table of runs: our results.csv, or an export of W&B, MLflow or Optuna",
+        "help": "audit a table of runs (CSV or JSON lines): our results.csv, W&B, MLflow, Optuna, Ray",
     },
     "--from-mlflow": {"metavar": "EXPERIMENT", "help": "audit the runs of an MLflow experiment (name or id)"},
     "--tracking-uri": {"metavar": "URI", "help": "where that experiment is (MLFLOW_TRACKING_URI)"},
@@ -246,6 +250,24 @@ FLAGS = {
         "help": "the default's arm, or its settings: learning_rate=0.0002,batch_size=128",
     },
     "--direction": {"choices": ("minimize", "maximize"), "help": "which way the metric is better"},
+    "--setting": {
+        "action": "append",
+        "default": [],
+        "metavar": "COL",
+        "help": "a column that is a setting, whatever it looks like (repeatable)",
+    },
+    "--outcome": {
+        "action": "append",
+        "default": [],
+        "metavar": "COL",
+        "help": "a column that tells what came out, and decides nothing (repeatable)",
+    },
+    "--context": {
+        "action": "append",
+        "default": [],
+        "metavar": "COL",
+        "help": "a column whose values are judged one at a time, such as a model (repeatable)",
+    },
     "--noise": {
         "type": float,
         "metavar": "PERCENT",

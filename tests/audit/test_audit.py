@@ -9,7 +9,7 @@ import math
 import numpy as np
 import pytest
 
-from bios_sweep.audit.judging import Audit, audit
+from bios_sweep.audit.auditing import Audit, audit
 from bios_sweep.audit.runs import RunTable
 from bios_sweep.audit.seeds import winner_gain, wrong_winner
 from bios_sweep.cli.main import main

@@ -206,6 +206,7 @@ def _own_table(
         places=tuple(f"run {run.run_id}" for run in runs),
         looks=max(1, len(_listed(parent.params.get("looks", "[]")))),
         decided=_decided(parent),
+        ours=True,
         notes=notes,
     )
 

@@ -116,7 +116,8 @@ def _crossing(
         return None
     best: tuple[int, str] | None = None
     for column in candidates:
-        if _alike(unknown, column, groups, rows) < ALIKE:
+        recurs = len({unknown.raw.columns[column][row] for row in rows}) * FEW <= len(rows)
+        if not recurs or _alike(unknown, column, groups, rows) < ALIKE:
             continue
         left = _twice(_with(unknown.raw, groups, column), seeds, rows)
         if left < _twice(groups, seeds, rows) and (best is None or left < best[0]):

@@ -40,6 +40,11 @@ def contexts_of(table: RunTable, baseline: str | None) -> tuple[tuple[Context, .
     cells = _cells_of_our_own(table)
     if cells and baseline is None:
         return _crossed(table, cells), ()
+    if baseline is None:
+        if table.arms is None or BASELINE not in table.arms:
+            arrange(table, None)  # which asks for it, unless there is one arm only
+        else:
+            baseline = BASELINE
     groups = _groups(table)
     found: list[Context] = []
     without: list[str] = []

@@ -18,6 +18,7 @@ from bios_sweep.vocabulary import Status, Word
 
 SEEDS = 5  # docs/statistics.md, item 7: seeds of a first study, and fresh ones of a confirmation
 NAMED_ARMS = 2  # besides the default, in the next study (chosen, not measured)
+NOT_COMPARED = "not compared"  # the status of a level that was set aside
 GROUND = ("mixed_scenario", "mixed_software", "mixed_hardware", "mixed_arm")
 
 
@@ -135,8 +136,8 @@ def settles(
     if "collapsed_runs" in kinds:
         lost = next(flaw for flaw in flaws if flaw.kind == "collapsed_runs")
         return (
-            f"see why single runs of {some(lost.arms)} came out so far below the others; if it was an accident "
-            "run those seeds again, and if it is the setting's doing count how often"
+            f"see why single runs of {some(lost.arms)} came out so far below the others: run those seeds again "
+            "if it was an accident, and count how often it happens if it is the setting's doing"
         )
     if kinds & set(GROUND):
         return (
@@ -169,6 +170,10 @@ def _by_verdicts(
             f"run the default and {named} once on {SEEDS} fresh seeds ({SEEDS * (len(chosen) + 1)} trials): "
             f"a lower bound above 0 and a gain of {chosen[0].margin:.2f} % or more make it a refinement"
         )
+    lacking = [row.arm for v in verdicts for row in v.levels if row.status == NOT_COMPARED]
+    if "unequal_seeds" in kinds and lacking:
+        named = some(dict.fromkeys(lacking))
+        return f"run {named} at the default's seeds that it lacks, then read the table again"
     edge = [v for v in verdicts if is_any(v.reasons, EDGE)]
     if edge:
         factor = next(factor for factor in factors if factor.name == edge[0].factor)

@@ -39,9 +39,9 @@ NOT_COMPARED = Kind("{level}: not compared ({why})")
 CONFOUNDED = Kind("confounded with {settings}, which moves with {factor}: no effect belongs to one of them")
 MIXED_ARM = Kind("runs of {arm} differ among themselves in {settings}, so they are no repetitions")
 BELOW_MARGIN = Kind("better than the default, but a gain of {margin:.2f} %, which would matter, is not shown")
-RIVAL = Kind("{level} {why}, and on those it has a gain of {margin:.2f} % is not excluded ({bound})")
+RIVAL = Kind("{level} {why}, and a gain of {margin:.2f} % is not excluded there ({bound})")
 WITHOUT = Kind(
-    "with the run of {arm} at seed {seed}, {away:+.1f} % from its arm's median; without it: {told}"
+    "this is with the run of {arm} at seed {seed}, {away:+.1f} % from its arm's median; without it: {told}"
 )
 
 
@@ -131,9 +131,9 @@ def _screen(context: Context, table: RunTable, rule: DecisionRule, confounding: 
     alpha = rule.alpha / table.looks
     apart = Unpaired(
         outcomes=runs.screened,
-        baseline=arms.baseline.name,
+        arms=runs.screening.arms,
         metric=table.metric,
-        alpha=alpha,
+        rule=replace(rule, alpha=alpha),
         tried=max(1, tried),
     )
     if runs.unpaired:
@@ -157,9 +157,7 @@ def _factors(arms: ArmSet, runs: Sorted) -> list[FactorLevels]:
     for arm in arms.arms[1:]:
         if arm.name in ran:
             groups.setdefault(arm.factor, []).append(arm)
-    kept = {
-        name for name in ran if name in runs.compared or runs.aside[name].kind != NO_FINISHED_RUN
-    }
+    kept = {name for name in ran if name in runs.compared or runs.aside[name].kind != NO_FINISHED_RUN}
     return [_levels(factor, [arm for arm in own if arm.name in kept], arms) for factor, own in groups.items()]
 
 
@@ -346,8 +344,11 @@ def _verdict(
         for arm in context.arms.arms
         if arm.factor == factor.name and arm.name in runs.aside
         if not any(bound.arm == arm.name for bound in screening.bounds)
+        if not any(one.kind == RIVAL and one.facts["level"] == arm.label for one in final.reasons)
     ]
-    if aside:  # a level that was not compared may be the best, wherever it lies
+    if (
+        set(factor.arms) & runs.aside.keys()
+    ):  # a level that was not compared may be the best, wherever it lies
         screening = replace(screening, bracket=None)
     table = context.table
     return make_verdict(

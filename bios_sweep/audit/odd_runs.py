@@ -82,8 +82,8 @@ def rows_without(table: RunTable, arms: ArmSet, gone: Sequence[Collapsed], *, pa
 class Copies:
     """Runs that tell the same under different seeds.
 
-    sure: in the metric, to so many digits that no second training gives them; else in several coarser outcomes.
-    rows: those that repeat an earlier run of their own arm. where, seeds, arms: of two of them.
+    sure: in the metric, to so many digits that no second training gives them; else in several coarser
+    outcomes. rows: those that repeat an earlier run of their own arm. where, seeds, arms: of two of them.
     """
 
     sure: bool

@@ -43,9 +43,11 @@ from bios_sweep.tables.column_names import (
     METRICS,
     PER_DEVICE,
     RESULTS,
+    RUNS,
     SEEDS,
     STAGES,
     STATUSES,
+    STEPS,
     UNTOUCHED,
     first_column,
     plain_name,
@@ -119,8 +121,7 @@ def to_runs(raw: RawTable, names: ColumnNames) -> RunTable:
         contexts=found.contexts,
         outcomes={column: cells for column in found.classes.outcomes
                   if (cells := quiet_numbers(raw.columns[column])) is not None},
-        aliases={alias: name for name, aliases in ALIASES.items() for alias in aliases}
-        | {alias: name for name, column in found.classes.settings.items() for alias in (column, plain[column])},
+        aliases=_aliases(found.classes, plain),
         columns=found.classes,
         untouched=_untouched(raw, first_column(plain, UNTOUCHED)),
         looks=looks_of(raw, value),
@@ -129,6 +130,13 @@ def to_runs(raw: RawTable, names: ColumnNames) -> RunTable:
         places=tuple(f"line {line}" for line in raw.lines),
         notes=(*rows.notes, *lost, *guessed, *notes, *found.notes),
     )  # fmt: skip
+
+
+def _aliases(classes: ColumnClasses, plain: Mapping[str, str]) -> dict[str, str]:
+    """Every name by which --baseline may call a setting."""
+    known = {alias: name for name, aliases in ALIASES.items() for alias in aliases}
+    own = {alias: name for name, column in classes.settings.items() for alias in (column, plain[column])}
+    return known | own
 
 
 def _setting_names(found: _Found, columns: Sequence[str]) -> tuple[str, ...]:
@@ -254,7 +262,7 @@ def _known_settings(raw: RawTable, plain: dict[str, str]) -> tuple[dict[str, str
 def _by_name(column: str, own: str) -> str:
     """What a column's own name tells: a setting, an outcome, a label, or nothing."""
     known = {*SEEDS, *(alias for group in COSTS.values() for alias in group), *DEVICES}
-    if own in known or is_blind(own) or is_label(column):
+    if own in known or own in STEPS or is_blind(own) or is_label(column):
         return "label"
     if CONFIGURED.match(column):
         return "setting"
@@ -271,8 +279,17 @@ def _shared(raw: RawTable, seed: str | None) -> tuple[str, ...] | None:
 def _no_settings(rows: RunRows, raw: RawTable, classes: ColumnClasses) -> str:
     if rows.missing:
         return f"{raw.source}: {rows.missing}"
-    might = [column for column in classes.outcomes if len(set(raw.columns[column])) > 1][:3]
+    might = [
+        column
+        for column in classes.outcomes
+        if len(set(raw.columns[column])) > 1 and direction_of(column) is None
+    ][:3]
     also = f", or what the runs were told with --setting COL (such as {', '.join(might)})" if might else ""
+    apart = [column for column in classes.contexts if len(set(raw.columns[column])) > 1]
+    if apart:
+        also = f"; to compare the values of {apart[0]}, say --setting {apart[0]}"
+    named = [column for column in raw.columns if plain_name(column) in RUNS][:1]
+    also = f", such as --arm {named[0]}{also}" if named and not apart else also
     return (
         f"{raw.source}: no column 'arm' and none that is known as a setting; name the arms' column with "
         f"--arm COL{also}; {_there(raw)}"

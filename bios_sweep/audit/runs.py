@@ -19,13 +19,13 @@ JOINED = " + "  # between the settings in the name of a factor that is several
 class RunTable:
     """One entry per run in every column; all columns have the same length.
 
-    arms: None when the table has no such column; then arms are told apart by their settings. seeds: None when
-    the table has none. values: NaN where there is none. settings: canonical name -> values; aliases: their
-    other names; apart: those that are asked about for themselves, so that they follow no other. outcomes: what
-    else was measured. columns: what every column was taken for. factors, levels: what the table itself says of
-    each run's arm, None without such columns. costs: `tokens`, `examples`, `wall_seconds` per run. contexts:
-    kind (`hardware`, `software`, `code`, `scenario`) -> column -> text. places: where each run stands, for
-    messages. untouched: the metric of the model before any training, None when unknown. looks: how often the
+    arms: None when the table has no such column; then arms are told apart by their settings. seeds: None
+    when the table has none. values: NaN where there is none. settings: canonical name -> values; aliases:
+    their other names; apart: those that are asked about for themselves, so that they follow no other.
+    outcomes: what else was measured. columns: what every column was taken for. factors, levels: what the
+    table itself says of each run's arm, None without such columns. costs: `tokens`, `examples`,
+    `wall_seconds` per run. contexts: kind (`hardware`, `software`, `code`, `scenario`) -> column -> text.
+    places: where each run stands, for messages. untouched: the metric of the model before any training, None when unknown. looks: how often the
     study that made the runs might have decided; 1 where nothing tells. decided: what is told of its decision
     rule (`margin_percent`, `margin_share`, `alpha`). ours: a sweep of ours wrote it. notes: what the reader of
     the table had to assume.

@@ -6,6 +6,7 @@ to, the run's last step is its outcome; where it does not, the sentence says wha
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -117,7 +118,7 @@ def _last_steps(raw: RawTable, value: str | None) -> tuple[RawTable, tuple[str, 
     measured = {column: own for column, own in plain.items() if not CONFIGURED.match(column)}
     counter = first_column(measured, STEPS)
     steps = None if counter is None else quiet_numbers(raw.columns[counter])
-    if counter is None or steps is None:
+    if counter is None or steps is None or not all(map(math.isfinite, steps)) or len(set(steps)) < 2:
         return raw, ()
     runs = _runs_of_steps(raw, plain, counter, steps)
     if runs is None:
@@ -145,16 +146,36 @@ def _runs_of_steps(
     """The rows of every run, if the table has a row per step; None where it has one per run."""
     named = [column for name in RUNS for column, own in plain.items() if own == name and column != counter]
     fixed = [column for column, own in plain.items() if _is_told(column, own)]
-    for columns in (*([column] for column in named), *([fixed] if fixed else [] if named else [[]])):
-        runs: dict[tuple[str, ...], list[int]] = {}
-        for row in range(raw.rows):
-            runs.setdefault(tuple(raw.columns[column][row] for column in columns), []).append(row)
+    if not named and not fixed:
+        raise InputError(
+            f"{raw.source}: has a row per {counter}, and no column says which run a row belongs to or what "
+            f"it was told; {EXPORT}"
+        )
+    for columns in (*([column] for column in named), *([fixed] if fixed else [])):
+        runs = _courses(raw, columns, steps)
         several = [rows for rows in runs.values() if len(rows) > 1]
         whole = all(len({steps[row] for row in rows}) == len(rows) for rows in several)
         one_run = all(_one_value(raw, column, rows) for rows in several for column in fixed)
         if sum(map(len, several)) * 2 > raw.rows and whole and one_run and _climbs(several, steps):
             return runs
     return None
+
+
+def _courses(
+    raw: RawTable, columns: Sequence[str], steps: Sequence[float]
+) -> dict[tuple[str, ...], list[int]]:
+    """Rows that have these cells in common; where their steps begin anew, another run begins."""
+    rows: dict[tuple[str, ...], list[int]] = {}
+    for row in range(raw.rows):
+        rows.setdefault(tuple(raw.columns[column][row] for column in columns), []).append(row)
+    first = {key: min(steps[row] for row in own) for key, own in rows.items()}
+    runs: dict[tuple[str, ...], list[int]] = {}
+    for key, own in rows.items():
+        course = 0
+        for place, row in enumerate(own):
+            course += place > 0 and steps[row] == first[key]
+            runs.setdefault((*key, str(course)), []).append(row)
+    return runs
 
 
 def _one_value(raw: RawTable, column: str, rows: Sequence[int]) -> bool:

@@ -13,11 +13,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bios_sweep.audit.blocks_of_runs import Outcomes, Sorted, values_of
-from bios_sweep.decision.bounds import Bound, paired_bound, student
+from bios_sweep.decision.bounds import Bound, student
 from bios_sweep.decision.claims.evidence import INSENSITIVE, OPEN_GAIN
 from bios_sweep.decision.finding import EDGE, UNPAIRED, FactorLevels, Finding, Margin
 from bios_sweep.decision.gates import BASELINE_DIVERGED, NO_PERCENT, is_sensitive
+from bios_sweep.decision.table import ResultTable
+from bios_sweep.decision.verdicts import screen
 from bios_sweep.reasons import Kind
+from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.vocabulary import Status, Word
 
@@ -26,26 +29,39 @@ ONE_RUN = Kind("no arm has two runs, so that nothing has an error estimate")
 
 @dataclass(frozen=True, kw_only=True)
 class Unpaired:
-    """Screened outcomes with what bounds are made of. alpha: one-sided; tried: variations that share it."""
+    """Screened outcomes with what bounds are made of.
+
+    arms: those that are compared, the baseline first. rule: with the one-sided alpha of one look. tried:
+    variations that share it.
+    """
 
     outcomes: Outcomes
-    baseline: str
+    arms: tuple[str, ...]
     metric: Metric
-    alpha: float
+    rule: DecisionRule
     tried: int
 
+    @property
+    def baseline(self) -> str:
+        """The default's arm."""
+        return self.arms[0]
+
     def rival(self, arm: str) -> Bound | None:
-        """The bound of an arm that lacks shared seeds: paired where it can be, else by its own spread."""
+        """The bound of an arm that lacks shared seeds: paired on those that it has, else by its own spread.
+
+        Paired, it has the error that the compared arms show at these seeds too.
+        """
         own, base = values_of(self.outcomes, arm), values_of(self.outcomes, self.baseline)
-        both = sorted(own.keys() & base.keys())
+        both = tuple(sorted(own.keys() & base.keys()))
         if len(both) < 2:
             return self.apart(arm)
-        rest = np.array([base[seed] for seed in both])
-        mean = float(rest.mean())
-        if not mean:
-            return None
-        scale = 100.0 * self.metric.sign / abs(mean)
-        return paired_bound(arm, (np.array([own[seed] for seed in both]) - rest) * scale, self.alpha)
+        whole = [
+            name for name in self.arms if values_of(self.outcomes, name).keys() >= set(both) and name != arm
+        ]
+        table = ResultTable(arms=(*whole, arm), seeds=both, outcomes=self.outcomes, metric=self.metric)
+        levels = FactorLevels(name=arm, default=None, arms=(arm,), levels=(arm,), labels=(arm,))
+        rule = replace(self.rule, looks=(len(both),))
+        return next(iter(screen(table, [levels], rule, self.tried)[arm].bounds), None)
 
     def apart(self, arm: str) -> Bound | None:
         """Welch's interval (1947) of the gain, percent of the default's mean; None below two runs of each."""
@@ -59,7 +75,9 @@ class Unpaired:
         error = math.sqrt(total)
         freedom = sum(part**2 / (len(values) - 1) for part, values in zip(parts, (own, base), strict=True))
         nu = total**2 / freedom if freedom else math.inf
-        below, above = (_quantile(alpha, nu) * error for alpha in (self.alpha / self.tried, self.alpha))
+        below, above = (
+            _quantile(alpha, nu) * error for alpha in (self.rule.alpha / self.tried, self.rule.alpha)
+        )
         return Bound(
             arm=arm, gain=gain, lower=gain - below, upper=gain + above, standard_error=error, pooled=False
         )

@@ -36,7 +36,7 @@ SECOND = {
 
 @dataclass
 class Made:
-    """A table with its flags. confounded: two settings never move apart. rival: the best level, which lacks seeds."""
+    """A table with its flags. confounded: two settings never move apart. rival: the best level lacks seeds."""
 
     text: str
     flags: list[str]
@@ -132,7 +132,7 @@ def _spoil(draw: random.Random, rows: list[dict[str, str]], metric: str) -> None
     if draw.random() < 0.1:
         for row in rows:
             row["tags.mlflow.parentRunId"] = "top"
-        rows.append({key: "" for key in rows[0]} | ({"state": "finished"} if states else {}))
+        rows.append(dict.fromkeys(rows[0], "") | ({"state": "finished"} if states else {}))
 
 
 def _outcomes(draw: random.Random, place: int) -> dict[str, str]:

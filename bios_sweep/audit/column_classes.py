@@ -13,9 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from bios_sweep.study.metric_names import direction_of
-from bios_sweep.tables.cells import parsed, quiet_numbers
 from bios_sweep.tables.column_names import ADJUSTS, CONFIGURED, MEASURED, OUTCOME_BLIND, RESULTS
-from bios_sweep.tables.text_table import RawTable
+from bios_sweep.tables.text_table import RawTable, parsed, quiet_numbers
 
 ALIKE = 0.75  # of a crossing setting's values recur at every other seed (chosen, not measured)
 FEW = 2  # a value recurs if, on average, it stands in that many runs

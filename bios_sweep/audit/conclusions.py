@@ -136,8 +136,8 @@ def settles(
     if "collapsed_runs" in kinds:
         lost = next(flaw for flaw in flaws if flaw.kind == "collapsed_runs")
         return (
-            f"see why single runs of {some(lost.arms)} came out so far below the others: run those seeds again "
-            "if it was an accident, and count how often it happens if it is the setting's doing"
+            f"see why single runs of {some(lost.arms)} came out so far below the others: run those seeds "
+            "again if it was an accident, and count how often it happens if it is the setting's doing"
         )
     if kinds & set(GROUND):
         return (

@@ -24,7 +24,6 @@ from bios_sweep.audit.steps import RunRows, one_row_per_run
 from bios_sweep.claims import REPEAT
 from bios_sweep.errors import InputError
 from bios_sweep.study.metric_names import direction_of
-from bios_sweep.tables.cells import numbers, parsed, quiet_numbers, seed_of
 from bios_sweep.tables.column_names import (
     ACCUMULATED,
     ALIASES,
@@ -53,7 +52,7 @@ from bios_sweep.tables.column_names import (
     plain_name,
 )
 from bios_sweep.tables.judged import decided_of, looks_of, metric_of
-from bios_sweep.tables.text_table import RawTable
+from bios_sweep.tables.text_table import RawTable, numbers, parsed, quiet_numbers, seed_of
 from bios_sweep.vocabulary import Stage, Status
 
 OWN = (

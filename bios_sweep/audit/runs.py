@@ -25,10 +25,10 @@ class RunTable:
     outcomes: what else was measured. columns: what every column was taken for. factors, levels: what the
     table itself says of each run's arm, None without such columns. costs: `tokens`, `examples`,
     `wall_seconds` per run. contexts: kind (`hardware`, `software`, `code`, `scenario`) -> column -> text.
-    places: where each run stands, for messages. untouched: the metric of the model before any training, None when unknown. looks: how often the
-    study that made the runs might have decided; 1 where nothing tells. decided: what is told of its decision
-    rule (`margin_percent`, `margin_share`, `alpha`). ours: a sweep of ours wrote it. notes: what the reader of
-    the table had to assume.
+    places: where each run stands, for messages. untouched: the metric of the model before any training, None
+    when unknown. looks: how often the study that made the runs might have decided; 1 where nothing tells.
+    decided: what is told of its decision rule (`margin_percent`, `margin_share`, `alpha`). ours: a sweep of
+    ours wrote it. notes: what the reader of the table had to assume.
     """
 
     source: str

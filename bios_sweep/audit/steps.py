@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from bios_sweep.errors import InputError
-from bios_sweep.tables.cells import quiet_numbers
 from bios_sweep.tables.column_names import (
     ALIASES,
     ARMS,
@@ -28,7 +27,7 @@ from bios_sweep.tables.column_names import (
     first_column,
     plain_name,
 )
-from bios_sweep.tables.text_table import RawTable
+from bios_sweep.tables.text_table import RawTable, quiet_numbers
 
 CHART = re.compile(r"^(?P<run>.+) - (?P<metric>.+?)(?P<end>__MIN|__MAX)?$")
 EXPORT = "export the table of runs (a row per run, with its settings, seed and final metric)"

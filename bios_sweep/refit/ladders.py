@@ -28,10 +28,9 @@ from bios_sweep.refit.stated_ladders import (
 )
 from bios_sweep.study.metric_names import DIRECTIONS, direction_of
 from bios_sweep.study.scenario import Metric
-from bios_sweep.tables.cells import numbers, seed_of
 from bios_sweep.tables.column_names import VALUE
 from bios_sweep.tables.judged import metric_name, metric_of, stated_direction
-from bios_sweep.tables.text_table import RawTable, read_csv
+from bios_sweep.tables.text_table import RawTable, numbers, read_csv, seed_of
 from bios_sweep.vocabulary import Stage, Status
 
 RESULTS = "results.csv"

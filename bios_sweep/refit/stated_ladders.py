@@ -11,8 +11,7 @@ from bios_sweep.errors import InputError
 from bios_sweep.refit.design import FACTORS
 from bios_sweep.refit.evidence import Ladder, read_errors
 from bios_sweep.settings import setting_names
-from bios_sweep.tables.cells import numbers, parsed
-from bios_sweep.tables.text_table import RawTable
+from bios_sweep.tables.text_table import RawTable, numbers, parsed
 from bios_sweep.vocabulary import Status
 
 RATE = "learning_rate"

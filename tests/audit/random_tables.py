@@ -36,7 +36,7 @@ SECOND = {
 
 @dataclass
 class Made:
-    """A table with its flags. confounded: two settings never move apart. rival: the best level lacks seeds."""
+    """A table with its flags. confounded: two settings never move apart; rival: the best level lacks seeds."""
 
     text: str
     flags: list[str]

@@ -56,8 +56,8 @@ def _head(answer: Audit, console: Console) -> None:
         compared += ", for the others repeat its differences"
     line(console, f"{compared}; metric {answer.table.metric.words}")
     baseline = answer.parts[0].arms.baseline
-    told = ", ".join(f"{name} {number(value)}" for name, value in baseline.settings.items())
-    line(console, f"the default: {baseline.name}" + (f" ({told})" if told else ""))
+    settings = ", ".join(f"{name} {number(value)}" for name, value in baseline.settings.items())
+    line(console, f"the default: {baseline.name}" + (f" ({settings})" if settings else ""))
 
 
 def _columns(answer: Audit, console: Console) -> None:
@@ -124,12 +124,12 @@ def _short(level: Any) -> str:
 
 
 def _legend(answer: Audit) -> str:
-    told = "gain over the default, positive = better, with one-sided bounds"
+    legend = "gain over the default, positive = better, with one-sided bounds"
     margin = answer.margin
     if margin is None:
-        return told
+        return legend
     own = " in the first context" if len(answer.parts) > 1 else ""
-    return f"{told}; smallest that matters{own}: {margin.percent:.2g} % ({margin.absolute:.3g})"
+    return f"{legend}; smallest that matters{own}: {margin.percent:.2g} % ({margin.absolute:.3g})"
 
 
 def _conclusions(answer: Audit, console: Console) -> None:

@@ -104,14 +104,12 @@ def sort_runs(table: RunTable, arms: ArmSet) -> Sorted:
 
 def _unpaired(outcomes: Outcomes, baseline: str, others: Sequence[str]) -> bool:
     """Whether no arm shares a seed with the baseline, though it and another ran at several."""
-    own = {name: values_of(outcomes, name) for name in (baseline, *others)}
-    apart = all(not own[baseline].keys() & own[name].keys() for name in others)
+    own: dict[str, set[int]] = defaultdict(set)
+    for (arm, seed), one in outcomes.items():
+        if one.usable:
+            own[arm].add(seed)
+    apart = all(not own[baseline] & own[name] for name in others)
     return apart and len(own[baseline]) > 1 and any(len(own[name]) > 1 for name in others)
-
-
-def values_of(outcomes: Outcomes, name: str) -> dict[int, float]:
-    """An arm's usable values by seed."""
-    return {seed: one.value for (arm, seed), one in outcomes.items() if arm == name and one.usable}
 
 
 def _usable(outcomes: Outcomes, name: str, seeds: Sequence[int]) -> tuple[float, ...]:

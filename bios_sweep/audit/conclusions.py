@@ -189,7 +189,7 @@ def _by_verdicts(
                 levels = _open_levels(verdict) or [_text(verdict.best_level)]
                 name = "" if verdict.factor in unnamed else f"{verdict.factor} "
                 return (
-                    f"run the default and {name}{' and '.join(levels)} at about {seeds} fresh seeds "
+                    f"run the default and {name}{some(levels)} at about {seeds} fresh seeds "
                     f"({(1 + len(levels)) * seeds} trials): at this noise that would decide"
                 )
     if "insensitive" in kinds:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bios_sweep.audit.arms_of_runs import default_level
-from bios_sweep.audit.blocks_of_runs import NO_FINISHED_RUN, Sorted, sort_runs, values_of
+from bios_sweep.audit.blocks_of_runs import NO_FINISHED_RUN, Sorted, sort_runs
 from bios_sweep.audit.budgets import budget_held
 from bios_sweep.audit.conclusions import does_not_support, settles, supports
 from bios_sweep.audit.confounding import Confounding, confounding_of
@@ -255,7 +255,7 @@ def _rivals(arms: ArmSet, runs: Sorted, apart: Unpaired) -> list[tuple[str, Boun
         and apart.apart(arm.name) is None
         and runs.aside[arm.name].kind != NO_FINISHED_RUN
     ]
-    return [(name, apart.rival(name)) for name in names if values_of(runs.screened, name)]
+    return [(name, apart.rival(name)) for name in names if apart.values.get(name)]
 
 
 def _against_rivals(

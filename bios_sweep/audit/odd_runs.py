@@ -107,10 +107,9 @@ def copies(table: RunTable, arms: ArmSet) -> Copies | None:
         for row, value in enumerate(table.values)
         if table.statuses[row] == Status.COMPLETED and math.isfinite(value)
     ]
-    fine = [
-        row for row in usable if _digits(table.values[row]) >= DIGITS and not _is_fraction(table.values[row])
-    ]
-    sure = _agreeing(table, arms, [(row, (table.values[row],)) for row in fine])
+    fine = [(row, (table.values[row],)) for row in usable if _digits(table.values[row]) >= DIGITS]
+    agreeing = _agreeing(table, arms, fine)
+    sure = [rows for rows in agreeing if not _is_fraction(table.values[rows[0]])]
     if sure:
         return _copies(table, arms, sure, sure=True)
     names = [name for name in table.outcomes if name != table.columns.value]

@@ -65,6 +65,7 @@ OWN = (
     *DECIDED,
     *UNTOUCHED,
 )  # of our own results.csv
+DONE = "done"  # Ray's column of trials that ended
 OF_OTHER_DATA = {"train", "training", "baseline", "initial", "untrained", "best", "running", "ema"}
 
 
@@ -420,7 +421,9 @@ def _statuses(raw: RawTable, plain: dict[str, str]) -> tuple[str, ...]:
     """`completed`, `diverged` or `failed`; a word that is not known is not a completed run."""
     column = first_column(plain, STATUSES)
     if column is None:
-        return (Status.COMPLETED,) * raw.rows
+        done = [cell.strip().lower() == "false" for cell in raw.columns.get(DONE, ())]
+        running = done if not all(done) else []  # Ray: a trial that is not done is running, or was stopped
+        return tuple(Status.FAILED if one else Status.COMPLETED for one in running or [False] * raw.rows)
     known = {cell: _status(cell.strip().lower()) for cell in set(raw.columns[column])}
     return tuple(known[cell] for cell in raw.columns[column])
 

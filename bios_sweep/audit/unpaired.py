@@ -7,12 +7,14 @@ seeds. The second take no part in a comparison, but a confirmation must exclude 
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
-from bios_sweep.audit.blocks_of_runs import Outcomes, Sorted, values_of
+from bios_sweep.audit.blocks_of_runs import Outcomes, Sorted
 from bios_sweep.decision.bounds import Bound, student
 from bios_sweep.decision.claims.evidence import INSENSITIVE, OPEN_GAIN
 from bios_sweep.decision.finding import EDGE, UNPAIRED, FactorLevels, Finding, Margin
@@ -46,18 +48,25 @@ class Unpaired:
         """The default's arm."""
         return self.arms[0]
 
+    @cached_property
+    def values(self) -> Mapping[str, Mapping[int, float]]:
+        """Arm -> its usable values by seed."""
+        found: dict[str, dict[int, float]] = defaultdict(dict)
+        for (arm, seed), one in self.outcomes.items():
+            if one.usable:
+                found[arm][seed] = one.value
+        return found
+
     def rival(self, arm: str) -> Bound | None:
         """The bound of an arm that lacks shared seeds: paired on those that it has, else by its own spread.
 
         Paired, it has the error that the compared arms show at these seeds too.
         """
-        own, base = values_of(self.outcomes, arm), values_of(self.outcomes, self.baseline)
+        own, base = self.values.get(arm, {}), self.values.get(self.baseline, {})
         both = tuple(sorted(own.keys() & base.keys()))
         if len(both) < 2:
             return self.apart(arm)
-        whole = [
-            name for name in self.arms if values_of(self.outcomes, name).keys() >= set(both) and name != arm
-        ]
+        whole = [name for name in self.arms if self.values.get(name, {}).keys() >= set(both) and name != arm]
         table = ResultTable(arms=(*whole, arm), seeds=both, outcomes=self.outcomes, metric=self.metric)
         levels = FactorLevels(name=arm, default=None, arms=(arm,), levels=(arm,), labels=(arm,))
         rule = replace(self.rule, looks=(len(both),))
@@ -65,7 +74,7 @@ class Unpaired:
 
     def apart(self, arm: str) -> Bound | None:
         """Welch's interval (1947) of the gain, percent of the default's mean; None below two runs of each."""
-        own, base = (np.array([*values_of(self.outcomes, name).values()]) for name in (arm, self.baseline))
+        own, base = (np.array([*self.values.get(name, {}).values()]) for name in (arm, self.baseline))
         if len(own) < 2 or len(base) < 2 or not base.mean():
             return None
         scale = 100.0 * self.metric.sign / abs(float(base.mean()))

@@ -110,7 +110,7 @@ CONTEXTS = {
 OUTCOME_BLIND = re.compile(
     r"dir$|path$|file|name$|_id$|^id$|url|uri|time|date|host|port|logging|save_|eval_steps|eval_strategy|"
     r"report_to|hub_|push_|token$|group|tags|notes|project|entity|verbose|workers|local_rank|disable_tqdm|repeat$|seed|"
-    r"^trial|^n_trials$|^number$|^index$|^column_\d+$|^unnamed|^user$|^created|^updated|^phase$|comment|checkpoint|"
+    r"^trial|^n_trials$|^number$|^index$|^column_\d+$|^unnamed|^user$|^created|^updated|^phase$|comment|checkpoint|label|descri|title|remark|"
     r"ckpt|^run$|^wandb|^sweep$|^pid$|_ip$|^done$|^best_"
 )
 # words of a name that tells what a training came to or cost, never what it was told to do

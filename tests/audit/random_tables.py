@@ -36,7 +36,7 @@ SECOND = {
 
 @dataclass
 class Made:
-    """A table with its flags. confounded: two settings never move apart; rival: the best level lacks seeds."""
+    """A table with its flags. confounded: two settings never move apart. rival: the best lacks seeds."""
 
     text: str
     flags: list[str]
@@ -139,7 +139,7 @@ def _outcomes(draw: random.Random, place: int) -> dict[str, str]:
     """40 columns that tell what came out: fine, coarse and in words."""
     fine = {f"probe_{number}": f"{draw.gauss(0, 1):.6f}" for number in range(30)}
     coarse = {f"peak{number}": str(draw.randint(0, 10_000)) for number in range(9)}
-    return {**fine, **coarse, "remark_on": f"run number {place} went {draw.choice(['well', 'so so', 'on'])}"}
+    return {**fine, **coarse, "saying": f"run number {place} went {draw.choice(['well', 'so so', 'on'])}"}
 
 
 def _written(rows: list[dict[str, str]], form: str) -> str:

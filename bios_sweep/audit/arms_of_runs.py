@@ -202,7 +202,7 @@ def _asked(table: RunTable, columns: Sequence[str], baseline: str) -> dict[str, 
         if name in columns:
             asked[name] = value
         elif not _equal(table.settings[name][0], value):
-            raise InputError(
+            raise NoDefault(
                 f"--baseline: {name} is {_text(table.settings[name][0])} in every run, not {value}"
             )
     return asked

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from bios_sweep.audit.blocks_of_runs import count_runs
 from bios_sweep.audit.contexts import contexts_of
@@ -18,6 +18,7 @@ from bios_sweep.jsonable import to_json
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.vocabulary import Word
 
+T = TypeVar("T")
 ROLLED = (Word.CONFIRM, Word.REFINE, Word.UNCONFIRMED, Word.INCONCLUSIVE)
 
 
@@ -44,16 +45,14 @@ class Audit:
     @property
     def flaws(self) -> tuple[Flaw, ...]:
         """The weaknesses of all contexts, the serious ones first, each with where it is."""
-        found = [
-            replace(flaw, sentence=_in(part, flaw.sentence)) for part in self.parts for flaw in part.flaws
-        ]
+        told = self._by_sentence(
+            [(part.context, flaw.sentence, flaw) for part in self.parts for flaw in part.flaws]
+        )
+        found = [replace(flaw, sentence=sentence) for sentence, flaw in told]
         if self.without:
             sentence = f"the default did not run in {some(self.without)}: not judged there"
             found.append(new_flaw("context_without_default", NOTE, sentence))
-        once: dict[tuple[str, str], Flaw] = {}
-        for flaw in found:
-            once.setdefault((flaw.kind, flaw.sentence), flaw)
-        return tuple(sorted(once.values(), key=lambda flaw: SEVERITIES.index(flaw.severity)))
+        return tuple(sorted(found, key=lambda flaw: SEVERITIES.index(flaw.severity)))
 
     @property
     def supports(self) -> tuple[str, ...]:
@@ -98,9 +97,20 @@ class Audit:
         return next(left, self.parts[0])
 
     def _told(self, name: str) -> tuple[str, ...]:
-        return tuple(
-            dict.fromkeys(_in(part, sentence) for part in self.parts for sentence in getattr(part, name))
-        )
+        told = [(part.context, one, None) for part in self.parts for one in getattr(part, name)]
+        return tuple(sentence for sentence, _ in self._by_sentence(told))
+
+    def _by_sentence(self, told: Sequence[tuple[str, str, T]]) -> list[tuple[str, T]]:
+        """Sentences with the contexts that they are said of, once each; said of all, without them."""
+        of: dict[str, list[str]] = {}
+        first: dict[str, T] = {}
+        for context, sentence, what in told:
+            of.setdefault(sentence, []).append(context)
+            first.setdefault(sentence, what)
+        return [
+            (sentence if len(of[sentence]) == len(self.parts) else f"{some(of[sentence])}: {sentence}", what)
+            for sentence, what in first.items()
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready values."""

@@ -18,6 +18,7 @@ from bios_sweep.report.text.layout import HEAD, QUIET, bullets, heading, indente
 from bios_sweep.report.text.terminal import print_section
 
 COLUMNS = 8  # columns of a class named in one line (chosen, not measured)
+LISTED = 24  # sentences of a kind; the rest is in --json (chosen, not measured)
 SHOWN = 12  # factors told in full; the rest is in --json (chosen, not measured)
 LONG = 12  # characters from which a level is told below the table instead of in it (chosen, not measured)
 WIDE = 22  # characters of the longest factor that stays on one line (chosen, not measured)
@@ -88,6 +89,11 @@ def _columns(answer: Audit, console: Console) -> None:
     line(console, "taken otherwise with --setting COL, --outcome COL, --context COL", QUIET)
 
 
+def _some(sentences: Sequence[str]) -> list[str]:
+    rest = len(sentences) - LISTED
+    return [*sentences[:LISTED], *([f"{rest:,} more in --json"] if rest > 0 else [])]
+
+
 def _listed(names: Sequence[str]) -> str:
     rest = len(names) - COLUMNS
     return ", ".join(names[:COLUMNS]) + (f" and {rest} more" if rest > 0 else "")
@@ -133,15 +139,18 @@ def _legend(answer: Audit) -> str:
 
 
 def _conclusions(answer: Audit, console: Console) -> None:
-    if answer.flaws:
+    flaws = answer.flaws
+    if flaws:
         heading(console, "What weakens them")
-    for flaw in answer.flaws:
+    for flaw in flaws[:LISTED]:
         grid = Table.grid(padding=(0, 1, 0, 0))
         word = Text(clean(flaw.severity), style=STYLES[flaw.severity])
         grid.add_row(word, Text(clean(flaw.sentence)))
         console.print(grid)
-    bullets(console, "These runs support", answer.supports)
-    bullets(console, "They do not support", answer.not_supported)
+    if len(flaws) > LISTED:
+        line(console, f"{len(flaws) - LISTED:,} more in --json")
+    bullets(console, "These runs support", _some(answer.supports))
+    bullets(console, "They do not support", _some(answer.not_supported))
     heading(console, "What would settle it")
     indented(console, clean(answer.settle))
     console.print()

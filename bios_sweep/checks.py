@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bios_sweep.errors import ConfigError, InputError
 
 Refusal = type[InputError]
+Check = Callable[[str, Any], Any]  # of a value by its key
 
 
 def not_allowed(key: str, value: Any, allowed: str, error: Refusal = ConfigError) -> InputError:
@@ -121,6 +122,11 @@ def positive(key: str, value: Any, error: Refusal = ConfigError) -> Any:
     if not is_positive(value):
         raise not_allowed(key, value, "a number above 0", error)
     return value
+
+
+def or_null(check: Check) -> Check:
+    """The same check of a value that may be left open."""
+    return lambda key, value: None if value is None else check(key, value)
 
 
 def truth(key: str, value: Any) -> bool:

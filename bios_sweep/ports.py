@@ -108,6 +108,7 @@ class TrialSource(Protocol):
 
 
 EventSink = Callable[[TrialEvent], None]
+Options = Mapping[str, Any]  # of an engine, plain values
 
 
 class Executor(Protocol):
@@ -137,12 +138,7 @@ class Executor(Protocol):
         ...
 
     def time(
-        self,
-        settings: Sequence[TrainingSettings],
-        *,
-        engine: str,
-        engine_options: Mapping[str, Any],
-        repeats: int,
+        self, settings: Sequence[TrainingSettings], engine: str, engine_options: Options, repeats: int
     ) -> tuple[list[list[float]], str]:
         """The engine's `time_steps` where one trial would run, alone, and the hardware's name.
 
@@ -152,13 +148,7 @@ class Executor(Protocol):
         ...
 
     def run(
-        self,
-        source: TrialSource,
-        record: EventSink,
-        *,
-        engine: str,
-        engine_options: Mapping[str, Any],
-        trials_dir: Path,
+        self, source: TrialSource, record: EventSink, engine: str, engine_options: Options, trials_dir: Path
     ) -> None:
         """Run trials; each one's files lie in `trials_dir / key`.
 

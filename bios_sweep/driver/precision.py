@@ -14,8 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from bios_sweep.driver.prepare import Prepared
 from bios_sweep.driver.scenarios.trained import LORA_ENGINE
-from bios_sweep.execution.gpus import find_gpus
-from bios_sweep.execution.peaks import peak_of
+from bios_sweep.execution.gpus import find_gpus, peak_of
 from bios_sweep.execution.placement import Node, slots_on
 from bios_sweep.request import ACCELERATOR, INLINE, RAY, Request
 from bios_sweep.study.scenario import Scenario
@@ -133,7 +132,7 @@ def _used(request: Request, offer: Offer) -> int:
     counted = request
     if not request.joins:  # of this machine only its CPUs and GPUs are known
         counted = Request(cpus_per_trial=request.cpus_per_trial, gpus_per_trial=share)
-    room = [slots_on(counted, node) for node in offer.nodes]
+    room = [slots_on(counted, node.resources) for node in offer.nodes]
     limit = request.max_concurrent
     if limit is not None and sum(room) > limit:
         room = [limit]

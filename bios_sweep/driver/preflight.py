@@ -7,7 +7,7 @@ from typing import Any
 
 from bios_sweep.driver.scenarios.scripted import ENGINES
 from bios_sweep.driver.scenarios.trained import LORA_ENGINE
-from bios_sweep.engines.scripted.on_node import fingerprint
+from bios_sweep.engines.scripted.identity import fingerprint
 from bios_sweep.errors import ClusterError
 from bios_sweep.ports import Executor, PreflightLine
 from bios_sweep.request import Request
@@ -15,7 +15,7 @@ from bios_sweep.study.plan import Plan
 from bios_sweep.study.scenario import Scenario
 
 TRAINED_LOOKER = "bios_sweep.engines.training.on_node:look"
-SCRIPT_LOOKER = "bios_sweep.engines.scripted.on_node:look"
+SCRIPT_LOOKER = "bios_sweep.engines.scripted.identity:look"
 GPU_LOOKER = "bios_sweep.engines.training.on_node:gpus"
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2}
 CONTEXT_BYTES = 512 * 1024**2  # a CUDA context and cuBLAS of one process on an H100 or A100; rounded up

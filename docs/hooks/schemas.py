@@ -22,7 +22,7 @@ from bios_sweep.audit.rollup import RollUpRow
 from bios_sweep.decision.costs import Timing
 from bios_sweep.decision.finding import Margin
 from bios_sweep.decision.statement import Verdict
-from bios_sweep.defaults.tuned import TunedDefaults, TunedKey, TunedMetric
+from bios_sweep.defaults.tuned import TunedDefaults, TunedKey
 from bios_sweep.ports import PreflightLine
 from bios_sweep.reasons import Reason
 from bios_sweep.rehearsal.summary import RehearsalSummary
@@ -48,11 +48,7 @@ AS_WRITTEN: dict[type, dict[str, Any]] = {
     TrialResult: {"final": Numbers, "files": NotRequired[Mapping[str, str]]},
     TrialSpec: {"settings": Settings},
     TunedKey: {"objective": NotRequired[str], "runner": NotRequired[str]},
-    TunedDefaults: {
-        "told": NotRequired[list[str]],
-        "metric": NotRequired[TunedMetric],
-        "evidence_hash": str,
-    },
+    TunedDefaults: {"evidence_hash": str},
 }
 RAN = {
     "warnings": list[str], "preflight": NotRequired[list[PreflightLine]],

@@ -9,7 +9,6 @@ import copy
 import dataclasses
 import json
 import shutil
-from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -19,7 +18,6 @@ import pytest
 from omegaconf import OmegaConf
 
 from bios_sweep.assets import base_model_path
-from bios_sweep.cli import submit
 from bios_sweep.config.build import gpu_hours
 from bios_sweep.config.compose import Config, compose_config
 from bios_sweep.config.idle import ALWAYS, IDLE
@@ -29,6 +27,7 @@ from bios_sweep.driver.environment import worker_environment
 from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.prepare import Prepared, facts_of, prepare_config
 from bios_sweep.driver.resources import choose_executor
+from bios_sweep.driver.submission import submission
 from bios_sweep.driver.tracking import tracking_of
 from bios_sweep.errors import InputError
 from bios_sweep.records.retention import check_policy
@@ -186,8 +185,8 @@ def folder(tmp_path, monkeypatch):
 
 def does(config: Config, verb: str) -> tuple[Prepared, dict[str, Any]]:
     """All that a command would do or write down, as plain values."""
-    args = Namespace(verb=verb.partition(" ")[0], to=verb.partition(" ")[2], config_dir=None, overrides=[])
-    prepared = prepare_config(config, Invocation(verb=args.verb))
+    verb, _, to = verb.partition(" ")
+    prepared = prepare_config(config, Invocation(verb=verb))
     study, values = prepared.plan.study, config.values
     check_policy(values["budget"]["keep_adapters"])
     tracking = tracking_of(config, prepared.workspace)
@@ -205,10 +204,9 @@ def does(config: Config, verb: str) -> tuple[Prepared, dict[str, Any]]:
         "hours": gpu_hours(values) if verb == "rehearse" else None,
         "model path": study.scenario.model.path,
     }
-    if args.to:
-        command = submit._command(args, prepared)
-        file = config_root() / "file"
-        done["submission"] = dataclasses.asdict(submit._submission(args, prepared, command, file))
+    if to:
+        job = submission(prepared, to=to, file=config_root() / "file")
+        done["submission"] = (job.text, job.words, job.follows)
     return prepared, done
 
 

@@ -22,8 +22,7 @@ from bios_sweep.driver import precision
 from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.prepare import prepare_config
 from bios_sweep.execution import gpus
-from bios_sweep.execution.gpus import find_gpus
-from bios_sweep.execution.peaks import PEAKS, peak_of
+from bios_sweep.execution.gpus import PEAKS, find_gpus, peak_of
 from bios_sweep.execution.placement import Node
 
 HERE = ("sweeps=learning_rate", "seeds=[0,1]", "tracking=none", "data.path=my.jsonl", "data=jsonl")

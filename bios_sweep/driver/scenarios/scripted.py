@@ -12,12 +12,12 @@ from bios_sweep.checks import one_of
 from bios_sweep.config.method import method_of
 from bios_sweep.defaults import Recommendation
 from bios_sweep.driver.scenarios.trained import optional_count, read_model
+from bios_sweep.engines.scripted.command import require_carried
 from bios_sweep.engines.scripted.engine import VERSION
 from bios_sweep.engines.scripted.function import OwnFunction
 from bios_sweep.engines.scripted.identity import digests_of
-from bios_sweep.engines.scripted.template import require_carried
 from bios_sweep.engines.scripted.values import script_of
-from bios_sweep.engines.training.digests import files_fingerprint
+from bios_sweep.engines.training.cache import files_fingerprint
 from bios_sweep.engines.training.facts import software_versions
 from bios_sweep.errors import ConfigError
 from bios_sweep.method import Runner

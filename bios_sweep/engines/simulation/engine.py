@@ -42,11 +42,11 @@ class PlantedEngine:
         curve = self._resumed(trial, checkpoint, final)
         yield from curve
         directory.mkdir(parents=True, exist_ok=True)
-        with checkpoint.open("a", encoding="utf-8") as file:
+        with checkpoint.open("ab") as file:
             for step in self._steps(trial)[len(curve) :]:
                 self._interrupt(trial, step)
                 curve.append(self._measure(trial, step, final))
-                file.write(_line(curve[-1]).decode() + "\n")
+                file.write(_line(curve[-1]))
                 file.flush()
                 yield curve[-1]
         yield self._result(trial, curve, directory)
@@ -137,7 +137,7 @@ def _bits_per_byte(loss: float) -> float:
 
 
 def _line(point: Measurement) -> bytes:
-    return json.dumps(point.to_dict()).encode()
+    return json.dumps(point.to_dict()).encode() + b"\n"
 
 
 def _whole_lines(checkpoint: Path) -> list[bytes]:
@@ -148,4 +148,4 @@ def _whole_lines(checkpoint: Path) -> list[bytes]:
     whole = content.rfind(b"\n") + 1
     if whole < len(content):
         os.truncate(checkpoint, whole)
-    return content[:whole].split(b"\n")[:-1]
+    return content[:whole].splitlines(keepends=True)

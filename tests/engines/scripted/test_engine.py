@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 
 from bios_sweep.engines.scripted.child import STDERR, STDOUT
+from bios_sweep.engines.scripted.command import CommandTemplate, require_carried, written
 from bios_sweep.engines.scripted.engine import CallableEngine, CommandEngine
 from bios_sweep.engines.scripted.identity import callable_file, command_files, input_files
 from bios_sweep.engines.scripted.readings import reading_of
-from bios_sweep.engines.scripted.template import CommandTemplate, require_carried, written
 from bios_sweep.engines.scripted.values import STATE_PATTERN, script_of
 from bios_sweep.errors import BiosSweepError, ConfigError, NoClockError
 from bios_sweep.execution.attempts import ERROR_LOG
@@ -647,7 +647,7 @@ def test_a_script_that_resumes_finds_what_it_left(script, tmp_path):
 
 
 def test_a_flood_of_output_is_cut_and_its_end_kept(script, tmp_path, monkeypatch):
-    monkeypatch.setattr("bios_sweep.engines.scripted.output_log.MOST_BYTES", 100_000)
+    monkeypatch.setattr("bios_sweep.engines.scripted.child.MOST_BYTES", 100_000)
     text = (
         "import sys\n"
         "for number in range(15):\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,6 +24,8 @@ FOLLOWERS = (
     ("warmup_steps", "max_steps", "ratio"),
     ("lora_alpha", "lora_rank", "ratio"),
 )
+PAIRS = re.compile(r",(?=[^,=\[\](){}]+=)")  # between pairs, not inside a value such as [q_proj, v_proj]
+NOTHING = ("none", "null", "nan", "")  # how a setting that is off is written
 NEAREST = 3  # combinations named beside a default that is not there (chosen, not measured)
 CLOSE = 0.02  # a follower rounds (steps = ceil(examples / batch)); chosen, not measured
 
@@ -177,7 +180,7 @@ def _baseline_key(
 def _asked(table: RunTable, columns: Sequence[str], baseline: str) -> dict[str, str]:
     """The pairs of `setting=value, ...`; a setting that never varies is checked and dropped."""
     asked: dict[str, str] = {}
-    for part in filter(None, (part.strip() for part in baseline.split(","))):
+    for part in filter(None, (part.strip() for part in PAIRS.split(baseline))):
         name, given, value = (text.strip() for text in part.partition("="))
         if not given:
             raise InputError(
@@ -185,15 +188,8 @@ def _asked(table: RunTable, columns: Sequence[str], baseline: str) -> dict[str, 
                 f"settings, such as {columns[0] if columns else 'learning_rate'}=VALUE"
             )
         name = table.aliases.get(name, name)
-        if name not in table.settings and name in (
-            *table.columns.contexts,
-            *map(plain_name, table.columns.contexts),
-        ):
-            raise InputError(
-                f"--baseline: {name!r} is a context here, judged one value at a time; leave it out, or say "
-                f"--setting {name} to compare its values"
-            )
         if name not in table.settings:
+            _refuse_other_columns(table, name)
             near = difflib.get_close_matches(name, list(table.settings), n=1)
             hint = f" (did you mean {near[0]!r}?)" if near else ""
             raise InputError(
@@ -206,6 +202,21 @@ def _asked(table: RunTable, columns: Sequence[str], baseline: str) -> dict[str, 
                 f"--baseline: {name} is {_text(table.settings[name][0])} in every run, not {value}"
             )
     return asked
+
+
+def _refuse_other_columns(table: RunTable, name: str) -> None:
+    """A column that is there and was taken for no setting: how to make it one."""
+    columns, asked = table.columns, plain_name(name)
+    if any(plain_name(column) == asked for column in columns.contexts):
+        raise InputError(
+            f"--baseline: {name!r} is a context here, judged one value at a time; leave it out, or say "
+            f"--setting {name} to compare its values"
+        )
+    if any(plain_name(column) == asked for column in (*columns.outcomes, *columns.labels)):
+        raise InputError(
+            f"--baseline: column {name!r} is taken for no setting here, by its name or because it behaves as "
+            f"an outcome; say --setting {name} if the runs were told it"
+        )
 
 
 def _distance(settings: Mapping[str, Any], asked: Mapping[str, str]) -> float:
@@ -228,7 +239,7 @@ def _equal(value: Any, text: str) -> bool:
             return math.isclose(float(value), float(text), rel_tol=1e-9)
         except (ValueError, OverflowError):
             return False
-    return text == ("" if value is None else str(value))
+    return text.lower() in NOTHING if value is None else text == str(value)
 
 
 def _candidates(columns: Sequence[str], counts: Counter[tuple[Any, ...]]) -> str:
@@ -247,7 +258,7 @@ def _described(settings: Mapping[str, Any], base: Mapping[str, Any]) -> str:
 
 def _text(value: Any) -> str:
     if value is None:
-        return ""
+        return NOTHING[0]
     return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 

@@ -65,6 +65,23 @@ def test_a_continuous_setting_of_a_search_is_named_by_a_flag(audited, refused):
     assert words(answer) == {"tilt": "screening only"}
 
 
+def test_a_default_is_named_by_what_is_none_and_by_lists(audited, refused):
+    rows = [
+        {**run, "modules": '"[q, v]"' if run["lr"] == "2e-4" else '"[q, k, v, o]"', "packing": "none"}
+        for run in runs_of({"2e-4": 0.0, "4e-4": 0.03})
+    ]
+    for row in rows[:5]:
+        row["packing"] = "on"
+    text = csv_of([{k: v for k, v in row.items() if k != "lr"} for row in rows])
+    answer = audited(text, "--setting", "packing", "--baseline", "packing=none,modules=[q, k, v, o]")
+    assert answer["baseline"]["settings"] == {"modules": "[q, k, v, o]", "packing": None}
+    asked = refused(csv_of(runs_of(WORSE, peak="7")), "--baseline", "lr=2e-4,trial=7")
+    assert "'trial' is no setting of this table" in asked
+    rows = [{**run, "trial": n} for n, run in enumerate(runs_of(WORSE))]
+    told = refused(csv_of(rows), "--baseline", "lr=2e-4,trial=7")
+    assert "column 'trial' is taken for no setting here" in told
+
+
 def test_a_column_cannot_be_two_things(refused):
     sentence = refused(csv_of(runs_of(WORSE, tilt=1)), *LR, "--setting", "tilt", "--outcome", "tilt")
     assert "column 'tilt' is named as setting and as outcome" in sentence

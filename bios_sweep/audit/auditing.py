@@ -15,7 +15,7 @@ from bios_sweep.audit.runs import RunTable
 from bios_sweep.decision.finding import Margin
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.jsonable import to_json
-from bios_sweep.study.decision import DecisionRule
+from bios_sweep.study.design import DecisionRule
 from bios_sweep.vocabulary import Word
 
 T = TypeVar("T")

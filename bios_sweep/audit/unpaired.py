@@ -22,7 +22,7 @@ from bios_sweep.decision.gates import BASELINE_DIVERGED, NO_PERCENT, is_sensitiv
 from bios_sweep.decision.table import ResultTable
 from bios_sweep.decision.verdicts import screen
 from bios_sweep.reasons import Kind
-from bios_sweep.study.decision import DecisionRule
+from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.vocabulary import Status, Word
 

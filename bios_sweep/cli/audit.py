@@ -19,7 +19,7 @@ from bios_sweep.errors import InputError
 from bios_sweep.mirror.mlflow.runs import own_sweep, raw_table
 from bios_sweep.report.content.wording import clean
 from bios_sweep.report.text.audit import print_audit
-from bios_sweep.study.decision import DecisionRule
+from bios_sweep.study.design import DecisionRule
 from bios_sweep.tables.json_lines import read_table
 
 RULES = ("decision.margin_percent", "decision.alpha")  # what of the decision rule a table leaves open

@@ -7,14 +7,8 @@ from argparse import Namespace
 
 from bios_sweep.errors import InputError
 
-# action: the module whose `run(args) -> exit code` does it
-ACTIONS = {
-    "show": "bios_sweep.cli.defaults_show",
-    "diff": "bios_sweep.cli.defaults_diff",
-    "export": "bios_sweep.cli.defaults_export",
-    "merge": "bios_sweep.cli.defaults_merge",
-    "refit": "bios_sweep.cli.defaults_refit",
-}
+# each done by `run(args) -> exit code` of its module, `defaults_ACTION`
+ACTIONS = ("show", "diff", "export", "merge", "refit")
 
 
 def run(args: Namespace) -> int:
@@ -27,4 +21,4 @@ def run(args: Namespace) -> int:
         raise InputError(f"--from-mlflow: belongs to `defaults refit`, not to `defaults {args.action}`")
     if not args.operands and not args.from_mlflow:
         raise InputError(f"defaults {args.action}: name a model or a file; --help shows examples")
-    return int(importlib.import_module(ACTIONS[args.action]).run(args))
+    return int(importlib.import_module(f"bios_sweep.cli.defaults_{args.action}").run(args))

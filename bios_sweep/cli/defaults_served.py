@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 from bios_sweep import defaults
 from bios_sweep.errors import DefaultsError
-from bios_sweep.records.sweep_files import left_by_sweeps
+from bios_sweep.records.workspace import left_by_sweeps
 
 
 def only_operand(args: Namespace) -> str:
@@ -21,34 +22,15 @@ def only_operand(args: Namespace) -> str:
     return str(args.operands[0])
 
 
+def asked(args: Namespace) -> dict[str, Any]:
+    """What `serve` and `recommend` are asked of the model."""
+    names = ("method", "examples", "tokens", "goal", "objective", "family", "hidden_size")
+    return {name: getattr(args, name) for name in names}
+
+
 def served(args: Namespace) -> defaults.Recommendation:
     """What is served for the model: tuned values where a place has them, else the heuristics."""
-    return defaults.serve(
-        only_operand(args),
-        method=args.method,
-        examples=args.examples,
-        tokens=args.tokens,
-        goal=args.goal,
-        objective=args.objective,
-        family=args.family,
-        hidden_size=args.hidden_size,
-        parameters=args.parameters,
-        path=args.defaults,
-    )
-
-
-def recommended(args: Namespace) -> defaults.Recommendation:
-    """What the heuristics say of the model, whatever was tuned."""
-    return defaults.recommend(
-        only_operand(args),
-        method=args.method,
-        examples=args.examples,
-        tokens=args.tokens,
-        goal=args.goal,
-        objective=args.objective,
-        family=args.family,
-        hidden_size=args.hidden_size,
-    )
+    return defaults.serve(only_operand(args), parameters=args.parameters, path=args.defaults, **asked(args))
 
 
 def tuned_files(words: list[str]) -> list[Path]:

@@ -12,9 +12,8 @@ from bios_sweep.driver.sweeps import choose
 from bios_sweep.driver.tracking import tracking_of
 from bios_sweep.errors import TrackingError
 from bios_sweep.mirror.cursor import read_cursor
-from bios_sweep.mirror.mlflow.addresses import is_web, ui_link
 from bios_sweep.mirror.mlflow.server import serve_ui
-from bios_sweep.mirror.mlflow.tracker import MlflowTracker
+from bios_sweep.mirror.mlflow.tracker import MlflowTracker, is_web, ui_link
 
 
 def run(args: Namespace) -> int:

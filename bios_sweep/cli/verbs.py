@@ -42,7 +42,7 @@ OPERANDS: dict[str, tuple[str, dict[str, dict[str, object]]]] = {
     "action": (
         f"{'|'.join(ACTIONS)} MODEL_OR_FILE...",
         {
-            "action": {"choices": tuple(ACTIONS), "help": "what to do"},
+            "action": {"choices": ACTIONS, "help": "what to do"},
             "operands": {
                 "nargs": "*",
                 "metavar": "MODEL_OR_FILE",

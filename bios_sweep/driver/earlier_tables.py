@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from bios_sweep.decision.table import Outcome, ResultTable
+from bios_sweep.records.earlier import names_model
 from bios_sweep.records.journal import read_state
-from bios_sweep.records.speed import names_model
-from bios_sweep.records.sweep_state import SweepState
-from bios_sweep.records.trial_state import TrialState
+from bios_sweep.records.sweep_state import SweepState, TrialState
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.scenario import Metric

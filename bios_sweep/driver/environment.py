@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from bios_sweep.errors import ConfigError
-from bios_sweep.mirror.mlflow.addresses import is_web
+from bios_sweep.mirror.mlflow.tracker import is_web
 from bios_sweep.request import Request
 
 SWEEP_ID, TRACKING_URI = "BIOS_SWEEP_SWEEP_ID", "BIOS_SWEEP_TRACKING_URI"

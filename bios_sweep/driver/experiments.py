@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from importlib import util
 from pathlib import Path
 
 from bios_sweep.errors import InputError, MissingExtraError
-from bios_sweep.mirror.mlflow.addresses import default_tracking_uri, is_web, sqlite_file
+from bios_sweep.mirror.mlflow.rate_studies import collect_experiment
 from bios_sweep.mirror.mlflow.rest import names_over_web, read_over_web
 from bios_sweep.mirror.mlflow.runs import Experiment, no_experiment
+from bios_sweep.mirror.mlflow.schema import sqlite_file
+from bios_sweep.mirror.mlflow.tracker import default_tracking_uri, is_web
 from bios_sweep.records.workspace import Workspace
+from bios_sweep.refit.collected import collect, together
+from bios_sweep.refit.evidence import Collected
 from bios_sweep.secrecy import masked
 
 ANY = "*"  # in an experiment's name: several are meant
@@ -48,6 +53,24 @@ def read_experiment(uri: str, name: str) -> Experiment:
     from bios_sweep.mirror.mlflow.local import read_store
 
     return read_store(uri, name)
+
+
+def rate_studies(
+    paths: Sequence[Path], patterns: Sequence[str], *, tracking_uri: str | None, direction: str | None
+) -> Collected:
+    """Rate studies of folders and tables, and of the experiments that the names or patterns fit.
+
+    direction: which way a metric is better of which nothing else says that.
+
+    Raises:
+        InputError: a path or a store that cannot be read.
+    """
+    parts = [collect(paths, direction)]
+    if patterns:
+        uri = store_uri(tracking_uri)
+        names = dict.fromkeys(name for pattern in patterns for name in experiments_like(uri, pattern))
+        parts += [collect_experiment(read_experiment(uri, name), direction) for name in names]
+    return together(parts)
 
 
 def experiments_like(uri: str, pattern: str) -> list[str]:

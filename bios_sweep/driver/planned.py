@@ -10,9 +10,8 @@ from bios_sweep.driver.precision import gpu_warnings, gpus_of_this_machine
 from bios_sweep.driver.prepare import Prepared
 from bios_sweep.errors import PlanError, StorageError
 from bios_sweep.procedure import recall
-from bios_sweep.records.earlier import journal_results, known_of
+from bios_sweep.records.earlier import journal_results, known_of, seconds_per_example
 from bios_sweep.records.results import StoredResults
-from bios_sweep.records.speed import seconds_per_example
 from bios_sweep.report.content.plan_summary import PlanSummary, Rate, summarise_plan
 from bios_sweep.report.content.scope import earlier_cut_note
 from bios_sweep.report.text.glance import html_of, plan_lines

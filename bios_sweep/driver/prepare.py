@@ -30,9 +30,8 @@ from bios_sweep.records.workspace import Workspace
 from bios_sweep.request import Request
 from bios_sweep.settings import RANGES, TrainingSettings, key_of
 from bios_sweep.study.design import Study
-from bios_sweep.study.guardrails import guardrail_metric
 from bios_sweep.study.plan import Plan, build_plan
-from bios_sweep.study.scenario import Metric, Scenario
+from bios_sweep.study.scenario import Metric, Scenario, guardrail_metric
 
 
 @dataclass(frozen=True, kw_only=True)

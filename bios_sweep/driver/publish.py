@@ -14,7 +14,7 @@ from bios_sweep.driver.tuned import recommended_trials, tuned_defaults
 from bios_sweep.errors import DefaultsError
 from bios_sweep.jsonable import to_json
 from bios_sweep.procedure import ProcedureSource, no_file
-from bios_sweep.records.journal import Journal, plain
+from bios_sweep.records.journal import Journal
 from bios_sweep.records.retention import keep_adapters
 from bios_sweep.records.sweep_state import BROKEN
 from bios_sweep.report.content.arm_rows import results_rows
@@ -25,6 +25,7 @@ from bios_sweep.report.text.failed import broken_line
 from bios_sweep.report.text.markdown import to_markdown
 from bios_sweep.report.text.publish import write_report
 from bios_sweep.sealed import PREFIX, unlike
+from bios_sweep.study.trials import plain
 from bios_sweep.vocabulary import Stage
 
 _log = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ def conclude(sweep: Sweep, source: ProcedureSource, journal: Journal) -> Summary
         policy=sweep.keep,
     )
     for key, folder in kept.items():
-        journal.kept(key, folder)
+        journal.adapter_kept(key, folder)
     journal.closed(Stage.DONE)
     return summary
 

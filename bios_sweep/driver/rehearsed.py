@@ -9,7 +9,7 @@ from bios_sweep.config.build import gpu_hours
 from bios_sweep.driver.earlier_tables import earlier_tables
 from bios_sweep.driver.prepare import Prepared
 from bios_sweep.errors import InputError
-from bios_sweep.records.speed import seconds_per_example
+from bios_sweep.records.earlier import seconds_per_example
 from bios_sweep.rehearsal import (
     EFFECTS,
     SEED,

@@ -9,7 +9,7 @@ from typing import Any
 
 from bios_sweep.driver.invocation import Invocation
 from bios_sweep.records.journal import Journal
-from bios_sweep.records.sweep_facts import sweep_facts
+from bios_sweep.records.sweep_state import sweep_facts
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.study.plan import Plan
 

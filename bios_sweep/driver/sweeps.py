@@ -9,7 +9,7 @@ from bios_sweep.config.compose import Config
 from bios_sweep.driver.invocation import Invocation, workspace_of
 from bios_sweep.driver.view import SweepView, open_sweep
 from bios_sweep.records.workspace import Workspace
-from bios_sweep.study.decision import WISHES
+from bios_sweep.study.design import WISHES
 
 
 def choose(invocation: Invocation, name: str | None = None) -> tuple[Config, Workspace, SweepView]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bios_sweep.checks import at_least_zero, truth
 from bios_sweep.config.compose import Config
 from bios_sweep.errors import ConfigError, InputError
-from bios_sweep.mirror.mlflow.addresses import default_tracking_uri, is_web
+from bios_sweep.mirror.mlflow.tracker import default_tracking_uri, is_web
 from bios_sweep.mirror.mlflow.web import sign_in
 from bios_sweep.mirror.trackers import tracker_of
 from bios_sweep.ports import Recorder, Tracker

@@ -13,7 +13,7 @@ from bios_sweep.audit.auditing import Audit
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.report.content.lines import other_reasons
 from bios_sweep.report.content.sections import roll_up
-from bios_sweep.report.content.wording import ENDINGS, clean, gain, interval, number, plural
+from bios_sweep.report.content.wording import ENDINGS, changes, clean, gain, interval, number, plural
 from bios_sweep.report.text.layout import HEAD, QUIET, bullets, heading, indented, line, plain_table
 from bios_sweep.report.text.terminal import print_section
 
@@ -57,7 +57,7 @@ def _head(answer: Audit, console: Console) -> None:
         compared += ", for the others repeat its differences"
     line(console, f"{compared}; metric {answer.table.metric.words}")
     baseline = answer.parts[0].arms.baseline
-    settings = ", ".join(f"{name} {number(value)}" for name, value in baseline.settings.items())
+    settings = changes(baseline.settings)
     line(console, f"the default: {baseline.name}" + (f" ({settings})" if settings else ""))
 
 

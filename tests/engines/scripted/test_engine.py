@@ -711,14 +711,14 @@ def test_only_a_script_has_code_in_its_identity():
         software={},
     )
     assert "code" not in scenario.identity()  # finished trials of our own engines keep their keys
-    assert scenario.told({"lora_rank": 8}) == {"lora_rank": 8}
+    assert scenario.engine_settings({"lora_rank": 8}) == {"lora_rank": 8}
     script = replace(scenario, code="abc", carried=("batch_size",), files=("train.py",))
     assert script.identity() == replace(script, files=()).identity()  # their content is in the code
     assert script.identity()["code"] == "abc"
-    assert script.told({"lora_rank": 8, "batch_size": 4}) == {"batch_size": 4}
-    assert script.known
-    assert not replace(script, method=PRESETS["command"]).known
-    assert not replace(script, model=replace(script.model, hidden_size=0)).known
+    assert script.engine_settings({"lora_rank": 8, "batch_size": 4}) == {"batch_size": 4}
+    assert script.servable
+    assert not replace(script, method=PRESETS["command"]).servable
+    assert not replace(script, model=replace(script.model, hidden_size=0)).servable
     assert Scenario.from_dict(json.loads(json.dumps(script.to_dict()))) == script
 
 

@@ -6,14 +6,16 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 
 from bios_sweep.audit.blocks_of_runs import Sorted
+from bios_sweep.audit.confounding import CONFOUNDED
 from bios_sweep.audit.flaw import Flaw, some
+from bios_sweep.audit.unpaired import RIVAL
 from bios_sweep.claims import claims_of
 from bios_sweep.decision.claims.evidence import INSENSITIVE, MORE_SEEDS
 from bios_sweep.decision.claims.judgement import judgement_of
 from bios_sweep.decision.finding import EDGE, FactorLevels, Finding
 from bios_sweep.decision.rows import LevelRow
 from bios_sweep.decision.statement import Verdict
-from bios_sweep.reasons import is_any
+from bios_sweep.reasons import Reason, is_any
 from bios_sweep.vocabulary import Status, Word
 
 SEEDS = 5  # docs/statistics.md, item 7: seeds of a first study, and fresh ones of a confirmation
@@ -35,6 +37,11 @@ def supports(verdicts: Sequence[Verdict], runs: Sorted) -> tuple[str, ...]:
         elif better:
             shown = some(f"{row.label} (by {_lower(row):.2f} % or more)" for row in better)
             told.append(f"{name}: better than the default: {shown}")
+        told += [
+            f"{name}: on the seeds that it has, {one.facts['level']} is better than the default "
+            f"(by {one.facts['lower']:.2f} % or more)"
+            for one in _better_rivals(verdict)
+        ]
         if is_any(verdict.reasons, INSENSITIVE) and margin is not None and _estimated(verdict):
             most = max(_upper(row) for row in _estimated(verdict))
             if most < margin:
@@ -45,6 +52,11 @@ def supports(verdicts: Sequence[Verdict], runs: Sorted) -> tuple[str, ...]:
     if runs.screening.seeds and not told:
         told.append("a list of values to plan the next study by, and no verdict")
     return tuple(told)
+
+
+def _better_rivals(verdict: Verdict) -> list[Reason]:
+    """Levels that lack seeds and are shown to be better on those that they have."""
+    return [one for one in verdict.reasons if one.kind == RIVAL and one.facts["lower"] > 0.0]
 
 
 def _estimated(verdict: Verdict) -> list[LevelRow]:
@@ -108,9 +120,11 @@ def _not_supported(verdict: Verdict) -> list[str]:
     if verdict.verdict in (Word.CONFIRM, Word.REFINE):
         needs = judgement_of(claims_of(name)[0]).words.needs
         return [f"{name}: {needs}"] if needs else []
+    if is_any(verdict.reasons, CONFOUNDED):
+        return [f"{name}: anything about this setting alone, for it never moved alone"]
     if is_any(verdict.reasons, INSENSITIVE):
         return [f"{name}: that the default is right: nothing here could have been worse"]
-    if any(_lower(row) > 0.0 for row in _estimated(verdict)):
+    if any(_lower(row) > 0.0 for row in _estimated(verdict)) or _better_rivals(verdict):
         if is_any(verdict.reasons, EDGE):
             return [f"{name}: that {best} is the best there is, for the grid ends with it"]
         return [f"{name}: that the default is right, or which level is to take its place"]

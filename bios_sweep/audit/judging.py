@@ -10,13 +10,13 @@ from bios_sweep.audit.arms_of_runs import default_level
 from bios_sweep.audit.blocks_of_runs import NO_FINISHED_RUN, Sorted, sort_runs
 from bios_sweep.audit.budgets import budget_held
 from bios_sweep.audit.conclusions import does_not_support, settles, supports
-from bios_sweep.audit.confounding import Confounding, confounding_of
+from bios_sweep.audit.confounding import CONFOUNDED, Confounding, confounding_of
 from bios_sweep.audit.contexts import Context
 from bios_sweep.audit.flaw import Flaw
 from bios_sweep.audit.flaws import Judged, find_flaws, one_value
 from bios_sweep.audit.odd_runs import Collapsed, collapsed_runs, copies, rows_without, without_copies
 from bios_sweep.audit.runs import ARM, ArmRuns, ArmSet, RunTable
-from bios_sweep.audit.unpaired import Unpaired, judge_unpaired
+from bios_sweep.audit.unpaired import RIVAL, Unpaired, judge_unpaired, rival
 from bios_sweep.checks import is_number
 from bios_sweep.claims import OPTIMUM, role_of
 from bios_sweep.decision.bounds import Bound
@@ -36,10 +36,8 @@ WEAKENED = {  # kind of flaw -> what it means for the verdict on that arm
 DIFFERS = Kind("{column} differs between the runs ({values})")
 NO_FRESH_SEEDS = Kind("no fresh seeds: chosen and measured on the same runs, so no value is served")
 NOT_COMPARED = Kind("{level}: not compared ({why})")
-CONFOUNDED = Kind("confounded with {settings}, which moves with {factor}: no effect belongs to one of them")
 MIXED_ARM = Kind("runs of {arm} differ among themselves in {settings}, so they are no repetitions")
 BELOW_MARGIN = Kind("better than the default, but a gain of {margin:.2f} %, which would matter, is not shown")
-RIVAL = Kind("{level} {why}, and a gain of {margin:.2f} % is not excluded there ({bound})")
 WITHOUT = Kind(
     "this is with the run of {arm} at seed {seed}, {away:+.1f} % from its arm's median; without it: {told}"
 )
@@ -269,21 +267,28 @@ def _against_rivals(
     """A level set aside is a rival that was not excluded, unless its own bound excludes it."""
     if margin is None or finding.state not in (Word.CONFIRM, Word.REFINE, Word.UNCONFIRMED):
         return finding
-    open_ones = [
-        RIVAL(
-            level=arm.label,
-            why=runs.aside[arm.name],
-            margin=margin.percent,
-            bound="one run has no bound" if bound is None else f"{bound.lower:+.2f} to {bound.upper:+.2f} %",
-        )
+    left = {
+        arm.name: (arm.label, rivals[arm.name])
         for arm in arms.arms
-        if arm.factor == factor.name and arm.name in rivals
-        for bound in [rivals[arm.name]]
-        if bound is None or not bound.upper < margin.percent
-    ]
-    if not open_ones:
+        if arm.factor == factor.name and arm.name in rivals and _is_open(rivals[arm.name], margin)
+    }
+    if not left:
         return finding
-    return replace(finding, state=Word.INCONCLUSIVE, test=None, reasons=(*open_ones, *_kept(finding)))
+    reasons = (rival(label, runs.aside[name], bound, margin) for name, (label, bound) in left.items())
+    bounded = [bound for _, bound in left.values() if bound is not None]
+    most = max(bounded, key=lambda bound: bound.upper, default=finding.bound)
+    return replace(
+        finding,
+        state=Word.INCONCLUSIVE,
+        test=None,
+        best=most.arm if most else finding.best,
+        bound=most,
+        reasons=(*reasons, *_kept(finding)),
+    )
+
+
+def _is_open(bound: Bound | None, margin: Margin) -> bool:
+    return bound is None or not bound.upper < margin.percent
 
 
 def _weakened(finding: Finding, flaws: Sequence[Flaw]) -> Finding:

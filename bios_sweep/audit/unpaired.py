@@ -21,12 +21,20 @@ from bios_sweep.decision.finding import EDGE, UNPAIRED, FactorLevels, Finding, M
 from bios_sweep.decision.gates import BASELINE_DIVERGED, NO_PERCENT, is_sensitive
 from bios_sweep.decision.table import ResultTable
 from bios_sweep.decision.verdicts import screen
-from bios_sweep.reasons import Kind
+from bios_sweep.reasons import Kind, Reason
 from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.vocabulary import Status, Word
 
+RIVAL = Kind("{level} {why}, and a gain of {margin:.2f} % is not excluded there ({bound})")
 ONE_RUN = Kind("no arm has two runs, so that nothing has an error estimate")
+
+
+def rival(level: str, why: Reason, bound: Bound | None, margin: Margin) -> Reason:
+    """Why a level that was set aside stops a word: what its own seeds leave open."""
+    told = "one run has no bound" if bound is None else f"{bound.lower:+.2f} to {bound.upper:+.2f} %"
+    lower = -math.inf if bound is None else bound.lower
+    return RIVAL(level=level, why=why, margin=margin.percent, bound=told, lower=lower)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -145,7 +145,7 @@ def _screened(said: Said) -> str:
     runs = "no seeds" if is_any(said.finding.reasons, NO_SEEDS) else "one seed"
     gain = said.bound.gain
     if gain > 0:
-        return f"{runs}: {said.best} is ahead by {gain:.2f} %, which shows nothing yet"
+        return f"{runs}: {said.best} is ahead by {gain:+.2f} %, which shows nothing yet"
     if gain < 0:
         return f"{runs}: the default is ahead, of {said.best} by {-gain:.2f} %, which shows nothing yet"
     return f"{runs}: {said.best} is level with the default, which shows nothing yet"

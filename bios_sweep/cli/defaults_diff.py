@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from bios_sweep import defaults
-from bios_sweep.cli.defaults_served import asked, only_operand
+from bios_sweep.cli.answer import print_answer
+from bios_sweep.cli.defaults import facts_given, only_operand
 from bios_sweep.defaults.merge import directions_apart
 from bios_sweep.defaults.serving import lookup_for
 from bios_sweep.errors import DefaultsError
@@ -32,10 +32,7 @@ def run(args: Namespace) -> int:
         answer = _model(args)
     else:
         raise DefaultsError("`defaults diff` takes a model, a tuned-defaults file, or two such files")
-    if args.json:
-        print(json.dumps(answer, indent=1))
-    else:
-        _print(answer, Console())
+    print_answer(args, answer, _print)
     return 0
 
 
@@ -49,7 +46,7 @@ def _model(args: Namespace) -> dict[str, Any]:
     Raises:
         NotTunedError: nothing was; the message names every place searched.
     """
-    base = defaults.recommend(only_operand(args), **asked(args))
+    base = defaults.recommend(only_operand(args), **facts_given(args))
     found = lookup_for(base, parameters=args.parameters, path=args.defaults)
     tuned = defaults.with_tuned(base, found)
     return {

@@ -12,7 +12,7 @@ import sys
 from argparse import Namespace
 from typing import Any
 
-from bios_sweep.cli.invocation import invocation_of
+from bios_sweep.cli.answer import invocation_of
 from bios_sweep.driver.planned import planned
 from bios_sweep.driver.prepare import prepare
 from bios_sweep.driver.submission import asked_of_job, submission

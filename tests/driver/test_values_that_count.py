@@ -23,10 +23,9 @@ from bios_sweep.config.compose import Config, compose_config
 from bios_sweep.config.idle import ALWAYS, REFUSED, UNHEARD
 from bios_sweep.config.places import config_root
 from bios_sweep.config.stated import refuse_idle
-from bios_sweep.driver.environment import worker_environment
 from bios_sweep.driver.invocation import Invocation
+from bios_sweep.driver.place import choose_executor, worker_environment
 from bios_sweep.driver.prepare import Prepared, facts_of, prepare_config
-from bios_sweep.driver.resources import choose_executor
 from bios_sweep.driver.submission import submission
 from bios_sweep.driver.tracking import tracking_of
 from bios_sweep.errors import InputError

@@ -8,8 +8,7 @@ import pytest
 from rich.console import Console
 
 from bios_sweep.assets import base_model_path
-from bios_sweep.driver.environment import SWEEP_ID, TRACKING_URI, worker_environment
-from bios_sweep.driver.preflight import require_ready
+from bios_sweep.driver.place import SWEEP_ID, TRACKING_URI, require_ready, worker_environment
 from bios_sweep.engines.scripted import identity
 from bios_sweep.engines.scripted.identity import digests_of
 from bios_sweep.engines.training.corpus import embedded_examples

@@ -36,10 +36,7 @@ class OutOfTimeError(Exception):
 
 
 class OutputLog:
-    """One stream of a script: gives back its lines, writes them down without secrets, and not without end.
-
-    tail: the last lines, without secrets.
-    """
+    """One stream of a script: its lines are given back and kept, without secrets; `tail`: the last ones."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("wb")

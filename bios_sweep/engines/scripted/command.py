@@ -48,7 +48,7 @@ class Template:
 
     key: str
     text: str
-    own: tuple[str, ...] = ()
+    own: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         allowed = (*setting_names(), SEED, TRIAL_DIR, *self.own)
@@ -90,7 +90,7 @@ class CommandTemplate:
 
     text: str
     shell: bool = False
-    own: tuple[str, ...] = ()
+    own: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if not self.text.strip():

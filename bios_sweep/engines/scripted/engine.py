@@ -14,9 +14,9 @@ import shutil
 import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from bios_sweep.engines.scripted.call import FROM_INPUT
 from bios_sweep.engines.scripted.child import Child, OutOfTimeError
@@ -24,7 +24,8 @@ from bios_sweep.engines.scripted.command import CommandTemplate, Template, writt
 from bios_sweep.engines.scripted.identity import changed_file
 from bios_sweep.engines.scripted.outcome import CALLABLE, Ending, Output, result_of
 from bios_sweep.engines.scripted.readings import Reading, WatchedFile, reading_of
-from bios_sweep.errors import BiosSweepError, ConfigError, NoClockError
+from bios_sweep.errors import BiosSweepError, NoClockError
+from bios_sweep.ports import options_of
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
 from bios_sweep.vocabulary import Failure, Status
@@ -50,28 +51,14 @@ class ScriptOptions:
     run: str
     cwd: str
     metric: str
-    watched: tuple[str, ...] = ()
+    watched: Sequence[str] = ()
     shell: bool = False
     metrics_file: str | None = None
     digests: Mapping[str, str] = field(default_factory=dict)
     time_limit_seconds: float | None = None
     resumes: bool = False
-    own: tuple[str, ...] = ()
+    own: Sequence[str] = ()
     function: str = field(default="", repr=False)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """From the plain values of `Scenario.engine_options`.
-
-        Raises:
-            ConfigError: a name that is no option.
-        """
-        names = [field.name for field in fields(cls)]
-        unknown = sorted(set(values) - set(names))
-        if unknown:
-            raise ConfigError(f"unknown engine option {unknown[0]!r}; the options are {', '.join(names)}")
-        listed = {name: tuple(values[name]) for name in ("watched", "own") if name in values}
-        return cls(**{**values, **listed})
 
 
 class CommandEngine:
@@ -81,7 +68,7 @@ class CommandEngine:
     _source = "its output"  # where metrics are looked for, in words
 
     def __init__(self, options: Mapping[str, Any]) -> None:
-        self._options = ScriptOptions.from_dict(options)
+        self._options = options_of(ScriptOptions, options)
         self.resumes = self._options.resumes
         self._command = CommandTemplate(
             text=self._options.run, shell=self._options.shell, own=self._options.own

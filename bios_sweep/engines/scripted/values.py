@@ -148,7 +148,7 @@ def _command(method: Mapping[str, Any], own: Sequence[str]) -> CommandTemplate:
     text = method.get("command")
     if text is not None and not isinstance(text, str):
         raise not_allowed("method.command", text, "a text")
-    command = CommandTemplate(text=text or "", shell=method.get("shell", False), own=tuple(own))
+    command = CommandTemplate(text=text or "", shell=method.get("shell", False), own=own)
     found = secret_in(command.text)
     if found is not None:
         raise ConfigError(

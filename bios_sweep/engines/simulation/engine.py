@@ -44,7 +44,10 @@ class PlantedEngine:
         directory.mkdir(parents=True, exist_ok=True)
         with checkpoint.open("ab") as file:
             for step in self._steps(trial)[len(curve) :]:
-                self._interrupt(trial, step)
+                time.sleep(self._world.pause_seconds)
+                message = self._world.fail.get(f"{trial.arm}/{trial.seed}")
+                if message is not None and step > 0:
+                    raise RuntimeError(message)
                 curve.append(self._measure(trial, step, final))
                 file.write(_line(curve[-1]))
                 file.flush()
@@ -83,13 +86,6 @@ class PlantedEngine:
         _log.warning("%s: is not what this trial wrote; the trial starts afresh", checkpoint)
         checkpoint.unlink()
         return []
-
-    def _interrupt(self, trial: TrialSpec, step: int) -> None:
-        if self._world.pause_seconds:
-            time.sleep(self._world.pause_seconds)
-        message = self._world.fail.get(f"{trial.arm}/{trial.seed}")
-        if message is not None and step > 0:
-            raise RuntimeError(message)
 
     def _measure(self, trial: TrialSpec, step: int, final: float) -> Measurement:
         settings, world = trial.settings, self._world

@@ -98,4 +98,4 @@ class EvaluationSet:
             cluster=self.cluster,
         )
         write_atomically(directory / EVALUATION_FILE, [buffer.getvalue()])
-        return digest(buffer.getvalue())
+        return digest([buffer.getvalue()])

@@ -94,8 +94,12 @@ def read_pairs() -> tuple[Pair, ...]:
     Parsing 600 files takes some seconds on a slow machine; each `plan` would pay them again.
     """
     files = module_files()
+    digest = hashlib.sha256(f"{CACHE_VERSION} {platform.python_version()}".encode())
+    for file in files:
+        stat = file.path.stat()
+        digest.update(f"{file.name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
     folder = cache_folder()
-    cache = folder / f"stdlib-{_digest(files)[:16]}.json" if folder else None
+    cache = folder / f"stdlib-{digest.hexdigest()[:16]}.json" if folder else None
     try:
         rows = read_json_cache(cache)
         return tuple(Pair(module=str(m), signature=str(s), summary=str(t)) for m, s, t in rows)
@@ -184,14 +188,6 @@ def summarise(docstring: str) -> str:
     head, separator, tail = paragraph.partition(". ")
     ends_sentence = separator and tail[:1].isupper() and not head.endswith(("e.g", "i.e", "etc", "vs"))
     return f"{head}." if ends_sentence else paragraph
-
-
-def _digest(files: Iterable[ModuleFile]) -> str:
-    digest = hashlib.sha256(f"{CACHE_VERSION} {platform.python_version()}".encode())
-    for file in files:
-        stat = file.path.stat()
-        digest.update(f"{file.name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
 
 
 def _distinct(pairs: Iterable[Pair]) -> list[Pair]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from bios_sweep.atomic import write_atomically
 from bios_sweep.errors import DataError
-from bios_sweep.sealed import digest_of, file_digest
+from bios_sweep.sealed import digest, file_digest
 
 _log = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ def keep_dataset(dataset: DataSet, path: Path) -> None:
         StorageError: the folder cannot be written.
     """
     try:
-        if file_digest(path) == digest_of(_written(dataset)):
+        if file_digest(path) == digest(_written(dataset)):
             return
         if read_dataset(path).fingerprint != dataset.fingerprint:
             _log.warning("%s: does not hold the examples it is named after; it is written again", path)

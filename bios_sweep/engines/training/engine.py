@@ -6,7 +6,7 @@ import math
 import platform
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,8 @@ from bios_sweep.engines.training.timing import time_steps
 from bios_sweep.engines.training.tokenizer import TextTokenizer, load_tokenizer
 from bios_sweep.engines.training.tokens import TokenizedExample, tokenize_all
 from bios_sweep.engines.training.trial import Judge, Material, Work, run_trial
-from bios_sweep.errors import ConfigError, DataError, ModelError
+from bios_sweep.errors import DataError, ModelError
+from bios_sweep.ports import options_of
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
 
@@ -62,19 +63,6 @@ class EngineOptions:
             if name != "eval_max_length" or self.eval_max_length is not None:
                 whole(name, getattr(self, name))
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> EngineOptions:
-        """From the plain values of `Scenario.engine_options`.
-
-        Raises:
-            ConfigError: a name that is no option, or a value out of range.
-        """
-        names = [field.name for field in fields(cls)]
-        unknown = sorted(set(values) - set(names))
-        if unknown:
-            raise ConfigError(f"unknown engine option {unknown[0]!r}; the options are {', '.join(names)}")
-        return cls(**values)
-
 
 class LoraEngine:
     """Trains one trial after the other on a base model that stays loaded.
@@ -87,7 +75,7 @@ class LoraEngine:
     resumes = True
 
     def __init__(self, options: Mapping[str, Any]) -> None:
-        given = EngineOptions.from_dict(options)
+        given = options_of(EngineOptions, options)
         self._options = replace(given, model_path=str(resolve_model(given.model_path)))
         self._device = choose_device(self._options.device)
         stay_offline_and_quiet()

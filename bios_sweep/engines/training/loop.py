@@ -61,7 +61,7 @@ class Evaluation:
         data = self.data
         np.savez(buffer, nats=self.nats, tokens=data.tokens, bytes=data.bytes, cluster=data.cluster)
         write_atomically(directory / EVALUATION_FILE, [buffer.getvalue()])
-        return digest(buffer.getvalue())
+        return digest([buffer.getvalue()])
 
 
 def evaluation_set(examples: Sequence[TokenizedExample], size: int, device: torch.device) -> EvaluationSet:

@@ -18,7 +18,7 @@ RED = "bold red"
 
 
 class ConsoleListener:
-    """Prints what the driver tells (`driver.listener.Listener`)."""
+    """Prints what the driver tells (`ports.Listener`)."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

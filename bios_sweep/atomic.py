@@ -34,16 +34,26 @@ def write_atomically(path: Path, content: str | Iterable[bytes]) -> None:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
-        sync_folder(path.parent)
+        sync(path.parent)
     except OSError as error:
         raise StorageError(
             f"{path}: cannot be written ({error.strerror or error}); free some space or choose another folder"
         ) from error
 
 
-def sync_folder(folder: Path) -> None:
-    """Flush a folder, so that names made in it survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def require_folder(file: Path) -> None:
+    """Refuse to write where there is no folder: a misspelt path must not become one.
+
+    Raises:
+        StorageError: the file's folder does not exist.
+    """
+    if not file.parent.is_dir():
+        raise StorageError(f"{file}: cannot be written (no such folder); choose another folder")
+
+
+def sync(path: Path) -> None:
+    """Flush a file, or a folder, so that names made in it survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

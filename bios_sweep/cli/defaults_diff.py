@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,9 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from bios_sweep import defaults
-from bios_sweep.cli.defaults_served import only_operand, recommended
+from bios_sweep.cli.answer import print_answer
+from bios_sweep.cli.defaults import facts_given, only_operand
 from bios_sweep.defaults.merge import directions_apart
-from bios_sweep.defaults.tuned_file import key_words
+from bios_sweep.defaults.serving import lookup_for
 from bios_sweep.errors import DefaultsError
 from bios_sweep.report.content.wording import clean, gain, number
 from bios_sweep.report.text.layout import HEAD, bullets, heading, line, plain_table
@@ -32,10 +32,7 @@ def run(args: Namespace) -> int:
         answer = _model(args)
     else:
         raise DefaultsError("`defaults diff` takes a model, a tuned-defaults file, or two such files")
-    if args.json:
-        print(json.dumps(answer, indent=1))
-    else:
-        _print(answer, Console())
+    print_answer(args, answer, _print)
     return 0
 
 
@@ -49,16 +46,8 @@ def _model(args: Namespace) -> dict[str, Any]:
     Raises:
         NotTunedError: nothing was; the message names every place searched.
     """
-    base = recommended(args)
-    found = defaults.lookup(
-        family=base.shape.family,
-        hidden_size=base.shape.hidden_size,
-        parameters=args.parameters,
-        method=args.method,
-        alpha_rule=base.settings.alpha_rule,
-        objective=next(one for one, word in defaults.TRAINING.items() if word == base.objective),
-        path=args.defaults,
-    )
+    base = defaults.recommend(only_operand(args), **facts_given(args))
+    found = lookup_for(base, parameters=args.parameters, path=args.defaults)
     tuned = defaults.with_tuned(base, found)
     return {
         "old": base.source,
@@ -67,7 +56,7 @@ def _model(args: Namespace) -> dict[str, Any]:
         "profile": args.goal,
         "exact": found.exact,
         "distance": found.distance,
-        "judged_on": {key_words(found.tuned.key): found.tuned.judged_on},
+        "judged_on": {found.tuned.key.words: found.tuned.judged_on},
         "differences": defaults.differences(found.tuned, base.settings, tuned.settings, args.goal),
         "warnings": list(tuned.warnings),
     }
@@ -79,14 +68,13 @@ def _one_file(word: str, profile: str) -> dict[str, Any]:
         before = TrainingSettings.from_dict(entry.baseline)
         after = entry.settings(before, profile)
         rows += [
-            {"key": key_words(entry.key), **row}
-            for row in defaults.differences(entry, before, after, profile)
+            {"key": entry.key.words, **row} for row in defaults.differences(entry, before, after, profile)
         ]
     return {
         "old": "baseline of the study",
         "new": word,
         "profile": profile,
-        "judged_on": {key_words(entry.key): entry.judged_on for entry in entries},
+        "judged_on": {entry.key.words: entry.judged_on for entry in entries},
         "differences": rows,
         "warnings": _warnings(entries),
     }
@@ -98,7 +86,7 @@ def _two_files(old: str, new: str, profile: str) -> dict[str, Any]:
         "old": old,
         "new": new,
         "profile": profile,
-        "judged_on": {key_words(entry.key): entry.judged_on for entry in after},
+        "judged_on": {entry.key.words: entry.judged_on for entry in after},
         "differences": defaults.file_differences(before, after, profile),
         "warnings": [*_warnings((*before, *after)), *directions_apart((*before, *after))],
     }

@@ -16,6 +16,10 @@ from bios_sweep.reasons import Kind, Reason
 EDGE = Kind("edge: the best level {level} ends the grid")
 LARGER_ONLY = Kind("confirmed against larger only")
 SMALLER_ONLY = Kind("confirmed against smaller only")
+UNPAIRED = Kind(
+    "unpaired seeds: no variation shares a seed with the default, so each arm's own spread counts"
+)
+NO_SEEDS = Kind("without seeds the repeats of a setting cannot be paired, so their means decide nothing")
 
 SUPERIOR = "superior"  # lower bound above 0 and the gain at least the margin
 NOT_WORSE = "not worse"  # lower bound above -limit
@@ -102,14 +106,14 @@ class FactorLevels:
 class Margin:
     """The smallest effect that matters, in percent of the baseline's metric and in its own unit.
 
-    plain: the percent before a share of the gain was taken. gained: percent by which training improved on the
-    untouched model; None when that is unknown.
+    gained: percent by which training improved on the untouched model; None when that is unknown. plain: the
+    percent before a share of the gain was taken, None where that is the same.
     """
 
     percent: float
     absolute: float
-    plain: float = field(metadata=LEFT_OUT)
     gained: float | None = field(metadata=LEFT_OUT)
+    plain: float | None = field(default=None, metadata=LEFT_OUT)
 
 
 @dataclass(frozen=True, kw_only=True)

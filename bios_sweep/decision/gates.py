@@ -10,7 +10,7 @@ from bios_sweep.decision.finding import FactorLevels, Finding, Margin
 from bios_sweep.decision.fresh import MIXED_HARDWARE
 from bios_sweep.decision.table import Blocks, ResultTable
 from bios_sweep.reasons import Kind, Reason
-from bios_sweep.study.decision import DecisionRule
+from bios_sweep.study.design import DecisionRule
 from bios_sweep.vocabulary import Word
 
 NO_PERCENT = Kind("the baseline has no finite result, or its mean is 0 and has no percent")
@@ -31,12 +31,8 @@ def margin_of(table: ResultTable, rule: DecisionRule) -> Margin | None:
     if table.untouched is not None and math.isfinite(table.untouched):
         gained = 100.0 * table.metric.sign * (loss - table.untouched) / abs(loss)
     percent = rule.margin(loss, gained)
-    return Margin(
-        percent=percent,
-        absolute=percent * abs(loss) / 100.0,
-        plain=rule.plain_margin(loss),
-        gained=gained,
-    )
+    absolute = percent * abs(loss) / 100.0
+    return Margin(percent=percent, absolute=absolute, gained=gained, plain=rule.plain_margin(loss))
 
 
 def gate(table: ResultTable, blocks: Blocks) -> Reason | None:
@@ -65,10 +61,11 @@ def gained_per_seed(table: ResultTable, blocks: Blocks) -> tuple[float, ...] | N
 def is_sensitive(bounds: Iterable[Bound], margin: Margin) -> bool:
     """Whether something is seen to be worse: a variation, or the untouched model by five margins.
 
-    These are taken before the share of the gain, of which every gain would be five.
+    These are taken before the share of the gain, of which every gain would be more than five.
     """
     worse = any(bound.upper < 0 for bound in bounds)
-    trained = margin.gained is not None and margin.gained >= SENSITIVITY_MARGINS * margin.plain
+    plain = margin.percent if margin.plain is None else margin.plain
+    trained = margin.gained is not None and margin.gained >= SENSITIVITY_MARGINS * plain
     return worse or trained
 
 

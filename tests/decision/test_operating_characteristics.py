@@ -20,7 +20,7 @@ from bios_sweep.decision.finding import FactorLevels
 from bios_sweep.decision.gates import margin_of
 from bios_sweep.decision.table import Outcome, ResultTable
 from bios_sweep.decision.verdicts import confirm_candidate, screen
-from bios_sweep.study.decision import DecisionRule
+from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.vocabulary import Status, Word
 

@@ -12,10 +12,10 @@ import pytest
 from bios_sweep.cli.main import main
 from bios_sweep.engines.simulation.engine import PlantedEngine
 from bios_sweep.jsonable import to_json
-from bios_sweep.procedure import ProcedureSource
+from bios_sweep.procedure.source import ProcedureSource
 from bios_sweep.report.content.arm_rows import results_rows
 from bios_sweep.report.content.summarise import summarise
-from bios_sweep.report.text.csv_table import write_results
+from bios_sweep.report.text.publish import write_results
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import build_plan
 from bios_sweep.study.scenario import Metric

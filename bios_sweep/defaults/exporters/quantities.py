@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Any
 
 from bios_sweep.errors import DefaultsError
 from bios_sweep.method import Objective
-from bios_sweep.settings import COUNT, FULL, TrainingSettings, setting_names
+from bios_sweep.settings import COUNT, DEFAULTS, FULL, TrainingSettings, setting_names
 
 LARGEST_MICRO_BATCH = 8  # where none is given; chosen, not measured: what fits depends on model and GPU
+PACKING = "packing"  # no setting: our own training has none
+RAN_HERE = ("max_length", "dtype")  # a constant of ours for them, 512 tokens and float32, is no advice
+NEAR_ONE = ("adam_beta1", "adam_beta2")  # what counts is how far they are from 1
+DIGITS = 4  # a learning rate's interval is far wider
 
 
 @dataclass(frozen=True, kw_only=True)
 class Quantity:
     """A value, the setting it stands for, and how it follows from it (empty where it is the setting).
 
-    value: None where there is nothing to write. also: a second setting that the value depends on.
+    value: None where there is nothing to write. also: a second setting that the value depends on. warning:
+    what to bear in mind with the value, whatever stands behind it.
     """
 
     value: Any
     setting: str
     how: str = ""
     also: str = ""
+    warning: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +43,8 @@ class Batch:
     @property
     def words(self) -> str:
         """The division in words, for a comment."""
-        return f"{self.gpus} GPU(s) x micro-batch {self.micro_batch} x accumulation {self.accumulation}"
+        gpus = f"{self.gpus} GPU{'s' if self.gpus > 1 else ''}"
+        return f"accumulation {self.accumulation} x micro-batch {self.micro_batch} x {gpus}"
 
 
 def split_batch(batch_size: int, gpus: int = 1, micro_batch: int | None = None) -> Batch:
@@ -70,51 +77,61 @@ def quantities(
     `trains` is the method of a script, which LoRA need not be told, `settings` those that only it knows;
     `objective` is its loss, which supervised fine-tuning need not be told.
     """
-    own = {name: Quantity(value=getattr(settings, name), setting=name) for name in setting_names()}
     warmup = round(settings.warmup_fraction * settings.max_steps)
     alpha, full = settings.lora_alpha, settings.method == FULL
-    whole = int(alpha) if alpha is not None and alpha == int(alpha) else alpha
     constant = "constant_with_warmup" if warmup else "constant"
-    own |= {
-        "alpha": Quantity(value=whole, setting="lora_alpha"),
-        "adapter": Quantity(value=None if full else settings.method, setting="method"),
-        "trains": Quantity(value=settings.method if full else None, setting="method"),
-        "objective": Quantity(
-            value=None if objective == Objective.SFT else str(objective), setting="objective"
-        ),
-        "micro_batch": Quantity(value=batch.micro_batch, setting="batch_size", how=batch.words),
-        "accumulation": Quantity(value=batch.accumulation, setting="batch_size", how=batch.words),
-        "warmup_steps": Quantity(
-            value=warmup,
-            setting="warmup_fraction",
-            how=f"{settings.warmup_fraction:g} of {settings.max_steps} steps",
-            also="max_steps",
-        ),
-        "scheduler": Quantity(
-            value=constant if settings.schedule == "constant" else settings.schedule, setting="schedule"
-        ),
-        "bf16": Quantity(value=settings.dtype == "bfloat16", setting="dtype"),
-        "settings": Quantity(value=dict(settings.own) or None, setting="settings"),
-        "float32": Quantity(value=settings.dtype == "float32", setting="dtype"),
+    follow = {  # name: value, the setting that it stands for
+        "alpha": (int(alpha) if alpha is not None and alpha == int(alpha) else alpha, "lora_alpha"),
+        "adapter": (None if full else settings.method, "method"),
+        "trains": (settings.method if full else None, "method"),
+        "objective": (None if objective == Objective.SFT else str(objective), "objective"),
+        "scheduler": (constant if settings.schedule == "constant" else settings.schedule, "schedule"),
+        "bf16": (settings.dtype == "bfloat16", "dtype"),
+        "float32": (settings.dtype == "float32" or None, "dtype"),
+        "settings": (dict(settings.own) or None, "settings"),
     }
-    return own
+    parts = {"micro_batch": batch.micro_batch, "accumulation": batch.accumulation}
+    share = f"{settings.warmup_fraction:g} of {settings.max_steps} steps"
+    return {
+        **{name: Quantity(value=getattr(settings, name), setting=name) for name in setting_names()},
+        **{name: Quantity(value=value, setting=setting) for name, (value, setting) in follow.items()},
+        **{name: Quantity(value=part, setting="batch_size", how=batch.words) for name, part in parts.items()},
+        "warmup_steps": Quantity(
+            value=warmup, setting="warmup_fraction", also="max_steps", warning=share if warmup else ""
+        ),
+    }
+
+
+def merely_ran(settings: TrainingSettings, judged: Container[str]) -> set[str]:
+    """What stood so beside the evidence, without any that it matters.
+
+    Packing always, and a constant of our own for `RAN_HERE` that nobody judged. A value that a user chose
+    instead is a condition of the evidence, and is written.
+    """
+    unasked = {name for name in RAN_HERE if getattr(settings, name) == DEFAULTS[name]}
+    return {PACKING, *(name for name in unasked if name not in judged)}
+
+
+def four_digits(value: Any, setting: str) -> Any:
+    """A number as one would write it: four significant digits, of a beta those of its distance from 1."""
+    if not isinstance(value, float):
+        return value
+    if setting in NEAR_ONE:
+        return round(1 - float(f"{1 - value:.{DIGITS}g}"), 15)
+    return float(f"{value:.{DIGITS}g}")
 
 
 def _does_not_divide(batch_size: int, gpus: int, micro_batch: int) -> str:
-    """The refusal: what else would divide, nearest first, and the batch sizes around."""
+    """The refusal: the batch sizes around, and what else would divide."""
     unit = gpus * micro_batch
     below, above = batch_size // unit * unit, (batch_size // unit + 1) * unit
-    sizes = f"{below} or {above}" if below else f"{above}"
-    share = batch_size // gpus
-    options = {"batch size": sizes}
-    if batch_size % gpus == 0:
-        options["micro_batch"] = _or(_divisors(share, micro_batch))
-    else:
-        options["gpus"] = _or(_divisors(batch_size, gpus))
-    nearest = "; ".join(f"{name} {values}" for name, values in options.items())
+    share, rest = divmod(batch_size, gpus)
+    name = "gpus" if rest else "micro_batch"
+    others = _divisors(batch_size, gpus) if rest else _divisors(share, micro_batch)
     return (
         f"batch_size: {batch_size} does not divide by gpus {gpus} x micro_batch {micro_batch} = {unit}; "
-        f"the nearest that do are {nearest}"
+        f"the nearest that do are batch size {f'{below} or {above}' if below else above}; "
+        f"{name} {' or '.join(map(str, others))}"
     )
 
 
@@ -123,30 +140,3 @@ def _divisors(number: int, near: int) -> list[int]:
     divisors = [size for size in range(1, number + 1) if number % size == 0]
     below = [size for size in divisors if size < near][-1:]
     return below + [size for size in divisors if size > near][:1]
-
-
-def _or(values: Iterable[int]) -> str:
-    return " or ".join(map(str, values))
-
-
-def require_whole_alpha(settings: TrainingSettings, title: str) -> None:
-    """Refuse a fractional alpha where the tool's key is an integer.
-
-    Raises:
-        DefaultsError: naming the tool.
-    """
-    if settings.lora_alpha is not None and settings.lora_alpha != int(settings.lora_alpha):
-        raise DefaultsError(
-            f"lora_alpha: {settings.lora_alpha!r} cannot be written for {title}, which takes whole numbers"
-        )
-
-
-def value_of(name: str, known: Mapping[str, Quantity]) -> Quantity:
-    """A quantity by name.
-
-    Raises:
-        DefaultsError: a table refers to a quantity that there is not.
-    """
-    if name not in known:
-        raise DefaultsError(f"a table of keys refers to {name!r}; there are {', '.join(known)}")
-    return known[name]

@@ -6,10 +6,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bios_sweep.procedure import State
-from bios_sweep.report.content.scope import caveats
+from bios_sweep.procedure.state import State
+from bios_sweep.report.content.scope import Truncation, caveats, truncation
 from bios_sweep.report.content.summary import MetricRow, metric_row
-from bios_sweep.report.content.truncation import Truncation, truncation
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.arms import Arm
 from bios_sweep.study.design import Origin
@@ -132,7 +131,7 @@ def summarise_plan(
         metric=metric_row(study.metric),
         judged_on=study.metric.words,
         files=tuple(study.scenario.files),
-        baseline=study.scenario.told(study.baseline.by_name()),
+        baseline=study.scenario.engine_settings(study.baseline.by_name()),
         origins=study.origins,
         arms=tuple(arms),
         seeds=tuple(study.seeds),

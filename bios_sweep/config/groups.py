@@ -1,0 +1,94 @@
+"""The groups: our own files as they land in the configuration, and which member a given path belongs to.
+
+`data.path=F` beside the embedded data would otherwise train on the embedded data: nothing reads the path
+there. So giving the path chooses the member that reads it. Who chose another member in so many words is not
+overruled; `config.idle` refuses that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from bios_sweep.config.places import config_root
+
+GLOBAL = "# @package _global_"
+
+# group -> the member that reads `path`, and the members that a person gets who chose none
+MEMBERS = {"data": ("jsonl", ("embedded",)), "model": ("local", ("embedded", "named"))}
+
+
+@cache
+def group_names() -> tuple[str, ...]:
+    """The groups that have files of ours, `sweeps` left out."""
+    return tuple(sorted(path.name for path in (config_root() / "conf").iterdir() if path.is_dir()))
+
+
+@cache
+def member_names(group: str) -> tuple[str, ...]:
+    """The members of a group that come with the package."""
+    return tuple(sorted(path.stem for path in (config_root() / "conf" / group).glob("*.yaml")))
+
+
+@cache
+def member_values(group: str, member: str | None) -> Mapping[str, Any]:
+    """The values that a member brings, from the configuration's top; nothing for a user's own."""
+    folder = config_root() / ("sweeps" if group == "sweeps" else f"conf/{group}")
+    path = folder / f"{member}.yaml"
+    if member is None or not path.is_file():
+        return {}
+    values = file_values(path)
+    return values if path.read_text(encoding="utf-8").startswith(GLOBAL) else {group: values}
+
+
+def file_values(path: Path) -> dict[str, Any]:
+    """The values of a file over those of the files beside it that its defaults name."""
+    loaded = OmegaConf.to_container(OmegaConf.load(path))
+    values = {str(name): value for name, value in loaded.items()} if isinstance(loaded, dict) else {}
+    bases = [path.with_name(f"{name}.yaml") for name in values.pop("defaults", ()) if isinstance(name, str)]
+    for base in filter(Path.is_file, bases):
+        values = file_values(base) | values
+    return values
+
+
+def members_of_paths(values: Mapping[str, Any], chooser: Mapping[str, str]) -> dict[str, str]:
+    """Group -> the member to choose, for each group whose path is given and whose member nobody chose.
+
+    values: the composed configuration. chooser: who chose a group's member, see `chosen_by_a_person`.
+    """
+    found = {}
+    for group, (member, unchosen) in MEMBERS.items():
+        given = values.get(group)
+        if not isinstance(given, Mapping) or not given.get("path"):
+            continue
+        if given.get("kind") in unchosen and not chosen_by_a_person(group, chooser):
+            found[group] = member
+    return found
+
+
+def depends_on_choice(values: Mapping[str, Any]) -> bool:
+    """Whether it matters who chose the members: to know it takes Hydra another reading of all files."""
+    data, model = values.get("data"), values.get("model")
+    if not isinstance(data, Mapping) or not isinstance(model, Mapping):
+        return False
+    without_data = model.get("kind") == "planted" and data.get("kind") != "planted"
+    return bool(members_of_paths(values, {}) or without_data or values.get("submit"))
+
+
+def chosen_by_a_person(group: str, chooser: Mapping[str, str]) -> bool:
+    """Whether a command line or a person's own file chose the group's member.
+
+    chooser: group -> the file whose defaults chose it, or `command line`; a group that is not listed has
+    the member of config.yaml. A method chooses the model that it can do without: nobody asked for that one.
+    """
+    by = chooser.get(group)
+    return by is not None and not by.startswith("method/")
+
+
+def chosen_by(key: str, choice: str) -> str:
+    """The sentence for the plan: a key that is given chose a member."""
+    return f"{key} is given: {choice} is chosen"

@@ -1,0 +1,61 @@
+"""The smallest effect that matters: what a purpose asks for, or what is given instead. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bios_sweep.checks import one_of
+from bios_sweep.errors import ConfigError
+from bios_sweep.study.metric_names import is_accuracy, is_share, is_signed
+
+GIVEN_MARGINS = ("margin_percent", "margin_share", "margin_absolute")
+MARGINS = (*GIVEN_MARGINS, "margin_points")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Margins:
+    """What matters for a purpose: percent of the metric, share of what training gained, points of a share."""
+
+    percent: float
+    share: float
+    points: float
+
+
+PURPOSES = {  # docs/statistics.md, item 14
+    "publish": Margins(percent=0.5, share=0.05, points=1.0),
+    "choose": Margins(percent=1.0, share=0.10, points=2.0),
+}
+STANDARD = "publish"
+
+
+def margins_of(purpose: str, metric: str, given: Mapping[str, float | None]) -> dict[str, float | None]:
+    """The margins of a rule: those that are given and no others, else the purpose's for such a metric.
+
+    given: names of `MARGINS` -> a number, or None where it is left open.
+
+    Raises:
+        ConfigError: the purpose is none, or no percent of the metric means anything and none is given.
+    """
+    one_of("decision.purpose", purpose, tuple(PURPOSES))
+    margins = {name: given.get(name) for name in MARGINS}
+    if any(value is not None for value in margins.values()):
+        return margins
+    if is_signed(metric):
+        raise ConfigError(
+            f"decision.margin_absolute: missing; {metric} may be 0 or less, so no percent of it says what "
+            "matters; give the smallest difference that does, such as decision.margin_absolute=0.05"
+        )
+    of = PURPOSES[purpose]
+    if is_share(metric):
+        return margins | {"margin_points": of.points}
+    return margins | {"margin_percent": of.percent, "margin_share": of.share}
+
+
+def of_before(rule: Mapping[str, Any], metric: str) -> dict[str, Any]:
+    """A rule of before margins had a purpose: its standard one meant a point of an accuracy, in silence."""
+    standard, margins = PURPOSES["publish"], (rule.get("margin_percent"), rule.get("margin_share"))
+    if not is_accuracy(metric) or margins != (standard.percent, standard.share):
+        return dict(rule)
+    return {**rule, "margin_percent": None, "margin_share": None, "margin_points": standard.points}

@@ -12,7 +12,8 @@ from bios_sweep.assets import base_model_path
 from bios_sweep.cli.main import main
 from bios_sweep.config.compose import compose_config
 
-HERE = ("sweeps=learning_rate", "seeds=[0,1]", "cluster=inline", "tracking=none")
+ONE_SET = "decision.scope=evaluation"  # the files here are too small to speak of others of their kind
+HERE = ("sweeps=learning_rate", "seeds=[0,1]", "cluster=inline", "tracking=none", ONE_SET)
 SWEEP = "sweeps: {question: Which, factors: {learning_rate: {multiply: [0.5]}}}\n"
 DATA, MODEL = "data.path is given: data=jsonl is chosen", "model.path is given: model=local is chosen"
 COMMAND = ("method=command", "method.command=echo {learning_rate} {seed}")
@@ -202,7 +203,7 @@ def test_a_rehearsal_uses_the_hours_and_says_what_they_replace(answer):
 
 def test_a_job_has_a_ray_of_its_own(answer, folder):
     words = ("cluster.address=elsewhere:6379", "submit.requeue=false", "submit.max_requeues=3")
-    told = answer("submit", "--to", "slurm", "--dry-run", "sweeps=aa", "data.path=my.jsonl", *words)
+    told = answer("submit", "--to", "slurm", "--dry-run", "sweeps=aa", "data.path=my.jsonl", *words, ONE_SET)
     assert [said.partition(" has no effect")[0] for said in told["warnings"]] == [
         DATA,
         "submit.max_requeues=3",

@@ -135,7 +135,8 @@ def test_the_margin_is_the_smaller_of_half_a_percent_and_a_share_of_what_trainin
     small = margin_of(table(values, untouched=2.1), RULE)
     assert small.percent == pytest.approx(0.05 * 5.0)
     assert small.absolute == pytest.approx(0.005)
-    assert margin_of(table(values, untouched=None), RULE) == Margin(percent=0.5, absolute=0.01, gained=None)
+    plain = Margin(percent=0.5, absolute=0.01, gained=None, plain=0.5)
+    assert margin_of(table(values, untouched=None), RULE) == plain
     assert margin_of(table(values, untouched=1.9), RULE).percent == 0.5  # training made it worse
     accuracy = Metric(name="accuracy", direction="maximize", unit="points")
     assert margin_of(table(values, untouched=1.9, metric=accuracy), RULE).gained == pytest.approx(5.0)

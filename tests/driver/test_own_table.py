@@ -17,6 +17,7 @@ from bios_sweep.report.content.arm_rows import results_rows
 from bios_sweep.report.content.summarise import summarise
 from bios_sweep.report.text.publish import write_results
 from bios_sweep.study.factors import Factor
+from bios_sweep.study.margins import GIVEN_MARGINS, MARGINS, margins_of
 from bios_sweep.study.plan import build_plan
 from bios_sweep.study.scenario import Metric
 from tests.report.summaries import planted_study
@@ -49,10 +50,11 @@ def finished(metric, looks, folder, *, optimum, noise=0.08, untouched=4.6, noise
     study = planted_study(
         seeds=tuple(range(looks[-1])), factors=(Factor(name="learning_rate", multiply=(0.25, 0.5, 2, 4)),)
     )
+    margins = margins_of("publish", metric.name, {name: rule.pop(name, None) for name in GIVEN_MARGINS})
     study = dataclasses.replace(
         study,
         metric=metric,
-        decision=dataclasses.replace(study.decision, looks=looks, **rule),
+        decision=dataclasses.replace(study.decision, looks=looks, **margins, **rule),
         baseline=dataclasses.replace(study.baseline, learning_rate=RATE),
     )
     world = {
@@ -109,10 +111,10 @@ def test_the_margin_of_the_table_is_none_that_the_value_column_could_tell(tmp_pa
     own = finished(SHARE, (5,), tmp_path, optimum=RATE)
     rows = list(csv.DictReader((tmp_path / "results.csv").open()))
     judged = ["metric", "direction", "untouched", "looks"]
-    judged += ["decision.margin_percent", "decision.margin_share", "decision.alpha"]
-    assert list(rows[0])[-7:] == judged
+    judged += [f"decision.{name}" for name in (*MARGINS, "alpha")]
+    assert list(rows[0])[-len(judged) :] == judged
     bare = tmp_path / "bare.csv"
-    write_results([{k: row[k] for k in list(row)[:-7]} for row in rows], bare)
+    write_results([{k: row[k] for k in list(row)[: -len(judged)]} for row in rows], bare)
     assert audited(bare, capsys)["margin"] != own["margin"]
 
 

@@ -204,11 +204,33 @@ def test_negated_values_with_the_other_direction_give_the_same_gains(tmp_path, c
     verdicts = []
     for sign, column in (("", "nll"), ("-", "log_likelihood")):
         file = table(tmp_path, rows(f"arm,seed,{column}", f"{sign}1.80", f"{sign}1.74"))
-        assert main(["report", "--from-csv", str(file), "--value", column, "--json"]) == 0
+        assert (
+            main(
+                [
+                    "report",
+                    "--from-csv",
+                    str(file),
+                    "--value",
+                    column,
+                    "decision.margin_percent=0.5",
+                    "--json",
+                ]
+            )
+            == 0
+        )
         verdicts.append(json.loads(capsys.readouterr().out)["verdicts"])
     assert verdicts[0][0]["effect_percent"] > 0
     keys = ("verdict", "effect_percent", "lower", "upper", "margin")
     assert [verdicts[0][0][key] for key in keys] == [verdicts[1][0][key] for key in keys]
+
+
+def test_a_metric_that_may_be_0_or_less_needs_a_margin_of_its_own(tmp_path, capsys):
+    file = table(tmp_path, rows("arm,seed,eval_reward", "1.80", "1.90"))
+    assert main(["report", "--from-csv", str(file), "--value", "eval_reward"]) == 2
+    assert "decision.margin_absolute: missing; eval_reward may be 0 or less" in capsys.readouterr().err
+    given = ["--value", "eval_reward", "decision.margin_absolute=0.05", "--json"]
+    assert main(["report", "--from-csv", str(file), *given]) == 0
+    assert json.loads(capsys.readouterr().out)["margin"]["absolute"] == pytest.approx(0.05)
 
 
 def test_an_older_sweep_in_mlflow_is_read_by_what_it_recorded():

@@ -28,7 +28,8 @@ from bios_sweep.decision.gates import (
     one_seed,
     stopped,
 )
-from bios_sweep.decision.nuisance import NuisanceLadder, judge_ladder
+from bios_sweep.decision.ladder import NuisanceLadder
+from bios_sweep.decision.nuisance import judge_ladder
 from bios_sweep.decision.question import Question
 from bios_sweep.decision.table import ResultTable, complete_blocks
 from bios_sweep.reasons import Kind

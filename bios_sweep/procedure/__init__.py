@@ -3,6 +3,7 @@
 from bios_sweep.procedure.broken import broken_by
 from bios_sweep.procedure.diagnosis import diagnosis_of
 from bios_sweep.procedure.machine import state_of
+from bios_sweep.procedure.next_levels import climbed, extended
 from bios_sweep.procedure.pairing import pairing_lines
 from bios_sweep.procedure.questions import (
     SEARCH,
@@ -35,8 +36,10 @@ __all__ = [
     "State",
     "Suggestion",
     "broken_by",
+    "climbed",
     "costs_of",
     "diagnosis_of",
+    "extended",
     "factor_names",
     "factor_of",
     "is_first",

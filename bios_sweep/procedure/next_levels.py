@@ -10,6 +10,7 @@ from typing import Any
 from bios_sweep.checks import is_number
 from bios_sweep.decision.bounds import Bound, student
 from bios_sweep.decision.finding import Finding
+from bios_sweep.decision.ladder import LARGEST, SMALLEST
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.factors import Factor
 
@@ -71,6 +72,23 @@ def extended(factor: Factor, baseline: TrainingSettings, best: Any) -> Factor:
     if best >= default:
         return _with(factor, [*listed, _whole(factor, baseline, max(listed) * 2)])
     return _with(factor, [_whole(factor, baseline, min(listed) / 2), *listed])
+
+
+def climbed(factor: Factor, baseline: TrainingSettings, ends: Collection[str]) -> Factor:
+    """The factor with one rung more at the ends of its ladder, as far away as the rung before the end.
+
+    A rate that was stated by a rule becomes a ladder of all rates that the rule gave.
+    """
+    nuisance, default = factor.nuisance, getattr(baseline, factor.name)
+    assert nuisance is not None  # only a ladder has ends
+    rungs = sorted({rung for _, level in factor.levels(baseline) for rung in nuisance.rungs(level, default)})
+    below, above = rungs[0] ** 2 / rungs[1], rungs[-1] ** 2 / rungs[-2]
+    more = [_short(below)] * (SMALLEST in ends) + rungs + [_short(above)] * (LARGEST in ends)
+    return replace(factor, nuisance=replace(nuisance, multiply=tuple(more), scale=None))
+
+
+def _short(number: float) -> float:
+    return float(f"{number:.6g}")
 
 
 def _whole(factor: Factor, baseline: TrainingSettings, value: Any) -> Any:

@@ -13,7 +13,7 @@ import pytest
 from bios_sweep.claims import CLAIMS, OPTIMUM
 from bios_sweep.decision.costs import CostRatio
 from bios_sweep.decision.finding import EDGE, FactorLevels
-from bios_sweep.decision.nuisance import NuisanceLadder
+from bios_sweep.decision.ladder import NuisanceLadder
 from bios_sweep.decision.table import Outcome, ResultTable
 from bios_sweep.reasons import is_any
 from bios_sweep.study.design import DecisionRule

@@ -18,7 +18,7 @@ SMALLEST, LARGEST = "smallest", "largest"
 LADDER_EDGE = Kind(
     "edge of level {level}'s ladder: its best {setting} is the {end} tested, and a better one may lie beyond"
 )
-STEPS_BEYOND = 2.0  # each rises at most as the last step did; holds a parabola's best up to 4.4 steps beyond
+STEPS_BEYOND = 3.0  # no step beyond rises more than the last; holds a parabola's best up to 6 steps beyond
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,9 +62,9 @@ def ladder_edges(
     finite: level -> its arms that have numbers, the default's first. uppers: level -> upper bound of what
     its best rung gains over the default level's best, percent; the default's own level is missing.
 
-    What may lie beyond is twice the rise of the last step. It matters to a level that its bound excludes
-    if it would lift that bound to the margin; to the default's level, or one not excluded, if it is as
-    much as the margin itself. A level without a second rung that has numbers shows no rise: it is open.
+    What may lie beyond is three times the rise of the last step. It matters to a level that its bound
+    excludes if it would lift that bound to the margin; to the default's level, or one not excluded, if it is
+    as much as the margin itself. A level without a second rung that has numbers shows no rise: it is open.
     """
     margin = evidence.margin.percent
     for level, arms in finite.items():

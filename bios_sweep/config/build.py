@@ -241,7 +241,7 @@ def _looks(looks: Sequence[int], seeds: Sequence[int] | None) -> tuple[int, ...]
 
 
 def _fields(kind: type[Any], values: Mapping[str, Any], group: str) -> dict[str, Any]:
-    names = [field.name for field in dataclasses.fields(kind)]
+    names = [field.name for field in dataclasses.fields(kind) if field.name != "version"]  # never chosen
     unknown = sorted(set(values) - set(names))
     if unknown:
         raise ConfigError(f"{group}.{unknown[0]}: unknown key; allowed are {', '.join(names)}")

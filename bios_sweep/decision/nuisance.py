@@ -85,10 +85,11 @@ class _Comparison:
         self.own, self.rivals, self.evidence, self.tried = own, rivals, evidence, tried
         self.default = best_arm(own, evidence)
         self.best = {level: best_arm(arms, evidence) for level, arms in rivals.items()}
+        self.family = (*own, *(arm for arms in rivals.values() for arm in arms))
 
     def gain(self, arm: str, other: str) -> Bound:
         """Tukey's bound among all arms of the factor, those that diverged included."""
-        return self.evidence.contrasts.among(arm, other, self.tried)
+        return self.evidence.contrasts.among(arm, other, self.family, self.tried)
 
     def decide(self, levels: FactorLevels) -> Finding:
         """By loss alone."""

@@ -29,6 +29,7 @@ from bios_sweep.errors import ConfigError
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.request import Request
 from bios_sweep.settings import RANGES, TrainingSettings, key_of
+from bios_sweep.study.decision import VERSION
 from bios_sweep.study.design import Study
 from bios_sweep.study.guardrails import guardrail_metric
 from bios_sweep.study.plan import Plan, build_plan
@@ -84,6 +85,7 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
         told = config.values["data"].get("eval_max_length")
         alike = judged_alike(scenario, dataset, plan.max_lengths, told)
         plan = build_plan(dataclasses.replace(study, scenario=alike))
+    plan = _as_begun(plan, workspace)
     require_told(plan)
     idle = refuse_idle(config, {**verb, **facts_of(plan, config)}, same=recommended)
     return Prepared(
@@ -97,6 +99,18 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
         notes=recommendation.warnings,
         warnings=(*config.notes, *idle.values()),
     )
+
+
+def _as_begun(plan: Plan, workspace: Workspace) -> Plan:
+    """The plan under the version of the rule that its sweep began with, where it began before this one."""
+    if workspace.has_plan(plan.sweep_id):
+        return plan
+    for version in range(VERSION - 1, 0, -1):
+        rule = dataclasses.replace(plan.study.decision, version=version)
+        earlier = build_plan(dataclasses.replace(plan.study, decision=rule))
+        if workspace.has_plan(earlier.sweep_id):
+            return earlier
+    return plan
 
 
 def _no_sweep(invocation: Invocation) -> NoReturn:

@@ -101,7 +101,6 @@ class Study:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Study:
         """Inverse of `to_dict`, also after JSON has turned tuples into lists."""
-        decision = {**values["decision"], "looks": tuple(values["decision"]["looks"])}
         factors = [factor_from(factor) for factor in values["factors"]]
         return cls(
             **{
@@ -111,7 +110,7 @@ class Study:
                 "factors": tuple(factors),
                 "seeds": tuple(values["seeds"]),
                 "budget": Budget(**values["budget"]),
-                "decision": DecisionRule(**decision),
+                "decision": DecisionRule.from_dict(values["decision"]),
                 "metric": Metric(**values["metric"]),
                 "origins": {name: Origin(**one) for name, one in values.get("origins", {}).items()},
                 "cross": tuple(

@@ -81,7 +81,7 @@ class Contrasts:
         seeds = len(self.blocks.seeds)
         if arm == other or seeds < 2:
             return plain
-        values = self._quality[[self.blocks.arms.index(one) for one in family]]
+        values = self._quality[[place for place, one in enumerate(self.blocks.arms) if one in family]]
         weights = {arm: 1.0, other: -1.0}
         if alike(values):
             freedom = (len(values) - 1) * (seeds - 1)

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import interpolate, stats
 
-from bios_sweep.decision.pooled import pooled_error
 from bios_sweep.decision.bracket import bracket_of
 from bios_sweep.decision.contrasts import Contrasts
+from bios_sweep.decision.pooled import pooled_error
 from bios_sweep.decision.table import Outcome, ResultTable, complete_blocks
 from bios_sweep.errors import InputError
 from bios_sweep.study.scenario import Metric

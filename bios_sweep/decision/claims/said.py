@@ -26,6 +26,8 @@ class Said:
         self.claim, self.levels, self.finding, self.bound = claim, levels, finding, bound
         self.margin, self.level = margin, level
         self.seeds = len(finding.seeds)
+        least = min((one.seeds for one in finding.bounds), default=self.seeds)
+        self.paired = f"{least} to {self.seeds}" if least < self.seeds else f"{self.seeds}"
         self.best = levels.label(bound.arm) if bound.arm in levels.arms else bound.arm
         self.claimed = claim.claimed(levels.default)
         self.default = value_text(self.claimed)
@@ -45,7 +47,7 @@ class Said:
     def none_improves(self, what: str, tested: str) -> str:
         """No tested level improves on the default by what matters. what: level, larger level, alternative."""
         return (
-            f"no tested {what} ({tested}; {self.seeds} paired seeds) improves on the default by "
+            f"no tested {what} ({tested}; {self.paired} paired seeds) improves on the default by "
             f"{self.margin:.2f} % or more; largest upper {self.level} bound {self.bound.upper:+.2f} % "
             f"(at {self.best})"
         )

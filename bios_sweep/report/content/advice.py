@@ -7,7 +7,7 @@ from typing import Any
 from bios_sweep.decision.claims.evidence import MORE_SEEDS
 from bios_sweep.decision.claims.judgement import words_of
 from bios_sweep.decision.finding import BELOW, NOT_WORSE, SHARE, SUPERIOR
-from bios_sweep.decision.fresh import TOO_SMALL
+from bios_sweep.decision.fresh import SIZE_OPEN, TOO_SMALL
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.reasons import Kind
 from bios_sweep.report.content.wording import clean, gain, number
@@ -130,7 +130,7 @@ def next_step(verdict: Verdict) -> str:
 def _what_would_decide(verdict: Verdict) -> str:
     if verdict.extend:
         return "the best level ends the grid: extend it"
-    for kind in (TOO_SMALL, MORE_SEEDS):
+    for kind in (TOO_SMALL, SIZE_OPEN, MORE_SEEDS):
         for reason in verdict.reasons:
             if reason.kind == kind:
                 return clean(reason)

@@ -116,8 +116,12 @@ def unguarded(own, others, seeds):
     return (2 * middle + (seeds - 1) * own) / (seeds + 1), np.full(len(own), seeds + 1)
 
 
-def words(world, sweeps, *, error=moderated, excludes=True, seed=7, divide=True):
-    """Every sweep to its end. error: how the variance of a contrast comes about. excludes, divide: item 6, item 10."""
+def words(world, sweeps, *, error=moderated, excludes=True, seed=7, divide=True, correct=True):
+    """Every sweep to its end. error: how the variance of a contrast comes about. 
+
+    excludes: whether an arm below the margin runs no more. divide: alpha over the looks. correct: and, below,
+    over the levels.
+    """
     shared, fresh = world.drawn(sweeps, seed)
     k, alpha = len(world.gains), ALPHA / (len(world.looks) if divide else 1)
     state, chosen = np.full(sweeps, OPEN), np.zeros(sweeps, int)
@@ -132,7 +136,7 @@ def words(world, sweeps, *, error=moderated, excludes=True, seed=7, divide=True)
             noise, nu = error(spread[:, level], np.delete(spread, level, axis=1), look)
             size = np.sqrt(noise / look)
             upper[:, level] = mean[:, level] + _times(alpha, nu) * size
-            lower[:, level] = mean[:, level] - _times(alpha / k, nu) * size
+            lower[:, level] = mean[:, level] - _times(alpha / (k if correct else 1), nu) * size
         left = runs & (upper >= DELTA)
         better = np.where(left & (lower > 0), mean, -np.inf)
         best = better.argmax(axis=1)

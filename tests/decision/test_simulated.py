@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 
+from bios_sweep.decision import finding
+from bios_sweep.decision.bounds import moderated
 from bios_sweep.procedure import state_of
-from bios_sweep.study.decision import DecisionRule
+from bios_sweep.reasons import is_any
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.stages import confirmation_seeds
 from bios_sweep.study.trials import Measurement, TrialResult
@@ -34,9 +34,14 @@ def plan_for(world):
     below = (k + 1) // 2
     powers = (*range(-below, 0), *range(1, k - below + 1))
     rate = Factor(name="learning_rate", multiply=tuple(2.0**power for power in powers))
-    rule = DecisionRule(looks=world.looks, margin_percent=DELTA, confirmation_seeds=world.fresh)
-    plan = plan_of(rate, seeds=world.looks[-1], looks=world.looks)
-    return type(plan)(**{**vars(plan), "study": dataclasses.replace(plan.study, decision=rule)})
+    return plan_of(
+        rate,
+        seeds=world.looks[-1],
+        looks=world.looks,
+        margin_percent=DELTA,
+        margin_share=0.1,
+        confirmation_seeds=world.fresh,
+    )
 
 
 def ended(plan, shared, fresh):
@@ -60,7 +65,7 @@ def word_of(state):
         return CONFIRM, False
     if screening.state == Word.CANDIDATE:
         return CANDIDATE, final.state == Word.REFINE
-    return EDGE if "edge" in str(screening.reasons[0]) else OPEN, False
+    return EDGE if is_any(screening.reasons, finding.EDGE) else OPEN, False
 
 
 def compare(world, sweeps):
@@ -77,6 +82,15 @@ def compare(world, sweeps):
 @pytest.mark.parametrize("name", WORLDS)
 def test_every_sweep_gets_the_same_word_from_the_procedure(name):
     compare(WORLDS[name], 15)
+
+
+def test_a_procedure_with_another_error_gives_other_words(monkeypatch):
+    """The meta-test: without what the other contrasts show, some sweep ends otherwise."""
+    monkeypatch.setattr(
+        "bios_sweep.decision.contrasts.moderated", lambda own, others, seeds: moderated(own, others[:0], seeds)
+    )
+    with pytest.raises(AssertionError):
+        compare(WORLDS["more noise"], 15)
 
 
 @pytest.mark.slow

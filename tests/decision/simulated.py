@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 from scipy import stats
@@ -84,7 +84,7 @@ class Words:
         return float(self.refined.mean())
 
 
-@lru_cache(maxsize=None)
+@cache
 def quantile(alpha, nu):
     return float(stats.t.ppf(1 - alpha, nu))
 
@@ -117,7 +117,7 @@ def unguarded(own, others, seeds):
 
 
 def words(world, sweeps, *, error=moderated, excludes=True, seed=7, divide=True, correct=True):
-    """Every sweep to its end. error: how the variance of a contrast comes about. 
+    """Every sweep to its end. error: how the variance of a contrast comes about.
 
     excludes: whether an arm below the margin runs no more. divide: alpha over the looks. correct: and, below,
     over the levels.

@@ -54,9 +54,7 @@ def test_bounds_of_a_study_worked_by_hand():
         (0.0, [], 0.0, 2),
     ],
 )
-def test_a_variance_leans_on_the_median_of_the_others_and_is_never_below_its_own(
-    own, others, taken, freedom
-):
+def test_a_variance_leans_on_the_median_of_the_others_and_is_never_below_its_own(own, others, taken, freedom):
     assert moderated(own, np.array(others), 3) == (pytest.approx(taken), freedom)
 
 

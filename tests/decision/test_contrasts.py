@@ -174,7 +174,9 @@ def test_an_equal_arm_is_exactly_0_and_no_variance_does_not_divide():
     assert contrasts(values).over("arm 1", "baseline").gain == 0.0
     with np.errstate(divide="raise", invalid="raise"):
         still = contrasts([[2.0, 2.1]] * 3)
-        assert told(still.over("arm 1", "baseline")) == told(still.among("arm 1", "arm 2", ALL, 3)) == (0, 0, 0)
+        assert (
+            told(still.over("arm 1", "baseline")) == told(still.among("arm 1", "arm 2", ALL, 3)) == (0, 0, 0)
+        )
         assert told(still.over("arm 1", "arm 1")) == (0, 0, 0)
 
 

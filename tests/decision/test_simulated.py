@@ -52,7 +52,9 @@ def ended(plan, shared, fresh):
     results = {}
     while (state := state_of(plan, results)).missing:
         for trial in state.missing:
-            values, place = (shared, trial.seed) if trial.stage == Stage.SCREENING else (fresh, column[trial.seed])
+            values, place = (
+                (shared, trial.seed) if trial.stage == Stage.SCREENING else (fresh, column[trial.seed])
+            )
             final = {"eval_loss": float(values[row[trial.arm], place])}
             done = TrialResult(key=trial.key, status=Status.COMPLETED, curve=(start,), final=final)
             results[trial.key] = done
@@ -87,7 +89,8 @@ def test_every_sweep_gets_the_same_word_from_the_procedure(name):
 def test_a_procedure_with_another_error_gives_other_words(monkeypatch):
     """The meta-test: without what the other contrasts show, some sweep ends otherwise."""
     monkeypatch.setattr(
-        "bios_sweep.decision.contrasts.moderated", lambda own, others, seeds: moderated(own, others[:0], seeds)
+        "bios_sweep.decision.contrasts.moderated",
+        lambda own, others, seeds: moderated(own, others[:0], seeds),
     )
     with pytest.raises(AssertionError):
         compare(WORLDS["more noise"], 15)

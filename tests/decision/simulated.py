@@ -1,4 +1,4 @@
-"""The rule for an optimum on many sweeps at once, in numpy: the same words as the procedure, a thousand times as fast.
+"""The rule for an optimum on many sweeps at once, in numpy: the procedure's words, a thousand times as fast.
 
 Written from docs/statistics.md, items 3, 5, 6, 7 and 8, and from nothing of the package;
 `test_simulated.py` holds the two against each other, sweep by sweep.
@@ -33,9 +33,9 @@ def skewed(random, size):
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """gains: true percent of every level. sigma: noise of every arm, the default first. inert: levels that change nothing.
+    """gains: true percent of every level. sigma: noise of every arm, the default first.
 
-    related: correlation of an arm's noise from one seed to the next.
+    inert: levels that change nothing. related: correlation of an arm's noise from one seed to the next.
     """
 
     gains: tuple[float, ...]

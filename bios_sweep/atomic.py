@@ -41,6 +41,16 @@ def write_atomically(path: Path, content: str | Iterable[bytes]) -> None:
         ) from error
 
 
+def require_folder(file: Path) -> None:
+    """Refuse to write where there is no folder: a misspelt path must not become one.
+
+    Raises:
+        StorageError: the file's folder does not exist.
+    """
+    if not file.parent.is_dir():
+        raise StorageError(f"{file}: cannot be written (no such folder); choose another folder")
+
+
 def sync_folder(folder: Path) -> None:
     """Flush a folder, so that names made in it survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)

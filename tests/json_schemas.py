@@ -31,7 +31,7 @@ def described(output: str, text: str) -> Iterator[tuple[str, Any]]:
     """(schema, value) of every piece of JSON that has a schema, in an output of the golden set."""
     if printed := PRINTED.match(text):
         verb, words, content = printed.groups()
-        if verb in ("report", "plan", "status"):
+        if verb in ("report", "plan", "run", "status", "suggest", "rehearse"):
             other = {"--all": "roll_up", "--from-csv": "audit"}
             yield next((other[word] for word in words.split() if word in other), verb), json.loads(content)
     elif output.endswith("/report.json"):

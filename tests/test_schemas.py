@@ -14,11 +14,13 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
+from bios_sweep.cli.main import main
 from bios_sweep.jsonable import to_json
+from bios_sweep.ports import PreflightLine
 from bios_sweep.records.journal import Journal
 from bios_sweep.records.owner import Owner
 from bios_sweep.records.replay import _CHANGES
-from bios_sweep.report.content.status import SweepStatus
+from bios_sweep.report.content.answers import SweepStatus
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
 from tests.golden_cases import CASES
@@ -80,6 +82,18 @@ def test_a_key_too_many_and_a_key_too_few_are_found():
 
 def test_nobody_needs_to_drive():
     assert wrong("status", to_json(replace(STATUS, driver=None, broken=None))) == ""
+
+
+def test_what_a_run_prints_is_as_described(tmp_path, capsys):
+    words = ("sweeps=demo", "model=planted", "cluster=inline", f"workspace={tmp_path}")
+    assert main(["run", *words, "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    looked_at = to_json([PreflightLine(node="a", check="memory", found="1", red=True)])
+    assert wrong("run", printed) == ""
+    assert wrong("run", {**printed, "preflight": looked_at}) == ""
+    assert wrong("run", {"preflight": looked_at}) == ""
+    assert wrong("run", {**printed, "link": None}) != ""
+    assert wrong("run", {}) != ""
 
 
 def test_every_kind_of_line_that_a_journal_knows_is_described():

@@ -12,7 +12,6 @@ from typing import Any
 from bios_sweep.audit.runs import RunTable
 from bios_sweep.claims import REPEAT
 from bios_sweep.errors import InputError
-from bios_sweep.tables.cells import numbers, parsed, quiet_numbers, seed_of
 from bios_sweep.tables.column_names import (
     ACCUMULATED,
     ALIASES,
@@ -35,7 +34,7 @@ from bios_sweep.tables.column_names import (
     plain_name,
 )
 from bios_sweep.tables.judged import decided_of, looks_of, metric_of
-from bios_sweep.tables.text_table import RawTable
+from bios_sweep.tables.text_table import RawTable, numbers, parsed, quiet_numbers, seed_of
 from bios_sweep.vocabulary import Stage, Status
 
 

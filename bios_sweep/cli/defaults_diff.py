@@ -14,7 +14,6 @@ from rich.table import Table
 from bios_sweep import defaults
 from bios_sweep.cli.defaults_served import only_operand, recommended
 from bios_sweep.defaults.merge import directions_apart
-from bios_sweep.defaults.tuned_file import key_words
 from bios_sweep.errors import DefaultsError
 from bios_sweep.report.content.wording import clean, gain, number
 from bios_sweep.report.text.layout import HEAD, bullets, heading, line, plain_table
@@ -67,7 +66,7 @@ def _model(args: Namespace) -> dict[str, Any]:
         "profile": args.goal,
         "exact": found.exact,
         "distance": found.distance,
-        "judged_on": {key_words(found.tuned.key): found.tuned.judged_on},
+        "judged_on": {found.tuned.key.words: found.tuned.judged_on},
         "differences": defaults.differences(found.tuned, base.settings, tuned.settings, args.goal),
         "warnings": list(tuned.warnings),
     }
@@ -79,14 +78,13 @@ def _one_file(word: str, profile: str) -> dict[str, Any]:
         before = TrainingSettings.from_dict(entry.baseline)
         after = entry.settings(before, profile)
         rows += [
-            {"key": key_words(entry.key), **row}
-            for row in defaults.differences(entry, before, after, profile)
+            {"key": entry.key.words, **row} for row in defaults.differences(entry, before, after, profile)
         ]
     return {
         "old": "baseline of the study",
         "new": word,
         "profile": profile,
-        "judged_on": {key_words(entry.key): entry.judged_on for entry in entries},
+        "judged_on": {entry.key.words: entry.judged_on for entry in entries},
         "differences": rows,
         "warnings": _warnings(entries),
     }
@@ -98,7 +96,7 @@ def _two_files(old: str, new: str, profile: str) -> dict[str, Any]:
         "old": old,
         "new": new,
         "profile": profile,
-        "judged_on": {key_words(entry.key): entry.judged_on for entry in after},
+        "judged_on": {entry.key.words: entry.judged_on for entry in after},
         "differences": defaults.file_differences(before, after, profile),
         "warnings": [*_warnings((*before, *after)), *directions_apart((*before, *after))],
     }

@@ -6,9 +6,9 @@ from argparse import Namespace
 from dataclasses import dataclass
 
 from bios_sweep import defaults
-from bios_sweep.atomic import write_atomically
-from bios_sweep.cli.defaults_served import only_operand, require_folder, served
-from bios_sweep.defaults.tuned_file import decimal_json, key_words
+from bios_sweep.atomic import require_folder, write_atomically
+from bios_sweep.cli.defaults_served import only_operand, served
+from bios_sweep.defaults.tuned_file import decimal_json
 from bios_sweep.errors import DefaultsError
 
 
@@ -56,7 +56,7 @@ def _of_file(args: Namespace) -> _Asked | None:
     if args.defaults is not None:
         raise DefaultsError(f"--defaults: belongs to a model; {word} is a tuned-defaults file itself")
     tuned = defaults.read_tuned(word)
-    name = tuned.provenance.model or key_words(tuned.key)
+    name = tuned.provenance.model or tuned.key.words
     return _Asked(settings=tuned, name=name, source=word, warnings=tuned.warnings)
 
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bios_sweep import defaults
-from bios_sweep.cli.defaults_served import require_folder, tuned_files
+from bios_sweep.atomic import require_folder
+from bios_sweep.cli.defaults_served import tuned_files
 from bios_sweep.defaults.merge import NEWEST, REFUSE, directions_apart
-from bios_sweep.defaults.tuned_file import key_words
 from bios_sweep.errors import DefaultsError
 
 
@@ -31,7 +31,7 @@ def run(args: Namespace) -> int:
     print(f"wrote {args.output}; entries {len(entries)}, files read {len(files)}")
     for entry in entries:
         judged = f" (judged on {entry.judged_on})" if entry.judged_on else ""
-        print(f"  {key_words(entry.key)}: {', '.join(_served(entry)) or 'nothing decided'}{judged}")
+        print(f"  {entry.key.words}: {', '.join(_served(entry)) or 'nothing decided'}{judged}")
     for text in _warnings(entries):
         print(f"to bear in mind: {text}")
     return 0
@@ -45,7 +45,7 @@ def _served(entry: defaults.TunedDefaults) -> list[str]:
 
 def _warnings(entries: Sequence[defaults.TunedDefaults]) -> list[str]:
     """What entries say of themselves, by key, and what two of them say against each other."""
-    own = [f"{key_words(entry.key)}: {text}" for entry in entries if entry.values for text in entry.warnings]
+    own = [f"{entry.key.words}: {text}" for entry in entries if entry.values for text in entry.warnings]
     return [*own, *directions_apart(entries)]
 
 

@@ -6,7 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from bios_sweep import defaults
-from bios_sweep.errors import DefaultsError, StorageError
+from bios_sweep.errors import DefaultsError
 from bios_sweep.records.sweep_files import left_by_sweeps
 
 
@@ -65,13 +65,3 @@ def tuned_files(words: list[str]) -> list[Path]:
             raise DefaultsError(f"{path}: no {defaults.FILE_NAME} in this folder or below")
         files += found
     return files
-
-
-def require_folder(file: Path) -> None:
-    """Refuse to write where there is no folder: a misspelt path must not become one.
-
-    Raises:
-        StorageError: the file's folder does not exist.
-    """
-    if not file.parent.is_dir():
-        raise StorageError(f"{file}: cannot be written (no such folder); choose another folder")

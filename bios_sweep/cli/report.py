@@ -13,7 +13,7 @@ from rich.console import Console
 from bios_sweep.defaults import FILE_NAME
 from bios_sweep.errors import InputError
 from bios_sweep.jsonable import to_json
-from bios_sweep.report.content.goals import tuned_line
+from bios_sweep.report.content.lines import tuned_line
 from bios_sweep.report.text.terminal import print_verdicts
 
 FOREIGN = ("arm", "seed", "value", "baseline", "direction", "tracking-uri")  # flags of foreign tables

@@ -17,7 +17,7 @@ from bios_sweep.driver.prepare import prepare
 from bios_sweep.driver.session import Outcome, run_sweep
 from bios_sweep.jsonable import to_json
 from bios_sweep.ports import PreflightLine
-from bios_sweep.report.content.goals import tuned_line
+from bios_sweep.report.content.lines import tuned_line
 from bios_sweep.report.text.listener import ConsoleListener
 from bios_sweep.report.text.terminal import print_verdicts
 

@@ -13,8 +13,8 @@ from bios_sweep.driver.planned import planned
 from bios_sweep.driver.prepare import prepare
 from bios_sweep.driver.sweeps import choose
 from bios_sweep.jsonable import to_json
-from bios_sweep.report.content.suggestion import NextStudy, SuggestionSummary
-from bios_sweep.report.text.suggestion import print_suggestion
+from bios_sweep.report.content.answers import NextStudy, SuggestionSummary
+from bios_sweep.report.text.glance import print_suggestion
 
 
 def run(args: Namespace) -> int:

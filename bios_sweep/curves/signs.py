@@ -58,14 +58,14 @@ class Limits:
     @classmethod
     def of(cls, rule: DecisionRule, margin: float) -> Limits:
         """The limits of a decision rule; margin: in the metric's own unit."""
-        told = rule.guardrails.get(GENERAL)
+        allowed = rule.guardrails.get(GENERAL)
         return cls(
             margin=margin,
             percent=rule.margin_percent,
             target=rule.target,
             deadline=rule.deadline,
-            forgetting=FORGOTTEN if told is None else told,
-            forgetting_source=CHOSEN if told is None else f"decision.guardrails.{GENERAL}",
+            forgetting=FORGOTTEN if allowed is None else allowed,
+            forgetting_source=CHOSEN if allowed is None else f"decision.guardrails.{GENERAL}",
         )
 
 
@@ -132,10 +132,10 @@ def _diverged(ended: Sequence[TrialResult]) -> Sign | None:
     lost = [result for result in ended if result.status == Status.DIVERGED]
     if not lost:
         return None
-    told = f"{len(lost)} of {len(ended)} trials diverged"
+    seen = f"{len(lost)} of {len(ended)} trials diverged"
     return Sign(
         name=DIVERGING,
-        seen=f"{told}: {lost[0].cause}" if lost[0].cause else told,
+        seen=f"{seen}: {lost[0].cause}" if lost[0].cause else seen,
         numbers={"diverged": len(lost), "trials": len(ended)},
         threshold=0.0,
         source="docs/statistics.md, item 2: divergence is an outcome",

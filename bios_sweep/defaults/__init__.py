@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from bios_sweep.defaults.building import build_tuned, decided_values, without_credentials
+from bios_sweep.defaults.building import build_tuned, decided_values
 from bios_sweep.defaults.difference import differences, file_differences
-from bios_sweep.defaults.explanation import MAIN_SETTINGS, explain
-from bios_sweep.defaults.exporters import TOOLS, Exported, export, export_file
+from bios_sweep.defaults.exporters.export import Exported, export, export_file
+from bios_sweep.defaults.exporters.tools import TOOLS
 from bios_sweep.defaults.lookup import Found, lookup
 from bios_sweep.defaults.merge import merge
 from bios_sweep.defaults.model_config import ModelShape, model_shape
-from bios_sweep.defaults.recommendation import TRAINING, Recommendation, recommend
+from bios_sweep.defaults.recommendation import MAIN_SETTINGS, TRAINING, Recommendation, explain, recommend
 from bios_sweep.defaults.rules import Choice, Why, batch_size, heuristics, learning_rate, lora_rank, max_steps
 from bios_sweep.defaults.serving import serve, with_tuned
 from bios_sweep.defaults.tuned import Evidence, Provenance, TunedDefaults, TunedKey, TunedMetric
+from bios_sweep.defaults.tuned_checks import without_credentials
 from bios_sweep.defaults.tuned_file import FILE_NAME, read_entries, read_tuned, write_entries, write_tuned
 
 __all__ = [

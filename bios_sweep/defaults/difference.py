@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from bios_sweep.defaults.measured import evidence_of
-from bios_sweep.defaults.tuned import Evidence, TunedDefaults, TunedKey, factor_of
-from bios_sweep.defaults.tuned_file import key_words
+from bios_sweep.defaults.tuned import Evidence, TunedDefaults, TunedKey
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.vocabulary import Goal
 
@@ -50,7 +49,7 @@ def file_differences(
             if left != right:
                 rows.append(
                     {
-                        "key": key_words(key),
+                        "key": key.words,
                         "setting": name,
                         "old": left[0],
                         "new": right[0],
@@ -68,17 +67,17 @@ def _by_key(entries: Sequence[TunedDefaults]) -> dict[TunedKey, TunedDefaults]:
 def _served(entry: TunedDefaults | None, name: str, profile: str) -> tuple[Any, str | None]:
     if entry is None:
         return None, None
-    value = {**entry.values, **entry.profiles.get(profile, {})}.get(name)
+    value = entry.served(profile).get(name)
     item = _judged(entry, name, value, profile)
     return value, None if item is None else item.verdict
 
 
 def _judged(tuned: TunedDefaults, name: str, value: Any, profile: str) -> Evidence | None:
     """The evidence behind the value, else what was found of the setting without deciding it."""
-    served: Mapping[str, Any] = {**tuned.values, **tuned.profiles.get(profile, {})}
+    served = tuned.served(profile)
     if name in served:
         return evidence_of(tuned, name, served[name], profile)
-    found = [item for key, item in tuned.evidence.items() if factor_of(key) == name]
+    found = tuned.about(name)
     own = [item for item in found if item.claim == profile]
     return next(iter((*own, *found)), None)
 

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from operator import le
 from pathlib import Path
+from typing import Any
 
-from bios_sweep.defaults.model_config import ModelShape, model_shape
+from bios_sweep.defaults.model_config import model_shape
 from bios_sweep.defaults.places import Place, places
 from bios_sweep.defaults.rules import family_of
 from bios_sweep.defaults.tuned import TunedDefaults, TunedKey, method_words
@@ -25,8 +27,9 @@ from bios_sweep.method import Objective
 from bios_sweep.settings import ALPHA_RULES, COUNT
 
 NEVER_CROSSED = ("family", "method", "objective", "alpha_rule")
-FARTHEST = 2.0  # ratio of hidden sizes beyond which nothing is near; chosen, not measured
-FARTHEST_PARAMETERS = 8.0  # as a model of twice the width and twice the depth has; chosen, not measured
+# beyond these ratios nothing is near: of hidden sizes, and of parameters as a model of twice the width and
+# twice the depth has; chosen, not measured
+FARTHEST = (math.log(2.0), math.log(8.0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,34 +93,22 @@ def lookup(
         DefaultsError: a bad file, or facts that are missing.
         ModelError: the model cannot be found.
     """
-    wanted = _wanted(model, family, hidden_size, parameters, method, alpha_rule, objective)
+    more = {"parameters": parameters, "method": method, "alpha_rule": alpha_rule, "objective": objective}
+    wanted = _wanted(model, family, hidden_size, **more)
     searched: list[str] = []
     near: list[tuple[Place, list[TunedDefaults]]] = []
     for place in places(path, start=start, environment=environment):
         searched.append(place.words)
         entries = [entry for entry in _entries(place) if _comparable(entry.key, wanted)]
-        exact = [entry for entry in entries if _same_size(entry.key, wanted)]
+        exact = [entry for entry in entries if _apart(entry.key, wanted) == (0.0, 0.0)]
         if exact:
             return _found(place, exact, wanted, tuple(searched), exact=True)
-        close = [entry for entry in entries if _near(entry.key, wanted)]
+        close = [entry for entry in entries if all(map(le, _apart(entry.key, wanted), FARTHEST))]
         near += [(place, close)] if close else []
     if near:
         return _found(*near[0], wanted, tuple(searched), exact=False)
     message = f"no tuned defaults for {wanted.words}; searched {'; '.join(searched)}"
     raise NotTunedError(message, tuple(searched))
-
-
-def nearest(entries: Iterable[TunedDefaults], wanted: Wanted) -> TunedDefaults:
-    """The entry nearest in hidden size, then in parameters; of equals the latest.
-
-    Raises:
-        DefaultsError: there is no entry of the family, method, objective and alpha rule.
-    """
-    allowed = [entry for entry in entries if _comparable(entry.key, wanted)]
-    if not allowed:
-        raise DefaultsError(f"no entry for {wanted.words}")
-    latest = sorted(allowed, key=lambda entry: entry.provenance.date, reverse=True)
-    return min(latest, key=lambda entry: (_distance(entry.key, wanted), _parameters_apart(entry.key, wanted)))
 
 
 def _entries(place: Place) -> tuple[TunedDefaults, ...]:
@@ -132,8 +123,10 @@ def _entries(place: Place) -> tuple[TunedDefaults, ...]:
 def _found(
     place: Place, entries: list[TunedDefaults], wanted: Wanted, searched: tuple[str, ...], *, exact: bool
 ) -> Found:
+    """The entry nearest in hidden size, then in parameters; of equals the latest."""
     assert place.path is not None  # it had entries
-    tuned = nearest(entries, wanted)
+    latest = sorted(entries, key=lambda entry: entry.provenance.date, reverse=True)
+    tuned = min(latest, key=lambda one: _apart(one.key, wanted))
     distance = distance_words(tuned.key, wanted)
     warning = f"tuned on another size: {distance}; an extrapolation, check it with sweeps=learning_rate"
     return Found(
@@ -152,73 +145,23 @@ def _wanted(
     model: str | os.PathLike[str] | TunedKey | None,
     family: str | None,
     hidden_size: int | None,
-    parameters: int | None,
-    method: str,
-    alpha_rule: str,
-    objective: str,
+    **more: Any,
 ) -> Wanted:
+    """The key to look for: a key as it is, else the model's shape, corrected by what is given."""
     if isinstance(model, TunedKey):
-        return Wanted(
-            family=model.family,
-            hidden_size=model.hidden_size,
-            method=model.method,
-            alpha_rule=model.alpha_rule,
-            parameters=model.parameters,
-            objective=model.objective,
-        )
-    if model is None and (family is None or hidden_size is None):
-        raise DefaultsError("lookup needs a model (folder or id), a key, or both family and hidden_size")
-    shape = None if family is not None and hidden_size is not None else model_shape(model or "")
-    return wanted_for(
-        shape,
-        family=family,
-        hidden_size=hidden_size,
-        parameters=parameters,
-        method=method,
-        alpha_rule=alpha_rule,
-        objective=objective,
-    )
-
-
-def wanted_for(
-    shape: ModelShape | None,
-    *,
-    family: str | None = None,
-    hidden_size: int | None = None,
-    parameters: int | None = None,
-    method: str = "lora",
-    alpha_rule: str = ALPHA_RULES[0],
-    objective: str = Objective.SFT.value,
-) -> Wanted:
-    """The key to look for: the model's shape, corrected by what is given.
-
-    Raises:
-        DefaultsError: a hidden size that is no whole number above 0.
-    """
-    size = hidden_size if hidden_size is not None else (shape.hidden_size if shape else 0)
-    COUNT.require("hidden_size", size, DefaultsError)
-    name = family if family is not None else (shape.family if shape else "")
-    return Wanted(
-        family=family_of(name),
-        hidden_size=size,
-        method=method,
-        alpha_rule=alpha_rule,
-        parameters=parameters,
-        objective=objective,
-    )
+        return Wanted(**{field.name: getattr(model, field.name) for field in fields(Wanted)})
+    if family is None or hidden_size is None:
+        if model is None:
+            raise DefaultsError("lookup needs a model (folder or id), a key, or both family and hidden_size")
+        shape = model_shape(model)
+        family = shape.family if family is None else family
+        hidden_size = shape.hidden_size if hidden_size is None else hidden_size
+    COUNT.require("hidden_size", hidden_size, DefaultsError)
+    return Wanted(family=family_of(family), hidden_size=hidden_size, **more)
 
 
 def _comparable(key: TunedKey, wanted: Wanted) -> bool:
     return all(getattr(key, name) == getattr(wanted, name) for name in NEVER_CROSSED)
-
-
-def _same_size(key: TunedKey, wanted: Wanted) -> bool:
-    return key.hidden_size == wanted.hidden_size and _parameters_apart(key, wanted) == 0.0
-
-
-def _near(key: TunedKey, wanted: Wanted) -> bool:
-    apart = _parameters_apart(key, wanted)
-    return _distance(key, wanted) <= math.log(FARTHEST) and apart <= math.log(FARTHEST_PARAMETERS)
 
 
 def distance_words(key: TunedKey, wanted: Wanted) -> str:
@@ -235,12 +178,9 @@ def distance_words(key: TunedKey, wanted: Wanted) -> str:
     return f"{words}; {by}{key.parameters} against {wanted.parameters}"
 
 
-def _distance(key: TunedKey, wanted: Wanted) -> float:
-    return abs(math.log(key.hidden_size / wanted.hidden_size))
-
-
-def _parameters_apart(key: TunedKey, wanted: Wanted) -> float:
-    """Zero where one of them is unknown, for then they may be the same."""
+def _apart(key: TunedKey, wanted: Wanted) -> tuple[float, float]:
+    """Ratios of hidden sizes and of parameters, as logarithms; unknown parameters may be the same, 0."""
+    sizes = abs(math.log(key.hidden_size / wanted.hidden_size))
     if key.parameters is None or wanted.parameters is None:
-        return 0.0
-    return abs(math.log(key.parameters / wanted.parameters))
+        return sizes, 0.0
+    return sizes, abs(math.log(key.parameters / wanted.parameters))

@@ -9,7 +9,7 @@ from typing import Any
 
 from bios_sweep.checks import is_number
 from bios_sweep.defaults.rules import EXTRAPOLATED, MEASURED, Why
-from bios_sweep.defaults.tuned import SEARCH, Evidence, TunedDefaults, factor_of
+from bios_sweep.defaults.tuned import SEARCH, Evidence, TunedDefaults
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.vocabulary import Word
 
@@ -22,7 +22,7 @@ def reasons(tuned: TunedDefaults, settings: TrainingSettings, profile: str, sour
     settings: those that `tuned.settings(...)` gave for `profile`. source: where the tuned defaults lie.
     Steps that changed with the batch size have the batch size's reason.
     """
-    served = {**tuned.values, **tuned.profiles.get(profile, {})}
+    served = tuned.served(profile)
     why = {
         name: Why(
             rule=_rule(item, value),
@@ -75,7 +75,7 @@ def baseline_reasons(tuned: TunedDefaults, source: str) -> dict[str, Why]:
 
 def _left(tuned: TunedDefaults, name: str) -> str:
     """Why a study's own baseline stands: nobody judged the setting, or what was found is not served."""
-    found = [item for key, item in tuned.evidence.items() if factor_of(key) == name]
+    found = tuned.about(name)
     if not found:
         return "held fixed, not judged"
     words = [f"{item.verdict}{f' ({item.claim})' if len(found) > 1 else ''}" for item in found]
@@ -84,8 +84,7 @@ def _left(tuned: TunedDefaults, name: str) -> str:
 
 def evidence_of(tuned: TunedDefaults, name: str, value: Any, profile: str) -> Evidence | None:
     """The evidence that stands for a value: the profile's own claim first, then the factor, then a search."""
-    items = [item for key, item in tuned.evidence.items() if factor_of(key) == name]
-    fitting = [item for item in items if item.decided and item.value == value]
+    fitting = [item for item in tuned.about(name) if item.decided and item.value == value]
     own = [item for item in fitting if item.claim == profile]
     if own or fitting:
         return (own or fitting)[0]

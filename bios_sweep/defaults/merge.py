@@ -13,7 +13,6 @@ from typing import Any
 
 from bios_sweep.checks import one_of
 from bios_sweep.defaults.tuned import BETTER, REPEAT, Provenance, TunedDefaults, TunedKey
-from bios_sweep.defaults.tuned_file import key_words
 from bios_sweep.errors import DefaultsError
 
 REFUSE = "refuse"
@@ -48,7 +47,7 @@ def merge(
             kept[entry.key] = (name, entry) if later else (other, before)
         else:
             raise DefaultsError(
-                f"{other} and {name} have entries for one key ({key_words(entry.key)}) that cannot be "
+                f"{other} and {name} have entries for one key ({entry.key.words}) that cannot be "
                 f"combined: {reason}; leave one out, or keep the later one (--newest)"
             )
     return tuple(entry for _, entry in kept.values())
@@ -122,7 +121,7 @@ def _judged(entry: TunedDefaults) -> tuple[str, str] | None:
 
 
 def _named(entry: TunedDefaults) -> str:
-    return entry.provenance.sweep or key_words(entry.key)
+    return entry.provenance.sweep or entry.key.words
 
 
 def _refines(entry: TunedDefaults) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from bios_sweep.checks import one_of
 from bios_sweep.defaults import rules
 from bios_sweep.defaults.model_config import ModelShape, model_shape
 from bios_sweep.errors import DefaultsError
+from bios_sweep.jsonable import to_json
 from bios_sweep.method import Objective
 from bios_sweep.settings import ALPHA_RULES, FULL, LORA_SETTINGS, METHODS, TrainingSettings, setting_names
 from bios_sweep.vocabulary import Goal
@@ -20,6 +21,11 @@ PREFERENCE = "preference"
 TRAINING = {Objective.SFT: SUPERVISED, Objective.DPO: PREFERENCE}  # a method's objective -> the word here
 OBJECTIVES = tuple(TRAINING.values())
 SHIPPED_RULES = "shipped heuristics"
+# What a user decides; the other settings are constants that are shown on request.
+MAIN_SETTINGS = ("learning_rate", "batch_size", "lora_rank", "max_steps")
+RULED = {*MAIN_SETTINGS, "method"}  # settings whose value follows from facts
+OWN = {"does": "A script's own: only that script knows what it does.", "when_to_change": ""}
+TOLD = ("goal", "heuristics", "objective", "preference_beta", "source", "searched", "distance", "judged_on")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,22 +77,11 @@ class Recommendation:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values: every setting by its canonical name, `why` per setting, and the rest beside them."""
-        return {
-            **self.settings.to_dict(),
-            "why": {name: dict(self.why[name]) for name in self.settings.by_name() if name in self.why},
-            "warnings": list(self.warnings),
-            "family": self.shape.family,
-            "hidden_size": self.shape.hidden_size,
-            "origin": self.shape.origin,
-            "goal": self.goal,
-            "heuristics": self.heuristics,
-            "objective": self.objective,
-            "preference_beta": self.preference_beta,
-            "source": self.source,
-            "searched": list(self.searched),
-            "distance": self.distance,
-            "judged_on": self.judged_on,
-        }
+        why = {name: self.why[name] for name in self.settings.by_name() if name in self.why}
+        shape = {name: getattr(self.shape, name) for name in ("family", "hidden_size", "origin")}
+        rest = {name: getattr(self, name) for name in TOLD}
+        told = {"why": why, "warnings": self.warnings, **shape, **rest}
+        return {**self.settings.to_dict(), **to_json(told)}
 
 
 def recommend(
@@ -116,7 +111,7 @@ def recommend(
     one_of("objective", objective, OBJECTIVES, DefaultsError)
     shape = _resolve_shape(model, family, hidden_size)
     batch = rules.batch_size(goal=goal)
-    choices = {name: rules.constant(name) for name in setting_names() if name not in _RULED} | {
+    choices = {name: rules.constant(name) for name in setting_names() if name not in RULED} | {
         "method": rules.chosen_method(method),
         "learning_rate": rules.learning_rate(
             family=shape.family, hidden_size=shape.hidden_size, method=method
@@ -144,9 +139,6 @@ def recommend(
     )
 
 
-_RULED = frozenset({"learning_rate", "batch_size", "lora_rank", "max_steps", "method"})
-
-
 def _resolve_shape(
     model: str | os.PathLike[str] | None, family: str | None, hidden_size: int | None
 ) -> ModelShape:
@@ -165,3 +157,31 @@ def _resolve_shape(
     if hidden_size is not None:
         return replace(shape, hidden_size=hidden_size, lora_parameters_per_rank=None)
     return shape
+
+
+def explain(recommendation: Recommendation, names: Sequence[str] = MAIN_SETTINGS) -> list[dict[str, Any]]:
+    """The quick reference for `defaults show` and `plan`: rows with plain values, one per setting.
+
+    Keys: setting, default, range, does, why, source, evidence, confidence, when_to_change.
+    range: [low, high] as the guide has it, None where it gives none. `names=setting_names()` shows all.
+
+    Raises:
+        DefaultsError: a name that is no setting.
+    """
+    return [_row(recommendation, name) for name in names]
+
+
+def _row(recommendation: Recommendation, name: str) -> dict[str, Any]:
+    entry = OWN if name in recommendation.settings.own else rules.setting_heuristic(name)
+    why = recommendation.why[name]
+    return {
+        "setting": name,
+        "default": getattr(recommendation.settings, name),
+        "range": entry.get("range"),
+        "does": entry["does"],
+        "why": why.rule,
+        "source": why.source,
+        "evidence": why.evidence,
+        "confidence": why.confidence,
+        "when_to_change": entry["when_to_change"],
+    }

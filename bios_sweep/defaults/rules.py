@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -23,7 +23,6 @@ MEASURED = "measured"  # a verdict on this model
 PUBLISHED = "published"  # stated by the source for facts like these
 EXTRAPOLATED = "extrapolated"  # nobody measured it here
 
-NOT_MEASURED = "chosen, not measured"  # how the heuristics file marks a value without evidence
 MANY_EPOCHS = 10  # chosen, not measured: beyond it small data are usually learned by heart
 UNKNOWN_ADAPTER = "how many parameters a rank adds is known from the config of a dense model alone"
 # What may follow a family's name in a config's model_type: qwen2, qwen3_moe, llama4, mllama_text_model.
@@ -46,15 +45,15 @@ class Why(Mapping[str, str]):
     confidence: str
 
     def __getitem__(self, name: str) -> str:
-        if name not in {field.name for field in fields(self)}:
+        if name not in self.__dataclass_fields__:
             raise KeyError(name)
         return str(getattr(self, name))
 
     def __iter__(self) -> Iterator[str]:
-        return (field.name for field in fields(self))
+        return iter(self.__dataclass_fields__)
 
     def __len__(self) -> int:
-        return len(fields(self))
+        return len(self.__dataclass_fields__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +63,13 @@ class Choice:
     value: Any
     why: Why
     warnings: tuple[str, ...] = ()
+
+
+def _choice(
+    value: Any, *, rule: str, source: str, evidence: str, confidence: str = PUBLISHED, warning: str = ""
+) -> Choice:
+    why = Why(rule=rule, source=source, evidence=evidence, confidence=confidence)
+    return Choice(value=value, why=why, warnings=(warning,) if warning else ())
 
 
 @cache
@@ -117,13 +123,14 @@ def learning_rate(*, family: str, hidden_size: int, method: str = "lora") -> Cho
     multiplier, reference = rule["multipliers"][method] * level, rule["reference_hidden_size"]
     value = rule["base"] * multiplier * (reference / hidden_size) ** exponent
     evidence, doubt = _learning_rate_evidence(known, hidden_size)
-    why = Why(
+    return _choice(
+        value,
         rule=f"{rule['base']:g} * {multiplier:g} * ({reference} / {hidden_size})^{exponent:g} = {value:.3e}",
         source=_source(entry["source"], facts or {}),
         evidence=evidence,
         confidence=EXTRAPOLATED if doubt else PUBLISHED,
+        warning=f"learning_rate: {doubt}" if doubt else "",
     )
-    return Choice(value=value, why=why, warnings=(f"learning_rate: {doubt}",) if doubt else ())
 
 
 def batch_size(*, goal: str = Goal.BALANCED) -> Choice:
@@ -137,13 +144,8 @@ def batch_size(*, goal: str = Goal.BALANCED) -> Choice:
     row = entry["by_goal"][goal]
     low, high = row["range"]
     span = f"{low}" if low == high else f"{low}-{high}"
-    why = Why(
-        rule=f"goal {goal}: {row['value']} (range {span})",
-        source=entry["source"],
-        evidence=row["effect"],
-        confidence=PUBLISHED,
-    )
-    return Choice(value=row["value"], why=why)
+    rule = f"goal {goal}: {row['value']} (range {span})"
+    return _choice(row["value"], rule=rule, source=entry["source"], evidence=row["effect"])
 
 
 def lora_rank(*, parameters_per_rank: int | None = None, tokens: int | None = None) -> Choice:
@@ -154,33 +156,21 @@ def lora_rank(*, parameters_per_rank: int | None = None, tokens: int | None = No
     without saying what is small, so nothing lowers it here; `sweeps=capacity` measures it.
     """
     entry = setting_heuristic("lora_rank")
-    rank: int = entry["default"]
+    rank, rule, warning = entry["default"], f"default {entry['default']}", ""
+    evidence = "enough when LoRA parameters reach the completion tokens; not checked here"
     if tokens is not None:
         COUNT.require("tokens", tokens, DefaultsError)
-    if tokens is None or parameters_per_rank is None:
-        evidence = "enough when LoRA parameters reach the completion tokens; not checked here"
-        why = Why(rule=f"default {rank}", source=entry["source"], evidence=evidence, confidence=PUBLISHED)
-        doubt = f"lora_rank: not checked against {tokens} completion tokens; {UNKNOWN_ADAPTER}"
-        return Choice(value=rank, why=why, warnings=() if tokens is None else (doubt,))
-    return _rank_for_tokens(parameters_per_rank, tokens)
-
-
-def _rank_for_tokens(parameters_per_rank: int, tokens: int) -> Choice:
-    """The smallest of the default and the guide's larger ranks that is enough; else the largest, warned."""
-    entry = setting_heuristic("lora_rank")
-    ladder = (entry["default"], *entry["larger"])
-    enough = math.ceil(tokens / parameters_per_rank)
-    rank: int = next((rank for rank in ladder if rank >= enough), ladder[-1])
-    evidence = f"{rank * parameters_per_rank} LoRA parameters for {tokens} completion tokens"
-    rule = (
-        f"default {rank}" if rank == ladder[0] else f"{rank}: the default {ladder[0]} has too few parameters"
-    )
-    short = f"lora_rank: {evidence}; rank {enough} would reach them, try sweeps=capacity"
-    return Choice(
-        value=rank,
-        why=Why(rule=rule, source=entry["source"], evidence=evidence, confidence=PUBLISHED),
-        warnings=(short,) if rank < enough else (),
-    )
+        warning = f"lora_rank: not checked against {tokens} completion tokens; {UNKNOWN_ADAPTER}"
+    if tokens is not None and parameters_per_rank is not None:
+        enough = math.ceil(tokens / parameters_per_rank)
+        larger = [one for one in (rank, *entry["larger"]) if one >= enough]
+        rank = larger[0] if larger else entry["larger"][-1]
+        evidence = f"{rank * parameters_per_rank} LoRA parameters for {tokens} completion tokens"
+        if rank != entry["default"]:
+            rule = f"{rank}: the {rule} has too few parameters"
+        short = f"lora_rank: {evidence}; rank {enough} would reach them, try sweeps=capacity"
+        warning = short if rank < enough else ""
+    return _choice(rank, rule=rule, source=entry["source"], evidence=evidence, warning=warning)
 
 
 def max_steps(*, batch_size: int, examples: int | None = None) -> Choice:
@@ -195,58 +185,45 @@ def max_steps(*, batch_size: int, examples: int | None = None) -> Choice:
     recommended, minimum = entry["default"], entry["minimum"]
     COUNT.require("batch_size", batch_size, DefaultsError)
     if examples is None:
-        why = Why(
-            rule=f"{recommended} recommended (the size of the data is not known), {minimum} at least",
-            source=entry["source"],
-            evidence="the guide's recommendation",
-            confidence=PUBLISHED,
-        )
-        return Choice(value=recommended, why=why)
+        rule = f"{recommended} recommended (the size of the data is not known), {minimum} at least"
+        evidence = "the guide's recommendation"
+        return _choice(recommended, rule=rule, source=entry["source"], evidence=evidence)
     COUNT.require("examples", examples, DefaultsError)
     wanted = math.ceil(entry["rule"]["epochs"] * examples / batch_size)
     steps = min(max(wanted, minimum), recommended)
     epochs = steps * batch_size / examples
-    why = Why(
+    seen = f"max_steps: {steps} steps are {epochs:.3g} epochs of {examples} examples"
+    warning = f"{seen}; watch for overfitting" if epochs > MANY_EPOCHS else ""
+    if epochs < 1:
+        warning = f"{seen}, so not all are seen; more steps may help, try sweeps=duration"
+    return _choice(
+        steps,
         rule=f"{entry['rule']['epochs']} epochs of {examples} examples = {wanted} steps, "
         f"within {minimum}-{recommended}: {steps}",
         source=entry["rule"]["source"],
         evidence=f"{epochs:.3g} epochs",
         confidence=EXTRAPOLATED,
+        warning=warning,
     )
-    return Choice(value=steps, why=why, warnings=_epochs_doubt(steps, epochs, examples))
-
-
-def _epochs_doubt(steps: int, epochs: float, examples: int) -> tuple[str, ...]:
-    seen = f"max_steps: {steps} steps are {epochs:.3g} epochs of {examples} examples"
-    if epochs > MANY_EPOCHS:
-        return (f"{seen}; watch for overfitting",)
-    if epochs < 1:
-        return (f"{seen}, so not all are seen; more steps may help, try sweeps=duration",)
-    return ()
 
 
 def constant(name: str) -> Choice:
     """A setting whose default depends on nothing."""
     entry = setting_heuristic(name)
-    chosen = entry["source"].startswith(NOT_MEASURED)
-    why = Why(
+    confidence = entry.get("confidence", PUBLISHED)
+    return _choice(
+        entry["default"],
         rule=entry.get("means", f"constant {entry['default']}"),
         source=entry["source"],
-        evidence="none" if chosen else "stated by the source",
-        confidence=EXTRAPOLATED if chosen else PUBLISHED,
+        evidence="stated by the source" if confidence == PUBLISHED else "none",
+        confidence=confidence,
     )
-    return Choice(value=entry["default"], why=why)
 
 
 def without_adapter(name: str) -> Choice:
     """A setting of the adapter, or of its scale, where there is no adapter."""
-    why = Why(
-        rule="does not apply to full fine-tuning",
-        source=setting_heuristic(name)["source"],
-        evidence="there is no adapter",
-        confidence=PUBLISHED,
-    )
-    return Choice(value=None, why=why)
+    rule, source = "does not apply to full fine-tuning", setting_heuristic(name)["source"]
+    return _choice(None, rule=rule, source=source, evidence="there is no adapter")
 
 
 def chosen_method(method: str) -> Choice:
@@ -254,8 +231,8 @@ def chosen_method(method: str) -> Choice:
     default = constant("method")
     if method == default.value:
         return default
-    why = Why(rule=f"{method}, as asked", source="the caller", evidence="not judged here", confidence="given")
-    return Choice(value=method, why=why)
+    rule = f"{method}, as asked"
+    return _choice(method, rule=rule, source="the caller", evidence="not judged here", confidence="given")
 
 
 def preference(name: str, method: str = LORA) -> Choice:
@@ -263,37 +240,24 @@ def preference(name: str, method: str = LORA) -> Choice:
 
     They are published for LoRA; full fine-tuning takes the learning rate lower by as much as supervised
     training does, which is an extrapolation and warned of.
-
-    Raises:
-        DefaultsError: another name.
     """
-    entries = heuristics()["preference"]
-    entry = entries.get(name)
-    if not isinstance(entry, Mapping):
-        named = ", ".join(key for key, value in entries.items() if isinstance(value, Mapping))
-        raise DefaultsError(f"no preference-training heuristic for {name!r}; there are {named}")
+    entry = heuristics()["preference"][name]
     low, high = entry.get("range", (entry["default"], entry["default"]))
-    why = Why(
-        rule=f"preference training: {entry['default']:g} (range {low:g}-{high:g})",
-        source=entry["source"],
-        evidence="stated by the source, whatever the model's size",
-        confidence=PUBLISHED,
-    )
-    found = Choice(value=entry["default"], why=why)
-    return _preference_in_full(found) if (name, method) == ("learning_rate", FULL) else found
-
-
-def _preference_in_full(lora: Choice) -> Choice:
+    rule = f"preference training: {entry['default']:g} (range {low:g}-{high:g})"
+    evidence = "stated by the source, whatever the model's size"
+    if (name, method) != ("learning_rate", FULL):
+        return _choice(entry["default"], rule=rule, source=entry["source"], evidence=evidence)
     times = setting_heuristic("learning_rate")["rule"]["multipliers"]
-    value = float(f"{lora.value * times[FULL] / times[LORA]:.6g}")
+    value = float(f"{entry['default'] * times[FULL] / times[LORA]:.6g}")
     doubt = "the rate of preference training is published for LoRA alone; full takes a share as elsewhere"
-    why = replace(
-        lora.why,
-        rule=f"{lora.why.rule}, times {times[FULL] / times[LORA]:g} for full: {value:g}",
+    return _choice(
+        value,
+        rule=f"{rule}, times {times[FULL] / times[LORA]:g} for full: {value:g}",
+        source=entry["source"],
         evidence=f"none for full: {doubt}",
         confidence=EXTRAPOLATED,
+        warning=f"learning_rate: {doubt}; check it",
     )
-    return Choice(value=value, why=why, warnings=(f"learning_rate: {doubt}; check it",))
 
 
 def _source(published: str, facts: Mapping[str, Any]) -> str:

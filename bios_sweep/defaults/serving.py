@@ -6,9 +6,10 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from bios_sweep.defaults import rules
-from bios_sweep.defaults.lookup import Found, Wanted, lookup
+from bios_sweep.defaults.lookup import Found, lookup
 from bios_sweep.defaults.measured import plain_number, reasons
 from bios_sweep.defaults.recommendation import SUPERVISED, TRAINING, Recommendation, recommend
 from bios_sweep.errors import NotTunedError
@@ -57,20 +58,25 @@ def serve(
         objective=objective,
     )
     try:
-        found = lookup(
-            family=base.shape.family,
-            hidden_size=base.shape.hidden_size,
-            parameters=parameters,
-            method=method,
-            alpha_rule=base.settings.alpha_rule,
-            objective=next(one for one, word in TRAINING.items() if word == objective),
-            path=path,
-            start=start,
-            environment=environment,
-        )
+        found = lookup_for(base, parameters=parameters, path=path, start=start, environment=environment)
     except NotTunedError as error:
         return replace(base, searched=error.searched)
     return with_tuned(base, found)
+
+
+def lookup_for(base: Recommendation, **where: Any) -> Found:
+    """Tuned defaults for the model that a recommendation is about, as `lookup` finds and misses them.
+
+    where: its `parameters`, `path`, `start` and `environment`.
+    """
+    return lookup(
+        family=base.shape.family,
+        hidden_size=base.shape.hidden_size,
+        method=base.settings.method,
+        alpha_rule=base.settings.alpha_rule,
+        objective=next(one for one, word in TRAINING.items() if word == base.objective),
+        **where,
+    )
 
 
 def with_tuned(base: Recommendation, found: Found) -> Recommendation:
@@ -83,8 +89,7 @@ def with_tuned(base: Recommendation, found: Found) -> Recommendation:
     settled = {text for name in why for text in base.doubts.get(name, ())}
     warnings = tuple(text for text in base.warnings if text not in settled)
     if not found.exact:
-        settings = _moved(settings, found, why)
-        why = {name: _extrapolated(name, reason, settings, found) for name, reason in why.items()}
+        settings, why = _extrapolated(settings, why, found)
         warnings += (found.warning,)
     warnings += _other_conditions(settings, found)
     served = bool(why)
@@ -109,50 +114,40 @@ def _open(found: Found) -> str:
 
 def _other_conditions(settings: TrainingSettings, found: Found) -> tuple[str, ...]:
     """What the study held at another value than these settings have: its verdicts were not made there."""
-    served = {
-        **found.tuned.values,
-        **{name: 0 for values in found.tuned.profiles.values() for name in values},
-    }
+    tuned, warnings = found.tuned, []
+    served = {*tuned.values, *(name for values in tuned.profiles.values() for name in values)}
     apart = [
         f"{name} {plain_number(held)} (here {plain_number(getattr(settings, name))})"
-        for name, held in found.tuned.baseline.items()
-        if name not in (*served, *UNJUDGED, "own", *found.tuned.untold) and held != getattr(settings, name)
+        for name, held in tuned.baseline.items()
+        if name not in (*served, *UNJUDGED, "own", *tuned.untold) and held != getattr(settings, name)
     ]
-    told = found.tuned.told
-    script = f"the tuned values are a script's that was told {', '.join(told)} alone" if told else ""
-    warnings = [f"{script}; all else was its own"] if script else []
+    if tuned.told:
+        script = f"the tuned values are a script's that was told {', '.join(tuned.told)} alone"
+        warnings.append(f"{script}; all else was its own")
     if apart:
         warnings.append(f"the tuned values were measured with {', '.join(apart)}; they may not hold here")
     return tuple(warnings) if served else ()
 
 
-def _moved(settings: TrainingSettings, found: Found, why: Mapping[str, rules.Why]) -> TrainingSettings:
-    """The learning rate of a neighbouring size, moved as the rule moves between the two sizes."""
-    if "learning_rate" not in why or not _has_rule(found.wanted):
-        return settings
-    return replace(settings, learning_rate=settings.learning_rate * _rule_ratio(found.wanted, found))
+def _extrapolated(
+    settings: TrainingSettings, why: Mapping[str, rules.Why], found: Found
+) -> tuple[TrainingSettings, dict[str, rules.Why]]:
+    """Values of a neighbouring size: the learning rate moves as the rule moves between the two sizes.
 
-
-def _has_rule(wanted: Wanted) -> bool:
-    """Preference training has one rate, whatever the model's size."""
-    return wanted.objective == Objective.SFT
-
-
-def _rule_ratio(wanted: Wanted, found: Found) -> float:
-    here, there = (
-        rules.learning_rate(family=wanted.family, hidden_size=size, method=wanted.method).value
-        for size in (wanted.hidden_size, found.tuned.key.hidden_size)
-    )
-    return float(here / there)
-
-
-def _extrapolated(name: str, why: rules.Why, settings: TrainingSettings, found: Found) -> rules.Why:
-    if found.tuned.key.hidden_size == found.wanted.hidden_size:
-        return replace(why, rule=f"{why.rule}, {found.distance}", confidence=rules.EXTRAPOLATED)
-    follows = name == "learning_rate" and _has_rule(found.wanted)
-    moved = f"; moved by the rule to {plain_number(settings.learning_rate)}" if follows else ""
-    return replace(
-        why,
-        rule=f"{why.rule}, at hidden size {found.tuned.key.hidden_size}{moved}",
-        confidence=rules.EXTRAPOLATED,
-    )
+    Preference training has one rate, whatever the model's size.
+    """
+    wanted, size = found.wanted, found.tuned.key.hidden_size
+    same = size == wanted.hidden_size
+    where = dict.fromkeys(why, found.distance if same else f"at hidden size {size}")
+    if "learning_rate" in why and wanted.objective == Objective.SFT:
+        here, there = (
+            rules.learning_rate(family=wanted.family, hidden_size=one, method=wanted.method).value
+            for one in (wanted.hidden_size, size)
+        )
+        settings = replace(settings, learning_rate=settings.learning_rate * float(here / there))
+        moved = f"; moved by the rule to {plain_number(settings.learning_rate)}"
+        where["learning_rate"] += "" if same else moved
+    return settings, {
+        name: replace(one, rule=f"{one.rule}, {where[name]}", confidence=rules.EXTRAPOLATED)
+        for name, one in why.items()
+    }

@@ -12,17 +12,19 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from bios_sweep.checks import one_of
+from bios_sweep.claims import claim_named
 from bios_sweep.errors import DefaultsError
+from bios_sweep.jsonable import LEFT_OUT, OPTIONAL, to_json
 from bios_sweep.method import Objective
 from bios_sweep.settings import TrainingSettings, setting_names
 from bios_sweep.vocabulary import Goal, Word
 
 VERDICTS = (Word.CONFIRM, Word.REFINE, Word.UNCONFIRMED, Word.INCONCLUSIVE, Word.SCREENING_ONLY)
+BOUNDS = ("effect_percent", "lower", "upper", "margin")
 OPTIONAL_TEXTS = ("role", "claim", "hold", "stage", "sentence")
 REPEAT = "repeat"  # the A/A control: it has evidence, but it is no setting and has no value
 SEARCH = "search"  # evidence of a joint search: its levels are whole settings, not values of one
 PROFILES = tuple(Goal)
-NOT_ALWAYS = ("told", "metric")  # parts that a file may lack
 BETTER = {"minimize": "smaller is better", "maximize": "larger is better"}
 SILENT = (
     "the tuned values do not say which metric they were judged on, nor which way it is better, for an older "
@@ -57,9 +59,17 @@ class TunedKey:
         return {name: value for name, value in asdict(self).items() if (name, value) not in unsaid}
 
     @property
-    def method_words(self) -> str:
-        """`lora`, `lora by dpo`, `lora by dpo, run by command`."""
-        return method_words(self.method, self.objective) + (f", run by {self.runner}" if self.runner else "")
+    def words(self) -> str:
+        """The key in words, also the order of a collection."""
+        size = "unknown" if self.parameters is None else str(self.parameters)
+        tokens = "unknown" if self.tokens_per_step is None else f"{self.tokens_per_step:g}"
+        method = method_words(self.method, self.objective) + (
+            f", run by {self.runner}" if self.runner else ""
+        )
+        return (
+            f"{self.family}, hidden size {self.hidden_size}, parameters {size}, {method}, {self.alpha_rule}, "
+            f"{self.max_steps} steps of {self.batch_size} examples, tokens per step {tokens}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +82,7 @@ class Evidence:
     quality and speed claims are about levels of their own, not about the baseline's.
     """
 
+    factor: str = field(metadata=LEFT_OUT)  # the key that the evidence stands under says it
     verdict: str
     default: Any
     best_level: Any
@@ -95,6 +106,11 @@ class Evidence:
         return self.verdict in (Word.CONFIRM, Word.REFINE)
 
     @property
+    def for_everyone(self) -> bool:
+        """Whether its value holds whatever matters most; an old file does not say the claim."""
+        return not self.claim or claim_named(self.claim).for_everyone
+
+    @property
     def value(self) -> Any:
         """The value a decided verdict stands for: the refined level, or the confirmed default."""
         return self.best_level if self.verdict == Word.REFINE else self.default
@@ -108,21 +124,16 @@ class Evidence:
         """
         rest: dict[str, Any] = {name: verdict.get(name, "") for name in OPTIONAL_TEXTS}
         try:
-            rest |= {name: _finite(verdict[name]) for name in ("effect_percent", "lower", "upper", "margin")}
-            evidence = cls(
-                verdict=verdict["verdict"],
-                default=verdict["default"],
-                best_level=verdict["best_level"],
-                seeds=tuple(verdict["seeds"]),
-                levels=tuple(record["level"] for record in verdict["levels"]),
-                scope=verdict["scope"],
-                reasons=tuple(verdict["reasons"]),
-                **rest,
-            )
+            rest |= {name: _finite(verdict[name]) for name in BOUNDS}
+            rest |= {name: verdict[name] for name in ("verdict", "default", "best_level", "scope")}
+            rest |= {name: tuple(verdict[name]) for name in ("seeds", "reasons")}
+            rest["levels"] = tuple(record["level"] for record in verdict["levels"])
         except KeyError as error:
             raise DefaultsError(f"a verdict lacks {error.args[0]!r}, which its evidence needs") from error
-        _require_word(evidence.verdict)
-        return evidence
+        if rest["verdict"] not in VERDICTS:
+            allowed = ", ".join(VERDICTS)
+            raise DefaultsError(f"verdict {rest['verdict']!r} is not allowed; choose from {allowed}")
+        return cls(factor=verdict["factor"], **rest)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,13 +180,27 @@ class TunedDefaults:
     provenance: Provenance
     baseline: Mapping[str, Any] = field(default_factory=dict)
     profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    told: tuple[str, ...] | None = None
-    metric: TunedMetric | None = None
+    told: tuple[str, ...] | None = field(default=None, metadata=OPTIONAL)
+    metric: TunedMetric | None = field(default=None, metadata=OPTIONAL)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, lists instead of tuples; without the parts that say nothing here."""
-        plain: dict[str, Any] = _plain({**asdict(self), "key": self.key.to_dict()})
-        return {name: item for name, item in plain.items() if item is not None or name not in NOT_ALWAYS}
+        return {**to_json(self), "key": self.key.to_dict()}
+
+    def served(self, profile: str) -> dict[str, Any]:
+        """Setting -> value for what matters most."""
+        return {**self.values, **self.profiles.get(profile, {})}
+
+    def about(self, factor: str) -> list[Evidence]:
+        """All evidence of a factor, that of its first claim first."""
+        return [item for item in self.evidence.values() if item.factor == factor]
+
+    @property
+    def won(self) -> Mapping[str, Any]:
+        """The settings of a joint search's winner that was refined as a whole; none without one."""
+        search = self.evidence.get(SEARCH)
+        whole = search.best_level if search is not None and search.verdict == Word.REFINE else None
+        return whole if isinstance(whole, Mapping) else {}
 
     @property
     def judged_on(self) -> str:
@@ -191,7 +216,7 @@ class TunedDefaults:
     @property
     def tells(self) -> bool:
         """Whether there is a word about any setting; a control alone has none, and tunes nothing."""
-        return any(factor_of(name) != REPEAT for name in self.evidence)
+        return any(item.factor != REPEAT for item in self.evidence.values())
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -225,9 +250,7 @@ class TunedDefaults:
     @property
     def holds_steps(self) -> bool:
         """Whether batch sizes were compared at equal steps, not at equal examples."""
-        return "steps" in {
-            item.hold for name, item in self.evidence.items() if factor_of(name) == "batch_size"
-        }
+        return any(item.hold == "steps" for item in self.about("batch_size"))
 
 
 def settings_for(
@@ -260,21 +283,5 @@ def method_words(method: str, objective: str) -> str:
     return method if objective == Objective.SFT else f"{method} by {objective}"
 
 
-def factor_of(name: str) -> str:
-    """The factor that a key of the evidence is about: `batch_size (quality)` is about batch_size."""
-    return name.partition(" (")[0]
-
-
-def _require_word(verdict: Any) -> None:
-    if verdict not in VERDICTS:
-        raise DefaultsError(f"verdict {verdict!r} is not allowed; choose from {', '.join(VERDICTS)}")
-
-
 def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -15,11 +15,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from bios_sweep.atomic import write_atomically
+from bios_sweep.atomic import require_folder, write_atomically
 from bios_sweep.checks import is_whole
-from bios_sweep.defaults.tuned import NOT_ALWAYS, TunedDefaults, TunedKey
+from bios_sweep.defaults.tuned import TunedDefaults, TunedKey
 from bios_sweep.defaults.tuned_checks import checked_tuned, require_names
-from bios_sweep.errors import ConfigError, DefaultsError, StorageError
+from bios_sweep.errors import ConfigError, DefaultsError
 from bios_sweep.method import Objective
 
 SCHEMA_VERSION = 2  # it added the objective to the key
@@ -28,7 +28,7 @@ FILE_NAME = "bios_defaults.json"
 LARGEST_WHOLE = 2**63 - 1  # what other readers of JSON can hold
 PARTS = ("schema_version", "key", "values", "evidence", "provenance", "baseline", "evidence_hash")
 COLLECTION_PARTS = ("schema_version", "entries")
-OPTIONAL_PARTS = ("profiles", *NOT_ALWAYS)  # not in files of the first versions
+OPTIONAL_PARTS = ("profiles", "told", "metric")  # not in files of the first versions
 
 
 def write_tuned(path: str | os.PathLike[str], tuned: TunedDefaults) -> Path:
@@ -38,15 +38,7 @@ def write_tuned(path: str | os.PathLike[str], tuned: TunedDefaults) -> Path:
         DefaultsError: the values would not be accepted back by `read_tuned`.
         StorageError: the folder cannot be written.
     """
-    target = Path(path)
-    content = {"schema_version": _version([tuned]), **tuned.to_dict()}
-    content["evidence_hash"] = evidence_hash(content)
-    text = decimal_json(content) + "\n"
-    parse_tuned(text, where=str(target))
-    if not target.parent.is_dir():  # a misspelt path must not become a folder
-        raise StorageError(f"{target}: cannot be written (no such folder); choose another folder")
-    write_atomically(target, text)
-    return target
+    return _written(Path(path), _hashed(tuned, _version([tuned])))
 
 
 def write_entries(path: str | os.PathLike[str], entries: Sequence[TunedDefaults]) -> Path:
@@ -56,17 +48,22 @@ def write_entries(path: str | os.PathLike[str], entries: Sequence[TunedDefaults]
         DefaultsError: two entries for one key, or an entry that would not be accepted back.
         StorageError: the folder cannot be written.
     """
-    target = Path(path)
     version = _version(entries)
-    content: dict[str, Any] = {"schema_version": version, "entries": []}
-    for entry in sorted(entries, key=lambda entry: key_words(entry.key)):
-        plain = {"schema_version": version, **entry.to_dict()}
-        plain["evidence_hash"] = evidence_hash(plain)
-        content["entries"].append({name: plain[name] for name in plain if name != "schema_version"})
+    content = [_hashed(entry, version) for entry in sorted(entries, key=lambda entry: entry.key.words)]
+    for entry in content:
+        del entry["schema_version"]
+    return _written(Path(path), {"schema_version": version, "entries": content})
+
+
+def _hashed(tuned: TunedDefaults, version: int) -> dict[str, Any]:
+    content = {"schema_version": version, **tuned.to_dict()}
+    return {**content, "evidence_hash": evidence_hash(content)}
+
+
+def _written(target: Path, content: Mapping[str, Any]) -> Path:
     text = decimal_json(content) + "\n"
     parse_entries(text, where=str(target))
-    if not target.parent.is_dir():
-        raise StorageError(f"{target}: cannot be written (no such folder); choose another folder")
+    require_folder(target)
     write_atomically(target, text)
     return target
 
@@ -83,7 +80,10 @@ def read_tuned(path: str | os.PathLike[str]) -> TunedDefaults:
         DefaultsError: missing, not JSON, another or newer schema, a value out of range or without a
             confirmed or refined verdict, or a file that was changed after it was written.
     """
-    return parse_tuned(_text(Path(path)), where=str(path))
+    entries = read_entries(path)
+    if len(entries) != 1:
+        raise DefaultsError(f"{path}: holds {len(entries)} entries, not one; look one up by its model")
+    return entries[0]
 
 
 def read_entries(path: str | os.PathLike[str]) -> tuple[TunedDefaults, ...]:
@@ -92,28 +92,13 @@ def read_entries(path: str | os.PathLike[str]) -> tuple[TunedDefaults, ...]:
     Raises:
         DefaultsError: as `read_tuned`, and two entries for one key.
     """
-    return parse_entries(_text(Path(path)), where=str(path))
-
-
-def _text(target: Path) -> str:
     try:
-        return target.read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
-        raise DefaultsError(f"{target}: cannot be read ({error.strerror})") from error
+        raise DefaultsError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:
-        raise DefaultsError(f"{target}: is not UTF-8 text") from error
-
-
-def parse_tuned(text: str, *, where: str) -> TunedDefaults:
-    """The checks of `read_tuned` on a text; `where` opens every message.
-
-    Raises:
-        DefaultsError: as `read_tuned`.
-    """
-    entries = parse_entries(text, where=where)
-    if len(entries) != 1:
-        raise DefaultsError(f"{where}: holds {len(entries)} entries, not one; look one up by its model")
-    return entries[0]
+        raise DefaultsError(f"{path}: is not UTF-8 text") from error
+    return parse_entries(text, where=str(path))
 
 
 def parse_entries(text: str, *, where: str) -> tuple[TunedDefaults, ...]:
@@ -191,57 +176,31 @@ def _object(text: str) -> dict[str, Any]:
 def _entry(content: Mapping[str, Any]) -> TunedDefaults:
     require_names(content, (*PARTS, *OPTIONAL_PARTS), PARTS, "the file")
     tuned = checked_tuned(content)
-    _require_unchanged(content)
-    return tuned
-
-
-def _collection(content: Mapping[str, Any]) -> tuple[TunedDefaults, ...]:
-    if not isinstance(content["entries"], list):
-        raise DefaultsError(f"entries: is {content['entries']!r}; it must be a list")
-    found: list[TunedDefaults] = []
-    for number, entry in enumerate(content["entries"], 1):
-        try:
-            if not isinstance(entry, dict):
-                raise DefaultsError(f"is {entry!r}; it must be an object")
-            tuned = _entry({"schema_version": content["schema_version"], **entry})
-        except (DefaultsError, ConfigError) as error:
-            raise DefaultsError(f"entry {number}: {error}") from error
-        found.append(tuned)
-    require_one_per_key(found)
-    return tuple(found)
-
-
-def require_one_per_key(entries: Sequence[TunedDefaults]) -> None:
-    """Refuse two entries for one key: a look-up could not tell which to believe.
-
-    Raises:
-        DefaultsError: naming the key and the two entries by number.
-    """
-    seen: dict[TunedKey, int] = {}
-    for number, entry in enumerate(entries, 1):
-        if entry.key in seen:
-            raise DefaultsError(
-                f"entries {seen[entry.key]} and {number} are for one key ({key_words(entry.key)}); keep one"
-            )
-        seen[entry.key] = number
-
-
-def key_words(key: TunedKey) -> str:
-    """A key in words, also the order of a collection."""
-    size = "unknown" if key.parameters is None else str(key.parameters)
-    tokens = "unknown" if key.tokens_per_step is None else f"{key.tokens_per_step:g}"
-    return (
-        f"{key.family}, hidden size {key.hidden_size}, parameters {size}, {key.method_words}, "
-        f"{key.alpha_rule}, {key.max_steps} steps of {key.batch_size} examples, tokens per step {tokens}"
-    )
-
-
-def _require_unchanged(content: Mapping[str, Any]) -> None:
     if content["evidence_hash"] != evidence_hash(content):
         raise DefaultsError(
             "evidence_hash does not match: the file was changed after it was written; "
             "run the sweep again to write it anew"
         )
+    return tuned
+
+
+def _collection(content: Mapping[str, Any]) -> tuple[TunedDefaults, ...]:
+    """Every entry; two for one key are refused, for a look-up could not tell which to believe."""
+    if not isinstance(content["entries"], list):
+        raise DefaultsError(f"entries: is {content['entries']!r}; it must be a list")
+    found: list[TunedDefaults] = []
+    seen: dict[TunedKey, int] = {}
+    for number, entry in enumerate(content["entries"], 1):
+        try:
+            if not isinstance(entry, dict):
+                raise DefaultsError(f"is {entry!r}; it must be an object")
+            found.append(_entry({"schema_version": content["schema_version"], **entry}))
+        except (DefaultsError, ConfigError) as error:
+            raise DefaultsError(f"entry {number}: {error}") from error
+        key = found[-1].key
+        if seen.setdefault(key, number) != number:
+            raise DefaultsError(f"entries {seen[key]} and {number} are for one key ({key.words}); keep one")
+    return tuple(found)
 
 
 def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

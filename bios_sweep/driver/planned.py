@@ -14,7 +14,7 @@ from bios_sweep.records.earlier import journal_results, known_of
 from bios_sweep.records.results import StoredResults
 from bios_sweep.records.speed import seconds_per_example
 from bios_sweep.report.content.plan_summary import PlanSummary, Rate, summarise_plan
-from bios_sweep.report.content.truncation import earlier_cut_note
+from bios_sweep.report.content.scope import earlier_cut_note
 from bios_sweep.report.text.glance import html_of, plan_lines
 from bios_sweep.study.arms import Arm
 from bios_sweep.study.plan import Plan

@@ -18,10 +18,10 @@ from bios_sweep.records.journal import Journal, plain
 from bios_sweep.records.retention import keep_adapters
 from bios_sweep.records.sweep_state import BROKEN
 from bios_sweep.report.content.arm_rows import results_rows
-from bios_sweep.report.content.goals import headline
+from bios_sweep.report.content.lines import headline
 from bios_sweep.report.content.summarise import summarise
 from bios_sweep.report.content.summary import Summary
-from bios_sweep.report.text.broken import broken_line
+from bios_sweep.report.text.failed import broken_line
 from bios_sweep.report.text.markdown import to_markdown
 from bios_sweep.report.text.publish import write_report
 from bios_sweep.sealed import PREFIX, unlike

@@ -9,8 +9,8 @@ from bios_sweep.procedure import broken_by
 from bios_sweep.records.lock import live_owner
 from bios_sweep.records.sweep_state import BROKEN
 from bios_sweep.records.workspace import Workspace
-from bios_sweep.report.content.status import SweepStatus
-from bios_sweep.report.text.broken import broken_line
+from bios_sweep.report.content.answers import SweepStatus
+from bios_sweep.report.text.failed import broken_line
 from bios_sweep.vocabulary import Status
 
 

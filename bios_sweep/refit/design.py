@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bios_sweep.decision.table import Floats
-from bios_sweep.refit.evidence import Ladder
+from bios_sweep.refit.evidence import RateStudy
 
 REFERENCE_SIZE = 2000.0  # heuristics.json: the hidden size at which a rule's level is stated
 HIDDEN = "hidden size"
@@ -41,25 +41,25 @@ class Design:
         return len(set(self.groups))
 
 
-def design_of(ladders: Sequence[Ladder], *, flat: bool = False) -> Design:
+def design_of(studies: Sequence[RateStudy], *, flat: bool = False) -> Design:
     """The columns that the studies identify. flat: without hidden size, for one value that serves all sizes.
 
     A factor that moves with hidden size (the other columns explain 90 % of it) refuses the law: which of the
     two moves the best rate cannot be told. Factors that move together, but not with hidden size, keep one
     column between them, so that they do not bias the exponent, and no effect is reported for either.
     """
-    names = tuple(dict.fromkeys(ladder.model for ladder in ladders))
-    groups = tuple(names.index(ladder.model) for ladder in ladders)
-    columns, unknown = _columns(ladders)
+    names = tuple(dict.fromkeys(study.model for study in studies))
+    groups = tuple(names.index(study.model) for study in studies)
+    columns, unknown = _columns(studies)
     if not flat:
         columns = {
-            HIDDEN: np.array([math.log(REFERENCE_SIZE / one.hidden_size) for one in ladders]),
+            HIDDEN: np.array([math.log(REFERENCE_SIZE / one.hidden_size) for one in studies]),
             **columns,
         }
     refusal = "" if flat else _size_refusal(columns[HIDDEN], len(names))
     if not refusal:
         refusal, columns, unknown = _untangled(columns, unknown)
-    matrix = np.column_stack([np.ones(len(ladders)), *columns.values()])
+    matrix = np.column_stack([np.ones(len(studies)), *columns.values()])
     spare = len(names) - _between(matrix, groups)
     if not refusal and spare < 1:
         needed = " and ".join(columns) or "a level"
@@ -69,12 +69,12 @@ def design_of(ladders: Sequence[Ladder], *, flat: bool = False) -> Design:
     )
 
 
-def _columns(ladders: Sequence[Ladder]) -> tuple[dict[str, Floats], dict[str, str]]:
+def _columns(studies: Sequence[RateStudy]) -> tuple[dict[str, Floats], dict[str, str]]:
     """The factors that vary, in doublings from their defaults; the reason for each that does not."""
     columns: dict[str, Floats] = {}
     unknown: dict[str, str] = {}
     for fact, name in FACTORS.items():
-        values = [ladder.facts.get(fact) for ladder in ladders]
+        values = [study.facts.get(fact) for study in studies]
         known = [value for value in values if value is not None]
         if len(known) < len(values):
             unknown[name] = f"{name} is not known in every study: its effect is not identified"

@@ -22,15 +22,49 @@ RARE = 0.01  # chances below are dropped (chosen, not measured)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ladder:
-    """One study of one model: learning rates in steps, everything else fixed.
+class Reading:
+    """What the numbers of one study say of its best learning rate.
 
-    facts: what was fixed and may move the best rate: `lora_rank`, `batch_size`, `max_steps`, where known.
     low, high: the rates between which the best one lies; 0 and infinity where the grid leaves an end open.
     places: the same in finer words, (low, high, chance) per rate that may be the best of those tested:
     between its tested neighbours. Empty: the bracket is all that is known.
     rates: those that trained, ascending. gains: percent over the best of them (0 for it, the others below),
     empty where only the bracket is known. wall: the lowest rate above the best that diverged, else infinity.
+    """
+
+    low: float
+    high: float
+    places: tuple[tuple[float, float, float], ...] = ()
+    rates: tuple[float, ...] = ()
+    gains: tuple[float, ...] = ()
+    wall: float = math.inf
+
+    def diverges_at(self, rate: float) -> bool:
+        """Whether the rate is at or above one that diverged."""
+        return rate >= self.wall
+
+    def regret(self, rate: float) -> float:
+        """Percent of the loss given away by training at `rate` instead of at the best tested one.
+
+        Between rates a monotone cubic over the logarithm (Fritsch & Carlson 1980), which never rises above
+        what was tested and so favours the rules whose values were tested: the old one. Beyond the outermost
+        trained rate its own regret, and the worst tested one where the rate diverges: at least that much.
+        Only where there are gains.
+        """
+        if self.diverges_at(rate):
+            return -min(self.gains)
+        if len(self.rates) < 2:
+            return -self.gains[0]
+        curve = interpolate.PchipInterpolator(np.log(self.rates), self.gains)
+        inside = min(max(rate, self.rates[0]), self.rates[-1])
+        return max(0.0, -float(curve(math.log(inside))))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RateStudy(Reading):
+    """One study of one model: learning rates in steps, everything else fixed; a ladder, in words.
+
+    facts: what was fixed and may move the best rate: `lora_rank`, `batch_size`, `max_steps`, where known.
     trials: keys of the trials behind it, where its source tells; a shared trial is no independent evidence.
     """
 
@@ -40,12 +74,6 @@ class Ladder:
     hidden_size: int
     method: str = "lora"
     facts: Mapping[str, float] = field(default_factory=dict)
-    low: float
-    high: float
-    places: tuple[tuple[float, float, float], ...] = ()
-    rates: tuple[float, ...] = ()
-    gains: tuple[float, ...] = ()
-    wall: float = math.inf
     trials: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
@@ -58,41 +86,21 @@ class Ladder:
                 f"{self.name}: the best rate cannot lie between {self.low:g} and {self.high:g}; low < high"
             )
 
-    def diverges_at(self, rate: float) -> bool:
-        """Whether the rate is at or above one that diverged."""
-        return rate >= self.wall
-
-    def regret(self, rate: float) -> float:
-        """Percent of the loss given away by training at `rate` instead of at the best tested one.
-
-        Between rates a monotone cubic over the logarithm (Fritsch & Carlson 1980), which never rises above
-        what was tested and so favours the rules whose values were tested: the old one. Beyond the outermost
-        trained rate its own regret, and the worst tested one where the rate diverges: at least that much.
-
-        Raises:
-            ValueError: the ladder has no gains.
-        """
-        if not self.gains:
-            raise ValueError(f"{self.name}: has a bracket but no gains")
-        if self.diverges_at(rate):
-            return -min(self.gains)
-        if len(self.rates) < 2:
-            return -self.gains[0]
-        curve = interpolate.PchipInterpolator(np.log(self.rates), self.gains)
-        inside = min(max(rate, self.rates[0]), self.rates[-1])
-        return max(0.0, -float(curve(math.log(inside))))
-
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
-    """What a ladder's numbers say; the fields are those of `Ladder`."""
+class Collected:
+    """The studies found, and what was left out with its reason, in words."""
 
-    low: float
-    high: float
-    places: tuple[tuple[float, float, float], ...]
-    rates: tuple[float, ...]
-    gains: tuple[float, ...]
-    wall: float
+    studies: tuple[RateStudy, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, parts: Sequence[Collected]) -> Collected:
+        """Several as one."""
+        return cls(
+            studies=tuple(study for part in parts for study in part.studies),
+            left_out=tuple(told for part in parts for told in part.left_out),
+        )
 
 
 def read_seeds(outcomes: Mapping[tuple[float, int], Outcome], metric: Metric) -> Reading:
@@ -162,7 +170,8 @@ def _reading(
     bracket: tuple[float | None, float | None] | None,
 ) -> Reading:
     low, high = bracket or (None, None)
-    below, best = _below_best(gains), max(gains, key=lambda rate: gains[rate])
+    best = max(gains, key=lambda rate: gains[rate])
+    below = {rate: float(gains[rate] - gains[best]) for rate in sorted(gains)}
     chances = _chances(below, errors, freedom)
     return Reading(
         low=0.0 if low is None else low,
@@ -200,8 +209,3 @@ def _next(rates: Sequence[float], rate: float, way: int) -> float | None:
     """The tested rate next below (-1) or above (1); None at the end of the grid."""
     beyond = [one for one in rates if (one - rate) * way > 0]
     return min(beyond, key=lambda one: abs(one - rate)) if beyond else None
-
-
-def _below_best(gains: Mapping[float, float]) -> dict[float, float]:
-    best = max(gains.values())
-    return {rate: float(gains[rate] - best) for rate in sorted(gains)}

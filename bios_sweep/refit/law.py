@@ -16,8 +16,10 @@ import numpy as np
 from scipy import stats
 
 from bios_sweep.decision.table import Floats
+from bios_sweep.defaults.rules import family_of, setting_heuristic
+from bios_sweep.errors import DefaultsError
 from bios_sweep.refit.design import HIDDEN, REFERENCE_SIZE, Design, design_of
-from bios_sweep.refit.evidence import Ladder
+from bios_sweep.refit.evidence import RateStudy
 from bios_sweep.refit.likelihood import Likelihood
 
 LEVEL = 0.95  # two-sided, of every interval
@@ -51,6 +53,20 @@ class Rule:
         return float(self.level * (REFERENCE_SIZE / hidden_size) ** self.exponent)
 
 
+def served_rule(family: str, method: str) -> Rule:
+    """The rule that is served now; the fallback's exponent where the family has none.
+
+    Raises:
+        DefaultsError: a method without a rule.
+    """
+    rule = setting_heuristic("learning_rate")["rule"]
+    if method not in rule["multipliers"]:
+        raise DefaultsError(f"method: {method!r} has no rule; there are {', '.join(rule['multipliers'])}")
+    facts = rule["families"].get(family_of(family), rule["fallback"])
+    level = rule["base"] * rule["multipliers"][method] * facts.get("level", 1.0)
+    return Rule(level=level, exponent=facts["exponent"])
+
+
 @dataclass(frozen=True, kw_only=True)
 class Law:
     """What the studies of one family say. `rule` is None, and `refusal` says why, where they say nothing.
@@ -70,18 +86,18 @@ class Law:
     refusal: str = ""
 
 
-def fit_law(ladders: Sequence[Ladder]) -> Law:
-    """The law with its intervals, all ladders being of one family and method.
+def fit_law(studies: Sequence[RateStudy]) -> Law:
+    """The law with its intervals, all studies being of one family and method.
 
     A profile interval holds every value whose best log likelihood is within
     `M/2 log(1 + t^2 / spare)` of the maximum, M models, t Student's 97.5 % point at the models to spare: the
     exact interval of a regression over M models where brackets are narrow, wider where they are not.
     """
-    design = design_of(ladders)
-    counted = Law(models=design.models, studies=len(ladders), unknown=design.unknown, refusal=design.refusal)
+    design = design_of(studies)
+    counted = Law(models=design.models, studies=len(studies), unknown=design.unknown, refusal=design.refusal)
     if design.refusal:
         return counted
-    likelihood = _likelihood(design, ladders)
+    likelihood = _likelihood(design, studies)
     top, least = likelihood.best(likelihood.start())
     names = ("level", *design.columns)
     found = {name: _interval(likelihood, top, least, place) for place, name in enumerate(names)}
@@ -90,26 +106,22 @@ def fit_law(ladders: Sequence[Ladder]) -> Law:
         rule=Rule(level=math.exp(top[0]), exponent=float(top[1])),
         exponent=found[HIDDEN],
         level=_as_factor(found["level"]),
-        effects={name: _as_factor(one) for name, one in found.items() if _told(name, design)},
+        effects={name: _as_factor(found[name]) for name in design.columns[1:] if name not in design.unknown},
     )
 
 
-def fit_rule(ladders: Sequence[Ladder], *, flat: bool = False) -> Rule | str:
+def fit_rule(studies: Sequence[RateStudy], *, flat: bool = False) -> Rule | str:
     """The most likely rule alone, or why there is none. flat: one value for all sizes."""
-    design = design_of(ladders, flat=flat)
+    design = design_of(studies, flat=flat)
     if design.refusal:
         return design.refusal
-    likelihood = _likelihood(design, ladders)
+    likelihood = _likelihood(design, studies)
     top, _ = likelihood.best(likelihood.start())
     return Rule(level=math.exp(top[0]), exponent=0.0 if flat else float(top[1]))
 
 
-def _told(name: str, design: Design) -> bool:
-    return name not in ("level", HIDDEN) and name not in design.unknown
-
-
-def _likelihood(design: Design, ladders: Sequence[Ladder]) -> Likelihood:
-    places = [ladder.places or ((ladder.low, ladder.high, 1.0),) for ladder in ladders]
+def _likelihood(design: Design, studies: Sequence[RateStudy]) -> Likelihood:
+    places = [study.places or ((study.low, study.high, 1.0),) for study in studies]
     most = max(map(len, places))
     padded = [[*some, *[(some[0][0], some[0][1], 0.0)] * (most - len(some))] for some in places]
     table = np.array(padded, dtype=np.float64)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy import stats
 
-from bios_sweep.refit.evidence import ALPHA, Ladder
-from bios_sweep.refit.law import Law, Rule, fit_law, fit_rule
+from bios_sweep.refit.evidence import ALPHA, RateStudy
+from bios_sweep.refit.law import Law, Rule, fit_law, fit_rule, served_rule
 
 OLD = "old"
 NEW = "new"
@@ -41,12 +41,14 @@ class Gain:
 class Refit:
     """A family's law and whether it should replace the old rule.
 
+    hidden_sizes: of the smallest and the largest model.
     regrets: rule -> mean over the held-out models, percent. choice: `old`, `new` or `flat`; reason in words.
     flat: the flat value fitted to all models, None where there is no law.
     """
 
     family: str
     method: str
+    hidden_sizes: tuple[int, int]
     law: Law
     old: Rule
     flat: Rule | None = None
@@ -72,7 +74,15 @@ class Refit:
         return rules[self.choice] or self.old
 
 
-def refit(ladders: Sequence[Ladder], old: Rule, margin: float) -> Refit:
+def refits(studies: Sequence[RateStudy], margin: float) -> list[Refit]:
+    """Every family and method by itself, against the rule that is served now; margin: as in `refit`."""
+    groups: dict[tuple[str, str], list[RateStudy]] = {}
+    for study in studies:
+        groups.setdefault((study.family, study.method), []).append(study)
+    return [refit(own, served_rule(*key), margin) for key, own in groups.items()]
+
+
+def refit(studies: Sequence[RateStudy], old: Rule, margin: float) -> Refit:
     """Fit the law of one family and method, and compare it with the old rule on models left out in turn.
 
     margin: percent of the loss that matters. A change is recommended only where its mean saving over models
@@ -80,10 +90,11 @@ def refit(ladders: Sequence[Ladder], old: Rule, margin: float) -> Refit:
     candidates) is above 0, and where it diverges on no more studies than the old rule. Where both would do,
     the flat value must save the margin over the new rule too: it forgets the size of the model.
     """
-    first, law = ladders[0], fit_law(ladders)
+    first, law, sizes = studies[0], fit_law(studies), [study.hidden_size for study in studies]
     kept = Refit(
         family=first.family,
         method=first.method,
+        hidden_sizes=(min(sizes), max(sizes)),
         law=law,
         old=old,
         margin=margin,
@@ -91,9 +102,9 @@ def refit(ladders: Sequence[Ladder], old: Rule, margin: float) -> Refit:
     )
     if law.refusal:
         return kept
-    flat = fit_rule(ladders, flat=True)
+    flat = fit_rule(studies, flat=True)
     kept = replace(kept, flat=None if isinstance(flat, str) else flat)
-    rows = held_out(ladders, old)
+    rows = held_out(studies, old)
     if isinstance(rows, str):
         return replace(kept, reason=f"keep the old rule: {rows}")
     gains = {name: _gain(rows, name) for name in CANDIDATES}
@@ -101,25 +112,25 @@ def refit(ladders: Sequence[Ladder], old: Rule, margin: float) -> Refit:
     return replace(kept, held_out=rows, gains=gains, choice=choice, reason=reason)
 
 
-def held_out(ladders: Sequence[Ladder], old: Rule) -> tuple[HeldOut, ...] | str:
+def held_out(studies: Sequence[RateStudy], old: Rule) -> tuple[HeldOut, ...] | str:
     """Every model that has gains, judged by rules fitted to the others; or why that cannot be done."""
-    models = dict.fromkeys(ladder.model for ladder in ladders if ladder.gains)
+    models = dict.fromkeys(study.model for study in studies if study.gains)
     if len(models) < 3:
         return f"regret needs the gains of at least 3 models, there are {len(models)}"
     rows = []
     for model in models:
-        rest = [ladder for ladder in ladders if ladder.model != model]
+        rest = [study for study in studies if study.model != model]
         rules: dict[str, Rule] = {OLD: old}
         for name in CANDIDATES:
             rule = fit_rule(rest, flat=name == FLAT)
             if isinstance(rule, str):
                 return f"cross-validation fails without {model}: {rule}"
             rules[name] = rule
-        rows.append(_row([one for one in ladders if one.model == model and one.gains], rules))
+        rows.append(_row([one for one in studies if one.model == model and one.gains], rules))
     return tuple(rows)
 
 
-def _row(mine: Sequence[Ladder], rules: Mapping[str, Rule]) -> HeldOut:
+def _row(mine: Sequence[RateStudy], rules: Mapping[str, Rule]) -> HeldOut:
     rates = {name: rule.rate(mine[0].hidden_size) for name, rule in rules.items()}
     return HeldOut(
         model=mine[0].model,

@@ -43,11 +43,11 @@ def named_metric(source: str, name: str) -> tuple[Metric, tuple[str, ...]]:
     Raises:
         InputError: the name does not say which way is better.
     """
-    told = direction_of(name)
-    if told is None:
+    direction = direction_of(name)
+    if direction is None:
         raise InputError(f"{source}: {ask_for(name, '--direction ')}")
-    note = () if told == MINIMIZE else (f"{name}: larger is taken as better",)
-    return Metric(name=name, direction=told, unit=""), note
+    note = () if direction == MINIMIZE else (f"{name}: larger is taken as better",)
+    return Metric(name=name, direction=direction, unit=""), note
 
 
 def metric_name(raw: RawTable, column: str) -> str:
@@ -89,6 +89,6 @@ def _stated(raw: RawTable, column: str, name: str, *, text: bool = True) -> str:
     if not found or (text and any(map(is_number, found))):
         return ""
     if len(found) > 1:
-        told = ", ".join(map(repr, found[:3]))
-        raise InputError(f"{raw.source}: column {name!r} says {told}; keep the rows of one")
+        values = ", ".join(map(repr, found[:3]))
+        raise InputError(f"{raw.source}: column {name!r} says {values}; keep the rows of one")
     return found[0]

@@ -60,10 +60,10 @@ def _row(found: list[Key], default: str) -> str:
     return f"| `{found[0].path}` | {'; '.join(values)} | {_safe(joined(*comments))} |"
 
 
-def _differing(told: list[tuple[str, str]], main: str) -> list[str]:
+def _differing(pairs: list[tuple[str, str]], main: str) -> list[str]:
     """The main text, then each other one behind the options that say it."""
     by_text: dict[str, list[str]] = {}
-    for option, text in told:
+    for option, text in pairs:
         if text and text != main:
             by_text.setdefault(text, []).append(f"`{option}`")
     others = [f"{', '.join(options)}: {text}" for text, options in by_text.items()]

@@ -21,10 +21,12 @@ from bios_sweep.audit.rollup import RollUpRow
 from bios_sweep.decision.costs import Timing
 from bios_sweep.decision.finding import Margin
 from bios_sweep.decision.statement import Verdict
-from bios_sweep.defaults.tuned import TunedDefaults, TunedKey, TunedMetric
+from bios_sweep.defaults.tuned import TunedDefaults, TunedKey
+from bios_sweep.ports import PreflightLine
 from bios_sweep.reasons import Reason
+from bios_sweep.rehearsal.summary import RehearsalSummary
+from bios_sweep.report.content.answers import SuggestionSummary, SweepStatus
 from bios_sweep.report.content.plan_summary import PlanSummary
-from bios_sweep.report.content.status import SweepStatus
 from bios_sweep.report.content.summary import MetricRow, Summary
 from bios_sweep.study.decision import DecisionRule
 from bios_sweep.study.design import Budget
@@ -45,12 +47,12 @@ AS_WRITTEN: dict[type, dict[str, Any]] = {
     TrialResult: {"final": Numbers, "files": NotRequired[Mapping[str, str]]},
     TrialSpec: {"settings": Settings},
     TunedKey: {"objective": NotRequired[str], "runner": NotRequired[str]},
-    TunedDefaults: {
-        "told": NotRequired[list[str]],
-        "metric": NotRequired[TunedMetric],
-        "evidence_hash": str,
-    },
+    TunedDefaults: {"evidence_hash": str},
 }
+RAN = {
+    "warnings": list[str], "preflight": NotRequired[list[PreflightLine]],
+    "files": {"defaults": str | None, "report": str | None}, "link": str,
+}  # fmt: skip
 ARM = {"factor": str | None, "level": Any}
 FACTS = {
     "sweep_id": str, "name": str, "question": str, "metric": str, "direction": str, "baseline": Settings,
@@ -89,6 +91,11 @@ AUDIT = {
 }  # fmt: skip
 
 
+def _but_none(hint: Any) -> Any:
+    (only,) = [own for own in get_args(hint) if own is not NoneType]
+    return only
+
+
 def keys_of(cls: type) -> dict[str, Any]:
     """Key -> annotation of what is written of a dataclass; `jsonable.to_json` reads the same metadata."""
     hints, found = get_type_hints(cls), {}
@@ -112,7 +119,13 @@ WRITTEN: dict[str, tuple[str, Any]] = {  # file -> what it is of, and its annota
         {"roll_up": list[RollUpRow], "judged_on": list[str]},
     ),
     "plan": ("What `plan --json` prints.", PlanSummary),
+    "run": (
+        "What `run --json` prints: the report with what became of it, or the preflight that ended the run.",
+        [{**keys_of(Summary), **RAN}, {"preflight": list[PreflightLine]}],
+    ),
     "status": ("What `status --json` prints.", SweepStatus),
+    "suggest": ("What `suggest --json` prints.", SuggestionSummary),
+    "rehearse": ("What `rehearse --json` prints.", RehearsalSummary),
     "journal": (
         "A line of `journal.jsonl`. seq: from 1 without gaps; time: UTC, ISO 8601 to the millisecond.",
         [{"seq": int, "time": str, "kind": kind, **own} for kind, own in ENTRIES.items()],
@@ -185,11 +198,6 @@ def _one_of(schemas: list[dict[str, Any]]) -> dict[str, Any]:
     if all([*one] == ["type"] for one in schemas):
         return {"type": [one["type"] for one in schemas]}
     return {"anyOf": schemas}
-
-
-def _but_none(hint: Any) -> Any:
-    (only,) = [own for own in get_args(hint) if own is not NoneType]
-    return only
 
 
 def text(name: str) -> str:

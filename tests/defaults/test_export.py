@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from bios_sweep import defaults
 from bios_sweep.config.compose import compose_config
 from bios_sweep.defaults.exporters.quantities import quantities, split_batch
-from bios_sweep.defaults.exporters.tool import Fixed
+from bios_sweep.defaults.exporters.tools import Fixed
 from bios_sweep.defaults.exporters.yaml_text import comment, scalar
 from bios_sweep.defaults.model_config import lora_parameters_per_rank
 from bios_sweep.errors import DefaultsError

@@ -15,7 +15,7 @@ from bios_sweep.jsonable import to_json
 from bios_sweep.procedure import ProcedureSource
 from bios_sweep.report.content.arm_rows import results_rows
 from bios_sweep.report.content.summarise import summarise
-from bios_sweep.report.text.csv_table import write_results
+from bios_sweep.report.text.publish import write_results
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import build_plan
 from bios_sweep.study.scenario import Metric

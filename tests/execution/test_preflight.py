@@ -20,7 +20,7 @@ from bios_sweep.errors import ClusterError, ConfigError
 from bios_sweep.execution.preflight import GIB, inspect, judge, own_versions
 from bios_sweep.execution.transfer.storage import TrialFiles
 from bios_sweep.ports import PreflightLine
-from bios_sweep.report.text.preflight import folded, print_preflight
+from bios_sweep.report.text.listener import folded, print_preflight
 from bios_sweep.request import Request
 
 LOOK = "bios_sweep.engines.training.on_node:look"

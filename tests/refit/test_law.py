@@ -18,7 +18,7 @@ from bios_sweep.refit.law import Rule, _likelihood, fit_law
 from bios_sweep.refit.regret import refit
 from bios_sweep.study.scenario import Metric
 from bios_sweep.vocabulary import Status
-from tests.refit.simulated_ladders import PUBLISHED, SIZES, family, ladder, outcomes
+from tests.refit.simulated_studies import PUBLISHED, SIZES, family, outcomes, study
 
 FLATTER = Rule(level=5e-4, exponent=0.3)
 HIGHER = Rule(level=1.5e-3, exponent=0.5)
@@ -39,7 +39,7 @@ def losses(*means, diverged=()):
 
 def around(size, *, half=0.5, rate=None, **more):
     rate = rate or PUBLISHED.rate(size)
-    return ladder(size, low=rate * math.exp(-half), high=rate * math.exp(half), **more)
+    return study(size, low=rate * math.exp(-half), high=rate * math.exp(half), **more)
 
 
 def test_a_best_rate_inside_the_grid_is_bracketed_by_its_neighbours():
@@ -66,7 +66,7 @@ def test_gains_with_standard_errors_say_the_same_as_seeds():
 
 
 def test_regret_is_what_was_tested_and_a_diverging_rate_costs_the_worst():
-    one = ladder(2048, **vars(read_seeds(losses(3.0, 2.0, 2.2, diverged=(5,)), Metric())))
+    one = study(2048, **vars(read_seeds(losses(3.0, 2.0, 2.2, diverged=(5,)), Metric())))
     assert one.regret(2.0) == 0
     assert one.regret(1.0) == pytest.approx(-one.gains[0])
     assert one.regret(6.0) == pytest.approx(-min(one.gains))
@@ -142,7 +142,7 @@ def test_rank_and_batch_that_move_together_are_refused_and_the_exponent_is_not()
 
 
 def test_an_end_that_no_study_closes_is_open():
-    law = fit_law([ladder(size, low=PUBLISHED.rate(size), high=math.inf) for size in SIZES])
+    law = fit_law([study(size, low=PUBLISHED.rate(size), high=math.inf) for size in SIZES])
     assert law.level.upper is None
 
 
@@ -295,7 +295,7 @@ def test_a_rule_that_saves_much_and_diverges_on_one_model_more_is_not_recommende
             rates, gains, ends = (old / 4, old / 2, old), (-1.0, -0.5, 0.0), (old / 2, wall * old)
         else:
             rates, gains, ends = (old / 2, old, 2 * old), (-6.0, -3.0, 0.0), (old, 4 * old)
-        return ladder(size, rates=rates, gains=gains, low=ends[0], high=ends[1], wall=wall * old)
+        return study(size, rates=rates, gains=gains, low=ends[0], high=ends[1], wall=wall * old)
 
     calm = refit([*map(twice_is_better, SIZES)], PUBLISHED, 0.5)
     assert calm.choice == "new"

@@ -11,12 +11,12 @@ from bios_sweep import defaults
 from bios_sweep.cli.main import main
 from bios_sweep.defaults import rules
 from bios_sweep.mirror.content import child_content, parent_content
-from bios_sweep.mirror.mlflow.ladders import collect_experiment
+from bios_sweep.mirror.mlflow.rate_studies import collect_experiment
 from bios_sweep.mirror.mlflow.runs import Experiment, StoredRun
 from bios_sweep.records.journal import read_journal
 from bios_sweep.records.replay import replay
 from bios_sweep.records.workspace import Workspace
-from bios_sweep.refit.ladders import collect
+from bios_sweep.refit.collected import collect
 from bios_sweep.refit.law import Rule
 
 HIGHER = Rule(level=1.1e-3, exponent=0.7)
@@ -134,10 +134,10 @@ def mirrored(folder, only=None):
 
 
 def test_the_tracking_store_gives_the_ladders_that_the_folders_give(workspace):
-    by_folder = {one.model: one for one in collect([workspace]).ladders}
+    by_folder = {one.model: one for one in collect([workspace]).studies}
     found = collect_experiment(Experiment(source="experiment 'all'", runs=tuple(mirrored(workspace))))
     assert found.left_out == ()
-    by_store = {one.model: one for one in found.ladders}
+    by_store = {one.model: one for one in found.studies}
     assert len(by_store) == 5
     assert by_store == by_folder
 
@@ -148,7 +148,7 @@ def test_what_a_store_does_not_tell_or_finish_is_left_out_by_name(workspace):
         assert run.tags["kind"] == "sweep"
         run.tags.update(change)
     found = collect_experiment(Experiment(source="experiment 'all'", runs=tuple(runs)))
-    assert len(found.ladders) == 3
+    assert len(found.studies) == 3
     assert any(told.endswith("the sweep is not finished") for told in found.left_out)
     assert any(
         told.endswith("its run does not say family; give the sweep's folder instead")

@@ -17,19 +17,16 @@ from bios_sweep.decision.statement import Verdict
 from bios_sweep.reasons import Kind, Reason
 from bios_sweep.report.content.advice import advice, meaning, next_step
 from bios_sweep.report.content.arm_rows import ArmRow
-from bios_sweep.report.content.frontier_rows import FrontierRow
-from bios_sweep.report.content.lines import titles, verdict_line
-from bios_sweep.report.content.moderator_rows import CellRow, ModeratorRow
-from bios_sweep.report.content.search_row import SearchRow
+from bios_sweep.report.content.lines import titled, verdict_line
+from bios_sweep.report.content.parts import CellRow, FrontierRow, ModeratorRow, SearchRow
 from bios_sweep.report.content.sections import by_rate, moderators, roll_up, search, sections
 from bios_sweep.report.content.wording import times
 from bios_sweep.report.figures.canvas import families_of
 from bios_sweep.report.figures.curves import paired_gains
 from bios_sweep.report.figures.effects import draw_effects, effect_groups
-from bios_sweep.report.figures.files import draw_figures, figures_of
+from bios_sweep.report.figures.files import figures_of, save_figures, to_svg
 from bios_sweep.report.figures.frontier import draw_frontier, goals_of
 from bios_sweep.report.figures.response import draw_response, shared_means
-from bios_sweep.report.figures.svg import to_svg
 from bios_sweep.report.text.html import to_html
 from bios_sweep.report.text.markdown import to_markdown
 from bios_sweep.report.text.publish import write_report
@@ -369,21 +366,21 @@ def test_a_sweep_has_none_of_the_optional_parts_by_itself(demo):
 
 def test_the_conclusion_that_the_learning_rate_changes_is_said(rich):
     (rates,) = [section for section in sections(rich) if section.key == "by-rate"]
-    assert rates.told == ("the conclusion changes with the learning rate at: 8",)
+    assert rates.lines == ("the conclusion changes with the learning rate at: 8",)
     assert rates.rows[0] == ("8", "-0.20", "+0.70", "0.002", "yes")
     verdict = rich.verdicts[1]
     same = replace(verdict, by_rate=tuple(replace(row, differs=False) for row in verdict.by_rate))
-    (told,) = next(iter(by_rate([same]))).told
-    assert told.startswith("the conclusion is the same")
+    (line,) = next(iter(by_rate([same]))).lines
+    assert line.startswith("the conclusion is the same")
 
 
 def test_the_winner_of_a_search_comes_with_what_fresh_seeds_said(rich):
     (found,) = [section for section in sections(rich) if section.key == "search"]
-    assert found.told[0].endswith(
+    assert found.lines[0].endswith(
         "looked better by +1.40 %; fresh seeds, which did not choose it, say +1.02 %"
     )
     lone = search(replace(rich.search, confirmed_gain=None))
-    assert lone.told[0].endswith("fresh seeds were not asked")
+    assert lone.lines[0].endswith("fresh seeds were not asked")
 
 
 def test_importance_is_listed_from_the_largest(rich):
@@ -392,13 +389,15 @@ def test_importance_is_listed_from_the_largest(rich):
 
 
 def test_a_factor_with_several_claims_is_named_with_each(rich, demo):
-    assert titles(rich.verdicts) == ["learning_rate", "lora_rank (enough)", "lora_rank (speed)"]
+    names = [name for name, _ in titled(rich.verdicts)]
+    assert names == ["learning_rate", "lora_rank (enough)", "lora_rank (speed)"]
     assert (
         verdict_line(rich)
         == "learning_rate: inconclusive · lora_rank (enough): confirm · lora_rank (speed): refine"
     )
-    assert titles(demo.verdicts) == ["learning_rate", "lora_rank"]
-    assert titles([replace(rich.verdicts[1], cell="train_examples=500")]) == ["lora_rank, train_examples=500"]
+    assert [name for name, _ in titled(demo.verdicts)] == ["learning_rate", "lora_rank"]
+    ((name, _),) = titled([replace(rich.verdicts[1], cell="train_examples=500")])
+    assert name == "lora_rank, train_examples=500"
 
 
 @pytest.mark.parametrize("width", [80, 120])
@@ -631,7 +630,7 @@ def test_each_cell_of_a_crossed_study_has_its_own_response(tmp_path):
         own = (family.baseline, *family.arms)
         assert {arm.settings["train_examples"] for arm in own} == {examples}
         assert len(own) == 3
-    names = [path.name for path in draw_figures(summary, tmp_path / "figures")]
+    names = [path.name for path in save_figures(figures_of(summary), tmp_path / "figures")]
     assert "response_lora_rank_train_examples_2000.png" in names
 
 
@@ -665,11 +664,9 @@ def test_a_moderator_is_one_table_with_a_sentence_per_variation(rich):
     (one,) = rich.moderators
     other = replace(one, variation="lora_rank=128", sentence="and so does another")
     (found,) = moderators([one, other])
-    assert found.told == ("the best rank grows with the data", "and so does another")
-    assert found.header == ("variation", "cell", "verdict", "gain, %")
+    assert found.lines == ("the best rank grows with the data", "and so does another")
+    assert found.header == ("variation", "cell", "gain, %")
     assert [row[0] for row in found.rows] == ["lora_rank=8", "lora_rank=128"]
-    (bare,) = moderators([replace(one, cells=(CellRow(cell="train_examples=500", gain=0.1),))])
-    assert bare.header == ("variation", "cell", "gain, %")
 
 
 def test_a_roll_up_tells_shares_and_means():

@@ -12,17 +12,17 @@ from bios_sweep.errors import StorageError
 from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED, TrialEvent
 from bios_sweep.procedure import State
 from bios_sweep.records.owner import Owner
+from bios_sweep.report.content.answers import SweepStatus
 from bios_sweep.report.content.arm_rows import results_rows
 from bios_sweep.report.content.lines import verdict_line
 from bios_sweep.report.content.plan_summary import Rate, summarise_plan
-from bios_sweep.report.content.status import SweepStatus
 from bios_sweep.report.content.summary import FailureRow
 from bios_sweep.report.content.tally import Progress
 from bios_sweep.report.content.wording import count, duration, gain, interval, number
-from bios_sweep.report.figures.files import draw_figures
-from bios_sweep.report.text.csv_table import write_results
+from bios_sweep.report.figures.files import figures_of, save_figures
 from bios_sweep.report.text.markdown import escape, to_markdown
 from bios_sweep.report.text.progress import LiveView
+from bios_sweep.report.text.publish import write_results
 from bios_sweep.report.text.terminal import print_plan, print_status, print_verdicts
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import build_plan
@@ -331,7 +331,7 @@ def test_results_table_that_cannot_be_written_names_the_file(tmp_path):
 
 
 def drawn(summary, folder):
-    files = draw_figures(summary, folder)
+    files = save_figures(figures_of(summary), folder)
     assert sorted(folder.iterdir()) == sorted(files)
     for path in files:
         assert path.read_bytes().startswith(b"\x89PNG")

@@ -15,7 +15,7 @@ from bios_sweep.cli.main import main
 from bios_sweep.defaults import vendored_loader
 from bios_sweep.errors import DefaultsError, InputError, PlanError
 from bios_sweep.mirror.mlflow.runs import StoredRun, metric_of_sweep
-from bios_sweep.refit.ladders import collect
+from bios_sweep.refit.collected import collect
 from bios_sweep.report.text.progress import LiveView
 from bios_sweep.study.guardrails import guardrail_metric
 from bios_sweep.study.metric_names import direction_of
@@ -234,7 +234,7 @@ def test_a_flag_for_all_tables_of_a_refit_turns_no_table_that_says_its_own_direc
     found = {}
     for text in (plain, said):
         for flag in (None, "maximize"):
-            (ladder,) = collect([table(tmp_path, text + "\n")], flag).ladders
+            (ladder,) = collect([table(tmp_path, text + "\n")], flag).studies
             found[text == said, flag] = max(zip(ladder.gains, ladder.rates, strict=True))[1]
     assert found == {
         (False, None): 2e-4,

@@ -20,7 +20,7 @@ from bios_sweep.driver.view import open_sweep
 from bios_sweep.errors import ConfigError, DefaultsError, NotTunedError
 from bios_sweep.method import PRESETS, Method, Objective, Runner
 from bios_sweep.records.workspace import Workspace
-from bios_sweep.refit.ladders import collect
+from bios_sweep.refit.collected import collect
 from bios_sweep.settings import TrainingSettings, without_adapter
 from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
 from bios_sweep.study.trials import trial_key

@@ -6,21 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bios_sweep.defaults.exporters.axolotl import AXOLOTL
-from bios_sweep.defaults.exporters.hydra import HYDRA
-from bios_sweep.defaults.exporters.llama_factory import LLAMA_FACTORY
-from bios_sweep.defaults.exporters.ms_swift import MS_SWIFT
-from bios_sweep.defaults.exporters.peft import PEFT
-from bios_sweep.defaults.exporters.quantities import (
-    Batch,
-    Quantity,
-    quantities,
-    require_whole_alpha,
-    split_batch,
-    value_of,
-)
-from bios_sweep.defaults.exporters.tool import AUTO, Fixed, KeyValue, Tool
-from bios_sweep.defaults.exporters.trl import TRL
+from bios_sweep.defaults.exporters.quantities import Batch, Quantity, quantities, split_batch
+from bios_sweep.defaults.exporters.tools import AUTO, TOOLS, Fixed, KeyValue, Tool
 from bios_sweep.defaults.exporters.yaml_text import yaml_text
 from bios_sweep.defaults.measured import baseline_reasons, plain_number, reasons
 from bios_sweep.defaults.recommendation import SUPERVISED, Recommendation
@@ -30,8 +17,6 @@ from bios_sweep.errors import DefaultsError
 from bios_sweep.method import Objective
 from bios_sweep.settings import FULL, TrainingSettings
 from bios_sweep.vocabulary import Goal
-
-TOOLS: Mapping[str, Tool] = {tool.name: tool for tool in (PEFT, TRL, AXOLOTL, LLAMA_FACTORY, MS_SWIFT, HYDRA)}
 
 Settings = Recommendation | TrainingSettings | TunedDefaults
 
@@ -134,7 +119,7 @@ def _written(
     def has_value(cell: KeyValue) -> bool:
         if isinstance(cell, Fixed):
             return not (cell.adapter and settings.method == FULL)
-        quantity = value_of(cell, known)
+        quantity = known[cell]
         return quantity.value is not None and not {quantity.setting, quantity.also} & set(untold)
 
     kept = {
@@ -175,23 +160,26 @@ def _plain(settings: Settings, profile: str | None) -> tuple[TrainingSettings, M
 
 def _require_expressible(settings: TrainingSettings, objective: str, tool: Tool) -> None:
     if settings.method not in tool.methods:
+        others = [other.name for other in TOOLS.values() if settings.method in other.methods]
         raise DefaultsError(
             f"method: {settings.method} cannot be written for {tool.title}, which is for adapters; "
-            "choose from "
-            + ", ".join(other.name for other in TOOLS.values() if settings.method in other.methods)
+            f"choose from {', '.join(others)}"
         )
     if objective not in tool.objectives:
+        others = [other.name for other in TOOLS.values() if objective in other.objectives]
         raise DefaultsError(
             f"objective: {objective} cannot be written for {tool.title}, whose file is for "
-            f"{' and '.join(tool.objectives)}; choose from "
-            + ", ".join(other.name for other in TOOLS.values() if objective in other.objectives)
+            f"{' and '.join(tool.objectives)}; choose from {', '.join(others)}"
         )
-    if tool.whole_alpha:
-        require_whole_alpha(settings, tool.title)
+    alpha = settings.lora_alpha
+    if tool.whole_alpha and alpha is not None and alpha != int(alpha):
+        raise DefaultsError(
+            f"lora_alpha: {alpha!r} cannot be written for {tool.title}, which takes whole numbers"
+        )
 
 
 def _value(cell: KeyValue, known: Mapping[str, Quantity]) -> Any:
-    return cell.value if isinstance(cell, Fixed) else value_of(cell, known).value
+    return cell.value if isinstance(cell, Fixed) else known[cell].value
 
 
 def _comment(cell: KeyValue, known: Mapping[str, Quantity], why: Mapping[str, Why], *, script: bool) -> str:
@@ -205,7 +193,7 @@ def _comment(cell: KeyValue, known: Mapping[str, Quantity], why: Mapping[str, Wh
             if script and cell is not AUTO
             else cell.reason
         )
-    quantity = value_of(cell, known)
+    quantity = known[cell]
     how = f": {quantity.how}" if quantity.how else ""
     follows = f"{quantity.setting} {plain_number(known[quantity.setting].value)}{how}"
     parts = [] if cell == quantity.setting else [follows]

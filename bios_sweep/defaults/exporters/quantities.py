@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,51 +69,40 @@ def quantities(
     `trains` is the method of a script, which LoRA need not be told, `settings` those that only it knows;
     `objective` is its loss, which supervised fine-tuning need not be told.
     """
-    own = {name: Quantity(value=getattr(settings, name), setting=name) for name in setting_names()}
     warmup = round(settings.warmup_fraction * settings.max_steps)
     alpha, full = settings.lora_alpha, settings.method == FULL
-    whole = int(alpha) if alpha is not None and alpha == int(alpha) else alpha
     constant = "constant_with_warmup" if warmup else "constant"
-    own |= {
-        "alpha": Quantity(value=whole, setting="lora_alpha"),
-        "adapter": Quantity(value=None if full else settings.method, setting="method"),
-        "trains": Quantity(value=settings.method if full else None, setting="method"),
-        "objective": Quantity(
-            value=None if objective == Objective.SFT else str(objective), setting="objective"
-        ),
-        "micro_batch": Quantity(value=batch.micro_batch, setting="batch_size", how=batch.words),
-        "accumulation": Quantity(value=batch.accumulation, setting="batch_size", how=batch.words),
-        "warmup_steps": Quantity(
-            value=warmup,
-            setting="warmup_fraction",
-            how=f"{settings.warmup_fraction:g} of {settings.max_steps} steps",
-            also="max_steps",
-        ),
-        "scheduler": Quantity(
-            value=constant if settings.schedule == "constant" else settings.schedule, setting="schedule"
-        ),
-        "bf16": Quantity(value=settings.dtype == "bfloat16", setting="dtype"),
-        "settings": Quantity(value=dict(settings.own) or None, setting="settings"),
-        "float32": Quantity(value=settings.dtype == "float32", setting="dtype"),
+    follow = {  # name: value, the setting that it stands for
+        "alpha": (int(alpha) if alpha is not None and alpha == int(alpha) else alpha, "lora_alpha"),
+        "adapter": (None if full else settings.method, "method"),
+        "trains": (settings.method if full else None, "method"),
+        "objective": (None if objective == Objective.SFT else str(objective), "objective"),
+        "scheduler": (constant if settings.schedule == "constant" else settings.schedule, "schedule"),
+        "bf16": (settings.dtype == "bfloat16", "dtype"),
+        "float32": (settings.dtype == "float32", "dtype"),
+        "settings": (dict(settings.own) or None, "settings"),
     }
-    return own
+    parts = {"micro_batch": batch.micro_batch, "accumulation": batch.accumulation}
+    share = f"{settings.warmup_fraction:g} of {settings.max_steps} steps"
+    return {
+        **{name: Quantity(value=getattr(settings, name), setting=name) for name in setting_names()},
+        **{name: Quantity(value=value, setting=setting) for name, (value, setting) in follow.items()},
+        **{name: Quantity(value=part, setting="batch_size", how=batch.words) for name, part in parts.items()},
+        "warmup_steps": Quantity(value=warmup, setting="warmup_fraction", how=share, also="max_steps"),
+    }
 
 
 def _does_not_divide(batch_size: int, gpus: int, micro_batch: int) -> str:
-    """The refusal: what else would divide, nearest first, and the batch sizes around."""
+    """The refusal: the batch sizes around, and what else would divide."""
     unit = gpus * micro_batch
     below, above = batch_size // unit * unit, (batch_size // unit + 1) * unit
-    sizes = f"{below} or {above}" if below else f"{above}"
-    share = batch_size // gpus
-    options = {"batch size": sizes}
-    if batch_size % gpus == 0:
-        options["micro_batch"] = _or(_divisors(share, micro_batch))
-    else:
-        options["gpus"] = _or(_divisors(batch_size, gpus))
-    nearest = "; ".join(f"{name} {values}" for name, values in options.items())
+    share, rest = divmod(batch_size, gpus)
+    name = "gpus" if rest else "micro_batch"
+    others = _divisors(batch_size, gpus) if rest else _divisors(share, micro_batch)
     return (
         f"batch_size: {batch_size} does not divide by gpus {gpus} x micro_batch {micro_batch} = {unit}; "
-        f"the nearest that do are {nearest}"
+        f"the nearest that do are batch size {f'{below} or {above}' if below else above}; "
+        f"{name} {' or '.join(map(str, others))}"
     )
 
 
@@ -123,30 +111,3 @@ def _divisors(number: int, near: int) -> list[int]:
     divisors = [size for size in range(1, number + 1) if number % size == 0]
     below = [size for size in divisors if size < near][-1:]
     return below + [size for size in divisors if size > near][:1]
-
-
-def _or(values: Iterable[int]) -> str:
-    return " or ".join(map(str, values))
-
-
-def require_whole_alpha(settings: TrainingSettings, title: str) -> None:
-    """Refuse a fractional alpha where the tool's key is an integer.
-
-    Raises:
-        DefaultsError: naming the tool.
-    """
-    if settings.lora_alpha is not None and settings.lora_alpha != int(settings.lora_alpha):
-        raise DefaultsError(
-            f"lora_alpha: {settings.lora_alpha!r} cannot be written for {title}, which takes whole numbers"
-        )
-
-
-def value_of(name: str, known: Mapping[str, Quantity]) -> Quantity:
-    """A quantity by name.
-
-    Raises:
-        DefaultsError: a table refers to a quantity that there is not.
-    """
-    if name not in known:
-        raise DefaultsError(f"a table of keys refers to {name!r}; there are {', '.join(known)}")
-    return known[name]

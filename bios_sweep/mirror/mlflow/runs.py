@@ -18,9 +18,8 @@ from bios_sweep.settings import setting_names
 from bios_sweep.study.arms import BASELINE
 from bios_sweep.study.metric_names import DIRECTIONS, ask_for, direction_of
 from bios_sweep.study.scenario import Metric
-from bios_sweep.tables.cells import parsed_setting
 from bios_sweep.tables.column_names import DECIDED
-from bios_sweep.tables.text_table import RawTable, is_number
+from bios_sweep.tables.text_table import RawTable, is_number, parsed_setting
 from bios_sweep.vocabulary import Stage, Status
 
 BESIDE = ("seed", "repeat")  # parameters of a trial that are no settings

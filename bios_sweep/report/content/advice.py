@@ -41,17 +41,17 @@ def advice(verdict: Verdict) -> str:
     if words.advice and settled:
         return words.advice.format(value=number(verdict.best_level))
     if settled and verdict.withheld:
-        told = _withheld(verdict)
+        step = _withheld(verdict)
     elif settled:
-        told = _use(verdict)
+        step = _use(verdict)
     elif word == Word.UNCONFIRMED:
         goal = goal if verdict.recommended is not None else ""
-        told = f"{_keep(verdict, goal)} for now; {_seen(verdict, _best(verdict))}: {ASK_FRESH}"
+        step = f"{_keep(verdict, goal)} for now; {_seen(verdict, _best(verdict))}: {ASK_FRESH}"
     elif word == Word.SCREENING_ONLY:
-        told = f"{_keep(verdict, goal)}; one seed shows nothing, run three or more"
+        step = f"{_keep(verdict, goal)}; one seed shows nothing, run three or more"
     else:
-        told = _keep(verdict, goal)
-    return f"{goal}{', ' if settled else ': '}{told}" if goal else told
+        step = _keep(verdict, goal)
+    return f"{goal}{', ' if settled else ': '}{step}" if goal else step
 
 
 def _best(verdict: Verdict) -> str:
@@ -65,12 +65,12 @@ def _keep(verdict: Verdict, goal: str) -> str:
     if kept is None:
         return Word.UNDECIDED if goal else f"keep {number(verdict.default)}"
     start = verdict.baseline_level
-    told = f"keep {number(kept)}"
+    step = f"keep {number(kept)}"
     if not goal and start is not None and kept != start:
-        told = f"alone undecided; use {number(kept)}, of the joint search's winner"
+        step = f"alone undecided; use {number(kept)}, of the joint search's winner"
     if verdict.factor == "max_steps" and start is not None and kept != start:
-        told = f"keep {number(start)}, {_at_served(kept)}"
-    return f"undecided; {told}" if goal else told
+        step = f"keep {number(start)}, {_at_served(kept)}"
+    return f"undecided; {step}" if goal else step
 
 
 def _at_served(steps: Any) -> str:
@@ -80,12 +80,12 @@ def _at_served(steps: Any) -> str:
 
 def _use(verdict: Verdict) -> str:
     value, kept = _best(verdict), verdict.recommended
-    told = f"use {value}" if words_of(verdict.claim).goal else f"keep {value}"
+    step = f"use {value}" if words_of(verdict.claim).goal else f"keep {value}"
     if verdict.verdict == Word.REFINE:
-        told = f"use {value} instead of {number(verdict.default)}"
+        step = f"use {value} instead of {number(verdict.default)}"
     if kept is None or number(kept) == value:
-        return told
-    return f"{told}, {_at_served(kept)}"
+        return step
+    return f"{step}, {_at_served(kept)}"
 
 
 def _withheld(verdict: Verdict) -> str:

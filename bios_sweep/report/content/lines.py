@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from bios_sweep.claims import CLAIMS, claim_named
 from bios_sweep.decision.claims.judgement import words_of
 from bios_sweep.decision.statement import Verdict, question_titles
-from bios_sweep.procedure import NOT_SERVED
+from bios_sweep.procedure import NOT_SERVED, UNFINISHED
 from bios_sweep.reasons import Kind
 from bios_sweep.report.content.summary import Counts, FailureRow, Summary
 from bios_sweep.report.content.wording import (
+    bounded,
     clean,
     ended_as,
     gain,
-    interval,
     number,
     plural,
     times,
+    times_bounded,
     times_interval,
 )
 from bios_sweep.vocabulary import Word
 
 
-def titles(verdicts: Sequence[Verdict]) -> list[str]:
-    """A name per verdict: the factor, its claim where the factor has several, and its cell where it has one.
+def titled(verdicts: Sequence[Verdict]) -> list[tuple[str, Verdict]]:
+    """Verdicts by name: the factor, its claim where the factor has several, its cell where it has one.
 
     `batch_size (quality)`, `lora_rank, train_examples=500`.
     """
-    return [clean(title) for title in question_titles([(v.factor, v.claim, v.cell) for v in verdicts])]
+    names = question_titles([(verdict.factor, verdict.claim, verdict.cell) for verdict in verdicts])
+    return list(zip(map(clean, names), verdicts, strict=True))
 
 
 def contrast(verdict: Verdict) -> str:
@@ -44,19 +47,48 @@ def contrast(verdict: Verdict) -> str:
 
 def effect(verdict: Verdict) -> str:
     """`+1.22 [+1.08, +1.33]`: the gain in percent and its bounds."""
-    return f"{gain(verdict.effect_percent)} {interval(verdict.lower, verdict.upper)}".strip()
+    return bounded(verdict.effect_percent, verdict.lower, verdict.upper)
 
 
 def cost(verdict: Verdict) -> str:
     """`x1.80 [1.71, 1.89]`: the time of the level in question over the default's, and its bounds."""
-    return f"{times(verdict.cost_ratio)} {times_interval(verdict.cost_lower, verdict.cost_upper)}".strip()
+    return times_bounded(verdict.cost_ratio, verdict.cost_lower, verdict.cost_upper)
 
 
 def verdict_line(summary: Summary) -> str:
     """The whole sweep in a line: `learning_rate: confirm · lora_rank: inconclusive`."""
-    verdicts = summary.verdicts
-    words = [f"{name}: {clean(v.verdict)}" for name, v in zip(titles(verdicts), verdicts, strict=True)]
-    return " · ".join(words) if words else no_verdict(summary)
+    words = (f"{name}: {clean(verdict.verdict)}" for name, verdict in titled(summary.verdicts))
+    return " · ".join(words) or no_verdict(summary)
+
+
+def headline(summary: Summary) -> str:
+    """The sweep in one line: the verdicts, then what of them is served to nobody."""
+    return " · ".join(filter(None, (verdict_line(summary), first_line(summary))))
+
+
+def first_line(summary: Summary) -> str:
+    """What a report says before all else: what it found and does not serve. Empty where it serves all."""
+    groups: dict[str, list[str]] = {}
+    for one in summary.not_served:
+        if one.why.kind != UNFINISHED:
+            groups.setdefault(str(one.why), []).append(f"{one.title} {number(one.value)}")
+    parts = [f"not served: {', '.join(names)} ({why})" for why, names in groups.items()]
+    if summary.no_file and (summary.verdicts or summary.no_file.kind != UNFINISHED):
+        parts.insert(0, f"no tuned defaults: {summary.no_file}")
+    return "; ".join(parts)
+
+
+def tuned_line(summary: Summary, file: Path) -> str:
+    """Where a sweep's tuned defaults lie, or why there are none; nothing where none are due yet."""
+    if not summary.final:
+        again = "they are written again once those have ended"
+        return f"tuned defaults: {file}, as of before trials ran again; {again}" if file.is_file() else ""
+    if summary.no_file:
+        return f"tuned defaults: none, {summary.no_file}"
+    if not file.is_file():
+        return f"tuned defaults: none, {file} is gone; the same command writes it again"
+    values = summary.served or summary.profiles
+    return f"tuned defaults: {file}" + ("" if values else " (no value yet: every question is open)")
 
 
 def cost_line(verdict: Verdict) -> str:
@@ -64,11 +96,11 @@ def cost_line(verdict: Verdict) -> str:
     if verdict.cost_ratio is None:
         return ""
     bounds = times_interval(verdict.cost_lower, verdict.cost_upper)
-    told = f"time of {_in_question(verdict)}: {times(verdict.cost_ratio)} the default's {bounds}".rstrip()
+    text = f"time of {_in_question(verdict)}: {times(verdict.cost_ratio)} the default's {bounds}".rstrip()
     if verdict.hardware:
-        told += f" on {clean(verdict.hardware)}"
+        text += f" on {clean(verdict.hardware)}"
     iso = verdict.iso_cost_percent
-    return told if iso is None else f"{told}; gain over the default trained for the same time {gain(iso)} %"
+    return text if iso is None else f"{text}; gain over the default trained for the same time {gain(iso)} %"
 
 
 def _in_question(verdict: Verdict) -> str:
@@ -87,20 +119,20 @@ def bounds_line(verdicts: Sequence[Verdict]) -> str:
     bounded = [v for v in verdicts if v.lower is not None or v.upper is not None]
     levels = sorted({round(100 * verdict.confidence, 1) for verdict in bounded})
     apart = any(verdict.effect_over for verdict in verdicts)
-    told = "gain over the default, positive = better"
+    text = "gain over the default, positive = better"
     if apart:
-        told = "gain of the best level over the default, or as the row says; positive = better"
+        text = "gain of the best level over the default, or as the row says; positive = better"
     if levels:
-        told += f"; one-sided {' or '.join(f'{level:g} %' for level in levels)} bounds"
+        text += f"; one-sided {' or '.join(f'{level:g} %' for level in levels)} bounds"
     own = [verdict for verdict in bounded if not claim_named(verdict.claim).of_another_level]
     if any(verdict.verdict == Word.CONFIRM for verdict in own):
-        told += "; beside a confirmed default those of the alternative that comes nearest"
+        text += "; beside a confirmed default those of the alternative that comes nearest"
     if len(own) < len(bounded) and not apart:
         elsewhere = [claim.name for claim in CLAIMS.values() if claim.of_another_level]
-        told += f"; of {', '.join(elsewhere)}: those of the level that is claimed"
+        text += f"; of {', '.join(elsewhere)}: those of the level that is claimed"
     if any(words_of(verdict.claim).margin for verdict in bounded):
-        told += f"; margin of {', of '.join(filter(None, (words_of(claim).margin for claim in CLAIMS)))}"
-    return told
+        text += f"; margin of {', of '.join(filter(None, (words_of(claim).margin for claim in CLAIMS)))}"
+    return text
 
 
 def no_verdict(summary: Summary) -> str:
@@ -118,13 +150,18 @@ def counts_line(counts: Counts) -> str:
     return f"{plural(counts.planned, 'trial')} planned = {' + '.join(parts)}"
 
 
+def scopes_of(verdicts: Sequence[Verdict]) -> list[str]:
+    """Where the verdicts hold, each scope once."""
+    return list(dict.fromkeys(clean(verdict.scope) for verdict in verdicts))
+
+
 def other_reasons(verdict: Verdict, *but: Kind) -> list[str]:
     """Reasons that neither the verdict's sentence nor the advice beside it already says. but: nor these."""
-    known = (*verdict.told, verdict.withheld)
+    said = (*verdict.told, verdict.withheld)
     return [
         clean(reason)
         for reason in verdict.reasons
-        if reason.kind not in (*but, NOT_SERVED) and reason not in known
+        if reason.kind not in (*but, NOT_SERVED) and reason not in said
     ]
 
 

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bios_sweep.procedure import State
-from bios_sweep.report.content.scope import caveats
+from bios_sweep.report.content.scope import Truncation, caveats, truncation
 from bios_sweep.report.content.summary import MetricRow, metric_row
-from bios_sweep.report.content.truncation import Truncation, truncation
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.arms import Arm
 from bios_sweep.study.design import Origin

@@ -1,12 +1,18 @@
-"""How far a sweep's answers reach: the scope of a verdict, and the caveats printed beside all of them."""
+"""How far a sweep's answers reach: the scope of a verdict, the caveats beside all, what is cut. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
 from bios_sweep.decision.finding import Finding
-from bios_sweep.report.content.truncation import truncation_lines
 from bios_sweep.study.decision import VERSION
 from bios_sweep.study.design import Origin
 from bios_sweep.study.plan import Plan
+from bios_sweep.study.scenario import EVALUATION, TRAIN, Cut, DataFacts
+
+SIDES = {TRAIN: "training", EVALUATION: "evaluation"}
 
 EARLIER_RULE = (
     "judged by version 1 of the decision rule, under which this sweep began: one error for all arms, "
@@ -58,8 +64,8 @@ def caveats(plan: Plan) -> list[str]:
     scenario = plan.study.scenario
     carried = scenario.carried
     if carried is not None:
-        told = ", ".join(carried) or "no setting"
-        lines.append(f"the script is told {told} and the seed; every other setting is its own")
+        names = ", ".join(carried) or "no setting"
+        lines.append(f"the script is told {names} and the seed; every other setting is its own")
     if scenario.code:
         read = ", ".join(scenario.files) or "no file"
         lines.append(f"part of what a trial is: {read}; whatever else decides belongs in method.inputs")
@@ -75,3 +81,111 @@ def below_defaults(plan: Plan) -> list[str]:
         if isinstance(default, int | float) and value < default:
             found.append(f"{name} {value} instead of {default}")
     return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class CutRow:
+    """What cutting a split's examples at `max_length` tokens takes away; `supervised` are under the loss."""
+
+    max_length: int
+    examples: int
+    truncated: int
+    tokens: int
+    lost_tokens: int
+    supervised_tokens: int
+    lost_supervised_tokens: int
+    longest: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Truncation:
+    """train: a row per `max_length` of the arms, the baseline's first; evaluation: one, for all arms."""
+
+    eval_max_length: int
+    train: tuple[CutRow, ...]
+    evaluation: CutRow | None
+
+
+def truncation(data: DataFacts) -> Truncation | None:
+    """What is cut, per split; None if that is not known."""
+    if data.eval_max_length is None:
+        return None
+    return Truncation(
+        eval_max_length=data.eval_max_length,
+        train=tuple(_row(cut) for cut in data.cuts if cut.split == TRAIN),
+        evaluation=next((_row(cut) for cut in data.cuts if cut.split == EVALUATION), None),
+    )
+
+
+def truncation_lines(plan: Plan) -> list[str]:
+    """Sentences: the cut of the evaluation where it could be another, and what is lost per split."""
+    scenario, lengths = plan.study.scenario, plan.max_lengths
+    data, varies = scenario.data, len(lengths) > 1
+    if data.eval_max_length is None:
+        return [_own_evaluation(lengths)] if varies and scenario.code else []
+    lines = [_one_cut(data.eval_max_length, lengths)] if {*lengths} != {data.eval_max_length} else []
+    if not any(cut.truncated for cut in data.cuts) and not lines and data.cuts:
+        return [f"nothing is cut: no example is longer than max_length ({lengths[0]:,} tokens)"]
+    lines += map(_cut_line, data.cuts)
+    if varies and plan.study.budget.hold == "tokens":
+        lines.append(
+            "held equal are the examples: of these an arm with a smaller max_length reads fewer tokens"
+        )
+    return lines
+
+
+def earlier_cut_note(plan: Plan, earlier: Mapping[str, Any]) -> str | None:
+    """How to reuse the trials of an earlier plan that differs in the cut alone. earlier: its `study`."""
+    here = plan.study.scenario
+    there = earlier.get("scenario", {})
+    same = (
+        there.get("model", {}).get("fingerprint") == here.model.fingerprint
+        and there.get("data", {}).get("fingerprint") == here.data.fingerprint
+        and there.get("engine_version") == here.engine_version
+    )
+    cut = there.get("data", {}).get("eval_max_length")
+    if not same or cut in (None, here.data.eval_max_length):
+        return None
+    return (
+        f"sweep {earlier.get('name')} was judged on evaluation examples cut at {cut} tokens, this one is at "
+        f"{here.data.eval_max_length}; data.eval_max_length={cut} reuses its trials"
+    )
+
+
+def _one_cut(cut: int, lengths: tuple[int, ...]) -> str:
+    why = "the largest max_length" if cut == max(lengths) else "as data.eval_max_length says"
+    return (
+        f"every arm is judged on the same tokens: evaluation examples are cut at {cut:,} ({why}); trials "
+        f"judged at another cut are not reused, data.eval_max_length={cut} keeps this one for longer levels"
+    )
+
+
+def _own_evaluation(lengths: tuple[int, ...]) -> str:
+    listed = ", ".join(f"{length:,}" for length in lengths)
+    return (
+        f"max_length varies ({listed}) and the script cuts its own evaluation: its arms may be judged on "
+        "different tokens; have it cut the evaluation at one length, whatever max_length is"
+    )
+
+
+def _cut_line(cut: Cut) -> str:
+    side = f"{SIDES[cut.split]} examples cut at {cut.max_length:,} tokens"
+    if not cut.truncated:
+        return f"{side}: none is longer"
+    return (
+        f"{side}: {cut.truncated:,} of {cut.examples:,} are longer and lose {cut.lost:,} of {cut.tokens:,} "
+        f"tokens ({cut.lost_supervised:,} of {cut.supervised:,} under the loss)"
+    )
+
+
+def _row(cut: Cut) -> CutRow:
+    return CutRow(
+        max_length=cut.max_length,
+        examples=cut.examples,
+        truncated=cut.truncated,
+        tokens=cut.tokens,
+        lost_tokens=cut.lost,
+        supervised_tokens=cut.supervised,
+        lost_supervised_tokens=cut.lost_supervised,
+        longest=cut.longest,
+    )

@@ -7,41 +7,51 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from bios_sweep.audit.rollup import RollUpRow
 from bios_sweep.decision.rows import RateRow
 from bios_sweep.decision.statement import Verdict
-from bios_sweep.report.content.frontier_rows import FrontierRow
-from bios_sweep.report.content.lines import titles
-from bios_sweep.report.content.moderator_rows import ModeratorRow
-from bios_sweep.report.content.search_row import SearchRow
-from bios_sweep.report.content.sign_rows import SignRow
+from bios_sweep.report.content.lines import titled
+from bios_sweep.report.content.parts import FrontierRow, ModeratorRow, SearchRow, SignRow
 from bios_sweep.report.content.summary import Summary
-from bios_sweep.report.content.wording import (
-    clean,
-    count,
-    gain,
-    interval,
-    number,
-    plural,
-    times,
-    times_interval,
-)
+from bios_sweep.report.content.wording import bounded, clean, count, gain, number, plural, times_bounded
 from bios_sweep.study.arms import BASELINE
 from bios_sweep.vocabulary import Goal
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """A titled table. told: sentences above it; header, rows: cells as text; numeric: columns set right."""
+    """A titled table. lines: above it; header, rows: cells as text; numeric: columns set right."""
 
     key: str
     title: str
-    told: tuple[str, ...] = ()
-    header: tuple[str, ...] = ()
-    rows: tuple[tuple[str, ...], ...] = ()
-    numeric: tuple[str, ...] = ()
+    lines: tuple[str, ...] = ()
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numeric: tuple[str, ...]
+
+
+def section(
+    key: str,
+    title: str,
+    items: Iterable[Item],
+    columns: Mapping[str, Callable[[Item], str]],
+    *,
+    lines: Sequence[str] = (),
+    numeric: Sequence[str] = (),
+) -> Section:
+    """A table with a row per item. columns: the name of each -> its cell for an item."""
+    return Section(
+        key=key,
+        title=title,
+        lines=tuple(map(clean, lines)),
+        header=tuple(map(clean, columns)),
+        rows=tuple(tuple(clean(write(item)) for write in columns.values()) for item in items),
+        numeric=tuple(map(clean, numeric)),
+    )
 
 
 def sections(summary: Summary) -> tuple[Section, ...]:
@@ -55,45 +65,27 @@ def sections(summary: Summary) -> tuple[Section, ...]:
         importance(summary.importance),
         signs(summary.signs),
     )
-    return tuple(section for section in found if section is not None)
+    return tuple(part for part in found if part is not None)
 
 
 def by_rate(verdicts: Sequence[Verdict]) -> Iterable[Section]:
     """Per nuisance-aware factor: the effect of each level at the baseline's learning rate and at its best."""
-    for name, verdict in zip(titles(verdicts), verdicts, strict=True):
+    columns: dict[str, Callable[[RateRow], str]] = {
+        "level": _level,
+        "gain at the baseline's rate, %": lambda row: gain(row.gain_same_rate),
+        "gain at its best rate, %": lambda row: gain(row.gain_best_rate),
+        "best rate": lambda row: number(row.best_rate),
+        "differs": lambda row: "yes" if row.differs else "no",
+    }
+    for title, verdict in titled(verdicts):
         if not verdict.by_rate:
             continue
-        differ = [clean(row.label) for row in verdict.by_rate if row.differs]
-        told = (
-            f"the conclusion changes with the learning rate at: {', '.join(differ)}"
-            if differ
-            else "the conclusion is the same at the baseline's learning rate and at each level's best"
-        )
-        header = (
-            "level",
-            "gain at the baseline's rate, %",
-            "gain at its best rate, %",
-            "best rate",
-            "differs",
-        )
-        yield Section(
-            key="by-rate",
-            title=f"{name}: is it the level or the learning rate?",
-            told=(told,),
-            header=header,
-            rows=tuple(map(_rate_row, verdict.by_rate)),
-            numeric=header[1:4],
-        )
-
-
-def _rate_row(row: RateRow) -> tuple[str, ...]:
-    return (
-        _level(row),
-        gain(row.gain_same_rate),
-        gain(row.gain_best_rate),
-        number(row.best_rate),
-        "yes" if row.differs else "no",
-    )
+        differ = ", ".join(row.label for row in verdict.by_rate if row.differs)
+        line = "the conclusion is the same at the baseline's learning rate and at each level's best"
+        if differ:
+            line = f"the conclusion changes with the learning rate at: {differ}"
+        heading = f"{title}: is it the level or the learning rate?"
+        yield section("by-rate", heading, verdict.by_rate, columns, lines=[line], numeric=[*columns][1:4])
 
 
 def _level(row: RateRow) -> str:
@@ -105,74 +97,57 @@ def frontier(points: Sequence[FrontierRow]) -> Section | None:
     """Quality against time, and beside the time the pair that no hardware changes."""
     if not points:
         return None
-    header = ("arm", "gain, %", "time", "sequential steps", "examples", "frontier")
-    efficient = [clean(point.arm) for point in points if point.on_frontier]
-    told = ["time of a whole training over the baseline's; steps and examples hold on any hardware"]
-    if efficient:
-        told.append(f"no arm is both better and faster than: {', '.join(efficient)}")
-    return Section(
-        key="frontier",
-        title="Quality against time",
-        told=tuple(told),
-        header=header,
-        rows=tuple(map(_frontier_row, points)),
-        numeric=header[1:5],
-    )
+    lines = ["time of a whole training over the baseline's; steps and examples hold on any hardware"]
+    if efficient := ", ".join(point.arm for point in points if point.on_frontier):
+        lines.append(f"no arm is both better and faster than: {efficient}")
+    columns: dict[str, Callable[[FrontierRow], str]] = {
+        "arm": lambda point: point.arm,
+        "gain, %": lambda point: bounded(point.gain, *_bounds(point.lower, point.upper)),
+        "time": lambda point: times_bounded(point.cost_ratio, *_bounds(point.cost_lower, point.cost_upper)),
+        "sequential steps": lambda point: count(point.steps),
+        "examples": lambda point: count(point.examples),
+        "frontier": lambda point: "yes" if point.on_frontier else "no",
+    }
+    return section("frontier", "Quality against time", points, columns, lines=lines, numeric=[*columns][1:5])
 
 
-def _frontier_row(point: FrontierRow) -> tuple[str, ...]:
-    cost = _bounds(times_interval, point.cost_lower, point.cost_upper)
-    return (
-        clean(point.arm),
-        f"{gain(point.gain)} {_bounds(interval, point.lower, point.upper)}".strip(),
-        f"{times(point.cost_ratio)} {cost}".strip(),
-        count(point.steps),
-        count(point.examples),
-        "yes" if point.on_frontier else "no",
-    )
-
-
-def _bounds(write: Callable[[Any, Any], str], lower: float | None, upper: float | None) -> str:
+def _bounds(lower: float | None, upper: float | None) -> tuple[float | None, float | None]:
     """The baseline against itself is known exactly: nothing to bound."""
-    return "" if lower == upper else write(lower, upper)
+    return (None, None) if lower == upper else (lower, upper)
 
 
 def profiles(values: Mapping[str, Mapping[str, Any]]) -> Section | None:
     """The settings to use, by what one wants."""
-    goals = [goal for goal in Goal if goal in values] + sorted(set(values) - set(Goal))
-    names = list(dict.fromkeys(name for goal in goals for name in values[goal]))
+    goals = [goal for goal in Goal if goal in values]
+    names = dict.fromkeys(name for goal in goals for name in values[goal])
     if not names:
         return None
     return Section(
         key="profiles",
         title="Settings by goal",
-        header=("setting", *map(clean, goals)),
+        header=("setting", *goals),
         rows=tuple((clean(name), *(number(values[goal].get(name)) for goal in goals)) for name in names),
-        numeric=tuple(map(clean, goals)),
+        numeric=tuple(goals),
     )
 
 
 def moderators(found: Sequence[ModeratorRow]) -> Iterable[Section]:
     """Per crossed factor: the effect in each cell, and whether it differs between them."""
-    groups: dict[tuple[str, str], list[ModeratorRow]] = {}
+    groups: dict[tuple[str | None, str], list[ModeratorRow]] = {}
     for one in found:
-        groups.setdefault((clean(one.factor), clean(one.moderator)), []).append(one)
+        groups.setdefault((one.factor, one.moderator), []).append(one)
     for (factor, moderator), ones in groups.items():
-        cells = [(one, each) for one in ones for each in one.cells]
-        columns = {
-            "variation": [clean(one.variation) for one, _ in cells],
-            "cell": [clean(each.cell) for _, each in cells],
-            "verdict": [clean(each.verdict) for _, each in cells],
-            "gain, %": [f"{gain(each.gain)} {interval(each.lower, each.upper)}".strip() for _, each in cells],
-        }
-        known = {name: values for name, values in columns.items() if any(values)}
-        yield Section(
-            key="moderators",
-            title=f"Does {factor} depend on {moderator}?",
-            told=tuple(clean(one.sentence) for one in ones),
-            header=tuple(known),
-            rows=tuple(zip(*known.values(), strict=True)),
-            numeric=("gain, %",),
+        yield section(
+            "moderators",
+            f"Does {clean(factor)} depend on {clean(moderator)}?",
+            [(one.variation, cell) for one in ones for cell in one.cells],
+            {
+                "variation": lambda pair: pair[0],
+                "cell": lambda pair: pair[1].cell,
+                "gain, %": lambda pair: bounded(pair[1].gain, pair[1].lower, pair[1].upper),
+            },
+            lines=[one.sentence for one in ones],
+            numeric=["gain, %"],
         )
 
 
@@ -180,91 +155,67 @@ def roll_up(found: Sequence[RollUpRow]) -> Section | None:
     """Over scenarios: in how many of them the default is within the margin. Shares are between 0 and 1."""
     if not found:
         return None
-    header = ("factor", "within the margin", "share, 95 % interval", "mean gain, %")
-    return Section(
-        key="roll-up",
-        title="Over all scenarios",
-        told=tuple(clean(one.sentence) for one in found if one.sentence),
-        header=header,
-        rows=tuple(map(_roll_up_row, found)),
-        numeric=header[1:],
-    )
-
-
-def _roll_up_row(one: RollUpRow) -> tuple[str, ...]:
-    return (
-        clean(one.factor),
-        f"{count(one.within)} of {count(one.scenarios)}",
-        f"{100 * one.lower:.0f} % to {100 * one.upper:.0f} %",
-        f"{gain(one.mean)} {interval(one.mean_lower, one.mean_upper)}".strip(),
-    )
+    columns: dict[str, Callable[[RollUpRow], str]] = {
+        "factor": lambda one: one.factor,
+        "within the margin": lambda one: f"{count(one.within)} of {count(one.scenarios)}",
+        "share, 95 % interval": lambda one: f"{100 * one.lower:.0f} % to {100 * one.upper:.0f} %",
+        "mean gain, %": lambda one: bounded(one.mean, one.mean_lower, one.mean_upper),
+    }
+    lines = [one.sentence for one in found if one.sentence]
+    return section("roll-up", "Over all scenarios", found, columns, lines=lines, numeric=[*columns][1:])
 
 
 def search(found: SearchRow | None) -> Section | None:
     """What the joint search found, as it looked and as fresh seeds saw it."""
     if found is None:
         return None
-    told = f"{plural(found.trials, 'trial')}; the winner looked better by {gain(found.screening_gain)} %"
-    fresh = (
-        "fresh seeds were not asked"
-        if found.confirmed_gain is None
-        else f"fresh seeds, which did not choose it, say {gain(found.confirmed_gain)} %{_at_least(found)}"
+    fresh = "fresh seeds were not asked"
+    if found.confirmed_gain is not None:
+        fresh = f"fresh seeds, which did not choose it, say {gain(found.confirmed_gain)} %"
+        if found.confirmed_lower is not None:
+            fresh += f" (lower bound {gain(found.confirmed_lower)} %)"
+    looked = f"the winner looked better by {gain(found.screening_gain)} %"
+    return section(
+        "search",
+        "Joint search",
+        (found.best or {}).items(),
+        {"setting": lambda item: item[0], "winner": lambda item: number(item[1])},
+        lines=[f"{plural(found.trials, 'trial')}; {looked}; {fresh}"],
+        numeric=["winner"],
     )
-    return Section(
-        key="search",
-        title="Joint search",
-        told=(f"{told}; {fresh}",),
-        header=("setting", "winner"),
-        rows=tuple((clean(name), number(value)) for name, value in (found.best or {}).items()),
-        numeric=("winner",),
-    )
-
-
-def _at_least(found: SearchRow) -> str:
-    lower = found.confirmed_lower
-    return "" if lower is None else f" (lower bound {gain(lower)} %)"
 
 
 def importance(shares: Mapping[str, float]) -> Section | None:
     """Which setting moved the search's outcome, out of 100 %; the largest first. No shares of variance."""
     if not shares:
         return None
-    ordered = sorted(shares.items(), key=lambda item: (-item[1], item[0]))
-    return Section(
-        key="importance",
-        title="Which setting mattered in the search",
-        header=("setting", "importance"),
-        rows=tuple((clean(name), f"{100 * share:.0f} %") for name, share in ordered),
-        numeric=("importance",),
+    return section(
+        "importance",
+        "Which setting mattered in the search",
+        sorted(shares.items(), key=lambda item: (-item[1], item[0])),
+        {"setting": lambda item: item[0], "importance": lambda item: f"{100 * item[1]:.0f} %"},
+        numeric=["importance"],
     )
 
 
 def signs(found: Sequence[SignRow]) -> Section | None:
-    """What the curves show: one row per sign, told of the first arm that has it; the baseline comes first.
+    """What the curves show: a row per sign, as the first arm that has it shows it; the baseline comes first.
 
-    Advice is for the baseline, whose settings are the ones in question; a variation's sign is told alone.
+    Advice is for the baseline, whose settings are the ones in question; a variation has its sign alone.
     """
     if not found:
         return None
-    first: dict[str, SignRow] = {}
-    arms: dict[str, list[str]] = {}
+    groups: dict[str, list[SignRow]] = {}
     for one in found:
-        first.setdefault(one.sign, one)
-        arms.setdefault(one.sign, []).append(clean(one.arm))
-    return Section(
-        key="signs",
-        title="Signs in the curves",
-        told=("rules over the curves, no verdicts",),
-        header=("sign", "arm", "seen, and the guide's advice"),
-        rows=tuple((clean(name), _few(arms[name]), _seen(one)) for name, one in first.items()),
-    )
+        groups.setdefault(one.sign, []).append(one)
+    columns: dict[str, Callable[[list[SignRow]], str]] = {
+        "sign": lambda ones: ones[0].sign,
+        "arm": lambda ones: ones[0].arm + (f" and {len(ones) - 1} more" if ones[1:] else ""),
+        "seen, and the guide's advice": lambda ones: _seen(ones[0]),
+    }
+    lines = ["rules over the curves, no verdicts"]
+    return section("signs", "Signs in the curves", groups.values(), columns, lines=lines)
 
 
 def _seen(one: SignRow) -> str:
-    told = clean(one.seen)
-    return f"{told}: {clean(one.advice)}" if one.arm == BASELINE else told
-
-
-def _few(names: Sequence[str]) -> str:
-    """The first arm, and how many more there are."""
-    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+    return f"{one.seen}: {one.advice}" if one.arm == BASELINE else one.seen

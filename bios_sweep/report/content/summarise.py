@@ -7,15 +7,23 @@ from dataclasses import replace
 
 from bios_sweep.procedure import Results, State, no_file, pairing_lines
 from bios_sweep.report.content.arm_rows import arm_row, arms_of, curves_of
-from bios_sweep.report.content.frontier_rows import frontier_rows
-from bios_sweep.report.content.goals import headline, not_served, profiles, recommended
-from bios_sweep.report.content.moderator_rows import moderator_rows
-from bios_sweep.report.content.scope import caveats
-from bios_sweep.report.content.search_row import search_row
-from bios_sweep.report.content.sign_rows import sign_rows, unjudged_lines
+from bios_sweep.report.content.lines import headline
+from bios_sweep.report.content.parts import (
+    frontier_rows,
+    moderator_rows,
+    search_row,
+    sign_rows,
+    unjudged_lines,
+)
+from bios_sweep.report.content.scope import caveats, truncation
 from bios_sweep.report.content.summary import Counts, FailureRow, Summary, metric_row
-from bios_sweep.report.content.truncation import truncation
-from bios_sweep.report.content.verdict_rows import told_verdict, verdicts_of
+from bios_sweep.report.content.verdict_rows import (
+    advised,
+    not_served,
+    profiles,
+    recommended,
+    verdicts_of,
+)
 from bios_sweep.study.plan import Plan
 from bios_sweep.vocabulary import Status
 
@@ -23,7 +31,7 @@ from bios_sweep.vocabulary import Status
 def summarise(plan: Plan, state: State, results: Results, command: str) -> Summary:
     """Everything a reader of the sweep is told. `command` reproduces it."""
     study, arms = plan.study, arms_of(plan, state)
-    verdicts = tuple(told_verdict(plan, verdict, command) for verdict in verdicts_of(plan, state))
+    verdicts = tuple(advised(plan, verdict, command) for verdict in verdicts_of(plan, state))
     summary = Summary(
         sweep=study.name,
         sweep_id=plan.sweep_id,

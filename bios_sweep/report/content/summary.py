@@ -14,11 +14,8 @@ from bios_sweep.decision.statement import Verdict
 from bios_sweep.jsonable import OPTIONAL, WORDS
 from bios_sweep.reasons import Reason
 from bios_sweep.report.content.arm_rows import ArmRow, CurvePoint
-from bios_sweep.report.content.frontier_rows import FrontierRow
-from bios_sweep.report.content.moderator_rows import ModeratorRow
-from bios_sweep.report.content.search_row import SearchRow
-from bios_sweep.report.content.sign_rows import SignRow
-from bios_sweep.report.content.truncation import Truncation
+from bios_sweep.report.content.parts import FrontierRow, ModeratorRow, SearchRow, SignRow
+from bios_sweep.report.content.scope import Truncation
 from bios_sweep.study.design import Origin
 from bios_sweep.study.scenario import Metric
 from bios_sweep.vocabulary import Stage, Status

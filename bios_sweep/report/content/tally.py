@@ -59,13 +59,13 @@ class Progress:
     def after(self, event: TrialEvent, spec: TrialSpec, now: float) -> Progress:
         """With one more event, at clock seconds `now`."""
         weight = float(spec.settings.max_steps * spec.settings.batch_size)
-        known = replace(self, since=now if self.since is None else self.since)
+        progress = replace(self, since=now if self.since is None else self.since)
         if spec.key not in self.weights:
-            known = replace(known, weights=MappingProxyType({**self.weights, spec.key: weight}))
-        trial = known.running.get(spec.key) or Running(spec=spec, started=now, attempt=event.attempt)
+            progress = replace(progress, weights=MappingProxyType({**self.weights, spec.key: weight}))
+        trial = progress.running.get(spec.key) or Running(spec=spec, started=now, attempt=event.attempt)
         if event.kind == ENDED and event.result is not None:
-            return known._ended(trial, event.result, weight)
-        return known._with(_moved(trial, event))
+            return progress._ended(trial, event.result, weight)
+        return progress._with(_moved(trial, event))
 
     def seconds_left(self, now: float) -> float | None:
         """Remaining examples over the speed so far; None before anything was measured.

@@ -1,34 +1,41 @@
-"""Verdicts as a reader is told them: one per judged question, with the way to extend a short grid."""
+"""Verdicts, one per judged question with what to do next; and what each goal is to use after them. Pure."""
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from bios_sweep.claims import JOINT, REPEAT
 from bios_sweep.decision.claims.judgement import judgement_of
-from bios_sweep.decision.finding import EDGE
+from bios_sweep.decision.finding import EDGE, FactorLevels
 from bios_sweep.decision.question import Question
 from bios_sweep.decision.statement import Verdict, make_verdict
+from bios_sweep.defaults.tuned import PROFILES, settings_for
 from bios_sweep.procedure import (
+    SEARCH,
     UNFINISHED,
     UNTESTED,
     WINNER,
+    Search,
     State,
     factor_of,
     levels_of,
+    own_cell,
     questions,
     serves,
+    serves_search,
     stands_for,
     untested_reasons,
 )
 from bios_sweep.reasons import Reason, is_any
 from bios_sweep.report.content.advice import EXTEND, advice
-from bios_sweep.report.content.goals import settings_of
+from bios_sweep.report.content.lines import titled
 from bios_sweep.report.content.scope import scope_of
-from bios_sweep.report.content.search_row import search_verdict
+from bios_sweep.report.content.summary import NotServed
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.study.arms import BASELINE
+from bios_sweep.study.arms import BASELINE, Arm
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import Plan
 from bios_sweep.vocabulary import Goal, Stage
@@ -36,15 +43,15 @@ from bios_sweep.vocabulary import Goal, Stage
 
 def verdicts_of(plan: Plan, state: State) -> tuple[Verdict, ...]:
     """One verdict per question that has been judged so far."""
-    told = [
+    verdicts = [
         _verdict(cell, question, state)
         for cell in plan.cells or (plan,)
         for question in questions(cell)
         if question in state.findings
     ]
     if WINNER in state.findings and state.search is not None and state.search.winner is not None:
-        told.append(search_verdict(plan, state, state.search, state.search.winner))
-    return tuple(told)
+        verdicts.append(search_verdict(plan, state, state.search, state.search.winner))
+    return tuple(verdicts)
 
 
 def _verdict(plan: Plan, question: Question, state: State) -> Verdict:
@@ -96,16 +103,43 @@ def _recommended(plan: Plan, state: State, question: Question) -> Any:
     return getattr(settings_of(plan, state, question.claim.goal or Goal.BALANCED), question.factor)
 
 
-def told_verdict(plan: Plan, verdict: Verdict, command: str) -> Verdict:
+def search_verdict(plan: Plan, state: State, search: Search, winner: Arm) -> Verdict:
+    """The winner of the joint search, judged like any candidate; its levels are settings, not one value."""
+    study = plan.study
+    values = {name: getattr(winner.settings, name) for name in search.ranges}
+    levels = FactorLevels(
+        name=SEARCH,
+        default={name: getattr(study.baseline, name) for name in search.ranges},
+        arms=(winner.name,),
+        levels=(values,),
+        labels=(winner.name,),
+    )
+    return make_verdict(
+        levels,
+        state.screening[WINNER],
+        state.findings[WINNER],
+        state.margin,
+        role=JOINT.role,
+        claim=JOINT,
+        arms=[arm.name for arm in (plan.baseline, *search.arms)],
+        hold=study.budget.hold,
+        scope=scope_of(plan, state.findings[WINNER]),
+        alpha=study.decision.alpha,
+        looks=len(study.decision.looks),
+        served=values if serves_search(state) else None,
+        withheld=state.withheld.get(WINNER),
+        recommended={name: state.served.get(name, getattr(study.baseline, name)) for name in values},
+    )
+
+
+def advised(plan: Plan, verdict: Verdict, command: str) -> Verdict:
     """A verdict with its advice and, where its best level ends a grid that can grow, the command for it."""
-    told = replace(verdict, advice=advice(verdict))
-    if is_any(verdict.reasons, UNTESTED):
-        return told
+    verdict = replace(verdict, advice=advice(verdict))
     factor = next((factor for factor in plan.study.factors if factor.name == verdict.factor), None)
-    if factor is not None and is_any(verdict.reasons, EDGE):
-        extend = f"{command} {shlex.quote(_one_level_more(factor, plan.study.baseline, verdict))}"
-        return replace(told, extend=extend, reasons=(*told.reasons, EXTEND(command=extend)))
-    return told
+    if factor is None or is_any(verdict.reasons, UNTESTED) or not is_any(verdict.reasons, EDGE):
+        return verdict
+    extend = f"{command} {shlex.quote(_one_level_more(factor, plan.study.baseline, verdict))}"
+    return replace(verdict, extend=extend, reasons=(*verdict.reasons, EXTEND(command=extend)))
 
 
 def _one_level_more(factor: Factor, baseline: TrainingSettings, verdict: Verdict) -> str:
@@ -118,3 +152,56 @@ def _one_level_more(factor: Factor, baseline: TrainingSettings, verdict: Verdict
         beyond = max(1, int(beyond))
     levels = [*listed, beyond] if higher else [beyond, *listed]
     return f"sweeps.factors.{factor.name}.{kind}=[{','.join(f'{level:g}' for level in levels)}]"
+
+
+def settings_of(plan: Plan, state: State, goal: str) -> TrainingSettings:
+    """The study's baseline with what is served to a goal in place, as `TunedDefaults.settings` has it."""
+    base, own = plan.study.baseline, own_cell(plan)
+    sizes = own is not None and any(question.factor == "batch_size" for question in questions(own))
+    return settings_for(
+        base,
+        state.served,
+        state.profiles.get(goal, {}),
+        measured_batch=base.batch_size,
+        measured_steps=base.max_steps,
+        holds_steps=sizes and plan.study.budget.hold == "steps",
+    )
+
+
+def recommended(plan: Plan, state: State) -> dict[str, dict[str, Any]]:
+    """Goal -> setting -> value, of every setting that was asked about or that moves with one.
+
+    Whatever is still open stays at the study's default. Empty before the sweep is done, and where no question
+    is about the study's own values.
+    """
+    own = own_cell(plan)
+    if own is None or state.stage != Stage.DONE:
+        return {}
+    asked = [question.factor for question in questions(own) if question.factor != REPEAT]
+    found = {goal: settings_of(plan, state, goal).by_name() for goal in PROFILES} if asked else {}
+    start = plan.study.baseline.by_name()
+    moved = {name for values in found.values() for name in values if values[name] != start.get(name)}
+    names = [name for name in plan.study.baseline.names if name in {*asked, *moved}]
+    return {goal: {name: values.get(name) for name in names} for goal, values in found.items()}
+
+
+def profiles(plan: Plan, state: State) -> dict[str, dict[str, Any]]:
+    """What is served, for whoever wants quality, balance or speed; {} where nothing differs."""
+    if not state.profiles:
+        return {}
+    goals = recommended(plan, state)
+    served = {name for values in (state.served, *state.profiles.values()) for name in values}
+    moved = {name for name in next(iter(goals.values()), {}) if len({v[name] for v in goals.values()}) > 1}
+    return {
+        goal: {name: value for name, value in values.items() if name in served | moved}
+        for goal, values in goals.items()
+    }
+
+
+def not_served(verdicts: Sequence[Verdict]) -> tuple[NotServed, ...]:
+    """What verdicts settled and no goal gets."""
+    return tuple(
+        NotServed(title=title, value=verdict.best_level, why=verdict.withheld)
+        for title, verdict in titled(verdicts)
+        if verdict.withheld
+    )

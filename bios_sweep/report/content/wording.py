@@ -67,6 +67,11 @@ def interval(lower: float | None, upper: float | None) -> str:
     return f"[{gain(lower)}, {gain(upper)}]"
 
 
+def bounded(value: float | None, lower: float | None, upper: float | None) -> str:
+    """`+1.22 [+1.08, +1.33]`: a gain in percent and its bounds."""
+    return f"{gain(value)} {interval(lower, upper)}".strip()
+
+
 def duration(seconds: float) -> str:
     """A time as it is said: `8.1 s`, `42 s`, `4 min`, `1 h 20 min`."""
     if seconds < 9.95:
@@ -102,6 +107,11 @@ def times_interval(lower: float | None, upper: float | None) -> str:
     if lower is None and upper is None:
         return ""
     return f"[{times(lower).lstrip('x')}, {times(upper).lstrip('x')}]"
+
+
+def times_bounded(ratio: float | None, lower: float | None, upper: float | None) -> str:
+    """`x1.80 [1.71, 1.89]`: a ratio and its bounds."""
+    return f"{times(ratio)} {times_interval(lower, upper)}".strip()
 
 
 def ended_as(status: str, failure: str) -> str:

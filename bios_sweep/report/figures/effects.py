@@ -96,8 +96,8 @@ def _bounds_text(summary: Summary, margin: float | None) -> str:
     bounded = [verdict for verdict in summary.verdicts if verdict.lower is not None]
     confidences = sorted({round(100 * verdict.confidence, 1) for verdict in bounded})
     levels = " or ".join(f"{confidence:g}" for confidence in confidences)
-    told = f"lines: one-sided {levels} % bounds" if levels else "open: one seed, no bounds"
-    return f"{told}; grey: less than the margin of {number(margin)} %" if margin else told
+    legend = f"lines: one-sided {levels} % bounds" if levels else "open: one seed, no bounds"
+    return f"{legend}; grey: less than the margin of {number(margin)} %" if margin else legend
 
 
 def effect_rows(verdict: Verdict) -> list[EffectRow]:

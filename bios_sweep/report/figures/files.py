@@ -1,23 +1,57 @@
-"""A sweep's figures: which there are, and their PNG files."""
+"""A sweep's figures: which there are, their PNG files, and as SVG for a page."""
 
 from __future__ import annotations
 
+import io
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from markupsafe import Markup
+from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.typing import RcKeyType
 
 from bios_sweep.report.content.summary import Summary
 from bios_sweep.report.content.wording import clean
-from bios_sweep.report.figures.canvas import Family, families_of, screened
+from bios_sweep.report.figures.canvas import (
+    BAND,
+    BASELINE_COLOUR,
+    COLOURS,
+    GREY,
+    TROUBLE,
+    Family,
+    families_of,
+    screened,
+)
 from bios_sweep.report.figures.curves import draw_curves, mean_curve
 from bios_sweep.report.figures.effects import draw_effects, effect_groups
 from bios_sweep.report.figures.frontier import draw_frontier
 from bios_sweep.report.figures.response import draw_response
 
 DPI = 130  # chosen, not measured: sharp in MLflow's viewer, under 100 kB a file
+# colour in the figure -> the page's variable, which has another value on a dark screen
+VARIABLES = {
+    **{colour.lower(): f"var(--c{index})" for index, colour in enumerate(COLOURS)},
+    BASELINE_COLOUR: "var(--ink)",
+    BAND.lower(): "var(--band)",
+    TROUBLE: "var(--trouble)",
+    GREY: "var(--muted)",
+    "#e6e6e6": "var(--grid)",
+    "#ffffff": "var(--paper)",
+}
+# letters are drawn as outlines, so a page needs no font and holds no text that could be read as markup;
+# the salt makes the same figure the same bytes
+SETTINGS: dict[RcKeyType, str] = {"svg.fonttype": "path", "svg.hashsalt": "bios_sweep"}
+HEADER = re.compile(
+    r"<\?xml.*?\?>|<!DOCTYPE.*?>|<!--.*?-->|<metadata>.*?</metadata>|<style.*?</style>", re.DOTALL
+)
+STYLE = re.compile(r'style="[^"]*"')
+PAINT = re.compile(r"(fill|stroke): (#[0-9a-f]{6})")
+ROOT = re.compile(r"<svg[^>]*?viewBox=\"([^\"]*)\"[^>]*>")
+IDENTITY = re.compile(r'(\bid="|href="#|url\(#)')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,17 +92,8 @@ def _figures_of(summary: Summary) -> Iterator[Drawn]:
 
 
 def _file_name(family: Family) -> str:
-    told = f"{family.factor} {family.cell}".strip()
-    return "".join(char if char.isalnum() else "_" for char in told)
-
-
-def draw_figures(summary: Summary, folder: Path) -> tuple[Path, ...]:
-    """Draw what the summary has data for; returns the files.
-
-    `effects.png`: gain of each variation with its bounds. `frontier.png`: gain against time.
-    `response_<factor>.png`: final loss over the factor's levels. `curves.png`: loss over training.
-    """
-    return save_figures(tuple(figures_of(summary)), folder)
+    name = f"{family.factor} {family.cell}".strip()
+    return "".join(char if char.isalnum() else "_" for char in name)
 
 
 def save_figures(drawn: Iterable[Drawn], folder: Path) -> tuple[Path, ...]:
@@ -83,3 +108,27 @@ def _save(figure: Figure, path: Path) -> Path:
     figure.savefig(fresh, dpi=DPI)
     fresh.replace(path)
     return path
+
+
+def to_svg(figure: Figure, name: str, caption: str) -> Markup:
+    """The figure as an `<svg>` with `caption` as its text. name: unique on the page, letters and digits.
+
+    It has no size of its own: the page decides, and `viewBox` keeps the proportions.
+    """
+    buffer = io.StringIO()
+    with rc_context(SETTINGS):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    drawn = HEADER.sub("", buffer.getvalue())
+    drawn = STYLE.sub(lambda style: PAINT.sub(_painted, style[0]), drawn)
+    drawn = IDENTITY.sub(lambda match: f"{match[0]}{name}-", drawn)
+    box = ROOT.search(drawn)
+    if box is None:
+        raise ValueError(f"{name}: matplotlib wrote no <svg> with a viewBox")
+    root = Markup('<svg role="img" aria-label="{}" viewBox="{}" style="--width: {}px">')
+    width = float(box[1].split()[2]) * 4 / 3  # points to CSS pixels
+    inner = re.sub(r"\n\s*", "\n", drawn[box.end() :]).strip()
+    return root.format(caption, box[1], f"{width:.0f}") + Markup(inner)
+
+
+def _painted(match: re.Match[str]) -> str:
+    return f"{match[1]}: {VARIABLES.get(match[2], match[2])}"

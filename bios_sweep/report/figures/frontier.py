@@ -14,7 +14,7 @@ from matplotlib.text import Annotation, Text
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 from matplotlib.transforms import Bbox
 
-from bios_sweep.report.content.frontier_rows import FrontierRow
+from bios_sweep.report.content.parts import FrontierRow
 from bios_sweep.report.content.summary import Summary
 from bios_sweep.report.content.wording import number
 from bios_sweep.report.figures.canvas import (

@@ -61,10 +61,12 @@ def draw_response(summary: Summary, family: Family) -> Figure:
         panel.set_xscale("log", base=2)
     panel.xaxis.set_minor_locator(NullLocator())
     every = math.ceil(len(arms) / MAX_TICKS)
-    told = [
-        (p, a) for i, (p, a) in enumerate(zip(places, arms, strict=True)) if i % every == 0 or a is levels
+    ticks = [
+        (place, _tick(arm, arm is levels))
+        for index, (place, arm) in enumerate(zip(places, arms, strict=True))
+        if index % every == 0 or arm is levels
     ]
-    panel.set_xticks([place for place, _ in told], [_tick(arm, arm is levels) for _, arm in told], fontsize=9)
+    panel.set_xticks(*zip(*ticks, strict=True), fontsize=9)
     panel.margins(x=0.08, y=0.12)
     _name_axes(panel, summary, family, ordered)
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
@@ -84,9 +86,9 @@ def _name_axes(panel: Axes, summary: Summary, family: Family, ordered: bool) -> 
 def _seed(panel: Axes, arms: Sequence[ArmRow], places: Sequence[float], seed: str, line: str) -> None:
     """One seed across the levels: lines that run side by side show what pairing takes away."""
     finals = [(place, screened(arm).get(seed)) for place, arm in zip(places, arms, strict=True)]
-    known = [(place, value) for place, value in finals if value is not None]
+    points = [(place, value) for place, value in finals if value is not None]
     panel.plot(
-        *zip(*known, strict=True), f"{line}o", color=COLOURS[0], markersize=4, linewidth=0.6, alpha=0.5
+        *zip(*points, strict=True), f"{line}o", color=COLOURS[0], markersize=4, linewidth=0.6, alpha=0.5
     )
 
 
@@ -191,12 +193,12 @@ def _margin_band(panel: Axes, summary: Summary, mean: float | None) -> None:
 
 def _missing(panel: Axes, place: float, arm: ArmRow) -> None:
     """Diverged and failed trials are said, at the top of the axes, where no loss can be read off them."""
-    told = troubles(arm)
-    if not told:
+    words = troubles(arm)
+    if not words:
         return
     top = panel.get_xaxis_transform()
     panel.plot(place, 0.97, "x", transform=top, color=TROUBLE, markersize=8, markeredgewidth=2, clip_on=False)
-    panel.text(place, 0.92, "\n".join(told), transform=top, ha="center", va="top", fontsize=9, color=TROUBLE)
+    panel.text(place, 0.92, "\n".join(words), transform=top, ha="center", va="top", fontsize=9, color=TROUBLE)
 
 
 def _tick(arm: ArmRow, default: bool) -> str:

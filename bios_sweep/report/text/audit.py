@@ -49,8 +49,8 @@ def _head(answer: Audit, console: Console) -> None:
         compared += ", for the others repeat its differences"
     line(console, f"{compared}; metric {answer.table.metric.words}")
     baseline = answer.arms.baseline
-    told = ", ".join(f"{name} {number(value)}" for name, value in baseline.settings.items())
-    line(console, f"the default: {baseline.name}" + (f" ({told})" if told else ""))
+    settings = ", ".join(f"{name} {number(value)}" for name, value in baseline.settings.items())
+    line(console, f"the default: {baseline.name}" + (f" ({settings})" if settings else ""))
 
 
 def _table(verdicts: Sequence[Verdict]) -> Table:
@@ -80,11 +80,11 @@ def _short(level: Any) -> str:
 
 
 def _legend(answer: Audit) -> str:
-    told = "gain over the default, positive = better, with one-sided bounds"
+    legend = "gain over the default, positive = better, with one-sided bounds"
     margin = answer.margin
     if margin is None:
-        return told
-    return f"{told}; smallest that matters: {margin.percent:.2g} % ({margin.absolute:.3g})"
+        return legend
+    return f"{legend}; smallest that matters: {margin.percent:.2g} % ({margin.absolute:.3g})"
 
 
 def _conclusions(answer: Audit, console: Console) -> None:

@@ -1,11 +1,14 @@
-"""A sweep or a plan at a glance, in ten lines at most: what an interactive session shows of it."""
+"""Short answers in lines: a sweep or a plan as an interactive session shows it, and the next study."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
 
-from bios_sweep.report.content.lines import counts_line, titles
+from rich.console import Console
+
+from bios_sweep.report.content.answers import SuggestionSummary
+from bios_sweep.report.content.lines import counts_line, titled
 from bios_sweep.report.content.plan_summary import PlanSummary
 from bios_sweep.report.content.summary import Summary
 from bios_sweep.report.content.wording import clean, duration, plural
@@ -21,10 +24,7 @@ def sweep_lines(summary: Summary, folder: str) -> list[str]:
         f"judged on {summary.judged_on}",
         f"stage {summary.stage}: {counts_line(summary.counts)}",
     ]
-    verdicts = [
-        f"{title}: {verdict.verdict}. {verdict.sentence}"
-        for title, verdict in zip(titles(summary.verdicts), summary.verdicts, strict=True)
-    ]
+    verdicts = [f"{title}: {one.verdict}. {one.sentence}" for title, one in titled(summary.verdicts)]
     return [*_fitting([*head, *verdicts], LINES - 1), f"in {clean(folder)}"]
 
 
@@ -51,3 +51,29 @@ def _fitting(lines: Sequence[str], most: int) -> list[str]:
     if len(short) <= most:
         return short
     return [*short[: most - 1], f"and {len(short) - most + 1} more"]
+
+
+def print_suggestion(answer: SuggestionSummary, console: Console) -> None:
+    """What is open, the file that was written, what it costs and how to run it."""
+    for line in suggestion_lines(answer):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def suggestion_lines(answer: SuggestionSummary) -> list[str]:
+    """The lines; without a study nothing would be settled by one."""
+    lines = [f"after {clean(answer.sweep_id)}, judged on {clean(answer.judged_on)}"]
+    lines += [f"- to bear in mind: {clean(text)}" for text in answer.warnings]
+    lines += [f"- {clean(why)}" for why in answer.why]
+    lines += [f"- stays open: {clean(one)}" for one in answer.open]
+    study = answer.study
+    if study is None:
+        return [*lines, "no further study is suggested"]
+    trials = f"{study.trials} trials ({len(study.arms)} arms), {study.reused} of them there already"
+    more = study.most_trials - study.trials
+    return [
+        *lines,
+        f"{trials}; up to {more} more to confirm a candidate" if more > 0 else trials,
+        f"written: {clean(study.file)}",
+        f"run it: {clean(study.command)}",
+        "or: bios-sweep run --next",
+    ]

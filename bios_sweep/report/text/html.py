@@ -6,7 +6,7 @@ only our own figures are markup. The same summary gives the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.report.content.advice import EXTEND, advice, meaning, next_step
-from bios_sweep.report.content.goals import first_line
+from bios_sweep.report.content.arm_rows import ArmRow
 from bios_sweep.report.content.lines import (
     bounds_line,
     contrast,
@@ -24,11 +24,13 @@ from bios_sweep.report.content.lines import (
     counts_line,
     effect,
     failure_lines,
+    first_line,
     no_verdict,
     other_reasons,
-    titles,
+    scopes_of,
+    titled,
 )
-from bios_sweep.report.content.sections import Section, sections
+from bios_sweep.report.content.sections import Section, section, sections
 from bios_sweep.report.content.summary import Summary, worst_first
 from bios_sweep.report.content.wording import (
     changes,
@@ -39,9 +41,8 @@ from bios_sweep.report.content.wording import (
     number,
     plural,
 )
-from bios_sweep.report.figures.effects import effect_groups
-from bios_sweep.report.figures.files import Drawn
-from bios_sweep.report.figures.svg import to_svg
+from bios_sweep.report.figures.effects import EffectRow, effect_groups
+from bios_sweep.report.figures.files import Drawn, to_svg
 from bios_sweep.study.design import Origin
 from bios_sweep.version import __version__
 from bios_sweep.vocabulary import Stage, Word
@@ -83,7 +84,7 @@ def page(summary: Summary) -> dict[str, Any]:
         "judged_on": summary.judged_on,
         "counts": counts_line(summary.counts),
         "nothing_yet": "" if verdicts else no_verdict(summary),
-        "verdicts": [_verdict(*pair) for pair in zip(titles(verdicts), verdicts, strict=True)],
+        "verdicts": [_verdict(name, verdict) for name, verdict in titled(verdicts)],
         "legend": bounds_line(verdicts),
         "effects": _effects(summary),
         "sections": sections(summary),
@@ -91,7 +92,7 @@ def page(summary: Summary) -> dict[str, Any]:
         "baseline": _baseline(summary),
         "failures": failure_lines(worst_first(summary.failures)),
         "caveats": [*summary.caveats, *summary.notes],
-        "scopes": list(dict.fromkeys(clean(verdict.scope) for verdict in verdicts)),
+        "scopes": scopes_of(verdicts),
         "provenance": _provenance(summary),
         "command": summary.command,
     }
@@ -135,82 +136,57 @@ def _verdict(name: str, verdict: Verdict) -> dict[str, Any]:
 
 def _effects(summary: Summary) -> Section:
     """The effects figure in numbers, for those who do not see it."""
+    columns: dict[str, Callable[[EffectRow], str]] = {
+        "variation": lambda row: row.name,
+        "gain, %": lambda row: gain(row.gain),
+        "bounds": lambda row: interval(row.lower, row.upper),
+        "status": lambda row: row.status,
+    }
     rows = [row for group in effect_groups(summary.verdicts) for row in group]
-    return Section(
-        key="effects",
-        title="The same in numbers",
-        header=("variation", "gain, %", "bounds", "status"),
-        rows=tuple(
-            (
-                clean(row.name),
-                gain(row.gain),
-                interval(row.lower, row.upper),
-                clean(row.status),
-            )
-            for row in rows
-        ),
-        numeric=("gain, %", "bounds"),
-    )
+    return section("effects", "The same in numbers", rows, columns, numeric=["gain, %", "bounds"])
 
 
 def _arms(summary: Summary) -> Section:
-    header = (
-        "arm",
-        "what differs",
-        "steps",
-        "examples",
-        f"mean {clean(summary.metric.name)}",
-        "trials",
-    )
-    return Section(
-        key="arms",
-        title="Arms",
-        header=header,
-        rows=tuple(
-            (
-                clean(arm.arm),
-                changes(arm.changes) or "nothing",
-                count(arm.settings.get("max_steps")),
-                count(arm.examples),
-                number(arm.mean),
-                ", ".join(f"{amount} {status}" for status, amount in arm.statuses.items()) or "none yet",
-            )
-            for arm in summary.arms
+    columns: dict[str, Callable[[ArmRow], str]] = {
+        "arm": lambda arm: arm.arm,
+        "what differs": lambda arm: changes(arm.changes) or "nothing",
+        "steps": lambda arm: count(arm.settings.get("max_steps")),
+        "examples": lambda arm: count(arm.examples),
+        f"mean {summary.metric.name}": lambda arm: number(arm.mean),
+        "trials": lambda arm: (
+            ", ".join(f"{amount} {status}" for status, amount in arm.statuses.items()) or "none yet"
         ),
-        numeric=header[2:5],
-    )
+    }
+    return section("arms", "Arms", summary.arms, columns, numeric=[*columns][2:5])
 
 
 def _baseline(summary: Summary) -> Section:
-    rows = [(name, value, summary.origins.get(name, Origin())) for name, value in summary.baseline.items()]
-    return Section(
-        key="baseline",
-        title="Baseline",
-        header=("setting", "value", "where it came from", "source", "confidence"),
-        rows=tuple(
-            (clean(name), number(value), *map(clean, (origin.rule, origin.source, origin.confidence)))
-            for name, value, origin in rows
-        ),
-        numeric=("value",),
-    )
+    origins = {name: summary.origins.get(name, Origin()) for name in summary.baseline}
+    columns: dict[str, Callable[[str], str]] = {
+        "setting": clean,
+        "value": lambda name: number(summary.baseline[name]),
+        "where it came from": lambda name: origins[name].rule,
+        "source": lambda name: origins[name].source,
+        "confidence": lambda name: origins[name].confidence,
+    }
+    return section("baseline", "Baseline", summary.baseline, columns, numeric=["value"])
 
 
 def _provenance(summary: Summary) -> list[tuple[str, str]]:
     metric, margin = summary.metric, summary.margin
     unit = f" ({metric.unit})" if metric.unit else ""
     facts = [
-        ("sweep", clean(summary.sweep_id)),
-        ("model, data, method", clean(summary.scenario)),
-        ("metric", clean(f"{summary.judged_on}{unit}")),
+        ("sweep", summary.sweep_id),
+        ("model, data, method", summary.scenario),
+        ("metric", f"{summary.judged_on}{unit}"),
         ("arms", plural(len(summary.arms), "arm")),
-        ("timed on", ", ".join(dict.fromkeys(clean(v.hardware) for v in _timed(summary)))),
+        (
+            "timed on",
+            ", ".join(dict.fromkeys(verdict.hardware for verdict in summary.verdicts if verdict.hardware)),
+        ),
         ("bios_sweep", __version__),
     ]
     if margin:
-        told = f"{number(margin.percent)} % of the baseline's metric ({number(margin.absolute)})"
-        facts.insert(3, ("margin: the smallest effect that matters", told))
-    return [(name, value) for name, value in facts if value]
-
-
-def _timed(summary: Summary) -> list[Verdict]:
-    return [verdict for verdict in summary.verdicts if verdict.hardware]
+        smallest = f"{number(margin.percent)} % of the baseline's metric ({number(margin.absolute)})"
+        facts.insert(3, ("margin: the smallest effect that matters", smallest))
+    return [(name, clean(value)) for name, value in facts if value]

@@ -8,7 +8,6 @@ from typing import Any
 
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.report.content.advice import advice
-from bios_sweep.report.content.goals import headline
 from bios_sweep.report.content.lines import (
     bounds_line,
     contrast,
@@ -17,8 +16,10 @@ from bios_sweep.report.content.lines import (
     counts_line,
     effect,
     failure_lines,
+    headline,
     other_reasons,
-    titles,
+    scopes_of,
+    titled,
 )
 from bios_sweep.report.content.sections import Section, sections
 from bios_sweep.report.content.summary import Summary, worst_first
@@ -33,18 +34,19 @@ SPECIAL = re.compile(r"[\\|*`\[\]~]|(?<!\w)_|_(?!\w)")
 
 def to_markdown(summary: Summary) -> str:
     """The report as text; its first line is the verdict line, for MLflow shows no more above its table."""
+    scopes = scopes_of(summary.verdicts)
     blocks = [
         escape(headline(summary)),
         f"**{escape(summary.question)}**" if summary.question else "",
         escape(summary.scenario),
         f"Judged on {escape(summary.judged_on)}.",
         _verdict_table(summary.verdicts),
-        "\n".join(map(_told, titles(summary.verdicts), summary.verdicts)),
-        _scope(summary.verdicts),
+        "\n".join(_verdict(name, verdict) for name, verdict in titled(summary.verdicts)),
+        f"Scope: {'; '.join(map(escape, scopes))}." if scopes else "",
         escape(f"{counts_line(summary.counts)}."),
-        *map(_extra, sections(summary)),
-        _section("Failed or diverged", failure_lines(worst_first(summary.failures))),
-        _section("To bear in mind", [*summary.caveats, *summary.notes]),
+        *map(_section, sections(summary)),
+        _list("Failed or diverged", failure_lines(worst_first(summary.failures))),
+        _list("To bear in mind", [*summary.caveats, *summary.notes]),
         _baseline_table(summary),
         f"Again:\n\n    {clean(summary.command)}",  # an indented block: nothing in it is read as Markdown
     ]
@@ -61,7 +63,7 @@ def _verdict_table(verdicts: Sequence[Verdict]) -> str:
     if not verdicts:
         return ""
     timed = any(verdict.cost_ratio is not None for verdict in verdicts)
-    rows = [_verdict_row(name, v, timed) for name, v in zip(titles(verdicts), verdicts, strict=True)]
+    rows = [_verdict_row(name, verdict, timed) for name, verdict in titled(verdicts)]
     table = _table((*COLUMNS, "time") if timed else COLUMNS, rows)
     return f"{table}\n\n{escape(bounds_line(verdicts))}."
 
@@ -93,23 +95,16 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _told(name: str, verdict: Verdict) -> str:
-    told = "; ".join(filter(None, [clean(verdict.sentence), *other_reasons(verdict), cost_line(verdict)]))
+def _verdict(name: str, verdict: Verdict) -> str:
+    evidence = "; ".join(filter(None, [verdict.sentence, *other_reasons(verdict), cost_line(verdict)]))
     step = escape(f"What to do: {advice(verdict)}.")
-    return f"- **{escape(name)}: {escape(verdict.verdict)}.** {step} {escape(told)}"
+    return f"- **{escape(name)}: {escape(verdict.verdict)}.** {step} {escape(evidence)}"
 
 
-def _extra(section: Section) -> str:
-    told = "\n\n".join(f"{escape(text)}." for text in section.told)
-    return "\n\n".join(
-        filter(None, [f"**{escape(section.title)}**", told, _table(section.header, section.rows)])
-    )
+def _section(section: Section) -> str:
+    lines = (f"{escape(text)}." for text in section.lines)
+    return "\n\n".join([f"**{escape(section.title)}**", *lines, _table(section.header, section.rows)])
 
 
-def _scope(verdicts: Sequence[Verdict]) -> str:
-    scopes = dict.fromkeys(escape(verdict.scope) for verdict in verdicts)
-    return f"Scope: {'; '.join(scopes)}." if scopes else ""
-
-
-def _section(title: str, lines: Sequence[str]) -> str:
+def _list(title: str, lines: Sequence[str]) -> str:
     return "\n".join([f"{title}:", "", *(f"- {escape(line)}" for line in lines)]) if lines else ""

@@ -16,7 +16,7 @@ from rich.text import Text
 from bios_sweep.ports import ENDED, RETRIED, TrialEvent
 from bios_sweep.report.content.tally import Progress
 from bios_sweep.report.content.wording import ENDINGS, clean, duration, ended_as, number, plural
-from bios_sweep.report.text.logs import logs_of
+from bios_sweep.report.text.failed import logs_of
 from bios_sweep.study.trials import TrialResult, TrialSpec
 from bios_sweep.vocabulary import Status
 
@@ -143,12 +143,12 @@ class LiveView:
 
     def _bar(self, progress: Progress, now: float) -> Table:
         left = progress.seconds_left(now)
-        told = [f"{progress.finished}/{progress.planned} trials"]
-        told += [f"{duration(now - self._opened)} so far"]
-        told += [f"about {duration(left)} left"] if left is not None else []
+        parts = [f"{progress.finished}/{progress.planned} trials"]
+        parts += [f"{duration(now - self._opened)} so far"]
+        parts += [f"about {duration(left)} left"] if left is not None else []
         row = Table.grid(padding=(0, 1, 0, 0))
         bar = ProgressBar(total=1.0, completed=progress.share(), width=BAR_COLUMNS)
-        row.add_row(bar, Text(", ".join(told)))
+        row.add_row(bar, Text(", ".join(parts)))
         return row
 
 

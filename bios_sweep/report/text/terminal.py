@@ -14,7 +14,7 @@ from rich.text import Text
 from bios_sweep.checks import is_number
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.report.content.advice import advice
-from bios_sweep.report.content.goals import first_line
+from bios_sweep.report.content.answers import SweepStatus
 from bios_sweep.report.content.lines import (
     bounds_line,
     contrast,
@@ -22,13 +22,14 @@ from bios_sweep.report.content.lines import (
     cost_line,
     counts_line,
     failure_lines,
+    first_line,
     no_verdict,
     other_reasons,
-    titles,
+    scopes_of,
+    titled,
 )
 from bios_sweep.report.content.plan_summary import PlanArm, PlanSummary
 from bios_sweep.report.content.sections import Section, sections
-from bios_sweep.report.content.status import SweepStatus
 from bios_sweep.report.content.summary import FailureRow, Summary, worst_first
 from bios_sweep.report.content.wording import (
     NONE,
@@ -41,8 +42,8 @@ from bios_sweep.report.content.wording import (
     number,
     plural,
 )
+from bios_sweep.report.text.failed import logs_of
 from bios_sweep.report.text.layout import HEAD, QUIET, bullets, copyable, heading, indented, line, plain_table
-from bios_sweep.report.text.logs import logs_of
 from bios_sweep.study.design import Origin
 from bios_sweep.vocabulary import Status, Word
 
@@ -89,13 +90,13 @@ def print_verdicts(summary: Summary, console: Console, trials_dir: Path | None =
         console.print()
         console.print(_verdict_table(verdicts, console.width >= WIDE))
         line(console, bounds_line(verdicts), QUIET)
-    for name, verdict in zip(titles(verdicts), verdicts, strict=True):
-        _told(console, name, verdict)
+    for name, verdict in titled(verdicts):
+        _verdict(console, name, verdict)
     for section in sections(summary):
         print_section(section, console)
-    for scope in dict.fromkeys(verdict.scope for verdict in verdicts):
+    for scope in scopes_of(verdicts):
         console.print()
-        line(console, f"Scope: {clean(scope)}")
+        line(console, f"Scope: {scope}")
     line(console, counts_line(summary.counts))
     _failures(console, summary.failures, trials_dir)
     bullets(console, "Damaged", summary.damaged or ())
@@ -229,11 +230,11 @@ def _verdict_table(verdicts: Sequence[Verdict], wide: bool) -> Table:
     header = ("factor", "default", "verdict", "best\nlevel", "gain, %", "margin,\n%", "seeds")
     right = ("default", "best\nlevel", "gain, %", "margin,\n%", "seeds", "time")
     table = plain_table(*header, *(("time",) if timed else ()), flexible=("factor", "verdict"), right=right)
-    table.columns[0].min_width = _longest_word(titles(verdicts))
+    table.columns[0].min_width = _longest_word(name for name, _ in titled(verdicts))
     table.columns[2].min_width = len("(unconfirmed)")  # the longest word of a verdict stays whole
     if not wide:
         table.padding = 0
-    for name, verdict in zip(titles(verdicts), verdicts, strict=True):
+    for name, verdict in titled(verdicts):
         table.add_row(*_verdict_row(name, verdict, wide), *((Text(cost(verdict)),) if timed else ()))
     return table
 
@@ -261,7 +262,7 @@ def _longest_word(texts: Iterable[str]) -> int:
     return max((len(word) for text in texts for word in text.split()), default=0)
 
 
-def _told(console: Console, name: str, verdict: Verdict) -> None:
+def _verdict(console: Console, name: str, verdict: Verdict) -> None:
     word = clean(verdict.verdict)
     console.print()
     title = Text(f"{name}: ", style=HEAD)
@@ -274,7 +275,7 @@ def _told(console: Console, name: str, verdict: Verdict) -> None:
 def print_section(section: Section, console: Console) -> None:
     """On a narrow console bounds stand under their value, so that no word is cut."""
     heading(console, section.title)
-    for text in section.told:
+    for text in section.lines:
         line(console, text)
     if console.width < WIDE:
         rows = [tuple(value.replace(" [", "\n[") for value in row) for row in section.rows]

@@ -25,7 +25,7 @@ from bios_sweep.engines.scripted.values import STATE_PATTERN, script_of
 from bios_sweep.errors import BiosSweepError, ConfigError, NoClockError
 from bios_sweep.execution.attempts import ERROR_LOG
 from bios_sweep.method import PRESETS, Method
-from bios_sweep.report.text.logs import LOGS
+from bios_sweep.report.text.failed import LOGS
 from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
 from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
 from bios_sweep.vocabulary import Failure, Status

@@ -17,7 +17,7 @@ from bios_sweep.engines.training.data import Example
 from bios_sweep.engines.training.tokenizer import load_tokenizer
 from bios_sweep.engines.training.tokens import Lengths, encode_all, tokenize_all
 from bios_sweep.errors import DataError
-from bios_sweep.report.content.truncation import truncation
+from bios_sweep.report.content.scope import truncation
 from bios_sweep.study.arms import BASELINE
 from bios_sweep.study.scenario import EVALUATION, TRAIN, Cut, Scenario
 from tests.scenarios import RECORDED as SCENARIO

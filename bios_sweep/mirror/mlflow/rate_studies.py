@@ -1,4 +1,4 @@
-"""Learning-rate ladders straight from an MLflow experiment: every finished sweep of ours is a study."""
+"""Rate studies straight from an MLflow experiment: every finished sweep of ours has one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from bios_sweep.mirror.mlflow.runs import (
     trials_of,
 )
 from bios_sweep.records.sweep_state import DONE
-from bios_sweep.refit.ladders import KEY, Collected, ladders_of, no_rule_for
+from bios_sweep.refit.collected import no_rule_for
+from bios_sweep.refit.evidence import Collected
+from bios_sweep.refit.rate_tables import KEY, studies_of
 from bios_sweep.settings import setting_names
 from bios_sweep.study.scenario import Metric
 from bios_sweep.tables.text_table import RawTable
@@ -28,7 +30,7 @@ TOLD = ("family", "hidden_size", "method")  # tags of a sweep's run that say who
 
 
 def collect_experiment(experiment: Experiment, direction: str | None = None) -> Collected:
-    """The ladders of the experiment's finished sweeps, and what was left out with its reason.
+    """The rate studies of the experiment's finished sweeps, and what was left out with its reason.
 
     direction: which way a metric is better whose sweep and name do not say.
     """
@@ -37,10 +39,7 @@ def collect_experiment(experiment: Experiment, direction: str | None = None) -> 
     )
     found = [_sweep(experiment, sweep, direction) for sweep in sweeps]
     none = () if sweeps else (f"{experiment.source}: has no sweep of bios-sweep",)
-    return Collected(
-        ladders=tuple(ladder for one in found for ladder in one.ladders),
-        left_out=(*none, *(told for one in found for told in one.left_out)),
-    )
+    return Collected.of([Collected(left_out=none), *found])
 
 
 def _sweep(experiment: Experiment, sweep: StoredRun, direction: str | None) -> Collected:
@@ -62,12 +61,11 @@ def _sweep(experiment: Experiment, sweep: StoredRun, direction: str | None) -> C
         metric = metric_of_sweep(experiment.source, sweep, otherwise=direction)
     except InputError as error:
         return _none(str(error))
-    ladders, left_out = ladders_of(_table(source, sweep, runs, metric), who, metric)
-    return Collected(ladders=tuple(ladders), left_out=tuple(left_out))
+    return studies_of(_table(source, sweep, runs, metric), who, metric)
 
 
 def _none(reason: str) -> Collected:
-    return Collected(ladders=(), left_out=(reason,))
+    return Collected(left_out=(reason,))
 
 
 def _table(source: str, sweep: StoredRun, runs: Sequence[StoredRun], judged: Metric) -> RawTable:

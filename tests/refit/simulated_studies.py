@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from bios_sweep.decision.table import Outcome
-from bios_sweep.refit.evidence import Ladder, read_seeds
+from bios_sweep.refit.evidence import RateStudy, read_seeds
 from bios_sweep.refit.law import Rule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.vocabulary import Status
@@ -33,18 +33,18 @@ def outcomes(rng, best, size, seeds=3, noise=0.2):
 def family(seed, truth, *, ranks=(32,), per_rank=1.0, sizes=SIZES):
     """One ladder per model and rank; the models differ by 15 %, studies of one model by 10 %."""
     rng = np.random.default_rng(seed)
-    ladders = []
+    studies = []
     for size in sizes:
         model = rng.normal(0, 0.15)
         for rank in ranks:
             best = math.log(truth.rate(size)) + model + rng.normal(0, 0.1)
             best += math.log(per_rank) * math.log2(rank / 32)
             reading = read_seeds(outcomes(rng, best, size), Metric())
-            ladders.append(ladder(size, rank=rank, **vars(reading)))
-    return ladders
+            studies.append(study(size, rank=rank, **vars(reading)))
+    return studies
 
 
-def ladder(size, *, rank=32, batch=128, model=None, **more):
+def study(size, *, rank=32, batch=128, model=None, **more):
     name = model or f"m{size}"
     facts = {"lora_rank": rank, "batch_size": batch, "max_steps": 1000}
-    return Ladder(name=name, model=name, family="llama", hidden_size=size, facts=facts, **more)
+    return RateStudy(name=name, model=name, family="llama", hidden_size=size, facts=facts, **more)

@@ -1,4 +1,4 @@
-"""What is said when a sweep ends early because nothing works yet."""
+"""What is said of failed trials: where their logs are, and why a sweep ends early where nothing works yet."""
 
 from __future__ import annotations
 
@@ -6,8 +6,14 @@ from pathlib import Path
 
 from bios_sweep.report.content.summary import Counts
 from bios_sweep.report.content.wording import clean, plural
-from bios_sweep.report.text.logs import logs_of
 from bios_sweep.study.trials import TrialResult
+
+LOGS = ("error.log", "stderr.txt", "stdout.txt")  # of `execution.attempts`, and of `engines.scripted.child`
+
+
+def logs_of(folder: Path) -> list[Path]:
+    """Those that are there and say something: our traceback, then what a script of one's own wrote."""
+    return [path for name in LOGS if (path := folder / name).is_file() and path.stat().st_size]
 
 
 def broken_line(failure: TrialResult, counts: Counts, trials_dir: Path) -> str:

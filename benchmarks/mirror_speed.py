@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bios_sweep.mirror.mlflow.mirror import mlflow_recorder
 from bios_sweep.records.journal import Journal
-from bios_sweep.records.sweep_facts import sweep_facts
+from bios_sweep.records.sweep_state import sweep_facts
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.design import DecisionRule, Factor, Study

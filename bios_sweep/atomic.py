@@ -34,7 +34,7 @@ def write_atomically(path: Path, content: str | Iterable[bytes]) -> None:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
-        sync_folder(path.parent)
+        sync(path.parent)
     except OSError as error:
         raise StorageError(
             f"{path}: cannot be written ({error.strerror or error}); free some space or choose another folder"
@@ -51,9 +51,9 @@ def require_folder(file: Path) -> None:
         raise StorageError(f"{file}: cannot be written (no such folder); choose another folder")
 
 
-def sync_folder(folder: Path) -> None:
-    """Flush a folder, so that names made in it survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Flush a file, or a folder, so that names made in it survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -1,7 +1,8 @@
 """Checks of single values, with refusals in one voice: `KEY: VALUE is not allowed; WHAT IS`.
 
-A check takes the key as the user knows it and gives the value back. True and False are no numbers here,
-though Python counts with them. error: the class of the refusal, for rooms that promise one of their own.
+A check takes the key as the user knows it and gives the value back, or raises the refusal. True and False
+are no numbers here, though Python counts with them. error: the class of the refusal, an `InputError`, for
+rooms that promise one of their own.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ from __future__ import annotations
 import math
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bios_sweep.errors import ConfigError, InputError
 
 Refusal = type[InputError]
+Check = Callable[[str, Any], Any]  # of a value by its key
 
 
 def not_allowed(key: str, value: Any, allowed: str, error: Refusal = ConfigError) -> InputError:
@@ -69,114 +71,68 @@ class Range:
         return right and self.above < value and self.least <= value < self.below
 
     def require(self, key: str, value: Any, error: Refusal = ConfigError) -> Any:
-        """Refuse a value that is no number of the range.
-
-        Raises:
-            InputError: of the class `error`, with the range in words.
-        """
-        if not self.holds(value):
-            raise not_allowed(key, value, f"it must be {self.words}", error)
-        return value
+        """Refuse a value that is no number of the range."""
+        return require(self.holds(value), key, value, f"it must be {self.words}", error)
 
 
 def one_of(key: str, value: Any, allowed: Sequence[str], error: Refusal = ConfigError) -> Any:
-    """Refuse a word that is not among the allowed ones.
-
-    Raises:
-        InputError: of the class `error`, with the allowed words.
-    """
-    if value not in allowed:
-        raise not_allowed(key, value, f"choose from {', '.join(allowed)}", error)
-    return value
+    """One of the allowed words."""
+    return require(value in allowed, key, value, f"choose from {', '.join(allowed)}", error)
 
 
 def whole(key: str, value: Any, least: int = 1, error: Refusal = ConfigError) -> int:
-    """A whole number of at least `least`.
-
-    Raises:
-        InputError: of the class `error`: it is none.
-    """
-    if not is_whole(value) or value < least:
-        raise not_allowed(key, value, f"a whole number of at least {least}", error)
-    return int(value)
+    """A whole number of at least `least`."""
+    holds = is_whole(value) and value >= least
+    return int(require(holds, key, value, f"a whole number of at least {least}", error))
 
 
 def at_least_zero(key: str, value: Any) -> Any:
-    """A finite number of 0 or more.
-
-    Raises:
-        ConfigError: it is none.
-    """
-    if not is_finite(value) or value < 0:
-        raise not_allowed(key, value, "a number of at least 0")
-    return value
+    """A finite number of 0 or more."""
+    return require(is_finite(value) and value >= 0, key, value, "a number of at least 0")
 
 
 def positive(key: str, value: Any, error: Refusal = ConfigError) -> Any:
-    """A finite number above 0.
+    """A finite number above 0."""
+    return require(is_positive(value), key, value, "a number above 0", error)
 
-    Raises:
-        InputError: of the class `error`: it is none.
-    """
-    if not is_positive(value):
-        raise not_allowed(key, value, "a number above 0", error)
-    return value
+
+def or_null(check: Check) -> Check:
+    """The same check of a value that may be left open."""
+    return lambda key, value: None if value is None else check(key, value)
 
 
 def truth(key: str, value: Any) -> bool:
-    """True or false, and not what merely counts as one.
-
-    Raises:
-        ConfigError: it is something else.
-    """
-    if not isinstance(value, bool):
-        raise not_allowed(key, value, "true or false")
-    return value
+    """True or false, and not what merely counts as one."""
+    return bool(require(isinstance(value, bool), key, value, "true or false"))
 
 
 def line(key: str, value: Any) -> str:
-    """A text of one line. Control characters, line breaks and invisible characters are refused.
-
-    Raises:
-        ConfigError: no text, an empty one, or one with such a character.
-    """
-    if not isinstance(value, str) or not value.strip():
-        raise not_allowed(key, value, "a text")
-    if not value.isprintable():
-        raise not_allowed(key, value, "a text of one line without control characters")
-    return value
+    """A text of one line. Control characters, line breaks and invisible characters are refused."""
+    require(isinstance(value, str) and value.strip(), key, value, "a text")
+    allowed = "a text of one line without control characters"
+    return str(require(value.isprintable(), key, value, allowed))
 
 
 def matching(key: str, value: Any, pattern: str, allowed: str) -> str:
-    """A text of a known form, of one line and without control characters.
-
-    Raises:
-        ConfigError: it has another form; says what is allowed.
-    """
-    if not isinstance(value, str) or not value.isprintable() or not re.fullmatch(pattern, value):
-        raise not_allowed(key, value, allowed)
-    return value
+    """A text of a known form, of one line and without control characters."""
+    holds = isinstance(value, str) and value.isprintable() and re.fullmatch(pattern, value)
+    return str(require(holds, key, value, allowed))
 
 
 def listed(key: str, value: Any) -> tuple[Any, ...]:
-    """The items of a list.
-
-    Raises:
-        ConfigError: it is no list.
-    """
-    if not isinstance(value, list | tuple):
-        raise not_allowed(key, value, "a list")
-    return tuple(value)
+    """The items of a list."""
+    return tuple(require(isinstance(value, list | tuple), key, value, "a list"))
 
 
 def mapping(key: str, value: Any) -> dict[str, Any]:
-    """Names with their values; null counts as none.
+    """Names with their values; null counts as none."""
+    holds = value is None or isinstance(value, Mapping)
+    require(holds, key, value, "names with values, such as {NAME: value}")
+    return {str(name): item for name, item in (value or {}).items()}
 
-    Raises:
-        ConfigError: it is no mapping.
-    """
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping):
-        raise not_allowed(key, value, "names with values, such as {NAME: value}")
-    return {str(name): item for name, item in value.items()}
+
+def require(holds: Any, key: str, value: Any, allowed: str, error: Refusal = ConfigError) -> Any:
+    """The value, where it holds. allowed: as `not_allowed` has it."""
+    if not holds:
+        raise not_allowed(key, value, allowed, error)
+    return value

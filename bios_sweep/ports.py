@@ -7,13 +7,17 @@ The flow of a run: an `Executor` takes trials from a `TrialSource`, has a `Trial
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
+from bios_sweep.errors import ConfigError
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.search import KnownProposal, Proposal
 from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
+
+EngineOptions = TypeVar("EngineOptions")
 
 STARTED = "started"
 MEASURED = "measured"
@@ -55,6 +59,19 @@ class PreflightLine:
     way_out: str = ""
 
 
+def options_of(kind: type[EngineOptions], values: Mapping[str, Any]) -> EngineOptions:
+    """An engine's options, a dataclass of this kind, from the plain values of `Scenario.engine_options`.
+
+    Raises:
+        ConfigError: a name that is no option, or a value out of range.
+    """
+    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]  # no word for any dataclass
+    unknown = sorted(set(values) - set(names))
+    if unknown:
+        raise ConfigError(f"unknown engine option {unknown[0]!r}; the options are {', '.join(names)}")
+    return kind(**values)
+
+
 class TrialEngine(Protocol):
     """Trains trials, one after the other, in one process; what is heavy is loaded once and kept warm.
 
@@ -74,19 +91,16 @@ class TrialEngine(Protocol):
         on, with the same numbers to the bit. Divergence is a result, not an exception. A warm engine
         gives the same numbers as a fresh one.
         """
-        ...
 
     @property
     def hardware(self) -> str:
         """What it trains on, as people name it."""
-        ...
 
     def time_steps(self, settings: Sequence[TrainingSettings], repeats: int) -> list[list[float]]:
         """Seconds per optimizer step, shape (repeats, arms): each arm alone, warm, the arms interleaved.
 
         Leaves no trace: trials before and after give the same numbers.
         """
-        ...
 
 
 class TrialSource(Protocol):
@@ -94,20 +108,18 @@ class TrialSource(Protocol):
 
     def take(self) -> TrialSpec | None:
         """The next trial to start, or None when there is none now."""
-        ...
 
     @property
     def closed(self) -> bool:
         """Whether nothing more will come, given all that was recorded so far."""
-        ...
 
     @property
     def stopping(self) -> bool:
         """Whether the user asked to stop: start nothing, leave running trials at their checkpoint."""
-        ...
 
 
 EventSink = Callable[[TrialEvent], None]
+Options = Mapping[str, Any]  # of an engine, plain values
 
 
 class Executor(Protocol):
@@ -119,7 +131,6 @@ class Executor(Protocol):
     @property
     def idle_seconds(self) -> Mapping[int, float]:
         """By worker; empty where no worker can idle."""
-        ...
 
     def check(self) -> str:
         """One line on where trials will run.
@@ -127,62 +138,40 @@ class Executor(Protocol):
         Raises:
             ClusterError: a request that can never be satisfied, needed against offered.
         """
-        ...
 
     def preflight(self, wanted: Mapping[str, Any]) -> tuple[PreflightLine, ...]:
         """What every node where trials may run has of what they need; empty where there is one place only.
 
         wanted: plain values, the fields that `execution.preflight` knows.
         """
-        ...
 
     def time(
-        self,
-        settings: Sequence[TrainingSettings],
-        *,
-        engine: str,
-        engine_options: Mapping[str, Any],
-        repeats: int,
+        self, settings: Sequence[TrainingSettings], engine: str, engine_options: Options, repeats: int
     ) -> tuple[list[list[float]], str]:
         """The engine's `time_steps` where one trial would run, alone, and the hardware's name.
 
         Raises:
             BiosSweepError: the engine cannot be built or timed, or its worker died.
         """
-        ...
 
     def run(
-        self,
-        source: TrialSource,
-        record: EventSink,
-        *,
-        engine: str,
-        engine_options: Mapping[str, Any],
-        trials_dir: Path,
+        self, source: TrialSource, record: EventSink, engine: str, engine_options: Options, trials_dir: Path
     ) -> None:
         """Run trials; each one's files lie in `trials_dir / key`.
 
         An exception of the engine ends the trial as `failed` with its cause (traceback in
         `trials_dir / key / error.log`); a lost worker is replaced and the trial tried again.
         """
-        ...
 
 
 class Recorder(Protocol):
-    """Brings one sweep's journal to where people look; may lag, never loses: it can always catch up.
-
-    problem: why the other side does not follow at the moment, without secrets; empty when it does.
-    """
-
-    problem: str
+    """Brings one sweep's journal to where people look; may lag, never loses: it can always catch up."""
 
     def start(self) -> None:
         """Begin to follow the journal in the background."""
-        ...
 
     def finish(self, timeout_seconds: float) -> bool:
         """Catch up and end; False when the other side could not be reached in time."""
-        ...
 
     def sync(self) -> None:
         """Compare everything, here and now, and bring over what is missing.
@@ -191,7 +180,6 @@ class Recorder(Protocol):
             WorkspaceBusyError: a live driver is recording to the same place.
             TrackingError: the other side does not answer; nothing is lost.
         """
-        ...
 
 
 class Tracker(Protocol):
@@ -200,7 +188,6 @@ class Tracker(Protocol):
     @property
     def uri(self) -> str:
         """The address, without credentials."""
-        ...
 
     def check(self) -> None:
         """Ask whether it can be used, before anything is started.
@@ -208,19 +195,15 @@ class Tracker(Protocol):
         Raises:
             InputError: it does not answer, or cannot be used.
         """
-        ...
 
     def has(self, sweep_id: str, last_entry: int) -> bool:
         """Whether it has everything up to `last_entry` of the sweep's journal."""
-        ...
 
     def recorder(self, sweep_id: str, experiment: str) -> Recorder:
         """What brings the sweep there, not yet started. experiment: what it is filed under, where that is."""
-        ...
 
     def link(self, sweep_id: str, options: str) -> str:
         """One line: where to look. options: the overrides that say where, for a command that is printed."""
-        ...
 
 
 class Searcher(Protocol):
@@ -232,22 +215,18 @@ class Searcher(Protocol):
 
     def ask(self, count: int) -> list[Proposal]:
         """The next `count` proposals; may be asked while earlier ones have no result yet."""
-        ...
 
     def tell(self, number: int, objectives: tuple[float, ...] | None) -> None:
         """What a proposal gave; None when it diverged, which counts as worse than anything seen.
 
         Telling again changes nothing.
         """
-        ...
 
     def drop(self, number: int) -> None:
         """A proposal ended without an outcome (its trial failed): nothing is learnt from it."""
-        ...
 
     def importance(self) -> dict[str, float]:
         """Setting -> share of what makes the first objective good, summing to 1; {} with too few results."""
-        ...
 
     def reconcile(self, known: Sequence[KnownProposal]) -> None:
         """After an interruption: make the search agree with what the sweep's journal knows.
@@ -255,4 +234,31 @@ class Searcher(Protocol):
         Proposals that ended are told, those still to be run stay open, and those that the journal does
         not know (killed before they were written) are given up.
         """
-        ...
+
+
+class View(Protocol):
+    """Where the progress of trials is shown."""
+
+    def stage(self, name: str, planned: int, finished: int) -> None:
+        """The sweep now needs `planned` trials in all, of which `finished` have a result."""
+
+    def event(self, event: TrialEvent, spec: TrialSpec) -> None:
+        """Something happened to a trial."""
+
+
+class Listener(Protocol):
+    """Who hears of a run, in the order in which it happens. The driver prints nothing itself."""
+
+    def warn(self, text: str) -> None:
+        """A sentence on what was chosen for the user, or counts for nothing."""
+
+    def say(self, text: str) -> None:
+        """A line on what comes next."""
+
+    def preflight(self, lines: tuple[PreflightLine, ...]) -> None:
+        """What was looked at on the nodes; a red line ends the run after this."""
+
+    def watch(
+        self, *, planned: int, workers: str, title: str, judged_on: str, trials_dir: Path
+    ) -> AbstractContextManager[View]:
+        """Trials run inside; see `report.text.progress.LiveView`."""

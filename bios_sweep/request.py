@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bios_sweep.checks import at_least_zero, not_allowed, one_of, positive, truth, whole
+from bios_sweep.checks import Check, at_least_zero, one_of, or_null, positive, require, truth, whole
 from bios_sweep.errors import ConfigError
 
 RAY, INLINE = "ray", "inline"
@@ -27,8 +28,6 @@ COUNTS, NAMED, REFUSED = "counts", "named", "refused"
 
 ACCELERATOR = "accelerator_type:"  # Ray's resource of every node with such a GPU
 A_TRACE = 0.001  # of a node's one `accelerator_type:X`: what Ray itself asks for, so that it never runs out
-
-Check = Callable[[str, Any], Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,42 +56,20 @@ def _key(default: Any, check: Check, *, inline: str = NAMED) -> Any:
     return field(default=default, metadata={"check": check, "inline": inline})
 
 
-def _or_null(check: Check) -> Check:
-    return lambda key, value: None if value is None else check(key, value)
-
-
-def _choice(allowed: Sequence[str]) -> Check:
-    return lambda key, value: one_of(key, value, allowed)
-
-
-def _text(allowed: str) -> Check:
-    def check(key: str, value: Any) -> Any:
-        if value is not None and not isinstance(value, str):
-            raise not_allowed(key, value, allowed)
-        return value
-
-    return check
-
-
-def _amounts(key: str, value: Any) -> Any:
-    if value is not None and not isinstance(value, Mapping):
-        raise not_allowed(key, value, "a mapping such as {big: 1}, or null")
-    return value
+def _a(kind: type, allowed: str) -> Check:
+    return or_null(lambda key, value: require(isinstance(value, kind), key, value, allowed))
 
 
 def _storage(key: str, value: Any) -> Any:
     """A relative folder would be another one in every worker."""
-    if value is not None and not (isinstance(value, str) and (value.startswith("/") or "://" in value)):
-        raise not_allowed(
-            key, value, "an absolute folder that every node sees, or an address such as s3://BUCKET/DIR"
-        )
-    return value
+    everywhere = value is None or (isinstance(value, str) and (value.startswith("/") or "://" in value))
+    allowed = "an absolute folder that every node sees, or an address such as s3://BUCKET/DIR"
+    return require(everywhere, key, value, allowed)
 
 
 def _texts(key: str, value: Any) -> Any:
-    if not isinstance(value, list | tuple) or not all(isinstance(entry, str) for entry in value):
-        raise not_allowed(key, value, "a list of texts")
-    return value
+    texts = isinstance(value, list | tuple) and all(isinstance(entry, str) for entry in value)
+    return require(texts, key, value, "a list of texts")
 
 
 def _modules(key: str, value: Any) -> Any:
@@ -120,22 +97,24 @@ class Request:
     whose worker dies. device: where our own training computes; `auto` follows gpus_per_trial.
     """
 
-    executor: str = _key(RAY, _choice(EXECUTORS), inline=COUNTS)
-    address: str | None = _key(None, _text("give auto or host:port, or null"), inline=REFUSED)
-    num_cpus: int | None = _key(None, _or_null(whole))
+    executor: str = _key(RAY, partial(one_of, allowed=EXECUTORS), inline=COUNTS)
+    address: str | None = _key(None, _a(str, "give auto or host:port, or null"), inline=REFUSED)
+    num_cpus: int | None = _key(None, or_null(whole))
     cpus_per_trial: int = _key(1, whole, inline=COUNTS)
     gpus_per_trial: float = _key(0, at_least_zero, inline=COUNTS)
     memory_per_trial: float = _key(0, at_least_zero)
-    accelerator_type: str | None = _key(None, _text("a name such as A100, or null"), inline=REFUSED)
-    resources_per_trial: Mapping[str, float] | None = _key(None, _amounts, inline=REFUSED)
-    max_concurrent: int | None = _key(None, _or_null(whole), inline=COUNTS)
-    placement: str = _key(PACK, _choice(PLACEMENTS))
+    accelerator_type: str | None = _key(None, _a(str, "a name such as A100, or null"), inline=REFUSED)
+    resources_per_trial: Mapping[str, float] | None = _key(
+        None, _a(Mapping, "a mapping such as {big: 1}, or null"), inline=REFUSED
+    )
+    max_concurrent: int | None = _key(None, or_null(whole), inline=COUNTS)
+    placement: str = _key(PACK, partial(one_of, allowed=PLACEMENTS))
     storage: str | None = _key(None, _storage)
     preinstalled: bool = _key(False, truth)
     py_modules: Sequence[str] = _key((), _modules)
     environment: Sequence[str] = _key((), _texts)
     max_attempts: int = _key(3, whole)
-    device: str = _key(AUTO, _choice(DEVICES), inline=COUNTS)
+    device: str = _key(AUTO, partial(one_of, allowed=DEVICES), inline=COUNTS)
 
     def __post_init__(self) -> None:
         for one in fields(self):

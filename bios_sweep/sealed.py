@@ -33,13 +33,8 @@ class DamagedError(StorageError):
     """A file does not hold what was written there; the message is what is wrong with it, without its name."""
 
 
-def digest(content: bytes) -> str:
-    """Of bytes at hand, as `file_digest` gives it for a file of them."""
-    return digest_of([content])
-
-
-def digest_of(chunks: Iterable[bytes]) -> str:
-    """As `digest`, of bytes that come in pieces."""
+def digest(chunks: Iterable[bytes]) -> str:
+    """Of bytes at hand, in one piece or several, as `file_digest` gives it for a file of them."""
     sha256 = hashlib.sha256()
     for chunk in chunks:
         sha256.update(chunk)
@@ -147,9 +142,7 @@ def unlike(folder: Path, digests: Mapping[str, str]) -> tuple[str, str] | None:
 
 
 def _seal(label: str, content: bytes) -> str:
-    sha256 = hashlib.sha256(f"{label}\n".encode())
-    sha256.update(content)
-    return PREFIX + sha256.hexdigest()
+    return digest([f"{label}\n".encode(), content])
 
 
 def _read_digest(path: Path) -> str:

@@ -81,6 +81,11 @@ def masked(text: str, environ: Mapping[str, str] = os.environ) -> str:
     return text
 
 
+def first_line(error: Exception, most: int = 200) -> str:
+    """What an error says first, masked; its kind where it says nothing."""
+    return (masked(str(error)).strip() or type(error).__name__).splitlines()[0][:most]
+
+
 def secret_values(environ: Mapping[str, str] = os.environ) -> tuple[tuple[str, str], ...]:
     """(variable, secret) of an environment, longest first: values of secret names, passwords of addresses.
 

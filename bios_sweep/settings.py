@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Annotated, Any, Self, get_type_hints
 
-from bios_sweep.checks import Range, one_of
+from bios_sweep.checks import Range, one_of, require
 from bios_sweep.errors import ConfigError
 from bios_sweep.own_settings import Own, near
 
@@ -29,8 +29,8 @@ OR_MORE = Range(least=0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Known:
-    """What is known of a setting beside its type and its default.
+class Facts:
+    """What other rooms must know of a setting beside its type and its default.
 
     allowed: its numbers, or its words. group: the part of the configuration that has the baseline's value;
     empty where there is nothing to choose, or not by a key of its own. auto: a heuristic computes the value.
@@ -68,7 +68,7 @@ class TrainingSettings:
 
     learning_rate: Annotated[
         float,
-        Known(
+        Facts(
             allowed=POSITIVE,
             group="baseline",
             auto=True,
@@ -78,7 +78,7 @@ class TrainingSettings:
     ]
     batch_size: Annotated[
         int,
-        Known(
+        Facts(
             allowed=COUNT,
             group="baseline",
             auto=True,
@@ -96,7 +96,7 @@ class TrainingSettings:
     ]
     lora_rank: Annotated[
         int | None,
-        Known(
+        Facts(
             allowed=COUNT,
             group="baseline",
             auto=True,
@@ -107,7 +107,7 @@ class TrainingSettings:
     ]
     max_steps: Annotated[
         int,
-        Known(
+        Facts(
             allowed=COUNT,
             group="budget",
             auto=True,
@@ -115,31 +115,32 @@ class TrainingSettings:
             aliases=("num_steps", "total_steps", "train_steps", "max_train_steps", "max_iters"),
         ),
     ]
-    method: Annotated[str, Known(allowed=METHODS, group="")] = LORA
+    method: Annotated[str, Facts(allowed=METHODS, group="")] = LORA
     lora_alpha: Annotated[
         float | None,
-        Known(allowed=POSITIVE, auto=True, adapter=True, scaled=True, aliases=("alpha", "peft_alpha")),
+        Facts(allowed=POSITIVE, auto=True, adapter=True, scaled=True, aliases=("alpha", "peft_alpha")),
     ] = 32.0
-    alpha_rule: Annotated[str, Known(allowed=ALPHA_RULES, group="")] = "alpha_over_rank"
-    lora_dropout: Annotated[float | None, Known(allowed=SHARE, adapter=True, aliases=("dropout",))] = 0.0
+    alpha_rule: Annotated[str, Facts(allowed=ALPHA_RULES, group="")] = "alpha_over_rank"
+    lora_dropout: Annotated[float | None, Facts(allowed=SHARE, adapter=True, aliases=("dropout",))] = 0.0
     schedule: Annotated[
         str,
-        Known(allowed=SCHEDULES, aliases=("lr_scheduler_type", "lr_scheduler", "lr_schedule", "scheduler")),
+        Facts(allowed=SCHEDULES, aliases=("lr_scheduler_type", "lr_scheduler", "lr_schedule", "scheduler")),
     ] = "linear"
-    warmup_fraction: Annotated[float, Known(allowed=SHARE, aliases=("warmup_ratio",))] = 0.0
-    adam_beta1: Annotated[float, Known(allowed=SHARE, aliases=("beta1",))] = 0.9
-    adam_beta2: Annotated[float, Known(allowed=SHARE, aliases=("beta2",))] = 0.95
-    adam_eps: Annotated[float, Known(allowed=POSITIVE, scaled=True, aliases=("adam_epsilon",))] = 1e-8
-    weight_decay: Annotated[float, Known(allowed=OR_MORE, aliases=("wd",))] = 0.0
+    warmup_fraction: Annotated[float, Facts(allowed=SHARE, aliases=("warmup_ratio",))] = 0.0
+    adam_beta1: Annotated[float, Facts(allowed=SHARE, aliases=("beta1",))] = 0.9
+    adam_beta2: Annotated[float, Facts(allowed=SHARE, aliases=("beta2",))] = 0.95
+    adam_eps: Annotated[float, Facts(allowed=POSITIVE, scaled=True, aliases=("adam_epsilon",))] = 1e-8
+    weight_decay: Annotated[float, Facts(allowed=OR_MORE, aliases=("wd",))] = 0.0
     max_grad_norm: Annotated[
-        float, Known(allowed=POSITIVE, aliases=("grad_clip", "gradient_clip_val", "clip_grad_norm"))
+        float, Facts(allowed=POSITIVE, aliases=("grad_clip", "gradient_clip_val", "clip_grad_norm"))
     ] = 1.0
     neftune_alpha: Annotated[
-        float | None, Known(allowed=POSITIVE, silent=True, aliases=("neftune_noise_alpha", "noise_alpha"))
+        float | None,
+        Facts(allowed=POSITIVE, silent=True, aliases=("neftune_noise_alpha", "noise_alpha")),
     ] = None
     max_length: Annotated[
         int,
-        Known(
+        Facts(
             allowed=COUNT,
             scaled=True,
             aliases=("max_seq_length", "max_seq_len", "cutoff_len", "seq_length", "block_size"),
@@ -147,25 +148,26 @@ class TrainingSettings:
     ] = 512
     train_examples: Annotated[
         int | None,
-        Known(
+        Facts(
             allowed=COUNT,
             group="baseline",
             aliases=("num_train_examples", "train_size", "max_train_samples"),
         ),
     ] = None
-    dtype: Annotated[str, Known(allowed=DTYPES)] = "float32"
+    dtype: Annotated[str, Facts(allowed=DTYPES)] = "float32"
     own: Own = field(default_factory=Own)
 
     def __post_init__(self) -> None:
         one_of("method", self.method, METHODS)  # first: the others depend on it
-        for name, known in KNOWN.items():
+        for name, facts in KNOWN.items():
             value = getattr(self, name)
-            if self.method == FULL and known.adapter:
-                _require_none(name, value)
-            elif isinstance(known.allowed, tuple):
-                one_of(name, value, known.allowed)
+            if self.method == FULL and facts.adapter:
+                allowed = f"it is an adapter's, and method {FULL} trains all weights"
+                require(value is None, name, value, allowed)
+            elif isinstance(facts.allowed, tuple):
+                one_of(name, value, facts.allowed)
             elif not (value is None and DEFAULTS.get(name, MISSING) is None):
-                known.allowed.require(name, value)
+                facts.allowed.require(name, value)
         require_free(self.own)
 
     if not TYPE_CHECKING:  # a name that is misspelt in our own code is still found
@@ -184,13 +186,13 @@ class TrainingSettings:
 
     def by_name(self) -> dict[str, Any]:
         """Every value that is said, by its name, for people and for tables."""
-        return {**self._known(), **self.own}
+        return {**self._ours(), **self.own}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values by canonical name, for JSON and for workers; `own` only where there are some."""
-        return {**self._known(), "own": dict(self.own)} if self.own else self._known()
+        return {**self._ours(), "own": dict(self.own)} if self.own else self._ours()
 
-    def _known(self) -> dict[str, Any]:
+    def _ours(self) -> dict[str, Any]:
         values = {name: getattr(self, name) for name in KNOWN}
         return {name: values[name] for name in values if values[name] is not None or not KNOWN[name].silent}
 
@@ -202,8 +204,8 @@ class TrainingSettings:
     def changed(self, values: Mapping[str, Any]) -> Self:
         """With other values by name; one that is no known setting is, or becomes, one's own."""
         own = {name: value for name, value in values.items() if name not in KNOWN}
-        known: dict[str, Any] = {name: value for name, value in values.items() if name in KNOWN}
-        return replace(self, **known, own=Own(self.own).changed(own))
+        ours: dict[str, Any] = {name: value for name, value in values.items() if name in KNOWN}
+        return replace(self, **ours, own=Own(self.own).changed(own))
 
     def counts(self, name: str) -> bool:
         """Whether a setting, known or one's own, is a whole number."""
@@ -223,7 +225,7 @@ class TrainingSettings:
         return cls(**{**values, "own": Own(values.get("own"))})
 
 
-KNOWN: Mapping[str, Known] = {
+KNOWN: Mapping[str, Facts] = {
     name: hint.__metadata__[0]
     for name, hint in get_type_hints(TrainingSettings, include_extras=True).items()
     if name != "own"
@@ -234,10 +236,10 @@ DEFAULTS: Mapping[str, Any] = {
     if one.name in KNOWN and one.default is not MISSING
 }
 RANGES: Mapping[str, Range] = {
-    name: known.allowed for name, known in KNOWN.items() if isinstance(known.allowed, Range)
+    name: facts.allowed for name, facts in KNOWN.items() if isinstance(facts.allowed, Range)
 }
-LORA_SETTINGS = tuple(name for name, known in KNOWN.items() if known.adapter)
-HEURISTIC = tuple(name for name, known in KNOWN.items() if known.auto)
+LORA_SETTINGS = tuple(name for name, facts in KNOWN.items() if facts.adapter)
+HEURISTIC = tuple(name for name, facts in KNOWN.items() if facts.auto)
 
 
 def setting_names() -> tuple[str, ...]:
@@ -253,9 +255,9 @@ def key_of(name: str) -> str:
 def baseline_values() -> dict[str, dict[str, Any]]:
     """The configuration's own value of every setting that has a key: group -> setting -> value."""
     groups: dict[str, dict[str, Any]] = {}
-    for name, known in KNOWN.items():
-        if known.group:
-            groups.setdefault(known.group, {})[name] = AUTO if known.auto else DEFAULTS[name]
+    for name, facts in KNOWN.items():
+        if facts.group:
+            groups.setdefault(facts.group, {})[name] = AUTO if facts.auto else DEFAULTS[name]
     return groups
 
 
@@ -291,10 +293,3 @@ def require_free(names: Iterable[str]) -> None:
             ours = name in KNOWN and KNOWN[name].group
             where = f"it is a setting of ours, at {key_of(name)}" if ours else "the name is taken"
             raise ConfigError(f"method.settings.{name}: {where}; call the setting otherwise")
-
-
-def _require_none(name: str, value: Any) -> None:
-    if value is not None:
-        raise ConfigError(
-            f"{name}: {value!r} is not allowed; it is an adapter's, and method {FULL} trains all weights"
-        )

@@ -15,8 +15,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 
-from bios_sweep.engines.training.corpus import embedded_examples
-from bios_sweep.engines.training.stdlib import ModuleFile, is_evaluation_module, module_files, parse
+from bios_sweep.engines.training.corpus import (
+    ModuleFile,
+    embedded_examples,
+    is_evaluation_module,
+    module_files,
+    parse,
+)
 
 VALIDATION_SHARE = 0.08  # of the modules and topics; chosen: some 150 kB are enough to four digits
 SHORTEST_DOCUMENT = 30  # characters; chosen: shorter comments are labels and rulers

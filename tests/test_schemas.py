@@ -18,8 +18,8 @@ from bios_sweep.cli.main import main
 from bios_sweep.jsonable import to_json
 from bios_sweep.ports import PreflightLine
 from bios_sweep.records.journal import Journal
-from bios_sweep.records.owner import Owner
 from bios_sweep.records.replay import _CHANGES
+from bios_sweep.records.workspace import Owner
 from bios_sweep.report.content.answers import SweepStatus
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
@@ -113,7 +113,7 @@ def test_lines_that_no_golden_case_writes_are_as_described(tmp_path):
         journal.measured("k", replace(nothing, metrics={"score": float("inf")}))
         journal.retried("k", "the node is gone", "node lost")
         journal.ended(replace(result, files={"eval.npz": "sha256:0"}))
-        journal.kept("k", tmp_path)
+        journal.adapter_kept("k", tmp_path)
         journal.searched({"lora_rank": 1.0})
     lines = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
     assert len(lines) == 7

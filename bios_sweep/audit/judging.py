@@ -21,7 +21,7 @@ from bios_sweep.decision.statement import Verdict, make_verdict
 from bios_sweep.decision.verdicts import confirm_candidate, screen
 from bios_sweep.jsonable import to_json
 from bios_sweep.reasons import Kind
-from bios_sweep.study.decision import DecisionRule
+from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.factors import natural_ends
 from bios_sweep.vocabulary import Word
 

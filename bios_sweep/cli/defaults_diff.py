@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,8 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from bios_sweep import defaults
-from bios_sweep.cli.defaults_served import only_operand, recommended
+from bios_sweep.cli.answer import print_answer
+from bios_sweep.cli.defaults import facts_given, only_operand
 from bios_sweep.defaults.merge import directions_apart
+from bios_sweep.defaults.serving import lookup_for
 from bios_sweep.errors import DefaultsError
 from bios_sweep.report.content.wording import clean, gain, number
 from bios_sweep.report.text.layout import HEAD, bullets, heading, line, plain_table
@@ -31,10 +32,7 @@ def run(args: Namespace) -> int:
         answer = _model(args)
     else:
         raise DefaultsError("`defaults diff` takes a model, a tuned-defaults file, or two such files")
-    if args.json:
-        print(json.dumps(answer, indent=1))
-    else:
-        _print(answer, Console())
+    print_answer(args, answer, _print)
     return 0
 
 
@@ -48,16 +46,8 @@ def _model(args: Namespace) -> dict[str, Any]:
     Raises:
         NotTunedError: nothing was; the message names every place searched.
     """
-    base = recommended(args)
-    found = defaults.lookup(
-        family=base.shape.family,
-        hidden_size=base.shape.hidden_size,
-        parameters=args.parameters,
-        method=args.method,
-        alpha_rule=base.settings.alpha_rule,
-        objective=next(one for one, word in defaults.TRAINING.items() if word == base.objective),
-        path=args.defaults,
-    )
+    base = defaults.recommend(only_operand(args), **facts_given(args))
+    found = lookup_for(base, parameters=args.parameters, path=args.defaults)
     tuned = defaults.with_tuned(base, found)
     return {
         "old": base.source,

@@ -14,7 +14,7 @@ from rich.console import Console
 from bios_sweep import defaults
 from bios_sweep.atomic import require_folder, write_atomically
 from bios_sweep.defaults.tuned_file import decimal_json
-from bios_sweep.driver.rate_studies import rate_studies
+from bios_sweep.driver.experiments import rate_studies
 from bios_sweep.errors import DefaultsError, InputError
 from bios_sweep.refit.heuristics_file import answer_of, heuristics_diff, refitted, told_of
 from bios_sweep.refit.regret import Refit, refits

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from rich.console import Console
 
+from bios_sweep.cli.answer import print_answer
 from bios_sweep.config.keys import Key, chosen, read_conf
 from bios_sweep.config.places import config_root
 from bios_sweep.errors import InputError
-from bios_sweep.jsonable import to_json
 
 
 def run(args: Namespace) -> int:
@@ -22,19 +21,19 @@ def run(args: Namespace) -> int:
     found = [key for key in keys if _about(key, args.words)]
     if not found:
         raise InputError(f"no key is about {' '.join(args.words)!r}; `bios-sweep keys` lists all")
-    if args.json:
-        print(json.dumps({"keys": [to_json(key) for key in found]}, indent=1))
-        return 0
-    console = Console()
-    for line in _lines(found, taken):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def show(answer: Mapping[str, list[Key]], console: Console) -> None:
+        for line in _lines(answer["keys"], taken):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    print_answer(args, {"keys": found}, show)
     return 0
 
 
 def _about(key: Key, words: list[str]) -> bool:
     """Whether a key's name, option or meaning has every word."""
-    told = f"{key.path} {key.option} {key.comment}".lower()
-    return all(word.lower() in told for word in words)
+    text = f"{key.path} {key.option} {key.comment}".lower()
+    return all(word.lower() in text for word in words)
 
 
 def _lines(keys: list[Key], taken: set[str]) -> Iterator[str]:

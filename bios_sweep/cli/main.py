@@ -17,6 +17,7 @@ from bios_sweep.errors import BiosSweepError, MissingExtraError
 from bios_sweep.secrecy import masked
 from bios_sweep.version import __version__
 
+# what `[run]` brings and a verb that needs it may load
 EXTRA_MODULES = (
     "ray",
     "mlflow",
@@ -36,8 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with Output() as output:
         try:
             args = _parse(sys.argv[1:] if arguments is None else arguments)
-        except SystemExit as told:  # argparse's own answer: --help, --version, a flag that is not there
-            raise SystemExit(output.code(int(told.code or 0))) from None
+        except SystemExit as ended:  # argparse's own answer: --help, --version, a flag that is not there
+            raise SystemExit(output.code(int(ended.code or 0))) from None
         output.goes_on = VERBS[args.verb].goes_on
         return output.code(_run(args))
 
@@ -45,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(args: argparse.Namespace) -> int:
     try:
         _require_extra(args.verb)
-        return int(importlib.import_module(VERBS[args.verb].module).run(args))
+        module, _, function = VERBS[args.verb].does.partition(":")
+        return int(getattr(importlib.import_module(module), function)(args))
     except BiosSweepError as error:
         return _fail(error, error.exit_code, debug=args.debug)
     except KeyboardInterrupt as interrupt:
@@ -94,8 +96,8 @@ def _verb_parser(name: str, verb: Verb) -> argparse.ArgumentParser:
         epilog=f"examples:\n{examples}{_choices(name)}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    for operand, told in positionals.items():
-        parser.add_argument(operand, **told)  # type: ignore[arg-type]
+    for operand, words in positionals.items():
+        parser.add_argument(operand, **words)  # type: ignore[arg-type]
     for flag in verb.flags:
         options = FLAGS.get(f"{name} {flag}", FLAGS.get(flag))
         parser.add_argument(flag, **options)  # type: ignore[arg-type]

@@ -1,53 +1,162 @@
 """`report`: the verdicts of a sweep, judged again from its journal, as far as they are reached.
 
-With `--from-csv` or `--from-mlflow` it audits runs that were made elsewhere.
+With `--all` one table over every scenario that a workspace has finished sweeps of, with `--from-csv` or
+`--from-mlflow` an audit of runs that were made elsewhere, which needs no Hydra.
 """
 
 from __future__ import annotations
 
-import json
+import math
 from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from bios_sweep.audit.judging import Audit, audit
+from bios_sweep.audit.rollup import roll_up
+from bios_sweep.audit.run_columns import ColumnNames, to_runs
+from bios_sweep.audit.runs import RunTable
+from bios_sweep.cli.answer import invocation_of, print_answer
+from bios_sweep.cli.verbs import FOREIGN
+from bios_sweep.decision.statement import Verdict
 from bios_sweep.defaults import FILE_NAME
+from bios_sweep.driver.experiments import read_experiment, store_uri
 from bios_sweep.errors import InputError
-from bios_sweep.jsonable import to_json
+from bios_sweep.mirror.mlflow.runs import own_sweep, raw_table
 from bios_sweep.report.content.lines import tuned_line
-from bios_sweep.report.text.terminal import print_verdicts
+from bios_sweep.report.content.sections import roll_up as roll_up_section
+from bios_sweep.report.content.summary import Summary
+from bios_sweep.report.content.wording import clean
+from bios_sweep.report.text.audit import print_audit
+from bios_sweep.report.text.layout import QUIET, line
+from bios_sweep.report.text.terminal import print_section, print_verdicts
+from bios_sweep.study.design import DecisionRule
+from bios_sweep.study.trials import short_hash
+from bios_sweep.tables.text_table import read_csv
+from bios_sweep.vocabulary import Word
 
-FOREIGN = ("arm", "seed", "value", "baseline", "direction", "tracking-uri")  # flags of foreign tables
+if TYPE_CHECKING:
+    from bios_sweep.driver.view import SweepView
+
+RULES = ("decision.margin_percent", "decision.alpha")  # what of the decision rule a table of runs leaves open
+JUDGED = (Word.CONFIRM, Word.REFINE, Word.INCONCLUSIVE)
 
 
 def run(args: Namespace) -> int:
-    """Print what is known. A foreign table needs no Hydra, a sweep no audit: each loads its own half."""
+    """Print what is known."""
     if args.from_csv is not None or args.from_mlflow is not None:
-        from bios_sweep.cli import audit
-
-        return audit.run(args)
-    unused = [f"--{name}" for name in FOREIGN if getattr(args, name.replace("-", "_")) is not None]
+        return _of_runs(args)
+    flags = (*FOREIGN, "--tracking-uri")
+    unused = [flag for flag in flags if getattr(args, flag.lstrip("-").replace("-", "_")) is not None]
     if unused:
         raise InputError(
             f"{unused[0]}: belongs to --from-csv FILE or --from-mlflow EXPERIMENT; add one of them"
         )
-    if args.all:
-        from bios_sweep.cli import rollup
-
-        return rollup.run(args)
-    return _of_sweep(args)
+    return _over_all(args) if args.all else _of_sweep(args)
 
 
 def _of_sweep(args: Namespace) -> int:
     """The summary of a sweep of the workspace."""
-    from bios_sweep.cli.invocation import invocation_of
-    from bios_sweep.driver.sweeps import choose
+    from bios_sweep.driver.view import choose
 
     _, workspace, view = choose(invocation_of(args), args.sweep)
-    if args.json:
-        print(json.dumps(to_json(view.summary), indent=1))
-    else:
-        console, file = Console(), view.folder / FILE_NAME
-        print_verdicts(view.summary, console, workspace.trials)
-        if told := tuned_line(view.summary, file):
-            console.print(told, markup=False, soft_wrap=True)
+
+    def show(summary: Summary, console: Console) -> None:
+        print_verdicts(summary, console, workspace.trials)
+        if served := tuned_line(summary, view.folder / FILE_NAME):
+            console.print(served, markup=False, soft_wrap=True)
+
+    print_answer(args, view.summary, show)
     return view.summary.exit_code
+
+
+def _over_all(args: Namespace) -> int:
+    """Where several sweeps asked the same of a scenario, the latest counts."""
+    from bios_sweep.driver.invocation import workspace_of
+    from bios_sweep.driver.view import open_sweep
+
+    workspace = workspace_of(invocation_of(args).composed())
+    latest: dict[tuple[str, ...], Verdict] = {}
+    judged: dict[tuple[str, ...], str] = {}
+    for sweep_id in workspace.sweeps():  # the latest first
+        view = open_sweep(workspace, sweep_id)
+        for key, verdict in _verdicts(view):
+            latest.setdefault(key, verdict)
+            judged.setdefault(key, view.plan.study.metric.words)
+    if not latest:
+        raise InputError(f"workspace {workspace.root}: no sweep has reached its verdicts yet")
+
+    def show(answer: dict[str, Any], console: Console) -> None:
+        if section := roll_up_section(answer["roll_up"]):
+            print_section(section, console)
+            line(console, f"judged on {'; '.join(answer['judged_on'])}", QUIET)
+
+    table = roll_up(list(latest.values()))
+    print_answer(args, {"roll_up": table, "judged_on": sorted(set(judged.values()))}, show)
+    return 0
+
+
+def _verdicts(view: SweepView) -> Iterator[tuple[tuple[str, ...], Verdict]]:
+    """A finished sweep's verdicts by scenario, cell, factor and claim."""
+    if view.summary.final:
+        scenario = short_hash(view.plan.study.scenario.identity())
+        for verdict in view.verdicts:
+            if verdict.verdict in JUDGED:
+                yield (scenario, verdict.cell, verdict.factor, verdict.claim), verdict
+
+
+def _of_runs(args: Namespace) -> int:
+    """What runs made elsewhere support."""
+    if args.from_csv is not None and args.from_mlflow is not None:
+        raise InputError("--from-csv and --from-mlflow: give one of them")
+    try:
+        audited = _audited(args)
+    except InputError as error:  # it quotes cells of the table, which may hold control characters
+        raise type(error)(clean(error)) from error
+    print_answer(args, audited.to_dict(), lambda _, console: print_audit(audited, console))
+    return 0
+
+
+def _audited(args: Namespace) -> Audit:
+    given = _given(args.overrides)
+    asked = _asked(given)
+    table = _table(args, given.get("workspace", "bios_runs"))
+    changes: dict[str, Any] = {**table.decided, **asked}
+    return audit(table, replace(DecisionRule(), **changes), args.baseline)
+
+
+def _table(args: Namespace, workspace: str) -> RunTable:
+    names = ColumnNames(arm=args.arm, seed=args.seed, value=args.value, direction=args.direction)
+    if args.from_csv is not None:
+        return to_runs(read_csv(args.from_csv), names)
+    experiment = read_experiment(store_uri(args.tracking_uri, workspace), args.from_mlflow)
+    own = own_sweep(experiment, args.sweep, args.value, args.direction) if args.arm is None else None
+    return own or to_runs(raw_table(experiment), names)
+
+
+def _given(overrides: Sequence[str]) -> dict[str, str]:
+    """The overrides that mean something for a table, by key."""
+    given = dict(text.partition("=")[::2] for text in overrides)
+    wrong = next((key for key in given if key not in (*RULES, "workspace")), None)
+    if wrong is not None:
+        raise InputError(
+            f"{wrong!r} is not used with --from-csv and --from-mlflow; possible are {', '.join(RULES)} and "
+            "workspace"
+        )
+    return given
+
+
+def _asked(given: dict[str, str]) -> dict[str, float]:
+    """What the command says of the decision rule, before what the table does."""
+    values = {}
+    for key in RULES:
+        if key in given:
+            try:
+                values[key.removeprefix("decision.")] = float(given[key])
+            except ValueError:
+                raise InputError(f"{key}: {given[key]!r} is not a number") from None
+    if any(not math.isfinite(value) for value in values.values()):
+        raise InputError("decision: a finite number is needed")
+    return values

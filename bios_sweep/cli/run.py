@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from argparse import Namespace
-from collections.abc import Mapping
-from pathlib import Path
 
 from rich.console import Console
 
-from bios_sweep.cli.invocation import invocation_of
+from bios_sweep.cli.answer import invocation_of
 from bios_sweep.defaults import FILE_NAME
 from bios_sweep.driver.next_study import following
 from bios_sweep.driver.prepare import prepare
@@ -22,6 +20,7 @@ from bios_sweep.report.text.listener import ConsoleListener
 from bios_sweep.report.text.terminal import print_verdicts
 
 TRACKING_FAILED = 4
+REPORT = "report.html"
 
 
 def run(args: Namespace) -> int:
@@ -51,24 +50,21 @@ def _print_json(outcome: Outcome) -> None:
     result = {**to_json(outcome.summary), "warnings": list(outcome.warnings)}
     if outcome.preflight:
         result["preflight"] = to_json(outcome.preflight)
-    files = {name: str(path) if path.is_file() else None for name, path in _files(outcome).items()}
+    files = {"defaults": _file(outcome, FILE_NAME), "report": _file(outcome, REPORT)}
     print(json.dumps({**result, "files": files, "link": _link(outcome)}, indent=1))
 
 
 def _print(outcome: Outcome, console: Console) -> None:
-    summary, files = outcome.summary, _files(outcome)
-    print_verdicts(summary, console, outcome.sweep.workspace.trials)
-    if told := tuned_line(summary, files["defaults"]):
-        console.print(told, markup=False, soft_wrap=True)
-    if outcome.summary.final:
-        report = files["report"] if files["report"].is_file() else None
-        console.print(f"report: {report}", markup=False, soft_wrap=True)
-    console.print(_link(outcome), markup=False, soft_wrap=True)
+    print_verdicts(outcome.summary, console, outcome.sweep.workspace.trials)
+    served = tuned_line(outcome.summary, outcome.sweep.folder / FILE_NAME)
+    report = f"report: {_file(outcome, REPORT)}" if outcome.summary.final else None
+    for text in filter(None, (served, report, _link(outcome))):
+        console.print(text, markup=False, soft_wrap=True)
 
 
-def _files(outcome: Outcome) -> Mapping[str, Path]:
-    folder = outcome.sweep.folder
-    return {"defaults": folder / FILE_NAME, "report": folder / "report.html"}
+def _file(outcome: Outcome, name: str) -> str | None:
+    path = outcome.sweep.folder / name
+    return str(path) if path.is_file() else None
 
 
 def _link(outcome: Outcome) -> str:

@@ -12,8 +12,7 @@ from bios_sweep.defaults import Recommendation, Why, max_steps
 from bios_sweep.errors import ConfigError, InputError
 from bios_sweep.own_settings import Own
 from bios_sweep.settings import AUTO, DEFAULTS, FULL, HEURISTIC, KNOWN, TrainingSettings, key_of
-from bios_sweep.study.decision import DecisionRule
-from bios_sweep.study.design import Budget, Origin, Study
+from bios_sweep.study.design import Budget, DecisionRule, Origin, Study
 from bios_sweep.study.factors import Cross, Factor, Nuisance, require_setting
 from bios_sweep.study.metric_names import DIRECTIONS, ask_for, direction_of
 from bios_sweep.study.scenario import Metric, Scenario
@@ -30,24 +29,25 @@ def build_study(
     Raises:
         InputError: a value is not allowed; the message names its key.
     """
-    baseline, origins = build_baseline(values, recommendation, scenario.data.train_examples or None)
+    baseline, origins = _baseline(values, recommendation, scenario.data.train_examples or None)
     seeds = _seeds(values)
     gpu_hours(values)
     rule = {name: value for name, value in values["decision"].items() if name != "gpu_hours"}
     rule["guardrails"] = rule["guardrails"] or {}
     rule["deadline"] = seconds("decision.deadline", rule.get("deadline"))
     rule = _fields(DecisionRule, rule, "decision")
-    looks = tuple(rule.pop("looks"))
+    looks = rule.pop("looks")
+    if not (isinstance(looks, list) and looks and all(map(is_whole, looks))):
+        raise not_allowed("decision.looks", looks, "give a list such as [3, 5, 8]")
     budget = {k: v for k, v in values["budget"].items() if k not in ("max_steps", "keep_adapters")}
-    question = values["sweeps"].get("question") or ""
     return Study(
         name=sweep,
-        question=str(question),
+        question=str(values["sweeps"].get("question") or ""),
         scenario=scenario,
         baseline=baseline,
-        factors=build_factors(values["sweeps"], baseline),
-        cross=build_cross(values["sweeps"], baseline),
-        seeds=seeds if seeds is not None else tuple(range(looks[-1])),
+        factors=_factors(values["sweeps"], baseline),
+        cross=_cross(values["sweeps"], baseline),
+        seeds=tuple(range(looks[-1])) if seeds is None else seeds,
         budget=Budget(**_fields(Budget, budget, "budget")),
         decision=DecisionRule(**rule, looks=_looks(looks, seeds)),
         metric=build_metric(values["method"]),
@@ -102,7 +102,7 @@ def gpu_hours(values: Mapping[str, Any]) -> float | None:
     return hours
 
 
-def build_baseline(
+def _baseline(
     values: Mapping[str, Any], recommendation: Recommendation, train_examples: int | None
 ) -> tuple[TrainingSettings, dict[str, Origin]]:
     """The baseline's settings and, for each setting with a heuristic, where its value came from.
@@ -130,12 +130,7 @@ def build_baseline(
     return dataclasses.replace(recommendation.settings, **changes, own=own), origins
 
 
-def build_factors(sweep: Mapping[str, Any], baseline: TrainingSettings) -> tuple[Factor, ...]:
-    """The factors of a sweep file.
-
-    Raises:
-        InputError: no factors, an unknown key in a factor, or a level of the wrong kind.
-    """
+def _factors(sweep: Mapping[str, Any], baseline: TrainingSettings) -> tuple[Factor, ...]:
     unknown = sorted(set(sweep) - {"question", "factors", "cross"})
     if unknown:
         raise ConfigError(f"sweeps.{unknown[0]}: unknown key; a sweep has question, factors and cross")
@@ -147,12 +142,8 @@ def build_factors(sweep: Mapping[str, Any], baseline: TrainingSettings) -> tuple
     return tuple(_factor(str(name), levels, baseline) for name, levels in factors.items())
 
 
-def build_cross(sweep: Mapping[str, Any], baseline: TrainingSettings) -> tuple[Cross, ...]:
-    """The moderators of a sweep file: `cross: {data.train_examples: [500, 4000]}` or `{lora_rank: [8, 32]}`.
-
-    Raises:
-        ConfigError: no mapping of settings to lists.
-    """
+def _cross(sweep: Mapping[str, Any], baseline: TrainingSettings) -> tuple[Cross, ...]:
+    """`cross: {data.train_examples: [500, 4000]}` or `{lora_rank: [8, 32]}`."""
     given = sweep.get("cross") or {}
     if not isinstance(given, Mapping):
         raise ConfigError(f"sweeps.cross: {given!r} is not allowed; for example {{lora_rank: [8, 32]}}")
@@ -187,13 +178,8 @@ def _factor(name: str, levels: Any, baseline: TrainingSettings) -> Factor:
     lists = {key: _list(f"sweeps.factors.{name}.{key}", levels[key]) for key in FACTOR_LISTS if key in levels}
     try:
         require_setting("factor", name, baseline)
-        return Factor(
-            name=name,
-            multiply=lists.get("multiply", ()),
-            values=lists.get("values", ()),
-            claims=lists.get("claims", ()),
-            nuisance=_nuisance(f"sweeps.factors.{name}.nuisance", levels.get("nuisance")),
-        )
+        nuisance = _nuisance(f"sweeps.factors.{name}.nuisance", levels.get("nuisance"))
+        return Factor(name=name, nuisance=nuisance, **lists)
     except InputError as error:
         raise ConfigError(f"sweeps.factors: {error}") from error
 
@@ -241,17 +227,13 @@ def _looks(looks: Sequence[int], seeds: Sequence[int] | None) -> tuple[int, ...]
 
 
 def _fields(kind: type[Any], values: Mapping[str, Any], group: str) -> dict[str, Any]:
-    names = [field.name for field in dataclasses.fields(kind) if field.name != "version"]  # never chosen
-    unknown = sorted(set(values) - set(names))
-    if unknown:
-        raise ConfigError(f"{group}.{unknown[0]}: unknown key; allowed are {', '.join(names)}")
     types = {field.name: str(field.type) for field in dataclasses.fields(kind)}
+    types.pop("version", None)  # of the decision rule: nobody chooses it
+    unknown = sorted(set(values) - set(types))
+    if unknown:
+        raise ConfigError(f"{group}.{unknown[0]}: unknown key; allowed are {', '.join(types)}")
     for name, value in values.items():
         _require_kind(f"{group}.{name}", value, types[name])
-    if group == "decision" and not _whole_numbers(values["looks"]):
-        raise ConfigError(
-            f"decision.looks: {values['looks']!r} is not allowed; give a list such as [3, 5, 8]"
-        )
     return dict(values)
 
 
@@ -267,7 +249,3 @@ def _require_kind(key: str, value: Any, kind: str) -> None:
         raise not_allowed(key, value, "a text")
     if kind.startswith("Mapping") and not isinstance(value, Mapping):
         raise not_allowed(key, value, "for example {general_loss: 1}")
-
-
-def _whole_numbers(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(map(is_whole, value))

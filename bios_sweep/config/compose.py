@@ -23,8 +23,14 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]  # omegaconf brings it, without stubs
 
-from bios_sweep.config.belonging import chosen_by, depends_on_choice, members_of_paths
-from bios_sweep.config.group_files import member_names, member_values
+from bios_sweep.config.groups import (
+    chosen_by,
+    depends_on_choice,
+    group_names,
+    member_names,
+    member_values,
+    members_of_paths,
+)
 from bios_sweep.config.method import RUNNER_KEY, not_trained_here, preset_of_runner, with_parts
 from bios_sweep.config.places import config_root
 from bios_sweep.errors import ConfigError
@@ -46,7 +52,7 @@ class Config:
     """A composed configuration as plain values; `sweep` is the chosen sweep file's name, or None.
 
     members: group -> its chosen member. chooser: group -> who chose it, `command line` or a config file,
-    where that matters (see `config.belonging`); a group whose member is that of config.yaml is not in it.
+    where that matters (see `config.groups`); a group whose member is that of config.yaml is not in it.
     notes: what was chosen for the user, as sentences.
     """
 
@@ -67,7 +73,7 @@ def sweep_names(config_dir: Path | None = None) -> list[str]:
 def compose_config(overrides: Sequence[str], config_dir: Path | None = None) -> Config:
     """Compose `conf/config.yaml` with the overrides of a command line.
 
-    A path that is given chooses the member of its group that reads it (see `config.belonging`).
+    A path that is given chooses the member of its group that reads it (see `config.groups`).
     config_dir: a user's folder with groups of their own (`sweeps/`, `model/`, ... or `conf/model/`, ...).
 
     Raises:
@@ -92,7 +98,7 @@ def compose_config(overrides: Sequence[str], config_dir: Path | None = None) -> 
     except YAMLError as error:
         raise ConfigError(f"a config file cannot be read as YAML: {' '.join(str(error).split())}") from error
     except MissingConfigException as error:
-        raise ConfigError(_missing(error, overrides, config_dir)) from error
+        raise ConfigError(_missing(error, config_dir)) from error
     except OverrideParseException as error:
         word = as_typed.get(error.override, error.override)
         raise ConfigError(f"the override {word!r} cannot be read: {_first(error)}") from error
@@ -175,18 +181,20 @@ def _words(overrides: Sequence[str], config_dir: Path | None) -> list[str]:
 
 
 def _user_paths(config_dir: Path | None) -> list[Path]:
-    if config_dir is None:
-        return []
-    folder = config_dir.resolve()
-    return [path for path in (folder, folder / "conf") if path.is_dir()]
+    folders = [] if config_dir is None else [config_dir.resolve(), config_dir.resolve() / "conf"]
+    return [path for path in folders if path.is_dir()]
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:
-    own = {key: config._get_node(key) for key in config if key != "hydra"}
     try:
-        values = OmegaConf.to_container(OmegaConf.create(own), resolve=True, throw_on_missing=True)
+        return _container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         raise ConfigError(f"a value is missing: {_first(error)}") from error
+
+
+def _container(config: DictConfig, **how: Any) -> dict[str, Any]:
+    own = OmegaConf.create({key: config._get_node(key) for key in config if key != "hydra"})
+    values = OmegaConf.to_container(own, **how)
     assert isinstance(values, dict)  # config.yaml is a mapping
     return {str(key): value for key, value in values.items()}
 
@@ -225,15 +233,14 @@ def _refuse_unknown_keys(values: Mapping[str, Any]) -> None:
     A key that all files of a group have is read, so one that a `~key` or a user's file leaves out is
     refused too.
     """
-    groups = sorted(path.name for path in (config_root() / "conf").iterdir() if path.is_dir())
-    known = [*groups, *TOP_KEYS]
+    known = [*group_names(), *TOP_KEYS]
     for key in values:
         if key not in known:
             raise ConfigError(f"unknown key {key!r}{_near(key, known)}; allowed are {', '.join(known)}")
     for key in known:
         if key not in values and key not in OPTIONAL_KEYS:
             raise ConfigError(f"{key}: is missing; leave out no part of the configuration")
-    for group in groups:
+    for group in group_names():
         if group in values:
             _refuse_unknown_group_keys(group, values[group])
 
@@ -253,7 +260,7 @@ def _refuse_unknown_group_keys(group: str, value: Any) -> None:
             raise ConfigError(f"{group}.{name}: is missing; {group} needs it, null where it has no value")
 
 
-def _missing(error: MissingConfigException, overrides: Sequence[str], config_dir: Path | None) -> str:
+def _missing(error: MissingConfigException, config_dir: Path | None) -> str:
     wanted = str(error.missing_cfg_file or "")
     group, _, name = wanted.rpartition("/")
     if (group, name) == ("method", FULL):
@@ -268,7 +275,8 @@ def _missing(error: MissingConfigException, overrides: Sequence[str], config_dir
 def _unknown(error: Exception, overrides: Sequence[str], config_dir: Path | None) -> str:
     """Hydra advises `+key`, which would add a setting that nothing reads; the nearest known key is better."""
     try:
-        known = [*_keys(_defaults_only(overrides, config_dir)), *CLUSTER_KEYS, "sweeps"]
+        choices = [item for item in overrides if item.partition("=")[0] in (*group_names(), "sweeps")]
+        known = [*_keys(_container(_compose(choices, config_dir))), *CLUSTER_KEYS, "sweeps"]
     except (ConfigCompositionException, OmegaConfBaseException, MissingConfigException, ValueError):
         return _first(error)
     for override in OverridesParser.create().parse_overrides(list(overrides)):
@@ -276,16 +284,6 @@ def _unknown(error: Exception, overrides: Sequence[str], config_dir: Path | None
         if key and key not in known and not any(name.startswith(f"{key}.") for name in known):
             return f"unknown key {key!r}{_near(key, known)}"
     return _first(error)
-
-
-def _defaults_only(overrides: Sequence[str], config_dir: Path | None) -> Mapping[str, Any]:
-    """The config with only those overrides that choose a group's member."""
-    groups = {path.name for path in (config_root() / "conf").iterdir() if path.is_dir()} | {"sweeps"}
-    choices = [item for item in overrides if item.partition("=")[0] in groups]
-    config = _compose(choices, config_dir)
-    own = OmegaConf.to_container(OmegaConf.create({k: config._get_node(k) for k in config if k != "hydra"}))
-    assert isinstance(own, dict)
-    return {str(key): value for key, value in own.items()}
 
 
 def _keys(values: Mapping[str, Any], path: str = "") -> Iterator[str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from bios_sweep.checks import not_allowed, one_of
 from bios_sweep.errors import ConfigError
 from bios_sweep.method import PRESETS, Method, Objective, Runner
 from bios_sweep.settings import FULL, LORA, METHODS
@@ -33,9 +34,7 @@ def method_of(values: Mapping[str, Any]) -> Method:
         )
     trains = values.get("trains")
     if trains not in (None, *METHODS):
-        raise ConfigError(
-            f"method.trains: {trains!r} is not allowed; choose from {', '.join(METHODS)}, or null"
-        )
+        raise not_allowed("method.trains", trains, f"choose from {', '.join(METHODS)}, or null")
     objective = _word(Objective, "objective", values.get("objective"), Objective.SFT)
     if runner is Runner.BUILTIN:
         _require_possible(trains, objective)
@@ -44,19 +43,13 @@ def method_of(values: Mapping[str, Any]) -> Method:
 
 
 def _word(kind: type[Word], key: str, value: Any, unsaid: Word) -> Word:
-    if value is None:
-        return unsaid
-    if value not in tuple(kind):
-        raise ConfigError(f"method.{key}: {value!r} is not allowed; choose from {', '.join(kind)}")
-    return kind(value)
+    return unsaid if value is None else kind(one_of(f"method.{key}", value, tuple(kind)))
 
 
 def _named(name: Any) -> str:
     if name == FULL:
         raise ConfigError(not_trained_here("method.name", FULL))
-    if not isinstance(name, str) or name not in PRESETS:
-        raise ConfigError(f"method.name: {name!r} is not allowed; choose from {', '.join(PRESETS)}")
-    return name
+    return str(one_of("method.name", name, tuple(PRESETS)))
 
 
 def _require_possible(trains: str | None, objective: Objective) -> None:

@@ -10,10 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from bios_sweep.config.belonging import chosen_by_a_person
 from bios_sweep.config.compose import Config
-from bios_sweep.config.group_files import file_values, member_names, member_values
-from bios_sweep.config.idle import IDLE, OF_THE_PLAN, OURS, PLANTED, SCRIPT, Idle
+from bios_sweep.config.groups import chosen_by_a_person, file_values, member_names, member_values
+from bios_sweep.config.idle import OF_THE_PLAN, OURS, PLANTED, REFUSED, SCRIPT, UNHEARD, Idle
 from bios_sweep.config.method import method_of
 from bios_sweep.config.places import config_root
 from bios_sweep.errors import ConfigError
@@ -21,7 +20,6 @@ from bios_sweep.secrecy import masked
 from bios_sweep.settings import baseline_values
 
 KINDS = {"data": "kind", "model": "kind", "method": "runner", "cluster": "executor", "tracking": "enabled"}
-WALL, EXAMPLES = "wall", "examples"
 Said = dict[str, str]  # key -> sentence
 
 
@@ -35,14 +33,11 @@ def refuse_idle(config: Config, facts: Mapping[str, Any], same: Mapping[str, Any
         ConfigError: a value that contradicts the chosen groups.
     """
     known = {**_facts(config.values), **facts}
+    for key, why in _stated(REFUSED, config, known, same or {}):
+        raise ConfigError(f"{key}: {why}")
     said: Said = {}
-    for rule in IDLE:
-        if not _holds(rule, config.values, known):
-            continue
-        for key in _stated(rule, config, same or {}):
-            if rule.refused:
-                raise ConfigError(f"{key}: {rule.why}")
-            said.setdefault(key, f"{key}={_shown(key, config)} has no effect: {rule.why}")
+    for key, why in _stated(UNHEARD, config, known, same or {}):
+        said.setdefault(key, f"{key}={_shown(key, config)} has no effect: {why}")
     return said
 
 
@@ -57,44 +52,39 @@ def _facts(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _moves(planted: Mapping[str, Any]) -> set[str]:
     """The settings on which planted curves depend: those with a shape, and those that move one."""
-    metrics = planted.get("metrics")
-    shaped = [planted.get("truth"), *(metrics.values() if isinstance(metrics, Mapping) else ())]
-    found = {str(name) for shapes in shaped for name in _names(shapes)}
-    found |= {str(name) for shapes in shaped[1:] for name in _names(_part(shapes, "truth"))}
-    interactions = planted.get("interactions")
-    for name in _names(interactions):
-        found |= {str(name), *map(str, _names(_part(interactions, name)))}
-    return found | ({"learning_rate"} if planted.get(WALL) is not None else set())
+    metrics, interactions = _inside(planted.get("metrics")), _inside(planted.get("interactions"))
+    truths = [value_at(shapes, "truth") for shapes in (planted, *metrics.values())]
+    shaped = [*truths, *metrics.values(), interactions, *interactions.values()]
+    moved_by_rate = {"learning_rate"} if planted.get("wall") is not None else set()
+    return {str(name) for shapes in shaped for name in _inside(shapes)} | moved_by_rate
 
 
-def _part(values: Any, name: str) -> Any:
-    return values.get(name) if isinstance(values, Mapping) else None
+def _inside(values: Any) -> Mapping[Any, Any]:
+    return values if isinstance(values, Mapping) else {}
 
 
-def _names(values: Any) -> Sequence[Any]:
-    return tuple(values) if isinstance(values, Mapping) else ()
+def _stated(
+    rules: Sequence[Idle], config: Config, facts: Mapping[str, Any], same: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
+    """The stated values that a rule is about, each with why it does not count."""
+    for rule in rules:
+        if not all(_holds(name, test, config.values, facts) for name, test in rule.where.items()):
+            continue
+        for key, why in rule.why.items():
+            group, _, rest = key.partition(".")
+            if group in config.members and not rest:
+                if chosen_by_a_person(group, config.chooser):
+                    yield key, why
+                continue
+            inside = [f"{group}.{name}" for name in config.values.get(group) or {}] if rest == "*" else [key]
+            yield from ((name, why) for name in inside if _differs(name, config, same))
 
 
-def _holds(rule: Idle, values: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:
-    for name, test in rule.where.items():
-        if name in OF_THE_PLAN and name not in facts:
-            return False
-        if not test(facts[name] if name in facts else value_at(values, name)):
-            return False
-    return True
-
-
-def _stated(rule: Idle, config: Config, same: Mapping[str, Any]) -> Iterator[str]:
-    for key in rule.keys:
-        group, _, rest = key.partition(".")
-        if group in config.members and not rest:
-            if chosen_by_a_person(group, config.chooser):
-                yield key
-        elif rest == "*":
-            inside = config.values.get(group) or {}
-            yield from (f"{group}.{name}" for name in inside if _differs(f"{group}.{name}", config, same))
-        elif _differs(key, config, same):
-            yield key
+def _holds(name: str, test: Any, values: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:
+    if name in OF_THE_PLAN and name not in facts:
+        return False
+    value = facts[name] if name in facts else value_at(values, name)
+    return bool(test(value) if callable(test) else value == test)
 
 
 def _differs(key: str, config: Config, same: Mapping[str, Any]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import yaml  # type: ignore[import-untyped]  # omegaconf brings it, without stub
 
 from bios_sweep.settings import HEURISTIC, KNOWN, key_of
 from bios_sweep.study.design import Study
-from bios_sweep.study.factors import Factor, Nuisance
+from bios_sweep.study.factors import Factor
 
 PER_LINE = 108  # characters of a comment line; the project's line length
 
@@ -37,7 +38,10 @@ def changed_values(old: Study, new: Study) -> dict[str, Any]:
 def sweep_text(study: Study, values: Mapping[str, Any], comments: Sequence[str]) -> str:
     """The file: `sweeps` from the study, other keys by their dotted path. comments: one sentence each."""
     lines = [line for comment in comments for line in _wrapped(comment)]
-    nested: dict[str, Any] = {"sweeps": sweep_values(study)}
+    factors = {factor.name: _factor(factor) for factor in study.factors}
+    nested: dict[str, Any] = {"sweeps": {"question": study.question, "factors": factors}}
+    if study.cross:
+        nested["sweeps"]["cross"] = {moderator.setting: list(moderator.values) for moderator in study.cross}
     for path, value in values.items():
         *groups, key = path.split(".")
         place = nested
@@ -48,17 +52,6 @@ def sweep_text(study: Study, values: Mapping[str, Any], comments: Sequence[str])
         nested, default_flow_style=None, sort_keys=False, allow_unicode=True, width=PER_LINE
     )
     return f"# @package _global_\n{''.join(f'# {line}{chr(10)}' for line in lines)}{body}"
-
-
-def sweep_values(study: Study) -> dict[str, Any]:
-    """The `sweeps` group of a study: its question, factors and moderators."""
-    values: dict[str, Any] = {
-        "question": study.question,
-        "factors": {factor.name: _factor(factor) for factor in study.factors},
-    }
-    if study.cross:
-        values["cross"] = {moderator.setting: list(moderator.values) for moderator in study.cross}
-    return values
 
 
 def differing(
@@ -97,20 +90,16 @@ def _factor(factor: Factor) -> dict[str, Any]:
     values: dict[str, Any] = {
         kind: list(listed) for kind in ("multiply", "values", "claims") if (listed := getattr(factor, kind))
     }
-    return values | ({"nuisance": _nuisance(factor.nuisance)} if factor.nuisance else {})
-
-
-def _nuisance(nuisance: Nuisance) -> dict[str, Any]:
-    how = {"scale": nuisance.scale} if nuisance.scale else {"multiply": list(nuisance.multiply)}
-    return {nuisance.setting: how}
+    if nuisance := factor.nuisance:
+        how = {"scale": nuisance.scale} if nuisance.scale else {"multiply": list(nuisance.multiply)}
+        values["nuisance"] = {nuisance.setting: how}
+    return values
 
 
 def _wrapped(text: str) -> list[str]:
     """One comment as lines; control characters would end the comment."""
     words = re.sub(r"[\x00-\x1f\x7f\x85\u2028\u2029]", " ", text).split()
-    lines = [""]
-    for word in words:
-        if lines[-1] and len(lines[-1]) + len(word) + 1 > PER_LINE:
-            lines.append("  ")
-        lines[-1] += word if not lines[-1].strip() else f" {word}"
-    return lines
+    lines = textwrap.TextWrapper(
+        PER_LINE, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
+    return lines.wrap(" ".join(words)) or [""]

@@ -33,11 +33,6 @@ class ArmCurve:
         """The mean over seeds, shape (P,)."""
         return np.asarray(self.values.mean(axis=0))
 
-    @property
-    def seeds(self) -> int:
-        """Number of trials."""
-        return int(self.values.shape[0])
-
     def at(self, fraction: float) -> float:
         """The mean curve at a fraction of training, linear between measurements."""
         return float(np.interp(fraction, self.fractions, self.mean))

@@ -5,16 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bios_sweep.curves.signs import (
-    DIVERGING,
-    FORGETTING,
-    IMPROVING,
-    OVERFITTING,
-    PLATEAU,
-    QUALITY,
-    SLOW,
-    UNSTABLE,
-)
+from bios_sweep.curves import signs
 from bios_sweep.settings import TrainingSettings, is_whole
 
 GUIDE = "Bios guide"
@@ -32,26 +23,26 @@ class Remedy:
 
 HALF, TWICE = 0.5, 2.0  # one step; chosen, not measured: the levels of the sweeps are factors of two
 REMEDIES = {
-    DIVERGING: Remedy(words="lower the learning rate", moves=(("learning_rate", HALF),)),
-    UNSTABLE: Remedy(words="lower the learning rate", moves=(("learning_rate", HALF),)),
-    OVERFITTING: Remedy(
+    signs.DIVERGING: Remedy(words="lower the learning rate", moves=(("learning_rate", HALF),)),
+    signs.UNSTABLE: Remedy(words="lower the learning rate", moves=(("learning_rate", HALF),)),
+    signs.OVERFITTING: Remedy(
         words="train fewer steps, or lower the rank",
         moves=(("max_steps", HALF), ("lora_rank", HALF)),
         source=OURS,
     ),
-    PLATEAU: Remedy(
+    signs.PLATEAU: Remedy(
         words="raise the learning rate or the rank", moves=(("learning_rate", TWICE), ("lora_rank", TWICE))
     ),
-    IMPROVING: Remedy(words="train more steps", moves=(("max_steps", TWICE),)),
-    FORGETTING: Remedy(
+    signs.IMPROVING: Remedy(words="train more steps", moves=(("max_steps", TWICE),)),
+    signs.FORGETTING: Remedy(
         words="lower the learning rate or the rank",
         moves=(("learning_rate", HALF), ("lora_rank", HALF)),
         source=OURS,
     ),
-    QUALITY: Remedy(
+    signs.QUALITY: Remedy(
         words="a smaller batch and a higher rank (slower)", moves=(("batch_size", HALF), ("lora_rank", TWICE))
     ),
-    SLOW: Remedy(words="a larger batch (may cost quality)", moves=(("batch_size", TWICE),)),
+    signs.SLOW: Remedy(words="a larger batch (may cost quality)", moves=(("batch_size", TWICE),)),
 }
 
 
@@ -74,14 +65,14 @@ def moved(settings: TrainingSettings, name: str, factor: float) -> float:
     return max(1, round(value)) if is_whole(name) else value
 
 
-def moves_of(signs: Sequence[str], settings: TrainingSettings) -> tuple[tuple[str, str, float], ...]:
+def moves_of(names: Sequence[str], settings: TrainingSettings) -> tuple[tuple[str, str, float], ...]:
     """(sign, setting, factor) of every move that the signs ask for, the gravest sign's first.
 
     Only of settings that have a value: full fine-tuning has no rank to raise.
     """
     return tuple(
-        (sign, name, factor)
-        for sign in signs
-        for name, factor in REMEDIES[sign].moves
-        if getattr(settings, name) is not None
+        (sign, setting, factor)
+        for sign in names
+        for setting, factor in REMEDIES[sign].moves
+        if getattr(settings, setting) is not None
     )

@@ -16,7 +16,7 @@ import numpy as np
 
 from bios_sweep.curves.curve import ArmCurve, arm_curve
 from bios_sweep.decision.bounds import student
-from bios_sweep.study.decision import DecisionRule
+from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import GENERAL, GENERAL_BEFORE, TrialResult
 from bios_sweep.vocabulary import Status
@@ -40,33 +40,14 @@ FORGOTTEN = 1.0  # percent, where no guardrail says another; chosen, not measure
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What the thresholds are made of.
+    """What the thresholds are made of. margin: the smallest change of the metric that matters, in its unit.
 
-    margin: the smallest change of the metric that matters, in its own unit. percent: of the metric, below
-    which training gained nothing that matters (the margin itself shrinks with the gain). target: a value of
-    the metric that satisfies. deadline: seconds of one training. forgetting: percent that the loss on
-    general text may rise; forgetting_source: who says so.
+    rule: has the percent below which training gained nothing that matters (the margin itself shrinks with the
+    gain), the target, the deadline, and as a guardrail the percent that the loss on general text may rise.
     """
 
     margin: float
-    percent: float = 0.5
-    target: float | None = None
-    deadline: float | None = None
-    forgetting: float = FORGOTTEN
-    forgetting_source: str = CHOSEN
-
-    @classmethod
-    def of(cls, rule: DecisionRule, margin: float) -> Limits:
-        """The limits of a decision rule; margin: in the metric's own unit."""
-        allowed = rule.guardrails.get(GENERAL)
-        return cls(
-            margin=margin,
-            percent=rule.margin_percent,
-            target=rule.target,
-            deadline=rule.deadline,
-            forgetting=FORGOTTEN if allowed is None else allowed,
-            forgetting_source=CHOSEN if allowed is None else f"decision.guardrails.{GENERAL}",
-        )
+    rule: DecisionRule = field(default_factory=DecisionRule)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +67,7 @@ class Diagnosis:
 
     signs: tuple[Sign, ...] = ()
     unjudged: tuple[str, ...] = ()
-    trials: int = field(default=0)
+    trials: int = 0
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -208,11 +189,12 @@ def _rising(curve: ArmCurve, floor: float, source: str) -> Sign | None:
 def _plateau(curve: ArmCurve, limits: Limits, error: float | None) -> Sign | None:
     """Nothing more is gained after EARLY, or training gained nothing that matters at all."""
     mean = curve.mean
-    gained, least = float(mean[0] - mean[-1]), limits.percent / 100.0 * abs(float(mean[-1]))
+    percent = limits.rule.margin_percent
+    gained, least = float(mean[0] - mean[-1]), percent / 100.0 * abs(float(mean[-1]))
     if gained <= least:
         return Sign(
             name=PLATEAU,
-            seen=f"training gained {gained:.3g} in all, less than {limits.percent:g} %",
+            seen=f"training gained {gained:.3g} in all, less than {percent:g} %",
             numbers={"gained": gained},
             threshold=least,
             source="decision.margin_percent",
@@ -265,24 +247,24 @@ def _forgetting(completed: Sequence[TrialResult], limits: Limits) -> Sign | None
         for result in completed
         if result.final.get(GENERAL_BEFORE, 0.0) > 0 and math.isfinite(result.final.get(GENERAL, math.nan))
     ]
-    if not rises or _at_least(rises) <= limits.forgetting:
+    allowed = limits.rule.guardrails.get(GENERAL)
+    most = FORGOTTEN if allowed is None else allowed
+    if not rises or _at_least(rises) <= most:
         return None
     return Sign(
         name=FORGETTING,
         seen=f"the loss on general text rose by {fmean(rises):.2g} % over the untouched model",
         numbers={"rise_percent": fmean(rises)},
-        threshold=limits.forgetting,
-        source=limits.forgetting_source,
+        threshold=most,
+        source=CHOSEN if allowed is None else f"decision.guardrails.{GENERAL}",
     )
 
 
 def _quality(completed: Sequence[TrialResult], limits: Limits, metric: Metric) -> Sign | None:
     """The metric stayed short of decision.target, by more than chance over seeds explains."""
     values = [result.final[metric.name] for result in completed if metric.name in result.final]
-    if limits.target is None or not values:
-        return None
-    target = limits.target
-    if _at_least([metric.sign * (target - value) for value in values]) <= 0:
+    target = limits.rule.target
+    if target is None or not values or _at_least([metric.sign * (target - value) for value in values]) <= 0:
         return None
     return Sign(
         name=QUALITY,
@@ -296,13 +278,14 @@ def _quality(completed: Sequence[TrialResult], limits: Limits, metric: Metric) -
 def _slow(completed: Sequence[TrialResult], limits: Limits) -> Sign | None:
     """The median training took longer than decision.deadline; evaluation is not counted."""
     seconds = [result.wall_seconds for result in completed if result.wall_seconds > 0]
-    if limits.deadline is None or not seconds or median(seconds) <= limits.deadline:
+    deadline = limits.rule.deadline
+    if deadline is None or not seconds or median(seconds) <= deadline:
         return None
     return Sign(
         name=SLOW,
-        seen=f"a training took {median(seconds):.3g} s; {limits.deadline:g} s are allowed",
+        seen=f"a training took {median(seconds):.3g} s; {deadline:g} s are allowed",
         numbers={"seconds": median(seconds)},
-        threshold=limits.deadline,
+        threshold=deadline,
         source="decision.deadline",
     )
 

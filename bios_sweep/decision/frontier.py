@@ -6,41 +6,37 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from bios_sweep.decision.bounds import Bound
-from bios_sweep.decision.costs import CostRatio
-
 
 @dataclass(frozen=True, kw_only=True)
-class Point:
-    """One arm on the plane: gain over the default (percent) and time over the default's.
+class FrontierPoint:
+    """An arm's gain in percent and its time over the baseline's, each with bounds (None: unbounded).
 
-    steps, examples: the hardware-free cost, sequential optimizer steps and training examples.
-    efficient: by the estimates no other arm is better at no more cost, or as good at less.
+    steps, examples: of a whole training, the cost that holds on any hardware. on_frontier: by the estimates
+    no other arm is better at no more cost, or as good at less.
     """
 
     arm: str
-    gain: Bound
-    cost: CostRatio
+    gain: float
+    lower: float | None
+    upper: float | None
+    cost_ratio: float
+    cost_lower: float
+    cost_upper: float
     steps: int
     examples: int
-    efficient: bool = False
+    on_frontier: bool = False
 
 
-def frontier(points: Sequence[Point]) -> tuple[Point, ...]:
-    """All points, cheapest first, the efficient ones marked; equals are efficient together, NaN never is."""
-    ordered = sorted(
-        points, key=lambda point: (point.cost.ratio, math.isnan(point.gain.gain), -point.gain.gain)
-    )
+def frontier(points: Sequence[FrontierPoint]) -> tuple[FrontierPoint, ...]:
+    """All points, cheapest first, those on it marked; equals are on it together, NaN never is."""
+    ordered = sorted(points, key=lambda point: (point.cost_ratio, math.isnan(point.gain), -point.gain))
     return tuple(
-        replace(
-            point,
-            efficient=not math.isnan(point.gain.gain) and not any(_beats(other, point) for other in points),
-        )
+        replace(point, on_frontier=not (math.isnan(point.gain) or any(_beats(one, point) for one in points)))
         for point in ordered
     )
 
 
-def _beats(one: Point, other: Point) -> bool:
+def _beats(one: FrontierPoint, other: FrontierPoint) -> bool:
     """At least as good at no more cost, and not its equal."""
-    as_good = one.gain.gain >= other.gain.gain and one.cost.ratio <= other.cost.ratio
-    return as_good and (one.gain.gain, one.cost.ratio) != (other.gain.gain, other.cost.ratio)
+    as_good = one.gain >= other.gain and one.cost_ratio <= other.cost_ratio
+    return as_good and (one.gain, one.cost_ratio) != (other.gain, other.cost_ratio)

@@ -11,7 +11,7 @@ from bios_sweep.decision.finding import FactorLevels, Finding, Margin
 from bios_sweep.decision.fresh import MIXED_HARDWARE
 from bios_sweep.decision.table import Blocks, ResultTable
 from bios_sweep.reasons import Kind, Reason
-from bios_sweep.study.decision import DecisionRule
+from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.metric_names import is_accuracy
 from bios_sweep.vocabulary import Word
 

@@ -34,7 +34,7 @@ from bios_sweep.decision.nuisance import NuisanceLadder, judge_ladder
 from bios_sweep.decision.question import Question
 from bios_sweep.decision.table import ResultTable, complete_blocks
 from bios_sweep.reasons import Kind
-from bios_sweep.study.decision import DecisionRule
+from bios_sweep.study.design import DecisionRule
 from bios_sweep.vocabulary import Word
 
 NO_CLUSTERS = Kind(

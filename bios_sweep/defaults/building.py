@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from bios_sweep.claims import claim_named
 from bios_sweep.defaults.tuned import (
+    BOUNDS,
     REPEAT,
     SEARCH,
+    VERDICTS,
     Evidence,
     Provenance,
     TunedDefaults,
@@ -83,7 +86,7 @@ def _evidence(verdicts: Sequence[Mapping[str, Any]], baseline: TrainingSettings)
         name = verdict.get("factor")
         if name not in (*names, REPEAT, SEARCH):
             raise DefaultsError(f"a verdict is about {name!r}, which is no setting")
-        item = Evidence.from_verdict(verdict)
+        item = _item(verdict)
         key = f"{name} ({item.claim})" if name in evidence and item.claim else name
         if key in evidence or (name in evidence and evidence[name].claim == item.claim):
             raise DefaultsError(f"{name}: two verdicts for one factor; one study gives one")
@@ -95,3 +98,21 @@ def _evidence(verdicts: Sequence[Mapping[str, Any]], baseline: TrainingSettings)
             )
         evidence[key] = item
     return evidence
+
+
+def _item(verdict: Mapping[str, Any]) -> Evidence:
+    """One entry of `report --json` as evidence; bounds that are not finite become None."""
+    texts = ("role", "claim", "hold", "stage", "sentence")
+    found: dict[str, Any] = {name: verdict.get(name, "") for name in texts}
+    try:
+        found |= {name: verdict[name] for name in ("factor", "verdict", "default", "best_level", "scope")}
+        found |= {name: tuple(verdict[name]) for name in ("seeds", "reasons")}
+        found["levels"] = tuple(record["level"] for record in verdict["levels"])
+        numbers = {name: verdict[name] for name in BOUNDS}
+    except KeyError as error:
+        raise DefaultsError(f"a verdict lacks {error.args[0]!r}, which its evidence needs") from error
+    if found["verdict"] not in VERDICTS:
+        allowed = ", ".join(VERDICTS)
+        raise DefaultsError(f"verdict {found['verdict']!r} is not allowed; choose from {allowed}")
+    found |= {name: None if one is None or not math.isfinite(one) else one for name, one in numbers.items()}
+    return Evidence(**found)

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from bios_sweep.defaults.measured import evidence_of
-from bios_sweep.defaults.tuned import Evidence, TunedDefaults, TunedKey
+from bios_sweep.defaults.tuned import BOUNDS, Evidence, TunedDefaults
+from bios_sweep.jsonable import to_json
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.vocabulary import Goal
 
-NUMBERS = ("effect_percent", "lower", "upper", "margin")
+FACTS = ("verdict", *BOUNDS, "seeds", "levels", "scope")
 
 
 def differences(
@@ -40,28 +41,16 @@ def file_differences(
 
     Keys: key, setting, old, new, old_verdict, new_verdict; None where a file has none.
     """
-    before, after = _by_key(old), _by_key(new)
+    before, after = ({entry.key: entry for entry in entries} for entries in (old, new))
     rows = []
     for key in dict.fromkeys((*before, *after)):
         named = [entry.names for entry in (before.get(key), after.get(key)) if entry is not None]
         for name in dict.fromkeys(name for names in named for name in names):
             left, right = (_served(entries.get(key), name, profile) for entries in (before, after))
             if left != right:
-                rows.append(
-                    {
-                        "key": key.words,
-                        "setting": name,
-                        "old": left[0],
-                        "new": right[0],
-                        "old_verdict": left[1],
-                        "new_verdict": right[1],
-                    }
-                )
+                found = {"old": left[0], "new": right[0], "old_verdict": left[1], "new_verdict": right[1]}
+                rows.append({"key": key.words, "setting": name, **found})
     return rows
-
-
-def _by_key(entries: Sequence[TunedDefaults]) -> dict[TunedKey, TunedDefaults]:
-    return {entry.key: entry for entry in entries}
 
 
 def _served(entry: TunedDefaults | None, name: str, profile: str) -> tuple[Any, str | None]:
@@ -84,12 +73,5 @@ def _judged(tuned: TunedDefaults, name: str, value: Any, profile: str) -> Eviden
 
 def _facts(item: Evidence | None) -> dict[str, Any]:
     if item is None:
-        empty = {"verdict": None, **dict.fromkeys(NUMBERS)}
-        return {**empty, "seeds": [], "levels": [], "scope": "follows another setting"}
-    return {
-        "verdict": item.verdict,
-        **{name: getattr(item, name) for name in NUMBERS},
-        "seeds": list(item.seeds),
-        "levels": list(item.levels),
-        "scope": item.scope,
-    }
+        return {**dict.fromkeys(FACTS), "seeds": [], "levels": [], "scope": "follows another setting"}
+    return {name: to_json(getattr(item, name)) for name in FACTS}

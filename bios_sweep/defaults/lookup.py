@@ -99,7 +99,7 @@ def lookup(
     near: list[tuple[Place, list[TunedDefaults]]] = []
     for place in places(path, start=start, environment=environment):
         searched.append(place.words)
-        entries = [entry for entry in _entries(place) if _comparable(entry.key, wanted)]
+        entries = _entries(place, wanted)
         exact = [entry for entry in entries if _apart(entry.key, wanted) == (0.0, 0.0)]
         if exact:
             return _found(place, exact, wanted, tuple(searched), exact=True)
@@ -111,13 +111,16 @@ def lookup(
     raise NotTunedError(message, tuple(searched))
 
 
-def _entries(place: Place) -> tuple[TunedDefaults, ...]:
+def _entries(place: Place, wanted: Wanted) -> list[TunedDefaults]:
+    """What a place has for the family, method, objective and alpha rule, of whatever size."""
     if place.path is None:
-        return ()
+        return []
     try:
-        return tuple(entry for entry in read_entries(place.path) if entry.tells)
+        entries = [entry for entry in read_entries(place.path) if entry.tells]
     except DefaultsError as error:
         raise DefaultsError(f"{place.name}: {error}") from error
+    same = [getattr(wanted, name) for name in NEVER_CROSSED]
+    return [entry for entry in entries if [getattr(entry.key, name) for name in NEVER_CROSSED] == same]
 
 
 def _found(
@@ -158,10 +161,6 @@ def _wanted(
         hidden_size = shape.hidden_size if hidden_size is None else hidden_size
     COUNT.require("hidden_size", hidden_size, DefaultsError)
     return Wanted(family=family_of(family), hidden_size=hidden_size, **more)
-
-
-def _comparable(key: TunedKey, wanted: Wanted) -> bool:
-    return all(getattr(key, name) == getattr(wanted, name) for name in NEVER_CROSSED)
 
 
 def distance_words(key: TunedKey, wanted: Wanted) -> str:

@@ -69,7 +69,8 @@ def why_apart(first: TunedDefaults, second: TunedDefaults) -> str:
         return "they were made on different data"
     if first.baseline != second.baseline:
         return "their baselines differ"
-    if _judged(first) and _judged(second) and _judged(first) != _judged(second):
+    metrics = [(one.metric.name, one.metric.direction) for one in (first, second) if one.metric]
+    if len(set(metrics)) > 1:
         return f"they were judged on different metrics ({first.judged_on}; {second.judged_on})"
     if first.told != second.told:
         return "their scripts were told different settings"
@@ -107,21 +108,13 @@ def directions_apart(entries: Sequence[TunedDefaults]) -> tuple[str, ...]:
     said: dict[str, dict[str, str]] = {}
     for entry in entries:
         if entry.metric is not None:
-            ways = said.setdefault(entry.metric.name, {})
-            ways.setdefault(entry.metric.direction, f"{BETTER[entry.metric.direction]} ({_named(entry)})")
+            ways, way = said.setdefault(entry.metric.name, {}), entry.metric.direction
+            ways.setdefault(way, f"{BETTER[way]} ({entry.provenance.sweep or entry.key.words})")
     return tuple(
         f"{name} is judged in two ways: {', '.join(ways.values())}"
         for name, ways in said.items()
         if len(ways) > 1
     )
-
-
-def _judged(entry: TunedDefaults) -> tuple[str, str] | None:
-    return (entry.metric.name, entry.metric.direction) if entry.metric else None
-
-
-def _named(entry: TunedDefaults) -> str:
-    return entry.provenance.sweep or entry.key.words
 
 
 def _refines(entry: TunedDefaults) -> bool:

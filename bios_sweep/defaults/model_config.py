@@ -15,10 +15,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bios_sweep.checks import is_whole
 from bios_sweep.defaults.hub import NotOnHubError, hub_config
 from bios_sweep.defaults.rules import family_of
 from bios_sweep.errors import ModelError
+from bios_sweep.settings import COUNT
 
 HUB_ID = re.compile(r"(?!.*\.\.)[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")  # no way out of the cache folder
 TEXT_KEYS = ("text_config", "llm_config", "language_config")  # of Transformers; InternVL; DeepSeek-VL
@@ -96,7 +96,7 @@ def lora_parameters_per_rank(config: Mapping[str, Any]) -> int | None:
     Computed for dense models with gated MLPs (Llama, Qwen and their like); None for the others.
     """
     names = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
-    if any(key in config for key in EXPERT_KEYS) or not all(_is_count(config.get(name)) for name in names):
+    if any(key in config for key in EXPERT_KEYS) or not all(COUNT.holds(config.get(name)) for name in names):
         return None
     hidden, inner, layers, heads = (config[name] for name in names)
     head = config.get("head_dim") or hidden // heads
@@ -115,25 +115,21 @@ def _shape(text: str, origin: str) -> ModelShape:
         raise ModelError(
             f"{origin}: holds {type(config).__name__}, not an object with model_type and hidden_size"
         )
-    return _shape_of(config, origin)
-
-
-def _shape_of(config: Mapping[str, Any], origin: str) -> ModelShape:
     nested = (config.get(key) for key in TEXT_KEYS)
-    text = next((one for one in nested if isinstance(one, dict) and "hidden_size" in one), config)
-    model_type = text.get("model_type") or config.get("model_type")
-    hidden_size: Any = text.get("hidden_size")
+    inner = next((one for one in nested if isinstance(one, dict) and "hidden_size" in one), config)
+    model_type = inner.get("model_type") or config.get("model_type")
+    hidden_size: Any = inner.get("hidden_size")
     if not isinstance(model_type, str) or not model_type.strip():
         raise ModelError(
             f"{origin}: model_type is {model_type!r}; it must name the architecture, such as llama"
         )
-    if not _is_count(hidden_size):
+    if not COUNT.holds(hidden_size):
         raise ModelError(f"{origin}: hidden_size is {hidden_size!r}; it must be a whole number of at least 1")
     return ModelShape(
         family=family_of(model_type),
         hidden_size=hidden_size,
         origin=origin,
-        lora_parameters_per_rank=lora_parameters_per_rank(text),
+        lora_parameters_per_rank=lora_parameters_per_rank(inner),
     )
 
 
@@ -174,7 +170,3 @@ def _alike(name: str) -> str:
     known = {model.rpartition("/")[2].casefold(): model for model in _known_models()["models"]}
     near = get_close_matches(name.rpartition("/")[2].casefold(), known, n=1, cutoff=0.8)
     return f" (the nearest is {known[near[0]]})" if near else ""
-
-
-def _is_count(value: Any) -> bool:
-    return is_whole(value) and value >= 1

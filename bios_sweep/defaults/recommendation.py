@@ -168,20 +168,20 @@ def explain(recommendation: Recommendation, names: Sequence[str] = MAIN_SETTINGS
     Raises:
         DefaultsError: a name that is no setting.
     """
-    return [_row(recommendation, name) for name in names]
-
-
-def _row(recommendation: Recommendation, name: str) -> dict[str, Any]:
-    entry = OWN if name in recommendation.settings.own else rules.setting_heuristic(name)
-    why = recommendation.why[name]
-    return {
-        "setting": name,
-        "default": getattr(recommendation.settings, name),
-        "range": entry.get("range"),
-        "does": entry["does"],
-        "why": why.rule,
-        "source": why.source,
-        "evidence": why.evidence,
-        "confidence": why.confidence,
-        "when_to_change": entry["when_to_change"],
-    }
+    rows = []
+    for name in names:
+        entry = OWN if name in recommendation.settings.own else rules.setting_heuristic(name)
+        why = recommendation.why[name]
+        row = {
+            "setting": name,
+            "default": getattr(recommendation.settings, name),
+            "range": entry.get("range"),
+            "does": entry["does"],
+            "why": why.rule,
+            "source": why.source,
+            "evidence": why.evidence,
+            "confidence": why.confidence,
+            "when_to_change": entry["when_to_change"],
+        }
+        rows.append(row)
+    return rows

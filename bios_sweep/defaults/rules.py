@@ -281,9 +281,8 @@ def _learning_rate_evidence(family: str, hidden_size: int) -> tuple[str, str]:
         return f"none for this family: {rule['fallback']['reason']}", doubt
     facts = rule["families"][family]
     low, high = facts["hidden_sizes"]
-    if low <= hidden_size <= high and "refit" in facts:
-        return f"{facts['refit']['reason']}; hidden sizes {low}-{high}", ""
     if low <= hidden_size <= high:
-        return f"{rule['evidence']}; hidden sizes {low}-{high}", ""
+        known = facts["refit"]["reason"] if "refit" in facts else rule["evidence"]
+        return f"{known}; hidden sizes {low}-{high}", ""
     outside = f"hidden size {hidden_size} is outside {low}-{high}, where the {family} rule is published"
     return f"none at this size: {outside}", f"{outside}; extrapolated, check it with sweeps=learning_rate"

@@ -83,7 +83,9 @@ def with_tuned(base: Recommendation, found: Found) -> Recommendation:
     """A recommendation with the values of tuned defaults in place, and their verdicts as its reasons."""
     tuned = found.tuned
     if not tuned.values and not tuned.profiles.get(base.goal):
-        return replace(base, warnings=(*base.warnings, _open(found)), searched=found.searched)
+        judged = ", ".join(f"{name} {item.verdict}" for name, item in tuned.evidence.items())
+        unserved = f"{found.source} has no value for this goal ({judged}); the heuristics stand"
+        return replace(base, warnings=(*base.warnings, unserved), searched=found.searched)
     settings = tuned.settings(base.settings, base.goal)
     why = reasons(tuned, settings, base.goal, found.source)
     settled = {text for name in why for text in base.doubts.get(name, ())}
@@ -104,12 +106,6 @@ def with_tuned(base: Recommendation, found: Found) -> Recommendation:
         distance=found.distance,
         judged_on=tuned.judged_on if served else "",
     )
-
-
-def _open(found: Found) -> str:
-    """Of tuned defaults that give this goal no value: what they leave open, for nothing of it is served."""
-    words = ", ".join(f"{name} {item.verdict}" for name, item in found.tuned.evidence.items())
-    return f"{found.source} has no value for this goal ({words}); the heuristics stand"
 
 
 def _other_conditions(settings: TrainingSettings, found: Found) -> tuple[str, ...]:

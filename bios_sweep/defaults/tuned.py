@@ -21,7 +21,6 @@ from bios_sweep.vocabulary import Goal, Word
 
 VERDICTS = (Word.CONFIRM, Word.REFINE, Word.UNCONFIRMED, Word.INCONCLUSIVE, Word.SCREENING_ONLY)
 BOUNDS = ("effect_percent", "lower", "upper", "margin")
-OPTIONAL_TEXTS = ("role", "claim", "hold", "stage", "sentence")
 REPEAT = "repeat"  # the A/A control: it has evidence, but it is no setting and has no value
 SEARCH = "search"  # evidence of a joint search: its levels are whole settings, not values of one
 PROFILES = tuple(Goal)
@@ -114,26 +113,6 @@ class Evidence:
     def value(self) -> Any:
         """The value a decided verdict stands for: the refined level, or the confirmed default."""
         return self.best_level if self.verdict == Word.REFINE else self.default
-
-    @classmethod
-    def from_verdict(cls, verdict: Mapping[str, Any]) -> Evidence:
-        """Take over one entry of `report --json`. Bounds that are not finite become None.
-
-        Raises:
-            DefaultsError: a field of the contract is missing, or the verdict is no known word.
-        """
-        rest: dict[str, Any] = {name: verdict.get(name, "") for name in OPTIONAL_TEXTS}
-        try:
-            rest |= {name: _finite(verdict[name]) for name in BOUNDS}
-            rest |= {name: verdict[name] for name in ("verdict", "default", "best_level", "scope")}
-            rest |= {name: tuple(verdict[name]) for name in ("seeds", "reasons")}
-            rest["levels"] = tuple(record["level"] for record in verdict["levels"])
-        except KeyError as error:
-            raise DefaultsError(f"a verdict lacks {error.args[0]!r}, which its evidence needs") from error
-        if rest["verdict"] not in VERDICTS:
-            allowed = ", ".join(VERDICTS)
-            raise DefaultsError(f"verdict {rest['verdict']!r} is not allowed; choose from {allowed}")
-        return cls(factor=verdict["factor"], **rest)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -281,7 +260,3 @@ def settings_for(
 def method_words(method: str, objective: str) -> str:
     """What is trained, with the objective where it is not the usual one."""
     return method if objective == Objective.SFT else f"{method} by {objective}"
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None

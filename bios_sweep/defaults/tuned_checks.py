@@ -8,7 +8,7 @@ from dataclasses import MISSING, fields
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
-from bios_sweep.checks import is_finite, is_positive, is_whole, one_of
+from bios_sweep.checks import is_finite, is_positive, one_of
 from bios_sweep.claims import claim_named
 from bios_sweep.defaults.rules import family_of, setting_heuristic
 from bios_sweep.defaults.tuned import (
@@ -27,7 +27,7 @@ from bios_sweep.defaults.tuned import (
 from bios_sweep.errors import DefaultsError
 from bios_sweep.jsonable import LEFT_OUT
 from bios_sweep.method import Objective, Runner
-from bios_sweep.settings import FULL, TrainingSettings, setting_names, without_adapter
+from bios_sweep.settings import COUNT, FULL, TrainingSettings, setting_names, without_adapter
 from bios_sweep.vocabulary import Goal, Word
 
 Entry = TypeVar("Entry")
@@ -164,9 +164,9 @@ def _check_key(key: TunedKey) -> None:
             f"key: family {key.family!r} is unknown; such models are of family {family_of(key.family)!r}"
         )
     for name in ("hidden_size", "parameters"):
-        value: Any = getattr(key, name)
-        right = (is_whole(value) and value >= 1) or (name == "parameters" and value is None)
-        _require(right, f"key: {name}", value, "a whole number of at least 1")
+        value = getattr(key, name)
+        right = COUNT.holds(value) or (name == "parameters" and value is None)
+        _require(right, f"key: {name}", value, COUNT.words)
     for name, allowed in ALLOWED.items():
         words = ", ".join(filter(None, allowed))
         _require(getattr(key, name) in allowed, f"key: {name}", getattr(key, name), f"one of {words}")

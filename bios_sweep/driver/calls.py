@@ -6,18 +6,19 @@ over takes the place of `method.callable`.
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
+import inspect
 import logging
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 from rich.console import Console
 
-from bios_sweep.checks import not_allowed
+from bios_sweep.checks import matching
 from bios_sweep.config.compose import Config
 from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.planned import PlannedSweep, planned_here
@@ -36,26 +37,48 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 Train = Callable[..., Any]
+Call = TypeVar("Call", bound=Callable[..., Any])
 MISSPELT = 0.85  # share of letters in common, by difflib: `bach_size` has 0.95; chosen, not measured
 
 
-def plan(
-    function: Train | None = None,
-    /,
-    *,
-    sweeps: str | None = None,
-    baseline: Mapping[str, Any] | None = None,
-    factors: Mapping[str, Any] | None = None,
-    metric: str | None = None,
-    direction: str | None = None,
-    seeds: Sequence[int] | None = None,
-    version: str | None = None,
-    name: str | None = None,
-    question: str = "",
-    overrides: Sequence[str] = (),
-    workspace: Path | str | None = None,
-    config_dir: Path | str | None = None,
-) -> PlannedSweep:
+class Asked(TypedDict, total=False):
+    """What `plan` and `run` take beside a function, all of it optional.
+
+    sweeps: a sweep by its name, as `bios-sweep run sweeps=NAME` has it. Or, of a function, baseline: settings
+    by name. factors: as in a sweep file. metric, direction: what the function returns, and which way it is
+    better where the name does not tell. version: stands for the function's content, where that cannot be
+    hashed. name: of the sweep; the function's by default. Of both, overrides: as on the command line.
+    """
+
+    sweeps: str | None
+    baseline: Mapping[str, Any] | None
+    factors: Mapping[str, Any] | None
+    metric: str | None
+    direction: str | None
+    seeds: Sequence[int] | None
+    version: str | None
+    name: str | None
+    question: str | None
+    overrides: Sequence[str]
+    workspace: Path | str | None
+    config_dir: Path | str | None
+
+
+def _spelt_out(call: Call) -> Call:
+    """Its signature has each key of `Asked`, for `help` and for completion, which know no `Unpack`."""
+    own = inspect.signature(call)
+    first = [one for one in own.parameters.values() if one.kind is not one.VAR_KEYWORD]
+    keys = Asked.__annotations__.items()
+    asked = [
+        inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind.__forward_arg__)
+        for key, kind in keys
+    ]
+    call.__signature__ = own.replace(parameters=[*first, *asked])  # type: ignore[attr-defined]
+    return call
+
+
+@_spelt_out
+def plan(function: Train | None = None, /, **asked: Unpack[Asked]) -> PlannedSweep:
     """What `run` with the same arguments would do: arms, trials, what is reused, and the cost.
 
     Starts nothing and loads nothing heavy.
@@ -63,40 +86,20 @@ def plan(
     Raises:
         InputError: whatever is wrong with the input.
     """
-    asked = _Asked(sweeps, baseline, factors, metric, direction, seeds, version, name, question)
-    invocation = _invocation("plan", overrides, workspace, config_dir, asked)
-    return planned_here(_prepared(function, asked, invocation))
+    inspect.signature(plan).bind(function, **asked)
+    return planned_here(_prepared("plan", function, asked))
 
 
-def run(
-    function: Train | None = None,
-    /,
-    *,
-    sweeps: str | None = None,
-    baseline: Mapping[str, Any] | None = None,
-    factors: Mapping[str, Any] | None = None,
-    metric: str | None = None,
-    direction: str | None = None,
-    seeds: Sequence[int] | None = None,
-    version: str | None = None,
-    name: str | None = None,
-    question: str = "",
-    overrides: Sequence[str] = (),
-    workspace: Path | str | None = None,
-    config_dir: Path | str | None = None,
-    quiet: bool = False,
-) -> SweepView:
+@_spelt_out
+def run(function: Train | None = None, /, *, quiet: bool = False, **asked: Unpack[Asked]) -> SweepView:
     """Run or resume a sweep and return what it found. The same call again goes on where it was.
 
-    Either a sweep by its name, as `bios-sweep run sweeps=NAME` has it, or a function of your own:
-    `train(settings, seed, report) -> metric`, called once per trial in a process of its own.
+    Either a sweep by its name, or a function of your own: `train(settings, seed, report) -> metric`, called
+    once per trial in a process of its own; see `Asked`.
 
     function: trains. `settings.learning_rate` and so on are the arm's, `report(value, step=...)` says how the
-    metric goes on the way, `report.directory` is a folder of the trial's own. baseline: settings by name.
-    factors: as in a sweep file. metric, direction: what the function returns, and which way it is better
-    where the name does not tell. version: stands for the function's content, where that cannot be hashed.
-    name: of the sweep; the function's by default. overrides: as on the command line. quiet: nothing on
-    standard error on the way.
+    metric goes on the way, `report.directory` is a folder of the trial's own. quiet: nothing on standard
+    error on the way.
 
     Raises:
         InputError: whatever is wrong with the input, before anything is started.
@@ -106,11 +109,10 @@ def run(
     """
     from bios_sweep.driver.session import run_sweep  # draws figures at its end: heavy, and `plan` needs none
 
-    asked = _Asked(sweeps, baseline, factors, metric, direction, seeds, version, name, question)
-    invocation = _invocation("run", overrides, workspace, config_dir, asked)
-    prepared = _prepared(function, asked, invocation)
+    inspect.signature(run).bind(function, **asked)
+    prepared = _prepared("run", function, asked)
     outcome = run_sweep(prepared, ConsoleListener(Console(stderr=True, quiet=quiet)))
-    _tell(outcome)
+    _warn_of(outcome)
     return open_sweep(prepared.workspace, prepared.plan.sweep_id)
 
 
@@ -125,35 +127,26 @@ def sweeps(workspace: Path | str = "bios_runs") -> list[SweepView]:
     return views
 
 
-@dataclasses.dataclass(frozen=True)
-class _Asked:
-    """The arguments that say what is asked."""
-
-    sweeps: str | None
-    baseline: Mapping[str, Any] | None
-    factors: Mapping[str, Any] | None
-    metric: str | None
-    direction: str | None
-    seeds: Sequence[int] | None
-    version: str | None
-    name: str | None
-    question: str
+def _prepared(verb: str, function: Train | None, asked: Asked) -> Prepared:
+    invocation = _invocation(verb, asked)
+    if function is not None:
+        return _prepared_function(function, asked, invocation)
+    for name in ("baseline", "factors", "metric", "direction", "version", "name", "question"):
+        if asked.get(name):
+            raise InputError(f"{name}: goes with a function; a sweep by its name takes overrides")
+    return prepare(invocation)
 
 
-def _invocation(
-    verb: str,
-    overrides: Sequence[str],
-    workspace: Path | str | None,
-    config_dir: Path | str | None,
-    asked: _Asked,
-) -> Invocation:
+def _invocation(verb: str, asked: Asked) -> Invocation:
+    overrides, config_dir = asked.get("overrides", ()), asked.get("config_dir")
     if isinstance(overrides, str):
         raise InputError(f"overrides: {overrides!r} is a text; give a list such as ['cluster=inline']")
-    words = [] if asked.sweeps is None else [f"sweeps={asked.sweeps}"]
-    words += overrides
-    if asked.seeds is not None:
-        words.append(f"seeds=[{','.join(map(str, asked.seeds))}]")
-    if workspace is not None:
+    words = list(overrides)
+    if (sweep := asked.get("sweeps")) is not None:
+        words.insert(0, f"sweeps={sweep}")
+    if (seeds := asked.get("seeds")) is not None:
+        words.append(f"seeds=[{','.join(map(str, seeds))}]")
+    if (workspace := asked.get("workspace")) is not None:
         words.append(f"workspace={_quoted(str(workspace))}")
     folder = None if config_dir is None else Path(config_dir)
     return Invocation(overrides=tuple(words), config_dir=folder, verb=verb)
@@ -168,51 +161,26 @@ def _quoted(path: str) -> str:
     return "'" + path.replace("'", "\\'") + "'"
 
 
-def _prepared(function: Train | None, asked: _Asked, invocation: Invocation) -> Prepared:
-    if function is not None:
-        return _prepared_function(function, asked, invocation)
-    for name in ("baseline", "factors", "metric", "direction", "version", "name", "question"):
-        if getattr(asked, name):
-            raise InputError(f"{name}: goes with a function; a sweep by its name takes overrides")
-    return prepare(invocation)
-
-
-def _prepared_function(function: Train, asked: _Asked, invocation: Invocation) -> Prepared:
-    if asked.sweeps is not None:
+def _prepared_function(function: Train, asked: Asked, invocation: Invocation) -> Prepared:
+    if asked.get("sweeps") is not None:
         raise InputError("sweeps: a function's factors are given as factors={...}; leave sweeps out")
-    if not asked.factors:
+    if not asked.get("factors"):
         raise InputError(
             "factors: no variation is given; for example {'learning_rate': {'multiply': [0.5, 2]}}"
         )
-    name = None if asked.name is None else _folder_name(asked.name)
-    own = own_function(function, asked.version)
-    composed = dataclasses.replace(invocation, overrides=("method=python", *invocation.overrides)).composed()
+    name = asked.get("name")
+    if name is not None:  # it begins the name of the sweep's folder, and must not lead elsewhere
+        allowed = "letters, digits, spaces, dots, dashes and underscores, no dot first"
+        matching("name", name, r"[\w -][\w .-]*", allowed)
+    own = own_function(function, asked.get("version"))
+    composed = replace(invocation, overrides=("method=python", *invocation.overrides)).composed()
     _require_function(composed.values["method"])
-    name = name or own.name
-    config = dataclasses.replace(composed, values=_values(composed, asked), sweep=name)
-    called = f"bios_sweep.run({own.name}, ...)"
-    return prepare_config(config, dataclasses.replace(invocation, called=called), own)
-
-
-def _folder_name(name: Any) -> str:
-    """A sweep's name, which begins the name of its folder.
-
-    Raises:
-        InputError: it is no plain part of a path, and might lead elsewhere.
-    """
-    if not isinstance(name, str) or not re.fullmatch(r"[\w -][\w .-]*", name):
-        raise not_allowed(
-            "name", name, "letters, digits, spaces, dots, dashes and underscores, no dot first", InputError
-        )
-    return name
+    config = replace(composed, values=_values(composed, asked), sweep=name or own.name)
+    return prepare_config(config, replace(invocation, called=f"bios_sweep.run({own.name}, ...)"), own)
 
 
 def _require_function(method: Mapping[str, Any]) -> None:
-    """Refuse overrides that would run something else than the function.
-
-    Raises:
-        ConfigError: another runner, or an import path.
-    """
+    """Refuse overrides that would run something else than the function."""
     runner, path = method.get("runner"), method.get("callable")
     if runner != Runner.PYTHON:
         raise ConfigError(
@@ -224,38 +192,34 @@ def _require_function(method: Mapping[str, Any]) -> None:
         )
 
 
-def _values(config: Config, asked: _Asked) -> dict[str, Any]:
+def _values(config: Config, asked: Asked) -> dict[str, Any]:
     """The configuration with what was given by name. Lists stand where a sweep file would have them."""
     values = {
         group: dict(part) if isinstance(part, Mapping) else part for group, part in config.values.items()
     }
-    values["sweeps"] = {"question": asked.question, "factors": _plain(asked.factors)}
+    values["sweeps"] = {"question": asked.get("question") or "", "factors": _plain(asked.get("factors"))}
     own = dict(values["method"].get("settings") or {})
-    for name, value in (asked.baseline or {}).items():
+    for name, value in (asked.get("baseline") or {}).items():
         if name not in own:
             _refuse_misspelt(name)
-        known = name in KNOWN and KNOWN[name].group
-        (values[known] if known else own)[name] = value
+        group = name in KNOWN and KNOWN[name].group
+        (values[group] if group else own)[name] = value
     values["method"]["settings"] = own
     for key in ("metric", "direction"):
-        if getattr(asked, key) is not None:
-            values["method"][key] = getattr(asked, key)
+        if asked.get(key) is not None:
+            values["method"][key] = asked.get(key)
     return values
 
 
 def _refuse_misspelt(name: Any) -> None:
-    """Refuse a new setting of one's own that was most likely meant as one of ours.
-
-    Raises:
-        ConfigError: another's name for one of ours, or nearly its own; or no name at all.
-    """
+    """Refuse a new setting of one's own that was most likely meant as one of ours."""
     if not isinstance(name, str):
         raise ConfigError(f"baseline: {name!r} is no name of a setting; give its name as a text")
     if name in KNOWN:
         return
     word = name.lower()
-    called = [ours for ours, known in KNOWN.items() if word in known.aliases]
-    meant = called or difflib.get_close_matches(word, KNOWN, n=1, cutoff=MISSPELT)
+    aliased = [ours for ours, facts in KNOWN.items() if word in facts.aliases]
+    meant = aliased or difflib.get_close_matches(word, KNOWN, n=1, cutoff=MISSPELT)
     if meant:
         raise ConfigError(
             f"baseline.{name}: write {meant[0]}, which is the setting's name, or call your own otherwise"
@@ -268,14 +232,9 @@ def _plain(value: Any) -> Any:
     return [_plain(part) for part in value] if isinstance(value, list | tuple) else value
 
 
-def _tell(outcome: Outcome) -> None:
-    """What a command line says by its exit code.
-
-    Raises:
-        KeyboardInterrupt: the run was stopped before its end.
-    """
+def _warn_of(outcome: Outcome) -> None:
+    """What a command line says by its exit code."""
     if outcome.signal is not None and not outcome.summary.final:
         raise Stopped(outcome.signal)
-    told = [outcome.summary.broken, None if outcome.caught_up else outcome.behind]
-    for text in filter(None, told):
-        warnings.warn(str(text), stacklevel=3)
+    for text in filter(None, (outcome.summary.broken, None if outcome.caught_up else outcome.behind)):
+        warnings.warn(text, stacklevel=3)

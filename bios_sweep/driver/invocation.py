@@ -66,8 +66,8 @@ class Invocation:
         """
         if self.called:
             raise InputError(f"this sweep was run from Python; call {self.called} with what to ask next")
-        kept = without(self.overrides, [key_set_by(override) for override in typed])
-        return replace(self, overrides=(*kept, *typed))
+        others = without(self.overrides, [key_set_by(override) for override in typed])
+        return replace(self, overrides=(*others, *typed))
 
     def composed(self) -> Config:
         """Its configuration."""

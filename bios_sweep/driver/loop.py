@@ -1,18 +1,27 @@
-"""The loop: next trials -> run -> record -> decide. Thin: what to do is decided elsewhere."""
+"""The loop: next trials -> run -> record -> decide; before it a timing probe, inside it a joint search.
+
+Thin: what to do is decided elsewhere.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 
-from bios_sweep.driver.joint_search import OpenSearcher, advance_search
-from bios_sweep.driver.listener import View
-from bios_sweep.driver.reuse import take_in_finished
-from bios_sweep.driver.sweep import Sweep
-from bios_sweep.ports import ENDED, Executor, TrialEvent
-from bios_sweep.procedure import ProcedureSource
+from bios_sweep.driver.sweep import Sweep, take_in_finished
+from bios_sweep.errors import NoClockError
+from bios_sweep.ports import ENDED, Executor, Searcher, TrialEvent, View
+from bios_sweep.procedure import ProcedureSource, Search, costs_of, known_proposals, space_of
+from bios_sweep.records.earlier import named_timing, timing_key_of
 from bios_sweep.records.journal import Journal
 from bios_sweep.records.results import as_arrived
+from bios_sweep.study.search import SearchSpace
+from bios_sweep.vocabulary import SearchGoal, Stage
+
+TIMING_REPEATS = 5  # docs/statistics.md, item 13: at least 5 interleaved repeats
+SEARCH_BATCH = 4  # proposals asked at once: enough to keep a few workers busy; chosen, not measured
+LARGE_COST = 100.0  # times the default's: what the search learns of a proposal of unknown cost
 
 
 def run_trials(
@@ -21,7 +30,6 @@ def run_trials(
     journal: Journal,
     executor: Executor,
     view: View,
-    open_searcher: OpenSearcher,
     *,
     shield: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> None:
@@ -29,7 +37,7 @@ def run_trials(
 
     shield: entered for each event, so that an interrupt cannot fall between these.
     """
-    advance_search(sweep, source, journal, open_searcher)
+    _advance_search(sweep, source, journal)
     specs = {trial.key: trial for trial in source.state.needed}
 
     def record(event: TrialEvent) -> None:
@@ -49,7 +57,7 @@ def run_trials(
         if opened:
             take_in_finished(sweep, source, journal)
         if source.state.search is not None:
-            advance_search(sweep, source, journal, open_searcher)
+            _advance_search(sweep, source, journal)
         if opened or len(source.state.needed) != before:
             specs.update({trial.key: trial for trial in source.state.needed})
             journal.noted(f"stage {source.state.stage}: {len(source.state.needed)} trials in all")
@@ -62,4 +70,75 @@ def run_trials(
         engine=sweep.plan.study.scenario.engine,
         engine_options=sweep.engine_options,
         trials_dir=sweep.workspace.trials,
+    )
+
+
+def take_timing(sweep: Sweep, source: ProcedureSource, journal: Journal, executor: Executor) -> None:
+    """Time the arms whose cost a claim weighs, before any trial, while nothing else of ours runs.
+
+    An engine without a clock measures nothing; the claims of cost then say so.
+    """
+    plan = sweep.plan
+    try:
+        seconds, hardware = executor.time(
+            [arm.settings for arm in plan.timed_arms],
+            engine=plan.study.scenario.engine,
+            engine_options=sweep.engine_options,
+            repeats=TIMING_REPEATS,
+        )
+    except NoClockError as error:
+        journal.noted(f"no cost is measured: {error}")
+        return
+    measured = {"seconds": seconds, "hardware": hardware}
+    sweep.workspace.write_timing(timing_key_of(plan), measured)
+    timing = named_timing(plan, measured)
+    journal.timed(timing.to_dict())
+    source.learn(replace(source.known, timing=timing))
+
+
+def _advance_search(sweep: Sweep, source: ProcedureSource, journal: Journal) -> None:
+    """Tell the joint search what its proposals gave and ask for more, as long as more are wanted.
+
+    A proposal is in the journal before its trial starts. Proposals whose trials exist already cost
+    nothing and lead straight to the next ones.
+    """
+    while (search := source.state.search) is not None and search.wanted and not source.state.missing:
+        proposals = _searcher(sweep, source, search).ask(min(SEARCH_BATCH, search.wanted))
+        journal.proposed([proposal.to_dict() for proposal in proposals])
+        source.learn(replace(source.known, proposals=(*source.known.proposals, *proposals)))
+        take_in_finished(sweep, source, journal)
+    if search is None or search.wanted or source.state.stage == Stage.REFINEMENT or source.known.importance:
+        return
+    importance = _searcher(sweep, source, search).importance()
+    if importance:
+        journal.searched(importance)
+        source.learn(replace(source.known, importance=importance))
+
+
+def _searcher(sweep: Sweep, source: ProcedureSource, search: Search) -> Searcher:
+    """The search, knowing all that the journal knows; nothing of an earlier driver is left hanging in it."""
+    plan = sweep.plan
+    searcher = _open_searcher(sweep, space_of(plan, search))
+    costs = costs_of(plan, source.known.timing)
+    searcher.reconcile(known_proposals(plan, search, source.known.proposals, source.results, costs))
+    return searcher
+
+
+def _open_searcher(sweep: Sweep, space: SearchSpace) -> Searcher:
+    """Optuna's search of a sweep; its file lies in the sweep's folder."""
+    from bios_sweep.execution.optuna_search import OptunaSearch  # heavy, and seldom asked for
+
+    study = sweep.plan.study
+    two = study.decision.refine_goal != SearchGoal.QUALITY
+    default = sweep.workspace.read_result(sweep.plan.trials[0].key)
+    start = default.final.get(study.metric.name, 0.0) if default is not None else 0.0
+    # a loss twice the default's, an accuracy of 0
+    worthless = start - study.metric.sign * max(abs(start), 1.0)
+    return OptunaSearch(
+        sweep.folder / "optuna.journal",
+        name=sweep.plan.sweep_id,
+        space=space,
+        worst=(worthless, LARGE_COST) if two else (worthless,),
+        directions=(study.metric.direction, "minimize") if two else (study.metric.direction,),
+        seed=study.seeds[0],
     )

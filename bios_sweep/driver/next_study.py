@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,7 @@ from bios_sweep.atomic import write_atomically
 from bios_sweep.config.build import build_metric
 from bios_sweep.config.sweep_file import changed_values, differing, next_name, sweep_text, without
 from bios_sweep.driver.invocation import Invocation
-from bios_sweep.driver.sweeps import choose
-from bios_sweep.driver.view import SweepView
+from bios_sweep.driver.view import SweepView, choose
 from bios_sweep.errors import InputError
 from bios_sweep.method import Method
 from bios_sweep.procedure import Suggestion, suggest
@@ -39,40 +38,17 @@ def following(asked: Invocation) -> Invocation:
     """
     _, workspace, view = choose(asked)
     if view.state.stage != Stage.DONE:
-        return again(view, asked)
-    found = suggestion_of(view, workspace)
-    if found.study is None:
-        told = "; ".join(found.open) or "its questions are settled"
-        raise InputError(f"--next: no study follows {view.sweep_id}: {told}")
-    return next_study(view, workspace, found, asked).invocation
-
-
-def again(view: SweepView, asked: Invocation) -> Invocation:
-    """The command of a sweep; what is asked now replaces the same keys, but for the choice of the sweep."""
-    return _with(view.invocation, asked)
+        return _with(view.invocation, asked)
+    suggestion = suggestion_of(view, workspace)
+    if suggestion.study is None:
+        why = "; ".join(suggestion.open) or "its questions are settled"
+        raise InputError(f"--next: no study follows {view.sweep_id}: {why}")
+    return next_study(view, workspace, suggestion, asked).invocation
 
 
 def suggestion_of(view: SweepView, workspace: Workspace) -> Suggestion:
     """What would settle what the sweep left open."""
     return suggest(view.plan, view.state, view.journal.results, asked_elsewhere(view, workspace))
-
-
-def next_study(view: SweepView, workspace: Workspace, found: Suggestion, asked: Invocation) -> WrittenStudy:
-    """Write the suggested study down.
-
-    Raises:
-        InputError: which way the metric is better is not told; asked before a file is written, for the
-            sweep may be of a version that guessed what no name tells.
-    """
-    build_metric(again(view, asked).composed().values["method"])
-    name, command = write_next(view, workspace, found)
-    assert command.config_dir is not None  # write_next gives one
-    file = command.config_dir / "sweeps" / f"{name}.yaml"
-    return WrittenStudy(name=name, file=file, invocation=_with(command, asked))
-
-
-def _with(command: Invocation, asked: Invocation) -> Invocation:
-    return replace(command.replaced(asked.without(["sweeps"]).overrides), verb=asked.verb)
 
 
 def asked_elsewhere(view: SweepView, workspace: Workspace) -> set[str]:
@@ -89,15 +65,20 @@ def _scenario(study: Mapping[str, Any]) -> list[Any]:
     return [*facts, Method.from_dict(scenario).name if "method" in scenario else None]
 
 
-def write_next(view: SweepView, workspace: Workspace, found: Suggestion) -> tuple[str, Invocation]:
+def next_study(view: SweepView, workspace: Workspace, found: Suggestion, asked: Invocation) -> WrittenStudy:
     """Write the suggested study's file; the same suggestion again writes the same file.
 
     What the earlier sweep's file had set beside its question (a budget, a batch size) is written too, so
     that the new file and the command alone make the study. A file that says something else is left alone:
     the next free number is taken.
+
+    Raises:
+        InputError: it is not known which way the metric is better; asked before a file is written, for the
+            sweep may be of a version that guessed what no name tells.
     """
     assert found.study is not None  # the caller looks
     study, old = found.study, view.invocation
+    build_metric(_with(old, asked).composed().values["method"])
     values = changed_values(view.plan.study, study)
     set_by_file = {key: value for key, value in _set_by_file(old) if key not in values}
     comments = [f"Suggested after {view.sweep_id}:", *(f"- {why}" for why in found.why)]
@@ -108,18 +89,19 @@ def write_next(view: SweepView, workspace: Workspace, found: Suggestion) -> tupl
     while file.exists() and file.read_text(encoding="utf-8") != text:
         name = next_name(name)
         file = file.with_name(f"{name}.yaml")
-    file.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(file, text)
-    kept = without(old.overrides, ["sweeps", *values])
-    return name, Invocation(overrides=(f"sweeps={name}", *kept), config_dir=config_dir)
+    overrides = (f"sweeps={name}", *without(old.overrides, ["sweeps", *values]))
+    command = Invocation(overrides=overrides, config_dir=config_dir)
+    return WrittenStudy(name=name, file=file, invocation=_with(command, asked))
 
 
-def _set_by_file(command: Invocation) -> Sequence[tuple[str, Any]]:
+def _with(command: Invocation, asked: Invocation) -> Invocation:
+    """A sweep's command; what is asked now replaces the same keys, but for the choice of the sweep."""
+    return replace(command.replaced(asked.without(["sweeps"]).overrides), verb=asked.verb)
+
+
+def _set_by_file(command: Invocation) -> Iterator[tuple[str, Any]]:
     """What the sweep's file sets outside `sweeps`: the configuration with it, against that without."""
-    chosen = command.composed().values
-    bare = command.without(["sweeps"]).composed().values
-    return [(key, value) for key, value in differing(bare, _beside_sweeps(chosen))]
-
-
-def _beside_sweeps(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if key not in ("sweeps", "seeds")}
+    values = command.composed().values.items()
+    beside = {key: value for key, value in values if key not in ("sweeps", "seeds")}
+    return differing(command.without(["sweeps"]).composed().values, beside)

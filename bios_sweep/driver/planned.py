@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from bios_sweep.driver.precision import gpu_warnings, gpus_of_this_machine
+from bios_sweep.driver.gpus import gpu_warnings, gpus_of_this_machine
 from bios_sweep.driver.prepare import Prepared
 from bios_sweep.errors import PlanError, StorageError
 from bios_sweep.procedure import recall
-from bios_sweep.records.earlier import journal_results, known_of
+from bios_sweep.records.earlier import journal_results, known_of, seconds_per_example
 from bios_sweep.records.results import StoredResults
-from bios_sweep.records.speed import seconds_per_example
 from bios_sweep.report.content.plan_summary import PlanSummary, Rate, summarise_plan
 from bios_sweep.report.content.scope import earlier_cut_note
 from bios_sweep.report.text.glance import html_of, plan_lines
 from bios_sweep.study.arms import Arm
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.trials import TrialSpec
+from bios_sweep.vocabulary import Stage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,12 +39,13 @@ class PlannedSweep:
     """What a run would do.
 
     arms: the default first. trials: known to be needed so far; a confirmation may follow. summary: all that
-    `plan --json` prints.
+    `plan --json` prints. done: whether it would neither train nor time anything.
     """
 
     plan: Plan
     trials: tuple[TrialSpec, ...]
     summary: PlanSummary
+    done: bool
 
     @property
     def arms(self) -> tuple[Arm, ...]:
@@ -90,25 +91,25 @@ def planned(prepared: Prepared, more_warnings: Sequence[str] = ()) -> PlannedSwe
         PlanError: the estimate, confirmation included, exceeds `budget.max_hours`.
     """
     plan, workspace = prepared.plan, prepared.workspace
-    known = known_of(plan, workspace)
-    kept = StoredResults(workspace, journal_results(plan, workspace))
-    state, results = recall(plan, kept, known)
+    earlier = known_of(plan, workspace)
+    stored = StoredResults(workspace, journal_results(plan, workspace))
+    state, results = recall(plan, stored, earlier)
     speed = seconds_per_example(workspace, plan.study.scenario.model.fingerprint)
     rate = Rate(seconds_per_example=speed[0], trials=speed[1]) if speed else None
     summary = summarise_plan(plan, state, results, rate, prepared.request.expected_workers)
-    _within_hours(plan.study.budget.max_hours, summary.most_seconds)
-    probe = f"first a timing probe of {len(plan.timed_arms)} arms, each alone on the device"
-    timed = [probe] if plan.timed_arms and known.timing is None else []
-    unlimited = _unlimited(plan.study.budget.max_hours, rate)
-    looks = (kept.look(trial.key) for trial in state.missing)
+    unlimited = _hours_unknown(plan.study.budget.max_hours, summary.most_seconds)
+    untimed = plan.timed_arms if earlier.timing is None else ()
+    probe = f"first a timing probe of {len(untimed)} arms, each alone on the device"
+    looks = (stored.look(trial.key) for trial in state.missing)
     summary = replace(
         summary,
-        notes=(*summary.notes, *_other_cuts(prepared), *prepared.notes, *timed),
+        notes=(*summary.notes, *_other_cuts(prepared), *prepared.notes, *([probe] if untimed else ())),
         warnings=(*prepared.warnings, *unlimited, *more_warnings),
         damaged=tuple(look.damage for look in looks if look.damage),
     )
     needed = {trial.key: trial for trial in (*plan.trials, *state.needed)}
-    return PlannedSweep(plan=plan, trials=tuple(needed.values()), summary=summary)
+    done = state.stage == Stage.DONE and not untimed
+    return PlannedSweep(plan=plan, trials=tuple(needed.values()), summary=summary, done=done)
 
 
 def planned_here(prepared: Prepared) -> PlannedSweep:
@@ -129,18 +130,18 @@ def _other_cuts(prepared: Prepared) -> list[str]:
     return list(dict.fromkeys(filter(None, notes)))
 
 
-def _unlimited(max_hours: float | None, rate: Rate | None) -> list[str]:
-    if max_hours is None or rate is not None:
+def _hours_unknown(max_hours: float | None, seconds: float | None) -> list[str]:
+    """A warning where no trial was timed; hours that are known must not exceed the limit."""
+    if max_hours is None:
         return []
-    return [
-        f"budget.max_hours={max_hours:g} has no effect yet: no trial of this model was timed in this "
-        "workspace, so the plan's hours are not known"
-    ]
-
-
-def _within_hours(max_hours: float | None, seconds: float | None) -> None:
-    if max_hours is not None and seconds is not None and seconds > max_hours * 3600:
+    if seconds is None:
+        return [
+            f"budget.max_hours={max_hours:g} has no effect yet: no trial of this model was timed in this "
+            "workspace, so the plan's hours are not known"
+        ]
+    if seconds > max_hours * 3600:
         raise PlanError(
             f"the plan is estimated at up to {seconds / 3600:.2g} hours but budget.max_hours is "
             f"{max_hours:g}; drop levels or seeds, or raise it"
         )
+    return []

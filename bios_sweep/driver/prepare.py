@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from dataclasses import dataclass, replace
+from typing import Any
 
 from bios_sweep import defaults
 from bios_sweep.checks import is_number
@@ -28,12 +27,10 @@ from bios_sweep.engines.training.data import DataSet
 from bios_sweep.errors import ConfigError
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.request import Request
-from bios_sweep.settings import RANGES, TrainingSettings, key_of
-from bios_sweep.study.decision import VERSION
-from bios_sweep.study.design import Study
-from bios_sweep.study.guardrails import guardrail_metric
+from bios_sweep.settings import RANGES, key_of
+from bios_sweep.study.design import VERSION
 from bios_sweep.study.plan import Plan, build_plan
-from bios_sweep.study.scenario import Metric, Scenario
+from bios_sweep.study.scenario import Metric, Scenario, guardrail_metric
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,26 +62,25 @@ def prepare(invocation: Invocation) -> Prepared:
 
 
 def prepare_config(config: Config, invocation: Invocation, function: OwnFunction | None = None) -> Prepared:
-    """The same for a configuration that is composed already. function: trains, instead of what has a name.
-
-    Raises:
-        InputError: as `prepare`.
-    """
-    sweep = config.sweep or _no_sweep(invocation)
+    """The same for a configuration that is composed already. function: trains, instead of what has a name."""
+    if config.sweep is None:
+        names = ", ".join(sweep_names(invocation.config_dir))
+        raise ConfigError(f"no sweep is chosen; add sweeps=NAME, NAME being one of {names}")
     request = Request(**config.values["cluster"])
     verb = {"verb": invocation.verb}
     refuse_idle(config, verb)
     workspace = workspace_of(config)
     scenario, dataset, recommendation = _scenario(config.values, workspace, request, function)
-    study = build_study(config.values, sweep=sweep, scenario=scenario, recommendation=recommendation)
-    recommended = _recommended(study)
-    study = dataclasses.replace(study, origins=honest_origins(study))
+    study = build_study(config.values, sweep=config.sweep, scenario=scenario, recommendation=recommendation)
+    # who writes the default's own number out has said no more than `auto`
+    recommended = {key_of(name): origin.recommended for name, origin in study.origins.items()}
+    study = replace(study, origins=honest_origins(study))
     _require_measured(study.metric, study.decision.guardrails, scenario)
     plan = build_plan(study)
     if dataset is not None:
-        told = config.values["data"].get("eval_max_length")
-        alike = judged_alike(scenario, dataset, plan.max_lengths, told)
-        plan = build_plan(dataclasses.replace(study, scenario=alike))
+        length = config.values["data"].get("eval_max_length")
+        alike = judged_alike(scenario, dataset, plan.max_lengths, length)
+        plan = build_plan(replace(study, scenario=alike))
     plan = _as_begun(plan, workspace)
     require_told(plan)
     idle = refuse_idle(config, {**verb, **facts_of(plan, config)}, same=recommended)
@@ -106,21 +102,11 @@ def _as_begun(plan: Plan, workspace: Workspace) -> Plan:
     if workspace.has_plan(plan.sweep_id):
         return plan
     for version in range(VERSION - 1, 0, -1):
-        rule = dataclasses.replace(plan.study.decision, version=version)
-        earlier = build_plan(dataclasses.replace(plan.study, decision=rule))
+        rule = replace(plan.study.decision, version=version)
+        earlier = build_plan(replace(plan.study, decision=rule))
         if workspace.has_plan(earlier.sweep_id):
             return earlier
     return plan
-
-
-def _no_sweep(invocation: Invocation) -> NoReturn:
-    names = ", ".join(sweep_names(invocation.config_dir))
-    raise ConfigError(f"no sweep is chosen; add sweeps=NAME, NAME being one of {names}")
-
-
-def _recommended(study: Study) -> dict[str, Any]:
-    """Key -> the default's own number: who writes it out has said no more than `auto`."""
-    return {key_of(name): origin.recommended for name, origin in study.origins.items()}
 
 
 def facts_of(plan: Plan, config: Config) -> dict[str, Any]:
@@ -131,13 +117,14 @@ def facts_of(plan: Plan, config: Config) -> dict[str, Any]:
         "claims": {claim for factor in plan.factors for claim in plan.claims_of(factor)},
         "seeds_used": len(study.seeds),
         "looks_kept": list(study.decision.looks) == list(config.values["decision"]["looks"]),
-        "searched": [f.name for f in study.factors if _searchable(f.name, study.baseline)],
+        # a joint search moves a number, and not what the budget sets
+        "searched": [
+            factor.name
+            for factor in study.factors
+            if factor.name != "max_steps"
+            if factor.name in RANGES or is_number(study.baseline.own.get(factor.name))
+        ],
     }
-
-
-def _searchable(name: str, baseline: TrainingSettings) -> bool:
-    """Whether a joint search can move a setting: it is a number, and not what the budget sets."""
-    return name != "max_steps" and (name in RANGES or is_number(baseline.own.get(name)))
 
 
 def _scenario(
@@ -166,8 +153,8 @@ def _require_measured(metric: Metric, guardrails: Mapping[str, float], scenario:
     if scenario.engine == PLANTED_ENGINE:
         measured = (*PLANTED_METRICS, *scenario.engine_options.get("metrics", {}))
     for key, name in (("method.metric", metric.name), *((f"decision.guardrails.{n}", n) for n in guardrails)):
-        known = scenario.method.scripted or name in measured  # what a script prints is its own affair
-        if not known:
+        # what a script prints is its own affair
+        if not scenario.method.scripted and name not in measured:
             it = repr(name) if key == "method.metric" else "it"
             raise ConfigError(f"{key}: no trial measures {it}; choose from {', '.join(measured)}")
     for name in guardrails:

@@ -10,11 +10,10 @@ from typing import Any
 
 from bios_sweep import defaults
 from bios_sweep.driver.sweep import Sweep
-from bios_sweep.driver.tuned import recommended_trials, tuned_defaults
 from bios_sweep.errors import DefaultsError
 from bios_sweep.jsonable import to_json
-from bios_sweep.procedure import ProcedureSource, no_file
-from bios_sweep.records.journal import Journal, plain
+from bios_sweep.procedure import ProcedureSource, State, no_file, own_cell, serves_search
+from bios_sweep.records.journal import Journal
 from bios_sweep.records.retention import keep_adapters
 from bios_sweep.records.sweep_state import BROKEN
 from bios_sweep.report.content.arm_rows import results_rows
@@ -25,7 +24,12 @@ from bios_sweep.report.text.failed import broken_line
 from bios_sweep.report.text.markdown import to_markdown
 from bios_sweep.report.text.publish import write_report
 from bios_sweep.sealed import PREFIX, unlike
-from bios_sweep.vocabulary import Stage
+from bios_sweep.settings import LORA
+from bios_sweep.study.arms import Arm
+from bios_sweep.study.plan import Plan
+from bios_sweep.study.trials import plain
+from bios_sweep.version import __version__
+from bios_sweep.vocabulary import Stage, Word
 
 _log = logging.getLogger(__name__)
 
@@ -38,10 +42,10 @@ def conclude(sweep: Sweep, source: ProcedureSource, journal: Journal) -> Summary
     """
     summary = summarise(sweep.plan, source.state, source.results, sweep.invocation.command)
     if source.state.stage != Stage.DONE and source.broken is not None:
-        told = broken_line(source.broken, summary.counts, sweep.workspace.trials)
-        journal.noted(told)
+        broken = broken_line(source.broken, summary.counts, sweep.workspace.trials)
+        journal.noted(broken)
         journal.closed(BROKEN)
-        return replace(summary, broken=told)
+        return replace(summary, broken=broken)
     if source.state.stage != Stage.DONE:
         journal.closed("stopped")
         return summary
@@ -58,18 +62,18 @@ def conclude(sweep: Sweep, source: ProcedureSource, journal: Journal) -> Summary
     if no_file(sweep.plan, source.state):
         file.unlink(missing_ok=True)  # of an earlier verdict, which stands no more
     else:
-        tuned = tuned_defaults(sweep, source.state, summary, _last_trial_ended(journal))
+        tuned = _tuned_defaults(sweep, source.state, summary, _last_trial_ended(journal))
         files.append(defaults.write_tuned(file, tuned))
     journal.reported(files)
-    kept = keep_adapters(
+    adapters = keep_adapters(
         sweep.workspace,
         sweep.plan.sweep_id,
         keys=[trial.key for trial in source.state.needed],
-        recommended=recommended_trials(sweep.plan, source.state),
+        recommended=_recommended_trials(sweep.plan, source.state),
         policy=sweep.keep,
     )
-    for key, folder in kept.items():
-        journal.kept(key, folder)
+    for key, folder in adapters.items():
+        journal.adapter_kept(key, folder)
     journal.closed(Stage.DONE)
     return summary
 
@@ -77,7 +81,10 @@ def conclude(sweep: Sweep, source: ProcedureSource, journal: Journal) -> Summary
 def _published(sweep: Sweep, journal: Journal, verdict: Mapping[str, Any]) -> bool:
     """Whether an earlier run came to this very verdict and its files are still as it wrote them."""
     state = journal.state
-    if state.closed != Stage.DONE or not _same(state.verdict, plain(verdict)) or not state.report:
+    if state.closed != Stage.DONE or state.verdict is None or not state.report:
+        return False
+    new = plain(verdict)  # the command that was typed for it does not matter
+    if any(state.verdict[part] != new[part] for part in ("headline", "verdicts")):
         return False
     wrong = unlike(sweep.folder, {name: f"{PREFIX}{sha256}" for name, sha256 in state.report.items()})
     if wrong is not None:
@@ -94,11 +101,71 @@ def _says_metric(sweep: Sweep) -> bool:
         return False
 
 
-def _same(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> bool:
-    """Whether two verdicts say the same; the command that was typed for them does not matter."""
-    return old is not None and (old["headline"], old["verdicts"]) == (new["headline"], new["verdicts"])
-
-
 def _last_trial_ended(journal: Journal) -> datetime:
     times = [trial.ended for trial in journal.state.trials.values() if trial.ended is not None]
     return datetime.fromtimestamp(max(times) / 1000, tz=UTC)
+
+
+def _recommended_trials(plan: Plan, state: State) -> list[str]:
+    """Keys of the trials of the arm that the verdicts recommend."""
+    name = _recommended_arm(plan, state).name
+    return [trial.key for trial in state.needed if trial.arm == name]
+
+
+def _recommended_arm(plan: Plan, state: State) -> Arm:
+    """The baseline, unless an answer that the study's own cell serves to everyone refines something."""
+    if state.search is not None and state.search.winner is not None and serves_search(state):
+        return state.search.winner
+    own = own_cell(plan)
+    refined = [
+        plan.arm(finding.best)
+        for question, finding in state.findings.items()
+        if finding.state == Word.REFINE and finding.best and own is not None and question.cell == own.cell
+        if question.claim.for_everyone and question.factor in state.served
+    ]
+    if len(refined) > 1 and state.combination is not None:
+        return state.combination
+    return refined[0] if refined else plan.baseline
+
+
+def _tuned_defaults(sweep: Sweep, state: State, summary: Summary, ended: datetime) -> defaults.TunedDefaults:
+    """The content of `bios_defaults.json`. ended: when the evidence was complete."""
+    study, own = sweep.plan.study, own_cell(sweep.plan)
+    scenario, baseline = study.scenario, study.baseline
+    # other cells of a crossed study are of other scenarios
+    verdicts = [verdict for verdict in summary.verdicts if own is not None and verdict.cell == own.cell]
+    tokens = scenario.data.tokens_per_example
+    return defaults.build_tuned(
+        key=defaults.TunedKey(
+            family=scenario.model.family,
+            hidden_size=scenario.model.hidden_size,
+            parameters=scenario.model.parameters,
+            method=scenario.method.trains or LORA,
+            objective=str(scenario.method.objective),
+            runner=str(scenario.method.runner) if scenario.method.scripted else None,
+            alpha_rule=baseline.alpha_rule,
+            max_steps=baseline.max_steps,
+            batch_size=baseline.batch_size,
+            tokens_per_step=None if tokens is None else round(tokens * baseline.batch_size, 1),
+        ),
+        verdicts=to_json(verdicts),
+        baseline=baseline,
+        provenance=defaults.Provenance(
+            versions={"bios_sweep": __version__, **scenario.software},
+            data_fingerprint=scenario.data.fingerprint,
+            tracking_url=sweep.tracking_url,
+            date=ended.isoformat(timespec="seconds"),
+            model=scenario.model.name,
+            data=scenario.data.name,
+            sweep=sweep.plan.sweep_id,
+        ),
+        served=state.served,
+        profiles=state.profiles,
+        told=scenario.carried,
+        metric=defaults.TunedMetric(
+            name=study.metric.name,
+            direction=study.metric.direction,
+            words=study.metric.words,
+            doubt=study.metric.doubt,
+        ),
+    )

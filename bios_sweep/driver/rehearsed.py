@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
+from bios_sweep.checks import positive
 from bios_sweep.config.build import gpu_hours
-from bios_sweep.driver.earlier_tables import earlier_tables
+from bios_sweep.decision.table import Outcome, ResultTable
 from bios_sweep.driver.prepare import Prepared
 from bios_sweep.errors import InputError
-from bios_sweep.records.speed import seconds_per_example
-from bios_sweep.rehearsal import (
-    EFFECTS,
-    SEED,
-    Noise,
-    RehearsalSummary,
-    Search,
-    affordable,
-    choose_design,
-    cost_of,
-    design_row,
-    guessed_noise,
-    noise_from,
-    rehearse,
-    stated_noise,
-    summarise_rehearsal,
-    sweeps_of_search,
-    sweeps_simulated,
-)
+from bios_sweep.records.earlier import names_model, seconds_per_example
+from bios_sweep.records.journal import read_state
+from bios_sweep.records.sweep_state import SweepState
+from bios_sweep.records.workspace import Workspace
+from bios_sweep.rehearsal.chances import EFFECTS, SEED, rehearse, sweeps_simulated
+from bios_sweep.rehearsal.designs import Search, affordable, choose_design, cost_of, sweeps_of_search
+from bios_sweep.rehearsal.noise import Noise, guessed_noise, noise_from, stated_noise
+from bios_sweep.rehearsal.summary import RehearsalSummary, design_row, summarise_rehearsal
+from bios_sweep.study.plan import Plan
+from bios_sweep.study.scenario import Metric
+from bios_sweep.study.trials import TrialResult, TrialSpec
 
 REPLACED = ("seeds", "decision.looks", "decision.confirmation_seeds", "decision.gpu_hours")
 
@@ -43,18 +37,17 @@ def rehearsed(
     """The rehearsal of a prepared command; with `decision.gpu_hours`, of the design that decides most.
 
     sweeps: simulated per truth. noise_percent, seconds_per_trial: stated, or None to take them from earlier
-    trials. progress: told how many sweeps will be simulated, it gives what is called after each.
+    trials. progress: from how many sweeps will be simulated to what is called after each.
 
     Raises:
         InputError: a flag is not allowed, or a budget in hours is given and the speed is unknown.
         PlanError: no design fits the budget.
     """
-    plan = prepared.plan
     noise = _noise(prepared, noise_percent)
     seconds = _speed(prepared, seconds_per_trial)
     hours = gpu_hours(prepared.config.values)
     search = None if hours is None else _search(prepared, noise, seconds, hours, sweeps, progress)
-    plan = plan if search is None else search.best.plan
+    plan = prepared.plan if search is None else search.best.plan
     tick = progress(sweeps * sweeps_simulated(plan, EFFECTS))
     return summarise_rehearsal(
         plan,
@@ -95,15 +88,14 @@ def _search(
 def _speed(prepared: Prepared, seconds_per_trial: float | None) -> float | None:
     """Seconds per training example: stated for the baseline's trial, else as in earlier trials."""
     if seconds_per_trial is not None:
-        if not (math.isfinite(seconds_per_trial) and seconds_per_trial > 0):
-            raise InputError(f"--seconds-per-trial: {seconds_per_trial!r} is not allowed; a number above 0")
+        positive("--seconds-per-trial", seconds_per_trial, InputError)
         return seconds_per_trial / prepared.plan.baseline.examples()
-    known = seconds_per_example(prepared.workspace, prepared.plan.study.scenario.model.fingerprint)
-    return None if known is None else known[0]
+    earlier = seconds_per_example(prepared.workspace, prepared.plan.study.scenario.model.fingerprint)
+    return None if earlier is None else earlier[0]
 
 
 def _noise(prepared: Prepared, percent: float | None) -> Noise:
-    earlier = noise_from(earlier_tables(prepared.workspace, prepared.plan))
+    earlier = noise_from(_earlier_tables(prepared.workspace, prepared.plan))
     if percent is None:
         return earlier or guessed_noise()
     return stated_noise(percent, earlier)
@@ -114,3 +106,62 @@ def _command(prepared: Prepared, search: Search | None) -> str:
     if search is None:
         return prepared.invocation.without(["decision.gpu_hours"]).command
     return prepared.invocation.without(REPLACED).replaced(search.best.overrides).command
+
+
+def _earlier_tables(workspace: Workspace, plan: Plan) -> dict[str, list[ResultTable]]:
+    """Sweep id -> tables of the trials that it ran itself, of sweeps of the plan's scenario, latest first.
+
+    A trial that several sweeps share counts once, where it ran.
+    """
+    tables = {}
+    for sweep_id in workspace.sweeps():
+        path = workspace.journal_file(sweep_id)
+        if not path.exists() or not names_model(path, plan.study.scenario.model.fingerprint):
+            continue
+        state = read_state(path)
+        if _same_scenario(state.facts, plan):
+            tables[sweep_id] = _tables(state, plan.study.metric)
+    return tables
+
+
+def _same_scenario(facts: Mapping[str, Any], plan: Plan) -> bool:
+    scenario, data = plan.study.scenario, facts.get("data", {})
+    return (
+        facts.get("scenario") == scenario.name
+        and facts.get("metric") == plan.study.metric.name
+        and facts.get("model", {}).get("fingerprint") == scenario.model.fingerprint
+        and data.get("fingerprint") == scenario.data.fingerprint
+        and data.get("evaluation_fingerprint") == scenario.data.evaluation_fingerprint
+    )
+
+
+def _tables(state: SweepState, metric: Metric) -> list[ResultTable]:
+    stages: dict[str, list[tuple[TrialSpec, TrialResult]]] = {}
+    for trial in state.trials.values():
+        if trial.result is not None and not trial.reused:
+            stages.setdefault(trial.spec.stage, []).append((trial.spec, trial.result))
+    return [_table(trials, metric) for trials in stages.values()]
+
+
+def _table(trials: list[tuple[TrialSpec, TrialResult]], metric: Metric) -> ResultTable:
+    """Of the arms with the most seeds: looks stop at different numbers, and a missing seed is a gap."""
+    seeds: dict[str, set[int]] = {}
+    for spec, _ in trials:
+        seeds.setdefault(spec.arm, set()).add(spec.seed)
+    full = max(map(len, seeds.values()))
+    arms = tuple(arm for arm, own in seeds.items() if len(own) == full)
+    trials = [(spec, result) for spec, result in trials if spec.arm in arms]
+    first = [result.curve[0] for spec, result in trials if spec.arm == arms[0] and result.curve]
+    starts = [getattr(point, metric.name, None) for point in first if point.step == 0]
+    return ResultTable(
+        arms=arms,
+        seeds=tuple(dict.fromkeys(spec.seed for spec, _ in trials)),
+        outcomes={
+            (spec.arm, spec.seed): Outcome(
+                status=result.status, value=result.final.get(metric.name, math.nan)
+            )
+            for spec, result in trials
+        },
+        metric=metric,
+        untouched=next((start for start in starts if start is not None), None),
+    )

@@ -10,33 +10,30 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib import util
 
-from bios_sweep.driver.environment import worker_environment
-from bios_sweep.driver.joint_search import open_search
-from bios_sweep.driver.listener import Listener
-from bios_sweep.driver.loop import run_trials
-from bios_sweep.driver.planned import planned
-from bios_sweep.driver.precision import Offer, gpu_warnings, gpus_of_nodes, gpus_of_this_machine
-from bios_sweep.driver.preflight import look_at_nodes, require_ready
+from bios_sweep.driver.gpus import gpu_warnings, gpus_of_nodes, gpus_of_this_machine
+from bios_sweep.driver.loop import run_trials, take_timing
+from bios_sweep.driver.place import (
+    check_device,
+    choose_executor,
+    require_ready,
+    wanted_on_nodes,
+    worker_environment,
+)
+from bios_sweep.driver.planned import PlannedSweep, planned
 from bios_sweep.driver.prepare import Prepared
 from bios_sweep.driver.publish import conclude
-from bios_sweep.driver.resources import check_device, choose_executor
-from bios_sweep.driver.reuse import take_in_finished
 from bios_sweep.driver.stopping import Stop
-from bios_sweep.driver.sweep import Sweep, open_journal
-from bios_sweep.driver.timing import take_timing
+from bios_sweep.driver.sweep import Sweep, open_journal, take_in_finished
 from bios_sweep.driver.tracking import Tracking, tracking_of
 from bios_sweep.engines.training.data import keep_dataset
 from bios_sweep.errors import BiosSweepError, MissingExtraError
-from bios_sweep.ports import Executor, PreflightLine
-from bios_sweep.procedure import ProcedureSource, recall
-from bios_sweep.records.earlier import journal_results, known_of, seal_timing
+from bios_sweep.ports import Executor, Listener, PreflightLine
+from bios_sweep.procedure import ProcedureSource
+from bios_sweep.records.earlier import known_of, seal_timing
 from bios_sweep.records.journal import Journal
 from bios_sweep.records.lock import DriverLock, require_free
-from bios_sweep.records.results import StoredResults
 from bios_sweep.records.retention import check_policy
 from bios_sweep.report.content.summary import Summary
-from bios_sweep.request import Request
-from bios_sweep.vocabulary import Stage
 
 LAST_WORDS_SECONDS = 10.0  # chosen: an interrupted run tells MLflow so, and does not wait long for it
 
@@ -68,10 +65,10 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class _Place:
-    """Where trials run. executor: None where every result is there already; words: a line on it."""
+    """Where trials run, ready to take them. words: a line on it."""
 
-    executor: Executor | None
-    words: str = ""
+    executor: Executor
+    words: str
 
 
 def run_sweep(prepared: Prepared, listener: Listener) -> Outcome:
@@ -83,27 +80,26 @@ def run_sweep(prepared: Prepared, listener: Listener) -> Outcome:
     """
     _require_optuna(prepared)
     plan = planned(prepared)
-    budget = prepared.config.values["budget"]
-    check_policy(budget["keep_adapters"])
+    keep = prepared.config.values["budget"]["keep_adapters"]
+    check_policy(keep)
     tracking = tracking_of(prepared.config, prepared.workspace)
     sweep = Sweep(
         plan=prepared.plan,
         workspace=prepared.workspace,
         invocation=prepared.invocation,
-        keep=budget["keep_adapters"],
+        keep=keep,
         tracking_url=tracking.shown,
         shipped={} if prepared.function is None else {"function": prepared.function.packed()},
     )
     require_free(prepared.workspace)
-    place = _checked_place(prepared, tracking)
-    warnings = (*plan.warnings, *_on_gpus(prepared, place))
+    place = _checked_place(prepared, plan, tracking)
+    warnings = (*plan.warnings, *(() if place is None else _on_gpus(prepared)))
     for warning in warnings:
         listener.warn(warning)
     with DriverLock(prepared.workspace, prepared.plan.sweep_id), Stop(prepared.workspace) as stop:
         lines: tuple[PreflightLine, ...] = ()
-        if place.executor is not None:
-            _write_data(prepared)
-            lines = _preflight(prepared, place.executor, listener)
+        if place is not None:
+            lines = _ready_nodes(prepared, place.executor, listener)
             listener.say(
                 f"{plan.to_run} trials to run, {plan.reused} reused; stop with Ctrl-C, "
                 "the same command goes on from there"
@@ -128,65 +124,50 @@ def _require_optuna(prepared: Prepared) -> None:
         )
 
 
-def _checked_place(prepared: Prepared, tracking: Tracking) -> _Place:
-    """The executor, ready; the tracking store was asked before."""
-    known = known_of(prepared.plan, prepared.workspace)
-    kept = StoredResults(prepared.workspace, journal_results(prepared.plan, prepared.workspace))
-    state, _ = recall(prepared.plan, kept, known)
+def _checked_place(prepared: Prepared, plan: PlannedSweep, tracking: Tracking) -> _Place | None:
+    """None where every result is there already; the tracking store is asked all the same."""
     tracking.check()
     request = prepared.request
-    environment = worker_environment(request, sweep_id=prepared.plan.sweep_id, tracking_uri=tracking.uri)
+    environment = worker_environment(request, sweep_id=plan.plan.sweep_id, tracking_uri=tracking.uri)
     executor = choose_executor(request, prepared.workspace, environment)
-    if state.stage == Stage.DONE and (known.timing is not None or not prepared.plan.timed_arms):
-        return _Place(executor=None)
+    if plan.done:
+        return None
     check_device(request)
     return _Place(executor=executor, words=executor.check())
 
 
-def _on_gpus(prepared: Prepared, place: _Place) -> list[str]:
-    """Warnings on the GPUs of the place; none where nothing will run."""
-    if place.executor is None:
-        return []
-    return gpu_warnings(prepared, _gpus(prepared.request))
-
-
-def _gpus(request: Request) -> Offer | None:
-    """The GPUs of the place where trials will run; the executor has joined it."""
-    if not request.joins:
-        return gpus_of_this_machine(request)
+def _on_gpus(prepared: Prepared) -> list[str]:
+    """Warnings on the GPUs of the place where trials will run; the executor has joined it."""
+    if not prepared.request.joins:
+        return gpu_warnings(prepared, gpus_of_this_machine(prepared.request))
     from bios_sweep.execution.ray.cluster import nodes_alive  # loads Ray, which runs by now
 
-    return gpus_of_nodes(nodes_alive())
+    return gpu_warnings(prepared, gpus_of_nodes(nodes_alive()))
 
 
-def _preflight(prepared: Prepared, executor: Executor, listener: Listener) -> tuple[PreflightLine, ...]:
-    """What the nodes have; a red line ends the run before anything of the sweep is written."""
-    trials = str(prepared.workspace.trials)
-    lines = look_at_nodes(executor, prepared.plan, prepared.request, trials)
+def _ready_nodes(prepared: Prepared, executor: Executor, listener: Listener) -> tuple[PreflightLine, ...]:
+    """What nodes beside this one have; a red line ends the run before anything but the data is written."""
+    plan, workspace = prepared.plan, prepared.workspace
+    if prepared.dataset is not None:
+        keep_dataset(prepared.dataset, workspace.data_file(plan.study.scenario.data.fingerprint))
+    if not prepared.request.joins:
+        return ()
+    lines = executor.preflight(wanted_on_nodes(plan, prepared.request, str(workspace.trials)))
     if lines:
         listener.preflight(lines)
     require_ready(lines)
     return lines
 
 
-def _write_data(prepared: Prepared) -> None:
-    path = prepared.workspace.data_file(prepared.plan.study.scenario.data.fingerprint)
-    if prepared.dataset is not None:
-        keep_dataset(prepared.dataset, path)
-
-
 def _drive(
-    sweep: Sweep, place: _Place, tracking: Tracking, listener: Listener, stop: Stop
+    sweep: Sweep, place: _Place | None, tracking: Tracking, listener: Listener, stop: Stop
 ) -> tuple[Summary, bool]:
     """The summary, and whether the tracking store has everything. An interrupt is the journal's last line."""
     with open_journal(sweep) as journal:
         source = _source(sweep, journal, stop)
-        mirror = tracking.mirror(sweep, journal.state.seq)
-        if mirror is not None:
-            mirror.start()
+        mirror = tracking.mirror(sweep.plan, journal.state.seq)
         try:
-            if place.executor is not None:
-                _time(sweep, source, journal, place.executor, listener)
+            if place is not None:
                 _run(sweep, source, journal, place, listener, stop)
             summary = conclude(sweep, source, journal)
         except BaseException as error:
@@ -195,39 +176,30 @@ def _drive(
             if mirror is not None:
                 mirror.finish(min(tracking.flush_seconds, LAST_WORDS_SECONDS))
             raise
-        if mirror is None:
-            mirror = tracking.mirror(sweep, journal.state.seq)
-            if mirror is not None:
-                mirror.start()
+        mirror = mirror or tracking.mirror(sweep.plan, journal.state.seq)
         return summary, mirror is None or mirror.finish(tracking.flush_seconds)
 
 
 def _source(sweep: Sweep, journal: Journal, stop: Stop) -> ProcedureSource:
     """Knows all that earlier runs found."""
-    known = known_of(sweep.plan, sweep.workspace)
-    source = ProcedureSource(sweep.plan, should_stop=stop.asked, known=known)
-    if known.timing is not None:
-        journal.timed(known.timing.to_dict())
+    earlier = known_of(sweep.plan, sweep.workspace)
+    source = ProcedureSource(sweep.plan, should_stop=stop.asked, known=earlier)
+    if earlier.timing is not None:
+        journal.timed(earlier.timing.to_dict())
         seal_timing(sweep.plan, sweep.workspace)
     take_in_finished(sweep, source, journal)
     return source
 
 
-def _time(
-    sweep: Sweep, source: ProcedureSource, journal: Journal, executor: Executor, listener: Listener
+def _run(
+    sweep: Sweep, source: ProcedureSource, journal: Journal, place: _Place, listener: Listener, stop: Stop
 ) -> None:
     """The timing probe comes first: nothing else of ours runs yet."""
-    arms = sweep.plan.timed_arms
+    arms, executor = sweep.plan.timed_arms, place.executor
     if arms and source.known.timing is None:
         listener.say(f"timing {len(arms)} arms, each alone on the device")
         take_timing(sweep, source, journal, executor)
         take_in_finished(sweep, source, journal)
-
-
-def _run(
-    sweep: Sweep, source: ProcedureSource, journal: Journal, place: _Place, listener: Listener, stop: Stop
-) -> None:
-    assert place.executor is not None  # `_drive` looks
     with listener.watch(
         planned=len(source.state.needed),
         workers=place.words,
@@ -235,7 +207,6 @@ def _run(
         judged_on=sweep.plan.study.metric.words,
         trials_dir=sweep.workspace.trials,
     ) as view:
-        run_trials(sweep, source, journal, place.executor, view, open_search, shield=stop.deferred)
-    idle = place.executor.idle_seconds
-    if idle:
+        run_trials(sweep, source, journal, executor, view, shield=stop.deferred)
+    if idle := executor.idle_seconds:
         listener.say(f"idle per worker: {', '.join(f'{seconds:.1f} s' for seconds in idle.values())}")

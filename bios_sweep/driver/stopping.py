@@ -18,15 +18,14 @@ SAME_HANGUP_SECONDS = 2.0  # chosen: a terminal that goes is told by the shell, 
 
 
 class Stopped(KeyboardInterrupt):
-    """The run ended before its sweep; the same again goes on from there. signal: decides the exit code."""
+    """The run ended before its sweep; the same again goes on from there. signal: decides the exit code.
+
+    Raised where the run is, it ends there at once; what was measured is kept.
+    """
 
     def __init__(self, number: int) -> None:
         super().__init__("stopped; the same call goes on from here")
         self.signal = number
-
-
-class StoppedAtOnce(Stopped):
-    """The run ends where it is; what was measured is kept."""
 
 
 def hangup() -> tuple[signal.Signals, ...]:
@@ -73,7 +72,7 @@ class Stop:
             signal.signal(number, handler)
         self._workspace.clear_stop()
         if self._at_once is not None and kind is KeyboardInterrupt:
-            raise StoppedAtOnce(self._at_once) from error
+            raise Stopped(self._at_once) from error
 
     def asked(self) -> bool:
         """Asked often; the disk is looked at twice a second."""
@@ -92,7 +91,7 @@ class Stop:
         finally:
             self._held = False
         if self._at_once is not None:
-            raise StoppedAtOnce(self._at_once)
+            raise Stopped(self._at_once)
 
     def _meant_for_us(self) -> bool:
         """Whether the request is younger than the driver's own file: both times are the same disk's."""
@@ -112,7 +111,7 @@ class Stop:
             return
         self._at_once = number
         if not self._held:
-            raise StoppedAtOnce(number)
+            raise Stopped(number)
 
     def _same_hangup(self) -> bool:
         before, self._hung_up = self._hung_up, time.monotonic()

@@ -1,17 +1,23 @@
-"""A sweep as it is driven: its plan and where it is kept."""
+"""A sweep as it is driven: its plan, where it is kept, and what earlier runs finished of it."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bios_sweep.driver.invocation import Invocation
+from bios_sweep.procedure import ProcedureSource
 from bios_sweep.records.journal import Journal
-from bios_sweep.records.sweep_facts import sweep_facts
+from bios_sweep.records.results import StoredResults
+from bios_sweep.records.sweep_state import sweep_facts
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.study.plan import Plan
+from bios_sweep.study.trials import TrialResult
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,3 +61,37 @@ def open_journal(sweep: Sweep) -> Journal:
     journal = Journal(sweep.workspace.journal_file(plan.sweep_id))
     journal.opened(sweep_facts(plan))
     return journal
+
+
+def take_in_finished(sweep: Sweep, source: ProcedureSource, journal: Journal) -> None:
+    """Take in what earlier runs of any sweep finished and is still whole, stage after stage.
+
+    What is damaged is named and left to be trained again. What an earlier version left without a checksum
+    is taken as it is, this once: it gets one.
+    """
+    while True:
+        journal.planned(source.state.needed)
+        finished = _found_whole(sweep, source, journal)
+        for result in finished:
+            journal.reused(result)
+            source.add(result)
+        if not finished:
+            return
+
+
+def _found_whole(sweep: Sweep, source: ProcedureSource, journal: Journal) -> list[TrialResult]:
+    stored = StoredResults(sweep.workspace, journal.state.results)
+    looks = [stored.look(trial.key) for trial in source.state.missing]
+    for sentence in filter(None, (look.damage or look.note for look in looks)):
+        if journal.noted(sentence):
+            _log.warning("%s", sentence)
+    unsealed = sum(look.unsealed for look in looks)
+    if unsealed:
+        sentence = (
+            f"{unsealed} of the results that were there have no checksum, for an earlier version wrote them; "
+            "they are taken as they are, and have one from now on"
+        )
+        journal.noted(sentence)
+        _log.warning("%s", sentence)
+    whole = [(look, look.result) for look in looks if look.result is not None and look.result.finished]
+    return [stored.seal(result) if look.unsealed else result for look, result in whole]

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from bios_sweep.checks import at_least_zero, truth
 from bios_sweep.config.compose import Config
 from bios_sweep.errors import ConfigError, InputError
-from bios_sweep.mirror.mlflow.addresses import default_tracking_uri, is_web
+from bios_sweep.mirror.mlflow.tracker import default_tracking_uri, is_web
 from bios_sweep.mirror.mlflow.web import sign_in
 from bios_sweep.mirror.trackers import tracker_of
 from bios_sweep.ports import Recorder, Tracker
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.secrecy import masked
-
-if TYPE_CHECKING:
-    from bios_sweep.driver.sweep import Sweep
+from bios_sweep.study.plan import Plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,12 +54,13 @@ class Tracking:
         self.tracker.check()
         return self.tracker
 
-    def mirror(self, sweep: Sweep, last_entry: int) -> Recorder | None:
-        """A recorder, not yet started; None where the tracker has all up to `last_entry` of the journal."""
-        sweep_id, tracker = sweep.plan.sweep_id, self.tracker
-        if tracker is None or tracker.has(sweep_id, last_entry):
+    def mirror(self, plan: Plan, last_entry: int) -> Recorder | None:
+        """A recorder that follows; None where the tracker has all up to `last_entry` of the journal."""
+        if self.tracker is None or self.tracker.has(plan.sweep_id, last_entry):
             return None
-        return tracker.recorder(sweep_id, sweep.plan.study.scenario.name)
+        recorder = self.tracker.recorder(plan.sweep_id, plan.study.scenario.name)
+        recorder.start()
+        return recorder
 
     def link(self, sweep_id: str) -> str:
         """One line: where to look at the sweep."""
@@ -74,9 +72,6 @@ def tracking_of(config: Config, workspace: Workspace) -> Tracking:
 
     A user and password in a server's address move into MLflow's own variables here, before anything could
     print them, or hand the address to workers.
-
-    Raises:
-        ConfigError: a value of the wrong kind.
     """
     values = config.values["tracking"]
     seconds = at_least_zero("tracking.flush_seconds", values["flush_seconds"])

@@ -4,30 +4,37 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping
+from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bios_sweep.checks import one_of
+from bios_sweep.config.build import seconds
+from bios_sweep.config.compose import Config
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.defaults import FILE_NAME, TunedDefaults, read_tuned
-from bios_sweep.driver.invocation import Invocation
+from bios_sweep.driver.invocation import Invocation, workspace_of
 from bios_sweep.errors import InputError, MissingExtraError, StorageError
-from bios_sweep.procedure import Known, State, state_of
+from bios_sweep.procedure import Known, State, broken_by, state_of
 from bios_sweep.records.earlier import told_by
 from bios_sweep.records.journal import read_state
+from bios_sweep.records.lock import live_owner
 from bios_sweep.records.results import without_damage
-from bios_sweep.records.sweep_state import SweepState
+from bios_sweep.records.sweep_state import BROKEN, SweepState
 from bios_sweep.records.workspace import PLAN_FILE, Workspace
+from bios_sweep.report.content.answers import SweepStatus
 from bios_sweep.report.content.arm_rows import results_rows
 from bios_sweep.report.content.summarise import summarise
 from bios_sweep.report.content.summary import Summary
+from bios_sweep.report.text.failed import broken_line
 from bios_sweep.report.text.glance import html_of, sweep_lines
 from bios_sweep.sealed import PREFIX, file_digest
-from bios_sweep.study.design import Study
+from bios_sweep.study.design import WISHES, Study
 from bios_sweep.study.plan import Plan, build_plan
+from bios_sweep.vocabulary import Status
 
 if TYPE_CHECKING:
     from pandas import DataFrame  # type: ignore[import-untyped]  # its stubs are a package of their own
@@ -113,8 +120,7 @@ class SweepView:
             InputError: another word.
             MissingExtraError: pandas is not installed.
         """
-        if what not in ("trials", "curves"):
-            raise InputError(f"to_pandas: {what!r} is not allowed; choose from trials, curves")
+        one_of("to_pandas", what, ("trials", "curves"), InputError)
         if util.find_spec("pandas") is None:
             raise MissingExtraError("to_pandas needs pandas; install it with pip install pandas")
         from pandas import DataFrame  # takes half a second, and few ask for it
@@ -153,7 +159,7 @@ def open_sweep(workspace: Path | str | Workspace, name: str | None = None) -> Sw
     """
     place = workspace if isinstance(workspace, Workspace) else Workspace(Path(workspace))
     sweep_id = place.find_sweep(name)
-    stored: Mapping[str, Any] = place.read_plan(sweep_id)
+    stored = place.read_plan(sweep_id)
     try:
         plan = build_plan(Study.from_dict(stored["study"]))
         invocation = Invocation.from_dict(stored)
@@ -162,10 +168,9 @@ def open_sweep(workspace: Path | str | Workspace, name: str | None = None) -> Sw
             f"{place.sweep_dir(sweep_id) / PLAN_FILE}: is not a plan of this version "
             f"({type(error).__name__}: {error}); run the sweep again to write it"
         ) from error
-    path = place.journal_file(sweep_id)
-    journal, damaged = without_damage(read_state(path), place)
-    for told in damaged:
-        _log.warning("%s", told)
+    journal, damaged = without_damage(read_state(place.journal_file(sweep_id)), place)
+    for sentence in damaged:
+        _log.warning("%s", sentence)
     return SweepView(
         folder=place.sweep_dir(sweep_id),
         plan=plan,
@@ -174,3 +179,50 @@ def open_sweep(workspace: Path | str | Workspace, name: str | None = None) -> Sw
         known=told_by(journal, place),
         damaged=damaged,
     )
+
+
+def choose(invocation: Invocation, name: str | None = None) -> tuple[Config, Workspace, SweepView]:
+    """The sweep of that name or id, else sweeps=NAME, else the latest of the workspace.
+
+    A target or deadline that is given now counts instead of the plan's own: no verdict depends on it.
+    """
+    config = invocation.composed()
+    workspace = workspace_of(config)
+    view = open_sweep(workspace, name or config.sweep)
+    given = {wish: config.values["decision"].get(wish) for wish in WISHES}
+    given["deadline"] = seconds("decision.deadline", given["deadline"])
+    study = view.plan.study
+    decision = replace(study.decision, **{wish: value for wish, value in given.items() if value is not None})
+    view = replace(view, plan=replace(view.plan, study=replace(study, decision=decision)))
+    return config, workspace, view
+
+
+def status_of(workspace: Workspace, view: SweepView) -> SweepStatus:
+    """How far a sweep is, and who is at work. Without a live driver nothing is running."""
+    owner = live_owner(workspace)
+    driven = owner is not None and owner.sweep_id == view.sweep_id
+    counts = view.summary.counts
+    failed = [row for row in view.summary.failures if row.status == Status.FAILED]
+    return SweepStatus(
+        sweep=view.plan.study.name,
+        sweep_id=view.sweep_id,
+        judged_on=view.plan.study.metric.words,
+        stage=view.state.stage,
+        planned=counts.planned,
+        completed=counts.completed,
+        diverged=counts.diverged,
+        failed=counts.failed,
+        failures=dict(Counter(row.failure or "unknown" for row in failed)),
+        retried=sum(max(trial.attempts - 1, 0) for trial in view.journal.trials.values()),
+        running=view.journal.counts["running"] if driven else 0,
+        driver=owner if driven else None,
+        broken=None if driven else _broken(workspace, view),
+        damaged=view.damaged,
+        command=view.command,
+    )
+
+
+def _broken(workspace: Workspace, view: SweepView) -> str | None:
+    """Why the last run ended early, in a sentence; None where it did not."""
+    failure = broken_by(view.plan, view.journal.results) if view.journal.closed == BROKEN else None
+    return None if failure is None else broken_line(failure, view.summary.counts, workspace.trials)

@@ -17,7 +17,7 @@ from typing import Any, cast
 from bios_sweep.errors import BiosSweepError, DataError, StorageError
 from bios_sweep.ports import TrialEngine
 from bios_sweep.sealed import digests_of
-from bios_sweep.secrecy import masked
+from bios_sweep.secrecy import keep_secret, masked
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.trials import EVIDENCE, Measurement, TrialResult, TrialSpec
 from bios_sweep.vocabulary import Failure, Status
@@ -129,11 +129,9 @@ def interrupted(result: Mapping[str, Any]) -> bool:
 
 def kind_of(error: BaseException) -> str:
     """What kind of failure an engine's exception is; told by names, for torch is not loaded here."""
-    if isinstance(error, MemoryError) or "OutOfMemoryError" in {
-        kind.__name__ for kind in type(error).__mro__
-    }:
-        return Failure.OUT_OF_MEMORY
-    if isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY):
+    names = {kind.__name__ for kind in type(error).__mro__}
+    told = isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY)
+    if told or names & {"MemoryError", "OutOfMemoryError"}:
         return Failure.OUT_OF_MEMORY
     if isinstance(error, DataError):
         return Failure.DATA
@@ -153,6 +151,14 @@ def write_error_log(directory: Path, error: BaseException) -> None:
     with suppress(OSError):  # a full disk may be the very error; its cause still reaches the record
         directory.mkdir(parents=True, exist_ok=True)
         (directory / ERROR_LOG).write_text(masked("".join(traceback.format_exception(error))))
+
+
+def set_environment(environment: Mapping[str, str], threads: int | None = None) -> None:
+    """On a worker, before an engine is imported: what it reads from its environment it reads once."""
+    os.environ.update(environment)
+    keep_secret(environment)
+    if threads is not None:
+        os.environ["OMP_NUM_THREADS"] = str(threads)
 
 
 def worker_name() -> str:

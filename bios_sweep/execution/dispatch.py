@@ -21,9 +21,8 @@ from bios_sweep.vocabulary import Failure, Status
 
 FELL_WITH_US = "its script ended while the sweep was told to stop"
 SHORT = "with success, but not at its last step"
-NOT_THE_TRIALS_FAULT = frozenset(
-    {Failure.WORKER_LOST, Failure.NODE_LOST, Failure.PREEMPTED}
-)  # an engine may report these too
+# an engine may report these too
+NOT_THE_TRIALS_FAULT = frozenset({Failure.WORKER_LOST, Failure.NODE_LOST, Failure.PREEMPTED})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,10 +43,6 @@ class Job:
     trial: TrialSpec
     attempt: int = 1
     losses: int = 0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for the way to a worker."""
-        return {"trial": self.trial.to_dict(), "attempt": self.attempt}
 
 
 @dataclass
@@ -86,8 +81,7 @@ class Dispatch:
     def ready(self, slot: int, worker: str) -> None:
         """A slot has built its engine and waits for a job."""
         entry = self._slots.setdefault(slot, Slot())
-        entry.worker, entry.built = worker, True
-        entry.deaths_in_a_row = 0
+        entry.worker, entry.built, entry.deaths_in_a_row = worker, True, 0
         if entry.first_ready is None:
             entry.first_ready = self._clock()
 
@@ -101,33 +95,28 @@ class Dispatch:
             if job is None:
                 break
             entry.job, entry.busy_since = job, self._clock()
-            self._record(
-                TrialEvent(kind=STARTED, key=job.trial.key, attempt=job.attempt, worker=entry.worker)
-            )
+            self._tell(STARTED, job, entry.worker)
             assigned.append((entry.worker, job))
         return assigned
 
     def item(self, slot: int, key: str, attempt: int, values: Mapping[str, Any]) -> bool:
         """A measurement or the result of a job; False for one of an older attempt, which is ignored."""
         entry = self._slots[slot]
-        if not self.has(slot, key, attempt):
+        job = entry.job
+        if job is None or not self.has(slot, key, attempt):
             return False
         if "status" not in values:
-            point = Measurement(**values)
-            self._record(
-                TrialEvent(kind=MEASURED, key=key, attempt=attempt, worker=entry.worker, measurement=point)
-            )
-            return True
-        if self._source.stopping and interrupted(values):
-            cause = f"{FELL_WITH_US}: {values['cause'] or SHORT}"
-            self.gives_back(slot, Loss(failure=Failure.PREEMPTED, cause=cause))
+            self._tell(MEASURED, job, entry.worker, measurement=Measurement(**values))
             return True
         result = _result(values)
-        if result.status == Status.FAILED and result.failure in NOT_THE_TRIALS_FAULT:
+        if self._source.stopping and interrupted(values):
+            cause = f"{FELL_WITH_US}: {result.cause or SHORT}"
+            self.gives_back(slot, Loss(failure=Failure.PREEMPTED, cause=cause))
+        elif result.status == Status.FAILED and result.failure in NOT_THE_TRIALS_FAULT:
             self.gives_back(slot, Loss(failure=result.failure, cause=result.cause))
-            return True
-        self._free(entry)
-        self._record(TrialEvent(kind=ENDED, key=key, attempt=attempt, worker=entry.worker, result=result))
+        else:
+            self._free(entry)
+            self._tell(ENDED, job, entry.worker, result=result)
         return True
 
     def has(self, slot: int, key: str, attempt: int) -> bool:
@@ -135,15 +124,18 @@ class Dispatch:
         job = self._slots[slot].job
         return job is not None and (job.trial.key, job.attempt) == (key, attempt)
 
-    def gives_back(self, slot: int, loss: Loss) -> None:
-        """A slot lives but lost its job, which goes to the front of the line or ends."""
-        entry = self._slots[slot]
+    def gives_back(self, slot: int, loss: Loss | None) -> None:
+        """A slot lives but lost its job, which goes to the front of the line or ends.
+
+        loss: None where it was told to stop: the trial stays at its checkpoint.
+        """
+        entry = self._slots.setdefault(slot, Slot())
         job = entry.job
         self._free(entry)
-        if job is not None:
+        if job is not None and loss is not None:
             self._give_back(job, entry.worker, loss)
 
-    def away(self, slot: int, loss: Loss) -> None:
+    def away(self, slot: int, loss: Loss | None) -> None:
         """A slot fell silent or leaves: it gets nothing until it says again that it is ready."""
         self.gives_back(slot, loss)
         self._slots[slot].worker = ""
@@ -169,19 +161,9 @@ class Dispatch:
         """The slot whose process this is, or None when it is absent."""
         return next((slot for slot, entry in self._slots.items() if entry.worker == worker), None)
 
-    def worker_of(self, slot: int) -> str:
-        """The slot's process, empty while it is absent."""
-        return self._slots[slot].worker if slot in self._slots else ""
-
     def present(self) -> dict[int, str]:
         """Slot -> worker of those that are not absent."""
         return {slot: entry.worker for slot, entry in self._slots.items() if entry.worker}
-
-    def left(self, slot: int) -> None:
-        """A slot was told to stop; a trial it was on stays at its checkpoint."""
-        entry = self._slots.setdefault(slot, Slot())
-        self._free(entry)
-        entry.worker = ""
 
     def finished(self) -> bool:
         """Whether no trial runs and none will; may take the next trial to find out.
@@ -193,12 +175,11 @@ class Dispatch:
             return False
         if self._source.stopping:
             return True
-        if not self._line:
-            trial = self._source.take()
-            if trial is None:
-                require_closed(self._source)
-                return True
-            self._line.append(Job(trial=trial))
+        job = self._next_job()
+        if job is None:
+            require_closed(self._source)
+            return True
+        self._line.appendleft(job)
         return False
 
     @property
@@ -227,30 +208,22 @@ class Dispatch:
         entry.job = None
 
     def _give_back(self, job: Job, worker: str, loss: Loss) -> None:
-        key, cause = job.trial.key, masked(loss.cause)
-        losses = job.losses + (loss.failure != Failure.PREEMPTED)
-        if loss.failure in RETRIED_IN_VAIN or losses >= self._max_attempts:
-            told = cause if loss.failure in RETRIED_IN_VAIN else f"{cause} ({self._tries(losses)})"
-            result = TrialResult(
-                key=key, status=Status.FAILED, attempts=job.attempt, cause=told, failure=loss.failure
-            )
-            self._record(TrialEvent(kind=ENDED, key=key, attempt=job.attempt, worker=worker, result=result))
+        cause, failure = masked(loss.cause), loss.failure
+        losses = job.losses + (failure != Failure.PREEMPTED)
+        if failure not in RETRIED_IN_VAIN and losses < self._max_attempts:
+            again = Job(trial=job.trial, attempt=job.attempt + 1, losses=losses)
+            self._line.append(again)
+            self._tell(RETRIED, again, worker, cause=cause, failure=failure)
             return
-        again = Job(trial=job.trial, attempt=job.attempt + 1, losses=losses)
-        self._line.append(again)
-        self._record(
-            TrialEvent(
-                kind=RETRIED,
-                key=key,
-                attempt=again.attempt,
-                worker=worker,
-                cause=cause,
-                failure=loss.failure,
-            )
+        if failure not in RETRIED_IN_VAIN:
+            cause += f" (attempt {losses} of {self._max_attempts})"
+        result = TrialResult(
+            key=job.trial.key, status=Status.FAILED, attempts=job.attempt, cause=cause, failure=failure
         )
+        self._tell(ENDED, job, worker, result=result)
 
-    def _tries(self, losses: int) -> str:
-        return f"attempt {losses} of {self._max_attempts}"
+    def _tell(self, kind: str, job: Job, worker: str, **what: Any) -> None:
+        self._record(TrialEvent(kind=kind, key=job.trial.key, attempt=job.attempt, worker=worker, **what))
 
 
 def require_closed(source: TrialSource) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from bios_sweep.execution.attempts import attempt_trial, interrupted, load_engine, time_arms, worker_name
@@ -15,7 +16,7 @@ from bios_sweep.ports import (
     MEASURED,
     STARTED,
     EventSink,
-    PreflightLine,
+    Options,
     TrialEngine,
     TrialEvent,
     TrialSource,
@@ -28,38 +29,24 @@ from bios_sweep.vocabulary import Status
 class InlineExecutor:
     """Runs trials here. Nothing to install, nothing to wait for; a crash of the process ends the run."""
 
-    @property
-    def idle_seconds(self) -> Mapping[int, float]:
-        """This process is never without a trial."""
-        return {}
+    idle_seconds: Mapping[int, float] = MappingProxyType({})  # this process is never without a trial
 
     def check(self) -> str:
         """This process can always run one trial at a time."""
         return "in this process, one trial at a time"
 
-    def preflight(self, wanted: Mapping[str, Any]) -> tuple[PreflightLine, ...]:
+    def preflight(self, wanted: Mapping[str, Any]) -> tuple[()]:
         """Nothing to compare: trials run where they were planned."""
         return ()
 
     def time(
-        self,
-        settings: Sequence[TrainingSettings],
-        *,
-        engine: str,
-        engine_options: Mapping[str, Any],
-        repeats: int,
+        self, settings: Sequence[TrainingSettings], engine: str, engine_options: Options, repeats: int
     ) -> tuple[list[list[float]], str]:
         """Time the arms here, before any trial."""
         return time_arms(engine, engine_options, [arm.to_dict() for arm in settings], repeats)
 
     def run(
-        self,
-        source: TrialSource,
-        record: EventSink,
-        *,
-        engine: str,
-        engine_options: Mapping[str, Any],
-        trials_dir: Path,
+        self, source: TrialSource, record: EventSink, engine: str, engine_options: Options, trials_dir: Path
     ) -> None:
         """Run trials until the source is closed or stopping; a trial that fails gets a fresh engine after it.
 

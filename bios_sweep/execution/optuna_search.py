@@ -10,10 +10,12 @@ from __future__ import annotations
 import logging
 import math
 import os
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import optuna
@@ -42,12 +44,17 @@ GOOD_SHARE = 0.5
 DIRECTIONS = {"minimize": 1.0, "maximize": -1.0}
 LOST = "lost"  # study attribute: numbers of proposals that were asked but never reached the journal
 PENALISED = "diverged"  # study attribute: numbers that were told a penalty instead of a value
-_RUNNING, _WAITING, _COMPLETE, _FAIL = (
-    TrialState.RUNNING,
-    TrialState.WAITING,
-    TrialState.COMPLETE,
-    TrialState.FAIL,
-)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Only warnings from Optuna while one of our calls runs; its level is the user's again afterwards."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(max(before, logging.WARNING))
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)
 
 
 class OptunaSearch:
@@ -63,6 +70,7 @@ class OptunaSearch:
         StorageError: the file is damaged before its last line.
     """
 
+    @_quiet()
     def __init__(
         self,
         path: Path | None,
@@ -73,23 +81,19 @@ class OptunaSearch:
         directions: tuple[str, ...] = ("minimize",),
         seed: int = 0,
     ) -> None:
-        _require_directions(name, directions, worst)
         self._space = space
         self._worst = worst
         self._seed = seed
         self._multipliers = tuple(DIRECTIONS[direction] for direction in directions)
         self._distributions = {one.setting: _distribution(one) for one in space.ranges}
-        with _quiet():
-            self._study = _open_study(_open_storage(path), name, self._multipliers)
+        self._study = _open_study(_open_storage(path), name, directions)
 
+    @_quiet()
     def ask(self, count: int) -> list[Proposal]:
-        """The next proposals: the starts first, then a few random ones, then the model's.
+        """The starts first, then a few random ones, then the model's; in a small range one may repeat."""
+        return [self._ask_one() for _ in range(count)]
 
-        Where a range holds few whole numbers a proposal may repeat an earlier one; its trial exists then.
-        """
-        with _quiet():
-            return [self._ask_one() for _ in range(count)]
-
+    @_quiet()
     def tell(self, number: int, objectives: tuple[float, ...] | None) -> None:
         """Values per objective; None (or one that is not finite) is a divergence. Telling again is ignored.
 
@@ -106,19 +110,15 @@ class OptunaSearch:
         if objectives is None or not all(math.isfinite(value) for value in objectives):
             objectives = self._penalty()
             self._note(PENALISED, number)
-        with _quiet():
-            self._study.tell(number, list(objectives))
+        self._study.tell(number, list(objectives))
 
+    @_quiet()
     def drop(self, number: int) -> None:
-        """A proposal without an outcome: kept in Optuna's file as failed, ignored by the model.
-
-        Raises:
-            BiosSweepError: no such proposal was asked.
-        """
+        """A proposal without an outcome: kept in Optuna's file as failed, ignored by the model."""
         if self._open(number) is not None:
-            with _quiet():
-                self._study.tell(number, state=_FAIL)
+            self._study.tell(number, state=TrialState.FAIL)
 
+    @_quiet()
     def importance(self) -> dict[str, float]:
         """PED-ANOVA: how differently the better half is spread over a setting than all proposals are.
 
@@ -126,17 +126,18 @@ class OptunaSearch:
         of variance: a setting that explains 94 % of it comes out at about 70-80 %.
         Source: Watanabe et al. 2023, arXiv 2304.10255.
         """
-        if len(self._trials(_COMPLETE)) < FEWEST_FOR_IMPORTANCE:
+        if len(self._trials(TrialState.COMPLETE)) < FEWEST_FOR_IMPORTANCE:
             return {}
         sign = self._multipliers[0]
         evaluator = PedAnovaImportanceEvaluator(target_quantile=GOOD_SHARE)
-        with _quiet(), warnings.catch_warnings():
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it warns that lower must be better, which the sign sees to
             shares = get_param_importances(
                 self._study, evaluator=evaluator, target=lambda trial: sign * trial.values[0]
             )
         return {name: float(shares[name]) for name in self._space.settings}
 
+    @_quiet()
     def reconcile(self, known: Sequence[KnownProposal]) -> None:
         """Make Optuna's study agree with the sweep's journal, which is the truth.
 
@@ -144,18 +145,21 @@ class OptunaSearch:
         lost or shortened file are put back under their numbers.
         """
         by_number = {one.proposal.number: one for one in known}
-        with _quiet():
-            while self._trials(_WAITING):
-                self._study.ask(self._distributions)  # queued by a process that died before it asked
-            for number in range(len(self._trials()), max(by_number, default=-1) + 1):
-                self._put_back(number, by_number.get(number))
-            for trial in self._trials(_RUNNING):
-                self._settle(trial, by_number.get(trial.number))
+        while self._trials(TrialState.WAITING):
+            self._study.ask(self._distributions)  # queued by a process that died before it asked
+        for number in range(len(self._trials()), max(by_number, default=-1) + 1):
+            self._put_back(number, by_number.get(number))
+        for trial in self._trials(TrialState.RUNNING):
+            self._settle(trial, by_number.get(trial.number))
 
     def _ask_one(self) -> Proposal:
         lost = self._noted(LOST)
-        asked = [trial for trial in self._trials() if trial.number not in lost and trial.state != _WAITING]
-        if not self._trials(_WAITING):
+        asked = [
+            trial
+            for trial in self._trials()
+            if trial.number not in lost and trial.state != TrialState.WAITING
+        ]
+        if not self._trials(TrialState.WAITING):
             untried = [start for start in self._space.first if start not in [one.params for one in asked]]
             if untried:
                 self._study.enqueue_trial(untried[0])
@@ -166,10 +170,12 @@ class OptunaSearch:
     def _put_back(self, number: int, known: KnownProposal | None) -> None:
         if known is None:
             self._note(LOST, number)
-            self._study.add_trial(create_trial(state=_FAIL))
+            self._study.add_trial(create_trial(state=TrialState.FAIL))
             return
         values = {name: known.proposal.values[name] for name in self._space.settings}
-        self._study.add_trial(create_trial(state=_RUNNING, params=values, distributions=self._distributions))
+        self._study.add_trial(
+            create_trial(state=TrialState.RUNNING, params=values, distributions=self._distributions)
+        )
 
     def _settle(self, trial: FrozenTrial, known: KnownProposal | None) -> None:
         """An open proposal: told, left to the sweep, or given up (a half-written one teaches nothing)."""
@@ -184,7 +190,7 @@ class OptunaSearch:
     def _penalty(self) -> tuple[float, ...]:
         """Per objective: past the worst seen or known, by as much as lies between that and the best seen."""
         penalised = self._noted(PENALISED)
-        seen = [trial.values for trial in self._trials(_COMPLETE) if trial.number not in penalised]
+        seen = [trial.values for trial in self._trials(TrialState.COMPLETE) if trial.number not in penalised]
         return tuple(
             sign * _past([sign * one for one in (self._worst[place], *(row[place] for row in seen))])
             for place, sign in enumerate(self._multipliers)
@@ -202,30 +208,9 @@ class OptunaSearch:
     def _open(self, number: int) -> FrozenTrial | None:
         """The proposal of that number while it waits for its result; None once it has ended."""
         trials = self._trials()
-        if not 0 <= number < len(trials) or trials[number].state == _WAITING:
+        if not 0 <= number < len(trials) or trials[number].state == TrialState.WAITING:
             raise BiosSweepError(f"search {self._study.study_name}: proposal {number} was never asked for")
-        return trials[number] if trials[number].state == _RUNNING else None
-
-
-class _OneWriter:
-    """The lock that Optuna's file asks for; the workspace has one driver, so there is nothing to lock."""
-
-    def acquire(self) -> bool:
-        return True
-
-    def release(self) -> None:
-        return None
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Only warnings from Optuna while one of our calls runs; its level is the user's again afterwards."""
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(max(before, logging.WARNING))
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(before)
+        return trials[number] if trials[number].state == TrialState.RUNNING else None
 
 
 def _open_storage(path: Path | None) -> BaseStorage:
@@ -233,7 +218,8 @@ def _open_storage(path: Path | None) -> BaseStorage:
         return InMemoryStorage()
     _cut_half_line(path)
     try:
-        return JournalStorage(JournalFileBackend(str(path), lock_obj=_OneWriter()))  # type: ignore[arg-type]
+        lock: Any = threading.RLock()  # between processes the workspace's: one driver at a time
+        return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
     except (ValueError, KeyError, TypeError) as error:  # no JSON, or JSON that is no operation of Optuna's
         raise StorageError(
             f"{path}: damaged before its last line ({error}); "
@@ -241,11 +227,11 @@ def _open_storage(path: Path | None) -> BaseStorage:
         ) from error
 
 
-def _open_study(storage: BaseStorage, name: str, multipliers: Sequence[float]) -> optuna.Study:
+def _open_study(storage: BaseStorage, name: str, directions: Sequence[str]) -> optuna.Study:
     if name in optuna.get_all_study_names(storage):
         return optuna.load_study(study_name=name, storage=storage)
-    directions = [StudyDirection.MINIMIZE if sign > 0 else StudyDirection.MAXIMIZE for sign in multipliers]
-    return optuna.create_study(storage=storage, study_name=name, directions=directions)
+    kinds = [StudyDirection[direction.upper()] for direction in directions]
+    return optuna.create_study(storage=storage, study_name=name, directions=kinds)
 
 
 def _cut_half_line(path: Path) -> None:
@@ -258,14 +244,6 @@ def _cut_half_line(path: Path) -> None:
         if whole < len(content):
             file.truncate(whole)
             os.fsync(file.fileno())
-
-
-def _require_directions(name: str, directions: Sequence[str], worst: Sequence[float]) -> None:
-    unknown = [direction for direction in directions if direction not in DIRECTIONS]
-    if unknown:
-        raise BiosSweepError(f"search {name}: {unknown[0]!r} is no direction; {' or '.join(DIRECTIONS)}")
-    if len(worst) != len(directions):
-        raise BiosSweepError(f"search {name}: {len(directions)} directions but {len(worst)} worst values")
 
 
 def _distribution(one: SearchRange) -> BaseDistribution:

@@ -18,11 +18,6 @@ class Node:
     resources: Mapping[str, float]
 
 
-def slots_on(request: Request, node: Node) -> int:
-    """Trials that fit on an otherwise empty node at a time."""
-    return _fit(request, node.resources)
-
-
 def place_slots(request: Request, nodes: Sequence[Node]) -> tuple[Node, ...]:
     """Where each trial slot should start: as many as run at a time, by the request's placement.
 
@@ -32,7 +27,7 @@ def place_slots(request: Request, nodes: Sequence[Node]) -> tuple[Node, ...]:
         ClusterError: one trial fits on no node.
     """
     slots = refuse_unless_fits(request, [node.resources for node in nodes])
-    room = {node.id: slots_on(request, node) for node in nodes}
+    room = {node.id: slots_on(request, node.resources) for node in nodes}
     if request.placement == PACK:
         seats = [
             node for node in sorted(nodes, key=lambda node: -room[node.id]) for _ in range(room[node.id])
@@ -51,7 +46,7 @@ def refuse_unless_fits(request: Request, nodes: Sequence[Mapping[str, float]]) -
     Raises:
         ClusterError: none fits; names what one trial needs and the most that one node offers.
     """
-    slots = sum(_fit(request, node) for node in nodes)
+    slots = sum(slots_on(request, node) for node in nodes)
     if slots:
         return slots
     where = "the local machine" if request.address is None else f"a node of the cluster at {request.address}"
@@ -88,15 +83,17 @@ def refuse_unless_fits(request: Request, nodes: Sequence[Mapping[str, float]]) -
 def waiting_line(request: Request, *, free: Mapping[str, float], total: Mapping[str, float]) -> str:
     """What one trial needs and what the cluster has of it. free, total: amounts by Ray's names, all nodes."""
     needed = " and ".join(_told(name, amount) for name, amount in request.bundle.items())
+    units = {name: one.unit for name, one in RESOURCES.items()}
     left = [
-        f"{free.get(name, 0.0) / _unit(name):g} of {_told(name, total.get(name, 0.0))}"
+        f"{free.get(name, 0.0) / units.get(name, 1.0):g} of {_told(name, total.get(name, 0.0))}"
         for name in request.bundle
         if not name.startswith(ACCELERATOR)
     ]
     return f"a trial needs {needed} on one node; free on all nodes together: {', '.join(left)}"
 
 
-def _fit(request: Request, resources: Mapping[str, float]) -> int:
+def slots_on(request: Request, resources: Mapping[str, float]) -> int:
+    """Trials that fit at a time on an otherwise empty node with these resources."""
     fits = [
         int(resources.get(name, 0.0) / needed + 1e-9)
         for name, needed in request.bundle.items()
@@ -122,7 +119,3 @@ def _told(name: str, amount: float) -> str:
     if name.startswith(ACCELERATOR):
         return f"the accelerator {name.removeprefix(ACCELERATOR)}"
     return RESOURCES[name].words(amount) if name in RESOURCES else f"{amount:g} {name}"
-
-
-def _unit(name: str) -> float:
-    return RESOURCES[name].unit if name in RESOURCES else 1.0

@@ -7,12 +7,13 @@ trains without an error and gives other numbers.
 from __future__ import annotations
 
 import hashlib
-import importlib
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from importlib import metadata
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from bios_sweep.errors import BiosSweepError
@@ -35,7 +36,12 @@ def own_versions(packages: Sequence[str]) -> dict[str, str]:
     `bios_sweep` comes with a digest of its code: a node with other code of the same number is found too.
     """
     found = {"python": platform.python_version(), "bios_sweep": f"{__version__} ({_code_digest()})"}
-    return found | {package: _version(package) for package in packages}
+    for package in packages:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = ABSENT
+    return found
 
 
 def inspect(facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -49,8 +55,12 @@ def inspect(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "versions": own_versions(facts["packages"]),
         "files": _tried(lambda: _see_files(facts["files"], facts["place"], facts["content"])),
-        "material": _tried(lambda: _see_material(facts)) if facts["looker"] else {},
-        "gpus": _tried(lambda: {"found": _imported(facts["gpu_looker"])()}) if facts["gpu_looker"] else {},
+        "material": _tried(
+            lambda: resolve_name(facts["looker"])(bring_data(facts["options"], facts["files"]))
+        )
+        if facts["looker"]
+        else {},
+        "gpus": _tried(lambda: {"found": resolve_name(facts["gpu_looker"])()}) if facts["gpu_looker"] else {},
     }
 
 
@@ -61,42 +71,45 @@ def judge(answers: Sequence[Mapping[str, Any]], wanted: Mapping[str, Any]) -> tu
     wanted: `versions` (package -> version), `material` (name -> fingerprint), `gpu_count` and `gpu_bytes`
     (GPUs a trial takes, free bytes that each must have), `files` (the address, for people).
     """
-    lines: list[PreflightLine] = []
-    for answer in answers:
-        if "error" in answer:
-            lines.append(_unanswered(answer))
-            continue
-        lines += [*_versions(answer, wanted), _files(answer, wanted), *_material(answer, wanted)]
-        lines += _gpus(answer, wanted) if wanted["gpu_count"] else []
+    lines = [line for answer in answers for line in _lines(answer, wanted)]
     return tuple(line if line.red else replace(line, way_out="") for line in lines)
 
 
-def _unanswered(answer: Mapping[str, Any]) -> PreflightLine:
-    missing = "bios_sweep" in answer["error"] and "No module" in answer["error"]
-    return PreflightLine(
-        node=answer["node"],
-        check="answer",
-        wanted="an answer",
-        found=answer["error"],
-        red=True,
-        way_out="install bios-sweep there, or leave cluster.preinstalled=false"
-        if missing
-        else "see the node's Ray logs, or take the node out of the cluster",
-    )
-
-
-def _versions(answer: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[PreflightLine]:
-    return [
-        PreflightLine(
-            node=answer["node"],
-            check=package,
-            wanted=version,
-            found=answer["versions"].get(package, ABSENT),
-            red=not _same_version(package, answer["versions"].get(package, ABSENT), version),
-            way_out=_install(package, version),
+def _lines(answer: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[PreflightLine]:
+    line = partial(PreflightLine, node=answer["node"])
+    if "error" in answer:
+        missing = "bios_sweep" in answer["error"] and "No module" in answer["error"]
+        way_out = (
+            "install bios-sweep there, or leave cluster.preinstalled=false"
+            if missing
+            else "see the node's Ray logs, or take the node out of the cluster"
         )
-        for package, version in wanted["versions"].items()
-    ]
+        yield line(check="answer", wanted="an answer", found=answer["error"], red=True, way_out=way_out)
+        return
+    for package, version in wanted["versions"].items():
+        found = answer["versions"].get(package, ABSENT)
+        red, way_out = not _same_version(package, found, version), _install(package, version)
+        yield line(check=package, wanted=version, found=found, red=red, way_out=way_out)
+    seen = answer["files"]
+    yield line(
+        check="trial files",
+        wanted=f"writable, shared: {wanted['files']}",
+        found=seen.get("error") or "writable, shared",
+        red="error" in seen,
+        way_out="give cluster.storage a folder or an address that every node can write, such as s3://BUCKET/DIR",
+    )
+    material = answer["material"]
+    for name, fingerprint in wanted["material"].items():
+        entry = material if "error" in material else material[name]
+        yield line(
+            check=name,
+            wanted=fingerprint[:DIGEST_LETTERS],
+            found=entry.get("error") or entry["found"][:DIGEST_LETTERS],
+            red=entry.get("found") != fingerprint,
+            way_out=wanted["ways_out"].get(name, ""),
+        )
+    if wanted["gpu_count"]:
+        yield from _gpus(line, answer["gpus"], wanted["gpu_count"], wanted["gpu_bytes"])
 
 
 def _same_version(package: str, found: str, wanted: str) -> bool:
@@ -114,63 +127,28 @@ def _install(package: str, version: str) -> str:
     return f"pip install {package}=={version} there"
 
 
-def _files(answer: Mapping[str, Any], wanted: Mapping[str, Any]) -> PreflightLine:
-    seen = answer["files"]
-    return PreflightLine(
-        node=answer["node"],
-        check="trial files",
-        wanted=f"writable, shared: {wanted['files']}",
-        found=seen.get("error") or "writable, shared",
-        red="error" in seen,
-        way_out="give cluster.storage a folder or an address that every node can write, such as s3://BUCKET/DIR",
-    )
-
-
-def _material(answer: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[PreflightLine]:
-    seen, lines = answer["material"], []
-    for name, fingerprint in wanted["material"].items():
-        entry = seen if "error" in seen else seen[name]
-        lines.append(
-            PreflightLine(
-                node=answer["node"],
-                check=name,
-                wanted=fingerprint[:DIGEST_LETTERS],
-                found=entry.get("error") or entry["found"][:DIGEST_LETTERS],
-                red=entry.get("found") != fingerprint,
-                way_out=wanted["ways_out"].get(name, ""),
-            )
-        )
-    return lines
-
-
-def _gpus(answer: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[PreflightLine]:
+def _gpus(
+    line: Callable[..., PreflightLine], seen: Mapping[str, Any], count: int, needed: int
+) -> Iterator[PreflightLine]:
     """Ray may give a trial any GPU of the node, so the fullest one decides."""
-    seen, count, needed = answer["gpus"], wanted["gpu_count"], wanted["gpu_bytes"]
     gpus = seen.get("found", [])
-    visible = PreflightLine(
-        node=answer["node"],
+    names = ", ".join(sorted({str(gpu["name"]) for gpu in gpus}))
+    yield line(
         check="GPUs",
         wanted=f"{count} or more",
-        found=seen.get("error") or _named(gpus),
+        found=seen.get("error") or (f"{len(gpus)}: {names}" if gpus else "none"),
         red=len(gpus) < count,
         way_out="check the driver and the torch build there, or start its Ray with --num-gpus=0",
     )
-    if not gpus or not needed:
-        return [visible]
-    least = min(gpu["free"] for gpu in gpus)
-    free = PreflightLine(
-        node=answer["node"],
-        check="free GPU memory",
-        wanted=f"{needed / GIB:.1f} GiB on each",
-        found=f"{least / GIB:.1f} GiB on the fullest",
-        red=least < needed,
-        way_out="end what else runs on the GPU, or raise cluster.gpus_per_trial",
-    )
-    return [visible, free]
-
-
-def _named(gpus: Sequence[Mapping[str, Any]]) -> str:
-    return f"{len(gpus)}: {', '.join(sorted({str(gpu['name']) for gpu in gpus}))}" if gpus else "none"
+    if gpus and needed:
+        least = min(gpu["free"] for gpu in gpus)
+        yield line(
+            check="free GPU memory",
+            wanted=f"{needed / GIB:.1f} GiB on each",
+            found=f"{least / GIB:.1f} GiB on the fullest",
+            red=least < needed,
+            way_out="end what else runs on the GPU, or raise cluster.gpus_per_trial",
+        )
 
 
 def _see_files(uri: str, place: str, content: str) -> dict[str, str]:
@@ -182,11 +160,6 @@ def _see_files(uri: str, place: str, content: str) -> dict[str, str]:
     return {}
 
 
-def _see_material(facts: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = _imported(facts["looker"])(bring_data(facts["options"], facts["files"]))
-    return found
-
-
 def _tried(look: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     try:
         return look()
@@ -194,19 +167,6 @@ def _tried(look: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         return {"error": masked(str(error))}
     except Exception as error:  # noqa: BLE001 - whatever it is, it is what was found
         return {"error": describe(error)}
-
-
-def _imported(name: str) -> Callable[..., Any]:
-    module, _, function = name.partition(":")
-    found: Callable[..., Any] = getattr(importlib.import_module(module), function)
-    return found
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return ABSENT
 
 
 def _code_digest() -> str:

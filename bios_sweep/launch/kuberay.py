@@ -7,135 +7,76 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]  # omegaconf brings it, without stubs
 
-from bios_sweep import checks
+from bios_sweep.checks import line, matching, one_of, or_null, truth, whole
 from bios_sweep.errors import ConfigError
-from bios_sweep.launch import job_values
-from bios_sweep.launch.study_command import StudyCommand
+from bios_sweep.launch import job
+from bios_sweep.launch.job import JobOptions, StudyCommand, each, form, named, option
 
-MODES = ("K8sJobMode", "HTTPMode")
 AUTH_SINCE = (2, 52)  # https://docs.ray.io/en/latest/cluster/kubernetes/user-guides/kuberay-auth.html
 GRACE_SECONDS = 60  # chosen, not measured: time to leave after a notice; Kubernetes' own default is 30
 HEAD_PORTS = {"gcs-server": 6379, "dashboard": 8265}
 PLAIN = re.compile(r"[A-Za-z/][\w./-]*")
 ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "RAY_USAGE_STATS_ENABLED": "0"}
 
+# https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-subdomain-names
+DNS_NAME = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
+NAME = form(DNS_NAME, "a name of small letters, digits, . and -")
+MEMORY = form(job.QUANTITY, "a quantity such as 32Gi")
+SECRET = form(
+    rf"{DNS_NAME}/[A-Za-z0-9_.-]+",
+    "SECRET/KEY: the name of a Kubernetes secret and a key in it, never the value",
+)
+TAINT = form(r"[A-Za-z0-9][\w./-]*", "a taint's key, such as nvidia.com/gpu")
+
+
+def _image(key: str, value: Any) -> str:
+    if value is None:
+        raise ConfigError(
+            f"{key}: missing; give an image with bios-sweep[run] and Ray installed, such as "
+            f"{key}=registry.example.com/bios-sweep:1"
+        )
+    return matching(key, value, r"[A-Za-z0-9][A-Za-z0-9_./:@-]*", "an image's name")
+
 
 @dataclass(frozen=True, kw_only=True)
-class KubeRayOptions:
+class KubeRayOptions(JobOptions):
     """conf/submit/kuberay.yaml, checked. The comments there and docs/submit.md say what each is for."""
 
-    image: str
-    ray_version: str
-    namespace: str | None
-    service_account: str | None
-    replicas: int
-    gpus: int
-    cpus: int
-    memory: str
-    head_cpus: int
-    head_memory: str
-    claims: dict[str, str]
-    environment: dict[str, str]
-    secrets: dict[str, str]
-    image_pull_secrets: tuple[str, ...]
-    node_selector: dict[str, str]
-    tolerations: tuple[str, ...]
-    auth: bool
-    submission_mode: str
-    backoff_limit: int
-    deadline_seconds: int | None
-    ttl_seconds: int
-
-    @classmethod
-    def from_values(cls, values: Mapping[str, Any]) -> KubeRayOptions:
-        """The options of a composed group.
-
-        Raises:
-            ConfigError: a value is not allowed; the message names its key.
-        """
-        given = job_values.fields("kuberay", values, tuple(field.name for field in fields(cls)))
-        given["environment"] = job_values.environment("submit.environment", given["environment"])
-        for name in ("claims", "secrets", "node_selector"):
-            given[name] = checks.mapping(f"submit.{name}", given[name])
-        for name in ("image_pull_secrets", "tolerations"):
-            given[name] = checks.listed(f"submit.{name}", given[name])
-        return cls(**given)
+    group = "kuberay"
+    image: str = option(_image)
+    ray_version: str = option(form(r"\d+\.\d+\.\d+", "a version such as 2.60.0"))
+    namespace: str | None = option(or_null(NAME))
+    service_account: str | None = option(or_null(NAME))
+    replicas: int = option(whole)
+    gpus: int = option(partial(whole, least=0))
+    cpus: int = option(whole)
+    memory: str = option(MEMORY)
+    head_cpus: int = option(whole)
+    head_memory: str = option(MEMORY)
+    claims: Mapping[str, str] = option(named(form(job.PATH, "an absolute path such as /mnt/bios"), NAME))
+    environment: Mapping[str, str] = option(job.environment)
+    secrets: Mapping[str, str] = option(named(SECRET, form(job.VARIABLE, "a variable's name")))
+    image_pull_secrets: tuple[str, ...] = option(each(NAME))
+    node_selector: Mapping[str, str] = option(named(line))
+    tolerations: tuple[str, ...] = option(each(TAINT))
+    auth: bool = option(truth)
+    submission_mode: str = option(partial(one_of, allowed=("K8sJobMode", "HTTPMode")))
+    backoff_limit: int = option(partial(whole, least=0))
+    deadline_seconds: int | None = option(or_null(whole))
+    ttl_seconds: int = option(partial(whole, least=0))
 
     def __post_init__(self) -> None:
-        if self.image is None:
-            raise ConfigError(
-                "submit.image: missing; give an image with bios-sweep[run] and Ray installed, such as "
-                "submit.image=registry.example.com/bios-sweep:1"
-            )
-        checks.matching("submit.image", self.image, r"[A-Za-z0-9][A-Za-z0-9_./:@-]*", "an image's name")
-        checks.matching("submit.ray_version", self.ray_version, r"\d+\.\d+\.\d+", "a version such as 2.60.0")
-        checks.truth("submit.auth", self.auth)
         if self.auth and tuple(map(int, self.ray_version.split(".")))[:2] < AUTH_SINCE:
             raise ConfigError(
                 f"submit.ray_version: {self.ray_version} has no tokens; use 2.52.0 or newer, or "
                 "submit.auth=false"
-            )
-        checks.one_of("submit.submission_mode", self.submission_mode, MODES)
-        self._check_numbers()
-        self._check_names()
-
-    def _check_numbers(self) -> None:
-        for name, least in (
-            ("replicas", 1),
-            ("gpus", 0),
-            ("cpus", 1),
-            ("head_cpus", 1),
-            ("backoff_limit", 0),
-            ("ttl_seconds", 0),
-        ):
-            checks.whole(f"submit.{name}", getattr(self, name), least)
-        if self.deadline_seconds is not None:
-            checks.whole("submit.deadline_seconds", self.deadline_seconds, 1)
-        for name in ("memory", "head_memory"):
-            checks.matching(
-                f"submit.{name}", getattr(self, name), job_values.QUANTITY, "a quantity such as 32Gi"
-            )
-
-    def _check_names(self) -> None:
-        names = [("namespace", self.namespace), ("service_account", self.service_account)]
-        names += [
-            (f"image_pull_secrets[{place}]", name) for place, name in enumerate(self.image_pull_secrets)
-        ]
-        names += [(f"claims.{name}", name) for name in self.claims]
-        for key, name in names:
-            if name is not None:
-                checks.matching(
-                    f"submit.{key}",
-                    name,
-                    job_values.KUBERNETES_NAME,
-                    "a name of small letters, digits, . and -",
-                )
-        for name, path in self.claims.items():
-            checks.matching(
-                f"submit.claims.{name}", path, job_values.PATH, "an absolute path such as /mnt/bios"
-            )
-        for name, secret in self.secrets.items():
-            checks.matching(f"submit.secrets.{name}", name, job_values.VARIABLE, "a variable's name")
-            checks.matching(
-                f"submit.secrets.{name}",
-                secret,
-                rf"{job_values.KUBERNETES_NAME}/[A-Za-z0-9_.-]+",
-                "SECRET/KEY: the name of a Kubernetes secret and a key in it, never the value",
-            )
-        for name, value in self.node_selector.items():
-            checks.line(f"submit.node_selector.{name}", value)
-        for place, name in enumerate(self.tolerations):
-            checks.matching(
-                f"submit.tolerations[{place}]",
-                name,
-                r"[A-Za-z0-9][\w./-]*",
-                "a taint's key, such as nvidia.com/gpu",
             )
 
 
@@ -145,33 +86,35 @@ def rayjob_manifest(command: StudyCommand, options: KubeRayOptions) -> str:
     Raises:
         ConfigError: no trial fits on a worker, or the workspace would be lost with the cluster.
     """
-    command.require_fit(
-        cpus=options.cpus,
-        gpus=options.gpus,
-        memory=job_values.gibibytes(options.memory),
-        keys=("submit.cpus", "submit.gpus"),
-    )
+    command.require_fit(gpus=options.gpus, cpus=options.cpus, memory=job.gibibytes(options.memory))
     _require_kept(command.workspace, options.claims)
+    metadata = {
+        "name": command.name,
+        "namespace": options.namespace,
+        "labels": {"app.kubernetes.io/managed-by": "bios-sweep"},
+    }
+    spec = {
+        "entrypoint": command.shell,
+        "submissionMode": options.submission_mode,
+        "shutdownAfterJobFinishes": True,
+        "ttlSecondsAfterFinished": options.ttl_seconds,
+        "backoffLimit": options.backoff_limit,
+        "activeDeadlineSeconds": options.deadline_seconds,
+        "rayClusterSpec": _cluster(options),
+    }
     manifest = {
         "apiVersion": "ray.io/v1",
         "kind": "RayJob",
-        "metadata": {
-            "name": command.name,
-            **({"namespace": options.namespace} if options.namespace else {}),
-            "labels": {"app.kubernetes.io/managed-by": "bios-sweep"},
-        },
-        "spec": {
-            "entrypoint": command.shell,
-            "submissionMode": options.submission_mode,
-            "shutdownAfterJobFinishes": True,
-            "ttlSecondsAfterFinished": options.ttl_seconds,
-            "backoffLimit": options.backoff_limit,
-            **({"activeDeadlineSeconds": options.deadline_seconds} if options.deadline_seconds else {}),
-            "rayClusterSpec": _cluster(options),
-        },
+        "metadata": _without_unset(metadata),
+        "spec": _without_unset(spec),
     }
     told = "# Written by `bios-sweep submit --to kuberay`; docs/submit.md explains every field.\n"
     return told + str(yaml.dump(manifest, Dumper=_Quoting, sort_keys=False, width=10**6))
+
+
+def _without_unset(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What has a value; an empty list or mapping is none."""
+    return {name: value for name, value in values.items() if value not in (None, [], {})}
 
 
 def _require_kept(workspace: str, claims: Mapping[str, str]) -> None:
@@ -184,16 +127,19 @@ def _require_kept(workspace: str, claims: Mapping[str, str]) -> None:
 
 
 def _cluster(options: KubeRayOptions) -> dict[str, Any]:
-    head = _pod("ray-head", options.head_cpus, 0, options.head_memory, options)
-    head["containers"][0]["ports"] = [
-        {"name": name, "containerPort": port} for name, port in HEAD_PORTS.items()
-    ]
-    worker = _pod("ray-worker", options.cpus, options.gpus, options.memory, options)
-    placing: dict[str, Any] = {}
-    if options.node_selector:
-        placing["nodeSelector"] = dict(options.node_selector)
-    if options.tolerations:
-        placing["tolerations"] = [{"key": key, "operator": "Exists"} for key in options.tolerations]
+    ports = [{"name": name, "containerPort": port} for name, port in HEAD_PORTS.items()]
+    head = _pod("ray-head", options, options.head_cpus, 0, options.head_memory, ports=ports)
+    worker = _pod("ray-worker", options, options.cpus, options.gpus, options.memory)
+    placing = {
+        "nodeSelector": options.node_selector,
+        "tolerations": [{"key": key, "operator": "Exists"} for key in options.tolerations],
+    }
+    group = {
+        "groupName": "trials",
+        **dict.fromkeys(("replicas", "minReplicas", "maxReplicas"), options.replicas),
+        "rayStartParams": {},
+        "template": {"spec": worker | _without_unset(placing)},
+    }
     return {
         "rayVersion": options.ray_version,
         **({"authOptions": {"mode": "token"}} if options.auth else {}),
@@ -202,52 +148,49 @@ def _cluster(options: KubeRayOptions) -> dict[str, Any]:
             "rayStartParams": {"num-cpus": "0"},
             "template": {"spec": head},
         },
-        "workerGroupSpecs": [
-            {
-                "groupName": "trials",
-                "replicas": options.replicas,
-                "minReplicas": options.replicas,
-                "maxReplicas": options.replicas,
-                "rayStartParams": {},
-                "template": {"spec": {**worker, **placing}},
-            }
-        ],
+        "workerGroupSpecs": [group],
     }
 
 
-def _pod(name: str, cpus: int, gpus: int, memory: str, options: KubeRayOptions) -> dict[str, Any]:
-    """Limits equal requests: a pod that may take more than it asked for is the first to be evicted."""
+def _pod(
+    name: str, options: KubeRayOptions, cpus: int, gpus: int, memory: str, **more: Any
+) -> dict[str, Any]:
+    """Limits equal requests: a pod that may take more than it asked for is the first to be evicted.
+
+    more: fields of its container.
+    """
     amounts = {"cpu": str(cpus), "memory": memory, **({"nvidia.com/gpu": str(gpus)} if gpus else {})}
-    container: dict[str, Any] = {
+    volumes = {f"claim-{place}": claim for place, claim in enumerate(options.claims)}
+    mounts = zip(volumes, options.claims.values(), strict=True)
+    container = {
         "name": name,
         "image": options.image,
         "env": _variables(options),
-        "resources": {"requests": amounts, "limits": dict(amounts)},
+        "resources": {"requests": amounts, "limits": amounts},
+        "volumeMounts": [{"name": volume, "mountPath": path} for volume, path in mounts],
+        **more,
     }
-    pod: dict[str, Any] = {"containers": [container], "terminationGracePeriodSeconds": GRACE_SECONDS}
-    if options.service_account:
-        pod["serviceAccountName"] = options.service_account
-    if options.image_pull_secrets:
-        pod["imagePullSecrets"] = [{"name": secret} for secret in options.image_pull_secrets]
-    if options.claims:
-        container["volumeMounts"] = [
-            {"name": f"claim-{place}", "mountPath": path}
-            for place, path in enumerate(options.claims.values())
-        ]
-        pod["volumes"] = [
-            {"name": f"claim-{place}", "persistentVolumeClaim": {"claimName": claim}}
-            for place, claim in enumerate(options.claims)
-        ]
-    return pod
+    pod = {
+        "containers": [_without_unset(container)],
+        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "serviceAccountName": options.service_account,
+        "imagePullSecrets": [{"name": secret} for secret in options.image_pull_secrets],
+        "volumes": [
+            {"name": volume, "persistentVolumeClaim": {"claimName": claim}}
+            for volume, claim in volumes.items()
+        ],
+    }
+    return _without_unset(pod)
 
 
 def _variables(options: KubeRayOptions) -> list[dict[str, Any]]:
-    plain = [{"name": name, "value": value} for name, value in (ENVIRONMENT | options.environment).items()]
-    secret = []
+    found: list[dict[str, Any]] = [
+        {"name": name, "value": value} for name, value in {**ENVIRONMENT, **options.environment}.items()
+    ]
     for name, place in options.secrets.items():
-        of, _, key = place.partition("/")
-        secret.append({"name": name, "valueFrom": {"secretKeyRef": {"name": of, "key": key}}})
-    return [*plain, *secret]
+        secret, _, key = place.partition("/")
+        found.append({"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}})
+    return found
 
 
 class _Quoting(yaml.SafeDumper):  # type: ignore[misc]  # yaml has no stubs

@@ -6,91 +6,55 @@ https://slurm.schedmd.com/sbatch.html.
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
 
-from bios_sweep import checks
+from bios_sweep.checks import line, one_of, or_null, truth, whole
 from bios_sweep.errors import ConfigError
-from bios_sweep.launch import job_values
-from bios_sweep.launch.study_command import StudyCommand
+from bios_sweep.launch.job import PATH, JobOptions, StudyCommand, each, environment, form, gibibytes, option
 
 PORT = 6379  # Ray's own default port of the head
 NODES_WAIT_SECONDS = 300  # chosen, not measured: Ray's own 30 s are short for a shared file system
 LATE_SECONDS = 60  # a signal may come that much earlier than asked for (sbatch's documentation of --signal)
 STOPPED = 143  # what `bios-sweep run` ends with when it was asked to stop and more is to do
-ENGINES = ("pyxis", "apptainer")
-TIME = r"(\d+-)?\d{1,3}:\d{2}:\d{2}"
+NAME = or_null(form(r"[A-Za-z0-9][A-Za-z0-9_.@+-]*", "a name of letters, digits and _.@+-"))
+TIME = form(r"(\d+-)?\d{1,3}:\d{2}:\d{2}", "a quoted text such as '24:00:00' or '2-00:00:00'")
+MOUNT = form(f"{PATH}(:{PATH})?(:ro)?", "absolute paths such as /data or /host/data:/data:ro")
+DIRECTIVE = form(r"--[a-z][a-z-]*(=[^\s\"'\\#]+)?", "an option of sbatch such as --constraint=a100")
 
 
 @dataclass(frozen=True, kw_only=True)
-class SlurmOptions:
+class SlurmOptions(JobOptions):
     """conf/submit/slurm.yaml, checked. The comments there and docs/submit.md say what each is for."""
 
-    nodes: int
-    cpus_per_node: int
-    gpus_per_node: int
-    gpu_type: str | None
-    memory: str | None
-    time: str
-    partition: str | None
-    account: str | None
-    qos: str | None
-    exclusive: bool
-    requeue: bool
-    max_requeues: int
-    notice_seconds: int
-    venv: str | None
-    container: str | None
-    container_engine: str
-    container_mounts: tuple[str, ...]
-    environment: dict[str, str]
-    setup: tuple[str, ...]
-    directives: tuple[str, ...]
-
-    @classmethod
-    def from_values(cls, values: Mapping[str, Any]) -> SlurmOptions:
-        """The options of a composed group.
-
-        Raises:
-            ConfigError: a value is not allowed; the message names its key.
-        """
-        given = job_values.fields("slurm", values, tuple(field.name for field in fields(cls)))
-        given["environment"] = job_values.environment("submit.environment", given["environment"])
-        for name in ("container_mounts", "setup", "directives"):
-            given[name] = checks.listed(f"submit.{name}", given[name])
-        return cls(**given)
+    group = "slurm"
+    nodes: int = option(whole)
+    cpus_per_node: int = option(whole)
+    gpus_per_node: int = option(partial(whole, least=0))
+    gpu_type: str | None = option(NAME)
+    memory: str | None = option(or_null(form(r"\d+[KMGT]", "a size per node such as 64G")))
+    time: str = option(TIME)
+    partition: str | None = option(NAME)
+    account: str | None = option(NAME)
+    qos: str | None = option(NAME)
+    exclusive: bool = option(truth)
+    requeue: bool = option(truth)
+    max_requeues: int = option(partial(whole, least=0))
+    notice_seconds: int = option(whole)
+    venv: str | None = option(or_null(line))
+    container: str | None = option(or_null(line))
+    container_engine: str = option(partial(one_of, allowed=("pyxis", "apptainer")))
+    container_mounts: tuple[str, ...] = option(each(MOUNT))
+    environment: Mapping[str, str] = option(environment)
+    setup: tuple[str, ...] = option(each(line))
+    directives: tuple[str, ...] = option(each(DIRECTIVE))
 
     def __post_init__(self) -> None:
-        for name, least in (("nodes", 1), ("cpus_per_node", 1), ("gpus_per_node", 0), ("max_requeues", 0)):
-            checks.whole(f"submit.{name}", getattr(self, name), least)
-        checks.whole("submit.notice_seconds", self.notice_seconds, 1)
-        for name in ("exclusive", "requeue"):
-            checks.truth(f"submit.{name}", getattr(self, name))
-        for name in ("gpu_type", "partition", "account", "qos"):
-            if getattr(self, name) is not None:
-                checks.matching(
-                    f"submit.{name}",
-                    getattr(self, name),
-                    job_values.NAME,
-                    "a name of letters, digits and _.@+-",
-                )
-        if self.memory is not None:
-            checks.matching("submit.memory", self.memory, r"\d+[KMGT]", "a size per node such as 64G")
-        checks.matching("submit.time", self.time, TIME, "a quoted text such as '24:00:00' or '2-00:00:00'")
-        if self.venv is not None:
-            checks.line("submit.venv", self.venv)
-        self._check_container()
-        for number, text in enumerate(self.setup):
-            checks.line(f"submit.setup[{number}]", text)
-        for number, text in enumerate(self.directives):
-            checks.matching(
-                f"submit.directives[{number}]",
-                text,
-                r"--[a-z][a-z-]*(=[^\s\"'\\#]+)?",
-                "an option of sbatch such as --constraint=a100",
-            )
+        if self.container is not None and self.venv is not None:
+            raise ConfigError("submit.venv: is given beside submit.container; use one of the two")
 
     @property
     def seconds(self) -> int:
@@ -100,23 +64,9 @@ class SlurmOptions:
         return ((int(days or 0) * 24 + hours) * 60 + minutes) * 60 + seconds
 
     @property
-    def memory_gib(self) -> float | None:
-        """GiB of a node; None for the partition's default, and for all of it, which Slurm writes as 0."""
-        return (job_values.gibibytes(f"{self.memory}i") or None) if self.memory else None
-
-    def _check_container(self) -> None:
-        checks.one_of("submit.container_engine", self.container_engine, ENGINES)
-        if self.container is not None:
-            checks.line("submit.container", self.container)
-        if self.container is not None and self.venv is not None:
-            raise ConfigError("submit.venv: is given beside submit.container; use one of the two")
-        for number, mount in enumerate(self.container_mounts):
-            checks.matching(
-                f"submit.container_mounts[{number}]",
-                mount,
-                f"{job_values.PATH}(:{job_values.PATH})?(:ro)?",
-                "absolute paths such as /data or /host/data:/data:ro",
-            )
+    def memory_gib(self) -> float:
+        """GiB of a node; infinite for the partition's default, and for all of it, which Slurm writes as 0."""
+        return (gibibytes(f"{self.memory}i") if self.memory else 0.0) or math.inf
 
 
 def sbatch_file(command: StudyCommand, options: SlurmOptions) -> str:
@@ -126,10 +76,7 @@ def sbatch_file(command: StudyCommand, options: SlurmOptions) -> str:
         ConfigError: no trial fits on a node.
     """
     command.require_fit(
-        cpus=options.cpus_per_node,
-        gpus=options.gpus_per_node,
-        memory=options.memory_gib,
-        keys=("submit.cpus_per_node", "submit.gpus_per_node"),
+        gpus=options.gpus_per_node, cpus=options.cpus_per_node, memory=options.memory_gib, ending="_per_node"
     )
     parts = (
         ["#!/bin/bash", "# Written by `bios-sweep submit --to slurm`; docs/submit.md explains every line."],
@@ -222,14 +169,8 @@ def _container(command: StudyCommand, options: SlurmOptions) -> list[list[str]]:
         return []
     mounts = options.container_mounts
     if options.container_engine == "pyxis":
-        mounted = [f"--container-mounts={','.join(_both(mount) for mount in mounts)}"] if mounts else []
-        return [
-            [
-                f"--container-image={options.container}",
-                f"--container-workdir={command.folder}",
-                *mounted,
-            ]
-        ]
+        mounted = [f"--container-mounts={','.join(map(_both, mounts))}"] if mounts else []
+        return [[f"--container-image={options.container}", f"--container-workdir={command.folder}", *mounted]]
     nvidia = ["--nv"] if options.gpus_per_node else []
     binds = [word for mount in mounts for word in ("--bind", mount)]
     return [["apptainer", "exec", *nvidia, "--pwd", command.folder, *binds, options.container]]

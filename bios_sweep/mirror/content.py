@@ -15,11 +15,8 @@ from enum import StrEnum
 from typing import Any
 
 from bios_sweep.decision.statement import question_titles
-from bios_sweep.records.sweep_state import DONE, SweepState, Verdict
-from bios_sweep.records.trial_state import PLANNED, RUNNING, TrialState
-from bios_sweep.settings import TrainingSettings
+from bios_sweep.records.sweep_state import DONE, PLANNED, RUNNING, SweepState, TrialState, Verdict
 from bios_sweep.study.scenario import Metric
-from bios_sweep.study.trials import Measurement
 from bios_sweep.tables.column_names import DECIDED
 from bios_sweep.vocabulary import Status
 
@@ -34,6 +31,7 @@ class RunStatus(StrEnum):
 
 
 CURVES = ("eval_loss", "eval_bits_per_byte", "train_loss")  # few: MLflow's charts slow down with many keys
+COUNTED = ("planned", Status.COMPLETED, Status.DIVERGED, Status.FAILED)
 TAG_LIMIT = 5000  # characters; MLflow 3.17 stores 8000 of a run's tag, older servers 5000
 NOTE = "mlflow.note.content"
 PARENT = "mlflow.parentRunId"
@@ -92,9 +90,7 @@ class RunContent:
 
 def as_guest(content: RunContent, sweep_id: str, *, finished: bool) -> RunContent:
     """What a sweep may say on a run that another sweep made: its own tag, and news of a trial it runs."""
-    names = (
-        (sweep_tag(sweep_id),) if finished else (sweep_tag(sweep_id), "status", "attempt", "cause", "failure")
-    )
+    names = (sweep_tag(sweep_id), *(() if finished else ("status", "attempt", "cause", "failure")))
     tags = {name: content.tags[name] for name in names if name in content.tags}
     return replace(content, tags=tags, points=() if finished else content.points, guest=True)
 
@@ -130,6 +126,9 @@ def child_content(state: SweepState, trial: TrialState, parent_id: str, *, alive
         "factor": str(arm.get("factor") or "none"),
         "level": str(arm["level"]) if arm.get("factor") else "none",
     }
+    settings = spec.settings.by_name()
+    told = state.facts.get("told", settings)  # what the trial heard of: nothing else is a parameter of it
+    heard = {name: value for name, value in settings.items() if name in told}
     cause, failure = ("", "") if trial.result is None else (trial.result.cause, trial.result.failure)
     return RunContent(
         name=f"{spec.arm} seed {spec.seed}",
@@ -138,7 +137,7 @@ def child_content(state: SweepState, trial: TrialState, parent_id: str, *, alive
         ended=None if status == RunStatus.RUNNING else _child_end(trial, status),
         settled=status == RunStatus.FINISHED,
         birth=birth,
-        tags=cut(
+        tags=_tags(
             {
                 "status": trial.status if status != RunStatus.KILLED else "interrupted",
                 "attempt": str(max(trial.attempts, 1)),
@@ -147,25 +146,18 @@ def child_content(state: SweepState, trial: TrialState, parent_id: str, *, alive
                 "failure": failure or "none",
             }
         ),
-        params=_texts({**_told(state, spec.settings), "seed": spec.seed, "repeat": spec.repeat}),
+        params=_texts({**heard, "seed": spec.seed, "repeat": spec.repeat}),
         points=_child_points(trial),
         inputs=_inputs(state),
     )
 
 
-def _told(state: SweepState, settings: TrainingSettings) -> dict[str, Any]:
-    """The settings that the trial heard of: a script's own are no parameters of it."""
-    values = settings.by_name()
-    return {name: value for name, value in values.items() if name in state.facts.get("told", values)}
-
-
 def parent_content(state: SweepState, *, alive: bool) -> RunContent:
     """The run of the sweep: its question, its baseline, what all arms add up to, the verdict as note."""
     facts, counts = state.facts, state.counts
-    if state.closed:
-        status = RunStatus.FINISHED if state.closed == DONE else RunStatus.KILLED
-    else:
-        status = RunStatus.RUNNING if alive else RunStatus.KILLED
+    status = RunStatus.FINISHED if state.closed == DONE else RunStatus.KILLED
+    if alive and not state.closed:
+        status = RunStatus.RUNNING
     verdict = state.verdict or {}
     note = verdict.get("markdown") or facts["question"]
     return RunContent(
@@ -175,7 +167,7 @@ def parent_content(state: SweepState, *, alive: bool) -> RunContent:
         ended=None if status == RunStatus.RUNNING else state.latest,
         settled=status == RunStatus.FINISHED,
         birth={"kind": "sweep", "sweep_id": facts["sweep_id"]},
-        tags=cut(
+        tags=_tags(
             {
                 "sweep_name": facts["name"],
                 "verdict": str(verdict.get("headline") or "none yet"),
@@ -185,10 +177,7 @@ def parent_content(state: SweepState, *, alive: bool) -> RunContent:
                 "model": facts["model"]["name"],
                 "data": facts["data"]["name"],
                 **_model(facts),
-                **{
-                    name: str(counts[name])
-                    for name in ("planned", Status.COMPLETED, Status.DIVERGED, Status.FAILED)
-                },
+                **{name: str(counts[name]) for name in COUNTED},
                 **_timing(state.timing),
                 NOTE: note,
             }
@@ -246,12 +235,12 @@ def experiment_note(state: SweepState) -> str:
     return _cut("\n\n".join((headline, question, verdict.get("markdown", ""))).rstrip())
 
 
-def cut(tags: Mapping[str, str]) -> dict[str, str]:
-    """Tags no longer than MLflow takes; the report has the whole text."""
+def _tags(tags: Mapping[str, str]) -> dict[str, str]:
     return {name: _cut(value) for name, value in tags.items()}
 
 
 def _cut(text: str) -> str:
+    """No longer than MLflow takes; the report has the whole text."""
     mark = "\n... (cut; all of it is in report.md)"
     return text if len(text) <= TAG_LIMIT else text[: TAG_LIMIT - len(mark)] + mark
 
@@ -271,42 +260,35 @@ def _child_end(trial: TrialState, status: str) -> int:
 
 
 def _child_points(trial: TrialState) -> tuple[MetricPoint, ...]:
-    points = [
-        point
-        for measurement, time in zip(trial.curve, trial.times, strict=True)
-        for point in _curve_points(measurement, time)
-    ]
+    points: list[MetricPoint] = []
+    for one, time in zip(trial.curve, trial.times, strict=True):
+        points += _points({**{name: one.value(name) for name in CURVES}, **one.metrics}, time, one.step)
     if trial.result is None or trial.status == Status.FAILED:
         return tuple(points)
     step = trial.curve[-1].step if trial.curve else 0
     shown = {point.key for point in points if point.step == step}
     final = {"wall_seconds": trial.result.wall_seconds, "tokens": trial.result.tokens, **trial.result.final}
-    points += [
-        MetricPoint(key=plain_name(name), value=float(value), timestamp=trial.ended or 0, step=step)
-        for name, value in final.items()
-        if name not in shown and math.isfinite(value)
-    ]
-    return tuple(points)
-
-
-def _curve_points(measurement: Measurement, time: int) -> list[MetricPoint]:
-    """A value that is not finite is left out: MLflow would plot infinity as 1.8e308."""
-    values = {**{name: measurement.value(name) for name in CURVES}, **measurement.metrics}
-    return [
-        MetricPoint(key=plain_name(name), value=float(value), timestamp=time, step=measurement.step)
-        for name, value in values.items()
-        if value is not None and math.isfinite(value)
-    ]
+    new = {name: value for name, value in final.items() if name not in shown}
+    return (*points, *_points(new, trial.ended or 0, step))
 
 
 def _parent_points(state: SweepState) -> tuple[MetricPoint, ...]:
     """Aggregates at each verdict; their step counts the verdicts."""
     metric = state.facts["metric"]
     return tuple(
-        MetricPoint(key=plain_name(name), value=float(value), timestamp=verdict.time, step=number)
+        point
         for number, verdict in enumerate(state.verdicts, start=1)
-        for name, value in _aggregates(verdict, metric).items()
+        for point in _points(_aggregates(verdict, metric), verdict.time, number)
     )
+
+
+def _points(values: Mapping[str, float | None], time: int, step: int) -> list[MetricPoint]:
+    """A value that is not finite is left out: MLflow would plot infinity as 1.8e308."""
+    return [
+        MetricPoint(key=plain_name(name), value=float(value), timestamp=time, step=step)
+        for name, value in values.items()
+        if value is not None and math.isfinite(value)
+    ]
 
 
 def _aggregates(verdict: Verdict, metric: str) -> dict[str, float]:
@@ -341,15 +323,17 @@ def shared_view(sweep_id: str, created: int, metric: str = CURVES[0]) -> tuple[s
 
 def _inputs(state: SweepState) -> tuple[DataInput, ...]:
     data = state.facts["data"]
-    common = {"name": data["name"][:500], "source": data["source"] or data["name"]}
-    return (
-        DataInput(**common, digest=data["fingerprint"][:16], context="training", rows=data["train_examples"]),
+    source = data["source"] or data["name"]
+    sides = (("training", "fingerprint", "train"), ("evaluation", "evaluation_fingerprint", "eval"))
+    return tuple(
         DataInput(
-            **common,
-            digest=data["evaluation_fingerprint"][:16],
-            context="evaluation",
-            rows=data["eval_examples"],
-        ),
+            name=data["name"][:500],
+            digest=data[fingerprint][:16],
+            source=source,
+            context=context,
+            rows=data[f"{rows}_examples"],
+        )
+        for context, fingerprint, rows in sides
     )
 
 

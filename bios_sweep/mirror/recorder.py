@@ -19,7 +19,7 @@ from bios_sweep.errors import BiosSweepError, InputError, StorageError, Tracking
 from bios_sweep.mirror.cursor import uri_hash
 from bios_sweep.records.lock import live_owner
 from bios_sweep.records.workspace import Workspace
-from bios_sweep.secrecy import masked
+from bios_sweep.secrecy import first_line, masked
 
 POLL_SECONDS = 0.5  # chosen, not measured: people look at charts, not at milliseconds
 FIRST_DELAY_SECONDS = 0.5  # chosen: back-off doubles from here ...
@@ -41,24 +41,19 @@ class Follower(Protocol):
     @property
     def errors(self) -> tuple[type[Exception], ...]:
         """What its other side may raise, to be tried again."""
-        ...
 
     @property
     def more(self) -> bool:
         """Whether another pass is due at once, since something else waits to be brought over too."""
-        ...
 
     def catch_up(self, *, alive: bool) -> None:
         """Bring over what is new; touch nothing when nothing is. alive: a driver runs the sweep."""
-        ...
 
     def recheck(self) -> None:
         """Trust nothing that an earlier process brought over: everything is due again."""
-        ...
 
     def forget(self) -> None:
         """After an error nothing is known of the other side; look again before writing."""
-        ...
 
 
 class JournalRecorder:
@@ -168,7 +163,7 @@ class JournalRecorder:
 
     def _failed(self, error: Exception) -> None:
         self._follower.forget()
-        problem = _one_line(error)
+        problem = first_line(error, 300)
         if problem != self.problem:
             _log.warning("%s does not follow, tried again: %s", self._follower.shown, problem)
         self.problem = problem
@@ -180,8 +175,3 @@ class JournalRecorder:
         lock = FileLock(self._lock_file, thread_local=False)
         with lock.acquire(timeout=timeout, poll_interval=0.05, cancel_check=self._given_up.is_set):
             yield
-
-
-def _one_line(error: Exception) -> str:
-    text = masked(str(error)).strip() or type(error).__name__
-    return text.splitlines()[0][:300]

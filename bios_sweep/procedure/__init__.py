@@ -14,12 +14,7 @@ from bios_sweep.procedure.questions import (
     questions,
     title_of,
 )
-from bios_sweep.procedure.refinement import (
-    known_proposals,
-    objectives_of,
-    serves_search,
-    space_of,
-)
+from bios_sweep.procedure.refinement import known_proposals, objectives_of, serves_search, space_of
 from bios_sweep.procedure.served import NOT_SERVED, UNFINISHED, no_file, own_cell, serves, stands_for
 from bios_sweep.procedure.source import ProcedureSource, recall
 from bios_sweep.procedure.state import Known, Results, Search, State, no_clusters

@@ -12,7 +12,7 @@ from bios_sweep.decision.table import ResultTable
 from bios_sweep.procedure.questions import questions
 from bios_sweep.procedure.state import Known, Results
 from bios_sweep.procedure.tables import guard_tables, sums_of, table_of
-from bios_sweep.study.decision import DecisionRule
+from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.trials import TrialSpec
 

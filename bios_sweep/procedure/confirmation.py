@@ -14,8 +14,7 @@ from bios_sweep.procedure.served import OWN_RATE, done, retuned
 from bios_sweep.procedure.state import State
 from bios_sweep.procedure.together import combination_of, held_together
 from bios_sweep.reasons import Kind
-from bios_sweep.study.arms import Arm
-from bios_sweep.study.durations import duration_arm
+from bios_sweep.study.arms import Arm, duration_arm
 from bios_sweep.study.stages import confirmation_trials
 from bios_sweep.vocabulary import Stage, Word
 

@@ -16,7 +16,7 @@ from bios_sweep.study.trials import TrialResult
 def diagnosis_of(plan: Plan, state: State, arm: Arm, results: Results) -> Diagnosis:
     """The signs of one arm's trials, those on fresh seeds included."""
     ended = [results[trial.key] for trial in state.needed if trial.arm == arm.name and trial.key in results]
-    limits = Limits.of(plan.study.decision, _margin(plan, state, ended))
+    limits = Limits(margin=_margin(plan, state, ended), rule=plan.study.decision)
     return diagnose(ended, limits, plan.study.metric, arm.settings.schedule)
 
 

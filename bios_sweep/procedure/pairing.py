@@ -17,9 +17,8 @@ from bios_sweep.decision.finding import Finding
 from bios_sweep.decision.question import Question
 from bios_sweep.procedure.state import Results, State
 from bios_sweep.reasons import Kind, Reason
-from bios_sweep.study.plan import Plan
+from bios_sweep.study.plan import Plan, first_trial, twin_arm, twin_trial
 from bios_sweep.study.trials import TrialResult, TrialSpec
-from bios_sweep.study.twin import first_trial, twin_arm, twin_trial
 from bios_sweep.vocabulary import Stage, Status, Word
 
 NOTHING_MOVED = Kind("no level changed the metric at all, so the script may not use the setting")

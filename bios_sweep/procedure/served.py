@@ -164,7 +164,7 @@ def no_file(plan: Plan, state: State) -> Reason | None:
         return NO_SETTING()
     if not any(question.claim.served for question in asked):
         return NOTHING_SERVED(claim=asked[0].claim)
-    if not plan.study.scenario.known:
+    if not plan.study.scenario.servable:
         return UNKNOWN_METHOD()
     return None if state.stage == Stage.DONE else UNFINISHED()
 

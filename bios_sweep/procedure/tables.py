@@ -9,9 +9,8 @@ from bios_sweep.decision.costs import CostRatio, Timing, cost_ratios
 from bios_sweep.decision.table import Outcome, ResultTable
 from bios_sweep.procedure.pairing import copied_seeds
 from bios_sweep.procedure.state import Known, Results
-from bios_sweep.study.guardrails import guardrail_metric
 from bios_sweep.study.plan import Plan
-from bios_sweep.study.scenario import Metric
+from bios_sweep.study.scenario import Metric, guardrail_metric
 from bios_sweep.study.trials import TrialResult, TrialSpec
 from bios_sweep.vocabulary import Status
 

@@ -1,39 +1,36 @@
-"""What earlier runs left that a decision needs beside trials: timings, proposals, evaluations by cluster."""
+"""What earlier runs left beside results: timings, proposals, evaluations by cluster, and their speed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from bios_sweep.decision.costs import Timing
 from bios_sweep.procedure import Known
-from bios_sweep.records.evaluations import ClusterReader
 from bios_sweep.records.journal import read_state
-from bios_sweep.records.sweep_state import SweepState
+from bios_sweep.records.results import ClusterReader
+from bios_sweep.records.sweep_state import SweepState, TrialState
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.sealed import is_sealed_json
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.search import Proposal
 from bios_sweep.study.trials import TrialResult, timing_key
+from bios_sweep.vocabulary import Status
 
 
 def known_of(plan: Plan, workspace: Workspace) -> Known:
     """What a run of the plan finds in its workspace: any sweep's timing of these arms, its own proposals."""
     found = workspace.read_timing(timing_key_of(plan)) if plan.timed_arms else None
-    path = workspace.journal_file(plan.sweep_id)
-    kept = read_state(path) if plan.study.decision.refine else SweepState()
-    return Known(
-        timing=None if found is None else named_timing(plan, found),
-        proposals=tuple(Proposal.from_dict(values) for values in kept.proposals),
-        importance=kept.importance,
-        clusters=ClusterReader(workspace),
-    )
+    journal = workspace.journal_file(plan.sweep_id)
+    own = told_by(read_state(journal) if plan.study.decision.refine else SweepState(), workspace)
+    return replace(own, timing=None if found is None else named_timing(plan, found))
 
 
 def journal_results(plan: Plan, workspace: Workspace) -> dict[str, TrialResult]:
     """The copies of results that the plan's own journal has, by trial; none where it was never run."""
-    path = workspace.journal_file(plan.sweep_id)
-    return read_state(path).results
+    return read_state(workspace.journal_file(plan.sweep_id)).results
 
 
 def told_by(journal: SweepState, workspace: Workspace) -> Known:
@@ -64,3 +61,42 @@ def timing_key_of(plan: Plan) -> str:
 def named_timing(plan: Plan, found: Mapping[str, Any]) -> Timing:
     """Stored seconds belong to settings; the names are the plan's."""
     return Timing.from_dict({**found, "arms": [arm.name for arm in plan.timed_arms]})
+
+
+def seconds_per_example(workspace: Workspace, model_fingerprint: str) -> tuple[float, int] | None:
+    """Wall-clock seconds of a whole trial per training example, and over how many trials.
+
+    Evaluation and checkpoints are included: it is what a user waits for. None where no trial of the
+    model was run here. Only trials of one attempt count: a killed one waited for its second worker.
+    """
+    trials = {trial.spec.key: trial for trial in _trials(workspace, model_fingerprint)}
+    if not trials:
+        return None
+    seconds = sum((trial.ended or 0) - (trial.started or 0) for trial in trials.values()) / 1000.0
+    examples = sum(
+        trial.spec.settings.max_steps * trial.spec.settings.batch_size for trial in trials.values()
+    )
+    return seconds / examples, len(trials)
+
+
+def _trials(workspace: Workspace, model_fingerprint: str) -> Iterator[TrialState]:
+    for sweep_id in workspace.sweeps():
+        path = workspace.journal_file(sweep_id)
+        if not path.exists() or not names_model(path, model_fingerprint):
+            continue
+        state = read_state(path)
+        if state.facts.get("model", {}).get("fingerprint") != model_fingerprint:
+            continue
+        for trial in state.trials.values():
+            done = trial.result is not None and trial.result.status == Status.COMPLETED
+            if done and not trial.reused and trial.attempts == 1 and trial.started and trial.ended:
+                yield trial
+
+
+def names_model(path: Path, model_fingerprint: str) -> bool:
+    """Whether a journal's first line, which says what the sweep is about, names the model.
+
+    A workspace of a hundred planted sweeps is a hundred models; their journals need not be read.
+    """
+    with path.open("rb") as file:
+        return model_fingerprint.encode() in file.readline()

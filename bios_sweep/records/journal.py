@@ -17,16 +17,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-from bios_sweep.atomic import sync_folder
+from bios_sweep.atomic import sync
 from bios_sweep.errors import StorageError
 from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED, TrialEvent
 from bios_sweep.records.replay import Entry, advance, replay
 from bios_sweep.records.sweep_state import SweepState
 from bios_sweep.secrecy import masked
-from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
+from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec, plain
 
 HEAD = ("seq", "time", "kind")
 REPEATED = ("started", "measured")  # a trial that goes on from its checkpoint says these again
@@ -56,7 +55,7 @@ class Journal:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
             lines, self._size = _whole_lines(path.read_bytes())
             os.ftruncate(self._file, self._size)
-            sync_folder(path.parent)
+            sync(path.parent)
         except OSError as error:
             raise StorageError(f"{path}: cannot be opened for writing ({error.strerror})") from error
         try:
@@ -69,9 +68,7 @@ class Journal:
         """For `with`."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Release the file; every line is on the disk then."""
         try:
             os.fsync(self._file)
@@ -102,10 +99,10 @@ class Journal:
 
     def measured(self, key: str, measurement: Measurement) -> None:
         """A point of the curve; a resumed trial replays its points, which are not written twice."""
-        trial = self.state.trials.get(key)
+        trial, new = self.state.trials.get(key), plain(measurement.to_dict())
         known = () if trial is None else (point for point in trial.curve if point.step == measurement.step)
-        if all(plain(point.to_dict()) != plain(measurement.to_dict()) for point in known):
-            self._append("measured", key=key, measurement=measurement.to_dict())
+        if all(plain(point.to_dict()) != new for point in known):
+            self._append("measured", key=key, measurement=new)
 
     def retried(self, key: str, cause: str, failure: str = "") -> None:
         """An attempt was lost (worker or node died); the trial goes on elsewhere."""
@@ -130,10 +127,10 @@ class Journal:
         else:
             raise StorageError(f"event {event.kind!r} of trial {event.key} is none, or lacks what it reports")
 
-    def kept(self, key: str, folder: Path) -> None:
+    def adapter_kept(self, key: str, folder: Path) -> None:
         """The adapter in `folder` is the recommended arm's and is kept for good (and logged to MLflow)."""
         trial = self.state.trials.get(key)
-        if trial is None or trial.kept != str(folder):
+        if trial is None or trial.adapter != str(folder):
             self._append("kept", key=key, folder=str(folder))
 
     def noted(self, text: str) -> bool:
@@ -195,7 +192,9 @@ class Journal:
         state = advance(self.state, entry)  # refuses nonsense before it is written
         try:
             _write_all(self._file, line, self._size)
-            self._flush(kind)
+            if kind not in REPEATED or time.monotonic() - self._flushed > FLUSH_SECONDS:
+                os.fsync(self._file)  # all lines before it too
+                self._flushed = time.monotonic()
         except OSError as error:
             os.ftruncate(self._file, self._size)
             raise StorageError(
@@ -203,12 +202,6 @@ class Journal:
             ) from error
         self._size += len(line)
         self.state = state
-
-    def _flush(self, kind: str) -> None:
-        """To the disk, with all lines before."""
-        if kind not in REPEATED or time.monotonic() - self._flushed > FLUSH_SECONDS:
-            os.fsync(self._file)
-            self._flushed = time.monotonic()
 
 
 class JournalTail:
@@ -254,17 +247,6 @@ def read_state(path: Path) -> SweepState:
         StorageError: it is damaged, with the file.
     """
     return _state(path, read_journal(path)) if path.exists() else SweepState()
-
-
-def plain(value: Any) -> Any:
-    """A value as it comes back from JSON: lists for tuples, None for what is not a finite number."""
-    if isinstance(value, float):
-        return value if value - value == 0.0 else None
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return value
 
 
 def _whole_lines(content: bytes) -> tuple[list[bytes], int]:

@@ -7,15 +7,13 @@ import os
 import socket
 from dataclasses import fields
 from datetime import UTC, datetime
-from types import TracebackType
 
 from filelock import FileLock, Timeout
 
 from bios_sweep.atomic import write_atomically
 from bios_sweep.errors import StorageError, WorkspaceBusyError
 from bios_sweep.jsonable import to_json
-from bios_sweep.records.owner import Owner
-from bios_sweep.records.workspace import Workspace
+from bios_sweep.records.workspace import Owner, Workspace
 
 PATIENCE_SECONDS = 0.3  # chosen, not measured: a probe holds the lock for microseconds, a driver for minutes
 
@@ -46,16 +44,16 @@ class DriverLock:
             raise StorageError(
                 f"workspace {self._workspace.root}: cannot be written ({error.strerror})"
             ) from error
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        me = Owner(pid=os.getpid(), host=socket.gethostname(), sweep_id=self._sweep_id, started=now)
         try:
-            write_atomically(self._workspace.owner_file, json.dumps(to_json(_myself(self._sweep_id))) + "\n")
+            write_atomically(self._workspace.owner_file, json.dumps(to_json(me)) + "\n")
         except StorageError:
             self._lock.release()
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Give the workspace back."""
         self._workspace.owner_file.unlink(missing_ok=True)
         self._lock.release()
@@ -103,13 +101,4 @@ def _busy(workspace: Workspace) -> str:
         f"workspace {root} is in use by process {owner.pid} on {owner.host}, which has run sweep "
         f"{owner.sweep_id} since {owner.started}; see it with `bios-sweep status workspace={root}`, "
         f"end it with `bios-sweep stop workspace={root}`, or choose another workspace="
-    )
-
-
-def _myself(sweep_id: str) -> Owner:
-    return Owner(
-        pid=os.getpid(),
-        host=socket.gethostname(),
-        sweep_id=sweep_id,
-        started=datetime.now(UTC).isoformat(timespec="seconds"),
     )

@@ -10,8 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from bios_sweep.errors import StorageError
-from bios_sweep.records.sweep_state import SweepState, Verdict
-from bios_sweep.records.trial_state import PLANNED, RUNNING, Trials, TrialState
+from bios_sweep.records.sweep_state import PLANNED, RUNNING, SweepState, Trials, TrialState, Verdict
 from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
 from bios_sweep.vocabulary import Status
 
@@ -29,6 +28,9 @@ class Entry:
     def milliseconds(self) -> int:
         """The time as milliseconds since 1970."""
         return round(datetime.fromisoformat(self.time).timestamp() * 1000)
+
+
+Change = Callable[[SweepState, Entry], SweepState]
 
 
 def replay(entries: Iterable[Entry]) -> SweepState:
@@ -64,54 +66,63 @@ def advance(state: SweepState, entry: Entry) -> SweepState:
         ) from error
 
 
-def _opened(state: SweepState, entry: Entry) -> SweepState:
-    return replace(state, facts=entry.fields["facts"])
-
-
 def _planned(state: SweepState, entry: Entry) -> SweepState:
     specs = [TrialSpec.from_dict(values) for values in entry.fields["trials"]]
     new = {spec.key: TrialState(spec=spec) for spec in specs if spec.key not in state.trials}
     return replace(state, trials=state.trials.planned(new))
 
 
-def _started(state: SweepState, entry: Entry) -> SweepState:
-    trial = _trial(state, entry)
-    return _with(
-        state,
-        replace(
-            trial,
-            status=RUNNING,
-            attempts=trial.attempts + (0 if trial.lost else 1),
-            lost=False,
-            result=None,
-            started=trial.started or entry.milliseconds,
-        ),
+def _of_a_trial(change: Callable[[TrialState, Entry], TrialState]) -> Change:
+    def changed(state: SweepState, entry: Entry) -> SweepState:
+        key = entry.fields["key"]
+        if key not in state.trials:
+            raise StorageError(f"journal entry {entry.seq}: trial {key} was never planned")
+        return replace(state, trials=state.trials.changed(change(state.trials[key], entry)))
+
+    return changed
+
+
+@_of_a_trial
+def _started(trial: TrialState, entry: Entry) -> TrialState:
+    return replace(
+        trial,
+        status=RUNNING,
+        attempts=trial.attempts + (0 if trial.lost else 1),
+        lost=False,
+        result=None,
+        started=trial.started or entry.milliseconds,
     )
 
 
-def _measured(state: SweepState, entry: Entry) -> SweepState:
-    trial = _trial(state, entry)
+@_of_a_trial
+def _measured(trial: TrialState, entry: Entry) -> TrialState:
     point = Measurement.from_dict(entry.fields["measurement"])
     curve = {old.step: (old, time) for old, time in zip(trial.curve, trial.times, strict=True)}
     curve[point.step] = (point, entry.milliseconds)
     points, times = zip(*(curve[step] for step in sorted(curve)), strict=True)
-    return _with(state, replace(trial, curve=points, times=times))
+    return replace(trial, curve=points, times=times)
 
 
-def _retried(state: SweepState, entry: Entry) -> SweepState:
+@_of_a_trial
+def _retried(trial: TrialState, entry: Entry) -> TrialState:
     """A lost attempt. The start that may follow belongs to the attempt counted here."""
-    trial = _trial(state, entry)
-    return _with(state, replace(trial, attempts=trial.attempts + 1, lost=True))
+    return replace(trial, attempts=trial.attempts + 1, lost=True)
 
 
-def _ended(state: SweepState, entry: Entry) -> SweepState:
-    return _with(state, replace(_settled(_trial(state, entry), entry), ended=entry.milliseconds))
+@_of_a_trial
+def _ended(trial: TrialState, entry: Entry) -> TrialState:
+    return replace(_settled(trial, entry), ended=entry.milliseconds)
 
 
-def _reused(state: SweepState, entry: Entry) -> SweepState:
-    trial = _settled(_trial(state, entry), entry)
-    started = trial.started or entry.milliseconds
-    return _with(state, replace(trial, reused=True, started=started, ended=trial.ended or entry.milliseconds))
+@_of_a_trial
+def _reused(trial: TrialState, entry: Entry) -> TrialState:
+    started, ended = trial.started or entry.milliseconds, trial.ended or entry.milliseconds
+    return replace(_settled(trial, entry), reused=True, started=started, ended=ended)
+
+
+@_of_a_trial
+def _kept(trial: TrialState, entry: Entry) -> TrialState:
+    return replace(trial, adapter=entry.fields["folder"])
 
 
 def _settled(trial: TrialState, entry: Entry) -> TrialState:
@@ -130,34 +141,10 @@ def _settled(trial: TrialState, entry: Entry) -> TrialState:
     )
 
 
-def _kept(state: SweepState, entry: Entry) -> SweepState:
-    return _with(state, replace(_trial(state, entry), kept=entry.fields["folder"]))
-
-
 def _judged(state: SweepState, entry: Entry) -> SweepState:
     payload = entry.fields["payload"]
     verdict = Verdict(payload=payload, time=entry.milliseconds, arm_means=_arm_means(state))
     return replace(state, verdicts=(*state.verdicts, verdict))
-
-
-def _noted(state: SweepState, entry: Entry) -> SweepState:
-    return replace(state, notes=(*state.notes, entry.fields["text"]))
-
-
-def _timed(state: SweepState, entry: Entry) -> SweepState:
-    return replace(state, timing=entry.fields["timing"])
-
-
-def _proposed(state: SweepState, entry: Entry) -> SweepState:
-    return replace(state, proposals=(*state.proposals, *entry.fields["proposals"]))
-
-
-def _searched(state: SweepState, entry: Entry) -> SweepState:
-    return replace(state, importance=entry.fields["importance"])
-
-
-def _reported(state: SweepState, entry: Entry) -> SweepState:
-    return replace(state, report=entry.fields["files"])
 
 
 def _closed(state: SweepState, entry: Entry) -> SweepState:
@@ -169,9 +156,9 @@ def _closed(state: SweepState, entry: Entry) -> SweepState:
     return replace(state, trials=Trials(trials), closed=entry.fields["reason"])
 
 
-_CHANGES: Mapping[str, Callable[[SweepState, Entry], SweepState]] = MappingProxyType(
+_CHANGES: Mapping[str, Change] = MappingProxyType(
     {
-        "opened": _opened,
+        "opened": lambda state, entry: replace(state, facts=entry.fields["facts"]),
         "planned": _planned,
         "started": _started,
         "measured": _measured,
@@ -180,11 +167,13 @@ _CHANGES: Mapping[str, Callable[[SweepState, Entry], SweepState]] = MappingProxy
         "reused": _reused,
         "kept": _kept,
         "verdict": _judged,
-        "noted": _noted,
-        "timed": _timed,
-        "proposed": _proposed,
-        "searched": _searched,
-        "reported": _reported,
+        "noted": lambda state, entry: replace(state, notes=(*state.notes, entry.fields["text"])),
+        "timed": lambda state, entry: replace(state, timing=entry.fields["timing"]),
+        "proposed": lambda state, entry: replace(
+            state, proposals=(*state.proposals, *entry.fields["proposals"])
+        ),
+        "searched": lambda state, entry: replace(state, importance=entry.fields["importance"]),
+        "reported": lambda state, entry: replace(state, report=entry.fields["files"]),
         "closed": _closed,
     }
 )
@@ -198,14 +187,3 @@ def _arm_means(state: SweepState) -> dict[str, float]:
         arms.setdefault(trial.spec.arm, []).append(value if trial.status == Status.COMPLETED else math.nan)
     means = {arm: math.fsum(values) / len(values) for arm, values in arms.items()}
     return {arm: mean for arm, mean in means.items() if math.isfinite(mean)}
-
-
-def _trial(state: SweepState, entry: Entry) -> TrialState:
-    key = entry.fields["key"]
-    if key not in state.trials:
-        raise StorageError(f"journal entry {entry.seq}: trial {key} was never planned")
-    return state.trials[key]
-
-
-def _with(state: SweepState, trial: TrialState) -> SweepState:
-    return replace(state, trials=state.trials.changed(trial))

@@ -9,16 +9,18 @@ and sealed then, so that later damage shows, unless the sweep's journal tells th
 from __future__ import annotations
 
 import logging
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 
+import numpy as np
+
+from bios_sweep.decision.clusters import ClusterSums, cluster_sums
 from bios_sweep.ports import TrialEvent
-from bios_sweep.records.evaluations import read_sums
-from bios_sweep.records.sweep_state import SweepState
-from bios_sweep.records.trial_state import PLANNED
+from bios_sweep.records.sweep_state import PLANNED, SweepState
 from bios_sweep.records.workspace import RESULT_FILE, Workspace
 from bios_sweep.sealed import DamagedError, digests_of, unlike
 from bios_sweep.study.trials import EVALUATION_FILE, EVIDENCE, TrialResult
@@ -65,10 +67,9 @@ class StoredResults:
         except DamagedError as error:
             return StoredResult(damage=_told(path, str(error), key))
         if result is None:
-            gone = key in self._copies and self._workspace.trials.is_dir()
-            return StoredResult(
-                damage=_told(path, "is gone, though the journal has its result", key) if gone else ""
-            )
+            if key not in self._copies or not self._workspace.trials.is_dir():
+                return StoredResult()
+            return StoredResult(damage=_told(path, "is gone, though the journal has its result", key))
         wrong = self._wrong_evidence(result, sealed=sealed)
         if wrong is not None:
             return StoredResult(damage=_told(path.parent / wrong[0], wrong[1], key))
@@ -98,7 +99,7 @@ class StoredResults:
             return None
         path = folder / EVALUATION_FILE
         if path.is_file():
-            return None if read_sums(path) is not None else (EVALUATION_FILE, "cannot be read")
+            return None if _read_sums(path) is not None else (EVALUATION_FILE, "cannot be read")
         if self._others_have_evaluations:
             return EVALUATION_FILE, "is gone, and other trials of the sweep have theirs"
         return None
@@ -150,3 +151,26 @@ def as_arrived(event: TrialEvent, workspace: Workspace) -> TrialEvent:
 
 def _told(path: Path, what: str, key: str) -> str:
     return f"{path}: {what}; trial {key} counts as not run, and `bios-sweep run` trains it again"
+
+
+class ClusterReader:
+    """Trial key -> its evaluation summed by cluster, or None where no file tells it."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._known: dict[str, ClusterSums] = {}
+
+    def __call__(self, key: str) -> ClusterSums | None:
+        """The sums of a trial that has ended; a file that cannot be read counts as absent."""
+        found = self._known.get(key) or _read_sums(self._workspace.trial_dir(key) / EVALUATION_FILE)
+        if found is not None:
+            self._known[key] = found
+        return found
+
+
+def _read_sums(path: Path) -> ClusterSums | None:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return cluster_sums(file["nats"], file["tokens"], file["cluster"])
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
+        return None

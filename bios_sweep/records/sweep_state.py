@@ -2,24 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
 from typing import Any
 
-from bios_sweep.records.trial_state import RUNNING, Trials
-from bios_sweep.study.trials import TrialResult
+from bios_sweep.study.plan import Plan
+from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
 from bios_sweep.vocabulary import Stage, Status
 
+PLANNED = "planned"
+RUNNING = "running"
 DONE = Stage.DONE  # the reason with which a sweep that has all its verdicts is closed
 BROKEN = "broken"  # and one that ended early because nothing works yet
+OF_THE_MODEL = ("name", "fingerprint", "family", "hidden_size")
+OF_THE_DATA = ("name", "source", "fingerprint", "evaluation_fingerprint", "train_examples", "eval_examples")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialState:
+    """A trial as far as it got. status: planned, running, completed, diverged or failed.
+
+    attempts: tries begun, by all drivers together. times: milliseconds since 1970 of each point of the
+    curve. started, ended: of the first start and the last end. reused: the result was there already.
+    adapter: folder of the adapter that is kept for good. lost: the attempt ended without a result.
+    """
+
+    spec: TrialSpec
+    status: str = PLANNED
+    attempts: int = 0
+    curve: tuple[Measurement, ...] = ()
+    times: tuple[int, ...] = ()
+    started: int | None = None
+    ended: int | None = None
+    result: TrialResult | None = None
+    reused: bool = False
+    adapter: str = ""
+    lost: bool = False
+
+
+class Trials(Mapping[str, TrialState]):
+    """Trials by key, in the order of planning; a changed copy shares what it did not change.
+
+    Every entry of a journal makes a new state. Copying all trials each time would make a journal of n trials
+    cost n^2: what changed lately lies apart, and is merged when it grows.
+    """
+
+    MERGED_AT = 32  # chosen, not measured: near the square root of a sweep of a thousand trials
+
+    def __init__(
+        self, trials: Mapping[str, TrialState], lately: Mapping[str, TrialState] = MappingProxyType({})
+    ) -> None:
+        """lately: replaces trials of the same key; has no other keys."""
+        self._trials, self._lately = trials, lately
+
+    def __getitem__(self, key: str) -> TrialState:
+        return self._lately.get(key) or self._trials[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._trials)
+
+    def __len__(self) -> int:
+        return len(self._trials)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._trials
+
+    def planned(self, new: Mapping[str, TrialState]) -> Trials:
+        """With further trials."""
+        return Trials({**self, **new})
+
+    def changed(self, trial: TrialState) -> Trials:
+        """With a known trial as it is now."""
+        lately = {**self._lately, trial.spec.key: trial}
+        if len(lately) < self.MERGED_AT:
+            return Trials(self._trials, lately)
+        return Trials({**self._trials, **lately})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
     """A verdict as it was written down, and what was known then.
 
-    arm_means: arm -> mean final value of the judged
-    metric, only of arms whose every planned trial completed: a mean of survivors would flatter.
+    arm_means: arm -> mean final value of the judged metric, only of arms whose every planned trial completed:
+    a mean of survivors would flatter.
     """
 
     payload: Mapping[str, Any]
@@ -61,18 +127,39 @@ class SweepState:
     @property
     def counts(self) -> dict[str, int]:
         """`planned = completed + diverged + failed + unfinished`; the running are among the unfinished."""
-        ended: dict[str, int] = {
-            status: self.count(status) for status in (Status.COMPLETED, Status.DIVERGED, Status.FAILED)
-        }
+        words = (Status.COMPLETED, Status.DIVERGED, Status.FAILED)
+        ended: dict[str, int] = {status: self.count(status) for status in words}
         total = len(self.trials)
-        return {
-            "planned": total,
-            **ended,
-            "unfinished": total - sum(ended.values()),
-            "running": self.count(RUNNING),
-        }
+        unfinished = total - sum(ended.values())
+        return {"planned": total, **ended, "unfinished": unfinished, "running": self.count(RUNNING)}
 
     @property
     def results(self) -> dict[str, TrialResult]:
         """Terminal records by key, failed ones included."""
         return {key: trial.result for key, trial in self.trials.items() if trial.result is not None}
+
+
+def sweep_facts(plan: Plan) -> dict[str, Any]:
+    """What a reader of the journal must know of the study, as plain values; no paths, no options."""
+    study = plan.study
+    model, data = study.scenario.model, study.scenario.data
+    return {
+        "sweep_id": plan.sweep_id,
+        "name": study.name,
+        "question": study.question,
+        "metric": study.metric.name,
+        "direction": study.metric.direction,
+        "baseline": study.scenario.engine_settings(study.baseline.by_name()),
+        "told": sorted(
+            {name for arm in plan.arms for name in study.scenario.engine_settings(arm.settings.by_name())}
+        ),
+        "seeds": list(study.seeds),
+        "decision": {**asdict(study.decision), "looks": list(study.decision.looks)},
+        "budget": asdict(study.budget),
+        "scenario": study.scenario.name,
+        "method": study.scenario.method.trains if study.scenario.servable else None,
+        **study.scenario.method.identity(),
+        "model": {name: getattr(model, name) for name in OF_THE_MODEL},
+        "data": {name: getattr(data, name) for name in OF_THE_DATA},
+        "arms": {arm.name: {"factor": arm.factor, "level": arm.level} for arm in plan.arms},
+    }

@@ -22,8 +22,23 @@ REMOVED_MARK = "adapter-removed-by"  # the sweep whose policy removed it: such a
 PLAN_FILE = "plan.json"
 JOURNAL_FILE = "journal.jsonl"
 STOP_NOW = "now"
+STORED = "artifacts"  # where MLflow keeps its copy of a run's files: EXPERIMENT/RUN/artifacts/FILE
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Owner:
+    """Who drives a workspace."""
+
+    pid: int | None = None
+    host: str = "unknown host"
+    sweep_id: str = "unknown"
+    started: str = "unknown time"
+
+    def __str__(self) -> str:
+        """`process 7 (sweep demo-1)`."""
+        return f"process {self.pid} (sweep {self.sweep_id})"
 
 
 @dataclass(frozen=True)
@@ -42,11 +57,6 @@ class Workspace:
     def store(self) -> Path:
         """The default tracking store, an SQLite file."""
         return self.root / "mlflow.db"
-
-    @property
-    def artifacts(self) -> Path:
-        """Artifacts of the default tracking store."""
-        return self.root / "mlartifacts"
 
     @property
     def trials(self) -> Path:
@@ -130,12 +140,9 @@ class Workspace:
         path = self.sweep_dir(sweep_id) / PLAN_FILE
         try:
             return opened_json(path.read_bytes(), f"plan of {sweep_id}", indent=2)[0]
-        except OSError as error:
-            raise StorageError(
-                f"{path}: cannot be read ({error}); run the sweep again to write it"
-            ) from error
-        except DamagedError as error:
-            raise StorageError(f"{path}: {error}; run the sweep again to write it") from error
+        except (OSError, DamagedError) as error:
+            what = str(error) if isinstance(error, DamagedError) else f"cannot be read ({error})"
+            raise StorageError(f"{path}: {what}; run the sweep again to write it") from error
 
     def write_result(self, result: TrialResult) -> None:
         """Keep a trial's terminal record, sealed; whoever sees the file may rely on all of it."""
@@ -153,8 +160,7 @@ class Workspace:
         try:
             return self.open_result(key)[0]
         except DamagedError as error:
-            path = self.trial_dir(key) / RESULT_FILE
-            _log.warning("%s: %s; the trial counts as not run", path, error)
+            _log.warning("%s: %s; the trial counts as not run", self.trial_dir(key) / RESULT_FILE, error)
             return None
 
     def open_result(self, key: str) -> tuple[TrialResult | None, bool]:
@@ -201,11 +207,11 @@ class Workspace:
         except FileNotFoundError:
             return None
         except DamagedError as error:
-            _log.warning("%s: %s; the arms are timed again", path, error)
-            return None
+            what = str(error)
         except (OSError, ValueError, TypeError, KeyError) as error:
-            _log.warning("%s: cannot be understood (%s); the arms are timed again", path, error)
-            return None
+            what = f"cannot be understood ({error})"
+        _log.warning("%s: %s; the arms are timed again", path, what)
+        return None
 
     def request_stop(self, *, now: bool = False) -> None:
         """Ask the driver, whichever process it is, to start nothing more and end; now: without waiting."""
@@ -223,6 +229,12 @@ class Workspace:
     def clear_stop(self) -> None:
         """Forget an old request; a driver does so once it owns the workspace."""
         self.stop_file.unlink(missing_ok=True)
+
+
+def left_by_sweeps(folder: Path, name: str) -> list[Path]:
+    """Files of that name, sorted; without the copies in a tracking store, which are no further sweeps."""
+    found = folder.rglob(name)
+    return sorted(file for file in found if STORED not in file.relative_to(folder).parts[:-1])
 
 
 def _whole_timing(values: Mapping[str, Any]) -> dict[str, Any]:

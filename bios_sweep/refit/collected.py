@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bios_sweep.defaults import FILE_NAME, read_entries
+from bios_sweep.defaults import FILE_NAME, TunedDefaults, read_entries
 from bios_sweep.defaults.rules import family_of
 from bios_sweep.errors import InputError
 from bios_sweep.method import Objective
-from bios_sweep.records.sweep_files import left_by_sweeps
+from bios_sweep.records.workspace import left_by_sweeps
 from bios_sweep.refit.evidence import Collected
 from bios_sweep.refit.rate_tables import stated, studies_of
 from bios_sweep.study.metric_names import DIRECTIONS, direction_of
@@ -74,11 +74,12 @@ def _read(file: Path, direction: str | None) -> Collected:
     report = _report(file.with_name(REPORT))
     if report is not None and report.get("stage") != Stage.DONE:
         return Collected(left_out=(f"{file.parent}: the sweep is not finished",))
-    raw = read_csv(file)
-    who = _who(file, raw)
+    raw, left = read_csv(file), file.with_name(FILE_NAME)
+    tuned = read_entries(left)[0] if left.exists() else None
+    who = _who(file, raw, tuned)
     if isinstance(who, str):
         return Collected(left_out=(who,))
-    if doubt := no_rule_for(_objective(file.with_name(FILE_NAME))):
+    if doubt := no_rule_for(tuned.key.objective if tuned else Objective.SFT):
         return Collected(left_out=(f"{file.parent}: {doubt}",))
     return stated(raw, who) or studies_of(raw, who, _metric(raw, report, direction))
 
@@ -104,23 +105,16 @@ def _report(path: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def _who(file: Path, raw: RawTable) -> list[tuple[str, str, int]] | str:
+def _who(file: Path, raw: RawTable, tuned: TunedDefaults | None) -> list[tuple[str, str, int]] | str:
     """Model, family and hidden size of every row: from the table's columns, else the file beside it."""
     if all(name in raw.columns for name in WHO):
         sizes = numbers(raw, "hidden_size", "hidden size")
         names = zip(raw.columns["model"], raw.columns["family"], sizes, range(raw.rows), strict=True)
         return [(model, family_of(family), _size(size, raw, row)) for model, family, size, row in names]
-    tuned = file.with_name(FILE_NAME)
-    if not tuned.exists():
+    if tuned is None:
         return f"{file}: needs the columns {', '.join(WHO)}, or {FILE_NAME} beside it"
-    entry = read_entries(tuned)[0]
-    one = (entry.provenance.model, family_of(entry.key.family), entry.key.hidden_size)
+    one = (tuned.provenance.model, family_of(tuned.key.family), tuned.key.hidden_size)
     return [one] * raw.rows
-
-
-def _objective(tuned: Path) -> str:
-    """What a finished sweep was trained by, as the tuned values it left say; a table alone says nothing."""
-    return read_entries(tuned)[0].key.objective if tuned.exists() else Objective.SFT
 
 
 def no_rule_for(objective: str) -> str:

@@ -15,9 +15,7 @@ FINEST = 0.1  # log units: no study knows its best rate finer than 10 % (chosen,
 WIDEST = 3.0  # log units: a factor of 20 between models of one family (chosen, not measured)
 NEVER = 1e-300  # the least probability of a study, so that its logarithm is finite
 SMALLEST = 0.01  # log units: below it models of one size count as alike (chosen, not measured)
-NODES = (
-    41  # equally probable points of the model effect; coarser than any bracket of a grid (checked by test)
-)
+NODES = 41  # equally probable points of the model effect; a bracket of a grid is coarser (checked by test)
 
 
 @dataclass(frozen=True, kw_only=True)

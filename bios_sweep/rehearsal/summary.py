@@ -13,13 +13,7 @@ from bios_sweep.procedure import factor_of, is_first
 from bios_sweep.rehearsal.chances import Chances, Share
 from bios_sweep.rehearsal.designs import JUDGED_AT, Search
 from bios_sweep.rehearsal.noise import EARLIER, Noise
-from bios_sweep.rehearsal.world import (
-    FIXED_TIME,
-    LOST_BY_BATCH,
-    LOST_BY_LESS,
-    margin_percent,
-    planted_level,
-)
+from bios_sweep.rehearsal.world import FIXED_TIME, LOST_BY_BATCH, LOST_BY_LESS, margin_percent, planted_level
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.stages import most_confirmation_trials, most_search_trials
 

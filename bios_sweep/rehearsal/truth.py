@@ -8,8 +8,7 @@ from bios_sweep.claims import REPEAT
 from bios_sweep.decision.claims.truth import Truth
 from bios_sweep.decision.question import Question
 from bios_sweep.rehearsal.world import World
-from bios_sweep.study.arms import Arm
-from bios_sweep.study.durations import duration_arm
+from bios_sweep.study.arms import Arm, duration_arm
 from bios_sweep.study.plan import Plan
 
 

@@ -1,4 +1,4 @@
-"""Arms: the baseline and the variations that change one thing, each resolved to full settings."""
+"""Arms: the baseline and the variations that change one thing, and by what these are re-tuned or measured."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from bios_sweep.checks import is_whole, not_allowed
-from bios_sweep.claims import FEW_STEPS, REPEAT
+from bios_sweep.claims import FEW_STEPS, REPEAT, Against
 from bios_sweep.errors import PlanError
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.design import Study
@@ -71,13 +71,13 @@ def variation(study: Study, factor: Factor, label: str, value: Any, rung: float 
     settings = settings_at(study, factor, value, rung)
     separator = " " if label.startswith("x") else "="
     retuned = f", {factor.nuisance.setting} x{rung:.4g}" if factor.nuisance and rung != 1.0 else ""
-    return Arm(
-        name=f"{factor.name}{separator}{label}{retuned}",
-        settings=settings,
+    return _arm(
+        study,
+        f"{factor.name}{separator}{label}{retuned}",
+        settings,
         factor=factor.name,
         level=getattr(settings, factor.name),
         label=label,
-        changes=settings.differing(study.baseline),
         rung=rung,
     )
 
@@ -85,18 +85,18 @@ def variation(study: Study, factor: Factor, label: str, value: Any, rung: float 
 def searched_arm(study: Study, proposal: Proposal) -> Arm:
     """The baseline with a joint search's proposal in place of the searched settings."""
     settings = hold_budget(study, study.baseline.changed(proposal.values), proposal.values)
-    changes = settings.differing(study.baseline)
-    return Arm(
-        name=f"search {proposal.number}", settings=settings, label=str(proposal.number), changes=changes
-    )
+    return _arm(study, f"search {proposal.number}", settings, label=str(proposal.number))
 
 
 def combine(study: Study, candidates: Sequence[Arm]) -> Arm:
     """The arm that takes the candidate value of every factor at once."""
     changes = {arm.factor: arm.level for arm in candidates if arm.factor is not None}
     settings = hold_budget(study, study.baseline.changed(changes), changes)
-    name = f"{COMBINATION} " + ", ".join(arm.name for arm in candidates)
-    return Arm(name=name, settings=settings, changes=settings.differing(study.baseline))
+    return _arm(study, f"{COMBINATION} " + ", ".join(arm.name for arm in candidates), settings)
+
+
+def _arm(study: Study, name: str, settings: TrainingSettings, **more: Any) -> Arm:
+    return Arm(name=name, settings=settings, changes=settings.differing(study.baseline), **more)
 
 
 def settings_at(study: Study, factor: Factor, value: Any, rung: float) -> TrainingSettings:
@@ -150,3 +150,89 @@ def require_examples(study: Study, arm: Arm) -> None:
         raise PlanError(
             f"train_examples: {wanted} is more than the {there} that {study.scenario.data.name} has"
         )
+
+
+def add_durations(study: Study, arms: list[Arm]) -> dict[float, str]:
+    """Add the default's own duration arms, the yardstick of what cost alone buys.
+
+    Only those that a tested batch size may need: a smaller batch costs up to as many times more as it
+    takes more steps, a larger one less (docs/statistics.md, item 13).
+    """
+    sizes = [
+        value
+        for factor in study.factors
+        if factor.name == "batch_size"
+        and any(claim.against == Against.AS_LONG for claim in factor.judged_claims(study.baseline))
+        for _, value in factor.levels(study.baseline)
+    ]
+    ratios = [size / study.baseline.batch_size for size in sizes]
+    # at equal steps a larger batch is the dearer one, at equal examples a smaller one
+    costs = [ratio if study.budget.hold == "steps" else 1.0 / ratio for ratio in ratios]
+    cheapest, dearest = min(costs, default=1.0), max(costs, default=1.0)
+    needed = {0.5: cheapest < 1, 2.0: dearest > 1, 4.0: dearest > 2}
+    wanted = [multiple for multiple, there in needed.items() if there]
+    durations = {1.0: BASELINE} if wanted else {}
+    for nominal in wanted:
+        new = duration_arm(study, nominal)
+        multiple = new.settings.max_steps / study.baseline.max_steps  # steps are whole
+        same = next((arm for arm in arms if arm.settings == new.settings and not arm.repeat), None)
+        if same is None:
+            arms.append(new)
+        durations[multiple] = (same or new).name
+    return dict(sorted(durations.items()))
+
+
+def duration_arm(study: Study, multiple: float, start: Arm | None = None) -> Arm:
+    """The default (or `start`, the default at another learning rate) for another multiple of its steps."""
+    base = study.baseline if start is None else start.settings
+    retuned = "" if start is None or start.name.startswith(BASELINE) else f"{start.name}, "
+    settings = replace(base, max_steps=max(1, round(base.max_steps * multiple)))
+    label = f"x{multiple:.4g}"
+    return _arm(study, f"{retuned}max_steps {label}", settings, label=label, duration=multiple)
+
+
+def with_nuisances(study: Study) -> tuple[Factor, ...]:
+    """The study's factors, each nuisance ladder at the default level among them.
+
+    Without it a level could win by its learning rate alone (docs/statistics.md, item 11).
+    """
+    factors = {factor.name: factor for factor in study.factors}
+    for factor in study.factors:
+        if factor.nuisance is None:
+            continue
+        default = getattr(study.baseline, factor.name)
+        rungs = [
+            r for _, value in factor.levels(study.baseline) for r in factor.nuisance.rungs(value, default)
+        ]
+        name = factor.nuisance.setting
+        own = factors.get(name)
+        levels = {rung: None for rung in rungs if rung != 1.0}
+        if own is None:
+            factors[name] = Factor(name=name, multiply=tuple(levels))
+        elif own.multiply:
+            factors[name] = replace(own, multiply=tuple(dict.fromkeys((*own.multiply, *levels))))
+        else:
+            start = getattr(study.baseline, name)
+            values = dict.fromkeys((*own.values, *(start * rung for rung in levels)))
+            factors[name] = replace(own, values=tuple(values))
+    return tuple(factors.values())
+
+
+def rungs_of(factor: Factor, value: Any, baseline: TrainingSettings) -> tuple[float, ...]:
+    """Multiples of the nuisance setting's value to run at a level of a factor; 1.0 alone without one."""
+    if factor.nuisance is None:
+        return (1.0,)
+    return factor.nuisance.rungs(value, getattr(baseline, factor.name))
+
+
+def ladder(study: Study, factor: Factor, arms: Sequence[Arm]) -> dict[Any, tuple[str, ...]]:
+    """The arms of every level, the default's first; one that two factors share is found by its settings."""
+    named = {arm.settings: arm.name for arm in reversed(arms) if not arm.repeat}
+    default = getattr(study.baseline, factor.name)
+    values = [value for _, value in factor.levels(study.baseline)]
+    rungs = {value: rungs_of(factor, value, study.baseline) for value in values}
+    rungs = {default: tuple(dict.fromkeys(r for value in values for r in rungs[value])), **rungs}
+    return {
+        value: tuple(dict.fromkeys(named[settings_at(study, factor, value, rung)] for rung in rungs[value]))
+        for value in rungs
+    }

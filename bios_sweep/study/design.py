@@ -1,4 +1,4 @@
-"""A study: one question, asked as a baseline and variations that change one thing at a time."""
+"""A study: one question, asked as a baseline and variations, and the rule by which results decide it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,19 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from bios_sweep.checks import is_whole, not_allowed, one_of
+from bios_sweep.checks import is_finite, is_positive, is_whole, not_allowed, one_of, positive
 from bios_sweep.errors import PlanError
+from bios_sweep.jsonable import from_fields
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.study.decision import DecisionRule
-from bios_sweep.study.factors import Cross, Factor, factor_from, require_setting
+from bios_sweep.study.factors import Cross, Factor, require_setting
 from bios_sweep.study.scenario import Metric, Scenario
+from bios_sweep.vocabulary import SearchGoal
 
+SCOPES = ("auto", "distribution", "evaluation")
+SEARCHES = ("optuna",)
+JUDGING = ("margin_percent", "margin_share", "alpha")  # what else than trials a verdict rests on
+VERSION = 2  # of the rule for new plans (docs/statistics.md, item 10)
+WISHES = ("target", "deadline")  # what would satisfy: told as signs, and no verdict depends on them
 HOLDS = ("examples", "steps", "tokens")
 
 
@@ -35,6 +41,93 @@ class Budget:
         one_of("budget.hold", self.hold, HOLDS, PlanError)
         if self.measurements < 1:
             raise PlanError(f"budget.measurements: {self.measurements} is not allowed; at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecisionRule:
+    """How a verdict is reached; fixed and hashed into the plan before the first trial.
+
+    alpha: one-sided error rate. looks: numbers of seeds at which screening may decide.
+    confirmation_seeds: fresh seeds for a candidate. margin: the smaller of `margin_percent` of the
+    baseline's loss and `margin_share` of what fine-tuning gained over the untouched model.
+    scope: `distribution` adds the evaluation error over clusters, `evaluation` does not, `auto` does
+    where clusters are known. cost_ratio: a cost that matters (1.2 = a fifth). speed_loss_percent: loss
+    that speed may cost. minimum_share: share of the default's gain that the minimum must reach.
+    refine: `optuna` searches the moved factors jointly, with refine_trials trials, for refine_goal.
+    guardrails: final metric -> percent of the baseline's value that a refined level may lose.
+    target: a value of the metric that is satisfactory. deadline: seconds that one training may take.
+    version: of the rule itself. A plan written without one has 1: the study's pooled error, Dunnett's lower
+    bounds, and no arm excluded before its factor is decided. It is finished so; new plans have 2.
+    """
+
+    alpha: float = 0.05
+    looks: tuple[int, ...] = (5,)
+    confirmation_seeds: int = 5
+    margin_percent: float = 0.5
+    margin_share: float = 0.05
+    scope: str = "auto"
+    cost_ratio: float = 1.2
+    speed_loss_percent: float = 1.0
+    minimum_share: float = 0.8
+    refine: str | None = None
+    refine_trials: int = 20
+    refine_goal: str = SearchGoal.QUALITY
+    guardrails: Mapping[str, float] = field(default_factory=dict)
+    target: float | None = None
+    deadline: float | None = None
+    version: int = VERSION
+
+    @property
+    def excludes(self) -> bool:
+        """Whether an arm that is shown to gain less than the margin is out of its question for good."""
+        return self.version > 1
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> DecisionRule:
+        """As `Study.to_dict` keeps it."""
+        return cls(**{"version": 1, **values, "looks": tuple(values["looks"])})
+
+    def identity(self) -> dict[str, Any]:
+        """What decides a verdict, for the plan's hash.
+
+        Target and deadline are left out: they name what would satisfy, which signs and advice tell; no
+        trial, look or verdict changes with them, so a finished sweep stays the same sweep. Version 1 was
+        never written, so that a sweep that began under it keeps its id.
+        """
+        unsaid = WISHES if self.version > 1 else (*WISHES, "version")
+        return {name: value for name, value in asdict(self).items() if name not in unsaid}
+
+    def __post_init__(self) -> None:
+        looks, seeds = list(self.looks), self.confirmation_seeds
+        self._require("alpha", 0 < self.alpha < 0.5, "a number between 0 and 0.5")
+        if not looks or looks != sorted(set(looks)) or looks[0] < 1:
+            rising = "rising numbers of seeds, such as [3, 5, 8]"
+            raise not_allowed("decision.looks", looks, rising, PlanError)
+        if looks[0] == 1 and len(looks) > 1:
+            several = "one seed decides nothing, so the first of several looks needs at least 2"
+            raise not_allowed("decision.looks", looks, several, PlanError)
+        self._require("confirmation_seeds", seeds == 0 or seeds > 1, "0 for none, else at least 2")
+        for name in ("margin_percent", "margin_share", "speed_loss_percent"):
+            positive(f"decision.{name}", getattr(self, name), PlanError)
+        one_of("decision.scope", self.scope, SCOPES, PlanError)
+        one_of("decision.refine_goal", self.refine_goal, tuple(SearchGoal), PlanError)
+        if self.refine is not None:
+            one_of("decision.refine", self.refine, SEARCHES, PlanError)
+        dearer, share = self.cost_ratio, self.minimum_share
+        self._require("cost_ratio", is_positive(dearer) and dearer > 1, "a number above 1")
+        self._require("minimum_share", is_positive(share) and share < 1, "above 0, below 1")
+        trials, target, deadline = self.refine_trials, self.target, self.deadline
+        self._require("refine_trials", isinstance(trials, int) and trials >= 2, "at least 2")
+        self._require("target", target is None or is_finite(target), "a finite number, or null")
+        self._require("deadline", deadline is None or is_positive(deadline), "seconds above 0, or null")
+        known = self.version in range(1, VERSION + 1)
+        self._require("version", known, f"1 to {VERSION}; a newer bios-sweep wrote it")
+        for name, percent in self.guardrails.items():
+            positive(f"decision.guardrails.{name}", percent, PlanError)
+
+    def _require(self, name: str, right: bool, allowed: str) -> None:
+        if not right:
+            raise not_allowed(f"decision.{name}", getattr(self, name), allowed, PlanError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,20 +194,4 @@ class Study:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Study:
         """Inverse of `to_dict`, also after JSON has turned tuples into lists."""
-        factors = [factor_from(factor) for factor in values["factors"]]
-        return cls(
-            **{
-                **values,
-                "scenario": Scenario.from_dict(values["scenario"]),
-                "baseline": TrainingSettings.from_dict(values["baseline"]),
-                "factors": tuple(factors),
-                "seeds": tuple(values["seeds"]),
-                "budget": Budget(**values["budget"]),
-                "decision": DecisionRule.from_dict(values["decision"]),
-                "metric": Metric(**values["metric"]),
-                "origins": {name: Origin(**one) for name, one in values.get("origins", {}).items()},
-                "cross": tuple(
-                    Cross(setting=c["setting"], values=tuple(c["values"])) for c in values.get("cross", ())
-                ),
-            }
-        )
+        return from_fields(cls, values)

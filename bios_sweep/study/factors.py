@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -172,19 +171,6 @@ class Cross:
     def __post_init__(self) -> None:
         if len(self.values) < 2 or len(set(self.values)) < len(self.values):
             raise PlanError(f"cross {self.setting}: give at least two different values, such as [500, 4000]")
-
-
-def factor_from(values: Mapping[str, Any]) -> Factor:
-    """Inverse of `asdict` of a factor, also after JSON has turned tuples into lists."""
-    given = values.get("nuisance")
-    nuisance = Nuisance(**{**given, "multiply": tuple(given["multiply"])}) if given else None
-    return Factor(
-        name=values["name"],
-        multiply=tuple(values["multiply"]),
-        values=tuple(values["values"]),
-        claims=tuple(values.get("claims", ())),
-        nuisance=nuisance,
-    )
 
 
 def _label(value: Any) -> str:

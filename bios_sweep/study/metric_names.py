@@ -121,20 +121,6 @@ def is_accuracy(name: str) -> bool:
     return direction_of(name) == MAXIMIZE and not OF_RIGHT_ANSWERS.isdisjoint(_words(name))
 
 
-def contradiction(name: str, direction: str) -> str:
-    """What to warn of where a stated direction is not the one the name tells; empty elsewhere."""
-    told = direction_of(name)
-    if told is None or told == direction:
-        return ""
-    return f"{name} is judged as {BETTER[direction]}, but its name says that {BETTER[told]}"
-
-
-def in_words(name: str, direction: str) -> str:
-    """`eval_accuracy, larger is better`; where the name says otherwise, that too."""
-    words = f"{name}, {BETTER[direction]}"
-    return f"{words} (though its name says otherwise)" if contradiction(name, direction) else words
-
-
 def ask_for(name: str, key: str) -> str:
     """The sentence that asks which way is better. key: how an answer begins, such as `--direction `."""
     return f"the name {name!r} does not say which way is better; give {ASKED.format(key=key)}"

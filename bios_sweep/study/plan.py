@@ -13,18 +13,22 @@ from bios_sweep.study.arms import (
     BASELINE,
     Arm,
     add_arm,
+    add_durations,
     flag_few_steps,
     hold_budget,
+    ladder,
     require_examples,
+    rungs_of,
     variation,
+    with_nuisances,
 )
 from bios_sweep.study.design import Study
-from bios_sweep.study.durations import add_durations
 from bios_sweep.study.factors import Factor
-from bios_sweep.study.ladders import ladder, rungs_of, with_nuisances
 from bios_sweep.study.stages import make_trial, most_confirmation_trials, most_search_trials
 from bios_sweep.study.trials import TrialSpec, short_hash
 from bios_sweep.vocabulary import Stage
+
+TWIN_ARM = "baseline again"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,3 +190,24 @@ def _expanded(study: Study, suffix: str = "") -> Plan:
         durations=durations,
         ladders={f.name: ladder(study, f, named) for f in factors if f.nuisance is not None},
     )
+
+
+def twin_arm(plan: Plan) -> Arm:
+    """The baseline under another identity, so that it runs again: does a user's script honour its seed?
+
+    Seeds pair arms only if the same seed gives the same run. Our engine is known to; of a script nobody
+    knows, so the baseline runs once more at the first seed and the two values are compared.
+    """
+    return replace(plan.baseline, name=TWIN_ARM, repeat=1, notes=())
+
+
+def twin_trial(plan: Plan) -> TrialSpec | None:
+    """The twin at the first seed; None where the engine is known to give the same numbers twice."""
+    if plan.study.scenario.repeatable:
+        return None
+    return make_trial(plan.study, twin_arm(plan), plan.study.seeds[0], Stage.CONTROL)
+
+
+def first_trial(plan: Plan) -> TrialSpec:
+    """The trial that the twin repeats: the baseline at the first seed."""
+    return next(trial for trial in plan.trials if trial.arm == plan.baseline.name)

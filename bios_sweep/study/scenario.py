@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from bios_sweep.errors import PlanError
+from bios_sweep.jsonable import from_fields
 from bios_sweep.method import Method
-from bios_sweep.study.metric_names import MINIMIZE, contradiction, in_words
+from bios_sweep.study.metric_names import BETTER, MINIMIZE, direction_of
 
 TRAIN, EVALUATION = "train", "evaluation"  # the sides of a data set
 
@@ -27,13 +29,34 @@ class Metric:
 
     @property
     def words(self) -> str:
-        """What is judged and which way it is better: `eval_accuracy, larger is better`."""
-        return in_words(self.name, self.direction)
+        """`eval_accuracy, larger is better`; where the name says otherwise, that too."""
+        words = f"{self.name}, {BETTER[self.direction]}"
+        return f"{words} (though its name says otherwise)" if self.doubt else words
 
     @property
     def doubt(self) -> str:
-        """A warning where the direction that was stated is not the one that the name tells."""
-        return contradiction(self.name, self.direction)
+        """What to warn of where the stated direction is not the one that the name tells; empty elsewhere."""
+        told = direction_of(self.name)
+        if told is None or told == self.direction:
+            return ""
+        return f"{self.name} is judged as {BETTER[self.direction]}, but its name says that {BETTER[told]}"
+
+
+def guardrail_metric(name: str, judged: Metric) -> Metric:
+    """A guardrail's metric; that of the study itself has the study's direction.
+
+    Raises:
+        PlanError: the name does not say which way is better, so that nobody can tell what a loss is.
+    """
+    if name == judged.name:
+        return judged
+    direction = direction_of(name)
+    if direction is None:
+        raise PlanError(
+            f"decision.guardrails.{name}: the name does not say which way is better; call the metric so "
+            f"that its words do, such as quality_score (larger is better) or quality_error"
+        )
+    return Metric(name=name, direction=direction, unit="")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,11 +172,11 @@ class Scenario:
         return {**decides, "ends": list(self.model.ends)} if self.model.ends else decides
 
     @property
-    def known(self) -> bool:
+    def servable(self) -> bool:
         """Whether it is known what values found here hold for: only then are they served to anybody."""
         return bool(self.model.hidden_size) and self.method.trains is not None
 
-    def told(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def engine_settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Of a trial's settings those that the engine hears of; a script's others are its own."""
         return {name: settings[name] for name in settings if self.carried is None or name in self.carried}
 
@@ -171,22 +194,5 @@ class Scenario:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Scenario:
         """Inverse of `to_dict`."""
-        return cls(
-            **{
-                **{name: value for name, value in values.items() if name not in ("trains", "objective")},
-                "method": Method.from_dict(values),
-                "model": _model(values["model"]),
-                "data": _data(values["data"]),
-                "carried": None if values.get("carried") is None else tuple(values["carried"]),
-                "files": tuple(values.get("files", ())),
-            }
-        )
-
-
-def _model(values: Mapping[str, Any]) -> ModelFacts:
-    return ModelFacts(**{**values, "ends": tuple(values.get("ends", ()))})
-
-
-def _data(values: Mapping[str, Any]) -> DataFacts:
-    cuts = tuple(Cut(**cut) for cut in values.get("cuts", ()))
-    return DataFacts(**{**values, "cuts": cuts, "ends": tuple(values.get("ends", ()))})
+        own = {name: value for name, value in values.items() if name not in ("trains", "objective")}
+        return from_fields(cls, {**own, "method": values})

@@ -6,9 +6,8 @@ import math
 from collections.abc import Sequence
 
 from bios_sweep.claims import Against
-from bios_sweep.study.arms import Arm
+from bios_sweep.study.arms import Arm, with_nuisances
 from bios_sweep.study.design import Study
-from bios_sweep.study.ladders import with_nuisances
 from bios_sweep.study.trials import TrialSpec, trial_key
 from bios_sweep.vocabulary import Stage
 

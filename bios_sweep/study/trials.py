@@ -46,12 +46,7 @@ def trial_key(settings: TrainingSettings, seed: int, repeat: int, scenario: Scen
     share it. `repeat` is 0 except for the A/A twin, which must run again under equal settings.
     """
     return short_hash(
-        {
-            "settings": _as_hashed(settings),
-            "seed": seed,
-            "repeat": repeat,
-            "scenario": scenario.identity(),
-        }
+        {"settings": _as_hashed(settings), "seed": seed, "repeat": repeat, "scenario": scenario.identity()}
     )
 
 
@@ -179,10 +174,10 @@ class TrialResult:
 
         NaN and infinity become None (JSON has neither).
         """
-        plain = {**vars(self), "curve": [point.to_dict() for point in self.curve]}
+        values = {**vars(self), "curve": [point.to_dict() for point in self.curve]}
         if not self.files:
-            del plain["files"]
-        return _finite(plain)  # type: ignore[no-any-return]
+            del values["files"]
+        return plain(values)  # type: ignore[no-any-return]
 
     def says_the_same(self, other: TrialResult) -> bool:
         """Whether both have one outcome; when and where it was found does not matter, nor what it took."""
@@ -205,11 +200,12 @@ def _number(value: float | None) -> float:
     return float("nan") if value is None else float(value)
 
 
-def _finite(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value as it comes back from JSON: lists for tuples, None for what is not a finite number."""
     if isinstance(value, float):
         return value if value - value == 0.0 else None
     if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        return [plain(item) for item in value]
     return value

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 
 from bios_sweep.settings import KNOWN
-from bios_sweep.study.decision import JUDGING
+from bios_sweep.study.design import JUDGING
 
 # prefixes by which W&B, MLflow and Optuna mark what was configured; what follows is a setting's name
 CONFIGURED = re.compile(

@@ -28,8 +28,7 @@ from bios_sweep.rehearsal.summary import RehearsalSummary
 from bios_sweep.report.content.answers import SuggestionSummary, SweepStatus
 from bios_sweep.report.content.plan_summary import PlanSummary
 from bios_sweep.report.content.summary import MetricRow, Summary
-from bios_sweep.study.decision import DecisionRule
-from bios_sweep.study.design import Budget
+from bios_sweep.study.design import Budget, DecisionRule
 from bios_sweep.study.search import Proposal
 from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
 

@@ -12,8 +12,7 @@ from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 
 from bios_sweep.assets import base_model_path
-from bios_sweep.engines.training.corpus import embedded_examples
-from bios_sweep.engines.training.stdlib import is_evaluation_module
+from bios_sweep.engines.training.corpus import embedded_examples, is_evaluation_module
 from scripts.pretrain import (
     REPORT,
     count_bytes,

@@ -14,7 +14,7 @@ from bios_sweep.audit.runs import RunTable
 from bios_sweep.audit.seeds import winner_gain, wrong_winner
 from bios_sweep.cli.main import main
 from bios_sweep.errors import InputError
-from bios_sweep.study.decision import DecisionRule
+from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.scenario import Metric
 from tests.texts import texts
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from bios_sweep.cli.output import PatientFile
-from bios_sweep.driver.stopping import Stop, StoppedAtOnce, hangup
+from bios_sweep.driver.stopping import Stop, Stopped, hangup
 from bios_sweep.records.journal import read_journal
 from bios_sweep.records.workspace import Workspace
 
@@ -162,7 +162,7 @@ def test_one_hangup_asks_and_a_later_signal_ends_at_once(tmp_path):
             os.kill(os.getpid(), signal.SIGHUP)
             os.kill(os.getpid(), signal.SIGHUP)
             assert (stop.asked(), stop.signal) == (True, signal.SIGHUP)
-            with pytest.raises(StoppedAtOnce):
+            with pytest.raises(Stopped):
                 os.kill(os.getpid(), signal.SIGTERM)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         assert hangup() == ()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bios_sweep.curves.signs import Limits
+from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.trials import Measurement, TrialResult
 from bios_sweep.vocabulary import Status
 
@@ -170,7 +171,7 @@ def overfitting(seed):
 
 def slow(seed):
     w = world(seed, fewest=1)
-    limits = replace(w.limits, deadline=100.0)
+    limits = replace(w.limits, rule=DecisionRule(deadline=100.0))
     return arm(w, healthy_shape(w), wall_seconds=w.rng.uniform(115.0, 400.0)), limits
 
 
@@ -178,7 +179,7 @@ def short_of_target(seed):
     w = world(seed)
     w = replace(w, seeds=max(w.seeds, 3))
     end = w.start - w.gained
-    limits = replace(w.limits, target=end * (1.0 - w.rng.uniform(0.03, 0.2)))
+    limits = replace(w.limits, rule=DecisionRule(target=end * (1.0 - w.rng.uniform(0.03, 0.2))))
     return arm(w, healthy_shape(w)), limits
 
 
@@ -200,7 +201,7 @@ def content(seed):
     """Healthy, with a target and a deadline that are met and general text kept: nothing may be said."""
     w = world(seed, fewest=1)
     end = w.start - w.gained
-    limits = replace(w.limits, target=end * 1.01, deadline=130.0)
+    limits = replace(w.limits, rule=DecisionRule(target=end * 1.01, deadline=130.0))
 
     def final(world_):
         return {"general_loss_before": 3.0, "general_loss": 3.0 * (1 + 0.002 * world_.rng.normal())}

@@ -9,7 +9,7 @@ from bios_sweep.curves.remedies import REMEDIES, moves_of, remedy_text
 from bios_sweep.curves.signs import SIGNS, Limits, diagnose
 from bios_sweep.errors import PlanError
 from bios_sweep.settings import FULL, TrainingSettings, without_adapter
-from bios_sweep.study.decision import DecisionRule
+from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import Measurement, TrialResult
 from bios_sweep.vocabulary import Status
@@ -118,8 +118,9 @@ def test_a_score_that_should_be_high_is_read_upside_down():
     assert names(rising, Limits(margin=0.01), accuracy) == ("overfitting",)
     good = [trial([0.5, 0.7, 0.78, 0.8, 0.81, 0.812], metric="accuracy")]
     assert names(good, Limits(margin=0.01), accuracy) == ()
-    assert names(good, Limits(margin=0.01, target=0.9), accuracy) == ("quality not reached",)
-    assert names(good, Limits(margin=0.01, target=0.8), accuracy) == ()
+    short = Limits(margin=0.01, rule=DecisionRule(target=0.9))
+    assert names(good, short, accuracy) == ("quality not reached",)
+    assert names(good, Limits(margin=0.01, rule=DecisionRule(target=0.8)), accuracy) == ()
 
 
 def test_a_rise_with_the_training_loss_is_unstable_and_without_it_overfitting():
@@ -159,19 +160,14 @@ def test_nothing_is_said_of_failed_trials_and_of_none():
     assert names([TrialResult(key="k", status="failed", cause="gone")]) == ()
 
 
-def test_limits_come_from_the_decision_rule():
-    rule = DecisionRule(target=2.0, deadline=60.0, guardrails={"general_loss": 3.0})
-    limits = Limits.of(rule, 0.01)
-    assert (limits.target, limits.deadline, limits.forgetting) == (2.0, 60.0, 3.0)
-    assert limits.forgetting_source == "decision.guardrails.general_loss"
-    assert "chosen" in Limits.of(DecisionRule(), 0.01).forgetting_source
-
-
 def test_forgetting_is_measured_against_the_untouched_model():
     general = {"eval_loss": 2.0, "general_loss": 3.06, "general_loss_before": 3.0}
     told = [replace(trial(REAL[1.0][0]), final=general)] * 3
-    assert names(told) == ("forgetting",)
-    assert names(told, Limits(margin=0.014, forgetting=3.0)) == ()
+    [sign] = diagnose(told, Limits(margin=0.014), LOSS).signs
+    assert (sign.name, "chosen" in sign.source) == ("forgetting", True)
+    strict = Limits(margin=0.014, rule=DecisionRule(guardrails={"general_loss": 0.5}))
+    assert diagnose(told, strict, LOSS).signs[0].source == "decision.guardrails.general_loss"
+    assert names(told, Limits(margin=0.014, rule=DecisionRule(guardrails={"general_loss": 3.0}))) == ()
 
 
 def test_advice_names_the_settings_and_their_next_values():

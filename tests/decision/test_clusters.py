@@ -15,9 +15,9 @@ from bios_sweep.decision.finding import FactorLevels
 from bios_sweep.decision.fresh import NO_CLUSTERS, judge_fresh
 from bios_sweep.decision.gates import margin_of
 from bios_sweep.decision.table import Outcome, ResultTable, complete_blocks
-from bios_sweep.records.evaluations import ClusterReader
+from bios_sweep.records.results import ClusterReader
 from bios_sweep.records.workspace import Workspace
-from bios_sweep.study.decision import DecisionRule
+from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.vocabulary import Status, Word
 from tests.answers import answer

@@ -16,7 +16,7 @@ from bios_sweep.decision.contrasts import Contrasts
 from bios_sweep.decision.finding import FactorLevels
 from bios_sweep.decision.pooled import pooled_error, tukey
 from bios_sweep.decision.table import Blocks, Outcome, ResultTable
-from bios_sweep.study.decision import DecisionRule
+from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.vocabulary import Status, Word
 from tests.answers import answer

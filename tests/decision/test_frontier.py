@@ -5,23 +5,25 @@ from __future__ import annotations
 import itertools
 import math
 
-from bios_sweep.decision.bounds import Bound
-from bios_sweep.decision.costs import CostRatio
-from bios_sweep.decision.frontier import Point, frontier
+from bios_sweep.decision.frontier import FrontierPoint, frontier
 
 
 def point(arm, gain, cost):
-    return Point(
+    return FrontierPoint(
         arm=arm,
-        gain=Bound(arm=arm, gain=gain, lower=gain - 1, upper=gain + 1, standard_error=0.5, pooled=True),
-        cost=CostRatio(arm=arm, ratio=cost, lower=cost, upper=cost),
+        gain=gain,
+        lower=gain - 1,
+        upper=gain + 1,
+        cost_ratio=cost,
+        cost_lower=cost,
+        cost_upper=cost,
         steps=100,
         examples=3200,
     )
 
 
 def efficient(*points):
-    return {point.arm for point in frontier(points) if point.efficient}
+    return {point.arm for point in frontier(points) if point.on_frontier}
 
 
 def test_what_is_worse_and_dearer_is_not_efficient():

@@ -16,7 +16,7 @@ from bios_sweep.decision.finding import EDGE, FactorLevels
 from bios_sweep.decision.nuisance import NuisanceLadder
 from bios_sweep.decision.table import Outcome, ResultTable
 from bios_sweep.reasons import is_any
-from bios_sweep.study.decision import DecisionRule
+from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.vocabulary import Status, Word
 from tests.answers import answer

@@ -30,7 +30,7 @@ from bios_sweep.decision.finding import (
 )
 from bios_sweep.decision.fresh import judge_fresh
 from bios_sweep.decision.table import Outcome, ResultTable
-from bios_sweep.study.decision import DecisionRule
+from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.vocabulary import Status, Word
 from tests.answers import answer

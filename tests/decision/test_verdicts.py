@@ -19,7 +19,7 @@ from bios_sweep.decision.statement import make_verdict
 from bios_sweep.decision.table import Outcome, ResultTable, complete_blocks
 from bios_sweep.decision.verdicts import confirm_candidate, screen
 from bios_sweep.errors import InputError
-from bios_sweep.study.decision import DecisionRule
+from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.vocabulary import Status, Word
 from tests.texts import texts

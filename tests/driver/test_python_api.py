@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import signal
 import threading
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 import bios_sweep
+from bios_sweep.driver.calls import Asked
 from bios_sweep.errors import ConfigError, InputError
 from bios_sweep.records.journal import read_journal
 from tests.engines.scripted.test_own_function import cell
@@ -208,6 +210,13 @@ def test_a_joint_search_counts_for_numbers_of_ones_own_alone(tmp_path, values, w
 
 def test_completion_offers_the_calls_that_are_loaded_late():
     assert {"open", "plan", "run", "sweeps"} <= set(dir(bios_sweep))
+
+
+@pytest.mark.parametrize("call", [bios_sweep.plan, bios_sweep.run])
+def test_help_and_completion_see_every_argument_and_another_is_refused(call):
+    assert {"function", *Asked.__annotations__} <= set(inspect.signature(call).parameters)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'fatcors'"):
+        call(sweeps="demo", fatcors={})
 
 
 def test_a_named_sweep_takes_no_baseline(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 
 import bios_sweep
 from bios_sweep.cli.main import main
-from bios_sweep.driver.stopping import Stop, StoppedAtOnce
+from bios_sweep.driver.stopping import Stop, Stopped
 from bios_sweep.records.lock import DriverLock
 from bios_sweep.records.workspace import Workspace
 
@@ -34,7 +34,7 @@ def test_the_first_signal_asks_and_the_second_ends_at_once_with_its_number(works
         assert not stop.asked()
         hear(signal.SIGTERM)
         assert stop.asked()
-        with pytest.raises(StoppedAtOnce) as stopped:
+        with pytest.raises(Stopped) as stopped:
             hear(signal.SIGINT)
         assert stopped.value.signal == signal.SIGINT
     assert isinstance(stopped.value, KeyboardInterrupt), "so that nothing takes it for a trial's failure"
@@ -45,10 +45,10 @@ def test_an_interrupt_that_lost_its_number_on_the_way_gets_it_back(workspace):
         hear(signal.SIGTERM)
         try:
             hear(signal.SIGTERM)
-        except StoppedAtOnce:
+        except Stopped:
             raise KeyboardInterrupt from None
 
-    with pytest.raises(StoppedAtOnce) as stopped, Stop(workspace):
+    with pytest.raises(Stopped) as stopped, Stop(workspace):
         through_ray()
     assert stopped.value.signal == signal.SIGTERM
 
@@ -64,7 +64,7 @@ def test_what_is_held_is_finished_before_the_run_ends(workspace):
             written.append("its line in the journal")
         written.append("never")
 
-    with Stop(workspace) as stop, pytest.raises(StoppedAtOnce):
+    with Stop(workspace) as stop, pytest.raises(Stopped):
         record(stop)
     assert written == ["result", "its line in the journal"]
 
@@ -72,7 +72,7 @@ def test_what_is_held_is_finished_before_the_run_ends(workspace):
 def test_stop_now_reaches_a_run_that_is_deep_in_a_step(workspace):
     with Stop(workspace) as stop:
         workspace.request_stop(now=True)
-        with pytest.raises(StoppedAtOnce) as stopped:
+        with pytest.raises(Stopped) as stopped:
             time.sleep(PATIENCE_SECONDS)
     assert (stopped.value.signal, stop.signal) == (signal.SIGTERM, signal.SIGTERM)
     assert not workspace.stop_requested()

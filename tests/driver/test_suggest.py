@@ -18,8 +18,7 @@ from bios_sweep.engines.simulation.engine import PlantedEngine
 from bios_sweep.procedure import state_of, suggest
 from bios_sweep.procedure.next_levels import extended, narrowed, seeds_needed
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.study.decision import DecisionRule
-from bios_sweep.study.design import Study
+from bios_sweep.study.design import DecisionRule, Study
 from bios_sweep.study.factors import Cross, Factor, Nuisance
 from bios_sweep.study.plan import build_plan
 from bios_sweep.study.trials import TrialResult

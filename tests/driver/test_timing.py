@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from bios_sweep.driver.invocation import Invocation
+from bios_sweep.driver.loop import take_timing
 from bios_sweep.driver.sweep import Sweep, open_journal
-from bios_sweep.driver.timing import take_timing
 from bios_sweep.execution.inline import InlineExecutor
 from bios_sweep.procedure import ProcedureSource
 from bios_sweep.records.earlier import known_of

@@ -9,7 +9,6 @@ import copy
 import dataclasses
 import json
 import shutil
-from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -19,16 +18,15 @@ import pytest
 from omegaconf import OmegaConf
 
 from bios_sweep.assets import base_model_path
-from bios_sweep.cli import submit
 from bios_sweep.config.build import gpu_hours
 from bios_sweep.config.compose import Config, compose_config
-from bios_sweep.config.idle import ALWAYS, IDLE
+from bios_sweep.config.idle import ALWAYS, REFUSED, UNHEARD
 from bios_sweep.config.places import config_root
 from bios_sweep.config.stated import refuse_idle
-from bios_sweep.driver.environment import worker_environment
 from bios_sweep.driver.invocation import Invocation
+from bios_sweep.driver.place import choose_executor, worker_environment
 from bios_sweep.driver.prepare import Prepared, facts_of, prepare_config
-from bios_sweep.driver.resources import choose_executor
+from bios_sweep.driver.submission import submission
 from bios_sweep.driver.tracking import tracking_of
 from bios_sweep.errors import InputError
 from bios_sweep.records.retention import check_policy
@@ -156,8 +154,9 @@ def _leaves(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def test_every_key_has_a_rule_and_every_rule_has_a_key():
-    ruled = {key for rule in IDLE for key in rule.keys if not key.endswith("*") and key not in GROUPS}
-    whole = {key.removesuffix("*") for rule in IDLE for key in rule.keys if key.endswith("*")}
+    told = {key for rule in (*REFUSED, *UNHEARD) for key in rule.why}
+    ruled = {key for key in told if not key.endswith("*") and key not in GROUPS}
+    whole = {key.removesuffix("*") for key in told if key.endswith("*")}
     without = [k for k in keys() if k not in ALWAYS | ruled and not k.startswith(tuple(whole))]
     assert not without, "say in bios_sweep/config/idle.py where these keys count"
     written = {*keys(), "sweeps"}
@@ -186,8 +185,8 @@ def folder(tmp_path, monkeypatch):
 
 def does(config: Config, verb: str) -> tuple[Prepared, dict[str, Any]]:
     """All that a command would do or write down, as plain values."""
-    args = Namespace(verb=verb.partition(" ")[0], to=verb.partition(" ")[2], config_dir=None, overrides=[])
-    prepared = prepare_config(config, Invocation(verb=args.verb))
+    verb, _, to = verb.partition(" ")
+    prepared = prepare_config(config, Invocation(verb=verb))
     study, values = prepared.plan.study, config.values
     check_policy(values["budget"]["keep_adapters"])
     tracking = tracking_of(config, prepared.workspace)
@@ -205,10 +204,9 @@ def does(config: Config, verb: str) -> tuple[Prepared, dict[str, Any]]:
         "hours": gpu_hours(values) if verb == "rehearse" else None,
         "model path": study.scenario.model.path,
     }
-    if args.to:
-        command = submit._command(args, prepared)
-        file = config_root() / "file"
-        done["submission"] = dataclasses.asdict(submit._submission(args, prepared, command, file))
+    if to:
+        job = submission(prepared, to=to, file=config_root() / "file")
+        done["submission"] = (job.text, job.words, job.follows)
     return prepared, done
 
 

@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 import bios_sweep
 from bios_sweep.cli.main import main
 from bios_sweep.defaults import read_tuned
-from bios_sweep.mirror.mlflow.addresses import default_tracking_uri
+from bios_sweep.mirror.mlflow.tracker import default_tracking_uri
 from bios_sweep.records.workspace import Workspace
 
 SMALL = [

@@ -16,7 +16,7 @@ import pytest
 from mlflow import MlflowClient
 
 import bios_sweep
-from bios_sweep.mirror.mlflow.addresses import default_tracking_uri
+from bios_sweep.mirror.mlflow.tracker import default_tracking_uri
 from bios_sweep.records.journal import read_journal
 from bios_sweep.records.workspace import Workspace
 

@@ -12,8 +12,8 @@ import pytest
 from mlflow import MlflowClient
 
 import bios_sweep
-from bios_sweep.mirror.mlflow.addresses import default_tracking_uri
 from bios_sweep.mirror.mlflow.schema import is_current
+from bios_sweep.mirror.mlflow.tracker import default_tracking_uri
 from bios_sweep.records.workspace import Workspace
 from tests.mirror.births import CONTEXT, begin, commanded, end
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from bios_sweep.config.compose import compose_config
-from bios_sweep.config.group_files import member_values
+from bios_sweep.config.groups import member_values
 from bios_sweep.config.places import config_root
 from bios_sweep.errors import ClusterError, ConfigError
 from bios_sweep.execution.placement import Node, place_slots, refuse_unless_fits, waiting_line

@@ -206,7 +206,7 @@ def test_a_stop_gives_out_nothing_and_ends_once_the_running_slot_has_left():
     dispatch.ready(1, "host:3")
     assert dispatch.assign() == []
     assert not dispatch.finished()
-    dispatch.left(0)
+    dispatch.away(0, None)
     assert dispatch.finished()
     assert not log.of(ENDED)
 

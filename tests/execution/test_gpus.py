@@ -18,12 +18,11 @@ import yaml
 
 from bios_sweep.cli.main import main
 from bios_sweep.config.compose import Config, compose_config
-from bios_sweep.driver import precision
+from bios_sweep.driver import gpus as gpu_advice
 from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.prepare import prepare_config
 from bios_sweep.execution import gpus
-from bios_sweep.execution.gpus import find_gpus
-from bios_sweep.execution.peaks import PEAKS, peak_of
+from bios_sweep.execution.gpus import PEAKS, find_gpus, peak_of
 from bios_sweep.execution.placement import Node
 
 HERE = ("sweeps=learning_rate", "seeds=[0,1]", "tracking=none", "data.path=my.jsonl", "data=jsonl")
@@ -80,8 +79,8 @@ def warnings(machine):
         groups = tuple(word for word in words if not word.startswith(("cluster.", "method.dtype")))
         config = with_values(composed(groups), [word for word in words if word not in groups])
         prepared = prepare_config(config, Invocation(verb="plan"))
-        there = precision.gpus_of_this_machine(prepared.request)
-        return [*prepared.warnings, *precision.gpu_warnings(prepared, there)]
+        there = gpu_advice.gpus_of_this_machine(prepared.request)
+        return [*prepared.warnings, *gpu_advice.gpu_warnings(prepared, there)]
 
     return plan
 
@@ -98,7 +97,7 @@ def test_plan_prints_it_and_has_it_in_its_json(machine, capsys):
 
 @pytest.mark.parametrize("cluster", ["cluster=ray", "cluster=inline"])
 def test_a_gpu_that_no_trial_uses_is_said(machine, warnings, monkeypatch, cluster):
-    monkeypatch.setattr(precision, "version", lambda name: "2.13.0+cu130")
+    monkeypatch.setattr(gpu_advice, "version", lambda name: "2.13.0+cu130")
     machine(H100)
     [said] = warnings(cluster)
     local = "choose cluster=local_gpu (two trials per GPU) or " if cluster == "cluster=ray" else ""
@@ -108,7 +107,7 @@ def test_a_gpu_that_no_trial_uses_is_said(machine, warnings, monkeypatch, cluste
 
 
 def test_a_torch_without_gpus_is_said_with_it(machine, warnings, monkeypatch):
-    monkeypatch.setattr(precision, "version", lambda name: "2.13.0+cpu")
+    monkeypatch.setattr(gpu_advice, "version", lambda name: "2.13.0+cpu")
     machine(H100)
     assert "torch 2.13.0+cpu is a build without GPUs: install another, then add" in warnings()[0]
 
@@ -190,7 +189,7 @@ def test_the_gpus_of_a_joined_cluster_are_those_that_its_nodes_have():
         Node(id="b", name="b", resources={"CPU": 8.0, "GPU": 2.0, "accelerator_type:H100": 1.0}),
         Node(id="c", name="c", resources={"CPU": 8.0, "GPU": 1.0, "accelerator_type:L4": 1.0}),
     ]
-    assert precision.gpus_of_nodes(nodes).words == "3 GPUs (H100, L4)"
+    assert gpu_advice.gpus_of_nodes(nodes).words == "3 GPUs (H100, L4)"
 
 
 def test_a_tool_that_does_not_answer_costs_a_moment_only(machine, warnings, tmp_path, monkeypatch):

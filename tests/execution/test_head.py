@@ -7,10 +7,10 @@ from bios_sweep.errors import ClusterLostError
 
 HANGING = """
 import threading
-from bios_sweep.execution.ray import head
+from bios_sweep.execution.ray import losses
 
-head.LOOK_SECONDS, head.HEAD_SECONDS, head.LAST_SECONDS = 0.05, 0.1, 0.1
-with head.HeadWatch("127.0.0.1:1"):
+losses.LOOK_SECONDS, losses.HEAD_SECONDS, losses.LAST_SECONDS = 0.05, 0.1, 0.1
+with losses.HeadWatch("127.0.0.1:1"):
     threading.Event().wait()  # as a call to Ray that nobody will answer
 """
 

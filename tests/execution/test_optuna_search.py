@@ -218,10 +218,6 @@ def test_what_cannot_be_told_is_refused():
             search.tell(number, (1.0,))
     with pytest.raises(BiosSweepError, match="2 objectives"):
         search.tell(0, (1.0, 2.0))
-    with pytest.raises(BiosSweepError, match="no direction"):
-        search_at(None, directions=("down",))
-    with pytest.raises(BiosSweepError, match="2 directions but 1 worst"):
-        search_at(None, directions=("minimize", "minimize"))
 
 
 # Importance

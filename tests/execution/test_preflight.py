@@ -8,9 +8,8 @@ import pytest
 from rich.console import Console
 
 from bios_sweep.assets import base_model_path
-from bios_sweep.driver.environment import SWEEP_ID, TRACKING_URI, worker_environment
-from bios_sweep.driver.preflight import require_ready
-from bios_sweep.engines.scripted import on_node
+from bios_sweep.driver.place import SWEEP_ID, TRACKING_URI, require_ready, worker_environment
+from bios_sweep.engines.scripted import identity
 from bios_sweep.engines.scripted.identity import digests_of
 from bios_sweep.engines.training.corpus import embedded_examples
 from bios_sweep.engines.training.data import write_dataset
@@ -153,12 +152,12 @@ def test_a_script_that_is_another_or_nowhere_on_the_node_is_found(tmp_path):
     script = tmp_path / "train.py"
     script.write_text("print(1)\n")
     options = {"cwd": str(tmp_path), "digests": digests_of([script])}
-    assert on_node.look(options) == {"script": {"found": on_node.fingerprint(options)}}
+    assert identity.look(options) == {"script": {"found": identity.fingerprint(options)}}
     script.write_text("print(2)\n")
-    assert on_node.look(options) == {"script": {"error": f"{script} is missing or another file"}}
+    assert identity.look(options) == {"script": {"error": f"{script} is missing or another file"}}
     script.unlink()
-    assert "error" in on_node.look(options)["script"]
-    assert on_node.look({**options, "cwd": "/nowhere"})["script"]["error"] == "there is no folder /nowhere"
+    assert "error" in identity.look(options)["script"]
+    assert identity.look({**options, "cwd": "/nowhere"})["script"]["error"] == "there is no folder /nowhere"
 
 
 def test_a_storage_that_cannot_be_written_is_found(study, tmp_path):

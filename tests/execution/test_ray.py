@@ -353,7 +353,7 @@ def test_every_end_of_a_worker_is_a_death_to_tune_and_told_by_its_kind():
     from ray.exceptions import ActorDiedError, NodeDiedError, OutOfMemoryError, RayActorError, RayTaskError
     from ray.tune.execution import tune_controller
 
-    from bios_sweep.execution.ray.causes import every_loss_is_a_death, loss_of
+    from bios_sweep.execution.ray.losses import every_loss_is_a_death, loss_of
 
     before = tune_controller.RayActorManager
     with every_loss_is_a_death():
@@ -468,7 +468,7 @@ TOLD = (
 def test_a_run_on_a_cluster_that_others_fill_says_that_it_waits_and_for_what(
     ray_session, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("bios_sweep.execution.ray.waiting.CAPACITY_SECONDS", 0.5)
+    monkeypatch.setattr("bios_sweep.execution.ray.start.CAPACITY_SECONDS", 0.5)
     told = LeavesWhenTold()
     monkeypatch.setattr(sys, "stderr", told)
     source = ListSource(trials({"baseline": SETTINGS}, seeds=(0,)))
@@ -481,7 +481,7 @@ def test_a_run_on_a_cluster_that_others_fill_says_that_it_waits_and_for_what(
 def test_a_probe_on_a_cluster_that_others_fill_says_that_it_waits_and_for_what(
     ray_session, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("bios_sweep.execution.ray.waiting.CAPACITY_SECONDS", 0.5)
+    monkeypatch.setattr("bios_sweep.execution.ray.start.CAPACITY_SECONDS", 0.5)
     told = LeavesWhenTold()
     monkeypatch.setattr(sys, "stderr", told)
     _, hardware = time_on_ray(tmp_path, cpus=2)

@@ -9,7 +9,7 @@ import pytest
 
 from bios_sweep.errors import StorageError
 from bios_sweep.execution.transfer.node_options import bring_data, send_data
-from bios_sweep.execution.transfer.storage import LIST, TrialFiles
+from bios_sweep.execution.transfer.storage import LIST, TrialFiles, files_below
 
 
 @pytest.fixture(params=["folder", "file", "memory"])
@@ -37,9 +37,9 @@ def content(path: Path) -> dict[str, str]:
 def test_a_trial_goes_on_elsewhere_with_exactly_the_files_that_were_pushed(uri, tmp_path):
     here = folder(tmp_path / "here", checkpoint="step 1", curve="1\n")
     files = TrialFiles(uri)
-    files.push("abc", here)
+    files.push("abc", files_below(here))
     folder(here, checkpoint="step 2", curve="1\n2\n")
-    files.push("abc", here)
+    files.push("abc", files_below(here))
     there = tmp_path / "there"
     TrialFiles(uri).fetch("abc", there)
     assert content(there) == {"checkpoint": "step 2", "curve": "1\n2\n"}
@@ -48,10 +48,10 @@ def test_a_trial_goes_on_elsewhere_with_exactly_the_files_that_were_pushed(uri, 
 def test_what_a_finished_trial_removed_is_removed_from_the_store_too(uri, tmp_path):
     here = folder(tmp_path / "here", checkpoint="step 1")
     files = TrialFiles(uri)
-    files.push("abc", here)
+    files.push("abc", files_below(here))
     (here / "checkpoint").unlink()
     folder(here, adapter__weights="final")
-    files.push("abc", here)
+    files.push("abc", files_below(here))
     there = tmp_path / "there"
     files.fetch("abc", there)
     assert content(there) == {"adapter/weights": "final"}
@@ -63,9 +63,9 @@ def test_a_store_on_a_disk_holds_the_latest_contents_and_their_list_only(tmp_pat
     here = folder(tmp_path / "here", checkpoint="step 1")
     files = TrialFiles(str(tmp_path / "store"))
     for step in range(2, 5):
-        files.push("abc", here)
+        files.push("abc", files_below(here))
         folder(here, checkpoint=f"step {step}")
-    files.push("abc", here)
+    files.push("abc", files_below(here))
     names = sorted(path.name.partition(".")[0] for path in (tmp_path / "store" / "abc").iterdir())
     assert names == ["checkpoint", "files"]
 
@@ -76,7 +76,7 @@ def test_nothing_was_pushed_so_nothing_is_fetched(uri, tmp_path):
 
 
 def test_files_of_the_workspace_survive_a_fetch(uri, tmp_path):
-    TrialFiles(uri).push("abc", folder(tmp_path / "here", checkpoint="from the node"))
+    TrialFiles(uri).push("abc", files_below(folder(tmp_path / "here", checkpoint="from the node")))
     there = folder(tmp_path / "there", checkpoint="old", result="kept")
     TrialFiles(uri).fetch("abc", there)
     assert content(there) == {"checkpoint": "from the node", "result": "kept"}
@@ -97,14 +97,14 @@ def push_and_die(store: str, here: Path, monkeypatch, *, at_call: int) -> None:
     for name in ("put_file", "pipe_file", "rm_file"):
         monkeypatch.setattr(files._store, name, dying(getattr(files._store, name)))
     monkeypatch.setattr(Path, "replace", dying(Path.replace))
-    files.push("abc", here)
+    files.push("abc", files_below(here))
     os._exit(0)
 
 
 def test_a_push_that_is_killed_anywhere_leaves_one_moment_of_the_trial(tmp_path, monkeypatch):
     store, here, seen = str(tmp_path / "store"), tmp_path / "here", set()
     for at_call in itertools.count(1):
-        TrialFiles(store).push("abc", folder(here, one="old", two="old"))
+        TrialFiles(store).push("abc", files_below(folder(here, one="old", two="old")))
         folder(here, one="new", two="new")
         child = os.fork()
         if not child:
@@ -132,7 +132,7 @@ def test_a_push_that_is_killed_anywhere_leaves_one_moment_of_the_trial(tmp_path,
 )
 def test_a_damaged_list_counts_as_absent_and_says_so(tmp_path, caplog, damage):
     files = TrialFiles(str(tmp_path / "store"))
-    files.push("abc", folder(tmp_path / "here", one="1"))
+    files.push("abc", files_below(folder(tmp_path / "here", one="1")))
     listed = tmp_path / "store" / "abc" / LIST
     listed.write_text(damage(listed.read_text()))
     assert not files.fetch("abc", tmp_path / "a" / "b" / "there")
@@ -142,7 +142,7 @@ def test_a_damaged_list_counts_as_absent_and_says_so(tmp_path, caplog, damage):
 
 def test_damaged_contents_start_the_trial_again_instead_of_training_from_them(tmp_path, caplog):
     files = TrialFiles(str(tmp_path / "store"))
-    files.push("abc", folder(tmp_path / "here", one="1", two="2"))
+    files.push("abc", files_below(folder(tmp_path / "here", one="1", two="2")))
     (damaged,) = (tmp_path / "store" / "abc").glob("two.*")
     damaged.write_text("3")
     files.fetch("abc", tmp_path / "there")
@@ -153,7 +153,7 @@ def test_damaged_contents_start_the_trial_again_instead_of_training_from_them(tm
 def test_a_file_that_changes_while_it_is_pushed_stays_as_it_was_pushed_last(tmp_path):
     here = folder(tmp_path / "here", log="1\n")
     files = TrialFiles(str(tmp_path / "store"))
-    files.push("abc", here)
+    files.push("abc", files_below(here))
     put = files._store.put_file
 
     def put_while_written(source, target):
@@ -163,11 +163,11 @@ def test_a_file_that_changes_while_it_is_pushed_stays_as_it_was_pushed_last(tmp_
 
     files._store.put_file = put_while_written
     folder(here, log="1\n2\n")
-    files.push("abc", here)
+    files.push("abc", files_below(here))
     files._store.put_file = put
     files.fetch("abc", tmp_path / "there")
     assert content(tmp_path / "there") == {"log": "1\n"}
-    files.push("abc", here)
+    files.push("abc", files_below(here))
     files.fetch("abc", tmp_path / "there")
     assert content(tmp_path / "there") == {"log": "1\n2\n3\n"}
 
@@ -175,13 +175,13 @@ def test_a_file_that_changes_while_it_is_pushed_stays_as_it_was_pushed_last(tmp_
 def test_readers_beside_a_writer_see_whole_moments(tmp_path):
     here, store = folder(tmp_path / "here", one="0", two="0"), str(tmp_path / "store")
     writer = TrialFiles(store)
-    writer.push("abc", here)
+    writer.push("abc", files_below(here))
     done = threading.Event()
 
     def write() -> None:
         for step in range(1, 40):
             folder(here, one=str(step), two=str(step))
-            writer.push("abc", here)
+            writer.push("abc", files_below(here))
         done.set()
 
     thread = threading.Thread(target=write)
@@ -199,8 +199,8 @@ def test_readers_beside_a_writer_see_whole_moments(tmp_path):
 
 def test_removing_forgets_the_trial_and_no_other(uri, tmp_path):
     files = TrialFiles(uri)
-    files.push("abc", folder(tmp_path / "here", one="1"))
-    files.push("def", folder(tmp_path / "here", one="1"))
+    files.push("abc", files_below(folder(tmp_path / "here", one="1")))
+    files.push("def", files_below(folder(tmp_path / "here", one="1")))
     files.remove("abc")
     files.fetch("abc", tmp_path / "abc")
     files.fetch("def", tmp_path / "def")

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from bios_sweep.cli.main import main
 from bios_sweep.errors import ConfigError
+from bios_sweep.launch.job import StudyCommand
 from bios_sweep.launch.kuberay import KubeRayOptions, rayjob_manifest
 from bios_sweep.launch.rayjob import RayJobOptions, job_script, job_words
 from bios_sweep.launch.slurm import SlurmOptions, sbatch_file
-from bios_sweep.launch.study_command import StudyCommand
 from bios_sweep.request import Request
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,15 +8,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from bios_sweep.mirror.mlflow.addresses import default_tracking_uri
 from bios_sweep.mirror.mlflow.mirror import mlflow_recorder
+from bios_sweep.mirror.mlflow.tracker import default_tracking_uri
 from bios_sweep.mirror.recorder import JournalRecorder
 from bios_sweep.records.journal import Journal
-from bios_sweep.records.sweep_facts import sweep_facts
+from bios_sweep.records.sweep_state import sweep_facts
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.study.decision import DecisionRule
-from bios_sweep.study.design import Study
+from bios_sweep.study.design import DecisionRule, Study
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import Plan, build_plan
 from bios_sweep.study.trials import Measurement, TrialResult
@@ -123,7 +122,7 @@ def tell_all(workspace: Workspace) -> None:
         adapter = workspace.trial_dir(KEYS[0]) / "adapter"
         adapter.mkdir(parents=True)
         (adapter / "adapter_model.safetensors").write_bytes(b"weights")
-        journal.kept(KEYS[0], adapter)
+        journal.adapter_kept(KEYS[0], adapter)
         conclude(workspace, journal)
 
 
@@ -136,7 +135,7 @@ def tell_little(workspace: Workspace) -> None:
         adapter = workspace.trial_dir(KEYS[0]) / "adapter"
         adapter.mkdir(parents=True)
         (adapter / "adapter_model.safetensors").write_bytes(b"weights")
-        journal.kept(KEYS[0], adapter)
+        journal.adapter_kept(KEYS[0], adapter)
         conclude(workspace, journal)
 
 

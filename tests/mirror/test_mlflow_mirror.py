@@ -25,8 +25,8 @@ from mlflow.exceptions import MlflowException
 from bios_sweep.errors import InputError, TrackingError, WorkspaceBusyError
 from bios_sweep.mirror import content as mirror_content
 from bios_sweep.mirror.cursor import read_cursor
-from bios_sweep.mirror.mlflow.addresses import check_tracking, default_tracking_uri, ui_link
 from bios_sweep.mirror.mlflow.server import serve_ui
+from bios_sweep.mirror.mlflow.tracker import check_tracking, default_tracking_uri, ui_link
 from bios_sweep.records.lock import DriverLock
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.secrecy import masked

@@ -18,12 +18,11 @@ from bios_sweep.errors import HalfMigratedError, InputError, TrackingError
 from bios_sweep.mirror.cursor import awaited, read_cursor
 from bios_sweep.mirror.mlflow import birth as mlflow_birth
 from bios_sweep.mirror.mlflow import schema as store_schema
-from bios_sweep.mirror.mlflow.addresses import check_tracking, default_tracking_uri
 from bios_sweep.mirror.mlflow.local import read_store
 from bios_sweep.mirror.mlflow.mirror import mlflow_recorder
-from bios_sweep.mirror.mlflow.ready import ready_store
-from bios_sweep.mirror.mlflow.schema import EMPTY, connect, is_current, look
+from bios_sweep.mirror.mlflow.schema import EMPTY, connect, is_current, look, ready_store
 from bios_sweep.mirror.mlflow.server import serve_ui
+from bios_sweep.mirror.mlflow.tracker import check_tracking, default_tracking_uri
 from bios_sweep.records.workspace import Workspace
 from tests.mirror.births import begin, end, made_ready, migrated_by_mlflow
 from tests.mirror.journals import NAME, make_plan, mirror, open_sweep, run_trial
@@ -326,5 +325,6 @@ def test_mlflow_s_own_record_of_its_migrations_is_found():
     """The light look reads MLflow's scripts; where they moved, every store would be left to MLflow itself."""
     found = store_schema.installed()
     assert found is not None
-    assert found.head == utils._get_latest_schema_revision()
-    assert OLDER in found.known
+    known, head = found
+    assert head == utils._get_latest_schema_revision()
+    assert OLDER in known

@@ -8,8 +8,7 @@ from bios_sweep.procedure import (
     ProcedureSource,
 )
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.study.decision import DecisionRule
-from bios_sweep.study.design import Study
+from bios_sweep.study.design import DecisionRule, Study
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import build_plan
 from bios_sweep.study.trials import Measurement, TrialResult

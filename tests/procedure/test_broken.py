@@ -5,8 +5,7 @@ import pytest
 from bios_sweep.execution.dispatch import Dispatch
 from bios_sweep.procedure import ProcedureSource, broken_by
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.study.decision import DecisionRule
-from bios_sweep.study.design import Study
+from bios_sweep.study.design import DecisionRule, Study
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import build_plan
 from bios_sweep.study.trials import TrialResult

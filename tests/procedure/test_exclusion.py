@@ -13,7 +13,7 @@ from bios_sweep.procedure.cell import Cell
 from bios_sweep.procedure.screening import excluded_arms
 from bios_sweep.procedure.state import Known
 from bios_sweep.report.content.verdict_rows import verdicts_of
-from bios_sweep.study.decision import DecisionRule
+from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.factors import Factor, Nuisance
 from bios_sweep.vocabulary import Stage, Status, Word
 from tests.answers import by_factor

@@ -6,8 +6,7 @@ from dataclasses import replace
 
 from bios_sweep.procedure import pairing_lines
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.study.decision import DecisionRule
-from bios_sweep.study.design import Study
+from bios_sweep.study.design import DecisionRule, Study
 from bios_sweep.study.factors import Cross, Factor
 from bios_sweep.study.plan import build_plan
 from bios_sweep.study.trials import Measurement, TrialResult

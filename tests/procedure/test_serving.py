@@ -10,8 +10,7 @@ from bios_sweep.decision.costs import Timing, cost_ratios, least_ratio
 from bios_sweep.method import PRESETS
 from bios_sweep.procedure import Known, state_of
 from bios_sweep.report.content.summarise import summarise
-from bios_sweep.study.decision import DecisionRule
-from bios_sweep.study.design import Study
+from bios_sweep.study.design import DecisionRule, Study
 from bios_sweep.study.factors import Factor, Nuisance
 from bios_sweep.study.plan import build_plan
 from bios_sweep.study.scenario import Metric

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.study.decision import DecisionRule
-from bios_sweep.study.design import Study
+from bios_sweep.study.design import DecisionRule, Study
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import Plan, build_plan
 from tests.scenarios import RECORDED

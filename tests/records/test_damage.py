@@ -13,11 +13,10 @@ from bios_sweep.cli.main import main
 from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.loop import run_trials
 from bios_sweep.driver.prepare import prepare
-from bios_sweep.driver.reuse import take_in_finished
-from bios_sweep.driver.sweep import Sweep, open_journal
+from bios_sweep.driver.sweep import Sweep, open_journal, take_in_finished
 from bios_sweep.driver.view import open_sweep
 from bios_sweep.execution.inline import InlineExecutor
-from bios_sweep.ports import ENDED, Searcher, TrialEvent
+from bios_sweep.ports import ENDED, TrialEvent
 from bios_sweep.procedure import ProcedureSource
 from bios_sweep.records.earlier import known_of
 from bios_sweep.records.results import StoredResults, as_arrived
@@ -73,15 +72,11 @@ def run(plan: Plan, root: Path) -> int:
     with open_journal(sweep) as journal:
         source = ProcedureSource(plan, known=known_of(plan, sweep.workspace))
         take_in_finished(sweep, source, journal)
-        run_trials(sweep, source, journal, InlineExecutor(), view, no_search)
+        run_trials(sweep, source, journal, InlineExecutor(), view)
         assert source.state.stage == Stage.DONE
         if journal.state.closed != "done":
             journal.closed("done")
     return view.ended
-
-
-def no_search(*_: object) -> Searcher:
-    raise AssertionError("this sweep has none")
 
 
 def first_trial(root: Path) -> Path:

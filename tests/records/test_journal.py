@@ -18,8 +18,7 @@ from bios_sweep.errors import StorageError
 from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED, TrialEvent
 from bios_sweep.records.journal import Journal, JournalTail, read_journal, read_state
 from bios_sweep.records.replay import replay
-from bios_sweep.records.sweep_facts import sweep_facts
-from bios_sweep.records.trial_state import PLANNED, RUNNING, Trials
+from bios_sweep.records.sweep_state import PLANNED, RUNNING, Trials, sweep_facts
 from bios_sweep.study.trials import Measurement, TrialResult
 from bios_sweep.vocabulary import Failure, Status
 from tests.records.plans import make_plan
@@ -198,7 +197,7 @@ def test_saying_the_same_again_writes_nothing(journal, path):
         journal.noted("screening: look at 2 seeds")
         journal.timed(TIMING.to_dict())
         journal.verdict({"headline": "keep it", "verdicts": ({"effect_percent": math.nan},)})
-        journal.kept(KEYS[0], Path("trials") / KEYS[0] / "adapter")
+        journal.adapter_kept(KEYS[0], Path("trials") / KEYS[0] / "adapter")
         report = path.parent / "report.md"
         report.write_text("# report")
         journal.reported([report])

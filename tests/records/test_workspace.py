@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from bios_sweep.errors import InputError, StorageError, WorkspaceBusyError
+from bios_sweep.records.earlier import seconds_per_example
 from bios_sweep.records.journal import Journal
 from bios_sweep.records.lock import DriverLock, live_owner
-from bios_sweep.records.speed import seconds_per_example
-from bios_sweep.records.sweep_facts import sweep_facts
+from bios_sweep.records.sweep_state import sweep_facts
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.study.trials import Measurement, TrialResult
 from bios_sweep.vocabulary import Status

@@ -17,17 +17,10 @@ from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.prepare import prepare
 from bios_sweep.errors import InputError, PlanError
 from bios_sweep.procedure import ProcedureSource, questions, state_of
-from bios_sweep.rehearsal import (
-    Share,
-    affordable,
-    choose_design,
-    cost_of,
-    guessed_noise,
-    noise_from,
-    rehearse,
-    stated_noise,
-    truth,
-)
+from bios_sweep.rehearsal import truth
+from bios_sweep.rehearsal.chances import Share, rehearse
+from bios_sweep.rehearsal.designs import affordable, choose_design, cost_of
+from bios_sweep.rehearsal.noise import guessed_noise, noise_from, stated_noise
 from bios_sweep.rehearsal.world import Draws, World, planted_level, possible_trials
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import build_plan

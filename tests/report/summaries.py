@@ -13,8 +13,7 @@ from bios_sweep.method import Method
 from bios_sweep.procedure import ProcedureSource
 from bios_sweep.report.content.summarise import summarise
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.study.decision import DecisionRule
-from bios_sweep.study.design import Origin, Study
+from bios_sweep.study.design import DecisionRule, Origin, Study
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import build_plan
 from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario

@@ -12,13 +12,14 @@ from matplotlib.text import Text
 from bios_sweep.audit.rollup import RollUpRow
 from bios_sweep.decision.claims.evidence import INSENSITIVE, MORE_SEEDS
 from bios_sweep.decision.fresh import KEEP_DEFAULT, TOO_SMALL
+from bios_sweep.decision.frontier import FrontierPoint
 from bios_sweep.decision.rows import Estimate, RateRow
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.reasons import Kind, Reason
 from bios_sweep.report.content.advice import advice, meaning, next_step
 from bios_sweep.report.content.arm_rows import ArmRow
 from bios_sweep.report.content.lines import titled, verdict_line
-from bios_sweep.report.content.parts import CellRow, FrontierRow, ModeratorRow, SearchRow
+from bios_sweep.report.content.parts import CellRow, ModeratorRow, SearchRow
 from bios_sweep.report.content.sections import by_rate, moderators, roll_up, search, sections
 from bios_sweep.report.content.wording import times
 from bios_sweep.report.figures.canvas import families_of
@@ -145,7 +146,7 @@ def rate_row(level, same, best, rate, *, differs):
 
 
 def frontier_row(name, place):
-    return FrontierRow(
+    return FrontierPoint(
         arm=name,
         gain=0.3 * place,
         lower=0.3 * place - 0.2,

@@ -11,7 +11,7 @@ from rich.console import Console
 from bios_sweep.errors import StorageError
 from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED, TrialEvent
 from bios_sweep.procedure import State
-from bios_sweep.records.owner import Owner
+from bios_sweep.records.workspace import Owner
 from bios_sweep.report.content.answers import SweepStatus
 from bios_sweep.report.content.arm_rows import results_rows
 from bios_sweep.report.content.lines import verdict_line
@@ -427,7 +427,7 @@ def test_trials_not_seen_yet_count_with_the_mean_of_those_seen():
     first = spec("first")
     progress = after(Progress(planned=4), (5, started(first), first), (15, ended(first), first))
     assert progress.seconds_left(15) == pytest.approx(30)
-    assert progress.staged(6, None).seconds_left(15) == pytest.approx(50)
+    assert progress.staged(6, 1).seconds_left(15) == pytest.approx(50)
     assert progress.staged(6, 3).seconds_left(15) == pytest.approx(30)
 
 
@@ -501,7 +501,7 @@ def test_on_a_terminal_a_table_shows_what_runs_and_leaves_failures_standing(tmp_
     stream, clock = io.StringIO(), Clock()
     fine, bad = spec("learning_rate x0.5"), spec("[bold]b")
     with view_of(stream, clock, 4, tmp_path, force_terminal=True, _environ={"TERM": "xterm"}) as view:
-        view.stage("screening", 4)
+        view.stage("screening", 4, finished=0)
         view.event(started(fine), fine)
         view.event(started(bad), bad)
         clock.now = 10.0

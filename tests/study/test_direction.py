@@ -17,9 +17,8 @@ from bios_sweep.errors import DefaultsError, InputError, PlanError
 from bios_sweep.mirror.mlflow.runs import StoredRun, metric_of_sweep
 from bios_sweep.refit.collected import collect
 from bios_sweep.report.text.progress import LiveView
-from bios_sweep.study.guardrails import guardrail_metric
 from bios_sweep.study.metric_names import direction_of
-from bios_sweep.study.scenario import Metric
+from bios_sweep.study.scenario import Metric, guardrail_metric
 from tests.defaults.entries import RANK, RATE, build, entry, rewritten, write
 
 LARGER = """

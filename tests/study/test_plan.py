@@ -12,8 +12,7 @@ from bios_sweep.claims import REPEAT
 from bios_sweep.errors import PlanError
 from bios_sweep.settings import TrainingSettings, setting_names
 from bios_sweep.study.arms import combine
-from bios_sweep.study.decision import DecisionRule
-from bios_sweep.study.design import Budget, Origin, Study
+from bios_sweep.study.design import Budget, DecisionRule, Origin, Study
 from bios_sweep.study.factors import Cross, Factor, Nuisance
 from bios_sweep.study.plan import build_plan
 from bios_sweep.study.stages import (

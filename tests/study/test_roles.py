@@ -14,7 +14,7 @@ from bios_sweep.decision.finding import BELOW, NOT_WORSE, SHARE, SUPERIOR, Facto
 from bios_sweep.decision.sentences import sentence
 from bios_sweep.decision.statement import make_verdict
 from bios_sweep.decision.table import Outcome, ResultTable
-from bios_sweep.study.decision import DecisionRule
+from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.factors import natural_ends
 from bios_sweep.study.scenario import Metric
 from bios_sweep.vocabulary import Status, Word

@@ -11,8 +11,7 @@ from bios_sweep.claims import REPEAT
 from bios_sweep.errors import ConfigError, PlanError
 from bios_sweep.method import Method
 from bios_sweep.settings import LORA_SETTINGS, TrainingSettings
-from bios_sweep.study.decision import DecisionRule
-from bios_sweep.study.design import Budget, Origin, Study
+from bios_sweep.study.design import Budget, DecisionRule, Origin, Study
 from bios_sweep.study.factors import Factor, Nuisance, natural_ends
 from bios_sweep.study.plan import build_plan
 from bios_sweep.study.scenario import DataFacts, Metric, ModelFacts, Scenario

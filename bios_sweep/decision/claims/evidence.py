@@ -12,7 +12,7 @@ from bios_sweep.decision.contrasts import Contrasts
 from bios_sweep.decision.costs import CostRatio
 from bios_sweep.decision.finding import EDGE, FactorLevels, Finding, FreshTest, Margin
 from bios_sweep.reasons import Kind, Reason
-from bios_sweep.study.decision import DecisionRule
+from bios_sweep.study.design import DecisionRule
 from bios_sweep.vocabulary import Word
 
 INSENSITIVE = Kind("insensitive: nothing in this study could have been worse")

@@ -12,7 +12,7 @@ from bios_sweep.decision.claims.evidence import Evidence
 from bios_sweep.decision.claims.said import Said
 from bios_sweep.decision.claims.truth import Truth
 from bios_sweep.decision.finding import FactorLevels, Finding
-from bios_sweep.study.decision import DecisionRule
+from bios_sweep.study.design import DecisionRule
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bios_sweep.claims import Claim
-from bios_sweep.study.decision import DecisionRule
+from bios_sweep.study.design import DecisionRule
 
 
 @dataclass(frozen=True, kw_only=True)

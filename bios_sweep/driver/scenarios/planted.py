@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bios_sweep.checks import is_number, not_allowed, whole
+from bios_sweep.checks import is_number, require, whole
 from bios_sweep.config.method import method_of
 from bios_sweep.driver.scenarios.trained import optional_count
 from bios_sweep.engines.simulation.engine import PlantedEngine
@@ -25,7 +25,7 @@ def planted_scenario(values: Mapping[str, Any]) -> Scenario:
     family, hidden_size = planted.pop("family"), planted.pop("hidden_size")
     fingerprint = short_hash(planted)
     options = json.loads(json.dumps(planted))
-    PlantedTruth.from_options(options)
+    evaluation = PlantedTruth.from_options(options).evaluation  # held-out examples that it writes losses of
     return Scenario(
         model=ModelFacts(
             name=values["model"]["name"],
@@ -40,7 +40,7 @@ def planted_scenario(values: Mapping[str, Any]) -> Scenario:
             fingerprint=fingerprint,
             evaluation_fingerprint=fingerprint,
             train_examples=whole("data.train_examples", values["data"].get("train_examples", 100_000)),
-            eval_examples=_planted_examples(options)
+            eval_examples=(evaluation and len(evaluation.cluster))
             or optional_count(values["data"]["eval_examples"])
             or 1000,
         ),
@@ -52,12 +52,6 @@ def planted_scenario(values: Mapping[str, Any]) -> Scenario:
     )
 
 
-def _planted_examples(options: Mapping[str, Any]) -> int:
-    """Held-out examples that the planted engine writes losses of; 0 where it writes none."""
-    evaluation = PlantedTruth.from_options(options).evaluation
-    return 0 if evaluation is None else len(evaluation.cluster)
-
-
 def _planted_options(planted: Any) -> dict[str, Any]:
     """What the planted engine would only find out in its first trial is refused before anything starts."""
     missing = {"family", "hidden_size"}.difference(planted if isinstance(planted, Mapping) else ())
@@ -65,10 +59,8 @@ def _planted_options(planted: Any) -> dict[str, Any]:
         raise ConfigError(f"model.planted.{min(missing)}: is missing; see model=planted for an example")
     for path, value in _leaves(planted, "model.planted"):
         text = path == "model.planted.family" or path.startswith("model.planted.fail.")
-        if not (
-            is_number(value) or text or (value is None and path.endswith((".wall", ".examples_per_second")))
-        ):
-            raise not_allowed(path, value, "a number")
+        optional = path.endswith((".wall", ".examples_per_second"))
+        require(is_number(value) or text or (value is None and optional), path, value, "a number")
     return dict(planted)
 
 

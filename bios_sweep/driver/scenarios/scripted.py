@@ -11,13 +11,13 @@ from bios_sweep import defaults
 from bios_sweep.checks import one_of
 from bios_sweep.config.method import method_of
 from bios_sweep.defaults import Recommendation
-from bios_sweep.driver.scenarios.trained import optional_count, read_model
+from bios_sweep.driver.scenarios.trained import optional_count, optional_text, read_model
+from bios_sweep.engines.scripted.command import require_carried
 from bios_sweep.engines.scripted.engine import VERSION
 from bios_sweep.engines.scripted.function import OwnFunction
 from bios_sweep.engines.scripted.identity import digests_of
-from bios_sweep.engines.scripted.template import require_carried
 from bios_sweep.engines.scripted.values import script_of
-from bios_sweep.engines.training.digests import files_fingerprint
+from bios_sweep.engines.training.cache import files_fingerprint
 from bios_sweep.engines.training.facts import software_versions
 from bios_sweep.errors import ConfigError
 from bios_sweep.method import Runner
@@ -84,10 +84,10 @@ def script_defaults(scenario: Scenario) -> Recommendation:
     The learning rate is then that of some other model, and `scripted_scenario` has made sure that it is
     given where the script reads it.
     """
-    known = bool(scenario.model.hidden_size)
+    has_facts = bool(scenario.model.hidden_size)
     return defaults.recommend(
-        family=scenario.model.family if known else "llama",
-        hidden_size=scenario.model.hidden_size if known else 4096,
+        family=scenario.model.family if has_facts else "llama",
+        hidden_size=scenario.model.hidden_size if has_facts else 4096,
         method=scenario.method.trains or LORA,
         objective=defaults.TRAINING[scenario.method.objective],
         examples=scenario.data.train_examples or None,
@@ -97,22 +97,18 @@ def script_defaults(scenario: Scenario) -> Recommendation:
 def honest_origins(study: Study) -> dict[str, Origin]:
     """Where baseline values came from, without what a script never hears of or no model stands behind."""
     scenario = study.scenario
-    kept = {
+    origins = {
         name: origin
         for name, origin in study.origins.items()
         if scenario.carried is None or name in scenario.carried
     }
-    if scenario.method.scripted and not scenario.model.hidden_size and "learning_rate" in kept:
-        kept["learning_rate"] = replace(kept["learning_rate"], recommended=None)
-    return kept
+    if scenario.method.scripted and not scenario.model.hidden_size and "learning_rate" in origins:
+        origins["learning_rate"] = replace(origins["learning_rate"], recommended=None)
+    return origins
 
 
 def require_told(plan: Plan) -> None:
-    """Refuse variations that no placeholder carries, and placeholders without a value.
-
-    Raises:
-        ConfigError: which, and how to carry it.
-    """
+    """Refuse variations that no placeholder carries, and placeholders without a value."""
     study = plan.study
     carried = study.scenario.carried
     if carried is None:
@@ -146,7 +142,7 @@ def _model(values: Mapping[str, Any], label: str, code: str) -> ModelFacts:
     if values["kind"] != "named":
         return read_model(values)
     return ModelFacts(
-        name=_name("model.name", values["name"], label),
+        name=optional_text("model.name", values["name"]) or label,
         path="",
         family="unknown",
         hidden_size=0,
@@ -156,7 +152,7 @@ def _model(values: Mapping[str, Any], label: str, code: str) -> ModelFacts:
 
 def _data(values: Mapping[str, Any], label: str, code: str) -> DataFacts:
     return DataFacts(
-        name=_name("data.name", values.get("name"), label),
+        name=optional_text("data.name", values.get("name")) or label,
         file="",
         fingerprint=code,
         evaluation_fingerprint=code,
@@ -165,16 +161,10 @@ def _data(values: Mapping[str, Any], label: str, code: str) -> DataFacts:
     )
 
 
-def _name(key: str, given: Any, otherwise: str) -> str:
-    if given is not None and not isinstance(given, str):
-        raise ConfigError(f"{key}: {given!r} is not allowed; give a text, or null")
-    return given or otherwise
-
-
 def _require_values(baseline: Mapping[str, Any], carried: tuple[str, ...] | None, model: ModelFacts) -> None:
     """The one default that depends on the model must be given where no model is."""
-    told = carried is None or "learning_rate" in carried
-    if told and not model.hidden_size and baseline["learning_rate"] in AUTO:
+    read = carried is None or "learning_rate" in carried
+    if read and not model.hidden_size and baseline["learning_rate"] in AUTO:
         raise ConfigError(
             "baseline.learning_rate: auto computes it from a model, and this script's is not known; give a "
             "number, or the model's folder with model=local model.path=FOLDER"

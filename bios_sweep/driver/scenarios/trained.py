@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bios_sweep.assets import base_model_path
-from bios_sweep.checks import is_number, not_allowed, one_of, whole
+from bios_sweep.checks import is_number, one_of, require, whole
 from bios_sweep.config.method import method_of
 from bios_sweep.engines.training.corpus import embedded_examples
 from bios_sweep.engines.training.data import DataSet
@@ -39,15 +39,11 @@ SCRIPTS_ONLY = "goes with method=command and method=python only, whose script re
 def trained_scenario(
     values: Mapping[str, Any], workspace: Workspace, request: Request
 ) -> tuple[Scenario, DataSet]:
-    """The scenario and its examples; where they are cut is known with the arms, see `judged_alike`.
-
-    Raises:
-        InputError: model or data cannot be used.
-    """
+    """The scenario and its examples; where they are cut is known with the arms, see `judged_alike`."""
     method = values["method"]
     whole("method.max_length", method["max_length"])
     model = read_model(values["model"])
-    dataset = read_data(values["data"])
+    dataset = _read_data(values["data"])
     data = _data_facts(dataset, workspace)
     return (
         Scenario(
@@ -109,8 +105,7 @@ def judged_alike(
 def read_model(values: Mapping[str, Any]) -> ModelFacts:
     """The facts of the configured base model."""
     one_of("model.kind", values["kind"], MODEL_KINDS)
-    if values["name"] is not None and not isinstance(values["name"], str):
-        raise not_allowed("model.name", values["name"], "give a text, or null")
+    optional_text("model.name", values["name"])
     if values["kind"] == "embedded":
         return describe_model(str(base_model_path()), values["name"])
     if values["kind"] == "named":
@@ -125,7 +120,7 @@ def _portable(values: Mapping[str, Any]) -> str:
     return EMBEDDED if values["kind"] == "embedded" else portable_model(str(values["path"]))
 
 
-def read_data(values: Mapping[str, Any]) -> DataSet:
+def _read_data(values: Mapping[str, Any]) -> DataSet:
     """The configured examples, split and checked."""
     if values["kind"] == "named":
         raise ConfigError(f"data=named {SCRIPTS_ONLY}")
@@ -149,12 +144,16 @@ def optional_count(value: Any, key: str = "data.eval_examples") -> int | None:
     return None if value is None else whole(key, value)
 
 
+def optional_text(key: str, value: Any) -> str | None:
+    """A text, or None where it is not given."""
+    require(value is None or isinstance(value, str), key, value, "give a text, or null")
+    return None if value is None else str(value)
+
+
 def _fraction(value: Any) -> float | None:
-    if value is None:
-        return None
-    if not is_number(value):
-        raise not_allowed("data.eval_fraction", value, "a number above 0 and below 1")
-    return float(value)
+    allowed = "a number above 0 and below 1"
+    require(value is None or is_number(value), "data.eval_fraction", value, allowed)
+    return None if value is None else float(value)
 
 
 def _data_facts(dataset: DataSet, workspace: Workspace) -> DataFacts:

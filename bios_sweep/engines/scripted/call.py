@@ -6,10 +6,10 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,8 @@ class Report:
 def main(name: str, job: Mapping[str, Any]) -> None:
     """Call the function; what it returns is the last word: a number, a mapping, or None if it reported."""
     sys.path.insert(0, str(Path.cwd()))
-    function = unpacked(sys.stdin.read()) if name == FROM_INPUT else _imported(name)
+    module, _, own = name.partition(":")
+    function = unpacked(sys.stdin.read()) if name == FROM_INPUT else getattr(import_module(module), own)
     settings = TrainingSettings.from_dict(job["settings"])
     report = Report(job["metric"], Path(job["trial_dir"]))
     found = function(settings, job["seed"], report)
@@ -49,12 +50,6 @@ def main(name: str, job: Mapping[str, Any]) -> None:
         report(step=settings.max_steps, **found)
     elif found is not None:
         report(found, step=settings.max_steps)
-
-
-def _imported(name: str) -> Callable[..., Any]:
-    module, _, function = name.partition(":")
-    found: Callable[..., Any] = getattr(importlib.import_module(module), function)
-    return found
 
 
 if __name__ == "__main__":

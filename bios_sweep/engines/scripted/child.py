@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import math
 import os
 import selectors
@@ -11,12 +12,13 @@ import sys
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from bios_sweep.engines.scripted.output_log import OutputLog
+from bios_sweep.secrecy import masked
 
 GUARD = Path(__file__).with_name("guard.py")
 GRACE_SECONDS = 5.0  # chosen: between the request to end (SIGTERM) and the end (SIGKILL)
@@ -24,14 +26,52 @@ LOOK_SECONDS = 0.5  # chosen: how often a script is looked at
 DRAIN_SECONDS = 1.0  # chosen: for what an ended script left in its streams, which strangers may write on
 CHUNK = 65_536  # bytes
 STDOUT, STDERR = "stdout.txt", "stderr.txt"
+MOST_BYTES = 10_000_000  # of a stream that are kept from its beginning; chosen, not measured
+TAIL_LINES = 1000  # of its end, where the tracebacks of all ranks are, and what came after; chosen
+LONGEST_LINE = 65_536  # characters that are waited for before a line is taken as it is
 
 
 class OutOfTimeError(Exception):
     """The script ran longer than it may."""
 
 
+class OutputLog:
+    """One stream of a script: its lines are given back and kept, without secrets; `tail`: the last ones."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb")
+        self._written = 0
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._rest = ""
+        self.tail: deque[str] = deque(maxlen=TAIL_LINES)
+
+    def feed(self, chunk: bytes) -> list[str]:
+        """Take bytes in; the lines they complete. A progress bar's carriage returns end lines too."""
+        text = self._rest + self._decoder.decode(chunk, final=not chunk)
+        *lines, self._rest = text.replace("\r", "\n").split("\n")
+        if self._rest and (not chunk or len(self._rest) > LONGEST_LINE):
+            lines, self._rest = [*lines, self._rest], ""
+        for line in lines:
+            shown = masked(line)
+            self.tail.append(shown)
+            if self._written <= MOST_BYTES:
+                self._file.write(shown.encode() + b"\n")
+                self._file.flush()
+                self._written += len(shown) + 1
+        return lines
+
+    def close(self) -> None:
+        """Write the end of a stream that was cut, and close the file."""
+        if self._written > MOST_BYTES and not self._file.closed:
+            self._file.write("\n".join(("... (cut here; the last lines follow)", *self.tail)).encode())
+        self._file.close()
+
+
 class Child:
-    """One run of a script. Its output is kept in `folder`; leaving the context ends it and all it started."""
+    """One run of a script. Its output is kept in `folder`; leaving the context ends it and all it started.
+
+    output, errors: what it wrote on standard output and on standard error.
+    """
 
     def __init__(
         self, words: Sequence[str], *, cwd: Path, folder: Path, environ: Mapping[str, str], told: bytes = b""
@@ -41,7 +81,7 @@ class Child:
         Raises:
             OSError: the folder cannot be written, or the working directory is not there.
         """
-        self._out, self._err = OutputLog(folder / STDOUT), OutputLog(folder / STDERR)
+        self.output, self.errors = OutputLog(folder / STDOUT), OutputLog(folder / STDERR)
         held, self._pipe = os.pipe()
         try:
             with _input(told) as given:
@@ -57,33 +97,33 @@ class Child:
                 )
         except BaseException:
             os.close(self._pipe)
-            self._out.close()
-            self._err.close()
+            self.output.close()
+            self.errors.close()
             raise
         finally:
             os.close(held)
-        self.started = time.monotonic()
+        self._started = time.monotonic()
 
     def __enter__(self) -> Child:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.end()
+        """End it and everything it started: asked first, then killed by its guard."""
+        if self._process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGTERM)  # the guard passes it on to all
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(GRACE_SECONDS)
+        os.close(self._pipe)
+        self._process.wait()
+        for pipe in (self._process.stdout, self._process.stderr, self.output, self.errors):
+            assert pipe is not None  # both were asked for
+            pipe.close()
 
     @property
     def seconds(self) -> float:
         """Since it was started."""
-        return time.monotonic() - self.started
-
-    @property
-    def errors(self) -> OutputLog:
-        """What it wrote on standard error."""
-        return self._err
-
-    @property
-    def output(self) -> OutputLog:
-        """What it wrote on standard output."""
-        return self._out
+        return time.monotonic() - self._started
 
     def lines(self, limit_seconds: float | None) -> Iterator[str | None]:
         """Lines of standard output as they come, until the script has ended; None at each look at it.
@@ -92,7 +132,7 @@ class Child:
             OutOfTimeError: it still runs after so many seconds.
         """
         with selectors.DefaultSelector() as waiting:
-            for pipe, kept in ((self._process.stdout, self._out), (self._process.stderr, self._err)):
+            for pipe, kept in ((self._process.stdout, self.output), (self._process.stderr, self.errors)):
                 assert pipe is not None  # both were asked for
                 waiting.register(pipe, selectors.EVENT_READ, kept)
             latest, look = math.inf, LOOK_SECONDS  # when to read on no longer, when to look
@@ -111,14 +151,6 @@ class Child:
                     look = self.seconds + LOOK_SECONDS
                     yield None
 
-    def _read(self, key: selectors.SelectorKey, waiting: selectors.BaseSelector) -> list[str]:
-        pipe: IO[bytes] = key.fileobj  # type: ignore[assignment]  # we registered files
-        chunk = os.read(pipe.fileno(), CHUNK)
-        if not chunk:
-            waiting.unregister(pipe)
-        lines: list[str] = key.data.feed(chunk)
-        return lines if key.data is self._out else []
-
     def status(self, limit_seconds: float | None) -> int:
         """The exit status, waited for; negative where a signal ended it.
 
@@ -130,22 +162,12 @@ class Child:
         except subprocess.TimeoutExpired:
             raise OutOfTimeError from None
 
-    def end(self) -> None:
-        """End it and everything it started: asked first, then killed by its guard."""
-        if self._process.poll() is None:
-            with suppress(ProcessLookupError):
-                os.kill(self._process.pid, signal.SIGTERM)  # the guard passes it on to all
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(GRACE_SECONDS)
-        if self._pipe >= 0:
-            os.close(self._pipe)
-            self._pipe = -1
-        self._process.wait()
-        for pipe in (self._process.stdout, self._process.stderr):
-            if pipe is not None:
-                pipe.close()
-        self._out.close()
-        self._err.close()
+    def _read(self, key: selectors.SelectorKey, waiting: selectors.BaseSelector) -> list[str]:
+        chunk = os.read(key.fd, CHUNK)
+        if not chunk:
+            waiting.unregister(key.fileobj)
+        lines: list[str] = key.data.feed(chunk)
+        return lines if key.data is self.output else []
 
     def _left(self, limit_seconds: float | None, most: float = threading.TIMEOUT_MAX) -> float:
         return most if limit_seconds is None else min(most, max(0.0, limit_seconds - self.seconds))

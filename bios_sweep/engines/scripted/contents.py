@@ -25,7 +25,7 @@ from contextlib import suppress
 from pathlib import PurePath
 from typing import Any
 
-from bios_sweep.engines.scripted.modules import imported_by, is_own, module_file
+from bios_sweep.engines.scripted.identity import imported_by, is_own, module_file
 from bios_sweep.errors import ConfigError
 
 MAIN = "__main__"
@@ -67,7 +67,8 @@ class Contents:
         if kind in (bytes, bytearray):
             return [kind.__name__, hashlib.sha256(value).hexdigest()]
         if isinstance(value, types.ModuleType):
-            return self._module(value)
+            self.modules.add(value.__name__)
+            return ["module", value.__name__]
         if isinstance(value, types.FunctionType):
             return self._once(value, self._function, where)
         if isinstance(value, type):
@@ -75,10 +76,8 @@ class Contents:
         if isinstance(value, types.MethodType):
             return ["method", self.read(value.__func__, where), self.read(value.__self__, where)]
         named = _installed_name(value)
-        return self._named(*named) if named else self._holding(value, where)
-
-    def _holding(self, value: Any, where: str) -> Any:
-        """Values that hold other values."""
+        if named:
+            return self._named(*named)
         if id(value) in self._inside:
             raise self._unknown(where, "holds itself")
         self._inside.append(id(value))
@@ -88,6 +87,7 @@ class Contents:
             self._inside.pop()
 
     def _parts(self, value: Any, where: str) -> Any:
+        """Values that hold other values."""
         kind = type(value)
         if kind in (list, tuple):
             parts = (self.read(part, f"{where}[{place}]") for place, part in enumerate(value))
@@ -95,11 +95,10 @@ class Contents:
         if kind in (set, frozenset):
             return [kind.__name__, *sorted((self.read(part, where) for part in value), key=repr)]
         if kind is dict:
-            items = value.items()
-            return [
-                "dict",
-                [[self.read(key, where), self.read(part, f"{where}[{key!r}]")] for key, part in items],
+            pairs = [
+                [self.read(key, where), self.read(part, f"{where}[{key!r}]")] for key, part in value.items()
             ]
+            return ["dict", pairs]
         if isinstance(value, enum.Enum):
             return ["enum", self.read(kind, where), value.name]
         if isinstance(value, PurePath):
@@ -111,7 +110,9 @@ class Contents:
         if isinstance(value, functools.partial):
             return ["partial", *(self.read(part, where) for part in (value.func, value.args, value.keywords))]
         if dataclasses.is_dataclass(value):
-            return ["dataclass", self.read(kind, where), self._each(_state(value), f"{where}'s")]
+            state = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+            state |= getattr(value, "__dict__", {})  # beside its fields too
+            return ["dataclass", self.read(kind, where), self._each(state, f"{where}'s")]
         if kind.__module__ == "numpy" and hasattr(value, "tobytes") and not value.dtype.hasobject:
             digest = hashlib.sha256(value.tobytes()).hexdigest()
             return ["array", value.dtype.str, list(value.shape), digest]
@@ -123,10 +124,6 @@ class Contents:
             return ["again", self._met[id(value)]]
         self._met[id(value)] = len(self._met)
         return reader(value, where)
-
-    def _module(self, module: types.ModuleType) -> Any:
-        self.modules.add(module.__name__)
-        return ["module", module.__name__]
 
     def _named(self, module: str, qualname: str) -> Any:
         self.modules.add(module)
@@ -143,7 +140,7 @@ class Contents:
         ]
         if module != MAIN and not is_own(module, sys.path):
             return [*self._named(module, function.__qualname__), *held]
-        names = sorted(set(_global_names(function.__code__)) & set(function.__globals__))
+        names = sorted(_global_names(function.__code__) & set(function.__globals__))
         reached = self._each({name: function.__globals__[name] for name in names}, "the global value")
         return ["function", self._text(function, where), *held, reached]
 
@@ -151,11 +148,7 @@ class Contents:
         return {name: self.read(value, f"{where} {name}") for name, value in sorted(values.items())}
 
     def _text(self, function: types.FunctionType, where: str) -> str:
-        """The source, looked up again: it must be what runs here, and not what was written since.
-
-        Raises:
-            ConfigError: there is none, or it is another one by now.
-        """
+        """The source, looked up again: it must be what runs here, and not what was written since."""
         code = function.__code__
         linecache.checkcache(code.co_filename)
         whole = "".join(linecache.getlines(code.co_filename, function.__globals__))
@@ -178,11 +171,10 @@ class Contents:
     def _class(self, cls: type, where: str) -> Any:
         if self._found_by_name(cls) or (cls.__module__ != MAIN and not is_own(cls.__module__, sys.path)):
             return self._named(cls.__module__, cls.__qualname__)
-        parts = _parts_of(cls)
         how = repr(getattr(cls, "__dataclass_params__", ""))
         notes = {name: str(kind) for name, kind in inspect.get_annotations(cls).items()}
         bases = [self.read(base, where) for base in cls.__bases__]
-        return ["class", cls.__qualname__, bases, self._each(parts, f"{where}'s"), notes, how]
+        return ["class", cls.__qualname__, bases, self._each(_parts_of(cls), f"{where}'s"), notes, how]
 
     def _found_by_name(self, value: Any) -> bool:
         """Whether another process finds it by module and name; its file then says all."""
@@ -213,12 +205,6 @@ def _parts_of(cls: type) -> dict[str, Any]:
     return kept | made
 
 
-def _state(value: Any) -> dict[str, Any]:
-    """What an instance of a dataclass holds, beside its fields too."""
-    fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    return {**fields, **getattr(value, "__dict__", {})}
-
-
 def _closure(function: types.FunctionType) -> dict[str, Any]:
     found = {}
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
@@ -227,13 +213,10 @@ def _closure(function: types.FunctionType) -> dict[str, Any]:
     return found
 
 
-def _global_names(code: types.CodeType) -> Iterator[str]:
-    for step in dis.get_instructions(code):
-        if step.opname in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"):
-            yield step.argval
-    for inner in code.co_consts:
-        if isinstance(inner, types.CodeType):
-            yield from _global_names(inner)
+def _global_names(code: types.CodeType) -> set[str]:
+    loads = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
+    steps = (step for inner in _codes(code) for step in dis.get_instructions(inner))
+    return {step.argval for step in steps if step.opname in loads}
 
 
 def _says(text: str, code: types.CodeType) -> bool:

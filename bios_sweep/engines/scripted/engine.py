@@ -14,18 +14,18 @@ import shutil
 import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from bios_sweep.engines.scripted.call import FROM_INPUT
 from bios_sweep.engines.scripted.child import Child, OutOfTimeError
+from bios_sweep.engines.scripted.command import CommandTemplate, Template, written
 from bios_sweep.engines.scripted.identity import changed_file
 from bios_sweep.engines.scripted.outcome import CALLABLE, Ending, Output, result_of
-from bios_sweep.engines.scripted.readings import Reading, reading_of
-from bios_sweep.engines.scripted.template import CommandTemplate, Template, written
-from bios_sweep.engines.scripted.watched import WatchedFile
-from bios_sweep.errors import BiosSweepError, ConfigError, NoClockError
+from bios_sweep.engines.scripted.readings import Reading, WatchedFile, reading_of
+from bios_sweep.errors import BiosSweepError, NoClockError
+from bios_sweep.ports import options_of
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
 from bios_sweep.vocabulary import Failure, Status
@@ -51,29 +51,14 @@ class ScriptOptions:
     run: str
     cwd: str
     metric: str
-    watched: tuple[str, ...] = ()
+    watched: Sequence[str] = ()
     shell: bool = False
     metrics_file: str | None = None
     digests: Mapping[str, str] = field(default_factory=dict)
     time_limit_seconds: float | None = None
     resumes: bool = False
-    own: tuple[str, ...] = ()
+    own: Sequence[str] = ()
     function: str = field(default="", repr=False)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """From the plain values of `Scenario.engine_options`.
-
-        Raises:
-            ConfigError: a name that is no option.
-        """
-        names = [field.name for field in fields(cls)]
-        unknown = sorted(set(values) - set(names))
-        if unknown:
-            raise ConfigError(f"unknown engine option {unknown[0]!r}; the options are {', '.join(names)}")
-        return cls(
-            **{**values, "watched": tuple(values.get("watched", ())), "own": tuple(values.get("own", ()))}
-        )
 
 
 class CommandEngine:
@@ -83,12 +68,11 @@ class CommandEngine:
     _source = "its output"  # where metrics are looked for, in words
 
     def __init__(self, options: Mapping[str, Any]) -> None:
-        self._options = ScriptOptions.from_dict(options)
+        self._options = options_of(ScriptOptions, options)
         self.resumes = self._options.resumes
-        self._command = self._checked()
-
-    def _checked(self) -> CommandTemplate | None:
-        return CommandTemplate(text=self._options.run, shell=self._options.shell, own=self._options.own)
+        self._command = CommandTemplate(
+            text=self._options.run, shell=self._options.shell, own=self._options.own
+        )
 
     def run(self, trial: TrialSpec, directory: Path) -> Iterator[Measurement | TrialResult]:
         """Run the script once; a measurement per line with the metric, as it comes, then the result.
@@ -101,17 +85,26 @@ class CommandEngine:
         Raises:
             BiosSweepError: the script cannot be started here, or its folder cannot be written.
         """
-        changed = changed_file(self._options.digests)
-        if changed is not None:
-            yield _not_the_planned(trial, changed)
+        options = self._options
+        provenance = {"host": socket.gethostname(), "engine": "script"}
+        changed = changed_file(options.digests)
+        if changed is not None:  # two versions of a script must not meet in one comparison
+            cause = (
+                f"{changed} on {socket.gethostname()} is not the file that was planned with; run the same "
+                "command again for a plan with the present one"
+            )
+            failed, code = Status.FAILED, Failure.CODE
+            yield TrialResult(key=trial.key, status=failed, failure=code, cause=cause, provenance=provenance)
             return
         folder = directory.absolute()
-        output = _output_folder(folder, keep=self._options.resumes)
+        output = _output_folder(folder, keep=options.resumes)
         values = written(trial.settings, trial.seed, str(output))
-        told = Output(trial=trial, metric=self._options.metric, watched=self._options.watched)
-        options = self._options
+        told = Output(trial=trial, metric=options.metric, watched=options.watched)
         pattern = self._pattern(values)
-        since_ns = _time_of_day_there(folder) if options.resumes else 0
+        since_ns = 0
+        if options.resumes:  # now, as the file system that the trial's files lie on stamps it
+            (folder / STARTED).touch()
+            since_ns = (folder / STARTED).stat().st_mtime_ns
         file = WatchedFile(pattern, inside=output, since_ns=since_ns) if pattern else None
         with self._started(self._words(trial, values), folder) as child:
             status: int | None = None
@@ -132,19 +125,15 @@ class CommandEngine:
         last = told.end()
         if last is not None:
             yield last
-        yield result_of(
-            told,
-            Ending(
-                status=status,
-                limit_seconds=options.time_limit_seconds,
-                errors=child.errors.tail,
-                output=child.output.tail,
-                source=f"its file {pattern}" if pattern else self._source,
-                missing=missing,
-            ),
-            wall_seconds=seconds,
-            provenance=_provenance(),
+        ending = Ending(
+            status=status,
+            limit_seconds=options.time_limit_seconds,
+            errors=child.errors.tail,
+            output=child.output.tail,
+            source=f"its file {pattern}" if pattern else self._source,
+            missing=missing,
         )
+        yield result_of(told, ending, wall_seconds=seconds, provenance=provenance)
 
     @property
     def hardware(self) -> str:
@@ -160,7 +149,6 @@ class CommandEngine:
         raise NoClockError("the steps of a script of your own cannot be timed alone")
 
     def _words(self, trial: TrialSpec, values: Mapping[str, str]) -> list[str]:
-        assert self._command is not None  # made by `_checked`
         return self._command.argv(values)
 
     def _pattern(self, values: Mapping[str, str]) -> str | None:
@@ -168,10 +156,8 @@ class CommandEngine:
         if self._options.metrics_file is None:
             return None
         escaped = {name: glob.escape(value) for name, value in values.items()}
-        options = self._options
-        return Template(key="method.metrics_file", text=str(options.metrics_file), own=options.own).filled(
-            escaped
-        )
+        file = Template(key="method.metrics_file", text=self._options.metrics_file, own=self._options.own)
+        return file.filled(escaped)
 
     def _environment(self) -> dict[str, str]:
         """This worker's, CUDA_VISIBLE_DEVICES and all; Python's output comes line by line."""
@@ -198,9 +184,6 @@ class CallableEngine(CommandEngine):
 
     _source = CALLABLE
 
-    def _checked(self) -> None:
-        return None
-
     def _environment(self) -> dict[str, str]:
         """With this package findable, which on a cluster may have come with the job."""
         inherited = super()._environment()
@@ -218,17 +201,6 @@ class CallableEngine(CommandEngine):
         return [sys.executable, "-m", "bios_sweep.engines.scripted.call", name, json.dumps(job)]
 
 
-def _not_the_planned(trial: TrialSpec, path: str) -> TrialResult:
-    """Two versions of a script must not meet in one comparison."""
-    cause = (
-        f"{path} on {socket.gethostname()} is not the file that was planned with; run the same command again "
-        "for a plan with the present one"
-    )
-    return TrialResult(
-        key=trial.key, status=Status.FAILED, failure=Failure.CODE, cause=cause, provenance=_provenance()
-    )
-
-
 def _said(line: str | None, file: WatchedFile | None) -> Sequence[Reading]:
     """What a line of output, or at a look (None) the metrics file, says of the metrics."""
     if file is not None:
@@ -244,13 +216,6 @@ def _points(told: Output, readings: Sequence[Reading], seconds: float) -> Iterat
             yield point
 
 
-def _time_of_day_there(folder: Path) -> int:
-    """Now, in nanoseconds, as the file system that the trial's files lie on stamps it."""
-    mark = folder / STARTED
-    mark.touch()
-    return mark.stat().st_mtime_ns
-
-
 def _output_folder(folder: Path, *, keep: bool) -> Path:
     """The script's own folder, empty unless the script goes on by itself from what it left there."""
     output = folder / OUTPUT
@@ -261,7 +226,3 @@ def _output_folder(folder: Path, *, keep: bool) -> Path:
     except OSError as error:
         raise BiosSweepError(f"{output}: cannot be written ({error.strerror})") from error
     return output
-
-
-def _provenance() -> dict[str, Any]:
-    return {"host": socket.gethostname(), "engine": "script"}

@@ -126,10 +126,13 @@ def _signal_each(pids: Iterable[int], number: int) -> None:
 def _descendants() -> dict[int, int]:
     """All that descends from this process, generation by generation -> its process group."""
     children: dict[int, list[tuple[int, int]]] = {}
-    for pid in _processes():
+    names: list[str] = []
+    with contextlib.suppress(OSError):  # this system has no /proc
+        names = os.listdir("/proc")  # noqa: PTH208 - pathlib starts slower
+    for pid in filter(str.isdigit, names):
         with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123
             _, parent, group = file.read().rpartition(b")")[2].split()[:3]  # proc(5)
-            children.setdefault(int(parent), []).append((pid, int(group)))
+            children.setdefault(int(parent), []).append((int(pid), int(group)))
     found: dict[int, int] = {}
     generation = [os.getpid()]
     while generation:
@@ -137,13 +140,6 @@ def _descendants() -> dict[int, int]:
         found.update(born)
         generation = [pid for pid, _ in born]
     return found
-
-
-def _processes() -> list[int]:
-    """None where this system has no /proc."""
-    with contextlib.suppress(OSError):
-        return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208 - starts slower
-    return []
 
 
 if __name__ == "__main__":

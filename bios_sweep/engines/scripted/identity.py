@@ -1,21 +1,37 @@
-"""Which files decide what a script does, as far as they can be named: a changed script is another trial."""
+"""Which files and modules decide what a script does, as far as they can be named, without running any of it.
+
+A changed script is another trial.
+"""
 
 from __future__ import annotations
 
 import ast
 import hashlib
+import json
+import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from importlib.machinery import PathFinder
+import sysconfig
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
-from bios_sweep.engines.scripted.words import shell_words
+from bios_sweep.engines.scripted.command import shell_words
 from bios_sweep.errors import ConfigError
 
 SCRIPT_MARK = b"#!"  # how a program that is a text file begins
 READ_AGAIN_BYTES = 16_000_000  # chosen: scripts and small data; read in a hundredth of a second
 MODULE_FLAG = "-m"
+OURS = "bios_sweep"
+INSTALLED = tuple(
+    Path(folder).resolve()
+    for name, folder in sysconfig.get_paths().items()
+    if name in ("stdlib", "platstdlib", "purelib", "platlib")
+)
+PACKAGES = ("site-packages", "dist-packages")  # names of folders that pip installs into
 
 
 def command_files(words: Sequence[str], cwd: Path) -> dict[str, Path]:
@@ -25,25 +41,21 @@ def command_files(words: Sequence[str], cwd: Path) -> dict[str, Path]:
     a command, as in `bash -c "python train.py"`. The program counts only if it is a script: an interpreter is
     no part of what a trial is.
     """
-    named = {name: cwd / name for word in words[1:] for name in _names_in(word) if _is_file(cwd / name)}
+    parts = [part for word in words[1:] for part in (word, word.partition("=")[2]) if part]
+    named = {part: cwd / part for part in parts if _is_file(cwd / part)}
     program = cwd / words[0]
     if "/" in words[0] and _is_file(program) and _is_script(program):
         named[words[0]] = program
-    for flag, module in pairwise(words):
-        path = _module_below(cwd, module) if flag == MODULE_FLAG else None
-        if path is not None:
-            named[module] = path
+    for module in (word for flag, word in pairwise(words) if flag == MODULE_FLAG):
+        base = cwd.joinpath(*module.split("."))
+        found = [path for path in (base.with_suffix(".py"), base / "__main__.py") if _is_file(path)]
+        if found:
+            named[module] = found[0]
     for word in words[1:]:
         inner = shell_words(word) if word != words[0] and any(map(str.isspace, word)) else []
         if len(inner) > 1:
             named |= command_files(inner, cwd)
     return named
-
-
-def _names_in(word: str) -> tuple[str, ...]:
-    """What of a word may name a file: all of it, or what is behind its first `=`."""
-    _, _, value = word.partition("=")
-    return (word, value) if value else (word,)
 
 
 def callable_file(name: str, cwd: Path) -> Path:
@@ -55,19 +67,13 @@ def callable_file(name: str, cwd: Path) -> Path:
     module, _, function = name.partition(":")
     if not function.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
         raise ConfigError(f"method.callable: {name!r} is no import path; write it as package.module:function")
-    path: Sequence[str] | None = [str(cwd), *sys.path]
-    origin = None
-    for place in range(len(module.split("."))):
-        spec = PathFinder.find_spec(".".join(module.split(".")[: place + 1]), path)
-        if spec is None:
-            raise ConfigError(
-                f"method.callable: there is no module {module!r}, neither in {cwd} nor installed"
-            )
-        origin, path = spec.origin, spec.submodule_search_locations
-    if origin is None or not origin.endswith(".py"):
+    spec = module_spec(module, [str(cwd), *sys.path])
+    if spec is None:
+        raise ConfigError(f"method.callable: there is no module {module!r}, neither in {cwd} nor installed")
+    if spec.origin is None or not spec.origin.endswith(".py"):
         raise ConfigError(f"method.callable: module {module!r} is no Python file")
-    _require_function(Path(origin), module, function)
-    return Path(origin)
+    _require_function(Path(spec.origin), module, function)
+    return Path(spec.origin)
 
 
 def input_files(named: Sequence[object], cwd: Path) -> dict[str, Path]:
@@ -84,11 +90,8 @@ def input_files(named: Sequence[object], cwd: Path) -> dict[str, Path]:
 
 def digests_of(files: Iterable[Path]) -> dict[str, str]:
     """Absolute path -> sha256 of every file that is small enough to be read again before each trial."""
-    return {
-        str(path): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in files
-        if path.stat().st_size <= READ_AGAIN_BYTES
-    }
+    small = [path for path in files if path.stat().st_size <= READ_AGAIN_BYTES]
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in small}
 
 
 def changed_file(digests: Mapping[str, str]) -> str | None:
@@ -98,6 +101,99 @@ def changed_file(digests: Mapping[str, str]) -> str | None:
         if not _is_file(path) or hashlib.sha256(path.read_bytes()).hexdigest() != digest:
             return name
     return None
+
+
+def fingerprint(options: Mapping[str, Any]) -> str:
+    """Of the files that the script was planned with, from an engine's options."""
+    return hashlib.sha256(json.dumps(options["digests"], sort_keys=True).encode()).hexdigest()
+
+
+def look(options: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """What a node has of what a script needs; called there by the preflight, by import string.
+
+    `script`: the fingerprint where the planned files are all here, else `error`, a sentence. Files above
+    `READ_AGAIN_BYTES` are not looked at.
+    """
+    if not Path(options["cwd"]).is_dir():
+        return {"script": {"error": f"there is no folder {options['cwd']}"}}
+    changed = changed_file(options["digests"])
+    if changed is not None:
+        return {"script": {"error": f"{changed} is missing or another file"}}
+    return {"script": {"found": fingerprint(options)}}
+
+
+def module_spec(name: str, path: Sequence[str]) -> ModuleSpec | None:
+    """Where a module would be imported from; None where it is not there. Nothing is run."""
+    spec, parts = None, name.split(".")
+    look: Sequence[str] | None = path
+    for place in range(len(parts)):
+        spec = PathFinder.find_spec(".".join(parts[: place + 1]), look)
+        if spec is None:
+            return None
+        look = spec.submodule_search_locations
+    return spec
+
+
+def module_file(name: str, path: Sequence[str]) -> Path | None:
+    """The file of a module that would be imported; None where it has none, or is not there."""
+    with suppress(ImportError, ValueError):
+        spec = module_spec(name, path)
+        return Path(spec.origin) if spec and spec.origin is not None else None
+    return None
+
+
+def is_own(name: str, path: Sequence[str]) -> bool:
+    """Whether a module is a person's own: not of Python, not installed, not of this package."""
+    top = name.partition(".")[0]
+    if top in sys.stdlib_module_names or top in (OURS, ""):
+        return False
+    loaded_from = getattr(sys.modules.get(name), "__file__", None)  # maybe where no path leads
+    file = module_file(name, path) or (loaded_from and Path(loaded_from))
+    if not file:
+        return False
+    inside = [folder for folder in INSTALLED if file.resolve().is_relative_to(folder)]
+    return not inside and not set(PACKAGES) & set(file.parts)
+
+
+def own_files(names: Iterable[str], path: Sequence[str]) -> tuple[dict[str, Path], set[str]]:
+    """Own modules that are imported by these names or by one another -> their files; and all other names."""
+    files: dict[str, Path] = {}
+    others: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name in files or name in others:
+            continue
+        file = module_file(name, path) if is_own(name, path) else None
+        if file is None:
+            others.add(name)
+            continue
+        files[name] = file
+        waiting += filter(None, (name.rpartition(".")[0],))  # importing a.b runs a
+        if file.suffix == ".py":
+            package = name if file.name == "__init__.py" else name.rpartition(".")[0]
+            waiting += imported_by(ast.parse(file.read_bytes(), str(file)), package)
+    return files, others
+
+
+def imported_by(tree: ast.AST, package: str = "") -> Iterator[str]:
+    """Names that may be modules, of all imports in a source text, those inside functions too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parts = package.split(".")
+            above = ".".join(parts[: len(parts) - node.level + 1]) if node.level else ""
+            base = ".".join(filter(None, (above, node.module)))
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names if alias.name != "*")
+
+
+def versions_of(names: Iterable[str]) -> dict[str, str]:
+    """Version by installed package, of modules that are neither Python's nor ours."""
+    tops = {name.partition(".")[0] for name in names} - {OURS, "", "__main__"}
+    found = {top: _version(top) for top in sorted(tops - sys.stdlib_module_names)}
+    return {top: number for top, number in found.items() if number}
 
 
 def _require_function(path: Path, module: str, function: str) -> None:
@@ -118,19 +214,19 @@ def _require_function(path: Path, module: str, function: str) -> None:
         raise ConfigError(f"method.callable: module {module!r} ({path}) has no {function!r}")
 
 
-def _module_below(cwd: Path, module: str) -> Path | None:
-    base = cwd.joinpath(*module.split("."))
-    found = [path for path in (base.with_suffix(".py"), base / "__main__.py") if _is_file(path)]
-    return found[0] if found else None
-
-
 def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a word may be anything, also too long for a name
-        return False
+    return os.path.isfile(path)  # noqa: PTH113 - a word may be anything, and too long a one is no error here
 
 
 def _is_script(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(len(SCRIPT_MARK)) == SCRIPT_MARK
+
+
+def _version(top: str) -> str:
+    with suppress(PackageNotFoundError):
+        return version(top)
+    distributions: Mapping[str, Sequence[str]] = packages_distributions()
+    with suppress(PackageNotFoundError, LookupError):
+        return version(distributions[top][0])
+    return str(getattr(sys.modules.get(top), "__version__", ""))

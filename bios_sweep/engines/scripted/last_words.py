@@ -7,8 +7,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import dropwhile, takewhile
 
-from bios_sweep.engines.scripted.noise import BOX, plain, says_something
-from bios_sweep.engines.scripted.tracebacks import BESIDE, OWN, Raised, read_tracebacks
+from bios_sweep.engines.scripted.tracebacks import (
+    BESIDE,
+    BOX,
+    OWN,
+    Raised,
+    plain,
+    read_tracebacks,
+    says_something,
+)
 
 MEMORY = re.compile(
     r"out of memory|OutOfMemoryError|MemoryError|bad_alloc|can(no|')t allocate memory|_ALLOC_FAILED"
@@ -73,12 +80,12 @@ def why(errors: Sequence[str], output: Sequence[str], *, killed: bool = False) -
         lambda: said.exception(OWN),
         lambda: printed.exception(OWN),
         lambda: said.exception(BESIDE),
-        said.fatal,
+        lambda: said.told(FATAL),
         said.aftermath,
         said.bare_behind_launcher,
-        said.error,
-        printed.fatal,
-        printed.error,
+        lambda: said.told(ERROR),
+        lambda: printed.told(FATAL),
+        lambda: printed.told(ERROR),
         said.recorded,
         said.out_of_time,
         said.last,
@@ -95,17 +102,17 @@ class _Said:
 
     def __init__(self, lines: Sequence[str]) -> None:
         self.lines = [plain(line) for line in lines]
-        told = read_tracebacks(self.lines)
-        self._raised = told.raised
+        self._raised, used = read_tracebacks(self.lines)
         loose = [
             line.strip()
             for number, line in enumerate(self.lines)
-            if number not in told.lines and not LAUNCHER.search(line)
+            if number not in used and not LAUNCHER.search(line)
         ]
         self._words = [bare for line in loose if says_something(bare := BOX.sub("", line))]
 
     def exception(self, worth: str) -> str:
-        return _chosen(r for r in self._raised if r.worth == worth and not _is_answer(r))
+        raised = (found for found in self._raised if found.worth == worth)
+        return _chosen(r for r in raised if not LAUNCHER.search(r.text) and not AFTERMATH.match(r.text))
 
     def aftermath(self) -> str:
         return _chosen(r for r in self._raised if r.worth == OWN and not LAUNCHER.search(r.text))
@@ -114,12 +121,6 @@ class _Said:
         """It said what, but not where: the launcher's traceback is the only one."""
         launched = any(LAUNCHER.search(line) for line in self.lines)
         return next((w for w in reversed(self._words) if launched and BARE.match(w)), "")
-
-    def fatal(self) -> str:
-        return self._told(FATAL)
-
-    def error(self) -> str:
-        return self._told(ERROR)
 
     def recorded(self) -> str:
         """The exception in torchrun's summary, where the rank's own output went elsewhere."""
@@ -150,7 +151,7 @@ class _Said:
         lines = self.lines[roots[-1] :] if roots else self.lines
         return next((line.strip() for line in reversed(lines) if KILLED_BELOW.search(line)), "")
 
-    def _told(self, kind: re.Pattern[str]) -> str:
+    def told(self, kind: re.Pattern[str]) -> str:
         """The last such line; the words behind a colon may stand on the next one."""
         place = max((n for n, word in enumerate(self._words) if kind.match(word)), default=None)
         if place is None:
@@ -158,10 +159,6 @@ class _Said:
         text, *rest = self._words[place : place + 2]
         unfinished = text.endswith(":") or (rest and rest[0].startswith("what():"))
         return f"{text} {rest[0]}" if unfinished and rest else text
-
-
-def _is_answer(raised: Raised) -> bool:
-    return bool(LAUNCHER.search(raised.text) or AFTERMATH.match(raised.text))
 
 
 def _chosen(raised: Iterable[Raised]) -> str:

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bios_sweep.engines.scripted.last_words import Why, why
-from bios_sweep.engines.scripted.readings import Reading, measurement_of
-from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
+from bios_sweep.engines.scripted.last_words import why
+from bios_sweep.engines.scripted.readings import Reading, whole_of
+from bios_sweep.study.trials import OWN_METRICS, Measurement, TrialResult, TrialSpec
 from bios_sweep.vocabulary import Failure, Status
 
 ASKED_TO_END = frozenset(  # by a scheduler, an administrator: no fault of the script; a shell's status, too
@@ -29,7 +29,11 @@ MOST_FINALS = 20  # numbers of a script that are kept beside its metric; chosen:
 
 @dataclass
 class Output:
-    """What a script has said so far. metric: the one it is judged on; watched: also kept in the curve."""
+    """What a script has said so far. metric: the one it is judged on.
+
+    watched: metrics that are kept in the curve, too; a script also prints its speed and the like, and charts
+    slow down with many.
+    """
 
     trial: TrialSpec
     metric: str
@@ -41,20 +45,25 @@ class Output:
 
     def take(self, reading: Reading, wall_seconds: float) -> Measurement | None:
         """Remember a reading; a measurement where it has the metric and the curve is not too dense for it."""
-        self.latest |= reading.values
-        if self.metric not in reading.values:
+        values, settings = reading.values, self.trial.settings
+        self.latest |= values
+        if self.metric not in values:
             return None
-        point = measurement_of(
-            reading,
-            self.trial.settings,
-            watched=(self.metric, *self.watched),
-            number=self._said,
+        step = self._said if reading.step is None else reading.step
+        kept = [name for name in (self.metric, *self.watched) if name in values and name not in OWN_METRICS]
+        self._held = Measurement(
+            step=step,
+            fraction=min(1.0, step / settings.max_steps),
+            examples=step * settings.batch_size,
+            tokens=whole_of(values.get("tokens")) or 0,
+            eval_loss=values.get("eval_loss", math.nan),
+            eval_bits_per_byte=values.get("eval_bits_per_byte"),
+            train_loss=values.get("train_loss"),
             wall_seconds=wall_seconds,
+            metrics={name: values[name] for name in kept},
         )
-        self._said, self._held = self._said + 1, point
-        if (self._said - 1) % (1 << len(self.curve) // DENSE_POINTS):
-            return None
-        return self.end()
+        self._said += 1
+        return None if (self._said - 1) % (1 << len(self.curve) // DENSE_POINTS) else self.end()
 
     def end(self) -> Measurement | None:
         """The last measurement, where it was passed over: no curve lacks its end."""
@@ -67,21 +76,13 @@ class Output:
         """Unsay everything: the script's file says something else in the end."""
         self.curve, self.latest, self._said, self._held = [], {}, 0, None
 
-    @property
-    def last(self) -> str:
-        """The last metric, in words."""
-        if not self.curve:
-            return f"no {self.metric} so far"
-        return f"the last {self.metric} was {self.latest[self.metric]:.6g} at step {self.curve[-1].step}"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Ending:
     """How the process ended. status: None where the time limit ended it, negative for a signal.
 
     errors, output: last lines of standard error and standard output, without secrets. source: where metrics
-    were looked for, in words.
-    missing: why nothing could be read there, empty where it could.
+    were looked for, in words. missing: why nothing could be read there, empty where it could.
     """
 
     status: int | None
@@ -98,11 +99,9 @@ def result_of(
     """The trial's terminal record: the exit status decides, then whether there is a number."""
     failure, cause = _failure(told, ending)
     status = Status.FAILED if failure else Status.COMPLETED
-    if not failure and not math.isfinite(told.latest[told.metric]):
+    if not failure and not math.isfinite(value := told.latest[told.metric]):
         status = Status.DIVERGED
-        cause = (
-            f"{told.metric} is not a finite number ({told.latest[told.metric]}) at step {told.curve[-1].step}"
-        )
+        cause = f"{told.metric} is not a finite number ({value}) at step {told.curve[-1].step}"
     return TrialResult(
         key=told.trial.key,
         status=status,
@@ -118,20 +117,27 @@ def result_of(
 
 def _failure(told: Output, ending: Ending) -> tuple[str, str]:
     """(kind, sentence) of a failure; two empty strings where the script did its work."""
-    if ending.status is None:
+    status = ending.status
+    if status is None:
+        last = f"no {told.metric} so far"
+        if told.curve:
+            value, step = told.latest[told.metric], told.curve[-1].step
+            last = f"the last {told.metric} was {value:.6g} at step {step}"
         return Failure.TIME_LIMIT, (
             f"the script was still running after {ending.limit_seconds:g} s (method.time_limit_seconds) and "
-            f"was ended; {told.last}"
+            f"was ended; {last}"
         )
-    if ending.status == 0 and told.curve:
-        return "", ""
-    if ending.status == 0:
-        return Failure.NO_METRIC, _no_metric(told, ending)
-    said = why(ending.errors, ending.output, killed=ending.status in FROM_OUTSIDE)
+    if status == 0:
+        return ("", "") if told.curve else (Failure.NO_METRIC, _no_metric(told, ending))
+    said = why(ending.errors, ending.output, killed=status in FROM_OUTSIDE)
     shown = said.text[:LONGEST_CAUSE] or "nothing on its standard error"
-    if ending.status == -signal.SIGKILL and not said.memory:
+    if status == -signal.SIGKILL and not said.memory:
         shown = f"as the kernel does when memory runs out; {shown}"
-    return _kind(ending, said), f"the script {_end(ending.status)}: {shown}"
+    # Only the kernel kills without asking first, mostly for memory; a scheduler takes the worker, too.
+    kind = Failure.WORKER_LOST if status in ASKED_TO_END else Failure.CODE
+    if status in KILLED or said.memory:
+        kind = Failure.OUT_OF_MEMORY
+    return kind, f"the script {_end(status)}: {shown}"
 
 
 def _no_metric(told: Output, ending: Ending) -> str:
@@ -142,14 +148,10 @@ def _no_metric(told: Output, ending: Ending) -> str:
             f"the function returned None and reported nothing; return the {told.metric}, or call "
             f"report({told.metric}=2.31, step=10)"
         )
-    return f"the script ended well but {ending.source} has no {told.metric}; {_instead(told)}"
-
-
-def _kind(ending: Ending, said: Why) -> str:
-    """Only the kernel kills without asking first, mostly for memory; a scheduler takes the worker, too."""
-    if ending.status in KILLED or said.memory:
-        return Failure.OUT_OF_MEMORY
-    return Failure.WORKER_LOST if ending.status in ASKED_TO_END else Failure.CODE
+    instead = f"there are {', '.join(list(told.latest)[:MOST_NAMES])} (method.metric chooses one)"
+    if not told.latest:
+        instead = f'print a JSON line such as {{"step": 10, "{told.metric}": 2.31}}'
+    return f"the script ended well but {ending.source} has no {told.metric}; {instead}"
 
 
 def _end(status: int) -> str:
@@ -161,20 +163,9 @@ def _end(status: int) -> str:
         return f"was killed by signal {-status}"
 
 
-def _instead(told: Output) -> str:
-    names = list(told.latest)[:MOST_NAMES]
-    if names:
-        return f"there are {', '.join(names)} (method.metric chooses one)"
-    return f'print a JSON line such as {{"step": 10, "{told.metric}": 2.31}}'
-
-
 def _final(told: Output) -> dict[str, float]:
-    """The metric, and whatever other finite numbers were last said."""
-    others = {
-        name: value
-        for name, value in told.latest.items()
-        if math.isfinite(value) and name not in (told.metric, "tokens")
-    }
-    first = [name for name in told.watched if name in others]
-    names = list(dict.fromkeys((*first, *others)))[:MOST_FINALS]
-    return {told.metric: told.latest[told.metric], **{name: others[name] for name in names}}
+    """The metric, and whatever other finite numbers were last said, the watched ones first."""
+    found = {name: value for name, value in told.latest.items() if math.isfinite(value) and name != "tokens"}
+    names = dict.fromkeys((*told.watched, *found))
+    others = [name for name in names if name in found and name != told.metric][:MOST_FINALS]
+    return {told.metric: told.latest[told.metric], **{name: found[name] for name in others}}

@@ -5,14 +5,12 @@ from __future__ import annotations
 import glob
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bios_sweep.checks import is_number
-from bios_sweep.settings import TrainingSettings
-from bios_sweep.study.trials import OWN_METRICS, Measurement
 
 LONGEST_FILE = 100_000_000  # bytes; a larger one is no list of metrics
 LONGEST_WATCHED = 5_000_000  # bytes; chosen: a larger one is read at the end alone, not at each change
@@ -40,91 +38,112 @@ def reading_of(line: str) -> Reading | None:
         return None
 
 
-def readings_of_file(path: Path) -> list[Reading]:
+def whole_of(value: float | None) -> int | None:
+    """A number as a count; None where it is none."""
+    return None if value is None or not math.isfinite(value) or value < 0 else int(value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rest:
+    """What a file says at the end. anew: it does not go on from what was taken, so all of it counts alone.
+
+    missing: why nothing could be read, empty where it could.
+    """
+
+    readings: Sequence[Reading]
+    anew: bool
+    missing: str = ""
+
+
+class WatchedFile:
+    """The file with metrics that a pattern names, looked at again and again while its script runs.
+
+    What was taken is a measurement that others have seen and cannot be withdrawn. So nothing is taken
+    that the rest of the file may change, and nothing that names no step (a file that holds the latest value
+    alone looks so). A file goes on from what was taken if it begins with it, whatever its name: a Trainer's
+    state lies in each checkpoint's folder.
+    """
+
+    def __init__(self, pattern: str, *, inside: Path, since_ns: int = 0) -> None:
+        """pattern: absolute, with `*`, `?` and `**`; of several files the newest is meant.
+
+        inside: the folder it really lies in, links followed: nothing outside of it is the trial's own.
+        since_ns: files last written before this time, in nanoseconds, are those of an earlier attempt.
+        """
+        self._pattern, self._inside, self._since_ns = pattern, inside, since_ns
+        self._seen: tuple[Path, int, int] | None = None
+        self._taken: list[str] = []  # as text, for NaN does not equal itself
+
+    def news(self) -> Sequence[Reading]:
+        """Readings since the last look; none where the end must decide."""
+        try:
+            path = self._found(self._since_ns)
+            stamp = None if path is None else (path, path.stat().st_mtime_ns, path.stat().st_size)
+            if path is None or stamp == self._seen:
+                return ()
+            self._seen = stamp
+            readings = _readings_of(path, growing=True)
+        except (OSError, ValueError):  # it is being written, or replaced
+            return ()
+        if not self._continued(readings) or any(reading.step is None for reading in readings):
+            return ()
+        new = readings[len(self._taken) :]
+        self._taken += map(repr, new)
+        return new
+
+    def rest(self) -> Rest:
+        """What to take once the script has ended well; the whole file decides."""
+        path = self._found(self._since_ns)
+        if path is None:
+            old = self._found(0)
+            why = f"its file {old} is an earlier attempt's; a script that goes on writes its metrics anew"
+            missing = f"it left no file {self._pattern}" if old is None else why
+            return Rest(readings=(), anew=True, missing=missing)
+        try:
+            readings = _readings_of(path, growing=False)
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            return Rest(readings=(), anew=True, missing=f"its file {path} cannot be read ({reason})")
+        anew = not self._continued(readings)
+        return Rest(readings=readings if anew else readings[len(self._taken) :], anew=anew)
+
+    def _found(self, since_ns: int) -> Path | None:
+        home = self._inside.resolve()
+        found: dict[Path, int] = {}
+        for path in map(Path, glob.glob(self._pattern, recursive=True)):  # noqa: PTH207
+            if path.is_file() and path.resolve().is_relative_to(home):
+                found[path] = path.stat().st_mtime_ns
+        new = [path for path, written_ns in found.items() if written_ns >= since_ns]
+        return max(new, key=lambda path: (found[path], str(path)), default=None)
+
+    def _continued(self, readings: Sequence[Reading]) -> bool:
+        return [repr(reading) for reading in readings[: len(self._taken)]] == self._taken
+
+
+def _readings_of(path: Path, *, growing: bool) -> list[Reading]:
     """The readings of a metrics file: JSON lines, one object, a list of objects, or a Trainer's state.
 
-    Raises:
-        ValueError: it is larger than a list of metrics would be.
-        OSError: it cannot be read.
-    """
-    text = _text_of(path, LONGEST_FILE)
-    try:
-        return _of_whole(text)
-    except ValueError:
-        return list(_present(reading_of(line) for line in text.splitlines()))
-
-
-def readings_so_far(path: Path) -> list[Reading]:
-    """As `readings_of_file`, of a file that is still written: only what its rest cannot change.
+    growing: it is still written, and only what its rest cannot change is wanted.
 
     Raises:
-        ValueError: it is half a list or half an object, no JSON at all, or too large to be read so often.
+        ValueError: it is too large for a list of metrics, or to be read so often; growing, it is half a list
+            or half an object, or no JSON at all.
         OSError: it cannot be read.
     """
-    text = _text_of(path, LONGEST_WATCHED)
-    try:
-        return _of_whole(text)
-    except ValueError:
-        lines = text[: text.rfind("\n") + 1].splitlines()
-        return list(_present(_reading(json.loads(line)) for line in lines if line.strip()))
-
-
-def found_file(pattern: str, *, inside: Path, since_ns: int = 0) -> Path | None:
-    """The file that a pattern (absolute; `*`, `?`, `**`) names; of several the newest.
-
-    inside: the folder it really lies in, links followed: nothing outside of it is the trial's own.
-    since_ns: files last written before this time, in nanoseconds, are those of an earlier attempt.
-    """
-    home = inside.resolve()
-    found: dict[Path, int] = {}
-    for path in map(Path, glob.glob(pattern, recursive=True)):  # noqa: PTH207
-        if path.is_file() and path.resolve().is_relative_to(home):
-            found[path] = path.stat().st_mtime_ns
-    new = [path for path, written_ns in found.items() if written_ns >= since_ns]
-    return max(new, key=lambda path: (found[path], str(path)), default=None)
-
-
-def measurement_of(
-    reading: Reading,
-    settings: TrainingSettings,
-    *,
-    watched: Sequence[str],
-    number: int,
-    wall_seconds: float,
-) -> Measurement:
-    """A reading as a measurement.
-
-    watched: names that are kept beside the three of our own; a script also prints its speed and the like,
-    and charts slow down with many. number: of readings so far, where this one names no step.
-    """
-    step = number if reading.step is None else reading.step
-    values = reading.values
-    own = {name: values[name] for name in OWN_METRICS if name in values}
-    return Measurement(
-        step=step,
-        fraction=min(1.0, step / settings.max_steps),
-        examples=step * settings.batch_size,
-        tokens=_whole(values.get("tokens")) or 0,
-        eval_loss=own.get("eval_loss", math.nan),
-        eval_bits_per_byte=own.get("eval_bits_per_byte"),
-        train_loss=own.get("train_loss"),
-        wall_seconds=wall_seconds,
-        metrics={name: values[name] for name in watched if name in values and name not in OWN_METRICS},
-    )
-
-
-def _text_of(path: Path, most: int) -> str:
+    most = LONGEST_WATCHED if growing else LONGEST_FILE
     if path.stat().st_size > most:
         raise ValueError(f"{path.name} has more than {most} bytes")
-    return path.read_text(encoding="utf-8", errors="replace")
-
-
-def _of_whole(text: str) -> list[Reading]:
-    """Of one JSON value; a ValueError where it is none."""
-    whole: Any = json.loads(text)
+    text = path.read_text(encoding="utf-8", errors="replace")
+    try:
+        whole: Any = json.loads(text)
+    except ValueError:
+        if not growing:
+            return list(filter(None, map(reading_of, text.splitlines())))
+        lines = text[: text.rfind("\n") + 1].splitlines()
+        return list(filter(None, (_reading(json.loads(line)) for line in lines if line.strip())))
     if isinstance(whole, Mapping) and isinstance(whole.get("log_history"), list):
         whole = whole["log_history"]
-    return list(_present(_reading(item) for item in (whole if isinstance(whole, list) else [whole])))
+    return list(filter(None, map(_reading, whole if isinstance(whole, list) else [whole])))
 
 
 def _reading(value: Any) -> Reading | None:
@@ -133,10 +152,8 @@ def _reading(value: Any) -> Reading | None:
     numbers = {str(name): number for name, item in value.items() if (number := _number(item)) is not None}
     if TOKENS_OF_TRAINER in numbers:
         numbers.setdefault("tokens", numbers[TOKENS_OF_TRAINER])
-    step = _whole(numbers.pop("step", None))
-    if not numbers:
-        return None
-    return Reading(step=step, values=numbers)
+    step = whole_of(numbers.pop("step", None))
+    return Reading(step=step, values=numbers) if numbers else None
 
 
 def _number(value: Any) -> float | None:
@@ -146,13 +163,3 @@ def _number(value: Any) -> float | None:
     if not is_number(value):
         return None
     return float(value) if abs(value) < math.inf or isinstance(value, float) else math.inf
-
-
-def _whole(value: float | None) -> int | None:
-    if value is None or not math.isfinite(value) or value < 0:
-        return None
-    return int(value)
-
-
-def _present(readings: Iterable[Reading | None]) -> Iterator[Reading]:
-    return (reading for reading in readings if reading is not None)

@@ -1,4 +1,7 @@
-"""The exceptions that a script's last lines tell of: Python's tracebacks, also of threads and ranks. Pure."""
+"""What a script's last lines are made of: exceptions, also of threads and ranks, and what is no cause. Pure.
+
+Bars, hints, goodbyes and warnings are no cause of an end.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,6 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
-
-from bios_sweep.engines.scripted.noise import says_something
 
 # How much an exception says of why the process ended.
 OWN = "own"  # it ended the process, or was written down by it
@@ -30,6 +31,44 @@ GROUPED = re.compile(r"\s+(?:\| ?|\+ (?=Exc)|\+[-+]+ ?)+")  # the rails of an ex
 OWN_WORDS = re.compile(r"(Original|Exception Group) $|[|+╭─\"\s]*$|.*(traceback\s*:|last\):)\s*$")
 
 
+LONGEST = 500  # characters of a line that are looked at; chosen: what matters in one stands at its beginning
+COLOUR = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[@-Z\\^_])")
+# tqdm's: `  3%|3   | 3/100 [00:00<00:00, 310.67it/s]`, `Map: 12it [00:01, 9.1it/s, loss=2]`
+BAR = re.compile(
+    r"[^|\[\]]*\d%\|[^|]*\|[^\[]*(\[[^\]]*\]?)?|[^\[\]]*\d\S*it \[\d+:\d\d[^\]]*\]?"
+    r"|[^\[\]]*\[\d+:\d\d<[^\]]*\]?"
+)
+DRAWN = re.compile(r"[━╸╺]{3}|[█▏▎▍▌▋▊▉]{3}|^[\u2800-\u28ff]")  # rich's bars and spinners
+BOX = re.compile(r"^[╭│┃╰─━┌└\s]+|[╮│┃╯─━┐┘\s]+$")
+# Looked for where a line begins.
+NOISE = re.compile(
+    "|".join(
+        (
+            r"wandb: |wandb:$|.*\bView (run|project|experiment)\b",
+            r".*HYDRA_FULL_ERROR=1 for a complete|Error executing job with overrides:",
+            r"(full_key|object_type|reference_type)\s*[:=]",  # of omegaconf, behind its sentence
+            r"(\[\w+\]:\s*)?\[?[WI]\d{4,8} \d\d:\d\d:\d\d|.*destroy_process_group\(\)",  # glog
+            r".*Warning: |.*(\b|_)warnings\.warn\(|.*\bresource_tracker\b|.*leaked \w+ objects",
+            r"[^A-Za-z]{0,60}([A-Z]+ )?[^A-Za-z]{0,60}(WARNING|WARN|INFO|DEBUG)\b",  # loggers
+            r".*( - |\[|[|:]) ?(WARNING|INFO|DEBUG) ?( - |\]|[|:])",
+            r"Exception ignored |Error in (atexit|sys\.excepthook)|--- Logging error",  # Python itself
+            r"Call stack:|(Message|Arguments): |Current thread 0x|\[Previous line repeated",
+            r"Traceback \(most recent|The above exception was|During handling of the above",
+            r"(srun|make|ninja|mpirun|slurmstepd): .*(Exited with|Error \d+$|build stopped|CANCELLED AT)",
+            r"srun: (Job step aborted|Terminating|forcing)|Primary job  terminated|a non-zero exit code\.",
+            r"mp(irun|iexec) (detected|noticed)|the job to be terminated\.|(Process name|Exit code): ",
+            r".*To avoid data inconsistency, we are taking the entire process down",  # NCCL
+            r"ClearML (Task|results page|Monitor)\b",
+            r"E\d{4,8} .*torch/distributed/elastic|\[\S+ \S+\] \[(ERROR|INFO)\] \[launch\.py",  # launchers
+            r"(time|host|rank|exitcode|traceback) +: |error_file: |\[\d+\]:$|.* FAILED$|Failures:$",
+            r"Root Cause \(|<NO_OTHER",
+            r"[Uu]sage: |Try '.* --help'|Pass --helpshort|Execution halted|note: run with `RUST_BACKTRACE",
+            r"huggingface/tokenizers: |To disable this warning|- (Avoid using|Explicitly set) .*(?i:tokeniz)",
+        )
+    )
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Raised:
     """An exception as it was told. root: the first of its chain, or of its group; text itself if it is one.
@@ -44,16 +83,24 @@ class Raised:
     stream: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tracebacks:
-    """All exceptions, in order, and the numbers of the lines that tracebacks are made of."""
+def plain(line: str) -> str:
+    """Without colours, and without a progress bar: what stands behind one is a line of its own."""
+    bare = COLOUR.sub("", line[:LONGEST])
+    while "[" in bare and (bar := BAR.match(bare)):  # several where bars are nested
+        bare = bare[bar.end() :]
+    return bare
 
-    raised: Sequence[Raised]
-    lines: frozenset[int]
+
+def says_something(line: str) -> bool:
+    """Whether a line without its box may be why a script ended."""
+    return bool(line.strip("=-_* \t~^.#\"'")) and not NOISE.match(line) and not DRAWN.search(line)
 
 
-def read_tracebacks(lines: Sequence[str]) -> Tracebacks:
-    """Take lines apart that hold no colours and no progress bars; several ranks may have mixed theirs."""
+def read_tracebacks(lines: Sequence[str]) -> tuple[list[Raised], set[int]]:
+    """All exceptions, in order, and the numbers of the lines that tracebacks are made of.
+
+    The lines hold no colours and no progress bars; several ranks may have mixed theirs.
+    """
     prefixes = _prefixes(lines)
     streams: dict[str, list[tuple[int, str]]] = {"": []}
     for number, line in enumerate(lines):
@@ -61,10 +108,8 @@ def read_tracebacks(lines: Sequence[str]) -> Tracebacks:
         streams.setdefault(own, []).append((number, line[len(own) :]))
     readers = [_Reader(stream=prefix, lines=numbered) for prefix, numbered in streams.items()]
     raised = [found for reader in readers for found in reader.read()]
-    return Tracebacks(
-        raised=sorted(raised, key=lambda found: found.line),
-        lines=frozenset(number for reader in readers for number in reader.used),
-    )
+    used = {number for reader in readers for number in reader.used}
+    return sorted(raised, key=lambda found: found.line), used
 
 
 def _prefixes(lines: Sequence[str]) -> list[str]:
@@ -103,10 +148,11 @@ class _Reader:
             if self._takes(number, body):
                 continue
             kind = ENDED.match(body) if self._open else None
-            if kind is None or not _names_a_kind(kind[1]):
+            module, _, name = kind[1].rpartition(".") if kind else ("", "", "")
+            if kind is None or not name or not (module or name[0].isupper()):
                 continue
             self._open -= 1
-            if kind[1].rpartition(".")[2] in NO_KINDS:
+            if name in NO_KINDS:
                 self._linked, self._last = False, None
                 continue
             self.used.add(number)
@@ -165,8 +211,3 @@ class _Reader:
             return False
         others = HEAD.search(line) or any(word.match(line) for word in (FRAME, LINK, *MARKS))
         return not others and says_something(line.strip())
-
-
-def _names_a_kind(name: str) -> bool:
-    last = name.rpartition(".")[2]
-    return bool(last) and (last[0].isupper() or "." in name)

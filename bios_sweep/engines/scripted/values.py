@@ -11,17 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from bios_sweep.checks import is_positive, not_allowed, truth
+from bios_sweep.engines.scripted.command import (
+    ASSIGNMENT,
+    ELSEWHERE,
+    SEED,
+    TRIAL_DIR,
+    CommandTemplate,
+    Template,
+    behind_starters,
+    script_named,
+)
 from bios_sweep.engines.scripted.function import OwnFunction
 from bios_sweep.engines.scripted.identity import callable_file, command_files, input_files
 from bios_sweep.engines.scripted.readings import STATE_FILE
-from bios_sweep.engines.scripted.template import SEED, TRIAL_DIR, CommandTemplate, Template
-from bios_sweep.engines.scripted.words import (
-    ASSIGNMENT,
-    behind_starters,
-    script_named,
-    shell_commands,
-    starts_elsewhere,
-)
 from bios_sweep.errors import ConfigError
 from bios_sweep.method import Runner
 from bios_sweep.own_settings import Own
@@ -29,9 +31,8 @@ from bios_sweep.secrecy import secret_in
 from bios_sweep.settings import require_free, setting_names
 
 NEEDED = ("metric", "inputs", "time_limit_seconds", "resumes")
-STATE_PATTERN = (
-    f"{{{TRIAL_DIR}}}/**/{STATE_FILE}"  # in the Trainer's output folder, or in its last checkpoint
-)
+# In the Trainer's output folder, or in its last checkpoint.
+STATE_PATTERN = f"{{{TRIAL_DIR}}}/**/{STATE_FILE}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,6 @@ class Script:
     it does, by the names they are given. own: names of the settings that only it knows.
     """
 
-    runner: Runner
     run: str
     command: CommandTemplate | None
     files: Mapping[str, Path]
@@ -83,9 +83,8 @@ class Script:
         """Whether it runs on this very Python installation, whose packages then decide its numbers."""
         if self.command is None:
             return True
-        programs = [
-            shutil.which(words[0]) for part in _commands(self.command) if (words := behind_starters(part))
-        ]
+        commands = map(behind_starters, self.command.commands)
+        programs = [shutil.which(words[0]) for words in commands if words]
         return any(found and Path(found).parent == Path(sys.executable).parent for found in programs)
 
 
@@ -98,41 +97,35 @@ def script_of(method: Mapping[str, Any], cwd: Path, function: OwnFunction | None
         ConfigError: a value that is missing or not allowed; the message names its key.
     """
     _check(method)
-    own = _own(method.get("settings"))
-    run, command = _run(method, own) if function is None else (function.name, None)
-    if command is not None:
-        _require_heard(own, command)
-        _require_script(command, cwd)
-    return Script(
-        runner=Runner(method["runner"]),
-        run=run,
-        command=command,
-        files=_files(method, command, cwd, function),
-        metric=method["metric"],
-        metrics_file=_metrics_file(method, own),
-        time_limit_seconds=method["time_limit_seconds"],
-        resumes=method["resumes"],
-        own=own,
-    )
-
-
-def _own(settings: Any) -> tuple[str, ...]:
+    settings = method.get("settings")
     if not isinstance(settings, Mapping | None):
         raise ConfigError(
             f"method.settings: {settings!r} is not allowed; names with values, such as {{optimizer: adamw}}"
         )
     own = tuple(Own(settings))
     require_free(own)
-    return own
-
-
-def _require_heard(own: Sequence[str], command: CommandTemplate) -> None:
-    for name in own:
-        if name not in command.names:
-            raise ConfigError(
-                f"method.settings.{name}: method.command has no {{{name}}}, so the script would never hear "
-                f"of it; add --{name} {{{name}}} as the script spells it, or leave it out"
-            )
+    if function is not None:
+        run, command, files = function.name, None, dict(function.files)
+    elif method["runner"] == Runner.PYTHON:
+        if not isinstance(method.get("callable"), str):
+            raise ConfigError("method.callable: missing; for example method.callable=my_package.train:trial")
+        run, command = method["callable"], None
+        files = {run: callable_file(run, cwd)}
+    else:
+        command = _command(method, own)
+        _require_script(command, cwd)
+        run = command.text
+        files = command_files([word for part in command.commands for word in part], cwd)
+    return Script(
+        run=run,
+        command=command,
+        files=files | input_files(method["inputs"], cwd),
+        metric=method["metric"],
+        metrics_file=_metrics_file(method, own),
+        time_limit_seconds=method["time_limit_seconds"],
+        resumes=method["resumes"],
+        own=own,
+    )
 
 
 def _check(method: Mapping[str, Any]) -> None:
@@ -143,17 +136,15 @@ def _check(method: Mapping[str, Any]) -> None:
         raise not_allowed("method.metric", method["metric"], "the name of a metric")
     for key in ("shell", "resumes"):
         truth(f"method.{key}", method.get(key, False))
+    if not isinstance(method["inputs"], list):
+        raise ConfigError(f"method.inputs: {method['inputs']!r} is not a list of files")
     limit = method["time_limit_seconds"]
     if limit is not None and not is_positive(limit):
         raise not_allowed("method.time_limit_seconds", limit, "a number above 0, or null")
 
 
-def _run(method: Mapping[str, Any], own: tuple[str, ...]) -> tuple[str, CommandTemplate | None]:
-    """What is run: a command's text with the command, or the callable's import path."""
-    if method["runner"] == Runner.PYTHON:
-        if not isinstance(method.get("callable"), str):
-            raise ConfigError("method.callable: missing; for example method.callable=my_package.train:trial")
-        return method["callable"], None
+def _command(method: Mapping[str, Any], own: Sequence[str]) -> CommandTemplate:
+    """The command, which must hear of the seed and of every setting of its own."""
     text = method.get("command")
     if text is not None and not isinstance(text, str):
         raise not_allowed("method.command", text, "a text")
@@ -169,32 +160,32 @@ def _run(method: Mapping[str, Any], own: tuple[str, ...]) -> tuple[str, CommandT
             "method.command: has no {seed}, so every replicate would be the same run; add it as the script "
             'spells it, or as a variable: "env SEED={seed} python train.py ..."'
         )
-    _require_program(command)
-    return command.text, command
-
-
-def _require_program(command: CommandTemplate) -> None:
-    words = (command.words[0], *behind_starters(command.words)[:1])
-    for program in () if command.shell else words:
+    for program in () if command.shell else (command.words[0], *behind_starters(command.words)[:1]):
         if "{" not in program and shutil.which(program) is None:
             raise ConfigError(
                 f"method.command: there is no program {program!r} here that could be started"
                 f"{_instead_of(program)}"
             )
+    for name in own:
+        if name not in command.names:
+            raise ConfigError(
+                f"method.settings.{name}: method.command has no {{{name}}}, so the script would never hear "
+                f"of it; add --{name} {{{name}}} as the script spells it, or leave it out"
+            )
+    return command
 
 
 def _instead_of(program: str) -> str:
     if ASSIGNMENT.match(program):
         return f"; write env {program} ..., or method.shell=true"
-    if program != "python":
-        return ""
-    return f"; write {'python3' if shutil.which('python3') else sys.executable}"
+    python = "python3" if shutil.which("python3") else sys.executable
+    return f"; write {python}" if program == "python" else ""
 
 
 def _require_script(command: CommandTemplate, cwd: Path) -> None:
     """A mistyped name would fail in every trial. A shell also looks for a script among its programs."""
-    for words in _commands(command):
-        if starts_elsewhere(words):
+    for words in command.commands:
+        if any(word in ELSEWHERE for word in words):
             return
         name = script_named(words)
         if name is None or (cwd / name).is_file() or shutil.which(name):
@@ -204,25 +195,6 @@ def _require_script(command: CommandTemplate, cwd: Path) -> None:
         close = difflib.get_close_matches(Path(name).name, sorted(there), n=1)
         meant = f"; did you mean {Path(name).parent / close[0]}?" if close else ""
         raise ConfigError(f"method.command: there is no file {name!r} in {cwd}{meant}")
-
-
-def _commands(command: CommandTemplate) -> list[list[str]]:
-    """The commands in it, as far as a shell's text can be read without one."""
-    return (shell_commands(command.text) if command.shell else []) or [list(command.words)]
-
-
-def _files(
-    method: Mapping[str, Any], command: CommandTemplate | None, cwd: Path, function: OwnFunction | None
-) -> dict[str, Path]:
-    inputs = method["inputs"]
-    if not isinstance(inputs, list):
-        raise ConfigError(f"method.inputs: {inputs!r} is not a list of files")
-    if function is not None:
-        return dict(function.files) | input_files(inputs, cwd)
-    if command is None:
-        return {method["callable"]: callable_file(method["callable"], cwd)} | input_files(inputs, cwd)
-    words = [word for part in _commands(command) for word in part]
-    return command_files(words, cwd) | input_files(inputs, cwd)
 
 
 def _metrics_file(method: Mapping[str, Any], own: tuple[str, ...]) -> str | None:

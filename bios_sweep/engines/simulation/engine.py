@@ -42,11 +42,14 @@ class PlantedEngine:
         curve = self._resumed(trial, checkpoint, final)
         yield from curve
         directory.mkdir(parents=True, exist_ok=True)
-        with checkpoint.open("a", encoding="utf-8") as file:
+        with checkpoint.open("ab") as file:
             for step in self._steps(trial)[len(curve) :]:
-                self._interrupt(trial, step)
+                time.sleep(self._world.pause_seconds)
+                message = self._world.fail.get(f"{trial.arm}/{trial.seed}")
+                if message is not None and step > 0:
+                    raise RuntimeError(message)
                 curve.append(self._measure(trial, step, final))
-                file.write(_line(curve[-1]).decode() + "\n")
+                file.write(_line(curve[-1]))
                 file.flush()
                 yield curve[-1]
         yield self._result(trial, curve, directory)
@@ -83,13 +86,6 @@ class PlantedEngine:
         _log.warning("%s: is not what this trial wrote; the trial starts afresh", checkpoint)
         checkpoint.unlink()
         return []
-
-    def _interrupt(self, trial: TrialSpec, step: int) -> None:
-        if self._world.pause_seconds:
-            time.sleep(self._world.pause_seconds)
-        message = self._world.fail.get(f"{trial.arm}/{trial.seed}")
-        if message is not None and step > 0:
-            raise RuntimeError(message)
 
     def _measure(self, trial: TrialSpec, step: int, final: float) -> Measurement:
         settings, world = trial.settings, self._world
@@ -137,7 +133,7 @@ def _bits_per_byte(loss: float) -> float:
 
 
 def _line(point: Measurement) -> bytes:
-    return json.dumps(point.to_dict()).encode()
+    return json.dumps(point.to_dict()).encode() + b"\n"
 
 
 def _whole_lines(checkpoint: Path) -> list[bytes]:
@@ -148,4 +144,4 @@ def _whole_lines(checkpoint: Path) -> list[bytes]:
     whole = content.rfind(b"\n") + 1
     if whole < len(content):
         os.truncate(checkpoint, whole)
-    return content[:whole].split(b"\n")[:-1]
+    return content[:whole].splitlines(keepends=True)

@@ -1,4 +1,7 @@
-"""A planted evaluation set: examples in clusters, and how an arm's loss is spread over them.
+"""What is drawn: random numbers, and a planted evaluation set, examples in clusters with an arm's loss.
+
+A number is a pure function of what it is drawn for: no state, no order, no generator. A hash of the label is
+the source, so that a trial draws the same in any process, at any try, and on any version of any library.
 
 What a held-out set knows of an arm is a sample of documents. Its arms differ from document to document,
 and the mean of those differences over the G documents at hand is an error that more seeds do not remove.
@@ -6,21 +9,46 @@ and the mean of those differences over the G documents at hand is an error that 
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 
 from bios_sweep.atomic import write_atomically
-from bios_sweep.engines.simulation.draws import normals, wholes
 from bios_sweep.sealed import digest
-from bios_sweep.study.trials import EVALUATION_FILE
+from bios_sweep.study.trials import EVALUATION_FILE, canonical_json, short_hash
 
 BYTES_PER_TOKEN = 4  # chosen, not measured: a round number near what BPE gives on English
 SPREAD = 0.2  # chosen, not measured: examples differ in loss by a fifth of it, the same in every arm
+NORMAL = NormalDist()
+DIGITS = 13  # hex digits of a draw: 52 bits, exact in a float
+
+
+def normal(label: Sequence[Any]) -> float:
+    """One standard normal number."""
+    return NORMAL.inv_cdf((int(short_hash(label, length=DIGITS), 16) + 0.5) / 16**DIGITS)
+
+
+def normals(label: Sequence[Any], count: int) -> list[float]:
+    """`count` independent standard normal numbers."""
+    return [NORMAL.inv_cdf((number + 0.5) / 2**52) for number in _words(label, count)]
+
+
+def wholes(label: Sequence[Any], count: int, low: int, high: int) -> list[int]:
+    """`count` independent whole numbers, uniform from `low` to `high`, both included."""
+    return [low + number * (high - low + 1) // 2**52 for number in _words(label, count)]
+
+
+def _words(label: Sequence[Any], count: int) -> list[int]:
+    """`count` whole numbers of 52 bits."""
+    drawn = hashlib.shake_128(canonical_json(label).encode()).digest(8 * count)
+    return [int.from_bytes(drawn[8 * i : 8 * i + 8], "big") >> 12 for i in range(count)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,10 +87,6 @@ class EvaluationSet:
         shares = self.difficulty + np.asarray(deviations)[self.cluster] / 100.0
         return np.asarray(self.lengths * (loss + scale * shares))
 
-    def mean(self, nats: np.ndarray) -> float:
-        """Nats per token over all tokens: what a trial reports as its loss."""
-        return float(nats.sum() / self.lengths.sum())
-
     def save(self, nats: np.ndarray, directory: Path) -> str:
         """Write `eval.npz`, whole or not at all; returns its digest."""
         buffer = io.BytesIO()
@@ -74,4 +98,4 @@ class EvaluationSet:
             cluster=self.cluster,
         )
         write_atomically(directory / EVALUATION_FILE, [buffer.getvalue()])
-        return digest(buffer.getvalue())
+        return digest([buffer.getvalue()])

@@ -1,6 +1,7 @@
-"""Curves over one setting: by how many percent a value is worse than the best one, and what moves the best.
+"""What can be planted: curves over one setting, what moves them, and metrics with curves of their own.
 
-Three shapes, each told by its two numbers. `log2` distances, because defaults are judged by factors of two:
+A curve says by how many percent a value is worse than the best one. There are three shapes, each told by its
+two numbers. `log2` distances, because defaults are judged by factors of two:
 
 - valley `{optimum, curvature}`: `curvature` percent per squared doubling away from `optimum`, either way;
 - floor `{knee, gain}`: `gain` percent per halving below `knee`, nothing above: from `knee` on it is enough;
@@ -16,7 +17,8 @@ from typing import Any
 
 from bios_sweep.checks import Range, not_allowed
 from bios_sweep.errors import ConfigError
-from bios_sweep.settings import KNOWN, POSITIVE, RANGES, TrainingSettings
+from bios_sweep.settings import KNOWN, OR_MORE, POSITIVE, RANGES, TrainingSettings
+from bios_sweep.study.trials import OWN_METRICS
 
 EXAMPLES = "examples"  # training examples seen: max_steps x batch_size
 KINDS = {("optimum", "curvature"): "valley", ("knee", "gain"): "floor", ("critical", "cost"): "ceiling"}
@@ -52,6 +54,16 @@ class Move:
         return 1.0 if value is None else float((value / self.at) ** self.power)
 
 
+@dataclass(frozen=True, kw_only=True)
+class PlantedMetric:
+    """A further final metric: its value at the best settings, its curves, its noise in percent of `value`."""
+
+    value: float
+    curves: Mapping[str, Curve]
+    noise_percent: float
+    seed_noise_percent: float
+
+
 def quantity(settings: TrainingSettings, name: str) -> float | None:
     """The value of a setting or of `examples`; None where it has none (all training examples, say)."""
     if name == EXAMPLES:
@@ -76,8 +88,7 @@ def curve_of(path: str, name: str, shape: Any) -> Curve:
                 strength=Range().require(f"{path}.{name}.{strength}", shape[strength]),
             )
     allowed = ", ".join(f"{{{place}, {strength}}}" for place, strength in KINDS)
-    told = dict(shape) if isinstance(shape, Mapping) else shape
-    raise ConfigError(f"{path}.{name}: {told!r} is not allowed; give one of {allowed}")
+    raise not_allowed(f"{path}.{name}", shape, f"give one of {allowed}")
 
 
 def move_of(path: str, name: str, values: Any) -> Move:
@@ -88,12 +99,35 @@ def move_of(path: str, name: str, values: Any) -> Move:
     """
     require_place(path, name)
     if not isinstance(values, Mapping) or set(values) != {"power", "at"}:
-        told = dict(values) if isinstance(values, Mapping) else values
-        raise ConfigError(f"{path}.{name}: {told!r} is not allowed; give {{power, at}}")
+        raise not_allowed(f"{path}.{name}", values, "give {power, at}")
     return Move(
         setting=name,
         power=Range().require(f"{path}.{name}.power", values["power"]),
         at=POSITIVE.require(f"{path}.{name}.at", values["at"]),
+    )
+
+
+def metric_of(name: str, values: Any) -> PlantedMetric:
+    """The metric that plain values describe.
+
+    Raises:
+        ConfigError: a name that trials measure already, or options it does not have.
+    """
+    path = f"metrics.{name}"
+    allowed = ("value", "truth", "noise_percent", "seed_noise_percent")
+    if name in OWN_METRICS:
+        raise ConfigError(f"{path}: is measured already; give another name")
+    unknown = sorted(set(require_mapping(path, values)) - set(allowed))
+    if unknown:
+        raise ConfigError(f"{path}: unknown option {unknown[0]!r}; allowed: {', '.join(allowed)}")
+    truth = require_mapping(f"{path}.truth", values.get("truth", {}))
+    return PlantedMetric(
+        value=POSITIVE.require(f"{path}.value", values.get("value")),
+        curves={setting: curve_of(f"{path}.truth", setting, shape) for setting, shape in truth.items()},
+        noise_percent=OR_MORE.require(f"{path}.noise_percent", values.get("noise_percent", 0.0)),
+        seed_noise_percent=OR_MORE.require(
+            f"{path}.seed_noise_percent", values.get("seed_noise_percent", 0.0)
+        ),
     )
 
 

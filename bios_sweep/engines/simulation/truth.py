@@ -38,13 +38,13 @@ from functools import cached_property
 from typing import Any
 
 from bios_sweep.checks import whole
-from bios_sweep.engines.simulation.draws import normal, normals
-from bios_sweep.engines.simulation.evaluation import EvaluationSet
-from bios_sweep.engines.simulation.metrics import PlantedMetric, metric_of
+from bios_sweep.engines.simulation.evaluation import EvaluationSet, normal, normals
 from bios_sweep.engines.simulation.shapes import (
     Curve,
     Move,
+    PlantedMetric,
     curve_of,
+    metric_of,
     move_of,
     quantity,
     require_mapping,
@@ -145,10 +145,8 @@ class PlantedTruth:
     @cached_property
     def curves(self) -> Mapping[str, Curve]:
         """The planted curve of each setting."""
-        return {
-            name: curve_of("truth", name, shape)
-            for name, shape in require_mapping("truth", self.truth).items()
-        }
+        planted = require_mapping("truth", self.truth)
+        return {name: curve_of("truth", name, shape) for name, shape in planted.items()}
 
     @cached_property
     def moves(self) -> Mapping[str, tuple[Move, ...]]:
@@ -159,17 +157,15 @@ class PlantedTruth:
                 planted = ", ".join([*self.curves, WALL])
                 raise ConfigError(f"interactions: nothing is planted for {name!r}; choose from {planted}")
             path = f"interactions.{name}"
-            found[name] = tuple(
-                move_of(path, other, values) for other, values in require_mapping(path, movers).items()
-            )
+            moves = require_mapping(path, movers).items()
+            found[name] = tuple(move_of(path, other, values) for other, values in moves)
         return found
 
     @cached_property
     def further(self) -> Mapping[str, PlantedMetric]:
         """The metrics beside the loss."""
-        return {
-            name: metric_of(name, values) for name, values in require_mapping("metrics", self.metrics).items()
-        }
+        planted = require_mapping("metrics", self.metrics)
+        return {name: metric_of(name, values) for name, values in planted.items()}
 
     @cached_property
     def evaluation(self) -> EvaluationSet | None:
@@ -191,8 +187,8 @@ class PlantedTruth:
         """The loss of settings and seed over all documents there could be: nats per token."""
         percent = self.percent(settings)
         percent += self.seed_noise_percent * self._normal("seed", seed)
-        rough = self.noise_percent * self._roughness(settings)
-        percent += rough * self._normal("residual", seed, settings.to_dict())
+        roughness = 1.0 + self.wall_noise * (settings.learning_rate / self.wall_at(settings)) ** 2
+        percent += self.noise_percent * roughness * self._normal("residual", seed, settings.to_dict())
         return self.loss * (1.0 + percent / 100.0)
 
     def nats(self, settings: TrainingSettings, seed: int) -> Any:
@@ -208,7 +204,7 @@ class PlantedTruth:
         """The loss a trial ends with, on the held-out set at hand: nats per token."""
         if self.evaluation is None:
             return self.level(settings, seed)
-        return self.evaluation.mean(self.nats(settings, seed))
+        return float(self.nats(settings, seed).sum() / self.evaluation.lengths.sum())
 
     def loss_at(self, settings: TrainingSettings, final: float, fraction: float) -> float:
         """The loss after a share of the steps: `untouched` at 0, `final` at 1, both to the bit."""
@@ -220,7 +216,13 @@ class PlantedTruth:
 
     def final_metrics(self, settings: TrainingSettings, seed: int) -> dict[str, float]:
         """The further metrics a trial ends with."""
-        return {name: self._metric(name, metric, settings, seed) for name, metric in self.further.items()}
+        found = {}
+        for name, metric in self.further.items():
+            percent = sum(self._cost(setting, curve, settings) for setting, curve in metric.curves.items())
+            percent += metric.seed_noise_percent * self._normal("seed", name, seed)
+            percent += metric.noise_percent * self._normal("residual", name, seed, settings.to_dict())
+            found[name] = metric.value * (1.0 + percent / 100.0)
+        return found
 
     def wall_at(self, settings: TrainingSettings) -> float:
         """The learning rate above which these settings diverge; infinite without a wall."""
@@ -246,22 +248,12 @@ class PlantedTruth:
             raise NoClockError("no time is planted; set t0_seconds or examples_per_second above 0")
         return seconds * math.exp(self.time_cv * self._normal("time", repeat, settings.to_dict()))
 
-    def _metric(self, name: str, metric: PlantedMetric, settings: TrainingSettings, seed: int) -> float:
-        percent = sum(self._cost(setting, curve, settings) for setting, curve in metric.curves.items())
-        percent += metric.seed_noise_percent * self._normal("seed", name, seed)
-        percent += metric.noise_percent * self._normal("residual", name, seed, settings.to_dict())
-        return metric.value * (1.0 + percent / 100.0)
-
     def _cost(self, name: str, curve: Curve, settings: TrainingSettings) -> float:
         value = quantity(settings, name)
         return 0.0 if value is None else curve.percent(value, self._moved(name, settings))
 
     def _moved(self, name: str, settings: TrainingSettings) -> float:
         return math.prod(move.factor(settings) for move in self.moves.get(name, ()))
-
-    def _roughness(self, settings: TrainingSettings) -> float:
-        """How much larger the residual is than far from the wall, 1 + `wall_noise` at the wall itself."""
-        return 1.0 + self.wall_noise * (settings.learning_rate / self.wall_at(settings)) ** 2
 
     def _normal(self, *what: Any) -> float:
         return normal([self.noise_seed, *what])

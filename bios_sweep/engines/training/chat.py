@@ -19,7 +19,7 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from bios_sweep.engines.training.data import Message
-from bios_sweep.engines.training.ends import read_json, special_tokens
+from bios_sweep.engines.training.tokenizer import read_json, special_tokens
 from bios_sweep.engines.training.tokens import Rendered
 from bios_sweep.errors import DataError, ModelError
 
@@ -59,10 +59,9 @@ class ChatTemplate:
             DataError: one message only, or the template refuses them, drops one of them, or writes an
                 answer differently from its prompt.
         """
-        turns = [{"role": message.role, "content": message.content} for message in messages]
-        if len(turns) < 2:
+        if len(messages) < 2:
             raise DataError("messages: a conversation of one message has no prompt; add the turn before it")
-        prompt, whole = self._apply(turns[:-1], call=True), self._apply(turns)
+        prompt, whole = self._apply(messages[:-1], call=True), self._apply(messages)
         if not whole.startswith(prompt):
             raise DataError(
                 f"messages: the chat template of {self._model} writes an answer differently from its "
@@ -75,12 +74,12 @@ class ChatTemplate:
     def end(self, messages: Sequence[Message]) -> str:
         """What the template writes behind an answer, found by rendering; the first conversation tells it."""
         if self._end is None:
-            turns = [{"role": message.role, "content": message.content} for message in messages[:-1]]
-            text = self._apply([*turns, {"role": messages[-1].role, "content": PROBE}])
+            text = self._apply([*messages[:-1], Message(role=messages[-1].role, content=PROBE)])
             self._end = text.rpartition(PROBE)[2] if PROBE in text else ""
         return self._end
 
-    def _apply(self, turns: Sequence[Mapping[str, str]], *, call: bool = False) -> str:
+    def _apply(self, messages: Sequence[Message], *, call: bool = False) -> str:
+        turns = [{"role": message.role, "content": message.content} for message in messages]
         try:
             return self._template.render(
                 messages=turns, tools=None, documents=None, add_generation_prompt=call, **self._special
@@ -119,6 +118,28 @@ def chat_template(model_dir: Path) -> ChatTemplate | None:
     return ChatTemplate(text, special_tokens(model_dir), str(model_dir))
 
 
+def chat_renderer(model_path: Path) -> ChatTemplate | None:
+    """The template as transformers reads it, with which the trainer writes; None where the model has none.
+
+    Some tokenizers name special tokens in their code and in no file; a plan counts without those.
+
+    Raises:
+        ModelError: the model has several templates and none of them is the default.
+    """
+    import transformers  # a plan must not
+
+    tokenizer = transformers.AutoTokenizer.from_pretrained(
+        model_path, local_files_only=True, trust_remote_code=False
+    )
+    if not tokenizer.chat_template:
+        return None
+    try:
+        text = tokenizer.get_chat_template()
+    except ValueError as error:
+        raise ModelError(f"model {model_path}: {str(error).splitlines()[0]}") from error
+    return ChatTemplate(text, tokenizer.special_tokens_map, str(model_path))
+
+
 def _dense(text: str) -> str:
     return "".join(text.split())
 
@@ -129,7 +150,7 @@ def _environment() -> ImmutableSandboxedEnvironment:
         trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
     )
     environment.filters["tojson"] = _tojson
-    environment.globals["raise_exception"] = _raise
+    environment.globals["raise_exception"] = _refuse
     environment.globals[CLOCK] = THE_DAY.strftime
     return environment
 
@@ -157,5 +178,5 @@ def _tojson(
     )
 
 
-def _raise(message: str) -> str:
+def _refuse(message: str) -> str:
     raise TemplateError(message)

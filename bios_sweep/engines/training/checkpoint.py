@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import io
 import logging
-import pickle
 from dataclasses import dataclass, fields
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -21,17 +21,9 @@ from bios_sweep.study.trials import Measurement
 FILE = "checkpoint.pt"
 ZIP = b"PK"  # how `torch.save` begins, and so how the checkpoints of earlier versions do, which have no seal
 LOGGER = logging.getLogger(__name__)
-# What torch.load and `_parse` raise on files that are cut off, overwritten or written by something else.
-UNREADABLE = (
-    DamagedError,
-    OSError,
-    RuntimeError,
-    EOFError,
-    ValueError,
-    KeyError,
-    TypeError,
-    pickle.UnpicklingError,
-)
+LABEL = "checkpoint of {}"  # its owner
+# What reading raises on files that are cut off, overwritten or written by something else.
+UNREADABLE = (DamagedError, OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError, UnpicklingError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +51,7 @@ def save_checkpoint(directory: Path, owner: str, checkpoint: Checkpoint) -> None
     values = {field.name: getattr(checkpoint, field.name) for field in fields(checkpoint)}
     buffer = io.BytesIO()
     torch.save({**values, "curve": [point.to_dict() for point in checkpoint.curve], "owner": owner}, buffer)
-    write_atomically(directory / FILE, sealed_bytes(buffer.getvalue(), _label(owner)))
+    write_atomically(directory / FILE, sealed_bytes(buffer.getvalue(), LABEL.format(owner)))
 
 
 def load_checkpoint(directory: Path, owner: str, device: torch.device) -> Checkpoint | None:
@@ -73,39 +65,20 @@ def load_checkpoint(directory: Path, owner: str, device: torch.device) -> Checkp
         return None
     try:
         values = torch.load(io.BytesIO(_content(path, owner)), map_location=device, weights_only=True)
-        return _parse(values, owner)
+        if values.pop("owner") != owner:
+            raise ValueError("it belongs to another trial")
+        curve = tuple(Measurement(**point) for point in values["curve"])
+        return Checkpoint(**{**values, "curve": curve})
     except UNREADABLE as error:
-        LOGGER.warning("%s: not used, the trial starts afresh (%s)", path, _first_line(error))
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        LOGGER.warning("%s: not used, the trial starts afresh (%s)", path, first)
         return None
 
 
-def remove_checkpoint(directory: Path) -> None:
-    """Forget the checkpoint of a trial that has ended."""
-    (directory / FILE).unlink(missing_ok=True)
-
-
 def _content(path: Path, owner: str) -> bytes:
-    """What `torch.save` wrote.
-
-    Raises:
-        DamagedError: the file is not as it was written, or is another trial's.
-    """
+    """What `torch.save` wrote; a `DamagedError` where it is not that, or another trial's."""
     raw = path.read_bytes()
     if is_sealed(raw) or not raw.startswith(ZIP):
-        return opened_bytes(raw, _label(owner))
+        return opened_bytes(raw, LABEL.format(owner))
     LOGGER.warning("%s: an earlier version wrote it, without a checksum; the trial goes on from it", path)
     return raw
-
-
-def _label(owner: str) -> str:
-    return f"checkpoint of {owner}"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-def _parse(values: dict[str, Any], owner: str) -> Checkpoint:
-    if values.pop("owner") != owner:
-        raise ValueError("it belongs to another trial")
-    return Checkpoint(**{**values, "curve": tuple(Measurement(**point) for point in values["curve"])})

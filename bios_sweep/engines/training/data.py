@@ -17,7 +17,7 @@ from typing import Any
 
 from bios_sweep.atomic import write_atomically
 from bios_sweep.errors import DataError
-from bios_sweep.sealed import digest_of, file_digest
+from bios_sweep.sealed import digest, file_digest
 
 _log = logging.getLogger(__name__)
 
@@ -62,21 +62,17 @@ class DataSet:
     @cached_property
     def evaluation_fingerprint(self) -> str:
         """sha256 (hex) of the evaluation examples in their order: what results are measured on."""
-        return fingerprint_examples(self.evaluation)
-
-    @cached_property
-    def train_fingerprint(self) -> str:
-        """sha256 (hex) of the training examples in their order."""
-        return fingerprint_examples(self.train)
+        return _fingerprint(self.evaluation)
 
     @cached_property
     def fingerprint(self) -> str:
         """sha256 (hex) of both sides; name and source are labels and have no part in it."""
-        return hashlib.sha256(f"{self.train_fingerprint}{self.evaluation_fingerprint}".encode()).hexdigest()
+        sides = _fingerprint(self.train) + self.evaluation_fingerprint
+        return hashlib.sha256(sides.encode()).hexdigest()
 
 
-def fingerprint_examples(examples: Iterable[Example]) -> str:
-    """sha256 (hex) over the canonical content of examples, order included, origin left out."""
+def _fingerprint(examples: Iterable[Example]) -> str:
+    """Over the canonical content of examples, order included, origin left out."""
     digest = hashlib.sha256()
     for example in examples:
         digest.update(_canonical(_content(example)) + b"\n")
@@ -101,7 +97,7 @@ def keep_dataset(dataset: DataSet, path: Path) -> None:
         StorageError: the folder cannot be written.
     """
     try:
-        if file_digest(path) == digest_of(_written(dataset)):
+        if file_digest(path) == digest(_written(dataset)):
             return
         if read_dataset(path).fingerprint != dataset.fingerprint:
             _log.warning("%s: does not hold the examples it is named after; it is written again", path)
@@ -121,7 +117,9 @@ def _written(dataset: DataSet) -> Iterator[bytes]:
         "evaluation": len(dataset.evaluation),
         "fingerprint": dataset.fingerprint,
     }
-    return (_canonical(line) + b"\n" for line in (header, *_lines(dataset)))
+    examples = (*dataset.train, *dataset.evaluation)
+    rows = ({**_content(example), "origin": example.origin} for example in examples)
+    return (_canonical(line) + b"\n" for line in (header, *rows))
 
 
 def read_dataset(path: Path) -> DataSet:
@@ -133,7 +131,13 @@ def read_dataset(path: Path) -> DataSet:
     """
     header, rows = _read_lines(path)
     try:
-        dataset = _assemble(header, tuple(_example(row) for row in rows))
+        examples = tuple(map(_example, rows))
+        dataset = DataSet(
+            name=header["name"],
+            source=header["source"],
+            train=examples[: header["train"]],
+            evaluation=examples[header["train"] :],
+        )
         told, found = str(header["fingerprint"]), dataset.fingerprint
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path}: a line is malformed ({error}); delete the file and run again") from error
@@ -159,20 +163,6 @@ def _read_lines(path: Path) -> tuple[dict[str, Any], list[Any]]:
     return header, rows
 
 
-def _assemble(header: dict[str, Any], examples: tuple[Example, ...]) -> DataSet:
-    return DataSet(
-        name=header["name"],
-        source=header["source"],
-        train=examples[: header["train"]],
-        evaluation=examples[header["train"] :],
-    )
-
-
-def _lines(dataset: DataSet) -> Iterator[dict[str, Any]]:
-    for example in (*dataset.train, *dataset.evaluation):
-        yield {**_content(example), "origin": example.origin}
-
-
 def _content(example: Example) -> dict[str, Any]:
     return {
         "prompt": example.prompt,
@@ -183,13 +173,9 @@ def _content(example: Example) -> dict[str, Any]:
 
 
 def _example(row: dict[str, Any]) -> Example:
-    return Example(
-        prompt=row["prompt"],
-        completion=row["completion"],
-        cluster=row["cluster"],
-        messages=tuple(Message(role=role, content=content) for role, content in row["messages"]),
-        origin=row["origin"],
-    )
+    messages = tuple(Message(role=role, content=content) for role, content in row["messages"])
+    kept = {name: row[name] for name in ("prompt", "completion", "cluster", "origin")}
+    return Example(**kept, messages=messages)
 
 
 def _canonical(value: dict[str, Any]) -> bytes:

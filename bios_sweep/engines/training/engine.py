@@ -6,19 +6,19 @@ import math
 import platform
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from bios_sweep.assets import general_text_path
 from bios_sweep.checks import whole
 from bios_sweep.engines.training.batches import micro_batches
-from bios_sweep.engines.training.conversations import chat_renderer
+from bios_sweep.engines.training.chat import chat_renderer
 from bios_sweep.engines.training.data import Example, read_dataset
 from bios_sweep.engines.training.facts import ENGINE_VERSION, resolve_model
-from bios_sweep.engines.training.general import general_set
-from bios_sweep.engines.training.loop import evaluate, evaluation_set
+from bios_sweep.engines.training.loop import EvaluationSet, evaluate, evaluation_set
 from bios_sweep.engines.training.model import (
     BaseModel,
     choose_device,
@@ -28,12 +28,15 @@ from bios_sweep.engines.training.model import (
     verify_split,
 )
 from bios_sweep.engines.training.timing import time_steps
-from bios_sweep.engines.training.tokenizer import load_tokenizer
-from bios_sweep.engines.training.tokens import Render, TokenizedExample, tokenize_all
+from bios_sweep.engines.training.tokenizer import TextTokenizer, load_tokenizer
+from bios_sweep.engines.training.tokens import TokenizedExample, tokenize_all
 from bios_sweep.engines.training.trial import Judge, Material, Work, run_trial
-from bios_sweep.errors import ConfigError, DataError, ModelError
+from bios_sweep.errors import DataError, ModelError
+from bios_sweep.ports import options_of
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
+
+LONGEST = 256  # tokens of a passage, whatever `max_length` an arm has; the longest has half of that or less
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,23 +60,8 @@ class EngineOptions:
 
     def __post_init__(self) -> None:
         for name in ("threads", "micro_batch_size", "measurements", "eval_max_length"):
-            value = getattr(self, name)
-            if name == "eval_max_length" and value is None:
-                continue
-            whole(name, value)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> EngineOptions:
-        """From the plain values of `Scenario.engine_options`.
-
-        Raises:
-            ConfigError: a name that is no option, or a value out of range.
-        """
-        names = [field.name for field in fields(cls)]
-        unknown = sorted(set(values) - set(names))
-        if unknown:
-            raise ConfigError(f"unknown engine option {unknown[0]!r}; the options are {', '.join(names)}")
-        return cls(**values)
+            if name != "eval_max_length" or self.eval_max_length is not None:
+                whole(name, getattr(self, name))
 
 
 class LoraEngine:
@@ -87,7 +75,7 @@ class LoraEngine:
     resumes = True
 
     def __init__(self, options: Mapping[str, Any]) -> None:
-        given = EngineOptions.from_dict(options)
+        given = options_of(EngineOptions, options)
         self._options = replace(given, model_path=str(resolve_model(given.model_path)))
         self._device = choose_device(self._options.device)
         stay_offline_and_quiet()
@@ -99,7 +87,9 @@ class LoraEngine:
                 f"{self._data.fingerprint[:12]}, planned {self._options.data_fingerprint[:12]}); plan again"
             )
         self._tokenizer = load_tokenizer(self._options.model_path)
-        self._render = self._renderer()
+        # The chat template is read only where there are conversations: it costs a second.
+        talks = any(example.messages for example in (*self._data.train, *self._data.evaluation))
+        self._render = chat_renderer(Path(self._options.model_path)) if talks else None
         self._materials: dict[tuple[str, int], Material] = {}
         self._judges: dict[tuple[str, int], Judge] = {}
 
@@ -124,7 +114,13 @@ class LoraEngine:
                 owner=f"{trial.key} of engine {self.version}",
                 measurements=self._options.measurements,
                 micro_batch_size=self._options.micro_batch_size,
-                provenance=self._provenance(),
+                provenance={
+                    "host": socket.gethostname(),
+                    "device": _device_name(self._device),
+                    "threads": self._options.threads,
+                    "micro_batch_size": self._options.micro_batch_size,
+                    "torch": torch.__version__,
+                },
             )
         )
 
@@ -146,9 +142,13 @@ class LoraEngine:
         )
 
     def _material(self, dtype: str, max_length: int) -> Material:
-        if (dtype, max_length) not in self._materials:
-            self._materials[dtype, max_length] = self._prepare(self._base(dtype), dtype, max_length)
-        return self._materials[dtype, max_length]
+        key = (dtype, max_length)
+        if key not in self._materials:
+            base = self._base(dtype)
+            train = self._tokenized(base, self._data.train, max_length)
+            judge = self._judge(base, dtype, self._options.eval_max_length or max_length)
+            self._materials[key] = Material(base=base, train=train, judge=judge)
+        return self._materials[key]
 
     def _base(self, dtype: str) -> BaseModel:
         """One base model at a time: two copies of a large one would not fit."""
@@ -159,23 +159,16 @@ class LoraEngine:
         self._judges.clear()
         return load_base(Path(self._options.model_path), dtype, self._device)
 
-    def _prepare(self, base: BaseModel, dtype: str, max_length: int) -> Material:
-        train = self._tokenized(self._data.train, max_length)
-        _require_fit(base, train)
-        return Material(base=base, train=train, judge=self._judge(base, dtype, max_length))
-
     def _judge(self, base: BaseModel, dtype: str, max_length: int) -> Judge:
         """What trials are measured on: cut once for all of a plan, whatever their own `max_length`."""
-        key = (dtype, self._options.eval_max_length or max_length)
-        if key not in self._judges:
-            self._judges[key] = self._judged(base, *key)
-        return self._judges[key]
-
-    def _judged(self, base: BaseModel, dtype: str, max_length: int) -> Judge:
-        evaluation = self._tokenized(self._data.evaluation, max_length)
-        _require_fit(base, evaluation)
+        if (dtype, max_length) in self._judges:
+            return self._judges[dtype, max_length]
+        evaluation = self._tokenized(base, self._data.evaluation, max_length)
         size = self._options.micro_batch_size
-        verify_split(base, next(micro_batches(_two_shortest(evaluation), 2, self._device)), dtype)
+        # Enough to check the model on padding, at the least cost; of different lengths where there are.
+        by_length = {len(example.input_ids): example for example in evaluation}
+        two_shortest = [by_length[length] for length in sorted(by_length)[:2]]
+        verify_split(base, next(micro_batches(two_shortest, 2, self._device)), dtype)
         held_out = evaluation_set(evaluation, size, self._device)
         untouched = evaluate(base, held_out)
         if not math.isfinite(untouched.loss):
@@ -183,49 +176,55 @@ class LoraEngine:
                 f"model {self._options.model_path}: its evaluation loss is {untouched.loss} before training; "
                 f"check its weights, or choose another dtype than {dtype}"
             )
-        general = general_set(base, self._tokenizer, size, self._device)
-        return Judge(
-            evaluation=held_out,
-            untouched=untouched,
-            general=general,
-            general_before=evaluate(base, general).loss,
-        )
+        general = general_set(base, self._tokenizer, size)
+        before = evaluate(base, general).loss
+        judge = Judge(evaluation=held_out, untouched=untouched, general=general, general_before=before)
+        self._judges[dtype, max_length] = judge
+        return judge
 
-    def _tokenized(self, examples: Sequence[Example], max_length: int) -> tuple[TokenizedExample, ...]:
-        return tuple(tokenize_all(examples, self._tokenizer, max_length, self._render))
-
-    def _renderer(self) -> Render | None:
-        """The chat template, read only where there are conversations: it costs a second."""
-        examples = (*self._data.train, *self._data.evaluation)
-        if any(example.messages for example in examples):
-            return chat_renderer(Path(self._options.model_path))
-        return None
-
-    def _provenance(self) -> dict[str, Any]:
-        return {
-            "host": socket.gethostname(),
-            "device": _device_name(self._device),
-            "threads": self._options.threads,
-            "micro_batch_size": self._options.micro_batch_size,
-            "torch": torch.__version__,
-        }
+    def _tokenized(
+        self, base: BaseModel, examples: Sequence[Example], max_length: int
+    ) -> tuple[TokenizedExample, ...]:
+        tokenized = tuple(tokenize_all(examples, self._tokenizer, max_length, self._render))
+        _require_fit(base, tokenized)
+        return tokenized
 
 
-def _two_shortest(examples: Sequence[TokenizedExample]) -> list[TokenizedExample]:
-    """Enough to check the model on padding, at the least cost; of different lengths where there are."""
-    by_length = {len(example.input_ids): example for example in examples}
-    return [by_length[length] for length in sorted(by_length)[:2]]
+def general_examples() -> tuple[Example, ...]:
+    """General text, one example per passage, all of it under the loss: what was known before training.
+
+    Short passages of several kinds (reports, letters, recipes, stories, sums) of the project's own. They ship
+    with the package, so that they are the same everywhere, and so that they are in nobody's training data.
+    """
+    lines = general_text_path().read_text(encoding="utf-8").splitlines()
+    return tuple(
+        Example(prompt="", completion=line, cluster=str(place), origin=f"general text {place + 1}")
+        for place, line in enumerate(lines)
+    )
+
+
+def general_set(base: BaseModel, tokenizer: TextTokenizer, size: int) -> EvaluationSet:
+    """The passages as a model reads them, for the loss there before training and after it.
+
+    size: examples per micro-batch.
+
+    The end token is left out: what comes after a passage is a habit of the training data, not knowledge.
+    """
+    unended = []
+    for example in tokenize_all(general_examples(), tokenizer, min(LONGEST, base.positions or LONGEST)):
+        ended = example.input_ids[-1] == tokenizer.end.id and example.supervised_tokens > 1
+        unended.append(replace(example, input_ids=example.input_ids[:-1]) if ended else example)
+    return evaluation_set(unended, size, base.device)
 
 
 def _require_fit(base: BaseModel, examples: Sequence[TokenizedExample]) -> None:
     """Refuse what would end in an index error, or in silence, deep inside the model."""
     name = base.model.config.name_or_path
     longest = max(len(example.input_ids) for example in examples)
-    positions = getattr(base.model.config.get_text_config(), "max_position_embeddings", None)
-    if positions and longest > positions:
+    if base.positions and longest > base.positions:
         raise DataError(
-            f"max_length: an example has {longest} tokens but model {name} has {positions} positions; "
-            f"use max_length={positions} or less"
+            f"max_length: an example has {longest} tokens but model {name} has {base.positions} positions; "
+            f"use max_length={base.positions} or less"
         )
     largest = max(max(example.input_ids) for example in examples)
     embeddings: Any = base.model.get_input_embeddings()
@@ -240,10 +239,7 @@ def _require_fit(base: BaseModel, examples: Sequence[TokenizedExample]) -> None:
 def _device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return _cpu_model(Path("/proc/cpuinfo")) or platform.processor() or platform.machine()
-
-
-def _cpu_model(cpuinfo: Path) -> str:
-    """The processor's marketing name where Linux tells it, else nothing."""
+    cpuinfo = Path("/proc/cpuinfo")  # where Linux tells the processor's marketing name
     lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return next(iter(named), "") or platform.processor() or platform.machine()

@@ -10,14 +10,14 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from bios_sweep.assets import base_model_path
 from bios_sweep.checks import is_whole
-from bios_sweep.engines.training.digests import files_fingerprint, user_cache
+from bios_sweep.engines.training.cache import files_fingerprint, user_cache
 from bios_sweep.errors import ModelError
 from bios_sweep.study.scenario import ModelFacts
 
@@ -51,21 +51,31 @@ def describe_model(path_or_hub_id: str, name: str | None = None) -> ModelFacts:
     folder = resolve_model(path_or_hub_id)
     config = read_config(folder)
     weights = weight_files(folder)
-    parameters = sum(_count_parameters(path) for path in weights)
+    tensors = [tensor for path in weights for tensor in _tensors(path)]
+    texts = [folder / name for name in ("config.json", *TEXT_FILES) if (folder / name).is_file()]
+    # It decides how an answer ends; the rest of the generation config decides nothing here.
+    path = folder / "generation_config.json"
+    generation = _read_json(path, "") if path.is_file() else {}
     return ModelFacts(
         name=name or (path_or_hub_id if not Path(path_or_hub_id).is_dir() else folder.name),
         path=str(folder),
         family=_family(config),
         hidden_size=_hidden_size(config, folder),
-        fingerprint=files_fingerprint([*_text_files(folder), *weights]),
-        parameters=parameters,
-        ends=_generation_ends(folder),
+        fingerprint=files_fingerprint([*texts, *weights]),
+        parameters=sum(math.prod(tensor["shape"]) for tensor in tensors),
+        ends=token_ids(generation.get("eos_token_id")),
     )
 
 
 def software_versions() -> dict[str, str]:
     """Installed version per package that decides the numbers, `absent` where there is none."""
-    return {package: _version(package) for package in SOFTWARE}
+    found = {}
+    for package in SOFTWARE:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = ABSENT
+    return found
 
 
 def resolve_model(path_or_hub_id: str) -> Path:
@@ -113,7 +123,8 @@ def read_config(folder: Path) -> dict[str, Any]:
             "architectures inside transformers are allowed (remove the key if yours is one)"
         )
     architectures = config.get("architectures") or []
-    if not _is_causal(architectures) and not isinstance(config.get("text_config"), dict):
+    causal = [name for name in architectures if name.endswith("ForCausalLM") or name in CAUSAL_ARCHITECTURES]
+    if not causal and not isinstance(config.get("text_config"), dict):
         raise ModelError(
             f"model {folder}: architectures {architectures} in config.json is no causal language model; "
             "the entry must end with ForCausalLM"
@@ -135,9 +146,7 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
     if (folder / WEIGHTS).is_file():
         return (folder / WEIGHTS,)
     if not (folder / INDEX).is_file():
-        pickled = sorted(path.name for path in folder.glob("*.bin")) + sorted(
-            path.name for path in folder.glob("*.pt*")
-        )
+        pickled = [name for kind in ("*.bin", "*.pt*") for name in sorted(p.name for p in folder.glob(kind))]
         found = f" (found {', '.join(pickled)}, and pickle files can run code)" if pickled else ""
         raise ModelError(f"model {folder}: no {WEIGHTS}{found}; only safetensors weights are allowed")
     shards = _read_json(folder / INDEX, "it lists the shards").get("weight_map") or {}
@@ -173,17 +182,6 @@ def _hub_cache() -> Path:
     return Path(home).expanduser() / "hub"
 
 
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return ABSENT
-
-
-def _is_causal(architectures: Iterable[str]) -> bool:
-    return any(name.endswith("ForCausalLM") or name in CAUSAL_ARCHITECTURES for name in architectures)
-
-
 def _family(config: Mapping[str, Any]) -> str:
     """The name the learning-rate rules know: Qwen 2 and 3 with their variants share one exponent."""
     kind = str(config.get("model_type") or "unknown")
@@ -205,12 +203,9 @@ def position_limit(folder: Path) -> int | None:
     return limit if isinstance(limit, int) else None
 
 
-def _generation_ends(folder: Path) -> tuple[int, ...]:
-    """They decide how an answer ends; the rest of the generation config decides nothing here."""
-    path = folder / "generation_config.json"
-    value = _read_json(path, "").get("eos_token_id") if path.is_file() else None
-    listed = value if isinstance(value, list) else [value]
-    return tuple(filter(is_whole, listed))
+def token_ids(value: Any) -> tuple[int, ...]:
+    """The ids that a config's entry names: one, several or none."""
+    return tuple(filter(is_whole, value if isinstance(value, list) else [value]))
 
 
 def _read_json(path: Path, why: str) -> dict[str, Any]:
@@ -225,45 +220,30 @@ def _read_json(path: Path, why: str) -> dict[str, Any]:
     return value
 
 
-def _count_parameters(path: Path) -> int:
-    tensors = {name: entry for name, entry in _safetensors_header(path).items() if name != "__metadata__"}
-    return sum(math.prod(entry["shape"]) for entry in tensors.values())
-
-
-def _safetensors_header(path: Path) -> dict[str, Any]:
-    """The JSON header; the file must be exactly as long as its tensors need.
-
-    Raises:
-        ModelError: the file is truncated, has bytes too many, or is no safetensors file.
-    """
+def _tensors(path: Path) -> list[dict[str, Any]]:
+    """The JSON header's entry of each tensor; the file must be exactly as long as they need."""
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(HEADER_LENGTH_BYTES), "little")
         start = HEADER_LENGTH_BYTES + length
-        header = _parse_header(file.read(length)) if start <= size else None
-    if header is None:
+        tensors = _parse_header(file.read(length)) if start <= size else None
+    if tensors is None:
         raise ModelError(f"model {path.parent}: {path.name} is cut off in its header; download it again")
-    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-    needed = start + max(ends, default=0)
+    needed = start + max((tensor["data_offsets"][1] for tensor in tensors), default=0)
     if needed != size:
         raise ModelError(
             f"model {path.parent}: {path.name} has {size} bytes where its header needs {needed}; "
             "download it again"
         )
-    return header
+    return tensors
 
 
-def _parse_header(raw: bytes) -> dict[str, Any] | None:
+def _parse_header(raw: bytes) -> list[dict[str, Any]] | None:
     """None unless it is an object whose entries have a shape and offsets."""
     try:
-        header = json.loads(raw)
-        for name, entry in header.items():
-            if name != "__metadata__":
-                math.prod(entry["shape"]) + entry["data_offsets"][1]
+        tensors = [entry for name, entry in json.loads(raw).items() if name != "__metadata__"]
+        for entry in tensors:
+            math.prod(entry["shape"]) + entry["data_offsets"][1]
     except (ValueError, AttributeError, TypeError, KeyError, IndexError):
         return None
-    return header  # type: ignore[no-any-return]
-
-
-def _text_files(folder: Path) -> list[Path]:
-    return [folder / name for name in ("config.json", *TEXT_FILES) if (folder / name).is_file()]
+    return tensors

@@ -93,7 +93,8 @@ def parse_line(line: str, origin: str) -> Example:
     _refuse_forbidden_keys(row, origin)
     shapes = [key for key in SHAPES if key in row]
     if len(shapes) != 1:
-        raise DataError(f"{origin}: has the keys {_names(row)}; a line is exactly one of {SHAPES_HELP}")
+        names = ", ".join(sorted(row)) or "(none)"
+        raise DataError(f"{origin}: has the keys {names}; a line is exactly one of {SHAPES_HELP}")
     refuse_untrained_keys(row, shapes[0], origin)
     prompt, messages, completion = _content(row, shapes[0], origin)
     if not completion.strip():
@@ -121,13 +122,9 @@ def _messages(value: object, origin: str) -> tuple[Message, ...]:
     for index, turn in enumerate(value):
         if not isinstance(turn, dict):
             raise DataError(f"{origin}: messages[{index}] must be a {{role, content}} object")
-        where = f"messages[{index}]."
         refuse_untrained_turn(turn, index, origin)
-        messages.append(
-            Message(
-                role=_string(turn, "role", origin, where), content=_string(turn, "content", origin, where)
-            )
-        )
+        role, content = (_string(turn, key, origin, f"messages[{index}].") for key in ("role", "content"))
+        messages.append(Message(role=role, content=content))
     if messages[-1].role != "assistant":
         raise DataError(
             f"{origin}: the last message is of role {messages[-1].role!r}; it must be the assistant's, "
@@ -165,14 +162,11 @@ def _numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
         raise DataError(f"{path}: cannot be read ({error.strerror}); data.path must be a file") from error
     for number, line in enumerate(raw.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
         if line.strip():
-            yield number, _decoded(line, f"{path}:{number}")
-
-
-def _decoded(line: bytes, origin: str) -> str:
-    try:
-        return line.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{origin}: not UTF-8 text; convert the file to UTF-8") from error
+            try:
+                text = line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise DataError(f"{path}:{number}: not UTF-8 text; convert the file to UTF-8") from error
+            yield number, text
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -197,7 +191,3 @@ def _refuse_forbidden_keys(row: dict[str, Any], origin: str) -> None:
             left.extend(value.values())
         elif isinstance(value, list):
             left.extend(value)
-
-
-def _names(row: dict[str, Any]) -> str:
-    return ", ".join(sorted(row)) or "(none)"

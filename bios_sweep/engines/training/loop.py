@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from peft import PeftModel
 from torch.nn.utils import clip_grad_norm_
-from torch.utils.hooks import RemovableHandle
 
 from bios_sweep.atomic import write_atomically
 from bios_sweep.engines.training.batches import MicroBatch, batch_indices, micro_batches, philox
@@ -62,7 +61,7 @@ class Evaluation:
         data = self.data
         np.savez(buffer, nats=self.nats, tokens=data.tokens, bytes=data.bytes, cluster=data.cluster)
         write_atomically(directory / EVALUATION_FILE, [buffer.getvalue()])
-        return digest(buffer.getvalue())
+        return digest([buffer.getvalue()])
 
 
 def evaluation_set(examples: Sequence[TokenizedExample], size: int, device: torch.device) -> EvaluationSet:
@@ -137,12 +136,17 @@ class Training:
             DivergedError: a loss or gradient is not finite; the step is named.
         """
         begin = time.perf_counter()
-        nats, supervised = 0.0, 0
+        nats, supervised, size = 0.0, 0, self._settings.batch_size
         self._set_dropout(active=True)
-        noise = self._noise_on_embeddings()
+        # Noise on what the model reads, until the handle is removed; without effect where it is off.
+        alpha = self._settings.neftune_alpha
+        noise = self._base.model.get_input_embeddings().register_forward_hook(
+            lambda module, read, embedded: noised(embedded, alpha) if alpha else None
+        )
         try:
             while self.step < stop:
-                batch = self._batch()
+                indices = batch_indices(self._seed, size, self.step, len(self._examples))
+                batch = [self._examples[index] for index in indices]
                 nats += self._descend(batch)
                 supervised += _supervised(batch)
                 self.tokens += sum(len(example.input_ids) for example in batch)
@@ -173,12 +177,6 @@ class Training:
             value.copy_(checkpoint.weights[name])
         self._optimizer.load_state_dict(checkpoint.optimizer)
 
-    def _batch(self) -> list[TokenizedExample]:
-        size = self._settings.batch_size
-        return [
-            self._examples[index] for index in batch_indices(self._seed, size, self.step, len(self._examples))
-        ]
-
     def _descend(self, batch: Sequence[TokenizedExample]) -> float:
         """One optimizer step; returns the batch's summed nats before it.
 
@@ -202,13 +200,6 @@ class Training:
         self._optimizer.param_groups[0]["lr"] = learning_rate_at(settings, self.step)
         self._optimizer.step()
         return float(total)
-
-    def _noise_on_embeddings(self) -> RemovableHandle:
-        """Noise on what the model reads, until the handle is removed; without effect where it is off."""
-        alpha = self._settings.neftune_alpha
-        return self._base.model.get_input_embeddings().register_forward_hook(
-            lambda module, read, embedded: noised(embedded, alpha) if alpha else None
-        )
 
     def _set_dropout(self, *, active: bool) -> None:
         if self._settings.lora_dropout:

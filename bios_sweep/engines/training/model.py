@@ -47,6 +47,11 @@ class BaseModel:
     vocabulary: int
     device: torch.device
 
+    @property
+    def positions(self) -> int | None:
+        """The longest sequence it reads; None without a limit."""
+        return getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+
     def token_losses(self, batch: MicroBatch) -> torch.Tensor:
         """Nats per completion token, shape (n,), float32.
 
@@ -107,7 +112,8 @@ def load_base(path: Path, dtype: str, device: torch.device) -> BaseModel:
             output_loading_info=True,
         )
     except (OSError, ValueError, RuntimeError) as error:
-        raise ModelError(f"model {path}: transformers cannot load it ({_first_line(error)})") from error
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(f"model {path}: transformers cannot load it ({first})") from error
     model, report = loaded
     if report["missing_keys"]:
         missing = min(report["missing_keys"])
@@ -135,7 +141,12 @@ def verify_split(base: BaseModel, batch: MicroBatch, dtype: str) -> None:
     Raises:
         ModelError: they differ by more than rounding.
     """
-    mask = (torch.arange(batch.input_ids.shape[1], device=base.device)[None] < _lengths(batch)).long()
+    count, columns = batch.input_ids.shape
+    # Input tokens per row: the last one of each row predicts its last target.
+    lengths = torch.zeros(count, dtype=torch.long, device=base.device)
+    ends = batch.sources % columns + 1
+    lengths = lengths.scatter_reduce(0, batch.sources // columns, ends, reduce="amax")
+    mask = (torch.arange(columns, device=base.device)[None] < lengths[:, None]).long()
     with torch.no_grad():
         full = base.model(input_ids=batch.input_ids, attention_mask=mask, use_cache=False).logits
         expected = full.flatten(0, 1).index_select(0, batch.sources).float()
@@ -213,15 +224,3 @@ def save_adapter(adapted: PeftModel, folder: Path) -> None:
         fresh.rename(folder)
     except OSError as error:
         raise StorageError(f"{folder}: the adapter cannot be written ({error.strerror})") from error
-
-
-def _lengths(batch: MicroBatch) -> torch.Tensor:
-    """Input tokens per row, shape (rows, 1): the last one of each row predicts its last target."""
-    columns = batch.input_ids.shape[1]
-    rows = batch.sources // columns
-    lengths = torch.zeros(batch.input_ids.shape[0], dtype=torch.long, device=batch.sources.device)
-    return lengths.scatter_reduce(0, rows, batch.sources % columns + 1, reduce="amax")[:, None]
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

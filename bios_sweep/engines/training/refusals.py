@@ -61,11 +61,7 @@ OTHER_NAMES = {"human": "user", **dict.fromkeys(("gpt", "bot", "ai", "chatbot"),
 
 
 def refuse_untrained_keys(row: Mapping[str, Any], shape: str, origin: str) -> None:
-    """Refuse a line with a key beside those of its shape that training would have to read.
-
-    Raises:
-        DataError: names file, line and key, and the way out.
-    """
+    """Refuse a line with a key beside those of its shape that training would have to read: a `DataError`."""
     own = (shape, "completion") if shape == "prompt" else (shape,)
     for key, value in row.items():
         if key in own or _says_nothing(value):
@@ -78,11 +74,7 @@ def refuse_untrained_keys(row: Mapping[str, Any], shape: str, origin: str) -> No
 
 
 def refuse_untrained_turn(turn: Mapping[str, Any], index: int, origin: str) -> None:
-    """Refuse a turn with a role or a key that training would drop or mangle.
-
-    Raises:
-        DataError: names file, line, turn and key, and the way out.
-    """
+    """Refuse a turn with a role or a key that training would drop or mangle: a `DataError`."""
     where = f"{origin}: messages[{index}]"
     for key, value in turn.items():
         if key in ("role", "content", *LABELS) or _says_nothing(value):

@@ -19,8 +19,8 @@ Sides = tuple[tuple[Example, ...], tuple[Example, ...]]
 def identity(example: Example) -> bytes:
     """sha256 of what an example says, whatever its spacing and Unicode form: equal means the same."""
     turns = [text for message in example.messages for text in (message.role, message.content)]
-    parts = [_normalised(part) for part in (*turns, example.prompt, example.completion)]
-    return hashlib.sha256("\0".join(parts).encode()).digest()
+    parts = [unicodedata.normalize("NFC", part) for part in (*turns, example.prompt, example.completion)]
+    return hashlib.sha256("\0".join(" ".join(part.split()) for part in parts).encode()).digest()
 
 
 def check_options(eval_path: object, eval_fraction: float | None, eval_examples: int | None) -> None:
@@ -45,8 +45,11 @@ def split_by_fraction(examples: Sequence[Example], fraction: float, path: Path) 
         DataError: one side is empty.
     """
     limit = fraction * 2**64
-    held_out = [example for example in examples if int.from_bytes(identity(example)[:8], "big") < limit]
-    train = [example for example in examples if int.from_bytes(identity(example)[:8], "big") >= limit]
+    held_out: list[Example] = []
+    train: list[Example] = []
+    for example in examples:
+        falls_below = int.from_bytes(identity(example)[:8], "big") < limit
+        (held_out if falls_below else train).append(example)
     if not held_out or not train:
         raise DataError(
             f"{path}: data.eval_fraction={fraction:g} of {len(examples)} examples holds out "
@@ -115,7 +118,3 @@ def refuse_overlap(train: Sequence[Example], evaluation: Sequence[Example]) -> N
             f"({len(both)} of {len(evaluation)} evaluation examples are also in training); "
             "remove them from one file"
         )
-
-
-def _normalised(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", text).split())

@@ -40,12 +40,8 @@ def time_steps(
     seconds = [[0.0] * len(arms) for _ in range(repeats)]
     for repeat, row in enumerate(seconds):
         for place in np.argsort(philox(len(arms), "timing order", repeat), kind="stable").tolist():
-            settings = replace(
-                arms[place],
-                learning_rate=arms[0].learning_rate,
-                max_steps=UNBOUNDED,
-                warmup_fraction=0.0,
-            )
+            unending = {"max_steps": UNBOUNDED, "warmup_fraction": 0.0}
+            settings = replace(arms[place], learning_rate=arms[0].learning_rate, **unending)
             row[place] = _seconds_per_step(settings, material_of(settings), repeat, micro_batch_size)
     return seconds
 
@@ -55,14 +51,8 @@ def _seconds_per_step(
 ) -> float:
     """A fresh adapter each time, as a trial has; enough steps to last, so that the clock does not matter."""
     with adapter(material.base, settings, seed) as adapted:
-        training = Training(
-            base=material.base,
-            adapted=adapted,
-            settings=settings,
-            seed=seed,
-            examples=used_examples(material.train, settings.train_examples),
-            micro_batch_size=micro_batch_size,
-        )
+        examples = used_examples(material.train, settings.train_examples)
+        training = Training(material.base, adapted, settings, seed, examples, micro_batch_size)
         training.advance(WARM_STEPS)
         _wait(material.base.device)
         began, spent = time.perf_counter(), 0.0

@@ -1,14 +1,34 @@
-"""A model's own tokenizer, without transformers: its encoder, what begins a text and what ends one."""
+"""A model's own tokenizer, without transformers: its encoder, what begins a text and what ends one.
+
+What ends a generation is what an answer must end with: the generation config's end comes first, then the
+tokenizer's, then the model config's, whose list may begin with the end of a document and not of a turn.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Tokenizer
 
-from bios_sweep.engines.training.ends import End, find_end
+from bios_sweep.engines.training.facts import token_ids
 from bios_sweep.errors import ModelError
+
+GENERATION = "generation_config.json"
+TOKENIZER_FILES = ("tokenizer_config.json", "special_tokens_map.json")
+CONFIG = "config.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class End:
+    """The token that ends a text. source: the file that says so. known: every token that may end one."""
+
+    id: int
+    source: str
+    known: frozenset[int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,12 +38,6 @@ class TextTokenizer:
     encoder: Tokenizer
     end: End
     start: tuple[int, ...]
-    vocabulary: int
-
-    @property
-    def eos_id(self) -> int:
-        """What is appended to a completion that has no end."""
-        return self.end.id
 
     @property
     def end_text(self) -> str:
@@ -47,10 +61,65 @@ def load_tokenizer(model_dir: Path | str) -> TextTokenizer:
     # A file may carry the truncation and padding of its training; ours are decided per example.
     encoder.no_truncation()
     encoder.no_padding()
-    end = find_end(Path(model_dir), encoder)
-    return TextTokenizer(
-        encoder=encoder, end=end, start=_start(encoder, end), vocabulary=encoder.get_vocab_size()
-    )
+    end = _find_end(Path(model_dir), encoder)
+    return TextTokenizer(encoder=encoder, end=end, start=_start(encoder, end))
+
+
+def special_tokens(model_dir: Path) -> dict[str, str]:
+    """Named special tokens of the tokenizer's files, such as `bos_token`, as a chat template sees them."""
+    found: dict[str, str] = {}
+    for name in reversed(TOKENIZER_FILES):
+        for key, value in read_json(model_dir / name).items():
+            text = _text(value)
+            if key.endswith("_token") and text is not None:
+                found[key] = text
+    return found
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object, empty where there is no such file.
+
+    Raises:
+        ModelError: it cannot be read.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: cannot be read as JSON ({error})") from error
+    return value if isinstance(value, dict) else {}
+
+
+def _find_end(model_dir: Path, encoder: Tokenizer) -> End:
+    """Of a generation config's list the tokenizer's own end counts where it is there, else the first."""
+    generation = token_ids(read_json(model_dir / GENERATION).get("eos_token_id"))
+    tokenizer, tokenizer_file = _tokenizer_end(model_dir, encoder)
+    config = read_json(model_dir / CONFIG)
+    text = config.get("text_config")  # of models of several kinds of input
+    inner = text.get("eos_token_id") if isinstance(text, Mapping) else None
+    ends = token_ids(config.get("eos_token_id")) or token_ids(inner)
+    known = frozenset((*generation, *tokenizer, *ends))
+    for found, source in ((generation, GENERATION), (tokenizer, tokenizer_file), (ends, CONFIG)):
+        if found:
+            chosen = tokenizer if source == GENERATION and set(tokenizer) & set(found) else found
+            return End(id=chosen[0], source=source, known=known)
+    files = ", ".join((CONFIG, GENERATION, *TOKENIZER_FILES[:1]))
+    raise ModelError(f"{model_dir}: no eos_token_id in {files}; add it to config.json")
+
+
+def _tokenizer_end(model_dir: Path, encoder: Tokenizer) -> tuple[tuple[int, ...], str]:
+    for name in TOKENIZER_FILES:
+        text = _text(read_json(model_dir / name).get("eos_token"))
+        found = None if text is None else encoder.token_to_id(text)
+        if found is not None:
+            return (found,), name
+    return (), ""
+
+
+def _text(value: Any) -> str | None:
+    content = value.get("content") if isinstance(value, Mapping) else value
+    return content if isinstance(content, str) else None
 
 
 def _start(encoder: Tokenizer, end: End) -> tuple[int, ...]:

@@ -135,7 +135,7 @@ def encode_all(
                 prompt, ids, spans = _started(tokenizer, prompt, ids, spans)
             yield EncodedExample(
                 prompt=prompt,
-                completion=ids if ended else [*ids, tokenizer.eos_id],
+                completion=ids if ended else [*ids, tokenizer.end.id],
                 spans=spans,
                 text=text.completion,
                 cluster=example.cluster,
@@ -191,26 +191,18 @@ def _cut(encoded: EncodedExample, tokenizer: TextTokenizer, max_length: int) -> 
     room, length = encoded.lengths.kept(max_length)
     prompt = encoded.prompt
     if len(prompt) > room:
-        special = prompt[:1] if _is_special(tokenizer, prompt[0]) else []
+        added = tokenizer.encoder.get_added_tokens_decoder().get(prompt[0])
+        special = prompt[:1] if added is not None and added.special else []
         tail = room - len(special)
         prompt = [*special, *prompt[len(prompt) - tail :]] if tail else special
     first = max(1, len(prompt))  # the first position that something predicts
     skipped, kept = first - len(prompt), min(length, len(encoded.spans))
     spans, text = encoded.spans, encoded.text
-    under_loss = text[spans[skipped][0] if skipped else 0 : _end(spans, kept, text)]
+    end = len(text) if kept == len(spans) else spans[kept - 1][1]  # all of it unless the right side was cut
+    under_loss = text[spans[skipped][0] if skipped else 0 : end]
     return TokenizedExample(
         input_ids=(*prompt, *encoded.completion[:length]),
         prompt_length=first,
         completion_bytes=len(under_loss.encode()),
         cluster=encoded.cluster,
     )
-
-
-def _is_special(tokenizer: TextTokenizer, token_id: int) -> bool:
-    added = tokenizer.encoder.get_added_tokens_decoder().get(token_id)
-    return added is not None and added.special
-
-
-def _end(offsets: list[tuple[int, int]], kept: int, text: str) -> int:
-    """Where the kept tokens end in the text: all of it unless the right side was cut."""
-    return len(text) if kept == len(offsets) else offsets[kept - 1][1]

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from peft import PeftModel
 
 from bios_sweep.engines.training.batches import philox
-from bios_sweep.engines.training.checkpoint import (
-    FILE,
-    Checkpoint,
-    load_checkpoint,
-    remove_checkpoint,
-    save_checkpoint,
-)
+from bios_sweep.engines.training.checkpoint import FILE, Checkpoint, load_checkpoint, save_checkpoint
 from bios_sweep.engines.training.loop import DivergedError, Evaluation, EvaluationSet, Training, evaluate
 from bios_sweep.engines.training.model import BaseModel, adapter, save_adapter
 from bios_sweep.engines.training.tokens import TokenizedExample
@@ -29,6 +22,7 @@ from bios_sweep.study.trials import (
     EVALUATION_FILE,
     GENERAL,
     GENERAL_BEFORE,
+    OWN_METRICS,
     Measurement,
     TrialResult,
     TrialSpec,
@@ -86,15 +80,10 @@ def run_trial(work: Work) -> Iterator[Measurement | TrialResult]:
 
     The adapter is on the base model from the first item to the last, or until the iterator is closed.
     """
-    with adapter(work.material.base, work.trial.settings, work.trial.seed) as adapted:
-        training = Training(
-            base=work.material.base,
-            adapted=adapted,
-            settings=work.trial.settings,
-            seed=work.trial.seed,
-            examples=used_examples(work.material.train, work.trial.settings.train_examples),
-            micro_batch_size=work.micro_batch_size,
-        )
+    settings, seed = work.trial.settings, work.trial.seed
+    with adapter(work.material.base, settings, seed) as adapted:
+        examples = used_examples(work.material.train, settings.train_examples)
+        training = Training(work.material.base, adapted, settings, seed, examples, work.micro_batch_size)
         curve: list[Measurement] = []
         status, cause, evaluation = Status.COMPLETED, "", ""
         try:
@@ -103,10 +92,25 @@ def run_trial(work: Work) -> Iterator[Measurement | TrialResult]:
                 yield point
         except DivergedError as error:
             status, cause = Status.DIVERGED, str(error)
-        kept = _kept(work.material) if status == Status.COMPLETED else {}
-        _tidy(work, adapted, status)
-        files = {EVALUATION_FILE: evaluation} if evaluation and status == Status.COMPLETED else {}
-        yield replace(_result(work, training, curve, status, cause, kept), files=files)
+        files: dict[str, str] = {}
+        measured = {name: getattr(curve[-1], name) for name in OWN_METRICS}
+        final = {name: value for name, value in measured.items() if value is not None}
+        if status == Status.COMPLETED:
+            final |= _kept(work.material)
+            files = {EVALUATION_FILE: evaluation} if evaluation else {}
+            save_adapter(adapted, work.directory / ADAPTER_FOLDER)
+        (work.directory / FILE).unlink(missing_ok=True)  # last, so that a kill before it repeats all this
+        yield TrialResult(
+            key=work.trial.key,
+            status=status,
+            curve=tuple(curve),
+            final=final,
+            wall_seconds=training.wall_seconds,
+            tokens=training.tokens,
+            cause=cause,
+            provenance=work.provenance,
+            files=files,
+        )
 
 
 def measured_steps(max_steps: int, measurements: int) -> tuple[int, ...]:
@@ -123,11 +127,14 @@ def _measurements(work: Work, training: Training) -> Iterator[tuple[Measurement,
     Raises:
         DivergedError: after the measurement that shows it, or instead of one that is not finite.
     """
-    checkpoint = _resume(work, training)
-    curve = [] if checkpoint is None else list(checkpoint.curve)
-    for point in curve:
-        yield point, "" if checkpoint is None else checkpoint.evaluation
-        _require_below_wall(work, point)
+    curve: list[Measurement] = []
+    checkpoint = load_checkpoint(work.directory, work.owner, work.material.base.device)
+    if checkpoint is not None and _has_its_evaluation(work, checkpoint):
+        training.restore(checkpoint)
+        for point in checkpoint.curve:
+            curve.append(point)
+            yield point, checkpoint.evaluation
+            _require_below_wall(work, point)
     done = curve[-1].step if curve else -1
     for stop in measured_steps(work.trial.settings.max_steps, work.measurements):
         if stop <= done:
@@ -138,15 +145,6 @@ def _measurements(work: Work, training: Training) -> Iterator[tuple[Measurement,
         save_checkpoint(work.directory, work.owner, checkpoint)
         yield point, evaluation
         _require_below_wall(work, point)
-
-
-def _resume(work: Work, training: Training) -> Checkpoint | None:
-    """The checkpoint that training now is at, or None where it begins."""
-    checkpoint = load_checkpoint(work.directory, work.owner, work.material.base.device)
-    if checkpoint is None or not _has_its_evaluation(work, checkpoint):
-        return None
-    training.restore(checkpoint)
-    return checkpoint
 
 
 def _has_its_evaluation(work: Work, checkpoint: Checkpoint) -> bool:
@@ -206,36 +204,3 @@ def _kept(material: Material) -> dict[str, float]:
     after = evaluate(material.base, material.judge.general).loss
     values = {GENERAL: after, GENERAL_BEFORE: material.judge.general_before}
     return {name: value for name, value in values.items() if math.isfinite(value)}
-
-
-def _tidy(work: Work, adapted: PeftModel, status: str) -> None:
-    """Keep the adapter of a completed trial; the checkpoint goes last, so that a kill here repeats this."""
-    if status == Status.COMPLETED:
-        save_adapter(adapted, work.directory / ADAPTER_FOLDER)
-    remove_checkpoint(work.directory)
-
-
-def _result(
-    work: Work,
-    training: Training,
-    curve: Sequence[Measurement],
-    status: str,
-    cause: str,
-    kept: Mapping[str, float],
-) -> TrialResult:
-    last = curve[-1]
-    values = {
-        "eval_loss": last.eval_loss,
-        "eval_bits_per_byte": last.eval_bits_per_byte,
-        "train_loss": last.train_loss,
-    }
-    return TrialResult(
-        key=work.trial.key,
-        status=status,
-        curve=tuple(curve),
-        final={**{name: value for name, value in values.items() if value is not None}, **kept},
-        wall_seconds=training.wall_seconds,
-        tokens=training.tokens,
-        cause=cause,
-        provenance=work.provenance,
-    )

@@ -16,11 +16,10 @@ from ray import tune
 
 from bios_sweep.errors import BiosSweepError, StorageError
 from bios_sweep.execution.attempts import describe
-from bios_sweep.execution.dispatch import Dispatch, Job, Loss
-from bios_sweep.execution.ray.causes import loss_of, node_answers
+from bios_sweep.execution.dispatch import Dispatch, Loss
+from bios_sweep.execution.ray.losses import loss_of, node_answers
 from bios_sweep.execution.ray.slot import REPORT
-from bios_sweep.execution.transfer.attempt_files import FileTransfer
-from bios_sweep.execution.transfer.late_files import LateFiles
+from bios_sweep.execution.transfer.attempt_files import Ended, FileTransfer
 from bios_sweep.secrecy import masked
 from bios_sweep.vocabulary import Failure, Status
 
@@ -30,7 +29,7 @@ PATIENCE = 2  # limits that the storage may fail the driver before an ended atte
 LAST_WORD_SECONDS = 2.0  # chosen: how long a dead worker's notice is asked for
 
 
-class Bridge(tune.Callback):
+class Bridge(tune.Callback, tune.Stopper):
     """Passes reports on, posts jobs, and remembers what ended the run early. All in the driver's thread.
 
     transfer: None where all attempts of a trial work in one folder, this machine's; a silent worker is then
@@ -42,7 +41,6 @@ class Bridge(tune.Callback):
         self._dispatch = dispatch
         self._transfer = transfer
         self._limit = silence_seconds
-        self._late_files = None if transfer is None else self._waiting(transfer)
         self._failure: Exception | None = None
         self._ended = False
         self._mailbox: Any = None
@@ -53,7 +51,6 @@ class Bridge(tune.Callback):
         self._silenced: dict[int, Loss] = {}
         self._actors: dict[int, Any] = {}
         self._nodes: dict[int, str] = {}
-        self.stopper = _Stopper(self)
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune saves its callbacks for a restore that is never used, and ours hold the driver."""
@@ -67,15 +64,13 @@ class Bridge(tune.Callback):
         """End the run with this error; from any thread."""
         self._failure = self._failure or error
 
-    @property
-    def over(self) -> bool:
-        """Whether Tune should stop every slot now."""
-        return self._ended or self._failure is not None
-
-    @property
-    def stopping(self) -> bool:
-        """Whether a slot should stop after the report it has just made."""
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Whether a slot should stop; asked about each report, before it is recorded."""
         return self._dispatch.stopping
+
+    def stop_all(self) -> bool:
+        """Whether Tune should stop every slot now; asked at each turn of its loop."""
+        return self._ended or self._failure is not None
 
     def raise_failure(self) -> None:
         """Raise what ended the run early, in the words and type it had."""
@@ -95,9 +90,7 @@ class Bridge(tune.Callback):
         """A slot died; Tune starts it again."""
         self._guard(self._lose, trial)
 
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        """A slot died for good."""
-        self._guard(self._lose, trial)
+    on_trial_error = on_trial_recover  # it died for good
 
     def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
         """Tune's loop turns at least every 0.1 s, reports or not: notice stops, silence and new trials."""
@@ -119,52 +112,46 @@ class Bridge(tune.Callback):
         if "leaving" in report:
             self._dispatch.away(slot, PREEMPTION)
         if leaves:
-            self._dispatch.left(slot)
+            self._dispatch.away(slot, None)
         self._post()
 
     def _take_in(self, slot: int, key: str, attempt: int, item: dict[str, Any]) -> None:
         """The files of what an attempt says are safe before it counts."""
-        if self._transfer is None or self._late_files is None or not self._dispatch.has(slot, key, attempt):
-            self._dispatch.item(slot, key, attempt, item)
-            return
-        self._transfer.reached(key, attempt)
-        if "status" not in item:
-            self._dispatch.item(slot, key, attempt, item)
-            return
-        try:
-            self._transfer.bring(key, attempt)
-        except StorageError:
-            self._late_files.wait_for(slot, key, attempt, item)
-            return
-        self._end(slot, key, attempt, item)
+        if self._transfer is not None and self._dispatch.has(slot, key, attempt):
+            self._transfer.reached(key, attempt)
+            if "status" in item:
+                try:
+                    self._transfer.bring(key, attempt)
+                except StorageError:
+                    ended = Ended(slot=slot, key=key, attempt=attempt, item=item)
+                    self._transfer.bring_later(ended, lambda: self._wants(ended), PATIENCE * self._limit)
+                    return
+        self._count(slot, key, attempt, item)
 
-    def _end(self, slot: int, key: str, attempt: int, item: dict[str, Any]) -> None:
-        self._dispatch.item(slot, key, attempt, item)
-        if self._transfer is not None and item["status"] != Status.FAILED:
+    def _count(self, slot: int, key: str, attempt: int, item: dict[str, Any]) -> None:
+        taken = self._dispatch.item(slot, key, attempt, item)
+        if taken and self._transfer is not None and item.get("status", Status.FAILED) != Status.FAILED:
             self._transfer.forget(key)
 
-    def _waiting(self, transfer: FileTransfer) -> LateFiles:
-        def wanted(slot: int, key: str, attempt: int) -> bool:
-            return not self.over and self._dispatch.has(slot, key, attempt)
-
-        return LateFiles(transfer.bring, wanted, patience_seconds=PATIENCE * self._limit)
+    def _wants(self, ended: Ended) -> bool:
+        return not self.stop_all() and self._dispatch.has(ended.slot, ended.key, ended.attempt)
 
     def _welcome(self) -> None:
         """Take in the results whose files were waited for."""
-        for arrival in [] if self._late_files is None else self._late_files.arrived():
-            if not self._dispatch.has(arrival.slot, arrival.key, arrival.attempt):
+        for ended in [] if self._transfer is None else self._transfer.arrived():
+            if not self._wants(ended):
                 continue
-            if arrival.error is None:
-                self._end(arrival.slot, arrival.key, arrival.attempt, arrival.item)
-            elif isinstance(arrival.error, StorageError):
-                loss = Loss(failure=Failure.STORAGE, cause=masked(str(arrival.error)))
-                self._dispatch.gives_back(arrival.slot, loss)
+            if ended.error is None:
+                self._count(ended.slot, ended.key, ended.attempt, ended.item)
+            elif isinstance(ended.error, StorageError):
+                loss = Loss(failure=Failure.STORAGE, cause=masked(str(ended.error)))
+                self._dispatch.gives_back(ended.slot, loss)
             else:
-                raise arrival.error
+                raise ended.error
 
     def _lose(self, trial: Any) -> None:
         slot = trial.config["slot"]
-        worker = self._dispatch.worker_of(slot)
+        worker = self._dispatch.present().get(slot, "")
         loss = loss_of(trial.get_pickled_error())
         if worker in self._noticed or self._was_noticed(worker):
             loss = PREEMPTION
@@ -224,17 +211,15 @@ class Bridge(tune.Callback):
 
     def _post(self) -> None:
         for worker, job in self._dispatch.assign():
-            self._mailbox.put.remote(worker, {**job.to_dict(), **self._places(job)})
+            places = {} if self._transfer is None else self._transfer.places(job.trial.key, job.attempt)
+            self._mailbox.put.remote(worker, {"trial": job.trial.to_dict(), "attempt": job.attempt, **places})
         if not self._ended and self._dispatch.finished():
             self._ended = True
             self._mailbox.close.remote()
 
-    def _places(self, job: Job) -> dict[str, str]:
-        return {} if self._transfer is None else self._transfer.places(job.trial.key, job.attempt)
-
     def _guard(self, action: Callable[..., None], *arguments: Any) -> None:
         """Tune would wrap an exception in its own and lose the type."""
-        if self.over:
+        if self.stop_all():
             return
         try:
             action(*arguments)
@@ -243,21 +228,6 @@ class Bridge(tune.Callback):
 
 
 PREEMPTION = Loss(failure=Failure.PREEMPTED, cause="its worker was told to leave")
-
-
-class _Stopper(tune.Stopper):
-    """Tells Tune when slots should stop."""
-
-    def __init__(self, bridge: Bridge) -> None:
-        self._bridge = bridge
-
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Asked about each report, before it is recorded."""
-        return self._bridge.stopping
-
-    def stop_all(self) -> bool:
-        """Asked at each turn of Tune's loop."""
-        return self._bridge.over
 
 
 def _kill_here(worker: str) -> None:

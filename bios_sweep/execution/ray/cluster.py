@@ -22,6 +22,7 @@ from bios_sweep.request import Request
 PACKAGE = Path(__file__).resolve().parents[2]
 OBJECT_STORE_BYTES = 100_000_000  # chosen, not measured: only small dicts travel; Ray's least is 75 MB
 CONNECT_SECONDS = 5.0  # chosen, not measured: an address that does not answer by then is refused
+QUIET: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
 SHIELDED = (signal.SIGTERM, signal.SIGHUP)
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
@@ -49,16 +50,11 @@ def nodes_alive() -> tuple[Node, ...]:
     listed: Any = ray.nodes  # without annotations
     alive = [node for node in listed() if node["Alive"]]
     shared = Counter(node["NodeName"] for node in alive)
-    found = [
-        Node(
-            id=node["NodeID"],
-            name=node["NodeName"]
-            if shared[node["NodeName"]] == 1
-            else f"{node['NodeName']} ({node['NodeID'][:6]})",
-            resources=node["Resources"],
-        )
-        for node in alive
-    ]
+    found = []
+    for node in alive:
+        name, id_ = node["NodeName"], node["NodeID"]
+        told = name if shared[name] == 1 else f"{name} ({id_[:6]})"
+        found.append(Node(id=id_, name=told, resources=node["Resources"]))
     return tuple(sorted(found, key=lambda node: (-node.resources.get("CPU", 0.0), node.id)))
 
 
@@ -81,6 +77,7 @@ def quiet_environment() -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the new output engine prints a banner at verbose=0
+    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # TensorBoard's loads torch into the driver
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # the driver's own handler asks the source to stop
 
 
@@ -94,12 +91,8 @@ def _start_local(request: Request) -> None:
     if "RAY_AUTH_MODE" not in os.environ:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     with _shielded(), restored_signals(), _package_importable():  # heard late, but by our handler
-        ray.init(
-            address="local",
-            num_cpus=request.local_cpus,
-            object_store_memory=OBJECT_STORE_BYTES,
-            **_quiet_options(),
-        )
+        memory = OBJECT_STORE_BYTES
+        ray.init(address="local", num_cpus=request.local_cpus, object_store_memory=memory, **QUIET)
 
 
 @contextmanager
@@ -130,7 +123,7 @@ def _join(request: Request) -> None:
     try:
         if address not in ("auto", "local"):
             _probe(address)
-        ray.init(address=address, runtime_env=runtime_env, **_quiet_options())
+        ray.init(address=address, runtime_env=runtime_env, **QUIET)
     except (OSError, RuntimeError, ValueError) as error:
         first = (str(error).splitlines() or ["no answer"])[0]
         raise ClusterError(
@@ -155,11 +148,6 @@ def _package_importable() -> Iterator[None]:
     try:
         yield
     finally:
-        if before is None:
-            del os.environ["PYTHONPATH"]
-        else:
+        del os.environ["PYTHONPATH"]
+        if before is not None:
             os.environ["PYTHONPATH"] = before
-
-
-def _quiet_options() -> dict[str, Any]:
-    return {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}

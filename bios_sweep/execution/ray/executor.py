@@ -10,13 +10,16 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import ray
 from ray import tune
+from ray.tune.logger import JsonLoggerCallback
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from bios_sweep.errors import BiosSweepError, ClusterError
@@ -25,17 +28,13 @@ from bios_sweep.execution.dispatch import Dispatch
 from bios_sweep.execution.placement import Node, place_slots, slots_on
 from bios_sweep.execution.preflight import judge
 from bios_sweep.execution.ray.bridge import Bridge
-from bios_sweep.execution.ray.causes import every_loss_is_a_death, node_answers
 from bios_sweep.execution.ray.cluster import nodes_alive, open_cluster, quiet_environment, restored_signals
-from bios_sweep.execution.ray.head import HeadWatch
+from bios_sweep.execution.ray.losses import HeadWatch, every_loss_is_a_death, node_answers
 from bios_sweep.execution.ray.mailbox import Mailbox
-from bios_sweep.execution.ray.no_tensorboard import NoTensorBoard
-from bios_sweep.execution.ray.preflight import left_for_nodes, look_on_nodes
 from bios_sweep.execution.ray.slot import WorkerSlot
-from bios_sweep.execution.ray.timing import time_on_worker
-from bios_sweep.execution.ray.waiting import CapacityWatch
+from bios_sweep.execution.ray.start import CapacityWatch, left_for_nodes, look_on_nodes, time_on_worker
 from bios_sweep.execution.transfer.attempt_files import ATTEMPTS_FOLDER, FileTransfer
-from bios_sweep.ports import EventSink, PreflightLine, TrialSource
+from bios_sweep.ports import EventSink, Options, PreflightLine, TrialSource
 from bios_sweep.request import Request
 from bios_sweep.secrecy import keep_secret
 from bios_sweep.settings import TrainingSettings
@@ -96,14 +95,13 @@ class RayTuneExecutor:
         files = self._storage_for(Path(wanted["trials_dir"]))
         if files is None or self._request.address is None:
             return ()
-        nodes = [node for node in nodes_alive() if slots_on(self._request, node) and node_answers(node.id)]
-        with HeadWatch(ray.get_runtime_context().gcs_address):
-            try:
-                with restored_signals(), left_for_nodes(wanted, files) as facts:
-                    return judge(look_on_nodes(nodes, facts, self._environment), {**wanted, "files": files})
-            except BaseException:
-                self.close()
-                raise
+        nodes = [
+            node
+            for node in nodes_alive()
+            if slots_on(self._request, node.resources) and node_answers(node.id)
+        ]
+        with self._closed_on_error(), restored_signals(), left_for_nodes(wanted, files) as facts:
+            return judge(look_on_nodes(nodes, facts, self._environment), {**wanted, "files": files})
 
     def close(self) -> None:
         """Shut Ray down if this executor started or joined it."""
@@ -113,12 +111,7 @@ class RayTuneExecutor:
                 ray.shutdown()
 
     def time(
-        self,
-        settings: Sequence[TrainingSettings],
-        *,
-        engine: str,
-        engine_options: Mapping[str, Any],
-        repeats: int,
+        self, settings: Sequence[TrainingSettings], engine: str, engine_options: Options, repeats: int
     ) -> tuple[list[list[float]], str]:
         """Time the arms in one worker with a trial's resources, before the slots start.
 
@@ -129,28 +122,11 @@ class RayTuneExecutor:
             ClusterError: see `check`.
         """
         self._open()
-        with HeadWatch(ray.get_runtime_context().gcs_address):
-            try:
-                return time_on_worker(
-                    self._request,
-                    settings,
-                    engine=engine,
-                    engine_options=engine_options,
-                    environment=self._environment,
-                    repeats=repeats,
-                )
-            except BaseException:
-                self.close()
-                raise
+        with self._closed_on_error():
+            return time_on_worker(self._request, settings, engine, engine_options, self._environment, repeats)
 
     def run(
-        self,
-        source: TrialSource,
-        record: EventSink,
-        *,
-        engine: str,
-        engine_options: Mapping[str, Any],
-        trials_dir: Path,
+        self, source: TrialSource, record: EventSink, engine: str, engine_options: Options, trials_dir: Path
     ) -> None:
         """Run trials until the source is closed or stopping and none runs; then shut down what was started.
 
@@ -199,6 +175,16 @@ class RayTuneExecutor:
             self.close()
             raise
 
+    @contextmanager
+    def _closed_on_error(self) -> Iterator[None]:
+        """Ray goes down with what failed on it; else it stays up for `run`."""
+        with HeadWatch(ray.get_runtime_context().gcs_address):
+            try:
+                yield
+            except BaseException:
+                self.close()
+                raise
+
     def _storage_for(self, trials_dir: Path) -> str | None:
         """The storage through which trial files travel; None on this machine alone, where they stay put."""
         storage = self._request.storage
@@ -210,15 +196,15 @@ class RayTuneExecutor:
         mailbox = _start_mailbox(name, self._environment)
         bridge.connect(mailbox)
         tuner = tune.Tuner(
-            tune.with_resources(WorkerSlot, _seating(self._request, seats)),
+            tune.with_resources(WorkerSlot, partial(_seat, self._request, seats)),
             param_space={**config, "mailbox": name, "slot": tune.grid_search(list(range(len(seats))))},
             tune_config=tune.TuneConfig(reuse_actors=False),
             run_config=tune.RunConfig(
                 name=name,
                 storage_path=str(self._storage_dir),
                 verbose=0,
-                stop=bridge.stopper,
-                callbacks=[bridge, CapacityWatch(self._request, mailbox), NoTensorBoard()],
+                stop=bridge,
+                callbacks=[bridge, CapacityWatch(self._request, mailbox), JsonLoggerCallback()],
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # the engines keep theirs
                 failure_config=tune.FailureConfig(max_failures=RESTART_ALWAYS),
             ),
@@ -236,18 +222,10 @@ class RayTuneExecutor:
         shutil.rmtree(self._storage_dir / name, ignore_errors=True)
 
 
-def _seating(
-    request: Request, seats: Sequence[Node]
-) -> Callable[[dict[str, Any]], tune.PlacementGroupFactory]:
+def _seat(request: Request, seats: Sequence[Node], config: dict[str, Any]) -> tune.PlacementGroupFactory:
     """What a slot takes and where it should start; Ray starts it elsewhere when that node is gone or full."""
-
-    def seat(config: dict[str, Any]) -> tune.PlacementGroupFactory:
-        node = seats[config["slot"]]
-        return tune.PlacementGroupFactory(
-            [request.bundle], strategy="STRICT_PACK", _soft_target_node_id=node.id
-        )
-
-    return seat
+    there = seats[config["slot"]].id
+    return tune.PlacementGroupFactory([request.bundle], strategy="STRICT_PACK", _soft_target_node_id=there)
 
 
 def _start_mailbox(name: str, environment: dict[str, str]) -> Any:

@@ -9,30 +9,37 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import threading
 import time
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import ray
 from ray import tune
 
 from bios_sweep.errors import BiosSweepError, StorageError
-from bios_sweep.execution.attempts import attempt_trial, interrupted, load_engine, worker_name
-from bios_sweep.execution.ray.heartbeat import Heartbeat
+from bios_sweep.execution.attempts import (
+    attempt_trial,
+    interrupted,
+    load_engine,
+    set_environment,
+    worker_name,
+)
 from bios_sweep.execution.transfer.attempt_files import AttemptFiles, Items, remove_leftovers
 from bios_sweep.execution.transfer.node_options import bring_data
 from bios_sweep.ports import TrialEngine
-from bios_sweep.secrecy import keep_secret, masked
+from bios_sweep.secrecy import masked
 from bios_sweep.study.trials import TrialResult, TrialSpec
 from bios_sweep.vocabulary import Failure, Status
 
 BUILD_PAUSES = 4  # half a pause each, for a storage that is away while a worker starts; chosen
 WAIT_SECONDS = 1.0  # chosen, not measured: how long an idle slot listens before it shows a sign of life
-REPORT = (
-    "report"  # the one key of a slot's Tune result that is ours: JSON text, so that Tune flattens nothing
-)
+LEAVE_SECONDS = 25.0  # clouds and schedulers kill 30 s after their notice; chosen: 5 s are left for the exit
+REPORT = "report"  # the one key of a slot's Tune result that is ours: JSON text, so that Tune flattens none
 
 
 class WorkerSlot(tune.Trainable):
@@ -47,11 +54,8 @@ class WorkerSlot(tune.Trainable):
         """Build the engine. A failure is kept and reported, because Tune would restart us for ever."""
         self._config = config
         mailbox: Any = ray.get_actor(config["mailbox"])
-        environment = ray.get(mailbox.environment.remote())
+        set_environment(ray.get(mailbox.environment.remote()), config["threads"])
         self._mailbox = mailbox
-        os.environ.update(environment)
-        keep_secret(environment)
-        os.environ["OMP_NUM_THREADS"] = str(config["threads"])  # before the engine's imports: read once
         self._engine: TrialEngine | None = None
         self._items: Items | None = None
         self._files: AttemptFiles | None = None
@@ -159,3 +163,50 @@ class WorkerSlot(tune.Trainable):
                 return bring_data(self._config["engine_options"], self._config["storage"])
             time.sleep(self._config["pause_seconds"] / 2)
         return bring_data(self._config["engine_options"], self._config["storage"])
+
+
+class Heartbeat:
+    """Beats from a thread of its own, so that a long step does not look like death.
+
+    noticed: the process was told to leave. It gets `LEAVE_SECONDS` to reach its next measurement; then it
+    ends where it is, and what it left at its last measurement is gone on from elsewhere.
+    """
+
+    def __init__(self, mailbox: Any, worker: str, *, every_seconds: float) -> None:
+        self.noticed = False
+        self._mailbox, self._worker, self._every = mailbox, worker, every_seconds
+        self._wake, self._revoked = threading.Event(), threading.Event()
+        threading.Thread(target=self._beat, daemon=True, name="signs of life").start()
+
+    def listen(self) -> None:
+        """Take SIGTERM over from Ray, whose handler would end the process at once. Main thread only.
+
+        Workers of a Ray of our own are born with it blocked.
+        """
+        signal.signal(signal.SIGTERM, self._told_to_leave)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+    def revoked(self) -> bool:
+        """Whether, since this was last asked, the driver gave this worker's job to another."""
+        was = self._revoked.is_set()
+        self._revoked.clear()
+        return was
+
+    def _told_to_leave(self, number: int, _frame: FrameType | None) -> None:
+        if self.noticed:
+            return
+        self.noticed = True
+        self._wake.set()
+        latest = threading.Timer(LEAVE_SECONDS, os._exit, (128 + number,))
+        latest.daemon = True
+        latest.start()
+
+    def _beat(self) -> None:
+        while True:
+            try:
+                if ray.get(self._mailbox.beat.remote(self._worker, self.noticed)):
+                    self._revoked.set()
+            except ray.exceptions.RayError:
+                return  # the driver is gone, and Ray ends this process
+            self._wake.wait(self._every)
+            self._wake.clear()

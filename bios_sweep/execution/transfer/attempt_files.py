@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import logging
 import os
+import queue
 import re
 import shutil
 import socket
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
@@ -31,6 +34,7 @@ _log = logging.getLogger(__name__)
 PLACES_FILE = "held.json"
 LEFTOVER = "bios-sweep-attempt-"  # and host, process, and letters of `tempfile`
 Items = Generator[Measurement | TrialResult]  # of an attempt
+FIRST_SHARE, LONGEST_SHARE = 1 / 60, 1 / 4  # of the patience: 1 s and 15 s of a minute; chosen, not measured
 ATTEMPTS_FOLDER = "attempts"  # beside the trials folder, where no storage is named
 
 
@@ -40,6 +44,17 @@ class Places:
 
     place: str = ""
     given: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """A result whose files are waited for. error: what the storage said last, None where they have come."""
+
+    slot: int
+    key: str
+    attempt: int
+    item: dict[str, Any]
+    error: Exception | None = None
 
 
 class FileTransfer:
@@ -53,6 +68,7 @@ class FileTransfer:
         self._trials_dir = trials_dir
         self._run = run
         self._known_places: dict[str, Places] = {}
+        self._arrived: queue.SimpleQueue[Ended] = queue.SimpleQueue()
 
     def places(self, key: str, attempt: int) -> dict[str, str]:
         """`fetch`: where the trial's last files lie, or ''; `push`: this attempt's own place.
@@ -81,6 +97,19 @@ class FileTransfer:
         if not self._store.fetch(place, self._trials_dir / key, wanted):
             raise StorageError(f"cluster.storage: {self._store.uri}/{place}: its files are gone or damaged")
 
+    def bring_later(self, ended: Ended, wanted: Callable[[], bool], patience_seconds: float) -> None:
+        """As `bring`, again and again for the time of the patience, in a thread beside Tune's loop.
+
+        A storage that restarts or throttles is away for seconds. Its error must not end the run, and waiting
+        for it must not stand in the way of the other workers, whose reports the driver's thread takes in.
+        """
+        arguments, name = (ended, wanted, patience_seconds), f"files of {ended.key}"
+        threading.Thread(target=self._bring_later, args=arguments, daemon=True, name=name).start()
+
+    def arrived(self) -> list[Ended]:
+        """Those whose waiting ended since the last call, well or not."""
+        return [self._arrived.get() for _ in range(self._arrived.qsize())]
+
     def forget(self, key: str) -> None:
         """Free the storage: the trial is over, and its files are in the workspace."""
         places = self._noted(key)
@@ -90,6 +119,22 @@ class FileTransfer:
                     self._store.remove(place)
         self._known_places.pop(key, None)
         (self._trials_dir / key / PLACES_FILE).unlink(missing_ok=True)
+
+    def _bring_later(self, ended: Ended, wanted: Callable[[], bool], patience: float) -> None:
+        pause, latest = FIRST_SHARE * patience, time.monotonic() + patience
+        while True:
+            time.sleep(pause)
+            if not wanted():
+                return
+            try:
+                self.bring(ended.key, ended.attempt, wanted)
+                self._arrived.put(ended)
+                return
+            except Exception as error:  # noqa: BLE001 - the driver's thread decides what it means
+                if time.monotonic() >= latest:
+                    self._arrived.put(replace(ended, error=error))
+                    return
+            pause = min(2 * pause, LONGEST_SHARE * patience, max(0.0, latest - time.monotonic()))
 
     def _place(self, key: str, attempt: int) -> str:
         return f"{key}.{self._run}-{attempt}"
@@ -105,9 +150,7 @@ class FileTransfer:
             return self._known_places[key]
         path = self._trials_dir / key / PLACES_FILE
         try:
-            note: Mapping[str, Any] = opened_json(path.read_bytes(), _label(key))[0]
-        except FileNotFoundError:
-            return Places()
+            note: Mapping[str, Any] = opened_json(path.read_bytes(), _label(key))[0] if path.exists() else {}
         except (OSError, DamagedError) as error:
             _log.warning("%s: %s; the trial starts afresh", path, error)
             return Places()
@@ -128,14 +171,12 @@ def _own(place: Any, key: str) -> str:
 
 
 class AttemptFiles:
-    """The worker's part: a folder on its own disk, filled from the storage and kept there."""
+    """The worker's part: a folder on its own disk, filled with what an earlier attempt left, and kept there.
+
+    Whatever asks the storage raises `StorageError` when it does not answer.
+    """
 
     def __init__(self, uri: str, key: str, *, fetch: str, push: str) -> None:
-        """Fetch what an earlier attempt left.
-
-        Raises:
-            StorageError: the storage does not answer.
-        """
         self._store, self._push = TrialFiles(uri), push
         self._kept: dict[str, tuple[int, int]] | None = None
         self._folder = Path(tempfile.mkdtemp(prefix=f"{_leftovers_here()}{os.getpid()}-"))
@@ -149,11 +190,7 @@ class AttemptFiles:
             raise
 
     def kept(self, items: Items, *, always: bool) -> Items:
-        """An attempt's items, each after its files are in the storage; if not `always`, before the end none.
-
-        Raises:
-            StorageError: the storage does not answer.
-        """
+        """An attempt's items, each after its files are in the storage; not `always`: only the last."""
         with closing(items):
             for item in items:
                 if always or isinstance(item, TrialResult):
@@ -161,17 +198,13 @@ class AttemptFiles:
                 yield item
 
     def keep(self) -> None:
-        """Push the files; nothing while a resumed trial only repeats what it had measured.
-
-        Raises:
-            StorageError: the storage does not answer.
-        """
-        now: dict[str, tuple[int, int]] = {}
-        for name, path in files_below(self.directory).items():
+        """Push the files; nothing while a resumed trial only repeats what it had measured."""
+        files, now = files_below(self.directory), {}
+        for name, path in files.items():
             with suppress(FileNotFoundError):  # a script's, which works on meanwhile
                 now[name] = (path.stat().st_size, path.stat().st_mtime_ns)
         if now != self._kept:
-            self._store.push(self._push, self.directory)
+            self._store.push(self._push, files)
             self._kept = now
 
     def discard(self) -> None:

@@ -22,7 +22,7 @@ def send_data(options: Mapping[str, Any], storage: str | None) -> None:
     """
     file = options.get(DATA_FILE)
     if storage is not None and file:
-        TrialFiles(storage).push_files(_key(file), {Path(file).name: Path(file)})
+        TrialFiles(storage).push(_key(file), {Path(file).name: Path(file)})
 
 
 def bring_data(options: Mapping[str, Any], storage: str | None, cache: Path = NODE_CACHE) -> dict[str, Any]:

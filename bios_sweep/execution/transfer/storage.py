@@ -14,10 +14,10 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -71,35 +71,24 @@ class TrialFiles:
 
     def leave(self, name: str, content: bytes) -> None:
         """Write a small file at once; readers see the old one or the new one."""
-        self._try(self._put, name, lambda target: self._store.pipe_file(target, content))
+        self._put(name, lambda target: self._store.pipe_file(target, content))
 
     def read(self, name: str) -> bytes | None:
         """A small file's content, None where there is none."""
-        try:
+        with self._if_there():
             return bytes(self._store.cat_file(self._at(name)))
-        except FileNotFoundError:
-            return None
-        except Exception as error:
-            raise self._failed(error) from error
+        return None
 
     def drop(self, name: str) -> None:
         """Remove a file that may be there."""
-        try:
+        with self._if_there():
             self._store.rm_file(self._at(name))
-        except FileNotFoundError:
-            return
-        except Exception as error:
-            raise self._failed(error) from error
 
-    def push(self, key: str, directory: Path) -> None:
-        """Make the store hold what `directory` holds now, under `key`; one writer per key at a time.
+    def push(self, key: str, files: Mapping[str, Path]) -> None:
+        """Make the store hold these files, and no others, under `key`; one writer per key at a time.
 
-        A file that changes meanwhile stays as it was pushed last.
+        files: by the names they shall have there. One that changes meanwhile stays as it was pushed last.
         """
-        self.push_files(key, files_below(directory))
-
-    def push_files(self, key: str, files: Mapping[str, Path]) -> None:
-        """As `push`, for files by the names they shall have below `key`."""
         before = self._listed(key) or {}
         stored = {name: self._push_file(key, name, path, before.get(name)) for name, path in files.items()}
         now = {name: file for name, file in stored.items() if file is not None}
@@ -122,9 +111,8 @@ class TrialFiles:
         fetched: dict[str, Path] = {}
         for name, stored in files.items():
             path = directory / name
-            if not (
-                path.is_file() and path.stat().st_size == stored.size and self._digest(path) == stored.sha256
-            ):
+            alike = path.is_file() and path.stat().st_size == stored.size
+            if not alike or self._digest(path) != stored.sha256:
                 fetched[name] = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         try:
             for name, temporary in fetched.items():
@@ -149,13 +137,9 @@ class TrialFiles:
         What a push that was killed left unlisted goes too, and on a disk the emptied folders.
         """
         self.drop(f"{key}/{LIST}")
-        try:
+        with self._if_there():
             for name in self._store.find(self._at(key)):
                 self._store.rm_file(name)
-        except FileNotFoundError:
-            pass
-        except Exception as error:
-            raise self._failed(error) from error
         if isinstance(self._store, LocalFileSystem):
             shutil.rmtree(self._at(key), ignore_errors=True)
 
@@ -182,9 +166,7 @@ class TrialFiles:
         if stored == before:
             return stored
         try:
-            self._try(
-                self._put, f"{key}/{stored.content}", lambda target: self._store.put_file(str(path), target)
-            )
+            self._put(f"{key}/{stored.content}", lambda target: self._store.put_file(str(path), target))
         except StorageError:
             if _is_still(path, stamp):
                 raise
@@ -193,41 +175,42 @@ class TrialFiles:
     def _put(self, name: str, write: Callable[[str], None]) -> None:
         """Have `write` make a whole file; an object store shows an object only when it is whole."""
         target = self._at(name)
-        if not isinstance(self._store, LocalFileSystem):
-            write(target)
-            return
         part = Path(f"{target}.{uuid.uuid4().hex}.part")
-        part.parent.mkdir(parents=True, exist_ok=True)
         try:
-            write(str(part))
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
-
-    def _fetch_file(self, name: str, path: Path, sha256: str) -> bool:
-        try:
-            self._store.get_file(self._at(name), str(path))
-        except FileNotFoundError:
-            return False
+            if not isinstance(self._store, LocalFileSystem):
+                write(target)
+                return
+            part.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                write(str(part))
+                part.replace(target)
+            finally:
+                part.unlink(missing_ok=True)
         except Exception as error:
             raise self._failed(error) from error
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+
+    def _fetch_file(self, name: str, path: Path, sha256: str) -> bool:
+        with self._if_there():
+            self._store.get_file(self._at(name), str(path))
+        return path.is_file() and _sha256(path) == sha256
 
     def _digest(self, path: Path) -> str:
         """Sha256 of a file's bytes, remembered while it stays the same file."""
         stamp = _stamp(path)
         if self._digests.get(path, (None, ""))[0] != stamp:
-            with path.open("rb") as file:
-                self._digests[path] = (stamp, hashlib.file_digest(file, "sha256").hexdigest())
+            self._digests[path] = (stamp, _sha256(path))
         return self._digests[path][1]
 
     def _at(self, name: str) -> str:
         return f"{self._root}/{name}"
 
-    def _try(self, action: Callable[..., None], *arguments: Any) -> None:
+    @contextmanager
+    def _if_there(self) -> Iterator[None]:
+        """Errors of the store in our words; a file that is not there ends the block and is no error."""
         try:
-            action(*arguments)
+            yield
+        except FileNotFoundError:
+            return
         except Exception as error:
             raise self._failed(error) from error
 
@@ -244,15 +227,19 @@ def files_below(directory: Path) -> dict[str, Path]:
     }
 
 
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _label(key: str) -> str:
     return f"files of {key}"
 
 
 def _is_still(path: Path, stamp: tuple[int, int, int]) -> bool:
-    try:
+    with suppress(FileNotFoundError):
         return _stamp(path) == stamp
-    except FileNotFoundError:
-        return False
+    return False
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:

@@ -24,9 +24,8 @@ from mlflow.store.tracking.dbmodels.initial_models import Base as InitialBase
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy import Engine, event
 
-from bios_sweep.atomic import sync_folder
+from bios_sweep.atomic import sync
 from bios_sweep.errors import HalfMigratedError, InputError, TrackingError
-from bios_sweep.mirror.mlflow.addresses import sqlite_file
 from bios_sweep.mirror.mlflow.schema import (
     ABSENT,
     EMPTY,
@@ -38,10 +37,11 @@ from bios_sweep.mirror.mlflow.schema import (
     layout,
     look,
     refusal,
+    sqlite_file,
     table_names,
 )
 from bios_sweep.mirror.mlflow.store import prepare_environment
-from bios_sweep.secrecy import masked
+from bios_sweep.secrecy import first_line
 
 LOCK_SECONDS = 60.0  # chosen: making a store takes 1-4 s here, on two busy cores
 SIDE_FILES = ("-journal", "-wal", "-shm")  # https://www.sqlite.org/tempfiles.html
@@ -53,29 +53,26 @@ def make_ready(file: Path, *, ours: bool, start_over: Callable[[], None] | None)
     """What `ready_store` does for a file that is not ready; its words hold here."""
     prepare_environment()
     file.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(file):
-        done = _make_ready(file, ours=ours, start_over=start_over)
-    _forget_connections(file)
-    return done
-
-
-@contextmanager
-def _alone(file: Path) -> Iterator[None]:
-    """One process at a time; the kernel frees the lock of a dead one, whose temporary then is nobody's."""
+    lock = FileLock(file.with_name(f".{file.name}.lock"))  # the kernel frees that of a dead process
     try:
-        with _one_migration, FileLock(file.with_name(f".{file.name}.lock")).acquire(timeout=LOCK_SECONDS):
-            yield
+        with _one_migration, lock.acquire(timeout=LOCK_SECONDS):
+            done = _make_ready(file, ours=ours, start_over=start_over)
     except Timeout:
         raise TrackingError(
             f"{file}: another process has been making it for {LOCK_SECONDS:g} s; try again when it has ended"
         ) from None
+    _forget_connections(file)
+    return done
 
 
 def _make_ready(file: Path, *, ours: bool, start_over: Callable[[], None] | None) -> tuple[bool, Path | None]:
     if is_current(file):
         return False, None
     seen, new = look(file), file.with_name(f".{file.name}.new")
-    _require_usable(file, seen)
+    if seen.kind == LOCKED:
+        raise TrackingError(f"{file}: {seen.reason} by another process; end it, then try again")
+    if problem := refusal(file, seen):
+        raise InputError(problem)
     _discard(new)  # a killed process's
     try:
         if seen.kind == ABSENT:
@@ -89,13 +86,6 @@ def _make_ready(file: Path, *, ours: bool, start_over: Callable[[], None] | None
         raise TrackingError(f"{file}: {error}; try again") from error
     finally:
         _discard(new)
-
-
-def _require_usable(file: Path, seen: Look) -> None:
-    if seen.kind == LOCKED:
-        raise TrackingError(f"{file}: {seen.reason} by another process; end it, then try again")
-    if problem := refusal(file, seen):
-        raise InputError(problem)
 
 
 def _replace(
@@ -116,9 +106,13 @@ def _replace(
     except Exception as error:  # alembic raises what each step raises
         if seen.kind == EMPTY:
             raise
-        _require_half(file, before, _layout_of(seen.revision, new), error)
+        if before == _layout_of(seen.revision, new):  # it is whole: no kill, but the disk or MLflow
+            raise TrackingError(
+                f"{file}: MLflow did not upgrade it ({first_line(error)}); it is as it was, so try again, or "
+                "install the MLflow that made it"
+            ) from error
         if start_over is None or strangers:
-            raise HalfMigratedError(_half(file, _one_line(error), strangers)) from error
+            raise HalfMigratedError(_half(file, first_line(error), strangers)) from error
         _discard(new)
         _make(new)
         with _still(file, old, version):
@@ -135,15 +129,6 @@ def _replace(
     with _still(file, old, version):
         _move_in(new, file)
     return None
-
-
-def _require_half(file: Path, found: Layout, whole: Layout, error: Exception) -> None:
-    """A store as its own record says is whole: then not a kill but the disk, or MLflow, is to blame."""
-    if found == whole:
-        raise TrackingError(
-            f"{file}: MLflow did not upgrade it ({_one_line(error)}); it is as it was, so try again, or "
-            "install the MLflow that made it"
-        ) from error
 
 
 def _dress(new: Path, file: Path, mode: str) -> None:
@@ -226,13 +211,9 @@ def _move_in(new: Path, file: Path) -> None:
     """All of it on the disk, then the name; a log without a store would be played back into the new one."""
     if not file.exists():
         _set_aside(file)
-    descriptor = os.open(new, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(new)
     new.replace(file)
-    sync_folder(file.parent)
+    sync(file.parent)
 
 
 def _set_aside(file: Path) -> Path:
@@ -264,23 +245,18 @@ def _strangers(tables: Set[str]) -> list[str]:
 
 
 def _half(file: Path, problem: str, strangers: Sequence[str]) -> str:
-    start = (
-        f"{file}: is half-migrated, for MLflow was killed while it made or upgraded its tables ({problem}); "
+    way_out = (
+        "a workspace's own store is set aside and filled anew by `bios-sweep sync`; of any other restore a "
+        "copy, or move it away"
     )
     if strangers:
-        return (
-            f"{start}it holds another program's tables too ({', '.join(strangers)}), so it stays where it "
-            "is: move it away, and `bios-sweep sync` fills a new one from the journals"
-        )
+        theirs = f"it holds another program's tables too ({', '.join(strangers)})"
+        way_out = f"{theirs}, so it stays where it is: move it away"
     return (
-        f"{start}a workspace's own store is set aside and filled anew by `bios-sweep sync`; of any other "
-        "restore a copy, or move it away, and `bios-sweep sync` fills a new one from the journals"
+        f"{file}: is half-migrated, for MLflow was killed while it made or upgraded its tables ({problem}); "
+        f"{way_out}, and `bios-sweep sync` fills a new one from the journals"
     )
 
 
 def _pragma(database: sqlite3.Connection, name: str) -> str:
     return str(database.execute(f"PRAGMA {name}").fetchone()[0])
-
-
-def _one_line(error: Exception) -> str:
-    return (masked(str(error)).strip() or type(error).__name__).splitlines()[0][:200]

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from bios_sweep.errors import InputError, TrackingError
-from bios_sweep.mirror.mlflow.ready import ready_store
 from bios_sweep.mirror.mlflow.runs import Experiment, StoredRun, check_runs, first_value, no_experiment
-from bios_sweep.mirror.mlflow.store import prepare_environment
-from bios_sweep.secrecy import masked
+from bios_sweep.mirror.mlflow.schema import ready_store
+from bios_sweep.mirror.mlflow.store import all_runs, prepare_environment
+from bios_sweep.secrecy import first_line, masked
 
 PAGE = 5_000  # runs per call (chosen, not measured)
-UNREADABLE = (MlflowException, SQLAlchemyError, OSError, TrackingError)
 
 
 def read_store(uri: str, name: str) -> Experiment:
@@ -23,14 +25,9 @@ def read_store(uri: str, name: str) -> Experiment:
     Raises:
         InputError: the store cannot be read, has no such experiment, or that has no run.
     """
-    prepare_environment()
-    try:
-        ready_store(uri)
-        client = MlflowClient(tracking_uri=uri)
-        experiment_id = _experiment_id(client, masked(uri), name)
-        runs = _runs(client, experiment_id)
-    except UNREADABLE as error:
-        raise _unreadable(uri, error) from error
+    with _client(uri) as client:
+        found = all_runs(client, _experiment_id(client, masked(uri), name), max_results=PAGE)
+        runs = list(map(_stored, found))
     source = f"experiment {name!r}"
     check_runs(source, runs)
 
@@ -47,17 +44,18 @@ def names_in_store(uri: str) -> list[str]:
     Raises:
         InputError: the store cannot be read.
     """
+    with _client(uri) as client:
+        return [one.name for one in client.search_experiments(max_results=1000)]
+
+
+@contextmanager
+def _client(uri: str) -> Iterator[MlflowClient]:
     prepare_environment()
     try:
         ready_store(uri)
-        return [one.name for one in MlflowClient(tracking_uri=uri).search_experiments(max_results=1000)]
-    except UNREADABLE as error:
-        raise _unreadable(uri, error) from error
-
-
-def _unreadable(uri: str, error: Exception) -> InputError:
-    reason = masked(str(error)).strip().splitlines()[0][:200]
-    return InputError(f"--tracking-uri: {masked(uri)} cannot be read ({reason})")
+        yield MlflowClient(tracking_uri=uri)
+    except (MlflowException, SQLAlchemyError, OSError, TrackingError) as error:
+        raise InputError(f"--tracking-uri: {masked(uri)} cannot be read ({first_line(error)})") from error
 
 
 def _experiment_id(client: MlflowClient, shown: str, name: str) -> str:
@@ -65,21 +63,9 @@ def _experiment_id(client: MlflowClient, shown: str, name: str) -> str:
     if found is not None:
         return str(found.experiment_id)
     there = client.search_experiments(max_results=1000)
-    for experiment in there:
-        if experiment.experiment_id == name:
-            return str(name)
+    if any(experiment.experiment_id == name for experiment in there):
+        return name
     raise no_experiment(shown, name, [experiment.name for experiment in there])
-
-
-def _runs(client: MlflowClient, experiment_id: str) -> list[StoredRun]:
-    found: list[StoredRun] = []
-    token = None
-    while True:
-        page = client.search_runs([experiment_id], max_results=PAGE, page_token=token)
-        found += map(_stored, page)
-        token = page.token
-        if not token:
-            return found
 
 
 def _stored(run: Run) -> StoredRun:

@@ -9,14 +9,13 @@ from __future__ import annotations
 import json
 import math
 import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
 from bios_sweep.errors import InputError
 from bios_sweep.mirror.mlflow.runs import Experiment, StoredRun, check_runs, first_value, no_experiment
-from bios_sweep.mirror.mlflow.web import WAY_IN, authorization, open_signed, split_credentials, tls_context
+from bios_sweep.mirror.mlflow.web import WAY_IN, open_signed
 from bios_sweep.secrecy import masked
 
 PAGE = 5_000  # runs per request; the API allows 50 000 (chosen, not measured)
@@ -28,9 +27,7 @@ class MlflowServer:
     """The few questions asked of a server."""
 
     def __init__(self, uri: str) -> None:
-        self._base = f"{split_credentials(uri)[0].rstrip('/')}/api/2.0/mlflow/"
-        self._headers = {"Content-Type": "application/json"} | authorization(uri)
-        self._tls = tls_context(uri)
+        self._uri = uri
         self.shown = masked(uri)
 
     def ask(
@@ -41,11 +38,9 @@ class MlflowServer:
         Raises:
             InputError: no answer, no permission, or no MLflow.
         """
-        address = self._base + path + (f"?{urlencode(query)}" if query else "")
-        content = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(address, content, self._headers)
+        asked = f"/api/2.0/mlflow/{path}" + (f"?{urlencode(query)}" if query else "")
         try:
-            with open_signed(request, seconds=SECONDS, context=self._tls) as answer:
+            with open_signed(self._uri, asked, body, seconds=SECONDS) as answer:
                 found = json.load(answer)
         except urllib.error.HTTPError as error:
             self._refused(error)

@@ -1,6 +1,6 @@
 """The runs of an MLflow experiment as plain values, and as a table; those of our own sweeps are known.
 
-Where they come from is the business of `mlflow_rest` (a server) and `mlflow_local` (a database or file).
+Where they come from is the business of `rest` (a server) and `local` (a database or file).
 """
 
 from __future__ import annotations
@@ -77,8 +77,7 @@ def raw_table(experiment: Experiment) -> RawTable:
     runs = sorted(experiment.runs, key=lambda run: (run.started, run.run_id))
     columns: dict[str, tuple[str, ...]] = {"status": tuple(run.status for run in runs)}
     for kind in ("params", "metrics", "tags"):
-        keys = dict.fromkeys(key for run in runs for key in getattr(run, kind))
-        for key in keys:
+        for key in dict.fromkeys(key for run in runs for key in getattr(run, kind)):
             if kind == "tags" and key.startswith("mlflow.") and key != "mlflow.source.git.commit":
                 continue
             cells = [getattr(run, kind).get(key) for run in runs]
@@ -109,7 +108,7 @@ def own_sweep(
     also = (f"other sweeps of the experiment, chosen with --sweep: {', '.join(others[:SHOWN])}",)
     metric = metric_of_sweep(experiment.source, parent, value, direction)
     notes = (*filter(None, [metric.doubt]), *(also if others else ()))
-    table = _own_table(experiment.source, parent, tag, runs, metric, notes)
+    table = _own_table(experiment.source, parent, runs, metric, notes)
     own = sorted(
         (run for run in runs if run.tags[tag] == BASELINE), key=lambda run: status_of(run) == Status.FAILED
     )
@@ -117,22 +116,19 @@ def own_sweep(
 
 
 def trials_of(experiment: Experiment, parent: StoredRun) -> list[StoredRun]:
-    """The trials that a sweep used, its own and those of others, in the order of their start."""
+    """The trials that a sweep used, its own and those of others, in the order of their start.
+
+    One that was run twice, to see whether a script honours its seed, is in no verdict and is left out.
+    """
     tag = sweep_tag(parent.tags["sweep_id"])
-    return sorted(
-        (r for r in experiment.runs if r.tags.get(tag) and r.tags.get("kind") == "trial" and not _control(r)),
-        key=lambda r: (r.started, r.run_id),
-    )
+    trials = (run for run in experiment.runs if run.tags.get(tag) and run.tags.get("kind") == "trial")
+    used = (run for run in trials if run.tags.get("stage") != Stage.CONTROL)
+    return sorted(used, key=lambda run: (run.started, run.run_id))
 
 
 def listed_seeds(parent: StoredRun) -> list[int]:
     """The seeds of the sweep's screening; its confirmation has others."""
     return _listed(parent.params.get("seeds", "[]"))
-
-
-def _control(run: StoredRun) -> bool:
-    """A trial run twice, to see whether a script honours its seed: no verdict uses it."""
-    return run.tags.get("stage") == Stage.CONTROL
 
 
 def metric_of_sweep(
@@ -165,26 +161,16 @@ def seed_of_run(run: StoredRun) -> int:
     return int(run.params.get("seed", run.tags.get("seed", "0")))
 
 
-def settings_told(runs: Sequence[StoredRun]) -> list[str]:
-    """The settings among the parameters of a sweep's trials: ours in our order, then a script's own."""
-    told = {name for run in runs for name in run.params}.difference(BESIDE)
-    ours = [name for name in setting_names() if name in told]
-    return [*ours, *sorted(told.difference(ours))]
-
-
 def _own_table(
-    source: str,
-    parent: StoredRun,
-    tag: str,
-    runs: Sequence[StoredRun],
-    metric: Metric,
-    notes: tuple[str, ...],
+    source: str, parent: StoredRun, runs: Sequence[StoredRun], metric: Metric, notes: tuple[str, ...]
 ) -> RunTable:
+    tag = sweep_tag(parent.tags["sweep_id"])
     screened = set(listed_seeds(parent))
     seeds = tuple(map(seed_of_run, runs))
-    own = [run.tags.get("arm") == run.tags[tag] for run in runs]
     statuses = tuple(status_of(run) for run in runs)
-    names = settings_told(runs)
+    listed = {name for run in runs for name in run.params}.difference(BESIDE)
+    ours = [name for name in setting_names() if name in listed]
+    names = [*ours, *sorted(listed.difference(ours))]  # then a script's own
     return RunTable(
         source=f"{source}, sweep {parent.tags['sweep_id']}",
         arms=tuple(run.tags[tag] for run in runs),
@@ -199,7 +185,7 @@ def _own_table(
         ),
         metric=metric,
         settings={name: tuple(parsed_setting(run.params.get(name, "")) for run in runs) for name in names},
-        factors=tuple(_tag(run, "factor") if mine else "" for run, mine in zip(runs, own, strict=True)),
+        factors=tuple(_tag(run, "factor") if run.tags.get("arm") == run.tags[tag] else "" for run in runs),
         levels=tuple(parsed_setting(_tag(run, "level")) for run in runs),
         costs={"tokens": tuple(run.metrics.get("tokens", math.nan) for run in runs)},
         places=tuple(f"run {run.run_id}" for run in runs),

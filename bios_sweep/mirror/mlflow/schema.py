@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Set
+from collections.abc import Callable, Set
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
@@ -43,14 +43,6 @@ class Look:
     reason: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Revisions:
-    """The migrations that the installed MLflow knows, and the last of them."""
-
-    known: frozenset[str]
-    head: str
-
-
 def look(file: Path) -> Look:
     """Look at a file without changing it (SQLite takes back what a killed writer had not finished)."""
     if not file.exists():
@@ -82,6 +74,36 @@ def refusal(file: Path, seen: Look) -> str:
     return f"{file}: {reasons[seen.kind]}" if seen.kind in reasons else ""
 
 
+def ready_store(
+    uri: str, *, ours: bool = False, start_over: Callable[[], None] | None = None
+) -> tuple[bool, Path | None]:
+    """Make the store of an SQLite address usable by this MLflow; every other address is left alone.
+
+    Of several processes that come at once one does it. ours: the store is upgraded wherever it is older;
+    another one only where MLflow would do so itself. start_over: called before a half-migrated store is set
+    aside (renamed, never deleted) for a new one; not given, such a store is refused.
+
+    Returns:
+        Whether the store is new and empty, and where the half-migrated one lies, if it was one.
+
+    Raises:
+        HalfMigratedError: MLflow was killed while it made or upgraded the tables.
+        InputError: another program's database, a newer MLflow's, or no database at all.
+        TrackingError: locked, changed by another process meanwhile, or not upgraded though it was whole.
+        OSError, SQLAlchemyError: the disk is full, or the folder cannot be written.
+    """
+    if not uri.startswith("sqlite:///") or is_current(sqlite_file(uri)):
+        return False, None
+    from bios_sweep.mirror.mlflow.birth import make_ready  # seconds that a ready store need not wait
+
+    return make_ready(sqlite_file(uri).resolve(), ours=ours, start_over=start_over)  # a link stays a link
+
+
+def sqlite_file(uri: str) -> Path:
+    """The file of an SQLite address."""
+    return Path(uri.removeprefix("sqlite:///").partition("?")[0])
+
+
 def connect(file: Path) -> sqlite3.Connection:
     """A connection that makes no file and begins no transaction by itself."""
     address = f"{file.absolute().as_uri()}?mode=rw"
@@ -104,15 +126,15 @@ def layout(database: sqlite3.Connection) -> Layout:
 
 
 @cache
-def installed() -> Revisions | None:
-    """The installed MLflow's migrations, read from its scripts; None where they are not as expected."""
+def installed() -> tuple[frozenset[str], str] | None:
+    """All migrations of the installed MLflow and the last, by its scripts; None where they are unexpected."""
     found = find_spec("mlflow")
     folders = found.submodule_search_locations if found is not None else None
     scripts = sorted((Path(folders[0]) / REVISIONS).glob("[0-9a-z]*.py")) if folders else []
     texts = [script.read_text(encoding="utf-8") for script in scripts]
     known = frozenset(name for text in texts for name in _names("revision", text))
     heads = known - {name for text in texts for name in _names("down_revision", text)}
-    return Revisions(known=known, head=min(heads)) if len(heads) == 1 else None
+    return (known, min(heads)) if len(heads) == 1 else None
 
 
 def _names(what: str, text: str) -> list[str]:
@@ -131,13 +153,14 @@ def _revision(database: sqlite3.Connection) -> str:
     return "+".join(str(row[0]) for row in rows)
 
 
-def _kind(tables: Set[str], revision: str, mlflow: Revisions | None) -> str:
+def _kind(tables: Set[str], revision: str, mlflow: tuple[frozenset[str], str] | None) -> str:
     if not tables - {"alembic_version"} and not revision:
         return EMPTY
     if mlflow is None:
         return UNKNOWN
-    if revision in mlflow.known:
-        return CURRENT if revision == mlflow.head else BEHIND
+    known, head = mlflow
+    if revision in known:
+        return CURRENT if revision == head else BEHIND
     if not tables & FIRST_TABLES:
         return FOREIGN
     return NEWER if revision else BEHIND

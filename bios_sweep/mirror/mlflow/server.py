@@ -12,11 +12,10 @@ import time
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 from bios_sweep.errors import InputError, TrackingError
-from bios_sweep.mirror.mlflow.addresses import default_tracking_uri, is_web, sqlite_file
-from bios_sweep.mirror.mlflow.ready import ready_store
+from bios_sweep.mirror.mlflow.schema import ready_store, sqlite_file
+from bios_sweep.mirror.mlflow.tracker import default_tracking_uri, is_web
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.secrecy import masked
 
@@ -39,9 +38,7 @@ class UiServer:
     def __enter__(self) -> UiServer:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def stop(self) -> None:
@@ -75,7 +72,7 @@ def serve_ui(workspace: Workspace, tracking_uri: str, port: int | None = None) -
         raise InputError(f"{masked(tracking_uri)} is a server already; open it in a browser")
     if not sqlite_file(tracking_uri).exists():
         raise InputError(f"{sqlite_file(tracking_uri)}: no tracking store yet; run a sweep first")
-    port = _free_port() if port is None else _require_free(port)
+    port = _usable(port)
     ready_store(tracking_uri, ours=tracking_uri == default_tracking_uri(workspace))
     log = workspace.root / "ui.log"
     with log.open("wb") as output:
@@ -88,7 +85,7 @@ def serve_ui(workspace: Workspace, tracking_uri: str, port: int | None = None) -
         )
     server = UiServer(process=process, url=f"http://{HOST}:{port}")
     try:
-        _wait_until_healthy(server, log, START_SECONDS)
+        _wait_until_healthy(server, log)
     except BaseException:
         server.stop()
         raise
@@ -105,8 +102,8 @@ def _command(tracking_uri: str, port: int) -> list[str]:
     ]
 
 
-def _wait_until_healthy(server: UiServer, log: Path, wait_seconds: float) -> None:
-    deadline = time.monotonic() + wait_seconds
+def _wait_until_healthy(server: UiServer, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if server.process.poll() is not None:
             raise TrackingError(f"the MLflow server ended with status {server.process.returncode}; see {log}")
@@ -117,22 +114,18 @@ def _wait_until_healthy(server: UiServer, log: Path, wait_seconds: float) -> Non
             if answer.read(16).strip() == b"OK":
                 return
         time.sleep(0.1)
-    raise TrackingError(f"the MLflow server did not answer within {wait_seconds:g} s; see {log}")
+    raise TrackingError(f"the MLflow server did not answer within {START_SECONDS:g} s; see {log}")
 
 
-def _free_port() -> int:
+def _usable(port: int | None) -> int:
+    """The wanted port where nobody has it, else (None) a free one."""
     with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
-
-
-def _require_free(port: int) -> int:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if port is not None:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((HOST, port))
+            probe.bind((HOST, port or 0))
         except (OSError, OverflowError) as error:
             raise InputError(
                 f"port {port} cannot be used ({error}); choose another, for example 5001"
             ) from error
-    return port
+        return int(probe.getsockname()[1])

@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import mlflow
 from mlflow import MlflowClient
@@ -34,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True)
-class KnownRun:
+class MirroredRun:
     """A run as this process knows it. points: None until the run's history was read."""
 
     run_id: str
@@ -76,34 +77,26 @@ class MlflowStore:
         """MLflow's id of the experiment."""
         return self._experiment.experiment_id
 
-    def find_sweep(self, sweep_id: str) -> KnownRun | None:
+    def find_sweep(self, sweep_id: str) -> MirroredRun | None:
         """The parent run of a sweep."""
         return self._only(self._search(f"tags.kind = 'sweep' and tags.sweep_id = '{sweep_id}'"))
 
-    def find_trial(self, key: str) -> KnownRun | None:
+    def find_trial(self, key: str) -> MirroredRun | None:
         """The child run of a trial, whichever sweep made it."""
         return self._only(self._search(f"tags.kind = 'trial' and tags.trial_key = '{key}'"))
 
-    def trials_of(self, tag: str) -> dict[str, KnownRun]:
+    def trials_of(self, tag: str) -> dict[str, MirroredRun]:
         """Every child run with that tag, by trial key: one call where single look-ups would take many."""
         found: dict[str, list[Run]] = {}
         for run in self._search(f"tags.kind = 'trial' and tags.`{tag}` != ''"):
             found.setdefault(run.data.tags["trial_key"], []).append(run)
-        known = {key: self._only(runs) for key, runs in found.items()}
-        return {key: run for key, run in known.items() if run is not None}
+        return {key: one for key, runs in found.items() if (one := self._only(runs)) is not None}
 
     def _search(self, condition: str) -> list[Run]:
-        found: list[Run] = []
-        token = None
-        while True:
-            order = ["attributes.start_time ASC", "attributes.run_id ASC"]
-            page = self._client.search_runs([self.experiment_id], condition, order_by=order, page_token=token)
-            found += page
-            token = page.token
-            if not token:
-                return found
+        order = ["attributes.start_time ASC", "attributes.run_id ASC"]
+        return all_runs(self._client, self.experiment_id, filter_string=condition, order_by=order)
 
-    def _only(self, runs: Sequence[Run]) -> KnownRun | None:
+    def _only(self, runs: Sequence[Run]) -> MirroredRun | None:
         """The one run of an identity, the fullest; doubles are deleted (MLflow keeps deleted runs).
 
         `create_run` cannot be repeated safely: where its answer is lost, or comes after we gave up, the run
@@ -112,25 +105,23 @@ class MlflowStore:
         if not runs:
             return None
         first, *doubles = sorted(runs, key=_fullest_first)
-        for run in doubles:
-            self._delete(run.info.run_id, first.info.run_id)
+        for double in (run.info.run_id for run in doubles):
+            try:
+                self._client.delete_run(double)
+            except MlflowException as error:  # not everyone may delete; the first is mirrored all the same
+                why = masked(str(error))
+                _log.warning("run %s is a double of %s and stays: %s", double, first.info.run_id, why)
+            else:
+                _log.info("run %s was a double of %s and is deleted", double, first.info.run_id)
         return _known(first)
 
-    def _delete(self, double: str, first: str) -> None:
-        try:
-            self._client.delete_run(double)
-        except MlflowException as error:  # not everyone may delete; the first one is mirrored all the same
-            _log.warning("run %s is a double of %s and stays: %s", double, first, masked(str(error)))
-        else:
-            _log.info("run %s was a double of %s and is deleted", double, first)
-
-    def create(self, content: RunContent) -> KnownRun:
+    def create(self, content: RunContent) -> MirroredRun:
         """A new run with all its tags at once, so that it can be found from its first moment on."""
         tags = {**content.birth, **content.tags}
         run = self._client.create_run(
             self.experiment_id, start_time=content.started, tags=tags, run_name=content.name
         )
-        return KnownRun(
+        return MirroredRun(
             run_id=run.info.run_id,
             status=RunStatus.RUNNING,
             ended=None,
@@ -139,7 +130,7 @@ class MlflowStore:
             points=set(),
         )
 
-    def push(self, known: KnownRun, content: RunContent) -> None:
+    def push(self, known: MirroredRun, content: RunContent) -> None:
         """Add to a run what it lacks. A finished run stays finished; params are never rewritten."""
         params = {name: text for name, text in content.params.items() if name not in known.params}
         tags = {name: text for name, text in content.tags.items() if known.tags.get(name) != text}
@@ -150,7 +141,7 @@ class MlflowStore:
         self._log_inputs(known, content.inputs)
         self._set_status(known, content)
 
-    def upload(self, known: KnownRun, files: Mapping[str, Path], *, tag: str, digest: str) -> None:
+    def upload(self, known: MirroredRun, files: Mapping[str, Path], *, tag: str, digest: str) -> None:
         """Store files (name in the store -> file) unless the tag says that these are there.
 
         Raises:
@@ -190,7 +181,7 @@ class MlflowStore:
         self._client.set_experiment_tag(self.experiment_id, key, value)
         self._experiment.tags[key] = value
 
-    def _missing_points(self, known: KnownRun, points: Sequence[MetricPoint]) -> list[MetricPoint]:
+    def _missing_points(self, known: MirroredRun, points: Sequence[MetricPoint]) -> list[MetricPoint]:
         if known.points is None and points:
             there = {point.key for point in points} & known.metrics
             known.points = {
@@ -202,7 +193,7 @@ class MlflowStore:
 
     def _log(
         self,
-        known: KnownRun,
+        known: MirroredRun,
         points: Sequence[MetricPoint],
         params: Mapping[str, str],
         tags: Mapping[str, str],
@@ -220,36 +211,45 @@ class MlflowStore:
         if points:
             known.points = (known.points or set()) | {point.identity for point in points}
 
-    def _log_inputs(self, known: KnownRun, inputs: Iterable[DataInput]) -> None:
+    def _log_inputs(self, known: MirroredRun, inputs: Iterable[DataInput]) -> None:
         new = [item for item in inputs if (item.name, item.digest) not in known.inputs]
         if not new:
             return
         self._client.log_inputs(known.run_id, datasets=[_dataset(item) for item in new])
         known.inputs.update((item.name, item.digest) for item in new)
 
-    def _set_status(self, known: KnownRun, content: RunContent) -> None:
+    def _set_status(self, known: MirroredRun, content: RunContent) -> None:
         if (known.status, known.ended) == (content.status, content.ended) or not _may_change(known, content):
             return
-        if content.status == RunStatus.RUNNING:
-            if known.status != RunStatus.RUNNING:
-                self._client.update_run(known.run_id, status=RunStatus.RUNNING)
-        else:
+        if content.status != RunStatus.RUNNING:
             self._client.set_terminated(known.run_id, content.status, content.ended)
+        elif known.status != RunStatus.RUNNING:
+            self._client.update_run(known.run_id, status=RunStatus.RUNNING)
         known.status, known.ended = content.status, content.ended
 
 
-def _may_change(known: KnownRun, content: RunContent) -> bool:
+def _may_change(known: MirroredRun, content: RunContent) -> bool:
     """A finished trial stays so for ever; a guest that died says nothing on a run that already ended."""
     if known.status == RunStatus.FINISHED and not content.reopens:
         return False
     return not (content.guest and content.status == RunStatus.KILLED and known.status != RunStatus.RUNNING)
 
 
+def all_runs(client: MlflowClient, experiment_id: str, **search: Any) -> list[Run]:
+    """The runs of every page of `MlflowClient.search_runs`."""
+    found: list[Run] = []
+    token = None
+    while True:
+        page = client.search_runs([experiment_id], page_token=token, **search)
+        found += page
+        token = page.token
+        if not token:
+            return found
+
+
 def prepare_environment() -> None:
     """Make MLflow fail soon (its own retries last minutes) and keep it quiet; the user's own values win."""
-    os.environ.pop(
-        "MLFLOW_RUN_ID", None
-    )  # set by MLflow's own launchers, it would attach us to a foreign run
+    os.environ.pop("MLFLOW_RUN_ID", None)  # of MLflow's own launchers, it would attach us to a foreign run
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # the mirror looks first, then tries again
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # two lines per run otherwise
@@ -259,9 +259,8 @@ def prepare_environment() -> None:
 
 def folder_files(folder: Path, prefix: str) -> tuple[dict[str, Path], str]:
     """The files below a folder, by their names in the store, and a digest of names and contents."""
-    files = {
-        f"{prefix}/{file.relative_to(folder)}": file for file in sorted(folder.rglob("*")) if file.is_file()
-    }
+    found = filter(Path.is_file, sorted(folder.rglob("*")))
+    files = {f"{prefix}/{file.relative_to(folder)}": file for file in found}
     digest = hashlib.sha256()
     for name, file in files.items():
         with file.open("rb") as content:
@@ -274,9 +273,9 @@ def _fullest_first(run: Run) -> tuple[bool, int, str]:
     return run.info.status != RunStatus.FINISHED, -len(data.metrics) - len(data.params), run.info.run_id
 
 
-def _known(run: Run) -> KnownRun:
+def _known(run: Run) -> MirroredRun:
     datasets = run.inputs.dataset_inputs if run.inputs is not None else []
-    return KnownRun(
+    return MirroredRun(
         run_id=run.info.run_id,
         status=run.info.status,
         ended=run.info.end_time,

@@ -1,23 +1,27 @@
-"""MLflow as a tracker: an SQLite file or a server. Light: MLflow itself is loaded where it records."""
+"""MLflow as a tracker, an SQLite file or a server: which addresses are usable, and links into the UI.
+
+Light on purpose: a wrong address must be refused before seconds are spent importing MLflow.
+"""
 
 from __future__ import annotations
 
+import json
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlencode, urlsplit
 
+from bios_sweep.errors import InputError
 from bios_sweep.mirror.cursor import awaited, read_cursor
-from bios_sweep.mirror.mlflow.addresses import (
-    check_tracking,
-    default_tracking_uri,
-    is_web,
-    sqlite_file,
-    ui_link,
-)
-from bios_sweep.mirror.mlflow.ready import ready_store
-from bios_sweep.mirror.mlflow.schema import BEHIND, is_current, look
+from bios_sweep.mirror.mlflow.schema import BEHIND, is_current, look, ready_store, refusal, sqlite_file
+from bios_sweep.mirror.mlflow.web import check_server
 from bios_sweep.ports import Recorder
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.secrecy import masked
 
+SQLITE_MAGIC = b"SQLite format 3\x00"  # https://www.sqlite.org/fileformat.html, section 1.3.1
+WEB = ("http", "https")
 LOCAL_UI = "http://127.0.0.1:5000"
 
 
@@ -58,3 +62,81 @@ class MlflowTracker:
             return f"MLflow: {ui_link(masked(self.uri), experiment, view=sweep_id)}"
         link = ui_link(LOCAL_UI, experiment, view=sweep_id)
         return f"MLflow: start `bios-sweep ui{options}`, then {link}"
+
+
+def default_tracking_uri(workspace: Workspace) -> str:
+    """The workspace's own store; absolute, since MLflow would look in the working directory."""
+    return f"sqlite:///{workspace.store}"
+
+
+def is_web(uri: str) -> bool:
+    """Whether the address is a server's (and so has its own UI)."""
+    return urlsplit(uri).scheme in WEB
+
+
+def check_tracking(uri: str, workspace: Workspace | None = None) -> None:
+    """Refuse an address that cannot be used, within seconds and without leaving a trace anywhere.
+
+    With `workspace`, its own store may be missing: it is made together with the workspace.
+
+    Raises:
+        InputError: unknown kind of address, no answer, not MLflow, a newer MLflow's or another program's
+            database, or a folder that cannot be written.
+    """
+    scheme = urlsplit(uri).scheme
+    if scheme in WEB:
+        check_server(uri)
+    elif scheme == "sqlite":
+        _check_sqlite(uri, made_later=workspace is not None and uri == default_tracking_uri(workspace))
+    else:
+        raise InputError(
+            f"tracking.uri: {masked(uri)!r} is not supported; give http(s)://HOST:PORT of an MLflow server "
+            "(a database such as PostgreSQL goes behind one), sqlite:////ABSOLUTE/PATH/mlflow.db or "
+            "jsonl:///ABSOLUTE/FOLDER for files without MLflow"
+        )
+
+
+def ui_link(base_url: str, experiment_id: str, run_ids: Sequence[str] = (), view: str = "") -> str:
+    """Where people look: the comparison of `run_ids`, else the experiment's runs in the saved `view`.
+
+    An experiment not known yet ('') gives the list of experiments.
+
+    Without workflowType MLflow 3 opens its GenAI pages, which show no training runs.
+    """
+    base = masked(base_url).replace("***@", "").rstrip("/")
+    if not experiment_id:
+        return f"{base}/#/experiments"
+    if run_ids:
+        query = urlencode({"runs": json.dumps(list(run_ids)), "experiments": json.dumps([experiment_id])})
+        return f"{base}/#/compare-runs?{query}"
+    query = urlencode({"workflowType": "machine_learning"} | ({"viewStateShareKey": view} if view else {}))
+    return f"{base}/#/experiments/{experiment_id}/runs?{query}"
+
+
+def _check_sqlite(uri: str, *, made_later: bool) -> None:
+    file = sqlite_file(uri)
+    if not file.is_absolute():
+        raise InputError(
+            f"tracking.uri: {masked(uri)} is relative and would move with the working directory; "
+            f"write sqlite:///{file.absolute()}"
+        )
+    folder = file.parent
+    while made_later and not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise InputError(
+            f"tracking.uri: folder {folder} is missing or cannot be written; make it or choose another"
+        )
+    if file.exists() and not _is_database(file):
+        raise InputError(
+            f"tracking.uri: {file} is no SQLite database that can be written; choose another file"
+        )
+    if problem := refusal(file, look(file)):
+        raise InputError(f"tracking.uri: {problem}")
+
+
+def _is_database(file: Path) -> bool:
+    if not file.is_file() or not os.access(file, os.R_OK | os.W_OK):
+        return False
+    with file.open("rb") as content:
+        return content.read(len(SQLITE_MAGIC)) in (b"", SQLITE_MAGIC)

@@ -46,10 +46,8 @@ def sign_in(uri: str) -> str:
     In the address itself they would show up in every message that MLflow writes about it.
     """
     address, pair = split_credentials(uri)
-    if pair is not None:
-        os.environ.update(
-            {name: value for name, value in zip((USERNAME, PASSWORD), pair, strict=True) if value}
-        )
+    given = zip((USERNAME, PASSWORD), pair or ("", ""), strict=True)
+    os.environ.update({name: value for name, value in given if value})
     return address
 
 
@@ -108,15 +106,19 @@ class _SameServer(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def open_signed(request: urllib.request.Request, *, seconds: float, context: ssl.SSLContext | None) -> Any:
-    """The answer to a request that carries our credentials.
+def open_signed(uri: str, path: str, question: Any, *, seconds: float) -> Any:
+    """The answer to a request that carries our credentials. question: sent as JSON; None only gets.
 
     Raises:
         InputError: it is redirected to another server.
         OSError, ValueError: as `urllib.request.urlopen`.
     """
-    opener = urllib.request.build_opener(_SameServer, urllib.request.HTTPSHandler(context=context))
-    return opener.open(request, timeout=seconds)
+    headers = {"Content-Type": "application/json"} | authorization(uri)
+    content = None if question is None else json.dumps(question).encode()
+    address = split_credentials(uri)[0].rstrip("/") + path
+    handler = urllib.request.HTTPSHandler(context=tls_context(uri))
+    opener = urllib.request.build_opener(_SameServer, handler)
+    return opener.open(urllib.request.Request(address, content, headers), timeout=seconds)
 
 
 def _same_server(before: str, after: str) -> bool:
@@ -142,7 +144,13 @@ def check_server(uri: str) -> None:
     Raises:
         InputError: one sentence, without credentials.
     """
-    _check_spelling(uri)
+    try:  # an address whose password has a / in it names another host; it must not be asked, nor shown
+        urlsplit(uri).port  # noqa: B018 - reading it is the check
+    except ValueError:
+        raise InputError(
+            "tracking.uri: is no address; in a user or password write / as %2F, ? as %3F, # as %23, "
+            f"@ as %40, or leave both out and {WAY_IN}"
+        ) from None
     body = _ask(uri, HEALTH, None)
     if body.strip() != b"OK":
         raise InputError(
@@ -152,25 +160,11 @@ def check_server(uri: str) -> None:
         _ask(uri, SEARCH, {"max_results": 1})
 
 
-def _check_spelling(uri: str) -> None:
-    """An address whose password has a / in it names another host; it must not be asked, nor shown."""
-    try:
-        urlsplit(uri).port  # noqa: B018 - reading it is the check
-    except ValueError:
-        raise InputError(
-            "tracking.uri: is no address; in a user or password write / as %2F, ? as %3F, # as %23, "
-            f"@ as %40, or leave both out and {WAY_IN}"
-        ) from None
-
-
 def _ask(uri: str, path: str, question: Mapping[str, object] | None) -> bytes:
-    """The first bytes of an answer. question: sent as JSON; None only gets."""
-    address, shown = split_credentials(uri)[0].rstrip("/"), masked(uri)
-    headers = {"Content-Type": "application/json"} | authorization(uri)
-    content = None if question is None else json.dumps(question).encode()
-    request = urllib.request.Request(address + path, content, headers)
+    """The first bytes of an answer."""
+    shown = masked(uri)
     try:
-        with open_signed(request, seconds=HEALTH_SECONDS, context=tls_context(uri)) as answer:
+        with open_signed(uri, path, question, seconds=HEALTH_SECONDS) as answer:
             return bytes(answer.read(64))
     except urllib.error.HTTPError as error:
         raise InputError(f"tracking.uri: {shown} {_refusal(error.code, path)}") from None

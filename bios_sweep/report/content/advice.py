@@ -124,10 +124,6 @@ def next_step(verdict: Verdict) -> str:
     """What would decide an open question; an empty string where nothing is open."""
     if verdict.verdict != Word.INCONCLUSIVE:
         return ""
-    return _what_would_decide(verdict)
-
-
-def _what_would_decide(verdict: Verdict) -> str:
     if verdict.extend:
         return "the best level ends the grid: extend it"
     for kind in (TOO_SMALL, SIZE_OPEN, MORE_SEEDS):

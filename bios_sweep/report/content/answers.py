@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bios_sweep.jsonable import FLAT
-from bios_sweep.records.owner import Owner
+from bios_sweep.records.workspace import Owner
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from bios_sweep.procedure import Results, State
 from bios_sweep.procedure.tables import table_of
 from bios_sweep.report.content.wording import finite_or_none
 from bios_sweep.study.arms import Arm
-from bios_sweep.study.decision import JUDGING
+from bios_sweep.study.design import JUDGING
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.trials import TrialResult, TrialSpec
 from bios_sweep.vocabulary import Stage, Status
@@ -60,7 +60,7 @@ def arm_row(plan: Plan, state: State, arm: Arm, results: Results) -> ArmRow:
     trials = _trials(state, arm)
     finals = {
         stage: {
-            trial.seed: results[trial.key].final.get(plan.study.metric.name)
+            str(trial.seed): results[trial.key].final.get(plan.study.metric.name)
             for trial in trials
             if trial.stage == stage and trial.key in results and results[trial.key].status == Status.COMPLETED
         }
@@ -78,9 +78,7 @@ def arm_row(plan: Plan, state: State, arm: Arm, results: Results) -> ArmRow:
         settings=arm.settings.by_name(),
         examples=arm.examples(),
         notes=tuple(arm.notes),
-        finals={
-            stage: {str(seed): value for seed, value in seeds.items()} for stage, seeds in finals.items()
-        },
+        finals=finals,
         mean=statistics.fmean(screened) if whole else None,
         statuses=dict(statuses),
         trial_keys=tuple(trial.key for trial in trials),

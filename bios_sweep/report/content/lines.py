@@ -11,18 +11,8 @@ from bios_sweep.decision.statement import Verdict, question_titles
 from bios_sweep.procedure import NOT_SERVED, UNFINISHED
 from bios_sweep.reasons import Kind
 from bios_sweep.report.content.summary import Counts, FailureRow, Summary
-from bios_sweep.report.content.wording import (
-    bounded,
-    clean,
-    ended_as,
-    gain,
-    number,
-    plural,
-    times,
-    times_bounded,
-    times_interval,
-)
-from bios_sweep.vocabulary import Word
+from bios_sweep.report.content.wording import bounded, clean, ended_as, gain, interval, number, plural, times
+from bios_sweep.vocabulary import Status, Word
 
 
 def titled(verdicts: Sequence[Verdict]) -> list[tuple[str, Verdict]]:
@@ -45,14 +35,9 @@ def contrast(verdict: Verdict) -> str:
     return f"{of} over {over}"
 
 
-def effect(verdict: Verdict) -> str:
-    """`+1.22 [+1.08, +1.33]`: the gain in percent and its bounds."""
-    return bounded(verdict.effect_percent, verdict.lower, verdict.upper)
-
-
 def cost(verdict: Verdict) -> str:
     """`x1.80 [1.71, 1.89]`: the time of the level in question over the default's, and its bounds."""
-    return times_bounded(verdict.cost_ratio, verdict.cost_lower, verdict.cost_upper)
+    return bounded(verdict.cost_ratio, verdict.cost_lower, verdict.cost_upper, times)
 
 
 def verdict_line(summary: Summary) -> str:
@@ -95,7 +80,7 @@ def cost_line(verdict: Verdict) -> str:
     """What the level in question costs, where it was timed; an empty string where it was not."""
     if verdict.cost_ratio is None:
         return ""
-    bounds = times_interval(verdict.cost_lower, verdict.cost_upper)
+    bounds = interval(verdict.cost_lower, verdict.cost_upper, times)
     text = f"time of {_in_question(verdict)}: {times(verdict.cost_ratio)} the default's {bounds}".rstrip()
     if verdict.hardware:
         text += f" on {clean(verdict.hardware)}"
@@ -165,10 +150,18 @@ def other_reasons(verdict: Verdict, *but: Kind) -> list[str]:
     ]
 
 
+def evidence(verdict: Verdict) -> list[str]:
+    """What speaks for the verdict: its sentence, the other reasons, what it costs."""
+    return list(filter(None, (verdict.sentence, *other_reasons(verdict), cost_line(verdict))))
+
+
 def failure_lines(failures: Sequence[FailureRow]) -> list[str]:
-    """Trials without a completed result, in the given order; equal causes of an arm share a line."""
+    """Trials without a completed result, equal causes of an arm in a line.
+
+    Failed ones stand before diverged ones: the first need repair, the second are outcomes.
+    """
     groups: dict[tuple[str, str, str], list[str]] = {}
-    for row in failures:
+    for row in sorted(failures, key=lambda row: row.status != Status.FAILED):
         cause = clean(row.cause) or "cause not recorded"
         key = (clean(row.arm), ended_as(row.status, row.failure), cause)
         groups.setdefault(key, []).append(str(row.seed))

@@ -10,7 +10,7 @@ from typing import Any
 from bios_sweep.curves.remedies import REMEDIES, remedy_text
 from bios_sweep.decision.bounds import Bound
 from bios_sweep.decision.costs import CostRatio
-from bios_sweep.decision.frontier import Point, frontier
+from bios_sweep.decision.frontier import FrontierPoint, frontier
 from bios_sweep.decision.moderators import Interaction, interaction
 from bios_sweep.jsonable import LEFT_OUT
 from bios_sweep.procedure import WINNER, Results, State, diagnosis_of, table_of
@@ -21,60 +21,28 @@ from bios_sweep.study.plan import Plan
 from bios_sweep.vocabulary import Stage
 
 
-@dataclass(frozen=True, kw_only=True)
-class FrontierRow:
-    """An arm's gain in percent and its time over the baseline's, each with bounds (None: unbounded).
-
-    steps, examples: of a whole training, which hold on any hardware. on_frontier: no arm is both better and
-    faster.
-    """
-
-    arm: str
-    gain: float
-    lower: float | None
-    upper: float | None
-    cost_ratio: float
-    cost_lower: float
-    cost_upper: float
-    steps: int
-    examples: int
-    on_frontier: bool
-
-
-def frontier_rows(plan: Plan, state: State) -> tuple[FrontierRow, ...]:
+def frontier_points(plan: Plan, state: State) -> tuple[FrontierPoint, ...]:
     """Arms whose gain and cost are both known, cheapest first; the default among them at 0 % and 1."""
     bounds = {bound.arm: bound for finding in state.screening.values() for bound in finding.bounds}
     name = plan.baseline.name
     bounds[name] = Bound(arm=name, gain=0.0, lower=0.0, upper=0.0, standard_error=0.0, pooled=True)
     costs = {name: CostRatio(arm=name, ratio=1.0, lower=1.0, upper=1.0), **state.costs}
     points = [
-        Point(
+        FrontierPoint(
             arm=arm.name,
-            gain=bounds[arm.name],
-            cost=costs[arm.name],
+            gain=bounds[arm.name].gain,
+            lower=finite_or_none(bounds[arm.name].lower),
+            upper=finite_or_none(bounds[arm.name].upper),
+            cost_ratio=costs[arm.name].ratio,
+            cost_lower=costs[arm.name].lower,
+            cost_upper=costs[arm.name].upper,
             steps=arm.settings.max_steps,
             examples=arm.examples(),
         )
         for arm in plan.arms
         if arm.name in bounds and arm.name in costs and math.isfinite(bounds[arm.name].gain)
     ]
-    if len(points) < 2 or plan.cells:
-        return ()
-    return tuple(
-        FrontierRow(
-            arm=point.arm,
-            gain=point.gain.gain,
-            lower=finite_or_none(point.gain.lower),
-            upper=finite_or_none(point.gain.upper),
-            cost_ratio=point.cost.ratio,
-            cost_lower=point.cost.lower,
-            cost_upper=point.cost.upper,
-            steps=point.steps,
-            examples=point.examples,
-            on_frontier=point.efficient,
-        )
-        for point in frontier(points)
-    )
+    return () if len(points) < 2 or plan.cells else frontier(points)
 
 
 @dataclass(frozen=True, kw_only=True)

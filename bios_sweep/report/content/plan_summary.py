@@ -131,7 +131,7 @@ def summarise_plan(
         metric=metric_row(study.metric),
         judged_on=study.metric.words,
         files=tuple(study.scenario.files),
-        baseline=study.scenario.told(study.baseline.by_name()),
+        baseline=study.scenario.engine_settings(study.baseline.by_name()),
         origins=study.origins,
         arms=tuple(arms),
         seeds=tuple(study.seeds),

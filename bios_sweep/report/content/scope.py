@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bios_sweep.decision.finding import Finding
-from bios_sweep.study.decision import VERSION
-from bios_sweep.study.design import Origin
+from bios_sweep.study.design import VERSION, Origin
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.scenario import EVALUATION, TRAIN, Cut, DataFacts
 

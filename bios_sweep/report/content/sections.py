@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from bios_sweep.audit.rollup import RollUpRow
+from bios_sweep.decision.frontier import FrontierPoint
 from bios_sweep.decision.rows import RateRow
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.report.content.lines import titled
-from bios_sweep.report.content.parts import FrontierRow, ModeratorRow, SearchRow, SignRow
+from bios_sweep.report.content.parts import ModeratorRow, SearchRow, SignRow
 from bios_sweep.report.content.summary import Summary
-from bios_sweep.report.content.wording import bounded, clean, count, gain, number, plural, times_bounded
+from bios_sweep.report.content.wording import bounded, clean, count, gain, number, plural, times
 from bios_sweep.study.arms import BASELINE
 from bios_sweep.vocabulary import Goal
 
@@ -93,17 +94,17 @@ def _level(row: RateRow) -> str:
     return value if label in ("", value) else f"{value} ({label})"
 
 
-def frontier(points: Sequence[FrontierRow]) -> Section | None:
+def frontier(points: Sequence[FrontierPoint]) -> Section | None:
     """Quality against time, and beside the time the pair that no hardware changes."""
     if not points:
         return None
     lines = ["time of a whole training over the baseline's; steps and examples hold on any hardware"]
     if efficient := ", ".join(point.arm for point in points if point.on_frontier):
         lines.append(f"no arm is both better and faster than: {efficient}")
-    columns: dict[str, Callable[[FrontierRow], str]] = {
+    columns: dict[str, Callable[[FrontierPoint], str]] = {
         "arm": lambda point: point.arm,
         "gain, %": lambda point: bounded(point.gain, *_bounds(point.lower, point.upper)),
-        "time": lambda point: times_bounded(point.cost_ratio, *_bounds(point.cost_lower, point.cost_upper)),
+        "time": lambda point: bounded(point.cost_ratio, *_bounds(point.cost_lower, point.cost_upper), times),
         "sequential steps": lambda point: count(point.steps),
         "examples": lambda point: count(point.examples),
         "frontier": lambda point: "yes" if point.on_frontier else "no",

@@ -9,7 +9,7 @@ from bios_sweep.procedure import Results, State, no_file, pairing_lines
 from bios_sweep.report.content.arm_rows import arm_row, arms_of, curves_of
 from bios_sweep.report.content.lines import headline
 from bios_sweep.report.content.parts import (
-    frontier_rows,
+    frontier_points,
     moderator_rows,
     search_row,
     sign_rows,
@@ -17,13 +17,7 @@ from bios_sweep.report.content.parts import (
 )
 from bios_sweep.report.content.scope import caveats, truncation
 from bios_sweep.report.content.summary import Counts, FailureRow, Summary, metric_row
-from bios_sweep.report.content.verdict_rows import (
-    advised,
-    not_served,
-    profiles,
-    recommended,
-    verdicts_of,
-)
+from bios_sweep.report.content.verdict_rows import advised, not_served, profiles, recommended, verdicts_of
 from bios_sweep.study.plan import Plan
 from bios_sweep.vocabulary import Status
 
@@ -43,7 +37,7 @@ def summarise(plan: Plan, state: State, results: Results, command: str) -> Summa
         margin=state.margin,
         counts=count_trials(state, results),
         verdicts=verdicts,
-        baseline=study.scenario.told(study.baseline.by_name()),
+        baseline=study.scenario.engine_settings(study.baseline.by_name()),
         origins=study.origins,
         arms=tuple(arm_row(plan, state, arm, results) for arm in arms),
         curves={arm.name: curves_of(plan, state, arm, results) for arm in arms},
@@ -52,7 +46,7 @@ def summarise(plan: Plan, state: State, results: Results, command: str) -> Summa
         recommended=recommended(plan, state),
         not_served=not_served(verdicts),
         no_file=no_file(plan, state),
-        frontier=frontier_rows(plan, state),
+        frontier=frontier_points(plan, state),
         importance=state.search.importance if state.search else {},
         search=search_row(state),
         moderators=moderator_rows(plan, state, results),

@@ -5,16 +5,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from bios_sweep.decision.finding import Margin
+from bios_sweep.decision.frontier import FrontierPoint
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.jsonable import OPTIONAL, WORDS
 from bios_sweep.reasons import Reason
 from bios_sweep.report.content.arm_rows import ArmRow, CurvePoint
-from bios_sweep.report.content.parts import FrontierRow, ModeratorRow, SearchRow, SignRow
+from bios_sweep.report.content.parts import ModeratorRow, SearchRow, SignRow
 from bios_sweep.report.content.scope import Truncation
 from bios_sweep.study.design import Origin
 from bios_sweep.study.scenario import Metric
@@ -104,7 +105,7 @@ class Summary:
     recommended: Mapping[str, Mapping[str, Any]]
     not_served: tuple[NotServed, ...]
     no_file: Reason | None = field(metadata=WORDS)
-    frontier: tuple[FrontierRow, ...]
+    frontier: tuple[FrontierPoint, ...]
     importance: Mapping[str, float]
     search: SearchRow | None
     moderators: tuple[ModeratorRow, ...]
@@ -126,8 +127,3 @@ class Summary:
     def exit_code(self) -> int:
         """0, or 3 when trials failed: the verdicts stand on what is left."""
         return 3 if self.counts.failed else 0
-
-
-def worst_first(failures: Sequence[FailureRow]) -> list[FailureRow]:
-    """Failed trials before diverged ones: the first need repair, the second are outcomes."""
-    return sorted(failures, key=lambda row: row.status != Status.FAILED)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 
 from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED, TrialEvent
 from bios_sweep.study.trials import TrialResult, TrialSpec
@@ -51,21 +50,20 @@ class Progress:
         """Trials that ended so in this run."""
         return sum(ending == status for ending in self.ended.values())
 
-    def staged(self, planned: int, finished: int | None) -> Progress:
-        """With another number of trials in all, `finished` of them with a result by now (None: as before)."""
-        before = self.before if finished is None else max(0, finished - len(self.ended))
-        return replace(self, planned=planned, before=before)
+    def staged(self, planned: int, finished: int) -> Progress:
+        """With another number of trials in all, `finished` of them with a result by now."""
+        return replace(self, planned=planned, before=max(0, finished - len(self.ended)))
 
     def after(self, event: TrialEvent, spec: TrialSpec, now: float) -> Progress:
         """With one more event, at clock seconds `now`."""
         weight = float(spec.settings.max_steps * spec.settings.batch_size)
         progress = replace(self, since=now if self.since is None else self.since)
         if spec.key not in self.weights:
-            progress = replace(progress, weights=MappingProxyType({**self.weights, spec.key: weight}))
+            progress = replace(progress, weights={**self.weights, spec.key: weight})
         trial = progress.running.get(spec.key) or Running(spec=spec, started=now, attempt=event.attempt)
         if event.kind == ENDED and event.result is not None:
             return progress._ended(trial, event.result, weight)
-        return progress._with(_moved(trial, event))
+        return replace(progress, running={**self.running, spec.key: _moved(trial, event)})
 
     def seconds_left(self, now: float) -> float | None:
         """Remaining examples over the speed so far; None before anything was measured.
@@ -94,13 +92,10 @@ class Progress:
         fraction = 1.0 if result.status == Status.COMPLETED else trial.fraction
         return replace(
             self,
-            running=MappingProxyType({k: v for k, v in self.running.items() if k != trial.spec.key}),
-            ended=MappingProxyType({**self.ended, trial.spec.key: result.status}),
+            running={key: one for key, one in self.running.items() if key != trial.spec.key},
+            ended={**self.ended, trial.spec.key: result.status},
             done=self.done + fraction * weight,
         )
-
-    def _with(self, trial: Running) -> Progress:
-        return replace(self, running=MappingProxyType({**self.running, trial.spec.key: trial}))
 
 
 def _moved(trial: Running, event: TrialEvent) -> Running:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeAlias
 
 from bios_sweep.checks import is_number
 from bios_sweep.vocabulary import Status
@@ -13,6 +13,7 @@ from bios_sweep.vocabulary import Status
 NONE = "—"  # no number: unknown, unbounded or not measured
 DIGITS = 4  # significant: more would be noise at the precision of these trials (chosen, not measured)
 ENDINGS = tuple(Status)
+Write: TypeAlias = Callable[[float | None], str]
 
 
 def clean(text: Any) -> str:
@@ -60,16 +61,23 @@ def gain(value: float | None) -> str:
     return f"{value:+.0f}" if abs(value) >= 100 else f"{value:+.2f}"
 
 
-def interval(lower: float | None, upper: float | None) -> str:
-    """`[+1.08, +1.33]`; a side without a bound is a dash, and no bounds at all are no interval."""
+def times(ratio: float | None) -> str:
+    """A ratio as a factor with three digits: `x1.80`, `x0.95`."""
+    if ratio is None or not math.isfinite(ratio):
+        return NONE
+    return f"x{ratio:.0f}" if abs(ratio) >= 100 else f"x{ratio:.3g}" if abs(ratio) >= 10 else f"x{ratio:.2f}"
+
+
+def interval(lower: float | None, upper: float | None, write: Write = gain) -> str:
+    """`[+1.08, +1.33]`, of `times` `[1.71, 1.89]`; a dash where a bound lacks, empty where both do."""
     if lower is None and upper is None:
         return ""
-    return f"[{gain(lower)}, {gain(upper)}]"
+    return f"[{write(lower).lstrip('x')}, {write(upper).lstrip('x')}]"
 
 
-def bounded(value: float | None, lower: float | None, upper: float | None) -> str:
-    """`+1.22 [+1.08, +1.33]`: a gain in percent and its bounds."""
-    return f"{gain(value)} {interval(lower, upper)}".strip()
+def bounded(value: float | None, lower: float | None, upper: float | None, write: Write = gain) -> str:
+    """A gain or a ratio with its bounds: `+1.22 [+1.08, +1.33]`, `x1.80 [1.71, 1.89]`."""
+    return f"{write(value)} {interval(lower, upper, write)}".strip()
 
 
 def duration(seconds: float) -> str:
@@ -93,25 +101,6 @@ def plural(amount: int, noun: str) -> str:
 def changes(values: Mapping[str, Any]) -> str:
     """Settings with their values: `batch_size 64, max_steps 50`."""
     return ", ".join(f"{clean(name)} {number(value)}" for name, value in values.items())
-
-
-def times(ratio: float | None) -> str:
-    """A ratio as a factor with three digits: `x1.80`, `x0.95`."""
-    if ratio is None or not math.isfinite(ratio):
-        return NONE
-    return f"x{ratio:.0f}" if abs(ratio) >= 100 else f"x{ratio:.3g}" if abs(ratio) >= 10 else f"x{ratio:.2f}"
-
-
-def times_interval(lower: float | None, upper: float | None) -> str:
-    """`[1.71, 1.89]`; no bounds at all are no interval."""
-    if lower is None and upper is None:
-        return ""
-    return f"[{times(lower).lstrip('x')}, {times(upper).lstrip('x')}]"
-
-
-def times_bounded(ratio: float | None, lower: float | None, upper: float | None) -> str:
-    """`x1.80 [1.71, 1.89]`: a ratio and its bounds."""
-    return f"{times(ratio)} {times_interval(lower, upper)}".strip()
 
 
 def ended_as(status: str, failure: str) -> str:

@@ -14,18 +14,10 @@ from matplotlib.text import Annotation, Text
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 from matplotlib.transforms import Bbox
 
-from bios_sweep.report.content.parts import FrontierRow
+from bios_sweep.decision.frontier import FrontierPoint
 from bios_sweep.report.content.summary import Summary
 from bios_sweep.report.content.wording import number
-from bios_sweep.report.figures.canvas import (
-    BAND,
-    BASELINE_COLOUR,
-    COLOURS,
-    GREY,
-    label,
-    new_figure,
-    plain,
-)
+from bios_sweep.report.figures.canvas import BAND, BASELINE_COLOUR, COLOURS, GREY, label, new_figure, plain
 
 # where a label may stand around its point, in points of type, nearest first
 PLACES = sorted(
@@ -82,7 +74,7 @@ def _has(settings: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
     return all(settings.get(name) == value for name, value in values.items())
 
 
-def _point(panel: Axes, point: FrontierRow) -> None:
+def _point(panel: Axes, point: FrontierPoint) -> None:
     x, y, low, high = point.cost_ratio, point.gain, point.lower, point.upper
     colour = COLOURS[0] if point.on_frontier else GREY
     panel.plot([x, x], [y if low is None else low, y if high is None else high], color=colour, linewidth=1.3)
@@ -91,7 +83,7 @@ def _point(panel: Axes, point: FrontierRow) -> None:
     panel.plot(x, y, "o", markersize=7, color=colour, markerfacecolor=face)
 
 
-def _label(panel: Axes, point: FrontierRow, goals: Sequence[str]) -> Annotation:
+def _label(panel: Axes, point: FrontierPoint, goals: Sequence[str]) -> Annotation:
     text = label(point.arm) + (f" ({', '.join(map(label, goals))})" if goals else "")
     return panel.annotate(
         text,
@@ -145,7 +137,7 @@ def _drawn_over(panel: Axes) -> list[Sequence[float]]:
     ]
 
 
-def _frame(panel: Axes, points: Sequence[FrontierRow]) -> None:
+def _frame(panel: Axes, points: Sequence[FrontierPoint]) -> None:
     low, high = min(p.cost_lower for p in points) / 1.25, max(p.cost_upper for p in points) * 1.45
     panel.set_xscale("log")
     panel.set_xlim(low, high)

@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -31,6 +32,8 @@ from bios_sweep.report.figures.canvas import (
     whole,
 )
 
+Placed: TypeAlias = Sequence[tuple[float, ArmRow]]  # where on the axis an arm stands
+
 MAX_TICKS = 8  # labels of levels that fit side by side (chosen, not measured)
 TICK = 16  # characters under a level (chosen, not measured)
 BRACKET_ROOM = 1.04  # a bracket of one level is still a visible band (chosen, not measured)
@@ -44,18 +47,19 @@ def draw_response(summary: Summary, family: Family) -> Figure:
     ordered = all(is_number(arm.level) and arm.level > 0 for arm in arms)
     if ordered:
         arms = sorted(arms, key=lambda arm: arm.level)
-    places = [float(arm.level) if ordered else float(index) for index, arm in enumerate(arms)]
+    placed = [(float(arm.level if ordered else index), arm) for index, arm in enumerate(arms)]
+    line = "-" if ordered else ""
     figure, (panel,) = new_figure(6.4, 4.2)
     means, seeds = shared_means(arms)
     _margin_band(panel, summary, means.get(default))
     if ordered:
         _bracket_band(panel, summary, family)
-    _means(panel, arms, places, "-" if ordered else "", means, seeds, default)
+    _means(panel, placed, line, means, len(seeds), default)
     for seed in sorted({seed for arm in arms for seed in screened(arm)} & set(seeds)):
-        _seed(panel, arms, places, seed, "-" if ordered else "")
+        _seed(panel, placed, line, seed)
     if ordered:
         _other_rates(panel, summary, family, seeds)
-    for place, arm in zip(places, arms, strict=True):
+    for place, arm in placed:
         _missing(panel, place, arm)
     if ordered:
         panel.set_xscale("log", base=2)
@@ -63,7 +67,7 @@ def draw_response(summary: Summary, family: Family) -> Figure:
     every = math.ceil(len(arms) / MAX_TICKS)
     ticks = [
         (place, _tick(arm, arm is levels))
-        for index, (place, arm) in enumerate(zip(places, arms, strict=True))
+        for index, (place, arm) in enumerate(placed)
         if index % every == 0 or arm is levels
     ]
     panel.set_xticks(*zip(*ticks, strict=True), fontsize=9)
@@ -83,10 +87,9 @@ def _name_axes(panel: Axes, summary: Summary, family: Family, ordered: bool) -> 
     panel.set_title(plain(title), loc="left", fontsize=11)
 
 
-def _seed(panel: Axes, arms: Sequence[ArmRow], places: Sequence[float], seed: str, line: str) -> None:
+def _seed(panel: Axes, placed: Placed, line: str, seed: str) -> None:
     """One seed across the levels: lines that run side by side show what pairing takes away."""
-    finals = [(place, screened(arm).get(seed)) for place, arm in zip(places, arms, strict=True)]
-    points = [(place, value) for place, value in finals if value is not None]
+    points = [(place, screened(arm)[seed]) for place, arm in placed if seed in screened(arm)]
     panel.plot(
         *zip(*points, strict=True), f"{line}o", color=COLOURS[0], markersize=4, linewidth=0.6, alpha=0.5
     )
@@ -108,15 +111,9 @@ def shared_means(arms: Sequence[ArmRow]) -> tuple[dict[str, float], list[str]]:
 
 
 def _means(
-    panel: Axes,
-    arms: Sequence[ArmRow],
-    places: Sequence[float],
-    line: str,
-    means: Mapping[str, float],
-    seeds: Sequence[str],
-    default: str,
+    panel: Axes, placed: Placed, line: str, means: Mapping[str, float], seeds: int, default: str
 ) -> None:
-    complete = [(place, arm.arm) for place, arm in zip(places, arms, strict=True) if arm.arm in means]
+    complete = [(place, arm.arm) for place, arm in placed if arm.arm in means]
     panel.plot(
         [place for place, _ in complete],
         [means[name] for _, name in complete],
@@ -124,7 +121,7 @@ def _means(
         color=COLOURS[0],
         linewidth=1.8,
         markersize=7,
-        label=f"mean of {len(seeds)} seeds (small: each)" if len(seeds) > 1 else "one seed",
+        label=f"mean of {seeds} seeds (small: each)" if seeds > 1 else "one seed",
     )
     for place, name in complete:
         if name == default:

@@ -12,7 +12,7 @@ from rich.text import Text
 from bios_sweep.audit.judging import Audit
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.report.content.lines import other_reasons
-from bios_sweep.report.content.wording import ENDINGS, clean, gain, interval, number, plural
+from bios_sweep.report.content.wording import ENDINGS, changes, clean, gain, interval, number, plural
 from bios_sweep.report.text.layout import HEAD, QUIET, bullets, heading, indented, line, plain_table
 
 SHOWN = 12  # factors told in full; the rest is in --json (chosen, not measured)
@@ -49,7 +49,7 @@ def _head(answer: Audit, console: Console) -> None:
         compared += ", for the others repeat its differences"
     line(console, f"{compared}; metric {answer.table.metric.words}")
     baseline = answer.arms.baseline
-    settings = ", ".join(f"{name} {number(value)}" for name, value in baseline.settings.items())
+    settings = changes(baseline.settings)
     line(console, f"the default: {baseline.name}" + (f" ({settings})" if settings else ""))
 
 

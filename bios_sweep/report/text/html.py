@@ -14,33 +14,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from bios_sweep.decision.statement import Verdict
+from bios_sweep.report.content import lines
 from bios_sweep.report.content.advice import EXTEND, advice, meaning, next_step
 from bios_sweep.report.content.arm_rows import ArmRow
-from bios_sweep.report.content.lines import (
-    bounds_line,
-    contrast,
-    cost,
-    cost_line,
-    counts_line,
-    effect,
-    failure_lines,
-    first_line,
-    no_verdict,
-    other_reasons,
-    scopes_of,
-    titled,
-)
 from bios_sweep.report.content.sections import Section, section, sections
-from bios_sweep.report.content.summary import Summary, worst_first
-from bios_sweep.report.content.wording import (
-    changes,
-    clean,
-    count,
-    gain,
-    interval,
-    number,
-    plural,
-)
+from bios_sweep.report.content.summary import Summary
+from bios_sweep.report.content.wording import bounded, changes, clean, count, gain, interval, number, plural
 from bios_sweep.report.figures.effects import EffectRow, effect_groups
 from bios_sweep.report.figures.files import Drawn, to_svg
 from bios_sweep.study.design import Origin
@@ -77,22 +56,21 @@ def page(summary: Summary) -> dict[str, Any]:
     """What the template lays out, as plain values."""
     verdicts = summary.verdicts
     return {
-        "first": first_line(summary),
+        "first": lines.first_line(summary),
         "title": summary.question or summary.sweep,
-        "sweep": summary.sweep,
         "scenario": summary.scenario,
         "judged_on": summary.judged_on,
-        "counts": counts_line(summary.counts),
-        "nothing_yet": "" if verdicts else no_verdict(summary),
-        "verdicts": [_verdict(name, verdict) for name, verdict in titled(verdicts)],
-        "legend": bounds_line(verdicts),
+        "counts": lines.counts_line(summary.counts),
+        "nothing_yet": "" if verdicts else lines.no_verdict(summary),
+        "verdicts": [_verdict(name, verdict) for name, verdict in lines.titled(verdicts)],
+        "legend": lines.bounds_line(verdicts),
         "effects": _effects(summary),
         "sections": sections(summary),
         "arms": _arms(summary),
         "baseline": _baseline(summary),
-        "failures": failure_lines(worst_first(summary.failures)),
+        "failures": lines.failure_lines(summary.failures),
         "caveats": [*summary.caveats, *summary.notes],
-        "scopes": scopes_of(verdicts),
+        "scopes": lines.scopes_of(verdicts),
         "provenance": _provenance(summary),
         "command": summary.command,
     }
@@ -121,15 +99,15 @@ def _verdict(name: str, verdict: Verdict) -> dict[str, Any]:
         "advice": advice(verdict),
         "extend": verdict.extend or "",
         "sentence": verdict.sentence,
-        "reasons": other_reasons(verdict, EXTEND),
-        "cost": cost_line(verdict),
+        "reasons": lines.other_reasons(verdict, EXTEND),
+        "cost": lines.cost_line(verdict),
         "default": number(verdict.default),
         "best": number(verdict.best_level),
-        "contrast": contrast(verdict),
-        "effect": effect(verdict),
+        "contrast": lines.contrast(verdict),
+        "effect": bounded(verdict.effect_percent, verdict.lower, verdict.upper),
         "margin": number(verdict.margin),
         "seeds": len(verdict.seeds),
-        "time": cost(verdict) if verdict.cost_ratio else "",
+        "time": lines.cost(verdict) if verdict.cost_ratio else "",
         "on": "fresh seeds" if verdict.stage == Stage.CONFIRMATION else "shared seeds",
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from functools import partial
 
 from rich.console import Console
 from rich.table import Table
@@ -18,10 +18,11 @@ RED = "bold red"
 
 
 class ConsoleListener:
-    """Prints what the driver tells (`driver.listener.Listener`)."""
+    """Prints what the driver tells (`ports.Listener`)."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self.watch = partial(LiveView, console)
 
     def warn(self, text: str) -> None:
         """One line, however long, so that it can be searched for."""
@@ -34,17 +35,6 @@ class ConsoleListener:
     def preflight(self, lines: tuple[PreflightLine, ...]) -> None:
         """The table."""
         print_preflight(lines, self._console)
-
-    def watch(self, *, planned: int, workers: str, title: str, judged_on: str, trials_dir: Path) -> LiveView:
-        """The live table, or plain lines where nobody sits before the console."""
-        return LiveView(
-            self._console,
-            planned=planned,
-            workers=workers,
-            title=title,
-            judged_on=judged_on,
-            trials_dir=trials_dir,
-        )
 
 
 def print_preflight(lines: Sequence[PreflightLine], console: Console) -> None:

@@ -7,23 +7,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bios_sweep.decision.statement import Verdict
+from bios_sweep.report.content import lines
 from bios_sweep.report.content.advice import advice
-from bios_sweep.report.content.lines import (
-    bounds_line,
-    contrast,
-    cost,
-    cost_line,
-    counts_line,
-    effect,
-    failure_lines,
-    headline,
-    other_reasons,
-    scopes_of,
-    titled,
-)
 from bios_sweep.report.content.sections import Section, sections
-from bios_sweep.report.content.summary import Summary, worst_first
-from bios_sweep.report.content.wording import clean, number
+from bios_sweep.report.content.summary import Summary
+from bios_sweep.report.content.wording import bounded, clean, number
 from bios_sweep.study.design import Origin
 
 COLUMNS = ("factor", "default", "verdict", "best level", "gain, %", "margin, %", "seeds")
@@ -34,18 +22,18 @@ SPECIAL = re.compile(r"[\\|*`\[\]~]|(?<!\w)_|_(?!\w)")
 
 def to_markdown(summary: Summary) -> str:
     """The report as text; its first line is the verdict line, for MLflow shows no more above its table."""
-    scopes = scopes_of(summary.verdicts)
+    scopes = lines.scopes_of(summary.verdicts)
     blocks = [
-        escape(headline(summary)),
+        escape(lines.headline(summary)),
         f"**{escape(summary.question)}**" if summary.question else "",
         escape(summary.scenario),
         f"Judged on {escape(summary.judged_on)}.",
         _verdict_table(summary.verdicts),
-        "\n".join(_verdict(name, verdict) for name, verdict in titled(summary.verdicts)),
+        "\n".join(_verdict(name, verdict) for name, verdict in lines.titled(summary.verdicts)),
         f"Scope: {'; '.join(map(escape, scopes))}." if scopes else "",
-        escape(f"{counts_line(summary.counts)}."),
+        escape(f"{lines.counts_line(summary.counts)}."),
         *map(_section, sections(summary)),
-        _list("Failed or diverged", failure_lines(worst_first(summary.failures))),
+        _list("Failed or diverged", lines.failure_lines(summary.failures)),
         _list("To bear in mind", [*summary.caveats, *summary.notes]),
         _baseline_table(summary),
         f"Again:\n\n    {clean(summary.command)}",  # an indented block: nothing in it is read as Markdown
@@ -63,9 +51,9 @@ def _verdict_table(verdicts: Sequence[Verdict]) -> str:
     if not verdicts:
         return ""
     timed = any(verdict.cost_ratio is not None for verdict in verdicts)
-    rows = [_verdict_row(name, verdict, timed) for name, verdict in titled(verdicts)]
+    rows = [_verdict_row(name, verdict, timed) for name, verdict in lines.titled(verdicts)]
     table = _table((*COLUMNS, "time") if timed else COLUMNS, rows)
-    return f"{table}\n\n{escape(bounds_line(verdicts))}."
+    return f"{table}\n\n{escape(lines.bounds_line(verdicts))}."
 
 
 def _verdict_row(name: str, v: Verdict, timed: bool) -> tuple[Any, ...]:
@@ -74,11 +62,11 @@ def _verdict_row(name: str, v: Verdict, timed: bool) -> tuple[Any, ...]:
         number(v.default),
         v.verdict,
         number(v.best_level),
-        ", ".join(filter(None, (effect(v), contrast(v)))),
+        ", ".join(filter(None, (bounded(v.effect_percent, v.lower, v.upper), lines.contrast(v)))),
         number(v.margin),
         len(v.seeds),
     )
-    return (*row, cost(v)) if timed else row
+    return (*row, lines.cost(v)) if timed else row
 
 
 def _baseline_table(summary: Summary) -> str:
@@ -91,20 +79,19 @@ def _baseline_table(summary: Summary) -> str:
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     names = [escape(name) for name in header]
-    lines = [names, ["---"] * len(header), *([escape(cell) for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    table = [names, ["---"] * len(header), *([escape(cell) for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in table)
 
 
 def _verdict(name: str, verdict: Verdict) -> str:
-    evidence = "; ".join(filter(None, [verdict.sentence, *other_reasons(verdict), cost_line(verdict)]))
-    step = escape(f"What to do: {advice(verdict)}.")
-    return f"- **{escape(name)}: {escape(verdict.verdict)}.** {step} {escape(evidence)}"
+    step, evidence = f"What to do: {advice(verdict)}.", "; ".join(lines.evidence(verdict))
+    return f"- **{escape(name)}: {escape(verdict.verdict)}.** {escape(step)} {escape(evidence)}"
 
 
 def _section(section: Section) -> str:
-    lines = (f"{escape(text)}." for text in section.lines)
-    return "\n\n".join([f"**{escape(section.title)}**", *lines, _table(section.header, section.rows)])
+    above = (f"{escape(text)}." for text in section.lines)
+    return "\n\n".join([f"**{escape(section.title)}**", *above, _table(section.header, section.rows)])
 
 
-def _list(title: str, lines: Sequence[str]) -> str:
-    return "\n".join([f"{title}:", "", *(f"- {escape(line)}" for line in lines)]) if lines else ""
+def _list(title: str, items: Sequence[str]) -> str:
+    return "\n".join([f"{title}:", "", *(f"- {escape(item)}" for item in items)]) if items else ""

@@ -52,7 +52,7 @@ class LiveView:
         self._clock = clock
         self._opened = clock()
         self._stage = ""
-        self._progress = Progress(planned=planned)
+        self.progress = Progress(planned=planned)
         self._live: Live | None = None
 
     def __enter__(self) -> LiveView:
@@ -66,7 +66,7 @@ class LiveView:
             )
             self._live.start()
         else:
-            trials = f"{self._title}: {plural(self._progress.planned, 'trial')}"
+            trials = f"{self._title}: {plural(self.progress.planned, 'trial')}"
             self._say(", ".join(filter(None, (trials, self._workers, self._judged_on))))
         return self
 
@@ -78,28 +78,19 @@ class LiveView:
             self._live = None
         self._say(self._summary())
 
-    @property
-    def progress(self) -> Progress:
-        """What has happened so far."""
-        return self._progress
-
-    def stage(self, name: str, planned: int, finished: int | None = None) -> None:
-        """The sweep is in stage `name` and now needs `planned` trials in all.
-
-        finished: how many of them have a result by now, reused ones included; None leaves the reused
-        ones as they are.
-        """
-        self._progress = self._progress.staged(planned, finished)
+    def stage(self, name: str, planned: int, finished: int) -> None:
+        """The sweep is in stage `name` and needs `planned` trials in all; `finished` have a result by now."""
+        self.progress = self.progress.staged(planned, finished)
         if name != self._stage:
             self._stage = name
-            reused = f", {self._progress.before} finished before" if self._progress.before else ""
+            reused = f", {self.progress.before} finished before" if self.progress.before else ""
             self._say(f"stage {clean(name)}: {plural(planned, 'trial')} in all{reused}")
 
     def event(self, event: TrialEvent, spec: TrialSpec) -> None:
         """Something happened to a trial."""
         now = self._clock()
-        before = self._progress.running.get(spec.key)
-        self._progress = self._progress.after(event, spec, now)
+        before = self.progress.running.get(spec.key)
+        self.progress = self.progress.after(event, spec, now)
         if event.kind == RETRIED:
             cause = clean(event.cause) or "its worker was lost"
             self._say(f"{_name(spec)}: retried (attempt {event.attempt}): {cause}", "yellow")
@@ -108,7 +99,7 @@ class LiveView:
             self._say_ended(event.result, spec, seconds, now)
 
     def _say_ended(self, result: TrialResult, spec: TrialSpec, seconds: float, now: float) -> None:
-        progress = self._progress
+        progress = self.progress
         if self._live is not None and result.status == Status.COMPLETED:
             return
         place = f"[{progress.finished:>{len(str(progress.planned))}}/{progress.planned}]"
@@ -122,7 +113,7 @@ class LiveView:
                 self._say(f"  log: {log}")
 
     def _summary(self) -> str:
-        progress = self._progress
+        progress = self.progress
         endings = ", ".join(f"{progress.count(status)} {status}" for status in ENDINGS)
         took = duration(self._clock() - self._opened)
         return f"{plural(len(progress.ended), 'trial')} ended in {took}: {endings}"
@@ -131,7 +122,7 @@ class LiveView:
         self._console.print(Text(clean(text), style=style), soft_wrap=True)
 
     def __rich__(self) -> Group:
-        progress, now = self._progress, self._clock()
+        progress, now = self.progress, self._clock()
         hidden = len(progress.running) - ROWS
         more = [Text(f"and {plural(hidden, 'more trial')}", style="dim")] if hidden > 0 else []
         stage = f", {clean(self._stage)}" if self._stage else ""

@@ -16,8 +16,6 @@ from bios_sweep.report.figures.files import figures_of, save_figures
 from bios_sweep.report.text.html import to_html
 from bios_sweep.report.text.markdown import to_markdown
 
-EMPTY_HEADER = ("arm", "seed", "value")  # the columns that the contract requires
-
 
 def write_report(summary: Summary, rows: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
     """Write `report.json`, `report.md`, `report.html`, `results.csv` and `figures/` into a sweep's folder."""
@@ -43,8 +41,8 @@ def write_results(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
         ValueError: a row has a column that the first row lacks.
         StorageError: the folder cannot be written.
     """
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else EMPTY_HEADER, lineterminator="\n")
+    text, columns = io.StringIO(), rows[0] if rows else ("arm", "seed", "value")  # those of the contract
+    writer = csv.DictWriter(text, fieldnames=columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     write_atomically(path, text.getvalue())

@@ -13,35 +13,13 @@ from rich.text import Text
 
 from bios_sweep.checks import is_number
 from bios_sweep.decision.statement import Verdict
+from bios_sweep.report.content import lines
 from bios_sweep.report.content.advice import advice
 from bios_sweep.report.content.answers import SweepStatus
-from bios_sweep.report.content.lines import (
-    bounds_line,
-    contrast,
-    cost,
-    cost_line,
-    counts_line,
-    failure_lines,
-    first_line,
-    no_verdict,
-    other_reasons,
-    scopes_of,
-    titled,
-)
 from bios_sweep.report.content.plan_summary import PlanArm, PlanSummary
 from bios_sweep.report.content.sections import Section, sections
-from bios_sweep.report.content.summary import FailureRow, Summary, worst_first
-from bios_sweep.report.content.wording import (
-    NONE,
-    changes,
-    clean,
-    count,
-    duration,
-    gain,
-    interval,
-    number,
-    plural,
-)
+from bios_sweep.report.content.summary import FailureRow, Summary
+from bios_sweep.report.content.wording import changes, clean, count, duration, gain, interval, number, plural
 from bios_sweep.report.text.failed import logs_of
 from bios_sweep.report.text.layout import HEAD, QUIET, bullets, copyable, heading, indented, line, plain_table
 from bios_sweep.study.design import Origin
@@ -80,24 +58,24 @@ def print_plan(plan: PlanSummary, console: Console) -> None:
 
 def print_verdicts(summary: Summary, console: Console, trials_dir: Path | None = None) -> None:
     """The verdicts with their evidence. trials_dir: where logs of failures lie."""
-    if first := first_line(summary):
+    if first := lines.first_line(summary):
         line(console, first, "yellow")
     _head(console, summary)
     verdicts = summary.verdicts
     if not verdicts:
-        line(console, no_verdict(summary), "yellow")
+        line(console, lines.no_verdict(summary), "yellow")
     else:
         console.print()
         console.print(_verdict_table(verdicts, console.width >= WIDE))
-        line(console, bounds_line(verdicts), QUIET)
-    for name, verdict in titled(verdicts):
+        line(console, lines.bounds_line(verdicts), QUIET)
+    for name, verdict in lines.titled(verdicts):
         _verdict(console, name, verdict)
     for section in sections(summary):
         print_section(section, console)
-    for scope in scopes_of(verdicts):
+    for scope in lines.scopes_of(verdicts):
         console.print()
         line(console, f"Scope: {scope}")
-    line(console, counts_line(summary.counts))
+    line(console, lines.counts_line(summary.counts))
     _failures(console, summary.failures, trials_dir)
     bullets(console, "Damaged", summary.damaged or ())
     bullets(console, "To bear in mind", [*summary.caveats, *summary.notes])
@@ -185,10 +163,9 @@ def _arms_table(arms: Iterable[PlanArm]) -> Table:
 
 def _totals(plan: PlanSummary) -> str:
     reused = f", {plan.reused} reused" if plan.reused else ""
-    tokens = NONE if plan.tokens is None else count(plan.tokens)
     return (
         f"{plural(plan.trials, 'trial')}: {plan.to_run} to run{reused}; "
-        f"{count(plan.examples)} training examples, {tokens} tokens"
+        f"{count(plan.examples)} training examples, {count(plan.tokens)} tokens"
     )
 
 
@@ -230,12 +207,12 @@ def _verdict_table(verdicts: Sequence[Verdict], wide: bool) -> Table:
     header = ("factor", "default", "verdict", "best\nlevel", "gain, %", "margin,\n%", "seeds")
     right = ("default", "best\nlevel", "gain, %", "margin,\n%", "seeds", "time")
     table = plain_table(*header, *(("time",) if timed else ()), flexible=("factor", "verdict"), right=right)
-    table.columns[0].min_width = _longest_word(name for name, _ in titled(verdicts))
+    table.columns[0].min_width = _longest_word(name for name, _ in lines.titled(verdicts))
     table.columns[2].min_width = len("(unconfirmed)")  # the longest word of a verdict stays whole
     if not wide:
         table.padding = 0
-    for name, verdict in titled(verdicts):
-        table.add_row(*_verdict_row(name, verdict, wide), *((Text(cost(verdict)),) if timed else ()))
+    for name, verdict in lines.titled(verdicts):
+        table.add_row(*_verdict_row(name, verdict, wide), *((Text(lines.cost(verdict)),) if timed else ()))
     return table
 
 
@@ -255,7 +232,7 @@ def _verdict_row(name: str, verdict: Verdict, wide: bool) -> tuple[Text, ...]:
 
 def _contrast(verdict: Verdict, wide: bool) -> list[str]:
     """What the gain is of and over, under it and no wider than its bounds, or nearly."""
-    return wrap(contrast(verdict), BOUNDS_WIDE if wide else BOUNDS_NARROW, break_long_words=False)
+    return wrap(lines.contrast(verdict), BOUNDS_WIDE if wide else BOUNDS_NARROW, break_long_words=False)
 
 
 def _longest_word(texts: Iterable[str]) -> int:
@@ -268,7 +245,7 @@ def _verdict(console: Console, name: str, verdict: Verdict) -> None:
     title = Text(f"{name}: ", style=HEAD)
     console.print(title.append(word, style=VERDICT_STYLES.get(word, "")))
     step = f"what to do: {advice(verdict)}"
-    for text in filter(None, (step, verdict.sentence, *other_reasons(verdict), cost_line(verdict))):
+    for text in (step, *lines.evidence(verdict)):
         indented(console, clean(text))
 
 
@@ -283,8 +260,8 @@ def print_section(section: Section, console: Console) -> None:
         rows = list(section.rows)
     table = plain_table(*section.header, flexible=section.header, right=section.numeric)
     for column, name, *values in zip(table.columns, section.header, *rows, strict=True):
-        lines = [text for value in values for text in value.split("\n")]
-        whole = max(map(len, lines), default=0) if name in section.numeric else _longest_word(lines)
+        cells = [text for value in values for text in value.split("\n")]
+        whole = max(map(len, cells), default=0) if name in section.numeric else _longest_word(cells)
         column.min_width = max(whole, _longest_word([name]))
     for row in rows:
         table.add_row(*map(Text, row))
@@ -292,7 +269,7 @@ def print_section(section: Section, console: Console) -> None:
 
 
 def _failures(console: Console, failures: Sequence[FailureRow], trials_dir: Path | None) -> None:
-    bullets(console, "Failed or diverged", failure_lines(worst_first(failures)))
+    bullets(console, "Failed or diverged", lines.failure_lines(failures))
     if trials_dir is None:
         return
     for row in failures:

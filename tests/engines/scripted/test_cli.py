@@ -172,7 +172,7 @@ def test_trials_that_fail_are_counted_told_apart_and_run_again(shell):
     assert shell("plan")["to_run"] == 2
 
 
-BROKEN = "import os\nif not os.path.exists('mended'): sys.exit('no module named torchh')\n"
+CRASHES_UNTIL_MENDED = "import os\nif not os.path.exists('mended'): sys.exit('no module named torchh')\n"
 
 
 @pytest.mark.parametrize("where", [
@@ -183,7 +183,7 @@ def test_a_broken_script_is_not_run_for_every_trial_and_the_same_command_goes_on
     on_ray = where == "cluster=ray"
     if on_ray:
         request.getfixturevalue("ray_session")
-    shell.write(extra=BROKEN)
+    shell.write(extra=CRASHES_UNTIL_MENDED)
     words = (where, *(["cluster.num_cpus=2"] if on_ray else []))
     answer = shell("run", *words, code=3)
     counts = answer["counts"]

@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 
 from bios_sweep.engines.scripted.child import STDERR, STDOUT
+from bios_sweep.engines.scripted.command import CommandTemplate, require_carried, written
 from bios_sweep.engines.scripted.engine import CallableEngine, CommandEngine
 from bios_sweep.engines.scripted.identity import callable_file, command_files, input_files
 from bios_sweep.engines.scripted.readings import reading_of
-from bios_sweep.engines.scripted.template import CommandTemplate, require_carried, written
 from bios_sweep.engines.scripted.values import STATE_PATTERN, script_of
 from bios_sweep.errors import BiosSweepError, ConfigError, NoClockError
 from bios_sweep.execution.attempts import ERROR_LOG
@@ -647,7 +647,7 @@ def test_a_script_that_resumes_finds_what_it_left(script, tmp_path):
 
 
 def test_a_flood_of_output_is_cut_and_its_end_kept(script, tmp_path, monkeypatch):
-    monkeypatch.setattr("bios_sweep.engines.scripted.output_log.MOST_BYTES", 100_000)
+    monkeypatch.setattr("bios_sweep.engines.scripted.child.MOST_BYTES", 100_000)
     text = (
         "import sys\n"
         "for number in range(15):\n"
@@ -711,14 +711,14 @@ def test_only_a_script_has_code_in_its_identity():
         software={},
     )
     assert "code" not in scenario.identity()  # finished trials of our own engines keep their keys
-    assert scenario.told({"lora_rank": 8}) == {"lora_rank": 8}
+    assert scenario.engine_settings({"lora_rank": 8}) == {"lora_rank": 8}
     script = replace(scenario, code="abc", carried=("batch_size",), files=("train.py",))
     assert script.identity() == replace(script, files=()).identity()  # their content is in the code
     assert script.identity()["code"] == "abc"
-    assert script.told({"lora_rank": 8, "batch_size": 4}) == {"batch_size": 4}
-    assert script.known
-    assert not replace(script, method=PRESETS["command"]).known
-    assert not replace(script, model=replace(script.model, hidden_size=0)).known
+    assert script.engine_settings({"lora_rank": 8, "batch_size": 4}) == {"batch_size": 4}
+    assert script.servable
+    assert not replace(script, method=PRESETS["command"]).servable
+    assert not replace(script, model=replace(script.model, hidden_size=0)).servable
     assert Scenario.from_dict(json.loads(json.dumps(script.to_dict()))) == script
 
 

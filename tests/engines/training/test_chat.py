@@ -118,7 +118,7 @@ def said(tokenizer: TextTokenizer, example: Example, template: ChatTemplate | No
 def test_a_conversation_has_the_tokens_of_the_reference(tmp_path, template, eos, ends, spaced, start):
     from transformers import AutoTokenizer
 
-    from bios_sweep.engines.training.conversations import chat_renderer
+    from bios_sweep.engines.training.chat import chat_renderer
 
     folder = model_folder(tmp_path / "m", encoder(spaced=spaced, start=start), template, eos, ends)
     reference = AutoTokenizer.from_pretrained(folder)

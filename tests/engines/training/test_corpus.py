@@ -9,17 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from bios_sweep.engines.training import stdlib
-from bios_sweep.engines.training.corpus import MOST_PER_MODULE, cache_folder, embedded_examples, read_pairs
-from bios_sweep.engines.training.data import DataSet
-from bios_sweep.engines.training.stdlib import (
+from bios_sweep.engines.training.corpus import (
     EXCLUDED_FOLDERS,
+    MAX_SIGNATURE,
+    MOST_PER_MODULE,
     ModuleFile,
+    cache_folder,
     documented_pairs,
+    embedded_examples,
     is_evaluation_module,
     module_files,
+    read_pairs,
     summarise,
 )
+from bios_sweep.engines.training.data import DataSet
 from bios_sweep.errors import DataError
 
 
@@ -161,7 +164,7 @@ def test_signatures_are_qualified_and_summaries_are_one_sentence(tmp_path: Path)
 def test_a_long_signature_is_cut(tmp_path: Path) -> None:
     arguments = ", ".join(f"argument_{number}=None" for number in range(40))
     ((signature, _),) = pairs_of(tmp_path, f"def f({arguments}): '''Take many arguments.'''")
-    assert len(signature) == stdlib.MAX_SIGNATURE
+    assert len(signature) == MAX_SIGNATURE
     assert signature.endswith("...)")
 
 

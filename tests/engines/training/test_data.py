@@ -418,7 +418,7 @@ def test_prompt_has_bos_completion_has_eos_and_the_loss_covers_completion_and_eo
 ) -> None:
     done = tokenize(example("Explain this\n", "Return größe."), tokenizer, 100)
     prompt, completion = ids(tokenizer, "Explain this\n"), ids(tokenizer, "Return größe.")
-    assert done.input_ids == (0, *prompt, *completion, tokenizer.eos_id)
+    assert done.input_ids == (0, *prompt, *completion, tokenizer.end.id)
     assert done.prompt_length == 1 + len(prompt)
     assert done.supervised_tokens == len(completion) + 1
     assert done.completion_bytes == len("Return größe.".encode())
@@ -429,7 +429,7 @@ def test_too_long_loses_the_prompt_on_the_left_but_not_its_bos(tokenizer: TextTo
     prompt, completion = ids(tokenizer, "one two three four five"), ids(tokenizer, "six")
     length = len(completion) + 1 + 4
     done = tokenize(example("one two three four five", "six"), tokenizer, length)
-    assert done.input_ids == (0, *prompt[-3:], *completion, tokenizer.eos_id)
+    assert done.input_ids == (0, *prompt[-3:], *completion, tokenizer.end.id)
     assert (done.prompt_length, done.completion_bytes) == (4, 3)
 
 
@@ -506,7 +506,7 @@ def test_the_end_token_is_found_where_models_name_it(
     with pytest.raises(ModelError, match=r"no eos_token_id in config\.json"):
         load_tokenizer(tmp_path)
     (tmp_path / name).write_text(content, encoding="utf-8")
-    assert load_tokenizer(tmp_path).eos_id == expected
+    assert load_tokenizer(tmp_path).end.id == expected
 
 
 @pytest.mark.parametrize(

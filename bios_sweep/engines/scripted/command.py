@@ -1,14 +1,16 @@
-"""A command with placeholders, `python train.py --lr {learning_rate}`, and the words it becomes for a trial.
+"""A command with placeholders, `python train.py --lr {learning_rate}`: its words, and what they mean.
 
 Without a shell the text is split into words first and values are put in afterwards, so that no value is
-ever split or read as syntax. With a shell every value is quoted.
+ever split or read as syntax. With a shell every value is quoted. Nothing is run to read it.
 """
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from string import Formatter
 from typing import Any
 
@@ -18,13 +20,26 @@ from bios_sweep.settings import TrainingSettings, setting_names
 SEED = "seed"
 TRIAL_DIR = "trial_dir"
 SHELL = "/bin/sh"
-
-Part = tuple[str, str | None]  # a literal, and the placeholder after it
-
-
-def allowed_names() -> tuple[str, ...]:
-    """What a placeholder may name beside the script's own settings: any setting, the seed, its folder."""
-    return (*setting_names(), SEED, TRIAL_DIR)
+OPERATORS = ";|&<>()"  # of a shell
+ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
+# Programs that start the command behind their own words -> options whose value is a word of its own
+# (coreutils, util-linux and the shells' own words).
+STARTERS: Mapping[str, tuple[str, ...]] = {
+    "env": ("-u", "--unset", "-C", "--chdir", "-S", "--split-string"),
+    "nice": ("-n", "--adjustment"),
+    "ionice": ("-c", "-n", "--class", "--classdata"),
+    "timeout": ("-k", "--kill-after", "-s", "--signal"),
+    "stdbuf": ("-i", "-o", "-e"),
+    "nohup": (),
+    "setsid": (),
+    "time": ("-f", "-o"),
+    "exec": ("-a",),
+}
+# Programs that read a script here, in this folder; what follows `docker run` may lie anywhere.
+READERS = re.compile(r"(python|pypy)[\d.]*|sh|bash|dash|zsh|torchrun|accelerate|deepspeed")
+NAMED_OTHERWISE = re.compile(r"-[A-Za-z]*[mc]")  # behind it comes a module, or code
+ELSEWHERE = ("cd", "pushd", "-C", "--chdir")  # what follows is read in another folder
+SCRIPTS = (".py", ".sh")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,11 +48,11 @@ class Template:
 
     key: str
     text: str
-    own: tuple[str, ...] = ()
+    own: Sequence[str] = ()
 
     def __post_init__(self) -> None:
+        allowed = (*setting_names(), SEED, TRIAL_DIR, *self.own)
         for name in self.names:
-            allowed = (*allowed_names(), *self.own)
             if name not in allowed:
                 raise ConfigError(
                     f"{self.key}: {{{name}}} is no placeholder; allowed are {', '.join(allowed)} "
@@ -49,8 +64,8 @@ class Template:
         """The placeholders, each once, in the order they are first used."""
         return tuple(dict.fromkeys(name for _, name in self.parts() if name is not None))
 
-    def parts(self) -> list[Part]:
-        """The text as literals and placeholders.
+    def parts(self) -> list[tuple[str, str | None]]:
+        """The text as literals, each with the placeholder after it.
 
         Raises:
             ConfigError: a brace without its partner, or a placeholder with a format.
@@ -75,7 +90,7 @@ class CommandTemplate:
 
     text: str
     shell: bool = False
-    own: tuple[str, ...] = ()
+    own: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if not self.text.strip():
@@ -103,6 +118,11 @@ class CommandTemplate:
     def names(self) -> tuple[str, ...]:
         """The placeholders in the command."""
         return self._template("\n".join(self.words)).names
+
+    @property
+    def commands(self) -> list[list[str]]:
+        """The commands in it, as far as a shell's text can be read without one."""
+        return (shell_commands(self.text) if self.shell else []) or [list(self.words)]
 
     def argv(self, values: Mapping[str, str]) -> list[str]:
         """The words to start, with the values of a trial."""
@@ -147,3 +167,56 @@ def require_carried(changed: Mapping[str, Sequence[str]], carried: Sequence[str]
                 f"{arm}: method.command has no {{{name}}}, so this variation would change nothing; "
                 f"add --{name} {{{name}}} as the script spells it{advice}"
             )
+
+
+def shell_commands(text: str) -> list[list[str]]:
+    """The simple commands a shell would see; split at spaces where quotation marks are open."""
+    reader = shlex.shlex(text, posix=True, punctuation_chars=OPERATORS)
+    reader.whitespace_split, reader.commenters = True, ""
+    try:
+        words = list(reader)
+    except ValueError:
+        words = text.split()
+    commands: list[list[str]] = [[]]
+    for word in words:
+        bare = word.strip(OPERATORS)
+        if bare:
+            commands[-1].append(bare)
+        if bare != word:
+            commands.append([])
+    return [command for command in commands if command]
+
+
+def shell_words(text: str) -> list[str]:
+    """The words a shell would see, without its operators."""
+    return [word for command in shell_commands(text) for word in command]
+
+
+def behind_starters(words: Sequence[str]) -> list[str]:
+    """The command itself: without assignments, `env X=1`, `nice -n 5`, `timeout 60` and their like."""
+    rest = list(words)
+    while rest:
+        name = PurePath(rest[0]).name
+        if ASSIGNMENT.match(rest[0]):
+            del rest[0]
+        elif name in STARTERS:
+            del rest[0]
+            while rest and rest[0].startswith("-"):
+                del rest[: 2 if rest[0] in STARTERS[name] else 1]
+            del rest[: name == "timeout"]  # how long
+        else:
+            break
+    return rest
+
+
+def script_named(words: Sequence[str]) -> str | None:
+    """The script file that a command hands to an interpreter or a launcher; None where none is named so."""
+    command = behind_starters(words)
+    if not command or not READERS.fullmatch(PurePath(command[0]).name):
+        return None
+    for word in command[1:]:
+        if NAMED_OTHERWISE.fullmatch(word):
+            return None
+        if word.endswith(SCRIPTS) and not word.startswith("-"):
+            return None if "{" in word or "$" in word else word
+    return None

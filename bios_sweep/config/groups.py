@@ -1,16 +1,58 @@
-"""A path belongs to one member of its group, and giving the path chooses that member.
+"""The groups: our own files as they land in the configuration, and which member a given path belongs to.
 
 `data.path=F` beside the embedded data would otherwise train on the embedded data: nothing reads the path
-there. Who chose another member in so many words is not overruled; `config.idle` refuses that.
+there. So giving the path chooses the member that reads it. Who chose another member in so many words is not
+overruled; `config.idle` refuses that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
 from typing import Any
+
+from omegaconf import OmegaConf
+
+from bios_sweep.config.places import config_root
+
+GLOBAL = "# @package _global_"
 
 # group -> the member that reads `path`, and the members that a person gets who chose none
 MEMBERS = {"data": ("jsonl", ("embedded",)), "model": ("local", ("embedded", "named"))}
+
+
+@cache
+def group_names() -> tuple[str, ...]:
+    """The groups that have files of ours, `sweeps` left out."""
+    return tuple(sorted(path.name for path in (config_root() / "conf").iterdir() if path.is_dir()))
+
+
+@cache
+def member_names(group: str) -> tuple[str, ...]:
+    """The members of a group that come with the package."""
+    return tuple(sorted(path.stem for path in (config_root() / "conf" / group).glob("*.yaml")))
+
+
+@cache
+def member_values(group: str, member: str | None) -> Mapping[str, Any]:
+    """The values that a member brings, from the configuration's top; nothing for a user's own."""
+    folder = config_root() / ("sweeps" if group == "sweeps" else f"conf/{group}")
+    path = folder / f"{member}.yaml"
+    if member is None or not path.is_file():
+        return {}
+    values = file_values(path)
+    return values if path.read_text(encoding="utf-8").startswith(GLOBAL) else {group: values}
+
+
+def file_values(path: Path) -> dict[str, Any]:
+    """The values of a file over those of the files beside it that its defaults name."""
+    loaded = OmegaConf.to_container(OmegaConf.load(path))
+    values = {str(name): value for name, value in loaded.items()} if isinstance(loaded, dict) else {}
+    bases = [path.with_name(f"{name}.yaml") for name in values.pop("defaults", ()) if isinstance(name, str)]
+    for base in filter(Path.is_file, bases):
+        values = file_values(base) | values
+    return values
 
 
 def members_of_paths(values: Mapping[str, Any], chooser: Mapping[str, str]) -> dict[str, str]:

@@ -1,28 +1,33 @@
-"""`rehearse`: the chance of each verdict before anything is trained. Launches and writes nothing."""
+"""`plan` and `rehearse`: what would run, and the chance of each verdict. They launch nothing."""
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from argparse import Namespace
 
-from rich.console import Console
-
-from bios_sweep.cli.invocation import invocation_of
+from bios_sweep.checks import require
+from bios_sweep.cli.answer import invocation_of, print_answer
+from bios_sweep.driver.planned import planned_here
 from bios_sweep.driver.prepare import prepare
-from bios_sweep.driver.rehearsed import rehearsed
 from bios_sweep.errors import InputError
-from bios_sweep.jsonable import to_json
-from bios_sweep.report.text.rehearsal import print_rehearsal
+from bios_sweep.report.text.terminal import print_plan
 
 PATIENCE_SECONDS = 2.0  # between two lines of progress
 
 
-def run(args: Namespace) -> int:
+def plan(args: Namespace) -> int:
+    """Print the plan."""
+    print_answer(args, planned_here(prepare(invocation_of(args))).summary, print_plan)
+    return 0
+
+
+def rehearse(args: Namespace) -> int:
     """Print the chances of every verdict, and with `decision.gpu_hours` the design that decides most."""
-    if args.sweeps < 2:
-        raise InputError(f"--sweeps: {args.sweeps} is not allowed; at least 2")
+    from bios_sweep.driver.rehearsed import rehearsed  # loads the simulation, which `plan` needs not
+    from bios_sweep.report.text.rehearsal import print_rehearsal
+
+    require(args.sweeps >= 2, "--sweeps", args.sweeps, "at least 2", InputError)
     summary = rehearsed(
         prepare(invocation_of(args)),
         sweeps=args.sweeps,
@@ -30,10 +35,7 @@ def run(args: Namespace) -> int:
         seconds_per_trial=args.seconds_per_trial,
         progress=Progress,
     )
-    if args.json:
-        print(json.dumps(to_json(summary), indent=1))
-    else:
-        print_rehearsal(summary, Console())
+    print_answer(args, summary, print_rehearsal)
     return 0
 
 

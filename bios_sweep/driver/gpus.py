@@ -9,19 +9,18 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from bios_sweep.driver.prepare import Prepared
 from bios_sweep.driver.scenarios.trained import LORA_ENGINE
-from bios_sweep.execution.gpus import find_gpus
-from bios_sweep.execution.peaks import peak_of
+from bios_sweep.execution.gpus import find_gpus, peak_of
 from bios_sweep.execution.placement import Node, slots_on
-from bios_sweep.request import ACCELERATOR, INLINE, RAY, Request
+from bios_sweep.request import ACCELERATOR, CPU, CUDA, INLINE, RAY, Request
 from bios_sweep.study.scenario import Scenario
 
 TF32 = "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"  # the one way to TF32 that needs no code
-GPU, CPU = "cuda", "cpu"
 FLOAT32, BFLOAT16 = "float32", "bfloat16"
 
 
@@ -57,13 +56,11 @@ def gpus_of_this_machine(request: Request) -> Offer | None:
 def gpus_of_nodes(nodes: Sequence[Node]) -> Offer:
     """What the nodes of a joined cluster have, by Ray's names of their GPUs."""
     with_gpus = [node for node in nodes if node.resources.get("GPU")]
-    kinds = [
-        name.removeprefix(ACCELERATOR)
-        for node in with_gpus
-        for name in node.resources
-        if name.startswith(ACCELERATOR)
-    ]
-    return Offer(names=tuple(dict.fromkeys(kinds)), nodes=tuple(nodes), place="on the cluster")
+    kinds = dict.fromkeys(
+        name for node in with_gpus for name in node.resources if name.startswith(ACCELERATOR)
+    )
+    names = tuple(kind.removeprefix(ACCELERATOR) for kind in kinds)
+    return Offer(names=names, nodes=tuple(nodes), place="on the cluster")
 
 
 def gpu_warnings(prepared: Prepared, offer: Offer | None) -> list[str]:
@@ -86,41 +83,37 @@ def _unused(scenario: Scenario, request: Request, offer: Offer | None) -> list[s
         ]
     if offer is None or not offer.count:
         return []
+    there = f"{offer.words} {_is(offer.count)} {offer.place}"
+    them = "it" if offer.count == 1 else "them"
     if device == CPU:
-        return [f"{offer.words} {_is(offer)} {offer.place} and no trial uses {_it(offer)}; {_way(request)}"]
+        return [f"{there} and no trial uses {them}; {_way(request)}"]
     if scenario.method.scripted:
-        return [] if gpus or request.executor == INLINE else [_uncounted(offer)]
+        uncounted = (
+            f"{there} and cluster.gpus_per_trial is 0: Ray hands out none, so scripts that run at a time "
+            f"leave {them} unused or share the first; add cluster.gpus_per_trial=1"
+        )
+        return [] if gpus or request.executor == INLINE else [uncounted]
     used = _used(request, offer)
     if used >= offer.count:
         return []
-    return [f"{used} of {offer.words} {offer.place} {'is' if used == 1 else 'are'} used: {_held_by(request)}"]
+    return [f"{used} of {offer.words} {offer.place} {_is(used)} used: {_held_by(request)}"]
 
 
 def _way(request: Request) -> str:
-    built = _torch_build()
-    if built and request.address is None:
-        return f"torch {built} is a build without GPUs: install another, then add cluster.gpus_per_trial=1"
+    if request.address is None and (build := _torch_without_gpus()):
+        return f"torch {build} is a build without GPUs: install another, then add cluster.gpus_per_trial=1"
     local = request.executor == RAY and request.address is None
     way = "choose cluster=local_gpu (two trials per GPU) or " if local else ""
     device = " and leave cluster.device auto" if request.device == CPU else ""
     return f"{way}add cluster.gpus_per_trial=1{device}"
 
 
-def _torch_build() -> str:
+def _torch_without_gpus() -> str:
     """The version of a torch that cannot use a GPU, as its own name says; else nothing."""
-    try:
-        found = version("torch")
-    except PackageNotFoundError:
-        return ""
-    return found if found.endswith("+cpu") else ""
-
-
-def _uncounted(offer: Offer) -> str:
-    return (
-        f"{offer.words} {_is(offer)} {offer.place} and cluster.gpus_per_trial is 0: Ray hands out none, so "
-        f"scripts that run at a time leave {_it(offer)} unused or share the first; add "
-        "cluster.gpus_per_trial=1"
-    )
+    with suppress(PackageNotFoundError):
+        if (installed := version("torch")).endswith("+cpu"):
+            return installed
+    return ""
 
 
 def _used(request: Request, offer: Offer) -> int:
@@ -133,7 +126,7 @@ def _used(request: Request, offer: Offer) -> int:
     counted = request
     if not request.joins:  # of this machine only its CPUs and GPUs are known
         counted = Request(cpus_per_trial=request.cpus_per_trial, gpus_per_trial=share)
-    room = [slots_on(counted, node) for node in offer.nodes]
+    room = [slots_on(counted, node.resources) for node in offer.nodes]
     limit = request.max_concurrent
     if limit is not None and sum(room) > limit:
         room = [limit]
@@ -158,36 +151,30 @@ def _precision(prepared: Prepared, offer: Offer | None) -> list[str]:
     scenario, request = prepared.plan.study.scenario, prepared.request
     if not _on_gpu(scenario, request, offer):
         return []
-    names = offer.names if offer is not None and offer.names else _wished(request)
+    names = offer.names if offer is not None else ()
+    if not names and request.accelerator_type is not None:
+        names = (request.accelerator_type,)
+    slow = {name for name in names if (peak := peak_of(name)) is not None and peak.bfloat16 is None}
     dtype = prepared.plan.study.baseline.dtype
     if dtype == BFLOAT16:
         return [
             f"method.dtype=bfloat16: {name} has no bfloat16 arithmetic of its own, so it is slower there "
             "than float32; add method.dtype=float32"
             for name in names
-            if (peak := peak_of(name)) is not None and peak.bfloat16 is None
+            if name in slow
         ]
     if dtype != FLOAT32 or os.environ.get(TF32) == "1":
         return []
-    return [_cost(name) for name in names or ("a GPU",) if _has_bfloat16(name)]
+    return [_cost(name) for name in names or ("a GPU",) if name not in slow]
 
 
 def _on_gpu(scenario: Scenario, request: Request, offer: Offer | None) -> bool:
     if offer is not None and not offer.count:
         return False
     if scenario.engine == LORA_ENGINE:
-        return bool(scenario.engine_options["device"] == GPU)
-    told = scenario.carried is not None and "dtype" in scenario.carried
-    return told and bool(request.gpus_per_trial or offer is not None)
-
-
-def _wished(request: Request) -> tuple[str, ...]:
-    return () if request.accelerator_type is None else (request.accelerator_type,)
-
-
-def _has_bfloat16(name: str) -> bool:
-    peak = peak_of(name)
-    return peak is None or peak.bfloat16 is not None
+        return bool(scenario.engine_options["device"] == CUDA)
+    reads_dtype = scenario.carried is not None and "dtype" in scenario.carried
+    return reads_dtype and bool(request.gpus_per_trial or offer is not None)
 
 
 def _cost(name: str) -> str:
@@ -202,9 +189,5 @@ def _cost(name: str) -> str:
     return f"method.dtype=float32 on {name} {cost}; method.dtype=bfloat16 is the way out"
 
 
-def _is(offer: Offer) -> str:
-    return "is" if offer.count == 1 else "are"
-
-
-def _it(offer: Offer) -> str:
-    return "it" if offer.count == 1 else "them"
+def _is(count: int) -> str:
+    return "is" if count == 1 else "are"

@@ -1,9 +1,13 @@
-"""Why a worker died, in our words, by what Ray says of it."""
+"""What is lost, and why: a worker by what Ray says of it, its node, and the head."""
 
 from __future__ import annotations
 
+import os
 import socket
-from collections.abc import Iterator
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +16,7 @@ from ray.air.execution._internal import RayActorManager
 from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
 from ray.tune.execution import tune_controller
 
+from bios_sweep.errors import BiosSweepError, ClusterLostError
 from bios_sweep.execution.attempts import describe
 from bios_sweep.execution.dispatch import Loss
 from bios_sweep.vocabulary import Failure
@@ -19,6 +24,9 @@ from bios_sweep.vocabulary import Failure
 NODE_SECONDS = 1.0  # chosen: a raylet that does not take a connection by then is gone or as good as
 NODE_WORDS = ("node has died", "node died", "node was terminated", "because its node")  # Ray 2.60
 MEMORY_WORDS = ("running low on memory", "ran out of memory", "due to memory")
+LOOK_SECONDS = 2.0  # chosen, not measured
+HEAD_SECONDS = 40.0  # a head that is restarted has Ray's minute (2.60); ours ends before, to end in order
+LAST_SECONDS = 15.0  # chosen: what the main thread gets to end; it may hang in a call to the head
 
 
 def loss_of(error: Exception | None) -> Loss:
@@ -52,12 +60,7 @@ def node_answers(node_id: str) -> bool:
     node = next((node for node in ray.nodes() if node["NodeID"] == node_id), None)
     if node is None or not node["Alive"]:
         return False
-    try:
-        address = (node["NodeManagerAddress"], node["NodeManagerPort"])
-        socket.create_connection(address, timeout=NODE_SECONDS).close()
-    except OSError:
-        return False
-    return True
+    return answers(node["NodeManagerAddress"], node["NodeManagerPort"], NODE_SECONDS)
 
 
 @contextmanager
@@ -83,3 +86,53 @@ class PatientActorManager(RayActorManager):
         if not isinstance(exception, RayActorError | RayTaskError):
             exception = RayActorError(error_msg=f"{type(exception).__name__}: {exception}")
         super()._actor_task_failed(tracked_actor_task, exception)
+
+
+class HeadWatch:
+    """A thread for the time of a run: without its head Ray ends the driver after a minute, with status 1.
+
+    tell: gets the error that should end it, at any moment.
+
+    Where nobody can end in order, for the main thread waits in one long call to Ray, tell does nothing.
+    """
+
+    def __init__(self, address: str, tell: Callable[[BiosSweepError], None] = lambda error: None) -> None:
+        self._address, self._tell = address, tell
+        self._over = threading.Event()
+
+    def __enter__(self) -> HeadWatch:
+        threading.Thread(target=self._watch, daemon=True, name="head").start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+
+    def _watch(self) -> None:
+        host, _, port = self._address.rpartition(":")
+        heard = time.monotonic()
+        while not self._over.wait(LOOK_SECONDS):
+            if answers(host.strip("[]"), int(port), LOOK_SECONDS):
+                heard = time.monotonic()
+            elif time.monotonic() - heard > HEAD_SECONDS:
+                self._end()
+                return
+
+    def _end(self) -> None:
+        error = ClusterLostError(
+            f"the head of the Ray cluster at {self._address} has not answered for {HEAD_SECONDS:g} s; "
+            "start a cluster again, and the same command goes on from here"
+        )
+        self._tell(error)
+        if not self._over.wait(LAST_SECONDS):
+            sys.stderr.write(f"bios-sweep: {error}\n")
+            sys.stderr.flush()
+            os._exit(error.exit_code)  # as after kill -9: all that counts is on the disk
+
+
+def answers(host: str, port: int, seconds: float) -> bool:
+    """Whether something takes connections there."""
+    try:
+        socket.create_connection((host, port), timeout=seconds).close()
+    except OSError:
+        return False
+    return True

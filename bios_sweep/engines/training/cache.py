@@ -1,11 +1,11 @@
-"""Content hashes of large files, remembered by path, size and mtime so that a plan reads them once."""
+"""What stays in the user's cache, such as hashes of large files, which a plan then reads once."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,12 @@ def files_fingerprint(files: Iterable[Path]) -> str:
     Each file's own hash is kept in `bios_sweep/fingerprints.json` of the user's cache.
     """
     cache_file = user_cache() / "bios_sweep" / "fingerprints.json"
-    before = _load_cache(cache_file)
+    kept = read_json_cache(cache_file)
+    before = kept if isinstance(kept, dict) else {}
     known = dict(before)
     digests = {path.name: _file_digest(path, known) for path in files}
     if known != before:
-        _save_cache(cache_file, known)
+        write_json_cache(cache_file, known)
     lines = "".join(f"{name} {digests[name]}\n" for name in sorted(digests))
     return hashlib.sha256(lines.encode()).hexdigest()
 
@@ -47,16 +48,20 @@ def _file_digest(path: Path, known: dict[str, Any]) -> str:
     return digest
 
 
-def _load_cache(path: Path) -> dict[str, Any]:
-    """Digests of earlier runs; a missing or damaged cache only costs time."""
+def read_json_cache(path: Path | None) -> Any:
+    """What an earlier run kept there; None where there is none, or it is damaged, which only costs time."""
     try:
-        known = json.loads(path.read_text(encoding="utf-8"))
+        return None if path is None else json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}
+        return None
 
 
-def _save_cache(path: Path, known: Mapping[str, Any]) -> None:
-    """Replace the cache in one step; where it cannot be written the next run hashes again."""
-    with suppress(StorageError):
-        write_atomically(path, json.dumps(known))
+def write_json_cache(path: Path | None, value: Any) -> None:
+    """Keep a value in one step for the next run.
+
+    A folder that cannot be written (a container, a read-only home) means no cache and no complaint: the next
+    run finds the same, only more slowly, and the user can do nothing about it here.
+    """
+    if path is not None:
+        with suppress(StorageError):
+            write_atomically(path, json.dumps(value))

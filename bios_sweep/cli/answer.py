@@ -1,0 +1,30 @@
+"""From parsed flags to what the driver is asked, and from its answer to standard output."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from bios_sweep.jsonable import to_json
+
+if TYPE_CHECKING:
+    from bios_sweep.driver.invocation import Invocation
+
+
+def invocation_of(args: Namespace) -> Invocation:
+    """The overrides and the folder of groups that were typed, for the verb that was."""
+    from bios_sweep.driver.invocation import Invocation  # loads Hydra, which a table of runs needs not
+
+    return Invocation(overrides=tuple(args.overrides), config_dir=args.config_dir, verb=args.verb)
+
+
+def print_answer(args: Namespace, answer: Any, show: Callable[[Any, Console], None]) -> None:
+    """An answer as JSON, or as `show` prints it for people."""
+    if args.json:
+        print(json.dumps(to_json(answer), indent=1))
+    else:
+        show(answer, Console())

@@ -1,0 +1,213 @@
+"""Before the slots work: room for a worker, how long a step takes, and what each node has.
+
+Where others fill the cluster we wait for room and say so: Ray itself waits without a word.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import ray
+from ray import tune
+from ray.util.placement_group import placement_group, remove_placement_group
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
+
+from bios_sweep.errors import BiosSweepError, NoClockError
+from bios_sweep.execution.attempts import describe, set_environment, time_arms
+from bios_sweep.execution.placement import Node, waiting_line
+from bios_sweep.execution.preflight import ALWAYS, inspect
+from bios_sweep.execution.ray.cluster import restored_signals
+from bios_sweep.execution.transfer.node_options import bring_data, send_data
+from bios_sweep.execution.transfer.storage import TrialFiles
+from bios_sweep.request import Request
+from bios_sweep.secrecy import masked
+from bios_sweep.settings import TrainingSettings
+
+CAPACITY_SECONDS = 30.0  # between two lines; chosen, not measured: where there is room a worker starts sooner
+HERE_SECONDS = 5.0  # chosen: the mailbox is on this machine
+ANSWER_SECONDS = 600.0  # chosen: the first hash of a 140 GB model from a network disk takes minutes
+remote: Any = ray.remote  # half annotated
+
+
+@contextmanager
+def capacity_for_one(request: Request) -> Iterator[PlacementGroupSchedulingStrategy]:
+    """Wait for the room that one trial takes, and hold it; for a task that should start there at once."""
+    began = time.monotonic()
+    group = placement_group([request.bundle], strategy="STRICT_PACK")
+    try:
+        while not ray.wait([group.ready()], timeout=CAPACITY_SECONDS)[0]:
+            _tell(request, time.monotonic() - began)
+        yield PlacementGroupSchedulingStrategy(group)
+    finally:
+        remove_placement_group(group)
+
+
+class CapacityWatch(tune.Callback):
+    """Tells every 30 s of a run that no worker has started yet, until one has.
+
+    A worker that has started has asked the mailbox for its environment; the engine that it then builds may
+    take its time.
+    """
+
+    def __init__(self, request: Request, mailbox: Any) -> None:
+        self._request, self._mailbox = request, mailbox
+        self._began = self._looked = time.monotonic()
+        self._started = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune saves its callbacks for a restore that is never used."""
+        return {}
+
+    def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
+        """Tune's loop turns at least every 0.1 s."""
+        now = time.monotonic()
+        if self._started or now - self._looked < CAPACITY_SECONDS:
+            return
+        self._looked = now
+        with suppress(ray.exceptions.RayError):  # a mailbox that died ends the run, but not here
+            self._started = ray.get(self._mailbox.started.remote(), timeout=HERE_SECONDS)
+            if not self._started:
+                _tell(self._request, now - self._began)
+
+
+def _tell(request: Request, seconds: float) -> None:
+    """One line on standard error, where it disturbs neither JSON nor the live table."""
+    line = waiting_line(request, free=ray.available_resources(), total=ray.cluster_resources())
+    sys.stderr.write(f"bios-sweep: waiting for a worker for {seconds:.0f} s: {line}\n")
+    sys.stderr.flush()
+
+
+def time_on_worker(
+    request: Request,
+    settings: Sequence[TrainingSettings],
+    engine: str,
+    engine_options: Mapping[str, Any],
+    environment: Mapping[str, str],
+    repeats: int,
+) -> tuple[list[list[float]], str]:
+    """Seconds per step, shape (repeats, arms), and the hardware's name. Waits for room.
+
+    A worker that dies is asked for once more.
+
+    Raises:
+        BiosSweepError: in the words of the engine, or two workers died.
+    """
+    task = remote(
+        num_cpus=request.cpus_per_trial,
+        num_gpus=request.gpus_per_trial,
+        resources=dict(request.resources_per_trial or {}) or None,
+        accelerator_type=request.accelerator_type,
+        max_calls=1,
+        max_retries=0,  # counted here: Ray would try for ever where the memory is too small
+    )(_timed)
+    arms = [arm.to_dict() for arm in settings]
+    probe = (engine, dict(engine_options), request.storage, arms, repeats, request.cpus_per_trial)
+    for last in (False, True):
+        try:
+            with restored_signals(), capacity_for_one(request) as place:
+                answer = ray.get(task.options(scheduling_strategy=place).remote(dict(environment), *probe))
+        except ray.exceptions.RayError as error:
+            if last:
+                raise BiosSweepError(
+                    f"the timing probe's worker died twice ({describe(error)}); an arm may need more memory "
+                    "than a worker has"
+                ) from error
+            continue
+        break
+    if "broken" in answer:
+        raise (NoClockError if answer["clockless"] else BiosSweepError)(answer["broken"])
+    return answer["seconds"], answer["hardware"]
+
+
+def _timed(
+    environment: dict[str, str],
+    engine: str,
+    options: dict[str, Any],
+    storage: str | None,
+    arms: list[dict[str, Any]],
+    repeats: int,
+    threads: int,
+) -> dict[str, Any]:
+    """On a worker: plain values both ways, errors as text. options: the driver's."""
+    set_environment(environment, threads)
+    try:
+        seconds, hardware = time_arms(engine, bring_data(options, storage), arms, repeats)
+    except BiosSweepError as error:
+        return {"broken": masked(str(error)), "clockless": isinstance(error, NoClockError)}
+    return {"seconds": seconds, "hardware": hardware}
+
+
+def look_on_nodes(
+    nodes: Sequence[Node], facts: Mapping[str, Any], environment: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """`preflight.inspect` on each node, in a fresh process with the workers' environment, all at once.
+
+    A node that cannot answer gives `{"node", "error"}`. Takes no resources, so that a node whose GPUs
+    are busy is looked at too.
+    """
+    asked = {}
+    for node in nodes:
+        there = NodeAffinitySchedulingStrategy(node.id, soft=False)
+        task = remote(num_cpus=0, max_calls=1, max_retries=1, scheduling_strategy=there)(_look)
+        asked[node.name] = task.remote(dict(environment), dict(facts))
+    _, late = ray.wait(list(asked.values()), num_returns=len(asked), timeout=ANSWER_SECONDS)
+    for reference in late:
+        ray.cancel(reference, force=True)
+    return [
+        {"node": name, "error": f"no answer in {ANSWER_SECONDS:g} s"}
+        if reference in late
+        else {**_answer(reference), "node": name}
+        for name, reference in asked.items()
+    ]
+
+
+def _look(environment: dict[str, str], facts: dict[str, Any]) -> dict[str, Any]:
+    set_environment(environment)
+    return inspect(facts)
+
+
+def _answer(reference: Any) -> dict[str, Any]:
+    try:
+        return dict(ray.get(reference))
+    except ray.exceptions.RayError as error:
+        return {"error": _first_reason(str(error))}
+
+
+def _first_reason(text: str) -> str:
+    """The last line that names an exception: Ray's own text begins with a traceback."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    named = [line for line in lines if "Error: " in line]
+    return masked((named or lines or ["no answer"])[-1])
+
+
+@contextmanager
+def left_for_nodes(wanted: Mapping[str, Any], files: str) -> Iterator[dict[str, Any]]:
+    """Leave what nodes need where they should find it; gives the facts for `preflight.inspect`.
+
+    files: the address where trial files are kept. A small file there proves that all see the same place,
+    and not a folder of their own with the same name.
+
+    Raises:
+        StorageError: the driver cannot write there.
+    """
+    store = TrialFiles(files)
+    place, content = f"preflight-{uuid.uuid4().hex}", uuid.uuid4().hex
+    send_data(wanted["options"], files)
+    store.leave(place, content.encode())
+    try:
+        yield {
+            "packages": [name for name in wanted["versions"] if name not in ALWAYS],
+            "files": files,
+            "place": place,
+            "content": content,
+            "options": dict(wanted["options"]),
+            "looker": wanted["looker"],
+            "gpu_looker": wanted["gpu_looker"],
+        }
+    finally:
+        store.drop(place)

@@ -16,6 +16,10 @@ from bios_sweep.reasons import Kind, Reason
 EDGE = Kind("edge: the best level {level} ends the grid")
 LARGER_ONLY = Kind("confirmed against larger only")
 SMALLER_ONLY = Kind("confirmed against smaller only")
+UNPAIRED = Kind(
+    "unpaired seeds: no variation shares a seed with the default, so each arm's own spread counts"
+)
+NO_SEEDS = Kind("without seeds the repeats of a setting cannot be paired, so their means decide nothing")
 
 SUPERIOR = "superior"  # lower bound above 0 and the gain at least the margin
 NOT_WORSE = "not worse"  # lower bound above -limit
@@ -121,7 +125,8 @@ class Finding:
     about, against the default. iso: that level's gain over the default trained for the same cost. by_rate:
     of a nuisance-aware factor, per level the gain at the baseline's and at the best nuisance value. bracket:
     the levels between which the best lies, None at an open end. fresh: whether it rests on seeds that chose
-    nothing; every other finding, a confirmed one too, is of the shared seeds.
+    nothing; every other finding, a confirmed one too, is of the shared seeds. excluded: arms whose bounds are
+    of an earlier look, after which they ran no more.
     """
 
     factor: str
@@ -139,3 +144,4 @@ class Finding:
     by_rate: tuple[RateRow, ...] = ()
     bracket: tuple[Any, Any] | None = None
     fresh: bool = False
+    excluded: tuple[str, ...] = ()

@@ -14,6 +14,7 @@ from bios_sweep.claims import Against, Claim
 from bios_sweep.decision.bounds import Bound
 from bios_sweep.decision.claims.evidence import INSENSITIVE, OPEN_AT_ONE_COST, Evidence, open_gain
 from bios_sweep.decision.claims.iso_cost import iso_weights
+from bios_sweep.decision.earlier_rule import ladder_ends
 from bios_sweep.decision.finding import AS_LONG, EDGE, SUPERIOR, FactorLevels, Finding, FreshTest
 from bios_sweep.decision.ladder import NuisanceLadder, best_arm, ladder_edges
 from bios_sweep.decision.rows import RateRow
@@ -57,7 +58,11 @@ def judge_ladder(claim: Claim, levels: FactorLevels, ladder: NuisanceLadder, evi
             level: max(uppers[level], iso.upper) for level, iso in isos.items() if isinstance(iso, Bound)
         }
     judged = {own: finite[own], **rivals}
-    finding = _closed(finding, tuple(ladder_edges(ladder, judged, uppers, evidence)))
+    if evidence.rule.version == 1:
+        reasons = (*finding.reasons, *ladder_ends(ladder, own, comparison.default))
+        finding = replace(finding, reasons=reasons)
+    else:
+        finding = _closed(finding, tuple(ladder_edges(ladder, judged, uppers, evidence)))
     if any(row.differs for row in tables):
         changed = ", ".join(str(row.level) for row in tables if row.differs)
         reason = DEPENDS(setting=ladder.setting, levels=changed)
@@ -78,10 +83,11 @@ class _Comparison:
         self.own, self.rivals, self.evidence, self.tried = own, rivals, evidence, tried
         self.default = best_arm(own, evidence)
         self.best = {level: best_arm(arms, evidence) for level, arms in rivals.items()}
+        self.family = (*own, *(arm for arms in rivals.values() for arm in arms))
 
     def gain(self, arm: str, other: str) -> Bound:
         """Tukey's bound among all arms of the factor, those that diverged included."""
-        return self.evidence.contrasts.among(arm, other, self.tried)
+        return self.evidence.contrasts.among(arm, other, self.family, self.tried)
 
     def decide(self, levels: FactorLevels) -> Finding:
         """By loss alone."""

@@ -16,8 +16,11 @@ from bios_sweep.jsonable import LEFT_OUT, OPTIONAL, WORDS
 from bios_sweep.reasons import Kind, Reason
 from bios_sweep.vocabulary import Stage, Status, Word
 
-LOSS_ALONE = Kind("judged on loss at equal {hold}; cost is not weighed against it")
+LOSS_ALONE = Kind("judged on {metric} at equal {hold}; cost is not weighed against it")
+BUDGETS_OPEN = Kind("judged on {metric}, {budgets}; cost is not weighed against it")
+UNHELD = {"unknown": "whether at equal budgets is not recorded", "nothing": "at unequal budgets"}
 DIVERGED = Kind("diverged: {arms}")
+EXCLUDED = Kind("shown to gain less than what matters, and not trained on further seeds: {arms}")
 WEIGHED = ("batch_size", "max_steps", "lora_rank")  # settings whose levels cost differently
 
 
@@ -116,12 +119,13 @@ def make_verdict(
     withheld: Reason | None = None,
     recommended: Any = None,
     cell: str = "",
+    metric: str = "",
 ) -> Verdict:
     """Put one factor's findings into the contract's form.
 
     final: the finding that counts (the confirmation's where there was one). alpha: of the whole rule;
     the screening's bounds are at alpha / looks. limit: percent that the claim is held against, where it is
-    not the margin.
+    not the margin. metric: what was judged on, by its name; empty: a loss.
     """
     stage = Stage.CONFIRMATION if final.fresh else Stage.SCREENING
     confidence = 1.0 - (alpha if stage == Stage.CONFIRMATION else alpha / looks)
@@ -130,9 +134,14 @@ def make_verdict(
     if word == Word.CANDIDATE:
         word, reasons = Word.INCONCLUSIVE, (*reasons, OPEN())
     if claim.by_loss and levels.name in WEIGHED and word in (Word.CONFIRM, Word.REFINE, Word.UNCONFIRMED):
-        reasons = (*reasons, LOSS_ALONE(hold=hold))
+        kind = BUDGETS_OPEN if hold in UNHELD else LOSS_ALONE
+        reasons = (*reasons, kind(metric=_judged_on(metric), hold=hold, budgets=UNHELD.get(hold, "")))
     if final.diverged:
         reasons = (*reasons, DIVERGED(arms=", ".join(final.diverged)))
+    early = [bound for bound in screening.bounds if bound.arm in screening.excluded]
+    if early:
+        told = ", ".join(f"{levels.label(bound.arm)} ({bound.seeds} seeds)" for bound in early)
+        reasons = (*reasons, EXCLUDED(arms=told))
     bound = contrast_of(final)
     default = claim.claimed(levels.default)
     best = default if word == Word.CONFIRM or final.best is None else _best_level(levels, final)
@@ -178,6 +187,10 @@ def make_verdict(
     )
 
 
+def _judged_on(metric: str) -> str:
+    return "loss" if not metric or "loss" in metric.lower() else metric
+
+
 def _times(margin: Margin, limit: float | None) -> float:
     return 1.0 if limit is None or not margin.percent else limit / margin.percent
 
@@ -202,6 +215,7 @@ def _level(levels: FactorLevels, arm: str, screening: Finding) -> LevelRow:
         level=levels.level(arm),
         label=levels.label(arm),
         status=Status.DIVERGED if arm in screening.diverged else "compared" if bound else "not compared",
+        seeds=bound.seeds if bound else None,
         estimate=_estimate(bound) if bound else None,
     )
 

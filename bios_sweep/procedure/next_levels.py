@@ -31,20 +31,19 @@ def seeds_needed(finding: Finding, margin: float, alpha: float) -> int | None:
     """
     bounds = finding.bounds or ((finding.bound,) if finding.bound else ())
     usable = [bound for bound in bounds if math.isfinite(bound.standard_error)]
-    seeds = len(finding.seeds)
-    if not usable or seeds < 2 or margin <= 0:
+    if not usable or len(finding.seeds) < 2 or margin <= 0:
         return None
     leading = max(usable, key=lambda bound: bound.gain)
     near = [bound for bound in usable if bound.upper >= margin] or [leading]
     routes = [
-        _seeds(leading, seeds, max(leading.gain, NEAREST * margin), alpha / len(usable)),
-        max(_seeds(bound, seeds, max(margin - bound.gain, NEAREST * margin), alpha) for bound in near),
+        _seeds(leading, max(leading.gain, NEAREST * margin), alpha / len(usable)),
+        max(_seeds(bound, max(margin - bound.gain, NEAREST * margin), alpha) for bound in near),
     ]
     return max(LEAST_SEEDS, min(routes))
 
 
-def _seeds(bound: Bound, seeds: int, distance: float, alpha: float) -> int:
-    sigma = bound.standard_error * math.sqrt(seeds)
+def _seeds(bound: Bound, distance: float, alpha: float) -> int:
+    sigma = bound.standard_error * math.sqrt(bound.seeds)
     return math.ceil(((student(alpha, FREEDOM) + POWER) * sigma / distance) ** 2)
 
 

@@ -19,7 +19,7 @@ from bios_sweep.curves.remedies import moves_of
 from bios_sweep.curves.signs import DIVERGING
 from bios_sweep.decision.claims.judgement import judgement_of
 from bios_sweep.decision.finding import BELOW, EDGE, NOT_WORSE, SHARE, SUPERIOR, Finding, Margin
-from bios_sweep.decision.fresh import GUARD_BROKEN, GUARD_UNMEASURED, TOO_SMALL
+from bios_sweep.decision.fresh import GUARD_BROKEN, GUARD_UNMEASURED, SIZE_OPEN, TOO_SMALL
 from bios_sweep.decision.ladder import LADDER_EDGE
 from bios_sweep.decision.question import Question
 from bios_sweep.procedure.diagnosis import diagnosis_of
@@ -162,7 +162,10 @@ def _more_seeds(plan: Plan, question: Question, screening: Finding, state: State
         factor = replace(factor, claims=(question.claim.name,))
     goal = "show a better level" if _looks_better(screening, margin) else "exclude a gain that matters"
     on = len(screening.seeds)
-    why = f"{name}: neither shown nor excluded on {on} seeds; {needed} fresh ones are asked, enough to {goal}"
+    open_now = "neither shown nor excluded"
+    if is_any(state.findings[question].reasons, SIZE_OPEN):
+        open_now, on = "better, but whether by enough is open", len(state.findings[question].seeds)
+    why = f"{name}: {open_now} on {on} seeds; {needed} fresh ones are asked, enough to {goal}"
     if any(bound.clusters for bound in screening.bounds):
         why += " (the evaluation set's own error stays: it shrinks with more evaluation data only)"
     return _Ask(factor=factor, why=why, seeds=needed)

@@ -180,7 +180,7 @@ def test_a_verdict_is_told_with_the_margin_that_decided_it():
         return replace(point, curve=(replace(point.curve[0], eval_loss=2.2), point.curve[1]))
 
     decay = Factor(name="weight_decay", values=(0.1, 0.2), claims=("optimum",))
-    plan = build_plan(study(Factor(name="learning_rate", multiply=(0.5, 2, 4)), decay, looks=(3, 5, 8)))
+    plan = build_plan(study(Factor(name="learning_rate", multiply=(0.25, 0.5, 2, 4)), decay, looks=(3, 5, 8)))
     state, _ = finished(plan, world)
     finding, margin = by_factor(state.findings)["learning_rate"], by_factor(state.margins)["learning_rate"]
     assert (finding.state, len(finding.seeds)) == (Word.CONFIRM, 3)

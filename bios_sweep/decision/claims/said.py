@@ -7,7 +7,8 @@ from typing import Any
 
 from bios_sweep.claims import Claim
 from bios_sweep.decision.bounds import Bound
-from bios_sweep.decision.finding import FactorLevels, Finding
+from bios_sweep.decision.finding import UNPAIRED, FactorLevels, Finding
+from bios_sweep.reasons import is_any
 
 
 class Said:
@@ -26,6 +27,9 @@ class Said:
         self.claim, self.levels, self.finding, self.bound = claim, levels, finding, bound
         self.margin, self.level = margin, level
         self.seeds = len(finding.seeds)
+        early = [bound.seeds for bound in finding.bounds if bound.arm in finding.excluded]
+        least = min(early, default=self.seeds)
+        self.paired = f"{least} to {self.seeds}" if least < self.seeds else f"{self.seeds}"
         self.best = levels.label(bound.arm) if bound.arm in levels.arms else bound.arm
         self.claimed = claim.claimed(levels.default)
         self.default = value_text(self.claimed)
@@ -45,10 +49,14 @@ class Said:
     def none_improves(self, what: str, tested: str) -> str:
         """No tested level improves on the default by what matters. what: level, larger level, alternative."""
         return (
-            f"no tested {what} ({tested}; {self.seeds} paired seeds) improves on the default by "
+            f"no tested {what} ({tested}; {self.runs()}) improves on the default by "
             f"{self.margin:.2f} % or more; largest upper {self.level} bound {self.bound.upper:+.2f} % "
             f"(at {self.best})"
         )
+
+    def runs(self) -> str:
+        """What the bounds rest on: `5 paired seeds`; without pairs, that."""
+        return "unpaired seeds" if is_any(self.finding.reasons, UNPAIRED) else f"{self.paired} paired seeds"
 
     def takes(self) -> str:
         """What the level in question costs."""

@@ -7,7 +7,7 @@ from typing import Any
 from bios_sweep.decision.claims.evidence import MORE_SEEDS
 from bios_sweep.decision.claims.judgement import words_of
 from bios_sweep.decision.finding import BELOW, EDGE, NOT_WORSE, SHARE, SUPERIOR
-from bios_sweep.decision.fresh import TOO_SMALL
+from bios_sweep.decision.fresh import SIZE_OPEN, TOO_SMALL
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.reasons import Kind, is_any
 from bios_sweep.report.content.wording import clean, gain, number
@@ -128,7 +128,7 @@ def next_step(verdict: Verdict) -> str:
         return "the best level ends the grid: extend it"
     if verdict.extend:
         return "the best of a level ends its ladder: extend it"
-    for kind in (TOO_SMALL, MORE_SEEDS):
+    for kind in (TOO_SMALL, SIZE_OPEN, MORE_SEEDS):
         for reason in verdict.reasons:
             if reason.kind == kind:
                 return clean(reason)

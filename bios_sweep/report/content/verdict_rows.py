@@ -60,6 +60,7 @@ def _verdict(plan: Plan, question: Question, state: State) -> Verdict:
         withheld=_withheld(state, question),
         recommended=_recommended(plan, state, question),
         cell=question.cell,
+        metric=study.metric.name,
     )
     untested = procedure.untested_reasons(plan, factor, state.untested)
     return replace(verdict, reasons=(*verdict.reasons, *untested))

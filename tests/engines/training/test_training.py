@@ -793,9 +793,9 @@ def test_timed_repeats_see_other_examples_of_the_data(engine, monkeypatch):
     seeds = []
 
     class Watched(timing.Training):
-        def __init__(self, **given):
-            seeds.append((given["seed"], len(given["examples"]), given["micro_batch_size"]))
-            super().__init__(**given)
+        def __init__(self, base, adapted, settings, seed, examples, micro_batch_size):
+            seeds.append((seed, len(examples), micro_batch_size))
+            super().__init__(base, adapted, settings, seed, examples, micro_batch_size)
 
     monkeypatch.setattr(timing, "Training", Watched)
     engine.time_steps([replace(SETTINGS, train_examples=20)], repeats=3)

@@ -148,6 +148,7 @@ FURTHER = {
         "+model.planted.interactions.learning_rate={batch_size: {power: -1.0, at: 128}}",
         "sweeps.factors.batch_size.multiply=[0.25,0.5,2]",
         "model.planted.truth.batch_size.cost=1.5",
+        "sweeps.factors.batch_size.nuisance.learning_rate.multiply=[0.25,0.5,1,2,4,8]",
     ),
     "two that do not hold together": (
         "sweeps=capacity",

@@ -45,13 +45,15 @@ class ColumnClasses:
 class Unknown:
     """The columns whose name tells nothing, beside what is known of the runs.
 
-    groups: per row what it is known to have been told (its arm, or its known settings). seeds: per row, None
+    groups: per row what it is known to have been told (its arm, or its known settings). known: the columns
+    that this is taken from. seeds: per row, None
     without such a column or where no two runs share one. finished: whether the row has an outcome.
     """
 
     raw: RawTable
     columns: Sequence[str]
     groups: Sequence[Key]
+    known: Sequence[str]
     seeds: Sequence[str] | None
     finished: Sequence[bool]
 
@@ -102,8 +104,24 @@ def _may_be(unknown: Unknown, column: str, rows: Sequence[int]) -> bool:
     cells = unknown.raw.columns[column]
     if len({cells[row] for row in rows}) < 2:
         return False
+    if _is_name_of_arms(unknown, column):
+        return False
     lost = [row for row, done in enumerate(unknown.finished) if not done]
     return not lost or any(cells[row].strip() for row in lost)
+
+
+def _is_name_of_arms(unknown: Unknown, column: str) -> bool:
+    """Whether each cell only writes out what is known of its arm, such as `lr_0.0002`, and names one arm."""
+    cells, raw = unknown.raw.columns[column], unknown.raw
+    varied = [raw.columns[known] for known in unknown.known if len(set(raw.columns[known])) > 1]
+    pairs = set(zip(cells, unknown.groups, strict=True))
+    if not varied or len(pairs) > len(set(cells)) or len(pairs) > len(set(unknown.groups)):
+        return False
+    return all(
+        any(own[row] and own[row] in cell and own[row] != cell for own in varied)
+        for row, cell in enumerate(cells)
+        if cell
+    )
 
 
 def _crossing(

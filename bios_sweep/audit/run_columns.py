@@ -222,6 +222,7 @@ def _classified(
                 raw=raw,
                 columns=[column for column in unknown if len(set(raw.columns[column])) > 1],
                 groups=groups,
+                known=[arm] if arm else [*settings.values()],
                 seeds=_shared(raw, seed),
                 finished=finished,
             )

@@ -1,4 +1,5 @@
 """What to run next, given the results so far; and what was decided. Pure."""
+<<<<<<< HEAD
 
 from bios_sweep.procedure.broken import broken_by
 from bios_sweep.procedure.diagnosis import diagnosis_of
@@ -62,3 +63,5 @@ __all__ = [
     "title_of",
     "untested_reasons",
 ]
+=======
+>>>>>>> wip-stat

@@ -82,6 +82,13 @@ def test_a_default_is_named_by_what_is_none_and_by_lists(audited, refused):
     assert "column 'trial' is taken for no setting here" in told
 
 
+def test_a_text_that_only_writes_out_the_level_confounds_nothing(audited):
+    rows = [{**run, "recipe": f"lr_{run['lr']}"} for run in runs_of(WORSE)]
+    assert words(audited(csv_of(rows), *LR)) == {"learning_rate": "confirm"}
+    rows = [{**run, "recipe": "old" if run["lr"] == "2e-4" else "new"} for run in runs_of(WORSE)]
+    assert "confirm" not in words(audited(csv_of(rows), *LR)).values()
+
+
 def test_a_column_cannot_be_two_things(refused):
     sentence = refused(csv_of(runs_of(WORSE, tilt=1)), *LR, "--setting", "tilt", "--outcome", "tilt")
     assert "column 'tilt' is named as setting and as outcome" in sentence

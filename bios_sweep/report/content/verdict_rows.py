@@ -14,6 +14,7 @@ from bios_sweep.decision.ladder import LADDER_EDGE
 from bios_sweep.decision.question import Question
 from bios_sweep.decision.statement import Verdict, make_verdict
 from bios_sweep.defaults.tuned import PROFILES, settings_for
+from bios_sweep.procedure.next_levels import climbed, extended
 from bios_sweep.procedure.questions import SEARCH, WINNER, factor_of, levels_of, questions
 from bios_sweep.procedure.refinement import serves_search
 from bios_sweep.procedure.served import UNFINISHED, own_cell, serves, stands_for
@@ -128,11 +129,7 @@ def advised(plan: Plan, verdict: Verdict, command: str) -> Verdict:
     """A verdict with its advice and, where its best ends a grid or a ladder, the command that extends it."""
     verdict = replace(verdict, advice=advice(verdict))
     factor = next((factor for factor in plan.study.factors if factor.name == verdict.factor), None)
-<<<<<<< HEAD
-    if factor is None or is_any(verdict.reasons, procedure.UNTESTED):
-=======
-    if factor is None or is_any(verdict.reasons, UNTESTED) or not is_any(verdict.reasons, EDGE):
->>>>>>> wip-stat
+    if factor is None or is_any(verdict.reasons, UNTESTED):
         return verdict
     more = [shlex.quote(word) for word in _one_step_more(factor, plan.study.baseline, verdict)]
     if not more:
@@ -145,12 +142,12 @@ def _one_step_more(factor: Factor, baseline: TrainingSettings, verdict: Verdict)
     """The overrides that add the next level beyond the best one, and the next rung of a ladder."""
     more = []
     if is_any(verdict.reasons, EDGE):
-        grown = procedure.extended(factor, baseline, verdict.best_level)
+        grown = extended(factor, baseline, verdict.best_level)
         kind = "multiply" if factor.multiply else "values"
         more.append(f"sweeps.factors.{factor.name}.{kind}={_listed(grown.multiply or grown.values)}")
     ends = {reason.facts["end"] for reason in verdict.reasons if reason.kind == LADDER_EDGE}
     if ends and factor.nuisance is not None:
-        ladder = procedure.climbed(factor, baseline, ends).nuisance
+        ladder = climbed(factor, baseline, ends).nuisance
         path = f"sweeps.factors.{factor.name}.nuisance.{factor.nuisance.setting}"
         stated = factor.nuisance.scale is not None
         more += [f"~{path}.scale"] if stated else []

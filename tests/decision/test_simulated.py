@@ -7,7 +7,7 @@ import pytest
 
 from bios_sweep.decision import finding
 from bios_sweep.decision.bounds import moderated
-from bios_sweep.procedure import state_of
+from bios_sweep.procedure.machine import state_of
 from bios_sweep.reasons import is_any
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.stages import confirmation_seeds

@@ -8,8 +8,8 @@ import pytest
 
 from bios_sweep.decision.finding import Margin
 from bios_sweep.decision.statement import EXCLUDED
-from bios_sweep.procedure import state_of
 from bios_sweep.procedure.cell import Cell
+from bios_sweep.procedure.machine import state_of
 from bios_sweep.procedure.screening import excluded_arms
 from bios_sweep.procedure.state import Known
 from bios_sweep.report.content.verdict_rows import verdicts_of

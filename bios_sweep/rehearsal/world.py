@@ -31,9 +31,7 @@ from bios_sweep.vocabulary import Status
 
 LOSS = 2.0  # any number: everything is judged in percent of it
 LOST_BY_LESS = 2.0  # margins per halving of steps or rank; chosen, not measured: clearly seen to be worse
-LOST_BY_RATE = (
-    1.0  # margins per squared doubling of a re-tuned rate; chosen: the default's is the best of a ladder
-)
+LOST_BY_RATE = 1.0  # margins per squared doubling of a re-tuned rate; chosen: the default rate is the best
 LOST_BY_BATCH = 1.0  # margins per squared doubling of the batch; chosen: speed may cost that of x2, not of x4
 SEED_PERCENT = 1.0  # of a seed block; pairing removes it, so no result depends on it
 FIXED_TIME = 0.5  # share of a step's time that does not grow with its batch; chosen, as in model=planted

@@ -8,7 +8,7 @@ from typing import Any
 
 from bios_sweep.checks import is_finite, is_positive, is_whole, not_allowed, one_of, positive
 from bios_sweep.errors import PlanError
-from bios_sweep.jsonable import from_fields
+from bios_sweep.jsonable import OPTIONAL, from_fields
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.factors import Cross, Factor, require_setting
 from bios_sweep.study.scenario import Metric, Scenario
@@ -75,7 +75,7 @@ class DecisionRule:
     guardrails: Mapping[str, float] = field(default_factory=dict)
     target: float | None = None
     deadline: float | None = None
-    version: int = VERSION
+    version: int = field(default=VERSION, metadata=OPTIONAL)
 
     @property
     def excludes(self) -> bool:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 
-from bios_sweep.decision.bounds import Bound
+from bios_sweep.decision.bounds import Bound, unbounded
 from bios_sweep.decision.finding import FactorLevels, Finding, Margin
 from bios_sweep.decision.fresh import MIXED_HARDWARE
 from bios_sweep.decision.table import Blocks, ResultTable
 from bios_sweep.reasons import Kind, Reason
 from bios_sweep.study.design import DecisionRule
+from bios_sweep.study.margins import MARGINS, of_before
 from bios_sweep.vocabulary import Word
 
 NO_PERCENT = Kind("the baseline has no finite result, or its mean is 0 and has no percent")
@@ -30,6 +32,9 @@ def margin_of(table: ResultTable, rule: DecisionRule) -> Margin | None:
     gained = None
     if table.untouched is not None and math.isfinite(table.untouched):
         gained = 100.0 * table.metric.sign * (loss - table.untouched) / abs(loss)
+    if rule.version == 1:
+        given = {name: getattr(rule, name) for name in MARGINS}
+        rule = replace(rule, **of_before(given, table.metric.name))
     percent = rule.margin(loss, gained)
     absolute = percent * abs(loss) / 100.0
     return Margin(percent=percent, absolute=absolute, gained=gained, plain=rule.plain_margin(loss))
@@ -83,7 +88,7 @@ def stopped(table: ResultTable, levels: FactorLevels, reason: Reason) -> Finding
 def one_seed(table: ResultTable, levels: FactorLevels, blocks: Blocks) -> Finding:
     """Gains without bounds: one seed has no error estimate, so nothing is decided."""
     gains = dict(zip(blocks.arms[1:], blocks.gains()[:, 0], strict=True))
-    bounds = tuple(_unbounded(arm, float(gains[arm])) for arm in levels.arms if arm in gains)
+    bounds = tuple(unbounded(arm, float(gains[arm])) for arm in levels.arms if arm in gains)
     best = max(bounds, key=lambda bound: bound.gain, default=None)
     return Finding(
         factor=levels.name,
@@ -95,7 +100,3 @@ def one_seed(table: ResultTable, levels: FactorLevels, blocks: Blocks) -> Findin
         reasons=(ONE_SEED(),),
         seeds=table.seeds,
     )
-
-
-def _unbounded(arm: str, gain: float) -> Bound:
-    return Bound(arm=arm, gain=gain, lower=-math.inf, upper=math.inf, standard_error=math.inf, pooled=False)

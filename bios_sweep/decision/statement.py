@@ -109,6 +109,7 @@ def make_verdict(
     arms: Sequence[str],
     hold: str,
     scope: str,
+    held: str = "",
     alpha: float,
     looks: int,
     limit: float | None = None,
@@ -120,7 +121,8 @@ def make_verdict(
     """Put one factor's findings into the contract's form.
 
     final: the finding that counts (the confirmation's where there was one). alpha: of the whole rule;
-    the screening's bounds are at alpha / looks. limit: percent that the claim is held against, where it is
+    the screening's bounds are at alpha / looks.
+    held: what was equal, where that is not `hold`. limit: percent that the claim is held against, where it is
     not the margin.
     """
     stage = Stage.CONFIRMATION if final.fresh else Stage.SCREENING
@@ -130,7 +132,7 @@ def make_verdict(
     if word == Word.CANDIDATE:
         word, reasons = Word.INCONCLUSIVE, (*reasons, OPEN())
     if claim.by_loss and levels.name in WEIGHED and word in (Word.CONFIRM, Word.REFINE, Word.UNCONFIRMED):
-        reasons = (*reasons, LOSS_ALONE(hold=hold))
+        reasons = (*reasons, LOSS_ALONE(hold=held or hold))
     if final.diverged:
         reasons = (*reasons, DIVERGED(arms=", ".join(final.diverged)))
     bound = contrast_of(final)

@@ -17,6 +17,7 @@ from bios_sweep.procedure.questions import (
 from bios_sweep.procedure.refinement import known_proposals, objectives_of, serves_search, space_of
 from bios_sweep.procedure.served import NOT_SERVED, UNFINISHED, no_file, own_cell, serves, stands_for
 from bios_sweep.procedure.source import ProcedureSource, recall
+from bios_sweep.procedure.spending import ArmSpent, Budgets, spent_words
 from bios_sweep.procedure.state import Known, Results, Search, State, no_clusters
 from bios_sweep.procedure.suggestion import Suggestion, suggest
 from bios_sweep.procedure.tables import costs_of, table_of
@@ -28,6 +29,8 @@ __all__ = [
     "UNFINISHED",
     "UNTESTED",
     "WINNER",
+    "ArmSpent",
+    "Budgets",
     "Known",
     "ProcedureSource",
     "Results",
@@ -52,6 +55,7 @@ __all__ = [
     "serves",
     "serves_search",
     "space_of",
+    "spent_words",
     "stands_for",
     "state_of",
     "suggest",

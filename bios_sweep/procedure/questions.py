@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from bios_sweep.claims import JOINT, REPEAT
+from bios_sweep.claims import JOINT, REPEAT, Against
 from bios_sweep.decision.finding import FactorLevels
 from bios_sweep.decision.nuisance import NuisanceLadder
 from bios_sweep.decision.question import Question
@@ -54,6 +54,16 @@ def ladder_of(plan: Plan, question: Question) -> NuisanceLadder | None:
     setting, arms = factor.nuisance.setting, plan.ladders[factor.name]
     values = {name: getattr(plan.arm(name).settings, setting) for names in arms.values() for name in names}
     return NuisanceLadder(setting=setting, arms=arms, values=values)
+
+
+def arms_asked(plan: Plan, question: Question) -> set[str]:
+    """The arms that a question compares: the baseline, its levels, and what these are held against."""
+    arms = {plan.baseline.name, *(arm.name for arm in plan.arms_of(question.factor))}
+    if question.claim.against == Against.AS_LONG:
+        arms |= set(plan.durations.values())
+    for ladder in plan.ladders.get(question.factor, {}).values():
+        arms |= set(ladder)
+    return arms
 
 
 def levels_of(plan: Plan, name: str, untested: Collection[str] = ()) -> FactorLevels:

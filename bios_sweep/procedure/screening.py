@@ -5,16 +5,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from bios_sweep.claims import Against, Claim
+from bios_sweep.claims import Claim
 from bios_sweep.decision.finding import Finding, Margin
 from bios_sweep.decision.fresh import broken_guards
 from bios_sweep.decision.gates import margin_of, stopped
 from bios_sweep.decision.question import Question
 from bios_sweep.decision.table import ResultTable
 from bios_sweep.decision.verdicts import Asked, screen_claims
+from bios_sweep.procedure.budgets import judged_as_seen
 from bios_sweep.procedure.cell import Cell
 from bios_sweep.procedure.pairing import doubted
-from bios_sweep.procedure.questions import ladder_of, levels_of
+from bios_sweep.procedure.questions import arms_asked, ladder_of, levels_of
 from bios_sweep.procedure.state import State
 from bios_sweep.procedure.tables import costs_of, guard_tables, sums_of, table_of
 from bios_sweep.procedure.untested import untested_arms
@@ -44,7 +45,8 @@ def screened(cell: Cell) -> State:
         untested = {arm: how for arm, how in untested.items() if arm not in asked_again}
         untested |= untested_arms(cell.plan, trials, cell.results)
         margin, found = _look(cell, trials, still_open, untested)
-        findings |= doubted(cell.plan, cell.results, found)
+        found = judged_as_seen(cell.plan, trials, cell.results, doubted(cell.plan, cell.results, found))
+        findings |= found
         margins |= dict.fromkeys(found, margin) if margin else {}
         still_open = [question for question in still_open if findings[question].state == Word.UNDECIDED]
         if not still_open:
@@ -56,13 +58,7 @@ def screened(cell: Cell) -> State:
 
 def look_trials(plan: Plan, still_open: Sequence[Question], look: int) -> list[TrialSpec]:
     """The trials that the open questions need at a look; what was decided runs no more seeds."""
-    arms = {plan.baseline.name}
-    for question in still_open:
-        arms |= {arm.name for arm in plan.arms_of(question.factor)}
-        if question.claim.against == Against.AS_LONG:
-            arms |= set(plan.durations.values())
-        for ladder in plan.ladders.get(question.factor, {}).values():
-            arms |= set(ladder)
+    arms = {plan.baseline.name}.union(*(arms_asked(plan, question) for question in still_open))
     seeds = plan.study.seeds[:look]
     return [trial for trial in plan.trials if trial.seed in seeds and trial.arm in arms]
 

@@ -18,7 +18,8 @@ SCOPES = ("auto", "distribution", "evaluation")
 SEARCHES = ("optuna",)
 JUDGING = ("margin_percent", "margin_share", "alpha")  # what else than trials a verdict rests on
 WISHES = ("target", "deadline")  # what would satisfy: told as signs, and no verdict depends on them
-HOLDS = ("examples", "steps", "tokens")
+HOLDS = ("examples", "steps", "tokens", "epochs")
+EPOCHS = "epochs"  # what is held equal, and the setting of a script that has their number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,18 +27,22 @@ class Budget:
     """What every arm may spend, and the ceiling of the whole sweep.
 
     hold: what is held equal between arms: `examples` (steps = ceil(examples / batch size)), `steps`, or
-    `tokens` (as examples: all arms read one stream, so equal examples are equal tokens).
+    `tokens` (as examples: all arms read one stream, so equal examples are equal tokens), or `epochs`, of a
+    script that counts so: their number is a setting of its own.
     measurements: evaluations per trial at equal fractions of its steps. max_hours: wall-clock hours,
     judged against the estimate from earlier trials.
     """
 
     hold: str = "examples"
+    epochs: float | None = None
     measurements: int = 5
     max_trials: int = 200
     max_hours: float | None = None
 
     def __post_init__(self) -> None:
         one_of("budget.hold", self.hold, HOLDS, PlanError)
+        if self.epochs is not None:
+            positive("budget.epochs", self.epochs, PlanError)
         if self.measurements < 1:
             raise PlanError(f"budget.measurements: {self.measurements} is not allowed; at least 1")
 
@@ -171,7 +176,10 @@ class Study:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for plan.json."""
         parts = {"scenario": self.scenario.to_dict(), "baseline": self.baseline.to_dict()}
-        return {**asdict(self), **parts}
+        values = {**asdict(self), **parts}
+        if self.budget.epochs is None:  # as it was written before there were any
+            del values["budget"]["epochs"]
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Study:

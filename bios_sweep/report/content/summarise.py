@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from bios_sweep.procedure import Results, State, no_file, pairing_lines
 from bios_sweep.report.content.arm_rows import arm_row, arms_of, curves_of
+from bios_sweep.report.content.held import held_rows, seen_lines
 from bios_sweep.report.content.lines import headline
 from bios_sweep.report.content.parts import (
     frontier_points,
@@ -53,7 +54,13 @@ def summarise(plan: Plan, state: State, results: Results, command: str) -> Summa
         signs=sign_rows(plan, state, results),
         truncation=truncation(study.scenario.data),
         failures=_failures(state, results),
-        caveats=(*caveats(plan), *pairing_lines(plan, results), *unjudged_lines(plan, state, results)),
+        held=held_rows(plan, state),
+        caveats=(
+            *caveats(plan),
+            *seen_lines(plan, state),
+            *pairing_lines(plan, results),
+            *unjudged_lines(plan, state, results),
+        ),
         notes=tuple(plan.notes),
         command=command,
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 from bios_sweep.checks import is_finite, is_positive, is_whole, not_allowed, one_of, positive
 from bios_sweep.errors import PlanError
-from bios_sweep.jsonable import from_fields
+from bios_sweep.jsonable import OPTIONAL, from_fields, to_json
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.factors import Cross, Factor, require_setting
 from bios_sweep.study.scenario import Metric, Scenario
@@ -34,10 +34,10 @@ class Budget:
     """
 
     hold: str = "examples"
-    epochs: float | None = None
     measurements: int = 5
     max_trials: int = 200
     max_hours: float | None = None
+    epochs: float | None = field(default=None, metadata=OPTIONAL)
 
     def __post_init__(self) -> None:
         one_of("budget.hold", self.hold, HOLDS, PlanError)
@@ -176,10 +176,7 @@ class Study:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for plan.json."""
         parts = {"scenario": self.scenario.to_dict(), "baseline": self.baseline.to_dict()}
-        values = {**asdict(self), **parts}
-        if self.budget.epochs is None:  # as it was written before there were any
-            del values["budget"]["epochs"]
-        return values
+        return {**asdict(self), **parts, "budget": to_json(self.budget)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Study:

@@ -98,7 +98,8 @@ def _seen(found: Budgets) -> str:
     if found.seen == Seen.DIFFERENT:
         return f"not so; {told}"
     if found.seen == Seen.EQUAL:
-        return told
+        known = all(arm.asked is not None for arm in found.arms)
+        return told if known else f"{told}, which is in proportion to what was asked"
     more = any(arm.asked is not None and arm.most > arm.asked for arm in found.arms)
     hint = "fewer than asked" if not more else "more than asked, as micro-batches are"
     if not more and found.quantity == "steps" and max(arm.most for arm in found.arms) <= FEW:

@@ -135,8 +135,7 @@ class TrainingSettings:
         float, Facts(allowed=POSITIVE, aliases=("grad_clip", "gradient_clip_val", "clip_grad_norm"))
     ] = 1.0
     neftune_alpha: Annotated[
-        float | None,
-        Facts(allowed=POSITIVE, silent=True, aliases=("neftune_noise_alpha", "noise_alpha")),
+        float | None, Facts(allowed=POSITIVE, silent=True, aliases=("neftune_noise_alpha", "noise_alpha"))
     ] = None
     max_length: Annotated[
         int,
@@ -149,9 +148,7 @@ class TrainingSettings:
     train_examples: Annotated[
         int | None,
         Facts(
-            allowed=COUNT,
-            group="baseline",
-            aliases=("num_train_examples", "train_size", "max_train_samples"),
+            allowed=COUNT, group="baseline", aliases=("num_train_examples", "train_size", "max_train_samples")
         ),
     ] = None
     dtype: Annotated[str, Facts(allowed=DTYPES)] = "float32"

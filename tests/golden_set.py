@@ -50,6 +50,7 @@ MASKS = (
     (re.compile(r"bios_sweep\.[\w.]+:(?=\w+Engine)"), "[module]:"),  # where an engine lives is our own affair
     (re.compile(r'("(?:seal|evidence_hash)": ")[^"]*'), r"\1[digest]"),  # over what is masked
     (re.compile(r'("kind": "reported", "files": )\{[^}]*\}'), r"\1[digests]"),
+    (re.compile(r'("eval\.npz": "sha256:)[^"]*'), r"\1[digest]"),  # its last bits hang on the processor
     (re.compile(r"(ended in )[\d.]+ \w+( \d+ \w+)?"), r"\1[duration]"),
     (re.compile(r"^(\[ *\d+/\d+\] .*) \([^()]*\)(, about .* left)?$", re.MULTILINE), r"\1 ([duration])"),
     (re.compile(r"^rehearsing: .*\n", re.MULTILINE), ""),  # said when it takes long

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from bios_sweep.audit.runs import ARM, JOINED, ArmRuns, ArmSet, RunTable
 from bios_sweep.claims import REPEAT
 from bios_sweep.errors import InputError
 from bios_sweep.study.arms import BASELINE
+from bios_sweep.tables.column_names import plain_name
 
 SHOWN = 6  # candidates named in one error (chosen, not measured)
 
@@ -22,7 +24,14 @@ FOLLOWERS = (
     ("warmup_steps", "max_steps", "ratio"),
     ("lora_alpha", "lora_rank", "ratio"),
 )
+PAIRS = re.compile(r",(?=[^,=\[\](){}]+=)")  # between pairs, not inside a value such as [q_proj, v_proj]
+NOTHING = ("none", "null", "nan", "")  # how a setting that is off is written
+NEAREST = 3  # combinations named beside a default that is not there (chosen, not measured)
 CLOSE = 0.02  # a follower rounds (steps = ceil(examples / batch)); chosen, not measured
+
+
+class NoDefault(InputError):
+    """The default is named, and no run is of it."""
 
 
 def arrange(table: RunTable, baseline: str | None) -> ArmSet:
@@ -31,8 +40,42 @@ def arrange(table: RunTable, baseline: str | None) -> ArmSet:
     baseline: an arm's name; where arms are made of settings, `setting=value` pairs.
 
     Raises:
-        InputError: the baseline is not there, or is not named; the message lists the candidates.
+        NoDefault: the baseline is not there; the message lists the candidates.
+        InputError: it is not named, or fits several; two arms have the same level of a factor.
     """
+    arms = _arranged(table, baseline)
+    if table.factors is None:  # our own tables say which arms re-tune another setting at a level
+        _check_levels(table, arms)
+    return arms
+
+
+def _check_levels(table: RunTable, arms: ArmSet) -> None:
+    """Two arms at one level would be one level with two answers."""
+    seen: dict[tuple[str, Any], ArmRuns] = {}
+    for arm in arms.arms[1:]:
+        if arm.factor == ARM:
+            continue
+        other = seen.setdefault((arm.factor, arm.level), arm)
+        if other is arm:
+            continue
+        names = [name for name in arm.settings if arm.settings[name] != other.settings.get(name)]
+        where = f"{table.source}: arms {other.name!r} and {arm.name!r} are both {arm.factor} {arm.label}"
+        if not names:
+            raise InputError(
+                f"{where}, and no setting tells them apart; give the runs of one level one name, or name the "
+                "column that differs with --setting COL"
+            )
+        told = ", ".join(
+            f"{name} ({_text(other.settings.get(name))} and {_text(arm.settings[name])})" for name in names
+        )
+        leaders = {follower: leader for follower, leader, _ in FOLLOWERS}
+        follows = [name for name in names if name in leaders]
+        way = f"say --setting {follows[0]} to ask about it for itself, or " if follows else ""
+        rule = f", which follows {leaders[follows[0]]} in one of them" if follows else ""
+        raise InputError(f"{where} and differ in {told}{rule}; {way}keep the rows of one of them")
+
+
+def _arranged(table: RunTable, baseline: str | None) -> ArmSet:
     varying = {name: values for name, values in table.settings.items() if len(set(values)) > 1}
     if table.arms is not None:
         return _named(table, table.arms, varying, baseline)
@@ -47,7 +90,7 @@ def _named(
     settings, mixed = _settings_of(arms, varying)
     own = _own_factors(table, arms)
     ordered = [first, *(name for name in names if name != first)]
-    followers = _followers(table, settings, first)
+    followers = _followers(table.apart, settings, first)
     return ArmSet(
         arms=tuple(
             _arm(name, settings[name], settings[first], own.get(name), followers, mixed[name])
@@ -69,7 +112,7 @@ def _find(source: str, names: Sequence[str], baseline: str | None) -> str:
         return baseline
     near = difflib.get_close_matches(baseline, names, n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
-    raise InputError(f"{source}: no arm is called {baseline!r}{hint}; the arms are {_some(names)}")
+    raise NoDefault(f"{source}: no arm is called {baseline!r}{hint}; the arms are {_some(names)}")
 
 
 def _some(names: Sequence[str]) -> str:
@@ -87,7 +130,7 @@ def _by_settings(table: RunTable, varying: Mapping[str, tuple[Any, ...]], baseli
         for key in dict.fromkeys(keys)
     }
     settings = {names[key]: dict(zip(columns, key, strict=True)) for key in names}
-    followers = _followers(table, settings, BASELINE)
+    followers = _followers(table.apart, settings, BASELINE)
     ordered = [BASELINE, *(name for name in settings if name != BASELINE)]
     return ArmSet(
         arms=tuple(_arm(name, settings[name], base, None, followers, ()) for name in ordered),
@@ -102,9 +145,15 @@ def _baseline_key(
     if baseline is None:
         if len(counts) == 1:
             return next(iter(counts))
+        once = max(counts.values()) == 1 and len(counts) > 2
+        search = (
+            "; no combination was run twice, so that whichever it is, no verdict can be reached"
+            if once
+            else ""
+        )
         raise InputError(
             f"{table.source}: which of the {len(counts):,} combinations of settings is the default? name it, "
-            f"for example --baseline {_candidates(columns, counts)}"
+            f"for example --baseline {_candidates(columns, counts)}{search}"
         )
     asked = _asked(table, columns, baseline)
     fitting = Counter(
@@ -117,8 +166,10 @@ def _baseline_key(
     if len(fitting) == 1:
         return next(iter(fitting))
     if not fitting:
-        raise InputError(
-            f"{table.source}: no run has {baseline!r}; there are for example {_candidates(columns, counts)}"
+        near = sorted(counts, key=lambda key: _distance(dict(zip(columns, key, strict=True)), asked))
+        there = Counter({key: counts[key] for key in near[:NEAREST]})
+        raise NoDefault(
+            f"{table.source}: no run has {baseline!r}; the nearest are {_candidates(columns, there)}"
         )
     raise InputError(
         f"{table.source}: --baseline {baseline!r} fits {len(fitting):,} combinations of settings; say which, "
@@ -129,7 +180,7 @@ def _baseline_key(
 def _asked(table: RunTable, columns: Sequence[str], baseline: str) -> dict[str, str]:
     """The pairs of `setting=value, ...`; a setting that never varies is checked and dropped."""
     asked: dict[str, str] = {}
-    for part in filter(None, (part.strip() for part in baseline.split(","))):
+    for part in filter(None, (part.strip() for part in PAIRS.split(baseline))):
         name, given, value = (text.strip() for text in part.partition("="))
         if not given:
             raise InputError(
@@ -138,6 +189,7 @@ def _asked(table: RunTable, columns: Sequence[str], baseline: str) -> dict[str, 
             )
         name = table.aliases.get(name, name)
         if name not in table.settings:
+            _refuse_other_columns(table, name)
             near = difflib.get_close_matches(name, list(table.settings), n=1)
             hint = f" (did you mean {near[0]!r}?)" if near else ""
             raise InputError(
@@ -146,10 +198,39 @@ def _asked(table: RunTable, columns: Sequence[str], baseline: str) -> dict[str, 
         if name in columns:
             asked[name] = value
         elif not _equal(table.settings[name][0], value):
-            raise InputError(
+            raise NoDefault(
                 f"--baseline: {name} is {_text(table.settings[name][0])} in every run, not {value}"
             )
     return asked
+
+
+def _refuse_other_columns(table: RunTable, name: str) -> None:
+    """A column that is there and was taken for no setting: how to make it one."""
+    columns, asked = table.columns, plain_name(name)
+    if any(plain_name(column) == asked for column in columns.contexts):
+        raise InputError(
+            f"--baseline: {name!r} is a context here, judged one value at a time; leave it out, or say "
+            f"--setting {name} to compare its values"
+        )
+    if any(plain_name(column) == asked for column in (*columns.outcomes, *columns.labels)):
+        raise InputError(
+            f"--baseline: column {name!r} is taken for no setting here, by its name or because it behaves as "
+            f"an outcome; say --setting {name} if the runs were told it"
+        )
+
+
+def _distance(settings: Mapping[str, Any], asked: Mapping[str, str]) -> float:
+    """How far a combination is from what was asked: ratios of numbers, and 100 for each other text."""
+    total = 0.0
+    for name, text in asked.items():
+        value = settings[name]
+        if _equal(value, text):
+            continue
+        try:
+            total += abs(math.log(float(value) / float(text)))
+        except (TypeError, ValueError, ZeroDivisionError, OverflowError):
+            total += 100.0
+    return total
 
 
 def _equal(value: Any, text: str) -> bool:
@@ -158,7 +239,7 @@ def _equal(value: Any, text: str) -> bool:
             return math.isclose(float(value), float(text), rel_tol=1e-9)
         except (ValueError, OverflowError):
             return False
-    return text == ("" if value is None else str(value))
+    return text.lower() in NOTHING if value is None else text == str(value)
 
 
 def _candidates(columns: Sequence[str], counts: Counter[tuple[Any, ...]]) -> str:
@@ -177,7 +258,7 @@ def _described(settings: Mapping[str, Any], base: Mapping[str, Any]) -> str:
 
 def _text(value: Any) -> str:
     if value is None:
-        return ""
+        return NOTHING[0]
     return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
@@ -207,14 +288,18 @@ def _own_factors(table: RunTable, arms: Sequence[str]) -> dict[str, tuple[str, A
 
 
 def _followers(
-    table: RunTable, settings: Mapping[str, Mapping[str, Any]], baseline: str
+    apart: Sequence[str], settings: Mapping[str, Mapping[str, Any]], baseline: str
 ) -> dict[str, tuple[tuple[str, str], ...]]:
     """Per arm the (follower, leader) pairs that move together by a rule and not by a choice."""
     base = settings[baseline]
     return {
         arm: pairs
         for arm, own in settings.items()
-        if (pairs := tuple(rule[:2] for rule in FOLLOWERS if _keeps(own, base, *rule)))
+        if (
+            pairs := tuple(
+                rule[:2] for rule in FOLLOWERS if rule[0] not in apart and _keeps(own, base, *rule)
+            )
+        )
     }
 
 

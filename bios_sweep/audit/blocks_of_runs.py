@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from bios_sweep.audit.runs import ArmSet, RunTable
 from bios_sweep.decision.table import Outcome, ResultTable
 from bios_sweep.errors import InputError
 from bios_sweep.reasons import Kind, Reason
+from bios_sweep.study.metric_names import direction_of
 from bios_sweep.vocabulary import Stage, Status
 
 NO_SHARED_SEED = Kind("shares no seed with the baseline")
@@ -31,7 +33,9 @@ class Sorted:
     aside: arm -> why it is not compared. unused: seeds of the baseline or of others that are not shared.
     missing: arm -> shared seeds it lacks. retried: failed runs that a later one replaced.
     values: arm -> its usable values in the order of the seeds. diverged: arms that diverged at some seed.
-    constant: nothing varies over the seeds, so one of them was kept.
+    constant: nothing varies over the seeds, so one of them was kept. repeats: how many runs a setting has in
+    a table without seeds, whose means are compared; 1 elsewhere. unpaired: no variation shares a seed with
+    the baseline. screened: every outcome of the screening, those that are not compared too.
     """
 
     screening: ResultTable
@@ -44,6 +48,9 @@ class Sorted:
     values: Mapping[str, tuple[float, ...]]
     diverged: tuple[str, ...]
     constant: bool = False
+    repeats: int = 1
+    unpaired: bool = False
+    screened: Outcomes = field(default_factory=dict)
 
     @property
     def compared(self) -> tuple[str, ...]:
@@ -55,9 +62,9 @@ def sort_runs(table: RunTable, arms: ArmSet) -> Sorted:
     """Put runs into arms x seeds.
 
     Raises:
-        InputError: an arm has a seed twice, or several runs and no seeds; the baseline has no run.
+        InputError: an arm has a seed twice; the baseline has no run.
     """
-    stages, retried = _outcomes(table, arms)
+    stages, retried, repeats = _outcomes(table, arms)
     screened = stages.get(Stage.SCREENING, {})
     names = [arm.name for arm in arms.arms]
     ran = _seeds_of(screened)
@@ -88,8 +95,21 @@ def sort_runs(table: RunTable, arms: ArmSet) -> Sorted:
         overlapping=tuple(sorted(_confirmed_seeds(stages) & frozenset(every))),
         values={name: _usable(screened, name, seeds) for name in (baseline, *kept)},
         diverged=tuple(name for name in (baseline, *kept) if screening.diverged(name)),
+        repeats=repeats,
+        unpaired=_unpaired(screened, baseline, others),
+        screened=screened,
     )
     return _one_of_constant(result)
+
+
+def _unpaired(outcomes: Outcomes, baseline: str, others: Sequence[str]) -> bool:
+    """Whether no arm shares a seed with the baseline, though it and another ran at several."""
+    own: dict[str, set[int]] = defaultdict(set)
+    for (arm, seed), one in outcomes.items():
+        if one.usable:
+            own[arm].add(seed)
+    apart = all(not own[baseline] & own[name] for name in others)
+    return apart and len(own[baseline]) > 1 and any(len(own[name]) > 1 for name in others)
 
 
 def _usable(outcomes: Outcomes, name: str, seeds: Sequence[int]) -> tuple[float, ...]:
@@ -103,19 +123,25 @@ def hardware_of(table: RunTable) -> tuple[str, ...]:
     return tuple(sorted({text for column in columns for text in column if text}))
 
 
-def _outcomes(table: RunTable, arms: ArmSet) -> tuple[dict[str, dict[tuple[str, int], Outcome]], int]:
-    """Stage -> outcomes, and how many failed runs a later one of the same arm and seed replaced."""
-    seeds = table.seeds if table.seeds is not None else _only_runs(table, arms)
-    keys = list(zip(table.stages, arms.of_run, seeds, strict=True))
+def _outcomes(table: RunTable, arms: ArmSet) -> tuple[dict[str, dict[tuple[str, int], Outcome]], int, int]:
+    """Stage -> outcomes, how many failed runs a later one of the same arm and seed replaced, and repeats."""
+    if table.seeds is None:
+        kept, repeats = _without_seeds(table, arms)
+        return _by_stage(kept), 0, repeats
+    keys = list(zip(table.stages, arms.of_run, table.seeds, strict=True))
     outcomes = list(map(_outcome, table.statuses, table.values))
     kept = dict(zip(keys, outcomes, strict=True))
     retried = len(keys) - len(kept)
     if retried:
         kept = _without_retries(table, keys, outcomes)
+    return _by_stage(kept), retried, 1
+
+
+def _by_stage(kept: Mapping[tuple[str, str, int], Outcome]) -> dict[str, dict[tuple[str, int], Outcome]]:
     stages: dict[str, dict[tuple[str, int], Outcome]] = defaultdict(dict)
     for (stage, arm, seed), outcome in kept.items():
         stages[stage][arm, seed] = outcome
-    return stages, retried
+    return stages
 
 
 def _outcome(status: str, value: float) -> Outcome:
@@ -141,20 +167,38 @@ def _twice(table: RunTable, arm: str, seed: int, first: int, second: int) -> str
     places = f"{table.places[first]} and {table.places[second]}" if table.places else "two runs"
     return (
         f"{table.source}: {places} are both arm {arm!r}, seed {seed}; a repeated seed is not a replicate: "
-        "keep one, or tell their settings apart"
+        f"keep one, or tell their settings apart{_differing(table, first, second)}"
     )
 
 
-def _only_runs(table: RunTable, arms: ArmSet) -> tuple[int, ...]:
-    """Without seeds every arm may have one run: all of one unknown seed."""
-    amounts = Counter(zip(table.stages, arms.of_run, strict=True))
-    (_, arm), most = amounts.most_common(1)[0]
-    if most > 1:
-        raise InputError(
-            f"{table.source}: arm {arm!r} has {most} runs and no column 'seed' tells them apart; name it "
-            "with --seed COL (runs without seeds cannot be paired)"
-        )
-    return (0,) * table.rows
+def _differing(table: RunTable, first: int, second: int) -> str:
+    """The columns taken for outcomes in which two runs of one arm and seed differ: one may be a setting."""
+    metric = table.columns.value
+    names = [
+        name
+        for name, cells in table.outcomes.items()
+        if name != metric and cells[first] != cells[second] and direction_of(name) is None
+    ]
+    return f" (is one of {', '.join(names[:3])} a setting? say --setting COL)" if names else ""
+
+
+def _without_seeds(table: RunTable, arms: ArmSet) -> tuple[dict[tuple[str, str, int], Outcome], int]:
+    """Without seeds an arm's runs are replicates: their mean is one value, of one unknown seed.
+
+    A run that diverged is its arm's outcome; a failed one counts where there is no other.
+    """
+    runs: dict[tuple[str, str, int], list[Outcome]] = defaultdict(list)
+    for stage, arm, status, value in zip(
+        table.stages, arms.of_run, table.statuses, table.values, strict=True
+    ):
+        runs[stage, arm, 0].append(_outcome(status, value))
+    kept = {}
+    for key, own in runs.items():
+        usable = [one.value for one in own if one.usable]
+        ended = [one for one in own if one.status != Status.FAILED and not one.usable]
+        mean = Outcome(status=Status.COMPLETED, value=statistics.fmean(usable)) if usable else own[0]
+        kept[key] = ended[0] if ended else mean
+    return kept, max(sum(one.status != Status.FAILED for one in own) for own in runs.values())
 
 
 def _seeds_of(outcomes: Outcomes) -> dict[str, dict[int, None]]:
@@ -175,13 +219,14 @@ def _shared_seeds(
 
 def _why_aside(outcomes: Outcomes, own: Collection[int], seeds: Sequence[int], name: str) -> Reason | None:
     """Why an arm cannot be compared; None where it can."""
-    there = sum(seed in own for seed in seeds)
+    finished = {seed for seed in own if outcomes[name, seed].status != Status.FAILED}
+    if not finished:
+        return NO_FINISHED_RUN()
+    there = sum(seed in finished for seed in seeds)
     if not there:
         return NO_SHARED_SEED()
     if there < SHARED * len(seeds):
         return FEW_SHARED_SEEDS(there=there, seeds=len(seeds))
-    if all(outcomes[name, seed].status == Status.FAILED for seed in own):
-        return NO_FINISHED_RUN()
     return None
 
 

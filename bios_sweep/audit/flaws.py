@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from bios_sweep.audit.blocks_of_runs import Sorted
 from bios_sweep.audit.budgets import short_trainings, unequal_budgets
+from bios_sweep.audit.confounding import Confounding
 from bios_sweep.audit.flaw import CAUTION, NOTE, SERIOUS, SEVERITIES, Flaw, compared_arms, new_flaw, some
+from bios_sweep.audit.odd_runs import Collapsed, Copies
 from bios_sweep.audit.runs import ArmRuns, ArmSet, RunTable
-from bios_sweep.audit.seeds import lost_runs, seeds_not_shared, seeds_that_seed_nothing, too_few
+from bios_sweep.audit.seeds import (
+    collapsed,
+    copied,
+    lost_runs,
+    rows_for_seeds,
+    seeds_not_shared,
+    seeds_that_seed_nothing,
+    too_few,
+    without_seeds,
+)
 from bios_sweep.claims import REPEAT
 from bios_sweep.decision.claims.evidence import INSENSITIVE
 from bios_sweep.decision.finding import FactorLevels, Finding
@@ -19,28 +31,41 @@ from bios_sweep.vocabulary import Word
 PAIRS = 40  # settings compared two by two (chosen, not measured)
 
 
-def find_flaws(
-    table: RunTable,
-    arms: ArmSet,
-    runs: Sorted,
-    factors: Sequence[FactorLevels],
-    screening: Mapping[str, Finding],
-    final: Mapping[str, Finding],
-) -> tuple[Flaw, ...]:
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """What flaws are looked for in: the runs, how they were arranged, and what was found in them."""
+
+    table: RunTable
+    arms: ArmSet
+    runs: Sorted
+    factors: Sequence[FactorLevels]
+    screening: Mapping[str, Finding]
+    final: Mapping[str, Finding]
+    confounding: Confounding
+    copies: Copies | None = None
+    collapsed: Sequence[Collapsed] = ()
+
+
+def find_flaws(judged: Judged) -> tuple[Flaw, ...]:
     """Every weakness, the serious ones first."""
+    table, arms, runs = judged.table, judged.arms, judged.runs
     found = [
         *too_few(runs),
+        *without_seeds(table, arms, runs),
+        *collapsed(judged.collapsed),
+        *copied(judged.copies),
         *seeds_that_seed_nothing(runs),
         *seeds_not_shared(runs),
+        *rows_for_seeds(table, runs),
         *lost_runs(table, runs),
         *_mixed_places(table),
         *unequal_budgets(table, arms, runs),
-        *_together(arms, runs),
+        *_together(arms, runs, judged.confounding),
         *_disagreeing(arms),
         *_twins(arms, runs),
-        *_edges(factors, screening),
-        *_no_fresh_seeds(runs, final),
-        *_insensitive(screening),
+        *_edges(judged.factors, judged.screening),
+        *_no_fresh_seeds(runs, judged.final),
+        *_insensitive(judged.screening),
         *short_trainings(table, arms, runs),
     ]
     return tuple(sorted(found, key=lambda flaw: SEVERITIES.index(flaw.severity)))
@@ -68,13 +93,11 @@ def _mixed_places(table: RunTable) -> list[Flaw]:
     ]
 
 
-def _together(arms: ArmSet, runs: Sorted) -> list[Flaw]:
+def _together(arms: ArmSet, runs: Sorted, confounding: Confounding) -> list[Flaw]:
     found = []
     compared = compared_arms(arms, runs)[1:]
     joint = [arm for arm in compared if arm.confounded]
     if joint:
-        alone = {arm.factor for arm in compared if not arm.confounded}
-        apart = all(name in alone for arm in joint for name in arm.confounded)
         first = joint[0]
         named = (
             some(first.confounded) if first.name == first.level else f"{first.name}: {some(first.confounded)}"
@@ -83,10 +106,18 @@ def _together(arms: ArmSet, runs: Sorted) -> list[Flaw]:
             f"{len(joint):,} of {len(compared):,} arms change several settings at once ({named}): "
             "their effect belongs to no single setting"
         )
-        kind, severity = ("combinations", NOTE) if apart else ("moves_together", SERIOUS)
+        serious = any(arm.name in confounding.arms for arm in joint)
+        kind, severity = ("moves_together", SERIOUS) if serious else ("combinations", NOTE)
         found.append(new_flaw(kind, severity, sentence, [arm.name for arm in joint]))
+    behaved = [name for group in confounding.groups for name in group if name in confounding.unasked]
+    if behaved:
+        sentence = (
+            f"{some(dict.fromkeys(behaved))} is taken for a setting by how it behaves; if it tells what came "
+            f"out, say --outcome {behaved[0]}"
+        )
+        found.append(new_flaw("setting_by_behaviour", NOTE, sentence))
     pairs = _always_together(compared)
-    if pairs:
+    if pairs and confounding.groups:
         told = some(f"{one} with {other}" for one, other in pairs)
         sentence = f"never changed apart: {told}; no number of seeds can tell their effects apart"
         found.append(new_flaw("collinear", SERIOUS, sentence))

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from bios_sweep.audit.column_classes import ColumnClasses
 from bios_sweep.study.scenario import Metric
 
 ARM = "arm"  # the factor of arms whose settings are not recorded
-
-
+PER_RUN = ("arms", "seeds", "values", "statuses", "stages", "factors", "levels")
 JOINED = " + "  # between the settings in the name of a factor that is several
 
 
@@ -19,15 +19,16 @@ JOINED = " + "  # between the settings in the name of a factor that is several
 class RunTable:
     """One entry per run in every column; all columns have the same length.
 
-    arms: None when the table has no such column; then arms are told apart by their settings.
-    seeds: None when the table has none. values: NaN where there is none. settings: canonical name ->
-    values; aliases: their other names. factors, levels: what the table itself says of each run's arm,
-    None without such columns. costs: `tokens`, `examples`, `wall_seconds` per run. contexts: kind
-    (`hardware`, `software`, `code`, `scenario`) -> column -> text. places: where each run stands, for
-    messages. untouched: the metric of the model before any training, None when unknown. looks: how often the
-    study that made the runs might have decided; 1 where nothing tells. decided: what is told of its decision
-    rule (`margin_percent`, `margin_share`, `alpha`). notes: what the reader of the table
-    had to assume.
+    arms: None when the table has no such column; then arms are told apart by their settings. seeds: None
+    when the table has none. values: NaN where there is none. settings: canonical name -> values; aliases:
+    their other names; apart: those that are asked about for themselves, so that they follow no other.
+    outcomes: what else was measured. columns: what every column was taken for. factors, levels: what the
+    table itself says of each run's arm, None without such columns. costs: `tokens`, `examples`,
+    `wall_seconds` per run. contexts: kind (`hardware`, `software`, `code`, `scenario`) -> column -> text.
+    places: where each run stands, for messages. untouched: the metric of the model before any training, None
+    when unknown. looks: how often the study that made the runs might have decided; 1 where nothing tells.
+    decided: what is told of its decision rule (`margin_percent`, `margin_share`, `alpha`). ours: a sweep of
+    ours wrote it. notes: what the reader of the table had to assume.
     """
 
     source: str
@@ -38,21 +39,44 @@ class RunTable:
     stages: tuple[str, ...]
     metric: Metric
     settings: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    apart: tuple[str, ...] = ()
     factors: tuple[str, ...] | None = None
     levels: tuple[Any, ...] | None = None
     costs: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     contexts: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+    outcomes: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
+    columns: ColumnClasses = field(default_factory=ColumnClasses)
     places: tuple[str, ...] = ()
     untouched: float | None = None
     looks: int = 1
     decided: Mapping[str, float] = field(default_factory=dict)
+    ours: bool = False
     notes: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
         """Number of runs."""
         return len(self.values)
+
+    def kept(self, rows: Sequence[int]) -> RunTable:
+        """The table with those runs only."""
+
+        def part(cells: Any) -> Any:
+            return None if cells is None else tuple(cells[row] for row in rows)
+
+        def parts(columns: Mapping[str, Any]) -> dict[str, Any]:
+            return {name: part(cells) for name, cells in columns.items()}
+
+        return replace(
+            self,
+            **{name: part(getattr(self, name)) for name in PER_RUN},
+            places=part(self.places) if self.places else (),
+            settings=parts(self.settings),
+            outcomes=parts(self.outcomes),
+            costs=parts(self.costs),
+            contexts={kind: parts(columns) for kind, columns in self.contexts.items()},
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +110,10 @@ class ArmSet:
 
     arms: tuple[ArmRuns, ...]
     of_run: tuple[str, ...]
+
+    def kept(self, rows: Sequence[int]) -> ArmSet:
+        """The same arms, of those runs only."""
+        return replace(self, of_run=tuple(self.of_run[row] for row in rows))
 
     @property
     def baseline(self) -> ArmRuns:

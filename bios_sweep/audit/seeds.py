@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import statistics
+from collections import defaultdict
+from collections.abc import Sequence
 
 from bios_sweep.audit.blocks_of_runs import NO_SHARED_SEED, Sorted, count_runs
 from bios_sweep.audit.flaw import CAUTION, NOTE, SERIOUS, Flaw, new_flaw, some
-from bios_sweep.audit.runs import RunTable
+from bios_sweep.audit.odd_runs import Collapsed, Copies, is_coarse
+from bios_sweep.audit.runs import ArmSet, RunTable
+from bios_sweep.tables.column_names import plain_name
 from bios_sweep.vocabulary import Status
 
 
@@ -35,7 +40,7 @@ def too_few(runs: Sorted) -> list[Flaw]:
     tried = 1 + len(runs.compared) + len(runs.aside)
     if tried == 1:
         return [new_flaw("one_arm", SERIOUS, "the table has one arm: there is nothing to compare it with")]
-    if len(runs.screening.seeds) > 1 or runs.constant:
+    if len(runs.screening.seeds) > 1 or runs.constant or runs.repeats > 1:
         return []
     return [
         new_flaw(
@@ -55,7 +60,7 @@ def seeds_that_seed_nothing(runs: Sorted) -> list[Flaw]:
             new_flaw(
                 "zero_variance",
                 SERIOUS,
-                "the differences between arms are the same at every seed, so the seeds seed nothing: this is "
+                f"the differences between arms are the same at every seed, {_why(runs)}: this is "
                 "one measurement, and it has no error estimate",
             )
         ]
@@ -64,13 +69,96 @@ def seeds_that_seed_nothing(runs: Sorted) -> list[Flaw]:
     if not same:
         return []
     severity = SERIOUS if len(same) == len(values) else CAUTION
-    sentence = f"the metric is identical at every seed in {some(same)}: the seed changed nothing there"
+    changed = "the seed changed nothing there"
+    why = f"its values are coarse ({_shown(values[same[0]][0])}), or {changed}" if _coarse(runs) else changed
+    sentence = f"the metric is identical at every seed in {some(same)}: {why}"
     return [new_flaw("identical_over_seeds", severity, sentence, same)]
+
+
+def _why(runs: Sorted) -> str:
+    if _coarse(runs):
+        return "so either the metric is too coarse to show noise or the seeds seed nothing"
+    return "so the seeds seed nothing"
+
+
+def _coarse(runs: Sorted) -> bool:
+    return is_coarse([value for own in runs.values.values() for value in own])
+
+
+def _shown(value: float) -> str:
+    return f"{value:.6g}"
+
+
+def without_seeds(table: RunTable, arms: ArmSet, runs: Sorted) -> list[Flaw]:
+    """Repeats of a setting in a table that names no seeds, with the noise they show."""
+    if runs.repeats < 2:
+        return []
+    own: dict[str, list[float]] = defaultdict(list)
+    for arm, status, value in zip(arms.of_run, table.statuses, table.values, strict=True):
+        if status == Status.COMPLETED and math.isfinite(value):
+            own[arm].append(value)
+    repeated = [values for values in own.values() if len(values) > 1]
+    base = statistics.fmean(own[runs.screening.arms[0]]) if own[runs.screening.arms[0]] else 0.0
+    noise = ""
+    if repeated and base:
+        variance = sum(statistics.variance(values) * (len(values) - 1) for values in repeated)
+        spread = math.sqrt(variance / sum(len(values) - 1 for values in repeated))
+        noise = f", whose standard deviation within a setting is {100 * spread / abs(base):.2g} %"
+    sentence = (
+        f"up to {runs.repeats} runs of one setting and no seeds to pair them by{noise}: screening only; name "
+        "the column of seeds with --seed COL, or run the default and the best at the same seeds"
+    )
+    return [new_flaw("repeats_without_seeds", SERIOUS, sentence)]
+
+
+def collapsed(found: Sequence[Collapsed]) -> list[Flaw]:
+    """Runs far below the others of their arm."""
+    if not found:
+        return []
+    worst = min(found, key=lambda one: one.away)
+    runs = "1 run lies" if len(found) == 1 else f"{len(found)} runs lie"
+    sentence = (
+        f"{runs} far below the others of the arm: {some(f'{one.arm} at seed {one.seed}' for one in found)} "
+        f"({worst.away:+.1f} % of the default's mean); see why before more seeds are run"
+    )
+    return [new_flaw("collapsed_runs", SERIOUS, sentence, dict.fromkeys(one.arm for one in found))]
+
+
+def copied(found: Copies | None) -> list[Flaw]:
+    """Runs that agree to the last digit under different seeds."""
+    if found is None:
+        return []
+    own = found.arms[0] if found.arms[0] == found.arms[1] else " and ".join(found.arms)
+    told = "; a copy is no replicate and does not count" if found.sure and found.rows else ""
+    sentence = (
+        f"{' and '.join(found.where)} ({own}, seeds {found.seeds[0]} and {found.seeds[1]}) tell the same in "
+        f"every digit, {found.amount:,} such in all: copies, or a seed that seeds nothing{told}"
+    )
+    severity = SERIOUS if found.sure else CAUTION
+    return [new_flaw("copies", severity, sentence, dict.fromkeys(found.arms))]
+
+
+def rows_for_seeds(table: RunTable, runs: Sorted) -> list[Flaw]:
+    """Numbers of rows or of repetitions that were taken for seeds, so that pairs mean nothing."""
+    column = table.columns.seed
+    if column is None or runs.unpaired or len(runs.screening.seeds) < 2 or "seed" in plain_name(column):
+        return []
+    sentence = (
+        f"paired by {column!r}, whose name is no seed's: if it only numbers the runs, the runs that it pairs "
+        "have nothing in common, and the bounds rest on chance pairs"
+    )
+    return [new_flaw("rows_for_seeds", CAUTION, sentence)]
 
 
 def seeds_not_shared(runs: Sorted) -> list[Flaw]:
     """Arms and seeds that cannot be paired."""
     found = []
+    if runs.unpaired:
+        sentence = (
+            "no arm shares a seed with the default: runs are unpaired and judged by each arm's own spread, "
+            "which is wider than that of pairs"
+        )
+        return [new_flaw("unpaired_seeds", CAUTION, sentence)]
     apart = [arm for arm, reason in runs.aside.items() if reason.kind == NO_SHARED_SEED]
     if apart:
         sentence = (

@@ -168,6 +168,7 @@ def _exported(args: Namespace, asked: _Asked, exported: defaults.Exported) -> di
         "source": asked.source,
         "judged_on": asked.settings.judged_on,
         "values": exported.to_dict(),
+        "commented_out": {name: dict(values) for name, values in exported.aside.items()},
         "comments": {name: dict(comments) for name, comments in exported.comments.items()},
         "keys_from": exported.tool.source,
         "use": exported.use,

@@ -16,6 +16,7 @@ from bios_sweep.atomic import require_folder, write_atomically
 from bios_sweep.defaults.tuned_file import decimal_json
 from bios_sweep.driver.experiments import rate_studies
 from bios_sweep.errors import DefaultsError, InputError
+from bios_sweep.refit.design import together_over
 from bios_sweep.refit.heuristics_file import answer_of, heuristics_diff, refitted, told_of
 from bios_sweep.refit.regret import Refit, refits
 from bios_sweep.report.content.wording import clean, number, plural
@@ -37,6 +38,7 @@ def run(args: Namespace) -> int:
     fits = refits(found.studies, args.margin)
     answer: dict[str, Any] = {
         "families": [answer_of(fit) for fit in fits],
+        "confounded": [list(names) for names in together_over(found)],
         "studies": [told_of(study) for study in found.studies],
         "left_out": list(found.left_out),
     }
@@ -61,8 +63,10 @@ def _print(fits: Sequence[Refit], answer: dict[str, Any], console: Console) -> N
             line(console, fit.law.refusal)
         else:
             _print_law(told, console)
-        bullets(console, "Not told apart", told["not_identified"])
+        bullets(console, "Not told apart", _not_told_apart(told))
+        line(console, _cells(told["cells"]))
         line(console, fit.reason, HEAD)
+    bullets(console, "Not told apart, over all of it", [_together(names) for names in answer["confounded"]])
     bullets(console, "Left out", answer["left_out"])
     if "file" in answer:
         console.print()
@@ -84,6 +88,33 @@ def _print_law(told: dict[str, Any], console: Console) -> None:
     line(console, f"exponent {_interval(told['exponent'])}; level {_interval(told['level'])}")
     for name, one in told["effects"].items():
         line(console, f"per doubling of {name} the best rate goes times {_interval(one)}")
+
+
+def _not_told_apart(told: dict[str, Any]) -> list[str]:
+    """What the law says of its factors; a confounding that refused the law stands above already."""
+    named = [f"{_together(names)}: not identified" for names in told["confounded"]]
+    return [text for text in dict.fromkeys((*named, *told["not_identified"])) if text != told["refused"]]
+
+
+def _together(names: Sequence[str]) -> str:
+    return f"{' and '.join(names)} move together"
+
+
+def _cells(told: dict[str, Any]) -> str:
+    """In how many cells each rule loses little."""
+    if not told["known"]:
+        return "in how many cells (model x data) a rule loses little is not known: there are brackets alone"
+    counts = [
+        f"{name} in {less}{f' ({beyond} beyond the tested rates)' if beyond else ''}"
+        for (name, less), beyond in zip(told["less"].items(), told["beyond"].values(), strict=True)
+    ]
+    brackets = told["cells"] - told["known"]
+    held_out = "; fitted without the cell's model" if told["held_out"] else ""
+    return (
+        f"less than {told['less_than_percent']:g} % lost against the best of its cell, of "
+        f"{plural(told['known'], 'cell')} (model x data): rule {', '.join(counts)}{held_out}"
+        f"{f'; {brackets} more with a bracket alone' if brackets else ''}"
+    )
 
 
 def _interval(one: dict[str, float | None]) -> str:

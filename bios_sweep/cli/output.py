@@ -13,7 +13,6 @@ import os
 import select
 import sys
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, TextIO
 
 STORAGE_FAILED = 4
@@ -46,9 +45,7 @@ class Output:
                 setattr(sys, name, self._streams[name][1])
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Write what is left, and give the streams back."""
         for name, (before, ours) in self._streams.items():
             ours.flush()

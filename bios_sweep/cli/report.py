@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from bios_sweep.audit.judging import Audit, audit
+from bios_sweep.audit.auditing import Audit, audit
 from bios_sweep.audit.rollup import roll_up
 from bios_sweep.audit.run_columns import ColumnNames, to_runs
 from bios_sweep.audit.runs import RunTable
@@ -34,7 +34,7 @@ from bios_sweep.report.text.layout import QUIET, line
 from bios_sweep.report.text.terminal import print_section, print_verdicts
 from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.trials import short_hash
-from bios_sweep.tables.text_table import read_csv
+from bios_sweep.tables.json_lines import read_table
 from bios_sweep.vocabulary import Word
 
 if TYPE_CHECKING:
@@ -128,9 +128,17 @@ def _audited(args: Namespace) -> Audit:
 
 
 def _table(args: Namespace, workspace: str) -> RunTable:
-    names = ColumnNames(arm=args.arm, seed=args.seed, value=args.value, direction=args.direction)
+    names = ColumnNames(
+        arm=args.arm,
+        seed=args.seed,
+        value=args.value,
+        direction=args.direction,
+        settings=tuple(args.setting or ()),
+        outcomes=tuple(args.outcome or ()),
+        contexts=tuple(args.context or ()),
+    )
     if args.from_csv is not None:
-        return to_runs(read_csv(args.from_csv), names)
+        return to_runs(read_table(args.from_csv), names)
     experiment = read_experiment(store_uri(args.tracking_uri, workspace), args.from_mlflow)
     own = own_sweep(experiment, args.sweep, args.value, args.direction) if args.arm is None else None
     return own or to_runs(raw_table(experiment), names)

@@ -59,7 +59,10 @@ OPERANDS: dict[str, tuple[str, dict[str, dict[str, object]]]] = {
     ),
 }
 
-FOREIGN = ("--arm", "--seed", "--value", "--baseline", "--direction")  # of tables of runs made elsewhere
+FOREIGN = (  # of tables of runs made elsewhere
+    *("--arm", "--seed", "--value", "--baseline", "--direction"),
+    *("--setting", "--outcome", "--context"),
+)
 GOALS = tuple(goal.value for goal in Goal)  # plain text, for argparse writes them by their repr
 
 VERBS = {
@@ -131,6 +134,7 @@ VERBS = {
             "bios-sweep report --from-csv results.csv decision.margin_percent=1",
             "bios-sweep report --from-csv wandb.csv --value eval/loss --baseline lr=2e-4",
             "bios-sweep report --from-csv runs.csv --arm config --baseline default",
+            "bios-sweep report --from-csv runs.jsonl --setting clip --outcome peak --context corpus",
             "bios-sweep report --from-mlflow my-experiment --tracking-uri http://127.0.0.1:5000",
         ),
         flags=(
@@ -208,7 +212,9 @@ FLAGS = {
     "--all": _switch("over all scenarios: how often the defaults hold"),
     "--sweep": _value("NAME", "a sweep's name or id; the latest by default"),
     "--from-csv": _value(
-        "FILE", "audit a table of runs: our results.csv, or an export of W&B, MLflow or Optuna", type=Path
+        "FILE",
+        "audit a table of runs (CSV or JSON lines): our results.csv, W&B, MLflow, Optuna, Ray",
+        type=Path,
     ),
     "--from-mlflow": _value("EXPERIMENT", "audit the runs of an MLflow experiment (name or id)"),
     "--tracking-uri": _value("URI", "where that experiment is (MLFLOW_TRACKING_URI)"),
@@ -217,6 +223,15 @@ FLAGS = {
     "--value": _value("COL", "the column of the metric to judge by"),
     "--baseline": _value("NAME", "the default's arm, or its settings: learning_rate=0.0002,batch_size=128"),
     "--direction": _choice(("minimize", "maximize"), "which way the metric is better"),
+    "--setting": _value(
+        "COL", "a column that is a setting, whatever it looks like (repeatable)", action="append"
+    ),
+    "--outcome": _value(
+        "COL", "a column that tells what came out and decides nothing (repeatable)", action="append"
+    ),
+    "--context": _value(
+        "COL", "a column whose values are judged one at a time, such as a model (repeatable)", action="append"
+    ),
     "--noise": _value(
         "PERCENT", "noise of one trial, percent of the loss; by default that of earlier sweeps", type=float
     ),

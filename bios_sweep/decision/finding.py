@@ -16,6 +16,10 @@ from bios_sweep.reasons import Kind, Reason
 EDGE = Kind("edge: the best level {level} ends the grid")
 LARGER_ONLY = Kind("confirmed against larger only")
 SMALLER_ONLY = Kind("confirmed against smaller only")
+UNPAIRED = Kind(
+    "unpaired seeds: no variation shares a seed with the default, so each arm's own spread counts"
+)
+NO_SEEDS = Kind("without seeds the repeats of a setting cannot be paired, so their means decide nothing")
 
 SUPERIOR = "superior"  # lower bound above 0 and the gain at least the margin
 NOT_WORSE = "not worse"  # lower bound above -limit

@@ -12,11 +12,22 @@ from typing import Any
 
 from bios_sweep.claims import REPEAT, Claim
 from bios_sweep.decision.bounds import Bound
+from bios_sweep.decision.claims.evidence import INSENSITIVE
 from bios_sweep.decision.claims.judgement import judgement_of
 from bios_sweep.decision.claims.said import Said, value_text
-from bios_sweep.decision.finding import AS_LONG, BELOW, NOT_WORSE, SHARE, FactorLevels, Finding, Margin
+from bios_sweep.decision.finding import (
+    AS_LONG,
+    BELOW,
+    EDGE,
+    NO_SEEDS,
+    NOT_WORSE,
+    SHARE,
+    FactorLevels,
+    Finding,
+    Margin,
+)
 from bios_sweep.defaults.measured import plain_number
-from bios_sweep.reasons import Kind, Reason, joined
+from bios_sweep.reasons import Kind, Reason, is_any, joined
 from bios_sweep.vocabulary import Word
 
 OPEN = Kind("a better level was found; its confirmation has not run yet")
@@ -46,7 +57,7 @@ def sentence(
     if word == Word.UNCONFIRMED:
         return _unconfirmed(said)
     if word == Word.SCREENING_ONLY:
-        return f"one seed: {said.best} is ahead by {said.bound.gain:+.2f} %, which shows nothing yet"
+        return _screened(said)
     return _undecided(said)
 
 
@@ -129,15 +140,46 @@ def _unconfirmed(said: Said) -> str:
     )
 
 
+def _screened(said: Said) -> str:
+    """Without an error estimate: who is ahead, or that nobody is."""
+    runs = "no seeds" if is_any(said.finding.reasons, NO_SEEDS) else "one seed"
+    gain = said.bound.gain
+    if gain > 0:
+        return f"{runs}: {said.best} is ahead by {gain:+.2f} %, which shows nothing yet"
+    if gain < 0:
+        return f"{runs}: the default is ahead, of {said.best} by {-gain:.2f} %, which shows nothing yet"
+    return f"{runs}: {said.best} is level with the default, which shows nothing yet"
+
+
 def _undecided(said: Said) -> str:
     reasons = _open_reasons(said.finding)
     told = joined(reasons)
+    shown = _shown(said)
+    if shown:
+        return f"{told}; {shown}"
     if any(reason.kind.bounded for reason in reasons):
         return told
     low, high = f"{said.bound.lower:+.2f} %", f"{said.bound.upper:+.2f} %"
     plain = not (said.bound.over or said.bound.how)
     named = said.best if plain else f"{said.best} over {over_words(said.levels, said.bound)}"
     return f"{told} ({named}: {said.bound.gain:+.2f} %, between {low} and {high})"
+
+
+def _shown(said: Said) -> str:
+    """What the bounds show of a finding that settles nothing, so that its sentence does not deny it."""
+    bound, plain = said.bound, not (said.bound.over or said.bound.how)
+    if plain and is_any(said.finding.reasons, EDGE) and bound.lower > 0:
+        return (
+            f"{said.best} is better than {said.default} ({bound.gain:+.2f} %, between {bound.lower:+.2f} % "
+            f"and {bound.upper:+.2f} %), and only where the best lies is open"
+        )
+    uppers = [one.upper for one in said.finding.bounds]
+    if plain and is_any(said.finding.reasons, INSENSITIVE) and uppers and max(uppers) < said.margin:
+        return (
+            f"no tested level gains {said.margin:.2f} % or more (largest upper {said.level} bound "
+            f"{max(uppers):+.2f} %), and only whether a loss would have shown is open"
+        )
+    return ""
 
 
 def reasons_told(word: str, finding: Finding, margin: Margin | None) -> tuple[Reason, ...]:

@@ -16,7 +16,9 @@ from bios_sweep.jsonable import LEFT_OUT, OPTIONAL, WORDS
 from bios_sweep.reasons import Kind, Reason
 from bios_sweep.vocabulary import Stage, Status, Word
 
-LOSS_ALONE = Kind("judged on loss at equal {hold}; cost is not weighed against it")
+LOSS_ALONE = Kind("judged on {metric} at equal {hold}; cost is not weighed against it")
+BUDGETS_OPEN = Kind("judged on {metric}, {budgets}; cost is not weighed against it")
+UNHELD = {"unknown": "whether at equal budgets is not recorded", "nothing": "at unequal budgets"}
 DIVERGED = Kind("diverged: {arms}")
 WEIGHED = ("batch_size", "max_steps", "lora_rank")  # settings whose levels cost differently
 
@@ -117,13 +119,14 @@ def make_verdict(
     withheld: Reason | None = None,
     recommended: Any = None,
     cell: str = "",
+    metric: str = "",
 ) -> Verdict:
     """Put one factor's findings into the contract's form.
 
     final: the finding that counts (the confirmation's where there was one). alpha: of the whole rule;
-    the screening's bounds are at alpha / looks.
-    held: what was equal, where that is not `hold`. limit: percent that the claim is held against, where it is
-    not the margin.
+    the screening's bounds are at alpha / looks. limit: percent that the claim is held against, where it is
+    not the margin. held: what was equal, where that is not `hold`. metric: what was judged on, by its name;
+    empty: a loss.
     """
     stage = Stage.CONFIRMATION if final.fresh else Stage.SCREENING
     confidence = 1.0 - (alpha if stage == Stage.CONFIRMATION else alpha / looks)
@@ -132,7 +135,9 @@ def make_verdict(
     if word == Word.CANDIDATE:
         word, reasons = Word.INCONCLUSIVE, (*reasons, OPEN())
     if claim.by_loss and levels.name in WEIGHED and word in (Word.CONFIRM, Word.REFINE, Word.UNCONFIRMED):
-        reasons = (*reasons, LOSS_ALONE(hold=held or hold))
+        kind = BUDGETS_OPEN if hold in UNHELD else LOSS_ALONE
+        equal = held or hold
+        reasons = (*reasons, kind(metric=_judged_on(metric), hold=equal, budgets=UNHELD.get(hold, "")))
     if final.diverged:
         reasons = (*reasons, DIVERGED(arms=", ".join(final.diverged)))
     bound = contrast_of(final)
@@ -178,6 +183,10 @@ def make_verdict(
         recommended=recommended,
         told=reasons_told(word, final, margin),
     )
+
+
+def _judged_on(metric: str) -> str:
+    return "loss" if not metric or "loss" in metric.lower() else metric
 
 
 def _times(margin: Margin, limit: float | None) -> float:

@@ -145,10 +145,7 @@ def _found(
 
 
 def _wanted(
-    model: str | os.PathLike[str] | TunedKey | None,
-    family: str | None,
-    hidden_size: int | None,
-    **more: Any,
+    model: str | os.PathLike[str] | TunedKey | None, family: str | None, hidden_size: int | None, **more: Any
 ) -> Wanted:
     """The key to look for: a key as it is, else the model's shape, corrected by what is given."""
     if isinstance(model, TunedKey):

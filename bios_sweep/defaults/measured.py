@@ -25,10 +25,7 @@ def reasons(tuned: TunedDefaults, settings: TrainingSettings, profile: str, sour
     served = tuned.served(profile)
     why = {
         name: Why(
-            rule=_rule(item, value),
-            source=source,
-            evidence=_evidence(item, tuned),
-            confidence=MEASURED,
+            rule=_rule(item, value), source=source, evidence=_evidence(item, tuned), confidence=MEASURED
         )
         for name, value in served.items()
         if (item := evidence_of(tuned, name, value, profile)) is not None

@@ -152,11 +152,7 @@ def _object(text: str) -> dict[str, Any]:
     """The file's object, of a schema version that is known here; its parts are not looked at yet."""
     try:
         content = json.loads(
-            text,
-            object_pairs_hook=_no_repeats,
-            parse_constant=_number,
-            parse_float=_number,
-            parse_int=_whole,
+            text, object_pairs_hook=_no_repeats, parse_constant=_number, parse_float=_number, parse_int=_whole
         )
     except (ValueError, RecursionError) as error:
         raise DefaultsError(f"is not JSON ({error})") from error

@@ -12,7 +12,10 @@ from dataclasses import replace
 from bios_sweep.driver.sweep import Sweep, take_in_finished
 from bios_sweep.errors import NoClockError
 from bios_sweep.ports import ENDED, Executor, Searcher, TrialEvent, View
-from bios_sweep.procedure import ProcedureSource, Search, costs_of, known_proposals, space_of
+from bios_sweep.procedure.refinement import known_proposals, space_of
+from bios_sweep.procedure.source import ProcedureSource
+from bios_sweep.procedure.state import Search
+from bios_sweep.procedure.tables import costs_of
 from bios_sweep.records.earlier import named_timing, timing_key_of
 from bios_sweep.records.journal import Journal
 from bios_sweep.records.results import as_arrived

@@ -59,11 +59,7 @@ def check_device(request: Request) -> None:
 
 
 def worker_environment(
-    request: Request,
-    *,
-    sweep_id: str,
-    tracking_uri: str | None,
-    environ: Mapping[str, str] = os.environ,
+    request: Request, *, sweep_id: str, tracking_uri: str | None, environ: Mapping[str, str] = os.environ
 ) -> dict[str, str]:
     """Variables for every worker: the sweep's id, the tracking server, and `cluster.environment`.
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from bios_sweep.driver.gpus import gpu_warnings, gpus_of_this_machine
 from bios_sweep.driver.prepare import Prepared
 from bios_sweep.errors import PlanError, StorageError
-from bios_sweep.procedure import recall
-from bios_sweep.records.earlier import journal_results, known_of, seconds_per_example
+from bios_sweep.procedure.source import recall
+from bios_sweep.records.earlier import known_of, seconds_per_example
+from bios_sweep.records.journal import read_state
 from bios_sweep.records.results import StoredResults
 from bios_sweep.report.content.plan_summary import PlanSummary, Rate, summarise_plan
 from bios_sweep.report.content.scope import earlier_cut_note
@@ -92,7 +93,7 @@ def planned(prepared: Prepared, more_warnings: Sequence[str] = ()) -> PlannedSwe
     """
     plan, workspace = prepared.plan, prepared.workspace
     earlier = known_of(plan, workspace)
-    stored = StoredResults(workspace, journal_results(plan, workspace))
+    stored = StoredResults(workspace, read_state(workspace.journal_file(plan.sweep_id)).results)
     state, results = recall(plan, stored, earlier)
     speed = seconds_per_example(workspace, plan.study.scenario.model.fingerprint)
     rate = Rate(seconds_per_example=speed[0], trials=speed[1]) if speed else None

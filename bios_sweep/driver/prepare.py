@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bios_sweep import defaults
-from bios_sweep.checks import is_number
+from bios_sweep.checks import is_number, one_of
 from bios_sweep.config.build import build_study
 from bios_sweep.config.compose import Config, sweep_names
 from bios_sweep.config.epochs import with_epochs
@@ -26,6 +26,7 @@ from bios_sweep.driver.scenarios.trained import FINAL_METRICS, judged_alike, tra
 from bios_sweep.engines.scripted.function import OwnFunction
 from bios_sweep.engines.training.data import DataSet
 from bios_sweep.errors import ConfigError
+from bios_sweep.records.retention import POLICIES
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.request import Request
 from bios_sweep.settings import RANGES, key_of
@@ -70,6 +71,7 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
     verb = {"verb": invocation.verb}
     refuse_idle(config, verb)
     workspace = workspace_of(config)
+    one_of("budget.keep_adapters", config.values["budget"]["keep_adapters"], POLICIES)
     values = with_epochs(config.values)
     scenario, dataset, recommendation = _scenario(values, workspace, request, function)
     study = build_study(values, sweep=config.sweep, scenario=scenario, recommendation=recommendation)

@@ -12,7 +12,10 @@ from bios_sweep import defaults
 from bios_sweep.driver.sweep import Sweep
 from bios_sweep.errors import DefaultsError
 from bios_sweep.jsonable import to_json
-from bios_sweep.procedure import ProcedureSource, State, no_file, own_cell, serves_search
+from bios_sweep.procedure.refinement import serves_search
+from bios_sweep.procedure.served import no_file, own_cell
+from bios_sweep.procedure.source import ProcedureSource
+from bios_sweep.procedure.state import State
 from bios_sweep.records.journal import Journal
 from bios_sweep.records.retention import keep_adapters
 from bios_sweep.records.sweep_state import BROKEN

@@ -28,11 +28,10 @@ from bios_sweep.driver.tracking import Tracking, tracking_of
 from bios_sweep.engines.training.data import keep_dataset
 from bios_sweep.errors import BiosSweepError, MissingExtraError
 from bios_sweep.ports import Executor, Listener, PreflightLine
-from bios_sweep.procedure import ProcedureSource
+from bios_sweep.procedure.source import ProcedureSource
 from bios_sweep.records.earlier import known_of, seal_timing
 from bios_sweep.records.journal import Journal
 from bios_sweep.records.lock import DriverLock, require_free
-from bios_sweep.records.retention import check_policy
 from bios_sweep.report.content.summary import Summary
 
 LAST_WORDS_SECONDS = 10.0  # chosen: an interrupted run tells MLflow so, and does not wait long for it
@@ -80,14 +79,12 @@ def run_sweep(prepared: Prepared, listener: Listener) -> Outcome:
     """
     _require_optuna(prepared)
     plan = planned(prepared)
-    keep = prepared.config.values["budget"]["keep_adapters"]
-    check_policy(keep)
     tracking = tracking_of(prepared.config, prepared.workspace)
     sweep = Sweep(
         plan=prepared.plan,
         workspace=prepared.workspace,
         invocation=prepared.invocation,
-        keep=keep,
+        keep=prepared.config.values["budget"]["keep_adapters"],
         tracking_url=tracking.shown,
         shipped={} if prepared.function is None else {"function": prepared.function.packed()},
     )

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
 from bios_sweep.records.workspace import Workspace
@@ -63,9 +63,7 @@ class Stop:
         threading.Thread(target=self._watch, daemon=True, name="stop --now").start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         """Give the handlers back. Ray passes an interrupt on as a plain one: it gets its number back."""
         self._over.set()
         for number, handler in self._before.items():

@@ -20,7 +20,6 @@ from bios_sweep.launch.job import StudyCommand
 from bios_sweep.launch.kuberay import KubeRayOptions, rayjob_manifest
 from bios_sweep.launch.rayjob import RayJobOptions, job_script, job_words
 from bios_sweep.launch.slurm import SlurmOptions, sbatch_file
-from bios_sweep.records.retention import check_policy
 from bios_sweep.request import RAY
 from bios_sweep.secrecy import secret_in
 
@@ -107,7 +106,6 @@ def submission(prepared: Prepared, *, to: str, file: Path | None = None, sent: b
     Raises:
         InputError: what cannot run there, or a secret, which would be kept in a file and shown by tools.
     """
-    check_policy(prepared.config.values["budget"]["keep_adapters"])
     tracking_of(prepared.config, prepared.workspace)
     command = _command(prepared, to)
     place = (file or Path(f"{command.name}{SUFFIXES[to]}")).absolute()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bios_sweep.driver.invocation import Invocation
-from bios_sweep.procedure import ProcedureSource
+from bios_sweep.procedure.source import ProcedureSource
 from bios_sweep.records.journal import Journal
 from bios_sweep.records.results import StoredResults
 from bios_sweep.records.sweep_state import sweep_facts

@@ -18,7 +18,9 @@ from bios_sweep.decision.statement import Verdict
 from bios_sweep.defaults import FILE_NAME, TunedDefaults, read_tuned
 from bios_sweep.driver.invocation import Invocation, workspace_of
 from bios_sweep.errors import InputError, MissingExtraError, StorageError
-from bios_sweep.procedure import Known, State, broken_by, state_of
+from bios_sweep.procedure.broken import broken_by
+from bios_sweep.procedure.machine import state_of
+from bios_sweep.procedure.state import Known, State
 from bios_sweep.records.earlier import told_by
 from bios_sweep.records.journal import read_state
 from bios_sweep.records.lock import live_owner

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bios_sweep.decision.costs import Timing
-from bios_sweep.procedure import Known
+from bios_sweep.procedure.state import Known
 from bios_sweep.records.journal import read_state
 from bios_sweep.records.results import ClusterReader
 from bios_sweep.records.sweep_state import SweepState, TrialState
@@ -16,7 +16,7 @@ from bios_sweep.records.workspace import Workspace
 from bios_sweep.sealed import is_sealed_json
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.search import Proposal
-from bios_sweep.study.trials import TrialResult, timing_key
+from bios_sweep.study.trials import timing_key
 from bios_sweep.vocabulary import Status
 
 
@@ -26,11 +26,6 @@ def known_of(plan: Plan, workspace: Workspace) -> Known:
     journal = workspace.journal_file(plan.sweep_id)
     own = told_by(read_state(journal) if plan.study.decision.refine else SweepState(), workspace)
     return replace(own, timing=None if found is None else named_timing(plan, found))
-
-
-def journal_results(plan: Plan, workspace: Workspace) -> dict[str, TrialResult]:
-    """The copies of results that the plan's own journal has, by trial; none where it was never run."""
-    return read_state(workspace.journal_file(plan.sweep_id)).results
 
 
 def told_by(journal: SweepState, workspace: Workspace) -> Known:

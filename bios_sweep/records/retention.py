@@ -6,22 +6,12 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from bios_sweep.checks import one_of
 from bios_sweep.records.workspace import REMOVED_MARK, Workspace
 from bios_sweep.study.trials import ADAPTER_FOLDER
 
 RECOMMENDED, ALL, NONE = "recommended", "all", "none"
 POLICIES = (RECOMMENDED, ALL, NONE)
 KEPT_MARK = "kept-by"  # one sweep id a line: a trial shared by sweeps stays while one of them wants it
-
-
-def check_policy(policy: str) -> None:
-    """Refuse a policy that does not exist.
-
-    Raises:
-        ConfigError: it is not one of `POLICIES`.
-    """
-    one_of("budget.keep_adapters", policy, POLICIES)
 
 
 def keep_adapters(

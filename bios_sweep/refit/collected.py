@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,8 @@ def together(parts: Sequence[Collected]) -> Collected:
             within.append(f"{one.name}: its {len(one.trials)} trials are all in another ladder")
         else:
             kept.append(one)
-    return Collected(
+    return replace(
+        found,
         studies=tuple(sorted(kept, key=lambda one: (one.hidden_size, one.model, one.name))),
         left_out=(*found.left_out, *within),
     )
@@ -81,7 +83,8 @@ def _read(file: Path, direction: str | None) -> Collected:
         return Collected(left_out=(who,))
     if doubt := no_rule_for(tuned.key.objective if tuned else Objective.SFT):
         return Collected(left_out=(f"{file.parent}: {doubt}",))
-    return stated(raw, who) or studies_of(raw, who, _metric(raw, report, direction))
+    data = tuned.provenance.data if tuned else ""
+    return stated(raw, who) or studies_of(raw, who, _metric(raw, report, direction), data)
 
 
 def _metric(raw: RawTable, report: Mapping[str, Any] | None, direction: str | None) -> Metric:

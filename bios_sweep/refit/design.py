@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
 from bios_sweep.decision.table import Floats
-from bios_sweep.refit.evidence import RateStudy
+from bios_sweep.refit.evidence import Collected, RateStudy
 
 REFERENCE_SIZE = 2000.0  # heuristics.json: the hidden size at which a rule's level is stated
 HIDDEN = "hidden size"
 FACTORS = {"lora_rank": "rank", "batch_size": "batch size", "max_steps": "steps"}  # fact -> its name in words
 REFERENCES = {"lora_rank": 32.0, "batch_size": 128.0, "max_steps": 1000.0}  # the defaults of heuristics.json
+Names: TypeAlias = tuple[str, ...]
 TOGETHER = 0.9  # share of a factor that others explain, a variance inflation of 10 (Marquardt 1970)
 
 
@@ -24,8 +26,8 @@ class Design:
 
     matrix: shape (studies, columns). columns: names beyond the intercept, hidden size first where it is
     there. groups: index of each study's model. spare: models left over after what differs between models.
-    unknown: factors whose effect is not told apart, with the reason in words. refusal: why there is no law
-    at all; empty where there is one.
+    unknown: factors whose effect is not told apart, with the reason in words. together: the names of those
+    that move together, hidden size among them. refusal: why there is no law at all; empty where there is one.
     """
 
     matrix: Floats
@@ -33,6 +35,7 @@ class Design:
     groups: tuple[int, ...]
     spare: int
     unknown: Mapping[str, str]
+    together: tuple[Names, ...] = ()
     refusal: str = ""
 
     @property
@@ -56,6 +59,7 @@ def design_of(studies: Sequence[RateStudy], *, flat: bool = False) -> Design:
             HIDDEN: np.array([math.log(REFERENCE_SIZE / one.hidden_size) for one in studies]),
             **columns,
         }
+    together = _together(columns)
     refusal = "" if flat else _size_refusal(columns[HIDDEN], len(names))
     if not refusal:
         refusal, columns, unknown = _untangled(columns, unknown)
@@ -65,8 +69,40 @@ def design_of(studies: Sequence[RateStudy], *, flat: bool = False) -> Design:
         needed = " and ".join(columns) or "a level"
         refusal = f"{len(names)} models are too few for {needed}: not identified"
     return Design(
-        matrix=matrix, columns=tuple(columns), groups=groups, spare=spare, unknown=unknown, refusal=refusal
+        matrix=matrix,
+        columns=tuple(columns),
+        groups=groups,
+        spare=spare,
+        unknown=unknown,
+        together=together,
+        refusal=refusal,
     )
+
+
+def together_over(found: Collected) -> tuple[Names, ...]:
+    """What moves together over all families and methods, so that a difference between them has two causes.
+
+    A word (family, method) moves with a number whose variance it explains to 90 %, and with another word
+    where one of the two says the other. Of alphas what was left out counts too.
+    """
+    words = {"family": [one.family for one in found.studies], "method": [one.method for one in found.studies]}
+    numbers: dict[str, list[float | None]] = {HIDDEN: [math.log(one.hidden_size) for one in found.studies]}
+    for fact, name in FACTORS.items():
+        known = [one.facts.get(fact) for one in found.studies]
+        numbers[name] = [None if value is None else math.log2(value) for value in known]
+    pairs = [
+        (word, name)
+        for word, values in words.items()
+        for name, own in numbers.items()
+        if _explained_by_word(values, own) >= TOGETHER
+    ]
+    seen = [*zip(*words.values(), strict=True)]
+    alphas = {
+        name: [(method, value) for method, own, value in found.alphas if own == name]
+        for name in sorted({name for _, name, _ in found.alphas})
+    }
+    named = {("family", "method"): seen, **{("method", name): values for name, values in alphas.items()}}
+    return (*pairs, *(names for names, values in named.items() if _one_says_the_other(values)))
 
 
 def _columns(studies: Sequence[RateStudy]) -> tuple[dict[str, Floats], dict[str, str]]:
@@ -83,6 +119,33 @@ def _columns(studies: Sequence[RateStudy]) -> tuple[dict[str, Floats], dict[str,
         else:
             columns[name] = np.array([math.log2(value / REFERENCES[fact]) for value in known])
     return columns, unknown
+
+
+def _together(columns: Mapping[str, Floats]) -> tuple[Names, ...]:
+    """The names of the columns that move together; of a group the largest alone."""
+    varying = {name: column for name, column in columns.items() if np.ptp(column) > 0}
+    found = dict.fromkeys(
+        tuple(one for one in varying if one in (name, *partners))
+        for name in varying
+        if (partners := _partners(name, varying))
+    )
+    return tuple(group for group in found if not any(set(group) < set(other) for other in found))
+
+
+def _explained_by_word(words: Sequence[str], numbers: Sequence[float | None]) -> float:
+    """Share of the numbers' variance between the words, 0-1; 0 where either does not vary."""
+    known = [(word, number) for word, number in zip(words, numbers, strict=True) if number is not None]
+    values = np.array([number for _, number in known])
+    levels = sorted({word for word, _ in known})
+    if len(levels) < 2 or np.ptp(values) == 0:
+        return 0.0
+    return _explained(values, [np.array([float(word == one) for word, _ in known]) for one in levels[1:]])
+
+
+def _one_says_the_other(pairs: Sequence[tuple[str, str]]) -> bool:
+    """Whether both vary, and one of the two is known from the other."""
+    sides = [len({pair[side] for pair in pairs}) for side in (0, 1)]
+    return min(sides, default=0) > 1 and len(set(pairs)) == max(sides)
 
 
 def _size_refusal(sizes: Floats, models: int) -> str:

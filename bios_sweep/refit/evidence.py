@@ -65,6 +65,7 @@ class RateStudy(Reading):
     """One study of one model: learning rates in steps, everything else fixed; a ladder, in words.
 
     facts: what was fixed and may move the best rate: `lora_rank`, `batch_size`, `max_steps`, where known.
+    data: what was trained on, where known; a model on one data is a cell.
     trials: keys of the trials behind it, where its source tells; a shared trial is no independent evidence.
     """
 
@@ -74,6 +75,7 @@ class RateStudy(Reading):
     hidden_size: int
     method: str = "lora"
     facts: Mapping[str, float] = field(default_factory=dict)
+    data: str = ""
     trials: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
@@ -89,10 +91,14 @@ class RateStudy(Reading):
 
 @dataclass(frozen=True, kw_only=True)
 class Collected:
-    """The studies found, and what was left out with its reason, in words."""
+    """The studies found, and what was left out with its reason, in words.
+
+    alphas: which methods had which alpha and alpha rule, (method, name, value), of what was left out too.
+    """
 
     studies: tuple[RateStudy, ...] = ()
     left_out: tuple[str, ...] = ()
+    alphas: frozenset[tuple[str, str, str]] = frozenset()
 
     @classmethod
     def of(cls, parts: Sequence[Collected]) -> Collected:
@@ -100,6 +106,7 @@ class Collected:
         return cls(
             studies=tuple(study for part in parts for study in part.studies),
             left_out=tuple(told for part in parts for told in part.left_out),
+            alphas=frozenset().union(*(part.alphas for part in parts)),
         )
 
 

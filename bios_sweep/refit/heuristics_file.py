@@ -12,13 +12,17 @@ from bios_sweep.defaults.rules import Heuristics, family_of
 from bios_sweep.defaults.tuned_file import decimal_json
 from bios_sweep.errors import DefaultsError
 from bios_sweep.jsonable import to_json
+from bios_sweep.refit.cells import LITTLE
 from bios_sweep.refit.evidence import RateStudy
 from bios_sweep.refit.regret import FLAT, NEW, OLD, Refit
 from bios_sweep.settings import LORA
 from bios_sweep.version import __version__
 
 # of the answer, what stays with the rule
-KEPT = ("models", "studies", "exponent", "level", "effects", "not_identified", "regret_percent", "reason")
+KEPT = (
+    "models", "studies", "exponent", "level", "effects", "not_identified", "confounded", "regret_percent",
+    "cells", "reason",
+)  # fmt: skip
 
 
 def answer_of(fit: Refit) -> dict[str, Any]:
@@ -34,9 +38,11 @@ def answer_of(fit: Refit) -> dict[str, Any]:
         "level": _short(law.level),
         "effects": _short(law.effects),
         "not_identified": list(dict.fromkeys(law.unknown.values())),
+        "confounded": to_json(law.together),
         "rules": _short({OLD: fit.old, NEW: law.rule, FLAT: fit.flat}),
         "regret_percent": _short(fit.regrets),
         "gain_percent": _short(fit.gains),
+        "cells": {**to_json(fit.cells), "less_than_percent": LITTLE},
         "held_out": [
             {
                 "model": row.model,
@@ -58,6 +64,7 @@ def told_of(study: RateStudy) -> dict[str, Any]:
     return {
         **{name: getattr(study, name) for name in ("name", "model", "family", "hidden_size", "method")},
         **study.facts,
+        **({"data": study.data} if study.data else {}),
         "bracket": [study.low or None, None if math.isinf(study.high) else study.high],
         "learning_rates": list(study.rates),
         "gain_percent": _short(study.gains),

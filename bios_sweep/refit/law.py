@@ -18,7 +18,7 @@ from scipy import stats
 from bios_sweep.decision.table import Floats
 from bios_sweep.defaults.rules import family_of, setting_heuristic
 from bios_sweep.errors import DefaultsError
-from bios_sweep.refit.design import HIDDEN, REFERENCE_SIZE, Design, design_of
+from bios_sweep.refit.design import HIDDEN, REFERENCE_SIZE, Design, Names, design_of
 from bios_sweep.refit.evidence import RateStudy
 from bios_sweep.refit.likelihood import Likelihood
 
@@ -73,7 +73,8 @@ class Law:
 
     level: learning rate at hidden size 2000, with rank, batch size and steps at their defaults where they
     have a column, else as they were in the studies. effects: factor in words -> what a doubling multiplies
-    the rate by. unknown: the other factors, with the reason. models, studies: how many.
+    the rate by. unknown: the other factors, with the reason. together: those that move together, by name.
+    models, studies: how many.
     """
 
     models: int
@@ -83,6 +84,7 @@ class Law:
     level: Estimate | None = None
     effects: Mapping[str, Estimate] = field(default_factory=dict)
     unknown: Mapping[str, str] = field(default_factory=dict)
+    together: tuple[Names, ...] = ()
     refusal: str = ""
 
 
@@ -94,7 +96,13 @@ def fit_law(studies: Sequence[RateStudy]) -> Law:
     exact interval of a regression over M models where brackets are narrow, wider where they are not.
     """
     design = design_of(studies)
-    counted = Law(models=design.models, studies=len(studies), unknown=design.unknown, refusal=design.refusal)
+    counted = Law(
+        models=design.models,
+        studies=len(studies),
+        unknown=design.unknown,
+        together=design.together,
+        refusal=design.refusal,
+    )
     if design.refusal:
         return counted
     likelihood = _likelihood(design, studies)

@@ -19,26 +19,34 @@ from bios_sweep.vocabulary import Stage, Status
 RATE = "learning_rate"
 KEY = "trial_key"
 ENDS = ("best_low", "best_high")  # columns of a table that states brackets instead of values
+DATA = ("data", "dataset", "dataset_name")  # columns that say what was trained on
+ALPHAS = {"lora_alpha": "alpha", "alpha_rule": "alpha rule"}  # column -> its name in words
 MEANS = ("gain", "standard_error")  # of one that states them per rate, percent of the loss
 
 Who = Sequence[tuple[str, str, int]]  # of every row: model, family, hidden size
 
 
-def studies_of(raw: RawTable, who: Who, metric: Metric) -> Collected:
+def studies_of(raw: RawTable, who: Who, metric: Metric, data: str = "") -> Collected:
     """The rows that differ in nothing but learning rate and seed, as one study each; the rest is told.
 
-    Rows of confirmation stay out: they have other seeds and only two arms.
+    Rows of confirmation stay out: they have other seeds and only two arms. data: what all rows were trained
+    on, where no column says it.
     """
     for name in (RATE, "seed", "value"):
         if name not in raw.columns:
             raise InputError(f"{raw.source}: has no column {name!r}; refitting needs {RATE}, seed and value")
     stages, keys = (raw.columns.get(name, ("",) * raw.rows) for name in ("stage", KEY))
     screened = [row for row in range(raw.rows) if stages[row] != Stage.CONFIRMATION]
-    studies, left_out = [], []
+    studies, left_out, alphas = [], [], set()
     for values, rows in _alike(raw, who, screened):
         if len({raw.columns[RATE][row] for row in rows}) < 3:
             continue
-        common = _common(who[rows[0]], values)
+        common = {"data": data, **_common(who[rows[0]], values)}
+        alphas |= {
+            (common["method"], name, str(values[column]))
+            for column, name in ALPHAS.items()
+            if values.get(column) is not None
+        }
         try:
             _require_our_rule(values)
             reading = read_seeds(_outcomes(raw, rows), metric)
@@ -49,7 +57,7 @@ def studies_of(raw: RawTable, who: Who, metric: Metric) -> Collected:
         studies.append(RateStudy(**common, trials=trials, **vars(reading)))
     if not studies and not left_out:
         left_out.append(f"{raw.source}: no three learning rates with everything else alike")
-    return Collected(studies=tuple(studies), left_out=tuple(left_out))
+    return Collected(studies=tuple(studies), left_out=tuple(left_out), alphas=frozenset(alphas))
 
 
 def stated(raw: RawTable, who: Who) -> Collected | None:
@@ -102,10 +110,12 @@ def _means(raw: RawTable, who: Who) -> Collected:
 
 
 def _settings(raw: RawTable) -> list[dict[str, Any]]:
-    """Per row the settings that its table tells of, the learning rate left out."""
+    """Per row the settings that its table tells of, and the data; the learning rate left out."""
     names = [name for name in setting_names() if name != RATE and name in raw.columns]
     columns = {name: parsed(raw.columns[name]) for name in names}
-    return [{name: columns[name][row] for name in names} for row in range(raw.rows)]
+    if on := [name for name in DATA if name in raw.columns]:
+        columns["data"] = raw.columns[on[0]]
+    return [{name: values[row] for name, values in columns.items()} for row in range(raw.rows)]
 
 
 def _alike(raw: RawTable, who: Who, rows: Iterable[int]) -> Iterator[tuple[dict[str, Any], list[int]]]:
@@ -123,8 +133,10 @@ def _common(who: tuple[str, str, int], values: Mapping[str, Any]) -> dict[str, A
     """What a study is of, as fields of `RateStudy`; the method of a table that does not say is LoRA."""
     model, family, size = who
     told = [f"{FACTORS[name]} {values[name]}" for name in FACTORS if name in values]
+    on = {"data": str(values["data"])} if values.get("data") else {}
     return {
-        "name": ", ".join([model, *told]),
+        **on,
+        "name": ", ".join([model, *on.values(), *told]),
         "model": model,
         "family": family,
         "hidden_size": size,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy import stats
 
+from bios_sweep.refit.cells import Cells, cells_of
 from bios_sweep.refit.evidence import ALPHA, RateStudy
 from bios_sweep.refit.law import Law, Rule, fit_law, fit_rule, served_rule
 
@@ -42,7 +43,8 @@ class Refit:
     """A family's law and whether it should replace the old rule.
 
     hidden_sizes: of the smallest and the largest model.
-    regrets: rule -> mean over the held-out models, percent. choice: `old`, `new` or `flat`; reason in words.
+    regrets: rule -> mean over the held-out models, percent.
+    cells: how many lose little. choice: `old`, `new` or `flat`; reason in words.
     flat: the flat value fitted to all models, None where there is no law.
     """
 
@@ -51,6 +53,7 @@ class Refit:
     hidden_sizes: tuple[int, int]
     law: Law
     old: Rule
+    cells: Cells
     flat: Rule | None = None
     held_out: tuple[HeldOut, ...] = ()
     gains: Mapping[str, Gain] = field(default_factory=dict)
@@ -97,6 +100,7 @@ def refit(studies: Sequence[RateStudy], old: Rule, margin: float) -> Refit:
         hidden_sizes=(min(sizes), max(sizes)),
         law=law,
         old=old,
+        cells=_cells(studies, {OLD: old}),
         margin=margin,
         reason=f"keep the old rule: {law.refusal}",
     )
@@ -106,10 +110,21 @@ def refit(studies: Sequence[RateStudy], old: Rule, margin: float) -> Refit:
     kept = replace(kept, flat=None if isinstance(flat, str) else flat)
     rows = held_out(studies, old)
     if isinstance(rows, str):
-        return replace(kept, reason=f"keep the old rule: {rows}")
+        cells = _cells(studies, {OLD: old, NEW: law.rule, FLAT: kept.flat})
+        return replace(kept, cells=cells, reason=f"keep the old rule: {rows}")
+    cells = cells_of(studies, {row.model: row.rates for row in rows}, held_out=True)
     gains = {name: _gain(rows, name) for name in CANDIDATES}
     choice, reason = _choose(rows, gains, margin)
-    return replace(kept, held_out=rows, gains=gains, choice=choice, reason=reason)
+    return replace(kept, held_out=rows, cells=cells, gains=gains, choice=choice, reason=reason)
+
+
+def _cells(studies: Sequence[RateStudy], rules: Mapping[str, Rule | None]) -> Cells:
+    """Of rules that were fitted to the cells themselves, as far as there are such."""
+    rates = {
+        study.model: {name: rule.rate(study.hidden_size) for name, rule in rules.items() if rule is not None}
+        for study in studies
+    }
+    return cells_of(studies, rates, held_out=False)
 
 
 def held_out(studies: Sequence[RateStudy], old: Rule) -> tuple[HeldOut, ...] | str:

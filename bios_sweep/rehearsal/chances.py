@@ -11,7 +11,9 @@ from bios_sweep.decision.claims.judgement import judgement_of
 from bios_sweep.decision.claims.truth import Truth
 from bios_sweep.decision.finding import Finding
 from bios_sweep.decision.question import Question
-from bios_sweep.procedure import State, factor_of, questions, state_of, title_of
+from bios_sweep.procedure.machine import state_of
+from bios_sweep.procedure.questions import factor_of, questions, title_of
+from bios_sweep.procedure.state import State
 from bios_sweep.rehearsal.noise import Noise
 from bios_sweep.rehearsal.truth import truth_of
 from bios_sweep.rehearsal.world import Draws, World, margin_percent, planted_level, possible_trials

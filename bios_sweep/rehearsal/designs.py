@@ -11,7 +11,7 @@ from typing import Any
 from bios_sweep.checks import is_number
 from bios_sweep.claims import REPEAT
 from bios_sweep.errors import PlanError
-from bios_sweep.procedure import questions
+from bios_sweep.procedure.questions import questions
 from bios_sweep.rehearsal.chances import SEED, rehearse, sweeps_simulated
 from bios_sweep.rehearsal.noise import Noise
 from bios_sweep.study.design import Study

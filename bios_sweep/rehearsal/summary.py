@@ -9,7 +9,7 @@ from typing import Any
 from bios_sweep.checks import is_number
 from bios_sweep.claims import REPEAT
 from bios_sweep.jsonable import LEFT_OUT
-from bios_sweep.procedure import factor_of, is_first
+from bios_sweep.procedure.questions import factor_of, is_first
 from bios_sweep.rehearsal.chances import Chances, Share
 from bios_sweep.rehearsal.designs import JUDGED_AT, Search
 from bios_sweep.rehearsal.noise import EARLIER, Noise

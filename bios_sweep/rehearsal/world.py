@@ -19,7 +19,7 @@ from bios_sweep.claims import REPEAT, claims_of
 from bios_sweep.decision.claims.judgement import judgement_of
 from bios_sweep.decision.costs import Timing
 from bios_sweep.decision.table import Floats
-from bios_sweep.procedure import Known
+from bios_sweep.procedure.state import Known
 from bios_sweep.rehearsal.noise import Noise
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.arms import Arm

@@ -17,9 +17,39 @@ CONFIGURED = re.compile(
 )
 MEASURED = re.compile(r"^(?:metrics|summary|tags|user_attrs|system_attrs)(?:[./]|_(?=.))", re.I)
 
+FURTHER = {  # abbreviations in people's own tables, beside the names that trackers and trainers use
+    "learning_rate": (
+        "lrate",
+        "l_rate",
+        "learn_rate",
+        "learningrate_init",
+        "learning_rate_init",
+        "initial_lr",
+    ),
+    "batch_size": ("batch", "bsz", "batch_sz", "mini_batch_size", "minibatch_size"),
+    "weight_decay": ("wdecay", "w_decay", "weightdecay", "decay"),
+    "max_grad_norm": (
+        "clip",
+        "clipping",
+        "clip_norm",
+        "grad_norm_clip",
+        "gradient_clip",
+        "gradient_clipping",
+    ),
+    "lora_dropout": ("drop", "dropout_rate", "p_drop"),
+    "warmup_fraction": ("warmup", "warmup_proportion"),
+}
 ALIASES: dict[str, tuple[str, ...]] = {
-    **{name: (name, *known.aliases) for name, known in KNOWN.items()},
-    "epochs": ("epochs", "num_train_epochs", "num_epochs", "n_epochs", "max_epochs"),
+    **{name: (name, *known.aliases, *FURTHER.get(name, ())) for name, known in KNOWN.items()},
+    "epochs": (
+        "epochs",
+        "num_train_epochs",
+        "num_epochs",
+        "n_epochs",
+        "max_epochs",
+        "max_epoch",
+        "nb_epochs",
+    ),
     "warmup_steps": ("warmup_steps", "num_warmup_steps"),
     "optimizer": ("optimizer", "optim", "optimizer_name"),
 }
@@ -46,6 +76,15 @@ VALUE, METRIC, DIRECTION, LOOKS = "value", "metric", "direction", "looks"
 # what of the decision rule such a table, and a sweep's run in the tracking store, say: `decision.NAME`
 DECIDED = {f"decision.{name}": name for name in JUDGING}
 STATUSES = ("status", "state", "run_status")
+RUNS = (  # what names a run, the surest first
+    "run_id", "trial_id", "wandb_id", "run_uuid", "id", "run", "run_name", "trial", "trial_number", "name",
+    "experiment_name",
+)  # fmt: skip
+PARENTS = ("mlflow.parentrunid", "parentrunid", "parent_run_id", "parent_id")
+STEPS = (  # how far a run was when a row was written
+    "global_step", "train_global_step", "trainer_global_step", "_step", "step", "training_iteration",
+    "iteration", "iter", "current_step", "epoch", "train_epoch",
+)  # fmt: skip
 COSTS = {
     "tokens": (
         "tokens",
@@ -70,8 +109,26 @@ CONTEXTS = {
 # configured names that decide no outcome, so that two runs that differ in them are the same arm
 OUTCOME_BLIND = re.compile(
     r"dir$|path$|file|name$|_id$|^id$|url|uri|time|date|host|port|logging|save_|eval_steps|eval_strategy|"
-    r"report_to|hub_|push_|token$|group|tags|notes|project|entity|verbose|workers|local_rank|disable_tqdm|repeat$|seed"
+    r"report_to|hub_|push_|token$|group|tags|notes|project|entity|verbose|workers|local_rank|disable_tqdm|repeat$|seed|"
+    r"^trial|^n_trials$|^number$|^index$|^column_\d+$|^unnamed|^user$|^created|^updated|^phase$|comment|checkpoint|label|descri|title|remark|"
+    r"ckpt|^run$|^wandb|^sweep$|^pid$|_ip$|^done$|^best_"
 )
+# words of a name that tells what a training came to or cost, never what it was told to do
+RESULTS = frozenset({
+    "params", "parameters", "trainable", "compression", "compressed", "flops", "macs", "memory", "mem",
+    "vram", "mb", "gb", "bytes", "time", "seconds", "sec", "minutes", "hours", "runtime", "duration",
+    "elapsed", "latency", "throughput", "speed", "speedup", "tokens", "cost", "converged", "diverged",
+    "collapsed", "stopped", "succeeded", "result", "results", "gradnorm", "predictions", "predicted",
+    "output", "outputs", "place", "winner",
+})  # fmt: skip
+# words of a name that is a setting's, where nothing else tells
+ADJUSTS = frozenset({
+    "lr", "decay", "drop", "dropout", "batch", "layer", "layers", "dim", "dims", "hidden", "heads", "width",
+    "depth", "rank", "alpha", "beta", "beta1", "beta2", "gamma", "lambda", "eps", "epsilon", "momentum",
+    "clip", "warmup", "optimizer", "optim", "scheduler", "schedule", "bits", "temperature", "margin",
+    "smoothing", "augment", "augmentation", "activation", "init", "freeze", "frozen", "use", "enable", "num",
+    "max", "lora", "quant", "dtype", "precision", "template", "packing",
+})  # fmt: skip
 
 DONE_WORDS = {"", "completed", "complete", "finished", "finish", "success", "succeeded", "done", "ok"}
 DIVERGED_WORDS = {"diverged", "nan", "exploded"}

@@ -61,7 +61,7 @@ def read_csv(path: Path) -> RawTable:
     Raises:
         InputError: no such file, a folder, not text, empty, no header, ragged rows.
     """
-    text = _text(path)
+    text = text_of(path)
     first = text.lstrip().partition("\n")[0]
     if not first:
         raise InputError(f"{path}: the file is empty; it needs a header and one row per run")
@@ -69,7 +69,8 @@ def read_csv(path: Path) -> RawTable:
     return _table(path, _records(path, text, delimiter), delimiter)
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """What a file holds as text, or why it is none."""
     if path.is_dir():
         raise InputError(f"{path}: is a folder; give the CSV file itself")
     if not path.exists():

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, NotRequired, Union, get_args, get_origin, get_type_hints
 
+from bios_sweep.audit.column_classes import ColumnClasses
 from bios_sweep.audit.flaw import Flaw
 from bios_sweep.audit.rollup import RollUpRow
 from bios_sweep.decision.costs import Timing
@@ -81,7 +82,8 @@ ENTRIES = {
     "closed": {"reason": str},
 }
 AUDIT = {
-    "source": str, "metric": MetricRow, "judged_on": str, "margin": Margin | None,
+    "source": str, "metric": MetricRow, "judged_on": str, "columns": ColumnClasses, "margin": Margin | None,
+    "contexts": list[str], "roll_up": list[RollUpRow],
     "baseline": {"arm": str, "settings": Settings}, "counts": Mapping[str, int], "compared": list[str],
     "seeds": list[int], "hold": str, "verdicts": list[Verdict], "served": Settings, "notes": list[str],
     "audit": {

@@ -9,7 +9,7 @@ import math
 import numpy as np
 import pytest
 
-from bios_sweep.audit.judging import Audit, audit
+from bios_sweep.audit.auditing import Audit, audit
 from bios_sweep.audit.runs import RunTable
 from bios_sweep.audit.seeds import winner_gain, wrong_winner
 from bios_sweep.cli.main import main
@@ -288,7 +288,9 @@ def test_an_arm_with_other_seeds_is_set_aside_and_still_counted():
     assert level.estimate.lower < alone.estimate.lower
     assert found.compared == ("baseline", "x0.5", "x2")
     assert "x4: no seed is shared with the baseline" in sentence(found, "seeds_not_shared")
-    assert any("not compared (shares no seed" in reason for reason in texts(found.verdicts[0].reasons))
+    reasons = texts(found.verdicts[0].reasons)
+    assert any("shares no seed with the baseline, and a gain of 0.50 % is not excluded" in r for r in reasons)
+    assert found.verdicts[0].verdict == "inconclusive"
 
 
 def test_runs_that_share_no_seed_support_no_verdict():

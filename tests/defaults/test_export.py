@@ -36,6 +36,7 @@ SETTINGS = TrainingSettings(
     max_length=2048,
     dtype="bfloat16",
 )
+PACKED = "the batch counts examples; packed, several are one"
 # The keys of each tool, written down a second time from the sources that the tables name.
 TRAINING = {
     "learning_rate": 2.5e-5,
@@ -51,7 +52,6 @@ TRAINING = {
     "weight_decay": 0.01,
     "max_grad_norm": 0.5,
     "bf16": True,
-    "fp16": False,
 }
 LORA = {
     "r": 16,
@@ -64,7 +64,7 @@ LORA = {
 }
 EXPECTED = {
     "peft": {"LoraConfig": LORA, "TrainingArguments": TRAINING},
-    "trl": {"SFTConfig": {**TRAINING, "max_length": 2048, "packing": False}, "LoraConfig": LORA},
+    "trl": {"SFTConfig": {**TRAINING, "max_length": 2048}, "LoraConfig": LORA},
     "axolotl": {
         "adapter": "lora",
         "lora_r": 16,
@@ -85,11 +85,8 @@ EXPECTED = {
         "weight_decay": 0.01,
         "max_grad_norm": 0.5,
         "sequence_len": 2048,
-        "sample_packing": False,
         "train_on_inputs": False,
         "bf16": True,
-        "fp16": False,
-        "float32": False,
     },
     "llama-factory": {
         "stage": "sft",
@@ -101,7 +98,6 @@ EXPECTED = {
         "lora_target": "all",
         "use_rslora": False,
         "cutoff_len": 2048,
-        "packing": False,
         "train_on_prompt": False,
         **TRAINING,
     },
@@ -114,7 +110,6 @@ EXPECTED = {
         "use_rslora": False,
         "max_length": 2048,
         "truncation_strategy": "left",
-        "packing": False,
         "loss_scale": "default",
         "torch_dtype": "bfloat16",
         **TRAINING,
@@ -166,13 +161,78 @@ def test_a_file_reads_back_the_same_in_pyyaml_and_omegaconf(tool, tmp_path):
 
 
 @pytest.mark.parametrize("tool", defaults.TOOLS)
-def test_no_number_of_a_file_has_an_exponent_and_every_key_has_a_comment(tool):
-    text = defaults.export_file(defaults.recommend(**LLAMA), to=tool).text()
-    assert re.search(r"\d[eE][-+]?\d", text) is None
-    lines = text.splitlines()
-    for above, line in itertools.pairwise(lines):
-        if re.match(r"\s*\w+: \S", line):
-            assert above.strip().startswith("# "), line
+def test_every_number_of_a_file_is_one_of_at_most_four_digits_commented_out_or_not(tool):
+    rough = dataclasses.replace(
+        SETTINGS, learning_rate=4.906789e-5, weight_decay=0.0123456, adam_beta2=0.999951234, max_length=512
+    )
+    file = defaults.export_file(rough, to=tool)
+    if tool == "hydra":  # the next study's baseline: another digit would be another trial
+        assert yaml.safe_load(file.text())["baseline"]["learning_rate"] == 4.906789e-5
+        return
+    text = re.sub(r"(?m)^(\s*)# (\w+: \S+)", r"\1\2", file.text().replace("# @package", "# "))
+    numbers = dict(_numbers(yaml.safe_load(text)))
+    assert (numbers["learning_rate"], numbers["weight_decay"]) == (4.907e-5, 0.01235)
+    assert numbers["adam_beta2"] == 0.99995123  # four digits of its distance from 1
+    for name, value in numbers.items():
+        digits = f"{value:.15g}".replace(".", "").strip("0").partition("e")[0]
+        assert name == "adam_beta2" or len(digits) <= 4, name
+    assert "learning_rate: 4.907e-5\n" in text
+    texts = [value for _, value in _flat(yaml.safe_load(text)) if isinstance(value, str)]
+    assert not [value for value in texts if value[0].isdigit()]
+
+
+@pytest.mark.parametrize("tool", defaults.TOOLS)
+def test_length_number_format_and_packing_of_our_own_are_commented_out_and_the_evidence_is_not(tool):
+    ours = {"max_length", "sequence_len", "cutoff_len", "truncation_strategy", "packing", "sample_packing"}
+    ours |= {"bf16", "fp16", "float32", "dtype", "torch_dtype"}
+    file = defaults.export_file(defaults.recommend(**LLAMA, examples=2000), to=tool)
+    written = dict(_flat(yaml.safe_load(file.text())))
+    assert not ours & set(written)
+    assert set(written) == set(dict(_flat(file.to_dict())))
+    aside = {key: value for values in file.aside.values() for key, value in values.items()}
+    assert aside
+    assert set(aside) <= ours
+    for key, value in aside.items():
+        assert re.search(rf"(?m)^ *# {key}: {scalar(value)}(  # .*)?$", file.text())
+    for judged in ({"max_length": 1024}, {"dtype": "bfloat16"}):  # a user's own choice is a condition
+        chosen = defaults.export_file(dataclasses.replace(BASELINE, **judged), to=tool)
+        assert {key for keys in chosen.values.values() for key in keys} & ours or tool == "peft"
+
+
+@pytest.mark.parametrize(
+    "name, value, key", [("max_length", 512, "max_length"), ("dtype", "float32", "bf16")]
+)
+def test_a_length_or_number_format_that_a_study_judged_is_written(name, value, key):
+    other = {"max_length": 1024, "dtype": "bfloat16"}[name]
+    tuned = build(verdict(name, "confirm", value, value, [other]))
+    assert key in defaults.export(tuned, to="trl")["SFTConfig"]
+    assert key not in defaults.export(build(RATE), to="trl")["SFTConfig"]
+
+
+def test_a_comment_stands_where_there_is_evidence_or_a_warning_and_nowhere_else():
+    comments = defaults.export_file(build(RATE, RANK), to="trl").comments
+    assert set(comments["LoraConfig"]) == {"r"}
+    assert set(comments["SFTConfig"]) == {"learning_rate", "packing"}
+    of_settings = defaults.export_file(SETTINGS, to="trl").comments
+    assert of_settings == {
+        "SFTConfig": {"warmup_steps": "0.03 of 700 steps", "packing": PACKED},
+        "LoraConfig": {},
+    }
+    text = defaults.export_file(defaults.recommend(**LLAMA), to="axolotl").text()
+    above = {
+        line.partition(":")[0]: before.startswith("# ")
+        for before, line in itertools.pairwise(text.splitlines())
+        if re.match(r"\w+: \S", line)
+    }
+    assert {key for key, told in above.items() if told} == {
+        "lora_r", "learning_rate", "micro_batch_size", "max_steps",
+    }  # fmt: skip
+
+
+def test_the_batch_is_stated_as_its_product():
+    text = defaults.export_file(defaults.recommend(**LLAMA), to="trl", gpus=4, micro_batch=2).text()
+    assert "accumulation 16 x micro-batch 2 x 4 GPUs = 128 examples per optimizer step" in text
+    assert text.count("batch_size 128 = accumulation 16 x micro-batch 2 x 4 GPUs; published") == 1
 
 
 @pytest.mark.parametrize("gpus", [1, 2, 4, 8])
@@ -271,7 +331,7 @@ def test_tuned_defaults_are_exported_per_profile_with_verdict_and_bounds():
     assert "gain +1.40 %, bounds +0.90 to +1.90 %, margin 0.5 %, 3 seeds" in comments["learning_rate"]
     assert "bounds unbounded to +1.90 %" in comments["gradient_accumulation_steps"]
     assert "at batch size 16" in comments["max_steps"]
-    assert "held fixed, not judged" in comments["weight_decay"]
+    assert "weight_decay" not in comments
     with pytest.raises(DefaultsError, match="profile: 'cheap'"):
         defaults.export(tuned, to="trl", profile="cheap")
 
@@ -362,7 +422,7 @@ def test_texts_of_a_file_cannot_leave_their_comment_or_become_a_key():
         provenance=dataclasses.replace(build(RATE).provenance, sweep="demo\nevil: true\r# \x1b[2J"),
     )
     text = defaults.export_file(tuned, to="axolotl", title="a\nbase_model: evil").text()
-    assert set(yaml.safe_load(text)) == set(EXPECTED["axolotl"])
+    assert set(yaml.safe_load(text)) == set(EXPECTED["axolotl"]) - {"bf16", "sequence_len"}
     assert "\x1b" not in text
     assert comment("a\n\tb") == "# a b"
     assert [scalar(word) for word in ("lora", "no", "a: b", "x\ny")] == ["lora", '"no"', '"a: b"', '"x\\ny"']
@@ -373,15 +433,30 @@ def test_the_doubts_of_a_recommendation_travel_with_its_file():
     assert "# To bear in mind: learning_rate: no exponent is published for family 'gemma3'" in text
 
 
+@pytest.mark.parametrize(
+    "value, text",
+    [
+        (4.9e-4, "0.00049"), (4e-5, "4.0e-5"), (2.856e-5, "2.856e-5"), (1e-8, "1.0e-8"), (-3e-7, "-3.0e-7"),
+        (0.0, "0.0"), (2e20, "200000000000000000000.0"), (32, "32"),
+    ],
+)  # fmt: skip
+def test_a_number_is_written_as_pyyaml_and_omegaconf_read_it(value, text, tmp_path):
+    assert scalar(value) == text
+    (tmp_path / "file.yaml").write_text(f"x: {text}\n")
+    assert yaml.safe_load(f"x: {text}") == {"x": value}
+    assert OmegaConf.load(tmp_path / "file.yaml").x == value
+
+
 def test_a_number_in_a_comment_is_a_decimal_too():
     assert comment("5e-05 * 2.5E8, 1e-4 and hash e5e-05x") == "# 0.00005 * 2.5E8, 0.0001 and hash e5e-05x"
 
 
-def test_values_are_the_settings_own_to_the_last_digit():
+def test_the_next_studys_baseline_has_all_digits_so_that_its_trials_are_those_of_the_last():
     rate = defaults.recommend(**LLAMA).learning_rate
-    text = defaults.export_file(defaults.recommend(**LLAMA), to="axolotl").text()
-    assert math.isclose(yaml.safe_load(text)["learning_rate"], rate, rel_tol=0.0)
-    assert BASELINE.learning_rate == defaults.export(BASELINE, to="axolotl")["learning_rate"]
+    text = defaults.export_file(defaults.recommend(**LLAMA), to="hydra").text()
+    assert math.isclose(yaml.safe_load(text)["baseline"]["learning_rate"], rate, rel_tol=0.0)
+    assert defaults.export(defaults.recommend(**LLAMA), to="axolotl")["learning_rate"] == 0.0002856
+    assert defaults.export(BASELINE, to="axolotl")["learning_rate"] == BASELINE.learning_rate
 
 
 @pytest.mark.slow
@@ -444,6 +519,16 @@ def test_trl_trains_the_adapter_and_the_batch_that_were_exported(tmp_path):
     assert trainer.state.global_step == 2
     assert trainer.state.epoch == 1.0  # 2 steps of 8 are the 16 examples
     assert trainer.args.gradient_accumulation_steps == 4
+
+
+def _flat(values):
+    """Keys and values of all sections."""
+    for key, value in values.items():
+        yield from _flat(value) if isinstance(value, dict) else [(key, value)]
+
+
+def _numbers(values):
+    return ((key, value) for key, value in _flat(values) if isinstance(value, float))
 
 
 def _training_part(values):

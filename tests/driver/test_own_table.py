@@ -12,7 +12,7 @@ import pytest
 from bios_sweep.cli.main import main
 from bios_sweep.engines.simulation.engine import PlantedEngine
 from bios_sweep.jsonable import to_json
-from bios_sweep.procedure import ProcedureSource
+from bios_sweep.procedure.source import ProcedureSource
 from bios_sweep.report.content.arm_rows import results_rows
 from bios_sweep.report.content.summarise import summarise
 from bios_sweep.report.text.publish import write_results

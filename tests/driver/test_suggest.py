@@ -15,8 +15,9 @@ from bios_sweep.decision.bounds import Bound
 from bios_sweep.decision.finding import Finding
 from bios_sweep.driver.invocation import Invocation
 from bios_sweep.engines.simulation.engine import PlantedEngine
-from bios_sweep.procedure import state_of, suggest
+from bios_sweep.procedure.machine import state_of
 from bios_sweep.procedure.next_levels import extended, narrowed, seeds_needed
+from bios_sweep.procedure.suggestion import suggest
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.design import DecisionRule, Study
 from bios_sweep.study.factors import Cross, Factor, Nuisance

@@ -16,7 +16,7 @@ from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.loop import take_timing
 from bios_sweep.driver.sweep import Sweep, open_journal
 from bios_sweep.execution.inline import InlineExecutor
-from bios_sweep.procedure import ProcedureSource
+from bios_sweep.procedure.source import ProcedureSource
 from bios_sweep.records.earlier import known_of
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.study.factors import Factor

@@ -29,7 +29,6 @@ from bios_sweep.driver.prepare import Prepared, facts_of, prepare_config
 from bios_sweep.driver.submission import submission
 from bios_sweep.driver.tracking import tracking_of
 from bios_sweep.errors import InputError
-from bios_sweep.records.retention import check_policy
 from bios_sweep.settings import baseline_values
 
 CONF = config_root() / "conf"
@@ -188,7 +187,6 @@ def does(config: Config, verb: str) -> tuple[Prepared, dict[str, Any]]:
     verb, _, to = verb.partition(" ")
     prepared = prepare_config(config, Invocation(verb=verb))
     study, values = prepared.plan.study, config.values
-    check_policy(values["budget"]["keep_adapters"])
     tracking = tracking_of(config, prepared.workspace)
     environment = worker_environment(prepared.request, sweep_id="", tracking_uri=tracking.uri)
     request = dataclasses.replace(prepared.request, device="auto")  # the study's own options tell the device

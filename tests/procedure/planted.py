@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bios_sweep.procedure import (
-    ProcedureSource,
-)
+from bios_sweep.procedure.source import ProcedureSource
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.design import DecisionRule, Study
 from bios_sweep.study.factors import Factor

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from bios_sweep.execution.dispatch import Dispatch
-from bios_sweep.procedure import ProcedureSource, broken_by
+from bios_sweep.procedure.broken import broken_by
+from bios_sweep.procedure.source import ProcedureSource
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.design import DecisionRule, Study
 from bios_sweep.study.factors import Factor

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bios_sweep.procedure import pairing_lines
+from bios_sweep.procedure.pairing import pairing_lines
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.design import DecisionRule, Study
 from bios_sweep.study.factors import Cross, Factor

@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 from bios_sweep.claims import REPEAT
 from bios_sweep.decision.bounds import dunnett
 from bios_sweep.decision.costs import CostRatio
-from bios_sweep.procedure import SEARCH, Known, ProcedureSource, factor_names, levels_of, state_of
+from bios_sweep.procedure.machine import state_of
+from bios_sweep.procedure.questions import SEARCH, factor_names, levels_of
 from bios_sweep.procedure.refinement import objectives_of
+from bios_sweep.procedure.source import ProcedureSource
+from bios_sweep.procedure.state import Known
 from bios_sweep.report.content.summarise import count_trials
 from bios_sweep.report.content.summary import Counts
 from bios_sweep.study.design import Study

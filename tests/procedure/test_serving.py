@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from bios_sweep.decision.costs import Timing, cost_ratios, least_ratio
 from bios_sweep.method import PRESETS
-from bios_sweep.procedure import Known, state_of
+from bios_sweep.procedure.machine import state_of
+from bios_sweep.procedure.state import Known
 from bios_sweep.report.content.summarise import summarise
 from bios_sweep.study.design import DecisionRule, Study
 from bios_sweep.study.factors import Factor, Nuisance

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bios_sweep.decision.finding import EDGE
-from bios_sweep.procedure import ProcedureSource, suggest
+from bios_sweep.procedure.source import ProcedureSource
+from bios_sweep.procedure.suggestion import suggest
 from bios_sweep.report.content.summarise import summarise
 from bios_sweep.study.factors import Factor, Nuisance
 from bios_sweep.study.trials import TrialResult

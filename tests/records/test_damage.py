@@ -17,7 +17,7 @@ from bios_sweep.driver.sweep import Sweep, open_journal, take_in_finished
 from bios_sweep.driver.view import open_sweep
 from bios_sweep.execution.inline import InlineExecutor
 from bios_sweep.ports import ENDED, TrialEvent
-from bios_sweep.procedure import ProcedureSource
+from bios_sweep.procedure.source import ProcedureSource
 from bios_sweep.records.earlier import known_of
 from bios_sweep.records.results import StoredResults, as_arrived
 from bios_sweep.records.retention import ALL, RECOMMENDED, keep_adapters

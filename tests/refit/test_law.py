@@ -12,6 +12,7 @@ from bios_sweep import defaults
 from bios_sweep.cli.main import main
 from bios_sweep.decision.table import Outcome
 from bios_sweep.defaults import rules
+from bios_sweep.refit.cells import cells_of
 from bios_sweep.refit.design import design_of
 from bios_sweep.refit.evidence import read_errors, read_seeds
 from bios_sweep.refit.law import Rule, _likelihood, fit_law
@@ -348,3 +349,91 @@ def test_a_fault_in_a_table_of_gains_is_told_with_file_line_and_column(rows, sen
     file.write_text(MEANS + rows + "\n")
     assert main(["defaults", "refit", str(file)]) == 2
     assert f"{file}: {sentence}" in capsys.readouterr().err
+
+
+def moving(path, pairs, data=(), **columns):
+    """Ladders of models whose rank is told with each size, on each of the data."""
+    rng = np.random.default_rng(3)
+    with path.open("w") as file:
+        writer = csv.writer(file)
+        fixed = {"family": "llama", **columns}
+        names = ["model", "hidden_size", "lora_rank", "dataset", "learning_rate", "seed", "value", "status"]
+        writer.writerow([*names, *fixed])
+        for size, rank in pairs:
+            for on in data or ("chat",):
+                best = math.log(PUBLISHED.rate(size)) + rng.normal(0, 0.15)
+                for (rate, seed), one in outcomes(rng, best, size).items():
+                    value = one.value if one.status == Status.COMPLETED else ""
+                    row = [f"m{size}", size, rank, on, rate, seed, value, one.status]
+                    writer.writerow([*row, *fixed.values()])
+    return str(path)
+
+
+def test_size_and_rank_that_move_together_in_a_table_are_named(tmp_path, capsys):
+    file = moving(tmp_path / "runs.csv", [(size, size // 64) for size in SIZES])
+    (found,) = told(capsys, file)["families"]
+    assert found["confounded"] == [["hidden size", "rank"]]
+    assert found["rules"]["new"] is None
+    assert main(["defaults", "refit", file]) == 0
+    assert "hidden size and rank move together: not identified" in capsys.readouterr().out
+    apart = moving(tmp_path / "apart.csv", [(s, (16, 64)[at % 2]) for at, s in enumerate(SIZES)])
+    assert told(capsys, apart)["families"][0]["confounded"] == []
+
+
+def test_two_models_are_too_few_and_what_moves_together_is_named_all_the_same(tmp_path, capsys):
+    file = moving(tmp_path / "runs.csv", [(1024, 16), (4096, 64)])
+    (found,) = told(capsys, file)["families"]
+    assert found["confounded"] == [["hidden size", "rank"]]
+    assert main(["defaults", "refit", file]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "an exponent needs at least 3 models, there are 2: not identified" in printed
+    assert "hidden size and rank move together: not identified" in printed
+
+
+def test_families_of_one_size_each_are_not_told_from_their_sizes(tmp_path, capsys):
+    small = moving(tmp_path / "llama.csv", [(1024, 32)])
+    large = moving(tmp_path / "qwen.csv", [(8192, 32)], family="qwen")
+    assert told(capsys, small, large)["confounded"] == [["family", "hidden size"]]
+    assert main(["defaults", "refit", small, large]) == 0
+    assert "family and hidden size move together" in capsys.readouterr().out
+    both = moving(tmp_path / "both.csv", [(1024, 32)], family="qwen")
+    assert told(capsys, small, large, both)["confounded"] == []
+
+
+def test_a_method_that_always_has_an_alpha_rule_of_its_own_is_named(tmp_path, capsys):
+    pairs = [(1024, 32), (4096, 32)]
+    lora = moving(tmp_path / "lora.csv", pairs, method="lora", alpha_rule="alpha_over_rank")
+    other = moving(tmp_path / "dora.csv", pairs, method="dora", alpha_rule="alpha_over_root")
+    answer = told(capsys, lora, other)
+    assert answer["confounded"] == [["method", "alpha rule"]]
+    assert "alpha_rule alpha_over_root belongs to another" in answer["left_out"][0]
+    assert told(capsys, lora)["confounded"] == []
+
+
+def test_cells_that_lose_little_are_counted_per_model_and_data(tmp_path, capsys):
+    file = moving(tmp_path / "runs.csv", [(size, 32) for size in SIZES], data=("chat", "code"))
+    answer = told(capsys, file)
+    cells = answer["families"][0]["cells"]
+    assert {study["data"] for study in answer["studies"]} == {"chat", "code"}
+    assert (cells["cells"], cells["known"], cells["held_out"]) == (16, 16, True)
+    assert cells["less_than_percent"] == 0.5
+    assert cells["less"]["old"] == 16
+    assert cells["less"]["flat"] < cells["less"]["new"] <= 16
+    assert main(["defaults", "refit", file]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert f"of 16 cells (model x data): rule old in 16, new in {cells['less']['new']}" in printed
+
+
+def test_a_rate_that_diverges_or_lies_beyond_the_tested_ones_does_not_count_as_losing_little():
+    def one(data, **more):
+        shape = {"rates": (1.0, 2.0, 4.0), "gains": (-2.0, 0.0, -0.1), "low": 1.0, "high": 8.0}
+        return study(2000, model="m", data=data, **{**shape, **more})
+
+    cells = [one("inside"), one("diverges", wall=3.0), one("lower", gains=(-2.0, 0.0, -3.0))]
+    bracket = study(2000, model="m", data="bracket", low=1.0, high=2.0)
+    found = cells_of([*cells, bracket], {"m": {"at": 4.0, "past": 5.0, "best": 2.0}}, held_out=True)
+    assert (found.cells, found.known) == (4, 3)
+    assert found.less == {"at": 1, "past": 0, "best": 3}
+    assert found.beyond == {"at": 0, "past": 1, "best": 0}
+    two = cells_of([one("a"), one("a", gains=(-2.0, 0.0, -3.0))], {"m": {"at": 4.0}}, held_out=True)
+    assert (two.cells, two.less) == (1, {"at": 0})

@@ -16,7 +16,9 @@ from bios_sweep.decision.table import Outcome, ResultTable
 from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.prepare import prepare
 from bios_sweep.errors import InputError, PlanError
-from bios_sweep.procedure import ProcedureSource, questions, state_of
+from bios_sweep.procedure.machine import state_of
+from bios_sweep.procedure.questions import questions
+from bios_sweep.procedure.source import ProcedureSource
 from bios_sweep.rehearsal import truth
 from bios_sweep.rehearsal.chances import Share, rehearse
 from bios_sweep.rehearsal.designs import affordable, choose_design, cost_of

@@ -10,7 +10,7 @@ from rich.console import Console
 from bios_sweep.engines.simulation.engine import PlantedEngine
 from bios_sweep.jsonable import to_json
 from bios_sweep.method import Method
-from bios_sweep.procedure import ProcedureSource
+from bios_sweep.procedure.source import ProcedureSource
 from bios_sweep.report.content.summarise import summarise
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.design import DecisionRule, Origin, Study

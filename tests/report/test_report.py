@@ -10,7 +10,7 @@ from rich.console import Console
 
 from bios_sweep.errors import StorageError
 from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED, TrialEvent
-from bios_sweep.procedure import State
+from bios_sweep.procedure.state import State
 from bios_sweep.records.workspace import Owner
 from bios_sweep.report.content.answers import SweepStatus
 from bios_sweep.report.content.arm_rows import results_rows

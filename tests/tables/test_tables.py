@@ -78,14 +78,13 @@ def refused(report):
         ("arm;seed;value\nbaseline;0;1,05\n", "value '1,05' has a decimal comma; write decimals with"),
         (HEADER + "baseline,x,1.0\n", "line 2: seed 'x' is not a whole number"),
         (HEADER + "baseline,0.5,1.0\n", "seed '0.5' is not a whole number"),
-        (HEADER + "baseline,,1.0\n", "line 2: the seed is empty; runs without a seed cannot be paired"),
+        (HEADER + "baseline,,1.0\nb,0,1.1\n", "line 2: the seed is empty; runs without a seed cannot be"),
         (HEADER + ",0,1.0\n", "line 2: the arm is empty"),
         (
             RIGHT + "b,1,1.3\n",
             "line 5 and line 6 are both arm 'b', seed 1; a repeated seed is not a replicate",
         ),
         (HEADER + "a,0,1\nb,0,2\n", "no arm is called 'baseline'; name the default's arm with --base"),
-        ("arm,value\nbaseline,1\nbaseline,2\nb,1\n", "arm 'baseline' has 2 runs and no column 'seed'"),
         ("seed,value\n0,1\n1,2\n", "no column 'arm' and none that is known as a setting"),
         ("arm,seed,vlaue\nbaseline,0,1\n", "no column 'value' (is it 'vlaue'?); name the metric's column"),
         (

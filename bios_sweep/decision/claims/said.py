@@ -7,7 +7,8 @@ from typing import Any
 
 from bios_sweep.claims import Claim
 from bios_sweep.decision.bounds import Bound
-from bios_sweep.decision.finding import FactorLevels, Finding
+from bios_sweep.decision.finding import UNPAIRED, FactorLevels, Finding
+from bios_sweep.reasons import is_any
 
 
 class Said:
@@ -45,10 +46,14 @@ class Said:
     def none_improves(self, what: str, tested: str) -> str:
         """No tested level improves on the default by what matters. what: level, larger level, alternative."""
         return (
-            f"no tested {what} ({tested}; {self.seeds} paired seeds) improves on the default by "
+            f"no tested {what} ({tested}; {self.runs()}) improves on the default by "
             f"{self.margin:.2f} % or more; largest upper {self.level} bound {self.bound.upper:+.2f} % "
             f"(at {self.best})"
         )
+
+    def runs(self) -> str:
+        """What the bounds rest on: `5 paired seeds`; without pairs, that."""
+        return "unpaired seeds" if is_any(self.finding.reasons, UNPAIRED) else f"{self.seeds} paired seeds"
 
     def takes(self) -> str:
         """What the level in question costs."""

@@ -6,10 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bios_sweep.defaults.exporters.quantities import Batch, Quantity, quantities, split_batch
+from bios_sweep.defaults.exporters.comments import comment_of, doubts_of, head_of, is_evidence
+from bios_sweep.defaults.exporters.quantities import (
+    Quantity,
+    four_digits,
+    merely_ran,
+    quantities,
+    split_batch,
+)
 from bios_sweep.defaults.exporters.tools import AUTO, TOOLS, Fixed, KeyValue, Tool
 from bios_sweep.defaults.exporters.yaml_text import yaml_text
-from bios_sweep.defaults.measured import baseline_reasons, plain_number, reasons
+from bios_sweep.defaults.measured import baseline_reasons, reasons
 from bios_sweep.defaults.recommendation import SUPERVISED, Recommendation
 from bios_sweep.defaults.rules import Why
 from bios_sweep.defaults.tuned import TunedDefaults
@@ -25,13 +32,16 @@ Settings = Recommendation | TrainingSettings | TunedDefaults
 class Exported:
     """Settings in another trainer's words. values and comments: section -> key -> value or sentence.
 
-    The section "" is the top of a flat file. head: what the file as a whole should say. use: how the file
-    is used, in one sentence.
+    values: what the evidence depends on. aside: what merely ran so beside it, as length and number format
+    of our own: commented out in the file. A key without evidence or warning has no comment. The section ""
+    is the top of a flat file. head: what the file as a whole should say. use: how the file is used, in one
+    sentence.
     """
 
     tool: Tool
     use: str
     values: Mapping[str, Mapping[str, Any]]
+    aside: Mapping[str, Mapping[str, Any]]
     comments: Mapping[str, Mapping[str, str]]
     head: tuple[str, ...]
 
@@ -41,9 +51,9 @@ class Exported:
         return plain.pop("", {}) | plain
 
     def text(self) -> str:
-        """The tool's file, as YAML: a comment above each key, numbers as decimals."""
+        """The tool's file, as YAML whose numbers PyYAML and OmegaConf read as numbers."""
         first = [self.tool.first_line] if self.tool.first_line else []
-        return yaml_text(self.values, self.comments, [*first, *self.head])
+        return yaml_text(self.values, self.comments, [*first, *self.head], self.aside)
 
 
 def export(
@@ -58,8 +68,9 @@ def export(
 
     settings: a recommendation, training settings, or tuned defaults (their study's baseline with the
     tuned values in place). to: a name of `TOOLS`; `peft` and `trl` give one dict per class
-    (`LoraConfig`, `SFTConfig`, ...). gpus, micro_batch: how the effective batch is
-    divided; it is never changed. profile: what matters most, where tuned defaults have a value for it.
+    (`LoraConfig`, `SFTConfig`, ...). Numbers have four significant digits; for `hydra` all of theirs, so
+    that the next study finds the trials of the last. gpus, micro_batch: how the effective batch is divided;
+    it is never changed. profile: what matters most, where tuned defaults have a value for it.
 
     Raises:
         DefaultsError: an unknown tool or profile, a batch that does not divide, or a setting that the
@@ -93,32 +104,48 @@ def export_file(
     known = quantities(plain, batch, objective)
     by_script = plain.method == FULL or objective != Objective.SFT
     use = (by_script and tool.use_in_full) or tool.use
-    written = _written(tool, plain, known, untold)
+    ran = merely_ran(plain, why)
+    cells = _cells(tool, plain, known, untold)
+    written, aside = (
+        {
+            name: {key: cell for key, cell in keys.items() if (_goes_with(cell, known) in ran) == beside}
+            for name, keys in cells.items()
+        }
+        for beside in (False, True)
+    )
     return Exported(
         tool=tool,
         use=use,
-        values={
-            name: {key: _value(cell, known) for key, cell in keys.items()} for name, keys in written.items()
-        },
+        values=_values(tool, {name: keys for name, keys in written.items() if keys}, known),
+        aside=_values(tool, {name: keys for name, keys in aside.items() if keys}, known),
         comments={
-            name: {key: _comment(cell, known, why, script=bool(untold)) for key, cell in keys.items()}
-            for name, keys in written.items()
+            name: {
+                key: text
+                for key, cell in keys.items()
+                if (text := comment_of(cell, known, why, script=bool(untold)))
+            }
+            for name, keys in cells.items()
         },
-        head=(*_head(tool, title, plain, batch, untold, use), *_doubts(settings)),
+        head=(*head_of(tool, title, plain, batch, untold, ran, use), *doubts_of(settings)),
     )
 
 
-def _written(
+def _goes_with(cell: KeyValue, known: Mapping[str, Quantity]) -> str:
+    """The setting whose fate a key shares."""
+    return cell.ran if isinstance(cell, Fixed) else known[cell].setting
+
+
+def _cells(
     tool: Tool, settings: TrainingSettings, known: Mapping[str, Quantity], untold: Sequence[str]
 ) -> dict[str, dict[str, KeyValue]]:
-    """The keys that there is something to write for; a section without any falls away.
+    """The keys that there is something to say of; a section without any falls away.
 
     Left out: keys of an adapter where there is none, and what the script of the evidence was never told.
     """
 
     def has_value(cell: KeyValue) -> bool:
         if isinstance(cell, Fixed):
-            return not (cell.adapter and settings.method == FULL)
+            return not (cell.adapter and settings.method == FULL) and not (cell.ran and untold)
         quantity = known[cell]
         return quantity.value is not None and not {quantity.setting, quantity.also} & set(untold)
 
@@ -134,12 +161,17 @@ def _written(
 
 
 def _plain(settings: Settings, profile: str | None) -> tuple[TrainingSettings, Mapping[str, Why]]:
-    """The settings to write and the reason for each, as far as there are reasons."""
+    """The settings to write, and the reason for each of which there is evidence.
+
+    What a study held fixed has none, nor has a constant of the heuristics.
+    """
     if isinstance(settings, TunedDefaults):
         name = profile or Goal.BALANCED
         tuned = settings.settings(TrainingSettings.from_dict(settings.baseline), name)
         source = settings.provenance.sweep or "tuned defaults"
-        return tuned, baseline_reasons(settings, source) | reasons(settings, tuned, name, source)
+        held = baseline_reasons(settings, source)
+        judged = {name: why for name, why in held.items() if settings.about(name)}
+        return tuned, judged | reasons(settings, tuned, name, source)
     if isinstance(settings, TrainingSettings):
         if profile is not None:
             raise DefaultsError(
@@ -155,7 +187,7 @@ def _plain(settings: Settings, profile: str | None) -> tuple[TrainingSettings, M
             f"profile: {profile!r} is not what the settings were recommended for ({settings.goal}); "
             f"recommend them with goal={profile!r}"
         )
-    return settings.settings, settings.why
+    return settings.settings, {name: why for name, why in settings.why.items() if is_evidence(name, why)}
 
 
 def _require_expressible(settings: TrainingSettings, objective: str, tool: Tool) -> None:
@@ -178,56 +210,13 @@ def _require_expressible(settings: TrainingSettings, objective: str, tool: Tool)
         )
 
 
-def _value(cell: KeyValue, known: Mapping[str, Quantity]) -> Any:
-    return cell.value if isinstance(cell, Fixed) else known[cell].value
+def _values(
+    tool: Tool, sections: Mapping[str, Mapping[str, KeyValue]], known: Mapping[str, Quantity]
+) -> dict[str, dict[str, Any]]:
+    def value(cell: KeyValue) -> Any:
+        if isinstance(cell, Fixed):
+            return cell.value
+        found = known[cell]
+        return found.value if tool.exact else four_digits(found.value, found.setting)
 
-
-def _comment(cell: KeyValue, known: Mapping[str, Quantity], why: Mapping[str, Why], *, script: bool) -> str:
-    """What stands behind a key: the verdict and its bounds, or the rule and how far it may be believed.
-
-    script: whether the evidence is a script's, so that keys without a setting were its own affair.
-    """
-    if isinstance(cell, Fixed):
-        return (
-            "as in bios-sweep's own training; take what the script of the evidence does"
-            if script and cell is not AUTO
-            else cell.reason
-        )
-    quantity = known[cell]
-    how = f": {quantity.how}" if quantity.how else ""
-    follows = f"{quantity.setting} {plain_number(known[quantity.setting].value)}{how}"
-    parts = [] if cell == quantity.setting else [follows]
-    own = quantity.value if isinstance(quantity.value, Mapping) else ()  # settings that only a script knows
-    for name in (quantity.setting, *own):
-        if name in why:
-            reason, of = why[name], f"{name} " if name in own else ""
-            parts.append(f"{of}{reason.confidence}: {reason.rule}; {reason.evidence} ({reason.source})")
-    return "; ".join(parts) or "given"
-
-
-def _doubts(settings: Settings) -> tuple[str, ...]:
-    """What was judged, and the warnings: a file travels farther than the terminal they were printed on."""
-    if isinstance(settings, TrainingSettings):
-        return ()
-    judged = [f"Tuned values are judged on {settings.judged_on}."] if settings.judged_on else []
-    return (*judged, *(f"To bear in mind: {text}" for text in settings.warnings))
-
-
-def _head(
-    tool: Tool, title: str, settings: TrainingSettings, batch: Batch, untold: Sequence[str], use: str
-) -> tuple[str, ...]:
-    lines = [f"{tool.title}{f': {title}' if title else ''}"]
-    if not {"batch_size", "max_steps"} & set(untold):
-        step = f"{settings.batch_size} examples per optimizer step"
-        lines.append(f"{f'{batch.words} = ' if tool.splits_batch else ''}{step}; {settings.max_steps} steps")
-    if untold:
-        lines.append(f"Not told to the script of the evidence, so not here: {', '.join(untold)}.")
-    if "max_length" in tool.left_out and "max_length" not in untold:
-        reason = tool.left_out["max_length"]
-        lines.append(f"Not in this file: max_length, {settings.max_length} tokens per example ({reason}).")
-    if settings.own and "settings" not in tool.keys.get("method", ()):
-        own = ", ".join(f"{name} {plain_number(value)}" for name, value in settings.own.items())
-        lines.append(f"Known to the script of the evidence alone, so not here: {own}.")
-    if settings.train_examples is not None:
-        lines.append(f"The evidence was made with {settings.train_examples} training examples.")
-    return (*lines, f"Keys of {tool.source}", f"Use: {use}")
+    return {name: {key: value(cell) for key, cell in keys.items()} for name, keys in sections.items()}

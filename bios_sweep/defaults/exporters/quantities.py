@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Any
 
 from bios_sweep.errors import DefaultsError
 from bios_sweep.method import Objective
-from bios_sweep.settings import COUNT, FULL, TrainingSettings, setting_names
+from bios_sweep.settings import COUNT, DEFAULTS, FULL, TrainingSettings, setting_names
 
 LARGEST_MICRO_BATCH = 8  # where none is given; chosen, not measured: what fits depends on model and GPU
+PACKING = "packing"  # no setting: our own training has none
+RAN_HERE = ("max_length", "dtype")  # a constant of ours for them, 512 tokens and float32, is no advice
+NEAR_ONE = ("adam_beta1", "adam_beta2")  # what counts is how far they are from 1
+DIGITS = 4  # a learning rate's interval is far wider
 
 
 @dataclass(frozen=True, kw_only=True)
 class Quantity:
     """A value, the setting it stands for, and how it follows from it (empty where it is the setting).
 
-    value: None where there is nothing to write. also: a second setting that the value depends on.
+    value: None where there is nothing to write. also: a second setting that the value depends on. warning:
+    what to bear in mind with the value, whatever stands behind it.
     """
 
     value: Any
     setting: str
     how: str = ""
     also: str = ""
+    warning: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +43,8 @@ class Batch:
     @property
     def words(self) -> str:
         """The division in words, for a comment."""
-        return f"{self.gpus} GPU(s) x micro-batch {self.micro_batch} x accumulation {self.accumulation}"
+        gpus = f"{self.gpus} GPU{'s' if self.gpus > 1 else ''}"
+        return f"accumulation {self.accumulation} x micro-batch {self.micro_batch} x {gpus}"
 
 
 def split_batch(batch_size: int, gpus: int = 1, micro_batch: int | None = None) -> Batch:
@@ -79,7 +87,7 @@ def quantities(
         "objective": (None if objective == Objective.SFT else str(objective), "objective"),
         "scheduler": (constant if settings.schedule == "constant" else settings.schedule, "schedule"),
         "bf16": (settings.dtype == "bfloat16", "dtype"),
-        "float32": (settings.dtype == "float32", "dtype"),
+        "float32": (settings.dtype == "float32" or None, "dtype"),
         "settings": (dict(settings.own) or None, "settings"),
     }
     parts = {"micro_batch": batch.micro_batch, "accumulation": batch.accumulation}
@@ -88,8 +96,29 @@ def quantities(
         **{name: Quantity(value=getattr(settings, name), setting=name) for name in setting_names()},
         **{name: Quantity(value=value, setting=setting) for name, (value, setting) in follow.items()},
         **{name: Quantity(value=part, setting="batch_size", how=batch.words) for name, part in parts.items()},
-        "warmup_steps": Quantity(value=warmup, setting="warmup_fraction", how=share, also="max_steps"),
+        "warmup_steps": Quantity(
+            value=warmup, setting="warmup_fraction", also="max_steps", warning=share if warmup else ""
+        ),
     }
+
+
+def merely_ran(settings: TrainingSettings, judged: Container[str]) -> set[str]:
+    """What stood so beside the evidence, without any that it matters.
+
+    Packing always, and a constant of our own for `RAN_HERE` that nobody judged. A value that a user chose
+    instead is a condition of the evidence, and is written.
+    """
+    unasked = {name for name in RAN_HERE if getattr(settings, name) == DEFAULTS[name]}
+    return {PACKING, *(name for name in unasked if name not in judged)}
+
+
+def four_digits(value: Any, setting: str) -> Any:
+    """A number as one would write it: four significant digits, of a beta those of its distance from 1."""
+    if not isinstance(value, float):
+        return value
+    if setting in NEAR_ONE:
+        return round(1 - float(f"{1 - value:.{DIGITS}g}"), 15)
+    return float(f"{value:.{DIGITS}g}")
 
 
 def _does_not_divide(batch_size: int, gpus: int, micro_batch: int) -> str:

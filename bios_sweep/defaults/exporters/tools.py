@@ -6,20 +6,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from bios_sweep.defaults.exporters.quantities import PACKING
 from bios_sweep.method import Objective
 from bios_sweep.settings import LORA, METHODS, baseline_values
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fixed:
-    """A key that has the same value whatever the settings are, because the evidence was made that way.
+    """A key that has the same value whatever the settings are.
 
-    adapter: whether the key is an adapter's, so that full fine-tuning leaves it out.
+    adapter: whether the key is an adapter's, so that full fine-tuning leaves it out. evidence: whether the
+    evidence was made that way; False where the tool is only told what to do. ran: of a key that merely stood
+    so beside the evidence (`quantities.RAN_HERE`), the setting it goes with. warning: what to bear in mind.
     """
 
     value: Any
-    reason: str
     adapter: bool = False
+    evidence: bool = True
+    ran: str = ""
+    warning: str = ""
 
 
 KeyValue: TypeAlias = str | Fixed  # the name of a quantity (`quantities.py`), or a fixed value
@@ -34,7 +39,8 @@ class Tool:
     source: where the keys were read, with the version; keys are renamed between versions.
     use: how the file is used, in one sentence. first_line: what must open the file, if anything.
     left_out: setting -> why the tool has no key for it. Every setting is in `keys` or here.
-    splits_batch: whether the tool is told micro-batch and accumulation, or the whole batch.
+    splits_batch: whether the tool is told micro-batch and accumulation, or the whole batch. exact: whether
+    numbers keep all their digits, because they name trials that need not run again.
     whole_alpha: whether the tool's alpha is an integer. methods, objectives: those it can be told of;
     use_in_full: how the file is used where a script must train, if that is another way. needed: keys that
     must be there; they are `auto` where there is no value.
@@ -48,6 +54,7 @@ class Tool:
     left_out: Mapping[str, str]
     first_line: str = ""
     splits_batch: bool = True
+    exact: bool = False
     whole_alpha: bool = False
     methods: tuple[str, ...] = METHODS
     objectives: tuple[str, ...] = (Objective.SFT,)
@@ -57,26 +64,21 @@ class Tool:
 
 THE_DATA = "the project's own data decide it"
 PLAIN_ALPHA = "written as use_rslora: false"
-AUTO = Fixed(value="auto", reason="computed where the file is used")
-OPTIMIZER = Fixed(value="adamw_torch", reason="the optimizer of the evidence")
-NO_FP16 = Fixed(value=False, reason="not a number format of the evidence")
-NO_PACKING = Fixed(value=False, reason="packed examples would change the batch")
-NOT_ON_PROMPTS = Fixed(value=False, reason="the loss is on completions alone")
-NO_RSLORA = Fixed(value=False, reason="scale alpha / rank, as in the evidence", adapter=True)
-
-
-def _every_layer(value: Any) -> Fixed:
-    return Fixed(value=value, reason="every linear layer, as in the evidence", adapter=True)
+AUTO = Fixed(value="auto", evidence=False, warning="computed where the file is used")
+OPTIMIZER = Fixed(value="adamw_torch")
+NO_PACKING = Fixed(value=False, ran=PACKING, warning="the batch counts examples; packed, several are one")
+LOSS_ON_COMPLETIONS = Fixed(value=False)
+NO_RSLORA = Fixed(value=False, adapter=True)
 
 
 LORA_CONFIG: Mapping[str, KeyValue] = {
     "r": "lora_rank",
     "lora_alpha": "alpha",
     "lora_dropout": "lora_dropout",
-    "target_modules": _every_layer("all-linear"),
+    "target_modules": Fixed(value="all-linear", adapter=True),
     "use_rslora": NO_RSLORA,
-    "bias": Fixed(value="none", reason="no bias is trained, as in the evidence", adapter=True),
-    "task_type": Fixed(value="CAUSAL_LM", reason="what the evidence was made for", adapter=True),
+    "bias": Fixed(value="none", adapter=True),
+    "task_type": Fixed(value="CAUSAL_LM", adapter=True, evidence=False),
 }
 OPTIMIZATION: Mapping[str, KeyValue] = {  # keys that other tools took over
     "adam_beta1": "adam_beta1",
@@ -96,7 +98,6 @@ TRAINING_ARGUMENTS: Mapping[str, KeyValue] = {
     "optim": OPTIMIZER,
     **OPTIMIZATION,
     "bf16": "bf16",
-    "fp16": NO_FP16,
 }
 
 PEFT = Tool(
@@ -145,7 +146,7 @@ AXOLOTL = Tool(
             "lora_r": "lora_rank",
             "lora_alpha": "alpha",
             "lora_dropout": "lora_dropout",
-            "lora_target_linear": _every_layer(True),
+            "lora_target_linear": Fixed(value=True, adapter=True),
             "peft_use_rslora": NO_RSLORA,
             "learning_rate": "learning_rate",
             "micro_batch_size": "micro_batch",
@@ -157,9 +158,8 @@ AXOLOTL = Tool(
             **OPTIMIZATION,
             "sequence_len": "max_length",
             "sample_packing": NO_PACKING,
-            "train_on_inputs": NOT_ON_PROMPTS,
+            "train_on_inputs": LOSS_ON_COMPLETIONS,
             "bf16": "bf16",
-            "fp16": NO_FP16,
             "float32": "float32",
         }
     },
@@ -175,17 +175,17 @@ LLAMA_FACTORY = Tool(
     use="add model_name_or_path, dataset, template and output_dir, then llamafactory-cli train FILE",
     keys={
         "": {
-            "stage": Fixed(value="sft", reason="what the evidence was made for"),
-            "do_train": Fixed(value=True, reason="train, not only evaluate"),
+            "stage": Fixed(value="sft", evidence=False),
+            "do_train": Fixed(value=True, evidence=False),
             "finetuning_type": "method",
             "lora_rank": "lora_rank",
             "lora_alpha": "alpha",
             "lora_dropout": "lora_dropout",
-            "lora_target": _every_layer("all"),
+            "lora_target": Fixed(value="all", adapter=True),
             "use_rslora": NO_RSLORA,
             "cutoff_len": "max_length",
             "packing": NO_PACKING,
-            "train_on_prompt": NOT_ON_PROMPTS,
+            "train_on_prompt": LOSS_ON_COMPLETIONS,
             **TRAINING_ARGUMENTS,
         }
     },
@@ -205,12 +205,12 @@ MS_SWIFT = Tool(
             "lora_rank": "lora_rank",
             "lora_alpha": "alpha",
             "lora_dropout": "lora_dropout",
-            "target_modules": _every_layer("all-linear"),
+            "target_modules": Fixed(value="all-linear", adapter=True),
             "use_rslora": NO_RSLORA,
             "max_length": "max_length",
-            "truncation_strategy": Fixed(value="left", reason="the prompt gives way first, from its start"),
+            "truncation_strategy": Fixed(value="left", ran="max_length"),
             "packing": NO_PACKING,
-            "loss_scale": Fixed(value="default", reason="the loss is on completions alone"),
+            "loss_scale": Fixed(value="default"),
             "torch_dtype": "dtype",
             **TRAINING_ARGUMENTS,
         }
@@ -237,6 +237,7 @@ HYDRA = Tool(
     },
     left_out=LEFT_OUT,
     splits_batch=False,
+    exact=True,
     needed=("learning_rate", "batch_size", "lora_rank"),
     objectives=tuple(Objective),
     use_in_full="save it as DIR/baseline/tuned.yaml, then bios-sweep run --config-dir DIR method=command "

@@ -91,11 +91,7 @@ class EvaluationSet:
         """Write `eval.npz`, whole or not at all; returns its digest."""
         buffer = io.BytesIO()
         np.savez(
-            buffer,
-            nats=nats,
-            tokens=self.lengths,
-            bytes=self.lengths * BYTES_PER_TOKEN,
-            cluster=self.cluster,
+            buffer, nats=nats, tokens=self.lengths, bytes=self.lengths * BYTES_PER_TOKEN, cluster=self.cluster
         )
         write_atomically(directory / EVALUATION_FILE, [buffer.getvalue()])
         return digest([buffer.getvalue()])

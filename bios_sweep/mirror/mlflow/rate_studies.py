@@ -61,7 +61,7 @@ def _sweep(experiment: Experiment, sweep: StoredRun, direction: str | None) -> C
         metric = metric_of_sweep(experiment.source, sweep, otherwise=direction)
     except InputError as error:
         return _none(str(error))
-    return studies_of(_table(source, sweep, runs, metric), who, metric)
+    return studies_of(_table(source, sweep, runs, metric), who, metric, sweep.tags.get("data", ""))
 
 
 def _none(reason: str) -> Collected:

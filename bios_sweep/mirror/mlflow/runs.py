@@ -24,6 +24,7 @@ from bios_sweep.vocabulary import Stage, Status
 
 BESIDE = ("seed", "repeat")  # parameters of a trial that are no settings
 SHOWN = 8  # experiments named in one message (chosen, not measured)
+KEPT = ("mlflow.source.git.commit", "mlflow.parentRunId")  # of MLflow's own tags
 OURS = "eval_loss"  # the metric of our own sweeps
 
 
@@ -75,10 +76,13 @@ def no_experiment(shown: str, name: str, names: Sequence[str]) -> InputError:
 def raw_table(experiment: Experiment) -> RawTable:
     """The runs as the columns that MLflow's own export has: `params.x`, `metrics.y`, `tags.z`, `status`."""
     runs = sorted(experiment.runs, key=lambda run: (run.started, run.run_id))
-    columns: dict[str, tuple[str, ...]] = {"status": tuple(run.status for run in runs)}
+    columns: dict[str, tuple[str, ...]] = {
+        "run_id": tuple(run.run_id for run in runs),
+        "status": tuple(run.status for run in runs),
+    }
     for kind in ("params", "metrics", "tags"):
         for key in dict.fromkeys(key for run in runs for key in getattr(run, kind)):
-            if kind == "tags" and key.startswith("mlflow.") and key != "mlflow.source.git.commit":
+            if kind == "tags" and key.startswith("mlflow.") and key not in KEPT:
                 continue
             cells = [getattr(run, kind).get(key) for run in runs]
             columns[f"{kind}.{key}"] = tuple("" if cell is None else str(cell) for cell in cells)
@@ -191,6 +195,7 @@ def _own_table(
         places=tuple(f"run {run.run_id}" for run in runs),
         looks=max(1, len(_listed(parent.params.get("looks", "[]")))),
         decided=_decided(parent),
+        ours=True,
         notes=notes,
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bios_sweep.procedure import Results, State
+from bios_sweep.procedure.state import Results, State
 from bios_sweep.procedure.tables import table_of
 from bios_sweep.report.content.wording import finite_or_none
 from bios_sweep.study.arms import Arm

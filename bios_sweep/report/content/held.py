@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bios_sweep.procedure import ArmSpent, Budgets, State, spent_words, title_of
+from bios_sweep.procedure.questions import title_of
+from bios_sweep.procedure.spending import ArmSpent, Budgets, spent_words
+from bios_sweep.procedure.state import State
 from bios_sweep.study.plan import Plan
 from bios_sweep.vocabulary import Seen
 

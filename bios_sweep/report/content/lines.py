@@ -8,7 +8,7 @@ from pathlib import Path
 from bios_sweep.claims import CLAIMS, claim_named
 from bios_sweep.decision.claims.judgement import words_of
 from bios_sweep.decision.statement import Verdict, question_titles
-from bios_sweep.procedure import NOT_SERVED, UNFINISHED
+from bios_sweep.procedure.served import NOT_SERVED, UNFINISHED
 from bios_sweep.reasons import Kind
 from bios_sweep.report.content.summary import Counts, FailureRow, Summary
 from bios_sweep.report.content.wording import bounded, clean, ended_as, gain, interval, number, plural, times

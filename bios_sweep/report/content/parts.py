@@ -13,7 +13,10 @@ from bios_sweep.decision.costs import CostRatio
 from bios_sweep.decision.frontier import FrontierPoint, frontier
 from bios_sweep.decision.moderators import Interaction, interaction
 from bios_sweep.jsonable import LEFT_OUT
-from bios_sweep.procedure import WINNER, Results, State, diagnosis_of, table_of
+from bios_sweep.procedure.diagnosis import diagnosis_of
+from bios_sweep.procedure.questions import WINNER
+from bios_sweep.procedure.state import Results, State
+from bios_sweep.procedure.tables import table_of
 from bios_sweep.report.content.arm_rows import arms_of
 from bios_sweep.report.content.wording import finite_or_none
 from bios_sweep.study.arms import Arm

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bios_sweep.procedure import State
+from bios_sweep.procedure.state import State
 from bios_sweep.report.content.scope import Truncation, caveats, truncation
 from bios_sweep.report.content.summary import MetricRow, metric_row
 from bios_sweep.settings import TrainingSettings

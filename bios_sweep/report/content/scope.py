@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bios_sweep.decision.finding import Finding
-from bios_sweep.procedure import Budgets
+from bios_sweep.procedure.spending import Budgets
 from bios_sweep.report.content.held import asked_line, held_words
 from bios_sweep.study.design import Origin
 from bios_sweep.study.plan import Plan

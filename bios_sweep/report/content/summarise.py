@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
-from bios_sweep.procedure import Results, State, no_file, pairing_lines
+from bios_sweep.procedure.pairing import pairing_lines
+from bios_sweep.procedure.served import no_file
+from bios_sweep.procedure.state import Results, State
 from bios_sweep.report.content.arm_rows import arm_row, arms_of, curves_of
 from bios_sweep.report.content.held import held_rows, seen_lines
 from bios_sweep.report.content.lines import headline

@@ -7,14 +7,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from bios_sweep import procedure
 from bios_sweep.claims import JOINT, REPEAT
 from bios_sweep.decision.claims.judgement import judgement_of
 from bios_sweep.decision.finding import EDGE, FactorLevels
 from bios_sweep.decision.question import Question
 from bios_sweep.decision.statement import Verdict, make_verdict
 from bios_sweep.defaults.tuned import PROFILES, settings_for
-from bios_sweep.procedure import Search, State
+from bios_sweep.procedure.questions import SEARCH, WINNER, factor_of, levels_of, questions
+from bios_sweep.procedure.refinement import serves_search
+from bios_sweep.procedure.served import UNFINISHED, own_cell, serves, stands_for
+from bios_sweep.procedure.state import Search, State
+from bios_sweep.procedure.untested import UNTESTED, untested_reasons
 from bios_sweep.reasons import Reason, is_any
 from bios_sweep.report.content.advice import EXTEND, advice
 from bios_sweep.report.content.held import held_equal
@@ -33,10 +36,10 @@ def verdicts_of(plan: Plan, state: State) -> tuple[Verdict, ...]:
     verdicts = [
         _verdict(cell, question, state)
         for cell in plan.cells or (plan,)
-        for question in procedure.questions(cell)
+        for question in questions(cell)
         if question in state.findings
     ]
-    if procedure.WINNER in state.findings and state.search is not None and state.search.winner is not None:
+    if WINNER in state.findings and state.search is not None and state.search.winner is not None:
         verdicts.append(search_verdict(plan, state, state.search, state.search.winner))
     return tuple(verdicts)
 
@@ -44,11 +47,11 @@ def verdicts_of(plan: Plan, state: State) -> tuple[Verdict, ...]:
 def _verdict(plan: Plan, question: Question, state: State) -> Verdict:
     study, factor = plan.study, question.factor
     verdict = make_verdict(
-        procedure.levels_of(plan, factor, state.untested),
+        levels_of(plan, factor, state.untested),
         state.screening[question],
         state.findings[question],
         state.margins.get(question, state.margin),
-        role=procedure.factor_of(plan, question).role,
+        role=factor_of(plan, question).role,
         claim=question.claim,
         arms=[arm.name for arm in plan.arms if arm.name not in state.untested],
         hold=study.budget.hold,
@@ -61,22 +64,23 @@ def _verdict(plan: Plan, question: Question, state: State) -> Verdict:
         withheld=_withheld(state, question),
         recommended=_recommended(plan, state, question),
         cell=question.cell,
+        metric=study.metric.name,
     )
-    untested = procedure.untested_reasons(plan, factor, state.untested)
+    untested = untested_reasons(plan, factor, state.untested)
     return replace(verdict, reasons=(*verdict.reasons, *untested))
 
 
 def _served(plan: Plan, state: State, question: Question) -> Any:
     """The value that this very claim serves; an open one serves nothing, whatever another claim does."""
     finding = state.findings[question]
-    if state.stage != Stage.DONE or question in state.withheld or not procedure.serves(question, finding):
+    if state.stage != Stage.DONE or question in state.withheld or not serves(question, finding):
         return None
-    return procedure.stands_for(plan, question, finding)
+    return stands_for(plan, question, finding)
 
 
 def _withheld(state: State, question: Question) -> Reason | None:
-    if state.stage != Stage.DONE and procedure.serves(question, state.findings[question]):
-        return procedure.UNFINISHED()
+    if state.stage != Stage.DONE and serves(question, state.findings[question]):
+        return UNFINISHED()
     return state.withheld.get(question)
 
 
@@ -97,7 +101,7 @@ def search_verdict(plan: Plan, state: State, search: Search, winner: Arm) -> Ver
     study = plan.study
     values = {name: getattr(winner.settings, name) for name in search.ranges}
     levels = FactorLevels(
-        name=procedure.SEARCH,
+        name=SEARCH,
         default={name: getattr(study.baseline, name) for name in search.ranges},
         arms=(winner.name,),
         levels=(values,),
@@ -105,18 +109,18 @@ def search_verdict(plan: Plan, state: State, search: Search, winner: Arm) -> Ver
     )
     return make_verdict(
         levels,
-        state.screening[procedure.WINNER],
-        state.findings[procedure.WINNER],
+        state.screening[WINNER],
+        state.findings[WINNER],
         state.margin,
         role=JOINT.role,
         claim=JOINT,
         arms=[arm.name for arm in (plan.baseline, *search.arms)],
         hold=study.budget.hold,
-        scope=scope_of(plan, state.findings[procedure.WINNER]),
+        scope=scope_of(plan, state.findings[WINNER]),
         alpha=study.decision.alpha,
         looks=len(study.decision.looks),
-        served=values if procedure.serves_search(state) else None,
-        withheld=state.withheld.get(procedure.WINNER),
+        served=values if serves_search(state) else None,
+        withheld=state.withheld.get(WINNER),
         recommended={name: state.served.get(name, getattr(study.baseline, name)) for name in values},
     )
 
@@ -125,7 +129,7 @@ def advised(plan: Plan, verdict: Verdict, command: str) -> Verdict:
     """A verdict with its advice and, where its best level ends a grid that can grow, the command for it."""
     verdict = replace(verdict, advice=advice(verdict))
     factor = next((factor for factor in plan.study.factors if factor.name == verdict.factor), None)
-    if factor is None or is_any(verdict.reasons, procedure.UNTESTED) or not is_any(verdict.reasons, EDGE):
+    if factor is None or is_any(verdict.reasons, UNTESTED) or not is_any(verdict.reasons, EDGE):
         return verdict
     extend = f"{command} {shlex.quote(_one_level_more(factor, plan.study.baseline, verdict))}"
     return replace(verdict, extend=extend, reasons=(*verdict.reasons, EXTEND(command=extend)))
@@ -145,8 +149,8 @@ def _one_level_more(factor: Factor, baseline: TrainingSettings, verdict: Verdict
 
 def settings_of(plan: Plan, state: State, goal: str) -> TrainingSettings:
     """The study's baseline with what is served to a goal in place, as `TunedDefaults.settings` has it."""
-    base, own = plan.study.baseline, procedure.own_cell(plan)
-    sizes = own is not None and any(question.factor == "batch_size" for question in procedure.questions(own))
+    base, own = plan.study.baseline, own_cell(plan)
+    sizes = own is not None and any(question.factor == "batch_size" for question in questions(own))
     return settings_for(
         base,
         state.served,
@@ -163,10 +167,10 @@ def recommended(plan: Plan, state: State) -> dict[str, dict[str, Any]]:
     Whatever is still open stays at the study's default. Empty before the sweep is done, and where no question
     is about the study's own values.
     """
-    own = procedure.own_cell(plan)
+    own = own_cell(plan)
     if own is None or state.stage != Stage.DONE:
         return {}
-    asked = [question.factor for question in procedure.questions(own) if question.factor != REPEAT]
+    asked = [question.factor for question in questions(own) if question.factor != REPEAT]
     found = {goal: settings_of(plan, state, goal).by_name() for goal in PROFILES} if asked else {}
     start = plan.study.baseline.by_name()
     moved = {name for values in found.values() for name in values if values[name] != start.get(name)}

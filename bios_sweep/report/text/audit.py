@@ -9,12 +9,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bios_sweep.audit.judging import Audit
+from bios_sweep.audit.auditing import Audit
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.report.content.lines import other_reasons
+from bios_sweep.report.content.sections import roll_up
 from bios_sweep.report.content.wording import ENDINGS, changes, clean, gain, interval, number, plural
 from bios_sweep.report.text.layout import HEAD, QUIET, bullets, heading, indented, line, plain_table
+from bios_sweep.report.text.terminal import print_section
 
+COLUMNS = 8  # columns of a class named in one line (chosen, not measured)
+LISTED = 24  # sentences of a kind; the rest is in --json (chosen, not measured)
 SHOWN = 12  # factors told in full; the rest is in --json (chosen, not measured)
 LONG = 12  # characters from which a level is told below the table instead of in it (chosen, not measured)
 WIDE = 22  # characters of the longest factor that stays on one line (chosen, not measured)
@@ -24,14 +28,18 @@ STYLES = {"serious": "bold red", "caution": "yellow", "note": QUIET}
 def print_audit(answer: Audit, console: Console) -> None:
     """Say what runs support."""
     _head(answer, console)
+    _columns(answer, console)
     verdicts = answer.verdicts
+    section = roll_up(list(answer.roll_up)) if answer.roll_up else None
+    if section is not None:
+        print_section(section, console)
     if verdicts:
         console.print()
         console.print(_table(verdicts[:SHOWN]))
         line(console, _legend(answer), QUIET)
     for verdict in verdicts[:SHOWN]:
         console.print()
-        line(console, f"{verdict.factor}: {verdict.verdict}", HEAD)
+        line(console, f"{_titled(verdict)}: {verdict.verdict}", HEAD)
         for text in (clean(verdict.sentence), *other_reasons(verdict)):
             indented(console, text)
     if len(verdicts) > SHOWN:
@@ -48,9 +56,51 @@ def _head(answer: Audit, console: Console) -> None:
     if any(flaw.kind == "zero_variance" for flaw in answer.flaws):
         compared += ", for the others repeat its differences"
     line(console, f"{compared}; metric {answer.table.metric.words}")
-    baseline = answer.arms.baseline
+    baseline = answer.parts[0].arms.baseline
     settings = changes(baseline.settings)
     line(console, f"the default: {baseline.name}" + (f" ({settings})" if settings else ""))
+
+
+def _columns(answer: Audit, console: Console) -> None:
+    """What every column was taken for, and the flags that change it; our own tables say it themselves."""
+    found, table = answer.table.columns, answer.table
+    if table.ours or not found.value:
+        return
+    settings = [
+        name if name == column else f"{column} (as {name})" if column not in found.behaved else column
+        for name, column in found.settings.items()
+        if len(set(table.settings.get(name, ()))) > 1
+    ]
+    behaved = [column for column in found.behaved if column in found.settings.values()]
+    told = {
+        "settings": (*settings, *(name for name in table.settings if name not in found.settings)),
+        "settings by how they behave": behaved,
+        "contexts": found.contexts,
+        "outcomes": [column for column in found.outcomes if column != found.value],
+    }
+    told["settings"] = tuple(name for name in told["settings"] if name not in behaved)
+    parts = [f"{kind} {_listed(names)}" for kind, names in told.items() if names]
+    seed = f"seeds {found.seed}" if found.seed else "no seeds"
+    line(
+        console,
+        clean(f"columns: metric {found.value}; {seed}; {'; '.join(parts) or 'no settings'}"),
+        QUIET,
+    )
+    line(console, "taken otherwise with --setting COL, --outcome COL, --context COL", QUIET)
+
+
+def _some(sentences: Sequence[str]) -> list[str]:
+    rest = len(sentences) - LISTED
+    return [*sentences[:LISTED], *([f"{rest:,} more in --json"] if rest > 0 else [])]
+
+
+def _listed(names: Sequence[str]) -> str:
+    rest = len(names) - COLUMNS
+    return ", ".join(names[:COLUMNS]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _titled(verdict: Verdict) -> str:
+    return clean(f"{verdict.factor}, {verdict.cell}" if verdict.cell else verdict.factor)
 
 
 def _table(verdicts: Sequence[Verdict]) -> Table:
@@ -58,13 +108,13 @@ def _table(verdicts: Sequence[Verdict]) -> Table:
     table = plain_table(
         *header, flexible=("factor", "default", "verdict", "best"), right=("gain, %", "seeds")
     )
-    names = [len(part) for verdict in verdicts for part in clean(verdict.factor).split(" ")]
+    names = [len(part) for verdict in verdicts for part in _titled(verdict).split(" ")]
     table.columns[0].min_width = min(max(names), WIDE)
     table.columns[2].min_width = len("(unconfirmed)")
     for verdict in verdicts:
         effect = [gain(verdict.effect_percent), interval(verdict.lower, verdict.upper)]
         table.add_row(
-            Text(clean(verdict.factor)),
+            Text(_titled(verdict)),
             Text(_short(verdict.default)),
             Text(clean(verdict.verdict)),
             Text(_short(verdict.best_level)),
@@ -84,19 +134,23 @@ def _legend(answer: Audit) -> str:
     margin = answer.margin
     if margin is None:
         return legend
-    return f"{legend}; smallest that matters: {margin.percent:.2g} % ({margin.absolute:.3g})"
+    own = " in the first context" if len(answer.parts) > 1 else ""
+    return f"{legend}; smallest that matters{own}: {margin.percent:.2g} % ({margin.absolute:.3g})"
 
 
 def _conclusions(answer: Audit, console: Console) -> None:
-    if answer.flaws:
+    flaws = answer.flaws
+    if flaws:
         heading(console, "What weakens them")
-    for flaw in answer.flaws:
+    for flaw in flaws[:LISTED]:
         grid = Table.grid(padding=(0, 1, 0, 0))
         word = Text(clean(flaw.severity), style=STYLES[flaw.severity])
         grid.add_row(word, Text(clean(flaw.sentence)))
         console.print(grid)
-    bullets(console, "These runs support", answer.supports)
-    bullets(console, "They do not support", answer.not_supported)
+    if len(flaws) > LISTED:
+        line(console, f"{len(flaws) - LISTED:,} more in --json")
+    bullets(console, "These runs support", _some(answer.supports))
+    bullets(console, "They do not support", _some(answer.not_supported))
     heading(console, "What would settle it")
     indented(console, clean(answer.settle))
     console.print()

@@ -96,7 +96,12 @@ class Unpaired:
             _quantile(alpha, nu) * error for alpha in (self.rule.alpha / self.tried, self.rule.alpha)
         )
         return Bound(
-            arm=arm, gain=gain, lower=gain - below, upper=gain + above, standard_error=error, pooled=False
+            arm=arm,
+            gain=gain,
+            lower=gain - below,
+            upper=gain + above,
+            standard_error=error,
+            seeds=len(own),
         )
 
 

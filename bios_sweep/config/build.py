@@ -231,6 +231,7 @@ def _looks(looks: Sequence[int], seeds: Sequence[int] | None) -> tuple[int, ...]
 
 def _fields(kind: type[Any], values: Mapping[str, Any], group: str) -> dict[str, Any]:
     types = {field.name: str(field.type) for field in dataclasses.fields(kind)}
+    types.pop("version", None)  # of the decision rule: nobody chooses it
     unknown = sorted(set(values) - set(types))
     if unknown:
         raise ConfigError(f"{group}.{unknown[0]}: unknown key; allowed are {', '.join(types)}")

@@ -12,12 +12,13 @@ from bios_sweep.decision.contrasts import Contrasts
 
 
 def bracket_of(
-    levels: Mapping[Any, str], contrasts: Contrasts, ends: Collection[Any] = ()
+    levels: Mapping[Any, str], contrasts: Contrasts, ends: Collection[Any] = (), left: Collection[Any] = ()
 ) -> tuple[Any, Any] | None:
     """The tested levels next below and next above all that are not significantly worse than the best.
 
     levels: ordered level -> arm, the default's among them; one whose arm diverged is worse than any, and
     counts among those that were tried. ends: values beyond which there is nothing, so that they close it.
+    left: levels that run no more and were not seen to be worse when they did.
     Tukey's bounds over the levels (Tukey 1949), so that the best may be picked by looking. An end that the
     grid leaves open is None; no bracket at all with one seed or fewer than two finite levels.
     """
@@ -26,10 +27,10 @@ def bracket_of(
         return None
     base = contrasts.blocks.arms[0]
     best = max(finite.values(), key=lambda arm: contrasts.over(arm, base).gain)
-    kept = [
+    kept = [*left] + [
         level
         for level, arm in finite.items()
-        if arm == best or contrasts.among(arm, best, len(levels)).upper >= 0
+        if arm == best or contrasts.among(arm, best, finite.values(), len(levels)).upper >= 0
     ]
     below = [level for level in levels if level < min(kept)] or [end for end in ends if end == min(kept)]
     above = [level for level in levels if level > max(kept)] or [end for end in ends if end == max(kept)]

@@ -125,7 +125,8 @@ class Finding:
     about, against the default. iso: that level's gain over the default trained for the same cost. by_rate:
     of a nuisance-aware factor, per level the gain at the baseline's and at the best nuisance value. bracket:
     the levels between which the best lies, None at an open end. fresh: whether it rests on seeds that chose
-    nothing; every other finding, a confirmed one too, is of the shared seeds.
+    nothing; every other finding, a confirmed one too, is of the shared seeds. excluded: arms whose bounds are
+    of an earlier look, after which they ran no more.
     """
 
     factor: str
@@ -143,3 +144,4 @@ class Finding:
     by_rate: tuple[RateRow, ...] = ()
     bracket: tuple[Any, Any] | None = None
     fresh: bool = False
+    excluded: tuple[str, ...] = ()

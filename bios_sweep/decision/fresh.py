@@ -29,6 +29,7 @@ from bios_sweep.vocabulary import Word
 
 NOT_REPLICATED = Kind("the candidate did not replicate on fresh seeds; {then}")
 TOO_SMALL = Kind("better, by less than matters; {then}")
+SIZE_OPEN = Kind("better, but whether by enough is open; {then}")
 KEEP_DEFAULT = Kind("keep the default")
 KEEP_CLAIMED = Kind("no reason to leave the level that is claimed")
 NO_PERCENT = Kind("the default's mean is 0 on the fresh seeds, so that nothing is a percent of it")
@@ -154,7 +155,8 @@ def _passed(
         if bound.lower > 0 and bound.gain >= margin.percent:
             return Word.REFINE, ()
         held_against_default = test.over == table.arms[0] or test.duration is not None
-        kind = NOT_REPLICATED if bound.lower <= 0 else TOO_SMALL
+        kind = TOO_SMALL if bound.upper < margin.percent else SIZE_OPEN
+        kind = kind if bound.lower > 0 else NOT_REPLICATED
         return Word.INCONCLUSIVE, (kind(then=KEEP_DEFAULT() if held_against_default else KEEP_CLAIMED()),)
     if test.kind == NOT_WORSE:
         passed = bound.lower > -test.limit

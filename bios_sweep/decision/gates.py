@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import replace
 
-from bios_sweep.decision.bounds import Bound
+from bios_sweep.decision.bounds import Bound, unbounded
 from bios_sweep.decision.finding import FactorLevels, Finding, Margin
 from bios_sweep.decision.fresh import MIXED_HARDWARE
 from bios_sweep.decision.table import Blocks, ResultTable
@@ -94,7 +94,7 @@ def stopped(table: ResultTable, levels: FactorLevels, reason: Reason) -> Finding
 def one_seed(table: ResultTable, levels: FactorLevels, blocks: Blocks) -> Finding:
     """Gains without bounds: one seed has no error estimate, so nothing is decided."""
     gains = dict(zip(blocks.arms[1:], blocks.gains()[:, 0], strict=True))
-    bounds = tuple(_unbounded(arm, float(gains[arm])) for arm in levels.arms if arm in gains)
+    bounds = tuple(unbounded(arm, float(gains[arm])) for arm in levels.arms if arm in gains)
     best = max(bounds, key=lambda bound: bound.gain, default=None)
     return Finding(
         factor=levels.name,
@@ -106,7 +106,3 @@ def one_seed(table: ResultTable, levels: FactorLevels, blocks: Blocks) -> Findin
         reasons=(ONE_SEED(),),
         seeds=table.seeds,
     )
-
-
-def _unbounded(arm: str, gain: float) -> Bound:
-    return Bound(arm=arm, gain=gain, lower=-math.inf, upper=math.inf, standard_error=math.inf, pooled=False)

@@ -7,20 +7,21 @@ any level that moved the rate along, and the batch size would be praised for it 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from bios_sweep.claims import Against, Claim
 from bios_sweep.decision.bounds import Bound
 from bios_sweep.decision.claims.evidence import INSENSITIVE, OPEN_AT_ONE_COST, Evidence, open_gain
 from bios_sweep.decision.claims.iso_cost import iso_weights
+from bios_sweep.decision.earlier_rule import ladder_ends
 from bios_sweep.decision.finding import AS_LONG, EDGE, SUPERIOR, FactorLevels, Finding, FreshTest
+from bios_sweep.decision.ladder import NuisanceLadder, best_arm, ladder_edges
 from bios_sweep.decision.rows import RateRow
 from bios_sweep.reasons import Kind, Reason
 from bios_sweep.vocabulary import Status, Word
 
 NO_RIVAL = Kind("every re-tuned arm of the other levels diverged")
-LADDER_ENDS = Kind("the default level's best {setting} ends its ladder: the best may lie beyond")
 DEPENDS = Kind("the conclusion depends on the {setting} at {levels}")
 NO_BETTER_AS_LONG = Kind(
     "better at its best learning rate, but not than the default trained for the same time"
@@ -28,25 +29,13 @@ NO_BETTER_AS_LONG = Kind(
 BETTER, WORSE, ALIKE, OPEN = "better", "worse", "no better by what matters", "open"
 
 
-@dataclass(frozen=True, kw_only=True)
-class NuisanceLadder:
-    """The arms of every level of a factor; the default's level comes first.
-
-    arms: level -> its arms, the one with the baseline's nuisance value first. values: arm -> the nuisance
-    setting's value there.
-    """
-
-    setting: str
-    arms: Mapping[Any, tuple[str, ...]]
-    values: Mapping[str, float]
-
-
 def judge_ladder(claim: Claim, levels: FactorLevels, ladder: NuisanceLadder, evidence: Evidence) -> Finding:
     """The finding for a nuisance-aware factor.
 
     A level is a candidate only if its best arm beats every arm of the default's level; the default is
     confirmed when no arm of another level beats its best arm by the margin. Tukey bounds over all arms of
-    the factor. A balance must besides beat, or not beat, the default trained for the same time.
+    the factor. A balance must besides beat, or not beat, the default trained for the same time. Neither
+    word is given where the ladder of a level that could still matter ends too early.
     """
     finite = {
         level: tuple(arm for arm in arms if evidence.contrasts.has(arm))
@@ -61,10 +50,19 @@ def judge_ladder(claim: Claim, levels: FactorLevels, ladder: NuisanceLadder, evi
         )
     comparison = _Comparison(finite[own], rivals, evidence, tried=sum(map(len, ladder.arms.values())))
     finding = comparison.decide(levels)
+    uppers = {level: comparison.gain(arm, comparison.default).upper for level, arm in comparison.best.items()}
     if claim.against == Against.AS_LONG:
-        finding = _weighed(finding, levels, comparison, evidence)
-    if len(ladder.arms[own]) > 1 and comparison.default in _rate_ends(ladder, own):
-        finding = replace(finding, reasons=(*finding.reasons, LADDER_ENDS(setting=ladder.setting)))
+        isos = comparison.at_one_cost(levels)
+        finding = _weighed(finding, levels, isos, evidence)
+        uppers |= {
+            level: max(uppers[level], iso.upper) for level, iso in isos.items() if isinstance(iso, Bound)
+        }
+    judged = {own: finite[own], **rivals}
+    if evidence.rule.version == 1:
+        reasons = (*finding.reasons, *ladder_ends(ladder, own, comparison.default))
+        finding = replace(finding, reasons=reasons)
+    else:
+        finding = _closed(finding, tuple(ladder_edges(ladder, judged, uppers, evidence)))
     if any(row.differs for row in tables):
         changed = ", ".join(str(row.level) for row in tables if row.differs)
         reason = DEPENDS(setting=ladder.setting, levels=changed)
@@ -85,10 +83,11 @@ class _Comparison:
         self.own, self.rivals, self.evidence, self.tried = own, rivals, evidence, tried
         self.default = best_arm(own, evidence)
         self.best = {level: best_arm(arms, evidence) for level, arms in rivals.items()}
+        self.family = (*own, *(arm for arms in rivals.values() for arm in arms))
 
     def gain(self, arm: str, other: str) -> Bound:
         """Tukey's bound among all arms of the factor, those that diverged included."""
-        return self.evidence.contrasts.among(arm, other, self.tried)
+        return self.evidence.contrasts.among(arm, other, self.family, self.tried)
 
     def decide(self, levels: FactorLevels) -> Finding:
         """By loss alone."""
@@ -115,6 +114,29 @@ class _Comparison:
             return self._found(Word.INCONCLUSIVE, levels, nearest_level, nearest, INSENSITIVE())
         return self._found(Word.CONFIRM, levels, nearest_level, nearest)
 
+    def at_one_cost(self, levels: FactorLevels) -> dict[Any, Bound | Reason]:
+        """What each level gains over the default trained for as long, or why that is not known.
+
+        The default's longer and shorter runs have the baseline's learning rate; what re-tuning it gains is
+        taken to be the same for them. The default's best arm was picked by looking, so the upper bounds
+        hold for each of its arms.
+        """
+        return {level: self._at_one_cost(arm, levels, level) for level, arm in self.best.items()}
+
+    def _at_one_cost(self, arm: str, levels: FactorLevels, level: Any) -> Bound | Reason:
+        evidence, plain = self.evidence, levels.arms[levels.levels.index(level)]
+        weights = iso_weights(plain, evidence)
+        if isinstance(weights, Reason):
+            return weights
+        moved = {**weights}
+        weight = moved.pop(plain)
+        for name, change in ((arm, weight), (self.default, -1.0), (evidence.baseline, 1.0)):
+            moved[name] = moved.get(name, 0.0) + change
+        iso = evidence.contrasts.weighted(
+            arm, {name: value for name, value in moved.items() if abs(value) > 1e-12}, ways=len(self.own)
+        )
+        return replace(iso, over=evidence.contrasts.rival(self.default), how=AS_LONG)
+
     def _found(self, state: str, levels: FactorLevels, level: Any, bound: Bound, *reasons: Reason) -> Finding:
         plain = levels.arms[levels.levels.index(level)]
         return Finding(
@@ -128,42 +150,22 @@ class _Comparison:
         )
 
 
-def best_arm(arms: tuple[str, ...], evidence: Evidence) -> str:
-    """The arm with the best mean; the first (the baseline's nuisance value) among equals."""
-    return max(arms, key=lambda arm: evidence.contrasts.over(arm, evidence.baseline).gain)
+def _closed(finding: Finding, edges: tuple[Reason, ...]) -> Finding:
+    """A finding that says which ladders end too early, and that is no word where one does."""
+    if not edges:
+        return finding
+    finding = replace(finding, reasons=(*finding.reasons, *edges))
+    if finding.state not in (Word.CANDIDATE, Word.CONFIRM):
+        return finding
+    return replace(finding, state=Word.INCONCLUSIVE, test=None, value=None)
 
 
-def _rate_ends(ladder: NuisanceLadder, level: Any) -> tuple[str, str]:
-    """The arms of a level with the smallest and the largest nuisance value."""
-    ordered = sorted(ladder.arms[level], key=lambda arm: ladder.values[arm])
-    return ordered[0], ordered[-1]
-
-
-def _weighed(finding: Finding, levels: FactorLevels, comparison: _Comparison, evidence: Evidence) -> Finding:
-    """The same decision with time weighed in: against the default trained for as long.
-
-    The default's longer and shorter runs have the baseline's learning rate; what re-tuning it gains is
-    taken to be the same for them. The default's best arm was picked by looking, so the upper bounds hold
-    for each of its arms.
-    """
-    isos: dict[Any, Bound] = {}
-    missing: list[Reason] = []
-    for level, arm in comparison.best.items():
-        plain = levels.arms[levels.levels.index(level)]
-        weights = iso_weights(plain, evidence)
-        if isinstance(weights, Reason):
-            missing.append(weights)
-            continue
-        moved = {**weights}
-        weight = moved.pop(plain)
-        for name, change in ((arm, weight), (comparison.default, -1.0), (evidence.baseline, 1.0)):
-            moved[name] = moved.get(name, 0.0) + change
-        iso = evidence.contrasts.weighted(
-            arm,
-            {name: value for name, value in moved.items() if abs(value) > 1e-12},
-            ways=len(comparison.own),
-        )
-        isos[level] = replace(iso, over=evidence.contrasts.rival(comparison.default), how=AS_LONG)
+def _weighed(
+    finding: Finding, levels: FactorLevels, at_one_cost: Mapping[Any, Bound | Reason], evidence: Evidence
+) -> Finding:
+    """The same decision with time weighed in: against the default trained for as long."""
+    isos = {level: iso for level, iso in at_one_cost.items() if isinstance(iso, Bound)}
+    missing = [iso for iso in at_one_cost.values() if isinstance(iso, Reason)]
     wanted = finding.test.value if finding.state == Word.CANDIDATE and finding.test is not None else None
     if not isos or (missing and (finding.state == Word.CONFIRM or wanted not in isos)):
         return replace(finding, state=Word.INCONCLUSIVE, test=None, reasons=(*finding.reasons, *missing[:1]))

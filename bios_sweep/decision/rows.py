@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from bios_sweep.jsonable import FLAT
+from bios_sweep.jsonable import FLAT, OPTIONAL
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
     """A variation's gain over the default in percent, its one-sided bounds (None: unbounded) and its error.
 
-    pooled: whether the error is that of all arms together.
+    pooled: whether the error is that of all arms together, as it was under version 1 of the rule.
     """
 
     gain: float | None
@@ -24,12 +24,16 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class LevelRow:
-    """A variation on the shared seeds. status: compared, diverged or not compared, the latter unestimated."""
+    """A variation on the shared seeds. status: compared, diverged or not compared, the latter unestimated.
+
+    seeds: on how many the estimate rests; an arm that is excluded at a look runs no more.
+    """
 
     arm: str
     level: Any
     label: str
     status: str
+    seeds: int | None = field(default=None, metadata=OPTIONAL)
     estimate: Estimate | None = field(default=None, metadata=FLAT)
 
 

@@ -20,6 +20,7 @@ LOSS_ALONE = Kind("judged on {metric} at equal {hold}; cost is not weighed again
 BUDGETS_OPEN = Kind("judged on {metric}, {budgets}; cost is not weighed against it")
 UNHELD = {"unknown": "whether at equal budgets is not recorded", "nothing": "at unequal budgets"}
 DIVERGED = Kind("diverged: {arms}")
+EXCLUDED = Kind("shown to gain less than what matters, and not trained on further seeds: {arms}")
 WEIGHED = ("batch_size", "max_steps", "lora_rank")  # settings whose levels cost differently
 
 
@@ -140,6 +141,10 @@ def make_verdict(
         reasons = (*reasons, kind(metric=_judged_on(metric), hold=equal, budgets=UNHELD.get(hold, "")))
     if final.diverged:
         reasons = (*reasons, DIVERGED(arms=", ".join(final.diverged)))
+    early = [bound for bound in screening.bounds if bound.arm in screening.excluded]
+    if early:
+        told = ", ".join(f"{levels.label(bound.arm)} ({bound.seeds} seeds)" for bound in early)
+        reasons = (*reasons, EXCLUDED(arms=told))
     bound = contrast_of(final)
     default = claim.claimed(levels.default)
     best = default if word == Word.CONFIRM or final.best is None else _best_level(levels, final)
@@ -213,6 +218,7 @@ def _level(levels: FactorLevels, arm: str, screening: Finding) -> LevelRow:
         level=levels.level(arm),
         label=levels.label(arm),
         status=Status.DIVERGED if arm in screening.diverged else "compared" if bound else "not compared",
+        seeds=bound.seeds if bound else None,
         estimate=_estimate(bound) if bound else None,
     )
 

@@ -30,6 +30,7 @@ from bios_sweep.records.retention import POLICIES
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.request import Request
 from bios_sweep.settings import RANGES, key_of
+from bios_sweep.study.design import VERSION
 from bios_sweep.study.plan import Plan, build_plan
 from bios_sweep.study.scenario import Metric, Scenario, guardrail_metric
 
@@ -84,6 +85,7 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
         length = config.values["data"].get("eval_max_length")
         alike = judged_alike(scenario, dataset, plan.max_lengths, length)
         plan = build_plan(replace(study, scenario=alike))
+    plan = _as_begun(plan, workspace)
     require_told(plan)
     idle = refuse_idle(config, {**verb, **facts_of(plan, config)}, same=recommended)
     return Prepared(
@@ -97,6 +99,18 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
         notes=recommendation.warnings,
         warnings=(*config.notes, *idle.values()),
     )
+
+
+def _as_begun(plan: Plan, workspace: Workspace) -> Plan:
+    """The plan under the version of the rule that its sweep began with, where it began before this one."""
+    if workspace.has_plan(plan.sweep_id):
+        return plan
+    for version in range(VERSION - 1, 0, -1):
+        rule = replace(plan.study.decision, version=version)
+        earlier = build_plan(replace(plan.study, decision=rule))
+        if workspace.has_plan(earlier.sweep_id):
+            return earlier
+    return plan
 
 
 def facts_of(plan: Plan, config: Config) -> dict[str, Any]:

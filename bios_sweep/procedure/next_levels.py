@@ -10,6 +10,7 @@ from typing import Any
 from bios_sweep.checks import is_number
 from bios_sweep.decision.bounds import Bound, student
 from bios_sweep.decision.finding import Finding
+from bios_sweep.decision.ladder import LARGEST, SMALLEST
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.factors import Factor
 
@@ -30,20 +31,19 @@ def seeds_needed(finding: Finding, margin: float, alpha: float) -> int | None:
     """
     bounds = finding.bounds or ((finding.bound,) if finding.bound else ())
     usable = [bound for bound in bounds if math.isfinite(bound.standard_error)]
-    seeds = len(finding.seeds)
-    if not usable or seeds < 2 or margin <= 0:
+    if not usable or len(finding.seeds) < 2 or margin <= 0:
         return None
     leading = max(usable, key=lambda bound: bound.gain)
     near = [bound for bound in usable if bound.upper >= margin] or [leading]
     routes = [
-        _seeds(leading, seeds, max(leading.gain, NEAREST * margin), alpha / len(usable)),
-        max(_seeds(bound, seeds, max(margin - bound.gain, NEAREST * margin), alpha) for bound in near),
+        _seeds(leading, max(leading.gain, NEAREST * margin), alpha / len(usable)),
+        max(_seeds(bound, max(margin - bound.gain, NEAREST * margin), alpha) for bound in near),
     ]
     return max(LEAST_SEEDS, min(routes))
 
 
-def _seeds(bound: Bound, seeds: int, distance: float, alpha: float) -> int:
-    sigma = bound.standard_error * math.sqrt(seeds)
+def _seeds(bound: Bound, distance: float, alpha: float) -> int:
+    sigma = bound.standard_error * math.sqrt(bound.seeds)
     return math.ceil(((student(alpha, FREEDOM) + POWER) * sigma / distance) ** 2)
 
 
@@ -71,6 +71,23 @@ def extended(factor: Factor, baseline: TrainingSettings, best: Any) -> Factor:
     if best >= default:
         return _with(factor, [*listed, _whole(factor, baseline, max(listed) * 2)])
     return _with(factor, [_whole(factor, baseline, min(listed) / 2), *listed])
+
+
+def climbed(factor: Factor, baseline: TrainingSettings, ends: Collection[str]) -> Factor:
+    """The factor with one rung more at the ends of its ladder, as far away as the rung before the end.
+
+    A rate that was stated by a rule becomes a ladder of all rates that the rule gave.
+    """
+    nuisance, default = factor.nuisance, getattr(baseline, factor.name)
+    assert nuisance is not None  # only a ladder has ends
+    rungs = sorted({rung for _, level in factor.levels(baseline) for rung in nuisance.rungs(level, default)})
+    below, above = rungs[0] ** 2 / rungs[1], rungs[-1] ** 2 / rungs[-2]
+    more = [_short(below)] * (SMALLEST in ends) + rungs + [_short(above)] * (LARGEST in ends)
+    return replace(factor, nuisance=replace(nuisance, multiply=tuple(more), scale=None))
+
+
+def _short(number: float) -> float:
+    return float(f"{number:.6g}")
 
 
 def _whole(factor: Factor, baseline: TrainingSettings, value: Any) -> Any:

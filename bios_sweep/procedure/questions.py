@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from bios_sweep.claims import JOINT, REPEAT, Against
 from bios_sweep.decision.finding import FactorLevels
-from bios_sweep.decision.nuisance import NuisanceLadder
+from bios_sweep.decision.ladder import NuisanceLadder
 from bios_sweep.decision.question import Question
 from bios_sweep.study.factors import Factor, natural_ends
 from bios_sweep.study.plan import Plan
@@ -47,13 +47,20 @@ def factor_names(plan: Plan) -> list[str]:
 
 
 def ladder_of(plan: Plan, question: Question) -> NuisanceLadder | None:
-    """The arms of a nuisance-aware factor by level, with the nuisance setting's value in each."""
+    """The arms of a nuisance-aware factor by level, with the nuisance setting's value in each.
+
+    A rule (`scale`) says where a level's best rate is: the rate that it gives ends no ladder. At the default
+    level it gives none.
+    """
     factor = factor_of(plan, question)
     if factor.nuisance is None:
         return None
     setting, arms = factor.nuisance.setting, plan.ladders[factor.name]
     values = {name: getattr(plan.arm(name).settings, setting) for names in arms.values() for name in names}
-    return NuisanceLadder(setting=setting, arms=arms, values=values)
+    _, *others = arms.values()
+    stated = {name for names in others for name in names[1:]} if factor.nuisance.scale else set()
+    last = {name for name, value in values.items() if value in natural_ends(setting)}
+    return NuisanceLadder(setting=setting, arms=arms, values=values, closed=frozenset(stated | last))
 
 
 def arms_asked(plan: Plan, question: Question) -> set[str]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from bios_sweep.claims import Claim
+from bios_sweep.claims import Against, Claim
+from bios_sweep.decision.bounds import Bound
+from bios_sweep.decision.claims.judgement import judgement_of
 from bios_sweep.decision.finding import Finding, Margin
 from bios_sweep.decision.fresh import broken_guards
 from bios_sweep.decision.gates import margin_of, stopped
@@ -15,7 +17,7 @@ from bios_sweep.decision.verdicts import Asked, screen_claims
 from bios_sweep.procedure.budgets import judged_as_seen
 from bios_sweep.procedure.cell import Cell
 from bios_sweep.procedure.pairing import doubted
-from bios_sweep.procedure.questions import arms_asked, ladder_of, levels_of
+from bios_sweep.procedure.questions import factor_of, ladder_of, levels_of
 from bios_sweep.procedure.state import State
 from bios_sweep.procedure.tables import costs_of, guard_tables, sums_of, table_of
 from bios_sweep.procedure.untested import untested_arms
@@ -36,7 +38,8 @@ def screened(cell: Cell) -> State:
     margin = None
     untested: dict[str, str] = {}
     for look in cell.rule.looks:
-        trials = look_trials(cell.plan, still_open, look)
+        excluded = {one: excluded_arms(cell, one, findings.get(one), margins.get(one)) for one in still_open}
+        trials = look_trials(cell.plan, excluded, look)
         needed += [trial for trial in trials if trial not in needed]
         missing = cell.missing(trials)
         if missing:
@@ -44,7 +47,18 @@ def screened(cell: Cell) -> State:
         asked_again = {trial.arm for trial in trials}
         untested = {arm: how for arm, how in untested.items() if arm not in asked_again}
         untested |= untested_arms(cell.plan, trials, cell.results)
-        margin, found = _look(cell, trials, still_open, untested)
+        asked = [
+            Asked(
+                question=one,
+                levels=levels_of(cell.plan, one.factor, untested),
+                ladder=ladder_of(cell.plan, one),
+                excluded=excluded[one],
+                bracket=findings[one].bracket if one in findings else None,
+            )
+            for one in still_open
+        ]
+        tested = [trial for trial in trials if trial.arm not in untested]
+        margin, found = _look(cell, tested, asked, _before(cell, trials, findings))
         found = judged_as_seen(cell.plan, trials, cell.results, doubted(cell.plan, cell.results, found))
         findings |= found
         margins |= dict.fromkeys(found, margin) if margin else {}
@@ -56,20 +70,52 @@ def screened(cell: Cell) -> State:
     return _screening(needed, findings, margins, margin, untested)
 
 
-def look_trials(plan: Plan, still_open: Sequence[Question], look: int) -> list[TrialSpec]:
-    """The trials that the open questions need at a look; what was decided runs no more seeds."""
-    arms = {plan.baseline.name}.union(*(arms_asked(plan, question) for question in still_open))
+def excluded_arms(
+    cell: Cell, question: Question, finding: Finding | None, margin: Margin | None
+) -> dict[str, Bound]:
+    """The arms that are out of a question, with the bounds that showed it; they run no more for its sake.
+
+    Out is an arm that gains less than the margin, where nothing else is asked of it: of an optimum, and not
+    inside a ladder, whose rungs stand for each other. finding, margin: of the look before.
+    """
+    alone = judgement_of(question.claim).excludes and factor_of(cell.plan, question).nuisance is None
+    if finding is None or margin is None or not alone or not cell.rule.excludes:
+        return {}
+    return {bound.arm: bound for bound in finding.bounds if bound.upper < margin.percent}
+
+
+def look_trials(plan: Plan, still_open: Mapping[Question, Collection[str]], look: int) -> list[TrialSpec]:
+    """The trials that the open questions need at a look; what was decided runs no more seeds.
+
+    still_open: question -> its arms that are out.
+    """
+    arms = {plan.baseline.name}
+    for question, excluded in still_open.items():
+        arms |= {arm.name for arm in plan.arms_of(question.factor) if arm.name not in excluded}
+        if question.claim.against == Against.AS_LONG:
+            arms |= set(plan.durations.values())
+        for ladder in plan.ladders.get(question.factor, {}).values():
+            arms |= set(ladder)
     seeds = plan.study.seeds[:look]
     return [trial for trial in plan.trials if trial.seed in seeds and trial.arm in arms]
 
 
+def _before(
+    cell: Cell, trials: Sequence[TrialSpec], findings: Mapping[Question, Finding]
+) -> dict[str, Bound]:
+    """Arm -> its bound at its last look, of the arms that run no more."""
+    if not cell.rule.excludes:
+        return {}
+    running = {trial.arm for trial in trials}
+    bounds = [bound for finding in findings.values() for bound in finding.bounds]
+    return {one.arm: one for one in sorted(bounds, key=lambda one: one.seeds) if one.arm not in running}
+
+
 def _look(
-    cell: Cell, trials: Sequence[TrialSpec], still_open: Sequence[Question], untested: Mapping[str, str]
+    cell: Cell, trials: Sequence[TrialSpec], asked: Sequence[Asked], before: Mapping[str, Bound]
 ) -> tuple[Margin | None, dict[Question, Finding]]:
     """The margin and what each open question comes to, by the look's trials of the arms that were tested."""
-    trials = [trial for trial in trials if trial.arm not in untested]
     table = table_of(cell.plan, trials, cell.results)
-    asked = [_as_asked(cell.plan, question, untested) for question in still_open]
     found = screen_claims(
         table,
         [one for one in asked if one.levels.arms],
@@ -78,11 +124,12 @@ def _look(
         durations=cell.plan.durations,
         variations=cell.tried,
         sums=sums_of(cell.plan, trials, cell.results, cell.known),
+        before=before,
     )
     found |= {one.question: stopped(table, one.levels, NO_LEVEL()) for one in asked if not one.levels.arms}
     guards = guard_tables(cell.plan, trials, cell.results)
     alpha = cell.rule.alpha / len(cell.rule.looks)
-    kept = {one: _guarded(found[one], one.claim, guards, alpha) for one in still_open}
+    kept = {one.question: _guarded(found[one.question], one.question.claim, guards, alpha) for one in asked}
     return margin_of(table, cell.rule), kept
 
 
@@ -94,11 +141,6 @@ def _guarded(
         return finding
     broken = broken_guards(guards, finding.best, alpha)
     return dataclasses.replace(finding, state=Word.UNDECIDED, reasons=broken) if broken else finding
-
-
-def _as_asked(plan: Plan, question: Question, untested: Mapping[str, str]) -> Asked:
-    levels = levels_of(plan, question.factor, untested)
-    return Asked(question=question, levels=levels, ladder=ladder_of(plan, question))
 
 
 def _screening(

@@ -1,10 +1,10 @@
 """The next study: the smallest one that would settle what a finished sweep left open. Pure.
 
-What is open is asked again: a best level that ends the grid with one level more, on the same seeds, whose
-trials are there already; a gain that was neither shown nor excluded on as many fresh seeds as would decide
-it; a candidate that no fresh seed was asked about, by its confirmation alone; refined settings that did not
-hold together, one on top of the other. Where nothing is open, the signs in the curves say what is worth a
-sweep.
+What is open is asked again: a best level that ends the grid with one level more, and a ladder that ends too
+early with one rung more, on the same seeds, whose trials are there already; a gain that was neither shown nor
+excluded on as many fresh seeds as would decide it; a candidate that no fresh seed was asked about, by its
+confirmation alone; refined settings that did not hold together, one on top of the other. Where nothing is
+open, the signs in the curves say what is worth a sweep.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from bios_sweep.curves.remedies import moves_of
 from bios_sweep.curves.signs import DIVERGING
 from bios_sweep.decision.claims.judgement import judgement_of
 from bios_sweep.decision.finding import BELOW, EDGE, NOT_WORSE, SHARE, SUPERIOR, Finding, Margin
-from bios_sweep.decision.fresh import GUARD_BROKEN, GUARD_UNMEASURED, TOO_SMALL
+from bios_sweep.decision.fresh import GUARD_BROKEN, GUARD_UNMEASURED, SIZE_OPEN, TOO_SMALL
+from bios_sweep.decision.ladder import LADDER_EDGE
 from bios_sweep.decision.question import Question
 from bios_sweep.procedure.budgets import UNEQUAL
 from bios_sweep.procedure.diagnosis import diagnosis_of
-from bios_sweep.procedure.next_levels import MOST_SEEDS, extended, narrowed, seeds_needed
+from bios_sweep.procedure.next_levels import MOST_SEEDS, climbed, extended, narrowed, seeds_needed
 from bios_sweep.procedure.pairing import unmoved
 from bios_sweep.procedure.questions import factor_of, questions, title_of
 from bios_sweep.procedure.state import Results, State
@@ -31,7 +32,7 @@ from bios_sweep.procedure.untested import untested_reasons
 from bios_sweep.reasons import is_any, joined
 from bios_sweep.study.arms import Arm, hold_budget
 from bios_sweep.study.design import Study
-from bios_sweep.study.factors import Factor
+from bios_sweep.study.factors import Factor, Nuisance
 from bios_sweep.study.plan import Plan
 from bios_sweep.vocabulary import Goal, Stage, Status, Word
 
@@ -88,7 +89,7 @@ def suggest(plan: Plan, state: State, results: Results, elsewhere: Collection[st
 
 def _ask(plan: Plan, question: Question, state: State, results: Results) -> _Ask | str | None:
     """What a question still needs; a sentence where no study would help; None where it is settled."""
-    name, factor, baseline = title_of(plan, question), factor_of(plan, question), plan.study.baseline
+    name, factor = title_of(plan, question), factor_of(plan, question)
     final, screening = state.findings[question], state.screening[question]
     if final.state in (Word.CONFIRM, Word.REFINE) or factor.name == REPEAT:
         return None
@@ -105,17 +106,33 @@ def _ask(plan: Plan, question: Question, state: State, results: Results) -> _Ask
         return _Ask(factor=factor, why=why, confirm=True)
     if final.state == Word.SCREENING_ONLY:
         return _Ask(factor=factor, why=f"{name}: one seed shows nothing; {FRESH_SEEDS} are asked", grown=True)
-    if is_any(final.reasons, EDGE) and final.best is not None:
-        level, failing = plan.arm(final.best).level, untested_reasons(plan, factor.name, state.untested)
-        if failing:
-            return f"{name}: the best level {level:g} ends what could be tested; {joined(failing)}"
-        why = f"{name}: the best level {level:g} ends the grid; one level beyond it is added"
-        return _Ask(factor=extended(factor, baseline, level), why=why)
+    if is_any(final.reasons, EDGE, LADDER_EDGE):
+        return _beyond(plan, question, final, state)
     if is_any(final.reasons, TOO_SMALL, GUARD_BROKEN, GUARD_UNMEASURED):
         return None  # a gain that does not matter, or that costs too much, keeps the default
     if final.bound is None or (not screening.bounds and screening.bound is None):
         return f"{name}: {joined(final.reasons)}"
     return _more_seeds(plan, question, screening, state)
+
+
+def _beyond(plan: Plan, question: Question, final: Finding, state: State) -> _Ask | str:
+    """The grid, the ladder, or both with one step more where the best ends them, on the same seeds."""
+    name, factor, baseline = title_of(plan, question), factor_of(plan, question), plan.study.baseline
+    grown, whys = factor, []
+    if is_any(final.reasons, EDGE) and final.best is not None:
+        level, failing = plan.arm(final.best).level, untested_reasons(plan, factor.name, state.untested)
+        if failing:
+            return f"{name}: the best level {level:g} ends what could be tested; {joined(failing)}"
+        grown = extended(grown, baseline, level)
+        whys.append(f"the best level {level:g} ends the grid; one level beyond it is added")
+    edges = [reason.facts for reason in final.reasons if reason.kind == LADDER_EDGE]
+    if edges:
+        grown = climbed(grown, baseline, {facts["end"] for facts in edges})
+        levels = ", ".join(str(facts["level"]) for facts in edges)
+        whys.append(
+            f"the best {edges[0]['setting']} at {levels} ends its ladder; one rung beyond it is added"
+        )
+    return _Ask(factor=grown, why=f"{name}: {'; '.join(whys)}")
 
 
 def _seems(claim: Claim, final: Finding) -> str:
@@ -148,7 +165,10 @@ def _more_seeds(plan: Plan, question: Question, screening: Finding, state: State
         factor = replace(factor, claims=(question.claim.name,))
     goal = "show a better level" if _looks_better(screening, margin) else "exclude a gain that matters"
     on = len(screening.seeds)
-    why = f"{name}: neither shown nor excluded on {on} seeds; {needed} fresh ones are asked, enough to {goal}"
+    open_now = "neither shown nor excluded"
+    if is_any(state.findings[question].reasons, SIZE_OPEN):
+        open_now, on = "better, but whether by enough is open", len(state.findings[question].seeds)
+    why = f"{name}: {open_now} on {on} seeds; {needed} fresh ones are asked, enough to {goal}"
     if any(bound.clusters for bound in screening.bounds):
         why += " (the evaluation set's own error stays: it shrinks with more evaluation data only)"
     return _Ask(factor=factor, why=why, seeds=needed)
@@ -192,9 +212,22 @@ def _merged(asks: Iterable[_Ask]) -> tuple[Factor, ...]:
             claims = (*old.claims, *new.claims) if old.claims and new.claims else ()
             multiply = tuple(sorted({*old.multiply, *new.multiply}))
             values = (*old.values, *(value for value in new.values if value not in old.values))
-            new = replace(new, claims=tuple(dict.fromkeys(claims)), multiply=multiply, values=values)
+            new = replace(
+                new,
+                claims=tuple(dict.fromkeys(claims)),
+                multiply=multiply,
+                values=values,
+                nuisance=_longer(old.nuisance, new.nuisance),
+            )
         merged[new.name] = new
     return tuple(merged.values())
+
+
+def _longer(one: Nuisance | None, other: Nuisance | None) -> Nuisance | None:
+    """Both ladders of one factor in one; of a rule and a ladder, the ladder, which has the rule's rates."""
+    if one is None or other is None or not (one.multiply and other.multiply):
+        return one if one is not None and one.multiply else other
+    return replace(other, multiply=tuple(sorted({*one.multiply, *other.multiply})))
 
 
 def _on_top(plan: Plan, state: State, told: tuple[str, ...]) -> Suggestion | None:

@@ -122,6 +122,10 @@ class Workspace:
                 return sweep_id
         raise InputError(f"workspace {self.root}: no sweep {name_or_id!r}; there are {', '.join(there)}")
 
+    def has_plan(self, sweep_id: str) -> bool:
+        """Whether a sweep of that id has begun."""
+        return (self.sweep_dir(sweep_id) / PLAN_FILE).exists()
+
     def write_plan(self, sweep_id: str, plan: Mapping[str, Any]) -> None:
         """Keep the plan as it was run; written again by every run, which makes the sweep the latest."""
         text = sealed_json(plan, f"plan of {sweep_id}", indent=2)

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import interpolate, stats
 
-from bios_sweep.decision.bounds import pooled_error
 from bios_sweep.decision.bracket import bracket_of
 from bios_sweep.decision.contrasts import Contrasts
+from bios_sweep.decision.pooled import pooled_error
 from bios_sweep.decision.table import Outcome, ResultTable, complete_blocks
 from bios_sweep.errors import InputError
 from bios_sweep.study.scenario import Metric
@@ -135,7 +135,8 @@ def read_seeds(outcomes: Mapping[tuple[float, int], Outcome], metric: Metric) ->
     contrasts = Contrasts(blocks=blocks, alpha=ALPHA, tried=len(rates) - 1)
     found = bracket_of({rate: repr(rate) for rate in rates}, contrasts)
     gains = dict(zip(map(float, blocks.arms), (0.0, *blocks.gains().mean(axis=1)), strict=True))
-    error = pooled_error(blocks) / math.sqrt(2)  # of one mean: seed effects are common to all rates
+    percent = 100.0 * blocks.values / abs(float(blocks.values[0].mean()))
+    error = pooled_error(percent) / math.sqrt(2)  # of one mean: seed effects are common to all rates
     freedom = (len(blocks.arms) - 1) * (len(blocks.seeds) - 1)
     return _reading(rates, gains, dict.fromkeys(gains, error), freedom, found)
 

@@ -126,6 +126,8 @@ def _without_search(plan: Plan) -> Plan:
 def _world(plan: Plan, noise: Noise, factor: Factor, effect: float) -> World:
     own = plan.cells[0] if plan.cells else plan
     margin = margin_percent(plan, noise)
+    asked = own.study.factors
+    laddered = any(one.nuisance is not None and one.nuisance.multiply for one in asked)
     return World(
         baseline=plan.study.baseline,
         factor=factor.name,
@@ -133,6 +135,7 @@ def _world(plan: Plan, noise: Noise, factor: Factor, effect: float) -> World:
         effect=effect * margin,
         margin=margin,
         gained=noise.gained,
+        retuned=laddered and all(one.name != "learning_rate" for one in asked),
     )
 
 

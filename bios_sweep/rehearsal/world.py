@@ -31,6 +31,7 @@ from bios_sweep.vocabulary import Status
 
 LOSS = 2.0  # any number: everything is judged in percent of it
 LOST_BY_LESS = 2.0  # margins per halving of steps or rank; chosen, not measured: clearly seen to be worse
+LOST_BY_RATE = 1.0  # margins per squared doubling of a re-tuned rate; chosen: the default rate is the best
 LOST_BY_BATCH = 1.0  # margins per squared doubling of the batch; chosen: speed may cost that of x2, not of x4
 SEED_PERCENT = 1.0  # of a seed block; pairing removes it, so no result depends on it
 FIXED_TIME = 0.5  # share of a step's time that does not grow with its batch; chosen, as in model=planted
@@ -46,7 +47,10 @@ def margin_percent(plan: Plan, noise: Noise) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """A truth. planted: the arm whose gain is the effect. effect, margin, gained: percent of the loss."""
+    """A truth. planted: the arm whose gain is the effect. effect, margin, gained: percent of the loss.
+
+    retuned: whether rates vary only because another setting re-tunes them, so that its ladder has a best.
+    """
 
     baseline: TrainingSettings
     factor: str
@@ -54,6 +58,7 @@ class World:
     effect: float
     margin: float
     gained: float
+    retuned: bool = False
 
     def gain(self, settings: TrainingSettings, repeat: int = 0) -> float:
         """True gain over the baseline, percent of its loss; what several settings do adds up."""
@@ -69,7 +74,8 @@ class World:
         larger = settings.batch_size / base.batch_size
         smaller = (base.lora_rank or 1) / (settings.lora_rank or 1)  # full fine-tuning has no rank
         less = LOST_BY_LESS * (_doublings(fewer) + _doublings(smaller))
-        return less + LOST_BY_BATCH * _doublings(larger) ** 2
+        rate = abs(math.log2(settings.learning_rate / base.learning_rate)) if self.retuned else 0.0
+        return less + LOST_BY_BATCH * _doublings(larger) ** 2 + LOST_BY_RATE * rate**2
 
     def cost(self, settings: TrainingSettings) -> float:
         """True time of the whole training over the baseline's."""

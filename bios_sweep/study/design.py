@@ -17,6 +17,7 @@ from bios_sweep.vocabulary import SearchGoal
 SCOPES = ("auto", "distribution", "evaluation")
 SEARCHES = ("optuna",)
 JUDGING = ("margin_percent", "margin_share", "alpha")  # what else than trials a verdict rests on
+VERSION = 2  # of the rule for new plans (docs/statistics.md, item 10)
 WISHES = ("target", "deadline")  # what would satisfy: told as signs, and no verdict depends on them
 HOLDS = ("examples", "steps", "tokens", "epochs")
 EPOCHS = "epochs"  # what is held equal, and the setting of a script that has their number
@@ -60,6 +61,8 @@ class DecisionRule:
     refine: `optuna` searches the moved factors jointly, with refine_trials trials, for refine_goal.
     guardrails: final metric -> percent of the baseline's value that a refined level may lose.
     target: a value of the metric that is satisfactory. deadline: seconds that one training may take.
+    version: of the rule itself. A plan written without one has 1: the study's pooled error, Dunnett's lower
+    bounds, and no arm excluded before its factor is decided. It is finished so; new plans have 2.
     """
 
     alpha: float = 0.05
@@ -77,14 +80,27 @@ class DecisionRule:
     guardrails: Mapping[str, float] = field(default_factory=dict)
     target: float | None = None
     deadline: float | None = None
+    version: int = field(default=VERSION, metadata=OPTIONAL)
+
+    @property
+    def excludes(self) -> bool:
+        """Whether an arm that is shown to gain less than the margin is out of its question for good."""
+        return self.version > 1
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> DecisionRule:
+        """As `Study.to_dict` keeps it."""
+        return cls(**{"version": 1, **values, "looks": tuple(values["looks"])})
 
     def identity(self) -> dict[str, Any]:
         """What decides a verdict, for the plan's hash.
 
         Target and deadline are left out: they name what would satisfy, which signs and advice tell; no
-        trial, look or verdict changes with them, so a finished sweep stays the same sweep.
+        trial, look or verdict changes with them, so a finished sweep stays the same sweep. Version 1 was
+        never written, so that a sweep that began under it keeps its id.
         """
-        return {name: value for name, value in asdict(self).items() if name not in WISHES}
+        unsaid = WISHES if self.version > 1 else (*WISHES, "version")
+        return {name: value for name, value in asdict(self).items() if name not in unsaid}
 
     def __post_init__(self) -> None:
         looks, seeds = list(self.looks), self.confirmation_seeds
@@ -109,6 +125,8 @@ class DecisionRule:
         self._require("refine_trials", isinstance(trials, int) and trials >= 2, "at least 2")
         self._require("target", target is None or is_finite(target), "a finite number, or null")
         self._require("deadline", deadline is None or is_positive(deadline), "seconds above 0, or null")
+        known = self.version in range(1, VERSION + 1)
+        self._require("version", known, f"1 to {VERSION}; a newer bios-sweep wrote it")
         for name, percent in self.guardrails.items():
             positive(f"decision.guardrails.{name}", percent, PlanError)
 

@@ -93,7 +93,7 @@ AUDIT = {
 
 
 def _but_none(hint: Any) -> Any:
-    (only,) = [own for own in get_args(hint) if own is not NoneType]
+    (only,) = [own for own in get_args(hint) if own is not NoneType] or [hint]
     return only
 
 

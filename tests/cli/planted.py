@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-CONFIRM, REFINE = "confirm", "refine"
+CONFIRM, REFINE, INCONCLUSIVE = "confirm", "refine", "inconclusive"
 QUIET = (
     "model=planted",
     "cluster=inline",
@@ -148,6 +148,7 @@ FURTHER = {
         "+model.planted.interactions.learning_rate={batch_size: {power: -1.0, at: 128}}",
         "sweeps.factors.batch_size.multiply=[0.25,0.5,2]",
         "model.planted.truth.batch_size.cost=1.5",
+        "sweeps.factors.batch_size.nuisance.learning_rate.multiply=[0.25,0.5,1,2,4,8]",
     ),
     "two that do not hold together": (
         "sweeps=capacity",
@@ -178,5 +179,22 @@ FURTHER = {
     "a balance that moves with the steps judged": (
         *CLASSES["a smaller batch buys more than time"].words,
         "+sweeps.factors.max_steps={multiply: [0.5, 2]}",
+    ),
+}
+SHORT_LADDER = (  # as RETUNED, but the best rate rises with the batch, and 256 is better at its own
+    "sweeps=batch_size_retuned",
+    "sweeps.factors.batch_size.multiply=[0.5,2,4]",
+    "model.planted.wall=null",
+    "~model.planted.truth.batch_size",
+    "+model.planted.truth.batch_size={optimum: 256, curvature: 0.6}",
+    "+model.planted.interactions.learning_rate={batch_size: {power: 1.0, at: 128}}",
+)
+LADDERS = {
+    "short": Planted(words=SHORT_LADDER, claim="optimum", verdict=INCONCLUSIVE, level=128),
+    "long": Planted(
+        words=(*SHORT_LADDER, "sweeps.factors.batch_size.nuisance.learning_rate.multiply=[0.5,1,2,4,8,16]"),
+        claim="optimum",
+        verdict=REFINE,
+        level=256,
     ),
 }

@@ -15,6 +15,7 @@ import bios_sweep
 from bios_sweep.cli.main import main
 from tests.cli.planted import (
     CLASSES,
+    LADDERS,
     QUIET,
     REFINE,
     RETUNED,
@@ -90,3 +91,34 @@ def test_a_low_learning_rate_moves_the_batch_size_in_at_most_1_of_100_sweeps(tmp
     with capsys.disabled():
         print(f"\nlearning rate low by two, batch re-tuned: {dict(found)}")
     assert refined <= 0.01 * MANY, found
+
+
+@pytest.mark.parametrize("name", LADDERS)
+def test_a_ladder_that_ends_too_early_gives_no_word_and_a_longer_one_the_right_one(name, tmp_path, capsys):
+    found = answers(LADDERS[name], 1, tmp_path)
+    assert {word for word, _ in found} == {LADDERS[name].verdict}, found
+    assert not refined_elsewhere(LADDERS[name], found), found
+
+
+def test_the_next_study_of_a_ladder_that_ends_too_early_is_longer(tmp_path, capsys):
+    folder = tmp_path / "runs"
+    answer(LADDERS["short"], 0, folder)
+    [verdict] = [one for one in bios_sweep.open(folder).verdicts if one.factor == "batch_size"]
+    longer = "sweeps.factors.batch_size.nuisance.learning_rate.multiply=[0.5,1,2,4]"
+    assert verdict.extend is not None
+    assert verdict.extend.endswith(f"'{longer}'")
+    assert main(["run", "--next", f"workspace={folder}"]) == 0
+    study = bios_sweep.open(folder).plan.study
+    [factor] = [factor for factor in study.factors if factor.name == "batch_size"]
+    assert factor.nuisance.multiply == (0.5, 1.0, 2.0, 4.0)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", LADDERS)
+def test_ladders_that_end_too_early_or_not_in_many_sweeps(name, tmp_path, capsys):
+    found = answers(LADDERS[name], MANY, tmp_path)
+    with capsys.disabled():
+        print(f"\n{name} ladder: {dict(found)}")
+    assert not any(word == "confirm" for word, _ in found), found
+    assert sum(n for (word, _), n in found.items() if word == LADDERS[name].verdict) >= 0.95 * MANY, found

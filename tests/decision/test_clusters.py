@@ -108,7 +108,7 @@ def test_brackets_use_the_degrees_of_freedom_that_few_clusters_leave():
     blocks = complete_blocks(table)
     few = {key: ClusterSums(nats=one.nats[:10], tokens=one.tokens[:10]) for key, one in sums.items()}
     own = Contrasts(blocks=blocks, alpha=ALPHA, tried=3, clusters=cluster_table(blocks, few))
-    pair, alone = own.among("x2", "baseline", 2), own.over("x2", "baseline")
+    pair, alone = own.among("x2", "baseline", blocks.arms, 2), own.over("x2", "baseline")
     width = (pair.upper - pair.gain) / alone.standard_error
     assert width > 2.2  # t(0.975, 9) = 2.26; with the 12 degrees of the seeds it would be 2.18
 

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from bios_sweep.claims import CLAIMS, OPTIMUM
-from bios_sweep.decision.bounds import dunnett, pooled_error, student, tukey
+from bios_sweep.decision.bounds import Bound, student
 from bios_sweep.decision.contrasts import Contrasts
 from bios_sweep.decision.finding import FactorLevels
+from bios_sweep.decision.pooled import pooled_error, tukey
 from bios_sweep.decision.table import Blocks, Outcome, ResultTable
 from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.scenario import Metric
@@ -25,13 +26,14 @@ ENOUGH = CLAIMS["enough"]
 
 FEW = settings(max_examples=20, deadline=None)
 SEEDS = st.integers(0, 10_000)
+ALL = ("baseline", "arm 1", "arm 2", "arm 3")
 
 
-def contrasts(values, arms=None, tried=None, alpha=0.05):
+def contrasts(values, arms=None, tried=None, alpha=0.05, kind=Contrasts, **more):
     array = np.array(values, dtype=np.float64)
     names = arms or ("baseline", *(f"arm {row}" for row in range(1, len(array))))
     blocks = Blocks(arms=names, seeds=tuple(range(array.shape[1])), values=array, dropped=(), metric=Metric())
-    return Contrasts(blocks=blocks, alpha=alpha, tried=tried or len(array) - 1)
+    return kind(blocks=blocks, alpha=alpha, tried=tried or len(array) - 1, **more)
 
 
 def noise(seed, arms=4, seeds=5):
@@ -44,26 +46,49 @@ def told(bound):
 
 @pytest.mark.parametrize("noisy", [1.0, 1000.0])
 @pytest.mark.parametrize("seeds", [2, 3, 5, 8])
-def test_over_the_baseline_equals_the_bounds_of_gains_to_the_bit(seeds, noisy):
+def test_over_the_baseline_equals_the_bounds_of_gains(seeds, noisy):
     values = noise(seeds, seeds=seeds)
     values[2] += noisy * np.random.default_rng(1).normal(0, 0.01, seeds)
     own = contrasts(values)
     reference = gain_bounds(own.blocks, 0.05)
-    assert tuple(own.over(bound.arm, "baseline") for bound in reference) == reference
+    for bound in reference:
+        found = own.over(bound.arm, "baseline")
+        assert (found.arm, found.seeds) == (bound.arm, bound.seeds)
+        for name in ("gain", "lower", "upper", "standard_error", "spread", "noise"):
+            assert getattr(found, name) == pytest.approx(getattr(bound, name), rel=1e-12)
 
 
 def test_a_weighted_contrast_by_hand():
-    """(1, -0.25, -0.75): gain is the weighted loss with its sign, SE = s sqrt(sum w^2 / S)."""
+    """Arm 1 over a mean of two others: it leans on what arm 3 shows against the same mean."""
     values = noise(3)
     own = contrasts(values)
-    bound = own.weighted("iso", {"arm 1": 1.0, "baseline": -0.25, "arm 2": -0.75})
-    loss = values[1] - 0.25 * values[0] - 0.75 * values[2]
-    s = pooled_error(own.blocks) / math.sqrt(2 / 5)
-    error = s * math.sqrt((1 + 0.25**2 + 0.75**2) / 5)
+    bound = own.weighted("arm 1", {"arm 1": 1.0, "baseline": -0.25, "arm 2": -0.75})
+    scale, mean = -100 / values[0].mean(), 0.25 * values[0] + 0.75 * values[2]
+    loss, other = scale * (values[1] - mean), scale * (values[3] - mean)
+    w = max((2 * other.var(ddof=1) + 4 * loss.var(ddof=1)) / 6, loss.var(ddof=1))
+    error = math.sqrt(w / 5)
     assert bound.standard_error == pytest.approx(error)
-    assert bound.gain == pytest.approx(-100 * loss.mean() / values[0].mean())
-    assert bound.lower == pytest.approx(bound.gain - dunnett(0.05, 3, 12) * error)
-    assert bound.upper == pytest.approx(bound.gain + student(0.05, 12) * error)
+    assert bound.gain == pytest.approx(loss.mean())
+    assert bound.lower == pytest.approx(bound.gain - student(0.05 / 3, 6) * error)
+    assert bound.upper == pytest.approx(bound.gain + student(0.05, 6) * error)
+
+
+def test_each_reference_has_a_set_of_contrasts_of_its_own():
+    """The default is noisy: what is compared with it leans on that, what is compared with arm 1 does not."""
+    values = noise(4, arms=6)
+    values[0] += 50 * np.random.default_rng(5).normal(0, 0.01, 5)
+    own = contrasts(values)
+    assert own.over("arm 2", "arm 1").noise < own.over("arm 2", "baseline").noise / 100
+
+
+def test_arms_that_run_no_more_still_tell_of_the_noise_of_what_is_compared_with_the_default():
+    values = noise(6, arms=3)
+    gone = {"gone": Bound(arm="gone", gain=0.0, lower=-1.0, upper=0.2, standard_error=1.0, spread=1e6)}
+    alone, leaning = contrasts(values), contrasts(values, before=gone)
+    spread = alone.over("arm 2", "baseline").spread
+    expected = (2 * (spread + 1e6) / 2 + 4 * alone.over("arm 1", "baseline").spread) / 6
+    assert leaning.over("arm 1", "baseline").noise == pytest.approx(expected)
+    assert leaning.over("arm 1", "arm 2") == alone.over("arm 1", "arm 2")
 
 
 def test_weights_that_do_not_sum_to_0_are_refused():
@@ -85,10 +110,23 @@ def test_tukeys_interval_equals_scipy_in_the_unblocked_equivalent():
     assert width == pytest.approx((interval.high[0, 1] - interval.low[0, 1]) / 2, rel=1e-4)
 
 
-def test_among_is_tukey_with_the_blocked_error():
-    own = contrasts(noise(6))
-    bound = own.among("arm 1", "arm 2", 4)
-    width = tukey(0.05, 4, 12) * pooled_error(own.blocks)
+def test_among_is_tukey_with_the_blocked_error_of_the_family():
+    values = noise(6, arms=5)
+    values[4] *= 1.5  # of another factor, and noisier
+    own = contrasts(values)
+    bound = own.among("arm 1", "arm 2", ("baseline", "arm 1", "arm 2", "arm 3"), 4)
+    error = pooled_error(100 * values[:4] / values[0].mean())
+    width = tukey(0.05, 4, 12) * error
+    assert told(bound) == pytest.approx((bound.gain, bound.gain - width, bound.gain + width))
+
+
+def test_among_arms_whose_noise_differs_is_the_pairs_own_t_with_bonferronis_correction():
+    values = noise(6)
+    values[3] += 1000 * np.random.default_rng(1).normal(0, 0.01, 5)
+    own = contrasts(values)
+    bound = own.among("arm 1", "arm 2", ALL, 4)
+    gains = own.per_seed({"arm 1": 1.0, "arm 2": -1.0})
+    width = student(0.05 / 12, 4) * gains.std(ddof=1) / math.sqrt(5)
     assert told(bound) == pytest.approx((bound.gain, bound.gain - width, bound.gain + width))
 
 
@@ -98,7 +136,7 @@ def test_the_order_of_arms_and_seeds_changes_nothing(seed, order, places):
     values = noise(seed)
     rows = [0, *order]
     moved = contrasts(values[rows][:, places], ("baseline", *(f"arm {row}" for row in order)))
-    for method in (lambda c: c.over("arm 1", "arm 3"), lambda c: c.among("arm 2", "baseline", 4)):
+    for method in (lambda c: c.over("arm 1", "arm 3"), lambda c: c.among("arm 2", "baseline", ALL, 4)):
         assert told(method(moved)) == pytest.approx(told(method(contrasts(values))), abs=1e-9)
 
 
@@ -123,9 +161,10 @@ def test_a_shift_of_a_seed_that_keeps_the_baselines_mean_changes_nothing(seed):
 @given(seed=SEEDS)
 def test_swapping_two_arms_turns_the_sign(seed):
     own = contrasts(noise(seed), tried=1)  # one variation: both bounds are Student's
-    there, back = own.over("arm 1", "arm 2"), own.over("arm 2", "arm 1")
+    pair = contrasts(noise(seed)[1:3])  # of more arms each reference has its own contrasts to lean on
+    there, back = pair.over("arm 1", "baseline"), pair.over("baseline", "arm 1")
     assert told(back) == pytest.approx((-there.gain, -there.upper, -there.lower))
-    tukeys = own.among("arm 1", "arm 2", 4), own.among("arm 2", "arm 1", 4)
+    tukeys = own.among("arm 1", "arm 2", ALL, 4), own.among("arm 2", "arm 1", ALL, 4)
     assert told(tukeys[1]) == pytest.approx((-tukeys[0].gain, -tukeys[0].upper, -tukeys[0].lower))
 
 
@@ -135,13 +174,15 @@ def test_an_equal_arm_is_exactly_0_and_no_variance_does_not_divide():
     assert contrasts(values).over("arm 1", "baseline").gain == 0.0
     with np.errstate(divide="raise", invalid="raise"):
         still = contrasts([[2.0, 2.1]] * 3)
-        assert told(still.over("arm 1", "baseline")) == told(still.among("arm 1", "arm 2", 3)) == (0, 0, 0)
+        assert (
+            told(still.over("arm 1", "baseline")) == told(still.among("arm 1", "arm 2", ALL, 3)) == (0, 0, 0)
+        )
         assert told(still.over("arm 1", "arm 1")) == (0, 0, 0)
 
 
 def test_one_seed_has_no_bounds():
     one = contrasts([[2.0], [1.9]])
-    for bound in (one.over("arm 1", "baseline"), one.among("arm 1", "baseline", 2)):
+    for bound in (one.over("arm 1", "baseline"), one.among("arm 1", "baseline", ALL, 2)):
         assert told(bound) == pytest.approx((5.0, -math.inf, math.inf))
 
 

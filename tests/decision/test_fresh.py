@@ -17,7 +17,7 @@ from bios_sweep.decision.finding import (
     FreshTest,
     Margin,
 )
-from bios_sweep.decision.fresh import KEEP_CLAIMED, NOT_REPLICATED, TOO_SMALL, judge_fresh
+from bios_sweep.decision.fresh import KEEP_CLAIMED, NOT_REPLICATED, SIZE_OPEN, TOO_SMALL, judge_fresh
 from bios_sweep.decision.sentences import sentence
 from bios_sweep.decision.table import Outcome, ResultTable
 from bios_sweep.study.scenario import Metric
@@ -83,7 +83,7 @@ def test_a_better_level_refines_by_its_gain_over_its_rival_not_over_the_default(
 
 @pytest.mark.parametrize(
     ("gain", "noise", "reason"),
-    [(0.0, 0.05, NOT_REPLICATED), (0.3, 0.05, TOO_SMALL), (0.8, 2.0, NOT_REPLICATED)],
+    [(0.0, 0.05, NOT_REPLICATED), (0.3, 0.05, TOO_SMALL), (0.4, 0.15, SIZE_OPEN), (0.8, 2.0, NOT_REPLICATED)],
 )
 def test_what_is_not_shown_better_by_the_margin_is_inconclusive(gain, noise, reason):
     found = judge(asked(SUPERIOR), table(noise=noise, new=gain))

@@ -1,220 +1,165 @@
 """How often the rule is right: simulated sweeps against the error rates it promises.
 
-Each sweep has a true gain per arm and Gaussian (or t5, or skewed) noise per trial on top of a shift
-that all arms of a seed share. The gain sits on an inner level, so that no edge interferes.
+Each sweep has a true gain per level and normal (or t5, or skewed) noise per trial on top of a shift that all
+arms of a seed share. The gain sits on an inner level, so that no edge interferes.
 """
 
 from __future__ import annotations
 
 import math
 import os
-from collections import Counter
-from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy import stats
 
-from bios_sweep.decision import bounds, contrasts
-from bios_sweep.decision.finding import FactorLevels
-from bios_sweep.decision.gates import margin_of
-from bios_sweep.decision.table import Outcome, ResultTable
-from bios_sweep.decision.verdicts import confirm_candidate, screen
-from bios_sweep.study.design import DecisionRule
-from bios_sweep.study.scenario import Metric
-from bios_sweep.vocabulary import Status, Word
+from tests.decision.simulated import (
+    ALPHA,
+    CANDIDATE,
+    DEFAULT_LOOKS,
+    DELTA,
+    World,
+    allowed,
+    normal,
+    own_alone,
+    skewed,
+    t5,
+    words,
+)
 
-DELTA = 0.5
-LOSS = 2.0
-# k, seeds, sigma in percent; null: confirm, refine; gain = Delta: confirm; gain = 2 Delta: refine
+# levels, seeds, sigma in percent; without an effect: confirm; a gain of two margins: refine
 FLOORS = {
-    (4, 3, 0.2): (0.71, 0.002, 0.048, 0.976),
-    (4, 5, 0.2): (0.954, 0.001, 0.050, 1.00),
-    (4, 5, 0.35): (0.42, 0.002, 0.045, 0.961),
-    (4, 8, 0.35): (0.70, 0.002, 0.045, 0.999),
-    (11, 5, 0.2): (0.914, 0.002, 0.048, 1.00),
+    (4, 3, 0.2): (0.499, 0.897),
+    (4, 5, 0.2): (0.869, 1.000),
+    (4, 5, 0.35): (0.297, 0.856),
+    (4, 8, 0.35): (0.596, 0.991),
+    (11, 5, 0.2): (0.751, 0.994),
 }
-NORMAL_RUN = [(4, 3, 0.2), (4, 5, 0.2), (4, 5, 0.35), (11, 5, 0.2)]
-SWEEPS = 600
+DESIGN = {  # the same of looks at 3, 5 and 8 seeds with five fresh ones, and the trials without an effect
+    (4, 0.2): (0.951, 1.000, 23.3),
+    (4, 0.35): (0.372, 0.938, 32.7),
+    (11, 0.2): (0.898, 1.000, 54.8),
+    (11, 0.35): (0.186, 0.878, 77.2),
+}
 MANY = int(os.environ.get("BIOS_SWEEP_SIMULATIONS", "4000"))
+ONE_LOOK = [
+    pytest.param(*cell, draw, id=f"{cell}-{draw.__name__}")
+    for cell in FLOORS
+    for draw in (normal, t5, skewed)
+]
 
 
-def normal(random, size):
-    return random.standard_normal(size)
+def inner(k, margins):
+    """A gain of so many margins on the first inner level."""
+    gains = [0.0] * k
+    gains[1] = margins * DELTA
+    return tuple(gains)
 
 
-def t5(random, size):
-    return random.standard_t(5, size) / math.sqrt(5 / 3)
+def one_look(k, seeds, sigma, margins, draw=normal, sweeps=MANY, **rule):
+    sigmas = (sigma,) * (k + 1)
+    world = World(gains=inner(k, margins), sigma=sigmas, looks=(seeds,), fresh=seeds, draw=draw)
+    return words(world, sweeps, **rule)
 
 
-def skewed(random, size):
-    return random.exponential(1.0, size) - 1.0
+def three_looks(k, sigma, margins, sweeps=MANY, **rule):
+    return words(World(gains=inner(k, margins), sigma=(sigma,) * (k + 1)), sweeps, **rule)
 
 
-def factor_of(k):
-    """k levels around the default, the first inner one at index 1."""
-    below = (k + 1) // 2
-    levels = tuple(2.0**power for power in (*range(-below, 0), *range(1, k - below + 1)))
-    names = tuple(f"x{level:g}" for level in levels)
-    return FactorLevels(name="learning_rate", default=1.0, arms=names, levels=levels, labels=names)
-
-
-def trained(gains, seeds, sigma, random, draw, arms):
-    """Losses of the given arms at so many seeds; `untouched` makes the study sensitive."""
-    percent = (
-        random.normal(0, 2.0, seeds) + sigma * draw(random, (len(gains), seeds)) - np.array(gains)[:, None]
-    )
-    values = LOSS * (1 + percent / 100)
-    outcomes = {
-        (arm, seed): Outcome(status=Status.COMPLETED, value=float(values[row, seed]))
-        for row, arm in enumerate(arms)
-        for seed in range(seeds)
-    }
-    return ResultTable(
-        arms=arms, seeds=tuple(range(seeds)), outcomes=outcomes, metric=Metric(), untouched=2 * LOSS
-    )
-
-
-def first_seeds(table, look):
-    """What a look sees."""
-    return replace(table, seeds=table.seeds[:look])
-
-
-def sweep(k, looks, sigma, gain, random, draw=normal, fresh_seeds=None):
-    """One sweep from screening to its word; the states `candidate` and `undecided` are told too."""
-    rule, factor = DecisionRule(looks=looks), factor_of(k)
-    gains = np.zeros(k + 1)
-    gains[2] = gain  # the arm of level index 1
-    arms = ("baseline", *factor.arms)
-    whole = trained(gains, looks[-1], sigma, random, draw, arms)
-    for look in looks:
-        seen = first_seeds(whole, look)
-        finding = screen(seen, [factor], rule)[factor.name]
-        if finding.state != Word.UNDECIDED:
-            break
-    words = [finding.state]
-    if finding.state == Word.CANDIDATE:
-        own = gains[arms.index(finding.best)]
-        again = trained((0.0, own), fresh_seeds or looks[-1], sigma, random, draw, ("baseline", finding.best))
-        margin = margin_of(seen, rule)
-        words.append(confirm_candidate(again, finding.best, factor.name, margin, rule.alpha).state)
-    return words
-
-
-def rates(k, looks, sigma, gain, sweeps, draw=normal, seed=7, fresh_seeds=None):
-    random = np.random.default_rng([seed, k, *looks, round(100 * sigma), round(100 * gain)])
-    words = Counter()
-    for _ in range(sweeps):
-        words.update(set(sweep(k, looks, sigma, gain, random, draw, fresh_seeds)))
-    return {word: words[word] / sweeps for word in (Word.CONFIRM, Word.CANDIDATE, Word.REFINE)}
-
-
-def spread(share, sweeps, errors=4):
-    """Monte-Carlo error; a share of 0 or 1 in a table may be off by half its last digit."""
+def near(measured, share, sweeps=MANY):
     share = min(max(share, 0.002), 0.998)
-    return errors * math.sqrt(share * (1 - share) / sweeps)
+    return abs(measured - share) <= 4 * math.sqrt(share * (1 - share) / sweeps) + 0.005
 
 
-def near(measured, share, sweeps):
-    return abs(measured - share) <= spread(share, sweeps) + 0.005
+@pytest.mark.parametrize(("k", "seeds", "sigma", "draw"), ONE_LOOK)
+def test_one_look_keeps_its_error_rates_whatever_the_noise_looks_like(k, seeds, sigma, draw):
+    null, edge = (one_look(k, seeds, sigma, margins, draw) for margins in (0, 1))
+    assert null.refine <= 0.01
+    assert null.candidate <= ALPHA
+    assert edge.confirm <= allowed(ALPHA, MANY)
 
 
-@pytest.mark.parametrize(("k", "seeds", "sigma"), NORMAL_RUN)
-def test_no_true_gain_confirms_as_often_as_promised_and_hardly_ever_refines(k, seeds, sigma):
-    confirm, refine, _, _ = FLOORS[k, seeds, sigma]
-    found = rates(k, (seeds,), sigma, 0.0, SWEEPS)
-    assert near(found[Word.CONFIRM], confirm, SWEEPS), found
-    assert found[Word.REFINE] <= refine + spread(refine, SWEEPS), found
-    assert found[Word.CANDIDATE] <= 0.05 + spread(0.05, SWEEPS), found
+@pytest.mark.parametrize(("k", "seeds", "sigma"), FLOORS)
+def test_one_look_decides_as_often_as_promised(k, seeds, sigma):
+    confirm, refine = FLOORS[k, seeds, sigma]
+    null, power = (one_look(k, seeds, sigma, margins) for margins in (0, 2))
+    assert near(null.confirm, confirm), null.confirm
+    assert near(power.refine, refine), power.refine
+    assert power.confirm <= 0.02
 
 
-@pytest.mark.parametrize(("k", "seeds", "sigma"), NORMAL_RUN)
-def test_a_gain_of_exactly_the_margin_is_falsely_confirmed_in_at_most_alpha(k, seeds, sigma):
-    confirm = FLOORS[k, seeds, sigma][2]
-    found = rates(k, (seeds,), sigma, DELTA, SWEEPS)
-    assert near(found[Word.CONFIRM], confirm, SWEEPS), found
+@pytest.mark.parametrize(("k", "sigma"), DESIGN)
+def test_the_default_design_keeps_its_promises(k, sigma):
+    confirm, refine, trials = DESIGN[k, sigma]
+    null, edge, power = (three_looks(k, sigma, margins) for margins in (0, 1, 2))
+    assert near(null.confirm, confirm), null.confirm
+    assert near(power.refine, refine), power.refine
+    assert null.trials.mean() == pytest.approx(trials, rel=0.02)
+    assert null.refine <= 0.01
+    assert null.candidate <= ALPHA
+    assert edge.confirm <= allowed(ALPHA, MANY)
 
 
-@pytest.mark.parametrize(("k", "seeds", "sigma"), NORMAL_RUN)
-def test_a_gain_of_two_margins_is_refined_as_often_as_promised(k, seeds, sigma):
-    refine = FLOORS[k, seeds, sigma][3]
-    found = rates(k, (seeds,), sigma, 2 * DELTA, SWEEPS)
-    assert near(found[Word.REFINE], refine, SWEEPS), found
-    assert found[Word.CONFIRM] <= 0.02
+def test_the_floors_of_the_smallest_useful_designs():
+    assert one_look(4, 5, 0.2, 0).confirm >= 0.85
+    assert three_looks(4, 0.2, 0).confirm >= 0.94
 
 
-def test_planned_looks_keep_the_error_rate():
-    """Three looks at alpha / 3 each: false candidates stay under alpha."""
-    found = rates(4, (3, 5, 8), 0.35, 0.0, SWEEPS, fresh_seeds=5)
-    assert found[Word.CANDIDATE] <= 0.041 + spread(0.041, SWEEPS), found
-    assert near(found[Word.CONFIRM], 0.51, SWEEPS), found
+# what the rates would be under another rule: each of these must be seen
 
 
-def test_without_the_correction_for_many_arms_the_null_candidates_exceed_their_rate(monkeypatch):
-    """The meta-test: the same simulation must see what an uncorrected t does."""
-    kept = rates(11, (5,), 0.35, 0.0, SWEEPS)[Word.CANDIDATE]
-    monkeypatch.setattr(contrasts, "dunnett", lambda alpha, k, nu: bounds.student(alpha, nu))
-    broken = rates(11, (5,), 0.35, 0.0, SWEEPS)[Word.CANDIDATE]
-    allowed = 0.05 + spread(0.05, SWEEPS)
-    assert kept <= allowed < broken
+def test_contrasts_that_lean_on_nothing_confirm_a_default_too_rarely():
+    assert one_look(4, 5, 0.2, 0, error=own_alone).confirm < 0.85
 
 
-def test_without_a_margin_of_error_the_false_confirmations_exceed_theirs(monkeypatch):
-    """The other meta-test: an upper bound at half its width confirms a gain that matters too often."""
-    monkeypatch.setattr(contrasts, "student", lambda alpha, nu: 0.5 * float(stats.t.ppf(1 - alpha, nu)))
-    monkeypatch.setattr(contrasts, "dunnett", lambda alpha, k, nu: 2.34)
-    broken = rates(4, (5,), 0.2, DELTA, SWEEPS)[Word.CONFIRM]
-    assert broken > 0.05 + spread(0.05, SWEEPS)
+def test_without_the_correction_for_many_levels_candidates_without_an_effect_exceed_their_rate():
+    assert one_look(11, 5, 0.35, 0, correct=False).candidate > allowed(ALPHA, MANY)
 
 
-def test_looking_after_every_seed_exceeds_the_rate_that_planned_looks_keep():
-    """The third meta-test: the same noise, tested at every number of seeds as if each were the only look."""
-    factor, random, broken = factor_of(4), np.random.default_rng(11), 0
-    arms = ("baseline", *factor.arms)
-    for _ in range(SWEEPS):
-        whole = trained(np.zeros(5), 8, 0.35, random, normal, arms)
-        states = {
-            screen(first_seeds(whole, look), [factor], DecisionRule(looks=(look,)))[factor.name].state
-            for look in range(3, 9)
-        }
-        broken += Word.CANDIDATE in states
-    kept = rates(4, (3, 5, 8), 0.35, 0.0, SWEEPS, fresh_seeds=5)[Word.CANDIDATE]
-    allowed = 0.05 + spread(0.05, SWEEPS)
-    assert kept <= allowed < broken / SWEEPS, (kept, broken / SWEEPS)
+def test_three_looks_at_the_whole_alpha_confirm_a_gain_that_matters_too_often():
+    assert three_looks(4, 0.2, 1, divide=False).confirm > allowed(ALPHA, MANY)
+
+
+def test_looking_after_every_seed_confirms_a_gain_that_matters_too_often():
+    world = World(gains=inner(4, 1), sigma=(0.2,) * 5, looks=tuple(range(3, 13)))
+    assert words(world, MANY, divide=False).confirm > 0.08
+
+
+def test_without_exclusion_a_study_costs_a_fifth_more_and_decides_no_more_often():
+    excluding, running = three_looks(4, 0.2, 0), three_looks(4, 0.2, 0, excludes=False)
+    assert running.trials.mean() > 1.2 * excluding.trials.mean()
+    assert running.confirm <= excluding.confirm
+
+
+def test_a_candidate_of_a_true_gain_is_the_level_that_has_it():
+    found = three_looks(4, 0.2, 2)
+    assert np.mean(found.chosen[found.state == CANDIDATE] == 1) > 0.99
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("draw", [normal, t5, skewed])
-@pytest.mark.parametrize(("k", "seeds", "sigma"), list(FLOORS))
-def test_error_rates_hold_for_normal_heavy_tailed_and_skewed_noise(k, seeds, sigma, draw):
-    confirm, _, _, refine = FLOORS[k, seeds, sigma]
-    null = rates(k, (seeds,), sigma, 0.0, MANY, draw)
-    edge = rates(k, (seeds,), sigma, DELTA, MANY, draw)
-    power = rates(k, (seeds,), sigma, 2 * DELTA, MANY, draw)
+@pytest.mark.parametrize(("k", "seeds", "sigma", "draw"), ONE_LOOK)
+def test_the_table_of_one_look_heavy_tailed_and_skewed_noise(k, seeds, sigma, draw):
+    null, edge, power = (one_look(k, seeds, sigma, margins, draw) for margins in (0, 1, 2))
     print(
-        f"\n{draw.__name__:7} k={k} S={seeds} sigma={sigma}: null confirm {null[Word.CONFIRM]:.3f} "
-        f"refine {null[Word.REFINE]:.4f}; gain=Delta confirm {edge[Word.CONFIRM]:.4f}; "
-        f"gain=2 Delta refine {power[Word.REFINE]:.3f}"
+        f"\n| {draw.__name__} | {k} | {seeds} | {sigma} | {null.confirm:.3f} | {null.refine:.4f} | "
+        f"{edge.confirm:.4f} | {power.refine:.3f} |",
+        end="",
     )
-    assert null[Word.REFINE] <= 0.01
-    assert edge[Word.CONFIRM] <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / MANY)
-    if draw is normal:
-        assert near(null[Word.CONFIRM], confirm, MANY)
-        assert near(power[Word.REFINE], refine, MANY)
+    assert null.refine <= 0.01
+    assert edge.confirm <= allowed(ALPHA, MANY)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize(("sigma", "null", "false"), [(0.2, 0.97, 0.040), (0.35, 0.51, 0.026)])
-def test_the_three_look_design_keeps_its_promises(sigma, null, false):
-    quiet = rates(4, (3, 5, 8), sigma, 0.0, MANY, fresh_seeds=5)
-    edge = rates(4, (3, 5, 8), sigma, DELTA, MANY, fresh_seeds=5)
+@pytest.mark.parametrize(("k", "sigma"), DESIGN)
+def test_the_table_of_the_three_look_design(k, sigma):
+    null, edge, power = (three_looks(k, sigma, margins) for margins in (0, 1, 2))
+    running = three_looks(k, sigma, 0, excludes=False)
     print(
-        f"\nlooks 3/5/8 sigma={sigma}: null confirm {quiet[Word.CONFIRM]:.3f} "
-        f"candidate {quiet[Word.CANDIDATE]:.4f} "
-        f"refine {quiet[Word.REFINE]:.4f}; gain=Delta confirm {edge[Word.CONFIRM]:.4f}"
+        f"\n| {k} | {sigma} | {null.confirm:.3f} | {null.candidate:.4f} | {null.refine:.4f} | "
+        f"{null.trials.mean():.1f} ({running.trials.mean():.1f}) | {edge.confirm:.4f} | "
+        f"{edge.trials.mean():.1f} | {power.refine:.3f} |",
+        end="",
     )
-    assert near(quiet[Word.CONFIRM], null, MANY)
-    assert near(edge[Word.CONFIRM], false, MANY)
-    assert quiet[Word.REFINE] <= 0.01
+    assert edge.confirm <= allowed(ALPHA, MANY)
+    assert DEFAULT_LOOKS == (3, 5, 8)

@@ -70,9 +70,9 @@ def suggested(study, folder, world=WORLD, elsewhere=()):
     return suggest(*finished(study, folder, world), elsewhere)
 
 
-def bound(gain, error, arm="a"):
+def bound(gain, error, arm="a", seeds=4):
     return Bound(
-        arm=arm, gain=gain, lower=gain - 2 * error, upper=gain + 2 * error, standard_error=error, pooled=True
+        arm=arm, gain=gain, lower=gain - 2 * error, upper=gain + 2 * error, standard_error=error, seeds=seeds
     )
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bios_sweep.claims import REPEAT
-from bios_sweep.decision.bounds import dunnett
+from bios_sweep.decision.bounds import student
 from bios_sweep.decision.costs import CostRatio
 from bios_sweep.procedure.machine import state_of
 from bios_sweep.procedure.questions import SEARCH, factor_names, levels_of
@@ -146,8 +146,7 @@ def test_the_second_look_corrects_for_all_that_was_tried():
     bounds = by_factor(source.state.screening)["lora_rank"].bounds
     assert len(bounds) == 4
     for bound in bounds:
-        assert bound.pooled
-        width = dunnett(0.05 / 2, 8, 4 * 4)  # eight were tried; four arms are left to estimate the noise
+        width = student(0.05 / 2 / 8, bound.seeds + 1)  # eight were tried, four are left
         assert (bound.gain - bound.lower) / bound.standard_error == pytest.approx(width)
 
 

@@ -114,6 +114,19 @@ def test_run_again_it_runs_nothing(name, folder, capsys):
     ]
 
 
+@pytest.mark.parametrize("name", SWEEPS)
+def test_it_is_finished_under_the_rule_it_began_with_and_says_so(name, folder, capsys):
+    """Its plan says no version; the same command goes on with it instead of beginning another sweep."""
+    assert bios_sweep.open(folder / name).plan.study.decision.version == 1
+    plan = prepare(Invocation(overrides=(*SWEEPS[name], *HERE, f"workspace={name}"))).plan
+    assert (folder / name / "sweeps" / plan.sweep_id).is_dir()
+    assert (
+        prepare(Invocation(overrides=(*SWEEPS[name], *HERE, "workspace=new"))).plan.sweep_id != plan.sweep_id
+    )
+    caveats = answer(capsys, "report", f"workspace={name}")["caveats"]
+    assert any(line.startswith("judged by version 1 of the decision rule") for line in caveats)
+
+
 def test_its_tuned_file_is_served(folder):
     (file,) = folder.glob("simulated/sweeps/*/bios_defaults.json")
     assert defaults.read_tuned(file).values == {"learning_rate": 0.001}

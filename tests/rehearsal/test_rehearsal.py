@@ -28,6 +28,7 @@ from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import build_plan
 from bios_sweep.study.scenario import Metric
 from bios_sweep.vocabulary import Status
+from tests.decision import simulated
 from tests.probe import HEAVY, loaded, verb
 
 LITTLE = 0.2  # noise in percent at which the decision rule was checked
@@ -35,8 +36,12 @@ MUCH = 0.35
 SECONDS = 1e-3  # per training example
 
 
-def plan_of(*words, sweep="learning_rate"):
-    return prepare(Invocation(overrides=(f"sweeps={sweep}", "model=planted", *words))).plan
+MARGIN = (f"decision.margin_percent={simulated.DELTA}", "decision.margin_share=0.05")
+DESIGN = ("decision.looks=[5]", *MARGIN)
+
+
+def plan_of(*overrides, sweep="learning_rate"):
+    return prepare(Invocation(overrides=(f"sweeps={sweep}", "model=planted", *overrides))).plan
 
 
 def by_effect(plan, noise=LITTLE, *, claim=None, **options):
@@ -51,22 +56,44 @@ def near(share, promised, errors=4.0):
 # --- the chances
 
 
+def in_numpy(margins, sigma, looks):
+    """The same study on 20 000 simulated sweeps: its planted level is the first one below the default."""
+    gains = (0.0, margins * simulated.DELTA, 0.0, 0.0)
+    return simulated.words(simulated.World(gains=gains, sigma=(sigma,) * 5, looks=looks), 20_000)
+
+
 def test_a_right_default_is_confirmed_as_often_as_the_rule_promises():
-    null = by_effect(plan_of(), sweeps=400, effects=(0.0,))[0.0]
-    assert near(null.confirm, 0.954)
+    null = by_effect(plan_of(*DESIGN), sweeps=400, effects=(0.0,))[0.0]
+    assert near(null.confirm, in_numpy(0, LITTLE, (5,)).confirm)
     assert null.refine.count <= 4
     assert null.wrong.count == null.refine.count
 
 
-@pytest.mark.slow
-def test_more_noise_leaves_more_open():
-    assert near(by_effect(plan_of(), MUCH, sweeps=300, effects=(0.0,))[0.0].confirm, 0.42)
-
-
 def test_a_default_that_a_level_beats_by_the_margin_is_falsely_confirmed_in_about_alpha():
-    row = by_effect(plan_of(), sweeps=400, effects=(1.0,))[1.0]
+    row = by_effect(plan_of(*DESIGN), sweeps=400, effects=(1.0,))[1.0]
     assert near(row.confirm, 0.05)
     assert row.wrong == row.confirm
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("looks", [(5,), (3, 5, 8)])
+@pytest.mark.parametrize("noise", [LITTLE, MUCH])
+def test_chances_and_trials_are_those_of_simulated_sweeps_within_two_points(noise, looks):
+    plan = plan_of(*MARGIN, f"decision.looks=[{','.join(map(str, looks))}]")
+    rows = by_effect(plan, noise, sweeps=3000, effects=(0.0, 1.0, 2.0))
+    for effect, row in rows.items():
+        found = in_numpy(effect, noise, looks)
+        assert row.confirm.value == pytest.approx(found.confirm, abs=0.02), effect
+        assert row.refine.value == pytest.approx(found.refine, abs=0.02), effect
+        fresh = 10 * found.candidate  # the default and the candidate at five seeds
+        assert row.trials == pytest.approx(found.trials.mean() + fresh, rel=0.02), effect
+
+
+@pytest.mark.slow
+def test_more_noise_leaves_more_open():
+    confirm = in_numpy(0, MUCH, (5,)).confirm
+    assert near(by_effect(plan_of(*DESIGN), MUCH, sweeps=300, effects=(0.0,))[0.0].confirm, confirm)
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from matplotlib.text import Text
 
 from bios_sweep.audit.rollup import RollUpRow
 from bios_sweep.decision.claims.evidence import INSENSITIVE, MORE_SEEDS
+from bios_sweep.decision.finding import EDGE
 from bios_sweep.decision.fresh import KEEP_DEFAULT, TOO_SMALL
 from bios_sweep.decision.frontier import FrontierPoint
 from bios_sweep.decision.rows import Estimate, RateRow
@@ -523,7 +524,10 @@ def test_advice_never_goes_beyond_the_verdict(changes, step, why):
 def test_an_open_question_says_what_would_decide_it():
     verdict = verdict_of(reasons=(INSENSITIVE(), MORE_SEEDS(seeds=9)))
     assert next_step(verdict) == "about 9 seeds would decide at this noise (a new study on fresh seeds)"
-    assert next_step(replace(verdict, extend="bios-sweep run x")) == "the best level ends the grid: extend it"
+    ladder = replace(verdict, extend="bios-sweep run x")
+    assert next_step(ladder) == "the best of a level ends its ladder: extend it"
+    grid = replace(ladder, reasons=(EDGE(level=64), *verdict.reasons))
+    assert next_step(grid) == "the best level ends the grid: extend it"
     assert next_step(replace(verdict, verdict="confirm")) == ""
     small = TOO_SMALL(then=KEEP_DEFAULT())  # shown, so not "neither shown nor excluded"
     assert next_step(replace(verdict, reasons=(small,))) == "better, by less than matters; keep the default"

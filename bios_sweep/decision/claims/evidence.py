@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from bios_sweep.claims import Claim
-from bios_sweep.decision.bounds import Bound, pooled_error, student
+from bios_sweep.decision.bounds import Bound, student
 from bios_sweep.decision.contrasts import Contrasts
 from bios_sweep.decision.costs import CostRatio
 from bios_sweep.decision.finding import EDGE, FactorLevels, Finding, FreshTest, Margin
@@ -34,6 +34,7 @@ class Evidence:
     was not timed is missing. durations: multiple of the default's steps -> arm, 1.0 being the baseline.
     gained: gain of the default over the untouched model per seed, percent, shape (S,), None if unknown.
     sensitive: whether something in the study could be seen to be worse. diverged: arms that diverged.
+    excluded: of the question, arms that an earlier look showed to gain less than the margin, with that bound.
     """
 
     contrasts: Contrasts
@@ -44,6 +45,7 @@ class Evidence:
     gained: tuple[float, ...] | None
     sensitive: bool
     diverged: frozenset[str]
+    excluded: Mapping[str, Bound] = field(default_factory=dict)
 
     @property
     def baseline(self) -> str:
@@ -57,11 +59,13 @@ class Evidence:
 
     def gain(self, arm: str) -> Bound:
         """The gain of an arm over the default, percent of the default's mean."""
+        if arm in self.excluded:
+            return self.excluded[arm]
         return self.contrasts.over(arm, self.baseline)
 
     def finite(self, levels: FactorLevels) -> list[str]:
         """The factor's arms that never diverged."""
-        return [arm for arm in levels.arms if self.contrasts.has(arm)]
+        return [arm for arm in levels.arms if self.contrasts.has(arm) or arm in self.excluded]
 
 
 def claimed_arm(claim: Claim, levels: FactorLevels, evidence: Evidence) -> str | None:
@@ -84,7 +88,7 @@ def modest(better: Sequence[str], gains: Mapping[str, Bound], levels: FactorLeve
 def planned(bound: Bound) -> Bound:
     """The bound of a contrast that the claim named, not the data: nothing was chosen, so Student below.
 
-    Dunnett's correction pays for picking a level among those tried; a claim about one level picks none.
+    The correction pays for picking a level among those tried; a claim about one level picks none.
     """
     return replace(bound, lower=2.0 * bound.gain - bound.upper)
 
@@ -138,11 +142,16 @@ def open_gain(bound: Bound, evidence: Evidence, kind: Kind = OPEN_GAIN) -> Reaso
 
 
 def more_seeds(open_bounds: Sequence[Bound], evidence: Evidence) -> Reason:
-    """About how many seeds would decide at this noise; an estimate from the present gains."""
-    blocks, rule = evidence.contrasts.blocks, evidence.rule
-    sigma = pooled_error(blocks) * math.sqrt(len(blocks.seeds) / 2.0)
-    width = sigma * student(rule.alpha / len(rule.looks), 30) * math.sqrt(2.0)
-    distance = min(abs(evidence.margin.percent - bound.gain) for bound in open_bounds)
-    if distance * 10 < width / math.sqrt(len(blocks.seeds)):
-        return NEAR_THE_MARGIN()
-    return MORE_SEEDS(seeds=max(len(blocks.seeds) + 1, math.ceil((width / distance) ** 2)))
+    """About how many seeds would decide at this noise; an estimate from the present gains.
+
+    What the evaluation set adds to a bound (`Bound.clusters`) no seed takes away.
+    """
+    rule, now = evidence.rule, len(evidence.seeds)
+    quantile = student(rule.alpha / len(rule.looks), 30)
+    needed = now + 1
+    for bound in open_bounds:
+        width, distance = quantile * math.sqrt(bound.noise), abs(evidence.margin.percent - bound.gain)
+        if distance * 10 < width / math.sqrt(now):
+            return NEAR_THE_MARGIN()
+        needed = max(needed, math.ceil((width / distance) ** 2))
+    return MORE_SEEDS(seeds=needed)

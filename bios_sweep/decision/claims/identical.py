@@ -7,6 +7,7 @@ from bios_sweep.decision.claims.optimum import judge_optimum
 
 JUDGEMENT = Judgement(
     judge=judge_optimum,
+    excludes=True,
     words=Words(
         confirmed="the repeated baseline agrees with itself",
         unmoved="nothing to choose: the default was held against itself",

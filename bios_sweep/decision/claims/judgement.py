@@ -62,7 +62,8 @@ class Judgement:
     judge: the finding on the shared seeds. confirmed: the sentence of a confirmation. limit: percent that its
     gain is held against, None for the margin. wrong_confirmation, wrong_refinement: whether the word, or
     serving a level, does harm where the truth is known. smaller_first: on which side of the default a
-    rehearsal plants its effect first; None: on either.
+    rehearsal plants its effect first; None: on either. excludes: whether an arm that is shown to gain less
+    than the margin is out for good, since nothing else is asked of it.
     """
 
     judge: Callable[[FactorLevels, Evidence], Finding]
@@ -72,6 +73,7 @@ class Judgement:
     wrong_confirmation: Callable[[Truth], bool] = too_good
     wrong_refinement: Callable[[Truth, Any], bool] = no_gain
     smaller_first: bool | None = None
+    excludes: bool = False
 
 
 def judgement_of(claim: Claim) -> Judgement:

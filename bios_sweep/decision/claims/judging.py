@@ -17,6 +17,7 @@ def judge_claim(claim: Claim, levels: FactorLevels, evidence: Evidence) -> Findi
     diverged = tuple(arm for arm in levels.arms if arm in evidence.diverged)
     bounds = tuple(evidence.gain(arm) for arm in evidence.finite(levels))
     finding = replace(finding, diverged=diverged, bounds=bounds, seeds=evidence.seeds)
+    finding = replace(finding, excluded=tuple(arm for arm in levels.arms if arm in evidence.excluded))
     if not evidence.sensitive and _rests_on_no_loss(finding):
         return replace(finding, state=Word.INCONCLUSIVE, test=None, reasons=(INSENSITIVE(),))
     left_open = finding.iso or finding.bound

@@ -16,10 +16,13 @@ def judge_optimum(levels: FactorLevels, evidence: Evidence) -> Finding:
     nearest = max(own, key=lambda bound: bound.upper)
     if nearest.upper < evidence.margin.percent:
         return _found(Word.CONFIRM, levels, nearest, *levels.one_sided([bound.arm for bound in own]))
-    better = [bound for bound in own if bound.lower > 0]
+    still_open = [
+        bound for bound in own if bound.upper >= evidence.margin.percent or not evidence.rule.excludes
+    ]
+    better = [bound for bound in still_open if bound.lower > 0]
     if not better:
-        leading = max(own, key=lambda bound: bound.gain)
-        reasons = (open_gain(nearest, evidence), more_seeds(own, evidence))
+        leading = max(still_open, key=lambda bound: bound.gain)
+        reasons = (open_gain(nearest, evidence), more_seeds(still_open, evidence))
         return _found(Word.UNDECIDED, levels, leading, *reasons)
     best = max(better, key=lambda bound: bound.gain)
     level = levels.level(best.arm)
@@ -35,4 +38,4 @@ def _found(
     return Finding(factor=levels.name, state=state, best=bound.arm, bound=bound, reasons=reasons, test=test)
 
 
-JUDGEMENT = Judgement(judge=judge_optimum)
+JUDGEMENT = Judgement(judge=judge_optimum, excludes=True)

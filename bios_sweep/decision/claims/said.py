@@ -27,6 +27,9 @@ class Said:
         self.claim, self.levels, self.finding, self.bound = claim, levels, finding, bound
         self.margin, self.level = margin, level
         self.seeds = len(finding.seeds)
+        early = [bound.seeds for bound in finding.bounds if bound.arm in finding.excluded]
+        least = min(early, default=self.seeds)
+        self.paired = f"{least} to {self.seeds}" if least < self.seeds else f"{self.seeds}"
         self.best = levels.label(bound.arm) if bound.arm in levels.arms else bound.arm
         self.claimed = claim.claimed(levels.default)
         self.default = value_text(self.claimed)
@@ -53,7 +56,7 @@ class Said:
 
     def runs(self) -> str:
         """What the bounds rest on: `5 paired seeds`; without pairs, that."""
-        return "unpaired seeds" if is_any(self.finding.reasons, UNPAIRED) else f"{self.seeds} paired seeds"
+        return "unpaired seeds" if is_any(self.finding.reasons, UNPAIRED) else f"{self.paired} paired seeds"
 
     def takes(self) -> str:
         """What the level in question costs."""

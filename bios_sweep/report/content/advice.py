@@ -6,10 +6,10 @@ from typing import Any
 
 from bios_sweep.decision.claims.evidence import MORE_SEEDS
 from bios_sweep.decision.claims.judgement import words_of
-from bios_sweep.decision.finding import BELOW, NOT_WORSE, SHARE, SUPERIOR
-from bios_sweep.decision.fresh import TOO_SMALL
+from bios_sweep.decision.finding import BELOW, EDGE, NOT_WORSE, SHARE, SUPERIOR
+from bios_sweep.decision.fresh import SIZE_OPEN, TOO_SMALL
 from bios_sweep.decision.statement import Verdict
-from bios_sweep.reasons import Kind
+from bios_sweep.reasons import Kind, is_any
 from bios_sweep.report.content.wording import clean, gain, number
 from bios_sweep.vocabulary import Word
 
@@ -124,9 +124,11 @@ def next_step(verdict: Verdict) -> str:
     """What would decide an open question; an empty string where nothing is open."""
     if verdict.verdict != Word.INCONCLUSIVE:
         return ""
-    if verdict.extend:
+    if verdict.extend and is_any(verdict.reasons, EDGE):
         return "the best level ends the grid: extend it"
-    for kind in (TOO_SMALL, MORE_SEEDS):
+    if verdict.extend:
+        return "the best of a level ends its ladder: extend it"
+    for kind in (TOO_SMALL, SIZE_OPEN, MORE_SEEDS):
         for reason in verdict.reasons:
             if reason.kind == kind:
                 return clean(reason)

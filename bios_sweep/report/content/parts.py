@@ -28,7 +28,7 @@ def frontier_points(plan: Plan, state: State) -> tuple[FrontierPoint, ...]:
     """Arms whose gain and cost are both known, cheapest first; the default among them at 0 % and 1."""
     bounds = {bound.arm: bound for finding in state.screening.values() for bound in finding.bounds}
     name = plan.baseline.name
-    bounds[name] = Bound(arm=name, gain=0.0, lower=0.0, upper=0.0, standard_error=0.0, pooled=True)
+    bounds[name] = Bound(arm=name, gain=0.0, lower=0.0, upper=0.0, standard_error=0.0)
     costs = {name: CostRatio(arm=name, ratio=1.0, lower=1.0, upper=1.0), **state.costs}
     points = [
         FrontierPoint(

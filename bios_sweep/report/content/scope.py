@@ -9,11 +9,16 @@ from typing import Any
 from bios_sweep.decision.finding import Finding
 from bios_sweep.procedure.spending import Budgets
 from bios_sweep.report.content.held import asked_line, held_words
-from bios_sweep.study.design import Origin
+from bios_sweep.study.design import VERSION, Origin
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.scenario import EVALUATION, TRAIN, Cut, DataFacts
 
 SIDES = {TRAIN: "training", EVALUATION: "evaluation"}
+
+EARLIER_RULE = (
+    "judged by version 1 of the decision rule, under which this sweep began: one error for all arms, "
+    "and every arm of an open question runs on"
+)
 
 
 def scope_of(plan: Plan, finding: Finding, budgets: Budgets | None = None) -> str:
@@ -43,6 +48,8 @@ def caveats(plan: Plan) -> list[str]:
     lines = (
         [f"{doubt}; if so, run it without method.direction, no finished trial is repeated"] if doubt else []
     )
+    if plan.study.decision.version < VERSION:
+        lines.append(EARLIER_RULE)
     lines += [
         f"each variation changes one setting; all others stay at the baseline; {interactions}",
         f"arms compared: {len(plan.arms)} ({', '.join(arm.name for arm in plan.arms)})",

@@ -10,9 +10,11 @@ from typing import Any
 from bios_sweep.claims import JOINT, REPEAT
 from bios_sweep.decision.claims.judgement import judgement_of
 from bios_sweep.decision.finding import EDGE, FactorLevels
+from bios_sweep.decision.ladder import LADDER_EDGE
 from bios_sweep.decision.question import Question
 from bios_sweep.decision.statement import Verdict, make_verdict
 from bios_sweep.defaults.tuned import PROFILES, settings_for
+from bios_sweep.procedure.next_levels import climbed, extended
 from bios_sweep.procedure.questions import SEARCH, WINNER, factor_of, levels_of, questions
 from bios_sweep.procedure.refinement import serves_search
 from bios_sweep.procedure.served import UNFINISHED, own_cell, serves, stands_for
@@ -126,25 +128,39 @@ def search_verdict(plan: Plan, state: State, search: Search, winner: Arm) -> Ver
 
 
 def advised(plan: Plan, verdict: Verdict, command: str) -> Verdict:
-    """A verdict with its advice and, where its best level ends a grid that can grow, the command for it."""
+    """A verdict with its advice and, where its best ends a grid or a ladder, the command that extends it."""
     verdict = replace(verdict, advice=advice(verdict))
     factor = next((factor for factor in plan.study.factors if factor.name == verdict.factor), None)
-    if factor is None or is_any(verdict.reasons, UNTESTED) or not is_any(verdict.reasons, EDGE):
+    if factor is None or is_any(verdict.reasons, UNTESTED):
         return verdict
-    extend = f"{command} {shlex.quote(_one_level_more(factor, plan.study.baseline, verdict))}"
+    more = [shlex.quote(word) for word in _one_step_more(factor, plan.study.baseline, verdict)]
+    if not more:
+        return verdict
+    extend = " ".join((command, *more))
     return replace(verdict, extend=extend, reasons=(*verdict.reasons, EXTEND(command=extend)))
 
 
-def _one_level_more(factor: Factor, baseline: TrainingSettings, verdict: Verdict) -> str:
-    """The override that adds the next level beyond the best one: half of the lowest, twice the highest."""
-    kind = "multiply" if factor.multiply else "values"
-    listed = list(factor.multiply or factor.values)
-    higher = verdict.best_level > verdict.default
-    beyond = max(listed) * 2 if higher else min(listed) / 2
-    if factor.values and baseline.counts(factor.name):
-        beyond = max(1, int(beyond))
-    levels = [*listed, beyond] if higher else [beyond, *listed]
-    return f"sweeps.factors.{factor.name}.{kind}=[{','.join(f'{level:g}' for level in levels)}]"
+def _one_step_more(factor: Factor, baseline: TrainingSettings, verdict: Verdict) -> list[str]:
+    """The overrides that add the next level beyond the best one, and the next rung of a ladder."""
+    more = []
+    if is_any(verdict.reasons, EDGE):
+        grown = extended(factor, baseline, verdict.best_level)
+        kind = "multiply" if factor.multiply else "values"
+        more.append(f"sweeps.factors.{factor.name}.{kind}={_listed(grown.multiply or grown.values)}")
+    ends = {reason.facts["end"] for reason in verdict.reasons if reason.kind == LADDER_EDGE}
+    if ends and factor.nuisance is not None:
+        ladder = climbed(factor, baseline, ends).nuisance
+        path = f"sweeps.factors.{factor.name}.nuisance.{factor.nuisance.setting}"
+        stated = factor.nuisance.scale is not None
+        more += [f"~{path}.scale"] if stated else []
+        more.append(f"{'+' if stated else ''}{path}.multiply={_listed(ladder.multiply if ladder else ())}")
+    return more
+
+
+def _listed(levels: Sequence[float]) -> str:
+    """In at most six digits where they tell the number, else in all."""
+    short = {level: f"{level:g}" for level in levels}
+    return f"[{','.join(text if float(text) == level else repr(level) for level, text in short.items())}]"
 
 
 def settings_of(plan: Plan, state: State, goal: str) -> TrainingSettings:

@@ -38,6 +38,15 @@ class Stage(StrEnum):
     CONTROL = "control"
 
 
+class Seen(StrEnum):
+    """What of that which should be equal between arms a script was seen to have spent."""
+
+    EQUAL = "equal"  # what was asked of every arm, as far as that is a number
+    ALIKE = "alike"  # another number than was asked for, by the same ratio in every arm
+    DIFFERENT = "different"
+    NOT_SEEN = "not seen"
+
+
 class Failure(StrEnum):
     """Why an attempt or a trial failed. A loss that is not finite is no failure: the trial diverged."""
 

@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bios_sweep.checks import is_finite, is_whole, not_allowed, one_of, positive
+from bios_sweep.config.epochs import in_epochs
 from bios_sweep.defaults import Recommendation, Why, max_steps
 from bios_sweep.errors import ConfigError, InputError
 from bios_sweep.own_settings import Own
 from bios_sweep.settings import AUTO, DEFAULTS, FULL, HEURISTIC, KNOWN, TrainingSettings, key_of
-from bios_sweep.study.design import Budget, DecisionRule, Origin, Study
+from bios_sweep.study.design import EPOCHS, Budget, DecisionRule, Origin, Study
 from bios_sweep.study.factors import Cross, Factor, Nuisance, require_setting
 from bios_sweep.study.margins import GIVEN_MARGINS, margins_of
 from bios_sweep.study.metric_names import DIRECTIONS, ask_for, direction_of
@@ -31,6 +32,8 @@ def build_study(
         InputError: a value is not allowed; the message names its key.
     """
     baseline, origins = _baseline(values, recommendation, scenario.data.train_examples or None)
+    if values["budget"]["hold"] == EPOCHS:
+        baseline, origins = in_epochs(baseline, origins, scenario)
     seeds = _seeds(values)
     gpu_hours(values)
     rule = {name: value for name, value in values["decision"].items() if name != "gpu_hours"}

@@ -106,6 +106,17 @@ OWN_EXAMPLES = (
 
 
 REFUSED = (
+    Idle(
+        {"runs": among(OURS, PLANTED), "budget.hold": "epochs"},
+        {
+            "budget.hold": "epochs are held for a script that counts so; equal examples of one set are equal "
+            "epochs, so leave it at examples"
+        },
+    ),
+    Idle(
+        {"budget.hold": beyond("epochs")},
+        {"budget.epochs": "counts with budget.hold=epochs; add it, or give budget.max_steps instead"},
+    ),
     Idle({"runs": PLANTED}, dict.fromkeys(DATA_FILES, NO_DATA)),
     Idle({"runs": PLANTED, "data.kind": beyond("planted")}, dict.fromkeys(("data.kind", "data"), NO_DATA)),
     Idle({"runs": OURS, "data.kind": "embedded"}, dict.fromkeys(DATA_FILES, OWN_EXAMPLES)),
@@ -347,6 +358,10 @@ UNHEARD = (
         dict.fromkeys(
             ("seeds", "decision.looks", "decision.confirmation_seeds"), "decision.gpu_hours has it chosen"
         ),
+    ),
+    Idle(
+        {"budget.hold": "epochs", "budget.epochs": bool, "data.train_examples": bool},
+        {"budget.max_steps": "the steps are those of budget.epochs over data.train_examples"},
     ),
     Idle({"runs": SCRIPT}, {"budget.measurements": "the script measures when it likes"}),
     Idle({"runs": among(SCRIPT, PLANTED)}, {"budget.keep_adapters": "only our own training leaves adapters"}),

@@ -112,6 +112,7 @@ def make_verdict(
     arms: Sequence[str],
     hold: str,
     scope: str,
+    held: str = "",
     alpha: float,
     looks: int,
     limit: float | None = None,
@@ -125,7 +126,8 @@ def make_verdict(
 
     final: the finding that counts (the confirmation's where there was one). alpha: of the whole rule;
     the screening's bounds are at alpha / looks. limit: percent that the claim is held against, where it is
-    not the margin. metric: what was judged on, by its name; empty: a loss.
+    not the margin. held: what was equal, where that is not `hold`. metric: what was judged on, by its name;
+    empty: a loss.
     """
     stage = Stage.CONFIRMATION if final.fresh else Stage.SCREENING
     confidence = 1.0 - (alpha if stage == Stage.CONFIRMATION else alpha / looks)
@@ -135,7 +137,8 @@ def make_verdict(
         word, reasons = Word.INCONCLUSIVE, (*reasons, OPEN())
     if claim.by_loss and levels.name in WEIGHED and word in (Word.CONFIRM, Word.REFINE, Word.UNCONFIRMED):
         kind = BUDGETS_OPEN if hold in UNHELD else LOSS_ALONE
-        reasons = (*reasons, kind(metric=_judged_on(metric), hold=hold, budgets=UNHELD.get(hold, "")))
+        equal = held or hold
+        reasons = (*reasons, kind(metric=_judged_on(metric), hold=equal, budgets=UNHELD.get(hold, "")))
     if final.diverged:
         reasons = (*reasons, DIVERGED(arms=", ".join(final.diverged)))
     early = [bound for bound in screening.bounds if bound.arm in screening.excluded]

@@ -10,6 +10,7 @@ from bios_sweep import defaults
 from bios_sweep.checks import is_number, one_of
 from bios_sweep.config.build import build_study
 from bios_sweep.config.compose import Config, sweep_names
+from bios_sweep.config.epochs import with_epochs
 from bios_sweep.config.method import method_of
 from bios_sweep.config.stated import refuse_idle
 from bios_sweep.defaults import Recommendation
@@ -72,8 +73,9 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
     refuse_idle(config, verb)
     workspace = workspace_of(config)
     one_of("budget.keep_adapters", config.values["budget"]["keep_adapters"], POLICIES)
-    scenario, dataset, recommendation = _scenario(config.values, workspace, request, function)
-    study = build_study(config.values, sweep=config.sweep, scenario=scenario, recommendation=recommendation)
+    values = with_epochs(config.values)
+    scenario, dataset, recommendation = _scenario(values, workspace, request, function)
+    study = build_study(values, sweep=config.sweep, scenario=scenario, recommendation=recommendation)
     # who writes the default's own number out has said no more than `auto`
     recommended = {key_of(name): origin.recommended for name, origin in study.origins.items()}
     study = replace(study, origins=honest_origins(study))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from bios_sweep.decision.finding import Finding, FreshTest, Margin
 from bios_sweep.decision.fresh import judge_fresh
 from bios_sweep.decision.question import Question
+from bios_sweep.procedure.budgets import seen_budgets, without_equal_budget
 from bios_sweep.procedure.cell import Cell, Fresh, fresh_of, joined
 from bios_sweep.procedure.questions import WINNER
 from bios_sweep.procedure.served import OWN_RATE, done, retuned
@@ -16,6 +17,7 @@ from bios_sweep.procedure.together import combination_of, held_together
 from bios_sweep.reasons import Kind
 from bios_sweep.study.arms import Arm, duration_arm
 from bios_sweep.study.stages import confirmation_trials
+from bios_sweep.study.trials import TrialSpec
 from bios_sweep.vocabulary import Stage, Word
 
 NO_FRESH_SEEDS = Kind("no confirmation seeds: no value is served")
@@ -42,7 +44,7 @@ def confirmed(cell: Cell, state: State, candidates: Mapping[Question, Finding], 
         return state
     fresh = fresh_of(cell, trials)
     margins = {question: state.margins.get(question, margin) for question in candidates}
-    ended = done(cell, state, {**state.findings, **_judged(cell, candidates, tests, fresh, margins)})
+    ended = done(cell, state, {**state.findings, **_judged(cell, candidates, tests, fresh, margins, trials)})
     return held_together(cell, ended, candidates, together, fresh, margin)
 
 
@@ -86,6 +88,7 @@ def _judged(
     tests: Mapping[Question, FreshTest],
     fresh: Fresh,
     margins: Mapping[Question, Margin],
+    trials: Sequence[TrialSpec],
 ) -> dict[Question, Finding]:
     """Every candidate by its own test; one with a learning rate of its own says that it goes with it."""
     judged = {}
@@ -99,6 +102,8 @@ def _judged(
             fresh.guards,
             fresh.sums,
         )
+        spent = seen_budgets(cell.plan, trials, cell.results, (test.arm, test.over))
+        found = without_equal_budget(cell.plan, found, spent)
         if retuned(cell.plan, found):
             found = dataclasses.replace(found, reasons=(*found.reasons, OWN_RATE(arm=test.arm)))
         judged[question] = found

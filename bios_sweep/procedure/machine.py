@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from bios_sweep.decision.finding import SUPERIOR, Finding
 from bios_sweep.decision.question import Question
+from bios_sweep.procedure.budgets import all_budgets
 from bios_sweep.procedure.cell import Cell, joined
 from bios_sweep.procedure.confirmation import confirmed, unconfirmed
 from bios_sweep.procedure.pairing import with_twin
@@ -36,7 +37,12 @@ def state_of(plan: Plan, results: Results, known: Known = NOTHING) -> State:
     states = [_ended(cell, _state_of_cell(cell)) for cell in cells]
     costs = {name: cost for one in plans for name, cost in costs_of(one, known.timing).items()}
     state = _merged(states, plan) if plan.cells else states[0]
-    return with_twin(plan, results, dataclasses.replace(state, costs=costs))
+    seen = {
+        question: found
+        for one in plans
+        for question, found in all_budgets(one, state.findings, state.needed, results).items()
+    }
+    return with_twin(plan, results, dataclasses.replace(state, costs=costs, seen=seen))
 
 
 def _ended(cell: Cell, state: State) -> State:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from bios_sweep.claims import JOINT, REPEAT
+from bios_sweep.claims import JOINT, REPEAT, Against
 from bios_sweep.decision.finding import FactorLevels
 from bios_sweep.decision.ladder import NuisanceLadder
 from bios_sweep.decision.question import Question
@@ -61,6 +61,16 @@ def ladder_of(plan: Plan, question: Question) -> NuisanceLadder | None:
     stated = {name for names in others for name in names[1:]} if factor.nuisance.scale else set()
     last = {name for name, value in values.items() if value in natural_ends(setting)}
     return NuisanceLadder(setting=setting, arms=arms, values=values, closed=frozenset(stated | last))
+
+
+def arms_asked(plan: Plan, question: Question) -> set[str]:
+    """The arms that a question compares: the baseline, its levels, and what these are held against."""
+    arms = {plan.baseline.name, *(arm.name for arm in plan.arms_of(question.factor))}
+    if question.claim.against == Against.AS_LONG:
+        arms |= set(plan.durations.values())
+    for ladder in plan.ladders.get(question.factor, {}).values():
+        arms |= set(ladder)
+    return arms
 
 
 def levels_of(plan: Plan, name: str, untested: Collection[str] = ()) -> FactorLevels:

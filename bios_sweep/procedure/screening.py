@@ -14,6 +14,7 @@ from bios_sweep.decision.gates import margin_of, stopped
 from bios_sweep.decision.question import Question
 from bios_sweep.decision.table import ResultTable
 from bios_sweep.decision.verdicts import Asked, screen_claims
+from bios_sweep.procedure.budgets import judged_as_seen
 from bios_sweep.procedure.cell import Cell
 from bios_sweep.procedure.pairing import doubted
 from bios_sweep.procedure.questions import factor_of, ladder_of, levels_of
@@ -58,7 +59,8 @@ def screened(cell: Cell) -> State:
         ]
         tested = [trial for trial in trials if trial.arm not in untested]
         margin, found = _look(cell, tested, asked, _before(cell, trials, findings))
-        findings |= doubted(cell.plan, cell.results, found)
+        found = judged_as_seen(cell.plan, trials, cell.results, doubted(cell.plan, cell.results, found))
+        findings |= found
         margins |= dict.fromkeys(found, margin) if margin else {}
         still_open = [question for question in still_open if findings[question].state == Word.UNDECIDED]
         if not still_open:

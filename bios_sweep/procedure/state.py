@@ -10,6 +10,7 @@ from bios_sweep.decision.clusters import ClusterSums
 from bios_sweep.decision.costs import CostRatio, Timing
 from bios_sweep.decision.finding import Finding, Margin
 from bios_sweep.decision.question import Question
+from bios_sweep.procedure.spending import Budgets
 from bios_sweep.reasons import Reason
 from bios_sweep.study.arms import Arm
 from bios_sweep.study.search import Proposal
@@ -66,7 +67,8 @@ class State:
     served: factor -> value that may be served as a default (confirmed or refined). profiles: profile ->
     factor -> value, where it differs from what is served to everyone. withheld: question -> why the value
     that it settled is served to nobody. costs: arm -> time over the default's.
-    untested: arm -> how its trials failed, of levels that failed at every seed.
+    untested: arm -> how its trials failed, of levels that failed at every seed. seen: what a script's arms
+    were seen to spend, by question.
     """
 
     stage: str
@@ -84,3 +86,4 @@ class State:
     costs: Mapping[str, CostRatio] = field(default_factory=dict)
     search: Search | None = None
     untested: Mapping[str, str] = field(default_factory=dict)
+    seen: Mapping[Question, Budgets] = field(default_factory=dict)

@@ -22,6 +22,7 @@ from bios_sweep.decision.finding import BELOW, EDGE, NOT_WORSE, SHARE, SUPERIOR,
 from bios_sweep.decision.fresh import GUARD_BROKEN, GUARD_UNMEASURED, SIZE_OPEN, TOO_SMALL
 from bios_sweep.decision.ladder import LADDER_EDGE
 from bios_sweep.decision.question import Question
+from bios_sweep.procedure.budgets import UNEQUAL
 from bios_sweep.procedure.diagnosis import diagnosis_of
 from bios_sweep.procedure.next_levels import MOST_SEEDS, climbed, extended, narrowed, seeds_needed
 from bios_sweep.procedure.pairing import unmoved
@@ -97,6 +98,8 @@ def _ask(plan: Plan, question: Question, state: State, results: Results) -> _Ask
         return (
             f"{name}: every level gave exactly the baseline's metric at every seed; the script may ignore it"
         )
+    if is_any(final.reasons, UNEQUAL):
+        return f"{name}: {joined(final.reasons)}"
     if final.state == Word.UNCONFIRMED:
         seems = _seems(question.claim, final)
         why = f"{name}: {final.best} {seems}, and no fresh seed has been asked; its confirmation is"

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from bios_sweep.jsonable import to_json
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
 from bios_sweep.vocabulary import Stage, Status
@@ -155,7 +156,7 @@ def sweep_facts(plan: Plan) -> dict[str, Any]:
         ),
         "seeds": list(study.seeds),
         "decision": {**asdict(study.decision), "looks": list(study.decision.looks)},
-        "budget": asdict(study.budget),
+        "budget": to_json(study.budget),
         "scenario": study.scenario.name,
         "method": study.scenario.method.trains if study.scenario.servable else None,
         **study.scenario.method.identity(),

@@ -11,7 +11,7 @@ from bios_sweep.checks import is_whole, not_allowed
 from bios_sweep.claims import FEW_STEPS, REPEAT, Against
 from bios_sweep.errors import PlanError
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.study.design import Study
+from bios_sweep.study.design import EPOCHS, Study
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.search import Proposal
 
@@ -109,11 +109,28 @@ def settings_at(study: Study, factor: Factor, value: Any, rung: float) -> Traini
 
 
 def hold_budget(study: Study, settings: TrainingSettings, changes: Mapping[str, Any]) -> TrainingSettings:
-    """Give an arm with another batch size the baseline's examples, unless its steps are the question."""
+    """Give an arm with another batch size the baseline's examples, unless its steps are the question.
+
+    Where epochs are held, an arm of other data or of other epochs takes the examples that these come to.
+    """
+    if study.budget.hold == EPOCHS and "max_steps" not in changes:
+        return _holding_epochs(study, settings)
     if study.budget.hold == "steps" or "batch_size" not in changes or "max_steps" in changes:
         return settings
     examples = study.baseline.max_steps * study.baseline.batch_size
     return replace(settings, max_steps=math.ceil(examples / settings.batch_size))
+
+
+def _holding_epochs(study: Study, settings: TrainingSettings) -> TrainingSettings:
+    base, there = study.baseline, study.scenario.data.train_examples or None
+    examples = base.max_steps * base.batch_size * settings.own[EPOCHS] / base.own[EPOCHS]
+    mine, its = settings.train_examples or there, base.train_examples or there
+    if mine and its:
+        examples = settings.own[EPOCHS] * mine
+    elif mine != its:
+        return settings
+    same = (settings.batch_size, settings.own[EPOCHS], mine) == (base.batch_size, base.own[EPOCHS], its)
+    return settings if same else replace(settings, max_steps=math.ceil(examples / settings.batch_size))
 
 
 def add_arm(arms: list[Arm], new: Arm, notes: list[str]) -> None:
@@ -187,8 +204,18 @@ def duration_arm(study: Study, multiple: float, start: Arm | None = None) -> Arm
     base = study.baseline if start is None else start.settings
     retuned = "" if start is None or start.name.startswith(BASELINE) else f"{start.name}, "
     settings = replace(base, max_steps=max(1, round(base.max_steps * multiple)))
+    if study.budget.hold == EPOCHS:
+        settings = _for_epochs(base, multiple)
     label = f"x{multiple:.4g}"
     return _arm(study, f"{retuned}max_steps {label}", settings, label=label, duration=multiple)
+
+
+def _for_epochs(base: TrainingSettings, multiple: float) -> TrainingSettings:
+    """As many times the epochs; whole ones where the default's number is whole."""
+    epochs = base.own[EPOCHS] * multiple
+    epochs = max(1, round(epochs)) if base.counts(EPOCHS) else epochs
+    steps = max(1, round(base.max_steps * epochs / base.own[EPOCHS]))
+    return replace(base.changed({EPOCHS: epochs}), max_steps=steps)
 
 
 def with_nuisances(study: Study) -> tuple[Factor, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from bios_sweep.checks import is_finite, is_positive, is_whole, not_allowed, one_of, positive
 from bios_sweep.errors import PlanError
-from bios_sweep.jsonable import OPTIONAL, from_fields
+from bios_sweep.jsonable import OPTIONAL, from_fields, to_json
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.factors import Cross, Factor, require_setting
 from bios_sweep.study.margins import MARGINS, PURPOSES, STANDARD
@@ -22,7 +22,8 @@ VERSION = 2  # of the rule for new plans (docs/statistics.md, item 10)
 WISHES = ("target", "deadline")  # what would satisfy: told as signs, and no verdict depends on them
 CALLED = ("purpose",)  # a name for margins that stand beside it
 MIDDLE = 0.5  # of a share whose level nobody knows yet; chosen
-HOLDS = ("examples", "steps", "tokens")
+HOLDS = ("examples", "steps", "tokens", "epochs")
+EPOCHS = "epochs"  # what is held equal, and the setting of a script that has their number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +31,8 @@ class Budget:
     """What every arm may spend, and the ceiling of the whole sweep.
 
     hold: what is held equal between arms: `examples` (steps = ceil(examples / batch size)), `steps`, or
-    `tokens` (as examples: all arms read one stream, so equal examples are equal tokens).
+    `tokens` (as examples: all arms read one stream, so equal examples are equal tokens), or `epochs`, of a
+    script that counts so: their number is a setting of its own.
     measurements: evaluations per trial at equal fractions of its steps. max_hours: wall-clock hours,
     judged against the estimate from earlier trials.
     """
@@ -39,9 +41,12 @@ class Budget:
     measurements: int = 5
     max_trials: int = 200
     max_hours: float | None = None
+    epochs: float | None = field(default=None, metadata=OPTIONAL)
 
     def __post_init__(self) -> None:
         one_of("budget.hold", self.hold, HOLDS, PlanError)
+        if self.epochs is not None:
+            positive("budget.epochs", self.epochs, PlanError)
         if self.measurements < 1:
             raise PlanError(f"budget.measurements: {self.measurements} is not allowed; at least 1")
 
@@ -227,7 +232,7 @@ class Study:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for plan.json."""
         parts = {"scenario": self.scenario.to_dict(), "baseline": self.baseline.to_dict()}
-        return {**asdict(self), **parts}
+        return {**asdict(self), **parts, "budget": to_json(self.budget)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Study:

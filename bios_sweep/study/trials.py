@@ -23,6 +23,8 @@ ADAPTER_FOLDER = "adapter"
 EVIDENCE = (EVALUATION_FILE, ADAPTER_FOLDER)
 
 GENERAL, GENERAL_BEFORE = "general_loss", "general_loss_before"  # of a result, nats per token of general text
+TOLD = "told"  # in a script's provenance: what of `SPENT` it said it had spent, up to the value that counts
+SPENT = ("steps", "examples", "tokens", "epochs")
 OWN_METRICS = ("eval_loss", "eval_bits_per_byte", "train_loss")  # fields of a measurement
 
 

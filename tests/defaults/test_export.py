@@ -532,7 +532,7 @@ def _numbers(values):
 
 
 def _training_part(values):
-    return {name: values[name] for name in TRAINING}
+    return {name: values[name] for name in TRAINING if name in values}  # bf16 may stand commented out
 
 
 def _plain(value):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bios_sweep.engines.scripted.function import unpacked
+from bios_sweep.engines.scripted.readings import STEP_TOLD
 from bios_sweep.settings import TrainingSettings
 
 FROM_INPUT = "-"
@@ -34,7 +35,15 @@ class Report:
         named = {name: float(number) for name, number in metrics.items()}
         if value is not None:
             named[self._metric] = float(value)
-        line = named if step is None else {"step": int(step), **named}
+        self._say(named if step is None else {"step": int(step), **named})
+
+    def returned(self, found: Any, *, asked: int) -> None:
+        """The last word of a function that names no step: those asked for, which nobody has seen."""
+        values = found if isinstance(found, Mapping) else {self._metric: found}
+        named = {name: float(number) for name, number in values.items()}
+        self._say({"step": asked, STEP_TOLD: False, **named})
+
+    def _say(self, line: Mapping[str, Any]) -> None:
         print(json.dumps(line), flush=True)  # noqa: T201 - the engine reads it
 
 
@@ -46,10 +55,8 @@ def main(name: str, job: Mapping[str, Any]) -> None:
     settings = TrainingSettings.from_dict(job["settings"])
     report = Report(job["metric"], Path(job["trial_dir"]))
     found = function(settings, job["seed"], report)
-    if isinstance(found, Mapping):
-        report(step=settings.max_steps, **found)
-    elif found is not None:
-        report(found, step=settings.max_steps)
+    if found is not None:
+        report.returned(found, asked=settings.max_steps)
 
 
 if __name__ == "__main__":

@@ -158,11 +158,14 @@ def require_carried(changed: Mapping[str, Sequence[str]], carried: Sequence[str]
     """
     for arm, names in changed.items():
         for name in names:
-            if name in carried:
-                continue
+            if name in carried or (name == "max_steps" and hold == "epochs" and len(names) > 1):
+                continue  # the steps that so many epochs come to: the script counts them itself
             advice = ""
             if name == "max_steps" and "batch_size" in names:
-                advice = f" (another batch size takes other steps to hold {hold} equal; or budget.hold=steps)"
+                advice = (
+                    f" (another batch size takes other steps to hold {hold} equal; or budget.hold=steps, "
+                    "or, of a script that counts epochs, budget.hold=epochs with {epochs})"
+                )
             raise ConfigError(
                 f"{arm}: method.command has no {{{name}}}, so this variation would change nothing; "
                 f"add --{name} {{{name}}} as the script spells it{advice}"

@@ -10,7 +10,8 @@ from typing import Any
 
 from bios_sweep.engines.scripted.last_words import why
 from bios_sweep.engines.scripted.readings import Reading, whole_of
-from bios_sweep.study.trials import OWN_METRICS, Measurement, TrialResult, TrialSpec
+from bios_sweep.engines.scripted.spent import Spent
+from bios_sweep.study.trials import OWN_METRICS, TOLD, Measurement, TrialResult, TrialSpec
 from bios_sweep.vocabulary import Failure, Status
 
 ASKED_TO_END = frozenset(  # by a scheduler, an administrator: no fault of the script; a shell's status, too
@@ -40,6 +41,7 @@ class Output:
     watched: Sequence[str]
     curve: list[Measurement] = field(default_factory=list)
     latest: dict[str, float] = field(default_factory=dict)
+    spent: Spent = field(default_factory=Spent)
     _said: int = 0  # readings with the metric
     _held: Measurement | None = None  # the last one, where it was passed over
 
@@ -47,6 +49,7 @@ class Output:
         """Remember a reading; a measurement where it has the metric and the curve is not too dense for it."""
         values, settings = reading.values, self.trial.settings
         self.latest |= values
+        self.spent.take(reading, values.get(self.metric))
         if self.metric not in values:
             return None
         step = self._said if reading.step is None else reading.step
@@ -74,7 +77,7 @@ class Output:
 
     def forget(self) -> None:
         """Unsay everything: the script's file says something else in the end."""
-        self.curve, self.latest, self._said, self._held = [], {}, 0, None
+        self.curve, self.latest, self._said, self._held, self.spent = [], {}, 0, None, Spent()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +114,7 @@ def result_of(
         tokens=max((point.tokens for point in told.curve), default=0),
         cause=cause,
         failure=failure,
-        provenance={**provenance, "exit_status": ending.status},
+        provenance={**provenance, "exit_status": ending.status, TOLD: dict(told.spent.seen)},
     )
 
 

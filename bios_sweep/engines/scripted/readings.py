@@ -16,14 +16,19 @@ LONGEST_FILE = 100_000_000  # bytes; a larger one is no list of metrics
 LONGEST_WATCHED = 5_000_000  # bytes; chosen: a larger one is read at the end alone, not at each change
 STATE_FILE = "trainer_state.json"  # transformers.TrainerState, with `log_history`
 TOKENS_OF_TRAINER = "num_input_tokens_seen"  # transformers, with include_num_input_tokens_seen
+STEP_TOLD = "step_told"  # false on a line whose step is the one that was asked for: nobody has seen it
 NAMED_NUMBERS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf, "infinity": math.inf}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """One line about metrics. step: optimizer steps done, None where the line does not say."""
+    """One line about metrics. step: optimizer steps done, None where the line does not say.
+
+    told: whether the script itself said the step.
+    """
 
     step: int | None
+    told: bool = True
     values: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -153,7 +158,7 @@ def _reading(value: Any) -> Reading | None:
     if TOKENS_OF_TRAINER in numbers:
         numbers.setdefault("tokens", numbers[TOKENS_OF_TRAINER])
     step = whole_of(numbers.pop("step", None))
-    return Reading(step=step, values=numbers) if numbers else None
+    return Reading(step=step, told=value.get(STEP_TOLD) is not False, values=numbers) if numbers else None
 
 
 def _number(value: Any) -> float | None:

@@ -8,6 +8,8 @@ from typing import Any
 
 from bios_sweep.decision.clusters import FEW_CLUSTERS, FEWEST_CLUSTERS
 from bios_sweep.decision.finding import Finding
+from bios_sweep.procedure.spending import Budgets
+from bios_sweep.report.content.held import asked_line, held_words
 from bios_sweep.study.design import VERSION, Origin
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.scenario import EVALUATION, TRAIN, Cut, DataFacts
@@ -20,9 +22,12 @@ EARLIER_RULE = (
 )
 
 
-def scope_of(plan: Plan, finding: Finding) -> str:
-    """Where a verdict holds, and no further: data like these where the clusters' error is in its bounds."""
-    scenario, hold = plan.study.scenario, plan.study.budget.hold
+def scope_of(plan: Plan, finding: Finding, budgets: Budgets | None = None) -> str:
+    """Where a verdict holds, and no further: data like these where the clusters' error is in its bounds.
+
+    budgets: what a script was seen to spend.
+    """
+    scenario = plan.study.scenario
     count = scenario.data.eval_examples  # 0: only the script knows
     data = f"{count} examples of {scenario.data.name}" if count else f"that of {scenario.data.name}"
     clusters = finding.bound.clusters if finding.bound else 0
@@ -31,7 +36,7 @@ def scope_of(plan: Plan, finding: Finding) -> str:
         if clusters
         else f"this evaluation set ({data})"
     )
-    return f"{where}, model {scenario.model.name}, {scenario.method.name}; {hold} held equal"
+    return f"{where}, model {scenario.model.name}, {scenario.method.name}; {held_words(plan, budgets)}"
 
 
 def few_clusters(plan: Plan) -> list[str]:
@@ -54,12 +59,6 @@ def few_clusters(plan: Plan) -> list[str]:
 
 def caveats(plan: Plan) -> list[str]:
     """What is always printed beside a verdict."""
-    baseline, hold = plan.baseline, plan.study.budget.hold
-    spent = (
-        f"{baseline.examples():,} training examples"
-        if hold == "examples"
-        else f"{baseline.settings.max_steps:,} steps"
-    )
     crossed = ", ".join(moderator.setting for moderator in plan.study.cross)
     interactions = (
         f"interactions were tested with {crossed} only" if crossed else "interactions were not tested"
@@ -73,7 +72,7 @@ def caveats(plan: Plan) -> list[str]:
     lines += [
         f"each variation changes one setting; all others stay at the baseline; {interactions}",
         f"arms compared: {len(plan.arms)} ({', '.join(arm.name for arm in plan.arms)})",
-        f"held equal: {hold} ({spent} per arm, except where the factor itself changes them)",
+        asked_line(plan),
     ]
     below = below_defaults(plan)
     if below:

@@ -9,6 +9,7 @@ from bios_sweep.procedure.pairing import pairing_lines
 from bios_sweep.procedure.served import no_file
 from bios_sweep.procedure.state import Results, State
 from bios_sweep.report.content.arm_rows import arm_row, arms_of, curves_of
+from bios_sweep.report.content.held import held_rows, seen_lines
 from bios_sweep.report.content.lines import headline
 from bios_sweep.report.content.parts import (
     frontier_points,
@@ -55,7 +56,13 @@ def summarise(plan: Plan, state: State, results: Results, command: str) -> Summa
         signs=sign_rows(plan, state, results),
         truncation=truncation(study.scenario.data),
         failures=_failures(state, results),
-        caveats=(*caveats(plan), *pairing_lines(plan, results), *unjudged_lines(plan, state, results)),
+        held=held_rows(plan, state),
+        caveats=(
+            *caveats(plan),
+            *seen_lines(plan, state),
+            *pairing_lines(plan, results),
+            *unjudged_lines(plan, state, results),
+        ),
         notes=tuple(plan.notes),
         command=command,
     )

@@ -15,6 +15,7 @@ from bios_sweep.decision.statement import Verdict
 from bios_sweep.jsonable import OPTIONAL, WORDS
 from bios_sweep.reasons import Reason
 from bios_sweep.report.content.arm_rows import ArmRow, CurvePoint
+from bios_sweep.report.content.held import HeldRow
 from bios_sweep.report.content.parts import ModeratorRow, SearchRow, SignRow
 from bios_sweep.report.content.scope import Truncation
 from bios_sweep.study.design import Origin
@@ -83,6 +84,7 @@ class Summary:
     verdicts settled and nobody gets; no_file: why there is no tuned file, None where there is one.
     importance: setting -> share. command: reproduces the sweep. damaged: results that are not as they were
     written, where somebody looked. broken: why the run ended early, where it did.
+    held: what a script's arms were seen to spend, by question; None for our own engines.
     """
 
     headline: str = ""
@@ -117,6 +119,7 @@ class Summary:
     command: str
     damaged: tuple[str, ...] | None = field(default=None, metadata=OPTIONAL)
     broken: str | None = field(default=None, metadata=OPTIONAL)
+    held: tuple[HeldRow, ...] | None = field(default=None, metadata=OPTIONAL)
 
     @property
     def final(self) -> bool:

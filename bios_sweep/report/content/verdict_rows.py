@@ -22,6 +22,7 @@ from bios_sweep.procedure.state import Search, State
 from bios_sweep.procedure.untested import UNTESTED, untested_reasons
 from bios_sweep.reasons import Reason, is_any
 from bios_sweep.report.content.advice import EXTEND, advice
+from bios_sweep.report.content.held import held_equal
 from bios_sweep.report.content.lines import titled
 from bios_sweep.report.content.scope import scope_of
 from bios_sweep.report.content.summary import NotServed
@@ -56,7 +57,8 @@ def _verdict(plan: Plan, question: Question, state: State) -> Verdict:
         claim=question.claim,
         arms=[arm.name for arm in plan.arms if arm.name not in state.untested],
         hold=study.budget.hold,
-        scope=scope_of(plan, state.findings[question]),
+        scope=scope_of(plan, state.findings[question], state.seen.get(question)),
+        held=held_equal(plan, state.seen.get(question)),
         alpha=study.decision.alpha,
         looks=len(study.decision.looks),
         limit=judgement_of(question.claim).limit(study.decision),

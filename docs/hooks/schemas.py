@@ -43,6 +43,12 @@ Numbers = Mapping[str, float | None]  # metric -> value, null where it was no fi
 
 # how a class is written, where that is not as its fields are
 AS_WRITTEN: dict[type, dict[str, Any]] = {
+    # earlier versions wrote a rule without these
+    DecisionRule: {
+        "purpose": NotRequired[str],
+        "margin_absolute": NotRequired[float | None],
+        "margin_points": NotRequired[float | None],
+    },
     Measurement: {"eval_loss": float | None, "metrics": NotRequired[Numbers]},
     TrialResult: {"final": Numbers, "files": NotRequired[Mapping[str, str]]},
     TrialSpec: {"settings": Settings},

@@ -58,7 +58,7 @@ def refused(tmp_path, capsys):
         (["bugdet=demo"], "unknown key 'bugdet' (did you mean 'budget'?)"),
         (["+ranks=3"], "unknown key 'ranks'"),
         (["budget=dmo"], "there is no such budget (did you mean 'demo'?); choose from default, demo"),
-        (["~budget"], "budget.epochs: is missing"),
+        (["~budget"], "budget.hold: is missing"),
         (["~baseline.learning_rate"], "baseline.learning_rate: is missing"),
         (["budget=null"], "Config group override must be a string or a list"),
         (["~seeds"], "'seeds' does not exist"),

@@ -25,7 +25,8 @@ from bios_sweep.execution import gpus
 from bios_sweep.execution.gpus import PEAKS, find_gpus, peak_of
 from bios_sweep.execution.placement import Node
 
-HERE = ("sweeps=learning_rate", "seeds=[0,1]", "tracking=none", "data.path=my.jsonl", "data=jsonl")
+ONE_SET = "decision.scope=evaluation"  # the file is too small to speak of others of its kind
+HERE = ("sweeps=learning_rate", "seeds=[0,1]", "tracking=none", "data.path=my.jsonl", "data=jsonl", ONE_SET)
 H100, L4, T4 = "NVIDIA H100 80GB HBM3", "NVIDIA L4", "Tesla T4"
 FLOAT32 = (
     "method.dtype=float32 on NVIDIA H100 80GB HBM3 is up to 15 times slower than bfloat16 (arithmetic peaks "

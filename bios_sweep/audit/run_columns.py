@@ -7,65 +7,43 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from bios_sweep.audit.classified import Classified, Roles, classified
 from bios_sweep.audit.column_classes import (
     ColumnClasses,
-    Unknown,
     is_blind,
-    is_label,
-    is_result,
-    parsed_text,
-    settings_by_behaviour,
-    without_names_of_runs,
 )
+from bios_sweep.audit.run_cells import (
+    arms_of,
+    costs_of,
+    ended_as,
+    levels_of,
+    seeds_of,
+    stages_of,
+    statuses_of,
+    texts_of,
+    untouched_of,
+)  # fmt: skip
 from bios_sweep.audit.runs import RunTable
 from bios_sweep.audit.steps import RunRows, one_row_per_run
-from bios_sweep.claims import REPEAT
 from bios_sweep.errors import InputError
 from bios_sweep.study.metric_names import direction_of
 from bios_sweep.tables.column_names import (
-    ACCUMULATED,
     ALIASES,
     ARMS,
     CONFIGURED,
-    CONTEXTS,
-    COSTS,
-    DECIDED,
-    DEVICES,
-    DIRECTION,
-    DIVERGED_WORDS,
-    DONE_WORDS,
-    LOOKS,
-    MEASURED,
-    METRIC,
     METRICS,
-    PER_DEVICE,
     RESULTS,
     RUNS,
     SEEDS,
-    STAGES,
-    STATUSES,
-    STEPS,
     UNTOUCHED,
     first_column,
     plain_name,
 )
 from bios_sweep.tables.judged import decided_of, looks_of, metric_of
-from bios_sweep.tables.text_table import RawTable, numbers, parsed, quiet_numbers, seed_of
+from bios_sweep.tables.text_table import RawTable, numbers, quiet_numbers
 from bios_sweep.vocabulary import Stage, Status
 
-OWN = (
-    "factor",
-    "level",
-    "trial_key",
-    METRIC,
-    DIRECTION,
-    LOOKS,
-    *DECIDED,
-    *UNTOUCHED,
-)  # of our own results.csv
-DONE = "done"  # Ray's column of trials that ended
 OF_OTHER_DATA = {"train", "training", "baseline", "initial", "untrained", "best", "running", "ema"}
 
 
@@ -99,31 +77,32 @@ def to_runs(raw: RawTable, names: ColumnNames) -> RunTable:
     seed = _seed_column(raw, plain, names.seed)
     arm = _chosen(raw, plain, names.arm, ARMS, "--arm")
     values = numbers(raw, value, "value")
-    statuses = _ended(_statuses(raw, plain), values, raw.columns[value])
+    statuses = ended_as(statuses_of(raw, plain), values, raw.columns[value])
     metric, notes = metric_of(raw, value, names.direction)
-    found = _classified(raw, plain, _named(raw, plain, names), value, seed, arm, statuses)
+    roles = Roles(value=value, seed=seed, arm=arm)
+    found = classified(raw, plain, _named(raw, plain, names), roles, statuses)
     if arm is None and not found.settings:
         raise InputError(_no_settings(rows, raw, found.classes))
     own = arm is not None
     return RunTable(
         source=raw.source,
-        arms=None if arm is None else _arms(raw, arm),
-        seeds=None if seed is None else _seeds(raw, seed),
+        arms=None if arm is None else arms_of(raw, arm),
+        seeds=None if seed is None else seeds_of(raw, seed),
         values=values,
         statuses=statuses,
-        stages=_stages(raw, plain),
+        stages=stages_of(raw, plain),
         metric=metric,
         settings=found.settings,
         apart=_setting_names(found, names.settings),
-        factors=_cells(raw, first_column(plain, ("factor",))) if own else None,
-        levels=_levels(raw, first_column(plain, ("level",))) if own else None,
-        costs=_costs(raw, plain),
+        factors=texts_of(raw, first_column(plain, ("factor",))) if own else None,
+        levels=levels_of(raw, first_column(plain, ("level",))) if own else None,
+        costs=costs_of(raw, plain),
         contexts=found.contexts,
         outcomes={column: cells for column in found.classes.outcomes
                   if (cells := quiet_numbers(raw.columns[column])) is not None},
         aliases=_aliases(found.classes, plain),
         columns=found.classes,
-        untouched=_untouched(raw, first_column(plain, UNTOUCHED)),
+        untouched=untouched_of(raw, first_column(plain, UNTOUCHED)),
         looks=looks_of(raw, value),
         decided=decided_of(raw, value),
         ours=own and {"factor", "trial_key"} <= raw.columns.keys(),
@@ -139,19 +118,9 @@ def _aliases(classes: ColumnClasses, plain: Mapping[str, str]) -> dict[str, str]
     return known | own
 
 
-def _setting_names(found: _Found, columns: Sequence[str]) -> tuple[str, ...]:
+def _setting_names(found: Classified, columns: Sequence[str]) -> tuple[str, ...]:
     """The canonical names of settings that the user named, which then follow no other."""
     return tuple(name for name, column in found.classes.settings.items() if {name, column} & set(columns))
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Found:
-    """The classes of columns with the cells of settings and contexts."""
-
-    settings: dict[str, tuple[Any, ...]]
-    contexts: dict[str, dict[str, tuple[str, ...]]]
-    classes: ColumnClasses
-    notes: tuple[str, ...]
 
 
 def _named(raw: RawTable, plain: dict[str, str], names: ColumnNames) -> dict[str, str]:
@@ -164,117 +133,6 @@ def _named(raw: RawTable, plain: dict[str, str], names: ColumnNames) -> dict[str
             if found.setdefault(column, kind) != kind:
                 raise InputError(f"{raw.source}: column {column!r} is named as {found[column]} and as {kind}")
     return found
-
-
-def _classified(
-    raw: RawTable,
-    plain: dict[str, str],
-    said: Mapping[str, str],
-    value: str,
-    seed: str | None,
-    arm: str | None,
-    statuses: Sequence[str],
-) -> _Found:
-    """Every column by what the user says, by its name, and else by how it behaves."""
-    free = {column: own for column, own in plain.items() if said.get(column) is None}
-    taken = {value, seed, arm, *(first_column(plain, names) for names in (STATUSES, STAGES))}
-    rest = {column: own for column, own in free.items() if column not in taken and own not in OWN}
-    settings, notes = _known_settings(raw, rest)
-    settings |= {plain[column]: column for column, kind in said.items() if kind == "setting"}
-    told = {cell.strip() for cell in raw.columns.get("factor", ())} - {REPEAT}
-    settings |= {
-        column: column for column in raw.columns if column in told and column not in settings.values()
-    }
-    contexts = {
-        kind: [column for column, own in rest.items() if own in aliases and column not in settings.values()]
-        for kind, aliases in CONTEXTS.items()
-    }
-    contexts["scenario"] += [column for column, kind in said.items() if kind == "context"]
-    product, parts, more = _product(raw, rest) if "batch_size" not in settings else (None, (), ())
-    placed = {*settings.values(), *parts, *(column for columns in contexts.values() for column in columns)}
-    outcomes = [c for c, kind in said.items() if kind == "outcome" and c != value]
-    labels: list[str] = list(parts)
-    unknown: list[str] = []
-    for column, own in rest.items():
-        if column in placed:
-            continue
-        kind = _by_name(column, own)
-        if kind == "setting":
-            settings.setdefault(own, column)
-        else:
-            {"outcome": outcomes, "label": labels}.get(kind, unknown).append(column)
-    surely = {"batch_size", *ALIASES, *(n for n, c in settings.items() if said.get(c) == "setting"), *told}
-    settings, ids = without_names_of_runs(raw, settings, lambda name: name in surely)
-    behaved: tuple[str, ...] = ()
-    if unknown and not (arm is not None and "factor" in raw.columns):
-        groups = [
-            tuple(cells)
-            for cells in zip(
-                *([raw.columns[arm]] if arm else [parsed_text(raw, c) for c in settings.values()]),
-                *(raw.columns[c] for columns in contexts.values() for c in columns),
-                *((tuple(map(str, product)),) if product and not arm else ()),
-                strict=True,
-            )
-        ] or [()] * raw.rows
-        finished = [status == Status.COMPLETED for status in statuses]
-        behaved = settings_by_behaviour(
-            Unknown(
-                raw=raw,
-                columns=[column for column in unknown if len(set(raw.columns[column])) > 1],
-                groups=groups,
-                known=[arm] if arm else [*settings.values()],
-                seeds=_shared(raw, seed),
-                finished=finished,
-            )
-        )
-    settings |= {plain[column]: column for column in behaved if plain[column] not in settings}
-    classes = ColumnClasses(
-        value=value,
-        seed=seed,
-        arm=arm,
-        settings=settings,
-        behaved=behaved,
-        contexts=tuple(column for columns in contexts.values() for column in columns),
-        outcomes=(*outcomes, *(column for column in unknown if column not in behaved)),
-        labels=(*labels, *ids),
-    )
-    cells = {name: parsed(raw.columns[column]) for name, column in settings.items()}
-    return _Found(
-        settings=cells | ({"batch_size": product} if product else {}),
-        contexts={
-            kind: {column: tuple(map(str.strip, raw.columns[column])) for column in columns}
-            for kind, columns in contexts.items()
-        },
-        classes=classes,
-        notes=(*notes, *more),
-    )
-
-
-def _known_settings(raw: RawTable, plain: dict[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Canonical name -> column of the settings that go by a known name."""
-    used: dict[str, str] = {}
-    for name, aliases in ALIASES.items():
-        column = _by_alias(plain, aliases)
-        if column is not None and column not in used.values():
-            used[name] = column
-    return used, ()
-
-
-def _by_name(column: str, own: str) -> str:
-    """What a column's own name tells: a setting, an outcome, a label, or nothing."""
-    known = {*SEEDS, *(alias for group in COSTS.values() for alias in group), *DEVICES}
-    if own in known or own in STEPS or is_blind(own) or is_label(column):
-        return "label"
-    if CONFIGURED.match(column):
-        return "setting"
-    return "outcome" if is_result(column, own) else ""
-
-
-def _shared(raw: RawTable, seed: str | None) -> tuple[str, ...] | None:
-    """Seeds per row; None where no two runs have one in common, so that they tell nothing."""
-    if seed is None or len(set(raw.columns[seed])) == raw.rows:
-        return None
-    return raw.columns[seed]
 
 
 def _no_settings(rows: RunRows, raw: RawTable, classes: ColumnClasses) -> str:
@@ -303,7 +161,7 @@ def _with_seeds(raw: RawTable, names: ColumnNames) -> tuple[RawTable, tuple[str,
     seed = _chosen(raw, plain, names.seed, SEEDS, "--seed")
     if seed is None or all(cell.strip() for cell in raw.columns[seed]):
         return raw, ()
-    statuses = _statuses(raw, plain)
+    statuses = statuses_of(raw, plain)
     value, _ = _value_column(raw, plain, names.value)
     lost = {
         row
@@ -389,113 +247,3 @@ def _is_metric(raw: RawTable, column: str, own: str) -> bool:
         return False
     cells = quiet_numbers(raw.columns[column])
     return cells is not None and any(map(math.isfinite, cells)) and direction_of(own) is not None
-
-
-def _arms(raw: RawTable, column: str) -> tuple[str, ...]:
-    arms = tuple(map(str.strip, raw.columns[column]))
-    if "" in arms:
-        raise InputError(f"{raw.where(arms.index(''))}: the arm is empty; name every run's arm")
-    return arms
-
-
-def _seeds(raw: RawTable, column: str) -> tuple[int, ...]:
-    known: dict[str, int] = {}
-    for row, cell in enumerate(raw.columns[column]):
-        if cell not in known:
-            known[cell] = seed_of(cell, raw.where(row))
-    return tuple(known[cell] for cell in raw.columns[column])
-
-
-def _cells(raw: RawTable, column: str | None) -> tuple[str, ...] | None:
-    return (
-        None
-        if column is None
-        else tuple("" if text == "none" else text for text in map(str.strip, raw.columns[column]))
-    )
-
-
-def _levels(raw: RawTable, column: str | None) -> tuple[Any, ...] | None:
-    return None if column is None else parsed(raw.columns[column])
-
-
-def _statuses(raw: RawTable, plain: dict[str, str]) -> tuple[str, ...]:
-    """`completed`, `diverged` or `failed`; a word that is not known is not a completed run."""
-    column = first_column(plain, STATUSES)
-    if column is None:
-        done = [cell.strip().lower() == "false" for cell in raw.columns.get(DONE, ())]
-        running = done if not all(done) else []  # Ray: a trial that is not done is running, or was stopped
-        return tuple(Status.FAILED if one else Status.COMPLETED for one in running or [False] * raw.rows)
-    known = {cell: _status(cell.strip().lower()) for cell in set(raw.columns[column])}
-    return tuple(known[cell] for cell in raw.columns[column])
-
-
-def _status(word: str) -> str:
-    word = word.rpartition(".")[2]  # Optuna's TrialState.COMPLETE
-    if word in DONE_WORDS:
-        return Status.COMPLETED
-    return Status.DIVERGED if word in DIVERGED_WORDS else Status.FAILED
-
-
-def _ended(statuses: Sequence[str], values: Sequence[float], cells: Sequence[str]) -> tuple[str, ...]:
-    """A run without any value has no outcome; one whose value is NaN or infinite diverged."""
-    return tuple(
-        status
-        if status != Status.COMPLETED or math.isfinite(value)
-        else (Status.DIVERGED if cell.strip() else Status.FAILED)
-        for status, value, cell in zip(statuses, values, cells, strict=True)
-    )
-
-
-def _stages(raw: RawTable, plain: dict[str, str]) -> tuple[str, ...]:
-    column = first_column(plain, STAGES)
-    if column is None:
-        return (Stage.SCREENING,) * raw.rows
-    return tuple(
-        Stage.CONFIRMATION if cell.strip() == Stage.CONFIRMATION else Stage.SCREENING
-        for cell in raw.columns[column]
-    )
-
-
-def _by_alias(plain: dict[str, str], aliases: Sequence[str]) -> str | None:
-    """A column that goes by an alias, whole or as the last part of a path (`optimizer.lr`)."""
-    found = first_column(plain, aliases)
-    if found is not None:
-        return found
-    return next(
-        (column for alias in aliases for column, own in plain.items()
-         if len(alias) > 1 and re.split(r"[.]", own)[-1] == alias and not MEASURED.match(column)),
-        None,
-    )  # fmt: skip
-
-
-def _product(
-    raw: RawTable, plain: dict[str, str]
-) -> tuple[tuple[Any, ...] | None, tuple[str, ...], tuple[str, ...]]:
-    """The effective batch of a trainer that accumulates (per device x accumulation x devices), its parts."""
-    each = first_column(plain, PER_DEVICE)
-    if each is None:
-        return None, (), ()
-    found = (first_column(plain, names) for names in (ACCUMULATED, DEVICES))
-    others = [column for column in found if column is not None]
-    parts = (each, *others)
-    factors = [parsed(raw.columns[column]) for column in parts]
-    product = tuple(
-        math.prod(cells) if all(isinstance(cell, int) for cell in cells) else None
-        for cells in zip(*factors, strict=True)
-    )
-    return product, parts, (f"batch_size is taken as {' x '.join(parts)}",)
-
-
-def _costs(raw: RawTable, plain: dict[str, str]) -> dict[str, tuple[float, ...]]:
-    """Costs per run; a cost that is not written as a number is not used."""
-    found = {name: first_column(plain, aliases) for name, aliases in COSTS.items()}
-    return {
-        name: numbers
-        for name, column in found.items()
-        if column is not None and (numbers := quiet_numbers(raw.columns[column])) is not None
-    }
-
-
-def _untouched(raw: RawTable, column: str | None) -> float | None:
-    numbers = None if column is None else quiet_numbers(raw.columns[column])
-    return next((number for number in numbers or () if math.isfinite(number)), None)

@@ -27,7 +27,7 @@ from bios_sweep.report.text.terminal import print_status
 def status(args: Namespace) -> int:
     """Print how far a sweep is, from its journal."""
     _, workspace, view = choose(invocation_of(args), args.sweep)
-    print_answer(args, status_of(workspace, view), print_status)
+    print_answer(args, status_of(workspace, view, live_owner(workspace)), print_status)
     return 0
 
 

@@ -23,10 +23,9 @@ from bios_sweep.procedure.machine import state_of
 from bios_sweep.procedure.state import Known, State
 from bios_sweep.records.earlier import told_by
 from bios_sweep.records.journal import read_state
-from bios_sweep.records.lock import live_owner
 from bios_sweep.records.results import without_damage
 from bios_sweep.records.sweep_state import BROKEN, SweepState
-from bios_sweep.records.workspace import PLAN_FILE, Workspace
+from bios_sweep.records.workspace import PLAN_FILE, Owner, Workspace
 from bios_sweep.report.content.answers import SweepStatus
 from bios_sweep.report.content.arm_rows import results_rows
 from bios_sweep.report.content.summarise import summarise
@@ -199,9 +198,8 @@ def choose(invocation: Invocation, name: str | None = None) -> tuple[Config, Wor
     return config, workspace, view
 
 
-def status_of(workspace: Workspace, view: SweepView) -> SweepStatus:
-    """How far a sweep is, and who is at work. Without a live driver nothing is running."""
-    owner = live_owner(workspace)
+def status_of(workspace: Workspace, view: SweepView, owner: Owner | None) -> SweepStatus:
+    """How far a sweep is, and who is at work. owner: of the workspace now; without one nothing runs."""
     driven = owner is not None and owner.sweep_id == view.sweep_id
     counts = view.summary.counts
     failed = [row for row in view.summary.failures if row.status == Status.FAILED]

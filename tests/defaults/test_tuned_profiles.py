@@ -101,7 +101,6 @@ def test_the_minimum_serves_nothing(tmp_path, capsys):
         tmp_path,
         capsys,
         "sweeps=duration",
-        "decision.looks=[3]",
         "sweeps.factors.max_steps.multiply=[0.1,0.5,2]",
     )
     assert verdict_of(answer, "minimum")["verdict"] == "confirm"

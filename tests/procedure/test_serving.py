@@ -13,6 +13,7 @@ from bios_sweep.procedure.state import Known
 from bios_sweep.report.content.summarise import summarise
 from bios_sweep.study.design import DecisionRule, Study
 from bios_sweep.study.factors import Factor, Nuisance
+from bios_sweep.study.margins import margins_of
 from bios_sweep.study.plan import build_plan
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import Measurement, TrialResult
@@ -228,7 +229,9 @@ def test_the_margin_of_an_accuracy_is_one_point_in_a_sweep_too():
         start = ended(trial, 0.3 + moved + 0.1 * wobble(trial.arm, trial.seed), "accuracy")
         return replace(start, curve=(replace(start.curve[0], metrics={"accuracy": 0.05}), start.curve[1]))
 
-    plan = build_plan(study(Factor(name="learning_rate", multiply=(0.5, 2, 4)), metric=accuracy))
+    asked = study(Factor(name="learning_rate", multiply=(0.5, 2, 4)), metric=accuracy)
+    rule = replace(asked.decision, **margins_of("publish", accuracy.name, {}))
+    plan = build_plan(replace(asked, decision=rule))
     state, _ = finished(plan, world)
     assert math.isclose(by_factor(state.margins)["learning_rate"].absolute, 0.01)
     assert by_factor(state.findings)["learning_rate"].state == Word.CONFIRM

@@ -72,13 +72,13 @@ def _columns(answer: Audit, console: Console) -> None:
         if len(set(table.settings.get(name, ()))) > 1
     ]
     behaved = [column for column in found.behaved if column in found.settings.values()]
+    named = (*settings, *(name for name in table.settings if name not in found.settings))
     told = {
-        "settings": (*settings, *(name for name in table.settings if name not in found.settings)),
+        "settings": tuple(name for name in named if name not in behaved),
         "settings by how they behave": behaved,
         "contexts": found.contexts,
         "outcomes": [column for column in found.outcomes if column != found.value],
     }
-    told["settings"] = tuple(name for name in told["settings"] if name not in behaved)
     parts = [f"{kind} {_listed(names)}" for kind, names in told.items() if names]
     seed = f"seeds {found.seed}" if found.seed else "no seeds"
     line(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from bios_sweep.errors import PlanError
@@ -143,8 +143,7 @@ class Scenario:
     code: sha256 of a user's own script, command or callable; empty where our engine is all the code.
     repeatable: whether the engine is known to give the same numbers for the same seed; where it is not, the
     plan runs one trial twice to find out. carried: settings that the engine takes; None: all. files: those
-    whose content is part of `code`, by the names they are given. revisions: number format -> raised by the
-    engine when its numbers in that format alone change, so that trials in others keep their keys.
+    whose content is part of `code`, by the names they are given.
     """
 
     model: ModelFacts
@@ -158,13 +157,9 @@ class Scenario:
     repeatable: bool = True
     carried: tuple[str, ...] | None = None
     files: tuple[str, ...] = ()
-    revisions: Mapping[str, str] = field(default_factory=dict)
 
-    def identity(self, dtype: str = "") -> dict[str, Any]:
-        """What of the scenario decides a trial's outcome: fingerprints and versions, no names or paths.
-
-        dtype: the trial's number format.
-        """
+    def identity(self) -> dict[str, Any]:
+        """What of the scenario decides a trial's outcome: fingerprints and versions, no names or paths."""
         decides: dict[str, Any] = {
             "model": self.model.fingerprint,
             "data": self.data.fingerprint,
@@ -174,8 +169,6 @@ class Scenario:
             "software": dict(self.software),
             **self.method.identity(),
         }
-        if dtype in self.revisions:
-            decides["revision"] = self.revisions[dtype]
         if self.code:
             return {**decides, "code": self.code}
         return {**decides, "ends": list(self.model.ends)} if self.model.ends else decides
@@ -195,11 +188,10 @@ class Scenario:
         return f"{self.model.name} | {self.data.name} | {self.method.name}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for plan.json and for workers; `revisions` where there are some."""
+        """Plain values, for plan.json and for workers."""
         values = asdict(self)
-        files, revisions = values.pop("files"), values.pop("revisions")
-        said = {"revisions": revisions} if revisions else {}
-        return {**values, **self.method.to_dict(), "files": files, **said}
+        files = values.pop("files")
+        return {**values, **self.method.to_dict(), "files": files}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Scenario:

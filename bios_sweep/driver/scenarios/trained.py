@@ -17,7 +17,6 @@ from bios_sweep.engines.training.data import DataSet
 from bios_sweep.engines.training.facts import (
     EMBEDDED,
     ENGINE_VERSION,
-    REVISIONS,
     describe_model,
     portable_model,
     position_limit,
@@ -67,7 +66,6 @@ def trained_scenario(
                 **_attention(method, request),
             },
             software=software_versions(),
-            revisions=REVISIONS,
         ),
         dataset,
     )

@@ -27,8 +27,6 @@ ABSENT = "absent"
 # general text, so that one without it is not taken for one with it. 3: an answer ends with what ends a
 # generation, and all arms of a study are judged on evaluation examples cut at one length.
 ENGINE_VERSION = "3"
-# The same for one number format. bfloat16 2: an adapter's products are computed in bfloat16, not in float32.
-REVISIONS = {"bfloat16": "2"}
 EMBEDDED = "embedded:base_model"  # no folder: the package lies elsewhere on other nodes
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"

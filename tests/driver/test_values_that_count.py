@@ -206,6 +206,7 @@ def does(config: Config, verb: str) -> tuple[Prepared, dict[str, Any]]:
         "executor": [type(executor).__name__, str(vars(executor))],
         "hours": gpu_hours(values) if verb == "rehearse" else None,
         "model path": study.scenario.model.path,
+        "asks": not prepared.precision.known,
     }
     if to:
         job = submission(prepared, to=to, file=config_root() / "file")

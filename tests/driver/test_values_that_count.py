@@ -274,5 +274,5 @@ def test_a_value_that_changes_nothing_would_be_found(folder):
     prepared, before = does(config, "plan")
     facts = {"verb": "plan", **facts_of(prepared.plan, config)}
     assert not says(config, "budget.hold", "examples", facts, before, "plan")
-    assert not says(config, "method.dtype", "float32", facts, before, "plan")
+    assert not says(config, "method.dtype", "auto", facts, before, "plan")
     assert says(config, "method.dtype", "bfloat16", facts, before, "plan")

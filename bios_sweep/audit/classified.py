@@ -28,6 +28,7 @@ from bios_sweep.tables.column_names import (
     DECIDED,
     DEVICES,
     DIRECTION,
+    JOINED,
     LOOKS,
     MEASURED,
     METRIC,
@@ -49,6 +50,7 @@ OWN = (
     METRIC,
     DIRECTION,
     LOOKS,
+    JOINED,
     *DECIDED,
     *UNTOUCHED,
 )  # of our own results.csv

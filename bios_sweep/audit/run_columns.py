@@ -40,7 +40,7 @@ from bios_sweep.tables.column_names import (
     first_column,
     plain_name,
 )
-from bios_sweep.tables.judged import decided_of, looks_of, metric_of
+from bios_sweep.tables.judged import decided_of, joined_of, looks_of, metric_of
 from bios_sweep.tables.text_table import RawTable, numbers, quiet_numbers
 from bios_sweep.vocabulary import Stage, Status
 
@@ -104,6 +104,7 @@ def to_runs(raw: RawTable, names: ColumnNames) -> RunTable:
         columns=found.classes,
         untouched=untouched_of(raw, first_column(plain, UNTOUCHED)),
         looks=looks_of(raw, value),
+        joined=joined_of(raw, value),
         decided=decided_of(raw, value),
         ours=own and {"factor", "trial_key"} <= raw.columns.keys(),
         places=tuple(f"line {line}" for line in raw.lines),

@@ -73,6 +73,7 @@ METRICS = (
 UNTOUCHED = ("untouched",)  # the metric of the model before any training, the same in every row
 # columns of our own table that say how `value` is judged, the same in every row
 VALUE, METRIC, DIRECTION, LOOKS = "value", "metric", "direction", "looks"
+JOINED = "look"  # of the run's seed, the first being 1; empty for a confirmation
 # what of the decision rule such a table, and a sweep's run in the tracking store, say: `decision.NAME`
 DECIDED = {f"decision.{name}": name for name in JUDGING}
 STATUSES = ("status", "state", "run_status")

@@ -22,7 +22,7 @@ from bios_sweep.checks import is_number
 from bios_sweep.claims import OPTIMUM, role_of
 from bios_sweep.decision.bounds import Bound
 from bios_sweep.decision.claims.evidence import MORE_SEEDS, NEAR_THE_MARGIN
-from bios_sweep.decision.finding import NO_SEEDS, UNPAIRED, FactorLevels, Finding, Margin
+from bios_sweep.decision.finding import NO_NOISE, NO_SEEDS, UNPAIRED, FactorLevels, Finding, Margin
 from bios_sweep.decision.gates import ONE_SEED, margin_of
 from bios_sweep.decision.statement import Verdict, make_verdict
 from bios_sweep.decision.verdicts import confirm_candidate, screen
@@ -208,12 +208,12 @@ def _gated(findings: Mapping[str, Finding], table: RunTable) -> Mapping[str, Fin
 
 
 def _one_look(finding: Finding, runs: Sorted) -> Finding:
-    """A table has one look: what it leaves undecided is inconclusive. Runs without seeds are not one seed."""
+    """A table has one look: what it leaves open is inconclusive. Not one seed alone lacks bounds."""
     if finding.state == Word.UNDECIDED:
         return replace(finding, state=Word.INCONCLUSIVE)
-    if finding.state == Word.SCREENING_ONLY and runs.repeats > 1:
+    if finding.state == Word.SCREENING_ONLY and (runs.repeats > 1 or runs.constant):
         rest = tuple(reason for reason in finding.reasons if reason.kind != ONE_SEED)
-        return replace(finding, reasons=(NO_SEEDS(), *rest))
+        return replace(finding, reasons=(NO_NOISE() if runs.constant else NO_SEEDS(), *rest))
     return finding
 
 

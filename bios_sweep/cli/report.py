@@ -35,7 +35,7 @@ from bios_sweep.report.text.terminal import print_section, print_verdicts
 from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.margins import MARGINS, STANDARD, margins_of, of_before
 from bios_sweep.study.trials import short_hash
-from bios_sweep.tables.json_lines import read_table
+from bios_sweep.tables.reading import read_table
 from bios_sweep.vocabulary import Word
 
 if TYPE_CHECKING:

@@ -30,7 +30,6 @@ from bios_sweep.records.retention import POLICIES
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.request import Request
 from bios_sweep.settings import RANGES, key_of
-from bios_sweep.study.design import VERSION
 from bios_sweep.study.plan import Plan, build_plan
 from bios_sweep.study.scenario import Metric, Scenario, guardrail_metric
 
@@ -85,7 +84,8 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
         length = config.values["data"].get("eval_max_length")
         alike = judged_alike(scenario, dataset, plan.max_lengths, length)
         plan = build_plan(replace(study, scenario=alike))
-    plan = _as_begun(plan, workspace)
+    stated = any(word.lstrip("+").startswith("decision.purpose=") for word in config.overrides)
+    plan = _as_begun(plan, workspace, stated)
     require_told(plan)
     idle = refuse_idle(config, {**verb, **facts_of(plan, config)}, same=recommended)
     return Prepared(
@@ -101,12 +101,14 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
     )
 
 
-def _as_begun(plan: Plan, workspace: Workspace) -> Plan:
-    """The plan under the version of the rule that its sweep began with, where it began before this one."""
+def _as_begun(plan: Plan, workspace: Workspace, stated: bool) -> Plan:
+    """The plan under the rule that its sweep began with, where an earlier version began it.
+
+    stated: the command itself names a purpose of the margin.
+    """
     if workspace.has_plan(plan.sweep_id):
         return plan
-    for version in range(VERSION - 1, 0, -1):
-        rule = replace(plan.study.decision, version=version)
+    for rule in plan.study.decision.of_before(plan.study.metric.name, stated=stated):
         earlier = build_plan(replace(plan.study, decision=rule))
         if workspace.has_plan(earlier.sweep_id):
             return earlier

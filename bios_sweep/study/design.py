@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from bios_sweep.checks import is_finite, is_positive, is_whole, not_allowed, one_of, positive
@@ -11,7 +11,8 @@ from bios_sweep.errors import PlanError
 from bios_sweep.jsonable import OPTIONAL, from_fields, to_json
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.factors import Cross, Factor, require_setting
-from bios_sweep.study.margins import MARGINS, PURPOSES, STANDARD
+from bios_sweep.study.margins import BEFORE, MARGINS, PURPOSES, STANDARD, margins_of
+from bios_sweep.study.metric_names import is_signed
 from bios_sweep.study.scenario import Metric, Scenario
 from bios_sweep.vocabulary import SearchGoal
 
@@ -98,7 +99,7 @@ class DecisionRule:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> DecisionRule:
         """As `Study.to_dict` keeps it."""
-        return cls(**{"version": 1, **values, "looks": tuple(values["looks"])})
+        return cls(**{"version": 1, "purpose": BEFORE, **values, "looks": tuple(values["looks"])})
 
     def identity(self) -> dict[str, Any]:
         """What decides a verdict, for the plan's hash.
@@ -111,6 +112,20 @@ class DecisionRule:
         unsaid = WISHES if self.version > 1 else (*WISHES, "version")
         unsaid = (*unsaid, *CALLED, *(name for name in MARGINS if getattr(self, name) is None))
         return {name: value for name, value in asdict(self).items() if name not in unsaid}
+
+    def of_before(self, metric: str, *, stated: bool) -> Iterator[DecisionRule]:
+        """What earlier versions made of the same command, the latest first, for sweeps that began under it.
+
+        stated: the command itself names a purpose, so that its margin is nobody's standard.
+        """
+        margins = {name: getattr(self, name) for name in MARGINS}
+        standard = not stated and not is_signed(metric) and margins == margins_of(STANDARD, metric, {})
+        if standard:
+            yield replace(self, purpose=BEFORE, **margins_of(BEFORE, metric, {}))
+            of = PURPOSES[BEFORE]  # version 1 had it for every metric
+            margins = {**margins, "margin_points": None, "margin_percent": of.percent, "margin_share": of.share}
+        for version in range(VERSION - 1, 0, -1):
+            yield replace(self, version=version, purpose=BEFORE if standard else self.purpose, **margins)
 
     def plain_margin(self, level: float | None) -> float:
         """The margin before a share of the gain is taken, percent of the metric's level.

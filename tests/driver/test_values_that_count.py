@@ -86,7 +86,7 @@ OTHER: dict[str, Any] = {
     "data.train_examples": 700, "data.name": "my data",
     "decision.alpha": 0.1, "decision.looks": [2], "decision.confirmation_seeds": 4,
     "decision.margin_percent": 0.7, "decision.margin_share": 0.07, "decision.scope": "evaluation",
-    "decision.margin_absolute": 0.3, "decision.purpose": "choose",
+    "decision.margin_absolute": 0.3, "decision.purpose": "publish",
     "decision.cost_ratio": 1.3, "decision.speed_loss_percent": 2.0, "decision.minimum_share": 0.7,
     "decision.refine": "optuna", "decision.refine_trials": 9, "decision.refine_goal": "quality and cost",
     "decision.guardrails": {"eval_bits_per_byte": 1}, "decision.target": 1.5, "decision.deadline": "90s",

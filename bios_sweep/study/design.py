@@ -123,7 +123,12 @@ class DecisionRule:
         if standard:
             yield replace(self, purpose=BEFORE, **margins_of(BEFORE, metric, {}))
             of = PURPOSES[BEFORE]  # version 1 had it for every metric
-            margins = {**margins, "margin_points": None, "margin_percent": of.percent, "margin_share": of.share}
+            margins = {
+                **margins,
+                "margin_points": None,
+                "margin_percent": of.percent,
+                "margin_share": of.share,
+            }
         for version in range(VERSION - 1, 0, -1):
             yield replace(self, version=version, purpose=BEFORE if standard else self.purpose, **margins)
 

@@ -118,10 +118,11 @@ class DecisionRule:
 
         stated: the command itself names a purpose, so that its margin is nobody's standard.
         """
-        margins = {name: getattr(self, name) for name in MARGINS}
+        margins: dict[str, Any] = {name: getattr(self, name) for name in MARGINS}
         standard = not stated and not is_signed(metric) and margins == margins_of(STANDARD, metric, {})
         if standard:
-            yield replace(self, purpose=BEFORE, **margins_of(BEFORE, metric, {}))
+            earlier: dict[str, Any] = margins_of(BEFORE, metric, {})
+            yield replace(self, purpose=BEFORE, **earlier)
             of = PURPOSES[BEFORE]  # version 1 had it for every metric
             margins = {
                 **margins,

@@ -51,7 +51,7 @@ CAME_LATER: dict[str, dict[str, Any]] = {
         "score": None,
         "score_pattern": None,
         "score_items": None,
-        "score_tokens": 64,
+        "score_tokens": None,
         "score_stop": None,
     },
     "decision": {"purpose": BEFORE, "margin_absolute": None, "metrics": None},

@@ -29,6 +29,7 @@ OTHERS = (
     "step",
     GENERAL_BEFORE,
 )  # numbers of a trial that have their names already
+NEW_TOKENS = 64  # chosen: an answer in a sentence or two
 TRIAL_SECONDS = 120  # for the import of a scorer and one value; chosen
 CODE_LENGTH = 64  # hex digits: all of sha256, as other fingerprints have
 PACKAGE_HOME = Path(__file__).resolve().parents[3]
@@ -54,7 +55,8 @@ def scored(
     items = evaluation if count is None else evaluation[: whole("data.score_items", count)]
     if count is not None and count > len(evaluation):
         raise ConfigError(f"data.score_items: {count}, but there are {len(evaluation)} evaluation examples")
-    new_tokens = whole("data.score_tokens", values.get("score_tokens"))
+    given = values.get("score_tokens")
+    new_tokens = NEW_TOKENS if given is None else whole("data.score_tokens", given)
     if positions is not None and new_tokens >= positions:
         raise ConfigError(
             f"data.score_tokens: {new_tokens} leave no room for a prompt in the model's {positions} positions"

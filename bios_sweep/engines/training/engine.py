@@ -52,8 +52,8 @@ class EngineOptions:
     threads: CPU threads of torch. micro_batch_size: examples that go through the model in one piece.
     measurements: evaluations per trial after the one at step 0. eval_max_length: tokens at which the plan
     cuts evaluation examples, the same for all its trials; None: each trial's own `max_length`. score: how
-    answers are scored, the fields of `ScoreOptions`; None: they are not. attention: how it is computed, one of
-    `ATTENTIONS`; None: as transformers chooses.
+    answers are scored, the fields of `ScoreOptions`; None: they are not. attention: how it is computed, one
+    of `ATTENTIONS`; None: as transformers chooses.
     """
 
     model_path: str

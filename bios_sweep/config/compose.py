@@ -47,6 +47,13 @@ OPTIONAL_KEYS = ("sweeps", "submit")  # chosen by a command, not by config.yaml
 # keys of groups that earlier versions did not have, with what they mean where a user's own file lacks them
 CAME_LATER: dict[str, dict[str, Any]] = {
     "budget": {"epochs": None},
+    "data": {
+        "score": None,
+        "score_pattern": None,
+        "score_items": None,
+        "score_tokens": None,
+        "score_stop": None,
+    },
     "decision": {"purpose": BEFORE, "margin_absolute": None, "metrics": None},
 }
 COMMAND_LINE = "command line"

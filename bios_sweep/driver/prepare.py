@@ -157,7 +157,8 @@ def _scenario(
 
 def _require_measured(study: Study, scenario: Scenario) -> None:
     """What no trial reports, or has no known better side, would be found out after the cost."""
-    measured = FINAL_METRICS
+    score = scenario.data.score
+    measured = FINAL_METRICS if score is None else (*FINAL_METRICS, score.metric)
     if scenario.engine == PLANTED_ENGINE:
         measured = (*PLANTED_METRICS, *scenario.engine_options.get("metrics", {}))
     rule = study.decision

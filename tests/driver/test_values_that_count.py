@@ -83,6 +83,8 @@ OTHER: dict[str, Any] = {
     "cluster.environment": ["PATH"], "cluster.max_attempts": 5, "cluster.device": "cpu",
     "data.kind": "planted", "data.path": "other.jsonl", "data.eval_path": "held_out.jsonl",
     "data.eval_fraction": 0.3, "data.eval_max_length": 64, "data.eval_examples": 7,
+    "data.score": "exact_match", "data.score_items": 3, "data.score_tokens": 5, "data.score_stop": ["x"],
+    "data.score_pattern": "a",
     "data.train_examples": 700, "data.name": "my data",
     "decision.alpha": 0.1, "decision.looks": [2], "decision.confirmation_seeds": 4,
     "decision.margin_percent": 0.7, "decision.margin_share": 0.07, "decision.scope": "evaluation",

@@ -11,10 +11,10 @@ from bios_sweep.driver.memory import memory_notes
 from bios_sweep.driver.prepare import Prepared
 from bios_sweep.errors import PlanError, StorageError
 from bios_sweep.procedure.source import recall
-from bios_sweep.records.earlier import known_of, seconds_per_example
+from bios_sweep.records.earlier import known_of, seconds_per_answer, seconds_per_example
 from bios_sweep.records.journal import read_state
 from bios_sweep.records.results import StoredResults
-from bios_sweep.report.content.plan_summary import PlanSummary, Rate, summarise_plan
+from bios_sweep.report.content.plan_summary import PlanSummary, Rate, plan_scoring, summarise_plan
 from bios_sweep.report.content.scope import earlier_cut_note, few_clusters
 from bios_sweep.report.text.glance import html_of, plan_lines
 from bios_sweep.study.arms import Arm
@@ -102,6 +102,9 @@ def planned(
     rate = Rate(seconds_per_example=speed[0], trials=speed[1]) if speed else None
     summary = summarise_plan(plan, state, results, rate, prepared.request.expected_workers)
     unlimited = _hours_unknown(plan.study.budget.max_hours, summary.most_seconds)
+    if plan.study.scenario.data.score is not None:
+        answers = seconds_per_answer(workspace, plan.study.scenario.model.fingerprint)
+        summary = replace(summary, scoring=plan_scoring(plan, summary.to_run, answers))
     untimed = plan.timed_arms if earlier.timing is None else ()
     probe = f"first a timing probe of {len(untimed)} arms, each alone on the device"
     looks = (stored.look(trial.key) for trial in state.missing)

@@ -92,7 +92,7 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
         length = config.values["data"].get("eval_max_length")
         alike = judged_alike(scenario, dataset, plan.max_lengths, length)
         plan = build_plan(replace(study, scenario=alike))
-    plan, precision = as_begun(plan, precision, workspace)
+    plan, precision = as_begun(plan, precision, workspace, config)
     require_told(plan)
     idle = refuse_idle(config, {**verb, **facts_of(plan, config)}, same=recommended)
     return Prepared(
@@ -157,7 +157,8 @@ def _scenario(
 
 def _require_measured(study: Study, scenario: Scenario) -> None:
     """What no trial reports, or has no known better side, would be found out after the cost."""
-    measured = FINAL_METRICS
+    score = scenario.data.score
+    measured = FINAL_METRICS if score is None else (*FINAL_METRICS, score.metric)
     if scenario.engine == PLANTED_ENGINE:
         measured = (*PLANTED_METRICS, *scenario.engine_options.get("metrics", {}))
     rule = study.decision

@@ -135,7 +135,7 @@ def _decided(prepared: Prepared) -> tuple[Prepared, tuple[Mapping[str, Any], ...
     found = choose_executor(prepared.request, prepared.workspace).gpus(GPU_LOOKER)
     dtype = common_dtype([bool(gpu["bfloat16"]) for gpu in found])
     told = replace(prepared.precision, dtype=dtype, known=True)
-    plan, told = as_begun(with_dtype(prepared.plan, dtype), told, prepared.workspace)
+    plan, told = as_begun(with_dtype(prepared.plan, dtype), told, prepared.workspace, prepared.config)
     return replace(prepared, plan=plan, precision=told), found
 
 

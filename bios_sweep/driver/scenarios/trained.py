@@ -12,6 +12,7 @@ from typing import Any
 from bios_sweep.assets import base_model_path
 from bios_sweep.checks import is_number, not_allowed, one_of, require, whole
 from bios_sweep.config.method import method_of
+from bios_sweep.driver.scenarios.scored import scored
 from bios_sweep.engines.training.corpus import embedded_examples
 from bios_sweep.engines.training.data import DataSet
 from bios_sweep.engines.training.facts import (
@@ -49,6 +50,9 @@ def trained_scenario(
     model = read_model(values["model"])
     dataset = _read_data(values["data"])
     data = _data_facts(dataset, workspace)
+    score = scored(values["data"], dataset.evaluation, FINAL_METRICS, position_limit(Path(model.path)))
+    if score is not None:
+        data = replace(data, score=score[0])
     return (
         Scenario(
             model=model,
@@ -64,6 +68,7 @@ def trained_scenario(
                 "device": request.trial_device,
                 **_cutting(method, request),
                 "measurements": values["budget"]["measurements"],
+                **({} if score is None else {"score": score[1]}),
                 **_attention(method, request),
             },
             software=software_versions(),

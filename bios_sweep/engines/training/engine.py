@@ -29,6 +29,8 @@ from bios_sweep.engines.training.model import (
     stay_offline_and_quiet,
     verify_split,
 )
+from bios_sweep.engines.training.scorers import scorer_of
+from bios_sweep.engines.training.scoring import Scoring, cluster_numbers, pads_safely, questions_of
 from bios_sweep.engines.training.timing import time_steps
 from bios_sweep.engines.training.tokenizer import TextTokenizer, load_tokenizer
 from bios_sweep.engines.training.tokens import TokenizedExample, tokenize_all
@@ -54,8 +56,9 @@ class EngineOptions:
     must be. sharers: processes that share the device. load: the most that a trial of the plan will ask, the
     fields of `memory.Load`; None where that is not known.
     measurements: evaluations per trial after the one at step 0. eval_max_length: tokens at which the plan
-    cuts evaluation examples, the same for all its trials; None: each trial's own `max_length`. attention: how
-    it is computed, one of `ATTENTIONS`; None: as transformers chooses.
+    cuts evaluation examples, the same for all its trials; None: each trial's own `max_length`. score: how
+    answers are scored, the fields of `ScoreOptions`; None: they are not. attention: how it is computed, one
+    of `ATTENTIONS`; None: as transformers chooses.
     """
 
     model_path: str
@@ -69,6 +72,7 @@ class EngineOptions:
     load: Mapping[str, Any] | None = None
     measurements: int = 5
     eval_max_length: int | None = None
+    score: Mapping[str, Any] | None = None
     attention: str | None = None
 
     def __post_init__(self) -> None:
@@ -78,6 +82,17 @@ class EngineOptions:
                 whole(name, getattr(self, name))
         if self.attention is not None:
             one_of("attention", self.attention, tuple(ATTENTIONS))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreOptions:
+    """How answers are scored. by: what `scorers.scorer_of` reads; the rest as in `study.score.Score`."""
+
+    metric: str
+    items: int
+    new_tokens: int
+    by: Mapping[str, Any]
+    stop: Sequence[str] = ()
 
 
 class LoraEngine:
@@ -221,9 +236,39 @@ class LoraEngine:
             )
         general = general_set(base, self._tokenizer, size)
         before = evaluate(base, general).loss
-        judge = Judge(evaluation=held_out, untouched=untouched, general=general, general_before=before)
+        scoring = self._scoring(base, dtype, max_length)
+        judge = Judge(
+            evaluation=held_out,
+            untouched=untouched,
+            general=general,
+            general_before=before,
+            scoring=scoring,
+            score_before=None if scoring is None else scoring.measure(base).mean,
+        )
         self._judges[dtype, max_length] = judge
         return judge
+
+    def _scoring(self, base: BaseModel, dtype: str, max_length: int) -> Scoring | None:
+        """What is answered and scored; prompts are read as far as the loss reads them."""
+        if self._options.score is None:
+            return None
+        asked = options_of(ScoreOptions, self._options.score)
+        examples = self._data.evaluation[: asked.items]
+        room = min(max_length, (base.positions or max_length + asked.new_tokens) - asked.new_tokens)
+        questions = questions_of(examples, self._tokenizer, self._render, room)
+        scoring = Scoring(
+            metric=asked.metric,
+            scorer=scorer_of(asked.by),
+            questions=questions,
+            cluster=cluster_numbers(examples),
+            tokenizer=self._tokenizer,
+            new_tokens=asked.new_tokens,
+            stop=tuple(asked.stop),
+            size=self._options.micro_batch_size or DEFAULT_MICRO_BATCH,
+            padded=True,
+        )
+        padded = pads_safely(base, [one.ids for one in questions], scoring.ends, dtype)
+        return replace(scoring, padded=padded)
 
     def _tokenized(
         self, base: BaseModel, examples: Sequence[Example], max_length: int

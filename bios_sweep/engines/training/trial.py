@@ -16,10 +16,12 @@ from bios_sweep.engines.training.checkpoint import FILE, Checkpoint, load_checkp
 from bios_sweep.engines.training.fit import Fit
 from bios_sweep.engines.training.loop import DivergedError, Evaluation, EvaluationSet, Training, evaluate
 from bios_sweep.engines.training.model import BaseModel, adapter, save_adapter
+from bios_sweep.engines.training.scoring import Scoring
 from bios_sweep.engines.training.tokens import TokenizedExample
 from bios_sweep.sealed import unlike
 from bios_sweep.study.trials import (
     ADAPTER_FOLDER,
+    ANSWER_SECONDS,
     EVALUATION_FILE,
     GENERAL,
     GENERAL_BEFORE,
@@ -38,12 +40,16 @@ class Judge:
     """What all trials of a plan are measured on, while dtype stays.
 
     general: passages of general text; general_before: the untouched model's loss there, nats per token.
+    scoring: the items that are answered and scored, None where they are not; score_before: the untouched
+    model's score.
     """
 
     evaluation: EvaluationSet
     untouched: Evaluation
     general: EvaluationSet
     general_before: float
+    scoring: Scoring | None = None
+    score_before: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,11 +100,18 @@ def run_trial(work: Work) -> Iterator[Measurement | TrialResult]:
         except DivergedError as error:
             status, cause = Status.DIVERGED, str(error)
         files: dict[str, str] = {}
+        provenance = dict(work.provenance)
         measured = {name: getattr(curve[-1], name) for name in OWN_METRICS}
         final = {name: value for name, value in measured.items() if value is not None}
         if status == Status.COMPLETED:
             final |= _kept(work.material)
             files = {EVALUATION_FILE: evaluation} if evaluation else {}
+            scoring = work.material.judge.scoring
+            if scoring is not None:
+                scored = scoring.measure(work.material.base)
+                final[scoring.metric] = scored.mean
+                files |= scoring.save(scored, work.directory)
+                provenance[ANSWER_SECONDS] = scored.seconds / len(scored.values)
             save_adapter(adapted, work.directory / ADAPTER_FOLDER)
         (work.directory / FILE).unlink(missing_ok=True)  # last, so that a kill before it repeats all this
         yield TrialResult(
@@ -109,7 +122,7 @@ def run_trial(work: Work) -> Iterator[Measurement | TrialResult]:
             wall_seconds=training.wall_seconds,
             tokens=training.tokens,
             cause=cause,
-            provenance={**work.provenance, **_as_cut(work.fit, before)},
+            provenance={**provenance, **_as_cut(work.fit, before)},
             files=files,
         )
 
@@ -195,8 +208,16 @@ def _measure(work: Work, training: Training, stop: int) -> tuple[Measurement, st
         eval_bits_per_byte=evaluation.bits_per_byte,
         train_loss=train_loss,
         wall_seconds=training.wall_seconds,
+        metrics={} if stop else _scored_before(judge),
     )
     return point, written
+
+
+def _scored_before(judge: Judge) -> dict[str, float]:
+    """The untouched model's score, where answers are scored."""
+    if judge.scoring is None or judge.score_before is None:
+        return {}
+    return {judge.scoring.metric: judge.score_before}
 
 
 def _require_below_wall(work: Work, point: Measurement) -> None:

@@ -119,7 +119,9 @@ def wanted_on_nodes(plan: Plan, request: Request, trials_dir: str) -> dict[str, 
         "ways_out": _ways_out(scenario),
         "gpu_looker": GPU_LOOKER if on_gpu else "",
         "gpu_count": math.ceil(request.gpus_per_trial) if on_gpu else 0,
-        "gpu_bytes": _gpu_bytes(plan, request) if scenario.engine == LORA_ENGINE else 0,
+        "gpu_bytes": least_gpu_bytes(scenario.model.parameters or 0, plan.study.baseline.dtype, request)
+        if scenario.engine == LORA_ENGINE
+        else 0,
     }
 
 
@@ -140,13 +142,12 @@ def _trains_on_gpu(scenario: Scenario, request: Request) -> bool:
     return bool(request.gpus_per_trial) and scenario.engine in ENGINES.values()
 
 
-def _gpu_bytes(plan: Plan, request: Request) -> int:
+def least_gpu_bytes(parameters: int, dtype: str, request: Request) -> int:
     """What the trials that share a GPU need at the very least: each its context and the model's weights.
 
     A necessary amount, not a sufficient one: activations and optimizer states come on top.
     """
-    parameters = plan.study.scenario.model.parameters or 0
-    weights = parameters * DTYPE_BYTES[plan.study.baseline.dtype] / max(1, request.gpus_per_trial)
+    weights = parameters * DTYPE_BYTES[dtype] / max(1, request.gpus_per_trial)
     return int(request.sharers * (CONTEXT_BYTES + weights))
 
 

@@ -96,6 +96,7 @@ COMMANDS_OWN = ("method.command", "method.shell", "method.metrics_file", "method
 COUNTED = ("batch_size", "max_steps")  # the plan counts examples by them
 SETTINGS = tuple(name for name, known in KNOWN.items() if known.group and name not in COUNTED)
 
+SCORED = ("data.score", "data.score_items", "data.score_tokens", "data.score_stop", "data.score_pattern")
 DATA_FILES = ("data.path", "data.eval_path", "data.eval_fraction")
 READS_ITS_OWN = "a script reads its own data; leave it out and list the files in method.inputs"
 NO_DATA = "model=planted trains on no data; leave it out, or choose another model"
@@ -120,12 +121,17 @@ REFUSED = (
     Idle({"runs": PLANTED}, dict.fromkeys(DATA_FILES, NO_DATA)),
     Idle({"runs": PLANTED, "data.kind": beyond("planted")}, dict.fromkeys(("data.kind", "data"), NO_DATA)),
     Idle({"runs": OURS, "data.kind": "embedded"}, dict.fromkeys(DATA_FILES, OWN_EXAMPLES)),
-    Idle({"runs": PLANTED}, {"data.eval_max_length": NO_DATA}),
+    Idle({"runs": PLANTED}, dict.fromkeys(("data.eval_max_length", *SCORED), NO_DATA)),
     Idle(
         {"runs": SCRIPT},
         {
             **dict.fromkeys(DATA_FILES, READS_ITS_OWN),
             "data.eval_max_length": "a script cuts its own evaluation examples; leave it out",
+            **dict.fromkeys(
+                SCORED,
+                "a script scores its own answers; have it print the score, and name that in method.metric or "
+                "decision.metrics",
+            ),
         },
     ),
     Idle(
@@ -200,6 +206,14 @@ REFUSED = (
 
 UNHEARD = (
     Idle(
+        {"runs": OURS, "data.score": absent},
+        dict.fromkeys(SCORED[1:], "no answer is scored; add data.score=exact_match, pattern or a function"),
+    ),
+    Idle(
+        {"runs": OURS, "data.score": beyond(None, "pattern")},
+        {"data.score_pattern": "it counts with data.score=pattern"},
+    ),
+    Idle(
         {"runs": among(OURS, PLANTED)},
         {"data.name": "only data=named takes a name; a file is called by its own"},
     ),
@@ -219,8 +233,22 @@ UNHEARD = (
         {"runs": SCRIPT, "model.kind": "named", "method.trains": "lora"},
         {"method.trains": "tuned defaults are written for a known model only; add model.path=FOLDER"},
     ),
-    Idle({"runs": SCRIPT}, {"method.micro_batch_size": "the script cuts its batches itself"}),
-    Idle({"runs": PLANTED}, {"method.micro_batch_size": "planted curves have no batches to cut"}),
+    Idle(
+        {"runs": SCRIPT},
+        {
+            "method.micro_batch_size": "the script cuts its batches itself",
+            "method.activation_checkpointing": "the script saves memory itself",
+            "method.attention": "the script loads its model itself",
+        },
+    ),
+    Idle(
+        {"runs": PLANTED},
+        {
+            "method.micro_batch_size": "planted curves have no batches to cut",
+            "method.activation_checkpointing": "planted curves have no layers",
+            "method.attention": "planted curves attend to nothing",
+        },
+    ),
     *(
         Idle(
             {"runs": SCRIPT, "told": lacks(name)},

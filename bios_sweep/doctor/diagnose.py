@@ -12,7 +12,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bios_sweep.config.compose import Config
 from bios_sweep.doctor.accelerators import Machine, accelerator_lines, gpus_on_bus
 from bios_sweep.doctor.child import NoAnswerError, ask
 from bios_sweep.doctor.files import mount_of, workspace_lines
@@ -29,7 +28,7 @@ from bios_sweep.doctor.software import (
 )
 from bios_sweep.doctor.tracking import tracking_lines
 from bios_sweep.driver.invocation import Invocation, workspace_of
-from bios_sweep.driver.place import least_gpu_bytes
+from bios_sweep.driver.memory import weights_bytes
 from bios_sweep.driver.tracking import tracking_of
 from bios_sweep.execution.gpus import NVIDIA_VISIBLE, find_gpus, gpu_states
 from bios_sweep.mirror.trackers import TRACKERS
@@ -42,7 +41,6 @@ TORCH_LOOK = "bios_sweep.engines.training.torch_look:look"
 LOAD = "bios_sweep.doctor.child:load"
 MLFLOW = "bios_sweep.mirror.mlflow.mirror"
 SHARED_MEMORY = Path("/dev/shm")
-WIDEST = "float32"  # where no number format is chosen: the one that takes the most
 
 
 def diagnose(invocation: Invocation) -> Diagnosis:
@@ -65,7 +63,7 @@ def diagnose(invocation: Invocation) -> Diagnosis:
         model, parameters = model_line(config.values)
         lines = [
             *software_lines(versions, needed, pinned_versions()),
-            *_gpus(config, request, parameters, torch.result()),
+            *_gpus(request, parameters, torch.result()),
             *machine_lines(request, parameters, memory(), _shared_bytes()),
             *workspace_lines(
                 workspace.root,
@@ -101,9 +99,7 @@ def _torch() -> tuple[dict[str, object] | None, str]:
         return None, f"loading it and what trains with it {error}"
 
 
-def _gpus(
-    config: Config, request: Request, parameters: int, torch: tuple[dict[str, object] | None, str]
-) -> Iterator[Line]:
+def _gpus(request: Request, parameters: int, torch: tuple[dict[str, object] | None, str]) -> Iterator[Line]:
     hiding = [name for name in NVIDIA_VISIBLE if name in os.environ]
     machine = Machine(
         gpus=find_gpus(),
@@ -113,8 +109,7 @@ def _gpus(
         torch=torch[0],
         why=torch[1],
     )
-    dtype = str(config.values["method"].get("dtype") or WIDEST)
-    yield from accelerator_lines(machine, request, least_gpu_bytes(parameters, dtype, request))
+    yield from accelerator_lines(machine, request, weights_bytes(parameters, request))
 
 
 def _mlflow(uri: str | None) -> list[Line]:

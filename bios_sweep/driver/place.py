@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
+from bios_sweep.driver.memory import least_bytes
 from bios_sweep.driver.scenarios.scripted import ENGINES
 from bios_sweep.driver.scenarios.trained import LORA_ENGINE
 from bios_sweep.engines.scripted.identity import fingerprint
@@ -24,8 +25,6 @@ from bios_sweep.study.scenario import Scenario
 TRAINED_LOOKER = "bios_sweep.engines.training.on_node:look"
 SCRIPT_LOOKER = "bios_sweep.engines.scripted.identity:look"
 GPU_LOOKER = "bios_sweep.engines.training.on_node:gpus"
-DTYPE_BYTES = {"float32": 4, "bfloat16": 2}
-CONTEXT_BYTES = 512 * 1024**2  # a CUDA context and cuBLAS of one process on an H100 or A100; rounded up
 SWEEP_ID, TRACKING_URI = "BIOS_SWEEP_SWEEP_ID", "BIOS_SWEEP_TRACKING_URI"
 # what MLflow's own client reads to reach a server: https://mlflow.org/docs/latest/self-hosting/security/
 MLFLOW_ACCESS = (
@@ -48,14 +47,6 @@ def choose_executor(
     from bios_sweep.execution.ray.executor import RayTuneExecutor
 
     return RayTuneExecutor(request, storage_dir=workspace.root / "ray", environment=environment)
-
-
-def check_device(request: Request) -> None:
-    """Refuse `cuda` where this machine trains and has no GPU; asked for outright it costs loading torch."""
-    if request.device == CUDA and request.address is None:
-        from bios_sweep.engines.training.model import choose_device
-
-        choose_device(CUDA)
 
 
 def worker_environment(
@@ -110,7 +101,7 @@ def wanted_on_nodes(plan: Plan, request: Request, trials_dir: str) -> dict[str, 
 
     scenario = plan.study.scenario
     packages = ["ray", *(name for name, version in scenario.software.items() if version != ABSENT)]
-    on_gpu = _trains_on_gpu(scenario, request)
+    on_gpu = trains_on_gpu(scenario, request)
     return {
         "versions": own_versions(packages),
         "trials_dir": trials_dir,
@@ -119,9 +110,7 @@ def wanted_on_nodes(plan: Plan, request: Request, trials_dir: str) -> dict[str, 
         "ways_out": _ways_out(scenario),
         "gpu_looker": GPU_LOOKER if on_gpu else "",
         "gpu_count": math.ceil(request.gpus_per_trial) if on_gpu else 0,
-        "gpu_bytes": least_gpu_bytes(scenario.model.parameters or 0, plan.study.baseline.dtype, request)
-        if scenario.engine == LORA_ENGINE
-        else 0,
+        "gpu_bytes": least_bytes(plan, request),
     }
 
 
@@ -135,20 +124,11 @@ def _material(scenario: Scenario) -> dict[str, Any]:
     return {"looker": "", "material": {}}
 
 
-def _trains_on_gpu(scenario: Scenario, request: Request) -> bool:
+def trains_on_gpu(scenario: Scenario, request: Request) -> bool:
     """A planted trial may ask for GPUs to rehearse a cluster, and touches none."""
     if scenario.engine == LORA_ENGINE:
         return bool(scenario.engine_options["device"] == CUDA)
     return bool(request.gpus_per_trial) and scenario.engine in ENGINES.values()
-
-
-def least_gpu_bytes(parameters: int, dtype: str, request: Request) -> int:
-    """What the trials that share a GPU need at the very least: each its context and the model's weights.
-
-    A necessary amount, not a sufficient one: activations and optimizer states come on top.
-    """
-    weights = parameters * DTYPE_BYTES[dtype] / max(1, request.gpus_per_trial)
-    return int(request.sharers * (CONTEXT_BYTES + weights))
 
 
 def _ways_out(scenario: Scenario) -> dict[str, str]:

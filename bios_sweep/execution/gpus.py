@@ -14,6 +14,10 @@ import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
+
+from bios_sweep.errors import BiosSweepError, ClusterError
 
 TOOL = "nvidia-smi"
 TOOL_SECONDS = 5.0  # chosen: a driver that has to wake up first takes a second or two per GPU
@@ -33,6 +37,26 @@ class Gpu:
 
     name: str
     uuid: str = ""
+
+
+def gpus_here(looker: str) -> tuple[Mapping[str, Any], ...]:
+    """What a looker, an import string, finds on this machine.
+
+    Raises:
+        ClusterError: nothing that a trial could use, and why.
+    """
+    try:
+        return tuple(resolve_name(looker)())
+    except BiosSweepError as error:
+        raise unusable("this machine", str(error)) from error
+
+
+def unusable(node: str, why: str) -> ClusterError:
+    """A place whose trials are meant for GPUs that it cannot use: they must not fall back to its CPUs."""
+    return ClusterError(
+        f"{node}: {why}; install the torch build that matches its driver, or train on CPUs with "
+        "cluster.gpus_per_trial=0 and cluster.device=cpu"
+    )
 
 
 def find_gpus(environ: Mapping[str, str] = os.environ, root: Path = Path("/")) -> tuple[Gpu, ...]:
@@ -208,6 +232,29 @@ PEAKS = (
     (("P40",), Peak(float32=11.8, bfloat16=None)),  # P40 data sheet: no tensor cores
     (("P4",), Peak(float32=5.5, bfloat16=None)),  # P4 data sheet: no tensor cores
 )
+
+
+# words that a GPU's name has -> GiB of its memory, by NVIDIA's data sheets (a B200 and a GB200 as HGX and
+# NVL72 have it, the smaller one where a model comes in two sizes)
+SIZES = (
+    (("B200",), 180), (("GB200",), 186), (("H200",), 141), (("GH200",), 96), (("H100", "NVL"), 94),
+    (("H100",), 80), (("H800",), 80), (("H20",), 96), (("A100",), 40), (("A800",), 80), (("A30",), 24),
+    (("A40",), 48), (("A10",), 24), (("A10G",), 24), (("L4",), 24), (("L40",), 48), (("L40S",), 48),
+    (("RTX", "A6000"), 48), (("RTX", "3090"), 24), (("RTX", "4090"), 24), (("T4",), 16), (("V100",), 16),
+    (("V100S",), 32), (("P100",), 16), (("P40",), 24), (("P4",), 8),
+)  # fmt: skip
+GIB = 1024**3
+SAID = re.compile(r"(\d+)\s?GB\b")  # as in `H100 80GB HBM3`
+SEEN = 0.95  # of what a data sheet says: the driver keeps a part, and GB are not GiB; chosen
+
+
+def memory_of(name: str) -> int | None:
+    """Bytes of a GPU's memory by its name, rounded down; None: not known."""
+    words = set(re.split(r"[\s-]+", name))
+    if (said := SAID.search(name)) is not None:
+        return int(int(said[1]) * SEEN * GIB)
+    size = next((size for needed, size in SIZES if words.issuperset(needed)), None)
+    return None if size is None or "Laptop" in words else int(size * SEEN * GIB)
 
 
 def peak_of(name: str) -> Peak | None:

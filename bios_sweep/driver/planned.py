@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from bios_sweep.driver.gpus import gpu_warnings, gpus_of_this_machine
 from bios_sweep.driver.prepare import Prepared
 from bios_sweep.errors import PlanError, StorageError
+from bios_sweep.procedure.decidable import decidable
 from bios_sweep.procedure.source import recall
 from bios_sweep.records.earlier import known_of, seconds_per_answer, seconds_per_example
 from bios_sweep.records.journal import read_state
@@ -107,6 +108,7 @@ def planned(prepared: Prepared, more_warnings: Sequence[str] = ()) -> PlannedSwe
     looks = (stored.look(trial.key) for trial in state.missing)
     summary = replace(
         summary,
+        decidable=decidable(plan) or None,
         notes=(
             *summary.notes,
             *_other_cuts(prepared),

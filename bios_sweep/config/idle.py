@@ -238,6 +238,7 @@ UNHEARD = (
         {"runs": SCRIPT},
         {
             "method.micro_batch_size": "the script cuts its batches itself",
+            "method.activation_checkpointing": "the script saves memory itself",
             "method.attention": "the script loads its model itself",
         },
     ),
@@ -245,6 +246,7 @@ UNHEARD = (
         {"runs": PLANTED},
         {
             "method.micro_batch_size": "planted curves have no batches to cut",
+            "method.activation_checkpointing": "planted curves have no layers",
             "method.attention": "planted curves attend to nothing",
         },
     ),

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from bios_sweep.driver.gpus import gpu_warnings, gpus_of_this_machine
+from bios_sweep.driver.gpus import gpu_warnings, gpus_of_this_machine, sizes_of
+from bios_sweep.driver.memory import memory_notes
 from bios_sweep.driver.prepare import Prepared
 from bios_sweep.errors import PlanError, StorageError
 from bios_sweep.procedure.decidable import decidable
@@ -86,7 +87,9 @@ class PlannedSweep:
         return html_of(plan_lines(self.summary))
 
 
-def planned(prepared: Prepared, more_warnings: Sequence[str] = ()) -> PlannedSweep:
+def planned(
+    prepared: Prepared, more_warnings: Sequence[str] = (), more_notes: Sequence[str] = ()
+) -> PlannedSweep:
     """What a run would do, by what is finished already.
 
     Raises:
@@ -114,6 +117,7 @@ def planned(prepared: Prepared, more_warnings: Sequence[str] = ()) -> PlannedSwe
             *_other_cuts(prepared),
             *prepared.notes,
             *filter(None, (prepared.precision.note,)),
+            *more_notes,
             *([probe] if untimed else ()),
         ),
         warnings=(*prepared.warnings, *few_clusters(plan), *unlimited, *more_warnings),
@@ -127,7 +131,8 @@ def planned(prepared: Prepared, more_warnings: Sequence[str] = ()) -> PlannedSwe
 def planned_here(prepared: Prepared) -> PlannedSweep:
     """The same, with what this machine's GPUs have to say to it."""
     gpus = gpus_of_this_machine(prepared.request)
-    return planned(prepared, gpu_warnings(prepared, gpus))
+    fits, lacks = memory_notes(prepared.plan, prepared.request, sizes_of(gpus, prepared.request))
+    return planned(prepared, [*gpu_warnings(prepared, gpus), *lacks], fits)
 
 
 def _other_cuts(prepared: Prepared) -> list[str]:

@@ -10,6 +10,7 @@ from bios_sweep.driver.gpus import gpu_warnings, gpus_of_this_machine, sizes_of
 from bios_sweep.driver.memory import memory_notes
 from bios_sweep.driver.prepare import Prepared
 from bios_sweep.errors import PlanError, StorageError
+from bios_sweep.procedure.decidable import decidable
 from bios_sweep.procedure.source import recall
 from bios_sweep.records.earlier import known_of, seconds_per_answer, seconds_per_example
 from bios_sweep.records.journal import read_state
@@ -110,6 +111,7 @@ def planned(
     looks = (stored.look(trial.key) for trial in state.missing)
     summary = replace(
         summary,
+        decidable=decidable(plan) or None,
         notes=(
             *summary.notes,
             *_other_cuts(prepared),

@@ -92,7 +92,7 @@ OTHER: dict[str, Any] = {
     "decision.cost_ratio": 1.3, "decision.speed_loss_percent": 2.0, "decision.minimum_share": 0.7,
     "decision.refine": "optuna", "decision.refine_trials": 9, "decision.refine_goal": "quality and cost",
     "decision.guardrails": {"eval_bits_per_byte": 1}, "decision.target": 1.5, "decision.deadline": "90s",
-    "decision.gpu_hours": 20.0,
+    "decision.gpu_hours": 20.0, "decision.undecidable": "run",
     "decision.metrics": [
         {"name": "eval_loss", "role": "decides"},
         {"name": "eval_bits_per_byte", "role": "must not lose", "margin_percent": 1},

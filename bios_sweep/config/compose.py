@@ -54,7 +54,7 @@ CAME_LATER: dict[str, dict[str, Any]] = {
         "score_tokens": None,
         "score_stop": None,
     },
-    "decision": {"purpose": BEFORE, "margin_absolute": None, "metrics": None},
+    "decision": {"purpose": BEFORE, "margin_absolute": None, "metrics": None, "undecidable": "refuse"},
 }
 COMMAND_LINE = "command line"
 CLUSTER_KEYS = tuple(f"cluster.{name}" for name in request_keys())

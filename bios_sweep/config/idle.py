@@ -25,8 +25,9 @@ Test = Callable[[Any], bool]
 OURS, SCRIPT, PLANTED = "ours", "script", "planted"
 # Facts that only the plan tells; a rule that asks for one waits for it.
 #   told: settings that a script's placeholders carry, None for all; claims: those the plan judges;
-#   seeds_used: how many; looks_used: those of the study; searched: factors that a joint search can move
-OF_THE_PLAN = ("told", "claims", "seeds_used", "looks_kept", "searched")
+#   seeds_used: how many; looks_used: those of the study; searched: factors that a joint search can move;
+#   undecided: margins that their items cannot decide
+OF_THE_PLAN = ("told", "claims", "seeds_used", "looks_kept", "searched", "undecided")
 
 
 def among(*allowed: Any) -> Test:
@@ -237,6 +238,7 @@ UNHEARD = (
         {"runs": SCRIPT},
         {
             "method.micro_batch_size": "the script cuts its batches itself",
+            "method.activation_checkpointing": "the script saves memory itself",
             "method.attention": "the script loads its model itself",
         },
     ),
@@ -244,6 +246,7 @@ UNHEARD = (
         {"runs": PLANTED},
         {
             "method.micro_batch_size": "planted curves have no batches to cut",
+            "method.activation_checkpointing": "planted curves have no layers",
             "method.attention": "planted curves attend to nothing",
         },
     ),
@@ -374,6 +377,10 @@ UNHEARD = (
             "decision.guardrails": "without fresh seeds (decision.confirmation_seeds=0) no value is refined "
             "that could break one"
         },
+    ),
+    Idle(
+        {"undecided": absent},
+        {"decision.undecidable": "no margin is asked for that a known number of items cannot decide"},
     ),
     Idle(
         {"verb": beyond("rehearse")},

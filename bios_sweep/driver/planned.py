@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from bios_sweep.driver.gpus import gpu_warnings, gpus_of_this_machine
+from bios_sweep.driver.gpus import gpu_warnings, gpus_of_this_machine, sizes_of
+from bios_sweep.driver.memory import memory_notes
 from bios_sweep.driver.prepare import Prepared
 from bios_sweep.errors import PlanError, StorageError
+from bios_sweep.procedure.decidable import decidable
 from bios_sweep.procedure.source import recall
 from bios_sweep.records.earlier import known_of, seconds_per_answer, seconds_per_example
 from bios_sweep.records.journal import read_state
@@ -85,7 +87,9 @@ class PlannedSweep:
         return html_of(plan_lines(self.summary))
 
 
-def planned(prepared: Prepared, more_warnings: Sequence[str] = ()) -> PlannedSweep:
+def planned(
+    prepared: Prepared, more_warnings: Sequence[str] = (), more_notes: Sequence[str] = ()
+) -> PlannedSweep:
     """What a run would do, by what is finished already.
 
     Raises:
@@ -107,11 +111,13 @@ def planned(prepared: Prepared, more_warnings: Sequence[str] = ()) -> PlannedSwe
     looks = (stored.look(trial.key) for trial in state.missing)
     summary = replace(
         summary,
+        decidable=decidable(plan) or None,
         notes=(
             *summary.notes,
             *_other_cuts(prepared),
             *prepared.notes,
             *filter(None, (prepared.precision.note,)),
+            *more_notes,
             *([probe] if untimed else ()),
         ),
         warnings=(*prepared.warnings, *few_clusters(plan), *unlimited, *more_warnings),
@@ -125,7 +131,8 @@ def planned(prepared: Prepared, more_warnings: Sequence[str] = ()) -> PlannedSwe
 def planned_here(prepared: Prepared) -> PlannedSweep:
     """The same, with what this machine's GPUs have to say to it."""
     gpus = gpus_of_this_machine(prepared.request)
-    return planned(prepared, gpu_warnings(prepared, gpus))
+    fits, lacks = memory_notes(prepared.plan, prepared.request, sizes_of(gpus, prepared.request))
+    return planned(prepared, [*gpu_warnings(prepared, gpus), *lacks], fits)
 
 
 def _other_cuts(prepared: Prepared) -> list[str]:

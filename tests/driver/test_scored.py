@@ -143,8 +143,13 @@ def test_a_sweep_keeps_the_score_beside_the_loss_with_the_error_of_its_clusters(
     assert (plan["to_run"], plan["scoring"]["from_trials"]) == (0, 6)
     assert plan["scoring"]["trial_seconds"] > 0
     judged = [word for word in words if word != BOTH]
-    decides = "decision.metrics={likeness: {role: decides, direction: maximize, margin_points: 2}}"
-    other = shell("run", *judged, decides, "--json")
+    decides = "decision.metrics={{likeness: {{role: decides, direction: maximize{}}}}}"
+    assert "likeness: no margin given; only the function knows its scale" in shell(
+        "plan", *judged, decides.format(""), code=2
+    )
+    decides = decides.format(", margin_points: 2")
+    assert "CANNOT BE DECIDED: likeness (decides)" in shell("run", *judged, decides, code=2)
+    other = shell("run", *judged, decides, "decision.undecidable=run", "--json")
     assert other["judged_on"].startswith("likeness, larger is better")
     assert "20 examples of own in 7 clusters" in other["verdicts"][0]["scope"]
     assert other["counts"]["planned"] == 6

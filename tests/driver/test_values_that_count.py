@@ -92,7 +92,7 @@ OTHER: dict[str, Any] = {
     "decision.cost_ratio": 1.3, "decision.speed_loss_percent": 2.0, "decision.minimum_share": 0.7,
     "decision.refine": "optuna", "decision.refine_trials": 9, "decision.refine_goal": "quality and cost",
     "decision.guardrails": {"eval_bits_per_byte": 1}, "decision.target": 1.5, "decision.deadline": "90s",
-    "decision.gpu_hours": 20.0,
+    "decision.gpu_hours": 20.0, "decision.undecidable": "run",
     "decision.metrics": [
         {"name": "eval_loss", "role": "decides"},
         {"name": "eval_bits_per_byte", "role": "must not lose", "margin_percent": 1},
@@ -104,6 +104,7 @@ OTHER: dict[str, Any] = {
     "baseline.train_examples": 4, "method.settings": {"optimizer": "lion"},
     "method.neftune_alpha": 5.0, "method.max_grad_norm": 2.0,
     "method.max_length": 128, "method.dtype": "bfloat16", "method.attention": "eager",
+    "method.activation_checkpointing": True,
     "method.micro_batch_size": 4, "method.command": "python3 train.py {learning_rate} {seed}",
     "method.shell": True, "method.metric": "accuracy", "method.direction": "maximize",
     "method.metrics_file": "{trial_dir}/m.jsonl", "method.trainer_state": True, "method.trains": "lora",

@@ -13,6 +13,7 @@ import numpy as np
 
 from bios_sweep.engines.training.batches import philox
 from bios_sweep.engines.training.checkpoint import FILE, Checkpoint, load_checkpoint, save_checkpoint
+from bios_sweep.engines.training.fit import Fit
 from bios_sweep.engines.training.loop import DivergedError, Evaluation, EvaluationSet, Training, evaluate
 from bios_sweep.engines.training.model import BaseModel, adapter, save_adapter
 from bios_sweep.engines.training.scoring import Scoring
@@ -77,7 +78,7 @@ class Work:
     material: Material
     owner: str
     measurements: int
-    micro_batch_size: int
+    fit: Fit
     provenance: Mapping[str, Any]
 
 
@@ -86,10 +87,10 @@ def run_trial(work: Work) -> Iterator[Measurement | TrialResult]:
 
     The adapter is on the base model from the first item to the last, or until the iterator is closed.
     """
-    settings, seed = work.trial.settings, work.trial.seed
+    settings, seed, before = work.trial.settings, work.trial.seed, len(work.fit.shrunk)
     with adapter(work.material.base, settings, seed) as adapted:
         examples = used_examples(work.material.train, settings.train_examples)
-        training = Training(work.material.base, adapted, settings, seed, examples, work.micro_batch_size)
+        training = Training(work.material.base, adapted, settings, seed, examples, work.fit)
         curve: list[Measurement] = []
         status, cause, evaluation = Status.COMPLETED, "", ""
         try:
@@ -121,9 +122,17 @@ def run_trial(work: Work) -> Iterator[Measurement | TrialResult]:
             wall_seconds=training.wall_seconds,
             tokens=training.tokens,
             cause=cause,
-            provenance=provenance,
+            provenance={**provenance, **_as_cut(work.fit, before)},
             files=files,
         )
+
+
+def _as_cut(fit: Fit, before: int) -> dict[str, Any]:
+    """How the batches were cut in the end, and each time that memory ran out in this trial."""
+    cut: dict[str, Any] = {"micro_batch_size": fit.micro_batch_size}
+    if fit.checkpointing:
+        cut["activation_checkpointing"] = True
+    return {**cut, "out_of_memory": "; ".join(fit.shrunk[before:])} if fit.shrunk[before:] else cut
 
 
 def measured_steps(max_steps: int, measurements: int) -> tuple[int, ...]:

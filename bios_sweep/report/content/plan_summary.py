@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bios_sweep.jsonable import OPTIONAL
+from bios_sweep.procedure.decidable import Decidable
 from bios_sweep.procedure.state import State
 from bios_sweep.report.content.scope import Truncation, caveats, truncation
 from bios_sweep.report.content.summary import MetricRow, metric_row
@@ -137,6 +138,7 @@ class PlanSummary:
     warnings: tuple[str, ...] = ()
     damaged: tuple[str, ...] = ()
     scoring: PlanScoring | None = field(default=None, metadata=OPTIONAL)
+    decidable: tuple[Decidable, ...] | None = field(default=None, metadata=OPTIONAL)
 
 
 def summarise_plan(

@@ -8,6 +8,7 @@ from typing import Any
 
 from bios_sweep.decision.clusters import FEW_CLUSTERS, FEWEST_CLUSTERS
 from bios_sweep.decision.finding import Finding
+from bios_sweep.procedure.decidable import decidable, decided_words
 from bios_sweep.procedure.spending import Budgets
 from bios_sweep.report.content.held import asked_line, held_words
 from bios_sweep.study.design import VERSION, Origin
@@ -69,6 +70,7 @@ def caveats(plan: Plan) -> list[str]:
         [f"{doubt}; if so, run it without method.direction, no finished trial is repeated"] if doubt else []
     )
     lines += _beside_lines(plan)
+    lines += [decided_words(one) for one in decidable(plan) if one.decided]
     if plan.study.decision.version < VERSION:
         lines.append(EARLIER_RULE)
     lines += [

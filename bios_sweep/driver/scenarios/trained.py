@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bios_sweep.assets import base_model_path
-from bios_sweep.checks import is_number, not_allowed, one_of, require, whole
+from bios_sweep.checks import is_number, not_allowed, one_of, or_null, positive, require, whole
 from bios_sweep.config.method import method_of
 from bios_sweep.driver.scenarios.scored import scored
 from bios_sweep.engines.training.architectures import engine_version, look_at
@@ -67,6 +67,7 @@ def trained_scenario(
                 "threads": request.cpus_per_trial,
                 "device": request.trial_device,
                 **_cutting(method, request),
+                **_checkpoints(values["budget"]),
                 "measurements": values["budget"]["measurements"],
                 **({} if score is None else {"score": score[1]}),
                 **_attention(method, request),
@@ -92,6 +93,11 @@ def _cutting(method: Mapping[str, Any], request: Request) -> dict[str, Any]:
     if twice != AUTO:
         chosen["activation_checkpointing"] = twice
     return {**chosen, "sharers": request.sharers} if on_gpu else chosen
+
+
+def _checkpoints(budget: Mapping[str, Any]) -> dict[str, float]:
+    minutes = or_null(positive)("budget.checkpoint_minutes", budget["checkpoint_minutes"])
+    return {} if minutes is None else {"checkpoint_minutes": float(minutes)}
 
 
 def _attention(method: Mapping[str, Any], request: Request) -> dict[str, str]:

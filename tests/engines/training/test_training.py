@@ -24,8 +24,8 @@ from transformers.integrations.neftune import neftune_post_forward_hook
 
 from bios_sweep.engines.training import timing
 from bios_sweep.engines.training.batches import batch_indices, epoch_order, micro_batches
+from bios_sweep.engines.training.checkpoint import BEFORE, load_checkpoint
 from bios_sweep.engines.training.checkpoint import FILE as CHECKPOINT
-from bios_sweep.engines.training.checkpoint import load_checkpoint
 from bios_sweep.engines.training.data import DataSet, Example, Message, write_dataset
 from bios_sweep.engines.training.engine import LoraEngine
 from bios_sweep.engines.training.loop import learning_rate_at, noised
@@ -295,7 +295,13 @@ def test_damaged_checkpoint_costs_progress_not_correctness(engine, straight, tmp
         path.write_bytes(path.read_bytes()[:-100] if raw is None else raw)
         caplog.clear()
         assert outcome(run(engine, spec(), tmp_path), tmp_path) == straight[1]
-        assert "the trial starts afresh" in caplog.text
+        assert "not used, the trial goes on from the one before" in caplog.text
+        for name in (CHECKPOINT, BEFORE):
+            (tmp_path / name).write_bytes(b"damaged")
+        caplog.clear()
+        assert outcome(run(engine, spec(), tmp_path), tmp_path) == straight[1]
+        assert f"{tmp_path / BEFORE}: not used, the trial starts afresh" in caplog.text
+        assert not (tmp_path / BEFORE).exists()
 
 
 def test_arms_of_any_length_are_judged_on_the_same_tokens(options, tmp_path):

@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from bios_sweep.config.compose import Config
 from bios_sweep.config.method import method_of
 from bios_sweep.driver.scenarios.trained import LORA_ENGINE
 from bios_sweep.execution.gpus import find_gpus, peak_of
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.request import CUDA, Request
 from bios_sweep.settings import AUTO, BFLOAT16, FLOAT32
-from bios_sweep.study.design import VERSION
 from bios_sweep.study.plan import Plan, build_plan
 
 KEY = "method.dtype"
@@ -65,14 +65,18 @@ def common_dtype(bfloat16: Sequence[bool]) -> str:
     return BFLOAT16 if bfloat16 and all(bfloat16) else FLOAT32
 
 
-def as_begun(plan: Plan, precision: Precision, workspace: Workspace) -> tuple[Plan, Precision]:
-    """The plan as its sweep began: under the rule's version, and in the number format, of then."""
+def as_begun(
+    plan: Plan, precision: Precision, workspace: Workspace, config: Config
+) -> tuple[Plan, Precision]:
+    """The plan as its sweep began: under the rule, and in the number format, of then."""
+    decision, metric = plan.study.decision, plan.study.metric.name
+    stated = any(word.lstrip("+").startswith("decision.purpose=") for word in config.overrides)
+    rules = (decision, *decision.of_before(metric, stated=stated))
     dtypes = [precision.dtype]
     if not precision.given:
         dtypes += [dtype for dtype in (BFLOAT16, FLOAT32) if dtype != precision.dtype and _open(plan)]
     for dtype in dtypes:
-        for version in range(VERSION, 0, -1):
-            rule = replace(plan.study.decision, version=version)
+        for rule in rules:
             earlier = with_dtype(replace(plan, study=replace(plan.study, decision=rule)), dtype)
             if workspace.has_plan(earlier.sweep_id):
                 return earlier, replace(precision, dtype=dtype, known=True)

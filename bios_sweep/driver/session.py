@@ -14,6 +14,7 @@ from typing import Any
 
 from bios_sweep.driver.gpus import gpu_warnings, gpus_of_nodes, gpus_of_this_machine
 from bios_sweep.driver.loop import run_trials, take_timing
+from bios_sweep.driver.memory import memory_notes
 from bios_sweep.driver.place import (
     GPU_LOOKER,
     choose_executor,
@@ -97,13 +98,16 @@ def run_sweep(prepared: Prepared, listener: Listener) -> Outcome:
     )
     require_free(prepared.workspace)
     place = _checked_place(prepared, plan, tracking, devices)
-    warnings = (*plan.warnings, *(() if place is None else _on_gpus(prepared)))
+    fits, lacks = _in_memory(prepared, () if place is None else place.devices)
+    warnings = (*plan.warnings, *(() if place is None else _on_gpus(prepared)), *lacks)
     for warning in warnings:
         listener.warn(warning)
     with DriverLock(prepared.workspace, prepared.plan.sweep_id), Stop(prepared.workspace) as stop:
         lines: tuple[PreflightLine, ...] = ()
         if place is not None:
             lines = _ready_nodes(prepared, place.executor, listener)
+            for line in fits:
+                listener.say(line)
             listener.say(
                 f"{plan.to_run} trials to run, {plan.reused} reused; stop with Ctrl-C, "
                 "the same command goes on from there"
@@ -131,7 +135,7 @@ def _decided(prepared: Prepared) -> tuple[Prepared, tuple[Mapping[str, Any], ...
     found = choose_executor(prepared.request, prepared.workspace).gpus(GPU_LOOKER)
     dtype = common_dtype([bool(gpu["bfloat16"]) for gpu in found])
     told = replace(prepared.precision, dtype=dtype, known=True)
-    plan, told = as_begun(with_dtype(prepared.plan, dtype), told, prepared.workspace)
+    plan, told = as_begun(with_dtype(prepared.plan, dtype), told, prepared.workspace, prepared.config)
     return replace(prepared, plan=plan, precision=told), found
 
 
@@ -166,6 +170,14 @@ def _checked_place(
         return None
     devices = devices or _gpus_here(prepared, executor)
     return _Place(executor=executor, words=executor.check(), devices=devices)
+
+
+def _in_memory(prepared: Prepared, devices: tuple[Mapping[str, Any], ...]) -> tuple[list[str], list[str]]:
+    """What fits and what does not, per kind of GPU that was asked."""
+    sizes: dict[str, int] = {}
+    for gpu in devices:
+        sizes[str(gpu["name"])] = min(int(gpu["total"]), sizes.get(str(gpu["name"]), int(gpu["total"])))
+    return memory_notes(prepared.plan, prepared.request, sizes)
 
 
 def _on_gpus(prepared: Prepared) -> list[str]:

@@ -194,6 +194,29 @@ PEAKS = (
 )
 
 
+# words that a GPU's name has -> GiB of its memory, by NVIDIA's data sheets (a B200 and a GB200 as HGX and
+# NVL72 have it, the smaller one where a model comes in two sizes)
+SIZES = (
+    (("B200",), 180), (("GB200",), 186), (("H200",), 141), (("GH200",), 96), (("H100", "NVL"), 94),
+    (("H100",), 80), (("H800",), 80), (("H20",), 96), (("A100",), 40), (("A800",), 80), (("A30",), 24),
+    (("A40",), 48), (("A10",), 24), (("A10G",), 24), (("L4",), 24), (("L40",), 48), (("L40S",), 48),
+    (("RTX", "A6000"), 48), (("RTX", "3090"), 24), (("RTX", "4090"), 24), (("T4",), 16), (("V100",), 16),
+    (("V100S",), 32), (("P100",), 16), (("P40",), 24), (("P4",), 8),
+)  # fmt: skip
+GIB = 1024**3
+SAID = re.compile(r"(\d+)\s?GB\b")  # as in `H100 80GB HBM3`
+SEEN = 0.95  # of what a data sheet says: the driver keeps a part, and GB are not GiB; chosen
+
+
+def memory_of(name: str) -> int | None:
+    """Bytes of a GPU's memory by its name, rounded down; None: not known."""
+    words = set(re.split(r"[\s-]+", name))
+    if (said := SAID.search(name)) is not None:
+        return int(int(said[1]) * SEEN * GIB)
+    size = next((size for needed, size in SIZES if words.issuperset(needed)), None)
+    return None if size is None or "Laptop" in words else int(size * SEEN * GIB)
+
+
 def peak_of(name: str) -> Peak | None:
     """The peaks of a GPU by its driver's name or Ray's (`NVIDIA H100 80GB HBM3`, `A100`); None: not known."""
     words = set(re.split(r"[\s-]+", name))

@@ -75,7 +75,9 @@ def refused(report):
         (b"arm,seed\0value", "is binary, not a text table"),
         (b"arm,seed,value\nbas\xe9line,0,1.0\n", "is no UTF-8 text (byte 19); save the table as"),
         (HEADER + "baseline,0,abc\n", "line 2: value 'abc' is not a number"),
-        ("arm;seed;value\nbaseline;0;1,05\n", "value '1,05' has a decimal comma; write decimals with"),
+        ("arm;seed;value\nbaseline;0;1,05\nbaseline;1;1.05\n", "value '1,05' has a decimal comma; write"),
+        ("arm,seed,acc\nbaseline,0,71%\nbaseline,1,0.7\n", "no column 'value'"),
+        ("arm,seed,value\nbaseline,0,71%\nbaseline,1,0.7\n", "value '71%' has a percent sign and others"),
         (HEADER + "baseline,x,1.0\n", "line 2: seed 'x' is not a whole number"),
         (HEADER + "baseline,0.5,1.0\n", "seed '0.5' is not a whole number"),
         (HEADER + "baseline,,1.0\nb,0,1.1\n", "line 2: the seed is empty; runs without a seed cannot be"),
@@ -300,10 +302,11 @@ def test_a_direction_that_had_to_be_assumed_is_said(answer):
 
 
 @pytest.mark.parametrize("column", ["accuracy", "valAccuracy", '"acc,none"', "eval-acc", "exact_match", "EM"])
-def test_accuracy_has_a_margin_of_one_point(answer, column):
+def test_accuracy_has_a_margin_of_two_points_and_to_publish_of_one(answer, column):
     text = RIGHT.replace("value", column).replace("1.0", "0.8").replace("1.1", "0.8")
     name = ("--value", column.strip('"'))
-    assert answer(text, *name)["margin"]["absolute"] == pytest.approx(0.01)
+    assert answer(text, *name)["margin"]["absolute"] == pytest.approx(0.02)
+    assert answer(text, *name, "decision.purpose=publish")["margin"]["absolute"] == pytest.approx(0.01)
     assert answer(text, *name, "decision.margin_percent=2")["margin"]["percent"] == 2.0
 
 

@@ -31,6 +31,7 @@ from tests.decision.simulated import (
     allowed,
 )
 from tests.decision.simulated_clusters import World, words
+from tests.scenarios import PUBLISH
 
 COUNTS, SPREADS, LOOKS = (4, 6, 9, 12, 30), (0.0, 1.2), (DEFAULT_LOOKS, (5,))
 WRONG_REFINE, FALSE_CONFIRM = 0.02, 0.07
@@ -99,14 +100,14 @@ def judged(world, tokens, deviations, shared, fresh):
     k = len(world.gains)
     grid = tuple(2.0 ** (level - k // 2 + (level >= k // 2)) for level in range(k))
     levels = FactorLevels(name="learning_rate", default=1.0, arms=names[1:], levels=grid, labels=names[1:])
-    rule = DecisionRule(looks=world.looks)
+    rule = DecisionRule(looks=world.looks, **PUBLISH)
     table, sums = seen(shared, 0)
     found = answer(OPTIMUM, levels, table, rule, sums=sums)
     if found.state != Word.CANDIDATE:
         edge = is_any(found.reasons, AT_THE_EDGE)
         return (CONFIRM if found.state == Word.CONFIRM else EDGE if edge else OPEN), False
     table_again, sums_again = seen(fresh, 100)
-    again = judge_fresh(found, found.test, table_again, margin_of(table, rule), ALPHA, None, sums_again)
+    again = judge_fresh(found, found.test, table_again, margin_of(table, rule), ALPHA, sums=sums_again)
     return CANDIDATE, again.state == Word.REFINE
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-import os
 from collections import Counter
 from dataclasses import replace
 
 import numpy as np
-import pytest
 
 from bios_sweep.decision.ladder import LADDER_EDGE, LARGEST, SMALLEST
 from bios_sweep.vocabulary import Word

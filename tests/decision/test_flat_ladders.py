@@ -1,4 +1,7 @@
-"""Ladders of rates that change nothing: an end is an end only where the loss falls towards it (item 11)."""
+"""Ladders of rates that change nothing end nowhere (docs/statistics.md, item 11).
+
+An end is an end only where the loss falls towards it.
+"""
 
 from __future__ import annotations
 

@@ -40,7 +40,6 @@ from bios_sweep.study.plan import Plan, build_plan
 from bios_sweep.study.scenario import Metric, Scenario
 from bios_sweep.study.score import FUNCTION
 
-UNDECIDABLE = REFUSE, GO_ON = "refuse", "run"
 STARTING = ("run", "submit")  # verbs that start trials
 
 

@@ -19,8 +19,8 @@ HEAD = """# Configuration keys
 Every key that the files in `conf/` set, with what may stand there (a type and its range, words, `null` where
 it may be left open; then the unit) and its default. `bios-sweep keys WORD` finds the same. A key is set on
 the command line (`decision.alpha=0.1`), a whole group by one of its options (`cluster=inline`). Made from
-those files and from the checks of the values when the site is built. What varies in a study stands in a sweep file
-of its own (`sweeps=NAME`).
+those files and from the checks of the values when the site is built. What varies in a study stands in a
+sweep file of its own (`sweeps=NAME`).
 """
 
 

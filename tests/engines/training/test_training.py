@@ -713,8 +713,11 @@ def test_capped_logits_are_honoured(engine, tmp_path):
 def test_logits_scaled_in_an_unknown_way_are_refused(engine, tmp_path):
     config = transformers.GraniteConfig(**tiny_config(logits_scaling=8.0))
     folder = save_model(tmp_path, config, transformers.GraniteForCausalLM)
+    check_split(folder, engine)  # its own factor is known
+    unaware = replace(load_base(folder, "float32", CPU), scale=1.0)
+    examples = engine._material("float32", 512).train[:2]
     with pytest.raises(ModelError, match="GraniteForCausalLM computes its logits in a way"):
-        check_split(folder, engine)
+        verify_split(unaware, next(micro_batches(examples, 2, CPU)), "float32")
 
 
 @pytest.mark.parametrize("family", ["Qwen3", "GPT2", "Mistral", "Phi3"])

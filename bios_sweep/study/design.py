@@ -19,6 +19,7 @@ from bios_sweep.vocabulary import SearchGoal
 
 SCOPES = ("auto", "distribution", "evaluation")
 SEARCHES = ("optuna",)
+UNDECIDABLE = REFUSE, GO_ON = "refuse", "run"  # what becomes of a margin that the items cannot decide
 JUDGING = (*MARGINS, "alpha")  # what else than trials a verdict rests on
 VERSION = 2  # of the rule for new plans (docs/statistics.md, item 10)
 WISHES = ("target", "deadline")  # what would satisfy: told as signs, and no verdict depends on them

@@ -30,7 +30,13 @@ from bios_sweep.engines.training.model import (
     verify_split,
 )
 from bios_sweep.engines.training.scorers import scorer_of
-from bios_sweep.engines.training.scoring import Scoring, cluster_numbers, pads_safely, questions_of
+from bios_sweep.engines.training.scoring import (
+    Scoring,
+    cluster_numbers,
+    ends_of_answers,
+    pads_safely,
+    questions_of,
+)
 from bios_sweep.engines.training.timing import time_steps
 from bios_sweep.engines.training.tokenizer import TextTokenizer, load_tokenizer
 from bios_sweep.engines.training.tokens import TokenizedExample, tokenize_all
@@ -260,6 +266,7 @@ class LoraEngine:
         examples = self._data.evaluation[: asked.items]
         room = min(max_length, (base.positions or max_length + asked.new_tokens) - asked.new_tokens)
         questions = questions_of(examples, self._tokenizer, self._render, room)
+        ends, stop = ends_of_answers(examples, self._tokenizer, self._render)
         scoring = Scoring(
             metric=asked.metric,
             scorer=scorer_of(asked.by),
@@ -267,7 +274,8 @@ class LoraEngine:
             cluster=cluster_numbers(examples),
             tokenizer=self._tokenizer,
             new_tokens=asked.new_tokens,
-            stop=tuple(asked.stop),
+            ends=tuple(dict.fromkeys(ends)),
+            stop=(*stop, *asked.stop),
             size=self._options.micro_batch_size or DEFAULT_MICRO_BATCH,
             padded=True,
         )

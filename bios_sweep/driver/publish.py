@@ -43,7 +43,7 @@ def conclude(sweep: Sweep, source: ProcedureSource, journal: Journal) -> Summary
     Returns the summary, with `broken`, a sentence, where nothing works yet. Doing it again with the same
     results writes nothing new.
     """
-    summary = summarise(sweep.plan, source.state, source.results, sweep.invocation.command)
+    summary = summarise(sweep.plan, source.state, source.results, ways_of(sweep.invocation, sweep.plan, sweep.tariff))
     if source.state.stage != Stage.DONE and source.broken is not None:
         broken = broken_line(source.broken, summary.counts, sweep.workspace.trials)
         journal.noted(broken)

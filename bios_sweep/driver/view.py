@@ -28,6 +28,7 @@ from bios_sweep.records.sweep_state import BROKEN, SweepState
 from bios_sweep.records.workspace import PLAN_FILE, Owner, Workspace
 from bios_sweep.report.content.answers import SweepStatus
 from bios_sweep.report.content.arm_rows import results_rows
+from bios_sweep.report.content.expense import Tariff
 from bios_sweep.report.content.summarise import summarise
 from bios_sweep.report.content.summary import Summary
 from bios_sweep.report.text.failed import broken_line
@@ -61,6 +62,7 @@ class SweepView:
     journal: SweepState
     known: Known
     damaged: tuple[str, ...] = ()
+    tariff: Tariff = field(default_factory=Tariff)
 
     def __repr__(self) -> str:
         return "\n".join(self._lines)
@@ -90,7 +92,9 @@ class SweepView:
     @cached_property
     def summary(self) -> Summary:
         """Everything `report --json` prints."""
-        summary = summarise(self.plan, self.state, self.journal.results, self.command)
+        summary = summarise(
+            self.plan, self.state, self.journal.results, ways_of(self.invocation, self.plan, self.tariff)
+        )
         return replace(summary, damaged=self.damaged)
 
     @property
@@ -179,6 +183,7 @@ def open_sweep(workspace: Path | str | Workspace, name: str | None = None) -> Sw
         journal=journal,
         known=told_by(journal, place),
         damaged=damaged,
+        tariff=Tariff(**stored.get("tariff", {})),
     )
 
 

@@ -12,9 +12,12 @@ from bios_sweep.config.build import build_study
 from bios_sweep.config.compose import Config, sweep_names
 from bios_sweep.config.epochs import with_epochs
 from bios_sweep.config.method import method_of
+from bios_sweep.config.metrics import with_metrics
 from bios_sweep.config.stated import refuse_idle
 from bios_sweep.defaults import Recommendation
 from bios_sweep.driver.invocation import Invocation, workspace_of
+from bios_sweep.driver.precision import KEY as DTYPE
+from bios_sweep.driver.precision import Precision, as_begun, precision_of
 from bios_sweep.driver.scenarios.planted import PLANTED_ENGINE, PLANTED_METRICS, planted_scenario
 from bios_sweep.driver.scenarios.scripted import (
     honest_origins,
@@ -29,9 +32,10 @@ from bios_sweep.errors import ConfigError
 from bios_sweep.records.retention import POLICIES
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.request import Request
-from bios_sweep.settings import RANGES, key_of
+from bios_sweep.settings import AUTO, RANGES, key_of
+from bios_sweep.study.design import Study
 from bios_sweep.study.plan import Plan, build_plan
-from bios_sweep.study.scenario import Metric, Scenario, guardrail_metric
+from bios_sweep.study.scenario import Scenario
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +43,8 @@ class Prepared:
     """A validated command: nothing was started or written yet.
 
     function: what trains, where it was handed over. notes: what stands behind the defaults. warnings: what
-    was chosen for the user, and the given values that are without effect, as sentences.
+    was chosen for the user, and the given values that are without effect, as sentences. precision: the number
+    format, which a run may have to ask its workers for.
     """
 
     config: Config
@@ -51,6 +56,7 @@ class Prepared:
     invocation: Invocation
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
+    precision: Precision
 
 
 def prepare(invocation: Invocation) -> Prepared:
@@ -72,20 +78,21 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
     refuse_idle(config, verb)
     workspace = workspace_of(config)
     one_of("budget.keep_adapters", config.values["budget"]["keep_adapters"], POLICIES)
-    values = with_epochs(config.values)
+    precision = precision_of(config.values, request)
+    values = with_metrics(with_epochs(_with_dtype(config.values, precision)))
     scenario, dataset, recommendation = _scenario(values, workspace, request, function)
     study = build_study(values, sweep=config.sweep, scenario=scenario, recommendation=recommendation)
     # who writes the default's own number out has said no more than `auto`
     recommended = {key_of(name): origin.recommended for name, origin in study.origins.items()}
+    recommended[DTYPE] = precision_of(_with_auto(config.values), request).dtype
     study = replace(study, origins=honest_origins(study))
-    _require_measured(study.metric, study.decision.guardrails, scenario)
+    _require_measured(study, scenario)
     plan = build_plan(study)
     if dataset is not None:
         length = config.values["data"].get("eval_max_length")
         alike = judged_alike(scenario, dataset, plan.max_lengths, length)
         plan = build_plan(replace(study, scenario=alike))
-    stated = any(word.lstrip("+").startswith("decision.purpose=") for word in config.overrides)
-    plan = _as_begun(plan, workspace, stated)
+    plan, precision = as_begun(plan, precision, workspace, config)
     require_told(plan)
     idle = refuse_idle(config, {**verb, **facts_of(plan, config)}, same=recommended)
     return Prepared(
@@ -98,21 +105,16 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
         invocation=invocation,
         notes=recommendation.warnings,
         warnings=(*config.notes, *idle.values()),
+        precision=precision,
     )
 
 
-def _as_begun(plan: Plan, workspace: Workspace, stated: bool) -> Plan:
-    """The plan under the rule that its sweep began with, where an earlier version began it.
+def _with_dtype(values: Mapping[str, Any], precision: Precision) -> dict[str, Any]:
+    return {**values, "method": {**values["method"], "dtype": precision.dtype}}
 
-    stated: the command itself names a purpose of the margin.
-    """
-    if workspace.has_plan(plan.sweep_id):
-        return plan
-    for rule in plan.study.decision.of_before(plan.study.metric.name, stated=stated):
-        earlier = build_plan(replace(plan.study, decision=rule))
-        if workspace.has_plan(earlier.sweep_id):
-            return earlier
-    return plan
+
+def _with_auto(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {**values, "method": {**values["method"], "dtype": AUTO}}
 
 
 def facts_of(plan: Plan, config: Config) -> dict[str, Any]:
@@ -153,15 +155,19 @@ def _scenario(
     return scenario, dataset, recommendation
 
 
-def _require_measured(metric: Metric, guardrails: Mapping[str, float], scenario: Scenario) -> None:
+def _require_measured(study: Study, scenario: Scenario) -> None:
     """What no trial reports, or has no known better side, would be found out after the cost."""
     measured = FINAL_METRICS
     if scenario.engine == PLANTED_ENGINE:
         measured = (*PLANTED_METRICS, *scenario.engine_options.get("metrics", {}))
-    for key, name in (("method.metric", metric.name), *((f"decision.guardrails.{n}", n) for n in guardrails)):
+    rule = study.decision
+    asked = {
+        **{f"decision.guardrails.{name}": name for name in rule.guardrails},
+        **{f"decision.metrics {one.metric.name}": one.metric.name for one in rule.companions or ()},
+    }
+    for key, name in {"method.metric": study.metric.name, **asked}.items():
         # what a script prints is its own affair
         if not scenario.method.scripted and name not in measured:
             it = repr(name) if key == "method.metric" else "it"
             raise ConfigError(f"{key}: no trial measures {it}; choose from {', '.join(measured)}")
-    for name in guardrails:
-        guardrail_metric(name, metric)
+    rule.must_not_lose(study.metric)

@@ -170,5 +170,6 @@ def _tuned_defaults(sweep: Sweep, state: State, summary: Summary, ended: datetim
             direction=study.metric.direction,
             words=study.metric.words,
             doubt=study.metric.doubt,
+            beside=tuple(to_json(summary.beside)) if summary.beside else None,
         ),
     )

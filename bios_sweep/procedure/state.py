@@ -10,6 +10,7 @@ from bios_sweep.decision.clusters import ClusterSums
 from bios_sweep.decision.costs import CostRatio, Timing
 from bios_sweep.decision.finding import Finding, Margin
 from bios_sweep.decision.question import Question
+from bios_sweep.decision.rows import BesideRow
 from bios_sweep.procedure.spending import Budgets
 from bios_sweep.reasons import Reason
 from bios_sweep.study.arms import Arm
@@ -68,7 +69,7 @@ class State:
     factor -> value, where it differs from what is served to everyone. withheld: question -> why the value
     that it settled is served to nobody. costs: arm -> time over the default's.
     untested: arm -> how its trials failed, of levels that failed at every seed. seen: what a script's arms
-    were seen to spend, by question.
+    were seen to spend, by question. beside: what variations do to the metrics that do not decide.
     """
 
     stage: str
@@ -87,3 +88,4 @@ class State:
     search: Search | None = None
     untested: Mapping[str, str] = field(default_factory=dict)
     seen: Mapping[Question, Budgets] = field(default_factory=dict)
+    beside: tuple[BesideRow, ...] = ()

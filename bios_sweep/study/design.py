@@ -10,6 +10,7 @@ from bios_sweep.checks import is_finite, is_positive, is_whole, not_allowed, one
 from bios_sweep.errors import PlanError
 from bios_sweep.jsonable import OPTIONAL, from_fields, to_json
 from bios_sweep.settings import TrainingSettings
+from bios_sweep.study.companions import Companion, guardrails_as_companions
 from bios_sweep.study.factors import Cross, Factor, require_setting
 from bios_sweep.study.margins import BEFORE, MARGINS, PURPOSES, STANDARD, margins_of
 from bios_sweep.study.metric_names import is_signed
@@ -65,7 +66,9 @@ class DecisionRule:
     where clusters are known. cost_ratio: a cost that matters (1.2 = a fifth). speed_loss_percent: loss
     that speed may cost. minimum_share: share of the default's gain that the minimum must reach.
     refine: `optuna` searches the moved factors jointly, with refine_trials trials, for refine_goal.
-    guardrails: final metric -> percent of the baseline's value that a refined level may lose.
+    guardrails: final metric -> percent of the baseline's value that a refined level may lose. companions: the
+    same with a direction and a margin of their own (`decision.metrics`). items: how many evaluation items the
+    deciding metric is a mean over, where that is said.
     target: a value of the metric that is satisfactory. deadline: seconds that one training may take.
     version: of the rule itself. A plan written without one has 1: the study's pooled error, Dunnett's lower
     bounds, and no arm excluded before its factor is decided. It is finished so; new plans have 2.
@@ -90,6 +93,12 @@ class DecisionRule:
     target: float | None = None
     deadline: float | None = None
     version: int = field(default=VERSION, metadata=OPTIONAL)
+    companions: tuple[Companion, ...] | None = field(default=None, metadata=OPTIONAL)
+    items: int | None = field(default=None, metadata=OPTIONAL)
+
+    def must_not_lose(self, judged: Metric) -> tuple[Companion, ...]:
+        """What a refinement must not lose, guardrails among it. judged: the metric that decides."""
+        return (*guardrails_as_companions(self.guardrails, judged), *(self.companions or ()))
 
     @property
     def excludes(self) -> bool:
@@ -99,29 +108,38 @@ class DecisionRule:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> DecisionRule:
         """As `Study.to_dict` keeps it."""
-        return cls(**{"version": 1, "purpose": BEFORE, **values, "looks": tuple(values["looks"])})
+        companions = values.get("companions")
+        kept = None if companions is None else tuple(map(Companion.from_dict, companions))
+        return cls(
+            **{"version": 1, "purpose": BEFORE, **values, "looks": tuple(values["looks"]), "companions": kept}
+        )
 
     def identity(self) -> dict[str, Any]:
         """What decides a verdict, for the plan's hash.
 
         Target and deadline are left out: they name what would satisfy, which signs and advice tell; no
         trial, look or verdict changes with them, so a finished sweep stays the same sweep. So are the purpose
-        and a kind of margin that the rule does not have. Version 1 was never written, so that a sweep that
-        began under it keeps its id.
+        and a kind of margin that the rule does not have, and numbers of items. Version 1 was never written,
+        so that a sweep that began under it keeps its id.
         """
         unsaid = WISHES if self.version > 1 else (*WISHES, "version")
         unsaid = (*unsaid, *CALLED, *(name for name in MARGINS if getattr(self, name) is None))
-        return {name: value for name, value in asdict(self).items() if name not in unsaid}
+        unsaid = (*unsaid, "items", "companions")
+        said = {name: value for name, value in asdict(self).items() if name not in unsaid}
+        return (
+            {**said, "companions": [one.identity() for one in self.companions]} if self.companions else said
+        )
 
     def of_before(self, metric: str, *, stated: bool) -> Iterator[DecisionRule]:
         """What earlier versions made of the same command, the latest first, for sweeps that began under it.
 
         stated: the command itself names a purpose, so that its margin is nobody's standard.
         """
-        margins = {name: getattr(self, name) for name in MARGINS}
+        margins: dict[str, Any] = {name: getattr(self, name) for name in MARGINS}
         standard = not stated and not is_signed(metric) and margins == margins_of(STANDARD, metric, {})
         if standard:
-            yield replace(self, purpose=BEFORE, **margins_of(BEFORE, metric, {}))
+            earlier: dict[str, Any] = margins_of(BEFORE, metric, {})
+            yield replace(self, purpose=BEFORE, **earlier)
             of = PURPOSES[BEFORE]  # version 1 had it for every metric
             margins = {
                 **margins,
@@ -187,6 +205,11 @@ class DecisionRule:
         self._require("version", known, f"1 to {VERSION}; a newer bios-sweep wrote it")
         for name, percent in self.guardrails.items():
             positive(f"decision.guardrails.{name}", percent, PlanError)
+        twice = [one.metric.name for one in self.companions or () if one.metric.name in self.guardrails]
+        if twice:
+            raise PlanError(
+                f"decision.guardrails.{twice[0]}: decision.metrics says it too; leave one of the two out"
+            )
 
     def _require(self, name: str, right: bool, allowed: str) -> None:
         if not right:
@@ -252,7 +275,7 @@ class Study:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for plan.json."""
         parts = {"scenario": self.scenario.to_dict(), "baseline": self.baseline.to_dict()}
-        return {**asdict(self), **parts, "budget": to_json(self.budget)}
+        return {**asdict(self), **parts, "budget": to_json(self.budget), "decision": to_json(self.decision)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Study:

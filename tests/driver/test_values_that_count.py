@@ -91,13 +91,17 @@ OTHER: dict[str, Any] = {
     "decision.refine": "optuna", "decision.refine_trials": 9, "decision.refine_goal": "quality and cost",
     "decision.guardrails": {"eval_bits_per_byte": 1}, "decision.target": 1.5, "decision.deadline": "90s",
     "decision.gpu_hours": 20.0,
+    "decision.metrics": [
+        {"name": "eval_loss", "role": "decides"},
+        {"name": "eval_bits_per_byte", "role": "must not lose", "margin_percent": 1},
+    ],
     "method.name": "python", "method.objective": "dpo", "method.runner": "python",
     "method.lora_alpha": 8.0, "method.lora_dropout": 0.1,
     "method.schedule": "cosine", "method.warmup_fraction": 0.1, "method.weight_decay": 0.1,
     "method.adam_beta1": 0.8, "method.adam_beta2": 0.99, "method.adam_eps": 1e-6,
     "baseline.train_examples": 4, "method.settings": {"optimizer": "lion"},
     "method.neftune_alpha": 5.0, "method.max_grad_norm": 2.0,
-    "method.max_length": 128, "method.dtype": "bfloat16",
+    "method.max_length": 128, "method.dtype": "bfloat16", "method.attention": "eager",
     "method.micro_batch_size": 4, "method.command": "python3 train.py {learning_rate} {seed}",
     "method.shell": True, "method.metric": "accuracy", "method.direction": "maximize",
     "method.metrics_file": "{trial_dir}/m.jsonl", "method.trainer_state": True, "method.trains": "lora",
@@ -202,6 +206,7 @@ def does(config: Config, verb: str) -> tuple[Prepared, dict[str, Any]]:
         "executor": [type(executor).__name__, str(vars(executor))],
         "hours": gpu_hours(values) if verb == "rehearse" else None,
         "model path": study.scenario.model.path,
+        "asks": not prepared.precision.known,
     }
     if to:
         job = submission(prepared, to=to, file=config_root() / "file")
@@ -269,5 +274,5 @@ def test_a_value_that_changes_nothing_would_be_found(folder):
     prepared, before = does(config, "plan")
     facts = {"verb": "plan", **facts_of(prepared.plan, config)}
     assert not says(config, "budget.hold", "examples", facts, before, "plan")
-    assert not says(config, "method.dtype", "float32", facts, before, "plan")
+    assert not says(config, "method.dtype", "auto", facts, before, "plan")
     assert says(config, "method.dtype", "bfloat16", facts, before, "plan")

@@ -57,6 +57,7 @@ def summarise(plan: Plan, state: State, results: Results, ways: Ways) -> Summary
         truncation=truncation(study.scenario.data),
         failures=_failures(state, results),
         held=held_rows(plan, state),
+        beside=state.beside or None,
         caveats=(
             *caveats(plan),
             *seen_lines(plan, state),

@@ -1,7 +1,7 @@
 """The choice under a verdict: the value to use now, what that may give away, the cheapest way to know more.
 
-Pure. See docs/statistics.md, item 17. Every verdict has one, for whoever cannot wait has to use some value: the
-default, unless another is shown to be better, be that settled or not.
+Pure. See docs/statistics.md, item 17. Every verdict has one, for whoever cannot wait has to use some value:
+the default, unless another is shown to be better, be that settled or not.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ class Step(StrEnum):
     """What would settle an open question."""
 
     SEEDS = "fresh seeds"
+    SEVERAL = "several seeds instead of one"
     CONFIRMATION = "a confirmation on fresh seeds"
     LEVEL = "one level beyond the end of the grid"
     RUNG = "one rung beyond the end of the ladder"
@@ -52,9 +53,9 @@ class NextStep:
     """The cheapest step that would settle a question.
 
     seeds: fresh ones, of each of `levels` and the default. trials: those that are not there yet; None where
-    the step itself has to find out. hours: of training, one trial after the other, None while no trial was timed;
-    money: what they cost at `cluster.price_per_gpu_hour`. margin: percent, of a coarser one. clusters: of the
-    evaluation, how many would do. command: what can be typed; empty where no command line does it.
+    the step itself has to find out. hours: of training, one trial after the other, None while no trial was
+    timed; money: what they cost at `cluster.price_per_gpu_hour`. margin: percent, of a coarser one. clusters:
+    of the evaluation, how many would do. command: what can be typed; empty where no command line does it.
     """
 
     kind: Step
@@ -151,7 +152,7 @@ def choice_of(
 def _better(word: str, final: Finding) -> bool:
     """Whether the level that a finding is about is better than the default, though nothing is settled.
 
-    The lower bound of screening pays for the choice among all that was tried, and that of fresh seeds need not.
+    The lower bound of screening pays for choosing among all that was tried; that of fresh seeds need not.
     """
     if word == Word.UNCONFIRMED:
         return final.test is None or final.test.kind == SUPERIOR
@@ -159,9 +160,7 @@ def _better(word: str, final: Finding) -> bool:
     return first is not None and first.kind in (EDGE, SIZE_OPEN)
 
 
-def _most(
-    claim: Claim, levels: FactorLevels, screening: Finding, final: Finding, value: Any
-) -> Most | None:
+def _most(claim: Claim, levels: FactorLevels, screening: Finding, final: Finding, value: Any) -> Most | None:
     if final.test is not None and final.test.kind == SHARE:
         return None
     if value != levels.default:

@@ -24,10 +24,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """A plan and where it is kept. invocation: reproduces it. keep: the adapter retention policy. tariff: what
-    an hour of a trial costs.
+    """A plan and where it is kept. invocation: reproduces it. keep: the adapter retention policy.
 
-    shipped: engine options that only workers are given; written nowhere, for they may hold secrets.
+    tariff: what an hour of a trial costs. shipped: engine options that only workers are given; written
+    nowhere, for they may hold secrets.
     """
 
     plan: Plan

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import util
 from pathlib import Path
@@ -17,6 +17,7 @@ from bios_sweep.config.compose import Config
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.defaults import FILE_NAME, TunedDefaults, read_tuned
 from bios_sweep.driver.invocation import Invocation, workspace_of
+from bios_sweep.driver.ways import ways_of
 from bios_sweep.errors import InputError, MissingExtraError, StorageError
 from bios_sweep.procedure.broken import broken_by
 from bios_sweep.procedure.machine import state_of

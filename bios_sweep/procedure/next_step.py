@@ -1,4 +1,4 @@
-"""The cheapest step that would settle one question, with its trials; what it costs in hours others know. Pure.
+"""The cheapest step that would settle one question, with its trials; others know what they cost. Pure.
 
 docs/statistics.md, item 17. Of what a sweep left open as a whole `suggestion` makes the next study.
 """
@@ -19,7 +19,15 @@ from bios_sweep.decision.fresh import SEEDS_MISSING
 from bios_sweep.decision.gates import BASELINE_DIVERGED, BLOCKS_MISSING
 from bios_sweep.decision.question import Question
 from bios_sweep.decision.verdicts import NO_CLUSTERS, TOO_FEW_CLUSTERS
-from bios_sweep.procedure.next_levels import FREEDOM, LEAST_SEEDS, MOST_SEEDS, NEAREST, POWER, extended, seeds_needed
+from bios_sweep.procedure.next_levels import (
+    FREEDOM,
+    LEAST_SEEDS,
+    MOST_SEEDS,
+    NEAREST,
+    POWER,
+    extended,
+    seeds_needed,
+)
 from bios_sweep.procedure.questions import factor_of
 from bios_sweep.procedure.state import Results, State
 from bios_sweep.procedure.suggestion import FRESH_SEEDS, Ask, again, asked, gentler
@@ -30,7 +38,13 @@ from bios_sweep.study.plan import Plan, build_plan
 from bios_sweep.study.trials import TrialSpec
 from bios_sweep.vocabulary import Stage, Status, Word
 
-COARSER = (2.0, 3.0, 4.0, 6.0, 8.0)  # times the margin that is tried where seeds alone would be too many; chosen
+COARSER = (
+    2.0,
+    3.0,
+    4.0,
+    6.0,
+    8.0,
+)  # times the margin that is tried where seeds alone would be too many; chosen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +91,9 @@ def next_step(plan: Plan, question: Question, state: State, results: Results) ->
 
 def clusters_needed(screening: Finding, margin: float, alpha: float) -> int | None:
     """Clusters of the evaluation that would do, where their error alone keeps more seeds from deciding."""
-    near = [bound for bound in screening.bounds if bound.clusters and bound.upper >= margin and bound.lower <= 0]
+    near = [
+        bound for bound in screening.bounds if bound.clusters and bound.upper >= margin and bound.lower <= 0
+    ]
     needed = [_clusters(bound, margin, alpha) for bound in near]
     told = [count for count in needed if count is not None]
     return max(told) if told else None
@@ -101,9 +117,11 @@ def _asked(plan: Plan, state: State, ask: Ask, results: Results) -> Planned | No
         count = study.decision.confirmation_seeds or FRESH_SEEDS
         one = plan.trials[:1]
         return Planned(
-            step=NextStep(kind=ask.kind, seeds=count, trials=2 * count), trials=one * (2 * count), factor=ask.factor
+            step=NextStep(kind=ask.kind, seeds=count, trials=2 * count),
+            trials=one * (2 * count),
+            factor=ask.factor,
         )
-    if ask.kind == Step.SEEDS:
+    if ask.kind in (Step.SEEDS, Step.SEVERAL):
         levels = tuple(level for _, level in ask.factor.levels(study.baseline))
         return _study(ask.kind, study, results, levels=levels, seeds=len(study.seeds), factor=ask.factor)
     used = {trial.seed for trial in state.needed if trial.stage == Stage.SCREENING}
@@ -161,9 +179,9 @@ def _coarser(
             open_levels = [one for one in screening.bounds if one.upper >= times * margin.percent]
             names = {bound.arm for bound in open_levels or screening.bounds[:1]}
             arms = [arm for arm in plan.arms if arm.name in names]
-            trials = tuple(
-                trial for trial in plan.trials if trial.arm in {*names, plan.baseline.name}
-            )[: needed * (1 + len(arms))]
+            trials = tuple(trial for trial in plan.trials if trial.arm in {*names, plan.baseline.name})[
+                : needed * (1 + len(arms))
+            ]
             step = NextStep(
                 kind=Step.MARGIN,
                 trials=needed * (1 + len(arms)),

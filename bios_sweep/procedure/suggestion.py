@@ -108,7 +108,7 @@ def asked(plan: Plan, question: Question, state: State, results: Results) -> Ask
         return Ask(factor=factor, why=why, kind=Step.CONFIRMATION, confirm=True)
     if final.state == Word.SCREENING_ONLY:
         why = f"{name}: one seed shows nothing; {FRESH_SEEDS} are asked"
-        return Ask(factor=factor, why=why, kind=Step.SEEDS, grown=True)
+        return Ask(factor=factor, why=why, kind=Step.SEVERAL, grown=True)
     if is_any(final.reasons, EDGE, LADDER_EDGE):
         return _beyond(plan, question, final, state)
     if is_any(final.reasons, TOO_SMALL, GUARD_BROKEN, GUARD_BROKEN_OWN, GUARD_UNMEASURED):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bios_sweep.claims import Claim
+from bios_sweep.decision.bounds import Bound
 from bios_sweep.decision.claims.evidence import INSENSITIVE, Evidence, more_seeds
 from bios_sweep.decision.claims.judgement import judgement_of
-from bios_sweep.decision.bounds import Bound
 from bios_sweep.decision.finding import BELOW, EDGE, NOT_WORSE, FactorLevels, Finding
 from bios_sweep.reasons import is_any
 from bios_sweep.vocabulary import Word
@@ -30,7 +30,7 @@ def judge_claim(claim: Claim, levels: FactorLevels, evidence: Evidence) -> Findi
 
 
 def _rival(finding: Finding, levels: FactorLevels, evidence: Evidence) -> Bound | None:
-    """What may gain most over an arm that leads; an arm that runs no more gains less than what it gained once."""
+    """What may gain most over an arm that leads; of an arm that runs no more its earlier bound counts."""
     best, leads = finding.best, finding.state == Word.CANDIDATE or is_any(finding.reasons, EDGE)
     if not leads or best is None or not evidence.contrasts.has(best):
         return None

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from bios_sweep.decision.choice import Choice, Ground, Most, NextStep, Step
+from bios_sweep.decision.choice import Choice, Ground, NextStep, Step
 from bios_sweep.decision.claims.judgement import words_of
 from bios_sweep.decision.finding import BELOW, EDGE, NOT_WORSE, SHARE
 from bios_sweep.decision.fresh import SIZE_OPEN, TOO_SMALL
 from bios_sweep.decision.sentences import confidence_text
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.reasons import is_any
-from bios_sweep.report.content.wording import NONE, clean, gain, money, number, plural, trained
+from bios_sweep.report.content.wording import NONE, gain, money, number, plural, trained
 from bios_sweep.vocabulary import Word
 
 # what the word says, for those who see it for the first time; never more than was shown
@@ -62,8 +62,12 @@ def _now(verdict: Verdict, now: Choice) -> str:
     value, default = number(now.value), number(now.default)
     if now.ground == Ground.BETTER:
         least = f"at least {_percent(now.lower)}, {confidence_text(now.confidence)}"
-        open_ = f"it is better than {default} by {gain(now.gain).lstrip('+')} % ({least}), {_unsettled(verdict)}"
-        kept = "" if number(now.served) == value else f"; the tuned file keeps {number(now.served)} until then"
+        open_ = (
+            f"it is better than {default} by {gain(now.gain).lstrip('+')} % ({least}), {_unsettled(verdict)}"
+        )
+        kept = (
+            "" if number(now.served) == value else f"; the tuned file keeps {number(now.served)} until then"
+        )
         return f"{MUST} Use {value}: {open_}{kept}"
     if now.ground == Ground.DIVERGED:
         if now.value != now.default:
@@ -94,7 +98,13 @@ def _most(now: Choice, *, over: bool = False) -> str:
         return ""
     if most.gain <= 0:
         return f"all else that was tested is worse ({sure})"
-    than = " over the default trained for the same time" if most.same_time else f" over {number(now.value)}" if over else ""
+    than = (
+        " over the default trained for the same time"
+        if most.same_time
+        else f" over {number(now.value)}"
+        if over
+        else ""
+    )
     return f"of what was tested nothing gains more than {_percent(most.gain)}{than} ({sure})"
 
 
@@ -141,14 +151,16 @@ def _withheld(verdict: Verdict) -> str:
 
 
 def _seen(verdict: Verdict) -> str:
-    """What the seeds that chose another value say of it, where that is no gain, or one that does not matter."""
+    """What is known of another value, where that is no gain, or one that does not matter."""
     if is_any(verdict.reasons, TOO_SMALL):
         return f"{_best(verdict)} is better, by less than matters"
     if verdict.verdict != Word.UNCONFIRMED:
         return ""
     value, asked = _best(verdict), "fresh seeds have not been asked"
     if verdict.test == BELOW:
-        return f"{value} may do, for {number(verdict.default)} gains {gain(verdict.effect_percent)} %; {asked}"
+        return (
+            f"{value} may do, for {number(verdict.default)} gains {gain(verdict.effect_percent)} %; {asked}"
+        )
     if verdict.test == NOT_WORSE:
         return f"{value} may do, at a gain of {gain(verdict.effect_percent)} %; {asked}"
     if verdict.test == SHARE:
@@ -165,6 +177,8 @@ def _what(step: NextStep) -> str:
     seeds = plural(step.seeds or 0, "fresh seed")
     if step.kind == Step.SEEDS:
         return f"{seeds} of {levels} and the default"
+    if step.kind == Step.SEVERAL:
+        return f"{plural(step.seeds or 0, 'seed')} of {levels} and the default"
     if step.kind == Step.CONFIRMATION:
         return f"{seeds} of the candidate and the default"
     if step.kind == Step.LEVEL:
@@ -181,8 +195,8 @@ def _what(step: NextStep) -> str:
         return f"a coarser margin ({_percent(step.margin)}), with {seeds} of {levels} and the default"
     if step.kind == Step.EVALUATION:
         return (
-            f"more evaluation data (about {step.clusters:,} documents, modules or conversations), for more seeds "
-            "cannot do it; or an answer about this evaluation set alone, from the trials that are there"
+            f"more evaluation data (about {step.clusters:,} documents, modules or conversations), for more "
+            "seeds cannot do it; or an answer about this evaluation set alone, from the trials that are there"
         )
     return "an answer about this evaluation set alone, from the trials that are there"
 

@@ -1,4 +1,4 @@
-"""What trials cost: hours of training by what trials of the sweep took, and money where an hour has a price. Pure."""
+"""What trials cost: hours of training, and money where an hour has a price. Pure."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from bios_sweep.claims import JOINT, REPEAT
 from bios_sweep.decision.choice import NextStep, Step
+from bios_sweep.decision.claims.evidence import OF_SEEDS
 from bios_sweep.decision.claims.judgement import judgement_of
 from bios_sweep.decision.finding import EDGE, FactorLevels
 from bios_sweep.decision.ladder import LADDER_EDGE
@@ -148,7 +149,7 @@ def search_verdict(plan: Plan, state: State, search: Search, winner: Arm) -> Ver
 
 
 def _advised(plan: Plan, verdict: Verdict, step: NextStep | None, ways: Ways) -> Verdict:
-    """A verdict with what to do now and, where its best ends a grid or a ladder, the command that extends it."""
+    """A verdict with what to do now and, where its best ends a grid or a ladder, what extends it."""
     factor = next((factor for factor in plan.study.factors if factor.name == verdict.factor), None)
     more: list[str] = []
     if factor is not None and not is_any(verdict.reasons, UNTESTED):
@@ -160,7 +161,8 @@ def _advised(plan: Plan, verdict: Verdict, step: NextStep | None, ways: Ways) ->
     if now is not None and step is not None:
         lower = step.levels[0] if step.kind == Step.RATE and verdict.factor == "learning_rate" else now.value
         now = replace(now, step=step, value=lower)
-    verdict = replace(verdict, now=now, extend=extend)
+    reasons = tuple(reason for reason in verdict.reasons if reason.kind not in OF_SEEDS)
+    verdict = replace(verdict, now=now, extend=extend, reasons=reasons)
     return replace(verdict, advice=advice(verdict))
 
 

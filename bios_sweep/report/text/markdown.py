@@ -84,10 +84,11 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def _verdict(name: str, verdict: Verdict) -> str:
-    step, settle = f"What to do now: {advice(verdict)}.", next_line(verdict)
+    step, settle = f"What to do: {advice(verdict)}.", next_line(verdict)
     if settle:
         step += f" Cheapest next step: {settle}."
-    told = f"- **{escape(name)}: {escape(verdict.verdict)}.** {escape(step)} {escape('; '.join(lines.evidence(verdict)))}"
+    evidence = escape("; ".join(lines.evidence(verdict)))
+    told = f"- **{escape(name)}: {escape(verdict.verdict)}.** {escape(step)} {evidence}"
     command = verdict.now.step.command if verdict.now and verdict.now.step else ""
     return f"{told}\n\n      {clean(command)}\n" if command else told
 

@@ -245,11 +245,13 @@ def _verdict(console: Console, name: str, verdict: Verdict) -> None:
     title = Text(f"{name}: ", style=HEAD)
     console.print(title.append(word, style=VERDICT_STYLES.get(word, "")))
     settle = next_line(verdict)
-    step = [f"what to do now: {advice(verdict)}", *([f"cheapest next step: {settle}"] if settle else [])]
-    for text in (*step, *lines.evidence(verdict)):
-        indented(console, clean(text))
+    indented(console, clean(f"what to do: {advice(verdict)}"))
+    if settle:
+        indented(console, clean(f"cheapest next step: {settle}"))
     if verdict.now and verdict.now.step and verdict.now.step.command:
-        copyable(console, "  ", verdict.now.step.command)
+        copyable(console, "    ", verdict.now.step.command)
+    for text in lines.evidence(verdict):
+        indented(console, clean(text))
 
 
 def print_section(section: Section, console: Console) -> None:

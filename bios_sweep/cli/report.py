@@ -35,7 +35,7 @@ from bios_sweep.report.text.terminal import print_section, print_verdicts
 from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.margins import MARGINS, STANDARD, margins_of, of_before
 from bios_sweep.study.trials import short_hash
-from bios_sweep.tables.json_lines import read_table
+from bios_sweep.tables.reading import read_table
 from bios_sweep.vocabulary import Word
 
 if TYPE_CHECKING:
@@ -125,15 +125,16 @@ def _audited(args: Namespace) -> Audit:
     given = _given(args.overrides)
     asked = _asked(given)
     table = _table(args, given.get("workspace", "bios_runs"))
-    return audit(table, _rule(table, asked, given.get("decision.purpose", STANDARD)), args.baseline)
+    return audit(table, _rule(table, asked, given.get("decision.purpose")), args.baseline)
 
 
-def _rule(table: RunTable, asked: Mapping[str, float], purpose: str) -> DecisionRule:
+def _rule(table: RunTable, asked: Mapping[str, float], purpose: str | None) -> DecisionRule:
     """The rule by what the command says, else by what the table says of the sweep that wrote it."""
     margins = {name: asked[name] for name in MARGINS if name in asked}
-    if not margins:
+    if not margins and purpose is None:
         stated = {name: table.decided[name] for name in MARGINS if name in table.decided}
         margins = of_before(stated, table.metric.name)
+    purpose = purpose or STANDARD
     own: dict[str, Any] = margins_of(purpose, table.metric.name, margins)
     alpha = asked.get("alpha", table.decided.get("alpha", DecisionRule().alpha))
     return replace(DecisionRule(purpose=purpose, alpha=alpha), **own)

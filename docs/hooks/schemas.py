@@ -23,6 +23,7 @@ from bios_sweep.decision.costs import Timing
 from bios_sweep.decision.finding import Margin
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.defaults.tuned import TunedDefaults, TunedKey
+from bios_sweep.doctor.line import Diagnosis
 from bios_sweep.ports import PreflightLine
 from bios_sweep.reasons import Reason
 from bios_sweep.rehearsal.summary import RehearsalSummary
@@ -126,6 +127,7 @@ WRITTEN: dict[str, tuple[str, Any]] = {  # file -> what it is of, and its annota
         "What `report --all --json` prints.",
         {"roll_up": list[RollUpRow], "judged_on": list[str]},
     ),
+    "doctor": ("What `doctor --json` prints.", Diagnosis),
     "plan": ("What `plan --json` prints.", PlanSummary),
     "run": (
         "What `run --json` prints: the report with what became of it, or the preflight that ended the run.",

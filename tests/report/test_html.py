@@ -277,7 +277,9 @@ def test_the_first_screen_has_the_question_the_verdicts_in_words_and_what_to_do(
     assert "Are the defaults right?" in first
     assert "lora_rank (enough) ✓ confirm keep 32" in first
     assert "lora_rank (speed) → refine when time is short, use 8 instead of 32" in first
-    assert "learning_rate ? inconclusive must you choose now? Use 0.001838: it is better than 0.007353" in first
+    assert (
+        "learning_rate ? inconclusive must you choose now? Use 0.001838: it is better than 0.007353" in first
+    )
 
 
 def test_the_page_has_scope_caveats_counts_and_the_command(rich):

@@ -83,7 +83,9 @@ def beside(rows: Sequence[BesideRow]) -> Iterable[Section]:
         own = [row for row in rows if row.metric == name]
         unit = f" {own[0].unit}".rstrip()
         lose = f"it may lose {own[0].may_lose:g}{unit} where another level is served"
-        line = f"{BETTER[own[0].direction]}; {lose}; a confirmed default does not depend on it"
+        clusters = max(row.clusters for row in own)
+        error = f"; the error of {clusters} clusters is in the bounds" if clusters else ""
+        line = f"{BETTER[own[0].direction]}; {lose}; a confirmed default does not depend on it{error}"
         heading = f"{name}{f', in{unit}' if unit else ''}: must not lose"
         yield section("beside", heading, own, columns, lines=[line], numeric=["gain"])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
+from bios_sweep.procedure.decidable import undecided_lines
 from bios_sweep.procedure.pairing import pairing_lines
 from bios_sweep.procedure.served import no_file
 from bios_sweep.procedure.state import Results, State
@@ -59,6 +60,7 @@ def summarise(plan: Plan, state: State, results: Results, ways: Ways) -> Summary
         held=held_rows(plan, state),
         beside=state.beside or None,
         caveats=(
+            *undecided_lines(plan),
             *caveats(plan),
             *seen_lines(plan, state),
             *pairing_lines(plan, results),

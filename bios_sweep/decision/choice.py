@@ -83,8 +83,9 @@ class Most:
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """What to use now, and why. default: what stands without the study; served: what the tuned file gives.
+    """What to use now, and why. default: what stands without the study.
 
+    served: what the tuned file gives, None where the verdict is about no file.
     most: None where no bound is known. gain, lower: of the value over the default where it is better and not
     settled. confidence: of `most` and `lower`, over all looks. open: why it is not settled, None where it is.
     """
@@ -140,11 +141,11 @@ def choice_of(
         value=value,
         ground=ground,
         default=default,
-        served=served,
+        served=recommended,
         confidence=1.0 - alpha,
         most=most,
-        gain=bound.gain if better and bound is not None else None,
-        lower=bound.lower if better and bound is not None else None,
+        gain=_short(bound.gain) if better and bound is not None else None,
+        lower=_short(bound.lower) if better and bound is not None else None,
         open=why,
     )
 
@@ -188,4 +189,8 @@ def _of(bound: Bound, levels: FactorLevels, *, same_time: bool = False) -> Most 
     if not math.isfinite(bound.upper):
         return None
     level = levels.level(bound.arm) if bound.arm in levels.arms else bound.arm
-    return Most(gain=bound.upper, level=level, same_time=same_time)
+    return Most(gain=_short(bound.upper), level=level, same_time=same_time)
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.6g}")

@@ -65,9 +65,8 @@ def _now(verdict: Verdict, now: Choice) -> str:
         open_ = (
             f"it is better than {default} by {gain(now.gain).lstrip('+')} % ({least}), {_unsettled(verdict)}"
         )
-        kept = (
-            "" if number(now.served) == value else f"; the tuned file keeps {number(now.served)} until then"
-        )
+        served = number(now.served)
+        kept = "" if now.served in (None, now.value) else f"; the tuned file keeps {served} until then"
         return f"{MUST} Use {value}: {open_}{kept}"
     if now.ground == Ground.DIVERGED:
         if now.value != now.default:

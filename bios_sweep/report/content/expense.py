@@ -34,7 +34,8 @@ def hours_of(trials: Iterable[TrialSpec], state: State, results: Results) -> flo
     seconds, examples = sum(took for took, _ in done), sum(seen for _, seen in done)
     if not seconds or not examples:
         return None
-    return seconds / examples * sum(map(_examples, trials)) / 3600.0
+    hours = seconds / examples * sum(map(_examples, trials)) / 3600.0
+    return float(f"{hours:.6g}")
 
 
 def _examples(trial: TrialSpec) -> int:

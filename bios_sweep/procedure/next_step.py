@@ -125,14 +125,9 @@ def _asked(plan: Plan, state: State, ask: Ask, results: Results) -> Planned | No
         levels = tuple(level for _, level in ask.factor.levels(study.baseline))
         return _study(ask.kind, study, results, levels=levels, seeds=len(study.seeds), factor=ask.factor)
     used = {trial.seed for trial in state.needed if trial.stage == Stage.SCREENING}
-    before = {level for _, level in factor_named(plan, ask.factor.name).levels(plan.study.baseline)}
+    before = {arm.level for arm in plan.arms_of(ask.factor.name)}
     new = tuple(level for _, level in ask.factor.levels(study.baseline) if level not in before)
     return _study(ask.kind, study, results, levels=new, used=used, factor=ask.factor)
-
-
-def factor_named(plan: Plan, name: str) -> Factor:
-    """The study's factor of that name."""
-    return next(factor for factor in plan.study.factors if factor.name == name)
 
 
 def _study(

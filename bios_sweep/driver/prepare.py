@@ -14,6 +14,7 @@ from bios_sweep.config.epochs import with_epochs
 from bios_sweep.config.method import method_of
 from bios_sweep.config.stated import refuse_idle
 from bios_sweep.defaults import Recommendation
+from bios_sweep.driver.asked_before import after_earlier
 from bios_sweep.driver.invocation import Invocation, workspace_of
 from bios_sweep.driver.scenarios.planted import PLANTED_ENGINE, PLANTED_METRICS, planted_scenario
 from bios_sweep.driver.scenarios.scripted import (
@@ -39,6 +40,7 @@ from bios_sweep.study.scenario import Metric, Scenario, guardrail_metric
 class Prepared:
     """A validated command: nothing was started or written yet.
 
+    plan: with what earlier studies of its questions add. answered: the sweep whose words are printed again.
     function: what trains, where it was handed over. notes: what stands behind the defaults. warnings: what
     was chosen for the user, and the given values that are without effect, as sentences.
     """
@@ -46,6 +48,7 @@ class Prepared:
     config: Config
     request: Request
     plan: Plan
+    answered: str | None
     workspace: Workspace
     dataset: DataSet | None
     function: OwnFunction | None
@@ -88,10 +91,12 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
     plan = _as_begun(plan, workspace)
     require_told(plan)
     idle = refuse_idle(config, {**verb, **facts_of(plan, config)}, same=recommended)
+    asked = after_earlier(plan, workspace)
     return Prepared(
         config=config,
         request=request,
-        plan=plan,
+        plan=asked.plan,
+        answered=asked.answered,
         workspace=workspace,
         dataset=dataset,
         function=function,

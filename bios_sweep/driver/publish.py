@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bios_sweep import defaults
+from bios_sweep.driver.asked_before import remember
 from bios_sweep.driver.sweep import Sweep
 from bios_sweep.errors import DefaultsError
 from bios_sweep.jsonable import to_json
+from bios_sweep.procedure.looks import looks_of
 from bios_sweep.procedure.refinement import serves_search
 from bios_sweep.procedure.served import no_file, own_cell
 from bios_sweep.procedure.source import ProcedureSource
@@ -52,11 +54,14 @@ def conclude(sweep: Sweep, source: ProcedureSource, journal: Journal) -> Summary
     if source.state.stage != Stage.DONE:
         journal.closed("stopped")
         return summary
+    looks = looks_of(sweep.plan, source.state)
     verdict = {
         "headline": f"{sweep.plan.sweep_id}: {headline(summary)}",  # several sweeps share an experiment
         "markdown": to_markdown(summary),
         "verdicts": to_json(summary.verdicts),
+        "looks": [look.to_dict() for look in looks],
     }
+    remember(sweep.plan, looks, sweep.workspace)
     if _published(sweep, journal, verdict):
         return summary
     journal.verdict(verdict)

@@ -80,6 +80,11 @@ class Workspace:
         return self.sweep_dir(sweep_id) / JOURNAL_FILE
 
     @property
+    def ledger_file(self) -> Path:
+        """Which questions were asked, and when; see `records.ledger`."""
+        return self.root / "ledger.jsonl"
+
+    @property
     def lock_file(self) -> Path:
         """Locked by the kernel for as long as a driver lives."""
         return self.root / "driver.lock"

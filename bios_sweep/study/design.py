@@ -11,6 +11,7 @@ from bios_sweep.errors import PlanError
 from bios_sweep.jsonable import OPTIONAL, from_fields, to_json
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.factors import Cross, Factor, require_setting
+from bios_sweep.study.history import History
 from bios_sweep.study.margins import MARGINS, PURPOSES, STANDARD
 from bios_sweep.study.scenario import Metric, Scenario
 from bios_sweep.vocabulary import SearchGoal
@@ -190,6 +191,7 @@ class Study:
 
     origins: setting -> where the baseline's value came from.
     seeds: shared by all arms, so that differences pair. cross: moderators, every combination a cell.
+    history: what earlier studies of its questions add; None where nobody asked before.
     """
 
     name: str
@@ -203,6 +205,7 @@ class Study:
     metric: Metric = field(default_factory=Metric)
     origins: Mapping[str, Origin] = field(default_factory=dict)
     cross: tuple[Cross, ...] = ()
+    history: History | None = None
 
     def __post_init__(self) -> None:
         if self.cross and self.decision.refine:
@@ -232,7 +235,10 @@ class Study:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for plan.json."""
         parts = {"scenario": self.scenario.to_dict(), "baseline": self.baseline.to_dict()}
-        return {**asdict(self), **parts, "budget": to_json(self.budget)}
+        values = {**asdict(self), **parts, "budget": to_json(self.budget)}
+        if self.history is None:  # as a study was before it could have one
+            del values["history"]
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Study:

@@ -9,17 +9,19 @@ from typing import Any
 
 from bios_sweep.checks import is_finite, is_whole, not_allowed, one_of, positive
 from bios_sweep.config.epochs import in_epochs
+from bios_sweep.config.metrics import companions_of, items_of
 from bios_sweep.defaults import Recommendation, Why, max_steps
 from bios_sweep.errors import ConfigError, InputError
 from bios_sweep.own_settings import Own
 from bios_sweep.settings import AUTO, DEFAULTS, FULL, HEURISTIC, KNOWN, TrainingSettings, key_of
 from bios_sweep.study.design import EPOCHS, Budget, DecisionRule, Origin, Study
 from bios_sweep.study.factors import Cross, Factor, Nuisance, require_setting
-from bios_sweep.study.margins import GIVEN_MARGINS, margins_of
+from bios_sweep.study.margins import MARGINS, margins_of
 from bios_sweep.study.metric_names import DIRECTIONS, ask_for, direction_of
 from bios_sweep.study.scenario import Metric, Scenario
 
 SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0}  # of a duration's unit
+UNCHOSEN = ("version", "companions", "items")  # fields of the decision rule that no key of its own sets
 FACTOR_LISTS = ("multiply", "values", "claims")
 
 
@@ -38,10 +40,11 @@ def build_study(
     gpu_hours(values)
     rule = {name: value for name, value in values["decision"].items() if name != "gpu_hours"}
     rule["guardrails"] = rule["guardrails"] or {}
+    metrics = rule.pop("metrics", None)
     rule["deadline"] = seconds("decision.deadline", rule.get("deadline"))
     rule = _fields(DecisionRule, rule, "decision")
     metric = build_metric(values["method"])
-    rule |= margins_of(rule["purpose"], metric.name, {name: rule[name] for name in GIVEN_MARGINS})
+    rule |= margins_of(rule["purpose"], metric.name, {name: rule.get(name) for name in MARGINS})
     looks = rule.pop("looks")
     if not (isinstance(looks, list) and looks and all(map(is_whole, looks))):
         raise not_allowed("decision.looks", looks, "give a list such as [3, 5, 8]")
@@ -55,7 +58,12 @@ def build_study(
         cross=_cross(values["sweeps"], baseline),
         seeds=tuple(range(looks[-1])) if seeds is None else seeds,
         budget=Budget(**_fields(Budget, budget, "budget")),
-        decision=DecisionRule(**rule, looks=_looks(looks, seeds)),
+        decision=DecisionRule(
+            **rule,
+            looks=_looks(looks, seeds),
+            companions=companions_of(metrics),
+            items=items_of(metrics),
+        ),
         metric=metric,
         origins=origins,
     )
@@ -234,7 +242,8 @@ def _looks(looks: Sequence[int], seeds: Sequence[int] | None) -> tuple[int, ...]
 
 def _fields(kind: type[Any], values: Mapping[str, Any], group: str) -> dict[str, Any]:
     types = {field.name: str(field.type) for field in dataclasses.fields(kind)}
-    types.pop("version", None)  # of the decision rule: nobody chooses it
+    for name in UNCHOSEN:
+        types.pop(name, None)
     unknown = sorted(set(values) - set(types))
     if unknown:
         raise ConfigError(f"{group}.{unknown[0]}: unknown key; allowed are {', '.join(types)}")

@@ -47,7 +47,7 @@ OPTIONAL_KEYS = ("sweeps", "submit")  # chosen by a command, not by config.yaml
 # keys of groups that earlier versions did not have, with what they mean where a user's own file lacks them
 CAME_LATER: dict[str, dict[str, Any]] = {
     "budget": {"epochs": None},
-    "decision": {"purpose": STANDARD, "margin_absolute": None},
+    "decision": {"purpose": STANDARD, "margin_absolute": None, "metrics": None},
 }
 COMMAND_LINE = "command line"
 CLUSTER_KEYS = tuple(f"cluster.{name}" for name in request_keys())

@@ -83,7 +83,7 @@ ALWAYS = frozenset(
         "workspace", "seeds", "sweeps", "data.kind", "model.kind", "model.name",
         "method.name", "method.objective", "method.runner",
         "cluster.executor", "tracking.enabled",
-        "decision.margin_percent", "decision.margin_absolute", "decision.scope",
+        "decision.margin_percent", "decision.margin_absolute", "decision.scope", "decision.metrics",
         "decision.target", "decision.deadline",
         "budget.max_trials", "budget.hold",
         "budget.max_hours",  # where no time is known yet `plan` says so

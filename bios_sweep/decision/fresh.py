@@ -8,7 +8,7 @@ must pass as well.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from bios_sweep.decision.bounds import Bound, paired_bound, student
 from bios_sweep.decision.clusters import ClusterSums, ClusterTable, cluster_table, combined
@@ -25,6 +25,7 @@ from bios_sweep.decision.finding import (
 )
 from bios_sweep.decision.table import Blocks, ResultTable, complete_blocks
 from bios_sweep.reasons import Kind, Reason
+from bios_sweep.study.companions import Companion
 from bios_sweep.vocabulary import Word
 
 NOT_REPLICATED = Kind("the candidate did not replicate on fresh seeds; {then}")
@@ -42,10 +43,37 @@ LESS_LOSS_OPEN = Kind("a loss of less than {limit:.2f} % is not excluded")
 SHARE_OPEN = Kind("{share:.0%} of the gain is not shown")
 GUARD_UNMEASURED = Kind("guardrail {name}: it was not measured on these seeds")
 GUARD_BROKEN = Kind(
-    "guardrail {name}: {gain:+.2f} % (lower bound {lower:+.2f} %), "
-    "and a loss of {percent:g} % is not excluded"
+    "guardrail {name}: {gain:+.2f} {unit} (lower bound {lower:+.2f} {unit}), "
+    "and a loss of {limit} is not excluded"
+)
+GUARD_BROKEN_OWN = Kind(  # in the metric's own unit
+    "guardrail {name}: {gain:+.3g} (lower bound {lower:+.3g}), and a loss of {limit} is not excluded"
 )
 MIXED_HARDWARE = Kind("the trials ran on different hardware ({devices})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guard:
+    """A metric that must not lose, on the trials of a test.
+
+    sums: (arm, seed) -> its evaluation by cluster, where the scope wants that and it is known.
+    """
+
+    keeps: Companion
+    table: ResultTable
+    sums: Mapping[tuple[str, int], ClusterSums] = field(default_factory=dict)
+
+    def contrast(self, arm: str, alpha: float) -> tuple[Bound, Blocks] | None:
+        """The arm's gain over the default, percent of its mean, with the blocks it is of.
+
+        None where it was not measured.
+        """
+        arms = (self.table.arms[0], arm)
+        blocks = complete_blocks(self.table, arms)
+        measured = blocks.arms == arms and len(blocks.seeds) > 1 and not blocks.too_many_dropped
+        if not measured or not blocks.values[0].mean():
+            return None
+        return contrast(blocks, arm, arms[0], alpha, cluster_table(blocks, self.sums)), blocks
 
 
 def judge_fresh(
@@ -54,14 +82,14 @@ def judge_fresh(
     table: ResultTable,
     margin: Margin,
     alpha: float,
-    guards: Mapping[str, tuple[ResultTable, float]] | None = None,
+    guards: Sequence[Guard] = (),
     sums: Mapping[tuple[str, int], ClusterSums] | None = None,
 ) -> Finding:
     """The candidate's finding by its fresh seeds alone.
 
     table: the fresh seeds of (at least) the default and the test's two arms, the default first. test: the
-    candidate's, with the arm that was really trained as `over`. guards: metric -> (its table, percent that
-    it may lose against the default). sums: (arm, seed) -> evaluation by cluster, for the scope of screening.
+    candidate's, with the arm that was really trained as `over`. guards: the other metrics.
+    sums: (arm, seed) -> evaluation by cluster, for the scope of screening.
     """
     found = replace(
         candidate, state=Word.INCONCLUSIVE, bound=None, iso=None, bounds=(), seeds=table.seeds, fresh=True
@@ -85,11 +113,11 @@ def judge_fresh(
     bound = (
         _share(blocks, table, test, alpha)
         if test.kind == SHARE
-        else _told(_gain(blocks, test, alpha, clusters), table.arms[0], candidate, test)
+        else _told(contrast(blocks, test.arm, test.over, alpha, clusters), table.arms[0], candidate, test)
     )
     state, reasons = _passed(bound, test, margin, blocks, table, alpha)
     serves_the_arm = state == Word.REFINE and test.kind != BELOW  # below: the arm is turned down, not served
-    broken = broken_guards(guards or {}, test.arm, alpha) if serves_the_arm else ()
+    broken = broken_guards(guards, test.arm, alpha) if serves_the_arm else ()
     if broken:
         state, reasons = Word.INCONCLUSIVE, broken
     # against the default at the same cost, the gain is the iso-cost one
@@ -113,7 +141,7 @@ def combination_holds(
     singles: Sequence[str],
     margin: Margin,
     alpha: float,
-    guards: Mapping[str, tuple[ResultTable, float]] | None = None,
+    guards: Sequence[Guard] = (),
     sums: Mapping[tuple[str, int], ClusterSums] | None = None,
 ) -> bool:
     """Whether the refined factors together are not worse, by the margin, than the best single one.
@@ -129,14 +157,14 @@ def combination_holds(
     return judge_fresh(together, test, table, margin, alpha, guards, sums).state == Word.REFINE
 
 
-def _gain(blocks: Blocks, test: FreshTest, alpha: float, clusters: ClusterTable | None) -> Bound:
-    """The paired gain of the test's arm over its rival, percent of the default's mean on fresh seeds."""
+def contrast(blocks: Blocks, arm: str, over: str, alpha: float, clusters: ClusterTable | None) -> Bound:
+    """The paired gain of an arm over another, percent of the default's mean on the blocks' seeds."""
     rows = dict(zip(blocks.arms, blocks.values, strict=True))
     scale = 100.0 * blocks.metric.sign / abs(float(blocks.values[0].mean()))
-    bound = paired_bound(test.arm, (rows[test.arm] - rows[test.over]) * scale, alpha)
+    bound = paired_bound(arm, (rows[arm] - rows[over]) * scale, alpha)
     if clusters is None:
         return bound
-    variance = clusters.variance({test.arm: 1.0, test.over: -1.0})
+    variance = clusters.variance({arm: 1.0, over: -1.0})
     error, nu = combined(bound.standard_error**2, len(blocks.seeds) - 1, variance, clusters.freedom)
     width = student(alpha, nu) * error
     return replace(
@@ -188,19 +216,20 @@ def _share(blocks: Blocks, table: ResultTable, test: FreshTest, alpha: float) ->
     )
 
 
-def broken_guards(
-    guards: Mapping[str, tuple[ResultTable, float]], arm: str, alpha: float
-) -> tuple[Reason, ...]:
-    """The guardrails that an arm is not shown to keep, each a non-inferiority test at alpha."""
+def broken_guards(guards: Sequence[Guard], arm: str, alpha: float) -> tuple[Reason, ...]:
+    """The metrics that an arm is not shown to keep, each a non-inferiority test at alpha."""
     broken = []
-    for name, (table, percent) in guards.items():
-        arms = (table.arms[0], arm)
-        blocks = complete_blocks(table, arms)
-        measured = blocks.arms == arms and len(blocks.seeds) > 1 and not blocks.too_many_dropped
-        if not measured or not blocks.values[0].mean():
-            broken.append(GUARD_UNMEASURED(name=name))
+    for guard in guards:
+        keeps, found = guard.keeps, guard.contrast(arm, alpha)
+        if found is None:
+            broken.append(GUARD_UNMEASURED(name=keeps.metric.name))
             continue
-        bound = paired_bound(arm, blocks.gains()[0], alpha)
-        if bound.lower <= -percent:
-            broken.append(GUARD_BROKEN(name=name, gain=bound.gain, lower=bound.lower, percent=percent))
+        bound, blocks = found
+        level = float(blocks.values[0].mean())
+        if bound.lower <= -keeps.percent(level):
+            gain, lower = keeps.told(bound.gain, level), keeps.told(bound.lower, level)
+            kind = GUARD_BROKEN if keeps.unit else GUARD_BROKEN_OWN
+            broken.append(
+                kind(name=keeps.metric.name, gain=gain, lower=lower, limit=keeps.limit_words, unit=keeps.unit)
+            )
     return tuple(broken)

@@ -1,4 +1,4 @@
-"""Rows of a verdict: its variations, and a nuisance-aware factor's levels. Values."""
+"""Rows of a verdict: its variations, a nuisance-aware factor's levels, and the metrics beside it. Values."""
 
 from __future__ import annotations
 
@@ -52,3 +52,27 @@ class RateRow:
     conclusion_same_rate: str
     conclusion_best_rate: str
     differs: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class BesideRow:
+    """What a variation does to a metric that does not decide, against the default.
+
+    gain, lower, upper: in `unit` (%: percent of the default's value; points; empty: the metric's own),
+    positive = better, None where it was not measured. may_lose: in the same unit. kept: whether a loss of
+    that much is excluded. stage: screening, on the shared seeds, or confirmation, on fresh ones. clusters:
+    those whose evaluation error is in the bounds.
+    """
+
+    metric: str
+    direction: str
+    arm: str
+    stage: str
+    seeds: int
+    clusters: int
+    gain: float | None
+    lower: float | None
+    upper: float | None
+    unit: str
+    may_lose: float
+    kept: bool

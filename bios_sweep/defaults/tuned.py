@@ -120,13 +120,15 @@ class TunedMetric:
     """What the values were judged on, and which way it is better.
 
     words: both for people, as the report has them. doubt: a warning that the study made of it, to be served
-    with the values; empty where there was none.
+    with the values; empty where there was none. beside: what the variations did to metrics that did not
+    decide, as `report --json` has it; None where there were none.
     """
 
     name: str = "eval_loss"
     direction: str = "minimize"
     words: str = "eval_loss, smaller is better"
     doubt: str = ""
+    beside: tuple[Mapping[str, Any], ...] | None = field(default=None, metadata=OPTIONAL)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -124,11 +124,16 @@ def _metric(values: Any) -> TunedMetric | None:
         text = isinstance(values[label], str) and values[label].strip()
         _require(text, f"metric: {label}", values[label], "text")
     _require(isinstance(metric.doubt, str), "metric: doubt", metric.doubt, "text")
+    _require(_is_rows(metric.beside), "metric: beside", metric.beside, "a list of objects, or not there")
     if metric.direction not in BETTER:
         raise DefaultsError(f"metric: direction {metric.direction!r} is none of {', '.join(BETTER)}")
     if BETTER[metric.direction] not in metric.words:
         raise DefaultsError(f"metric: words {metric.words!r} do not say that {BETTER[metric.direction]}")
     return metric
+
+
+def _is_rows(value: Any) -> bool:
+    return value is None or (isinstance(value, tuple) and all(isinstance(row, Mapping) for row in value))
 
 
 def _evidence(key: str, values: Any, factors: Sequence[str]) -> Evidence:

@@ -12,6 +12,7 @@ from bios_sweep.config.build import build_study
 from bios_sweep.config.compose import Config, sweep_names
 from bios_sweep.config.epochs import with_epochs
 from bios_sweep.config.method import method_of
+from bios_sweep.config.metrics import with_metrics
 from bios_sweep.config.stated import refuse_idle
 from bios_sweep.defaults import Recommendation
 from bios_sweep.driver.asked_before import after_earlier
@@ -31,9 +32,9 @@ from bios_sweep.records.retention import POLICIES
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.request import Request
 from bios_sweep.settings import RANGES, key_of
-from bios_sweep.study.design import VERSION
+from bios_sweep.study.design import VERSION, Study
 from bios_sweep.study.plan import Plan, build_plan
-from bios_sweep.study.scenario import Metric, Scenario, guardrail_metric
+from bios_sweep.study.scenario import Scenario
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,13 +77,13 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
     refuse_idle(config, verb)
     workspace = workspace_of(config)
     one_of("budget.keep_adapters", config.values["budget"]["keep_adapters"], POLICIES)
-    values = with_epochs(config.values)
+    values = with_metrics(with_epochs(config.values))
     scenario, dataset, recommendation = _scenario(values, workspace, request, function)
     study = build_study(values, sweep=config.sweep, scenario=scenario, recommendation=recommendation)
     # who writes the default's own number out has said no more than `auto`
     recommended = {key_of(name): origin.recommended for name, origin in study.origins.items()}
     study = replace(study, origins=honest_origins(study))
-    _require_measured(study.metric, study.decision.guardrails, scenario)
+    _require_measured(study, scenario)
     plan = build_plan(study)
     if dataset is not None:
         length = config.values["data"].get("eval_max_length")
@@ -156,15 +157,19 @@ def _scenario(
     return scenario, dataset, recommendation
 
 
-def _require_measured(metric: Metric, guardrails: Mapping[str, float], scenario: Scenario) -> None:
+def _require_measured(study: Study, scenario: Scenario) -> None:
     """What no trial reports, or has no known better side, would be found out after the cost."""
     measured = FINAL_METRICS
     if scenario.engine == PLANTED_ENGINE:
         measured = (*PLANTED_METRICS, *scenario.engine_options.get("metrics", {}))
-    for key, name in (("method.metric", metric.name), *((f"decision.guardrails.{n}", n) for n in guardrails)):
+    rule = study.decision
+    asked = {
+        **{f"decision.guardrails.{name}": name for name in rule.guardrails},
+        **{f"decision.metrics {one.metric.name}": one.metric.name for one in rule.companions or ()},
+    }
+    for key, name in {"method.metric": study.metric.name, **asked}.items():
         # what a script prints is its own affair
         if not scenario.method.scripted and name not in measured:
             it = repr(name) if key == "method.metric" else "it"
             raise ConfigError(f"{key}: no trial measures {it}; choose from {', '.join(measured)}")
-    for name in guardrails:
-        guardrail_metric(name, metric)
+    rule.must_not_lose(study.metric)

@@ -59,7 +59,7 @@ def conclude(sweep: Sweep, source: ProcedureSource, journal: Journal) -> Summary
         "headline": f"{sweep.plan.sweep_id}: {headline(summary)}",  # several sweeps share an experiment
         "markdown": to_markdown(summary),
         "verdicts": to_json(summary.verdicts),
-        "looks": [look.to_dict() for look in looks],
+        **({"looks": [look.to_dict() for look in looks]} if looks else {}),
     }
     remember(sweep.plan, looks, sweep.workspace)
     if _published(sweep, journal, verdict):
@@ -175,5 +175,6 @@ def _tuned_defaults(sweep: Sweep, state: State, summary: Summary, ended: datetim
             direction=study.metric.direction,
             words=study.metric.words,
             doubt=study.metric.doubt,
+            beside=tuple(to_json(summary.beside)) if summary.beside else None,
         ),
     )

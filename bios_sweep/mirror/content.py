@@ -16,6 +16,7 @@ from typing import Any
 
 from bios_sweep.decision.statement import question_titles
 from bios_sweep.records.sweep_state import DONE, PLANNED, RUNNING, SweepState, TrialState, Verdict
+from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.tables.column_names import DECIDED
 from bios_sweep.vocabulary import Status
@@ -189,6 +190,7 @@ def parent_content(state: SweepState, *, alive: bool) -> RunContent:
                 "direction": facts.get("direction"),  # a journal of an older version does not say
                 "seeds": facts["seeds"],
                 "looks": facts["decision"]["looks"],
+                **_beside(facts),
                 **{title: facts["decision"].get(name) for title, name in DECIDED.items()},
                 **{f"budget.{name}": value for name, value in facts["budget"].items()},
             }
@@ -203,6 +205,16 @@ def _judged_on(facts: Mapping[str, Any]) -> dict[str, str]:
     """Which way the metric is better, in words; nothing where the journal of an older version is silent."""
     direction = facts.get("direction")
     return {"judged_on": Metric(name=facts["metric"], direction=direction).words} if direction else {}
+
+
+def _beside(facts: Mapping[str, Any]) -> dict[str, str]:
+    """The metrics that do not decide, and what each may lose; nothing where there are none."""
+    direction = facts.get("direction")
+    if not direction:
+        return {}
+    rule = DecisionRule.from_dict(facts["decision"])
+    kept = rule.must_not_lose(Metric(name=facts["metric"], direction=direction))
+    return {"must_not_lose": "; ".join(one.words for one in kept)} if kept else {}
 
 
 def _model(facts: Mapping[str, Any]) -> dict[str, str]:

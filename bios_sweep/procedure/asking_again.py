@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bios_sweep.errors import PlanError
-from bios_sweep.procedure.looks import BY_PURPOSE, Look, asked_questions, rule_of, rungs_tested
+from bios_sweep.procedure.looks import BY_PURPOSE, KEPT, Look, asked_questions, rule_of, rungs_tested
 from bios_sweep.procedure.questions import factor_of, levels_of
+from bios_sweep.study.companions import Companion
 from bios_sweep.study.design import Study
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.history import (
@@ -27,16 +28,18 @@ from bios_sweep.study.history import (
 )
 from bios_sweep.study.margins import STANDARD, margins_of
 from bios_sweep.study.plan import Plan, build_plan
+from bios_sweep.vocabulary import Word
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Asked:
-    """A question of a plan with the looks at it so far, the first one first."""
+    """A question of a plan with the looks at it so far, the first one first. fresh: how many it plans."""
 
     cell: Plan
     factor: Factor
     claim: str
     rule: Mapping[str, Any]
+    fresh: int
     looks: tuple[Look, ...]
 
     @property
@@ -50,7 +53,13 @@ class _Asked:
         return tuple(look for look in self.looks if look.pools)
 
     def covering(self, look: Look, seeds: Sequence[int]) -> bool:
-        """Whether the look had every trial that these seeds would bring, under the same rule."""
+        """Whether the look had every trial that these seeds would bring, under the same rule.
+
+        What met nobody on fresh seeds, or fewer, may be decided by these.
+        """
+        unmet = look.word == Word.UNCONFIRMED or (look.word == Word.INCONCLUSIVE and look.fresh)
+        if unmet and self.fresh > len(look.fresh):
+            return False
         levels = self.values <= _values(look, self.factor, self.cell.study)
         rungs = set(rungs_tested(self.factor)) <= set(look.rungs)
         return look.rule == self.rule and levels and rungs and set(seeds) <= set(look.seeds)
@@ -124,6 +133,7 @@ def _asked(plan: Plan, looks: Sequence[Look]) -> dict[str, _Asked]:
             factor=factor_of(cell, question),
             claim=question.claim.name,
             rule=rule_of(plan.study, question.claim),
+            fresh=plan.study.decision.confirmation_seeds,
             looks=tuple(look for look in looks if look.question == known),
         )
         for known, (cell, question) in asked_questions(plan).items()
@@ -317,7 +327,9 @@ def under_the_rule_before(plan: Plan) -> Plan | None:
     before = {key: value for factor in reversed(known) for key, value in factor.rule.items()}
     direction, alpha, margin = (before.pop(key) for key in ("direction", "alpha", "margin"))
     margins: dict[str, Any] = margins_of(STANDARD, study.metric.name, {} if margin == BY_PURPOSE else margin)
-    rule = replace(study.decision, **before, **margins, alpha=study.decision.alpha * alpha / history.alpha)
+    kept = tuple(map(Companion.from_dict, before.pop(KEPT))) or None
+    alpha = study.decision.alpha * alpha / history.alpha
+    rule = replace(study.decision, **before, **margins, alpha=alpha, guardrails={}, companions=kept)
     told = replace(history, factors=tuple(replace(factor, changed=()) for factor in history.factors))
     metric = replace(study.metric, direction=direction)
     return build_plan(replace(study, decision=rule, metric=metric, history=told))

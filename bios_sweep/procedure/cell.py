@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from bios_sweep.decision.clusters import ClusterSums
+from bios_sweep.decision.fresh import Guard
 from bios_sweep.decision.question import Question
 from bios_sweep.decision.table import ResultTable
 from bios_sweep.procedure.questions import questions
 from bios_sweep.procedure.state import Known, Results
-from bios_sweep.procedure.tables import guard_tables, sums_of, table_of
+from bios_sweep.procedure.tables import guards_of, sums_of, table_of
 from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.trials import TrialSpec
@@ -45,12 +46,11 @@ class Cell:
 class Fresh:
     """What the trials on fresh seeds came to.
 
-    guards: guardrail metric -> its table and the percent it may lose. sums: (arm, seed) -> evaluation by
-    cluster.
+    guards: the metrics that must not lose. sums: (arm, seed) -> evaluation by cluster.
     """
 
     table: ResultTable
-    guards: Mapping[str, tuple[ResultTable, float]]
+    guards: tuple[Guard, ...]
     sums: Mapping[tuple[str, int], ClusterSums]
 
 
@@ -58,7 +58,7 @@ def fresh_of(cell: Cell, trials: Sequence[TrialSpec]) -> Fresh:
     """The confirmation's trials as its tests read them."""
     return Fresh(
         table=table_of(cell.plan, trials, cell.results),
-        guards=guard_tables(cell.plan, trials, cell.results),
+        guards=guards_of(cell.plan, trials, cell.results, cell.known),
         sums=sums_of(cell.plan, trials, cell.results, cell.known),
     )
 

@@ -27,10 +27,11 @@ from bios_sweep.study.factors import Factor
 from bios_sweep.study.margins import MARGINS, STANDARD, margins_of, of_before
 from bios_sweep.study.metric_names import is_signed
 from bios_sweep.study.plan import Plan
-from bios_sweep.study.trials import as_hashed, plain, short_hash
+from bios_sweep.study.trials import as_hashed, canonical_json, plain, short_hash
 from bios_sweep.vocabulary import Stage
 
 OF_BEFORE = "publish"  # the purpose whose margins held before a study had one
+KEPT = "must not lose"  # key of what `DecisionRule.must_not_lose` says
 BY_PURPOSE = (
     "by purpose"  # margins that nobody gave: a release may name others, which is no change of the rule
 )
@@ -120,7 +121,7 @@ def rule_of(study: Study, claim: Claim) -> dict[str, Any]:
         "alpha": study.history.alpha if study.history else rule.alpha,
         "scope": rule.scope if clusters or rule.scope != "auto" else "evaluation",
         "direction": study.metric.direction,
-        "guardrails": dict(sorted(rule.guardrails.items())),
+        KEPT: sorted((one.identity() for one in rule.must_not_lose(study.metric)), key=canonical_json),
         **{name: getattr(rule, name) for name in claim.judged_by},
         "margin": BY_PURPOSE if _by_purpose(study) else given,
     }

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from bios_sweep.decision.finding import SUPERIOR, Finding
 from bios_sweep.decision.question import Question
 from bios_sweep.procedure.asking_again import under_the_rule_before
+from bios_sweep.procedure.beside import beside_of
 from bios_sweep.procedure.budgets import all_budgets
 from bios_sweep.procedure.cell import Cell, joined
 from bios_sweep.procedure.confirmation import confirmed, unconfirmed
@@ -50,7 +51,9 @@ def state_of(plan: Plan, results: Results, known: Known = NOTHING) -> State:
 
 
 def _ended(cell: Cell, state: State) -> State:
-    return obeyed(cell.plan, settled(cell, state)) if state.stage == Stage.DONE else state
+    if state.stage != Stage.DONE:
+        return state
+    return dataclasses.replace(obeyed(cell.plan, settled(cell, state)), beside=beside_of(cell, state))
 
 
 def _state_of_cell(cell: Cell) -> State:
@@ -129,4 +132,5 @@ def _merged(states: Sequence[State], plan: Plan) -> State:
         profiles=own.profiles if own else {},
         withheld={**others, **(own.withheld if own else {})},
         untested={arm: how for state in states for arm, how in state.untested.items()},
+        beside=tuple(row for state in states for row in state.beside),
     )

@@ -9,17 +9,16 @@ from bios_sweep.claims import Against, Claim
 from bios_sweep.decision.bounds import Bound
 from bios_sweep.decision.claims.judgement import judgement_of
 from bios_sweep.decision.finding import Finding, Margin
-from bios_sweep.decision.fresh import broken_guards
+from bios_sweep.decision.fresh import Guard, broken_guards
 from bios_sweep.decision.gates import margin_of, stopped
 from bios_sweep.decision.question import Question
-from bios_sweep.decision.table import ResultTable
 from bios_sweep.decision.verdicts import Asked, screen_claims
 from bios_sweep.procedure.budgets import judged_as_seen
 from bios_sweep.procedure.cell import Cell
 from bios_sweep.procedure.pairing import doubted
 from bios_sweep.procedure.questions import factor_of, ladder_of, levels_of
 from bios_sweep.procedure.state import State
-from bios_sweep.procedure.tables import costs_of, guard_tables, sums_of, table_of
+from bios_sweep.procedure.tables import costs_of, guards_of, sums_of, table_of
 from bios_sweep.procedure.untested import untested_arms
 from bios_sweep.reasons import Kind
 from bios_sweep.study.plan import Plan
@@ -127,15 +126,13 @@ def _look(
         before=before,
     )
     found |= {one.question: stopped(table, one.levels, NO_LEVEL()) for one in asked if not one.levels.arms}
-    guards = guard_tables(cell.plan, trials, cell.results)
+    guards = guards_of(cell.plan, trials, cell.results, cell.known)
     alpha = cell.rule.alpha / len(cell.rule.looks)
     kept = {one.question: _guarded(found[one.question], one.question.claim, guards, alpha) for one in asked}
     return margin_of(table, cell.rule), kept
 
 
-def _guarded(
-    finding: Finding, claim: Claim, guards: Mapping[str, tuple[ResultTable, float]], alpha: float
-) -> Finding:
+def _guarded(finding: Finding, claim: Claim, guards: Sequence[Guard], alpha: float) -> Finding:
     """A claim of another level than the default serves it without fresh seeds: its guardrails hold here."""
     if not (claim.of_another_level and claim.served) or finding.state != Word.CONFIRM or finding.best is None:
         return finding

@@ -10,6 +10,7 @@ from bios_sweep.decision.clusters import ClusterSums
 from bios_sweep.decision.costs import CostRatio, Timing
 from bios_sweep.decision.finding import Finding, Margin
 from bios_sweep.decision.question import Question
+from bios_sweep.decision.rows import BesideRow
 from bios_sweep.procedure.spending import Budgets
 from bios_sweep.reasons import Reason
 from bios_sweep.study.arms import Arm
@@ -70,6 +71,7 @@ class State:
     untested: arm -> how its trials failed, of levels that failed at every seed. seen: what a script's arms
     were seen to spend, by question. before: what the rule of before says, where it was changed after results
     were seen.
+    were seen to spend, by question. beside: what variations do to the metrics that do not decide.
     """
 
     stage: str
@@ -89,3 +91,4 @@ class State:
     untested: Mapping[str, str] = field(default_factory=dict)
     seen: Mapping[Question, Budgets] = field(default_factory=dict)
     before: Mapping[Question, Finding] = field(default_factory=dict)
+    beside: tuple[BesideRow, ...] = ()

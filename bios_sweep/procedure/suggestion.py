@@ -19,7 +19,7 @@ from bios_sweep.curves.remedies import moves_of
 from bios_sweep.curves.signs import DIVERGING
 from bios_sweep.decision.claims.judgement import judgement_of
 from bios_sweep.decision.finding import BELOW, EDGE, NOT_WORSE, SHARE, SUPERIOR, Finding, Margin
-from bios_sweep.decision.fresh import GUARD_BROKEN, GUARD_UNMEASURED, SIZE_OPEN, TOO_SMALL
+from bios_sweep.decision.fresh import GUARD_BROKEN, GUARD_BROKEN_OWN, GUARD_UNMEASURED, SIZE_OPEN, TOO_SMALL
 from bios_sweep.decision.ladder import LADDER_EDGE
 from bios_sweep.decision.question import Question
 from bios_sweep.procedure.budgets import UNEQUAL
@@ -108,7 +108,7 @@ def _ask(plan: Plan, question: Question, state: State, results: Results) -> _Ask
         return _Ask(factor=factor, why=f"{name}: one seed shows nothing; {FRESH_SEEDS} are asked", grown=True)
     if is_any(final.reasons, EDGE, LADDER_EDGE):
         return _beyond(plan, question, final, state)
-    if is_any(final.reasons, TOO_SMALL, GUARD_BROKEN, GUARD_UNMEASURED):
+    if is_any(final.reasons, TOO_SMALL, GUARD_BROKEN, GUARD_BROKEN_OWN, GUARD_UNMEASURED):
         return None  # a gain that does not matter, or that costs too much, keeps the default
     if final.bound is None or (not screening.bounds and screening.bound is None):
         return f"{name}: {joined(final.reasons)}"

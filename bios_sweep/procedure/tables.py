@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 
 from bios_sweep.decision.clusters import ClusterSums
 from bios_sweep.decision.costs import CostRatio, Timing, cost_ratios
+from bios_sweep.decision.fresh import Guard
 from bios_sweep.decision.table import Outcome, ResultTable
 from bios_sweep.procedure.pairing import copied_seeds
 from bios_sweep.procedure.state import Known, Results
 from bios_sweep.study.plan import Plan
-from bios_sweep.study.scenario import Metric, guardrail_metric
+from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import TrialResult, TrialSpec
 from bios_sweep.vocabulary import Status
 
@@ -33,27 +34,27 @@ def table_of(
     )
 
 
-def guard_tables(
-    plan: Plan, trials: Sequence[TrialSpec], results: Results
-) -> dict[str, tuple[ResultTable, float]]:
-    """Guardrail metric -> its table and the percent that a refined level may lose.
-
-    Which way a metric is better its name says; one that does not is refused before the start.
-    """
-    return {
-        name: (table_of(plan, trials, results, guardrail_metric(name, plan.study.metric)), percent)
-        for name, percent in plan.study.decision.guardrails.items()
-    }
+def guards_of(plan: Plan, trials: Sequence[TrialSpec], results: Results, known: Known) -> tuple[Guard, ...]:
+    """The metrics that a refined level must not lose, on the given trials."""
+    return tuple(
+        Guard(
+            keeps=one,
+            table=table_of(plan, trials, results, one.metric),
+            sums=sums_of(plan, trials, results, known, one.metric),
+        )
+        for one in plan.study.decision.must_not_lose(plan.study.metric)
+    )
 
 
 def sums_of(
-    plan: Plan, trials: Sequence[TrialSpec], results: Results, known: Known
+    plan: Plan, trials: Sequence[TrialSpec], results: Results, known: Known, metric: Metric | None = None
 ) -> dict[tuple[str, int], ClusterSums]:
     """(arm, seed) -> evaluation by cluster of the completed trials; {} where one's is not known.
 
-    With `decision.scope=evaluation`, or a metric that is no mean over tokens, none is wanted.
+    With `decision.scope=evaluation`, or a metric that is no mean over tokens, none is wanted. metric: the
+    study's by default.
     """
-    if plan.study.decision.scope == "evaluation" or plan.study.metric.name != "eval_loss":
+    if plan.study.decision.scope == "evaluation" or (metric or plan.study.metric).name != "eval_loss":
         return {}
     sums: dict[tuple[str, int], ClusterSums] = {}
     for trial in trials:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -155,7 +155,7 @@ def sweep_facts(plan: Plan) -> dict[str, Any]:
             {name for arm in plan.arms for name in study.scenario.engine_settings(arm.settings.by_name())}
         ),
         "seeds": list(study.seeds),
-        "decision": {**asdict(study.decision), "looks": list(study.decision.looks)},
+        "decision": to_json(study.decision),
         "budget": to_json(study.budget),
         "scenario": study.scenario.name,
         "method": study.scenario.method.trains if study.scenario.servable else None,

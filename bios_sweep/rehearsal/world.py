@@ -145,7 +145,8 @@ class Draws(Mapping[str, TrialResult]):
         self._block = SEED_PERCENT * random.standard_normal(len(columns))
         self._rows: dict[tuple[TrainingSettings, int], Floats] = {}
         self._places = {(arm.settings, arm.repeat): place for place, arm in enumerate(plan.arms)}
-        self._guards = tuple(plan.study.decision.guardrails)
+        kept = plan.study.decision.must_not_lose(plan.study.metric)
+        self._guards = tuple(one.metric.name for one in kept)
         self._sign = plan.study.metric.sign
         self._start = (_untouched(plan, noise.gained),)
 

@@ -10,6 +10,7 @@ from bios_sweep.checks import is_finite, is_positive, is_whole, not_allowed, one
 from bios_sweep.errors import PlanError
 from bios_sweep.jsonable import OPTIONAL, from_fields, to_json
 from bios_sweep.settings import TrainingSettings
+from bios_sweep.study.companions import Companion, guardrails_as_companions
 from bios_sweep.study.factors import Cross, Factor, require_setting
 from bios_sweep.study.history import History
 from bios_sweep.study.margins import MARGINS, PURPOSES, STANDARD
@@ -65,7 +66,9 @@ class DecisionRule:
     where clusters are known. cost_ratio: a cost that matters (1.2 = a fifth). speed_loss_percent: loss
     that speed may cost. minimum_share: share of the default's gain that the minimum must reach.
     refine: `optuna` searches the moved factors jointly, with refine_trials trials, for refine_goal.
-    guardrails: final metric -> percent of the baseline's value that a refined level may lose.
+    guardrails: final metric -> percent of the baseline's value that a refined level may lose. companions: the
+    same with a direction and a margin of their own (`decision.metrics`). items: how many evaluation items the
+    deciding metric is a mean over, where that is said.
     target: a value of the metric that is satisfactory. deadline: seconds that one training may take.
     version: of the rule itself. A plan written without one has 1: the study's pooled error, Dunnett's lower
     bounds, and no arm excluded before its factor is decided. It is finished so; new plans have 2.
@@ -90,6 +93,12 @@ class DecisionRule:
     target: float | None = None
     deadline: float | None = None
     version: int = field(default=VERSION, metadata=OPTIONAL)
+    companions: tuple[Companion, ...] | None = field(default=None, metadata=OPTIONAL)
+    items: int | None = field(default=None, metadata=OPTIONAL)
+
+    def must_not_lose(self, judged: Metric) -> tuple[Companion, ...]:
+        """What a refinement must not lose, guardrails among it. judged: the metric that decides."""
+        return (*guardrails_as_companions(self.guardrails, judged), *(self.companions or ()))
 
     @property
     def excludes(self) -> bool:
@@ -99,19 +108,25 @@ class DecisionRule:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> DecisionRule:
         """As `Study.to_dict` keeps it."""
-        return cls(**{"version": 1, **values, "looks": tuple(values["looks"])})
+        companions = values.get("companions")
+        kept = None if companions is None else tuple(map(Companion.from_dict, companions))
+        return cls(**{"version": 1, **values, "looks": tuple(values["looks"]), "companions": kept})
 
     def identity(self) -> dict[str, Any]:
         """What decides a verdict, for the plan's hash.
 
         Target and deadline are left out: they name what would satisfy, which signs and advice tell; no
         trial, look or verdict changes with them, so a finished sweep stays the same sweep. So are the purpose
-        and a kind of margin that the rule does not have. Version 1 was never written, so that a sweep that
-        began under it keeps its id.
+        and a kind of margin that the rule does not have, and numbers of items. Version 1 was never written,
+        so that a sweep that began under it keeps its id.
         """
         unsaid = WISHES if self.version > 1 else (*WISHES, "version")
         unsaid = (*unsaid, *CALLED, *(name for name in MARGINS if getattr(self, name) is None))
-        return {name: value for name, value in asdict(self).items() if name not in unsaid}
+        unsaid = (*unsaid, "items", "companions")
+        said = {name: value for name, value in asdict(self).items() if name not in unsaid}
+        return (
+            {**said, "companions": [one.identity() for one in self.companions]} if self.companions else said
+        )
 
     def plain_margin(self, level: float | None) -> float:
         """The margin before a share of the gain is taken, percent of the metric's level.
@@ -168,6 +183,11 @@ class DecisionRule:
         self._require("version", known, f"1 to {VERSION}; a newer bios-sweep wrote it")
         for name, percent in self.guardrails.items():
             positive(f"decision.guardrails.{name}", percent, PlanError)
+        twice = [one.metric.name for one in self.companions or () if one.metric.name in self.guardrails]
+        if twice:
+            raise PlanError(
+                f"decision.guardrails.{twice[0]}: decision.metrics says it too; leave one of the two out"
+            )
 
     def _require(self, name: str, right: bool, allowed: str) -> None:
         if not right:
@@ -235,7 +255,12 @@ class Study:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for plan.json."""
         parts = {"scenario": self.scenario.to_dict(), "baseline": self.baseline.to_dict()}
-        values = {**asdict(self), **parts, "budget": to_json(self.budget)}
+        values = {
+            **asdict(self),
+            **parts,
+            "budget": to_json(self.budget),
+            "decision": to_json(self.decision),
+        }
         if self.history is None:  # as a study was before it could have one
             del values["history"]
         return values

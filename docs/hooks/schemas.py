@@ -24,6 +24,7 @@ from bios_sweep.decision.finding import Margin
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.defaults.tuned import TunedDefaults, TunedKey
 from bios_sweep.ports import PreflightLine
+from bios_sweep.procedure.looks import Look
 from bios_sweep.reasons import Reason
 from bios_sweep.rehearsal.summary import RehearsalSummary
 from bios_sweep.report.content.answers import SuggestionSummary, SweepStatus
@@ -83,7 +84,14 @@ ENTRIES = {
     "timed": {"timing": Timing},
     "proposed": {"proposals": list[Proposal]},
     "searched": {"importance": Mapping[str, float]},
-    "verdict": {"payload": {"headline": str, "markdown": str, "verdicts": list[Verdict]}},
+    "verdict": {
+        "payload": {
+            "headline": str,
+            "markdown": str,
+            "verdicts": list[Verdict],
+            "looks": NotRequired[list[Look]],
+        }
+    },
     "reported": {"files": Mapping[str, str]},
     "closed": {"reason": str},
 }
@@ -136,6 +144,10 @@ WRITTEN: dict[str, tuple[str, Any]] = {  # file -> what it is of, and its annota
     "journal": (
         "A line of `journal.jsonl`. seq: from 1 without gaps; time: UTC, ISO 8601 to the millisecond.",
         [{"seq": int, "time": str, "kind": kind, **own} for kind, own in ENTRIES.items()],
+    ),
+    "ledger": (
+        "A line of a workspace's `ledger.jsonl`. seq: from 1 without gaps; seal: over line and place.",
+        {"seq": int, "time": str, "kind": "look", "look": Look, "seal": str},
     ),
     "bios_defaults": (
         "`bios_defaults.json`: the tuned defaults of one study, or a collection that `defaults merge` wrote.",

@@ -1,4 +1,4 @@
-"""Who asks the same question again looks again: planted sweeps, in turn, through the command line's own entry.
+"""Who asks the same question again looks again: planted sweeps, in turn, through the command line's entry.
 
 In the world here the level x2 gains exactly the margin over the default, so that a confirmation is a mistake;
 or it gains four times as much, so that the default has to go.
@@ -112,7 +112,8 @@ def test_seeds_0_to_2_then_0_to_4_then_0_to_9_serve_what_all_of_them_say(tmp_pat
 def test_the_same_command_again_is_the_same_study_and_no_further_look(tmp_path, capsys):
     first = asked(tmp_path, seeds(0, 1, 2), PLAINLY)
     again = asked(tmp_path, seeds(0, 1, 2), PLAINLY)
-    assert again.sweep_id == first.sweep_id and again.plan.study.history is None
+    assert again.sweep_id == first.sweep_id
+    assert again.plan.study.history is None
     later = asked(tmp_path, seeds(0, 1, 2, 3), PLAINLY)
     assert asked(tmp_path, seeds(0, 1, 2, 3), PLAINLY).sweep_id == later.sweep_id
     assert len(looks(tmp_path)) == 2
@@ -147,10 +148,11 @@ def test_dropping_the_winning_level_confirms_nothing(tmp_path, capsys):
 def test_a_rule_that_was_changed_after_the_results_serves_nothing(change, tmp_path, capsys):
     asked(tmp_path, seeds(0, 1, 2), PLAINLY)
     view = asked(tmp_path, seeds(0, 1, 2), PLAINLY, *change.split())
-    assert served(view) is None and told(view)[1] is None
+    assert served(view) is None
+    assert told(view)[1] is None
     said = " ".join(view.summary.caveats)
     assert "changed after the results were seen" in said
-    assert "by the rule of before, the same trials say refine" in said
+    assert "by the rule of before, the same trials say learning_rate x2 is a candidate for refine" in said
     assert looks(tmp_path)[-1].changed
 
 
@@ -167,11 +169,6 @@ def test_a_changed_rule_is_served_once_fresh_seeds_agree_and_costs_alpha(tmp_pat
     )
 
 
-def test_turning_the_direction_round_afterwards_serves_nothing(tmp_path, capsys):
-    asked(tmp_path, seeds(0, 1, 2), PLAINLY)
-    assert served(asked(tmp_path, seeds(0, 1, 2), PLAINLY, "method.direction=maximize")) is None
-
-
 def test_a_candidate_never_meets_the_default_on_the_same_fresh_seeds_again(tmp_path, capsys):
     asked(tmp_path, seeds(0, 1, 2), PLAINLY)
     view = asked(tmp_path, seeds(3, 4, 5), PLAINLY)
@@ -186,7 +183,8 @@ def test_another_name_for_the_sweep_is_the_same_question(tmp_path, capsys):
     )
     asked(tmp_path / "ws", seeds(0, 1, 2), PLAINLY)
     view = asked(tmp_path / "ws", seeds(3, 4, 5), PLAINLY, f"--config-dir={own.parent}", sweep="sweeps=rates")
-    assert len(view.plan.study.seeds) == 6 and len(view.plan.arms) == 5
+    assert len(view.plan.study.seeds) == 6
+    assert len(view.plan.arms) == 5
 
 
 def test_other_looks_at_the_same_trials_are_no_new_question(tmp_path, capsys):
@@ -270,7 +268,8 @@ def test_a_plan_says_which_look_it_will_be(tmp_path, capsys):
     assert main(["plan", *words, seeds(0, 1, 2, 3, 4), "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
     line = next(text for text in plan["caveats"] if "look at this question" in text)
-    assert "second look at this question" in line and "with its 5 seeds, at alpha 0.025" in line
+    assert "second look at this question" in line
+    assert "with its 5 seeds, at alpha 0.025" in line
     assert plan["to_run"] == 10
 
 

@@ -17,9 +17,17 @@ from bios_sweep.decision.finding import (
     FreshTest,
     Margin,
 )
-from bios_sweep.decision.fresh import KEEP_CLAIMED, NOT_REPLICATED, SIZE_OPEN, TOO_SMALL, judge_fresh
+from bios_sweep.decision.fresh import (
+    KEEP_CLAIMED,
+    NOT_REPLICATED,
+    SIZE_OPEN,
+    TOO_SMALL,
+    Guard,
+    judge_fresh,
+)
 from bios_sweep.decision.sentences import sentence
 from bios_sweep.decision.table import Outcome, ResultTable
+from bios_sweep.study.companions import Companion
 from bios_sweep.study.scenario import Metric
 from bios_sweep.vocabulary import Status, Word
 from tests.texts import texts
@@ -70,7 +78,7 @@ def asked(kind, limit=0.0, duration=None, value=64, over="rival"):
     return FreshTest(arm="new", over=over, kind=kind, value=value, limit=limit, duration=duration)
 
 
-def judge(test, results, guards=None):
+def judge(test, results, guards=()):
     candidate = Finding(factor="batch_size", state=Word.CANDIDATE, best="new", test=test, seeds=(0, 1, 2))
     return judge_fresh(candidate, test, results, MARGIN, 0.05, guards)
 
@@ -140,9 +148,13 @@ def test_mixed_hardware_ends_it():
 SCORE = Metric(name="score", direction="maximize", unit="")
 
 
-def guarded(score, test=None, loss=2.0):
-    """A candidate that is better by the loss, and a task score beside it that may lose 1 %."""
-    return judge(test or asked(SUPERIOR), table(new=loss), {"score": (score, 1.0)})
+def guarded(score, test=None, loss=2.0, **margin):
+    """A candidate that is better by the loss, and beside it a task score that may lose 1 %, or as said."""
+    return judge(
+        test or asked(SUPERIOR),
+        table(new=loss),
+        (Guard(keeps=Companion(metric=score.metric, **(margin or {"margin_percent": 1.0})), table=score),),
+    )
 
 
 def test_a_guardrail_that_is_kept_lets_the_refinement_through():
@@ -154,6 +166,17 @@ def test_a_guardrail_that_is_not_shown_to_be_kept_stops_it_and_says_by_how_much(
     assert found.state == Word.INCONCLUSIVE
     assert texts(found.reasons)[0].startswith("guardrail score: -1.00 % (lower bound -1.")
     assert texts(found.reasons)[0].endswith("a loss of 1 % is not excluded")
+
+
+def test_a_margin_in_points_or_in_the_metric_s_own_unit_is_told_so():
+    """The metric's level is 2, so that it is no share in [0, 1]: a point is 1, and 0.04 are 2 %."""
+    lost = table(metric=SCORE, new=-1.0)
+    assert guarded(lost, margin_points=1).state == Word.REFINE
+    assert guarded(lost, margin_absolute=0.04).state == Word.REFINE
+    in_points, own = (guarded(lost, **one) for one in ({"margin_points": 0.01}, {"margin_absolute": 0.01}))
+    assert texts(in_points.reasons)[0].startswith("guardrail score: -0.02 points (lower bound -0.02 points)")
+    assert texts(own.reasons)[0].startswith("guardrail score: -0.02 (lower bound -0.0212)")
+    assert texts(own.reasons)[0].endswith("a loss of 0.01 is not excluded")
 
 
 def test_the_direction_of_a_guardrail_counts():

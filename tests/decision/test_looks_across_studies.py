@@ -1,4 +1,4 @@
-"""Who asks the same question again and again: how often a default is served that is beaten by exactly the margin.
+"""Who asks the same question again and again: how often is a default served that is beaten by the margin?
 
 A person repeats a study with other seeds until its default is confirmed. Each study after the first is judged
 on the seeds of all of them together, once, at alpha / 2 (docs/statistics.md, item 10).

@@ -28,8 +28,9 @@ from bios_sweep.decision.finding import (
     FreshTest,
     Margin,
 )
-from bios_sweep.decision.fresh import judge_fresh
+from bios_sweep.decision.fresh import Guard, judge_fresh
 from bios_sweep.decision.table import Outcome, ResultTable
+from bios_sweep.study.companions import Companion
 from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.vocabulary import Status, Word
@@ -262,7 +263,7 @@ FRESH_EDGES = {
 }
 
 
-def refined_by(boundary, random, guards=None):
+def refined_by(boundary, random, guards=()):
     """Whether fresh seeds refine."""
     table = drawn({"baseline": 0.0, "rival": boundary.rival, "new": boundary.candidate}, random, start=50)
     test = FreshTest(arm="new", over="rival", kind=boundary.kind, value=1, limit=boundary.limit)
@@ -283,7 +284,9 @@ def guard_rate(loss, sweeps):
     refined = 0
     for _ in range(sweeps):
         score = drawn({"baseline": 0.0, "rival": 0.0, "new": -loss}, random, untouched=None, start=50)
-        refined += refined_by(better, random, {"score": (score, 1.0)})
+        refined += refined_by(
+            better, random, (Guard(keeps=Companion(metric=score.metric, margin_percent=1.0), table=score),)
+        )
     return refined / sweeps
 
 

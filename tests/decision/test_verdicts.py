@@ -12,13 +12,14 @@ from bios_sweep.claims import OPTIMUM
 from bios_sweep.decision.bounds import Bound
 from bios_sweep.decision.clusters import ClusterSums
 from bios_sweep.decision.finding import FactorLevels, Finding, Margin
-from bios_sweep.decision.fresh import combination_holds
+from bios_sweep.decision.fresh import Guard, combination_holds
 from bios_sweep.decision.gates import margin_of
 from bios_sweep.decision.sentences import confidence_text
 from bios_sweep.decision.statement import make_verdict
 from bios_sweep.decision.table import Outcome, ResultTable, complete_blocks
 from bios_sweep.decision.verdicts import confirm_candidate, screen
 from bios_sweep.errors import InputError
+from bios_sweep.study.companions import Companion
 from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.vocabulary import Status, Word
@@ -464,7 +465,14 @@ def test_a_combination_keeps_the_guardrails_and_the_scope_of_its_factors():
     arms = ("baseline", "both", "a", "b")
     better = table(losses((0.0, 2.0, 1.0, 1.2)), arms=arms)
     forgets = table(losses((0.0, -5.0, 0.0, 0.0)), arms=arms)
-    assert not combination_holds(better, "both", ["a", "b"], MARGIN, 0.05, {"general_loss": (forgets, 1.0)})
+    assert not combination_holds(
+        better,
+        "both",
+        ["a", "b"],
+        MARGIN,
+        0.05,
+        (Guard(keeps=Companion(metric=forgets.metric, margin_percent=1.0), table=forgets),),
+    )
     tokens = np.full(20, 50.0)
     uneven = np.where(
         np.arange(20) < 2, 2.0 * 50.0 * 10, 0.0

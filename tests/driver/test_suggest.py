@@ -319,7 +319,9 @@ def test_an_inconclusive_sweep_ends_decided_after_suggest_and_run(world, tmp_pat
     [open_] = world("run", "sweeps=learning_rate", *QUIET, *NOISY)["verdicts"]
     assert open_["verdict"] == "inconclusive"
     told = world("suggest")
-    assert told["trials"] == told["to_run"] == len(told["seeds"]) * len(told["arms"])
+    assert told["trials"] == len(told["seeds"]) * len(told["arms"]), "judged with all seeds and levels so far"
+    assert told["to_run"] + told["reused"] == told["trials"]
+    assert told["reused"] == 15
     view = bios_sweep.open(tmp_path / "runs")
     study = suggest(view.plan, view.state, view.journal.results).study
     planned = world(

@@ -91,6 +91,10 @@ OTHER: dict[str, Any] = {
     "decision.refine": "optuna", "decision.refine_trials": 9, "decision.refine_goal": "quality and cost",
     "decision.guardrails": {"eval_bits_per_byte": 1}, "decision.target": 1.5, "decision.deadline": "90s",
     "decision.gpu_hours": 20.0,
+    "decision.metrics": [
+        {"name": "eval_loss", "role": "decides"},
+        {"name": "eval_bits_per_byte", "role": "must not lose", "margin_percent": 1},
+    ],
     "method.name": "python", "method.objective": "dpo", "method.runner": "python",
     "method.lora_alpha": 8.0, "method.lora_dropout": 0.1,
     "method.schedule": "cosine", "method.warmup_fraction": 0.1, "method.weight_decay": 0.1,

@@ -10,6 +10,7 @@ from typing import Any
 from bios_sweep import defaults
 from bios_sweep.checks import one_of
 from bios_sweep.config.method import method_of
+from bios_sweep.config.metrics import asked_metrics
 from bios_sweep.defaults import Recommendation
 from bios_sweep.driver.scenarios.trained import optional_count, optional_text, read_model
 from bios_sweep.engines.scripted.command import require_carried
@@ -62,7 +63,10 @@ def scripted_scenario(values: Mapping[str, Any], function: OwnFunction | None = 
             "run": script.run,
             "cwd": str(cwd),
             "metric": script.metric,
-            "watched": list(values["decision"]["guardrails"] or ()),
+            "watched": [
+                *(values["decision"]["guardrails"] or ()),
+                *(one.name for one in asked_metrics(values["decision"]["metrics"])[1:]),
+            ],
             "shell": script.shell,
             "metrics_file": script.metrics_file,
             "digests": digests_of(script.files.values()),

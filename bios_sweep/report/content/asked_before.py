@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from bios_sweep.decision.finding import Finding
 from bios_sweep.procedure.state import State
 from bios_sweep.report.content.wording import number, plural
 from bios_sweep.study.history import AskedBefore, Changed, EarlierLook, History
 from bios_sweep.study.plan import Plan
+from bios_sweep.vocabulary import Word
 
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
 
@@ -56,10 +58,16 @@ def changed_lines(plan: Plan, state: State) -> list[str]:
     if history is None or not state.before:
         return []
     return [
-        f"{question.factor} ({question.claim}): by the rule of before, the same trials say {finding.state}"
+        f"{question.factor} ({question.claim}): by the rule of before, the same trials say {_word(finding)}"
         for question, finding in state.before.items()
         if (known := history.of(question.factor)) is not None and known.changed
     ]
+
+
+def _word(finding: Finding) -> str:
+    """A candidate's fresh seeds are of another study."""
+    candidate = finding.state == Word.CANDIDATE
+    return f"{finding.best} is a candidate for {Word.REFINE}" if candidate else str(finding.state)
 
 
 def _told(look: EarlierLook) -> str:

@@ -68,6 +68,7 @@ def caveats(plan: Plan) -> list[str]:
     lines = (
         [f"{doubt}; if so, run it without method.direction, no finished trial is repeated"] if doubt else []
     )
+    lines += _beside_lines(plan)
     if plan.study.decision.version < VERSION:
         lines.append(EARLIER_RULE)
     lines += asked_lines(plan)
@@ -89,6 +90,18 @@ def caveats(plan: Plan) -> list[str]:
         read = ", ".join(scenario.files) or "no file"
         lines.append(f"part of what a trial is: {read}; whatever else decides belongs in method.inputs")
     return lines
+
+
+def _beside_lines(plan: Plan) -> list[str]:
+    """The metrics that do not decide, which way each is better and what it may lose."""
+    kept = plan.study.decision.must_not_lose(plan.study.metric)
+    if not kept:
+        return []
+    each = "; ".join(one.words for one in kept)
+    return [
+        f"{plan.study.metric.name} decides; another level is served only if it does not lose in {each} (a "
+        f"confirmed default depends on {plan.study.metric.name} alone)"
+    ]
 
 
 def below_defaults(plan: Plan) -> list[str]:

@@ -11,14 +11,15 @@ from typing import Any, TypeVar
 
 from bios_sweep.audit.rollup import RollUpRow
 from bios_sweep.decision.frontier import FrontierPoint
-from bios_sweep.decision.rows import RateRow
+from bios_sweep.decision.rows import BesideRow, RateRow
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.report.content.lines import titled
 from bios_sweep.report.content.parts import ModeratorRow, SearchRow, SignRow
 from bios_sweep.report.content.summary import Summary
-from bios_sweep.report.content.wording import bounded, clean, count, gain, number, plural, times
+from bios_sweep.report.content.wording import NONE, bounded, clean, count, gain, number, plural, times
 from bios_sweep.study.arms import BASELINE
-from bios_sweep.vocabulary import Goal
+from bios_sweep.study.metric_names import BETTER
+from bios_sweep.vocabulary import Goal, Stage
 
 Item = TypeVar("Item")
 
@@ -58,6 +59,7 @@ def section(
 def sections(summary: Summary) -> tuple[Section, ...]:
     """What this sweep has beyond its verdicts, in reading order."""
     found = (
+        *beside(summary.beside or ()),
         *by_rate(summary.verdicts),
         frontier(summary.frontier),
         profiles(summary.profiles),
@@ -67,6 +69,36 @@ def sections(summary: Summary) -> tuple[Section, ...]:
         signs(summary.signs),
     )
     return tuple(part for part in found if part is not None)
+
+
+def beside(rows: Sequence[BesideRow]) -> Iterable[Section]:
+    """Per metric that does not decide: what each variation does to it, and whether it keeps it."""
+    columns: dict[str, Callable[[BesideRow], str]] = {
+        "arm": lambda row: row.arm,
+        "seeds": lambda row: f"{row.seeds} {'fresh' if row.stage == Stage.CONFIRMATION else 'shared'}",
+        "gain": lambda row: bounded(row.gain, row.lower, row.upper, _writer(row)),
+        "kept": _kept,
+    }
+    for name in dict.fromkeys(row.metric for row in rows):
+        own = [row for row in rows if row.metric == name]
+        unit = f" {own[0].unit}".rstrip()
+        lose = f"it may lose {own[0].may_lose:g}{unit} where another level is served"
+        line = f"{BETTER[own[0].direction]}; {lose}; a confirmed default does not depend on it"
+        heading = f"{name}{f', in{unit}' if unit else ''}: must not lose"
+        yield section("beside", heading, own, columns, lines=[line], numeric=["gain"])
+
+
+def _kept(row: BesideRow) -> str:
+    """Whether the loss that is allowed is excluded, shown, or neither."""
+    if row.gain is None:
+        return "not measured"
+    lost = row.upper is not None and row.upper < -row.may_lose
+    return "yes" if row.kept else "no" if lost else "open"
+
+
+def _writer(row: BesideRow) -> Callable[[float | None], str]:
+    """Percent and points as gains are written everywhere; a metric's own unit in three digits."""
+    return gain if row.unit else lambda value: NONE if value is None else f"{value:+.3g}"
 
 
 def by_rate(verdicts: Sequence[Verdict]) -> Iterable[Section]:

@@ -58,6 +58,7 @@ def summarise(plan: Plan, state: State, results: Results, command: str) -> Summa
         truncation=truncation(study.scenario.data),
         failures=_failures(state, results),
         held=held_rows(plan, state),
+        beside=state.beside or None,
         caveats=(
             *caveats(plan),
             *changed_lines(plan, state),

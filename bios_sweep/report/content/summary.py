@@ -11,6 +11,7 @@ from typing import Any
 
 from bios_sweep.decision.finding import Margin
 from bios_sweep.decision.frontier import FrontierPoint
+from bios_sweep.decision.rows import BesideRow
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.jsonable import OPTIONAL, WORDS
 from bios_sweep.reasons import Reason
@@ -84,7 +85,8 @@ class Summary:
     verdicts settled and nobody gets; no_file: why there is no tuned file, None where there is one.
     importance: setting -> share. command: reproduces the sweep. damaged: results that are not as they were
     written, where somebody looked. broken: why the run ended early, where it did.
-    held: what a script's arms were seen to spend, by question; None for our own engines.
+    held: what a script's arms were seen to spend, by question; None for our own engines. beside: what the
+    variations do to the metrics that do not decide; None where one metric is judged.
     """
 
     headline: str = ""
@@ -120,6 +122,7 @@ class Summary:
     damaged: tuple[str, ...] | None = field(default=None, metadata=OPTIONAL)
     broken: str | None = field(default=None, metadata=OPTIONAL)
     held: tuple[HeldRow, ...] | None = field(default=None, metadata=OPTIONAL)
+    beside: tuple[BesideRow, ...] | None = field(default=None, metadata=OPTIONAL)
 
     @property
     def final(self) -> bool:

@@ -70,8 +70,7 @@ class State:
     that it settled is served to nobody. costs: arm -> time over the default's.
     untested: arm -> how its trials failed, of levels that failed at every seed. seen: what a script's arms
     were seen to spend, by question. before: what the rule of before says, where it was changed after results
-    were seen.
-    were seen to spend, by question. beside: what variations do to the metrics that do not decide.
+    were seen. beside: what variations do to the metrics that do not decide.
     """
 
     stage: str

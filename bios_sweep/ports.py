@@ -139,6 +139,13 @@ class Executor(Protocol):
             ClusterError: a request that can never be satisfied, needed against offered.
         """
 
+    def gpus(self, looker: str) -> tuple[Mapping[str, Any], ...]:
+        """The GPUs of every place where trials may run, as a looker (an import string) finds them there.
+
+        Raises:
+            ClusterError: a place that has none that a trial could use, or cannot answer, and why.
+        """
+
     def preflight(self, wanted: Mapping[str, Any]) -> tuple[PreflightLine, ...]:
         """What every node where trials may run has of what they need; empty where there is one place only.
 

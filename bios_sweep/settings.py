@@ -21,7 +21,8 @@ METHODS = (LORA, FULL)
 AUTO = "auto"  # in a configuration: the heuristic's value
 SCHEDULES = ("linear", "constant", "cosine")
 ALPHA_RULES = ("alpha_over_rank",)
-DTYPES = ("float32", "bfloat16")
+FLOAT32, BFLOAT16 = "float32", "bfloat16"
+DTYPES = (FLOAT32, BFLOAT16)
 
 
 COUNT, POSITIVE, SHARE = Range(least=1, whole=True), Range(above=0.0), Range(least=0.0, below=1.0)
@@ -34,6 +35,7 @@ class Facts:
 
     allowed: its numbers, or its words. group: the part of the configuration that has the baseline's value;
     empty where there is nothing to choose, or not by a key of its own. auto: a heuristic computes the value.
+    placed: `auto` is the configuration's own value too, and what trials run on decides it.
     adapter: full fine-tuning has no such setting. scaled: useful values span powers of ten or two, so that
     equal ratios are equal distances. silent: off while it is None, and then nothing says it, so that all that
     was written before the setting came stays as it is. aliases: what trackers and other trainers call it, the
@@ -43,6 +45,7 @@ class Facts:
     allowed: Range | tuple[str, ...]
     group: str = "method"
     auto: bool = False
+    placed: bool = False
     adapter: bool = False
     scaled: bool = False
     silent: bool = False
@@ -151,7 +154,7 @@ class TrainingSettings:
             allowed=COUNT, group="baseline", aliases=("num_train_examples", "train_size", "max_train_samples")
         ),
     ] = None
-    dtype: Annotated[str, Facts(allowed=DTYPES)] = "float32"
+    dtype: Annotated[str, Facts(allowed=DTYPES, placed=True)] = FLOAT32
     own: Own = field(default_factory=Own)
 
     def __post_init__(self) -> None:
@@ -254,7 +257,7 @@ def baseline_values() -> dict[str, dict[str, Any]]:
     groups: dict[str, dict[str, Any]] = {}
     for name, facts in KNOWN.items():
         if facts.group:
-            groups.setdefault(facts.group, {})[name] = AUTO if facts.auto else DEFAULTS[name]
+            groups.setdefault(facts.group, {})[name] = AUTO if facts.auto or facts.placed else DEFAULTS[name]
     return groups
 
 

@@ -177,6 +177,7 @@ def _next() -> Case:
     """What is open is suggested, run, and then settled."""
     world = ("model=planted", "cluster=inline", "tracking=none", "baseline.learning_rate=5e-4")
     noisy = ("model.planted.noise_percent=0.3", "model.planted.noise_seed=6", "seeds=[0,1,2]")
+    world = (*world, "decision.purpose=publish")  # a margin near the noise
     return Case(
         name="study/next",
         lines=(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bios_sweep.method import Method
 from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
 
+PUBLISH = {"purpose": "publish", "margin_percent": 0.5, "margin_share": 0.05}  # a rule's margin of 0.5 %
 PLANTED = Scenario(  # its trials can be run by the planted engine
     model=ModelFacts(name="tiny", path="", family="llama", hidden_size=64, fingerprint="m"),
     data=DataFacts(

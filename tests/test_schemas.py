@@ -115,8 +115,9 @@ def test_lines_that_no_golden_case_writes_are_as_described(tmp_path):
         journal.ended(replace(result, files={"eval.npz": "sha256:0"}))
         journal.adapter_kept("k", tmp_path)
         journal.searched({"lora_rank": 1.0})
+        journal.decided("bfloat16", ["NVIDIA L4", "NVIDIA L4"])
     lines = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
-    assert len(lines) == 7
+    assert len(lines) == 8
     assert [wrong("journal", line) for line in lines if wrong("journal", line)] == []
 
 

@@ -37,7 +37,7 @@ from bios_sweep.errors import ConfigError
 from bios_sweep.request import request_keys
 from bios_sweep.secrecy import secret_in, texts
 from bios_sweep.settings import FULL, baseline_values
-from bios_sweep.study.margins import STANDARD
+from bios_sweep.study.margins import BEFORE
 
 FORBIDDEN_KEY = "_target_"  # names code to run; nothing of ours instantiates, so it can only be an attack
 FREE_TEXTS = ("method.command", "method.metrics_file", "method.trainer_state")
@@ -47,7 +47,7 @@ OPTIONAL_KEYS = ("sweeps", "submit")  # chosen by a command, not by config.yaml
 # keys of groups that earlier versions did not have, with what they mean where a user's own file lacks them
 CAME_LATER: dict[str, dict[str, Any]] = {
     "budget": {"epochs": None},
-    "decision": {"purpose": STANDARD, "margin_absolute": None, "metrics": None},
+    "decision": {"purpose": BEFORE, "margin_absolute": None, "metrics": None},
 }
 COMMAND_LINE = "command line"
 CLUSTER_KEYS = tuple(f"cluster.{name}" for name in request_keys())

@@ -219,8 +219,20 @@ UNHEARD = (
         {"runs": SCRIPT, "model.kind": "named", "method.trains": "lora"},
         {"method.trains": "tuned defaults are written for a known model only; add model.path=FOLDER"},
     ),
-    Idle({"runs": SCRIPT}, {"method.micro_batch_size": "the script cuts its batches itself"}),
-    Idle({"runs": PLANTED}, {"method.micro_batch_size": "planted curves have no batches to cut"}),
+    Idle(
+        {"runs": SCRIPT},
+        {
+            "method.micro_batch_size": "the script cuts its batches itself",
+            "method.attention": "the script loads its model itself",
+        },
+    ),
+    Idle(
+        {"runs": PLANTED},
+        {
+            "method.micro_batch_size": "planted curves have no batches to cut",
+            "method.attention": "planted curves attend to nothing",
+        },
+    ),
     *(
         Idle(
             {"runs": SCRIPT, "told": lacks(name)},

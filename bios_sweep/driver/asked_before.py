@@ -12,14 +12,17 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from bios_sweep.driver.view import SweepView, open_sweep
-from bios_sweep.errors import InputError, StorageError
+from bios_sweep.driver.invocation import Invocation
+from bios_sweep.driver.view import open_sweep
+from bios_sweep.errors import InputError, StorageError, WorkspaceBusyError
 from bios_sweep.procedure.asking_again import answered_by, asked_again
-from bios_sweep.procedure.looks import Look, asked_questions, looks_of
+from bios_sweep.procedure.looks import BY_PURPOSE, Look, asked_questions, has_margins_of, looks_of
+from bios_sweep.procedure.state import State
 from bios_sweep.records.earlier import names_model
 from bios_sweep.records.ledger import append_looks, read_ledger
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.study.design import Study
+from bios_sweep.study.margins import BEFORE
 from bios_sweep.study.plan import Plan, build_plan
 from bios_sweep.vocabulary import Stage
 
@@ -28,10 +31,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """A plan as it is judged after earlier studies. answered: the sweep whose words are printed again."""
+    """A plan as it is judged after earlier studies.
+
+    answered: the sweep whose words are printed again. command: what ran it, where that was another command.
+    """
 
     plan: Plan
     answered: str | None = None
+    command: Invocation | None = None
 
 
 def after_earlier(plan: Plan, workspace: Workspace) -> Asked:
@@ -47,8 +54,21 @@ def after_earlier(plan: Plan, workspace: Workspace) -> Asked:
     answered = answered_by(plan, looks)
     if answered is not None and workspace.has_plan(answered):
         with suppress(StorageError, InputError):  # one that cannot be read is written again
-            return Asked(plan=_as_it_ran(answered, plan, workspace), answered=answered)
+            return _as_it_ran(answered, plan, workspace)
     return Asked(plan=asked_again(plan, looks))
+
+
+def require_unasked(asked: Plan, plan: Plan, workspace: Workspace) -> None:
+    """Refuse a plan that another study has overtaken since it was made. Called by the workspace's owner.
+
+    Raises:
+        WorkspaceBusyError: the same command, given again, takes it in.
+    """
+    if after_earlier(asked, workspace).plan.sweep_id != plan.sweep_id:
+        raise WorkspaceBusyError(
+            f"workspace {workspace.root}: another study of the same question ended while this one was "
+            "prepared; give the command again, which takes it in"
+        )
 
 
 def looks_at(plan: Plan, workspace: Workspace) -> tuple[Look, ...]:
@@ -88,19 +108,28 @@ def _unnamed(
             _log.warning("%s; what it found is not known here", error)
             continue
         if not finished or view.state.stage == Stage.DONE:
-            yield from ((view.journal.latest or 0, look) for look in _looks(view))
+            looks = looks_told(view.plan, view.state, view.invocation)
+            yield from ((view.journal.latest, look) for look in looks)
 
 
-def _looks(view: SweepView) -> tuple[Look, ...]:
-    return looks_of(view.plan, view.state)
+def looks_told(plan: Plan, state: State, invocation: Invocation) -> tuple[Look, ...]:
+    """The looks of a study; margins that an earlier release had unasked are nobody's choice."""
+    looks = looks_of(plan, state)
+    stated = any(word.lstrip("+").startswith("decision.purpose=") for word in invocation.overrides)
+    if stated or not has_margins_of(plan.study, BEFORE):
+        return looks
+    return tuple(replace(look, rule={**look.rule, "margin": BY_PURPOSE}) for look in looks)
 
 
-def _as_it_ran(sweep_id: str, plan: Plan, workspace: Workspace) -> Plan:
-    """A sweep of the workspace as it ran, with the places and wishes of today."""
-    stored = Study.from_dict(workspace.read_plan(sweep_id)["study"])
-    here = replace(stored, scenario=plan.study.scenario, origins=plan.study.origins)
+def _as_it_ran(sweep_id: str, plan: Plan, workspace: Workspace) -> Asked:
+    """A sweep of the workspace as it ran, with the places of today."""
+    stored = workspace.read_plan(sweep_id)
+    study = Study.from_dict(stored["study"])
+    here = replace(study, scenario=plan.study.scenario, origins=plan.study.origins)
     there = build_plan(replace(here, budget=plan.study.budget))
-    return there if there.sweep_id == sweep_id else build_plan(stored)
+    ran = there if there.sweep_id == sweep_id else build_plan(study)
+    same = plan.sweep_id == (study.history.asked if study.history else sweep_id)
+    return Asked(plan=ran, answered=sweep_id, command=None if same else Invocation.from_dict(stored))
 
 
 def _milliseconds(time: str) -> int:

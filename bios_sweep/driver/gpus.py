@@ -1,7 +1,7 @@
 """What a machine with GPUs should hear before it trains: GPUs that no trial uses, and what float32 costs.
 
-Nothing is changed: `cluster.gpus_per_trial` and `method.dtype` are the user's. `plan` and a run of this
-machine look at this machine; a run on a joined cluster asks Ray what its nodes have.
+Nothing is changed: `cluster.gpus_per_trial` is the user's, and so is a given `method.dtype`. `plan` and a
+run here look at this machine; a run on a joined cluster asks Ray what its nodes have.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from bios_sweep.driver.scenarios.trained import LORA_ENGINE
 from bios_sweep.execution.gpus import find_gpus, peak_of
 from bios_sweep.execution.placement import Node, slots_on
 from bios_sweep.request import ACCELERATOR, CPU, CUDA, INLINE, RAY, Request
+from bios_sweep.settings import BFLOAT16, FLOAT32
 from bios_sweep.study.scenario import Scenario
 
 TF32 = "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"  # the one way to TF32 that needs no code
-FLOAT32, BFLOAT16 = "float32", "bfloat16"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +163,8 @@ def _precision(prepared: Prepared, offer: Offer | None) -> list[str]:
             for name in names
             if name in slow
         ]
-    if dtype != FLOAT32 or os.environ.get(TF32) == "1":
+    decided = scenario.engine == LORA_ENGINE and not prepared.precision.given
+    if dtype != FLOAT32 or decided or os.environ.get(TF32) == "1":
         return []
     return [_cost(name) for name in names or ("a GPU",) if name not in slow]
 

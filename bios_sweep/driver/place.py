@@ -50,14 +50,6 @@ def choose_executor(
     return RayTuneExecutor(request, storage_dir=workspace.root / "ray", environment=environment)
 
 
-def check_device(request: Request) -> None:
-    """Refuse `cuda` where this machine trains and has no GPU; asked for outright it costs loading torch."""
-    if request.device == CUDA and request.address is None:
-        from bios_sweep.engines.training.model import choose_device
-
-        choose_device(CUDA)
-
-
 def worker_environment(
     request: Request, *, sweep_id: str, tracking_uri: str | None, environ: Mapping[str, str] = os.environ
 ) -> dict[str, str]:
@@ -110,7 +102,7 @@ def wanted_on_nodes(plan: Plan, request: Request, trials_dir: str) -> dict[str, 
 
     scenario = plan.study.scenario
     packages = ["ray", *(name for name, version in scenario.software.items() if version != ABSENT)]
-    on_gpu = _trains_on_gpu(scenario, request)
+    on_gpu = trains_on_gpu(scenario, request)
     return {
         "versions": own_versions(packages),
         "trials_dir": trials_dir,
@@ -133,7 +125,7 @@ def _material(scenario: Scenario) -> dict[str, Any]:
     return {"looker": "", "material": {}}
 
 
-def _trains_on_gpu(scenario: Scenario, request: Request) -> bool:
+def trains_on_gpu(scenario: Scenario, request: Request) -> bool:
     """A planted trial may ask for GPUs to rehearse a cluster, and touches none."""
     if scenario.engine == LORA_ENGINE:
         return bool(scenario.engine_options["device"] == CUDA)

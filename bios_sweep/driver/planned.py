@@ -104,7 +104,14 @@ def planned(prepared: Prepared, more_warnings: Sequence[str] = ()) -> PlannedSwe
     looks = (stored.look(trial.key) for trial in state.missing)
     summary = replace(
         summary,
-        notes=(*summary.notes, *_other_cuts(prepared), *prepared.notes, *([probe] if untimed else ())),
+        notes=(
+            *summary.notes,
+            *([prepared.answer] if prepared.answered not in (None, prepared.asked.sweep_id) else []),
+            *_other_cuts(prepared),
+            *prepared.notes,
+            *filter(None, (prepared.precision.note,)),
+            *([probe] if untimed else ()),
+        ),
         warnings=(*prepared.warnings, *few_clusters(plan), *unlimited, *more_warnings),
         damaged=tuple(look.damage for look in looks if look.damage),
     )

@@ -17,6 +17,8 @@ from bios_sweep.config.stated import refuse_idle
 from bios_sweep.defaults import Recommendation
 from bios_sweep.driver.asked_before import after_earlier
 from bios_sweep.driver.invocation import Invocation, workspace_of
+from bios_sweep.driver.precision import KEY as DTYPE
+from bios_sweep.driver.precision import Precision, as_begun, precision_of
 from bios_sweep.driver.scenarios.planted import PLANTED_ENGINE, PLANTED_METRICS, planted_scenario
 from bios_sweep.driver.scenarios.scripted import (
     honest_origins,
@@ -31,8 +33,8 @@ from bios_sweep.errors import ConfigError
 from bios_sweep.records.retention import POLICIES
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.request import Request
-from bios_sweep.settings import RANGES, key_of
-from bios_sweep.study.design import VERSION, Study
+from bios_sweep.settings import AUTO, RANGES, key_of
+from bios_sweep.study.design import Study
 from bios_sweep.study.plan import Plan, build_plan
 from bios_sweep.study.scenario import Scenario
 
@@ -41,14 +43,17 @@ from bios_sweep.study.scenario import Scenario
 class Prepared:
     """A validated command: nothing was started or written yet.
 
-    plan: with what earlier studies of its questions add. answered: the sweep whose words are printed again.
+    plan: with what earlier studies of its questions add to what was asked. answered: the sweep whose words
+    are printed again.
     function: what trains, where it was handed over. notes: what stands behind the defaults. warnings: what
-    was chosen for the user, and the given values that are without effect, as sentences.
+    was chosen for the user, and the given values that are without effect, as sentences. precision: the number
+    format, which a run may have to ask its workers for.
     """
 
     config: Config
     request: Request
     plan: Plan
+    asked: Plan
     answered: str | None
     workspace: Workspace
     dataset: DataSet | None
@@ -56,6 +61,12 @@ class Prepared:
     invocation: Invocation
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
+    precision: Precision
+
+    @property
+    def answer(self) -> str:
+        """What to say where the words of an earlier sweep are printed again."""
+        return f"nothing new is asked: {self.answered} has judged all of these trials, and is told again"
 
 
 def prepare(invocation: Invocation) -> Prepared:
@@ -77,11 +88,13 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
     refuse_idle(config, verb)
     workspace = workspace_of(config)
     one_of("budget.keep_adapters", config.values["budget"]["keep_adapters"], POLICIES)
-    values = with_metrics(with_epochs(config.values))
+    precision = precision_of(config.values, request)
+    values = with_metrics(with_epochs(_with_dtype(config.values, precision)))
     scenario, dataset, recommendation = _scenario(values, workspace, request, function)
     study = build_study(values, sweep=config.sweep, scenario=scenario, recommendation=recommendation)
     # who writes the default's own number out has said no more than `auto`
     recommended = {key_of(name): origin.recommended for name, origin in study.origins.items()}
+    recommended[DTYPE] = precision_of(_with_auto(config.values), request).dtype
     study = replace(study, origins=honest_origins(study))
     _require_measured(study, scenario)
     plan = build_plan(study)
@@ -89,7 +102,7 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
         length = config.values["data"].get("eval_max_length")
         alike = judged_alike(scenario, dataset, plan.max_lengths, length)
         plan = build_plan(replace(study, scenario=alike))
-    plan = _as_begun(plan, workspace)
+    plan, precision = as_begun(plan, precision, workspace, config)
     require_told(plan)
     idle = refuse_idle(config, {**verb, **facts_of(plan, config)}, same=recommended)
     asked = after_earlier(plan, workspace)
@@ -97,26 +110,24 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
         config=config,
         request=request,
         plan=asked.plan,
+        asked=plan,
         answered=asked.answered,
         workspace=workspace,
         dataset=dataset,
         function=function,
-        invocation=invocation,
+        invocation=replace(asked.command or invocation, verb=invocation.verb),
         notes=recommendation.warnings,
         warnings=(*config.notes, *idle.values()),
+        precision=precision,
     )
 
 
-def _as_begun(plan: Plan, workspace: Workspace) -> Plan:
-    """The plan under the version of the rule that its sweep began with, where it began before this one."""
-    if workspace.has_plan(plan.sweep_id):
-        return plan
-    for version in range(VERSION - 1, 0, -1):
-        rule = replace(plan.study.decision, version=version)
-        earlier = build_plan(replace(plan.study, decision=rule))
-        if workspace.has_plan(earlier.sweep_id):
-            return earlier
-    return plan
+def _with_dtype(values: Mapping[str, Any], precision: Precision) -> dict[str, Any]:
+    return {**values, "method": {**values["method"], "dtype": precision.dtype}}
+
+
+def _with_auto(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {**values, "method": {**values["method"], "dtype": AUTO}}
 
 
 def facts_of(plan: Plan, config: Config) -> dict[str, Any]:

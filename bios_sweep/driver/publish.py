@@ -9,11 +9,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bios_sweep import defaults
-from bios_sweep.driver.asked_before import remember
+from bios_sweep.driver.asked_before import looks_told, remember
 from bios_sweep.driver.sweep import Sweep
 from bios_sweep.errors import DefaultsError
 from bios_sweep.jsonable import to_json
-from bios_sweep.procedure.looks import looks_of
 from bios_sweep.procedure.refinement import serves_search
 from bios_sweep.procedure.served import no_file, own_cell
 from bios_sweep.procedure.source import ProcedureSource
@@ -54,7 +53,7 @@ def conclude(sweep: Sweep, source: ProcedureSource, journal: Journal) -> Summary
     if source.state.stage != Stage.DONE:
         journal.closed("stopped")
         return summary
-    looks = looks_of(sweep.plan, source.state)
+    looks = looks_told(sweep.plan, source.state, sweep.invocation)
     verdict = {
         "headline": f"{sweep.plan.sweep_id}: {headline(summary)}",  # several sweeps share an experiment
         "markdown": to_markdown(summary),

@@ -6,22 +6,28 @@ The one entry of the command line and of Python. It prints nothing: a `Listener`
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import util
+from typing import Any
 
+from bios_sweep.driver.asked_before import after_earlier, require_unasked
 from bios_sweep.driver.gpus import gpu_warnings, gpus_of_nodes, gpus_of_this_machine
 from bios_sweep.driver.loop import run_trials, take_timing
 from bios_sweep.driver.place import (
-    check_device,
+    GPU_LOOKER,
     choose_executor,
     require_ready,
+    trains_on_gpu,
     wanted_on_nodes,
     worker_environment,
 )
 from bios_sweep.driver.planned import PlannedSweep, planned
+from bios_sweep.driver.precision import as_begun, common_dtype, with_dtype
 from bios_sweep.driver.prepare import Prepared
 from bios_sweep.driver.publish import conclude
+from bios_sweep.driver.scenarios.trained import LORA_ENGINE
 from bios_sweep.driver.stopping import Stop
 from bios_sweep.driver.sweep import Sweep, open_journal, take_in_finished
 from bios_sweep.driver.tracking import Tracking, tracking_of
@@ -64,10 +70,11 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class _Place:
-    """Where trials run, ready to take them. words: a line on it."""
+    """Where trials run, ready to take them. words: a line on it. devices: its GPUs, where they were asked."""
 
     executor: Executor
     words: str
+    devices: tuple[Mapping[str, Any], ...]
 
 
 def run_sweep(prepared: Prepared, listener: Listener) -> Outcome:
@@ -78,6 +85,7 @@ def run_sweep(prepared: Prepared, listener: Listener) -> Outcome:
         KeyboardInterrupt: stopped at once. A graceful stop is an `Outcome` with its signal.
     """
     _require_optuna(prepared)
+    prepared, devices = _decided(prepared)
     plan = planned(prepared)
     tracking = tracking_of(prepared.config, prepared.workspace)
     sweep = Sweep(
@@ -89,11 +97,14 @@ def run_sweep(prepared: Prepared, listener: Listener) -> Outcome:
         shipped={} if prepared.function is None else {"function": prepared.function.packed()},
     )
     require_free(prepared.workspace)
-    place = _checked_place(prepared, plan, tracking)
+    place = _checked_place(prepared, plan, tracking, devices)
     warnings = (*plan.warnings, *(() if place is None else _on_gpus(prepared)))
     for warning in warnings:
         listener.warn(warning)
     with DriverLock(prepared.workspace, prepared.plan.sweep_id), Stop(prepared.workspace) as stop:
+        require_unasked(prepared.asked, prepared.plan, prepared.workspace)
+        if prepared.answered != prepared.asked.sweep_id and prepared.answered is not None:
+            listener.say(prepared.answer)
         lines: tuple[PreflightLine, ...] = ()
         if place is not None:
             lines = _ready_nodes(prepared, place.executor, listener)
@@ -113,6 +124,33 @@ def run_sweep(prepared: Prepared, listener: Listener) -> Outcome:
     )
 
 
+def _decided(prepared: Prepared) -> tuple[Prepared, tuple[Mapping[str, Any], ...]]:
+    """With what `method.dtype=auto` means on the workers' GPUs, and these GPUs where they had to be asked.
+
+    Raises:
+        ClusterError: a place where trials may run has no GPU that torch can use.
+    """
+    if prepared.precision.known:
+        return prepared, ()
+    found = choose_executor(prepared.request, prepared.workspace).gpus(GPU_LOOKER)
+    dtype = common_dtype([bool(gpu["bfloat16"]) for gpu in found])
+    told = replace(prepared.precision, dtype=dtype, known=True)
+    asked, told = as_begun(with_dtype(prepared.asked, dtype), told, prepared.workspace, prepared.config)
+    after = after_earlier(asked, prepared.workspace)
+    return replace(prepared, plan=after.plan, asked=asked, answered=after.answered, precision=told), found
+
+
+def _gpus_here(prepared: Prepared, executor: Executor) -> tuple[Mapping[str, Any], ...]:
+    """The GPUs that our own trainer finds on this machine, where it trains here on GPUs.
+
+    On a cluster the preflight looks, node by node.
+    """
+    request, scenario = prepared.request, prepared.plan.study.scenario
+    if request.joins or scenario.engine != LORA_ENGINE or not trains_on_gpu(scenario, request):
+        return ()
+    return executor.gpus(GPU_LOOKER)
+
+
 def _require_optuna(prepared: Prepared) -> None:
     """Only a joint search needs it; missed at the search it would waste the screening."""
     if prepared.plan.study.decision.refine and util.find_spec("optuna") is None:
@@ -121,7 +159,9 @@ def _require_optuna(prepared: Prepared) -> None:
         )
 
 
-def _checked_place(prepared: Prepared, plan: PlannedSweep, tracking: Tracking) -> _Place | None:
+def _checked_place(
+    prepared: Prepared, plan: PlannedSweep, tracking: Tracking, devices: tuple[Mapping[str, Any], ...]
+) -> _Place | None:
     """None where every result is there already; the tracking store is asked all the same."""
     tracking.check()
     request = prepared.request
@@ -129,8 +169,8 @@ def _checked_place(prepared: Prepared, plan: PlannedSweep, tracking: Tracking) -
     executor = choose_executor(request, prepared.workspace, environment)
     if plan.done:
         return None
-    check_device(request)
-    return _Place(executor=executor, words=executor.check())
+    devices = devices or _gpus_here(prepared, executor)
+    return _Place(executor=executor, words=executor.check(), devices=devices)
 
 
 def _on_gpus(prepared: Prepared) -> list[str]:
@@ -161,6 +201,8 @@ def _drive(
 ) -> tuple[Summary, bool]:
     """The summary, and whether the tracking store has everything. An interrupt is the journal's last line."""
     with open_journal(sweep) as journal:
+        if place is not None and place.devices:
+            journal.decided(sweep.plan.study.baseline.dtype, [str(gpu["name"]) for gpu in place.devices])
         source = _source(sweep, journal, stop)
         mirror = tracking.mirror(sweep.plan, journal.state.seq)
         try:

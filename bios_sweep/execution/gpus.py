@@ -14,6 +14,10 @@ import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
+
+from bios_sweep.errors import BiosSweepError, ClusterError
 
 TOOL = "nvidia-smi"
 TOOL_SECONDS = 5.0  # chosen: a driver that has to wake up first takes a second or two per GPU
@@ -31,6 +35,26 @@ class Gpu:
 
     name: str
     uuid: str = ""
+
+
+def gpus_here(looker: str) -> tuple[Mapping[str, Any], ...]:
+    """What a looker, an import string, finds on this machine.
+
+    Raises:
+        ClusterError: nothing that a trial could use, and why.
+    """
+    try:
+        return tuple(resolve_name(looker)())
+    except BiosSweepError as error:
+        raise unusable("this machine", str(error)) from error
+
+
+def unusable(node: str, why: str) -> ClusterError:
+    """A place whose trials are meant for GPUs that it cannot use: they must not fall back to its CPUs."""
+    return ClusterError(
+        f"{node}: {why}; install the torch build that matches its driver, or train on CPUs with "
+        "cluster.gpus_per_trial=0 and cluster.device=cpu"
+    )
 
 
 def find_gpus(environ: Mapping[str, str] = os.environ, root: Path = Path("/")) -> tuple[Gpu, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from bios_sweep.execution.attempts import attempt_trial, interrupted, load_engine, time_arms, worker_name
 from bios_sweep.execution.dispatch import require_closed
+from bios_sweep.execution.gpus import gpus_here
 from bios_sweep.ports import (
     ENDED,
     MEASURED,
@@ -34,6 +35,10 @@ class InlineExecutor:
     def check(self) -> str:
         """This process can always run one trial at a time."""
         return "in this process, one trial at a time"
+
+    def gpus(self, looker: str) -> tuple[Mapping[str, Any], ...]:
+        """Those of this machine."""
+        return gpus_here(looker)
 
     def preflight(self, wanted: Mapping[str, Any]) -> tuple[()]:
         """Nothing to compare: trials run where they were planned."""

@@ -8,7 +8,7 @@ the name of the sweep.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -24,13 +24,12 @@ from bios_sweep.procedure.state import State
 from bios_sweep.reasons import is_any
 from bios_sweep.study.design import Study
 from bios_sweep.study.factors import Factor
-from bios_sweep.study.margins import MARGINS, STANDARD, margins_of, of_before
+from bios_sweep.study.margins import BEFORE, MARGINS, STANDARD, margins_of, of_before
 from bios_sweep.study.metric_names import is_signed
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.trials import as_hashed, canonical_json, plain, short_hash
 from bios_sweep.vocabulary import Stage
 
-OF_BEFORE = "publish"  # the purpose whose margins held before a study had one
 KEPT = "must not lose"  # key of what `DecisionRule.must_not_lose` says
 BY_PURPOSE = (
     "by purpose"  # margins that nobody gave: a release may name others, which is no change of the rule
@@ -129,10 +128,15 @@ def rule_of(study: Study, claim: Claim) -> dict[str, Any]:
 
 
 def _by_purpose(study: Study) -> bool:
-    """Whether the margins are those that a release has where nobody chose any."""
+    """Whether the margins are those that this release has where nobody chose any, or version 1 had."""
+    return has_margins_of(study, STANDARD if study.decision.version > 1 else BEFORE)
+
+
+def has_margins_of(study: Study, purpose: str) -> bool:
+    """Whether the margins are those that a purpose names for the study's metric."""
     rule, metric = study.decision, study.metric.name
     given = {name: getattr(rule, name) for name in MARGINS}
-    purpose, margins = (STANDARD, given) if rule.version > 1 else (OF_BEFORE, of_before(given, metric))
+    margins = given if rule.version > 1 else of_before(given, metric)
     return rule.purpose == purpose and not is_signed(metric) and margins == margins_of(purpose, metric, {})
 
 
@@ -151,6 +155,24 @@ def looks_of(plan: Plan, state: State) -> tuple[Look, ...]:
         for known, (cell, question) in asked_questions(plan).items()
         if question in state.screening and not _stands(plan.study, cell, question)
     )
+
+
+def overtaken(looks: Iterable[Look], sweep: str) -> dict[tuple[str, str, str], str]:
+    """(factor, claim, cell) of a study's questions that a later one judged with all trials -> the last of these.
+
+    looks: as the ledger has them; of a study that was finished again the last counts, in the place of the first.
+    """
+    ordered = list({(look.sweep, look.question): look for look in looks}.values())
+    found = {}
+    for place, look in enumerate(ordered):
+        later = [
+            one.sweep
+            for one in ordered[place + 1 :]
+            if one.question == look.question and one.pools and not one.changed
+        ]
+        if look.sweep == sweep and later:
+            found[look.factor, look.claim, look.cell] = later[-1]
+    return found
 
 
 def _stands(study: Study, cell: Plan, question: Question) -> bool:

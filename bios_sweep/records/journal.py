@@ -149,6 +149,12 @@ class Journal:
         if plain(timing) != self.state.timing:
             self._append("timed", timing=timing)
 
+    def decided(self, dtype: str, devices: Iterable[str]) -> None:
+        """The number format of all arms, and the GPUs that it was decided for, before the first trial."""
+        decision = {"dtype": dtype, "devices": sorted(set(devices))}
+        if decision != self.state.decided:
+            self._append("decided", **decision)
+
     def proposed(self, proposals: Iterable[Mapping[str, Any]]) -> None:
         """Proposals of the joint search, before their trials start; known ones are left out."""
         new = [plain(proposal) for proposal in proposals if plain(proposal) not in self.state.proposals]

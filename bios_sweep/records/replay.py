@@ -169,6 +169,9 @@ _CHANGES: Mapping[str, Change] = MappingProxyType(
         "verdict": _judged,
         "noted": lambda state, entry: replace(state, notes=(*state.notes, entry.fields["text"])),
         "timed": lambda state, entry: replace(state, timing=entry.fields["timing"]),
+        "decided": lambda state, entry: replace(
+            state, decided={"dtype": entry.fields["dtype"], "devices": entry.fields["devices"]}
+        ),
         "proposed": lambda state, entry: replace(
             state, proposals=(*state.proposals, *entry.fields["proposals"])
         ),

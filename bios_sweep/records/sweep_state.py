@@ -98,7 +98,8 @@ class Verdict:
 class SweepState:
     """A sweep as far as it got. trials: in the order of planning. closed: why the last run ended, or ''.
 
-    timing: what the timing probe measured. proposals: of the joint search, in order.
+    timing: what the timing probe measured. decided: the number format and the GPUs it was decided for.
+    proposals: of the joint search, in order.
     notes: what the procedure said on its way (stages, looks).
     report: file name -> sha256 of what was written last. started, latest: milliseconds since 1970.
     """
@@ -108,6 +109,7 @@ class SweepState:
     verdicts: tuple[Verdict, ...] = ()
     notes: tuple[str, ...] = ()
     timing: Mapping[str, Any] | None = None
+    decided: Mapping[str, Any] | None = None
     proposals: tuple[Mapping[str, Any], ...] = ()
     importance: Mapping[str, float] = field(default_factory=dict)
     report: Mapping[str, str] = field(default_factory=dict)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from bios_sweep.checks import is_finite, is_positive, is_whole, not_allowed, one_of, positive
@@ -13,7 +13,8 @@ from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.companions import Companion, guardrails_as_companions
 from bios_sweep.study.factors import Cross, Factor, require_setting
 from bios_sweep.study.history import History
-from bios_sweep.study.margins import MARGINS, PURPOSES, STANDARD
+from bios_sweep.study.margins import BEFORE, MARGINS, PURPOSES, STANDARD, margins_of
+from bios_sweep.study.metric_names import is_signed
 from bios_sweep.study.scenario import Metric, Scenario
 from bios_sweep.vocabulary import SearchGoal
 
@@ -110,7 +111,9 @@ class DecisionRule:
         """As `Study.to_dict` keeps it."""
         companions = values.get("companions")
         kept = None if companions is None else tuple(map(Companion.from_dict, companions))
-        return cls(**{"version": 1, **values, "looks": tuple(values["looks"]), "companions": kept})
+        return cls(
+            **{"version": 1, "purpose": BEFORE, **values, "looks": tuple(values["looks"]), "companions": kept}
+        )
 
     def identity(self) -> dict[str, Any]:
         """What decides a verdict, for the plan's hash.
@@ -127,6 +130,26 @@ class DecisionRule:
         return (
             {**said, "companions": [one.identity() for one in self.companions]} if self.companions else said
         )
+
+    def of_before(self, metric: str, *, stated: bool) -> Iterator[DecisionRule]:
+        """What earlier versions made of the same command, the latest first, for sweeps that began under it.
+
+        stated: the command itself names a purpose, so that its margin is nobody's standard.
+        """
+        margins: dict[str, Any] = {name: getattr(self, name) for name in MARGINS}
+        standard = not stated and not is_signed(metric) and margins == margins_of(STANDARD, metric, {})
+        if standard:
+            earlier: dict[str, Any] = margins_of(BEFORE, metric, {})
+            yield replace(self, purpose=BEFORE, **earlier)
+            of = PURPOSES[BEFORE]  # version 1 had it for every metric
+            margins = {
+                **margins,
+                "margin_points": None,
+                "margin_percent": of.percent,
+                "margin_share": of.share,
+            }
+        for version in range(VERSION - 1, 0, -1):
+            yield replace(self, version=version, purpose=BEFORE if standard else self.purpose, **margins)
 
     def plain_margin(self, level: float | None) -> float:
         """The margin before a share of the gain is taken, percent of the metric's level.

@@ -27,7 +27,8 @@ PURPOSES = {  # docs/statistics.md, item 14
     "publish": Margins(percent=0.5, share=0.05, points=1.0),
     "choose": Margins(percent=1.0, share=0.10, points=2.0),
 }
-STANDARD = "publish"
+STANDARD = "choose"
+BEFORE = "publish"  # the standard of earlier versions: what a file means that is older than purposes
 
 
 def margins_of(purpose: str, metric: str, given: Mapping[str, float | None]) -> dict[str, float | None]:
@@ -55,7 +56,7 @@ def margins_of(purpose: str, metric: str, given: Mapping[str, float | None]) -> 
 
 def of_before(rule: Mapping[str, Any], metric: str) -> dict[str, Any]:
     """A rule of before margins had a purpose: its standard one meant a point of an accuracy, in silence."""
-    standard, margins = PURPOSES["publish"], (rule.get("margin_percent"), rule.get("margin_share"))
+    standard, margins = PURPOSES[BEFORE], (rule.get("margin_percent"), rule.get("margin_share"))
     if not is_accuracy(metric) or margins != (standard.percent, standard.share):
         return dict(rule)
     return {**rule, "margin_percent": None, "margin_share": None, "margin_points": standard.points}

@@ -82,6 +82,7 @@ ENTRIES = {
     "kept": {"key": str, "folder": str},
     "noted": {"text": str},
     "timed": {"timing": Timing},
+    "decided": {"dtype": str, "devices": list[str]},
     "proposed": {"proposals": list[Proposal]},
     "searched": {"importance": Mapping[str, float]},
     "verdict": {

@@ -16,10 +16,11 @@ from bios_sweep.cli.main import main
 from bios_sweep.errors import InputError
 from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.scenario import Metric
+from tests.scenarios import PUBLISH
 from tests.texts import texts
 
 RATES = {"baseline": 2e-4, "x0.5": 1e-4, "x2": 4e-4, "x4": 8e-4}
-RULE = DecisionRule()
+RULE = DecisionRule(**PUBLISH)
 NOISE = 0.002
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.audit.conftest import BETTER, WORSE, csv_of, flaw, runs_of, words
 
-LR = ("--baseline", "lr=2e-4")
+LR = ("--baseline", "lr=2e-4", "decision.purpose=publish")
 
 
 def of_models(*effects, column="model_name"):

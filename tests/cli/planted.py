@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 CONFIRM, REFINE, INCONCLUSIVE = "confirm", "refine", "inconclusive"
-QUIET = (
+QUIET = (  # the truths below are made for a margin of 0.5 %
     "model=planted",
+    "decision.purpose=publish",
     "cluster=inline",
     "tracking=none",
     "seeds=[0,1,2,3,4]",

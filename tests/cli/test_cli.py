@@ -19,7 +19,10 @@ from bios_sweep.records.lock import DriverLock
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.version import __version__
 
-DEMO = ("sweeps=learning_rate", "model=planted", "cluster=inline", "budget=demo")
+DEMO = (
+    *("sweeps=learning_rate", "model=planted", "cluster=inline", "budget=demo"),
+    "decision.purpose=publish",
+)
 VERDICT_KEYS = {
     "factor", "role", "claim", "verdict", "default", "best_level", "effect_percent", "lower", "upper",
     "margin", "seeds", "arms", "hold", "reasons",

@@ -22,6 +22,7 @@ from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.vocabulary import Status, Word
 from tests.answers import answer
+from tests.scenarios import PUBLISH
 from tests.texts import texts
 
 ALPHA, DELTA, LOSS, SEEDS, G = 0.05, 0.5, 2.0, 5, 40
@@ -55,7 +56,7 @@ def study(random, gains, cluster_percent, sigma=0.1):
 
 
 def found(table, sums, **rule):
-    return answer(OPTIMUM, LEVELS, table, DecisionRule(looks=(SEEDS,), **rule), sums=sums)
+    return answer(OPTIMUM, LEVELS, table, DecisionRule(looks=(SEEDS,), **PUBLISH, **rule), sums=sums)
 
 
 def test_examples_are_summed_to_their_clusters_in_any_order_and_with_gaps_in_the_numbers():
@@ -172,7 +173,7 @@ def test_a_candidate_found_with_clusters_is_not_confirmed_without_them():
     candidate = found(table, sums)
     assert candidate.state == Word.CANDIDATE
     fresh, fresh_sums = study(np.random.default_rng(6), (0, 0, 3, -3), 0.1)
-    margin = margin_of(table, DecisionRule())
+    margin = margin_of(table, DecisionRule(**PUBLISH))
     assert judge_fresh(candidate, candidate.test, fresh, margin, ALPHA, None, fresh_sums).state == "refine"
     assert judge_fresh(candidate, candidate.test, fresh, margin, ALPHA).reasons == (NO_CLUSTERS(),)
 

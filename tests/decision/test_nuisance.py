@@ -20,6 +20,7 @@ from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.vocabulary import Status, Word
 from tests.answers import answer
+from tests.scenarios import PUBLISH
 from tests.texts import texts
 
 BALANCED = CLAIMS["balanced"]
@@ -70,7 +71,7 @@ def table_of(gains, random, sigma=SIGMA, diverged=()):
 
 
 def judged(table, ladder=LADDER, levels=LEVELS):
-    return answer(OPTIMUM, levels, table, DecisionRule(looks=(SEEDS,)), ladder=ladder)
+    return answer(OPTIMUM, levels, table, DecisionRule(looks=(SEEDS,), **PUBLISH), ladder=ladder)
 
 
 def states(gains, sweeps, ladder=LADDER):
@@ -152,7 +153,7 @@ def balanced(better, known=tuple(COSTS), sigma=0.02):
         for batch in known
     }
     table = table_of(gains, np.random.default_rng(1), sigma)
-    rule = DecisionRule(looks=(SEEDS,))
+    rule = DecisionRule(looks=(SEEDS,), **PUBLISH)
     return answer(BALANCED, LEVELS, table, rule, ladder=LADDER, costs=costs, durations=DURATIONS)
 
 

@@ -35,6 +35,7 @@ from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.vocabulary import Status, Word
 from tests.answers import answer
+from tests.scenarios import PUBLISH
 
 BALANCED, ENOUGH, MINIMUM, QUALITY, SPEED = (
     CLAIMS[name] for name in ("balanced", "enough", "minimum", "quality", "speed")
@@ -47,7 +48,7 @@ SEEDS, SIGMA = 5, 0.2
 REPEATS, SPREAD = 5, 0.03
 FEW = 200
 MANY = int(os.environ.get("BIOS_SWEEP_SIMULATIONS", "4000"))
-RULE = DecisionRule()
+RULE = DecisionRule(**PUBLISH)
 DURATIONS = {0.5: "max_steps x0.5", 1.0: "baseline", 2.0: "max_steps x2", 4.0: "max_steps x4"}
 LONGER = {"max_steps x0.5": -1.0, "max_steps x2": 1.0, "max_steps x4": 2.0}  # 1 % per doubling of the time
 

@@ -23,9 +23,10 @@ from bios_sweep.study.companions import Companion
 from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.vocabulary import Status, Word
+from tests.scenarios import PUBLISH
 from tests.texts import texts
 
-RULE = DecisionRule(looks=(5,))
+RULE = DecisionRule(looks=(5,), **PUBLISH)
 NAMES = ("x0.25", "x0.5", "x2", "x4")
 LEVELS = (0.25, 0.5, 2.0, 4.0)
 RATE = FactorLevels(name="learning_rate", default=1.0, arms=NAMES, levels=LEVELS, labels=NAMES)
@@ -124,7 +125,7 @@ def test_noise_beyond_the_margin_is_undecided_and_says_what_would_decide():
 
 
 def test_one_seed_is_screening_only():
-    finding = judge(losses(BETTER, seeds=1), DecisionRule(looks=(1,)))
+    finding = judge(losses(BETTER, seeds=1), DecisionRule(looks=(1,), **PUBLISH))
     assert (finding.state, finding.best) == (Word.SCREENING_ONLY, "x2")
     assert finding.bound.gain == pytest.approx(1.5, abs=0.5)
     assert (finding.bound.lower, finding.bound.upper) == (-math.inf, math.inf)
@@ -183,7 +184,7 @@ def test_a_failed_trial_drops_its_seed_for_every_arm():
     rows[3][1] = None
     finding = judge(rows)
     assert finding.seeds == (0, 2, 3, 4)
-    rest = judge(np.delete(values, 1, axis=1), DecisionRule(looks=(4,)))
+    rest = judge(np.delete(values, 1, axis=1), DecisionRule(looks=(4,), **PUBLISH))
     assert rounded(finding) == rounded(rest)
 
 
@@ -522,7 +523,7 @@ def test_a_verdict_claims_no_more_than_was_shown():
 
 
 def test_looks_divide_the_error_rate_of_screening_and_not_of_confirmation():
-    screening = judge(losses(BETTER), DecisionRule(looks=(2, 3, 5)))
+    screening = judge(losses(BETTER), DecisionRule(looks=(2, 3, 5), **PUBLISH))
     assert confidence_text(told(screening, looks=3).confidence) == "98.3 %"
     assert confidence_text(told(confirmed(fresh()), screening, looks=3).confidence) == "95 %"
 

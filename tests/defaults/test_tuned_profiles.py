@@ -17,7 +17,10 @@ from bios_sweep.jsonable import to_json
 from bios_sweep.settings import TrainingSettings
 from tests.defaults.entries import KEY, PROVENANCE, verdict
 
-CLAIMS = ("run", "sweeps=batch_size", "model=planted", "cluster=inline", "decision.looks=[5]", "--json")
+CLAIMS = (
+    *("run", "sweeps=batch_size", "model=planted", "cluster=inline", "decision.looks=[5]", "--json"),
+    "decision.purpose=publish",
+)
 # Half the batch is better, twice the batch saves time; training longer helps more than either.
 WORLD = (
     "model.planted.noise_percent=0.1",

@@ -24,7 +24,7 @@ from bios_sweep.study.factors import Cross, Factor, Nuisance
 from bios_sweep.study.plan import build_plan
 from bios_sweep.study.trials import TrialResult
 from tests.answers import by_factor
-from tests.scenarios import PLANTED
+from tests.scenarios import PLANTED, PUBLISH
 
 BASELINE = TrainingSettings(learning_rate=5e-4, batch_size=128, lora_rank=32, max_steps=1000)
 RATE = Factor(name="learning_rate", multiply=(0.25, 0.5, 2, 4))
@@ -43,7 +43,7 @@ WORLD = {
 
 
 def study_of(*factors, seeds=5, baseline=BASELINE, confirmation=5, **changes):
-    rule = DecisionRule(looks=(seeds,), confirmation_seeds=confirmation, **changes)
+    rule = DecisionRule(looks=(seeds,), confirmation_seeds=confirmation, **{**PUBLISH, **changes})
     return Study(
         name="asked",
         question="Which?",
@@ -311,7 +311,10 @@ def world(tmp_path, capsys):
     return call
 
 
-QUIET = ("model=planted", "cluster=inline", "tracking=none", "baseline.learning_rate=5e-4")
+QUIET = (
+    *("model=planted", "cluster=inline", "tracking=none", "baseline.learning_rate=5e-4"),
+    "decision.purpose=publish",
+)
 NOISY = ("model.planted.noise_percent=0.3", "model.planted.noise_seed=6", "seeds=[0,1,2]")
 
 

@@ -86,7 +86,7 @@ OTHER: dict[str, Any] = {
     "data.train_examples": 700, "data.name": "my data",
     "decision.alpha": 0.1, "decision.looks": [2], "decision.confirmation_seeds": 4,
     "decision.margin_percent": 0.7, "decision.margin_share": 0.07, "decision.scope": "evaluation",
-    "decision.margin_absolute": 0.3, "decision.purpose": "choose",
+    "decision.margin_absolute": 0.3, "decision.purpose": "publish",
     "decision.cost_ratio": 1.3, "decision.speed_loss_percent": 2.0, "decision.minimum_share": 0.7,
     "decision.refine": "optuna", "decision.refine_trials": 9, "decision.refine_goal": "quality and cost",
     "decision.guardrails": {"eval_bits_per_byte": 1}, "decision.target": 1.5, "decision.deadline": "90s",
@@ -101,7 +101,7 @@ OTHER: dict[str, Any] = {
     "method.adam_beta1": 0.8, "method.adam_beta2": 0.99, "method.adam_eps": 1e-6,
     "baseline.train_examples": 4, "method.settings": {"optimizer": "lion"},
     "method.neftune_alpha": 5.0, "method.max_grad_norm": 2.0,
-    "method.max_length": 128, "method.dtype": "bfloat16",
+    "method.max_length": 128, "method.dtype": "bfloat16", "method.attention": "eager",
     "method.micro_batch_size": 4, "method.command": "python3 train.py {learning_rate} {seed}",
     "method.shell": True, "method.metric": "accuracy", "method.direction": "maximize",
     "method.metrics_file": "{trial_dir}/m.jsonl", "method.trainer_state": True, "method.trains": "lora",
@@ -206,6 +206,7 @@ def does(config: Config, verb: str) -> tuple[Prepared, dict[str, Any]]:
         "executor": [type(executor).__name__, str(vars(executor))],
         "hours": gpu_hours(values) if verb == "rehearse" else None,
         "model path": study.scenario.model.path,
+        "asks": not prepared.precision.known,
     }
     if to:
         job = submission(prepared, to=to, file=config_root() / "file")
@@ -273,5 +274,5 @@ def test_a_value_that_changes_nothing_would_be_found(folder):
     prepared, before = does(config, "plan")
     facts = {"verb": "plan", **facts_of(prepared.plan, config)}
     assert not says(config, "budget.hold", "examples", facts, before, "plan")
-    assert not says(config, "method.dtype", "float32", facts, before, "plan")
+    assert not says(config, "method.dtype", "auto", facts, before, "plan")
     assert says(config, "method.dtype", "bfloat16", facts, before, "plan")

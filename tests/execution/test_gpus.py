@@ -88,9 +88,10 @@ def warnings(machine):
 
 def test_plan_prints_it_and_has_it_in_its_json(machine, capsys):
     machine(H100)
-    assert main(["plan", *HERE, "cluster=local_gpu", "--json"]) == 0
+    words = ("cluster=local_gpu", "method.dtype=float32")
+    assert main(["plan", *HERE, *words, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["warnings"] == [FLOAT32]
-    assert main(["plan", *HERE, "cluster=local_gpu"]) == 0
+    assert main(["plan", *HERE, *words]) == 0
     assert (
         "- method.dtype=float32 on NVIDIA H100 80GB HBM3 is up to 15 times slower" in capsys.readouterr().out
     )
@@ -120,13 +121,14 @@ def test_no_gpu_is_no_word(machine, warnings):
 
 def test_float32_on_a_gpu_is_said_with_what_it_costs_at_most(machine, warnings):
     machine(H100)
-    assert warnings("cluster=local_gpu") == [FLOAT32]
-    assert warnings("cluster=inline", "cluster.gpus_per_trial=1") == [FLOAT32]
-    assert warnings("cluster=local_gpu", "method.dtype=bfloat16") == []
+    given = "method.dtype=float32"
+    assert warnings("cluster=local_gpu", given) == [FLOAT32]
+    assert warnings("cluster=inline", "cluster.gpus_per_trial=1", given) == [FLOAT32]
+    assert warnings("cluster=local_gpu", "method.dtype=bfloat16") == warnings("cluster=local_gpu") == []
     machine("NVIDIA Z999")
     assert (
         "float32 on NVIDIA Z999 is several times slower than bfloat16 on most GPUs; "
-        in (warnings("cluster=local_gpu")[0])
+        in (warnings("cluster=local_gpu", given)[0])
     )
 
 
@@ -178,9 +180,11 @@ def test_a_cluster_that_plan_does_not_join_is_known_by_its_wish_alone(machine, w
     machine(L4)
     assert (
         "float32 on A100 is up to 16 times"
-        in warnings("cluster=existing", "cluster.accelerator_type=A100")[0]
+        in warnings("cluster=existing", "cluster.accelerator_type=A100", "method.dtype=float32")[0]
     )
-    assert "float32 on a GPU is several times slower" in warnings("cluster=existing")[0]
+    assert (
+        "float32 on a GPU is several times slower" in warnings("cluster=existing", "method.dtype=float32")[0]
+    )
     assert warnings("cluster=existing", "cluster.gpus_per_trial=0") == []
 
 

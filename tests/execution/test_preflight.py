@@ -15,7 +15,7 @@ from bios_sweep.engines.training.corpus import embedded_examples
 from bios_sweep.engines.training.data import write_dataset
 from bios_sweep.engines.training.facts import describe_model
 from bios_sweep.engines.training.on_node import gpus
-from bios_sweep.errors import ClusterError, ConfigError
+from bios_sweep.errors import BiosSweepError, ClusterError, ConfigError
 from bios_sweep.execution.preflight import GIB, inspect, judge, own_versions
 from bios_sweep.execution.transfer.storage import TrialFiles
 from bios_sweep.ports import PreflightLine
@@ -275,8 +275,12 @@ def test_a_named_variable_that_is_not_set_is_refused():
 
 @pytest.mark.slow  # loads torch in a process of its own
 def test_the_gpus_of_this_machine_are_listed_with_their_memory_and_none_where_there_is_none():
+    if not Path("/dev/nvidia0").exists():
+        with pytest.raises(BiosSweepError, match=r"torch \S+ sees no GPU: "):
+            gpus()
+        return
     found = gpus()
-    assert bool(found) == Path("/dev/nvidia0").exists()
+    assert all(isinstance(gpu["bfloat16"], bool) for gpu in found)
     assert all(0 < gpu["free"] <= gpu["total"] for gpu in found)
 
 

@@ -191,7 +191,7 @@ def test_our_fresh_seeds_are_told_by_the_sweeps_own_list(server, answer):
 
 def test_our_untouched_model_makes_the_margin_of_the_sweep(server, answer):
     server.histories["demo-11111111baseline0"] = [{"key": "eval_loss", "value": 1.3, "step": 0}]
-    assert answer("--from-mlflow", "ours")["margin"]["percent"] == pytest.approx(5 * (1.3 - 1.211) / 1.211)
+    assert answer("--from-mlflow", "ours")["margin"]["percent"] == pytest.approx(10 * (1.3 - 1.211) / 1.211)
 
 
 def test_of_several_sweeps_the_latest_is_told_unless_one_is_named(server, answer, report):

@@ -13,6 +13,7 @@ from bios_sweep.study.trials import Measurement, TrialResult
 from bios_sweep.vocabulary import Status
 from tests.answers import by_factor
 from tests.scenarios import PLANTED as SCENARIO
+from tests.scenarios import PUBLISH
 
 BASELINE = TrainingSettings(learning_rate=1e-3, batch_size=32, lora_rank=32, max_steps=100)
 RATE = Factor(name="learning_rate", multiply=(0.25, 0.5, 2, 4))
@@ -24,7 +25,7 @@ RATE_UP = {**LOW, "learning_rate": {**LOW["learning_rate"], 2e-3: 1.5}}
 
 
 def plan_of(*factors, seeds=5, looks=None, **changes):
-    rule = DecisionRule(looks=looks or (seeds,), **changes)
+    rule = DecisionRule(looks=looks or (seeds,), **{**PUBLISH, **changes})
     return build_plan(
         Study(
             name="demo",

@@ -21,6 +21,7 @@ from bios_sweep.vocabulary import Status, Word
 from tests.answers import by_factor
 from tests.procedure.planted import BASELINE
 from tests.scenarios import PLANTED as SCENARIO
+from tests.scenarios import PUBLISH
 from tests.texts import texts
 
 BATCHES = (8, 16, 64, 128)
@@ -35,7 +36,7 @@ def study(*factors, looks=(5,), scenario=SCENARIO, metric=None, **rule):
         baseline=BASELINE,
         factors=factors,
         seeds=tuple(range(looks[-1])),
-        decision=DecisionRule(looks=looks, **rule),
+        decision=DecisionRule(looks=looks, **{**PUBLISH, **rule}),
         metric=metric or Metric(),
     )
 

@@ -41,7 +41,8 @@ DESIGN = ("decision.looks=[5]", *MARGIN)
 
 
 def plan_of(*overrides, sweep="learning_rate"):
-    return prepare(Invocation(overrides=(f"sweeps={sweep}", "model=planted", *overrides))).plan
+    words = (f"sweeps={sweep}", "model=planted", "decision.purpose=publish", *overrides)
+    return prepare(Invocation(overrides=words)).plan
 
 
 def by_effect(plan, noise=LITTLE, *, claim=None, **options):

@@ -19,6 +19,7 @@ from bios_sweep.study.plan import build_plan
 from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
 from bios_sweep.study.trials import TrialResult
 from bios_sweep.vocabulary import Status
+from tests.scenarios import PUBLISH
 
 WORLD = {
     "truth": {"learning_rate": {"optimum": 0.002, "curvature": 0.35}},
@@ -72,7 +73,7 @@ def planted_study(seeds=(0, 1, 2), factors=FACTORS, name="demo", tokens=44.3, mo
         baseline=BASELINE,
         factors=factors,
         seeds=seeds,
-        decision=DecisionRule(looks=(len(seeds),)),
+        decision=DecisionRule(looks=(len(seeds),), **PUBLISH),
         origins=ORIGINS,
     )
 

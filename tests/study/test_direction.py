@@ -62,7 +62,7 @@ def shell(tmp_path, capsys, monkeypatch):
     """A verb on a planted world that is judged on another metric than its loss."""
     monkeypatch.chdir(tmp_path)
 
-    def call(verb, *words, metric="eval_accuracy", bent=-2, code=0):
+    def call(verb, *words, metric="eval_accuracy", bent=-4, code=0):
         command = [
             verb,
             "sweeps=learning_rate",

@@ -290,7 +290,7 @@ def test_the_plan_hash_holds_trials_and_rule_and_nothing_else():
     for changed in (
         plan_of(RATE, RANK),
         plan_of(RATE, seeds=(0, 1, 3)),
-        plan_of(RATE, decision=DecisionRule(looks=(3,), margin_percent=1.0)),
+        plan_of(RATE, decision=DecisionRule(looks=(3,), margin_percent=2.0)),
         plan_of(RATE, decision=DecisionRule(looks=(2, 3))),
         plan_of(RATE, decision=DecisionRule(looks=(3,), confirmation_seeds=4)),
         plan_of(RATE, budget=Budget(hold="steps")),

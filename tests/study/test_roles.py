@@ -19,6 +19,7 @@ from bios_sweep.study.factors import natural_ends
 from bios_sweep.study.scenario import Metric
 from bios_sweep.vocabulary import Status, Word
 from tests.answers import answer
+from tests.scenarios import PUBLISH
 from tests.texts import texts
 
 BALANCED, ENOUGH, MINIMUM, QUALITY, SPEED = (
@@ -74,7 +75,7 @@ def judge(claim, levels, gains, costs=None, more=None, rule=None, **changes):
     """The finding of a claim; gains and costs in the order of the levels."""
     results = table({**dict(zip(levels.arms, gains, strict=True)), **(more or {})}, **changes)
     known = {"costs": times(levels, costs) if costs else {}, "durations": DURATIONS if more else {}}
-    return answer(claim, levels, results, rule or DecisionRule(), **known)
+    return answer(claim, levels, results, rule or DecisionRule(**PUBLISH), **known)
 
 
 def balanced(*gains, costs=(2.5, 1.5, 0.75, 0.6), more=LONGER, **changes):

@@ -300,10 +300,11 @@ def test_a_direction_that_had_to_be_assumed_is_said(answer):
 
 
 @pytest.mark.parametrize("column", ["accuracy", "valAccuracy", '"acc,none"', "eval-acc", "exact_match", "EM"])
-def test_accuracy_has_a_margin_of_one_point(answer, column):
+def test_accuracy_has_a_margin_of_two_points_and_to_publish_of_one(answer, column):
     text = RIGHT.replace("value", column).replace("1.0", "0.8").replace("1.1", "0.8")
     name = ("--value", column.strip('"'))
-    assert answer(text, *name)["margin"]["absolute"] == pytest.approx(0.01)
+    assert answer(text, *name)["margin"]["absolute"] == pytest.approx(0.02)
+    assert answer(text, *name, "decision.purpose=publish")["margin"]["absolute"] == pytest.approx(0.01)
     assert answer(text, *name, "decision.margin_percent=2")["margin"]["percent"] == 2.0
 
 

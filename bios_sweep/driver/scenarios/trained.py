@@ -25,13 +25,16 @@ from bios_sweep.engines.training.facts import (
 from bios_sweep.engines.training.jsonl import jsonl_examples
 from bios_sweep.errors import ConfigError, DataError
 from bios_sweep.records.workspace import Workspace
-from bios_sweep.request import Request
+from bios_sweep.request import CUDA, Request
+from bios_sweep.settings import AUTO, FLOAT32
 from bios_sweep.study.scenario import Cut, DataFacts, ModelFacts, Scenario
 
 LORA_ENGINE = "bios_sweep.engines.training.engine:LoraEngine"
 # what a LoRA trial ends with
 FINAL_METRICS = ("eval_loss", "eval_bits_per_byte", "train_loss", "general_loss")
 MODEL_KINDS = ("embedded", "local", "planted", "named")
+FLASH = "flash"
+ATTENTIONS = (AUTO, "sdpa", FLASH, "eager")
 DATA_KINDS = ("embedded", "jsonl")
 SCRIPTS_ONLY = "goes with method=command and method=python only, whose script reads its own"
 
@@ -60,11 +63,22 @@ def trained_scenario(
                 "device": request.trial_device,
                 "micro_batch_size": whole("method.micro_batch_size", method.get("micro_batch_size")),
                 "measurements": values["budget"]["measurements"],
+                **_attention(method, request),
             },
             software=software_versions(),
         ),
         dataset,
     )
+
+
+def _attention(method: Mapping[str, Any], request: Request) -> dict[str, str]:
+    """Said only where it is chosen, so that `auto` is what it was before there was a choice."""
+    attention = one_of("method.attention", method.get("attention", AUTO), ATTENTIONS)
+    if attention == FLASH and (request.trial_device != CUDA or method["dtype"] == FLOAT32):
+        raise ConfigError(
+            "method.attention: flash computes in bfloat16 on GPUs alone; use sdpa, or leave it auto"
+        )
+    return {} if attention == AUTO else {"attention": attention}
 
 
 def judged_alike(

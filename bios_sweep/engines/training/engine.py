@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from bios_sweep.assets import general_text_path
-from bios_sweep.checks import whole
+from bios_sweep.checks import one_of, whole
 from bios_sweep.engines.training.batches import micro_batches
 from bios_sweep.engines.training.chat import chat_renderer
 from bios_sweep.engines.training.data import Example, read_dataset
@@ -38,6 +38,9 @@ from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
 
 LONGEST = 256  # tokens of a passage, whatever `max_length` an arm has; the longest has half of that or less
 
+# our words -> transformers'
+ATTENTIONS = {"sdpa": "sdpa", "flash": "flash_attention_2", "eager": "eager"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class EngineOptions:
@@ -46,7 +49,8 @@ class EngineOptions:
     model_path: a folder, a hub id in this node's cache, or `facts.EMBEDDED`.
     threads: CPU threads of torch. micro_batch_size: examples that go through the model in one piece.
     measurements: evaluations per trial after the one at step 0. eval_max_length: tokens at which the plan
-    cuts evaluation examples, the same for all its trials; None: each trial's own `max_length`.
+    cuts evaluation examples, the same for all its trials; None: each trial's own `max_length`. attention: how
+    it is computed, one of `ATTENTIONS`; None: as transformers chooses.
     """
 
     model_path: str
@@ -57,11 +61,14 @@ class EngineOptions:
     micro_batch_size: int = 16
     measurements: int = 5
     eval_max_length: int | None = None
+    attention: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("threads", "micro_batch_size", "measurements", "eval_max_length"):
             if name != "eval_max_length" or self.eval_max_length is not None:
                 whole(name, getattr(self, name))
+        if self.attention is not None:
+            one_of("attention", self.attention, tuple(ATTENTIONS))
 
 
 class LoraEngine:
@@ -157,7 +164,9 @@ class LoraEngine:
                 return material.base
         self._materials.clear()
         self._judges.clear()
-        return load_base(Path(self._options.model_path), dtype, self._device)
+        chosen = self._options.attention
+        attention = None if chosen is None else ATTENTIONS[chosen]
+        return load_base(Path(self._options.model_path), dtype, self._device, attention)
 
     def _judge(self, base: BaseModel, dtype: str, max_length: int) -> Judge:
         """What trials are measured on: cut once for all of a plan, whatever their own `max_length`."""

@@ -89,15 +89,20 @@ def stay_offline_and_quiet() -> None:
 
 
 def make_repeatable(device: torch.device, threads: int) -> None:
-    """Fix what decides the order of additions: the CPU threads, and deterministic kernels on a GPU."""
+    """Fix what decides the order of additions: the CPU threads, and deterministic kernels on a GPU.
+
+    TF32 stays off, as torch has it: float32 means float32 on every device.
+    """
     torch.set_num_threads(threads)
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is repeatable only with it
         torch.use_deterministic_algorithms(mode=True, warn_only=True)
 
 
-def load_base(path: Path, dtype: str, device: torch.device) -> BaseModel:
+def load_base(path: Path, dtype: str, device: torch.device, attention: str | None = None) -> BaseModel:
     """Load a causal language model from a local folder: safetensors only, no remote code.
+
+    attention: by transformers' name; None for its own choice.
 
     Raises:
         ModelError: it cannot be loaded, or the files lack weights (they would be random).
@@ -110,10 +115,12 @@ def load_base(path: Path, dtype: str, device: torch.device) -> BaseModel:
             trust_remote_code=False,
             use_safetensors=True,
             output_loading_info=True,
+            **({} if attention is None else {"attn_implementation": attention}),
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, ImportError) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"model {path}: transformers cannot load it ({first})") from error
+        way = "" if attention is None else "; leave method.attention auto"
+        raise ModelError(f"model {path}: transformers cannot load it ({first}){way}") from error
     model, report = loaded
     if report["missing_keys"]:
         missing = min(report["missing_keys"])
@@ -180,11 +187,38 @@ def adapter(base: BaseModel, settings: TrainingSettings, seed: int) -> Iterator[
         adapted = get_peft_model(base.model, config)
     try:
         adapted.eval()
+        if base.model.dtype != torch.float32:
+            compute_as_the_model(adapted)
         initialise(adapted, seed)
         yield adapted
     finally:
         adapted.unload()
         base.model.requires_grad_(requires_grad=False)
+
+
+class Factor(nn.Linear):
+    """A or B of an adapter: float32 weights, and products in the number format of what goes in."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """x: (..., in) in any format; gives (..., out) in the same."""
+        return functional.linear(x, self.weight.to(x.dtype))
+
+
+def compute_as_the_model(adapted: PeftModel) -> None:
+    """Have the adapter compute in the model's number format; its weights and their optimizer stay float32.
+
+    PEFT would turn every input into the adapter's format: float32 products, several times slower on a GPU,
+    and a float32 copy of every layer's input kept for the backward pass. Weights in bfloat16 in turn would
+    lose updates smaller than 1/256 of themselves.
+    """
+    for layer in adapted.modules():
+        if isinstance(layer, LoraLayer):
+            layer.cast_input_dtype_enabled = False
+            for factors in (layer.lora_A, layer.lora_B):
+                held: Any = factors[ADAPTER]
+                factor = Factor(held.in_features, held.out_features, bias=False, device="meta")
+                factor.weight = held.weight
+                factors[ADAPTER] = factor
 
 
 @torch.no_grad()

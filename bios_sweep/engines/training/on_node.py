@@ -16,10 +16,17 @@ from bios_sweep.errors import BiosSweepError
 
 LIST_GPUS = """
 import json, torch
-gpus = range(torch.cuda.device_count())
-found = [(torch.cuda.get_device_name(gpu), *torch.cuda.mem_get_info(gpu)) for gpu in gpus]
-print(json.dumps([{"name": name, "free": free, "total": total} for name, free, total in found]))
+
+def look(gpu):
+    free, total = torch.cuda.mem_get_info(gpu)
+    with torch.cuda.device(gpu):
+        bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    return {"name": torch.cuda.get_device_name(gpu), "free": free, "total": total, "bfloat16": bfloat16}
+
+print(json.dumps([look(gpu) for gpu in range(torch.cuda.device_count())]))
 """
+# `device_count` is 0 in silence where torch and the driver do not match; `init` says why.
+WHY_NONE = "import torch; print(torch.__version__); torch.cuda.init()"
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
@@ -35,24 +42,35 @@ def look(options: Mapping[str, Any]) -> dict[str, dict[str, str]]:
 
 
 def gpus() -> list[dict[str, Any]]:
-    """Name, free and total bytes of every GPU that torch sees on this node.
+    """Name, free and total bytes of every GPU that torch sees on this node, and whether it has bfloat16.
 
     In a process of its own: Ray hides the GPUs from a task that asked for none, and a look must not
     leave a CUDA context behind.
 
     Raises:
-        BiosSweepError: torch cannot be loaded, or the driver does not answer.
+        BiosSweepError: torch cannot be loaded, does not match the driver, or the driver does not answer.
     """
     environment = {name: value for name, value in os.environ.items() if name != VISIBLE}
     environment |= _visible_to_parent()
-    found = subprocess.run(
-        [sys.executable, "-c", LIST_GPUS], env=environment, capture_output=True, text=True, check=False
-    )
+    found = _asked(LIST_GPUS, environment)
     if found.returncode:
-        last = (found.stderr.strip().splitlines() or ["no message"])[-1]
-        raise BiosSweepError(f"torch cannot list the GPUs: {last}")
+        raise BiosSweepError(f"torch cannot list the GPUs: {_last(found.stderr)}")
     listed: list[dict[str, Any]] = json.loads(found.stdout.splitlines()[-1])
+    if not listed:
+        why = _asked(WHY_NONE, environment)
+        version = (why.stdout.split() or ["of unknown version"])[0]
+        raise BiosSweepError(f"torch {version} sees no GPU: {_last(why.stderr)}")
     return listed
+
+
+def _asked(program: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def _last(text: str) -> str:
+    return (text.strip().splitlines() or ["no message"])[-1]
 
 
 def _visible_to_parent() -> dict[str, str]:

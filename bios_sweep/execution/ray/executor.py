@@ -25,6 +25,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from bios_sweep.errors import BiosSweepError, ClusterError
 from bios_sweep.execution.attempts import describe
 from bios_sweep.execution.dispatch import Dispatch
+from bios_sweep.execution.gpus import gpus_here
 from bios_sweep.execution.placement import Node, place_slots, slots_on
 from bios_sweep.execution.preflight import judge
 from bios_sweep.execution.ray.bridge import Bridge
@@ -32,7 +33,13 @@ from bios_sweep.execution.ray.cluster import nodes_alive, open_cluster, quiet_en
 from bios_sweep.execution.ray.losses import HeadWatch, every_loss_is_a_death, node_answers
 from bios_sweep.execution.ray.mailbox import Mailbox
 from bios_sweep.execution.ray.slot import WorkerSlot
-from bios_sweep.execution.ray.start import CapacityWatch, left_for_nodes, look_on_nodes, time_on_worker
+from bios_sweep.execution.ray.start import (
+    CapacityWatch,
+    gpus_on_nodes,
+    left_for_nodes,
+    look_on_nodes,
+    time_on_worker,
+)
 from bios_sweep.execution.transfer.attempt_files import ATTEMPTS_FOLDER, FileTransfer
 from bios_sweep.ports import EventSink, Options, PreflightLine, TrialSource
 from bios_sweep.request import Request
@@ -81,6 +88,15 @@ class RayTuneExecutor:
         gpu = f" + {request.gpus_per_trial:g} GPU" if request.gpus_per_trial else ""
         workers = "1 worker" if slots == 1 else f"{slots} workers"
         return f"{place}: {workers} x {request.cpus_per_trial} CPU{gpu}"
+
+    def gpus(self, looker: str) -> tuple[Mapping[str, Any], ...]:
+        """Those of this machine, or of every node of the cluster where a trial may run. Leaves Ray up."""
+        if self._request.address is None:
+            return gpus_here(looker)
+        self._open()
+        nodes = [node for node in nodes_alive() if slots_on(self._request, node.resources)]
+        with self._closed_on_error(), restored_signals():
+            return gpus_on_nodes(nodes, looker, self._environment)
 
     def preflight(self, wanted: Mapping[str, Any]) -> tuple[PreflightLine, ...]:
         """What every node where a trial may run has of what trials need. Leaves Ray up.

@@ -8,8 +8,9 @@ from __future__ import annotations
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from pkgutil import resolve_name
 from typing import Any
 
 import ray
@@ -19,6 +20,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, Place
 
 from bios_sweep.errors import BiosSweepError, NoClockError
 from bios_sweep.execution.attempts import describe, set_environment, time_arms
+from bios_sweep.execution.gpus import unusable
 from bios_sweep.execution.placement import Node, waiting_line
 from bios_sweep.execution.preflight import ALWAYS, inspect
 from bios_sweep.execution.ray.cluster import restored_signals
@@ -150,11 +152,33 @@ def look_on_nodes(
     A node that cannot answer gives `{"node", "error"}`. Takes no resources, so that a node whose GPUs
     are busy is looked at too.
     """
+    return _asked(_look, nodes, environment, dict(facts))
+
+
+def gpus_on_nodes(
+    nodes: Sequence[Node], looker: str, environment: Mapping[str, str]
+) -> tuple[dict[str, Any], ...]:
+    """What a looker finds on each node, all of it; see `ports.Executor.gpus`.
+
+    Raises:
+        ClusterError: a node that has nothing a trial could use, or cannot answer.
+    """
+    answers = _asked(_look_for_gpus, nodes, environment, looker)
+    for answer in answers:
+        if "error" in answer:
+            raise unusable(f"node {answer['node']}", answer["error"])
+    return tuple(gpu for answer in answers for gpu in answer["gpus"])
+
+
+def _asked(
+    look: Callable[..., dict[str, Any]], nodes: Sequence[Node], environment: Mapping[str, str], facts: Any
+) -> list[dict[str, Any]]:
+    """What each node answers, with its name."""
     asked = {}
     for node in nodes:
         there = NodeAffinitySchedulingStrategy(node.id, soft=False)
-        task = remote(num_cpus=0, max_calls=1, max_retries=1, scheduling_strategy=there)(_look)
-        asked[node.name] = task.remote(dict(environment), dict(facts))
+        task = remote(num_cpus=0, max_calls=1, max_retries=1, scheduling_strategy=there)(look)
+        asked[node.name] = task.remote(dict(environment), facts)
     _, late = ray.wait(list(asked.values()), num_returns=len(asked), timeout=ANSWER_SECONDS)
     for reference in late:
         ray.cancel(reference, force=True)
@@ -169,6 +193,14 @@ def look_on_nodes(
 def _look(environment: dict[str, str], facts: dict[str, Any]) -> dict[str, Any]:
     set_environment(environment)
     return inspect(facts)
+
+
+def _look_for_gpus(environment: dict[str, str], looker: str) -> dict[str, Any]:
+    set_environment(environment)
+    try:
+        return {"gpus": list(resolve_name(looker)())}
+    except BiosSweepError as error:
+        return {"error": masked(str(error))}
 
 
 def _answer(reference: Any) -> dict[str, Any]:

@@ -86,3 +86,14 @@ class WorkspaceBusyError(BiosSweepError):
     """Another live driver owns the workspace."""
 
     exit_code = 75
+
+
+# What torch, cuBLAS and cuDNN say in plain RuntimeErrors (torch 2.13: c10 allocators, ATen/cuda exceptions).
+_NO_MEMORY = ("out of memory", "can't allocate memory", "STATUS_ALLOC_FAILED")
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether a library's exception says that memory ran out; told by names, for torch is not loaded here."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    told = isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
+    return told or bool(names & {"MemoryError", "OutOfMemoryError"})

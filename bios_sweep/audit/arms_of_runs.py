@@ -14,6 +14,7 @@ from bios_sweep.claims import REPEAT
 from bios_sweep.errors import InputError
 from bios_sweep.study.arms import BASELINE
 from bios_sweep.tables.column_names import plain_name
+from bios_sweep.tables.spelling import readings
 
 SHOWN = 6  # candidates named in one error (chosen, not measured)
 
@@ -26,6 +27,7 @@ FOLLOWERS = (
 )
 PAIRS = re.compile(r",(?=[^,=\[\](){}]+=)")  # between pairs, not inside a value such as [q_proj, v_proj]
 NOTHING = ("none", "null", "nan", "")  # how a setting that is off is written
+TRUTH = ("true", "false")  # written in any case
 NEAREST = 3  # combinations named beside a default that is not there (chosen, not measured)
 CLOSE = 0.02  # a follower rounds (steps = ceil(examples / batch)); chosen, not measured
 
@@ -235,11 +237,10 @@ def _distance(settings: Mapping[str, Any], asked: Mapping[str, str]) -> float:
 
 def _equal(value: Any, text: str) -> bool:
     if isinstance(value, int | float):
-        try:
-            return math.isclose(float(value), float(text), rel_tol=1e-9)
-        except (ValueError, OverflowError):
-            return False
-    return text.lower() in NOTHING if value is None else text == str(value)
+        return any(math.isclose(float(value), number, rel_tol=1e-9) for number in readings(text))
+    if value is None or text.lower() in TRUTH:
+        return text.lower() == str(value).lower() or (value is None and text.lower() in NOTHING)
+    return text == str(value)
 
 
 def _candidates(columns: Sequence[str], counts: Counter[tuple[Any, ...]]) -> str:

@@ -58,8 +58,8 @@ class Sorted:
         return self.screening.arms[1:]
 
 
-def sort_runs(table: RunTable, arms: ArmSet) -> Sorted:
-    """Put runs into arms x seeds.
+def sort_runs(table: RunTable, arms: ArmSet, ended: Collection[str] = ()) -> Sorted:
+    """Put runs into arms x seeds. ended: arms that the looks of a sweep of ours let run no more.
 
     Raises:
         InputError: an arm has a seed twice; the baseline has no run.
@@ -72,8 +72,9 @@ def sort_runs(table: RunTable, arms: ArmSet) -> Sorted:
     if baseline not in ran:
         raise InputError(f"{table.source}: the baseline {baseline!r} has no run in the screening stage")
     others = [name for name in names[1:] if name in ran]
-    seeds = _shared_seeds(ran, baseline, others)
-    aside = {name: reason for name in others if (reason := _why_aside(screened, ran[name], seeds, name))}
+    running = [name for name in others if name not in ended]
+    seeds = _shared_seeds(ran, baseline, running)
+    aside = {name: reason for name in running if (reason := _why_aside(screened, ran[name], seeds, name))}
     kept = [name for name in others if name not in aside]
     screening = ResultTable(
         arms=(baseline, *kept),
@@ -90,7 +91,11 @@ def sort_runs(table: RunTable, arms: ArmSet) -> Sorted:
         fresh=_fresh(table, stages.get(Stage.CONFIRMATION, {}), names, frozenset(every)),
         aside=aside,
         unused=tuple(seed for seed in every if seed not in inside),
-        missing={name: lack for name in (baseline, *kept) if (lack := _lack(screened, name, seeds))},
+        missing={
+            name: lack
+            for name in (baseline, *kept)
+            if name not in ended and (lack := _lack(screened, name, seeds))
+        },
         retried=retried,
         overlapping=tuple(sorted(_confirmed_seeds(stages) & frozenset(every))),
         values={name: _usable(screened, name, seeds) for name in (baseline, *kept)},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +27,7 @@ from bios_sweep.tables.column_names import (
     DECIDED,
     DEVICES,
     DIRECTION,
+    JOINED,
     LOOKS,
     MEASURED,
     METRIC,
@@ -49,6 +49,7 @@ OWN = (
     METRIC,
     DIRECTION,
     LOOKS,
+    JOINED,
     *DECIDED,
     *UNTOUCHED,
 )  # of our own results.csv
@@ -213,15 +214,18 @@ def _shared(raw: RawTable, seed: str | None) -> tuple[str, ...] | None:
 
 
 def _by_alias(plain: dict[str, str], aliases: Sequence[str]) -> str | None:
-    """A column that goes by an alias, whole or as the last part of a path (`optimizer.lr`)."""
+    """A column that goes by an alias, whole or as the end of a path (`optimizer.lr`, `peft.lora.r`)."""
     found = first_column(plain, aliases)
     if found is not None:
         return found
-    return next(
-        (column for alias in aliases for column, own in plain.items()
-         if len(alias) > 1 and re.split(r"[.]", own)[-1] == alias and not MEASURED.match(column)),
-        None,
-    )  # fmt: skip
+    ends = {column: _ends(own) for column, own in plain.items() if not MEASURED.match(column)}
+    return next((column for alias in aliases for column, own in ends.items() if alias in own), None)
+
+
+def _ends(path: str) -> tuple[str, ...]:
+    """The last part of a path, if it is more than a letter, and the last two as one name."""
+    parts = path.split(".")
+    return tuple(end for end in (parts[-1], "_".join(parts[-2:])) if len(end) > 1)
 
 
 def _product(

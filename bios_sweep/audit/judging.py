@@ -15,13 +15,14 @@ from bios_sweep.audit.contexts import Context
 from bios_sweep.audit.flaw import Flaw
 from bios_sweep.audit.flaws import Judged, find_flaws, one_value
 from bios_sweep.audit.odd_runs import Collapsed, collapsed_runs, copies, rows_without, without_copies
+from bios_sweep.audit.replay import replayed
 from bios_sweep.audit.runs import ARM, ArmRuns, ArmSet, RunTable
 from bios_sweep.audit.unpaired import RIVAL, Unpaired, judge_unpaired, rival
 from bios_sweep.checks import is_number
 from bios_sweep.claims import OPTIMUM, role_of
 from bios_sweep.decision.bounds import Bound
 from bios_sweep.decision.claims.evidence import MORE_SEEDS, NEAR_THE_MARGIN
-from bios_sweep.decision.finding import NO_SEEDS, UNPAIRED, FactorLevels, Finding, Margin
+from bios_sweep.decision.finding import NO_NOISE, NO_SEEDS, UNPAIRED, FactorLevels, Finding, Margin
 from bios_sweep.decision.gates import ONE_SEED, margin_of
 from bios_sweep.decision.statement import Verdict, make_verdict
 from bios_sweep.decision.verdicts import confirm_candidate, screen
@@ -67,10 +68,14 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class _Screened:
-    """One judgement of a table: with all of its runs, or without those that collapsed."""
+    """One judgement of a table: with all of its runs, or without those that collapsed.
+
+    margins: by factor; that of the look that decided it, where looks were taken again.
+    """
 
     runs: Sorted
     margin: Margin | None
+    margins: Mapping[str, Margin | None]
     factors: list[FactorLevels]
     screening: Mapping[str, Finding]
     final: Mapping[str, Finding]
@@ -95,8 +100,7 @@ def judge(context: Context, rule: DecisionRule) -> Part:
     if gone:
         final = _with_and_without(context, table, rule, confounding, found, final, gone)
     verdicts = tuple(
-        _verdict(context, runs, factor, found.screening[factor.name], final[factor.name], margin, hold, rule)
-        for factor in found.factors
+        _verdict(context, found, factor, final[factor.name], hold, rule) for factor in found.factors
     )
     return Part(
         context=context.name,
@@ -122,30 +126,39 @@ def _screen(context: Context, table: RunTable, rule: DecisionRule, confounding: 
     """Findings of every factor, by what its runs allow: paired seeds, unpaired ones, or none."""
     arms = context.arms
     runs = sort_runs(table, arms)
-    rule = replace(rule, looks=(len(runs.screening.seeds),))
-    margin = margin_of(runs.screening, rule)
     factors = _factors(arms, runs)
     tried = context.tried or len(runs.compared) + len(runs.aside)
-    alpha = rule.alpha / table.looks
+    rule = replace(rule, looks=(len(runs.screening.seeds),))
+    one_look = replace(rule, alpha=rule.alpha / table.looks)
+    again = replayed(table, runs, factors, one_look, tried)
+    if again is not None:
+        rows = again.rows(table)
+        runs = sort_runs(table.kept(rows), arms.kept(rows), again.ended)
+    margin = margin_of(runs.screening, rule)
     apart = Unpaired(
         outcomes=runs.screened,
         arms=runs.screening.arms,
         metric=table.metric,
-        rule=replace(rule, alpha=alpha),
+        rule=one_look,
         tried=max(1, tried),
     )
-    if runs.unpaired:
+    if again is not None:
+        screening = again.findings
+    elif runs.unpaired:
         screening = judge_unpaired(runs, factors, apart, margin)
     else:
-        screening = screen(runs.screening, factors, replace(rule, alpha=alpha), tried)
+        screening = screen(runs.screening, factors, one_look, tried)
     screening = {name: _one_look(one, runs) for name, one in _gated(screening, table).items()}
+    margins = {one.name: again.margins.get(one.name, margin) if again else margin for one in factors}
     rivals = dict(_rivals(arms, runs, apart))
     final = {}
     for factor in factors:
-        finding = _after(screening[factor.name], runs, margin, rule)
+        finding = _after(screening[factor.name], runs, margins[factor.name], rule)
         finding = _sound(finding, factor, confounding, arms)
-        final[factor.name] = _against_rivals(finding, factor, arms, runs, rivals, margin)
-    return _Screened(runs=runs, margin=margin, factors=factors, screening=screening, final=final)
+        final[factor.name] = _against_rivals(finding, factor, arms, runs, rivals, margins[factor.name])
+    return _Screened(
+        runs=runs, margin=margin, margins=margins, factors=factors, screening=screening, final=final
+    )
 
 
 def _factors(arms: ArmSet, runs: Sorted) -> list[FactorLevels]:
@@ -195,12 +208,12 @@ def _gated(findings: Mapping[str, Finding], table: RunTable) -> Mapping[str, Fin
 
 
 def _one_look(finding: Finding, runs: Sorted) -> Finding:
-    """A table has one look: what it leaves undecided is inconclusive. Runs without seeds are not one seed."""
+    """A table has one look: what it leaves open is inconclusive. Not one seed alone lacks bounds."""
     if finding.state == Word.UNDECIDED:
         return replace(finding, state=Word.INCONCLUSIVE)
-    if finding.state == Word.SCREENING_ONLY and runs.repeats > 1:
+    if finding.state == Word.SCREENING_ONLY and (runs.repeats > 1 or runs.constant):
         rest = tuple(reason for reason in finding.reasons if reason.kind != ONE_SEED)
-        return replace(finding, reasons=(NO_SEEDS(), *rest))
+        return replace(finding, reasons=(NO_NOISE() if runs.constant else NO_SEEDS(), *rest))
     return finding
 
 
@@ -335,15 +348,9 @@ def _told(finding: Finding | None) -> str:
 
 
 def _verdict(
-    context: Context,
-    runs: Sorted,
-    factor: FactorLevels,
-    screening: Finding,
-    final: Finding,
-    margin: Margin | None,
-    hold: str,
-    rule: DecisionRule,
+    context: Context, found: _Screened, factor: FactorLevels, final: Finding, hold: str, rule: DecisionRule
 ) -> Verdict:
+    runs, screening = found.runs, found.screening[factor.name]
     aside = [
         NOT_COMPARED(level=arm.label, why=runs.aside[arm.name])
         for arm in context.arms.arms
@@ -351,16 +358,14 @@ def _verdict(
         if not any(bound.arm == arm.name for bound in screening.bounds)
         if not any(one.kind == RIVAL and one.facts["level"] == arm.label for one in final.reasons)
     ]
-    if (
-        set(factor.arms) & runs.aside.keys()
-    ):  # a level that was not compared may be the best, wherever it lies
+    if set(factor.arms) & runs.aside.keys():  # what was not compared may be the best, wherever it lies
         screening = replace(screening, bracket=None)
     table = context.table
     return make_verdict(
         factor,
         screening,
         replace(final, reasons=(*final.reasons, *aside)),
-        margin,
+        found.margins[factor.name],
         role=role_of(factor.name),
         claim=OPTIMUM,
         arms=runs.screening.arms,

@@ -12,6 +12,7 @@ from bios_sweep.audit.classified import Classified, Roles, classified
 from bios_sweep.audit.column_classes import (
     ColumnClasses,
     is_blind,
+    is_result,
 )
 from bios_sweep.audit.run_cells import (
     arms_of,
@@ -40,7 +41,7 @@ from bios_sweep.tables.column_names import (
     first_column,
     plain_name,
 )
-from bios_sweep.tables.judged import decided_of, looks_of, metric_of
+from bios_sweep.tables.judged import decided_of, joined_of, looks_of, metric_of
 from bios_sweep.tables.text_table import RawTable, numbers, quiet_numbers
 from bios_sweep.vocabulary import Stage, Status
 
@@ -70,7 +71,7 @@ def to_runs(raw: RawTable, names: ColumnNames) -> RunTable:
         InputError: a named column is missing (with the nearest), no value or arm can be found, text
             stands in a number, a row is a step of a run that cannot be told.
     """
-    rows = one_row_per_run(_trials_only(raw), names.value)
+    told, rows = raw.notes, one_row_per_run(_trials_only(raw), names.value)
     raw, lost = _with_seeds(rows.raw, names)
     plain = {column: plain_name(column) for column in raw.columns}
     value, guessed = _value_column(raw, plain, names.value)
@@ -104,10 +105,11 @@ def to_runs(raw: RawTable, names: ColumnNames) -> RunTable:
         columns=found.classes,
         untouched=untouched_of(raw, first_column(plain, UNTOUCHED)),
         looks=looks_of(raw, value),
+        joined=joined_of(raw, value),
         decided=decided_of(raw, value),
         ours=own and {"factor", "trial_key"} <= raw.columns.keys(),
         places=tuple(f"line {line}" for line in raw.lines),
-        notes=(*rows.notes, *lost, *guessed, *notes, *found.notes),
+        notes=(*told, *rows.notes, *lost, *guessed, *notes, *found.notes),
     )  # fmt: skip
 
 
@@ -141,7 +143,7 @@ def _no_settings(rows: RunRows, raw: RawTable, classes: ColumnClasses) -> str:
     might = [
         column
         for column in classes.outcomes
-        if len(set(raw.columns[column])) > 1 and direction_of(column) is None
+        if len(set(raw.columns[column])) > 1 and not is_result(column, plain_name(column))
     ][:3]
     also = f", or what the runs were told with --setting COL (such as {', '.join(might)})" if might else ""
     apart = [column for column in classes.contexts if len(set(raw.columns[column])) > 1]
@@ -233,8 +235,8 @@ def _value_column(raw: RawTable, plain: dict[str, str], given: str | None) -> tu
             f"{raw.source}: no column 'value', and {len(told)} columns could be the metric; name it with "
             f"--value COL: {', '.join(told[:8])}"
         )
-    near = difflib.get_close_matches("value", [*raw.columns], n=1, cutoff=0.6)
-    hint = f" (is it {near[0]!r}?)" if near else ""
+    near = sorted(difflib.get_close_matches("value", [*raw.columns], n=3, cutoff=0.6))
+    hint = f" (is it {' or '.join(map(repr, near))}?)" if near else ""
     raise InputError(
         f"{raw.source}: no column 'value'{hint}; name the metric's column with --value COL; {_there(raw)}"
     )

@@ -11,7 +11,7 @@ from bios_sweep.audit.column_classes import ColumnClasses
 from bios_sweep.study.scenario import Metric
 
 ARM = "arm"  # the factor of arms whose settings are not recorded
-PER_RUN = ("arms", "seeds", "values", "statuses", "stages", "factors", "levels")
+PER_RUN = ("arms", "seeds", "values", "statuses", "stages", "factors", "levels", "joined")
 JOINED = " + "  # between the settings in the name of a factor that is several
 
 
@@ -27,6 +27,7 @@ class RunTable:
     `wall_seconds` per run. contexts: kind (`hardware`, `software`, `code`, `scenario`) -> column -> text.
     places: where each run stands, for messages. untouched: the metric of the model before any training, None
     when unknown. looks: how often the study that made the runs might have decided; 1 where nothing tells.
+    joined: at which of them the run's seed joined, 0 of a confirmation; None where the table does not say it.
     decided: what is told of its decision rule (`margin_percent`, `margin_share`, `alpha`). ours: a sweep of
     ours wrote it. notes: what the reader of the table had to assume.
     """
@@ -50,6 +51,7 @@ class RunTable:
     places: tuple[str, ...] = ()
     untouched: float | None = None
     looks: int = 1
+    joined: tuple[int, ...] | None = None
     decided: Mapping[str, float] = field(default_factory=dict)
     ours: bool = False
     notes: tuple[str, ...] = ()

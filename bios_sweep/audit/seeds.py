@@ -106,7 +106,7 @@ def without_seeds(table: RunTable, arms: ArmSet, runs: Sorted) -> list[Flaw]:
         noise = f", whose standard deviation within a setting is {100 * spread / abs(base):.2g} %"
     sentence = (
         f"up to {runs.repeats} runs of one setting and no seeds to pair them by{noise}: screening only; name "
-        "the column of seeds with --seed COL, or run the default and the best at the same seeds"
+        "the column of seeds or folds with --seed COL, or run the default and the best at the same seeds"
     )
     return [new_flaw("repeats_without_seeds", SERIOUS, sentence)]
 

@@ -21,6 +21,7 @@ from bios_sweep.study.metric_names import DIRECTIONS, ask_for, direction_of
 from bios_sweep.study.scenario import Metric, Scenario
 
 SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0}  # of a duration's unit
+NOT_OF_THE_RULE = ("gpu_hours", "undecidable")  # keys of `decision` on which no verdict depends
 UNCHOSEN = ("version", "companions", "items")  # fields of the decision rule that no key of its own sets
 FACTOR_LISTS = ("multiply", "values", "claims")
 
@@ -38,7 +39,7 @@ def build_study(
         baseline, origins = in_epochs(baseline, origins, scenario)
     seeds = _seeds(values)
     gpu_hours(values)
-    rule = {name: value for name, value in values["decision"].items() if name != "gpu_hours"}
+    rule = {name: value for name, value in values["decision"].items() if name not in NOT_OF_THE_RULE}
     rule["guardrails"] = rule["guardrails"] or {}
     metrics = rule.pop("metrics", None)
     rule["deadline"] = seconds("decision.deadline", rule.get("deadline"))

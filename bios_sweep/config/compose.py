@@ -47,7 +47,14 @@ OPTIONAL_KEYS = ("sweeps", "submit")  # chosen by a command, not by config.yaml
 # keys of groups that earlier versions did not have, with what they mean where a user's own file lacks them
 CAME_LATER: dict[str, dict[str, Any]] = {
     "budget": {"epochs": None},
-    "decision": {"purpose": BEFORE, "margin_absolute": None, "metrics": None},
+    "data": {
+        "score": None,
+        "score_pattern": None,
+        "score_items": None,
+        "score_tokens": None,
+        "score_stop": None,
+    },
+    "decision": {"purpose": BEFORE, "margin_absolute": None, "metrics": None, "undecidable": "refuse"},
 }
 COMMAND_LINE = "command line"
 CLUSTER_KEYS = tuple(f"cluster.{name}" for name in request_keys())

@@ -25,8 +25,9 @@ Test = Callable[[Any], bool]
 OURS, SCRIPT, PLANTED = "ours", "script", "planted"
 # Facts that only the plan tells; a rule that asks for one waits for it.
 #   told: settings that a script's placeholders carry, None for all; claims: those the plan judges;
-#   seeds_used: how many; looks_used: those of the study; searched: factors that a joint search can move
-OF_THE_PLAN = ("told", "claims", "seeds_used", "looks_kept", "searched")
+#   seeds_used: how many; looks_used: those of the study; searched: factors that a joint search can move;
+#   undecided: margins that their items cannot decide
+OF_THE_PLAN = ("told", "claims", "seeds_used", "looks_kept", "searched", "undecided")
 
 
 def among(*allowed: Any) -> Test:
@@ -96,6 +97,7 @@ COMMANDS_OWN = ("method.command", "method.shell", "method.metrics_file", "method
 COUNTED = ("batch_size", "max_steps")  # the plan counts examples by them
 SETTINGS = tuple(name for name, known in KNOWN.items() if known.group and name not in COUNTED)
 
+SCORED = ("data.score", "data.score_items", "data.score_tokens", "data.score_stop", "data.score_pattern")
 DATA_FILES = ("data.path", "data.eval_path", "data.eval_fraction")
 READS_ITS_OWN = "a script reads its own data; leave it out and list the files in method.inputs"
 NO_DATA = "model=planted trains on no data; leave it out, or choose another model"
@@ -120,12 +122,17 @@ REFUSED = (
     Idle({"runs": PLANTED}, dict.fromkeys(DATA_FILES, NO_DATA)),
     Idle({"runs": PLANTED, "data.kind": beyond("planted")}, dict.fromkeys(("data.kind", "data"), NO_DATA)),
     Idle({"runs": OURS, "data.kind": "embedded"}, dict.fromkeys(DATA_FILES, OWN_EXAMPLES)),
-    Idle({"runs": PLANTED}, {"data.eval_max_length": NO_DATA}),
+    Idle({"runs": PLANTED}, dict.fromkeys(("data.eval_max_length", *SCORED), NO_DATA)),
     Idle(
         {"runs": SCRIPT},
         {
             **dict.fromkeys(DATA_FILES, READS_ITS_OWN),
             "data.eval_max_length": "a script cuts its own evaluation examples; leave it out",
+            **dict.fromkeys(
+                SCORED,
+                "a script scores its own answers; have it print the score, and name that in method.metric or "
+                "decision.metrics",
+            ),
         },
     ),
     Idle(
@@ -200,6 +207,14 @@ REFUSED = (
 
 UNHEARD = (
     Idle(
+        {"runs": OURS, "data.score": absent},
+        dict.fromkeys(SCORED[1:], "no answer is scored; add data.score=exact_match, pattern or a function"),
+    ),
+    Idle(
+        {"runs": OURS, "data.score": beyond(None, "pattern")},
+        {"data.score_pattern": "it counts with data.score=pattern"},
+    ),
+    Idle(
         {"runs": among(OURS, PLANTED)},
         {"data.name": "only data=named takes a name; a file is called by its own"},
     ),
@@ -223,6 +238,7 @@ UNHEARD = (
         {"runs": SCRIPT},
         {
             "method.micro_batch_size": "the script cuts its batches itself",
+            "method.activation_checkpointing": "the script saves memory itself",
             "method.attention": "the script loads its model itself",
         },
     ),
@@ -230,6 +246,7 @@ UNHEARD = (
         {"runs": PLANTED},
         {
             "method.micro_batch_size": "planted curves have no batches to cut",
+            "method.activation_checkpointing": "planted curves have no layers",
             "method.attention": "planted curves attend to nothing",
         },
     ),
@@ -360,6 +377,10 @@ UNHEARD = (
             "decision.guardrails": "without fresh seeds (decision.confirmation_seeds=0) no value is refined "
             "that could break one"
         },
+    ),
+    Idle(
+        {"undecided": absent},
+        {"decision.undecidable": "no margin is asked for that a known number of items cannot decide"},
     ),
     Idle(
         {"verb": beyond("rehearse")},

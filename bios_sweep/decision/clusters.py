@@ -23,7 +23,10 @@ FEW_CLUSTERS = 10  # chosen: below, the plan warns that bounds will be wide
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterSums:
-    """One trial's evaluation by cluster: summed nats and completion tokens, both of shape (G,)."""
+    """One trial's evaluation by cluster: summed nats and completion tokens, both of shape (G,).
+
+    Of scored answers: summed scores, and the number of items.
+    """
 
     nats: Floats
     tokens: Floats

@@ -19,6 +19,7 @@ SMALLER_ONLY = Kind("confirmed against smaller only")
 UNPAIRED = Kind(
     "unpaired seeds: no variation shares a seed with the default, so each arm's own spread counts"
 )
+NO_NOISE = Kind("the differences are the same at every seed, so that they have no error estimate")
 NO_SEEDS = Kind("without seeds the repeats of a setting cannot be paired, so their means decide nothing")
 
 SUPERIOR = "superior"  # lower bound above 0 and the gain at least the margin

@@ -19,6 +19,7 @@ from bios_sweep.decision.finding import (
     AS_LONG,
     BELOW,
     EDGE,
+    NO_NOISE,
     NO_SEEDS,
     NOT_WORSE,
     SHARE,
@@ -140,9 +141,12 @@ def _unconfirmed(said: Said) -> str:
     )
 
 
+UNBOUNDED = ((NO_SEEDS, "no seeds"), (NO_NOISE, "the same at every seed"))
+
+
 def _screened(said: Said) -> str:
     """Without an error estimate: who is ahead, or that nobody is."""
-    runs = "no seeds" if is_any(said.finding.reasons, NO_SEEDS) else "one seed"
+    runs = next((told for kind, told in UNBOUNDED if is_any(said.finding.reasons, kind)), "one seed")
     gain = said.bound.gain
     if gain > 0:
         return f"{runs}: {said.best} is ahead by {gain:+.2f} %, which shows nothing yet"

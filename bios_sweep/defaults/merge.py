@@ -45,9 +45,9 @@ def merge(
             kept[entry.key] = (f"{other} and {name}", combined(before, entry))
         elif asked_twice := _asked_twice(before, entry):
             raise DefaultsError(
-                f"{other} and {name} both judge {', '.join(asked_twice)} on the same data ({entry.key.words}), and "
-                "the later one is not the better one; run it again in one workspace, where the trials of both "
-                "are judged together, or leave one out"
+                f"{other} and {name} both judge {', '.join(asked_twice)} on the same data "
+                f"({entry.key.words}), and the later one is not the better one; run it again in one "
+                "workspace, where the trials of both are judged together, or leave one out"
             )
         elif on_conflict == NEWEST:
             later = entry.provenance.date > before.provenance.date
@@ -96,10 +96,8 @@ def _asked_twice(first: TunedDefaults, second: TunedDefaults) -> list[str]:
         (entry.provenance.data_fingerprint, entry.baseline, entry.told, entry.judged_on)
         for entry in (first, second)
     )
-    both = {item.factor for item in first.evidence.values()} & {
-        item.factor for item in second.evidence.values()
-    }
-    return sorted(both - {REPEAT}) if one == other else []
+    asked = [{item.factor for item in entry.evidence.values()} for entry in (first, second)]
+    return sorted(asked[0] & asked[1] - {REPEAT}) if one == other else []
 
 
 def combined(first: TunedDefaults, second: TunedDefaults) -> TunedDefaults:

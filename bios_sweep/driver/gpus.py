@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from bios_sweep.driver.prepare import Prepared
 from bios_sweep.driver.scenarios.trained import LORA_ENGINE
-from bios_sweep.execution.gpus import find_gpus, peak_of
+from bios_sweep.execution.gpus import find_gpus, memory_of, peak_of
 from bios_sweep.execution.placement import Node, slots_on
 from bios_sweep.request import ACCELERATOR, CPU, CUDA, INLINE, RAY, Request
 from bios_sweep.settings import BFLOAT16, FLOAT32
@@ -61,6 +61,15 @@ def gpus_of_nodes(nodes: Sequence[Node]) -> Offer:
     )
     names = tuple(kind.removeprefix(ACCELERATOR) for kind in kinds)
     return Offer(names=names, nodes=tuple(nodes), place="on the cluster")
+
+
+def sizes_of(offer: Offer | None, request: Request) -> dict[str, int]:
+    """Bytes of memory per kind of GPU that trials may run on, as far as their names tell."""
+    names = () if offer is None else offer.names
+    if not names and request.accelerator_type is not None:
+        names = (request.accelerator_type,)
+    sizes = {name: memory_of(name) for name in names}
+    return {name: size for name, size in sizes.items() if size is not None}
 
 
 def gpu_warnings(prepared: Prepared, offer: Offer | None) -> list[str]:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
+from bios_sweep.driver.memory import least_bytes
 from bios_sweep.driver.scenarios.scripted import ENGINES
 from bios_sweep.driver.scenarios.trained import LORA_ENGINE
 from bios_sweep.engines.scripted.identity import fingerprint
@@ -24,8 +25,6 @@ from bios_sweep.study.scenario import Scenario
 TRAINED_LOOKER = "bios_sweep.engines.training.on_node:look"
 SCRIPT_LOOKER = "bios_sweep.engines.scripted.identity:look"
 GPU_LOOKER = "bios_sweep.engines.training.on_node:gpus"
-DTYPE_BYTES = {"float32": 4, "bfloat16": 2}
-CONTEXT_BYTES = 512 * 1024**2  # a CUDA context and cuBLAS of one process on an H100 or A100; rounded up
 SWEEP_ID, TRACKING_URI = "BIOS_SWEEP_SWEEP_ID", "BIOS_SWEEP_TRACKING_URI"
 # what MLflow's own client reads to reach a server: https://mlflow.org/docs/latest/self-hosting/security/
 MLFLOW_ACCESS = (
@@ -111,7 +110,7 @@ def wanted_on_nodes(plan: Plan, request: Request, trials_dir: str) -> dict[str, 
         "ways_out": _ways_out(scenario),
         "gpu_looker": GPU_LOOKER if on_gpu else "",
         "gpu_count": math.ceil(request.gpus_per_trial) if on_gpu else 0,
-        "gpu_bytes": _gpu_bytes(plan, request) if scenario.engine == LORA_ENGINE else 0,
+        "gpu_bytes": least_bytes(plan, request),
     }
 
 
@@ -130,16 +129,6 @@ def trains_on_gpu(scenario: Scenario, request: Request) -> bool:
     if scenario.engine == LORA_ENGINE:
         return bool(scenario.engine_options["device"] == CUDA)
     return bool(request.gpus_per_trial) and scenario.engine in ENGINES.values()
-
-
-def _gpu_bytes(plan: Plan, request: Request) -> int:
-    """What the trials that share a GPU need at the very least: each its context and the model's weights.
-
-    A necessary amount, not a sufficient one: activations and optimizer states come on top.
-    """
-    parameters = plan.study.scenario.model.parameters or 0
-    weights = parameters * DTYPE_BYTES[plan.study.baseline.dtype] / max(1, request.gpus_per_trial)
-    return int(request.sharers * (CONTEXT_BYTES + weights))
 
 
 def _ways_out(scenario: Scenario) -> dict[str, str]:

@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from bios_sweep.driver.gpus import gpu_warnings, gpus_of_this_machine
+from bios_sweep.driver.gpus import gpu_warnings, gpus_of_this_machine, sizes_of
+from bios_sweep.driver.memory import memory_notes
 from bios_sweep.driver.prepare import Prepared
 from bios_sweep.errors import PlanError, StorageError
+from bios_sweep.procedure.decidable import decidable
 from bios_sweep.procedure.source import recall
-from bios_sweep.records.earlier import known_of, seconds_per_example
+from bios_sweep.records.earlier import known_of, seconds_per_answer, seconds_per_example
 from bios_sweep.records.journal import read_state
 from bios_sweep.records.results import StoredResults
-from bios_sweep.report.content.plan_summary import PlanSummary, Rate, summarise_plan
+from bios_sweep.report.content.plan_summary import PlanSummary, Rate, plan_scoring, summarise_plan
 from bios_sweep.report.content.scope import earlier_cut_note, few_clusters
 from bios_sweep.report.text.glance import html_of, plan_lines
 from bios_sweep.study.arms import Arm
@@ -85,7 +87,9 @@ class PlannedSweep:
         return html_of(plan_lines(self.summary))
 
 
-def planned(prepared: Prepared, more_warnings: Sequence[str] = ()) -> PlannedSweep:
+def planned(
+    prepared: Prepared, more_warnings: Sequence[str] = (), more_notes: Sequence[str] = ()
+) -> PlannedSweep:
     """What a run would do, by what is finished already.
 
     Raises:
@@ -99,17 +103,22 @@ def planned(prepared: Prepared, more_warnings: Sequence[str] = ()) -> PlannedSwe
     rate = Rate(seconds_per_example=speed[0], trials=speed[1]) if speed else None
     summary = summarise_plan(plan, state, results, rate, prepared.request.expected_workers)
     unlimited = _hours_unknown(plan.study.budget.max_hours, summary.most_seconds)
+    if plan.study.scenario.data.score is not None:
+        answers = seconds_per_answer(workspace, plan.study.scenario.model.fingerprint)
+        summary = replace(summary, scoring=plan_scoring(plan, summary.to_run, answers))
     untimed = plan.timed_arms if earlier.timing is None else ()
     probe = f"first a timing probe of {len(untimed)} arms, each alone on the device"
     looks = (stored.look(trial.key) for trial in state.missing)
     summary = replace(
         summary,
+        decidable=decidable(plan) or None,
         notes=(
             *summary.notes,
             *([prepared.answer] if prepared.answered not in (None, prepared.asked.sweep_id) else []),
             *_other_cuts(prepared),
             *prepared.notes,
             *filter(None, (prepared.precision.note,)),
+            *more_notes,
             *([probe] if untimed else ()),
         ),
         warnings=(*prepared.warnings, *few_clusters(plan), *unlimited, *more_warnings),
@@ -123,7 +132,8 @@ def planned(prepared: Prepared, more_warnings: Sequence[str] = ()) -> PlannedSwe
 def planned_here(prepared: Prepared) -> PlannedSweep:
     """The same, with what this machine's GPUs have to say to it."""
     gpus = gpus_of_this_machine(prepared.request)
-    return planned(prepared, gpu_warnings(prepared, gpus))
+    fits, lacks = memory_notes(prepared.plan, prepared.request, sizes_of(gpus, prepared.request))
+    return planned(prepared, [*gpu_warnings(prepared, gpus), *lacks], fits)
 
 
 def _other_cuts(prepared: Prepared) -> list[str]:

@@ -30,13 +30,19 @@ from bios_sweep.driver.scenarios.trained import FINAL_METRICS, judged_alike, tra
 from bios_sweep.engines.scripted.function import OwnFunction
 from bios_sweep.engines.training.data import DataSet
 from bios_sweep.errors import ConfigError
+from bios_sweep.procedure.decidable import decidable, undecided_lines
 from bios_sweep.records.retention import POLICIES
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.request import Request
 from bios_sweep.settings import AUTO, RANGES, key_of
 from bios_sweep.study.design import Study
+from bios_sweep.study.margins import margins_of
 from bios_sweep.study.plan import Plan, build_plan
-from bios_sweep.study.scenario import Scenario
+from bios_sweep.study.scenario import Metric, Scenario
+from bios_sweep.study.score import FUNCTION
+
+UNDECIDABLE = REFUSE, GO_ON = "refuse", "run"
+STARTING = ("run", "submit")  # verbs that start trials
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +110,7 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
         plan = build_plan(replace(study, scenario=alike))
     plan, precision = as_begun(plan, precision, workspace, config)
     require_told(plan)
+    _require_decidable(plan, config, invocation.verb, begun=workspace.has_plan(plan.sweep_id))
     idle = refuse_idle(config, {**verb, **facts_of(plan, config)}, same=recommended)
     asked = after_earlier(plan, workspace)
     return Prepared(
@@ -117,9 +124,17 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
         function=function,
         invocation=replace(asked.command or invocation, verb=invocation.verb),
         notes=recommendation.warnings,
-        warnings=(*config.notes, *idle.values()),
+        warnings=(*undecided_lines(plan), *config.notes, *idle.values()),
         precision=precision,
     )
+
+
+def _require_decidable(plan: Plan, config: Config, verb: str, *, begun: bool) -> None:
+    """Start nothing that its number of items cannot decide, unless told to; what has begun goes on."""
+    told = one_of("decision.undecidable", config.values["decision"]["undecidable"], UNDECIDABLE)
+    lines = undecided_lines(plan)
+    if lines and told == REFUSE and verb in STARTING and not begun:
+        raise ConfigError(f"{lines[0]}; decision.undecidable={GO_ON} runs it all the same")
 
 
 def _with_dtype(values: Mapping[str, Any], precision: Precision) -> dict[str, Any]:
@@ -137,6 +152,7 @@ def facts_of(plan: Plan, config: Config) -> dict[str, Any]:
         "told": study.scenario.carried,
         "claims": {claim for factor in plan.factors for claim in plan.claims_of(factor)},
         "seeds_used": len(study.seeds),
+        "undecided": [one.metric for one in decidable(plan) if not one.decided],
         "looks_kept": list(study.decision.looks) == list(config.values["decision"]["looks"]),
         # a joint search moves a number, and not what the budget sets
         "searched": [
@@ -170,7 +186,8 @@ def _scenario(
 
 def _require_measured(study: Study, scenario: Scenario) -> None:
     """What no trial reports, or has no known better side, would be found out after the cost."""
-    measured = FINAL_METRICS
+    score = scenario.data.score
+    measured = FINAL_METRICS if score is None else (*FINAL_METRICS, score.metric)
     if scenario.engine == PLANTED_ENGINE:
         measured = (*PLANTED_METRICS, *scenario.engine_options.get("metrics", {}))
     rule = study.decision
@@ -184,3 +201,10 @@ def _require_measured(study: Study, scenario: Scenario) -> None:
             it = repr(name) if key == "method.metric" else "it"
             raise ConfigError(f"{key}: no trial measures {it}; choose from {', '.join(measured)}")
     rule.must_not_lose(study.metric)
+    own = score is not None and score.kind == FUNCTION and study.metric.name == score.metric
+    standard = margins_of(rule.purpose, Metric().name, {})
+    if own and all(getattr(rule, name) == value for name, value in standard.items()):
+        raise ConfigError(
+            f"decision.metrics {study.metric.name}: no margin given; only the function knows its scale, so "
+            "say what matters, as margin_points of a share or margin_absolute"
+        )

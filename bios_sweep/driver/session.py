@@ -15,6 +15,7 @@ from typing import Any
 from bios_sweep.driver.asked_before import after_earlier, require_unasked
 from bios_sweep.driver.gpus import gpu_warnings, gpus_of_nodes, gpus_of_this_machine
 from bios_sweep.driver.loop import run_trials, take_timing
+from bios_sweep.driver.memory import memory_notes
 from bios_sweep.driver.place import (
     GPU_LOOKER,
     choose_executor,
@@ -98,7 +99,8 @@ def run_sweep(prepared: Prepared, listener: Listener) -> Outcome:
     )
     require_free(prepared.workspace)
     place = _checked_place(prepared, plan, tracking, devices)
-    warnings = (*plan.warnings, *(() if place is None else _on_gpus(prepared)))
+    fits, lacks = _in_memory(prepared, () if place is None else place.devices)
+    warnings = (*plan.warnings, *(() if place is None else _on_gpus(prepared)), *lacks)
     for warning in warnings:
         listener.warn(warning)
     with DriverLock(prepared.workspace, prepared.plan.sweep_id), Stop(prepared.workspace) as stop:
@@ -108,6 +110,8 @@ def run_sweep(prepared: Prepared, listener: Listener) -> Outcome:
         lines: tuple[PreflightLine, ...] = ()
         if place is not None:
             lines = _ready_nodes(prepared, place.executor, listener)
+            for line in fits:
+                listener.say(line)
             listener.say(
                 f"{plan.to_run} trials to run, {plan.reused} reused; stop with Ctrl-C, "
                 "the same command goes on from there"
@@ -171,6 +175,14 @@ def _checked_place(
         return None
     devices = devices or _gpus_here(prepared, executor)
     return _Place(executor=executor, words=executor.check(), devices=devices)
+
+
+def _in_memory(prepared: Prepared, devices: tuple[Mapping[str, Any], ...]) -> tuple[list[str], list[str]]:
+    """What fits and what does not, per kind of GPU that was asked."""
+    sizes: dict[str, int] = {}
+    for gpu in devices:
+        sizes[str(gpu["name"])] = min(int(gpu["total"]), sizes.get(str(gpu["name"]), int(gpu["total"])))
+    return memory_notes(prepared.plan, prepared.request, sizes)
 
 
 def _on_gpus(prepared: Prepared) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bios_sweep.driver.invocation import Invocation
+from bios_sweep.driver.memory import asked_load
 from bios_sweep.procedure.source import ProcedureSource
 from bios_sweep.records.journal import Journal
 from bios_sweep.records.results import StoredResults
@@ -42,7 +43,7 @@ class Sweep:
     @property
     def engine_options(self) -> dict[str, Any]:
         """What workers build the engine from."""
-        return {**self.plan.study.scenario.engine_options, **self.shipped}
+        return {**self.plan.study.scenario.engine_options, **asked_load(self.plan), **self.shipped}
 
 
 def open_journal(sweep: Sweep) -> Journal:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from bios_sweep.errors import BiosSweepError, DataError, StorageError
+from bios_sweep.errors import BiosSweepError, DataError, StorageError, ran_out_of_memory
 from bios_sweep.ports import TrialEngine
 from bios_sweep.sealed import digests_of
 from bios_sweep.secrecy import keep_secret, masked
@@ -24,8 +24,6 @@ from bios_sweep.vocabulary import Failure, Status
 
 ERROR_LOG = "error.log"
 DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ESTALE})
-# What torch, cuBLAS and cuDNN say in plain RuntimeErrors (torch 2.13: c10 allocators, ATen/cuda exceptions).
-NO_MEMORY = ("out of memory", "can't allocate memory", "STATUS_ALLOC_FAILED")
 IMPORT_STRING = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
@@ -128,10 +126,8 @@ def interrupted(result: Mapping[str, Any]) -> bool:
 
 
 def kind_of(error: BaseException) -> str:
-    """What kind of failure an engine's exception is; told by names, for torch is not loaded here."""
-    names = {kind.__name__ for kind in type(error).__mro__}
-    told = isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY)
-    if told or names & {"MemoryError", "OutOfMemoryError"}:
+    """What kind of failure an engine's exception is."""
+    if ran_out_of_memory(error):
         return Failure.OUT_OF_MEMORY
     if isinstance(error, DataError):
         return Failure.DATA

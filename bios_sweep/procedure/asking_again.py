@@ -157,34 +157,39 @@ def _turn(one: _Asked, study: Study) -> _Turn:
     a series of their own, at half the alpha of the series before. Who comes back to the first rule of all
     goes on with the first series.
     """
-    latest = max(look.series for look in one.pooled)
+    asked, first = set(study.seeds), one.pooled[0].rule
     rules = {look.series: look.rule for look in reversed(one.pooled) if not look.changed}
+    latest = max(rules)
     seen = {seed for look in one.looks for seed in (*look.seeds, *look.fresh)}
-    series = 0 if rules.get(0) == one.rule else latest
-    before = rules.get(series, one.pooled[0].rule)
-    fresh = not seen & set(study.seeds)
+    anew = _Turn(look=1, series=latest + 1, seeds=frozenset())
+    if rules[latest] == one.rule and not asked & _older(one, latest):
+        series = latest
+    elif first == one.rule:
+        series = 0
+    elif not asked & seen:
+        return anew
+    else:
+        before = first if rules[latest] == one.rule else rules[latest]
+        changed, all_seeds = _changes(before, one.rule), _seeds(one.pooled)
+        return _Turn(look=2, series=latest, seeds=all_seeds, changed=changed, rule=before)
     counted = {
         look.sweep for look in one.pooled if look.counts and not look.changed and look.series >= series
     }
-    if before != one.rule and not fresh:
-        return _Turn(
-            look=len(counted) + 1,
-            series=series,
-            seeds=_seeds(one.pooled),
-            changed=_changes(before, one.rule),
-            rule=before,
-        )
-    if before != one.rule or (len(counted) >= MOST_LOOKS and fresh):
-        return _Turn(look=1, series=latest + 1, seeds=frozenset())
-    if len(counted) >= MOST_LOOKS:
-        raise PlanError(_used_up(one, counted, seen, len(study.seeds)))
-    old = _seeds(look for look in one.pooled if look.series < series)
-    return _Turn(look=len(counted) + 1, series=series, seeds=_seeds(one.pooled) - old)
+    if len(counted) < MOST_LOOKS:
+        return _Turn(look=len(counted) + 1, series=series, seeds=_seeds(one.pooled) - _older(one, series))
+    if not asked & seen:
+        return anew
+    raise PlanError(_used_up(one, counted, seen, len(study.seeds)))
+
+
+def _older(one: _Asked, series: int) -> frozenset[int]:
+    """The seeds that were seen before a series began."""
+    return _seeds(look for look in one.looks if look.series < series)
 
 
 def _held_to_fresh(one: _Asked, turn: _Turn, seeds: Sequence[int]) -> _Turn:
     """A series on fresh seeds that is judged with older ones is none; another factor may bring them in."""
-    old = _seeds(look for look in one.looks if look.series < turn.series)
+    old = _older(one, turn.series)
     if turn.changed or not old & set(seeds):
         return turn
     before = one.pooled[0].rule

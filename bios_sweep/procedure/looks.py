@@ -158,9 +158,9 @@ def looks_of(plan: Plan, state: State) -> tuple[Look, ...]:
 
 
 def overtaken(looks: Iterable[Look], sweep: str) -> dict[tuple[str, str, str], str]:
-    """(factor, claim, cell) of a study's questions that a later one judged with all trials -> the last of these.
+    """(factor, claim, cell) of a study's questions that a later one judged with all trials -> the last one.
 
-    looks: as the ledger has them; of a study that was finished again the last counts, in the place of the first.
+    looks: as the ledger has them; of a study that was finished again the last counts, in the first's place.
     """
     ordered = list({(look.sweep, look.question): look for look in looks}.values())
     found = {}

@@ -11,6 +11,7 @@ from bios_sweep.decision.claims.judgement import judgement_of
 from bios_sweep.decision.finding import Finding, Margin
 from bios_sweep.decision.fresh import Guard, broken_guards
 from bios_sweep.decision.gates import margin_of, stopped
+from bios_sweep.decision.looks import last_bounds, out_of
 from bios_sweep.decision.question import Question
 from bios_sweep.decision.verdicts import Asked, screen_claims
 from bios_sweep.procedure.budgets import judged_as_seen
@@ -80,7 +81,7 @@ def excluded_arms(
     alone = judgement_of(question.claim).excludes and factor_of(cell.plan, question).nuisance is None
     if finding is None or margin is None or not alone or not cell.rule.excludes:
         return {}
-    return {bound.arm: bound for bound in finding.bounds if bound.upper < margin.percent}
+    return out_of(finding, margin)
 
 
 def look_trials(plan: Plan, still_open: Mapping[Question, Collection[str]], look: int) -> list[TrialSpec]:
@@ -105,9 +106,7 @@ def _before(
     """Arm -> its bound at its last look, of the arms that run no more."""
     if not cell.rule.excludes:
         return {}
-    running = {trial.arm for trial in trials}
-    bounds = [bound for finding in findings.values() for bound in finding.bounds]
-    return {one.arm: one for one in sorted(bounds, key=lambda one: one.seeds) if one.arm not in running}
+    return last_bounds(findings.values(), {trial.arm for trial in trials})
 
 
 def _look(

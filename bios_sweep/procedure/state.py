@@ -20,7 +20,7 @@ from bios_sweep.study.trials import TrialResult, TrialSpec
 Results = Mapping[str, TrialResult]
 
 
-def no_clusters(_key: str) -> None:
+def no_clusters(_key: str, _file: str) -> None:
     """Evaluations by cluster where none were kept."""
 
 
@@ -29,13 +29,13 @@ class Known:
     """What was found out outside the trials.
 
     timing: of the probe. proposals: of the joint search so far. importance: of the searched settings.
-    clusters: trial key -> its evaluation by cluster, where it was kept.
+    clusters: trial key and file -> its evaluation by cluster, where it was kept.
     """
 
     timing: Timing | None = None
     proposals: tuple[Proposal, ...] = ()
     importance: Mapping[str, float] = field(default_factory=dict)
-    clusters: Callable[[str], ClusterSums | None] = no_clusters
+    clusters: Callable[[str, str], ClusterSums | None] = no_clusters
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from bios_sweep.procedure.pairing import copied_seeds
 from bios_sweep.procedure.state import Known, Results
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.scenario import Metric
-from bios_sweep.study.trials import TrialResult, TrialSpec
+from bios_sweep.study.trials import TrialResult, TrialSpec, evaluation_file
 from bios_sweep.vocabulary import Status
 
 
@@ -51,15 +51,16 @@ def sums_of(
 ) -> dict[tuple[str, int], ClusterSums]:
     """(arm, seed) -> evaluation by cluster of the completed trials; {} where one's is not known.
 
-    With `decision.scope=evaluation`, or a metric that is no mean over tokens, none is wanted. metric: the
-    study's by default.
+    With `decision.scope=evaluation`, or a metric that is a mean over neither tokens nor scored answers, none
+    is wanted. metric: the study's by default.
     """
-    if plan.study.decision.scope == "evaluation" or (metric or plan.study.metric).name != "eval_loss":
+    file = evaluation_file((metric or plan.study.metric).name, plan.study.scenario.data.score)
+    if plan.study.decision.scope == "evaluation" or file is None:
         return {}
     sums: dict[tuple[str, int], ClusterSums] = {}
     for trial in trials:
         if trial.key in results and results[trial.key].status == Status.COMPLETED:
-            found = known.clusters(trial.key)
+            found = known.clusters(trial.key, file)
             if found is None:
                 return {}
             sums[trial.arm, trial.seed] = found

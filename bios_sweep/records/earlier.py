@@ -16,7 +16,7 @@ from bios_sweep.records.workspace import Workspace
 from bios_sweep.sealed import is_sealed_json
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.search import Proposal
-from bios_sweep.study.trials import timing_key
+from bios_sweep.study.trials import ANSWER_SECONDS, timing_key
 from bios_sweep.vocabulary import Status
 
 
@@ -72,6 +72,14 @@ def seconds_per_example(workspace: Workspace, model_fingerprint: str) -> tuple[f
         trial.spec.settings.max_steps * trial.spec.settings.batch_size for trial in trials.values()
     )
     return seconds / examples, len(trials)
+
+
+def seconds_per_answer(workspace: Workspace, model_fingerprint: str) -> tuple[float, int] | None:
+    """Seconds that answering and scoring an item took, and over how many trials; None without any."""
+    trials = {trial.spec.key: trial for trial in _trials(workspace, model_fingerprint)}
+    told = [trial.result.provenance.get(ANSWER_SECONDS) for trial in trials.values() if trial.result]
+    seconds = [float(one) for one in told if one is not None]
+    return (sum(seconds) / len(seconds), len(seconds)) if seconds else None
 
 
 def _trials(workspace: Workspace, model_fingerprint: str) -> Iterator[TrialState]:

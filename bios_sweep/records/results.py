@@ -23,7 +23,7 @@ from bios_sweep.ports import TrialEvent
 from bios_sweep.records.sweep_state import PLANNED, SweepState
 from bios_sweep.records.workspace import RESULT_FILE, Workspace
 from bios_sweep.sealed import DamagedError, digests_of, unlike
-from bios_sweep.study.trials import EVALUATION_FILE, EVIDENCE, TrialResult
+from bios_sweep.study.trials import EVALUATION_FILE, EVIDENCE, SCORE_FILE, TrialResult
 from bios_sweep.vocabulary import Failure, Status
 
 _log = logging.getLogger(__name__)
@@ -154,23 +154,27 @@ def _told(path: Path, what: str, key: str) -> str:
 
 
 class ClusterReader:
-    """Trial key -> its evaluation summed by cluster, or None where no file tells it."""
+    """Trial key and file of its folder -> its evaluation summed by cluster, or None where there is none."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        self._known: dict[str, ClusterSums] = {}
+        self._known: dict[tuple[str, str], ClusterSums] = {}
 
-    def __call__(self, key: str) -> ClusterSums | None:
+    def __call__(self, key: str, file: str) -> ClusterSums | None:
         """The sums of a trial that has ended; a file that cannot be read counts as absent."""
-        found = self._known.get(key) or _read_sums(self._workspace.trial_dir(key) / EVALUATION_FILE)
+        found = self._known.get((key, file)) or _read_sums(self._workspace.trial_dir(key) / file)
         if found is not None:
-            self._known[key] = found
+            self._known[key, file] = found
         return found
 
 
 def _read_sums(path: Path) -> ClusterSums | None:
     try:
         with np.load(path, allow_pickle=False) as file:
+            if path.name == SCORE_FILE:  # a mean over items, each of which weighs the same
+                return cluster_sums(
+                    file["score"], np.ones(len(file["score"]), dtype=np.int64), file["cluster"]
+                )
             return cluster_sums(file["nats"], file["tokens"], file["cluster"])
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
         return None

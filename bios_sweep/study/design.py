@@ -106,6 +106,10 @@ class DecisionRule:
         """Whether an arm that is shown to gain less than the margin is out of its question for good."""
         return self.version > 1
 
+    def look_at(self, place: int) -> int:
+        """At which look the study's seed of that place joins, the first being 1."""
+        return 1 + sum(place >= seeds for seeds in self.looks)
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> DecisionRule:
         """As `Study.to_dict` keeps it."""

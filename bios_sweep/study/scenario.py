@@ -10,6 +10,7 @@ from bios_sweep.errors import PlanError
 from bios_sweep.jsonable import from_fields
 from bios_sweep.method import Method
 from bios_sweep.study.metric_names import BETTER, MINIMIZE, direction_of
+from bios_sweep.study.score import Score
 
 TRAIN, EVALUATION = "train", "evaluation"  # the sides of a data set
 
@@ -110,7 +111,8 @@ class DataFacts:
     could be read. eval_max_length: where the evaluation examples are cut for every arm, None where the
     engine has no examples of ours. cuts: what that and each `max_length` of an arm takes, the baseline's
     first. ends: how answers end, in words. eval_clusters: documents, modules or conversations that the
-    evaluation examples come from, 0 where that is not known.
+    evaluation examples come from, 0 where that is not known. score: how answers to them are scored, None
+    where they are not.
     """
 
     name: str
@@ -126,6 +128,18 @@ class DataFacts:
     cuts: tuple[Cut, ...] = ()
     ends: tuple[str, ...] = ()
     eval_clusters: int = 0
+    score: Score | None = None
+
+    def clusters_of(self, metric: str) -> int:
+        """What a metric's evaluation error is counted over, 0 where that is not known."""
+        if self.score is not None and metric == self.score.metric:
+            return self.score.clusters
+        return self.eval_clusters if metric == Metric().name else 0
+
+    def items_of(self, metric: str) -> int:
+        """How many evaluation examples a metric is a mean over, 0 where that is not known."""
+        scored = self.score is not None and metric == self.score.metric
+        return self.score.items if self.score is not None and scored else self.eval_examples
 
     def tokens_at(self, max_length: int) -> float | None:
         """Tokens per training example for an arm with that `max_length`."""
@@ -169,6 +183,8 @@ class Scenario:
             "software": dict(self.software),
             **self.method.identity(),
         }
+        if self.data.score is not None:
+            decides["score"] = self.data.score.identity()
         if self.code:
             return {**decides, "code": self.code}
         return {**decides, "ends": list(self.model.ends)} if self.model.ends else decides
@@ -190,6 +206,8 @@ class Scenario:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for plan.json and for workers."""
         values = asdict(self)
+        if self.data.score is None:  # as before there were scores
+            del values["data"]["score"]
         files = values.pop("files")
         return {**values, **self.method.to_dict(), "files": files}
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from bios_sweep.settings import TrainingSettings, is_whole
 from bios_sweep.study.scenario import Scenario
+from bios_sweep.study.score import Score
 from bios_sweep.vocabulary import Failure, Stage, Status
 
 FINISHED = (Status.COMPLETED, Status.DIVERGED)  # a failed trial is tried again by the next run; these are not
@@ -19,13 +20,23 @@ RETRIED_IN_VAIN = frozenset({Failure.OUT_OF_MEMORY, Failure.CODE, Failure.DATA, 
 
 # What an engine leaves in a trial's folder that a word rests on, or that is handed on: a file and a folder.
 EVALUATION_FILE = "eval.npz"  # nats, tokens, bytes, cluster, each of shape (evaluation examples,)
+SCORE_FILE = "score.npz"  # score, cluster, each of shape (items,): of the answers that were scored
+ANSWERS_FILE = "answers.jsonl"  # the answers themselves, for people
 ADAPTER_FOLDER = "adapter"
-EVIDENCE = (EVALUATION_FILE, ADAPTER_FOLDER)
+EVIDENCE = (EVALUATION_FILE, SCORE_FILE, ADAPTER_FOLDER)
 
 GENERAL, GENERAL_BEFORE = "general_loss", "general_loss_before"  # of a result, nats per token of general text
+ANSWER_SECONDS = "seconds_per_answer"  # in a trial's provenance: what answering and scoring an item took
 TOLD = "told"  # in a script's provenance: what of `SPENT` it said it had spent, up to the value that counts
 SPENT = ("steps", "examples", "tokens", "epochs")
 OWN_METRICS = ("eval_loss", "eval_bits_per_byte", "train_loss")  # fields of a measurement
+
+
+def evaluation_file(metric: str, score: Score | None) -> str | None:
+    """The file of a trial's folder that has a metric per example; None where it is no mean over examples."""
+    if metric == OWN_METRICS[0]:
+        return EVALUATION_FILE
+    return SCORE_FILE if score is not None and metric == score.metric else None
 
 
 KEY_LENGTH = 16  # hex digits: 64 bits, so a million trials collide with probability 3e-8

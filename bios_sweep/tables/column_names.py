@@ -73,6 +73,7 @@ METRICS = (
 UNTOUCHED = ("untouched",)  # the metric of the model before any training, the same in every row
 # columns of our own table that say how `value` is judged, the same in every row
 VALUE, METRIC, DIRECTION, LOOKS = "value", "metric", "direction", "looks"
+JOINED = "look"  # of the run's seed, the first being 1; empty for a confirmation
 # what of the decision rule such a table, and a sweep's run in the tracking store, say: `decision.NAME`
 DECIDED = {f"decision.{name}": name for name in JUDGING}
 STATUSES = ("status", "state", "run_status")
@@ -109,7 +110,7 @@ CONTEXTS = {
 # configured names that decide no outcome, so that two runs that differ in them are the same arm
 OUTCOME_BLIND = re.compile(
     r"dir$|path$|file|name$|_id$|^id$|url|uri|time|date|host|port|logging|save_|eval_steps|eval_strategy|"
-    r"report_to|hub_|push_|token$|group|tags|notes|project|entity|verbose|workers|local_rank|disable_tqdm|repeat$|seed|"
+    r"report_to|hub_|push_|token$|^rep$|^reps$|^replica|^repetition|^attempt$|(?:^|_)fold$|^run_(?:idx|index|nr|num|number|no)$|group|tags|notes|project|entity|verbose|workers|local_rank|disable_tqdm|repeat$|seed|"
     r"^trial|^n_trials$|^number$|^index$|^column_\d+$|^unnamed|^user$|^created|^updated|^phase$|comment|checkpoint|label|descri|title|remark|"
     r"ckpt|^run$|^wandb|^sweep$|^pid$|_ip$|^done$|^best_"
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from bios_sweep.errors import InputError
 from bios_sweep.study.metric_names import BETTER, DIRECTIONS, MINIMIZE, ask_for, direction_of
 from bios_sweep.study.scenario import Metric
-from bios_sweep.tables.column_names import ARMS, DECIDED, DIRECTION, LOOKS, METRIC, SEEDS, VALUE
+from bios_sweep.tables.column_names import ARMS, DECIDED, DIRECTION, JOINED, LOOKS, METRIC, SEEDS, VALUE
 from bios_sweep.tables.text_table import RawTable, is_number
 
 OWN_COLUMNS = frozenset((ARMS[0], SEEDS[0]))  # beside `value`: the table has the form of our own
@@ -72,6 +72,14 @@ def looks_of(raw: RawTable, column: str) -> int:
     """How often the sweep that wrote the table might have decided, which divides alpha; else once."""
     said = _stated(raw, column, LOOKS, text=False)
     return max(1, int(said)) if said.isdecimal() else 1
+
+
+def joined_of(raw: RawTable, column: str) -> tuple[int, ...] | None:
+    """At which look each run's seed joined, 0 where it says none; None of a table that is not ours."""
+    cells = tuple(map(str.strip, raw.columns.get(JOINED, ())))
+    if looks_of(raw, column) < 2 or not cells or not all(cell.isdecimal() or not cell for cell in cells):
+        return None
+    return tuple(int(cell or 0) for cell in cells)
 
 
 def decided_of(raw: RawTable, column: str) -> dict[str, float]:

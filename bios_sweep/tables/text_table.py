@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from typing import Any
 from bios_sweep.errors import InputError
 
 DELIMITERS = (",", ";", "\t", "|")
+COMMENT = "#"
+RULE = re.compile(r":?-+:?")  # under the header of a table in Markdown
 FIELD_LIMIT = 10_000_000  # characters of one cell; exports hold whole configs as JSON (chosen, not measured)
 CONTAINERS = {
     b"PK\x03\x04": "an Excel workbook or ZIP archive",
@@ -30,12 +33,13 @@ class RawTable:
     """Cells as text, column by column, in the order of the header.
 
     columns: name -> one cell per row, all of equal length. lines: the file's line of each row, for
-    messages. source: how the table is called in messages.
+    messages. source: how the table is called in messages. notes: what was taken for granted in reading it.
     """
 
     source: str
     columns: dict[str, tuple[str, ...]]
     lines: tuple[int, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -62,11 +66,17 @@ def read_csv(path: Path) -> RawTable:
         InputError: no such file, a folder, not text, empty, no header, ragged rows.
     """
     text = text_of(path)
-    first = text.lstrip().partition("\n")[0]
-    if not first:
+    if not text.strip():
         raise InputError(f"{path}: the file is empty; it needs a header and one row per run")
-    delimiter = max(DELIMITERS, key=first.count)
+    delimiter = delimiter_of(text)
     return _table(path, _records(path, text, delimiter), delimiter)
+
+
+def delimiter_of(text: str) -> str:
+    """What separates the cells: what stands most often in the first line that has any."""
+    lines = (line for line in text.splitlines() if not line.startswith(COMMENT))
+    first = next((line for line in lines if any(mark in line for mark in DELIMITERS)), "")
+    return max(DELIMITERS, key=first.count)
 
 
 def text_of(path: Path) -> str:
@@ -98,11 +108,30 @@ def _records(path: Path, text: str, delimiter: str) -> list[tuple[int, list[str]
     before = csv.field_size_limit(FIELD_LIMIT)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
-        return [(reader.line_num, cells) for cells in reader if any(cells)]
+        records = [(reader.line_num, cells) for cells in reader if any(cells)]
+        return _below_titles(_without_bars(records) if delimiter == "|" else records)
     except csv.Error as error:
         raise InputError(f"{path}: line {reader.line_num} cannot be read as CSV ({error})") from error
     finally:
         csv.field_size_limit(before)
+
+
+def _below_titles(records: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
+    """Without what stands above the header: comments, and titles of one cell over lines of several."""
+    first = next((place for place, (_, cells) in enumerate(records) if not cells[0].startswith(COMMENT)), 0)
+    rest = records[first:]
+    while len(rest) > 2 and sum(map(bool, rest[0][1])) == 1 < sum(map(bool, rest[1][1])):
+        rest = rest[1:]
+    return rest
+
+
+def _without_bars(records: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
+    """A table as Markdown has it: a bar at both ends, and a line of dashes under the header."""
+    rows = [(line, [cell.strip() for cell in cells]) for line, cells in records]
+    rows = [(line, cells) for line, cells in rows if not all(map(RULE.fullmatch, filter(None, cells)))]
+    if all(len(cells) > 2 and not cells[0] and not cells[-1] for _, cells in rows):
+        return [(line, cells[1:-1]) for line, cells in rows]
+    return rows
 
 
 def _table(path: Path, records: list[tuple[int, list[str]]], delimiter: str) -> RawTable:
@@ -120,15 +149,13 @@ def _table(path: Path, records: list[tuple[int, list[str]]], delimiter: str) -> 
             f"{path}: line {ragged[0]} has {len(ragged[1])} cells but the header has {len(header)} "
             f"(cells are separated by {_named(delimiter)}); quote text that holds the separator"
         )
-    columns = zip(*(cells for _, cells in body), strict=True)
-    return RawTable(
-        source=str(path),
-        columns={
-            name or f"column {place}": cells
-            for place, (name, cells) in enumerate(zip(header, columns, strict=True), start=1)
-        },
-        lines=tuple(number for number, _ in body),
-    )
+    columns: dict[str, tuple[str, ...]] = {}
+    for place, (name, cells) in enumerate(
+        zip(header, zip(*(row for _, row in body), strict=True), strict=True)
+    ):
+        if columns.setdefault(name or f"column {place + 1}", cells) != cells:
+            raise InputError(f"{path}: column {name!r} is in the header twice; rename or drop one")
+    return RawTable(source=str(path), columns=columns, lines=tuple(number for number, _ in body))
 
 
 def _check_header(path: Path, line: int, header: Sequence[str]) -> None:
@@ -143,9 +170,6 @@ def _check_header(path: Path, line: int, header: Sequence[str]) -> None:
             f"{path}: the header {header[0]!r} is one single column; separate cells by a comma, semicolon, "
             "tab or bar"
         )
-    twice = next((name for name in named if named.count(name) > 1), None)
-    if twice is not None:
-        raise InputError(f"{path}: column {twice!r} is in the header twice; rename or drop one")
 
 
 def is_number(text: str) -> bool:
@@ -171,6 +195,8 @@ def numbers(raw: RawTable, column: str, what: str) -> tuple[float, ...]:
     try:
         return tuple(float(cell) if cell else math.nan for cell in cells)
     except ValueError:
+        if (shares := _of_percent(cells)) is not None:
+            return shares
         return tuple(_one_number(cell.strip(), raw.where(row), what) for row, cell in enumerate(cells))
 
 
@@ -179,6 +205,8 @@ def _one_number(cell: str, where: str, what: str) -> float:
         return float(cell or math.nan)
     if is_number(cell.replace(",", ".", 1)):
         raise InputError(f"{where}: {what} {cell!r} has a decimal comma; write decimals with a point")
+    if is_number(cell.removesuffix("%")):
+        raise InputError(f"{where}: {what} {cell!r} has a percent sign and others have none; write all alike")
     raise InputError(f"{where}: {what} {cell[:40]!r} is not a number")
 
 
@@ -220,4 +248,11 @@ def quiet_numbers(cells: Sequence[str]) -> tuple[float, ...] | None:
     try:
         return tuple(float(cell) if cell else math.nan for cell in cells)
     except ValueError:
+        return _of_percent(cells)
+
+
+def _of_percent(cells: Sequence[str]) -> tuple[float, ...] | None:
+    """Cells such as `71.2%` as they are written, in percent; None where some have no sign."""
+    if not all(cell.endswith("%") and is_number(cell[:-1]) for cell in cells if cell):
         return None
+    return tuple(float(cell[:-1]) if cell else math.nan for cell in cells)

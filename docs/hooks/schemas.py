@@ -23,12 +23,14 @@ from bios_sweep.decision.costs import Timing
 from bios_sweep.decision.finding import Margin
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.defaults.tuned import TunedDefaults, TunedKey
+from bios_sweep.doctor.line import Diagnosis
 from bios_sweep.ports import PreflightLine
 from bios_sweep.procedure.looks import Look
 from bios_sweep.reasons import Reason
 from bios_sweep.rehearsal.summary import RehearsalSummary
 from bios_sweep.report.content.answers import SuggestionSummary, SweepStatus
 from bios_sweep.report.content.plan_summary import PlanSummary
+from bios_sweep.report.content.studies import StudyRow
 from bios_sweep.report.content.summary import MetricRow, Summary
 from bios_sweep.study.design import Budget, DecisionRule
 from bios_sweep.study.search import Proposal
@@ -132,8 +134,9 @@ WRITTEN: dict[str, tuple[str, Any]] = {  # file -> what it is of, and its annota
     "audit": ("What `report --from-csv FILE --json` and `report --from-mlflow NAME --json` print.", AUDIT),
     "roll_up": (
         "What `report --all --json` prints.",
-        {"roll_up": list[RollUpRow], "judged_on": list[str]},
+        {"roll_up": list[RollUpRow], "studies": list[StudyRow], "judged_on": list[str]},
     ),
+    "doctor": ("What `doctor --json` prints.", Diagnosis),
     "plan": ("What `plan --json` prints.", PlanSummary),
     "run": (
         "What `run --json` prints: the report with what became of it, or the preflight that ended the run.",

@@ -165,6 +165,7 @@ def test_seeds_that_change_nothing_are_one_measurement():
     found = audit(same, RULE)
     assert [v.verdict for v in found.verdicts] == ["screening only"]
     assert "no error estimate" in sentence(found, "zero_variance")
+    assert found.verdicts[0].sentence.startswith("the same at every seed: ")
 
 
 def test_an_arm_whose_seed_changed_nothing_is_named():

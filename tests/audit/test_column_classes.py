@@ -109,6 +109,25 @@ def test_the_names_of_runs_are_no_settings(audited):
     assert words(answer) == {"learning_rate": "refine (unconfirmed)"}
 
 
+@pytest.mark.parametrize("name", ["rep", "replicate", "repetition", "cv_fold", "run_idx"])
+def test_a_number_of_the_repetition_is_no_setting(audited, name):
+    answer = audited(csv_of(renamed(runs_of(BETTER), seed=name)), *LR)
+    assert answer["columns"]["settings"] == {"learning_rate": "lr"}
+    assert words(answer) == {"learning_rate": "screening only"}
+
+
+def test_a_setting_goes_by_the_end_of_its_path(audited):
+    rows = [{**run, "config.peft.lora.r": 16} for run in renamed(runs_of(BETTER), lr="config.optim.lr")]
+    columns = audited(csv_of(rows), "--baseline", "lr=2e-4")["columns"]
+    assert columns["settings"] == {"learning_rate": "config.optim.lr", "lora_rank": "config.peft.lora.r"}
+
+
+def test_truth_values_are_named_in_any_case(audited):
+    rows = runs_of({"TRUE": 0.03, "FALSE": 0.0}, "use_rslora")
+    answer = audited(csv_of(rows), "--baseline", "use_rslora=false")
+    assert answer["verdicts"][0]["default"] == "FALSE"
+
+
 def test_the_one_metric_of_a_table_is_taken_and_two_are_asked_for(audited, refused):
     rows = runs_of(WORSE, metric="rougeL")
     answer = audited(csv_of(rows), *LR)

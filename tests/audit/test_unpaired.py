@@ -75,3 +75,21 @@ def test_numbers_of_rows_are_not_paired_without_a_word(audited):
 def test_one_seed_behind_is_not_ahead(audited):
     answer = audited(csv_of(runs_of(WORSE, seeds=[0])), *LR)
     assert answer["verdicts"][0]["sentence"].startswith("one seed: the default is ahead, of ")
+
+
+def test_unpaired_arms_share_alpha_among_the_planned_looks(audited):
+    rows = renamed(with_own_seeds({"2e-4": 0.0, "4e-4": -0.03}, noise=0.01), eval_loss="value")
+    one, three = (
+        audited(
+            csv_of([{**row, "metric": "loss", "direction": "minimize", "looks": looks} for row in rows]), *LR
+        )
+        for looks in (1, 3)
+    )
+    widths = [
+        answer["verdicts"][0]["upper"] - answer["verdicts"][0]["effect_percent"] for answer in (one, three)
+    ]
+    errors = [answer["verdicts"][0]["levels"][0]["standard_error"] for answer in (one, three)]
+    nu = 6  # Welch's freedom of these runs, rounded down
+    assert errors[0] == errors[1]
+    assert widths[0] / errors[0] == pytest.approx(stats.t.isf(0.05, nu), rel=1e-4)
+    assert widths[1] / errors[1] == pytest.approx(stats.t.isf(0.05 / 3, nu), rel=1e-4)

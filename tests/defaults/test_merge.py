@@ -241,10 +241,9 @@ def test_merge_refuses_a_conflict_and_takes_the_newest_only_of_different_questio
     assert "both judge learning_rate, lora_rank" in err
     assert not target.exists()
     err = shell(capsys, "merge", old, new, "-o", target, "--newest", code=2).err
-    assert "the later one is not the better one" in err, (
-        "a date decides between no two studies of one question"
-    )
-    other = write(tmp_path / "other.json", entry(2e-4, date="2026-12-24", data_fingerprint="other"))
+    assert "the later one is not the better one" in err
+    later = dated(entry(2e-4), "2026-12-24", data_fingerprint="other")
+    other = write(tmp_path / "other.json", later)
     shell(capsys, "merge", old, other, "-o", target, "--newest")
     assert defaults.read_tuned(target).values["learning_rate"] == 2e-4
     assert "needs -o" in shell(capsys, "merge", old, code=2).err

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from bios_sweep.errors import InputError
-from bios_sweep.tables.json_lines import read_table
+from bios_sweep.tables.reading import read_table
 
 RUN = {"config": {"lr": 1e-4, "lora": {"r": 16}}, "seed": 0, "tags": ["a"], "done": True, "eval_loss": 1.25}
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from bios_sweep.assets import base_model_path
-from bios_sweep.checks import is_number, one_of, require, whole
+from bios_sweep.checks import is_number, not_allowed, one_of, require, whole
 from bios_sweep.config.method import method_of
+from bios_sweep.driver.scenarios.scored import scored
 from bios_sweep.engines.training.corpus import embedded_examples
 from bios_sweep.engines.training.data import DataSet
 from bios_sweep.engines.training.facts import (
@@ -23,6 +24,7 @@ from bios_sweep.engines.training.facts import (
     software_versions,
 )
 from bios_sweep.engines.training.jsonl import jsonl_examples
+from bios_sweep.engines.training.memory import DEFAULT_MICRO_BATCH
 from bios_sweep.errors import ConfigError, DataError
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.request import CUDA, Request
@@ -48,6 +50,9 @@ def trained_scenario(
     model = read_model(values["model"])
     dataset = _read_data(values["data"])
     data = _data_facts(dataset, workspace)
+    score = scored(values["data"], dataset.evaluation, FINAL_METRICS, position_limit(Path(model.path)))
+    if score is not None:
+        data = replace(data, score=score[0])
     return (
         Scenario(
             model=model,
@@ -61,14 +66,32 @@ def trained_scenario(
                 "data_fingerprint": data.fingerprint,
                 "threads": request.cpus_per_trial,
                 "device": request.trial_device,
-                "micro_batch_size": whole("method.micro_batch_size", method.get("micro_batch_size")),
+                **_cutting(method, request),
                 "measurements": values["budget"]["measurements"],
+                **({} if score is None else {"score": score[1]}),
                 **_attention(method, request),
             },
             software=software_versions(),
         ),
         dataset,
     )
+
+
+def _cutting(method: Mapping[str, Any], request: Request) -> dict[str, Any]:
+    """How batches are cut to fit: on CPUs as ever, on GPUs by the trainer where it is left to it."""
+    size = method.get("micro_batch_size", AUTO)
+    twice = method.get("activation_checkpointing", AUTO)
+    if twice != AUTO and not isinstance(twice, bool):
+        raise not_allowed("method.activation_checkpointing", twice, "auto, true or false")
+    on_gpu = request.trial_device == CUDA
+    if size != AUTO:
+        whole("method.micro_batch_size", size)
+    elif not on_gpu:
+        size = DEFAULT_MICRO_BATCH
+    chosen: dict[str, Any] = {"micro_batch_size": None if size == AUTO else size}
+    if twice != AUTO:
+        chosen["activation_checkpointing"] = twice
+    return {**chosen, "sharers": request.sharers} if on_gpu else chosen
 
 
 def _attention(method: Mapping[str, Any], request: Request) -> dict[str, str]:

@@ -167,4 +167,7 @@ def _number(value: Any) -> float | None:
         return NAMED_NUMBERS.get(value.strip().lower())
     if not is_number(value):
         return None
-    return float(value) if abs(value) < math.inf or isinstance(value, float) else math.inf
+    try:
+        return float(value)
+    except OverflowError:  # a whole number of more than 308 digits
+        return math.inf if value > 0 else -math.inf

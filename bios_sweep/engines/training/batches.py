@@ -81,6 +81,28 @@ def micro_batches(
         yield _collate([examples[index] for index in rows], np.array(rows), device)
 
 
+def halves(batch: MicroBatch) -> tuple[MicroBatch, MicroBatch]:
+    """The first rows and the others, targets in the same order."""
+    rows, columns = batch.input_ids.shape
+    border = rows // 2
+    first = batch.sources < border * columns
+    owned = first.cpu().numpy()
+    return (
+        MicroBatch(
+            input_ids=batch.input_ids[:border],
+            sources=batch.sources[first],
+            targets=batch.targets[first],
+            owners=batch.owners[owned],
+        ),
+        MicroBatch(
+            input_ids=batch.input_ids[border:],
+            sources=batch.sources[~first] - border * columns,
+            targets=batch.targets[~first],
+            owners=batch.owners[~owned],
+        ),
+    )
+
+
 def _collate(examples: Sequence[TokenizedExample], owners: np.ndarray, device: torch.device) -> MicroBatch:
     length = max(len(example.input_ids) for example in examples) - 1
     ids = np.zeros((len(examples), length), dtype=np.int64)

@@ -17,8 +17,10 @@ from bios_sweep.checks import one_of, whole
 from bios_sweep.engines.training.batches import micro_batches
 from bios_sweep.engines.training.chat import chat_renderer
 from bios_sweep.engines.training.data import Example, read_dataset
-from bios_sweep.engines.training.facts import ENGINE_VERSION, resolve_model
+from bios_sweep.engines.training.facts import ENGINE_VERSION, describe_model, read_config, resolve_model
+from bios_sweep.engines.training.fit import Fit
 from bios_sweep.engines.training.loop import EvaluationSet, evaluate, evaluation_set
+from bios_sweep.engines.training.memory import DEFAULT_MICRO_BATCH, Load, fitting, room_on, shape_of
 from bios_sweep.engines.training.model import (
     BaseModel,
     choose_device,
@@ -27,6 +29,8 @@ from bios_sweep.engines.training.model import (
     stay_offline_and_quiet,
     verify_split,
 )
+from bios_sweep.engines.training.scorers import scorer_of
+from bios_sweep.engines.training.scoring import Scoring, cluster_numbers, pads_safely, questions_of
 from bios_sweep.engines.training.timing import time_steps
 from bios_sweep.engines.training.tokenizer import TextTokenizer, load_tokenizer
 from bios_sweep.engines.training.tokens import TokenizedExample, tokenize_all
@@ -47,10 +51,14 @@ class EngineOptions:
     """How to run; nothing here decides an outcome beyond rounding (dropout draws per micro-batch).
 
     model_path: a folder, a hub id in this node's cache, or `facts.EMBEDDED`.
-    threads: CPU threads of torch. micro_batch_size: examples that go through the model in one piece.
+    threads: CPU threads of torch. micro_batch_size: examples that go through the model in one piece, None for
+    what fits. activation_checkpointing: whether layers are computed twice to save memory, None where they
+    must be. sharers: processes that share the device. load: the most that a trial of the plan will ask, the
+    fields of `memory.Load`; None where that is not known.
     measurements: evaluations per trial after the one at step 0. eval_max_length: tokens at which the plan
-    cuts evaluation examples, the same for all its trials; None: each trial's own `max_length`. attention: how
-    it is computed, one of `ATTENTIONS`; None: as transformers chooses.
+    cuts evaluation examples, the same for all its trials; None: each trial's own `max_length`. score: how
+    answers are scored, the fields of `ScoreOptions`; None: they are not. attention: how it is computed, one
+    of `ATTENTIONS`; None: as transformers chooses.
     """
 
     model_path: str
@@ -58,17 +66,33 @@ class EngineOptions:
     data_fingerprint: str
     threads: int = 1
     device: str = "cpu"
-    micro_batch_size: int = 16
+    micro_batch_size: int | None = None
+    activation_checkpointing: bool | None = None
+    sharers: int = 1
+    load: Mapping[str, Any] | None = None
     measurements: int = 5
     eval_max_length: int | None = None
+    score: Mapping[str, Any] | None = None
     attention: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("threads", "micro_batch_size", "measurements", "eval_max_length"):
-            if name != "eval_max_length" or self.eval_max_length is not None:
+        for name in ("threads", "micro_batch_size", "measurements", "eval_max_length", "sharers"):
+            optional = name in ("eval_max_length", "micro_batch_size")
+            if not optional or getattr(self, name) is not None:
                 whole(name, getattr(self, name))
         if self.attention is not None:
             one_of("attention", self.attention, tuple(ATTENTIONS))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreOptions:
+    """How answers are scored. by: what `scorers.scorer_of` reads; the rest as in `study.score.Score`."""
+
+    metric: str
+    items: int
+    new_tokens: int
+    by: Mapping[str, Any]
+    stop: Sequence[str] = ()
 
 
 class LoraEngine:
@@ -99,6 +123,7 @@ class LoraEngine:
         self._render = chat_renderer(Path(self._options.model_path)) if talks else None
         self._materials: dict[tuple[str, int], Material] = {}
         self._judges: dict[tuple[str, int], Judge] = {}
+        self._fits: dict[str, Fit] = {}
 
     def run(self, trial: TrialSpec, directory: Path) -> Iterator[Measurement | TrialResult]:
         """Train to the next measurement at each `next()`; the last item is the `TrialResult`.
@@ -120,12 +145,11 @@ class LoraEngine:
                 material=self._material(trial.settings.dtype, trial.settings.max_length),
                 owner=f"{trial.key} of engine {self.version}",
                 measurements=self._options.measurements,
-                micro_batch_size=self._options.micro_batch_size,
+                fit=self._fit(trial.settings),
                 provenance={
                     "host": socket.gethostname(),
                     "device": _device_name(self._device),
                     "threads": self._options.threads,
-                    "micro_batch_size": self._options.micro_batch_size,
                     "torch": torch.__version__,
                 },
             )
@@ -145,8 +169,33 @@ class LoraEngine:
             settings,
             lambda arm: self._material(arm.dtype, arm.max_length),
             repeats=repeats,
-            micro_batch_size=self._options.micro_batch_size,
+            fit_of=self._fit,
         )
+
+    def _fit(self, settings: TrainingSettings) -> Fit:
+        """How batches are cut on this device, one decision per number format; memory that ran out counts."""
+        if settings.dtype not in self._fits:
+            self._fits[settings.dtype] = self._decided(settings)
+        return self._fits[settings.dtype]
+
+    def _decided(self, settings: TrainingSettings) -> Fit:
+        given, twice = self._options.micro_batch_size, self._options.activation_checkpointing
+        folder = Path(self._options.model_path)
+        shape = shape_of(read_config(folder), describe_model(str(folder)).parameters)
+        if self._device.type == "cpu" or shape is None:
+            return Fit(given or DEFAULT_MICRO_BATCH, checkpointing=bool(twice))
+        load = Load(
+            **{
+                "tokens": settings.max_length,
+                "batch": settings.batch_size,
+                "rank": settings.lora_rank,
+                **(self._options.load or {}),
+                "dtype": settings.dtype,
+            }
+        )
+        room = room_on(_memory_of(self._device), self._options.sharers)
+        found = fitting(shape, load, room, micro_batch_size=given, checkpointing=twice)
+        return Fit(found.micro_batch_size, checkpointing=found.checkpointing)
 
     def _material(self, dtype: str, max_length: int) -> Material:
         key = (dtype, max_length)
@@ -173,7 +222,7 @@ class LoraEngine:
         if (dtype, max_length) in self._judges:
             return self._judges[dtype, max_length]
         evaluation = self._tokenized(base, self._data.evaluation, max_length)
-        size = self._options.micro_batch_size
+        size = self._options.micro_batch_size or DEFAULT_MICRO_BATCH
         # Enough to check the model on padding, at the least cost; of different lengths where there are.
         by_length = {len(example.input_ids): example for example in evaluation}
         two_shortest = [by_length[length] for length in sorted(by_length)[:2]]
@@ -187,9 +236,39 @@ class LoraEngine:
             )
         general = general_set(base, self._tokenizer, size)
         before = evaluate(base, general).loss
-        judge = Judge(evaluation=held_out, untouched=untouched, general=general, general_before=before)
+        scoring = self._scoring(base, dtype, max_length)
+        judge = Judge(
+            evaluation=held_out,
+            untouched=untouched,
+            general=general,
+            general_before=before,
+            scoring=scoring,
+            score_before=None if scoring is None else scoring.measure(base).mean,
+        )
         self._judges[dtype, max_length] = judge
         return judge
+
+    def _scoring(self, base: BaseModel, dtype: str, max_length: int) -> Scoring | None:
+        """What is answered and scored; prompts are read as far as the loss reads them."""
+        if self._options.score is None:
+            return None
+        asked = options_of(ScoreOptions, self._options.score)
+        examples = self._data.evaluation[: asked.items]
+        room = min(max_length, (base.positions or max_length + asked.new_tokens) - asked.new_tokens)
+        questions = questions_of(examples, self._tokenizer, self._render, room)
+        scoring = Scoring(
+            metric=asked.metric,
+            scorer=scorer_of(asked.by),
+            questions=questions,
+            cluster=cluster_numbers(examples),
+            tokenizer=self._tokenizer,
+            new_tokens=asked.new_tokens,
+            stop=tuple(asked.stop),
+            size=self._options.micro_batch_size or DEFAULT_MICRO_BATCH,
+            padded=True,
+        )
+        padded = pads_safely(base, [one.ids for one in questions], scoring.ends, dtype)
+        return replace(scoring, padded=padded)
 
     def _tokenized(
         self, base: BaseModel, examples: Sequence[Example], max_length: int
@@ -243,6 +322,11 @@ def _require_fit(base: BaseModel, examples: Sequence[TokenizedExample]) -> None:
             f"model {name}: its tokenizer gives token {largest} but it has {rows} embeddings; "
             "the tokenizer belongs to another model"
         )
+
+
+def _memory_of(device: torch.device) -> int:
+    """Bytes of a GPU's memory."""
+    return int(torch.cuda.get_device_properties(device).total_memory)
 
 
 def _device_name(device: torch.device) -> str:

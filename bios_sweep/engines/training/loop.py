@@ -15,10 +15,12 @@ from peft import PeftModel
 from torch.nn.utils import clip_grad_norm_
 
 from bios_sweep.atomic import write_atomically
-from bios_sweep.engines.training.batches import MicroBatch, batch_indices, micro_batches, philox
+from bios_sweep.engines.training.batches import MicroBatch, batch_indices, halves, micro_batches, philox
 from bios_sweep.engines.training.checkpoint import Checkpoint
+from bios_sweep.engines.training.fit import Fit, recomputed
 from bios_sweep.engines.training.model import BaseModel, trainable
 from bios_sweep.engines.training.tokens import TokenizedExample
+from bios_sweep.errors import ran_out_of_memory
 from bios_sweep.sealed import digest
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.trials import EVALUATION_FILE, Measurement
@@ -80,9 +82,21 @@ def evaluate(base: BaseModel, data: EvaluationSet) -> Evaluation:
     """Losses of the model as it stands; dropout is off."""
     nats = np.zeros(len(data.tokens))
     for batch in data.batches:
-        losses = base.token_losses(batch).double().cpu().numpy()
+        losses = _losses(base, batch).double().cpu().numpy()
         nats += np.bincount(batch.owners, weights=losses, minlength=len(nats))
     return Evaluation(data=data, nats=nats)
+
+
+def _losses(base: BaseModel, batch: MicroBatch) -> torch.Tensor:
+    """Nats per target, shape (n,); where memory runs out, of half the examples after the other half."""
+    try:
+        return base.token_losses(batch)
+    except Exception as error:
+        if not ran_out_of_memory(error) or len(batch.input_ids) == 1:
+            raise
+    if base.device.type == "cuda":
+        torch.cuda.empty_cache()
+    return torch.cat([_losses(base, half) for half in halves(batch)])
 
 
 def learning_rate_at(settings: TrainingSettings, step: int) -> float:
@@ -112,10 +126,10 @@ class Training:
         settings: TrainingSettings,
         seed: int,
         examples: Sequence[TokenizedExample],
-        micro_batch_size: int,
+        fit: Fit,
     ) -> None:
         self._base, self._adapted, self._settings, self._seed = base, adapted, settings, seed
-        self._examples, self._micro_batch_size = examples, micro_batch_size
+        self._examples, self.fit = examples, fit
         self._parameters = trainable(adapted)
         self._optimizer = torch.optim.AdamW(
             self._parameters.values(),
@@ -144,13 +158,14 @@ class Training:
             lambda module, read, embedded: noised(embedded, alpha) if alpha else None
         )
         try:
-            while self.step < stop:
-                indices = batch_indices(self._seed, size, self.step, len(self._examples))
-                batch = [self._examples[index] for index in indices]
-                nats += self._descend(batch)
-                supervised += _supervised(batch)
-                self.tokens += sum(len(example.input_ids) for example in batch)
-                self.step += 1
+            with recomputed(self._base.decoder, active=lambda: self.fit.checkpointing):
+                while self.step < stop:
+                    indices = batch_indices(self._seed, size, self.step, len(self._examples))
+                    batch = [self._examples[index] for index in indices]
+                    nats += self._descend(batch)
+                    supervised += _supervised(batch)
+                    self.tokens += sum(len(example.input_ids) for example in batch)
+                    self.step += 1
         finally:
             self._set_dropout(active=False)
             noise.remove()
@@ -183,15 +198,7 @@ class Training:
         Every completion token of the whole batch weighs the same, however it is cut into micro-batches.
         """
         settings = self._settings
-        if settings.lora_dropout or settings.neftune_alpha:
-            torch.manual_seed(int(philox(1, "dropout", self._seed, self.step)[0]))
-        supervised = _supervised(batch)
-        nats = torch.zeros((), device=self._base.device)
-        self._optimizer.zero_grad()
-        for micro_batch in micro_batches(batch, self._micro_batch_size, self._base.device):
-            loss = self._base.token_losses(micro_batch).sum()
-            (loss / supervised).backward()
-            nats += loss.detach()
+        nats = self.fit.try_within(lambda: self._gradients(batch), self._base.device)
         norm = clip_grad_norm_(self._parameters.values(), settings.max_grad_norm, foreach=True)
         total, length = torch.stack([nats, norm]).tolist()  # the only wait for the device
         if not math.isfinite(total) or not math.isfinite(length):
@@ -200,6 +207,20 @@ class Training:
         self._optimizer.param_groups[0]["lr"] = learning_rate_at(settings, self.step)
         self._optimizer.step()
         return float(total)
+
+    def _gradients(self, batch: Sequence[TokenizedExample]) -> torch.Tensor:
+        """Leave the batch's mean gradient; returns its summed nats. Called again it begins anew."""
+        settings = self._settings
+        if settings.lora_dropout or settings.neftune_alpha:
+            torch.manual_seed(int(philox(1, "dropout", self._seed, self.step)[0]))
+        supervised = _supervised(batch)
+        nats = torch.zeros((), device=self._base.device)
+        self._optimizer.zero_grad()
+        for micro_batch in micro_batches(batch, self.fit.micro_batch_size, self._base.device):
+            loss = self._base.token_losses(micro_batch).sum()
+            (loss / supervised).backward()
+            nats += loss.detach()
+        return nats
 
     def _set_dropout(self, *, active: bool) -> None:
         if self._settings.lora_dropout:

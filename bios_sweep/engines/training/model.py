@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,11 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
 from torch import nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from bios_sweep.checks import one_of
 from bios_sweep.engines.training.batches import MicroBatch, uniform
+from bios_sweep.engines.training.memory import LOGITS_AT_ONCE
 from bios_sweep.errors import ConfigError, ModelError, StorageError
 from bios_sweep.settings import TrainingSettings
 
@@ -56,14 +59,32 @@ class BaseModel:
         """Nats per completion token, shape (n,), float32.
 
         The head is the widest layer and most tokens belong to prompts, so it runs only where a
-        completion token is predicted.
+        completion token is predicted. No more than `LOGITS_AT_ONCE` logits are there at a time: those of
+        more tokens come in pieces, and once more for their gradients.
         """
-        return functional.cross_entropy(self.logits(batch), batch.targets, reduction="none")
+        hidden, rows = self._predicting(batch), max(1, LOGITS_AT_ONCE // self.vocabulary)
+        if len(hidden) <= rows:
+            return self._losses(hidden, batch.targets)
+        pieces = zip(hidden.split(rows), batch.targets.split(rows), strict=True)
+        losses = self._losses
+        if torch.is_grad_enabled():
+            losses = partial(checkpoint, self._losses, use_reentrant=False)
+        return torch.cat([losses(piece, targets) for piece, targets in pieces])
 
     def logits(self, batch: MicroBatch) -> torch.Tensor:
         """Logits at the predicting positions, shape (n, vocabulary), float32."""
+        return self._logits(self._predicting(batch))
+
+    def _predicting(self, batch: MicroBatch) -> torch.Tensor:
+        """Hidden states at the predicting positions, shape (n, width)."""
         hidden = self.decoder(input_ids=batch.input_ids, use_cache=False).last_hidden_state
-        logits = self.head(hidden.flatten(0, 1).index_select(0, batch.sources)).float()
+        return hidden.flatten(0, 1).index_select(0, batch.sources)  # type: ignore[no-any-return]
+
+    def _losses(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return functional.cross_entropy(self._logits(hidden), targets, reduction="none")
+
+    def _logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.head(hidden).float()
         return logits if self.softcap is None else torch.tanh(logits / self.softcap) * self.softcap
 
 
@@ -116,6 +137,8 @@ def load_base(path: Path, dtype: str, device: torch.device, attention: str | Non
             use_safetensors=True,
             output_loading_info=True,
             **({} if attention is None else {"attn_implementation": attention}),
+            # straight to the GPU, or a process would hold the weights twice: Ray counts no memory of the node
+            **({} if device.type == "cpu" else {"device_map": {"": device}}),
         )
     except (OSError, ValueError, RuntimeError, ImportError) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]

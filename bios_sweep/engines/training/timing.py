@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from bios_sweep.engines.training.batches import philox
+from bios_sweep.engines.training.fit import Fit
 from bios_sweep.engines.training.loop import Training
 from bios_sweep.engines.training.model import adapter
 from bios_sweep.engines.training.trial import Material, used_examples
@@ -25,10 +26,11 @@ LEAST_SECONDS = 0.3  # chosen: a hundred times what starting and stopping the cl
 UNBOUNDED = 10**6  # steps: more than any probe takes, so that the schedule never ends
 
 MaterialOf = Callable[[TrainingSettings], Material]
+FitOf = Callable[[TrainingSettings], Fit]
 
 
 def time_steps(
-    arms: Sequence[TrainingSettings], material_of: MaterialOf, *, repeats: int, micro_batch_size: int
+    arms: Sequence[TrainingSettings], material_of: MaterialOf, *, repeats: int, fit_of: FitOf
 ) -> list[list[float]]:
     """Seconds per optimizer step, shape (repeats, arms), on real batches of each arm's size.
 
@@ -42,17 +44,15 @@ def time_steps(
         for place in np.argsort(philox(len(arms), "timing order", repeat), kind="stable").tolist():
             unending = {"max_steps": UNBOUNDED, "warmup_fraction": 0.0}
             settings = replace(arms[place], learning_rate=arms[0].learning_rate, **unending)
-            row[place] = _seconds_per_step(settings, material_of(settings), repeat, micro_batch_size)
+            row[place] = _seconds_per_step(settings, material_of(settings), repeat, fit_of(settings))
     return seconds
 
 
-def _seconds_per_step(
-    settings: TrainingSettings, material: Material, seed: int, micro_batch_size: int
-) -> float:
+def _seconds_per_step(settings: TrainingSettings, material: Material, seed: int, fit: Fit) -> float:
     """A fresh adapter each time, as a trial has; enough steps to last, so that the clock does not matter."""
     with adapter(material.base, settings, seed) as adapted:
         examples = used_examples(material.train, settings.train_examples)
-        training = Training(material.base, adapted, settings, seed, examples, micro_batch_size)
+        training = Training(material.base, adapted, settings, seed, examples, fit)
         training.advance(WARM_STEPS)
         _wait(material.base.device)
         began, spent = time.perf_counter(), 0.0

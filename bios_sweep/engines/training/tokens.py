@@ -187,14 +187,19 @@ def _is_ended(
     return False
 
 
+def shortened(prompt: list[int], room: int, tokenizer: TextTokenizer) -> list[int]:
+    """A prompt of at most `room` tokens: one too long loses those on the left, but a special first one."""
+    if len(prompt) <= room:
+        return prompt
+    added = tokenizer.encoder.get_added_tokens_decoder().get(prompt[0])
+    special = prompt[:1] if added is not None and added.special else []
+    tail = room - len(special)
+    return [*special, *prompt[len(prompt) - tail :]] if tail else special
+
+
 def _cut(encoded: EncodedExample, tokenizer: TextTokenizer, max_length: int) -> TokenizedExample:
     room, length = encoded.lengths.kept(max_length)
-    prompt = encoded.prompt
-    if len(prompt) > room:
-        added = tokenizer.encoder.get_added_tokens_decoder().get(prompt[0])
-        special = prompt[:1] if added is not None and added.special else []
-        tail = room - len(special)
-        prompt = [*special, *prompt[len(prompt) - tail :]] if tail else special
+    prompt = shortened(encoded.prompt, room, tokenizer)
     first = max(1, len(prompt))  # the first position that something predicts
     skipped, kept = first - len(prompt), min(length, len(encoded.spans))
     spans, text = encoded.spans, encoded.text

@@ -13,12 +13,15 @@ import numpy as np
 
 from bios_sweep.engines.training.batches import philox
 from bios_sweep.engines.training.checkpoint import FILE, Checkpoint, load_checkpoint, save_checkpoint
+from bios_sweep.engines.training.fit import Fit
 from bios_sweep.engines.training.loop import DivergedError, Evaluation, EvaluationSet, Training, evaluate
 from bios_sweep.engines.training.model import BaseModel, adapter, save_adapter
+from bios_sweep.engines.training.scoring import Scoring
 from bios_sweep.engines.training.tokens import TokenizedExample
 from bios_sweep.sealed import unlike
 from bios_sweep.study.trials import (
     ADAPTER_FOLDER,
+    ANSWER_SECONDS,
     EVALUATION_FILE,
     GENERAL,
     GENERAL_BEFORE,
@@ -37,12 +40,16 @@ class Judge:
     """What all trials of a plan are measured on, while dtype stays.
 
     general: passages of general text; general_before: the untouched model's loss there, nats per token.
+    scoring: the items that are answered and scored, None where they are not; score_before: the untouched
+    model's score.
     """
 
     evaluation: EvaluationSet
     untouched: Evaluation
     general: EvaluationSet
     general_before: float
+    scoring: Scoring | None = None
+    score_before: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +78,7 @@ class Work:
     material: Material
     owner: str
     measurements: int
-    micro_batch_size: int
+    fit: Fit
     provenance: Mapping[str, Any]
 
 
@@ -80,10 +87,10 @@ def run_trial(work: Work) -> Iterator[Measurement | TrialResult]:
 
     The adapter is on the base model from the first item to the last, or until the iterator is closed.
     """
-    settings, seed = work.trial.settings, work.trial.seed
+    settings, seed, before = work.trial.settings, work.trial.seed, len(work.fit.shrunk)
     with adapter(work.material.base, settings, seed) as adapted:
         examples = used_examples(work.material.train, settings.train_examples)
-        training = Training(work.material.base, adapted, settings, seed, examples, work.micro_batch_size)
+        training = Training(work.material.base, adapted, settings, seed, examples, work.fit)
         curve: list[Measurement] = []
         status, cause, evaluation = Status.COMPLETED, "", ""
         try:
@@ -93,11 +100,18 @@ def run_trial(work: Work) -> Iterator[Measurement | TrialResult]:
         except DivergedError as error:
             status, cause = Status.DIVERGED, str(error)
         files: dict[str, str] = {}
+        provenance = dict(work.provenance)
         measured = {name: getattr(curve[-1], name) for name in OWN_METRICS}
         final = {name: value for name, value in measured.items() if value is not None}
         if status == Status.COMPLETED:
             final |= _kept(work.material)
             files = {EVALUATION_FILE: evaluation} if evaluation else {}
+            scoring = work.material.judge.scoring
+            if scoring is not None:
+                scored = scoring.measure(work.material.base)
+                final[scoring.metric] = scored.mean
+                files |= scoring.save(scored, work.directory)
+                provenance[ANSWER_SECONDS] = scored.seconds / len(scored.values)
             save_adapter(adapted, work.directory / ADAPTER_FOLDER)
         (work.directory / FILE).unlink(missing_ok=True)  # last, so that a kill before it repeats all this
         yield TrialResult(
@@ -108,9 +122,17 @@ def run_trial(work: Work) -> Iterator[Measurement | TrialResult]:
             wall_seconds=training.wall_seconds,
             tokens=training.tokens,
             cause=cause,
-            provenance=work.provenance,
+            provenance={**provenance, **_as_cut(work.fit, before)},
             files=files,
         )
+
+
+def _as_cut(fit: Fit, before: int) -> dict[str, Any]:
+    """How the batches were cut in the end, and each time that memory ran out in this trial."""
+    cut: dict[str, Any] = {"micro_batch_size": fit.micro_batch_size}
+    if fit.checkpointing:
+        cut["activation_checkpointing"] = True
+    return {**cut, "out_of_memory": "; ".join(fit.shrunk[before:])} if fit.shrunk[before:] else cut
 
 
 def measured_steps(max_steps: int, measurements: int) -> tuple[int, ...]:
@@ -186,8 +208,16 @@ def _measure(work: Work, training: Training, stop: int) -> tuple[Measurement, st
         eval_bits_per_byte=evaluation.bits_per_byte,
         train_loss=train_loss,
         wall_seconds=training.wall_seconds,
+        metrics={} if stop else _scored_before(judge),
     )
     return point, written
+
+
+def _scored_before(judge: Judge) -> dict[str, float]:
+    """The untouched model's score, where answers are scored."""
+    if judge.scoring is None or judge.score_before is None:
+        return {}
+    return {judge.scoring.metric: judge.score_before}
 
 
 def _require_below_wall(work: Work, point: Measurement) -> None:

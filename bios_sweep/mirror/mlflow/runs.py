@@ -172,6 +172,10 @@ def _own_table(
     screened = set(listed_seeds(parent))
     seeds = tuple(map(seed_of_run, runs))
     statuses = tuple(status_of(run) for run in runs)
+    looks = _listed(parent.params.get("looks", "[]"))
+    joined = {
+        seed: 1 + sum(place >= look for look in looks) for place, seed in enumerate(listed_seeds(parent))
+    }
     listed = {name for run in runs for name in run.params}.difference(BESIDE)
     ours = [name for name in setting_names() if name in listed]
     names = [*ours, *sorted(listed.difference(ours))]  # then a script's own
@@ -193,7 +197,8 @@ def _own_table(
         levels=tuple(parsed_setting(_tag(run, "level")) for run in runs),
         costs={"tokens": tuple(run.metrics.get("tokens", math.nan) for run in runs)},
         places=tuple(f"run {run.run_id}" for run in runs),
-        looks=max(1, len(_listed(parent.params.get("looks", "[]")))),
+        looks=max(1, len(looks)),
+        joined=tuple(joined.get(seed, 0) for seed in seeds) if looks else None,
         decided=_decided(parent),
         ours=True,
         notes=notes,

@@ -152,10 +152,20 @@ def _row(plan: Plan, trial: TrialSpec, arm: Arm, result: TrialResult) -> dict[st
         "level": "" if arm.level is None else arm.level,
         "status": result.status,
         "stage": trial.stage,
+        **_joined(plan, trial),
         "wall_seconds": round(result.wall_seconds, 3),
         "tokens": result.tokens,
         "trial_key": trial.key,
     }
+
+
+def _joined(plan: Plan, trial: TrialSpec) -> dict[str, Any]:
+    """At which of several looks the trial's seed joined: an arm that was out by then has fewer."""
+    seeds, rule = plan.study.seeds, plan.study.decision
+    if len(rule.looks) < 2:
+        return {}
+    screened = trial.stage == Stage.SCREENING
+    return {"look": rule.look_at(seeds.index(trial.seed)) if screened else ""}
 
 
 def _trials(state: State, arm: Arm) -> list[TrialSpec]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from bios_sweep.jsonable import OPTIONAL
+from bios_sweep.procedure.decidable import Decidable
 from bios_sweep.procedure.state import State
 from bios_sweep.report.content.scope import Truncation, caveats, truncation
 from bios_sweep.report.content.summary import MetricRow, metric_row
@@ -61,6 +63,41 @@ class PlanSearch:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PlanScoring:
+    """What it costs to answer and score the evaluation examples, once per trial and once per worker.
+
+    asked: as `data.score` says it. most_tokens: generated at most, by all trials to run. trial_seconds: what
+    a trial's scoring takes, by earlier trials of the model (from_trials of them); None without any.
+    """
+
+    metric: str
+    asked: str
+    items: int
+    clusters: int
+    new_tokens: int
+    most_tokens: int
+    trial_seconds: float | None
+    from_trials: int
+
+
+def plan_scoring(plan: Plan, to_run: int, speed: tuple[float, int] | None) -> PlanScoring | None:
+    """None where answers are not scored. speed: seconds per answer, and over how many trials."""
+    score = plan.study.scenario.data.score
+    if score is None:
+        return None
+    return PlanScoring(
+        metric=score.metric,
+        asked=score.asked,
+        items=score.items,
+        clusters=score.clusters,
+        new_tokens=score.new_tokens,
+        most_tokens=to_run * score.most_tokens,
+        trial_seconds=None if speed is None else speed[0] * score.items,
+        from_trials=0 if speed is None else speed[1],
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class PlanSummary:
     """What a plan would run and cost; `to_json` of it is what `plan --json` prints.
 
@@ -100,6 +137,8 @@ class PlanSummary:
     caveats: tuple[str, ...]
     warnings: tuple[str, ...] = ()
     damaged: tuple[str, ...] = ()
+    scoring: PlanScoring | None = field(default=None, metadata=OPTIONAL)
+    decidable: tuple[Decidable, ...] | None = field(default=None, metadata=OPTIONAL)
 
 
 def summarise_plan(

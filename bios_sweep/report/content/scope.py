@@ -8,6 +8,7 @@ from typing import Any
 
 from bios_sweep.decision.clusters import FEW_CLUSTERS, FEWEST_CLUSTERS
 from bios_sweep.decision.finding import Finding
+from bios_sweep.procedure.decidable import decidable, decided_words
 from bios_sweep.procedure.spending import Budgets
 from bios_sweep.report.content.asked_before import asked_lines
 from bios_sweep.report.content.held import asked_line, held_words
@@ -29,7 +30,7 @@ def scope_of(plan: Plan, finding: Finding, budgets: Budgets | None = None) -> st
     budgets: what a script was seen to spend.
     """
     scenario = plan.study.scenario
-    count = scenario.data.eval_examples  # 0: only the script knows
+    count = scenario.data.items_of(plan.study.metric.name)  # 0: only the script knows
     data = f"{count} examples of {scenario.data.name}" if count else f"that of {scenario.data.name}"
     clusters = finding.bound.clusters if finding.bound else 0
     where = (
@@ -42,11 +43,12 @@ def scope_of(plan: Plan, finding: Finding, budgets: Budgets | None = None) -> st
 
 def few_clusters(plan: Plan) -> list[str]:
     """What a plan warns of where the evaluation comes from few documents: wide bounds or no answer."""
-    study, count = plan.study, plan.study.scenario.data.eval_clusters
-    counted = study.decision.scope != "evaluation" and study.metric.name == "eval_loss"
-    if not counted or not 0 < count < FEW_CLUSTERS:
+    study, data = plan.study, plan.study.scenario.data
+    count = data.clusters_of(study.metric.name)
+    if study.decision.scope == "evaluation" or not 0 < count < FEW_CLUSTERS:
         return []
-    examples = f"the {study.scenario.data.eval_examples:,} evaluation examples come from {count} clusters"
+    items = data.items_of(study.metric.name)
+    examples = f"the {items:,} evaluation examples come from {count} clusters"
     effect = (
         f"fewer than {FEWEST_CLUSTERS} say nothing of others, so every verdict will be inconclusive"
         if count < FEWEST_CLUSTERS
@@ -69,6 +71,7 @@ def caveats(plan: Plan) -> list[str]:
         [f"{doubt}; if so, run it without method.direction, no finished trial is repeated"] if doubt else []
     )
     lines += _beside_lines(plan)
+    lines += [decided_words(one) for one in decidable(plan) if one.decided]
     if plan.study.decision.version < VERSION:
         lines.append(EARLIER_RULE)
     lines += asked_lines(plan)

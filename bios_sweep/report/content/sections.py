@@ -15,6 +15,7 @@ from bios_sweep.decision.rows import BesideRow, RateRow
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.report.content.lines import titled
 from bios_sweep.report.content.parts import ModeratorRow, SearchRow, SignRow
+from bios_sweep.report.content.studies import StudyRow
 from bios_sweep.report.content.summary import Summary
 from bios_sweep.report.content.wording import NONE, bounded, clean, count, gain, number, plural, times
 from bios_sweep.study.arms import BASELINE
@@ -83,7 +84,9 @@ def beside(rows: Sequence[BesideRow]) -> Iterable[Section]:
         own = [row for row in rows if row.metric == name]
         unit = f" {own[0].unit}".rstrip()
         lose = f"it may lose {own[0].may_lose:g}{unit} where another level is served"
-        line = f"{BETTER[own[0].direction]}; {lose}; a confirmed default does not depend on it"
+        clusters = max(row.clusters for row in own)
+        error = f"; the error of {clusters} clusters is in the bounds" if clusters else ""
+        line = f"{BETTER[own[0].direction]}; {lose}; a confirmed default does not depend on it{error}"
         heading = f"{name}{f', in{unit}' if unit else ''}: must not lose"
         yield section("beside", heading, own, columns, lines=[line], numeric=["gain"])
 
@@ -196,6 +199,19 @@ def roll_up(found: Sequence[RollUpRow]) -> Section | None:
     }
     lines = [one.sentence for one in found if one.sentence]
     return section("roll-up", "Over all scenarios", found, columns, lines=lines, numeric=[*columns][1:])
+
+
+def studies(found: Sequence[StudyRow]) -> Section | None:
+    """Every study with its words, and which of them count."""
+    columns: dict[str, Callable[[StudyRow], str]] = {
+        "study": lambda one: one.sweep,
+        "factor": lambda one: ", ".join(filter(None, (f"{one.factor} ({one.claim})", one.cell))),
+        "verdict": lambda one: one.verdict,
+        "seeds": lambda one: count(one.seeds),
+        "counts": lambda one: "yes" if one.stands else "",
+    }
+    lines = ["of several studies of one question, the one that judged all trials together counts"]
+    return section("studies", "Every study", found, columns, lines=lines, numeric=["seeds"])
 
 
 def search(found: SearchRow | None) -> Section | None:

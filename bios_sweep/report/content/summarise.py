@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
+from bios_sweep.procedure.decidable import undecided_lines
 from bios_sweep.procedure.pairing import pairing_lines
 from bios_sweep.procedure.served import no_file
 from bios_sweep.procedure.state import Results, State
@@ -60,6 +61,7 @@ def summarise(plan: Plan, state: State, results: Results, command: str) -> Summa
         held=held_rows(plan, state),
         beside=state.beside or None,
         caveats=(
+            *undecided_lines(plan),
             *caveats(plan),
             *changed_lines(plan, state),
             *seen_lines(plan, state),

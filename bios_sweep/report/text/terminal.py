@@ -48,7 +48,7 @@ def print_plan(plan: PlanSummary, console: Console) -> None:
     console.print(_arms_table(plan.arms))
     line(console, f"seeds {', '.join(map(str, plan.seeds))}, the same for every arm", QUIET)
     console.print()
-    for text in (_totals(plan), _estimate(plan), _search(plan), _confirmation(plan)):
+    for text in (_totals(plan), _estimate(plan), *_scoring(plan), _search(plan), _confirmation(plan)):
         line(console, text)
     bullets(console, "Warnings", plan.warnings)
     bullets(console, "Damaged", plan.damaged)
@@ -176,6 +176,23 @@ def _estimate(plan: PlanSummary) -> str:
         return "time: no earlier trial of this model to estimate from"
     workers, trials = plural(plan.workers, "worker"), plural(plan.estimate_from_trials, "earlier trial")
     return f"time: about {duration(plan.estimate_seconds)} on {workers}, from {trials} of this model"
+
+
+def _scoring(plan: PlanSummary) -> list[str]:
+    """What is answered and scored, when, and what it costs; nothing where answers are not scored."""
+    found = plan.scoring
+    if found is None:
+        return []
+    took = "how long that takes no earlier trial tells"
+    if found.trial_seconds is not None:
+        trials = plural(found.from_trials, "earlier trial")
+        took = f"about {duration(found.trial_seconds)} a trial, from {trials}"
+    return [
+        f"scoring: {clean(found.metric)} of {count(found.items)} answers, from "
+        f"{plural(found.clusters, 'cluster')}, of at most {count(found.new_tokens)} tokens each, after the "
+        "last step of every trial and once of the untouched model by every worker; at most "
+        f"{count(found.most_tokens)} tokens generated; {took}"
+    ]
 
 
 def _search(plan: PlanSummary) -> str:

@@ -248,6 +248,7 @@ def test_a_callable_is_found_without_running_its_module(tmp_path):
         ('{"step": 2.0, "eval_loss": null, "lists": [1]}', None, None),
         ('{"step": 2.0, "eval_loss": null, "loss": 3}', 2, {"loss": 3.0}),
         ('{"eval_loss": NaN}', None, {"eval_loss": math.nan}),
+        (f'{{"up": 1{"0" * 400}, "down": -1{"0" * 400}}}', None, {"up": math.inf, "down": -math.inf}),
         ('{"step": 3}', None, None),
         ("{'eval_loss': 2.3}", None, None),
         ("eval_loss 2.3", None, None),

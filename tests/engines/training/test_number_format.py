@@ -12,6 +12,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from bios_sweep.assets import base_model_path
 from bios_sweep.engines.training.corpus import embedded_examples
+from bios_sweep.engines.training.fit import Fit
 from bios_sweep.engines.training.loop import Training, evaluate, evaluation_set
 from bios_sweep.engines.training.model import adapter, load_base, trainable
 from bios_sweep.engines.training.tokenizer import load_tokenizer
@@ -46,7 +47,7 @@ def trained(path, dtype, examples, attention=None):
     held_out = evaluation_set(examples[40:], 8, CPU)
     before = evaluate(base, held_out).loss
     with adapter(base, SETTINGS, 0) as adapted:
-        training = Training(base, adapted, SETTINGS, 0, examples[:40], 8)
+        training = Training(base, adapted, SETTINGS, 0, examples[:40], Fit(8))
         training.advance(SETTINGS.max_steps)
         formats = {value.dtype for value in trainable(adapted).values()}
         for state in training._optimizer.state.values():

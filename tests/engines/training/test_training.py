@@ -757,7 +757,7 @@ def test_a_probe_interleaves_its_arms_each_round_in_another_order_and_any_probe_
             return engine._material(settings.dtype, settings.max_length)
 
         arms = [replace(SETTINGS, batch_size=1, lora_rank=rank) for rank in (1, 2, 3)]
-        time_steps(arms, material_of, repeats=5, micro_batch_size=5)
+        time_steps(arms, material_of, repeats=5, fit_of=engine._fit)
         return asked
 
     first = order()
@@ -793,9 +793,9 @@ def test_timed_repeats_see_other_examples_of_the_data(engine, monkeypatch):
     seeds = []
 
     class Watched(timing.Training):
-        def __init__(self, base, adapted, settings, seed, examples, micro_batch_size):
-            seeds.append((seed, len(examples), micro_batch_size))
-            super().__init__(base, adapted, settings, seed, examples, micro_batch_size)
+        def __init__(self, base, adapted, settings, seed, examples, fit):
+            seeds.append((seed, len(examples), fit.micro_batch_size))
+            super().__init__(base, adapted, settings, seed, examples, fit)
 
     monkeypatch.setattr(timing, "Training", Watched)
     engine.time_steps([replace(SETTINGS, train_examples=20)], repeats=3)

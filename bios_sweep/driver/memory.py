@@ -1,0 +1,112 @@
+"""Whether a study fits on a kind of GPU, and how: said by `plan`, by a run and by its preflight.
+
+By the model of bytes alone; nothing is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bios_sweep.driver.scenarios.trained import LORA_ENGINE
+from bios_sweep.engines.training.facts import read_config
+from bios_sweep.engines.training.memory import (
+    CONTEXT_BYTES,
+    Fitting,
+    Load,
+    fitting,
+    need_of,
+    room_on,
+    shape_of,
+)
+from bios_sweep.request import CUDA, Request
+from bios_sweep.study.plan import Plan
+from bios_sweep.study.scenario import TRAIN
+
+GIB = 1024**3
+
+
+def load_of(plan: Plan) -> Load | None:
+    """The most that an arm of the plan asks of a device; None where trials are not ours, or on CPUs."""
+    scenario = plan.study.scenario
+    if scenario.engine != LORA_ENGINE or scenario.engine_options["device"] != CUDA:
+        return None
+    settings = [arm.settings for arm in plan.arms]
+    longest = [cut.longest for cut in scenario.data.cuts if cut.split == TRAIN]
+    return Load(
+        tokens=max(longest or plan.max_lengths),
+        batch=max(one.batch_size for one in settings),
+        rank=max(one.lora_rank or 1 for one in settings),
+        dtype=plan.study.baseline.dtype,
+    )
+
+
+def asked_load(plan: Plan) -> dict[str, Any]:
+    """The engine's option that tells it the load, so that it cuts all trials on a kind of device alike."""
+    load = load_of(plan)
+    return {} if load is None else {"load": dict(vars(load))}
+
+
+def memory_notes(plan: Plan, request: Request, sizes: Mapping[str, int]) -> tuple[list[str], list[str]]:
+    """(what fits, what does not) as sentences, per kind of GPU. sizes: name -> bytes of memory."""
+    fits, lacks = [], []
+    for name, total in sizes.items():
+        found = fitting_on(plan, request, total)
+        if found is None:
+            continue
+        share = f", shared by {request.sharers}" if request.sharers > 1 else ""
+        where, how = f"{name} ({total / GIB:.0f} GiB{share})", _how(found)
+        gib = f"{abs(found.spare) / GIB:.1f} GiB"
+        if found.fits:
+            fits.append(f"memory, reckoned: a trial fits on {where} {how}; {gib} are left")
+            continue
+        more = "take more of a GPU per trial (cluster.gpus_per_trial), or " if request.sharers > 1 else ""
+        lacks.append(
+            f"memory, reckoned: a trial does not fit on {where}, even {how}: {gib} are missing; {more}take a "
+            "larger GPU, a smaller method.max_length or a smaller model"
+        )
+    return fits, lacks
+
+
+def _how(found: Fitting) -> str:
+    examples = f"{found.micro_batch_size} example{'' if found.micro_batch_size == 1 else 's'} at a time"
+    return f"with activation checkpointing and {examples}" if found.checkpointing else f"with {examples}"
+
+
+def fitting_on(plan: Plan, request: Request, total: int) -> Fitting | None:
+    """How a trial is cut on a GPU of so many bytes; None where the model's sizes are not known."""
+    load, shape = load_of(plan), _shape(plan)
+    if load is None or shape is None:
+        return None
+    return fitting(shape, load, room_on(total, request.sharers), **_asked(plan))
+
+
+def least_bytes(plan: Plan, request: Request) -> int:
+    """What the trials that share a GPU need at the very least: one example each, with checkpointing."""
+    load, shape = load_of(plan), _shape(plan)
+    if load is None:
+        return 0
+    if shape is None:
+        return weights_bytes(plan.study.scenario.model.parameters or 0, request)
+    need = need_of(shape, load, 1, checkpointing=True).total
+    return int(request.sharers * (CONTEXT_BYTES + need))
+
+
+def weights_bytes(parameters: int, request: Request) -> int:
+    """What is known of that where only the model is: the weights in two bytes each."""
+    return int(request.sharers * (CONTEXT_BYTES + parameters * 2))
+
+
+def _shape(plan: Plan) -> Any:
+    model = plan.study.scenario.model
+    return shape_of(read_config(Path(model.path)), model.parameters)
+
+
+def _asked(plan: Plan) -> dict[str, Any]:
+    """What the user gave of it."""
+    options = plan.study.scenario.engine_options
+    return {
+        "micro_batch_size": options["micro_batch_size"],
+        "checkpointing": options.get("activation_checkpointing"),
+    }

@@ -1,0 +1,94 @@
+"""`plan` says for each kind of GPU whether a trial fits, fits with checkpointing, or not, by how much."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bios_sweep.config.compose import compose_config
+from bios_sweep.driver.gpus import Offer, sizes_of
+from bios_sweep.driver.invocation import Invocation
+from bios_sweep.driver.memory import asked_load, fitting_on, least_bytes, load_of, memory_notes
+from bios_sweep.driver.prepare import Prepared, prepare_config
+from bios_sweep.execution.gpus import memory_of
+
+GIB = 1024**3
+WORDS = ("sweeps=capacity", "seeds=[0]", "tracking=none", "method.dtype=bfloat16")
+
+
+@pytest.fixture
+def prepared(tmp_path, monkeypatch):
+    """A plan for the embedded model's shapes, as if it had two billion parameters."""
+    monkeypatch.chdir(tmp_path)
+
+    def plan(*words: str) -> Prepared:
+        made = prepare_config(compose_config([*WORDS, *words]), Invocation(verb="plan"))
+        study = made.plan.study
+        model = replace(study.scenario.model, parameters=2_000_000_000)
+        scenario = replace(study.scenario, model=model)
+        return replace(made, plan=replace(made.plan, study=replace(study, scenario=scenario)))
+
+    return plan
+
+
+def test_each_kind_of_gpu_is_told_with_how_and_by_how_much(prepared):
+    shared = prepared("cluster=local_gpu")
+    sizes = {"H100": 76 * GIB, "L4": 8 * GIB}
+    [fit], [lack] = memory_notes(shared.plan, shared.request, sizes)
+    assert fit == (
+        "memory, reckoned: a trial fits on H100 (76 GiB, shared by 2) with 64 examples at a time; "
+        "29.8 GiB are left"
+    )
+    assert lack.startswith(
+        "memory, reckoned: a trial does not fit on L4 (8 GiB, shared by 2), even with activation "
+        "checkpointing and 1 example at a time: 0."
+    )
+    assert "GiB are missing; take more of a GPU per trial (cluster.gpus_per_trial), or take a larger" in lack
+    alone = prepared("cluster=local_gpu", "cluster.gpus_per_trial=1")
+    assert memory_notes(alone.plan, alone.request, {"L4": 8 * GIB})[1] == []
+
+
+def test_less_room_takes_smaller_pieces(prepared):
+    made = prepared("cluster=local_gpu", "cluster.gpus_per_trial=1")
+    rooms = [int(gib * GIB) for gib in (4.9, 5.0, 5.1, 5.3, 6.0)]
+    found = [fitting_on(made.plan, made.request, room) for room in rooms]
+    sizes = [one.micro_batch_size for one in found if one is not None]
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[-1] == 64
+    chosen = prepared("method.micro_batch_size=32", "cluster=local_gpu", "cluster.gpus_per_trial=1")
+    assert fitting_on(chosen.plan, chosen.request, 76 * GIB).micro_batch_size == 32
+
+
+def test_trials_on_cpus_hear_nothing_and_are_cut_as_ever(prepared):
+    made = prepared("cluster=inline")
+    assert (load_of(made.plan), asked_load(made.plan)) == (None, {})
+    assert memory_notes(made.plan, made.request, {"H100": 76 * GIB}) == ([], [])
+    options = made.plan.study.scenario.engine_options
+    assert options["micro_batch_size"] == 16
+    assert "activation_checkpointing" not in options
+
+
+def test_the_trainer_is_told_the_most_that_any_arm_asks(prepared):
+    made = prepared("cluster=local_gpu")
+    ranks = [arm.settings.lora_rank for arm in made.plan.arms]
+    load = asked_load(made.plan)["load"]
+    assert load["rank"] == max(ranks) > made.plan.study.baseline.lora_rank
+    assert made.plan.study.scenario.engine_options["micro_batch_size"] is None
+    least = least_bytes(made.plan, made.request)
+    assert 2 * 2 * 2e9 < least < 2 * 2 * 2e9 + 2 * GIB, "two trials, each with its weights in bfloat16"
+
+
+@pytest.mark.parametrize(
+    ("name", "gib"),
+    [
+        ("NVIDIA H100 80GB HBM3", 76), ("NVIDIA A100-SXM4-40GB", 38), ("NVIDIA A100-PCIE-80GB", 76),
+        ("NVIDIA L4", 22.8), ("Tesla V100-SXM2-32GB", 30.4), ("Tesla T4", 15.2),
+    ],
+)  # fmt: skip
+def test_a_name_tells_how_much_memory_there_is(prepared, name, gib):
+    size = memory_of(name)
+    assert size is not None
+    assert size / GIB == pytest.approx(gib)
+    offer = Offer(names=(name, "NVIDIA Z999"), nodes=())
+    assert sizes_of(offer, prepared("cluster=local_gpu").request) == {name: size}

@@ -22,7 +22,12 @@ from bios_sweep.study.scenario import Metric, Scenario
 
 SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0}  # of a duration's unit
 NOT_OF_THE_RULE = ("gpu_hours", "undecidable")  # keys of `decision` on which no verdict depends
-UNCHOSEN = ("version", "companions", "items")  # fields of the decision rule that no key of its own sets
+UNCHOSEN = (
+    "version",
+    "companions",
+    "items",
+    "differing",
+)  # fields of the decision rule that no key of its own sets
 FACTOR_LISTS = ("multiply", "values", "claims")
 
 
@@ -63,7 +68,7 @@ def build_study(
             **rule,
             looks=_looks(looks, seeds),
             companions=companions_of(metrics),
-            items=items_of(metrics),
+            **items_of(metrics),
         ),
         metric=metric,
         origins=origins,

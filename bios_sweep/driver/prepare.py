@@ -35,13 +35,12 @@ from bios_sweep.records.retention import POLICIES
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.request import Request
 from bios_sweep.settings import AUTO, RANGES, key_of
-from bios_sweep.study.design import Study
+from bios_sweep.study.design import GO_ON, REFUSE, UNDECIDABLE, Study
 from bios_sweep.study.margins import margins_of
 from bios_sweep.study.plan import Plan, build_plan
 from bios_sweep.study.scenario import Metric, Scenario
 from bios_sweep.study.score import FUNCTION
 
-UNDECIDABLE = REFUSE, GO_ON = "refuse", "run"
 STARTING = ("run", "submit")  # verbs that start trials
 
 

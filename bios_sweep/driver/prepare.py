@@ -26,7 +26,12 @@ from bios_sweep.driver.scenarios.scripted import (
     script_defaults,
     scripted_scenario,
 )
-from bios_sweep.driver.scenarios.trained import FINAL_METRICS, judged_alike, trained_scenario
+from bios_sweep.driver.scenarios.trained import (
+    FINAL_METRICS,
+    judged_alike,
+    reach_notes,
+    trained_scenario,
+)
 from bios_sweep.engines.scripted.function import OwnFunction
 from bios_sweep.engines.training.data import DataSet
 from bios_sweep.errors import ConfigError
@@ -122,7 +127,7 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
         dataset=dataset,
         function=function,
         invocation=replace(asked.command or invocation, verb=invocation.verb),
-        notes=recommendation.warnings,
+        notes=(*recommendation.warnings, *reach_notes(scenario)),
         warnings=(*undecided_lines(plan), *config.notes, *idle.values()),
         precision=precision,
     )

@@ -128,7 +128,7 @@ def _by_settings(table: RunTable, varying: Mapping[str, tuple[Any, ...]], baseli
     wanted = _baseline_key(table, columns, Counter(keys), baseline)
     base = dict(zip(columns, wanted, strict=True))
     names = {
-        key: BASELINE if key == wanted else _described(dict(zip(columns, key, strict=True)), base)
+        key: BASELINE if key == wanted else described(dict(zip(columns, key, strict=True)), base)
         for key in dict.fromkeys(keys)
     }
     settings = {names[key]: dict(zip(columns, key, strict=True)) for key in names}
@@ -245,13 +245,12 @@ def _equal(value: Any, text: str) -> bool:
 
 def _candidates(columns: Sequence[str], counts: Counter[tuple[Any, ...]]) -> str:
     shown = [
-        (_described(dict(zip(columns, key, strict=True)), {}), amount)
-        for key, amount in counts.most_common(3)
+        (described(dict(zip(columns, key, strict=True)), {}), amount) for key, amount in counts.most_common(3)
     ]
     return " or ".join(f'"{named}" ({amount:,} run{"" if amount == 1 else "s"})' for named, amount in shown)
 
 
-def _described(settings: Mapping[str, Any], base: Mapping[str, Any]) -> str:
+def described(settings: Mapping[str, Any], base: Mapping[str, Any]) -> str:
     """`learning_rate=0.001,batch_size=64`: what differs from the base, in a form --baseline takes."""
     pairs = {name: value for name, value in settings.items() if name not in base or base[name] != value}
     return ",".join(f"{name}={_text(value)}" for name, value in pairs.items())
@@ -337,7 +336,7 @@ def _arm(
     elif len(moved) == 1:
         factor, level = moved[0], settings[moved[0]]
     else:
-        factor, level = JOINED.join(moved), _described({key: settings[key] for key in moved}, {})
+        factor, level = JOINED.join(moved), described({key: settings[key] for key in moved}, {})
     return ArmRuns(
         name=name,
         factor=factor,
@@ -357,5 +356,5 @@ def default_level(arms: ArmSet, factor: str) -> Any:
         return base[factor]
     names = arms.together.get(factor, ())
     if names and all(name in base for name in names):
-        return _described({name: base[name] for name in names}, {})
+        return described({name: base[name] for name in names}, {})
     return 0 if factor == REPEAT else arms.baseline.name

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bios_sweep.audit.arms_of_runs import NoDefault, arrange, described
+from bios_sweep.audit.arms_of_runs import arrange
+from bios_sweep.audit.default_of_runs import NoDefault, described
 from bios_sweep.audit.runs import ArmSet, RunTable
 from bios_sweep.study.arms import BASELINE
 from bios_sweep.vocabulary import Stage

@@ -25,7 +25,12 @@ from bios_sweep.driver.scenarios.scripted import (
     script_defaults,
     scripted_scenario,
 )
-from bios_sweep.driver.scenarios.trained import FINAL_METRICS, judged_alike, trained_scenario
+from bios_sweep.driver.scenarios.trained import (
+    FINAL_METRICS,
+    judged_alike,
+    reach_notes,
+    trained_scenario,
+)
 from bios_sweep.engines.scripted.function import OwnFunction
 from bios_sweep.engines.training.data import DataSet
 from bios_sweep.errors import ConfigError
@@ -34,13 +39,12 @@ from bios_sweep.records.retention import POLICIES
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.request import Request
 from bios_sweep.settings import AUTO, RANGES, key_of
-from bios_sweep.study.design import Study
+from bios_sweep.study.design import GO_ON, REFUSE, UNDECIDABLE, Study
 from bios_sweep.study.margins import margins_of
 from bios_sweep.study.plan import Plan, build_plan
 from bios_sweep.study.scenario import Metric, Scenario
 from bios_sweep.study.score import FUNCTION
 
-UNDECIDABLE = REFUSE, GO_ON = "refuse", "run"
 STARTING = ("run", "submit")  # verbs that start trials
 
 
@@ -110,7 +114,7 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
         dataset=dataset,
         function=function,
         invocation=invocation,
-        notes=recommendation.warnings,
+        notes=(*recommendation.warnings, *reach_notes(scenario)),
         warnings=(*undecided_lines(plan), *config.notes, *idle.values()),
         precision=precision,
     )

@@ -26,6 +26,7 @@ from bios_sweep.defaults.tuned import TunedDefaults, TunedKey
 from bios_sweep.doctor.line import Diagnosis
 from bios_sweep.ports import PreflightLine
 from bios_sweep.reasons import Reason
+from bios_sweep.reference.listed import Listing
 from bios_sweep.rehearsal.summary import RehearsalSummary
 from bios_sweep.report.content.answers import SuggestionSummary, SweepStatus
 from bios_sweep.report.content.plan_summary import PlanSummary
@@ -128,6 +129,7 @@ WRITTEN: dict[str, tuple[str, Any]] = {  # file -> what it is of, and its annota
         {"roll_up": list[RollUpRow], "judged_on": list[str]},
     ),
     "doctor": ("What `doctor --json` prints.", Diagnosis),
+    "keys": ("What `keys WORD --json` prints.", Listing),
     "plan": ("What `plan --json` prints.", PlanSummary),
     "run": (
         "What `run --json` prints: the report with what became of it, or the preflight that ended the run.",

@@ -26,7 +26,7 @@ from bios_sweep.audit.run_cells import (
     untouched_of,
 )  # fmt: skip
 from bios_sweep.audit.runs import RunTable
-from bios_sweep.audit.shapes import one_metric_per_row, without_repeated_rows
+from bios_sweep.audit.shapes import one_metric_per_row
 from bios_sweep.audit.steps import RunRows, one_row_per_run
 from bios_sweep.errors import InputError
 from bios_sweep.study.metric_names import direction_of
@@ -74,7 +74,7 @@ def to_runs(raw: RawTable, names: ColumnNames) -> RunTable:
         InputError: a named column is missing (with the nearest), no value or arm can be found, text
             stands in a number, a row is a step of a run that cannot be told.
     """
-    raw, of_metric = one_metric_per_row(without_repeated_rows(_trials_only(raw)), names.value)
+    raw, of_metric = one_metric_per_row(_trials_only(raw), names.value)
     names = replace(names, value=of_metric)
     told, rows = raw.notes, one_row_per_run(raw, names.value)
     raw, lost = _with_seeds(rows.raw, names)

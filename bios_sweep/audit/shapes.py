@@ -6,30 +6,11 @@ import re
 from dataclasses import replace
 
 from bios_sweep.errors import InputError
-from bios_sweep.tables.column_names import METRIC, RUNS, SEEDS, VALUE, plain_name
+from bios_sweep.tables.column_names import METRIC, SEEDS, VALUE
 from bios_sweep.tables.text_table import RawTable
 
 SEEDED = re.compile(r"^(?P<metric>.*?)[ _./=-]*\(?(?<![a-z])seed[ _./=-]*(?P<seed>\d+)\)?$", re.IGNORECASE)
 PER_SEED = "per seed"  # the values of such columns, where their names tell no metric
-
-
-def without_repeated_rows(raw: RawTable) -> RawTable:
-    """A row that repeats another in every cell counts once, if the rows tell their seed or run.
-
-    Without these, equal rows may be repeats of a setting that came out alike.
-    """
-    if not any(plain_name(column) in (*SEEDS, *RUNS) for column in raw.columns):
-        return raw
-    first: dict[tuple[str, ...], int] = {}
-    for row, cells in enumerate(zip(*raw.columns.values(), strict=True)):
-        first.setdefault(cells, row)
-    again = raw.rows - len(first)
-    if not again:
-        return raw
-    told = "1 row repeats another in every cell and counts once" if again == 1 else (
-        f"{again:,} rows repeat others in every cell and count once"
-    )  # fmt: skip
-    return replace(raw.kept([*first.values()]), notes=(*raw.notes, told))
 
 
 def one_metric_per_row(raw: RawTable, value: str | None) -> tuple[RawTable, str | None]:

@@ -50,19 +50,6 @@ def test_a_row_per_metric_is_judged_on_the_one_that_is_named(audited, refused):
     assert words(answer) == {"learning_rate": "confirm"}
 
 
-def test_a_row_that_was_pasted_twice_counts_once(audited, refused):
-    answer = audited(csv_of([*RUNS, *RUNS[:3]]), *LR)
-    assert answer["verdicts"] == audited(csv_of(RUNS), *LR)["verdicts"]
-    assert "3 rows repeat others in every cell and count once" in answer["notes"]
-    other = [*RUNS, {**RUNS[0], "eval_loss": "1.3"}]
-    assert "a repeated seed is not a replicate" in refused(csv_of(other), *LR)
-
-
-def test_equal_repeats_without_a_seed_are_repeats(audited):
-    rows = [{"lr": lr, "accuracy": "0.81"} for lr in WORSE for _ in range(3)]
-    assert audited(csv_of(rows), *LR)["counts"]["planned"] == 12
-
-
 def test_means_are_no_runs(audited, refused):
     means = [{"lr": lr, "eval_loss_mean": 1.2 + more, "eval_loss_std": 0.01} for lr, more in WORSE.items()]
     answer = audited(csv_of(means), *LR)

@@ -60,7 +60,8 @@ class EngineOptions:
     threads: CPU threads of torch. micro_batch_size: examples that go through the model in one piece, None for
     what fits. activation_checkpointing: whether layers are computed twice to save memory, None where they
     must be. sharers: processes that share the device. load: the most that a trial of the plan will ask, the
-    fields of `memory.Load`; None where that is not known.
+    fields of `memory.Load`; None where that is not known. checkpoint_minutes: how often a checkpoint is left
+    between two measurements; None: at measurements alone.
     measurements: evaluations per trial after the one at step 0. eval_max_length: tokens at which the plan
     cuts evaluation examples, the same for all its trials; None: each trial's own `max_length`. score: how
     answers are scored, the fields of `ScoreOptions`; None: they are not. attention: how it is computed, one
@@ -76,6 +77,7 @@ class EngineOptions:
     activation_checkpointing: bool | None = None
     sharers: int = 1
     load: Mapping[str, Any] | None = None
+    checkpoint_minutes: float | None = None
     measurements: int = 5
     eval_max_length: int | None = None
     score: Mapping[str, Any] | None = None
@@ -135,8 +137,8 @@ class LoraEngine:
         """Train to the next measurement at each `next()`; the last item is the `TrialResult`.
 
         Leaves in `directory`: `eval.npz` (losses per evaluation example at the latest measurement),
-        `checkpoint.pt` while it runs, `adapter/` when it completed. Closing the iterator early leaves
-        the base model clean.
+        `checkpoint.pt`, and the one before, while it runs, `adapter/` when it completed. Closing the iterator
+        early leaves the base model clean.
 
         Raises:
             ModelError: the base model cannot be trained.
@@ -144,6 +146,7 @@ class LoraEngine:
             StorageError: the directory cannot be written.
         """
         directory.mkdir(parents=True, exist_ok=True)
+        minutes = self._options.checkpoint_minutes
         yield from run_trial(
             Work(
                 trial=trial,
@@ -152,6 +155,7 @@ class LoraEngine:
                 owner=f"{trial.key} of engine {self.version}",
                 measurements=self._options.measurements,
                 fit=self._fit(trial.settings),
+                checkpoint_seconds=None if minutes is None else 60.0 * minutes,
                 provenance={
                     "host": socket.gethostname(),
                     "device": _device_name(self._device),

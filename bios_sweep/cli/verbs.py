@@ -174,8 +174,13 @@ VERBS = {
     ),
     "keys": Verb(
         does="bios_sweep.cli.keys:run",
-        help="the configuration keys about some words, with default and meaning",
-        examples=("bios-sweep keys margin", "bios-sweep keys cluster gpu --json"),
+        help="the configuration keys about some words: default, type, unit, range, choices and meaning",
+        examples=(
+            "bios-sweep keys",
+            "bios-sweep keys margin",
+            "bios-sweep keys cluster gpu --json",
+            "bios-sweep keys lr",
+        ),
         flags=("--json",),
         operands="words",
     ),

@@ -131,6 +131,8 @@ class Finding:
     nothing; every other finding, a confirmed one too, is of the shared seeds. excluded: arms whose bounds are
     of an earlier look, after which they ran no more. rival: of an arm that leads, what another may gain over
     it at most, the default among them; it pays for picking the leading arm by looking.
+    paired: whether the seeds pair its arms; those of a
+    script that gives another value at the same seed do not.
     """
 
     factor: str
@@ -150,3 +152,4 @@ class Finding:
     fresh: bool = False
     excluded: tuple[str, ...] = ()
     rival: Bound | None = None
+    paired: bool = True

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bios_sweep import defaults
+from bios_sweep.driver.asked_before import looks_told, remember
 from bios_sweep.driver.sweep import Sweep
 from bios_sweep.driver.ways import ways_of
 from bios_sweep.errors import DefaultsError
@@ -55,11 +56,14 @@ def conclude(sweep: Sweep, source: ProcedureSource, journal: Journal) -> Summary
     if source.state.stage != Stage.DONE:
         journal.closed("stopped")
         return summary
+    looks = looks_told(sweep.plan, source.state, sweep.invocation)
     verdict = {
         "headline": f"{sweep.plan.sweep_id}: {headline(summary)}",  # several sweeps share an experiment
         "markdown": to_markdown(summary),
         "verdicts": to_json(summary.verdicts),
+        **({"looks": [look.to_dict() for look in looks]} if looks else {}),
     }
+    remember(sweep.plan, looks, sweep.workspace)
     if _published(sweep, journal, verdict):
         return summary
     journal.verdict(verdict)

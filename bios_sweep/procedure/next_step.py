@@ -19,6 +19,7 @@ from bios_sweep.decision.fresh import SEEDS_MISSING
 from bios_sweep.decision.gates import BASELINE_DIVERGED, BLOCKS_MISSING
 from bios_sweep.decision.question import Question
 from bios_sweep.decision.verdicts import NO_CLUSTERS, TOO_FEW_CLUSTERS
+from bios_sweep.errors import PlanError
 from bios_sweep.procedure.next_levels import (
     FREEDOM,
     LEAST_SEEDS,
@@ -63,6 +64,13 @@ def next_step(plan: Plan, question: Question, state: State, results: Results) ->
     """
     if state.stage != Stage.DONE or question.factor == REPEAT or question not in state.findings:
         return None
+    try:
+        return _step(plan, question, state, results)
+    except PlanError:  # a level beyond what the setting can be
+        return None
+
+
+def _step(plan: Plan, question: Question, state: State, results: Results) -> Planned | None:
     final, screening = state.findings[question], state.screening[question]
     if final.state in (Word.CONFIRM, Word.REFINE):
         return None

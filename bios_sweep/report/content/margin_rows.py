@@ -84,7 +84,7 @@ def margin_table(plan: Plan, results: Results, noise: Noise, pace: float | None)
                 chosen=factor == 1.0,
                 percent=_short(percent),
                 absolute=None if level is None else _short(percent * abs(level) / 100.0),
-                points=_points(percent, level) if share else None,
+                points=_points(scaled, percent, level) if share else None,
                 learning_rate_factor=_rate_factor(plan, means, percent),
                 time_share=_time_share(plan, means, percent),
                 trials=None if chances is None else chances.trials,
@@ -194,9 +194,9 @@ def _level(plan: Plan, results: Results) -> float | None:
     return _means(plan, results).get(plan.baseline.name)
 
 
-def _points(percent: float, level: float | None) -> float | None:
+def _points(rule: DecisionRule, percent: float, level: float | None) -> float | None:
     if level is None:
-        return None
+        return rule.margin_points
     return _short(percent * abs(level) / 100.0 * (100.0 if abs(level) <= 1.0 else 1.0))
 
 
@@ -273,9 +273,7 @@ def _legend(table: MarginTable) -> list[str]:
             "how often each gives an answer depends on a noise of the score that no trial has shown yet"
         )
     else:
-        known = (
-            "of earlier sweeps" if table.noise_source == EARLIER else "taken as typical, for none was seen"
-        )
+        known = "of earlier sweeps" if table.noise_source == EARLIER else "taken as typical, none was seen"
         told.append(
             "confirms: a default that nothing beats; finds: a gain of twice the margin, also on fresh seeds; "
             f"at a noise of {number(table.noise_percent)} % per trial, {known}"

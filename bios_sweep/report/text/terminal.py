@@ -51,7 +51,7 @@ def print_plan(plan: PlanSummary, console: Console) -> None:
     console.print()
     for text in (_totals(plan), _estimate(plan), *_scoring(plan), _search(plan), _confirmation(plan)):
         line(console, text)
-    if plan.margins is not None:
+    if plan.margins is not None and plan.to_run:
         print_section(margins_section(plan.margins, plan.metric), console)
     bullets(console, "Warnings", plan.warnings)
     bullets(console, "Damaged", plan.damaged)

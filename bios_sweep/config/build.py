@@ -28,6 +28,7 @@ UNCHOSEN = (
     "items",
     "differing",
 )  # fields of the decision rule that no key of its own sets
+HOW_TO_RUN = ("max_steps", "keep_adapters", "checkpoint_minutes")  # of `budget`: no part of the study's own
 FACTOR_LISTS = ("multiply", "values", "claims")
 
 
@@ -54,7 +55,7 @@ def build_study(
     looks = rule.pop("looks")
     if not (isinstance(looks, list) and looks and all(map(is_whole, looks))):
         raise not_allowed("decision.looks", looks, "give a list such as [3, 5, 8]")
-    budget = {k: v for k, v in values["budget"].items() if k not in ("max_steps", "keep_adapters")}
+    budget = {k: v for k, v in values["budget"].items() if k not in HOW_TO_RUN}
     return Study(
         name=sweep,
         question=str(values["sweeps"].get("question") or ""),

@@ -10,7 +10,7 @@ import io
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +54,8 @@ class RawTable:
 
     def kept(self, rows: Sequence[int]) -> RawTable:
         """The table with those rows only."""
-        return RawTable(
-            source=self.source,
+        return replace(
+            self,
             columns={name: tuple(cells[row] for row in rows) for name, cells in self.columns.items()},
             lines=tuple(self.lines[row] for row in rows),
         )

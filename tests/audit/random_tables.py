@@ -93,6 +93,8 @@ def made(number: int) -> Made:
                         row["model_name"] = model
                     rows.append(row)
     _spoil(draw, rows, metric)
+    lost = any(row.get(name) == best and row[metric] in ("nan", "diverged") for row in rows)
+    rival = rival and not lost  # what diverged is no rival
     if draw.random() < 0.3:
         draw.shuffle(rows)
     for number_of_row, row in enumerate(rows):

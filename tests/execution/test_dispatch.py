@@ -133,7 +133,7 @@ def test_a_result_that_blames_the_world_is_tried_again_and_any_other_is_final(fa
     dispatch, _, log, _ = dispatching([ONE])
     dispatch.assign()
     dispatch.item(0, ONE.key, 1, failed(failure))
-    if failure in (Failure.WORKER_LOST, Failure.NODE_LOST, Failure.PREEMPTED):
+    if failure in (Failure.WORKER_LOST, Failure.NODE_LOST, Failure.PREEMPTED, Failure.DEVICE):
         assert [event.failure for event in log.of(RETRIED)] == [failure]
         assert [job.attempt for _, job in dispatch.assign()] == [2]
     else:

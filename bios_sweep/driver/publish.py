@@ -11,6 +11,7 @@ from typing import Any
 from bios_sweep import defaults
 from bios_sweep.driver.asked_before import looks_told, remember
 from bios_sweep.driver.sweep import Sweep
+from bios_sweep.driver.ways import ways_of
 from bios_sweep.errors import DefaultsError
 from bios_sweep.jsonable import to_json
 from bios_sweep.procedure.refinement import serves_search
@@ -44,7 +45,9 @@ def conclude(sweep: Sweep, source: ProcedureSource, journal: Journal) -> Summary
     Returns the summary, with `broken`, a sentence, where nothing works yet. Doing it again with the same
     results writes nothing new.
     """
-    summary = summarise(sweep.plan, source.state, source.results, sweep.invocation.command)
+    summary = summarise(
+        sweep.plan, source.state, source.results, ways_of(sweep.invocation, sweep.plan, sweep.tariff)
+    )
     if source.state.stage != Stage.DONE and source.broken is not None:
         broken = broken_line(source.broken, summary.counts, sweep.workspace.trials)
         journal.noted(broken)

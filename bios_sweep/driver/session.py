@@ -32,6 +32,7 @@ from bios_sweep.driver.scenarios.trained import LORA_ENGINE
 from bios_sweep.driver.stopping import Stop
 from bios_sweep.driver.sweep import Sweep, open_journal, take_in_finished
 from bios_sweep.driver.tracking import Tracking, tracking_of
+from bios_sweep.driver.ways import tariff_of
 from bios_sweep.engines.training.data import keep_dataset
 from bios_sweep.errors import BiosSweepError, MissingExtraError
 from bios_sweep.ports import Executor, Listener, PreflightLine
@@ -94,6 +95,7 @@ def run_sweep(prepared: Prepared, listener: Listener) -> Outcome:
         workspace=prepared.workspace,
         invocation=prepared.invocation,
         keep=prepared.config.values["budget"]["keep_adapters"],
+        tariff=tariff_of(prepared.request),
         tracking_url=tracking.shown,
         shipped={} if prepared.function is None else {"function": prepared.function.packed()},
     )

@@ -18,6 +18,7 @@ from bios_sweep.config.compose import Config
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.defaults import FILE_NAME, TunedDefaults, read_tuned
 from bios_sweep.driver.invocation import Invocation, workspace_of
+from bios_sweep.driver.ways import ways_of
 from bios_sweep.errors import InputError, MissingExtraError, StorageError
 from bios_sweep.procedure.broken import broken_by
 from bios_sweep.procedure.looks import Asked, overtaken
@@ -31,6 +32,7 @@ from bios_sweep.records.sweep_state import BROKEN, SweepState
 from bios_sweep.records.workspace import PLAN_FILE, Owner, Workspace
 from bios_sweep.report.content.answers import SweepStatus
 from bios_sweep.report.content.arm_rows import results_rows
+from bios_sweep.report.content.expense import Tariff
 from bios_sweep.report.content.overtaken import withdrawn
 from bios_sweep.report.content.summarise import summarise
 from bios_sweep.report.content.summary import Summary
@@ -67,6 +69,7 @@ class SweepView:
     known: Known
     damaged: tuple[str, ...] = ()
     overtaken: Mapping[Asked, str] = field(default_factory=dict)
+    tariff: Tariff = field(default_factory=Tariff)
 
     def __repr__(self) -> str:
         return "\n".join(self._lines)
@@ -96,7 +99,9 @@ class SweepView:
     @cached_property
     def summary(self) -> Summary:
         """Everything `report --json` prints."""
-        summary = summarise(self.plan, self.state, self.journal.results, self.command)
+        summary = summarise(
+            self.plan, self.state, self.journal.results, ways_of(self.invocation, self.plan, self.tariff)
+        )
         return withdrawn(replace(summary, damaged=self.damaged), self.overtaken)
 
     @property
@@ -186,6 +191,7 @@ def open_sweep(workspace: Path | str | Workspace, name: str | None = None) -> Sw
         known=told_by(journal, place),
         damaged=damaged,
         overtaken=_overtaken(place, sweep_id),
+        tariff=Tariff(**stored.get("tariff", {})),
     )
 
 

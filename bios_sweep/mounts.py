@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,5 +54,5 @@ def _mount(line: str) -> Mount | None:
 
 
 def existing(path: Path) -> Path:
-    """The path, or the nearest folder above it that is there."""
-    return next(place for place in (path, *path.parents) if place.exists())
+    """The path, or the nearest folder above it that is there, as far as we may look."""
+    return next(place for place in (path, *path.parents) if os.path.exists(place))  # noqa: PTH110 - never raises

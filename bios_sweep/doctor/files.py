@@ -20,6 +20,12 @@ SKEW_SECONDS = 2.0  # chosen: times of files say which sweep is the latest
 IN_MEMORY, LAYER = ("tmpfs", "ramfs"), ("overlay", "aufs", "fuse.fuse-overlayfs")
 
 
+def answers(path: str) -> bool:
+    """Comes back where the disk under a path does; a network file system whose server is gone never does."""
+    os.statvfs(existing(Path(path)))
+    return True
+
+
 def workspace_lines(root: Path, mount: Mount | None, *, ray: bool) -> Iterator[Line]:
     """ray: whether a Ray of our own will write to the folder of temporary files."""
     yield from _writing(root)
@@ -32,7 +38,7 @@ def workspace_lines(root: Path, mount: Mount | None, *, ray: bool) -> Iterator[L
 def _writing(root: Path) -> Iterator[Line]:
     """What a run does there, in a folder that goes again: a file, its time, a lock."""
     folder = existing(root)
-    missing = "" if root.exists() else ", to be made"
+    missing = "" if folder == root else ", to be made"
     try:
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".bios-sweep-doctor-") as file:
             file.write(b"written")

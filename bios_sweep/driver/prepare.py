@@ -15,6 +15,7 @@ from bios_sweep.config.method import method_of
 from bios_sweep.config.metrics import with_metrics
 from bios_sweep.config.stated import refuse_idle
 from bios_sweep.defaults import Recommendation
+from bios_sweep.driver.asked_before import after_earlier
 from bios_sweep.driver.invocation import Invocation, workspace_of
 from bios_sweep.driver.precision import KEY as DTYPE
 from bios_sweep.driver.precision import Precision, as_begun, precision_of
@@ -52,6 +53,8 @@ STARTING = ("run", "submit")  # verbs that start trials
 class Prepared:
     """A validated command: nothing was started or written yet.
 
+    plan: with what earlier studies of its questions add to what was asked. answered: the sweep whose words
+    are printed again.
     function: what trains, where it was handed over. notes: what stands behind the defaults. warnings: what
     was chosen for the user, and the given values that are without effect, as sentences. precision: the number
     format, which a run may have to ask its workers for.
@@ -60,6 +63,8 @@ class Prepared:
     config: Config
     request: Request
     plan: Plan
+    asked: Plan
+    answered: str | None
     workspace: Workspace
     dataset: DataSet | None
     function: OwnFunction | None
@@ -67,6 +72,11 @@ class Prepared:
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
     precision: Precision
+
+    @property
+    def answer(self) -> str:
+        """What to say where the words of an earlier sweep are printed again."""
+        return f"nothing new is asked: {self.answered} has judged all of these trials, and is told again"
 
 
 def prepare(invocation: Invocation) -> Prepared:
@@ -106,14 +116,17 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
     require_told(plan)
     _require_decidable(plan, config, invocation.verb, begun=workspace.has_plan(plan.sweep_id))
     idle = refuse_idle(config, {**verb, **facts_of(plan, config)}, same=recommended)
+    asked = after_earlier(plan, workspace)
     return Prepared(
         config=config,
         request=request,
-        plan=plan,
+        plan=asked.plan,
+        asked=plan,
+        answered=asked.answered,
         workspace=workspace,
         dataset=dataset,
         function=function,
-        invocation=invocation,
+        invocation=replace(asked.command or invocation, verb=invocation.verb),
         notes=(*recommendation.warnings, *reach_notes(scenario)),
         warnings=(*undecided_lines(plan), *config.notes, *idle.values()),
         precision=precision,

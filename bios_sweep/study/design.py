@@ -12,6 +12,7 @@ from bios_sweep.jsonable import OPTIONAL, from_fields, to_json
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.companions import OF_ITEMS, Companion, guardrails_as_companions
 from bios_sweep.study.factors import Cross, Factor, require_setting
+from bios_sweep.study.history import History
 from bios_sweep.study.margins import BEFORE, MARGINS, PURPOSES, STANDARD, margins_of
 from bios_sweep.study.metric_names import is_signed
 from bios_sweep.study.scenario import Metric, Scenario
@@ -239,6 +240,7 @@ class Study:
 
     origins: setting -> where the baseline's value came from.
     seeds: shared by all arms, so that differences pair. cross: moderators, every combination a cell.
+    history: what earlier studies of its questions add; None where nobody asked before.
     """
 
     name: str
@@ -252,6 +254,7 @@ class Study:
     metric: Metric = field(default_factory=Metric)
     origins: Mapping[str, Origin] = field(default_factory=dict)
     cross: tuple[Cross, ...] = ()
+    history: History | None = None
 
     def __post_init__(self) -> None:
         if self.cross and self.decision.refine:
@@ -281,7 +284,15 @@ class Study:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for plan.json."""
         parts = {"scenario": self.scenario.to_dict(), "baseline": self.baseline.to_dict()}
-        return {**asdict(self), **parts, "budget": to_json(self.budget), "decision": to_json(self.decision)}
+        values = {
+            **asdict(self),
+            **parts,
+            "budget": to_json(self.budget),
+            "decision": to_json(self.decision),
+        }
+        if self.history is None:  # as a study was before it could have one
+            del values["history"]
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Study:

@@ -188,6 +188,26 @@ def test_another_name_for_the_sweep_is_the_same_question(tmp_path, capsys):
     assert len(view.plan.arms) == 5
 
 
+def test_a_word_that_was_overtaken_is_served_no_more_wherever_it_is_read(tmp_path, capsys):
+    first = asked(tmp_path, seeds(0, 1, 2), *RIGHT)
+    assert served(first) == 5e-4
+    last = asked(tmp_path, seeds(3, 4, 5), *RIGHT)
+    before = bios_sweep.open(tmp_path, first.sweep_id)
+    assert (served(before), before.verdicts[0].served, dict(before.summary.served)) == (None, None, {})
+    assert f"judged again with all trials by {last.sweep_id}" in before.summary.caveats[0]
+    capsys.readouterr()
+    assert main(["defaults", "merge", str(tmp_path), "-o", str(tmp_path / "all.json"), "--json"]) == 0
+    [entry] = json.loads(capsys.readouterr().out)["entries"]
+    assert entry["sweep"] == last.sweep_id
+    assert main(["report", "--all", "--json", f"workspace={tmp_path}"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert [(one["sweep"], one["stands"]) for one in answer["studies"]] == [
+        (first.sweep_id, False),
+        (last.sweep_id, True),
+    ]
+    assert answer["roll_up"][0]["scenarios"] == 1
+
+
 def test_other_looks_at_the_same_trials_are_no_new_question(tmp_path, capsys):
     first = asked(tmp_path, seeds(*range(5)), "decision.looks=[5]", AT_THE_MARGIN)
     assert asked(tmp_path, seeds(*range(5)), "decision.looks=[3,5]", AT_THE_MARGIN).sweep_id == first.sweep_id

@@ -59,9 +59,7 @@ def test_what_a_margin_equals_is_told_once_the_studys_trials_are_there(capsys):
     assert main(["run", *WORLD, *quiet]) == 0
     capsys.readouterr()
     row = margins(capsys, *quiet, "seeds=[0,1,2]")["rows"][1]
-    assert row["learning_rate_factor"] == pytest.approx(
-        2 ** (1.0 / 0.8) ** 0.5, rel=0.2
-    )
+    assert row["learning_rate_factor"] == pytest.approx(2 ** (1.0 / 0.8) ** 0.5, rel=0.2)
     assert row["absolute"] == pytest.approx(0.02, rel=0.05)
 
 

@@ -25,7 +25,13 @@ from bios_sweep.driver.scenarios.scripted import (
     script_defaults,
     scripted_scenario,
 )
-from bios_sweep.driver.scenarios.trained import FINAL_METRICS, judged_alike, trained_scenario
+from bios_sweep.driver.scenarios.trained import (
+    FINAL_METRICS,
+    auto_length,
+    count_tokens,
+    judged_alike,
+    trained_scenario,
+)
 from bios_sweep.engines.scripted.function import OwnFunction
 from bios_sweep.engines.training.data import DataSet
 from bios_sweep.errors import ConfigError
@@ -87,6 +93,10 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
     precision = precision_of(config.values, request)
     values = with_metrics(with_epochs(_with_dtype(config.values, precision)))
     scenario, dataset, recommendation = _scenario(values, workspace, request, function)
+    tokens = None
+    if dataset is not None and values["method"]["max_length"] == AUTO:
+        tokens = count_tokens(scenario, dataset)
+        values = {**values, "method": {**values["method"], "max_length": auto_length(scenario, tokens)}}
     study = build_study(values, sweep=config.sweep, scenario=scenario, recommendation=recommendation)
     # who writes the default's own number out has said no more than `auto`
     recommended = {key_of(name): origin.recommended for name, origin in study.origins.items()}
@@ -96,7 +106,8 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
     plan = build_plan(study)
     if dataset is not None:
         length = config.values["data"].get("eval_max_length")
-        alike = judged_alike(scenario, dataset, plan.max_lengths, length)
+        tokens = tokens or count_tokens(scenario, dataset)
+        alike = judged_alike(scenario, tokens, plan.max_lengths, length)
         plan = build_plan(replace(study, scenario=alike))
     plan, precision = as_begun(plan, precision, workspace, config)
     require_told(plan)

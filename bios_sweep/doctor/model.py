@@ -50,7 +50,8 @@ def model_line(values: Mapping[str, Any]) -> tuple[Line | None, int]:
 def hub_line() -> Line:
     """Where models of the hub lie, and whether its clients may ask it."""
     cache = hub_cache()
-    there = "" if cache.is_dir() else ", not there yet"
+    is_there = existing(cache) == cache
+    there = "" if is_there else ", not there yet"
     try:
         free = shutil.disk_usage(existing(cache)).free / GIB
     except OSError as error:
@@ -61,7 +62,7 @@ def hub_line() -> Line:
     found = f"{cache}{there}, {free:.1f} GiB free"
     if flags:
         found = f"{found}; offline ({', '.join(flags)})"
-    if cache.is_dir() and not os.access(cache, os.R_OK | os.X_OK):
+    if is_there and not os.access(cache, os.R_OK | os.X_OK):
         return warning("hub cache", f"{found}; cannot be read", "set HF_HOME to a folder of yours")
     return ok("hub cache", found)
 

@@ -42,7 +42,7 @@ def tracking_lines(tracking: Tracking, workspace: Workspace) -> tuple[tuple[Line
             check_tracking(tracker.uri, workspace)  # the tracker's own check would upgrade an older store
         else:
             tracker.check()
-    except InputError as error:
+    except (InputError, OSError) as error:  # OSError: a folder that we may not look into
         return (red("tracking", str(error).removeprefix("tracking.uri: "), WAY_OUT),), None
     if not isinstance(tracker, MlflowTracker):
         return (ok("tracking", f"{tracking.shown}, can be written"),), None

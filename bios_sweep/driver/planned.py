@@ -18,7 +18,7 @@ from bios_sweep.records.journal import read_state
 from bios_sweep.records.results import StoredResults
 from bios_sweep.report.content.margin_rows import margin_table
 from bios_sweep.report.content.plan_summary import PlanSummary, Rate, plan_scoring, summarise_plan
-from bios_sweep.report.content.scope import earlier_cut_note, few_clusters
+from bios_sweep.report.content.scope import earlier_cut_note, few_clusters, truncation_warnings
 from bios_sweep.report.text.glance import html_of, plan_lines
 from bios_sweep.study.arms import Arm
 from bios_sweep.study.plan import Plan
@@ -125,7 +125,13 @@ def planned(
             *more_notes,
             *([probe] if untimed else ()),
         ),
-        warnings=(*prepared.warnings, *few_clusters(plan), *unlimited, *more_warnings),
+        warnings=(
+            *prepared.warnings,
+            *few_clusters(plan),
+            *truncation_warnings(plan),
+            *unlimited,
+            *more_warnings,
+        ),
         damaged=tuple(look.damage for look in looks if look.damage),
     )
     needed = {trial.key: trial for trial in (*plan.trials, *state.needed)}

@@ -15,6 +15,7 @@ from bios_sweep.engines.training.memory import (
     CONTEXT_BYTES,
     Fitting,
     Load,
+    Shape,
     fitting,
     need_of,
     room_on,
@@ -76,7 +77,7 @@ def _how(found: Fitting) -> str:
 
 def fitting_on(plan: Plan, request: Request, total: int) -> Fitting | None:
     """How a trial is cut on a GPU of so many bytes; None where the model's sizes are not known."""
-    load, shape = load_of(plan), _shape(plan)
+    load, shape = load_of(plan), shape_of_plan(plan)
     if load is None or shape is None:
         return None
     return fitting(shape, load, room_on(total, request.sharers), **_asked(plan))
@@ -84,7 +85,7 @@ def fitting_on(plan: Plan, request: Request, total: int) -> Fitting | None:
 
 def least_bytes(plan: Plan, request: Request) -> int:
     """What the trials that share a GPU need at the very least: one example each, with checkpointing."""
-    load, shape = load_of(plan), _shape(plan)
+    load, shape = load_of(plan), shape_of_plan(plan)
     if load is None:
         return 0
     if shape is None:
@@ -98,7 +99,8 @@ def weights_bytes(parameters: int, request: Request) -> int:
     return int(request.sharers * (CONTEXT_BYTES + parameters * 2))
 
 
-def _shape(plan: Plan) -> Any:
+def shape_of_plan(plan: Plan) -> Shape | None:
+    """The sizes of a model of files; None where its config.json lacks one that everything hangs on."""
     model = plan.study.scenario.model
     return shape_of(read_config(Path(model.path)), model.parameters)
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from bios_sweep.doctor.accelerators import Machine, accelerator_lines, gpus_on_bus
 from bios_sweep.doctor.child import NoAnswerError, ask
-from bios_sweep.doctor.files import mount_of, workspace_lines
+from bios_sweep.doctor.files import workspace_lines
 from bios_sweep.doctor.line import Diagnosis, Line, red, warning
 from bios_sweep.doctor.machine import clock_line, machine_lines, memory
 from bios_sweep.doctor.model import hub_line, model_line
@@ -33,6 +33,7 @@ from bios_sweep.driver.tracking import Tracking, tracking_of
 from bios_sweep.execution.gpus import NVIDIA_VISIBLE, find_gpus, gpu_states
 from bios_sweep.mirror.mlflow.web import ServerFacts
 from bios_sweep.mirror.trackers import TRACKERS
+from bios_sweep.mounts import mount_of
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.request import INLINE, Request
 from bios_sweep.version import __version__

@@ -9,7 +9,7 @@ from typing import Any
 
 from bios_sweep.config.method import method_of
 from bios_sweep.defaults.hub import YES
-from bios_sweep.doctor.files import GIB, existing
+from bios_sweep.doctor.files import GIB
 from bios_sweep.doctor.line import Line, ok, red, warning
 from bios_sweep.engines.training.facts import (
     EMBEDDED,
@@ -20,6 +20,7 @@ from bios_sweep.engines.training.facts import (
     weight_files,
 )
 from bios_sweep.errors import ModelError
+from bios_sweep.mounts import existing
 
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE")
 OURS = ("embedded", "local")  # kinds of model that the built-in trainer loads

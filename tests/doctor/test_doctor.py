@@ -24,7 +24,7 @@ from bios_sweep.config.compose import compose_config
 from bios_sweep.doctor import child, diagnose
 from bios_sweep.doctor.accelerators import Machine, accelerator_lines, gpus_on_bus
 from bios_sweep.doctor.child import NoAnswerError, ask
-from bios_sweep.doctor.files import mount_of, workspace_lines
+from bios_sweep.doctor.files import workspace_lines
 from bios_sweep.doctor.machine import RELEASED, Memory, clock_line, machine_lines, memory
 from bios_sweep.doctor.model import hub_line, model_line
 from bios_sweep.doctor.ray import ray_lines
@@ -34,6 +34,7 @@ from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.tracking import tracking_of
 from bios_sweep.execution.gpus import find_gpus, gpu_states
 from bios_sweep.mirror.mlflow.schema import installed
+from bios_sweep.mounts import mount_of
 from bios_sweep.records.lock import DriverLock
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.request import Request

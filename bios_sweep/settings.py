@@ -61,7 +61,8 @@ class TrainingSettings:
     lora_rank, lora_alpha: the adapter adds (alpha / rank) * B A to every linear layer. They and
     lora_dropout are None exactly where the method is full fine-tuning, which has no adapter.
     max_steps: optimizer steps. warmup_fraction: share of them spent warming up.
-    max_length: tokens per example, prompt and completion together.
+    max_length: tokens per example, prompt and completion together; in a configuration `auto` is what holds
+    99 % of the examples.
     train_examples: training examples to learn from, the same ones for every seed and the smaller
     sets inside the larger; None: all that the data has.
     neftune_alpha: noise on the embeddings while training, uniform within alpha / sqrt(length * width);

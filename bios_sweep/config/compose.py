@@ -53,6 +53,8 @@ CAME_LATER: dict[str, dict[str, Any]] = {
         "score_items": None,
         "score_tokens": None,
         "score_stop": None,
+        "train_on": None,
+        "chat_date": None,
     },
     "decision": {"purpose": BEFORE, "margin_absolute": None, "metrics": None, "undecidable": "refuse"},
 }

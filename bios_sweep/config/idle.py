@@ -98,6 +98,7 @@ COUNTED = ("batch_size", "max_steps")  # the plan counts examples by them
 SETTINGS = tuple(name for name, known in KNOWN.items() if known.group and name not in COUNTED)
 
 SCORED = ("data.score", "data.score_items", "data.score_tokens", "data.score_stop", "data.score_pattern")
+TALKS = ("data.train_on", "data.chat_date")
 DATA_FILES = ("data.path", "data.eval_path", "data.eval_fraction")
 READS_ITS_OWN = "a script reads its own data; leave it out and list the files in method.inputs"
 NO_DATA = "model=planted trains on no data; leave it out, or choose another model"
@@ -122,12 +123,17 @@ REFUSED = (
     Idle({"runs": PLANTED}, dict.fromkeys(DATA_FILES, NO_DATA)),
     Idle({"runs": PLANTED, "data.kind": beyond("planted")}, dict.fromkeys(("data.kind", "data"), NO_DATA)),
     Idle({"runs": OURS, "data.kind": "embedded"}, dict.fromkeys(DATA_FILES, OWN_EXAMPLES)),
-    Idle({"runs": PLANTED}, dict.fromkeys(("data.eval_max_length", *SCORED), NO_DATA)),
+    Idle({"runs": PLANTED}, dict.fromkeys(("data.eval_max_length", *SCORED, *TALKS), NO_DATA)),
+    Idle(
+        {"runs": OURS, "data.kind": "embedded"},
+        dict.fromkeys(TALKS, "data=embedded has no conversations; leave it out"),
+    ),
     Idle(
         {"runs": SCRIPT},
         {
             **dict.fromkeys(DATA_FILES, READS_ITS_OWN),
             "data.eval_max_length": "a script cuts its own evaluation examples; leave it out",
+            **dict.fromkeys(TALKS, "a script reads its own conversations; leave it out"),
             **dict.fromkeys(
                 SCORED,
                 "a script scores its own answers; have it print the score, and name that in method.metric or "

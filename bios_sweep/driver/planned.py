@@ -9,14 +9,16 @@ from dataclasses import dataclass, replace
 from bios_sweep.driver.gpus import gpu_warnings, gpus_of_this_machine, sizes_of
 from bios_sweep.driver.memory import memory_notes
 from bios_sweep.driver.prepare import Prepared
+from bios_sweep.driver.rehearsed import known_noise
 from bios_sweep.errors import PlanError, StorageError
 from bios_sweep.procedure.decidable import decidable
 from bios_sweep.procedure.source import recall
 from bios_sweep.records.earlier import known_of, seconds_per_answer, seconds_per_example
 from bios_sweep.records.journal import read_state
 from bios_sweep.records.results import StoredResults
+from bios_sweep.report.content.margin_rows import margin_table
 from bios_sweep.report.content.plan_summary import PlanSummary, Rate, plan_scoring, summarise_plan
-from bios_sweep.report.content.scope import earlier_cut_note, few_clusters
+from bios_sweep.report.content.scope import earlier_cut_note, few_clusters, truncation_warnings
 from bios_sweep.report.text.glance import html_of, plan_lines
 from bios_sweep.study.arms import Arm
 from bios_sweep.study.plan import Plan
@@ -102,6 +104,8 @@ def planned(
     speed = seconds_per_example(workspace, plan.study.scenario.model.fingerprint)
     rate = Rate(seconds_per_example=speed[0], trials=speed[1]) if speed else None
     summary = summarise_plan(plan, state, results, rate, prepared.request.expected_workers)
+    pace = None if rate is None else rate.seconds_per_example
+    summary = replace(summary, margins=margin_table(plan, results, known_noise(prepared), pace))
     unlimited = _hours_unknown(plan.study.budget.max_hours, summary.most_seconds)
     if plan.study.scenario.data.score is not None:
         answers = seconds_per_answer(workspace, plan.study.scenario.model.fingerprint)
@@ -121,7 +125,13 @@ def planned(
             *more_notes,
             *([probe] if untimed else ()),
         ),
-        warnings=(*prepared.warnings, *few_clusters(plan), *unlimited, *more_warnings),
+        warnings=(
+            *prepared.warnings,
+            *few_clusters(plan),
+            *truncation_warnings(plan),
+            *unlimited,
+            *more_warnings,
+        ),
         damaged=tuple(look.damage for look in looks if look.damage),
     )
     needed = {trial.key: trial for trial in (*plan.trials, *state.needed)}

@@ -28,6 +28,8 @@ from bios_sweep.driver.scenarios.scripted import (
 )
 from bios_sweep.driver.scenarios.trained import (
     FINAL_METRICS,
+    auto_length,
+    count_tokens,
     judged_alike,
     reach_notes,
     trained_scenario,
@@ -101,6 +103,10 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
     precision = precision_of(config.values, request)
     values = with_metrics(with_epochs(_with_dtype(config.values, precision)))
     scenario, dataset, recommendation = _scenario(values, workspace, request, function)
+    tokens = None
+    if dataset is not None and values["method"]["max_length"] == AUTO:
+        tokens = count_tokens(scenario, dataset)
+        values = {**values, "method": {**values["method"], "max_length": auto_length(scenario, tokens)}}
     study = build_study(values, sweep=config.sweep, scenario=scenario, recommendation=recommendation)
     # who writes the default's own number out has said no more than `auto`
     recommended = {key_of(name): origin.recommended for name, origin in study.origins.items()}
@@ -110,7 +116,8 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
     plan = build_plan(study)
     if dataset is not None:
         length = config.values["data"].get("eval_max_length")
-        alike = judged_alike(scenario, dataset, plan.max_lengths, length)
+        tokens = tokens or count_tokens(scenario, dataset)
+        alike = judged_alike(scenario, tokens, plan.max_lengths, length)
         plan = build_plan(replace(study, scenario=alike))
     plan, precision = as_begun(plan, precision, workspace, config)
     require_told(plan)

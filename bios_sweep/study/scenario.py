@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bios_sweep.errors import PlanError
@@ -112,7 +112,8 @@ class DataFacts:
     engine has no examples of ours. cuts: what that and each `max_length` of an arm takes, the baseline's
     first. ends: how answers end, in words. eval_clusters: documents, modules or conversations that the
     evaluation examples come from, 0 where that is not known. score: how answers to them are scored, None
-    where they are not.
+    where they are not. reading: how text is read where that is not as ever: which answers of a conversation
+    are learned, the day that its template writes, the tokens at a border.
     """
 
     name: str
@@ -129,6 +130,7 @@ class DataFacts:
     ends: tuple[str, ...] = ()
     eval_clusters: int = 0
     score: Score | None = None
+    reading: Mapping[str, str] = field(default_factory=dict)
 
     def clusters_of(self, metric: str) -> int:
         """What a metric's evaluation error is counted over, 0 where that is not known."""
@@ -185,6 +187,8 @@ class Scenario:
         }
         if self.data.score is not None:
             decides["score"] = self.data.score.identity()
+        if self.data.reading:
+            decides["reading"] = dict(self.data.reading)
         if self.code:
             return {**decides, "code": self.code}
         return {**decides, "ends": list(self.model.ends)} if self.model.ends else decides
@@ -208,6 +212,8 @@ class Scenario:
         values = asdict(self)
         if self.data.score is None:  # as before there were scores
             del values["data"]["score"]
+        if not self.data.reading:
+            del values["data"]["reading"]
         files = values.pop("files")
         return {**values, **self.method.to_dict(), "files": files}
 

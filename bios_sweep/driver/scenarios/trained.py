@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 from importlib import util
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bios_sweep.assets import base_model_path
 from bios_sweep.checks import is_number, not_allowed, one_of, or_null, positive, require, whole
@@ -29,7 +30,10 @@ from bios_sweep.errors import ConfigError, DataError
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.request import CUDA, Request
 from bios_sweep.settings import AUTO, FLOAT32
-from bios_sweep.study.scenario import Cut, DataFacts, ModelFacts, Scenario
+from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
+
+if TYPE_CHECKING:
+    from bios_sweep.engines.training.counts import Tokens
 
 LORA_ENGINE = "bios_sweep.engines.training.engine:LoraEngine"
 # what a LoRA trial ends with
@@ -38,6 +42,8 @@ MODEL_KINDS = ("embedded", "local", "planted", "named")
 FLASH = "flash"
 ATTENTIONS = (AUTO, "sdpa", FLASH, "eager")
 DATA_KINDS = ("embedded", "jsonl")
+EVERY_ANSWER, LAST = TRAIN_ON = ("all_assistant", "last")
+JOINED = "joined"  # how a border is read that a token of a sentencepiece model reaches over
 SCRIPTS_ONLY = "goes with method=command and method=python only, whose script reads its own"
 
 
@@ -46,10 +52,12 @@ def trained_scenario(
 ) -> tuple[Scenario, DataSet]:
     """The scenario and its examples; where they are cut is known with the arms, see `judged_alike`."""
     method = values["method"]
-    whole("method.max_length", method["max_length"])
+    if method["max_length"] != AUTO:
+        whole("method.max_length", method["max_length"])
     model = read_model(values["model"])
     dataset = _read_data(values["data"])
-    data = _data_facts(dataset, workspace)
+    reading = _reading(values["data"], dataset, Path(model.path))
+    data = replace(_data_facts(dataset, workspace), reading=reading)
     score = scored(values["data"], dataset.evaluation, FINAL_METRICS, position_limit(Path(model.path)))
     if score is not None:
         data = replace(data, score=score[0])
@@ -69,6 +77,7 @@ def trained_scenario(
                 **_cutting(method, request),
                 **_checkpoints(values["budget"]),
                 "measurements": values["budget"]["measurements"],
+                **reading,
                 **({} if score is None else {"score": score[1]}),
                 **_attention(method, request),
             },
@@ -110,8 +119,65 @@ def _attention(method: Mapping[str, Any], request: Request) -> dict[str, str]:
     return {} if attention == AUTO else {"attention": attention}
 
 
+def _reading(values: Mapping[str, Any], dataset: DataSet, model: Path) -> dict[str, str]:
+    """How conversations are read, where that is not as it was before there was a choice; the engine's words.
+
+    Raises:
+        ConfigError: a value is not allowed or without effect.
+    """
+    asked = values.get("train_on")
+    if asked is not None:
+        one_of("data.train_on", asked, TRAIN_ON)
+    examples = (*dataset.train, *dataset.evaluation)
+    several = any(sum(turn.role == "assistant" for turn in example.messages) > 1 for example in examples)
+    if asked is not None and not several:
+        raise ConfigError("data.train_on: no conversation of these data has several answers; leave it out")
+    reading = {"train_on": EVERY_ANSWER} if several and asked != LAST else {}
+    given = values.get("chat_date")
+    return reading if given is None else {**reading, "chat_date": _day(given, dataset, model)}
+
+
+def _day(given: Any, dataset: DataSet, model: Path) -> str:
+    from bios_sweep.engines.training.chat import chat_template  # no plan without a date needs jinja2
+
+    try:
+        day = date.fromisoformat(str(given))
+    except ValueError:
+        raise not_allowed("data.chat_date", given, "a day such as 2026-01-31") from None
+    template = chat_template(model)
+    talks = any(example.messages for example in (*dataset.train, *dataset.evaluation))
+    if template is None or not talks or not template.dated:
+        raise ConfigError("data.chat_date: no chat template writes a date here; leave it out")
+    return day.isoformat()
+
+
+def count_tokens(scenario: Scenario, dataset: DataSet) -> Tokens | None:
+    """The tokens of every example; None where `tokenizers` is not installed, which run brings.
+
+    Raises:
+        DataError: a conversation cannot be written.
+    """
+    if util.find_spec("tokenizers") is None or util.find_spec("jinja2") is None:
+        return None
+    from bios_sweep.engines.training.chat import reading_of
+    from bios_sweep.engines.training.counts import tokens_of
+
+    return tokens_of(dataset, Path(scenario.model.path), reading_of(scenario.data.reading))
+
+
+def auto_length(scenario: Scenario, tokens: Tokens | None) -> int:
+    """`method.max_length=auto`: what holds 99 % of the training examples, at most what the model reads.
+
+    Raises:
+        ConfigError: nothing here counts tokens.
+    """
+    if tokens is None:
+        raise ConfigError("method.max_length: auto counts tokens; install bios-sweep[run], or give a number")
+    return tokens.auto_length(position_limit(Path(scenario.model.path)))
+
+
 def judged_alike(
-    scenario: Scenario, dataset: DataSet, lengths: Sequence[int], eval_max_length: Any
+    scenario: Scenario, tokens: Tokens | None, lengths: Sequence[int], eval_max_length: Any
 ) -> Scenario:
     """The scenario whose arms, with these `max_length`s, are all judged on the very same tokens.
 
@@ -120,7 +186,7 @@ def judged_alike(
 
     Args:
         scenario: of `trained_scenario`.
-        dataset: its examples.
+        tokens: of its examples, where they could be counted.
         lengths: `max_length` of every arm, the baseline's first.
         eval_max_length: as configured.
 
@@ -130,7 +196,12 @@ def judged_alike(
     """
     given = optional_count(eval_max_length, "data.eval_max_length")
     eval_length = max(lengths) if given is None else given
-    cuts, ends = _cuts(dataset, scenario.model, lengths, eval_length)
+    cuts = () if tokens is None else tokens.cuts(lengths, eval_length)
+    if cuts:
+        from bios_sweep.engines.training.counts import require_positions
+
+        require_positions(cuts, scenario.model.name, position_limit(Path(scenario.model.path)), lengths[0])
+    joined = {JOINED: "whole"} if tokens is not None and tokens.joined else {}
     at = f"{scenario.data.evaluation_fingerprint} cut at {eval_length}"
     data = replace(
         scenario.data,
@@ -139,7 +210,8 @@ def judged_alike(
         tokens_per_example=cuts[0].tokens_per_example if cuts else None,
         eval_tokens=cuts[-1].tokens - cuts[-1].lost if cuts else None,
         cuts=cuts,
-        ends=ends,
+        ends=() if tokens is None else tokens.ends,
+        reading={**scenario.data.reading, **joined},
     )
     options = {**scenario.engine_options, "eval_max_length": eval_length}
     return replace(scenario, data=data, engine_options=options)
@@ -220,17 +292,3 @@ def _data_facts(dataset: DataSet, workspace: Workspace) -> DataFacts:
         eval_clusters=len({example.cluster for example in dataset.evaluation}),
         source=dataset.source,
     )
-
-
-def _cuts(
-    dataset: DataSet, model: ModelFacts, lengths: Sequence[int], eval_length: int
-) -> tuple[tuple[Cut, ...], tuple[str, ...]]:
-    """Counted where `tokenizers` is installed; it also refuses examples that leave nothing to learn."""
-    if util.find_spec("tokenizers") is None or util.find_spec("jinja2") is None:
-        return (), ()
-    from bios_sweep.engines.training.counts import cuts_of, require_positions
-
-    folder = Path(model.path)
-    cuts, ends = cuts_of(dataset, folder, lengths, eval_length)
-    require_positions(cuts, model.name, position_limit(folder), lengths[0])
-    return cuts, ends

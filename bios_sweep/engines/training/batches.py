@@ -108,11 +108,11 @@ def _collate(examples: Sequence[TokenizedExample], owners: np.ndarray, device: t
     ids = np.zeros((len(examples), length), dtype=np.int64)
     sources, targets = [], []
     for row, example in enumerate(examples):
-        start, end = example.prompt_length, len(example.input_ids)
-        ids[row, : end - 1] = example.input_ids[:-1]
-        sources.append(np.arange(row * length + start - 1, row * length + end - 1))
-        targets.append(np.asarray(example.input_ids[start:], dtype=np.int64))
-    counts = [len(target) for target in targets]
+        ids[row, : len(example.input_ids) - 1] = example.input_ids[:-1]
+        for start, end in example.learned:
+            sources.append(np.arange(row * length + start - 1, row * length + end - 1))
+            targets.append(np.asarray(example.input_ids[start:end], dtype=np.int64))
+    counts = [example.supervised_tokens for example in examples]
     return MicroBatch(
         input_ids=torch.from_numpy(ids).to(device),
         sources=torch.from_numpy(np.concatenate(sources)).to(device),

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from copy import copy
+from dataclasses import dataclass
+from datetime import date, datetime
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -18,37 +21,71 @@ from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from bios_sweep.engines.training.data import Message
+from bios_sweep.engines.training.data import Example, Message
 from bios_sweep.engines.training.tokenizer import read_json, special_tokens
 from bios_sweep.engines.training.tokens import Rendered
 from bios_sweep.errors import DataError, ModelError
 
 TEMPLATE_FILE = "chat_template.jinja"
 CLOCK = "strftime_now"  # what templates of Llama 3's kind call to write today's date into the prompt
+DATE = "date_string"  # the date that they are given, in place of today's
 # The day that Llama 3's own template falls back on. A clock would give each day's trials other tokens.
 THE_DAY = datetime(2024, 7, 26)
 PROBE = "PROBEOFTHEEND"  # an answer that no template changes
 AS_DATA = "write the data as prompt and completion"
+ASSISTANT = "assistant"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How conversations are read.
+
+    every_answer: all that the assistant says is under the loss; else the last message alone. day: the date
+    that templates write; None: `THE_DAY`.
+    """
+
+    every_answer: bool = False
+    day: date | None = None
+
+
+AS_EVER = Reading()
+
+
+def reading_of(words: Mapping[str, Any]) -> Reading:
+    """As `engine.EngineOptions` has it: `train_on` and `chat_date`, where they are not as ever."""
+    day = words.get("chat_date")
+    return Reading(
+        every_answer=words.get("train_on") is not None, day=None if day is None else date.fromisoformat(day)
+    )
+
+
+def has_answers(example: Example) -> bool:
+    """Whether the assistant speaks more than once."""
+    return sum(message.role == ASSISTANT for message in example.messages) > 1
 
 
 class ChatTemplate:
     """Renders conversations: the prompt is all but the last message with the template's call for an answer.
 
     The completion is what the whole conversation adds to that, its end mark included, so that the loss
-    covers exactly what the model would have to say.
+    covers exactly what the model would have to say. Where every answer is learned the prompt ends with the
+    first one's header, and what stands between answers is an aside of the completion.
     """
 
-    def __init__(self, text: str, special: Mapping[str, str], model: str) -> None:
+    def __init__(self, text: str, special: Mapping[str, str], model: str, reading: Reading = AS_EVER) -> None:
         """text: the Jinja template. special: what it may name, such as `bos_token`. model: for messages.
 
         Raises:
             ModelError: the template cannot be compiled.
         """
-        self._model, self._special = model, dict(special)
-        self._end: str | None = None
-        self.dated = CLOCK in text
+        self._model, self._special, self._reading = model, dict(special), reading
+        self._frame: tuple[str, str] | None = None
+        self.dated = CLOCK in text or DATE in text
+        self.day = THE_DAY if reading.day is None else datetime.combine(reading.day, THE_DAY.time())
+        if reading.day is not None:
+            self._special[DATE] = self.day.strftime("%d %b %Y")
         try:
-            self._template = _environment().from_string(text)
+            self._template = _environment(self.day).from_string(text)
         except TemplateError as error:
             raise ModelError(f"{model}: its chat template cannot be read ({error})") from error
 
@@ -69,14 +106,61 @@ class ChatTemplate:
             )
         completion = whole[len(prompt) :]
         self._require_all(messages, prompt, completion)
-        return Rendered(prompt, completion, ended=bool(self.end(messages).strip()))
+        ended = bool(self.end(messages).strip())
+        if not self._reading.every_answer:
+            return Rendered(prompt, completion, ended)
+        answers = [*self._earlier_answers(messages, whole), (len(prompt), len(whole))]
+        first = answers[0][0]
+        asides = tuple(
+            (end - first, begin - first) for (_, end), (begin, _) in pairwise(answers) if begin > end
+        )
+        return Rendered(whole[:first], whole[first:], ended, asides)
+
+    @property
+    def of_the_last(self) -> ChatTemplate:
+        """The same, for the last answer alone: how a question is asked."""
+        other = copy(self)
+        other._reading = Reading(day=self._reading.day)
+        return other
 
     def end(self, messages: Sequence[Message]) -> str:
         """What the template writes behind an answer, found by rendering; the first conversation tells it."""
-        if self._end is None:
+        return self._around(messages)[1]
+
+    def _around(self, messages: Sequence[Message]) -> tuple[str, str]:
+        """What the template writes between its call for an answer and the answer, and behind it."""
+        if self._frame is None:
             text = self._apply([*messages[:-1], Message(role=messages[-1].role, content=PROBE)])
-            self._end = text.rpartition(PROBE)[2] if PROBE in text else ""
-        return self._end
+            before, _, end = text.rpartition(PROBE)
+            call = self._apply(messages[:-1], call=True)
+            lead = before[len(call) :] if before.startswith(call) else ""
+            self._frame = (lead, end if PROBE in text else "")
+        return self._frame
+
+    def _earlier_answers(self, messages: Sequence[Message], whole: str) -> list[tuple[int, int]]:
+        """Where in the text each answer but the last begins and ends, its end mark included.
+
+        Each is found by what another answer in its place would change: templates strip what is said, and
+        an answer may say what a header says.
+        """
+        found = []
+        for index, message in enumerate(messages[:-1]):
+            if message.role != ASSISTANT:
+                continue
+            probe = Message(role=message.role, content=PROBE)
+            text = self._apply([*messages[:index], probe, *messages[index + 1 :]])
+            head, there, tail = text.partition(PROBE)
+            fits = len(head) + len(tail) <= len(whole) and whole.startswith(head) and whole.endswith(tail)
+            if not there or not fits:
+                raise DataError(
+                    f"messages[{index}]: the chat template of {self._model} does not show where this answer "
+                    "stands; data.train_on=last learns the last answer alone"
+                )
+            lead, end = self._around(messages)
+            begin = len(head) - (len(lead) if head.endswith(lead) else 0)
+            ended = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(tail, end, strict=False)))
+            found.append((begin, len(whole) - len(tail) + ended))
+        return found
 
     def _apply(self, messages: Sequence[Message], *, call: bool = False) -> str:
         turns = [{"role": message.role, "content": message.content} for message in messages]
@@ -103,7 +187,7 @@ class ChatTemplate:
                 )
 
 
-def chat_template(model_dir: Path) -> ChatTemplate | None:
+def chat_template(model_dir: Path, reading: Reading = AS_EVER) -> ChatTemplate | None:
     """The template of a model's folder by its files alone; None where it has none."""
     config = read_json(model_dir / "tokenizer_config.json")
     given = config.get("chat_template")
@@ -115,10 +199,10 @@ def chat_template(model_dir: Path) -> ChatTemplate | None:
     text = file.read_text(encoding="utf-8") if file.is_file() else given
     if not isinstance(text, str) or not text:
         return None
-    return ChatTemplate(text, special_tokens(model_dir), str(model_dir))
+    return ChatTemplate(text, special_tokens(model_dir), str(model_dir), reading)
 
 
-def chat_renderer(model_path: Path) -> ChatTemplate | None:
+def chat_renderer(model_path: Path, reading: Reading = AS_EVER) -> ChatTemplate | None:
     """The template as transformers reads it, with which the trainer writes; None where the model has none.
 
     Some tokenizers name special tokens in their code and in no file; a plan counts without those.
@@ -137,21 +221,21 @@ def chat_renderer(model_path: Path) -> ChatTemplate | None:
         text = tokenizer.get_chat_template()
     except ValueError as error:
         raise ModelError(f"model {model_path}: {str(error).splitlines()[0]}") from error
-    return ChatTemplate(text, tokenizer.special_tokens_map, str(model_path))
+    return ChatTemplate(text, tokenizer.special_tokens_map, str(model_path), reading)
 
 
 def _dense(text: str) -> str:
     return "".join(text.split())
 
 
-def _environment() -> ImmutableSandboxedEnvironment:
+def _environment(day: datetime) -> ImmutableSandboxedEnvironment:
     """As Hugging Face's, but for the clock, which stands still."""
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
     )
     environment.filters["tojson"] = _tojson
     environment.globals["raise_exception"] = _refuse
-    environment.globals[CLOCK] = THE_DAY.strftime
+    environment.globals[CLOCK] = day.strftime
     return environment
 
 

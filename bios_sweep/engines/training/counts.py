@@ -2,57 +2,166 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from bios_sweep.engines.training.chat import THE_DAY, ChatTemplate, chat_template
+import numpy as np
+
+from bios_sweep.engines.training.chat import AS_EVER, ChatTemplate, Reading, chat_template, has_answers
 from bios_sweep.engines.training.data import DataSet, Example
 from bios_sweep.engines.training.tokenizer import TextTokenizer, load_tokenizer
-from bios_sweep.engines.training.tokens import Lengths, encode_all
+from bios_sweep.engines.training.tokens import encode_all, kept, name_of, unlearnable
 from bios_sweep.errors import DataError
 from bios_sweep.study.scenario import EVALUATION, TRAIN, Cut
 
+MOST_CUT = 0.01  # share of the examples that `method.max_length=auto` leaves to be cut
+MULTIPLE = 8  # of tokens, as GPUs like it
 
-def cuts_of(
-    dataset: DataSet, model_dir: Path, train_lengths: Iterable[int], eval_length: int
-) -> tuple[tuple[Cut, ...], tuple[str, ...]]:
-    """Per length of an arm what the training examples lose, then the evaluation's loss; how answers end.
+
+@dataclass(frozen=True, kw_only=True)
+class Counted:
+    """Tokens per example of one side before it is cut, arrays of shape (examples,); see `Lengths`.
+
+    owner, begin, end: the asides of all examples, shape (asides,). joined: examples whose border a token
+    reaches over.
+    """
+
+    examples: Sequence[Example]
+    prompt: np.ndarray
+    completion: np.ndarray
+    text: np.ndarray
+    first: np.ndarray
+    owner: np.ndarray
+    begin: np.ndarray
+    end: np.ndarray
+    joined: int = 0
+
+    def __len__(self) -> int:
+        return len(self.prompt)
+
+    @property
+    def supervised(self) -> np.ndarray:
+        """Tokens under the loss, uncut."""
+        return self.supervised_of(self.prompt, self.completion)
+
+    def supervised_of(self, prompt: np.ndarray, completion: np.ndarray) -> np.ndarray:
+        """Tokens under the loss where so many are kept; nothing predicts the first token of a sequence."""
+        aside = np.minimum(self.end, completion[self.owner]) - self.begin
+        asides = np.bincount(self.owner, weights=np.maximum(aside, 0), minlength=len(self))
+        return completion - (prompt == 0) - asides.astype(np.int64)  # type: ignore[no-any-return]
+
+
+def counted(examples: Sequence[Example], tokenizer: TextTokenizer, template: ChatTemplate | None) -> Counted:
+    """Count one side.
 
     Raises:
-        DataError: an example leaves nothing to learn at one of the lengths, or is a conversation that the
-            model's chat template cannot write; names it.
+        DataError: a conversation that the model's chat template cannot write; names it.
     """
-    tokenizer, template = load_tokenizer(model_dir), chat_template(model_dir)
-    train, evaluation = (
-        [encoded.lengths for encoded in encode_all(side, tokenizer, template)]
-        for side in (dataset.train, dataset.evaluation)
+    joined = 0
+    rows, asides = np.zeros((len(examples), 4), dtype=np.int64), [np.zeros((0, 3), dtype=np.int64)]
+    for place, encoded in enumerate(encode_all(examples, tokenizer, template)):
+        *numbers, ranges = encoded.lengths
+        rows[place] = numbers
+        joined += encoded.joined
+        if ranges:
+            asides.append(np.array([(place, *pair) for pair in ranges]))
+    owner, begin, end = np.concatenate(asides).T
+    prompt, completion, text, first = rows.T
+    return Counted(
+        examples=examples,
+        prompt=prompt,
+        completion=completion,
+        text=text,
+        first=first,
+        owner=owner,
+        begin=begin,
+        end=end,
+        joined=joined,
     )
-    cuts = [cut_at(TRAIN, train, length) for length in train_lengths]
-    cuts.append(cut_at(EVALUATION, evaluation, eval_length))
-    return tuple(cuts), ends_of((*dataset.train, *dataset.evaluation), tokenizer, template)
 
 
-def cut_at(split: str, lengths: Sequence[Lengths], max_length: int) -> Cut:
+@dataclass(frozen=True, kw_only=True)
+class Tokens:
+    """Both sides of a data set as a model reads them. ends: how answers end, in words."""
+
+    train: Counted
+    evaluation: Counted
+    ends: tuple[str, ...]
+
+    @property
+    def joined(self) -> int:
+        """Examples whose border a token reaches over."""
+        return self.train.joined + self.evaluation.joined
+
+    def cuts(self, train_lengths: Iterable[int], eval_length: int) -> tuple[Cut, ...]:
+        """Per length of an arm what the training examples lose, then the evaluation's loss.
+
+        Raises:
+            DataError: an example leaves nothing to learn at one of the lengths; names it.
+        """
+        train = [cut_at(TRAIN, self.train, length) for length in train_lengths]
+        return (*train, cut_at(EVALUATION, self.evaluation, eval_length))
+
+    def auto_length(self, limit: int | None) -> int:
+        """The `max_length` that holds all but `MOST_CUT` of the training examples; at most `limit`."""
+        lengths = np.sort(self.train.prompt + self.train.completion)
+        holds = int(lengths[math.ceil((1.0 - MOST_CUT) * len(lengths)) - 1])
+        rounded = -(-holds // MULTIPLE) * MULTIPLE
+        return rounded if limit is None else min(rounded, limit)
+
+
+def tokens_of(dataset: DataSet, model_dir: Path, reading: Reading = AS_EVER) -> Tokens:
+    """Count both sides.
+
+    Raises:
+        DataError: a conversation that the model's chat template cannot write; names it.
+    """
+    tokenizer, template = load_tokenizer(model_dir), chat_template(model_dir, reading)
+    train, evaluation = (counted(side, tokenizer, template) for side in (dataset.train, dataset.evaluation))
+    examples = (*dataset.train, *dataset.evaluation)
+    ends = (*ends_of(examples, tokenizer, template), *_answers_of(train, evaluation, reading))
+    return Tokens(train=train, evaluation=evaluation, ends=ends)
+
+
+def cut_at(split: str, side: Counted, max_length: int) -> Cut:
     """What one side loses at a length. Every example stays, however little of it is left.
 
     Raises:
         DataError: an example leaves nothing to learn there.
     """
-    kept = [(one, *one.kept(max_length)) for one in lengths]
-    gone = [(one.prompt - prompt, one.completion - completion) for one, prompt, completion in kept]
+    prompt, completion = kept(side.prompt, side.completion, side.first, max_length)
+    left = np.minimum(np.minimum(completion, side.text), side.first) - (prompt == 0)
+    if (left < 1).any():
+        index = int(np.argmax(left < 1))
+        raise unlearnable(name_of(side.examples[index], index), max_length)
+    gone = side.prompt + side.completion - prompt - completion
     return Cut(
         split=split,
         max_length=max_length,
-        examples=len(kept),
-        truncated=sum(any(pair) for pair in gone),
-        tokens=sum(one.prompt + one.completion for one in lengths),
-        lost=sum(map(sum, gone)),
-        supervised=sum(_supervised(one.prompt, one.completion) for one in lengths),
-        lost_supervised=sum(
-            _supervised(one.prompt, one.completion) - _supervised(prompt, completion)
-            for one, prompt, completion in kept
-        ),
-        longest=max(prompt + completion for _, prompt, completion in kept),
+        examples=len(side),
+        truncated=int(np.count_nonzero(gone)),
+        tokens=int((side.prompt + side.completion).sum()),
+        lost=int(gone.sum()),
+        supervised=int(side.supervised.sum()),
+        lost_supervised=int((side.supervised - side.supervised_of(prompt, completion)).sum()),
+        longest=int((prompt + completion).max()),
+    )
+
+
+def _answers_of(train: Counted, evaluation: Counted, reading: Reading) -> tuple[str, ...]:
+    """Which answers of conversations of several are learned, in words."""
+    sides = (train, evaluation)
+    talks = sum(has_answers(example) for side in sides for example in side.examples)
+    if not talks:
+        return ()
+    supervised = sum(int(side.supervised.sum()) for side in sides)
+    tokens = sum(int((side.prompt + side.completion).sum()) for side in sides)
+    which = "every answer is" if reading.every_answer else "the last answer alone is"
+    return (
+        f"of {talks:,} conversations with several answers {which} learned: {supervised:,} of {tokens:,} "
+        "tokens are under the loss",
     )
 
 
@@ -71,7 +180,7 @@ def ends_of(
             else f"the chat template writes no end behind an answer, so {appended}, is appended to it"
         )
         if template.dated:
-            told.append(f"the chat template writes the date; it is {THE_DAY:%d %b %Y} in every trial")
+            told.append(f"the chat template writes the date; it is {template.day:%d %b %Y} in every trial")
     if any(not example.messages for example in examples):
         told.append(f"a completion or text ends with {appended}")
     return tuple(told)
@@ -93,8 +202,3 @@ def require_positions(cuts: Sequence[Cut], model: str, limit: int | None, baseli
         raise DataError(
             f"{key}: an example has {cut.longest} tokens but model {model} has {limit} positions; {way_out}"
         )
-
-
-def _supervised(prompt: int, completion: int) -> int:
-    """Nothing predicts the first token of a sequence."""
-    return completion if prompt else completion - 1

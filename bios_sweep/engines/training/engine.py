@@ -19,7 +19,7 @@ from filelock import FileLock
 from bios_sweep.assets import general_text_path
 from bios_sweep.checks import one_of, whole
 from bios_sweep.engines.training.batches import micro_batches
-from bios_sweep.engines.training.chat import chat_renderer
+from bios_sweep.engines.training.chat import chat_renderer, reading_of
 from bios_sweep.engines.training.data import Example, read_dataset
 from bios_sweep.engines.training.facts import ENGINE_VERSION, describe_model, read_config, resolve_model
 from bios_sweep.engines.training.fit import Fit
@@ -69,7 +69,8 @@ class EngineOptions:
     measurements: evaluations per trial after the one at step 0. eval_max_length: tokens at which the plan
     cuts evaluation examples, the same for all its trials; None: each trial's own `max_length`. score: how
     answers are scored, the fields of `ScoreOptions`; None: they are not. attention: how it is computed, one
-    of `ATTENTIONS`; None: as transformers chooses.
+    of `ATTENTIONS`; None: as transformers chooses. train_on, chat_date: how conversations are read, see
+    `chat.reading_of`.
     """
 
     model_path: str
@@ -86,6 +87,8 @@ class EngineOptions:
     eval_max_length: int | None = None
     score: Mapping[str, Any] | None = None
     attention: str | None = None
+    train_on: str | None = None
+    chat_date: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("threads", "micro_batch_size", "measurements", "eval_max_length", "sharers"):
@@ -132,7 +135,8 @@ class LoraEngine:
         self._tokenizer = load_tokenizer(self._options.model_path)
         # The chat template is read only where there are conversations: it costs a second.
         talks = any(example.messages for example in (*self._data.train, *self._data.evaluation))
-        self._render = chat_renderer(Path(self._options.model_path)) if talks else None
+        reading = reading_of({"train_on": given.train_on, "chat_date": given.chat_date})
+        self._render = chat_renderer(Path(self._options.model_path), reading) if talks else None
         self._materials: dict[tuple[str, int], Material] = {}
         self._judges: dict[tuple[str, int], Judge] = {}
         self._fits: dict[str, Fit] = {}
@@ -273,8 +277,9 @@ class LoraEngine:
         asked = options_of(ScoreOptions, self._options.score)
         examples = self._data.evaluation[: asked.items]
         room = min(max_length, (base.positions or max_length + asked.new_tokens) - asked.new_tokens)
-        questions = questions_of(examples, self._tokenizer, self._render, room)
-        ends, stop = ends_of_answers(examples, self._tokenizer, self._render)
+        render = None if self._render is None else self._render.of_the_last
+        questions = questions_of(examples, self._tokenizer, render, room)
+        ends, stop = ends_of_answers(examples, self._tokenizer, render)
         scoring = Scoring(
             metric=asked.metric,
             scorer=scorer_of(asked.by),

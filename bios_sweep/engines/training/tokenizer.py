@@ -33,11 +33,16 @@ class End:
 
 @dataclass(frozen=True, kw_only=True)
 class TextTokenizer:
-    """A model's own tokenizer, the token that ends a text, and the special tokens that begin one."""
+    """A model's own tokenizer, the token that ends a text, and the special tokens that begin one.
+
+    begins_with_blank: a text begins with a blank of the tokenizer's, as by sentencepiece, so that the tokens
+    of a part are not those that it has within the whole.
+    """
 
     encoder: Tokenizer
     end: End
     start: tuple[int, ...]
+    begins_with_blank: bool = False
 
     @property
     def end_text(self) -> str:
@@ -62,7 +67,9 @@ def load_tokenizer(model_dir: Path | str) -> TextTokenizer:
     encoder.no_truncation()
     encoder.no_padding()
     end = _find_end(Path(model_dir), encoder)
-    return TextTokenizer(encoder=encoder, end=end, start=_start(encoder, end))
+    return TextTokenizer(
+        encoder=encoder, end=end, start=_start(encoder, end), begins_with_blank=_begins_with_blank(encoder)
+    )
 
 
 def special_tokens(model_dir: Path) -> dict[str, str]:
@@ -120,6 +127,12 @@ def _tokenizer_end(model_dir: Path, encoder: Tokenizer) -> tuple[tuple[int, ...]
 def _text(value: Any) -> str | None:
     content = value.get("content") if isinstance(value, Mapping) else value
     return content if isinstance(content, str) else None
+
+
+def _begins_with_blank(encoder: Tokenizer) -> bool:
+    """Whether a word at the beginning of a text has other tokens than at the beginning of a line."""
+    alone, within = (encoder.encode(text, add_special_tokens=False).ids for text in ("a", "\na"))
+    return within[-len(alone) :] != alone
 
 
 def _start(encoder: Tokenizer, end: End) -> tuple[int, ...]:

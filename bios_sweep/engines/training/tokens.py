@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from bios_sweep.engines.training.data import Example, Message
 from bios_sweep.engines.training.tokenizer import TextTokenizer
@@ -16,13 +18,19 @@ from bios_sweep.errors import DataError
 
 CHUNK = 2000  # examples encoded at a time; bounds memory on files of millions of lines
 
+Ranges = tuple[tuple[int, int], ...]  # first and one behind the last
+
 
 class Rendered(NamedTuple):
-    """A conversation as text. ended: whether the completion has its end already."""
+    """A conversation as text. ended: whether the completion has its end already.
+
+    asides: characters of the completion that are read and not learned, such as later questions.
+    """
 
     prompt: str
     completion: str
     ended: bool = True
+    asides: Ranges = ()
 
 
 # Writes a conversation as (prompt, completion) text with the model's chat template.
@@ -34,45 +42,64 @@ class TokenizedExample:
     """One training sequence.
 
     input_ids: prompt, completion and end token, at most `max_length` ids.
-    prompt_length: the loss covers the positions from here to the end. At least 1, for nothing
+    prompt_length: the loss covers the positions from here to the end, but for asides. At least 1, for nothing
         predicts the first token of a sequence.
     completion_bytes: UTF-8 bytes of the completion text under the loss; the end token has none.
+    asides: positions behind the prompt that are read and not learned.
     """
 
     input_ids: tuple[int, ...]
     prompt_length: int
     completion_bytes: int
     cluster: str
+    asides: Ranges = ()
 
     @property
     def supervised_tokens(self) -> int:
         """How many tokens are under the loss."""
-        return len(self.input_ids) - self.prompt_length
+        return sum(end - begin for begin, end in self.learned)
+
+    @property
+    def learned(self) -> Ranges:
+        """The positions under the loss."""
+        begins = (self.prompt_length, *(end for _, end in self.asides))
+        ends = (*(begin for begin, _ in self.asides), len(self.input_ids))
+        return tuple((begin, end) for begin, end in zip(begins, ends, strict=True) if end > begin)
 
 
 class Lengths(NamedTuple):
-    """Tokens of an example before it is cut. text: of the completion, without an end that is appended."""
+    """Tokens of an example before it is cut. text: of the completion, without an end that is appended.
+
+    first: of the first answer, which is the completion where there are no asides.
+    """
 
     prompt: int
     completion: int
     text: int
-    name: str
+    first: int
+    asides: Ranges = ()
 
-    def kept(self, max_length: int) -> tuple[int, int]:
-        """Prompt and completion tokens that fit together: the prompt makes room, down to one token.
 
-        Raises:
-            DataError: of the completion's text no token is left that anything predicts.
-        """
-        prompt = min(self.prompt, max(max_length - self.completion, min(1, self.prompt)))
-        completion = min(self.completion, max_length - prompt)
-        unpredicted = 0 if prompt else 1
-        if min(completion, self.text) - unpredicted < 1:
-            raise DataError(
-                f"{self.name}: the completion has no token that can be predicted within "
-                f"max_length={max_length}; remove the example, or write it with a prompt"
-            )
-        return prompt, completion
+def kept(prompt: Any, completion: Any, first: Any, max_length: int) -> tuple[Any, Any]:
+    """Prompt and completion tokens that fit together: the prompt makes room, down to one token.
+
+    Room is made for the first answer; what is said later is cut on the right. Numbers, or arrays of them.
+    """
+    before = np.minimum(prompt, np.maximum(max_length - first, np.minimum(1, prompt)))
+    return before, np.minimum(completion, max_length - before)
+
+
+def unlearnable(name: str, max_length: int) -> DataError:
+    """Of a completion's text no token is left that anything predicts."""
+    return DataError(
+        f"{name}: the completion has no token that can be predicted within "
+        f"max_length={max_length}; remove the example, or write it with a prompt"
+    )
+
+
+def name_of(example: Example, index: int) -> str:
+    """What to call an example in a message."""
+    return example.origin or f"example {index}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +107,8 @@ class EncodedExample:
     """An example's ids before it is cut.
 
     text: the completion; spans: where its ids, but for an end that is appended, stand in it. name: what to
-    call the example in a message.
+    call the example in a message. asides: ids of the completion that are read and not learned, aside_texts:
+    where they stand in it. joined: a token reaches over the border, and the ids are those of the whole.
     """
 
     prompt: list[int]
@@ -89,11 +117,15 @@ class EncodedExample:
     text: str
     cluster: str
     name: str
+    asides: Ranges = ()
+    aside_texts: Ranges = ()
+    joined: bool = False
 
     @property
     def lengths(self) -> Lengths:
         """How long it is."""
-        return Lengths(len(self.prompt), len(self.completion), len(self.spans), self.name)
+        first = self.asides[0][0] if self.asides else len(self.completion)
+        return Lengths(len(self.prompt), len(self.completion), len(self.spans), first, self.asides)
 
 
 def tokenize_all(
@@ -123,9 +155,13 @@ def encode_all(
         wholes = _encode(tokenizer, [text.prompt + text.completion for text in texts])
         prompts = _encode(tokenizer, [text.prompt for text in texts])
         for index, (example, text) in enumerate(zip(chunk, texts, strict=True)):
-            prompt, (ids, spans) = prompts[index][0], wholes[index]
-            if ids[: len(prompt)] == prompt:
-                behind = len(text.prompt)
+            prompt, (ids, spans), behind = prompts[index][0], wholes[index], len(text.prompt)
+            agrees = ids[: len(prompt)] == prompt
+            joined = not agrees and tokenizer.begins_with_blank
+            if joined:  # a completion on its own would begin with a blank that the text has not
+                border = next((place for place, span in enumerate(spans) if span[1] > behind), len(ids))
+                prompt = ids[:border]
+            if agrees or joined:
                 ids = ids[len(prompt) :]
                 spans = [(max(0, a - behind), max(0, b - behind)) for a, b in spans[len(prompt) :]]
             else:  # a token would reach over the border, where a generation begins
@@ -139,8 +175,21 @@ def encode_all(
                 spans=spans,
                 text=text.completion,
                 cluster=example.cluster,
-                name=example.origin or f"example {start + index}",
+                name=name_of(example, start + index),
+                asides=_ids_within(spans, text.asides),
+                aside_texts=text.asides,
+                joined=joined,
             )
+
+
+def _ids_within(spans: Sequence[tuple[int, int]], asides: Ranges) -> Ranges:
+    """The ids that stand within each aside; one that reaches into an answer is the answer's."""
+    found = []
+    for begin, end in asides:
+        inside = [place for place, (first, last) in enumerate(spans) if begin <= first and last <= end]
+        if inside:
+            found.append((inside[0], inside[-1] + 1))
+    return tuple(found)
 
 
 def _texts(example: Example, render: Render | None) -> Rendered:
@@ -198,16 +247,26 @@ def shortened(prompt: list[int], room: int, tokenizer: TextTokenizer) -> list[in
 
 
 def _cut(encoded: EncodedExample, tokenizer: TextTokenizer, max_length: int) -> TokenizedExample:
-    room, length = encoded.lengths.kept(max_length)
+    whole = encoded.lengths
+    room, length = map(int, kept(whole.prompt, whole.completion, whole.first, max_length))
+    if min(length, whole.text, whole.first) - (0 if room else 1) < 1:
+        raise unlearnable(encoded.name, max_length)
     prompt = shortened(encoded.prompt, room, tokenizer)
     first = max(1, len(prompt))  # the first position that something predicts
-    skipped, kept = first - len(prompt), min(length, len(encoded.spans))
+    skipped, texts = first - len(prompt), min(length, len(encoded.spans))
     spans, text = encoded.spans, encoded.text
-    end = len(text) if kept == len(spans) else spans[kept - 1][1]  # all of it unless the right side was cut
-    under_loss = text[spans[skipped][0] if skipped else 0 : end]
+    end = len(text) if texts == len(spans) else spans[texts - 1][1]  # all of it unless the right was cut
+    begin = spans[skipped][0] if skipped else 0
+    inside = [(max(a, begin), min(b, end)) for a, b in encoded.aside_texts]
+    behind = len(prompt)
     return TokenizedExample(
         input_ids=(*prompt, *encoded.completion[:length]),
         prompt_length=first,
-        completion_bytes=len(under_loss.encode()),
+        completion_bytes=_bytes(text, begin, end) - sum(_bytes(text, a, b) for a, b in inside if a < b),
         cluster=encoded.cluster,
+        asides=tuple((behind + a, behind + min(b, length)) for a, b in encoded.asides if a < length),
     )
+
+
+def _bytes(text: str, begin: int, end: int) -> int:
+    return len(text[begin:end].encode())

@@ -118,6 +118,9 @@ def below_defaults(plan: Plan) -> list[str]:
     return found
 
 
+MANY_CUT = 0.01  # share of the examples; chosen: a few long ones are no reason to train slower
+
+
 @dataclass(frozen=True, kw_only=True)
 class CutRow:
     """What cutting a split's examples at `max_length` tokens takes away; `supervised` are under the loss."""
@@ -167,6 +170,16 @@ def truncation_lines(plan: Plan) -> list[str]:
             "held equal are the examples: of these an arm with a smaller max_length reads fewer tokens"
         )
     return lines
+
+
+def truncation_warnings(plan: Plan) -> list[str]:
+    """Where a `max_length` cuts more examples than a few."""
+    return [
+        f"max_length={cut.max_length} cuts {cut.truncated / cut.examples:.0%} of the training examples; "
+        f"method.max_length=auto holds {1 - MANY_CUT:.0%} of them whole, as far as the model reads"
+        for cut in plan.study.scenario.data.cuts
+        if cut.split == TRAIN and cut.truncated > MANY_CUT * cut.examples
+    ]
 
 
 def earlier_cut_note(plan: Plan, earlier: Mapping[str, Any]) -> str | None:

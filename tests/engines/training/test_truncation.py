@@ -6,16 +6,17 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bios_sweep.assets import base_model_path
 from bios_sweep.cli.main import main
 from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.prepare import prepare
-from bios_sweep.engines.training.counts import cut_at, require_positions
+from bios_sweep.engines.training.counts import Counted, counted, cut_at, require_positions
 from bios_sweep.engines.training.data import Example
 from bios_sweep.engines.training.tokenizer import load_tokenizer
-from bios_sweep.engines.training.tokens import Lengths, encode_all, tokenize_all
+from bios_sweep.engines.training.tokens import tokenize_all
 from bios_sweep.errors import DataError
 from bios_sweep.report.content.scope import truncation
 from bios_sweep.study.arms import BASELINE
@@ -41,13 +42,24 @@ def example(number: int) -> Example:
     return Example(prompt=f"{number}: " + "word " * (number % 7), completion=said, cluster=str(number))
 
 
+def lengths(*rows: tuple[int, int, int]) -> Counted:
+    """Prompt, completion and text tokens of examples without asides, each called `long`."""
+    prompt, completion, text = np.array(rows).T
+    none = np.zeros(0, dtype=int)
+    called = [replace(example(1), origin="long")] * len(rows)
+    return Counted(
+        examples=called, prompt=prompt, completion=completion, text=text, first=completion,
+        owner=none, begin=none, end=none,
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("length", [4, 6, 12, 18, 60])
 def test_counted_losses_are_those_of_the_examples_that_are_trained(length):
     tokenizer = load_tokenizer(base_model_path())
     examples = [example(number) for number in range(40)]
     whole = list(tokenize_all(examples, tokenizer, 10_000))
     kept = list(tokenize_all(examples, tokenizer, length))
-    cut = cut_at(TRAIN, [encoded.lengths for encoded in encode_all(examples, tokenizer)], length)
+    cut = cut_at(TRAIN, counted(examples, tokenizer, None), length)
     lost = [len(a.input_ids) - len(b.input_ids) for a, b in zip(whole, kept, strict=True)]
     assert (cut.examples, cut.truncated, cut.lost) == (40, sum(map(bool, lost)), sum(lost))
     assert cut.tokens == sum(len(one.input_ids) for one in whole)
@@ -57,12 +69,12 @@ def test_counted_losses_are_those_of_the_examples_that_are_trained(length):
 
 
 def test_a_prompt_that_fills_the_length_is_cut_for_its_answer_and_the_example_stays():
-    cut = cut_at(EVALUATION, [Lengths(500, 3, 2, "long"), Lengths(2, 3, 2, "short")], 16)
+    cut = cut_at(EVALUATION, lengths((500, 3, 2), (2, 3, 2)), 16)
     assert (cut.examples, cut.truncated, cut.lost, cut.lost_supervised) == (2, 1, 487, 0)
-    cut = cut_at(EVALUATION, [Lengths(500, 30, 29, "long")], 16)
+    cut = cut_at(EVALUATION, lengths((500, 30, 29)), 16)
     assert (cut.lost, cut.lost_supervised) == (514, 15)
     with pytest.raises(DataError, match=r"^long: the completion has no token .* within max_length=1"):
-        cut_at(EVALUATION, [Lengths(500, 3, 2, "long")], 1)
+        cut_at(EVALUATION, lengths((500, 3, 2)), 1)
 
 
 def test_a_length_that_the_model_does_not_read_is_refused_by_the_key_that_sets_it():

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from bios_sweep.errors import StorageError
 
@@ -23,12 +25,23 @@ def write_atomically(path: Path, content: str | Iterable[bytes]) -> None:
         StorageError: the folder cannot be written or the disk is full.
     """
     chunks = [content.encode()] if isinstance(content, str) else content
+    with replaced(path) as file:
+        file.writelines(chunks)
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[BinaryIO]:
+    """The same for a writer that needs the file itself; an exception inside leaves the old file.
+
+    Raises:
+        StorageError: the folder cannot be written or the disk is full.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
         try:
             with temporary.open("wb") as file:
-                file.writelines(chunks)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)

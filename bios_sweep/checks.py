@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from bios_sweep.errors import ConfigError, InputError
@@ -98,7 +99,12 @@ def positive(key: str, value: Any, error: Refusal = ConfigError) -> Any:
 
 def or_null(check: Check) -> Check:
     """The same check of a value that may be left open."""
-    return lambda key, value: None if value is None else check(key, value)
+    return partial(unless_null, check)
+
+
+def unless_null(check: Check, key: str, value: Any) -> Any:
+    """A value by its check, or None; `or_null` in the shape that can be looked into."""
+    return None if value is None else check(key, value)
 
 
 def truth(key: str, value: Any) -> bool:

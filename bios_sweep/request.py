@@ -93,8 +93,9 @@ class Request:
     `pack` fills a node before the next, `spread` takes all nodes in turn. storage: where trial files follow
     their trial, None for the workspace, which every node then must see. preinstalled: whether nodes have
     this very package; else it travels. py_modules: more folders or files that travel, for code of the user.
-    environment: names of variables that workers get with the driver's values. max_attempts: tries of a trial
-    whose worker dies. device: where our own training computes; `auto` follows gpus_per_trial.
+    environment: names of variables that workers get with the driver's values. max_attempts: tries of a
+    trial whose worker dies. price_per_gpu_hour: in whatever currency, told where a cost is. device: where
+    our own training computes; `auto` follows gpus_per_trial.
     """
 
     executor: str = _key(RAY, partial(one_of, allowed=EXECUTORS), inline=COUNTS)
@@ -114,6 +115,7 @@ class Request:
     py_modules: Sequence[str] = _key((), _modules)
     environment: Sequence[str] = _key((), _texts)
     max_attempts: int = _key(3, whole)
+    price_per_gpu_hour: float | None = _key(None, or_null(positive))
     device: str = _key(AUTO, partial(one_of, allowed=DEVICES), inline=COUNTS)
 
     def __post_init__(self) -> None:

@@ -69,6 +69,14 @@ class Goal(StrEnum):
     SPEED = "speed"
 
 
+class Health(StrEnum):
+    """What a look at the machine comes to. Red: a run would fail, or not be the run that was asked for."""
+
+    OK = "ok"
+    WARNING = "warning"
+    RED = "red"
+
+
 class SearchGoal(StrEnum):
     """What a joint search is after."""
 

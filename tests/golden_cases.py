@@ -110,6 +110,15 @@ STUDIES = {
         "truth: {learning_rate: {critical: 0.0004, cost: -3}}}",
         "+decision.guardrails.score=1",
     ),
+    "several metrics": (
+        "+model.planted.metrics.accuracy={value: 0.6, noise_percent: 0.1, "
+        "truth: {learning_rate: {critical: 0.0004, cost: -3}}}",
+        "+model.planted.metrics.latency={value: 3, noise_percent: 1, truth: {}}",
+        "decision.metrics=[{name: eval_loss, role: must not lose, margin_percent: 1}, "
+        "{name: accuracy, role: decides, margin_points: 1, items: 500}, "
+        "{name: latency, role: must not lose, margin_absolute: 0.1}]",
+        "decision.undecidable=run",
+    ),
     "two goals searched": (
         "+sweeps.factors.lora_rank={values: [16,64,128]}",
         "decision.refine=optuna",

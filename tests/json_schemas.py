@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -36,7 +37,7 @@ def described(output: str, text: str) -> Iterator[tuple[str, Any]]:
             yield next((other[word] for word in words.split() if word in other), verb), json.loads(content)
     elif output.endswith("/report.json"):
         yield "report", json.loads(text)
-    elif output.endswith("/journal.jsonl"):
-        yield from (("journal", json.loads(line)) for line in text.splitlines())
+    elif output.endswith(".jsonl") and (name := Path(output).stem) in ("journal", "ledger"):
+        yield from ((name, json.loads(line)) for line in text.splitlines())
     elif output.endswith(".json") and '"evidence_hash"' in text:
         yield "bios_defaults", json.loads(text)

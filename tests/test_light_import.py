@@ -61,6 +61,7 @@ def test_help_loads_the_standard_library_only(tmp_path, idle, words):
     [
         ["plan", "sweeps=learning_rate"],
         ["plan", "sweeps=demo", "--json"],
+        ["keys", "margin"],
         ["submit", "--to", "kuberay", "--dry-run", "sweeps=demo", "submit.image=x", "submit.claims={c: /}"],
         ["defaults", "show", "meta-llama/Llama-3.1-8B"],
         ["defaults", "export", "meta-llama/Llama-3.1-8B", "--to", "trl"],

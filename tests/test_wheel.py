@@ -19,12 +19,19 @@ BLOCKER = f"""
 import sys
 from importlib.machinery import PathFinder
 
+BLOCKED = {(*EXTRA_MODULES, "optuna", "datasets", "safetensors", "jinja2", "cloudpickle")!r}
+
 class WithoutExtra(PathFinder):
     @classmethod
     def find_spec(cls, name, path=None, target=None):
-        if name.partition(".")[0] in {(*EXTRA_MODULES, "optuna", "datasets", "safetensors", "jinja2")!r}:
+        if name.partition(".")[0] in BLOCKED:
             return None
         return super().find_spec(name, path, target)
+
+    @classmethod
+    def find_distributions(cls, *args, **kwargs):
+        found = super().find_distributions(*args, **kwargs)
+        return [one for one in found if one.metadata["Name"].lower() not in BLOCKED]
 
 sys.meta_path[sys.meta_path.index(PathFinder)] = WithoutExtra
 """
@@ -140,6 +147,16 @@ def test_a_verb_without_its_extra_says_so_in_one_sentence(installed, base_only, 
     (sentence,) = refused.stderr.strip().splitlines()
     assert sentence.startswith(f"bios-sweep: `bios-sweep {verb}` needs ray, mlflow, torch")
     assert sentence.endswith("install them with pip install 'bios-sweep[run]'")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_doctor_of_a_base_install_says_what_is_missing_and_the_pip_line(installed, base_only, tmp_path):
+    told = _verb("doctor", cwd=tmp_path, path=(base_only, installed), code=2)
+    assert told.stderr == ""
+    red = [line for line in told.stdout.splitlines() if line.startswith("red")]
+    assert " missing: cloudpickle, datasets, filelock, " in red[0]
+    assert [line.split()[1:3] for line in red] == [["packages", "missing:"], ["torch", "missing"]]
+    assert told.stdout.count("pip install 'bios-sweep[run]'") == 2
     assert list(tmp_path.iterdir()) == []
 
 

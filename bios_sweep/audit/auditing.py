@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from bios_sweep.audit.blocks_of_runs import count_runs
-from bios_sweep.audit.contexts import contexts_of
-from bios_sweep.audit.flaw import NOTE, SEVERITIES, Flaw, new_flaw, some
+from bios_sweep.audit.contexts import Unjudged, contexts_of
+from bios_sweep.audit.flaw import CAUTION, NOTE, SEVERITIES, Flaw, new_flaw, some
 from bios_sweep.audit.judging import Part, judge
 from bios_sweep.audit.rollup import RollUpRow, roll_up
 from bios_sweep.audit.runs import RunTable
@@ -26,14 +26,14 @@ ROLLED = (Word.CONFIRM, Word.REFINE, Word.UNCONFIRMED, Word.INCONCLUSIVE)
 class Audit:
     """The whole answer. `to_dict` is `report --json`; every verdict has the keys of the contract.
 
-    parts: one per context; a table of one model, data set and stack has one. without: contexts in which the
-    default did not run. roll_up: in how many contexts a default holds; empty for one.
+    parts: one per context; a table of one model, data set and stack has one. unjudged: contexts
+    that nothing is said of. roll_up: in how many contexts a default holds; empty for one.
     """
 
     source: str
     table: RunTable
     parts: tuple[Part, ...]
-    without: tuple[str, ...]
+    unjudged: Unjudged
     roll_up: tuple[RollUpRow, ...]
     counts: Mapping[str, int]
 
@@ -49,9 +49,17 @@ class Audit:
             [(part.context, flaw.sentence, flaw) for part in self.parts for flaw in part.flaws]
         )
         found = [replace(flaw, sentence=sentence) for sentence, flaw in told]
-        if self.without:
-            sentence = f"the default did not run in {some(self.without)}: not judged there"
-            found.append(new_flaw("context_without_default", NOTE, sentence))
+        left = self.unjudged
+        if left.without:
+            sentence = f"the default did not run in {some(left.without)}: not judged there"
+            if left.only_there:
+                sentence += f", and {some(left.only_there)} ran nowhere else: better or not, nobody knows"
+            severity = CAUTION if left.only_there else NOTE
+            found.append(new_flaw("context_without_default", severity, sentence))
+        if left.alone:
+            found.append(
+                new_flaw("default_alone", NOTE, f"nothing but the default ran in {some(left.alone)}")
+            )
         return tuple(sorted(found, key=lambda flaw: SEVERITIES.index(flaw.severity)))
 
     @property
@@ -152,7 +160,7 @@ def audit(table: RunTable, rule: DecisionRule, baseline: str | None = None) -> A
         InputError: the baseline is not named or not there, a seed is given twice, two arms have one level,
             text where none may be.
     """
-    contexts, without = contexts_of(table, baseline)
+    contexts, unjudged = contexts_of(table, baseline)
     parts = tuple(judge(context, rule) for context in contexts)
     judged = [
         v for part in parts for v in part.verdicts if v.verdict in ROLLED and v.effect_percent is not None
@@ -161,7 +169,7 @@ def audit(table: RunTable, rule: DecisionRule, baseline: str | None = None) -> A
         source=table.source,
         table=table,
         parts=parts,
-        without=without,
+        unjudged=unjudged,
         roll_up=tuple(roll_up(judged)) if len(parts) > 1 and judged else (),
         counts=count_runs(table),
     )

@@ -29,7 +29,6 @@ from bios_sweep.tables.column_names import (
     DIRECTION,
     JOINED,
     LOOKS,
-    MEASURED,
     METRIC,
     PER_DEVICE,
     SEEDS,
@@ -37,6 +36,7 @@ from bios_sweep.tables.column_names import (
     STATUSES,
     STEPS,
     UNTOUCHED,
+    column_by_end,
     first_column,
 )  # fmt: skip
 from bios_sweep.tables.text_table import RawTable, parsed
@@ -218,14 +218,7 @@ def _by_alias(plain: dict[str, str], aliases: Sequence[str]) -> str | None:
     found = first_column(plain, aliases)
     if found is not None:
         return found
-    ends = {column: _ends(own) for column, own in plain.items() if not MEASURED.match(column)}
-    return next((column for alias in aliases for column, own in ends.items() if alias in own), None)
-
-
-def _ends(path: str) -> tuple[str, ...]:
-    """The last part of a path, if it is more than a letter, and the last two as one name."""
-    parts = path.split(".")
-    return tuple(end for end in (parts[-1], "_".join(parts[-2:])) if len(end) > 1)
+    return column_by_end(plain, aliases)
 
 
 def _product(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from bios_sweep.study.metric_names import direction_of
 from bios_sweep.tables.column_names import ADJUSTS, CONFIGURED, MEASURED, OUTCOME_BLIND, RESULTS
@@ -212,8 +212,3 @@ def without_names_of_runs(
             names.append(column)
             del kept[name]
     return kept, tuple(names)
-
-
-def named(classes: ColumnClasses, **changes: object) -> ColumnClasses:
-    """The classes with other fields."""
-    return replace(classes, **changes)  # type: ignore[arg-type]

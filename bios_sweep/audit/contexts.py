@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bios_sweep.audit.arms_of_runs import NoDefault, arrange
+from bios_sweep.audit.arms_of_runs import arrange
+from bios_sweep.audit.default_of_runs import NoDefault, described
 from bios_sweep.audit.runs import ArmSet, RunTable
 from bios_sweep.study.arms import BASELINE
 from bios_sweep.vocabulary import Stage
@@ -28,8 +29,20 @@ class Context:
     tried: int | None = None
 
 
-def contexts_of(table: RunTable, baseline: str | None) -> tuple[tuple[Context, ...], tuple[str, ...]]:
-    """The contexts that can be judged, and the names of those in which the default did not run.
+@dataclass(frozen=True, kw_only=True)
+class Unjudged:
+    """Contexts that nothing can be said of: without the default, or with the default alone.
+
+    only_there: arms that ran in such contexts alone, so that nothing was compared with them.
+    """
+
+    without: tuple[str, ...] = ()
+    alone: tuple[str, ...] = ()
+    only_there: tuple[str, ...] = ()
+
+
+def contexts_of(table: RunTable, baseline: str | None) -> tuple[tuple[Context, ...], Unjudged]:
+    """The contexts that can be judged, and what is known of the others.
 
     Where no context has more than the default, the table is taken as one whose runs differ in more than
     settings.
@@ -39,7 +52,7 @@ def contexts_of(table: RunTable, baseline: str | None) -> tuple[tuple[Context, .
     """
     cells = _cells_of_our_own(table)
     if cells and baseline is None:
-        return _crossed(table, cells), ()
+        return _crossed(table, cells), Unjudged()
     if baseline is None:
         if table.arms is None or BASELINE not in table.arms:
             arrange(table, None)  # which asks for it, unless there is one arm only
@@ -48,6 +61,7 @@ def contexts_of(table: RunTable, baseline: str | None) -> tuple[tuple[Context, .
     groups = _groups(table)
     found: list[Context] = []
     without: list[str] = []
+    alone: list[str] = []
     for name, rows in groups.items():
         own = table.kept(rows)
         try:
@@ -58,10 +72,28 @@ def contexts_of(table: RunTable, baseline: str | None) -> tuple[tuple[Context, .
         if len(arms.arms) > 1:
             found.append(Context(name=name, table=own, arms=arms))
         else:
-            without.append(name)
+            alone.append(name)
     if len(groups) < 2 or not found:
-        return (Context(name="", table=table, arms=arrange(table, baseline)),), ()
-    return tuple(found), tuple(without)
+        return (Context(name="", table=table, arms=arrange(table, baseline)),), Unjudged()
+    rows = [row for name in without for row in groups[name]]
+    only_there = _only_there(table, table.kept(rows), found) if rows else ()
+    return tuple(found), Unjudged(without=tuple(without), alone=tuple(alone), only_there=only_there)
+
+
+def _only_there(table: RunTable, others: RunTable, found: Sequence[Context]) -> tuple[str, ...]:
+    """The arms of other runs that no judged context has."""
+    if others.arms is not None:
+        judged = {arm.name for context in found for arm in context.arms.arms}
+        return tuple(dict.fromkeys(arm for arm in others.arms if arm not in judged))
+    names = [name for name, cells in table.settings.items() if len(set(cells)) > 1]
+    base = found[0].arms.baseline.settings
+    told = [_combinations(one, names) for one in (others, *(context.table for context in found))]
+    left = [key for key in told[0] if not any(key in own for own in told[1:])]
+    return tuple(dict.fromkeys(described(dict(zip(names, key, strict=True)), base) for key in left))
+
+
+def _combinations(table: RunTable, names: Sequence[str]) -> dict[tuple[Any, ...], None]:
+    return dict.fromkeys(zip(*(table.settings[name] for name in names), strict=True)) if names else {}
 
 
 def _groups(table: RunTable) -> dict[str, list[int]]:

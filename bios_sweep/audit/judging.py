@@ -4,41 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from bios_sweep.audit.arms_of_runs import default_level
 from bios_sweep.audit.blocks_of_runs import NO_FINISHED_RUN, Sorted, sort_runs
 from bios_sweep.audit.budgets import budget_held
 from bios_sweep.audit.conclusions import does_not_support, settles, supports
-from bios_sweep.audit.confounding import CONFOUNDED, Confounding, confounding_of
+from bios_sweep.audit.confounding import Confounding, confounding_of
 from bios_sweep.audit.contexts import Context
 from bios_sweep.audit.flaw import Flaw
-from bios_sweep.audit.flaws import Judged, find_flaws, one_value
+from bios_sweep.audit.flaws import Judged, find_flaws
 from bios_sweep.audit.odd_runs import Collapsed, collapsed_runs, copies, rows_without, without_copies
 from bios_sweep.audit.replay import replayed
 from bios_sweep.audit.runs import ARM, ArmRuns, ArmSet, RunTable
-from bios_sweep.audit.unpaired import RIVAL, Unpaired, judge_unpaired, rival
+from bios_sweep.audit.soundness import (
+    after_screening,
+    against_rivals,
+    gated,
+    one_look,
+    rivals_of,
+    sound,
+    still_true,
+    weakened,
+)
+from bios_sweep.audit.unpaired import RIVAL, Unpaired, judge_unpaired
 from bios_sweep.checks import is_number
 from bios_sweep.claims import OPTIMUM, role_of
-from bios_sweep.decision.bounds import Bound
-from bios_sweep.decision.claims.evidence import MORE_SEEDS, NEAR_THE_MARGIN
-from bios_sweep.decision.finding import NO_NOISE, NO_SEEDS, UNPAIRED, FactorLevels, Finding, Margin
-from bios_sweep.decision.gates import ONE_SEED, margin_of
+from bios_sweep.decision.finding import FactorLevels, Finding, Margin
+from bios_sweep.decision.gates import margin_of
 from bios_sweep.decision.statement import Verdict, make_verdict
-from bios_sweep.decision.verdicts import confirm_candidate, screen
+from bios_sweep.decision.verdicts import screen
 from bios_sweep.reasons import Kind
 from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.factors import natural_ends
-from bios_sweep.vocabulary import Word
 
-WEAKENED = {  # kind of flaw -> what it means for the verdict on that arm
-    "unequal_budgets": Kind("its budget differs from the default's, so the gain may be the budget"),
-}
-DIFFERS = Kind("{column} differs between the runs ({values})")
-NO_FRESH_SEEDS = Kind("no fresh seeds: chosen and measured on the same runs, so no value is served")
 NOT_COMPARED = Kind("{level}: not compared ({why})")
-MIXED_ARM = Kind("runs of {arm} differ among themselves in {settings}, so they are no repetitions")
-BELOW_MARGIN = Kind("better than the default, but a gain of {margin:.2f} %, which would matter, is not shown")
 WITHOUT = Kind(
     "this is with the run of {arm} at seed {seed}, {away:+.1f} % from its arm's median; without it: {told}"
 )
@@ -96,7 +95,7 @@ def judge(context: Context, rule: DecisionRule) -> Part:
             final=found.final, confounding=confounding, copies=copied, collapsed=gone,
         )
     )  # fmt: skip
-    final = {name: _weakened(one, flaws) for name, one in found.final.items()}
+    final = {name: weakened(one, flaws) for name, one in found.final.items()}
     if gone:
         final = _with_and_without(context, table, rule, confounding, found, final, gone)
     verdicts = tuple(
@@ -129,8 +128,8 @@ def _screen(context: Context, table: RunTable, rule: DecisionRule, confounding: 
     factors = _factors(arms, runs)
     tried = context.tried or len(runs.compared) + len(runs.aside)
     rule = replace(rule, looks=(len(runs.screening.seeds),))
-    one_look = replace(rule, alpha=rule.alpha / table.looks)
-    again = replayed(table, runs, factors, one_look, tried)
+    each = replace(rule, alpha=rule.alpha / table.looks)
+    again = replayed(table, runs, factors, each, tried)
     if again is not None:
         rows = again.rows(table)
         runs = sort_runs(table.kept(rows), arms.kept(rows), again.ended)
@@ -139,7 +138,7 @@ def _screen(context: Context, table: RunTable, rule: DecisionRule, confounding: 
         outcomes=runs.screened,
         arms=runs.screening.arms,
         metric=table.metric,
-        rule=one_look,
+        rule=each,
         tried=max(1, tried),
     )
     if again is not None:
@@ -147,15 +146,15 @@ def _screen(context: Context, table: RunTable, rule: DecisionRule, confounding: 
     elif runs.unpaired:
         screening = judge_unpaired(runs, factors, apart, margin)
     else:
-        screening = screen(runs.screening, factors, one_look, tried)
-    screening = {name: _one_look(one, runs) for name, one in _gated(screening, table).items()}
+        screening = screen(runs.screening, factors, each, tried)
+    screening = {name: one_look(one, runs) for name, one in gated(screening, table).items()}
     margins = {one.name: again.margins.get(one.name, margin) if again else margin for one in factors}
-    rivals = dict(_rivals(arms, runs, apart))
+    rivals = dict(rivals_of(arms, runs, apart))
     final = {}
     for factor in factors:
-        finding = _after(screening[factor.name], runs, margins[factor.name], rule)
-        finding = _sound(finding, factor, confounding, arms)
-        final[factor.name] = _against_rivals(finding, factor, arms, runs, rivals, margins[factor.name])
+        finding = after_screening(screening[factor.name], runs, margins[factor.name], rule)
+        finding = sound(finding, factor, confounding, arms)
+        final[factor.name] = against_rivals(finding, factor, arms, runs, rivals, margins[factor.name])
     return _Screened(
         runs=runs, margin=margin, margins=margins, factors=factors, screening=screening, final=final
     )
@@ -186,132 +185,6 @@ def _levels(factor: str, own: list[ArmRuns], arms: ArmSet) -> FactorLevels:
     )
 
 
-def _gated(findings: Mapping[str, Finding], table: RunTable) -> Mapping[str, Finding]:
-    """Runs of several models, data sets or software stacks that no split makes comparable."""
-    mixed = tuple(
-        DIFFERS(column=column, values=", ".join(values[:3]))
-        for kind in ("scenario", "software")
-        for column, values in one_value(table, kind).items()
-    )
-    if not mixed:
-        return findings
-    return {
-        name: Finding(
-            factor=name,
-            state=Word.INCONCLUSIVE,
-            diverged=finding.diverged,
-            reasons=mixed,
-            seeds=finding.seeds,
-        )
-        for name, finding in findings.items()
-    }
-
-
-def _one_look(finding: Finding, runs: Sorted) -> Finding:
-    """A table has one look: what it leaves open is inconclusive. Not one seed alone lacks bounds."""
-    if finding.state == Word.UNDECIDED:
-        return replace(finding, state=Word.INCONCLUSIVE)
-    if finding.state == Word.SCREENING_ONLY and (runs.repeats > 1 or runs.constant):
-        rest = tuple(reason for reason in finding.reasons if reason.kind != ONE_SEED)
-        return replace(finding, reasons=(NO_NOISE() if runs.constant else NO_SEEDS(), *rest))
-    return finding
-
-
-def _after(finding: Finding, runs: Sorted, margin: Margin | None, rule: DecisionRule) -> Finding:
-    """A candidate meets the default on the table's fresh seeds, where it has them; else it stays one."""
-    if finding.state != Word.CANDIDATE or finding.best is None or margin is None:
-        return finding
-    if runs.fresh is not None and finding.best in runs.fresh.arms:
-        return confirm_candidate(runs.fresh, finding.best, finding.factor, margin, rule.alpha)
-    told = (*finding.reasons, *((UNPAIRED(),) if runs.unpaired else ()))
-    if finding.bound is not None and finding.bound.gain < margin.percent:
-        reason = BELOW_MARGIN(margin=margin.percent)
-        return replace(finding, state=Word.INCONCLUSIVE, test=None, reasons=(reason, *told))
-    return replace(finding, state=Word.UNCONFIRMED, reasons=(*told, NO_FRESH_SEEDS()))
-
-
-def _sound(finding: Finding, factor: FactorLevels, confounding: Confounding, arms: ArmSet) -> Finding:
-    """No word about a setting that never moved alone, nor about an arm whose runs differ among themselves."""
-    if finding.state == Word.SCREENING_ONLY:
-        return finding
-    reasons = []
-    main, others = confounding.of(factor.name)
-    if others:
-        reasons.append(CONFOUNDED(settings=", ".join(others), factor=main))
-    about = (arms.baseline.name, *factor.arms)
-    mixed = next((arm for arm in arms.arms if arm.mixed and arm.name in about), None)
-    if mixed is not None:
-        reasons.append(MIXED_ARM(arm=mixed.name, settings=", ".join(mixed.mixed)))
-    if not reasons:
-        return finding
-    return replace(finding, state=Word.INCONCLUSIVE, test=None, reasons=(*reasons, *_kept(finding)))
-
-
-def _kept(finding: Finding) -> tuple[Any, ...]:
-    """The reasons that still hold where no word is left: not those that advise seeds."""
-    advice = (MORE_SEEDS, NEAR_THE_MARGIN, NO_FRESH_SEEDS)
-    return tuple(reason for reason in finding.reasons if reason.kind not in advice)
-
-
-def _rivals(arms: ArmSet, runs: Sorted, apart: Unpaired) -> list[tuple[str, Bound | None]]:
-    """Arms that ran and are not compared, with the bound of what they have; never one without any outcome."""
-    names = [
-        name for name, reason in runs.aside.items() if reason.kind != NO_FINISHED_RUN and not runs.unpaired
-    ]
-    names += [
-        arm.name
-        for arm in arms.arms[1:]
-        if runs.unpaired
-        and arm.name in runs.aside
-        and apart.apart(arm.name) is None
-        and runs.aside[arm.name].kind != NO_FINISHED_RUN
-    ]
-    return [(name, apart.rival(name)) for name in names if apart.values.get(name)]
-
-
-def _against_rivals(
-    finding: Finding,
-    factor: FactorLevels,
-    arms: ArmSet,
-    runs: Sorted,
-    rivals: Mapping[str, Bound | None],
-    margin: Margin | None,
-) -> Finding:
-    """A level set aside is a rival that was not excluded, unless its own bound excludes it."""
-    if margin is None or finding.state not in (Word.CONFIRM, Word.REFINE, Word.UNCONFIRMED):
-        return finding
-    left = {
-        arm.name: (arm.label, rivals[arm.name])
-        for arm in arms.arms
-        if arm.factor == factor.name and arm.name in rivals and _is_open(rivals[arm.name], margin)
-    }
-    if not left:
-        return finding
-    reasons = (rival(label, runs.aside[name], bound, margin) for name, (label, bound) in left.items())
-    bounded = [bound for _, bound in left.values() if bound is not None]
-    most = max(bounded, key=lambda bound: bound.upper, default=finding.bound)
-    return replace(
-        finding,
-        state=Word.INCONCLUSIVE,
-        test=None,
-        best=most.arm if most else finding.best,
-        bound=most,
-        reasons=(*reasons, *_kept(finding)),
-    )
-
-
-def _is_open(bound: Bound | None, margin: Margin) -> bool:
-    return bound is None or not bound.upper < margin.percent
-
-
-def _weakened(finding: Finding, flaws: Sequence[Flaw]) -> Finding:
-    """With the flaws of the arm that the finding is about; a verdict must not be read without them."""
-    reasons = tuple(
-        WEAKENED[flaw.kind]() for flaw in flaws if flaw.kind in WEAKENED and finding.best in flaw.arms
-    )
-    return replace(finding, reasons=(*finding.reasons, *reasons)) if reasons else finding
-
-
 def _with_and_without(
     context: Context,
     table: RunTable,
@@ -331,7 +204,7 @@ def _with_and_without(
     for name, finding in final.items():
         without = other.final.get(name) if other is not None else None
         reason = WITHOUT(arm=worst.arm, seed=worst.seed, away=worst.away, told=_told(without))
-        told[name] = replace(finding, reasons=(*_kept(finding), reason))
+        told[name] = replace(finding, reasons=(*still_true(finding), reason))
     return told
 
 

@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+import numpy as np
+from scipy.special import gammainc
+
 from bios_sweep.audit.blocks_of_runs import Sorted
 from bios_sweep.audit.runs import ArmSet, RunTable
 from bios_sweep.decision.finding import Margin
@@ -18,6 +21,7 @@ FAR = 8.0  # robust standard deviations from its arm's median (chosen, not measu
 MARGINS = 3.0  # and so many margins: what is smaller disturbs no verdict (chosen, not measured)
 NORMAL = 1.4826  # the median absolute deviation of normal noise, as a standard deviation
 DIGITS = 7  # significant digits that two trainings do not share by chance (chosen, not measured)
+CHANCE = 0.001  # probability below which equal values are no accident (chosen, not measured)
 COARSE = 4  # digits that runs share by chance (chosen, not measured)
 ITEMS = 2000  # a share of so few items is no sign of a copy (chosen, not measured)
 LEAST = 3  # runs of an arm below which its median says nothing
@@ -110,7 +114,10 @@ def copies(table: RunTable, arms: ArmSet) -> Copies | None:
     fine = [(row, (table.values[row],)) for row in usable if _digits(table.values[row]) >= DIGITS]
     agreeing = _agreeing(table, arms, fine)
     sure = [rows for rows in agreeing if not _is_fraction(table.values[rows[0]])]
-    if sure:
+    if (
+        sure
+        and _by_chance([table.values[row] for row, _ in fine], sum(len(one) - 1 for one in sure)) < CHANCE
+    ):
         return _copies(table, arms, sure, sure=True)
     names = [name for name in table.outcomes if name != table.columns.value]
     told = [(row, (table.values[row], *(table.outcomes[name][row] for name in names))) for row in usable]
@@ -119,6 +126,18 @@ def copies(table: RunTable, arms: ArmSet) -> Copies | None:
     ]
     maybe = _agreeing(table, arms, coarse)
     return _copies(table, arms, maybe, sure=False) if maybe else None
+
+
+def _by_chance(values: Sequence[float], pairs: int) -> float:
+    """How probable so many equal pairs are among values that are written to so many decimals (Poisson's)."""
+    step = min(10.0 ** -_decimals(value) for value in values)
+    low, high = np.quantile(values, (0.1, 0.9))
+    expected = len(values) * (len(values) - 1) / 2 * min(1.0, step / max(float(high - low), step))
+    return float(gammainc(pairs, expected))
+
+
+def _decimals(value: float) -> int:
+    return len(f"{abs(value):.15g}".partition("e")[0].partition(".")[2])
 
 
 def _agreeing(

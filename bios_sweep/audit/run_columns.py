@@ -6,7 +6,7 @@ import difflib
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bios_sweep.audit.classified import Classified, Roles, classified
 from bios_sweep.audit.column_classes import (
@@ -26,6 +26,7 @@ from bios_sweep.audit.run_cells import (
     untouched_of,
 )  # fmt: skip
 from bios_sweep.audit.runs import RunTable
+from bios_sweep.audit.shapes import one_metric_per_row
 from bios_sweep.audit.steps import RunRows, one_row_per_run
 from bios_sweep.errors import InputError
 from bios_sweep.study.metric_names import direction_of
@@ -38,6 +39,7 @@ from bios_sweep.tables.column_names import (
     RUNS,
     SEEDS,
     UNTOUCHED,
+    column_by_end,
     first_column,
     plain_name,
 )
@@ -45,6 +47,7 @@ from bios_sweep.tables.judged import decided_of, joined_of, looks_of, metric_of
 from bios_sweep.tables.text_table import RawTable, numbers, quiet_numbers
 from bios_sweep.vocabulary import Stage, Status
 
+MEANS = {"mean", "avg", "average"}
 OF_OTHER_DATA = {"train", "training", "baseline", "initial", "untrained", "best", "running", "ema"}
 
 
@@ -71,7 +74,9 @@ def to_runs(raw: RawTable, names: ColumnNames) -> RunTable:
         InputError: a named column is missing (with the nearest), no value or arm can be found, text
             stands in a number, a row is a step of a run that cannot be told.
     """
-    told, rows = raw.notes, one_row_per_run(_trials_only(raw), names.value)
+    raw, of_metric = one_metric_per_row(_trials_only(raw), names.value)
+    names = replace(names, value=of_metric)
+    told, rows = raw.notes, one_row_per_run(raw, names.value)
     raw, lost = _with_seeds(rows.raw, names)
     plain = {column: plain_name(column) for column in raw.columns}
     value, guessed = _value_column(raw, plain, names.value)
@@ -109,8 +114,17 @@ def to_runs(raw: RawTable, names: ColumnNames) -> RunTable:
         decided=decided_of(raw, value),
         ours=own and {"factor", "trial_key"} <= raw.columns.keys(),
         places=tuple(f"line {line}" for line in raw.lines),
-        notes=(*told, *rows.notes, *lost, *guessed, *notes, *found.notes),
+        notes=(*told, *rows.notes, *lost, *guessed, *notes, *found.notes, *_of_means(value, seed)),
     )  # fmt: skip
+
+
+def _of_means(value: str, seed: str | None) -> tuple[str, ...]:
+    """What to say of a table that has means in place of runs."""
+    if seed is not None or MEANS.isdisjoint(re.split(r"[\W_]+", value.lower())):
+        return ()
+    return (
+        f"{value} looks like a mean over runs; export the runs themselves, a row per seed, for a verdict",
+    )
 
 
 def _aliases(classes: ColumnClasses, plain: Mapping[str, str]) -> dict[str, str]:
@@ -180,6 +194,8 @@ def _with_seeds(raw: RawTable, names: ColumnNames) -> tuple[RawTable, tuple[str,
 def _seed_column(raw: RawTable, plain: dict[str, str], given: str | None) -> str | None:
     """The column of seeds; one that is empty throughout is none."""
     column = _chosen(raw, plain, given, SEEDS, "--seed")
+    if column is None:
+        column = column_by_end(plain, SEEDS)
     if column is None or not any(cell.strip() for cell in raw.columns[column]):
         return None
     return column

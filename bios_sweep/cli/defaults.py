@@ -19,7 +19,9 @@ from bios_sweep.cli.answer import print_answer
 from bios_sweep.defaults.merge import NEWEST, REFUSE, directions_apart
 from bios_sweep.defaults.tuned_file import decimal_json
 from bios_sweep.errors import DefaultsError, InputError
-from bios_sweep.records.workspace import left_by_sweeps
+from bios_sweep.procedure.looks import overtaken
+from bios_sweep.records.ledger import read_ledger
+from bios_sweep.records.workspace import SWEEPS, Workspace, left_by_sweeps
 from bios_sweep.report.content.wording import clean, number
 from bios_sweep.report.text.layout import HEAD, QUIET, bullets, heading, line, plain_table
 
@@ -182,7 +184,7 @@ def _merge(args: Namespace) -> None:
         raise DefaultsError("`defaults merge` needs -o FILE, the file to write")
     require_folder(args.output)
     files = _tuned_files(args.operands)
-    sources = [(str(file), entry) for file in files for entry in defaults.read_entries(file)]
+    sources = [(str(file), entry) for file in files for entry in _standing(file)]
     entries = defaults.merge(sources, on_conflict=NEWEST if args.newest else REFUSE)
     if not entries:
         raise DefaultsError(f"{args.operands[0]}: nothing to merge, no entry says a word about any setting")
@@ -196,6 +198,16 @@ def _merge(args: Namespace) -> None:
         print(f"  {entry.key.words}: {', '.join(_settings_of(entry)) or 'nothing decided'}{judged}")
     for text in _warnings(entries):
         print(f"to bear in mind: {text}")
+
+
+def _standing(file: Path) -> list[defaults.TunedDefaults]:
+    """A file's entries; of a sweep in a workspace without what a later study of the question judged again."""
+    entries = defaults.read_entries(file)
+    sweep, ledger = file.parent, Workspace(file.absolute().parents[2]).ledger_file
+    if sweep.parent.name != SWEEPS or not ledger.exists():
+        return list(entries)
+    gone = overtaken((entry.look for entry in read_ledger(ledger)), sweep.name)
+    return [entry.without({factor for factor, _, _ in gone}) for entry in entries]
 
 
 def _settings_of(entry: defaults.TunedDefaults) -> list[str]:

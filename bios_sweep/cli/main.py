@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="bios-sweep",
         usage="bios-sweep VERB [hydra overrides and flags, in any order]",
         description="Is the default right for your model and data? Confirm it, refine it, or say why not.",
-        epilog=f"verbs:\n{verbs}\n\nfirst steps:\n"
+        epilog=f"verbs:\n{verbs}\n\nfirst steps:\n  bios-sweep doctor\n"
         "  bios-sweep plan sweeps=demo\n  bios-sweep run sweeps=demo\n  bios-sweep ui\n\n"
         "`bios-sweep VERB --help` shows examples and, for plan and run, what can be chosen.",
         formatter_class=argparse.RawDescriptionHelpFormatter,

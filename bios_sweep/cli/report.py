@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from argparse import Namespace
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +20,13 @@ from bios_sweep.audit.run_columns import ColumnNames, to_runs
 from bios_sweep.audit.runs import RunTable
 from bios_sweep.cli.answer import invocation_of, print_answer
 from bios_sweep.cli.verbs import FOREIGN
-from bios_sweep.decision.statement import Verdict
 from bios_sweep.defaults import FILE_NAME
 from bios_sweep.driver.experiments import read_experiment, store_uri
 from bios_sweep.errors import InputError
 from bios_sweep.mirror.mlflow.runs import own_sweep, raw_table
 from bios_sweep.report.content.lines import tuned_line
 from bios_sweep.report.content.sections import roll_up as roll_up_section
+from bios_sweep.report.content.sections import studies as studies_section
 from bios_sweep.report.content.summary import Summary
 from bios_sweep.report.content.wording import clean
 from bios_sweep.report.text.audit import print_audit
@@ -34,12 +34,11 @@ from bios_sweep.report.text.layout import QUIET, line
 from bios_sweep.report.text.terminal import print_section, print_verdicts
 from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.margins import MARGINS, STANDARD, margins_of, of_before
-from bios_sweep.study.trials import short_hash
 from bios_sweep.tables.reading import read_table
 from bios_sweep.vocabulary import Word
 
 if TYPE_CHECKING:
-    from bios_sweep.driver.view import SweepView
+    pass
 
 # what of the decision rule a table of runs leaves open
 RULES = ("decision.purpose", "decision.margin_percent", "decision.margin_absolute", "decision.alpha")
@@ -75,38 +74,24 @@ def _of_sweep(args: Namespace) -> int:
 
 
 def _over_all(args: Namespace) -> int:
-    """Where several sweeps asked the same of a scenario, the latest counts."""
+    """Every study is told; of those that asked one question, the one that judged all trials counts."""
+    from bios_sweep.driver.all_studies import all_studies
     from bios_sweep.driver.invocation import workspace_of
-    from bios_sweep.driver.view import open_sweep
 
     workspace = workspace_of(invocation_of(args).composed())
-    latest: dict[tuple[str, ...], Verdict] = {}
-    judged: dict[tuple[str, ...], str] = {}
-    for sweep_id in workspace.sweeps():  # the latest first
-        view = open_sweep(workspace, sweep_id)
-        for key, verdict in _verdicts(view):
-            latest.setdefault(key, verdict)
-            judged.setdefault(key, view.plan.study.metric.words)
-    if not latest:
+    found = all_studies(workspace)
+    if not found.studies:
         raise InputError(f"workspace {workspace.root}: no sweep has reached its verdicts yet")
 
     def show(answer: dict[str, Any], console: Console) -> None:
-        if section := roll_up_section(answer["roll_up"]):
-            print_section(section, console)
-            line(console, f"judged on {'; '.join(answer['judged_on'])}", QUIET)
+        for section in (roll_up_section(answer["roll_up"]), studies_section(found.studies)):
+            if section:
+                print_section(section, console)
+        line(console, f"judged on {'; '.join(found.judged_on)}", QUIET)
 
-    table = roll_up(list(latest.values()))
-    print_answer(args, {"roll_up": table, "judged_on": sorted(set(judged.values()))}, show)
+    table = roll_up(found.verdicts)
+    print_answer(args, {"roll_up": table, "studies": found.studies, "judged_on": found.judged_on}, show)
     return 0
-
-
-def _verdicts(view: SweepView) -> Iterator[tuple[tuple[str, ...], Verdict]]:
-    """A finished sweep's verdicts by scenario, cell, factor and claim."""
-    if view.summary.final:
-        scenario = short_hash(view.plan.study.scenario.identity())
-        for verdict in view.verdicts:
-            if verdict.verdict in JUDGED:
-                yield (scenario, verdict.cell, verdict.factor, verdict.claim), verdict
 
 
 def _of_runs(args: Namespace) -> int:

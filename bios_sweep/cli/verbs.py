@@ -66,6 +66,16 @@ FOREIGN = (  # of tables of runs made elsewhere
 GOALS = tuple(goal.value for goal in Goal)  # plain text, for argparse writes them by their repr
 
 VERBS = {
+    "doctor": Verb(
+        does="bios_sweep.cli.doctor:run",
+        help="whether this machine is ready for a run: versions, GPUs, disk, Ray, tracking; changes nothing",
+        examples=(
+            "bios-sweep doctor",
+            "bios-sweep doctor cluster=local_gpu model.path=MODEL",
+            "bios-sweep doctor workspace=/data/runs tracking.uri=http://127.0.0.1:5000 --json",
+            "bios-sweep doctor cluster=existing cluster.address=HEAD:6379",
+        ),
+    ),
     "plan": Verb(
         does="bios_sweep.cli.before:plan",
         help="what would run, what differs from the baseline, what it costs; launches nothing",
@@ -164,8 +174,13 @@ VERBS = {
     ),
     "keys": Verb(
         does="bios_sweep.cli.keys:run",
-        help="the configuration keys about some words, with default and meaning",
-        examples=("bios-sweep keys margin", "bios-sweep keys cluster gpu --json"),
+        help="the configuration keys about some words: default, type, unit, range, choices and meaning",
+        examples=(
+            "bios-sweep keys",
+            "bios-sweep keys margin",
+            "bios-sweep keys cluster gpu --json",
+            "bios-sweep keys lr",
+        ),
         flags=("--json",),
         operands="words",
     ),

@@ -22,7 +22,13 @@ from bios_sweep.study.scenario import Metric, Scenario
 
 SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0}  # of a duration's unit
 NOT_OF_THE_RULE = ("gpu_hours", "undecidable")  # keys of `decision` on which no verdict depends
-UNCHOSEN = ("version", "companions", "items")  # fields of the decision rule that no key of its own sets
+UNCHOSEN = (
+    "version",
+    "companions",
+    "items",
+    "differing",
+)  # fields of the decision rule that no key of its own sets
+HOW_TO_RUN = ("max_steps", "keep_adapters", "checkpoint_minutes")  # of `budget`: no part of the study's own
 FACTOR_LISTS = ("multiply", "values", "claims")
 
 
@@ -49,7 +55,7 @@ def build_study(
     looks = rule.pop("looks")
     if not (isinstance(looks, list) and looks and all(map(is_whole, looks))):
         raise not_allowed("decision.looks", looks, "give a list such as [3, 5, 8]")
-    budget = {k: v for k, v in values["budget"].items() if k not in ("max_steps", "keep_adapters")}
+    budget = {k: v for k, v in values["budget"].items() if k not in HOW_TO_RUN}
     return Study(
         name=sweep,
         question=str(values["sweeps"].get("question") or ""),
@@ -63,7 +69,7 @@ def build_study(
             **rule,
             looks=_looks(looks, seeds),
             companions=companions_of(metrics),
-            items=items_of(metrics),
+            **items_of(metrics),
         ),
         metric=metric,
         origins=origins,

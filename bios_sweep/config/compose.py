@@ -46,7 +46,7 @@ TOP_KEYS = ("workspace", "seeds", "sweeps")
 OPTIONAL_KEYS = ("sweeps", "submit")  # chosen by a command, not by config.yaml
 # keys of groups that earlier versions did not have, with what they mean where a user's own file lacks them
 CAME_LATER: dict[str, dict[str, Any]] = {
-    "budget": {"epochs": None},
+    "budget": {"epochs": None, "checkpoint_minutes": None},
     "data": {
         "score": None,
         "score_pattern": None,

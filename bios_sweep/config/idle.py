@@ -403,6 +403,17 @@ UNHEARD = (
         {"budget.max_steps": "the steps are those of budget.epochs over data.train_examples"},
     ),
     Idle({"runs": SCRIPT}, {"budget.measurements": "the script measures when it likes"}),
+    Idle(
+        {"runs": among(SCRIPT, PLANTED)},
+        {"budget.checkpoint_minutes": "only our own training leaves checkpoints between measurements"},
+    ),
+    Idle(
+        {"runs": OURS, "cluster.address": present},
+        {
+            "budget.checkpoint_minutes": "on a cluster a trial's files travel when it measures; raise "
+            "budget.measurements"
+        },
+    ),
     Idle({"runs": among(SCRIPT, PLANTED)}, {"budget.keep_adapters": "only our own training leaves adapters"}),
     Idle(
         {"verb": beyond("submit")},

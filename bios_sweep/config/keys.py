@@ -1,7 +1,7 @@
 """Every configuration key, read from `conf/` and the list of settings: nothing is written twice.
 
-A key's default is the text that stands in the file, its meaning the comment beside it (or right above); a
-setting's are those of `bios_sweep.settings` and of the heuristics.
+A key's default is the text that stands in the file, its meaning the comment beside it (or right above), which
+goes on in lines that begin with `#   `; a setting's are those of `bios_sweep.settings` and of the heuristics.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 import yaml  # type: ignore[import-untyped]  # omegaconf brings it, without stubs
@@ -17,6 +18,7 @@ from bios_sweep.defaults.rules import setting_heuristic
 from bios_sweep.settings import baseline_values
 
 GLOBAL = "# @package _global_"
+GOES_ON = re.compile(r"\s*#\s{3,}")  # a line of the comment beside the key before
 ROOT_FILE = "config.yaml"
 
 
@@ -80,7 +82,8 @@ def _above(key: yaml.Node, node: yaml.MappingNode, lines: list[str]) -> str:
     found: list[str] = []
     if node.flow_style or key.start_mark.line == node.start_mark.line:
         return ""
-    while place >= 0 and re.match(rf" {{{key.start_mark.column}}}#", lines[place]):
+    own = re.compile(rf" {{{key.start_mark.column}}}#")
+    while place >= 0 and own.match(lines[place]) and not GOES_ON.match(lines[place]):
         found.insert(0, _commented(lines[place]))
         place -= 1
     return " ".join(found)
@@ -93,7 +96,10 @@ def _beside(value: yaml.Node, lines: list[str]) -> str:
         found = re.search(r":\s+#(.*)$", lines[line - 1]) if line else None
         return found[1].strip() if found else ""
     rest = lines[line][value.end_mark.column :] if value.end_mark.line == line else ""
-    return _commented(rest.strip()) if rest.strip().startswith("#") else ""
+    if not rest.strip().startswith("#"):
+        return ""
+    more = takewhile(GOES_ON.match, lines[line + 1 :])
+    return " ".join(_commented(text) for text in (rest, *more))
 
 
 def _as_written(value: yaml.Node, lines: list[str]) -> str:

@@ -11,15 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bios_sweep.checks import is_finite, not_allowed, one_of, whole
+from bios_sweep.checks import is_finite, is_positive, not_allowed, one_of, whole
 from bios_sweep.errors import ConfigError
-from bios_sweep.study.companions import LIMITS, Companion
+from bios_sweep.study.companions import LIMITS, OF_ITEMS, Companion
 from bios_sweep.study.metric_names import DIRECTIONS, ask_for, direction_of
 from bios_sweep.study.scenario import Metric
 
 KEY = "decision.metrics"
 DECIDES, MUST_NOT_LOSE = ROLES = ("decides", "must not lose")
-ENTRY = ("name", "role", "direction", *LIMITS, "items")
+ENTRY = ("name", "role", "direction", *LIMITS, *OF_ITEMS)
 EXAMPLE = "{eval_loss: {role: decides}, exact_match: {role: must not lose, margin_points: 2}}"
 
 
@@ -32,6 +32,7 @@ class AskedMetric:
     direction: str | None
     margins: Mapping[str, float]
     items: int | None
+    differing: float | None
 
     @property
     def key(self) -> str:
@@ -106,10 +107,10 @@ def companions_of(given: Any) -> tuple[Companion, ...] | None:
     return tuple(_companion(one) for one in asked_metrics(given)[1:]) or None
 
 
-def items_of(given: Any) -> int | None:
-    """How many evaluation items the deciding metric is a mean over, where that is said."""
+def items_of(given: Any) -> dict[str, Any]:
+    """What is said of the items that the deciding metric is a mean over: how many, how many differ."""
     asked = asked_metrics(given)
-    return asked[0].items if asked else None
+    return {name: getattr(asked[0], name) if asked else None for name in OF_ITEMS}
 
 
 def _companion(one: AskedMetric) -> Companion:
@@ -117,7 +118,7 @@ def _companion(one: AskedMetric) -> Companion:
     if direction is None:
         raise ConfigError(f"{one.key}: {ask_for(one.name, 'direction: ')}")
     metric = Metric(name=one.name, direction=direction, unit="")
-    return Companion(metric=metric, items=one.items, **one.margins)
+    return Companion(metric=metric, items=one.items, differing=one.differing, **one.margins)
 
 
 def _entry(entry: Any) -> AskedMetric:
@@ -138,11 +139,14 @@ def _entry(entry: Any) -> AskedMetric:
     for limit, value in margins.items():
         if not is_finite(value):
             raise not_allowed(f"{KEY} {name} {limit}", value, "a number above 0")
-    items = entry.get("items")
+    items, differing = entry.get("items"), entry.get("differing")
+    if differing is not None and not (is_positive(differing) and differing <= 1):
+        raise not_allowed(f"{KEY} {name} differing", differing, "a share of the items, above 0 and at most 1")
     return AskedMetric(
         name=name,
         role=role,
         direction=direction,
         margins=margins,
         items=None if items is None else whole(f"{KEY} {name} items", items),
+        differing=differing,
     )

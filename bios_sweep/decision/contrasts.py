@@ -14,6 +14,8 @@ from bios_sweep.decision.clusters import ClusterTable, combined
 from bios_sweep.decision.pooled import alike, pooled_error, tukey
 from bios_sweep.decision.table import Blocks, Floats
 
+LOOKS_OF_CLUSTERS = 3.0  # chosen: as many as a study plans by default (docs/statistics.md, item 5)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Contrasts:
@@ -22,14 +24,16 @@ class Contrasts:
     blocks: baseline first, finite arms only. alpha: one-sided, already divided by the planned looks.
     tried: variations that the whole study tried. Lower bounds share alpha over them (Bonferroni), upper
     bounds are not corrected. One seed has no bounds: they are infinite. clusters: where given, bounds hold
-    for data like the evaluation set, not for this set alone. before: arm -> its gain over the baseline at
-    its last look, of arms that run no more; their spread still tells of the noise.
+    for data like the evaluation set, not for this set alone. looks: by how many alpha was divided. before:
+    arm -> its gain over the baseline at its last look, of arms that run no more; their spread still tells of
+    the noise.
     """
 
     blocks: Blocks
     alpha: float
     tried: int
     clusters: ClusterTable | None = None
+    looks: int = 1
     before: Mapping[str, Bound] = field(default_factory=dict)
 
     def has(self, arm: str) -> bool:
@@ -59,10 +63,11 @@ class Contrasts:
             return unbounded(name, mean)
         noise, freedom = self._noise(name, gains, weights)
         error, nu = self._with_clusters(noise / seeds, freedom, weights)
+        of_clusters = 1.0 - noise / seeds / error**2 if self.clusters and error > 0 else 0.0
         return Bound(
             arm=name,
             gain=mean,
-            lower=mean - self._below(nu) * error,
+            lower=mean - self._below(nu, of_clusters) * error,
             upper=mean + student(self.alpha / ways, nu) * error,
             standard_error=error,
             clusters=self.clusters.count if self.clusters else 0,
@@ -120,9 +125,14 @@ class Contrasts:
             spreads = np.append(spreads, [bound.spread for bound in self.before.values()])
         return moderated(float(gains.var(ddof=1)), spreads, gains.shape[0])
 
-    def _below(self, nu: int) -> float:
-        """The quantile of the lower bound."""
-        return student(self.alpha / self.tried, nu)
+    def _below(self, nu: int, of_clusters: float) -> float:
+        """The quantile of the lower bound. of_clusters: what share of its variance is theirs.
+
+        Fresh seeds meet the same clusters again, so that a candidate that these favoured is refined: of a
+        study with fewer looks the lower bound has the level of three where all its error is theirs.
+        """
+        ways = max(1.0, (1.0 + (LOOKS_OF_CLUSTERS - 1.0) * of_clusters) / self.looks)
+        return student(self.alpha / self.tried / ways, nu)
 
     def _with_clusters(self, variance: float, nu: int, weights: Mapping[str, float]) -> tuple[float, int]:
         """Standard error and its degrees of freedom, from the variance over seeds."""

@@ -60,7 +60,7 @@ class PooledContrasts(Contrasts):
         size = sum(weight**2 for weight in weights.values()) / 2.0
         return size * seeds * self._error**2, (len(self.blocks.arms) - 1) * (seeds - 1)
 
-    def _below(self, nu: int) -> float:
+    def _below(self, nu: int, of_clusters: float) -> float:
         return dunnett(self.alpha, self.tried, nu) if self._pooled else student(self.alpha / self.tried, nu)
 
     @cached_property

@@ -129,7 +129,10 @@ class Finding:
     of a nuisance-aware factor, per level the gain at the baseline's and at the best nuisance value. bracket:
     the levels between which the best lies, None at an open end. fresh: whether it rests on seeds that chose
     nothing; every other finding, a confirmed one too, is of the shared seeds. excluded: arms whose bounds are
-    of an earlier look, after which they ran no more.
+    of an earlier look, after which they ran no more. rival: of an arm that leads, what another may gain over
+    it at most, the default among them; it pays for picking the leading arm by looking.
+    paired: whether the seeds pair its arms; those of a
+    script that gives another value at the same seed do not.
     """
 
     factor: str
@@ -148,3 +151,5 @@ class Finding:
     bracket: tuple[Any, Any] | None = None
     fresh: bool = False
     excluded: tuple[str, ...] = ()
+    rival: Bound | None = None
+    paired: bool = True

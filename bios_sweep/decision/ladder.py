@@ -45,10 +45,10 @@ class NuisanceLadder:
             return None
         return {min(values): SMALLEST, max(values): LARGEST}.get(self.values[arm])
 
-    def beside(self, arm: str, arms: Sequence[str]) -> str | None:
-        """The nearest of a level's other arms that have numbers."""
-        distance = {one: abs(math.log(self.values[one] / self.values[arm])) for one in arms if one != arm}
-        return min(distance, key=lambda one: distance[one], default=None)
+    def beside(self, arm: str, arms: Sequence[str]) -> list[tuple[str, float]]:
+        """A level's other arms that have numbers, with their distance in ln(value), the nearest first."""
+        others = [(one, abs(math.log(self.values[one] / self.values[arm]))) for one in arms if one != arm]
+        return sorted(others, key=lambda pair: pair[1])
 
 
 def ladder_edges(
@@ -62,7 +62,7 @@ def ladder_edges(
     finite: level -> its arms that have numbers, the default's first. uppers: level -> upper bound of what
     its best rung gains over the default level's best, percent; the default's own level is missing.
 
-    What may lie beyond is three times the rise of the last step. It matters to a level that its bound
+    What may lie beyond is three times the rise at the end (`_rise`). It matters to a level that its bound
     excludes if it would lift that bound to the margin; to the default's level, or one not excluded, if it is
     as much as the margin itself. A level without a second rung that has numbers shows no rise: it is open.
     """
@@ -72,7 +72,7 @@ def ladder_edges(
         end = ladder.end(level, best)
         upper = uppers.get(level, 0.0)
         needed = margin - upper if level in uppers and upper < margin else margin
-        if end is not None and _beyond(best, ladder.beside(best, arms), evidence) >= needed:
+        if end is not None and STEPS_BEYOND * _rise(best, ladder.beside(best, arms), evidence) >= needed:
             yield LADDER_EDGE(level=level, setting=ladder.setting, end=end)
 
 
@@ -81,8 +81,19 @@ def best_arm(arms: tuple[str, ...], evidence: Evidence) -> str:
     return max(arms, key=lambda arm: evidence.contrasts.over(arm, evidence.baseline).gain)
 
 
-def _beyond(best: str, beside: str | None, evidence: Evidence) -> float:
-    """What the rungs beyond a ladder's end may gain over it, percent."""
-    if beside is None:
+def _rise(best: str, beside: Sequence[tuple[str, float]], evidence: Evidence) -> float:
+    """What the last step of a ladder gains, percent.
+
+    The best of several equal rungs is the last by luck, and that luck is in the last step whole, but in half
+    of the last two. Their mean is no less than the last step where the curve bends down, and where it bends
+    much it is too much: so no more than one standard error above the last step itself.
+    """
+    if not beside:
         return math.inf
-    return STEPS_BEYOND * evidence.contrasts.over(best, beside).gain
+    (nearest, step), *further = beside
+    last = evidence.contrasts.over(best, nearest)
+    if not further:
+        return last.gain
+    next_one, both = further[0]
+    mean = evidence.contrasts.over(best, next_one).gain * step / both
+    return min(mean, last.gain + last.standard_error)

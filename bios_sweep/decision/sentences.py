@@ -12,7 +12,7 @@ from typing import Any
 
 from bios_sweep.claims import REPEAT, Claim
 from bios_sweep.decision.bounds import Bound
-from bios_sweep.decision.claims.evidence import INSENSITIVE
+from bios_sweep.decision.claims.evidence import INSENSITIVE, OF_SEEDS
 from bios_sweep.decision.claims.judgement import judgement_of
 from bios_sweep.decision.claims.said import Said, value_text
 from bios_sweep.decision.finding import (
@@ -196,7 +196,8 @@ def reasons_told(word: str, finding: Finding, margin: Margin | None) -> tuple[Re
 def _open_reasons(finding: Finding) -> tuple[Reason, ...]:
     """The reasons of a finding that settles nothing; a candidate's confirmation is still to come."""
     waiting = finding.state == Word.CANDIDATE or not finding.reasons
-    return (*finding.reasons, OPEN()) if waiting else finding.reasons
+    reasons = tuple(reason for reason in finding.reasons if reason.kind not in OF_SEEDS)
+    return (*reasons, OPEN()) if waiting else reasons
 
 
 def _served(said: Said) -> Any:

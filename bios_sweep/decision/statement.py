@@ -9,6 +9,7 @@ from typing import Any
 
 from bios_sweep.claims import Claim
 from bios_sweep.decision.bounds import Bound
+from bios_sweep.decision.choice import Choice, choice_of
 from bios_sweep.decision.finding import FactorLevels, Finding, Margin
 from bios_sweep.decision.rows import Estimate, LevelRow, RateRow
 from bios_sweep.decision.sentences import OPEN, contrast_of, over_words, reasons_told, sentence
@@ -42,8 +43,9 @@ class Verdict:
     served: the value that this claim serves. withheld: why what it stands for is served to nobody; None
     where it is served, and where nothing was decided. recommended: the value that the claim's goal is to
     use, which is what the tuned file gives it; None where the claim is about no goal. told: reasons
-    that the sentence says already. advice: what a reader may do; extend: the command that adds a level beyond
-    the grid's end; each where the report knows it.
+    that the sentence says already. now: the choice under the verdict, and the cheapest step that would settle
+    it; advice: the same in words. extend: the command that adds a level beyond the grid's end, where there is
+    one.
     """
 
     factor: str
@@ -83,6 +85,7 @@ class Verdict:
     withheld: Reason | None = field(default=None, metadata=WORDS)
     recommended: Any = None
     told: tuple[Reason, ...] = field(default=(), metadata=LEFT_OUT)
+    now: Choice | None = field(default=None, metadata=OPTIONAL)
     advice: str | None = field(default=None, metadata=OPTIONAL)
     extend: str | None = field(default=None, metadata=OPTIONAL)
 
@@ -187,6 +190,17 @@ def make_verdict(
         withheld=withheld,
         recommended=recommended,
         told=reasons_told(word, final, margin),
+        now=choice_of(
+            claim,
+            word,
+            levels,
+            screening,
+            final,
+            settled=best,
+            recommended=recommended,
+            withheld=withheld,
+            alpha=alpha,
+        ),
     )
 
 

@@ -118,6 +118,7 @@ def screen_claims(
         alpha=rule.alpha / len(rule.looks),
         tried=tried,
         clusters=clusters,
+        looks=len(rule.looks),
         before=before or {},
     )
     evidence = _evidence(table, contrasts, margin, rule, costs or {}, durations or {})

@@ -26,7 +26,8 @@ def merge(
     """One entry per key, in the order in which the keys were first met.
 
     sources: a name for messages (a file) with each entry. on_conflict: `refuse`, or `newest` to keep the
-    entry with the later date where two entries for one key cannot be combined. An entry without a word about
+    entry with the later date where two entries for one key cannot be combined; of two studies that asked the
+    same, no date says which is right. An entry without a word about
     any setting, which a control alone once left, is passed over.
 
     Raises:
@@ -42,6 +43,12 @@ def merge(
         reason = why_apart(before, entry)
         if not reason:
             kept[entry.key] = (f"{other} and {name}", combined(before, entry))
+        elif asked_twice := _asked_twice(before, entry):
+            raise DefaultsError(
+                f"{other} and {name} both judge {', '.join(asked_twice)} on the same data "
+                f"({entry.key.words}), and the later one is not the better one; run it again in one "
+                "workspace, where the trials of both are judged together, or leave one out"
+            )
         elif on_conflict == NEWEST:
             later = entry.provenance.date > before.provenance.date
             kept[entry.key] = (name, entry) if later else (other, before)
@@ -81,6 +88,16 @@ def why_apart(first: TunedDefaults, second: TunedDefaults) -> str:
     if _refines(first) and _refines(second):
         return "both refine a value, and the two were never tried together"
     return ""
+
+
+def _asked_twice(first: TunedDefaults, second: TunedDefaults) -> list[str]:
+    """The factors about which two studies asked one question."""
+    one, other = (
+        (entry.provenance.data_fingerprint, entry.baseline, entry.told, entry.judged_on)
+        for entry in (first, second)
+    )
+    asked = [{item.factor for item in entry.evidence.values()} for entry in (first, second)]
+    return sorted(asked[0] & asked[1] - {REPEAT}) if one == other else []
 
 
 def combined(first: TunedDefaults, second: TunedDefaults) -> TunedDefaults:

@@ -7,7 +7,7 @@ found out stays beside it as evidence, so that nobody takes an open question for
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -175,6 +175,21 @@ class TunedDefaults:
     def about(self, factor: str) -> list[Evidence]:
         """All evidence of a factor, that of its first claim first."""
         return [item for item in self.evidence.values() if item.factor == factor]
+
+    def without(self, factors: Collection[str]) -> TunedDefaults:
+        """The same without a word, or a value, of some factors."""
+        if not factors:
+            return self
+        profiles = {
+            profile: {name: value for name, value in values.items() if name not in factors}
+            for profile, values in self.profiles.items()
+        }
+        return replace(
+            self,
+            values={name: value for name, value in self.values.items() if name not in factors},
+            evidence={name: item for name, item in self.evidence.items() if item.factor not in factors},
+            profiles={profile: values for profile, values in profiles.items() if values},
+        )
 
     @property
     def won(self) -> Mapping[str, Any]:

@@ -38,6 +38,14 @@ class Invocation:
         folder = [FLAG, str(self.config_dir)] if self.config_dir else []
         return (PROGRAM + shlex.join([*map(masked, self.overrides), *folder])).rstrip()
 
+    def following(self, sweep: str) -> str:
+        """The `run --next` that follows a sweep of that name; empty where no command line stands for it."""
+        if self.called:
+            return ""
+        kept = [word for word in self.overrides if key_set_by(word) in ("workspace", "tracking.uri")]
+        folder = [FLAG, str(self.config_dir)] if self.config_dir else []
+        return PROGRAM + shlex.join(["--next", f"sweeps={sweep}", *map(masked, kept), *folder])
+
     def to_dict(self) -> dict[str, Any]:
         """What `plan.json` keeps: the text for people, the parts for us; none of a call from Python."""
         folder = None if self.config_dir is None else str(self.config_dir)

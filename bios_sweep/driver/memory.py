@@ -88,10 +88,14 @@ def least_bytes(plan: Plan, request: Request) -> int:
     if load is None:
         return 0
     if shape is None:
-        weights = (plan.study.scenario.model.parameters or 0) * 2
-        return int(request.sharers * (CONTEXT_BYTES + weights))
+        return weights_bytes(plan.study.scenario.model.parameters or 0, request)
     need = need_of(shape, load, 1, checkpointing=True).total
     return int(request.sharers * (CONTEXT_BYTES + need))
+
+
+def weights_bytes(parameters: int, request: Request) -> int:
+    """What is known of that where only the model is: the weights in two bytes each."""
+    return int(request.sharers * (CONTEXT_BYTES + parameters * 2))
 
 
 def _shape(plan: Plan) -> Any:

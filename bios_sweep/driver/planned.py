@@ -114,6 +114,7 @@ def planned(
         decidable=decidable(plan) or None,
         notes=(
             *summary.notes,
+            *([prepared.answer] if prepared.answered not in (None, prepared.asked.sweep_id) else []),
             *_other_cuts(prepared),
             *prepared.notes,
             *filter(None, (prepared.precision.note,)),

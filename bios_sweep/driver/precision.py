@@ -11,13 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from bios_sweep.checks import one_of
 from bios_sweep.config.compose import Config
 from bios_sweep.config.method import method_of
 from bios_sweep.driver.scenarios.trained import LORA_ENGINE
 from bios_sweep.execution.gpus import find_gpus, peak_of
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.request import CUDA, Request
-from bios_sweep.settings import AUTO, BFLOAT16, FLOAT32
+from bios_sweep.settings import AUTO, BFLOAT16, DTYPES, FLOAT32
 from bios_sweep.study.plan import Plan, build_plan
 
 KEY = "method.dtype"
@@ -46,7 +47,7 @@ class Precision:
 def precision_of(values: Mapping[str, Any], request: Request) -> Precision:
     """What the configuration says, or what can be known of `auto` without asking a worker."""
     asked = values["method"]["dtype"]
-    if asked != AUTO:
+    if one_of(KEY, asked, (AUTO, *DTYPES)) != AUTO:
         return Precision(dtype=asked, given=True)
     ours = values["model"]["kind"] != "planted" and not method_of(values["method"]).scripted
     if not ours or request.trial_device != CUDA:

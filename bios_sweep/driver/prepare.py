@@ -15,6 +15,7 @@ from bios_sweep.config.method import method_of
 from bios_sweep.config.metrics import with_metrics
 from bios_sweep.config.stated import refuse_idle
 from bios_sweep.defaults import Recommendation
+from bios_sweep.driver.asked_before import after_earlier
 from bios_sweep.driver.invocation import Invocation, workspace_of
 from bios_sweep.driver.precision import KEY as DTYPE
 from bios_sweep.driver.precision import Precision, as_begun, precision_of
@@ -30,6 +31,7 @@ from bios_sweep.driver.scenarios.trained import (
     auto_length,
     count_tokens,
     judged_alike,
+    reach_notes,
     trained_scenario,
 )
 from bios_sweep.engines.scripted.function import OwnFunction
@@ -40,13 +42,12 @@ from bios_sweep.records.retention import POLICIES
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.request import Request
 from bios_sweep.settings import AUTO, RANGES, key_of
-from bios_sweep.study.design import Study
+from bios_sweep.study.design import GO_ON, REFUSE, UNDECIDABLE, Study
 from bios_sweep.study.margins import margins_of
 from bios_sweep.study.plan import Plan, build_plan
 from bios_sweep.study.scenario import Metric, Scenario
 from bios_sweep.study.score import FUNCTION
 
-UNDECIDABLE = REFUSE, GO_ON = "refuse", "run"
 STARTING = ("run", "submit")  # verbs that start trials
 
 
@@ -54,6 +55,8 @@ STARTING = ("run", "submit")  # verbs that start trials
 class Prepared:
     """A validated command: nothing was started or written yet.
 
+    plan: with what earlier studies of its questions add to what was asked. answered: the sweep whose words
+    are printed again.
     function: what trains, where it was handed over. notes: what stands behind the defaults. warnings: what
     was chosen for the user, and the given values that are without effect, as sentences. precision: the number
     format, which a run may have to ask its workers for.
@@ -62,6 +65,8 @@ class Prepared:
     config: Config
     request: Request
     plan: Plan
+    asked: Plan
+    answered: str | None
     workspace: Workspace
     dataset: DataSet | None
     function: OwnFunction | None
@@ -69,6 +74,11 @@ class Prepared:
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
     precision: Precision
+
+    @property
+    def answer(self) -> str:
+        """What to say where the words of an earlier sweep are printed again."""
+        return f"nothing new is asked: {self.answered} has judged all of these trials, and is told again"
 
 
 def prepare(invocation: Invocation) -> Prepared:
@@ -113,15 +123,18 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
     require_told(plan)
     _require_decidable(plan, config, invocation.verb, begun=workspace.has_plan(plan.sweep_id))
     idle = refuse_idle(config, {**verb, **facts_of(plan, config)}, same=recommended)
+    asked = after_earlier(plan, workspace)
     return Prepared(
         config=config,
         request=request,
-        plan=plan,
+        plan=asked.plan,
+        asked=plan,
+        answered=asked.answered,
         workspace=workspace,
         dataset=dataset,
         function=function,
-        invocation=invocation,
-        notes=recommendation.warnings,
+        invocation=replace(asked.command or invocation, verb=invocation.verb),
+        notes=(*recommendation.warnings, *reach_notes(scenario)),
         warnings=(*undecided_lines(plan), *config.notes, *idle.values()),
         precision=precision,
     )

@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bios_sweep import defaults
+from bios_sweep.driver.asked_before import looks_told, remember
 from bios_sweep.driver.sweep import Sweep
+from bios_sweep.driver.ways import ways_of
 from bios_sweep.errors import DefaultsError
 from bios_sweep.jsonable import to_json
 from bios_sweep.procedure.refinement import serves_search
@@ -43,7 +45,9 @@ def conclude(sweep: Sweep, source: ProcedureSource, journal: Journal) -> Summary
     Returns the summary, with `broken`, a sentence, where nothing works yet. Doing it again with the same
     results writes nothing new.
     """
-    summary = summarise(sweep.plan, source.state, source.results, sweep.invocation.command)
+    summary = summarise(
+        sweep.plan, source.state, source.results, ways_of(sweep.invocation, sweep.plan, sweep.tariff)
+    )
     if source.state.stage != Stage.DONE and source.broken is not None:
         broken = broken_line(source.broken, summary.counts, sweep.workspace.trials)
         journal.noted(broken)
@@ -52,11 +56,14 @@ def conclude(sweep: Sweep, source: ProcedureSource, journal: Journal) -> Summary
     if source.state.stage != Stage.DONE:
         journal.closed("stopped")
         return summary
+    looks = looks_told(sweep.plan, source.state, sweep.invocation)
     verdict = {
         "headline": f"{sweep.plan.sweep_id}: {headline(summary)}",  # several sweeps share an experiment
         "markdown": to_markdown(summary),
         "verdicts": to_json(summary.verdicts),
+        **({"looks": [look.to_dict() for look in looks]} if looks else {}),
     }
+    remember(sweep.plan, looks, sweep.workspace)
     if _published(sweep, journal, verdict):
         return summary
     journal.verdict(verdict)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from importlib import util
 from typing import Any
 
+from bios_sweep.driver.asked_before import after_earlier, require_unasked
 from bios_sweep.driver.gpus import gpu_warnings, gpus_of_nodes, gpus_of_this_machine
 from bios_sweep.driver.loop import run_trials, take_timing
 from bios_sweep.driver.memory import memory_notes
@@ -31,6 +32,7 @@ from bios_sweep.driver.scenarios.trained import LORA_ENGINE
 from bios_sweep.driver.stopping import Stop
 from bios_sweep.driver.sweep import Sweep, open_journal, take_in_finished
 from bios_sweep.driver.tracking import Tracking, tracking_of
+from bios_sweep.driver.ways import tariff_of
 from bios_sweep.engines.training.data import keep_dataset
 from bios_sweep.errors import BiosSweepError, MissingExtraError
 from bios_sweep.ports import Executor, Listener, PreflightLine
@@ -93,6 +95,7 @@ def run_sweep(prepared: Prepared, listener: Listener) -> Outcome:
         workspace=prepared.workspace,
         invocation=prepared.invocation,
         keep=prepared.config.values["budget"]["keep_adapters"],
+        tariff=tariff_of(prepared.request),
         tracking_url=tracking.shown,
         shipped={} if prepared.function is None else {"function": prepared.function.packed()},
     )
@@ -103,6 +106,9 @@ def run_sweep(prepared: Prepared, listener: Listener) -> Outcome:
     for warning in warnings:
         listener.warn(warning)
     with DriverLock(prepared.workspace, prepared.plan.sweep_id), Stop(prepared.workspace) as stop:
+        require_unasked(prepared.asked, prepared.plan, prepared.workspace)
+        if prepared.answered != prepared.asked.sweep_id and prepared.answered is not None:
+            listener.say(prepared.answer)
         lines: tuple[PreflightLine, ...] = ()
         if place is not None:
             lines = _ready_nodes(prepared, place.executor, listener)
@@ -135,8 +141,9 @@ def _decided(prepared: Prepared) -> tuple[Prepared, tuple[Mapping[str, Any], ...
     found = choose_executor(prepared.request, prepared.workspace).gpus(GPU_LOOKER)
     dtype = common_dtype([bool(gpu["bfloat16"]) for gpu in found])
     told = replace(prepared.precision, dtype=dtype, known=True)
-    plan, told = as_begun(with_dtype(prepared.plan, dtype), told, prepared.workspace, prepared.config)
-    return replace(prepared, plan=plan, precision=told), found
+    asked, told = as_begun(with_dtype(prepared.asked, dtype), told, prepared.workspace, prepared.config)
+    after = after_earlier(asked, prepared.workspace)
+    return replace(prepared, plan=after.plan, asked=asked, answered=after.answered, precision=told), found
 
 
 def _gpus_here(prepared: Prepared, executor: Executor) -> tuple[Mapping[str, Any], ...]:

@@ -10,11 +10,13 @@ from typing import Any
 
 from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.memory import asked_load
+from bios_sweep.jsonable import to_json
 from bios_sweep.procedure.source import ProcedureSource
 from bios_sweep.records.journal import Journal
 from bios_sweep.records.results import StoredResults
 from bios_sweep.records.sweep_state import sweep_facts
 from bios_sweep.records.workspace import Workspace
+from bios_sweep.report.content.expense import Tariff
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.trials import TrialResult
 
@@ -25,13 +27,15 @@ _log = logging.getLogger(__name__)
 class Sweep:
     """A plan and where it is kept. invocation: reproduces it. keep: the adapter retention policy.
 
-    shipped: engine options that only workers are given; written nowhere, for they may hold secrets.
+    tariff: what an hour of a trial costs. shipped: engine options that only workers are given; written
+    nowhere, for they may hold secrets.
     """
 
     plan: Plan
     workspace: Workspace
     invocation: Invocation
     keep: str = "recommended"
+    tariff: Tariff = field(default_factory=Tariff)
     tracking_url: str = ""
     shipped: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
@@ -57,6 +61,7 @@ def open_journal(sweep: Sweep) -> Journal:
             "study": plan.study.to_dict(),
             "arms": [arm.to_dict() for arm in plan.arms],
             "notes": list(plan.notes),
+            **({"tariff": to_json(sweep.tariff)} if sweep.tariff.per_gpu_hour is not None else {}),
         },
     )
     journal = Journal(sweep.workspace.journal_file(plan.sweep_id))

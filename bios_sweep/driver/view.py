@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import util
 from pathlib import Path
@@ -17,6 +17,7 @@ from bios_sweep.config.compose import Config
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.defaults import FILE_NAME, TunedDefaults, read_tuned
 from bios_sweep.driver.invocation import Invocation, workspace_of
+from bios_sweep.driver.ways import ways_of
 from bios_sweep.errors import InputError, MissingExtraError, StorageError
 from bios_sweep.procedure.broken import broken_by
 from bios_sweep.procedure.machine import state_of
@@ -28,6 +29,7 @@ from bios_sweep.records.sweep_state import BROKEN, SweepState
 from bios_sweep.records.workspace import PLAN_FILE, Owner, Workspace
 from bios_sweep.report.content.answers import SweepStatus
 from bios_sweep.report.content.arm_rows import results_rows
+from bios_sweep.report.content.expense import Tariff
 from bios_sweep.report.content.summarise import summarise
 from bios_sweep.report.content.summary import Summary
 from bios_sweep.report.text.failed import broken_line
@@ -61,6 +63,7 @@ class SweepView:
     journal: SweepState
     known: Known
     damaged: tuple[str, ...] = ()
+    tariff: Tariff = field(default_factory=Tariff)
 
     def __repr__(self) -> str:
         return "\n".join(self._lines)
@@ -90,7 +93,9 @@ class SweepView:
     @cached_property
     def summary(self) -> Summary:
         """Everything `report --json` prints."""
-        summary = summarise(self.plan, self.state, self.journal.results, self.command)
+        summary = summarise(
+            self.plan, self.state, self.journal.results, ways_of(self.invocation, self.plan, self.tariff)
+        )
         return replace(summary, damaged=self.damaged)
 
     @property
@@ -179,6 +184,7 @@ def open_sweep(workspace: Path | str | Workspace, name: str | None = None) -> Sw
         journal=journal,
         known=told_by(journal, place),
         damaged=damaged,
+        tariff=Tariff(**stored.get("tariff", {})),
     )
 
 

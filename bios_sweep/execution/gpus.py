@@ -21,7 +21,9 @@ from bios_sweep.errors import BiosSweepError, ClusterError
 
 TOOL = "nvidia-smi"
 TOOL_SECONDS = 5.0  # chosen: a driver that has to wake up first takes a second or two per GPU
-QUERY = ("--query-gpu=index,uuid,name", "--format=csv,noheader")
+IDENTITY = ("index", "uuid", "name")
+STATE = ("uuid", "memory.total", "memory.free", "driver_version", "compute_mode", "name")
+MIB = 1024**2  # nvidia-smi's unit of memory
 PROC, NODES = "proc/driver/nvidia/gpus", "sys/class/kfd/kfd/topology/nodes"
 NVIDIA_VISIBLE = ("CUDA_VISIBLE_DEVICES",)
 # https://rocm.docs.amd.com/en/latest/conceptual/gpu-isolation.html: each hides devices of those left
@@ -66,14 +68,51 @@ def find_gpus(environ: Mapping[str, str] = os.environ, root: Path = Path("/")) -
     return (*_visible(nvidia, NVIDIA_VISIBLE, environ), *_visible(amd, AMD_VISIBLE, environ))
 
 
+@dataclass(frozen=True, kw_only=True)
+class GpuState:
+    """A GPU as its driver sees it now. total, free: bytes of memory, None where the driver does not tell.
+
+    mode: who may compute on it: `Default` is everybody.
+    """
+
+    name: str
+    uuid: str
+    driver: str
+    mode: str
+    total: int | None
+    free: int | None
+
+
+def gpu_states(environ: Mapping[str, str] = os.environ) -> tuple[GpuState, ...] | None:
+    """The state of NVIDIA's GPUs that `find_gpus` sees; None where `nvidia-smi` does not answer."""
+    rows = _answer(environ, STATE)
+    if rows is None:
+        return None
+    found = {
+        uuid: GpuState(name=name, uuid=uuid, driver=driver, mode=mode, total=_bytes(total), free=_bytes(free))
+        for uuid, total, free, driver, mode, name in rows
+    }
+    return tuple(found[gpu.uuid] for gpu in find_gpus(environ) if gpu.uuid in found)
+
+
+def _bytes(mebibytes: str) -> int | None:
+    return int(mebibytes) * MIB if mebibytes.isdigit() else None  # `[N/A]` where memory is the machine's own
+
+
 def _asked(environ: Mapping[str, str]) -> list[Gpu] | None:
     """What `nvidia-smi` lists; None where it is missing, late or has no driver to ask."""
+    rows = _answer(environ, IDENTITY)
+    return None if rows is None else [Gpu(name=row[2], uuid=row[1]) for row in rows if row[0].isdigit()]
+
+
+def _answer(environ: Mapping[str, str], fields: Sequence[str]) -> list[list[str]] | None:
+    """A row per GPU, a cell per field; the last may hold commas. None: as `_asked`."""
     tool = shutil.which(TOOL, path=environ.get("PATH", os.defpath))
     if tool is None:
         return None
     try:
         done = subprocess.run(
-            [tool, *QUERY],
+            [tool, f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"],
             env=dict(environ),
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -86,8 +125,9 @@ def _asked(environ: Mapping[str, str]) -> list[Gpu] | None:
         return None
     if done.returncode:
         return None
-    rows = [[cell.strip() for cell in line.split(",", 2)] for line in done.stdout.splitlines()]
-    return [Gpu(name=row[2], uuid=row[1]) for row in rows if len(row) == 3 and row[0].isdigit()]
+    last = len(fields) - 1
+    rows = [[cell.strip() for cell in line.split(",", last)] for line in done.stdout.splitlines()]
+    return [row for row in rows if len(row) == len(fields)]
 
 
 def _listed(root: Path) -> list[Gpu]:

@@ -180,6 +180,7 @@ def parent_content(state: SweepState, *, alive: bool) -> RunContent:
                 **_model(facts),
                 **{name: str(counts[name]) for name in COUNTED},
                 **_timing(state.timing),
+                **_looks(verdict),
                 NOTE: note,
             }
         ),
@@ -234,6 +235,14 @@ def _timing(timing: Mapping[str, Any] | None) -> dict[str, str]:
     means = {arm: math.exp(sum(map(math.log, column)) / len(column)) for arm, column in columns}
     steps = {plain_name(f"timing.{arm}"): f"{1000 * mean:.3g} ms per step" for arm, mean in means.items()}
     return {"timing.hardware": timing["hardware"], **steps}
+
+
+def _looks(verdict: Mapping[str, Any]) -> dict[str, str]:
+    """What the sweep added to the workspace's ledger, an entry per question, as the ledger has it."""
+    return {
+        plain_name(f"look.{look['factor']} {look['claim']} {look['cell']}"): json.dumps(look)
+        for look in verdict.get("looks", ())
+    }
 
 
 def experiment_note(state: SweepState) -> str:

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 from bios_sweep.atomic import write_atomically
 from bios_sweep.errors import InputError, StorageError, TrackingError
 from bios_sweep.mirror.content import RunContent, child_content, has_run, parent_content
-from bios_sweep.mirror.recorder import JournalRecorder
+from bios_sweep.ports import Recorder
 from bios_sweep.records.journal import JournalTail
 from bios_sweep.records.replay import advance
 from bios_sweep.records.sweep_state import SweepState
@@ -47,8 +47,10 @@ class JsonLinesTracker:
         except (OSError, ValueError, KeyError, TypeError):
             return False
 
-    def recorder(self, sweep_id: str, experiment: str) -> JournalRecorder:
+    def recorder(self, sweep_id: str, experiment: str) -> Recorder:
         """Writes the file; there are no experiments here."""
+        from bios_sweep.mirror.recorder import JournalRecorder  # its locks come with the extra [run]
+
         follower = _Follower(self.file(sweep_id), self.workspace.journal_file(sweep_id))
         return JournalRecorder(self.workspace, sweep_id, self.uri, follower)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from bios_sweep.decision.bounds import student
 from bios_sweep.decision.clusters import combined
+from bios_sweep.study.companions import Companion
 from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.plan import Plan
 
@@ -43,7 +44,7 @@ class Decidable:
     smallest: float
     items_needed: int
     decided: bool
-    differing: float = DIFFERING
+    differing: float
 
 
 def decidable(plan: Plan) -> tuple[Decidable, ...]:
@@ -53,24 +54,23 @@ def decidable(plan: Plan) -> tuple[Decidable, ...]:
 
 def _rows(plan: Plan) -> Iterator[Decidable]:
     study, rule = plan.study, plan.study.decision
-    judged = [(True, study.metric.name, rule.margin_points, rule.margin_absolute, rule.items)]
-    judged += [
-        (False, kept.metric.name, kept.margin_points, kept.margin_absolute, kept.items)
-        for kept in rule.companions or ()
-    ]
+    asked: list[tuple[str, DecisionRule | Companion]] = [(study.metric.name, rule)]
+    asked += [(kept.metric.name, kept) for kept in rule.companions or ()]
     score = study.scenario.data.score
-    for decides, metric, points, absolute, said in judged:
+    for metric, said in asked:
         own = score if score is not None and metric == score.metric else None
-        items = own.items if own is not None else said
-        margin = 100.0 * absolute if points is None and absolute and own and own.is_share else points
-        seeds = len(study.seeds) if decides else rule.confirmation_seeds
+        items = said.items if own is None else own.items
+        margin = said.margin_points
+        if margin is None and said.margin_absolute and own is not None and own.is_share:
+            margin = 100.0 * said.margin_absolute
+        seeds = len(study.seeds) if said is rule else rule.confirmation_seeds
         if margin is None or items is None or seeds < 2:
             continue
-        clusters = own.clusters if own is not None else items
-        smallest = smallest_margin(rule, items, clusters, seeds, decides=decides)
+        clusters, differing = own.clusters if own else items, said.differing or DIFFERING
+        smallest = smallest_margin(rule, items, clusters, seeds, differing, decides=said is rule)
         yield Decidable(
             metric=metric,
-            decides=decides,
+            decides=said is rule,
             items=items,
             clusters=clusters,
             seeds=seeds,
@@ -78,19 +78,22 @@ def _rows(plan: Plan) -> Iterator[Decidable]:
             smallest=smallest,
             items_needed=math.ceil(items * (smallest / margin) ** 2),
             decided=margin >= smallest,
+            differing=differing,
         )
 
 
-def smallest_margin(rule: DecisionRule, items: int, clusters: int, seeds: int, *, decides: bool) -> float:
+def smallest_margin(
+    rule: DecisionRule, items: int, clusters: int, seeds: int, differing: float = DIFFERING, *, decides: bool
+) -> float:
     """Half the width of the bounds that can be expected, in points.
 
-    Of an item's difference d between two models, E[d^2] = `DIFFERING`; a share `LASTING` of that is the
+    Of an item's difference d between two models, E[d^2] = `differing`; a share `LASTING` of that is the
     item's own, the rest is drawn anew at every seed and is in the error over seeds and, averaged, in that
     over items. clusters: that the items come from, whose number limits what is known of that error.
     """
     alpha = rule.alpha / len(rule.looks) if decides else rule.alpha
-    drawn = DIFFERING * (1.0 - LASTING) / seeds
-    over_seeds, own = drawn / items, (DIFFERING * LASTING + drawn) / items
+    drawn = differing * (1.0 - LASTING) / seeds
+    over_seeds, own = drawn / items, (differing * LASTING + drawn) / items
     freedom = seeds + 1 if decides else seeds - 1
     if rule.scope == "evaluation":
         return 100.0 * student(alpha, freedom) * math.sqrt(over_seeds)
@@ -109,7 +112,7 @@ def undecided_words(one: Decidable) -> str:
     return (
         f"CANNOT BE DECIDED: {one.metric} ({role}) by a margin of {_points(one.margin)} on {one.items:,} "
         f"items: {_bounds(one)}; about {one.items_needed:,} items could decide it, or a margin of "
-        f"{_points(_up(one.smallest))} on these"
+        f"{_points(_up(one.smallest))} on these (who knows how many items differ says so: `differing`)"
     )
 
 
@@ -124,7 +127,7 @@ def decided_words(one: Decidable) -> str:
 def _bounds(one: Decidable) -> str:
     """Where the bounds can be expected, and on what that rests."""
     return (
-        f"with two trained models that differ in {one.differing:.0%} of the items, bounds lie "
+        f"with two trained models that differ in {100 * one.differing:.3g} % of the items, bounds lie "
         f"{_points(one.smallest)} to each side at {one.seeds} seeds"
     )
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from bios_sweep.decision.finding import SUPERIOR, Finding
 from bios_sweep.decision.question import Question
+from bios_sweep.procedure.asking_again import under_the_rule_before
 from bios_sweep.procedure.beside import beside_of
 from bios_sweep.procedure.budgets import all_budgets
 from bios_sweep.procedure.cell import Cell, joined
@@ -21,6 +22,7 @@ from bios_sweep.procedure.questions import WINNER
 from bios_sweep.procedure.refinement import search_of, search_trials, winner_finding
 from bios_sweep.procedure.screening import screened
 from bios_sweep.procedure.served import done, of_other_cells, own_cell, settled
+from bios_sweep.procedure.standing import obeyed
 from bios_sweep.procedure.state import Known, Results, Search, State
 from bios_sweep.procedure.tables import costs_of
 from bios_sweep.procedure.together import for_everyone
@@ -43,13 +45,15 @@ def state_of(plan: Plan, results: Results, known: Known = NOTHING) -> State:
         for one in plans
         for question, found in all_budgets(one, state.findings, state.needed, results).items()
     }
-    return with_twin(plan, results, dataclasses.replace(state, costs=costs, seen=seen))
+    earlier = under_the_rule_before(plan)
+    before = state_of(earlier, results, known).findings if earlier else {}
+    return with_twin(plan, results, dataclasses.replace(state, costs=costs, seen=seen, before=before))
 
 
 def _ended(cell: Cell, state: State) -> State:
     if state.stage != Stage.DONE:
         return state
-    return dataclasses.replace(settled(cell, state), beside=beside_of(cell, state))
+    return dataclasses.replace(obeyed(cell.plan, settled(cell, state)), beside=beside_of(cell, state))
 
 
 def _state_of_cell(cell: Cell) -> State:

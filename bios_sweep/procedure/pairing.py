@@ -37,6 +37,9 @@ def with_twin(plan: Plan, results: Results, state: State) -> State:
     twin = twin_trial(plan)
     if twin is None:
         return state
+    if _differs(plan, twin, results):
+        unpaired = {one: dataclasses.replace(found, paired=False) for one, found in state.findings.items()}
+        state = dataclasses.replace(state, findings=unpaired)
     if any(trial.key == twin.key for trial in state.needed):
         return state
     missing = state.missing if twin.key in results else _second(state.missing, twin)
@@ -47,6 +50,14 @@ def with_twin(plan: Plan, results: Results, state: State) -> State:
         extra_arms=(*state.extra_arms, twin_arm(plan)),
         stage=Stage.SCREENING if missing and state.stage == Stage.DONE else state.stage,
     )
+
+
+def _differs(plan: Plan, twin: TrialSpec, results: Results) -> bool:
+    """Whether the baseline's two runs at one seed ended with two values."""
+    both = [results.get(key) for key in (first_trial(plan).key, twin.key)]
+    ended = [one for one in both if one is not None and one.status == Status.COMPLETED]
+    values = {one.final.get(plan.study.metric.name, math.nan) for one in ended}
+    return len(ended) == 2 and len(values) == 2
 
 
 def doubted(plan: Plan, results: Results, findings: Mapping[Question, Finding]) -> dict[Question, Finding]:
@@ -120,7 +131,31 @@ def _pairing(plan: Plan, twin: TrialSpec, results: Results) -> str:
         )
     return (
         f"the script does not honour the seed: the baseline, run twice at seed {seed}, gave {metric} "
-        f"{one:.6g} and {two:.6g}; seeds pair nothing, and bounds are wide for it but hold"
+        f"{one:.6g} and {two:.6g}; seeds pair nothing, and bounds are wide for it but hold; "
+        f"{_where_they_part(first, again, metric)}"
+    )
+
+
+def _where_they_part(first: TrialResult, again: TrialResult, metric: str) -> str:
+    """At which measurement two runs of one seed are no longer one, and what that tells of the script."""
+    way_out = "set the seed before the model, its adapter and the order of the examples are made"
+    values = ({point.step: point.value(metric) for point in result.curve} for result in (first, again))
+    one, two = values
+    steps = sorted(set(one) & set(two))
+    apart = [step for step in steps if one[step] != two[step]]
+    if not apart:
+        return way_out
+    if apart[0] == 0:
+        return (
+            "they differ at step 0, before any training: something is drawn before the seed is set, a new "
+            f"head or the model itself; {way_out}"
+        )
+    if apart[0] == steps[0]:
+        return f"they differ from the first measurement on, at step {apart[0]}; {way_out}"
+    return (
+        f"they differ from step {apart[0]} on and not before: an adapter initialised before the seed "
+        "is set, an order of examples or dropout without it, or a device that adds in no fixed order; "
+        f"{way_out}"
     )
 
 

@@ -69,7 +69,8 @@ class State:
     factor -> value, where it differs from what is served to everyone. withheld: question -> why the value
     that it settled is served to nobody. costs: arm -> time over the default's.
     untested: arm -> how its trials failed, of levels that failed at every seed. seen: what a script's arms
-    were seen to spend, by question. beside: what variations do to the metrics that do not decide.
+    were seen to spend, by question. before: what the rule of before says, where it was changed after results
+    were seen. beside: what variations do to the metrics that do not decide.
     """
 
     stage: str
@@ -88,4 +89,5 @@ class State:
     search: Search | None = None
     untested: Mapping[str, str] = field(default_factory=dict)
     seen: Mapping[Question, Budgets] = field(default_factory=dict)
+    before: Mapping[Question, Finding] = field(default_factory=dict)
     beside: tuple[BesideRow, ...] = ()

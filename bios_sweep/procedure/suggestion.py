@@ -17,6 +17,7 @@ from bios_sweep.checks import is_number
 from bios_sweep.claims import REPEAT, Claim, claims_of
 from bios_sweep.curves.remedies import moves_of
 from bios_sweep.curves.signs import DIVERGING
+from bios_sweep.decision.choice import Step
 from bios_sweep.decision.claims.judgement import judgement_of
 from bios_sweep.decision.finding import BELOW, EDGE, NOT_WORSE, SHARE, SUPERIOR, Finding, Margin
 from bios_sweep.decision.fresh import GUARD_BROKEN, GUARD_BROKEN_OWN, GUARD_UNMEASURED, SIZE_OPEN, TOO_SMALL
@@ -58,11 +59,12 @@ class Suggestion:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Ask:
+class Ask:
     """A factor to ask again. seeds: fresh ones needed; None: those of the sweep serve. confirm: they must."""
 
     factor: Factor
     why: str
+    kind: Step
     seeds: int | None = None
     confirm: bool = False
     grown: bool = False
@@ -76,18 +78,18 @@ def suggest(plan: Plan, state: State, results: Results, elsewhere: Collection[st
     if state.stage != Stage.DONE:
         return Suggestion(open=("the sweep is not done; run it to its end first",))
     cells = plan.cells or (plan,)
-    asked = [(cell, question) for cell in cells for question in questions(cell)]
+    open_ = [(cell, question) for cell in cells for question in questions(cell)]
     if _diverges(plan, state, results):
-        return _gentler(plan, state, results)
-    found = [_ask(cell, question, state, results) for cell, question in asked if question in state.findings]
-    asks = [one for one in found if isinstance(one, _Ask)]
+        return gentler(plan, state, results)
+    found = [asked(cell, question, state, results) for cell, question in open_ if question in state.findings]
+    asks = [one for one in found if isinstance(one, Ask)]
     told = tuple(dict.fromkeys(one for one in found if isinstance(one, str)))
     if asks:
-        return _again(plan, state, asks, told)
+        return again(plan, state, asks, told)
     return _on_top(plan, state, told) or _by_signs(plan, state, results, elsewhere, told)
 
 
-def _ask(plan: Plan, question: Question, state: State, results: Results) -> _Ask | str | None:
+def asked(plan: Plan, question: Question, state: State, results: Results) -> Ask | str | None:
     """What a question still needs; a sentence where no study would help; None where it is settled."""
     name, factor = title_of(plan, question), factor_of(plan, question)
     final, screening = state.findings[question], state.screening[question]
@@ -103,9 +105,10 @@ def _ask(plan: Plan, question: Question, state: State, results: Results) -> _Ask
     if final.state == Word.UNCONFIRMED:
         seems = _seems(question.claim, final)
         why = f"{name}: {final.best} {seems}, and no fresh seed has been asked; its confirmation is"
-        return _Ask(factor=factor, why=why, confirm=True)
+        return Ask(factor=factor, why=why, kind=Step.CONFIRMATION, confirm=True)
     if final.state == Word.SCREENING_ONLY:
-        return _Ask(factor=factor, why=f"{name}: one seed shows nothing; {FRESH_SEEDS} are asked", grown=True)
+        why = f"{name}: one seed shows nothing; {FRESH_SEEDS} are asked"
+        return Ask(factor=factor, why=why, kind=Step.SEVERAL, grown=True)
     if is_any(final.reasons, EDGE, LADDER_EDGE):
         return _beyond(plan, question, final, state)
     if is_any(final.reasons, TOO_SMALL, GUARD_BROKEN, GUARD_BROKEN_OWN, GUARD_UNMEASURED):
@@ -115,7 +118,7 @@ def _ask(plan: Plan, question: Question, state: State, results: Results) -> _Ask
     return _more_seeds(plan, question, screening, state)
 
 
-def _beyond(plan: Plan, question: Question, final: Finding, state: State) -> _Ask | str:
+def _beyond(plan: Plan, question: Question, final: Finding, state: State) -> Ask | str:
     """The grid, the ladder, or both with one step more where the best ends them, on the same seeds."""
     name, factor, baseline = title_of(plan, question), factor_of(plan, question), plan.study.baseline
     grown, whys = factor, []
@@ -132,7 +135,8 @@ def _beyond(plan: Plan, question: Question, final: Finding, state: State) -> _As
         whys.append(
             f"the best {edges[0]['setting']} at {levels} ends its ladder; one rung beyond it is added"
         )
-    return _Ask(factor=grown, why=f"{name}: {'; '.join(whys)}")
+    kind = Step.LEVEL if is_any(final.reasons, EDGE) else Step.RUNG
+    return Ask(factor=grown, why=f"{name}: {'; '.join(whys)}", kind=kind)
 
 
 def _seems(claim: Claim, final: Finding) -> str:
@@ -145,7 +149,7 @@ def _seems(claim: Claim, final: Finding) -> str:
     )
 
 
-def _more_seeds(plan: Plan, question: Question, screening: Finding, state: State) -> _Ask | str:
+def _more_seeds(plan: Plan, question: Question, screening: Finding, state: State) -> Ask | str:
     """Neither shown nor excluded, or not replicated: the levels that may matter, on fresh seeds."""
     margin = state.margins.get(question, state.margin)
     needed, name = None, title_of(plan, question)
@@ -171,7 +175,7 @@ def _more_seeds(plan: Plan, question: Question, screening: Finding, state: State
     why = f"{name}: {open_now} on {on} seeds; {needed} fresh ones are asked, enough to {goal}"
     if any(bound.clusters for bound in screening.bounds):
         why += " (the evaluation set's own error stays: it shrinks with more evaluation data only)"
-    return _Ask(factor=factor, why=why, seeds=needed)
+    return Ask(factor=factor, why=why, kind=Step.SEEDS, seeds=needed)
 
 
 def _looks_better(screening: Finding, margin: Margin | None) -> bool:
@@ -185,7 +189,7 @@ def _wanted(plan: Plan, screening: Finding, margin: float) -> set[Any]:
     return {arm.level for arm in plan.arms if arm.name in names}
 
 
-def _again(plan: Plan, state: State, asks: Sequence[_Ask], told: tuple[str, ...]) -> Suggestion:
+def again(plan: Plan, state: State, asks: Sequence[Ask], told: tuple[str, ...]) -> Suggestion:
     """One study for all that is open: on fresh seeds as soon as one question needs them."""
     study, rule = plan.study, plan.study.decision
     fresh = max((ask.seeds or 0 for ask in asks), default=0)
@@ -203,7 +207,7 @@ def _again(plan: Plan, state: State, asks: Sequence[_Ask], told: tuple[str, ...]
     return Suggestion(study=new, why=tuple(ask.why for ask in asks), open=told)
 
 
-def _merged(asks: Iterable[_Ask]) -> tuple[Factor, ...]:
+def _merged(asks: Iterable[Ask]) -> tuple[Factor, ...]:
     """One factor per setting: the claims of its questions and all their levels."""
     merged: dict[str, Factor] = {}
     for ask in asks:
@@ -323,7 +327,7 @@ def _diverges(plan: Plan, state: State, results: Results) -> bool:
     return any(results[key].status == Status.DIVERGED for key in keys if key in results)
 
 
-def _gentler(plan: Plan, state: State, results: Results) -> Suggestion:
+def gentler(plan: Plan, state: State, results: Results) -> Suggestion:
     """A baseline that diverges is judged from the next lower learning rate that does not, or half of it."""
     study = plan.study
     own = study.baseline.learning_rate

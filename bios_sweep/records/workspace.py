@@ -21,6 +21,7 @@ RESULT_FILE = "result.json"
 REMOVED_MARK = "adapter-removed-by"  # the sweep whose policy removed it: such an adapter is not lost
 PLAN_FILE = "plan.json"
 JOURNAL_FILE = "journal.jsonl"
+SWEEPS = "sweeps"
 STOP_NOW = "now"
 STORED = "artifacts"  # where MLflow keeps its copy of a run's files: EXPERIMENT/RUN/artifacts/FILE
 
@@ -73,11 +74,16 @@ class Workspace:
 
     def sweep_dir(self, sweep_id: str) -> Path:
         """Plan, journal, report and mirror cursors of one sweep."""
-        return self.root / "sweeps" / sweep_id
+        return self.root / SWEEPS / sweep_id
 
     def journal_file(self, sweep_id: str) -> Path:
         """The sweep's journal."""
         return self.sweep_dir(sweep_id) / JOURNAL_FILE
+
+    @property
+    def ledger_file(self) -> Path:
+        """Which questions were asked, and when; see `records.ledger`."""
+        return self.root / "ledger.jsonl"
 
     @property
     def lock_file(self) -> Path:
@@ -96,7 +102,7 @@ class Workspace:
 
     def sweeps(self) -> tuple[str, ...]:
         """Ids of the sweeps, the one worked on last first (a plan or a journal entry was written)."""
-        folder = self.root / "sweeps"
+        folder = self.root / SWEEPS
         if not folder.is_dir():
             return ()
         times = {path.name: _last_worked_on(path) for path in folder.iterdir() if path.is_dir()}

@@ -23,6 +23,8 @@ from bios_sweep.procedure.state import Known
 from bios_sweep.rehearsal.noise import Noise
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.arms import Arm
+from bios_sweep.study.companions import Companion
+from bios_sweep.study.design import MIDDLE, DecisionRule
 from bios_sweep.study.factors import Factor, natural_ends
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.stages import confirmation_seeds, confirmation_trials
@@ -146,8 +148,9 @@ class Draws(Mapping[str, TrialResult]):
         self._rows: dict[tuple[TrainingSettings, int], Floats] = {}
         self._places = {(arm.settings, arm.repeat): place for place, arm in enumerate(plan.arms)}
         kept = plan.study.decision.must_not_lose(plan.study.metric)
-        self._guards = tuple(one.metric.name for one in kept)
-        self._sign = plan.study.metric.sign
+        # every metric moves as the judged one does, each in its own direction
+        self._judged = {one.metric.name: (_level(one), one.metric.sign) for one in kept}
+        self._judged[plan.study.metric.name] = (_level(plan.study.decision), plan.study.metric.sign)
         self._start = (_untouched(plan, noise.gained),)
 
     def __getitem__(self, key: str) -> TrialResult:
@@ -181,28 +184,42 @@ class Draws(Mapping[str, TrialResult]):
 
     def _result(self, trial: TrialSpec) -> TrialResult:
         values = self._row(trial.settings, trial.repeat)
-        value = float(values[self._column[trial.seed]])
-        guards = dict.fromkeys(self._guards, value)
-        final = {**guards, self._plan.study.metric.name: value}
+        gain = float(values[self._column[trial.seed]])
+        final = {name: level * (1.0 + sign * gain / 100.0) for name, (level, sign) in self._judged.items()}
         return TrialResult(key=trial.key, status=Status.COMPLETED, curve=self._start, final=final)
 
     def _row(self, settings: TrainingSettings, repeat: int) -> Floats:
-        """The metric of an arm at every seed."""
+        """The gain of an arm at every seed, percent."""
         place = (settings, repeat)
         if place not in self._rows:
             number = self._places.setdefault(place, len(self._places))
             random = np.random.default_rng((*self._seeds, 0, number))
             noise = self._noise.percent * random.standard_normal(len(self._block))
             gain = self._world.gain(settings, repeat) + self._block + noise
-            self._rows[place] = np.asarray(LOSS * (1.0 + self._sign * gain / 100.0), dtype=np.float64)
+            self._rows[place] = np.asarray(gain, dtype=np.float64)
         return self._rows[place]
+
+
+def _level(judged: DecisionRule | Companion) -> float:
+    """A share is in the middle, so that points of it mean what they say."""
+    return LOSS if judged.margin_points is None else MIDDLE
 
 
 def _untouched(plan: Plan, gained: float) -> Measurement:
     metric = plan.study.metric
-    start = LOSS * (1.0 - metric.sign * gained / 100.0)
+    start = _level(plan.study.decision) * (1.0 - metric.sign * gained / 100.0)
     bits = start if metric.name == "eval_bits_per_byte" else None
-    return Measurement(step=0, fraction=0.0, examples=0, tokens=0, eval_loss=start, eval_bits_per_byte=bits)
+    score = plan.study.scenario.data.score
+    scored = {metric.name: start} if score is not None and metric.name == score.metric else {}
+    return Measurement(
+        step=0,
+        fraction=0.0,
+        examples=0,
+        tokens=0,
+        eval_loss=start,
+        eval_bits_per_byte=bits,
+        metrics=scored,
+    )
 
 
 def _doublings(ratio: float) -> float:

@@ -16,6 +16,7 @@ from bios_sweep.jsonable import OPTIONAL, to_json
 from bios_sweep.study.scenario import Metric, guardrail_metric
 
 LIMITS = ("margin_percent", "margin_absolute", "margin_points")
+OF_ITEMS = ("items", "differing")  # they tell what can be decided, and decide nothing
 PERCENT, POINTS, OWN = "%", "points", ""  # units in which a loss is told; the last: the metric's own
 
 
@@ -24,8 +25,8 @@ class Companion:
     """A metric that must not lose, and by how much it may: exactly one of the three margins.
 
     margin_percent of the baseline's value, margin_absolute in the metric's unit, margin_points of a share in
-    [0, 1] or percent. items: how many evaluation items it is a mean over, None where that is not known; it
-    decides no verdict.
+    [0, 1] or percent. items: how many evaluation items it is a mean over, differing: the share of them in
+    which two trained models differ, None where that is not known; neither decides a verdict.
     """
 
     metric: Metric
@@ -33,6 +34,7 @@ class Companion:
     margin_absolute: float | None = None
     margin_points: float | None = None
     items: int | None = field(default=None, metadata=OPTIONAL)
+    differing: float | None = field(default=None, metadata=OPTIONAL)
 
     def __post_init__(self) -> None:
         given = {name: getattr(self, name) for name in LIMITS if getattr(self, name) is not None}
@@ -51,8 +53,8 @@ class Companion:
         return cls(**{**values, "metric": Metric(**values["metric"])})
 
     def identity(self) -> dict[str, Any]:
-        """What decides a verdict; how many items there are only tells what can be decided."""
-        return {name: value for name, value in to_json(self).items() if name != "items"}
+        """What decides a verdict; what is known of its items only tells what can be decided."""
+        return {name: value for name, value in to_json(self).items() if name not in OF_ITEMS}
 
     @property
     def unit(self) -> str:

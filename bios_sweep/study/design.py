@@ -10,8 +10,9 @@ from bios_sweep.checks import is_finite, is_positive, is_whole, not_allowed, one
 from bios_sweep.errors import PlanError
 from bios_sweep.jsonable import OPTIONAL, from_fields, to_json
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.study.companions import Companion, guardrails_as_companions
+from bios_sweep.study.companions import OF_ITEMS, Companion, guardrails_as_companions
 from bios_sweep.study.factors import Cross, Factor, require_setting
+from bios_sweep.study.history import History
 from bios_sweep.study.margins import BEFORE, MARGINS, PURPOSES, STANDARD, margins_of
 from bios_sweep.study.metric_names import is_signed
 from bios_sweep.study.scenario import Metric, Scenario
@@ -19,6 +20,7 @@ from bios_sweep.vocabulary import SearchGoal
 
 SCOPES = ("auto", "distribution", "evaluation")
 SEARCHES = ("optuna",)
+UNDECIDABLE = REFUSE, GO_ON = "refuse", "run"  # what becomes of a margin that the items cannot decide
 JUDGING = (*MARGINS, "alpha")  # what else than trials a verdict rests on
 VERSION = 2  # of the rule for new plans (docs/statistics.md, item 10)
 WISHES = ("target", "deadline")  # what would satisfy: told as signs, and no verdict depends on them
@@ -68,7 +70,7 @@ class DecisionRule:
     refine: `optuna` searches the moved factors jointly, with refine_trials trials, for refine_goal.
     guardrails: final metric -> percent of the baseline's value that a refined level may lose. companions: the
     same with a direction and a margin of their own (`decision.metrics`). items: how many evaluation items the
-    deciding metric is a mean over, where that is said.
+    deciding metric is a mean over, differing: the share in which two trained models differ, where it is said.
     target: a value of the metric that is satisfactory. deadline: seconds that one training may take.
     version: of the rule itself. A plan written without one has 1: the study's pooled error, Dunnett's lower
     bounds, and no arm excluded before its factor is decided. It is finished so; new plans have 2.
@@ -95,6 +97,7 @@ class DecisionRule:
     version: int = field(default=VERSION, metadata=OPTIONAL)
     companions: tuple[Companion, ...] | None = field(default=None, metadata=OPTIONAL)
     items: int | None = field(default=None, metadata=OPTIONAL)
+    differing: float | None = field(default=None, metadata=OPTIONAL)
 
     def must_not_lose(self, judged: Metric) -> tuple[Companion, ...]:
         """What a refinement must not lose, guardrails among it. judged: the metric that decides."""
@@ -128,7 +131,7 @@ class DecisionRule:
         """
         unsaid = WISHES if self.version > 1 else (*WISHES, "version")
         unsaid = (*unsaid, *CALLED, *(name for name in MARGINS if getattr(self, name) is None))
-        unsaid = (*unsaid, "items", "companions")
+        unsaid = (*unsaid, *OF_ITEMS, "companions")
         said = {name: value for name, value in asdict(self).items() if name not in unsaid}
         return (
             {**said, "companions": [one.identity() for one in self.companions]} if self.companions else said
@@ -237,6 +240,7 @@ class Study:
 
     origins: setting -> where the baseline's value came from.
     seeds: shared by all arms, so that differences pair. cross: moderators, every combination a cell.
+    history: what earlier studies of its questions add; None where nobody asked before.
     """
 
     name: str
@@ -250,6 +254,7 @@ class Study:
     metric: Metric = field(default_factory=Metric)
     origins: Mapping[str, Origin] = field(default_factory=dict)
     cross: tuple[Cross, ...] = ()
+    history: History | None = None
 
     def __post_init__(self) -> None:
         if self.cross and self.decision.refine:
@@ -279,7 +284,15 @@ class Study:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for plan.json."""
         parts = {"scenario": self.scenario.to_dict(), "baseline": self.baseline.to_dict()}
-        return {**asdict(self), **parts, "budget": to_json(self.budget), "decision": to_json(self.decision)}
+        values = {
+            **asdict(self),
+            **parts,
+            "budget": to_json(self.budget),
+            "decision": to_json(self.decision),
+        }
+        if self.history is None:  # as a study was before it could have one
+            del values["history"]
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Study:

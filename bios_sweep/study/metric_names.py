@@ -193,12 +193,22 @@ def _said(word: str) -> str:
 
 def _words(name: str) -> Iterator[str]:
     """Whole words in small letters; a word that is known as it stands is not taken apart (`rougeLsum`)."""
-    for part in re.split(r"[\W_]+", name):
+    for part in _joined(re.split(r"[\W_]+", name)):
         whole = _known(part.casefold())
         if whole or not part:
             yield from [whole] if whole else []
         else:
             yield from (_known(piece.casefold()) or piece.casefold() for piece in PIECES.findall(part))
+
+
+def _joined(parts: Sequence[str]) -> Iterator[str]:
+    """The parts of a name, those put together that are one benchmark: `human_eval`, `live_code_bench`."""
+    place = 0
+    while place < len(parts):
+        together = (length for length in (3, 2) if "".join(parts[place : place + length]).casefold() in MILD)
+        length = next(together, 1)
+        yield "".join(parts[place : place + length])
+        place += length
 
 
 def _known(word: str) -> str:

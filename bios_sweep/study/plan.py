@@ -103,6 +103,7 @@ class Plan:
                 "decision": study.decision.identity(),
                 "metric": asdict(study.metric),
                 "hold": study.budget.hold,
+                **(study.history.identity() if study.history else {}),
             },
             length=8,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -27,9 +28,14 @@ def make_trial(study: Study, arm: Arm, seed: int, stage: str) -> TrialSpec:
 
 
 def confirmation_seeds(study: Study) -> tuple[int, ...]:
-    """Fresh seeds, disjoint from the study's, the same for every candidate of the study."""
+    """Fresh seeds, disjoint from the study's, the same for every candidate of the study.
+
+    Those that a candidate of an earlier study of the question met are fresh no more.
+    """
+    tried = study.history.tried if study.history else ()
     start = max(FRESH_SEED_START, max(study.seeds) + 1)
-    return tuple(range(start, start + study.decision.confirmation_seeds))
+    fresh = (seed for seed in itertools.count(start) if seed not in tried)
+    return tuple(itertools.islice(fresh, study.decision.confirmation_seeds))
 
 
 def confirmation_trials(study: Study, arms: Sequence[Arm]) -> tuple[TrialSpec, ...]:

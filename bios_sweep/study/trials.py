@@ -59,7 +59,7 @@ def trial_key(settings: TrainingSettings, seed: int, repeat: int, scenario: Scen
     share it. `repeat` is 0 except for the A/A twin, which must run again under equal settings.
     """
     return short_hash(
-        {"settings": _as_hashed(settings), "seed": seed, "repeat": repeat, "scenario": scenario.identity()}
+        {"settings": as_hashed(settings), "seed": seed, "repeat": repeat, "scenario": scenario.identity()}
     )
 
 
@@ -67,14 +67,14 @@ def timing_key(arms: Sequence[TrainingSettings], scenario: Scenario, where: Mapp
     """The identity of a timing probe: what was timed, and on what (device, threads) it was asked for."""
     return short_hash(
         {
-            "arms": [_as_hashed(settings) for settings in arms],
+            "arms": [as_hashed(settings) for settings in arms],
             "scenario": scenario.identity(),
             "where": dict(where),
         }
     )
 
 
-def _as_hashed(settings: TrainingSettings) -> dict[str, Any]:
+def as_hashed(settings: TrainingSettings) -> dict[str, Any]:
     """Settings with one spelling per number: 32 and 32.0 are equal but would hash differently.
 
     A setting that is None changes nothing and is left out, so that a later version may add one.

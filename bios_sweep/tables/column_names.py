@@ -141,6 +141,24 @@ def plain_name(column: str) -> str:
     return re.sub(r"[\s/\-]+", "_", name).lower()
 
 
+def column_by_end(plain: dict[str, str], names: Sequence[str]) -> str | None:
+    """The first column whose path ends with one of the names: `optimizer.lr`, `config/loop/lr`."""
+    ends = {column: _ends(column) for column in plain if not MEASURED.match(column)}
+    return next((column for name in names for column, own in ends.items() if name in own), None)
+
+
+def _ends(column: str) -> tuple[str, ...]:
+    """The last part of a path, if it is more than a letter, and the last two as one name.
+
+    A slash parts the path of what was configured; elsewhere it stands in the names of metrics.
+    """
+    configured = CONFIGURED.match(column)
+    path = CONFIGURED.sub("", column.strip()).lower()
+    parts = re.split(r"[./]" if configured else r"[.]", path)
+    ends = (parts[-1], "_".join(parts[-2:])) if len(parts) > 1 else ()
+    return tuple(end for end in ends if len(end) > 1)
+
+
 def first_column(plain: dict[str, str], names: Sequence[str]) -> str | None:
     """The first column that goes by one of the names; tags of ours before a tracker's own columns."""
     for name in names:

@@ -98,5 +98,6 @@ def _stated(raw: RawTable, column: str, name: str, *, text: bool = True) -> str:
         return ""
     if len(found) > 1:
         values = ", ".join(map(repr, found[:3]))
-        raise InputError(f"{raw.source}: column {name!r} says {values}; keep the rows of one")
+        way = f", as --value {found[0]} does" if name == METRIC else ""
+        raise InputError(f"{raw.source}: column {name!r} says {values}; keep the rows of one{way}")
     return found[0]

@@ -10,7 +10,7 @@ import io
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from bios_sweep.errors import InputError
 
 DELIMITERS = (",", ";", "\t", "|")
 COMMENT = "#"
+MEAN = re.compile(r"[-+.\deE]+\s*(?:\u00b1|\+/-|\+-)\s*[.\deE-]+%?|[-+.\deE]+\s*\([.\deE-]+\)%?")
+NUMBERED = re.compile(r"s(?:eed)?[ _=-]?(?=\d+$)", re.IGNORECASE)  # before the number of a seed
 RULE = re.compile(r":?-+:?")  # under the header of a table in Markdown
 FIELD_LIMIT = 10_000_000  # characters of one cell; exports hold whole configs as JSON (chosen, not measured)
 CONTAINERS = {
@@ -52,8 +54,8 @@ class RawTable:
 
     def kept(self, rows: Sequence[int]) -> RawTable:
         """The table with those rows only."""
-        return RawTable(
-            source=self.source,
+        return replace(
+            self,
             columns={name: tuple(cells[row] for row in rows) for name, cells in self.columns.items()},
             lines=tuple(self.lines[row] for row in rows),
         )
@@ -207,12 +209,16 @@ def _one_number(cell: str, where: str, what: str) -> float:
         raise InputError(f"{where}: {what} {cell!r} has a decimal comma; write decimals with a point")
     if is_number(cell.removesuffix("%")):
         raise InputError(f"{where}: {what} {cell!r} has a percent sign and others have none; write all alike")
+    if MEAN.fullmatch(cell):
+        raise InputError(
+            f"{where}: {what} {cell[:40]!r} is a mean with its spread; give the runs, a row per seed"
+        )
     raise InputError(f"{where}: {what} {cell[:40]!r} is not a number")
 
 
 def seed_of(cell: str, where: str) -> int:
     """A whole number however large; `3.0`, as data frames write a column with gaps, is 3."""
-    text = cell.strip()
+    text = NUMBERED.sub("", cell.strip())
     if not text:
         raise InputError(f"{where}: the seed is empty; runs without a seed cannot be paired")
     try:

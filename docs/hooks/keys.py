@@ -10,21 +10,24 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from bios_sweep.config.keys import Key, Option, chosen, joined, read_conf
+from bios_sweep.config.keys import Option, chosen, joined, read_conf
+from bios_sweep.reference.listed import ListedKey, listed_keys
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAD = """# Configuration keys
 
-Every key that the files in `conf/` set, with its default. A key is overridden on the command line
-(`decision.alpha=0.1`), a whole group by one of its options (`cluster=inline`). Made from those files when the
-site is built. What varies in a study stands in a sweep file of its own (`sweeps=NAME`).
+Every key that the files in `conf/` set, with what may stand there (a type and its range, words, `null` where
+it may be left open; then the unit) and its default. `bios-sweep keys WORD` finds the same. A key is set on
+the command line (`decision.alpha=0.1`), a whole group by one of its options (`cluster=inline`). Made from
+those files and from the checks of the values when the site is built. What varies in a study stands in a
+sweep file of its own (`sweeps=NAME`).
 """
 
 
 def page(conf: Path) -> str:
     """The whole page as Markdown: a section per group, a row per key."""
     options, taken = read_conf(conf), chosen(conf)
-    keys = [key for option in options for key in option.keys]
+    keys = listed_keys(conf)
     groups = dict.fromkeys([*taken, *(key.path.partition(".")[0] for key in keys if "." in key.path)])
     alone = [key for key in keys if "." not in key.path]
     parts = [HEAD, _table(alone, "")]
@@ -45,19 +48,21 @@ def _choices(options: list[Option], default: str) -> Iterator[str]:
     yield ""
 
 
-def _table(keys: list[Key], default: str) -> str:
-    rows = ["| key | default | meaning |", "|---|---|---|"]
+def _table(keys: list[ListedKey], default: str) -> str:
+    rows = ["| key | type | default | meaning |", "|---|---|---|---|"]
     for path in dict.fromkeys(key.path for key in keys):
         rows.append(_row([key for key in keys if key.path == path], default))
     return "\n".join(rows) + "\n"
 
 
-def _row(found: list[Key], default: str) -> str:
+def _row(found: list[ListedKey], default: str) -> str:
     """What the taken option says stands first, without its name; the others are named where they differ."""
     main = next((key for key in found if key.option in (default, "")), None)
     values = _differing([(key.option, f"`{key.value}`") for key in found], f"`{main.value}`" if main else "")
     comments = _differing([(key.option, key.comment) for key in found], main.comment if main else "")
-    return f"| `{found[0].path}` | {'; '.join(values)} | {_safe(joined(*comments))} |"
+    kinds = _differing([(key.option, key.kind.allowed) for key in found], main.kind.allowed if main else "")
+    told = _safe(joined(*comments))
+    return f"| `{found[0].path}` | {_safe('; '.join(kinds))} | {'; '.join(values)} | {told} |"
 
 
 def _differing(pairs: list[tuple[str, str]], main: str) -> list[str]:

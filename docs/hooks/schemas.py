@@ -23,11 +23,15 @@ from bios_sweep.decision.costs import Timing
 from bios_sweep.decision.finding import Margin
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.defaults.tuned import TunedDefaults, TunedKey
+from bios_sweep.doctor.line import Diagnosis
 from bios_sweep.ports import PreflightLine
+from bios_sweep.procedure.looks import Look
 from bios_sweep.reasons import Reason
+from bios_sweep.reference.listed import Listing
 from bios_sweep.rehearsal.summary import RehearsalSummary
 from bios_sweep.report.content.answers import SuggestionSummary, SweepStatus
 from bios_sweep.report.content.plan_summary import PlanSummary
+from bios_sweep.report.content.studies import StudyRow
 from bios_sweep.report.content.summary import MetricRow, Summary
 from bios_sweep.study.design import Budget, DecisionRule
 from bios_sweep.study.search import Proposal
@@ -84,7 +88,14 @@ ENTRIES = {
     "decided": {"dtype": str, "devices": list[str]},
     "proposed": {"proposals": list[Proposal]},
     "searched": {"importance": Mapping[str, float]},
-    "verdict": {"payload": {"headline": str, "markdown": str, "verdicts": list[Verdict]}},
+    "verdict": {
+        "payload": {
+            "headline": str,
+            "markdown": str,
+            "verdicts": list[Verdict],
+            "looks": NotRequired[list[Look]],
+        }
+    },
     "reported": {"files": Mapping[str, str]},
     "closed": {"reason": str},
 }
@@ -124,8 +135,10 @@ WRITTEN: dict[str, tuple[str, Any]] = {  # file -> what it is of, and its annota
     "audit": ("What `report --from-csv FILE --json` and `report --from-mlflow NAME --json` print.", AUDIT),
     "roll_up": (
         "What `report --all --json` prints.",
-        {"roll_up": list[RollUpRow], "judged_on": list[str]},
+        {"roll_up": list[RollUpRow], "studies": list[StudyRow], "judged_on": list[str]},
     ),
+    "doctor": ("What `doctor --json` prints.", Diagnosis),
+    "keys": ("What `keys WORD --json` prints.", Listing),
     "plan": ("What `plan --json` prints.", PlanSummary),
     "run": (
         "What `run --json` prints: the report with what became of it, or the preflight that ended the run.",
@@ -137,6 +150,10 @@ WRITTEN: dict[str, tuple[str, Any]] = {  # file -> what it is of, and its annota
     "journal": (
         "A line of `journal.jsonl`. seq: from 1 without gaps; time: UTC, ISO 8601 to the millisecond.",
         [{"seq": int, "time": str, "kind": kind, **own} for kind, own in ENTRIES.items()],
+    ),
+    "ledger": (
+        "A line of a workspace's `ledger.jsonl`. seq: from 1 without gaps; seal: over line and place.",
+        {"seq": int, "time": str, "kind": "look", "look": Look, "seal": str},
     ),
     "bios_defaults": (
         "`bios_defaults.json`: the tuned defaults of one study, or a collection that `defaults merge` wrote.",

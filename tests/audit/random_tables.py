@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 METRICS = {
@@ -32,6 +34,8 @@ SECOND = {
     "optimizer": ("adamw", "sgd"),
     "config.packing": ("true", "false"),
 }
+
+NUMBER = re.compile(r"(?<=^\d)\.(?=\d+(?:e-\d+)?$)|(?<=^-\d)\.(?=\d+$)")  # the point of a decimal
 
 
 @dataclass
@@ -89,6 +93,8 @@ def made(number: int) -> Made:
                         row["model_name"] = model
                     rows.append(row)
     _spoil(draw, rows, metric)
+    lost = any(row.get(name) == best and row[metric] in ("nan", "diverged") for row in rows)
+    rival = rival and not lost  # what diverged is no rival
     if draw.random() < 0.3:
         draw.shuffle(rows)
     for number_of_row, row in enumerate(rows):
@@ -98,17 +104,22 @@ def made(number: int) -> Made:
         flags[-1] += f",{second}={SECOND[second][0]}"
     elif how == "confounded":
         flags[-1] += f",{second}={SECOND[second][0]}" if draw.random() < 0.5 else ""
-    form = draw.choice(["csv", "csv", "tsv", "jsonl"])
     wide = [{**row, **_outcomes(draw, place)} for place, row in enumerate(rows)]
+    plain = not any(mark in column for mark in "./" for column in (name, second))
+    forms = ["csv", "csv", "tsv", "jsonl", "commas", "markdown", *(["nested", "cells"] if plain else [])]
+    form = draw.choice(forms)
+    given = {name, second, "seed", "model_name"}
+    if draw.random() < 0.1:
+        rows, wide = ([*_by_step(table, metric, sign)] for table in (rows, wide))
     # where nothing repeats, a column that nobody knows cannot be told from an outcome
     repeats = kind != "none" and len(seeds) > 1
     return Made(
-        text=_written(rows, form),
+        text=_written(rows, form, given),
         flags=flags,
         confounded=how == "confounded" and repeats,
         rival=rival,
-        wide=_written(wide, form),
-        told={"kind": kind, "how": how, "name": name, "second": second, "models": len(models)},
+        wide=_written(wide, form, given),
+        told={"form": form, "kind": kind, "how": how, "name": name, "second": second, "models": len(models)},
     )
 
 
@@ -126,9 +137,11 @@ def _spoil(draw: random.Random, rows: list[dict[str, str]], metric: str) -> None
         elif luck < 0.03 and states:
             row["state"] = draw.choice(["crashed", "running", "PRUNED", "failed"])
         elif luck < 0.04:
-            row[metric] = f"{float(row[metric] or 0.8) * draw.choice([0.5, 2.0]):.9f}" if row[metric] else ""
+            row[metric] = f"{float(row[metric]) * draw.choice([0.5, 2.0]):.9f}"
         elif luck < 0.05:
             row[metric] = draw.choice(rows)[metric]
+        elif luck < 0.055:
+            row[metric] = draw.choice(["N/A", "-", "OOM", "None", "diverged"])
     if draw.random() < 0.1:
         for row in rows:
             row["tags.mlflow.parentRunId"] = "top"
@@ -142,10 +155,42 @@ def _outcomes(draw: random.Random, place: int) -> dict[str, str]:
     return {**fine, **coarse, "saying": f"run number {place} went {draw.choice(['well', 'so so', 'on'])}"}
 
 
-def _written(rows: list[dict[str, str]], form: str) -> str:
+def _by_step(rows: list[dict[str, str]], metric: str, sign: int) -> Iterator[dict[str, str]]:
+    """Every run at three steps, the earlier ones worse."""
+    for row in rows:
+        for step in (100, 200, 300):
+            try:
+                value = f"{float(row[metric]) - sign * 0.001 * (300 - step):.9f}"
+            except ValueError:
+                value = row[metric]
+            yield {**row, metric: value, "global_step": str(step)}
+
+
+def _written(rows: list[dict[str, str]], form: str, given: set[str]) -> str:
+    """The table in one of the forms that tools and people write. given: columns of what a run was told."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     if form == "jsonl":
         return "".join(json.dumps({n: row.get(n) or None for n in names}) + "\n" for row in rows)
+    if form in ("nested", "cells"):
+        parts = [
+            (row.get("run_id", ""), row.get("state", ""),
+             {n: row[n] for n in names if n in given and row.get(n)},
+             {n: row[n] for n in names if n not in (*given, "run_id", "state") and row.get(n)})
+            for row in rows
+        ]  # fmt: skip
+        if form == "nested":
+            keys = ("run_id", "state", "config", "metrics")
+            return json.dumps([dict(zip(keys, part, strict=True)) for part in parts])
+        lines = (",".join(f'"{str(cell).replace(chr(34), chr(34) * 2)}"' for cell in part) for part in parts)
+        return "run_id,state,config,summary\n" + "\n".join(lines) + "\n"
+    if form == "markdown":
+        cells = (" | ".join(row.get(name, "") for name in names) for row in rows)
+        lines = [" | ".join(names), "|".join("---" for _ in names), *cells]
+        return "\n".join(f"| {line} |" for line in lines) + "\n"
+    if form == "commas":
+        decimal = [{n: NUMBER.sub(",", cell) for n, cell in row.items()} for row in rows]
+        lines = [";".join(names), *(";".join(row.get(name, "") for name in names) for row in decimal)]
+        return "\n".join(lines) + "\n"
     comma = "," if form == "csv" else "\t"
     lines = [comma.join(names), *(comma.join(row.get(name, "") for name in names) for row in rows)]
     return "\n".join(lines) + "\n"

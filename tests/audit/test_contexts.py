@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.audit.conftest import BETTER, WORSE, csv_of, flaw, runs_of, words
+from tests.audit.conftest import BETTER, WORSE, csv_of, flaw, kinds, runs_of, words
 
 LR = ("--baseline", "lr=2e-4", "decision.purpose=publish")
 
@@ -41,6 +41,23 @@ def test_a_context_without_the_default_is_named_and_not_judged(audited):
         flaw(answer, "context_without_default")
         == "the default did not run in model_name=m1: not judged there"
     )
+
+
+def test_a_level_that_ran_without_the_default_alone_is_named(audited):
+    rows = [{**run, "gpu": "B" if run["lr"] == "8e-4" else "A"} for run in runs_of(WORSE)]
+    answer = audited(csv_of(rows), *LR)
+    assert words(answer) == {"learning_rate, gpu=A": "confirm"}
+    assert flaw(answer, "context_without_default") == (
+        "the default did not run in gpu=B: not judged there, and learning_rate=0.0008 ran nowhere else: "
+        "better or not, nobody knows"
+    )
+
+
+def test_a_context_of_the_default_alone_is_no_context_without_it(audited):
+    rows = [*of_models(WORSE), *({**run, "model_name": "m9"} for run in runs_of({"2e-4": 0.0}))]
+    answer = audited(csv_of(rows), *LR)
+    assert flaw(answer, "default_alone") == "nothing but the default ran in model_name=m9"
+    assert "context_without_default" not in kinds(answer)
 
 
 def test_any_column_becomes_a_context_by_a_flag(audited):

@@ -56,3 +56,21 @@ def test_the_same_value_at_every_seed_may_be_a_coarse_metric(audited):
     assert "its values are coarse (0.8), or the seed changed nothing there" in told
     fine = [{**run, "accuracy": 0.812345678} if run["lr"] == "1e-4" else run for run in points(BETTER)]
     assert "coarse" not in flaw(audited(csv_of(fine), *LR), "identical_over_seeds")
+
+
+def test_equal_values_among_many_are_an_accident(audited):
+    """Of 840 runs at six decimals two agree in every third table."""
+    rates = {f"{number}e-5": 0.001 * (number - 20) ** 2 for number in range(1, 41)}
+    found = [
+        kinds(
+            audited(
+                csv_of(shortened(runs_of(rates, seeds=range(21), number=number))), "--baseline", "lr=20e-5"
+            )
+        )
+        for number in range(4)
+    ]
+    assert not any("copies" in one for one in found)
+
+
+def shortened(rows):
+    return [{**run, "eval_loss": f"{float(run['eval_loss']):.6f}"} for run in rows]

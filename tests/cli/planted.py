@@ -39,6 +39,23 @@ def minimum(gain, levels="[50,100,250,2000]"):
     return (*FEWEST[:2], FEWEST[2].format(levels=levels), *truth(examples__gain=gain))
 
 
+TWICE = (
+    "decision.purpose=choose",
+    "model.planted.noise_percent=0.2",
+    *truth(learning_rate__curvature=1.6, lora_rank__gain=1.6, batch_size__cost=1.4, examples__gain=2.0),
+)
+
+
+def _is_effect(word):
+    name = word.partition("=")[0]
+    return name.startswith("model.planted.truth.") and name.endswith((".curvature", ".gain", ".cost"))
+
+
+def _twice(word):
+    name, _, value = word.partition("=")
+    return f"{name}={2 * float(value):g}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Planted:
     """A truth: the words that plant it, the claim that is asked, and the verdict that is right."""
@@ -47,6 +64,16 @@ class Planted:
     claim: str
     verdict: str
     level: float
+
+    @property
+    def to_choose(self) -> tuple[str, ...]:
+        """What makes it a truth for a choice: margins are twice as large, and so are its effects.
+
+        Speed may lose 1 % and a minimum has its share whatever the margin: there nothing is doubled.
+        """
+        if self.claim in ("speed", "minimum"):
+            return ("decision.purpose=choose",)
+        return (*TWICE, *(_twice(word) for word in self.words if _is_effect(word)))
 
 
 CLASSES = {

@@ -122,7 +122,7 @@ def test_a_count_below_1_or_not_whole_is_refused(refused, key, setting, value):
         ("method.name=full", "bios-sweep itself trains LoRA alone; full fine-tuning is a script of yours"),
         ("method=full", "with method=command and method.trains=full"),
         ("method.name=dora", "choose from lora, command, python"),
-        ("method.dtype=auto", "dtype: 'auto' is not allowed; choose from float32, bfloat16"),
+        ("method.dtype=half", "method.dtype: 'half' is not allowed; choose from auto, float32, bfloat16"),
         ("cluster.executor=slurm", "cluster.executor: 'slurm' is not allowed; choose from ray, inline"),
         ("cluster.cpus_per_trial=x", "cluster.cpus_per_trial: 'x' is not allowed; a whole number"),
         ("cluster.max_concurrent=0", "cluster.max_concurrent: 0 is not allowed; a whole number"),

@@ -28,7 +28,8 @@ def test_a_mapping_and_a_list_say_the_same_and_the_one_that_decides_comes_first(
     assert (kept.metric.direction, kept.limit_words, kept.items) == ("maximize", "2 points", 500)
     assert asked_metrics(None) == ()
     assert companions_of(None) is None
-    assert items_of({"acc": {"role": "decides", "items": 300}}) == 300
+    said = {"role": "decides", "items": 300, "differing": 0.1}
+    assert items_of({"acc": said}) == {"items": 300, "differing": 0.1}
 
 
 def test_the_metric_that_decides_takes_the_place_of_the_only_one():
@@ -51,6 +52,10 @@ def test_the_metric_that_decides_takes_the_place_of_the_only_one():
         ({"acc": {"role": "decides", "margin": 1}}, "acc: unknown key 'margin'; it has role, direction"),
         ({"acc": {"role": "decides", "direction": "up"}}, "acc direction: 'up' is not allowed; choose from"),
         ({"acc": {"role": "decides", "items": 0}}, "acc items: 0 is not allowed"),
+        (
+            {"acc": {"role": "decides", "differing": 2}},
+            "acc differing: 2 is not allowed; a share of the items",
+        ),
         ({"acc": {"role": "decides", "margin_points": "1"}}, "acc margin_points: '1' is not allowed"),
         ([{"name": "acc", "role": "decides"}] * 2, "acc: is given twice"),
         ({"acc": {"role": "must not lose", "margin_percent": 1}}, "none of them would decide; exactly one"),
@@ -106,8 +111,9 @@ def test_what_is_said_twice_must_be_the_same(given, sentence):
 
 def test_a_rule_without_further_metrics_has_the_identity_it_had_and_items_decide_nothing():
     kept = Companion(metric=Metric(name="f1", direction="maximize", unit=""), margin_points=2)
-    with_items = Companion(metric=kept.metric, margin_points=2, items=500)
+    with_items = Companion(metric=kept.metric, margin_points=2, items=500, differing=0.1)
     assert "companions" not in DecisionRule(items=3).identity()
+    assert DecisionRule(items=3, differing=0.1).identity() == DecisionRule().identity()
     told = [DecisionRule(companions=(one,)).identity() for one in (kept, with_items)]
     assert told[0] == told[1]
     assert told[0]["companions"][0]["margin_points"] == 2

@@ -116,17 +116,12 @@ def unguarded(own, others, seeds):
     return (2 * middle + (seeds - 1) * own) / (seeds + 1), np.full(len(own), seeds + 1)
 
 
-def words(world, sweeps, *, error=moderated, excludes=True, seed=7, divide=True, correct=True):
-    """Every sweep to its end. error: how the variance of a contrast comes about.
-
-    excludes: whether an arm below the margin runs no more. divide: alpha over the looks. correct: and, below,
-    over the levels.
-    """
-    shared, fresh = world.drawn(sweeps, seed)
-    k, alpha = len(world.gains), ALPHA / (len(world.looks) if divide else 1)
+def screened(shared, looks, alpha, *, error=moderated, excludes=True, correct=True):
+    """State, chosen level and trials of every sweep. shared: losses, (sweeps, 1 + levels, seeds)."""
+    sweeps, k = len(shared), shared.shape[1] - 1
     state, chosen = np.full(sweeps, OPEN), np.zeros(sweeps, int)
     runs, spread, trials, before = np.ones((sweeps, k), bool), np.zeros((sweeps, k)), np.zeros(sweeps), 0
-    for look in world.looks:
+    for look in looks:
         going = state == OPEN
         trials += going * (look - before) * (1 + runs.sum(axis=1))
         before, gain = look, _gains(shared[:, :, :look])
@@ -146,6 +141,20 @@ def words(world, sweeps, *, error=moderated, excludes=True, seed=7, divide=True,
         chosen = np.where(going & (found == CANDIDATE), best, chosen)
         state = np.where(going, found, state)
         runs = left if excludes else runs
+    return state, chosen, trials
+
+
+def words(world, sweeps, *, error=moderated, excludes=True, seed=7, divide=True, correct=True):
+    """Every sweep to its end. error: how the variance of a contrast comes about.
+
+    excludes: whether an arm below the margin runs no more. divide: alpha over the looks. correct: and, below,
+    over the levels.
+    """
+    shared, fresh = world.drawn(sweeps, seed)
+    alpha = ALPHA / (len(world.looks) if divide else 1)
+    state, chosen, trials = screened(
+        shared, world.looks, alpha, error=error, excludes=excludes, correct=correct
+    )
     again = _gains(fresh)[np.arange(sweeps), chosen]
     size = again.std(axis=1, ddof=1) / math.sqrt(world.fresh)
     held = (again.mean(axis=1) >= DELTA) & (again.mean(axis=1) > quantile(ALPHA, world.fresh - 1) * size)

@@ -59,12 +59,20 @@ def gains_of(peak, better=None):
 def table_of(gains, random, sigma=SIGMA, diverged=()):
     arms = ("baseline", *(arm for arm in gains if arm != "baseline"))
     seed = random.normal(0, 2.0, SEEDS)
-    outcomes = {}
-    for arm in arms:
-        values = LOSS * (1 + (seed + random.normal(0, sigma, SEEDS) - gains[arm]) / 100)
-        for s in range(SEEDS):
-            status = Status.DIVERGED if arm in diverged else Status.COMPLETED
-            outcomes[arm, s] = Outcome(status=status, value=float(values[s]))
+    values = {arm: LOSS * (1 + (seed + random.normal(0, sigma, SEEDS) - gains[arm]) / 100) for arm in arms}
+    return table_with(values, diverged)
+
+
+def table_with(values, diverged=()):
+    """The table of losses. values: arm -> one per seed."""
+    arms = ("baseline", *(arm for arm in values if arm != "baseline"))
+    outcomes = {
+        (arm, s): Outcome(
+            status=Status.DIVERGED if arm in diverged else Status.COMPLETED, value=float(values[arm][s])
+        )
+        for arm in arms
+        for s in range(SEEDS)
+    }
     return ResultTable(
         arms=arms, seeds=tuple(range(SEEDS)), outcomes=outcomes, metric=Metric(), untouched=2 * LOSS
     )

@@ -61,8 +61,8 @@ def one_look(k, seeds, sigma, margins, draw=normal, sweeps=MANY, **rule):
     return words(world, sweeps, **rule)
 
 
-def three_looks(k, sigma, margins, sweeps=MANY, **rule):
-    return words(World(gains=inner(k, margins), sigma=(sigma,) * (k + 1)), sweeps, **rule)
+def three_looks(k, sigma, margins, sweeps=MANY, draw=normal, **rule):
+    return words(World(gains=inner(k, margins), sigma=(sigma,) * (k + 1), draw=draw), sweeps, **rule)
 
 
 def near(measured, share, sweeps=MANY):
@@ -151,15 +151,21 @@ def test_the_table_of_one_look_heavy_tailed_and_skewed_noise(k, seeds, sigma, dr
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize(("k", "sigma"), DESIGN)
-def test_the_table_of_the_three_look_design(k, sigma):
-    null, edge, power = (three_looks(k, sigma, margins) for margins in (0, 1, 2))
-    running = three_looks(k, sigma, 0, excludes=False)
+@pytest.mark.parametrize("draw", [normal, t5, skewed])
+@pytest.mark.parametrize("sigma", [0.1, 0.175, 0.2, 0.35])
+@pytest.mark.parametrize("k", [4, 11])
+def test_the_table_of_the_three_look_design(k, sigma, draw):
+    null, edge, power = (three_looks(k, sigma, margins, draw=draw) for margins in (0, 1, 2))
+    unstopped = [three_looks(k, sigma, margins, draw=draw, excludes=False) for margins in (0, 1)]
+    trials = [
+        f"{one.trials.mean():.1f} ({all_.trials.mean():.1f})"
+        for one, all_ in zip((null, edge), unstopped, strict=True)
+    ]
     print(
-        f"\n| {k} | {sigma} | {null.confirm:.3f} | {null.candidate:.4f} | {null.refine:.4f} | "
-        f"{null.trials.mean():.1f} ({running.trials.mean():.1f}) | {edge.confirm:.4f} | "
-        f"{edge.trials.mean():.1f} | {power.refine:.3f} |",
+        f"\n| {draw.__name__} | {k} | {sigma} | {2 * sigma:g} | {null.confirm:.3f} | {null.candidate:.4f} | "
+        f"{null.refine:.4f} | {trials[0]} | {edge.confirm:.4f} | {trials[1]} | {power.refine:.3f} |",
         end="",
     )
+    assert null.refine <= 0.01
     assert edge.confirm <= allowed(ALPHA, MANY)
     assert DEFAULT_LOOKS == (3, 5, 8)

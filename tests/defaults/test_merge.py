@@ -75,7 +75,6 @@ def test_a_copy_of_what_was_combined_already_is_no_conflict():
     "second, reason",
     [
         (build(REFINED_RANK), "both refine a value, and the two were never tried together"),
-        (build(RATE | {"best_level": 2e-4}), "both judge learning_rate"),
         (dated(build(RANK), "2026-11-25", data_fingerprint="other"), "different data"),
         (
             dataclasses.replace(build(RANK), baseline=BASELINE.to_dict() | {"max_length": 64}),
@@ -234,14 +233,18 @@ def test_what_a_control_alone_left_is_passed_over_and_a_profile_s_value_is_shown
     assert "no entry says a word about any" in shell(capsys, "merge", control, "-o", target, code=2).err
 
 
-def test_merge_refuses_a_conflict_and_writes_nothing_until_the_newest_is_asked_for(tmp_path, capsys):
+def test_merge_refuses_a_conflict_and_takes_the_newest_only_of_different_questions(tmp_path, capsys):
     old = write(tmp_path / "old.json", entry(1e-4))
     new = write(tmp_path / "new.json", entry(2e-4, date="2026-12-24"))
     target = tmp_path / "all.json"
     err = shell(capsys, "merge", old, new, "-o", target, code=2).err
     assert "both judge learning_rate, lora_rank" in err
     assert not target.exists()
-    shell(capsys, "merge", old, new, "-o", target, "--newest")
+    err = shell(capsys, "merge", old, new, "-o", target, "--newest", code=2).err
+    assert "the later one is not the better one" in err
+    later = dated(entry(2e-4), "2026-12-24", data_fingerprint="other")
+    other = write(tmp_path / "other.json", later)
+    shell(capsys, "merge", old, other, "-o", target, "--newest")
     assert defaults.read_tuned(target).values["learning_rate"] == 2e-4
     assert "needs -o" in shell(capsys, "merge", old, code=2).err
     (tmp_path / "empty").mkdir()

@@ -30,7 +30,7 @@ MANY = int(os.environ.get("BIOS_SWEEP_PLANTED", "20"))
 GOALS = ("quality", "balanced", "speed")
 FOR_ALL = ("optimum", "balanced", "enough")
 DECIDED = ("confirm", "refine")
-ADVICE = re.compile(r"(?<![\w-])(?:use|keep) ([\d.]+)")
+ADVICE = re.compile(r"(?<![\w-])(?:use|keep) ([\d.]+)", re.I)
 SEEDS = re.compile(r"(\d+) (?:paired seeds|fresh seeds|seeds that chose it|seeds\b)")
 
 ALL = {**{name: planted.words for name, planted in CLASSES.items()}, **FURTHER}
@@ -203,7 +203,10 @@ def about_advice(told):
         given = {number(values[goal][verdict["factor"]])}
         if verdict["factor"] == "max_steps" and "at the batch size that is served" in advice:
             given |= {number(told.baseline.max_steps)}
-        if found[1].rstrip(".") not in given:
+        used = found[1].rstrip(".")
+        if used not in given and verdict["now"]["ground"].startswith("shown to be better"):
+            used = re.search(r"the tuned file keeps ([\d.]+)", advice)[1]  # not settled, so not served
+        if used not in given:
             yield f"{title}: {advice!r}, but {goal} is served {given}"
         if verdict["sentence"].find("use ") >= 0 and verdict["verdict"] == "refine":
             used = re.search(r"use ([\d.]+)", verdict["sentence"])[1].rstrip(".")

@@ -15,6 +15,7 @@ from bios_sweep.jsonable import to_json
 from bios_sweep.procedure.source import ProcedureSource
 from bios_sweep.report.content.arm_rows import results_rows
 from bios_sweep.report.content.summarise import summarise
+from bios_sweep.report.content.verdict_rows import Ways
 from bios_sweep.report.text.publish import write_results
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.margins import GIVEN_MARGINS, MARGINS, margins_of
@@ -73,7 +74,7 @@ def finished(
         curve = tuple(map(scored, result.curve))
         source.add(dataclasses.replace(result, curve=curve, final={**result.final, **curve[-1].metrics}))
     write_results(results_rows(plan, source.state, source.results), folder / "results.csv")
-    return json.loads(json.dumps(to_json(summarise(plan, source.state, source.results, ""))))
+    return json.loads(json.dumps(to_json(summarise(plan, source.state, source.results, Ways()))))
 
 
 def audited(file, capsys, *words):

@@ -322,21 +322,19 @@ def test_an_inconclusive_sweep_ends_decided_after_suggest_and_run(world, tmp_pat
     [open_] = world("run", "sweeps=learning_rate", *QUIET, *NOISY)["verdicts"]
     assert open_["verdict"] == "inconclusive"
     told = world("suggest")
-    assert told["trials"] == told["to_run"] == len(told["seeds"]) * len(told["arms"])
+    assert told["trials"] == len(told["seeds"]) * len(told["arms"]), "judged with all seeds and levels so far"
+    assert told["to_run"] + told["reused"] == told["trials"]
+    assert told["reused"] == 15
     view = bios_sweep.open(tmp_path / "runs")
     study = suggest(view.plan, view.state, view.journal.results).study
-    planned = world(
-        "plan",
-        f"sweeps={told['name']}",
-        *QUIET,
-        NOISY[0],
-        NOISY[1],
-        "--config-dir",
-        told["file"][: -len(f"/sweeps/{told['name']}.yaml")],
+    planned = bios_sweep.plan(
+        sweeps=told["name"],
+        overrides=[*QUIET, NOISY[0], NOISY[1]],
+        workspace=tmp_path / "runs",
+        config_dir=Path(told["file"]).parents[1],
     )
-    assert planned["sweep_id"].endswith(build_plan(replace(study, name=told["name"])).hash), (
-        "the file composes to the study that was meant"
-    )
+    meant = build_plan(replace(study, name=told["name"])).sweep_id
+    assert planned.plan.study.history.asked == meant, "the file composes to the study that was meant"
     [settled] = world("run", "--next")["verdicts"]
     assert (settled["verdict"], settled["best_level"]) == ("refine", 0.001)
     assert world("suggest")["open"] == []

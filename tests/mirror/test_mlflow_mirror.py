@@ -252,6 +252,15 @@ def test_each_claim_s_effect_has_a_name_of_its_own_and_the_run_its_own_verdict(w
     assert content.tags["verdict"] == f"{SWEEP}: confirm"
 
 
+def test_a_sweep_s_run_has_what_the_ledger_remembers_of_it(workspace):
+    look = {"factor": "batch_size", "claim": "speed", "cell": "", "word": "confirm", "seeds": [0, 1]}
+    with open_sweep(workspace) as journal:
+        journal.verdict({"headline": "h", "markdown": TABLE, "verdicts": [], "looks": [look]})
+        journal.closed("done")
+        content = mirror_content.parent_content(journal.state, alive=False)
+    assert json.loads(content.tags["look.batch_size speed"]) == look
+
+
 def test_texts_too_long_for_a_tag_are_cut_with_a_pointer_to_the_report(workspace):
     with open_sweep(workspace) as journal:
         journal.verdict({"headline": "long", "markdown": "| row |\n" * 5000, "verdicts": []})

@@ -12,7 +12,7 @@ from bios_sweep.procedure.cell import Cell
 from bios_sweep.procedure.machine import state_of
 from bios_sweep.procedure.screening import excluded_arms
 from bios_sweep.procedure.state import Known
-from bios_sweep.report.content.verdict_rows import verdicts_of
+from bios_sweep.report.content.verdict_rows import Ways, verdicts_of
 from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.factors import Factor, Nuisance
 from bios_sweep.vocabulary import Stage, Status, Word
@@ -68,7 +68,7 @@ def test_its_bound_is_that_of_its_last_look_and_it_still_tells_of_the_noise():
 def test_the_verdict_names_the_excluded_arms_and_their_seeds():
     plan = plan_of(looks=(3, 5))
     source, _ = finish(plan, near)
-    (verdict,) = verdicts_of(plan, source.state)
+    (verdict,) = verdicts_of(plan, source.state, source.results, Ways())
     assert EXCLUDED(arms="x0.25 (3 seeds), x0.5 (3 seeds), x4 (3 seeds)") in verdict.reasons
     assert {row.arm: row.seeds for row in verdict.levels} == {**dict.fromkeys(OUT, 3), "learning_rate x2": 5}
 
@@ -78,7 +78,7 @@ def test_a_default_is_confirmed_once_the_last_arm_is_excluded_too():
     source, taken = finish(plan_of(seeds=8, looks=(3, 8)), lambda t: planted(t, truth, sigma=0.2))
     assert states(source.state) == {"learning_rate": Word.CONFIRM}
     assert len(screened_of(taken)) == 5 * 3 + 2 * 5
-    (verdict,) = verdicts_of(plan_of(seeds=8, looks=(3, 8)), source.state)
+    (verdict,) = verdicts_of(plan_of(seeds=8, looks=(3, 8)), source.state, source.results, Ways())
     assert "3 to 8 paired seeds" in verdict.sentence
 
 

@@ -11,6 +11,7 @@ from bios_sweep.method import PRESETS
 from bios_sweep.procedure.machine import state_of
 from bios_sweep.procedure.state import Known
 from bios_sweep.report.content.summarise import summarise
+from bios_sweep.report.content.verdict_rows import Ways
 from bios_sweep.study.design import DecisionRule, Study
 from bios_sweep.study.factors import Factor, Nuisance
 from bios_sweep.study.margins import margins_of
@@ -113,7 +114,9 @@ def test_a_profile_is_not_served_beside_a_refined_setting_that_it_never_met():
     assert texts(by_factor(state.findings)["batch_size"].reasons)[-1] == (
         "not served: it was not tried together with the refined learning_rate"
     )
-    told = {verdict.factor: verdict for verdict in summarise(plan, state, results, "c").verdicts}
+    told = {
+        verdict.factor: verdict for verdict in summarise(plan, state, results, Ways(command="c")).verdicts
+    }
     assert told["batch_size"].served is None
 
 
@@ -129,9 +132,9 @@ def test_what_is_settled_before_the_sweep_is_done_is_not_recommended_yet():
     state = state_of(plan, results)
     assert by_factor(state.findings)["learning_rate"].state == Word.CONFIRM
     assert state.stage == "confirmation"
-    told = summarise(plan, state, results, "c")
+    told = summarise(plan, state, results, Ways(command="c"))
     rate = next(verdict for verdict in told.verdicts if verdict.factor == "learning_rate")
-    assert rate.advice == "keep 0.001; not served: the sweep is not finished"
+    assert rate.advice.startswith("keep 0.001; not served: the sweep is not finished; ")
     assert told.headline.endswith("no tuned defaults: the sweep is not finished")
     assert (told.served, told.recommended, rate.served) == ({}, {}, None)
 

@@ -6,6 +6,7 @@ from bios_sweep.decision.finding import EDGE
 from bios_sweep.procedure.source import ProcedureSource
 from bios_sweep.procedure.suggestion import suggest
 from bios_sweep.report.content.summarise import summarise
+from bios_sweep.report.content.verdict_rows import Ways
 from bios_sweep.study.factors import Factor, Nuisance
 from bios_sweep.study.trials import TrialResult
 from bios_sweep.vocabulary import Failure, Status, Word
@@ -29,7 +30,7 @@ def without_memory(*ranks, seeds=range(99)):
 
 
 def told(plan, source):
-    verdicts = summarise(plan, source.state, source.results, "bios-sweep run").verdicts
+    verdicts = summarise(plan, source.state, source.results, Ways(command="bios-sweep run")).verdicts
     return {verdict.factor: verdict for verdict in verdicts}
 
 

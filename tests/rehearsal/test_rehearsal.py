@@ -485,3 +485,21 @@ def test_rehearsing_loads_nothing_heavy(tmp_path):
 
 def test_a_guess_is_called_one():
     assert guessed_noise().source == "guess"
+
+
+def test_a_share_is_rehearsed_in_points_and_the_other_metrics_move_with_the_one_that_decides():
+    """In a world without an effect nothing loses; an accuracy at two margins is found."""
+    plan = plan_of(
+        "+model.planted.metrics.accuracy={value: 0.6}",
+        "decision.metrics=[{name: accuracy, role: decides, margin_points: 2}, "
+        "{name: eval_loss, role: must not lose, margin_percent: 1}]",
+    )
+    world = world_of(plan, "learning_rate", 1.0)
+    draws = Draws(plan, possible_trials(plan), world, stated_noise(LITTLE), (1, 0))
+    finals = [draws[trial.key].final for trial in plan.trials]
+    assert {round(final["accuracy"], 1) for final in finals} <= {0.4, 0.5, 0.6}
+    losses, shares = ([final[name] for final in finals] for name in ("eval_loss", "accuracy"))
+    assert np.corrcoef(losses, shares)[0, 1] < -0.99  # better in one is better in the other
+    margin = plan.study.decision.margin(0.5, None)
+    assert margin == pytest.approx(4.0)  # 2 points of a half, in percent
+    assert by_effect(plan, 0.1, sweeps=8, effects=(8.0,))[8.0].refine.value == 1.0

@@ -12,6 +12,7 @@ from bios_sweep.jsonable import to_json
 from bios_sweep.method import Method
 from bios_sweep.procedure.source import ProcedureSource
 from bios_sweep.report.content.summarise import summarise
+from bios_sweep.report.content.verdict_rows import Ways
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.design import DecisionRule, Origin, Study
 from bios_sweep.study.factors import Factor
@@ -95,7 +96,12 @@ def run_planted(study, folder, at_most=None, **world):
 
 def summary_of(study, folder, at_most=None, **world):
     plan, source = run_planted(study, folder, at_most, **world)
-    summary = summarise(plan, source.state, source.results, "bios-sweep run sweeps=demo")
+    summary = summarise(
+        plan,
+        source.state,
+        source.results,
+        Ways(command="bios-sweep run sweeps=demo", following="bios-sweep run --next"),
+    )
     assert json.dumps(to_json(summary), allow_nan=False)
     return summary
 

@@ -10,14 +10,10 @@ import pytest
 from matplotlib.text import Text
 
 from bios_sweep.audit.rollup import RollUpRow
-from bios_sweep.decision.claims.evidence import INSENSITIVE, MORE_SEEDS
-from bios_sweep.decision.finding import EDGE
-from bios_sweep.decision.fresh import KEEP_DEFAULT, TOO_SMALL
+from bios_sweep.decision.choice import NextStep, Step
 from bios_sweep.decision.frontier import FrontierPoint
 from bios_sweep.decision.rows import Estimate, RateRow
-from bios_sweep.decision.statement import Verdict
 from bios_sweep.reasons import Kind, Reason
-from bios_sweep.report.content.advice import advice, meaning, next_step
 from bios_sweep.report.content.arm_rows import ArmRow
 from bios_sweep.report.content.lines import titled, verdict_line
 from bios_sweep.report.content.parts import CellRow, ModeratorRow, SearchRow
@@ -186,6 +182,11 @@ def page_of(summary, drawn=()):
 # escaping
 
 
+def with_step(verdict):
+    step = NextStep(kind=Step.LEVEL, trials=3, levels=(EVIL,), command=f"bios-sweep {EVIL}")
+    return replace(verdict, now=replace(verdict.now, step=step))
+
+
 @pytest.fixture(scope="module")
 def evil(rich):
     """Arms keep their identity between the parts of the summary, so each name is poisoned the same way."""
@@ -197,7 +198,7 @@ def evil(rich):
         profiles={EVIL: {f"x{EVIL}": EVIL}},
         importance={EVIL: 0.5},
         baseline={**rich.baseline, EVIL: EVIL},
-        verdicts=(replace(first, extend=f"bios-sweep {EVIL}"), *others),
+        verdicts=(with_step(first), *others),
     )
 
 
@@ -276,7 +277,9 @@ def test_the_first_screen_has_the_question_the_verdicts_in_words_and_what_to_do(
     assert "Are the defaults right?" in first
     assert "lora_rank (enough) ✓ confirm keep 32" in first
     assert "lora_rank (speed) → refine when time is short, use 8 instead of 32" in first
-    assert "learning_rate ? inconclusive keep 0.007353" in first
+    assert (
+        "learning_rate ? inconclusive must you choose now? Use 0.001838: it is better than 0.007353" in first
+    )
 
 
 def test_the_page_has_scope_caveats_counts_and_the_command(rich):
@@ -411,7 +414,8 @@ def test_the_time_is_told_and_fits_the_terminal(rich, width):
     nearest = gains[enough.effect_percent]
     assert f"time of {nearest}: x1.80 the default's [1.71, 1.89] on 2-core CPU" in flat
     assert "gain over the default trained for the same time -0.05 %" in flat
-    assert max(map(len, text.splitlines())) <= width
+    typed = ("    bios-sweep run", "Again: ")  # commands stay on one line
+    assert max(len(line) for line in text.splitlines() if not line.startswith(typed)) <= width
     names = {word for point in rich.frontier for word in point.arm.split()}
     assert names <= set(text.split())
     assert ("x1.80 [1.71, 1.89] " in text) is (width == 120)
@@ -431,106 +435,6 @@ def test_ratios_are_written_with_three_digits():
         "x12.3",
         "x250",
     ]
-
-
-# advice
-
-
-def verdict_of(**changes):
-    empty = {
-        "factor": "f",
-        "role": "optimum",
-        "claim": "optimum",
-        "verdict": "inconclusive",
-        "default": 1,
-        "best_level": None,
-        "effect_percent": None,
-        "lower": None,
-        "upper": None,
-        "margin": None,
-        "seeds": (),
-        "arms": (),
-        "hold": "examples",
-        "reasons": (),
-        "sentence": "",
-        "scope": "",
-        "confidence": 0.95,
-    }
-    return Verdict(**{**empty, **changes})
-
-
-@pytest.mark.parametrize(
-    ("changes", "step", "why"),
-    [
-        ({"verdict": "confirm", "best_level": 32}, "keep 32", "no tested alternative"),
-        (
-            {"verdict": "confirm", "claim": "quality", "best_level": 64},
-            "for the best quality, use 64",
-            "no tested",
-        ),
-        ({"verdict": "confirm", "claim": "balanced", "best_level": 128}, "keep 128", "at the same cost"),
-        ({"verdict": "refine", "best_level": 64}, "use 64 instead of 32", "fresh seeds"),
-        (
-            {
-                "verdict": "refine (unconfirmed)",
-                "best_level": 64,
-                "effect_percent": 1.2,
-                "lower": 0.7,
-                "test": "superior",
-            },
-            "keep 32 for now; 64 gains +1.20 % (lower bound +0.70 %): ask fresh seeds",
-            "not been asked",
-        ),
-        (
-            {
-                "verdict": "refine (unconfirmed)",
-                "claim": "quality",
-                "best_level": 128,
-                "effect_percent": 0.1,
-                "upper": 0.3,
-                "test": "below",
-            },
-            "keep 32 for now; 128 may do, for 32 gains +0.10 % (upper bound +0.30 %): ask",
-            "not been asked",
-        ),
-        (
-            {
-                "verdict": "refine (unconfirmed)",
-                "claim": "enough",
-                "best_level": 16,
-                "effect_percent": -0.1,
-                "lower": -0.3,
-                "test": "not worse",
-            },
-            "keep 32 for now; 16 may do, at a gain of -0.10 % (lower bound -0.30 %): ask",
-            "not been asked",
-        ),
-        (
-            {"verdict": "refine (unconfirmed)", "best_level": 64, "effect_percent": 0.0, "lower": -0.2},
-            "keep 32 for now; whether 64 is better cannot be told: ask",
-            "not been asked",
-        ),
-        ({"verdict": "inconclusive", "best_level": 64}, "keep 32", "neither shown nor excluded"),
-        ({"verdict": "inconclusive", "claim": "speed"}, "when time is short: undecided", "neither"),
-        ({"verdict": "screening only"}, "keep 32; one seed", "no error estimate"),
-    ],
-)
-def test_advice_never_goes_beyond_the_verdict(changes, step, why):
-    verdict = verdict_of(**{"default": 32, **changes})
-    assert advice(verdict).startswith(step)
-    assert why in meaning(verdict)
-
-
-def test_an_open_question_says_what_would_decide_it():
-    verdict = verdict_of(reasons=(INSENSITIVE(), MORE_SEEDS(seeds=9)))
-    assert next_step(verdict) == "about 9 seeds would decide at this noise (a new study on fresh seeds)"
-    ladder = replace(verdict, extend="bios-sweep run x")
-    assert next_step(ladder) == "the best of a level ends its ladder: extend it"
-    grid = replace(ladder, reasons=(EDGE(level=64), *verdict.reasons))
-    assert next_step(grid) == "the best level ends the grid: extend it"
-    assert next_step(replace(verdict, verdict="confirm")) == ""
-    small = TOO_SMALL(then=KEEP_DEFAULT())  # shown, so not "neither shown nor excluded"
-    assert next_step(replace(verdict, reasons=(small,))) == "better, by less than matters; keep the default"
 
 
 # figures of the optional parts

@@ -30,14 +30,15 @@ LARGER = """
     neg_log_loss neg_brier_score neg_root_mean_squared_error roc_auc AUROC mIoU dice pearsonr
     spearman_rank_correlation reward eval_rewards/accuracies win_rate bleu chrf explained_variance
     mean_reciprocal_rank true_negative_rate negative_predictive_value eval_samples_per_second
-    helpfulness_score harmlessness_score exactmatch 5-shot_acc
+    helpfulness_score harmlessness_score exactmatch 5-shot_acc mt_bench human_eval live_code_bench
+    truthful_qa eval/big_bench_hard pattern_match
 """
 SMALLER = """
     loss eval_loss val/loss validLoss valloss nll NLL negative_log_likelihood negativeLogLikelihood
     log_loss logLoss error_rate errorRate val_err top1_error mmlu_loss arc_challenge_ppl val_bpb
     bits_per_byte wer WER cer TER perplexity ppl mape brier brier_score ece regret rmse
     mean_squared_error word_error_rate false_negative_rate cross_entropy fid_score toxicity_score
-    train_runtime peak_memory time_to_first_token
+    train_runtime peak_memory time_to_first_token human_eval_loss
 """
 SILENT = """
     accuracy_loss f1_loss quality value bitscore premium remap winter lossless window learning_rate epoch

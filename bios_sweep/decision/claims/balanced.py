@@ -53,7 +53,7 @@ def _confirmed(said: Said) -> str:
     if said.finding.iso is None:
         return no_larger(said)
     return (
-        f"no tested level ({said.compared()}; {said.seeds} paired seeds) improves by {said.margin:.2f} % or "
+        f"no tested level ({said.compared()}; {said.runs()}) improves by {said.margin:.2f} % or "
         f"more on the default trained for the same time; largest upper {said.level} bound "
         f"{said.bound.upper:+.2f} % (at {said.best})" + _train_longer(said)
     )

@@ -23,7 +23,9 @@ OPEN_GAIN = Kind(
 )
 OPEN_AT_ONE_COST = Kind(OPEN_GAIN.words.replace("gain", "gain at the same time", 1), bounded=True)
 NEAR_THE_MARGIN = Kind("the gain lies too near the margin for more seeds to decide soon")
+# told beside a table alone: under a verdict of ours stands the step that would settle it, with its own seeds
 MORE_SEEDS = Kind("about {seeds} seeds would decide at this noise (a new study on fresh seeds)")
+OF_SEEDS = (MORE_SEEDS, NEAR_THE_MARGIN)
 
 
 @dataclass(frozen=True, kw_only=True)

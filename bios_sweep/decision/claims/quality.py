@@ -66,7 +66,7 @@ def _confirmed(said: Said) -> str:
     beaten = f", and no other level ({tested}) beats it by {said.margin:.2f} % or more" if tested else ""
     return (
         f"{said.default} is better than {value_text(said.levels.default)} by {said.bound.gain:.2f} % "
-        f"({said.level} lower bound {said.bound.lower:+.2f} %; {said.seeds} paired seeds){beaten}"
+        f"({said.level} lower bound {said.bound.lower:+.2f} %; {said.runs()}){beaten}"
     )
 
 

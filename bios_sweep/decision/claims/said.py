@@ -56,7 +56,13 @@ class Said:
 
     def runs(self) -> str:
         """What the bounds rest on: `5 paired seeds`; without pairs, that."""
-        return "unpaired seeds" if is_any(self.finding.reasons, UNPAIRED) else f"{self.paired} paired seeds"
+        if is_any(self.finding.reasons, UNPAIRED):
+            return "unpaired seeds"
+        return (
+            f"{self.paired} paired seeds"
+            if self.finding.paired
+            else f"{self.paired} seeds, which pair nothing"
+        )
 
     def takes(self) -> str:
         """What the level in question costs."""

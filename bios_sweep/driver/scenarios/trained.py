@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bios_sweep.assets import base_model_path
-from bios_sweep.checks import is_number, not_allowed, one_of, require, whole
+from bios_sweep.checks import is_number, not_allowed, one_of, or_null, positive, require, whole
 from bios_sweep.config.method import method_of
 from bios_sweep.driver.scenarios.scored import scored
+from bios_sweep.engines.training.architectures import engine_version, look_at
 from bios_sweep.engines.training.corpus import embedded_examples
 from bios_sweep.engines.training.data import DataSet
 from bios_sweep.engines.training.facts import (
     EMBEDDED,
-    ENGINE_VERSION,
     describe_model,
     portable_model,
     position_limit,
@@ -67,7 +67,7 @@ def trained_scenario(
             data=data,
             method=method_of(method),
             engine=LORA_ENGINE,
-            engine_version=ENGINE_VERSION,
+            engine_version=engine_version(Path(model.path)),
             engine_options={
                 "model_path": _portable(values["model"]),
                 "data_file": data.file,
@@ -75,6 +75,7 @@ def trained_scenario(
                 "threads": request.cpus_per_trial,
                 "device": request.trial_device,
                 **_cutting(method, request),
+                **_checkpoints(values["budget"]),
                 "measurements": values["budget"]["measurements"],
                 **reading,
                 **({} if score is None else {"score": score[1]}),
@@ -101,6 +102,11 @@ def _cutting(method: Mapping[str, Any], request: Request) -> dict[str, Any]:
     if twice != AUTO:
         chosen["activation_checkpointing"] = twice
     return {**chosen, "sharers": request.sharers} if on_gpu else chosen
+
+
+def _checkpoints(budget: Mapping[str, Any]) -> dict[str, float]:
+    minutes = or_null(positive)("budget.checkpoint_minutes", budget["checkpoint_minutes"])
+    return {} if minutes is None else {"checkpoint_minutes": float(minutes)}
 
 
 def _attention(method: Mapping[str, Any], request: Request) -> dict[str, str]:
@@ -209,6 +215,16 @@ def judged_alike(
     )
     options = {**scenario.engine_options, "eval_max_length": eval_length}
     return replace(scenario, data=data, engine_options=options)
+
+
+def reach_notes(scenario: Scenario) -> tuple[str, ...]:
+    """What an adapter reaches, where that is not every linear layer; nothing of a model that is not loaded.
+
+    Raises:
+        ModelError: the architecture cannot be trained here, and why.
+    """
+    found = look_at(Path(scenario.model.path)) if scenario.engine == LORA_ENGINE else None
+    return () if found is None else (found.words,)
 
 
 def read_model(values: Mapping[str, Any]) -> ModelFacts:

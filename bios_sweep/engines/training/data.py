@@ -112,8 +112,8 @@ class DataFile:
         found = hashlib.sha256("".join(sides).encode()).hexdigest()
         if found != self.fingerprint or sum(1 for _ in _rows(self.path)) > 1 + self.train + self.evaluation:
             raise DataError(
-                f"{self.path}: content has fingerprint {found[:12]}, its header says {self.fingerprint[:12]}; "
-                "delete the file and run again"
+                f"{self.path}: content has fingerprint {found[:12]}, its header says "
+                f"{self.fingerprint[:12]}; delete the file and run again"
             )
         return self
 

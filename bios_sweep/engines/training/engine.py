@@ -39,7 +39,13 @@ from bios_sweep.engines.training.model import (
     verify_split,
 )
 from bios_sweep.engines.training.scorers import scorer_of
-from bios_sweep.engines.training.scoring import Scoring, cluster_numbers, pads_safely, questions_of
+from bios_sweep.engines.training.scoring import (
+    Scoring,
+    cluster_numbers,
+    ends_of_answers,
+    pads_safely,
+    questions_of,
+)
 from bios_sweep.engines.training.table import TokenTable, prepared
 from bios_sweep.engines.training.timing import time_steps
 from bios_sweep.engines.training.tokenizer import TextTokenizer, load_tokenizer
@@ -64,7 +70,8 @@ class EngineOptions:
     threads: CPU threads of torch. micro_batch_size: examples that go through the model in one piece, None for
     what fits. activation_checkpointing: whether layers are computed twice to save memory, None where they
     must be. sharers: processes that share the device. load: the most that a trial of the plan will ask, the
-    fields of `memory.Load`; None where that is not known.
+    fields of `memory.Load`; None where that is not known. checkpoint_minutes: how often a checkpoint is left
+    between two measurements; None: at measurements alone.
     measurements: evaluations per trial after the one at step 0. eval_max_length: tokens at which the plan
     cuts evaluation examples, the same for all its trials; None: each trial's own `max_length`. score: how
     answers are scored, the fields of `ScoreOptions`; None: they are not. attention: how it is computed, one
@@ -81,6 +88,7 @@ class EngineOptions:
     activation_checkpointing: bool | None = None
     sharers: int = 1
     load: Mapping[str, Any] | None = None
+    checkpoint_minutes: float | None = None
     measurements: int = 5
     eval_max_length: int | None = None
     score: Mapping[str, Any] | None = None
@@ -139,8 +147,8 @@ class LoraEngine:
         """Train to the next measurement at each `next()`; the last item is the `TrialResult`.
 
         Leaves in `directory`: `eval.npz` (losses per evaluation example at the latest measurement),
-        `checkpoint.pt` while it runs, `adapter/` when it completed. Closing the iterator early leaves
-        the base model clean.
+        `checkpoint.pt`, and the one before, while it runs, `adapter/` when it completed. Closing the iterator
+        early leaves the base model clean.
 
         Raises:
             ModelError: the base model cannot be trained.
@@ -148,6 +156,7 @@ class LoraEngine:
             StorageError: the directory cannot be written.
         """
         directory.mkdir(parents=True, exist_ok=True)
+        minutes = self._options.checkpoint_minutes
         yield from run_trial(
             Work(
                 trial=trial,
@@ -156,6 +165,7 @@ class LoraEngine:
                 owner=f"{trial.key} of engine {self.version}",
                 measurements=self._options.measurements,
                 fit=self._fit(trial.settings),
+                checkpoint_seconds=None if minutes is None else 60.0 * minutes,
                 provenance={
                     "host": socket.gethostname(),
                     "device": _device_name(self._device),
@@ -267,6 +277,7 @@ class LoraEngine:
         room = min(max_length, (base.positions or max_length + asked.new_tokens) - asked.new_tokens)
         render = None if self._render is None else self._render.of_the_last
         questions = questions_of(examples, self._tokenizer, render, room)
+        ends, stop = ends_of_answers(examples, self._tokenizer, render)
         scoring = Scoring(
             metric=asked.metric,
             scorer=scorer_of(asked.by),
@@ -274,7 +285,8 @@ class LoraEngine:
             cluster=cluster_numbers(examples),
             tokenizer=self._tokenizer,
             new_tokens=asked.new_tokens,
-            stop=tuple(asked.stop),
+            ends=tuple(dict.fromkeys(ends)),
+            stop=(*stop, *asked.stop),
             size=self._options.micro_batch_size or DEFAULT_MICRO_BATCH,
             padded=True,
         )

@@ -10,7 +10,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,6 @@ def describe_model(path_or_hub_id: str, name: str | None = None) -> ModelFacts:
     folder = resolve_model(path_or_hub_id)
     config = read_config(folder)
     weights = weight_files(folder)
-    tensors = [tensor for path in weights for tensor in _tensors(path)]
     texts = [folder / name for name in ("config.json", *TEXT_FILES) if (folder / name).is_file()]
     # It decides how an answer ends; the rest of the generation config decides nothing here.
     path = folder / "generation_config.json"
@@ -62,7 +61,7 @@ def describe_model(path_or_hub_id: str, name: str | None = None) -> ModelFacts:
         family=_family(config),
         hidden_size=_hidden_size(config, folder),
         fingerprint=files_fingerprint([*texts, *weights]),
-        parameters=sum(math.prod(tensor["shape"]) for tensor in tensors),
+        parameters=count_parameters(weights),
         ends=token_ids(generation.get("eos_token_id")),
     )
 
@@ -166,20 +165,29 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
     return paths
 
 
+def count_parameters(weights: Iterable[Path]) -> int:
+    """By the headers of safetensors files; not one weight is read.
+
+    Raises:
+        ModelError: a file is cut off.
+    """
+    return sum(math.prod(tensor["shape"]) for path in weights for tensor in _tensors(path))
+
+
 def _cached_snapshot(hub_id: str) -> Path:
-    repository = _hub_cache() / f"models--{hub_id.replace('/', '--')}"
+    repository = hub_cache() / f"models--{hub_id.replace('/', '--')}"
     reference = repository / "refs" / "main"
     revision = reference.read_text().strip() if reference.is_file() else ""
     snapshot = repository / "snapshots" / revision
     if not revision or not snapshot.is_dir():
         raise ModelError(
-            f"model {hub_id}: neither a folder nor in the Hugging Face cache {_hub_cache()}; "
+            f"model {hub_id}: neither a folder nor in the Hugging Face cache {hub_cache()}; "
             f"download it first: hf download {hub_id}"
         )
     return snapshot.absolute()
 
 
-def _hub_cache() -> Path:
+def hub_cache() -> Path:
     """Where the hub client keeps models, by its own environment variables."""
     for variable in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         if os.environ.get(variable):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -140,17 +140,18 @@ class Training:
             fused=True,
         )
         self.step, self.tokens, self.wall_seconds = 0, 0, 0.0
+        self._nats, self._supervised = 0.0, 0
 
-    def advance(self, stop: int) -> float | None:
+    def advance(self, stop: int, between: Callable[[], None] = lambda: None) -> float | None:
         """Train until `stop` optimizer steps are done; returns the mean training nats per token.
 
-        None when there was nothing to do.
+        None when there was nothing to do. between: called between two steps, where a checkpoint may be left.
 
         Raises:
             DivergedError: a loss or gradient is not finite; the step is named.
         """
         begin = time.perf_counter()
-        nats, supervised, size = 0.0, 0, self._settings.batch_size
+        size = self._settings.batch_size
         self._set_dropout(active=True)
         # Noise on what the model reads, until the handle is removed; without effect where it is off.
         alpha = self._settings.neftune_alpha
@@ -162,14 +163,20 @@ class Training:
                 while self.step < stop:
                     indices = batch_indices(self._seed, size, self.step, len(self._examples))
                     batch = [self._examples[index] for index in indices]
-                    nats += self._descend(batch)
-                    supervised += _supervised(batch)
+                    self._nats += self._descend(batch)
+                    self._supervised += _supervised(batch)
                     self.tokens += sum(len(example.input_ids) for example in batch)
                     self.step += 1
+                    if self.step < stop:
+                        self.wall_seconds += time.perf_counter() - begin
+                        between()
+                        begin = time.perf_counter()
         finally:
             self._set_dropout(active=False)
             noise.remove()
             self.wall_seconds += time.perf_counter() - begin
+        nats, supervised = self._nats, self._supervised
+        self._nats, self._supervised = 0.0, 0
         return nats / supervised if supervised else None
 
     def snapshot(self, curve: Sequence[Measurement]) -> Checkpoint:
@@ -181,6 +188,8 @@ class Training:
             curve=tuple(curve),
             weights={name: value.detach() for name, value in self._parameters.items()},
             optimizer=self._optimizer.state_dict(),
+            nats=self._nats,
+            supervised=self._supervised,
         )
 
     @torch.no_grad()
@@ -188,6 +197,7 @@ class Training:
         """Become what `snapshot` saw."""
         self.step, self.tokens = checkpoint.step, checkpoint.tokens
         self.wall_seconds = checkpoint.wall_seconds
+        self._nats, self._supervised = checkpoint.nats, checkpoint.supervised
         for name, value in self._parameters.items():
             value.copy_(checkpoint.weights[name])
         self._optimizer.load_state_dict(checkpoint.optimizer)

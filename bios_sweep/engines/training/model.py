@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import shutil
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import huggingface_hub
+import numpy as np
 import torch
 import transformers
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -21,14 +23,20 @@ from peft.tuners.lora import LoraLayer
 from torch import nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
+)
 
 from bios_sweep.checks import one_of
 from bios_sweep.engines.training.batches import MicroBatch, uniform
 from bios_sweep.engines.training.memory import LOGITS_AT_ONCE
+from bios_sweep.engines.training.reach import Reach, reach_of
 from bios_sweep.errors import ConfigError, ModelError, StorageError
 from bios_sweep.settings import TrainingSettings
 
 ADAPTER = "default"  # PEFT's own name for the only adapter
+SOFTCAPS = ("final_logit_softcapping", "logits_soft_cap", "output_logit_soft_cap")
 DEVICES = ("cpu", "cuda", "auto")
 # Largest allowed gap between our logits and the model's own forward pass, as a share of the largest
 # logit. Chosen: rounding stays far below it, a missing scale or cap far above.
@@ -39,7 +47,8 @@ TOLERANCE = {"float32": 1e-3, "bfloat16": 5e-2}
 class BaseModel:
     """A frozen causal language model, split where training needs it: decoder, then output head.
 
-    softcap: bound on the logits (Gemma 2 and its kin), None without. vocabulary: size of the logits.
+    scale: of the logits (Granite, Cohere, MiniCPM, Falcon-H1), before softcap, their bound (Gemma and its
+    kin), None without. vocabulary: size of the logits. reach: what an adapter is put on.
     It stays in evaluation mode: the only dropout of a trial is the adapter's own, a setting.
     """
 
@@ -49,6 +58,8 @@ class BaseModel:
     softcap: float | None
     vocabulary: int
     device: torch.device
+    reach: Reach
+    scale: float = 1.0
 
     @property
     def positions(self) -> int | None:
@@ -85,6 +96,8 @@ class BaseModel:
 
     def _logits(self, hidden: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = self.head(hidden).float()
+        if self.scale != 1.0:
+            logits = logits * self.scale
         return logits if self.softcap is None else torch.tanh(logits / self.softcap) * self.softcap
 
 
@@ -129,7 +142,7 @@ def load_base(path: Path, dtype: str, device: torch.device, attention: str | Non
         ModelError: it cannot be loaded, or the files lack weights (they would be random).
     """
     try:
-        loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
+        loaded: Any = class_of(path).from_pretrained(
             path,
             dtype=getattr(torch, dtype),
             local_files_only=True,
@@ -152,14 +165,45 @@ def load_base(path: Path, dtype: str, device: torch.device, attention: str | Non
     head = model.get_output_embeddings()
     if head is None:
         raise ModelError(f"model {path}: {type(model).__name__} has no output embeddings to train against")
+    decoder = decoder_of(model)
     return BaseModel(
         model=model,
-        decoder=model.get_decoder(),
+        decoder=decoder,
         head=head,
-        softcap=getattr(model.config.get_text_config(), "final_logit_softcapping", None),
         vocabulary=head.weight.shape[0],
         device=device,
+        reach=reach_of(model, decoder),
+        **logit_factors(model.config.get_text_config()),
     )
+
+
+def class_of(path: Path) -> Any:
+    """Of a model that reads images too, the class that has them: its text part is trained."""
+    kind = json.loads((path / "config.json").read_text(encoding="utf-8")).get("model_type")
+    if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and kind in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
+        return transformers.AutoModelForImageTextToText
+    return transformers.AutoModelForCausalLM
+
+
+def decoder_of(model: transformers.PreTrainedModel) -> nn.Module:
+    """The text decoder without its head; a few architectures hand out the whole language model."""
+    decoder: Any = model.get_decoder()
+    while decoder is model or decoder.get_output_embeddings() is not None:
+        decoder = decoder.model
+    return decoder  # type: ignore[no-any-return]
+
+
+def logit_factors(config: Any) -> dict[str, Any]:
+    """`scale` and `softcap` by the text config's own factors; `verify_split` proves them on each model."""
+    caps = (getattr(config, name, None) for name in SOFTCAPS)
+    scale = 1.0
+    if (divisor := getattr(config, "logits_scaling", None)) is not None:
+        scale = 1.0 / divisor
+    elif config.model_type.startswith("cohere") and config.logit_scale is not None:
+        scale = config.logit_scale
+    elif config.model_type == "falcon_h1":
+        scale = config.lm_head_multiplier
+    return {"scale": scale, "softcap": next((cap for cap in caps if cap is not None), None)}
 
 
 def verify_split(base: BaseModel, batch: MicroBatch, dtype: str) -> None:
@@ -190,15 +234,20 @@ def verify_split(base: BaseModel, batch: MicroBatch, dtype: str) -> None:
 
 @contextmanager
 def adapter(base: BaseModel, settings: TrainingSettings, seed: int) -> Iterator[PeftModel]:
-    """A fresh LoRA adapter on every linear layer but the head, removed on the way out.
+    """A fresh LoRA adapter on what `reach` says, removed on the way out.
 
     Base weights are never touched, so the next trial finds the model as it was loaded.
     """
     if any(isinstance(module, LoraLayer) for module in base.model.modules()):
         raise RuntimeError("an engine trains one trial at a time; close the running one first")
+    if base.reach.experts and settings.lora_dropout:
+        raise ModelError(
+            f"method.lora_dropout: {type(base.model).__name__} has fused experts, for which PEFT has no "
+            "dropout; use method.lora_dropout=0"
+        )
     config = LoraConfig(
         task_type="CAUSAL_LM",
-        target_modules="all-linear",
+        **base.reach.targets,
         r=settings.lora_rank,  # type: ignore[arg-type]  # None only where nothing is adapted
         lora_alpha=settings.lora_alpha,  # type: ignore[arg-type]  # PEFT takes fractions too
         lora_dropout=settings.lora_dropout,  # type: ignore[arg-type]  # as the rank
@@ -256,9 +305,18 @@ def initialise(adapted: PeftModel, seed: int) -> None:
             layer: Any = module  # torch types a submodule's parts as tensors
             down = layer.lora_A[ADAPTER].weight
             bound = 1 / math.sqrt(down.shape[1])
-            values = (2 * uniform(down.numel(), "adapter", seed, name) - 1) * bound
+            values = (2 * _draw(layer, down, seed, name) - 1) * bound
             down.copy_(torch.from_numpy(values).reshape(down.shape))
             layer.lora_B[ADAPTER].weight.zero_()
+
+
+def _draw(layer: Any, down: torch.Tensor, seed: int, name: str) -> np.ndarray:
+    """As many numbers in [0, 1) as an A has; each expert's from a stream of its own, so that ranks nest."""
+    experts = getattr(layer, "num_experts", 1)
+    if experts == 1:
+        return uniform(down.numel(), "adapter", seed, name)
+    each = down.numel() // experts
+    return np.concatenate([uniform(each, "adapter", seed, name, expert) for expert in range(experts)])
 
 
 def trainable(adapted: PeftModel) -> dict[str, nn.Parameter]:

@@ -21,6 +21,7 @@ import torch
 from transformers import GenerationConfig
 
 from bios_sweep.atomic import write_atomically
+from bios_sweep.engines.training.chat import ChatTemplate
 from bios_sweep.engines.training.data import Example
 from bios_sweep.engines.training.model import TOLERANCE, BaseModel
 from bios_sweep.engines.training.scorers import Scorer
@@ -58,7 +59,7 @@ class Scored:
 class Scoring:
     """The items, made once, and how they are answered and scored.
 
-    cluster: number per item, shape (items,). ends: tokens that end an answer. stop: texts that do. size:
+    cluster: number per item, shape (items,). ends: tokens that end an answer, stop: texts that do. size:
     answers that are generated in one piece; padded: whether prompts of several lengths may go together.
     """
 
@@ -68,6 +69,7 @@ class Scoring:
     cluster: np.ndarray
     tokenizer: TextTokenizer
     new_tokens: int
+    ends: tuple[int, ...]
     stop: tuple[str, ...]
     size: int
     padded: bool
@@ -86,12 +88,6 @@ class Scoring:
         ]
         seconds = time.perf_counter() - begin
         return Scored(values=np.array(values, dtype=np.float64), answers=tuple(answers), seconds=seconds)
-
-    @property
-    def ends(self) -> tuple[int, ...]:
-        """Every token that may end an answer, that of training first."""
-        end = self.tokenizer.end
-        return (end.id, *sorted(end.known - {end.id}))
 
     def save(self, scored: Scored, directory: Path) -> dict[str, str]:
         """Write the values per item, whose digest comes back by name, and the answers, for people."""
@@ -135,6 +131,22 @@ def questions_of(
         )
         for example, one in zip(examples, encoded, strict=True)
     )
+
+
+def ends_of_answers(
+    examples: Sequence[Example], tokenizer: TextTokenizer, template: ChatTemplate | None
+) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """The tokens that may end an answer, that of a completion first, and the texts that do.
+
+    A chat template may end its turns with what no file of the model calls an end.
+    """
+    known = (tokenizer.end.id, *sorted(tokenizer.end.known - {tokenizer.end.id}))
+    talk = next((example for example in examples if example.messages), None)
+    mark = "" if talk is None or template is None else template.end(talk.messages).strip()
+    if not mark:
+        return known, ()
+    ids = tokenizer.encoder.encode(mark, add_special_tokens=False).ids
+    return ((*known, *ids), ()) if len(ids) == 1 else (known, (mark,))
 
 
 def cluster_numbers(examples: Sequence[Example]) -> np.ndarray:

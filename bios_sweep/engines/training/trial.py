@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,13 @@ from typing import Any
 import numpy as np
 
 from bios_sweep.engines.training.batches import philox
-from bios_sweep.engines.training.checkpoint import FILE, Checkpoint, load_checkpoint, save_checkpoint
+from bios_sweep.engines.training.checkpoint import (
+    FILE,
+    Checkpoint,
+    load_checkpoint,
+    remove_checkpoints,
+    save_checkpoint,
+)
 from bios_sweep.engines.training.fit import Fit
 from bios_sweep.engines.training.loop import DivergedError, Evaluation, EvaluationSet, Training, evaluate
 from bios_sweep.engines.training.model import BaseModel, adapter, save_adapter
@@ -71,7 +78,10 @@ class Material:
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """One trial to do: where, on what, and how often to measure. owner: whose checkpoint is trusted."""
+    """One trial to do: where, on what, and how often to measure. owner: whose checkpoint is trusted.
+
+    checkpoint_seconds: between two measurements a checkpoint is left that often; None: at measurements alone.
+    """
 
     trial: TrialSpec
     directory: Path
@@ -79,6 +89,7 @@ class Work:
     owner: str
     measurements: int
     fit: Fit
+    checkpoint_seconds: float | None
     provenance: Mapping[str, Any]
 
 
@@ -113,7 +124,7 @@ def run_trial(work: Work) -> Iterator[Measurement | TrialResult]:
                 files |= scoring.save(scored, work.directory)
                 provenance[ANSWER_SECONDS] = scored.seconds / len(scored.values)
             save_adapter(adapted, work.directory / ADAPTER_FOLDER)
-        (work.directory / FILE).unlink(missing_ok=True)  # last, so that a kill before it repeats all this
+        remove_checkpoints(work.directory)  # last, so that a kill before it repeats all this
         yield TrialResult(
             key=work.trial.key,
             status=status,
@@ -150,9 +161,11 @@ def _measurements(work: Work, training: Training) -> Iterator[tuple[Measurement,
         DivergedError: after the measurement that shows it, or instead of one that is not finite.
     """
     curve: list[Measurement] = []
+    evaluation = ""
     checkpoint = load_checkpoint(work.directory, work.owner, work.material.base.device)
     if checkpoint is not None and _has_its_evaluation(work, checkpoint):
         training.restore(checkpoint)
+        evaluation = checkpoint.evaluation
         for point in checkpoint.curve:
             curve.append(point)
             yield point, checkpoint.evaluation
@@ -161,12 +174,31 @@ def _measurements(work: Work, training: Training) -> Iterator[tuple[Measurement,
     for stop in measured_steps(work.trial.settings.max_steps, work.measurements):
         if stop <= done:
             continue
-        point, evaluation = _measure(work, training, stop)
+        keep = _Keeper(work, training, tuple(curve), evaluation)
+        point, evaluation = _measure(work, training, stop, keep)
         curve.append(point)
         checkpoint = replace(training.snapshot(curve), evaluation=evaluation)
         save_checkpoint(work.directory, work.owner, checkpoint)
         yield point, evaluation
         _require_below_wall(work, point)
+
+
+class _Keeper:
+    """Leaves a checkpoint between two steps when it is time; curve and evaluation: as last measured."""
+
+    def __init__(
+        self, work: Work, training: Training, curve: tuple[Measurement, ...], evaluation: str
+    ) -> None:
+        self._work, self._training, self._curve, self._evaluation = work, training, curve, evaluation
+        self._left = time.monotonic()
+
+    def __call__(self) -> None:
+        seconds = self._work.checkpoint_seconds
+        if seconds is None or time.monotonic() - self._left < seconds:
+            return
+        checkpoint = replace(self._training.snapshot(self._curve), evaluation=self._evaluation)
+        save_checkpoint(self._work.directory, self._work.owner, checkpoint)
+        self._left = time.monotonic()
 
 
 def _has_its_evaluation(work: Work, checkpoint: Checkpoint) -> bool:
@@ -191,9 +223,9 @@ def used_examples(examples: TokenTable, count: int | None) -> TokenTable:
     return examples.subset(np.sort(order[:count]))
 
 
-def _measure(work: Work, training: Training, stop: int) -> tuple[Measurement, str]:
+def _measure(work: Work, training: Training, stop: int, keep: _Keeper) -> tuple[Measurement, str]:
     """Train until `stop` and evaluate; `eval.npz`, whose digest comes along, is the latest measurement's."""
-    train_loss = training.advance(stop)
+    train_loss = training.advance(stop, between=keep)
     base, judge, settings = work.material.base, work.material.judge, work.trial.settings
     evaluation = evaluate(base, judge.evaluation) if stop else judge.untouched
     if not math.isfinite(evaluation.loss):

@@ -116,6 +116,17 @@ def table_names(database: sqlite3.Connection) -> frozenset[str]:
     return frozenset(name for (name,) in rows if not name.startswith("sqlite_"))
 
 
+def unwritable(file: Path) -> str:
+    """Why nothing can be written to a database now, in SQLite's words; '' where it can. Writes nothing."""
+    try:
+        with closing(connect(file)) as database:
+            database.execute("BEGIN IMMEDIATE")
+            database.execute("ROLLBACK")
+    except sqlite3.Error as error:
+        return str(error)
+    return ""
+
+
 def layout(database: sqlite3.Connection) -> Layout:
     """Every table and index with the words that made it; the book of the migrations itself left out.
 

@@ -10,10 +10,13 @@ import base64
 import configparser
 import json
 import os
+import re
 import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -21,7 +24,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from bios_sweep.errors import InputError
 from bios_sweep.secrecy import masked
 
-HEALTH, SEARCH = "/health", "/api/2.0/mlflow/experiments/search"
+HEALTH, SEARCH, VERSION = "/health", "/api/2.0/mlflow/experiments/search", "/version"
 PORTS = {"http": 80, "https": 443}
 HEALTH_SECONDS = 5.0  # chosen, not measured: a server that needs longer would slow down every call
 USERNAME, PASSWORD, TOKEN = (f"MLFLOW_TRACKING_{name}" for name in ("USERNAME", "PASSWORD", "TOKEN"))
@@ -158,6 +161,26 @@ def check_server(uri: str) -> None:
         )
     if not any(os.environ.get(name) for name in OTHER_SIGNATURES):
         _ask(uri, SEARCH, {"max_results": 1})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerFacts:
+    """What a server tells of itself. clock: seconds since 1970, None where it does not say."""
+
+    version: str
+    clock: float | None
+
+
+def server_facts(uri: str) -> ServerFacts:
+    """Of a server that `check_server` let pass; what it does not tell is left open."""
+    try:
+        with open_signed(uri, VERSION, None, seconds=HEALTH_SECONDS) as answer:
+            text = bytes(answer.read(64)).decode(errors="replace").strip()
+            sent = answer.headers.get("Date")
+    except (OSError, ValueError, InputError):
+        return ServerFacts(version="", clock=None)
+    version = text if re.fullmatch(r"\d+(\.\w+)+", text) else ""
+    return ServerFacts(version=version, clock=parsedate_to_datetime(sent).timestamp() if sent else None)
 
 
 def _ask(uri: str, path: str, question: Mapping[str, object] | None) -> bytes:

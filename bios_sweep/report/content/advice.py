@@ -1,16 +1,20 @@
-"""What a reader may do after a verdict, in one line. Pure."""
+"""What to do now, in one line: the choice under a verdict and the cheapest step that would settle it. Pure.
+
+docs/statistics.md, item 17.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from bios_sweep.decision.claims.evidence import MORE_SEEDS
+from bios_sweep.decision.choice import Choice, Ground, NextStep, Step
 from bios_sweep.decision.claims.judgement import words_of
-from bios_sweep.decision.finding import BELOW, EDGE, NOT_WORSE, SHARE, SUPERIOR
+from bios_sweep.decision.finding import BELOW, EDGE, NOT_WORSE, SHARE
 from bios_sweep.decision.fresh import SIZE_OPEN, TOO_SMALL
+from bios_sweep.decision.sentences import confidence_text
 from bios_sweep.decision.statement import Verdict
-from bios_sweep.reasons import Kind, is_any
-from bios_sweep.report.content.wording import clean, gain, number
+from bios_sweep.reasons import is_any
+from bios_sweep.report.content.wording import NONE, gain, money, number, plural, trained
 from bios_sweep.vocabulary import Word
 
 # what the word says, for those who see it for the first time; never more than was shown
@@ -21,8 +25,7 @@ MEANING: dict[str, str] = {
     Word.INCONCLUSIVE: "neither shown nor excluded",
     Word.SCREENING_ONLY: "one seed, no error estimate",
 }
-EXTEND = Kind("extend the grid: {command}")
-ASK_FRESH = "ask fresh seeds (decision.confirmation_seeds=5)"
+MUST = "must you choose now?"
 
 
 def meaning(verdict: Verdict) -> str:
@@ -33,49 +36,89 @@ def meaning(verdict: Verdict) -> str:
 
 
 def advice(verdict: Verdict) -> str:
-    """The step that the verdict supports, which is what its goal is served; open questions change nothing."""
-    word, words = verdict.verdict, words_of(verdict.claim)
-    goal, settled = words.goal, word in (Word.CONFIRM, Word.REFINE)
+    """The value to use now, and what that may give away."""
+    words, now = words_of(verdict.claim), verdict.now
     if words.unmoved:
         return words.unmoved
-    if words.advice and settled:
-        return words.advice.format(value=number(verdict.best_level))
-    if settled and verdict.withheld:
-        step = _withheld(verdict)
-    elif settled:
-        step = _use(verdict)
-    elif word == Word.UNCONFIRMED:
-        goal = goal if verdict.recommended is not None else ""
-        step = f"{_keep(verdict, goal)} for now; {_seen(verdict, _best(verdict))}: {ASK_FRESH}"
-    elif word == Word.SCREENING_ONLY:
-        step = f"{_keep(verdict, goal)}; one seed shows nothing, run three or more"
-    else:
-        step = _keep(verdict, goal)
-    return f"{goal}{', ' if settled else ': '}{step}" if goal else step
+    assert now is not None  # every verdict that is made has its choice
+    if now.ground in (Ground.SETTLED, Ground.WITHHELD):
+        if words.advice:
+            return words.advice.format(value=number(verdict.best_level))
+        step = _withheld(verdict) if verdict.withheld else _use(verdict)
+        step = "; ".join(filter(None, (step, _most(now, over=now.value != now.default))))
+        return f"{words.goal}, {step}" if words.goal else step
+    return f"{words.goal}, {_now(verdict, now)}" if words.goal else _now(verdict, now)
 
 
-def _best(verdict: Verdict) -> str:
-    best = verdict.best_level
-    return number(verdict.default if best is None else best)
+def next_line(verdict: Verdict) -> str:
+    """The cheapest step that would settle an open question, an empty string where none would."""
+    step = verdict.now.step if verdict.now else None
+    if step is None:
+        return ""
+    return ", ".join(filter(None, (_what(step), _trials(step), _cost(step))))
 
 
-def _keep(verdict: Verdict, goal: str) -> str:
-    """A goal with a level of its own keeps what it is served without it, where that is known."""
-    kept = verdict.recommended
-    if kept is None:
-        return Word.UNDECIDED if goal else f"keep {number(verdict.default)}"
-    start = verdict.baseline_level
-    step = f"keep {number(kept)}"
-    if not goal and start is not None and kept != start:
-        step = f"alone undecided; use {number(kept)}, of the joint search's winner"
-    if verdict.factor == "max_steps" and start is not None and kept != start:
-        step = f"keep {number(start)}, {_at_served(kept)}"
-    return f"undecided; {step}" if goal else step
+def _now(verdict: Verdict, now: Choice) -> str:
+    value, default = number(now.value), number(now.default)
+    if now.ground == Ground.BETTER:
+        least = f"at least {_percent(now.lower)}, {confidence_text(now.confidence)}"
+        open_ = (
+            f"it is better than {default} by {gain(now.gain).lstrip('+')} % ({least}), {_unsettled(verdict)}"
+        )
+        served = number(now.served)
+        kept = "" if now.served in (None, now.value) else f"; the tuned file keeps {served} until then"
+        return f"{MUST} Use {value}: {open_}{kept}"
+    if now.ground == Ground.DIVERGED:
+        if now.value != now.default:
+            return f"{MUST} Use {value}: the default {default} diverged, so nothing was compared"
+        return f"{MUST} Keep {value}, at a lower learning rate: the default diverged, so nothing was compared"
+    kept = _kept(verdict, now)
+    if now.ground == Ground.UNKNOWN:
+        return f"{MUST} {kept}: {_unknown(verdict)}"
+    return "; ".join(filter(None, (f"{MUST} {kept}: {_most(now)}", _seen(verdict))))
 
 
-def _at_served(steps: Any) -> str:
-    """Steps are those of the default's batch size: where another is served, it takes as many examples."""
-    return f"that is {number(steps)} at the batch size that is served"
+def _kept(verdict: Verdict, now: Choice) -> str:
+    """A joint search's winner may move a setting that is open alone; steps may count another batch size."""
+    value, default = number(now.value), number(now.default)
+    if now.value == now.default:
+        return f"Keep {value}"
+    if verdict.factor == "max_steps":
+        return f"Keep {default}, {_at_served(now.value)}"
+    if not words_of(verdict.claim).goal:
+        return f"Use {value}, of the joint search's winner"
+    return f"Keep {value}"
+
+
+def _most(now: Choice, *, over: bool = False) -> str:
+    """What is given away at most: `of what was tested nothing gains more than 0.90 % (95 %)`."""
+    most, sure = now.most, confidence_text(now.confidence)
+    if most is None:
+        return ""
+    if most.gain <= 0:
+        return f"all else that was tested is worse ({sure})"
+    than = (
+        " over the default trained for the same time"
+        if most.same_time
+        else f" over {number(now.value)}"
+        if over
+        else ""
+    )
+    return f"of what was tested nothing gains more than {_percent(most.gain)}{than} ({sure})"
+
+
+def _unsettled(verdict: Verdict) -> str:
+    if is_any(verdict.reasons, EDGE):
+        return "and only whether a level beyond it is better still is open"
+    if is_any(verdict.reasons, SIZE_OPEN):
+        return "and only whether by as much as matters is open"
+    return "on the seeds that chose it; fresh ones have not been asked"
+
+
+def _unknown(verdict: Verdict) -> str:
+    if verdict.verdict == Word.SCREENING_ONLY:
+        return "one seed says nothing of how much another value gains"
+    return "what another value gains is not known"
 
 
 def _use(verdict: Verdict) -> str:
@@ -83,53 +126,85 @@ def _use(verdict: Verdict) -> str:
     step = f"use {value}" if words_of(verdict.claim).goal else f"keep {value}"
     if verdict.verdict == Word.REFINE:
         step = f"use {value} instead of {number(verdict.default)}"
-    if kept is None or number(kept) == value:
+    if kept is None or number(kept) == value or verdict.withheld:
         return step
     return f"{step}, {_at_served(kept)}"
 
 
+def _best(verdict: Verdict) -> str:
+    return number(verdict.default if verdict.best_level is None else verdict.best_level)
+
+
+def _at_served(steps: Any) -> str:
+    """Steps are those of the default's batch size: where another is served, it takes as many examples."""
+    return f"that is {number(steps)} at the batch size that is served"
+
+
 def _withheld(verdict: Verdict) -> str:
     """What is used instead of a value that was settled and is not served, and why it is not."""
-    value, why = _best(verdict), verdict.withheld
-    kept = verdict.recommended
+    value, why, kept = _best(verdict), verdict.withheld, verdict.recommended
     if kept is None or number(kept) == value:  # another study's default, or nothing changes yet
         return f"{_use(verdict)}; not served: {why}"
     stays = "keep" if kept == verdict.baseline_level else "use"
     return f"{stays} {number(kept)}: {value} is not served, {why}"
 
 
-def _seen(verdict: Verdict, value: str) -> str:
-    """What the seeds that chose a value say of it, by the test that fresh seeds must still pass."""
-    kind, effect = verdict.test or SUPERIOR, verdict.effect_percent
-    lower, upper = verdict.lower, verdict.upper
-    if kind == BELOW:
-        return f"{value} may do, for {number(verdict.default)} gains {gain(effect)} %{_bound('upper', upper)}"
-    if kind == NOT_WORSE:
-        return f"{value} may do, at a gain of {gain(effect)} %{_bound('lower', lower)}"
-    if kind == SHARE:
-        return f"{value} may do, for it seems to reach enough"
-    same_time = verdict.iso_cost_percent
-    if same_time is not None:
-        return f"{value} gains {gain(same_time)} % over the default trained for the same time"
-    if lower is None or lower <= 0:
-        return f"whether {value} is better cannot be told"
-    return f"{value} gains {gain(effect)} %{_bound('lower', lower)}"
-
-
-def _bound(side: str, value: float | None) -> str:
-    return "" if value is None else f" ({side} bound {gain(value)} %)"
-
-
-def next_step(verdict: Verdict) -> str:
-    """What would decide an open question; an empty string where nothing is open."""
-    if verdict.verdict != Word.INCONCLUSIVE:
+def _seen(verdict: Verdict) -> str:
+    """What is known of another value, where that is no gain, or one that does not matter."""
+    if is_any(verdict.reasons, TOO_SMALL):
+        return f"{_best(verdict)} is better, by less than matters"
+    if verdict.verdict != Word.UNCONFIRMED:
         return ""
-    if verdict.extend and is_any(verdict.reasons, EDGE):
-        return "the best level ends the grid: extend it"
-    if verdict.extend:
-        return "the best of a level ends its ladder: extend it"
-    for kind in (TOO_SMALL, SIZE_OPEN, MORE_SEEDS):
-        for reason in verdict.reasons:
-            if reason.kind == kind:
-                return clean(reason)
-    return MEANING[Word.INCONCLUSIVE]
+    value, asked = _best(verdict), "fresh seeds have not been asked"
+    if verdict.test == BELOW:
+        return (
+            f"{value} may do, for {number(verdict.default)} gains {gain(verdict.effect_percent)} %; {asked}"
+        )
+    if verdict.test == NOT_WORSE:
+        return f"{value} may do, at a gain of {gain(verdict.effect_percent)} %; {asked}"
+    if verdict.test == SHARE:
+        return f"{value} may do, for it seems to reach enough; {asked}"
+    return f"whether {value} is better cannot be told; {asked}"
+
+
+def _percent(value: float | None) -> str:
+    return NONE if value is None else f"{gain(value).lstrip('+')} %"
+
+
+def _what(step: NextStep) -> str:
+    levels = ", ".join(number(level) for level in step.levels)
+    seeds = plural(step.seeds or 0, "fresh seed")
+    if step.kind == Step.SEEDS:
+        return f"{seeds} of {levels} and the default"
+    if step.kind == Step.SEVERAL:
+        return f"{plural(step.seeds or 0, 'seed')} of {levels} and the default"
+    if step.kind == Step.CONFIRMATION:
+        return f"{seeds} of the candidate and the default"
+    if step.kind == Step.LEVEL:
+        return f"one level beyond the end of the grid ({levels})"
+    if step.kind == Step.RUNG:
+        return "one rung beyond the end of the ladder"
+    if step.kind == Step.WORSE:
+        return f"a level that has to be worse ({levels}), to see that this study can tell"
+    if step.kind == Step.AGAIN:
+        return "the failed trials once more"
+    if step.kind == Step.RATE:
+        return f"the same question from a learning rate of {levels}"
+    if step.kind == Step.MARGIN:
+        return f"a coarser margin ({_percent(step.margin)}), with {seeds} of {levels} and the default"
+    if step.kind == Step.EVALUATION:
+        return (
+            f"more evaluation data (about {step.clusters:,} documents, modules or conversations), for more "
+            "seeds cannot do it; or an answer about this evaluation set alone, from the trials that are there"
+        )
+    return "an answer about this evaluation set alone, from the trials that are there"
+
+
+def _trials(step: NextStep) -> str:
+    return "" if not step.trials else plural(step.trials, "trial")
+
+
+def _cost(step: NextStep) -> str:
+    if not step.trials or step.hours is None:
+        return ""
+    return f"about {trained(step.hours)}" + ("" if step.money is None else f", {money(step.money)}")

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bios_sweep.claims import CLAIMS, claim_named
+from bios_sweep.decision.claims.evidence import OF_SEEDS
 from bios_sweep.decision.claims.judgement import words_of
 from bios_sweep.decision.statement import Verdict, question_titles
 from bios_sweep.procedure.served import NOT_SERVED, UNFINISHED
-from bios_sweep.reasons import Kind
 from bios_sweep.report.content.summary import Counts, FailureRow, Summary
 from bios_sweep.report.content.wording import bounded, clean, ended_as, gain, interval, number, plural, times
 from bios_sweep.vocabulary import Status, Word
@@ -140,13 +140,13 @@ def scopes_of(verdicts: Sequence[Verdict]) -> list[str]:
     return list(dict.fromkeys(clean(verdict.scope) for verdict in verdicts))
 
 
-def other_reasons(verdict: Verdict, *but: Kind) -> list[str]:
-    """Reasons that neither the verdict's sentence nor the advice beside it already says. but: nor these."""
+def other_reasons(verdict: Verdict) -> list[str]:
+    """Reasons that neither the verdict's sentence nor what to do, beside it, already says."""
     said = (*verdict.told, verdict.withheld)
     return [
         clean(reason)
         for reason in verdict.reasons
-        if reason.kind not in (*but, NOT_SERVED) and reason not in said
+        if reason.kind not in (*OF_SEEDS, NOT_SERVED) and reason not in said
     ]
 
 

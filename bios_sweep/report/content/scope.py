@@ -10,6 +10,7 @@ from bios_sweep.decision.clusters import FEW_CLUSTERS, FEWEST_CLUSTERS
 from bios_sweep.decision.finding import Finding
 from bios_sweep.procedure.decidable import decidable, decided_words
 from bios_sweep.procedure.spending import Budgets
+from bios_sweep.report.content.asked_before import asked_lines
 from bios_sweep.report.content.held import asked_line, held_words
 from bios_sweep.study.design import VERSION, Origin
 from bios_sweep.study.plan import Plan
@@ -73,6 +74,7 @@ def caveats(plan: Plan) -> list[str]:
     lines += [decided_words(one) for one in decidable(plan) if one.decided]
     if plan.study.decision.version < VERSION:
         lines.append(EARLIER_RULE)
+    lines += asked_lines(plan)
     lines += [
         f"each variation changes one setting; all others stay at the baseline; {interactions}",
         f"arms compared: {len(plan.arms)} ({', '.join(arm.name for arm in plan.arms)})",

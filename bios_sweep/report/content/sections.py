@@ -15,6 +15,7 @@ from bios_sweep.decision.rows import BesideRow, RateRow
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.report.content.lines import titled
 from bios_sweep.report.content.parts import ModeratorRow, SearchRow, SignRow
+from bios_sweep.report.content.studies import StudyRow
 from bios_sweep.report.content.summary import Summary
 from bios_sweep.report.content.wording import NONE, bounded, clean, count, gain, number, plural, times
 from bios_sweep.study.arms import BASELINE
@@ -198,6 +199,19 @@ def roll_up(found: Sequence[RollUpRow]) -> Section | None:
     }
     lines = [one.sentence for one in found if one.sentence]
     return section("roll-up", "Over all scenarios", found, columns, lines=lines, numeric=[*columns][1:])
+
+
+def studies(found: Sequence[StudyRow]) -> Section | None:
+    """Every study with its words, and which of them count."""
+    columns: dict[str, Callable[[StudyRow], str]] = {
+        "study": lambda one: one.sweep,
+        "factor": lambda one: ", ".join(filter(None, (f"{one.factor} ({one.claim})", one.cell))),
+        "verdict": lambda one: one.verdict,
+        "seeds": lambda one: count(one.seeds),
+        "counts": lambda one: "yes" if one.stands else "",
+    }
+    lines = ["of several studies of one question, the one that judged all trials together counts"]
+    return section("studies", "Every study", found, columns, lines=lines, numeric=["seeds"])
 
 
 def search(found: SearchRow | None) -> Section | None:

@@ -10,6 +10,7 @@ from bios_sweep.procedure.pairing import pairing_lines
 from bios_sweep.procedure.served import no_file
 from bios_sweep.procedure.state import Results, State
 from bios_sweep.report.content.arm_rows import arm_row, arms_of, curves_of
+from bios_sweep.report.content.asked_before import changed_lines
 from bios_sweep.report.content.held import held_rows, seen_lines
 from bios_sweep.report.content.lines import headline
 from bios_sweep.report.content.parts import (
@@ -21,15 +22,15 @@ from bios_sweep.report.content.parts import (
 )
 from bios_sweep.report.content.scope import caveats, truncation
 from bios_sweep.report.content.summary import Counts, FailureRow, Summary, metric_row
-from bios_sweep.report.content.verdict_rows import advised, not_served, profiles, recommended, verdicts_of
+from bios_sweep.report.content.verdict_rows import Ways, not_served, profiles, recommended, verdicts_of
 from bios_sweep.study.plan import Plan
 from bios_sweep.vocabulary import Status
 
 
-def summarise(plan: Plan, state: State, results: Results, command: str) -> Summary:
-    """Everything a reader of the sweep is told. `command` reproduces it."""
+def summarise(plan: Plan, state: State, results: Results, ways: Ways) -> Summary:
+    """Everything a reader of the sweep is told."""
     study, arms = plan.study, arms_of(plan, state)
-    verdicts = tuple(advised(plan, verdict, command) for verdict in verdicts_of(plan, state))
+    verdicts = verdicts_of(plan, state, results, ways)
     summary = Summary(
         sweep=study.name,
         sweep_id=plan.sweep_id,
@@ -62,12 +63,13 @@ def summarise(plan: Plan, state: State, results: Results, command: str) -> Summa
         caveats=(
             *undecided_lines(plan),
             *caveats(plan),
+            *changed_lines(plan, state),
             *seen_lines(plan, state),
             *pairing_lines(plan, results),
             *unjudged_lines(plan, state, results),
         ),
         notes=tuple(plan.notes),
-        command=command,
+        command=ways.command,
     )
     return replace(summary, headline=headline(summary))
 

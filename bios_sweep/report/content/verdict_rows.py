@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bios_sweep.claims import JOINT, REPEAT
+from bios_sweep.decision.choice import NextStep, Step
+from bios_sweep.decision.claims.evidence import OF_SEEDS
 from bios_sweep.decision.claims.judgement import judgement_of
 from bios_sweep.decision.finding import EDGE, FactorLevels
 from bios_sweep.decision.ladder import LADDER_EDGE
@@ -15,13 +17,15 @@ from bios_sweep.decision.question import Question
 from bios_sweep.decision.statement import Verdict, make_verdict
 from bios_sweep.defaults.tuned import PROFILES, settings_for
 from bios_sweep.procedure.next_levels import climbed, extended
+from bios_sweep.procedure.next_step import Planned, next_step
 from bios_sweep.procedure.questions import SEARCH, WINNER, factor_of, levels_of, questions
 from bios_sweep.procedure.refinement import serves_search
 from bios_sweep.procedure.served import UNFINISHED, own_cell, serves, stands_for
-from bios_sweep.procedure.state import Search, State
+from bios_sweep.procedure.state import Results, Search, State
 from bios_sweep.procedure.untested import UNTESTED, untested_reasons
 from bios_sweep.reasons import Reason, is_any
-from bios_sweep.report.content.advice import EXTEND, advice
+from bios_sweep.report.content.advice import advice
+from bios_sweep.report.content.expense import Tariff, hours_of
 from bios_sweep.report.content.held import held_equal
 from bios_sweep.report.content.lines import titled
 from bios_sweep.report.content.scope import scope_of
@@ -33,16 +37,33 @@ from bios_sweep.study.plan import Plan
 from bios_sweep.vocabulary import Goal, Stage
 
 
-def verdicts_of(plan: Plan, state: State) -> tuple[Verdict, ...]:
-    """One verdict per question that has been judged so far."""
-    verdicts = [
-        _verdict(cell, question, state)
+@dataclass(frozen=True, kw_only=True)
+class Ways:
+    """How a sweep is gone on with. command: runs it again; following: runs the study that follows it.
+
+    Both empty where no command line stands for it. tariff: what its trials cost.
+    """
+
+    command: str = ""
+    following: str = ""
+    tariff: Tariff = field(default_factory=Tariff)
+
+
+def verdicts_of(plan: Plan, state: State, results: Results, ways: Ways) -> tuple[Verdict, ...]:
+    """One verdict per question that has been judged so far, each with what to do now."""
+    asked = [
+        (cell, question)
         for cell in plan.cells or (plan,)
         for question in questions(cell)
         if question in state.findings
     ]
+    verdicts = [
+        _advised(plan, _verdict(cell, question, state), _next(cell, question, state, results, ways), ways)
+        for cell, question in asked
+    ]
     if WINNER in state.findings and state.search is not None and state.search.winner is not None:
-        verdicts.append(search_verdict(plan, state, state.search, state.search.winner))
+        verdict = search_verdict(plan, state, state.search, state.search.winner)
+        verdicts.append(_advised(plan, verdict, None, ways))
     return tuple(verdicts)
 
 
@@ -127,26 +148,66 @@ def search_verdict(plan: Plan, state: State, search: Search, winner: Arm) -> Ver
     )
 
 
-def advised(plan: Plan, verdict: Verdict, command: str) -> Verdict:
-    """A verdict with its advice and, where its best ends a grid or a ladder, the command that extends it."""
-    verdict = replace(verdict, advice=advice(verdict))
+def _advised(plan: Plan, verdict: Verdict, step: NextStep | None, ways: Ways) -> Verdict:
+    """A verdict with what to do now and, where its best ends a grid or a ladder, what extends it."""
     factor = next((factor for factor in plan.study.factors if factor.name == verdict.factor), None)
-    if factor is None or is_any(verdict.reasons, UNTESTED):
-        return verdict
-    more = [shlex.quote(word) for word in _one_step_more(factor, plan.study.baseline, verdict)]
-    if not more:
-        return verdict
-    extend = " ".join((command, *more))
-    return replace(verdict, extend=extend, reasons=(*verdict.reasons, EXTEND(command=extend)))
+    more: list[str] = []
+    if factor is not None and not is_any(verdict.reasons, UNTESTED):
+        more = _one_step_more(factor, plan.study.baseline, verdict)
+    extend = _typed(ways.command, *more) if more else None
+    if step is not None and step.kind in (Step.LEVEL, Step.RUNG):
+        step = replace(step, command=extend or step.command)
+    now = verdict.now
+    if now is not None and step is not None:
+        lower = step.levels[0] if step.kind == Step.RATE and verdict.factor == "learning_rate" else now.value
+        now = replace(now, step=step, value=lower)
+    reasons = tuple(reason for reason in verdict.reasons if reason.kind not in OF_SEEDS)
+    verdict = replace(verdict, now=now, extend=extend, reasons=reasons)
+    return replace(verdict, advice=advice(verdict))
+
+
+def _next(plan: Plan, question: Question, state: State, results: Results, ways: Ways) -> NextStep | None:
+    """The cheapest step that would settle a question, with its cost and its command."""
+    planned = next_step(plan, question, state, results)
+    if planned is None:
+        return None
+    hours = hours_of(planned.trials, state, results)
+    command = _command(plan, planned, state, ways)
+    return replace(planned.step, hours=hours, money=ways.tariff.money(hours), command=command)
+
+
+def _command(plan: Plan, planned: Planned, state: State, ways: Ways) -> str:
+    step, factor = planned.step, planned.factor
+    if not ways.following:
+        return ""
+    if step.kind in (Step.NARROWER, Step.EVALUATION):
+        return _typed(ways.command, "decision.scope=evaluation")
+    if step.kind == Step.AGAIN:
+        return ways.command
+    if step.kind == Step.WORSE and factor is not None:
+        return _typed(ways.command, _levels_word(factor))
+    if step.kind == Step.MARGIN and step.seeds is not None:
+        start = 1 + max(trial.seed for trial in state.needed)
+        seeds = ",".join(map(str, range(start, start + step.seeds)))
+        margin = f"decision.margin_percent={step.margin:g}"
+        return _typed(ways.command, f"seeds=[{seeds}]", f"decision.looks=[{step.seeds}]", margin)
+    return ways.following
+
+
+def _typed(command: str, *words: str) -> str:
+    return " ".join((command, *map(shlex.quote, words)))
+
+
+def _levels_word(factor: Factor) -> str:
+    kind = "multiply" if factor.multiply else "values"
+    return f"sweeps.factors.{factor.name}.{kind}={_listed(factor.multiply or factor.values)}"
 
 
 def _one_step_more(factor: Factor, baseline: TrainingSettings, verdict: Verdict) -> list[str]:
     """The overrides that add the next level beyond the best one, and the next rung of a ladder."""
     more = []
     if is_any(verdict.reasons, EDGE):
-        grown = extended(factor, baseline, verdict.best_level)
-        kind = "multiply" if factor.multiply else "values"
-        more.append(f"sweeps.factors.{factor.name}.{kind}={_listed(grown.multiply or grown.values)}")
+        more.append(_levels_word(extended(factor, baseline, verdict.best_level)))
     ends = {reason.facts["end"] for reason in verdict.reasons if reason.kind == LADDER_EDGE}
     if ends and factor.nuisance is not None:
         ladder = climbed(factor, baseline, ends).nuisance

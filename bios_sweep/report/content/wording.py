@@ -93,6 +93,16 @@ def duration(seconds: float) -> str:
     return f"{hours:,} h {rest} min" if hours < 24 else f"{hours:,} h"
 
 
+def trained(hours: float) -> str:
+    """How long trials train in all, one after the other: `about 2 h of training` without its first word."""
+    return f"{duration(3600.0 * hours)} of training"
+
+
+def money(amount: float) -> str:
+    """In the currency that the price of an hour was given in, which nobody names: `at a price of 12.40`."""
+    return f"at a price of {amount:,.2f}"
+
+
 def plural(amount: int, noun: str) -> str:
     """`1 trial`, `2 trials`."""
     return f"{amount:,} {noun}" if amount == 1 else f"{amount:,} {noun}s"

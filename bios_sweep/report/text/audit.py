@@ -11,6 +11,7 @@ from rich.text import Text
 
 from bios_sweep.audit.auditing import Audit
 from bios_sweep.decision.statement import Verdict
+from bios_sweep.report.content.advice import advice
 from bios_sweep.report.content.lines import other_reasons
 from bios_sweep.report.content.sections import roll_up
 from bios_sweep.report.content.wording import ENDINGS, changes, clean, gain, interval, number, plural
@@ -40,7 +41,8 @@ def print_audit(answer: Audit, console: Console) -> None:
     for verdict in verdicts[:SHOWN]:
         console.print()
         line(console, f"{_titled(verdict)}: {verdict.verdict}", HEAD)
-        for text in (clean(verdict.sentence), *other_reasons(verdict)):
+        step = f"what to do: {advice(verdict)}"
+        for text in (clean(step), clean(verdict.sentence), *other_reasons(verdict)):
             indented(console, text)
     if len(verdicts) > SHOWN:
         line(console, f"{plural(len(verdicts) - SHOWN, 'more factor')} in --json")

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.report.content import lines
-from bios_sweep.report.content.advice import EXTEND, advice, meaning, next_step
+from bios_sweep.report.content.advice import advice, meaning, next_line
 from bios_sweep.report.content.arm_rows import ArmRow
 from bios_sweep.report.content.sections import Section, section, sections
 from bios_sweep.report.content.summary import Summary
@@ -95,11 +95,12 @@ def _verdict(name: str, verdict: Verdict) -> dict[str, Any]:
         "word": word,
         "sign": SIGNS.get(word, "?"),
         "kind": CLASSES.get(word, "open"),
-        "meaning": next_step(verdict) or meaning(verdict),
+        "meaning": meaning(verdict),
         "advice": advice(verdict),
-        "extend": verdict.extend or "",
+        "next": next_line(verdict),
+        "command": verdict.now.step.command if verdict.now and verdict.now.step else "",
         "sentence": verdict.sentence,
-        "reasons": lines.other_reasons(verdict, EXTEND),
+        "reasons": lines.other_reasons(verdict),
         "cost": lines.cost_line(verdict),
         "default": number(verdict.default),
         "best": number(verdict.best_level),

@@ -8,7 +8,7 @@ from typing import Any
 
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.report.content import lines
-from bios_sweep.report.content.advice import advice
+from bios_sweep.report.content.advice import advice, next_line
 from bios_sweep.report.content.sections import Section, sections
 from bios_sweep.report.content.summary import Summary
 from bios_sweep.report.content.wording import bounded, clean, number
@@ -84,8 +84,13 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def _verdict(name: str, verdict: Verdict) -> str:
-    step, evidence = f"What to do: {advice(verdict)}.", "; ".join(lines.evidence(verdict))
-    return f"- **{escape(name)}: {escape(verdict.verdict)}.** {escape(step)} {escape(evidence)}"
+    step, settle = f"What to do: {advice(verdict)}.", next_line(verdict)
+    if settle:
+        step += f" Cheapest next step: {settle}."
+    evidence = escape("; ".join(lines.evidence(verdict)))
+    told = f"- **{escape(name)}: {escape(verdict.verdict)}.** {escape(step)} {evidence}"
+    command = verdict.now.step.command if verdict.now and verdict.now.step else ""
+    return f"{told}\n\n      {clean(command)}\n" if command else told
 
 
 def _section(section: Section) -> str:

@@ -14,7 +14,7 @@ from rich.text import Text
 from bios_sweep.checks import is_number
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.report.content import lines
-from bios_sweep.report.content.advice import advice
+from bios_sweep.report.content.advice import advice, next_line
 from bios_sweep.report.content.answers import SweepStatus
 from bios_sweep.report.content.plan_summary import PlanArm, PlanSummary
 from bios_sweep.report.content.sections import Section, sections
@@ -261,8 +261,13 @@ def _verdict(console: Console, name: str, verdict: Verdict) -> None:
     console.print()
     title = Text(f"{name}: ", style=HEAD)
     console.print(title.append(word, style=VERDICT_STYLES.get(word, "")))
-    step = f"what to do: {advice(verdict)}"
-    for text in (step, *lines.evidence(verdict)):
+    settle = next_line(verdict)
+    indented(console, clean(f"what to do: {advice(verdict)}"))
+    if settle:
+        indented(console, clean(f"cheapest next step: {settle}"))
+    if verdict.now and verdict.now.step and verdict.now.step.command:
+        copyable(console, "    ", verdict.now.step.command)
+    for text in lines.evidence(verdict):
         indented(console, clean(text))
 
 

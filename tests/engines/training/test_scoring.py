@@ -14,10 +14,12 @@ from peft import PeftModel
 from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from bios_sweep.engines.training import scoring as module
+from bios_sweep.engines.training.chat import ChatTemplate
+from bios_sweep.engines.training.data import Example, Message
 from bios_sweep.engines.training.engine import LoraEngine
 from bios_sweep.engines.training.model import load_base
 from bios_sweep.engines.training.scorers import exact_match, pattern_match, scorer_of
-from bios_sweep.engines.training.scoring import generated, pads_safely
+from bios_sweep.engines.training.scoring import ends_of_answers, generated, pads_safely, questions_of
 from bios_sweep.engines.training.tokenizer import load_tokenizer
 from bios_sweep.errors import ConfigError
 from bios_sweep.sealed import unlike
@@ -245,3 +247,38 @@ def test_a_scorer_that_fails_in_a_trial_names_itself(options, tmp_path):  # noqa
     engine = LoraEngine({**options, "score": {**SCORED, "by": broken}})
     with pytest.raises(ConfigError, match=r"data\.score: own\.py:shared raised ValueError: odd answer"):
         run(engine, replace(spec()), tmp_path)
+
+
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_conversation_ends_where_its_template_ends_a_turn(tmp_path, model_path, known):  # noqa: F811
+    """Also where no file of the model calls that an end: as a token if it is one, else as a text."""
+    if known:
+        fast = transformers.AutoTokenizer.from_pretrained(model_path)
+        fast.add_special_tokens({"additional_special_tokens": ["<|im_end|>"]})
+        fast.save_pretrained(tmp_path)
+    tokenizer = load_tokenizer(tmp_path if known else model_path)
+    turns = (Message(role="user", content="What of it?"), Message(role="assistant", content="Nothing."))
+    talk = Example(prompt="", completion="Nothing.", cluster="c", messages=turns)
+    template = ChatTemplate(CHATML, {}, "a model")
+    ends, stop = ends_of_answers([talk], tokenizer, template)
+    mark = tokenizer.encoder.token_to_id("<|im_end|>")
+    assert (mark in ends, stop) == ((True, ()) if known else (False, ("<|im_end|>",)))
+    assert ends[0] == tokenizer.end.id
+    (asked,) = questions_of([talk], tokenizer, template, 100)
+    assert asked.prompt.endswith("<|im_start|>assistant\n")
+    assert tokenizer.encoder.decode(list(asked.ids), skip_special_tokens=False) == asked.prompt
+    assert asked.reference == "Nothing."
+
+
+def test_a_prompt_that_is_too_long_is_read_from_its_end(model_path):  # noqa: F811
+    tokenizer = load_tokenizer(model_path)
+    (example,) = sentences(1, 202)
+    (whole,), (cut,) = (questions_of([example], tokenizer, None, room) for room in (500, 6))
+    assert (len(cut.ids), cut.ids[-5:]) == (6, whole.ids[-5:])
+    assert (cut.prompt, cut.reference) == (example.prompt, example.completion)

@@ -24,8 +24,8 @@ from transformers.integrations.neftune import neftune_post_forward_hook
 
 from bios_sweep.engines.training import timing
 from bios_sweep.engines.training.batches import batch_indices, epoch_order, micro_batches
+from bios_sweep.engines.training.checkpoint import BEFORE, load_checkpoint
 from bios_sweep.engines.training.checkpoint import FILE as CHECKPOINT
-from bios_sweep.engines.training.checkpoint import load_checkpoint
 from bios_sweep.engines.training.data import DataSet, Example, Message, write_dataset
 from bios_sweep.engines.training.engine import LoraEngine
 from bios_sweep.engines.training.loop import learning_rate_at, noised
@@ -295,7 +295,13 @@ def test_damaged_checkpoint_costs_progress_not_correctness(engine, straight, tmp
         path.write_bytes(path.read_bytes()[:-100] if raw is None else raw)
         caplog.clear()
         assert outcome(run(engine, spec(), tmp_path), tmp_path) == straight[1]
-        assert "the trial starts afresh" in caplog.text
+        assert "not used, the trial goes on from the one before" in caplog.text
+        for name in (CHECKPOINT, BEFORE):
+            (tmp_path / name).write_bytes(b"damaged")
+        caplog.clear()
+        assert outcome(run(engine, spec(), tmp_path), tmp_path) == straight[1]
+        assert f"{tmp_path / BEFORE}: not used, the trial starts afresh" in caplog.text
+        assert not (tmp_path / BEFORE).exists()
 
 
 def test_arms_of_any_length_are_judged_on_the_same_tokens(options, tmp_path):
@@ -715,8 +721,11 @@ def test_capped_logits_are_honoured(engine, tmp_path):
 def test_logits_scaled_in_an_unknown_way_are_refused(engine, tmp_path):
     config = transformers.GraniteConfig(**tiny_config(logits_scaling=8.0))
     folder = save_model(tmp_path, config, transformers.GraniteForCausalLM)
+    check_split(folder, engine)  # its own factor is known
+    unaware = replace(load_base(folder, "float32", CPU), scale=1.0)
+    examples = engine._material("float32", 512).train[:2]
     with pytest.raises(ModelError, match="GraniteForCausalLM computes its logits in a way"):
-        check_split(folder, engine)
+        verify_split(unaware, next(micro_batches(examples, 2, CPU)), "float32")
 
 
 @pytest.mark.parametrize("family", ["Qwen3", "GPT2", "Mistral", "Phi3"])

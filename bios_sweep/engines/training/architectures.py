@@ -1,0 +1,142 @@
+"""Which architectures are trained: a table, and for what is not in it a look in a process of its own.
+
+Light: a plan reads config.json. The look (`probe`) builds the model without its weights, on torch's meta
+device, and is remembered by the content of config.json and the versions that decide what it sees.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib import util
+from pathlib import Path
+from typing import Any
+
+from bios_sweep.engines.training.cache import read_json_cache, user_cache, write_json_cache
+from bios_sweep.engines.training.facts import ENGINE_VERSION, read_config, software_versions
+from bios_sweep.errors import ModelError
+
+# Model types whose losses and gradients were equal to those of the model's own forward pass, in float32, on
+# tiny random models of transformers 5.23.
+TRAINED = frozenset(
+    {
+        "apertus", "arcee", "bitnet", "bloom", "codegen", "cohere", "cohere2", "deepseek_v2", "deepseek_v3",
+        "ernie4_5", "exaone4", "falcon", "falcon_h1", "gemma", "gemma2", "gemma3", "gemma3_text",
+        "gemma3n_text", "gemma4_text", "glm4", "glm4_moe", "gpt2", "gpt_bigcode", "gpt_neo", "gpt_neox",
+        "gpt_oss", "gptj", "granite", "granitemoe", "granitemoehybrid", "hunyuan_v1_dense", "lfm2", "llama",
+        "llama4_text", "llava", "mamba", "mamba2", "minicpm3", "ministral3", "mistral", "mistral3", "mixtral",
+        "mpt", "nanochat", "nemotron", "olmo2", "olmo3", "olmoe", "opt", "phi", "phi3", "phimoe",
+        "qwen2", "qwen2_5_vl", "qwen3", "qwen3_5", "qwen3_5_text", "qwen3_moe", "qwen3_next", "qwen3_vl",
+        "recurrent_gemma", "rwkv", "seed_oss", "smollm3", "stablelm", "starcoder2", "zamba2",
+    }
+)  # fmt: skip
+EXPERT_COUNTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts", "num_moe_experts")
+EXPERTS = (
+    "experts 2"  # raised when the numbers of mixtures of experts alone change: 2: no router, all experts
+)
+PROBE = "bios_sweep.engines.training.probe"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reached:
+    """What an adapter is put on, full names. refused: why nothing can be trained, or ''.
+
+    outside: linear layers beside the text decoder, of a vision tower. left: those that PEFT cannot name.
+    """
+
+    linear: Sequence[str] = ()
+    experts: Sequence[str] = ()
+    routers: Sequence[str] = ()
+    left: Sequence[str] = ()
+    outside: Sequence[str] = ()
+    refused: str = ""
+
+    @property
+    def words(self) -> str:
+        """`an adapter reaches q_proj (32 times), ...; it leaves alone gate (32 times: routers)`."""
+        reached = [*_counted(self.linear), *_counted(self.experts, "fused experts")]
+        others = [
+            *_counted(self.routers, "routers"),
+            *_counted(self.left, "out of PEFT's reach"),
+            *([f"{len(self.outside)} layers beside the text decoder"] if self.outside else []),
+        ]
+        alone = f"; it leaves alone {', '.join(others)}" if others else ""
+        return f"an adapter reaches {', '.join(reached)}{alone}"
+
+
+def engine_version(folder: Path) -> str:
+    """The engine's version for a model, part of its trials' identity."""
+    config = read_config(folder)
+    return f"{ENGINE_VERSION}, {EXPERTS}" if experts_of(text_of(config)) else ENGINE_VERSION
+
+
+def look_at(folder: Path) -> Reached | None:
+    """What an adapter reaches, where that is not plain to see or not known; None elsewhere.
+
+    Raises:
+        ModelError: the architecture cannot be trained, and why.
+    """
+    config = read_config(folder)
+    plain = config.get("model_type") in TRAINED and not experts_of(text_of(config))
+    if (plain and "vision_config" not in config) or util.find_spec("transformers") is None:
+        return None
+    found = _remembered(folder)
+    if found.refused:
+        raise ModelError(
+            f"model {folder}: {config.get('model_type')} cannot be trained here ({found.refused}); choose "
+            "another model, or train it with a script of yours (method=command)"
+        )
+    return found
+
+
+def text_of(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The part of a config.json that is about text."""
+    nested = config.get("text_config")
+    return nested if isinstance(nested, Mapping) else config
+
+
+def experts_of(config: Any) -> int:
+    """How many experts a layer has by the text config (an object or plain values); 0 where it has none."""
+    values = config if isinstance(config, Mapping) else vars(config)
+    counts = [values.get(key) for key in EXPERT_COUNTS]
+    return max([count for count in counts if isinstance(count, int) and count > 1], default=0)
+
+
+def _remembered(folder: Path) -> Reached:
+    versions = json.dumps([software_versions(), ENGINE_VERSION, EXPERTS])
+    content = (folder / "config.json").read_bytes() + versions.encode()
+    file = user_cache() / "bios_sweep" / "architectures" / f"{hashlib.sha256(content).hexdigest()[:32]}.json"
+    known = read_json_cache(file)
+    if isinstance(known, dict):
+        return _read(known)
+    found = _probed(folder)
+    write_json_cache(file, asdict(found))
+    return found
+
+
+def _probed(folder: Path) -> Reached:
+    done = subprocess.run(
+        [sys.executable, "-m", PROBE, str(folder)], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        return Reached(refused=last)
+    return _read(json.loads(done.stdout.splitlines()[-1]))
+
+
+def _read(values: Mapping[str, Any]) -> Reached:
+    """Back from JSON, which has lists."""
+    refused = str(values["refused"])
+    return Reached(**{name: tuple(values[name]) for name in values if name != "refused"}, refused=refused)
+
+
+def _counted(names: Sequence[str], what: str = "") -> list[str]:
+    """`gate_up_proj (2 times: fused experts)` for each last part of the names."""
+    counts = Counter(name.rpartition(".")[2] for name in names)
+    told = f": {what}" if what else ""
+    return [f"{name} ({count} time{'' if count == 1 else 's'}{told})" for name, count in counts.items()]

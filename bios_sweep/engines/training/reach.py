@@ -1,0 +1,101 @@
+"""What an adapter is put on: the linear layers of the text decoder and fused experts; routers are left alone.
+
+A router that learns beside its experts unbalances them, and a vision tower never sees a gradient from text.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import transformers
+from peft import LoraConfig
+from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
+from torch import nn
+from transformers.pytorch_utils import Conv1D
+
+from bios_sweep.engines.training.architectures import experts_of
+
+ALL = "all-linear"  # PEFT's word for every linear layer but the head
+# Of these PEFT refuses the names that a fused kernel reads past their modules, and dt_proj is read so too.
+STATE_SPACES = {"falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemotron_h"}
+READ_PAST = ("out_proj", "dt_proj")
+ROUTER_NAMES = ("gate", "router", "wg", "shared_expert_gate")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reach:
+    """Full names of modules and parameters.
+
+    linear, experts: adapted. routers: not. left: not either, for PEFT cannot name them. outside: beside the
+    text decoder.
+    """
+
+    linear: tuple[str, ...]
+    experts: tuple[str, ...]
+    routers: tuple[str, ...]
+    left: tuple[str, ...]
+    outside: tuple[str, ...]
+
+    @property
+    def targets(self) -> dict[str, Any]:
+        """What `LoraConfig` is given."""
+        if not (self.experts or self.routers or self.left or self.outside):
+            return {"target_modules": ALL}
+        return {"target_modules": list(self.linear), "target_parameters": list(self.experts) or None}
+
+
+def reach_of(model: transformers.PreTrainedModel, decoder: nn.Module) -> Reach:
+    """What an adapter reaches of a model that has none yet."""
+    inside = {id(module) for module in decoder.modules()}
+    head, count = model.get_output_embeddings(), experts_of(model.config.get_text_config())
+    linear, routers, left, outside = [], [], [], []
+    for name, module in model.named_modules():
+        if module is head or not isinstance(module, nn.Linear | Conv1D):
+            if count and _is_router(name, module, count):
+                routers.append(name)
+            continue
+        if id(module) not in inside:
+            outside.append(name)
+        elif count and _is_router(name, module, count):
+            routers.append(name)
+        else:
+            linear.append(name)
+    experts = [name for name, value in decoder.named_parameters() if count and _is_fused(value, count)]
+    prefix = next(name for name, module in model.named_modules() if module is decoder)
+    if experts:
+        left = [name for name in linear if _read_otherwise(name, model)]
+    elif model.config.model_type in STATE_SPACES:
+        left = [name for name in linear if name.rpartition(".")[2] in READ_PAST]
+    linear = [name for name in linear if name not in set(left)]
+    return Reach(
+        linear=tuple(linear),
+        experts=tuple(f"{prefix}.{name}" for name in experts),
+        routers=tuple(routers),
+        left=tuple(left),
+        outside=tuple(outside),
+    )
+
+
+def _is_fused(value: nn.Parameter, count: int) -> bool:
+    """A matrix per expert; the weight of a convolution has three dimensions too."""
+    return value.dim() == 3 and value.shape[0] == count and min(value.shape[1:]) > 1
+
+
+def _is_router(name: str, module: nn.Module, count: int) -> bool:
+    """By what it gives: one number per expert, or one for a shared expert."""
+    weight = getattr(module, "weight", None)
+    wide = weight is not None and weight.dim() == 2 and weight.shape[0] in (1, count)
+    return wide and (name.rpartition(".")[2] in ROUTER_NAMES or "Router" in type(module).__name__)
+
+
+def _read_otherwise(name: str, model: transformers.PreTrainedModel) -> bool:
+    """Whether PEFT takes the module's name for that of experts as transformers 4 had them."""
+    config = LoraConfig(target_modules=[name])
+    asked = deepcopy(config.target_modules)
+    try:
+        convert_peft_config_for_transformers(config, model, None)
+    except ValueError:
+        return True
+    return bool(config.target_modules != asked)

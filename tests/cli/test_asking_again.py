@@ -1,0 +1,283 @@
+"""Who asks the same question again looks again: planted sweeps, in turn, through the command line's entry.
+
+In the world here the level x2 gains exactly the margin over the default, so that a confirmation is a mistake;
+or it gains four times as much, so that the default has to go.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections import Counter
+
+import pytest
+
+import bios_sweep
+from bios_sweep.cli.main import main
+from bios_sweep.records.ledger import read_ledger
+from bios_sweep.records.workspace import Workspace
+
+CONFIRM, REFINE, INCONCLUSIVE = "confirm", "refine", "inconclusive"
+FEW, MANY = 10, int(os.environ.get("BIOS_SWEEP_PLANTED", "100"))
+WORLD = (
+    "model=planted",
+    "cluster=inline",
+    "tracking=none",
+    "budget.max_steps=1000",
+    "baseline.learning_rate=5e-4",
+    "budget.measurements=1",
+    "decision.margin_percent=0.5",
+    "decision.looks=[3]",
+    "model.planted.noise_percent=0.2",
+    "model.planted.truth.learning_rate.optimum=1e-3",
+)
+RATE = "sweeps=learning_rate"
+AT_THE_MARGIN = "model.planted.truth.learning_rate.curvature=0.50252"  # x2 gains 0.50252 / 1.0050252 = 0.5 %
+PLAINLY = "model.planted.truth.learning_rate.curvature=2"
+RIGHT = (AT_THE_MARGIN, "model.planted.truth.learning_rate.optimum=5e-4", "model.planted.noise_percent=0.05")
+
+
+@pytest.fixture(autouse=True)
+def _no_figures(monkeypatch):
+    """Drawing takes four fifths of such a sweep and decides nothing."""
+    monkeypatch.setattr("bios_sweep.report.text.publish.figures_of", lambda summary: ())
+
+
+def asked(folder, *words, noise=0, sweep=RATE, code=0):
+    """The view of the study that a command ends with."""
+    typed = (*WORLD, sweep, f"model.planted.noise_seed={noise}", f"workspace={folder}", *words)
+    assert main(["run", *typed]) == code
+    return bios_sweep.open(folder)
+
+
+def told(view, factor="learning_rate"):
+    """(word, served value) of a factor's first verdict."""
+    verdict = next(one for one in view.verdicts if one.factor == factor)
+    return str(verdict.verdict), verdict.served
+
+
+def served(view, factor="learning_rate"):
+    """What the tuned file serves, which is what another project reads."""
+    tuned = view.tuned_defaults
+    return None if tuned is None else tuned.values.get(factor)
+
+
+def looks(folder):
+    return [entry.look for entry in read_ledger(Workspace(folder).ledger_file)]
+
+
+def seeds(*numbers):
+    return f"seeds=[{','.join(map(str, numbers))}]"
+
+
+def confirmed_after(folder, lists, noise, *words):
+    """Whether one of the studies serves the default, asked with one list of seeds after the other."""
+    return any(served(asked(folder, seeds(*one), *words, noise=noise)) == 5e-4 for one in lists)
+
+
+NESTED = [range(3), range(5), range(10)]
+DISJOINT = [range(3 * turn, 3 * turn + 3) for turn in range(5)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lists", [NESTED, DISJOINT], ids=["3 then 5 then 10", "disjoint"])
+def test_more_and_other_seeds_confirm_a_beaten_default_in_at_most_a_tenth_of_many(lists, tmp_path, capsys):
+    found = Counter(
+        confirmed_after(tmp_path / str(noise), lists, noise, AT_THE_MARGIN) for noise in range(MANY)
+    )
+    print(dict(found))
+    assert found[True] <= 0.10 * MANY + 3 * (0.09 * MANY) ** 0.5
+
+
+def test_a_later_study_is_judged_on_all_seeds_and_levels_together(tmp_path, capsys):
+    asked(tmp_path, seeds(0, 1, 2), AT_THE_MARGIN)
+    view = asked(tmp_path, seeds(3, 4, 5), AT_THE_MARGIN, "sweeps.factors.learning_rate.multiply=[0.5,4]")
+    study = view.plan.study
+    assert study.seeds == (3, 4, 5, 0, 1, 2)
+    assert study.factors[0].multiply == (0.5, 4, 0.25, 2)
+    assert (study.decision.looks, study.decision.alpha) == ((6,), 0.025)
+    assert view.verdicts[0].confidence == 0.975
+    last = looks(tmp_path)[-1]
+    assert (last.seeds, last.multiply) == ((0, 1, 2, 3, 4, 5), (0.5, 4, 0.25, 2))
+
+
+def test_seeds_0_to_2_then_0_to_4_then_0_to_9_serve_what_all_of_them_say(tmp_path, capsys):
+    views = [asked(tmp_path, seeds(*one), RIGHT[0], *RIGHT[1:]) for one in NESTED]
+    assert [view.plan.study.decision.alpha for view in views] == [0.05, 0.025, 0.025]
+    assert [look.counts for look in looks(tmp_path)] == [True, True, True]
+    assert "third look at this question" in " ".join(views[-1].summary.caveats)
+
+
+def test_the_same_command_again_is_the_same_study_and_no_further_look(tmp_path, capsys):
+    first = asked(tmp_path, seeds(0, 1, 2), PLAINLY)
+    again = asked(tmp_path, seeds(0, 1, 2), PLAINLY)
+    assert again.sweep_id == first.sweep_id
+    assert again.plan.study.history is None
+    later = asked(tmp_path, seeds(0, 1, 2, 3), PLAINLY)
+    assert asked(tmp_path, seeds(0, 1, 2, 3), PLAINLY).sweep_id == later.sweep_id
+    assert len(looks(tmp_path)) == 2
+
+
+def test_a_study_whose_trials_were_all_judged_prints_that_word_again(tmp_path, capsys):
+    whole = asked(tmp_path, seeds(0, 1, 2, 3), PLAINLY)
+    assert told(whole) == (REFINE, 1e-3)
+    fewer = asked(tmp_path, seeds(0, 1, 2), PLAINLY)
+    without_the_winner = asked(
+        tmp_path, seeds(0, 1, 2, 3), PLAINLY, "sweeps.factors.learning_rate.multiply=[0.5,4]"
+    )
+    assert fewer.sweep_id == without_the_winner.sweep_id == whole.sweep_id
+    assert len(looks(tmp_path)) == 1
+
+
+def test_dropping_the_winning_level_confirms_nothing(tmp_path, capsys):
+    asked(tmp_path, seeds(0, 1, 2), PLAINLY)
+    view = asked(tmp_path, seeds(3, 4, 5), PLAINLY, "sweeps.factors.learning_rate.multiply=[0.5,4]")
+    assert told(view) == (REFINE, 1e-3)
+    assert "compared with 0.25, 2 too" in " ".join(view.summary.caveats)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "decision.margin_percent=5",
+        "decision.alpha=0.2",
+        "decision.purpose=publish decision.margin_percent=null",
+    ],
+)
+def test_a_rule_that_was_changed_after_the_results_serves_nothing(change, tmp_path, capsys):
+    asked(tmp_path, seeds(0, 1, 2), PLAINLY)
+    view = asked(tmp_path, seeds(0, 1, 2), PLAINLY, *change.split())
+    assert served(view) is None
+    assert told(view)[1] is None
+    said = " ".join(view.summary.caveats)
+    assert "changed after the results were seen" in said
+    assert "by the rule of before, the same trials say" in said
+    assert "refine" in said.partition("by the rule of before")[2]
+    assert looks(tmp_path)[-1].changed
+
+
+def test_a_changed_rule_is_served_once_fresh_seeds_agree_and_costs_alpha(tmp_path, capsys):
+    asked(tmp_path, seeds(0, 1, 2), RIGHT[0], *RIGHT[1:])
+    coarse = (*RIGHT, "decision.margin_percent=2")
+    assert served(asked(tmp_path, seeds(0, 1, 2), *coarse)) is None
+    assert served(asked(tmp_path, seeds(2, 3, 4), *coarse)) is None
+    view = asked(tmp_path, seeds(10, 11, 12), *coarse)
+    assert (served(view), view.plan.study.seeds, view.plan.study.decision.alpha) == (
+        5e-4,
+        (10, 11, 12),
+        0.025,
+    )
+
+
+def test_a_candidate_never_meets_the_default_on_the_same_fresh_seeds_again(tmp_path, capsys):
+    asked(tmp_path, seeds(0, 1, 2), PLAINLY)
+    view = asked(tmp_path, seeds(3, 4, 5), PLAINLY)
+    assert view.verdicts[0].seeds == (1000005, 1000006, 1000007, 1000008, 1000009)
+
+
+def test_another_name_for_the_sweep_is_the_same_question(tmp_path, capsys):
+    own = tmp_path / "own" / "sweeps"
+    own.mkdir(parents=True)
+    (own / "rates.yaml").write_text(
+        "question: q\nfactors:\n  learning_rate: {values: [1.25e-4, 2.5e-4, 1e-3, 2e-3]}\n"
+    )
+    asked(tmp_path / "ws", seeds(0, 1, 2), PLAINLY)
+    view = asked(tmp_path / "ws", seeds(3, 4, 5), PLAINLY, f"--config-dir={own.parent}", sweep="sweeps=rates")
+    assert len(view.plan.study.seeds) == 6
+    assert len(view.plan.arms) == 5
+
+
+def test_other_looks_at_the_same_trials_are_no_new_question(tmp_path, capsys):
+    first = asked(tmp_path, seeds(*range(5)), "decision.looks=[5]", AT_THE_MARGIN)
+    assert asked(tmp_path, seeds(*range(5)), "decision.looks=[3,5]", AT_THE_MARGIN).sweep_id == first.sweep_id
+
+
+def test_the_seventh_look_needs_fresh_seeds(tmp_path, capsys):
+    for last in range(3, 9):
+        asked(tmp_path, seeds(*range(last)), AT_THE_MARGIN)
+    typed = (*WORLD, RATE, AT_THE_MARGIN, f"workspace={tmp_path}", "model.planted.noise_seed=0")
+    assert main(["run", *typed, seeds(*range(9))]) == 2
+    assert "6 studies have looked at this question already" in capsys.readouterr().err
+    view = asked(tmp_path, seeds(20, 21, 22), AT_THE_MARGIN)
+    assert (view.plan.study.seeds, view.plan.study.decision.alpha) == ((20, 21, 22), 0.025)
+
+
+def test_one_seed_and_an_edge_are_no_looks(tmp_path, capsys):
+    asked(tmp_path, seeds(0), PLAINLY)
+    asked(tmp_path, seeds(0, 1, 2), PLAINLY, "sweeps.factors.learning_rate.multiply=[0.5,2]")
+    view = asked(tmp_path, seeds(0, 1, 2), PLAINLY)
+    assert [look.counts for look in looks(tmp_path)] == [False, False, True]
+    assert (told(view), view.plan.study.decision.alpha) == ((REFINE, 1e-3), 0.05)
+
+
+def test_an_interrupted_study_was_looked_at_all_the_same(tmp_path, capsys):
+    """Its look is in its journal; whoever stops a study for what it shows has seen it."""
+    asked(tmp_path, seeds(0, 1, 2), AT_THE_MARGIN)
+    Workspace(tmp_path).ledger_file.unlink()
+    view = asked(tmp_path, seeds(3, 4, 5), AT_THE_MARGIN)
+    assert view.plan.study.seeds == (3, 4, 5, 0, 1, 2)
+    assert len(looks(tmp_path)) == 2
+
+
+def test_a_deleted_sweep_is_still_in_the_ledger(tmp_path, capsys):
+    first = asked(tmp_path, seeds(0, 1, 2), AT_THE_MARGIN)
+    shutil.rmtree(first.folder)
+    view = asked(tmp_path, seeds(3, 4, 5), AT_THE_MARGIN)
+    assert view.plan.study.seeds == (3, 4, 5, 0, 1, 2)
+
+
+def test_a_copied_workspace_brings_its_ledger(tmp_path, capsys):
+    asked(tmp_path / "one", seeds(0, 1, 2), AT_THE_MARGIN)
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    assert len(asked(tmp_path / "two", seeds(3, 4, 5), AT_THE_MARGIN).plan.study.seeds) == 6
+
+
+@pytest.mark.parametrize("damage", ["changed", "swapped", "lost"])
+def test_a_damaged_ledger_is_noticed(damage, tmp_path, capsys):
+    for one in ([0, 1, 2], [0, 1, 2, 3]):
+        asked(tmp_path, seeds(*one), AT_THE_MARGIN)
+    file = Workspace(tmp_path).ledger_file
+    first, second = file.read_bytes().splitlines(keepends=True)
+    whole = {
+        "changed": first.replace(b"true", b"false", 1) + second,
+        "swapped": second + first,
+        "lost": second,
+    }
+    file.write_bytes(whole[damage])
+    assert (
+        main(
+            [
+                "plan",
+                *WORLD,
+                RATE,
+                f"workspace={tmp_path}",
+                seeds(0, 1, 2, 3, 4),
+                "model.planted.noise_seed=0",
+                AT_THE_MARGIN,
+            ]
+        )
+        != 0
+    )
+    assert f"{file}:1: " in capsys.readouterr().err
+
+
+def test_a_plan_says_which_look_it_will_be(tmp_path, capsys):
+    asked(tmp_path, seeds(0, 1, 2), AT_THE_MARGIN)
+    capsys.readouterr()
+    words = [*WORLD, RATE, f"workspace={tmp_path}", "model.planted.noise_seed=0", AT_THE_MARGIN]
+    assert main(["plan", *words, seeds(0, 1, 2, 3, 4), "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    line = next(text for text in plan["caveats"] if "look at this question" in text)
+    assert "second look at this question" in line
+    assert "with its 5 seeds, at alpha 0.025" in line
+    assert plan["to_run"] == 10
+
+
+def test_a_question_of_several_is_not_answered_otherwise_by_the_same_trials(tmp_path, capsys):
+    asked(tmp_path, seeds(0, 1, 2), PLAINLY)
+    both = "+sweeps.factors.lora_rank={values: [8, 16, 64]}"
+    view = asked(tmp_path, seeds(0, 1, 2), PLAINLY, "sweeps.factors.learning_rate.multiply=[0.5,4]", both)
+    assert told(view) == (INCONCLUSIVE, None)
+    assert [look.factor for look in looks(tmp_path)] == ["learning_rate", "lora_rank"]
+    assert "the word of before stands" in " ".join(view.summary.caveats)

@@ -88,6 +88,17 @@ class WorkspaceBusyError(BiosSweepError):
     exit_code = 75
 
 
+# What a CUDA error says after which every call of the same process fails too (torch 2.13, c10/cuda and ATen).
+_POISON = ("CUDA error", "HIP error", "CUDNN_STATUS_", "CUBLAS_STATUS_", "cuDNN error", "device-side assert")
+
+
+def poisons_its_process(error: BaseException) -> bool:
+    """Whether a GPU failed so that its process can compute nothing more; memory that ran out does not."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    told = isinstance(error, RuntimeError) and any(words in str(error) for words in _POISON)
+    return (told or "AcceleratorError" in names) and not ran_out_of_memory(error)
+
+
 # What torch, cuBLAS and cuDNN say in plain RuntimeErrors (torch 2.13: c10 allocators, ATen/cuda exceptions).
 _NO_MEMORY = ("out of memory", "can't allocate memory", "STATUS_ALLOC_FAILED")
 

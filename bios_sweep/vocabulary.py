@@ -59,6 +59,7 @@ class Failure(StrEnum):
     TIME_LIMIT = "time limit"
     NO_METRIC = "no metric"
     STORAGE = "storage"
+    DEVICE = "device"  # its GPU, or what CUDA says of it: the process is lost with it
 
 
 class Goal(StrEnum):

@@ -11,6 +11,7 @@ from bios_sweep.claims import Claim
 from bios_sweep.decision.bounds import Bound
 from bios_sweep.decision.choice import Choice, choice_of
 from bios_sweep.decision.finding import FactorLevels, Finding, Margin
+from bios_sweep.decision.flattery import flattered
 from bios_sweep.decision.rows import Estimate, LevelRow, RateRow
 from bios_sweep.decision.sentences import OPEN, contrast_of, over_words, reasons_told, sentence
 from bios_sweep.jsonable import LEFT_OUT, OPTIONAL, WORDS
@@ -142,6 +143,9 @@ def make_verdict(
         kind = BUDGETS_OPEN if hold in UNHELD else LOSS_ALONE
         equal = held or hold
         reasons = (*reasons, kind(metric=_judged_on(metric), hold=equal, budgets=UNHELD.get(hold, "")))
+    chosen = flattered(final.bound, len(screening.bounds)) if word == Word.REFINE and final.bound else None
+    if chosen is not None and final.fresh:
+        reasons = (*reasons, chosen)
     if final.diverged:
         reasons = (*reasons, DIVERGED(arms=", ".join(final.diverged)))
     early = [bound for bound in screening.bounds if bound.arm in screening.excluded]

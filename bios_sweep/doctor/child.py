@@ -16,6 +16,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 CALL = "import sys; from bios_sweep.doctor.child import answer; answer(*sys.argv[1:])"
 MARK = "bios-sweep doctor: "  # before the answer, for libraries print on standard output too
+END_SECONDS = 5.0  # chosen
 LIMIT_SECONDS = 180.0  # chosen: loading torch took 46 s here on a cold, busy disk
 
 
@@ -48,7 +49,9 @@ def ask(function: str, *arguments: Any, seconds: float = LIMIT_SECONDS) -> Any:
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        # what waits for a dead disk outlives its kill
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(END_SECONDS)
     told = [line.removeprefix(MARK) for line in output.splitlines() if line.startswith(MARK)]
     if process.returncode == 0 and told:
         return json.loads(told[-1])

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from bios_sweep.doctor.accelerators import Machine, accelerator_lines, gpus_on_bus
 from bios_sweep.doctor.child import NoAnswerError, ask
-from bios_sweep.doctor.files import mount_of, workspace_lines
+from bios_sweep.doctor.files import workspace_lines
 from bios_sweep.doctor.line import Diagnosis, Line, red, warning
 from bios_sweep.doctor.machine import clock_line, machine_lines, memory
 from bios_sweep.doctor.model import hub_line, model_line
@@ -29,9 +29,11 @@ from bios_sweep.doctor.software import (
 from bios_sweep.doctor.tracking import tracking_lines
 from bios_sweep.driver.invocation import Invocation, workspace_of
 from bios_sweep.driver.memory import weights_bytes
-from bios_sweep.driver.tracking import tracking_of
+from bios_sweep.driver.tracking import Tracking, tracking_of
 from bios_sweep.execution.gpus import NVIDIA_VISIBLE, find_gpus, gpu_states
+from bios_sweep.mirror.mlflow.web import ServerFacts
 from bios_sweep.mirror.trackers import TRACKERS
+from bios_sweep.mounts import mount_of
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.request import INLINE, Request
 from bios_sweep.version import __version__
@@ -39,6 +41,8 @@ from bios_sweep.vocabulary import Health
 
 TORCH_LOOK = "bios_sweep.engines.training.torch_look:look"
 LOAD = "bios_sweep.doctor.child:load"
+ANSWERS = "bios_sweep.doctor.files:answers"
+DISK_SECONDS = 20.0  # chosen: a sleeping disk or a far server answers within a few
 MLFLOW = "bios_sweep.mirror.mlflow.mirror"
 SHARED_MEMORY = Path("/dev/shm")
 
@@ -59,18 +63,13 @@ def diagnose(invocation: Invocation) -> Diagnosis:
         torch = pool.submit(_torch)
         mlflow = pool.submit(_mlflow, tracking.uri)
         ray = pool.submit(lambda: list(ray_lines(request)))
-        store, server = tracking_lines(tracking, workspace)
+        files, store, server = _disk(request, tracking, workspace)
         model, parameters = model_line(config.values)
         lines = [
             *software_lines(versions, needed, pinned_versions()),
             *_gpus(request, parameters, torch.result()),
             *machine_lines(request, parameters, memory(), _shared_bytes()),
-            *workspace_lines(
-                workspace.root,
-                mount_of(workspace.root),
-                ray=request.executor != INLINE and not request.joins,
-            ),
-            *_owner(workspace),
+            *files,
             *mlflow.result(),
             *store,
             *ray.result(),
@@ -123,6 +122,23 @@ def _mlflow(uri: str | None) -> list[Line]:
     return []
 
 
+def _disk(
+    request: Request, tracking: Tracking, workspace: Workspace
+) -> tuple[list[Line], tuple[Line, ...], ServerFacts | None]:
+    """Lines on the workspace and on the tracker, which lies in it by default, and what a server tells."""
+    root = workspace.root
+    try:
+        ask(ANSWERS, str(root), seconds=DISK_SECONDS)
+    except NoAnswerError as error:
+        way_out = "see whether its server is up (umount -f -l where it is not), or choose another workspace="
+        return [red("workspace", f"the disk of {root} {error}", way_out)], (), None
+    own_ray = request.executor != INLINE and not request.joins
+    files = list(workspace_lines(root, mount_of(root), ray=own_ray))
+    if Health.RED not in [line.state for line in files]:
+        files += _owner(workspace)
+    return (files, *tracking_lines(tracking, workspace))
+
+
 def _shared_bytes() -> int | None:
     return shutil.disk_usage(SHARED_MEMORY).total if SHARED_MEMORY.is_dir() else None
 
@@ -137,4 +153,4 @@ def _owner(workspace: Workspace) -> list[Line]:
     if owner is None:
         return []
     way_out = f"`bios-sweep status workspace={workspace.root}`; wait, stop it, or choose another workspace="
-    return [warning("driver", f"{owner} has the workspace on {owner.host} since {owner.started}", way_out)]
+    return [warning("workspace in use", f"{owner} has it on {owner.host} since {owner.started}", way_out)]

@@ -4,70 +4,26 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from bios_sweep.doctor.line import Line, ok, red, warning
+from bios_sweep.mounts import Mount, existing
 
 GIB = 1024**3
 RED_BYTES, SCARCE_BYTES = GIB // 2, 5 * GIB  # chosen, not measured
 RAY_FULL = 0.95  # Ray's `local_fs_capacity_threshold`: from there on no object goes to the disk
 SKEW_SECONDS = 2.0  # chosen: times of files say which sweep is the latest
-# Kinds whose files are on another machine, where SQLite's locks are not to be relied on
-# (https://www.sqlite.org/faq.html#q5). 9p and drvfs: a virtual machine's host.
-NETWORK = re.compile(
-    r"nfs\d?|cifs|smb\w*|9p|drvfs|afs|lustre|gpfs|beegfs\w*|ceph|glusterfs|pvfs2|orangefs|wekafs|panfs|ocfs2|gfs2"
-    r"|fuse\.(?!fuse-overlayfs|snapfuse|squashfuse|lxcfs|ntfs|exfat|mergerfs|bindfs)\w.*"
-)
 IN_MEMORY, LAYER = ("tmpfs", "ramfs"), ("overlay", "aufs", "fuse.fuse-overlayfs")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Mount:
-    """A mounted file system, as /proc/self/mountinfo tells it."""
-
-    point: Path
-    kind: str
-    source: str = ""
-
-    @property
-    def network(self) -> bool:
-        """Whether its files are on another machine."""
-        return NETWORK.fullmatch(self.kind) is not None
-
-
-def mount_of(path: Path, table: Path = Path("/proc/self/mountinfo")) -> Mount | None:
-    """Where a path is mounted, or will be: of a folder that is not there its parent decides."""
-    try:
-        lines = table.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return None
-    place = existing(path).resolve()
-    mounts = [mount for mount in map(_mount, reversed(lines)) if mount and place.is_relative_to(mount.point)]
-    # what is mounted over something comes later, and of equals `max` takes the first
-    return max(mounts, key=lambda mount: len(mount.point.parts), default=None)
-
-
-def _mount(line: str) -> Mount | None:
-    """`ID PARENT MAJOR:MINOR ROOT POINT OPTIONS [FIELDS] - KIND SOURCE OPTIONS`; a space is octal 040."""
-    before, dash, after = line.partition(" - ")
-    fields, kind = before.split(" "), after.split(" ")
-    if not dash or len(fields) < 5 or len(kind) < 2:
-        return None
-    point, source = (
-        re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), text) for text in (fields[4], kind[1])
-    )
-    return Mount(point=Path(point), kind=kind[0], source=source)
-
-
-def existing(path: Path) -> Path:
-    """The path, or the nearest folder above it that is there."""
-    return next(place for place in (path, *path.parents) if place.exists())
+def answers(path: str) -> bool:
+    """Comes back where the disk under a path does; a network file system whose server is gone never does."""
+    os.statvfs(existing(Path(path)))
+    return True
 
 
 def workspace_lines(root: Path, mount: Mount | None, *, ray: bool) -> Iterator[Line]:
@@ -82,7 +38,7 @@ def workspace_lines(root: Path, mount: Mount | None, *, ray: bool) -> Iterator[L
 def _writing(root: Path) -> Iterator[Line]:
     """What a run does there, in a folder that goes again: a file, its time, a lock."""
     folder = existing(root)
-    missing = "" if root.exists() else ", to be made"
+    missing = "" if folder == root else ", to be made"
     try:
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".bios-sweep-doctor-") as file:
             file.write(b"written")

@@ -9,7 +9,7 @@ from typing import Any
 
 from bios_sweep.config.method import method_of
 from bios_sweep.defaults.hub import YES
-from bios_sweep.doctor.files import GIB, existing
+from bios_sweep.doctor.files import GIB
 from bios_sweep.doctor.line import Line, ok, red, warning
 from bios_sweep.engines.training.facts import (
     EMBEDDED,
@@ -20,6 +20,7 @@ from bios_sweep.engines.training.facts import (
     weight_files,
 )
 from bios_sweep.errors import ModelError
+from bios_sweep.mounts import existing
 
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE")
 OURS = ("embedded", "local")  # kinds of model that the built-in trainer loads
@@ -50,7 +51,8 @@ def model_line(values: Mapping[str, Any]) -> tuple[Line | None, int]:
 def hub_line() -> Line:
     """Where models of the hub lie, and whether its clients may ask it."""
     cache = hub_cache()
-    there = "" if cache.is_dir() else ", not there yet"
+    is_there = existing(cache) == cache
+    there = "" if is_there else ", not there yet"
     try:
         free = shutil.disk_usage(existing(cache)).free / GIB
     except OSError as error:
@@ -61,7 +63,7 @@ def hub_line() -> Line:
     found = f"{cache}{there}, {free:.1f} GiB free"
     if flags:
         found = f"{found}; offline ({', '.join(flags)})"
-    if cache.is_dir() and not os.access(cache, os.R_OK | os.X_OK):
+    if is_there and not os.access(cache, os.R_OK | os.X_OK):
         return warning("hub cache", f"{found}; cannot be read", "set HF_HOME to a folder of yours")
     return ok("hub cache", found)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from bios_sweep.doctor.child import NoAnswerError, ask
 from bios_sweep.doctor.line import Line, ok, red, warning
+from bios_sweep.jsonable import to_json
 from bios_sweep.request import INLINE, Request
 
 LOOK = "bios_sweep.execution.ray.first_look:look"
@@ -24,7 +25,7 @@ def ray_lines(request: Request) -> Iterator[Line]:
     if find_spec("ray") is None:
         return  # among the missing packages
     try:
-        found = ask(LOOK, request.address, request.local_cpus, request.cpus_per_trial)
+        found = ask(LOOK, to_json(request))
     except NoAnswerError as error:
         yield red("Ray", f"looking at it {error}", WAY_OUT)
         return
@@ -44,9 +45,6 @@ def _nodes(request: Request, found: dict[str, Any]) -> Line:
         return ok("Ray", f"{found['version']} starts here, and so does a worker")
     count = "1 node" if len(nodes) == 1 else f"{len(nodes)} nodes"
     seen = f"{found['version']}, {request.address}: {count}, {cpus:g} CPUs, {gpus:g} GPUs"
-    if request.gpus_per_trial and not gpus:
-        way_out = "start its nodes with --num-gpus, or add cluster.gpus_per_trial=0"
-        return red("Ray", f"{seen}, and trials take {request.gpus_per_trial:g}", way_out)
     return ok("Ray", f"{seen}; `run` looks at each node before the first trial")
 
 

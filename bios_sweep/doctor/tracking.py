@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 
-from bios_sweep.doctor.files import mount_of
 from bios_sweep.doctor.line import Line, ok, red, warning
 from bios_sweep.driver.tracking import Tracking
 from bios_sweep.errors import InputError
@@ -21,6 +20,7 @@ from bios_sweep.mirror.mlflow.schema import (
 from bios_sweep.mirror.mlflow.server import HOST
 from bios_sweep.mirror.mlflow.tracker import MlflowTracker, check_tracking, is_web
 from bios_sweep.mirror.mlflow.web import ServerFacts, server_facts
+from bios_sweep.mounts import mount_of
 from bios_sweep.records.workspace import Workspace
 
 UI_PORT = 5000
@@ -42,7 +42,7 @@ def tracking_lines(tracking: Tracking, workspace: Workspace) -> tuple[tuple[Line
             check_tracking(tracker.uri, workspace)  # the tracker's own check would upgrade an older store
         else:
             tracker.check()
-    except InputError as error:
+    except (InputError, OSError) as error:  # OSError: a folder that we may not look into
         return (red("tracking", str(error).removeprefix("tracking.uri: "), WAY_OUT),), None
     if not isinstance(tracker, MlflowTracker):
         return (ok("tracking", f"{tracking.shown}, can be written"),), None

@@ -9,12 +9,14 @@ from dataclasses import dataclass, replace
 from bios_sweep.driver.gpus import gpu_warnings, gpus_of_this_machine, sizes_of
 from bios_sweep.driver.memory import memory_notes
 from bios_sweep.driver.prepare import Prepared
+from bios_sweep.driver.rehearsed import known_noise
 from bios_sweep.errors import PlanError, StorageError
 from bios_sweep.procedure.decidable import decidable
 from bios_sweep.procedure.source import recall
 from bios_sweep.records.earlier import known_of, seconds_per_answer, seconds_per_example
 from bios_sweep.records.journal import read_state
 from bios_sweep.records.results import StoredResults
+from bios_sweep.report.content.margin_rows import margin_table
 from bios_sweep.report.content.plan_summary import PlanSummary, Rate, plan_scoring, summarise_plan
 from bios_sweep.report.content.scope import earlier_cut_note, few_clusters, truncation_warnings
 from bios_sweep.report.text.glance import html_of, plan_lines
@@ -102,6 +104,8 @@ def planned(
     speed = seconds_per_example(workspace, plan.study.scenario.model.fingerprint)
     rate = Rate(seconds_per_example=speed[0], trials=speed[1]) if speed else None
     summary = summarise_plan(plan, state, results, rate, prepared.request.expected_workers)
+    pace = None if rate is None else rate.seconds_per_example
+    summary = replace(summary, margins=margin_table(plan, results, known_noise(prepared), pace))
     unlimited = _hours_unknown(plan.study.budget.max_hours, summary.most_seconds)
     if plan.study.scenario.data.score is not None:
         answers = seconds_per_answer(workspace, plan.study.scenario.model.fingerprint)

@@ -94,11 +94,15 @@ def _speed(prepared: Prepared, seconds_per_trial: float | None) -> float | None:
     return None if earlier is None else earlier[0]
 
 
+def known_noise(prepared: Prepared) -> Noise:
+    """That of earlier sweeps of the scenario, else a guess."""
+    return noise_from(_earlier_tables(prepared.workspace, prepared.plan)) or guessed_noise()
+
+
 def _noise(prepared: Prepared, percent: float | None) -> Noise:
-    earlier = noise_from(_earlier_tables(prepared.workspace, prepared.plan))
     if percent is None:
-        return earlier or guessed_noise()
-    return stated_noise(percent, earlier)
+        return known_noise(prepared)
+    return stated_noise(percent, noise_from(_earlier_tables(prepared.workspace, prepared.plan)))
 
 
 def _command(prepared: Prepared, search: Search | None) -> str:

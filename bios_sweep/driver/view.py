@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import util
@@ -20,16 +21,19 @@ from bios_sweep.driver.invocation import Invocation, workspace_of
 from bios_sweep.driver.ways import ways_of
 from bios_sweep.errors import InputError, MissingExtraError, StorageError
 from bios_sweep.procedure.broken import broken_by
+from bios_sweep.procedure.looks import Asked, overtaken
 from bios_sweep.procedure.machine import state_of
 from bios_sweep.procedure.state import Known, State
 from bios_sweep.records.earlier import told_by
 from bios_sweep.records.journal import read_state
+from bios_sweep.records.ledger import read_ledger
 from bios_sweep.records.results import without_damage
 from bios_sweep.records.sweep_state import BROKEN, SweepState
 from bios_sweep.records.workspace import PLAN_FILE, Owner, Workspace
 from bios_sweep.report.content.answers import SweepStatus
 from bios_sweep.report.content.arm_rows import results_rows
 from bios_sweep.report.content.expense import Tariff
+from bios_sweep.report.content.overtaken import withdrawn
 from bios_sweep.report.content.summarise import summarise
 from bios_sweep.report.content.summary import Summary
 from bios_sweep.report.text.failed import broken_line
@@ -53,8 +57,9 @@ class SweepView:
     measurement (arm, seed, stage, step, fraction, examples, tokens, eval_loss, ...), ready for a data
     frame. verdicts: values with the fields that `report --json` prints. tuned_defaults: None until the sweep
     is done, and where nothing that it asks about is served. The view is of the moment `open_sweep` read the
-    files. damaged: sentences on results and evidence that are not as they were written; their trials count as
-    not run, as they will for the next `run`, which trains them again.
+    files. overtaken: (factor, claim, cell) of questions that a later study judged with all trials -> that
+    study, whose word is served. damaged: sentences on results and evidence that are not as they were written;
+    their trials count as not run, as they will for the next `run`, which trains them again.
     """
 
     folder: Path
@@ -63,6 +68,7 @@ class SweepView:
     journal: SweepState
     known: Known
     damaged: tuple[str, ...] = ()
+    overtaken: Mapping[Asked, str] = field(default_factory=dict)
     tariff: Tariff = field(default_factory=Tariff)
 
     def __repr__(self) -> str:
@@ -96,7 +102,7 @@ class SweepView:
         summary = summarise(
             self.plan, self.state, self.journal.results, ways_of(self.invocation, self.plan, self.tariff)
         )
-        return replace(summary, damaged=self.damaged)
+        return withdrawn(replace(summary, damaged=self.damaged), self.overtaken)
 
     @property
     def trials(self) -> list[dict[str, Any]]:
@@ -150,7 +156,7 @@ class SweepView:
         written = self.journal.report.get(FILE_NAME)
         if written is not None and file_digest(path) != PREFIX + written:
             _log.warning("%s: is not as the sweep wrote it; `bios-sweep run` writes it again", path)
-        tuned = read_tuned(path)
+        tuned = read_tuned(path).without({factor for factor, _, _ in self.overtaken})
         for text in tuned.warnings if tuned.values else ():
             warnings.warn(f"{path}: {text}", stacklevel=2)
         return tuned
@@ -184,8 +190,18 @@ def open_sweep(workspace: Path | str | Workspace, name: str | None = None) -> Sw
         journal=journal,
         known=told_by(journal, place),
         damaged=damaged,
+        overtaken=_overtaken(place, sweep_id),
         tariff=Tariff(**stored.get("tariff", {})),
     )
+
+
+def _overtaken(workspace: Workspace, sweep_id: str) -> dict[Asked, str]:
+    """What later studies judged again; a damaged ledger keeps nobody from reading a sweep."""
+    try:
+        return overtaken((entry.look for entry in read_ledger(workspace.ledger_file)), sweep_id)
+    except StorageError as error:
+        _log.warning("%s", error)
+        return {}
 
 
 def choose(invocation: Invocation, name: str | None = None) -> tuple[Config, Workspace, SweepView]:

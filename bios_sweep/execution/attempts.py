@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from bios_sweep.errors import BiosSweepError, DataError, StorageError, ran_out_of_memory
+from bios_sweep.errors import BiosSweepError, DataError, StorageError, poisons_its_process, ran_out_of_memory
 from bios_sweep.ports import TrialEngine
 from bios_sweep.sealed import digests_of
 from bios_sweep.secrecy import keep_secret, masked
@@ -129,6 +129,8 @@ def kind_of(error: BaseException) -> str:
     """What kind of failure an engine's exception is."""
     if ran_out_of_memory(error):
         return Failure.OUT_OF_MEMORY
+    if poisons_its_process(error):
+        return Failure.DEVICE
     if isinstance(error, DataError):
         return Failure.DATA
     if isinstance(error, StorageError) or (isinstance(error, OSError) and error.errno in DISK):

@@ -22,7 +22,7 @@ from bios_sweep.vocabulary import Failure, Status
 FELL_WITH_US = "its script ended while the sweep was told to stop"
 SHORT = "with success, but not at its last step"
 # an engine may report these too
-NOT_THE_TRIALS_FAULT = frozenset({Failure.WORKER_LOST, Failure.NODE_LOST, Failure.PREEMPTED})
+NOT_THE_TRIALS_FAULT = frozenset({Failure.WORKER_LOST, Failure.NODE_LOST, Failure.PREEMPTED, Failure.DEVICE})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from bios_sweep.errors import ClusterLostError
 from bios_sweep.execution.attempts import attempt_trial, interrupted, load_engine, time_arms, worker_name
 from bios_sweep.execution.dispatch import require_closed
 from bios_sweep.execution.gpus import gpus_here
@@ -24,7 +25,7 @@ from bios_sweep.ports import (
 )
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.trials import TrialResult, TrialSpec
-from bios_sweep.vocabulary import Status
+from bios_sweep.vocabulary import Failure, Status
 
 
 class InlineExecutor:
@@ -66,14 +67,20 @@ class InlineExecutor:
                 require_closed(source)
                 return
             built = built or load_engine(engine, engine_options)
-            if _run_one(built, trial, source, record, folder / trial.key) == Status.FAILED:
+            ended = _run_one(built, trial, source, record, folder / trial.key)
+            if ended is not None and ended.failure == Failure.DEVICE:
+                raise ClusterLostError(
+                    f"the GPU failed and this process with it ({ended.cause}); the same command goes on from "
+                    "here"
+                )
+            if ended is not None and ended.status == Status.FAILED:
                 built = None  # the exception may have left it half changed
 
 
 def _run_one(
     engine: TrialEngine, trial: TrialSpec, source: TrialSource, record: EventSink, directory: Path
-) -> str | None:
-    """Returns the trial's status, or None when a stop left it open."""
+) -> TrialResult | None:
+    """Returns the trial's result, or None when a stop left it open."""
     worker = worker_name()
     record(TrialEvent(kind=STARTED, key=trial.key, worker=worker))
     with closing(attempt_trial(engine, trial, directory, attempt=1)) as items:
@@ -82,7 +89,7 @@ def _run_one(
                 if source.stopping and interrupted(asdict(item)):
                     return None
                 record(TrialEvent(kind=ENDED, key=trial.key, worker=worker, result=item))
-                return item.status
+                return item
             record(TrialEvent(kind=MEASURED, key=trial.key, worker=worker, measurement=item))
             if source.stopping:
                 return None

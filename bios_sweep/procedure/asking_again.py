@@ -62,7 +62,8 @@ class _Asked:
             return False
         levels = self.values <= _values(look, self.factor, self.cell.study)
         rungs = set(rungs_tested(self.factor)) <= set(look.rungs)
-        return look.rule == self.rule and levels and rungs and set(seeds) <= set(look.seeds)
+        same = not _changes(look.rule, self.rule)
+        return same and levels and rungs and set(seeds) <= set(look.seeds)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,14 +163,14 @@ def _turn(one: _Asked, study: Study) -> _Turn:
     latest = max(rules)
     seen = {seed for look in one.looks for seed in (*look.seeds, *look.fresh)}
     anew = _Turn(look=1, series=latest + 1, seeds=frozenset())
-    if rules[latest] == one.rule and not asked & _older(one, latest):
+    if not _changes(rules[latest], one.rule) and not asked & _older(one, latest):
         series = latest
-    elif first == one.rule:
+    elif not _changes(first, one.rule):
         series = 0
     elif not asked & seen:
         return anew
     else:
-        before = first if rules[latest] == one.rule else rules[latest]
+        before = rules[latest] if _changes(rules[latest], one.rule) else first
         changed, all_seeds = _changes(before, one.rule), _seeds(one.pooled)
         return _Turn(look=2, series=latest, seeds=all_seeds, changed=changed, rule=before)
     counted = {
@@ -198,10 +199,11 @@ def _held_to_fresh(one: _Asked, turn: _Turn, seeds: Sequence[int]) -> _Turn:
 
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[Changed, ...]:
+    """What differs between two rules; what only one release knows of is no change of the user's."""
     return tuple(
-        Changed(key=key, before=before.get(key), now=now.get(key))
-        for key in dict.fromkeys((*before, *now))
-        if before.get(key) != now.get(key)
+        Changed(key=key, before=before[key], now=now[key])
+        for key in before
+        if key in now and before[key] != now[key]
     )
 
 
@@ -332,7 +334,8 @@ def under_the_rule_before(plan: Plan) -> Plan | None:
     before = {key: value for factor in reversed(known) for key, value in factor.rule.items()}
     direction, alpha, margin = (before.pop(key) for key in ("direction", "alpha", "margin"))
     margins: dict[str, Any] = margins_of(STANDARD, study.metric.name, {} if margin == BY_PURPOSE else margin)
-    kept = tuple(map(Companion.from_dict, before.pop(KEPT))) or None
+    kept = tuple(map(Companion.from_dict, before.pop(KEPT, ()))) or None
+    before = {key: value for key, value in before.items() if hasattr(study.decision, key)}
     alpha = study.decision.alpha * alpha / history.alpha
     rule = replace(study.decision, **before, **margins, alpha=alpha, guardrails={}, companions=kept)
     told = replace(history, factors=tuple(replace(factor, changed=()) for factor in history.factors))

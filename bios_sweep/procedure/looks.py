@@ -34,6 +34,7 @@ KEPT = "must not lose"  # key of what `DecisionRule.must_not_lose` says
 BY_PURPOSE = (
     "by purpose"  # margins that nobody gave: a release may name others, which is no change of the rule
 )
+Asked = tuple[str, str, str]  # factor, claim, cell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +158,7 @@ def looks_of(plan: Plan, state: State) -> tuple[Look, ...]:
     )
 
 
-def overtaken(looks: Iterable[Look], sweep: str) -> dict[tuple[str, str, str], str]:
+def overtaken(looks: Iterable[Look], sweep: str) -> dict[Asked, str]:
     """(factor, claim, cell) of a study's questions that a later one judged with all trials -> the last one.
 
     looks: as the ledger has them; of a study that was finished again the last counts, in the first's place.

@@ -76,8 +76,9 @@ UNITS = {  # of keys whose kind is known without one; what a name ends with says
     "model.planted.examples_per_second": "examples per second",
     "model.planted.time_cv": "standard deviation of the logarithm",
 }
-ENDINGS = {"_percent": PERCENT, "_seconds": SECONDS, "_hours": "hours", "_share": SHARE, "_fraction": SHARE}
-FOLDER = Kind(type=TEXT)
+ENDINGS = {"_percent": PERCENT, "_share": SHARE, "_fraction": SHARE}
+ENDINGS |= {"_seconds": SECONDS, "_minutes": "minutes", "_hours": "hours"}
+
 OPEN_TEXT = Kind(type=TEXT, nullable=True)
 OPEN_COUNT = replace(kind_of_range(COUNT), nullable=True)
 BELOW_1 = Kind(type=NUMBER, range="above 0 and below 1")
@@ -87,16 +88,21 @@ def _choice(words: Any, *, nullable: bool = False) -> Kind:
     return Kind(type=TEXT, choices=tuple(map(str, words)), nullable=nullable)
 
 
+TEXTS_OR_NULL = (
+    *("data.name", "data.path", "data.eval_path", "data.score_pattern"),
+    *("method.callable", "method.command", "method.metrics_file"),
+    *("model.name", "model.path", "tracking.uri"),
+)
 OTHERS: Mapping[str, Kind] = {
-    "workspace": FOLDER,
+    **dict.fromkeys(TEXTS_OR_NULL, OPEN_TEXT),
+    "workspace": Kind(type=TEXT),
     "seeds": Kind(type=f"{LIST} of whole numbers", range="of at least 0", nullable=True),
     "budget.hold": _choice(HOLDS),
     "budget.epochs": replace(kind_of_range(POSITIVE), nullable=True),
     "budget.measurements": kind_of_range(COUNT),
+    "budget.checkpoint_minutes": replace(kind_of_range(POSITIVE), nullable=True),
     "budget.keep_adapters": _choice(POLICIES),
     "data.kind": _choice(("embedded", "jsonl", "named", "planted")),
-    "data.path": OPEN_TEXT,
-    "data.eval_path": OPEN_TEXT,
     "data.eval_fraction": replace(BELOW_1, nullable=True),
     "data.eval_examples": OPEN_COUNT,
     "data.eval_max_length": OPEN_COUNT,
@@ -137,9 +143,6 @@ OTHERS: Mapping[str, Kind] = {
     "method.settings": Kind(type=NAMES, nullable=True),
     "method.inputs": Kind(type=TEXTS),
     "method.time_limit_seconds": replace(kind_of_range(POSITIVE), nullable=True),
-    "model.name": OPEN_TEXT,
-    "model.path": OPEN_TEXT,
-    "tracking.uri": OPEN_TEXT,
     "model.kind": _choice(("embedded", "local", "named", "planted")),
     "model.planted.hidden_size": kind_of_range(COUNT),
     "tracking.flush_seconds": kind_of_range(OR_MORE),

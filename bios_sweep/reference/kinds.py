@@ -11,7 +11,7 @@ from bios_sweep import checks
 from bios_sweep.checks import Check, Range
 
 TEXT, WHOLE, NUMBER, TRUTH = "text", "whole number", "number", "true or false"
-LIST, TEXTS, NAMES = "list", "list of texts", "names with values"
+LIST, TEXTS, NAMES, ANY = "list", "list of texts", "names with values", "any value"
 WRITTEN = {bool: TRUTH, int: WHOLE, float: NUMBER, str: TEXT, list: LIST, dict: NAMES}  # of a default
 ANNOTATED = {"int": WHOLE, "float": NUMBER, "str": TEXT, "bool": TRUTH, "Mapping": NAMES}
 LISTS = ("Sequence", "tuple", "list")
@@ -78,7 +78,7 @@ def kind_of_annotation(annotation: str) -> Kind:
 
 
 def kind_of_default(value: Any) -> Kind:
-    """Of a key that nothing declares: its default's, a text where that is left open."""
+    """Of a key that nothing declares: its default's; where that is left open nothing is known."""
     if value is None:
-        return Kind(type=TEXT, nullable=True)
+        return Kind(type=ANY, nullable=True)
     return Kind(type=NAMES if isinstance(value, Mapping) else WRITTEN.get(type(value), ""))

@@ -188,11 +188,32 @@ def test_another_name_for_the_sweep_is_the_same_question(tmp_path, capsys):
     assert len(view.plan.arms) == 5
 
 
+def test_a_word_that_was_overtaken_is_served_no_more_wherever_it_is_read(tmp_path, capsys):
+    first = asked(tmp_path, seeds(0, 1, 2), *RIGHT)
+    assert served(first) == 5e-4
+    last = asked(tmp_path, seeds(3, 4, 5), *RIGHT)
+    before = bios_sweep.open(tmp_path, first.sweep_id)
+    assert (served(before), before.verdicts[0].served, dict(before.summary.served)) == (None, None, {})
+    assert f"judged again with all trials by {last.sweep_id}" in before.summary.caveats[0]
+    capsys.readouterr()
+    assert main(["defaults", "merge", str(tmp_path), "-o", str(tmp_path / "all.json"), "--json"]) == 0
+    [entry] = json.loads(capsys.readouterr().out)["entries"]
+    assert entry["sweep"] == last.sweep_id
+    assert main(["report", "--all", "--json", f"workspace={tmp_path}"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert [(one["sweep"], one["stands"]) for one in answer["studies"]] == [
+        (first.sweep_id, False),
+        (last.sweep_id, True),
+    ]
+    assert answer["roll_up"][0]["scenarios"] == 1
+
+
 def test_other_looks_at_the_same_trials_are_no_new_question(tmp_path, capsys):
     first = asked(tmp_path, seeds(*range(5)), "decision.looks=[5]", AT_THE_MARGIN)
     assert asked(tmp_path, seeds(*range(5)), "decision.looks=[3,5]", AT_THE_MARGIN).sweep_id == first.sweep_id
 
 
+@pytest.mark.slow
 def test_the_seventh_look_needs_fresh_seeds(tmp_path, capsys):
     for last in range(3, 9):
         asked(tmp_path, seeds(*range(last)), AT_THE_MARGIN)
@@ -211,13 +232,18 @@ def test_one_seed_and_an_edge_are_no_looks(tmp_path, capsys):
     assert (told(view), view.plan.study.decision.alpha) == ((REFINE, 1e-3), 0.05)
 
 
-def test_an_interrupted_study_was_looked_at_all_the_same(tmp_path, capsys):
-    """Its look is in its journal; whoever stops a study for what it shows has seen it."""
-    asked(tmp_path, seeds(0, 1, 2), AT_THE_MARGIN)
+def test_a_study_that_the_ledger_does_not_name_is_found_by_its_journal(tmp_path, capsys):
+    """Also one that was interrupted after its look: whoever stops a study for what it shows has seen it."""
+    first = asked(tmp_path, seeds(0, 1, 2), AT_THE_MARGIN)
     Workspace(tmp_path).ledger_file.unlink()
+    journal = first.folder / "journal.jsonl"
+    lines = journal.read_text().splitlines(keepends=True)
+    last = max(
+        place for place, line in enumerate(lines) if '"stage": "screening"' in line or '"ended"' in line
+    )
+    journal.write_text("".join(lines[: last + 1]))
     view = asked(tmp_path, seeds(3, 4, 5), AT_THE_MARGIN)
     assert view.plan.study.seeds == (3, 4, 5, 0, 1, 2)
-    assert len(looks(tmp_path)) == 2
 
 
 def test_a_deleted_sweep_is_still_in_the_ledger(tmp_path, capsys):

@@ -114,3 +114,22 @@ class SeatedEngine(PlantedEngine):
         while len(list(self._folder.glob("*.seat"))) < self._seats:
             time.sleep(0.1)
         yield from super().run(trial, directory)
+
+
+class PoisonedEngine(PlantedEngine):
+    """Its GPU fails as often as `failures` says, and every later call of the same process fails too.
+
+    options: `failures`, `folder` (shared, where they are counted), beside the planted ones.
+    """
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self._folder, self._failures = Path(options["folder"]), int(options["failures"])
+        own = ("failures", "folder")
+        super().__init__({name: value for name, value in options.items() if name not in own})
+
+    def run(self, trial: TrialSpec, directory: Path) -> Iterator[Measurement | TrialResult]:
+        mine = self._folder / f"{os.getpid()}.failed"
+        if mine.exists() or len(list(self._folder.glob("*.failed"))) < self._failures:
+            mine.touch()
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+        yield from super().run(trial, directory)

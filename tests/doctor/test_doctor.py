@@ -24,17 +24,21 @@ from bios_sweep.config.compose import compose_config
 from bios_sweep.doctor import child, diagnose
 from bios_sweep.doctor.accelerators import Machine, accelerator_lines, gpus_on_bus
 from bios_sweep.doctor.child import NoAnswerError, ask
-from bios_sweep.doctor.files import mount_of, workspace_lines
+from bios_sweep.doctor.files import workspace_lines
 from bios_sweep.doctor.machine import RELEASED, Memory, clock_line, machine_lines, memory
 from bios_sweep.doctor.model import hub_line, model_line
 from bios_sweep.doctor.ray import ray_lines
 from bios_sweep.doctor.software import pinned_versions, requirements, software_lines
 from bios_sweep.doctor.tracking import tracking_lines
+from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.tracking import tracking_of
 from bios_sweep.execution.gpus import find_gpus, gpu_states
 from bios_sweep.mirror.mlflow.schema import installed
+from bios_sweep.mounts import mount_of
+from bios_sweep.records.lock import DriverLock
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.request import Request
+from tests.e2e.nodes import Nodes
 from tests.json_schemas import wrong
 
 GIB = 1024**3
@@ -245,7 +249,7 @@ def test_each_gpu_is_told_with_its_memory_and_what_torch_makes_of_them(smi):
     assert told(accelerator_lines(machine(torch=SEEN), LOCAL_GPU, 0)) == {
         "GPU 0": ("ok", "NVIDIA L4, 22.0 GiB of 22.5 GiB free"),
         "GPU 1": ("warning", "NVIDIA H100 80GB HBM3, 2.0 GiB of 79.6 GiB free"),
-        "driver": ("ok", "NVIDIA 580.65.06"),
+        "GPU driver": ("ok", "NVIDIA 580.65.06"),
         "torch": ("ok", "2.13.0, built for 13.0, computes on 2 GPUs"),
     }
 
@@ -448,6 +452,35 @@ def test_a_folder_that_cannot_be_written_is_red(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_place_that_we_may_not_look_into_is_red_and_no_error(quick, capsys):
+    assert main(["doctor", "cluster=inline", "workspace=/proc/1/root/runs"]) == 2
+    red = [line for line in capsys.readouterr().out.splitlines() if line.startswith("red")]
+    assert "/proc/1/root/runs cannot be written (" in red[0]
+    assert red[-1].split()[1] == "tracking"
+
+
+def test_a_disk_that_does_not_answer_is_a_line_and_is_not_touched(quick, tmp_path, monkeypatch):
+    (tmp_path / "dead_disk.py").write_text("import threading\ndef look(path): threading.Event().wait()\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(diagnose, "ANSWERS", "dead_disk:look")
+    monkeypatch.setattr(diagnose, "DISK_SECONDS", 1.0)
+    found = diagnose.diagnose(Invocation(overrides=("cluster=inline", f"workspace={tmp_path / 'runs'}")))
+    lines = told(found.lines)
+    state, text = lines["workspace"]
+    assert (state, text) == ("red", f"the disk of {tmp_path / 'runs'} did not come back within 1 s")
+    assert not {"file system", "tracking"} & lines.keys()
+
+
+def test_a_workspace_that_somebody_drives_is_told(quick, tmp_path):
+    workspace = Workspace(tmp_path / "runs")
+    overrides = ("cluster=inline", f"workspace={workspace.root}", "tracking=none")
+    with DriverLock(workspace, "demo-1"):
+        state, text = told(diagnose.diagnose(Invocation(overrides=overrides)).lines)["workspace in use"]
+    assert state == "warning"
+    assert text.startswith(f"process {os.getpid()} (sweep demo-1) has it on ")
+    assert "workspace in use" not in told(diagnose.diagnose(Invocation(overrides=overrides)).lines)
+
+
 # --- tracking
 
 
@@ -526,6 +559,20 @@ def test_an_address_where_no_ray_is_is_red():
         state, found = told(ray_lines(Request(address=address)))["Ray"]
     assert state == "red"
     assert found.startswith(f"cluster.address={address}: no Ray cluster could be joined there (")
+
+
+@pytest.mark.slow  # starts two nodes
+def test_a_cluster_is_joined_and_told_with_what_it_has(tmp_path, monkeypatch):
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    with Nodes(tmp_path, cpus=[]) as nodes:
+        nodes.add(3, gpus=1)
+        far = Request(address=nodes.address, cpus_per_trial=1, gpus_per_trial=1)
+        lines = told(ray_lines(far))
+        assert f", {nodes.address}: 2 nodes, 3 CPUs, 1 GPUs; " in lines["Ray"][1]
+        assert (lines["Ray"][0], lines["RAY_AUTH_MODE"][0]) == ("ok", "warning")
+        state, found = told(ray_lines(replace(far, gpus_per_trial=2)))["Ray"]
+    assert state == "red"
+    assert found.startswith("cluster.gpus_per_trial=2 needs 2 GPUs per trial, a node of the cluster at ")
 
 
 @pytest.mark.slow

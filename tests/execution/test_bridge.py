@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
+from types import SimpleNamespace
 
 import pytest
 
-from bios_sweep.errors import StorageError
+from bios_sweep.errors import ClusterLostError, StorageError
 from bios_sweep.execution.dispatch import Dispatch
 from bios_sweep.execution.transfer.attempt_files import AttemptFiles, FileTransfer
 from bios_sweep.ports import ENDED, RETRIED
@@ -49,7 +50,7 @@ def bridged(tmp_path):
     log = Log(source := ListSource([ONE]))
     dispatch = Dispatch(source, log, max_attempts=1, clock=time.monotonic)
     transfer = FailingTransfer(str(tmp_path / "storage"), tmp_path / "trials", run="run")
-    bridge = Bridge(dispatch, transfer=transfer, silence_seconds=LIMIT_SECONDS)
+    bridge = Bridge(dispatch, slots=1, transfer=transfer, silence_seconds=LIMIT_SECONDS)
     bridge.connect(Mailbox())
     bridge._read(0, {"ready": "host:1", "node": "node"}, False)
     files = AttemptFiles(str(tmp_path / "storage"), ONE.key, fetch="", push=f"{ONE.key}.run-1")
@@ -107,3 +108,17 @@ def test_a_slot_tells_of_its_storage_after_a_pause_in_which_it_gives_signs_of_li
         assert time.monotonic() < began + 20
     assert time.monotonic() - began >= 0.2
     assert report == {**slot._job, "lost": {"failure": Failure.STORAGE, "cause": "cluster.storage: is away"}}
+
+
+def test_a_run_whose_every_gpu_is_set_aside_ends_with_their_names(bridged, caplog, monkeypatch):
+    bridge, _, _ = bridged
+    monkeypatch.setattr("bios_sweep.execution.ray.bridge.ray.get", lambda gpus: gpus)
+    bridge.connect(
+        SimpleNamespace(failed=SimpleNamespace(remote=lambda gpus: gpus), put=Call(), close=Call())
+    )
+    bridge._read(0, {"leaving": True, "failed_gpus": ["GPU 3 of node ab"]}, False)
+    assert "GPU 3 of node ab failed twice and is set aside" in caplog.text
+    with pytest.raises(
+        ClusterLostError, match=r"every GPU failed twice and is set aside \(GPU 3 of node ab\)"
+    ):
+        bridge._read(0, {"aside": ["GPU 3 of node ab"]}, False)

@@ -133,7 +133,7 @@ def test_a_result_that_blames_the_world_is_tried_again_and_any_other_is_final(fa
     dispatch, _, log, _ = dispatching([ONE])
     dispatch.assign()
     dispatch.item(0, ONE.key, 1, failed(failure))
-    if failure in (Failure.WORKER_LOST, Failure.NODE_LOST, Failure.PREEMPTED):
+    if failure in (Failure.WORKER_LOST, Failure.NODE_LOST, Failure.PREEMPTED, Failure.DEVICE):
         assert [event.failure for event in log.of(RETRIED)] == [failure]
         assert [job.attempt for _, job in dispatch.assign()] == [2]
     else:
@@ -268,3 +268,23 @@ def test_torch_s_own_error_is_named_as_it_is_here():
     import torch
 
     assert kind_of(torch.OutOfMemoryError("CUDA out of memory")) == Failure.OUT_OF_MEMORY
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (RuntimeError("CUDA error: device-side assert triggered"), Failure.DEVICE),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), Failure.DEVICE),
+        (
+            RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm`"),
+            Failure.DEVICE,
+        ),
+        (RuntimeError("CUDA error: out of memory"), Failure.OUT_OF_MEMORY),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED"), Failure.OUT_OF_MEMORY),
+        (ValueError("CUDA error: only a text"), Failure.CODE),
+        (type("AcceleratorError", (RuntimeError,), {})("an illegal memory access"), Failure.DEVICE),
+    ],
+)
+def test_a_cuda_error_is_no_fault_of_the_trials(error, kind):
+    assert kind_of(error) == kind
+    assert (kind in RETRIED_IN_VAIN) == (kind != Failure.DEVICE)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -11,9 +12,10 @@ from threading import Timer
 
 import pytest
 
-from bios_sweep.errors import BiosSweepError, ClusterError, ConfigError
+from bios_sweep.errors import BiosSweepError, ClusterError, ClusterLostError, ConfigError
 from bios_sweep.execution.inline import InlineExecutor
 from bios_sweep.execution.placement import refuse_unless_fits, waiting_line
+from bios_sweep.execution.ray.mailbox import Mailbox
 from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED
 from bios_sweep.request import Request
 from bios_sweep.vocabulary import Failure, Status
@@ -78,6 +80,54 @@ def test_a_killed_worker_is_replaced_and_changes_no_number(ray_session, tmp_path
     assert len({event.worker for event in after if event.kind == STARTED}) == 2
     assert victim.worker not in {event.worker for event in after if event.kind == STARTED}
     assert set(executor.idle_seconds) == {0, 1}
+
+
+POISONED = "tests.conformance.engines:PoisonedEngine"
+
+
+def test_a_cuda_error_costs_its_process_and_one_try_and_not_the_trial(ray_session, tmp_path):
+    planned = trials({"baseline": SETTINGS}, seeds=range(4))
+    options = {**NOISE, "folder": str(tmp_path), "failures": 1}
+    log, _ = ray_run(ray_session, tmp_path, ListSource(planned), engine=POISONED, options=options)
+    [retried] = log.of(RETRIED)
+    assert (retried.failure, retried.attempt) == (Failure.DEVICE, 2)
+    assert retried.cause == "RuntimeError: CUDA error: an illegal memory access was encountered"
+    assert {key: numbers(result) for key, result in log.results.items()} == inline_results(planned, tmp_path)
+    after = log.events[log.events.index(retried) :]
+    assert retried.worker not in {event.worker for event in after if event.kind == STARTED}
+
+
+def test_a_gpu_that_fails_on_every_try_fails_its_trial_by_name(ray_session, tmp_path):
+    planned = trials({"baseline": SETTINGS}, seeds=(0,))
+    options = {**NOISE, "folder": str(tmp_path), "failures": 9}
+    log, _ = ray_run(
+        ray_session, tmp_path, ListSource(planned), engine=POISONED, options=options, max_attempts=2
+    )
+    [result] = log.results.values()
+    assert (result.status, result.failure) == (Status.FAILED, Failure.DEVICE)
+    assert result.cause.endswith("(attempt 2 of 2)")
+
+
+def test_in_this_process_a_cuda_error_ends_the_run_and_leaves_the_rest_for_the_next(tmp_path):
+    planned = trials({"baseline": SETTINGS}, seeds=range(2))
+    log, options = Log(source := ListSource(planned)), {**NOISE, "folder": str(tmp_path), "failures": 1}
+    with pytest.raises(
+        ClusterLostError, match=r"the GPU failed and this process with it \(RuntimeError: CUDA"
+    ):
+        InlineExecutor().run(source, log, engine=POISONED, engine_options=options, trials_dir=tmp_path)
+    assert [event.key for event in log.of(ENDED)] == [planned[0].key]
+
+
+def test_a_gpu_is_set_aside_when_it_failed_twice():
+    gpu, other = "GPU 0 of node a", "GPU 1 of node a"
+
+    async def failures() -> list[object]:
+        box = Mailbox()
+        first, between = await box.failed([gpu]), await box.set_aside([gpu])
+        again = await box.failed([gpu])
+        return [first, between, again, await box.set_aside([gpu]), await box.set_aside([other])]
+
+    assert asyncio.run(failures()) == [[], False, [gpu], True, False]
 
 
 def test_the_last_lost_attempt_fails_the_trial_and_the_others_go_on(ray_session, tmp_path):

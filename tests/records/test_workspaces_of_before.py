@@ -18,6 +18,7 @@ from bios_sweep.cli.main import main
 from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.prepare import prepare
 from bios_sweep.jsonable import to_json
+from bios_sweep.records.ledger import read_ledger
 from tests.golden_cases import CALLABLE, COMMAND, EXAMPLES, FUNCTION, SCRIPT
 from tests.golden_set import in_folder, pinned
 
@@ -141,3 +142,23 @@ def keys(words):
 @pytest.mark.parametrize("name", PLANNED)
 def test_trials_have_the_keys_they_had(name, folder):
     assert keys(PLANNED[name]) == json.loads((FIXTURE / "keys.json").read_text(encoding="utf-8"))[name]
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_what_it_was_asked_counts_as_a_look_though_it_has_no_ledger(name, folder, capsys):
+    """The rule is another release's, which is no change of the user's."""
+    others = [word for word in SWEEPS[name] if not word.startswith("seeds=")]
+    words = (*others, "seeds=[3,4,5]", *HERE, f"workspace={name}")
+    study = prepare(Invocation(overrides=words)).plan.study
+    alpha = 0.05 if name == "trained" else 0.025  # it ended at an edge, which is no look
+    assert (study.seeds, study.decision.alpha) == ((3, 4, 5, 0, 1, 2), alpha)
+    assert study.history.changed == ()
+    assert study.decision.version > 1
+
+
+def test_the_first_run_writes_down_what_was_asked_before(folder, capsys):
+    words = [word for word in SWEEPS["simulated"] if not word.startswith("seeds=")]
+    old = next((folder / "simulated" / "sweeps").iterdir()).name
+    told = answer(capsys, "run", *words, "seeds=[3,4,5]", *HERE, "workspace=simulated")
+    looks = [entry.look for entry in read_ledger(folder / "simulated" / "ledger.jsonl")]
+    assert [look.sweep for look in looks] == [old, told["sweep_id"]]

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
+import os
 import platform
 import socket
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import metadata
 from itertools import islice
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import torch
+from filelock import FileLock
 
 from bios_sweep.assets import general_text_path
 from bios_sweep.checks import one_of, whole
@@ -233,6 +237,10 @@ class LoraEngine:
                 return material.base
         self._materials.clear()
         self._judges.clear()
+        with one_load_at_a_time(self._device):
+            return self._loaded(dtype)
+
+    def _loaded(self, dtype: str) -> BaseModel:
         chosen = self._options.attention
         attention = None if chosen is None else ATTENTIONS[chosen]
         return load_base(Path(self._options.model_path), dtype, self._device, attention)
@@ -378,6 +386,13 @@ def _require_fit(base: BaseModel, examples: TokenTable) -> None:
             f"model {name}: its tokenizer gives token {largest} but it has {rows} embeddings; "
             "the tokenizer belongs to another model"
         )
+
+
+def one_load_at_a_time(device: torch.device) -> AbstractContextManager[Any]:
+    """For GPUs, to which weights pass through the node's memory: its processes load one after another."""
+    if device.type == "cpu":
+        return nullcontext()
+    return FileLock(Path(gettempdir()) / f"bios-sweep-load-{os.getuid()}.lock")
 
 
 def _memory_of(device: torch.device) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import socket
@@ -14,7 +15,7 @@ from typing import Any
 import ray
 from ray import tune
 
-from bios_sweep.errors import BiosSweepError, StorageError
+from bios_sweep.errors import BiosSweepError, ClusterLostError, StorageError
 from bios_sweep.execution.attempts import describe
 from bios_sweep.execution.dispatch import Dispatch, Loss
 from bios_sweep.execution.ray.losses import loss_of, node_answers
@@ -23,6 +24,7 @@ from bios_sweep.execution.transfer.attempt_files import Ended, FileTransfer
 from bios_sweep.secrecy import masked
 from bios_sweep.vocabulary import Failure, Status
 
+_log = logging.getLogger(__name__)
 LISTEN_SECONDS = 0.5  # chosen, not measured: how often the driver asks whom the mailbox has not heard
 HOPELESS = 4  # chosen: a worker this many limits silent is killed, so that its place is used again
 PATIENCE = 2  # limits that the storage may fail the driver before an ended attempt counts as lost; chosen
@@ -32,13 +34,17 @@ LAST_WORD_SECONDS = 2.0  # chosen: how long a dead worker's notice is asked for
 class Bridge(tune.Callback, tune.Stopper):
     """Passes reports on, posts jobs, and remembers what ended the run early. All in the driver's thread.
 
-    transfer: None where all attempts of a trial work in one folder, this machine's; a silent worker is then
-    killed before another gets its trial, for both would write there. silence_seconds: how long a worker may
-    give no sign of life.
+    slots: how many there are. transfer: None where all attempts of a trial work in one folder, this
+    machine's; a silent worker is then killed before another gets its trial, for both would write there.
+    silence_seconds: how long a worker may give no sign of life.
     """
 
-    def __init__(self, dispatch: Dispatch, *, transfer: FileTransfer | None, silence_seconds: float) -> None:
+    def __init__(
+        self, dispatch: Dispatch, *, slots: int, transfer: FileTransfer | None, silence_seconds: float
+    ) -> None:
         self._dispatch = dispatch
+        self._slots = slots
+        self._aside: dict[int, list[str]] = {}
         self._transfer = transfer
         self._limit = silence_seconds
         self._failure: Exception | None = None
@@ -111,9 +117,24 @@ class Bridge(tune.Callback, tune.Stopper):
             self._take_in(slot, report["key"], report["attempt"], report["item"])
         if "leaving" in report:
             self._dispatch.away(slot, PREEMPTION)
+        if "failed_gpus" in report:
+            for gpu in ray.get(self._mailbox.failed.remote(report["failed_gpus"])):
+                _log.warning("%s failed twice and is set aside; look at its node (nvidia-smi, dmesg)", gpu)
+        if "aside" in report:
+            self._aside[slot] = report["aside"]
+            self._require_some()
         if leaves:
             self._dispatch.away(slot, None)
         self._post()
+
+    def _require_some(self) -> None:
+        """End a run of which no slot has a GPU any more."""
+        if len(self._aside) == self._slots:
+            gpus = ", ".join(sorted({gpu for held in self._aside.values() for gpu in held}))
+            raise ClusterLostError(
+                f"every GPU failed twice and is set aside ({gpus}); look at the nodes (nvidia-smi, dmesg), "
+                "then the same command goes on from here"
+            )
 
     def _take_in(self, slot: int, key: str, attempt: int, item: dict[str, Any]) -> None:
         """The files of what an attempt says are safe before it counts."""

@@ -161,7 +161,9 @@ class RayTuneExecutor:
             folder = Path(trials_dir).absolute()
             storage = self._storage_for(folder)
             transfer = None if storage is None else FileTransfer(storage, folder, run=name)
-            bridge = Bridge(dispatch, transfer=transfer, silence_seconds=self._silence_seconds)
+            bridge = Bridge(
+                dispatch, slots=len(seats), transfer=transfer, silence_seconds=self._silence_seconds
+            )
             config = {
                 "engine": engine,
                 "engine_options": dict(engine_options),

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import ray
 
 from bios_sweep.errors import ClusterError
+from bios_sweep.execution.placement import refuse_unless_fits
 from bios_sweep.execution.ray.cluster import nodes_alive, open_cluster, quiet_environment
 from bios_sweep.request import Request
 
 WORKER_SECONDS = 60.0  # chosen, not measured: a first worker starts in about two
 
 
-def look(address: str | None, cpus: int, cpus_per_trial: int) -> dict[str, Any]:
-    """Plain values: `version` and `nodes`, or `problem`, a sentence. A Ray of our own also runs a task."""
+def look(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain values: `version` and `nodes`, or `problem`, a sentence. A Ray of our own also runs a task.
+
+    asked: the fields of a `Request`; nothing of ours travels to the nodes.
+    """
     quiet_environment()
     found: dict[str, Any] = {"version": ray.__version__, "nodes": [], "problem": ""}
-    request = Request(address=address, num_cpus=cpus, cpus_per_trial=cpus_per_trial, preinstalled=True)
+    request = Request(**{**asked, "preinstalled": True, "py_modules": ()})
     try:
         open_cluster(request)
-        found["nodes"] = [{"name": node.name, "resources": dict(node.resources)} for node in nodes_alive()]
-        if address is None:
+        nodes = nodes_alive()
+        refuse_unless_fits(request, [node.resources for node in nodes])
+        found["nodes"] = [{"name": node.name, "resources": dict(node.resources)} for node in nodes]
+        if request.address is None:
             task: Any = ray.remote(_nothing)  # half annotated
             ray.get(task.remote(), timeout=WORKER_SECONDS)
     except ClusterError as error:

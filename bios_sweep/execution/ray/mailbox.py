@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+FAILURES_ALLOWED = 1  # of a GPU; once may be a cosmic ray or a trial's own doing, twice is a pattern; chosen
 TICK_SECONDS = 0.5  # chosen, not measured: well below any silence that matters
 
 
@@ -33,6 +35,7 @@ class Mailbox:
     def __init__(self, environment: dict[str, str] | None = None) -> None:
         self._environment = dict(environment or {})
         self._boxes: dict[str, Box] = {}
+        self._failures: Counter[str] = Counter()
         self._started = self._closed = False
         self._news = asyncio.Condition()
         self._tick = 0
@@ -46,6 +49,15 @@ class Mailbox:
     async def started(self) -> bool:
         """Whether any worker has started, though its engine may not be built yet."""
         return self._started
+
+    async def failed(self, gpus: list[str]) -> list[str]:
+        """A process was lost to its GPUs; those of them that are set aside from now on."""
+        self._failures.update(gpus)
+        return [gpu for gpu in gpus if self._failures[gpu] == FAILURES_ALLOWED + 1]
+
+    async def set_aside(self, gpus: list[str]) -> bool:
+        """Whether one of the GPUs failed so often that no trial is to have it."""
+        return any(self._failures[gpu] > FAILURES_ALLOWED for gpu in gpus)
 
     async def put(self, worker: str, job: dict[str, Any]) -> None:
         """Leave a job for a worker."""

@@ -39,6 +39,7 @@ from bios_sweep.vocabulary import Failure, Status
 BUILD_PAUSES = 4  # half a pause each, for a storage that is away while a worker starts; chosen
 WAIT_SECONDS = 1.0  # chosen, not measured: how long an idle slot listens before it shows a sign of life
 LEAVE_SECONDS = 25.0  # clouds and schedulers kill 30 s after their notice; chosen: 5 s are left for the exit
+NODE_LETTERS = 8  # of a node's id, enough to tell nodes apart
 REPORT = "report"  # the one key of a slot's Tune result that is ours: JSON text, so that Tune flattens none
 
 
@@ -63,11 +64,16 @@ class WorkerSlot(tune.Trainable):
         self._loss: dict[str, Any] | None = None
         self._tell_after = 0.0
         self._broken = ""
-        self._greeted = self._gone = False
+        self._greeted = self._gone = self._poisoned = self._aside = False
+        self._gpus = gpus_held()
         self._heartbeat = Heartbeat(self._mailbox, worker_name(), every_seconds=config["beat_seconds"])
         if config["storage"] is not None:  # else driver and workers share this machine, and the driver hears
             self._heartbeat.listen()
             remove_leftovers()
+        # the next process of a slot may get the GPU that the last one failed on
+        if self._gpus and ray.get(mailbox.set_aside.remote(self._gpus)):
+            self._aside = True
+            return
         self._build()
 
     def step(self) -> dict[str, str]:
@@ -81,6 +87,9 @@ class WorkerSlot(tune.Trainable):
         self._close()
 
     def _report(self) -> dict[str, Any]:
+        if self._aside:  # it holds the GPU, so that no trial gets it
+            time.sleep(WAIT_SECONDS)
+            return {} if self._greeted else self._greet({"aside": self._gpus})
         if self._broken:
             return {"broken": self._broken}
         if self._heartbeat.revoked() or not self._greeted:
@@ -88,11 +97,19 @@ class WorkerSlot(tune.Trainable):
             self._close()
             return {"ready": worker_name(), "node": ray.get_runtime_context().get_node_id()}
         report = {} if self._heartbeat.noticed and self._items is None else self._work()
+        if self._poisoned:
+            self._gone = True
+            self._close()
+            return {**report, "leaving": True, "failed_gpus": self._gpus}
         if not self._heartbeat.noticed:
             return report
         self._gone = True
         self._close()
         return {"leaving": True} if interrupted(report.get("item", {})) else {**report, "leaving": True}
+
+    def _greet(self, report: dict[str, Any]) -> dict[str, Any]:
+        self._greeted = True
+        return report
 
     def _work(self) -> dict[str, Any]:
         """One item of the job, if there is one; what the storage refuses is the job's loss, not its end."""
@@ -134,7 +151,9 @@ class WorkerSlot(tune.Trainable):
         item = next(items)
         if isinstance(item, TrialResult):
             self._close()
-            if item.status == Status.FAILED:
+            if item.failure == Failure.DEVICE:
+                self._poisoned = True
+            elif item.status == Status.FAILED:
                 self._build()  # the exception may have left the engine half changed
         return asdict(item)
 
@@ -163,6 +182,13 @@ class WorkerSlot(tune.Trainable):
                 return bring_data(self._config["engine_options"], self._config["storage"])
             time.sleep(self._config["pause_seconds"] / 2)
         return bring_data(self._config["engine_options"], self._config["storage"])
+
+
+def gpus_held() -> list[str]:
+    """The GPUs that Ray gave this process, each by node and number; none where it asked for none."""
+    context = ray.get_runtime_context()
+    held = context.get_accelerator_ids().get("GPU", [])
+    return [f"GPU {number} of node {context.get_node_id()[:NODE_LETTERS]}" for number in held]
 
 
 class Heartbeat:

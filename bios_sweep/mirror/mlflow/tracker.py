@@ -16,6 +16,7 @@ from bios_sweep.errors import InputError
 from bios_sweep.mirror.cursor import awaited, read_cursor
 from bios_sweep.mirror.mlflow.schema import BEHIND, is_current, look, ready_store, refusal, sqlite_file
 from bios_sweep.mirror.mlflow.web import check_server
+from bios_sweep.mounts import mount_of
 from bios_sweep.ports import Recorder
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.secrecy import masked
@@ -119,6 +120,13 @@ def _check_sqlite(uri: str, *, made_later: bool) -> None:
         raise InputError(
             f"tracking.uri: {masked(uri)} is relative and would move with the working directory; "
             f"write sqlite:///{file.absolute()}"
+        )
+    mount = mount_of(file)
+    if mount is not None and mount.network:
+        raise InputError(
+            f"tracking.uri: the SQLite file {file} is on {mount.kind} ({mount.source} at {mount.point}), a "
+            "network file system, whose locks are not to be relied on; start `mlflow server` and give "
+            "tracking.uri=http://HOST:5000, or a file on a disk of this machine"
         )
     folder = file.parent
     while made_later and not folder.exists():

@@ -9,6 +9,7 @@ from typing import Any
 from bios_sweep.jsonable import OPTIONAL
 from bios_sweep.procedure.decidable import Decidable
 from bios_sweep.procedure.state import State
+from bios_sweep.report.content.margin_rows import MarginTable
 from bios_sweep.report.content.scope import Truncation, caveats, truncation
 from bios_sweep.report.content.summary import MetricRow, metric_row
 from bios_sweep.settings import TrainingSettings
@@ -135,6 +136,7 @@ class PlanSummary:
     ends: tuple[str, ...]
     notes: tuple[str, ...]
     caveats: tuple[str, ...]
+    margins: MarginTable | None = field(default=None, metadata=OPTIONAL)
     warnings: tuple[str, ...] = ()
     damaged: tuple[str, ...] = ()
     scoring: PlanScoring | None = field(default=None, metadata=OPTIONAL)

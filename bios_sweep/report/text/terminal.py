@@ -16,6 +16,7 @@ from bios_sweep.decision.statement import Verdict
 from bios_sweep.report.content import lines
 from bios_sweep.report.content.advice import advice, next_line
 from bios_sweep.report.content.answers import SweepStatus
+from bios_sweep.report.content.margin_rows import margins_section
 from bios_sweep.report.content.plan_summary import PlanArm, PlanSummary
 from bios_sweep.report.content.sections import Section, sections
 from bios_sweep.report.content.summary import FailureRow, Summary
@@ -50,6 +51,8 @@ def print_plan(plan: PlanSummary, console: Console) -> None:
     console.print()
     for text in (_totals(plan), _estimate(plan), *_scoring(plan), _search(plan), _confirmation(plan)):
         line(console, text)
+    if plan.margins is not None and plan.to_run:
+        print_section(margins_section(plan.margins, plan.metric), console)
     bullets(console, "Warnings", plan.warnings)
     bullets(console, "Damaged", plan.damaged)
     bullets(console, "Notes", _plan_notes(plan))

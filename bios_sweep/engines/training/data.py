@@ -80,6 +80,8 @@ class DataFile:
     """
 
     path: Path
+    name: str
+    source: str
     fingerprint: str
     train: int
     evaluation: int
@@ -88,19 +90,11 @@ class DataFile:
         """One side, in its order.
 
         Raises:
-            DataError: a line is malformed, or lines are missing.
+            DataError: a line is malformed.
         """
-        rows = _rows(self.path)
-        next(rows)
         begin, count = (self.train, self.evaluation) if held_out else (0, self.train)
-        read = 0
-        for line in islice(rows, begin, begin + count):
-            read += 1
+        for line in islice(_rows(self.path), 1 + begin, 1 + begin + count):
             yield _parsed(line, self.path)
-        if read < count:
-            raise DataError(
-                f"{self.path}: {count - read} examples are missing; delete the file and run again"
-            )
 
     def verified(self) -> DataFile:
         """Itself, once its content is known to have the fingerprint of its header.
@@ -128,12 +122,14 @@ def open_dataset(path: Path) -> DataFile:
     try:
         return DataFile(
             path=path,
+            name=header["name"],
+            source=header["source"],
             fingerprint=str(header["fingerprint"]),
             train=int(header["train"]),
             evaluation=int(header["evaluation"]),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path}: not a readable data set file; delete it and run again") from error
+        raise DataError(f"{path}: a line is malformed ({error}); delete the file and run again") from error
 
 
 def _rows(path: Path) -> Iterator[bytes]:
@@ -223,12 +219,11 @@ def read_dataset(path: Path) -> DataSet:
             the fingerprint of its header (cut off, edited, mixed up).
     """
     file = open_dataset(path).verified()
-    header = _header(next(_rows(path)), path)
     return DataSet(
-        name=str(header.get("name", "")),
+        name=file.name,
         train=tuple(file.examples(held_out=False)),
         evaluation=tuple(file.examples(held_out=True)),
-        source=str(header.get("source", "")),
+        source=file.source,
     )
 
 

@@ -68,6 +68,7 @@ class Evaluation:
 
 def evaluation_set(examples: Sequence[TokenizedExample], size: int, device: torch.device) -> EvaluationSet:
     """Batches by length, whatever the seed; clusters are numbered in the order they first appear."""
+    examples = list(examples)
     numbers = {name: index for index, name in enumerate(dict.fromkeys(item.cluster for item in examples))}
     return EvaluationSet(
         batches=tuple(micro_batches(examples, size, device)),
@@ -80,11 +81,10 @@ def evaluation_set(examples: Sequence[TokenizedExample], size: int, device: torc
 @torch.no_grad()
 def evaluate(base: BaseModel, data: EvaluationSet) -> Evaluation:
     """Losses of the model as it stands; dropout is off."""
-    nats = np.zeros(len(data.tokens))
-    for batch in data.batches:
-        losses = _losses(base, batch).double().cpu().numpy()
-        nats += np.bincount(batch.owners, weights=losses, minlength=len(nats))
-    return Evaluation(data=data, nats=nats)
+    losses = torch.cat([_losses(base, batch) for batch in data.batches])
+    owners = np.concatenate([batch.owners for batch in data.batches])
+    weights = losses.double().cpu().numpy()  # the only wait for the device
+    return Evaluation(data=data, nats=np.bincount(owners, weights=weights, minlength=len(data.tokens)))
 
 
 def _losses(base: BaseModel, batch: MicroBatch) -> torch.Tensor:

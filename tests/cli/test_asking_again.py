@@ -372,3 +372,18 @@ def test_a_question_of_several_is_not_answered_otherwise_by_the_same_trials(tmp_
     assert told(view) == (INCONCLUSIVE, None)
     assert [look.factor for look in looks(tmp_path) if not look.told_again] == ["learning_rate", "lora_rank"]
     assert "the word of before stands" in " ".join(view.summary.caveats)
+
+
+def test_an_interrupted_study_is_not_said_to_have_judged(tmp_path, capsys):
+    asked(tmp_path, seeds(0, 1, 2), PLAINLY)
+    last = asked(tmp_path, seeds(0, 1, 2, 3), PLAINLY)
+    met = [row["trial_key"] for row in last.trials if row["stage"] == "confirmation"]
+    for key in met[-3:]:  # as where the power went while its candidate met the default
+        shutil.rmtree(Workspace(tmp_path).trials / key)
+    Workspace(tmp_path).ledger_file.unlink()
+    typed = (*WORLD, RATE, PLAINLY, f"workspace={tmp_path}", "model.planted.noise_seed=0", "--json")
+    capsys.readouterr()
+    assert main(["plan", *typed, seeds(1, 2)]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert (plan["sweep_id"], plan["to_run"]) == (last.sweep_id, 3)
+    assert f"{last.sweep_id} compares these trials, and goes on" in " ".join(plan["notes"])

@@ -37,12 +37,9 @@ MODEL = "SmolLM2-135M"
 
 def run(program: Sequence[str], seconds: float) -> tuple[int | None, str]:
     """(exit status, None where it took too long; the end of what it printed)."""
-    environment = {
-        **os.environ,
-        "HF_HUB_OFFLINE": "1",
-        "PYTHONPATH": str(ROOT),
-        "TOKENIZERS_PARALLELISM": "false",
-    }
+    own = {"HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT), "TOKENIZERS_PARALLELISM": "false"}
+    # on several GPUs transformers' Trainer would share each batch among them
+    environment = {"CUDA_VISIBLE_DEVICES": "0", **os.environ, **own}
     try:
         done = subprocess.run(
             [sys.executable, *program], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True,

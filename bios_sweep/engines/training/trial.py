@@ -143,6 +143,8 @@ def _as_cut(fit: Fit, before: int) -> dict[str, Any]:
     cut: dict[str, Any] = {"micro_batch_size": fit.micro_batch_size}
     if fit.checkpointing:
         cut["activation_checkpointing"] = True
+    if not fit.kernels.repeatable:
+        cut["repeatable"] = False
     return {**cut, "out_of_memory": "; ".join(fit.shrunk[before:])} if fit.shrunk[before:] else cut
 
 

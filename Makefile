@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 INSTALLED := $(VENV)/.installed
 INSTALLED_DOCS := $(VENV)/.installed-docs
 
-.PHONY: demo test lint docs schemas clean
+.PHONY: demo test lint gpu docs schemas clean
 
 demo: $(INSTALLED)
 	$(BIN)/bios-sweep run sweeps=demo
@@ -19,6 +19,10 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# On a machine with a GPU, with the Python that is there and no network: docs/gpu.md. GPU_ARGS: --model FOLDER, ...
+gpu:
+	PYTHONPATH=. $(PYTHON) -m benchmarks.on_device --out gpu_results $(GPU_ARGS)
 
 docs: $(INSTALLED_DOCS) # the site, into site/; a broken link fails
 	$(BIN)/mkdocs build --strict
@@ -39,4 +43,4 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 clean:
-	rm -rf $(VENV) bios_runs build dist site
+	rm -rf $(VENV) bios_runs build dist site gpu_results

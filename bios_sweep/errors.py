@@ -88,6 +88,12 @@ class WorkspaceBusyError(BiosSweepError):
     exit_code = 75
 
 
+class DeviceError(BiosSweepError):
+    """A GPU failed, and its process can compute nothing more; another process may."""
+
+    exit_code = 4
+
+
 # What a CUDA error says after which every call of the same process fails too (torch 2.13, c10/cuda and ATen).
 _POISON = ("CUDA error", "HIP error", "CUDNN_STATUS_", "CUBLAS_STATUS_", "cuDNN error", "device-side assert")
 

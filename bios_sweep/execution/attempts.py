@@ -14,7 +14,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from bios_sweep.errors import BiosSweepError, DataError, StorageError, poisons_its_process, ran_out_of_memory
+from bios_sweep.errors import (
+    BiosSweepError,
+    DataError,
+    DeviceError,
+    StorageError,
+    poisons_its_process,
+    ran_out_of_memory,
+)
 from bios_sweep.ports import TrialEngine
 from bios_sweep.sealed import digests_of
 from bios_sweep.secrecy import keep_secret, masked
@@ -31,6 +38,7 @@ def load_engine(name: str, options: Mapping[str, Any]) -> TrialEngine:
     """Build the engine that an import string `module:Class` names.
 
     Raises:
+        DeviceError: its GPU failed, as it may in any trial.
         BiosSweepError: the string, the module, the class or its construction is at fault, and which.
     """
     if not IMPORT_STRING.fullmatch(name):
@@ -46,7 +54,8 @@ def load_engine(name: str, options: Mapping[str, Any]) -> TrialEngine:
     try:
         return cast(TrialEngine, kind(options))
     except Exception as error:
-        raise BiosSweepError(f"engine {name} could not be built: {describe(error)}") from error
+        kind = DeviceError if poisons_its_process(error) else BiosSweepError
+        raise kind(f"engine {name} could not be built: {describe(error)}") from error
 
 
 def attempt_trial(

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from bios_sweep.errors import ClusterLostError
+from bios_sweep.errors import ClusterLostError, DeviceError
 from bios_sweep.execution.attempts import attempt_trial, interrupted, load_engine, time_arms, worker_name
 from bios_sweep.execution.dispatch import require_closed
 from bios_sweep.execution.gpus import gpus_here
@@ -57,6 +57,7 @@ class InlineExecutor:
         """Run trials until the source is closed or stopping; a trial that fails gets a fresh engine after it.
 
         Raises:
+            ClusterLostError: the GPU failed, in a trial or while the engine was built.
             BiosSweepError: the engine cannot be built, or the source is open but offers nothing.
         """
         folder = Path(trials_dir).absolute()
@@ -66,15 +67,22 @@ class InlineExecutor:
             if trial is None:
                 require_closed(source)
                 return
-            built = built or load_engine(engine, engine_options)
+            try:
+                built = built or load_engine(engine, engine_options)
+            except DeviceError as error:
+                raise _lost(str(error)) from error
             ended = _run_one(built, trial, source, record, folder / trial.key)
             if ended is not None and ended.failure == Failure.DEVICE:
-                raise ClusterLostError(
-                    f"the GPU failed and this process with it ({ended.cause}); the same command goes on from "
-                    "here"
-                )
+                raise _lost(ended.cause)
             if ended is not None and ended.status == Status.FAILED:
                 built = None  # the exception may have left it half changed
+
+
+def _lost(cause: str) -> ClusterLostError:
+    """This process is the run: it ends with its GPU."""
+    return ClusterLostError(
+        f"the GPU failed and this process with it ({cause}); the same command goes on from here"
+    )
 
 
 def _run_one(

@@ -119,17 +119,23 @@ class SeatedEngine(PlantedEngine):
 class PoisonedEngine(PlantedEngine):
     """Its GPU fails as often as `failures` says, and every later call of the same process fails too.
 
-    options: `failures`, `folder` (shared, where they are counted), beside the planted ones.
+    options: `failures`, `folder` (shared, where they are counted), beside the planted ones. while_built: it
+    fails as soon as it is built.
     """
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self._folder, self._failures = Path(options["folder"]), int(options["failures"])
-        own = ("failures", "folder")
+        own = ("failures", "folder", "while_built")
         super().__init__({name: value for name, value in options.items() if name not in own})
+        if options.get("while_built"):
+            self._compute()
 
     def run(self, trial: TrialSpec, directory: Path) -> Iterator[Measurement | TrialResult]:
+        self._compute()
+        yield from super().run(trial, directory)
+
+    def _compute(self) -> None:
         mine = self._folder / f"{os.getpid()}.failed"
         if mine.exists() or len(list(self._folder.glob("*.failed"))) < self._failures:
             mine.touch()
             raise RuntimeError("CUDA error: an illegal memory access was encountered")
-        yield from super().run(trial, directory)

@@ -118,6 +118,37 @@ def test_in_this_process_a_cuda_error_ends_the_run_and_leaves_the_rest_for_the_n
     assert [event.key for event in log.of(ENDED)] == [planned[0].key]
 
 
+def test_a_cuda_error_while_the_engine_is_built_costs_its_process_and_no_trial(ray_session, tmp_path, caplog):
+    planned = trials({"baseline": SETTINGS}, seeds=range(3))
+    options = {**NOISE, "folder": str(tmp_path), "failures": 1, "while_built": True}
+    log, _ = ray_run(ray_session, tmp_path, ListSource(planned), engine=POISONED, options=options)
+    assert {key: numbers(result) for key, result in log.results.items()} == inline_results(planned, tmp_path)
+    assert not log.of(RETRIED)
+    assert "PoisonedEngine could not be built: RuntimeError: CUDA error" in caplog.text
+    assert "the worker gets a new process" in caplog.text
+
+
+def test_a_gpu_on_which_no_engine_can_be_built_ends_the_run(ray_session, tmp_path, caplog):
+    options = {**NOISE, "folder": str(tmp_path), "failures": 99, "while_built": True}
+    with pytest.raises(BiosSweepError, match=r"workers die before their engine is ready \(2 times"):
+        ray_run(
+            ray_session, tmp_path, ListSource(trials({"baseline": SETTINGS}, seeds=(0,))), engine=POISONED,
+            options=options, max_attempts=2, max_concurrent=1,
+        )  # fmt: skip
+    assert caplog.text.count("could not be built: RuntimeError: CUDA error") == 2
+
+
+def test_in_this_process_a_cuda_error_while_the_engine_is_built_ends_the_run_and_fails_no_trial(tmp_path):
+    planned = trials({"baseline": SETTINGS}, seeds=range(2))
+    options = {**NOISE, "folder": str(tmp_path), "failures": 1, "while_built": True}
+    log = Log(source := ListSource(planned))
+    with pytest.raises(
+        ClusterLostError, match=r"the GPU failed and this process with it \(engine .* CUDA error"
+    ):
+        InlineExecutor().run(source, log, engine=POISONED, engine_options=options, trials_dir=tmp_path)
+    assert not log.of(ENDED)
+
+
 def test_a_gpu_is_set_aside_when_it_failed_twice():
     gpu, other = "GPU 0 of node a", "GPU 1 of node a"
 

@@ -252,15 +252,16 @@ def _read_data(values: Mapping[str, Any]) -> DataSet:
     if values["kind"] == "planted":
         raise ConfigError("data=planted has no examples; it goes with model=planted only")
     one_of("data.kind", values["kind"], DATA_KINDS)
+    asked = values["eval_examples"]
     if values["kind"] == "embedded":
-        return embedded_examples(optional_count(values["eval_examples"]))
+        return embedded_examples(None if asked == AUTO else optional_count(asked))
     if not values["path"]:
         raise DataError("data.path: missing; give a JSONL file such as data.path=train.jsonl")
     return jsonl_examples(
         Path(str(values["path"])),
         eval_path=Path(str(values["eval_path"])) if values["eval_path"] else None,
         eval_fraction=_fraction(values["eval_fraction"]),
-        eval_examples=optional_count(values["eval_examples"]),
+        eval_examples=AUTO if asked == AUTO else optional_count(asked),
     )
 
 

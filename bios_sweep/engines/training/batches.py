@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 import torch
 
 from bios_sweep.engines.training.tokens import TokenizedExample
+
+TENSORS = ("input_ids", "sources", "targets")
+CPU = torch.device("cpu")
 
 
 def philox(count: int, *key: object) -> np.ndarray:
@@ -65,6 +68,16 @@ class MicroBatch:
     sources: torch.Tensor
     targets: torch.Tensor
     owners: np.ndarray
+
+    def ready(self) -> MicroBatch:
+        """In memory from which a GPU fetches by itself, while the processor goes on."""
+        pinned = {name: getattr(self, name).pin_memory() for name in TENSORS}
+        return replace(self, **pinned)
+
+    def on(self, device: torch.device) -> MicroBatch:
+        """On a device; nothing waits for it."""
+        there = {name: getattr(self, name).to(device, non_blocking=True) for name in TENSORS}
+        return replace(self, **there)
 
 
 def micro_batches(

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ _log = logging.getLogger(__name__)
 FILE_FORMAT = "bios_sweep data set 1"  # raise it when the lines below change their meaning
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Message:
     """One turn of a conversation."""
 
@@ -32,7 +33,7 @@ class Message:
     content: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Example:
     """What the model reads (`prompt`), what it must say (`completion`), and its origin.
 
@@ -69,6 +70,94 @@ class DataSet:
         """sha256 (hex) of both sides; name and source are labels and have no part in it."""
         sides = _fingerprint(self.train) + self.evaluation_fingerprint
         return hashlib.sha256(sides.encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataFile:
+    """What `write_dataset` wrote, read line by line: of a million examples no process holds them all.
+
+    fingerprint: as the header says, see `verified`. train, evaluation: how many examples each side has.
+    """
+
+    path: Path
+    name: str
+    source: str
+    fingerprint: str
+    train: int
+    evaluation: int
+
+    def examples(self, *, held_out: bool) -> Iterator[Example]:
+        """One side, in its order.
+
+        Raises:
+            DataError: a line is malformed.
+        """
+        begin, count = (self.train, self.evaluation) if held_out else (0, self.train)
+        for line in islice(_rows(self.path), 1 + begin, 1 + begin + count):
+            yield _parsed(line, self.path)
+
+    def verified(self) -> DataFile:
+        """Itself, once its content is known to have the fingerprint of its header.
+
+        Raises:
+            DataError: it has not (cut off, edited, mixed up).
+        """
+        sides = [_fingerprint(self.examples(held_out=held_out)) for held_out in (False, True)]
+        found = hashlib.sha256("".join(sides).encode()).hexdigest()
+        if found != self.fingerprint or sum(1 for _ in _rows(self.path)) > 1 + self.train + self.evaluation:
+            raise DataError(
+                f"{self.path}: content has fingerprint {found[:12]}, its header says "
+                f"{self.fingerprint[:12]}; delete the file and run again"
+            )
+        return self
+
+
+def open_dataset(path: Path) -> DataFile:
+    """The file by its header alone.
+
+    Raises:
+        DataError: it is missing or no data set of this version.
+    """
+    header = _header(next(_rows(path), b""), path)
+    try:
+        return DataFile(
+            path=path,
+            name=header["name"],
+            source=header["source"],
+            fingerprint=str(header["fingerprint"]),
+            train=int(header["train"]),
+            evaluation=int(header["evaluation"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path}: a line is malformed ({error}); delete the file and run again") from error
+
+
+def _rows(path: Path) -> Iterator[bytes]:
+    """The lines of the file."""
+    try:
+        with path.open("rb") as file:  # a line ends with \n alone: text may hold other separators
+            yield from file
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such data set file; run again from the driver to write it") from error
+    except OSError as error:
+        raise DataError(f"{path}: not a readable data set file; delete it and run again") from error
+
+
+def _header(line: bytes, path: Path) -> dict[str, Any]:
+    try:
+        header = json.loads(line)
+    except ValueError as error:
+        raise DataError(f"{path}: not a readable data set file; delete it and run again") from error
+    if not isinstance(header, dict) or header.get("format") != FILE_FORMAT:
+        raise DataError(f"{path}: not a data set file of format {FILE_FORMAT!r}; delete it and run again")
+    return header
+
+
+def _parsed(line: bytes, path: Path) -> Example:
+    try:
+        return _example(json.loads(line))
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path}: a line is malformed ({error}); delete the file and run again") from error
 
 
 def _fingerprint(examples: Iterable[Example]) -> str:
@@ -129,38 +218,13 @@ def read_dataset(path: Path) -> DataSet:
         DataError: the file is missing, is no data set of this version, or its content does not have
             the fingerprint of its header (cut off, edited, mixed up).
     """
-    header, rows = _read_lines(path)
-    try:
-        examples = tuple(map(_example, rows))
-        dataset = DataSet(
-            name=header["name"],
-            source=header["source"],
-            train=examples[: header["train"]],
-            evaluation=examples[header["train"] :],
-        )
-        told, found = str(header["fingerprint"]), dataset.fingerprint
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path}: a line is malformed ({error}); delete the file and run again") from error
-    if found != told:
-        raise DataError(
-            f"{path}: content has fingerprint {found[:12]}, its header says {told[:12]}; delete the file and "
-            "run again"
-        )
-    return dataset
-
-
-def _read_lines(path: Path) -> tuple[dict[str, Any], list[Any]]:
-    try:
-        # Not splitlines(): text may hold other line separators, which JSON does not escape.
-        lines = path.read_bytes().removesuffix(b"\n").split(b"\n")
-        header, *rows = [json.loads(line) for line in lines]
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such data set file; run again from the driver to write it") from error
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: not a readable data set file; delete it and run again") from error
-    if not isinstance(header, dict) or header.get("format") != FILE_FORMAT:
-        raise DataError(f"{path}: not a data set file of format {FILE_FORMAT!r}; delete it and run again")
-    return header, rows
+    file = open_dataset(path).verified()
+    return DataSet(
+        name=file.name,
+        train=tuple(file.examples(held_out=False)),
+        evaluation=tuple(file.examples(held_out=True)),
+        source=file.source,
+    )
 
 
 def _content(example: Example) -> dict[str, Any]:

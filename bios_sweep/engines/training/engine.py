@@ -9,6 +9,9 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import cached_property
+from importlib import metadata
+from itertools import islice
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
@@ -19,9 +22,15 @@ from filelock import FileLock
 from bios_sweep.assets import general_text_path
 from bios_sweep.checks import one_of, whole
 from bios_sweep.engines.training.batches import micro_batches
-from bios_sweep.engines.training.chat import chat_renderer, reading_of
-from bios_sweep.engines.training.data import Example, read_dataset
-from bios_sweep.engines.training.facts import ENGINE_VERSION, describe_model, read_config, resolve_model
+from bios_sweep.engines.training.chat import ChatTemplate, chat_renderer, reading_of
+from bios_sweep.engines.training.data import DataFile, Example, open_dataset
+from bios_sweep.engines.training.facts import (
+    ENGINE_VERSION,
+    describe_model,
+    read_config,
+    reads_by,
+    resolve_model,
+)
 from bios_sweep.engines.training.fit import Fit
 from bios_sweep.engines.training.loop import EvaluationSet, evaluate, evaluation_set
 from bios_sweep.engines.training.memory import DEFAULT_MICRO_BATCH, Load, fitting, room_on, shape_of
@@ -41,9 +50,10 @@ from bios_sweep.engines.training.scoring import (
     pads_safely,
     questions_of,
 )
+from bios_sweep.engines.training.table import TokenTable, prepared
 from bios_sweep.engines.training.timing import time_steps
 from bios_sweep.engines.training.tokenizer import TextTokenizer, load_tokenizer
-from bios_sweep.engines.training.tokens import TokenizedExample, tokenize_all
+from bios_sweep.engines.training.tokens import tokenize_all
 from bios_sweep.engines.training.trial import Judge, Material, Work, run_trial
 from bios_sweep.errors import DataError, ModelError
 from bios_sweep.ports import options_of
@@ -126,17 +136,13 @@ class LoraEngine:
         self._device = choose_device(self._options.device)
         stay_offline_and_quiet()
         make_repeatable(self._device, self._options.threads)
-        self._data = read_dataset(Path(self._options.data_file))
-        if self._data.fingerprint != self._options.data_fingerprint:
+        self._file = open_dataset(Path(self._options.data_file))
+        if self._file.fingerprint != self._options.data_fingerprint:
             raise DataError(
                 f"{self._options.data_file}: these are not the examples of the plan (fingerprint "
-                f"{self._data.fingerprint[:12]}, planned {self._options.data_fingerprint[:12]}); plan again"
+                f"{self._file.fingerprint[:12]}, planned {self._options.data_fingerprint[:12]}); plan again"
             )
         self._tokenizer = load_tokenizer(self._options.model_path)
-        # The chat template is read only where there are conversations: it costs a second.
-        talks = any(example.messages for example in (*self._data.train, *self._data.evaluation))
-        reading = reading_of({"train_on": given.train_on, "chat_date": given.chat_date})
-        self._render = chat_renderer(Path(self._options.model_path), reading) if talks else None
         self._materials: dict[tuple[str, int], Material] = {}
         self._judges: dict[tuple[str, int], Judge] = {}
         self._fits: dict[str, Fit] = {}
@@ -219,7 +225,7 @@ class LoraEngine:
         key = (dtype, max_length)
         if key not in self._materials:
             base = self._base(dtype)
-            train = self._tokenized(base, self._data.train, max_length)
+            train = self._tokenized(base, max_length, held_out=False)
             judge = self._judge(base, dtype, self._options.eval_max_length or max_length)
             self._materials[key] = Material(base=base, train=train, judge=judge)
         return self._materials[key]
@@ -243,7 +249,7 @@ class LoraEngine:
         """What trials are measured on: cut once for all of a plan, whatever their own `max_length`."""
         if (dtype, max_length) in self._judges:
             return self._judges[dtype, max_length]
-        evaluation = self._tokenized(base, self._data.evaluation, max_length)
+        evaluation = self._tokenized(base, max_length, held_out=True)
         size = self._options.micro_batch_size or DEFAULT_MICRO_BATCH
         # Enough to check the model on padding, at the least cost; of different lengths where there are.
         by_length = {len(example.input_ids): example for example in evaluation}
@@ -275,7 +281,7 @@ class LoraEngine:
         if self._options.score is None:
             return None
         asked = options_of(ScoreOptions, self._options.score)
-        examples = self._data.evaluation[: asked.items]
+        examples = list(islice(self._verified.examples(held_out=True), asked.items))
         room = min(max_length, (base.positions or max_length + asked.new_tokens) - asked.new_tokens)
         render = None if self._render is None else self._render.of_the_last
         questions = questions_of(examples, self._tokenizer, render, room)
@@ -295,12 +301,45 @@ class LoraEngine:
         padded = pads_safely(base, [one.ids for one in questions], scoring.ends, dtype)
         return replace(scoring, padded=padded)
 
-    def _tokenized(
-        self, base: BaseModel, examples: Sequence[Example], max_length: int
-    ) -> tuple[TokenizedExample, ...]:
-        tokenized = tuple(tokenize_all(examples, self._tokenizer, max_length, self._render))
-        _require_fit(base, tokenized)
-        return tokenized
+    def _tokenized(self, base: BaseModel, max_length: int, *, held_out: bool) -> TokenTable:
+        """One side at a length: what another process of this node made of it, or made here."""
+        identity = {
+            "data": self._file.fingerprint,
+            "held_out": held_out,
+            "max_length": max_length,
+            "model": reads_by(Path(self._options.model_path)),
+            "reading": self._reading_words,
+            "software": {name: metadata.version(name) for name in ("tokenizers", "transformers", "jinja2")},
+            "engine": ENGINE_VERSION,
+        }
+        table = prepared(
+            identity,
+            self._tokenizer.encoder.get_vocab_size(),
+            lambda: tokenize_all(
+                self._verified.examples(held_out=held_out), self._tokenizer, max_length, self._render
+            ),
+        )
+        _require_fit(base, table)
+        return table
+
+    @cached_property
+    def _verified(self) -> DataFile:
+        """The examples, proved to be those of the plan: read once through, where they are read at all."""
+        return self._file.verified()
+
+    @cached_property
+    def _render(self) -> ChatTemplate | None:
+        """The chat template, read only where there are conversations: it costs a second."""
+        talks = any(
+            one.messages for held_out in (False, True) for one in self._verified.examples(held_out=held_out)
+        )
+        if not talks:
+            return None
+        return chat_renderer(Path(self._options.model_path), reading_of(self._reading_words))
+
+    @property
+    def _reading_words(self) -> dict[str, str | None]:
+        return {"train_on": self._options.train_on, "chat_date": self._options.chat_date}
 
 
 def general_examples() -> tuple[Example, ...]:
@@ -330,16 +369,16 @@ def general_set(base: BaseModel, tokenizer: TextTokenizer, size: int) -> Evaluat
     return evaluation_set(unended, size, base.device)
 
 
-def _require_fit(base: BaseModel, examples: Sequence[TokenizedExample]) -> None:
+def _require_fit(base: BaseModel, examples: TokenTable) -> None:
     """Refuse what would end in an index error, or in silence, deep inside the model."""
     name = base.model.config.name_or_path
-    longest = max(len(example.input_ids) for example in examples)
+    longest = examples.longest
     if base.positions and longest > base.positions:
         raise DataError(
             f"max_length: an example has {longest} tokens but model {name} has {base.positions} positions; "
             f"use max_length={base.positions} or less"
         )
-    largest = max(max(example.input_ids) for example in examples)
+    largest = examples.largest
     embeddings: Any = base.model.get_input_embeddings()
     rows = embeddings.weight.shape[0]
     if largest >= rows:

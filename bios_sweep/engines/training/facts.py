@@ -66,6 +66,12 @@ def describe_model(path_or_hub_id: str, name: str | None = None) -> ModelFacts:
     )
 
 
+def reads_by(folder: Path) -> str:
+    """Sha256 over the files that decide how a model in a folder reads and writes text."""
+    names = ("config.json", "generation_config.json", *TEXT_FILES)
+    return files_fingerprint([folder / name for name in names if (folder / name).is_file()])
+
+
 def software_versions() -> dict[str, str]:
     """Installed version per package that decides the numbers, `absent` where there is none."""
     found = {}

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from bios_sweep.engines.training.repeatable import Kernels
 from bios_sweep.errors import ran_out_of_memory
 
 LOGGER = logging.getLogger(__name__)
@@ -27,11 +28,13 @@ class Fit:
     """How many examples go through the model in one piece, and whether its layers are computed twice.
 
     One per engine: what one trial found out the next need not. shrunk: each time that memory ran out.
+    kernels: those that gradients are computed with.
     """
 
     def __init__(self, micro_batch_size: int, *, checkpointing: bool = False) -> None:
         self.micro_batch_size, self.checkpointing = micro_batch_size, checkpointing
         self.shrunk: list[str] = []
+        self.kernels = Kernels()
 
     @property
     def words(self) -> str:
@@ -47,7 +50,7 @@ class Fit:
         """
         while True:
             try:
-                return work()
+                return self.kernels.within(work, device)
             except Exception as error:
                 if not ran_out_of_memory(error) or not self._tighten():
                     raise

@@ -16,6 +16,7 @@ from bios_sweep.engines.training.data import DataSet, Example, Message
 from bios_sweep.engines.training.refusals import refuse_untrained_keys, refuse_untrained_turn
 from bios_sweep.engines.training.split import (
     DEFAULT_EVALUATION_FRACTION,
+    auto_count,
     check_options,
     first_by_hash,
     identity,
@@ -35,7 +36,7 @@ def jsonl_examples(
     *,
     eval_path: Path | str | None = None,
     eval_fraction: float | None = None,
-    eval_examples: int | None = None,
+    eval_examples: int | str | None = None,
 ) -> DataSet:
     """Read a JSONL file and hold examples out of it, or read them from `eval_path`.
 
@@ -47,7 +48,7 @@ def jsonl_examples(
         path: the training examples, or all of them.
         eval_path: a file of evaluation examples; then `path` is for training only.
         eval_fraction: share held out of `path`, 0.1 if neither this nor `eval_examples` is given.
-        eval_examples: how many to hold out of `path`, or to take from `eval_path`.
+        eval_examples: how many to hold out of `path`, or to take from `eval_path`; `auto`: see `auto_count`.
 
     Raises:
         DataError: a file or line cannot be used, the options contradict each other, a side is
@@ -57,15 +58,21 @@ def jsonl_examples(
     examples = read_jsonl(Path(path))
     if eval_path is not None:
         train = examples
-        evaluation = first_by_hash(read_jsonl(Path(eval_path)), eval_examples, Path(eval_path))
+        pool = read_jsonl(Path(eval_path))
+        evaluation = first_by_hash(pool, _count(eval_examples, len(pool), apart=True), Path(eval_path))
         refuse_overlap(train, evaluation)
     elif eval_examples is not None:
-        train, evaluation = split_by_count(examples, eval_examples, Path(path))
+        count = _count(eval_examples, len(examples), apart=False)
+        train, evaluation = split_by_count(examples, count or 0, Path(path))
     else:
         share = DEFAULT_EVALUATION_FRACTION if eval_fraction is None else eval_fraction
         train, evaluation = split_by_fraction(examples, share, Path(path))
     source = str(path) if eval_path is None else f"{path}, evaluation {eval_path}"
     return DataSet(name=Path(path).stem, train=train, evaluation=evaluation, source=source)
+
+
+def _count(asked: int | str | None, available: int, *, apart: bool) -> int | None:
+    return auto_count(available, apart=apart) if isinstance(asked, str) else asked
 
 
 def read_jsonl(path: Path) -> tuple[Example, ...]:

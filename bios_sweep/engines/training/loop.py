@@ -6,6 +6,7 @@ import io
 import math
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from peft import PeftModel
 from torch.nn.utils import clip_grad_norm_
 
 from bios_sweep.atomic import write_atomically
-from bios_sweep.engines.training.batches import MicroBatch, batch_indices, halves, micro_batches, philox
+from bios_sweep.engines.training.batches import CPU, MicroBatch, batch_indices, halves, micro_batches, philox
 from bios_sweep.engines.training.checkpoint import Checkpoint
 from bios_sweep.engines.training.fit import Fit, recomputed
 from bios_sweep.engines.training.model import BaseModel, trainable
@@ -68,6 +69,7 @@ class Evaluation:
 
 def evaluation_set(examples: Sequence[TokenizedExample], size: int, device: torch.device) -> EvaluationSet:
     """Batches by length, whatever the seed; clusters are numbered in the order they first appear."""
+    examples = list(examples)
     numbers = {name: index for index, name in enumerate(dict.fromkeys(item.cluster for item in examples))}
     return EvaluationSet(
         batches=tuple(micro_batches(examples, size, device)),
@@ -80,11 +82,10 @@ def evaluation_set(examples: Sequence[TokenizedExample], size: int, device: torc
 @torch.no_grad()
 def evaluate(base: BaseModel, data: EvaluationSet) -> Evaluation:
     """Losses of the model as it stands; dropout is off."""
-    nats = np.zeros(len(data.tokens))
-    for batch in data.batches:
-        losses = _losses(base, batch).double().cpu().numpy()
-        nats += np.bincount(batch.owners, weights=losses, minlength=len(nats))
-    return Evaluation(data=data, nats=nats)
+    losses = torch.cat([_losses(base, batch) for batch in data.batches])
+    owners = np.concatenate([batch.owners for batch in data.batches])
+    weights = losses.double().cpu().numpy()  # the only wait for the device
+    return Evaluation(data=data, nats=np.bincount(owners, weights=weights, minlength=len(data.tokens)))
 
 
 def _losses(base: BaseModel, batch: MicroBatch) -> torch.Tensor:
@@ -111,6 +112,21 @@ def learning_rate_at(settings: TrainingSettings, step: int) -> float:
     done = (step - warmup) / (settings.max_steps - warmup)
     share = {"linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2, "constant": 1.0}
     return settings.learning_rate * share[settings.schedule]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """The examples of one optimizer step, cut to pieces of `size`; tokens in all, and under the loss."""
+
+    step: int
+    size: int
+    pieces: tuple[MicroBatch, ...]
+    tokens: int
+    supervised: int
+
+
+# Of all of a process: it trains one trial at a time.
+AHEAD = ThreadPoolExecutor(max_workers=1, thread_name_prefix="next batch")
 
 
 class Training:
@@ -141,6 +157,7 @@ class Training:
         )
         self.step, self.tokens, self.wall_seconds = 0, 0, 0.0
         self._nats, self._supervised = 0.0, 0
+        self._coming: Future[Batch] | None = None
 
     def advance(self, stop: int, between: Callable[[], None] = lambda: None) -> float | None:
         """Train until `stop` optimizer steps are done; returns the mean training nats per token.
@@ -151,7 +168,6 @@ class Training:
             DivergedError: a loss or gradient is not finite; the step is named.
         """
         begin = time.perf_counter()
-        size = self._settings.batch_size
         self._set_dropout(active=True)
         # Noise on what the model reads, until the handle is removed; without effect where it is off.
         alpha = self._settings.neftune_alpha
@@ -161,11 +177,10 @@ class Training:
         try:
             with recomputed(self._base.decoder, active=lambda: self.fit.checkpointing):
                 while self.step < stop:
-                    indices = batch_indices(self._seed, size, self.step, len(self._examples))
-                    batch = [self._examples[index] for index in indices]
+                    batch = self._next()
                     self._nats += self._descend(batch)
-                    self._supervised += _supervised(batch)
-                    self.tokens += sum(len(example.input_ids) for example in batch)
+                    self._supervised += batch.supervised
+                    self.tokens += batch.tokens
                     self.step += 1
                     if self.step < stop:
                         self.wall_seconds += time.perf_counter() - begin
@@ -202,7 +217,32 @@ class Training:
             value.copy_(checkpoint.weights[name])
         self._optimizer.load_state_dict(checkpoint.optimizer)
 
-    def _descend(self, batch: Sequence[TokenizedExample]) -> float:
+    def _next(self) -> Batch:
+        """The batch of this step; the one after it is made meanwhile, which decides nothing but time."""
+        coming, self._coming = self._coming, None
+        batch = None if coming is None else coming.result()
+        if batch is None or (batch.step, batch.size) != (self.step, self.fit.micro_batch_size):
+            batch = self._collated(self.step, self.fit.micro_batch_size)
+        self._coming = AHEAD.submit(self._collated, self.step + 1, self.fit.micro_batch_size)
+        return batch
+
+    def _collated(self, step: int, size: int) -> Batch:
+        indices = batch_indices(self._seed, self._settings.batch_size, step, len(self._examples))
+        return self._cut([self._examples[index] for index in indices], step, size)
+
+    def _cut(self, examples: Sequence[TokenizedExample], step: int, size: int) -> Batch:
+        pieces = micro_batches(examples, size, CPU)
+        if self._base.device.type == "cuda":
+            pieces = (piece.ready() for piece in pieces)
+        return Batch(
+            step=step,
+            size=size,
+            pieces=tuple(pieces),
+            tokens=sum(len(example.input_ids) for example in examples),
+            supervised=sum(example.supervised_tokens for example in examples),
+        )
+
+    def _descend(self, batch: Batch) -> float:
         """One optimizer step; returns the batch's summed nats before it.
 
         Every completion token of the whole batch weighs the same, however it is cut into micro-batches.
@@ -218,17 +258,18 @@ class Training:
         self._optimizer.step()
         return float(total)
 
-    def _gradients(self, batch: Sequence[TokenizedExample]) -> torch.Tensor:
+    def _gradients(self, batch: Batch) -> torch.Tensor:
         """Leave the batch's mean gradient; returns its summed nats. Called again it begins anew."""
         settings = self._settings
         if settings.lora_dropout or settings.neftune_alpha:
             torch.manual_seed(int(philox(1, "dropout", self._seed, self.step)[0]))
-        supervised = _supervised(batch)
+        if batch.size != self.fit.micro_batch_size:  # memory ran out
+            batch = self._collated(batch.step, self.fit.micro_batch_size)
         nats = torch.zeros((), device=self._base.device)
         self._optimizer.zero_grad()
-        for micro_batch in micro_batches(batch, self.fit.micro_batch_size, self._base.device):
-            loss = self._base.token_losses(micro_batch).sum()
-            (loss / supervised).backward()
+        for piece in batch.pieces:
+            loss = self._base.token_losses(piece.on(self._base.device)).sum()
+            (loss / batch.supervised).backward()
             nats += loss.detach()
         return nats
 
@@ -246,7 +287,3 @@ def noised(embedded: torch.Tensor, alpha: float) -> torch.Tensor:
     """
     bound = alpha / math.sqrt(embedded.shape[1] * embedded.shape[2])
     return embedded + torch.empty_like(embedded).uniform_(-bound, bound)
-
-
-def _supervised(batch: Sequence[TokenizedExample]) -> int:
-    return sum(example.supervised_tokens for example in batch)

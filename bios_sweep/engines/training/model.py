@@ -32,7 +32,13 @@ from bios_sweep.checks import one_of
 from bios_sweep.engines.training.batches import MicroBatch, uniform
 from bios_sweep.engines.training.memory import LOGITS_AT_ONCE
 from bios_sweep.engines.training.reach import Reach, reach_of
-from bios_sweep.errors import ConfigError, ModelError, StorageError
+from bios_sweep.errors import (
+    ConfigError,
+    ModelError,
+    StorageError,
+    poisons_its_process,
+    ran_out_of_memory,
+)
 from bios_sweep.settings import TrainingSettings
 
 ADAPTER = "default"  # PEFT's own name for the only adapter
@@ -154,6 +160,8 @@ def load_base(path: Path, dtype: str, device: torch.device, attention: str | Non
             **({} if device.type == "cpu" else {"device_map": {"": device}}),
         )
     except (OSError, ValueError, RuntimeError, ImportError) as error:
+        if ran_out_of_memory(error) or poisons_its_process(error):
+            raise  # the device's fault, not the model's
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         way = "" if attention is None else "; leave method.attention auto"
         raise ModelError(f"model {path}: transformers cannot load it ({first}){way}") from error

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bios_sweep.engines.training.data import read_dataset
+from bios_sweep.engines.training.data import open_dataset
 from bios_sweep.engines.training.facts import describe_model
 from bios_sweep.errors import BiosSweepError
 
@@ -37,7 +37,7 @@ def look(options: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     """
     return {
         "model": _tried(lambda: describe_model(options["model_path"]).fingerprint),
-        "data": _tried(lambda: read_dataset(Path(options["data_file"])).fingerprint),
+        "data": _tried(lambda: open_dataset(Path(options["data_file"])).verified().fingerprint),
     }
 
 

@@ -12,6 +12,18 @@ from bios_sweep.engines.training.data import Example
 from bios_sweep.errors import DataError
 
 DEFAULT_EVALUATION_FRACTION = 0.1  # chosen, not measured
+AUTO_EXAMPLES = 2000  # of `data.eval_examples=auto`, at most; chosen: more cost time in every trial
+
+
+def auto_count(available: int, *, apart: bool) -> int:
+    """How many examples `data.eval_examples=auto` evaluates on.
+
+    apart: of a file of their own, which may all be used; else a share of the training examples, as without
+    the key.
+    """
+    most = available if apart else max(1, int(available * DEFAULT_EVALUATION_FRACTION))
+    return min(AUTO_EXAMPLES, most)
+
 
 Sides = tuple[tuple[Example, ...], tuple[Example, ...]]
 
@@ -23,7 +35,7 @@ def identity(example: Example) -> bytes:
     return hashlib.sha256("\0".join(" ".join(part.split()) for part in parts).encode()).digest()
 
 
-def check_options(eval_path: object, eval_fraction: float | None, eval_examples: int | None) -> None:
+def check_options(eval_path: object, eval_fraction: float | None, eval_examples: object) -> None:
     """Refuse options that contradict each other or cannot hold anything out."""
     if eval_fraction is not None:
         other = "data.eval_path" if eval_path is not None else "data.eval_examples"
@@ -31,7 +43,7 @@ def check_options(eval_path: object, eval_fraction: float | None, eval_examples:
             raise DataError(f"data.eval_fraction and {other} are both given; keep one of them")
         if not 0 < eval_fraction < 1:
             raise DataError(f"data.eval_fraction: {eval_fraction} must be above 0 and below 1")
-    if eval_examples is not None and eval_examples < 1:
+    if isinstance(eval_examples, int) and eval_examples < 1:
         raise DataError(f"data.eval_examples: {eval_examples} must be at least 1")
 
 

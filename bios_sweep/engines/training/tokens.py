@@ -6,8 +6,9 @@ torch; the trainer calls the same functions, so that what is planned is what is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from bios_sweep.errors import DataError
 
 CHUNK = 2000  # examples encoded at a time; bounds memory on files of millions of lines
 
+Ids = tuple[int, ...] | np.ndarray
 Ranges = tuple[tuple[int, int], ...]  # first and one behind the last
 
 
@@ -48,7 +50,7 @@ class TokenizedExample:
     asides: positions behind the prompt that are read and not learned.
     """
 
-    input_ids: tuple[int, ...]
+    input_ids: Ids
     prompt_length: int
     completion_bytes: int
     cluster: str
@@ -129,7 +131,7 @@ class EncodedExample:
 
 
 def tokenize_all(
-    examples: Sequence[Example], tokenizer: TextTokenizer, max_length: int, render: Render | None = None
+    examples: Iterable[Example], tokenizer: TextTokenizer, max_length: int, render: Render | None = None
 ) -> Iterator[TokenizedExample]:
     """Prompt with the tokenizer's leading special tokens, completion without, then the end of a text.
 
@@ -146,11 +148,11 @@ def tokenize_all(
 
 
 def encode_all(
-    examples: Sequence[Example], tokenizer: TextTokenizer, render: Render | None = None
+    examples: Iterable[Example], tokenizer: TextTokenizer, render: Render | None = None
 ) -> Iterator[EncodedExample]:
     """Examples as ids, uncut; see `tokenize_all`."""
-    for start in range(0, len(examples), CHUNK):
-        chunk = examples[start : start + CHUNK]
+    source, start = iter(examples), 0
+    while chunk := list(islice(source, CHUNK)):
         texts = [_texts(example, render) for example in chunk]
         wholes = _encode(tokenizer, [text.prompt + text.completion for text in texts])
         prompts = _encode(tokenizer, [text.prompt for text in texts])
@@ -180,6 +182,7 @@ def encode_all(
                 aside_texts=text.asides,
                 joined=joined,
             )
+        start += len(chunk)
 
 
 def _ids_within(spans: Sequence[tuple[int, int]], asides: Ranges) -> Ranges:

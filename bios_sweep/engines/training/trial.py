@@ -24,7 +24,7 @@ from bios_sweep.engines.training.fit import Fit
 from bios_sweep.engines.training.loop import DivergedError, Evaluation, EvaluationSet, Training, evaluate
 from bios_sweep.engines.training.model import BaseModel, adapter, save_adapter
 from bios_sweep.engines.training.scoring import Scoring
-from bios_sweep.engines.training.tokens import TokenizedExample
+from bios_sweep.engines.training.table import TokenTable
 from bios_sweep.sealed import unlike
 from bios_sweep.study.trials import (
     ADAPTER_FOLDER,
@@ -64,7 +64,7 @@ class Material:
     """What trials share while dtype and max_length stay: model and data; and what they are measured on."""
 
     base: BaseModel
-    train: tuple[TokenizedExample, ...]
+    train: TokenTable
     judge: Judge
 
     @property
@@ -143,6 +143,8 @@ def _as_cut(fit: Fit, before: int) -> dict[str, Any]:
     cut: dict[str, Any] = {"micro_batch_size": fit.micro_batch_size}
     if fit.checkpointing:
         cut["activation_checkpointing"] = True
+    if not fit.kernels.repeatable:
+        cut["repeatable"] = False
     return {**cut, "out_of_memory": "; ".join(fit.shrunk[before:])} if fit.shrunk[before:] else cut
 
 
@@ -215,12 +217,12 @@ def _has_its_evaluation(work: Work, checkpoint: Checkpoint) -> bool:
     return False
 
 
-def used_examples(examples: tuple[TokenizedExample, ...], count: int | None) -> tuple[TokenizedExample, ...]:
+def used_examples(examples: TokenTable, count: int | None) -> TokenTable:
     """The first `count` examples of one fixed permutation: a fair sample, smaller ones inside larger."""
     if count is None or count >= len(examples):
         return examples
     order = np.argsort(philox(len(examples), "training subset"), kind="stable")
-    return tuple(examples[index] for index in sorted(order[:count]))
+    return examples.subset(np.sort(order[:count]))
 
 
 def _measure(work: Work, training: Training, stop: int, keep: _Keeper) -> tuple[Measurement, str]:

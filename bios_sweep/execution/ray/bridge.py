@@ -115,6 +115,8 @@ class Bridge(tune.Callback, tune.Stopper):
             self._dispatch.gives_back(slot, Loss(**report["lost"]))
         if "item" in report:
             self._take_in(slot, report["key"], report["attempt"], report["item"])
+        if "unbuilt" in report:
+            _log.warning("%s; the worker gets a new process", report["unbuilt"])
         if "leaving" in report:
             self._dispatch.away(slot, PREEMPTION)
         if "failed_gpus" in report:

@@ -21,7 +21,7 @@ from typing import Any
 import ray
 from ray import tune
 
-from bios_sweep.errors import BiosSweepError, StorageError
+from bios_sweep.errors import BiosSweepError, DeviceError, StorageError
 from bios_sweep.execution.attempts import (
     attempt_trial,
     interrupted,
@@ -63,7 +63,7 @@ class WorkerSlot(tune.Trainable):
         self._job: dict[str, Any] = {}
         self._loss: dict[str, Any] | None = None
         self._tell_after = 0.0
-        self._broken = ""
+        self._broken = self._unbuilt = ""
         self._greeted = self._gone = self._poisoned = self._aside = False
         self._gpus = gpus_held()
         self._heartbeat = Heartbeat(self._mailbox, worker_name(), every_seconds=config["beat_seconds"])
@@ -92,6 +92,9 @@ class WorkerSlot(tune.Trainable):
             return {} if self._greeted else self._greet({"aside": self._gpus})
         if self._broken:
             return {"broken": self._broken}
+        if self._unbuilt:
+            self._gone = True
+            return {"leaving": True, "failed_gpus": self._gpus, "unbuilt": self._unbuilt}
         if self._heartbeat.revoked() or not self._greeted:
             self._greeted = True
             self._close()
@@ -168,6 +171,8 @@ class WorkerSlot(tune.Trainable):
         self._engine = None  # first let go of the old one: two models may not fit
         try:
             self._engine = load_engine(self._config["engine"], self._options())
+        except DeviceError as error:
+            self._unbuilt = masked(str(error))
         except BiosSweepError as error:
             self._broken = masked(str(error))
 

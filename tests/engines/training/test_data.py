@@ -541,3 +541,15 @@ def test_no_flipped_bit_of_a_data_file_stays(tmp_path: Path) -> None:
         path.write_bytes(damaged)
         keep_dataset(SAMPLE, path)
         assert path.read_bytes() == whole
+
+
+def test_an_automatic_evaluation_is_large_enough_and_no_larger(tmp_path: Path) -> None:
+    for count, held_out, apart in ((30, 3, 30), (25_000, 2000, 2000)):
+        path, other = tmp_path / f"{count}.jsonl", tmp_path / f"{count}-eval.jsonl"
+        for file, word in ((path, "a"), (other, "b")):
+            lines = (json.dumps({"prompt": f"{word}{n}", "completion": "c"}) for n in range(count))
+            file.write_text("\n".join(lines))
+        data = jsonl_examples(path, eval_examples="auto")
+        assert (len(data.train), len(data.evaluation)) == (count - held_out, held_out)
+        both = jsonl_examples(path, eval_path=other, eval_examples="auto")
+        assert (len(both.train), len(both.evaluation)) == (count, apart)

@@ -142,7 +142,7 @@ def gradients(base, examples, fit):
                 torch.nn.init.normal_(value, std=0.02, generator=torch.Generator().manual_seed(1))
         training = Training(base, adapted, SETTINGS, 0, examples, fit)
         with recomputed(base.decoder, active=lambda: fit.checkpointing):
-            nats = training._gradients(examples[:32])
+            nats = training._gradients(training._cut(examples[:32], 0, training.fit.micro_batch_size))
         return nats.item(), torch.cat([value.grad.flatten() for value in trainable(adapted).values()])
 
 

@@ -397,7 +397,11 @@ def test_same_curve_as_plain_peft_and_torch(engine, model_path, straight):
         [material.train[index] for index in batch_indices(3, 12, step, len(material.train))]
         for step in range(9)
     ]
-    evaluation = tuple(tokenize_all(engine._data.evaluation, load_tokenizer(model_path), SETTINGS.max_length))
+    evaluation = tuple(
+        tokenize_all(
+            engine._verified.examples(held_out=True), load_tokenizer(model_path), SETTINGS.max_length
+        )
+    )
     evaluated, trained = oracle.train(model_path, SETTINGS, batches, evaluation, {3, 6, 9}, initial)
     curve = straight[0].curve
     assert [point.eval_loss for point in curve] == pytest.approx(evaluated, abs=1e-5)
@@ -484,7 +488,11 @@ def test_the_saved_adapter_is_the_trained_model(engine, model_path, straight):
     result, _, directory = straight
     base = AutoModelForCausalLM.from_pretrained(model_path, dtype=torch.float32)
     adapted = PeftModel.from_pretrained(base, directory / "adapter").eval()
-    evaluation = tuple(tokenize_all(engine._data.evaluation, load_tokenizer(model_path), SETTINGS.max_length))
+    evaluation = tuple(
+        tokenize_all(
+            engine._verified.examples(held_out=True), load_tokenizer(model_path), SETTINGS.max_length
+        )
+    )
     with torch.no_grad():
         assert oracle.mean_loss(adapted, evaluation).item() == pytest.approx(
             result.final["eval_loss"], abs=1e-5

@@ -1,0 +1,172 @@
+"""What `make gpu` does: the tests of a device and the trainer's benchmark, then one summary.
+
+    python -m benchmarks.on_device --out gpu_results
+    python -m benchmarks.on_device --device cpu --out /tmp/there   # the same bodies, where no GPU is
+
+Needs torch, transformers, peft and pytest (hydra-core for one test), no network, no Ray and no MLflow. Exit
+status 0: all passed; 1: something failed or took too long; 2: the device is not there. `summary.json` and
+`summary.txt` are written in each of the first two cases, with the date, the machine and what was measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+TESTS = ("tests/engines/training/test_devices.py", "tests/engines/training/test_number_format.py")
+PACKAGES = ("torch", "transformers", "peft", "numpy")
+LIMIT = 460.0  # seconds of it all: eight minutes, less what starting and writing take
+TESTS_LIMIT = 240.0
+MODEL = "SmolLM2-135M"
+
+
+def run(program: Sequence[str], seconds: float) -> tuple[int | None, str]:
+    """(exit status, None where it took too long; the end of what it printed)."""
+    own = {"HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT), "TOKENIZERS_PARALLELISM": "false"}
+    # on several GPUs transformers' Trainer would share each batch among them
+    environment = {"CUDA_VISIBLE_DEVICES": "0", **os.environ, **own}
+    try:
+        done = subprocess.run(
+            [sys.executable, *program], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True,
+            stderr=subprocess.STDOUT, errors="replace", timeout=max(1.0, seconds), check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return None, f"took longer than {seconds:.0f} s"
+    return done.returncode, done.stdout[-4000:]
+
+
+def tested(device: str, out: Path, only: str) -> dict[str, Any]:
+    """The tests' outcomes by kind, the names of those that failed, and what they measured."""
+    results = out / "tests.xml"
+    marks = "gpu" if device == "cuda" else "not gpu and not slow"
+    program = [
+        "-m",
+        "pytest",
+        "-q",
+        "--noconftest",
+        "-p",
+        "no:cacheprovider",
+        "-m",
+        marks,
+        f"--junitxml={results}",
+    ]
+    status, printed = run([*program, *(["-k", only] if only else []), *TESTS], TESTS_LIMIT)
+    found: dict[str, Any] = {"passed": 0, "failed": [], "skipped": [], "figures": {}}
+    cases = ElementTree.parse(results).iter("testcase") if results.exists() else ()
+    for case in cases:
+        name = case.get("name", "")
+        if case.find("failure") is not None or case.find("error") is not None:
+            found["failed"].append(name)
+        elif case.find("skipped") is not None:
+            found["skipped"].append(name)
+        else:
+            found["passed"] += 1
+        found["figures"] |= {one.get("name"): one.get("value") for one in case.iter("property")}
+    found["ok"] = status == 0 and found["passed"] > 0
+    return found if found["ok"] else {**found, "printed": printed}
+
+
+def benchmarked(
+    device: str, out: Path, model: Path | None, seconds: float, more: Sequence[str]
+) -> dict[str, Any]:
+    """The benchmark's rows, and its table as text."""
+    file = out / "trainer.csv"
+    chosen = [] if model is None else ["--model", str(model)]
+    begin = f"{max(0.0, seconds * 0.6):.0f}"  # a setting that began then has the rest
+    program = ["-m", "benchmarks.trainer", "--device", device, "--csv", str(file), "--seconds", begin]
+    status, printed = run([*program, *chosen, *more], seconds)
+    if status != 0 or not file.exists():
+        return {"ok": False, "printed": printed}
+    with file.open(encoding="utf-8") as lines:
+        return {"ok": True, "rows": list(csv.DictReader(lines)), "table": printed.strip()}
+
+
+def machine(device: str) -> dict[str, Any]:
+    """Where the figures were measured."""
+    here: dict[str, Any] = {"python": platform.python_version(), "system": platform.platform()}
+    for name in PACKAGES:
+        try:
+            here[name] = version(name)
+        except PackageNotFoundError:
+            here[name] = None
+    if device == "cuda":
+        found = torch.cuda.get_device_properties(0)
+        here |= {
+            "gpu": found.name,
+            "gpu_gib": round(found.total_memory / 2**30, 1),
+            "cuda": torch.version.cuda,
+        }
+        here["capability"] = ".".join(map(str, torch.cuda.get_device_capability(0)))
+    return {**here, "cpus": len(os.sched_getaffinity(0))}
+
+
+def words(summary: dict[str, Any]) -> str:
+    """The summary for people."""
+    tests, benchmark = summary["tests"], summary["benchmark"]
+    lines = [f"{summary['date']}  {'passed' if summary['ok'] else 'FAILED'}  {summary['seconds']:.0f} s"]
+    lines += [f"  {name}: {value}" for name, value in summary["machine"].items()]
+    lines.append(
+        f"tests: {tests['passed']} passed, {len(tests['failed'])} failed, {len(tests['skipped'])} skipped"
+    )
+    lines += [f"  failed: {name}" for name in tests["failed"]]
+    lines += [f"  {name}: {value}" for name, value in sorted(tests["figures"].items())]
+    lines += [f"benchmark, {summary['model']}:", benchmark.get("table", "  failed")]
+    lines += [one["printed"] for one in (tests, benchmark) if "printed" in one]
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument("--out", type=Path, default=Path("gpu_results"))
+    parser.add_argument(
+        "--model", type=Path, help=f"a folder, such as that of {MODEL}; else the embedded model"
+    )
+    parser.add_argument("--only", default="", help="of the tests, those whose name has this (pytest -k)")
+    given, more = parser.parse_known_args(arguments)
+    if given.device == "cuda" and not torch.cuda.is_available():
+        print(
+            f"torch {torch.__version__} sees no GPU; `--device cpu` runs the same bodies here",
+            file=sys.stderr,
+        )
+        return 2
+    began, out = time.monotonic(), given.out.resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    for stale in ("tests.xml", "trainer.csv"):
+        (out / stale).unlink(missing_ok=True)
+    tests = tested(given.device, out, given.only)
+    left = LIMIT - (time.monotonic() - began)
+    benchmark = benchmarked(given.device, out, given.model, left, more)
+    summary = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "ok": tests["ok"] and benchmark["ok"],
+        "seconds": round(time.monotonic() - began, 1),
+        "device": given.device,
+        "machine": machine(given.device),
+        "model": given.model.name if given.model else "the embedded model",
+        "tests": tests,
+        "benchmark": benchmark,
+    }
+    (out / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    (out / "summary.txt").write_text(words(summary), encoding="utf-8")
+    print(words(summary), end="")
+    return 0 if summary["ok"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

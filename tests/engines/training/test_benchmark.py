@@ -1,0 +1,59 @@
+"""The benchmark of the trainer, small: each trainer learns the same batch, and the figures are its own."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+import torch
+
+from benchmarks import on_device, trainer
+
+SMALL = ["--rows", "4", "--piece", "2", "--length", "48", "--rank", "4", "--steps", "3", "--repeats", "1"]
+
+
+def test_trainers_take_turns_on_the_same_examples_and_all_learn(tmp_path, capsys):
+    file = tmp_path / "trainer.csv"
+    asked = [*SMALL, "--prompts", "0.75", "--dtypes", "float32", "--matrix", "128", "--device", "cpu"]
+    assert trainer.main([*asked, "--csv", str(file)]) == 0
+    rows = list(csv.DictReader(file.open()))
+    assert [row["trainer"] for row in rows][:2] == [trainer.OURS, trainer.HF]
+    firsts = [float(row["loss_first"]) for row in rows]
+    assert firsts == pytest.approx([firsts[0]] * len(rows), rel=0.02), "the same tokens are under the loss"
+    for row in rows:
+        assert float(row["loss_last"]) < float(row["loss_first"])
+        assert float(row["matrix_share"]) > 0
+    assert "theirs/ours" in capsys.readouterr().out
+
+
+def test_a_device_that_is_not_there_is_said_with_status_2(capsys):
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    assert on_device.main([]) == 2
+    assert "sees no GPU; `--device cpu` runs the same bodies here" in capsys.readouterr().err
+
+
+def test_the_summary_has_the_machine_the_figures_and_the_verdict(tmp_path, monkeypatch, capsys):
+    """One test and no benchmark: its options are refused, which the summary and the exit status say."""
+    monkeypatch.setattr(on_device, "TESTS", on_device.TESTS[:1])
+    found = on_device.main(
+        [
+            "--device",
+            "cpu",
+            "--out",
+            str(tmp_path),
+            "--only",
+            "come_to_the_device and float32",
+            "--rows",
+            "many",
+        ]
+    )
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert (found, summary["ok"]) == (1, False)
+    assert (summary["tests"]["passed"], summary["tests"]["failed"]) == (1, [])
+    assert "invalid int value: 'many'" in summary["benchmark"]["printed"]
+    assert summary["machine"]["torch"] == torch.__version__
+    text = (tmp_path / "summary.txt").read_text()
+    assert "FAILED" in text
+    assert "tests: 1 passed, 0 failed, 0 skipped" in text

@@ -121,7 +121,7 @@ CLASSES = {
         level=32,
     ),
     "twice the batch saves time at little loss": Planted(
-        words=(*BATCH, "model.planted.t0_seconds=0.3", *truth(batch_size__cost=0.65)),
+        words=(*BATCH, "model.planted.t0_seconds=0.3", *truth(batch_size__cost=0.7)),
         claim="speed",
         verdict=CONFIRM,
         level=256,

@@ -56,8 +56,12 @@ def answers(planted, sweeps, folder):
 
 def wrong_words(planted, found):
     """Words that harm: a confirmation of what the truth refines, or a refinement that it does not want."""
-    confirmed = planted.verdict != CONFIRM and sum(n for (word, _), n in found.items() if word == CONFIRM)
-    return sum(refined_elsewhere(planted, found).values()) + confirmed
+    return sum(refined_elsewhere(planted, found).values()) + false_confirmations(planted, found)
+
+
+def false_confirmations(planted, found):
+    """Confirmations of what the truth refines: as many as the claim's error rate lets pass."""
+    return sum(n for (word, _), n in found.items() if word == CONFIRM and planted.verdict != CONFIRM)
 
 
 def refined_elsewhere(planted, found):
@@ -104,7 +108,8 @@ def test_a_planted_truth_is_found_in_95_of_100_sweeps(purpose, name, tmp_path, c
         print(
             f"\n| {purpose} | {name} | {planted.claim} | {row[0]} | {row[1]} | {row[2]:.1f} | {dict(found)}"
         )
-    assert not wrong_words(planted, found), found
+    assert not refined_elsewhere(planted, found), found
+    assert false_confirmations(planted, found) <= 0.05 * MANY, found
     assert row[0] >= 0.95 * MANY, found
 
 

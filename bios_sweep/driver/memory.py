@@ -98,7 +98,8 @@ def _how(found: Fitting) -> str:
 
 def fitting_on(plan: Plan, request: Request, total: int) -> Fitting | None:
     """How a trial is cut on a GPU of so many bytes; None where the model's sizes are not known."""
-    load, shape = load_of(plan), _shape(plan)
+    load = load_of(plan)
+    shape = None if load is None else _shape(plan)
     if load is None or shape is None:
         return None
     return fitting(shape, load, room_on(total, request.sharers), **_asked(plan))
@@ -106,9 +107,10 @@ def fitting_on(plan: Plan, request: Request, total: int) -> Fitting | None:
 
 def least_bytes(plan: Plan, request: Request) -> int:
     """What the trials that share a GPU need at the very least: one example each, with checkpointing."""
-    load, shape = load_of(plan), _shape(plan)
+    load = load_of(plan)
     if load is None:
         return 0
+    shape = _shape(plan)
     if shape is None:
         return weights_bytes(plan.study.scenario.model.parameters or 0, request)
     need = need_of(shape, load, 1, checkpointing=True).total

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from bios_sweep.checks import Range
-from bios_sweep.driver.scenarios.trained import ATTENTIONS
+from bios_sweep.driver.scenarios.trained import ATTENTIONS, TRAIN_ON
 from bios_sweep.engines.simulation.truth import ABOVE_0, AT_LEAST_0, COUNTS, PlantedTruth
 from bios_sweep.launch.kuberay import KubeRayOptions
 from bios_sweep.launch.rayjob import RayJobOptions
@@ -104,8 +104,10 @@ OTHERS: Mapping[str, Kind] = {
     "budget.keep_adapters": _choice(POLICIES),
     "data.kind": _choice(("embedded", "jsonl", "named", "planted")),
     "data.eval_fraction": replace(BELOW_1, nullable=True),
-    "data.eval_examples": OPEN_COUNT,
+    "data.eval_examples": replace(OPEN_COUNT, choices=(AUTO,)),
     "data.eval_max_length": OPEN_COUNT,
+    "data.train_on": _choice(TRAIN_ON, nullable=True),
+    "data.chat_date": Kind(type=TEXT, range="a day, such as 2026-01-31", nullable=True),
     "data.score": Kind(type=TEXT, range=f"({EXACT}, {PATTERN}, or a function)", nullable=True),
     "data.score_items": OPEN_COUNT,
     "data.score_tokens": OPEN_COUNT,
@@ -137,6 +139,7 @@ OTHERS: Mapping[str, Kind] = {
     "method.objective": _choice(Objective),
     "method.runner": _choice(Runner),
     "method.attention": _choice(ATTENTIONS),
+    "method.max_length": replace(kind_of_range(COUNT), choices=(AUTO,)),
     "method.micro_batch_size": replace(kind_of_range(COUNT), choices=(AUTO,)),
     "method.activation_checkpointing": Kind(type=TRUTH, choices=(AUTO,)),
     "method.direction": _choice(DIRECTIONS, nullable=True),

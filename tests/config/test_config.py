@@ -31,7 +31,7 @@ SCENARIO = Scenario(
 
 
 def study_of(*overrides: str):
-    config = compose_config(overrides)
+    config = compose_config(["method.dtype=float32", *overrides])  # what `auto` means is the driver's to say
     recommended = defaults.recommend(family="llama", hidden_size=2048, method="lora", examples=100_000)
     return build_study(config.values, sweep=config.sweep or "", scenario=SCENARIO, recommendation=recommended)
 

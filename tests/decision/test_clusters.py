@@ -20,6 +20,7 @@ from bios_sweep.records.results import ClusterReader
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.scenario import Metric
+from bios_sweep.study.trials import EVALUATION_FILE
 from bios_sweep.vocabulary import Status, Word
 from tests.answers import answer
 from tests.scenarios import PUBLISH
@@ -174,7 +175,7 @@ def test_a_candidate_found_with_clusters_is_not_confirmed_without_them():
     assert candidate.state == Word.CANDIDATE
     fresh, fresh_sums = study(np.random.default_rng(6), (0, 0, 3, -3), 0.1)
     margin = margin_of(table, DecisionRule(**PUBLISH))
-    assert judge_fresh(candidate, candidate.test, fresh, margin, ALPHA, None, fresh_sums).state == "refine"
+    assert judge_fresh(candidate, candidate.test, fresh, margin, ALPHA, (), fresh_sums).state == "refine"
     assert judge_fresh(candidate, candidate.test, fresh, margin, ALPHA).reasons == (NO_CLUSTERS(),)
 
 
@@ -250,14 +251,16 @@ def test_an_evaluation_that_cannot_be_read_is_not_known(tmp_path, content):
     workspace = Workspace(tmp_path)
     if content is not None:
         workspace.trial_dir("k").mkdir(parents=True)
-        (workspace.trial_dir("k") / "eval.npz").write_bytes(content)
-    assert ClusterReader(workspace)("k") is None
+        (workspace.trial_dir("k") / EVALUATION_FILE).write_bytes(content)
+    assert ClusterReader(workspace)("k", EVALUATION_FILE) is None
 
 
 def test_an_evaluation_file_is_read_as_its_sums(tmp_path):
     workspace = Workspace(tmp_path)
     workspace.trial_dir("k").mkdir(parents=True)
     nats, tokens, cluster = np.array([1.5, 2.0, 0.5]), np.array([3, 4, 5]), np.array([0, 1, 0])
-    np.savez(workspace.trial_dir("k") / "eval.npz", nats=nats, tokens=tokens, bytes=tokens, cluster=cluster)
-    read = ClusterReader(workspace)("k")
+    np.savez(
+        workspace.trial_dir("k") / EVALUATION_FILE, nats=nats, tokens=tokens, bytes=tokens, cluster=cluster
+    )
+    read = ClusterReader(workspace)("k", EVALUATION_FILE)
     assert (read.nats.tolist(), read.tokens.tolist()) == ([2.0, 2.0], [8.0, 4.0])

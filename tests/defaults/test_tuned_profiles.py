@@ -112,16 +112,18 @@ def test_the_minimum_serves_nothing(tmp_path, capsys):
     assert answer["served"] == {"max_steps": 1000}
 
 
-def test_a_file_of_an_earlier_verdict_goes_when_nothing_asked_now_is_served(tmp_path, capsys, monkeypatch):
+def test_a_study_of_nothing_that_is_served_leaves_no_file_and_takes_none_away(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("bios_sweep.report.text.publish.figures_of", lambda summary: ())
     words = ("sweeps=duration", "decision.looks=[3]", "sweeps.factors.max_steps.multiply=[0.1,0.5,2]")
-    first = finished(tmp_path, capsys, *words)
+    minimum = (*words, "+sweeps.factors.max_steps.claims=[minimum]")
+    alone = finished(tmp_path, capsys, *minimum)
     file = bios_sweep.open(tmp_path).folder / "bios_defaults.json"
-    assert first["files"]["defaults"] == str(file)
-    again = finished(tmp_path, capsys, *words, "+sweeps.factors.max_steps.claims=[minimum]")
-    assert again["sweep_id"] == first["sweep_id"]
-    assert (again["files"]["defaults"], file.exists()) == (None, False)
-    assert again["no_file"] == "the study asks for nothing that is served, only for the minimum"
+    assert (alone["files"]["defaults"], file.exists()) == (None, False)
+    assert alone["no_file"] == "the study asks for nothing that is served, only for the minimum"
+    both = finished(tmp_path, capsys, *words)
+    assert (both["sweep_id"], both["files"]["defaults"]) == (alone["sweep_id"], str(file))
+    again = finished(tmp_path, capsys, *minimum)  # asks nothing new: the word that stands is told
+    assert (again["files"]["defaults"], file.exists()) == (str(file), True)
 
 
 def test_a_world_without_a_clock_leaves_cost_open_and_fails_nothing(tmp_path, capsys):

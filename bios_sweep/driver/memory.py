@@ -63,7 +63,9 @@ def shared_by_memory(plan: Plan, request: Request, cluster: Mapping[str, Any]) -
     shape = None if load is None else _shape(plan)
     if load is None or shape is None or not known or None in sizes:
         return plan, request
-    sharers = min(sharers_on(shape, load, size, _asked(plan)) for size in known)
+    fit = min(sharers_on(shape, load, size, _asked(plan)) for size in known)
+    # Ray fills a GPU before the next: where CPUs allow fewer trials than fit, all GPUs get some
+    sharers = min(fit, -(-request.expected_workers // len(known)))
     scenario = plan.study.scenario
     options = {**scenario.engine_options, "sharers": sharers}
     shared = build_plan(replace(plan.study, scenario=replace(scenario, engine_options=options)))

@@ -106,10 +106,14 @@ def test_local_gpu_has_as_many_trials_share_a_gpu_as_its_memory_holds(prepared, 
     found = () if name is None else (Gpu(name=name), Gpu(name=name))
     for module in (memory_module, precision_module):
         monkeypatch.setattr(module, "find_gpus", lambda *_: found)
-    made = prepared("cluster=local_gpu")
+    many = ("cluster=local_gpu", "cluster.num_cpus=64")
+    made = prepared(*many)
     assert made.request.sharers == sharers
     assert made.plan.study.scenario.engine_options["sharers"] == sharers
-    own = prepared("cluster=local_gpu", "cluster.gpus_per_trial=0.25")
+    if sharers > 2:
+        fewer = prepared("cluster=local_gpu", "cluster.num_cpus=12")
+        assert fewer.request.sharers == 3, "six trials by their CPUs, on two GPUs"
+    own = prepared(*many, "cluster.gpus_per_trial=0.25")
     assert own.request.sharers == 4
     assert made.plan.sweep_id == own.plan.sweep_id, "how trials are placed is no part of what they are"
 

@@ -28,25 +28,26 @@ def supports(verdicts: Sequence[Verdict], runs: Sorted) -> tuple[str, ...]:
     """What may be said with these runs in hand: no more than their bounds show, and no less."""
     told = []
     for verdict in verdicts:
-        name, margin = verdict.factor, verdict.margin
+        name, margin, scale = verdict.factor, verdict.margin, verdict.scale
         better = [row for row in _estimated(verdict) if _lower(row) > 0.0]
         if verdict.verdict in (Word.CONFIRM, Word.REFINE):
             told.append(f"{name}: {verdict.sentence}")
         elif verdict.verdict == Word.UNCONFIRMED:
             told.append(f"{name}: {_text(verdict.best_level)} is worth a test on fresh seeds")
         elif better:
-            shown = some(f"{row.label} (by {_lower(row):.2f} % or more)" for row in better)
+            shown = some(f"{row.label} (by {scale.told(_lower(row)):.2f} or more)" for row in better)
             told.append(f"{name}: better than the default: {shown}")
         told += [
             f"{name}: on the seeds that it has, {one.facts['level']} is better than the default "
-            f"(by {one.facts['lower']:.2f} % or more)"
+            f"(by {one.facts['lower']:.2f} or more)"
             for one in _better_rivals(verdict)
         ]
         if is_any(verdict.reasons, INSENSITIVE) and margin is not None and _estimated(verdict):
             most = max(_upper(row) for row in _estimated(verdict))
             if most < margin:
                 told.append(
-                    f"{name}: no tested level gains {margin:.2f} % (largest upper bound {most:+.2f} %)"
+                    f"{name}: no tested level gains {scale.told(margin):.2f} "
+                    f"(largest upper bound {scale.told(most):+.2f})"
                 )
         told += _shown_worse(verdict)
     if runs.screening.seeds and not told:
@@ -179,10 +180,11 @@ def _by_verdicts(
 ) -> str:
     chosen = [v for v in verdicts if v.verdict == Word.UNCONFIRMED]
     if chosen:
-        named = some(_choice(v, unnamed) for v in chosen)
+        named, margin = some(_choice(v, unnamed) for v in chosen), chosen[0].margin
+        least = f"{chosen[0].scale.told(_or(margin, math.nan)):.2f}"
         return (
             f"run the default and {named} once on {SEEDS} fresh seeds ({SEEDS * (len(chosen) + 1)} trials): "
-            f"a lower bound above 0 and a gain of {chosen[0].margin:.2f} % or more make it a refinement"
+            f"a lower bound above 0 and a gain of {least} or more make it a refinement"
         )
     lacking = [row.arm for v in verdicts for row in v.levels if row.status == NOT_COMPARED]
     if "unequal_seeds" in kinds and lacking:

@@ -36,6 +36,7 @@ from bios_sweep.decision.verdicts import screen
 from bios_sweep.reasons import Kind
 from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.factors import natural_ends
+from bios_sweep.study.margins import Scale
 
 NOT_COMPARED = Kind("{level}: not compared ({why})")
 WITHOUT = Kind(
@@ -203,19 +204,20 @@ def _with_and_without(
     told = {}
     for name, finding in final.items():
         without = other.final.get(name) if other is not None else None
-        reason = WITHOUT(arm=worst.arm, seed=worst.seed, away=worst.away, told=_told(without))
+        reason = WITHOUT(arm=worst.arm, seed=worst.seed, away=worst.away, told=_told(without, found.margin))
         told[name] = replace(finding, reasons=(*still_true(finding), reason))
     return told
 
 
-def _told(finding: Finding | None) -> str:
+def _told(finding: Finding | None, margin: Margin | None) -> str:
     if finding is None:
         return "nothing can be compared"
-    bound = finding.bound
+    bound, told = finding.bound, (margin.scale if margin else Scale()).told
     gain = (
         ""
         if bound is None
-        else f" ({bound.arm} {bound.gain:+.2f} %, between {bound.lower:+.2f} % and {bound.upper:+.2f} %)"
+        else f" ({bound.arm} {told(bound.gain):+.2f}, between {told(bound.lower):+.2f} and "
+        f"{told(bound.upper):+.2f})"
     )
     return f"{finding.state}{gain}"
 

@@ -35,7 +35,7 @@ NO_FRESH_SEEDS = Kind("no fresh seeds: chosen and measured on the same runs, so 
 MIXED_ARM = Kind("runs of {arm} differ among themselves in {settings}, so they are no repetitions")
 
 
-BELOW_MARGIN = Kind("better than the default, but a gain of {margin:.2f} %, which would matter, is not shown")
+BELOW_MARGIN = Kind("better than the default, but a gain of {margin:.2f}, which would matter, is not shown")
 
 
 def gated(findings: Mapping[str, Finding], table: RunTable) -> Mapping[str, Finding]:
@@ -77,7 +77,7 @@ def after_screening(finding: Finding, runs: Sorted, margin: Margin | None, rule:
         return confirm_candidate(runs.fresh, finding.best, finding.factor, margin, rule.alpha)
     told = (*finding.reasons, *((UNPAIRED(),) if runs.unpaired else ()))
     if finding.bound is not None and finding.bound.gain < margin.percent:
-        reason = BELOW_MARGIN(margin=margin.percent)
+        reason = BELOW_MARGIN(margin=margin.told(margin.percent))
         return replace(finding, state=Word.INCONCLUSIVE, test=None, reasons=(reason, *told))
     return replace(finding, state=Word.UNCONFIRMED, reasons=(*told, NO_FRESH_SEEDS()))
 

@@ -23,18 +23,23 @@ from bios_sweep.decision.table import ResultTable
 from bios_sweep.decision.verdicts import screen
 from bios_sweep.reasons import Kind, Reason
 from bios_sweep.study.design import DecisionRule
+from bios_sweep.study.margins import Scale
 from bios_sweep.study.scenario import Metric
 from bios_sweep.vocabulary import Status, Word
 
-RIVAL = Kind("{level} {why}, and a gain of {margin:.2f} % is not excluded there ({bound})")
+RIVAL = Kind("{level} {why}, and a gain of {margin:.2f} is not excluded there ({bound})")
 ONE_RUN = Kind("no arm has two runs, so that nothing has an error estimate")
+
+
+def _range(bound: Bound, scale: Scale) -> str:
+    return f"{scale.number(bound.lower):+.2f} to {scale.told(bound.upper):+.2f}"
 
 
 def rival(level: str, why: Reason, bound: Bound | None, margin: Margin) -> Reason:
     """Why a level that was set aside stops a word: what its own seeds leave open."""
-    told = "one run has no bound" if bound is None else f"{bound.lower:+.2f} to {bound.upper:+.2f} %"
-    lower = -math.inf if bound is None else bound.lower
-    return RIVAL(level=level, why=why, margin=margin.percent, bound=told, lower=lower)
+    told = "one run has no bound" if bound is None else _range(bound, margin.scale)
+    lower = margin.told(-math.inf if bound is None else bound.lower)
+    return RIVAL(level=level, why=why, margin=margin.told(margin.percent), bound=told, lower=lower)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +169,8 @@ def _judged(
         reasons = (UNPAIRED(), *levels.one_sided([bound.arm for bound in own]))
         return replace(empty, state=Word.CONFIRM, best=nearest.arm, bound=nearest, reasons=reasons)
     if not better:
-        facts = {"lower": nearest.lower, "upper": nearest.upper, "margin": margin.percent}
+        told = {"lower": nearest.lower, "upper": nearest.upper, "margin": margin.percent}
+        facts = {name: margin.told(percent) for name, percent in told.items()}
         reason = OPEN_GAIN(arm=levels.label(nearest.arm), **facts)
         return replace(empty, best=nearest.arm, bound=nearest, reasons=(reason, UNPAIRED()))
     if levels.ends_grid(levels.level(best.arm)):

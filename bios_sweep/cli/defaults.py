@@ -18,8 +18,9 @@ from bios_sweep.atomic import require_folder, write_atomically
 from bios_sweep.cli.answer import print_answer
 from bios_sweep.defaults.merge import NEWEST, REFUSE, directions_apart
 from bios_sweep.defaults.tuned_file import decimal_json
+from bios_sweep.driver.view import open_sweep
 from bios_sweep.errors import DefaultsError, InputError
-from bios_sweep.procedure.looks import overtaken
+from bios_sweep.procedure.looks import factors_served, left_to_others
 from bios_sweep.records.ledger import read_ledger
 from bios_sweep.records.workspace import SWEEPS, Workspace, left_by_sweeps
 from bios_sweep.report.content.wording import clean, number
@@ -201,13 +202,14 @@ def _merge(args: Namespace) -> None:
 
 
 def _standing(file: Path) -> list[defaults.TunedDefaults]:
-    """A file's entries; of a sweep in a workspace without what a later study of the question judged again."""
+    """A file's entries; of a sweep in a workspace without the questions that another study of it answers."""
     entries = defaults.read_entries(file)
-    sweep, ledger = file.parent, Workspace(file.absolute().parents[2]).ledger_file
-    if sweep.parent.name != SWEEPS or not ledger.exists():
+    sweep, workspace = file.parent, Workspace(file.absolute().parents[2])
+    if sweep.parent.name != SWEEPS or not workspace.ledger_file.exists():
         return list(entries)
-    gone = overtaken((entry.look for entry in read_ledger(ledger)), sweep.name)
-    return [entry.without({factor for factor, _, _ in gone}) for entry in entries]
+    gone = left_to_others((entry.look for entry in read_ledger(workspace.ledger_file)), sweep.name)
+    factors = factors_served(open_sweep(workspace, sweep.name).plan, gone) if gone else set()
+    return [entry.without(factors) for entry in entries]
 
 
 def _settings_of(entry: defaults.TunedDefaults) -> list[str]:

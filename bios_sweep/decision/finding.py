@@ -12,6 +12,7 @@ from bios_sweep.decision.costs import CostRatio
 from bios_sweep.decision.rows import RateRow
 from bios_sweep.jsonable import LEFT_OUT
 from bios_sweep.reasons import Kind, Reason
+from bios_sweep.study.margins import Scale, Told
 
 EDGE = Kind("edge: the best level {level} ends the grid")
 LARGER_ONLY = Kind("confirmed against larger only")
@@ -108,13 +109,18 @@ class Margin:
     """The smallest effect that matters, in percent of the baseline's metric and in its own unit.
 
     gained: percent by which training improved on the untouched model; None when that is unknown. plain: the
-    percent before a share of the gain was taken, None where that is the same.
+    percent before a share of the gain was taken, None where that is the same. scale: how gains are told.
     """
 
     percent: float
     absolute: float
     gained: float | None = field(metadata=LEFT_OUT)
     plain: float | None = field(default=None, metadata=LEFT_OUT)
+    scale: Scale = field(default_factory=Scale, metadata=LEFT_OUT)
+
+    def told(self, percent: float) -> Told:
+        """A gain as it is written: in percent, of a score in points."""
+        return self.scale.told(percent)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,24 +15,25 @@ from scipy import special
 
 from bios_sweep.decision.bounds import Bound
 from bios_sweep.reasons import Kind, Reason
+from bios_sweep.study.margins import Scale
 
 FLATTERED = Kind(
     "most of its error is the evaluation set's, which chose among {levels} levels and is not fresh on fresh "
-    "seeds: that flatters the gain by up to about {percent:.2f} % (if all levels are alike)"
+    "seeds: that flatters the gain by up to about {percent:.2f} (if all levels are alike)"
 )
 REACH, POINTS = 9.0, 4001  # of the integral, standard deviations to each side
 
 
-def flattered(bound: Bound, levels: int) -> Reason | None:
+def flattered(bound: Bound, levels: int, scale: Scale) -> Reason | None:
     """What is to be told of a refined gain; None where seeds are the larger part of its error.
 
-    levels: how many were compared with the default.
+    levels: how many were compared with the default. scale: how gains are told.
     """
     seeds = bound.noise / max(1, bound.seeds)
     own = bound.standard_error**2 - seeds
     if not bound.clusters or levels < 2 or not own > seeds:
         return None
-    return FLATTERED(levels=levels, percent=flattery(math.sqrt(own), levels))
+    return FLATTERED(levels=levels, percent=scale.told(flattery(math.sqrt(own), levels)))
 
 
 def flattery(error: float, levels: int) -> float:

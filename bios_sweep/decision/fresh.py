@@ -37,9 +37,9 @@ NO_PERCENT = Kind("the default's mean is 0 on the fresh seeds, so that nothing i
 NO_CLUSTERS = Kind("the clusters that screening counted with are not known on the fresh seeds")
 DIVERGED_FRESH = Kind("{arm} diverged on a fresh seed")
 SEEDS_MISSING = Kind("{count} of {seeds} fresh seeds are missing (failed trials)")
-LOSS_OPEN = Kind("a loss of {limit:.2f} % is not excluded")
-GAIN_OPEN = Kind("a gain of {limit:.2f} % is not excluded")
-LESS_LOSS_OPEN = Kind("a loss of less than {limit:.2f} % is not excluded")
+LOSS_OPEN = Kind("a loss of {limit:.2f} is not excluded")
+GAIN_OPEN = Kind("a gain of {limit:.2f} is not excluded")
+LESS_LOSS_OPEN = Kind("a loss of less than {limit:.2f} is not excluded")
 SHARE_OPEN = Kind("{share:.0%} of the gain is not shown")
 GUARD_UNMEASURED = Kind("guardrail {name}: it was not measured on these seeds")
 GUARD_BROKEN = Kind(
@@ -188,11 +188,15 @@ def _passed(
         return Word.INCONCLUSIVE, (kind(then=KEEP_DEFAULT() if held_against_default else KEEP_CLAIMED()),)
     if test.kind == NOT_WORSE:
         passed = bound.lower > -test.limit
-        return (Word.REFINE, ()) if passed else (Word.INCONCLUSIVE, (LOSS_OPEN(limit=test.limit),))
+        return (
+            (Word.REFINE, ()) if passed else (Word.INCONCLUSIVE, (LOSS_OPEN(limit=margin.told(test.limit)),))
+        )
     if test.kind == BELOW:
         passed = bound.upper < test.limit
         kind = LESS_LOSS_OPEN if test.limit < 0 else GAIN_OPEN
-        return (Word.REFINE, ()) if passed else (Word.INCONCLUSIVE, (kind(limit=abs(test.limit)),))
+        return (
+            (Word.REFINE, ()) if passed else (Word.INCONCLUSIVE, (kind(limit=margin.told(abs(test.limit))),))
+        )
     assert test.kind == SHARE  # there are no other kinds
     gained = blocks.metric.sign * (blocks.values[0] - _untouched(table))
     passed = paired_bound("gained", gained, alpha).lower > 0 and bound.lower > 0

@@ -12,7 +12,7 @@ from bios_sweep.decision.fresh import MIXED_HARDWARE
 from bios_sweep.decision.table import Blocks, ResultTable
 from bios_sweep.reasons import Kind, Reason
 from bios_sweep.study.design import DecisionRule
-from bios_sweep.study.margins import MARGINS, of_before
+from bios_sweep.study.margins import MARGINS, of_before, scale_of
 from bios_sweep.vocabulary import Word
 
 NO_PERCENT = Kind("the baseline has no finite result, or its mean is 0 and has no percent")
@@ -37,7 +37,13 @@ def margin_of(table: ResultTable, rule: DecisionRule) -> Margin | None:
         rule = replace(rule, **of_before(given, table.metric.name))
     percent = rule.margin(loss, gained)
     absolute = percent * abs(loss) / 100.0
-    return Margin(percent=percent, absolute=absolute, gained=gained, plain=rule.plain_margin(loss))
+    return Margin(
+        percent=percent,
+        absolute=absolute,
+        gained=gained,
+        plain=rule.plain_margin(loss),
+        scale=scale_of(table.metric.name, loss, points=rule.margin_points is not None),
+    )
 
 
 def gate(table: ResultTable, blocks: Blocks) -> Reason | None:

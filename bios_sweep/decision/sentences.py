@@ -50,7 +50,7 @@ def sentence(
     bound = contrast_of(finding)
     if bound is None or margin is None:
         return joined(finding.reasons)
-    said = Said(claim, levels, finding, bound, margin.percent, confidence_text(confidence))
+    said = Said(claim, levels, finding, bound, margin, confidence_text(confidence))
     if word == Word.CONFIRM:
         return judgement_of(claim).confirmed(said)
     if word == Word.REFINE:
@@ -97,21 +97,21 @@ def _refined(said: Said, withheld: Reason | None) -> str:
         what = judgement_of(said.claim).words.turns_down[0]
         return (
             f"{use} instead of {said.default}: {said.default} {what} "
-            f"({said.bound.gain:+.2f} %, {said.level} upper bound {said.bound.upper:+.2f} %), {fresh}"
+            f"({said.gain}, {said.level} upper bound {said.upper}), {fresh}"
         )
     if test.kind == NOT_WORSE:
         saved = said.takes() if said.finding.cost else "costs less"
         return (
             f"{use} instead of {said.default}: it {saved} {said.loses()} (less than "
-            f"{test.limit:.2f} % is lost), {fresh}"
+            f"{said.told(test.limit):.2f} is lost), {fresh}"
         )
     if test.kind == SHARE:
         return f"{value} steps reach {test.limit:.0%} of the default's gain, {fresh}"
     cost = f"; it {said.takes()}" if said.finding.cost else ""
     against = " than the default trained for the same time" if test.duration is not None else ""
     return (
-        f"{use} instead of {said.default}: better{against} by {said.bound.gain:.2f} % "
-        f"({said.level} lower bound {said.bound.lower:+.2f} %), {fresh}{cost}"
+        f"{use} instead of {said.default}: better{against} by {said.by} "
+        f"({said.level} lower bound {said.lower}), {fresh}{cost}"
     )
 
 
@@ -123,22 +123,19 @@ def _unconfirmed(said: Said) -> str:
         what = judgement_of(said.claim).words.turns_down[1]
         return (
             f"{value} may do instead of {said.default}: {said.default} seems to {what} "
-            f"({said.bound.gain:+.2f} %, {said.level} upper bound {said.bound.upper:+.2f} %) {chosen}"
+            f"({said.gain}, {said.level} upper bound {said.upper}) {chosen}"
         )
     if test is not None and test.kind == NOT_WORSE:
         saved = said.takes() if said.finding.cost else "costs less"
         return (
-            f"{value} may do instead of {said.default}: it {saved}, and a loss of {test.limit:.2f} % is "
-            f"excluded (gain {said.bound.gain:+.2f} %, {said.level} lower bound "
-            f"{said.bound.lower:+.2f} %) {chosen}"
+            f"{value} may do instead of {said.default}: it {saved}, and a loss of "
+            f"{said.told(test.limit):.2f} is excluded (gain {said.gain}, {said.level} lower bound "
+            f"{said.lower}) {chosen}"
         )
     if test is not None and test.kind == SHARE:
         return f"{value} steps seem to reach {test.limit:.0%} of the default's gain {chosen}"
     against = " than the default trained for the same time" if said.bound.how == AS_LONG else ""
-    return (
-        f"{said.best} looks better{against} by {said.bound.gain:.2f} % ({said.level} lower bound "
-        f"{said.bound.lower:+.2f} %) {chosen}"
-    )
+    return f"{said.best} looks better{against} by {said.by} ({said.level} lower bound {said.lower}) {chosen}"
 
 
 UNBOUNDED = ((NO_SEEDS, "no seeds"), (NO_NOISE, "the same at every seed"))
@@ -149,9 +146,11 @@ def _screened(said: Said) -> str:
     runs = next((told for kind, told in UNBOUNDED if is_any(said.finding.reasons, kind)), "one seed")
     gain = said.bound.gain
     if gain > 0:
-        return f"{runs}: {said.best} is ahead by {gain:+.2f} %, which shows nothing yet"
+        return f"{runs}: {said.best} is ahead by {said.told(gain):+.2f}, which shows nothing yet"
     if gain < 0:
-        return f"{runs}: the default is ahead, of {said.best} by {-gain:.2f} %, which shows nothing yet"
+        return (
+            f"{runs}: the default is ahead, of {said.best} by {said.told(-gain):.2f}, which shows nothing yet"
+        )
     return f"{runs}: {said.best} is level with the default, which shows nothing yet"
 
 
@@ -163,10 +162,9 @@ def _undecided(said: Said) -> str:
         return f"{told}; {shown}"
     if any(reason.kind.bounded for reason in reasons):
         return told
-    low, high = f"{said.bound.lower:+.2f} %", f"{said.bound.upper:+.2f} %"
     plain = not (said.bound.over or said.bound.how)
     named = said.best if plain else f"{said.best} over {over_words(said.levels, said.bound)}"
-    return f"{told} ({named}: {said.bound.gain:+.2f} %, between {low} and {high})"
+    return f"{told} ({named}: {said.gain}, between {said.lower} and {said.upper})"
 
 
 def _shown(said: Said) -> str:
@@ -174,14 +172,14 @@ def _shown(said: Said) -> str:
     bound, plain = said.bound, not (said.bound.over or said.bound.how)
     if plain and is_any(said.finding.reasons, EDGE) and bound.lower > 0:
         return (
-            f"{said.best} is better than {said.default} ({bound.gain:+.2f} %, between {bound.lower:+.2f} % "
-            f"and {bound.upper:+.2f} %), and only where the best lies is open"
+            f"{said.best} is better than {said.default} ({said.gain}, between {said.lower} "
+            f"and {said.upper}), and only where the best lies is open"
         )
     uppers = [one.upper for one in said.finding.bounds]
     if plain and is_any(said.finding.reasons, INSENSITIVE) and uppers and max(uppers) < said.margin:
         return (
-            f"no tested level gains {said.margin:.2f} % or more (largest upper {said.level} bound "
-            f"{max(uppers):+.2f} %), and only whether a loss would have shown is open"
+            f"no tested level gains {said.least} or more (largest upper {said.level} bound "
+            f"{said.told(max(uppers)):+.2f}), and only whether a loss would have shown is open"
         )
     return ""
 

@@ -16,6 +16,7 @@ from bios_sweep.decision.rows import Estimate, LevelRow, RateRow
 from bios_sweep.decision.sentences import OPEN, contrast_of, over_words, reasons_told, sentence
 from bios_sweep.jsonable import LEFT_OUT, OPTIONAL, WORDS
 from bios_sweep.reasons import Kind, Reason
+from bios_sweep.study.margins import Scale
 from bios_sweep.vocabulary import Stage, Status, Word
 
 LOSS_ALONE = Kind("judged on {metric} at equal {hold}; cost is not weighed against it")
@@ -33,8 +34,9 @@ class Verdict:
     effect_percent, lower, upper: percent of the baseline's metric, positive = better: the gain of
     `effect_of` (a level, or an arm's name) over `effect_over`, the contrast that the verdict rests on; bounds
     are one-sided at `confidence`. margin: the percent that this contrast is held against (what speed may
-    cost; 0 for a share of the gain). margin_absolute: the same in the metric's own unit. seeds: those the
-    effect was measured on, the fresh ones where `stage` is confirmation. arms: everything that was compared.
+    cost; 0 for a share of the gain). margin_absolute: the same in the metric's own unit. unit, per_percent:
+    of a score, that texts tell its gains in points, and what one percent is in points; None: percent. seeds:
+    those the effect was measured on, the fresh ones where `stage` is confirmation. arms: all compared ones.
     levels: one row per variation, from the shared seeds. default: the level that is claimed, which the
     quality, speed and minimum claims say of another level than the baseline's; baseline_level: the latter.
     cost_ratio, cost_lower,
@@ -67,6 +69,8 @@ class Verdict:
     scope: str
     confidence: float
     margin_absolute: float | None = None
+    unit: str | None = field(default=None, metadata=OPTIONAL)
+    per_percent: float | None = field(default=None, metadata=OPTIONAL)
     stage: str = Stage.SCREENING
     served: Any = None
     levels: tuple[LevelRow, ...] = ()
@@ -89,6 +93,11 @@ class Verdict:
     now: Choice | None = field(default=None, metadata=OPTIONAL)
     advice: str | None = field(default=None, metadata=OPTIONAL)
     extend: str | None = field(default=None, metadata=OPTIONAL)
+
+    @property
+    def scale(self) -> Scale:
+        """How its gains are told."""
+        return Scale() if self.per_percent is None else Scale(self.per_percent, points=True)
 
 
 def question_titles(asked: Sequence[tuple[str, str, str]]) -> list[str]:
@@ -143,7 +152,10 @@ def make_verdict(
         kind = BUDGETS_OPEN if hold in UNHELD else LOSS_ALONE
         equal = held or hold
         reasons = (*reasons, kind(metric=_judged_on(metric), hold=equal, budgets=UNHELD.get(hold, "")))
-    chosen = flattered(final.bound, len(screening.bounds)) if word == Word.REFINE and final.bound else None
+    scale = margin.scale if margin else Scale()
+    chosen = None
+    if word == Word.REFINE and final.bound:
+        chosen = flattered(final.bound, len(screening.bounds), scale)
     if chosen is not None and final.fresh:
         reasons = (*reasons, chosen)
     if final.diverged:
@@ -168,6 +180,8 @@ def make_verdict(
         upper=_rounded(bound.upper) if bound else None,
         margin=_rounded(margin.percent if limit is None else limit) if margin else None,
         margin_absolute=_rounded(margin.absolute * _times(margin, limit)) if margin else None,
+        unit=scale.unit if scale.points else None,
+        per_percent=_rounded(scale.per_percent) if scale.points else None,
         seeds=final.seeds,
         arms=tuple(arms),
         hold=hold,

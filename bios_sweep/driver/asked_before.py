@@ -15,7 +15,7 @@ from datetime import datetime
 from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.view import open_sweep
 from bios_sweep.errors import InputError, StorageError, WorkspaceBusyError
-from bios_sweep.procedure.asking_again import answered_by, asked_again
+from bios_sweep.procedure.asking_again import answered_by, asked_again, asks_more
 from bios_sweep.procedure.looks import BY_PURPOSE, Look, asked_questions, has_margins_of, looks_of
 from bios_sweep.procedure.state import State
 from bios_sweep.records.earlier import names_model
@@ -51,10 +51,11 @@ def after_earlier(plan: Plan, workspace: Workspace) -> Asked:
     looks = looks_at(plan, workspace)
     if not looks:
         return Asked(plan=plan)
-    answered = answered_by(plan, looks)
-    if answered is not None and workspace.has_plan(answered):
+    for answered in filter(workspace.has_plan, answered_by(plan, looks)):
         with suppress(StorageError, InputError):  # one that cannot be read is written again
-            return _as_it_ran(answered, plan, workspace)
+            told = _as_it_ran(answered, plan, workspace)
+            if not asks_more(plan.study, told.plan.study):
+                return told
     return Asked(plan=asked_again(plan, looks))
 
 

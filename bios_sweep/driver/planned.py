@@ -118,7 +118,7 @@ def planned(
         decidable=decidable(plan) or None,
         notes=(
             *summary.notes,
-            *([prepared.answer] if prepared.answered not in (None, prepared.asked.sweep_id) else []),
+            *filter(None, (prepared.answer(summary.to_run),)),
             *_other_cuts(prepared),
             *prepared.notes,
             *filter(None, (prepared.precision.note,)),

@@ -76,9 +76,15 @@ class Prepared:
     warnings: tuple[str, ...]
     precision: Precision
 
-    @property
-    def answer(self) -> str:
-        """What to say where the words of an earlier sweep are printed again."""
+    def answer(self, to_run: int) -> str:
+        """What to say where the words of another sweep are printed; nothing of a command's own.
+
+        to_run: trials of that sweep that are not there, because it was interrupted.
+        """
+        if self.answered in (None, self.asked.sweep_id):
+            return ""
+        if to_run:
+            return f"nothing new is asked: {self.answered} compares these trials, and goes on"
         return f"nothing new is asked: {self.answered} has judged all of these trials, and is told again"
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from bios_sweep import defaults
 from bios_sweep.driver.asked_before import looks_told, remember
 from bios_sweep.driver.sweep import Sweep
+from bios_sweep.driver.view import overtaken_in
 from bios_sweep.driver.ways import ways_of
 from bios_sweep.errors import DefaultsError
 from bios_sweep.jsonable import to_json
@@ -23,6 +24,7 @@ from bios_sweep.records.retention import keep_adapters
 from bios_sweep.records.sweep_state import BROKEN
 from bios_sweep.report.content.arm_rows import results_rows
 from bios_sweep.report.content.lines import headline
+from bios_sweep.report.content.overtaken import withdrawn
 from bios_sweep.report.content.summarise import summarise
 from bios_sweep.report.content.summary import Summary
 from bios_sweep.report.text.failed import broken_line
@@ -42,8 +44,8 @@ _log = logging.getLogger(__name__)
 def conclude(sweep: Sweep, source: ProcedureSource, journal: Journal) -> Summary:
     """Write verdicts, report and tuned defaults of a finished sweep; of an unfinished one nothing.
 
-    Returns the summary, with `broken`, a sentence, where nothing works yet. Doing it again with the same
-    results writes nothing new.
+    Returns the summary as it stands beside later studies, with `broken`, a sentence, where nothing works yet.
+    Doing it again with the same results writes nothing new.
     """
     summary = summarise(
         sweep.plan, source.state, source.results, ways_of(sweep.invocation, sweep.plan, sweep.tariff)
@@ -64,8 +66,9 @@ def conclude(sweep: Sweep, source: ProcedureSource, journal: Journal) -> Summary
         **({"looks": [look.to_dict() for look in looks]} if looks else {}),
     }
     remember(sweep.plan, looks, sweep.workspace)
+    told = withdrawn(summary, sweep.plan, overtaken_in(sweep.workspace, sweep.plan.sweep_id))
     if _published(sweep, journal, verdict):
-        return summary
+        return told
     journal.verdict(verdict)
     files = write_report(summary, results_rows(sweep.plan, source.state, source.results), sweep.folder)
     file = sweep.folder / defaults.FILE_NAME
@@ -85,7 +88,7 @@ def conclude(sweep: Sweep, source: ProcedureSource, journal: Journal) -> Summary
     for key, folder in adapters.items():
         journal.adapter_kept(key, folder)
     journal.closed(Stage.DONE)
-    return summary
+    return told
 
 
 def _published(sweep: Sweep, journal: Journal, verdict: Mapping[str, Any]) -> bool:

@@ -107,8 +107,8 @@ def run_sweep(prepared: Prepared, listener: Listener) -> Outcome:
         listener.warn(warning)
     with DriverLock(prepared.workspace, prepared.plan.sweep_id), Stop(prepared.workspace) as stop:
         require_unasked(prepared.asked, prepared.plan, prepared.workspace)
-        if prepared.answered != prepared.asked.sweep_id and prepared.answered is not None:
-            listener.say(prepared.answer)
+        if answer := prepared.answer(plan.to_run):
+            listener.say(answer)
         lines: tuple[PreflightLine, ...] = ()
         if place is not None:
             lines = _ready_nodes(prepared, place.executor, listener)

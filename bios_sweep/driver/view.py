@@ -21,7 +21,7 @@ from bios_sweep.driver.invocation import Invocation, workspace_of
 from bios_sweep.driver.ways import ways_of
 from bios_sweep.errors import InputError, MissingExtraError, StorageError
 from bios_sweep.procedure.broken import broken_by
-from bios_sweep.procedure.looks import Asked, overtaken
+from bios_sweep.procedure.looks import Asked, factors_served, overtaken
 from bios_sweep.procedure.machine import state_of
 from bios_sweep.procedure.state import Known, State
 from bios_sweep.records.earlier import told_by
@@ -102,7 +102,7 @@ class SweepView:
         summary = summarise(
             self.plan, self.state, self.journal.results, ways_of(self.invocation, self.plan, self.tariff)
         )
-        return withdrawn(replace(summary, damaged=self.damaged), self.overtaken)
+        return withdrawn(replace(summary, damaged=self.damaged), self.plan, self.overtaken)
 
     @property
     def trials(self) -> list[dict[str, Any]]:
@@ -156,7 +156,7 @@ class SweepView:
         written = self.journal.report.get(FILE_NAME)
         if written is not None and file_digest(path) != PREFIX + written:
             _log.warning("%s: is not as the sweep wrote it; `bios-sweep run` writes it again", path)
-        tuned = read_tuned(path).without({factor for factor, _, _ in self.overtaken})
+        tuned = read_tuned(path).without(factors_served(self.plan, self.overtaken))
         for text in tuned.warnings if tuned.values else ():
             warnings.warn(f"{path}: {text}", stacklevel=2)
         return tuned
@@ -190,12 +190,12 @@ def open_sweep(workspace: Path | str | Workspace, name: str | None = None) -> Sw
         journal=journal,
         known=told_by(journal, place),
         damaged=damaged,
-        overtaken=_overtaken(place, sweep_id),
+        overtaken=overtaken_in(place, sweep_id),
         tariff=Tariff(**stored.get("tariff", {})),
     )
 
 
-def _overtaken(workspace: Workspace, sweep_id: str) -> dict[Asked, str]:
+def overtaken_in(workspace: Workspace, sweep_id: str) -> dict[Asked, str]:
     """What later studies judged again; a damaged ledger keeps nobody from reading a sweep."""
     try:
         return overtaken((entry.look for entry in read_ledger(workspace.ledger_file)), sweep_id)

@@ -7,10 +7,11 @@ a new trial, and serves nothing by a rule that was changed once results were see
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from bios_sweep.claims import REPEAT
 from bios_sweep.errors import PlanError
 from bios_sweep.procedure.looks import BY_PURPOSE, KEPT, Look, asked_questions, rule_of, rungs_tested
 from bios_sweep.procedure.questions import factor_of, levels_of
@@ -82,10 +83,11 @@ class _Turn:
         return LATER_SHARE ** (self.series + (self.look > 1))
 
 
-def answered_by(plan: Plan, looks: Sequence[Look]) -> str | None:
-    """The sweep whose words are printed again, because a plan has no trial that it has not judged.
+def answered_by(plan: Plan, looks: Sequence[Look]) -> Iterator[str]:
+    """The sweeps that have judged all trials of a plan's questions by the same rule, the latest one first.
 
-    The latest one that asked all of the plan's questions, no others, by the same rule.
+    Their words are printed again, unless the plan has trials beside its questions (`asks_more`). looks: at
+    these questions.
     """
     asked = _asked(plan, looks)
     for sweep in dict.fromkeys(look.sweep for look in reversed(looks)):
@@ -97,8 +99,19 @@ def answered_by(plan: Plan, looks: Sequence[Look]) -> str | None:
             )
             for one in asked.values()
         ):
-            return sweep
-    return None
+            yield sweep
+
+
+def asks_more(study: Study, ran: Study) -> bool:
+    """Whether a study searches jointly, or has a control, as one that ran did not."""
+    mine, theirs = study.decision, ran.decision
+    search = (mine.refine, mine.refine_trials, mine.refine_goal)
+    searched = (theirs.refine, theirs.refine_trials, theirs.refine_goal)
+    return (mine.refine is not None and search != searched) or not _controls(study) <= _controls(ran)
+
+
+def _controls(study: Study) -> set[Any]:
+    return {value for factor in study.factors if factor.name == REPEAT for value in factor.values}
 
 
 def _covered(one: _Asked, look: Look, seeds: Sequence[int]) -> bool:

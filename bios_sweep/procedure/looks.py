@@ -19,7 +19,7 @@ from bios_sweep.decision.ladder import LADDER_EDGE
 from bios_sweep.decision.question import Question
 from bios_sweep.jsonable import from_fields
 from bios_sweep.procedure.questions import arms_asked, factor_of, levels_of, questions
-from bios_sweep.procedure.served import serves, stands_for
+from bios_sweep.procedure.served import own_cell, serves, stands_for
 from bios_sweep.procedure.state import State
 from bios_sweep.reasons import is_any
 from bios_sweep.study.design import Study
@@ -43,7 +43,8 @@ class Look:
 
     sweep: the study; asked: the plan's id as it was asked for. question: its identity, the other names are
     for people. multiply, values: the levels that were tested, as they were given; rungs: of a ladder. seeds:
-    on which levels were compared; fresh: on which candidates met the default. rule: what a verdict rests on
+    on which levels were compared, none where no trial was new and the word of before was told again; fresh:
+    on which candidates met the default. rule: what a verdict rests on
     beside trials. value: what the word stands for. counts: whether the study could have given a word. pools:
     whether its trials belong into every later judgement of the question. series, changed: as in
     `study.history`.
@@ -68,6 +69,11 @@ class Look:
     pools: bool
     series: int = 0
     changed: bool = False
+
+    @property
+    def told_again(self) -> bool:
+        """Whether it brought no new trial, so that it is no look."""
+        return not self.seeds
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for the ledger and the journal."""
@@ -147,14 +153,15 @@ def rungs_tested(factor: Factor) -> tuple[float, ...]:
 
 
 def looks_of(plan: Plan, state: State) -> tuple[Look, ...]:
-    """What a study adds to the ledger: a look per question that it judged, with what was seen on the way.
+    """What a study adds to the ledger: an entry per question that it judged, with what was seen on the way.
 
-    A question of which it brought no new trial is no look.
+    Of a question of which it brought no new trial it is no look: the entry says that the study told the word
+    again, and what its candidate has met on fresh seeds.
     """
     return tuple(
         _look(plan, cell, question, known, state)
         for known, (cell, question) in asked_questions(plan).items()
-        if question in state.screening and not _stands(plan.study, cell, question)
+        if question in state.screening
     )
 
 
@@ -163,7 +170,7 @@ def overtaken(looks: Iterable[Look], sweep: str) -> dict[Asked, str]:
 
     looks: as the ledger has them; of a study that was finished again the last counts, in the first's place.
     """
-    ordered = list({(look.sweep, look.question): look for look in looks}.values())
+    ordered = _last_said(looks)
     found = {}
     for place, look in enumerate(ordered):
         later = [
@@ -174,6 +181,35 @@ def overtaken(looks: Iterable[Look], sweep: str) -> dict[Asked, str]:
         if look.sweep == sweep and later:
             found[look.factor, look.claim, look.cell] = later[-1]
     return found
+
+
+def left_to_others(looks: Iterable[Look], sweep: str) -> set[Asked]:
+    """(factor, claim, cell) of a study's questions on which the word of another study is the one that counts.
+
+    The last that judged all trials together, or the last that told its word again beside other answers.
+    """
+    ordered, counting = _last_said(looks), dict[str, Look]()
+    for look in ordered:
+        before = counting.get(look.question)
+        again = look.told_again and before and (look.word, look.value) == (before.word, before.value)
+        if again or (look.pools and not look.changed):
+            counting[look.question] = look
+    return {
+        (look.factor, look.claim, look.cell)
+        for look in ordered
+        if look.sweep == sweep and counting.get(look.question, look).sweep != sweep
+    }
+
+
+def factors_served(plan: Plan, asked: Iterable[Asked]) -> set[str]:
+    """The factors of those questions that decide what a study serves: a crossed one's own cell does."""
+    own = own_cell(plan)
+    return {factor for factor, _, cell in asked if own is not None and cell == own.cell}
+
+
+def _last_said(looks: Iterable[Look]) -> list[Look]:
+    """Of a study that was finished again the last entry, in the first's place."""
+    return list({(look.sweep, look.question): look for look in looks}.values())
 
 
 def _stands(study: Study, cell: Plan, question: Question) -> bool:
@@ -189,7 +225,7 @@ def _look(plan: Plan, cell: Plan, question: Question, known: str, state: State) 
     levels = levels_of(cell, factor.name, state.untested)
     screening, final = state.screening[question], state.findings[question]
     asked = arms_asked(cell, question) - {cell.baseline.name}
-    seeds = _seeds(state, Stage.SCREENING, asked)
+    seeds = () if _stands(study, cell, question) else _seeds(state, Stage.SCREENING, asked)
     tested = [
         number
         for number, (_, value) in zip(factor.multiply, factor.levels(cell.study.baseline), strict=False)

@@ -13,11 +13,11 @@ from typing import Any
 from bios_sweep.checks import is_positive, not_allowed
 from bios_sweep.errors import PlanError
 from bios_sweep.jsonable import OPTIONAL, to_json
+from bios_sweep.study.margins import OWN, PERCENT, POINTS, points_in_unit, with_unit
 from bios_sweep.study.scenario import Metric, guardrail_metric
 
 LIMITS = ("margin_percent", "margin_absolute", "margin_points")
 OF_ITEMS = ("items", "differing")  # they tell what can be decided, and decide nothing
-PERCENT, POINTS, OWN = "%", "points", ""  # units in which a loss is told; the last: the metric's own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +71,7 @@ class Companion:
     @property
     def limit_words(self) -> str:
         """`1 %`, `2 points`, `0.05`."""
-        unit = self.unit[:-1] if self.unit == POINTS and self.limit == 1 else self.unit
-        return f"{self.limit:g} {unit}".rstrip()
+        return with_unit(f"{self.limit:g}", self.unit)
 
     @property
     def words(self) -> str:
@@ -89,11 +88,6 @@ class Companion:
     def percent(self, level: float) -> float:
         """What it may lose, percent of the baseline's mean."""
         return self.limit / self.told(1.0, level)
-
-
-def points_in_unit(points: float, level: float) -> float:
-    """Points of a share in its own unit: a share whose level is at most 1 is one in [0, 1], else percent."""
-    return points / 100.0 if abs(level) <= 1.0 else points
 
 
 def guardrails_as_companions(guardrails: Mapping[str, float], judged: Metric) -> tuple[Companion, ...]:

@@ -10,6 +10,7 @@ from bios_sweep.checks import one_of
 from bios_sweep.errors import ConfigError
 from bios_sweep.study.metric_names import is_accuracy, is_share, is_signed
 
+PERCENT, POINTS, OWN = "%", "points", ""  # units in which a gain is told; the last: the metric's own
 GIVEN_MARGINS = ("margin_percent", "margin_share", "margin_absolute")
 MARGINS = (*GIVEN_MARGINS, "margin_points")
 
@@ -60,3 +61,64 @@ def of_before(rule: Mapping[str, Any], metric: str) -> dict[str, Any]:
     if not is_accuracy(metric) or margins != (standard.percent, standard.share):
         return dict(rule)
     return {**rule, "margin_percent": None, "margin_share": None, "margin_points": standard.points}
+
+
+def points_in_unit(points: float, level: float) -> float:
+    """Points of a share in its own unit: a share whose level is at most 1 is one in [0, 1], else percent."""
+    return points / 100.0 if abs(level) <= 1.0 else points
+
+
+@dataclass(frozen=True)
+class Scale:
+    """In what gains are told to people: percent of the default's mean, or points of a share.
+
+    Decisions are made in percent whatever is told. per_percent: one percent of the default's mean, in `unit`.
+    """
+
+    per_percent: float = 1.0
+    points: bool = False
+
+    @property
+    def unit(self) -> str:
+        """As it is written behind a number."""
+        return POINTS if self.points else PERCENT
+
+    def number(self, percent: float) -> float:
+        """A gain in `unit`."""
+        return percent * self.per_percent
+
+    def known(self, percent: float | None) -> float | None:
+        """The same where it may be unknown."""
+        return None if percent is None else self.number(percent)
+
+    def told(self, percent: float) -> Told:
+        """A gain that is written in `unit`, with it."""
+        return Told(percent, self)
+
+
+class Told(float):
+    """A gain in percent that writes itself in the unit of its scale: `+1.22 %`, `+0.98 points`."""
+
+    scale: Scale
+
+    def __new__(cls, percent: float, scale: Scale) -> Told:
+        """percent: of the default's mean."""
+        told = super().__new__(cls, percent)
+        told.scale = scale
+        return told
+
+    def __format__(self, spec: str) -> str:
+        return with_unit(format(self.scale.number(float(self)), spec), self.scale.unit)
+
+
+def with_unit(text: str, unit: str) -> str:
+    """`1.2 %`, `2 points`, `1 point`, `0.05`."""
+    return f"{text} {unit[:-1] if unit == POINTS and text.lstrip('+-') == '1' else unit}".rstrip()
+
+
+def scale_of(metric: str, level: float, *, points: bool) -> Scale:
+    """How gains of a metric are told. level: the default's mean; points: whether its margin is in points."""
+    if not (points or is_share(metric)) or not level:
+        return Scale()
+    own = abs(level) / 100.0
+    return Scale(own / points_in_unit(1.0, level), points=True)

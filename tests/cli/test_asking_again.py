@@ -208,6 +208,71 @@ def test_a_word_that_was_overtaken_is_served_no_more_wherever_it_is_read(tmp_pat
     assert answer["roll_up"][0]["scenarios"] == 1
 
 
+RANK = "+sweeps.factors.lora_rank={values: [8, 16, 64]}"
+
+
+def merged(folder, capsys):
+    """The values of the one entry that a workspace's studies make together."""
+    capsys.readouterr()
+    assert main(["defaults", "merge", str(folder), "-o", str(folder / "all.json"), "--json"]) == 0
+    [entry] = json.loads(capsys.readouterr().out)["entries"]
+    return entry["values"]
+
+
+def test_a_word_that_was_told_again_goes_with_the_word_that_was_overtaken(tmp_path, capsys):
+    asked(tmp_path, seeds(0, 1, 2), PLAINLY)
+    beside = asked(tmp_path, seeds(0, 1, 2), PLAINLY, RANK)
+    assert served(beside) == 1e-3
+    assert [(look.factor, look.counts, look.told_again) for look in looks(tmp_path)[1:]] == [
+        ("learning_rate", False, True),
+        ("lora_rank", True, False),
+    ]
+    assert merged(tmp_path, capsys) == {"learning_rate": 1e-3}
+    last = asked(tmp_path, seeds(3, 4, 5), PLAINLY)
+    assert not {*looks(tmp_path)[1].fresh} & {
+        *looks(tmp_path)[-1].fresh
+    }  # its candidate has met these already
+    assert served(bios_sweep.open(tmp_path, beside.sweep_id)) is None
+    assert merged(tmp_path, capsys) == {"learning_rate": 1e-3}
+    again = asked(tmp_path, seeds(0, 1, 2), PLAINLY, RANK)
+    assert (again.sweep_id, len(looks(tmp_path))) == (beside.sweep_id, 4)
+    assert served(last) == 1e-3
+
+
+def test_a_cell_that_was_judged_again_takes_nothing_from_the_others(tmp_path, capsys):
+    crossed = asked(tmp_path, seeds(0, 1, 2), PLAINLY, "+sweeps.cross={lora_rank: [8, 32]}")
+    asked(tmp_path, seeds(0, 1, 2, 3), PLAINLY, "baseline.lora_rank=8")
+    view = bios_sweep.open(tmp_path, crossed.sweep_id)
+    assert [cell for _, _, cell in view.overtaken] == ["lora_rank=8"]
+    assert (served(view), dict(view.summary.served)) == (1e-3, {"learning_rate": 1e-3})
+
+
+def test_a_command_whose_word_was_overtaken_does_not_print_it_as_served(tmp_path, capsys):
+    asked(tmp_path, seeds(0, 1, 2), *RIGHT)
+    asked(tmp_path, seeds(10, 11, 12), *RIGHT, "decision.margin_percent=2")
+    capsys.readouterr()
+    asked(tmp_path, seeds(0, 1, 2), *RIGHT, "--json")
+    assert json.loads(capsys.readouterr().out)["served"] == {}
+
+
+def test_a_study_that_serves_nothing_keeps_nobody_from_merging(tmp_path, capsys):
+    asked(tmp_path, seeds(0, 1, 2), *RIGHT)
+    asked(tmp_path, seeds(0, 1, 2), *RIGHT, "decision.alpha=0.2")
+    assert merged(tmp_path, capsys) == {"learning_rate": 5e-4}
+
+
+@pytest.mark.parametrize("more", ["decision.refine=optuna", "+sweeps.factors.repeat={values: [1]}"])
+def test_a_study_with_trials_beside_its_questions_is_not_answered_by_one_without(more, tmp_path, capsys):
+    first = asked(tmp_path, seeds(0, 1, 2), PLAINLY)
+    later = asked(tmp_path, seeds(0, 1, 2), PLAINLY, more, "decision.refine_trials=3")
+    assert later.sweep_id != first.sweep_id
+    assert {trial["arm"] for trial in later.trials} > {trial["arm"] for trial in first.trials}
+    assert (
+        asked(tmp_path, seeds(0, 1, 2), PLAINLY, more, "decision.refine_trials=3").sweep_id == later.sweep_id
+    )
+    assert asked(tmp_path, seeds(0, 1, 2), PLAINLY).sweep_id in (first.sweep_id, later.sweep_id)
+
+
 def test_other_looks_at_the_same_trials_are_no_new_question(tmp_path, capsys):
     first = asked(tmp_path, seeds(*range(5)), "decision.looks=[5]", AT_THE_MARGIN)
     assert asked(tmp_path, seeds(*range(5)), "decision.looks=[3,5]", AT_THE_MARGIN).sweep_id == first.sweep_id
@@ -305,5 +370,20 @@ def test_a_question_of_several_is_not_answered_otherwise_by_the_same_trials(tmp_
     both = "+sweeps.factors.lora_rank={values: [8, 16, 64]}"
     view = asked(tmp_path, seeds(0, 1, 2), PLAINLY, "sweeps.factors.learning_rate.multiply=[0.5,4]", both)
     assert told(view) == (INCONCLUSIVE, None)
-    assert [look.factor for look in looks(tmp_path)] == ["learning_rate", "lora_rank"]
+    assert [look.factor for look in looks(tmp_path) if not look.told_again] == ["learning_rate", "lora_rank"]
     assert "the word of before stands" in " ".join(view.summary.caveats)
+
+
+def test_an_interrupted_study_is_not_said_to_have_judged(tmp_path, capsys):
+    asked(tmp_path, seeds(0, 1, 2), PLAINLY)
+    last = asked(tmp_path, seeds(0, 1, 2, 3), PLAINLY)
+    met = [row["trial_key"] for row in last.trials if row["stage"] == "confirmation"]
+    for key in met[-3:]:  # as where the power went while its candidate met the default
+        shutil.rmtree(Workspace(tmp_path).trials / key)
+    Workspace(tmp_path).ledger_file.unlink()
+    typed = (*WORLD, RATE, PLAINLY, f"workspace={tmp_path}", "model.planted.noise_seed=0", "--json")
+    capsys.readouterr()
+    assert main(["plan", *typed, seeds(1, 2)]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert (plan["sweep_id"], plan["to_run"]) == (last.sweep_id, 3)
+    assert f"{last.sweep_id} compares these trials, and goes on" in " ".join(plan["notes"])

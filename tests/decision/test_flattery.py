@@ -9,6 +9,7 @@ import pytest
 
 from bios_sweep.decision.bounds import Bound
 from bios_sweep.decision.flattery import expected_largest, flattered, flattery
+from bios_sweep.study.margins import Scale
 
 SWEEPS = 20_000
 
@@ -51,7 +52,7 @@ def test_it_is_told_where_the_set_is_the_larger_part_of_the_error_and_a_level_wa
             arm="a", gain=2, lower=1, upper=3, standard_error=error, clusters=clusters, seeds=5, noise=0.25
         )
 
-    assert "flatters the gain by up to about 0.23 %" in str(flattered(bound(0.1), 4))
-    assert flattered(bound(0.04), 4) is None
-    assert flattered(bound(0.1), 1) is None
-    assert flattered(bound(0.1, clusters=0), 4) is None
+    assert "flatters the gain by up to about 0.23 %" in str(flattered(bound(0.1), 4, Scale()))
+    assert flattered(bound(0.04), 4, Scale()) is None
+    assert flattered(bound(0.1), 1, Scale()) is None
+    assert flattered(bound(0.1, clusters=0), 4, Scale()) is None

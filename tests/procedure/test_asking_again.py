@@ -152,17 +152,17 @@ def test_looks_that_say_nothing_cost_nothing():
 
 def test_what_every_trial_was_judged_of_is_answered():
     whole = look(plan((0, 1, 2, 3)), word="confirm")
-    assert answered_by(plan((0, 1, 2)), [whole]) == whole.sweep
-    assert answered_by(plan((0, 1, 2), rates=(0.5, 2.0)), [whole]) == whole.sweep
-    assert answered_by(plan((0, 1, 4)), [whole]) is None
-    assert answered_by(plan((0, 1, 2), rates=(0.5, 8.0)), [whole]) is None
-    assert answered_by(plan((0, 1, 2), margin_percent=2.0), [whole]) is None
+    assert [*answered_by(plan((0, 1, 2)), [whole])] == [whole.sweep]
+    assert [*answered_by(plan((0, 1, 2), rates=(0.5, 2.0)), [whole])] == [whole.sweep]
+    assert not [*answered_by(plan((0, 1, 4)), [whole])]
+    assert not [*answered_by(plan((0, 1, 2), rates=(0.5, 8.0)), [whole])]
+    assert not [*answered_by(plan((0, 1, 2), margin_percent=2.0), [whole])]
 
 
 def test_a_candidate_that_met_nobody_is_not_answered_where_fresh_seeds_are_planned():
     unconfirmed = look(plan(confirmation_seeds=0), word="refine (unconfirmed)")
-    assert answered_by(plan(confirmation_seeds=0), [unconfirmed])
-    assert answered_by(plan(), [unconfirmed]) is None
+    assert [*answered_by(plan(confirmation_seeds=0), [unconfirmed])]
+    assert not [*answered_by(plan(), [unconfirmed])]
 
 
 def test_fresh_seeds_are_fresh_for_the_question():

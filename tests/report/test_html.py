@@ -384,7 +384,7 @@ def test_the_winner_of_a_search_comes_with_what_fresh_seeds_said(rich):
     assert found.lines[0].endswith(
         "looked better by +1.40 %; fresh seeds, which did not choose it, say +1.02 %"
     )
-    lone = search(replace(rich.search, confirmed_gain=None))
+    lone = search(replace(rich.search, confirmed_gain=None), rich.scale)
     assert lone.lines[0].endswith("fresh seeds were not asked")
 
 

@@ -8,7 +8,7 @@ from bios_sweep.config.compose import compose_config
 from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.prepare import prepare
 from bios_sweep.study.design import DecisionRule
-from bios_sweep.study.margins import MARGINS
+from bios_sweep.study.margins import MARGINS, scale_of
 from tests.scenarios import PUBLISH
 
 WORLD = ("sweeps=learning_rate", "model=planted", "cluster=inline", "tracking=none", "workspace=ws")
@@ -91,3 +91,12 @@ def test_a_sweep_that_began_before_goes_on_with_its_margin_unless_another_is_nam
     assert margins(rule(*metric, "decision.purpose=choose")) != margins(same.study.decision)
     assert margins(rule(*metric, "decision.margin_percent=1.0")) == {"margin_percent": 1.0}
     assert rule(*metric, "seeds=[7,8,9]").purpose == "choose"  # another sweep
+
+
+def test_gains_of_a_score_are_told_in_points():
+    share, percent = scale_of("accuracy", 0.8, points=False), scale_of("accuracy", 80.0, points=False)
+    assert f"{share.told(2.5):+.2f}" == f"{percent.told(2.5):+.2f}" == "+2.00 points"
+    assert f"{share.told(1.25):g}" == "1 point"
+    assert share.told(2.5) == 2.5  # code compares percent, whatever is told
+    assert f"{scale_of('eval_loss', 0.8, points=False).told(2.5):+.2f}" == "+2.50 %"
+    assert f"{scale_of('pass_of_mine', 0.8, points=True).told(2.5):.2f}" == "2.00 points"

@@ -53,9 +53,9 @@ def _confirmed(said: Said) -> str:
     if said.finding.iso is None:
         return no_larger(said)
     return (
-        f"no tested level ({said.compared()}; {said.runs()}) improves by {said.margin:.2f} % or "
+        f"no tested level ({said.compared()}; {said.runs()}) improves by {said.least} or "
         f"more on the default trained for the same time; largest upper {said.level} bound "
-        f"{said.bound.upper:+.2f} % (at {said.best})" + _train_longer(said)
+        f"{said.upper} (at {said.best})" + _train_longer(said)
     )
 
 
@@ -68,8 +68,8 @@ def _train_longer(said: Said) -> str:
     if buys <= 0:  # training longer buys nothing either
         return ""
     return (
-        f"; {said.best} buys {plain.gain:.2f} % for {cost.ratio:.1f} times the time, training the "
-        f"default that long buys {buys:.2f} %: train longer instead"
+        f"; {said.best} buys {said.told(plain.gain):.2f} for {cost.ratio:.1f} times the time, training the "
+        f"default that long buys {said.told(buys):.2f}: train longer instead"
     )
 
 

@@ -21,7 +21,7 @@ from bios_sweep.vocabulary import Word
 NO_LARGER = Kind("no larger level was tested")
 UNTIMED = Kind("the cost was not measured, so whether {level} saves anything is open")
 LESS_MIGHT_DO = Kind(
-    "{level} costs {ratio:.2f} times as much and gains between {lower:+.2f} % and {upper:+.2f} %; "
+    "{level} costs {ratio:.2f} times as much and gains between {lower:+.2f} and {upper:+.2f}; "
     "whether it would do is open",
     bounded=True,
 )
@@ -92,8 +92,10 @@ def _next_lower(
     if cost is None:
         reason = UNTIMED(level=levels.label(lower))
         return found(Word.UNDECIDED, levels, evidence, lower, reason)
-    gain = gains[lower]
-    reason = LESS_MIGHT_DO(level=levels.label(lower), ratio=cost.ratio, lower=gain.lower, upper=gain.upper)
+    gain, told = gains[lower], evidence.margin.told
+    reason = LESS_MIGHT_DO(
+        level=levels.label(lower), ratio=cost.ratio, lower=told(gain.lower), upper=told(gain.upper)
+    )
     return found(Word.UNDECIDED, levels, evidence, lower, reason)
 
 

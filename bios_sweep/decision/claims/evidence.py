@@ -18,7 +18,7 @@ from bios_sweep.vocabulary import Word
 INSENSITIVE = Kind("insensitive: nothing in this study could have been worse")
 UNCLAIMED = Kind("the level {level} that the claim is about was not tested, or diverged")
 OPEN_GAIN = Kind(
-    "gain between {lower:+.2f} % and {upper:+.2f} % ({arm}); {margin:.2f} % is neither shown nor excluded",
+    "gain between {lower:+.2f} and {upper:+.2f} ({arm}); {margin:.2f} is neither shown nor excluded",
     bounded=True,
 )
 OPEN_AT_ONE_COST = Kind(OPEN_GAIN.words.replace("gain", "gain at the same time", 1), bounded=True)
@@ -140,7 +140,10 @@ def unclaimed(claim: Claim, levels: FactorLevels) -> Finding:
 
 def open_gain(bound: Bound, evidence: Evidence, kind: Kind = OPEN_GAIN) -> Reason:
     """Why a gain decides nothing: its bounds leave both open."""
-    return kind(lower=bound.lower, upper=bound.upper, arm=bound.arm, margin=evidence.margin.percent)
+    told = evidence.margin.told
+    return kind(
+        lower=told(bound.lower), upper=told(bound.upper), arm=bound.arm, margin=told(evidence.margin.percent)
+    )
 
 
 def more_seeds(open_bounds: Sequence[Bound], evidence: Evidence) -> Reason:

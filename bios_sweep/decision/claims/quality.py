@@ -63,10 +63,10 @@ def _better_than(claimed: str, better: Sequence[str], levels: FactorLevels, evid
 
 def _confirmed(said: Said) -> str:
     tested = said.compared()
-    beaten = f", and no other level ({tested}) beats it by {said.margin:.2f} % or more" if tested else ""
+    beaten = f", and no other level ({tested}) beats it by {said.least} or more" if tested else ""
     return (
-        f"{said.default} is better than {value_text(said.levels.default)} by {said.bound.gain:.2f} % "
-        f"({said.level} lower bound {said.bound.lower:+.2f} %; {said.runs()}){beaten}"
+        f"{said.default} is better than {value_text(said.levels.default)} by {said.by} "
+        f"({said.level} lower bound {said.lower}; {said.runs()}){beaten}"
     )
 
 

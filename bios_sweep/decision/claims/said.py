@@ -7,7 +7,7 @@ from typing import Any
 
 from bios_sweep.claims import Claim
 from bios_sweep.decision.bounds import Bound
-from bios_sweep.decision.finding import UNPAIRED, FactorLevels, Finding
+from bios_sweep.decision.finding import UNPAIRED, FactorLevels, Finding, Margin
 from bios_sweep.reasons import is_any
 
 
@@ -20,12 +20,15 @@ class Said:
         levels: FactorLevels,
         finding: Finding,
         bound: Bound,
-        margin: float,
+        margin: Margin,
         level: str,
     ) -> None:
-        """bound: the contrast that the claim is judged on. margin: percent. level: of confidence, `95 %`."""
+        """bound: the contrast that the claim is judged on. level: of confidence, `95 %`."""
         self.claim, self.levels, self.finding, self.bound = claim, levels, finding, bound
-        self.margin, self.level = margin, level
+        self.margin, self.told, self.level = margin.percent, margin.told, level
+        self.by, self.gain = f"{self.told(bound.gain):.2f}", f"{self.told(bound.gain):+.2f}"
+        self.lower, self.upper = f"{self.told(bound.lower):+.2f}", f"{self.told(bound.upper):+.2f}"
+        self.least = f"{self.told(self.margin):.2f}"  # what matters
         self.seeds = len(finding.seeds)
         early = [bound.seeds for bound in finding.bounds if bound.arm in finding.excluded]
         least = min(early, default=self.seeds)
@@ -50,7 +53,7 @@ class Said:
         """No tested level improves on the default by what matters. what: level, larger level, alternative."""
         return (
             f"no tested {what} ({tested}; {self.runs()}) improves on the default by "
-            f"{self.margin:.2f} % or more; largest upper {self.level} bound {self.bound.upper:+.2f} % "
+            f"{self.least} or more; largest upper {self.level} bound {self.upper} "
             f"(at {self.best})"
         )
 
@@ -74,10 +77,7 @@ class Said:
 
     def loses(self) -> str:
         """At what gain it comes, which may be a loss."""
-        return (
-            f"at a gain of {self.bound.gain:+.2f} % ({self.level} lower bound {self.bound.lower:+.2f} %; "
-            f"{self.seeds} seeds)"
-        )
+        return f"at a gain of {self.gain} ({self.level} lower bound {self.lower}; {self.seeds} seeds)"
 
 
 def value_text(value: Any) -> str:

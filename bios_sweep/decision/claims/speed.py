@@ -20,13 +20,13 @@ SPEED = CLAIMS["speed"]
 NO_TIME_GAINED = Kind("no time gained here")
 TOO_MUCH_LOSS = Kind("it costs more loss than allowed")
 OPEN_RIVAL = Kind(
-    "{level} may be faster still and gains between {lower:+.2f} % and {upper:+.2f} %; "
+    "{level} may be faster still and gains between {lower:+.2f} and {upper:+.2f}; "
     "whether it loses too much is open",
     bounded=True,
 )
 UNSETTLED = Kind(
-    "time {ratio:.2f} times the default's ({least:.2f} to {most:.2f}), gain between {lower:+.2f} % and "
-    "{upper:+.2f} %; saving and price are not both settled",
+    "time {ratio:.2f} times the default's ({least:.2f} to {most:.2f}), gain between {lower:+.2f} and "
+    "{upper:+.2f}; saving and price are not both settled",
     bounded=True,
 )
 
@@ -62,11 +62,17 @@ def judge_speed(levels: FactorLevels, evidence: Evidence) -> Finding:
         reason = TOO_MUCH_LOSS()
         return found(Word.CANDIDATE, levels, evidence, claimed, reason, bound=gain, test=test)
     rival = max(maybe, key=lambda arm: gains[arm].upper, default=None)
+    told = evidence.margin.told
     reason = UNSETTLED(
-        ratio=cost.ratio, least=cost.lower, most=cost.upper, lower=gain.lower, upper=gain.upper
+        ratio=cost.ratio,
+        least=cost.lower,
+        most=cost.upper,
+        lower=told(gain.lower),
+        upper=told(gain.upper),
     )
     if saves and gain.lower > limit and rival is not None:
-        reason = OPEN_RIVAL(level=levels.label(rival), lower=gains[rival].lower, upper=gains[rival].upper)
+        lower, upper = told(gains[rival].lower), told(gains[rival].upper)
+        reason = OPEN_RIVAL(level=levels.label(rival), lower=lower, upper=upper)
     return found(Word.UNDECIDED, levels, evidence, claimed, reason, bound=gain)
 
 

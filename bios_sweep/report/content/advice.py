@@ -15,6 +15,7 @@ from bios_sweep.decision.sentences import confidence_text
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.reasons import is_any
 from bios_sweep.report.content.wording import NONE, gain, money, number, plural, trained
+from bios_sweep.study.margins import with_unit
 from bios_sweep.vocabulary import Word
 
 # what the word says, for those who see it for the first time; never more than was shown
@@ -45,7 +46,7 @@ def advice(verdict: Verdict) -> str:
         if words.advice:
             return words.advice.format(value=number(verdict.best_level))
         step = _withheld(verdict) if verdict.withheld else _use(verdict)
-        step = "; ".join(filter(None, (step, _most(now, over=now.value != now.default))))
+        step = "; ".join(filter(None, (step, _most(verdict, now, over=now.value != now.default))))
         return f"{words.goal}, {step}" if words.goal else step
     return f"{words.goal}, {_now(verdict, now)}" if words.goal else _now(verdict, now)
 
@@ -55,16 +56,14 @@ def next_line(verdict: Verdict) -> str:
     step = verdict.now.step if verdict.now else None
     if step is None:
         return ""
-    return ", ".join(filter(None, (_what(step), _trials(step), _cost(step))))
+    return ", ".join(filter(None, (_what(verdict, step), _trials(step), _cost(step))))
 
 
 def _now(verdict: Verdict, now: Choice) -> str:
     value, default = number(now.value), number(now.default)
     if now.ground == Ground.BETTER:
-        least = f"at least {_percent(now.lower)}, {confidence_text(now.confidence)}"
-        open_ = (
-            f"it is better than {default} by {gain(now.gain).lstrip('+')} % ({least}), {_unsettled(verdict)}"
-        )
+        least = f"at least {_told(verdict, now.lower)}, {confidence_text(now.confidence)}"
+        open_ = f"it is better than {default} by {_told(verdict, now.gain)} ({least}), {_unsettled(verdict)}"
         served = number(now.served)
         kept = "" if now.served in (None, now.value) else f"; the tuned file keeps {served} until then"
         return f"{MUST} Use {value}: {open_}{kept}"
@@ -75,7 +74,7 @@ def _now(verdict: Verdict, now: Choice) -> str:
     kept = _kept(verdict, now)
     if now.ground == Ground.UNKNOWN:
         return f"{MUST} {kept}: {_unknown(verdict)}"
-    return "; ".join(filter(None, (f"{MUST} {kept}: {_most(now)}", _seen(verdict))))
+    return "; ".join(filter(None, (f"{MUST} {kept}: {_most(verdict, now)}", _seen(verdict))))
 
 
 def _kept(verdict: Verdict, now: Choice) -> str:
@@ -90,7 +89,7 @@ def _kept(verdict: Verdict, now: Choice) -> str:
     return f"Keep {value}"
 
 
-def _most(now: Choice, *, over: bool = False) -> str:
+def _most(verdict: Verdict, now: Choice, *, over: bool = False) -> str:
     """What is given away at most: `of what was tested nothing gains more than 0.90 % (95 %)`."""
     most, sure = now.most, confidence_text(now.confidence)
     if most is None:
@@ -104,7 +103,7 @@ def _most(now: Choice, *, over: bool = False) -> str:
         if over
         else ""
     )
-    return f"of what was tested nothing gains more than {_percent(most.gain)}{than} ({sure})"
+    return f"of what was tested nothing gains more than {_told(verdict, most.gain)}{than} ({sure})"
 
 
 def _unsettled(verdict: Verdict) -> str:
@@ -156,22 +155,25 @@ def _seen(verdict: Verdict) -> str:
     if verdict.verdict != Word.UNCONFIRMED:
         return ""
     value, asked = _best(verdict), "fresh seeds have not been asked"
+    gained = _told(verdict, verdict.effect_percent, "+")
     if verdict.test == BELOW:
-        return (
-            f"{value} may do, for {number(verdict.default)} gains {gain(verdict.effect_percent)} %; {asked}"
-        )
+        return f"{value} may do, for {number(verdict.default)} gains {gained}; {asked}"
     if verdict.test == NOT_WORSE:
-        return f"{value} may do, at a gain of {gain(verdict.effect_percent)} %; {asked}"
+        return f"{value} may do, at a gain of {gained}; {asked}"
     if verdict.test == SHARE:
         return f"{value} may do, for it seems to reach enough; {asked}"
     return f"whether {value} is better cannot be told; {asked}"
 
 
-def _percent(value: float | None) -> str:
-    return NONE if value is None else f"{gain(value).lstrip('+')} %"
+def _told(verdict: Verdict, value: float | None, sign: str = "") -> str:
+    """A gain in the verdict's unit. sign: `+` where a gain has its sign."""
+    if value is None:
+        return NONE
+    text = gain(verdict.scale.number(value))
+    return with_unit(text if sign else text.lstrip("+"), verdict.scale.unit)
 
 
-def _what(step: NextStep) -> str:
+def _what(verdict: Verdict, step: NextStep) -> str:
     levels = ", ".join(number(level) for level in step.levels)
     seeds = plural(step.seeds or 0, "fresh seed")
     if step.kind == Step.SEEDS:
@@ -191,7 +193,7 @@ def _what(step: NextStep) -> str:
     if step.kind == Step.RATE:
         return f"the same question from a learning rate of {levels}"
     if step.kind == Step.MARGIN:
-        return f"a coarser margin ({_percent(step.margin)}), with {seeds} of {levels} and the default"
+        return f"a coarser margin ({_told(verdict, step.margin)}), with {seeds} of {levels} and the default"
     if step.kind == Step.EVALUATION:
         return (
             f"more evaluation data (about {step.clusters:,} documents, modules or conversations), for more "

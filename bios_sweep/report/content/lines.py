@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bios_sweep.claims import CLAIMS, claim_named
@@ -12,6 +12,7 @@ from bios_sweep.decision.statement import Verdict, question_titles
 from bios_sweep.procedure.served import NOT_SERVED, UNFINISHED
 from bios_sweep.report.content.summary import Counts, FailureRow, Summary
 from bios_sweep.report.content.wording import bounded, clean, ended_as, gain, interval, number, plural, times
+from bios_sweep.study.margins import PERCENT, POINTS, with_unit
 from bios_sweep.vocabulary import Status, Word
 
 
@@ -33,6 +34,22 @@ def contrast(verdict: Verdict) -> str:
     if not over or (of, over) == (number(verdict.best_level), number(verdict.default)):
         return ""
     return f"{of} over {over}"
+
+
+def effect(verdict: Verdict) -> str:
+    """`+1.22 [+1.08, +1.33]`: the gain with its bounds, in the verdict's unit."""
+    known = verdict.scale.known
+    return bounded(known(verdict.effect_percent), known(verdict.lower), known(verdict.upper))
+
+
+def margin(verdict: Verdict) -> str:
+    """What matters, in the verdict's unit."""
+    return number(verdict.scale.known(verdict.margin))
+
+
+def unit_of(verdicts: Iterable[Verdict]) -> str:
+    """In what a table of verdicts tells gains; all of a study judge one metric."""
+    return POINTS if any(verdict.scale.points for verdict in verdicts) else PERCENT
 
 
 def cost(verdict: Verdict) -> str:
@@ -85,7 +102,15 @@ def cost_line(verdict: Verdict) -> str:
     if verdict.hardware:
         text += f" on {clean(verdict.hardware)}"
     iso = verdict.iso_cost_percent
-    return text if iso is None else f"{text}; gain over the default trained for the same time {gain(iso)} %"
+    return (
+        text
+        if iso is None
+        else f"{text}; gain over the default trained for the same time {_gained(verdict, iso)}"
+    )
+
+
+def _gained(verdict: Verdict, percent: float) -> str:
+    return with_unit(gain(verdict.scale.number(percent)), verdict.scale.unit)
 
 
 def _in_question(verdict: Verdict) -> str:

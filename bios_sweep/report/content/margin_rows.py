@@ -21,7 +21,7 @@ from bios_sweep.report.content.summary import MetricRow
 from bios_sweep.report.content.wording import NONE, duration, number, times
 from bios_sweep.study.arms import BASELINE
 from bios_sweep.study.design import DecisionRule
-from bios_sweep.study.margins import MARGINS
+from bios_sweep.study.margins import MARGINS, POINTS, scale_of, with_unit
 from bios_sweep.study.metric_names import is_share
 from bios_sweep.study.plan import Plan
 from bios_sweep.vocabulary import Status
@@ -84,7 +84,7 @@ def margin_table(plan: Plan, results: Results, noise: Noise, pace: float | None)
                 chosen=factor == 1.0,
                 percent=_short(percent),
                 absolute=None if level is None else _short(percent * abs(level) / 100.0),
-                points=_points(scaled, percent, level) if share else None,
+                points=_points(plan, scaled, percent, level) if share else None,
                 learning_rate_factor=_rate_factor(plan, means, percent),
                 time_share=_time_share(plan, means, percent),
                 trials=None if chances is None else chances.trials,
@@ -194,10 +194,10 @@ def _level(plan: Plan, results: Results) -> float | None:
     return _means(plan, results).get(plan.baseline.name)
 
 
-def _points(rule: DecisionRule, percent: float, level: float | None) -> float | None:
+def _points(plan: Plan, rule: DecisionRule, percent: float, level: float | None) -> float | None:
     if level is None:
         return rule.margin_points
-    return _short(percent * abs(level) / 100.0 * (100.0 if abs(level) <= 1.0 else 1.0))
+    return _short(scale_of(plan.study.metric.name, level, points=True).number(percent))
 
 
 def _losses(plan: Plan, means: Mapping[str, float], setting: str) -> list[tuple[float, float]]:
@@ -258,7 +258,7 @@ def margins_section(table: MarginTable, metric: MetricRow) -> Section:
 
 def _margin_words(row: MarginRow) -> str:
     if row.points is not None:
-        return f"{number(row.points)} points"
+        return with_unit(number(row.points), POINTS)
     return f"{number(row.percent)} %"
 
 

@@ -6,18 +6,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from bios_sweep.decision.statement import Verdict
-from bios_sweep.procedure.looks import Asked
+from bios_sweep.procedure.looks import Asked, factors_served
 from bios_sweep.reasons import Kind
 from bios_sweep.report.content.summary import Summary
+from bios_sweep.study.plan import Plan
 
 JUDGED_AGAIN = Kind("{sweep} judged it again, with all trials together")
 
 
-def withdrawn(summary: Summary, overtaken: Mapping[Asked, str]) -> Summary:
+def withdrawn(summary: Summary, plan: Plan, overtaken: Mapping[Asked, str]) -> Summary:
     """A sweep as it is told once a later study judged its questions with all trials."""
     if not overtaken:
         return summary
-    factors = {factor for factor, _, _ in overtaken}
+    factors = factors_served(plan, overtaken)
     lines = [
         f"{factor} ({claim}): judged again with all trials by {sweep}, whose word is served"
         for (factor, claim, _), sweep in overtaken.items()

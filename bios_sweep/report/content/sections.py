@@ -19,6 +19,7 @@ from bios_sweep.report.content.studies import StudyRow
 from bios_sweep.report.content.summary import Summary
 from bios_sweep.report.content.wording import NONE, bounded, clean, count, gain, number, plural, times
 from bios_sweep.study.arms import BASELINE
+from bios_sweep.study.margins import Scale, with_unit
 from bios_sweep.study.metric_names import BETTER
 from bios_sweep.vocabulary import Goal, Stage
 
@@ -62,10 +63,10 @@ def sections(summary: Summary) -> tuple[Section, ...]:
     found = (
         *beside(summary.beside or ()),
         *by_rate(summary.verdicts),
-        frontier(summary.frontier),
+        frontier(summary.frontier, summary.scale),
         profiles(summary.profiles),
         *moderators(summary.moderators),
-        search(summary.search),
+        search(summary.search, summary.scale),
         importance(summary.importance),
         signs(summary.signs),
     )
@@ -106,13 +107,6 @@ def _writer(row: BesideRow) -> Callable[[float | None], str]:
 
 def by_rate(verdicts: Sequence[Verdict]) -> Iterable[Section]:
     """Per nuisance-aware factor: the effect of each level at the baseline's learning rate and at its best."""
-    columns: dict[str, Callable[[RateRow], str]] = {
-        "level": _level,
-        "gain at the baseline's rate, %": lambda row: gain(row.gain_same_rate),
-        "gain at its best rate, %": lambda row: gain(row.gain_best_rate),
-        "best rate": lambda row: number(row.best_rate),
-        "differs": lambda row: "yes" if row.differs else "no",
-    }
     for title, verdict in titled(verdicts):
         if not verdict.by_rate:
             continue
@@ -121,7 +115,18 @@ def by_rate(verdicts: Sequence[Verdict]) -> Iterable[Section]:
         if differ:
             line = f"the conclusion changes with the learning rate at: {differ}"
         heading = f"{title}: is it the level or the learning rate?"
+        columns = _rate_columns(verdict.scale)
         yield section("by-rate", heading, verdict.by_rate, columns, lines=[line], numeric=[*columns][1:4])
+
+
+def _rate_columns(scale: Scale) -> dict[str, Callable[[RateRow], str]]:
+    return {
+        "level": _level,
+        f"gain at the baseline's rate, {scale.unit}": lambda row: gain(scale.known(row.gain_same_rate)),
+        f"gain at its best rate, {scale.unit}": lambda row: gain(scale.known(row.gain_best_rate)),
+        "best rate": lambda row: number(row.best_rate),
+        "differs": lambda row: "yes" if row.differs else "no",
+    }
 
 
 def _level(row: RateRow) -> str:
@@ -129,7 +134,7 @@ def _level(row: RateRow) -> str:
     return value if label in ("", value) else f"{value} ({label})"
 
 
-def frontier(points: Sequence[FrontierPoint]) -> Section | None:
+def frontier(points: Sequence[FrontierPoint], scale: Scale) -> Section | None:
     """Quality against time, and beside the time the pair that no hardware changes."""
     if not points:
         return None
@@ -138,7 +143,9 @@ def frontier(points: Sequence[FrontierPoint]) -> Section | None:
         lines.append(f"no arm is both better and faster than: {efficient}")
     columns: dict[str, Callable[[FrontierPoint], str]] = {
         "arm": lambda point: point.arm,
-        "gain, %": lambda point: bounded(point.gain, *_bounds(point.lower, point.upper)),
+        f"gain, {scale.unit}": lambda point: bounded(
+            scale.number(point.gain), *_bounds(scale.known(point.lower), scale.known(point.upper))
+        ),
         "time": lambda point: bounded(point.cost_ratio, *_bounds(point.cost_lower, point.cost_upper), times),
         "sequential steps": lambda point: count(point.steps),
         "examples": lambda point: count(point.examples),
@@ -214,16 +221,16 @@ def studies(found: Sequence[StudyRow]) -> Section | None:
     return section("studies", "Every study", found, columns, lines=lines, numeric=["seeds"])
 
 
-def search(found: SearchRow | None) -> Section | None:
+def search(found: SearchRow | None, scale: Scale) -> Section | None:
     """What the joint search found, as it looked and as fresh seeds saw it."""
     if found is None:
         return None
     fresh = "fresh seeds were not asked"
     if found.confirmed_gain is not None:
-        fresh = f"fresh seeds, which did not choose it, say {gain(found.confirmed_gain)} %"
+        fresh = f"fresh seeds, which did not choose it, say {_told(found.confirmed_gain, scale)}"
         if found.confirmed_lower is not None:
-            fresh += f" (lower bound {gain(found.confirmed_lower)} %)"
-    looked = f"the winner looked better by {gain(found.screening_gain)} %"
+            fresh += f" (lower bound {_told(found.confirmed_lower, scale)})"
+    looked = f"the winner looked better by {_told(found.screening_gain, scale)}"
     return section(
         "search",
         "Joint search",
@@ -232,6 +239,10 @@ def search(found: SearchRow | None) -> Section | None:
         lines=[f"{plural(found.trials, 'trial')}; {looked}; {fresh}"],
         numeric=["winner"],
     )
+
+
+def _told(percent: float | None, scale: Scale) -> str:
+    return with_unit(gain(scale.known(percent)), scale.unit)
 
 
 def importance(shares: Mapping[str, float]) -> Section | None:

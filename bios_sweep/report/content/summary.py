@@ -20,6 +20,7 @@ from bios_sweep.report.content.held import HeldRow
 from bios_sweep.report.content.parts import ModeratorRow, SearchRow, SignRow
 from bios_sweep.report.content.scope import Truncation
 from bios_sweep.study.design import Origin
+from bios_sweep.study.margins import Scale
 from bios_sweep.study.scenario import Metric
 from bios_sweep.vocabulary import Stage, Status
 
@@ -123,6 +124,11 @@ class Summary:
     broken: str | None = field(default=None, metadata=OPTIONAL)
     held: tuple[HeldRow, ...] | None = field(default=None, metadata=OPTIONAL)
     beside: tuple[BesideRow, ...] | None = field(default=None, metadata=OPTIONAL)
+
+    @property
+    def scale(self) -> Scale:
+        """How gains over the study's default are told."""
+        return self.margin.scale if self.margin else Scale()
 
     @property
     def final(self) -> bool:

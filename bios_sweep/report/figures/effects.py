@@ -24,6 +24,7 @@ from bios_sweep.report.figures.canvas import (
     new_figure,
     plain,
 )
+from bios_sweep.study.margins import POINTS, Scale, with_unit
 from bios_sweep.vocabulary import Stage, Status
 
 MAX_ROWS = 40  # more cannot be read on one page (chosen, not measured)
@@ -31,7 +32,7 @@ MAX_ROWS = 40  # more cannot be read on one page (chosen, not measured)
 
 @dataclass(frozen=True, kw_only=True)
 class EffectRow:
-    """A variation's gain in percent with its bounds, None where there is none; status says why.
+    """A variation's gain in the verdict's unit with its bounds, None where there is none; status says why.
 
     fresh: on the confirmation's seeds.
     """
@@ -49,7 +50,8 @@ def draw_effects(summary: Summary) -> Figure:
     groups, left_out = _strongest(effect_groups(summary.verdicts))
     rows = [(index, row) for index, group in enumerate(groups) for row in group]
     figure, (panel,) = new_figure(7.2, 1.7 + 0.34 * (len(rows) + 0.6 * (len(groups) - 1)))
-    margin = summary.margin.percent if summary.margin else None
+    scale = summary.scale
+    margin = scale.known(summary.margin.percent if summary.margin else None)
     if margin:
         panel.axvspan(0.0, margin, color=BAND, alpha=0.45, linewidth=0)
     panel.axvline(0.0, color=BASELINE_COLOUR, linewidth=1.0)
@@ -60,7 +62,9 @@ def draw_effects(summary: Summary) -> Figure:
     panel.set_ylim(heights[-1] + 0.7, 0.3)
     panel.grid(axis="y", visible=False)
     _mark_diverged(panel, [(height, row) for height, (_, row) in zip(heights, rows, strict=True)])
-    unit = f"gain over the default in % of its {label(summary.metric.name)}; right of 0 is better"
+    metric = label(summary.metric.name)
+    told = f"points of {metric}" if scale.unit == POINTS else f"% of its {metric}"
+    unit = f"gain over the default in {told}; right of 0 is better"
     panel.set_xlabel(f"{unit}\n{_bounds_text(summary, margin)}", fontsize=9)
     few = f"; {plural(left_out, 'weaker one')} left out" if left_out else ""
     panel.set_title(plain(f"{summary.sweep}: effect of each variation{few}"), loc="left", fontsize=11)
@@ -97,31 +101,36 @@ def _bounds_text(summary: Summary, margin: float | None) -> str:
     confidences = sorted({round(100 * verdict.confidence, 1) for verdict in bounded})
     levels = " or ".join(f"{confidence:g}" for confidence in confidences)
     legend = f"lines: one-sided {levels} % bounds" if levels else "open: one seed, no bounds"
-    return f"{legend}; grey: less than the margin of {number(margin)} %" if margin else legend
+    if not margin:
+        return legend
+    return f"{legend}; grey: less than the margin of {with_unit(number(margin), summary.scale.unit)}"
 
 
 def effect_rows(verdict: Verdict) -> list[EffectRow]:
     """The variations from the shared seeds, then the best one on fresh seeds where it was confirmed there."""
-    rows = [_screened(row) for row in verdict.levels]
+    known = verdict.scale.known
+    rows = [_screened(row, verdict.scale) for row in verdict.levels]
     if verdict.stage == Stage.CONFIRMATION and verdict.effect_percent is not None and _of_default(verdict):
         rows.append(
             EffectRow(
                 name=f"{_best_arm(verdict)} (fresh seeds)",
                 status="compared",
                 fresh=True,
-                gain=verdict.effect_percent,
-                lower=verdict.lower,
-                upper=verdict.upper,
+                gain=known(verdict.effect_percent),
+                lower=known(verdict.lower),
+                upper=known(verdict.upper),
             )
         )
     return rows
 
 
-def _screened(row: LevelRow) -> EffectRow:
+def _screened(row: LevelRow, scale: Scale) -> EffectRow:
     found = EffectRow(name=row.arm, status=row.status, fresh=False)
-    if row.estimate is None:
+    told = row.estimate
+    if told is None:
         return found
-    return replace(found, gain=row.estimate.gain, lower=row.estimate.lower, upper=row.estimate.upper)
+    gain, lower, upper = map(scale.known, (told.gain, told.lower, told.upper))
+    return replace(found, gain=gain, lower=lower, upper=upper)
 
 
 def _of_default(verdict: Verdict) -> bool:

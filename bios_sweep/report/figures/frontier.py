@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -18,6 +19,7 @@ from bios_sweep.decision.frontier import FrontierPoint
 from bios_sweep.report.content.summary import Summary
 from bios_sweep.report.content.wording import number
 from bios_sweep.report.figures.canvas import BAND, BASELINE_COLOUR, COLOURS, GREY, label, new_figure, plain
+from bios_sweep.study.margins import with_unit
 
 # where a label may stand around its point, in points of type, nearest first
 PLACES = sorted(
@@ -31,12 +33,13 @@ TICKS = (0.1, 0.2, 0.25, 0.33, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 16.0
 
 def draw_frontier(summary: Summary) -> Figure:
     """Up is better, left is faster; time on a log axis, for half and twice are equally far."""
-    points = summary.frontier
+    points = _scaled(summary)
     figure, (panel,) = new_figure(7.2, 4.8)
     _frame(panel, points)
-    margin = summary.margin.percent if summary.margin else None
+    scale = summary.scale
+    margin = scale.known(summary.margin.percent if summary.margin else None)
     if margin:
-        band = f"better, by less than the margin of {number(margin)} %"
+        band = f"better, by less than the margin of {with_unit(number(margin), scale.unit)}"
         panel.axhspan(0.0, margin, color=BAND, alpha=0.45, linewidth=0, label=band)
     panel.axhline(0.0, color=BASELINE_COLOUR, linewidth=1.0)
     efficient = sorted((p for p in points if p.on_frontier), key=lambda p: p.cost_ratio)
@@ -53,7 +56,7 @@ def draw_frontier(summary: Summary) -> Figure:
     goals = goals_of(summary)
     labels = [_label(panel, point, goals.get(point.arm, [])) for point in points]
     panel.set_xlabel("time of a whole training, times the baseline's (log scale); left is faster")
-    panel.set_ylabel(f"gain in {label(summary.metric.name)}, %")
+    panel.set_ylabel(f"gain in {label(summary.metric.name)}, {scale.unit}")
     panel.set_title(plain(f"{summary.sweep}: quality against time"), loc="left", fontsize=11)
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
     _part(figure, panel, labels)
@@ -134,6 +137,20 @@ def _drawn_over(panel: Axes) -> list[Sequence[float]]:
         start + (end - start) * share
         for start, end in pieces
         for share in np.linspace(0.0, 1.0, 2 + int(max(abs(end - start)) / POINT))
+    ]
+
+
+def _scaled(summary: Summary) -> list[FrontierPoint]:
+    """The points with their gains as they are told."""
+    known = summary.scale.known
+    return [
+        replace(
+            point,
+            gain=summary.scale.number(point.gain),
+            lower=known(point.lower),
+            upper=known(point.upper),
+        )
+        for point in summary.frontier
     ]
 
 

@@ -12,9 +12,9 @@ from rich.text import Text
 from bios_sweep.audit.auditing import Audit
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.report.content.advice import advice
-from bios_sweep.report.content.lines import other_reasons
+from bios_sweep.report.content.lines import effect, other_reasons, unit_of
 from bios_sweep.report.content.sections import roll_up
-from bios_sweep.report.content.wording import ENDINGS, changes, clean, gain, interval, number, plural
+from bios_sweep.report.content.wording import ENDINGS, changes, clean, number, plural
 from bios_sweep.report.text.layout import HEAD, QUIET, bullets, heading, indented, line, plain_table
 from bios_sweep.report.text.terminal import print_section
 
@@ -106,21 +106,18 @@ def _titled(verdict: Verdict) -> str:
 
 
 def _table(verdicts: Sequence[Verdict]) -> Table:
-    header = ("factor", "default", "verdict", "best", "gain, %", "seeds")
-    table = plain_table(
-        *header, flexible=("factor", "default", "verdict", "best"), right=("gain, %", "seeds")
-    )
+    words, numbers = ("factor", "default", "verdict", "best"), (f"gain, {unit_of(verdicts)}", "seeds")
+    table = plain_table(*words, *numbers, flexible=words, right=numbers)
     names = [len(part) for verdict in verdicts for part in _titled(verdict).split(" ")]
     table.columns[0].min_width = min(max(names), WIDE)
     table.columns[2].min_width = len("(unconfirmed)")
     for verdict in verdicts:
-        effect = [gain(verdict.effect_percent), interval(verdict.lower, verdict.upper)]
         table.add_row(
             Text(_titled(verdict)),
             Text(_short(verdict.default)),
             Text(clean(verdict.verdict)),
             Text(_short(verdict.best_level)),
-            Text("\n".join(filter(None, effect))),
+            Text(effect(verdict).replace(" [", "\n[")),
             Text(str(len(verdict.seeds))),
         )
     return table
@@ -137,7 +134,7 @@ def _legend(answer: Audit) -> str:
     if margin is None:
         return legend
     own = " in the first context" if len(answer.parts) > 1 else ""
-    return f"{legend}; smallest that matters{own}: {margin.percent:.2g} % ({margin.absolute:.3g})"
+    return f"{legend}; smallest that matters{own}: {margin.told(margin.percent):.2g} ({margin.absolute:.3g})"
 
 
 def _conclusions(answer: Audit, console: Console) -> None:

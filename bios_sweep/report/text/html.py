@@ -19,10 +19,11 @@ from bios_sweep.report.content.advice import advice, meaning, next_line
 from bios_sweep.report.content.arm_rows import ArmRow
 from bios_sweep.report.content.sections import Section, section, sections
 from bios_sweep.report.content.summary import Summary
-from bios_sweep.report.content.wording import bounded, changes, clean, count, gain, interval, number, plural
+from bios_sweep.report.content.wording import changes, clean, count, gain, interval, number, plural
 from bios_sweep.report.figures.effects import EffectRow, effect_groups
 from bios_sweep.report.figures.files import Drawn, to_svg
 from bios_sweep.study.design import Origin
+from bios_sweep.study.margins import PERCENT, with_unit
 from bios_sweep.version import __version__
 from bios_sweep.vocabulary import Stage, Word
 
@@ -63,6 +64,7 @@ def page(summary: Summary) -> dict[str, Any]:
         "counts": lines.counts_line(summary.counts),
         "nothing_yet": "" if verdicts else lines.no_verdict(summary),
         "verdicts": [_verdict(name, verdict) for name, verdict in lines.titled(verdicts)],
+        "unit": lines.unit_of(verdicts),
         "legend": lines.bounds_line(verdicts),
         "effects": _effects(summary),
         "sections": sections(summary),
@@ -105,8 +107,8 @@ def _verdict(name: str, verdict: Verdict) -> dict[str, Any]:
         "default": number(verdict.default),
         "best": number(verdict.best_level),
         "contrast": lines.contrast(verdict),
-        "effect": bounded(verdict.effect_percent, verdict.lower, verdict.upper),
-        "margin": number(verdict.margin),
+        "effect": lines.effect(verdict),
+        "margin": lines.margin(verdict),
         "seeds": len(verdict.seeds),
         "time": lines.cost(verdict) if verdict.cost_ratio else "",
         "on": "fresh seeds" if verdict.stage == Stage.CONFIRMATION else "shared seeds",
@@ -115,14 +117,15 @@ def _verdict(name: str, verdict: Verdict) -> dict[str, Any]:
 
 def _effects(summary: Summary) -> Section:
     """The effects figure in numbers, for those who do not see it."""
+    unit = f"gain, {lines.unit_of(summary.verdicts)}"
     columns: dict[str, Callable[[EffectRow], str]] = {
         "variation": lambda row: row.name,
-        "gain, %": lambda row: gain(row.gain),
+        unit: lambda row: gain(row.gain),
         "bounds": lambda row: interval(row.lower, row.upper),
         "status": lambda row: row.status,
     }
     rows = [row for group in effect_groups(summary.verdicts) for row in group]
-    return section("effects", "The same in numbers", rows, columns, numeric=["gain, %", "bounds"])
+    return section("effects", "The same in numbers", rows, columns, numeric=[unit, "bounds"])
 
 
 def _arms(summary: Summary) -> Section:
@@ -166,6 +169,8 @@ def _provenance(summary: Summary) -> list[tuple[str, str]]:
         ("bios_sweep", __version__),
     ]
     if margin:
-        smallest = f"{number(margin.percent)} % of the baseline's metric ({number(margin.absolute)})"
+        told = with_unit(number(margin.scale.number(margin.percent)), margin.scale.unit)
+        of = f"{told} of the baseline's metric" if margin.scale.unit == PERCENT else told
+        smallest = f"{of} ({number(margin.absolute)})"
         facts.insert(3, ("margin: the smallest effect that matters", smallest))
     return [(name, clean(value)) for name, value in facts if value]

@@ -11,10 +11,10 @@ from bios_sweep.report.content import lines
 from bios_sweep.report.content.advice import advice, next_line
 from bios_sweep.report.content.sections import Section, sections
 from bios_sweep.report.content.summary import Summary
-from bios_sweep.report.content.wording import bounded, clean, number
+from bios_sweep.report.content.wording import clean, number
 from bios_sweep.study.design import Origin
 
-COLUMNS = ("factor", "default", "verdict", "best level", "gain, %", "margin, %", "seeds")
+COLUMNS = ("factor", "default", "verdict", "best level")
 HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 # an underscore inside a word is only an underscore; at its edge it would start emphasis
 SPECIAL = re.compile(r"[\\|*`\[\]~]|(?<!\w)_|_(?!\w)")
@@ -52,7 +52,9 @@ def _verdict_table(verdicts: Sequence[Verdict]) -> str:
         return ""
     timed = any(verdict.cost_ratio is not None for verdict in verdicts)
     rows = [_verdict_row(name, verdict, timed) for name, verdict in lines.titled(verdicts)]
-    table = _table((*COLUMNS, "time") if timed else COLUMNS, rows)
+    unit = lines.unit_of(verdicts)
+    columns = (*COLUMNS, f"gain, {unit}", f"margin, {unit}", "seeds")
+    table = _table((*columns, "time") if timed else columns, rows)
     return f"{table}\n\n{escape(lines.bounds_line(verdicts))}."
 
 
@@ -62,8 +64,8 @@ def _verdict_row(name: str, v: Verdict, timed: bool) -> tuple[Any, ...]:
         number(v.default),
         v.verdict,
         number(v.best_level),
-        ", ".join(filter(None, (bounded(v.effect_percent, v.lower, v.upper), lines.contrast(v)))),
-        number(v.margin),
+        ", ".join(filter(None, (lines.effect(v), lines.contrast(v)))),
+        lines.margin(v),
         len(v.seeds),
     )
     return (*row, lines.cost(v)) if timed else row

@@ -20,7 +20,7 @@ from bios_sweep.report.content.margin_rows import margins_section
 from bios_sweep.report.content.plan_summary import PlanArm, PlanSummary
 from bios_sweep.report.content.sections import Section, sections
 from bios_sweep.report.content.summary import FailureRow, Summary
-from bios_sweep.report.content.wording import changes, clean, count, duration, gain, interval, number, plural
+from bios_sweep.report.content.wording import changes, clean, count, duration, number, plural
 from bios_sweep.report.text.failed import logs_of
 from bios_sweep.report.text.layout import HEAD, QUIET, bullets, copyable, heading, indented, line, plain_table
 from bios_sweep.study.design import Origin
@@ -224,8 +224,10 @@ def _plan_notes(plan: PlanSummary) -> list[str]:
 def _verdict_table(verdicts: Sequence[Verdict], wide: bool) -> Table:
     """On a narrow console the time stays out of the table; it is told under the verdict anyway."""
     timed = wide and any(verdict.cost_ratio is not None for verdict in verdicts)
-    header = ("factor", "default", "verdict", "best\nlevel", "gain, %", "margin,\n%", "seeds")
-    right = ("default", "best\nlevel", "gain, %", "margin,\n%", "seeds", "time")
+    unit = lines.unit_of(verdicts)
+    numbers = (f"gain, {unit}", f"margin,\n{unit}", "seeds")
+    header = ("factor", "default", "verdict", "best\nlevel", *numbers)
+    right = ("default", "best\nlevel", *numbers, "time")
     table = plain_table(*header, *(("time",) if timed else ()), flexible=("factor", "verdict"), right=right)
     table.columns[0].min_width = _longest_word(name for name, _ in lines.titled(verdicts))
     table.columns[2].min_width = len("(unconfirmed)")  # the longest word of a verdict stays whole
@@ -238,14 +240,14 @@ def _verdict_table(verdicts: Sequence[Verdict], wide: bool) -> Table:
 
 def _verdict_row(name: str, verdict: Verdict, wide: bool) -> tuple[Text, ...]:
     word = clean(verdict.verdict)
-    effect = [gain(verdict.effect_percent), interval(verdict.lower, verdict.upper)]
+    effect = lines.effect(verdict)
     return (
         Text(name),
         Text(number(verdict.default)),
         Text(word, style=VERDICT_STYLES.get(word, "")),
         Text(number(verdict.best_level)),
-        Text("\n".join([(" " if wide else "\n").join(filter(None, effect)), *_contrast(verdict, wide)])),
-        Text(number(verdict.margin)),
+        Text("\n".join([effect if wide else effect.replace(" [", "\n["), *_contrast(verdict, wide)])),
+        Text(lines.margin(verdict)),
         Text(str(len(verdict.seeds))),
     )
 

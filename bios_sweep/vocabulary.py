@@ -78,6 +78,15 @@ class Health(StrEnum):
     RED = "red"
 
 
+class Cheaper(StrEnum):
+    """A design that takes less than the one that was asked for."""
+
+    FIRST_NIGHT = "first night"
+    FEWER_LOOKS = "fewer looks"
+    STAGED = "staged"
+    FEWER_STEPS = "fewer steps"
+
+
 class SearchGoal(StrEnum):
     """What a joint search is after."""
 

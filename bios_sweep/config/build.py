@@ -61,7 +61,7 @@ def build_study(
         question=str(values["sweeps"].get("question") or ""),
         scenario=scenario,
         baseline=baseline,
-        factors=_factors(values["sweeps"], baseline),
+        factors=factors_of(values["sweeps"], baseline),
         cross=_cross(values["sweeps"], baseline),
         seeds=tuple(range(looks[-1])) if seeds is None else seeds,
         budget=Budget(**_fields(Budget, budget, "budget")),
@@ -151,7 +151,8 @@ def _baseline(
     return dataclasses.replace(recommendation.settings, **changes, own=own), origins
 
 
-def _factors(sweep: Mapping[str, Any], baseline: TrainingSettings) -> tuple[Factor, ...]:
+def factors_of(sweep: Mapping[str, Any], baseline: TrainingSettings) -> tuple[Factor, ...]:
+    """The factors of a configuration's `sweeps`."""
     unknown = sorted(set(sweep) - {"question", "factors", "cross"})
     if unknown:
         raise ConfigError(f"sweeps.{unknown[0]}: unknown key; a sweep has question, factors and cross")

@@ -16,6 +16,7 @@ from bios_sweep.engines.training.memory import (
     CONTEXT_BYTES,
     Fitting,
     Load,
+    Shape,
     fitting,
     need_of,
     room_on,
@@ -101,7 +102,7 @@ def _how(found: Fitting) -> str:
 def fitting_on(plan: Plan, request: Request, total: int) -> Fitting | None:
     """How a trial is cut on a GPU of so many bytes; None where the model's sizes are not known."""
     load = load_of(plan)
-    shape = None if load is None else _shape(plan)
+    shape = None if load is None else shape_of_plan(plan)
     if load is None or shape is None:
         return None
     return fitting(shape, load, room_on(total, request.sharers), **_asked(plan))
@@ -112,7 +113,7 @@ def least_bytes(plan: Plan, request: Request) -> int:
     load = load_of(plan)
     if load is None:
         return 0
-    shape = _shape(plan)
+    shape = shape_of_plan(plan)
     if shape is None:
         return weights_bytes(plan.study.scenario.model.parameters or 0, request)
     need = need_of(shape, load, 1, checkpointing=True).total
@@ -124,7 +125,8 @@ def weights_bytes(parameters: int, request: Request) -> int:
     return int(request.sharers * (CONTEXT_BYTES + parameters * 2))
 
 
-def _shape(plan: Plan) -> Any:
+def shape_of_plan(plan: Plan) -> Shape | None:
+    """The sizes of a model of files; None where its config.json lacks one that everything hangs on."""
     model = plan.study.scenario.model
     return shape_of(read_config(Path(model.path)), model.parameters)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from bios_sweep.driver.cost import prices_of, rate_of, with_cheaper, workers_of
 from bios_sweep.driver.gpus import gpu_warnings, gpus_of_this_machine, sizes_of
 from bios_sweep.driver.memory import memory_notes
 from bios_sweep.driver.prepare import Prepared
@@ -13,11 +14,12 @@ from bios_sweep.driver.rehearsed import known_noise
 from bios_sweep.errors import PlanError, StorageError
 from bios_sweep.procedure.decidable import decidable
 from bios_sweep.procedure.source import recall
-from bios_sweep.records.earlier import known_of, seconds_per_answer, seconds_per_example
+from bios_sweep.records.earlier import known_of, seconds_per_answer
 from bios_sweep.records.journal import read_state
 from bios_sweep.records.results import StoredResults
 from bios_sweep.report.content.margin_rows import margin_table
-from bios_sweep.report.content.plan_summary import PlanSummary, Rate, plan_scoring, summarise_plan
+from bios_sweep.report.content.plan_cost import PlanCost
+from bios_sweep.report.content.plan_summary import PlanSummary, plan_scoring, summarise_plan
 from bios_sweep.report.content.scope import earlier_cut_note, few_clusters, truncation_warnings
 from bios_sweep.report.text.glance import html_of, plan_lines
 from bios_sweep.study.arms import Arm
@@ -101,12 +103,14 @@ def planned(
     earlier = known_of(plan, workspace)
     stored = StoredResults(workspace, read_state(workspace.journal_file(plan.sweep_id)).results)
     state, results = recall(plan, stored, earlier)
-    speed = seconds_per_example(workspace, plan.study.scenario.model.fingerprint)
-    rate = Rate(seconds_per_example=speed[0], trials=speed[1]) if speed else None
-    summary = summarise_plan(plan, state, results, rate, prepared.request.expected_workers)
+    rate, workers = rate_of(prepared), workers_of(prepared.request)
+    prices = None if rate is None else prices_of(prepared, rate, workers)
+    summary = summarise_plan(plan, state, results, prices, workers)
+    if summary.cost is not None and prices is not None:
+        summary = replace(summary, cost=with_cheaper(summary.cost, prepared, results, prices))
     pace = None if rate is None else rate.seconds_per_example
     summary = replace(summary, margins=margin_table(plan, results, known_noise(prepared), pace))
-    unlimited = _hours_unknown(plan.study.budget.max_hours, summary.most_seconds)
+    unlimited = _hours_unknown(plan.study.budget.max_hours, summary.cost)
     if plan.study.scenario.data.score is not None:
         answers = seconds_per_answer(workspace, plan.study.scenario.model.fingerprint)
         summary = replace(summary, scoring=plan_scoring(plan, summary.to_run, answers))
@@ -158,18 +162,18 @@ def _other_cuts(prepared: Prepared) -> list[str]:
     return list(dict.fromkeys(filter(None, notes)))
 
 
-def _hours_unknown(max_hours: float | None, seconds: float | None) -> list[str]:
-    """A warning where no trial was timed; hours that are known must not exceed the limit."""
+def _hours_unknown(max_hours: float | None, cost: PlanCost | None) -> list[str]:
+    """A warning where no trial was timed; hours that were measured must not exceed the limit."""
     if max_hours is None:
         return []
-    if seconds is None:
+    if cost is None:
         return [
             f"budget.max_hours={max_hours:g} has no effect yet: no trial of this model was timed in this "
             "workspace, so the plan's hours are not known"
         ]
-    if seconds > max_hours * 3600:
-        raise PlanError(
-            f"the plan is estimated at up to {seconds / 3600:.2g} hours but budget.max_hours is "
-            f"{max_hours:g}; drop levels or seeds, or raise it"
-        )
-    return []
+    if cost.most_hours <= max_hours:
+        return []
+    told = f"the plan is estimated at up to {cost.most_hours:.2g} hours but budget.max_hours is {max_hours:g}"
+    if cost.estimated:  # arithmetic may be wrong by more than the limit
+        return [f"{told}; nothing was timed yet, so that this alone refuses nothing"]
+    raise PlanError(f"{told}; drop levels or seeds, or raise it")

@@ -52,13 +52,17 @@ def precision_of(values: Mapping[str, Any], request: Request) -> Precision:
     ours = values["model"]["kind"] != "planted" and not method_of(values["method"]).scripted
     if not ours or request.trial_device != CUDA:
         return Precision(dtype=FLOAT32)
-    names = [gpu.name for gpu in find_gpus()]
-    if request.joins:  # Ray starts no trial on another kind
-        names = [request.accelerator_type] if request.accelerator_type else []
-    peaks = [peak_of(name) for name in names]
+    peaks = [peak_of(name) for name in gpu_names(request)]
     if not peaks or None in peaks:
         return Precision(dtype=LIKELIEST, known=False)
     return Precision(dtype=common_dtype([peak is not None and peak.bfloat16 is not None for peak in peaks]))
+
+
+def gpu_names(request: Request) -> list[str]:
+    """The GPUs that trials may run on, as far as this machine and the request tell."""
+    if request.joins:  # Ray starts no trial on another kind
+        return [request.accelerator_type] if request.accelerator_type else []
+    return [gpu.name for gpu in find_gpus()]
 
 
 def common_dtype(bfloat16: Sequence[bool]) -> str:

@@ -9,9 +9,10 @@ from typing import Any
 from bios_sweep.checks import positive
 from bios_sweep.config.build import gpu_hours
 from bios_sweep.decision.table import Outcome, ResultTable
+from bios_sweep.driver.cost import rate_of
 from bios_sweep.driver.prepare import Prepared
 from bios_sweep.errors import InputError
-from bios_sweep.records.earlier import names_model, seconds_per_example
+from bios_sweep.records.earlier import names_model
 from bios_sweep.records.journal import read_state
 from bios_sweep.records.sweep_state import SweepState
 from bios_sweep.records.workspace import Workspace
@@ -76,7 +77,8 @@ def _search(
     if seconds is None:
         raise InputError(
             "decision.gpu_hours: how long a trial takes is not known here, for no trial of this model ran in "
-            f"{prepared.workspace.root}; give --seconds-per-trial S, of one trial at the baseline"
+            f"{prepared.workspace.root} and its arithmetic is not known; give "
+            "--seconds-per-trial S, of one trial at the baseline"
         )
     study = prepared.plan.study
     gpus = float(prepared.request.gpus_per_trial) or 1.0
@@ -86,12 +88,12 @@ def _search(
 
 
 def _speed(prepared: Prepared, seconds_per_trial: float | None) -> float | None:
-    """Seconds per training example: stated for the baseline's trial, else as in earlier trials."""
+    """Seconds per training example: stated for the baseline's trial, else as `plan` reckons with."""
     if seconds_per_trial is not None:
         positive("--seconds-per-trial", seconds_per_trial, InputError)
         return seconds_per_trial / prepared.plan.baseline.examples()
-    earlier = seconds_per_example(prepared.workspace, prepared.plan.study.scenario.model.fingerprint)
-    return None if earlier is None else earlier[0]
+    rate = rate_of(prepared)
+    return None if rate is None else rate.seconds_per_example
 
 
 def known_noise(prepared: Prepared) -> Noise:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from bios_sweep.records.sweep_state import SweepState, TrialState
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.sealed import is_sealed_json
 from bios_sweep.study.plan import Plan
+from bios_sweep.study.scenario import Scenario
 from bios_sweep.study.search import Proposal
 from bios_sweep.study.trials import ANSWER_SECONDS, timing_key
 from bios_sweep.vocabulary import Status
@@ -58,13 +59,26 @@ def named_timing(plan: Plan, found: Mapping[str, Any]) -> Timing:
     return Timing.from_dict({**found, "arms": [arm.name for arm in plan.timed_arms]})
 
 
-def seconds_per_example(workspace: Workspace, model_fingerprint: str) -> tuple[float, int] | None:
+def seconds_per_example(
+    workspace: Workspace, scenario: Scenario, like: Callable[[str], bool]
+) -> tuple[float, int] | None:
     """Wall-clock seconds of a whole trial per training example, and over how many trials.
 
-    Evaluation and checkpoints are included: it is what a user waits for. None where no trial of the
-    model was run here. Only trials of one attempt count: a killed one waited for its second worker.
+    Evaluation and checkpoints are included: it is what a user waits for. None where no trial of the model
+    was run here on such a device. Trials of the same data count where there are some, else all of the model.
+    Only trials of one attempt count: a killed one waited for its second worker. like: whether a device, by
+    its name, is such a one.
     """
-    trials = {trial.spec.key: trial for trial in _trials(workspace, model_fingerprint)}
+    data: dict[str, TrialState] = {}
+    every: dict[str, TrialState] = {}
+    for facts, trial in _told(workspace, scenario.model.fingerprint):
+        device = None if trial.result is None else trial.result.provenance.get("device")
+        if device is not None and not like(device):  # scripts and planted curves do not say where they ran
+            continue
+        every[trial.spec.key] = trial
+        if facts.get("data", {}).get("fingerprint") == scenario.data.fingerprint:
+            data[trial.spec.key] = trial
+    trials = data or every
     if not trials:
         return None
     seconds = sum((trial.ended or 0) - (trial.started or 0) for trial in trials.values()) / 1000.0
@@ -83,6 +97,11 @@ def seconds_per_answer(workspace: Workspace, model_fingerprint: str) -> tuple[fl
 
 
 def _trials(workspace: Workspace, model_fingerprint: str) -> Iterator[TrialState]:
+    return (trial for _, trial in _told(workspace, model_fingerprint))
+
+
+def _told(workspace: Workspace, model_fingerprint: str) -> Iterator[tuple[Mapping[str, Any], TrialState]]:
+    """(facts of its sweep, trial) of every completed trial of the model."""
     for sweep_id in workspace.sweeps():
         path = workspace.journal_file(sweep_id)
         if not path.exists() or not names_model(path, model_fingerprint):
@@ -93,7 +112,7 @@ def _trials(workspace: Workspace, model_fingerprint: str) -> Iterator[TrialState
         for trial in state.trials.values():
             done = trial.result is not None and trial.result.status == Status.COMPLETED
             if done and not trial.reused and trial.attempts == 1 and trial.started and trial.ended:
-                yield trial
+                yield state.facts, trial
 
 
 def names_model(path: Path, model_fingerprint: str) -> bool:

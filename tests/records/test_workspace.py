@@ -7,6 +7,7 @@ import logging
 import multiprocessing
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -144,7 +145,7 @@ def test_a_plan_comes_back_and_a_damaged_one_is_refused_with_its_path(workspace)
 
 def test_the_speed_of_a_model_is_read_from_its_own_journals_only(workspace):
     plan = make_plan()
-    fingerprint = plan.study.scenario.model.fingerprint
+    scenario = plan.study.scenario
     with Journal(workspace.journal_file("mine-00000001")) as journal:
         journal.opened(sweep_facts(plan))
         journal.planned(plan.trials)
@@ -153,8 +154,35 @@ def test_the_speed_of_a_model_is_read_from_its_own_journals_only(workspace):
     other = workspace.journal_file("other-00000002")
     other.parent.mkdir()
     other.write_text('{"seq": 1, "kind": "opened", "facts": {}}\nof another model, and damaged\n')
-    assert seconds_per_example(workspace, fingerprint)[1] == 1
-    assert seconds_per_example(workspace, "f" * 64) is None
+    other_model = replace(scenario, model=replace(scenario.model, fingerprint="f" * 64))
+    assert seconds_per_example(workspace, scenario, bool)[1] == 1
+    assert seconds_per_example(workspace, other_model, bool) is None
+
+
+def test_the_speed_of_a_model_is_that_of_such_a_device_and_of_the_same_data_where_there_is_some(workspace):
+    plan = make_plan()
+    scenario = plan.study.scenario
+    other_data = replace(scenario.data, fingerprint="d" * 64)
+    for place, (device, facts) in enumerate(
+        (
+            ("slow", plan),
+            ("fast", replace(plan, study=replace(plan.study, scenario=replace(scenario, data=other_data)))),
+        )
+    ):
+        trial = plan.trials[place]
+        with Journal(workspace.journal_file(f"mine-0000000{place}")) as journal:
+            journal.opened(sweep_facts(facts))
+            journal.planned([trial])
+            journal.started(trial.key)
+            told = TrialResult(key=trial.key, status=Status.COMPLETED, provenance={"device": device})
+            journal.ended(told)
+    seen = []
+    assert (
+        seconds_per_example(workspace, scenario, lambda name: not seen.append(name))[1] == 1
+    )  # that of its data
+    assert set(seen) == {"slow", "fast"}
+    assert seconds_per_example(workspace, scenario, "fast".__eq__)[1] == 1  # of the model, on such a device
+    assert seconds_per_example(workspace, scenario, "other".__eq__) is None
 
 
 def test_a_stop_is_asked_for_seen_and_cleared(workspace):

@@ -14,8 +14,10 @@ from bios_sweep.procedure.state import State
 from bios_sweep.records.workspace import Owner
 from bios_sweep.report.content.answers import SweepStatus
 from bios_sweep.report.content.arm_rows import results_rows
+from bios_sweep.report.content.expense import Tariff
 from bios_sweep.report.content.lines import verdict_line
-from bios_sweep.report.content.plan_summary import Rate, summarise_plan
+from bios_sweep.report.content.plan_cost import Prices, Rate
+from bios_sweep.report.content.plan_summary import summarise_plan
 from bios_sweep.report.content.summary import FailureRow
 from bios_sweep.report.content.tally import Progress
 from bios_sweep.report.content.wording import count, duration, gain, interval, number
@@ -103,7 +105,8 @@ def planned(study, finished=0, rate=None):
     plan = build_plan(study)
     missing = plan.trials[finished:]
     state = State(stage="screening" if missing else Stage.DONE, needed=plan.trials, missing=missing)
-    return summarise_plan(plan, state, {trial.key for trial in plan.trials[:finished]}, rate, 2)
+    prices = None if rate is None else Prices(rate=rate, workers=2, gpus=0.0, tariff=Tariff())
+    return summarise_plan(plan, state, {trial.key for trial in plan.trials[:finished]}, prices, 2)
 
 
 def test_plan_tells_arms_costs_origins_and_what_is_reused():

@@ -10,6 +10,7 @@ from bios_sweep.jsonable import OPTIONAL
 from bios_sweep.procedure.decidable import Decidable
 from bios_sweep.procedure.state import State
 from bios_sweep.report.content.margin_rows import MarginTable
+from bios_sweep.report.content.plan_cost import PlanCost, Prices, examples_of, most_after, plan_cost
 from bios_sweep.report.content.scope import Truncation, caveats, truncation
 from bios_sweep.report.content.summary import MetricRow, metric_row
 from bios_sweep.settings import TrainingSettings
@@ -18,14 +19,6 @@ from bios_sweep.study.design import Origin
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.stages import most_confirmation_trials, most_search_trials
 from bios_sweep.vocabulary import Stage
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rate:
-    """Speed seen in earlier trials of the same model: seconds per training example, over how many trials."""
-
-    seconds_per_example: float
-    trials: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +97,8 @@ class PlanSummary:
 
     `trials`, `to_run` and `reused` count what is known to be needed now: screening, and the confirmation once
     screening has named a candidate. most_trials, most_seconds: when every factor gets a candidate.
-    estimate_seconds: None while no trial of the model was timed. ends: of the data.
+    estimate_seconds: None while neither a trial was timed nor the model's arithmetic is known; cost: the same
+    in hours, GPU-hours and money. ends: of the data.
     """
 
     sweep: str
@@ -141,10 +135,11 @@ class PlanSummary:
     damaged: tuple[str, ...] = ()
     scoring: PlanScoring | None = field(default=None, metadata=OPTIONAL)
     decidable: tuple[Decidable, ...] | None = field(default=None, metadata=OPTIONAL)
+    cost: PlanCost | None = field(default=None, metadata=OPTIONAL)
 
 
 def summarise_plan(
-    plan: Plan, state: State, finished: Collection[str], rate: Rate | None, workers: int
+    plan: Plan, state: State, finished: Collection[str], prices: Prices | None, workers: int
 ) -> PlanSummary:
     """A plan by what is finished already.
 
@@ -159,11 +154,11 @@ def summarise_plan(
         to_run = [trial for trial in needed.values() if trial.key not in finished]
     else:  # what an early look decided needs no more seeds
         to_run = list(state.missing)
-    examples = sum(trial.settings.max_steps * trial.settings.batch_size for trial in to_run)
+    examples = examples_of(to_run)
     tokens = [_tokens(plan, trial.settings) for trial in to_run]
     more = _most_more(plan, state)
-    most_examples = examples + more * max(arm.examples() for arm in plan.arms)
-    pace = None if rate is None else rate.seconds_per_example / max(1, workers)
+    most_examples = examples + most_after(plan.arms, more)
+    cost = None if prices is None else plan_cost(plan, examples, most_examples, prices)
     return PlanSummary(
         sweep=study.name,
         sweep_id=plan.sweep_id,
@@ -184,9 +179,10 @@ def summarise_plan(
         examples=examples,
         tokens=None if None in tokens else sum(filter(None, tokens)),
         workers=workers,
-        estimate_seconds=None if pace is None else pace * examples,
-        most_seconds=None if pace is None else pace * most_examples,
-        estimate_from_trials=0 if rate is None else rate.trials,
+        estimate_seconds=None if cost is None else 3600.0 * cost.hours,
+        most_seconds=None if cost is None else 3600.0 * cost.most_hours,
+        estimate_from_trials=0 if cost is None else cost.from_trials,
+        cost=cost,
         confirmation=PlanConfirmation(
             seeds=study.decision.confirmation_seeds,
             trials_per_candidate=study.decision.confirmation_seeds,

@@ -17,6 +17,7 @@ from bios_sweep.report.content import lines
 from bios_sweep.report.content.advice import advice, next_line
 from bios_sweep.report.content.answers import SweepStatus
 from bios_sweep.report.content.margin_rows import margins_section
+from bios_sweep.report.content.plan_cost import cheaper_lines, cost_lines
 from bios_sweep.report.content.plan_summary import PlanArm, PlanSummary
 from bios_sweep.report.content.sections import Section, sections
 from bios_sweep.report.content.summary import FailureRow, Summary
@@ -49,8 +50,10 @@ def print_plan(plan: PlanSummary, console: Console) -> None:
     console.print(_arms_table(plan.arms))
     line(console, f"seeds {', '.join(map(str, plan.seeds))}, the same for every arm", QUIET)
     console.print()
-    for text in (_totals(plan), _estimate(plan), *_scoring(plan), _search(plan), _confirmation(plan)):
+    for text in (_totals(plan), *_estimate(plan), *_scoring(plan), _search(plan), _confirmation(plan)):
         line(console, text)
+    if plan.cost is not None and plan.to_run:
+        bullets(console, "Longer than a night; cheaper", cheaper_lines(plan.cost))
     if plan.margins is not None and plan.to_run:
         print_section(margins_section(plan.margins, plan.metric), console)
     bullets(console, "Warnings", plan.warnings)
@@ -172,13 +175,12 @@ def _totals(plan: PlanSummary) -> str:
     )
 
 
-def _estimate(plan: PlanSummary) -> str:
+def _estimate(plan: PlanSummary) -> list[str]:
     if not plan.to_run:
-        return "time: none, every trial is finished already"
-    if plan.estimate_seconds is None:
-        return "time: no earlier trial of this model to estimate from"
-    workers, trials = plural(plan.workers, "worker"), plural(plan.estimate_from_trials, "earlier trial")
-    return f"time: about {duration(plan.estimate_seconds)} on {workers}, from {trials} of this model"
+        return ["time: none, every trial is finished already"]
+    if plan.cost is None:
+        return ["time: no earlier trial of this model to estimate from"]
+    return cost_lines(plan.cost, plan.workers)
 
 
 def _scoring(plan: PlanSummary) -> list[str]:

@@ -1,0 +1,50 @@
+"""How many floating-point operations a trial takes, by the shapes in config.json: plain arithmetic.
+
+N numbers of a decoder that are multiplied per token (its linear layers and the head; of experts the active
+ones), a numbers of the adapter, s tokens of an example, q the width of all heads together:
+
+    forward     2 N + 2 a, and 2 s q a layer for causal attention (half of the pairs are there)
+    backward    2 N for the activations alone, since frozen weights get no gradient; 4 a; attention twice
+    again       a forward pass, where activations are computed twice
+
+Padding, norms, the optimizer and moving data are not counted: the utilisation stands for them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bios_sweep.engines.training.memory import Shape
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operations:
+    """Of one trial. training and evaluation: products that fill a device; decoding: one token at a time."""
+
+    training: float
+    evaluation: float
+    decoding: float
+
+    @property
+    def total(self) -> float:
+        """All of them."""
+        return self.training + self.evaluation + self.decoding
+
+
+def multiplied(shape: Shape) -> int:
+    """Numbers of the frozen decoder that take part in the product of one token."""
+    layer = sum(into * out for into, out in shape.linear)
+    return shape.layers * layer + shape.hidden * shape.vocabulary
+
+
+def forward(shape: Shape, rank: int, length: float) -> float:
+    """Operations per token of an example of that many tokens."""
+    attention = 2.0 * length * shape.query * shape.layers
+    return 2.0 * multiplied(shape) + 2.0 * shape.adapter(rank) + attention
+
+
+def trained(shape: Shape, rank: int, length: float, *, twice: bool) -> float:
+    """The same with the backward pass. twice: with activation checkpointing."""
+    once = forward(shape, rank, length)
+    backward = once + 2.0 * shape.adapter(rank) + 2.0 * length * shape.query * shape.layers
+    return once + backward + (once if twice else 0.0)

@@ -1,0 +1,161 @@
+"""What a plan says it will take before any trial was timed, and what it offers instead of a long one."""
+
+import json
+import math
+import shlex
+import shutil
+import struct
+
+import pytest
+
+from bios_sweep.assets import base_model_path
+from bios_sweep.driver.cost import rate_of
+from bios_sweep.driver.invocation import Invocation
+from bios_sweep.driver.planned import planned
+from bios_sweep.driver.prepare import prepare
+from bios_sweep.engines.training.memory import shape_of
+from bios_sweep.engines.training.operations import multiplied, trained
+from bios_sweep.execution.speed import is_like, speed_of_cpu, speed_of_gpus
+from bios_sweep.report.content.plan_cost import cheaper_lines, cost_lines
+
+# the published config.json of meta-llama/Llama-3.1-8B
+LLAMA_8B = {
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "max_position_embeddings": 131072,
+    "vocab_size": 128256,
+    "tie_word_embeddings": False,
+    "rms_norm_eps": 1e-05,
+    "rope_theta": 500000.0,
+    "hidden_act": "silu",
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+PARAMETERS = 8_030_261_248  # of its weights
+H100 = ("cluster=existing", "cluster.accelerator_type=H100", "cluster.price_per_gpu_hour=3")
+
+
+@pytest.fixture(scope="module")
+def eight_billion(tmp_path_factory):
+    """Overrides of a study of an 8B shape: 1000 steps of 128 examples of 512 tokens. No weight is there."""
+    folder = tmp_path_factory.mktemp("cost")
+    model = folder / "llama-8b"
+    model.mkdir()
+    (model / "config.json").write_text(json.dumps(LLAMA_8B))
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(base_model_path() / name, model)
+    header = json.dumps({"all": {"dtype": "BF16", "shape": [PARAMETERS], "data_offsets": [0, 0]}}).encode()
+    (model / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
+    data = folder / "long.jsonl"
+    data.write_text(
+        "".join(json.dumps({"text": f"{place} " + "a b c d " * 140}) + "\n" for place in range(60))
+    )
+    return (
+        f"model.path={model}",
+        f"data.path={data}",
+        "data.eval_examples=30",
+        "method.max_length=512",
+        "budget.max_steps=1000",
+        f"workspace={folder / 'runs'}",
+    )
+
+
+def plan_of(*overrides):
+    return planned(prepare(Invocation(overrides=overrides, verb="plan"))).summary
+
+
+def test_operations_of_a_llama_of_eight_billion_are_four_for_each_number_and_token():
+    shape = shape_of(LLAMA_8B, PARAMETERS)
+    assert multiplied(shape) == 7_504_658_432  # all parameters but the embedding and the norms
+    assert trained(shape, 32, 512, twice=False) / (4 * multiplied(shape)) == pytest.approx(1.0, abs=0.04)
+    again = trained(shape, 32, 512, twice=True) / trained(shape, 32, 512, twice=False)
+    assert again == pytest.approx(1.5, abs=0.02)
+
+
+def test_the_first_night_of_eight_billion_takes_at_most_thirty_h100_hours(eight_billion):
+    cost = plan_of("sweeps=first_night", *H100, *eight_billion).cost
+    assert cost.estimated
+    assert 20 < cost.most_gpu_hours <= 30
+    assert cost.most_money == pytest.approx(3 * cost.most_gpu_hours, abs=0.01)
+    by_hand = 4 * 7.5e9 * 1000 * 128 * 512 / (0.3 * 989e12) / 3600
+    assert cost.trial_hours == pytest.approx(by_hand, rel=0.06)
+
+
+def test_a_plan_longer_than_a_night_names_what_takes_less_and_what_to_type(eight_billion):
+    overrides = ("sweeps=defaults", *H100, *eight_billion)
+    summary = plan_of(*overrides)
+    assert summary.trials == 88
+    assert 150 < summary.cost.gpu_hours < 210
+    hours = {one.kind: one.gpu_hours for one in summary.cost.cheaper}
+    assert set(hours) == {"first night", "fewer looks", "staged", "fewer steps"}
+    assert list(hours.values()) == sorted(hours.values())
+    for one in summary.cost.cheaper:  # what is typed plans what was said
+        typed = plan_of(*shlex.split(one.command)[2:])
+        assert typed.cost.most_gpu_hours == pytest.approx(one.gpu_hours, rel=0.01), one.kind
+        assert typed.most_trials == one.trials
+        assert one.command.startswith("bios-sweep run ")
+    told = "\n".join([*cost_lines(summary.cost, 1), *cheaper_lines(summary.cost)])
+    assert "30 % of the 989 TFLOP/s of H100 in bfloat16" in told
+    assert "sweeps=first_night" in told
+
+
+def test_the_trials_of_the_first_night_are_those_of_the_studies_that_follow(eight_billion):
+    keys = {
+        sweep: {
+            trial.key
+            for trial in prepare(Invocation(overrides=(f"sweeps={sweep}", *H100, *eight_billion))).plan.trials
+        }
+        for sweep in ("first_night", "learning_rate", "defaults")
+    }
+    assert len(keys["first_night"]) == 15
+    assert keys["first_night"] < keys["learning_rate"] < keys["defaults"]
+
+
+def test_a_short_plan_offers_nothing_cheaper(tmp_path):
+    cost = plan_of("sweeps=first_night", "budget=demo", f"workspace={tmp_path}").cost
+    assert cost.estimated
+    assert cost.gpu_hours is None
+    assert cost.money is None
+    assert not cost.cheaper
+    assert "a rough rate for any CPU" in "\n".join(cost_lines(cost, 1))
+
+
+def test_the_estimate_of_the_demo_is_within_a_factor_of_two_of_what_was_measured(tmp_path):
+    cost = plan_of("sweeps=demo", "cluster=inline", f"workspace={tmp_path}").cost
+    measured = (19.0, 20.5)  # seconds of its first two trials, on a machine with other work
+    assert all(0.5 < 3600 * cost.trial_hours / seconds < 2 for seconds in measured)
+
+
+def test_an_unknown_gpu_gives_no_estimate(eight_billion):
+    other = ("cluster=existing", "cluster.accelerator_type=Unheard-Of")
+    assert plan_of("sweeps=first_night", *other, *eight_billion).cost is None
+
+
+def test_a_planted_model_has_no_arithmetic(tmp_path):
+    prepared = prepare(
+        Invocation(overrides=("sweeps=learning_rate", "model=planted", f"workspace={tmp_path}"))
+    )
+    assert rate_of(prepared) is None
+
+
+def test_the_slowest_gpu_counts_in_the_number_format_and_shared():
+    slow = speed_of_gpus(["NVIDIA H100 80GB HBM3", "NVIDIA L4"], "bfloat16", 2)
+    assert slow.name == "NVIDIA L4"
+    assert slow.per_second == pytest.approx(0.3 * 121e12 / 2)
+    assert speed_of_gpus(["L4"], "float32", 1).peak == 30.3
+    assert speed_of_gpus(["L4", "Unheard-Of"], "float32", 1) is None
+    assert math.isclose(speed_of_cpu(4).per_second, 4 * speed_of_cpu(1).per_second)
+
+
+def test_only_trials_of_such_a_device_tell_how_long_one_takes():
+    assert is_like("AMD EPYC", None)
+    assert not is_like("NVIDIA H100 80GB HBM3", None)
+    assert is_like("NVIDIA H100 80GB HBM3", ["H100"])
+    assert not is_like("NVIDIA L4", ["H100"])
+    assert not is_like("AMD EPYC", ["H100"])
+    assert is_like("NVIDIA L4", [])

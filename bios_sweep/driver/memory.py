@@ -61,7 +61,7 @@ def shared_by_memory(plan: Plan, request: Request, cluster: Mapping[str, Any]) -
         return plan, request
     load, sizes = load_of(plan), [memory_of(gpu.name) for gpu in find_gpus()]
     known = [size for size in sizes if size is not None]
-    shape = None if load is None else _shape(plan)
+    shape = None if load is None else shape_of_plan(plan)
     if load is None or shape is None or not known or None in sizes:
         return plan, request
     fit = min(sharers_on(shape, load, size, _asked(plan)) for size in known)

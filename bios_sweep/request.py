@@ -23,6 +23,8 @@ PLACEMENTS = (PACK, SPREAD)
 AUTO, CPU, CUDA = "auto", "cpu", "cuda"
 DEVICES = (AUTO, CPU, CUDA)
 
+LIKELY_SHARERS = 2  # trials on a GPU whose memory is not known; chosen
+
 # What `cluster=inline` makes of a key: it counts, it is named as without effect, or the command is refused.
 COUNTS, NAMED, REFUSED = "counts", "named", "refused"
 
@@ -60,6 +62,11 @@ def _a(kind: type, allowed: str) -> Check:
     return or_null(lambda key, value: require(isinstance(value, kind), key, value, allowed))
 
 
+def _gpus(key: str, value: Any) -> Any:
+    """`auto` is a number before a request is made of it, see `request_of`."""
+    return value if value == AUTO else at_least_zero(key, value)
+
+
 def _storage(key: str, value: Any) -> Any:
     """A relative folder would be another one in every worker."""
     everywhere = value is None or (isinstance(value, str) and (value.startswith("/") or "://" in value))
@@ -86,7 +93,8 @@ class Request:
     executor: `ray`, or `inline` for this process, one trial after another. address: None for an own local
     cluster, `auto` or `host:port` for a running one. num_cpus: size of the own local cluster, None for the
     CPUs this process may use. cpus_per_trial: whole CPUs, also the threads of a trial. gpus_per_trial: a
-    fraction shares one GPU (book-keeping only: nothing limits the memory). memory_per_trial: GiB of a node's
+    fraction shares one GPU (book-keeping only: nothing limits the memory), `auto` as many trials as its
+    memory holds. memory_per_trial: GiB of a node's
     memory, counted as CPUs are; 0: not counted. accelerator_type: Ray's name of a
     GPU model, such as `A100`. resources_per_trial: amounts of resources that nodes were given names for.
     max_concurrent: trials at a time, None for as many as fit. placement: where fewer trials run than fit,
@@ -102,7 +110,7 @@ class Request:
     address: str | None = _key(None, _a(str, "give auto or host:port, or null"), inline=REFUSED)
     num_cpus: int | None = _key(None, or_null(whole))
     cpus_per_trial: int = _key(1, whole, inline=COUNTS)
-    gpus_per_trial: float = _key(0, at_least_zero, inline=COUNTS)
+    gpus_per_trial: float = _key(0, _gpus, inline=COUNTS)
     memory_per_trial: float = _key(0, at_least_zero)
     accelerator_type: str | None = _key(None, _a(str, "a name such as A100, or null"), inline=REFUSED)
     resources_per_trial: Mapping[str, float] | None = _key(
@@ -176,6 +184,12 @@ class Request:
     def trial_device(self) -> str:
         """`auto` follows the request: a trial that asked for no GPU must not take one."""
         return (CUDA if self.gpus_per_trial else CPU) if self.device == AUTO else self.device
+
+
+def request_of(cluster: Mapping[str, Any], sharers: int = LIKELY_SHARERS) -> Request:
+    """The request of composed values. sharers: of one GPU, where `gpus_per_trial` leaves it to us."""
+    share = cluster["gpus_per_trial"]
+    return Request(**{**cluster, "gpus_per_trial": 1.0 / sharers if share == AUTO else share})
 
 
 def request_keys(inline: str | None = None) -> tuple[str, ...]:

@@ -74,7 +74,7 @@ def _driver(machine: Machine, request: Request, needed: int) -> Iterator[Line]:
     if machine.states:
         yield ok("GPU driver", f"NVIDIA {machine.states[0].driver}")
     if not wanted and not request.joins:
-        way_out = "choose cluster=local_gpu (two trials per GPU) or add cluster.gpus_per_trial=1"
+        way_out = "choose cluster=local_gpu (trials share a GPU) or add cluster.gpus_per_trial=1"
         yield warning("device", "trials train on the CPU, for cluster.gpus_per_trial is 0", way_out)
 
 

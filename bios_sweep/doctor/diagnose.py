@@ -35,7 +35,7 @@ from bios_sweep.mirror.mlflow.web import ServerFacts
 from bios_sweep.mirror.trackers import TRACKERS
 from bios_sweep.mounts import mount_of
 from bios_sweep.records.workspace import Workspace
-from bios_sweep.request import INLINE, Request
+from bios_sweep.request import INLINE, Request, request_of
 from bios_sweep.version import __version__
 from bios_sweep.vocabulary import Health
 
@@ -54,7 +54,7 @@ def diagnose(invocation: Invocation) -> Diagnosis:
         InputError: the overrides themselves are wrong.
     """
     config = invocation.composed()
-    request = Request(**config.values["cluster"])
+    request = request_of(config.values["cluster"])
     workspace = workspace_of(config)
     tracking = tracking_of(config, workspace)
     needed = requirements()

@@ -112,7 +112,7 @@ def _way(request: Request) -> str:
     if request.address is None and (build := _torch_without_gpus()):
         return f"torch {build} is a build without GPUs: install another, then add cluster.gpus_per_trial=1"
     local = request.executor == RAY and request.address is None
-    way = "choose cluster=local_gpu (two trials per GPU) or " if local else ""
+    way = "choose cluster=local_gpu (trials share a GPU) or " if local else ""
     device = " and leave cluster.device auto" if request.device == CPU else ""
     return f"{way}add cluster.gpus_per_trial=1{device}"
 

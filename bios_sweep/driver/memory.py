@@ -6,6 +6,7 @@ By the model of bytes alone; nothing is loaded.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,11 @@ from bios_sweep.engines.training.memory import (
     need_of,
     room_on,
     shape_of,
+    sharers_on,
 )
-from bios_sweep.request import CUDA, Request
-from bios_sweep.study.plan import Plan
+from bios_sweep.execution.gpus import find_gpus, memory_of
+from bios_sweep.request import AUTO, CUDA, Request, request_of
+from bios_sweep.study.plan import Plan, build_plan
 from bios_sweep.study.scenario import TRAIN
 
 GIB = 1024**3
@@ -47,6 +50,27 @@ def asked_load(plan: Plan) -> dict[str, Any]:
     """The engine's option that tells it the load, so that it cuts all trials on a kind of device alike."""
     load = load_of(plan)
     return {} if load is None else {"load": dict(vars(load))}
+
+
+def shared_by_memory(plan: Plan, request: Request, cluster: Mapping[str, Any]) -> tuple[Plan, Request]:
+    """With `cluster.gpus_per_trial=auto` as many trials on each GPU here as its memory holds.
+
+    As it was where the GPUs or the model's sizes are not known, and where trials are not ours.
+    """
+    if cluster["gpus_per_trial"] != AUTO or request.joins:
+        return plan, request
+    load, sizes = load_of(plan), [memory_of(gpu.name) for gpu in find_gpus()]
+    known = [size for size in sizes if size is not None]
+    shape = None if load is None else shape_of_plan(plan)
+    if load is None or shape is None or not known or None in sizes:
+        return plan, request
+    fit = min(sharers_on(shape, load, size, _asked(plan)) for size in known)
+    # Ray fills a GPU before the next: where CPUs allow fewer trials than fit, all GPUs get some
+    sharers = min(fit, -(-request.expected_workers // len(known)))
+    scenario = plan.study.scenario
+    options = {**scenario.engine_options, "sharers": sharers}
+    shared = build_plan(replace(plan.study, scenario=replace(scenario, engine_options=options)))
+    return shared, request_of(cluster, sharers)
 
 
 def memory_notes(plan: Plan, request: Request, sizes: Mapping[str, int]) -> tuple[list[str], list[str]]:

@@ -17,6 +17,7 @@ from bios_sweep.config.stated import refuse_idle
 from bios_sweep.defaults import Recommendation
 from bios_sweep.driver.asked_before import after_earlier
 from bios_sweep.driver.invocation import Invocation, workspace_of
+from bios_sweep.driver.memory import shared_by_memory
 from bios_sweep.driver.precision import KEY as DTYPE
 from bios_sweep.driver.precision import Precision, as_begun, precision_of
 from bios_sweep.driver.scenarios.planted import PLANTED_ENGINE, PLANTED_METRICS, planted_scenario
@@ -40,7 +41,7 @@ from bios_sweep.errors import ConfigError
 from bios_sweep.procedure.decidable import decidable, undecided_lines
 from bios_sweep.records.retention import POLICIES
 from bios_sweep.records.workspace import Workspace
-from bios_sweep.request import Request
+from bios_sweep.request import Request, request_of
 from bios_sweep.settings import AUTO, RANGES, key_of
 from bios_sweep.study.design import GO_ON, REFUSE, UNDECIDABLE, Study
 from bios_sweep.study.margins import margins_of
@@ -101,7 +102,7 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
     if config.sweep is None:
         names = ", ".join(sweep_names(invocation.config_dir))
         raise ConfigError(f"no sweep is chosen; add sweeps=NAME, NAME being one of {names}")
-    request = Request(**config.values["cluster"])
+    request = request_of(config.values["cluster"])
     verb = {"verb": invocation.verb}
     refuse_idle(config, verb)
     workspace = workspace_of(config)
@@ -126,6 +127,7 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
         alike = judged_alike(scenario, tokens, plan.max_lengths, length)
         plan = build_plan(replace(study, scenario=alike))
     plan, precision = as_begun(plan, precision, workspace, config)
+    plan, request = shared_by_memory(plan, request, config.values["cluster"])
     require_told(plan)
     _require_decidable(plan, config, invocation.verb, begun=workspace.has_plan(plan.sweep_id))
     idle = refuse_idle(config, {**verb, **facts_of(plan, config)}, same=recommended)

@@ -104,6 +104,7 @@ OTHERS: Mapping[str, Kind] = {
     "budget.keep_adapters": _choice(POLICIES),
     "data.kind": _choice(("embedded", "jsonl", "named", "planted")),
     "data.eval_fraction": replace(BELOW_1, nullable=True),
+    "cluster.gpus_per_trial": replace(kind_of_range(OR_MORE), choices=(AUTO,)),
     "data.eval_examples": replace(OPEN_COUNT, choices=(AUTO,)),
     "data.eval_max_length": OPEN_COUNT,
     "data.train_on": _choice(TRAIN_ON, nullable=True),

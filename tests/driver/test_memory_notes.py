@@ -7,13 +7,20 @@ from dataclasses import replace
 import pytest
 
 from bios_sweep.config.compose import compose_config
+from bios_sweep.driver import memory as memory_module
+from bios_sweep.driver import precision as precision_module
 from bios_sweep.driver.gpus import Offer, sizes_of
 from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.memory import asked_load, fitting_on, least_bytes, load_of, memory_notes
 from bios_sweep.driver.prepare import Prepared, prepare_config
-from bios_sweep.execution.gpus import memory_of
+from bios_sweep.engines.training.memory import Load, fitting, room_on, shape_of, sharers_on
+from bios_sweep.execution.gpus import Gpu, memory_of
 
 GIB = 1024**3
+LLAMA_1B = {
+    "model_type": "llama", "hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16,
+    "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 128256,
+}  # fmt: skip
 WORDS = ("sweeps=capacity", "seeds=[0]", "tracking=none", "method.dtype=bfloat16")
 
 
@@ -92,3 +99,32 @@ def test_a_name_tells_how_much_memory_there_is(prepared, name, gib):
     assert size / GIB == pytest.approx(gib)
     offer = Offer(names=(name, "NVIDIA Z999"), nodes=())
     assert sizes_of(offer, prepared("cluster=local_gpu").request) == {name: size}
+
+
+@pytest.mark.parametrize(("name", "sharers"), [("NVIDIA H100 80GB HBM3", 8), ("NVIDIA Z999", 2), (None, 2)])
+def test_local_gpu_has_as_many_trials_share_a_gpu_as_its_memory_holds(prepared, monkeypatch, name, sharers):
+    found = () if name is None else (Gpu(name=name), Gpu(name=name))
+    for module in (memory_module, precision_module):
+        monkeypatch.setattr(module, "find_gpus", lambda *_: found)
+    many = ("cluster=local_gpu", "cluster.num_cpus=64")
+    made = prepared(*many)
+    assert made.request.sharers == sharers
+    assert made.plan.study.scenario.engine_options["sharers"] == sharers
+    if sharers > 2:
+        fewer = prepared("cluster=local_gpu", "cluster.num_cpus=12")
+        assert fewer.request.sharers == 3, "six trials by their CPUs, on two GPUs"
+    own = prepared(*many, "cluster.gpus_per_trial=0.25")
+    assert own.request.sharers == 4
+    assert made.plan.sweep_id == own.plan.sweep_id, "how trials are placed is no part of what they are"
+
+
+def test_trials_share_a_gpu_as_long_as_none_is_cut_finer():
+    shape = shape_of(LLAMA_1B, 1_235_814_400)
+    load = Load(tokens=512, batch=16, rank=16, dtype="bfloat16")
+    shares = [sharers_on(shape, load, gib * GIB, {}) for gib in (4, 16, 40, 80, 180)]
+    assert shares == sorted(shares)
+    assert shares[0] == 1 < shares[3] <= 8
+    for gib, count in zip((40, 80), shares[2:4], strict=True):
+        alone, shared, more = (fitting(shape, load, room_on(gib * GIB, n)) for n in (1, count, count + 1))
+        assert replace(shared, spare=0) == replace(alone, spare=0)
+        assert not more.fits or more.micro_batch_size < alone.micro_batch_size

@@ -102,7 +102,7 @@ def test_a_gpu_that_no_trial_uses_is_said(machine, warnings, monkeypatch, cluste
     monkeypatch.setattr(gpu_advice, "version", lambda name: "2.13.0+cu130")
     machine(H100)
     [said] = warnings(cluster)
-    local = "choose cluster=local_gpu (two trials per GPU) or " if cluster == "cluster=ray" else ""
+    local = "choose cluster=local_gpu (trials share a GPU) or " if cluster == "cluster=ray" else ""
     assert said == f"1 GPU ({H100}) is here and no trial uses it; {local}add cluster.gpus_per_trial=1"
     machine(L4, L4)
     assert "2 GPUs (NVIDIA L4) are here and no trial uses them; " in warnings(cluster)[0]

@@ -100,7 +100,7 @@ TAKEN_AND_REFUSED = {
     "data.train_examples": ((1,), (0, 1.5)),
     "tracking.flush_seconds": ((0, 0.5), (-1, "long")),
     "tracking.enabled": ((True, False), ("yes",)),
-    "cluster.gpus_per_trial": ((0, 0.5), (-1, "one")),
+    "cluster.gpus_per_trial": ((0, 0.5, "auto"), (-1, "one")),
     "cluster.max_concurrent": ((1, None), (0, 1.5)),
     "method.warmup_fraction": ((0, 0.999), (1, -0.1)),
     "method.max_length": ((1,), (0, 1.5)),

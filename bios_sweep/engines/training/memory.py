@@ -16,7 +16,7 @@ estimated by their sizes alone: where that is too little, the trainer halves its
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 FLOAT = 4  # bytes of a float32
@@ -28,6 +28,7 @@ LOGITS_AT_ONCE = 2**26
 LOGIT_COPIES = 3  # in the worst moment: log-probabilities, their gradient, and the head's own result
 LARGEST_MICRO_BATCH = 64  # chosen: beyond it a GPU is busy and padding grows
 DEFAULT_MICRO_BATCH = 16  # of CPUs, whose memory is seldom the limit
+MOST_SHARERS = 8  # of one device, whose arithmetic they share too; chosen, not measured
 RESERVE = 0.1  # of a device, for fragments and for what the model does not count; chosen
 CONTEXT_BYTES = 512 * 1024**2  # a CUDA context and cuBLAS of one process on an H100 or A100; rounded up
 WIDTHS = {
@@ -203,6 +204,21 @@ def fitting(
             if tried[-1].fits:
                 return tried[-1]
     return tried[-1]
+
+
+def sharers_on(shape: Shape, load: Load, total: int, asked: Mapping[str, Any]) -> int:
+    """How many trials a device of so many bytes takes without cutting any finer than one alone.
+
+    asked: `micro_batch_size` and `checkpointing` as the user chose them, see `fitting`.
+    """
+    alone = fitting(shape, load, room_on(total, 1), **asked)
+    if not alone.fits:
+        return 1
+    for sharers in range(2, MOST_SHARERS + 1):
+        found = fitting(shape, load, room_on(total, sharers), **asked)
+        if not found.fits or replace(found, spare=0) != replace(alone, spare=0):
+            return sharers - 1
+    return MOST_SHARERS
 
 
 def room_on(total: int, sharers: int) -> int:

@@ -6,13 +6,12 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 
 from bios_sweep.audit.blocks_of_runs import Sorted
-from bios_sweep.audit.confounding import CONFOUNDED
 from bios_sweep.audit.flaw import Flaw, some
 from bios_sweep.audit.unpaired import RIVAL
 from bios_sweep.claims import claims_of
 from bios_sweep.decision.claims.evidence import INSENSITIVE, MORE_SEEDS
 from bios_sweep.decision.claims.judgement import judgement_of
-from bios_sweep.decision.finding import EDGE, FactorLevels, Finding
+from bios_sweep.decision.finding import CONFOUNDED, EDGE, FactorLevels, Finding
 from bios_sweep.decision.rows import LevelRow
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.reasons import Reason, is_any

@@ -6,10 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from bios_sweep.audit.runs import JOINED, ArmRuns, ArmSet, RunTable
-from bios_sweep.reasons import Kind
 from bios_sweep.vocabulary import Status
-
-CONFOUNDED = Kind("confounded with {settings}, which moves with {factor}: no effect belongs to one of them")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,14 +7,22 @@ from dataclasses import replace
 from typing import Any
 
 from bios_sweep.audit.blocks_of_runs import NO_FINISHED_RUN, Sorted
-from bios_sweep.audit.confounding import CONFOUNDED, Confounding
+from bios_sweep.audit.confounding import Confounding
 from bios_sweep.audit.flaw import Flaw
 from bios_sweep.audit.flaws import one_value
 from bios_sweep.audit.runs import ArmSet, RunTable
 from bios_sweep.audit.unpaired import Unpaired, rival
 from bios_sweep.decision.bounds import Bound
 from bios_sweep.decision.claims.evidence import MORE_SEEDS, NEAR_THE_MARGIN
-from bios_sweep.decision.finding import NO_NOISE, NO_SEEDS, UNPAIRED, FactorLevels, Finding, Margin
+from bios_sweep.decision.finding import (
+    CONFOUNDED,
+    NO_NOISE,
+    NO_SEEDS,
+    UNPAIRED,
+    FactorLevels,
+    Finding,
+    Margin,
+)
 from bios_sweep.decision.gates import ONE_SEED
 from bios_sweep.decision.verdicts import confirm_candidate
 from bios_sweep.reasons import Kind

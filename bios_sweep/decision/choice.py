@@ -13,7 +13,7 @@ from typing import Any
 
 from bios_sweep.claims import Claim
 from bios_sweep.decision.bounds import Bound
-from bios_sweep.decision.finding import EDGE, SHARE, SUPERIOR, FactorLevels, Finding
+from bios_sweep.decision.finding import CONFOUNDED, EDGE, SHARE, SUPERIOR, FactorLevels, Finding
 from bios_sweep.decision.fresh import SIZE_OPEN
 from bios_sweep.decision.gates import BASELINE_DIVERGED
 from bios_sweep.jsonable import OPTIONAL
@@ -133,7 +133,8 @@ def choice_of(
         ground = Ground.DIVERGED
     elif bound is not None and bound.lower > 0 and _better(word, final):
         value, ground = settled, Ground.BETTER
-    most = _most(claim, levels, screening, final, value)
+    # what moved together gained together, so no bound is of one value
+    most = None if is_any(final.reasons, CONFOUNDED) else _most(claim, levels, screening, final, value)
     if ground == Ground.NOTHING_BETTER and most is None:
         ground = Ground.UNKNOWN
     better = ground == Ground.BETTER and bound is not None

@@ -49,6 +49,11 @@ def test_what_moves_with_the_factor_confounds_it(audited, name):
     told = " ".join(verdict["sentence"] for verdict in answer["verdicts"])
     assert "confounded with" in told
     assert answer["audit"]["settle"].startswith("change one setting at a time")
+    for verdict in answer["verdicts"]:  # no gain of settings that moved together is told as one value's
+        now = verdict["now"]
+        assert now["value"] == now["default"]
+        assert now["ground"] == "nothing is known of the others"
+        assert now["most"] is None
 
 
 def test_a_setting_that_is_none_is_taken_back_by_a_flag(audited):

@@ -9,7 +9,7 @@ from typing import Any
 
 from bios_sweep.decision.choice import Choice, Ground, NextStep, Step
 from bios_sweep.decision.claims.judgement import words_of
-from bios_sweep.decision.finding import BELOW, EDGE, NOT_WORSE, SHARE
+from bios_sweep.decision.finding import BELOW, CONFOUNDED, EDGE, NOT_WORSE, SHARE
 from bios_sweep.decision.fresh import SIZE_OPEN, TOO_SMALL
 from bios_sweep.decision.sentences import confidence_text
 from bios_sweep.decision.statement import Verdict
@@ -117,6 +117,9 @@ def _unsettled(verdict: Verdict) -> str:
 def _unknown(verdict: Verdict) -> str:
     if verdict.verdict == Word.SCREENING_ONLY:
         return "one seed says nothing of how much another value gains"
+    joint = next((reason for reason in verdict.reasons if reason.kind == CONFOUNDED), None)
+    if joint is not None:
+        return f"what another value alone gains is not known, for {joint.facts['settings']} moved with it"
     return "what another value gains is not known"
 
 

@@ -119,7 +119,7 @@ def _unknown(verdict: Verdict) -> str:
         return "one seed says nothing of how much another value gains"
     joint = next((reason for reason in verdict.reasons if reason.kind == CONFOUNDED), None)
     if joint is not None:
-        return f"what another value alone gains is not known, for {joint.facts['settings']} moved with it"
+        return f"what another value alone gains is not known, for {joint.facts['others']} moved with it"
     return "what another value gains is not known"
 
 

@@ -1,0 +1,91 @@
+"""Where a data set's records come from: read again as often as asked, held in no memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from pathlib import Path
+
+from bios_sweep.containers.files import Files, files_of, listed, plain_name
+from bios_sweep.containers.lines import Row
+from bios_sweep.containers.mixture import checked_weights, mixed
+from bios_sweep.containers.read import records
+from bios_sweep.errors import DataError
+
+Read = Callable[[], Iterator[Row]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """The records of a data set. name: to show. label: in sentences. read, held_out: begin anew at each call.
+
+    held_out: of a validation split of its own; None where there is none.
+    about: the files in words, with those that lie beside and are not read.
+    """
+
+    name: str
+    label: str
+    read: Read
+    held_out: Read | None = None
+    about: str = ""
+
+
+def source_of(given: str | Sequence[str], weights: object = None) -> Source:
+    """The source that a path names: a file, a folder, a pattern, or several of them, mixed by weights.
+
+    Raises:
+        DataError: there are no such files, or the weights do not fit.
+    """
+    paths = [given] if isinstance(given, str) else list(given)
+    if not paths or not all(isinstance(one, str) and one for one in paths):
+        raise DataError(
+            "data.path: an empty list, or an entry that is no text; give data.path=[a.jsonl,b.jsonl]"
+        )
+    found = [files_of(path) for path in paths]
+    shares = checked_weights(weights, len(paths))
+    reads: list[Read] = [partial(_read, files.train) for files in found]
+    validation = tuple(path for files in found for path in files.validation)
+    return Source(
+        name="+".join(map(_name, paths)),
+        label=", ".join(paths),
+        read=partial(_chained, reads) if shares is None else partial(mixed, reads, shares),
+        held_out=partial(_read, validation) if validation else None,
+        about=_about(paths, found),
+    )
+
+
+def _name(path: str) -> str:
+    here = Path(path).expanduser()
+    if here.is_dir():
+        return here.resolve().name
+    if here.exists() or not set("*?[") & set(path):
+        return plain_name(here)
+    return next((part for part in reversed(here.parts[:-1]) if not set("*?[") & set(part)), here.stem)
+
+
+def _read(files: Sequence[Path]) -> Iterator[Row]:
+    return chain.from_iterable(map(records, files))
+
+
+def _chained(reads: Sequence[Read]) -> Iterator[Row]:
+    for read in reads:
+        yield from read()
+
+
+def _about(paths: Sequence[str], found: Sequence[Files]) -> str:
+    """`folder (train.jsonl), evaluation valid.jsonl, not read: test.jsonl`; a file is its path."""
+    parts = [
+        path if files.train == (Path(path).expanduser(),) else f"{path} ({listed(files.train)})"
+        for path, files in zip(paths, found, strict=True)
+    ]
+    validation = [path for files in found for path in files.validation]
+    unread = [path for files in found for path in files.unread]
+    return ", ".join(
+        [
+            *parts,
+            *([f"evaluation {listed(validation)}"] if validation else []),
+            *([f"not read: {listed(unread)}"] if unread else []),
+        ]
+    )

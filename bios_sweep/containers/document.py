@@ -12,7 +12,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from bios_sweep.containers.lines import Row, as_object, not_utf8, once
+from bios_sweep.containers.lines import not_utf8, once
+from bios_sweep.containers.record import Record, record_of
 from bios_sweep.containers.sniff import UTF8_BOM
 from bios_sweep.errors import DataError
 
@@ -175,11 +176,11 @@ class Window:
         return bool(piece)
 
 
-def json_document(stream: io.BufferedIOBase, name: str) -> Iterator[Row]:
-    """(place, object) of every item of an array, of the one list inside an object, or of objects in a row.
+def json_document(stream: io.BufferedIOBase, name: str) -> Iterator[Record]:
+    """Every item of an array, of the one list inside an object, or of objects in a row.
 
     Raises:
-        DataError: it is not JSON, an item is no object, or there are several lists.
+        DataError: it is not JSON from here on, or there are several lists.
     """
     window = Window(stream, name)
     if window.peek() == "[":
@@ -195,10 +196,10 @@ def json_document(stream: io.BufferedIOBase, name: str) -> Iterator[Row]:
         if window.peek() == "{":
             yield from _object(window, place)
         else:
-            yield place, as_object(window.value(), place)
+            yield record_of(window.value(), place)
 
 
-def _items(window: Window) -> Iterator[Row]:
+def _items(window: Window) -> Iterator[Record]:
     window.take("[")
     number = 0
     while window.peek() != "]":
@@ -207,11 +208,11 @@ def _items(window: Window) -> Iterator[Row]:
         number += 1
         window.peek()
         place = f"{window.name}:item {number} (line {window.line})"
-        yield place, as_object(window.value(), place)
+        yield record_of(window.value(), place)
     window.take("]")
 
 
-def _object(window: Window, place: str) -> Iterator[Row]:
+def _object(window: Window, place: str) -> Iterator[Record]:
     """An example, or the items of the one list inside: known when the list is met."""
     seen: list[tuple[str, Any]] = []
     lists: list[str] = []
@@ -236,7 +237,7 @@ def _object(window: Window, place: str) -> Iterator[Row]:
             seen.append((key, window.value()))
     window.take("}")
     if not lists:
-        yield place, _example(seen, place)
+        yield Record(place, _example(seen, place))
 
 
 def _example(pairs: list[tuple[str, Any]], place: str) -> dict[str, Any]:

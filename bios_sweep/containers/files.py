@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from glob import glob  # an absolute pattern, which Path.glob does not take
+from glob import glob
 from pathlib import Path
 
 from bios_sweep.errors import DataError
@@ -50,7 +50,7 @@ def files_of(given: str) -> Files:
     if path.exists() or not PATTERN.search(given):
         _refuse_address(given)
         return Files(train=(path,))
-    found = sorted(one for one in map(Path, glob(str(path), recursive=True)) if one.is_file())
+    found = sorted(filter(Path.is_file, map(Path, glob(str(path), recursive=True))))  # noqa: PTH207 - takes absolute ones
     if not found:
         raise DataError(f"{given}: no file fits the pattern")
     return Files(train=tuple(found))

@@ -12,13 +12,14 @@ import json
 import math
 from array import array
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from bios_sweep.checks import is_number, not_allowed
-from bios_sweep.containers.lines import Row
+from bios_sweep.containers.record import Record
 from bios_sweep.errors import DataError
 
 KEY = "data.weights"
-Read = Callable[[], Iterator[Row]]
+Read = Callable[[], Iterator[Record]]
 
 
 def checked_weights(given: object, count: int) -> tuple[float, ...] | None:
@@ -38,7 +39,7 @@ def checked_weights(given: object, count: int) -> tuple[float, ...] | None:
     return tuple(map(float, given))
 
 
-def mixed(sources: Sequence[Read], weights: Sequence[float]) -> Iterator[Row]:
+def mixed(sources: Sequence[Read], weights: Sequence[float]) -> Iterator[Record]:
     """The records of all sources, source by source, in shares that are as the weights. Reads each twice.
 
     Held in memory are 8 bytes a record.
@@ -56,9 +57,11 @@ def mixed(sources: Sequence[Read], weights: Sequence[float]) -> Iterator[Row]:
             if code == last:
                 equal -= 1
             if code < last or (code == last and equal >= 0):
-                yield place, row
+                yield Record(place, row)
 
 
-def _hash(row: dict[str, object]) -> int:
+def _hash(row: dict[str, Any] | DataError) -> int:
+    if isinstance(row, DataError):
+        row = {"": str(row)}
     text = json.dumps(row, sort_keys=True, ensure_ascii=False).encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big")

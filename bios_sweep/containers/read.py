@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from pathlib import Path
 
 from bios_sweep.containers.child import PROGRAM, require, rows
 from bios_sweep.containers.document import is_document, json_document
-from bios_sweep.containers.lines import Row, json_lines
+from bios_sweep.containers.lines import json_lines
+from bios_sweep.containers.record import Record
 from bios_sweep.containers.separated import delimiter_of, separated
 from bios_sweep.containers.sniff import COLUMNAR, HEAD_BYTES
-from bios_sweep.containers.streams import Plain, opened
+from bios_sweep.containers.streams import Plain, Stream, opened
 from bios_sweep.errors import DataError
 
 # text that is no table, by the ending of its file
@@ -23,7 +23,7 @@ OTHER_TEXTS = {
 }
 
 
-def records(path: Path) -> Iterator[Row]:
+def records(path: Path) -> Iterator[Record]:
     """Every record of a file in its order, with its place: file and line, item or row.
 
     What the file is its content decides. Memory does not grow with the file.
@@ -38,15 +38,15 @@ def records(path: Path) -> Iterator[Row]:
             yield from _text(stream, path)
 
 
-def _columns(stream: io.BufferedReader, kind: str, path: Path) -> Iterator[Row]:
+def _columns(stream: Stream, kind: str, path: Path) -> Iterator[Record]:
     if isinstance(stream.raw, Plain):
         raise DataError(f"{path}: is a packed {kind}; unpack it, these files are packed inside")
     require("pyarrow", path, f"a {kind}" if kind == "parquet" else f"an {kind}")
     for number, row in enumerate(rows(PROGRAM, ["rows", kind, str(path.absolute())]), start=1):
-        yield f"{path}:row {number}", row
+        yield Record(f"{path}:row {number}", row)
 
 
-def _text(stream: io.BufferedReader, path: Path) -> Iterator[Row]:
+def _text(stream: Stream, path: Path) -> Iterator[Record]:
     head = stream.peek(HEAD_BYTES)[:HEAD_BYTES]
     whole = len(head) < HEAD_BYTES
     begin = head.decode("utf-8", errors="replace").removeprefix("\ufeff").lstrip()

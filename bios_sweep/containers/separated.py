@@ -6,7 +6,9 @@ import csv
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from bios_sweep.containers.lines import Row, decoded
+from bios_sweep.containers.lines import not_utf8
+from bios_sweep.containers.record import Record
+from bios_sweep.containers.sniff import UTF8_BOM
 from bios_sweep.errors import DataError
 
 DELIMITERS = ",\t;|"
@@ -42,21 +44,21 @@ def _cells(line: str, mark: str) -> list[str]:
         return []
 
 
-def separated(lines: Iterable[bytes], name: str, mark: str) -> Iterator[Row]:
+def separated(lines: Iterable[bytes], name: str, mark: str) -> Iterator[Record]:
     """(`name:line`, cells by column) of every row, which may have several lines; empty rows are passed over.
 
     Raises:
-        DataError: no names, or two of one name; a row has more or fewer cells; a quotation mark has no end.
+        DataError: no names, two columns of one name, or bytes that are no UTF-8.
     """
-    text = (line for _, line in decoded(lines, name))
-    reader = csv.reader(text, delimiter=mark, strict=True)
+    reader = csv.reader(_decoded(lines, name), delimiter=mark, strict=True)
     names: list[str] = []
     while True:
         place = f"{name}:{reader.line_num + 1}"
         try:
             cells = _next(reader)
         except csv.Error as error:
-            raise DataError(f"{place}: {_why(error, mark)}") from error
+            yield Record(place, DataError(f"{place}: {_why(error, mark)}"))
+            continue
         if cells is None:
             return
         if not names and cells[:1] == [EXCEL_LINE]:
@@ -64,7 +66,15 @@ def separated(lines: Iterable[bytes], name: str, mark: str) -> Iterator[Row]:
         if not names:
             names = _names(cells, place)
         elif cells:
-            yield place, _row(names, cells, place, mark)
+            yield Record(place, _row(names, cells, place, mark))
+
+
+def _decoded(lines: Iterable[bytes], name: str) -> Iterator[str]:
+    for number, line in enumerate(lines, start=1):
+        try:
+            yield (line.removeprefix(UTF8_BOM) if number == 1 else line).decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise DataError(f"{name}:{number}: {not_utf8(line, error)}") from error
 
 
 def _next(reader: Iterator[list[str]]) -> list[str] | None:
@@ -88,9 +98,9 @@ def _names(cells: list[str], place: str) -> list[str]:
     return names
 
 
-def _row(names: list[str], cells: list[str], place: str, mark: str) -> dict[str, str]:
+def _row(names: list[str], cells: list[str], place: str, mark: str) -> dict[str, str] | DataError:
     if len(cells) != len(names):
-        raise DataError(
+        return DataError(
             f"{place}: {len(cells)} cells under {len(names)} names; put cells that hold {_word(mark)} or a "
             "line break into quotation marks"
         )

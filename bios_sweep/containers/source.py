@@ -9,12 +9,12 @@ from itertools import chain
 from pathlib import Path
 
 from bios_sweep.containers.files import Files, files_of, listed, plain_name
-from bios_sweep.containers.lines import Row
 from bios_sweep.containers.mixture import checked_weights, mixed
 from bios_sweep.containers.read import records
+from bios_sweep.containers.record import Record
 from bios_sweep.errors import DataError
 
-Read = Callable[[], Iterator[Row]]
+Read = Callable[[], Iterator[Record]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,11 +65,11 @@ def _name(path: str) -> str:
     return next((part for part in reversed(here.parts[:-1]) if not set("*?[") & set(part)), here.stem)
 
 
-def _read(files: Sequence[Path]) -> Iterator[Row]:
+def _read(files: Sequence[Path]) -> Iterator[Record]:
     return chain.from_iterable(map(records, files))
 
 
-def _chained(reads: Sequence[Read]) -> Iterator[Row]:
+def _chained(reads: Sequence[Read]) -> Iterator[Record]:
     for read in reads:
         yield from read()
 

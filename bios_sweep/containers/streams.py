@@ -17,10 +17,13 @@ from bios_sweep.containers.child import bytes_of
 from bios_sweep.containers.sniff import BZIP2, GZIP, HEAD_BYTES, PACKED, XZ, ZIP, Refused, kind_of
 from bios_sweep.errors import DataError
 
+Stream = io.BufferedReader
 DEEPEST = 3  # packings around each other; chosen
 BROKEN = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, zipfile.BadZipFile, NotImplementedError)
 OFFICE = "[Content_Types].xml"  # of a zip that is an Office document, ECMA-376
 NOT_DATA = ("__MACOSX/", ".")  # what archivers add to what was meant
+
+
 def _gunzipped(stream: IO[bytes]) -> gzip.GzipFile:
     return gzip.GzipFile(fileobj=stream)
 
@@ -65,7 +68,7 @@ class Plain(io.RawIOBase):
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[io.BufferedReader, str]]:
+def opened(path: Path) -> Iterator[tuple[Stream, str]]:
     """The plain bytes of a file and their kind, one of `sniff.COLUMNAR` or `sniff.TEXT`.
 
     Raises:
@@ -82,7 +85,7 @@ def opened(path: Path) -> Iterator[tuple[io.BufferedReader, str]]:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
-def _unpacked(stream: io.BufferedReader, path: Path, depth: int) -> tuple[io.BufferedReader, str]:
+def _unpacked(stream: Stream, path: Path, depth: int) -> tuple[Stream, str]:
     kind = kind_of(stream.peek(HEAD_BYTES)[:HEAD_BYTES])
     if isinstance(kind, Refused):
         raise DataError(f"{path}: {'what is packed ' if depth else ''}{kind.sentence}")
@@ -93,19 +96,16 @@ def _unpacked(stream: io.BufferedReader, path: Path, depth: int) -> tuple[io.Buf
     return _unpacked(_buffered(_open(stream, kind, path, depth), path, kind), path, depth + 1)
 
 
-def _open(stream: io.BufferedReader, kind: str, path: Path, depth: int) -> IO[bytes]:
-    if kind in def _gunzipped(stream: IO[bytes]) -> gzip.GzipFile:
-    return gzip.GzipFile(fileobj=stream)
-
-
-OPENERS:
-        return OPENERS[kind](stream)
+def _open(stream: Stream, kind: str, path: Path, depth: int) -> IO[bytes]:
+    if kind in OPENERS:
+        unpacked: IO[bytes] = OPENERS[kind](stream)
+        return unpacked
     if depth:
         raise DataError(f"{path}: holds {kind} data inside another packing; unpack it once")
     return _member(path) if kind == ZIP else bytes_of(path, kind)
 
 
-def _buffered(stream: IO[bytes], path: Path, packing: str) -> io.BufferedReader:
+def _buffered(stream: IO[bytes], path: Path, packing: str) -> Stream:
     return io.BufferedReader(Plain(stream, path, packing), HEAD_BYTES)
 
 

@@ -148,6 +148,11 @@ def _by_split(found: dict[str, tuple[Path, ...]], folder: Path) -> Files:
     validation = named.get(VALIDATION, ())
     for files in (train, validation):
         _refuse_twice(files, folder)
+    if TRAIN not in named and len({re.sub(r"\d+", "", path.name) for path in train}) > 1:
+        raise DataError(
+            f"{folder}: has several files ({listed(train)}), none of which is called train; give one, or a "
+            f"pattern such as '{folder}/*{train[0].suffix}'"
+        )
     read = {*train, *validation}
     return Files(
         train=train,

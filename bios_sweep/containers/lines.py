@@ -36,8 +36,8 @@ def not_utf8(piece: bytes, error: UnicodeDecodeError) -> str:
     """What to say of bytes that are no UTF-8."""
     byte = piece[error.start]
     return (
-        f"not UTF-8 text (byte 0x{byte:02x}; Windows-1252 or Latin-1?); convert the file to UTF-8, such as "
-        "by iconv -f WINDOWS-1252 -t UTF-8"
+        f"not UTF-8 text; convert the file to UTF-8 (byte 0x{byte:02x}; if it is Windows-1252 or Latin-1: "
+        "iconv -f WINDOWS-1252 -t UTF-8)"
     )
 
 

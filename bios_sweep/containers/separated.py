@@ -57,6 +57,8 @@ def separated(lines: Iterable[bytes], name: str, mark: str) -> Iterator[Record]:
         try:
             cells = _next(reader)
         except csv.Error as error:
+            if "unexpected end" in str(error):  # it has swallowed all rows behind it
+                raise DataError(f"{place}: {_why(error, mark)}") from error
             yield Record(place, DataError(f"{place}: {_why(error, mark)}"))
             continue
         if cells is None:

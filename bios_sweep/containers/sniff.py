@@ -93,7 +93,7 @@ def kind_of(head: bytes) -> str | Refused:
     Anything that may be text is `TEXT`: which text, `text_kind` says.
     """
     if not head.strip():
-        return Refused("empty", "give a file with examples")
+        return TEXT
     for magic, kind in READ:
         if head.startswith(magic):
             return kind
@@ -116,7 +116,7 @@ def _by_zeros(head: bytes) -> str | Refused:
     zeros = head.count(0)
     if not zeros:
         return TEXT
-    if zeros >= len(head) // 3 and max(head[::2].count(0), head[1::2].count(0)) == zeros:
+    if zeros >= len(head) // 3 and max(head[::2].count(0), head[1::2].count(0)) > 0.9 * zeros:
         return Refused("UTF-16 text", _CONVERT)
     if head[8:10] == b'{"':  # the length of a header, then the header
         return Refused("a safetensors file, weights and not data", "give the file of examples")

@@ -19,41 +19,45 @@ Read = Callable[[], Iterator[Record]]
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """The records of a data set. name: to show. label: in sentences. read, held_out: begin anew at each call.
+    """The records of a data set. name: to show. label: in sentences. read: begins anew at each call.
 
-    held_out: of a validation split of its own; None where there is none.
-    about: the files in words, with those that lie beside and are not read.
+    held_out: the validation split that it brings; None where there is none.
+    about: its files in words, with those that lie beside and are not read.
     """
 
     name: str
     label: str
     read: Read
-    held_out: Read | None = None
+    held_out: Source | None = None
     about: str = ""
 
 
-def source_of(given: str | Sequence[str], weights: object = None) -> Source:
+def source_of(given: str | Path | Sequence[str], weights: object = None) -> Source:
     """The source that a path names: a file, a folder, a pattern, or several of them, mixed by weights.
 
     Raises:
         DataError: there are no such files, or the weights do not fit.
     """
-    paths = [given] if isinstance(given, str) else list(given)
+    paths = [str(given)] if isinstance(given, str | Path) else list(given)
     if not paths or not all(isinstance(one, str) and one for one in paths):
-        raise DataError(
-            "data.path: an empty list, or an entry that is no text; give data.path=[a.jsonl,b.jsonl]"
-        )
+        raise DataError("data.path: an empty list, or an entry that is no text; give [a.jsonl,b.jsonl]")
     found = [files_of(path) for path in paths]
     shares = checked_weights(weights, len(paths))
     reads: list[Read] = [partial(_read, files.train) for files in found]
-    validation = tuple(path for files in found for path in files.validation)
     return Source(
         name="+".join(map(_name, paths)),
         label=", ".join(paths),
         read=partial(_chained, reads) if shares is None else partial(mixed, reads, shares),
-        held_out=partial(_read, validation) if validation else None,
+        held_out=_validation([path for files in found for path in files.validation]),
         about=_about(paths, found),
     )
+
+
+def _validation(files: Sequence[Path]) -> Source | None:
+    if not files:
+        return None
+    label = ", ".join(map(str, files))
+    return Source(name=_name(str(files[0])), label=label, read=partial(_read, files), about=listed(files))
 
 
 def _name(path: str) -> str:

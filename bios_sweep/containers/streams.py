@@ -77,10 +77,11 @@ def opened(path: Path) -> Iterator[tuple[Stream, str]]:
     if path.exists() and not path.is_file():
         raise DataError(f"{path}: is {'a folder' if path.is_dir() else 'a device or pipe'}; give a file")
     try:
-        with io.BufferedReader(io.FileIO(path), HEAD_BYTES) as file:
-            yield _unpacked(file, path, 0)
+        with path.open("rb", buffering=HEAD_BYTES) as file:
+            buffered: Any = file  # a BufferedReader, by its buffering
+            yield _unpacked(buffered, path, 0)
     except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file; data.path must be a file, a folder or a pattern") from error
+        raise DataError(f"{path}: no such file; data.path takes a file, a folder or a pattern") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bios_sweep.engines.training.data import Example, Message
+from bios_sweep.engines.training.data import Example
 from bios_sweep.engines.training.tokenizer import TextTokenizer
 from bios_sweep.errors import DataError
 
@@ -36,7 +36,7 @@ class Rendered(NamedTuple):
 
 
 # Writes a conversation as (prompt, completion) text with the model's chat template.
-Render = Callable[[Sequence[Message]], tuple[str, str] | Rendered]
+Render = Callable[[Example], tuple[str, str] | Rendered]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,6 +169,7 @@ def encode_all(
             else:  # a token would reach over the border, where a generation begins
                 [(ids, spans)] = _encode(tokenizer, [text.completion])
             ended = text.ended if example.messages else _is_ended(tokenizer, ids, spans, text.completion)
+            ended = ended or example.goes_on
             if not example.messages:
                 prompt, ids, spans = _started(tokenizer, prompt, ids, spans)
             yield EncodedExample(
@@ -205,7 +206,7 @@ def _texts(example: Example, render: Render | None) -> Rendered:
             "write the data as prompt and completion"
         )
     try:
-        return Rendered(*render(example.messages))
+        return Rendered(*render(example))
     except DataError as error:
         raise DataError(f"{name}: {error}") from error
 

@@ -21,7 +21,7 @@ from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from bios_sweep.engines.training.data import Example, Message
+from bios_sweep.engines.training.data import Message
 from bios_sweep.engines.training.tokenizer import read_json, special_tokens
 from bios_sweep.engines.training.tokens import Rendered
 from bios_sweep.errors import DataError, ModelError
@@ -57,11 +57,6 @@ def reading_of(words: Mapping[str, Any]) -> Reading:
     return Reading(
         every_answer=words.get("train_on") is not None, day=None if day is None else date.fromisoformat(day)
     )
-
-
-def has_answers(example: Example) -> bool:
-    """Whether the assistant speaks more than once."""
-    return sum(message.role == ASSISTANT for message in example.messages) > 1
 
 
 class ChatTemplate:

@@ -7,7 +7,7 @@ shrinks changes every number measured on it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,10 @@ from bios_sweep.engines.training.split import (
     split_by_count,
     split_by_fraction,
 )
+from bios_sweep.engines.training.stored import stored_file
 from bios_sweep.errors import DataError
 
+BYTE_ORDER = b"\xef\xbb\xbf"  # what some editors begin a UTF-8 file with
 SHAPES = ("prompt", "messages", "text")  # the key that tells a line's shape
 SHAPES_HELP = '{"prompt", "completion"}, {"messages"} or {"text"}'
 FORBIDDEN_KEY = "_target_"  # Hydra would call what it names; no data needs it
@@ -55,10 +57,10 @@ def jsonl_examples(
             empty, or an example is in both files.
     """
     check_options(eval_path, eval_fraction, eval_examples)
-    examples = read_jsonl(Path(path))
+    examples = _stored(Path(path))
     if eval_path is not None:
         train = examples
-        pool = read_jsonl(Path(eval_path))
+        pool = _stored(Path(eval_path))
         evaluation = first_by_hash(pool, _count(eval_examples, len(pool), apart=True), Path(eval_path))
         refuse_overlap(train, evaluation)
     elif eval_examples is not None:
@@ -75,16 +77,21 @@ def _count(asked: int | str | None, available: int, *, apart: bool) -> int | Non
     return auto_count(available, apart=apart) if isinstance(asked, str) else asked
 
 
-def read_jsonl(path: Path) -> tuple[Example, ...]:
+def _stored(path: Path) -> Sequence[Example]:
+    return stored_file(path, lambda: read_jsonl(path))
+
+
+def read_jsonl(path: Path) -> Iterator[Example]:
     """Every line of a file as an example; blank lines are passed over.
 
     Raises:
         DataError: no such file, no example in it, or a line that cannot be used.
     """
-    examples = tuple(parse_line(line, f"{path}:{number}") for number, line in _numbered_lines(path))
-    if not examples:
+    number = 0
+    for number, line in _numbered_lines(path):
+        yield parse_line(line, f"{path}:{number}")
+    if not number:
         raise DataError(f"{path}: the file is empty; write one JSON object per line: {SHAPES_HELP}")
-    return examples
 
 
 def parse_line(line: str, origin: str) -> Example:
@@ -162,18 +169,22 @@ def _string(row: dict[str, Any], key: str, origin: str, where: str = "") -> str:
 
 def _numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
-        raw = path.read_bytes()
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                line = line.removeprefix(BYTE_ORDER) if number == 1 else line
+                if line.strip():
+                    yield number, _decoded(line, f"{path}:{number}")
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file; data.path must be a JSONL file") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); data.path must be a file") from error
-    for number, line in enumerate(raw.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
-        if line.strip():
-            try:
-                text = line.decode("utf-8")
-            except UnicodeDecodeError as error:
-                raise DataError(f"{path}:{number}: not UTF-8 text; convert the file to UTF-8") from error
-            yield number, text
+
+
+def _decoded(line: bytes, origin: str) -> str:
+    try:
+        return line.removesuffix(b"\n").decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{origin}: not UTF-8 text; convert the file to UTF-8") from error
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

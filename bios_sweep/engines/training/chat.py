@@ -7,6 +7,7 @@ transformers, writes and counts the very text that is trained on.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ THE_DAY = datetime(2024, 7, 26)
 PROBE = "PROBEOFTHEEND"  # an answer that no template changes
 AS_DATA = "write the data as prompt and completion"
 ASSISTANT = "assistant"
+MARK = re.compile(r"<[^<>\s]+>|\[/?[A-Z_]+\]|.", re.DOTALL)  # a template's marks, and characters elsewhere
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,8 +155,7 @@ class ChatTemplate:
                 )
             lead, end = self._around(messages)
             begin = len(head) - (len(lead) if head.endswith(lead) else 0)
-            ended = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(tail, end, strict=False)))
-            found.append((begin, len(whole) - len(tail) + ended))
+            found.append((begin, len(whole) - len(tail) + _end_within(tail, end)))
         return found
 
     def _apply(self, messages: Sequence[Message], *, call: bool = False) -> str:
@@ -217,6 +218,19 @@ def chat_renderer(model_path: Path, reading: Reading = AS_EVER) -> ChatTemplate 
     except ValueError as error:
         raise ModelError(f"model {model_path}: {str(error).splitlines()[0]}") from error
     return ChatTemplate(text, tokenizer.special_tokens_map, str(model_path), reading)
+
+
+def _end_within(tail: str, end: str) -> int:
+    """Characters of what follows an earlier answer that end it, by what ends the last one.
+
+    Marks such as `<|user|>` count whole, for they are one token. Where two marks end answers, one in between
+    and one at the end (`<|end|>` and `<|return|>` of gpt-oss), the first in between is the answer's.
+    """
+    ours, last = MARK.findall(tail), MARK.findall(end)
+    both = [one for one, _ in takewhile(lambda pair: pair[0] == pair[1], zip(ours, last, strict=False))]
+    if not both and ours and last and len(ours[0]) > 1 and len(last[0]) > 1:
+        both = ours[:1]
+    return sum(map(len, both))
 
 
 def _dense(text: str) -> str:

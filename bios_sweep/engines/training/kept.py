@@ -31,6 +31,7 @@ from bios_sweep.study.trials import short_hash
 _log = logging.getLogger(__name__)
 
 FACTS = "facts.json"
+READERS = ("engines/training", "containers")
 UNUSED_DAYS = 30  # chosen: then a folder is removed, which costs a later study its preparation
 
 
@@ -123,6 +124,7 @@ def mapped(path: Path, dtype: str) -> np.ndarray:
 
 @cache
 def code_digest() -> str:
-    """Of the files of this room: any of them may decide what an example is."""
-    files = sorted(Path(__file__).parent.glob("*.py"))
+    """Of the files of the rooms that read data: any of them may decide what an example is."""
+    package = Path(__file__).parents[2]
+    files = sorted(path for room in READERS for path in (package / room).rglob("*.py"))
     return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()

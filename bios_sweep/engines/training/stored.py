@@ -26,7 +26,7 @@ ARRAYS = {"begins": "int64", "identities": ">u8", "kinds": "uint8"}
 IDENTITY = 4  # numbers of 8 bytes
 SMALL_BYTES = 2**22  # of a file that is read anew each time; chosen: less than half a second
 FEW = 20_000  # examples that are held in memory; chosen likewise
-BLOCK = 5000  # examples that are held while the others are written; chosen
+BLOCK = 500  # examples that are held while the others are written; chosen
 
 
 class StoredExamples(ExamplesInFile):
@@ -98,28 +98,34 @@ class StoredExamples(ExamplesInFile):
         return np.asarray(chosen[:, 0] if chosen.shape[1] == 1 else chosen)
 
 
-def stored_file(path: Path, read: Callable[[], Iterable[Example]]) -> Sequence[Example]:
-    """The examples of one file: in memory where they are few, else found in the cache or read into it.
+def stored_files(
+    paths: Sequence[Path], read: Callable[[], Iterable[Example]], how: Mapping[str, Any] | None = None
+) -> Sequence[Example]:
+    """The examples of files: in memory where they are few, else found in the cache or read into it.
 
-    What is kept belongs to the file's content and to this package's code, for that decides how it is read.
+    What is kept belongs to the files' content and to this package's code, for that decides how it is read.
     What is no regular file, such as a pipe, can be read but once, and is held in memory.
+
+    Args:
+        paths: all files that `read` opens.
+        read: begins anew at each call.
+        how: what else decides the examples, in JSON.
 
     Raises:
         DataError: what `read` raises.
         StorageError: the cache cannot be written.
     """
-    if not path.is_file():
+    if not all(path.is_file() for path in paths):
         return tuple(read())
-    if path.stat().st_size <= SMALL_BYTES:
+    if sum(path.stat().st_size for path in paths) <= SMALL_BYTES:
         few = tuple(islice(read(), FEW + 1))  # of a compressed file there may be more
         if len(few) <= FEW:
             return few
     try:
-        content = content_digest(path)
+        contents = [[str(path), content_digest(path)] for path in paths]  # the path stands in the origins
     except OSError:
         return tuple(read())  # which says what is wrong
-    # the path stands in the origins
-    what = {"format": FORMAT, "path": str(path), "content": content, "code": code_digest()}
+    what = {"format": FORMAT, "files": contents, "how": how or {}, "code": code_digest()}
     folder, _ = kept_folder("examples", "the examples", what, lambda fresh: _write(fresh, read()))
     return StoredExamples(folder)
 

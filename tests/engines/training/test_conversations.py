@@ -82,6 +82,38 @@ def test_every_answer_is_learned_where_transformers_masks_it(tmp_path, template,
     assert learned(last) == [place for place in learned(done) if place >= last.prompt_length]
 
 
+PHI = (
+    "{% for m in messages %}{% if m.role == 'assistant' %}<|assistant|>\n{% generation %}"
+    "{{ m.content }}<|end|>\n{% endgeneration %}{% else %}<|{{ m.role }}|>\n{{ m.content }}<|end|>\n"
+    "{% endif %}{% endfor %}{% if add_generation_prompt %}<|assistant|>\n"
+    "{% else %}{% generation %}</s>{% endgeneration %}{% endif %}"
+)
+GPT_OSS = (
+    "{% for m in messages %}<|start|>{{ m.role }}<|message|>{% if m.role == 'assistant' %}{% generation %}"
+    "{{ m.content }}{{ '<|return|>' if loop.last else '<|end|>' }}{% endgeneration %}{% else %}"
+    "{{ m.content }}<|end|>{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<|start|>assistant<|message|>{% endif %}"
+)
+MARKS = ("<|user|>", "<|assistant|>", "<|end|>", "<|start|>", "<|message|>", "<|return|>")
+
+
+@pytest.mark.parametrize("template", [PHI, GPT_OSS])
+def test_an_answers_end_stops_before_the_mark_that_begins_the_next_turn(tmp_path, template):
+    """Marks are single tokens, and the last answer ends otherwise than those before it."""
+    from transformers import AutoTokenizer
+
+    made = encoder()
+    made.add_special_tokens(list(MARKS))
+    folder = model_folder(tmp_path / "m", made, template, "</s>", "</s>")
+    turns = [{"role": role, "content": content} for role, content in LONG_TALK]
+    reference = AutoTokenizer.from_pretrained(folder).apply_chat_template(
+        turns, return_dict=True, return_assistant_tokens_mask=True
+    )
+    done = tokenize(conversation(*LONG_TALK), load_tokenizer(folder), 500, chat_renderer(folder, EVERY))
+    assert list(done.input_ids) == reference["input_ids"]
+    assert learned(done) == np.flatnonzero(reference["assistant_masks"]).tolist()
+
+
 def test_a_single_answer_is_read_as_ever(tmp_path):
     folder = model_folder(tmp_path / "m", encoder(), CHATML, "</s>", "</s>")
     talk, tokenizer = conversation(*LONG_TALK[:2]), load_tokenizer(folder)

@@ -111,7 +111,7 @@ def test_a_large_file_that_changes_is_read_again(tmp_path):
 
 
 def test_the_memory_of_reading_does_not_grow_with_the_file(tmp_path):
-    text = "word " * 400
+    text = "word" * 500
     lines = (json.dumps({"prompt": f"{n}", "completion": f"{text}{n}"}) + "\n" for n in range(12_000))
     path = tmp_path / "a.jsonl"
     with path.open("w") as file:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tokenizers import Encoding
 
-from bios_sweep.engines.training.data import Example, Message
+from bios_sweep.engines.training.data import Example
 from bios_sweep.engines.training.tokenizer import TextTokenizer
 from bios_sweep.errors import DataError
 
@@ -39,7 +39,7 @@ class Rendered(NamedTuple):
 
 
 # Writes a conversation as (prompt, completion) text with the model's chat template.
-Render = Callable[[Sequence[Message]], tuple[str, str] | Rendered]
+Render = Callable[[Example], tuple[str, str] | Rendered]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,6 +206,7 @@ def _joined(
         prompt = [*start, *prompt]
     ids, spans = ids[first:], partial(_spans, whole, first, behind)
     ended = text.ended if example.messages else _is_ended(tokenizer, ids, spans, text.completion)
+    ended = ended or example.goes_on
     return EncodedExample(
         prompt=prompt,
         completion=ids if ended else [*ids, tokenizer.end.id],
@@ -245,7 +246,7 @@ def _texts(example: Example, render: Render | None) -> Rendered:
             "write the data as prompt and completion"
         )
     try:
-        return Rendered(*render(example.messages))
+        return Rendered(*render(example))
     except DataError as error:
         raise DataError(f"{name}: {error}") from error
 

@@ -473,7 +473,7 @@ def test_conversations_need_a_template_and_get_no_second_bos(tokenizer: TextToke
         DataError, match=r"^a\.jsonl:3: messages need a chat template .* prompt and completion"
     ):
         tokenize(talk, tokenizer, 100)
-    done = tokenize(talk, tokenizer, 100, lambda turns: ("<bos>user:", f"{turns[-1].content}<eos>"))
+    done = tokenize(talk, tokenizer, 100, lambda one: ("<bos>user:", f"{one.completion}<eos>"))
     assert done.input_ids == (0, *ids(tokenizer, "user:"), *ids(tokenizer, "Fine."), 1)
     plain = Rendered("Hi.", "Fine.", ended=False)
     mixed = list(tokenize_all([example(), talk, example("q")], tokenizer, 100, lambda turns: plain))

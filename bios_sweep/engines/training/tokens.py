@@ -177,7 +177,7 @@ def _encoded_ahead(
     with ThreadPoolExecutor(max_workers=1) as pool:  # the encoder's own threads do the work, without the GIL
         before: tuple[list[Example], list[Rendered], Future[Any]] | None = None
         while chunk := list(islice(source, CHUNK)):
-            texts = [_texts(example, render) for example in chunk]
+            texts = [texts_of(example, render) for example in chunk]
             coming = pool.submit(encode, texts)
             if before is not None:
                 yield (*before[:2], *before[2].result())
@@ -236,7 +236,12 @@ def _ids_within(spans: Sequence[tuple[int, int]], asides: Ranges) -> Ranges:
     return tuple(found)
 
 
-def _texts(example: Example, render: Render | None) -> Rendered:
+def texts_of(example: Example, render: Render | None) -> Rendered:
+    """An example as text.
+
+    Raises:
+        DataError: a conversation that cannot be written.
+    """
     if not example.messages:
         return Rendered(example.prompt, example.completion, ended=False)
     name = example.origin or "a conversation"

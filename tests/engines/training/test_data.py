@@ -68,7 +68,7 @@ def test_the_three_shapes_are_read(tmp_path: Path) -> None:
         {"text": "whole"},
     )
     with pytest.raises(DataError, match=r"a\.jsonl:1 is written as .*a\.jsonl:2 as .* data\.shape=mixed"):
-        read_jsonl(path)
+        list(read_jsonl(path))
     plain, talk, text = read_examples(json_lines(path), Asked(shape="mixed"))
     assert (plain.prompt, plain.completion, plain.origin) == ("p", "c", f"{path}:1")
     assert (talk.prompt, talk.completion) == ("", "Because")

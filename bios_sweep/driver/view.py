@@ -21,7 +21,7 @@ from bios_sweep.driver.invocation import Invocation, workspace_of
 from bios_sweep.driver.ways import ways_of
 from bios_sweep.errors import InputError, MissingExtraError, StorageError
 from bios_sweep.procedure.broken import broken_by
-from bios_sweep.procedure.looks import Asked, factors_served, overtaken
+from bios_sweep.procedure.looks import Asked, Overtaken, factors_served, overtaken
 from bios_sweep.procedure.machine import state_of
 from bios_sweep.procedure.state import Known, State
 from bios_sweep.records.earlier import told_by
@@ -57,7 +57,7 @@ class SweepView:
     measurement (arm, seed, stage, step, fraction, examples, tokens, eval_loss, ...), ready for a data
     frame. verdicts: values with the fields that `report --json` prints. tuned_defaults: None until the sweep
     is done, and where nothing that it asks about is served. The view is of the moment `open_sweep` read the
-    files. overtaken: (factor, claim, cell) of questions that a later study judged with all trials -> that
+    files. overtaken: (factor, claim, cell) of questions that a later study judged again -> that
     study, whose word is served. damaged: sentences on results and evidence that are not as they were written;
     their trials count as not run, as they will for the next `run`, which trains them again.
     """
@@ -68,7 +68,7 @@ class SweepView:
     journal: SweepState
     known: Known
     damaged: tuple[str, ...] = ()
-    overtaken: Mapping[Asked, str] = field(default_factory=dict)
+    overtaken: Mapping[Asked, Overtaken] = field(default_factory=dict)
     tariff: Tariff = field(default_factory=Tariff)
 
     def __repr__(self) -> str:
@@ -190,15 +190,15 @@ def open_sweep(workspace: Path | str | Workspace, name: str | None = None) -> Sw
         journal=journal,
         known=told_by(journal, place),
         damaged=damaged,
-        overtaken=overtaken_in(place, sweep_id),
+        overtaken=overtaken_in(place).get(sweep_id, {}),
         tariff=Tariff(**stored.get("tariff", {})),
     )
 
 
-def overtaken_in(workspace: Workspace, sweep_id: str) -> dict[Asked, str]:
-    """What later studies judged again; a damaged ledger keeps nobody from reading a sweep."""
+def overtaken_in(workspace: Workspace) -> dict[str, dict[Asked, Overtaken]]:
+    """Sweep -> what later studies judged again; a damaged ledger keeps nobody from reading a sweep."""
     try:
-        return overtaken((entry.look for entry in read_ledger(workspace.ledger_file)), sweep_id)
+        return overtaken(entry.look for entry in read_ledger(workspace.ledger_file))
     except StorageError as error:
         _log.warning("%s", error)
         return {}

@@ -138,11 +138,13 @@ def combined(first: TunedDefaults, second: TunedDefaults) -> TunedDefaults:
         name: {**older.profiles.get(name, {}), **newer.profiles.get(name, {})}
         for name in (*older.profiles, *newer.profiles)
     }
+    evidence = {**older.evidence, **newer.evidence}
+    first_claims_first = sorted(evidence, key=lambda name: name != evidence[name].factor)
     return replace(
         newer,
         values={**older.values, **newer.values},
         profiles=profiles,
-        evidence={**older.evidence, **newer.evidence},
+        evidence={name: evidence[name] for name in first_claims_first},
         provenance=_together(older.provenance, newer.provenance),
         metric=older.metric if newer.metric is not None else None,
     )

@@ -171,15 +171,7 @@ def open_sweep(workspace: Path | str | Workspace, name: str | None = None) -> Sw
     """
     place = workspace if isinstance(workspace, Workspace) else Workspace(Path(workspace))
     sweep_id = place.find_sweep(name)
-    stored = place.read_plan(sweep_id)
-    try:
-        plan = build_plan(Study.from_dict(stored["study"]))
-        invocation = Invocation.from_dict(stored)
-    except (InputError, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise StorageError(
-            f"{place.sweep_dir(sweep_id) / PLAN_FILE}: is not a plan of this version "
-            f"({type(error).__name__}: {error}); run the sweep again to write it"
-        ) from error
+    stored, plan, invocation = _stored_plan(place, sweep_id)
     journal, damaged = without_damage(read_state(place.journal_file(sweep_id)), place)
     for sentence in damaged:
         _log.warning("%s", sentence)
@@ -193,6 +185,26 @@ def open_sweep(workspace: Path | str | Workspace, name: str | None = None) -> Sw
         overtaken=overtaken_in(place).get(sweep_id, {}),
         tariff=Tariff(**stored.get("tariff", {})),
     )
+
+
+def plan_of(workspace: Workspace, sweep_id: str) -> Plan:
+    """A sweep's plan alone, of which its journal need not be read.
+
+    Raises:
+        StorageError: it cannot be read.
+    """
+    return _stored_plan(workspace, sweep_id)[1]
+
+
+def _stored_plan(place: Workspace, sweep_id: str) -> tuple[dict[str, Any], Plan, Invocation]:
+    stored = place.read_plan(sweep_id)
+    try:
+        return stored, build_plan(Study.from_dict(stored["study"])), Invocation.from_dict(stored)
+    except (InputError, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise StorageError(
+            f"{place.sweep_dir(sweep_id) / PLAN_FILE}: is not a plan of this version "
+            f"({type(error).__name__}: {error}); run the sweep again to write it"
+        ) from error
 
 
 def overtaken_in(workspace: Workspace) -> dict[str, dict[Asked, Overtaken]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bios_sweep import defaults
 from bios_sweep.defaults import TunedDefaults, Withdrawn
-from bios_sweep.driver.view import open_sweep, overtaken_in
+from bios_sweep.driver.view import overtaken_in, plan_of
 from bios_sweep.errors import InputError, StorageError
 from bios_sweep.procedure.looks import Asked, Overtaken, factors_served
 from bios_sweep.records.journal import Journal
@@ -54,7 +54,7 @@ def _rewritten(
         tuned = defaults.read_tuned(path)
         if not {factor for factor, *_ in asked} & tuned.all_served:
             return
-        plan = open_sweep(workspace, sweep_id).plan
+        plan = plan_of(workspace, sweep_id)
         after = without_withdrawn(tuned, plan, asked)
         if after == tuned:
             return

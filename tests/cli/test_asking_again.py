@@ -316,6 +316,35 @@ def test_a_study_that_the_ledger_does_not_name_is_found_by_its_journal(tmp_path,
     assert view.plan.study.seeds == (3, 4, 5, 0, 1, 2)
 
 
+def interrupted(view, folder):
+    """A study as a kill between its last trial and its verdict leaves it: no word, no file, no look."""
+    journal = view.folder / "journal.jsonl"
+    lines = journal.read_text().splitlines(keepends=True)
+    end = next(place for place, line in enumerate(lines) if '"kind": "verdict"' in line)
+    journal.write_text("".join(lines[:end]))
+    (view.folder / "bios_defaults.json").unlink()
+    ledger = Workspace(folder).ledger_file
+    kept = [line for line in ledger.read_text().splitlines(keepends=True) if view.sweep_id not in line]
+    ledger.write_text("".join(kept))
+
+
+def test_of_two_drivers_that_were_killed_in_turn_the_one_with_all_trials_serves(tmp_path, capsys):
+    """One asks, is killed; another asks with more seeds, is killed; both commands are given again."""
+    few, many = seeds(0, 1, 2), seeds(0, 1, 2, 3)
+    first = asked(tmp_path, few, *RIGHT)
+    interrupted(first, tmp_path)
+    second = asked(tmp_path, many, *RIGHT)
+    assert "second look" in " ".join(second.summary.caveats), "what the killed one saw counts"
+    interrupted(second, tmp_path)
+    for one, words in ((first, few), (second, many), (first, few)):
+        assert asked(tmp_path, words, *RIGHT).sweep_id in (one.sweep_id, second.sweep_id)
+    file = second.folder / "bios_defaults.json"
+    assert defaults.read_tuned(file).values == {"learning_rate": 5e-4}
+    stale = first.folder / "bios_defaults.json"
+    assert not stale.exists() or not defaults.read_tuned(stale).values
+    assert main(["defaults", "merge", str(tmp_path), "-o", str(tmp_path / "all.json")]) == 0
+
+
 def test_a_deleted_sweep_is_still_in_the_ledger(tmp_path, capsys):
     first = asked(tmp_path, seeds(0, 1, 2), AT_THE_MARGIN)
     shutil.rmtree(first.folder)

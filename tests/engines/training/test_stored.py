@@ -129,9 +129,8 @@ def test_the_memory_of_reading_does_not_grow_with_the_file(tmp_path):
 
 
 def test_a_data_file_of_the_version_before_is_read(tmp_path):
-    data = jsonl_examples(
-        write(tmp_path / "a.jsonl", *[TALK] * 3, {"messages": TALK["messages"][:2]}), eval_examples=2
-    )
+    talks = [{"messages": TALK["messages"][: 2 * n]} for n in (1, 2, 3)]
+    data = jsonl_examples(write(tmp_path / "a.jsonl", *talks), eval_examples=1)
     keep_dataset(data, tmp_path / "now")
     header, *lines = (tmp_path / "now").read_text().split("\n")[:-1]
     before = [

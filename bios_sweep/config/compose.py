@@ -40,7 +40,8 @@ from bios_sweep.settings import FULL, baseline_values
 from bios_sweep.study.margins import BEFORE
 
 FORBIDDEN_KEY = "_target_"  # names code to run; nothing of ours instantiates, so it can only be an attack
-FREE_TEXTS = ("method.command", "method.metrics_file", "method.trainer_state")
+FREE_TEXTS = ("method.command", "method.metrics_file", "method.trainer_state", "method.pattern")
+SYNTAX = re.compile(r"[{}()\[\]\\$'\",=]")  # what means something to Hydra, or does not come through it
 OWN_SETTINGS = "method.settings"
 TOP_KEYS = ("workspace", "seeds", "sweeps")
 OPTIONAL_KEYS = ("sweeps", "submit")  # chosen by a command, not by config.yaml
@@ -148,7 +149,7 @@ def literal(override: str) -> str:
     """
     key, given, value = override.partition("=")
     quoted = len(value) > 1 and value[0] in "\"'" and value[-1] == value[0]
-    if key not in FREE_TEXTS or not given or quoted or "{" not in value:
+    if key not in FREE_TEXTS or not given or quoted or not SYNTAX.search(value):
         return override
     value = re.sub(r"(\\*)\$\{", r"\1\1\\${", value)  # no interpolation
     value = re.sub(r"(\\*)'", r"\1\1\\'", value)

@@ -293,7 +293,14 @@ def _known(
         ),
         series=max((turn.series for turn in again), default=0),
         stands=tuple(
-            Standing(sweep=look.sweep, claim=one.claim, cell=look.cell, word=look.word, value=look.value)
+            Standing(
+                sweep=look.sweep,
+                claim=one.claim,
+                cell=look.cell,
+                word=look.word,
+                value=look.value,
+                fresh=look.fresh,
+            )
             for one, look in words
         ),
     )

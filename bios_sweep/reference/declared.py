@@ -90,7 +90,7 @@ def _choice(words: Any, *, nullable: bool = False) -> Kind:
 
 TEXTS_OR_NULL = (
     *("data.name", "data.path", "data.eval_path", "data.score_pattern"),
-    *("method.callable", "method.command", "method.metrics_file"),
+    *("method.callable", "method.command", "method.metrics_file", "method.pattern"),
     *("model.name", "model.path", "tracking.uri"),
 )
 OTHERS: Mapping[str, Kind] = {

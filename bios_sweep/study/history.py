@@ -39,13 +39,17 @@ class Changed:
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """The word that stands where a study brings no new trial of a question. value: what it stands for."""
+    """The word that stands where a study brings no new trial of a question. value: what it stands for.
+
+    fresh: the seeds on which its candidate met the default; none where none did.
+    """
 
     sweep: str
     claim: str
     cell: str
     word: str
     value: Any = None
+    fresh: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -72,6 +72,7 @@ def scripted_scenario(values: Mapping[str, Any], function: OwnFunction | None = 
             "digests": digests_of(script.files.values()),
             "time_limit_seconds": script.time_limit_seconds,
             "resumes": script.resumes,
+            **({} if script.pattern is None else {"pattern": script.pattern}),
             **({"own": list(script.own)} if script.own else {}),
         },
         software=software_versions() if script.in_our_environment else {},

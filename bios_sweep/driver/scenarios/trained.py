@@ -129,7 +129,7 @@ def _reading(values: Mapping[str, Any], dataset: DataSet, model: Path) -> dict[s
     if asked is not None:
         one_of("data.train_on", asked, TRAIN_ON)
     examples = (*dataset.train, *dataset.evaluation)
-    several = any(sum(turn.role == "assistant" for turn in example.messages) > 1 for example in examples)
+    several = any(example.answers > 1 for example in examples)
     if asked is not None and not several:
         raise ConfigError("data.train_on: no conversation of these data has several answers; leave it out")
     reading = {"train_on": EVERY_ANSWER} if several and asked != LAST else {}

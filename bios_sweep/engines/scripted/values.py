@@ -23,7 +23,8 @@ from bios_sweep.engines.scripted.command import (
 )
 from bios_sweep.engines.scripted.function import OwnFunction
 from bios_sweep.engines.scripted.identity import callable_file, command_files, input_files
-from bios_sweep.engines.scripted.readings import STATE_FILE
+from bios_sweep.engines.scripted.lines import PATTERN_KEY, pattern_of
+from bios_sweep.engines.scripted.metric_files import STATE_FILE
 from bios_sweep.errors import ConfigError
 from bios_sweep.method import Runner
 from bios_sweep.own_settings import Own
@@ -48,6 +49,7 @@ class Script:
     files: Mapping[str, Path]
     metric: str
     metrics_file: str | None
+    pattern: str | None
     time_limit_seconds: float | None
     resumes: bool
     own: tuple[str, ...]
@@ -76,7 +78,9 @@ class Script:
         Spaces between the words of a command change nothing.
         """
         run = self.run if self.command is None else list(self.command.words)
-        return {"run": run, "metric": self.metric, "metrics_file": self.metrics_file}
+        told = {"run": run, "metric": self.metric, "metrics_file": self.metrics_file}
+        later = {"pattern": self.pattern}  # not there, where not given, as before there were such
+        return told | {name: value for name, value in later.items() if value is not None}
 
     @property
     def in_our_environment(self) -> bool:
@@ -122,6 +126,7 @@ def script_of(method: Mapping[str, Any], cwd: Path, function: OwnFunction | None
         files=files | input_files(method["inputs"], cwd),
         metric=method["metric"],
         metrics_file=_metrics_file(method, own),
+        pattern=_pattern(method),
         time_limit_seconds=method["time_limit_seconds"],
         resumes=method["resumes"],
         own=own,
@@ -215,3 +220,18 @@ def _metrics_file(method: Mapping[str, Any], own: tuple[str, ...]) -> str | None
             "time must not share a file"
         )
     return Template(key=key, text=str(pattern), own=own).text
+
+
+def _pattern(method: Mapping[str, Any]) -> str | None:
+    """A regular expression that can be used, or None."""
+    text = method.get("pattern")
+    if text is None:
+        return None
+    if not isinstance(text, str) or not text:
+        raise not_allowed(PATTERN_KEY, text, r"a regular expression, such as 'val loss (?P<value>[\d.]+)'")
+    if method.get("metrics_file") or method.get("trainer_state"):
+        raise ConfigError(
+            f"{PATTERN_KEY}: reads the script's output, and a file is named too; leave one of the two out"
+        )
+    pattern_of(text, method["metric"])
+    return text

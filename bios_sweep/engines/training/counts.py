@@ -173,7 +173,7 @@ def ends_of(
     appended = f"{tokenizer.end_text!r}, the end in {tokenizer.end.source}"
     told = []
     if talk is not None and template is not None:
-        end = template.end(talk.messages)
+        end = template.end(talk)
         told.append(
             f"an answer in messages ends with {end!r}, as the chat template writes it"
             if end.strip()

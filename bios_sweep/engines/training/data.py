@@ -22,15 +22,28 @@ from bios_sweep.sealed import digest, file_digest
 
 _log = logging.getLogger(__name__)
 
+ASSISTANT = "assistant"
 FILE_FORMAT = "bios_sweep data set 1"  # raise it when the lines below change their meaning
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Message:
-    """One turn of a conversation."""
+    """One turn of a conversation.
+
+    more: what a chat template is given of the turn beside them (calls of tools, reasoning, a name, content
+    that is null), as JSON of an object; empty where there is nothing. learned: whether the loss may cover the
+    turn, where it is the assistant's.
+    """
 
     role: str
     content: str
+    more: str = ""
+    learned: bool = True
+
+    @property
+    def keys(self) -> dict[str, Any]:
+        """The turn as a chat template is given it."""
+        return {"role": self.role, "content": self.content, **(json.loads(self.more) if self.more else {})}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +55,10 @@ class Example:
     messages: the conversation this example was written as. Then `prompt` is empty and `completion`
         is the last assistant message; the trainer renders both with the model's chat template.
     origin: file and line or a name, for messages only; part of no fingerprint.
+    tools: what the conversation may call, as the chat template is given it: JSON of a list, empty for none.
+    goes_on: the completion is a piece of a longer text, so that no end is written behind it.
+    rejected, rejected_messages: of a preference pair what should not be said instead of the completion.
+        Supervised training does not read it.
     """
 
     prompt: str
@@ -49,6 +66,15 @@ class Example:
     cluster: str
     messages: tuple[Message, ...] = ()
     origin: str = ""
+    tools: str = ""
+    goes_on: bool = False
+    rejected: str = ""
+    rejected_messages: tuple[Message, ...] = ()
+
+    @property
+    def answers(self) -> int:
+        """How many turns of the assistant's the loss may cover."""
+        return sum(message.role == ASSISTANT and message.learned for message in self.messages)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,18 +254,41 @@ def read_dataset(path: Path) -> DataSet:
 
 
 def _content(example: Example) -> dict[str, Any]:
+    """What came later is written where it is there, so that fingerprints stay."""
+    pair = {"rejected": example.rejected, "rejected_messages": _turns(example.rejected_messages)}
+    later = {"tools": example.tools, "goes_on": example.goes_on, **pair}
     return {
         "prompt": example.prompt,
         "completion": example.completion,
         "cluster": example.cluster,
-        "messages": [[message.role, message.content] for message in example.messages],
+        "messages": _turns(example.messages),
+        **{name: value for name, value in later.items() if value},
     }
 
 
+def _turns(messages: Iterable[Message]) -> list[list[Any]]:
+    return [
+        [one.role, one.content, *([one.more, one.learned] if one.more or not one.learned else [])]
+        for one in messages
+    ]
+
+
 def _example(row: dict[str, Any]) -> Example:
-    messages = tuple(Message(role=role, content=content) for role, content in row["messages"])
     kept = {name: row[name] for name in ("prompt", "completion", "cluster", "origin")}
-    return Example(**kept, messages=messages)
+    later = {name: row[name] for name in ("tools", "goes_on", "rejected") if name in row}
+    return Example(
+        **kept,
+        **later,
+        messages=_messages(row["messages"]),
+        rejected_messages=_messages(row.get("rejected_messages", ())),
+    )
+
+
+def _messages(turns: Iterable[Any]) -> tuple[Message, ...]:
+    return tuple(
+        Message(role=role, content=content, **dict(zip(("more", "learned"), later, strict=False)))
+        for role, content, *later in turns
+    )
 
 
 def _canonical(value: dict[str, Any]) -> bytes:

@@ -8,27 +8,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bios_sweep.engines.training.data import DataSet, Example, Message
-from bios_sweep.engines.training.refusals import refuse_untrained_keys, refuse_untrained_turn
+from bios_sweep.engines.training.data import DataSet, Example
+from bios_sweep.engines.training.records import Record
+from bios_sweep.engines.training.shapes.reading import read_examples
+from bios_sweep.engines.training.shapes.registry import SHAPES_HELP
 from bios_sweep.engines.training.split import (
     DEFAULT_EVALUATION_FRACTION,
     auto_count,
     check_options,
     first_by_hash,
-    identity,
     refuse_overlap,
     split_by_count,
     split_by_fraction,
 )
 from bios_sweep.errors import DataError
-
-SHAPES = ("prompt", "messages", "text")  # the key that tells a line's shape
-SHAPES_HELP = '{"prompt", "completion"}, {"messages"} or {"text"}'
-FORBIDDEN_KEY = "_target_"  # Hydra would call what it names; no data needs it
 
 
 def jsonl_examples(
@@ -81,86 +77,41 @@ def read_jsonl(path: Path) -> tuple[Example, ...]:
     Raises:
         DataError: no such file, no example in it, or a line that cannot be used.
     """
-    examples = tuple(parse_line(line, f"{path}:{number}") for number, line in _numbered_lines(path))
+    examples = tuple(read_examples(json_lines(path)))
     if not examples:
         raise DataError(f"{path}: the file is empty; write one JSON object per line: {SHAPES_HELP}")
     return examples
 
 
-def parse_line(line: str, origin: str) -> Example:
-    """One line as an example. `origin` is `file:line` and opens every message."""
+def json_lines(path: Path) -> Iterator[Record]:
+    """The records of a file of JSON lines; blank lines are passed over.
+
+    Raises:
+        DataError: no such file.
+    """
+    for number, line in _numbered_lines(path):
+        place = f"{path}:{number}"
+        try:
+            yield Record(place, _object(line, place))
+        except DataError as error:
+            yield Record(place, error)
+
+
+def _object(line: bytes, place: str) -> dict[str, Any]:
     try:
-        row = json.loads(line, object_pairs_hook=_once)
+        row = json.loads(line.decode("utf-8"), object_pairs_hook=_once)
     except DataError as error:
-        raise DataError(f"{origin}: {error}") from None
+        raise DataError(f"{place}: {error}") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{place}: not UTF-8 text; convert the file to UTF-8") from error
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{origin}: not valid JSON ({error}); is the line cut off?") from error
+        raise DataError(f"{place}: not valid JSON ({error}); is the line cut off?") from error
     if not isinstance(row, dict):
-        raise DataError(f"{origin}: a {type(row).__name__}, not an object; write {SHAPES_HELP}")
-    _refuse_forbidden_keys(row, origin)
-    shapes = [key for key in SHAPES if key in row]
-    if len(shapes) != 1:
-        names = ", ".join(sorted(row)) or "(none)"
-        raise DataError(f"{origin}: has the keys {names}; a line is exactly one of {SHAPES_HELP}")
-    refuse_untrained_keys(row, shapes[0], origin)
-    prompt, messages, completion = _content(row, shapes[0], origin)
-    if not completion.strip():
-        raise DataError(f"{origin}: the completion is empty; there is nothing to learn, remove the line")
-    example = Example(prompt=prompt, completion=completion, cluster="", messages=messages, origin=origin)
-    # Without a cluster of its own, every distinct example is one: nothing is known to depend on it.
-    cluster = _string(row, "cluster", origin) if "cluster" in row else identity(example).hex()[:16]
-    return replace(example, cluster=cluster)
+        raise DataError(f"{place}: a {type(row).__name__}, not an object; write {SHAPES_HELP}")
+    return row
 
 
-def _content(row: dict[str, Any], shape: str, origin: str) -> tuple[str, tuple[Message, ...], str]:
-    """Prompt, messages and completion of a line of the given shape."""
-    if shape == "messages":
-        messages = _messages(row["messages"], origin)
-        return "", messages, messages[-1].content
-    if shape == "text":
-        return "", (), _string(row, "text", origin)
-    return _string(row, "prompt", origin), (), _string(row, "completion", origin)
-
-
-def _messages(value: object, origin: str) -> tuple[Message, ...]:
-    if not isinstance(value, list) or not value:
-        raise DataError(f"{origin}: messages must be a list of at least one {{role, content}} object")
-    messages = []
-    for index, turn in enumerate(value):
-        if not isinstance(turn, dict):
-            raise DataError(f"{origin}: messages[{index}] must be a {{role, content}} object")
-        refuse_untrained_turn(turn, index, origin)
-        role, content = (_string(turn, key, origin, f"messages[{index}].") for key in ("role", "content"))
-        messages.append(Message(role=role, content=content))
-    if messages[-1].role != "assistant":
-        raise DataError(
-            f"{origin}: the last message is of role {messages[-1].role!r}; it must be the assistant's, "
-            "whose words are learned"
-        )
-    for index, message in enumerate(messages[:-1]):
-        if message.role == "assistant" and not message.content.strip():
-            raise DataError(
-                f"{origin}: messages[{index}].content is empty; a turn of the assistant says something, "
-                "remove the conversation or the turn"
-            )
-    return tuple(messages)
-
-
-def _string(row: dict[str, Any], key: str, origin: str, where: str = "") -> str:
-    if key not in row:
-        raise DataError(f"{origin}: {where}{key} is missing; a line is one of {SHAPES_HELP}")
-    value = row[key]
-    if not isinstance(value, str):
-        way_out = "; join its text parts into one" if isinstance(value, list) and where else ""
-        raise DataError(f"{origin}: {where}{key} is a {type(value).__name__}; it must be a string{way_out}")
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise DataError(f"{origin}: {where}{key} holds half a character (a lone surrogate)") from error
-    return value
-
-
-def _numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+def _numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     try:
         raw = path.read_bytes()
     except FileNotFoundError as error:
@@ -169,11 +120,7 @@ def _numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
         raise DataError(f"{path}: cannot be read ({error.strerror}); data.path must be a file") from error
     for number, line in enumerate(raw.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
         if line.strip():
-            try:
-                text = line.decode("utf-8")
-            except UnicodeDecodeError as error:
-                raise DataError(f"{path}:{number}: not UTF-8 text; convert the file to UTF-8") from error
-            yield number, text
+            yield number, line
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -184,17 +131,3 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name in names if names.count(name) > 1)
         raise DataError(f"the key {twice!r} is there twice in one object; keep one of them")
     return row
-
-
-def _refuse_forbidden_keys(row: dict[str, Any], origin: str) -> None:
-    """Look at every key at any depth; a list of what is left, because data may nest deeply."""
-    left: list[Any] = [row]
-    while left:
-        value = left.pop()
-        if isinstance(value, dict):
-            forbidden = [key for key in value if FORBIDDEN_KEY in key]
-            if forbidden:
-                raise DataError(f"{origin}: the key {forbidden[0]!r} is not allowed in data; remove it")
-            left.extend(value.values())
-        elif isinstance(value, list):
-            left.extend(value)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
-from bios_sweep.engines.training.data import Example
+from bios_sweep.engines.training.data import Example, Message
 from bios_sweep.errors import DataError
 
 DEFAULT_EVALUATION_FRACTION = 0.1  # chosen, not measured
@@ -30,9 +30,16 @@ Sides = tuple[tuple[Example, ...], tuple[Example, ...]]
 
 def identity(example: Example) -> bytes:
     """sha256 of what an example says, whatever its spacing and Unicode form: equal means the same."""
-    turns = [text for message in example.messages for text in (message.role, message.content)]
-    parts = [unicodedata.normalize("NFC", part) for part in (*turns, example.prompt, example.completion)]
+    turns = [text for one in example.messages for text in _said(one)]
+    more = [text for text in (example.tools, example.rejected) if text]
+    more += [text for one in example.rejected_messages for text in _said(one)]
+    said = (*turns, example.prompt, example.completion, *more)
+    parts = [unicodedata.normalize("NFC", part) for part in said]
     return hashlib.sha256("\0".join(" ".join(part.split()) for part in parts).encode()).digest()
+
+
+def _said(turn: Message) -> tuple[str, ...]:
+    return (turn.role, turn.content, *([turn.more] if turn.more else []))
 
 
 def check_options(eval_path: object, eval_fraction: float | None, eval_examples: object) -> None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bios_sweep.engines.training.data import Example, Message
+from bios_sweep.engines.training.data import Example
 from bios_sweep.engines.training.tokenizer import TextTokenizer
 from bios_sweep.errors import DataError
 
@@ -36,7 +36,7 @@ class Rendered(NamedTuple):
 
 
 # Writes a conversation as (prompt, completion) text with the model's chat template.
-Render = Callable[[Sequence[Message]], tuple[str, str] | Rendered]
+Render = Callable[[Example], tuple[str, str] | Rendered]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +153,7 @@ def encode_all(
     """Examples as ids, uncut; see `tokenize_all`."""
     source, start = iter(examples), 0
     while chunk := list(islice(source, CHUNK)):
-        texts = [_texts(example, render) for example in chunk]
+        texts = [texts_of(example, render) for example in chunk]
         wholes = _encode(tokenizer, [text.prompt + text.completion for text in texts])
         prompts = _encode(tokenizer, [text.prompt for text in texts])
         for index, (example, text) in enumerate(zip(chunk, texts, strict=True)):
@@ -169,6 +169,7 @@ def encode_all(
             else:  # a token would reach over the border, where a generation begins
                 [(ids, spans)] = _encode(tokenizer, [text.completion])
             ended = text.ended if example.messages else _is_ended(tokenizer, ids, spans, text.completion)
+            ended = ended or example.goes_on
             if not example.messages:
                 prompt, ids, spans = _started(tokenizer, prompt, ids, spans)
             yield EncodedExample(
@@ -195,7 +196,12 @@ def _ids_within(spans: Sequence[tuple[int, int]], asides: Ranges) -> Ranges:
     return tuple(found)
 
 
-def _texts(example: Example, render: Render | None) -> Rendered:
+def texts_of(example: Example, render: Render | None) -> Rendered:
+    """An example as text.
+
+    Raises:
+        DataError: a conversation that cannot be written.
+    """
     if not example.messages:
         return Rendered(example.prompt, example.completion, ended=False)
     name = example.origin or "a conversation"
@@ -205,7 +211,7 @@ def _texts(example: Example, render: Render | None) -> Rendered:
             "write the data as prompt and completion"
         )
     try:
-        return Rendered(*render(example.messages))
+        return Rendered(*render(example))
     except DataError as error:
         raise DataError(f"{name}: {error}") from error
 

@@ -181,7 +181,7 @@ def test_an_answer_is_learned_behind_the_prompt_as_a_generation_reads_it(tmp_pat
     folder = model_folder(tmp_path / "m", encoder(), NO_END + CALL, "</s>", "</s>")
     tokenizer, template = load_tokenizer(folder), chat_template(folder)
     done = tokenize(conversation(*TALK), tokenizer, 500, template)
-    prompt = template(conversation(*TALK).messages).prompt
+    prompt = template(conversation(*TALK)).prompt
     assert prompt.endswith("assistant: ")
     assert list(done.input_ids[: done.prompt_length]) == tokenizer.encoder.encode(prompt).ids
 
@@ -239,7 +239,7 @@ def test_a_conversation_that_cannot_be_written_is_refused_with_file_and_line(
 def test_a_template_with_a_clock_gives_every_day_the_same_tokens():
     template = ChatTemplate("{{ strftime_now('%d %b %Y') }} " + NO_END + CALL, {}, "model")
     assert template.dated
-    assert template(conversation(*TALK).messages).prompt.startswith("26 Jul 2024 user: What")
+    assert template(conversation(*TALK)).prompt.startswith("26 Jul 2024 user: What")
 
 
 def test_a_template_that_is_no_template_is_refused_by_name():

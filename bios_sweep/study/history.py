@@ -8,7 +8,7 @@ from typing import Any
 
 MOST_LOOKS = 6  # docs/statistics.md, item 10: after that only fresh seeds
 SERIES_SHARE = 2.0  # each series is judged at half the alpha of the one before (the same item)
-# what alpha is divided by at the second look and after; simulated: at alpha / 2 six looks come to .11, not .10
+# what alpha is divided by at the second look and after; at alpha / 2 six looks come to .11 (the same item)
 LATER_SHARES = (2.0, 2.0, 3.0, 3.0, 3.0)
 
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from bios_sweep.engines.training.data import DataSet, Example
 from bios_sweep.engines.training.records import Record
-from bios_sweep.engines.training.shapes.reading import SHAPES_HELP, read_examples
+from bios_sweep.engines.training.shapes.reading import read_examples
+from bios_sweep.engines.training.shapes.registry import SHAPES_HELP
 from bios_sweep.engines.training.split import (
     DEFAULT_EVALUATION_FRACTION,
     auto_count,

@@ -153,7 +153,7 @@ def encode_all(
     """Examples as ids, uncut; see `tokenize_all`."""
     source, start = iter(examples), 0
     while chunk := list(islice(source, CHUNK)):
-        texts = [_texts(example, render) for example in chunk]
+        texts = [texts_of(example, render) for example in chunk]
         wholes = _encode(tokenizer, [text.prompt + text.completion for text in texts])
         prompts = _encode(tokenizer, [text.prompt for text in texts])
         for index, (example, text) in enumerate(zip(chunk, texts, strict=True)):
@@ -196,7 +196,12 @@ def _ids_within(spans: Sequence[tuple[int, int]], asides: Ranges) -> Ranges:
     return tuple(found)
 
 
-def _texts(example: Example, render: Render | None) -> Rendered:
+def texts_of(example: Example, render: Render | None) -> Rendered:
+    """An example as text.
+
+    Raises:
+        DataError: a conversation that cannot be written.
+    """
     if not example.messages:
         return Rendered(example.prompt, example.completion, ended=False)
     name = example.origin or "a conversation"

@@ -94,13 +94,16 @@ ALWAYS = frozenset(
 
 CALLABLE = "method.callable"
 SCRIPTS_OWN = ("method.settings", "method.inputs", "method.time_limit_seconds", "method.resumes")
-COMMANDS_OWN = ("method.command", "method.shell", "method.metrics_file", "method.trainer_state")
+COMMANDS_OWN = (
+    *("method.command", "method.shell", "method.settings_template", "method.settings_file", "method.env"),
+    *("method.metrics_file", "method.trainer_state", "method.pattern"),
+)
 COUNTED = ("batch_size", "max_steps")  # the plan counts examples by them
 SETTINGS = tuple(name for name, known in KNOWN.items() if known.group and name not in COUNTED)
 
 SCORED = ("data.score", "data.score_items", "data.score_tokens", "data.score_stop", "data.score_pattern")
 TALKS = ("data.train_on", "data.chat_date")
-DATA_FILES = ("data.path", "data.eval_path", "data.eval_fraction")
+DATA_FILES = ("data.path", "data.weights", "data.eval_path", "data.eval_fraction")
 READS_ITS_OWN = "a script reads its own data; leave it out and list the files in method.inputs"
 NO_DATA = "model=planted trains on no data; leave it out, or choose another model"
 OWN_EXAMPLES = (

@@ -16,7 +16,7 @@ from bios_sweep.config.method import method_of
 from bios_sweep.driver.scenarios.scored import scored
 from bios_sweep.engines.training.architectures import engine_version, look_at
 from bios_sweep.engines.training.corpus import embedded_examples
-from bios_sweep.engines.training.data import DataSet
+from bios_sweep.engines.training.data import CONVERSATION, SEVERAL_ANSWERS, DataSet
 from bios_sweep.engines.training.facts import (
     EMBEDDED,
     describe_model,
@@ -41,7 +41,7 @@ FINAL_METRICS = ("eval_loss", "eval_bits_per_byte", "train_loss", "general_loss"
 MODEL_KINDS = ("embedded", "local", "planted", "named")
 FLASH = "flash"
 ATTENTIONS = (AUTO, "sdpa", FLASH, "eager")
-DATA_KINDS = ("embedded", "jsonl")
+DATA_KINDS = ("embedded", "file", "jsonl")  # jsonl: the first name of file
 EVERY_ANSWER, LAST = TRAIN_ON = ("all_assistant", "last")
 JOINED = "joined"  # how a border is read that a token of a sentencepiece model reaches over
 SCRIPTS_ONLY = "goes with method=command and method=python only, whose script reads its own"
@@ -128,8 +128,7 @@ def _reading(values: Mapping[str, Any], dataset: DataSet, model: Path) -> dict[s
     asked = values.get("train_on")
     if asked is not None:
         one_of("data.train_on", asked, TRAIN_ON)
-    examples = (*dataset.train, *dataset.evaluation)
-    several = any(sum(turn.role == "assistant" for turn in example.messages) > 1 for example in examples)
+    several = dataset.any(SEVERAL_ANSWERS)
     if asked is not None and not several:
         raise ConfigError("data.train_on: no conversation of these data has several answers; leave it out")
     reading = {"train_on": EVERY_ANSWER} if several and asked != LAST else {}
@@ -145,8 +144,7 @@ def _day(given: Any, dataset: DataSet, model: Path) -> str:
     except ValueError:
         raise not_allowed("data.chat_date", given, "a day such as 2026-01-31") from None
     template = chat_template(model)
-    talks = any(example.messages for example in (*dataset.train, *dataset.evaluation))
-    if template is None or not talks or not template.dated:
+    if template is None or not dataset.any(CONVERSATION) or not template.dated:
         raise ConfigError("data.chat_date: no chat template writes a date here; leave it out")
     return day.isoformat()
 
@@ -256,13 +254,18 @@ def _read_data(values: Mapping[str, Any]) -> DataSet:
     if values["kind"] == "embedded":
         return embedded_examples(None if asked == AUTO else optional_count(asked))
     if not values["path"]:
-        raise DataError("data.path: missing; give a JSONL file such as data.path=train.jsonl")
+        raise DataError("data.path: missing; give a file such as data.path=train.jsonl, or a folder")
     return jsonl_examples(
-        Path(str(values["path"])),
-        eval_path=Path(str(values["eval_path"])) if values["eval_path"] else None,
+        _paths(values["path"]),
+        weights=values.get("weights"),
+        eval_path=_paths(values["eval_path"]) if values["eval_path"] else None,
         eval_fraction=_fraction(values["eval_fraction"]),
         eval_examples=AUTO if asked == AUTO else optional_count(asked),
     )
+
+
+def _paths(given: Any) -> str | list[str]:
+    return [str(path) for path in given] if isinstance(given, list) else str(given)
 
 
 def optional_count(value: Any, key: str = "data.eval_examples") -> int | None:
@@ -290,6 +293,6 @@ def _data_facts(dataset: DataSet, workspace: Workspace) -> DataFacts:
         evaluation_fingerprint=dataset.evaluation_fingerprint,
         train_examples=len(dataset.train),
         eval_examples=len(dataset.evaluation),
-        eval_clusters=len({example.cluster for example in dataset.evaluation}),
+        eval_clusters=dataset.eval_clusters,
         source=dataset.source,
     )

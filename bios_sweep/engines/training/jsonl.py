@@ -1,200 +1,108 @@
-"""The user's own data: one JSON object per line, read strictly.
+"""The user's own data: records of any container, read strictly, as a training and an evaluation side.
 
-A line that cannot be used is an error with file and line, never skipped: a set that silently
+A record that cannot be used is an error with its place, never skipped: a set that silently
 shrinks changes every number measured on it.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-from bios_sweep.engines.training.data import DataSet, Example, Message
-from bios_sweep.engines.training.refusals import refuse_untrained_keys, refuse_untrained_turn
+from bios_sweep.containers.source import Source, source_of
+from bios_sweep.engines.training.data import DataSet, Example
+from bios_sweep.engines.training.shapes.reading import read_examples
+from bios_sweep.engines.training.shapes.registry import SHAPES_HELP
 from bios_sweep.engines.training.split import (
     DEFAULT_EVALUATION_FRACTION,
     auto_count,
     check_options,
     first_by_hash,
-    identity,
     refuse_overlap,
     split_by_count,
     split_by_fraction,
 )
+from bios_sweep.engines.training.stored import stored_files
 from bios_sweep.errors import DataError
-
-SHAPES = ("prompt", "messages", "text")  # the key that tells a line's shape
-SHAPES_HELP = '{"prompt", "completion"}, {"messages"} or {"text"}'
-FORBIDDEN_KEY = "_target_"  # Hydra would call what it names; no data needs it
 
 
 def jsonl_examples(
-    path: Path | str,
+    path: Path | str | Sequence[str],
     *,
-    eval_path: Path | str | None = None,
+    weights: object = None,
+    eval_path: Path | str | Sequence[str] | None = None,
     eval_fraction: float | None = None,
     eval_examples: int | str | None = None,
 ) -> DataSet:
-    """Read a JSONL file and hold examples out of it, or read them from `eval_path`.
+    """Read files and hold examples out of them, or read these from `eval_path` or a validation split.
 
-    Without `eval_path` a hash of the normalised example decides its side: equal examples are always
+    Without either a hash of the normalised example decides its side: equal examples are always
     on one side, and rows added later leave the old ones where they are (exactly so with
     `eval_fraction`; with `eval_examples` a new row may take an old one's place).
 
     Args:
-        path: the training examples, or all of them.
-        eval_path: a file of evaluation examples; then `path` is for training only.
+        path: the training examples, or all of them: a file, a folder, a pattern, or several.
+        weights: shares of several paths, see `containers.mixture`.
+        eval_path: evaluation examples; then `path` is for training only. None: the validation split of a
+            folder, where it has one.
         eval_fraction: share held out of `path`, 0.1 if neither this nor `eval_examples` is given.
         eval_examples: how many to hold out of `path`, or to take from `eval_path`; `auto`: see `auto_count`.
 
     Raises:
-        DataError: a file or line cannot be used, the options contradict each other, a side is
+        DataError: a file or record cannot be used, the options contradict each other, a side is
             empty, or an example is in both files.
     """
     check_options(eval_path, eval_fraction, eval_examples)
-    examples = read_jsonl(Path(path))
-    if eval_path is not None:
-        train = examples
-        pool = read_jsonl(Path(eval_path))
-        evaluation = first_by_hash(pool, _count(eval_examples, len(pool), apart=True), Path(eval_path))
+    source = source_of(path, weights)
+    given = None if eval_path is None else source_of(eval_path)
+    return examples_of(source, given, eval_fraction=eval_fraction, eval_examples=eval_examples)
+
+
+def examples_of(
+    source: Source, given: Source | None, *, eval_fraction: float | None, eval_examples: int | str | None
+) -> DataSet:
+    """Both sides of a source. given: of its own evaluation examples; the rest as of `jsonl_examples`."""
+    held_out = given or source.held_out
+    if held_out is not None and eval_fraction is not None:
+        raise DataError(
+            f"data.eval_fraction: {source.label} has a validation split of its own ({held_out.about}); leave "
+            "it out, or give the training file itself as data.path"
+        )
+    examples, label = _stored(source), Path(source.label)
+    if held_out is not None:
+        train, pool = examples, _stored(held_out)
+        evaluation = first_by_hash(pool, _count(eval_examples, len(pool), apart=True), Path(held_out.label))
         refuse_overlap(train, evaluation)
     elif eval_examples is not None:
         count = _count(eval_examples, len(examples), apart=False)
-        train, evaluation = split_by_count(examples, count or 0, Path(path))
+        train, evaluation = split_by_count(examples, count or 0, label)
     else:
         share = DEFAULT_EVALUATION_FRACTION if eval_fraction is None else eval_fraction
-        train, evaluation = split_by_fraction(examples, share, Path(path))
-    source = str(path) if eval_path is None else f"{path}, evaluation {eval_path}"
-    return DataSet(name=Path(path).stem, train=train, evaluation=evaluation, source=source)
+        train, evaluation = split_by_fraction(examples, share, label)
+    about = source.about if given is None else f"{source.about}, evaluation {given.about}"
+    return DataSet(name=source.name, train=train, evaluation=evaluation, source=about)
 
 
 def _count(asked: int | str | None, available: int, *, apart: bool) -> int | None:
     return auto_count(available, apart=apart) if isinstance(asked, str) else asked
 
 
-def read_jsonl(path: Path) -> tuple[Example, ...]:
-    """Every line of a file as an example; blank lines are passed over.
+def _stored(source: Source) -> Sequence[Example]:
+    return stored_files(source.files, lambda: _every(source), source.how)
+
+
+def read_jsonl(path: Path) -> Iterator[Example]:
+    """Every record of a path as an example.
 
     Raises:
-        DataError: no such file, no example in it, or a line that cannot be used.
+        DataError: no such file, no example in it, or a record that cannot be used.
     """
-    examples = tuple(parse_line(line, f"{path}:{number}") for number, line in _numbered_lines(path))
-    if not examples:
-        raise DataError(f"{path}: the file is empty; write one JSON object per line: {SHAPES_HELP}")
-    return examples
+    return _every(source_of(path))
 
 
-def parse_line(line: str, origin: str) -> Example:
-    """One line as an example. `origin` is `file:line` and opens every message."""
-    try:
-        row = json.loads(line, object_pairs_hook=_once)
-    except DataError as error:
-        raise DataError(f"{origin}: {error}") from None
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{origin}: not valid JSON ({error}); is the line cut off?") from error
-    if not isinstance(row, dict):
-        raise DataError(f"{origin}: a {type(row).__name__}, not an object; write {SHAPES_HELP}")
-    _refuse_forbidden_keys(row, origin)
-    shapes = [key for key in SHAPES if key in row]
-    if len(shapes) != 1:
-        names = ", ".join(sorted(row)) or "(none)"
-        raise DataError(f"{origin}: has the keys {names}; a line is exactly one of {SHAPES_HELP}")
-    refuse_untrained_keys(row, shapes[0], origin)
-    prompt, messages, completion = _content(row, shapes[0], origin)
-    if not completion.strip():
-        raise DataError(f"{origin}: the completion is empty; there is nothing to learn, remove the line")
-    example = Example(prompt=prompt, completion=completion, cluster="", messages=messages, origin=origin)
-    # Without a cluster of its own, every distinct example is one: nothing is known to depend on it.
-    cluster = _string(row, "cluster", origin) if "cluster" in row else identity(example).hex()[:16]
-    return replace(example, cluster=cluster)
-
-
-def _content(row: dict[str, Any], shape: str, origin: str) -> tuple[str, tuple[Message, ...], str]:
-    """Prompt, messages and completion of a line of the given shape."""
-    if shape == "messages":
-        messages = _messages(row["messages"], origin)
-        return "", messages, messages[-1].content
-    if shape == "text":
-        return "", (), _string(row, "text", origin)
-    return _string(row, "prompt", origin), (), _string(row, "completion", origin)
-
-
-def _messages(value: object, origin: str) -> tuple[Message, ...]:
-    if not isinstance(value, list) or not value:
-        raise DataError(f"{origin}: messages must be a list of at least one {{role, content}} object")
-    messages = []
-    for index, turn in enumerate(value):
-        if not isinstance(turn, dict):
-            raise DataError(f"{origin}: messages[{index}] must be a {{role, content}} object")
-        refuse_untrained_turn(turn, index, origin)
-        role, content = (_string(turn, key, origin, f"messages[{index}].") for key in ("role", "content"))
-        messages.append(Message(role=role, content=content))
-    if messages[-1].role != "assistant":
-        raise DataError(
-            f"{origin}: the last message is of role {messages[-1].role!r}; it must be the assistant's, "
-            "whose words are learned"
-        )
-    for index, message in enumerate(messages[:-1]):
-        if message.role == "assistant" and not message.content.strip():
-            raise DataError(
-                f"{origin}: messages[{index}].content is empty; a turn of the assistant says something, "
-                "remove the conversation or the turn"
-            )
-    return tuple(messages)
-
-
-def _string(row: dict[str, Any], key: str, origin: str, where: str = "") -> str:
-    if key not in row:
-        raise DataError(f"{origin}: {where}{key} is missing; a line is one of {SHAPES_HELP}")
-    value = row[key]
-    if not isinstance(value, str):
-        way_out = "; join its text parts into one" if isinstance(value, list) and where else ""
-        raise DataError(f"{origin}: {where}{key} is a {type(value).__name__}; it must be a string{way_out}")
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise DataError(f"{origin}: {where}{key} holds half a character (a lone surrogate)") from error
-    return value
-
-
-def _numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    try:
-        raw = path.read_bytes()
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file; data.path must be a JSONL file") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); data.path must be a file") from error
-    for number, line in enumerate(raw.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
-        if line.strip():
-            try:
-                text = line.decode("utf-8")
-            except UnicodeDecodeError as error:
-                raise DataError(f"{path}:{number}: not UTF-8 text; convert the file to UTF-8") from error
-            yield number, text
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object whose keys are all different: of two with one name the first would be lost."""
-    row = dict(pairs)
-    if len(row) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise DataError(f"the key {twice!r} is there twice in one object; keep one of them")
-    return row
-
-
-def _refuse_forbidden_keys(row: dict[str, Any], origin: str) -> None:
-    """Look at every key at any depth; a list of what is left, because data may nest deeply."""
-    left: list[Any] = [row]
-    while left:
-        value = left.pop()
-        if isinstance(value, dict):
-            forbidden = [key for key in value if FORBIDDEN_KEY in key]
-            if forbidden:
-                raise DataError(f"{origin}: the key {forbidden[0]!r} is not allowed in data; remove it")
-            left.extend(value.values())
-        elif isinstance(value, list):
-            left.extend(value)
+def _every(source: Source) -> Iterator[Example]:
+    number = 0
+    for number, example in enumerate(read_examples(source.read()), start=1):  # noqa: B007 - counted
+        yield example
+    if not number:
+        raise DataError(f"{source.label}: the file is empty; write one JSON object per line: {SHAPES_HELP}")

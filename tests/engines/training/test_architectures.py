@@ -12,13 +12,21 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from peft import PeftModel
 from peft.tuners.lora import LoraLayer
 from torch.nn import functional
 
 from bios_sweep.engines.training import architectures
 from bios_sweep.engines.training.architectures import TRAINED, engine_version, look_at
 from bios_sweep.engines.training.batches import MicroBatch
-from bios_sweep.engines.training.model import adapter, load_base, trainable, verify_split
+from bios_sweep.engines.training.model import (
+    adapter,
+    class_of,
+    load_base,
+    save_adapter,
+    trainable,
+    verify_split,
+)
 from bios_sweep.engines.training.probe import probe
 from bios_sweep.errors import ModelError
 from bios_sweep.settings import TrainingSettings
@@ -136,6 +144,29 @@ def test_losses_and_gradients_are_those_of_the_models_own_forward_pass(kind, fol
     size = torch.cat([one.flatten() for one in own]).norm()
     gap = torch.cat([(one - other).flatten() for one, other in zip(mine, own, strict=True)]).norm()
     assert gap < 1e-4 * size
+
+
+def test_a_saved_adapter_has_the_same_losses_in_plain_peft(kind, folder, tmp_path):
+    base = load_base(folder, "float32", CPU)
+    batch, mask = ragged()
+    with adapter(base, SETTINGS, 0) as adapted, torch.no_grad():
+        for name, value in trainable(adapted).items():
+            if "lora_B" in name:
+                torch.nn.init.normal_(value, std=0.05, generator=torch.Generator().manual_seed(1))
+        ours = base.token_losses(batch)
+        save_adapter(adapted, tmp_path / "adapter")
+    plain = class_of(folder).from_pretrained(folder, dtype=torch.float32).eval()
+
+    def losses(model):
+        logits = model(input_ids=batch.input_ids, attention_mask=mask, use_cache=False).logits
+        rows = logits.flatten(0, 1).index_select(0, batch.sources).float()
+        return functional.cross_entropy(rows, batch.targets, reduction="none")
+
+    with torch.no_grad():
+        untouched = losses(plain)
+        again = losses(PeftModel.from_pretrained(plain, tmp_path / "adapter").eval())
+    torch.testing.assert_close(again, ours, rtol=1e-5, atol=1e-5)
+    assert (again - untouched).abs().max() > 1e-3, "the adapter does something"
 
 
 def test_the_adapter_reaches_text_and_experts_and_leaves_routers_and_images_alone(kind, folder):

@@ -82,6 +82,38 @@ def test_every_answer_is_learned_where_transformers_masks_it(tmp_path, template,
     assert learned(last) == [place for place in learned(done) if place >= last.prompt_length]
 
 
+PHI = (
+    "{% for m in messages %}{% if m.role == 'assistant' %}<|assistant|>\n{% generation %}"
+    "{{ m.content }}<|end|>\n{% endgeneration %}{% else %}<|{{ m.role }}|>\n{{ m.content }}<|end|>\n"
+    "{% endif %}{% endfor %}{% if add_generation_prompt %}<|assistant|>\n"
+    "{% else %}{% generation %}</s>{% endgeneration %}{% endif %}"
+)
+GPT_OSS = (
+    "{% for m in messages %}<|start|>{{ m.role }}<|message|>{% if m.role == 'assistant' %}{% generation %}"
+    "{{ m.content }}{{ '<|return|>' if loop.last else '<|end|>' }}{% endgeneration %}{% else %}"
+    "{{ m.content }}<|end|>{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<|start|>assistant<|message|>{% endif %}"
+)
+MARKS = ("<|user|>", "<|assistant|>", "<|end|>", "<|start|>", "<|message|>", "<|return|>")
+
+
+@pytest.mark.parametrize("template", [PHI, GPT_OSS])
+def test_an_answers_end_stops_before_the_mark_that_begins_the_next_turn(tmp_path, template):
+    """Marks are single tokens, and the last answer ends otherwise than those before it."""
+    from transformers import AutoTokenizer
+
+    made = encoder()
+    made.add_special_tokens(list(MARKS))
+    folder = model_folder(tmp_path / "m", made, template, "</s>", "</s>")
+    turns = [{"role": role, "content": content} for role, content in LONG_TALK]
+    reference = AutoTokenizer.from_pretrained(folder).apply_chat_template(
+        turns, return_dict=True, return_assistant_tokens_mask=True
+    )
+    done = tokenize(conversation(*LONG_TALK), load_tokenizer(folder), 500, chat_renderer(folder, EVERY))
+    assert list(done.input_ids) == reference["input_ids"]
+    assert learned(done) == np.flatnonzero(reference["assistant_masks"]).tolist()
+
+
 def test_a_single_answer_is_read_as_ever(tmp_path):
     folder = model_folder(tmp_path / "m", encoder(), CHATML, "</s>", "</s>")
     talk, tokenizer = conversation(*LONG_TALK[:2]), load_tokenizer(folder)
@@ -106,7 +138,7 @@ def test_an_answer_whose_place_a_template_hides_is_refused_with_the_way_out(tmp_
     with pytest.raises(
         DataError, match=r"^messages\[1\]: .* data.train_on=last learns the last answer alone"
     ):
-        template(conversation(*LONG_TALK).messages)
+        template(conversation(*LONG_TALK))
 
 
 @pytest.mark.parametrize("length", [12, 20, 30, 44, 500])
@@ -177,7 +209,7 @@ def test_a_stated_day_is_what_templates_write(tmp_path):
     for text in (clock, given):
         template = ChatTemplate(text, {}, "model", reading)
         assert template.dated
-        assert template(conversation(*LONG_TALK[:2]).messages).prompt.startswith("31 Jan 2026 user")
+        assert template(conversation(*LONG_TALK[:2])).prompt.startswith("31 Jan 2026 user")
 
 
 @pytest.fixture

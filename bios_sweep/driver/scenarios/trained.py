@@ -19,6 +19,7 @@ from bios_sweep.engines.training.corpus import embedded_examples
 from bios_sweep.engines.training.data import DataSet
 from bios_sweep.engines.training.facts import (
     EMBEDDED,
+    FORMAT_VERSIONS,
     describe_model,
     portable_model,
     position_limit,
@@ -82,9 +83,15 @@ def trained_scenario(
                 **_attention(method, request),
             },
             software=software_versions(),
+            format_versions=FORMAT_VERSIONS if _in_another_format(method, request) else {},
         ),
         dataset,
     )
+
+
+def _in_another_format(method: Mapping[str, Any], request: Request) -> bool:
+    """Whether trials may compute in anything but float32: on GPUs `method.dtype=auto` is not decided yet."""
+    return bool(method["dtype"] != FLOAT32) or request.trial_device == CUDA
 
 
 def _cutting(method: Mapping[str, Any], request: Request) -> dict[str, Any]:

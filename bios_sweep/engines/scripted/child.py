@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from bios_sweep.secrecy import masked
 
@@ -33,6 +33,13 @@ LONGEST_LINE = 65_536  # characters that are waited for before a line is taken a
 
 class OutOfTimeError(Exception):
     """The script ran longer than it may."""
+
+
+class Line(NamedTuple):
+    """A line that a script wrote. error: on standard error."""
+
+    text: str
+    error: bool = False
 
 
 class OutputLog:
@@ -125,8 +132,8 @@ class Child:
         """Since it was started."""
         return time.monotonic() - self._started
 
-    def lines(self, limit_seconds: float | None) -> Iterator[str | None]:
-        """Lines of standard output as they come, until the script has ended; None at each look at it.
+    def lines(self, limit_seconds: float | None) -> Iterator[Line | None]:
+        """Its lines as they come, until the script has ended; None at each look at it.
 
         Raises:
             OutOfTimeError: it still runs after so many seconds.
@@ -162,12 +169,11 @@ class Child:
         except subprocess.TimeoutExpired:
             raise OutOfTimeError from None
 
-    def _read(self, key: selectors.SelectorKey, waiting: selectors.BaseSelector) -> list[str]:
+    def _read(self, key: selectors.SelectorKey, waiting: selectors.BaseSelector) -> list[Line]:
         chunk = os.read(key.fd, CHUNK)
         if not chunk:
             waiting.unregister(key.fileobj)
-        lines: list[str] = key.data.feed(chunk)
-        return lines if key.data is self.output else []
+        return [Line(text, error=key.data is self.errors) for text in key.data.feed(chunk)]
 
     def _left(self, limit_seconds: float | None, most: float = threading.TIMEOUT_MAX) -> float:
         return most if limit_seconds is None else min(most, max(0.0, limit_seconds - self.seconds))

@@ -19,11 +19,24 @@ from pathlib import Path
 from typing import Any
 
 from bios_sweep.engines.scripted.call import FROM_INPUT
-from bios_sweep.engines.scripted.child import Child, OutOfTimeError
-from bios_sweep.engines.scripted.command import CommandTemplate, Template, written
+from bios_sweep.engines.scripted.child import Child, Line, OutOfTimeError
+from bios_sweep.engines.scripted.command import (
+    FREE_PORT,
+    SETTINGS_FILE,
+    CommandTemplate,
+    Template,
+    values_of,
+    variable,
+    written,
+)
 from bios_sweep.engines.scripted.identity import changed_file
+from bios_sweep.engines.scripted.launchers import free_port, launched_with
+from bios_sweep.engines.scripted.lines import PATTERN_WORDS, Kind, LineReader
 from bios_sweep.engines.scripted.outcome import CALLABLE, Ending, Output, result_of
-from bios_sweep.engines.scripted.readings import Reading, WatchedFile, reading_of
+from bios_sweep.engines.scripted.readings import Reading
+from bios_sweep.engines.scripted.settings_file import FileTemplate
+from bios_sweep.engines.scripted.sources import Listener, from_left
+from bios_sweep.engines.scripted.watched import WatchedFile
 from bios_sweep.errors import BiosSweepError, NoClockError
 from bios_sweep.ports import options_of
 from bios_sweep.settings import TrainingSettings
@@ -42,10 +55,12 @@ class ScriptOptions:
 
     run: the command's text, or `module:function`. cwd: absolute, where it starts. metric: what it is judged
     on; watched: other metrics that a curve keeps. metrics_file: pattern of the file inside the script's
-    folder that holds the metrics, None: standard output. digests: absolute path -> sha256 of the files that
-    were planned with. resumes: it goes on from what it left in its folder, which is then kept. own: names of
-    settings that only the script knows. function: the function itself, packed, where it has no import path;
-    only workers are given it.
+    folder that holds the metrics, None: its output, or what it left. pattern: of the lines with the metric,
+    None: as trainers print it. digests: absolute path -> sha256 of the files that were planned with. resumes:
+    it goes on from what it left in its folder, which is then kept. own: names of settings that only the
+    script knows. template: the file with placeholders, of which each trial has a copy at settings_file. env:
+    variables that the script is given, with placeholders. function: the function itself, packed, where it has
+    no import path; only workers are given it.
     """
 
     run: str
@@ -54,10 +69,14 @@ class ScriptOptions:
     watched: Sequence[str] = ()
     shell: bool = False
     metrics_file: str | None = None
+    pattern: str | None = None
     digests: Mapping[str, str] = field(default_factory=dict)
     time_limit_seconds: float | None = None
     resumes: bool = False
     own: Sequence[str] = ()
+    template: str | None = None
+    settings_file: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
     function: str = field(default="", repr=False)
 
 
@@ -98,7 +117,7 @@ class CommandEngine:
             return
         folder = directory.absolute()
         output = _output_folder(folder, keep=options.resumes)
-        values = written(trial.settings, trial.seed, str(output))
+        values = written(self._values(trial, output))
         told = Output(trial=trial, metric=options.metric, watched=options.watched)
         pattern = self._pattern(values)
         since_ns = 0
@@ -106,22 +125,27 @@ class CommandEngine:
             (folder / STARTED).touch()
             since_ns = (folder / STARTED).stat().st_mtime_ns
         file = WatchedFile(pattern, inside=output, since_ns=since_ns) if pattern else None
-        with self._started(self._words(trial, values), folder) as child:
+        listener = Listener(told, self._reader())
+        with self._started(self._words(trial, values), folder, self._environment(values)) as child:
             status: int | None = None
             try:
                 for line in child.lines(options.time_limit_seconds):
-                    yield from _points(told, _said(line, file), child.seconds)
+                    yield from _points(line, listener, file, told, child.seconds)
                 status = child.status(options.time_limit_seconds)
             except OutOfTimeError:
                 pass
             seconds = child.seconds
-        missing = ""
-        if file is not None and status == 0:
+        missing, read = "", "" if listener.kind is None else self._words_of(listener.kind)
+        if status == 0 and file is not None:
             rest = file.rest()
-            missing = rest.missing
+            missing, read = rest.missing, rest.read
             if rest.anew:
                 told.forget()
-            yield from _points(told, rest.readings, seconds)
+            yield from _taken(told, rest.readings, seconds)
+        elif status == 0 and self._looks_behind and listener.kind is not Kind.JSON:
+            found = from_left(output, told, since_ns=since_ns)
+            missing, read = found.missing, found.read or read
+            yield from _taken(told, found.readings, seconds)
         last = told.end()
         if last is not None:
             yield last
@@ -132,6 +156,8 @@ class CommandEngine:
             output=child.output.tail,
             source=f"its file {pattern}" if pattern else self._source,
             missing=missing,
+            read=read,
+            pattern=options.pattern is not None,
         )
         yield result_of(told, ending, wall_seconds=seconds, provenance=provenance)
 
@@ -148,6 +174,18 @@ class CommandEngine:
         """
         raise NoClockError("the steps of a script of your own cannot be timed alone")
 
+    @property
+    def _looks_behind(self) -> bool:
+        """Whether what a script left by itself is looked at: nothing else was named."""
+        return self._options.pattern is None
+
+    def _reader(self) -> LineReader:
+        options = self._options
+        return LineReader(options.metric, options.watched, options.pattern)
+
+    def _words_of(self, kind: Kind) -> str:
+        return kind.words if self._options.pattern is None else PATTERN_WORDS
+
     def _words(self, trial: TrialSpec, values: Mapping[str, str]) -> list[str]:
         return self._command.argv(values)
 
@@ -159,17 +197,36 @@ class CommandEngine:
         file = Template(key="method.metrics_file", text=self._options.metrics_file, own=self._options.own)
         return file.filled(escaped)
 
-    def _environment(self) -> dict[str, str]:
-        """This worker's, CUDA_VISIBLE_DEVICES and all; Python's output comes line by line."""
-        return {"PYTHONUNBUFFERED": "1", **os.environ}
+    def _values(self, trial: TrialSpec, output: Path) -> dict[str, Any]:
+        """Every placeholder's value; the trial's copy of the settings' template is left where it says."""
+        options, port = self._options, free_port()
+        values = values_of(trial.settings, trial.seed, str(output), **{FREE_PORT: port})
+        if options.template is None or options.settings_file is None:
+            return values
+        file = Template(key="method.settings_file", text=options.settings_file, own=options.own)
+        path = Path(file.filled(written(values)))
+        values = {SETTINGS_FILE: str(path), **values}
+        text = (Path(options.cwd) / options.template).read_text(encoding="utf-8")
+        template = FileTemplate(name=options.template, text=text, own=tuple(options.own))
+        template.require_read(values)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(template.filled(values), encoding="utf-8")
+        return values
 
-    def _started(self, words: list[str], folder: Path) -> Child:
+    def _environment(self, values: Mapping[str, str]) -> dict[str, str]:
+        """This worker's, CUDA_VISIBLE_DEVICES and all; Python's output comes line by line."""
+        options = self._options
+        own = {name: variable(name, text, options.own).filled(values) for name, text in options.env.items()}
+        launcher = launched_with(options.run, values[FREE_PORT])
+        return {"PYTHONUNBUFFERED": "1", **os.environ, **launcher, **own}
+
+    def _started(self, words: list[str], folder: Path, environ: Mapping[str, str]) -> Child:
         try:
             return Child(
                 words,
                 cwd=Path(self._options.cwd),
                 folder=folder,
-                environ=self._environment(),
+                environ=environ,
                 told=self._options.function.encode(),
             )
         except OSError as error:
@@ -183,10 +240,17 @@ class CallableEngine(CommandEngine):
     """Calls `module:function(settings, seed, report)` per trial, in a fresh interpreter."""
 
     _source = CALLABLE
+    _looks_behind = False
 
-    def _environment(self) -> dict[str, str]:
+    def _reader(self) -> LineReader:
+        return LineReader(self._options.metric, only_json=True)
+
+    def _words_of(self, kind: Kind) -> str:
+        return CALLABLE
+
+    def _environment(self, values: Mapping[str, str]) -> dict[str, str]:
         """With this package findable, which on a cluster may have come with the job."""
-        inherited = super()._environment()
+        inherited = super()._environment(values)
         paths = (str(PACKAGE_HOME), inherited.get("PYTHONPATH"))
         return {**inherited, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
 
@@ -201,15 +265,17 @@ class CallableEngine(CommandEngine):
         return [sys.executable, "-m", "bios_sweep.engines.scripted.call", name, json.dumps(job)]
 
 
-def _said(line: str | None, file: WatchedFile | None) -> Sequence[Reading]:
+def _points(
+    line: Line | None, listener: Listener, file: WatchedFile | None, told: Output, seconds: float
+) -> Iterator[Measurement]:
     """What a line of output, or at a look (None) the metrics file, says of the metrics."""
     if file is not None:
-        return file.news() if line is None else ()
-    reading = None if line is None else reading_of(line)
-    return () if reading is None else (reading,)
+        yield from _taken(told, file.news() if line is None else (), seconds)
+    elif line is not None:
+        yield from listener.take(line, seconds)
 
 
-def _points(told: Output, readings: Sequence[Reading], seconds: float) -> Iterator[Measurement]:
+def _taken(told: Output, readings: Sequence[Reading], seconds: float) -> Iterator[Measurement]:
     for reading in readings:
         point = told.take(reading, seconds)
         if point is not None:

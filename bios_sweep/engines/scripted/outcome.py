@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bios_sweep.engines.scripted.last_words import why
-from bios_sweep.engines.scripted.readings import Reading, whole_of
+from bios_sweep.engines.scripted.readings import Reading, named, whole_of
 from bios_sweep.engines.scripted.spent import Spent
-from bios_sweep.study.trials import OWN_METRICS, TOLD, Measurement, TrialResult, TrialSpec
+from bios_sweep.study.trials import OWN_METRICS, READ, TOLD, Measurement, TrialResult, TrialSpec
 from bios_sweep.vocabulary import Failure, Status
 
 ASKED_TO_END = frozenset(  # by a scheduler, an administrator: no fault of the script; a shell's status, too
@@ -25,6 +25,9 @@ MOST_NAMES = 8  # of metrics that were printed instead of the one that is wanted
 # Each point goes through journal and tracking store: of a script that prints its metric at every step, the
 # first so many are kept all, of those after them every 2nd, then every 4th. Chosen, not measured.
 DENSE_POINTS = 1000
+EPOCH = (
+    "epoch"  # how much of the data was seen, where a line says no step: more than 0 is after training began
+)
 MOST_FINALS = 20  # numbers of a script that are kept beside its metric; chosen: charts slow down with many
 
 
@@ -47,11 +50,14 @@ class Output:
 
     def take(self, reading: Reading, wall_seconds: float) -> Measurement | None:
         """Remember a reading; a measurement where it has the metric and the curve is not too dense for it."""
-        values, settings = reading.values, self.trial.settings
+        values = named(reading.values, (self.metric, *self.watched))
+        settings = self.trial.settings
         self.latest |= values
         self.spent.take(reading, values.get(self.metric))
         if self.metric not in values:
             return None
+        if not self._said and values.get(EPOCH, 0) > 0:
+            self._said = 1  # not a measurement before the first step
         step = self._said if reading.step is None else reading.step
         kept = [name for name in (self.metric, *self.watched) if name in values and name not in OWN_METRICS]
         self._held = Measurement(
@@ -75,6 +81,12 @@ class Output:
             self.curve.append(point)
         return point
 
+    @property
+    def said(self) -> list[float]:
+        """The metric's values so far, as far as the curve has them, and the last one."""
+        points = [*self.curve, *([self._held] if self._held else [])]
+        return [math.nan if (value := point.value(self.metric)) is None else value for point in points]
+
     def forget(self) -> None:
         """Unsay everything: the script's file says something else in the end."""
         self.curve, self.latest, self._said, self._held, self.spent = [], {}, 0, None, Spent()
@@ -85,7 +97,8 @@ class Ending:
     """How the process ended. status: None where the time limit ended it, negative for a signal.
 
     errors, output: last lines of standard error and standard output, without secrets. source: where metrics
-    were looked for, in words. missing: why nothing could be read there, empty where it could.
+    were looked for, in words. missing: why nothing could be read there, empty where it could. read: where the
+    metric was read, in words. pattern: a pattern of the person's own told which lines count.
     """
 
     status: int | None
@@ -93,6 +106,8 @@ class Ending:
     errors: Sequence[str]
     source: str
     missing: str = ""
+    read: str = ""
+    pattern: bool = False
     output: Sequence[str] = ()
 
 
@@ -114,7 +129,12 @@ def result_of(
         tokens=max((point.tokens for point in told.curve), default=0),
         cause=cause,
         failure=failure,
-        provenance={**provenance, "exit_status": ending.status, TOLD: dict(told.spent.seen)},
+        provenance={
+            **provenance,
+            "exit_status": ending.status,
+            TOLD: dict(told.spent.seen),
+            **({READ: ending.read} if ending.read and told.curve else {}),
+        },
     )
 
 
@@ -151,9 +171,16 @@ def _no_metric(told: Output, ending: Ending) -> str:
             f"the function returned None and reported nothing; return the {told.metric}, or call "
             f"report({told.metric}=2.31, step=10)"
         )
+    if ending.pattern:
+        return (
+            f"the script ended well but method.pattern found no number in a line of its output; try it with "
+            f"`bios-sweep logs {told.trial.key}`, which shows them"
+        )
     instead = f"there are {', '.join(list(told.latest)[:MOST_NAMES])} (method.metric chooses one)"
     if not told.latest:
-        instead = f'print a JSON line such as {{"step": 10, "{told.metric}": 2.31}}'
+        instead = (
+            f'print a JSON line such as {{"step": 10, "{told.metric}": 2.31}}, or let method.pattern find it'
+        )
     return f"the script ended well but {ending.source} has no {told.metric}; {instead}"
 
 

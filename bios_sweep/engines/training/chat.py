@@ -22,7 +22,9 @@ from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from bios_sweep.engines.training.data import Example, Message
+from bios_sweep.engines.training.data import ASSISTANT, Example, Message
+from bios_sweep.engines.training.refusals import REASONING_KEYS
+from bios_sweep.engines.training.rendered import AS_DATA, require_all
 from bios_sweep.engines.training.tokenizer import read_json, special_tokens
 from bios_sweep.engines.training.tokens import Rendered
 from bios_sweep.errors import DataError, ModelError
@@ -33,8 +35,6 @@ DATE = "date_string"  # the date that they are given, in place of today's
 # The day that Llama 3's own template falls back on. A clock would give each day's trials other tokens.
 THE_DAY = datetime(2024, 7, 26)
 PROBE = "PROBEOFTHEEND"  # an answer that no template changes
-AS_DATA = "write the data as prompt and completion"
-ASSISTANT = "assistant"
 MARK = re.compile(r"<[^<>\s]+>|\[/?[A-Z_]+\]|.", re.DOTALL)  # a template's marks, and characters elsewhere
 
 
@@ -61,11 +61,6 @@ def reading_of(words: Mapping[str, Any]) -> Reading:
     )
 
 
-def has_answers(example: Example) -> bool:
-    """Whether the assistant speaks more than once."""
-    return sum(message.role == ASSISTANT for message in example.messages) > 1
-
-
 class ChatTemplate:
     """Renders conversations: the prompt is all but the last message with the template's call for an answer.
 
@@ -90,28 +85,30 @@ class ChatTemplate:
             self._template = _environment(self.day).from_string(text)
         except TemplateError as error:
             raise ModelError(f"{model}: its chat template cannot be read ({error})") from error
+        self._reasons = {name: name in text and self._writes(name) for name in REASONING_KEYS}
 
-    def __call__(self, messages: Sequence[Message]) -> Rendered:
+    def __call__(self, talk: Example) -> Rendered:
         """The text of a conversation.
 
         Raises:
             DataError: one message only, or the template refuses them, drops one of them, or writes an
                 answer differently from its prompt.
         """
+        messages, tools = talk.messages, talk.tools
         if len(messages) < 2:
             raise DataError("messages: a conversation of one message has no prompt; add the turn before it")
-        prompt, whole = self._apply(messages[:-1], call=True), self._apply(messages)
+        prompt, whole = self._apply(messages[:-1], tools, call=True), self._apply(messages, tools)
         if not whole.startswith(prompt):
             raise DataError(
                 f"messages: the chat template of {self._model} writes an answer differently from its "
                 f"prompt; {AS_DATA}"
             )
         completion = whole[len(prompt) :]
-        self._require_all(messages, prompt, completion)
-        ended = bool(self.end(messages).strip())
+        require_all(talk, prompt, completion, model=self._model, reasons=self._reasons)
+        ended = bool(self.end(talk).strip())
         if not self._reading.every_answer:
             return Rendered(prompt, completion, ended)
-        answers = [*self._earlier_answers(messages, whole), (len(prompt), len(whole))]
+        answers = [*self._earlier_answers(talk, whole), (len(prompt), len(whole))]
         first = answers[0][0]
         asides = tuple(
             (end - first, begin - first) for (_, end), (begin, _) in pairwise(answers) if begin > end
@@ -125,67 +122,88 @@ class ChatTemplate:
         other._reading = Reading(day=self._reading.day)
         return other
 
-    def end(self, messages: Sequence[Message]) -> str:
+    def end(self, talk: Example) -> str:
         """What the template writes behind an answer, found by rendering; the first conversation tells it."""
-        return self._around(messages)[1]
+        return self._around(talk)[1]
 
-    def _around(self, messages: Sequence[Message]) -> tuple[str, str]:
+    def _around(self, talk: Example) -> tuple[str, str]:
         """What the template writes between its call for an answer and the answer, and behind it."""
         if self._frame is None:
-            text = self._apply([*messages[:-1], Message(role=messages[-1].role, content=PROBE)])
+            messages, last = talk.messages, talk.messages[-1]
+            text = self._apply([*messages[:-1], Message(role=last.role, content=PROBE)], talk.tools)
             before, _, end = text.rpartition(PROBE)
-            call = self._apply(messages[:-1], call=True)
+            call = self._apply(messages[:-1], talk.tools, call=True)
             lead = before[len(call) :] if before.startswith(call) else ""
             self._frame = (lead, end if PROBE in text else "")
         return self._frame
 
-    def _earlier_answers(self, messages: Sequence[Message], whole: str) -> list[tuple[int, int]]:
-        """Where in the text each answer but the last begins and ends, its end mark included.
-
-        Each is found by what another answer in its place would change: templates strip what is said, and
-        an answer may say what a header says.
-        """
+    def _earlier_answers(self, talk: Example, whole: str) -> list[tuple[int, int]]:
+        """Where in the text each answer but the last begins and ends, its end mark included."""
         found = []
-        for index, message in enumerate(messages[:-1]):
-            if message.role != ASSISTANT:
+        for index, message in enumerate(talk.messages[:-1]):
+            if message.role != ASSISTANT or not message.learned:
                 continue
-            probe = Message(role=message.role, content=PROBE)
-            text = self._apply([*messages[:index], probe, *messages[index + 1 :]])
-            head, there, tail = text.partition(PROBE)
-            fits = len(head) + len(tail) <= len(whole) and whole.startswith(head) and whole.endswith(tail)
-            if not there or not fits:
+            place = self._by_probe(talk, index, whole) or self._by_prefix(talk, index, whole)
+            if place is None:
                 raise DataError(
                     f"messages[{index}]: the chat template of {self._model} does not show where this answer "
                     "stands; data.train_on=last learns the last answer alone"
                 )
-            lead, end = self._around(messages)
-            begin = len(head) - (len(lead) if head.endswith(lead) else 0)
-            found.append((begin, len(whole) - len(tail) + _end_within(tail, end)))
+            found.append(place)
         return found
 
-    def _apply(self, messages: Sequence[Message], *, call: bool = False) -> str:
-        turns = [{"role": message.role, "content": message.content} for message in messages]
+    def _by_probe(self, talk: Example, index: int, whole: str) -> tuple[int, int] | None:
+        """An answer by what another in its place would change.
+
+        Templates strip what is said, and an answer may say what a header says.
+        """
+        messages = talk.messages
+        probe = Message(role=ASSISTANT, content=PROBE)
+        try:
+            text = self._apply([*messages[:index], probe, *messages[index + 1 :]], talk.tools)
+        except DataError:  # what answers a call may not stand behind another answer
+            return None
+        head, there, tail = text.partition(PROBE)
+        fits = len(head) + len(tail) <= len(whole) and whole.startswith(head) and whole.endswith(tail)
+        if not there or not fits:
+            return None
+        lead, end = self._around(talk)
+        begin = len(head) - (len(lead) if head.endswith(lead) else 0)
+        return begin, len(whole) - len(tail) + _end_within(tail, end)
+
+    def _by_prefix(self, talk: Example, index: int, whole: str) -> tuple[int, int] | None:
+        """An answer between what the turns before it write, with the call for it, and what it adds."""
+        messages = talk.messages
+        try:
+            before = self._apply(messages[:index], talk.tools, call=True)
+            behind = self._apply(messages[: index + 1], talk.tools)
+        except DataError:
+            return None
+        fits = whole.startswith(before) and whole.startswith(behind) and len(before) < len(behind)
+        return (len(before), len(behind)) if fits else None
+
+    def _writes(self, reasoning: str) -> bool:
+        """Whether the template writes reasoning that stands under this key."""
+        said = Message(role=ASSISTANT, content="Yes.", more=json.dumps({reasoning: PROBE}))
+        try:
+            return PROBE in self._apply([Message(role="user", content="Is it?"), said])
+        except DataError:
+            return False
+
+    def _apply(self, messages: Sequence[Message], tools: str = "", *, call: bool = False) -> str:
+        turns = [message.keys for message in messages]
         try:
             return self._template.render(
-                messages=turns, tools=None, documents=None, add_generation_prompt=call, **self._special
+                messages=turns,
+                tools=json.loads(tools) if tools else None,
+                documents=None,
+                add_generation_prompt=call,
+                **self._special,
             )
-        except (TemplateError, TypeError) as error:
+        except (TemplateError, TypeError, KeyError, ValueError, AttributeError, RecursionError) as error:
             raise DataError(
                 f"messages: the chat template of {self._model} refuses them ({error}); {AS_DATA}"
             ) from error
-
-    def _require_all(self, messages: Sequence[Message], prompt: str, completion: str) -> None:
-        """Templates may drop a role without a word; of reasoning in earlier answers they do on purpose."""
-        read, said = _dense(prompt), _dense(completion)
-        for index, message in enumerate(messages):
-            last = index == len(messages) - 1
-            if _dense(message.content) not in (said if last else read) and (
-                last or "</think>" not in message.content
-            ):
-                raise DataError(
-                    f"messages[{index}]: the chat template of {self._model} leaves out or changes what the "
-                    f"{message.role} says; {AS_DATA}"
-                )
 
 
 def chat_template(model_dir: Path, reading: Reading = AS_EVER) -> ChatTemplate | None:
@@ -236,10 +254,6 @@ def _end_within(tail: str, end: str) -> int:
     if not both and ours and last and len(ours[0]) > 1 and len(last[0]) > 1:
         both = ours[:1]
     return sum(map(len, both))
-
-
-def _dense(text: str) -> str:
-    return "".join(text.split())
 
 
 def _environment(day: datetime) -> ImmutableSandboxedEnvironment:

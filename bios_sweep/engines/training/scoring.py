@@ -125,7 +125,7 @@ def questions_of(
     return tuple(
         Question(
             ids=tuple(shortened(one.prompt, room, tokenizer)),
-            prompt=render(example.messages)[0] if example.messages and render else example.prompt,
+            prompt=render(example)[0] if example.messages and render else example.prompt,
             reference=example.completion,
             origin=one.name,
         )
@@ -142,7 +142,7 @@ def ends_of_answers(
     """
     known = (tokenizer.end.id, *sorted(tokenizer.end.known - {tokenizer.end.id}))
     talk = next((example for example in examples if example.messages), None)
-    mark = "" if talk is None or template is None else template.end(talk.messages).strip()
+    mark = "" if talk is None or template is None else template.end(talk).strip()
     if not mark:
         return known, ()
     ids = tokenizer.encoder.encode(mark, add_special_tokens=False).ids

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from bios_sweep.procedure.questions import title_of
 from bios_sweep.procedure.spending import ArmSpent, Budgets, spent_words
-from bios_sweep.procedure.state import State
+from bios_sweep.procedure.state import Results, State
+from bios_sweep.report.content.wording import plural
 from bios_sweep.study.plan import Plan
+from bios_sweep.study.trials import READ
 from bios_sweep.vocabulary import Seen
 
 NOTHING = (
@@ -54,6 +57,19 @@ def seen_lines(plan: Plan, state: State) -> list[str]:
     if len(lines) == 1:
         return [f"seen to be equal: {line}" for line in lines]
     return [f"seen to be equal, {', '.join(titles)}: {line}" for line, titles in lines.items()]
+
+
+def read_lines(plan: Plan, state: State, results: Results) -> list[str]:
+    """Where a script's metric was read, as it was found in its trials; none before there is one."""
+    ended = (results[trial.key] for trial in state.needed if trial.key in results)
+    found = Counter(str(result.provenance[READ]) for result in ended if READ in result.provenance)
+    name = plan.study.metric.name
+    if len(found) < 2:
+        return [f"{name} was read from {words}" for words in found]
+    each = "; ".join(f"from {words} in {plural(count, 'trial')}" for words, count in found.most_common())
+    return [
+        f"{name} was read {each}: have the script say it in one way, or its arms are not quite comparable"
+    ]
 
 
 def held_rows(plan: Plan, state: State) -> tuple[HeldRow, ...] | None:

@@ -11,7 +11,7 @@ from bios_sweep.procedure.served import no_file
 from bios_sweep.procedure.state import Results, State
 from bios_sweep.report.content.arm_rows import arm_row, arms_of, curves_of
 from bios_sweep.report.content.asked_before import changed_lines
-from bios_sweep.report.content.held import held_rows, seen_lines
+from bios_sweep.report.content.held import held_rows, read_lines, seen_lines
 from bios_sweep.report.content.lines import headline
 from bios_sweep.report.content.parts import (
     frontier_points,
@@ -65,6 +65,7 @@ def summarise(plan: Plan, state: State, results: Results, ways: Ways) -> Summary
             *caveats(plan),
             *changed_lines(plan, state),
             *seen_lines(plan, state),
+            *read_lines(plan, state, results),
             *pairing_lines(plan, results),
             *unjudged_lines(plan, state, results),
         ),

@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 
 from bios_sweep.engines.scripted.child import STDERR, STDOUT
-from bios_sweep.engines.scripted.command import CommandTemplate, require_carried, written
+from bios_sweep.engines.scripted.command import CommandTemplate, require_carried, values_of, written
 from bios_sweep.engines.scripted.engine import CallableEngine, CommandEngine
 from bios_sweep.engines.scripted.identity import callable_file, command_files, input_files
-from bios_sweep.engines.scripted.readings import reading_of
+from bios_sweep.engines.scripted.lines import LineReader
 from bios_sweep.engines.scripted.values import STATE_PATTERN, script_of
 from bios_sweep.errors import BiosSweepError, ConfigError, NoClockError
 from bios_sweep.execution.attempts import ERROR_LOG
@@ -65,7 +65,7 @@ def gone(pid: int, seconds: float = 20.0) -> bool:
 
 
 def test_a_value_is_one_word_whatever_is_in_it():
-    values = written(SETTINGS, 3, "/tmp/a b; rm -rf '$HOME'")
+    values = written(values_of(SETTINGS, 3, "/tmp/a b; rm -rf '$HOME'"))
     command = CommandTemplate(text="python 'my train.py' --lr {learning_rate} --out={trial_dir} {{x}}")
     assert command.argv(values) == [
         "python", "my train.py", "--lr", "1e-05", "--out=/tmp/a b; rm -rf '$HOME'", "{x}",
@@ -75,7 +75,9 @@ def test_a_value_is_one_word_whatever_is_in_it():
 def test_a_shell_gets_its_values_quoted():
     folder = "/tmp/a b; echo '$HOME'"
     command = CommandTemplate(text="printf %s {trial_dir}", shell=True)
-    answer = subprocess.run(command.argv(written(SETTINGS, 3, folder)), capture_output=True, check=True)
+    answer = subprocess.run(
+        command.argv(written(values_of(SETTINGS, 3, folder))), capture_output=True, check=True
+    )
     assert answer.stdout.decode() == folder
 
 
@@ -250,13 +252,14 @@ def test_a_callable_is_found_without_running_its_module(tmp_path):
         ('{"eval_loss": NaN}', None, {"eval_loss": math.nan}),
         (f'{{"up": 1{"0" * 400}, "down": -1{"0" * 400}}}', None, {"up": math.inf, "down": -math.inf}),
         ('{"step": 3}', None, None),
-        ("{'eval_loss': 2.3}", None, None),
-        ("eval_loss 2.3", None, None),
+        ("{'eval_loss': 2.3}", None, {"eval_loss": 2.3}),
+        ("eval_loss 2.3", None, {"eval_loss": 2.3}),
         ("[1, 2]", None, None),
     ],
 )
 def test_a_line_of_output_is_a_reading_or_none(line, step, values):
-    reading = reading_of(line)
+    said = LineReader("eval_loss").read(line)
+    reading = None if said is None else said.reading
     if values is None:
         assert reading is None
     else:
@@ -307,7 +310,7 @@ def test_the_script_gets_settings_seed_folder_and_the_environment(script, tmp_pa
          "the script ended well but its output has no eval_loss; there are loss (method.metric chooses one)"),
         ("print('done')", Status.FAILED, Failure.NO_METRIC,
          'the script ended well but its output has no eval_loss; print a JSON line such as '
-         '{"step": 10, "eval_loss": 2.31}'),
+         '{"step": 10, "eval_loss": 2.31}, or let method.pattern find it'),
         ("def f(): raise ValueError('bad batch')\nf()", Status.FAILED, Failure.CODE,
          "the script crashed with exit status 1: ValueError: bad batch"),
         ("raise SystemExit(7)", Status.FAILED, Failure.CODE,

@@ -9,8 +9,9 @@ from contextlib import closing
 import pytest
 
 from bios_sweep.engines.scripted.engine import CommandEngine
-from bios_sweep.engines.scripted.readings import LONGEST_WATCHED, WatchedFile
+from bios_sweep.engines.scripted.metric_files import LONGEST_WATCHED
 from bios_sweep.engines.scripted.values import STATE_PATTERN
+from bios_sweep.engines.scripted.watched import WatchedFile
 from bios_sweep.execution.attempts import attempt_trial
 from bios_sweep.execution.transfer.attempt_files import AttemptFiles, FileTransfer
 from bios_sweep.settings import TrainingSettings

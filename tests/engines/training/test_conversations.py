@@ -138,7 +138,7 @@ def test_an_answer_whose_place_a_template_hides_is_refused_with_the_way_out(tmp_
     with pytest.raises(
         DataError, match=r"^messages\[1\]: .* data.train_on=last learns the last answer alone"
     ):
-        template(conversation(*LONG_TALK).messages)
+        template(conversation(*LONG_TALK))
 
 
 @pytest.mark.parametrize("length", [12, 20, 30, 44, 500])
@@ -209,7 +209,7 @@ def test_a_stated_day_is_what_templates_write(tmp_path):
     for text in (clock, given):
         template = ChatTemplate(text, {}, "model", reading)
         assert template.dated
-        assert template(conversation(*LONG_TALK[:2]).messages).prompt.startswith("31 Jan 2026 user")
+        assert template(conversation(*LONG_TALK[:2])).prompt.startswith("31 Jan 2026 user")
 
 
 @pytest.fixture

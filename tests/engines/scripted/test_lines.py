@@ -1,0 +1,135 @@
+"""Lines of output as people's scripts write them: which are metrics, which are not, and which count."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from bios_sweep.engines.scripted.lines import Kind, LineReader, number_in, pattern_of
+from bios_sweep.errors import ConfigError
+
+
+def said(line, metric="eval_loss", **how):
+    told = LineReader(metric, **how).read(line)
+    return None if told is None else (told.kind, told.reading.step, dict(told.reading.values))
+
+
+@pytest.mark.parametrize(
+    "line, value",
+    [
+        ("{'eval_loss': 2.3, 'epoch': 1.0}", 2.3),
+        ("{'eval_loss': '6.512', 'eval_runtime': '0.2', 'epoch': '1.0'}", 6.512),
+        ("{'eval_loss': nan}", math.nan),
+        ("{'eval_loss': -inf}", -math.inf),
+        ("{'eval_loss': np.float64(2.31), 'n': None, 'ok': True}", 2.31),
+        ("{'eval_loss': tensor(2.31, device='cuda:0')}", 2.31),
+        ("2026-01-01 10:00:00 - INFO - epoch 0: {'eval_loss': 2.3}", 2.3),
+        ("INFO:root:{\"eval_loss\": 2.3}", 2.3),
+        ("\x1b[32m{'eval_loss': 2.3}\x1b[0m", 2.3),
+        (" 50%|#####     | 1/2 [00:01<00:01,  1.0s/it]{'eval_loss': 2.3}", 2.3),
+        ("[default0]:{'eval_loss': 2.3}", 2.3),
+        ("[1,0]<stdout>:{'eval_loss': 2.3}", 2.3),
+    ],
+)  # fmt: skip
+def test_a_dict_as_trainers_print_it_is_read_whatever_stands_around_it(line, value):
+    kind, step, values = said(line)
+    assert (kind, step) == (Kind.DICT, None)
+    assert repr(values["eval_loss"]) == repr(value)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{'loss': 2.3, 'grad_norm': 1.0}",  # the training's
+        "[default1]:{'eval_loss': 2.3}",  # another rank's
+        "[1,3]<stdout>:{'eval_loss': 2.3}",
+        "{'eval_loss': [2.3, 2.4]}",
+        "{'eval_loss': '2.3.1'}",
+        "best eval_loss: 2.3",
+        "eval_loss_ema: 2.3",
+        "my_eval_loss = 2.3",
+        "eval_loss improved from 2.4 to 2.3",
+        "eval_loss: 7/10",
+        "Epoch 1: 50%|#####     | 1/2 [00:01<00:01,  1.0s/it, eval_loss=2.3]",
+        "{" * 100_000,
+        "{'eval_loss': " * 20_000,
+        "{'eval_loss': __import__('os').getpid()}",
+        "\x00\xff{'eval_loss'",
+    ],
+)
+def test_what_only_looks_like_the_metric_is_none(line):
+    told = said(line)
+    assert told is None or "eval_loss" not in told[2]
+
+
+@pytest.mark.parametrize(
+    "line, metric, step, value",
+    [
+        ("step 250: train loss 2.1034, val loss 2.4031", "val_loss", 250, 2.4031),
+        ("iter 5 | val_loss = 4.2e-1", "val_loss", 5, 0.42),
+        ("Epoch 3 - Validation Loss: 1.25", "validation_loss", None, 1.25),
+        ("  eval_loss               =     6.512", "eval_loss", None, 6.512),
+        ("| eval/loss | 2.5 |", "eval_loss", None, 2.5),
+        ("accuracy: 85.3%", "accuracy", None, 85.3),
+        ("INFO: loss=nan step=4", "loss", 4, math.nan),
+        ("pass@1 is 0.25", "pass@1", None, 0.25),
+        ("tokens: 1,234.5", "tokens", None, 1234.5),
+    ],
+)
+def test_a_name_with_its_number_is_read_by_the_whole_name(line, metric, step, value):
+    kind, found, values = said(line, metric)
+    assert (kind, found, repr(values[metric])) == (Kind.TEXT, step, repr(value))
+
+
+def test_the_loss_of_the_training_is_not_the_loss():
+    assert said("train loss 2.1, val loss 2.4", "loss") is None
+
+
+def test_objects_inside_objects_have_both_names_and_a_step_has_many():
+    told = said('{"global_step": 5, "eval": {"loss": 2.5, "deep": {"acc": 1}}}')
+    assert told == (Kind.JSON, 5, {"global_step": 5.0, "eval/loss": 2.5, "eval/deep/acc": 1.0})
+
+
+def test_on_standard_error_no_json_is_meant_for_us():
+    told = LineReader("eval_loss").read('{"eval_loss": 2.3}', error=True)
+    assert told is not None
+    assert told.kind is Kind.DICT
+
+
+@pytest.mark.parametrize(
+    "pattern, line, step, values",
+    [
+        (r"val loss (?P<value>[\d.]+)", "step 5: train loss 1.0, val loss 4.2", None, {"eval_loss": 4.2}),
+        (r"it(?P<step>\d+) .*val ([\d.]+)", "it30 train 2 val 4.2", 30, {"eval_loss": 4.2}),
+        (r"(?P<eval_loss>\S+) of (?P<train_loss>\S+)", "4.2 of 3", None, {"eval_loss": 4.2, "train_loss": 3}),
+        (r"(?P<value>\S+)$", "PPL 1,234.5", None, {"eval_loss": 1234.5}),
+    ],
+)
+def test_a_pattern_says_where_the_number_stands(pattern, line, step, values):
+    assert said(line, pattern=pattern) == (Kind.TEXT, step, values)
+
+
+def test_beside_a_pattern_nothing_else_counts():
+    assert said('{"eval_loss": 2.3}', pattern="val ([0-9.]+)") is None
+    assert said("val x", pattern="val (.+)") is None
+
+
+@pytest.mark.parametrize(
+    "pattern, message",
+    [
+        ("val loss (", "is no regular expression: missing"),
+        ("val loss", r"does not say which part is the metric; put it into a group, such as"),
+        ("(a) (b)", "does not say which part"),
+        (r"(?P<step>\d+)", "does not say which part"),
+    ],
+)
+def test_a_pattern_that_finds_no_number_is_refused(pattern, message):
+    with pytest.raises(ConfigError, match=message):
+        pattern_of(pattern, "eval_loss")
+
+
+def test_a_text_that_is_no_number_is_none():
+    assert [number_in(text) for text in ("", "1_000", "abc", None, "1e-3", "5 %")] == [
+        None, None, None, None, 0.001, 5.0,
+    ]  # fmt: skip

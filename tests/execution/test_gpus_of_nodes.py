@@ -29,7 +29,7 @@ FULL = gpu("A100", 0.1, bfloat16=True)
 def nodes(request, tmp_path_factory) -> Iterator[tuple[Nodes, tuple[dict[str, object], ...]]]:
     with Nodes(tmp_path_factory.mktemp("nodes"), cpus=[]) as made:
         for found in request.param:
-            made.add(4, gpus=2, environment={SAID: json.dumps([found, found])})
+            made.add(4, gpus=2, environment={SAID: json.dumps([found, found]), "PYTHONPATH": str(REPOSITORY)})
         yield made, request.param
 
 

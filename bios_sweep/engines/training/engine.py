@@ -80,8 +80,8 @@ class EngineOptions:
     measurements: evaluations per trial after the one at step 0. eval_max_length: tokens at which the plan
     cuts evaluation examples, the same for all its trials; None: each trial's own `max_length`. score: how
     answers are scored, the fields of `ScoreOptions`; None: they are not. attention: how it is computed, one
-    of `ATTENTIONS`; None: as transformers chooses. routers: adapters are put on them, too. train_on, chat_date:
-    how conversations are read, see `chat.reading_of`.
+    of `ATTENTIONS`; None: as transformers chooses. routers: adapters are put on them, too. train_on and
+    chat_date: how conversations are read, see `chat.reading_of`.
     """
 
     model_path: str

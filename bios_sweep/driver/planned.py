@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from bios_sweep.driver.cost import prices_of, rate_of, with_cheaper, workers_of
+from bios_sweep.driver.evaluation import plan_evaluation
 from bios_sweep.driver.gpus import gpu_warnings, gpus_of_this_machine, sizes_of
 from bios_sweep.driver.memory import memory_notes
 from bios_sweep.driver.prepare import Prepared
@@ -17,6 +18,7 @@ from bios_sweep.procedure.source import recall
 from bios_sweep.records.earlier import known_of, seconds_per_answer
 from bios_sweep.records.journal import read_state
 from bios_sweep.records.results import StoredResults
+from bios_sweep.report.content.evaluation import measured_share
 from bios_sweep.report.content.margin_rows import margin_table
 from bios_sweep.report.content.plan_cost import PlanCost
 from bios_sweep.report.content.plan_summary import PlanSummary, plan_scoring, summarise_plan
@@ -110,6 +112,7 @@ def planned(
         summary = replace(summary, cost=with_cheaper(summary.cost, prepared, results, prices))
     pace = None if rate is None else rate.seconds_per_example
     summary = replace(summary, margins=margin_table(plan, results, known_noise(prepared), pace))
+    summary = replace(summary, evaluation=plan_evaluation(plan, measured_share(results.values())))
     unlimited = _hours_unknown(plan.study.budget.max_hours, summary.cost)
     if plan.study.scenario.data.score is not None:
         answers = seconds_per_answer(workspace, plan.study.scenario.model.fingerprint)

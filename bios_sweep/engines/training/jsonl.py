@@ -17,6 +17,7 @@ from bios_sweep.engines.training.shapes.reading import read_examples
 from bios_sweep.engines.training.shapes.registry import SHAPES_HELP
 from bios_sweep.engines.training.split import (
     DEFAULT_EVALUATION_FRACTION,
+    AtMost,
     auto_count,
     check_options,
     first_by_hash,
@@ -35,7 +36,7 @@ def jsonl_examples(
     *,
     eval_path: Path | str | None = None,
     eval_fraction: float | None = None,
-    eval_examples: int | str | None = None,
+    eval_examples: int | AtMost | None = None,
 ) -> DataSet:
     """Read a JSONL file and hold examples out of it, or read them from `eval_path`.
 
@@ -47,7 +48,7 @@ def jsonl_examples(
         path: the training examples, or all of them.
         eval_path: a file of evaluation examples; then `path` is for training only.
         eval_fraction: share held out of `path`, 0.1 if neither this nor `eval_examples` is given.
-        eval_examples: how many to hold out of `path`, or to take from `eval_path`; `auto`: see `auto_count`.
+        eval_examples: how many to hold out of `path`, or to take from `eval_path`.
 
     Raises:
         DataError: a file or line cannot be used, the options contradict each other, a side is
@@ -70,8 +71,8 @@ def jsonl_examples(
     return DataSet(name=Path(path).stem, train=train, evaluation=evaluation, source=source)
 
 
-def _count(asked: int | str | None, available: int, *, apart: bool) -> int | None:
-    return auto_count(available, apart=apart) if isinstance(asked, str) else asked
+def _count(asked: int | AtMost | None, available: int, *, apart: bool) -> int | None:
+    return auto_count(available, apart=apart, wanted=asked.examples) if isinstance(asked, AtMost) else asked
 
 
 def _stored(path: Path) -> Sequence[Example]:

@@ -14,14 +14,16 @@ from bios_sweep.assets import base_model_path
 from bios_sweep.checks import is_number, not_allowed, one_of, or_null, positive, require, whole
 from bios_sweep.config.method import method_of
 from bios_sweep.driver.scenarios.scored import scored
-from bios_sweep.engines.training.architectures import engine_version, look_at
+from bios_sweep.engines.training.architectures import engine_version, experts_of, look_at, text_of
 from bios_sweep.engines.training.corpus import embedded_examples
 from bios_sweep.engines.training.data import CONVERSATION, SEVERAL_ANSWERS, DataSet
 from bios_sweep.engines.training.facts import (
     EMBEDDED,
+    FORMAT_VERSIONS,
     describe_model,
     portable_model,
     position_limit,
+    read_config,
     software_versions,
 )
 from bios_sweep.engines.training.jsonl import jsonl_examples
@@ -42,7 +44,7 @@ FINAL_METRICS = ("eval_loss", "eval_bits_per_byte", "train_loss", "general_loss"
 MODEL_KINDS = ("embedded", "local", "planted", "named")
 FLASH = "flash"
 ATTENTIONS = (AUTO, "sdpa", FLASH, "eager")
-DATA_KINDS = ("embedded", "jsonl")
+DATA_KINDS = ("embedded", "file", "jsonl")  # jsonl: the first name of file
 AUTO_COUNT = "eval_auto"  # beside the configured values: what `data.eval_examples=auto` has come to
 EVERY_ANSWER, LAST = TRAIN_ON = ("all_assistant", "last")
 JOINED = "joined"  # how a border is read that a token of a sentencepiece model reaches over
@@ -60,6 +62,7 @@ def trained_scenario(
     dataset = _read_data(values["data"])
     reading = _reading(values["data"], dataset, Path(model.path))
     data = replace(_data_facts(dataset, workspace), reading=reading)
+    routed = _routed(method, Path(model.path))
     score = scored(values["data"], dataset.evaluation, FINAL_METRICS, position_limit(Path(model.path)))
     if score is not None:
         data = replace(data, score=score[0])
@@ -69,7 +72,7 @@ def trained_scenario(
             data=data,
             method=method_of(method),
             engine=LORA_ENGINE,
-            engine_version=engine_version(Path(model.path)),
+            engine_version=engine_version(Path(model.path), routed=routed),
             engine_options={
                 "model_path": _portable(values["model"]),
                 "data_file": data.file,
@@ -82,11 +85,18 @@ def trained_scenario(
                 **reading,
                 **({} if score is None else {"score": score[1]}),
                 **_attention(method, request),
+                **({"routers": True} if routed else {}),
             },
             software=software_versions(),
+            format_versions=FORMAT_VERSIONS if _in_another_format(method, request) else {},
         ),
         dataset,
     )
+
+
+def _in_another_format(method: Mapping[str, Any], request: Request) -> bool:
+    """Whether trials may compute in anything but float32: on GPUs `method.dtype=auto` is not decided yet."""
+    return bool(method["dtype"] != FLOAT32) or request.trial_device == CUDA
 
 
 def _cutting(method: Mapping[str, Any], request: Request) -> dict[str, Any]:
@@ -119,6 +129,20 @@ def _attention(method: Mapping[str, Any], request: Request) -> dict[str, str]:
             "method.attention: flash computes in bfloat16 on GPUs alone; use sdpa, or leave it auto"
         )
     return {} if attention == AUTO else {"attention": attention}
+
+
+def _routed(method: Mapping[str, Any], model: Path) -> bool:
+    """Whether routers learn, too.
+
+    Raises:
+        ConfigError: no truth value, or the model has none.
+    """
+    asked = method.get("routers", False)
+    if not isinstance(asked, bool):
+        raise not_allowed("method.routers", asked, "true or false")
+    if asked and not experts_of(text_of(read_config(model))):
+        raise ConfigError("method.routers: this model has no experts, and so no routers; leave it out")
+    return asked
 
 
 def _reading(values: Mapping[str, Any], dataset: DataSet, model: Path) -> dict[str, str]:
@@ -223,7 +247,10 @@ def reach_notes(scenario: Scenario) -> tuple[str, ...]:
     Raises:
         ModelError: the architecture cannot be trained here, and why.
     """
-    found = look_at(Path(scenario.model.path)) if scenario.engine == LORA_ENGINE else None
+    if scenario.engine != LORA_ENGINE:
+        return ()
+    routed = bool(scenario.engine_options.get("routers"))
+    found = look_at(Path(scenario.model.path), routed=routed)
     return () if found is None else (found.words,)
 
 
@@ -256,10 +283,11 @@ def _read_data(values: Mapping[str, Any]) -> DataSet:
     if values["kind"] == "embedded":
         return _embedded(_at_most(values)) if asked == AUTO else embedded_examples(optional_count(asked))
     if not values["path"]:
-        raise DataError("data.path: missing; give a JSONL file such as data.path=train.jsonl")
+        raise DataError("data.path: missing; give a file such as data.path=train.jsonl, or a folder")
     return jsonl_examples(
-        Path(str(values["path"])),
-        eval_path=Path(str(values["eval_path"])) if values["eval_path"] else None,
+        _paths(values["path"]),
+        weights=values.get("weights"),
+        eval_path=_paths(values["eval_path"]) if values["eval_path"] else None,
         eval_fraction=_fraction(values["eval_fraction"]),
         eval_examples=_at_most(values) if asked == AUTO else optional_count(asked),
     )
@@ -273,6 +301,10 @@ def _at_most(values: Mapping[str, Any]) -> AtMost:
 def _embedded(asked: AtMost) -> DataSet:
     every = embedded_examples(None)
     return replace(every, evaluation=every.evaluation[: asked.examples])
+
+
+def _paths(given: Any) -> str | list[str]:
+    return [str(path) for path in given] if isinstance(given, list) else str(given)
 
 
 def optional_count(value: Any, key: str = "data.eval_examples") -> int | None:

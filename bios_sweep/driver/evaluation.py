@@ -52,9 +52,7 @@ def enough(plan: Plan, share: Any, workspace: Workspace) -> Enough:
     most = positive(KEY, share)
     begun = _begun(plan, workspace)
     if begun is not None:
-        return Enough(
-            examples=begun, why="as in earlier studies of this workspace, so that trials are shared"
-        )
+        return Enough(examples=begun, why="as earlier studies here have, to share trials")
     noise = _needed(plan, workspace)
     asked = Enough(examples=AUTO_EXAMPLES, why="no earlier trial tells the noise")
     if noise is not None:

@@ -12,6 +12,7 @@ from bios_sweep.driver.gpus import gpu_warnings, gpus_of_this_machine, sizes_of
 from bios_sweep.driver.memory import memory_notes
 from bios_sweep.driver.prepare import Prepared
 from bios_sweep.driver.rehearsed import known_noise
+from bios_sweep.driver.table_room import table_notes
 from bios_sweep.errors import PlanError, StorageError
 from bios_sweep.procedure.decidable import decidable
 from bios_sweep.procedure.source import recall
@@ -120,6 +121,7 @@ def planned(
     if plan.study.scenario.data.score is not None:
         answers = seconds_per_answer(workspace, plan.study.scenario.model.fingerprint)
         summary = replace(summary, scoring=plan_scoring(plan, summary.to_run, answers))
+    room, lacking = table_notes(plan)
     untimed = plan.timed_arms if earlier.timing is None else ()
     probe = f"first a timing probe of {len(untimed)} arms, each alone on the device"
     looks = (stored.look(trial.key) for trial in state.missing)
@@ -132,6 +134,7 @@ def planned(
             *_other_cuts(prepared),
             *prepared.notes,
             *filter(None, (prepared.precision.note,)),
+            *room,
             *more_notes,
             *([probe] if untimed else ()),
         ),
@@ -140,6 +143,7 @@ def planned(
             *few_clusters(plan),
             *truncation_warnings(plan),
             *unlimited,
+            *lacking,
             *more_warnings,
         ),
         damaged=tuple(look.damage for look in looks if look.damage),

@@ -67,7 +67,7 @@ def test_noise_that_is_known_says_how_many_and_a_study_keeps_what_it_began_with(
     assert facts(asked(data, tmp_path, *FEW, *coarse))[0] == 200 <= needed
     before = asked(data, tmp_path, *FEW)
     run("data.eval_examples=auto")
-    again = asked(data, tmp_path, *FEW, "data.eval_share=0.9")
+    again = asked(data, tmp_path, *FEW, "data.eval_share=1000")
     assert facts(again) == (facts(before)[0], "as earlier studies here have, to share trials")
     assert again.plan.sweep_id == before.plan.sweep_id
     more = asked(data, tmp_path, *FEW[:-1])

@@ -16,6 +16,7 @@ from bios_sweep.checks import positive
 from bios_sweep.decision.clusters import ClusterSums
 from bios_sweep.decision.enough import needed_examples
 from bios_sweep.driver.memory import shape_of_plan
+from bios_sweep.driver.scenarios.trained import LORA_ENGINE
 from bios_sweep.engines.training.memory import Shape
 from bios_sweep.engines.training.operations import Operations, forward, trained
 from bios_sweep.engines.training.split import AUTO_EXAMPLES
@@ -104,7 +105,7 @@ def plan_evaluation(plan: Plan, seconds: tuple[float, int] | None) -> PlanEvalua
 
 def _share(plan: Plan) -> float | None:
     """Operations of a trial's evaluations over those of its training."""
-    shape = shape_of_plan(plan)
+    shape = shape_of_plan(plan) if plan.study.scenario.engine == LORA_ENGINE else None
     needed = None if shape is None else operations_of(plan, shape, twice=False)
     return None if needed is None or not needed.training else needed.evaluation / needed.training
 

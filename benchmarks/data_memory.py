@@ -100,8 +100,9 @@ def main() -> None:
             write_examples(folder / "data.jsonl", count)
             for label in ("driver", "second driver", "first worker", "second worker"):
                 row = measured(label.split()[-1], folder)
-                numbers = f"{row['seconds']:8.1f} {row['cpu']:6.1f} {row['peak_mb']:8.0f} {row['own_mb']:8.0f}"
-                print(f"{count:>10} {label:>14} {numbers}", flush=True)
+                took = f"{row['seconds']:8.1f} {row['cpu']:6.1f}"
+                held = f"{row['peak_mb']:8.0f} {row['own_mb']:8.0f}"
+                print(f"{count:>10} {label:>14} {took} {held}", flush=True)
 
 
 if __name__ == "__main__":

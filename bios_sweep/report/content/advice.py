@@ -172,7 +172,7 @@ def _seen(verdict: Verdict) -> str:
     """What is known of another value, where that is no gain, or one that does not matter."""
     guards = [reason for reason in verdict.reasons if reason.kind in (GUARD_BROKEN, GUARD_BROKEN_OWN)]
     if guards:
-        lost = _lost([reason.facts["name"] for reason in guards])
+        lost = _lost([reason.facts["guardrail"] for reason in guards])
         return f"{_best(verdict)} is better on fresh seeds, and {lost}"
     if is_any(verdict.reasons, TOO_SMALL):
         return f"{_best(verdict)} is better, by less than matters"

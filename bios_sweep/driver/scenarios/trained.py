@@ -16,7 +16,7 @@ from bios_sweep.config.method import method_of
 from bios_sweep.driver.scenarios.scored import scored
 from bios_sweep.engines.training.architectures import engine_version, look_at
 from bios_sweep.engines.training.corpus import embedded_examples
-from bios_sweep.engines.training.data import DataSet
+from bios_sweep.engines.training.data import CONVERSATION, SEVERAL_ANSWERS, DataSet
 from bios_sweep.engines.training.facts import (
     EMBEDDED,
     describe_model,
@@ -128,8 +128,7 @@ def _reading(values: Mapping[str, Any], dataset: DataSet, model: Path) -> dict[s
     asked = values.get("train_on")
     if asked is not None:
         one_of("data.train_on", asked, TRAIN_ON)
-    examples = (*dataset.train, *dataset.evaluation)
-    several = any(example.answers > 1 for example in examples)
+    several = dataset.any(SEVERAL_ANSWERS)
     if asked is not None and not several:
         raise ConfigError("data.train_on: no conversation of these data has several answers; leave it out")
     reading = {"train_on": EVERY_ANSWER} if several and asked != LAST else {}
@@ -145,8 +144,7 @@ def _day(given: Any, dataset: DataSet, model: Path) -> str:
     except ValueError:
         raise not_allowed("data.chat_date", given, "a day such as 2026-01-31") from None
     template = chat_template(model)
-    talks = any(example.messages for example in (*dataset.train, *dataset.evaluation))
-    if template is None or not talks or not template.dated:
+    if template is None or not dataset.any(CONVERSATION) or not template.dated:
         raise ConfigError("data.chat_date: no chat template writes a date here; leave it out")
     return day.isoformat()
 
@@ -290,6 +288,6 @@ def _data_facts(dataset: DataSet, workspace: Workspace) -> DataFacts:
         evaluation_fingerprint=dataset.evaluation_fingerprint,
         train_examples=len(dataset.train),
         eval_examples=len(dataset.evaluation),
-        eval_clusters=len({example.cluster for example in dataset.evaluation}),
+        eval_clusters=dataset.eval_clusters,
         source=dataset.source,
     )

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib import metadata
 from itertools import islice
 from pathlib import Path
 from tempfile import gettempdir
@@ -26,10 +25,12 @@ from bios_sweep.engines.training.chat import ChatTemplate, chat_renderer, readin
 from bios_sweep.engines.training.data import DataFile, Example, open_dataset
 from bios_sweep.engines.training.facts import (
     ENGINE_VERSION,
+    READERS,
     describe_model,
     read_config,
     reads_by,
     resolve_model,
+    software_versions,
 )
 from bios_sweep.engines.training.fit import Fit
 from bios_sweep.engines.training.loop import EvaluationSet, evaluate, evaluation_set
@@ -309,7 +310,7 @@ class LoraEngine:
             "max_length": max_length,
             "model": reads_by(Path(self._options.model_path)),
             "reading": self._reading_words,
-            "software": {name: metadata.version(name) for name in ("tokenizers", "transformers", "jinja2")},
+            "software": software_versions(READERS),
             "engine": ENGINE_VERSION,
         }
         table = prepared(

@@ -7,7 +7,7 @@ shrinks changes every number measured on it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,10 @@ from bios_sweep.engines.training.split import (
     split_by_count,
     split_by_fraction,
 )
+from bios_sweep.engines.training.stored import stored_files
 from bios_sweep.errors import DataError
+
+BYTE_ORDER = b"\xef\xbb\xbf"  # what some editors begin a UTF-8 file with
 
 
 def jsonl_examples(
@@ -51,10 +54,10 @@ def jsonl_examples(
             empty, or an example is in both files.
     """
     check_options(eval_path, eval_fraction, eval_examples)
-    examples = read_jsonl(Path(path))
+    examples = _stored(Path(path))
     if eval_path is not None:
         train = examples
-        pool = read_jsonl(Path(eval_path))
+        pool = _stored(Path(eval_path))
         evaluation = first_by_hash(pool, _count(eval_examples, len(pool), apart=True), Path(eval_path))
         refuse_overlap(train, evaluation)
     elif eval_examples is not None:
@@ -71,16 +74,21 @@ def _count(asked: int | str | None, available: int, *, apart: bool) -> int | Non
     return auto_count(available, apart=apart) if isinstance(asked, str) else asked
 
 
-def read_jsonl(path: Path) -> tuple[Example, ...]:
+def _stored(path: Path) -> Sequence[Example]:
+    return stored_files([path], lambda: read_jsonl(path))
+
+
+def read_jsonl(path: Path) -> Iterator[Example]:
     """Every line of a file as an example; blank lines are passed over.
 
     Raises:
         DataError: no such file, no example in it, or a line that cannot be used.
     """
-    examples = tuple(read_examples(json_lines(path)))
-    if not examples:
+    number = 0
+    for number, example in enumerate(read_examples(json_lines(path)), start=1):  # noqa: B007 - counted
+        yield example
+    if not number:
         raise DataError(f"{path}: the file is empty; write one JSON object per line: {SHAPES_HELP}")
-    return examples
 
 
 def json_lines(path: Path) -> Iterator[Record]:
@@ -113,14 +121,15 @@ def _object(line: bytes, place: str) -> dict[str, Any]:
 
 def _numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     try:
-        raw = path.read_bytes()
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                line = line.removeprefix(BYTE_ORDER) if number == 1 else line
+                if line.strip():
+                    yield number, line.removesuffix(b"\n")
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file; data.path must be a JSONL file") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); data.path must be a file") from error
-    for number, line in enumerate(raw.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
-        if line.strip():
-            yield number, line
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -56,6 +56,7 @@ CAME_LATER: dict[str, dict[str, Any]] = {
         "score_stop": None,
         "train_on": None,
         "chat_date": None,
+        "weights": None,
     },
     "decision": {"purpose": BEFORE, "margin_absolute": None, "metrics": None, "undecidable": "refuse"},
 }

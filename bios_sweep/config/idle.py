@@ -105,7 +105,7 @@ SETTINGS = tuple(name for name, known in KNOWN.items() if known.group and name n
 
 SCORED = ("data.score", "data.score_items", "data.score_tokens", "data.score_stop", "data.score_pattern")
 TALKS = ("data.train_on", "data.chat_date")
-DATA_FILES = ("data.path", "data.eval_path", "data.eval_fraction")
+DATA_FILES = ("data.path", "data.weights", "data.eval_path", "data.eval_fraction")
 READS_ITS_OWN = "a script reads its own data; leave it out and list the files in method.inputs"
 NO_DATA = "model=planted trains on no data; leave it out, or choose another model"
 OWN_EXAMPLES = (

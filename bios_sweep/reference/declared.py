@@ -89,12 +89,14 @@ def _choice(words: Any, *, nullable: bool = False) -> Kind:
 
 
 TEXTS_OR_NULL = (
-    *("data.name", "data.path", "data.eval_path", "data.score_pattern"),
+    *("data.name", "data.score_pattern"),
     *("method.callable", "method.command", "method.metrics_file", "method.pattern"),
     *("model.name", "model.path", "tracking.uri"),
 )
 OTHERS: Mapping[str, Kind] = {
     **dict.fromkeys(TEXTS_OR_NULL, OPEN_TEXT),
+    **dict.fromkeys(("data.path", "data.eval_path"), Kind(type="text or list of texts", nullable=True)),
+    "data.weights": Kind(type=f"{LIST} of numbers", range="above 0", nullable=True),
     "workspace": Kind(type=TEXT),
     "seeds": Kind(type=f"{LIST} of whole numbers", range="of at least 0", nullable=True),
     "budget.hold": _choice(HOLDS),
@@ -102,7 +104,7 @@ OTHERS: Mapping[str, Kind] = {
     "budget.measurements": kind_of_range(COUNT),
     "budget.checkpoint_minutes": replace(kind_of_range(POSITIVE), nullable=True),
     "budget.keep_adapters": _choice(POLICIES),
-    "data.kind": _choice(("embedded", "jsonl", "named", "planted")),
+    "data.kind": _choice(("embedded", "file", "jsonl", "named", "planted")),
     "data.eval_fraction": replace(BELOW_1, nullable=True),
     "cluster.gpus_per_trial": replace(kind_of_range(OR_MORE), choices=(AUTO,)),
     "data.eval_examples": replace(OPEN_COUNT, choices=(AUTO,)),

@@ -84,6 +84,7 @@ OTHER: dict[str, Any] = {
     "cluster.price_per_gpu_hour": 2.5,
     "data.kind": "planted", "data.path": "other.jsonl", "data.eval_path": "held_out.jsonl",
     "data.train_on": "last", "data.chat_date": "2026-01-31",
+    "data.weights": [0.7, 0.3],
     "data.eval_fraction": 0.3, "data.eval_max_length": 64, "data.eval_examples": 7,
     "data.score": "exact_match", "data.score_items": 3, "data.score_tokens": 5, "data.score_stop": ["x"],
     "data.score_pattern": "a",

@@ -150,7 +150,7 @@ def test_a_check_is_read_for_what_it_refuses():
 
 
 def test_a_comment_that_goes_on_in_the_next_line_is_of_its_own_key():
-    found = {key.path: key.comment for key in KEYS if key.option in ("data=jsonl", "decision=default")}
+    found = {key.path: key.comment for key in KEYS if key.option in ("data=file", "decision=default")}
     assert "module:function, called as score(" in found["data.score"]
     assert "module:function" not in found["data.score_pattern"]
     assert found["decision.margin_percent"] == "percent of the baseline's metric"

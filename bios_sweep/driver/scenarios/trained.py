@@ -41,7 +41,7 @@ FINAL_METRICS = ("eval_loss", "eval_bits_per_byte", "train_loss", "general_loss"
 MODEL_KINDS = ("embedded", "local", "planted", "named")
 FLASH = "flash"
 ATTENTIONS = (AUTO, "sdpa", FLASH, "eager")
-DATA_KINDS = ("embedded", "jsonl")
+DATA_KINDS = ("embedded", "file", "jsonl")  # jsonl: the first name of file
 EVERY_ANSWER, LAST = TRAIN_ON = ("all_assistant", "last")
 JOINED = "joined"  # how a border is read that a token of a sentencepiece model reaches over
 SCRIPTS_ONLY = "goes with method=command and method=python only, whose script reads its own"
@@ -254,13 +254,18 @@ def _read_data(values: Mapping[str, Any]) -> DataSet:
     if values["kind"] == "embedded":
         return embedded_examples(None if asked == AUTO else optional_count(asked))
     if not values["path"]:
-        raise DataError("data.path: missing; give a JSONL file such as data.path=train.jsonl")
+        raise DataError("data.path: missing; give a file such as data.path=train.jsonl, or a folder")
     return jsonl_examples(
-        Path(str(values["path"])),
-        eval_path=Path(str(values["eval_path"])) if values["eval_path"] else None,
+        _paths(values["path"]),
+        weights=values.get("weights"),
+        eval_path=_paths(values["eval_path"]) if values["eval_path"] else None,
         eval_fraction=_fraction(values["eval_fraction"]),
         eval_examples=AUTO if asked == AUTO else optional_count(asked),
     )
+
+
+def _paths(given: Any) -> str | list[str]:
+    return [str(path) for path in given] if isinstance(given, list) else str(given)
 
 
 def optional_count(value: Any, key: str = "data.eval_examples") -> int | None:

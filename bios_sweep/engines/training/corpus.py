@@ -126,7 +126,7 @@ def module_files() -> tuple[ModuleFile, ...]:
                 module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
                 found.append(ModuleFile(name=module, path=path))
     if not found:
-        raise DataError(f"{root}: no standard-library sources here; use data=jsonl with your own file")
+        raise DataError(f"{root}: no standard-library sources here; use data=file with your own file")
     return tuple(sorted(found, key=lambda file: file.name))
 
 

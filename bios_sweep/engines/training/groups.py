@@ -10,8 +10,10 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from bios_sweep.engines.training.data import Example
-from bios_sweep.engines.training.split import Sides, by_hash, identity
+from bios_sweep.engines.training.split import Sides, hash_order, identities, identity, taken
 from bios_sweep.errors import DataError
 
 CONTENT, NORMALISED, CLUSTER = RULES = ("content", "normalised", "cluster")  # of `data.split`
@@ -58,16 +60,17 @@ def split_groups(
     """
     keys = [key(example) for example in examples]
     chosen = _below(keys, fraction) if fraction is not None else _fitting(keys, count or 0)
-    train = tuple(one for one, group in zip(examples, keys, strict=True) if group not in chosen)
-    held_out = by_hash([one for one, group in zip(examples, keys, strict=True) if group in chosen])
-    if not train or not held_out:
+    out = np.fromiter((group in chosen for group in keys), dtype=bool, count=len(keys))
+    train, held_out = np.flatnonzero(~out), np.flatnonzero(out)
+    if not len(train) or not len(held_out):
         asked = f"data.eval_fraction={fraction:g}" if fraction is not None else f"data.eval_examples={count}"
         raise DataError(
             f"{path}: {asked} of {len(examples)} examples in {len(set(keys))} groups holds out "
             f"{len(held_out)} and leaves {len(train)} for training, for a group is never torn apart; ask for "
             "another share, or give data.eval_path"
         )
-    return train, held_out
+    evaluation = taken(examples, held_out)
+    return taken(examples, train), taken(evaluation, hash_order(identities(evaluation)))
 
 
 def _below(keys: Sequence[bytes], fraction: float) -> set[bytes]:

@@ -223,13 +223,13 @@ def test_bytes_that_are_no_text_are_refused_with_file_and_line(tmp_path: Path) -
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"none\.jsonl: no such file; data\.path must be a JSONL file"):
-        list(read_jsonl(tmp_path / "none.jsonl"))
+    with pytest.raises(DataError, match=r"none\.jsonl: no such file; data\.path takes a file"):
+        read_jsonl(tmp_path / "none.jsonl")
 
 
-def test_a_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"cannot be read .* must be a file"):
-        list(read_jsonl(tmp_path))
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"is a folder without files of data \(it has nothing\); give a file"):
+        read_jsonl(tmp_path)
 
 
 @pytest.mark.parametrize("content", ["", "\n \n"])

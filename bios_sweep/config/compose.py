@@ -57,6 +57,13 @@ CAME_LATER: dict[str, dict[str, Any]] = {
         "train_on": None,
         "chat_date": None,
         "weights": None,
+        "shape": None,
+        "columns": None,
+        "on_bad": "refuse",
+        "max_bad": None,
+        "cluster": None,
+        "split": None,
+        "chunk_tokens": None,
     },
     "decision": {"purpose": BEFORE, "margin_absolute": None, "metrics": None, "undecidable": "refuse"},
 }

@@ -22,8 +22,8 @@ class Source:
     """The records of a data set. name: to show. label: in sentences. read: begins anew at each call.
 
     held_out: the validation split that it brings; None where there is none.
-    about: its files in words, with those that lie beside and are not read. files: all that are read. shares: of several,
-    where they are mixed.
+    about: its files in words, with those that lie beside and are not read. files: all that
+    are read. shares: of several that are mixed.
     """
 
     name: str
@@ -62,7 +62,13 @@ def _validation(files: Sequence[Path]) -> Source | None:
     if not files:
         return None
     label = ", ".join(map(str, files))
-    return Source(name=_name(str(files[0])), label=label, read=partial(_read, files), about=listed(files), files=tuple(files))
+    return Source(
+        name=_name(str(files[0])),
+        label=label,
+        read=partial(_read, files),
+        about=listed(files),
+        files=tuple(files),
+    )
 
 
 def _name(path: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -109,7 +109,7 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
     one_of("budget.keep_adapters", config.values["budget"]["keep_adapters"], POLICIES)
     precision = precision_of(config.values, request)
     values = with_metrics(with_epochs(_with_dtype(config.values, precision)))
-    scenario, dataset, recommendation = _scenario(values, workspace, request, function)
+    scenario, dataset, recommendation = _scenario(values, workspace, request, function, config.overrides)
     tokens = None
     if dataset is not None and values["method"]["max_length"] == AUTO:
         tokens = count_tokens(scenario, dataset)
@@ -184,7 +184,11 @@ def facts_of(plan: Plan, config: Config) -> dict[str, Any]:
 
 
 def _scenario(
-    values: Mapping[str, Any], workspace: Workspace, request: Request, function: OwnFunction | None
+    values: Mapping[str, Any],
+    workspace: Workspace,
+    request: Request,
+    function: OwnFunction | None,
+    typed: Sequence[str],
 ) -> tuple[Scenario, DataSet | None, Recommendation]:
     """Where the default is judged, its examples where we read them, and the defaults for it."""
     if method_of(values["method"]).scripted:
@@ -194,7 +198,7 @@ def _scenario(
     if values["model"]["kind"] == "planted":
         scenario = planted_scenario(values)
     else:
-        scenario, dataset = trained_scenario(values, workspace, request)
+        scenario, dataset = trained_scenario(values, workspace, request, typed)
     recommendation = defaults.recommend(
         family=scenario.model.family,
         hidden_size=scenario.model.hidden_size,

@@ -25,11 +25,11 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from bios_sweep.engines.training.data import ASSISTANT, Example, Message
 from bios_sweep.engines.training.refusals import REASONING_KEYS
 from bios_sweep.engines.training.rendered import AS_DATA, require_all
-from bios_sweep.engines.training.tokenizer import read_json, special_tokens
+from bios_sweep.engines.training.templates import template_text
+from bios_sweep.engines.training.tokenizer import special_tokens
 from bios_sweep.engines.training.tokens import Rendered
 from bios_sweep.errors import DataError, ModelError
 
-TEMPLATE_FILE = "chat_template.jinja"
 CLOCK = "strftime_now"  # what templates of Llama 3's kind call to write today's date into the prompt
 DATE = "date_string"  # the date that they are given, in place of today's
 # The day that Llama 3's own template falls back on. A clock would give each day's trials other tokens.
@@ -208,15 +208,8 @@ class ChatTemplate:
 
 def chat_template(model_dir: Path, reading: Reading = AS_EVER) -> ChatTemplate | None:
     """The template of a model's folder by its files alone; None where it has none."""
-    config = read_json(model_dir / "tokenizer_config.json")
-    given = config.get("chat_template")
-    if isinstance(given, list):
-        given = {one.get("name"): one.get("template") for one in given if isinstance(one, dict)}.get(
-            "default"
-        )
-    file = model_dir / TEMPLATE_FILE
-    text = file.read_text(encoding="utf-8") if file.is_file() else given
-    if not isinstance(text, str) or not text:
+    text = template_text(model_dir)
+    if text is None:
         return None
     return ChatTemplate(text, special_tokens(model_dir), str(model_dir), reading)
 

@@ -115,12 +115,16 @@ class ExamplesInFile(Sequence[Example]):
 
 @dataclass(frozen=True, kw_only=True)
 class DataSet:
-    """Training and evaluation examples with a name to show and the source they came from."""
+    """Training and evaluation examples with a name to show and the source they came from.
+
+    told: what reading them found, in words: their shape, what was skipped, what both sides share.
+    """
 
     name: str
     train: Sequence[Example]
     evaluation: Sequence[Example]
     source: str
+    told: tuple[str, ...] = ()
 
     @cached_property
     def evaluation_fingerprint(self) -> str:

@@ -1,7 +1,7 @@
 """The user's own data: records of any container, read strictly, as a training and an evaluation side.
 
-A record that cannot be used is an error with its place, and is skipped where that is asked for and told: a set
-that silently shrinks changes every number measured on it.
+A record that cannot be used is an error with its place, and is skipped where that is asked for, and told: a
+set that silently shrinks changes every number measured on it.
 """
 
 from __future__ import annotations
@@ -87,7 +87,9 @@ def jsonl_examples(
     check_options(eval_path, eval_fraction, eval_examples)
     source = source_of(path, weights)
     given = None if eval_path is None else source_of(eval_path)
-    return examples_of(source, given, eval_fraction=eval_fraction, eval_examples=eval_examples, reading=reading)
+    return examples_of(
+        source, given, eval_fraction=eval_fraction, eval_examples=eval_examples, reading=reading
+    )
 
 
 def examples_of(
@@ -120,9 +122,7 @@ def examples_of(
         told = (*told, *adapted)
     about = source.about if given is None else f"{source.about}, evaluation {given.about}"
     both = contamination_lines(contamination(train, evaluation), one_file=held_out is None)
-    return DataSet(
-        name=source.name, train=train, evaluation=evaluation, source=about, told=(*told, *both)
-    )
+    return DataSet(name=source.name, train=train, evaluation=evaluation, source=about, told=(*told, *both))
 
 
 def _split(
@@ -146,7 +146,7 @@ def _count(
         return asked, ()
     count = auto_count(available, apart=apart)
     return count, (
-        f"{asked:,} evaluation examples are the preset's, of {available:,} there are; {count:,} are held out, "
+        f"a preset asks for {asked:,} evaluation examples of {available:,}: {count:,} are held out, "
         "or as many as data.eval_examples says",
     )
 

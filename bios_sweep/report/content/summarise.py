@@ -69,7 +69,7 @@ def summarise(plan: Plan, state: State, results: Results, ways: Ways) -> Summary
             *pairing_lines(plan, results),
             *unjudged_lines(plan, state, results),
         ),
-        notes=tuple(plan.notes),
+        notes=(*plan.notes, *plan.study.scenario.data.told),
         command=ways.command,
     )
     return replace(summary, headline=headline(summary))

@@ -61,9 +61,11 @@ class Reader:
         for record in chain(sample, stream):
             self.found.records += 1
             try:
-                yield self._example(record, shape)
+                example = self._example(record, shape)
             except DataError as error:
                 self._skip(error)
+            else:
+                yield example
         self._require_few_bad()
 
     def _shape(self, sample: list[Record]) -> Shape | None:

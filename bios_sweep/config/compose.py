@@ -59,7 +59,7 @@ CAME_LATER: dict[str, dict[str, Any]] = {
         "weights": None,
         "shape": None,
         "columns": None,
-        "on_bad": "refuse",
+        "on_bad": None,
         "max_bad": None,
         "cluster": None,
         "split": None,

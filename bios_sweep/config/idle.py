@@ -220,7 +220,7 @@ REFUSED = (
 
 UNHEARD = (
     Idle(
-        {"runs": OURS, "data.on_bad": "refuse"},
+        {"runs": OURS, "data.on_bad": beyond("skip")},
         {"data.max_bad": "it counts with data.on_bad=skip"},
     ),
     Idle(

@@ -117,7 +117,7 @@ OTHERS: Mapping[str, Kind] = {
     "data.eval_max_length": OPEN_COUNT,
     "data.shape": _choice(SHAPE_NAMES, nullable=True),
     "data.columns": Kind(type=NAMES, range="of columns", nullable=True),
-    "data.on_bad": _choice(ON_BAD),
+    "data.on_bad": _choice(ON_BAD, nullable=True),
     "data.max_bad": Kind(type=NUMBER, range="of at least 0 and below 1", nullable=True),
     "data.cluster": OPEN_TEXT,
     "data.split": _choice(RULES, nullable=True),

@@ -65,7 +65,7 @@ def _reading(data: Mapping[str, Any], max_length: Any, model: Path, *, adapts: b
         columns=columns_of(data.get("columns")),
         cluster=_column(data.get("cluster")),
         templated=template_text(model) is not None,
-        on_bad=one_of("data.on_bad", data.get("on_bad", ON_BAD[0]), ON_BAD),
+        on_bad=one_of("data.on_bad", data.get("on_bad") or ON_BAD[0], ON_BAD),
         most_bad=_share(data.get("max_bad")),
     )
     size = _chunk(data.get("chunk_tokens"), max_length)

@@ -13,6 +13,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from bios_sweep.assets import base_model_path
+from bios_sweep.containers.read import records
 from bios_sweep.engines.training.data import (
     DataSet,
     Example,
@@ -21,7 +22,7 @@ from bios_sweep.engines.training.data import (
     read_dataset,
     write_dataset,
 )
-from bios_sweep.engines.training.jsonl import json_lines, jsonl_examples, read_jsonl
+from bios_sweep.engines.training.jsonl import jsonl_examples, read_jsonl
 from bios_sweep.engines.training.shapes.asked import Asked
 from bios_sweep.engines.training.shapes.reading import read_examples
 from bios_sweep.engines.training.split import identity
@@ -69,7 +70,7 @@ def test_the_three_shapes_are_read(tmp_path: Path) -> None:
     )
     with pytest.raises(DataError, match=r"a\.jsonl:1 is written as .*a\.jsonl:2 as .* data\.shape=mixed"):
         read_jsonl(path)
-    plain, talk, text = read_examples(json_lines(path), Asked(shape="mixed"))
+    plain, talk, text = read_examples(records(path), Asked(shape="mixed"))
     assert (plain.prompt, plain.completion, plain.origin) == ("p", "c", f"{path}:1")
     assert (talk.prompt, talk.completion) == ("", "Because")
     assert talk.messages[2] == Message(role="user", content="Why?")
@@ -210,7 +211,7 @@ def test_what_says_nothing_passes(tmp_path: Path) -> None:
     }
     plain = {**pair(1), "input": "", "system": None, "metadata": {"lang": "en"}}
     path = write(tmp_path / "a.jsonl", line, plain)
-    talk, other = read_examples(json_lines(path), Asked(shape="mixed"))
+    talk, other = read_examples(records(path), Asked(shape="mixed"))
     assert [message.content for message in talk.messages] == ["Hi", "a", "Hi", "Hello"]
     assert other.completion == "answer 1"
 

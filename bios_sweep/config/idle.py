@@ -94,11 +94,8 @@ ALWAYS = frozenset(
 CALLABLE = "method.callable"
 SCRIPTS_OWN = ("method.settings", "method.inputs", "method.time_limit_seconds", "method.resumes")
 COMMANDS_OWN = (
-    "method.command",
-    "method.shell",
-    "method.metrics_file",
-    "method.trainer_state",
-    "method.pattern",
+    *("method.command", "method.shell", "method.settings_template", "method.settings_file", "method.env"),
+    *("method.metrics_file", "method.trainer_state", "method.pattern"),
 )
 COUNTED = ("batch_size", "max_steps")  # the plan counts examples by them
 SETTINGS = tuple(name for name, known in KNOWN.items() if known.group and name not in COUNTED)

@@ -7,12 +7,12 @@ set that silently shrinks changes every number measured on it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from bios_sweep.containers.source import Source, source_of
-from bios_sweep.engines.training.contamination import contamination
+from bios_sweep.engines.training.contamination import contamination_of
 from bios_sweep.engines.training.contamination import lines_of as contamination_lines
 from bios_sweep.engines.training.data import DataSet, Example, ExamplesInFile
 from bios_sweep.engines.training.groups import CLUSTER, CONTENT, KEYS, split_groups
@@ -121,8 +121,9 @@ def examples_of(
         train, evaluation = _split(examples, count, share, Path(source.label), reading)
         told = (*told, *adapted)
     about = source.about if given is None else f"{source.about}, evaluation {given.about}"
-    both = contamination_lines(contamination(train, evaluation), one_file=held_out is None)
-    return DataSet(name=source.name, train=train, evaluation=evaluation, source=about, told=(*told, *both))
+    dataset = DataSet(name=source.name, train=train, evaluation=evaluation, source=about)
+    both = contamination_lines(contamination_of(dataset), one_file=held_out is None)
+    return replace(dataset, told=(*told, *both))
 
 
 def _split(
@@ -162,13 +163,21 @@ def _shared_clusters(
     return (f"{len(both):,} clusters are in training and in evaluation, such as {min(both)!r}",)
 
 
-def read_jsonl(path: Path) -> tuple[Example, ...]:
+def read_jsonl(path: Path) -> Iterator[Example]:
     """Every record of a path as an example.
 
     Raises:
         DataError: no such file, no example in it, or a record that cannot be used.
     """
-    return tuple(_read(source_of(path), PLAIN)[0])
+    source, number = source_of(path), 0
+    for number, example in enumerate(Reader()(source.read()), start=1):  # noqa: B007 - counted
+        yield example
+    if not number:
+        raise _empty(source)
+
+
+def _empty(source: Source) -> DataError:
+    return DataError(f"{source.label}: the file is empty; write one JSON object per line: {SHAPES_HELP}")
 
 
 def _read(source: Source, reading: Reading) -> tuple[Sequence[Example], tuple[str, ...]]:
@@ -182,11 +191,10 @@ def _read(source: Source, reading: Reading) -> tuple[Sequence[Example], tuple[st
         examples = reader(source.read())
         yield from examples if reading.pieces is None else reading.pieces(examples)
 
-    how = {**reading.asked.identity(), **reading.how, "source": source.about, "label": source.label}
-    how |= {"shares": list(source.shares)} if source.shares else {}
+    how = {**source.how, **reading.asked.identity(), **reading.how}
     examples = stored_files(source.files, read, how)
     if not examples:
-        raise DataError(f"{source.label}: the file is empty; write one JSON object per line: {SHAPES_HELP}")
+        raise _empty(source)
     if isinstance(examples, ExamplesInFile):
         found = Found(**examples.remembered("found", lambda: asdict(found)))
     return examples, lines_of(found, source.name)

@@ -17,11 +17,11 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 
 from bios_sweep.engines.training.cache import cache_folder, remembered_of
 from bios_sweep.errors import StorageError
@@ -49,6 +49,8 @@ def kept_folder(
     Raises:
         StorageError: the cache cannot be written.
     """
+    from filelock import FileLock  # comes with the extra; a base install keeps nothing, see `keeps`
+
     root = kept_root(kind)
     folder = root / short_hash(identity, 32)
     with FileLock(folder.with_suffix(".lock")):
@@ -57,6 +59,11 @@ def kept_folder(
             _make(folder, what, write)
         os.utime(folder)
     return folder, json.loads((folder / FACTS).read_text(encoding="utf-8"))
+
+
+def keeps() -> bool:
+    """Whether this installation can keep folders that several processes share."""
+    return find_spec("filelock") is not None
 
 
 def _make(folder: Path, what: str, write: Callable[[Path], Mapping[str, Any]]) -> None:

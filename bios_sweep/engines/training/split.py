@@ -66,14 +66,13 @@ def split_by_fraction(examples: Sequence[Example], fraction: float, path: Path) 
         DataError: one side is empty.
     """
     found = identities(examples)
-    below = found[:, 0] < np.uint64(math.ceil(fraction * 2**64))
-    held_out, train = np.flatnonzero(below), np.flatnonzero(~below)
+    held_out, train = np.flatnonzero(below(found, fraction)), np.flatnonzero(~below(found, fraction))
     if not len(held_out) or not len(train):
         raise DataError(
             f"{path}: data.eval_fraction={fraction:g} of {len(examples)} examples holds out "
             f"{len(held_out)} and leaves {len(train)} for training; give data.eval_examples instead"
         )
-    return taken(examples, train), taken(examples, held_out[hash_order(found[held_out])])
+    return taken(examples, train), taken(examples, held_out[_order(found[held_out])])
 
 
 def split_by_count(examples: Sequence[Example], count: int, path: Path) -> Sides:
@@ -88,7 +87,7 @@ def split_by_count(examples: Sequence[Example], count: int, path: Path) -> Sides
             f"choose at most {len(examples) - 1}"
         )
     found = identities(examples)
-    order = hash_order(found)
+    order = _order(found)
     new = np.flatnonzero((found[order][1:] != found[order][:-1]).any(axis=1)) + 1
     held_out, left = [], count
     for begin, end in zip([0, *new.tolist()], [*new.tolist(), len(order)], strict=True):
@@ -116,7 +115,7 @@ def first_by_hash(examples: Sequence[Example], count: int | None, path: Path) ->
             f"{path}: data.eval_examples={count}, but the file has {len(examples)} examples; "
             f"choose at most {len(examples)}"
         )
-    return taken(examples, hash_order(identities(examples))[:count])
+    return by_hash(examples)[:count]
 
 
 def identities(examples: Sequence[Example]) -> np.ndarray:
@@ -127,8 +126,18 @@ def identities(examples: Sequence[Example]) -> np.ndarray:
     return np.frombuffer(raw, dtype=">u8").reshape(-1, 4).astype(np.uint64)
 
 
-def hash_order(found: np.ndarray) -> np.ndarray:
-    """Places in the order of their identities, in which any prefix is a fair sample."""
+def below(found: np.ndarray, fraction: float) -> np.ndarray:
+    """Which identities fall below that share of all that there may be, shape (examples,)."""
+    return np.asarray(found[:, 0] < np.uint64(math.ceil(fraction * 2**64)))
+
+
+def by_hash(examples: Sequence[Example]) -> Sequence[Example]:
+    """In the order of their identities, in which any prefix is a fair sample."""
+    return taken(examples, _order(identities(examples)))
+
+
+def _order(found: np.ndarray) -> np.ndarray:
+    """Places in the order of identities."""
     return np.lexsort(found.T[::-1])
 
 

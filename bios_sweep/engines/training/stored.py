@@ -18,7 +18,7 @@ import numpy as np
 
 from bios_sweep.engines.training.cache import content_digest, read_json_cache, write_json_cache
 from bios_sweep.engines.training.data import Example, ExamplesInFile, example_of, kind_of, line_of
-from bios_sweep.engines.training.kept import code_digest, kept_folder, mapped
+from bios_sweep.engines.training.kept import code_digest, keeps, kept_folder, mapped
 from bios_sweep.engines.training.split import identity
 
 FORMAT = "bios_sweep examples 1"  # raise it when the files below change their meaning
@@ -104,7 +104,8 @@ def stored_files(
     """The examples of files: in memory where they are few, else found in the cache or read into it.
 
     What is kept belongs to the files' content and to this package's code, for that decides how it is read.
-    What is no regular file, such as a pipe, can be read but once, and is held in memory.
+    What is no regular file, such as a pipe, can be read but once, and is held in memory; so is all that a
+    base installation reads.
 
     Args:
         paths: all files that `read` opens.
@@ -115,7 +116,7 @@ def stored_files(
         DataError: what `read` raises.
         StorageError: the cache cannot be written.
     """
-    if not all(path.is_file() for path in paths):
+    if not keeps() or not all(path.is_file() for path in paths):
         return tuple(read())
     if sum(path.stat().st_size for path in paths) <= SMALL_BYTES:
         few = tuple(islice(read(), FEW + 1))  # of a compressed file there may be more

@@ -69,7 +69,7 @@ def test_the_three_shapes_are_read(tmp_path: Path) -> None:
         {"text": "whole"},
     )
     with pytest.raises(DataError, match=r"a\.jsonl:1 is written as .*a\.jsonl:2 as .* data\.shape=mixed"):
-        read_jsonl(path)
+        list(read_jsonl(path))
     plain, talk, text = read_examples(records(path), Asked(shape="mixed"))
     assert (plain.prompt, plain.completion, plain.origin) == ("p", "c", f"{path}:1")
     assert (talk.prompt, talk.completion) == ("", "Because")
@@ -104,7 +104,6 @@ def turns(middle: dict[str, Any]) -> str:
 BAD_LINES = [
     ('{"prompt": "p", "compl', "not valid JSON"),
     ("[" * 200_000, "not valid JSON"),
-    ("[1, 2]", "a list, not an object; write"),
     ("3", "a int, not an object; write"),
     ('{"question": "q", "answer": "a"}', "has the keys answer, question; a record is"),
     ("{}", "has the keys (none); a record is"),
@@ -225,12 +224,12 @@ def test_bytes_that_are_no_text_are_refused_with_file_and_line(tmp_path: Path) -
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none\.jsonl: no such file; data\.path takes a file"):
-        read_jsonl(tmp_path / "none.jsonl")
+        list(read_jsonl(tmp_path / "none.jsonl"))
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"is a folder without files of data \(it has nothing\); give a file"):
-        read_jsonl(tmp_path)
+        list(read_jsonl(tmp_path))
 
 
 @pytest.mark.parametrize("content", ["", "\n \n"])

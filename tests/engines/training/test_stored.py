@@ -41,7 +41,8 @@ def large(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def rows(count: int, word: str = "answer") -> list[dict]:
     plain = [{"prompt": f"question {n % 40}", "completion": f"{word} {n % 40}"} for n in range(count)]
-    return [*plain, {"text": "tab\there, and \u2028"}, {"prompt": "c", "completion": "d", "cluster": "é"}]
+    odd = {"prompt": "tab\there", "completion": "and \u2028"}
+    return [*plain, odd, {"prompt": "c", "completion": "d", "cluster": "é"}]
 
 
 def write(path: Path, *lines: dict) -> Path:
@@ -107,7 +108,7 @@ def test_a_large_file_that_changes_is_read_again(tmp_path):
     path.write_text(path.read_text().replace("answer", "anszer"))
     after = jsonl_examples(path)
     assert after.fingerprint != before.fingerprint
-    assert {one.completion.partition(" ")[0] for one in after.train} <= {"anszer", "tab\there,", "d"}
+    assert {one.completion.partition(" ")[0] for one in after.train} <= {"anszer", "and", "d"}
 
 
 def test_the_memory_of_reading_does_not_grow_with_the_file(tmp_path):
@@ -128,7 +129,8 @@ def test_the_memory_of_reading_does_not_grow_with_the_file(tmp_path):
 
 
 def test_a_data_file_of_the_version_before_is_read(tmp_path):
-    data = jsonl_examples(write(tmp_path / "a.jsonl", *rows(9), TALK), eval_examples=2)
+    talks = [{"messages": TALK["messages"][: 2 * n]} for n in (1, 2, 3)]
+    data = jsonl_examples(write(tmp_path / "a.jsonl", *talks), eval_examples=1)
     keep_dataset(data, tmp_path / "now")
     header, *lines = (tmp_path / "now").read_text().split("\n")[:-1]
     before = [

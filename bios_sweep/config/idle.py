@@ -254,6 +254,7 @@ UNHEARD = (
             "method.micro_batch_size": "the script cuts its batches itself",
             "method.activation_checkpointing": "the script saves memory itself",
             "method.attention": "the script loads its model itself",
+            "method.routers": "the script chooses itself what it adapts",
         },
     ),
     Idle(
@@ -262,6 +263,7 @@ UNHEARD = (
             "method.micro_batch_size": "planted curves have no batches to cut",
             "method.activation_checkpointing": "planted curves have no layers",
             "method.attention": "planted curves attend to nothing",
+            "method.routers": "planted curves have no layers",
         },
     ),
     *(

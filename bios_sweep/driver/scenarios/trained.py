@@ -22,13 +22,15 @@ from bios_sweep.driver.scenarios.examples import (
     read_data,
 )
 from bios_sweep.driver.scenarios.scored import scored
-from bios_sweep.engines.training.architectures import engine_version, look_at
+from bios_sweep.engines.training.architectures import engine_version, experts_of, look_at, text_of
 from bios_sweep.engines.training.data import CONVERSATION, SEVERAL_ANSWERS, DataSet
 from bios_sweep.engines.training.facts import (
     EMBEDDED,
+    FORMAT_VERSIONS,
     describe_model,
     portable_model,
     position_limit,
+    read_config,
     software_versions,
 )
 from bios_sweep.engines.training.memory import DEFAULT_MICRO_BATCH
@@ -68,6 +70,7 @@ def trained_scenario(
     dataset = read_data(values, Path(model.path), typed)
     reading = _reading(values["data"], dataset, Path(model.path))
     data = replace(_data_facts(dataset, workspace), reading=reading)
+    routed = _routed(method, Path(model.path))
     score = scored(values["data"], dataset.evaluation, FINAL_METRICS, position_limit(Path(model.path)))
     if score is not None:
         data = replace(data, score=score[0])
@@ -77,7 +80,7 @@ def trained_scenario(
             data=data,
             method=method_of(method),
             engine=LORA_ENGINE,
-            engine_version=engine_version(Path(model.path)),
+            engine_version=engine_version(Path(model.path), routed=routed),
             engine_options={
                 "model_path": _portable(values["model"]),
                 "data_file": data.file,
@@ -90,11 +93,18 @@ def trained_scenario(
                 **reading,
                 **({} if score is None else {"score": score[1]}),
                 **_attention(method, request),
+                **({"routers": True} if routed else {}),
             },
             software=software_versions(),
+            format_versions=FORMAT_VERSIONS if _in_another_format(method, request) else {},
         ),
         dataset,
     )
+
+
+def _in_another_format(method: Mapping[str, Any], request: Request) -> bool:
+    """Whether trials may compute in anything but float32: on GPUs `method.dtype=auto` is not decided yet."""
+    return bool(method["dtype"] != FLOAT32) or request.trial_device == CUDA
 
 
 def _cutting(method: Mapping[str, Any], request: Request) -> dict[str, Any]:
@@ -127,6 +137,20 @@ def _attention(method: Mapping[str, Any], request: Request) -> dict[str, str]:
             "method.attention: flash computes in bfloat16 on GPUs alone; use sdpa, or leave it auto"
         )
     return {} if attention == AUTO else {"attention": attention}
+
+
+def _routed(method: Mapping[str, Any], model: Path) -> bool:
+    """Whether routers learn, too.
+
+    Raises:
+        ConfigError: no truth value, or the model has none.
+    """
+    asked = method.get("routers", False)
+    if not isinstance(asked, bool):
+        raise not_allowed("method.routers", asked, "true or false")
+    if asked and not experts_of(text_of(read_config(model))):
+        raise ConfigError("method.routers: this model has no experts, and so no routers; leave it out")
+    return asked
 
 
 def _reading(values: Mapping[str, Any], dataset: DataSet, model: Path) -> dict[str, str]:
@@ -240,7 +264,10 @@ def reach_notes(scenario: Scenario) -> tuple[str, ...]:
     Raises:
         ModelError: the architecture cannot be trained here, and why.
     """
-    found = look_at(Path(scenario.model.path)) if scenario.engine == LORA_ENGINE else None
+    if scenario.engine != LORA_ENGINE:
+        return ()
+    routed = bool(scenario.engine_options.get("routers"))
+    found = look_at(Path(scenario.model.path), routed=routed)
     return () if found is None else (found.words,)
 
 

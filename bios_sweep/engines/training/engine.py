@@ -80,8 +80,8 @@ class EngineOptions:
     measurements: evaluations per trial after the one at step 0. eval_max_length: tokens at which the plan
     cuts evaluation examples, the same for all its trials; None: each trial's own `max_length`. score: how
     answers are scored, the fields of `ScoreOptions`; None: they are not. attention: how it is computed, one
-    of `ATTENTIONS`; None: as transformers chooses. train_on, chat_date: how conversations are read, see
-    `chat.reading_of`.
+    of `ATTENTIONS`; None: as transformers chooses. routers: adapters are put on them, too. train_on and
+    chat_date: how conversations are read, see `chat.reading_of`.
     """
 
     model_path: str
@@ -98,6 +98,7 @@ class EngineOptions:
     eval_max_length: int | None = None
     score: Mapping[str, Any] | None = None
     attention: str | None = None
+    routers: bool = False
     train_on: str | None = None
     chat_date: str | None = None
 
@@ -244,7 +245,8 @@ class LoraEngine:
     def _loaded(self, dtype: str) -> BaseModel:
         chosen = self._options.attention
         attention = None if chosen is None else ATTENTIONS[chosen]
-        return load_base(Path(self._options.model_path), dtype, self._device, attention)
+        path = Path(self._options.model_path)
+        return load_base(path, dtype, self._device, attention, routed=self._options.routers)
 
     def _judge(self, base: BaseModel, dtype: str, max_length: int) -> Judge:
         """What trials are measured on: cut once for all of a plan, whatever their own `max_length`."""

@@ -19,6 +19,7 @@ from bios_sweep.assets import base_model_path
 from bios_sweep.checks import is_whole
 from bios_sweep.engines.training.cache import files_fingerprint, user_cache
 from bios_sweep.errors import ModelError
+from bios_sweep.settings import BFLOAT16
 from bios_sweep.study.scenario import ModelFacts
 
 SOFTWARE = ("torch", "transformers", "peft")  # the packages whose numerics decide a trial's outcome
@@ -28,6 +29,8 @@ ABSENT = "absent"
 # general text, so that one without it is not taken for one with it. 3: an answer ends with what ends a
 # generation, and all arms of a study are judged on evaluation examples cut at one length.
 ENGINE_VERSION = "3"
+# The same where the numbers of one format alone changed. 2: an adapter's products are computed in bfloat16.
+FORMAT_VERSIONS = {BFLOAT16: "bfloat16 2"}
 EMBEDDED = "embedded:base_model"  # no folder: the package lies elsewhere on other nodes
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"

@@ -11,9 +11,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
-from bios_sweep.engines.training.data import DataSet, Example, ExamplesInFile
+from bios_sweep.engines.training.data import DataSet, Example, ExamplesInFile, name_of
 from bios_sweep.engines.training.groups import normalised, normalised_identity
-from bios_sweep.engines.training.tokens import name_of
 
 GRAM = 8  # words; PaLM, section 8
 NEAR = 0.7  # share of an example's grams; PaLM, section 8

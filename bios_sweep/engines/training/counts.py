@@ -19,12 +19,13 @@ from bios_sweep.engines.training.data import (
     Example,
     ExamplesInFile,
     fingerprint_of,
+    name_of,
 )
 from bios_sweep.engines.training.facts import READERS, reads_by, software_versions
 from bios_sweep.engines.training.kept import code_digest, kept_folder, mapped
 from bios_sweep.engines.training.shown import shown
 from bios_sweep.engines.training.tokenizer import TextTokenizer, load_tokenizer
-from bios_sweep.engines.training.tokens import encode_all, kept, name_of, unlearnable
+from bios_sweep.engines.training.tokens import encode_all, kept, unlearnable
 from bios_sweep.errors import DataError
 from bios_sweep.study.scenario import EVALUATION, TRAIN, Cut
 

@@ -113,6 +113,11 @@ class ExamplesInFile(Sequence[Example]):
         """`split.identity` of each as four big-endian numbers, shape (examples, 4)."""
 
 
+def name_of(example: Example, index: int) -> str:
+    """What to call an example in a message."""
+    return example.origin or f"example {index}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataSet:
     """Training and evaluation examples with a name to show and the source they came from.

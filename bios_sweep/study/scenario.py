@@ -114,7 +114,7 @@ class DataFacts:
     evaluation examples come from, 0 where that is not known. score: how answers to them are scored, None
     where they are not. reading: how text is read where that is not as ever: which answers of a conversation
     are learned, the day that its template writes, the tokens at a border. told: what reading the data found,
-    in words.
+    in words. eval_why: why there are as many evaluation examples, in words; empty where the user said how many.
     """
 
     name: str
@@ -133,6 +133,7 @@ class DataFacts:
     score: Score | None = None
     reading: Mapping[str, str] = field(default_factory=dict)
     told: tuple[str, ...] = ()
+    eval_why: str = ""
 
     def clusters_of(self, metric: str) -> int:
         """What a metric's evaluation error is counted over, 0 where that is not known."""
@@ -221,7 +222,7 @@ class Scenario:
         values = asdict(self)
         if self.data.score is None:  # as before there were scores
             del values["data"]["score"]
-        for later in ("reading", "told"):
+        for later in ("reading", "told", "eval_why"):
             if not values["data"][later]:
                 del values["data"][later]
         if not self.format_versions:

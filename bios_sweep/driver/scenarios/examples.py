@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from importlib import util
 from pathlib import Path
@@ -15,10 +16,12 @@ from bios_sweep.engines.training.facts import reads_by
 from bios_sweep.engines.training.groups import CLUSTER, CONTENT, RULES
 from bios_sweep.engines.training.jsonl import Reading, jsonl_examples
 from bios_sweep.engines.training.shapes.asked import ON_BAD, SKIP, Asked, columns_of, shape_of
+from bios_sweep.engines.training.split import AUTO_EXAMPLES, AtMost
 from bios_sweep.engines.training.templates import template_text
 from bios_sweep.errors import ConfigError, DataError
 from bios_sweep.settings import AUTO
 
+AUTO_COUNT = "eval_auto"  # beside the configured values: what `data.eval_examples=auto` has come to
 DATA_KINDS = ("embedded", "file", "jsonl")  # jsonl: the first name of file
 EVERY_ANSWER, LAST = TRAIN_ON = ("all_assistant", "last")
 UNCUT = 2**31 - 1  # tokens; longer than any example
@@ -43,9 +46,9 @@ def read_data(values: Mapping[str, Any], model: Path, typed: Sequence[str] = ())
         raise ConfigError("data=planted has no examples; it goes with model=planted only")
     one_of("data.kind", data["kind"], DATA_KINDS)
     asked = data["eval_examples"]
-    count = AUTO if asked == AUTO else optional_count(asked)
+    count = _at_most(data) if asked == AUTO else optional_count(asked)
     if data["kind"] == "embedded":
-        return embedded_examples(None if isinstance(count, str) else count)
+        return _embedded(count) if isinstance(count, AtMost) else embedded_examples(count)
     if not data["path"]:
         raise DataError("data.path: missing; give a file such as data.path=train.jsonl, or a folder")
     adapts = not any(word.lstrip("+").startswith("data.eval_examples=") for word in typed)
@@ -57,6 +60,16 @@ def read_data(values: Mapping[str, Any], model: Path, typed: Sequence[str] = ())
         eval_examples=count,
         reading=_reading(data, values["method"]["max_length"], model, adapts=adapts),
     )
+
+
+def _at_most(data: Mapping[str, Any]) -> AtMost:
+    """What `auto` is by now; see `driver.evaluation`."""
+    return AtMost(examples=data.get(AUTO_COUNT, AUTO_EXAMPLES))
+
+
+def _embedded(asked: AtMost) -> DataSet:
+    every = embedded_examples(None)
+    return replace(every, evaluation=every.evaluation[: asked.examples])
 
 
 def _reading(data: Mapping[str, Any], max_length: Any, model: Path, *, adapts: bool) -> Reading:

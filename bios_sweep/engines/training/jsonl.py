@@ -22,6 +22,7 @@ from bios_sweep.engines.training.shapes.registry import SHAPES_HELP
 from bios_sweep.engines.training.shapes.told import lines_of
 from bios_sweep.engines.training.split import (
     DEFAULT_EVALUATION_FRACTION,
+    AtMost,
     auto_count,
     check_options,
     first_by_hash,
@@ -62,7 +63,7 @@ def jsonl_examples(
     weights: object = None,
     eval_path: Path | str | Sequence[str] | None = None,
     eval_fraction: float | None = None,
-    eval_examples: int | str | None = None,
+    eval_examples: int | AtMost | None = None,
     reading: Reading = PLAIN,
 ) -> DataSet:
     """Read files and hold examples out of them, or read these from `eval_path` or a validation split.
@@ -77,7 +78,7 @@ def jsonl_examples(
         eval_path: evaluation examples; then `path` is for training only. None: the validation split of a
             folder, where it has one.
         eval_fraction: share held out of `path`, 0.1 if neither this nor `eval_examples` is given.
-        eval_examples: how many to hold out of `path`, or to take from `eval_path`; `auto`: see `auto_count`.
+        eval_examples: how many to hold out of `path`, or to take from `eval_path`.
         reading: how records become examples, and what stays on one side.
 
     Raises:
@@ -97,7 +98,7 @@ def examples_of(
     given: Source | None,
     *,
     eval_fraction: float | None,
-    eval_examples: int | str | None,
+    eval_examples: int | AtMost | None,
     reading: Reading = PLAIN,
 ) -> DataSet:
     """Both sides of a source. given: of its own evaluation examples; the rest as of `jsonl_examples`."""
@@ -138,11 +139,11 @@ def _split(
 
 
 def _count(
-    asked: int | str | None, available: int, reading: Reading, *, apart: bool
+    asked: int | AtMost | None, available: int, reading: Reading, *, apart: bool
 ) -> tuple[int | None, tuple[str, ...]]:
     """How many to evaluate on, and what is said where that is not what was asked for."""
-    if isinstance(asked, str):
-        return auto_count(available, apart=apart), ()
+    if isinstance(asked, AtMost):
+        return auto_count(available, apart=apart, wanted=asked.examples), ()
     if asked is None or not reading.adapts or asked < available + apart:
         return asked, ()
     count = auto_count(available, apart=apart)

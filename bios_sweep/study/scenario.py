@@ -114,7 +114,8 @@ class DataFacts:
     evaluation examples come from, 0 where that is not known. score: how answers to them are scored, None
     where they are not. reading: how text is read where that is not as ever: which answers of a conversation
     are learned, the day that its template writes, the tokens at a border. told: what reading the data found,
-    in words. eval_why: why there are as many evaluation examples, in words; empty where the user said how many.
+    in words. eval_why: why there are as many evaluation examples, in words; empty where the user said how
+    many.
     """
 
     name: str

@@ -19,7 +19,7 @@ from hydra.errors import HydraException
 
 from bios_sweep.config.groups import group_names, member_names, shipped_sweeps
 from bios_sweep.config.meant import did_you_mean, meant_by
-from bios_sweep.config.own_sweep import is_path
+from bios_sweep.config.own_sweep import ENDINGS, is_path
 from bios_sweep.errors import ConfigError
 
 SWEEPS = "sweeps"

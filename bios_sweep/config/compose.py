@@ -35,7 +35,7 @@ from bios_sweep.config.meant import alike, did_you_mean, elsewhere
 from bios_sweep.config.method import RUNNER_KEY, not_trained_here, preset_of_runner, with_parts
 from bios_sweep.config.own_sweep import ENDINGS, is_path, member_of_file, name_of
 from bios_sweep.config.places import config_root
-from bios_sweep.config.typed import SWEEPS, TEXTS, parts, quoted, read_words, unquoted
+from bios_sweep.config.typed import OWN_VARIABLES, SWEEPS, TEXTS, parts, quoted, read_words, unquoted
 from bios_sweep.errors import ConfigError
 from bios_sweep.request import request_keys
 from bios_sweep.secrecy import secret_in, texts
@@ -57,8 +57,15 @@ CAME_LATER: dict[str, dict[str, Any]] = {
         "score_stop": None,
         "train_on": None,
         "chat_date": None,
+        "weights": None,
     },
-    "decision": {"purpose": BEFORE, "margin_absolute": None, "metrics": None, "undecidable": "refuse"},
+    "decision": {
+        "purpose": BEFORE,
+        "margin_absolute": None,
+        "margin_points": None,
+        "metrics": None,
+        "undecidable": "refuse",
+    },
 }
 COMMAND_LINE = "command line"
 CLUSTER_KEYS = tuple(f"cluster.{name}" for name in request_keys())
@@ -147,7 +154,7 @@ def _added(override: str, config_dir: Path | None) -> str:
     if override.startswith(f"{SWEEPS}=") and is_path(file := unquoted(override.partition("=")[2])):
         return f"{SWEEPS}={member_of_file(file, sweep_names(config_dir))}"
     key, given, _ = override.partition("=")
-    own = re.match(rf"{re.escape(OWN_SETTINGS)}[.=]", override)
+    own = re.match(rf"({re.escape(OWN_SETTINGS)}|{re.escape(OWN_VARIABLES)})[.=]", override)
     return f"++{override}" if own or (given and key in CLUSTER_KEYS) else override
 
 

@@ -29,9 +29,14 @@ TEXTS = (
     *("data.score_pattern", "model.path", "model.name", "cluster.storage", "cluster.accelerator_type"),
     *("method.command", "method.callable", "method.metric", "method.metrics_file", "method.trainer_state"),
     *("method.pattern", "tracking.uri", "submit.working_dir", "submit.venv", "submit.container"),
-    *("submit.time", "submit.image"),
+    *("submit.time", "submit.image", "method.settings_template", "method.settings_file"),
 )
-OWN_BRACES = ("method.command", "method.metrics_file", "method.trainer_state", "method.pattern")
+OWN_BRACES = (
+    *("method.command", "method.metrics_file", "method.trainer_state", "method.pattern"),
+    *("method.settings_template", "method.settings_file"),
+)
+OWN_VARIABLES = "method.env"  # its values are texts, too
+LISTED = ("data.path", "data.eval_path")  # several files are a list of texts
 OPEN = "null"  # no value at all
 MISSING = "???"  # OmegaConf's word for a value that somebody else has to give
 PREFIX = re.compile(r"\+\+|\+|~|")
@@ -127,7 +132,11 @@ def _read(word: str) -> str:
     if key in (*group_names(), SWEEPS):
         return f"{key}={_member(key, value)}"  # a member is chosen, whatever stands before it
     prefix = "++" if prefix else ""  # `+` alone refuses a key that is there, which says no more
-    return f"{prefix}{key}={_text(key, value) if key in TEXTS else _value(key, value)}"
+    return f"{prefix}{key}={_text(key, value) if _is_text(key) else _value(key, value)}"
+
+
+def _is_text(key: str) -> bool:
+    return key in TEXTS or key.startswith(f"{OWN_VARIABLES}.")
 
 
 def _member(group: str, value: str) -> str:
@@ -148,7 +157,10 @@ def _text(key: str, value: str) -> str:
         raise ConfigError(f"{key}: {MISSING} stands for a value that is still missing; give one")
     if value in (OPEN, "") or (key == "method.trainer_state" and value in ("true", "false")):
         return value
-    return value if _is_quoted(key, value) else quoted(value, braces=key in OWN_BRACES)
+    if key in LISTED and value[0] == "[" and value[-1] == "]" and not Path(value).expanduser().exists():
+        return _value(key, value)
+    own = key in OWN_BRACES or key.startswith(OWN_VARIABLES)
+    return value if _is_quoted(key, value) else quoted(value, braces=own)
 
 
 def _value(key: str, value: str) -> str:

@@ -94,6 +94,12 @@ def test_later_looks_are_judged_once_on_all_seeds_at_half_of_alpha():
     assert [one.study.history.look for one in judged[1:]] == [2, 3]
 
 
+def test_from_the_fourth_look_on_they_are_judged_at_a_third_of_alpha():
+    judged, _ = in_turn(*(plan(range(count)) for count in range(3, 9)))
+    shares = [0.05 / one.study.decision.alpha for one in judged]
+    assert shares == pytest.approx([1, 2, 2, 3, 3, 3])
+
+
 def test_levels_of_earlier_studies_come_back():
     judged, _ = in_turn(plan(rates=RATES), plan((3, 4, 5), rates=(0.5, 4)))
     assert judged[1].study.factors[0].multiply == (0.5, 4, 0.25, 2.0)

@@ -57,6 +57,7 @@ CAME_LATER: dict[str, dict[str, Any]] = {
         "score_stop": None,
         "train_on": None,
         "chat_date": None,
+        "eval_share": 0.1,
         "weights": None,
     },
     "decision": {

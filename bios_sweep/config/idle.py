@@ -217,6 +217,10 @@ REFUSED = (
 
 UNHEARD = (
     Idle(
+        {"runs": OURS, "data.eval_examples": beyond("auto")},
+        {"data.eval_share": "it counts with data.eval_examples=auto"},
+    ),
+    Idle(
         {"runs": OURS, "data.score": absent},
         dict.fromkeys(SCORED[1:], "no answer is scored; add data.score=exact_match, pattern or a function"),
     ),

@@ -28,6 +28,7 @@ from bios_sweep.engines.training.facts import (
 )
 from bios_sweep.engines.training.jsonl import jsonl_examples
 from bios_sweep.engines.training.memory import DEFAULT_MICRO_BATCH
+from bios_sweep.engines.training.split import AUTO_EXAMPLES, AtMost
 from bios_sweep.errors import ConfigError, DataError
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.request import CUDA, Request
@@ -44,6 +45,7 @@ MODEL_KINDS = ("embedded", "local", "planted", "named")
 FLASH = "flash"
 ATTENTIONS = (AUTO, "sdpa", FLASH, "eager")
 DATA_KINDS = ("embedded", "file", "jsonl")  # jsonl: the first name of file
+AUTO_COUNT = "eval_auto"  # beside the configured values: what `data.eval_examples=auto` has come to
 EVERY_ANSWER, LAST = TRAIN_ON = ("all_assistant", "last")
 JOINED = "joined"  # how a border is read that a token of a sentencepiece model reaches over
 SCRIPTS_ONLY = "goes with method=command and method=python only, whose script reads its own"
@@ -279,7 +281,7 @@ def _read_data(values: Mapping[str, Any]) -> DataSet:
     one_of("data.kind", values["kind"], DATA_KINDS)
     asked = values["eval_examples"]
     if values["kind"] == "embedded":
-        return embedded_examples(None if asked == AUTO else optional_count(asked))
+        return _embedded(_at_most(values)) if asked == AUTO else embedded_examples(optional_count(asked))
     if not values["path"]:
         raise DataError("data.path: missing; give a file such as data.path=train.jsonl, or a folder")
     return jsonl_examples(
@@ -287,8 +289,18 @@ def _read_data(values: Mapping[str, Any]) -> DataSet:
         weights=values.get("weights"),
         eval_path=_paths(values["eval_path"]) if values["eval_path"] else None,
         eval_fraction=_fraction(values["eval_fraction"]),
-        eval_examples=AUTO if asked == AUTO else optional_count(asked),
+        eval_examples=_at_most(values) if asked == AUTO else optional_count(asked),
     )
+
+
+def _at_most(values: Mapping[str, Any]) -> AtMost:
+    """What `auto` is by now; see `driver.evaluation`."""
+    return AtMost(examples=values.get(AUTO_COUNT, AUTO_EXAMPLES))
+
+
+def _embedded(asked: AtMost) -> DataSet:
+    every = embedded_examples(None)
+    return replace(every, evaluation=every.evaluation[: asked.examples])
 
 
 def _paths(given: Any) -> str | list[str]:

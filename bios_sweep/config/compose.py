@@ -6,6 +6,7 @@ no launcher, no `instantiate`.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,12 +16,13 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from hydra.errors import HydraException, MissingConfigException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]  # omegaconf brings it, without stubs
 
+from bios_sweep.checks import not_allowed
 from bios_sweep.config.groups import (
     MEMBERS,
     chosen_by,
@@ -39,7 +41,7 @@ from bios_sweep.config.typed import OWN_VARIABLES, SWEEPS, TEXTS, parts, quoted,
 from bios_sweep.errors import ConfigError
 from bios_sweep.request import request_keys
 from bios_sweep.secrecy import secret_in, texts
-from bios_sweep.settings import FULL, baseline_values
+from bios_sweep.settings import FULL, KNOWN, baseline_values
 from bios_sweep.study.margins import BEFORE
 
 FORBIDDEN_KEY = "_target_"  # names code to run; nothing of ours instantiates, so it can only be an attack
@@ -139,6 +141,7 @@ def compose_config(overrides: Sequence[str], config_dir: Path | None = None) -> 
     _refuse_code_keys(values, "")
     values = _with_later_keys(values)
     _refuse_unknown_keys(values)
+    _refuse_endless(values, "")
     _refuse_secrets(values)
     return Config(
         values=values,
@@ -234,6 +237,19 @@ def _refuse_code_keys(values: Any, path: str) -> None:
             _refuse_code_keys(item, path)
 
 
+def _refuse_endless(values: Any, path: str) -> None:
+    """Refuse numbers that no JSON holds; those of settings have checks of their own, with the range."""
+    if isinstance(values, Mapping):
+        for key, value in values.items():
+            if key not in KNOWN:
+                _refuse_endless(value, f"{path}.{key}".lstrip("."))
+    elif isinstance(values, list):
+        for item in values:
+            _refuse_endless(item, path)
+    elif isinstance(values, float) and not math.isfinite(values):
+        raise not_allowed(path, values, "it must be a finite number")
+
+
 def _refuse_secrets(values: Mapping[str, Any]) -> None:
     """All of a configuration is written down with the plan; only the tracking address is not."""
     for path, text in texts(values):
@@ -314,7 +330,7 @@ def _unknown(error: Exception, overrides: Sequence[str], config_dir: Path | None
     try:
         choices = [item for item in overrides if item.partition("=")[0] in (*group_names(), SWEEPS)]
         known = [*_keys(_container(_compose(choices, config_dir))), *CLUSTER_KEYS, SWEEPS]
-    except (ConfigCompositionException, OmegaConfBaseException, MissingConfigException, ValueError):
+    except (HydraException, OmegaConfBaseException, ValueError):
         return in_our_words(error)
     for override in overrides:
         key = parts(override)[1]

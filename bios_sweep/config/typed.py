@@ -25,11 +25,19 @@ from bios_sweep.errors import ConfigError
 SWEEPS = "sweeps"
 # keys whose value is any text; one that is wholly in quotes is taken for quoted for Hydra
 TEXTS = (
-    *("workspace", "data.path", "data.eval_path", "data.name", "data.chat_date", "data.score"),
+    *(
+        "workspace",
+        "data.path",
+        "data.eval_path",
+        "data.name",
+        "data.chat_date",
+        "data.score",
+        "data.cluster",
+    ),
     *("data.score_pattern", "model.path", "model.name", "cluster.storage", "cluster.accelerator_type"),
     *("method.command", "method.callable", "method.metric", "method.metrics_file", "method.trainer_state"),
     *("method.pattern", "tracking.uri", "submit.working_dir", "submit.venv", "submit.container"),
-    *("submit.time", "submit.image", "method.settings_template", "method.settings_file"),
+    *("data.cluster", "submit.time", "submit.image", "method.settings_template", "method.settings_file"),
 )
 OWN_BRACES = (
     *("method.command", "method.metrics_file", "method.trainer_state", "method.pattern"),
@@ -102,7 +110,7 @@ def _instead(word: str, before: Sequence[str], after: Sequence[str]) -> str:
     if len(before) > 1 and before[-1] == "=":
         return f"; write {before[-2]}={word} without spaces"
     following = next((one.lstrip("=") for one in after if one != "=" and "=" not in one.strip("=")), "VALUE")
-    if word in shipped_sweeps() or word.endswith(ENDINGS):
+    if (word in shipped_sweeps() and following == "VALUE") or word.endswith(ENDINGS):
         return f"; write sweeps={word}"
     if Path(word).is_file():
         return f"; write {written('data.path', word)}"
@@ -145,7 +153,7 @@ def _member(group: str, value: str) -> str:
     if group == SWEEPS and is_path(name):
         return quoted(name, braces=True)
     if MEMBER.fullmatch(name) and name != OPEN:
-        return name
+        return name if name.isascii() else quoted(name)
     options = ", ".join(shipped_sweeps() if group == SWEEPS else member_names(group))
     key = f"{group}.path" if group in ("data", "model") and name not in ("", OPEN) else ""
     way = f"; write {written(key, name)}" if key else ""

@@ -9,7 +9,6 @@ from omegaconf import OmegaConf
 
 from bios_sweep.cli.main import main
 from bios_sweep.config.compose import compose_config
-from bios_sweep.config.keys import read_conf
 from bios_sweep.config.places import config_root
 from bios_sweep.config.typed import TEXTS, parse, quoted, read_words, written
 from bios_sweep.errors import ConfigError
@@ -92,18 +91,12 @@ def test_a_value_that_is_quoted_for_hydra_means_the_same_and_null_is_no_path(mon
     assert config.values["data"]["eval_path"] == "/scratch/me/b"
 
 
-def test_every_key_that_takes_any_text_is_read_as_one():
-    free = {
-        key.path
-        for key in listed_keys(config_root() / "conf")
-        if key.kind.type == TEXT and not key.kind.choices and not key.path.startswith("model.planted")
-    }
-    quantities = {"cluster.address", "submit.ray_version", "submit.namespace", "submit.service_account"}
-    names = {f"submit.{name}" for name in ("memory", "head_memory", "address", "gpu_type")}
-    words = {f"submit.{name}" for name in ("partition", "account", "qos")}
-    assert free - set(TEXTS) <= quantities | names | words
-    known = {key.path for option in read_conf(config_root() / "conf") for key in option.keys}
-    assert set(TEXTS) <= known
+def test_every_key_that_takes_a_path_or_a_command_is_read_as_a_text():
+    listed = listed_keys(config_root() / "conf")
+    endings = ("path", "file", "template", "dir", "venv", "storage", "command", "uri", "workspace")
+    free = {key.path for key in listed if key.kind.type == TEXT and not key.kind.choices}
+    assert {path for path in free if path.endswith(endings)} <= set(TEXTS)
+    assert set(TEXTS) <= {key.path for key in listed}
 
 
 @pytest.mark.parametrize(

@@ -298,7 +298,7 @@ def mutated(value: Any, draw: random.Random) -> Any:
 
 
 def fuzz(count: int, seed: int) -> int:
-    """How many of so many mutated records are read; every other one is refused by a sentence with its place."""
+    """How many of so many mutated records are read; a sentence with its place refuses the others."""
     draw, taken = random.Random(seed), 0
     for _ in range(count):
         rows = [mutated(draw.choice(SEEDS), draw) for _ in range(draw.choice([1, 2]))]

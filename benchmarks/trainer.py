@@ -30,9 +30,11 @@ import torch
 import transformers
 
 from bios_sweep.assets import base_model_path
+from bios_sweep.engines.training.adapters import adapter
+from bios_sweep.engines.training.device import make_repeatable, stay_offline_and_quiet
 from bios_sweep.engines.training.fit import Fit
 from bios_sweep.engines.training.loop import Training
-from bios_sweep.engines.training.model import adapter, load_base, make_repeatable, stay_offline_and_quiet
+from bios_sweep.engines.training.model import load_base
 from bios_sweep.engines.training.tokens import TokenizedExample
 from bios_sweep.settings import BFLOAT16, FLOAT32, TrainingSettings
 

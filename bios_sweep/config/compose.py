@@ -60,9 +60,23 @@ CAME_LATER: dict[str, dict[str, Any]] = {
         "score_stop": None,
         "train_on": None,
         "chat_date": None,
+        "eval_share": 0.1,
         "weights": None,
+        "shape": None,
+        "columns": None,
+        "on_bad": None,
+        "max_bad": None,
+        "cluster": None,
+        "split": None,
+        "chunk_tokens": None,
     },
-    "decision": {"purpose": BEFORE, "margin_absolute": None, "metrics": None, "undecidable": "refuse"},
+    "decision": {
+        "purpose": BEFORE,
+        "margin_absolute": None,
+        "margin_points": None,
+        "metrics": None,
+        "undecidable": "refuse",
+    },
 }
 COMMAND_LINE = "command line"
 CLUSTER_KEYS = tuple(f"cluster.{name}" for name in request_keys())

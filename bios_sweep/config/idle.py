@@ -226,6 +226,10 @@ UNHEARD = (
         {"data.eval_share": "it counts with data.eval_examples=auto"},
     ),
     Idle(
+        {"runs": among(SCRIPT, PLANTED)},
+        {"data.eval_share": "only our own training chooses how many examples it evaluates on"},
+    ),
+    Idle(
         {"runs": OURS, "data.score": absent},
         dict.fromkeys(SCORED[1:], "no answer is scored; add data.score=exact_match, pattern or a function"),
     ),

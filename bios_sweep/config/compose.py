@@ -30,6 +30,7 @@ from bios_sweep.config.groups import (
     member_names,
     member_values,
     members_of_paths,
+    with_hub_models,
 )
 from bios_sweep.config.method import RUNNER_KEY, not_trained_here, preset_of_runner, with_parts
 from bios_sweep.config.places import config_root
@@ -58,6 +59,7 @@ CAME_LATER: dict[str, dict[str, Any]] = {
         "chat_date": None,
         "weights": None,
     },
+    "model": {"revision": None, "download": False},
     "decision": {"purpose": BEFORE, "margin_absolute": None, "metrics": None, "undecidable": "refuse"},
 }
 COMMAND_LINE = "command line"
@@ -102,6 +104,7 @@ def compose_config(overrides: Sequence[str], config_dir: Path | None = None) -> 
     _refuse_code(overrides)
     typed, overrides = overrides, [_added(literal(override)) for override in overrides]
     as_typed = dict(zip(overrides, typed, strict=True))
+    overrides, named = with_hub_models(overrides, (config_root(), *_user_paths(config_dir)))
     preset = preset_of_runner(overrides)
     overrides = [*([f"method={preset}"] if preset else []), *overrides]
     try:
@@ -136,6 +139,7 @@ def compose_config(overrides: Sequence[str], config_dir: Path | None = None) -> 
         members=members,
         chooser=chooser,
         notes=(
+            *named,
             *((chosen_by(RUNNER_KEY, f"method={preset}"),) if preset else ()),
             *(chosen_by(f"{group}.path", f"{group}={member}") for group, member in belonging.items()),
         ),

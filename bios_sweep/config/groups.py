@@ -7,7 +7,7 @@ overruled; `config.idle` refuses that.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from bios_sweep.config.places import config_root
+from bios_sweep.hub.cache import HUB_ID
 
 GLOBAL = "# @package _global_"
 
@@ -68,6 +69,25 @@ def members_of_paths(values: Mapping[str, Any], chooser: Mapping[str, str]) -> d
         if given.get("kind") in unchosen and not chosen_by_a_person(group, chooser):
             found[group] = member
     return found
+
+
+def with_hub_models(overrides: Sequence[str], roots: Sequence[Path]) -> tuple[list[str], list[str]]:
+    """Overrides where `model=ORG/NAME` is a hub id and not a member in a folder, and a sentence for each.
+
+    roots: where files of groups are looked for.
+    """
+    found: list[str] = []
+    notes: list[str] = []
+    for word in overrides:
+        key, _, value = word.partition("=")
+        files = [root / inside / "model" / f"{value}.yaml" for root in roots for inside in ("", "conf")]
+        if key != "model" or not HUB_ID.fullmatch(value) or any(map(Path.is_file, files)):
+            found.append(word)
+            continue
+        member = MEMBERS["model"][0]
+        found += [f"model={member}", f"model.path={value}"]
+        notes.append(chosen_by(word, f"model={member} model.path={value}"))
+    return found, notes
 
 
 def depends_on_choice(values: Mapping[str, Any]) -> bool:

@@ -106,6 +106,10 @@ SETTINGS = tuple(name for name, known in KNOWN.items() if known.group and name n
 SCORED = ("data.score", "data.score_items", "data.score_tokens", "data.score_stop", "data.score_pattern")
 TALKS = ("data.train_on", "data.chat_date")
 DATA_FILES = ("data.path", "data.weights", "data.eval_path", "data.eval_fraction")
+OF_THE_HUB = dict.fromkeys(
+    ("model.revision", "model.download"),
+    "only a model of the hub has one; add model.path=ORG/NAME, or leave it out",
+)
 READS_ITS_OWN = "a script reads its own data; leave it out and list the files in method.inputs"
 NO_DATA = "model=planted trains on no data; leave it out, or choose another model"
 OWN_EXAMPLES = (
@@ -159,16 +163,20 @@ REFUSED = (
         {"model.kind": "embedded"},
         {
             "model.path": "model=embedded is the model that comes with the package; leave model=embedded "
-            "out, or the path"
+            "out, or the path",
+            **OF_THE_HUB,
         },
     ),
     Idle(
         {"model.kind": "named"},
-        {"model.path": "model=named has no files that are read; leave model=named out, or the path"},
+        {
+            "model.path": "model=named has no files that are read; leave model=named out, or the path",
+            **OF_THE_HUB,
+        },
     ),
     Idle(
         {"model.kind": "planted"},
-        {"model.path": "model=planted has no files; leave it out, or choose model=local"},
+        {"model.path": "model=planted has no files; leave it out, or choose model=local", **OF_THE_HUB},
     ),
     Idle(
         {"model.kind": among("embedded", "local", "named")},

@@ -91,7 +91,7 @@ def _choice(words: Any, *, nullable: bool = False) -> Kind:
 TEXTS_OR_NULL = (
     *("data.name", "data.score_pattern"),
     *("method.callable", "method.command", "method.metrics_file", "method.pattern"),
-    *("model.name", "model.path", "tracking.uri"),
+    *("model.name", "model.path", "model.revision", "tracking.uri"),
 )
 OTHERS: Mapping[str, Kind] = {
     **dict.fromkeys(TEXTS_OR_NULL, OPEN_TEXT),
@@ -149,6 +149,7 @@ OTHERS: Mapping[str, Kind] = {
     "method.settings": Kind(type=NAMES, nullable=True),
     "method.inputs": Kind(type=TEXTS),
     "method.time_limit_seconds": replace(kind_of_range(POSITIVE), nullable=True),
+    "model.download": Kind(type=TRUTH),
     "model.kind": _choice(("embedded", "local", "named", "planted")),
     "model.planted.hidden_size": kind_of_range(COUNT),
     "tracking.flush_seconds": kind_of_range(OR_MORE),

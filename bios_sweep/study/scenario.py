@@ -66,7 +66,8 @@ class ModelFacts:
 
     path: absolute folder, or a name for engines that need no files. parameters: count, or None when
     the files do not tell. fingerprint: sha256 over the files that decide the numbers. ends: the tokens that
-    end a generation, by the generation config, which is no part of the fingerprint.
+    end a generation, by the generation config, which is no part of the fingerprint. hub: `ORG/NAME@COMMIT` of
+    one of the hub, else empty.
     """
 
     name: str
@@ -76,6 +77,7 @@ class ModelFacts:
     fingerprint: str
     parameters: int | None = None
     ends: tuple[int, ...] = ()
+    hub: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +115,8 @@ class DataFacts:
     first. ends: how answers end, in words. eval_clusters: documents, modules or conversations that the
     evaluation examples come from, 0 where that is not known. score: how answers to them are scored, None
     where they are not. reading: how text is read where that is not as ever: which answers of a conversation
-    are learned, the day that its template writes, the tokens at a border.
+    are learned, the day that its template writes, the tokens at a border. hub: `ORG/NAME@COMMIT` of
+    those of the hub, else empty.
     """
 
     name: str
@@ -131,6 +134,7 @@ class DataFacts:
     eval_clusters: int = 0
     score: Score | None = None
     reading: Mapping[str, str] = field(default_factory=dict)
+    hub: str = ""
 
     def clusters_of(self, metric: str) -> int:
         """What a metric's evaluation error is counted over, 0 where that is not known."""
@@ -214,6 +218,9 @@ class Scenario:
             del values["data"]["score"]
         if not self.data.reading:
             del values["data"]["reading"]
+        for part in ("model", "data"):
+            if not values[part]["hub"]:
+                del values[part]["hub"]
         files = values.pop("files")
         return {**values, **self.method.to_dict(), "files": files}
 

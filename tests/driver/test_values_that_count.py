@@ -114,6 +114,7 @@ OTHER: dict[str, Any] = {
     "method.inputs": ["helpers.py"], "method.time_limit_seconds": 60, "method.resumes": True,
     "method.callable": "train:other",
     "model.kind": "local", "model.name": "my model", "model.path": "base",
+    "model.revision": "v1", "model.download": True,
     "model.planted": {"loss": 3.0},
     "tracking.enabled": True, "tracking.uri": "http://127.0.0.1:9", "tracking.flush_seconds": 7,
     "submit.nodes": 3, "submit.cpus_per_node": 9, "submit.gpus_per_node": 4, "submit.gpu_type": "a100",

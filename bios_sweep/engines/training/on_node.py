@@ -36,9 +36,14 @@ def look(options: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     Per name either `found` or `error`, a sentence.
     """
     return {
-        "model": _tried(lambda: describe_model(options["model_path"]).fingerprint),
+        "model": _tried(lambda: _model(options)),
         "data": _tried(lambda: open_dataset(Path(options["data_file"])).verified().fingerprint),
     }
+
+
+def _model(options: Mapping[str, Any]) -> str:
+    download = bool(options.get("model_download"))
+    return describe_model(options["model_path"], download=download).fingerprint
 
 
 def gpus() -> list[dict[str, Any]]:

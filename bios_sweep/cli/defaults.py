@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import shlex
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from rich.text import Text
 from bios_sweep import defaults
 from bios_sweep.atomic import require_folder, write_atomically
 from bios_sweep.cli.answer import print_answer
-from bios_sweep.defaults.merge import NEWEST, REFUSE, directions_apart
+from bios_sweep.defaults.merge import NEWEST, REFUSE, AskedTwiceError, directions_apart, questions_apart
 from bios_sweep.defaults.tuned_file import decimal_json
 from bios_sweep.driver.view import open_sweep
 from bios_sweep.errors import DefaultsError, InputError
@@ -186,7 +187,10 @@ def _merge(args: Namespace) -> None:
     require_folder(args.output)
     files = _tuned_files(args.operands)
     sources = [(str(file), entry) for file in files for entry in _standing(file)]
-    entries = defaults.merge(sources, on_conflict=NEWEST if args.newest else REFUSE)
+    try:
+        entries = defaults.merge(sources, on_conflict=NEWEST if args.newest else REFUSE)
+    except AskedTwiceError as error:
+        raise DefaultsError(f"{error}, as in: {_without(error.leave_out, files, args)}") from None
     if not entries:
         raise DefaultsError(f"{args.operands[0]}: nothing to merge, no entry says a word about any setting")
     defaults.write_entries(args.output, entries)
@@ -199,6 +203,13 @@ def _merge(args: Namespace) -> None:
         print(f"  {entry.key.words}: {', '.join(_settings_of(entry)) or 'nothing decided'}{judged}")
     for text in _warnings(entries):
         print(f"to bear in mind: {text}")
+
+
+def _without(left_out: str, files: Sequence[Path], args: Namespace) -> str:
+    """The command that merges all files but one."""
+    others = [str(file) for file in files if str(file) != left_out]
+    words = [*others, *(["--newest"] if args.newest else []), "-o", str(args.output)]
+    return f"bios-sweep defaults merge {shlex.join(words)}"
 
 
 def _standing(file: Path) -> list[defaults.TunedDefaults]:
@@ -221,7 +232,8 @@ def _settings_of(entry: defaults.TunedDefaults) -> list[str]:
 def _warnings(entries: Sequence[defaults.TunedDefaults]) -> list[str]:
     """What entries say of themselves, by key, and what two of them say against each other."""
     own = [f"{entry.key.words}: {text}" for entry in entries if entry.values for text in entry.warnings]
-    return [*own, *directions_apart(entries)]
+    asked = [f"{entry.key.words}: {text}" for entry in entries for text in questions_apart(entry)]
+    return [*own, *asked, *directions_apart(entries)]
 
 
 def _merged(

@@ -94,11 +94,8 @@ ALWAYS = frozenset(
 CALLABLE = "method.callable"
 SCRIPTS_OWN = ("method.settings", "method.inputs", "method.time_limit_seconds", "method.resumes")
 COMMANDS_OWN = (
-    "method.command",
-    "method.shell",
-    "method.metrics_file",
-    "method.trainer_state",
-    "method.pattern",
+    *("method.command", "method.shell", "method.settings_template", "method.settings_file", "method.env"),
+    *("method.metrics_file", "method.trainer_state", "method.pattern"),
 )
 COUNTED = ("batch_size", "max_steps")  # the plan counts examples by them
 SETTINGS = tuple(name for name, known in KNOWN.items() if known.group and name not in COUNTED)
@@ -260,6 +257,7 @@ UNHEARD = (
             "method.micro_batch_size": "the script cuts its batches itself",
             "method.activation_checkpointing": "the script saves memory itself",
             "method.attention": "the script loads its model itself",
+            "method.routers": "the script chooses itself what it adapts",
         },
     ),
     Idle(
@@ -268,6 +266,7 @@ UNHEARD = (
             "method.micro_batch_size": "planted curves have no batches to cut",
             "method.activation_checkpointing": "planted curves have no layers",
             "method.attention": "planted curves attend to nothing",
+            "method.routers": "planted curves have no layers",
         },
     ),
     *(

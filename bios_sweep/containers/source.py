@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from bios_sweep.containers.files import Files, files_of, listed, plain_name
 from bios_sweep.containers.mixture import checked_weights, mixed
@@ -22,7 +23,8 @@ class Source:
     """The records of a data set. name: to show. label: in sentences. read: begins anew at each call.
 
     held_out: the validation split that it brings; None where there is none.
-    about: its files in words, with those that lie beside and are not read.
+    about: its files in words, with those that lie beside and are not read. files: all that `read` opens. how:
+    what else decides its records, in JSON.
     """
 
     name: str
@@ -30,6 +32,8 @@ class Source:
     read: Read
     held_out: Source | None = None
     about: str = ""
+    files: tuple[Path, ...] = ()
+    how: Mapping[str, Any] = field(default_factory=dict)
 
 
 def source_of(given: str | Path | Sequence[str], weights: object = None) -> Source:
@@ -50,6 +54,8 @@ def source_of(given: str | Path | Sequence[str], weights: object = None) -> Sour
         read=partial(_chained, reads) if shares is None else partial(mixed, reads, shares),
         held_out=_validation([path for files in found for path in files.validation]),
         about=_about(paths, found),
+        files=tuple(path for files in found for path in files.train),
+        how={} if shares is None else {"weights": list(shares), "files": [len(one.train) for one in found]},
     )
 
 
@@ -57,7 +63,8 @@ def _validation(files: Sequence[Path]) -> Source | None:
     if not files:
         return None
     label = ", ".join(map(str, files))
-    return Source(name=_name(str(files[0])), label=label, read=partial(_read, files), about=listed(files))
+    name, about = _name(str(files[0])), listed(files)
+    return Source(name=name, label=label, read=partial(_read, files), about=about, files=tuple(files))
 
 
 def _name(path: str) -> str:

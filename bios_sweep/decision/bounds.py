@@ -22,7 +22,8 @@ class Bound:
     those whose evaluation error is included, 0 for a statement about this evaluation set only. over: the arm
     that the gain is over; empty: the baseline. how: what of that arm it is over, where not its own quality,
     such as `{} trained as long`. seeds: how many it rests on. spread: sample variance of the gain over them.
-    noise: variance of one seed's gain that the standard error took for it.
+    noise: variance of one seed's gain that the standard error took for it. over_clusters: variance of the
+    gain over the clusters, as they showed it.
     """
 
     arm: str
@@ -37,6 +38,7 @@ class Bound:
     seeds: int = 0
     spread: float = 0.0
     noise: float = 0.0
+    over_clusters: float = 0.0
 
 
 def unbounded(arm: str, gain: float) -> Bound:
@@ -62,23 +64,23 @@ def paired_bound(arm: str, gains: Floats, alpha: float) -> Bound:
     )
 
 
-def moderated(spread: float, others: Floats, seeds: int) -> tuple[float, int]:
+def moderated(spread: float, others: Floats, freedom: float, prior: float = PRIOR) -> tuple[float, float]:
     """The variance taken for one contrast, and its degrees of freedom.
 
     Three seeds tell a variance within a factor of six, so it leans on what the other contrasts with the same
     reference show, as if their median had been seen on two seeds more; never below its own, or a contrast
     that is noisier than the others would pass too often. others: sample variances of those; zero says
-    nothing of the noise (an arm that changed nothing), and without any the contrast stands alone.
+    nothing of the noise (an arm that changed nothing), and without any the contrast stands alone. freedom: of
+    each; prior: how many degrees the others weigh.
     """
     told = others[others > 0]
     if not told.size:
-        return spread, seeds - 1
-    freedom = seeds - 1 + PRIOR
-    leaning = (PRIOR * float(np.median(told)) + (seeds - 1) * spread) / freedom
-    return max(leaning, spread), freedom
+        return spread, freedom
+    leaning = (prior * float(np.median(told)) + freedom * spread) / (freedom + prior)
+    return max(leaning, spread), freedom + prior
 
 
 @lru_cache(maxsize=1024)
-def student(alpha: float, nu: int) -> float:
+def student(alpha: float, nu: float) -> float:
     """The one-sided (1 - alpha) quantile of Student's t."""
     return float(stats.t.ppf(1.0 - alpha, nu))

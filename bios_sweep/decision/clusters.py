@@ -9,12 +9,14 @@ vary by a factor of ten); the bias-reduced one with its own degrees of freedom h
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
+from bios_sweep.decision.bounds import PRIOR, moderated
 from bios_sweep.decision.table import Blocks, Floats
 
 FEWEST_CLUSTERS = 4  # chosen; simulated down to 4 (docs/statistics.md, item 4), with 3 two degrees of freedom
@@ -62,14 +64,25 @@ class ClusterTable:
         the cluster's share of the tokens and h_g = 1 - 2 p_g + sum p^2, by which the residual of a cluster is
         smaller than its deviation (CR2); G/(G-1) sum (d_g - d)^2 / G^2 where all clusters are of one size.
         """
-        summed = np.zeros(self.count)
-        for arm, weight in weights.items():
-            summed += weight * self.nats[self.arms.index(arm)].mean(axis=0)
-        total = float(self.tokens.sum())
-        residuals = (summed - self.tokens * (float(summed.sum()) / total)) / total  # p_g (d_g - d)
-        return float((residuals**2 / self._left).sum()) * self.scale**2
+        return float(self._variances(self._summed(weights)[None])[0])
 
-    @property
+    def moderated(
+        self, name: str, weights: Mapping[str, float], before: Sequence[float] = ()
+    ) -> tuple[float, float]:
+        """The variance taken for a contrast, and its degrees of freedom: as that over seeds (`bounds`).
+
+        Four clusters tell a variance no better than four seeds do, so it leans on those of the other arms
+        over the same reference; they weigh two clusters more, and no more than the arm's own. before: of arms
+        that run no more.
+        """
+        reference = self._summed({arm: weight for arm, weight in weights.items() if arm != name})
+        others = [place for place, arm in enumerate(self.arms) if arm not in weights]
+        spreads = self._variances(weights[name] * self._means[others] + reference)
+        told = np.append(spreads, np.asarray(before, dtype=np.float64))
+        freedom = self.freedom
+        return moderated(self.variance(weights), told, freedom, min(PRIOR, freedom))
+
+    @cached_property
     def freedom(self) -> float:
         """Degrees of freedom of `variance`, G - 1 where all clusters are of one size, else fewer.
 
@@ -84,6 +97,22 @@ class ClusterTable:
             (a @ a) * (1 + 2 * pp) + 2 * ap**2 - 4 * (a**2 @ p) + 2 * total * (a @ p**2) - 4 * total * ap * pp
         )
         return float(trace**2 / (square + (total * pp) ** 2))
+
+    def _summed(self, weights: Mapping[str, float]) -> Floats:
+        """Nats of a weighted sum of arms by cluster, mean over seeds, shape (G,)."""
+        rows = [weight * self._means[self.arms.index(arm)] for arm, weight in weights.items()]
+        return np.asarray(np.sum(rows, axis=0), dtype=np.float64)
+
+    def _variances(self, summed: Floats) -> Floats:
+        """Of every row of nats by cluster, shape (N, G)."""
+        total = float(self.tokens.sum())
+        means = summed.sum(axis=1, keepdims=True) / total
+        residuals = (summed - self.tokens * means) / total  # p_g (d_g - d)
+        return np.asarray((residuals**2 / self._left).sum(axis=1) * self.scale**2, dtype=np.float64)
+
+    @cached_property
+    def _means(self) -> Floats:
+        return np.asarray(self.nats.mean(axis=1), dtype=np.float64)
 
     @property
     def _shares(self) -> Floats:

@@ -62,7 +62,7 @@ class Contrasts:
         if seeds < 2:
             return unbounded(name, mean)
         noise, freedom = self._noise(name, gains, weights)
-        error, nu = self._with_clusters(noise / seeds, freedom, weights)
+        error, nu = self._with_clusters(noise / seeds, freedom, name, weights)
         of_clusters = 1.0 - noise / seeds / error**2 if self.clusters and error > 0 else 0.0
         return Bound(
             arm=name,
@@ -74,6 +74,7 @@ class Contrasts:
             seeds=seeds,
             spread=float(gains.var(ddof=1)),
             noise=noise,
+            over_clusters=self.clusters.variance(weights) if self.clusters else 0.0,
         )
 
     def among(self, arm: str, other: str, family: Collection[str], arms: int) -> Bound:
@@ -90,10 +91,10 @@ class Contrasts:
         weights = {arm: 1.0, other: -1.0}
         if alike(values):
             freedom = (len(values) - 1) * (seeds - 1)
-            error, nu = self._with_clusters(pooled_error(values) ** 2, freedom, weights)
+            error, nu = self._with_clusters(pooled_error(values) ** 2, freedom, arm, weights)
             width = error * tukey(self.alpha, arms, nu)
         else:
-            error, nu = self._with_clusters(plain.spread / seeds, seeds - 1, weights)
+            error, nu = self._with_clusters(plain.spread / seeds, seeds - 1, arm, weights)
             width = error * student(self.alpha / (arms * (arms - 1)), nu)  # both ends of every pair
         return replace(plain, lower=plain.gain - width, upper=plain.gain + width)
 
@@ -113,7 +114,7 @@ class Contrasts:
         rows = [weight * self._row(arm) for arm, weight in weights.items()]
         return np.asarray(np.sum(rows, axis=0), dtype=np.float64)
 
-    def _noise(self, name: str, gains: Floats, weights: Mapping[str, float]) -> tuple[float, int]:
+    def _noise(self, name: str, gains: Floats, weights: Mapping[str, float]) -> tuple[float, float]:
         """Variance of the contrast at one seed and its degrees of freedom.
 
         Moderated by the other arms' contrasts with the same reference.
@@ -121,11 +122,14 @@ class Contrasts:
         reference = sum(weight * self._row(arm) for arm, weight in weights.items() if arm != name)
         others = [place for place, arm in enumerate(self.blocks.arms) if arm not in weights]
         spreads = (weights[name] * self._quality[others] + reference).var(axis=1, ddof=1)
-        if len(weights) == 2 and self.blocks.arms[0] in weights:
-            spreads = np.append(spreads, [bound.spread for bound in self.before.values()])
-        return moderated(float(gains.var(ddof=1)), spreads, gains.shape[0])
+        spreads = np.append(spreads, [bound.spread for bound in self._before(weights)])
+        return moderated(float(gains.var(ddof=1)), spreads, gains.shape[0] - 1)
 
-    def _below(self, nu: int, of_clusters: float) -> float:
+    def _before(self, weights: Mapping[str, float]) -> Collection[Bound]:
+        """What arms that run no more showed against the same reference, which was the baseline."""
+        return self.before.values() if len(weights) == 2 and self.blocks.arms[0] in weights else ()
+
+    def _below(self, nu: float, of_clusters: float) -> float:
         """The quantile of the lower bound. of_clusters: what share of its variance is theirs.
 
         Fresh seeds meet the same clusters again, so that a candidate that these favoured is refined: of a
@@ -134,11 +138,19 @@ class Contrasts:
         ways = max(1.0, (1.0 + (LOOKS_OF_CLUSTERS - 1.0) * of_clusters) / self.looks)
         return student(self.alpha / self.tried / ways, nu)
 
-    def _with_clusters(self, variance: float, nu: int, weights: Mapping[str, float]) -> tuple[float, int]:
+    def _with_clusters(
+        self, variance: float, nu: float, name: str, weights: Mapping[str, float]
+    ) -> tuple[float, float]:
         """Standard error and its degrees of freedom, from the variance over seeds."""
         if self.clusters is None:
             return math.sqrt(variance), nu
-        return combined(variance, nu, self.clusters.variance(weights), self.clusters.freedom)
+        return combined(variance, nu, *self._over_clusters(self.clusters, name, weights))
+
+    def _over_clusters(
+        self, clusters: ClusterTable, name: str, weights: Mapping[str, float]
+    ) -> tuple[float, float]:
+        """The variance over clusters, moderated as that over seeds is, and its degrees of freedom."""
+        return clusters.moderated(name, weights, [bound.over_clusters for bound in self._before(weights)])
 
     def _row(self, arm: str) -> Floats:
         return np.asarray(self._quality[self.blocks.arms.index(arm)], dtype=np.float64)

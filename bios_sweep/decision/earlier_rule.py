@@ -15,6 +15,7 @@ import numpy as np
 from scipy import optimize, special, stats
 
 from bios_sweep.decision.bounds import Bound, student
+from bios_sweep.decision.clusters import ClusterTable
 from bios_sweep.decision.contrasts import Contrasts
 from bios_sweep.decision.ladder import NuisanceLadder
 from bios_sweep.decision.pooled import pooled_error, tukey
@@ -48,19 +49,24 @@ class PooledContrasts(Contrasts):
             return plain
         weights = {arm: 1.0, other: -1.0}
         noise, freedom = self._noise(arm, self.per_seed(weights), weights)
-        error, nu = self._with_clusters(noise / len(self.blocks.seeds), freedom, weights)
+        error, nu = self._with_clusters(noise / len(self.blocks.seeds), freedom, arm, weights)
         pairs = arms * (arms - 1)
         width = error * (tukey(self.alpha, arms, nu) if self._pooled else student(self.alpha / pairs, nu))
         return replace(plain, lower=plain.gain - width, upper=plain.gain + width)
 
-    def _noise(self, name: str, gains: Floats, weights: Mapping[str, float]) -> tuple[float, int]:
+    def _over_clusters(
+        self, clusters: ClusterTable, name: str, weights: Mapping[str, float]
+    ) -> tuple[float, float]:
+        return clusters.variance(weights), clusters.freedom
+
+    def _noise(self, name: str, gains: Floats, weights: Mapping[str, float]) -> tuple[float, float]:
         seeds = len(self.blocks.seeds)
         if not self._pooled:
             return float(gains.var(ddof=1)), seeds - 1
         size = sum(weight**2 for weight in weights.values()) / 2.0
         return size * seeds * self._error**2, (len(self.blocks.arms) - 1) * (seeds - 1)
 
-    def _below(self, nu: int, of_clusters: float) -> float:
+    def _below(self, nu: float, of_clusters: float) -> float:
         return dunnett(self.alpha, self.tried, nu) if self._pooled else student(self.alpha / self.tried, nu)
 
     @cached_property
@@ -104,7 +110,7 @@ def _ratios(random: np.random.Generator, k: int, seeds: int, draws: int) -> Floa
 
 
 @lru_cache(maxsize=1024)
-def dunnett(alpha: float, k: int, nu: int) -> float:
+def dunnett(alpha: float, k: int, nu: float) -> float:
     """The one-sided (1 - alpha) quantile of the largest of k t statistics that share a control.
 
     Equal sizes, so every pair correlates at 0.5. P(max T <= d) is the mean over the control's
@@ -125,7 +131,7 @@ def _quadrature() -> tuple[Floats, Floats, Floats, Floats]:
     return z, weights / np.sqrt(2.0 * np.pi), points, point_weights
 
 
-def _chance(d: float, k: int, nu: int) -> float:
+def _chance(d: float, k: int, nu: float) -> float:
     z, z_weights, points, point_weights = _quadrature()
     share = 0.5 * (points + 1.0)
     u = np.sqrt(stats.chi2.ppf(share, nu) / nu)

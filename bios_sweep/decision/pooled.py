@@ -68,7 +68,7 @@ def _ratios(values: Floats) -> Floats:
 
 
 @lru_cache(maxsize=256)
-def tukey(alpha: float, arms: int, nu: int) -> float:
+def tukey(alpha: float, arms: int, nu: float) -> float:
     """The (1 - alpha) quantile of the largest difference of `arms` t statistics, over sqrt(2).
 
     Times the standard error of one difference it bounds all differences at once (Tukey 1949; the

@@ -12,7 +12,7 @@ from bios_sweep.defaults.model_config import ModelShape, model_shape
 from bios_sweep.defaults.recommendation import MAIN_SETTINGS, TRAINING, Recommendation, explain, recommend
 from bios_sweep.defaults.rules import Choice, Why, batch_size, heuristics, learning_rate, lora_rank, max_steps
 from bios_sweep.defaults.serving import serve, with_tuned
-from bios_sweep.defaults.tuned import Evidence, Provenance, TunedDefaults, TunedKey, TunedMetric
+from bios_sweep.defaults.tuned import Evidence, Provenance, TunedDefaults, TunedKey, TunedMetric, Withdrawn
 from bios_sweep.defaults.tuned_checks import without_credentials
 from bios_sweep.defaults.tuned_file import FILE_NAME, read_entries, read_tuned, write_entries, write_tuned
 
@@ -32,6 +32,7 @@ __all__ = [
     "TunedKey",
     "TunedMetric",
     "Why",
+    "Withdrawn",
     "batch_size",
     "build_tuned",
     "decided_values",

@@ -76,7 +76,8 @@ def _left(tuned: TunedDefaults, name: str) -> str:
     if not found:
         return "held fixed, not judged"
     words = [f"{item.verdict}{f' ({item.claim})' if len(found) > 1 else ''}" for item in found]
-    return f"judged, and no value is served: {', '.join(words)}"
+    gone = ", withdrawn" if name in (tuned.withdrawn or ()) else ""
+    return f"judged, and no value is served: {', '.join(words)}{gone}"
 
 
 def evidence_of(tuned: TunedDefaults, name: str, value: Any, profile: str) -> Evidence | None:

@@ -83,9 +83,14 @@ def with_tuned(base: Recommendation, found: Found) -> Recommendation:
     """A recommendation with the values of tuned defaults in place, and their verdicts as its reasons."""
     tuned = found.tuned
     if not tuned.values and not tuned.profiles.get(base.goal):
-        judged = ", ".join(f"{name} {item.verdict}" for name, item in tuned.evidence.items())
+        gone = tuned.withdrawn or {}
+        judged = ", ".join(
+            f"{name} {item.verdict}{', withdrawn' if item.factor in gone else ''}"
+            for name, item in tuned.evidence.items()
+        )
         unserved = f"{found.source} has no value for this goal ({judged}); the heuristics stand"
-        return replace(base, warnings=(*base.warnings, unserved), searched=found.searched)
+        warnings = (*base.warnings, *tuned.withdrawals, unserved)
+        return replace(base, warnings=warnings, searched=found.searched)
     settings = tuned.settings(base.settings, base.goal)
     why = reasons(tuned, settings, base.goal, found.source)
     settled = {text for name in why for text in base.doubts.get(name, ())}
@@ -95,7 +100,7 @@ def with_tuned(base: Recommendation, found: Found) -> Recommendation:
         warnings += (found.warning,)
     warnings += _other_conditions(settings, found)
     served = bool(why)
-    warnings += tuned.warnings if served else ()
+    warnings += tuned.warnings if served else tuned.withdrawals
     return replace(
         base,
         settings=settings,
@@ -111,7 +116,7 @@ def with_tuned(base: Recommendation, found: Found) -> Recommendation:
 def _other_conditions(settings: TrainingSettings, found: Found) -> tuple[str, ...]:
     """What the study held at another value than these settings have: its verdicts were not made there."""
     tuned, warnings = found.tuned, []
-    served = {*tuned.values, *(name for values in tuned.profiles.values() for name in values)}
+    served = tuned.all_served
     apart = [
         f"{name} {plain_number(held)} (here {plain_number(getattr(settings, name))})"
         for name, held in tuned.baseline.items()

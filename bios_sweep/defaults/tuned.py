@@ -132,6 +132,14 @@ class TunedMetric:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Withdrawn:
+    """Why a file serves a value no more that it served once. by: the study whose word counts instead."""
+
+    by: str
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Provenance:
     """Where the evidence was made. tracking_url never holds credentials; date is ISO 8601."""
 
@@ -152,7 +160,8 @@ class TunedDefaults:
     want another value, that value. evidence: by factor, further claims of a factor as `factor (claim)`.
     told: the settings that the trials heard of, where a script was told some alone; None: all of them.
     metric: what they were judged on; None in the files of older versions, which may have taken the worst for
-    the best of an accuracy.
+    the best of an accuracy. withdrawn: factor -> why none of its values is served any more, though its
+    evidence is kept; None where nothing was.
     """
 
     key: TunedKey
@@ -163,6 +172,7 @@ class TunedDefaults:
     profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     told: tuple[str, ...] | None = field(default=None, metadata=OPTIONAL)
     metric: TunedMetric | None = field(default=None, metadata=OPTIONAL)
+    withdrawn: Mapping[str, Withdrawn] | None = field(default=None, metadata=OPTIONAL)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, lists instead of tuples; without the parts that say nothing here."""
@@ -172,6 +182,11 @@ class TunedDefaults:
         """Setting -> value for what matters most."""
         return {**self.values, **self.profiles.get(profile, {})}
 
+    @property
+    def all_served(self) -> set[str]:
+        """The settings that have a value, be it for one profile alone."""
+        return {*self.values, *(name for values in self.profiles.values() for name in values)}
+
     def about(self, factor: str) -> list[Evidence]:
         """All evidence of a factor, that of its first claim first."""
         return [item for item in self.evidence.values() if item.factor == factor]
@@ -180,14 +195,27 @@ class TunedDefaults:
         """The same without a word, or a value, of some factors."""
         if not factors:
             return self
-        profiles = {
-            profile: {name: value for name, value in values.items() if name not in factors}
-            for profile, values in self.profiles.items()
-        }
+        gone = {name: one for name, one in (self.withdrawn or {}).items() if name not in factors}
+        return replace(
+            self._unserved(factors),
+            evidence={name: item for name, item in self.evidence.items() if item.factor not in factors},
+            withdrawn=gone or None,
+        )
+
+    def withdrawing(self, why: Mapping[str, Withdrawn]) -> TunedDefaults:
+        """The same without the values of some factors; their evidence stays, with why it serves none."""
+        known = {name: one for name, one in why.items() if name in self.all_served}
+        together = {**(self.withdrawn or {}), **known}
+        return replace(self._unserved(known), withdrawn=together or None)
+
+    def _unserved(self, factors: Collection[str]) -> TunedDefaults:
+        def kept(values: Mapping[str, Any]) -> dict[str, Any]:
+            return {name: value for name, value in values.items() if name not in factors}
+
+        profiles = {profile: kept(values) for profile, values in self.profiles.items()}
         return replace(
             self,
-            values={name: value for name, value in self.values.items() if name not in factors},
-            evidence={name: item for name, item in self.evidence.items() if item.factor not in factors},
+            values=kept(self.values),
             profiles={profile: values for profile, values in profiles.items() if values},
         )
 
@@ -205,9 +233,18 @@ class TunedDefaults:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What must be said with the values: nobody knows which way was better, or it is doubtful."""
+        """What must be said with the values: which are gone, and a doubt about which way was better."""
         doubt = SILENT if self.metric is None else self.metric.doubt
-        return (doubt,) if doubt else ()
+        return (*self.withdrawals, *([doubt] if doubt else []))
+
+    @property
+    def withdrawals(self) -> tuple[str, ...]:
+        """A sentence per factor whose values were withdrawn."""
+        return tuple(
+            f"{name}: what {self.provenance.sweep or 'the study'} found is withdrawn, "
+            f"for {one.by} {one.why}; take the tuned defaults of {one.by}"
+            for name, one in (self.withdrawn or {}).items()
+        )
 
     @property
     def tells(self) -> bool:

@@ -23,6 +23,7 @@ from bios_sweep.defaults.tuned import (
     TunedDefaults,
     TunedKey,
     TunedMetric,
+    Withdrawn,
 )
 from bios_sweep.errors import DefaultsError
 from bios_sweep.jsonable import LEFT_OUT
@@ -58,6 +59,7 @@ def checked_tuned(content: Mapping[str, Any]) -> TunedDefaults:
         profiles=profiles,
         told=_told(content.get("told")),
         metric=_metric(content.get("metric")),
+        withdrawn=_withdrawn(content.get("withdrawn")),
     )
     _check_key(tuned.key)
     _check_provenance(tuned.provenance)
@@ -81,6 +83,9 @@ def require_supported(tuned: TunedDefaults) -> None:
     for name in tuned.told or ():
         if name not in tuned.names:
             raise DefaultsError(f"told: {name!r} is no setting")
+    for name in tuned.withdrawn or ():
+        if not tuned.about(name):
+            raise DefaultsError(f"withdrawn: {name!r} has no evidence, so nothing of it was served")
     claimed = [item.factor for item in tuned.evidence.values()]
     for name in (*claimed, *tuned.values, *(name for values in tuned.profiles.values() for name in values)):
         if name in tuned.untold:
@@ -91,6 +96,8 @@ def _require_served(tuned: TunedDefaults, name: str, value: Any, profile: str) -
     if name not in tuned.names:
         raise DefaultsError(f"{name!r} is no setting and cannot be served")
     one_of("profiles", profile, PROFILES, DefaultsError)
+    if name in (tuned.withdrawn or ()):
+        raise DefaultsError(f"{name}: its value was withdrawn and cannot be served")
     items, won = tuned.about(name), tuned.won
     if not items:
         raise DefaultsError(f"{name}: a value without evidence cannot be served")
@@ -111,6 +118,17 @@ def _told(names: Any) -> tuple[str, ...] | None:
     if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
         raise DefaultsError(f"told: is {names!r}; it must be a list of settings, or not there")
     return None if names is None else tuple(names)
+
+
+def _withdrawn(values: Any) -> dict[str, Withdrawn] | None:
+    if values is None:
+        return None
+    _require_object(values, "withdrawn")
+    found = {name: _record(Withdrawn, one, f"withdrawn: {name}") for name, one in values.items()}
+    for name, one in found.items():
+        for label, text in (("by", one.by), ("why", one.why)):
+            _require(isinstance(text, str) and text.strip(), f"withdrawn: {name}: {label}", text, "text")
+    return found
 
 
 def _metric(values: Any) -> TunedMetric | None:

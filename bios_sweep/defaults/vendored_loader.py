@@ -54,10 +54,12 @@ def tuned(
     entry = max(fitting, key=lambda entry: entry["provenance"]["date"])
     kept = {name: entry.get(name) for name in ("evidence", "key", "provenance", "metric")}
     values = _values(entry, entry.get("profiles", {}).get(profile, {}))
-    doubt = SILENT if kept["metric"] is None else kept["metric"].get("doubt", "")
-    if doubt:
-        warnings.warn(f"{source}: {doubt}", stacklevel=2)
-    return dict(kept, values=values, source=os.fspath(source), warnings=[doubt] if doubt else [])
+    gone = entry.get("withdrawn") or {}  # factor -> which study's word counts instead, and why
+    said = [f"{name}: withdrawn, for {one['by']} {one['why']}" for name, one in gone.items()]
+    said += [SILENT if kept["metric"] is None else kept["metric"].get("doubt", "")]
+    for text in filter(None, said):
+        warnings.warn(f"{source}: {text}", stacklevel=2)
+    return dict(kept, values=values, source=os.fspath(source), warnings=[text for text in said if text])
 
 
 def _values(entry: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
@@ -108,6 +110,8 @@ def _checked(entry: dict[str, Any]) -> dict[str, Any]:
         for name, value in values.items():
             if told is not None and name not in told:
                 raise ValueError(f"{name}: the trials were never told it")
+            if name in (entry.get("withdrawn") or {}):
+                raise ValueError(f"{name}: its value was withdrawn")
             _check_served(name, value, entry["evidence"])
     if "is better" not in (entry.get("metric") or {"words": "is better"})["words"]:
         raise ValueError("metric: does not say which way is better")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from bios_sweep.driver.invocation import Invocation
-from bios_sweep.driver.view import open_sweep
+from bios_sweep.driver.view import open_sweep, plan_of
 from bios_sweep.errors import InputError, StorageError, WorkspaceBusyError
 from bios_sweep.procedure.asking_again import answered_by, asked_again, asks_more
 from bios_sweep.procedure.looks import BY_PURPOSE, Look, asked_questions, has_margins_of, looks_of
@@ -76,7 +76,7 @@ def looks_at(plan: Plan, workspace: Workspace) -> tuple[Look, ...]:
     """All looks at the plan's questions, the first one first; of a study that was finished twice the last."""
     asked, entries = asked_questions(plan), read_ledger(workspace.ledger_file)
     found = [(_milliseconds(entry.time), entry.look) for entry in entries]
-    found += _unnamed(plan, workspace, {entry.look.sweep for entry in entries})
+    found += _unnamed(plan, workspace, {entry.look.sweep for entry in entries}, asked=set(asked))
     latest: dict[tuple[str, str], tuple[int, Look]] = {}
     for time, look in sorted(found, key=lambda pair: pair[0]):
         first = latest.get((look.sweep, look.question), (time, look))[0]
@@ -95,15 +95,25 @@ def remember(plan: Plan, looks: tuple[Look, ...], workspace: Workspace) -> None:
 
 
 def _unnamed(
-    plan: Plan, workspace: Workspace, named: set[str], *, finished: bool = False
+    plan: Plan,
+    workspace: Workspace,
+    named: set[str],
+    *,
+    finished: bool = False,
+    asked: set[str] | None = None,
 ) -> Iterator[tuple[int, Look]]:
-    """Looks of sweeps that the ledger does not name, with their times, of the plan's model."""
+    """Looks of sweeps that the ledger does not name, with their times, of the plan's model.
+
+    asked: questions; only sweeps that ask one of them are read, for journals are long.
+    """
     fingerprint = plan.study.scenario.model.fingerprint
     for sweep_id in workspace.sweeps():
         journal = workspace.journal_file(sweep_id)
         if sweep_id in named or not journal.exists() or not names_model(journal, fingerprint):
             continue
         try:
+            if asked is not None and asked.isdisjoint(asked_questions(plan_of(workspace, sweep_id))):
+                continue
             view = open_sweep(workspace, sweep_id)
         except StorageError as error:
             _log.warning("%s; what it found is not known here", error)

@@ -26,6 +26,7 @@ from bios_sweep.driver.scenarios.scripted import (
     honest_origins,
     require_told,
     script_defaults,
+    script_warnings,
     scripted_scenario,
 )
 from bios_sweep.driver.scenarios.trained import (
@@ -144,7 +145,7 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
         function=function,
         invocation=replace(asked.command or invocation, verb=invocation.verb),
         notes=(*recommendation.warnings, *reach_notes(scenario), *download_notes(scenario)),
-        warnings=(*undecided_lines(plan), *config.notes, *idle.values()),
+        warnings=(*undecided_lines(plan), *config.notes, *idle.values(), *script_warnings(scenario)),
         precision=precision,
     )
 

@@ -13,6 +13,7 @@ from bios_sweep.driver.asked_before import looks_told, remember
 from bios_sweep.driver.sweep import Sweep
 from bios_sweep.driver.view import overtaken_in
 from bios_sweep.driver.ways import ways_of
+from bios_sweep.driver.withdrawing import without_withdrawn
 from bios_sweep.errors import DefaultsError
 from bios_sweep.jsonable import to_json
 from bios_sweep.procedure.refinement import serves_search
@@ -66,7 +67,8 @@ def conclude(sweep: Sweep, source: ProcedureSource, journal: Journal) -> Summary
         **({"looks": [look.to_dict() for look in looks]} if looks else {}),
     }
     remember(sweep.plan, looks, sweep.workspace)
-    told = withdrawn(summary, sweep.plan, overtaken_in(sweep.workspace, sweep.plan.sweep_id))
+    later = overtaken_in(sweep.workspace).get(sweep.plan.sweep_id, {})
+    told = withdrawn(summary, sweep.plan, later)
     if _published(sweep, journal, verdict):
         return told
     journal.verdict(verdict)
@@ -76,7 +78,7 @@ def conclude(sweep: Sweep, source: ProcedureSource, journal: Journal) -> Summary
         file.unlink(missing_ok=True)  # of an earlier verdict, which stands no more
     else:
         tuned = _tuned_defaults(sweep, source.state, summary, _last_trial_ended(journal))
-        files.append(defaults.write_tuned(file, tuned))
+        files.append(defaults.write_tuned(file, without_withdrawn(tuned, sweep.plan, later)))
     journal.reported(files)
     adapters = keep_adapters(
         sweep.workspace,

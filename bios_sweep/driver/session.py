@@ -34,6 +34,7 @@ from bios_sweep.driver.stopping import Stop
 from bios_sweep.driver.sweep import Sweep, open_journal, take_in_finished
 from bios_sweep.driver.tracking import Tracking, tracking_of
 from bios_sweep.driver.ways import tariff_of
+from bios_sweep.driver.withdrawing import withdraw_overtaken
 from bios_sweep.engines.training.data import keep_dataset
 from bios_sweep.errors import BiosSweepError, MissingExtraError
 from bios_sweep.hub.cache import DATASET, MODEL
@@ -243,7 +244,15 @@ def _drive(
                 mirror.finish(min(tracking.flush_seconds, LAST_WORDS_SECONDS))
             raise
         mirror = mirror or tracking.mirror(sweep.plan, journal.state.seq)
-        return summary, mirror is None or mirror.finish(tracking.flush_seconds)
+        caught_up = mirror is None or mirror.finish(tracking.flush_seconds)
+        return summary, _follow_overtaken(sweep, tracking) and caught_up
+
+
+def _follow_overtaken(sweep: Sweep, tracking: Tracking) -> bool:
+    """Whether the tracker has the files of earlier sweeps whose values this one took away."""
+    mirrors = [tracking.mirror(plan, last) for plan, last in withdraw_overtaken(sweep.workspace)]
+    followed = [mirror is None or mirror.finish(tracking.flush_seconds) for mirror in mirrors]
+    return all(followed)
 
 
 def _source(sweep: Sweep, journal: Journal, stop: Stop) -> ProcedureSource:

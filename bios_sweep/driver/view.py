@@ -21,7 +21,7 @@ from bios_sweep.driver.invocation import Invocation, workspace_of
 from bios_sweep.driver.ways import ways_of
 from bios_sweep.errors import InputError, MissingExtraError, StorageError
 from bios_sweep.procedure.broken import broken_by
-from bios_sweep.procedure.looks import Asked, factors_served, overtaken
+from bios_sweep.procedure.looks import Asked, Overtaken, factors_served, overtaken
 from bios_sweep.procedure.machine import state_of
 from bios_sweep.procedure.state import Known, State
 from bios_sweep.records.earlier import told_by
@@ -57,7 +57,7 @@ class SweepView:
     measurement (arm, seed, stage, step, fraction, examples, tokens, eval_loss, ...), ready for a data
     frame. verdicts: values with the fields that `report --json` prints. tuned_defaults: None until the sweep
     is done, and where nothing that it asks about is served. The view is of the moment `open_sweep` read the
-    files. overtaken: (factor, claim, cell) of questions that a later study judged with all trials -> that
+    files. overtaken: (factor, claim, cell) of questions that a later study judged again -> that
     study, whose word is served. damaged: sentences on results and evidence that are not as they were written;
     their trials count as not run, as they will for the next `run`, which trains them again.
     """
@@ -68,7 +68,7 @@ class SweepView:
     journal: SweepState
     known: Known
     damaged: tuple[str, ...] = ()
-    overtaken: Mapping[Asked, str] = field(default_factory=dict)
+    overtaken: Mapping[Asked, Overtaken] = field(default_factory=dict)
     tariff: Tariff = field(default_factory=Tariff)
 
     def __repr__(self) -> str:
@@ -171,15 +171,7 @@ def open_sweep(workspace: Path | str | Workspace, name: str | None = None) -> Sw
     """
     place = workspace if isinstance(workspace, Workspace) else Workspace(Path(workspace))
     sweep_id = place.find_sweep(name)
-    stored = place.read_plan(sweep_id)
-    try:
-        plan = build_plan(Study.from_dict(stored["study"]))
-        invocation = Invocation.from_dict(stored)
-    except (InputError, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise StorageError(
-            f"{place.sweep_dir(sweep_id) / PLAN_FILE}: is not a plan of this version "
-            f"({type(error).__name__}: {error}); run the sweep again to write it"
-        ) from error
+    stored, plan, invocation = _stored_plan(place, sweep_id)
     journal, damaged = without_damage(read_state(place.journal_file(sweep_id)), place)
     for sentence in damaged:
         _log.warning("%s", sentence)
@@ -190,15 +182,35 @@ def open_sweep(workspace: Path | str | Workspace, name: str | None = None) -> Sw
         journal=journal,
         known=told_by(journal, place),
         damaged=damaged,
-        overtaken=overtaken_in(place, sweep_id),
+        overtaken=overtaken_in(place).get(sweep_id, {}),
         tariff=Tariff(**stored.get("tariff", {})),
     )
 
 
-def overtaken_in(workspace: Workspace, sweep_id: str) -> dict[Asked, str]:
-    """What later studies judged again; a damaged ledger keeps nobody from reading a sweep."""
+def plan_of(workspace: Workspace, sweep_id: str) -> Plan:
+    """A sweep's plan alone, of which its journal need not be read.
+
+    Raises:
+        StorageError: it cannot be read.
+    """
+    return _stored_plan(workspace, sweep_id)[1]
+
+
+def _stored_plan(place: Workspace, sweep_id: str) -> tuple[dict[str, Any], Plan, Invocation]:
+    stored = place.read_plan(sweep_id)
     try:
-        return overtaken((entry.look for entry in read_ledger(workspace.ledger_file)), sweep_id)
+        return stored, build_plan(Study.from_dict(stored["study"])), Invocation.from_dict(stored)
+    except (InputError, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise StorageError(
+            f"{place.sweep_dir(sweep_id) / PLAN_FILE}: is not a plan of this version "
+            f"({type(error).__name__}: {error}); run the sweep again to write it"
+        ) from error
+
+
+def overtaken_in(workspace: Workspace) -> dict[str, dict[Asked, Overtaken]]:
+    """Sweep -> what later studies judged again; a damaged ledger keeps nobody from reading a sweep."""
+    try:
+        return overtaken(entry.look for entry in read_ledger(workspace.ledger_file))
     except StorageError as error:
         _log.warning("%s", error)
         return {}

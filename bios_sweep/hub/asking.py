@@ -54,9 +54,7 @@ def _require_reached(repository: Repository) -> None:
     endpoint = os.environ.get("HF_ENDPOINT") or ENDPOINT
     address = urlsplit(endpoint)
     if address.scheme not in PORTS or not address.hostname:
-        raise HubError(
-            f"{repository}: HF_ENDPOINT {endpoint!r} is no http address; mend it, or unset it"
-        )
+        raise HubError(f"{repository}: HF_ENDPOINT {endpoint!r} is no http address; mend it, or unset it")
     if any(map(os.environ.get, PROXIES)):
         return
     try:

@@ -19,13 +19,13 @@ from bios_sweep.study.companions import Companion
 from bios_sweep.study.design import Study
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.history import (
-    LATER_SHARE,
     MOST_LOOKS,
     AskedBefore,
     Changed,
     EarlierLook,
     History,
     Standing,
+    share_of,
 )
 from bios_sweep.study.margins import STANDARD, margins_of
 from bios_sweep.study.plan import Plan, build_plan
@@ -80,7 +80,7 @@ class _Turn:
     @property
     def share(self) -> float:
         """What alpha is divided by."""
-        return LATER_SHARE ** (self.series + (self.look > 1))
+        return share_of(self.look, self.series)
 
 
 def answered_by(plan: Plan, looks: Sequence[Look]) -> Iterator[str]:
@@ -293,7 +293,14 @@ def _known(
         ),
         series=max((turn.series for turn in again), default=0),
         stands=tuple(
-            Standing(sweep=look.sweep, claim=one.claim, cell=look.cell, word=look.word, value=look.value)
+            Standing(
+                sweep=look.sweep,
+                claim=one.claim,
+                cell=look.cell,
+                word=look.word,
+                value=look.value,
+                fresh=look.fresh,
+            )
             for one, look in words
         ),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from bios_sweep.decision.finding import Finding, FreshTest, Margin
 from bios_sweep.decision.fresh import judge_fresh
@@ -16,6 +16,7 @@ from bios_sweep.procedure.state import State
 from bios_sweep.procedure.together import combination_of, held_together
 from bios_sweep.reasons import Kind
 from bios_sweep.study.arms import Arm, duration_arm
+from bios_sweep.study.plan import Plan
 from bios_sweep.study.stages import confirmation_trials
 from bios_sweep.study.trials import TrialSpec
 from bios_sweep.vocabulary import Stage, Word
@@ -30,7 +31,7 @@ def confirmed(cell: Cell, state: State, candidates: Mapping[Question, Finding], 
     together = winner or combination_of(cell, candidates)
     if together is not None:
         arms[together.name] = together
-    trials = confirmation_trials(cell.plan.study, tuple(arms.values()))
+    trials = confirmation_trials(cell.plan.study, tuple(arms.values()), _met_before(cell.plan, candidates))
     extra = [arm for arm in arms.values() if arm not in cell.plan.arms and arm != winner]
     state = dataclasses.replace(
         state,
@@ -46,6 +47,26 @@ def confirmed(cell: Cell, state: State, candidates: Mapping[Question, Finding], 
     margins = {question: state.margins.get(question, margin) for question in candidates}
     ended = done(cell, state, {**state.findings, **_judged(cell, candidates, tests, fresh, margins, trials)})
     return held_together(cell, ended, candidates, together, fresh, margin)
+
+
+def _met_before(plan: Plan, candidates: Iterable[Question]) -> tuple[int, ...]:
+    """The seeds on which all of these met the default already, where their words stand; else none.
+
+    An answer that stands costs nothing: its trials are there. A candidate beside them that is new needs fresh
+    seeds, and the others meet it there, for what holds together is a new question.
+    """
+    history = plan.study.history
+    known = (
+        {}
+        if history is None
+        else {
+            (factor.factor, one.claim, one.cell): one.fresh
+            for factor in history.factors
+            for one in factor.stands
+        }
+    )
+    met = {known.get((asked.factor, asked.claim.name, asked.cell), ()) for asked in candidates}
+    return met.pop() if len(met) == 1 else ()
 
 
 def unconfirmed(cell: Cell, state: State, candidates: Mapping[Question, Finding]) -> State:

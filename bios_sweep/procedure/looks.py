@@ -165,22 +165,37 @@ def looks_of(plan: Plan, state: State) -> tuple[Look, ...]:
     )
 
 
-def overtaken(looks: Iterable[Look], sweep: str) -> dict[Asked, str]:
-    """(factor, claim, cell) of a study's questions that a later one judged with all trials -> the last one.
+@dataclass(frozen=True, kw_only=True)
+class Overtaken:
+    """The later study whose word counts instead of an earlier one's.
+
+    together: whether it was judged with the earlier one's trials; a series on fresh seeds leaves them out.
+    rule: the parts of the rule that differ.
+    """
+
+    by: str
+    together: bool
+    rule: tuple[str, ...]
+
+
+def overtaken(looks: Iterable[Look]) -> dict[str, dict[Asked, Overtaken]]:
+    """Study -> (factor, claim, cell) of its questions that a later one judged again -> the last that did.
 
     looks: as the ledger has them; of a study that was finished again the last counts, in the first's place.
     """
-    ordered = _last_said(looks)
-    found = {}
-    for place, look in enumerate(ordered):
-        later = [
-            one.sweep
-            for one in ordered[place + 1 :]
-            if one.question == look.question and one.pools and not one.changed
-        ]
-        if look.sweep == sweep and later:
-            found[look.factor, look.claim, look.cell] = later[-1]
+    later: dict[str, Look] = {}
+    found: dict[str, dict[Asked, Overtaken]] = {}
+    for look in reversed(_last_said(looks)):
+        if (last := later.get(look.question)) is not None:
+            found.setdefault(look.sweep, {})[look.factor, look.claim, look.cell] = _by(last, look)
+        elif look.pools and not look.changed:
+            later[look.question] = look
     return found
+
+
+def _by(later: Look, look: Look) -> Overtaken:
+    rule = tuple(key for key in look.rule if key in later.rule and later.rule[key] != look.rule[key])
+    return Overtaken(by=later.sweep, together=set(look.seeds) <= set(later.seeds), rule=rule)
 
 
 def left_to_others(looks: Iterable[Look], sweep: str) -> set[Asked]:

@@ -180,6 +180,18 @@ class Journal:
         if hashes != self.state.report:
             self._append("reported", files=hashes)
 
+    def rewritten(self, file: Path) -> None:
+        """One of the report files was written again, because of what another study found.
+
+        Nobody worked on this sweep: it ended when it ended, and the entries have the time of its last one.
+        """
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        latest, reason = datetime.fromtimestamp(self.state.latest / 1000, UTC), self.state.closed
+        files = {**self.state.report, str(file.relative_to(self.path.parent)): digest}
+        self._append_at(latest, "reported", {"files": files})
+        if reason:
+            self._append_at(latest, "closed", {"reason": reason})
+
     def closed(self, reason: str) -> None:
         """The run ends: `done` with all its verdicts, else why (`stopped`, `broken`, `interrupted: ...`)."""
         if self.state.closed != reason:
@@ -191,7 +203,10 @@ class Journal:
         return old is not None and {**old.to_dict(), "files": None} == {**result.to_dict(), "files": None}
 
     def _append(self, kind: str, **fields: Any) -> None:
-        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        self._append_at(datetime.now(UTC), kind, fields)
+
+    def _append_at(self, when: datetime, kind: str, fields: Mapping[str, Any]) -> None:
+        now = when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         values = plain({"seq": self.state.seq + 1, "time": now, "kind": kind, **fields})
         line = (json.dumps(values, allow_nan=False) + "\n").encode()
         entry = _entry(values)

@@ -91,6 +91,7 @@ def _choice(words: Any, *, nullable: bool = False) -> Kind:
 TEXTS_OR_NULL = (
     *("data.name", "data.score_pattern"),
     *("method.callable", "method.command", "method.metrics_file", "method.pattern"),
+    *("method.settings_template", "method.settings_file"),
     *("model.name", "model.path", "model.revision", "tracking.uri"),
 )
 OTHERS: Mapping[str, Kind] = {
@@ -147,6 +148,7 @@ OTHERS: Mapping[str, Kind] = {
     "method.activation_checkpointing": Kind(type=TRUTH, choices=(AUTO,)),
     "method.direction": _choice(DIRECTIONS, nullable=True),
     "method.settings": Kind(type=NAMES, nullable=True),
+    "method.env": Kind(type=NAMES, nullable=True),
     "method.inputs": Kind(type=TEXTS),
     "method.time_limit_seconds": replace(kind_of_range(POSITIVE), nullable=True),
     "model.download": Kind(type=TRUTH),

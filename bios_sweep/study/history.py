@@ -7,7 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MOST_LOOKS = 6  # docs/statistics.md, item 10: after that only fresh seeds
-LATER_SHARE = 2.0  # a later look is judged at alpha / 2 (the same item)
+SERIES_SHARE = 2.0  # each series is judged at half the alpha of the one before (the same item)
+# what alpha is divided by at the second look and after; at alpha / 2 six looks come to .11 (the same item)
+LATER_SHARES = (2.0, 2.0, 3.0, 3.0, 3.0)
+
+
+def share_of(look: int, series: int = 0) -> float:
+    """What alpha is divided by at a look at a question, the first being 1, and in a series, the first 0."""
+    later = LATER_SHARES[min(look - 2, len(LATER_SHARES) - 1)] if look > 1 else 1.0
+    return SERIES_SHARE**series * later
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,13 +39,17 @@ class Changed:
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """The word that stands where a study brings no new trial of a question. value: what it stands for."""
+    """The word that stands where a study brings no new trial of a question. value: what it stands for.
+
+    fresh: the seeds on which its candidate met the default; none where none did.
+    """
 
     sweep: str
     claim: str
     cell: str
     word: str
     value: Any = None
+    fresh: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

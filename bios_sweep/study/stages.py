@@ -38,11 +38,13 @@ def confirmation_seeds(study: Study) -> tuple[int, ...]:
     return tuple(itertools.islice(fresh, study.decision.confirmation_seeds))
 
 
-def confirmation_trials(study: Study, arms: Sequence[Arm]) -> tuple[TrialSpec, ...]:
-    """Every given arm at every fresh seed; seeds first, so that early blocks are whole."""
-    return tuple(
-        make_trial(study, arm, seed, Stage.CONFIRMATION) for seed in confirmation_seeds(study) for arm in arms
-    )
+def confirmation_trials(study: Study, arms: Sequence[Arm], met: Sequence[int] = ()) -> tuple[TrialSpec, ...]:
+    """Every given arm at every fresh seed; seeds first, so that early blocks are whole.
+
+    met: the seeds instead on which these arms met already, as an earlier study's answer that stands.
+    """
+    seeds = met or confirmation_seeds(study)
+    return tuple(make_trial(study, arm, seed, Stage.CONFIRMATION) for seed in seeds for arm in arms)
 
 
 def most_confirmation_trials(study: Study) -> int:

@@ -14,6 +14,7 @@ from collections import Counter
 import pytest
 
 import bios_sweep
+from bios_sweep import defaults
 from bios_sweep.cli.main import main
 from bios_sweep.records.ledger import read_ledger
 from bios_sweep.records.workspace import Workspace
@@ -191,10 +192,15 @@ def test_another_name_for_the_sweep_is_the_same_question(tmp_path, capsys):
 def test_a_word_that_was_overtaken_is_served_no_more_wherever_it_is_read(tmp_path, capsys):
     first = asked(tmp_path, seeds(0, 1, 2), *RIGHT)
     assert served(first) == 5e-4
+    copied = shutil.copy(first.folder / "bios_defaults.json", tmp_path / "before.json")
     last = asked(tmp_path, seeds(3, 4, 5), *RIGHT)
+    alone = defaults.read_tuned(shutil.copy(first.folder / "bios_defaults.json", tmp_path / "after.json"))
+    assert (alone.values, [*alone.evidence]) == ({}, ["learning_rate"])
+    assert f"is withdrawn, for {last.sweep_id} judged it again" in alone.warnings[0]
+    assert defaults.read_tuned(copied).values, "a copy of before is nobody's to change"
     before = bios_sweep.open(tmp_path, first.sweep_id)
     assert (served(before), before.verdicts[0].served, dict(before.summary.served)) == (None, None, {})
-    assert f"judged again with all trials by {last.sweep_id}" in before.summary.caveats[0]
+    assert f"{last.sweep_id} judged it again, with all trials together" in before.summary.caveats[0]
     capsys.readouterr()
     assert main(["defaults", "merge", str(tmp_path), "-o", str(tmp_path / "all.json"), "--json"]) == 0
     [entry] = json.loads(capsys.readouterr().out)["entries"]
@@ -223,15 +229,14 @@ def test_a_word_that_was_told_again_goes_with_the_word_that_was_overtaken(tmp_pa
     asked(tmp_path, seeds(0, 1, 2), PLAINLY)
     beside = asked(tmp_path, seeds(0, 1, 2), PLAINLY, RANK)
     assert served(beside) == 1e-3
+    assert looks(tmp_path)[1].fresh == looks(tmp_path)[0].fresh, "an answer that stands costs no trial"
+    assert {row["arm"] for row in beside.trials if row["status"] != "reused"} > {"lora_rank=8"}
     assert [(look.factor, look.counts, look.told_again) for look in looks(tmp_path)[1:]] == [
         ("learning_rate", False, True),
         ("lora_rank", True, False),
     ]
     assert merged(tmp_path, capsys) == {"learning_rate": 1e-3}
     last = asked(tmp_path, seeds(3, 4, 5), PLAINLY)
-    assert not {*looks(tmp_path)[1].fresh} & {
-        *looks(tmp_path)[-1].fresh
-    }  # its candidate has met these already
     assert served(bios_sweep.open(tmp_path, beside.sweep_id)) is None
     assert merged(tmp_path, capsys) == {"learning_rate": 1e-3}
     again = asked(tmp_path, seeds(0, 1, 2), PLAINLY, RANK)
@@ -309,6 +314,35 @@ def test_a_study_that_the_ledger_does_not_name_is_found_by_its_journal(tmp_path,
     journal.write_text("".join(lines[: last + 1]))
     view = asked(tmp_path, seeds(3, 4, 5), AT_THE_MARGIN)
     assert view.plan.study.seeds == (3, 4, 5, 0, 1, 2)
+
+
+def interrupted(view, folder):
+    """A study as a kill between its last trial and its verdict leaves it: no word, no file, no look."""
+    journal = view.folder / "journal.jsonl"
+    lines = journal.read_text().splitlines(keepends=True)
+    end = next(place for place, line in enumerate(lines) if '"kind": "verdict"' in line)
+    journal.write_text("".join(lines[:end]))
+    (view.folder / "bios_defaults.json").unlink()
+    ledger = Workspace(folder).ledger_file
+    kept = [line for line in ledger.read_text().splitlines(keepends=True) if view.sweep_id not in line]
+    ledger.write_text("".join(kept))
+
+
+def test_of_two_drivers_that_were_killed_in_turn_the_one_with_all_trials_serves(tmp_path, capsys):
+    """One asks, is killed; another asks with more seeds, is killed; both commands are given again."""
+    few, many = seeds(0, 1, 2), seeds(0, 1, 2, 3)
+    first = asked(tmp_path, few, *RIGHT)
+    interrupted(first, tmp_path)
+    second = asked(tmp_path, many, *RIGHT)
+    assert "second look" in " ".join(second.summary.caveats), "what the killed one saw counts"
+    interrupted(second, tmp_path)
+    for one, words in ((first, few), (second, many), (first, few)):
+        assert asked(tmp_path, words, *RIGHT).sweep_id in (one.sweep_id, second.sweep_id)
+    file = second.folder / "bios_defaults.json"
+    assert defaults.read_tuned(file).values == {"learning_rate": 5e-4}
+    stale = first.folder / "bios_defaults.json"
+    assert not stale.exists() or not defaults.read_tuned(stale).values
+    assert main(["defaults", "merge", str(tmp_path), "-o", str(tmp_path / "all.json")]) == 0
 
 
 def test_a_deleted_sweep_is_still_in_the_ledger(tmp_path, capsys):

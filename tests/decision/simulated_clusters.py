@@ -31,7 +31,8 @@ class World:
     """gains: true percent of every level. count: clusters. cluster: an arm's deviation in each, percent.
 
     spread: standard deviation of ln(size of a cluster); 1.2 has some ten times as large as others. ordered:
-    whether the first and the last level end a grid. sigma: noise of every arm at a seed.
+    whether the first and the last level end a grid. sigma: noise of every arm at a seed. times: what every
+    arm's deviations are multiplied by, the default first.
     """
 
     gains: tuple[float, ...]
@@ -42,6 +43,7 @@ class World:
     fresh: int = 5
     sigma: float = 0.2
     ordered: bool = True
+    times: tuple[float, ...] = (1.0,)
 
     def drawn(self, sweeps, seed=7):
         """Tokens (sweeps, clusters), deviations (sweeps, arms, clusters), losses of shared and fresh seeds.
@@ -52,6 +54,7 @@ class World:
         random = np.random.default_rng([seed, arms, self.count, *self.looks])
         tokens = np.exp(random.normal(0, self.spread, (sweeps, self.count)))
         deviations = random.normal(0, self.cluster, (sweeps, arms, self.count))
+        deviations *= np.array(self.times)[:, None]
         shown = []
         for seeds in (self.looks[-1], self.fresh):
             shift = random.normal(0, SEED_PERCENT, (sweeps, 1, seeds))
@@ -68,10 +71,25 @@ def own_freedom(p):
     return np.einsum("nii->n", form) ** 2 / np.einsum("nij,nij->n", form, form)
 
 
-def words(world, sweeps, *, bias_reduced=True, looks_of_clusters=3.0, seed=7):
+def leaning(own, others, freedom):
+    """Variance over clusters and its degrees of freedom, both (sweeps,): as that over seeds."""
+    if not others.size:
+        return own, freedom
+    weight = np.minimum(2.0, freedom)
+    middle = np.median(others, axis=1)
+    return np.maximum((weight * middle + freedom * own) / (weight + freedom), own), freedom + weight
+
+
+def alone(own, others, freedom):
+    """Every contrast's clusters by themselves: the rule that was replaced."""
+    return own, freedom
+
+
+def words(world, sweeps, *, bias_reduced=True, looks_of_clusters=3.0, lean=leaning, seed=7):
     """Every sweep to its end. bias_reduced: else the usual variance with one degree less than clusters.
 
     looks_of_clusters: how many looks the lower bound pays for where all its error is that of the clusters.
+    lean: how the variance of a contrast over clusters comes about.
     """
     tokens, deviations, shared, fresh = world.drawn(sweeps, seed)
     p = tokens / tokens.sum(axis=1, keepdims=True)
@@ -94,23 +112,25 @@ def words(world, sweeps, *, bias_reduced=True, looks_of_clusters=3.0, seed=7):
             :, :, 0
         ]
 
-    def combined(over_seeds, nu, over_clusters):
+    def combined(over_seeds, nu, over_clusters, own):
         total = over_seeds + over_clusters
-        both = total**2 / (over_seeds**2 / nu + over_clusters**2 / freedom)
+        both = total**2 / (over_seeds**2 / nu + over_clusters**2 / own)
         return np.sqrt(total), np.maximum(1, np.floor(both + 1e-9)), over_clusters / total
 
     state, chosen = np.full(sweeps, OPEN), np.zeros(sweeps, int)
-    runs, spread = np.ones((sweeps, k), bool), np.zeros((sweeps, k))
+    runs, spread, told = np.ones((sweeps, k), bool), np.zeros((sweeps, k)), np.zeros((sweeps, k))
     trials, before = np.zeros(sweeps), 0
     for look in world.looks:
         going = state == OPEN
         trials += going * (look - before) * (1 + runs.sum(axis=1))
         before, (gain, scale) = look, gains(shared[:, :, :look])
         mean, spread = gain.mean(axis=2), np.where(runs, gain.var(axis=2, ddof=1), spread)
+        told = np.where(runs, variance * scale**2, told)
         lower, upper = np.empty_like(mean), np.empty_like(mean)
         for level in range(k):
             noise, nu = moderated(spread[:, level], np.delete(spread, level, axis=1), look)
-            size, nu, share = combined(noise / look, nu, variance[:, level] * scale[:, 0] ** 2)
+            other, own = lean(told[:, level], np.delete(told, level, axis=1), freedom)
+            size, nu, share = combined(noise / look, nu, other, own)
             ways = np.maximum(1.0, (1 + (looks_of_clusters - 1) * share) / len(world.looks))
             upper[:, level] = mean[:, level] + stats.t.ppf(1 - alpha, nu) * size
             lower[:, level] = mean[:, level] - stats.t.ppf(1 - alpha / k / ways, nu) * size
@@ -128,7 +148,7 @@ def words(world, sweeps, *, bias_reduced=True, looks_of_clusters=3.0, seed=7):
     again, scale = gains(fresh)
     again = again[every, chosen]
     noise = again.var(axis=1, ddof=1) / world.fresh
-    size, nu, _ = combined(noise, world.fresh - 1, variance[every, chosen] * scale[:, 0] ** 2)
+    size, nu, _ = combined(noise, world.fresh - 1, variance[every, chosen] * scale[:, 0] ** 2, freedom)
     mean = again.mean(axis=1)
     held = (mean >= DELTA) & (mean > stats.t.ppf(1 - ALPHA, nu) * size)
     return Words(state=state, chosen=chosen, refined=held & (state == CANDIDATE), trials=trials)

@@ -55,7 +55,7 @@ def test_bounds_of_a_study_worked_by_hand():
     ],
 )
 def test_a_variance_leans_on_the_median_of_the_others_and_is_never_below_its_own(own, others, taken, freedom):
-    assert moderated(own, np.array(others), 3) == (pytest.approx(taken), freedom)
+    assert moderated(own, np.array(others), 2) == (pytest.approx(taken), freedom)
 
 
 def test_one_contrast_is_the_paired_t_of_scipy():

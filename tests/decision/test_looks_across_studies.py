@@ -1,7 +1,8 @@
 """Who asks the same question again and again: how often is a default served that is beaten by the margin?
 
 A person repeats a study with other seeds until its default is confirmed. Each study after the first is judged
-on the seeds of all of them together, once, at alpha / 2 (docs/statistics.md, item 10).
+on the seeds of all of them together, once, at alpha / 2, from the fourth on at alpha / 3 (docs/statistics.md,
+item 10).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ LISTS = {  # seeds of one study after the other
     "five lists of 8 that overlap": [range(2 * turn, 2 * turn + 8) for turn in range(5)],
 }
 SIGMAS = (0.1, 0.2, 0.35)
+SHARES = (1.0, 2.0, 2.0, 3.0, 3.0, 3.0)  # what alpha is divided by, study after study
 
 
 def own_looks(count):
@@ -32,7 +34,7 @@ def own_looks(count):
     return (*(look for look in DEFAULT_LOOKS if look < count), count)
 
 
-def confirmed(lists, sigma, sweeps, *, k=4, share=2.0, pooled=True, seed=11):
+def confirmed(lists, sigma, sweeps, *, k=4, shares=SHARES, pooled=True, seed=11):
     """The share of persons who are served a confirmation after one of their studies."""
     gains = [0.0] * k
     gains[1 % k] = DELTA
@@ -40,7 +42,7 @@ def confirmed(lists, sigma, sweeps, *, k=4, share=2.0, pooled=True, seed=11):
     world = World(gains=tuple(gains), sigma=(sigma,) * (k + 1), looks=(most,))
     shared, _ = world.drawn(sweeps, seed)
     served, seen = np.zeros(sweeps, bool), []
-    for seeds in lists:
+    for share, seeds in zip(shares, lists, strict=False):
         old = [one for one in seen if one not in seeds] if pooled else []
         first = not seen or not pooled
         seen += [one for one in seeds if one not in seen]
@@ -61,7 +63,13 @@ def test_judging_every_study_alone_would_be_seen_here():
 
 
 def test_judging_all_seeds_at_the_whole_alpha_each_time_would_be_seen_here():
-    assert confirmed(LISTS["every number from 3 to 8"], 0.2, 4000, share=1.0) > 0.115
+    assert confirmed(LISTS["every number from 3 to 8"], 0.2, 4000, shares=(1.0,) * 6) > 0.115
+
+
+def test_six_looks_at_half_of_alpha_would_be_seen_here():
+    six, sweeps = LISTS["3, 5, 8, 12, 18, 25"], 20_000
+    assert confirmed(six, 0.2, sweeps, k=1) <= allowed(FLOOR, sweeps, errors=1)
+    assert confirmed(six, 0.2, sweeps, k=1, shares=(1.0, *(2.0,) * 5)) > allowed(FLOOR, sweeps)
 
 
 @pytest.mark.slow

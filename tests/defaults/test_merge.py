@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shlex
 
 import pytest
 
@@ -249,6 +250,28 @@ def test_merge_refuses_a_conflict_and_takes_the_newest_only_of_different_questio
     assert "needs -o" in shell(capsys, "merge", old, code=2).err
     (tmp_path / "empty").mkdir()
     assert "no bios_defaults.json" in shell(capsys, "merge", tmp_path / "empty", "-o", target, code=2).err
+
+
+def test_two_claims_of_one_setting_are_combined_and_the_defaults_own_claim_gives_the_value(tmp_path, capsys):
+    balanced = verdict("batch_size", "confirm", 32, 32, [16, 64], claim="balanced")
+    optimum = verdict("batch_size", "refine", 32, 16, [16, 64], claim="optimum")
+    files = [write(tmp_path / f"{n}.json", build(one)) for n, one in enumerate([balanced, optimum])]
+    for order in (files, files[::-1]):
+        out = shell(capsys, "merge", *order, "-o", tmp_path / "all.json").out
+        assert "batch_size: 2 questions were asked (balanced: confirm 32; optimum: refine 16); 32 is" in out
+        assert defaults.read_tuned(tmp_path / "all.json").values == {"batch_size": 32}
+    undecided = build(balanced | {"verdict": "inconclusive"})
+    shell(capsys, "merge", write(files[0], undecided), files[1], "-o", tmp_path / "all.json")
+    assert defaults.read_tuned(tmp_path / "all.json").values == {"batch_size": 16}
+
+
+def test_the_command_that_leaves_one_of_two_answers_out_works_when_it_is_pasted(tmp_path, capsys):
+    old = write(tmp_path / "it's old.json", entry(1e-4))
+    new = write(tmp_path / "new [1].json", entry(2e-4, date="2026-12-24"))
+    err = shell(capsys, "merge", old, new, "-o", tmp_path / "all.json", code=2).err
+    words = shlex.split(err.partition("as in: bios-sweep defaults ")[2])
+    shell(capsys, *words)
+    assert defaults.read_tuned(tmp_path / "all.json").values["learning_rate"] == 1e-4
 
 
 def test_diff_shows_a_models_defaults_against_what_was_tuned(tmp_path, capsys, monkeypatch):

@@ -19,7 +19,7 @@ FILE = Path(vendored_loader.__file__)
 
 def test_it_is_one_short_file_of_python_3_9_and_the_standard_library():
     text = FILE.read_text(encoding="utf-8")
-    assert len(text.splitlines()) < 160
+    assert len(text.splitlines()) < 165
     tree = ast.parse(text, feature_version=(3, 9))
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
     names = {alias.name for node in imports if isinstance(node, ast.Import) for alias in node.names}

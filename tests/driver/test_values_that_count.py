@@ -106,7 +106,7 @@ OTHER: dict[str, Any] = {
     "method.adam_beta1": 0.8, "method.adam_beta2": 0.99, "method.adam_eps": 1e-6,
     "baseline.train_examples": 4, "method.settings": {"optimizer": "lion"},
     "method.neftune_alpha": 5.0, "method.max_grad_norm": 2.0,
-    "method.max_length": 128, "method.dtype": "bfloat16", "method.attention": "eager",
+    "method.max_length": 128, "method.dtype": "bfloat16", "method.attention": "eager", "method.routers": True,
     "budget.checkpoint_minutes": 5.0, "method.activation_checkpointing": True,
     "method.micro_batch_size": 4, "method.command": "python3 train.py {learning_rate} {seed}",
     "method.shell": True, "method.metric": "accuracy", "method.direction": "maximize",

@@ -38,7 +38,7 @@ class Repository:
 class Hub:
     """Repositories by `models/ORG/NAME` and `datasets/ORG/NAME`, what was asked, and faults to come.
 
-    faults: pattern of `METHOD PATH` -> (how often, what): an HTTP status, or `cut` in the middle of an answer.
+    faults: pattern of `METHOD PATH` -> (how often, what): an HTTP status, or `cut` within an answer.
     token: what opens private and gated repositories.
     """
 

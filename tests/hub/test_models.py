@@ -136,9 +136,7 @@ def test_a_hub_under_load_is_told_after_the_clients_own_tries(hub, model_files, 
 
 def test_a_hub_that_nobody_reaches_is_told(hub, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(
-        BiosSweepError, match=r"127\.0\.0\.1:9 cannot be reached \(.*refused\); check"
-    ):
+    with pytest.raises(BiosSweepError, match=r"127\.0\.0\.1:9 cannot be reached \(.*refused\); check"):
         asked_for()
 
 

@@ -9,7 +9,8 @@ import pytest
 from bios_sweep.claims import OPTIMUM
 from bios_sweep.errors import PlanError
 from bios_sweep.procedure.asking_again import answered_by, asked_again, under_the_rule_before
-from bios_sweep.procedure.looks import BY_PURPOSE, Look, asked_questions, overtaken, rule_of
+from bios_sweep.procedure.looks import BY_PURPOSE, Look, Overtaken, asked_questions, overtaken, rule_of
+from bios_sweep.report.content.overtaken import how_again
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.design import DecisionRule, Study
 from bios_sweep.study.factors import Factor
@@ -91,6 +92,12 @@ def test_later_looks_are_judged_once_on_all_seeds_at_half_of_alpha():
         ((7, 8, 9, 0, 1, 2, 3, 4), (8,), 0.025),
     ]
     assert [one.study.history.look for one in judged[1:]] == [2, 3]
+
+
+def test_from_the_fourth_look_on_they_are_judged_at_a_third_of_alpha():
+    judged, _ = in_turn(*(plan(range(count)) for count in range(3, 9)))
+    shares = [0.05 / one.study.decision.alpha for one in judged]
+    assert shares == pytest.approx([1, 2, 2, 3, 3, 3])
 
 
 def test_levels_of_earlier_studies_come_back():
@@ -186,7 +193,14 @@ def test_margins_that_nobody_chose_are_no_rule_of_the_users():
 def test_a_later_judgement_takes_the_place_of_the_earlier_words():
     judged, looks = in_turn(plan(), plan((3, 4, 5)))
     asked = ("learning_rate", "optimum", "")
-    assert overtaken(looks, judged[0].sweep_id) == {asked: judged[1].sweep_id}
-    assert overtaken(looks, judged[1].sweep_id) == {}
+    by = Overtaken(by=judged[1].sweep_id, together=True, rule=())
+    assert overtaken(looks) == {judged[0].sweep_id: {asked: by}}
     changed = look(asked_again(plan((0, 1), alpha=0.2), looks))
-    assert overtaken([*looks, changed], judged[1].sweep_id) == {}
+    assert judged[1].sweep_id not in overtaken([*looks, changed])
+
+
+def test_a_series_on_fresh_seeds_by_another_rule_is_not_said_to_have_judged_the_earlier_trials():
+    judged, looks = in_turn(plan(), plan((7, 8, 9), margin_percent=2.0))
+    [by] = overtaken(looks)[judged[0].sweep_id].values()
+    assert by == Overtaken(by=judged[1].sweep_id, together=False, rule=("margin",))
+    assert how_again(by) == "judged it again, on seeds that nobody had seen, by another rule (margin)"

@@ -52,6 +52,13 @@ def test_nothing_is_said_of_a_key_that_is_not_there():
     assert {*OTHERS, *UNITS} <= there | {"model.planted.tokens_per_example"}
 
 
+def test_what_an_open_key_may_be_is_declared_for_its_default_does_not_tell():
+    """Of a key that is `null` or `auto` in some file a kind by its default alone would say too little."""
+    open_keys = [key for key in KEYS if yaml.safe_load(key.value) in (None, AUTO)]
+    assert {key.path for key in open_keys} >= {"method.dtype", "cluster.gpus_per_trial", "data.eval_examples"}
+    assert [key.path for key in open_keys if key.path not in kinds(key.option)] == []
+
+
 def test_kinds_of_files_are_the_files():
     for group in ("data", "model"):
         names = {file.stem for file in (CONF / group).glob("*.yaml")}

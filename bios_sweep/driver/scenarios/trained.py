@@ -14,11 +14,13 @@ from bios_sweep.checks import is_number, not_allowed, one_of, or_null, positive,
 from bios_sweep.config.method import method_of
 from bios_sweep.driver.scenarios.base_model import SCRIPTS_ONLY, model_options, read_model
 from bios_sweep.driver.scenarios.scored import scored
-from bios_sweep.engines.training.architectures import engine_version, look_at
+from bios_sweep.engines.training.architectures import engine_version, experts_of, look_at, text_of
 from bios_sweep.engines.training.corpus import embedded_examples
-from bios_sweep.engines.training.data import DataSet
+from bios_sweep.engines.training.data import CONVERSATION, SEVERAL_ANSWERS, DataSet
 from bios_sweep.engines.training.facts import (
+    FORMAT_VERSIONS,
     position_limit,
+    read_config,
     software_versions,
 )
 from bios_sweep.engines.training.jsonl import jsonl_examples
@@ -54,6 +56,7 @@ def trained_scenario(
     dataset = _read_data(values["data"])
     reading = _reading(values["data"], dataset, Path(model.path))
     data = replace(_data_facts(dataset, workspace), reading=reading)
+    routed = _routed(method, Path(model.path))
     score = scored(values["data"], dataset.evaluation, FINAL_METRICS, position_limit(Path(model.path)))
     if score is not None:
         data = replace(data, score=score[0])
@@ -63,7 +66,7 @@ def trained_scenario(
             data=data,
             method=method_of(method),
             engine=LORA_ENGINE,
-            engine_version=engine_version(Path(model.path)),
+            engine_version=engine_version(Path(model.path), routed=routed),
             engine_options={
                 **model_options(values["model"], model),
                 "data_file": data.file,
@@ -76,11 +79,18 @@ def trained_scenario(
                 **reading,
                 **({} if score is None else {"score": score[1]}),
                 **_attention(method, request),
+                **({"routers": True} if routed else {}),
             },
             software=software_versions(),
+            format_versions=FORMAT_VERSIONS if _in_another_format(method, request) else {},
         ),
         dataset,
     )
+
+
+def _in_another_format(method: Mapping[str, Any], request: Request) -> bool:
+    """Whether trials may compute in anything but float32: on GPUs `method.dtype=auto` is not decided yet."""
+    return bool(method["dtype"] != FLOAT32) or request.trial_device == CUDA
 
 
 def _cutting(method: Mapping[str, Any], request: Request) -> dict[str, Any]:
@@ -115,6 +125,20 @@ def _attention(method: Mapping[str, Any], request: Request) -> dict[str, str]:
     return {} if attention == AUTO else {"attention": attention}
 
 
+def _routed(method: Mapping[str, Any], model: Path) -> bool:
+    """Whether routers learn, too.
+
+    Raises:
+        ConfigError: no truth value, or the model has none.
+    """
+    asked = method.get("routers", False)
+    if not isinstance(asked, bool):
+        raise not_allowed("method.routers", asked, "true or false")
+    if asked and not experts_of(text_of(read_config(model))):
+        raise ConfigError("method.routers: this model has no experts, and so no routers; leave it out")
+    return asked
+
+
 def _reading(values: Mapping[str, Any], dataset: DataSet, model: Path) -> dict[str, str]:
     """How conversations are read, where that is not as it was before there was a choice; the engine's words.
 
@@ -124,8 +148,7 @@ def _reading(values: Mapping[str, Any], dataset: DataSet, model: Path) -> dict[s
     asked = values.get("train_on")
     if asked is not None:
         one_of("data.train_on", asked, TRAIN_ON)
-    examples = (*dataset.train, *dataset.evaluation)
-    several = any(example.answers > 1 for example in examples)
+    several = dataset.any(SEVERAL_ANSWERS)
     if asked is not None and not several:
         raise ConfigError("data.train_on: no conversation of these data has several answers; leave it out")
     reading = {"train_on": EVERY_ANSWER} if several and asked != LAST else {}
@@ -141,8 +164,7 @@ def _day(given: Any, dataset: DataSet, model: Path) -> str:
     except ValueError:
         raise not_allowed("data.chat_date", given, "a day such as 2026-01-31") from None
     template = chat_template(model)
-    talks = any(example.messages for example in (*dataset.train, *dataset.evaluation))
-    if template is None or not talks or not template.dated:
+    if template is None or not dataset.any(CONVERSATION) or not template.dated:
         raise ConfigError("data.chat_date: no chat template writes a date here; leave it out")
     return day.isoformat()
 
@@ -219,7 +241,10 @@ def reach_notes(scenario: Scenario) -> tuple[str, ...]:
     Raises:
         ModelError: the architecture cannot be trained here, and why.
     """
-    found = look_at(Path(scenario.model.path)) if scenario.engine == LORA_ENGINE else None
+    if scenario.engine != LORA_ENGINE:
+        return ()
+    routed = bool(scenario.engine_options.get("routers"))
+    found = look_at(Path(scenario.model.path), routed=routed)
     return () if found is None else (found.words,)
 
 
@@ -273,6 +298,6 @@ def _data_facts(dataset: DataSet, workspace: Workspace) -> DataFacts:
         evaluation_fingerprint=dataset.evaluation_fingerprint,
         train_examples=len(dataset.train),
         eval_examples=len(dataset.evaluation),
-        eval_clusters=len({example.cluster for example in dataset.evaluation}),
+        eval_clusters=dataset.eval_clusters,
         source=dataset.source,
     )

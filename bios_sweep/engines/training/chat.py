@@ -23,6 +23,7 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from bios_sweep.engines.training.data import ASSISTANT, Example, Message
+from bios_sweep.engines.training.refusals import REASONING_KEYS
 from bios_sweep.engines.training.rendered import AS_DATA, require_all
 from bios_sweep.engines.training.tokenizer import read_json, special_tokens
 from bios_sweep.engines.training.tokens import Rendered
@@ -34,7 +35,6 @@ DATE = "date_string"  # the date that they are given, in place of today's
 # The day that Llama 3's own template falls back on. A clock would give each day's trials other tokens.
 THE_DAY = datetime(2024, 7, 26)
 PROBE = "PROBEOFTHEEND"  # an answer that no template changes
-REASONING = ("reasoning_content", "thinking", "reasoning")  # keys of a turn, as templates call them
 MARK = re.compile(r"<[^<>\s]+>|\[/?[A-Z_]+\]|.", re.DOTALL)  # a template's marks, and characters elsewhere
 
 
@@ -61,11 +61,6 @@ def reading_of(words: Mapping[str, Any]) -> Reading:
     )
 
 
-def has_answers(example: Example) -> bool:
-    """Whether there is more than one answer to learn."""
-    return example.answers > 1
-
-
 class ChatTemplate:
     """Renders conversations: the prompt is all but the last message with the template's call for an answer.
 
@@ -90,7 +85,7 @@ class ChatTemplate:
             self._template = _environment(self.day).from_string(text)
         except TemplateError as error:
             raise ModelError(f"{model}: its chat template cannot be read ({error})") from error
-        self._reasons = {name: name in text and self._writes(name) for name in REASONING}
+        self._reasons = {name: name in text and self._writes(name) for name in REASONING_KEYS}
 
     def __call__(self, talk: Example) -> Rendered:
         """The text of a conversation.

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-from bios_sweep.engines.training.cache import read_json_cache, write_json_cache
+from bios_sweep.engines.training.cache import cache_folder, read_json_cache, write_json_cache
 from bios_sweep.engines.training.data import DataSet, Example
 from bios_sweep.errors import DataError
 
@@ -107,17 +107,6 @@ def read_pairs() -> tuple[Pair, ...]:
         pairs = tuple(pair for file in files for pair in documented_pairs(file))
         write_json_cache(cache, [astuple(pair) for pair in pairs])
         return pairs
-
-
-def cache_folder() -> Path | None:
-    """The user's cache folder of this package, by the XDG convention; None for a user without a home."""
-    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    if base.is_absolute():  # the convention says that a relative path is invalid and must be ignored
-        return base / "bios_sweep"
-    try:
-        return Path.home() / ".cache" / "bios_sweep"
-    except RuntimeError:  # containers run under numbers that no user has
-        return None
 
 
 def module_files() -> tuple[ModuleFile, ...]:

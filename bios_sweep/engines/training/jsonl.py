@@ -6,12 +6,13 @@ shrinks changes every number measured on it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bios_sweep.containers.source import Source, source_of
 from bios_sweep.engines.training.data import DataSet, Example
-from bios_sweep.engines.training.shapes.reading import SHAPES_HELP, read_examples
+from bios_sweep.engines.training.shapes.reading import read_examples
+from bios_sweep.engines.training.shapes.registry import SHAPES_HELP
 from bios_sweep.engines.training.split import (
     DEFAULT_EVALUATION_FRACTION,
     auto_count,
@@ -21,6 +22,7 @@ from bios_sweep.engines.training.split import (
     split_by_count,
     split_by_fraction,
 )
+from bios_sweep.engines.training.stored import stored_files
 from bios_sweep.errors import DataError
 
 
@@ -66,9 +68,9 @@ def examples_of(
             f"data.eval_fraction: {source.label} has a validation split of its own ({held_out.about}); leave "
             "it out, or give the training file itself as data.path"
         )
-    examples, label = _read(source), Path(source.label)
+    examples, label = _stored(source), Path(source.label)
     if held_out is not None:
-        train, pool = examples, _read(held_out)
+        train, pool = examples, _stored(held_out)
         evaluation = first_by_hash(pool, _count(eval_examples, len(pool), apart=True), Path(held_out.label))
         refuse_overlap(train, evaluation)
     elif eval_examples is not None:
@@ -85,17 +87,22 @@ def _count(asked: int | str | None, available: int, *, apart: bool) -> int | Non
     return auto_count(available, apart=apart) if isinstance(asked, str) else asked
 
 
-def read_jsonl(path: Path) -> tuple[Example, ...]:
+def _stored(source: Source) -> Sequence[Example]:
+    return stored_files(source.files, lambda: _every(source), source.how)
+
+
+def read_jsonl(path: Path) -> Iterator[Example]:
     """Every record of a path as an example.
 
     Raises:
         DataError: no such file, no example in it, or a record that cannot be used.
     """
-    return _read(source_of(path))
+    return _every(source_of(path))
 
 
-def _read(source: Source) -> tuple[Example, ...]:
-    examples = tuple(read_examples(source.read()))
-    if not examples:
+def _every(source: Source) -> Iterator[Example]:
+    number = 0
+    for number, example in enumerate(read_examples(source.read()), start=1):  # noqa: B007 - counted
+        yield example
+    if not number:
         raise DataError(f"{source.label}: the file is empty; write one JSON object per line: {SHAPES_HELP}")
-    return examples

@@ -8,16 +8,21 @@ source) says nothing to the model and passes.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
+from bios_sweep.engines.training.data import ASSISTANT
 from bios_sweep.errors import DataError
 
-_TOOLS = "tools are not trained here; leave these conversations out, or write the calls into content as text"
-_REASONING = "reasoning is not trained here; write it into content as the model would say it, or remove it"
+_TOOLS = "no chat template is given it; write `tools` of a conversation and `tool_calls` of a turn, or text"
+_REASONING = (
+    "no chat template is given it; call it reasoning_content or thinking, as the template does, in a turn of "
+    "the assistant's, or write it into content"
+)
 _WEIGHT = "all tokens under the loss weigh the same; remove it, and the lines that should not count"
 _MEDIA = "only text is trained here; leave these lines out, or remove the key"
 _PAIRS = "preferences are not trained here; write the line you want to be learned as prompt and completion"
+_ROLE = "chat templates call it {role!r}, rename it"
 _SYSTEM = "it would not be read; write it as the first message or into the prompt"
 _OTHER = "it would not be read; keep one way of writing the example"
 _BESIDE = "it would not be read; where the model needs it, write it into the example, else remove it"
@@ -56,38 +61,55 @@ OTHER_SHAPES = {
 PAIR_PREFIXES = ("chosen", "rejected", "preferred", "dispreferred", "non_preferred")
 # Of a turn: labels that say nothing to the model.
 LABELS = ("id", "uuid", "message_id", "index", "timestamp", "created_at", "date", "model", "source", "lang")
-TOOL_ROLES = ("tool", "function", "ipython", "observation", "tool_call", "tool_response", "function_call")
-OTHER_NAMES = {"human": "user", **dict.fromkeys(("gpt", "bot", "ai", "chatbot"), "assistant")}
+REASONING_KEYS = ("reasoning_content", "thinking", "reasoning")  # of a turn, as chat templates call them
+RESULTS = ("tool", "function", "ipython")  # roles of what a tool answers
+OTHER_NAMES = {
+    "human": "user",
+    **dict.fromkeys(("gpt", "bot", "ai", "chatbot", "tool_call", "function_call"), "assistant"),
+    **dict.fromkeys(("observation", "tool_response", "function_response"), "tool"),
+}
+# Of a turn: what is read, by its role.
+READ = ("role", "content", "from", "value", "weight", "train", "tool_calls", "function_call")
+READ_OF_RESULTS = ("name", "tool_call_id")
 
 
-def refuse_untrained_keys(row: Mapping[str, Any], shape: str, origin: str) -> None:
-    """Refuse a line with a key beside those of its shape that training would have to read: a `DataError`."""
-    own = (shape, "completion") if shape == "prompt" else (shape,)
+def refuse_untrained_keys(
+    row: Mapping[str, Any], own: Collection[str | None], place: str, *, stated: bool = False
+) -> None:
+    """Refuse a record with a key beside those of its shape that training would have to read: a `DataError`.
+
+    stated: the user said what is read, so that other ways of writing the example are passed over.
+    """
     for key, value in row.items():
         if key in own or _says_nothing(value):
             continue
-        reason = _untrained(key, value) or OTHER_SHAPES.get(key)
-        if key.startswith(PAIR_PREFIXES) or (key == "label" and isinstance(value, bool)):
-            reason = _PAIRS
+        reason = _untrained(key, value)
+        if not stated:
+            reason = reason or OTHER_SHAPES.get(key, "")
+            if key.startswith(PAIR_PREFIXES) or (key == "label" and isinstance(value, bool)):
+                reason = _PAIRS
         if reason:
-            raise DataError(f"{origin}: the key {key!r} is not trained on: {reason}")
+            raise DataError(f"{place}: the key {key!r} is not trained on: {reason}")
 
 
-def refuse_untrained_turn(turn: Mapping[str, Any], index: int, origin: str) -> None:
-    """Refuse a turn with a role or a key that training would drop or mangle: a `DataError`."""
-    where = f"{origin}: messages[{index}]"
+def refuse_untrained_turn(turn: Mapping[str, Any], where: str, place: str) -> None:
+    """Refuse a turn with a role or a key that training would drop or mangle: a `DataError`.
+
+    where: which turn, such as `messages[2]`.
+    """
+    role = turn.get("role")
+    read = (
+        *READ,
+        *(READ_OF_RESULTS if role in RESULTS else ()),
+        *(REASONING_KEYS if role == ASSISTANT else ()),
+    )
     for key, value in turn.items():
-        if key in ("role", "content", *LABELS) or _says_nothing(value):
+        if key in (*read, *LABELS) or _says_nothing(value):
             continue
         reason = _untrained(key, value) or "it would not be read; write it into content, or remove it"
-        raise DataError(f"{where}.{key} is not trained on: {reason}")
-    role = turn.get("role")
-    if role in TOOL_ROLES:
-        raise DataError(f"{where} is of role {role!r}; {_TOOLS}")
+        raise DataError(f"{place}: {where}.{key} is not trained on: {reason}")
     if isinstance(role, str) and role in OTHER_NAMES:
-        raise DataError(
-            f"{where} is of role {role!r}; chat templates call it {OTHER_NAMES[role]!r}, rename it"
-        )
+        raise DataError(f"{place}: {where} is of role {role!r}; {_ROLE.format(role=OTHER_NAMES[role])}")
 
 
 def _untrained(key: str, value: object) -> str:

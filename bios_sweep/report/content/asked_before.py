@@ -31,7 +31,8 @@ def _factor_lines(plan: Plan, history: History, known: AskedBefore) -> Iterator[
     alpha = f"alpha {study.decision.alpha:g}"
     if known.stands:
         words = "; ".join(f"{one.claim}: {one.word}, by {one.sweep}" for one in known.stands)
-        yield f"{name}: no trial is new, so the word of before stands ({words})"
+        met = ", with what it met on fresh seeds" if any(one.fresh for one in known.stands) else ""
+        yield f"{name}: no trial is new, so the word of before stands ({words}){met}"
     elif known.changed:
         changes = ", ".join(map(_change, known.changed))
         yield (

@@ -89,8 +89,15 @@ def tuned_line(summary: Summary, file: Path) -> str:
         return f"tuned defaults: none, {summary.no_file}"
     if not file.is_file():
         return f"tuned defaults: none, {file} is gone; the same command writes it again"
-    values = summary.served or summary.profiles
-    return f"tuned defaults: {file}" + ("" if values else " (no value yet: every question is open)")
+    if summary.served or any(summary.profiles.values()):
+        return f"tuned defaults: {file}"
+    settled = any(verdict.withheld is not None for verdict in summary.verdicts)
+    why = (
+        "no value: what was settled is served to nobody"
+        if settled
+        else "no value yet: every question is open"
+    )
+    return f"tuned defaults: {file} ({why})"
 
 
 def cost_line(verdict: Verdict) -> str:

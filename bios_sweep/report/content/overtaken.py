@@ -1,4 +1,4 @@
-"""A sweep whose questions a later study judged again, with all trials: it serves them no more. Pure."""
+"""A sweep whose questions a later study judged again: it serves them no more. Pure."""
 
 from __future__ import annotations
 
@@ -6,22 +6,29 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from bios_sweep.decision.statement import Verdict
-from bios_sweep.procedure.looks import Asked, factors_served
+from bios_sweep.procedure.looks import Asked, Overtaken, factors_served
 from bios_sweep.reasons import Kind
 from bios_sweep.report.content.summary import Summary
 from bios_sweep.study.plan import Plan
 
-JUDGED_AGAIN = Kind("{sweep} judged it again, with all trials together")
+JUDGED_AGAIN = Kind("{sweep} {how}")
 
 
-def withdrawn(summary: Summary, plan: Plan, overtaken: Mapping[Asked, str]) -> Summary:
-    """A sweep as it is told once a later study judged its questions with all trials."""
+def how_again(one: Overtaken) -> str:
+    """What the later study did, after its name: with which trials, and by which rule."""
+    trials = "with all trials together" if one.together else "on seeds that nobody had seen"
+    rule = f", by another rule ({', '.join(one.rule)})" if one.rule else ""
+    return f"judged it again, {trials}{rule}"
+
+
+def withdrawn(summary: Summary, plan: Plan, overtaken: Mapping[Asked, Overtaken]) -> Summary:
+    """A sweep as it is told once a later study judged its questions again."""
     if not overtaken:
         return summary
     factors = factors_served(plan, overtaken)
     lines = [
-        f"{factor} ({claim}): judged again with all trials by {sweep}, whose word is served"
-        for (factor, claim, _), sweep in overtaken.items()
+        f"{factor} ({claim}): {one.by} {how_again(one)}, and its word is served"
+        for (factor, claim, _), one in overtaken.items()
     ]
     return replace(
         summary,
@@ -39,8 +46,8 @@ def withdrawn(summary: Summary, plan: Plan, overtaken: Mapping[Asked, str]) -> S
     )
 
 
-def _withdrawn(verdict: Verdict, overtaken: Mapping[Asked, str]) -> Verdict:
-    by = overtaken.get((verdict.factor, verdict.claim, verdict.cell))
-    if by is None or verdict.served is None:
+def _withdrawn(verdict: Verdict, overtaken: Mapping[Asked, Overtaken]) -> Verdict:
+    one = overtaken.get((verdict.factor, verdict.claim, verdict.cell))
+    if one is None or verdict.served is None:
         return verdict
-    return replace(verdict, served=None, withheld=JUDGED_AGAIN(sweep=by))
+    return replace(verdict, served=None, withheld=JUDGED_AGAIN(sweep=one.by, how=how_again(one)))

@@ -13,6 +13,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from bios_sweep.assets import base_model_path
+from bios_sweep.containers.read import records
 from bios_sweep.engines.training.data import (
     DataSet,
     Example,
@@ -22,6 +23,8 @@ from bios_sweep.engines.training.data import (
     write_dataset,
 )
 from bios_sweep.engines.training.jsonl import jsonl_examples, read_jsonl
+from bios_sweep.engines.training.shapes.asked import Asked
+from bios_sweep.engines.training.shapes.reading import read_examples
 from bios_sweep.engines.training.split import identity
 from bios_sweep.engines.training.tokenizer import TextTokenizer, load_tokenizer
 from bios_sweep.engines.training.tokens import Rendered, tokenize_all
@@ -65,7 +68,9 @@ def test_the_three_shapes_are_read(tmp_path: Path) -> None:
         "   ",
         {"text": "whole"},
     )
-    plain, talk, text = read_jsonl(path)
+    with pytest.raises(DataError, match=r"a\.jsonl:1 is written as .*a\.jsonl:2 as .* data\.shape=mixed"):
+        list(read_jsonl(path))
+    plain, talk, text = read_examples(records(path), Asked(shape="mixed"))
     assert (plain.prompt, plain.completion, plain.origin) == ("p", "c", f"{path}:1")
     assert (talk.prompt, talk.completion) == ("", "Because")
     assert talk.messages[2] == Message(role="user", content="Why?")
@@ -87,7 +92,7 @@ def test_a_byte_order_mark_and_windows_line_ends_are_read(tmp_path: Path) -> Non
 
 def test_deeply_nested_extra_keys_are_read(tmp_path: Path) -> None:
     nested = '{"text": "t", "extra": ' + "[" * 500 + "]" * 500 + "}"
-    assert len(read_jsonl(write(tmp_path / "a.jsonl", nested))) == 1
+    assert len(list(read_jsonl(write(tmp_path / "a.jsonl", nested)))) == 1
 
 
 def turns(middle: dict[str, Any]) -> str:
@@ -99,79 +104,83 @@ def turns(middle: dict[str, Any]) -> str:
 BAD_LINES = [
     ('{"prompt": "p", "compl', "not valid JSON"),
     ("[" * 200_000, "not valid JSON"),
-    ("[1, 2]", "a list, not an object; write"),
     ("3", "a int, not an object; write"),
-    ('{"question": "q", "answer": "a"}', "has the keys answer, question; a line is exactly one of"),
-    ("{}", "has the keys (none); a line is exactly one of"),
-    ('{"text": "t", "prompt": "p", "completion": "c"}', "has the keys completion, prompt, text;"),
-    ('{"prompt": "p"}', "completion is missing; a line is one of"),
-    ('{"prompt": 5, "completion": "c"}', "prompt is a int; it must be a string"),
-    ('{"prompt": "p", "completion": null}', "completion is a NoneType; it must be a string"),
-    ('{"prompt": "p", "completion": "c", "cluster": 3}', "cluster is a int; it must be a string"),
+    ('{"question": "q", "answer": "a"}', "has the keys answer, question; a record is"),
+    ("{}", "has the keys (none); a record is"),
+    (
+        '{"text": "t", "prompt": "p", "completion": "c"}',
+        "can be read as prompt_completion and as text; say which",
+    ),
+    ('{"prompt": "p"}', "completion is missing; a record is"),
+    ('{"prompt": 5, "completion": "c"}', 'prompt is a number; it must be a string; write it as "5"'),
+    ('{"prompt": "p", "completion": null}', "completion is a null; it must be a string"),
+    ('{"prompt": "p", "completion": "c", "cluster": 3}', "cluster is a number; it must be a string"),
     ('{"text": ["t"]}', "text is a list; it must be a string"),
     ('{"prompt": "p", "completion": ""}', "the completion is empty; there is nothing to learn"),
     ('{"text": " \\n "}', "the completion is empty; there is nothing to learn"),
     ('{"text": "\\ud800"}', "text holds half a character (a lone surrogate)"),
-    ('{"messages": []}', "messages must be a list of at least one {role, content} object"),
-    ('{"messages": "hello"}', "messages must be a list of at least one {role, content} object"),
-    ('{"messages": ["hello"]}', "messages[0] must be a {role, content} object"),
+    ('{"messages": []}', 'messages must be a list of at least one {"role", "content"} object'),
+    ('{"messages": "hello"}', 'messages must be a list of at least one {"role", "content"} object'),
+    ('{"messages": ["hello"]}', 'messages[0] must be a {"role", "content"} object'),
     ('{"messages": [{"role": "user"}]}', "messages[0].content is missing;"),
     (
         '{"messages": [{"role": "user", "content": [1]}]}',
-        "messages[0].content is a list; it must be a string",
+        "messages[0].content[0] is no part of a text; only text is trained here",
     ),
     (
-        '{"messages": [{"role": "assistant", "content": "a"}, {"role": "user", "content": "b"}]}',
-        "the last message is of role 'user'; it must be the assistant's",
+        '{"messages": [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]}',
+        "messages: no answer is learned, there is no turn of the assistant's",
     ),
-    ('{"messages": [{"role": "assistant", "content": ""}]}', "the completion is empty;"),
+    ('{"messages": [{"role": "assistant", "content": ""}]}', "messages[0].content is empty; a turn"),
     ('{"prompt": "p", "prompt": "q", "completion": "c"}', "the key 'prompt' is there twice in one object"),
     ('{"text": "t", "completion": "c"}', "the key 'completion' is not trained on: it would not be read"),
     ('{"messages": [], "completion": "c"}', "the key 'completion' is not trained on"),
-    ('{"text": "t", "instruction": "i", "output": "o"}', "the key 'instruction' is not trained on"),
+    ('{"text": "t", "instruction": "i", "output": "o"}', "can be read as alpaca and as text; say which"),
+    ('{"text": "t", "instruction": "i"}', "the key 'instruction' is not trained on"),
     ('{"prompt": "p", "completion": "c", "input": "i"}', "the key 'input' is not trained on"),
     (
         '{"prompt": "p", "completion": "c", "rejected": "r"}',
         "the key 'rejected' is not trained on: preferences",
     ),
-    ('{"prompt": "p", "chosen": "c", "rejected": "r"}', "the key 'chosen' is not trained on: preferences"),
+    ('{"prompt": "p", "chosen": "c", "rejected": "r"}', "a preference pair (chosen and rejected), as DPO"),
     ('{"prompt": "p", "completion": "c", "label": false}', "the key 'label' is not trained on: preferences"),
     ('{"prompt": "p", "completion": "c", "system": "s"}', "the key 'system' is not trained on"),
     ('{"prompt": "p", "completion": "c", "weight": 0.5}', "the key 'weight' is not trained on: all tokens"),
-    ('{"messages": [], "tools": [{"type": "function"}]}', "the key 'tools' is not trained on: tools are not"),
+    ('{"messages": [], "tools": [{"type": "function"}]}', "messages must be a list of at least one"),
     (
-        '{"messages": [], "functions": [{"name": "f"}]}',
-        "the key 'functions' is not trained on: tools are not",
+        '{"text": "t", "functions": [{"name": "f"}]}',
+        "the key 'functions' is not trained on: no chat template is given it",
     ),
     (
         '{"messages": [], "available_tools": [{"name": "f"}]}',
-        "the key 'available_tools' is not trained on: t",
+        "the key 'available_tools' is not trained on: no chat",
     ),
     ('{"messages": [], "image_url": "x.png"}', "the key 'image_url' is not trained on: only text"),
     (
         '{"messages": [], "preferred_output": [1]}',
         "the key 'preferred_output' is not trained on: preferences",
     ),
-    ('{"text": "t", "chain_of_thought": "c"}', "the key 'chain_of_thought' is not trained on: reasoning"),
+    ('{"text": "t", "chain_of_thought": "c"}', "the key 'chain_of_thought' is not trained on: no"),
     ('{"prompt": "p", "completion": "c", "weight": 0}', "the key 'weight' is not trained on: all tokens"),
     ('{"prompt": "p", "completion": "c", "context": "d"}', "the key 'context' is not trained on: it would"),
     ('{"prompt": "p", "completion": "c", "suffix": "d"}', "the key 'suffix' is not trained on: it would not"),
     (
         turns({"content": "a", "toolCalls": [{"id": "1"}]}),
-        "messages[1].toolCalls is not trained on: tools are",
+        "messages[1].toolCalls is not trained on: no chat",
     ),
-    (turns({"content": "", "tool_calls": [{"id": "1"}]}), "messages[1].tool_calls is not trained on: tools"),
-    (turns({"content": None, "function_call": {"name": "f"}}), "messages[1].function_call is not trained on"),
-    (turns({"content": "a", "reasoning_content": "r"}), "messages[1].reasoning_content is not trained on"),
-    (turns({"content": "a", "thinking": "r"}), "messages[1].thinking is not trained on: reasoning"),
-    (turns({"content": "a", "weight": 0}), "messages[1].weight is not trained on: all tokens"),
-    (turns({"content": "a", "train": False}), "messages[1].train is not trained on: it would not be read"),
+    (turns({"content": "", "tool_calls": [{"id": "1"}]}), "messages[1].tool_calls[0] has no name"),
+    (turns({"content": None, "function_call": {"n": "f"}}), "messages[1].tool_calls[0] has no name"),
+    (turns({"content": "a", "cot": "r"}), "messages[1].cot is not trained on: no chat template"),
+    (turns({"content": "a", "weight": 0.5}), "messages[1].weight is 0.5; a turn counts or not"),
+    (turns({"content": "a", "weight": 1, "train": False}), "messages[1] has weight and train, which contr"),
+    (turns({"role": "user", "content": "a", "train": True}), "messages[1].train is True; only the assistant"),
     (
-        turns({"content": [{"type": "text", "text": "a"}]}),
-        "messages[1].content is a list; it must be a string",
+        turns({"content": [{"type": "image_url", "image_url": {"url": "a"}}]}),
+        "messages[1].content[0] is a part of type 'image_url'; only text is trained here",
     ),
+    (turns({"content": None}), "messages[1].content is null; a turn without a call"),
     (turns({"content": ""}), "messages[1].content is empty; a turn of the assistant says something"),
-    (turns({"role": "tool", "content": "{}"}), "messages[1] is of role 'tool'; tools are not trained here"),
+    (turns({"role": "observation", "content": "{}"}), "messages[1] is of role 'observation'; chat templates"),
     (
         turns({"role": "gpt", "content": "a"}),
         "messages[1] is of role 'gpt'; chat templates call it 'assistant'",
@@ -183,9 +192,9 @@ BAD_LINES = [
 
 @pytest.mark.parametrize("line, message", BAD_LINES)
 def test_a_bad_line_is_refused_with_file_and_line(tmp_path: Path, line: str, message: str) -> None:
-    path = write(tmp_path / "a.jsonl", pair(1), line)
+    path = write(tmp_path / "a.jsonl", " ", line)
     with pytest.raises(DataError, match="^" + re.escape(f"{path}:2: {message}")):
-        read_jsonl(path)
+        list(read_jsonl(path))
 
 
 def test_what_says_nothing_passes(tmp_path: Path) -> None:
@@ -200,7 +209,8 @@ def test_what_says_nothing_passes(tmp_path: Path) -> None:
         "has_image": False,
     }
     plain = {**pair(1), "input": "", "system": None, "metadata": {"lang": "en"}}
-    talk, other = read_jsonl(write(tmp_path / "a.jsonl", line, plain))
+    path = write(tmp_path / "a.jsonl", line, plain)
+    talk, other = read_examples(records(path), Asked(shape="mixed"))
     assert [message.content for message in talk.messages] == ["Hi", "a", "Hi", "Hello"]
     assert other.completion == "answer 1"
 
@@ -209,17 +219,17 @@ def test_bytes_that_are_no_text_are_refused_with_file_and_line(tmp_path: Path) -
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'{"text": "t"}\n{"text": "\xff"}\n')
     with pytest.raises(DataError, match=r"a\.jsonl:2: not UTF-8 text; convert the file"):
-        read_jsonl(path)
+        list(read_jsonl(path))
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none\.jsonl: no such file; data\.path takes a file"):
-        read_jsonl(tmp_path / "none.jsonl")
+        list(read_jsonl(tmp_path / "none.jsonl"))
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"is a folder without files of data \(it has nothing\); give a file"):
-        read_jsonl(tmp_path)
+        list(read_jsonl(tmp_path))
 
 
 @pytest.mark.parametrize("content", ["", "\n \n"])
@@ -227,7 +237,7 @@ def test_an_empty_file_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(content, encoding="utf-8")
     with pytest.raises(DataError, match=r"a\.jsonl: the file is empty; write one JSON object per line"):
-        read_jsonl(path)
+        list(read_jsonl(path))
 
 
 # Sides
@@ -259,7 +269,7 @@ def test_a_count_is_held_out_exactly_and_contains_smaller_counts(tmp_path: Path)
     path = write(tmp_path / "a.jsonl", *map(pair, range(50)))
     few, many = (jsonl_examples(path, eval_examples=count) for count in (5, 20))
     assert (len(few.train), len(few.evaluation)) == (45, 5)
-    assert few.evaluation == many.evaluation[:5]
+    assert tuple(few.evaluation) == tuple(many.evaluation[:5])
     assert [e.origin for e in few.train] == sorted(
         (e.origin for e in few.train), key=lambda o: int(o[-2:].strip(":"))
     )
@@ -290,7 +300,7 @@ def test_an_evaluation_file_is_used_whole_or_its_first_by_hash(tmp_path: Path) -
     whole = jsonl_examples(train, eval_path=held_out)
     first = jsonl_examples(train, eval_path=held_out, eval_examples=3)
     assert (len(whole.train), len(whole.evaluation)) == (5, 10)
-    assert first.evaluation == whole.evaluation[:3]
+    assert tuple(first.evaluation) == tuple(whole.evaluation[:3])
     with pytest.raises(DataError, match="eval_examples=11, but the file has 10 examples"):
         jsonl_examples(train, eval_path=held_out, eval_examples=11)
 
@@ -373,7 +383,7 @@ def test_an_edited_or_shortened_file_is_refused_by_its_fingerprint(tmp_path: Pat
         (None, "no such data set file"),
         ("", "not a readable data set file"),
         ('{"format": ', "not a readable data set file"),
-        ('{"format": "another"}', "not a data set file of format 'bios_sweep data set 1'"),
+        ('{"format": "another"}', "not a data set file of format 'bios_sweep data set 2'"),
         ('{"format": "bios_sweep data set 1"}', "a line is malformed ('name')"),
     ],
 )

@@ -13,4 +13,4 @@ def _read(row: Row, place: str) -> Example:
     return Example(prompt="", completion=text_of(row, "text", place, help=HELP), cluster="", origin=place)
 
 
-TEXT = Shape(name="text", keys=("text",), help=HELP, read=_read)
+TEXT = Shape(name="text", keys=("text",), help=HELP, learned="all of the text", read=_read)

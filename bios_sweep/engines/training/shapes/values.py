@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from bios_sweep.engines.training.shapes.shape import Row
 from bios_sweep.errors import DataError
 
 FORBIDDEN_KEY = "_target_"  # Hydra would call what it names; no data needs it
+KINDS = {"int": "number", "float": "number", "dict": "object", "NoneType": "null", "bool": "true or false"}
 
 
 def text_of(row: Row, key: str, place: str, where: str = "", *, help: str) -> str:
@@ -17,16 +19,41 @@ def text_of(row: Row, key: str, place: str, where: str = "", *, help: str) -> st
         DataError: it is missing, no text, or half a character.
     """
     if key not in row:
-        raise DataError(f"{place}: {where}{key} is missing; a line is one of {help}")
-    value = row[key]
+        raise DataError(f"{place}: {where}{key} is missing; a record is {help}")
+    return as_text(row[key], place, f"{where}{key}")
+
+
+def as_text(value: Any, place: str, where: str) -> str:
+    """A value that must be text. Numbers are refused: a file that holds them may mean something else.
+
+    Raises:
+        DataError: it is no text, or half a character.
+    """
     if not isinstance(value, str):
-        way_out = "; join its text parts into one" if isinstance(value, list) and where else ""
-        raise DataError(f"{place}: {where}{key} is a {type(value).__name__}; it must be a string{way_out}")
+        kind = KINDS.get(type(value).__name__, type(value).__name__)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        way_out = f'; write it as "{value}"' if number else ""
+        raise DataError(f"{place}: {where} is a {kind}; it must be a string{way_out}")
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise DataError(f"{place}: {where}{key} holds half a character (a lone surrogate)") from error
+        raise DataError(f"{place}: {where} holds half a character (a lone surrogate)") from error
     return value
+
+
+def text_or_nothing(row: Row, key: str, place: str) -> str:
+    """The text of a key that may be missing, null or empty: then empty.
+
+    Raises:
+        DataError: it is there and no text.
+    """
+    value = row.get(key)
+    return "" if value is None else as_text(value, place, key)
+
+
+def json_text(value: Any) -> str:
+    """One spelling of a value that a chat template is given."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def refuse_forbidden_keys(row: Row, place: str) -> None:

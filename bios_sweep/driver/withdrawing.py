@@ -1,0 +1,77 @@
+"""Tuned-defaults files that a later study has overtaken: their values go, evidence and reason stay.
+
+A file travels without its workspace, so that what it may serve no more has to stand in it. Every finished
+run of a workspace looks at all of them: one that was killed in between leaves this to the next.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from bios_sweep import defaults
+from bios_sweep.defaults import TunedDefaults, Withdrawn
+from bios_sweep.driver.view import overtaken_in, plan_of
+from bios_sweep.errors import InputError, StorageError
+from bios_sweep.procedure.looks import Asked, Overtaken, factors_served
+from bios_sweep.records.journal import Journal
+from bios_sweep.records.workspace import Workspace
+from bios_sweep.report.content.overtaken import how_again
+from bios_sweep.study.plan import Plan
+
+_log = logging.getLogger(__name__)
+
+
+def withdrawals(plan: Plan, overtaken: Mapping[Asked, Overtaken]) -> dict[str, Withdrawn]:
+    """Factor -> why a study serves it no more, where the questions that it served it by were judged again."""
+    return {
+        asked[0]: Withdrawn(by=one.by, why=how_again(one))
+        for asked, one in overtaken.items()
+        if factors_served(plan, [asked])
+    }
+
+
+def withdraw_overtaken(workspace: Workspace) -> tuple[tuple[Plan, int], ...]:
+    """Write the files of overtaken sweeps again. Only the workspace's owner may.
+
+    Returns the plan of each sweep whose file was written, with the last entry of its journal, which names
+    the file: trackers have to follow.
+    """
+    return tuple(
+        found
+        for sweep_id, asked in overtaken_in(workspace).items()
+        if (path := workspace.sweep_dir(sweep_id) / defaults.FILE_NAME).exists()
+        for found in _rewritten(workspace, sweep_id, path, asked)
+    )
+
+
+def _rewritten(
+    workspace: Workspace, sweep_id: str, path: Path, asked: Mapping[Asked, Overtaken]
+) -> Iterator[tuple[Plan, int]]:
+    try:
+        tuned = defaults.read_tuned(path)
+        if not {factor for factor, *_ in asked} & tuned.all_served:
+            return
+        plan = plan_of(workspace, sweep_id)
+        after = without_withdrawn(tuned, plan, asked)
+        if after == tuned:
+            return
+        file = workspace.journal_file(sweep_id)
+        times = file.stat()
+        with Journal(file) as journal:
+            defaults.write_tuned(path, after)
+            journal.rewritten(path)
+        # nobody worked on this sweep: the journal's time, by which the latest one is known, stays
+        os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+        yield plan, journal.state.seq
+    except (InputError, StorageError) as error:
+        _log.warning("%s: what it serves was judged again and could not be withdrawn (%s)", path, error)
+
+
+def without_withdrawn(
+    tuned: TunedDefaults, plan: Plan, overtaken: Mapping[Asked, Overtaken]
+) -> TunedDefaults:
+    """A sweep's tuned values as its file may have them."""
+    return tuned.withdrawing(withdrawals(plan, overtaken))

@@ -1,0 +1,93 @@
+"""`{"prompt", "chosen", "rejected"}`: preference pairs, which supervised training does not learn from.
+
+They are refused unless they are asked for: then the chosen answer alone is learned, and the rejected one is
+kept beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import takewhile
+from typing import Any
+
+from bios_sweep.engines.training.data import Example, Message
+from bios_sweep.engines.training.shapes.shape import Row, Shape
+from bios_sweep.engines.training.shapes.tools import TOOL_KEYS, tools_of
+from bios_sweep.engines.training.shapes.turns import HELP as TURN
+from bios_sweep.engines.training.shapes.turns import message_of, talk_of, turns_of, unlearned
+from bios_sweep.engines.training.shapes.values import as_text, text_of
+from bios_sweep.errors import DataError
+
+KEYS = ("chosen", "rejected")
+HELP = '{"prompt", "chosen", "rejected"}'
+BY_NAME = "preference_chosen"
+
+
+def _refuse(row: Row, place: str) -> Example:
+    raise DataError(
+        f"{place}: a preference pair (chosen and rejected), as DPO learns from, which is not trained here; "
+        f"data.shape={BY_NAME} learns the chosen answer alone, by supervised training"
+    )
+
+
+def _read(row: Row, place: str) -> Example:
+    if isinstance(row["chosen"], list | dict):
+        return _talk(row, place)
+    chosen, rejected = (text_of(row, key, place, help=HELP) for key in KEYS)
+    prompt = row.get("prompt")
+    if prompt is None:
+        prompt = _common(chosen, rejected)
+        chosen, rejected = chosen[len(prompt) :], rejected[len(prompt) :]
+    if isinstance(prompt, list):
+        turns = turns_of(prompt, place, "prompt", message_of, TURN)
+        said = Message(role="assistant", content=chosen)
+        return replace(talk_of((*unlearned(turns), said), place, "chosen"), rejected=rejected)
+    prompt = as_text(prompt, place, "prompt")
+    return Example(prompt=prompt, completion=chosen, cluster="", origin=place, rejected=rejected)
+
+
+def _talk(row: Row, place: str) -> Example:
+    chosen, rejected = (_turns(row[key], place, key) for key in KEYS)
+    before = _prompt(row.get("prompt"), place)
+    if before and chosen[: len(before)] == before:  # written in full, as by UltraFeedback
+        before = ()
+    if not before:
+        shared = sum(
+            1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(chosen, rejected, strict=False))
+        )
+        before, chosen, rejected = chosen[:shared], chosen[shared:], rejected[shared:]
+    talk = talk_of((*unlearned(before), *chosen), place, "chosen", tools_of(row, place))
+    return replace(talk, rejected_messages=rejected)
+
+
+def _turns(value: Any, place: str, key: str) -> tuple[Message, ...]:
+    """A list of turns, or one alone."""
+    return turns_of([value] if isinstance(value, dict) else value, place, key, message_of, TURN)
+
+
+def _prompt(value: Any, place: str) -> Sequence[Message]:
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        return (Message(role="user", content=as_text(value, place, "prompt")),)
+    return turns_of(value, place, "prompt", message_of, TURN)
+
+
+def _common(chosen: str, rejected: str) -> str:
+    """What both begin with, up to a blank: the prompt of a pair that has none of its own."""
+    pairs = zip(chosen, rejected, strict=False)
+    shared = chosen[: sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))]
+    return shared[: max(shared.rfind(blank) for blank in (" ", "\n")) + 1]
+
+
+PREFERENCE = Shape(name="preference", keys=KEYS, help=HELP, learned="nothing", read=_refuse, more=("prompt",))
+PREFERENCE_CHOSEN = Shape(
+    name=BY_NAME,
+    keys=KEYS,
+    more=("prompt", *TOOL_KEYS),
+    help=HELP,
+    learned="the chosen answer alone; the rejected one is kept and not read",
+    read=_read,
+    stated=True,
+)

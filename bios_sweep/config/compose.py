@@ -64,7 +64,13 @@ CAME_LATER: dict[str, dict[str, Any]] = {
         "weights": None,
     },
     "model": {"revision": None, "download": False},
-    "decision": {"purpose": BEFORE, "margin_absolute": None, "metrics": None, "undecidable": "refuse"},
+    "decision": {
+        "purpose": BEFORE,
+        "margin_absolute": None,
+        "margin_points": None,
+        "metrics": None,
+        "undecidable": "refuse",
+    },
 }
 COMMAND_LINE = "command line"
 CLUSTER_KEYS = tuple(f"cluster.{name}" for name in request_keys())

@@ -65,6 +65,7 @@ UNITS = {  # of keys whose kind is known without one; what a name ends with says
     "decision.guardrails": PERCENT,
     "decision.looks": "seeds",
     "decision.margin_absolute": "the metric's own unit",
+    "decision.margin_points": "points",
     "decision.margin_share": "share of what fine-tuning gained",
     "decision.refine_trials": "trials",
     "decision.target": "the metric's own unit",
@@ -123,7 +124,7 @@ OTHERS: Mapping[str, Kind] = {
     "decision.purpose": _choice(PURPOSES),
     **{
         f"decision.margin_{name}": replace(kind_of_range(POSITIVE), nullable=True)
-        for name in ("percent", "share", "absolute")
+        for name in ("percent", "share", "absolute", "points")
     },
     "decision.scope": _choice(SCOPES),
     "decision.cost_ratio": Kind(type=NUMBER, range="above 1"),

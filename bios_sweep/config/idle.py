@@ -87,6 +87,7 @@ ALWAYS = frozenset(
         "decision.margin_percent", "decision.margin_absolute", "decision.scope", "decision.metrics",
         "decision.target", "decision.deadline",
         "budget.max_trials", "budget.hold",
+        "data.subset", "data.split", "data.eval_split", "data.revision", "data.download",  # of data=hub alone
         "budget.max_hours",  # where no time is known yet `plan` says so
     }
 )  # fmt: skip
@@ -130,6 +131,12 @@ REFUSED = (
     Idle({"runs": PLANTED}, dict.fromkeys(DATA_FILES, NO_DATA)),
     Idle({"runs": PLANTED, "data.kind": beyond("planted")}, dict.fromkeys(("data.kind", "data"), NO_DATA)),
     Idle({"runs": OURS, "data.kind": "embedded"}, dict.fromkeys(DATA_FILES, OWN_EXAMPLES)),
+    Idle(
+        {"runs": OURS, "data.kind": "hub"},
+        dict.fromkeys(
+            ("data.path", "data.weights"), "data=hub reads data.name; leave it out, or choose data=file"
+        ),
+    ),
     Idle({"runs": PLANTED}, dict.fromkeys(("data.eval_max_length", *SCORED, *TALKS), NO_DATA)),
     Idle(
         {"runs": OURS, "data.kind": "embedded"},
@@ -232,8 +239,8 @@ UNHEARD = (
         {"data.score_pattern": "it counts with data.score=pattern"},
     ),
     Idle(
-        {"runs": among(OURS, PLANTED)},
-        {"data.name": "only data=named takes a name; a file is called by its own"},
+        {"runs": among(OURS, PLANTED), "data.kind": beyond("hub")},
+        {"data.name": "only data=named and data=hub take a name; a file is called by its own"},
     ),
     Idle(
         {"runs": PLANTED, "model.planted.clusters": bool},

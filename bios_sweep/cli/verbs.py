@@ -248,7 +248,9 @@ FLAGS = {
         "COL", "a column whose values are judged one at a time, such as a model (repeatable)", action="append"
     ),
     "--noise": _value(
-        "PERCENT", "noise of one trial, percent of the loss; by default that of earlier sweeps", type=float
+        "NOISE",
+        "noise of one trial, percent of the loss, of a score points; by default that of earlier sweeps",
+        type=float,
     ),
     "--sweeps": _value("N", "sweeps to simulate per effect (200)", type=int, default=200),
     "--seconds-per-trial": _value(

@@ -17,7 +17,7 @@ from bios_sweep.method import Runner
 from bios_sweep.request import INLINE, NAMED, RAY, request_keys
 from bios_sweep.request import REFUSED as CONTRADICTED
 from bios_sweep.settings import KNOWN, key_of
-from bios_sweep.study.margins import GIVEN_MARGINS
+from bios_sweep.study.margins import MARGINS
 
 Test = Callable[[Any], bool]
 
@@ -84,7 +84,8 @@ ALWAYS = frozenset(
         "workspace", "seeds", "sweeps", "data.kind", "model.kind", "model.name",
         "method.name", "method.objective", "method.runner",
         "cluster.executor", "tracking.enabled",
-        "decision.margin_percent", "decision.margin_absolute", "decision.scope", "decision.metrics",
+        "decision.margin_percent", "decision.margin_absolute", "decision.margin_points", "decision.scope",
+        "decision.metrics",
         "decision.target", "decision.deadline",
         "budget.max_trials", "budget.hold",
         "data.subset", "data.split", "data.eval_split", "data.revision", "data.download",  # of data=hub alone
@@ -231,6 +232,10 @@ REFUSED = (
 
 UNHEARD = (
     Idle(
+        {"runs": OURS, "data.eval_examples": beyond("auto")},
+        {"data.eval_share": "it counts with data.eval_examples=auto"},
+    ),
+    Idle(
         {"runs": OURS, "data.score": absent},
         dict.fromkeys(SCORED[1:], "no answer is scored; add data.score=exact_match, pattern or a function"),
     ),
@@ -372,7 +377,7 @@ UNHEARD = (
     ),
     *(
         Idle({f"decision.{own}": present}, {"decision.purpose": f"decision.{own} says what matters"})
-        for own in GIVEN_MARGINS
+        for own in MARGINS
     ),
     *(
         Idle({"claims": judged_without(name)}, {f"decision.{name}": why})

@@ -56,6 +56,7 @@ UNITS = {  # of keys whose kind is known without one; what a name ends with says
     "cluster.max_attempts": "tries per trial",
     "data.eval_examples": EXAMPLES,
     "data.eval_max_length": TOKENS,
+    "data.eval_share": "share of training",
     "data.score_items": EXAMPLES,
     "data.score_tokens": TOKENS,
     "data.train_examples": EXAMPLES,
@@ -65,6 +66,7 @@ UNITS = {  # of keys whose kind is known without one; what a name ends with says
     "decision.guardrails": PERCENT,
     "decision.looks": "seeds",
     "decision.margin_absolute": "the metric's own unit",
+    "decision.margin_points": "points",
     "decision.margin_share": "share of what fine-tuning gained",
     "decision.refine_trials": "trials",
     "decision.target": "the metric's own unit",
@@ -110,6 +112,7 @@ OTHERS: Mapping[str, Kind] = {
     "cluster.gpus_per_trial": replace(kind_of_range(OR_MORE), choices=(AUTO,)),
     "data.eval_examples": replace(OPEN_COUNT, choices=(AUTO,)),
     "data.eval_max_length": OPEN_COUNT,
+    "data.eval_share": kind_of_range(POSITIVE),
     "data.train_on": _choice(TRAIN_ON, nullable=True),
     "data.chat_date": Kind(type=TEXT, range="a day, such as 2026-01-31", nullable=True),
     "data.score": Kind(type=TEXT, range=f"({EXACT}, {PATTERN}, or a function)", nullable=True),
@@ -123,7 +126,7 @@ OTHERS: Mapping[str, Kind] = {
     "decision.purpose": _choice(PURPOSES),
     **{
         f"decision.margin_{name}": replace(kind_of_range(POSITIVE), nullable=True)
-        for name in ("percent", "share", "absolute")
+        for name in ("percent", "share", "absolute", "points")
     },
     "decision.scope": _choice(SCOPES),
     "decision.cost_ratio": Kind(type=NUMBER, range="above 1"),

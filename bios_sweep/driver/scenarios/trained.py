@@ -27,6 +27,7 @@ from bios_sweep.engines.training.facts import (
 )
 from bios_sweep.engines.training.jsonl import jsonl_examples
 from bios_sweep.engines.training.memory import DEFAULT_MICRO_BATCH
+from bios_sweep.engines.training.split import AUTO_EXAMPLES, AtMost
 from bios_sweep.errors import ConfigError, DataError
 from bios_sweep.hub.pins import pins_of
 from bios_sweep.records.workspace import Workspace
@@ -43,6 +44,7 @@ FINAL_METRICS = ("eval_loss", "eval_bits_per_byte", "train_loss", "general_loss"
 FLASH = "flash"
 ATTENTIONS = (AUTO, "sdpa", FLASH, "eager")
 DATA_KINDS = ("embedded", "file", "hub", "jsonl")  # jsonl: the first name of file
+AUTO_COUNT = "eval_auto"  # beside the configured values: what `data.eval_examples=auto` has come to
 EVERY_ANSWER, LAST = TRAIN_ON = ("all_assistant", "last")
 JOINED = "joined"  # how a border is read that a token of a sentencepiece model reaches over
 
@@ -260,7 +262,9 @@ def _read_data(values: Mapping[str, Any], pins: Mapping[str, str]) -> tuple[Data
     one_of("data.kind", values["kind"], DATA_KINDS)
     asked = values["eval_examples"]
     if values["kind"] == "embedded":
-        return embedded_examples(None if asked == AUTO else optional_count(asked)), ""
+        return (
+            _embedded(_at_most(values)) if asked == AUTO else embedded_examples(optional_count(asked))
+        ), ""
     if values["kind"] == "hub":
         source, hub = hub_source(values, pins)
     elif values["path"]:
@@ -271,9 +275,19 @@ def _read_data(values: Mapping[str, Any], pins: Mapping[str, str]) -> tuple[Data
         source,
         eval_path=_paths(values["eval_path"]) if values["eval_path"] else None,
         eval_fraction=_fraction(values["eval_fraction"]),
-        eval_examples=AUTO if asked == AUTO else optional_count(asked),
+        eval_examples=_at_most(values) if asked == AUTO else optional_count(asked),
     )
     return examples, hub
+
+
+def _at_most(values: Mapping[str, Any]) -> AtMost:
+    """What `auto` is by now; see `driver.evaluation`."""
+    return AtMost(examples=values.get(AUTO_COUNT, AUTO_EXAMPLES))
+
+
+def _embedded(asked: AtMost) -> DataSet:
+    every = embedded_examples(None)
+    return replace(every, evaluation=every.evaluation[: asked.examples])
 
 
 def _paths(given: Any) -> str | list[str]:

@@ -61,6 +61,7 @@ CAME_LATER: dict[str, dict[str, Any]] = {
         "score_stop": None,
         "train_on": None,
         "chat_date": None,
+        "eval_share": 0.1,
         "weights": None,
     },
     "model": {"revision": None, "download": False},

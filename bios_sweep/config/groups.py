@@ -22,6 +22,8 @@ GLOBAL = "# @package _global_"
 # group -> the member that reads `path`, and the members that a person gets who chose none
 MEMBERS = {"data": ("file", ("embedded",)), "model": ("local", ("embedded", "named"))}
 
+OF_THE_HUB = {"model": ("local", "path"), "data": ("hub", "name")}  # the member, and the key of ORG/NAME
+
 
 @cache
 def group_names() -> tuple[str, ...]:
@@ -72,7 +74,7 @@ def members_of_paths(values: Mapping[str, Any], chooser: Mapping[str, str]) -> d
 
 
 def with_hub_models(overrides: Sequence[str], roots: Sequence[Path]) -> tuple[list[str], list[str]]:
-    """Overrides where `model=ORG/NAME` is a hub id and not a member in a folder, and a sentence for each.
+    """Overrides where `model=ORG/NAME` or `data=ORG/NAME` is of the hub, and a sentence for each.
 
     roots: where files of groups are looked for.
     """
@@ -80,13 +82,13 @@ def with_hub_models(overrides: Sequence[str], roots: Sequence[Path]) -> tuple[li
     notes: list[str] = []
     for word in overrides:
         key, _, value = word.partition("=")
-        files = [root / inside / "model" / f"{value}.yaml" for root in roots for inside in ("", "conf")]
-        if key != "model" or not HUB_ID.fullmatch(value) or any(map(Path.is_file, files)):
+        files = [root / inside / key / f"{value}.yaml" for root in roots for inside in ("", "conf")]
+        if key not in OF_THE_HUB or not HUB_ID.fullmatch(value) or any(map(Path.is_file, files)):
             found.append(word)
             continue
-        member = MEMBERS["model"][0]
-        found += [f"model={member}", f"model.path={value}"]
-        notes.append(chosen_by(word, f"model={member} model.path={value}"))
+        member, name = OF_THE_HUB[key]
+        found += [f"{key}={member}", f"{key}.{name}={value}"]
+        notes.append(chosen_by(word, f"{key}={member} {key}.{name}={value}"))
     return found, notes
 
 

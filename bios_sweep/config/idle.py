@@ -88,6 +88,7 @@ ALWAYS = frozenset(
         "decision.metrics",
         "decision.target", "decision.deadline",
         "budget.max_trials", "budget.hold",
+        "data.subset", "data.split", "data.eval_split", "data.revision", "data.download",  # of data=hub alone
         "budget.max_hours",  # where no time is known yet `plan` says so
     }
 )  # fmt: skip
@@ -131,6 +132,12 @@ REFUSED = (
     Idle({"runs": PLANTED}, dict.fromkeys(DATA_FILES, NO_DATA)),
     Idle({"runs": PLANTED, "data.kind": beyond("planted")}, dict.fromkeys(("data.kind", "data"), NO_DATA)),
     Idle({"runs": OURS, "data.kind": "embedded"}, dict.fromkeys(DATA_FILES, OWN_EXAMPLES)),
+    Idle(
+        {"runs": OURS, "data.kind": "hub"},
+        dict.fromkeys(
+            ("data.path", "data.weights"), "data=hub reads data.name; leave it out, or choose data=file"
+        ),
+    ),
     Idle({"runs": PLANTED}, dict.fromkeys(("data.eval_max_length", *SCORED, *TALKS), NO_DATA)),
     Idle(
         {"runs": OURS, "data.kind": "embedded"},
@@ -225,6 +232,10 @@ REFUSED = (
 
 UNHEARD = (
     Idle(
+        {"runs": OURS, "data.eval_examples": beyond("auto")},
+        {"data.eval_share": "it counts with data.eval_examples=auto"},
+    ),
+    Idle(
         {"runs": OURS, "data.score": absent},
         dict.fromkeys(SCORED[1:], "no answer is scored; add data.score=exact_match, pattern or a function"),
     ),
@@ -233,8 +244,8 @@ UNHEARD = (
         {"data.score_pattern": "it counts with data.score=pattern"},
     ),
     Idle(
-        {"runs": among(OURS, PLANTED)},
-        {"data.name": "only data=named takes a name; a file is called by its own"},
+        {"runs": among(OURS, PLANTED), "data.kind": beyond("hub")},
+        {"data.name": "only data=named and data=hub take a name; a file is called by its own"},
     ),
     Idle(
         {"runs": PLANTED, "model.planted.clusters": bool},

@@ -116,7 +116,8 @@ class DataFacts:
     evaluation examples come from, 0 where that is not known. score: how answers to them are scored, None
     where they are not. reading: how text is read where that is not as ever: which answers of a conversation
     are learned, the day that its template writes, the tokens at a border. hub: `ORG/NAME@COMMIT` of
-    those of the hub, else empty.
+    those of the hub, else empty. eval_why: why there are as many evaluation examples, in words;
+    empty where the user said how many.
     """
 
     name: str
@@ -135,6 +136,7 @@ class DataFacts:
     score: Score | None = None
     reading: Mapping[str, str] = field(default_factory=dict)
     hub: str = ""
+    eval_why: str = ""
 
     def clusters_of(self, metric: str) -> int:
         """What a metric's evaluation error is counted over, 0 where that is not known."""
@@ -223,8 +225,9 @@ class Scenario:
         values = asdict(self)
         if self.data.score is None:  # as before there were scores
             del values["data"]["score"]
-        if not self.data.reading:
-            del values["data"]["reading"]
+        for later in ("reading", "eval_why"):
+            if not values["data"][later]:
+                del values["data"][later]
         for part in ("model", "data"):
             if not values[part]["hub"]:
                 del values[part]["hub"]

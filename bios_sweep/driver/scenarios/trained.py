@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from bios_sweep.checks import is_number, not_allowed, one_of, or_null, positive, require, whole
 from bios_sweep.config.method import method_of
+from bios_sweep.containers.source import source_of
 from bios_sweep.driver.scenarios.base_model import SCRIPTS_ONLY, model_options, read_model
+from bios_sweep.driver.scenarios.hub_data import hub_source
 from bios_sweep.driver.scenarios.scored import scored
 from bios_sweep.engines.training.architectures import engine_version, experts_of, look_at, text_of
 from bios_sweep.engines.training.corpus import embedded_examples
@@ -25,6 +27,7 @@ from bios_sweep.engines.training.facts import (
 )
 from bios_sweep.engines.training.jsonl import jsonl_examples
 from bios_sweep.engines.training.memory import DEFAULT_MICRO_BATCH
+from bios_sweep.engines.training.split import AUTO_EXAMPLES, AtMost
 from bios_sweep.errors import ConfigError, DataError
 from bios_sweep.hub.pins import pins_of
 from bios_sweep.records.workspace import Workspace
@@ -40,7 +43,8 @@ LORA_ENGINE = "bios_sweep.engines.training.engine:LoraEngine"
 FINAL_METRICS = ("eval_loss", "eval_bits_per_byte", "train_loss", "general_loss")
 FLASH = "flash"
 ATTENTIONS = (AUTO, "sdpa", FLASH, "eager")
-DATA_KINDS = ("embedded", "file", "jsonl")  # jsonl: the first name of file
+DATA_KINDS = ("embedded", "file", "hub", "jsonl")  # jsonl: the first name of file
+AUTO_COUNT = "eval_auto"  # beside the configured values: what `data.eval_examples=auto` has come to
 EVERY_ANSWER, LAST = TRAIN_ON = ("all_assistant", "last")
 JOINED = "joined"  # how a border is read that a token of a sentencepiece model reaches over
 
@@ -52,10 +56,11 @@ def trained_scenario(
     method = values["method"]
     if method["max_length"] != AUTO:
         whole("method.max_length", method["max_length"])
-    model = read_model(values["model"], pins_of(workspace.root))
-    dataset = _read_data(values["data"])
+    pins = pins_of(workspace.root)
+    model = read_model(values["model"], pins)
+    dataset, hub = _read_data(values["data"], pins)
     reading = _reading(values["data"], dataset, Path(model.path))
-    data = replace(_data_facts(dataset, workspace), reading=reading)
+    data = replace(_data_facts(dataset, workspace), reading=reading, hub=hub)
     routed = _routed(method, Path(model.path))
     score = scored(values["data"], dataset.evaluation, FINAL_METRICS, position_limit(Path(model.path)))
     if score is not None:
@@ -248,8 +253,8 @@ def reach_notes(scenario: Scenario) -> tuple[str, ...]:
     return () if found is None else (found.words,)
 
 
-def _read_data(values: Mapping[str, Any]) -> DataSet:
-    """The configured examples, split and checked."""
+def _read_data(values: Mapping[str, Any], pins: Mapping[str, str]) -> tuple[DataSet, str]:
+    """The configured examples, split and checked, and `ORG/NAME@COMMIT` of those of the hub."""
     if values["kind"] == "named":
         raise ConfigError(f"data=named {SCRIPTS_ONLY}")
     if values["kind"] == "planted":
@@ -257,16 +262,32 @@ def _read_data(values: Mapping[str, Any]) -> DataSet:
     one_of("data.kind", values["kind"], DATA_KINDS)
     asked = values["eval_examples"]
     if values["kind"] == "embedded":
-        return embedded_examples(None if asked == AUTO else optional_count(asked))
-    if not values["path"]:
+        return (
+            _embedded(_at_most(values)) if asked == AUTO else embedded_examples(optional_count(asked))
+        ), ""
+    if values["kind"] == "hub":
+        source, hub = hub_source(values, pins)
+    elif values["path"]:
+        source, hub = source_of(_paths(values["path"]), values.get("weights")), ""
+    else:
         raise DataError("data.path: missing; give a file such as data.path=train.jsonl, or a folder")
-    return jsonl_examples(
-        _paths(values["path"]),
-        weights=values.get("weights"),
+    examples = jsonl_examples(
+        source,
         eval_path=_paths(values["eval_path"]) if values["eval_path"] else None,
         eval_fraction=_fraction(values["eval_fraction"]),
-        eval_examples=AUTO if asked == AUTO else optional_count(asked),
+        eval_examples=_at_most(values) if asked == AUTO else optional_count(asked),
     )
+    return examples, hub
+
+
+def _at_most(values: Mapping[str, Any]) -> AtMost:
+    """What `auto` is by now; see `driver.evaluation`."""
+    return AtMost(examples=values.get(AUTO_COUNT, AUTO_EXAMPLES))
+
+
+def _embedded(asked: AtMost) -> DataSet:
+    every = embedded_examples(None)
+    return replace(every, evaluation=every.evaluation[: asked.examples])
 
 
 def _paths(given: Any) -> str | list[str]:

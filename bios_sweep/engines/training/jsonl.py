@@ -15,6 +15,7 @@ from bios_sweep.engines.training.shapes.reading import read_examples
 from bios_sweep.engines.training.shapes.registry import SHAPES_HELP
 from bios_sweep.engines.training.split import (
     DEFAULT_EVALUATION_FRACTION,
+    AtMost,
     auto_count,
     check_options,
     first_by_hash,
@@ -27,12 +28,12 @@ from bios_sweep.errors import DataError
 
 
 def jsonl_examples(
-    path: Path | str | Sequence[str],
+    path: Path | str | Sequence[str] | Source,
     *,
     weights: object = None,
     eval_path: Path | str | Sequence[str] | None = None,
     eval_fraction: float | None = None,
-    eval_examples: int | str | None = None,
+    eval_examples: int | AtMost | None = None,
 ) -> DataSet:
     """Read files and hold examples out of them, or read these from `eval_path` or a validation split.
 
@@ -41,25 +42,25 @@ def jsonl_examples(
     `eval_fraction`; with `eval_examples` a new row may take an old one's place).
 
     Args:
-        path: the training examples, or all of them: a file, a folder, a pattern, or several.
+        path: the training examples, or all of them: a file, a folder, a pattern, or several; or a source.
         weights: shares of several paths, see `containers.mixture`.
         eval_path: evaluation examples; then `path` is for training only. None: the validation split of a
             folder, where it has one.
         eval_fraction: share held out of `path`, 0.1 if neither this nor `eval_examples` is given.
-        eval_examples: how many to hold out of `path`, or to take from `eval_path`; `auto`: see `auto_count`.
+        eval_examples: how many to hold out of `path`, or to take from `eval_path`.
 
     Raises:
         DataError: a file or record cannot be used, the options contradict each other, a side is
             empty, or an example is in both files.
     """
     check_options(eval_path, eval_fraction, eval_examples)
-    source = source_of(path, weights)
+    source = path if isinstance(path, Source) else source_of(path, weights)
     given = None if eval_path is None else source_of(eval_path)
     return examples_of(source, given, eval_fraction=eval_fraction, eval_examples=eval_examples)
 
 
 def examples_of(
-    source: Source, given: Source | None, *, eval_fraction: float | None, eval_examples: int | str | None
+    source: Source, given: Source | None, *, eval_fraction: float | None, eval_examples: int | AtMost | None
 ) -> DataSet:
     """Both sides of a source. given: of its own evaluation examples; the rest as of `jsonl_examples`."""
     held_out = given or source.held_out
@@ -83,8 +84,8 @@ def examples_of(
     return DataSet(name=source.name, train=train, evaluation=evaluation, source=about)
 
 
-def _count(asked: int | str | None, available: int, *, apart: bool) -> int | None:
-    return auto_count(available, apart=apart) if isinstance(asked, str) else asked
+def _count(asked: int | AtMost | None, available: int, *, apart: bool) -> int | None:
+    return auto_count(available, apart=apart, wanted=asked.examples) if isinstance(asked, AtMost) else asked
 
 
 def _stored(source: Source) -> Sequence[Example]:

@@ -32,6 +32,7 @@ from bios_sweep.checks import one_of
 from bios_sweep.engines.training.batches import MicroBatch, uniform
 from bios_sweep.engines.training.memory import LOGITS_AT_ONCE
 from bios_sweep.engines.training.reach import Reach, reach_of
+from bios_sweep.engines.training.unpacked import never_packed
 from bios_sweep.errors import (
     ConfigError,
     ModelError,
@@ -94,7 +95,8 @@ class BaseModel:
 
     def _predicting(self, batch: MicroBatch) -> torch.Tensor:
         """Hidden states at the predicting positions, shape (n, width)."""
-        hidden = self.decoder(input_ids=batch.input_ids, use_cache=False).last_hidden_state
+        with never_packed():
+            hidden = self.decoder(input_ids=batch.input_ids, use_cache=False).last_hidden_state
         return hidden.flatten(0, 1).index_select(0, batch.sources)  # type: ignore[no-any-return]
 
     def _losses(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

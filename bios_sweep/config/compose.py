@@ -63,6 +63,13 @@ CAME_LATER: dict[str, dict[str, Any]] = {
         "chat_date": None,
         "eval_share": 0.1,
         "weights": None,
+        "shape": None,
+        "columns": None,
+        "on_bad": None,
+        "max_bad": None,
+        "cluster": None,
+        "split": None,
+        "chunk_tokens": None,
     },
     "model": {"revision": None, "download": False},
     "decision": {

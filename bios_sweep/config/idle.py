@@ -88,7 +88,8 @@ ALWAYS = frozenset(
         "decision.metrics",
         "decision.target", "decision.deadline",
         "budget.max_trials", "budget.hold",
-        "data.subset", "data.split", "data.eval_split", "data.revision", "data.download",  # of data=hub alone
+        "data.subset", "data.train_split", "data.eval_split",  # of data=hub alone
+        "data.revision", "data.download",
         "budget.max_hours",  # where no time is known yet `plan` says so
     }
 )  # fmt: skip
@@ -104,7 +105,8 @@ SETTINGS = tuple(name for name, known in KNOWN.items() if known.group and name n
 
 SCORED = ("data.score", "data.score_items", "data.score_tokens", "data.score_stop", "data.score_pattern")
 TALKS = ("data.train_on", "data.chat_date")
-DATA_FILES = ("data.path", "data.weights", "data.eval_path", "data.eval_fraction")
+SHAPED = ("data.shape", "data.columns", "data.on_bad", "data.cluster", "data.split", "data.chunk_tokens")
+DATA_FILES = ("data.path", "data.weights", "data.eval_path", "data.eval_fraction", *SHAPED, "data.max_bad")
 OF_THE_HUB = dict.fromkeys(
     ("model.revision", "model.download"),
     "only a model of the hub has one; add model.path=ORG/NAME, or leave it out",
@@ -231,6 +233,10 @@ REFUSED = (
 )
 
 UNHEARD = (
+    Idle(
+        {"runs": OURS, "data.on_bad": beyond("skip")},
+        {"data.max_bad": "it counts with data.on_bad=skip"},
+    ),
     Idle(
         {"runs": OURS, "data.eval_examples": beyond("auto")},
         {"data.eval_share": "it counts with data.eval_examples=auto"},

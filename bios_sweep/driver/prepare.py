@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from bios_sweep.driver.memory import shared_by_memory
 from bios_sweep.driver.precision import KEY as DTYPE
 from bios_sweep.driver.precision import Precision, as_begun, precision_of
 from bios_sweep.driver.scenarios.base_model import download_notes
+from bios_sweep.driver.scenarios.examples import AUTO_COUNT
 from bios_sweep.driver.scenarios.planted import PLANTED_ENGINE, PLANTED_METRICS, planted_scenario
 from bios_sweep.driver.scenarios.scripted import (
     honest_origins,
@@ -31,7 +32,6 @@ from bios_sweep.driver.scenarios.scripted import (
     scripted_scenario,
 )
 from bios_sweep.driver.scenarios.trained import (
-    AUTO_COUNT,
     FINAL_METRICS,
     auto_length,
     count_tokens,
@@ -160,7 +160,7 @@ def _read(
     request: Request,
     function: OwnFunction | None = None,
 ) -> _Read:
-    scenario, dataset, recommendation = _scenario(values, workspace, request, function)
+    scenario, dataset, recommendation = _scenario(values, workspace, request, function, config.overrides)
     given, tokens = values, None
     if dataset is not None and values["method"]["max_length"] == AUTO:
         tokens = count_tokens(scenario, dataset)
@@ -232,7 +232,11 @@ def facts_of(plan: Plan, config: Config) -> dict[str, Any]:
 
 
 def _scenario(
-    values: Mapping[str, Any], workspace: Workspace, request: Request, function: OwnFunction | None
+    values: Mapping[str, Any],
+    workspace: Workspace,
+    request: Request,
+    function: OwnFunction | None,
+    typed: Sequence[str],
 ) -> tuple[Scenario, DataSet | None, Recommendation]:
     """Where the default is judged, its examples where we read them, and the defaults for it."""
     if method_of(values["method"]).scripted:
@@ -242,7 +246,7 @@ def _scenario(
     if values["model"]["kind"] == "planted":
         scenario = planted_scenario(values)
     else:
-        scenario, dataset = trained_scenario(values, workspace, request)
+        scenario, dataset = trained_scenario(values, workspace, request, typed)
     recommendation = defaults.recommend(
         family=scenario.model.family,
         hidden_size=scenario.model.hidden_size,

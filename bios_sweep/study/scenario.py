@@ -115,9 +115,9 @@ class DataFacts:
     first. ends: how answers end, in words. eval_clusters: documents, modules or conversations that the
     evaluation examples come from, 0 where that is not known. score: how answers to them are scored, None
     where they are not. reading: how text is read where that is not as ever: which answers of a conversation
-    are learned, the day that its template writes, the tokens at a border. hub: `ORG/NAME@COMMIT` of
-    those of the hub, else empty. eval_why: why there are as many evaluation examples, in words;
-    empty where the user said how many.
+    are learned, the day that its template writes, the tokens at a border. told: what reading the data found,
+    in words. eval_why: why there are as many evaluation examples, in words; empty where the user said how
+    many. hub: `ORG/NAME@COMMIT` of those of the hub, else empty.
     """
 
     name: str
@@ -135,6 +135,7 @@ class DataFacts:
     eval_clusters: int = 0
     score: Score | None = None
     reading: Mapping[str, str] = field(default_factory=dict)
+    told: tuple[str, ...] = ()
     hub: str = ""
     eval_why: str = ""
 
@@ -225,7 +226,7 @@ class Scenario:
         values = asdict(self)
         if self.data.score is None:  # as before there were scores
             del values["data"]["score"]
-        for later in ("reading", "eval_why"):
+        for later in ("reading", "told", "eval_why"):
             if not values["data"][later]:
                 del values["data"][later]
         for part in ("model", "data"):

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from bios_sweep.checks import not_allowed, require
+from bios_sweep.containers.files import TRAIN
 from bios_sweep.containers.source import Source
 from bios_sweep.hub.cache import DATASET, HUB_ID
 from bios_sweep.hub.data import find_data
 
-TEXTS = ("subset", "split", "eval_split", "revision")
+TEXTS = ("subset", "split", "train_split", "eval_split", "revision")
 
 
-def hub_source(values: Mapping[str, Any], pins: Mapping[str, str]) -> tuple[Source, str]:
+def hub_source(
+    values: Mapping[str, Any], pins: Mapping[str, str], rules: Collection[str] = ()
+) -> tuple[Source, str]:
     """The records, and `ORG/NAME@COMMIT`.
 
     values: of the group `data`. pins: the commits that the workspace began with, see `hub.pins`.
+    rules: words of `data.split` that say how to hold out; any other is the split that is trained on.
 
     Raises:
         InputError: it is not there, has no such split, or the hub did not give it.
@@ -36,4 +40,6 @@ def hub_source(values: Mapping[str, Any], pins: Mapping[str, str]) -> tuple[Sour
         first=pins.get(f"{DATASET} {name}"),
         download=bool(values.get("download")),
     )
-    return found.source(values.get("split") or "train", values.get("eval_split")), found.pinned
+    named = None if values.get("split") in rules else values.get("split")
+    train = values.get("train_split") or named or TRAIN
+    return found.source(train, values.get("eval_split")), found.pinned

@@ -10,14 +10,18 @@ from importlib import util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bios_sweep.checks import is_number, not_allowed, one_of, or_null, positive, require, whole
+from bios_sweep.checks import not_allowed, one_of, or_null, positive, require, whole
 from bios_sweep.config.method import method_of
-from bios_sweep.containers.source import source_of
-from bios_sweep.driver.scenarios.base_model import SCRIPTS_ONLY, model_options, read_model
-from bios_sweep.driver.scenarios.hub_data import hub_source
+from bios_sweep.driver.scenarios.base_model import model_options, read_model
+from bios_sweep.driver.scenarios.examples import (
+    EVERY_ANSWER,
+    LAST,
+    TRAIN_ON,
+    optional_count,
+    read_data,
+)
 from bios_sweep.driver.scenarios.scored import scored
 from bios_sweep.engines.training.architectures import engine_version, experts_of, look_at, text_of
-from bios_sweep.engines.training.corpus import embedded_examples
 from bios_sweep.engines.training.data import CONVERSATION, SEVERAL_ANSWERS, DataSet
 from bios_sweep.engines.training.facts import (
     FORMAT_VERSIONS,
@@ -25,10 +29,8 @@ from bios_sweep.engines.training.facts import (
     read_config,
     software_versions,
 )
-from bios_sweep.engines.training.jsonl import jsonl_examples
 from bios_sweep.engines.training.memory import DEFAULT_MICRO_BATCH
-from bios_sweep.engines.training.split import AUTO_EXAMPLES, AtMost
-from bios_sweep.errors import ConfigError, DataError
+from bios_sweep.errors import ConfigError
 from bios_sweep.hub.pins import pins_of
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.request import CUDA, Request
@@ -43,22 +45,26 @@ LORA_ENGINE = "bios_sweep.engines.training.engine:LoraEngine"
 FINAL_METRICS = ("eval_loss", "eval_bits_per_byte", "train_loss", "general_loss")
 FLASH = "flash"
 ATTENTIONS = (AUTO, "sdpa", FLASH, "eager")
-DATA_KINDS = ("embedded", "file", "hub", "jsonl")  # jsonl: the first name of file
-AUTO_COUNT = "eval_auto"  # beside the configured values: what `data.eval_examples=auto` has come to
-EVERY_ANSWER, LAST = TRAIN_ON = ("all_assistant", "last")
+NOT_CHECKED = (
+    "the examples are not checked yet against the model's chat template and lengths, for which "
+    "bios-sweep[run] has to be installed; run checks them before anything starts"
+)
 JOINED = "joined"  # how a border is read that a token of a sentencepiece model reaches over
 
 
 def trained_scenario(
-    values: Mapping[str, Any], workspace: Workspace, request: Request
+    values: Mapping[str, Any], workspace: Workspace, request: Request, typed: Sequence[str] = ()
 ) -> tuple[Scenario, DataSet]:
-    """The scenario and its examples; where they are cut is known with the arms, see `judged_alike`."""
+    """The scenario and its examples; where they are cut is known with the arms, see `judged_alike`.
+
+    typed: the overrides of the command line.
+    """
     method = values["method"]
     if method["max_length"] != AUTO:
         whole("method.max_length", method["max_length"])
     pins = pins_of(workspace.root)
     model = read_model(values["model"], pins)
-    dataset, hub = _read_data(values["data"], pins)
+    dataset, hub = read_data(values, Path(model.path), typed, pins)
     reading = _reading(values["data"], dataset, Path(model.path))
     data = replace(_data_facts(dataset, workspace), reading=reading, hub=hub)
     routed = _routed(method, Path(model.path))
@@ -234,10 +240,19 @@ def judged_alike(
         eval_tokens=cuts[-1].tokens - cuts[-1].lost if cuts else None,
         cuts=cuts,
         ends=() if tokens is None else tokens.ends,
+        told=_told(scenario, tokens),
         reading={**scenario.data.reading, **joined},
     )
     options = {**scenario.engine_options, "eval_max_length": eval_length}
     return replace(scenario, data=data, engine_options=options)
+
+
+def _told(scenario: Scenario, tokens: Tokens | None) -> tuple[str, ...]:
+    """What reading the data found, an example as the model reads it, and whether all were checked."""
+    told = scenario.data.told
+    if tokens is None:
+        return (*told, NOT_CHECKED)
+    return (*told, *tokens.shown) if told else told
 
 
 def reach_notes(scenario: Scenario) -> tuple[str, ...]:
@@ -253,62 +268,10 @@ def reach_notes(scenario: Scenario) -> tuple[str, ...]:
     return () if found is None else (found.words,)
 
 
-def _read_data(values: Mapping[str, Any], pins: Mapping[str, str]) -> tuple[DataSet, str]:
-    """The configured examples, split and checked, and `ORG/NAME@COMMIT` of those of the hub."""
-    if values["kind"] == "named":
-        raise ConfigError(f"data=named {SCRIPTS_ONLY}")
-    if values["kind"] == "planted":
-        raise ConfigError("data=planted has no examples; it goes with model=planted only")
-    one_of("data.kind", values["kind"], DATA_KINDS)
-    asked = values["eval_examples"]
-    if values["kind"] == "embedded":
-        return (
-            _embedded(_at_most(values)) if asked == AUTO else embedded_examples(optional_count(asked))
-        ), ""
-    if values["kind"] == "hub":
-        source, hub = hub_source(values, pins)
-    elif values["path"]:
-        source, hub = source_of(_paths(values["path"]), values.get("weights")), ""
-    else:
-        raise DataError("data.path: missing; give a file such as data.path=train.jsonl, or a folder")
-    examples = jsonl_examples(
-        source,
-        eval_path=_paths(values["eval_path"]) if values["eval_path"] else None,
-        eval_fraction=_fraction(values["eval_fraction"]),
-        eval_examples=_at_most(values) if asked == AUTO else optional_count(asked),
-    )
-    return examples, hub
-
-
-def _at_most(values: Mapping[str, Any]) -> AtMost:
-    """What `auto` is by now; see `driver.evaluation`."""
-    return AtMost(examples=values.get(AUTO_COUNT, AUTO_EXAMPLES))
-
-
-def _embedded(asked: AtMost) -> DataSet:
-    every = embedded_examples(None)
-    return replace(every, evaluation=every.evaluation[: asked.examples])
-
-
-def _paths(given: Any) -> str | list[str]:
-    return [str(path) for path in given] if isinstance(given, list) else str(given)
-
-
-def optional_count(value: Any, key: str = "data.eval_examples") -> int | None:
-    """A number of examples, or None where it is left to be found out."""
-    return None if value is None else whole(key, value)
-
-
 def optional_text(key: str, value: Any) -> str | None:
     """A text, or None where it is not given."""
     require(value is None or isinstance(value, str), key, value, "give a text, or null")
     return None if value is None else str(value)
-
-
-def _fraction(value: Any) -> float | None:
-    allowed = "a number above 0 and below 1"
-    require(value is None or is_number(value), "data.eval_fraction", value, allowed)
-    return None if value is None else float(value)
 
 
 def _data_facts(dataset: DataSet, workspace: Workspace) -> DataFacts:
@@ -321,4 +284,5 @@ def _data_facts(dataset: DataSet, workspace: Workspace) -> DataFacts:
         eval_examples=len(dataset.evaluation),
         eval_clusters=dataset.eval_clusters,
         source=dataset.source,
+        told=dataset.told,
     )

@@ -194,7 +194,7 @@ def summarise_plan(
         most_trials=len(needed) + more,
         truncation=truncation(study.scenario.data),
         ends=tuple(study.scenario.data.ends),
-        notes=(*plan.notes, *study.scenario.data.ends),
+        notes=(*plan.notes, *study.scenario.data.told, *study.scenario.data.ends),
         caveats=tuple(caveats(plan)),
     )
 

@@ -70,7 +70,7 @@ def summarise(plan: Plan, state: State, results: Results, ways: Ways) -> Summary
             *pairing_lines(plan, results),
             *unjudged_lines(plan, state, results),
         ),
-        notes=(*plan.notes, *evaluated_lines(results.values())),
+        notes=(*plan.notes, *plan.study.scenario.data.told, *evaluated_lines(results.values())),
         command=ways.command,
     )
     return replace(summary, headline=headline(summary))

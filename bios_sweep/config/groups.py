@@ -88,6 +88,7 @@ def with_hub_models(overrides: Sequence[str], roots: Sequence[Path]) -> tuple[li
     notes: list[str] = []
     for word in overrides:
         key, _, value = word.partition("=")
+        value = value.strip("'\"")  # as it was typed
         files = [root / inside / key / f"{value}.yaml" for root in roots for inside in ("", "conf")]
         if key not in OF_THE_HUB or not HUB_ID.fullmatch(value) or any(map(Path.is_file, files)):
             found.append(word)

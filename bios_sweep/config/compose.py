@@ -119,8 +119,8 @@ def compose_config(overrides: Sequence[str], config_dir: Path | None = None) -> 
     if config_dir is not None and not config_dir.is_dir():
         raise ConfigError(f"--config-dir: {config_dir} is not a folder")
     _refuse_code(overrides)
-    typed, overrides = overrides, [_added(word, config_dir) for word in read_words(overrides)]
-    overrides, named = with_hub_models(overrides, (config_root(), *_user_paths(config_dir)))
+    typed, (words, named) = overrides, with_hub_models(overrides, (config_root(), *_user_paths(config_dir)))
+    overrides = [_added(word, config_dir) for word in read_words(words)]
     preset = preset_of_runner(overrides)
     overrides = [*([f"method={preset}"] if preset else []), *overrides]
     try:

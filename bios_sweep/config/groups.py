@@ -15,6 +15,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from bios_sweep.config.places import config_root
+from bios_sweep.containers.files import ENDINGS
 from bios_sweep.hub.cache import HUB_ID
 
 GLOBAL = "# @package _global_"
@@ -90,7 +91,8 @@ def with_hub_models(overrides: Sequence[str], roots: Sequence[Path]) -> tuple[li
         key, _, value = word.partition("=")
         value = value.strip("'\"")  # as it was typed
         files = [root / inside / key / f"{value}.yaml" for root in roots for inside in ("", "conf")]
-        if key not in OF_THE_HUB or not HUB_ID.fullmatch(value) or any(map(Path.is_file, files)):
+        is_path = Path(value).exists() or Path(value).suffix in ENDINGS
+        if key not in OF_THE_HUB or is_path or not HUB_ID.fullmatch(value) or any(map(Path.is_file, files)):
             found.append(word)
             continue
         member, name = OF_THE_HUB[key]

@@ -23,6 +23,7 @@ GLOBAL = "# @package _global_"
 # group -> the member that reads `path`, and the members that a person gets who chose none
 MEMBERS = {"data": ("file", ("embedded",)), "model": ("local", ("embedded", "named"))}
 
+LONGEST_ID = 96  # characters, https://huggingface.co/docs/huggingface_hub (validate_repo_id)
 OF_THE_HUB = {"model": ("local", "path"), "data": ("hub", "name")}  # the member, and the key of ORG/NAME
 
 
@@ -90,15 +91,21 @@ def with_hub_models(overrides: Sequence[str], roots: Sequence[Path]) -> tuple[li
     for word in overrides:
         key, _, value = word.partition("=")
         value = value.strip("'\"")  # as it was typed
-        files = [root / inside / key / f"{value}.yaml" for root in roots for inside in ("", "conf")]
-        is_path = Path(value).exists() or Path(value).suffix in ENDINGS
-        if key not in OF_THE_HUB or is_path or not HUB_ID.fullmatch(value) or any(map(Path.is_file, files)):
+        if key not in OF_THE_HUB or not HUB_ID.fullmatch(value) or _is_there(key, value, roots):
             found.append(word)
             continue
         member, name = OF_THE_HUB[key]
         found += [f"{key}={member}", f"{key}.{name}={value}"]
         notes.append(chosen_by(word, f"{key}={member} {key}.{name}={value}"))
     return found, notes
+
+
+def _is_there(key: str, value: str, roots: Sequence[Path]) -> bool:
+    """Whether what looks like a hub id is a path or a member in a folder."""
+    if len(value) > LONGEST_ID or Path(value).suffix in ENDINGS:
+        return True
+    files = [root / inside / key / f"{value}.yaml" for root in roots for inside in ("", "conf")]
+    return Path(value).exists() or any(map(Path.is_file, files))
 
 
 def depends_on_choice(values: Mapping[str, Any]) -> bool:

@@ -93,7 +93,14 @@ VERBS = {
             "bios-sweep rehearse sweeps=capacity seeds=[0,1,2] --seconds-per-trial 90",
             "bios-sweep rehearse sweeps=defaults decision.gpu_hours=20 --seconds-per-trial 240",
         ),
-        flags=("--config-dir", "--json", "--noise", "--sweeps", "--seconds-per-trial"),
+        flags=(
+            "--config-dir",
+            "--json",
+            "--noise",
+            "--evaluation-error",
+            "--sweeps",
+            "--seconds-per-trial",
+        ),
     ),
     "run": Verb(
         does="bios_sweep.cli.run:run",
@@ -249,6 +256,11 @@ FLAGS = {
     ),
     "--noise": _value(
         "PERCENT", "noise of one trial, percent of the loss; by default that of earlier sweeps", type=float
+    ),
+    "--evaluation-error": _value(
+        "PERCENT",
+        "standard error of a gain over other evaluation sets; by default as earlier sweeps saw it",
+        type=float,
     ),
     "--sweeps": _value("N", "sweeps to simulate per effect (200)", type=int, default=200),
     "--seconds-per-trial": _value(

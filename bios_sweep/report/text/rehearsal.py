@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
+from bios_sweep.rehearsal.evaluation import Evaluation
 from bios_sweep.rehearsal.noise import Noise
 from bios_sweep.rehearsal.summary import ChanceRow, DesignRow, QuestionRow, RehearsalSummary
 from bios_sweep.report.content.wording import clean, duration, gain, number, plural
@@ -21,7 +22,8 @@ def print_rehearsal(summary: RehearsalSummary, console: Console) -> None:
     line(console, f"{clean(summary.scenario)}", QUIET)
     line(console, f"judged on {clean(summary.judged_on)}")
     console.print()
-    for text in (_design(summary), noise_line(summary.noise), _simulated(summary)):
+    told = (_design(summary), noise_line(summary.noise), evaluation_line(summary.evaluation))
+    for text in (*filter(None, told), _simulated(summary)):
         line(console, text)
     for question in summary.questions:
         _print_question(question, console)
@@ -50,6 +52,21 @@ def noise_line(noise: Noise) -> str:
         f"{percent}, from {names}{more}: {plural(noise.degrees_of_freedom, 'degree')} of freedom, "
         f"90 % interval {number(noise.lower)} to {number(noise.upper)}"
     )
+
+
+def evaluation_line(evaluation: Evaluation | None) -> str:
+    """How far another evaluation set may differ, and where that comes from; empty where nobody asks."""
+    if evaluation is None:
+        return ""
+    error = (
+        f"another evaluation set of {plural(evaluation.clusters, 'cluster')} moves a gain by "
+        f"{number(evaluation.percent)} % (one standard error)"
+    )
+    if evaluation.source == "given":
+        return f"{error}, as given"
+    if evaluation.source == "guess":
+        return f"{error}: a guess, for no earlier sweep tells it; give --evaluation-error PERCENT"
+    return f"{error}, from {', '.join(map(clean, evaluation.sweeps[:3]))}"
 
 
 def _design(summary: RehearsalSummary) -> str:

@@ -40,7 +40,11 @@ from bios_sweep.settings import FULL, baseline_values
 from bios_sweep.study.margins import BEFORE
 
 FORBIDDEN_KEY = "_target_"  # names code to run; nothing of ours instantiates, so it can only be an attack
-FREE_TEXTS = ("method.command", "method.metrics_file", "method.trainer_state", "method.pattern")
+FREE_TEXTS = (
+    *("method.command", "method.metrics_file", "method.trainer_state", "method.pattern"),
+    *("method.settings_template", "method.settings_file"),
+)
+OWN_VARIABLES = "method.env"
 SYNTAX = re.compile(r"[{}()\[\]\\$'\",=]")  # what means something to Hydra, or does not come through it
 OWN_SETTINGS = "method.settings"
 TOP_KEYS = ("workspace", "seeds", "sweeps")
@@ -56,8 +60,23 @@ CAME_LATER: dict[str, dict[str, Any]] = {
         "score_stop": None,
         "train_on": None,
         "chat_date": None,
+        "eval_share": 0.1,
+        "weights": None,
+        "shape": None,
+        "columns": None,
+        "on_bad": None,
+        "max_bad": None,
+        "cluster": None,
+        "split": None,
+        "chunk_tokens": None,
     },
-    "decision": {"purpose": BEFORE, "margin_absolute": None, "metrics": None, "undecidable": "refuse"},
+    "decision": {
+        "purpose": BEFORE,
+        "margin_absolute": None,
+        "margin_points": None,
+        "metrics": None,
+        "undecidable": "refuse",
+    },
 }
 COMMAND_LINE = "command line"
 CLUSTER_KEYS = tuple(f"cluster.{name}" for name in request_keys())
@@ -149,7 +168,8 @@ def literal(override: str) -> str:
     """
     key, given, value = override.partition("=")
     quoted = len(value) > 1 and value[0] in "\"'" and value[-1] == value[0]
-    if key not in FREE_TEXTS or not given or quoted or not SYNTAX.search(value):
+    free = key in FREE_TEXTS or key.startswith(f"{OWN_VARIABLES}.")
+    if not free or not given or quoted or not SYNTAX.search(value):
         return override
     value = re.sub(r"(\\*)\$\{", r"\1\1\\${", value)  # no interpolation
     value = re.sub(r"(\\*)'", r"\1\1\\'", value)
@@ -164,7 +184,7 @@ def _added(override: str) -> str:
     value means there `config.idle` says.
     """
     key, given, _ = override.partition("=")
-    own = re.match(rf"{re.escape(OWN_SETTINGS)}[.=]", override)
+    own = re.match(rf"({re.escape(OWN_SETTINGS)}|{re.escape(OWN_VARIABLES)})[.=]", override)
     return f"++{override}" if own or (given and key in CLUSTER_KEYS) else override
 
 

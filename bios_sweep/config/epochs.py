@@ -41,7 +41,9 @@ def with_epochs(values: Mapping[str, Any]) -> Mapping[str, Any]:
     if not is_positive(epochs):
         raise not_allowed("budget.epochs", epochs, "a number above 0")
     command = method.get("command")
-    if method.get("runner") == Runner.COMMAND and isinstance(command, str) and "{epochs}" not in command:
+    elsewhere = method.get("settings_template") or method.get("env")  # looked at where they are read
+    asked = method.get("runner") == Runner.COMMAND and isinstance(command, str) and not elsewhere
+    if asked and "{epochs}" not in str(command):
         raise ConfigError(
             "budget.hold=epochs: method.command has no {epochs}, so the script would never hear how many; "
             "add --num_train_epochs {epochs} as the script spells it"

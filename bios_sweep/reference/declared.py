@@ -11,8 +11,12 @@ from functools import cache
 from typing import Any
 
 from bios_sweep.checks import Range
-from bios_sweep.driver.scenarios.trained import ATTENTIONS, TRAIN_ON
+from bios_sweep.driver.scenarios.examples import TRAIN_ON
+from bios_sweep.driver.scenarios.trained import ATTENTIONS
 from bios_sweep.engines.simulation.truth import ABOVE_0, AT_LEAST_0, COUNTS, PlantedTruth
+from bios_sweep.engines.training.groups import RULES
+from bios_sweep.engines.training.shapes.asked import ON_BAD
+from bios_sweep.engines.training.shapes.registry import NAMES as SHAPE_NAMES
 from bios_sweep.launch.kuberay import KubeRayOptions
 from bios_sweep.launch.rayjob import RayJobOptions
 from bios_sweep.launch.slurm import SlurmOptions
@@ -56,6 +60,9 @@ UNITS = {  # of keys whose kind is known without one; what a name ends with says
     "cluster.max_attempts": "tries per trial",
     "data.eval_examples": EXAMPLES,
     "data.eval_max_length": TOKENS,
+    "data.chunk_tokens": TOKENS,
+    "data.max_bad": SHARE,
+    "data.eval_share": "share of training",
     "data.score_items": EXAMPLES,
     "data.score_tokens": TOKENS,
     "data.train_examples": EXAMPLES,
@@ -65,6 +72,7 @@ UNITS = {  # of keys whose kind is known without one; what a name ends with says
     "decision.guardrails": PERCENT,
     "decision.looks": "seeds",
     "decision.margin_absolute": "the metric's own unit",
+    "decision.margin_points": "points",
     "decision.margin_share": "share of what fine-tuning gained",
     "decision.refine_trials": "trials",
     "decision.target": "the metric's own unit",
@@ -89,12 +97,15 @@ def _choice(words: Any, *, nullable: bool = False) -> Kind:
 
 
 TEXTS_OR_NULL = (
-    *("data.name", "data.path", "data.eval_path", "data.score_pattern"),
+    *("data.name", "data.score_pattern"),
     *("method.callable", "method.command", "method.metrics_file", "method.pattern"),
+    *("method.settings_template", "method.settings_file"),
     *("model.name", "model.path", "tracking.uri"),
 )
 OTHERS: Mapping[str, Kind] = {
     **dict.fromkeys(TEXTS_OR_NULL, OPEN_TEXT),
+    **dict.fromkeys(("data.path", "data.eval_path"), Kind(type="text or list of texts", nullable=True)),
+    "data.weights": Kind(type=f"{LIST} of numbers", range="above 0", nullable=True),
     "workspace": Kind(type=TEXT),
     "seeds": Kind(type=f"{LIST} of whole numbers", range="of at least 0", nullable=True),
     "budget.hold": _choice(HOLDS),
@@ -102,11 +113,19 @@ OTHERS: Mapping[str, Kind] = {
     "budget.measurements": kind_of_range(COUNT),
     "budget.checkpoint_minutes": replace(kind_of_range(POSITIVE), nullable=True),
     "budget.keep_adapters": _choice(POLICIES),
-    "data.kind": _choice(("embedded", "jsonl", "named", "planted")),
+    "data.kind": _choice(("embedded", "file", "jsonl", "named", "planted")),
     "data.eval_fraction": replace(BELOW_1, nullable=True),
     "cluster.gpus_per_trial": replace(kind_of_range(OR_MORE), choices=(AUTO,)),
     "data.eval_examples": replace(OPEN_COUNT, choices=(AUTO,)),
     "data.eval_max_length": OPEN_COUNT,
+    "data.shape": _choice(SHAPE_NAMES, nullable=True),
+    "data.columns": Kind(type=NAMES, range="of columns", nullable=True),
+    "data.on_bad": _choice(ON_BAD, nullable=True),
+    "data.max_bad": Kind(type=NUMBER, range="of at least 0 and below 1", nullable=True),
+    "data.cluster": OPEN_TEXT,
+    "data.split": _choice(RULES, nullable=True),
+    "data.chunk_tokens": replace(OPEN_COUNT, choices=(AUTO,)),
+    "data.eval_share": kind_of_range(POSITIVE),
     "data.train_on": _choice(TRAIN_ON, nullable=True),
     "data.chat_date": Kind(type=TEXT, range="a day, such as 2026-01-31", nullable=True),
     "data.score": Kind(type=TEXT, range=f"({EXACT}, {PATTERN}, or a function)", nullable=True),
@@ -120,7 +139,7 @@ OTHERS: Mapping[str, Kind] = {
     "decision.purpose": _choice(PURPOSES),
     **{
         f"decision.margin_{name}": replace(kind_of_range(POSITIVE), nullable=True)
-        for name in ("percent", "share", "absolute")
+        for name in ("percent", "share", "absolute", "points")
     },
     "decision.scope": _choice(SCOPES),
     "decision.cost_ratio": Kind(type=NUMBER, range="above 1"),
@@ -145,6 +164,7 @@ OTHERS: Mapping[str, Kind] = {
     "method.activation_checkpointing": Kind(type=TRUTH, choices=(AUTO,)),
     "method.direction": _choice(DIRECTIONS, nullable=True),
     "method.settings": Kind(type=NAMES, nullable=True),
+    "method.env": Kind(type=NAMES, nullable=True),
     "method.inputs": Kind(type=TEXTS),
     "method.time_limit_seconds": replace(kind_of_range(POSITIVE), nullable=True),
     "model.kind": _choice(("embedded", "local", "named", "planted")),

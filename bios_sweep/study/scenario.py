@@ -113,7 +113,9 @@ class DataFacts:
     first. ends: how answers end, in words. eval_clusters: documents, modules or conversations that the
     evaluation examples come from, 0 where that is not known. score: how answers to them are scored, None
     where they are not. reading: how text is read where that is not as ever: which answers of a conversation
-    are learned, the day that its template writes, the tokens at a border.
+    are learned, the day that its template writes, the tokens at a border. told: what reading the data found,
+    in words. eval_why: why there are as many evaluation examples, in words; empty where the user said how
+    many.
     """
 
     name: str
@@ -131,6 +133,8 @@ class DataFacts:
     eval_clusters: int = 0
     score: Score | None = None
     reading: Mapping[str, str] = field(default_factory=dict)
+    told: tuple[str, ...] = ()
+    eval_why: str = ""
 
     def clusters_of(self, metric: str) -> int:
         """What a metric's evaluation error is counted over, 0 where that is not known."""
@@ -159,7 +163,8 @@ class Scenario:
     code: sha256 of a user's own script, command or callable; empty where our engine is all the code.
     repeatable: whether the engine is known to give the same numbers for the same seed; where it is not, the
     plan runs one trial twice to find out. carried: settings that the engine takes; None: all. files: those
-    whose content is part of `code`, by the names they are given.
+    whose content is part of `code`, by the names they are given. format_versions: beside the engine's
+    version, that of a number format whose numbers alone changed.
     """
 
     model: ModelFacts
@@ -173,15 +178,21 @@ class Scenario:
     repeatable: bool = True
     carried: tuple[str, ...] | None = None
     files: tuple[str, ...] = ()
+    format_versions: Mapping[str, str] = field(default_factory=dict)
 
-    def identity(self) -> dict[str, Any]:
-        """What of the scenario decides a trial's outcome: fingerprints and versions, no names or paths."""
+    def identity(self, dtype: str | None = None) -> dict[str, Any]:
+        """What of the scenario decides a trial's outcome: fingerprints and versions, no names or paths.
+
+        dtype: of the trial; None: of all of them.
+        """
+        of_format = self.format_versions.get(dtype or "")
+        version = f"{self.engine_version}, {of_format}" if of_format else self.engine_version
         decides: dict[str, Any] = {
             "model": self.model.fingerprint,
             "data": self.data.fingerprint,
             "evaluation": self.data.evaluation_fingerprint,
             "engine": self.engine.rpartition(":")[2],
-            "engine_version": self.engine_version,
+            "engine_version": version,
             "software": dict(self.software),
             **self.method.identity(),
         }
@@ -212,8 +223,11 @@ class Scenario:
         values = asdict(self)
         if self.data.score is None:  # as before there were scores
             del values["data"]["score"]
-        if not self.data.reading:
-            del values["data"]["reading"]
+        for later in ("reading", "told", "eval_why"):
+            if not values["data"][later]:
+                del values["data"][later]
+        if not self.format_versions:
+            del values["format_versions"]
         files = values.pop("files")
         return {**values, **self.method.to_dict(), "files": files}
 

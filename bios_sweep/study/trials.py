@@ -27,6 +27,7 @@ EVIDENCE = (EVALUATION_FILE, SCORE_FILE, ADAPTER_FOLDER)
 
 GENERAL, GENERAL_BEFORE = "general_loss", "general_loss_before"  # of a result, nats per token of general text
 ANSWER_SECONDS = "seconds_per_answer"  # in a trial's provenance: what answering and scoring an item took
+EVALUATION_SECONDS = "seconds_per_evaluation"  # in a trial's provenance
 READ = "read"  # in a script's provenance: where its metric was read, in words
 TOLD = "told"  # in a script's provenance: what of `SPENT` it said it had spent, up to the value that counts
 SPENT = ("steps", "examples", "tokens", "epochs")
@@ -60,7 +61,12 @@ def trial_key(settings: TrainingSettings, seed: int, repeat: int, scenario: Scen
     share it. `repeat` is 0 except for the A/A twin, which must run again under equal settings.
     """
     return short_hash(
-        {"settings": as_hashed(settings), "seed": seed, "repeat": repeat, "scenario": scenario.identity()}
+        {
+            "settings": as_hashed(settings),
+            "seed": seed,
+            "repeat": repeat,
+            "scenario": scenario.identity(settings.dtype),
+        }
     )
 
 
@@ -177,6 +183,16 @@ class TrialResult:
         object.__setattr__(self, "status", Status(self.status))
         if self.failure:
             object.__setattr__(self, "failure", Failure(self.failure))
+
+    @property
+    def evaluation_share(self) -> float | None:
+        """Seconds that its evaluations took over those of its training; None where that was not timed."""
+        seconds = self.provenance.get(EVALUATION_SECONDS)
+        if seconds is None or not self.wall_seconds:
+            return None
+        return (
+            float(seconds) * (len(self.curve) - 1) / self.wall_seconds
+        )  # the first is the untouched model's
 
     @property
     def finished(self) -> bool:

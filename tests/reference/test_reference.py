@@ -26,7 +26,8 @@ KEYS = listed_keys(CONF)
 TYPES = {"text": str, "whole number": int, "number": int | float, "true or false": bool}
 TYPES["names with values"] = dict
 OF_FILES = ("data.kind", "model.kind", "method.runner", "method.name")  # here the chosen file decides
-OF_THE_TRAINER = ("method.attention", "data.train_on")  # nothing reads them in a planted world
+# nothing reads them in a planted world
+OF_THE_TRAINER = ("method.attention", "data.train_on", "data.shape", "data.on_bad", "data.split")
 NEEDED = "submit.image"  # null until a person gives it
 
 
@@ -50,6 +51,13 @@ def test_every_key_has_a_type_that_its_default_is_of_and_a_sentence(key):
 def test_nothing_is_said_of_a_key_that_is_not_there():
     there = {key.path for key in KEYS}
     assert {*OTHERS, *UNITS} <= there | {"model.planted.tokens_per_example"}
+
+
+def test_what_an_open_key_may_be_is_declared_for_its_default_does_not_tell():
+    """Of a key that is `null` or `auto` in some file a kind by its default alone would say too little."""
+    open_keys = [key for key in KEYS if yaml.safe_load(key.value) in (None, AUTO)]
+    assert {key.path for key in open_keys} >= {"method.dtype", "cluster.gpus_per_trial", "data.eval_examples"}
+    assert [key.path for key in open_keys if key.path not in kinds(key.option)] == []
 
 
 def test_kinds_of_files_are_the_files():
@@ -150,7 +158,7 @@ def test_a_check_is_read_for_what_it_refuses():
 
 
 def test_a_comment_that_goes_on_in_the_next_line_is_of_its_own_key():
-    found = {key.path: key.comment for key in KEYS if key.option in ("data=jsonl", "decision=default")}
+    found = {key.path: key.comment for key in KEYS if key.option in ("data=file", "decision=default")}
     assert "module:function, called as score(" in found["data.score"]
     assert "module:function" not in found["data.score_pattern"]
     assert found["decision.margin_percent"] == "percent of the baseline's metric"

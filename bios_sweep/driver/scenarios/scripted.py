@@ -12,17 +12,20 @@ from bios_sweep.checks import one_of
 from bios_sweep.config.method import method_of
 from bios_sweep.config.metrics import asked_metrics
 from bios_sweep.defaults import Recommendation
-from bios_sweep.driver.scenarios.trained import optional_count, optional_text, read_model
-from bios_sweep.engines.scripted.command import require_carried
+from bios_sweep.driver.scenarios.examples import optional_count
+from bios_sweep.driver.scenarios.trained import optional_text, read_model
+from bios_sweep.engines.scripted.command import FREE_PORT, SETTINGS_FILE, require_carried, values_of
 from bios_sweep.engines.scripted.engine import VERSION
 from bios_sweep.engines.scripted.function import OwnFunction
 from bios_sweep.engines.scripted.identity import digests_of
+from bios_sweep.engines.scripted.launchers import shared_by_trials
+from bios_sweep.engines.scripted.settings_file import FileTemplate
 from bios_sweep.engines.scripted.values import script_of
 from bios_sweep.engines.training.cache import files_fingerprint
 from bios_sweep.engines.training.facts import software_versions
 from bios_sweep.errors import ConfigError
 from bios_sweep.method import Runner
-from bios_sweep.settings import LORA
+from bios_sweep.settings import LORA, TrainingSettings
 from bios_sweep.study.design import Origin, Study
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
@@ -73,6 +76,12 @@ def scripted_scenario(values: Mapping[str, Any], function: OwnFunction | None = 
             "time_limit_seconds": script.time_limit_seconds,
             "resumes": script.resumes,
             **({} if script.pattern is None else {"pattern": script.pattern}),
+            **(
+                {}
+                if script.template is None
+                else {"template": script.template.name, "settings_file": script.settings_file}
+            ),
+            **({"env": dict(script.env)} if script.env else {}),
             **({"own": list(script.own)} if script.own else {}),
         },
         software=software_versions() if script.in_our_environment else {},
@@ -113,7 +122,7 @@ def honest_origins(study: Study) -> dict[str, Origin]:
 
 
 def require_told(plan: Plan) -> None:
-    """Refuse variations that no placeholder carries, and placeholders without a value."""
+    """Refuse variations that nothing carries, placeholders without a value, and values lost in a file."""
     study = plan.study
     carried = study.scenario.carried
     if carried is None:
@@ -127,6 +136,27 @@ def require_told(plan: Plan) -> None:
                 f"{arm.name}: there is no value for {{{empty[0]}}} of method.command; make it a moderator, "
                 "or write the value itself"
             )
+        require_readable(study.scenario.engine_options, arm.settings)
+
+
+def require_readable(options: Mapping[str, Any], settings: TrainingSettings) -> None:
+    """Refuse a file of settings that a script would not read as it is meant."""
+    if not options.get("template"):
+        return
+    text = (Path(options["cwd"]) / options["template"]).read_text(encoding="utf-8")
+    template = FileTemplate(name=options["template"], text=text, own=tuple(options.get("own", ())))
+    there = {SETTINGS_FILE: "/trial/settings", FREE_PORT: 29500}
+    template.require_read(values_of(settings, 0, "/trial", **there))
+
+
+def script_warnings(scenario: Scenario) -> list[str]:
+    """What trials of a script that run at the same time would share."""
+    options = scenario.engine_options
+    if scenario.method.runner is not Runner.COMMAND:
+        return []
+    paths = {name: Path(options["cwd"]) / name for name in scenario.files if name.endswith(".py")}
+    texts = {name: path.read_text(encoding="utf-8", errors="replace") for name, path in paths.items()}
+    return shared_by_trials(options["run"], texts)
 
 
 def _check(values: Mapping[str, Any]) -> None:

@@ -11,22 +11,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bios_sweep.assets import base_model_path
-from bios_sweep.checks import is_number, not_allowed, one_of, or_null, positive, require, whole
+from bios_sweep.checks import not_allowed, one_of, or_null, positive, require, whole
 from bios_sweep.config.method import method_of
+from bios_sweep.driver.scenarios.examples import (
+    EVERY_ANSWER,
+    LAST,
+    SCRIPTS_ONLY,
+    TRAIN_ON,
+    optional_count,
+    read_data,
+)
 from bios_sweep.driver.scenarios.scored import scored
-from bios_sweep.engines.training.architectures import engine_version, look_at
-from bios_sweep.engines.training.corpus import embedded_examples
-from bios_sweep.engines.training.data import DataSet
+from bios_sweep.engines.training.architectures import engine_version, experts_of, look_at, text_of
+from bios_sweep.engines.training.data import CONVERSATION, SEVERAL_ANSWERS, DataSet
 from bios_sweep.engines.training.facts import (
     EMBEDDED,
+    FORMAT_VERSIONS,
     describe_model,
     portable_model,
     position_limit,
+    read_config,
     software_versions,
 )
-from bios_sweep.engines.training.jsonl import jsonl_examples
 from bios_sweep.engines.training.memory import DEFAULT_MICRO_BATCH
-from bios_sweep.errors import ConfigError, DataError
+from bios_sweep.errors import ConfigError
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.request import CUDA, Request
 from bios_sweep.settings import AUTO, FLOAT32
@@ -41,23 +49,28 @@ FINAL_METRICS = ("eval_loss", "eval_bits_per_byte", "train_loss", "general_loss"
 MODEL_KINDS = ("embedded", "local", "planted", "named")
 FLASH = "flash"
 ATTENTIONS = (AUTO, "sdpa", FLASH, "eager")
-DATA_KINDS = ("embedded", "jsonl")
-EVERY_ANSWER, LAST = TRAIN_ON = ("all_assistant", "last")
+NOT_CHECKED = (
+    "the examples are not checked yet against the model's chat template and lengths, for which "
+    "bios-sweep[run] has to be installed; run checks them before anything starts"
+)
 JOINED = "joined"  # how a border is read that a token of a sentencepiece model reaches over
-SCRIPTS_ONLY = "goes with method=command and method=python only, whose script reads its own"
 
 
 def trained_scenario(
-    values: Mapping[str, Any], workspace: Workspace, request: Request
+    values: Mapping[str, Any], workspace: Workspace, request: Request, typed: Sequence[str] = ()
 ) -> tuple[Scenario, DataSet]:
-    """The scenario and its examples; where they are cut is known with the arms, see `judged_alike`."""
+    """The scenario and its examples; where they are cut is known with the arms, see `judged_alike`.
+
+    typed: the overrides of the command line.
+    """
     method = values["method"]
     if method["max_length"] != AUTO:
         whole("method.max_length", method["max_length"])
     model = read_model(values["model"])
-    dataset = _read_data(values["data"])
+    dataset = read_data(values, Path(model.path), typed)
     reading = _reading(values["data"], dataset, Path(model.path))
     data = replace(_data_facts(dataset, workspace), reading=reading)
+    routed = _routed(method, Path(model.path))
     score = scored(values["data"], dataset.evaluation, FINAL_METRICS, position_limit(Path(model.path)))
     if score is not None:
         data = replace(data, score=score[0])
@@ -67,7 +80,7 @@ def trained_scenario(
             data=data,
             method=method_of(method),
             engine=LORA_ENGINE,
-            engine_version=engine_version(Path(model.path)),
+            engine_version=engine_version(Path(model.path), routed=routed),
             engine_options={
                 "model_path": _portable(values["model"]),
                 "data_file": data.file,
@@ -80,11 +93,18 @@ def trained_scenario(
                 **reading,
                 **({} if score is None else {"score": score[1]}),
                 **_attention(method, request),
+                **({"routers": True} if routed else {}),
             },
             software=software_versions(),
+            format_versions=FORMAT_VERSIONS if _in_another_format(method, request) else {},
         ),
         dataset,
     )
+
+
+def _in_another_format(method: Mapping[str, Any], request: Request) -> bool:
+    """Whether trials may compute in anything but float32: on GPUs `method.dtype=auto` is not decided yet."""
+    return bool(method["dtype"] != FLOAT32) or request.trial_device == CUDA
 
 
 def _cutting(method: Mapping[str, Any], request: Request) -> dict[str, Any]:
@@ -119,6 +139,20 @@ def _attention(method: Mapping[str, Any], request: Request) -> dict[str, str]:
     return {} if attention == AUTO else {"attention": attention}
 
 
+def _routed(method: Mapping[str, Any], model: Path) -> bool:
+    """Whether routers learn, too.
+
+    Raises:
+        ConfigError: no truth value, or the model has none.
+    """
+    asked = method.get("routers", False)
+    if not isinstance(asked, bool):
+        raise not_allowed("method.routers", asked, "true or false")
+    if asked and not experts_of(text_of(read_config(model))):
+        raise ConfigError("method.routers: this model has no experts, and so no routers; leave it out")
+    return asked
+
+
 def _reading(values: Mapping[str, Any], dataset: DataSet, model: Path) -> dict[str, str]:
     """How conversations are read, where that is not as it was before there was a choice; the engine's words.
 
@@ -128,8 +162,7 @@ def _reading(values: Mapping[str, Any], dataset: DataSet, model: Path) -> dict[s
     asked = values.get("train_on")
     if asked is not None:
         one_of("data.train_on", asked, TRAIN_ON)
-    examples = (*dataset.train, *dataset.evaluation)
-    several = any(example.answers > 1 for example in examples)
+    several = dataset.any(SEVERAL_ANSWERS)
     if asked is not None and not several:
         raise ConfigError("data.train_on: no conversation of these data has several answers; leave it out")
     reading = {"train_on": EVERY_ANSWER} if several and asked != LAST else {}
@@ -145,8 +178,7 @@ def _day(given: Any, dataset: DataSet, model: Path) -> str:
     except ValueError:
         raise not_allowed("data.chat_date", given, "a day such as 2026-01-31") from None
     template = chat_template(model)
-    talks = any(example.messages for example in (*dataset.train, *dataset.evaluation))
-    if template is None or not talks or not template.dated:
+    if template is None or not dataset.any(CONVERSATION) or not template.dated:
         raise ConfigError("data.chat_date: no chat template writes a date here; leave it out")
     return day.isoformat()
 
@@ -211,10 +243,19 @@ def judged_alike(
         eval_tokens=cuts[-1].tokens - cuts[-1].lost if cuts else None,
         cuts=cuts,
         ends=() if tokens is None else tokens.ends,
+        told=_told(scenario, tokens),
         reading={**scenario.data.reading, **joined},
     )
     options = {**scenario.engine_options, "eval_max_length": eval_length}
     return replace(scenario, data=data, engine_options=options)
+
+
+def _told(scenario: Scenario, tokens: Tokens | None) -> tuple[str, ...]:
+    """What reading the data found, an example as the model reads it, and whether all were checked."""
+    told = scenario.data.told
+    if tokens is None:
+        return (*told, NOT_CHECKED)
+    return (*told, *tokens.shown) if told else told
 
 
 def reach_notes(scenario: Scenario) -> tuple[str, ...]:
@@ -223,7 +264,10 @@ def reach_notes(scenario: Scenario) -> tuple[str, ...]:
     Raises:
         ModelError: the architecture cannot be trained here, and why.
     """
-    found = look_at(Path(scenario.model.path)) if scenario.engine == LORA_ENGINE else None
+    if scenario.engine != LORA_ENGINE:
+        return ()
+    routed = bool(scenario.engine_options.get("routers"))
+    found = look_at(Path(scenario.model.path), routed=routed)
     return () if found is None else (found.words,)
 
 
@@ -245,41 +289,10 @@ def _portable(values: Mapping[str, Any]) -> str:
     return EMBEDDED if values["kind"] == "embedded" else portable_model(str(values["path"]))
 
 
-def _read_data(values: Mapping[str, Any]) -> DataSet:
-    """The configured examples, split and checked."""
-    if values["kind"] == "named":
-        raise ConfigError(f"data=named {SCRIPTS_ONLY}")
-    if values["kind"] == "planted":
-        raise ConfigError("data=planted has no examples; it goes with model=planted only")
-    one_of("data.kind", values["kind"], DATA_KINDS)
-    asked = values["eval_examples"]
-    if values["kind"] == "embedded":
-        return embedded_examples(None if asked == AUTO else optional_count(asked))
-    if not values["path"]:
-        raise DataError("data.path: missing; give a JSONL file such as data.path=train.jsonl")
-    return jsonl_examples(
-        Path(str(values["path"])),
-        eval_path=Path(str(values["eval_path"])) if values["eval_path"] else None,
-        eval_fraction=_fraction(values["eval_fraction"]),
-        eval_examples=AUTO if asked == AUTO else optional_count(asked),
-    )
-
-
-def optional_count(value: Any, key: str = "data.eval_examples") -> int | None:
-    """A number of examples, or None where it is left to be found out."""
-    return None if value is None else whole(key, value)
-
-
 def optional_text(key: str, value: Any) -> str | None:
     """A text, or None where it is not given."""
     require(value is None or isinstance(value, str), key, value, "give a text, or null")
     return None if value is None else str(value)
-
-
-def _fraction(value: Any) -> float | None:
-    allowed = "a number above 0 and below 1"
-    require(value is None or is_number(value), "data.eval_fraction", value, allowed)
-    return None if value is None else float(value)
 
 
 def _data_facts(dataset: DataSet, workspace: Workspace) -> DataFacts:
@@ -290,6 +303,7 @@ def _data_facts(dataset: DataSet, workspace: Workspace) -> DataFacts:
         evaluation_fingerprint=dataset.evaluation_fingerprint,
         train_examples=len(dataset.train),
         eval_examples=len(dataset.evaluation),
-        eval_clusters=len({example.cluster for example in dataset.evaluation}),
+        eval_clusters=dataset.eval_clusters,
         source=dataset.source,
+        told=dataset.told,
     )

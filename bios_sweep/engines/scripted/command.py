@@ -6,6 +6,7 @@ ever split or read as syntax. With a shell every value is quoted. Nothing is run
 
 from __future__ import annotations
 
+import difflib
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -15,10 +16,12 @@ from string import Formatter
 from typing import Any
 
 from bios_sweep.errors import ConfigError
-from bios_sweep.settings import TrainingSettings, setting_names
+from bios_sweep.settings import KNOWN, TrainingSettings, setting_names
 
 SEED = "seed"
 TRIAL_DIR = "trial_dir"
+SETTINGS_FILE = "settings_file"  # where the trial's own copy of method.settings_template lies
+FREE_PORT = "free_port"  # of the node, for a launcher whose processes talk to each other
 SHELL = "/bin/sh"
 OPERATORS = ";|&<>()"  # of a shell
 ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
@@ -42,6 +45,18 @@ ELSEWHERE = ("cd", "pushd", "-C", "--chdir")  # what follows is read in another 
 SCRIPTS = (".py", ".sh")
 
 
+def known_placeholders(own: Sequence[str] = ()) -> tuple[str, ...]:
+    """All names that a placeholder may have. own: settings of one's own."""
+    return tuple(dict.fromkeys((*setting_names(), SEED, TRIAL_DIR, SETTINGS_FILE, FREE_PORT, *own)))
+
+
+def meant(name: str, allowed: Sequence[str]) -> str:
+    """What a name that is no placeholder may stand for, as a question; empty where nobody knows."""
+    own = {alias: setting for setting, facts in KNOWN.items() for alias in facts.aliases}
+    near = own.get(name.lower()) or next(iter(difflib.get_close_matches(name, allowed, n=1, cutoff=0.5)), "")
+    return f" (did you mean {{{near}}}?)" if near else ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Template:
     """One text with placeholders. key: where it was configured, for messages. own: settings of one's own."""
@@ -51,12 +66,12 @@ class Template:
     own: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        allowed = (*setting_names(), SEED, TRIAL_DIR, *self.own)
+        allowed = known_placeholders(self.own)
         for name in self.names:
             if name not in allowed:
                 raise ConfigError(
-                    f"{self.key}: {{{name}}} is no placeholder; allowed are {', '.join(allowed)} "
-                    "(a literal brace is written {{ or }})"
+                    f"{self.key}: {{{name}}} is no placeholder{meant(name, allowed)}; allowed are "
+                    f"{', '.join(allowed)} (a literal brace is written {{{{ or }}}})"
                 )
 
     @property
@@ -82,6 +97,11 @@ class Template:
     def filled(self, values: Mapping[str, str]) -> str:
         """The text with its values."""
         return "".join(literal + ("" if name is None else values[name]) for literal, name in self.parts())
+
+
+def variable(name: str, text: str, own: Sequence[str]) -> Template:
+    """The value of a variable, with placeholders."""
+    return Template(key=f"method.env.{name}", text=text, own=own)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,10 +155,14 @@ class CommandTemplate:
         return Template(key="method.command", text=text, own=self.own)
 
 
-def written(settings: TrainingSettings, seed: int, trial_dir: str) -> dict[str, str]:
-    """Every placeholder's value as text: numbers in the shortest form that reads back to the same number."""
-    values: dict[str, Any] = {name: getattr(settings, name) for name in settings.names}
-    values |= {SEED: seed, TRIAL_DIR: trial_dir}
+def values_of(settings: TrainingSettings, seed: int, trial_dir: str, **more: Any) -> dict[str, Any]:
+    """Every placeholder's value. more: others, which a setting of one's own of that name goes before."""
+    own = {name: getattr(settings, name) for name in settings.names}
+    return {**more, **own, SEED: seed, TRIAL_DIR: trial_dir}
+
+
+def written(values: Mapping[str, Any]) -> dict[str, str]:
+    """Values as texts of a command: numbers in the shortest form that reads back to the same number."""
     return {name: _text(value) for name, value in values.items()}
 
 

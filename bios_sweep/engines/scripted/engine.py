@@ -20,11 +20,21 @@ from typing import Any
 
 from bios_sweep.engines.scripted.call import FROM_INPUT
 from bios_sweep.engines.scripted.child import Child, Line, OutOfTimeError
-from bios_sweep.engines.scripted.command import CommandTemplate, Template, written
+from bios_sweep.engines.scripted.command import (
+    FREE_PORT,
+    SETTINGS_FILE,
+    CommandTemplate,
+    Template,
+    values_of,
+    variable,
+    written,
+)
 from bios_sweep.engines.scripted.identity import changed_file
+from bios_sweep.engines.scripted.launchers import free_port, launched_with
 from bios_sweep.engines.scripted.lines import PATTERN_WORDS, Kind, LineReader
 from bios_sweep.engines.scripted.outcome import CALLABLE, Ending, Output, result_of
 from bios_sweep.engines.scripted.readings import Reading
+from bios_sweep.engines.scripted.settings_file import FileTemplate
 from bios_sweep.engines.scripted.sources import Listener, from_left
 from bios_sweep.engines.scripted.watched import WatchedFile
 from bios_sweep.errors import BiosSweepError, NoClockError
@@ -48,8 +58,9 @@ class ScriptOptions:
     folder that holds the metrics, None: its output, or what it left. pattern: of the lines with the metric,
     None: as trainers print it. digests: absolute path -> sha256 of the files that were planned with. resumes:
     it goes on from what it left in its folder, which is then kept. own: names of settings that only the
-    script knows. function: the function itself, packed, where it has no import path; only workers are given
-    it.
+    script knows. template: the file with placeholders, of which each trial has a copy at settings_file. env:
+    variables that the script is given, with placeholders. function: the function itself, packed, where it has
+    no import path; only workers are given it.
     """
 
     run: str
@@ -63,6 +74,9 @@ class ScriptOptions:
     time_limit_seconds: float | None = None
     resumes: bool = False
     own: Sequence[str] = ()
+    template: str | None = None
+    settings_file: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
     function: str = field(default="", repr=False)
 
 
@@ -103,7 +117,7 @@ class CommandEngine:
             return
         folder = directory.absolute()
         output = _output_folder(folder, keep=options.resumes)
-        values = written(trial.settings, trial.seed, str(output))
+        values = written(self._values(trial, output))
         told = Output(trial=trial, metric=options.metric, watched=options.watched)
         pattern = self._pattern(values)
         since_ns = 0
@@ -112,7 +126,7 @@ class CommandEngine:
             since_ns = (folder / STARTED).stat().st_mtime_ns
         file = WatchedFile(pattern, inside=output, since_ns=since_ns) if pattern else None
         listener = Listener(told, self._reader())
-        with self._started(self._words(trial, values), folder) as child:
+        with self._started(self._words(trial, values), folder, self._environment(values)) as child:
             status: int | None = None
             try:
                 for line in child.lines(options.time_limit_seconds):
@@ -183,17 +197,36 @@ class CommandEngine:
         file = Template(key="method.metrics_file", text=self._options.metrics_file, own=self._options.own)
         return file.filled(escaped)
 
-    def _environment(self) -> dict[str, str]:
-        """This worker's, CUDA_VISIBLE_DEVICES and all; Python's output comes line by line."""
-        return {"PYTHONUNBUFFERED": "1", **os.environ}
+    def _values(self, trial: TrialSpec, output: Path) -> dict[str, Any]:
+        """Every placeholder's value; the trial's copy of the settings' template is left where it says."""
+        options, port = self._options, free_port()
+        values = values_of(trial.settings, trial.seed, str(output), **{FREE_PORT: port})
+        if options.template is None or options.settings_file is None:
+            return values
+        file = Template(key="method.settings_file", text=options.settings_file, own=options.own)
+        path = Path(file.filled(written(values)))
+        values = {SETTINGS_FILE: str(path), **values}
+        text = (Path(options.cwd) / options.template).read_text(encoding="utf-8")
+        template = FileTemplate(name=options.template, text=text, own=tuple(options.own))
+        template.require_read(values)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(template.filled(values), encoding="utf-8")
+        return values
 
-    def _started(self, words: list[str], folder: Path) -> Child:
+    def _environment(self, values: Mapping[str, str]) -> dict[str, str]:
+        """This worker's, CUDA_VISIBLE_DEVICES and all; Python's output comes line by line."""
+        options = self._options
+        own = {name: variable(name, text, options.own).filled(values) for name, text in options.env.items()}
+        launcher = launched_with(options.run, values[FREE_PORT])
+        return {"PYTHONUNBUFFERED": "1", **os.environ, **launcher, **own}
+
+    def _started(self, words: list[str], folder: Path, environ: Mapping[str, str]) -> Child:
         try:
             return Child(
                 words,
                 cwd=Path(self._options.cwd),
                 folder=folder,
-                environ=self._environment(),
+                environ=environ,
                 told=self._options.function.encode(),
             )
         except OSError as error:
@@ -215,9 +248,9 @@ class CallableEngine(CommandEngine):
     def _words_of(self, kind: Kind) -> str:
         return CALLABLE
 
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, values: Mapping[str, str]) -> dict[str, str]:
         """With this package findable, which on a cluster may have come with the job."""
-        inherited = super()._environment()
+        inherited = super()._environment(values)
         paths = (str(PACKAGE_HOME), inherited.get("PYTHONPATH"))
         return {**inherited, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
 

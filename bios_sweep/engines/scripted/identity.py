@@ -42,13 +42,13 @@ def command_files(words: Sequence[str], cwd: Path) -> dict[str, Path]:
     no part of what a trial is.
     """
     parts = [part for word in words[1:] for part in (word, word.partition("=")[2]) if part]
-    named = {part: cwd / part for part in parts if _is_file(cwd / part)}
+    named = {part: cwd / part for part in parts if is_file(cwd / part)}
     program = cwd / words[0]
-    if "/" in words[0] and _is_file(program) and _is_script(program):
+    if "/" in words[0] and is_file(program) and _is_script(program):
         named[words[0]] = program
     for module in (word for flag, word in pairwise(words) if flag == MODULE_FLAG):
         base = cwd.joinpath(*module.split("."))
-        found = [path for path in (base.with_suffix(".py"), base / "__main__.py") if _is_file(path)]
+        found = [path for path in (base.with_suffix(".py"), base / "__main__.py") if is_file(path)]
         if found:
             named[module] = found[0]
     for word in words[1:]:
@@ -83,7 +83,7 @@ def input_files(named: Sequence[object], cwd: Path) -> dict[str, Path]:
         ConfigError: one is no file.
     """
     for name in named:
-        if not isinstance(name, str) or not _is_file(cwd / name):
+        if not isinstance(name, str) or not is_file(cwd / name):
             raise ConfigError(f"method.inputs: {name!r} is no file in {cwd}; name files, not folders")
     return {str(name): cwd / str(name) for name in named}
 
@@ -98,7 +98,7 @@ def changed_file(digests: Mapping[str, str]) -> str | None:
     """A file that is no longer, or not here, what the plan was made with."""
     for name, digest in digests.items():
         path = Path(name)
-        if not _is_file(path) or hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+        if not is_file(path) or hashlib.sha256(path.read_bytes()).hexdigest() != digest:
             return name
     return None
 
@@ -214,7 +214,8 @@ def _require_function(path: Path, module: str, function: str) -> None:
         raise ConfigError(f"method.callable: module {module!r} ({path}) has no {function!r}")
 
 
-def _is_file(path: Path) -> bool:
+def is_file(path: Path) -> bool:
+    """Whether there is a file of that name, be the name what it may."""
     return os.path.isfile(path)  # noqa: PTH113 - a word may be anything, and too long a one is no error here
 
 

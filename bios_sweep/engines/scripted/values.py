@@ -6,25 +6,34 @@ import difflib
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bios_sweep.checks import is_positive, not_allowed, truth
+from bios_sweep.engines.scripted.beside import (
+    env_of,
+    inside,
+    settings_file_of,
+    template_files,
+    template_of,
+)
 from bios_sweep.engines.scripted.command import (
     ASSIGNMENT,
     ELSEWHERE,
     SEED,
+    SETTINGS_FILE,
     TRIAL_DIR,
     CommandTemplate,
-    Template,
     behind_starters,
     script_named,
+    variable,
 )
 from bios_sweep.engines.scripted.function import OwnFunction
 from bios_sweep.engines.scripted.identity import callable_file, command_files, input_files
 from bios_sweep.engines.scripted.lines import PATTERN_KEY, pattern_of
 from bios_sweep.engines.scripted.metric_files import STATE_FILE
+from bios_sweep.engines.scripted.settings_file import TEMPLATE_KEY, FileTemplate
 from bios_sweep.errors import ConfigError
 from bios_sweep.method import Runner
 from bios_sweep.own_settings import Own
@@ -40,8 +49,10 @@ STATE_PATTERN = f"{{{TRIAL_DIR}}}/**/{STATE_FILE}"
 class Script:
     """A user's script.
 
-    run: the command's text, or `module:function`. command: None for a callable. files: those that decide what
-    it does, by the names they are given. own: names of the settings that only it knows.
+    run: the command's text, or `module:function`. command: None for a callable. files: those that decide
+    what it does, by the names they are given. own: names of the settings that only it knows. settings_file:
+    where a trial's copy of `template` lies, with placeholders. env: variables that it is given, with
+    placeholders.
     """
 
     run: str
@@ -53,6 +64,9 @@ class Script:
     time_limit_seconds: float | None
     resumes: bool
     own: tuple[str, ...]
+    template: FileTemplate | None = None
+    settings_file: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def shell(self) -> bool:
@@ -64,7 +78,15 @@ class Script:
         """The settings that its placeholders carry; None for a callable, which gets them all."""
         if self.command is None:
             return None
-        return tuple(name for name in self.command.names if name in (*setting_names(), *self.own))
+        return tuple(name for name in self.placeholders if name in (*setting_names(), *self.own))
+
+    @property
+    def placeholders(self) -> tuple[str, ...]:
+        """All that it is told by, in command, settings file and variables; each once."""
+        command = () if self.command is None else self.command.names
+        file = () if self.template is None else self.template.names
+        env = (name for key, text in self.env.items() for name in variable(key, text, self.own).names)
+        return tuple(dict.fromkeys((*command, *file, *env)))
 
     @property
     def label(self) -> str:
@@ -79,8 +101,8 @@ class Script:
         """
         run = self.run if self.command is None else list(self.command.words)
         told = {"run": run, "metric": self.metric, "metrics_file": self.metrics_file}
-        later = {"pattern": self.pattern}  # not there, where not given, as before there were such
-        return told | {name: value for name, value in later.items() if value is not None}
+        later = {"pattern": self.pattern, "settings_file": self.settings_file, "env": dict(self.env)}
+        return told | {name: value for name, value in later.items() if value}  # where there were none before
 
     @property
     def in_our_environment(self) -> bool:
@@ -120,17 +142,24 @@ def script_of(method: Mapping[str, Any], cwd: Path, function: OwnFunction | None
         _require_script(command, cwd)
         run = command.text
         files = command_files([word for part in command.commands for word in part], cwd)
-    return Script(
+    template = template_of(method, own, cwd)
+    script = Script(
         run=run,
         command=command,
-        files=files | input_files(method["inputs"], cwd),
+        files=files | template_files(template, cwd) | input_files(method["inputs"], cwd),
         metric=method["metric"],
         metrics_file=_metrics_file(method, own),
         pattern=_pattern(method),
         time_limit_seconds=method["time_limit_seconds"],
         resumes=method["resumes"],
         own=own,
+        template=template,
+        settings_file=settings_file_of(method, template, own),
+        env=env_of(method, own),
     )
+    if command is not None:
+        _require_heard(script)
+    return script
 
 
 def _check(method: Mapping[str, Any]) -> None:
@@ -160,24 +189,39 @@ def _command(method: Mapping[str, Any], own: Sequence[str]) -> CommandTemplate:
             f"method.command: holds {found}, which would be kept with the plan; pass it in the environment, "
             "which the script inherits"
         )
-    if SEED not in command.names:
-        raise ConfigError(
-            "method.command: has no {seed}, so every replicate would be the same run; add it as the script "
-            'spells it, or as a variable: "env SEED={seed} python train.py ..."'
-        )
     for program in () if command.shell else (command.words[0], *behind_starters(command.words)[:1]):
         if "{" not in program and shutil.which(program) is None:
             raise ConfigError(
                 f"method.command: there is no program {program!r} here that could be started"
                 f"{_instead_of(program)}"
             )
-    for name in own:
-        if name not in command.names:
+    return command
+
+
+def _require_heard(script: Script) -> None:
+    """The script must hear of the seed, of every setting of its own, and of the file that is made for it."""
+    told, command = script.placeholders, script.command
+    assert command is not None  # a callable gets all
+    where = "method.command" if script.template is None else f"method.command and {script.template.name}"
+    has = "has no" if script.template is None else "have no"
+    if SEED not in told:
+        raise ConfigError(
+            f"{where}: {has} {{seed}}, so every replicate would be the same run; add it as the script "
+            'spells it, or as a variable: "env SEED={seed} python train.py ..."'
+        )
+    for name in script.own:
+        if name not in told:
             raise ConfigError(
-                f"method.settings.{name}: method.command has no {{{name}}}, so the script would never hear "
+                f"method.settings.{name}: {where} {has} {{{name}}}, so the script would never hear "
                 f"of it; add --{name} {{{name}}} as the script spells it, or leave it out"
             )
-    return command
+    if script.template is not None and not {SETTINGS_FILE, TRIAL_DIR} & set(command.names):
+        raise ConfigError(
+            "method.command: has no {settings_file}, so the script would never see the file that is made of "
+            f"{script.template.name}; for example python train.py {{settings_file}}"
+        )
+    if script.template is None and SETTINGS_FILE in told:
+        raise ConfigError(f"{TEMPLATE_KEY}: missing; {{settings_file}} is a trial's own copy of it, filled")
 
 
 def _instead_of(program: str) -> str:
@@ -212,14 +256,7 @@ def _metrics_file(method: Mapping[str, Any], own: tuple[str, ...]) -> str | None
     pattern = given or state or None
     if pattern is None:
         return None
-    key = "method.metrics_file" if given else "method.trainer_state"
-    inside = isinstance(pattern, str) and pattern.startswith(f"{{{TRIAL_DIR}}}/")
-    if not inside or ".." in pattern.split("/"):
-        raise ConfigError(
-            f"{key}: {pattern!r} is not allowed; it begins with {{{TRIAL_DIR}}}/, for trials run at the same "
-            "time must not share a file"
-        )
-    return Template(key=key, text=str(pattern), own=own).text
+    return inside("method.metrics_file" if given else "method.trainer_state", pattern, own)
 
 
 def _pattern(method: Mapping[str, Any]) -> str | None:

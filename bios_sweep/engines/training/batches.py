@@ -33,7 +33,7 @@ def uniform(count: int, *key: object) -> np.ndarray:
     return (philox(count, *key) >> np.uint64(11)) * 2.0**-53
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=2)  # 8 bytes an example each
 def epoch_order(seed: int, epoch: int, examples: int) -> np.ndarray:
     """Permutation of the training examples in one pass, shape (examples,)."""
     return np.argsort(philox(examples, "example order", seed, epoch), kind="stable")
@@ -92,6 +92,26 @@ def micro_batches(
     for start in range(0, len(order), size):
         rows = order[start : start + size]
         yield _collate([examples[index] for index in rows], np.array(rows), device)
+
+
+def token_batches(
+    examples: Sequence[TokenizedExample], size: int, device: torch.device
+) -> Iterator[MicroBatch]:
+    """All examples, the shortest first, in batches of as many tokens as `size` of the longest have.
+
+    Padding counts as tokens, so that no batch takes more memory than `size` of the longest would. Owners are
+    positions in `examples`.
+    """
+    lengths = np.array([len(example.input_ids) for example in examples])
+    order = np.argsort(lengths, kind="stable")
+    most, begin = size * int(lengths.max()), 0
+    while begin < len(order):
+        coming = lengths[order[begin : begin + most // max(1, int(lengths[order[begin]]))]]
+        padded = coming * np.arange(1, len(coming) + 1)  # tokens with each example more
+        end = begin + max(1, int(np.searchsorted(padded, most, side="right")))
+        rows = order[begin:end]
+        yield _collate([examples[row] for row in rows], rows, device)
+        begin = end
 
 
 def halves(batch: MicroBatch) -> tuple[MicroBatch, MicroBatch]:

@@ -30,6 +30,7 @@ from bios_sweep.study.trials import (
     ADAPTER_FOLDER,
     ANSWER_SECONDS,
     EVALUATION_FILE,
+    EVALUATION_SECONDS,
     GENERAL,
     GENERAL_BEFORE,
     OWN_METRICS,
@@ -133,9 +134,15 @@ def run_trial(work: Work) -> Iterator[Measurement | TrialResult]:
             wall_seconds=training.wall_seconds,
             tokens=training.tokens,
             cause=cause,
-            provenance={**provenance, **_as_cut(work.fit, before)},
+            provenance={**provenance, **_as_cut(work.fit, before), **_of_evaluations(training)},
             files=files,
         )
+
+
+def _of_evaluations(training: Training) -> dict[str, float]:
+    """What one took, where one was made after the trial was begun or taken up."""
+    seconds = training.evaluations
+    return {EVALUATION_SECONDS: sum(seconds) / len(seconds)} if seconds else {}
 
 
 def _as_cut(fit: Fit, before: int) -> dict[str, Any]:
@@ -228,8 +235,8 @@ def used_examples(examples: TokenTable, count: int | None) -> TokenTable:
 def _measure(work: Work, training: Training, stop: int, keep: _Keeper) -> tuple[Measurement, str]:
     """Train until `stop` and evaluate; `eval.npz`, whose digest comes along, is the latest measurement's."""
     train_loss = training.advance(stop, between=keep)
-    base, judge, settings = work.material.base, work.material.judge, work.trial.settings
-    evaluation = evaluate(base, judge.evaluation) if stop else judge.untouched
+    judge, settings = work.material.judge, work.trial.settings
+    evaluation = training.evaluated(judge.evaluation) if stop else judge.untouched
     if not math.isfinite(evaluation.loss):
         raise DivergedError(f"the evaluation loss was not finite at step {stop}")
     written = evaluation.save(work.directory)

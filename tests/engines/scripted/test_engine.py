@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from bios_sweep.engines.scripted.child import STDERR, STDOUT
-from bios_sweep.engines.scripted.command import CommandTemplate, require_carried, written
+from bios_sweep.engines.scripted.command import CommandTemplate, require_carried, values_of, written
 from bios_sweep.engines.scripted.engine import CallableEngine, CommandEngine
 from bios_sweep.engines.scripted.identity import callable_file, command_files, input_files
 from bios_sweep.engines.scripted.lines import LineReader
@@ -65,7 +65,7 @@ def gone(pid: int, seconds: float = 20.0) -> bool:
 
 
 def test_a_value_is_one_word_whatever_is_in_it():
-    values = written(SETTINGS, 3, "/tmp/a b; rm -rf '$HOME'")
+    values = written(values_of(SETTINGS, 3, "/tmp/a b; rm -rf '$HOME'"))
     command = CommandTemplate(text="python 'my train.py' --lr {learning_rate} --out={trial_dir} {{x}}")
     assert command.argv(values) == [
         "python", "my train.py", "--lr", "1e-05", "--out=/tmp/a b; rm -rf '$HOME'", "{x}",
@@ -75,7 +75,9 @@ def test_a_value_is_one_word_whatever_is_in_it():
 def test_a_shell_gets_its_values_quoted():
     folder = "/tmp/a b; echo '$HOME'"
     command = CommandTemplate(text="printf %s {trial_dir}", shell=True)
-    answer = subprocess.run(command.argv(written(SETTINGS, 3, folder)), capture_output=True, check=True)
+    answer = subprocess.run(
+        command.argv(written(values_of(SETTINGS, 3, folder))), capture_output=True, check=True
+    )
     assert answer.stdout.decode() == folder
 
 

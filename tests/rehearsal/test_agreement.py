@@ -100,13 +100,13 @@ def test_a_claim_by_a_broken_rule_would_not_agree(claim):
 
 
 def test_a_rank_a_ladder_and_clusters_by_broken_rules_would_not_agree():
-    """The other meta-test: no width; no end of a ladder; clusters that nobody counts."""
+    """The other meta-test: bounds without their width, of a ladder almost; clusters that nobody counts."""
     none = {"lean": lambda own, others, freedom: (0.0 * own, freedom)}
     pairs = (
         (in_numpy.ranks(1.0, MUCH, 4000), in_numpy.ranks(1.0, MUCH, 4000, alpha=0.5)),
         (
-            in_numpy.retuned(0.0, MUCH, 2000),
-            in_numpy.retuned(0.0, MUCH, 2000, rise=lambda last, mean, error: last + 1.0),
+            in_numpy.retuned(0.0, LITTLE, 2000),
+            in_numpy.retuned(0.0, LITTLE, 2000, looks=0.1),
         ),
         (clustered(0.0, 6, 0.2, (5,), LITTLE), clustered(0.0, 6, 0.2, (5,), LITTLE, **none)),
     )

@@ -56,7 +56,7 @@ AS_EVER = Reading()
 
 
 def reading_of(words: Mapping[str, Any]) -> Reading:
-    """As `engine.EngineOptions` has it: `train_on` and `chat_date`, where they are not as ever."""
+    """As `options.EngineOptions` has it: `train_on` and `chat_date`, where they are not as ever."""
     day = words.get("chat_date")
     return Reading(
         every_answer=words.get("train_on") is not None, day=None if day is None else date.fromisoformat(day)

@@ -16,6 +16,7 @@ from peft import PeftModel
 from torch.nn.utils import clip_grad_norm_
 
 from bios_sweep.atomic import write_atomically
+from bios_sweep.engines.training.adapters import trainable
 from bios_sweep.engines.training.batches import (
     CPU,
     MicroBatch,
@@ -27,7 +28,7 @@ from bios_sweep.engines.training.batches import (
 )
 from bios_sweep.engines.training.checkpoint import Checkpoint
 from bios_sweep.engines.training.fit import Fit, recomputed
-from bios_sweep.engines.training.model import BaseModel, trainable
+from bios_sweep.engines.training.model import BaseModel
 from bios_sweep.engines.training.tokens import TokenizedExample
 from bios_sweep.errors import ran_out_of_memory
 from bios_sweep.sealed import digest

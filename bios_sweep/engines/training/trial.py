@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from bios_sweep.engines.training.adapters import adapter, save_adapter
 from bios_sweep.engines.training.batches import philox
 from bios_sweep.engines.training.checkpoint import (
     FILE,
@@ -22,7 +23,7 @@ from bios_sweep.engines.training.checkpoint import (
 )
 from bios_sweep.engines.training.fit import Fit
 from bios_sweep.engines.training.loop import DivergedError, Evaluation, EvaluationSet, Training, evaluate
-from bios_sweep.engines.training.model import BaseModel, adapter, save_adapter
+from bios_sweep.engines.training.model import BaseModel
 from bios_sweep.engines.training.scoring import Scoring
 from bios_sweep.engines.training.table import TokenTable
 from bios_sweep.sealed import unlike

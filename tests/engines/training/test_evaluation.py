@@ -12,11 +12,12 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bios_sweep.assets import base_model_path
+from bios_sweep.engines.training.adapters import adapter
 from bios_sweep.engines.training.batches import token_batches
 from bios_sweep.engines.training.corpus import embedded_examples
 from bios_sweep.engines.training.fit import Fit
 from bios_sweep.engines.training.loop import Training, evaluate, evaluation_set
-from bios_sweep.engines.training.model import BaseModel, adapter, load_base
+from bios_sweep.engines.training.model import BaseModel, load_base
 from bios_sweep.engines.training.tokenizer import load_tokenizer
 from bios_sweep.engines.training.tokens import TokenizedExample, tokenize_all
 from bios_sweep.settings import FLOAT32, TrainingSettings

@@ -23,13 +23,14 @@ from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, Pr
 from transformers.integrations.neftune import neftune_post_forward_hook
 
 from bios_sweep.engines.training import timing
+from bios_sweep.engines.training.adapters import adapter, trainable
 from bios_sweep.engines.training.batches import batch_indices, epoch_order, micro_batches
 from bios_sweep.engines.training.checkpoint import BEFORE, load_checkpoint
 from bios_sweep.engines.training.checkpoint import FILE as CHECKPOINT
 from bios_sweep.engines.training.data import DataSet, Example, Message, write_dataset
 from bios_sweep.engines.training.engine import LoraEngine
 from bios_sweep.engines.training.loop import learning_rate_at, noised
-from bios_sweep.engines.training.model import adapter, load_base, trainable, verify_split
+from bios_sweep.engines.training.model import load_base, verify_split
 from bios_sweep.engines.training.timing import LEAST_STEPS, WARM_STEPS, time_steps
 from bios_sweep.engines.training.tokenizer import load_tokenizer
 from bios_sweep.engines.training.tokens import tokenize_all
@@ -173,7 +174,11 @@ def test_a_trial_measures_at_equal_fractions_and_learns(straight):
     assert result.curve[0].train_loss is None
     assert result.final["eval_loss"] == result.curve[-1].eval_loss < result.curve[0].eval_loss
     assert result.tokens == result.curve[-1].tokens > 108
-    assert set(result.provenance) == {"host", "device", "threads", "micro_batch_size", "torch"}
+    cut, timed = {"micro_batch_size"}, {"seconds_per_evaluation"}
+    assert set(result.provenance) == {"host", "device", "threads", "torch"} | cut | timed
+    assert (
+        0 < result.evaluation_share == result.provenance["seconds_per_evaluation"] * 3 / result.wall_seconds
+    )
     assert sorted(path.name for path in directory.iterdir()) == ["adapter", "eval.npz"]
 
 

@@ -19,7 +19,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -233,8 +233,8 @@ def trainers() -> dict[str, Callable[[Task, str, Sequence[TokenizedExample]], Tu
 
 def measure(
     task: Task, prompts: Sequence[float], dtypes: Sequence[str], until: float, width: int | None = None
-) -> list[Row]:
-    """All settings, as far as there is time (of `time.monotonic`); a setting that began is finished.
+) -> Iterator[list[Row]]:
+    """The rows of each setting, as far as there is time (of `time.monotonic`); one that began is finished.
 
     Raises:
         AssertionError: a trainer did not learn.
@@ -243,13 +243,14 @@ def measure(
     model = load_base(task.model, FLOAT32, torch.device("cpu")).model
     parameters = sum(value.numel() for value in model.parameters())
     del model
-    rows: list[Row] = []
+    begun = False
     for dtype in dtypes:
         rate = matrix_rate(task.device, dtype, width)
         for prompt in prompts:
-            if rows and time.monotonic() > until:
+            if begun and time.monotonic() > until:
                 print(f"no time left for {dtype} with a prompt of {prompt:.0%}", file=sys.stderr)
                 continue
+            begun = True
             examples, turns = examples_of(task, prompt, config.vocab_size), {name: [] for name in trainers()}
             for repeat in range(task.repeats + 1):
                 for name, train in trainers().items():
@@ -260,10 +261,7 @@ def measure(
                     assert turn.losses[1] < turn.losses[0], f"{name} did not learn: {turn.losses}"
                     if repeat:
                         turns[name].append(turn)
-            rows += [
-                summed(task, prompt, dtype, name, some, parameters, rate) for name, some in turns.items()
-            ]
-    return rows
+            yield [summed(task, prompt, dtype, name, some, parameters, rate) for name, some in turns.items()]
 
 
 def summed(
@@ -308,6 +306,14 @@ def write_csv(rows: Sequence[Row], path: Path) -> None:
         writer.writerows(asdict(row) for row in rows)
 
 
+def read(line: Mapping[str, str]) -> Row:
+    """Back from a line of the file."""
+    words = {"dtype", "trainer"}
+    return Row(
+        **{name: value if name in words else float(value) if value else None for name, value in line.items()}  # type: ignore[arg-type]
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument(
@@ -334,10 +340,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stay_offline_and_quiet()
     make_repeatable(torch.device(given.device), torch.get_num_threads())
     task = Task(**{one.name: getattr(given, one.name) for one in fields(Task)})
-    rows = measure(task, given.prompts, given.dtypes, time.monotonic() + given.seconds, given.matrix)
+    rows: list[Row] = []
+    until = time.monotonic() + given.seconds
+    for some in measure(task, given.prompts, given.dtypes, until, given.matrix):
+        rows += some
+        if given.csv is not None:  # after each setting: what ends early leaves what it has
+            write_csv(rows, given.csv)
     print(table(rows))
-    if given.csv is not None:
-        write_csv(rows, given.csv)
     return 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bios_sweep.audit.blocks_of_runs import Sorted
 from bios_sweep.audit.budgets import short_trainings, unequal_budgets
@@ -26,6 +26,7 @@ from bios_sweep.claims import REPEAT
 from bios_sweep.decision.claims.evidence import INSENSITIVE
 from bios_sweep.decision.finding import FactorLevels, Finding
 from bios_sweep.reasons import is_any
+from bios_sweep.units import Scale
 from bios_sweep.vocabulary import Word
 
 PAIRS = 40  # settings compared two by two (chosen, not measured)
@@ -33,7 +34,10 @@ PAIRS = 40  # settings compared two by two (chosen, not measured)
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
-    """What flaws are looked for in: the runs, how they were arranged, and what was found in them."""
+    """What flaws are looked for in: the runs, how they were arranged, and what was found in them.
+
+    scale: how gains are told.
+    """
 
     table: RunTable
     arms: ArmSet
@@ -44,6 +48,7 @@ class Judged:
     confounding: Confounding
     copies: Copies | None = None
     collapsed: Sequence[Collapsed] = ()
+    scale: Scale = field(default_factory=Scale)
 
 
 def find_flaws(judged: Judged) -> tuple[Flaw, ...]:
@@ -51,8 +56,8 @@ def find_flaws(judged: Judged) -> tuple[Flaw, ...]:
     table, arms, runs = judged.table, judged.arms, judged.runs
     found = [
         *too_few(runs),
-        *without_seeds(table, arms, runs),
-        *collapsed(judged.collapsed),
+        *without_seeds(table, arms, runs, judged.scale),
+        *collapsed(judged.collapsed, judged.scale),
         *copied(judged.copies),
         *seeds_that_seed_nothing(runs),
         *seeds_not_shared(runs),

@@ -29,18 +29,17 @@ from bios_sweep.audit.soundness import (
 from bios_sweep.audit.unpaired import RIVAL, Unpaired, judge_unpaired
 from bios_sweep.checks import is_number
 from bios_sweep.claims import OPTIMUM, role_of
-from bios_sweep.decision.finding import FactorLevels, Finding, Margin
+from bios_sweep.decision.finding import FactorLevels, Finding, Margin, told_in
 from bios_sweep.decision.gates import margin_of
 from bios_sweep.decision.statement import Verdict, make_verdict
 from bios_sweep.decision.verdicts import screen
 from bios_sweep.reasons import Kind
 from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.factors import natural_ends
-from bios_sweep.study.margins import Scale
 
 NOT_COMPARED = Kind("{level}: not compared ({why})")
 WITHOUT = Kind(
-    "this is with the run of {arm} at seed {seed}, {away:+.1f} % from its arm's median; without it: {told}"
+    "this is with the run of {arm} at seed {seed}, {away:+.1f} from its arm's median; without it: {told}"
 )
 
 
@@ -94,6 +93,7 @@ def judge(context: Context, rule: DecisionRule) -> Part:
         Judged(
             table=table, arms=arms, runs=runs, factors=found.factors, screening=found.screening,
             final=found.final, confounding=confounding, copies=copied, collapsed=gone,
+            scale=told_in(margin),
         )
     )  # fmt: skip
     final = {name: weakened(one, flaws) for name, one in found.final.items()}
@@ -204,7 +204,8 @@ def _with_and_without(
     told = {}
     for name, finding in final.items():
         without = other.final.get(name) if other is not None else None
-        reason = WITHOUT(arm=worst.arm, seed=worst.seed, away=worst.away, told=_told(without, found.margin))
+        away = told_in(found.margin).told(worst.away)
+        reason = WITHOUT(arm=worst.arm, seed=worst.seed, away=away, told=_told(without, found.margin))
         told[name] = replace(finding, reasons=(*still_true(finding), reason))
     return told
 
@@ -212,7 +213,7 @@ def _with_and_without(
 def _told(finding: Finding | None, margin: Margin | None) -> str:
     if finding is None:
         return "nothing can be compared"
-    bound, told = finding.bound, (margin.scale if margin else Scale()).told
+    bound, told = finding.bound, told_in(margin).told
     gain = (
         ""
         if bound is None

@@ -15,6 +15,7 @@ from scipy.special import gammainc
 from bios_sweep.audit.blocks_of_runs import Sorted
 from bios_sweep.audit.runs import ArmSet, RunTable
 from bios_sweep.decision.finding import Margin
+from bios_sweep.units import PERCENT
 from bios_sweep.vocabulary import Stage, Status
 
 FAR = 8.0  # robust standard deviations from its arm's median (chosen, not measured; normal noise: 1 in 10^15)
@@ -29,7 +30,7 @@ LEAST = 3  # runs of an arm below which its median says nothing
 
 @dataclass(frozen=True, kw_only=True)
 class Collapsed:
-    """A run far from the others of its arm. away: percent of the default's mean, negative = worse."""
+    """A run far from the others of its arm. away: percent of the default's level, negative = worse."""
 
     arm: str
     seed: int
@@ -62,7 +63,8 @@ def collapsed_runs(runs: Sorted, margin: Margin | None) -> tuple[Collapsed, ...]
     moved = [abs(one) for one in away.values() if one]
     if not moved or runs.screening.arms[0] not in middle:
         return ()
-    base, sign = abs(middle[runs.screening.arms[0]]), runs.screening.metric.sign
+    sign = runs.screening.metric.sign
+    base = abs(middle[runs.screening.arms[0]]) if margin.scale.unit == PERCENT else margin.level
     limit = max(FAR * NORMAL * statistics.median(moved), MARGINS * margin.absolute)
     return tuple(
         Collapsed(arm=arm, seed=seed, away=100.0 * sign * one / base if base else math.nan)

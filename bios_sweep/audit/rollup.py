@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import stats
 
 from bios_sweep.claims import claim_named
 from bios_sweep.decision.statement import Verdict
+from bios_sweep.jsonable import OPTIONAL
+from bios_sweep.units import PERCENT, common_unit
 from bios_sweep.vocabulary import Word
 
 FEWEST_FOR_A_MEAN = 2  # two scenarios are the least between which effects can differ
@@ -27,9 +29,9 @@ class Share:
 
 @dataclass(frozen=True, kw_only=True)
 class PooledEffect:
-    """The mean effect over scenarios that differ, in percent, with a two-sided interval.
+    """The mean effect over scenarios that differ, in the effects' own unit, with a two-sided interval.
 
-    spread: standard deviation of the true effects between scenarios (tau), percent.
+    spread: standard deviation of the true effects between scenarios (tau), in the same unit.
     """
 
     mean: float
@@ -56,7 +58,7 @@ def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> Sh
 def random_effects(
     effects: Sequence[float], errors: Sequence[float], confidence: float = 0.95
 ) -> PooledEffect | None:
-    """The random-effects mean of per-scenario effects (percent) with standard errors (percent).
+    """The random-effects mean of per-scenario effects with standard errors, all in one unit.
 
     Between-scenario variance by DerSimonian & Laird (1986); the interval by Hartung & Knapp (2001), a
     Student interval that stays honest with few scenarios, never narrower than the scenarios' own errors
@@ -106,7 +108,7 @@ def share_sentence(share: Share) -> str:
 class RollUpRow:
     """In how many scenarios a claim, or one level of it, is within the margin. lower, upper: of that share.
 
-    mean and its bounds: percent gained on average, None where it takes more scenarios.
+    mean and its bounds: gained on average, in `unit` (None: percent); None where it takes more scenarios.
     """
 
     factor: str
@@ -118,6 +120,12 @@ class RollUpRow:
     mean_lower: float | None
     mean_upper: float | None
     sentence: str
+    unit: str | None = field(default=None, metadata=OPTIONAL)
+
+    @property
+    def told_in(self) -> str:
+        """The unit as it is written behind a number."""
+        return PERCENT if self.unit is None else self.unit
 
 
 def roll_up(verdicts: Sequence[Verdict]) -> list[RollUpRow]:
@@ -135,17 +143,20 @@ def roll_up(verdicts: Sequence[Verdict]) -> list[RollUpRow]:
         confirmed = sum(verdict.verdict == Word.CONFIRM for verdict in group)
         share = clopper_pearson(confirmed, len(group))
         name = factor if claim_named(claim).plain else f"{factor} ({claim})"
-        table.append(_row(name, share, None, f"{name}: the default is {share_sentence(share)}"))
+        unit = common_unit(verdict.scale for verdict in group)
+        table.append(_row(name, share, None, f"{name}: the default is {share_sentence(share)}", unit))
         table += _levels(name, group)
     return table
 
 
 def _levels(name: str, verdicts: Sequence[Verdict]) -> Iterator[RollUpRow]:
     labels = dict.fromkeys(level.label for verdict in verdicts for level in verdict.levels)
+    unit = common_unit(verdict.scale for verdict in verdicts)
     for label in labels:
         found = [
-            (gain, error, _below(level.estimate.upper, verdict.margin))
+            (scale.number(gain), scale.number(error), _below(level.estimate.upper, verdict.margin))
             for verdict in verdicts
+            if (scale := verdict.scale).unit == unit
             for level in verdict.levels
             if level.label == label and level.estimate is not None
             if (gain := level.estimate.gain) is not None
@@ -155,14 +166,14 @@ def _levels(name: str, verdicts: Sequence[Verdict]) -> Iterator[RollUpRow]:
             continue
         pooled = random_effects([gain for gain, _, _ in found], [error for _, error, _ in found])
         within = sum(below for _, _, below in found)
-        yield _row(f"{name} at {label}", clopper_pearson(within, len(found)), pooled, "")
+        yield _row(f"{name} at {label}", clopper_pearson(within, len(found)), pooled, "", unit)
 
 
 def _below(bound: float | None, limit: float | None) -> bool:
     return bound is not None and limit is not None and bound < limit
 
 
-def _row(name: str, share: Share, pooled: PooledEffect | None, sentence: str) -> RollUpRow:
+def _row(name: str, share: Share, pooled: PooledEffect | None, sentence: str, unit: str) -> RollUpRow:
     return RollUpRow(
         factor=name,
         within=share.successes,
@@ -173,4 +184,5 @@ def _row(name: str, share: Share, pooled: PooledEffect | None, sentence: str) ->
         mean_lower=None if pooled is None else pooled.lower,
         mean_upper=None if pooled is None else pooled.upper,
         sentence=sentence,
+        unit=None if unit == PERCENT else unit,
     )

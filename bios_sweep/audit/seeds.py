@@ -12,6 +12,7 @@ from bios_sweep.audit.flaw import CAUTION, NOTE, SERIOUS, Flaw, new_flaw, some
 from bios_sweep.audit.odd_runs import Collapsed, Copies, is_coarse
 from bios_sweep.audit.runs import ArmSet, RunTable
 from bios_sweep.tables.column_names import plain_name
+from bios_sweep.units import PERCENT, Scale
 from bios_sweep.vocabulary import Status
 
 
@@ -89,7 +90,7 @@ def _shown(value: float) -> str:
     return f"{value:.6g}"
 
 
-def without_seeds(table: RunTable, arms: ArmSet, runs: Sorted) -> list[Flaw]:
+def without_seeds(table: RunTable, arms: ArmSet, runs: Sorted, scale: Scale) -> list[Flaw]:
     """Repeats of a setting in a table that names no seeds, with the noise they show."""
     if runs.repeats < 2:
         return []
@@ -103,7 +104,7 @@ def without_seeds(table: RunTable, arms: ArmSet, runs: Sorted) -> list[Flaw]:
     if repeated and base:
         variance = sum(statistics.variance(values) * (len(values) - 1) for values in repeated)
         spread = math.sqrt(variance / sum(len(values) - 1 for values in repeated))
-        noise = f", whose standard deviation within a setting is {100 * spread / abs(base):.2g} %"
+        noise = f", whose standard deviation within a setting is {scale.told(100 * spread / abs(base)):.2g}"
     sentence = (
         f"up to {runs.repeats} runs of one setting and no seeds to pair them by{noise}: screening only; name "
         "the column of seeds or folds with --seed COL, or run the default and the best at the same seeds"
@@ -111,7 +112,7 @@ def without_seeds(table: RunTable, arms: ArmSet, runs: Sorted) -> list[Flaw]:
     return [new_flaw("repeats_without_seeds", SERIOUS, sentence)]
 
 
-def collapsed(found: Sequence[Collapsed]) -> list[Flaw]:
+def collapsed(found: Sequence[Collapsed], scale: Scale) -> list[Flaw]:
     """Runs far below the others of their arm."""
     if not found:
         return []
@@ -119,9 +120,15 @@ def collapsed(found: Sequence[Collapsed]) -> list[Flaw]:
     runs = "1 run lies" if len(found) == 1 else f"{len(found)} runs lie"
     sentence = (
         f"{runs} far below the others of the arm: {some(f'{one.arm} at seed {one.seed}' for one in found)} "
-        f"({worst.away:+.1f} % of the default's mean); see why before more seeds are run"
+        f"({_away(worst, scale)}); see why before more seeds are run"
     )
     return [new_flaw("collapsed_runs", SERIOUS, sentence, dict.fromkeys(one.arm for one in found))]
+
+
+def _away(one: Collapsed, scale: Scale) -> str:
+    """`-24.0 % of the default's mean`, `-12.0 points`: how far a run lies from its arm's median."""
+    of = " of the default's mean" if scale.unit == PERCENT else ""
+    return f"{scale.told(one.away):+.1f}{of}"
 
 
 def copied(found: Copies | None) -> list[Flaw]:

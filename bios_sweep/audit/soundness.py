@@ -15,6 +15,7 @@ from bios_sweep.audit.unpaired import Unpaired, rival
 from bios_sweep.decision.bounds import Bound
 from bios_sweep.decision.claims.evidence import MORE_SEEDS, NEAR_THE_MARGIN
 from bios_sweep.decision.finding import (
+    BELOW_MARGIN,
     CONFOUNDED,
     NO_NOISE,
     NO_SEEDS,
@@ -41,9 +42,6 @@ NO_FRESH_SEEDS = Kind("no fresh seeds: chosen and measured on the same runs, so 
 
 
 MIXED_ARM = Kind("runs of {arm} differ among themselves in {settings}, so they are no repetitions")
-
-
-BELOW_MARGIN = Kind("better than the default, but a gain of {margin:.2f}, which would matter, is not shown")
 
 
 def gated(findings: Mapping[str, Finding], table: RunTable) -> Mapping[str, Finding]:

@@ -23,8 +23,8 @@ from bios_sweep.decision.table import ResultTable
 from bios_sweep.decision.verdicts import screen
 from bios_sweep.reasons import Kind, Reason
 from bios_sweep.study.design import DecisionRule
-from bios_sweep.study.margins import Scale
 from bios_sweep.study.scenario import Metric
+from bios_sweep.units import Scale
 from bios_sweep.vocabulary import Status, Word
 
 RIVAL = Kind("{level} {why}, and a gain of {margin:.2f} is not excluded there ({bound})")
@@ -70,6 +70,13 @@ class Unpaired:
                 found[arm][seed] = one.value
         return found
 
+    def _level(self, mean: float) -> float:
+        points = self.rule.margin_points is not None
+        table = ResultTable(
+            arms=self.arms, seeds=(), outcomes=self.outcomes, metric=self.metric, points=points
+        )
+        return table.level(mean)
+
     def rival(self, arm: str) -> Bound | None:
         """The bound of an arm that lacks shared seeds: paired on those that it has, else by its own spread.
 
@@ -88,9 +95,9 @@ class Unpaired:
     def apart(self, arm: str) -> Bound | None:
         """Welch's interval (1947) of the gain, percent of the default's mean; None below two runs of each."""
         own, base = (np.array([*self.values.get(name, {}).values()]) for name in (arm, self.baseline))
-        if len(own) < 2 or len(base) < 2 or not base.mean():
+        if len(own) < 2 or len(base) < 2 or not (level := self._level(float(base.mean()))):
             return None
-        scale = 100.0 * self.metric.sign / abs(float(base.mean()))
+        scale = 100.0 * self.metric.sign / level
         gain = float((own.mean() - base.mean()) * scale)
         parts = [float(values.var(ddof=1)) * scale**2 / len(values) for values in (own, base)]
         total = sum(parts)

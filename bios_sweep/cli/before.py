@@ -31,7 +31,7 @@ def rehearse(args: Namespace) -> int:
     summary = rehearsed(
         prepare(invocation_of(args)),
         sweeps=args.sweeps,
-        noise_percent=args.noise,
+        noise=args.noise,
         seconds_per_trial=args.seconds_per_trial,
         progress=Progress,
     )

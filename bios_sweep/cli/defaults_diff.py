@@ -19,6 +19,7 @@ from bios_sweep.errors import DefaultsError
 from bios_sweep.report.content.wording import clean, gain, number
 from bios_sweep.report.text.layout import HEAD, bullets, heading, line, plain_table
 from bios_sweep.settings import TrainingSettings
+from bios_sweep.units import common_unit, kept_scale
 
 
 def run(args: Namespace) -> int:
@@ -120,17 +121,20 @@ def _print_tuned(rows: list[Mapping[str, Any]], console: Console) -> None:
 
 
 def _table_of(rows: list[Mapping[str, Any]]) -> Table:
-    table = plain_table("setting", "default", "tuned", "verdict", "gain %", "bounds %", "seeds", flexible=())
-    for row in rows:
+    scales = [kept_scale(row.get("unit"), row.get("per_percent")) for row in rows]
+    unit = common_unit(scales)
+    names = ("setting", "default", "tuned", "verdict", f"gain {unit}", f"bounds {unit}", "seeds")
+    table = plain_table(*names, flexible=())
+    for row, scale in zip(rows, scales, strict=True):
         tuned = number(row["tuned"]) if row["changed"] else "same"
-        bounds = f"{gain(row['lower'])} to {gain(row['upper'])}" if row["seeds"] else ""
+        effect, *ends = (gain(scale.known(row[name])) for name in ("effect_percent", "lower", "upper"))
         table.add_row(
             row["setting"],
             number(row["default"]),
             tuned,
             clean(row["verdict"] or row["scope"]),
-            gain(row["effect_percent"]) if row["seeds"] else "",
-            bounds,
+            effect if row["seeds"] else "",
+            " to ".join(ends) if row["seeds"] else "",
             str(len(row["seeds"]) or ""),
         )
     return table

@@ -41,7 +41,13 @@ if TYPE_CHECKING:
     pass
 
 # what of the decision rule a table of runs leaves open
-RULES = ("decision.purpose", "decision.margin_percent", "decision.margin_absolute", "decision.alpha")
+RULES = (
+    "decision.purpose",
+    "decision.margin_percent",
+    "decision.margin_absolute",
+    "decision.margin_points",
+    "decision.alpha",
+)
 JUDGED = (Word.CONFIRM, Word.REFINE, Word.INCONCLUSIVE)
 
 

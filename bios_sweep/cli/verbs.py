@@ -92,7 +92,7 @@ VERBS = {
         help="what would run, what differs from the baseline, what it costs; launches nothing",
         examples=(
             "bios-sweep plan sweeps=learning_rate",
-            "bios-sweep plan sweeps=capacity model=local model.path=MODEL data=jsonl data.path=FILE",
+            "bios-sweep plan sweeps=capacity model=local model.path=MODEL data=file data.path=FILE",
             "bios-sweep plan sweeps=defaults seeds=[0,1,2] --json",
         ),
     ),
@@ -111,7 +111,7 @@ VERBS = {
         help="run, resume or extend a sweep; ends with its verdicts",
         examples=(
             "bios-sweep run sweeps=demo",
-            "bios-sweep run sweeps=learning_rate model=local model.path=MODEL data=jsonl data.path=FILE",
+            "bios-sweep run sweeps=learning_rate model=local model.path=MODEL data=file data.path=FILE",
             "bios-sweep run sweeps=capacity cluster=local_gpu tracking.uri=http://127.0.0.1:5000",
             "bios-sweep run --next",
         ),
@@ -275,7 +275,9 @@ FLAGS = {
         "COL", "a column whose values are judged one at a time, such as a model (repeatable)", action="append"
     ),
     "--noise": _value(
-        "PERCENT", "noise of one trial, percent of the loss; by default that of earlier sweeps", type=float
+        "NOISE",
+        "noise of one trial, percent of the loss, of a score points; by default that of earlier sweeps",
+        type=float,
     ),
     "--sweeps": _value("N", "sweeps to simulate per effect (200)", type=int, default=200),
     "--seconds-per-trial": _value(

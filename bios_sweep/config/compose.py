@@ -60,8 +60,15 @@ CAME_LATER: dict[str, dict[str, Any]] = {
         "score_stop": None,
         "train_on": None,
         "chat_date": None,
+        "weights": None,
     },
-    "decision": {"purpose": BEFORE, "margin_absolute": None, "metrics": None, "undecidable": "refuse"},
+    "decision": {
+        "purpose": BEFORE,
+        "margin_absolute": None,
+        "margin_points": None,
+        "metrics": None,
+        "undecidable": "refuse",
+    },
 }
 COMMAND_LINE = "command line"
 CLUSTER_KEYS = tuple(f"cluster.{name}" for name in request_keys())

@@ -19,7 +19,7 @@ from bios_sweep.config.places import config_root
 GLOBAL = "# @package _global_"
 
 # group -> the member that reads `path`, and the members that a person gets who chose none
-MEMBERS = {"data": ("jsonl", ("embedded",)), "model": ("local", ("embedded", "named"))}
+MEMBERS = {"data": ("file", ("embedded",)), "model": ("local", ("embedded", "named"))}
 
 
 @cache

@@ -17,7 +17,7 @@ from bios_sweep.method import Runner
 from bios_sweep.request import INLINE, NAMED, RAY, request_keys
 from bios_sweep.request import REFUSED as CONTRADICTED
 from bios_sweep.settings import KNOWN, key_of
-from bios_sweep.study.margins import GIVEN_MARGINS
+from bios_sweep.study.margins import MARGINS
 
 Test = Callable[[Any], bool]
 
@@ -84,7 +84,8 @@ ALWAYS = frozenset(
         "workspace", "seeds", "sweeps", "data.kind", "model.kind", "model.name",
         "method.name", "method.objective", "method.runner",
         "cluster.executor", "tracking.enabled",
-        "decision.margin_percent", "decision.margin_absolute", "decision.scope", "decision.metrics",
+        "decision.margin_percent", "decision.margin_absolute", "decision.margin_points", "decision.scope",
+        "decision.metrics",
         "decision.target", "decision.deadline",
         "budget.max_trials", "budget.hold",
         "budget.max_hours",  # where no time is known yet `plan` says so
@@ -102,7 +103,7 @@ SETTINGS = tuple(name for name, known in KNOWN.items() if known.group and name n
 
 SCORED = ("data.score", "data.score_items", "data.score_tokens", "data.score_stop", "data.score_pattern")
 TALKS = ("data.train_on", "data.chat_date")
-DATA_FILES = ("data.path", "data.eval_path", "data.eval_fraction")
+DATA_FILES = ("data.path", "data.weights", "data.eval_path", "data.eval_fraction")
 READS_ITS_OWN = "a script reads its own data; leave it out and list the files in method.inputs"
 NO_DATA = "model=planted trains on no data; leave it out, or choose another model"
 OWN_EXAMPLES = (
@@ -249,6 +250,7 @@ UNHEARD = (
             "method.micro_batch_size": "the script cuts its batches itself",
             "method.activation_checkpointing": "the script saves memory itself",
             "method.attention": "the script loads its model itself",
+            "method.routers": "the script chooses itself what it adapts",
         },
     ),
     Idle(
@@ -257,6 +259,7 @@ UNHEARD = (
             "method.micro_batch_size": "planted curves have no batches to cut",
             "method.activation_checkpointing": "planted curves have no layers",
             "method.attention": "planted curves attend to nothing",
+            "method.routers": "planted curves have no layers",
         },
     ),
     *(
@@ -355,7 +358,7 @@ UNHEARD = (
     ),
     *(
         Idle({f"decision.{own}": present}, {"decision.purpose": f"decision.{own} says what matters"})
-        for own in GIVEN_MARGINS
+        for own in MARGINS
     ),
     *(
         Idle({"claims": judged_without(name)}, {f"decision.{name}": why})

@@ -19,6 +19,7 @@ from bios_sweep.decision.bounds import student
 from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import GENERAL, GENERAL_BEFORE, TrialResult
+from bios_sweep.units import POINTS, with_unit
 from bios_sweep.vocabulary import Status
 
 UNSTABLE, DIVERGING, PLATEAU = "unstable", "diverged", "plateau"
@@ -189,15 +190,16 @@ def _rising(curve: ArmCurve, floor: float, source: str) -> Sign | None:
 def _plateau(curve: ArmCurve, limits: Limits, error: float | None) -> Sign | None:
     """Nothing more is gained after EARLY, or training gained nothing that matters at all."""
     mean = curve.mean
-    percent = limits.rule.plain_margin(None)
-    gained, least = float(mean[0] - mean[-1]), percent / 100.0 * abs(float(mean[-1]))
+    last = abs(float(mean[-1]))
+    percent = limits.rule.plain_margin(last or None)
+    gained, least = float(mean[0] - mean[-1]), percent / 100.0 * last
     if gained <= least:
         return Sign(
             name=PLATEAU,
-            seen=f"training gained {gained:.3g} in all, less than {percent:g} %",
+            seen=f"training gained {gained:.3g} in all, less than {_least(limits.rule, percent)}",
             numbers={"gained": gained},
             threshold=least,
-            source="decision.margin_percent",
+            source="the smallest effect that matters",
         )
     late = curve.at(EARLY) - float(mean[-1])
     if late > STALLED * gained or (error or 0.0) > STALLED * gained:
@@ -209,6 +211,11 @@ def _plateau(curve: ArmCurve, limits: Limits, error: float | None) -> Sign | Non
         threshold=STALLED,
         source=f"share of the gain; {CHOSEN}: trials of the embedded model make 5-13 % of it so late",
     )
+
+
+def _least(rule: DecisionRule, percent: float) -> str:
+    """The smallest effect that matters, as it was asked for."""
+    return f"{percent:.3g} %" if rule.margin_points is None else with_unit(f"{rule.margin_points:g}", POINTS)
 
 
 def _improving(curve: ArmCurve, schedule: str, floor: float) -> Sign | None:

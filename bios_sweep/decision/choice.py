@@ -13,7 +13,7 @@ from typing import Any
 
 from bios_sweep.claims import Claim
 from bios_sweep.decision.bounds import Bound
-from bios_sweep.decision.finding import CONFOUNDED, EDGE, SHARE, SUPERIOR, FactorLevels, Finding
+from bios_sweep.decision.finding import BELOW_MARGIN, CONFOUNDED, EDGE, SHARE, SUPERIOR, FactorLevels, Finding
 from bios_sweep.decision.fresh import SIZE_OPEN
 from bios_sweep.decision.gates import BASELINE_DIVERGED
 from bios_sweep.jsonable import OPTIONAL
@@ -159,7 +159,7 @@ def _better(word: str, final: Finding) -> bool:
     if word == Word.UNCONFIRMED:
         return final.test is None or final.test.kind == SUPERIOR
     first = next(iter(final.reasons), None)
-    return first is not None and first.kind in (EDGE, SIZE_OPEN)
+    return first is not None and first.kind in (EDGE, SIZE_OPEN, BELOW_MARGIN)
 
 
 def _most(claim: Claim, levels: FactorLevels, screening: Finding, final: Finding, value: Any) -> Most | None:

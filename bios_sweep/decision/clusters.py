@@ -39,7 +39,7 @@ class ClusterTable:
     """Evaluations by cluster of the arms and seeds of complete blocks.
 
     nats: shape (A, S, G). tokens: shape (G,), the same in every trial. arms: as in the blocks. scale:
-    percent of the baseline's mean per nat per token.
+    percent of the blocks' level per nat per token.
     """
 
     arms: tuple[str, ...]
@@ -153,7 +153,7 @@ def cluster_table(blocks: Blocks, sums: Mapping[tuple[str, int], ClusterSums]) -
         arms=blocks.arms,
         nats=np.array([[one.nats for one in row] for row in known]),
         tokens=tokens,
-        scale=100.0 / abs(float(blocks.values[0].mean())),
+        scale=100.0 / blocks.level,
     )
 
 

@@ -12,7 +12,7 @@ from bios_sweep.decision.costs import CostRatio
 from bios_sweep.decision.rows import RateRow
 from bios_sweep.jsonable import LEFT_OUT
 from bios_sweep.reasons import Kind, Reason
-from bios_sweep.study.margins import Scale, Told
+from bios_sweep.units import Scale, Told
 
 EDGE = Kind("edge: the best level {level} ends the grid")
 LARGER_ONLY = Kind("confirmed against larger only")
@@ -21,6 +21,7 @@ CONFOUNDED = Kind("confounded with {others}, which moves with {factor}: no effec
 UNPAIRED = Kind(
     "unpaired seeds: no variation shares a seed with the default, so each arm's own spread counts"
 )
+BELOW_MARGIN = Kind("better than the default, but a gain of {margin:.2f}, which would matter, is not shown")
 NO_NOISE = Kind("the differences are the same at every seed, so that they have no error estimate")
 NO_SEEDS = Kind("without seeds the repeats of a setting cannot be paired, so their means decide nothing")
 
@@ -122,6 +123,16 @@ class Margin:
     def told(self, percent: float) -> Told:
         """A gain as it is written: in percent, of a score in points."""
         return self.scale.told(percent)
+
+    @property
+    def level(self) -> float:
+        """What gains are percents of, in the metric's own unit: the size of the baseline's mean."""
+        return 100.0 * self.absolute / self.percent
+
+
+def told_in(margin: Margin | None) -> Scale:
+    """How gains are told beside a margin; in percent where there is none."""
+    return margin.scale if margin else Scale()
 
 
 @dataclass(frozen=True, kw_only=True)

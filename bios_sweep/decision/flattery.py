@@ -15,7 +15,7 @@ from scipy import special
 
 from bios_sweep.decision.bounds import Bound
 from bios_sweep.reasons import Kind, Reason
-from bios_sweep.study.margins import Scale
+from bios_sweep.units import Scale
 
 FLATTERED = Kind(
     "most of its error is the evaluation set's, which chose among {levels} levels and is not fresh on fresh "

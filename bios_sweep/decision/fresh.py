@@ -26,6 +26,7 @@ from bios_sweep.decision.finding import (
 from bios_sweep.decision.table import Blocks, ResultTable, complete_blocks
 from bios_sweep.reasons import Kind, Reason
 from bios_sweep.study.companions import Companion
+from bios_sweep.units import PERCENT
 from bios_sweep.vocabulary import Word
 
 NOT_REPLICATED = Kind("the candidate did not replicate on fresh seeds; {then}")
@@ -71,8 +72,10 @@ class Guard:
         arms = (self.table.arms[0], arm)
         blocks = complete_blocks(self.table, arms)
         measured = blocks.arms == arms and len(blocks.seeds) > 1 and not blocks.too_many_dropped
-        if not measured or not blocks.values[0].mean():
+        if not measured:
             return None
+        if not blocks.level:  # percents are then a mere way to its own unit, in which its margin is
+            blocks = replace(blocks, of=1.0)
         return contrast(blocks, arm, arms[0], alpha, cluster_table(blocks, self.sums)), blocks
 
 
@@ -101,11 +104,13 @@ def judge_fresh(
         return replace(found, diverged=ended, reasons=(DIVERGED_FRESH(arm=who),))
     if len(table.hardware) > 1:
         return replace(found, diverged=(), reasons=(MIXED_HARDWARE(devices=", ".join(table.hardware)),))
-    blocks = complete_blocks(table, tuple(dict.fromkeys((table.arms[0], test.over, test.arm))))
+    blocks = _of_margin(
+        complete_blocks(table, tuple(dict.fromkeys((table.arms[0], test.over, test.arm)))), margin
+    )
     found = replace(found, diverged=(), seeds=blocks.seeds)
     if blocks.too_many_dropped or len(blocks.seeds) < 2:
         return replace(found, reasons=(SEEDS_MISSING(count=len(blocks.dropped), seeds=len(table.seeds)),))
-    if not blocks.values[0].mean():
+    if not blocks.level:
         return replace(found, reasons=(NO_PERCENT(),))
     clusters = None if test.kind == SHARE else cluster_table(blocks, sums or {})
     if clusters is None and candidate.bound is not None and candidate.bound.clusters:
@@ -149,7 +154,7 @@ def combination_holds(
     One more test on the fresh seeds, in their scope; the guardrails hold for the combination as well.
     """
     blocks = complete_blocks(table, (table.arms[0], *singles))
-    if blocks.arms != (table.arms[0], *singles) or not blocks.seeds or not blocks.values[0].mean():
+    if blocks.arms != (table.arms[0], *singles) or not blocks.seeds or not blocks.level:
         return False  # a single one that failed or diverged is no measure
     best = singles[int(blocks.gains().mean(axis=1).argmax())]
     test = FreshTest(arm=combination, over=best, kind=NOT_WORSE, value=None, limit=margin.percent)
@@ -157,10 +162,15 @@ def combination_holds(
     return judge_fresh(together, test, table, margin, alpha, guards, sums).state == Word.REFINE
 
 
+def _of_margin(blocks: Blocks, margin: Margin) -> Blocks:
+    """Points are the same on all seeds: their gains are percents of what the margin is a percent of."""
+    return blocks if margin.scale.unit == PERCENT else replace(blocks, of=margin.level)
+
+
 def contrast(blocks: Blocks, arm: str, over: str, alpha: float, clusters: ClusterTable | None) -> Bound:
-    """The paired gain of an arm over another, percent of the default's mean on the blocks' seeds."""
+    """The paired gain of an arm over another, percent of the blocks' level."""
     rows = dict(zip(blocks.arms, blocks.values, strict=True))
-    scale = 100.0 * blocks.metric.sign / abs(float(blocks.values[0].mean()))
+    scale = 100.0 * blocks.metric.sign / blocks.level
     bound = paired_bound(arm, (rows[arm] - rows[over]) * scale, alpha)
     if clusters is None:
         return bound
@@ -213,7 +223,7 @@ def _share(blocks: Blocks, table: ResultTable, test: FreshTest, alpha: float) ->
     untouched = _untouched(table)
     gained = blocks.metric.sign * (rows[test.arm] - untouched)
     needed = test.limit * blocks.metric.sign * (blocks.values[0] - untouched)
-    scale = 100.0 / abs(float(blocks.values[0].mean()))
+    scale = 100.0 / blocks.level
     return replace(
         paired_bound(test.arm, (gained - needed) * scale, alpha),
         how=share_of(test.limit),
@@ -229,7 +239,7 @@ def broken_guards(guards: Sequence[Guard], arm: str, alpha: float) -> tuple[Reas
             broken.append(GUARD_UNMEASURED(name=keeps.metric.name))
             continue
         bound, blocks = found
-        level = float(blocks.values[0].mean())
+        level = blocks.level
         if bound.lower <= -keeps.percent(level):
             gain, lower = keeps.told(bound.gain, level), keeps.told(bound.lower, level)
             kind = GUARD_BROKEN if keeps.unit else GUARD_BROKEN_OWN

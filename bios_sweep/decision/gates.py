@@ -23,26 +23,27 @@ SENSITIVITY_MARGINS = 5.0  # docs/statistics.md, item 1: an untouched model must
 
 
 def margin_of(table: ResultTable, rule: DecisionRule) -> Margin | None:
-    """The margin from the baseline arm alone; None when its mean is missing or 0 (no percent of it)."""
+    """The margin from the baseline arm alone; None when its mean is missing, or 0 and no share."""
     values = [table.outcome(table.arms[0], seed) for seed in table.seeds]
     usable = [outcome.value for outcome in values if outcome.usable]
     loss = sum(usable) / len(usable) if usable else 0.0
-    if loss == 0.0:
+    level = table.level(loss) if usable else 0.0
+    if level == 0.0:
         return None
     gained = None
     if table.untouched is not None and math.isfinite(table.untouched):
-        gained = 100.0 * table.metric.sign * (loss - table.untouched) / abs(loss)
+        gained = 100.0 * table.metric.sign * (loss - table.untouched) / level
     if rule.version == 1:
         given = {name: getattr(rule, name) for name in MARGINS}
         rule = replace(rule, **of_before(given, table.metric.name))
-    percent = rule.margin(loss, gained)
-    absolute = percent * abs(loss) / 100.0
+    percent = rule.margin(level, gained)
+    absolute = percent * level / 100.0
     return Margin(
         percent=percent,
         absolute=absolute,
         gained=gained,
-        plain=rule.plain_margin(loss),
-        scale=scale_of(table.metric.name, loss, points=rule.margin_points is not None),
+        plain=rule.plain_margin(level),
+        scale=scale_of(table.metric.name, level, points=rule.margin_points is not None),
     )
 
 
@@ -65,7 +66,7 @@ def gained_per_seed(table: ResultTable, blocks: Blocks) -> tuple[float, ...] | N
     if table.untouched is None or not math.isfinite(table.untouched):
         return None
     baseline = blocks.values[0]
-    scale = 100.0 * table.metric.sign / abs(float(baseline.mean()))
+    scale = 100.0 * table.metric.sign / blocks.level
     return tuple(float(scale * (value - table.untouched)) for value in baseline)
 
 

@@ -10,13 +10,13 @@ from typing import Any
 from bios_sweep.claims import Claim
 from bios_sweep.decision.bounds import Bound
 from bios_sweep.decision.choice import Choice, choice_of
-from bios_sweep.decision.finding import FactorLevels, Finding, Margin
+from bios_sweep.decision.finding import FactorLevels, Finding, Margin, told_in
 from bios_sweep.decision.flattery import flattered
 from bios_sweep.decision.rows import Estimate, LevelRow, RateRow
 from bios_sweep.decision.sentences import OPEN, contrast_of, over_words, reasons_told, sentence
 from bios_sweep.jsonable import LEFT_OUT, OPTIONAL, WORDS
 from bios_sweep.reasons import Kind, Reason
-from bios_sweep.study.margins import Scale
+from bios_sweep.units import PERCENT, Scale, kept_scale
 from bios_sweep.vocabulary import Stage, Status, Word
 
 LOSS_ALONE = Kind("judged on {metric} at equal {hold}; cost is not weighed against it")
@@ -97,7 +97,7 @@ class Verdict:
     @property
     def scale(self) -> Scale:
         """How its gains are told."""
-        return Scale() if self.per_percent is None else Scale(self.per_percent, points=True)
+        return kept_scale(self.unit, self.per_percent)
 
 
 def question_titles(asked: Sequence[tuple[str, str, str]]) -> list[str]:
@@ -152,7 +152,7 @@ def make_verdict(
         kind = BUDGETS_OPEN if hold in UNHELD else LOSS_ALONE
         equal = held or hold
         reasons = (*reasons, kind(metric=_judged_on(metric), hold=equal, budgets=UNHELD.get(hold, "")))
-    scale = margin.scale if margin else Scale()
+    scale = told_in(margin)
     chosen = None
     if word == Word.REFINE and final.bound:
         chosen = flattered(final.bound, len(screening.bounds), scale)
@@ -180,8 +180,8 @@ def make_verdict(
         upper=_rounded(bound.upper) if bound else None,
         margin=_rounded(margin.percent if limit is None else limit) if margin else None,
         margin_absolute=_rounded(margin.absolute * _times(margin, limit)) if margin else None,
-        unit=scale.unit if scale.points else None,
-        per_percent=_rounded(scale.per_percent) if scale.points else None,
+        unit=None if scale.unit == PERCENT else scale.unit,
+        per_percent=None if scale.unit == PERCENT else _rounded(scale.per_percent),
         seeds=final.seeds,
         arms=tuple(arms),
         hold=hold,

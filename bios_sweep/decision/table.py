@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 from bios_sweep.errors import InputError
 from bios_sweep.reasons import Reason
+from bios_sweep.study.margins import whole_of
+from bios_sweep.study.metric_names import is_share
 from bios_sweep.study.scenario import Metric
 from bios_sweep.vocabulary import Status
 
@@ -42,8 +44,9 @@ class ResultTable:
     """One outcome per (arm, seed). `arms[0]` is the baseline.
 
     untouched: the metric of the model before any training, None when unknown.
-    hardware: the device classes that produced the values. flaw: why nothing can be judged on these
-    values, whatever they are; None where nothing is known against them.
+    hardware: the device classes that produced the values. points: whether a margin in points is given, so
+    that the metric is a share whatever its name says. flaw: why nothing can be judged on these values,
+    whatever they are; None where nothing is known against them.
 
     Raises:
         InputError: an arm or a seed is listed twice; a repeated seed is not a replicate.
@@ -56,6 +59,7 @@ class ResultTable:
     untouched: float | None = None
     hardware: tuple[str, ...] = ()
     flaw: Reason | None = None
+    points: bool = False
 
     def __post_init__(self) -> None:
         for kind, names in (("arm", self.arms), ("seed", self.seeds)):
@@ -66,6 +70,15 @@ class ResultTable:
     def outcome(self, arm: str, seed: int) -> Outcome:
         """The outcome of a trial; one that never ended counts as failed."""
         return self.outcomes.get((arm, seed), NEVER_ENDED)
+
+    def level(self, mean: float) -> float:
+        """Of what gains are percents: the size of the default's mean; of a share that is 0, all of it.
+
+        0 where nothing is a percent of it.
+        """
+        if mean or not (self.points or is_share(self.metric.name)):
+            return abs(mean)
+        return whole_of(max((abs(one.value) for one in self.outcomes.values() if one.usable), default=0.0))
 
     def diverged(self, arm: str) -> int:
         """Seeds at which the arm diverged (a NaN metric counts: it is an outcome, not a gap)."""
@@ -82,7 +95,8 @@ class Blocks:
     """The complete seed blocks of the arms that never diverged.
 
     values: metric per arm and seed, shape (A, S), baseline first, all finite. dropped: seeds that a
-    failed trial took out for every arm (never imputed).
+    failed trial took out for every arm (never imputed). of: what gains are percents of, None where that is
+    the size of the baseline's mean.
     """
 
     arms: tuple[str, ...]
@@ -90,6 +104,12 @@ class Blocks:
     values: Floats
     dropped: tuple[int, ...]
     metric: Metric
+    of: float | None = None
+
+    @property
+    def level(self) -> float:
+        """What gains are percents of; 0 where nothing is."""
+        return abs(float(self.values[0].mean())) if self.of is None else self.of
 
     @property
     def too_many_dropped(self) -> bool:
@@ -98,13 +118,12 @@ class Blocks:
         return len(self.dropped) > MAX_DROPPED_SHARE * planned
 
     def gains(self) -> Floats:
-        """Gain of each variation over the baseline, shape (A - 1, S), percent of the baseline's mean.
+        """Gain of each variation over the baseline, shape (A - 1, S), percent of `level`.
 
         Positive is better whatever the metric's direction.
         """
-        baseline = self.values[0]
-        scale = 100.0 * self.metric.sign / abs(float(baseline.mean()))
-        return np.asarray((self.values[1:] - baseline) * scale, dtype=np.float64)
+        scale = 100.0 * self.metric.sign / self.level
+        return np.asarray((self.values[1:] - self.values[0]) * scale, dtype=np.float64)
 
 
 def complete_blocks(table: ResultTable, arms: Sequence[str] | None = None) -> Blocks:
@@ -117,12 +136,15 @@ def complete_blocks(table: ResultTable, arms: Sequence[str] | None = None) -> Bl
         [[one.value if one.usable else np.nan for one in row] for row in found], dtype=np.float64
     )
     kept = np.asarray(np.isfinite(values.reshape(shape)).all(axis=0), dtype=np.bool_).tolist()
+    whole = values.reshape(shape)[:, np.array(kept, dtype=np.bool_)]
+    zero = whole.size > 0 and not whole[0].any()
     return Blocks(
         arms=finite,
         seeds=tuple(seed for seed, whole in zip(table.seeds, kept, strict=True) if whole),
-        values=values.reshape(shape)[:, np.array(kept, dtype=np.bool_)],
+        values=whole,
         dropped=tuple(seed for seed, whole in zip(table.seeds, kept, strict=True) if not whole),
         metric=table.metric,
+        of=table.level(0.0) if zero else None,
     )
 
 

@@ -100,7 +100,7 @@ def screen_claims(
     reason = gate(table, blocks)
     if margin is None or reason is not None:
         return {one.question: stopped(table, one.levels, reason or NO_PERCENT()) for one in asked}
-    if blocks.seeds and not blocks.values[0].mean():
+    if blocks.seeds and not blocks.level:
         return {one.question: stopped(table, one.levels, NO_PERCENT()) for one in asked}
     if len(blocks.arms) < 2 and not any(one.excluded for one in asked):
         return {one.question: stopped(table, one.levels, NO_VARIATION()) for one in asked}

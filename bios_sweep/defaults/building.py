@@ -115,4 +115,5 @@ def _item(verdict: Mapping[str, Any]) -> Evidence:
         allowed = ", ".join(VERDICTS)
         raise DefaultsError(f"verdict {found['verdict']!r} is not allowed; choose from {allowed}")
     found |= {name: None if one is None or not math.isfinite(one) else one for name, one in numbers.items()}
+    found |= {name: verdict[name] for name in ("unit", "per_percent") if name in verdict}
     return Evidence(**found)

@@ -21,7 +21,8 @@ def differences(
 
     before: the defaults. after: what is served instead, for `profile`. Keys: setting, default, tuned,
     changed, verdict, effect_percent, lower, upper, margin (percent, positive = better), seeds, levels,
-    scope. A setting whose question is open has its verdict, and keeps its default.
+    scope; of a score also in what these are told, unit and per_percent. A setting whose question is open has
+    its verdict, and keeps its default.
     """
     rows = []
     olds, news = before.by_name(), after.by_name()
@@ -74,4 +75,4 @@ def _judged(tuned: TunedDefaults, name: str, value: Any, profile: str) -> Eviden
 def _facts(item: Evidence | None) -> dict[str, Any]:
     if item is None:
         return {**dict.fromkeys(FACTS), "seeds": [], "levels": [], "scope": "follows another setting"}
-    return {name: to_json(getattr(item, name)) for name in FACTS}
+    return {**{name: to_json(getattr(item, name)) for name in FACTS}, **item.scale.kept}

@@ -11,6 +11,7 @@ from bios_sweep.checks import is_number
 from bios_sweep.defaults.rules import EXTRAPOLATED, MEASURED, Why
 from bios_sweep.defaults.tuned import SEARCH, Evidence, TunedDefaults
 from bios_sweep.settings import TrainingSettings
+from bios_sweep.units import with_unit
 from bios_sweep.vocabulary import Word
 
 STUDY_BASELINE = "baseline"  # confidence of a value that a study held fixed and did not judge
@@ -108,20 +109,25 @@ def _rule(item: Evidence, value: Any) -> str:
 
 
 def _evidence(item: Evidence, tuned: TunedDefaults) -> str:
-    """The verdict's numbers: gain and bounds in percent, margin, seeds, levels tested, and its scope."""
-    parts = []
+    """The verdict's numbers: gain, bounds and margin in its unit, seeds, levels tested, and its scope."""
+    parts, told = [], item.scale.told
     if item.effect_percent is not None:
-        parts.append(f"gain {item.effect_percent:+.2f} %")
+        parts.append(f"gain {told(item.effect_percent):+.2f}")
     if item.lower is not None or item.upper is not None:
-        parts.append(f"bounds {_bound(item.lower)} to {_bound(item.upper)} %")
+        parts.append(f"bounds {_bounds(item)}")
     if item.margin is not None:
-        parts.append(f"margin {item.margin:g} %")
-    parts.append(f"{len(item.seeds)} seeds")
+        parts.append(f"margin {told(item.margin):.4g}")
+    parts.append(f"{len(item.seeds)} seed{'s' if len(item.seeds) > 1 else ''}")
     if not any(isinstance(level, Mapping) for level in item.levels):
         parts.append("tested " + ", ".join(plain_number(level) for level in item.levels))
     data = f"data {tuned.provenance.data}" if tuned.provenance.data else ""
     return "; ".join([", ".join(parts), *(text for text in (data, item.scope) if text)])
 
 
-def _bound(value: float | None) -> str:
-    return "unbounded" if value is None else f"{value:+.2f}"
+def _bounds(item: Evidence) -> str:
+    """`-0.20 to +0.31 %`; a side that nothing bounds is named."""
+    lower, upper = (
+        "unbounded" if value is None else f"{item.scale.number(value):+.2f}"
+        for value in (item.lower, item.upper)
+    )
+    return with_unit(f"{lower} to {upper}", item.scale.unit)

@@ -17,6 +17,7 @@ from bios_sweep.errors import DefaultsError
 from bios_sweep.jsonable import LEFT_OUT, OPTIONAL, to_json
 from bios_sweep.method import Objective
 from bios_sweep.settings import TrainingSettings, setting_names
+from bios_sweep.units import Scale, kept_scale
 from bios_sweep.vocabulary import Goal, Word
 
 VERDICTS = (Word.CONFIRM, Word.REFINE, Word.UNCONFIRMED, Word.INCONCLUSIVE, Word.SCREENING_ONLY)
@@ -78,7 +79,8 @@ class Evidence:
     effect_percent, lower, upper, margin: percent of the baseline's metric, positive = better; None
     where the study gives none. seeds: those the effect was measured on. levels: the values tested
     against `default`. scope: what the verdict may be said of. claim: what is claimed of `default`: the
-    quality and speed claims are about levels of their own, not about the baseline's.
+    quality and speed claims are about levels of their own, not about the baseline's. unit, per_percent: of a
+    score, in what texts tell the numbers, and what one percent is in it; None: percent.
     """
 
     factor: str = field(metadata=LEFT_OUT)  # the key that the evidence stands under says it
@@ -98,6 +100,13 @@ class Evidence:
     stage: str = ""
     sentence: str = ""
     reasons: tuple[str, ...] = ()
+    unit: str | None = field(default=None, metadata=OPTIONAL)
+    per_percent: float | None = field(default=None, metadata=OPTIONAL)
+
+    @property
+    def scale(self) -> Scale:
+        """How its gain, bounds and margin are told."""
+        return kept_scale(self.unit, self.per_percent)
 
     @property
     def decided(self) -> bool:

@@ -29,6 +29,7 @@ from bios_sweep.errors import DefaultsError
 from bios_sweep.jsonable import LEFT_OUT
 from bios_sweep.method import Objective, Runner
 from bios_sweep.settings import COUNT, FULL, TrainingSettings, setting_names, without_adapter
+from bios_sweep.units import OWN, POINTS
 from bios_sweep.vocabulary import Goal, Word
 
 Entry = TypeVar("Entry")
@@ -167,6 +168,9 @@ def _evidence(key: str, values: Any, factors: Sequence[str]) -> Evidence:
     for label in BOUNDS:
         value = getattr(item, label)
         _require(value is None or is_finite(value), f"{where}: {label}", value, "a number or null")
+    told = (item.unit, item.per_percent)
+    both = told == (None, None) or (item.unit in (POINTS, OWN) and is_positive(item.per_percent))
+    _require(both, f"{where}: unit, per_percent", told, "a unit with a number above 0, or not there")
     if item.lower is not None and item.upper is not None and item.lower > item.upper:
         raise DefaultsError(f"{where}: lower {item.lower:g} is above upper {item.upper:g}")
     for label in ("seeds", "levels", "reasons"):

@@ -28,8 +28,8 @@ from bios_sweep.doctor.software import (
 )
 from bios_sweep.doctor.tracking import tracking_lines
 from bios_sweep.driver.invocation import Invocation, workspace_of
-from bios_sweep.driver.memory import weights_bytes
 from bios_sweep.driver.tracking import Tracking, tracking_of
+from bios_sweep.engines.training.memory import CONTEXT_BYTES
 from bios_sweep.execution.gpus import NVIDIA_VISIBLE, find_gpus, gpu_states
 from bios_sweep.mirror.mlflow.web import ServerFacts
 from bios_sweep.mirror.trackers import TRACKERS
@@ -64,11 +64,11 @@ def diagnose(invocation: Invocation) -> Diagnosis:
         mlflow = pool.submit(_mlflow, tracking.uri)
         ray = pool.submit(lambda: list(ray_lines(request)))
         files, store, server = _disk(request, tracking, workspace)
-        model, parameters = model_line(config.values)
+        model, trial_bytes = model_line(config.values, request)
         lines = [
             *software_lines(versions, needed, pinned_versions()),
-            *_gpus(request, parameters, torch.result()),
-            *machine_lines(request, parameters, memory(), _shared_bytes()),
+            *_gpus(request, trial_bytes, torch.result()),
+            *machine_lines(request, trial_bytes, memory(), _shared_bytes()),
             *files,
             *mlflow.result(),
             *store,
@@ -98,7 +98,7 @@ def _torch() -> tuple[dict[str, object] | None, str]:
         return None, f"loading it and what trains with it {error}"
 
 
-def _gpus(request: Request, parameters: int, torch: tuple[dict[str, object] | None, str]) -> Iterator[Line]:
+def _gpus(request: Request, needed: int, torch: tuple[dict[str, object] | None, str]) -> Iterator[Line]:
     hiding = [name for name in NVIDIA_VISIBLE if name in os.environ]
     machine = Machine(
         gpus=find_gpus(),
@@ -108,7 +108,7 @@ def _gpus(request: Request, parameters: int, torch: tuple[dict[str, object] | No
         torch=torch[0],
         why=torch[1],
     )
-    yield from accelerator_lines(machine, request, weights_bytes(parameters, request))
+    yield from accelerator_lines(machine, request, request.sharers * (CONTEXT_BYTES + needed))
 
 
 def _mlflow(uri: str | None) -> list[Line]:

@@ -10,10 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bios_sweep.doctor.line import Line, ok, red, warning
-from bios_sweep.request import INLINE, Request
+from bios_sweep.request import CUDA, INLINE, Request
 
 GIB = 1024**3
-FLOAT32_BYTES = 4
 WORKER_BYTES = int(0.4 * GIB)  # 0.37 GiB resident once the trainer is loaded (ru_maxrss; torch 2.13, CPU)
 RAY_BYTES = 1 * GIB  # chosen: Ray's own processes with an object store of 0.1 GB
 SHARED_BYTES = 128 * 1024**2  # chosen: the object store that a run asks for, and room for others
@@ -60,15 +59,13 @@ def _number(file: Path) -> int | None:
     return int(text) if text.isdigit() else None  # `max`: no limit
 
 
-def machine_lines(
-    request: Request, parameters: int, seen: Memory | None, shared: int | None
-) -> Iterator[Line]:
-    """parameters: of the model, 0 where it is not known. shared: bytes of /dev/shm."""
+def machine_lines(request: Request, needed: int, seen: Memory | None, shared: int | None) -> Iterator[Line]:
+    """needed: bytes of a trial on its device, 0 where they are not known. shared: bytes of /dev/shm."""
     here, workers = request.local_cpus, request.expected_workers
     if not request.joins:
         yield _cpus(here, workers, request)
     if seen is not None:
-        yield _memory(seen, workers, parameters, request)
+        yield _memory(seen, workers, needed, request)
     if shared is not None and request.executor != INLINE and not request.joins:
         yield _shared(shared)
 
@@ -81,12 +78,12 @@ def _cpus(here: int, workers: int, request: Request) -> Line:
     return ok("CPUs", f"{here} that this process may use: {at_once} at a time")
 
 
-def _memory(seen: Memory, workers: int, parameters: int, request: Request) -> Line:
+def _memory(seen: Memory, workers: int, needed: int, request: Request) -> Line:
     of = "the container's limit of " if seen.limited else ""
     found = f"{seen.free / GIB:.1f} GiB free of {of}{seen.total / GIB:.1f} GiB"
     if request.joins:
         return ok("memory", found)
-    one = WORKER_BYTES + parameters * FLOAT32_BYTES
+    one = WORKER_BYTES + (0 if request.trial_device == CUDA else needed)  # weights go straight to a GPU
     ray = 0 if request.executor == INLINE else RAY_BYTES
     if seen.free < one + ray:
         way_out = "end what else runs here, or give the container more"

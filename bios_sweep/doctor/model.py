@@ -11,6 +11,7 @@ from bios_sweep.config.method import method_of
 from bios_sweep.defaults.hub import YES
 from bios_sweep.doctor.files import GIB
 from bios_sweep.doctor.line import Line, ok, red, warning
+from bios_sweep.driver.memory import least_of_a_trial
 from bios_sweep.engines.training.facts import (
     EMBEDDED,
     count_parameters,
@@ -21,13 +22,14 @@ from bios_sweep.engines.training.facts import (
 )
 from bios_sweep.errors import ModelError
 from bios_sweep.mounts import existing
+from bios_sweep.request import Request
 
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE")
 OURS = ("embedded", "local")  # kinds of model that the built-in trainer loads
 
 
-def model_line(values: Mapping[str, Any]) -> tuple[Line | None, int]:
-    """A line where the built-in trainer loads a model, and its parameters (0: not known)."""
+def model_line(values: Mapping[str, Any], request: Request) -> tuple[Line | None, int]:
+    """A line where the built-in trainer loads a model, and bytes that one trial needs (0: not known)."""
     model = values["model"]
     if method_of(values["method"]).scripted or model["kind"] not in OURS:
         return None, 0
@@ -38,14 +40,15 @@ def model_line(values: Mapping[str, Any]) -> tuple[Line | None, int]:
         ), 0
     try:
         folder = resolve_model(asked)
-        read_config(folder)
+        config = read_config(folder)
         parameters = count_parameters(weight_files(folder))
     except (ModelError, OSError) as error:
         flags = [name for name in OFFLINE if _is_set(name)]
         online = f" (unset {', '.join(flags)} to download)" if flags else ""
         return red("model", str(error), f"give another model.path{online}"), 0
     name = "the embedded one" if asked == EMBEDDED else asked
-    return ok("model", f"{name}, {parameters:,} parameters"), parameters
+    needed = least_of_a_trial(values, request, config, parameters)
+    return ok("model", f"{name}, {parameters:,} parameters"), needed
 
 
 def hub_line() -> Line:

@@ -5,12 +5,13 @@ Thin: what to do is decided elsewhere.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 from bios_sweep.driver.sweep import Sweep, take_in_finished
-from bios_sweep.errors import NoClockError
+from bios_sweep.errors import DeviceError, NoClockError
 from bios_sweep.ports import ENDED, Executor, Searcher, TrialEvent, View
 from bios_sweep.procedure.refinement import known_proposals, space_of
 from bios_sweep.procedure.source import ProcedureSource
@@ -23,6 +24,7 @@ from bios_sweep.study.search import SearchSpace
 from bios_sweep.vocabulary import SearchGoal, Stage
 
 TIMING_REPEATS = 5  # docs/statistics.md, item 13: at least 5 interleaved repeats
+_log = logging.getLogger(__name__)
 SEARCH_BATCH = 4  # proposals asked at once: enough to keep a few workers busy; chosen, not measured
 LARGE_COST = 100.0  # times the default's: what the search learns of a proposal of unknown cost
 
@@ -79,7 +81,8 @@ def run_trials(
 def take_timing(sweep: Sweep, source: ProcedureSource, journal: Journal, executor: Executor) -> None:
     """Time the arms whose cost a claim weighs, before any trial, while nothing else of ours runs.
 
-    An engine without a clock measures nothing; the claims of cost then say so.
+    An engine without a clock measures nothing, nor does one whose GPU fails on every try; the claims of cost
+    then say so. Of the latter the next run asks again.
     """
     plan = sweep.plan
     try:
@@ -89,8 +92,10 @@ def take_timing(sweep: Sweep, source: ProcedureSource, journal: Journal, executo
             engine_options=sweep.engine_options,
             repeats=TIMING_REPEATS,
         )
-    except NoClockError as error:
+    except (NoClockError, DeviceError) as error:
         journal.noted(f"no cost is measured: {error}")
+        if isinstance(error, DeviceError):
+            _log.warning("no cost is measured: %s; the next run of the same command tries again", error)
         return
     measured = {"seconds": seconds, "hardware": hardware}
     sweep.workspace.write_timing(timing_key_of(plan), measured)

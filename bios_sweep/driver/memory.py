@@ -10,10 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from bios_sweep.defaults.rules import constant, lora_rank
+from bios_sweep.driver.precision import precision_of
 from bios_sweep.driver.scenarios.trained import LORA_ENGINE
 from bios_sweep.engines.training.facts import read_config
 from bios_sweep.engines.training.memory import (
     CONTEXT_BYTES,
+    FORMATS,
     Fitting,
     Load,
     Shape,
@@ -118,6 +121,31 @@ def least_bytes(plan: Plan, request: Request) -> int:
         return weights_bytes(plan.study.scenario.model.parameters or 0, request)
     need = need_of(shape, load, 1, checkpointing=True).total
     return int(request.sharers * (CONTEXT_BYTES + need))
+
+
+def least_of_a_trial(
+    values: Mapping[str, Any], request: Request, config: Mapping[str, Any], parameters: int
+) -> int:
+    """What one trial needs of its device at the very least, before a plan is made: one example at a time.
+
+    values: the configuration's. config, parameters: the model's. Levels of a sweep may need more; on CPUs
+    layers are computed twice only where that is asked for.
+    """
+    method, rank = values["method"], values["baseline"]["lora_rank"]
+    length = method["max_length"]
+    load = Load(
+        tokens=constant("max_length").value if length == AUTO else length,
+        batch=1,
+        rank=lora_rank().value if rank == AUTO else rank,
+        dtype=precision_of(values, request).dtype,
+    )
+    shape = shape_of(config, parameters)
+    if shape is None:
+        return parameters * FORMATS[load.dtype]
+    twice = method.get("activation_checkpointing", AUTO)
+    return need_of(
+        shape, load, 1, checkpointing=request.trial_device == CUDA if twice == AUTO else bool(twice)
+    ).total
 
 
 def weights_bytes(parameters: int, request: Request) -> int:

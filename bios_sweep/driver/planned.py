@@ -109,7 +109,9 @@ def planned(
     if summary.cost is not None and prices is not None:
         summary = replace(summary, cost=with_cheaper(summary.cost, prepared, results, prices))
     pace = None if rate is None else rate.seconds_per_example
-    summary = replace(summary, margins=margin_table(plan, results, known_noise(prepared), pace))
+    summary = replace(
+        summary, margins=margin_table(plan, results, known_noise(prepared), pace, prepared.invocation.command)
+    )
     unlimited = _hours_unknown(plan.study.budget.max_hours, summary.cost)
     if plan.study.scenario.data.score is not None:
         answers = seconds_per_answer(workspace, plan.study.scenario.model.fingerprint)

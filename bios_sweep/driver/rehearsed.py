@@ -20,9 +20,11 @@ from bios_sweep.rehearsal.chances import EFFECTS, SEED, rehearse, sweeps_simulat
 from bios_sweep.rehearsal.designs import Search, affordable, choose_design, cost_of, sweeps_of_search
 from bios_sweep.rehearsal.noise import Noise, guessed_noise, noise_from, stated_noise
 from bios_sweep.rehearsal.summary import RehearsalSummary, design_row, summarise_rehearsal
+from bios_sweep.rehearsal.world import told_in
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import TrialResult, TrialSpec
+from bios_sweep.units import PERCENT
 
 REPLACED = ("seeds", "decision.looks", "decision.confirmation_seeds", "decision.gpu_hours")
 
@@ -31,29 +33,30 @@ def rehearsed(
     prepared: Prepared,
     *,
     sweeps: int,
-    noise_percent: float | None,
+    noise: float | None,
     seconds_per_trial: float | None,
     progress: Callable[[int], Callable[[], None]],
 ) -> RehearsalSummary:
     """The rehearsal of a prepared command; with `decision.gpu_hours`, of the design that decides most.
 
-    sweeps: simulated per truth. noise_percent, seconds_per_trial: stated, or None to take them from earlier
-    trials. progress: from how many sweeps will be simulated to what is called after each.
+    sweeps: simulated per truth. noise: percent, of a score points. seconds_per_trial: of the baseline; each
+    None to take it from earlier trials. progress: from how many sweeps will be simulated to what is called
+    after each.
 
     Raises:
         InputError: a flag is not allowed, or a budget in hours is given and the speed is unknown.
         PlanError: no design fits the budget.
     """
-    noise = _noise(prepared, noise_percent)
+    found = _noise(prepared, noise)
     seconds = _speed(prepared, seconds_per_trial)
     hours = gpu_hours(prepared.config.values)
-    search = None if hours is None else _search(prepared, noise, seconds, hours, sweeps, progress)
+    search = None if hours is None else _search(prepared, found, seconds, hours, sweeps, progress)
     plan = prepared.plan if search is None else search.best.plan
     tick = progress(sweeps * sweeps_simulated(plan, EFFECTS))
     return summarise_rehearsal(
         plan,
-        noise,
-        rehearse(plan, noise, sweeps=sweeps, tick=tick),
+        found,
+        rehearse(plan, found, sweeps=sweeps, tick=tick),
         sweeps=sweeps,
         seed=SEED,
         seconds_per_example=seconds,
@@ -101,10 +104,13 @@ def known_noise(prepared: Prepared) -> Noise:
     return noise_from(_earlier_tables(prepared.workspace, prepared.plan)) or guessed_noise()
 
 
-def _noise(prepared: Prepared, percent: float | None) -> Noise:
-    if percent is None:
+def _noise(prepared: Prepared, stated: float | None) -> Noise:
+    if stated is None:
         return known_noise(prepared)
-    return stated_noise(percent, noise_from(_earlier_tables(prepared.workspace, prepared.plan)))
+    earlier = noise_from(_earlier_tables(prepared.workspace, prepared.plan))
+    scale = told_in(prepared.plan, earlier or guessed_noise())
+    unit = "percent of the loss" if scale.unit == PERCENT else scale.word
+    return stated_noise(stated / scale.number(1.0), earlier, unit)
 
 
 def _command(prepared: Prepared, search: Search | None) -> str:

@@ -188,7 +188,8 @@ def _require_found_there(prepared: Prepared, to: str) -> None:
     values = prepared.config.values
     if to == "slurm" or (to == "rayjob" and values["submit"].get("working_dir")):
         return
-    local = [(f"{group}.{name}", values[group].get(name)) for group, name in PATHS]
+    given = [(f"{group}.{name}", values[group].get(name)) for group, name in PATHS]
+    local = [(key, one) for key, path in given for one in (path if isinstance(path, list) else [path])]
     for key, path in [*local, (FLAG, prepared.invocation.config_dir)]:
         if path and not Path(str(path)).is_absolute() and Path(str(path)).exists():
             way = "give an absolute path" + (" or submit.working_dir" if to == "rayjob" else "")

@@ -107,6 +107,7 @@ def time_arms(
     """Build the engine and have it timed; settings as plain values, for they may come from another process.
 
     Raises:
+        DeviceError: its GPU failed; another process may time it.
         BiosSweepError: the engine cannot be built, or fails while it is timed.
     """
     engine = load_engine(name, options)
@@ -116,7 +117,8 @@ def time_arms(
     except BiosSweepError:
         raise
     except Exception as error:
-        raise BiosSweepError(f"the timing probe failed: {describe(error)}") from error
+        kind = DeviceError if poisons_its_process(error) else BiosSweepError
+        raise kind(f"the timing probe failed: {describe(error)}") from error
 
 
 def interrupted(result: Mapping[str, Any]) -> bool:

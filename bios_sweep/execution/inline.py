@@ -48,8 +48,15 @@ class InlineExecutor:
     def time(
         self, settings: Sequence[TrainingSettings], engine: str, engine_options: Options, repeats: int
     ) -> tuple[list[list[float]], str]:
-        """Time the arms here, before any trial."""
-        return time_arms(engine, engine_options, [arm.to_dict() for arm in settings], repeats)
+        """Time the arms here, before any trial.
+
+        Raises:
+            ClusterLostError: the GPU failed.
+        """
+        try:
+            return time_arms(engine, engine_options, [arm.to_dict() for arm in settings], repeats)
+        except DeviceError as error:
+            raise _lost(str(error)) from error
 
     def run(
         self, source: TrialSource, record: EventSink, engine: str, engine_options: Options, trials_dir: Path

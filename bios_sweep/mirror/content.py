@@ -19,6 +19,7 @@ from bios_sweep.records.sweep_state import DONE, PLANNED, RUNNING, SweepState, T
 from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.tables.column_names import DECIDED
+from bios_sweep.units import kept_scale
 from bios_sweep.vocabulary import Status
 
 
@@ -317,9 +318,10 @@ def _aggregates(verdict: Verdict, metric: str) -> dict[str, float]:
     told = verdict.payload.get("verdicts", ())
     asked = [(line["factor"], line.get("claim", ""), line.get("cell", "")) for line in told]
     effects = {
-        f"effect percent/{title.replace(' (', ' ')}": line["effect_percent"]
+        f"effect {scale.word}/{title.replace(' (', ' ')}": scale.number(line["effect_percent"])
         for title, line in zip(question_titles(asked), told, strict=True)
         if isinstance(line.get("effect_percent"), int | float)
+        for scale in [kept_scale(line.get("unit"), line.get("per_percent"))]
     }
     return means | effects
 

@@ -43,7 +43,7 @@ def _row(guard: Guard, arm: str, stage: str, alpha: float) -> BesideRow:
     told: list[float | None] = [None, None, None]
     if found is not None:
         bound, blocks = found
-        level = float(blocks.values[0].mean())
+        level = blocks.level
         numbers = (keeps.told(one, level) for one in (bound.gain, bound.lower, bound.upper))
         told = [one if is_finite(one) else None for one in numbers]
     gain, lower, upper = told

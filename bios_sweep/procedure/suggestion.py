@@ -19,11 +19,12 @@ from bios_sweep.curves.remedies import moves_of
 from bios_sweep.curves.signs import DIVERGING
 from bios_sweep.decision.choice import Step
 from bios_sweep.decision.claims.judgement import judgement_of
-from bios_sweep.decision.finding import BELOW, EDGE, NOT_WORSE, SHARE, SUPERIOR, Finding, Margin
+from bios_sweep.decision.finding import BELOW, EDGE, NOT_WORSE, SHARE, SUPERIOR, Finding, Margin, told_in
 from bios_sweep.decision.fresh import GUARD_BROKEN, GUARD_BROKEN_OWN, GUARD_UNMEASURED, SIZE_OPEN, TOO_SMALL
 from bios_sweep.decision.ladder import LADDER_EDGE
 from bios_sweep.decision.question import Question
 from bios_sweep.procedure.budgets import UNEQUAL
+from bios_sweep.procedure.coarser import margin_key
 from bios_sweep.procedure.diagnosis import diagnosis_of
 from bios_sweep.procedure.next_levels import MOST_SEEDS, climbed, extended, narrowed, seeds_needed
 from bios_sweep.procedure.pairing import unmoved
@@ -158,9 +159,10 @@ def _more_seeds(plan: Plan, question: Question, screening: Finding, state: State
     if needed is None:
         needed = 2 * len(plan.study.seeds)  # chosen: costs and shares have noise of their own
     if needed > MOST_SEEDS:
+        key = margin_key(plan.study.decision, told_in(margin).unit)
         return (
             f"{name}: about {needed} seeds would decide, more than {MOST_SEEDS}; "
-            "accept what is known, or a larger decision.margin_percent"
+            f"accept what is known, or a larger decision.{key}"
         )
     factor, wanted = factor_of(plan, question), _wanted(plan, screening, margin.percent if margin else 0.0)
     if question.claim.by_loss and factor.nuisance is None:

@@ -10,6 +10,7 @@ from bios_sweep.decision.fresh import Guard
 from bios_sweep.decision.table import Outcome, ResultTable
 from bios_sweep.procedure.pairing import copied_seeds
 from bios_sweep.procedure.state import Known, Results
+from bios_sweep.study.companions import Companion
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.trials import TrialResult, TrialSpec, evaluation_file
@@ -17,10 +18,14 @@ from bios_sweep.vocabulary import Status
 
 
 def table_of(
-    plan: Plan, trials: Sequence[TrialSpec], results: Results, metric: Metric | None = None
+    plan: Plan, trials: Sequence[TrialSpec], results: Results, keeps: Companion | None = None
 ) -> ResultTable:
-    """The given trials' outcomes as a table, the baseline's arm first; metric: the study's by default."""
-    metric = metric or plan.study.metric
+    """The given trials' outcomes as a table, the baseline's arm first.
+
+    keeps: the metric that must not lose which it is of; by default it is of the one that decides.
+    """
+    metric = plan.study.metric if keeps is None else keeps.metric
+    points = (plan.study.decision if keeps is None else keeps).margin_points
     ended = [(trial, results[trial.key]) for trial in trials if trial.key in results]
     own = [(trial, result) for trial, result in ended if trial.arm == plan.baseline.name]
     return ResultTable(
@@ -31,6 +36,7 @@ def table_of(
         untouched=_untouched([result for _, result in own], metric.name),
         hardware=tuple(sorted({str(r.provenance["device"]) for _, r in ended if "device" in r.provenance})),
         flaw=copied_seeds(plan, {t.seed: r for t, r in own}, plan.study.metric.name),
+        points=points is not None,
     )
 
 
@@ -39,7 +45,7 @@ def guards_of(plan: Plan, trials: Sequence[TrialSpec], results: Results, known: 
     return tuple(
         Guard(
             keeps=one,
-            table=table_of(plan, trials, results, one.metric),
+            table=table_of(plan, trials, results, one),
             sums=sums_of(plan, trials, results, known, one.metric),
         )
         for one in plan.study.decision.must_not_lose(plan.study.metric)

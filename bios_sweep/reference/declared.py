@@ -65,6 +65,7 @@ UNITS = {  # of keys whose kind is known without one; what a name ends with says
     "decision.guardrails": PERCENT,
     "decision.looks": "seeds",
     "decision.margin_absolute": "the metric's own unit",
+    "decision.margin_points": "points",
     "decision.margin_share": "share of what fine-tuning gained",
     "decision.refine_trials": "trials",
     "decision.target": "the metric's own unit",
@@ -89,13 +90,15 @@ def _choice(words: Any, *, nullable: bool = False) -> Kind:
 
 
 TEXTS_OR_NULL = (
-    *("data.name", "data.path", "data.eval_path", "data.score_pattern"),
+    *("data.name", "data.score_pattern"),
     *("method.callable", "method.command", "method.metrics_file", "method.pattern"),
     *("method.settings_template", "method.settings_file"),
     *("model.name", "model.path", "tracking.uri"),
 )
 OTHERS: Mapping[str, Kind] = {
     **dict.fromkeys(TEXTS_OR_NULL, OPEN_TEXT),
+    **dict.fromkeys(("data.path", "data.eval_path"), Kind(type="text or list of texts", nullable=True)),
+    "data.weights": Kind(type=f"{LIST} of numbers", range="above 0", nullable=True),
     "workspace": Kind(type=TEXT),
     "seeds": Kind(type=f"{LIST} of whole numbers", range="of at least 0", nullable=True),
     "budget.hold": _choice(HOLDS),
@@ -103,7 +106,7 @@ OTHERS: Mapping[str, Kind] = {
     "budget.measurements": kind_of_range(COUNT),
     "budget.checkpoint_minutes": replace(kind_of_range(POSITIVE), nullable=True),
     "budget.keep_adapters": _choice(POLICIES),
-    "data.kind": _choice(("embedded", "jsonl", "named", "planted")),
+    "data.kind": _choice(("embedded", "file", "jsonl", "named", "planted")),
     "data.eval_fraction": replace(BELOW_1, nullable=True),
     "cluster.gpus_per_trial": replace(kind_of_range(OR_MORE), choices=(AUTO,)),
     "data.eval_examples": replace(OPEN_COUNT, choices=(AUTO,)),
@@ -121,7 +124,7 @@ OTHERS: Mapping[str, Kind] = {
     "decision.purpose": _choice(PURPOSES),
     **{
         f"decision.margin_{name}": replace(kind_of_range(POSITIVE), nullable=True)
-        for name in ("percent", "share", "absolute")
+        for name in ("percent", "share", "absolute", "points")
     },
     "decision.scope": _choice(SCOPES),
     "decision.cost_ratio": Kind(type=NUMBER, range="above 1"),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import stats
 
-from bios_sweep.decision.table import Floats, ResultTable, complete_blocks
+from bios_sweep.decision.table import Blocks, Floats, ResultTable, complete_blocks
 from bios_sweep.errors import InputError
 from bios_sweep.jsonable import LEFT_OUT
 
@@ -25,7 +25,8 @@ class Noise:
 
     source: given, earlier sweeps or guess. degrees_of_freedom, lower, upper: of the estimate, and
     its 90 % interval by chi-square; 0 and None unless estimated. sweeps: ids it was estimated from.
-    gained: percent by which training improved on the untouched model, which may narrow the margin.
+    gained: percent by which training improved on the untouched model, which may narrow the margin. level: the
+    mean that the latest of those sweeps had, None where none tells: points of a score are a percent of it.
     """
 
     percent: float
@@ -36,19 +37,23 @@ class Noise:
     sweeps: tuple[str, ...] = ()
     gained: float = field(default=GAINED_PERCENT, metadata=LEFT_OUT)
     gained_known: bool = field(default=False, metadata=LEFT_OUT)
+    level: float | None = field(default=None, metadata=LEFT_OUT)
 
 
-def stated_noise(percent: float, earlier: Noise | None = None) -> Noise:
+def stated_noise(percent: float, earlier: Noise | None = None, unit: str = "percent of the loss") -> Noise:
     """A noise that the user knows; what training gained is still that of earlier sweeps, where there are any.
+
+    unit: in what the number was given, for the message.
 
     Raises:
         InputError: it is no number above 0.
     """
     if not (math.isfinite(percent) and percent > 0):
-        raise InputError(f"--noise: {percent!r} is not allowed; a number above 0, in percent of the loss")
+        raise InputError(f"--noise: {percent!r} is not allowed; a number above 0, in {unit}")
     if earlier is None:
         return Noise(percent=percent, source=GIVEN)
-    return Noise(percent=percent, source=GIVEN, gained=earlier.gained, gained_known=earlier.gained_known)
+    known = {name: getattr(earlier, name) for name in ("gained", "gained_known", "level")}
+    return Noise(percent=percent, source=GIVEN, **known)
 
 
 def guessed_noise() -> Noise:
@@ -72,7 +77,8 @@ def noise_from(tables: Mapping[str, Sequence[ResultTable]]) -> Noise | None:
     if not degrees or squares <= 0:
         return None
     tail = (1.0 - COVERAGE) / 2.0
-    gained = _gained([table for sweep_id in used for table in tables[sweep_id]])
+    latest = [table for sweep_id in used for table in tables[sweep_id]]
+    gained = _gained(latest)
     return Noise(
         percent=math.sqrt(squares / degrees),
         source=EARLIER,
@@ -82,6 +88,7 @@ def noise_from(tables: Mapping[str, Sequence[ResultTable]]) -> Noise | None:
         sweeps=tuple(used),
         gained=GAINED_PERCENT if gained is None else gained,
         gained_known=gained is not None,
+        level=next((mean for table in latest if (mean := _level(complete_blocks(table)))), None),
     )
 
 
@@ -93,6 +100,11 @@ def _residual(table: ResultTable) -> tuple[float, int]:
         return 0.0, 0
     percent = blocks.values * (100.0 / abs(float(blocks.values[0].mean())))
     return float((_centred(percent) ** 2).sum()), (arms - 1) * (seeds - 1)
+
+
+def _level(blocks: Blocks) -> float | None:
+    """The first arm's mean, None without one."""
+    return float(blocks.values[0].mean()) if blocks.values.size else None
 
 
 def _centred(values: Floats) -> Floats:

@@ -8,14 +8,22 @@ from typing import Any
 
 from bios_sweep.checks import is_number
 from bios_sweep.claims import REPEAT
-from bios_sweep.jsonable import LEFT_OUT
+from bios_sweep.jsonable import LEFT_OUT, OPTIONAL
 from bios_sweep.procedure.questions import factor_of, is_first
 from bios_sweep.rehearsal.chances import Chances, Share
 from bios_sweep.rehearsal.designs import JUDGED_AT, Search
 from bios_sweep.rehearsal.noise import EARLIER, Noise
-from bios_sweep.rehearsal.world import FIXED_TIME, LOST_BY_BATCH, LOST_BY_LESS, margin_percent, planted_level
+from bios_sweep.rehearsal.world import (
+    FIXED_TIME,
+    LOST_BY_BATCH,
+    LOST_BY_LESS,
+    margin_percent,
+    planted_level,
+    told_in,
+)
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.stages import most_confirmation_trials, most_search_trials
+from bios_sweep.units import PERCENT, Scale, kept_scale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +89,7 @@ class RehearsalSummary:
     """What a study would decide; `to_json` of it is what `rehearse --json` prints.
 
     most_trials, most_seconds: every look, a whole search, every candidate. design: None without a budget.
+    unit, per_percent: of a score, in what texts tell gains, and what one percent is in it; None: percent.
     """
 
     sweep: str
@@ -103,6 +112,13 @@ class RehearsalSummary:
     design: DesignRow | None
     command: str
     warnings: tuple[str, ...]
+    unit: str | None = field(default=None, metadata=OPTIONAL)
+    per_percent: float | None = field(default=None, metadata=OPTIONAL)
+
+    @property
+    def scale(self) -> Scale:
+        """How gains, noise and margin are told."""
+        return kept_scale(self.unit, self.per_percent)
 
 
 def summarise_rehearsal(
@@ -121,7 +137,7 @@ def summarise_rehearsal(
     warnings: Sequence[str] = (),
 ) -> RehearsalSummary:
     """A plan's chances as they are told. sweeps: simulated per question and effect. notes: further ones."""
-    study = plan.study
+    study, scale = plan.study, told_in(plan, noise)
     return RehearsalSummary(
         sweep=study.name,
         question=study.question,
@@ -146,6 +162,8 @@ def summarise_rehearsal(
         design=design,
         command=command,
         warnings=tuple(warnings),
+        unit=None if scale.unit == PERCENT else scale.unit,
+        per_percent=None if scale.unit == PERCENT else scale.per_percent,
     )
 
 
@@ -215,7 +233,7 @@ def _notes(plan: Plan, noise: Noise) -> list[str]:
     if not noise.gained_known and rule.margin_share is not None:
         least = rule.plain_margin(None) / rule.margin_share
         notes.append(
-            f"training gains {least:g} % or more over the untouched model; "
+            f"training gains {told_in(plan, noise).told(least):g} or more over the untouched model; "
             "where it gains less, the margin is smaller and harder to reach"
         )
     own = plan.cells[0] if plan.cells else plan

@@ -26,9 +26,12 @@ from bios_sweep.study.arms import Arm
 from bios_sweep.study.companions import Companion
 from bios_sweep.study.design import MIDDLE, DecisionRule
 from bios_sweep.study.factors import Factor, natural_ends
+from bios_sweep.study.margins import scale_of
+from bios_sweep.study.metric_names import is_share
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.stages import confirmation_seeds, confirmation_trials
 from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
+from bios_sweep.units import Scale
 from bios_sweep.vocabulary import Status
 
 LOSS = 2.0  # any number: everything is judged in percent of it
@@ -42,8 +45,30 @@ TIME_REPEATS = 5  # docs/statistics.md, item 13: at least 5
 
 
 def margin_percent(plan: Plan, noise: Noise) -> float:
-    """The margin that the plan's rule would come to, percent of the loss."""
-    return plan.study.decision.margin(None, noise.gained)
+    """The margin that the plan's rule would come to, percent of the metric."""
+    rule = plan.study.decision
+    return rule.margin(noise.level if _needs_level(rule) else None, noise.gained)
+
+
+def told_in(plan: Plan, noise: Noise) -> Scale:
+    """How gains of the judged metric are told, at the level that is simulated."""
+    rule = plan.study.decision
+    return scale_of(plan.study.metric.name, judged_level(plan, noise), points=rule.margin_points is not None)
+
+
+def judged_level(plan: Plan, noise: Noise) -> float:
+    """The mean of the default that is simulated; any does where all is percent of it.
+
+    Of a margin in points or in the metric's own unit it is that of earlier sweeps, where one is known.
+    """
+    rule = plan.study.decision
+    if _needs_level(rule) and noise.level is not None:
+        return noise.level
+    return MIDDLE if is_share(plan.study.metric.name) else _level(rule)
+
+
+def _needs_level(rule: DecisionRule) -> bool:
+    return rule.margin_points is not None or rule.margin_absolute is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,8 +175,8 @@ class Draws(Mapping[str, TrialResult]):
         kept = plan.study.decision.must_not_lose(plan.study.metric)
         # every metric moves as the judged one does, each in its own direction
         self._judged = {one.metric.name: (_level(one), one.metric.sign) for one in kept}
-        self._judged[plan.study.metric.name] = (_level(plan.study.decision), plan.study.metric.sign)
-        self._start = (_untouched(plan, noise.gained),)
+        self._judged[plan.study.metric.name] = (judged_level(plan, noise), plan.study.metric.sign)
+        self._start = (_untouched(plan, noise),)
 
     def __getitem__(self, key: str) -> TrialResult:
         if key not in self._drawn:
@@ -205,9 +230,9 @@ def _level(judged: DecisionRule | Companion) -> float:
     return LOSS if judged.margin_points is None else MIDDLE
 
 
-def _untouched(plan: Plan, gained: float) -> Measurement:
+def _untouched(plan: Plan, noise: Noise) -> Measurement:
     metric = plan.study.metric
-    start = _level(plan.study.decision) * (1.0 - metric.sign * gained / 100.0)
+    start = judged_level(plan, noise) * (1.0 - metric.sign * noise.gained / 100.0)
     bits = start if metric.name == "eval_bits_per_byte" else None
     score = plan.study.scenario.data.score
     scored = {metric.name: start} if score is not None and metric.name == score.metric else {}

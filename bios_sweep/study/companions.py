@@ -13,8 +13,9 @@ from typing import Any
 from bios_sweep.checks import is_positive, not_allowed
 from bios_sweep.errors import PlanError
 from bios_sweep.jsonable import OPTIONAL, to_json
-from bios_sweep.study.margins import OWN, PERCENT, POINTS, points_in_unit, with_unit
+from bios_sweep.study.margins import points_in_unit
 from bios_sweep.study.scenario import Metric, guardrail_metric
+from bios_sweep.units import OWN, PERCENT, POINTS, with_unit
 
 LIMITS = ("margin_percent", "margin_absolute", "margin_points")
 OF_ITEMS = ("items", "differing")  # they tell what can be decided, and decide nothing

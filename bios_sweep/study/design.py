@@ -103,6 +103,11 @@ class DecisionRule:
         """What a refinement must not lose, guardrails among it. judged: the metric that decides."""
         return (*guardrails_as_companions(self.guardrails, judged), *(self.companions or ()))
 
+    def by_purpose(self, metric: str) -> bool:
+        """Whether the margins are those that the purpose names for such a metric."""
+        own = {name: getattr(self, name) for name in MARGINS}
+        return not is_signed(metric) and own == margins_of(self.purpose, metric, {})
+
     @property
     def excludes(self) -> bool:
         """Whether an arm that is shown to gain less than the margin is out of its question for good."""

@@ -8,11 +8,10 @@ from typing import Any
 
 from bios_sweep.checks import one_of
 from bios_sweep.errors import ConfigError
-from bios_sweep.study.metric_names import is_accuracy, is_share, is_signed
+from bios_sweep.study.metric_names import is_accuracy, is_never_a_share, is_share, is_signed
+from bios_sweep.units import POINTS, Scale
 
-PERCENT, POINTS, OWN = "%", "points", ""  # units in which a gain is told; the last: the metric's own
-GIVEN_MARGINS = ("margin_percent", "margin_share", "margin_absolute")
-MARGINS = (*GIVEN_MARGINS, "margin_points")
+MARGINS = ("margin_percent", "margin_share", "margin_absolute", "margin_points")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,10 +37,16 @@ def margins_of(purpose: str, metric: str, given: Mapping[str, float | None]) -> 
     given: names of `MARGINS` -> a number, or None where it is left open.
 
     Raises:
-        ConfigError: the purpose is none, or no percent of the metric means anything and none is given.
+        ConfigError: the purpose is none, points are given of what is no share, or no percent of the metric
+            means anything and none is given.
     """
     one_of("decision.purpose", purpose, tuple(PURPOSES))
     margins = {name: given.get(name) for name in MARGINS}
+    if margins["margin_points"] is not None and is_never_a_share(metric):
+        raise ConfigError(
+            f"decision.margin_points: {metric} is no share, so there are no points of it; give "
+            "decision.margin_percent or decision.margin_absolute"
+        )
     if any(value is not None for value in margins.values()):
         return margins
     if is_signed(metric):
@@ -68,52 +73,9 @@ def points_in_unit(points: float, level: float) -> float:
     return points / 100.0 if abs(level) <= 1.0 else points
 
 
-@dataclass(frozen=True)
-class Scale:
-    """In what gains are told to people: percent of the default's mean, or points of a share.
-
-    Decisions are made in percent whatever is told. per_percent: one percent of the default's mean, in `unit`.
-    """
-
-    per_percent: float = 1.0
-    points: bool = False
-
-    @property
-    def unit(self) -> str:
-        """As it is written behind a number."""
-        return POINTS if self.points else PERCENT
-
-    def number(self, percent: float) -> float:
-        """A gain in `unit`."""
-        return percent * self.per_percent
-
-    def known(self, percent: float | None) -> float | None:
-        """The same where it may be unknown."""
-        return None if percent is None else self.number(percent)
-
-    def told(self, percent: float) -> Told:
-        """A gain that is written in `unit`, with it."""
-        return Told(percent, self)
-
-
-class Told(float):
-    """A gain in percent that writes itself in the unit of its scale: `+1.22 %`, `+0.98 points`."""
-
-    scale: Scale
-
-    def __new__(cls, percent: float, scale: Scale) -> Told:
-        """percent: of the default's mean."""
-        told = super().__new__(cls, percent)
-        told.scale = scale
-        return told
-
-    def __format__(self, spec: str) -> str:
-        return with_unit(format(self.scale.number(float(self)), spec), self.scale.unit)
-
-
-def with_unit(text: str, unit: str) -> str:
-    """`1.2 %`, `2 points`, `1 point`, `0.05`."""
-    return f"{text} {unit[:-1] if unit == POINTS and text.lstrip('+-') == '1' else unit}".rstrip()
+def whole_of(largest: float) -> float:
+    """All of a share, in its own unit. largest: value that is known of it."""
+    return 1.0 if largest <= 1.0 else 100.0
 
 
 def scale_of(metric: str, level: float, *, points: bool) -> Scale:
@@ -121,4 +83,4 @@ def scale_of(metric: str, level: float, *, points: bool) -> Scale:
     if not (points or is_share(metric)) or not level:
         return Scale()
     own = abs(level) / 100.0
-    return Scale(own / points_in_unit(1.0, level), points=True)
+    return Scale(own / points_in_unit(1.0, level), POINTS)

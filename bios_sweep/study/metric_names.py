@@ -17,11 +17,12 @@ BETTER = {MINIMIZE: "smaller is better", MAXIMIZE: "larger is better"}
 ASKED = " or ".join(f"{{key}}{way} ({BETTER[way]})" for way in (MAXIMIZE, MINIMIZE))
 
 # fmt: off
-FALLS = frozenset({
-    # losses and likelihoods
+LOSSES = frozenset({  # and likelihoods
     "loss", "losses", "logloss", "nll", "nlpd", "perplexity", "perplexities", "ppl", "surprisal", "ce",
     "bce", "crossentropy", "xent", "deviance", "bits", "nats", "bpb", "bpc", "bpw", "bpt", "kl", "kld",
     "divergence", "crps",
+})
+FALLS = LOSSES | frozenset({
     # errors
     "error", "errors", "err", "errs", "errorrate", "mse", "mae", "rmse", "nmse", "nrmse", "nmae", "msle",
     "rmsle", "mape", "smape", "wmape", "mase", "mdape", "medae", "rmspe", "brier", "ece", "mce", "regret",
@@ -141,6 +142,11 @@ def is_share(name: str) -> bool:
     return direction_of(name) == MAXIMIZE and (
         bool(CUTOFF.search(name)) or any(_is_of(word, SHARES) for word in _words(name))
     )
+
+
+def is_never_a_share(name: str) -> bool:
+    """Whether a name says that it is a loss, or may be 0 or less, so that there are no points of it."""
+    return is_signed(name) or not LOSSES.isdisjoint(_words(name))
 
 
 def is_signed(name: str) -> bool:

@@ -159,7 +159,8 @@ class Scenario:
     code: sha256 of a user's own script, command or callable; empty where our engine is all the code.
     repeatable: whether the engine is known to give the same numbers for the same seed; where it is not, the
     plan runs one trial twice to find out. carried: settings that the engine takes; None: all. files: those
-    whose content is part of `code`, by the names they are given.
+    whose content is part of `code`, by the names they are given. format_versions: beside the engine's
+    version, that of a number format whose numbers alone changed.
     """
 
     model: ModelFacts
@@ -173,15 +174,21 @@ class Scenario:
     repeatable: bool = True
     carried: tuple[str, ...] | None = None
     files: tuple[str, ...] = ()
+    format_versions: Mapping[str, str] = field(default_factory=dict)
 
-    def identity(self) -> dict[str, Any]:
-        """What of the scenario decides a trial's outcome: fingerprints and versions, no names or paths."""
+    def identity(self, dtype: str | None = None) -> dict[str, Any]:
+        """What of the scenario decides a trial's outcome: fingerprints and versions, no names or paths.
+
+        dtype: of the trial; None: of all of them.
+        """
+        of_format = self.format_versions.get(dtype or "")
+        version = f"{self.engine_version}, {of_format}" if of_format else self.engine_version
         decides: dict[str, Any] = {
             "model": self.model.fingerprint,
             "data": self.data.fingerprint,
             "evaluation": self.data.evaluation_fingerprint,
             "engine": self.engine.rpartition(":")[2],
-            "engine_version": self.engine_version,
+            "engine_version": version,
             "software": dict(self.software),
             **self.method.identity(),
         }
@@ -214,6 +221,8 @@ class Scenario:
             del values["data"]["score"]
         if not self.data.reading:
             del values["data"]["reading"]
+        if not self.format_versions:
+            del values["format_versions"]
         files = values.pop("files")
         return {**values, **self.method.to_dict(), "files": files}
 

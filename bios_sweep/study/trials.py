@@ -62,7 +62,12 @@ def trial_key(settings: TrainingSettings, seed: int, repeat: int, scenario: Scen
     share it. `repeat` is 0 except for the A/A twin, which must run again under equal settings.
     """
     return short_hash(
-        {"settings": as_hashed(settings), "seed": seed, "repeat": repeat, "scenario": scenario.identity()}
+        {
+            "settings": as_hashed(settings),
+            "seed": seed,
+            "repeat": repeat,
+            "scenario": scenario.identity(settings.dtype),
+        }
     )
 
 

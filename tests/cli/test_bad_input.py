@@ -214,9 +214,15 @@ DATA = {
 @pytest.mark.parametrize(
     "overrides, sentence",
     [
-        ([], "data.path: missing; give a JSONL file such as data.path=train.jsonl"),
-        (["data.path=none.jsonl"], "none.jsonl: no such file; data.path must be a JSONL file"),
-        (["data.path=."], ".: cannot be read"),
+        ([], "data.path: missing; give a file such as data.path=train.jsonl"),
+        (
+            ["data.path=none.jsonl"],
+            "none.jsonl: no such file; data.path takes a file, a folder or a pattern",
+        ),
+        (
+            ["data.path=."],
+            ".: has several files (blank.jsonl, code.jsonl, cut.jsonl and 4 more), none",
+        ),
         (["data.path=empty.jsonl"], "empty.jsonl: the file is empty; write one JSON object per line"),
         (["data.path=blank.jsonl"], "blank.jsonl: the file is empty"),
         (["data.path=cut.jsonl"], "cut.jsonl:3: not valid JSON"),
@@ -230,7 +236,7 @@ DATA = {
         (["data.path=good.jsonl", "data.eval_fraction=2"], "must be above 0 and below 1"),
         (["data.path=good.jsonl", "data.eval_fraction=x"], "data.eval_fraction: 'x' is not allowed"),
         (["data=planted"], "data=planted has no examples; it goes with model=planted only"),
-        (["data.kind=csv"], "data.kind: 'csv' is not allowed; choose from embedded, jsonl"),
+        (["data.kind=csv"], "data.kind: 'csv' is not allowed; choose from embedded, file, jsonl"),
         (
             ["data.path=good.jsonl", "data.eval_examples=2", "method.micro_batch_size=0"],
             "method.micro_batch_size: 0 is not allowed",

@@ -15,7 +15,7 @@ from bios_sweep.config.compose import compose_config
 ONE_SET = "decision.scope=evaluation"  # the files here are too small to speak of others of their kind
 HERE = ("sweeps=learning_rate", "seeds=[0,1]", "cluster=inline", "tracking=none", ONE_SET)
 SWEEP = "sweeps: {question: Which, factors: {learning_rate: {multiply: [0.5]}}}\n"
-DATA, MODEL = "data.path is given: data=jsonl is chosen", "model.path is given: model=local is chosen"
+DATA, MODEL = "data.path is given: data=file is chosen", "model.path is given: model=local is chosen"
 COMMAND = ("method=command", "method.command=echo {learning_rate} {seed}")
 RATE = "baseline.learning_rate=1e-3"
 
@@ -63,7 +63,7 @@ def own(folder: Path, name: str, text: str) -> tuple[str, str]:
 
 def test_a_data_path_chooses_jsonl_and_is_what_is_trained_on(answer):
     given = ("data.path=my.jsonl", "data.eval_examples=8")
-    asked, chosen = answer("plan", *HERE, *given), answer("plan", *HERE, *given, "data=jsonl")
+    asked, chosen = answer("plan", *HERE, *given), answer("plan", *HERE, *given, "data=file")
     assert asked["warnings"] == [DATA]
     assert chosen["warnings"] == []
     assert asked["scenario"] == "embedded | my | lora"

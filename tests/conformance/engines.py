@@ -40,7 +40,8 @@ class ForgetfulEngine:
 
 
 class TimedEngine:
-    """Dies as often as `deaths` says while it is timed, or stumbles; marks its deaths in `folder`."""
+    """Dies as often as `deaths` says while it is timed, fails as a GPU does as often as `poison` says, or
+    stumbles; marks both in `folder`."""
 
     version = "1"
     resumes = True
@@ -56,6 +57,10 @@ class TimedEngine:
         if self._options.get("stumble"):
             raise RuntimeError("the clock stopped\nwith a second line")
         folder = Path(self._options["folder"])
+        failed = len(list(folder.glob("failed-*")))
+        if failed < self._options.get("poison", 0):
+            (folder / f"failed-{failed}").touch()
+            raise RuntimeError("CUDA error: an illegal memory access was encountered\nCUDA kernel errors")
         died = len(list(folder.glob("died-*")))
         if died < self._options.get("deaths", 0):
             (folder / f"died-{died}").touch()

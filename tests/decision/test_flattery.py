@@ -9,7 +9,7 @@ import pytest
 
 from bios_sweep.decision.bounds import Bound
 from bios_sweep.decision.flattery import expected_largest, flattered, flattery
-from bios_sweep.study.margins import Scale
+from bios_sweep.units import Scale
 
 SWEEPS = 20_000
 

@@ -18,7 +18,7 @@ from bios_sweep.report.content.summarise import summarise
 from bios_sweep.report.content.verdict_rows import Ways
 from bios_sweep.report.text.publish import write_results
 from bios_sweep.study.factors import Factor
-from bios_sweep.study.margins import GIVEN_MARGINS, MARGINS, margins_of
+from bios_sweep.study.margins import MARGINS, margins_of
 from bios_sweep.study.plan import build_plan
 from bios_sweep.study.scenario import Metric
 from tests.report.summaries import planted_study
@@ -52,7 +52,7 @@ def finished(
     """A planted sweep of one learning rate, run to its end in this process, judged on a metric."""
     rates = Factor(name="learning_rate", multiply=(0.25, 0.5, 2, 4))
     study = planted_study(seeds=seeds or tuple(range(looks[-1])), factors=(rates, *factors))
-    margins = margins_of("publish", metric.name, {name: rule.pop(name, None) for name in GIVEN_MARGINS})
+    margins = margins_of("publish", metric.name, {name: rule.pop(name, None) for name in MARGINS})
     study = dataclasses.replace(
         study,
         metric=metric,

@@ -14,7 +14,8 @@ from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.precision import common_dtype
 from bios_sweep.driver.prepare import Prepared, prepare_config
 from bios_sweep.errors import ClusterError
-from bios_sweep.study.plan import Plan
+from bios_sweep.study.design import Study
+from bios_sweep.study.plan import Plan, build_plan
 
 WORDS = (
     "sweeps=learning_rate",
@@ -118,6 +119,23 @@ def test_a_format_that_is_given_is_not_asked_for(monkeypatch):
     asking(monkeypatch, mixed)
     given, found = session._decided(prepared(*ONE_GPU, "method.dtype=bfloat16"))
     assert (dtypes(given.plan), found) == ({"bfloat16"}, ())
+
+
+def test_trials_in_bfloat16_are_trained_anew_since_their_numbers_changed_and_others_are_not(monkeypatch):
+    """An adapter's products were float32 before; a plan that was kept then has the keys of then."""
+    of_then = "cluster=inline", "method.dtype=bfloat16"
+    now = prepared(*of_then).plan
+    kept = now.study.to_dict()
+    assert kept["scenario"].pop("format_versions") == {"bfloat16": "bfloat16 2"}
+    then = build_plan(Study.from_dict(kept))
+    assert not {trial.key for trial in now.trials} & {trial.key for trial in then.trials}
+    assert build_plan(Study.from_dict(now.study.to_dict())).sweep_id == now.sweep_id != then.sweep_id
+    plain = prepared("cluster=inline").plan
+    assert "format_versions" not in plain.study.to_dict()["scenario"]
+    asking(monkeypatch, mixed)
+    on_gpu, _ = session._decided(prepared(*ONE_GPU))
+    assert dtypes(on_gpu.plan) == {"float32"}
+    assert [trial.key for trial in on_gpu.plan.trials] == [trial.key for trial in plain.trials]
 
 
 def test_a_torch_that_does_not_match_the_driver_is_no_silent_run_on_cpus(capsys):

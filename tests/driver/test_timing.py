@@ -15,6 +15,7 @@ import pytest
 from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.loop import take_timing
 from bios_sweep.driver.sweep import Sweep, open_journal
+from bios_sweep.errors import DeviceError
 from bios_sweep.execution.inline import InlineExecutor
 from bios_sweep.procedure.source import ProcedureSource
 from bios_sweep.records.earlier import known_of
@@ -65,6 +66,25 @@ def test_a_probe_reaches_journal_workspace_and_procedure(tmp_path):
     assert np.exp(np.log(written["seconds"]).mean(axis=0)) == pytest.approx(truth, rel=0.05)
     assert source.known.timing is not None
     assert source.known.timing.to_dict() == written
+
+
+class WithoutAGpu(InlineExecutor):
+    """Every GPU on which an arm would be timed has failed."""
+
+    def time(self, settings: Any, engine: str, engine_options: Any, repeats: int) -> Any:
+        raise DeviceError("the timing probe failed: RuntimeError: CUDA error: unspecified launch failure")
+
+
+def test_where_every_gpu_fails_no_cost_is_measured_and_the_run_goes_on(tmp_path, caplog):
+    sweep = Sweep(plan=planted_plan(), workspace=Workspace(tmp_path), invocation=Invocation())
+    with open_journal(sweep) as journal:
+        source = ProcedureSource(sweep.plan, known=known_of(sweep.plan, sweep.workspace))
+        take_timing(sweep, source, journal, WithoutAGpu())
+        assert journal.state.timing is None
+    assert "no cost is measured: the timing probe failed: RuntimeError: CUDA error" in caplog.text
+    assert "no cost is measured: the timing" in sweep.workspace.journal_file(sweep.plan.sweep_id).read_text()
+    written, _ = probe(planted_plan(), tmp_path)
+    assert written["seconds"], "the next run asks again"
 
 
 def test_a_second_run_and_another_sweep_of_these_arms_time_nothing(tmp_path):

@@ -12,7 +12,7 @@ from threading import Timer
 
 import pytest
 
-from bios_sweep.errors import BiosSweepError, ClusterError, ClusterLostError, ConfigError
+from bios_sweep.errors import BiosSweepError, ClusterError, ClusterLostError, ConfigError, DeviceError
 from bios_sweep.execution.inline import InlineExecutor
 from bios_sweep.execution.placement import refuse_unless_fits, waiting_line
 from bios_sweep.execution.ray.mailbox import Mailbox
@@ -478,10 +478,11 @@ def test_a_request_the_cluster_cannot_satisfy_is_refused_before_anything_starts(
     assert not (tmp_path / "ray").exists()
 
 
-def time_on_ray(folder, *, cpus=1, **options):
+def time_on_ray(folder, *, cpus=1, max_attempts=3, **options):
     from bios_sweep.execution.ray.executor import RayTuneExecutor
 
-    return RayTuneExecutor(Request(cpus_per_trial=cpus), storage_dir=folder).time(
+    request = Request(cpus_per_trial=cpus, max_attempts=max_attempts)
+    return RayTuneExecutor(request, storage_dir=folder).time(
         [SETTINGS, SETTINGS],
         engine="tests.conformance.engines:TimedEngine",
         engine_options={"folder": str(folder), **options},
@@ -502,6 +503,27 @@ def test_a_probe_whose_worker_dies_twice_ends_in_one_sentence(ray_session, tmp_p
         time_on_ray(tmp_path, deaths=9)
     assert "\n" not in str(caught.value)
     assert len(list(tmp_path.glob("died-*"))) == 2
+
+
+def test_a_cuda_error_in_a_probe_costs_its_process_and_not_the_run(ray_session, tmp_path, caplog):
+    seconds, _ = time_on_ray(tmp_path, poison=2)
+    assert seconds == [[1.0, 1.0]] * 3
+    assert caplog.text.count("the timing probe failed: RuntimeError: CUDA error: an illegal memory") == 2
+    assert "CUDA kernel errors" not in caplog.text
+
+
+def test_a_gpu_that_fails_in_every_probe_is_said_after_as_many_tries_as_a_trial_has(ray_session, tmp_path):
+    with pytest.raises(DeviceError, match=r"^the timing probe failed: RuntimeError: CUDA error: an illegal"):
+        time_on_ray(tmp_path, poison=9, max_attempts=2)
+    assert len(list(tmp_path.glob("failed-*"))) == 2
+
+
+def test_in_this_process_a_cuda_error_in_a_probe_ends_the_run_with_the_way_out(tmp_path):
+    with pytest.raises(ClusterLostError, match=r"the GPU failed .* the same command goes on from here"):
+        InlineExecutor().time(
+            [SETTINGS], engine="tests.conformance.engines:TimedEngine",
+            engine_options={"folder": str(tmp_path), "poison": 1}, repeats=2,
+        )  # fmt: skip
 
 
 def test_a_probe_the_cluster_cannot_satisfy_is_refused_as_trials_are(ray_session, tmp_path):

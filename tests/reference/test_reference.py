@@ -52,6 +52,13 @@ def test_nothing_is_said_of_a_key_that_is_not_there():
     assert {*OTHERS, *UNITS} <= there | {"model.planted.tokens_per_example"}
 
 
+def test_what_an_open_key_may_be_is_declared_for_its_default_does_not_tell():
+    """Of a key that is `null` or `auto` in some file a kind by its default alone would say too little."""
+    open_keys = [key for key in KEYS if yaml.safe_load(key.value) in (None, AUTO)]
+    assert {key.path for key in open_keys} >= {"method.dtype", "cluster.gpus_per_trial", "data.eval_examples"}
+    assert [key.path for key in open_keys if key.path not in kinds(key.option)] == []
+
+
 def test_kinds_of_files_are_the_files():
     for group in ("data", "model"):
         names = {file.stem for file in (CONF / group).glob("*.yaml")}
@@ -150,7 +157,7 @@ def test_a_check_is_read_for_what_it_refuses():
 
 
 def test_a_comment_that_goes_on_in_the_next_line_is_of_its_own_key():
-    found = {key.path: key.comment for key in KEYS if key.option in ("data=jsonl", "decision=default")}
+    found = {key.path: key.comment for key in KEYS if key.option in ("data=file", "decision=default")}
     assert "module:function, called as score(" in found["data.score"]
     assert "module:function" not in found["data.score_pattern"]
     assert found["decision.margin_percent"] == "percent of the baseline's metric"

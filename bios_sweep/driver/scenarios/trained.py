@@ -14,14 +14,16 @@ from bios_sweep.assets import base_model_path
 from bios_sweep.checks import is_number, not_allowed, one_of, or_null, positive, require, whole
 from bios_sweep.config.method import method_of
 from bios_sweep.driver.scenarios.scored import scored
-from bios_sweep.engines.training.architectures import engine_version, look_at
+from bios_sweep.engines.training.architectures import engine_version, experts_of, look_at, text_of
 from bios_sweep.engines.training.corpus import embedded_examples
-from bios_sweep.engines.training.data import DataSet
+from bios_sweep.engines.training.data import CONVERSATION, SEVERAL_ANSWERS, DataSet
 from bios_sweep.engines.training.facts import (
     EMBEDDED,
+    FORMAT_VERSIONS,
     describe_model,
     portable_model,
     position_limit,
+    read_config,
     software_versions,
 )
 from bios_sweep.engines.training.jsonl import jsonl_examples
@@ -41,7 +43,7 @@ FINAL_METRICS = ("eval_loss", "eval_bits_per_byte", "train_loss", "general_loss"
 MODEL_KINDS = ("embedded", "local", "planted", "named")
 FLASH = "flash"
 ATTENTIONS = (AUTO, "sdpa", FLASH, "eager")
-DATA_KINDS = ("embedded", "jsonl")
+DATA_KINDS = ("embedded", "file", "jsonl")  # jsonl: the first name of file
 EVERY_ANSWER, LAST = TRAIN_ON = ("all_assistant", "last")
 JOINED = "joined"  # how a border is read that a token of a sentencepiece model reaches over
 SCRIPTS_ONLY = "goes with method=command and method=python only, whose script reads its own"
@@ -58,6 +60,7 @@ def trained_scenario(
     dataset = _read_data(values["data"])
     reading = _reading(values["data"], dataset, Path(model.path))
     data = replace(_data_facts(dataset, workspace), reading=reading)
+    routed = _routed(method, Path(model.path))
     score = scored(values["data"], dataset.evaluation, FINAL_METRICS, position_limit(Path(model.path)))
     if score is not None:
         data = replace(data, score=score[0])
@@ -67,7 +70,7 @@ def trained_scenario(
             data=data,
             method=method_of(method),
             engine=LORA_ENGINE,
-            engine_version=engine_version(Path(model.path)),
+            engine_version=engine_version(Path(model.path), routed=routed),
             engine_options={
                 "model_path": _portable(values["model"]),
                 "data_file": data.file,
@@ -80,11 +83,18 @@ def trained_scenario(
                 **reading,
                 **({} if score is None else {"score": score[1]}),
                 **_attention(method, request),
+                **({"routers": True} if routed else {}),
             },
             software=software_versions(),
+            format_versions=FORMAT_VERSIONS if _in_another_format(method, request) else {},
         ),
         dataset,
     )
+
+
+def _in_another_format(method: Mapping[str, Any], request: Request) -> bool:
+    """Whether trials may compute in anything but float32: on GPUs `method.dtype=auto` is not decided yet."""
+    return bool(method["dtype"] != FLOAT32) or request.trial_device == CUDA
 
 
 def _cutting(method: Mapping[str, Any], request: Request) -> dict[str, Any]:
@@ -119,6 +129,20 @@ def _attention(method: Mapping[str, Any], request: Request) -> dict[str, str]:
     return {} if attention == AUTO else {"attention": attention}
 
 
+def _routed(method: Mapping[str, Any], model: Path) -> bool:
+    """Whether routers learn, too.
+
+    Raises:
+        ConfigError: no truth value, or the model has none.
+    """
+    asked = method.get("routers", False)
+    if not isinstance(asked, bool):
+        raise not_allowed("method.routers", asked, "true or false")
+    if asked and not experts_of(text_of(read_config(model))):
+        raise ConfigError("method.routers: this model has no experts, and so no routers; leave it out")
+    return asked
+
+
 def _reading(values: Mapping[str, Any], dataset: DataSet, model: Path) -> dict[str, str]:
     """How conversations are read, where that is not as it was before there was a choice; the engine's words.
 
@@ -128,8 +152,7 @@ def _reading(values: Mapping[str, Any], dataset: DataSet, model: Path) -> dict[s
     asked = values.get("train_on")
     if asked is not None:
         one_of("data.train_on", asked, TRAIN_ON)
-    examples = (*dataset.train, *dataset.evaluation)
-    several = any(example.answers > 1 for example in examples)
+    several = dataset.any(SEVERAL_ANSWERS)
     if asked is not None and not several:
         raise ConfigError("data.train_on: no conversation of these data has several answers; leave it out")
     reading = {"train_on": EVERY_ANSWER} if several and asked != LAST else {}
@@ -145,8 +168,7 @@ def _day(given: Any, dataset: DataSet, model: Path) -> str:
     except ValueError:
         raise not_allowed("data.chat_date", given, "a day such as 2026-01-31") from None
     template = chat_template(model)
-    talks = any(example.messages for example in (*dataset.train, *dataset.evaluation))
-    if template is None or not talks or not template.dated:
+    if template is None or not dataset.any(CONVERSATION) or not template.dated:
         raise ConfigError("data.chat_date: no chat template writes a date here; leave it out")
     return day.isoformat()
 
@@ -223,7 +245,10 @@ def reach_notes(scenario: Scenario) -> tuple[str, ...]:
     Raises:
         ModelError: the architecture cannot be trained here, and why.
     """
-    found = look_at(Path(scenario.model.path)) if scenario.engine == LORA_ENGINE else None
+    if scenario.engine != LORA_ENGINE:
+        return ()
+    routed = bool(scenario.engine_options.get("routers"))
+    found = look_at(Path(scenario.model.path), routed=routed)
     return () if found is None else (found.words,)
 
 
@@ -256,13 +281,18 @@ def _read_data(values: Mapping[str, Any]) -> DataSet:
     if values["kind"] == "embedded":
         return embedded_examples(None if asked == AUTO else optional_count(asked))
     if not values["path"]:
-        raise DataError("data.path: missing; give a JSONL file such as data.path=train.jsonl")
+        raise DataError("data.path: missing; give a file such as data.path=train.jsonl, or a folder")
     return jsonl_examples(
-        Path(str(values["path"])),
-        eval_path=Path(str(values["eval_path"])) if values["eval_path"] else None,
+        _paths(values["path"]),
+        weights=values.get("weights"),
+        eval_path=_paths(values["eval_path"]) if values["eval_path"] else None,
         eval_fraction=_fraction(values["eval_fraction"]),
         eval_examples=AUTO if asked == AUTO else optional_count(asked),
     )
+
+
+def _paths(given: Any) -> str | list[str]:
+    return [str(path) for path in given] if isinstance(given, list) else str(given)
 
 
 def optional_count(value: Any, key: str = "data.eval_examples") -> int | None:
@@ -290,6 +320,6 @@ def _data_facts(dataset: DataSet, workspace: Workspace) -> DataFacts:
         evaluation_fingerprint=dataset.evaluation_fingerprint,
         train_examples=len(dataset.train),
         eval_examples=len(dataset.evaluation),
-        eval_clusters=len({example.cluster for example in dataset.evaluation}),
+        eval_clusters=dataset.eval_clusters,
         source=dataset.source,
     )

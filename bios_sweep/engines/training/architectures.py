@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import util
 from pathlib import Path
 from typing import Any
@@ -36,9 +36,13 @@ TRAINED = frozenset(
     }
 )  # fmt: skip
 EXPERT_COUNTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts", "num_moe_experts")
-EXPERTS = (
-    "experts 2"  # raised when the numbers of mixtures of experts alone change: 2: no router, all experts
-)
+# Raised when the numbers of mixtures of experts alone change. 2: no router, all experts.
+EXPERTS = "experts 2"
+# The same of those with dense or shared layers beside their experts. 3: these layers are adapted, too.
+EXPERTS_AND_OTHERS = "experts 3"
+# What the text config of such a mixture has: DeepSeek, GLM-4 MoE, Qwen MoE.
+OTHERS = ("n_shared_experts", "first_k_dense_replace", "shared_expert_intermediate_size", "mlp_only_layers")
+ROUTED = "routers"  # where these are adapted, too
 PROBE = "bios_sweep.engines.training.probe"
 
 
@@ -46,7 +50,8 @@ PROBE = "bios_sweep.engines.training.probe"
 class Reached:
     """What an adapter is put on, full names. refused: why nothing can be trained, or ''.
 
-    outside: linear layers beside the text decoder, of a vision tower. left: those that PEFT cannot name.
+    outside: linear layers beside the text decoder, of a vision tower. left: those that a kernel reads past an
+    adapter. routed: routers are adapted, too.
     """
 
     linear: Sequence[str] = ()
@@ -55,28 +60,39 @@ class Reached:
     left: Sequence[str] = ()
     outside: Sequence[str] = ()
     refused: str = ""
+    routed: bool = False
 
     @property
     def words(self) -> str:
         """`an adapter reaches q_proj (32 times), ...; it leaves alone gate (32 times: routers)`."""
-        reached = [*_counted(self.linear), *_counted(self.experts, "fused experts")]
+        routers = _counted(self.routers, "routers")
+        reached = [
+            *_counted(self.linear),
+            *_counted(self.experts, "fused experts"),
+            *(routers if self.routed else ()),
+        ]
         others = [
-            *_counted(self.routers, "routers"),
-            *_counted(self.left, "out of PEFT's reach"),
+            *(() if self.routed else routers),
+            *_counted(self.left, "read past an adapter"),
             *([f"{len(self.outside)} layers beside the text decoder"] if self.outside else []),
         ]
         alone = f"; it leaves alone {', '.join(others)}" if others else ""
         return f"an adapter reaches {', '.join(reached)}{alone}"
 
 
-def engine_version(folder: Path) -> str:
-    """The engine's version for a model, part of its trials' identity."""
-    config = read_config(folder)
-    return f"{ENGINE_VERSION}, {EXPERTS}" if experts_of(text_of(config)) else ENGINE_VERSION
+def engine_version(folder: Path, *, routed: bool = False) -> str:
+    """The engine's version for a model, part of its trials' identity. routed: routers are adapted, too."""
+    text = text_of(read_config(folder))
+    if not experts_of(text):
+        return ENGINE_VERSION
+    experts = EXPERTS_AND_OTHERS if any(text.get(key) for key in OTHERS) else EXPERTS
+    return ", ".join((ENGINE_VERSION, experts, *([ROUTED] if routed else [])))
 
 
-def look_at(folder: Path) -> Reached | None:
+def look_at(folder: Path, *, routed: bool = False) -> Reached | None:
     """What an adapter reaches, where that is not plain to see or not known; None elsewhere.
+
+    routed: routers, too.
 
     Raises:
         ModelError: the architecture cannot be trained, and why.
@@ -91,7 +107,7 @@ def look_at(folder: Path) -> Reached | None:
             f"model {folder}: {config.get('model_type')} cannot be trained here ({found.refused}); choose "
             "another model, or train it with a script of yours (method=command)"
         )
-    return found
+    return replace(found, routed=routed)
 
 
 def text_of(config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -108,7 +124,7 @@ def experts_of(config: Any) -> int:
 
 
 def _remembered(folder: Path) -> Reached:
-    versions = json.dumps([software_versions(), ENGINE_VERSION, EXPERTS])
+    versions = json.dumps([software_versions(), ENGINE_VERSION, EXPERTS, EXPERTS_AND_OTHERS])
     content = (folder / "config.json").read_bytes() + versions.encode()
     file = user_cache() / "bios_sweep" / "architectures" / f"{hashlib.sha256(content).hexdigest()[:32]}.json"
     known = read_json_cache(file)
@@ -131,8 +147,9 @@ def _probed(folder: Path) -> Reached:
 
 def _read(values: Mapping[str, Any]) -> Reached:
     """Back from JSON, which has lists."""
-    refused = str(values["refused"])
-    return Reached(**{name: tuple(values[name]) for name in values if name != "refused"}, refused=refused)
+    names = ("linear", "experts", "routers", "left", "outside")
+    found: dict[str, Any] = {name: tuple(values[name]) for name in names}
+    return Reached(**found, refused=str(values["refused"]))
 
 
 def _counted(names: Sequence[str], what: str = "") -> list[str]:

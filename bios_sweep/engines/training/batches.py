@@ -33,7 +33,7 @@ def uniform(count: int, *key: object) -> np.ndarray:
     return (philox(count, *key) >> np.uint64(11)) * 2.0**-53
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=2)  # 8 bytes an example each
 def epoch_order(seed: int, epoch: int, examples: int) -> np.ndarray:
     """Permutation of the training examples in one pass, shape (examples,)."""
     return np.argsort(philox(examples, "example order", seed, epoch), kind="stable")

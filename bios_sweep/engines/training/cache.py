@@ -5,18 +5,33 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from bios_sweep.atomic import write_atomically
 from bios_sweep.errors import StorageError
+from bios_sweep.sealed import YOUNG_SECONDS
+
+TRUSTED_SECONDS = 86_400.0  # chosen: reading a gigabyte again costs a second
 
 
 def user_cache() -> Path:
     """The user's cache folder by the XDG convention."""
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+
+
+def cache_folder() -> Path | None:
+    """The user's cache folder of this package, by the XDG convention; None for a user without a home."""
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if base.is_absolute():  # the convention says that a relative path is invalid and must be ignored
+        return base / "bios_sweep"
+    try:
+        return Path.home() / ".cache" / "bios_sweep"
+    except RuntimeError:  # containers run under numbers that no user has
+        return None
 
 
 def files_fingerprint(files: Iterable[Path]) -> str:
@@ -42,10 +57,54 @@ def _file_digest(path: Path, known: dict[str, Any]) -> str:
     entry = known.get(str(path))
     if isinstance(entry, list) and len(entry) == 3 and entry[:2] == stamp:
         return str(entry[2])
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = _digest(path)
     known[str(path)] = [*stamp, digest]
     return digest
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def remembered_of(paths: Sequence[Path], what: str, find: Callable[[], Any]) -> Any:
+    """A small value in JSON that the content of files decides; found once, for all processes of this node.
+
+    It is found again where a file's size or times changed, and after `TRUSTED_SECONDS` in any case, so that
+    a flipped bit does not stay. What was written a moment ago could be written again within the same tick of
+    the file system's clock: that is not remembered.
+    """
+    name = hashlib.sha256("\n".join((what, *map(os.path.abspath, paths))).encode()).hexdigest()[:32]
+    folder = cache_folder()
+    file = None if folder is None else folder / "known" / f"{name}.json"
+    now, stamps = time.time(), [_stamp(path) for path in paths]
+    kept = read_json_cache(file)
+    known = isinstance(kept, dict) and kept.get("stamps") == stamps
+    if known and 0 <= now - kept.get("seconds", 0.0) < TRUSTED_SECONDS:
+        return kept["value"]
+    value = find()
+    if not any(_is_young(path, now) for path in paths):
+        write_json_cache(file, {"stamps": stamps, "seconds": now, "value": value})
+    return value
+
+
+def content_digest(path: Path) -> str:
+    """Sha256 of a file's bytes, hex.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return str(remembered_of([path], "sha256", lambda: _digest(path)))
+
+
+def _stamp(path: Path) -> list[int]:
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+
+
+def _is_young(path: Path, now: float) -> bool:
+    status = path.stat()
+    return max(status.st_mtime, status.st_ctime) > now - YOUNG_SECONDS
 
 
 def read_json_cache(path: Path | None) -> Any:

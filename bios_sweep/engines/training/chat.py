@@ -61,11 +61,6 @@ def reading_of(words: Mapping[str, Any]) -> Reading:
     )
 
 
-def has_answers(example: Example) -> bool:
-    """Whether there is more than one answer to learn."""
-    return example.answers > 1
-
-
 class ChatTemplate:
     """Renders conversations: the prompt is all but the last message with the template's call for an answer.
 

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-from bios_sweep.engines.training.cache import read_json_cache, write_json_cache
+from bios_sweep.engines.training.cache import cache_folder, read_json_cache, write_json_cache
 from bios_sweep.engines.training.data import DataSet, Example
 from bios_sweep.errors import DataError
 
@@ -109,17 +109,6 @@ def read_pairs() -> tuple[Pair, ...]:
         return pairs
 
 
-def cache_folder() -> Path | None:
-    """The user's cache folder of this package, by the XDG convention; None for a user without a home."""
-    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    if base.is_absolute():  # the convention says that a relative path is invalid and must be ignored
-        return base / "bios_sweep"
-    try:
-        return Path.home() / ".cache" / "bios_sweep"
-    except RuntimeError:  # containers run under numbers that no user has
-        return None
-
-
 def module_files() -> tuple[ModuleFile, ...]:
     """All source files of the running CPython's library in the order of their names.
 
@@ -137,7 +126,7 @@ def module_files() -> tuple[ModuleFile, ...]:
                 module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
                 found.append(ModuleFile(name=module, path=path))
     if not found:
-        raise DataError(f"{root}: no standard-library sources here; use data=jsonl with your own file")
+        raise DataError(f"{root}: no standard-library sources here; use data=file with your own file")
     return tuple(sorted(found, key=lambda file: file.name))
 
 

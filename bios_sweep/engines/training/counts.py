@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from bios_sweep.engines.training.chat import AS_EVER, ChatTemplate, Reading, chat_template, has_answers
-from bios_sweep.engines.training.data import DataSet, Example
+from bios_sweep.engines.training.chat import AS_EVER, ChatTemplate, Reading, chat_template
+from bios_sweep.engines.training.data import (
+    CONVERSATION,
+    SEVERAL_ANSWERS,
+    DataSet,
+    Example,
+    ExamplesInFile,
+    fingerprint_of,
+)
+from bios_sweep.engines.training.facts import READERS, reads_by, software_versions
+from bios_sweep.engines.training.kept import code_digest, kept_folder, mapped
 from bios_sweep.engines.training.tokenizer import TextTokenizer, load_tokenizer
 from bios_sweep.engines.training.tokens import encode_all, kept, name_of, unlearnable
 from bios_sweep.errors import DataError
@@ -18,6 +29,8 @@ from bios_sweep.study.scenario import EVALUATION, TRAIN, Cut
 
 MOST_CUT = 0.01  # share of the examples that `method.max_length=auto` leaves to be cut
 MULTIPLE = 8  # of tokens, as GPUs like it
+KIND = "int32"
+COLUMNS, OF_ASIDES = ("prompt", "completion", "text", "first"), ("owner", "begin", "end")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,26 +73,34 @@ def counted(examples: Sequence[Example], tokenizer: TextTokenizer, template: Cha
         DataError: a conversation that the model's chat template cannot write; names it.
     """
     joined = 0
-    rows, asides = np.zeros((len(examples), 4), dtype=np.int64), [np.zeros((0, 3), dtype=np.int64)]
+    rows, asides = np.zeros((len(COLUMNS), len(examples)), dtype=KIND), array("i")
     for place, encoded in enumerate(encode_all(examples, tokenizer, template)):
         *numbers, ranges = encoded.lengths
-        rows[place] = numbers
+        rows[:, place] = numbers
         joined += encoded.joined
-        if ranges:
-            asides.append(np.array([(place, *pair) for pair in ranges]))
-    owner, begin, end = np.concatenate(asides).T
-    prompt, completion, text, first = rows.T
-    return Counted(
-        examples=examples,
-        prompt=prompt,
-        completion=completion,
-        text=text,
-        first=first,
-        owner=owner,
-        begin=begin,
-        end=end,
-        joined=joined,
-    )
+        for pair in ranges:
+            asides.extend((place, *pair))
+    columns = dict(zip(COLUMNS, rows, strict=True))
+    of_asides = dict(zip(OF_ASIDES, np.array(asides, dtype=KIND).reshape(-1, 3).T, strict=True))
+    return Counted(examples=examples, joined=joined, **columns, **of_asides)
+
+
+def _kept(examples: ExamplesInFile, reads: Mapping[str, Any], count: Callable[[], Counted]) -> Counted:
+    """The counts of one side as this node has them, or counted here; 16 bytes an example, mapped.
+
+    reads: beside the examples' fingerprint and this package's code, all that decides how they are read.
+    """
+
+    def write(folder: Path) -> dict[str, Any]:
+        found = count()
+        for name in (*COLUMNS, *OF_ASIDES):
+            np.ascontiguousarray(getattr(found, name), dtype=KIND).tofile(folder / name)
+        return {"joined": found.joined}
+
+    identity = {"examples": fingerprint_of(examples), "code": code_digest(), **reads}
+    folder, facts = kept_folder("counts", "the counts of tokens", identity, write)
+    arrays = {name: mapped(folder / name, KIND) for name in (*COLUMNS, *OF_ASIDES)}
+    return Counted(examples=examples, joined=int(facts["joined"]), **arrays)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,9 +140,15 @@ def tokens_of(dataset: DataSet, model_dir: Path, reading: Reading = AS_EVER) -> 
         DataError: a conversation that the model's chat template cannot write; names it.
     """
     tokenizer, template = load_tokenizer(model_dir), chat_template(model_dir, reading)
-    train, evaluation = (counted(side, tokenizer, template) for side in (dataset.train, dataset.evaluation))
-    examples = (*dataset.train, *dataset.evaluation)
-    ends = (*ends_of(examples, tokenizer, template), *_answers_of(train, evaluation, reading))
+    reads = {"model": reads_by(model_dir), "reading": repr(reading), "software": software_versions(READERS)}
+
+    def of(side: Sequence[Example]) -> Counted:
+        if not isinstance(side, ExamplesInFile):
+            return counted(side, tokenizer, template)
+        return _kept(side, reads, lambda: counted(side, tokenizer, template))
+
+    train, evaluation = of(dataset.train), of(dataset.evaluation)
+    ends = (*ends_of(dataset, tokenizer, template), *_answers_of(dataset, (train, evaluation), reading))
     return Tokens(train=train, evaluation=evaluation, ends=ends)
 
 
@@ -150,10 +177,9 @@ def cut_at(split: str, side: Counted, max_length: int) -> Cut:
     )
 
 
-def _answers_of(train: Counted, evaluation: Counted, reading: Reading) -> tuple[str, ...]:
+def _answers_of(dataset: DataSet, sides: Sequence[Counted], reading: Reading) -> tuple[str, ...]:
     """Which answers of conversations of several are learned, in words."""
-    sides = (train, evaluation)
-    talks = sum(has_answers(example) for side in sides for example in side.examples)
+    talks = int(np.count_nonzero(dataset.kinds & SEVERAL_ANSWERS))
     if not talks:
         return ()
     supervised = sum(int(side.supervised.sum()) for side in sides)
@@ -165,11 +191,9 @@ def _answers_of(train: Counted, evaluation: Counted, reading: Reading) -> tuple[
     )
 
 
-def ends_of(
-    examples: Sequence[Example], tokenizer: TextTokenizer, template: ChatTemplate | None
-) -> tuple[str, ...]:
+def ends_of(dataset: DataSet, tokenizer: TextTokenizer, template: ChatTemplate | None) -> tuple[str, ...]:
     """How answers end, in words: by the chat template, or by what is appended."""
-    talk = next((example for example in examples if example.messages), None)
+    talk = dataset.first(CONVERSATION)
     appended = f"{tokenizer.end_text!r}, the end in {tokenizer.end.source}"
     told = []
     if talk is not None and template is not None:
@@ -181,7 +205,7 @@ def ends_of(
         )
         if template.dated:
             told.append(f"the chat template writes the date; it is {template.day:%d %b %Y} in every trial")
-    if any(not example.messages for example in examples):
+    if not (dataset.kinds & CONVERSATION).all():
         told.append(f"a completion or text ends with {appended}")
     return tuple(told)
 

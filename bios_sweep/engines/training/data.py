@@ -9,21 +9,28 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Iterator
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bios_sweep.atomic import write_atomically
+from bios_sweep.engines.training.cache import content_digest, remembered_of
 from bios_sweep.errors import DataError
-from bios_sweep.sealed import digest, file_digest
+from bios_sweep.sealed import PREFIX, digest
 
 _log = logging.getLogger(__name__)
 
 ASSISTANT = "assistant"
-FILE_FORMAT = "bios_sweep data set 1"  # raise it when the lines below change their meaning
+FILE_FORMAT = "bios_sweep data set 2"  # raise it when the lines below change their meaning
+BEFORE = "bios_sweep data set 1"  # an example's origin stood within its object
+TAB = b"\t"
+CONVERSATION, SEVERAL_ANSWERS = 1, 2  # what an example may be, together
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,25 +84,93 @@ class Example:
         return sum(message.role == ASSISTANT and message.learned for message in self.messages)
 
 
+class ExamplesInFile(Sequence[Example]):
+    """Examples that lie in a file and are read when they are asked for; see `stored.StoredExamples`.
+
+    What is asked of all of them together is known without reading them, or found once and remembered.
+    """
+
+    @abstractmethod
+    def lines(self) -> Iterator[bytes]:
+        """Each example as `line_of` writes it."""
+
+    @abstractmethod
+    def subset(self, rows: np.ndarray) -> ExamplesInFile:
+        """The examples at these places, in their order."""
+
+    @abstractmethod
+    def remembered(self, what: str, find: Callable[[], Any]) -> Any:
+        """A small value in JSON that these examples decide, found by the first who asks."""
+
+    @property
+    @abstractmethod
+    def kinds(self) -> np.ndarray:
+        """`kind_of` each, shape (examples,)."""
+
+    @property
+    @abstractmethod
+    def identities(self) -> np.ndarray:
+        """`split.identity` of each as four big-endian numbers, shape (examples, 4)."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataSet:
     """Training and evaluation examples with a name to show and the source they came from."""
 
     name: str
-    train: tuple[Example, ...]
-    evaluation: tuple[Example, ...]
+    train: Sequence[Example]
+    evaluation: Sequence[Example]
     source: str
 
     @cached_property
     def evaluation_fingerprint(self) -> str:
         """sha256 (hex) of the evaluation examples in their order: what results are measured on."""
-        return _fingerprint(self.evaluation)
+        return fingerprint_of(self.evaluation)
 
     @cached_property
     def fingerprint(self) -> str:
         """sha256 (hex) of both sides; name and source are labels and have no part in it."""
-        sides = _fingerprint(self.train) + self.evaluation_fingerprint
+        sides = fingerprint_of(self.train) + self.evaluation_fingerprint
         return hashlib.sha256(sides.encode()).hexdigest()
+
+    @cached_property
+    def eval_clusters(self) -> int:
+        """How many clusters the evaluation examples are of."""
+        side = self.evaluation
+
+        def count() -> int:
+            return len({example.cluster for example in side})
+
+        return int(side.remembered("clusters", count)) if isinstance(side, ExamplesInFile) else count()
+
+    @cached_property
+    def kinds(self) -> np.ndarray:
+        """`kind_of` each example, the evaluation's behind the others; shape (examples,), uint8."""
+        return np.concatenate([kinds_of(self.train), kinds_of(self.evaluation)])
+
+    def any(self, kind: int) -> bool:
+        """Whether an example is of that kind."""
+        return bool((self.kinds & kind).any())
+
+    def first(self, kind: int) -> Example | None:
+        """The first example of that kind, of both sides."""
+        found = np.flatnonzero(self.kinds & kind)
+        if not len(found):
+            return None
+        place, trained = int(found[0]), len(self.train)
+        return self.train[place] if place < trained else self.evaluation[place - trained]
+
+
+def kind_of(example: Example) -> int:
+    """`CONVERSATION` where it is one, and `SEVERAL_ANSWERS` where there are more to learn than one."""
+    return CONVERSATION * bool(example.messages) + SEVERAL_ANSWERS * (example.answers > 1)
+
+
+def kinds_of(examples: Sequence[Example]) -> np.ndarray:
+    """`kind_of` each, shape (examples,), uint8."""
+    if isinstance(examples, ExamplesInFile):
+        return examples.kinds
+    return np.fromiter(map(kind_of, examples), dtype=np.uint8, count=len(examples))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,14 +203,21 @@ class DataFile:
         Raises:
             DataError: it has not (cut off, edited, mixed up).
         """
-        sides = [_fingerprint(self.examples(held_out=held_out)) for held_out in (False, True)]
-        found = hashlib.sha256("".join(sides).encode()).hexdigest()
-        if found != self.fingerprint or sum(1 for _ in _rows(self.path)) > 1 + self.train + self.evaluation:
+        found, lines = remembered_of([self.path], "fingerprint", self._found)
+        if found != self.fingerprint or lines > 1 + self.train + self.evaluation:
             raise DataError(
                 f"{self.path}: content has fingerprint {found[:12]}, its header says "
                 f"{self.fingerprint[:12]}; delete the file and run again"
             )
         return self
+
+    def _found(self) -> tuple[str, int]:
+        """The fingerprint of what is there, and how many lines that is."""
+        sides, count = [hashlib.sha256(), hashlib.sha256()], 1
+        for count, line in enumerate(islice(_rows(self.path), 1, None), start=2):
+            if count <= 1 + self.train + self.evaluation:
+                sides[count > 1 + self.train].update(_content_of(line, self.path))
+        return hashlib.sha256("".join(side.hexdigest() for side in sides).encode()).hexdigest(), count
 
 
 def open_dataset(path: Path) -> DataFile:
@@ -174,24 +256,52 @@ def _header(line: bytes, path: Path) -> dict[str, Any]:
         header = json.loads(line)
     except ValueError as error:
         raise DataError(f"{path}: not a readable data set file; delete it and run again") from error
-    if not isinstance(header, dict) or header.get("format") != FILE_FORMAT:
+    if not isinstance(header, dict) or header.get("format") not in (FILE_FORMAT, BEFORE):
         raise DataError(f"{path}: not a data set file of format {FILE_FORMAT!r}; delete it and run again")
     return header
 
 
 def _parsed(line: bytes, path: Path) -> Example:
     try:
-        return _example(json.loads(line))
+        return example_of(line)
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path}: a line is malformed ({error}); delete the file and run again") from error
 
 
-def _fingerprint(examples: Iterable[Example]) -> str:
-    """Over the canonical content of examples, order included, origin left out."""
-    digest = hashlib.sha256()
-    for example in examples:
-        digest.update(_canonical(_content(example)) + b"\n")
-    return digest.hexdigest()
+def _content_of(line: bytes, path: Path) -> bytes:
+    """The part of a line that counts for the fingerprint, with its end."""
+    content, tab, _ = line.partition(TAB)
+    return (content if tab else _canonical(_content(_parsed(line, path)))) + b"\n"
+
+
+def line_of(example: Example) -> bytes:
+    """One spelling per example: its content, a tab, its origin; JSON has no tab. Read by `example_of`."""
+    origin = json.dumps(example.origin, ensure_ascii=False).encode()
+    return _canonical(_content(example)) + TAB + origin + b"\n"
+
+
+def example_of(line: bytes) -> Example:
+    """What `line_of` wrote, or the version before."""
+    content, tab, origin = line.partition(TAB)
+    row = json.loads(content)
+    return _example({**row, "origin": json.loads(origin)} if tab else row)
+
+
+def lines_of(examples: Iterable[Example]) -> Iterator[bytes]:
+    """Each as `line_of` writes it."""
+    return examples.lines() if isinstance(examples, ExamplesInFile) else map(line_of, examples)
+
+
+def fingerprint_of(examples: Sequence[Example]) -> str:
+    """sha256 (hex) over the canonical content of examples, order included, origin left out."""
+
+    def find() -> str:
+        digest = hashlib.sha256()
+        for line in lines_of(examples):
+            digest.update(line[: line.index(TAB)] + b"\n")
+        return digest.hexdigest()
+
+    return str(examples.remembered("fingerprint", find)) if isinstance(examples, ExamplesInFile) else find()
 
 
 def write_dataset(dataset: DataSet, path: Path) -> None:
@@ -212,7 +322,7 @@ def keep_dataset(dataset: DataSet, path: Path) -> None:
         StorageError: the folder cannot be written.
     """
     try:
-        if file_digest(path) == digest(_written(dataset)):
+        if PREFIX + content_digest(path) == _digest_written(dataset):
             return
         if read_dataset(path).fingerprint != dataset.fingerprint:
             _log.warning("%s: does not hold the examples it is named after; it is written again", path)
@@ -223,8 +333,23 @@ def keep_dataset(dataset: DataSet, path: Path) -> None:
     write_dataset(dataset, path)
 
 
+def _digest_written(dataset: DataSet) -> str:
+    def find() -> str:
+        return digest(_written(dataset))
+
+    train = dataset.train
+    if not isinstance(train, ExamplesInFile):
+        return find()
+    return str(train.remembered(f"written {_canonical(_header_of(dataset)).decode()}", find))
+
+
 def _written(dataset: DataSet) -> Iterator[bytes]:
-    header = {
+    header = _canonical(_header_of(dataset)) + b"\n"
+    return chain([header], lines_of(dataset.train), lines_of(dataset.evaluation))
+
+
+def _header_of(dataset: DataSet) -> dict[str, Any]:
+    return {
         "format": FILE_FORMAT,
         "name": dataset.name,
         "source": dataset.source,
@@ -232,9 +357,6 @@ def _written(dataset: DataSet) -> Iterator[bytes]:
         "evaluation": len(dataset.evaluation),
         "fingerprint": dataset.fingerprint,
     }
-    examples = (*dataset.train, *dataset.evaluation)
-    rows = ({**_content(example), "origin": example.origin} for example in examples)
-    return (_canonical(line) + b"\n" for line in (header, *rows))
 
 
 def read_dataset(path: Path) -> DataSet:

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib import metadata
 from itertools import islice
 from pathlib import Path
 from tempfile import gettempdir
@@ -26,10 +25,12 @@ from bios_sweep.engines.training.chat import ChatTemplate, chat_renderer, readin
 from bios_sweep.engines.training.data import DataFile, Example, open_dataset
 from bios_sweep.engines.training.facts import (
     ENGINE_VERSION,
+    READERS,
     describe_model,
     read_config,
     reads_by,
     resolve_model,
+    software_versions,
 )
 from bios_sweep.engines.training.fit import Fit
 from bios_sweep.engines.training.loop import EvaluationSet, evaluate, evaluation_set
@@ -79,8 +80,8 @@ class EngineOptions:
     measurements: evaluations per trial after the one at step 0. eval_max_length: tokens at which the plan
     cuts evaluation examples, the same for all its trials; None: each trial's own `max_length`. score: how
     answers are scored, the fields of `ScoreOptions`; None: they are not. attention: how it is computed, one
-    of `ATTENTIONS`; None: as transformers chooses. train_on, chat_date: how conversations are read, see
-    `chat.reading_of`.
+    of `ATTENTIONS`; None: as transformers chooses. routers: adapters are put on them, too. train_on and
+    chat_date: how conversations are read, see `chat.reading_of`.
     """
 
     model_path: str
@@ -97,6 +98,7 @@ class EngineOptions:
     eval_max_length: int | None = None
     score: Mapping[str, Any] | None = None
     attention: str | None = None
+    routers: bool = False
     train_on: str | None = None
     chat_date: str | None = None
 
@@ -243,7 +245,8 @@ class LoraEngine:
     def _loaded(self, dtype: str) -> BaseModel:
         chosen = self._options.attention
         attention = None if chosen is None else ATTENTIONS[chosen]
-        return load_base(Path(self._options.model_path), dtype, self._device, attention)
+        path = Path(self._options.model_path)
+        return load_base(path, dtype, self._device, attention, routed=self._options.routers)
 
     def _judge(self, base: BaseModel, dtype: str, max_length: int) -> Judge:
         """What trials are measured on: cut once for all of a plan, whatever their own `max_length`."""
@@ -309,7 +312,7 @@ class LoraEngine:
             "max_length": max_length,
             "model": reads_by(Path(self._options.model_path)),
             "reading": self._reading_words,
-            "software": {name: metadata.version(name) for name in ("tokenizers", "transformers", "jinja2")},
+            "software": software_versions(READERS),
             "engine": ENGINE_VERSION,
         }
         table = prepared(

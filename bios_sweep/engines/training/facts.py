@@ -19,14 +19,18 @@ from bios_sweep.assets import base_model_path
 from bios_sweep.checks import is_whole
 from bios_sweep.engines.training.cache import files_fingerprint, user_cache
 from bios_sweep.errors import ModelError
+from bios_sweep.settings import BFLOAT16
 from bios_sweep.study.scenario import ModelFacts
 
 SOFTWARE = ("torch", "transformers", "peft")  # the packages whose numerics decide a trial's outcome
+READERS = ("tokenizers", "transformers", "jinja2")  # those that decide which tokens a text has
 ABSENT = "absent"
 # Raised when the numbers change; part of every trial's identity. 2: a trial also ends with the loss on
 # general text, so that one without it is not taken for one with it. 3: an answer ends with what ends a
 # generation, and all arms of a study are judged on evaluation examples cut at one length.
 ENGINE_VERSION = "3"
+# The same where the numbers of one format alone changed. 2: an adapter's products are computed in bfloat16.
+FORMAT_VERSIONS = {BFLOAT16: "bfloat16 2"}
 EMBEDDED = "embedded:base_model"  # no folder: the package lies elsewhere on other nodes
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -72,10 +76,10 @@ def reads_by(folder: Path) -> str:
     return files_fingerprint([folder / name for name in names if (folder / name).is_file()])
 
 
-def software_versions() -> dict[str, str]:
+def software_versions(packages: Iterable[str] = SOFTWARE) -> dict[str, str]:
     """Installed version per package that decides the numbers, `absent` where there is none."""
     found = {}
-    for package in SOFTWARE:
+    for package in packages:
         try:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:

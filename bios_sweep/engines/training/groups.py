@@ -10,8 +10,10 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from bios_sweep.engines.training.data import Example
-from bios_sweep.engines.training.split import Sides, by_hash, identity
+from bios_sweep.engines.training.split import Sides, below, by_hash, identity, taken
 from bios_sweep.errors import DataError
 
 CONTENT, NORMALISED, CLUSTER = RULES = ("content", "normalised", "cluster")  # of `data.split`
@@ -56,32 +58,26 @@ def split_groups(
     Raises:
         DataError: one side is empty.
     """
-    keys = [key(example) for example in examples]
-    chosen = _below(keys, fraction) if fraction is not None else _fitting(keys, count or 0)
-    train = tuple(one for one, group in zip(examples, keys, strict=True) if group not in chosen)
-    held_out = by_hash([one for one, group in zip(examples, keys, strict=True) if group in chosen])
-    if not train or not held_out:
+    keys = np.frombuffer(b"".join(map(key, examples)), dtype=">u8").reshape(-1, 4).astype(np.uint64)
+    chosen = below(keys, fraction) if fraction is not None else _fitting(keys, count or 0)
+    train = taken(examples, np.flatnonzero(~chosen))
+    held_out = by_hash(taken(examples, np.flatnonzero(chosen)))
+    if not len(train) or not len(held_out):
         asked = f"data.eval_fraction={fraction:g}" if fraction is not None else f"data.eval_examples={count}"
         raise DataError(
-            f"{path}: {asked} of {len(examples)} examples in {len(set(keys))} groups holds out "
+            f"{path}: {asked} of {len(examples)} examples in {len(np.unique(keys, axis=0))} groups holds out "
             f"{len(held_out)} and leaves {len(train)} for training, for a group is never torn apart; ask for "
             "another share, or give data.eval_path"
         )
     return train, held_out
 
 
-def _below(keys: Sequence[bytes], fraction: float) -> set[bytes]:
-    return {key for key in keys if int.from_bytes(key[:8], "big") < fraction * 2**64}
-
-
-def _fitting(keys: Sequence[bytes], count: int) -> set[bytes]:
-    sizes: dict[bytes, int] = {}
-    for key in keys:
-        sizes[key] = sizes.get(key, 0) + 1
-    chosen: set[bytes] = set()
-    left = count
-    for key in sorted(sizes):
-        if sizes[key] <= left:
-            chosen.add(key)
-            left -= sizes[key]
-    return chosen
+def _fitting(keys: np.ndarray, count: int) -> np.ndarray:
+    """Which examples are of a group that is held out, shape (examples,)."""
+    _, groups, sizes = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
+    chosen, left = np.zeros(len(sizes), dtype=bool), count
+    for group, size in enumerate(sizes.tolist()):
+        if size <= left:
+            chosen[group] = True
+            left -= size
+    return np.asarray(chosen[groups.reshape(-1)])

@@ -1,18 +1,16 @@
-"""The user's own data: one JSON object per line, read strictly.
+"""The user's own data: records of any container, read strictly, as a training and an evaluation side.
 
-A line that cannot be used is an error with file and line, never skipped: a set that silently
+A record that cannot be used is an error with its place, never skipped: a set that silently
 shrinks changes every number measured on it.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
+from bios_sweep.containers.source import Source, source_of
 from bios_sweep.engines.training.data import DataSet, Example
-from bios_sweep.engines.training.records import Record
 from bios_sweep.engines.training.shapes.reading import read_examples
 from bios_sweep.engines.training.shapes.registry import SHAPES_HELP
 from bios_sweep.engines.training.split import (
@@ -24,110 +22,87 @@ from bios_sweep.engines.training.split import (
     split_by_count,
     split_by_fraction,
 )
+from bios_sweep.engines.training.stored import stored_files
 from bios_sweep.errors import DataError
 
 
 def jsonl_examples(
-    path: Path | str,
+    path: Path | str | Sequence[str],
     *,
-    eval_path: Path | str | None = None,
+    weights: object = None,
+    eval_path: Path | str | Sequence[str] | None = None,
     eval_fraction: float | None = None,
     eval_examples: int | str | None = None,
 ) -> DataSet:
-    """Read a JSONL file and hold examples out of it, or read them from `eval_path`.
+    """Read files and hold examples out of them, or read these from `eval_path` or a validation split.
 
-    Without `eval_path` a hash of the normalised example decides its side: equal examples are always
+    Without either a hash of the normalised example decides its side: equal examples are always
     on one side, and rows added later leave the old ones where they are (exactly so with
     `eval_fraction`; with `eval_examples` a new row may take an old one's place).
 
     Args:
-        path: the training examples, or all of them.
-        eval_path: a file of evaluation examples; then `path` is for training only.
+        path: the training examples, or all of them: a file, a folder, a pattern, or several.
+        weights: shares of several paths, see `containers.mixture`.
+        eval_path: evaluation examples; then `path` is for training only. None: the validation split of a
+            folder, where it has one.
         eval_fraction: share held out of `path`, 0.1 if neither this nor `eval_examples` is given.
         eval_examples: how many to hold out of `path`, or to take from `eval_path`; `auto`: see `auto_count`.
 
     Raises:
-        DataError: a file or line cannot be used, the options contradict each other, a side is
+        DataError: a file or record cannot be used, the options contradict each other, a side is
             empty, or an example is in both files.
     """
     check_options(eval_path, eval_fraction, eval_examples)
-    examples = read_jsonl(Path(path))
-    if eval_path is not None:
-        train = examples
-        pool = read_jsonl(Path(eval_path))
-        evaluation = first_by_hash(pool, _count(eval_examples, len(pool), apart=True), Path(eval_path))
+    source = source_of(path, weights)
+    given = None if eval_path is None else source_of(eval_path)
+    return examples_of(source, given, eval_fraction=eval_fraction, eval_examples=eval_examples)
+
+
+def examples_of(
+    source: Source, given: Source | None, *, eval_fraction: float | None, eval_examples: int | str | None
+) -> DataSet:
+    """Both sides of a source. given: of its own evaluation examples; the rest as of `jsonl_examples`."""
+    held_out = given or source.held_out
+    if held_out is not None and eval_fraction is not None:
+        raise DataError(
+            f"data.eval_fraction: {source.label} has a validation split of its own ({held_out.about}); leave "
+            "it out, or give the training file itself as data.path"
+        )
+    examples, label = _stored(source), Path(source.label)
+    if held_out is not None:
+        train, pool = examples, _stored(held_out)
+        evaluation = first_by_hash(pool, _count(eval_examples, len(pool), apart=True), Path(held_out.label))
         refuse_overlap(train, evaluation)
     elif eval_examples is not None:
         count = _count(eval_examples, len(examples), apart=False)
-        train, evaluation = split_by_count(examples, count or 0, Path(path))
+        train, evaluation = split_by_count(examples, count or 0, label)
     else:
         share = DEFAULT_EVALUATION_FRACTION if eval_fraction is None else eval_fraction
-        train, evaluation = split_by_fraction(examples, share, Path(path))
-    source = str(path) if eval_path is None else f"{path}, evaluation {eval_path}"
-    return DataSet(name=Path(path).stem, train=train, evaluation=evaluation, source=source)
+        train, evaluation = split_by_fraction(examples, share, label)
+    about = source.about if given is None else f"{source.about}, evaluation {given.about}"
+    return DataSet(name=source.name, train=train, evaluation=evaluation, source=about)
 
 
 def _count(asked: int | str | None, available: int, *, apart: bool) -> int | None:
     return auto_count(available, apart=apart) if isinstance(asked, str) else asked
 
 
-def read_jsonl(path: Path) -> tuple[Example, ...]:
-    """Every line of a file as an example; blank lines are passed over.
+def _stored(source: Source) -> Sequence[Example]:
+    return stored_files(source.files, lambda: _every(source), source.how)
+
+
+def read_jsonl(path: Path) -> Iterator[Example]:
+    """Every record of a path as an example.
 
     Raises:
-        DataError: no such file, no example in it, or a line that cannot be used.
+        DataError: no such file, no example in it, or a record that cannot be used.
     """
-    examples = tuple(read_examples(json_lines(path)))
-    if not examples:
-        raise DataError(f"{path}: the file is empty; write one JSON object per line: {SHAPES_HELP}")
-    return examples
+    return _every(source_of(path))
 
 
-def json_lines(path: Path) -> Iterator[Record]:
-    """The records of a file of JSON lines; blank lines are passed over.
-
-    Raises:
-        DataError: no such file.
-    """
-    for number, line in _numbered_lines(path):
-        place = f"{path}:{number}"
-        try:
-            yield Record(place, _object(line, place))
-        except DataError as error:
-            yield Record(place, error)
-
-
-def _object(line: bytes, place: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line.decode("utf-8"), object_pairs_hook=_once)
-    except DataError as error:
-        raise DataError(f"{place}: {error}") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{place}: not UTF-8 text; convert the file to UTF-8") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{place}: not valid JSON ({error}); is the line cut off?") from error
-    if not isinstance(row, dict):
-        raise DataError(f"{place}: a {type(row).__name__}, not an object; write {SHAPES_HELP}")
-    return row
-
-
-def _numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    try:
-        raw = path.read_bytes()
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file; data.path must be a JSONL file") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); data.path must be a file") from error
-    for number, line in enumerate(raw.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
-        if line.strip():
-            yield number, line
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object whose keys are all different: of two with one name the first would be lost."""
-    row = dict(pairs)
-    if len(row) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise DataError(f"the key {twice!r} is there twice in one object; keep one of them")
-    return row
+def _every(source: Source) -> Iterator[Example]:
+    number = 0
+    for number, example in enumerate(read_examples(source.read()), start=1):  # noqa: B007 - counted
+        yield example
+    if not number:
+        raise DataError(f"{source.label}: the file is empty; write one JSON object per line: {SHAPES_HELP}")

@@ -139,10 +139,12 @@ def make_repeatable(device: torch.device, threads: int) -> None:
         torch.use_deterministic_algorithms(mode=True, warn_only=True)
 
 
-def load_base(path: Path, dtype: str, device: torch.device, attention: str | None = None) -> BaseModel:
+def load_base(
+    path: Path, dtype: str, device: torch.device, attention: str | None = None, *, routed: bool = False
+) -> BaseModel:
     """Load a causal language model from a local folder: safetensors only, no remote code.
 
-    attention: by transformers' name; None for its own choice.
+    attention: by transformers' name; None for its own choice. routed: adapters are put on routers, too.
 
     Raises:
         ModelError: it cannot be loaded, or the files lack weights (they would be random).
@@ -180,7 +182,7 @@ def load_base(path: Path, dtype: str, device: torch.device, attention: str | Non
         head=head,
         vocabulary=head.weight.shape[0],
         device=device,
-        reach=reach_of(model, decoder),
+        reach=reach_of(model, decoder, routed=routed),
         **logit_factors(model.config.get_text_config()),
     )
 
@@ -248,7 +250,7 @@ def adapter(base: BaseModel, settings: TrainingSettings, seed: int) -> Iterator[
     """
     if any(isinstance(module, LoraLayer) for module in base.model.modules()):
         raise RuntimeError("an engine trains one trial at a time; close the running one first")
-    if base.reach.experts and settings.lora_dropout:
+    if base.reach.parameters and settings.lora_dropout:
         raise ModelError(
             f"method.lora_dropout: {type(base.model).__name__} has fused experts, for which PEFT has no "
             "dropout; use method.lora_dropout=0"

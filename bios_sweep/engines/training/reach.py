@@ -1,4 +1,4 @@
-"""What an adapter is put on: the linear layers of the text decoder and fused experts; routers are left alone.
+"""What an adapter is put on: linear layers of the text decoder, fused experts, routers where asked for.
 
 A router that learns beside its experts unbalances them, and a vision tower never sees a gradient from text.
 """
@@ -28,8 +28,9 @@ ROUTER_NAMES = ("gate", "router", "wg", "shared_expert_gate")
 class Reach:
     """Full names of modules and parameters.
 
-    linear, experts: adapted. routers: not. left: not either, for PEFT cannot name them. outside: beside the
-    text decoder.
+    linear, experts: adapted. by_weight: of the linear those whose weights are named, for PEFT takes the names
+    of the layers for those of experts. routers: adapted if `routed`. left: not adapted, for a fused kernel
+    reads past them. outside: beside the text decoder.
     """
 
     linear: tuple[str, ...]
@@ -37,20 +38,32 @@ class Reach:
     routers: tuple[str, ...]
     left: tuple[str, ...]
     outside: tuple[str, ...]
+    by_weight: tuple[str, ...] = ()
+    routed: bool = False
 
     @property
     def targets(self) -> dict[str, Any]:
         """What `LoraConfig` is given."""
         if not (self.experts or self.routers or self.left or self.outside):
             return {"target_modules": ALL}
-        return {"target_modules": list(self.linear), "target_parameters": list(self.experts) or None}
+        named = set(self.by_weight)
+        return {
+            "target_modules": [name for name in self.linear if name not in named],
+            "target_parameters": list(self.parameters) or None,
+        }
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """What is adapted by the names of its parameters, for which PEFT has no dropout."""
+        weights = (*self.by_weight, *(self.routers if self.routed else ()))
+        return (*self.experts, *(f"{name}.weight" for name in weights))
 
 
-def reach_of(model: transformers.PreTrainedModel, decoder: nn.Module) -> Reach:
-    """What an adapter reaches of a model that has none yet."""
+def reach_of(model: transformers.PreTrainedModel, decoder: nn.Module, *, routed: bool = False) -> Reach:
+    """What an adapter reaches of a model that has none yet. routed: routers, too."""
     inside = {id(module) for module in decoder.modules()}
     head, count = model.get_output_embeddings(), experts_of(model.config.get_text_config())
-    linear, routers, left, outside = [], [], [], []
+    linear, routers, outside = [], [], []
     for name, module in model.named_modules():
         if module is head or not isinstance(module, nn.Linear | Conv1D):
             if count and _is_router(name, module, count):
@@ -64,10 +77,9 @@ def reach_of(model: transformers.PreTrainedModel, decoder: nn.Module) -> Reach:
             linear.append(name)
     experts = [name for name, value in decoder.named_parameters() if count and _is_fused(value, count)]
     prefix = next(name for name, module in model.named_modules() if module is decoder)
-    if experts:
-        left = [name for name in linear if _read_otherwise(name, model)]
-    elif model.config.model_type in STATE_SPACES:
-        left = [name for name in linear if name.rpartition(".")[2] in READ_PAST]
+    by_weight = [name for name in linear if experts and _read_otherwise(name, model)]
+    past = READ_PAST if model.config.model_type in STATE_SPACES and not experts else ()
+    left = [name for name in linear if name.rpartition(".")[2] in past]
     linear = [name for name in linear if name not in set(left)]
     return Reach(
         linear=tuple(linear),
@@ -75,6 +87,8 @@ def reach_of(model: transformers.PreTrainedModel, decoder: nn.Module) -> Reach:
         routers=tuple(routers),
         left=tuple(left),
         outside=tuple(outside),
+        by_weight=tuple(by_weight),
+        routed=routed,
     )
 
 

@@ -18,7 +18,7 @@ def shown(example: Example, tokenizer: TextTokenizer, render: Render | None) -> 
     """
     text = texts_of(example, render)
     encoded = next(encode_all([example], tokenizer, render))
-    end = tokenizer.end_text if len(encoded.completion) > len(encoded.spans) else ""
+    end = tokenizer.end_text if len(encoded.completion) > encoded.text_ids else ""
     parts, place = [_short(text.prompt)], 0
     for begin, finish in (*text.asides, (len(text.completion), len(text.completion))):
         last = finish == len(text.completion)

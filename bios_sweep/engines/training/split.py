@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import unicodedata
 from collections.abc import Sequence
-from itertools import groupby
 from pathlib import Path
 
-from bios_sweep.engines.training.data import Example, Message
+import numpy as np
+
+from bios_sweep.engines.training.data import Example, ExamplesInFile, Message
 from bios_sweep.errors import DataError
 
 DEFAULT_EVALUATION_FRACTION = 0.1  # chosen, not measured
@@ -25,7 +27,7 @@ def auto_count(available: int, *, apart: bool) -> int:
     return min(AUTO_EXAMPLES, most)
 
 
-Sides = tuple[tuple[Example, ...], tuple[Example, ...]]
+Sides = tuple[Sequence[Example], Sequence[Example]]
 
 
 def identity(example: Example) -> bytes:
@@ -63,18 +65,14 @@ def split_by_fraction(examples: Sequence[Example], fraction: float, path: Path) 
     Raises:
         DataError: one side is empty.
     """
-    limit = fraction * 2**64
-    held_out: list[Example] = []
-    train: list[Example] = []
-    for example in examples:
-        falls_below = int.from_bytes(identity(example)[:8], "big") < limit
-        (held_out if falls_below else train).append(example)
-    if not held_out or not train:
+    found = identities(examples)
+    held_out, train = np.flatnonzero(below(found, fraction)), np.flatnonzero(~below(found, fraction))
+    if not len(held_out) or not len(train):
         raise DataError(
             f"{path}: data.eval_fraction={fraction:g} of {len(examples)} examples holds out "
             f"{len(held_out)} and leaves {len(train)} for training; give data.eval_examples instead"
         )
-    return tuple(train), by_hash(held_out)
+    return taken(examples, train), taken(examples, held_out[_order(found[held_out])])
 
 
 def split_by_count(examples: Sequence[Example], count: int, path: Path) -> Sides:
@@ -88,21 +86,25 @@ def split_by_count(examples: Sequence[Example], count: int, path: Path) -> Sides
             f"{path}: data.eval_examples={count} of {len(examples)} examples leaves none for training; "
             f"choose at most {len(examples) - 1}"
         )
-    held_out: list[Example] = []
-    for _, same in groupby(by_hash(examples), key=identity):
-        group = list(same)
-        if len(held_out) + len(group) <= count:
-            held_out.extend(group)
+    found = identities(examples)
+    order = _order(found)
+    new = np.flatnonzero((found[order][1:] != found[order][:-1]).any(axis=1)) + 1
+    held_out, left = [], count
+    for begin, end in zip([0, *new.tolist()], [*new.tolist(), len(order)], strict=True):
+        if end - begin <= left:
+            held_out.extend(order[begin:end].tolist())
+            left -= end - begin
+        if not left:
+            break
     if len(held_out) < count:
         raise DataError(
             f"{path}: data.eval_examples={count} cannot be held out exactly without an example being on "
             f"both sides, because many are equal; remove the repeated lines or choose {len(held_out)}"
         )
-    chosen = {identity(example) for example in held_out}
-    return tuple(example for example in examples if identity(example) not in chosen), tuple(held_out)
+    return taken(examples, np.delete(np.arange(len(examples)), held_out)), taken(examples, held_out)
 
 
-def first_by_hash(examples: Sequence[Example], count: int | None, path: Path) -> tuple[Example, ...]:
+def first_by_hash(examples: Sequence[Example], count: int | None, path: Path) -> Sequence[Example]:
     """The first `count` examples in hash order, all for None: larger counts contain smaller ones.
 
     Raises:
@@ -116,9 +118,35 @@ def first_by_hash(examples: Sequence[Example], count: int | None, path: Path) ->
     return by_hash(examples)[:count]
 
 
-def by_hash(examples: Sequence[Example]) -> tuple[Example, ...]:
+def identities(examples: Sequence[Example]) -> np.ndarray:
+    """`identity` of each as four numbers, shape (examples, 4)."""
+    if isinstance(examples, ExamplesInFile):
+        return examples.identities.astype(np.uint64)
+    raw = b"".join(map(identity, examples))
+    return np.frombuffer(raw, dtype=">u8").reshape(-1, 4).astype(np.uint64)
+
+
+def below(found: np.ndarray, fraction: float) -> np.ndarray:
+    """Which identities fall below that share of all that there may be, shape (examples,)."""
+    return np.asarray(found[:, 0] < np.uint64(math.ceil(fraction * 2**64)))
+
+
+def by_hash(examples: Sequence[Example]) -> Sequence[Example]:
     """In the order of their identities, in which any prefix is a fair sample."""
-    return tuple(sorted(examples, key=identity))
+    return taken(examples, _order(identities(examples)))
+
+
+def _order(found: np.ndarray) -> np.ndarray:
+    """Places in the order of identities."""
+    return np.lexsort(found.T[::-1])
+
+
+def taken(examples: Sequence[Example], rows: Sequence[int] | np.ndarray) -> Sequence[Example]:
+    """The examples at these places, in their order."""
+    places = np.asarray(rows, dtype=np.int64)
+    if isinstance(examples, ExamplesInFile):
+        return examples.subset(places)
+    return tuple(examples[place] for place in places.tolist())
 
 
 def refuse_overlap(train: Sequence[Example], evaluation: Sequence[Example]) -> None:
@@ -127,13 +155,16 @@ def refuse_overlap(train: Sequence[Example], evaluation: Sequence[Example]) -> N
     Raises:
         DataError: an example is on both sides; names the first pair of lines and how many there are.
     """
-    trained = {identity(example): example for example in reversed(train)}
-    both = [example for example in evaluation if identity(example) in trained]
+    ours, theirs = identities(train), identities(evaluation)
+    likely = np.flatnonzero(np.isin(ours[:, 0], theirs[:, 0]))[::-1].tolist()
+    trained = {ours[place].tobytes(): place for place in likely}
+    both = [evaluation[place] for place, found in enumerate(theirs) if found.tobytes() in trained]
     if both:
         # The lowest line of the one file: its origins differ in the number at their end only.
         first = min(both, key=lambda example: (len(example.origin), example.origin))
+        same = train[trained[identities([first])[0].tobytes()]]
         raise DataError(
-            f"{trained[identity(first)].origin} and {first.origin} are the same example "
+            f"{same.origin} and {first.origin} are the same example "
             f"({len(both)} of {len(evaluation)} evaluation examples are also in training); "
             "remove them from one file"
         )

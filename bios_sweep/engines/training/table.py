@@ -6,46 +6,34 @@ which the system keeps in memory once, whoever reads it.
 
 from __future__ import annotations
 
-import atexit
-import json
-import logging
-import os
-import shutil
-import tempfile
-import time
-from array import array
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
-from functools import cache
+from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
-from filelock import FileLock
 
-from bios_sweep.engines.training.corpus import cache_folder
+from bios_sweep.engines.training.kept import code_digest, kept_folder, mapped
 from bios_sweep.engines.training.tokens import TokenizedExample
-from bios_sweep.errors import StorageError
-from bios_sweep.sealed import file_digest
-from bios_sweep.study.trials import short_hash
 
-_log = logging.getLogger(__name__)
-
-FORMAT = "bios_sweep tokens 1"  # raise it when the files, or what is written into them, change their meaning
-FACTS = "facts.json"
-UNUSED_DAYS = 30  # chosen: then a table is removed, which costs a later study its preparation
+FORMAT = "bios_sweep tokens 2"  # raise it when the files, or what is written into them, change their meaning
 # Beside the ids, the arrays of a table: where each example and its asides end, numbers of each example.
-ARRAYS = {"ends": "int64", "prompts": "int32", "bytes": "int32", "clusters": "int32", "aside_ends": "int64"}
+ARRAYS = {"ends": "int64", "prompts": "int32", "bytes": "int32", "clusters": "uint64", "aside_ends": "int64"}
+BLOCK = 5000  # examples that are held while the others are written; chosen
 
 
 class TokenTable(Sequence[TokenizedExample]):
-    """Examples of one side of a data set at one length. A cluster is named by its number."""
+    """Examples of one side of a data set at one length.
 
-    def __init__(self, folder: Path, rows: np.ndarray | None = None) -> None:
-        self._folder, self._rows = folder, rows
-        self._facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+    A cluster is named by a number that its name decides.
+    """
+
+    def __init__(self, folder: Path, facts: Mapping[str, Any], rows: np.ndarray | None = None) -> None:
+        self._folder, self._facts, self._rows = folder, facts, rows
         kinds = {"ids": self._facts["dtype"], "asides": "int32", **ARRAYS}
-        self._arrays = {name: _mapped(folder / name, dtype) for name, dtype in kinds.items()}
+        self._arrays = {name: mapped(folder / name, dtype) for name, dtype in kinds.items()}
 
     def __len__(self) -> int:
         return len(self._arrays["prompts"]) if self._rows is None else len(self._rows)
@@ -75,7 +63,7 @@ class TokenTable(Sequence[TokenizedExample]):
 
     def subset(self, rows: np.ndarray) -> TokenTable:
         """The examples at these places, in their order."""
-        return TokenTable(self._folder, rows if self._rows is None else self._rows[rows])
+        return TokenTable(self._folder, self._facts, rows if self._rows is None else self._rows[rows])
 
     @property
     def longest(self) -> int:
@@ -94,96 +82,49 @@ def prepared(
     """The table of that identity: this node's, or made here by the first process that needs it.
 
     identity: all that decides the tokens. vocabulary: how many different tokens there may be.
+
+    Raises:
+        StorageError: the node's cache cannot be written.
     """
-    root = _root()
-    folder = root / short_hash({"format": FORMAT, **identity}, 32)
-    with FileLock(folder.with_suffix(".lock")):
-        if not _whole(folder):
-            _remove_unused(root)
-            _write(folder, make(), "uint16" if vocabulary <= 2**16 else "uint32")
-        os.utime(folder)
-    return TokenTable(folder)
+    dtype = "uint16" if vocabulary <= 2**16 else "uint32"
+    identity = {"format": FORMAT, "code": code_digest(), **identity}
+    folder, facts = kept_folder("tokens", "the tokens", identity, lambda fresh: _write(fresh, make(), dtype))
+    return TokenTable(folder, facts)
 
 
-def _write(folder: Path, examples: Iterable[TokenizedExample], dtype: str) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    fresh = folder.with_suffix(".new")
-    shutil.rmtree(fresh, ignore_errors=True)
-    try:
-        fresh.mkdir(parents=True)
-        with (fresh / "ids").open("wb") as ids:
-            arrays, extremes = _spread(examples, ids, dtype)
-        for name, values in arrays.items():
-            np.asarray(values, dtype=ARRAYS.get(name, "int32")).tofile(fresh / name)
-        digests = {name: file_digest(fresh / name) for name in ("ids", *arrays)}
-        facts = {"format": FORMAT, "dtype": dtype, **extremes, "digests": digests}
-        (fresh / FACTS).write_text(json.dumps(facts), encoding="utf-8")
-        fresh.rename(folder)
-    except OSError as error:
-        shutil.rmtree(fresh, ignore_errors=True)
-        raise StorageError(
-            f"{folder}: the tokens cannot be written ({error.strerror or error}); free some space, or set "
-            "XDG_CACHE_HOME to another folder"
-        ) from error
+def _write(folder: Path, examples: Iterable[TokenizedExample], dtype: str) -> dict[str, Any]:
+    """Leave a table's files in a folder, block by block; returns its facts."""
+    kinds = {"ids": dtype, "asides": "int32", **ARRAYS}
+    longest = largest = 0
+    end, source = {"ends": 0, "aside_ends": 0}, iter(examples)
+    with ExitStack() as stack:
+        files = {name: stack.enter_context((folder / name).open("wb")) for name in kinds}
+        while block := list(islice(source, BLOCK)):
+            columns = _columns(block)
+            longest = max(longest, *map(len, columns["ids"]))
+            columns["ids"] = np.concatenate(columns["ids"])
+            largest = max(largest, int(columns["ids"].max()))
+            for name, values in columns.items():
+                column = np.asarray(values)
+                if name in end:
+                    column = end[name] + np.cumsum(column)
+                    end[name] = int(column[-1])
+                files[name].write(column.astype(kinds[name]).tobytes())
+    return {"format": FORMAT, "dtype": dtype, "longest": longest, "largest": largest}
 
 
-def _spread(
-    examples: Iterable[TokenizedExample], ids: Any, dtype: str
-) -> tuple[dict[str, array[int]], dict[str, int]]:
-    """Write the ids one behind the other; what else an example is goes into arrays."""
-    arrays = {name: array("q") for name in (*ARRAYS, "asides")}
-    numbers: dict[str, int] = {}
-    end = aside_end = longest = largest = 0
-    for example in examples:
-        tokens = np.asarray(example.input_ids, dtype=np.int64)
-        ids.write(tokens.astype(dtype).tobytes())
-        end, aside_end = end + len(tokens), aside_end + len(example.asides)
-        longest, largest = max(longest, len(tokens)), max(largest, int(tokens.max()))
-        arrays["ends"].append(end)
-        arrays["prompts"].append(example.prompt_length)
-        arrays["bytes"].append(example.completion_bytes)
-        arrays["clusters"].append(numbers.setdefault(example.cluster, len(numbers)))
-        arrays["aside_ends"].append(aside_end)
-        arrays["asides"].extend(place for pair in example.asides for place in pair)
-    return arrays, {"longest": longest, "largest": largest}
+def _columns(block: Sequence[TokenizedExample]) -> dict[str, Any]:
+    """What goes into each file of a table; ends are lengths as yet, ids apart by example."""
+    return {
+        "ids": [np.asarray(example.input_ids, dtype=np.int64) for example in block],
+        "ends": [len(example.input_ids) for example in block],
+        "prompts": [example.prompt_length for example in block],
+        "bytes": [example.completion_bytes for example in block],
+        "clusters": np.array([_number_of(example.cluster) for example in block], dtype=np.uint64),
+        "aside_ends": [len(example.asides) for example in block],
+        "asides": [place for example in block for pair in example.asides for place in pair],
+    }
 
 
-def _whole(folder: Path) -> bool:
-    """Whether a table is there and holds what was written."""
-    try:
-        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-        wrong = [name for name, told in facts["digests"].items() if file_digest(folder / name) != told]
-    except FileNotFoundError:
-        return False
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        wrong = [FACTS]
-    if wrong:
-        _log.warning("%s: is damaged (%s) and prepared again", folder, ", ".join(wrong))
-    return not wrong
-
-
-def _remove_unused(root: Path) -> None:
-    for facts in root.glob(f"*/{FACTS}"):
-        with suppress(OSError):
-            if facts.parent.stat().st_mtime < time.time() - UNUSED_DAYS * 86_400:
-                shutil.rmtree(facts.parent)
-
-
-def _mapped(path: Path, dtype: str) -> np.ndarray:
-    if not path.stat().st_size:
-        return np.zeros(0, dtype=dtype)
-    return np.memmap(path, dtype=dtype, mode="r")
-
-
-@cache
-def _root() -> Path:
-    """The user's cache; where that cannot be written, a folder of this process."""
-    folder = cache_folder()
-    if folder is not None:
-        with suppress(OSError):
-            (folder / "tokens").mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder / "tokens"):
-                return folder / "tokens"
-    own = Path(tempfile.mkdtemp(prefix="bios_sweep-tokens-"))
-    atexit.register(shutil.rmtree, own, ignore_errors=True)
-    return own
+def _number_of(cluster: str) -> int:
+    return int.from_bytes(hashlib.blake2b(cluster.encode(), digest_size=8).digest(), "little")

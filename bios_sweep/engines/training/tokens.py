@@ -7,11 +7,14 @@ torch; the trainer calls the same functions, so that what is planned is what is 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
+from tokenizers import Encoding
 
 from bios_sweep.engines.training.data import Example
 from bios_sweep.engines.training.tokenizer import TextTokenizer
@@ -108,14 +111,16 @@ def name_of(example: Example, index: int) -> str:
 class EncodedExample:
     """An example's ids before it is cut.
 
-    text: the completion; spans: where its ids, but for an end that is appended, stand in it. name: what to
-    call the example in a message. asides: ids of the completion that are read and not learned, aside_texts:
-    where they stand in it. joined: a token reaches over the border, and the ids are those of the whole.
+    text: the completion; text_ids: how many ids it has, but for an end that is appended; find_spans: where
+    each of those stands in it, which costs more than the ids. name: what to call the example in a message.
+    asides: ids of the completion that are read and not learned, aside_texts: where they stand in it. joined:
+    a token reaches over the border, and the ids are those of the whole.
     """
 
     prompt: list[int]
     completion: list[int]
-    spans: list[tuple[int, int]]
+    text_ids: int
+    find_spans: Callable[[], list[tuple[int, int]]]
     text: str
     cluster: str
     name: str
@@ -127,7 +132,7 @@ class EncodedExample:
     def lengths(self) -> Lengths:
         """How long it is."""
         first = self.asides[0][0] if self.asides else len(self.completion)
-        return Lengths(len(self.prompt), len(self.completion), len(self.spans), first, self.asides)
+        return Lengths(len(self.prompt), len(self.completion), self.text_ids, first, self.asides)
 
 
 def tokenize_all(
@@ -151,39 +156,74 @@ def encode_all(
     examples: Iterable[Example], tokenizer: TextTokenizer, render: Render | None = None
 ) -> Iterator[EncodedExample]:
     """Examples as ids, uncut; see `tokenize_all`."""
-    source, start = iter(examples), 0
-    while chunk := list(islice(source, CHUNK)):
-        texts = [texts_of(example, render) for example in chunk]
-        wholes = _encode(tokenizer, [text.prompt + text.completion for text in texts])
-        prompts = _encode(tokenizer, [text.prompt for text in texts])
+    start = 0
+    for chunk, texts, wholes, prompts in _encoded_ahead(examples, tokenizer, render):
         for index, (example, text) in enumerate(zip(chunk, texts, strict=True)):
-            prompt, (ids, spans), behind = prompts[index][0], wholes[index], len(text.prompt)
-            agrees = ids[: len(prompt)] == prompt
-            joined = not agrees and tokenizer.begins_with_blank
-            if joined:  # a completion on its own would begin with a blank that the text has not
-                border = next((place for place, span in enumerate(spans) if span[1] > behind), len(ids))
-                prompt = ids[:border]
-            if agrees or joined:
-                ids = ids[len(prompt) :]
-                spans = [(max(0, a - behind), max(0, b - behind)) for a, b in spans[len(prompt) :]]
-            else:  # a token would reach over the border, where a generation begins
-                [(ids, spans)] = _encode(tokenizer, [text.completion])
-            ended = text.ended if example.messages else _is_ended(tokenizer, ids, spans, text.completion)
-            ended = ended or example.goes_on
-            if not example.messages:
-                prompt, ids, spans = _started(tokenizer, prompt, ids, spans)
-            yield EncodedExample(
-                prompt=prompt,
-                completion=ids if ended else [*ids, tokenizer.end.id],
-                spans=spans,
-                text=text.completion,
-                cluster=example.cluster,
-                name=name_of(example, start + index),
-                asides=_ids_within(spans, text.asides),
-                aside_texts=text.asides,
-                joined=joined,
-            )
+            name = name_of(example, start + index)
+            yield _joined(tokenizer, example, text, wholes[index], prompts[index].ids, name)
         start += len(chunk)
+
+
+def _encoded_ahead(
+    examples: Iterable[Example], tokenizer: TextTokenizer, render: Render | None
+) -> Iterator[tuple[list[Example], list[Rendered], list[Encoding], list[Encoding]]]:
+    """Chunks of examples with their texts, whole and prompts encoded, while the chunk before is worked on."""
+
+    def encode(texts: list[Rendered]) -> tuple[list[Encoding], list[Encoding]]:
+        wholes = _encode(tokenizer, [text.prompt + text.completion for text in texts])
+        return wholes, _encode(tokenizer, [text.prompt for text in texts])
+
+    source = iter(examples)
+    with ThreadPoolExecutor(max_workers=1) as pool:  # the encoder's own threads do the work, without the GIL
+        before: tuple[list[Example], list[Rendered], Future[Any]] | None = None
+        while chunk := list(islice(source, CHUNK)):
+            texts = [texts_of(example, render) for example in chunk]
+            coming = pool.submit(encode, texts)
+            if before is not None:
+                yield (*before[:2], *before[2].result())
+            before = (chunk, texts, coming)
+        if before is not None:
+            yield (*before[:2], *before[2].result())
+
+
+def _joined(
+    tokenizer: TextTokenizer, example: Example, text: Rendered, whole: Encoding, prompt: list[int], name: str
+) -> EncodedExample:
+    """One example of its whole text's ids and its prompt's."""
+    ids, first, behind = whole.ids, len(prompt), len(text.prompt)
+    agrees = ids[:first] == prompt
+    joined = not agrees and tokenizer.begins_with_blank
+    if joined:  # a completion on its own would begin with a blank that the text has not
+        first = next((place for place, span in enumerate(whole.offsets) if span[1] > behind), len(ids))
+        prompt = ids[:first]
+    elif not agrees:  # a token would reach over the border, where a generation begins
+        [whole] = _encode(tokenizer, [text.completion])
+        ids, first, behind = whole.ids, 0, 0
+    start = list(tokenizer.start)
+    if not example.messages and prompt[: len(start)] != start:
+        if not prompt and ids[first : first + len(start)] == start:  # the text has them already
+            first += len(start)
+        prompt = [*start, *prompt]
+    ids, spans = ids[first:], partial(_spans, whole, first, behind)
+    ended = text.ended if example.messages else _is_ended(tokenizer, ids, spans, text.completion)
+    ended = ended or example.goes_on
+    return EncodedExample(
+        prompt=prompt,
+        completion=ids if ended else [*ids, tokenizer.end.id],
+        text_ids=len(ids),
+        find_spans=spans,
+        text=text.completion,
+        cluster=example.cluster,
+        name=name,
+        asides=_ids_within(spans(), text.asides) if text.asides else (),
+        aside_texts=text.asides,
+        joined=joined,
+    )
+
+
+def _spans(whole: Encoding, first: int, behind: int) -> list[tuple[int, int]]:
+    """Where the ids from `first` on stand in the text that begins at character `behind`."""
+    return [(max(0, begin - behind), max(0, end - behind)) for begin, end in whole.offsets[first:]]
 
 
 def _ids_within(spans: Sequence[tuple[int, int]], asides: Ranges) -> Ranges:
@@ -216,28 +256,17 @@ def texts_of(example: Example, render: Render | None) -> Rendered:
         raise DataError(f"{name}: {error}") from error
 
 
-def _encode(tokenizer: TextTokenizer, texts: list[str]) -> list[tuple[list[int], list[tuple[int, int]]]]:
-    encodings = tokenizer.encoder.encode_batch(texts, add_special_tokens=False)
-    return [(encoding.ids, encoding.offsets) for encoding in encodings]
-
-
-def _started(
-    tokenizer: TextTokenizer, prompt: list[int], ids: list[int], spans: list[tuple[int, int]]
-) -> tuple[list[int], list[int], list[tuple[int, int]]]:
-    """The tokenizer's leading special tokens before a plain text, once where the text has them already."""
-    start, count = list(tokenizer.start), len(tokenizer.start)
-    if prompt[:count] == start:
-        return prompt, ids, spans
-    if not prompt and ids[:count] == start:
-        return start, ids[count:], spans[count:]
-    return [*start, *prompt], ids, spans
+def _encode(tokenizer: TextTokenizer, texts: list[str]) -> list[Encoding]:
+    return tokenizer.encoder.encode_batch(texts, add_special_tokens=False)
 
 
 def _is_ended(
-    tokenizer: TextTokenizer, ids: Sequence[int], spans: Sequence[tuple[int, int]], text: str
+    tokenizer: TextTokenizer, ids: Sequence[int], spans: Callable[[], list[tuple[int, int]]], text: str
 ) -> bool:
     """Whether the last token that is no blank is one that ends a text: the user wrote it."""
-    for token, (begin, finish) in zip(reversed(ids), reversed(spans), strict=True):
+    if tokenizer.end.known.isdisjoint(ids):
+        return False
+    for token, (begin, finish) in zip(reversed(ids), reversed(spans()), strict=True):
         if token in tokenizer.end.known:
             return True
         if text[begin:finish].strip():
@@ -261,20 +290,27 @@ def _cut(encoded: EncodedExample, tokenizer: TextTokenizer, max_length: int) -> 
     if min(length, whole.text, whole.first) - (0 if room else 1) < 1:
         raise unlearnable(encoded.name, max_length)
     prompt = shortened(encoded.prompt, room, tokenizer)
-    first = max(1, len(prompt))  # the first position that something predicts
-    skipped, texts = first - len(prompt), min(length, len(encoded.spans))
-    spans, text = encoded.spans, encoded.text
-    end = len(text) if texts == len(spans) else spans[texts - 1][1]  # all of it unless the right was cut
-    begin = spans[skipped][0] if skipped else 0
-    inside = [(max(a, begin), min(b, end)) for a, b in encoded.aside_texts]
     behind = len(prompt)
+    first = max(1, behind)  # the first position that something predicts
     return TokenizedExample(
         input_ids=(*prompt, *encoded.completion[:length]),
         prompt_length=first,
-        completion_bytes=_bytes(text, begin, end) - sum(_bytes(text, a, b) for a, b in inside if a < b),
+        completion_bytes=_learned_bytes(encoded, first - behind, length),
         cluster=encoded.cluster,
         asides=tuple((behind + a, behind + min(b, length)) for a, b in encoded.asides if a < length),
     )
+
+
+def _learned_bytes(encoded: EncodedExample, skipped: int, length: int) -> int:
+    """Bytes of the text under the loss where the first ids are skipped and `length` of them are kept."""
+    text, kept_ids = encoded.text, min(length, encoded.text_ids)
+    begin, end = 0, len(text)
+    if skipped or kept_ids < encoded.text_ids:
+        spans = encoded.find_spans()
+        begin = spans[skipped][0] if skipped else 0
+        end = spans[kept_ids - 1][1] if kept_ids < encoded.text_ids else end
+    inside = [(max(a, begin), min(b, end)) for a, b in encoded.aside_texts]
+    return _bytes(text, begin, end) - sum(_bytes(text, a, b) for a, b in inside if a < b)
 
 
 def _bytes(text: str, begin: int, end: int) -> int:

@@ -5,6 +5,7 @@ Where others fill the cluster we wait for room and say so: Ray itself waits with
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 import uuid
@@ -18,7 +19,7 @@ from ray import tune
 from ray.util.placement_group import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
 
-from bios_sweep.errors import BiosSweepError, NoClockError
+from bios_sweep.errors import BiosSweepError, DeviceError, NoClockError
 from bios_sweep.execution.attempts import describe, set_environment, time_arms
 from bios_sweep.execution.gpus import unusable
 from bios_sweep.execution.placement import Node, waiting_line
@@ -33,7 +34,13 @@ from bios_sweep.settings import TrainingSettings
 CAPACITY_SECONDS = 30.0  # between two lines; chosen, not measured: where there is room a worker starts sooner
 HERE_SECONDS = 5.0  # chosen: the mailbox is on this machine
 ANSWER_SECONDS = 600.0  # chosen: the first hash of a 140 GB model from a network disk takes minutes
+MOST_DEATHS = (
+    2  # of workers that time: counted here, for Ray would try for ever where the memory is too small
+)
+# What the driver tells apart by its type, by the name that crosses the process border.
+KINDS = {kind.__name__: kind for kind in (NoClockError, DeviceError)}
 remote: Any = ray.remote  # half annotated
+_log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -94,9 +101,10 @@ def time_on_worker(
 ) -> tuple[list[list[float]], str]:
     """Seconds per step, shape (repeats, arms), and the hardware's name. Waits for room.
 
-    A worker that dies is asked for once more.
+    A worker that dies is asked for once more; one whose GPU fails, as often as a trial is tried.
 
     Raises:
+        DeviceError: a GPU failed in every one of them.
         BiosSweepError: in the words of the engine, or two workers died.
     """
     task = remote(
@@ -105,25 +113,30 @@ def time_on_worker(
         resources=dict(request.resources_per_trial or {}) or None,
         accelerator_type=request.accelerator_type,
         max_calls=1,
-        max_retries=0,  # counted here: Ray would try for ever where the memory is too small
+        max_retries=0,  # counted here
     )(_timed)
     arms = [arm.to_dict() for arm in settings]
     probe = (engine, dict(engine_options), request.storage, arms, repeats, request.cpus_per_trial)
-    for last in (False, True):
+    deaths = failed = 0
+    while True:
         try:
             with restored_signals(), capacity_for_one(request) as place:
                 answer = ray.get(task.options(scheduling_strategy=place).remote(dict(environment), *probe))
         except ray.exceptions.RayError as error:
-            if last:
+            deaths += 1
+            if deaths == MOST_DEATHS:
                 raise BiosSweepError(
                     f"the timing probe's worker died twice ({describe(error)}); an arm may need more memory "
                     "than a worker has"
                 ) from error
             continue
-        break
-    if "broken" in answer:
-        raise (NoClockError if answer["clockless"] else BiosSweepError)(answer["broken"])
-    return answer["seconds"], answer["hardware"]
+        if "broken" not in answer:
+            return answer["seconds"], answer["hardware"]
+        kind = KINDS.get(answer["kind"], BiosSweepError)
+        failed += kind is DeviceError
+        if kind is not DeviceError or failed >= request.max_attempts:
+            raise kind(answer["broken"])
+        _log.warning("%s; the probe gets a new process", answer["broken"])
 
 
 def _timed(
@@ -140,7 +153,7 @@ def _timed(
     try:
         seconds, hardware = time_arms(engine, bring_data(options, storage), arms, repeats)
     except BiosSweepError as error:
-        return {"broken": masked(str(error)), "clockless": isinstance(error, NoClockError)}
+        return {"broken": masked(str(error)), "kind": type(error).__name__}
     return {"seconds": seconds, "hardware": hardware}
 
 

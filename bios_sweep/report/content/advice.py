@@ -14,8 +14,7 @@ from bios_sweep.decision.fresh import SIZE_OPEN, TOO_SMALL
 from bios_sweep.decision.sentences import confidence_text
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.reasons import is_any
-from bios_sweep.report.content.wording import NONE, gain, money, number, plural, trained
-from bios_sweep.study.margins import with_unit
+from bios_sweep.report.content.wording import money, number, plural, told, trained
 from bios_sweep.vocabulary import Word
 
 # what the word says, for those who see it for the first time; never more than was shown
@@ -95,7 +94,8 @@ def _most(verdict: Verdict, now: Choice, *, over: bool = False) -> str:
     if most is None:
         return ""
     if most.gain <= 0:
-        return f"all else that was tested is worse ({sure})"
+        told = "all else that was tested is worse" if most.gain < 0 else "nothing that was tested is better"
+        return f"{told} ({sure})"
     than = (
         " over the default trained for the same time"
         if most.same_time
@@ -170,10 +170,8 @@ def _seen(verdict: Verdict) -> str:
 
 def _told(verdict: Verdict, value: float | None, sign: str = "") -> str:
     """A gain in the verdict's unit. sign: `+` where a gain has its sign."""
-    if value is None:
-        return NONE
-    text = gain(verdict.scale.number(value))
-    return with_unit(text if sign else text.lstrip("+"), verdict.scale.unit)
+    text = told(value, verdict.scale)
+    return text if sign else text.lstrip("+")
 
 
 def _what(verdict: Verdict, step: NextStep) -> str:

@@ -11,8 +11,8 @@ from bios_sweep.decision.claims.judgement import words_of
 from bios_sweep.decision.statement import Verdict, question_titles
 from bios_sweep.procedure.served import NOT_SERVED, UNFINISHED
 from bios_sweep.report.content.summary import Counts, FailureRow, Summary
-from bios_sweep.report.content.wording import bounded, clean, ended_as, gain, interval, number, plural, times
-from bios_sweep.study.margins import PERCENT, POINTS, with_unit
+from bios_sweep.report.content.wording import bounded, clean, ended_as, interval, number, plural, times, told
+from bios_sweep.units import common_unit
 from bios_sweep.vocabulary import Status, Word
 
 
@@ -49,7 +49,7 @@ def margin(verdict: Verdict) -> str:
 
 def unit_of(verdicts: Iterable[Verdict]) -> str:
     """In what a table of verdicts tells gains; all of a study judge one metric."""
-    return POINTS if any(verdict.scale.points for verdict in verdicts) else PERCENT
+    return common_unit(verdict.scale for verdict in verdicts)
 
 
 def cost(verdict: Verdict) -> str:
@@ -112,12 +112,8 @@ def cost_line(verdict: Verdict) -> str:
     return (
         text
         if iso is None
-        else f"{text}; gain over the default trained for the same time {_gained(verdict, iso)}"
+        else f"{text}; gain over the default trained for the same time {told(iso, verdict.scale)}"
     )
-
-
-def _gained(verdict: Verdict, percent: float) -> str:
-    return with_unit(gain(verdict.scale.number(percent)), verdict.scale.unit)
 
 
 def _in_question(verdict: Verdict) -> str:

@@ -5,7 +5,9 @@ docs/statistics.md, item 14.
 
 from __future__ import annotations
 
+import itertools
 import math
+import shlex
 import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -13,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from bios_sweep.procedure.coarser import margin_words, times_as_coarse
 from bios_sweep.procedure.state import Results
 from bios_sweep.rehearsal.noise import EARLIER, Noise
 from bios_sweep.rehearsal.quick import Chances, Design, chances_of
@@ -21,9 +24,10 @@ from bios_sweep.report.content.summary import MetricRow
 from bios_sweep.report.content.wording import NONE, duration, number, times
 from bios_sweep.study.arms import BASELINE
 from bios_sweep.study.design import DecisionRule
-from bios_sweep.study.margins import MARGINS, POINTS, scale_of, with_unit
+from bios_sweep.study.margins import MARGINS, scale_of
 from bios_sweep.study.metric_names import is_share
 from bios_sweep.study.plan import Plan
+from bios_sweep.units import POINTS, Scale, with_unit
 from bios_sweep.vocabulary import Status
 
 TIMES = (0.5, 1.0, 2.0)  # of the chosen margin
@@ -68,8 +72,13 @@ class MarginTable:
     lever: str
 
 
-def margin_table(plan: Plan, results: Results, noise: Noise, pace: float | None) -> MarginTable:
-    """pace: seconds per training example, all workers together; None where no trial was timed."""
+def margin_table(
+    plan: Plan, results: Results, noise: Noise, pace: float | None, command: str = ""
+) -> MarginTable:
+    """pace: seconds per training example, all workers together; None where no trial was timed.
+
+    command: how the study is asked for.
+    """
     rule, share = plan.study.decision, is_share(plan.study.metric.name)
     level, means = _level(plan, results), _means(plan, results)
     told = not share or noise.source == EARLIER  # no noise is typical of a share
@@ -77,13 +86,13 @@ def margin_table(plan: Plan, results: Results, noise: Noise, pace: float | None)
     rows = []
     for factor in TIMES:
         scaled = _scaled(rule, factor)
-        percent = scaled.margin(level, gained)
+        percent = scaled.margin(noise.level if level is None and share else level, gained)
         chances = _study_chances(plan, scaled, percent, noise.percent) if told else None
         rows.append(
             MarginRow(
                 chosen=factor == 1.0,
                 percent=_short(percent),
-                absolute=None if level is None else _short(percent * abs(level) / 100.0),
+                absolute=_short(percent * abs(level) / 100.0) if level else None,
                 points=_points(plan, scaled, percent, level) if share else None,
                 learning_rate_factor=_rate_factor(plan, means, percent),
                 time_share=_time_share(plan, means, percent),
@@ -97,7 +106,7 @@ def margin_table(plan: Plan, results: Results, noise: Noise, pace: float | None)
         rows=tuple(rows),
         noise_percent=_short(noise.percent) if told else None,
         noise_source=noise.source if told else "",
-        lever=_lever(plan, rows, noise.percent) if told else "",
+        lever=_lever(plan, rows, noise.percent, command) if told else "",
     )
 
 
@@ -142,7 +151,7 @@ def _study_chances(plan: Plan, rule: DecisionRule, percent: float, noise: float)
     )
 
 
-def _lever(plan: Plan, rows: list[MarginRow], noise: float) -> str:
+def _lever(plan: Plan, rows: list[MarginRow], noise: float, command: str) -> str:
     """The cheapest way to a likely answer, where the chosen margin gives none."""
     _, own, double = rows
     if own.confirms is None or own.confirms >= LIKELY:
@@ -152,21 +161,31 @@ def _lever(plan: Plan, rows: list[MarginRow], noise: float) -> str:
     longer = _study_chances(plan, replace(rule, looks=(*rule.looks, last)), own.percent, noise)
     ways = []
     if double.confirms is not None and double.confirms >= LIKELY and double.trials is not None:
-        ways.append(
-            (double.trials, f"a margin twice as coarse confirms a right default in {double.confirms:.0%}")
-        )
+        words = " ".join(map(shlex.quote, margin_words(plan.study, times_as_coarse(rule, 2.0), command)))
+        coarse = f"a margin twice as coarse ({words}) confirms a right default in {double.confirms:.0%}"
+        ways.append((double.trials, coarse))
     if longer is not None and longer.confirms >= LIKELY:
-        looks = ",".join(map(str, (*rule.looks, last)))
-        ways.append((longer.trials, f"decision.looks=[{looks}] does in {longer.confirms:.0%}"))
+        ways.append((longer.trials, f"{_longer(plan, last, command)} does in {longer.confirms:.0%}"))
     if not ways:
         return "neither half as many seeds more nor a margin twice as coarse makes an answer likely"
     trials, what = min(ways)
     return f"{what}, with about {trials:.0f} trials"
 
 
+def _longer(plan: Plan, last: int, command: str) -> str:
+    """The overrides that add a look; seeds that the command gives decide how many there are."""
+    study = plan.study
+    looks = f"decision.looks=[{','.join(map(str, (*study.decision.looks, last)))}]"
+    if "seeds=" not in command:
+        return looks
+    free = (seed for seed in itertools.count() if seed not in study.seeds)
+    seeds = (*study.seeds, *itertools.islice(free, last - len(study.seeds)))
+    return f"seeds=[{','.join(map(str, seeds))}] {looks}"
+
+
 def _scaled(rule: DecisionRule, times: float) -> DecisionRule:
     own: dict[str, Any] = {
-        name: times * getattr(rule, name) for name in MARGINS if getattr(rule, name) is not None
+        name: times * value for name in MARGINS if (value := getattr(rule, name)) is not None
     }
     return replace(rule, **own)
 
@@ -195,7 +214,7 @@ def _level(plan: Plan, results: Results) -> float | None:
 
 
 def _points(plan: Plan, rule: DecisionRule, percent: float, level: float | None) -> float | None:
-    if level is None:
+    if not level:
         return rule.margin_points
     return _short(scale_of(plan.study.metric.name, level, points=True).number(percent))
 
@@ -266,6 +285,13 @@ def _chance(value: float | None) -> str:
     return NONE if value is None else f"{100 * value:.0f} %"
 
 
+def _noise_words(table: MarginTable) -> str:
+    """In the unit of the margins beside it."""
+    own = table.rows[1]
+    scale = Scale() if own.points is None else Scale(own.points / own.percent, POINTS)
+    return f"{scale.told(table.noise_percent or 0.0):.4g}"
+
+
 def _legend(table: MarginTable) -> list[str]:
     told = []
     if table.noise_percent is None:
@@ -276,7 +302,7 @@ def _legend(table: MarginTable) -> list[str]:
         known = "of earlier sweeps" if table.noise_source == EARLIER else "taken as typical, none was seen"
         told.append(
             "confirms: a default that nothing beats; finds: a gain of twice the margin, also on fresh seeds; "
-            f"at a noise of {number(table.noise_percent)} % per trial, {known}"
+            f"at a noise of {_noise_words(table)} per trial, {known}"
         )
     row = table.rows[0]
     if row.learning_rate_factor is None and row.time_share is None:

@@ -10,17 +10,22 @@ from typing import Any
 from bios_sweep.curves.remedies import REMEDIES, remedy_text
 from bios_sweep.decision.bounds import Bound
 from bios_sweep.decision.costs import CostRatio
+from bios_sweep.decision.finding import told_in
 from bios_sweep.decision.frontier import FrontierPoint, frontier
+from bios_sweep.decision.gates import margin_of
 from bios_sweep.decision.moderators import Interaction, interaction
-from bios_sweep.jsonable import LEFT_OUT
+from bios_sweep.decision.table import ResultTable
+from bios_sweep.jsonable import LEFT_OUT, OPTIONAL
 from bios_sweep.procedure.diagnosis import diagnosis_of
 from bios_sweep.procedure.questions import WINNER
 from bios_sweep.procedure.state import Results, State
 from bios_sweep.procedure.tables import table_of
 from bios_sweep.report.content.arm_rows import arms_of
-from bios_sweep.report.content.wording import finite_or_none
+from bios_sweep.report.content.wording import finite_or_none, gain
 from bios_sweep.study.arms import Arm
+from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.plan import Plan
+from bios_sweep.units import PERCENT, Scale, with_unit
 from bios_sweep.vocabulary import Stage
 
 
@@ -50,7 +55,7 @@ def frontier_points(plan: Plan, state: State) -> tuple[FrontierPoint, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class CellRow:
-    """The gain of a variation in one cell, percent."""
+    """The gain of a variation in one cell, in the unit of its row."""
 
     cell: str
     verdict: str = ""
@@ -61,9 +66,9 @@ class CellRow:
 
 @dataclass(frozen=True, kw_only=True)
 class ModeratorRow:
-    """How the gain of a variation differs between two cells, in percent, with bounds.
+    """How the gain of a variation differs between two cells, with bounds.
 
-    arm: of the first cell. variation: its name, whatever the cell.
+    arm: of the first cell. variation: its name, whatever the cell. unit: of all gains, None: percent.
     """
 
     factor: str | None
@@ -75,6 +80,12 @@ class ModeratorRow:
     lower: float
     upper: float
     sentence: str
+    unit: str | None = field(default=None, metadata=OPTIONAL)
+
+    @property
+    def told_in(self) -> str:
+        """The unit as it is written behind a number."""
+        return PERCENT if self.unit is None else self.unit
 
 
 def moderator_rows(plan: Plan, state: State, results: Results) -> tuple[ModeratorRow, ...]:
@@ -83,23 +94,29 @@ def moderator_rows(plan: Plan, state: State, results: Results) -> tuple[Moderato
         return ()
     first, *others = plan.cells
     start = table_of(first, first.trials, results)
+    rule = plan.study.decision
     pairs = [
         (own, arm, cell)
         for cell in others
         for own, arm in zip(first.arms[1:], cell.arms[1:], strict=False)
         if own.factor is not None and (own.factor, own.label) == (arm.factor, arm.label)
     ]
-    alpha = plan.study.decision.alpha / len(plan.study.decision.looks)
+    alpha = rule.alpha / len(rule.looks)
     rows = []
     for own, arm, cell in pairs:
         table = table_of(cell, cell.trials, results)
-        found = interaction(start, table, (own.name, arm.name), alpha, len(pairs))
+        scales = (_scale(start, rule), _scale(table, rule))
+        found = interaction(start, table, (own.name, arm.name), alpha, len(pairs), scales)
         if found is not None:
-            rows.append(_moderator(plan, own, cell, found))
+            rows.append(_moderator(plan, own, cell, found, scales[0].unit))
     return tuple(rows)
 
 
-def _moderator(plan: Plan, arm: Arm, cell: Plan, found: Interaction) -> ModeratorRow:
+def _scale(table: ResultTable, rule: DecisionRule) -> Scale:
+    return told_in(margin_of(table, rule))
+
+
+def _moderator(plan: Plan, arm: Arm, cell: Plan, found: Interaction, unit: str) -> ModeratorRow:
     first = plan.cells[0]
     shown = found.lower > 0 or found.upper < 0
     settings = ", ".join(moderator.setting for moderator in plan.study.cross)
@@ -118,10 +135,11 @@ def _moderator(plan: Plan, arm: Arm, cell: Plan, found: Interaction) -> Moderato
         upper=found.upper,
         sentence=(
             f"the gain of {variation} {'depends' if shown else 'is not shown to depend'} on {settings}: "
-            f"{', '.join(f'{row.gain:+.2f} % at {row.cell}' for row in cells)}, "
-            f"difference {found.difference:+.2f} % "
-            f"({found.lower:+.2f} to {found.upper:+.2f} %, {found.seeds} paired seeds)"
+            f"{', '.join(f'{with_unit(gain(row.gain), unit)} at {row.cell}' for row in cells)}, "
+            f"difference {with_unit(gain(found.difference), unit)} ({gain(found.lower)} to "
+            f"{with_unit(gain(found.upper), unit)}, {found.seeds} paired seeds)"
         ),
+        unit=None if unit == PERCENT else unit,
     )
 
 

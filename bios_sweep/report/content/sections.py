@@ -17,10 +17,10 @@ from bios_sweep.report.content.lines import titled
 from bios_sweep.report.content.parts import ModeratorRow, SearchRow, SignRow
 from bios_sweep.report.content.studies import StudyRow
 from bios_sweep.report.content.summary import Summary
-from bios_sweep.report.content.wording import NONE, bounded, clean, count, gain, number, plural, times
+from bios_sweep.report.content.wording import NONE, bounded, clean, count, gain, number, plural, times, told
 from bios_sweep.study.arms import BASELINE
-from bios_sweep.study.margins import Scale, with_unit
 from bios_sweep.study.metric_names import BETTER
+from bios_sweep.units import Scale
 from bios_sweep.vocabulary import Goal, Stage
 
 Item = TypeVar("Item")
@@ -180,6 +180,7 @@ def moderators(found: Sequence[ModeratorRow]) -> Iterable[Section]:
     for one in found:
         groups.setdefault((one.factor, one.moderator), []).append(one)
     for (factor, moderator), ones in groups.items():
+        gains = f"gain, {ones[0].told_in}"
         yield section(
             "moderators",
             f"Does {clean(factor)} depend on {clean(moderator)}?",
@@ -187,10 +188,10 @@ def moderators(found: Sequence[ModeratorRow]) -> Iterable[Section]:
             {
                 "variation": lambda pair: pair[0],
                 "cell": lambda pair: pair[1].cell,
-                "gain, %": lambda pair: bounded(pair[1].gain, pair[1].lower, pair[1].upper),
+                gains: lambda pair: bounded(pair[1].gain, pair[1].lower, pair[1].upper),
             },
             lines=[one.sentence for one in ones],
-            numeric=["gain, %"],
+            numeric=[gains],
         )
 
 
@@ -202,7 +203,7 @@ def roll_up(found: Sequence[RollUpRow]) -> Section | None:
         "factor": lambda one: one.factor,
         "within the margin": lambda one: f"{count(one.within)} of {count(one.scenarios)}",
         "share, 95 % interval": lambda one: f"{100 * one.lower:.0f} % to {100 * one.upper:.0f} %",
-        "mean gain, %": lambda one: bounded(one.mean, one.mean_lower, one.mean_upper),
+        f"mean gain, {found[0].told_in}": lambda one: bounded(one.mean, one.mean_lower, one.mean_upper),
     }
     lines = [one.sentence for one in found if one.sentence]
     return section("roll-up", "Over all scenarios", found, columns, lines=lines, numeric=[*columns][1:])
@@ -227,10 +228,10 @@ def search(found: SearchRow | None, scale: Scale) -> Section | None:
         return None
     fresh = "fresh seeds were not asked"
     if found.confirmed_gain is not None:
-        fresh = f"fresh seeds, which did not choose it, say {_told(found.confirmed_gain, scale)}"
+        fresh = f"fresh seeds, which did not choose it, say {told(found.confirmed_gain, scale)}"
         if found.confirmed_lower is not None:
-            fresh += f" (lower bound {_told(found.confirmed_lower, scale)})"
-    looked = f"the winner looked better by {_told(found.screening_gain, scale)}"
+            fresh += f" (lower bound {told(found.confirmed_lower, scale)})"
+    looked = f"the winner looked better by {told(found.screening_gain, scale)}"
     return section(
         "search",
         "Joint search",
@@ -239,10 +240,6 @@ def search(found: SearchRow | None, scale: Scale) -> Section | None:
         lines=[f"{plural(found.trials, 'trial')}; {looked}; {fresh}"],
         numeric=["winner"],
     )
-
-
-def _told(percent: float | None, scale: Scale) -> str:
-    return with_unit(gain(scale.known(percent)), scale.unit)
 
 
 def importance(shares: Mapping[str, float]) -> Section | None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bios_sweep.decision.finding import Margin
+from bios_sweep.decision.finding import Margin, told_in
 from bios_sweep.decision.frontier import FrontierPoint
 from bios_sweep.decision.rows import BesideRow
 from bios_sweep.decision.statement import Verdict
@@ -20,8 +20,8 @@ from bios_sweep.report.content.held import HeldRow
 from bios_sweep.report.content.parts import ModeratorRow, SearchRow, SignRow
 from bios_sweep.report.content.scope import Truncation
 from bios_sweep.study.design import Origin
-from bios_sweep.study.margins import Scale
 from bios_sweep.study.scenario import Metric
+from bios_sweep.units import Scale
 from bios_sweep.vocabulary import Stage, Status
 
 
@@ -128,7 +128,7 @@ class Summary:
     @property
     def scale(self) -> Scale:
         """How gains over the study's default are told."""
-        return self.margin.scale if self.margin else Scale()
+        return told_in(self.margin)
 
     @property
     def final(self) -> bool:

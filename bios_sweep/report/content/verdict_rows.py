@@ -11,11 +11,12 @@ from bios_sweep.claims import JOINT, REPEAT
 from bios_sweep.decision.choice import NextStep, Step
 from bios_sweep.decision.claims.evidence import OF_SEEDS
 from bios_sweep.decision.claims.judgement import judgement_of
-from bios_sweep.decision.finding import EDGE, FactorLevels, Margin
+from bios_sweep.decision.finding import EDGE, FactorLevels
 from bios_sweep.decision.ladder import LADDER_EDGE
 from bios_sweep.decision.question import Question
 from bios_sweep.decision.statement import Verdict, make_verdict
 from bios_sweep.defaults.tuned import PROFILES, settings_for
+from bios_sweep.procedure.coarser import coarser, margin_words
 from bios_sweep.procedure.next_levels import climbed, extended
 from bios_sweep.procedure.next_step import Planned, next_step
 from bios_sweep.procedure.questions import SEARCH, WINNER, factor_of, levels_of, questions
@@ -32,9 +33,7 @@ from bios_sweep.report.content.scope import scope_of
 from bios_sweep.report.content.summary import NotServed
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.arms import BASELINE, Arm
-from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.factors import Factor
-from bios_sweep.study.margins import PERCENT
 from bios_sweep.study.plan import Plan
 from bios_sweep.vocabulary import Goal, Stage
 
@@ -191,25 +190,20 @@ def _command(plan: Plan, planned: Planned, state: State, ways: Ways) -> str:
     if step.kind == Step.MARGIN and step.seeds is not None:
         start = 1 + max(trial.seed for trial in state.needed)
         seeds = ",".join(map(str, range(start, start + step.seeds)))
-        margin = _margin_words(plan.study.decision, step.margin or 0.0, state.margin)
-        return _typed(ways.command, f"seeds=[{seeds}]", f"decision.looks=[{step.seeds}]", *margin)
+        margin = state.margin
+        if margin is None or step.margin is None:
+            return ""
+        wider = coarser(plan.study.decision, step.margin, margin)
+        words = margin_words(plan.study, wider, ways.command)
+        return _typed(ways.command, f"seeds=[{seeds}]", f"decision.looks=[{step.seeds}]", *words)
     return ways.following
 
 
-def _margin_words(rule: DecisionRule, percent: float, margin: Margin | None) -> list[str]:
-    """The overrides that set a coarser margin: of a score, or where one stands already, in the metric's unit.
-
-    The smallest of those given counts, so that none but it may be left.
-    """
-    if margin is None or (margin.scale.unit == PERCENT and rule.margin_absolute is None):
-        return [f"decision.margin_percent={percent:g}"]
-    others = [name for name in ("margin_percent", "margin_share") if getattr(rule, name) is not None]
-    absolute = margin.absolute * percent / margin.percent
-    return [f"decision.margin_absolute={absolute:.4g}", *(f"decision.{name}=null" for name in others)]
-
-
 def _typed(command: str, *words: str) -> str:
-    return " ".join((command, *map(shlex.quote, words)))
+    """The command with the words in place of what it says of the same keys."""
+    anew = {word.partition("=")[0].lstrip("+~") for word in words}
+    kept = [word for word in shlex.split(command) if word.partition("=")[0].lstrip("+~") not in anew]
+    return " ".join(map(shlex.quote, (*kept, *words)))
 
 
 def _levels_word(factor: Factor) -> str:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any, TypeAlias
 
 from bios_sweep.checks import is_number
+from bios_sweep.units import Scale, with_unit
 from bios_sweep.vocabulary import Status
 
 NONE = "—"  # no number: unknown, unbounded or not measured
@@ -53,12 +54,17 @@ def count(value: int | None) -> str:
 
 
 def gain(value: float | None) -> str:
-    """A signed effect in percent, without the sign of percent: `+1.22`; exactly zero is `0`."""
+    """A signed effect in the unit of its column, without it: `+1.22`; exactly zero is `0`."""
     if value is None or not math.isfinite(value):
         return NONE
     if value == 0.0:
         return "0"
     return f"{value:+.0f}" if abs(value) >= 100 else f"{value:+.2f}"
+
+
+def told(percent: float | None, scale: Scale) -> str:
+    """A gain as it is told, with its unit: `+1.22 %`, `+0.98 points`."""
+    return with_unit(gain(scale.known(percent)), scale.unit)
 
 
 def times(ratio: float | None) -> str:

@@ -26,6 +26,7 @@ from bios_sweep.report.figures.canvas import (
     troubles,
     whole,
 )
+from bios_sweep.units import PERCENT
 from bios_sweep.vocabulary import Stage
 
 Curve: TypeAlias = Sequence[CurvePoint]
@@ -58,7 +59,7 @@ def draw_curves(summary: Summary) -> Figure:
     _keep_in_view(loss, [summary.curves[arm.arm] for arm in chosen], metric.direction)
     gain.axhline(0.0, color=BASELINE_COLOUR, linewidth=1.6)
     gain.set_xlabel("share of the arm's training, %")
-    gain.set_ylabel("gain over the baseline, %")
+    gain.set_ylabel(f"gain over the baseline, {plain(summary.scale.unit)}")
     gain.set_xlim(0, 103)
     _frame_gains(gain, summary, chosen)
     few = f"; {plural(left_out, 'worse arm')} left out" if left_out else ""
@@ -114,8 +115,7 @@ def paired_gains(summary: Summary, arm: ArmRow) -> list[Curve]:
     own, other = (by_seed(each, summary.curves[each.arm]) for each in (arm, base))
     if own is None or other is None:
         return []
-    direction = summary.metric.direction
-    return [_gain_curve(curve, other[seed], direction) for seed, curve in own.items() if seed in other]
+    return [_gain_curve(curve, other[seed], summary) for seed, curve in own.items() if seed in other]
 
 
 def by_seed(arm: ArmRow, curves: Sequence[Curve]) -> dict[str, Curve] | None:
@@ -152,15 +152,21 @@ def _frame_gains(panel: Axes, summary: Summary, arms: Sequence[ArmRow]) -> None:
     panel.set_ylim(low - room, high + room)
 
 
-def _gain_curve(own: Curve, base: Curve, direction: str) -> Curve:
-    """Percent gained over the baseline at the shares of training that both curves have."""
-    sign = -1.0 if direction == "minimize" else 1.0
+def _gain_curve(own: Curve, base: Curve, summary: Summary) -> Curve:
+    """What is gained over the baseline at the shares of training that both curves have.
+
+    Percent of the baseline's value there, which changes along the curve; points of a score are the same ones
+    all along.
+    """
+    sign = -1.0 if summary.metric.direction == "minimize" else 1.0
+    margin, scale = summary.margin, summary.scale
+    fixed = margin.level / scale.number(1.0) if margin and scale.unit != PERCENT else None
     at = {round(point.fraction, 3): value for point, value in _usable(base)}
     gains = []
     for point, value in _usable(own):
         reference = at.get(round(point.fraction, 3))
-        if reference:
-            gains.append(replace(point, value=100.0 * sign * (value - reference) / abs(reference)))
+        if reference is not None and (of := fixed or abs(reference)):
+            gains.append(replace(point, value=100.0 * sign * (value - reference) / of))
     return gains
 
 

@@ -24,7 +24,7 @@ from bios_sweep.report.figures.canvas import (
     new_figure,
     plain,
 )
-from bios_sweep.study.margins import POINTS, Scale, with_unit
+from bios_sweep.units import POINTS, Scale, with_unit
 from bios_sweep.vocabulary import Stage, Status
 
 MAX_ROWS = 40  # more cannot be read on one page (chosen, not measured)
@@ -103,7 +103,7 @@ def _bounds_text(summary: Summary, margin: float | None) -> str:
     legend = f"lines: one-sided {levels} % bounds" if levels else "open: one seed, no bounds"
     if not margin:
         return legend
-    return f"{legend}; grey: less than the margin of {with_unit(number(margin), summary.scale.unit)}"
+    return f"{legend}; grey: less than the margin of {plain(with_unit(number(margin), summary.scale.unit))}"
 
 
 def effect_rows(verdict: Verdict) -> list[EffectRow]:

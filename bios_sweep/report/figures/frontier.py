@@ -19,7 +19,7 @@ from bios_sweep.decision.frontier import FrontierPoint
 from bios_sweep.report.content.summary import Summary
 from bios_sweep.report.content.wording import number
 from bios_sweep.report.figures.canvas import BAND, BASELINE_COLOUR, COLOURS, GREY, label, new_figure, plain
-from bios_sweep.study.margins import with_unit
+from bios_sweep.units import with_unit
 
 # where a label may stand around its point, in points of type, nearest first
 PLACES = sorted(
@@ -39,7 +39,7 @@ def draw_frontier(summary: Summary) -> Figure:
     scale = summary.scale
     margin = scale.known(summary.margin.percent if summary.margin else None)
     if margin:
-        band = f"better, by less than the margin of {with_unit(number(margin), scale.unit)}"
+        band = f"better, by less than the margin of {plain(with_unit(number(margin), scale.unit))}"
         panel.axhspan(0.0, margin, color=BAND, alpha=0.45, linewidth=0, label=band)
     panel.axhline(0.0, color=BASELINE_COLOUR, linewidth=1.0)
     efficient = sorted((p for p in points if p.on_frontier), key=lambda p: p.cost_ratio)
@@ -56,7 +56,7 @@ def draw_frontier(summary: Summary) -> Figure:
     goals = goals_of(summary)
     labels = [_label(panel, point, goals.get(point.arm, [])) for point in points]
     panel.set_xlabel("time of a whole training, times the baseline's (log scale); left is faster")
-    panel.set_ylabel(f"gain in {label(summary.metric.name)}, {scale.unit}")
+    panel.set_ylabel(f"gain in {label(summary.metric.name)}, {plain(scale.unit)}")
     panel.set_title(plain(f"{summary.sweep}: quality against time"), loc="left", fontsize=11)
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
     _part(figure, panel, labels)

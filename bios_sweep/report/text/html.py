@@ -23,7 +23,7 @@ from bios_sweep.report.content.wording import changes, clean, count, gain, inter
 from bios_sweep.report.figures.effects import EffectRow, effect_groups
 from bios_sweep.report.figures.files import Drawn, to_svg
 from bios_sweep.study.design import Origin
-from bios_sweep.study.margins import PERCENT, with_unit
+from bios_sweep.units import PERCENT, with_unit
 from bios_sweep.version import __version__
 from bios_sweep.vocabulary import Stage, Word
 

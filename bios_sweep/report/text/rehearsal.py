@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from bios_sweep.rehearsal.noise import Noise
 from bios_sweep.rehearsal.summary import ChanceRow, DesignRow, QuestionRow, RehearsalSummary
-from bios_sweep.report.content.wording import clean, duration, gain, number, plural
+from bios_sweep.report.content.wording import clean, duration, number, plural, told
 from bios_sweep.report.text.layout import QUIET, bullets, copyable, heading, line, plain_table
+from bios_sweep.units import PERCENT, Scale
 from bios_sweep.vocabulary import Word
 
 
@@ -21,10 +21,10 @@ def print_rehearsal(summary: RehearsalSummary, console: Console) -> None:
     line(console, f"{clean(summary.scenario)}", QUIET)
     line(console, f"judged on {clean(summary.judged_on)}")
     console.print()
-    for text in (_design(summary), noise_line(summary.noise), _simulated(summary)):
+    for text in (_design(summary), noise_line(summary), _simulated(summary)):
         line(console, text)
     for question in summary.questions:
-        _print_question(question, console)
+        _print_question(question, summary.scale, console)
     console.print()
     line(console, _most(summary))
     if summary.design:
@@ -34,21 +34,23 @@ def print_rehearsal(summary: RehearsalSummary, console: Console) -> None:
     copyable(console, "run it: ", summary.command)
 
 
-def noise_line(noise: Noise) -> str:
+def noise_line(summary: RehearsalSummary) -> str:
     """Where the noise comes from, and how well it is known."""
-    percent = f"noise of one trial {number(noise.percent)} % of the loss"
+    noise, scale = summary.noise, summary.scale
+    of = " of the loss" if scale.unit == PERCENT else ""
+    percent = f"noise of one trial {scale.told(noise.percent):.4g}{of}"
     if noise.source == "given":
         return f"{percent}, as given"
     if noise.source == "guess":
         return (
             f"{percent}: a guess (chosen, not measured), for no earlier sweep of this scenario tells it; "
-            "give --noise PERCENT"
+            f"give --noise {scale.word.upper()}"
         )
     names = ", ".join(map(clean, noise.sweeps[:3]))
     more = f" and {len(noise.sweeps) - 3} more" if len(noise.sweeps) > 3 else ""
     return (
         f"{percent}, from {names}{more}: {plural(noise.degrees_of_freedom, 'degree')} of freedom, "
-        f"90 % interval {number(noise.lower)} to {number(noise.upper)}"
+        f"90 % interval {number(scale.known(noise.lower))} to {number(scale.known(noise.upper))}"
     )
 
 
@@ -56,7 +58,7 @@ def _design(summary: RehearsalSummary) -> str:
     looks = ", ".join(map(str, summary.looks))
     return (
         f"{plural(summary.arms, 'arm')}, looks at {looks} seeds, {summary.confirmation_seeds} fresh "
-        f"seeds for a candidate, margin {number(summary.margin_percent)} %"
+        f"seeds for a candidate, margin {summary.scale.told(summary.margin_percent):.4g}"
     )
 
 
@@ -68,7 +70,7 @@ def _simulated(summary: RehearsalSummary) -> str:
     )
 
 
-def _print_question(question: QuestionRow, console: Console) -> None:
+def _print_question(question: QuestionRow, scale: Scale, console: Console) -> None:
     planted = f"{clean(question.factor)} {clean(question.level)}"
     heading(console, clean(question.heading))
     rows = question.chances
@@ -77,10 +79,10 @@ def _print_question(question: QuestionRow, console: Console) -> None:
         rows = tuple(row for row in rows if row.effect_margins == 0) or rows[:1]
     else:
         line(console, f"by the true gain of {planted}, in margins", QUIET)
-    console.print(_table(rows))
+    console.print(_table(rows, scale))
 
 
-def _table(rows: Sequence[ChanceRow]) -> Table:
+def _table(rows: Sequence[ChanceRow], scale: Scale) -> Table:
     timed = any(row.seconds is not None for row in rows)
     header = (
         "true gain",
@@ -94,7 +96,7 @@ def _table(rows: Sequence[ChanceRow]) -> Table:
     table = plain_table(*header, flexible=(), right=header)
     for row in rows:
         table.add_row(
-            f"{number(row.effect_margins)} ({gain(row.effect_percent)} %)",
+            f"{number(row.effect_margins)} ({told(row.effect_percent, scale)})",
             _share(row.confirm, row.confirm_error),
             _share(row.refine, row.refine_error),
             _share(row.inconclusive, row.inconclusive_error),

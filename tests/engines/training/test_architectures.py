@@ -146,6 +146,37 @@ def test_losses_and_gradients_are_those_of_the_models_own_forward_pass(kind, fol
     assert gap < 1e-4 * size
 
 
+@pytest.mark.parametrize("name", MIXTURES)
+def test_routers_learn_where_that_is_asked_for(name, tmp_path):
+    """Gradients are those of the model's own forward pass, and plain PEFT has the same losses."""
+    folder = saved(KINDS[name](), tmp_path / "model")
+    base, batch, mask = load_base(folder, "float32", CPU, routed=True), *ragged()
+    with adapter(base, SETTINGS, 0) as adapted:
+        weights = trainable(adapted)
+        with torch.no_grad():
+            for value in (value for key, value in weights.items() if "lora_B" in key):
+                torch.nn.init.normal_(value, std=0.05, generator=torch.Generator().manual_seed(1))
+        of_routers = [key for key in weights if any(f"{router}." in key for router in base.reach.routers)]
+        assert len(of_routers) == 2 * len(base.reach.routers) > 0
+        ours = base.token_losses(batch)
+        gradients = torch.autograd.grad(ours.sum(), [weights[key] for key in of_routers])
+        assert sum(float(value.abs().sum()) > 0 for value in gradients) >= len(of_routers) / 2
+        save_adapter(adapted, tmp_path / "adapter")
+    again = losses_of(PeftModel.from_pretrained(plain(folder), tmp_path / "adapter").eval(), batch, mask)
+    torch.testing.assert_close(again, ours.detach(), rtol=1e-5, atol=1e-5)
+
+
+def plain(folder):
+    return class_of(folder).from_pretrained(folder, dtype=torch.float32).eval()
+
+
+@torch.no_grad()
+def losses_of(model, batch, mask):
+    logits = model(input_ids=batch.input_ids, attention_mask=mask, use_cache=False).logits
+    rows = logits.flatten(0, 1).index_select(0, batch.sources).float()
+    return functional.cross_entropy(rows, batch.targets, reduction="none")
+
+
 def test_a_saved_adapter_has_the_same_losses_in_plain_peft(kind, folder, tmp_path):
     base = load_base(folder, "float32", CPU)
     batch, mask = ragged()
@@ -155,16 +186,9 @@ def test_a_saved_adapter_has_the_same_losses_in_plain_peft(kind, folder, tmp_pat
                 torch.nn.init.normal_(value, std=0.05, generator=torch.Generator().manual_seed(1))
         ours = base.token_losses(batch)
         save_adapter(adapted, tmp_path / "adapter")
-    plain = class_of(folder).from_pretrained(folder, dtype=torch.float32).eval()
-
-    def losses(model):
-        logits = model(input_ids=batch.input_ids, attention_mask=mask, use_cache=False).logits
-        rows = logits.flatten(0, 1).index_select(0, batch.sources).float()
-        return functional.cross_entropy(rows, batch.targets, reduction="none")
-
-    with torch.no_grad():
-        untouched = losses(plain)
-        again = losses(PeftModel.from_pretrained(plain, tmp_path / "adapter").eval())
+    loaded = plain(folder)
+    untouched = losses_of(loaded, batch, mask)
+    again = losses_of(PeftModel.from_pretrained(loaded, tmp_path / "adapter").eval(), batch, mask)
     torch.testing.assert_close(again, ours, rtol=1e-5, atol=1e-5)
     assert (again - untouched).abs().max() > 1e-3, "the adapter does something"
 
@@ -183,7 +207,7 @@ def test_the_adapter_reaches_text_and_experts_and_leaves_routers_and_images_alon
     assert not [name for name in layers if name.endswith((".gate", ".router"))]
     assert ("experts" in names) == (kind in MIXTURES)
     if kind in MIXTURES:
-        adapted_weights = {module.parameter_name for name, module in layers.items() if "experts" in name
+        adapted_weights = {module.parameter_name for name, module in layers.items() if ".experts" in name
                            if hasattr(module, "parameter_name")}  # fmt: skip
         assert adapted_weights == {"gate_up_proj", "down_proj"}
         assert {module.r["default"] for module in layers.values()} == {4}, "experts have the rank of all"
@@ -218,12 +242,24 @@ def test_a_look_sees_what_training_adapts(kind, folder):
     assert kind in TRAINED
 
 
+def test_dense_and_shared_layers_beside_experts_are_adapted(tmp_path):
+    """PEFT takes their names for those that experts had in transformers 4."""
+    reach = load_base(saved(KINDS["deepseek_v3"](), tmp_path), "float32", CPU).reach
+    dense, shared = "model.layers.0.mlp.gate_proj", "model.layers.1.mlp.shared_experts.gate_proj"
+    assert {dense, shared} <= set(reach.by_weight) <= set(reach.linear)
+    assert reach.left == ()
+    assert not {dense, shared} & set(reach.targets["target_modules"])
+
+
 def test_what_is_plain_needs_no_look_and_keeps_its_version(tmp_path, monkeypatch):
     monkeypatch.setattr(architectures, "_probed", None)
     plain = saved(KINDS["llama"](), tmp_path / "plain")
     assert look_at(plain) is None
     assert engine_version(plain) == "3"
-    assert engine_version(saved(KINDS["mixtral"](), tmp_path / "mixture")) == "3, experts 2"
+    mixture, shared = (saved(KINDS[name](), tmp_path / name) for name in ("mixtral", "deepseek_v3"))
+    assert engine_version(mixture) == "3, experts 2"
+    assert engine_version(mixture, routed=True) == "3, experts 2, routers"
+    assert engine_version(shared) == "3, experts 3"
 
 
 def test_a_mixture_is_looked_at_once_and_told(tmp_path, monkeypatch):
@@ -236,7 +272,12 @@ def test_a_mixture_is_looked_at_once_and_told(tmp_path, monkeypatch):
     assert len(calls) == 1
     assert found.words.startswith("an adapter reaches q_a_proj (2 times), q_b_proj (2 times), ")
     assert "gate_up_proj (1 time: fused experts)" in found.words
-    assert "it leaves alone gate (1 time: routers), gate_proj (2 times: out of PEFT's reach)" in found.words
+    assert "gate_proj (2 times)" in found.words, "the dense layer's and the shared one's"
+    assert found.words.endswith("; it leaves alone gate (1 time: routers)")
+    asked = look_at(mixture, routed=True)
+    assert len(calls) == 1
+    assert asked.words.endswith("gate_up_proj (1 time: fused experts), down_proj (1 time: fused experts), "
+                                "gate (1 time: routers)")  # fmt: skip
 
 
 def test_an_unknown_architecture_is_refused_by_name_with_the_cause(tmp_path, monkeypatch):

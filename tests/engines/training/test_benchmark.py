@@ -57,3 +57,12 @@ def test_the_summary_has_the_machine_the_figures_and_the_verdict(tmp_path, monke
     text = (tmp_path / "summary.txt").read_text()
     assert "FAILED" in text
     assert "tests: 1 passed, 0 failed, 0 skipped" in text
+
+
+def test_what_takes_too_long_is_asked_for_what_it_has(tmp_path):
+    """As pytest writes its results when it is interrupted."""
+    waits = "import signal, sys\ntry:\n    print('so far', flush=True)\n    signal.pause()\n"
+    told = "except KeyboardInterrupt:\n    print('and told')\n"
+    status, printed = on_device.run(["-c", waits + told], 3.0)
+    assert status is None
+    assert printed.split("\n") == ["took longer than 3 s", "so far", "and told", ""]

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 
 from bios_sweep.engines.training.chat import ChatTemplate, chat_template
 from bios_sweep.engines.training.counts import ends_of
-from bios_sweep.engines.training.data import Example, Message
+from bios_sweep.engines.training.data import DataSet, Example, Message
 from bios_sweep.engines.training.tokenizer import TextTokenizer, load_tokenizer
 from bios_sweep.errors import DataError, ModelError
 from tests.engines.training.tokenizing import tokenize
@@ -51,6 +51,10 @@ WORDS = (
 NO_END = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
 CALL = "{% if add_generation_prompt %}assistant: {% endif %}"
 TALK = (("user", "What colour is it?"), ("assistant", "Red it is."), ("user", "Why?"), ("assistant", "Blue"))
+
+
+def only(example: Example) -> DataSet:
+    return DataSet(name="d", train=(example,), evaluation=(), source="")
 
 
 def encoder(*, spaced: bool = False, start: str | None = None) -> Tokenizer:
@@ -137,7 +141,7 @@ def test_a_list_of_ends_appends_nothing_behind_the_end_of_a_turn(tmp_path):
     assert said(tokenizer, conversation(*TALK), template) == "Blue<|eot_id|>"
     assert said(tokenizer, Example(prompt="Why? ", completion="Blue", cluster="c")) == "Blue<|eot_id|>"
     assert said(tokenizer, Example(prompt="", completion="Blue", cluster="c")).endswith("e<|eot_id|>")
-    assert ends_of([conversation(*TALK)], tokenizer, template) == (
+    assert ends_of(only(conversation(*TALK)), tokenizer, template) == (
         "an answer in messages ends with '<|eot_id|>', as the chat template writes it",
     )
 
@@ -146,7 +150,7 @@ def test_a_template_without_an_end_gets_the_end_of_a_generation_and_the_plan_say
     folder = model_folder(tmp_path / "m", encoder(), NO_END + CALL, "</s>", "</s>")
     tokenizer, template = load_tokenizer(folder), chat_template(folder)
     assert said(tokenizer, conversation(*TALK), template) == "Blue\n</s>"
-    [told] = ends_of([conversation(*TALK)], tokenizer, template)
+    [told] = ends_of(only(conversation(*TALK)), tokenizer, template)
     assert told == (
         "the chat template writes no end behind an answer, so '</s>', the end in tokenizer_config.json, "
         "is appended to it"

@@ -188,5 +188,5 @@ def test_summary_is_the_first_sentence(docstring: str, summary: str) -> None:
 
 def test_python_without_library_sources_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sysconfig.get_path", lambda _: str(tmp_path))
-    with pytest.raises(DataError, match="no standard-library sources here; use data=jsonl"):
+    with pytest.raises(DataError, match="no standard-library sources here; use data=file"):
         module_files()

@@ -340,7 +340,7 @@ def test_processes_load_weights_onto_gpus_one_after_another(tmp_path, monkeypatc
 def _others_get(lock: Path) -> bool:
     program = "import sys, filelock; filelock.FileLock(sys.argv[1]).acquire(timeout=0)"
     found = subprocess.run([sys.executable, "-c", program, str(lock)], capture_output=True, check=False)
-    assert found.returncode == 0 or b"filelock._error.Timeout" in found.stderr
+    assert found.returncode == 0 or b"could not be acquired" in found.stderr
     return found.returncode == 0
 
 

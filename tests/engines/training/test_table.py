@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bios_sweep.assets import base_model_path
-from bios_sweep.engines.training import table as tables
+from bios_sweep.engines.training import kept
 from bios_sweep.engines.training.chat import Reading, chat_template
 from bios_sweep.engines.training.data import DataSet, Example, open_dataset, write_dataset
 from bios_sweep.engines.training.loop import evaluation_set
@@ -24,7 +24,8 @@ MANY = 2000
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch) -> Path:
-    monkeypatch.setattr(tables, "_root", lambda: tmp_path)
+    monkeypatch.setattr(kept, "kept_root", lambda kind: tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     return tmp_path
 
 
@@ -56,7 +57,7 @@ def test_a_table_holds_the_examples_and_their_clusters_and_costs_two_bytes_a_tok
     assert np.array_equal(evaluation_set(table, 8, cpu).cluster, evaluation_set(made, 8, cpu).cluster)
     [folder] = [path.parent for path in own_cache.glob("*/facts.json")]
     size = sum(path.stat().st_size for path in folder.iterdir() if path.name != "facts.json")
-    assert size == 2 * sum(len(one.input_ids) for one in made) + MANY * (8 + 4 + 4 + 4 + 8)
+    assert size == 2 * sum(len(one.input_ids) for one in made) + MANY * (8 + 4 + 4 + 8 + 8)
     assert len(ARRAYS) == 5
     some = table.subset(np.array([5, 3]))
     assert [as_values(one) for one in some] == [as_values(made[5]), as_values(made[3])]

@@ -1,0 +1,116 @@
+"""What needs pyarrow, asked of a process of its own, which streams its answer: no plan loads the library."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import util
+from pathlib import Path
+from typing import IO, Any
+
+from bios_sweep.errors import DataError
+from bios_sweep.secrecy import masked
+
+HOME = Path(__file__).resolve().parents[2]  # of the package, which need not be installed
+PROGRAM = "bios_sweep.containers.columns_child"
+MARK = "bios-sweep: "  # before the sentence on standard error, for libraries print there too
+
+
+def require(package: str, path: object, what: str) -> None:
+    """Refuse what needs a package that is not installed: a `DataError`."""
+    if util.find_spec(package) is None:
+        raise DataError(
+            f"{path}: is {what}, which needs {package}; pip install 'bios-sweep[run]', or give JSON lines"
+        )
+
+
+def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's, with this package findable."""
+    paths = (str(HOME), os.environ.get("PYTHONPATH"))
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path), **(more or {})}
+
+
+def start(
+    module: str, words: Sequence[str], more: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """A module of ours in its own process. `-P`: a folder `datasets/` where the user is shadows nothing."""
+    call = f"import sys; from {module} import main; sys.exit(main(sys.argv[1:]))"
+    return subprocess.Popen(
+        [sys.executable, "-P", "-c", call, *words],
+        env=environment(more),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def sentence_of(process: subprocess.Popen[bytes], errors: bytes) -> str:
+    """Why it failed: its own sentence, else the last thing it said."""
+    lines = errors.decode(errors="replace").strip().splitlines()
+    own = [line.removeprefix(MARK) for line in lines if line.startswith(MARK)]
+    if own:
+        return masked(own[-1])
+    code = process.returncode
+    last = lines[-1] if lines else "no message"
+    return masked(f"ended by signal {-code}" if code < 0 else last)
+
+
+def rows(module: str, words: Sequence[str], more: Mapping[str, str] | None = None) -> Iterator[Any]:
+    """The JSON values that a module writes, one a line, as they come.
+
+    Raises:
+        DataError: its sentence, where it ends with another code than 0.
+    """
+    process = start(module, words, more)
+    assert process.stdout is not None  # both are pipes
+    assert process.stderr is not None
+    finished = False
+    try:
+        for line in process.stdout:
+            yield json.loads(line)
+        finished = True
+    finally:
+        if not finished:
+            process.kill()
+        errors = process.stderr.read()
+        process.stdout.close()
+        process.stderr.close()
+        process.wait()
+    if process.returncode:
+        raise DataError(sentence_of(process, errors))
+
+
+class _Piped(io.RawIOBase):
+    """Standard output of a process; its failure is raised where its bytes end."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: object) -> int:
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        view = memoryview(buffer)  # type: ignore[arg-type]  # a writable buffer, by the protocol
+        found = self._process.stdout.read(len(view))
+        view[: len(found)] = found
+        if not found and self._process.wait():
+            raise DataError(sentence_of(self._process, self._process.stderr.read()))
+        return len(found)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._process.kill()
+            self._process.communicate()
+        super().close()
+
+
+def bytes_of(path: Path, packing: str) -> IO[bytes]:
+    """The plain bytes of a file in a packing that pyarrow knows and the standard library does not."""
+    require("pyarrow", path, f"packed with {packing}")
+    return io.BufferedReader(_Piped(start(PROGRAM, ["unpack", packing, str(path)])))

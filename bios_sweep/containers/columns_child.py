@@ -1,0 +1,103 @@
+"""In a process of its own: rows of columnar files as lines of JSON, and packings that only pyarrow knows."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import date, time, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pyarrow as pa
+from pyarrow import ipc, parquet
+
+from bios_sweep.containers.child import MARK
+from bios_sweep.containers.sniff import ARROW_FILE, PARQUET
+
+ROWS = 1000  # of a batch; chosen: an example has kilobytes
+PIECE_BYTES = 1 << 20
+LABELS = (date, time, timedelta, Decimal, UUID)  # of a column that only labels a row; nothing learns them
+
+
+class _Binary(Exception):
+    """A value that is no text; its column."""
+
+
+def main(words: Sequence[str]) -> int:
+    """`unpack PACKING PATH` writes bytes, `rows KIND PATH` lines of JSON; 1 after a sentence."""
+    task, kind, path = words
+    try:
+        if task == "unpack":
+            _unpack(kind, path)
+        else:
+            _rows(kind, path)
+    except BrokenPipeError:  # nobody reads on
+        return 0
+    except _Binary as error:
+        return _fail(
+            f"{path}: the column {str(error)!r} holds bytes, and only text is trained here; leave it out"
+        )
+    except (pa.ArrowException, OSError, ValueError) as error:
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        cut = kind if task == "rows" else f"{kind} data"
+        return _fail(f"{path}: the {cut} cannot be read ({said}); is it cut off? write or download it again")
+    return 0
+
+
+def _fail(sentence: str) -> int:
+    sys.stderr.write(f"\n{MARK}{sentence}\n")
+    return 1
+
+
+def _unpack(packing: str, path: str) -> None:
+    out = sys.stdout.buffer
+    with pa.input_stream(path, compression=packing) as stream:
+        while piece := stream.read(PIECE_BYTES):
+            out.write(piece)
+    out.flush()
+
+
+def _rows(kind: str, path: str) -> None:
+    out = sys.stdout.buffer
+    for batch in _batches(kind, path):
+        names = batch.schema.names
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise ValueError(f"two columns are called {twice[0]!r}")
+        for row in batch.to_pylist():
+            out.write(_line(row))
+    out.flush()
+
+
+def _line(row: dict[str, Any]) -> bytes:
+    for name, value in row.items():
+        if isinstance(value, bytes):
+            raise _Binary(name)
+    try:
+        return json.dumps(row, ensure_ascii=False, default=_plain).encode() + b"\n"
+    except _Binary:
+        raise _Binary(next(name for name, value in row.items() if "b'" in repr(value))) from None
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, LABELS):
+        return str(value)
+    raise _Binary("")
+
+
+def _batches(kind: str, path: str) -> Iterator[pa.RecordBatch]:
+    if kind == PARQUET:
+        with parquet.ParquetFile(path) as file:
+            yield from file.iter_batches(batch_size=ROWS)
+        return
+    with pa.memory_map(path) as source:
+        if kind == ARROW_FILE:
+            file = ipc.open_file(source)
+            batches = (file.get_batch(number) for number in range(file.num_record_batches))
+        else:
+            batches = iter(ipc.open_stream(source))
+        for batch in batches:
+            for begin in range(0, batch.num_rows, ROWS):
+                yield batch.slice(begin, ROWS)

@@ -1,0 +1,129 @@
+"""What is read of files, whatever their container, and what is said of those that are none."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from bios_sweep.containers.read import records
+from bios_sweep.errors import DataError
+from tests.containers.files import BAD_RECORDS, CONTAINERS, REFUSED, ROWS, lines
+from tests.probe import HEAVY, loaded
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_every_container_gives_the_same_records(tmp_path, name):
+    (tmp_path / name).write_bytes(CONTAINERS[name](ROWS))
+    found = list(records(tmp_path / name))
+    assert [record.row for record in found] == ROWS
+    places = [record.place for record in found]
+    assert len(set(places)) == len(ROWS)
+    assert all(place.startswith(f"{tmp_path / name}:") for place in places)
+
+
+@pytest.mark.parametrize(
+    "name, last",
+    [("a.jsonl", ":40"), ("a.parquet", ":row 40"), ("pretty.json", ":item 40 (line 158)"), ("a.csv", ":80")],
+)
+def test_a_place_is_where_an_editor_finds_the_record(tmp_path, name, last):
+    (tmp_path / name).write_bytes(CONTAINERS[name](ROWS))
+    assert [*records(tmp_path / name)][-1].place == f"{tmp_path / name}{last}"
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_read_is_named_for_what_it_is(tmp_path, name):
+    content, sentence = REFUSED[name]
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError) as raised:
+        list(records(tmp_path / name))
+    assert str(raised.value).startswith(f"{tmp_path / name}:")
+    assert sentence in str(raised.value)
+
+
+@pytest.mark.parametrize("name", BAD_RECORDS)
+def test_a_record_that_cannot_be_read_has_its_place_and_the_others_are_read(tmp_path, name):
+    content, sentence, others = BAD_RECORDS[name]
+    (tmp_path / name).write_bytes(content)
+    found = [record.row for record in records(tmp_path / name)]
+    bad = [row for row in found if isinstance(row, DataError)]
+    assert len(bad) == 1
+    assert sentence in str(bad[0])
+    assert len(found) - 1 == others
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]},
+        {"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]},
+        {"id": "x", "turns": [{"role": "user", "content": "a"}]},
+        {"prompt": "a", "completion": "b", "tools": [{"name": "f"}]},
+    ],
+)
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_file_of_one_example_is_not_taken_for_a_list_of_its_turns(tmp_path, content, indent):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(content, indent=indent))
+    assert [record.row for record in records(path)] == [content]
+
+
+def test_a_list_on_one_line_of_megabytes_is_read_item_by_item(tmp_path):
+    path = tmp_path / "a.json"
+    many = [{"text": "x" * 700, "number": number} for number in range(4000)]
+    path.write_text(json.dumps({"about": {"by": "us"}, "rows": many}))
+    found = records(path)
+    assert next(found).row == many[0]
+    assert sum(1 for _ in found) == len(many) - 1
+
+
+@pytest.mark.parametrize("name", ["a.jsonl.gz", "array.json", "data.json", "a.csv", "a.parquet"])
+def test_memory_does_not_grow_with_the_file(tmp_path, name):
+    """Peak of a process that reads 1 000 and 40 000 records; the interpreter alone has about 40 MB."""
+    read = (
+        "import sys; from pathlib import Path; from bios_sweep.containers.read import records\n"
+        "for _ in records(Path(sys.argv[1])): pass\n"
+        "print(Path('/proc/self/status').read_text().partition('VmHWM:')[2].split()[0])"
+    )
+    peaks = []
+    for count in (1_000, 40_000):
+        (tmp_path / name).write_bytes(CONTAINERS[name]([{"text": "x" * 600}] * count))
+        command = [sys.executable, "-c", read, str(tmp_path / name)]
+        peaks.append(int(subprocess.run(command, capture_output=True, text=True).stdout))
+    assert peaks[1] < peaks[0] + 4_000, f"{peaks} KiB for 0.6 and 24 MB"
+
+
+def test_a_plan_loads_no_library_for_columns_and_takes_no_folder_for_one(tmp_path):
+    (tmp_path / "datasets").mkdir()
+    (tmp_path / "pyarrow.py").write_text("raise SystemExit('of the user')")
+    for name in ("a.parquet", "a.jsonl.zst"):
+        (tmp_path / name).write_bytes(CONTAINERS[name](ROWS))
+        code = (
+            "from pathlib import Path; from bios_sweep.containers.read import records\n"
+            f"assert len(list(records(Path({name!r})))) == 40"
+        )
+        assert not loaded(code, tmp_path) & (HEAVY | {"pyarrow"})
+
+
+def test_a_file_that_is_no_file_is_named(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for name, sentence in {"none": "no such file", ".": "is a folder", "pipe": "is a device or pipe"}.items():
+        with pytest.raises(DataError, match=sentence):
+            list(records(tmp_path / name))
+
+
+def test_a_reader_may_stop_early(tmp_path):
+    for name in ("a.parquet", "a.jsonl.zst", "array.json"):
+        (tmp_path / name).write_bytes(CONTAINERS[name](ROWS))
+        found = records(tmp_path / name)
+        assert next(found).row == ROWS[0]
+        found.close()
+
+
+def test_an_example_of_half_a_megabyte_is_one_line(tmp_path):
+    rows = [{"text": "long " * 100_000}, {"text": "short"}]
+    (tmp_path / "a.jsonl").write_bytes(lines(rows))
+    assert [record.row for record in records(tmp_path / "a.jsonl")] == rows

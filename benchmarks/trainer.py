@@ -30,9 +30,11 @@ import torch
 import transformers
 
 from bios_sweep.assets import base_model_path
+from bios_sweep.engines.training.adapters import adapter
+from bios_sweep.engines.training.device import make_repeatable, stay_offline_and_quiet
 from bios_sweep.engines.training.fit import Fit
 from bios_sweep.engines.training.loop import Training
-from bios_sweep.engines.training.model import adapter, load_base, make_repeatable, stay_offline_and_quiet
+from bios_sweep.engines.training.model import load_base
 from bios_sweep.engines.training.tokens import TokenizedExample
 from bios_sweep.settings import BFLOAT16, FLOAT32, TrainingSettings
 
@@ -47,7 +49,10 @@ MATRIX_SECONDS = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What is trained. length: tokens per example; rows: examples of a batch, in pieces of `piece`."""
+    """What is trained. length: tokens per example; rows: examples of a batch, in pieces of `piece`.
+
+    cpu_time: seconds that this process computed are measured, not those that went by.
+    """
 
     model: Path
     device: str
@@ -57,6 +62,11 @@ class Task:
     rank: int
     steps: int
     repeats: int
+    cpu_time: bool = False
+
+    def now(self) -> float:
+        """Seconds by the clock that is measured with."""
+        return time.process_time() if self.cpu_time else time.perf_counter()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +137,7 @@ class Clock(transformers.TrainerCallback):  # type: ignore[misc]  # transformers
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.global_step == 1:
             wait(self._task)
-            self.began = time.perf_counter()
+            self.began = self._task.now()
 
 
 def theirs(task: Task, dtype: str, examples: Sequence[TokenizedExample], *, trl: bool) -> Turn:
@@ -159,7 +169,7 @@ def theirs(task: Task, dtype: str, examples: Sequence[TokenizedExample], *, trl:
         trainer.remove_callback(transformers.PrinterCallback)
         trainer.train()
         wait(task)
-        seconds = time.perf_counter() - clock.began
+        seconds = task.now() - clock.began
         losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     return Turn(seconds=seconds / (task.steps - 1), losses=(losses[0], losses[-1]), peak=peak_mib(task))
 
@@ -191,10 +201,10 @@ def collated(rows: Sequence[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
 
 def timed(task: Task, work: Callable[[], Any]) -> tuple[float, Any]:
     wait(task)
-    began = time.perf_counter()
+    began = task.now()
     given = work()
     wait(task)
-    return time.perf_counter() - began, given
+    return task.now() - began, given
 
 
 def wait(task: Task) -> None:
@@ -206,19 +216,19 @@ def peak_mib(task: Task) -> float | None:
     return torch.cuda.max_memory_allocated() / 2**20 if task.device == "cuda" else None
 
 
-def matrix_rate(device: str, dtype: str, width: int | None = None) -> float:
+def matrix_rate(task: Task, dtype: str, width: int | None = None) -> float:
     """Flops per second of square products in this format, on this device now."""
-    size = width or MATRIX[device]
+    device, size = task.device, width or MATRIX[task.device]
     square = torch.ones(size, size, device=device, dtype=getattr(torch, dtype))
     task_free = torch.cuda.synchronize if device == "cuda" else (lambda: None)
     square @ square
     task_free()
-    began, count = time.perf_counter(), 0
-    while time.perf_counter() - began < MATRIX_SECONDS:
+    began, count = task.now(), 0
+    while task.now() - began < MATRIX_SECONDS:
         square @ square
         task_free()
         count += 1
-    return 2.0 * size**3 * count / (time.perf_counter() - began)
+    return 2.0 * size**3 * count / (task.now() - began)
 
 
 def trainers() -> dict[str, Callable[[Task, str, Sequence[TokenizedExample]], Turn]]:
@@ -245,7 +255,7 @@ def measure(
     del model
     begun = False
     for dtype in dtypes:
-        rate = matrix_rate(task.device, dtype, width)
+        rate = matrix_rate(task, dtype, width)
         for prompt in prompts:
             if begun and time.monotonic() > until:
                 print(f"no time left for {dtype} with a prompt of {prompt:.0%}", file=sys.stderr)
@@ -335,10 +345,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--dtypes", nargs="+", choices=(FLOAT32, BFLOAT16), default=(FLOAT32, BFLOAT16))
     parser.add_argument("--seconds", type=float, default=300.0, help="begin no setting after so long")
     parser.add_argument("--matrix", type=int, help="width of the products that give the matrix rate")
+    parser.add_argument(
+        "--threads", type=int, default=torch.get_num_threads(), help="of the CPU, in all trainers"
+    )
+    parser.add_argument(
+        "--cpu-time",
+        action="store_true",
+        help="seconds that this process computes, for a CPU that others use too; with --threads 1, for a\n"
+        "thread that waits for another counts as computing",
+    )
     parser.add_argument("--csv", type=Path)
     given = parser.parse_args(arguments)
     stay_offline_and_quiet()
-    make_repeatable(torch.device(given.device), torch.get_num_threads())
+    make_repeatable(torch.device(given.device), given.threads)
     task = Task(**{one.name: getattr(given, one.name) for one in fields(Task)})
     rows: list[Row] = []
     until = time.monotonic() + given.seconds

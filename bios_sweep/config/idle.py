@@ -103,7 +103,8 @@ SETTINGS = tuple(name for name, known in KNOWN.items() if known.group and name n
 
 SCORED = ("data.score", "data.score_items", "data.score_tokens", "data.score_stop", "data.score_pattern")
 TALKS = ("data.train_on", "data.chat_date")
-DATA_FILES = ("data.path", "data.weights", "data.eval_path", "data.eval_fraction")
+SHAPED = ("data.shape", "data.columns", "data.on_bad", "data.cluster", "data.split", "data.chunk_tokens")
+DATA_FILES = ("data.path", "data.weights", "data.eval_path", "data.eval_fraction", *SHAPED, "data.max_bad")
 READS_ITS_OWN = "a script reads its own data; leave it out and list the files in method.inputs"
 NO_DATA = "model=planted trains on no data; leave it out, or choose another model"
 OWN_EXAMPLES = (
@@ -216,6 +217,14 @@ REFUSED = (
 )
 
 UNHEARD = (
+    Idle(
+        {"runs": OURS, "data.on_bad": beyond("skip")},
+        {"data.max_bad": "it counts with data.on_bad=skip"},
+    ),
+    Idle(
+        {"runs": OURS, "data.eval_examples": beyond("auto")},
+        {"data.eval_share": "it counts with data.eval_examples=auto"},
+    ),
     Idle(
         {"runs": OURS, "data.score": absent},
         dict.fromkeys(SCORED[1:], "no answer is scored; add data.score=exact_match, pattern or a function"),

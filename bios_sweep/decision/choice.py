@@ -7,6 +7,7 @@ the default, unless another is shown to be better, be that settled or not.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -27,6 +28,7 @@ class Ground(StrEnum):
     SETTLED = "settled"
     WITHHELD = "settled, and what it stands for is not served"
     BETTER = "shown to be better, and not settled"
+    COSTS = "another is shown to be better, and not to keep what must not be lost"
     NOTHING_BETTER = "nothing is shown to be better"
     UNKNOWN = "nothing is known of the others"
     DIVERGED = "the default diverged"
@@ -40,6 +42,7 @@ class Step(StrEnum):
     CONFIRMATION = "a confirmation on fresh seeds"
     LEVEL = "one level beyond the end of the grid"
     RUNG = "one rung beyond the end of the ladder"
+    NEARER = "levels nearer to the default"
     WORSE = "a level that must be worse"
     AGAIN = "the failed trials again"
     RATE = "a lower learning rate"
@@ -87,7 +90,8 @@ class Choice:
 
     served: what the tuned file gives, None where the verdict is about no file.
     most: None where no bound is known. gain, lower: of the value over the default where it is better and not
-    settled. confidence: of `most` and `lower`, over all looks. open: why it is not settled, None where it is.
+    settled, or would be the one to use but for the metrics in `costs`, which it is not shown to keep.
+    confidence: of `most` and `lower`, over all looks. open: why it is not settled, None where it is.
     """
 
     value: Any
@@ -100,6 +104,7 @@ class Choice:
     lower: float | None = None
     open: Reason | None = None
     step: NextStep | None = field(default=None, metadata=OPTIONAL)
+    costs: tuple[str, ...] | None = field(default=None, metadata=OPTIONAL)
 
 
 def choice_of(
@@ -113,11 +118,13 @@ def choice_of(
     recommended: Any,
     withheld: Reason | None,
     alpha: float,
+    costs: Sequence[str] = (),
 ) -> Choice:
     """The choice under one verdict.
 
     word: the verdict. settled: the level that it stands for. recommended: what the tuned file gives its goal,
-    None where it is about no file. alpha: of the whole rule.
+    None where it is about no file. alpha: of the whole rule. costs: metrics that must not lose, and that the
+    level which the finding is about is not shown to keep.
     """
     default = levels.default
     served = default if recommended is None else recommended
@@ -132,12 +139,13 @@ def choice_of(
     elif is_any(final.reasons, BASELINE_DIVERGED):
         ground = Ground.DIVERGED
     elif bound is not None and bound.lower > 0 and _better(word, final):
-        value, ground = settled, Ground.BETTER
+        ground = Ground.COSTS if costs else Ground.BETTER
+        value = served if costs else settled
     # what moved together gained together, so no bound is of one value
     most = None if is_any(final.reasons, CONFOUNDED) else _most(claim, levels, screening, final, value)
     if ground == Ground.NOTHING_BETTER and most is None:
         ground = Ground.UNKNOWN
-    better = ground == Ground.BETTER and bound is not None
+    better = ground in (Ground.BETTER, Ground.COSTS) and bound is not None
     return Choice(
         value=value,
         ground=ground,
@@ -148,6 +156,7 @@ def choice_of(
         gain=_short(bound.gain) if better and bound is not None else None,
         lower=_short(bound.lower) if better and bound is not None else None,
         open=why,
+        costs=tuple(costs) if ground == Ground.COSTS else None,
     )
 
 

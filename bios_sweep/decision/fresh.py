@@ -44,11 +44,11 @@ LESS_LOSS_OPEN = Kind("a loss of less than {limit:.2f} is not excluded")
 SHARE_OPEN = Kind("{share:.0%} of the gain is not shown")
 GUARD_UNMEASURED = Kind("guardrail {name}: it was not measured on these seeds")
 GUARD_BROKEN = Kind(
-    "guardrail {name}: {gain:+.2f} {unit} (lower bound {lower:+.2f} {unit}), "
+    "guardrail {guardrail}: {gain:+.2f} {unit} (lower bound {lower:+.2f} {unit}), "
     "and a loss of {limit} is not excluded"
 )
 GUARD_BROKEN_OWN = Kind(  # in the metric's own unit
-    "guardrail {name}: {gain:+.3g} (lower bound {lower:+.3g}), and a loss of {limit} is not excluded"
+    "guardrail {guardrail}: {gain:+.3g} (lower bound {lower:+.3g}), and a loss of {limit} is not excluded"
 )
 MIXED_HARDWARE = Kind("the trials ran on different hardware ({devices})")
 
@@ -244,6 +244,12 @@ def broken_guards(guards: Sequence[Guard], arm: str, alpha: float) -> tuple[Reas
             gain, lower = keeps.told(bound.gain, level), keeps.told(bound.lower, level)
             kind = GUARD_BROKEN if keeps.unit else GUARD_BROKEN_OWN
             broken.append(
-                kind(name=keeps.metric.name, gain=gain, lower=lower, limit=keeps.limit_words, unit=keeps.unit)
+                kind(
+                    guardrail=keeps.metric.name,
+                    gain=gain,
+                    lower=lower,
+                    limit=keeps.limit_words,
+                    unit=keeps.unit,
+                )
             )
     return tuple(broken)

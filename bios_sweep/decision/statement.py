@@ -134,13 +134,14 @@ def make_verdict(
     recommended: Any = None,
     cell: str = "",
     metric: str = "",
+    costs: Sequence[str] = (),
 ) -> Verdict:
     """Put one factor's findings into the contract's form.
 
     final: the finding that counts (the confirmation's where there was one). alpha: of the whole rule;
     the screening's bounds are at alpha / looks. limit: percent that the claim is held against, where it is
     not the margin. held: what was equal, where that is not `hold`. metric: what was judged on, by its name;
-    empty: a loss.
+    empty: a loss. costs: metrics that the level in question is not shown to keep.
     """
     stage = Stage.CONFIRMATION if final.fresh else Stage.SCREENING
     confidence = 1.0 - (alpha if stage == Stage.CONFIRMATION else alpha / looks)
@@ -218,6 +219,7 @@ def make_verdict(
             recommended=recommended,
             withheld=withheld,
             alpha=alpha,
+            costs=costs,
         ),
     )
 

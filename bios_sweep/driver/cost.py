@@ -8,13 +8,12 @@ from dataclasses import replace
 
 from bios_sweep.config.build import factors_of
 from bios_sweep.config.compose import compose_config
+from bios_sweep.driver.evaluation import operations_of
 from bios_sweep.driver.memory import fitting_on, shape_of_plan
 from bios_sweep.driver.precision import gpu_names
 from bios_sweep.driver.prepare import Prepared
 from bios_sweep.driver.scenarios.trained import LORA_ENGINE
 from bios_sweep.driver.ways import tariff_of
-from bios_sweep.engines.training.memory import Shape
-from bios_sweep.engines.training.operations import Operations, forward, trained
 from bios_sweep.execution.gpus import memory_of
 from bios_sweep.execution.speed import DECODING, Speed, is_like, speed_of_cpu, speed_of_gpus
 from bios_sweep.records.earlier import seconds_per_example
@@ -71,7 +70,7 @@ def _reckoned(plan: Plan, request: Request) -> Rate | None:
     speed = _speed(plan, request) if shape is not None else None
     if shape is None or speed is None:
         return None
-    needed = _operations(plan, shape, twice=_computed_twice(plan, request, speed))
+    needed = operations_of(plan, shape, twice=_computed_twice(plan, request, speed))
     if needed is None:
         return None
     seconds = (needed.training + needed.evaluation + needed.decoding / DECODING) / speed.per_second
@@ -106,23 +105,6 @@ def _computed_twice(plan: Plan, request: Request, speed: Speed) -> bool:
     total = memory_of(speed.name)
     found = None if total is None else fitting_on(plan, request, total)
     return found is not None and found.checkpointing
-
-
-def _operations(plan: Plan, shape: Shape, *, twice: bool) -> Operations | None:
-    """Of the baseline's trial; None where its tokens are not known."""
-    study, data, settings = plan.study, plan.study.scenario.data, plan.study.baseline
-    length = data.tokens_at(settings.max_length)
-    if length is None:
-        return None
-    rank, evaluated = settings.lora_rank or 0, data.eval_tokens or 0
-    each = evaluated / data.eval_examples
-    once = evaluated * forward(shape, rank, each)
-    decoding = 0 if data.score is None else data.score.most_tokens * forward(shape, rank, each)
-    return Operations(
-        training=plan.baseline.examples() * length * trained(shape, rank, length, twice=twice),
-        evaluation=(study.budget.measurements + 1) * once,  # the untouched model is measured, too
-        decoding=decoding,
-    )
 
 
 def with_cheaper(cost: PlanCost, prepared: Prepared, finished: Collection[str], prices: Prices) -> PlanCost:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from bios_sweep.driver.memory import least_bytes
 from bios_sweep.driver.scenarios.scripted import ENGINES
 from bios_sweep.driver.scenarios.trained import LORA_ENGINE
+from bios_sweep.driver.table_room import table_bytes
 from bios_sweep.engines.scripted.identity import fingerprint
 from bios_sweep.errors import ClusterError, ConfigError
 from bios_sweep.execution.inline import InlineExecutor
@@ -105,7 +106,7 @@ def wanted_on_nodes(plan: Plan, request: Request, trials_dir: str) -> dict[str, 
     return {
         "versions": own_versions(packages),
         "trials_dir": trials_dir,
-        "options": dict(scenario.engine_options),
+        "options": {**scenario.engine_options, "table_bytes": table_bytes(plan)},
         **_material(scenario),
         "ways_out": _ways_out(scenario),
         "gpu_looker": GPU_LOOKER if on_gpu else "",

@@ -7,16 +7,19 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from bios_sweep.driver.cost import prices_of, rate_of, with_cheaper, workers_of
+from bios_sweep.driver.evaluation import plan_evaluation
 from bios_sweep.driver.gpus import gpu_warnings, gpus_of_this_machine, sizes_of
 from bios_sweep.driver.memory import memory_notes
 from bios_sweep.driver.prepare import Prepared
 from bios_sweep.driver.rehearsed import known_noise
+from bios_sweep.driver.table_room import table_notes
 from bios_sweep.errors import PlanError, StorageError
 from bios_sweep.procedure.decidable import decidable
 from bios_sweep.procedure.source import recall
 from bios_sweep.records.earlier import known_of, seconds_per_answer
 from bios_sweep.records.journal import read_state
 from bios_sweep.records.results import StoredResults
+from bios_sweep.report.content.evaluation import measured_share
 from bios_sweep.report.content.margin_rows import margin_table
 from bios_sweep.report.content.plan_cost import PlanCost
 from bios_sweep.report.content.plan_summary import PlanSummary, plan_scoring, summarise_plan
@@ -110,12 +113,15 @@ def planned(
         summary = replace(summary, cost=with_cheaper(summary.cost, prepared, results, prices))
     pace = None if rate is None else rate.seconds_per_example
     summary = replace(
-        summary, margins=margin_table(plan, results, known_noise(prepared), pace, prepared.invocation.command)
+        summary,
+        margins=margin_table(plan, results, known_noise(prepared), pace, prepared.invocation.command),
+        evaluation=plan_evaluation(plan, measured_share(results.values())),
     )
     unlimited = _hours_unknown(plan.study.budget.max_hours, summary.cost)
     if plan.study.scenario.data.score is not None:
         answers = seconds_per_answer(workspace, plan.study.scenario.model.fingerprint)
         summary = replace(summary, scoring=plan_scoring(plan, summary.to_run, answers))
+    room, lacking = table_notes(plan)
     untimed = plan.timed_arms if earlier.timing is None else ()
     probe = f"first a timing probe of {len(untimed)} arms, each alone on the device"
     looks = (stored.look(trial.key) for trial in state.missing)
@@ -128,6 +134,7 @@ def planned(
             *_other_cuts(prepared),
             *prepared.notes,
             *filter(None, (prepared.precision.note,)),
+            *room,
             *more_notes,
             *([probe] if untimed else ()),
         ),
@@ -136,6 +143,7 @@ def planned(
             *few_clusters(plan),
             *truncation_warnings(plan),
             *unlimited,
+            *lacking,
             *more_warnings,
         ),
         damaged=tuple(look.damage for look in looks if look.damage),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,10 +16,12 @@ from bios_sweep.config.metrics import with_metrics
 from bios_sweep.config.stated import refuse_idle
 from bios_sweep.defaults import Recommendation
 from bios_sweep.driver.asked_before import after_earlier
+from bios_sweep.driver.evaluation import enough, with_reason
 from bios_sweep.driver.invocation import Invocation, workspace_of
 from bios_sweep.driver.memory import shared_by_memory
 from bios_sweep.driver.precision import KEY as DTYPE
 from bios_sweep.driver.precision import Precision, as_begun, precision_of
+from bios_sweep.driver.scenarios.examples import AUTO_COUNT
 from bios_sweep.driver.scenarios.planted import PLANTED_ENGINE, PLANTED_METRICS, planted_scenario
 from bios_sweep.driver.scenarios.scripted import (
     honest_origins,
@@ -38,13 +40,14 @@ from bios_sweep.driver.scenarios.trained import (
 )
 from bios_sweep.engines.scripted.function import OwnFunction
 from bios_sweep.engines.training.data import DataSet
+from bios_sweep.engines.training.split import AUTO_EXAMPLES
 from bios_sweep.errors import ConfigError
 from bios_sweep.procedure.decidable import decidable, undecided_lines
 from bios_sweep.records.retention import POLICIES
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.request import Request, request_of
 from bios_sweep.settings import AUTO, RANGES, key_of
-from bios_sweep.study.design import GO_ON, REFUSE, UNDECIDABLE, Study
+from bios_sweep.study.design import GO_ON, REFUSE, UNDECIDABLE, Origin, Study
 from bios_sweep.study.margins import margins_of
 from bios_sweep.study.plan import Plan, build_plan
 from bios_sweep.study.scenario import Metric, Scenario
@@ -110,23 +113,11 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
     one_of("budget.keep_adapters", config.values["budget"]["keep_adapters"], POLICIES)
     precision = precision_of(config.values, request)
     values = with_metrics(with_epochs(_with_dtype(config.values, precision)))
-    scenario, dataset, recommendation = _scenario(values, workspace, request, function)
-    tokens = None
-    if dataset is not None and values["method"]["max_length"] == AUTO:
-        tokens = count_tokens(scenario, dataset)
-        values = {**values, "method": {**values["method"], "max_length": auto_length(scenario, tokens)}}
-    study = build_study(values, sweep=config.sweep, scenario=scenario, recommendation=recommendation)
+    read = _evaluated(_read(config, values, workspace, request, function), workspace, request)
+    plan, scenario, recommendation = read.plan, read.plan.study.scenario, read.recommendation
     # who writes the default's own number out has said no more than `auto`
-    recommended = {key_of(name): origin.recommended for name, origin in study.origins.items()}
+    recommended = {key_of(name): origin.recommended for name, origin in read.origins.items()}
     recommended[DTYPE] = precision_of(_with_auto(config.values), request).dtype
-    study = replace(study, origins=honest_origins(study))
-    _require_measured(study, scenario)
-    plan = build_plan(study)
-    if dataset is not None:
-        length = config.values["data"].get("eval_max_length")
-        tokens = tokens or count_tokens(scenario, dataset)
-        alike = judged_alike(scenario, tokens, plan.max_lengths, length)
-        plan = build_plan(replace(study, scenario=alike))
     plan, precision = as_begun(plan, precision, workspace, config)
     plan, request = shared_by_memory(plan, request, config.values["cluster"])
     require_told(plan)
@@ -140,13 +131,68 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
         asked=plan,
         answered=asked.answered,
         workspace=workspace,
-        dataset=dataset,
+        dataset=read.dataset,
         function=function,
         invocation=replace(asked.command or invocation, verb=invocation.verb),
         notes=(*recommendation.warnings, *reach_notes(scenario)),
         warnings=(*undecided_lines(plan), *config.notes, *idle.values(), *script_warnings(scenario)),
         precision=precision,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Read:
+    """Model and data as they were read, and the plan of them. origins: of the baseline, by the heuristics."""
+
+    config: Config
+    values: Mapping[str, Any]
+    plan: Plan
+    dataset: DataSet | None
+    recommendation: Recommendation
+    origins: Mapping[str, Origin]
+
+
+def _read(
+    config: Config,
+    values: Mapping[str, Any],
+    workspace: Workspace,
+    request: Request,
+    function: OwnFunction | None = None,
+) -> _Read:
+    scenario, dataset, recommendation = _scenario(values, workspace, request, function, config.overrides)
+    given, tokens = values, None
+    if dataset is not None and values["method"]["max_length"] == AUTO:
+        tokens = count_tokens(scenario, dataset)
+        values = {**values, "method": {**values["method"], "max_length": auto_length(scenario, tokens)}}
+    told = build_study(values, sweep=config.sweep or "", scenario=scenario, recommendation=recommendation)
+    study = replace(told, origins=honest_origins(told))
+    _require_measured(study, scenario)
+    plan = build_plan(study)
+    if dataset is not None:
+        length = config.values["data"].get("eval_max_length")
+        tokens = tokens or count_tokens(scenario, dataset)
+        alike = judged_alike(scenario, tokens, plan.max_lengths, length)
+        plan = build_plan(replace(study, scenario=alike))
+    return _Read(
+        config=config,
+        values=given,
+        plan=plan,
+        dataset=dataset,
+        recommendation=recommendation,
+        origins=told.origins,
+    )
+
+
+def _evaluated(read: _Read, workspace: Workspace, request: Request) -> _Read:
+    """The same with as many evaluation examples as `data.eval_examples=auto` comes to, once that is known."""
+    data = read.values["data"]
+    if read.dataset is None or data["eval_examples"] != AUTO:
+        return read
+    found = enough(read.plan, data["eval_share"], workspace)
+    if found.examples != AUTO_EXAMPLES:
+        values = {**read.values, "data": {**data, AUTO_COUNT: found.examples}}
+        read = _read(read.config, values, workspace, request)
+    return replace(read, plan=with_reason(read.plan, found))
 
 
 def _require_decidable(plan: Plan, config: Config, verb: str, *, begun: bool) -> None:
@@ -185,7 +231,11 @@ def facts_of(plan: Plan, config: Config) -> dict[str, Any]:
 
 
 def _scenario(
-    values: Mapping[str, Any], workspace: Workspace, request: Request, function: OwnFunction | None
+    values: Mapping[str, Any],
+    workspace: Workspace,
+    request: Request,
+    function: OwnFunction | None,
+    typed: Sequence[str],
 ) -> tuple[Scenario, DataSet | None, Recommendation]:
     """Where the default is judged, its examples where we read them, and the defaults for it."""
     if method_of(values["method"]).scripted:
@@ -195,7 +245,7 @@ def _scenario(
     if values["model"]["kind"] == "planted":
         scenario = planted_scenario(values)
     else:
-        scenario, dataset = trained_scenario(values, workspace, request)
+        scenario, dataset = trained_scenario(values, workspace, request, typed)
     recommendation = defaults.recommend(
         family=scenario.model.family,
         hidden_size=scenario.model.hidden_size,

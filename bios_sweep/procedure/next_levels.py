@@ -73,6 +73,25 @@ def extended(factor: Factor, baseline: TrainingSettings, best: Any) -> Factor:
     return _with(factor, [_whole(factor, baseline, min(listed) / 2), *listed])
 
 
+def nearer(factor: Factor, baseline: TrainingSettings) -> Factor | None:
+    """The factor with a level halfway, in ratio, to the nearest on each side; None where nothing lies there.
+
+    For a grid whose every level was too far from the default to be compared with it.
+    """
+    default = getattr(baseline, factor.name)
+    levels = {
+        value: listed for listed, (_, value) in zip(_listed(factor), factor.levels(baseline), strict=True)
+    }
+    if not all(is_number(value) and value > 0 for value in (default, *levels)):
+        return None
+    sides = ([v for v in levels if v < default], [v for v in levels if v > default])
+    nearest = [end(side) for side, end in zip(sides, (max, min), strict=True) if side]
+    own = 1.0 if factor.multiply else default
+    halfway = [_whole(factor, baseline, _short(math.sqrt(own * levels[value]))) for value in nearest]
+    new = {one for one in halfway if one not in (own, *_listed(factor))}
+    return _with(factor, sorted({*_listed(factor), *new})) if new else None
+
+
 def climbed(factor: Factor, baseline: TrainingSettings, ends: Collection[str]) -> Factor:
     """The factor with one rung more at the ends of its ladder, as far away as the rung before the end.
 

@@ -14,7 +14,7 @@ from bios_sweep.claims import REPEAT
 from bios_sweep.decision.bounds import Bound, student
 from bios_sweep.decision.choice import NextStep, Step
 from bios_sweep.decision.claims.evidence import INSENSITIVE
-from bios_sweep.decision.finding import Finding, Margin
+from bios_sweep.decision.finding import EDGE, Finding, Margin
 from bios_sweep.decision.fresh import SEEDS_MISSING
 from bios_sweep.decision.gates import BASELINE_DIVERGED, BLOCKS_MISSING
 from bios_sweep.decision.question import Question
@@ -30,6 +30,7 @@ from bios_sweep.procedure.next_levels import (
     seeds_needed,
 )
 from bios_sweep.procedure.questions import factor_of
+from bios_sweep.procedure.screening import NO_LEVEL as NONE_TESTED
 from bios_sweep.procedure.state import Results, State
 from bios_sweep.procedure.suggestion import FRESH_SEEDS, Ask, again, asked, gentler
 from bios_sweep.reasons import is_any
@@ -78,7 +79,7 @@ def _step(plan: Plan, question: Question, state: State, results: Results) -> Pla
         study = gentler(plan, state, results).study
         rate = None if study is None else study.baseline.learning_rate
         return _study(Step.RATE, study, results, levels=(rate,))
-    if is_any(final.reasons, BLOCKS_MISSING, SEEDS_MISSING):
+    if is_any(final.reasons, BLOCKS_MISSING, SEEDS_MISSING, NONE_TESTED):
         lost = tuple(t for t in state.needed if t.key in results and results[t.key].status == Status.FAILED)
         return Planned(step=NextStep(kind=Step.AGAIN, trials=len(lost)), trials=lost)
     if is_any(final.reasons, NO_CLUSTERS, TOO_FEW_CLUSTERS):
@@ -93,6 +94,8 @@ def _step(plan: Plan, question: Question, state: State, results: Results) -> Pla
     found = asked(plan, question, state, results)
     if isinstance(found, Ask):
         return _asked(plan, state, found, results)
+    if is_any(final.reasons, EDGE):  # no margin moves the end of a grid
+        return None
     too_many = found is not None and margin is not None and question.claim.plain and screening.bounds
     return _coarser(plan, question, screening, margin, state) if too_many and margin else None
 

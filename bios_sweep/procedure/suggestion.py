@@ -23,10 +23,11 @@ from bios_sweep.decision.finding import BELOW, EDGE, NOT_WORSE, SHARE, SUPERIOR,
 from bios_sweep.decision.fresh import GUARD_BROKEN, GUARD_BROKEN_OWN, GUARD_UNMEASURED, SIZE_OPEN, TOO_SMALL
 from bios_sweep.decision.ladder import LADDER_EDGE
 from bios_sweep.decision.question import Question
+from bios_sweep.decision.verdicts import NO_LEVEL, NO_VARIATION
 from bios_sweep.procedure.budgets import UNEQUAL
 from bios_sweep.procedure.coarser import margin_key
 from bios_sweep.procedure.diagnosis import diagnosis_of
-from bios_sweep.procedure.next_levels import MOST_SEEDS, climbed, extended, narrowed, seeds_needed
+from bios_sweep.procedure.next_levels import MOST_SEEDS, climbed, extended, narrowed, nearer, seeds_needed
 from bios_sweep.procedure.pairing import unmoved
 from bios_sweep.procedure.questions import factor_of, questions, title_of
 from bios_sweep.procedure.state import Results, State
@@ -110,6 +111,8 @@ def asked(plan: Plan, question: Question, state: State, results: Results) -> Ask
     if final.state == Word.SCREENING_ONLY:
         why = f"{name}: one seed shows nothing; {FRESH_SEEDS} are asked"
         return Ask(factor=factor, why=why, kind=Step.SEVERAL, grown=True)
+    if is_any(final.reasons, NO_VARIATION, NO_LEVEL) and factor.nuisance is None:
+        return _nearer(plan, name, factor)
     if is_any(final.reasons, EDGE, LADDER_EDGE):
         return _beyond(plan, question, final, state)
     if is_any(final.reasons, TOO_SMALL, GUARD_BROKEN, GUARD_BROKEN_OWN, GUARD_UNMEASURED):
@@ -138,6 +141,15 @@ def _beyond(plan: Plan, question: Question, final: Finding, state: State) -> Ask
         )
     kind = Step.LEVEL if is_any(final.reasons, EDGE) else Step.RUNG
     return Ask(factor=grown, why=f"{name}: {'; '.join(whys)}", kind=kind)
+
+
+def _nearer(plan: Plan, name: str, factor: Factor) -> Ask | str:
+    """Where every level diverged the grid was too wide."""
+    grown = nearer(factor, plan.study.baseline)
+    if grown is None:
+        return f"{name}: every level diverged, and none lies between them and the default"
+    why = f"{name}: every level diverged; one halfway to the nearest on each side is added"
+    return Ask(factor=grown, why=why, kind=Step.NEARER)
 
 
 def _seems(claim: Claim, final: Finding) -> str:

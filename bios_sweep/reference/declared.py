@@ -11,8 +11,12 @@ from functools import cache
 from typing import Any
 
 from bios_sweep.checks import Range
-from bios_sweep.driver.scenarios.trained import ATTENTIONS, TRAIN_ON
+from bios_sweep.driver.scenarios.examples import TRAIN_ON
+from bios_sweep.driver.scenarios.trained import ATTENTIONS
 from bios_sweep.engines.simulation.truth import ABOVE_0, AT_LEAST_0, COUNTS, PlantedTruth
+from bios_sweep.engines.training.groups import RULES
+from bios_sweep.engines.training.shapes.asked import ON_BAD
+from bios_sweep.engines.training.shapes.registry import NAMES as SHAPE_NAMES
 from bios_sweep.launch.kuberay import KubeRayOptions
 from bios_sweep.launch.rayjob import RayJobOptions
 from bios_sweep.launch.slurm import SlurmOptions
@@ -56,6 +60,9 @@ UNITS = {  # of keys whose kind is known without one; what a name ends with says
     "cluster.max_attempts": "tries per trial",
     "data.eval_examples": EXAMPLES,
     "data.eval_max_length": TOKENS,
+    "data.chunk_tokens": TOKENS,
+    "data.max_bad": SHARE,
+    "data.eval_share": "share of training",
     "data.score_items": EXAMPLES,
     "data.score_tokens": TOKENS,
     "data.train_examples": EXAMPLES,
@@ -111,6 +118,14 @@ OTHERS: Mapping[str, Kind] = {
     "cluster.gpus_per_trial": replace(kind_of_range(OR_MORE), choices=(AUTO,)),
     "data.eval_examples": replace(OPEN_COUNT, choices=(AUTO,)),
     "data.eval_max_length": OPEN_COUNT,
+    "data.shape": _choice(SHAPE_NAMES, nullable=True),
+    "data.columns": Kind(type=NAMES, range="of columns", nullable=True),
+    "data.on_bad": _choice(ON_BAD, nullable=True),
+    "data.max_bad": Kind(type=NUMBER, range="of at least 0 and below 1", nullable=True),
+    "data.cluster": OPEN_TEXT,
+    "data.split": _choice(RULES, nullable=True),
+    "data.chunk_tokens": replace(OPEN_COUNT, choices=(AUTO,)),
+    "data.eval_share": kind_of_range(POSITIVE),
     "data.train_on": _choice(TRAIN_ON, nullable=True),
     "data.chat_date": Kind(type=TEXT, range="a day, such as 2026-01-31", nullable=True),
     "data.score": Kind(type=TEXT, range=f"({EXACT}, {PATTERN}, or a function)", nullable=True),

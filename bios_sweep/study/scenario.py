@@ -113,7 +113,9 @@ class DataFacts:
     first. ends: how answers end, in words. eval_clusters: documents, modules or conversations that the
     evaluation examples come from, 0 where that is not known. score: how answers to them are scored, None
     where they are not. reading: how text is read where that is not as ever: which answers of a conversation
-    are learned, the day that its template writes, the tokens at a border.
+    are learned, the day that its template writes, the tokens at a border. told: what reading the data found,
+    in words. eval_why: why there are as many evaluation examples, in words; empty where the user said how
+    many.
     """
 
     name: str
@@ -131,6 +133,8 @@ class DataFacts:
     eval_clusters: int = 0
     score: Score | None = None
     reading: Mapping[str, str] = field(default_factory=dict)
+    told: tuple[str, ...] = ()
+    eval_why: str = ""
 
     def clusters_of(self, metric: str) -> int:
         """What a metric's evaluation error is counted over, 0 where that is not known."""
@@ -219,8 +223,9 @@ class Scenario:
         values = asdict(self)
         if self.data.score is None:  # as before there were scores
             del values["data"]["score"]
-        if not self.data.reading:
-            del values["data"]["reading"]
+        for later in ("reading", "told", "eval_why"):
+            if not values["data"][later]:
+                del values["data"][later]
         if not self.format_versions:
             del values["format_versions"]
         files = values.pop("files")

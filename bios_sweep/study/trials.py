@@ -29,6 +29,7 @@ EVIDENCE = (EVALUATION_FILE, SCORE_FILE, ADAPTER_FOLDER)
 
 GENERAL, GENERAL_BEFORE = "general_loss", "general_loss_before"  # of a result, nats per token of general text
 ANSWER_SECONDS = "seconds_per_answer"  # in a trial's provenance: what answering and scoring an item took
+EVALUATION_SECONDS = "seconds_per_evaluation"  # in a trial's provenance
 READ = "read"  # in a script's provenance: where its metric was read, in words
 TOLD = "told"  # in a script's provenance: what of `SPENT` it said it had spent, up to the value that counts
 SPENT = ("steps", "examples", "tokens", "epochs")
@@ -184,6 +185,16 @@ class TrialResult:
         object.__setattr__(self, "status", Status(self.status))
         if self.failure:
             object.__setattr__(self, "failure", Failure(self.failure))
+
+    @property
+    def evaluation_share(self) -> float | None:
+        """Seconds that its evaluations took over those of its training; None where that was not timed."""
+        seconds = self.provenance.get(EVALUATION_SECONDS)
+        if seconds is None or not self.wall_seconds:
+            return None
+        return (
+            float(seconds) * (len(self.curve) - 1) / self.wall_seconds
+        )  # the first is the untouched model's
 
     @property
     def finished(self) -> bool:

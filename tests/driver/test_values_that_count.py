@@ -85,6 +85,8 @@ OTHER: dict[str, Any] = {
     "data.kind": "planted", "data.path": "other.jsonl", "data.eval_path": "held_out.jsonl",
     "data.train_on": "last", "data.chat_date": "2026-01-31",
     "data.weights": [0.7, 0.3],
+    "data.shape": "text", "data.columns": {"text": "body"}, "data.on_bad": "skip", "data.max_bad": 0.3,
+    "data.cluster": "document", "data.split": "normalised", "data.chunk_tokens": 64,
     "data.eval_fraction": 0.3, "data.eval_max_length": 64, "data.eval_examples": 7,
     "data.score": "exact_match", "data.score_items": 3, "data.score_tokens": 5, "data.score_stop": ["x"],
     "data.score_pattern": "a",

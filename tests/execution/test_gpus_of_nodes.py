@@ -71,7 +71,12 @@ def test_the_number_format_is_the_workers_and_a_node_without_memory_is_refused_b
     if FULL not in there:
         return
     assert done.returncode == 2, done.stderr
-    assert "is not ready: free GPU memory is 0.1 GiB on the fullest, wanted" in " ".join(done.stderr.split())
+    told = done.stdout.partition("\n")[2]
+    assert told, done.stderr
+    lines = json.loads(told)["preflight"]
+    lacks = [line for line in lines if line["red"] and line["check"] == "free GPU memory"]
+    assert [line["found"] for line in lacks] == ["0.1 GiB on the fullest"]
+    assert lacks[0]["node"] in done.stderr
     assert not (tmp_path / "ws" / "sweeps").exists(), "nothing has started"
 
 

@@ -26,7 +26,8 @@ KEYS = listed_keys(CONF)
 TYPES = {"text": str, "whole number": int, "number": int | float, "true or false": bool}
 TYPES["names with values"] = dict
 OF_FILES = ("data.kind", "model.kind", "method.runner", "method.name")  # here the chosen file decides
-OF_THE_TRAINER = ("method.attention", "data.train_on")  # nothing reads them in a planted world
+# nothing reads them in a planted world
+OF_THE_TRAINER = ("method.attention", "data.train_on", "data.shape", "data.on_bad", "data.split")
 NEEDED = "submit.image"  # null until a person gives it
 
 

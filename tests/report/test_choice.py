@@ -123,7 +123,7 @@ def test_failed_trials_are_run_again_and_the_default_is_kept_meanwhile(swept):
     (verdict,), _ = swept(*RATE, QUIET, "decision.looks=[3]", FAIL, code=3)
     assert verdict["verdict"] == "inconclusive"
     assert verdict["advice"].startswith(
-        "must you choose now? Keep 0.0005: what another value gains is not known"
+        "must you choose now? Keep 0.0005: trials failed, so that too little is left to compare"
     )
     assert (verdict["now"]["step"]["kind"], verdict["now"]["step"]["trials"]) == (
         "the failed trials again",

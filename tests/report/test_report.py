@@ -210,7 +210,7 @@ def test_failed_trials_come_with_cause_and_log(tmp_path):
     (long / key / "error.log").write_text("Traceback")
     text = shown(print_verdicts, summary, trials_dir=long)
     assert "lora_rank=8, seed 1: failed: RuntimeError: out of memory" in text
-    assert f"{long / key / 'error.log'}\n" in text
+    assert f": bios-sweep logs {key} workspace={long.parent}\n" in text
     assert text.index("failed: RuntimeError") < text.index("x4, seeds")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from bios_sweep.checks import is_number, require, whole
 from bios_sweep.config.method import method_of
-from bios_sweep.driver.scenarios.trained import optional_count
+from bios_sweep.driver.scenarios.examples import optional_count
 from bios_sweep.engines.simulation.engine import PlantedEngine
 from bios_sweep.engines.simulation.truth import PlantedTruth
 from bios_sweep.errors import ConfigError

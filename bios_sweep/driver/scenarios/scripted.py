@@ -12,7 +12,8 @@ from bios_sweep.checks import one_of
 from bios_sweep.config.method import method_of
 from bios_sweep.config.metrics import asked_metrics
 from bios_sweep.defaults import Recommendation
-from bios_sweep.driver.scenarios.trained import optional_count, optional_text, read_model
+from bios_sweep.driver.scenarios.examples import optional_count
+from bios_sweep.driver.scenarios.trained import optional_text, read_model
 from bios_sweep.engines.scripted.command import FREE_PORT, SETTINGS_FILE, require_carried, values_of
 from bios_sweep.engines.scripted.engine import VERSION
 from bios_sweep.engines.scripted.function import OwnFunction

@@ -11,11 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bios_sweep.assets import base_model_path
-from bios_sweep.checks import is_number, not_allowed, one_of, or_null, positive, require, whole
+from bios_sweep.checks import not_allowed, one_of, or_null, positive, require, whole
 from bios_sweep.config.method import method_of
+from bios_sweep.driver.scenarios.examples import (
+    EVERY_ANSWER,
+    LAST,
+    SCRIPTS_ONLY,
+    TRAIN_ON,
+    optional_count,
+    read_data,
+)
 from bios_sweep.driver.scenarios.scored import scored
 from bios_sweep.engines.training.architectures import engine_version, experts_of, look_at, text_of
-from bios_sweep.engines.training.corpus import embedded_examples
 from bios_sweep.engines.training.data import CONVERSATION, SEVERAL_ANSWERS, DataSet
 from bios_sweep.engines.training.facts import (
     EMBEDDED,
@@ -26,9 +33,8 @@ from bios_sweep.engines.training.facts import (
     read_config,
     software_versions,
 )
-from bios_sweep.engines.training.jsonl import jsonl_examples
 from bios_sweep.engines.training.memory import DEFAULT_MICRO_BATCH
-from bios_sweep.errors import ConfigError, DataError
+from bios_sweep.errors import ConfigError
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.request import CUDA, Request
 from bios_sweep.settings import AUTO, FLOAT32
@@ -43,21 +49,25 @@ FINAL_METRICS = ("eval_loss", "eval_bits_per_byte", "train_loss", "general_loss"
 MODEL_KINDS = ("embedded", "local", "planted", "named")
 FLASH = "flash"
 ATTENTIONS = (AUTO, "sdpa", FLASH, "eager")
-DATA_KINDS = ("embedded", "file", "jsonl")  # jsonl: the first name of file
-EVERY_ANSWER, LAST = TRAIN_ON = ("all_assistant", "last")
+NOT_CHECKED = (
+    "the examples are not checked yet against the model's chat template and lengths, for which "
+    "bios-sweep[run] has to be installed; run checks them before anything starts"
+)
 JOINED = "joined"  # how a border is read that a token of a sentencepiece model reaches over
-SCRIPTS_ONLY = "goes with method=command and method=python only, whose script reads its own"
 
 
 def trained_scenario(
-    values: Mapping[str, Any], workspace: Workspace, request: Request
+    values: Mapping[str, Any], workspace: Workspace, request: Request, typed: Sequence[str] = ()
 ) -> tuple[Scenario, DataSet]:
-    """The scenario and its examples; where they are cut is known with the arms, see `judged_alike`."""
+    """The scenario and its examples; where they are cut is known with the arms, see `judged_alike`.
+
+    typed: the overrides of the command line.
+    """
     method = values["method"]
     if method["max_length"] != AUTO:
         whole("method.max_length", method["max_length"])
     model = read_model(values["model"])
-    dataset = _read_data(values["data"])
+    dataset = read_data(values, Path(model.path), typed)
     reading = _reading(values["data"], dataset, Path(model.path))
     data = replace(_data_facts(dataset, workspace), reading=reading)
     routed = _routed(method, Path(model.path))
@@ -233,10 +243,19 @@ def judged_alike(
         eval_tokens=cuts[-1].tokens - cuts[-1].lost if cuts else None,
         cuts=cuts,
         ends=() if tokens is None else tokens.ends,
+        told=_told(scenario, tokens),
         reading={**scenario.data.reading, **joined},
     )
     options = {**scenario.engine_options, "eval_max_length": eval_length}
     return replace(scenario, data=data, engine_options=options)
+
+
+def _told(scenario: Scenario, tokens: Tokens | None) -> tuple[str, ...]:
+    """What reading the data found, an example as the model reads it, and whether all were checked."""
+    told = scenario.data.told
+    if tokens is None:
+        return (*told, NOT_CHECKED)
+    return (*told, *tokens.shown) if told else told
 
 
 def reach_notes(scenario: Scenario) -> tuple[str, ...]:
@@ -270,46 +289,10 @@ def _portable(values: Mapping[str, Any]) -> str:
     return EMBEDDED if values["kind"] == "embedded" else portable_model(str(values["path"]))
 
 
-def _read_data(values: Mapping[str, Any]) -> DataSet:
-    """The configured examples, split and checked."""
-    if values["kind"] == "named":
-        raise ConfigError(f"data=named {SCRIPTS_ONLY}")
-    if values["kind"] == "planted":
-        raise ConfigError("data=planted has no examples; it goes with model=planted only")
-    one_of("data.kind", values["kind"], DATA_KINDS)
-    asked = values["eval_examples"]
-    if values["kind"] == "embedded":
-        return embedded_examples(None if asked == AUTO else optional_count(asked))
-    if not values["path"]:
-        raise DataError("data.path: missing; give a file such as data.path=train.jsonl, or a folder")
-    return jsonl_examples(
-        _paths(values["path"]),
-        weights=values.get("weights"),
-        eval_path=_paths(values["eval_path"]) if values["eval_path"] else None,
-        eval_fraction=_fraction(values["eval_fraction"]),
-        eval_examples=AUTO if asked == AUTO else optional_count(asked),
-    )
-
-
-def _paths(given: Any) -> str | list[str]:
-    return [str(path) for path in given] if isinstance(given, list) else str(given)
-
-
-def optional_count(value: Any, key: str = "data.eval_examples") -> int | None:
-    """A number of examples, or None where it is left to be found out."""
-    return None if value is None else whole(key, value)
-
-
 def optional_text(key: str, value: Any) -> str | None:
     """A text, or None where it is not given."""
     require(value is None or isinstance(value, str), key, value, "give a text, or null")
     return None if value is None else str(value)
-
-
-def _fraction(value: Any) -> float | None:
-    allowed = "a number above 0 and below 1"
-    require(value is None or is_number(value), "data.eval_fraction", value, allowed)
-    return None if value is None else float(value)
 
 
 def _data_facts(dataset: DataSet, workspace: Workspace) -> DataFacts:
@@ -322,4 +305,5 @@ def _data_facts(dataset: DataSet, workspace: Workspace) -> DataFacts:
         eval_examples=len(dataset.evaluation),
         eval_clusters=dataset.eval_clusters,
         source=dataset.source,
+        told=dataset.told,
     )

@@ -94,6 +94,26 @@ def micro_batches(
         yield _collate([examples[index] for index in rows], np.array(rows), device)
 
 
+def token_batches(
+    examples: Sequence[TokenizedExample], size: int, device: torch.device
+) -> Iterator[MicroBatch]:
+    """All examples, the shortest first, in batches of as many tokens as `size` of the longest have.
+
+    Padding counts as tokens, so that no batch takes more memory than `size` of the longest would. Owners are
+    positions in `examples`.
+    """
+    lengths = np.array([len(example.input_ids) for example in examples])
+    order = np.argsort(lengths, kind="stable")
+    most, begin = size * int(lengths.max()), 0
+    while begin < len(order):
+        coming = lengths[order[begin : begin + most // max(1, int(lengths[order[begin]]))]]
+        padded = coming * np.arange(1, len(coming) + 1)  # tokens with each example more
+        end = begin + max(1, int(np.searchsorted(padded, most, side="right")))
+        rows = order[begin:end]
+        yield _collate([examples[row] for row in rows], rows, device)
+        begin = end
+
+
 def halves(batch: MicroBatch) -> tuple[MicroBatch, MicroBatch]:
     """The first rows and the others, targets in the same order."""
     rows, columns = batch.input_ids.shape

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -22,14 +23,15 @@ from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from bios_sweep.engines.training.calls import FORMS, PLAIN_FORM, Form, formed
 from bios_sweep.engines.training.data import ASSISTANT, Example, Message
 from bios_sweep.engines.training.refusals import REASONING_KEYS
-from bios_sweep.engines.training.rendered import AS_DATA, require_all
-from bios_sweep.engines.training.tokenizer import read_json, special_tokens
+from bios_sweep.engines.training.rendered import AS_DATA, require_all, require_unlearned, require_words
+from bios_sweep.engines.training.templates import template_text
+from bios_sweep.engines.training.tokenizer import special_tokens
 from bios_sweep.engines.training.tokens import Rendered
 from bios_sweep.errors import DataError, ModelError
 
-TEMPLATE_FILE = "chat_template.jinja"
 CLOCK = "strftime_now"  # what templates of Llama 3's kind call to write today's date into the prompt
 DATE = "date_string"  # the date that they are given, in place of today's
 # The day that Llama 3's own template falls back on. A clock would give each day's trials other tokens.
@@ -54,7 +56,7 @@ AS_EVER = Reading()
 
 
 def reading_of(words: Mapping[str, Any]) -> Reading:
-    """As `engine.EngineOptions` has it: `train_on` and `chat_date`, where they are not as ever."""
+    """As `options.EngineOptions` has it: `train_on` and `chat_date`, where they are not as ever."""
     day = words.get("chat_date")
     return Reading(
         every_answer=words.get("train_on") is not None, day=None if day is None else date.fromisoformat(day)
@@ -85,6 +87,9 @@ class ChatTemplate:
             self._template = _environment(self.day).from_string(text)
         except TemplateError as error:
             raise ModelError(f"{model}: its chat template cannot be read ({error})") from error
+        self._text = text
+        self._form = PLAIN_FORM
+        self._form = self._form_of_calls()
         self._reasons = {name: name in text and self._writes(name) for name in REASONING_KEYS}
 
     def __call__(self, talk: Example) -> Rendered:
@@ -97,6 +102,7 @@ class ChatTemplate:
         messages, tools = talk.messages, talk.tools
         if len(messages) < 2:
             raise DataError("messages: a conversation of one message has no prompt; add the turn before it")
+        require_words(talk, self._text, model=self._model)
         prompt, whole = self._apply(messages[:-1], tools, call=True), self._apply(messages, tools)
         if not whole.startswith(prompt):
             raise DataError(
@@ -113,6 +119,7 @@ class ChatTemplate:
         asides = tuple(
             (end - first, begin - first) for (_, end), (begin, _) in pairwise(answers) if begin > end
         )
+        require_unlearned(talk, [whole[first + begin : first + end] for begin, end in asides], self._model)
         return Rendered(whole[:first], whole[first:], ended, asides)
 
     @property
@@ -143,7 +150,10 @@ class ChatTemplate:
         for index, message in enumerate(talk.messages[:-1]):
             if message.role != ASSISTANT or not message.learned:
                 continue
-            place = self._by_probe(talk, index, whole) or self._by_prefix(talk, index, whole)
+            ways = (self._by_probe, self._by_prefix)
+            called = bool(message.keys.get("tool_calls"))
+            places = (way(talk, index, whole) for way in (reversed(ways) if called else ways))
+            place = next(filter(None, places), None)
             if place is None:
                 raise DataError(
                     f"messages[{index}]: the chat template of {self._model} does not show where this answer "
@@ -190,8 +200,27 @@ class ChatTemplate:
         except DataError:
             return False
 
+    def _form_of_calls(self) -> Form:
+        """The first form of a turn that calls a tool which the template writes, and nothing else for it."""
+        if "tool_calls" not in self._text:
+            return PLAIN_FORM
+        asked = Message(role="user", content="Is it?")
+        function = {"name": PROBE, "arguments": {"it": PROBE[::-1]}}
+        call = {
+            "tool_calls": [{"id": "call00000", "type": "function", "function": function}],
+            "content": None,
+        }
+        called = Message(role=ASSISTANT, content="", more=json.dumps(call))
+        for form in FORMS:
+            self._form = form
+            with suppress(DataError):
+                text = self._apply([asked, called])
+                if PROBE in text and PROBE[::-1] in text and "None" not in text:
+                    return form
+        return PLAIN_FORM
+
     def _apply(self, messages: Sequence[Message], tools: str = "", *, call: bool = False) -> str:
-        turns = [message.keys for message in messages]
+        turns = [formed(message, self._form) for message in messages]
         try:
             return self._template.render(
                 messages=turns,
@@ -208,15 +237,8 @@ class ChatTemplate:
 
 def chat_template(model_dir: Path, reading: Reading = AS_EVER) -> ChatTemplate | None:
     """The template of a model's folder by its files alone; None where it has none."""
-    config = read_json(model_dir / "tokenizer_config.json")
-    given = config.get("chat_template")
-    if isinstance(given, list):
-        given = {one.get("name"): one.get("template") for one in given if isinstance(one, dict)}.get(
-            "default"
-        )
-    file = model_dir / TEMPLATE_FILE
-    text = file.read_text(encoding="utf-8") if file.is_file() else given
-    if not isinstance(text, str) or not text:
+    text = template_text(model_dir)
+    if text is None:
         return None
     return ChatTemplate(text, special_tokens(model_dir), str(model_dir), reading)
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
-from bios_sweep.engines.training.data import Example
+from bios_sweep.engines.training.data import DataSet, Example, ExamplesInFile, name_of
 from bios_sweep.engines.training.groups import normalised, normalised_identity
-from bios_sweep.engines.training.tokens import name_of
 
 GRAM = 8  # words; PaLM, section 8
 NEAR = 0.7  # share of an example's grams; PaLM, section 8
@@ -35,35 +34,45 @@ class Contamination:
     near: tuple[Pair, ...]
 
 
+def contamination_of(dataset: DataSet) -> Contamination:
+    """What of a data set's evaluation stands in its training examples; found once for examples in a file."""
+    train, evaluation = dataset.train, dataset.evaluation
+    if not isinstance(train, ExamplesInFile):
+        return contamination(train, evaluation)
+    what = f"contamination 1 {dataset.evaluation_fingerprint}"
+    found = train.remembered(what, lambda: asdict(contamination(train, evaluation)))
+    pairs = {side: tuple((a, b) for a, b in found[side]) for side in ("same", "near")}
+    return Contamination(**{**found, **pairs})
+
+
 def contamination(train: Sequence[Example], evaluation: Sequence[Example]) -> Contamination:
     """What of the evaluation stands in the training examples; each example once, `same` before `near`."""
     said = {normalised_identity(one): place for place, one in reversed(list(enumerate(evaluation)))}
     grams = _grams_of(evaluation)
     sizes = Counter(place for places in grams.values() for place in places)
-    same: dict[int, int] = {}
-    near: dict[int, int] = {}
+    same: dict[int, Pair] = {}
+    near: dict[int, Pair] = {}
     words = looked = 0
-    for place, example in enumerate(train):
+    for example in train:
+        if words >= MOST_WORDS:
+            break
+        name = name_of(example, looked)
+        looked += 1
         found = said.get(normalised_identity(example))
         if found is not None:
-            same.setdefault(found, place)
-        if words < MOST_WORDS:
-            text = _words(example)
-            words, looked = words + len(text), looked + 1
-            hits = Counter(one for gram in set(_grams(text)) for one in grams.get(gram, ()))
-            for one, count in hits.items():
-                if count >= NEAR * sizes[one]:
-                    near.setdefault(one, place)
-
-    def pairs(found: dict[int, int]) -> tuple[Pair, ...]:
-        return tuple((name_of(evaluation[a], a), name_of(train[b], b)) for a, b in sorted(found.items()))
-
+            same.setdefault(found, (name_of(evaluation[found], found), name))
+        text = _words(example)
+        words += len(text)
+        hits = Counter(one for gram in set(_grams(text)) for one in grams.get(gram, ()))
+        for one, count in hits.items():
+            if count >= NEAR * sizes[one]:
+                near.setdefault(one, (name_of(evaluation[one], one), name))
     return Contamination(
         evaluation=len(evaluation),
         train=len(train),
         looked=looked,
-        same=pairs(same),
-        near=pairs({one: place for one, place in near.items() if one not in same}),
+        same=tuple(same[one] for one in sorted(same)),
+        near=tuple(near[one] for one in sorted(near) if one not in same),
     )
 
 
@@ -84,8 +93,8 @@ def lines_of(found: Contamination, *, one_file: bool) -> tuple[str, ...]:
         )
     if found.looked < found.train:
         told.append(
-            f"the first {found.looked:,} of {found.train:,} training examples were looked through for near "
-            "duplicates of evaluation examples"
+            f"the first {found.looked:,} of {found.train:,} training examples were looked through for "
+            "evaluation examples that are in them too"
         )
     return tuple(told)
 

@@ -19,11 +19,13 @@ from bios_sweep.engines.training.data import (
     Example,
     ExamplesInFile,
     fingerprint_of,
+    name_of,
 )
 from bios_sweep.engines.training.facts import READERS, reads_by, software_versions
 from bios_sweep.engines.training.kept import code_digest, kept_folder, mapped
+from bios_sweep.engines.training.shown import shown
 from bios_sweep.engines.training.tokenizer import TextTokenizer, load_tokenizer
-from bios_sweep.engines.training.tokens import encode_all, kept, name_of, unlearnable
+from bios_sweep.engines.training.tokens import encode_all, kept, unlearnable
 from bios_sweep.errors import DataError
 from bios_sweep.study.scenario import EVALUATION, TRAIN, Cut
 
@@ -105,11 +107,15 @@ def _kept(examples: ExamplesInFile, reads: Mapping[str, Any], count: Callable[[]
 
 @dataclass(frozen=True, kw_only=True)
 class Tokens:
-    """Both sides of a data set as a model reads them. ends: how answers end, in words."""
+    """Both sides of a data set as a model reads them.
+
+    ends: how answers end, in words. shown: an example with what is learned marked, in words.
+    """
 
     train: Counted
     evaluation: Counted
     ends: tuple[str, ...]
+    shown: tuple[str, ...] = ()
 
     @property
     def joined(self) -> int:
@@ -149,7 +155,10 @@ def tokens_of(dataset: DataSet, model_dir: Path, reading: Reading = AS_EVER) -> 
 
     train, evaluation = of(dataset.train), of(dataset.evaluation)
     ends = (*ends_of(dataset, tokenizer, template), *_answers_of(dataset, (train, evaluation), reading))
-    return Tokens(train=train, evaluation=evaluation, ends=ends)
+    first = (
+        f"an example as the model reads it, learned: [[ ]]: {shown(dataset.train[0], tokenizer, template)}"
+    )
+    return Tokens(train=train, evaluation=evaluation, ends=ends, shown=(first,))
 
 
 def cut_at(split: str, side: Counted, max_length: int) -> Cut:

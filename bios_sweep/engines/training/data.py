@@ -113,14 +113,23 @@ class ExamplesInFile(Sequence[Example]):
         """`split.identity` of each as four big-endian numbers, shape (examples, 4)."""
 
 
+def name_of(example: Example, index: int) -> str:
+    """What to call an example in a message."""
+    return example.origin or f"example {index}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataSet:
-    """Training and evaluation examples with a name to show and the source they came from."""
+    """Training and evaluation examples with a name to show and the source they came from.
+
+    told: what reading them found, in words: their shape, what was skipped, what both sides share.
+    """
 
     name: str
     train: Sequence[Example]
     evaluation: Sequence[Example]
     source: str
+    told: tuple[str, ...] = ()
 
     @cached_property
     def evaluation_fingerprint(self) -> str:

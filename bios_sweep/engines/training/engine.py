@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import math
-import os
-import platform
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from tempfile import gettempdir
 from typing import Any
 
 import torch
-from filelock import FileLock
 
-from bios_sweep.assets import general_text_path
-from bios_sweep.checks import one_of, whole
 from bios_sweep.engines.training.batches import micro_batches
 from bios_sweep.engines.training.chat import ChatTemplate, chat_renderer, reading_of
-from bios_sweep.engines.training.data import DataFile, Example, open_dataset
+from bios_sweep.engines.training.data import DataFile, open_dataset
+from bios_sweep.engines.training.device import (
+    choose_device,
+    device_name,
+    make_repeatable,
+    memory_of,
+    one_load_at_a_time,
+    stay_offline_and_quiet,
+)
 from bios_sweep.engines.training.facts import (
     ENGINE_VERSION,
     READERS,
@@ -33,16 +34,11 @@ from bios_sweep.engines.training.facts import (
     software_versions,
 )
 from bios_sweep.engines.training.fit import Fit
-from bios_sweep.engines.training.loop import EvaluationSet, evaluate, evaluation_set
+from bios_sweep.engines.training.general import general_set
+from bios_sweep.engines.training.loop import evaluate, evaluation_set
 from bios_sweep.engines.training.memory import DEFAULT_MICRO_BATCH, Load, fitting, room_on, shape_of
-from bios_sweep.engines.training.model import (
-    BaseModel,
-    choose_device,
-    load_base,
-    make_repeatable,
-    stay_offline_and_quiet,
-    verify_split,
-)
+from bios_sweep.engines.training.model import BaseModel, load_base, verify_split
+from bios_sweep.engines.training.options import ATTENTIONS, EngineOptions, ScoreOptions
 from bios_sweep.engines.training.scorers import scorer_of
 from bios_sweep.engines.training.scoring import (
     Scoring,
@@ -53,73 +49,13 @@ from bios_sweep.engines.training.scoring import (
 )
 from bios_sweep.engines.training.table import TokenTable, prepared
 from bios_sweep.engines.training.timing import time_steps
-from bios_sweep.engines.training.tokenizer import TextTokenizer, load_tokenizer
+from bios_sweep.engines.training.tokenizer import load_tokenizer
 from bios_sweep.engines.training.tokens import tokenize_all
 from bios_sweep.engines.training.trial import Judge, Material, Work, run_trial
 from bios_sweep.errors import DataError, ModelError
 from bios_sweep.ports import options_of
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
-
-LONGEST = 256  # tokens of a passage, whatever `max_length` an arm has; the longest has half of that or less
-
-# our words -> transformers'
-ATTENTIONS = {"sdpa": "sdpa", "flash": "flash_attention_2", "eager": "eager"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class EngineOptions:
-    """How to run; nothing here decides an outcome beyond rounding (dropout draws per micro-batch).
-
-    model_path: a folder, a hub id in this node's cache, or `facts.EMBEDDED`.
-    threads: CPU threads of torch. micro_batch_size: examples that go through the model in one piece, None for
-    what fits. activation_checkpointing: whether layers are computed twice to save memory, None where they
-    must be. sharers: processes that share the device. load: the most that a trial of the plan will ask, the
-    fields of `memory.Load`; None where that is not known. checkpoint_minutes: how often a checkpoint is left
-    between two measurements; None: at measurements alone.
-    measurements: evaluations per trial after the one at step 0. eval_max_length: tokens at which the plan
-    cuts evaluation examples, the same for all its trials; None: each trial's own `max_length`. score: how
-    answers are scored, the fields of `ScoreOptions`; None: they are not. attention: how it is computed, one
-    of `ATTENTIONS`; None: as transformers chooses. routers: adapters are put on them, too. train_on and
-    chat_date: how conversations are read, see `chat.reading_of`.
-    """
-
-    model_path: str
-    data_file: str
-    data_fingerprint: str
-    threads: int = 1
-    device: str = "cpu"
-    micro_batch_size: int | None = None
-    activation_checkpointing: bool | None = None
-    sharers: int = 1
-    load: Mapping[str, Any] | None = None
-    checkpoint_minutes: float | None = None
-    measurements: int = 5
-    eval_max_length: int | None = None
-    score: Mapping[str, Any] | None = None
-    attention: str | None = None
-    routers: bool = False
-    train_on: str | None = None
-    chat_date: str | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("threads", "micro_batch_size", "measurements", "eval_max_length", "sharers"):
-            optional = name in ("eval_max_length", "micro_batch_size")
-            if not optional or getattr(self, name) is not None:
-                whole(name, getattr(self, name))
-        if self.attention is not None:
-            one_of("attention", self.attention, tuple(ATTENTIONS))
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScoreOptions:
-    """How answers are scored. by: what `scorers.scorer_of` reads; the rest as in `study.score.Score`."""
-
-    metric: str
-    items: int
-    new_tokens: int
-    by: Mapping[str, Any]
-    stop: Sequence[str] = ()
 
 
 class LoraEngine:
@@ -174,7 +110,7 @@ class LoraEngine:
                 checkpoint_seconds=None if minutes is None else 60.0 * minutes,
                 provenance={
                     "host": socket.gethostname(),
-                    "device": _device_name(self._device),
+                    "device": device_name(self._device),
                     "threads": self._options.threads,
                     "torch": torch.__version__,
                 },
@@ -186,8 +122,8 @@ class LoraEngine:
         """The device and, on a CPU, how many threads a trial has."""
         threads = self._options.threads
         if self._device.type == "cuda":
-            return _device_name(self._device)
-        return f"{_device_name(self._device)}, {threads} thread{'' if threads == 1 else 's'}"
+            return device_name(self._device)
+        return f"{device_name(self._device)}, {threads} thread{'' if threads == 1 else 's'}"
 
     def time_steps(self, settings: Sequence[TrainingSettings], repeats: int) -> list[list[float]]:
         """Seconds per optimizer step, shape (repeats, arms); see `training.timing`."""
@@ -219,7 +155,7 @@ class LoraEngine:
                 "dtype": settings.dtype,
             }
         )
-        room = room_on(_memory_of(self._device), self._options.sharers)
+        room = room_on(memory_of(self._device), self._options.sharers)
         found = fitting(shape, load, room, micro_batch_size=given, checkpointing=twice)
         return Fit(found.micro_batch_size, checkpointing=found.checkpointing)
 
@@ -345,33 +281,6 @@ class LoraEngine:
         return {"train_on": self._options.train_on, "chat_date": self._options.chat_date}
 
 
-def general_examples() -> tuple[Example, ...]:
-    """General text, one example per passage, all of it under the loss: what was known before training.
-
-    Short passages of several kinds (reports, letters, recipes, stories, sums) of the project's own. They ship
-    with the package, so that they are the same everywhere, and so that they are in nobody's training data.
-    """
-    lines = general_text_path().read_text(encoding="utf-8").splitlines()
-    return tuple(
-        Example(prompt="", completion=line, cluster=str(place), origin=f"general text {place + 1}")
-        for place, line in enumerate(lines)
-    )
-
-
-def general_set(base: BaseModel, tokenizer: TextTokenizer, size: int) -> EvaluationSet:
-    """The passages as a model reads them, for the loss there before training and after it.
-
-    size: examples per micro-batch.
-
-    The end token is left out: what comes after a passage is a habit of the training data, not knowledge.
-    """
-    unended = []
-    for example in tokenize_all(general_examples(), tokenizer, min(LONGEST, base.positions or LONGEST)):
-        ended = example.input_ids[-1] == tokenizer.end.id and example.supervised_tokens > 1
-        unended.append(replace(example, input_ids=example.input_ids[:-1]) if ended else example)
-    return evaluation_set(unended, size, base.device)
-
-
 def _require_fit(base: BaseModel, examples: TokenTable) -> None:
     """Refuse what would end in an index error, or in silence, deep inside the model."""
     name = base.model.config.name_or_path
@@ -389,24 +298,3 @@ def _require_fit(base: BaseModel, examples: TokenTable) -> None:
             f"model {name}: its tokenizer gives token {largest} but it has {rows} embeddings; "
             "the tokenizer belongs to another model"
         )
-
-
-def one_load_at_a_time(device: torch.device) -> AbstractContextManager[Any]:
-    """For GPUs, to which weights pass through the node's memory: its processes load one after another."""
-    if device.type == "cpu":
-        return nullcontext()
-    return FileLock(Path(gettempdir()) / f"bios-sweep-load-{os.getuid()}.lock")
-
-
-def _memory_of(device: torch.device) -> int:
-    """Bytes of a GPU's memory."""
-    return int(torch.cuda.get_device_properties(device).total_memory)
-
-
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    cpuinfo = Path("/proc/cpuinfo")  # where Linux tells the processor's marketing name
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
-    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return next(iter(named), "") or platform.processor() or platform.machine()

@@ -21,15 +21,25 @@ CONTENT, NORMALISED, CLUSTER = RULES = ("content", "normalised", "cluster")  # o
 Key = Callable[[Example], bytes]
 
 
+class _Spaced(dict[int, int]):
+    """For `str.translate`: marks, blanks and control characters as blanks, looked up once each."""
+
+    def __missing__(self, code: int) -> int:
+        self[code] = ord(" ") if unicodedata.category(chr(code))[0] in "PZC" else code
+        return self[code]
+
+
+_SPACED = _Spaced()
+
+
 def normalised(text: str) -> str:
     """A text without what does not count between two that say the same.
 
     Case, white space, punctuation and the ways that Unicode has of writing one character (NFKC).
     """
     plain = unicodedata.normalize("NFKC", text).casefold()
-    kept = "".join(one if one.isalnum() else " " for one in plain)
-    # where a text is all signs, as a sum or a line of code may be, they are what it says
-    return " ".join(kept.split()) or " ".join(plain.split())
+    # where a text is all marks, as a line of code may be, they are what it says
+    return " ".join(plain.translate(_SPACED).split()) or " ".join(plain.split())
 
 
 def normalised_identity(example: Example) -> bytes:

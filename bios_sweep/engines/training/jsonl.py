@@ -1,20 +1,28 @@
 """The user's own data: records of any container, read strictly, as a training and an evaluation side.
 
-A record that cannot be used is an error with its place, never skipped: a set that silently
-shrinks changes every number measured on it.
+A record that cannot be used is an error with its place, and is skipped where that is asked for, and told: a
+set that silently shrinks changes every number measured on it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from bios_sweep.containers.source import Source, source_of
-from bios_sweep.engines.training.data import DataSet, Example
-from bios_sweep.engines.training.shapes.reading import read_examples
+from bios_sweep.engines.training.contamination import contamination_of
+from bios_sweep.engines.training.contamination import lines_of as contamination_lines
+from bios_sweep.engines.training.data import DataSet, Example, ExamplesInFile
+from bios_sweep.engines.training.groups import CLUSTER, CONTENT, KEYS, split_groups
+from bios_sweep.engines.training.shapes.asked import AS_EVER, Asked
+from bios_sweep.engines.training.shapes.reading import Found, Reader
 from bios_sweep.engines.training.shapes.registry import SHAPES_HELP
+from bios_sweep.engines.training.shapes.told import lines_of
 from bios_sweep.engines.training.split import (
     DEFAULT_EVALUATION_FRACTION,
+    AtMost,
     auto_count,
     check_options,
     first_by_hash,
@@ -25,6 +33,29 @@ from bios_sweep.engines.training.split import (
 from bios_sweep.engines.training.stored import stored_files
 from bios_sweep.errors import DataError
 
+Pieces = Callable[[Iterator[Example]], Iterator[Example]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How records become the examples of both sides.
+
+    asked: their shape and what becomes of bad ones. check: refuses an example that cannot be trained on.
+    pieces: cuts long texts. how: what of check and pieces decides the examples, in JSON. rule: what stays on
+    one side, one of `groups.RULES`. adapts: a number of evaluation examples that a preset asks for follows
+    the size of the data.
+    """
+
+    asked: Asked = AS_EVER
+    check: Callable[[Example], None] | None = None
+    pieces: Pieces | None = None
+    how: Mapping[str, Any] = field(default_factory=dict)
+    rule: str = CONTENT
+    adapts: bool = False
+
+
+PLAIN = Reading()
+
 
 def jsonl_examples(
     path: Path | str | Sequence[str],
@@ -32,7 +63,8 @@ def jsonl_examples(
     weights: object = None,
     eval_path: Path | str | Sequence[str] | None = None,
     eval_fraction: float | None = None,
-    eval_examples: int | str | None = None,
+    eval_examples: int | AtMost | None = None,
+    reading: Reading = PLAIN,
 ) -> DataSet:
     """Read files and hold examples out of them, or read these from `eval_path` or a validation split.
 
@@ -46,7 +78,8 @@ def jsonl_examples(
         eval_path: evaluation examples; then `path` is for training only. None: the validation split of a
             folder, where it has one.
         eval_fraction: share held out of `path`, 0.1 if neither this nor `eval_examples` is given.
-        eval_examples: how many to hold out of `path`, or to take from `eval_path`; `auto`: see `auto_count`.
+        eval_examples: how many to hold out of `path`, or to take from `eval_path`.
+        reading: how records become examples, and what stays on one side.
 
     Raises:
         DataError: a file or record cannot be used, the options contradict each other, a side is
@@ -55,11 +88,18 @@ def jsonl_examples(
     check_options(eval_path, eval_fraction, eval_examples)
     source = source_of(path, weights)
     given = None if eval_path is None else source_of(eval_path)
-    return examples_of(source, given, eval_fraction=eval_fraction, eval_examples=eval_examples)
+    return examples_of(
+        source, given, eval_fraction=eval_fraction, eval_examples=eval_examples, reading=reading
+    )
 
 
 def examples_of(
-    source: Source, given: Source | None, *, eval_fraction: float | None, eval_examples: int | str | None
+    source: Source,
+    given: Source | None,
+    *,
+    eval_fraction: float | None,
+    eval_examples: int | AtMost | None,
+    reading: Reading = PLAIN,
 ) -> DataSet:
     """Both sides of a source. given: of its own evaluation examples; the rest as of `jsonl_examples`."""
     held_out = given or source.held_out
@@ -68,27 +108,60 @@ def examples_of(
             f"data.eval_fraction: {source.label} has a validation split of its own ({held_out.about}); leave "
             "it out, or give the training file itself as data.path"
         )
-    examples, label = _stored(source), Path(source.label)
+    examples, told = _read(source, reading)
     if held_out is not None:
-        train, pool = examples, _stored(held_out)
-        evaluation = first_by_hash(pool, _count(eval_examples, len(pool), apart=True), Path(held_out.label))
+        pool, more = _read(held_out, reading)
+        count, adapted = _count(eval_examples, len(pool), reading, apart=True)
+        evaluation = first_by_hash(pool, count, Path(held_out.label))
+        train: Sequence[Example] = examples
         refuse_overlap(train, evaluation)
-    elif eval_examples is not None:
-        count = _count(eval_examples, len(examples), apart=False)
-        train, evaluation = split_by_count(examples, count or 0, label)
+        told = (*told, *more, *adapted, *_shared_clusters(train, evaluation, reading))
     else:
+        count, adapted = _count(eval_examples, len(examples), reading, apart=False)
         share = DEFAULT_EVALUATION_FRACTION if eval_fraction is None else eval_fraction
-        train, evaluation = split_by_fraction(examples, share, label)
+        train, evaluation = _split(examples, count, share, Path(source.label), reading)
+        told = (*told, *adapted)
     about = source.about if given is None else f"{source.about}, evaluation {given.about}"
-    return DataSet(name=source.name, train=train, evaluation=evaluation, source=about)
+    dataset = DataSet(name=source.name, train=train, evaluation=evaluation, source=about)
+    both = contamination_lines(contamination_of(dataset), one_file=held_out is None)
+    return replace(dataset, told=(*told, *both))
 
 
-def _count(asked: int | str | None, available: int, *, apart: bool) -> int | None:
-    return auto_count(available, apart=apart) if isinstance(asked, str) else asked
+def _split(
+    examples: Sequence[Example], count: int | None, share: float, label: Path, reading: Reading
+) -> tuple[Sequence[Example], Sequence[Example]]:
+    if reading.rule != CONTENT:
+        fraction = share if count is None else None
+        return split_groups(examples, KEYS[reading.rule], label, fraction=fraction, count=count)
+    if count is not None:
+        return split_by_count(examples, count, label)
+    return split_by_fraction(examples, share, label)
 
 
-def _stored(source: Source) -> Sequence[Example]:
-    return stored_files(source.files, lambda: _every(source), source.how)
+def _count(
+    asked: int | AtMost | None, available: int, reading: Reading, *, apart: bool
+) -> tuple[int | None, tuple[str, ...]]:
+    """How many to evaluate on, and what is said where that is not what was asked for."""
+    if isinstance(asked, AtMost):
+        return auto_count(available, apart=apart, wanted=asked.examples), ()
+    if asked is None or not reading.adapts or asked < available + apart:
+        return asked, ()
+    count = auto_count(available, apart=apart)
+    return count, (
+        f"a preset asks for {asked:,} evaluation examples of {available:,}: {count:,} are held out, "
+        "or as many as data.eval_examples says",
+    )
+
+
+def _shared_clusters(
+    train: Sequence[Example], evaluation: Sequence[Example], reading: Reading
+) -> tuple[str, ...]:
+    if reading.rule != CLUSTER:
+        return ()
+    both = {example.cluster for example in train} & {example.cluster for example in evaluation}
+    if not both:
+        return ()
+    return (f"{len(both):,} clusters are in training and in evaluation, such as {min(both)!r}",)
 
 
 def read_jsonl(path: Path) -> Iterator[Example]:
@@ -97,12 +170,32 @@ def read_jsonl(path: Path) -> Iterator[Example]:
     Raises:
         DataError: no such file, no example in it, or a record that cannot be used.
     """
-    return _every(source_of(path))
-
-
-def _every(source: Source) -> Iterator[Example]:
-    number = 0
-    for number, example in enumerate(read_examples(source.read()), start=1):  # noqa: B007 - counted
+    source, number = source_of(path), 0
+    for number, example in enumerate(Reader()(source.read()), start=1):  # noqa: B007 - counted
         yield example
     if not number:
-        raise DataError(f"{source.label}: the file is empty; write one JSON object per line: {SHAPES_HELP}")
+        raise _empty(source)
+
+
+def _empty(source: Source) -> DataError:
+    return DataError(f"{source.label}: the file is empty; write one JSON object per line: {SHAPES_HELP}")
+
+
+def _read(source: Source, reading: Reading) -> tuple[Sequence[Example], tuple[str, ...]]:
+    """The examples of a source, and what reading them found, in words."""
+    found = Found()
+
+    def read() -> Iterator[Example]:
+        nonlocal found
+        reader = Reader(reading.asked, reading.check)
+        found = reader.found
+        examples = reader(source.read())
+        yield from examples if reading.pieces is None else reading.pieces(examples)
+
+    how = {**source.how, **reading.asked.identity(), **reading.how}
+    examples = stored_files(source.files, read, how)
+    if not examples:
+        raise _empty(source)
+    if isinstance(examples, ExamplesInFile):
+        found = Found(**examples.remembered("found", lambda: asdict(found)))
+    return examples, lines_of(found, source.name)

@@ -16,10 +16,19 @@ from peft import PeftModel
 from torch.nn.utils import clip_grad_norm_
 
 from bios_sweep.atomic import write_atomically
-from bios_sweep.engines.training.batches import CPU, MicroBatch, batch_indices, halves, micro_batches, philox
+from bios_sweep.engines.training.adapters import trainable
+from bios_sweep.engines.training.batches import (
+    CPU,
+    MicroBatch,
+    batch_indices,
+    halves,
+    micro_batches,
+    philox,
+    token_batches,
+)
 from bios_sweep.engines.training.checkpoint import Checkpoint
 from bios_sweep.engines.training.fit import Fit, recomputed
-from bios_sweep.engines.training.model import BaseModel, trainable
+from bios_sweep.engines.training.model import BaseModel
 from bios_sweep.engines.training.step_log import Step, StepLog
 from bios_sweep.engines.training.tokens import TokenizedExample
 from bios_sweep.errors import ran_out_of_memory
@@ -69,11 +78,15 @@ class Evaluation:
 
 
 def evaluation_set(examples: Sequence[TokenizedExample], size: int, device: torch.device) -> EvaluationSet:
-    """Batches by length, whatever the seed; clusters are numbered in the order they first appear."""
+    """Batches by length, whatever the seed; clusters are numbered in the order they first appear.
+
+    They are made once and stay on the device. size: examples of the longest's length in a batch; of shorter
+    ones there are more, see `token_batches`.
+    """
     examples = list(examples)
     numbers = {name: index for index, name in enumerate(dict.fromkeys(item.cluster for item in examples))}
     return EvaluationSet(
-        batches=tuple(micro_batches(examples, size, device)),
+        batches=tuple(token_batches(examples, size, device)),
         tokens=np.array([example.supervised_tokens for example in examples]),
         bytes=np.array([example.completion_bytes for example in examples]),
         cluster=np.array([numbers[example.cluster] for example in examples]),
@@ -83,7 +96,7 @@ def evaluation_set(examples: Sequence[TokenizedExample], size: int, device: torc
 @torch.no_grad()
 def evaluate(base: BaseModel, data: EvaluationSet) -> Evaluation:
     """Losses of the model as it stands; dropout is off."""
-    losses = torch.cat([_losses(base, batch) for batch in data.batches])
+    losses = torch.cat([_losses(base, batch) for batch in data.batches])  # all of them are under way
     owners = np.concatenate([batch.owners for batch in data.batches])
     weights = losses.double().cpu().numpy()  # the only wait for the device
     return Evaluation(data=data, nats=np.bincount(owners, weights=weights, minlength=len(data.tokens)))
@@ -134,6 +147,7 @@ class Training:
     """The moving parts of one trial: adapter weights, optimizer, position in the example stream.
 
     step: optimizer steps done; tokens: training tokens seen; wall_seconds: spent in `advance` alone.
+    evaluations: what each took that this process made, in seconds.
     """
 
     def __init__(
@@ -160,6 +174,7 @@ class Training:
             fused=True,
         )
         self.step, self.tokens, self.wall_seconds = 0, 0, 0.0
+        self.evaluations: list[float] = []
         self._nats, self._supervised = 0.0, 0
         self._coming: Future[Batch] | None = None
 
@@ -206,6 +221,13 @@ class Training:
         if self._log is not None:
             rate = learning_rate_at(self._settings, self.step - 1)
             self._log.step(Step(number=self.step, loss=loss, learning_rate=rate, tokens=self.tokens))
+
+    def evaluated(self, data: EvaluationSet) -> Evaluation:
+        """The model as it stands."""
+        begin = time.perf_counter()
+        found = evaluate(self._base, data)
+        self.evaluations.append(time.perf_counter() - begin)
+        return found
 
     def snapshot(self, curve: Sequence[Measurement]) -> Checkpoint:
         """All that going on needs, with what was measured so far."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -12,7 +13,8 @@ from typing import Any
 
 from bios_sweep.engines.training.data import open_dataset
 from bios_sweep.engines.training.facts import describe_model
-from bios_sweep.errors import BiosSweepError
+from bios_sweep.engines.training.kept import kept_root
+from bios_sweep.errors import BiosSweepError, DataError
 
 LIST_GPUS = """
 import json, torch
@@ -33,12 +35,25 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 def look(options: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     """Fingerprints of the model and the data that an engine with these options would read here.
 
-    Per name either `found` or `error`, a sentence.
+    options: the engine's, and `table_bytes`, what the tokens will take here. Per name either `found` or
+    `error`, a sentence.
     """
     return {
         "model": _tried(lambda: describe_model(options["model_path"]).fingerprint),
-        "data": _tried(lambda: open_dataset(Path(options["data_file"])).verified().fingerprint),
+        "data": _tried(lambda: _data(Path(options["data_file"]), int(options.get("table_bytes", 0)))),
     }
+
+
+def _data(file: Path, table_bytes: int) -> str:
+    found = open_dataset(file).verified().fingerprint
+    root = kept_root("tokens")
+    free = shutil.disk_usage(root).free
+    if free < table_bytes:
+        raise DataError(
+            f"{root}: {free / 1e9:.3g} GB are free where the tokens take {table_bytes / 1e9:.2g}; free some, "
+            "or set XDG_CACHE_HOME to another folder"
+        )
+    return found
 
 
 def gpus() -> list[dict[str, Any]]:

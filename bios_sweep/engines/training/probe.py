@@ -16,8 +16,9 @@ from peft import LoraConfig, get_peft_model
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from bios_sweep.engines.training.architectures import Reached
+from bios_sweep.engines.training.device import stay_offline_and_quiet
 from bios_sweep.engines.training.facts import read_config
-from bios_sweep.engines.training.model import class_of, decoder_of, stay_offline_and_quiet
+from bios_sweep.engines.training.model import class_of, decoder_of
 from bios_sweep.engines.training.reach import reach_of
 
 

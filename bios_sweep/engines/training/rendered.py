@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from bios_sweep.engines.training.data import Example, Message
+from bios_sweep.engines.training.data import ASSISTANT, Example, Message
 from bios_sweep.errors import DataError
 
 AS_DATA = "write the data as prompt and completion"
@@ -29,13 +29,46 @@ def require_all(
         last = index == len(talk.messages) - 1
         there = said if last else read
         where = f"messages[{index}]: the chat template of {model}"
-        if _dense(message.content) not in there and (last or "</think>" not in message.content):
+        if not _stands(message.content, there) and (last or "</think>" not in message.content):
             raise DataError(f"{where} leaves out or changes what the {message.role} says; {AS_DATA}")
         if message.more:
             _require_more(message, there, where, reasons, last=last)
     for name in _names(json.loads(talk.tools) if talk.tools else []):
         if _dense(name) not in read:
             raise DataError(f"tools: the chat template of {model} does not write {name!r}; {NO_TOOLS}")
+
+
+def require_words(talk: Example, template: str, *, model: str) -> None:
+    """Refuse tools and calls of them where the template has no word for them: it would refuse or drop them.
+
+    Raises:
+        DataError: names what it has no word for.
+    """
+    calls = next((index for index, one in enumerate(talk.messages) if "tool_calls" in one.keys), None)
+    if calls is not None and "tool_calls" not in template:
+        raise DataError(
+            f"messages[{calls}]: the chat template of {model} writes no calls of tools; {NO_TOOLS}"
+        )
+    if talk.tools and "tools" not in template:
+        raise DataError(f"tools: the chat template of {model} writes no tools; {NO_TOOLS}")
+
+
+def require_unlearned(talk: Example, asides: Sequence[str], model: str) -> None:
+    """Refuse a conversation in which what others say would be learned, because it stands within an answer.
+
+    asides: what is read and not learned behind the first answer.
+
+    Raises:
+        DataError: names the turn.
+    """
+    read = _dense("".join(asides))
+    learned = [index for index, one in enumerate(talk.messages) if one.role == ASSISTANT and one.learned]
+    for index, message in enumerate(talk.messages[learned[0] :], start=learned[0]):
+        if index not in learned and not _stands(message.content, read) and "</think>" not in message.content:
+            raise DataError(
+                f"messages[{index}]: the chat template of {model} does not show where the answers beside it "
+                "end; data.train_on=last learns the last answer alone"
+            )
 
 
 def _require_more(

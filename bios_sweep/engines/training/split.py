@@ -6,6 +6,7 @@ import hashlib
 import math
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,17 +15,24 @@ from bios_sweep.engines.training.data import Example, ExamplesInFile, Message
 from bios_sweep.errors import DataError
 
 DEFAULT_EVALUATION_FRACTION = 0.1  # chosen, not measured
-AUTO_EXAMPLES = 2000  # of `data.eval_examples=auto`, at most; chosen: more cost time in every trial
+AUTO_EXAMPLES = 2000  # of `data.eval_examples=auto` where no noise is known; chosen: more cost time
 
 
-def auto_count(available: int, *, apart: bool) -> int:
+def auto_count(available: int, *, apart: bool, wanted: int = AUTO_EXAMPLES) -> int:
     """How many examples `data.eval_examples=auto` evaluates on.
 
     apart: of a file of their own, which may all be used; else a share of the training examples, as without
-    the key.
+    the key. wanted: what they should be, where there are as many.
     """
     most = available if apart else max(1, int(available * DEFAULT_EVALUATION_FRACTION))
-    return min(AUTO_EXAMPLES, most)
+    return min(wanted, most)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AtMost:
+    """`data.eval_examples=auto`: so many examples, or what there is."""
+
+    examples: int = AUTO_EXAMPLES
 
 
 Sides = tuple[Sequence[Example], Sequence[Example]]

@@ -13,10 +13,10 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from bios_sweep.engines.training.adapters import adapter
 from bios_sweep.engines.training.batches import philox
 from bios_sweep.engines.training.fit import Fit
 from bios_sweep.engines.training.loop import Training
-from bios_sweep.engines.training.model import adapter
 from bios_sweep.engines.training.trial import Material, used_examples
 from bios_sweep.settings import TrainingSettings
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tokenizers import Encoding
 
-from bios_sweep.engines.training.data import Example
+from bios_sweep.engines.training.data import Example, name_of
 from bios_sweep.engines.training.tokenizer import TextTokenizer
 from bios_sweep.errors import DataError
 
@@ -100,11 +100,6 @@ def unlearnable(name: str, max_length: int) -> DataError:
         f"{name}: the completion has no token that can be predicted within "
         f"max_length={max_length}; remove the example, or write it with a prompt"
     )
-
-
-def name_of(example: Example, index: int) -> str:
-    """What to call an example in a message."""
-    return example.origin or f"example {index}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from bios_sweep.engines.training import model as _model  # noqa: F401 - what a trial loads must load
+from bios_sweep.engines.training import adapters as _adapters  # noqa: F401 - what a trial loads must load
 
 
 def look() -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from bios_sweep.engines.training.adapters import adapter, save_adapter
 from bios_sweep.engines.training.batches import philox
 from bios_sweep.engines.training.checkpoint import (
     FILE,
@@ -22,7 +23,7 @@ from bios_sweep.engines.training.checkpoint import (
 )
 from bios_sweep.engines.training.fit import Fit
 from bios_sweep.engines.training.loop import DivergedError, Evaluation, EvaluationSet, Training, evaluate
-from bios_sweep.engines.training.model import BaseModel, adapter, save_adapter
+from bios_sweep.engines.training.model import BaseModel
 from bios_sweep.engines.training.scoring import Scoring
 from bios_sweep.engines.training.step_log import StepLog
 from bios_sweep.engines.training.table import TokenTable
@@ -31,6 +32,7 @@ from bios_sweep.study.trials import (
     ADAPTER_FOLDER,
     ANSWER_SECONDS,
     EVALUATION_FILE,
+    EVALUATION_SECONDS,
     GENERAL,
     GENERAL_BEFORE,
     OWN_METRICS,
@@ -139,9 +141,15 @@ def run_trial(work: Work) -> Iterator[Measurement | TrialResult]:
             wall_seconds=training.wall_seconds,
             tokens=training.tokens,
             cause=cause,
-            provenance={**provenance, **_as_cut(work.fit, before)},
+            provenance={**provenance, **_as_cut(work.fit, before), **_of_evaluations(training)},
             files=files,
         )
+
+
+def _of_evaluations(training: Training) -> dict[str, float]:
+    """What one took, where one was made after the trial was begun or taken up."""
+    seconds = training.evaluations
+    return {EVALUATION_SECONDS: sum(seconds) / len(seconds)} if seconds else {}
 
 
 def _as_cut(fit: Fit, before: int) -> dict[str, Any]:
@@ -234,8 +242,8 @@ def used_examples(examples: TokenTable, count: int | None) -> TokenTable:
 def _measure(work: Work, training: Training, stop: int, keep: _Keeper) -> tuple[Measurement, str]:
     """Train until `stop` and evaluate; `eval.npz`, whose digest comes along, is the latest measurement's."""
     train_loss = training.advance(stop, between=keep)
-    base, judge, settings = work.material.base, work.material.judge, work.trial.settings
-    evaluation = evaluate(base, judge.evaluation) if stop else judge.untouched
+    judge, settings = work.material.judge, work.trial.settings
+    evaluation = training.evaluated(judge.evaluation) if stop else judge.untouched
     if not math.isfinite(evaluation.loss):
         raise DivergedError(f"the evaluation loss was not finite at step {stop}")
     written = evaluation.save(work.directory)

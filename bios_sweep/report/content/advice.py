@@ -5,14 +5,18 @@ docs/statistics.md, item 17.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from bios_sweep.decision.choice import Choice, Ground, NextStep, Step
 from bios_sweep.decision.claims.judgement import words_of
 from bios_sweep.decision.finding import BELOW, CONFOUNDED, EDGE, NOT_WORSE, SHARE
-from bios_sweep.decision.fresh import SIZE_OPEN, TOO_SMALL
+from bios_sweep.decision.fresh import GUARD_BROKEN, GUARD_BROKEN_OWN, SEEDS_MISSING, SIZE_OPEN, TOO_SMALL
+from bios_sweep.decision.gates import BLOCKS_MISSING
 from bios_sweep.decision.sentences import confidence_text
 from bios_sweep.decision.statement import Verdict
+from bios_sweep.decision.verdicts import NO_LEVEL, NO_VARIATION
+from bios_sweep.procedure.screening import NO_LEVEL as NONE_TESTED
 from bios_sweep.reasons import is_any
 from bios_sweep.report.content.wording import money, number, plural, told, trained
 from bios_sweep.vocabulary import Word
@@ -25,6 +29,12 @@ MEANING: dict[str, str] = {
     Word.INCONCLUSIVE: "neither shown nor excluded",
     Word.SCREENING_ONLY: "one seed, no error estimate",
 }
+WITHOUT = (  # why nothing is known of another value
+    ((NO_VARIATION, NO_LEVEL), "every other level that was tested diverged"),
+    ((NONE_TESTED,), "trials of every other level failed"),
+    ((BLOCKS_MISSING,), "trials failed, so that too little is left to compare"),
+    ((SEEDS_MISSING,), "trials on the fresh seeds failed"),
+)
 MUST = "must you choose now?"
 
 
@@ -66,6 +76,10 @@ def _now(verdict: Verdict, now: Choice) -> str:
         served = number(now.served)
         kept = "" if now.served in (None, now.value) else f"; the tuned file keeps {served} until then"
         return f"{MUST} Use {value}: {open_}{kept}"
+    if now.ground == Ground.COSTS:
+        least = f"at least {_told(verdict, now.lower)}, {confidence_text(now.confidence)}"
+        better = f"{_best(verdict)} is better by {_told(verdict, now.gain)} ({least})"
+        return f"{MUST} {_kept(verdict, now)}: {better}, and {_lost(now.costs or ())}"
     if now.ground == Ground.DIVERGED:
         if now.value != now.default:
             return f"{MUST} Use {value}: the default {default} diverged, so nothing was compared"
@@ -117,6 +131,9 @@ def _unsettled(verdict: Verdict) -> str:
 def _unknown(verdict: Verdict) -> str:
     if verdict.verdict == Word.SCREENING_ONLY:
         return "one seed says nothing of how much another value gains"
+    for kinds, why in WITHOUT:
+        if is_any(verdict.reasons, *kinds):
+            return why
     joint = next((reason for reason in verdict.reasons if reason.kind == CONFOUNDED), None)
     if joint is not None:
         return f"what another value alone gains is not known, for {joint.facts['others']} moved with it"
@@ -153,6 +170,10 @@ def _withheld(verdict: Verdict) -> str:
 
 def _seen(verdict: Verdict) -> str:
     """What is known of another value, where that is no gain, or one that does not matter."""
+    guards = [reason for reason in verdict.reasons if reason.kind in (GUARD_BROKEN, GUARD_BROKEN_OWN)]
+    if guards:
+        lost = _lost([reason.facts["guardrail"] for reason in guards])
+        return f"{_best(verdict)} is better on fresh seeds, and {lost}"
     if is_any(verdict.reasons, TOO_SMALL):
         return f"{_best(verdict)} is better, by less than matters"
     if verdict.verdict != Word.UNCONFIRMED:
@@ -166,6 +187,10 @@ def _seen(verdict: Verdict) -> str:
     if verdict.test == SHARE:
         return f"{value} may do, for it seems to reach enough; {asked}"
     return f"whether {value} is better cannot be told; {asked}"
+
+
+def _lost(metrics: Sequence[str]) -> str:
+    return f"a loss that matters in {' and '.join(metrics)} is not excluded there"
 
 
 def _told(verdict: Verdict, value: float | None, sign: str = "") -> str:
@@ -187,6 +212,9 @@ def _what(verdict: Verdict, step: NextStep) -> str:
         return f"one level beyond the end of the grid ({levels})"
     if step.kind == Step.RUNG:
         return "one rung beyond the end of the ladder"
+    if step.kind == Step.NEARER:
+        near = "levels" if len(step.levels) > 1 else "a level"
+        return f"{near} nearer to the default ({levels})"
     if step.kind == Step.WORSE:
         return f"a level that has to be worse ({levels}), to see that this study can tell"
     if step.kind == Step.AGAIN:

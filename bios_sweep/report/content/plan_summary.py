@@ -9,6 +9,7 @@ from typing import Any
 from bios_sweep.jsonable import OPTIONAL
 from bios_sweep.procedure.decidable import Decidable
 from bios_sweep.procedure.state import State
+from bios_sweep.report.content.evaluation import PlanEvaluation
 from bios_sweep.report.content.margin_rows import MarginTable
 from bios_sweep.report.content.plan_cost import PlanCost, Prices, examples_of, most_after, plan_cost
 from bios_sweep.report.content.scope import Truncation, caveats, truncation
@@ -136,6 +137,7 @@ class PlanSummary:
     scoring: PlanScoring | None = field(default=None, metadata=OPTIONAL)
     decidable: tuple[Decidable, ...] | None = field(default=None, metadata=OPTIONAL)
     cost: PlanCost | None = field(default=None, metadata=OPTIONAL)
+    evaluation: PlanEvaluation | None = field(default=None, metadata=OPTIONAL)
 
 
 def summarise_plan(
@@ -192,7 +194,7 @@ def summarise_plan(
         most_trials=len(needed) + more,
         truncation=truncation(study.scenario.data),
         ends=tuple(study.scenario.data.ends),
-        notes=(*plan.notes, *study.scenario.data.ends),
+        notes=(*plan.notes, *study.scenario.data.told, *study.scenario.data.ends),
         caveats=tuple(caveats(plan)),
     )
 

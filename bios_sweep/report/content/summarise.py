@@ -11,6 +11,7 @@ from bios_sweep.procedure.served import no_file
 from bios_sweep.procedure.state import Results, State
 from bios_sweep.report.content.arm_rows import arm_row, arms_of, curves_of
 from bios_sweep.report.content.asked_before import changed_lines
+from bios_sweep.report.content.evaluation import evaluated_lines
 from bios_sweep.report.content.held import held_rows, read_lines, seen_lines
 from bios_sweep.report.content.lines import headline
 from bios_sweep.report.content.parts import (
@@ -69,7 +70,7 @@ def summarise(plan: Plan, state: State, results: Results, ways: Ways) -> Summary
             *pairing_lines(plan, results),
             *unjudged_lines(plan, state, results),
         ),
-        notes=tuple(plan.notes),
+        notes=(*plan.notes, *plan.study.scenario.data.told, *evaluated_lines(results.values())),
         command=ways.command,
     )
     return replace(summary, headline=headline(summary))

@@ -11,7 +11,7 @@ from bios_sweep.claims import JOINT, REPEAT
 from bios_sweep.decision.choice import NextStep, Step
 from bios_sweep.decision.claims.evidence import OF_SEEDS
 from bios_sweep.decision.claims.judgement import judgement_of
-from bios_sweep.decision.finding import EDGE, FactorLevels
+from bios_sweep.decision.finding import EDGE, FactorLevels, Finding
 from bios_sweep.decision.ladder import LADDER_EDGE
 from bios_sweep.decision.question import Question
 from bios_sweep.decision.statement import Verdict, make_verdict
@@ -89,9 +89,17 @@ def _verdict(plan: Plan, question: Question, state: State) -> Verdict:
         recommended=_recommended(plan, state, question),
         cell=question.cell,
         metric=study.metric.name,
+        costs=_costs(state, state.findings[question]),
     )
     untested = untested_reasons(plan, factor, state.untested)
     return replace(verdict, reasons=(*verdict.reasons, *untested))
+
+
+def _costs(state: State, finding: Finding) -> tuple[str, ...]:
+    """The metrics beside the judged one that a finding's best arm is not shown to keep, on its seeds."""
+    stage = Stage.CONFIRMATION if finding.fresh else Stage.SCREENING
+    own = (row for row in state.beside if row.arm == finding.best and row.stage == stage)
+    return tuple(row.metric for row in own if not row.kept)
 
 
 def _served(plan: Plan, state: State, question: Question) -> Any:
@@ -185,7 +193,7 @@ def _command(plan: Plan, planned: Planned, state: State, ways: Ways) -> str:
         return _typed(ways.command, "decision.scope=evaluation")
     if step.kind == Step.AGAIN:
         return ways.command
-    if step.kind == Step.WORSE and factor is not None:
+    if step.kind in (Step.WORSE, Step.NEARER) and factor is not None:
         return _typed(ways.command, _levels_word(factor))
     if step.kind == Step.MARGIN and step.seeds is not None:
         start = 1 + max(trial.seed for trial in state.needed)

@@ -16,6 +16,7 @@ from bios_sweep.decision.statement import Verdict
 from bios_sweep.report.content import lines
 from bios_sweep.report.content.advice import advice, next_line
 from bios_sweep.report.content.answers import SweepStatus
+from bios_sweep.report.content.evaluation import evaluation_line
 from bios_sweep.report.content.margin_rows import margins_section
 from bios_sweep.report.content.plan_cost import cheaper_lines, cost_lines
 from bios_sweep.report.content.plan_summary import PlanArm, PlanSummary
@@ -50,7 +51,14 @@ def print_plan(plan: PlanSummary, console: Console) -> None:
     console.print(_arms_table(plan.arms))
     line(console, f"seeds {', '.join(map(str, plan.seeds))}, the same for every arm", QUIET)
     console.print()
-    for text in (_totals(plan), *_estimate(plan), *_scoring(plan), _search(plan), _confirmation(plan)):
+    for text in (
+        _totals(plan),
+        *_estimate(plan),
+        *_evaluation(plan),
+        *_scoring(plan),
+        _search(plan),
+        _confirmation(plan),
+    ):
         line(console, text)
     if plan.cost is not None and plan.to_run:
         bullets(console, "Longer than a night; cheaper", cheaper_lines(plan.cost))
@@ -181,6 +189,10 @@ def _estimate(plan: PlanSummary) -> list[str]:
     if plan.cost is None:
         return ["time: no earlier trial of this model to estimate from"]
     return cost_lines(plan.cost, plan.workers)
+
+
+def _evaluation(plan: PlanSummary) -> list[str]:
+    return [] if plan.evaluation is None else [evaluation_line(plan.evaluation)]
 
 
 def _scoring(plan: PlanSummary) -> list[str]:

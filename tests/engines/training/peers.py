@@ -15,10 +15,11 @@ import torch
 import transformers
 from peft import LoraConfig, PeftModel, get_peft_model
 
+from bios_sweep.engines.training.adapters import adapter, save_adapter, trainable
 from bios_sweep.engines.training.batches import batch_indices
 from bios_sweep.engines.training.fit import Fit
 from bios_sweep.engines.training.loop import Training
-from bios_sweep.engines.training.model import adapter, load_base, save_adapter, trainable
+from bios_sweep.engines.training.model import load_base
 from bios_sweep.settings import TrainingSettings
 
 IGNORED = -100

@@ -17,16 +17,10 @@ from peft.tuners.lora import LoraLayer
 from torch.nn import functional
 
 from bios_sweep.engines.training import architectures
+from bios_sweep.engines.training.adapters import adapter, save_adapter, trainable
 from bios_sweep.engines.training.architectures import TRAINED, engine_version, look_at
 from bios_sweep.engines.training.batches import MicroBatch
-from bios_sweep.engines.training.model import (
-    adapter,
-    class_of,
-    load_base,
-    save_adapter,
-    trainable,
-    verify_split,
-)
+from bios_sweep.engines.training.model import class_of, load_base, verify_split
 from bios_sweep.engines.training.probe import probe
 from bios_sweep.errors import ModelError
 from bios_sweep.settings import TrainingSettings

@@ -25,7 +25,7 @@ from bios_sweep.engines.training.data import (
 from bios_sweep.engines.training.jsonl import jsonl_examples, read_jsonl
 from bios_sweep.engines.training.shapes.asked import Asked
 from bios_sweep.engines.training.shapes.reading import read_examples
-from bios_sweep.engines.training.split import identity
+from bios_sweep.engines.training.split import AtMost, identity
 from bios_sweep.engines.training.tokenizer import TextTokenizer, load_tokenizer
 from bios_sweep.engines.training.tokens import Rendered, tokenize_all
 from bios_sweep.errors import DataError, ModelError, StorageError
@@ -559,7 +559,7 @@ def test_an_automatic_evaluation_is_large_enough_and_no_larger(tmp_path: Path) -
         for file, word in ((path, "a"), (other, "b")):
             lines = (json.dumps({"prompt": f"{word}{n}", "completion": "c"}) for n in range(count))
             file.write_text("\n".join(lines))
-        data = jsonl_examples(path, eval_examples="auto")
+        data = jsonl_examples(path, eval_examples=AtMost())
         assert (len(data.train), len(data.evaluation)) == (count - held_out, held_out)
-        both = jsonl_examples(path, eval_path=other, eval_examples="auto")
+        both = jsonl_examples(path, eval_path=other, eval_examples=AtMost())
         assert (len(both.train), len(both.evaluation)) == (count, apart)

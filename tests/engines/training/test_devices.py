@@ -16,15 +16,17 @@ from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from bios_sweep.assets import base_model_path
+from bios_sweep.engines.training import device as device_module
 from bios_sweep.engines.training import engine as engine_module
 from bios_sweep.engines.training import model as model_module
+from bios_sweep.engines.training.adapters import adapter, trainable
 from bios_sweep.engines.training.corpus import embedded_examples
 from bios_sweep.engines.training.data import write_dataset
 from bios_sweep.engines.training.engine import LoraEngine
 from bios_sweep.engines.training.fit import Fit
 from bios_sweep.engines.training.loop import Training
 from bios_sweep.engines.training.memory import Load, need_of, shape_of
-from bios_sweep.engines.training.model import BaseModel, adapter, load_base, trainable
+from bios_sweep.engines.training.model import BaseModel, load_base
 from bios_sweep.engines.training.repeatable import Kernels
 from bios_sweep.engines.training.scoring import ends_of_answers, generated
 from bios_sweep.engines.training.tokenizer import load_tokenizer
@@ -297,6 +299,7 @@ def test_answers_are_those_of_transformers_without_a_batch(device):
 
 @on_each_device
 def test_the_number_format_is_bfloat16_where_every_gpu_has_it(device, record_property):
+    pytest.importorskip("hydra", reason="hydra-core is not installed here; all else is tested without it")
     from bios_sweep.config.compose import compose_config
     from bios_sweep.driver.precision import common_dtype, precision_of
     from bios_sweep.engines.training.on_node import gpus
@@ -320,10 +323,10 @@ def test_processes_load_weights_onto_gpus_one_after_another(tmp_path, monkeypatc
     write_dataset(data, tmp_path / "data.jsonl")
     options = {"data_file": str(tmp_path / "data.jsonl"), "data_fingerprint": data.fingerprint}
     engine = LoraEngine({"model_path": "embedded:base_model", **options})
-    monkeypatch.setattr(engine_module, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(device_module, "gettempdir", lambda: str(tmp_path))
     seen = []
 
-    def loading(path, dtype, device, attention):
+    def loading(path, dtype, device, attention, *, routed):
         [lock] = tmp_path.glob("*.lock")
         seen.append(_others_get(lock))
         raise KilledError

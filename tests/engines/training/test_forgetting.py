@@ -11,7 +11,8 @@ from bios_sweep.assets import base_model_path
 from bios_sweep.cli.main import main
 from bios_sweep.curves.signs import Limits, diagnose
 from bios_sweep.engines.training.corpus import embedded_examples
-from bios_sweep.engines.training.engine import LONGEST, LoraEngine, general_examples
+from bios_sweep.engines.training.engine import LoraEngine
+from bios_sweep.engines.training.general import LONGEST, general_examples
 from bios_sweep.engines.training.tokenizer import load_tokenizer
 from bios_sweep.engines.training.tokens import tokenize_all
 from bios_sweep.settings import TrainingSettings

@@ -27,6 +27,7 @@ from transformers import (
 from bios_sweep.assets import base_model_path
 from bios_sweep.engines.training import engine as engine_module
 from bios_sweep.engines.training import model as model_module
+from bios_sweep.engines.training.adapters import adapter, trainable
 from bios_sweep.engines.training.batches import MicroBatch, halves, micro_batches
 from bios_sweep.engines.training.corpus import embedded_examples
 from bios_sweep.engines.training.data import write_dataset
@@ -34,7 +35,7 @@ from bios_sweep.engines.training.engine import LoraEngine
 from bios_sweep.engines.training.fit import Fit, recomputed
 from bios_sweep.engines.training.loop import Training
 from bios_sweep.engines.training.memory import Load, fitting, need_of, room_on, shape_of
-from bios_sweep.engines.training.model import BaseModel, adapter, load_base, trainable
+from bios_sweep.engines.training.model import BaseModel, load_base
 from bios_sweep.engines.training.tokenizer import load_tokenizer
 from bios_sweep.engines.training.tokens import tokenize_all
 from bios_sweep.execution.attempts import attempt_trial
@@ -307,7 +308,7 @@ def test_a_device_decides_how_a_load_is_cut():
 
 
 def test_the_trainer_of_a_gpu_cuts_by_its_memory(options, monkeypatch):
-    monkeypatch.setattr(engine_module, "_memory_of", lambda device: GIB)
+    monkeypatch.setattr(engine_module, "memory_of", lambda device: GIB)
     load = {"tokens": 64, "batch": 32, "rank": 4, "dtype": "float32"}
     engine = LoraEngine({**options, "load": load})
     assert engine._fit(SETTINGS).micro_batch_size == 16, "a CPU is not asked"
@@ -315,5 +316,5 @@ def test_the_trainer_of_a_gpu_cuts_by_its_memory(options, monkeypatch):
     engine._device = SimpleNamespace(type="cuda")
     assert engine._fit(SETTINGS).micro_batch_size == 32
     engine._fits.clear()
-    monkeypatch.setattr(engine_module, "_memory_of", lambda device: 600 * 1024**2)
+    monkeypatch.setattr(engine_module, "memory_of", lambda device: 600 * 1024**2)
     assert engine._fit(SETTINGS).micro_batch_size < 32

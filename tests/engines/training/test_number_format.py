@@ -11,10 +11,11 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from bios_sweep.assets import base_model_path
+from bios_sweep.engines.training.adapters import adapter, trainable
 from bios_sweep.engines.training.corpus import embedded_examples
 from bios_sweep.engines.training.fit import Fit
 from bios_sweep.engines.training.loop import Training, evaluate, evaluation_set
-from bios_sweep.engines.training.model import adapter, load_base, trainable
+from bios_sweep.engines.training.model import load_base
 from bios_sweep.engines.training.tokenizer import load_tokenizer
 from bios_sweep.engines.training.tokens import tokenize_all
 from bios_sweep.errors import ModelError

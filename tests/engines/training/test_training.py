@@ -23,13 +23,14 @@ from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, Pr
 from transformers.integrations.neftune import neftune_post_forward_hook
 
 from bios_sweep.engines.training import timing
+from bios_sweep.engines.training.adapters import adapter, trainable
 from bios_sweep.engines.training.batches import batch_indices, epoch_order, micro_batches
 from bios_sweep.engines.training.checkpoint import BEFORE, load_checkpoint
 from bios_sweep.engines.training.checkpoint import FILE as CHECKPOINT
 from bios_sweep.engines.training.data import DataSet, Example, Message, write_dataset
 from bios_sweep.engines.training.engine import LoraEngine
 from bios_sweep.engines.training.loop import learning_rate_at, noised
-from bios_sweep.engines.training.model import adapter, load_base, trainable, verify_split
+from bios_sweep.engines.training.model import load_base, verify_split
 from bios_sweep.engines.training.timing import LEAST_STEPS, WARM_STEPS, time_steps
 from bios_sweep.engines.training.tokenizer import load_tokenizer
 from bios_sweep.engines.training.tokens import tokenize_all

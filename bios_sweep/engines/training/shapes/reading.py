@@ -38,7 +38,7 @@ class Found:
     records: int = 0
     skipped: int = 0
     bad: list[str] = field(default_factory=list)
-    passed_over: set[str] = field(default_factory=set)
+    passed_over: dict[str, bool] = field(default_factory=dict)
 
 
 class Reader:
@@ -61,9 +61,11 @@ class Reader:
         for record in chain(sample, stream):
             self.found.records += 1
             try:
-                yield self._example(record, shape)
+                example = self._example(record, shape)
             except DataError as error:
                 self._skip(error)
+            else:
+                yield example
         self._require_few_bad()
 
     def _shape(self, sample: list[Record]) -> Shape | None:
@@ -103,7 +105,7 @@ class Reader:
             self._refuse_other(row, place, chosen)
         own = (*chosen.keys, *chosen.more, CLUSTER, self._asked.cluster)
         refuse_untrained_keys(row, own, place, stated=self._asked.stated)
-        self.found.passed_over.update(key for key in row if key not in own)
+        self.found.passed_over.update((key, True) for key in row if key not in own)
         missing = [key for key in chosen.keys if key not in row]
         if missing:
             raise DataError(f"{place}: {missing[0]} is missing; a record is {chosen.help}")

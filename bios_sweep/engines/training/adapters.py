@@ -1,0 +1,134 @@
+"""The adapter that is put on a base model for one trial, taken off again, and saved."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.lora import LoraLayer
+from torch import nn
+from torch.nn import functional
+
+from bios_sweep.engines.training.batches import uniform
+from bios_sweep.engines.training.model import BaseModel
+from bios_sweep.errors import ModelError, StorageError
+from bios_sweep.settings import TrainingSettings
+
+ADAPTER = "default"  # PEFT's own name for the only adapter
+
+
+@contextmanager
+def adapter(base: BaseModel, settings: TrainingSettings, seed: int) -> Iterator[PeftModel]:
+    """A fresh LoRA adapter on what `reach` says, removed on the way out.
+
+    Base weights are never touched, so the next trial finds the model as it was loaded.
+    """
+    if any(isinstance(module, LoraLayer) for module in base.model.modules()):
+        raise RuntimeError("an engine trains one trial at a time; close the running one first")
+    if base.reach.parameters and settings.lora_dropout:
+        raise ModelError(
+            f"method.lora_dropout: {type(base.model).__name__} has fused experts, for which PEFT has no "
+            "dropout; use method.lora_dropout=0"
+        )
+    config = LoraConfig(
+        task_type="CAUSAL_LM",
+        **base.reach.targets,
+        r=settings.lora_rank,  # type: ignore[arg-type]  # None only where nothing is adapted
+        lora_alpha=settings.lora_alpha,  # type: ignore[arg-type]  # PEFT takes fractions too
+        lora_dropout=settings.lora_dropout,  # type: ignore[arg-type]  # as the rank
+        use_rslora=False,
+        bias="none",
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # PEFT asks transformers by a name it will drop
+        adapted = get_peft_model(base.model, config)
+    try:
+        adapted.eval()
+        if base.model.dtype != torch.float32:
+            compute_as_the_model(adapted)
+        initialise(adapted, seed)
+        yield adapted
+    finally:
+        adapted.unload()
+        base.model.requires_grad_(requires_grad=False)
+
+
+class Factor(nn.Linear):
+    """A or B of an adapter: float32 weights, and products in the number format of what goes in."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """x: (..., in) in any format; gives (..., out) in the same."""
+        return functional.linear(x, self.weight.to(x.dtype))
+
+
+def compute_as_the_model(adapted: PeftModel) -> None:
+    """Have the adapter compute in the model's number format; its weights and their optimizer stay float32.
+
+    PEFT would turn every input into the adapter's format: float32 products, several times slower on a GPU,
+    and a float32 copy of every layer's input kept for the backward pass. Weights in bfloat16 in turn would
+    lose updates smaller than 1/256 of themselves.
+    """
+    for layer in adapted.modules():
+        if isinstance(layer, LoraLayer):
+            layer.cast_input_dtype_enabled = False
+            for factors in (layer.lora_A, layer.lora_B):
+                held: Any = factors[ADAPTER]
+                factor = Factor(held.in_features, held.out_features, bias=False, device="meta")
+                factor.weight = held.weight
+                factors[ADAPTER] = factor
+
+
+@torch.no_grad()
+def initialise(adapted: PeftModel, seed: int) -> None:
+    """Draw every A from (seed, module name), row by row, and set every B to zero.
+
+    The law is PEFT's: uniform within 1 / sqrt(fan_in). Rows come from one stream, so the A of a
+    smaller rank is the first rows of a larger one: two ranks then differ by their rank, not by luck.
+    """
+    for name, module in adapted.get_base_model().named_modules():
+        if isinstance(module, LoraLayer):
+            layer: Any = module  # torch types a submodule's parts as tensors
+            down = layer.lora_A[ADAPTER].weight
+            bound = 1 / math.sqrt(down.shape[1])
+            values = (2 * _draw(layer, down, seed, name) - 1) * bound
+            down.copy_(torch.from_numpy(values).reshape(down.shape))
+            layer.lora_B[ADAPTER].weight.zero_()
+
+
+def _draw(layer: Any, down: torch.Tensor, seed: int, name: str) -> np.ndarray:
+    """As many numbers in [0, 1) as an A has; each expert's from a stream of its own, so that ranks nest."""
+    experts = getattr(layer, "num_experts", 1)
+    if experts == 1:
+        return uniform(down.numel(), "adapter", seed, name)
+    each = down.numel() // experts
+    return np.concatenate([uniform(each, "adapter", seed, name, expert) for expert in range(experts)])
+
+
+def trainable(adapted: PeftModel) -> dict[str, nn.Parameter]:
+    """The adapter's parameters by name, in the model's own order."""
+    return {name: value for name, value in adapted.named_parameters() if value.requires_grad}
+
+
+def save_adapter(adapted: PeftModel, folder: Path) -> None:
+    """Write the adapter in PEFT's format (safetensors), whole or not at all.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    fresh = folder.with_name(f"{folder.name}.new")
+    try:
+        shutil.rmtree(fresh, ignore_errors=True)
+        # "auto" would ask the hub whether the base model's vocabulary had grown.
+        adapted.save_pretrained(str(fresh), safe_serialization=True, save_embedding_layers=False)
+        shutil.rmtree(folder, ignore_errors=True)
+        fresh.rename(folder)
+    except OSError as error:
+        raise StorageError(f"{folder}: the adapter cannot be written ({error.strerror})") from error

@@ -9,7 +9,9 @@ import sys
 import traceback
 from collections.abc import Sequence
 from importlib import util
+from typing import NoReturn
 
+from bios_sweep.cli.misspelt import in_our_words
 from bios_sweep.cli.output import Output
 from bios_sweep.cli.verbs import FLAGS, OPERANDS, VERBS, Verb
 from bios_sweep.config.places import config_root
@@ -68,10 +70,18 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     return args
 
 
+class Parser(argparse.ArgumentParser):
+    """argparse with refusals in the voice of all others: one sentence, and what was probably meant."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with exit code 2."""
+        self.exit(2, f"bios-sweep: {masked(in_our_words(message, self.prog))}\n")
+
+
 def _parser() -> argparse.ArgumentParser:
     width = max(len(name) for name in VERBS)
     verbs = "\n".join(f"  {name:<{width}}  {verb.help}" for name, verb in VERBS.items())
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="bios-sweep",
         usage="bios-sweep VERB [hydra overrides and flags, in any order]",
         description="Is the default right for your model and data? Confirm it, refine it, or say why not.",
@@ -89,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
 def _verb_parser(name: str, verb: Verb) -> argparse.ArgumentParser:
     examples = "\n".join(f"  {example}" for example in verb.examples)
     usage, positionals = OPERANDS[verb.operands]
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"bios-sweep {name}",
         usage=f"bios-sweep {name} {usage} [flags]",
         description=verb.help,

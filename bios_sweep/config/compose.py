@@ -6,7 +6,7 @@ no launcher, no `instantiate`.
 
 from __future__ import annotations
 
-import difflib
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,14 +16,15 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
+from hydra.errors import HydraException, MissingConfigException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]  # omegaconf brings it, without stubs
 
+from bios_sweep.checks import not_allowed
 from bios_sweep.config.groups import (
+    MEMBERS,
     chosen_by,
     depends_on_choice,
     group_names,
@@ -31,21 +32,19 @@ from bios_sweep.config.groups import (
     member_values,
     members_of_paths,
 )
+from bios_sweep.config.hydra_words import in_our_words
+from bios_sweep.config.meant import alike, did_you_mean, elsewhere
 from bios_sweep.config.method import RUNNER_KEY, not_trained_here, preset_of_runner, with_parts
+from bios_sweep.config.own_sweep import ENDINGS, is_path, member_of_file, name_of
 from bios_sweep.config.places import config_root
+from bios_sweep.config.typed import OWN_VARIABLES, SWEEPS, TEXTS, parts, quoted, read_words, unquoted
 from bios_sweep.errors import ConfigError
 from bios_sweep.request import request_keys
 from bios_sweep.secrecy import secret_in, texts
-from bios_sweep.settings import FULL, baseline_values
+from bios_sweep.settings import FULL, KNOWN, baseline_values
 from bios_sweep.study.margins import BEFORE
 
 FORBIDDEN_KEY = "_target_"  # names code to run; nothing of ours instantiates, so it can only be an attack
-FREE_TEXTS = (
-    *("method.command", "method.metrics_file", "method.trainer_state", "method.pattern"),
-    *("method.settings_template", "method.settings_file"),
-)
-OWN_VARIABLES = "method.env"
-SYNTAX = re.compile(r"[{}()\[\]\\$'\",=]")  # what means something to Hydra, or does not come through it
 OWN_SETTINGS = "method.settings"
 TOP_KEYS = ("workspace", "seeds", "sweeps")
 OPTIONAL_KEYS = ("sweeps", "submit")  # chosen by a command, not by config.yaml
@@ -118,8 +117,7 @@ def compose_config(overrides: Sequence[str], config_dir: Path | None = None) -> 
     if config_dir is not None and not config_dir.is_dir():
         raise ConfigError(f"--config-dir: {config_dir} is not a folder")
     _refuse_code(overrides)
-    typed, overrides = overrides, [_added(literal(override)) for override in overrides]
-    as_typed = dict(zip(overrides, typed, strict=True))
+    typed, overrides = overrides, [_added(word, config_dir) for word in read_words(overrides)]
     preset = preset_of_runner(overrides)
     overrides = [*([f"method={preset}"] if preset else []), *overrides]
     try:
@@ -134,10 +132,7 @@ def compose_config(overrides: Sequence[str], config_dir: Path | None = None) -> 
         raise ConfigError(f"a config file cannot be read as YAML: {' '.join(str(error).split())}") from error
     except MissingConfigException as error:
         raise ConfigError(_missing(error, config_dir)) from error
-    except OverrideParseException as error:
-        word = as_typed.get(error.override, error.override)
-        raise ConfigError(f"the override {word!r} cannot be read: {_first(error)}") from error
-    except (ConfigCompositionException, OmegaConfBaseException, ValueError) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(_unknown(error, overrides, config_dir)) from error
     members = {str(group): member for group, member in config.hydra.runtime.choices.items()}
     values = _plain(config)
@@ -146,10 +141,11 @@ def compose_config(overrides: Sequence[str], config_dir: Path | None = None) -> 
     _refuse_code_keys(values, "")
     values = _with_later_keys(values)
     _refuse_unknown_keys(values)
+    _refuse_endless(values, "")
     _refuse_secrets(values)
     return Config(
         values=values,
-        sweep=members.get("sweeps"),
+        sweep=name_of(members.get(SWEEPS)),
         overrides=tuple(typed),
         members=members,
         chooser=chooser,
@@ -160,29 +156,14 @@ def compose_config(overrides: Sequence[str], config_dir: Path | None = None) -> 
     )
 
 
-def literal(override: str) -> str:
-    """An override as Hydra reads it, where its value is a text of the user's that means nothing to Hydra.
-
-    A command has braces, equal signs and quotation marks, which are Hydra's syntax too. One that is quoted
-    for Hydra already is left as it is.
-    """
-    key, given, value = override.partition("=")
-    quoted = len(value) > 1 and value[0] in "\"'" and value[-1] == value[0]
-    free = key in FREE_TEXTS or key.startswith(f"{OWN_VARIABLES}.")
-    if not free or not given or quoted or not SYNTAX.search(value):
-        return override
-    value = re.sub(r"(\\*)\$\{", r"\1\1\\${", value)  # no interpolation
-    value = re.sub(r"(\\*)'", r"\1\1\\'", value)
-    ending = len(value) - len(value.rstrip("\\"))
-    return f"{key}='{value}{value[len(value) - ending :]}'"
-
-
-def _added(override: str) -> str:
-    """An override of a key that no chosen file need have, as Hydra adds one.
+def _added(override: str, config_dir: Path | None) -> str:
+    """An override of what no chosen file need have, as Hydra adds one: a key, or a sweep of a file.
 
     Settings of one's own are in no file of ours, and `cluster=inline` has few keys of a cluster: what such a
     value means there `config.idle` says.
     """
+    if override.startswith(f"{SWEEPS}=") and is_path(file := unquoted(override.partition("=")[2])):
+        return f"{SWEEPS}={member_of_file(file, sweep_names(config_dir))}"
     key, given, _ = override.partition("=")
     own = re.match(rf"({re.escape(OWN_SETTINGS)}|{re.escape(OWN_VARIABLES)})[.=]", override)
     return f"++{override}" if own or (given and key in CLUSTER_KEYS) else override
@@ -214,7 +195,8 @@ def _hydra() -> initialize_config_dir:
 
 def _words(overrides: Sequence[str], config_dir: Path | None) -> list[str]:
     paths = [config_root(), *_user_paths(config_dir)]
-    return [*overrides, "hydra.searchpath=[" + ",".join(f"'file://{path}'" for path in paths) + "]"]
+    searched = ",".join(quoted(f"file://{path}", braces=True) for path in paths)
+    return [*overrides, f"hydra.searchpath=[{searched}]"]
 
 
 def _user_paths(config_dir: Path | None) -> list[Path]:
@@ -226,7 +208,7 @@ def _plain(config: DictConfig) -> dict[str, Any]:
     try:
         return _container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        raise ConfigError(f"a value is missing: {_first(error)}") from error
+        raise ConfigError(in_our_words(error)) from error
 
 
 def _container(config: DictConfig, **how: Any) -> dict[str, Any]:
@@ -238,7 +220,9 @@ def _container(config: DictConfig, **how: Any) -> dict[str, Any]:
 
 def _refuse_code(overrides: Sequence[str]) -> None:
     for override in overrides:
-        if FORBIDDEN_KEY in override or override.lstrip("+~").startswith("hydra"):
+        _, key, _, value = parts(override)
+        code = FORBIDDEN_KEY in key or (FORBIDDEN_KEY in value and key not in TEXTS)
+        if code or re.match(r"hydra([./@]|$)", key):
             raise ConfigError(f"the override {override!r} is not allowed: configs name values, never code")
 
 
@@ -251,6 +235,19 @@ def _refuse_code_keys(values: Any, path: str) -> None:
     elif isinstance(values, list):
         for item in values:
             _refuse_code_keys(item, path)
+
+
+def _refuse_endless(values: Any, path: str) -> None:
+    """Refuse numbers that no JSON holds; those of settings have checks of their own, with the range."""
+    if isinstance(values, Mapping):
+        for key, value in values.items():
+            if key not in KNOWN:
+                _refuse_endless(value, f"{path}.{key}".lstrip("."))
+    elif isinstance(values, list):
+        for item in values:
+            _refuse_endless(item, path)
+    elif isinstance(values, float) and not math.isfinite(values):
+        raise not_allowed(path, values, "it must be a finite number")
 
 
 def _refuse_secrets(values: Mapping[str, Any]) -> None:
@@ -273,7 +270,9 @@ def _refuse_unknown_keys(values: Mapping[str, Any]) -> None:
     known = [*group_names(), *TOP_KEYS]
     for key in values:
         if key not in known:
-            raise ConfigError(f"unknown key {key!r}{_near(key, known)}; allowed are {', '.join(known)}")
+            raise ConfigError(
+                f"unknown key {key!r}{did_you_mean(key, known)}; allowed are {', '.join(known)}"
+            )
     for key in known:
         if key not in values and key not in OPTIONAL_KEYS:
             raise ConfigError(f"{key}: is missing; leave out no part of the configuration")
@@ -296,7 +295,7 @@ def _refuse_unknown_group_keys(group: str, value: Any) -> None:
         raise ConfigError(f"{group}: {value!r} is not allowed; it holds {', '.join(known)}")
     for name in value:
         if name not in known:
-            near = _near(f"{group}.{name}", [f"{group}.{option}" for option in known])
+            near = did_you_mean(f"{group}.{name}", [f"{group}.{option}" for option in known])
             raise ConfigError(f"unknown key '{group}.{name}'{near}; {group} has {', '.join(known)}")
     for name in sorted({*settings, *set(listed[0]).intersection(*listed[1:])}):
         if name not in value:
@@ -310,23 +309,34 @@ def _missing(error: MissingConfigException, config_dir: Path | None) -> str:
         return not_trained_here("method", FULL)
     options = sweep_names(config_dir) if group == "sweeps" else list(error.options or ())
     if not options:
-        return f"no config {wanted!r}: {_first(error)}"
+        return f"no config {wanted!r}: {in_our_words(error)}"
     kind = "sweep" if group == "sweeps" else group
-    return f"{group}={name}: there is no such {kind}{_near(name, options)}; choose from {', '.join(options)}"
+    near = alike(name, options)
+    return (
+        f"{group}={name}: there is no such {kind}{near}; choose from {', '.join(options)}{_file(group, name)}"
+    )
+
+
+def _file(group: str, name: str) -> str:
+    """That a file of the name is here, which has to be typed as one."""
+    if group == SWEEPS:
+        here = next((f"{name}{end}" for end in ENDINGS if Path(f"{name}{end}").is_file()), "")
+        return f"; the file here is sweeps=./{here}" if here else ""
+    return f"; a path is given as {group}.path={name}" if group in MEMBERS and Path(name).exists() else ""
 
 
 def _unknown(error: Exception, overrides: Sequence[str], config_dir: Path | None) -> str:
     """Hydra advises `+key`, which would add a setting that nothing reads; the nearest known key is better."""
     try:
-        choices = [item for item in overrides if item.partition("=")[0] in (*group_names(), "sweeps")]
-        known = [*_keys(_container(_compose(choices, config_dir))), *CLUSTER_KEYS, "sweeps"]
-    except (ConfigCompositionException, OmegaConfBaseException, MissingConfigException, ValueError):
-        return _first(error)
-    for override in OverridesParser.create().parse_overrides(list(overrides)):
-        key = (override.key_or_group or "").lstrip("+~")
+        choices = [item for item in overrides if item.partition("=")[0] in (*group_names(), SWEEPS)]
+        known = [*_keys(_container(_compose(choices, config_dir))), *CLUSTER_KEYS, SWEEPS]
+    except (HydraException, OmegaConfBaseException, ValueError):
+        return in_our_words(error)
+    for override in overrides:
+        key = parts(override)[1]
         if key and key not in known and not any(name.startswith(f"{key}.") for name in known):
-            return f"unknown key {key!r}{_near(key, known)}"
-    return _first(error)
+            return f"unknown key {key!r}{did_you_mean(key, known)}{elsewhere(key)}"
+    return in_our_words(error)
 
 
 def _keys(values: Mapping[str, Any], path: str = "") -> Iterator[str]:
@@ -334,14 +344,3 @@ def _keys(values: Mapping[str, Any], path: str = "") -> Iterator[str]:
         yield f"{path}{key}"
         if isinstance(value, Mapping):
             yield from _keys(value, f"{path}{key}.")
-
-
-def _near(name: str, options: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
-    if not near:
-        near = [option for option in options if option.rpartition(".")[2] == name][:1]
-    return f" (did you mean {near[0]!r}?)" if near else ""
-
-
-def _first(error: Exception) -> str:
-    return str(error).strip().splitlines()[0].rstrip(".")

@@ -35,6 +35,12 @@ def member_names(group: str) -> tuple[str, ...]:
 
 
 @cache
+def shipped_sweeps() -> tuple[str, ...]:
+    """The sweeps that come with the package."""
+    return tuple(sorted(path.stem for path in (config_root() / "sweeps").glob("*.yaml")))
+
+
+@cache
 def member_values(group: str, member: str | None) -> Mapping[str, Any]:
     """The values that a member brings, from the configuration's top; nothing for a user's own."""
     folder = config_root() / ("sweeps" if group == "sweeps" else f"conf/{group}")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import inspect
 import logging
-import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -20,6 +19,7 @@ from rich.console import Console
 
 from bios_sweep.checks import matching
 from bios_sweep.config.compose import Config
+from bios_sweep.config.typed import written
 from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.planned import PlannedSweep, planned_here
 from bios_sweep.driver.prepare import Prepared, prepare, prepare_config
@@ -143,22 +143,13 @@ def _invocation(verb: str, asked: Asked) -> Invocation:
         raise InputError(f"overrides: {overrides!r} is a text; give a list such as ['cluster=inline']")
     words = list(overrides)
     if (sweep := asked.get("sweeps")) is not None:
-        words.insert(0, f"sweeps={sweep}")
+        words.insert(0, written("sweeps", str(sweep)))
     if (seeds := asked.get("seeds")) is not None:
         words.append(f"seeds=[{','.join(map(str, seeds))}]")
     if (workspace := asked.get("workspace")) is not None:
-        words.append(f"workspace={_quoted(str(workspace))}")
+        words.append(written("workspace", str(workspace)))
     folder = None if config_dir is None else Path(config_dir)
     return Invocation(overrides=tuple(words), config_dir=folder, verb=verb)
-
-
-def _quoted(path: str) -> str:
-    """A path as Hydra reads it."""
-    if re.fullmatch(r"[\w./@+-]+", path):
-        return path
-    if "\\" in path or "${" in path:
-        raise ConfigError(f"workspace: {path!r} holds a backslash or ${{; choose a simpler path")
-    return "'" + path.replace("'", "\\'") + "'"
 
 
 def _prepared_function(function: Train, asked: Asked, invocation: Invocation) -> Prepared:

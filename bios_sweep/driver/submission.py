@@ -12,6 +12,7 @@ from typing import Any
 
 from bios_sweep.atomic import write_atomically
 from bios_sweep.config.sweep_file import key_set_by
+from bios_sweep.config.typed import written
 from bios_sweep.driver.invocation import FLAG, Invocation
 from bios_sweep.driver.prepare import Prepared
 from bios_sweep.driver.tracking import tracking_of
@@ -176,11 +177,7 @@ def _workspace(prepared: Prepared, to: str) -> str:
             f"workspace: {given} is relative and would lie in the job's own folder, which Ray deletes; give "
             "an absolute path on storage that every node sees"
         )
-    if re.fullmatch(r"[\w./@+-]+", root):
-        return f"workspace={root}"
-    if "'" in root or "\\" in root or "${" in root:
-        raise ConfigError(f"workspace: {root!r} holds a quote, a backslash or ${{; choose a simpler path")
-    return f"workspace='{root}'"
+    return written("workspace", root)
 
 
 def _require_found_there(prepared: Prepared, to: str) -> None:

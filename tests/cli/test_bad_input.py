@@ -60,9 +60,9 @@ def refused(tmp_path, capsys):
         (["budget=dmo"], "there is no such budget (did you mean 'demo'?); choose from default, demo"),
         (["~budget"], "budget.hold: is missing"),
         (["~baseline.learning_rate"], "baseline.learning_rate: is missing"),
-        (["budget=null"], "Config group override must be a string or a list"),
+        (["budget=null"], "budget=null: there is no such budget; choose from default, demo"),
         (["~seeds"], "'seeds' does not exist"),
-        (["a=b=c"], "the override 'a=b=c' cannot be read"),
+        (["a=b=c"], "unknown key 'a'"),
         (["hydra.run.dir=x"], "'hydra.run.dir=x' is not allowed"),
     ],
 )

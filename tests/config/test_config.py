@@ -46,7 +46,7 @@ def test_every_sweep_that_ships_builds_a_study_with_a_question():
 
 
 def test_an_override_that_cannot_be_read_is_told_beside_a_runner_that_brings_its_preset():
-    with pytest.raises(ConfigError, match=r"the override 'seeds=\[' cannot be read"):
+    with pytest.raises(ConfigError, match=r"seeds: '\[' cannot be read: the \[ at character 1 is not closed"):
         compose_config(["method.runner=command", "seeds=[", "sweeps=learning_rate"])
 
 

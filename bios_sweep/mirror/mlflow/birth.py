@@ -37,6 +37,7 @@ from bios_sweep.mirror.mlflow.schema import (
     layout,
     look,
     refusal,
+    sqlite_address,
     sqlite_file,
     table_names,
 )
@@ -123,7 +124,7 @@ def _replace(
     if complete and not ours:
         raise InputError(
             f"{file}: was made by an older MLflow (its tables are at {seen.revision}); keep a copy of it and "
-            f"run `mlflow db upgrade sqlite:///{file}`"
+            f"run `mlflow db upgrade {sqlite_address(file)}`"
         )
     _dress(new, file, mode)
     with _still(file, old, version):
@@ -190,7 +191,7 @@ def _layout_of(revision: str, new: Path) -> Layout:
 @contextmanager
 def _engine(new: Path) -> Iterator[Engine]:
     """Connections that wait for no disk: what is half-done is thrown away, what is done is flushed once."""
-    engine = utils.create_sqlalchemy_engine(f"sqlite:///{new}")
+    engine = utils.create_sqlalchemy_engine(sqlite_address(new))
     event.listen(engine, "connect", lambda raw, _record: raw.execute("PRAGMA synchronous = OFF"))
     try:
         yield engine

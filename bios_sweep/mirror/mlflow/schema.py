@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import unquote
 
 ABSENT = "absent"  # no file
 EMPTY = "empty"  # a database without tables
@@ -100,8 +101,13 @@ def ready_store(
 
 
 def sqlite_file(uri: str) -> Path:
-    """The file of an SQLite address."""
-    return Path(uri.removeprefix("sqlite:///").partition("?")[0])
+    """The file of an SQLite address, in which SQLAlchemy reads `%3F` as a question mark."""
+    return Path(unquote(uri.removeprefix("sqlite:///").partition("?")[0]))
+
+
+def sqlite_address(file: Path) -> str:
+    """The address of an SQLite file: what would mean something in an address is escaped, the rest stays."""
+    return "sqlite:///" + str(file).replace("%", "%25").replace("?", "%3F")
 
 
 def connect(file: Path) -> sqlite3.Connection:

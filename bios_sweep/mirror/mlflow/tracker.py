@@ -14,7 +14,15 @@ from urllib.parse import urlencode, urlsplit
 
 from bios_sweep.errors import InputError
 from bios_sweep.mirror.cursor import awaited, read_cursor
-from bios_sweep.mirror.mlflow.schema import BEHIND, is_current, look, ready_store, refusal, sqlite_file
+from bios_sweep.mirror.mlflow.schema import (
+    BEHIND,
+    is_current,
+    look,
+    ready_store,
+    refusal,
+    sqlite_address,
+    sqlite_file,
+)
 from bios_sweep.mirror.mlflow.web import check_server
 from bios_sweep.mounts import mount_of
 from bios_sweep.ports import Recorder
@@ -67,7 +75,7 @@ class MlflowTracker:
 
 def default_tracking_uri(workspace: Workspace) -> str:
     """The workspace's own store; absolute, since MLflow would look in the working directory."""
-    return f"sqlite:///{workspace.store}"
+    return sqlite_address(workspace.store)
 
 
 def is_web(uri: str) -> bool:
@@ -119,7 +127,7 @@ def _check_sqlite(uri: str, *, made_later: bool) -> None:
     if not file.is_absolute():
         raise InputError(
             f"tracking.uri: {masked(uri)} is relative and would move with the working directory; "
-            f"write sqlite:///{file.absolute()}"
+            f"write {sqlite_address(file.absolute())}"
         )
     mount = mount_of(file)
     if mount is not None and mount.network:

@@ -17,7 +17,8 @@ import pytest
 from bios_sweep import defaults
 from bios_sweep.assets import base_model_path
 from bios_sweep.cli.main import main
-from bios_sweep.config.compose import compose_config, literal
+from bios_sweep.config.compose import compose_config
+from bios_sweep.config.typed import read_words
 from bios_sweep.records.workspace import Workspace
 
 COMMAND = (
@@ -365,8 +366,8 @@ def test_a_command_needs_no_quoting_for_hydra(command):
 
 
 def test_a_command_quoted_for_hydra_means_the_same(shell):
-    assert literal("method.command='python {seed}'") == "method.command='python {seed}'"
-    assert literal("seeds=[0,1]") == "seeds=[0,1]"
+    as_it_is = ["method.command='python {seed}'", "seeds=[0,1]"]
+    assert read_words(as_it_is) == as_it_is
     config = compose_config(["sweeps=learning_rate", "method=command", "method.command='python {seed}'"])
     assert config.values["method"]["command"] == "python {seed}"
     assert (config.values["model"]["kind"], config.values["data"]["kind"]) == ("named", "named")

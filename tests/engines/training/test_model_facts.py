@@ -210,6 +210,5 @@ def test_versions_are_known_without_importing():
     assert set(software_versions()) == {"torch", "transformers", "peft"}
 
 
-def test_package_that_is_not_installed_is_absent(monkeypatch):
-    monkeypatch.setattr("bios_sweep.engines.training.facts.SOFTWARE", ("no_such_package_here",))
-    assert software_versions() == {"no_such_package_here": "absent"}
+def test_package_that_is_not_installed_is_absent():
+    assert software_versions(("no_such_package_here",)) == {"no_such_package_here": "absent"}

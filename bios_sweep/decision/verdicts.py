@@ -50,6 +50,7 @@ TOO_FEW_CLUSTERS = Kind(
 CONTRASTS = {1: PooledContrasts, 2: Contrasts}  # by the version of the rule
 NO_VARIATION = Kind("every variation diverged")
 NO_LEVEL = Kind("every level of the factor diverged")
+NONE_COMPARED = Kind("no level of the factor could be compared")  # some lack the seeds that others have
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +165,8 @@ def _answer(asked: Asked, table: ResultTable, evidence: Evidence) -> Finding:
     elif evidence.finite(levels):
         finding = judge_claim(asked.question.claim, levels, evidence)
     else:
-        finding = stopped(table, levels, NO_LEVEL())
+        gone = bool(levels.arms) and all(table.diverged(arm) for arm in levels.arms)
+        finding = stopped(table, levels, NO_LEVEL() if gone else NONE_COMPARED())
     return replace(finding, bracket=_bracket(asked, evidence))
 
 

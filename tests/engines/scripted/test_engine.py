@@ -83,7 +83,7 @@ def test_a_shell_gets_its_values_quoted():
     [
         (
             "python t.py {lr}",
-            r"method.command: \{lr\} is no placeholder \(did you mean \{learning_rate\}\?\); allowed are .*trial_dir",
+            r"\{lr\} is no placeholder \(did you mean \{learning_rate\}\?\); allowed are .*trial_dir",
         ),
         ("python t.py {seed:d}", r"\{seed:...\} has a format; write \{seed\}"),
         ("python t.py {seed", "a literal brace is written"),

@@ -45,6 +45,17 @@ OPERANDS: dict[str, tuple[str, dict[str, dict[str, object]]]] = {
         {"overrides": _value("override", "a Hydra override: key=value or group=name", nargs="*")},
     ),
     "words": ("[WORD...]", {"words": _value("WORD", "what the answer is about", nargs="*")}),
+    "trial": (
+        "[TRIAL] [overrides]",
+        {
+            "words": _value(
+                "TRIAL",
+                "a key or how it begins, or arm and seed; without one all are listed. Beside it overrides, "
+                "such as workspace=DIR",
+                nargs="*",
+            )
+        },
+    ),
     "action": (
         f"{'|'.join(ACTIONS)} MODEL_OR_FILE...",
         {
@@ -133,6 +144,20 @@ VERBS = {
         examples=("bios-sweep status", "bios-sweep status --sweep demo --json"),
         flags=("--config-dir", "--json", "--sweep"),
         needs_extra=True,
+    ),
+    "logs": Verb(
+        does="bios_sweep.cli.logs:logs",
+        help="what a trial wrote down: a script's output, the trainer's lines; of every attempt",
+        examples=(
+            "bios-sweep logs",
+            "bios-sweep logs baseline seed 0",
+            "bios-sweep logs 1a2b3c --follow",
+            "bios-sweep logs 1a2b3c --lines 50 --json",
+            "bios-sweep logs learning_rate x2, seed 1 --sweep demo workspace=DIR",
+        ),
+        flags=("--config-dir", "--json", "--sweep", "--follow", "--lines"),
+        needs_extra=True,
+        operands="trial",
     ),
     "stop": Verb(
         does="bios_sweep.cli.sweeps:stop",
@@ -231,6 +256,8 @@ FLAGS = {
     "--config-dir": _value(
         "DIR", "a folder with config groups of your own (DIR/sweeps/*.yaml, DIR/model/*.yaml, ...)", type=Path
     ),
+    "--follow": _switch("go on with what is written, until the trial ends"),
+    "--lines": _value("N", "the last N lines of each file", type=int),
     "--all": _switch("over all scenarios: how often the defaults hold"),
     "--sweep": _value("NAME", "a sweep's name or id; the latest by default"),
     "--from-csv": _value(

@@ -55,6 +55,7 @@ _RULES = (
 )
 
 
+_OPEN = ("BIOS_SWEEP_", "HF_ENDPOINT")  # variables that the workers get and everybody may read
 _handed_on: dict[str, str] = {}  # variables that the user named for the workers, of this process
 
 
@@ -63,9 +64,7 @@ def keep_secret(environment: Mapping[str, str]) -> None:
 
     They only mask: a configuration that holds such a value (a model's name) is not refused.
     """
-    _handed_on.update(
-        {name: value for name, value in environment.items() if not name.startswith("BIOS_SWEEP_")}
-    )
+    _handed_on.update({name: value for name, value in environment.items() if not name.startswith(_OPEN)})
 
 
 def masked(text: str, environ: Mapping[str, str] = os.environ) -> str:

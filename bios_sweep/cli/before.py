@@ -32,6 +32,7 @@ def rehearse(args: Namespace) -> int:
         prepare(invocation_of(args)),
         sweeps=args.sweeps,
         noise=args.noise,
+        evaluation_error=args.evaluation_error,
         seconds_per_trial=args.seconds_per_trial,
         progress=Progress,
     )

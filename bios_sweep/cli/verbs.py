@@ -45,6 +45,17 @@ OPERANDS: dict[str, tuple[str, dict[str, dict[str, object]]]] = {
         {"overrides": _value("override", "a Hydra override: key=value or group=name", nargs="*")},
     ),
     "words": ("[WORD...]", {"words": _value("WORD", "what the answer is about", nargs="*")}),
+    "trial": (
+        "[TRIAL] [overrides]",
+        {
+            "words": _value(
+                "TRIAL",
+                "a key or how it begins, or arm and seed; without one all are listed. Beside it overrides, "
+                "such as workspace=DIR",
+                nargs="*",
+            )
+        },
+    ),
     "action": (
         f"{'|'.join(ACTIONS)} MODEL_OR_FILE...",
         {
@@ -93,7 +104,14 @@ VERBS = {
             "bios-sweep rehearse sweeps=capacity seeds=[0,1,2] --seconds-per-trial 90",
             "bios-sweep rehearse sweeps=defaults decision.gpu_hours=20 --seconds-per-trial 240",
         ),
-        flags=("--config-dir", "--json", "--noise", "--sweeps", "--seconds-per-trial"),
+        flags=(
+            "--config-dir",
+            "--json",
+            "--noise",
+            "--evaluation-error",
+            "--sweeps",
+            "--seconds-per-trial",
+        ),
     ),
     "run": Verb(
         does="bios_sweep.cli.run:run",
@@ -126,6 +144,20 @@ VERBS = {
         examples=("bios-sweep status", "bios-sweep status --sweep demo --json"),
         flags=("--config-dir", "--json", "--sweep"),
         needs_extra=True,
+    ),
+    "logs": Verb(
+        does="bios_sweep.cli.logs:logs",
+        help="what a trial wrote down: a script's output, the trainer's lines; of every attempt",
+        examples=(
+            "bios-sweep logs",
+            "bios-sweep logs baseline seed 0",
+            "bios-sweep logs 1a2b3c --follow",
+            "bios-sweep logs 1a2b3c --lines 50 --json",
+            "bios-sweep logs learning_rate x2, seed 1 --sweep demo workspace=DIR",
+        ),
+        flags=("--config-dir", "--json", "--sweep", "--follow", "--lines"),
+        needs_extra=True,
+        operands="trial",
     ),
     "stop": Verb(
         does="bios_sweep.cli.sweeps:stop",
@@ -224,6 +256,8 @@ FLAGS = {
     "--config-dir": _value(
         "DIR", "a folder with config groups of your own (DIR/sweeps/*.yaml, DIR/model/*.yaml, ...)", type=Path
     ),
+    "--follow": _switch("go on with what is written, until the trial ends"),
+    "--lines": _value("N", "the last N lines of each file", type=int),
     "--all": _switch("over all scenarios: how often the defaults hold"),
     "--sweep": _value("NAME", "a sweep's name or id; the latest by default"),
     "--from-csv": _value(
@@ -250,6 +284,11 @@ FLAGS = {
     "--noise": _value(
         "NOISE",
         "noise of one trial, percent of the loss, of a score points; by default that of earlier sweeps",
+        type=float,
+    ),
+    "--evaluation-error": _value(
+        "PERCENT",
+        "standard error of a gain over other evaluation sets; by default as earlier sweeps saw it",
         type=float,
     ),
     "--sweeps": _value("N", "sweeps to simulate per effect (200)", type=int, default=200),

@@ -31,6 +31,7 @@ from bios_sweep.config.groups import (
     member_names,
     member_values,
     members_of_paths,
+    with_hub_models,
 )
 from bios_sweep.config.hydra_words import in_our_words
 from bios_sweep.config.meant import alike, did_you_mean, elsewhere
@@ -69,6 +70,7 @@ CAME_LATER: dict[str, dict[str, Any]] = {
         "split": None,
         "chunk_tokens": None,
     },
+    "model": {"revision": None, "download": False},
     "decision": {
         "purpose": BEFORE,
         "margin_absolute": None,
@@ -117,7 +119,8 @@ def compose_config(overrides: Sequence[str], config_dir: Path | None = None) -> 
     if config_dir is not None and not config_dir.is_dir():
         raise ConfigError(f"--config-dir: {config_dir} is not a folder")
     _refuse_code(overrides)
-    typed, overrides = overrides, [_added(word, config_dir) for word in read_words(overrides)]
+    typed, (words, named) = overrides, with_hub_models(overrides, (config_root(), *_user_paths(config_dir)))
+    overrides = [_added(word, config_dir) for word in read_words(words)]
     preset = preset_of_runner(overrides)
     overrides = [*([f"method={preset}"] if preset else []), *overrides]
     try:
@@ -150,6 +153,7 @@ def compose_config(overrides: Sequence[str], config_dir: Path | None = None) -> 
         members=members,
         chooser=chooser,
         notes=(
+            *named,
             *((chosen_by(RUNNER_KEY, f"method={preset}"),) if preset else ()),
             *(chosen_by(f"{group}.path", f"{group}={member}") for group, member in belonging.items()),
         ),

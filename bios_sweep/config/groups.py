@@ -7,7 +7,7 @@ overruled; `config.idle` refuses that.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,16 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from bios_sweep.config.places import config_root
+from bios_sweep.containers.files import ENDINGS
+from bios_sweep.hub.cache import HUB_ID
 
 GLOBAL = "# @package _global_"
 
 # group -> the member that reads `path`, and the members that a person gets who chose none
 MEMBERS = {"data": ("file", ("embedded",)), "model": ("local", ("embedded", "named"))}
+
+LONGEST_ID = 96  # characters, https://huggingface.co/docs/huggingface_hub (validate_repo_id)
+OF_THE_HUB = {"model": ("local", "path"), "data": ("hub", "name")}  # the member, and the key of ORG/NAME
 
 
 @cache
@@ -74,6 +79,33 @@ def members_of_paths(values: Mapping[str, Any], chooser: Mapping[str, str]) -> d
         if given.get("kind") in unchosen and not chosen_by_a_person(group, chooser):
             found[group] = member
     return found
+
+
+def with_hub_models(overrides: Sequence[str], roots: Sequence[Path]) -> tuple[list[str], list[str]]:
+    """Overrides where `model=ORG/NAME` or `data=ORG/NAME` is of the hub, and a sentence for each.
+
+    roots: where files of groups are looked for.
+    """
+    found: list[str] = []
+    notes: list[str] = []
+    for word in overrides:
+        key, _, value = word.partition("=")
+        value = value.strip("'\"")  # as it was typed
+        if key not in OF_THE_HUB or not HUB_ID.fullmatch(value) or _is_there(key, value, roots):
+            found.append(word)
+            continue
+        member, name = OF_THE_HUB[key]
+        found += [f"{key}={member}", f"{key}.{name}={value}"]
+        notes.append(chosen_by(word, f"{key}={member} {key}.{name}={value}"))
+    return found, notes
+
+
+def _is_there(key: str, value: str, roots: Sequence[Path]) -> bool:
+    """Whether what looks like a hub id is a path or a member in a folder."""
+    if len(value) > LONGEST_ID or Path(value).suffix in ENDINGS:
+        return True
+    files = [root / inside / key / f"{value}.yaml" for root in roots for inside in ("", "conf")]
+    return Path(value).exists() or any(map(Path.is_file, files))
 
 
 def depends_on_choice(values: Mapping[str, Any]) -> bool:

@@ -88,6 +88,8 @@ ALWAYS = frozenset(
         "decision.metrics",
         "decision.target", "decision.deadline",
         "budget.max_trials", "budget.hold",
+        "data.subset", "data.train_split", "data.eval_split",  # of data=hub alone
+        "data.revision", "data.download",
         "budget.max_hours",  # where no time is known yet `plan` says so
     }
 )  # fmt: skip
@@ -105,6 +107,10 @@ SCORED = ("data.score", "data.score_items", "data.score_tokens", "data.score_sto
 TALKS = ("data.train_on", "data.chat_date")
 SHAPED = ("data.shape", "data.columns", "data.on_bad", "data.cluster", "data.split", "data.chunk_tokens")
 DATA_FILES = ("data.path", "data.weights", "data.eval_path", "data.eval_fraction", *SHAPED, "data.max_bad")
+OF_THE_HUB = dict.fromkeys(
+    ("model.revision", "model.download"),
+    "only a model of the hub has one; add model.path=ORG/NAME, or leave it out",
+)
 READS_ITS_OWN = "a script reads its own data; leave it out and list the files in method.inputs"
 NO_DATA = "model=planted trains on no data; leave it out, or choose another model"
 OWN_EXAMPLES = (
@@ -128,6 +134,12 @@ REFUSED = (
     Idle({"runs": PLANTED}, dict.fromkeys(DATA_FILES, NO_DATA)),
     Idle({"runs": PLANTED, "data.kind": beyond("planted")}, dict.fromkeys(("data.kind", "data"), NO_DATA)),
     Idle({"runs": OURS, "data.kind": "embedded"}, dict.fromkeys(DATA_FILES, OWN_EXAMPLES)),
+    Idle(
+        {"runs": OURS, "data.kind": "hub"},
+        dict.fromkeys(
+            ("data.path", "data.weights"), "data=hub reads data.name; leave it out, or choose data=file"
+        ),
+    ),
     Idle({"runs": PLANTED}, dict.fromkeys(("data.eval_max_length", *SCORED, *TALKS), NO_DATA)),
     Idle(
         {"runs": OURS, "data.kind": "embedded"},
@@ -158,16 +170,20 @@ REFUSED = (
         {"model.kind": "embedded"},
         {
             "model.path": "model=embedded is the model that comes with the package; leave model=embedded "
-            "out, or the path"
+            "out, or the path",
+            **OF_THE_HUB,
         },
     ),
     Idle(
         {"model.kind": "named"},
-        {"model.path": "model=named has no files that are read; leave model=named out, or the path"},
+        {
+            "model.path": "model=named has no files that are read; leave model=named out, or the path",
+            **OF_THE_HUB,
+        },
     ),
     Idle(
         {"model.kind": "planted"},
-        {"model.path": "model=planted has no files; leave it out, or choose model=local"},
+        {"model.path": "model=planted has no files; leave it out, or choose model=local", **OF_THE_HUB},
     ),
     Idle(
         {"model.kind": among("embedded", "local", "named")},
@@ -238,8 +254,8 @@ UNHEARD = (
         {"data.score_pattern": "it counts with data.score=pattern"},
     ),
     Idle(
-        {"runs": among(OURS, PLANTED)},
-        {"data.name": "only data=named takes a name; a file is called by its own"},
+        {"runs": among(OURS, PLANTED), "data.kind": beyond("hub")},
+        {"data.name": "only data=named and data=hub take a name; a file is called by its own"},
     ),
     Idle(
         {"runs": PLANTED, "model.planted.clusters": bool},

@@ -20,9 +20,14 @@ PROGRAM = "bios_sweep.containers.columns_child"
 MARK = "bios-sweep: "  # before the sentence on standard error, for libraries print there too
 
 
+def installed(package: str) -> bool:
+    """Whether it could be loaded; it is not."""
+    return util.find_spec(package) is not None
+
+
 def require(package: str, path: object, what: str) -> None:
     """Refuse what needs a package that is not installed: a `DataError`."""
-    if util.find_spec(package) is None:
+    if not installed(package):
         raise DataError(
             f"{path}: is {what}, which needs {package}; pip install 'bios-sweep[run]', or give JSON lines"
         )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from statistics import median
 
-import numpy as np
 from scipy import stats
 
 from bios_sweep.decision.table import Floats
@@ -73,10 +73,10 @@ def moderated(spread: float, others: Floats, freedom: float, prior: float = PRIO
     nothing of the noise (an arm that changed nothing), and without any the contrast stands alone. freedom: of
     each; prior: how many degrees the others weigh.
     """
-    told = others[others > 0]
-    if not told.size:
+    told = [other for other in others.tolist() if other > 0]
+    if not told:
         return spread, freedom
-    leaning = (prior * float(np.median(told)) + freedom * spread) / (freedom + prior)
+    leaning = (prior * median(told) + freedom * spread) / (freedom + prior)
     return max(leaning, spread), freedom + prior
 
 

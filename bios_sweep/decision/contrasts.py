@@ -42,6 +42,12 @@ class Contrasts:
 
     def over(self, arm: str, other: str, ways: int = 1) -> Bound:
         """The gain of `arm` over `other`, percent of the baseline's mean; positive = `arm` is better."""
+        known = self._known.get((arm, other, ways))
+        if known is None:
+            known = self._known[arm, other, ways] = self._over(arm, other, ways)
+        return known
+
+    def _over(self, arm: str, other: str, ways: int) -> Bound:
         if arm == other:
             same = Bound(arm=arm, gain=0.0, lower=0.0, upper=0.0, standard_error=0.0)
             return replace(same, over=self.rival(other), seeds=len(self.blocks.seeds))
@@ -87,16 +93,22 @@ class Contrasts:
         seeds = len(self.blocks.seeds)
         if arm == other or seeds < 2:
             return plain
-        values = self._quality[[place for place, one in enumerate(self.blocks.arms) if one in family]]
-        weights = {arm: 1.0, other: -1.0}
-        if alike(values):
-            freedom = (len(values) - 1) * (seeds - 1)
-            error, nu = self._with_clusters(pooled_error(values) ** 2, freedom, arm, weights)
+        weights, together = {arm: 1.0, other: -1.0}, self._together(frozenset(family))
+        if together is not None:
+            error, nu = self._with_clusters(*together, arm, weights)
             width = error * tukey(self.alpha, arms, nu)
         else:
             error, nu = self._with_clusters(plain.spread / seeds, seeds - 1, arm, weights)
             width = error * student(self.alpha / (arms * (arms - 1)), nu)  # both ends of every pair
         return replace(plain, lower=plain.gain - width, upper=plain.gain + width)
+
+    def _together(self, family: frozenset[str]) -> tuple[float, int] | None:
+        """Variance of a difference within a family and its degrees of freedom; None where noise differs."""
+        if family not in self._families:
+            values = self._quality[[place for place, one in enumerate(self.blocks.arms) if one in family]]
+            freedom = (len(values) - 1) * (len(self.blocks.seeds) - 1)
+            self._families[family] = (pooled_error(values) ** 2, freedom) if alike(values) else None
+        return self._families[family]
 
     def own(self, name: str, gains: Floats) -> Bound:
         """The bound of any quantity per seed, shape (S,), from its own spread; for one planned question."""
@@ -154,6 +166,15 @@ class Contrasts:
 
     def _row(self, arm: str) -> Floats:
         return np.asarray(self._quality[self.blocks.arms.index(arm)], dtype=np.float64)
+
+    @cached_property
+    def _known(self) -> dict[tuple[str, str, int], Bound]:
+        """Gains that were asked for; claims of one factor ask for the same ones."""
+        return {}
+
+    @cached_property
+    def _families(self) -> dict[frozenset[str], tuple[float, int] | None]:
+        return {}
 
     @cached_property
     def _quality(self) -> Floats:

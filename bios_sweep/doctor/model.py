@@ -8,23 +8,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from bios_sweep.config.method import method_of
-from bios_sweep.defaults.hub import YES
 from bios_sweep.doctor.files import GIB
 from bios_sweep.doctor.line import Line, ok, red, warning
 from bios_sweep.driver.memory import least_of_a_trial
 from bios_sweep.engines.training.facts import (
     EMBEDDED,
     count_parameters,
-    hub_cache,
     read_config,
     resolve_model,
     weight_files,
 )
 from bios_sweep.errors import ModelError
+from bios_sweep.hub.cache import HUB_ID, OFFLINE, YES, hub_cache
 from bios_sweep.mounts import existing
 from bios_sweep.request import Request
 
-OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE")
 OURS = ("embedded", "local")  # kinds of model that the built-in trainer loads
 
 
@@ -44,6 +42,8 @@ def model_line(values: Mapping[str, Any], request: Request) -> tuple[Line | None
         parameters = count_parameters(weight_files(folder))
     except (ModelError, OSError) as error:
         flags = [name for name in OFFLINE if _is_set(name)]
+        if model.get("download") and HUB_ID.fullmatch(asked) and not flags:
+            return warning("model", f"{asked} is not here yet", "`bios-sweep run` downloads it"), 0
         online = f" (unset {', '.join(flags)} to download)" if flags else ""
         return red("model", str(error), f"give another model.path{online}"), 0
     name = "the embedded one" if asked == EMBEDDED else asked

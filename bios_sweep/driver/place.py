@@ -16,6 +16,7 @@ from bios_sweep.driver.table_room import table_bytes
 from bios_sweep.engines.scripted.identity import fingerprint
 from bios_sweep.errors import ClusterError, ConfigError
 from bios_sweep.execution.inline import InlineExecutor
+from bios_sweep.hub.cache import hub_access, unpinned
 from bios_sweep.mirror.mlflow.tracker import is_web
 from bios_sweep.ports import Executor, PreflightLine
 from bios_sweep.records.workspace import Workspace
@@ -51,14 +52,19 @@ def choose_executor(
 
 
 def worker_environment(
-    request: Request, *, sweep_id: str, tracking_uri: str | None, environ: Mapping[str, str] = os.environ
+    request: Request,
+    *,
+    sweep_id: str,
+    tracking_uri: str | None,
+    downloads: bool = False,
+    environ: Mapping[str, str] = os.environ,
 ) -> dict[str, str]:
-    """Variables for every worker: the sweep's id, the tracking server, and `cluster.environment`.
+    """Variables for every worker: the sweep's id, the tracking server, the hub, and `cluster.environment`.
 
     They are named one by one, for a cluster's nodes do not have ours. Only the driver writes to the tracking
     store. A script of the user may log there too, and for that it gets the address of a *server*: an SQLite
     file is for one writer, and on another node it is another file. The values may be secrets; callers pass
-    them on and write them nowhere.
+    them on and write them nowhere. downloads: whether workers may ask the hub for the model.
 
     Raises:
         ConfigError: a named variable is not set here, or would scatter a tracking store over the nodes.
@@ -67,6 +73,8 @@ def worker_environment(
     if tracking_uri is not None and is_web(tracking_uri):
         values[TRACKING_URI] = tracking_uri
         values |= {name: environ[name] for name in MLFLOW_ACCESS if name in environ}
+    if downloads:
+        values |= hub_access(environ)
     for name in request.environment:
         if name not in environ:
             raise ConfigError(f"cluster.environment: {name} is not set here; export it, or leave it out")
@@ -134,9 +142,11 @@ def trains_on_gpu(scenario: Scenario, request: Request) -> bool:
 
 def _ways_out(scenario: Scenario) -> dict[str, str]:
     model = str(scenario.engine_options.get("model_path", ""))
-    is_folder = model.startswith("/")
+    name, commit = unpinned(model)
+    at = f" --revision {commit}" if commit else ""
+    download = f"hf download {name}{at} there, or add model.download=true"
     return {
-        "model": f"copy the driver's {model} there" if is_folder else f"hf download {model} there",
+        "model": f"copy the driver's {model} there" if model.startswith("/") else download,
         "data": "give cluster.storage, through which the examples travel, or share the workspace",
         "script": "put the script, and the files that its command names, at the same paths there",
     }

@@ -21,6 +21,7 @@ from bios_sweep.driver.invocation import Invocation, workspace_of
 from bios_sweep.driver.memory import shared_by_memory
 from bios_sweep.driver.precision import KEY as DTYPE
 from bios_sweep.driver.precision import Precision, as_begun, precision_of
+from bios_sweep.driver.scenarios.base_model import download_notes
 from bios_sweep.driver.scenarios.examples import AUTO_COUNT
 from bios_sweep.driver.scenarios.planted import PLANTED_ENGINE, PLANTED_METRICS, planted_scenario
 from bios_sweep.driver.scenarios.scripted import (
@@ -134,7 +135,7 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
         dataset=read.dataset,
         function=function,
         invocation=replace(asked.command or invocation, verb=invocation.verb),
-        notes=(*recommendation.warnings, *reach_notes(scenario)),
+        notes=(*recommendation.warnings, *reach_notes(scenario), *download_notes(scenario)),
         warnings=(*undecided_lines(plan), *config.notes, *idle.values(), *script_warnings(scenario)),
         precision=precision,
     )

@@ -8,22 +8,25 @@ from typing import Any
 
 from bios_sweep.checks import positive
 from bios_sweep.config.build import gpu_hours
-from bios_sweep.decision.table import Outcome, ResultTable
+from bios_sweep.decision.clusters import ClusterTable, cluster_table
+from bios_sweep.decision.table import Outcome, ResultTable, complete_blocks
 from bios_sweep.driver.cost import rate_of
 from bios_sweep.driver.prepare import Prepared
 from bios_sweep.errors import InputError
 from bios_sweep.records.earlier import names_model
 from bios_sweep.records.journal import read_state
+from bios_sweep.records.results import ClusterReader
 from bios_sweep.records.sweep_state import SweepState
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.rehearsal.chances import EFFECTS, SEED, rehearse, sweeps_simulated
 from bios_sweep.rehearsal.designs import Search, affordable, choose_design, cost_of, sweeps_of_search
+from bios_sweep.rehearsal.evaluation import Evaluation, evaluation_of, has_clusters
 from bios_sweep.rehearsal.noise import Noise, guessed_noise, noise_from, stated_noise
 from bios_sweep.rehearsal.summary import RehearsalSummary, design_row, summarise_rehearsal
 from bios_sweep.rehearsal.world import told_in
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.scenario import Metric
-from bios_sweep.study.trials import TrialResult, TrialSpec
+from bios_sweep.study.trials import TrialResult, TrialSpec, evaluation_file
 from bios_sweep.units import PERCENT
 
 REPLACED = ("seeds", "decision.looks", "decision.confirmation_seeds", "decision.gpu_hours")
@@ -34,29 +37,32 @@ def rehearsed(
     *,
     sweeps: int,
     noise: float | None,
+    evaluation_error: float | None,
     seconds_per_trial: float | None,
     progress: Callable[[int], Callable[[], None]],
 ) -> RehearsalSummary:
     """The rehearsal of a prepared command; with `decision.gpu_hours`, of the design that decides most.
 
-    sweeps: simulated per truth. noise: percent, of a score points. seconds_per_trial: of the baseline; each
-    None to take it from earlier trials. progress: from how many sweeps will be simulated to what is called
-    after each.
+    sweeps: simulated per truth. noise: percent, of a score points. evaluation_error: percent.
+    seconds_per_trial: of the baseline; each None to take it from earlier trials. progress: from how many
+    sweeps will be simulated to what is called after each.
 
     Raises:
         InputError: a flag is not allowed, or a budget in hours is given and the speed is unknown.
         PlanError: no design fits the budget.
     """
     found = _noise(prepared, noise)
+    evaluation = _evaluation(prepared, found, evaluation_error)
     seconds = _speed(prepared, seconds_per_trial)
     hours = gpu_hours(prepared.config.values)
-    search = None if hours is None else _search(prepared, found, seconds, hours, sweeps, progress)
+    search = None if hours is None else _search(prepared, found, evaluation, seconds, hours, sweeps, progress)
     plan = prepared.plan if search is None else search.best.plan
     tick = progress(sweeps * sweeps_simulated(plan, EFFECTS))
     return summarise_rehearsal(
         plan,
         found,
-        rehearse(plan, found, sweeps=sweeps, tick=tick),
+        rehearse(plan, found, evaluation=evaluation, sweeps=sweeps, tick=tick),
+        evaluation=evaluation,
         sweeps=sweeps,
         seed=SEED,
         seconds_per_example=seconds,
@@ -72,6 +78,7 @@ def rehearsed(
 def _search(
     prepared: Prepared,
     noise: Noise,
+    evaluation: Evaluation | None,
     seconds: float | None,
     hours: float,
     sweeps: int,
@@ -87,7 +94,9 @@ def _search(
     gpus = float(prepared.request.gpus_per_trial) or 1.0
     designs, of = affordable(study, seconds, 3600.0 * hours / gpus)
     tick = progress(sweeps_of_search(designs, sweeps))
-    return choose_design(designs, study, noise, seconds, sweeps=sweeps, of=of, tick=tick)
+    return choose_design(
+        designs, study, noise, seconds, sweeps=sweeps, of=of, evaluation=evaluation, tick=tick
+    )
 
 
 def _speed(prepared: Prepared, seconds_per_trial: float | None) -> float | None:
@@ -113,6 +122,30 @@ def _noise(prepared: Prepared, stated: float | None) -> Noise:
     return stated_noise(stated / scale.number(1.0), earlier, unit)
 
 
+def _evaluation(prepared: Prepared, noise: Noise, percent: float | None) -> Evaluation | None:
+    """The evaluation set as earlier sweeps of the scenario saw it, where the study counts its clusters."""
+    if not has_clusters(prepared.plan):
+        return evaluation_of(prepared.plan, {}, noise.percent, percent)
+    earlier = _earlier_states(prepared.workspace, prepared.plan)
+    read = ClusterReader(prepared.workspace)
+    tables = {sweep: _by_cluster(state, prepared.plan, read) for sweep, state in earlier.items()}
+    return evaluation_of(prepared.plan, tables, noise.percent, percent)
+
+
+def _by_cluster(state: SweepState, plan: Plan, read: ClusterReader) -> list[ClusterTable]:
+    """The sweep's own trials by cluster, a table per stage; none where a trial's are not known."""
+    file = evaluation_file(plan.study.metric.name, plan.study.scenario.data.score)
+    found = []
+    for trials in _ended(state):
+        blocks = complete_blocks(_table(trials, plan.study.metric))
+        keys = {(spec.arm, spec.seed): spec.key for spec, _ in trials}
+        sums = {place: read(key, file) for place, key in keys.items()} if file else {}
+        table = cluster_table(blocks, {place: one for place, one in sums.items() if one is not None})
+        if table is not None and len(table.arms) > 1 and not table.too_few:
+            found.append(table)
+    return found
+
+
 def _command(prepared: Prepared, search: Search | None) -> str:
     """What to type to run it: the overrides as given, with those of the design in place of theirs."""
     if search is None:
@@ -125,15 +158,22 @@ def _earlier_tables(workspace: Workspace, plan: Plan) -> dict[str, list[ResultTa
 
     A trial that several sweeps share counts once, where it ran.
     """
-    tables = {}
+    return {
+        sweep: [_table(trials, plan.study.metric) for trials in _ended(state)]
+        for sweep, state in _earlier_states(workspace, plan).items()
+    }
+
+
+def _earlier_states(workspace: Workspace, plan: Plan) -> dict[str, SweepState]:
+    states = {}
     for sweep_id in workspace.sweeps():
         path = workspace.journal_file(sweep_id)
         if not path.exists() or not names_model(path, plan.study.scenario.model.fingerprint):
             continue
         state = read_state(path)
         if _same_scenario(state.facts, plan):
-            tables[sweep_id] = _tables(state, plan.study.metric)
-    return tables
+            states[sweep_id] = state
+    return states
 
 
 def _same_scenario(facts: Mapping[str, Any], plan: Plan) -> bool:
@@ -147,12 +187,13 @@ def _same_scenario(facts: Mapping[str, Any], plan: Plan) -> bool:
     )
 
 
-def _tables(state: SweepState, metric: Metric) -> list[ResultTable]:
+def _ended(state: SweepState) -> list[list[tuple[TrialSpec, TrialResult]]]:
+    """The trials that the sweep ran itself, by stage."""
     stages: dict[str, list[tuple[TrialSpec, TrialResult]]] = {}
     for trial in state.trials.values():
         if trial.result is not None and not trial.reused:
             stages.setdefault(trial.spec.stage, []).append((trial.spec, trial.result))
-    return [_table(trials, metric) for trials in stages.values()]
+    return list(stages.values())
 
 
 def _table(trials: list[tuple[TrialSpec, TrialResult]], metric: Metric) -> ResultTable:

@@ -28,6 +28,7 @@ from bios_sweep.driver.planned import PlannedSweep, planned
 from bios_sweep.driver.precision import as_begun, common_dtype, with_dtype
 from bios_sweep.driver.prepare import Prepared
 from bios_sweep.driver.publish import conclude
+from bios_sweep.driver.scenarios.base_model import bring_model, download_notes, downloads
 from bios_sweep.driver.scenarios.trained import LORA_ENGINE
 from bios_sweep.driver.stopping import Stop
 from bios_sweep.driver.sweep import Sweep, open_journal, take_in_finished
@@ -36,6 +37,8 @@ from bios_sweep.driver.ways import tariff_of
 from bios_sweep.driver.withdrawing import withdraw_overtaken
 from bios_sweep.engines.training.data import keep_dataset
 from bios_sweep.errors import BiosSweepError, MissingExtraError
+from bios_sweep.hub.cache import DATASET, MODEL
+from bios_sweep.hub.pins import keep_pins
 from bios_sweep.ports import Executor, Listener, PreflightLine
 from bios_sweep.procedure.source import ProcedureSource
 from bios_sweep.records.earlier import known_of, seal_timing
@@ -101,6 +104,10 @@ def run_sweep(prepared: Prepared, listener: Listener) -> Outcome:
         shipped={} if prepared.function is None else {"function": prepared.function.packed()},
     )
     require_free(prepared.workspace)
+    scenario = prepared.plan.study.scenario
+    for note in () if plan.done else download_notes(scenario):
+        listener.say(note)
+        bring_model(scenario)
     place = _checked_place(prepared, plan, tracking, devices)
     fits, lacks = _in_memory(prepared, () if place is None else place.devices)
     warnings = (*plan.warnings, *(() if place is None else _on_gpus(prepared)), *lacks)
@@ -108,6 +115,7 @@ def run_sweep(prepared: Prepared, listener: Listener) -> Outcome:
         listener.warn(warning)
     with DriverLock(prepared.workspace, prepared.plan.sweep_id), Stop(prepared.workspace) as stop:
         require_unasked(prepared.asked, prepared.plan, prepared.workspace)
+        keep_pins(prepared.workspace.root, {MODEL: scenario.model.hub, DATASET: scenario.data.hub})
         if answer := prepared.answer(plan.to_run):
             listener.say(answer)
         lines: tuple[PreflightLine, ...] = ()
@@ -172,7 +180,12 @@ def _checked_place(
     """None where every result is there already; the tracking store is asked all the same."""
     tracking.check()
     request = prepared.request
-    environment = worker_environment(request, sweep_id=plan.plan.sweep_id, tracking_uri=tracking.uri)
+    environment = worker_environment(
+        request,
+        sweep_id=plan.plan.sweep_id,
+        tracking_uri=tracking.uri,
+        downloads=downloads(plan.plan.study.scenario),
+    )
     executor = choose_executor(request, prepared.workspace, environment)
     if plan.done:
         return None

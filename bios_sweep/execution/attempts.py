@@ -23,13 +23,13 @@ from bios_sweep.errors import (
     ran_out_of_memory,
 )
 from bios_sweep.ports import TrialEngine
+from bios_sweep.records.trial_logs import set_aside
 from bios_sweep.sealed import digests_of
 from bios_sweep.secrecy import keep_secret, masked
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.study.trials import EVIDENCE, Measurement, TrialResult, TrialSpec
+from bios_sweep.study.trials import ERROR_LOG, EVIDENCE, Measurement, TrialResult, TrialSpec
 from bios_sweep.vocabulary import Failure, Status
 
-ERROR_LOG = "error.log"
 DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ESTALE})
 IMPORT_STRING = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
@@ -70,6 +70,7 @@ def attempt_trial(
     curve: list[Measurement] = []
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        set_aside(directory)
         with closing(cast(Any, engine.run(trial, directory))) as items:
             for item in items:
                 if isinstance(item, TrialResult):

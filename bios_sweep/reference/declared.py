@@ -97,10 +97,17 @@ def _choice(words: Any, *, nullable: bool = False) -> Kind:
 
 
 TEXTS_OR_NULL = (
-    *("data.name", "data.score_pattern"),
+    *(
+        "data.name",
+        "data.score_pattern",
+        "data.subset",
+        "data.train_split",
+        "data.eval_split",
+        "data.revision",
+    ),
     *("method.callable", "method.command", "method.metrics_file", "method.pattern"),
     *("method.settings_template", "method.settings_file"),
-    *("model.name", "model.path", "tracking.uri"),
+    *("model.name", "model.path", "model.revision", "tracking.uri"),
 )
 OTHERS: Mapping[str, Kind] = {
     **dict.fromkeys(TEXTS_OR_NULL, OPEN_TEXT),
@@ -113,7 +120,7 @@ OTHERS: Mapping[str, Kind] = {
     "budget.measurements": kind_of_range(COUNT),
     "budget.checkpoint_minutes": replace(kind_of_range(POSITIVE), nullable=True),
     "budget.keep_adapters": _choice(POLICIES),
-    "data.kind": _choice(("embedded", "file", "jsonl", "named", "planted")),
+    "data.kind": _choice(("embedded", "file", "hub", "jsonl", "named", "planted")),
     "data.eval_fraction": replace(BELOW_1, nullable=True),
     "cluster.gpus_per_trial": replace(kind_of_range(OR_MORE), choices=(AUTO,)),
     "data.eval_examples": replace(OPEN_COUNT, choices=(AUTO,)),
@@ -167,6 +174,7 @@ OTHERS: Mapping[str, Kind] = {
     "method.env": Kind(type=NAMES, nullable=True),
     "method.inputs": Kind(type=TEXTS),
     "method.time_limit_seconds": replace(kind_of_range(POSITIVE), nullable=True),
+    **dict.fromkeys(("data.download", "model.download"), Kind(type=TRUTH)),
     "model.kind": _choice(("embedded", "local", "named", "planted")),
     "model.planted.hidden_size": kind_of_range(COUNT),
     "tracking.flush_seconds": kind_of_range(OR_MORE),

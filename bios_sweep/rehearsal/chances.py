@@ -14,6 +14,7 @@ from bios_sweep.decision.question import Question
 from bios_sweep.procedure.machine import state_of
 from bios_sweep.procedure.questions import factor_of, questions, title_of
 from bios_sweep.procedure.state import State
+from bios_sweep.rehearsal.evaluation import Evaluation
 from bios_sweep.rehearsal.noise import Noise
 from bios_sweep.rehearsal.truth import truth_of
 from bios_sweep.rehearsal.world import Draws, World, margin_percent, planted_level, possible_trials
@@ -80,6 +81,7 @@ def rehearse(
     plan: Plan,
     noise: Noise,
     *,
+    evaluation: Evaluation | None = None,
     sweeps: int = 200,
     effects: Sequence[float] = EFFECTS,
     seed: int = SEED,
@@ -88,9 +90,14 @@ def rehearse(
     """The chances of every question at every effect, by simulated sweeps through the real procedure.
 
     The effect is planted on one factor at a time; at effect 0 all factors share their sweeps. The joint
-    search of `decision.refine` is left out. tick: called after every simulated sweep.
+    search of `decision.refine` is left out. evaluation: the set, where its clusters count. tick: called
+    after every simulated sweep.
     """
     plan = _without_search(plan)
+
+    def simulated(world: World) -> list[_Sweep]:
+        return _sweeps(plan, world, noise, evaluation, sweeps, seed, tick)
+
     asked = {q: (cell, factor_of(cell, q)) for cell in plan.cells or (plan,) for q in questions(cell)}
     factors = {question.factor: factor for question, (_, factor) in asked.items()}
     found: dict[tuple[Question, float], Chances] = {}
@@ -98,7 +105,7 @@ def rehearse(
     for name, factor in factors.items():
         for effect in effects:
             world = _world(plan, noise, factor, effect)
-            done = nothing if effect == 0.0 and nothing else _sweeps(plan, world, noise, sweeps, seed, tick)
+            done = nothing if effect == 0.0 and nothing else simulated(world)
             nothing = done if effect == 0.0 else nothing
             for question, (cell, _) in asked.items():
                 if question.factor == name:
@@ -140,11 +147,17 @@ def _world(plan: Plan, noise: Noise, factor: Factor, effect: float) -> World:
 
 
 def _sweeps(
-    plan: Plan, world: World, noise: Noise, sweeps: int, seed: int, tick: Callable[[], None]
+    plan: Plan,
+    world: World,
+    noise: Noise,
+    evaluation: Evaluation | None,
+    sweeps: int,
+    seed: int,
+    tick: Callable[[], None],
 ) -> list[_Sweep]:
     done, trials = [], possible_trials(plan)
     for number in range(sweeps):
-        done.append(_one(plan, Draws(plan, trials, world, noise, (seed, number))))
+        done.append(_one(plan, Draws(plan, trials, world, noise, (seed, number), evaluation)))
         tick()
     return done
 

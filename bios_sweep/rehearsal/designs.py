@@ -13,6 +13,7 @@ from bios_sweep.claims import REPEAT
 from bios_sweep.errors import PlanError
 from bios_sweep.procedure.questions import questions
 from bios_sweep.rehearsal.chances import SEED, rehearse, sweeps_simulated
+from bios_sweep.rehearsal.evaluation import Evaluation
 from bios_sweep.rehearsal.noise import Noise
 from bios_sweep.study.design import Study
 from bios_sweep.study.factors import Factor
@@ -114,6 +115,7 @@ def choose_design(
     *,
     sweeps: int,
     of: int,
+    evaluation: Evaluation | None = None,
     seed: int = SEED,
     tick: Callable[[], None] = lambda: None,
 ) -> Search:
@@ -125,7 +127,7 @@ def choose_design(
     wanted = _number_of_questions(build_plan(study))
 
     def judged(design: Design, count: int) -> Design:
-        return _judged(design, wanted, noise, seconds_per_example, count, seed, tick)
+        return _judged(design, wanted, noise, evaluation, seconds_per_example, count, seed, tick)
 
     first = sorted((judged(design, min(FIRST_SWEEPS, sweeps)) for design in designs), key=_order)
     finalists = [judged(design, sweeps) for design in first[:FINALISTS]]
@@ -148,13 +150,16 @@ def _judged(
     design: Design,
     wanted: int,
     noise: Noise,
+    evaluation: Evaluation | None,
     seconds_per_example: float,
     sweeps: int,
     seed: int,
     tick: Callable[[], None],
 ) -> Design:
     """wanted: questions of the study as written; one that a design dropped counts as never decided."""
-    chances = rehearse(design.plan, noise, sweeps=sweeps, effects=JUDGED_AT, seed=seed, tick=tick)
+    chances = rehearse(
+        design.plan, noise, evaluation=evaluation, sweeps=sweeps, effects=JUDGED_AT, seed=seed, tick=tick
+    )
     total = wanted * len(JUDGED_AT)
     return dataclasses.replace(
         design,

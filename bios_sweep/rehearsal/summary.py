@@ -12,6 +12,7 @@ from bios_sweep.jsonable import LEFT_OUT, OPTIONAL
 from bios_sweep.procedure.questions import factor_of, is_first
 from bios_sweep.rehearsal.chances import Chances, Share
 from bios_sweep.rehearsal.designs import JUDGED_AT, Search
+from bios_sweep.rehearsal.evaluation import Evaluation
 from bios_sweep.rehearsal.noise import EARLIER, Noise
 from bios_sweep.rehearsal.world import (
     FIXED_TIME,
@@ -89,6 +90,7 @@ class RehearsalSummary:
     """What a study would decide; `to_json` of it is what `rehearse --json` prints.
 
     most_trials, most_seconds: every look, a whole search, every candidate. design: None without a budget.
+    evaluation: None where verdicts are about this evaluation set alone.
     unit, per_percent: of a score, in what texts tell gains, and what one percent is in it; None: percent.
     """
 
@@ -102,6 +104,7 @@ class RehearsalSummary:
     confirmation_seeds: int
     margin_percent: float
     noise: Noise
+    evaluation: Evaluation | None
     sweeps_simulated: int
     random_seed: int
     questions: tuple[QuestionRow, ...]
@@ -126,6 +129,7 @@ def summarise_rehearsal(
     noise: Noise,
     chances: Sequence[Chances],
     *,
+    evaluation: Evaluation | None = None,
     sweeps: int,
     seed: int,
     seconds_per_example: float | None,
@@ -149,6 +153,7 @@ def summarise_rehearsal(
         confirmation_seeds=study.decision.confirmation_seeds,
         margin_percent=margin_percent(plan, noise),
         noise=noise,
+        evaluation=evaluation,
         sweeps_simulated=sweeps,
         random_seed=seed,
         questions=tuple(
@@ -157,7 +162,7 @@ def summarise_rehearsal(
         ),
         most_trials=len(plan.trials) + most_search_trials(study) + most_confirmation_trials(study),
         most_seconds=most_seconds,
-        notes=(*_notes(plan, noise), *notes),
+        notes=(*_notes(plan, noise, evaluation), *notes),
         workers=workers,
         design=design,
         command=command,
@@ -222,7 +227,7 @@ def _error(share: Share) -> float:
     return round(share.error, 6)
 
 
-def _notes(plan: Plan, noise: Noise) -> list[str]:
+def _notes(plan: Plan, noise: Noise, evaluation: Evaluation | None) -> list[str]:
     notes = [plan.study.metric.doubt] if plan.study.metric.doubt else []
     if noise.source == EARLIER and noise.degrees_of_freedom < 10:
         notes.append(
@@ -256,7 +261,10 @@ def _notes(plan: Plan, noise: Noise) -> list[str]:
     if plan.study.decision.refine is not None:
         search = f"the search of decision.refine={plan.study.decision.refine}"
         notes.append(f"{search} is left out of the chances; the most trials include it")
-    notes.append("the error of the evaluation set (over its documents) is left out; it widens every bound")
+    if evaluation is None:
+        notes.append("verdicts are about this evaluation set; how far another may differ plays no part")
+    elif not evaluation.tokens:
+        notes.append(f"the {evaluation.clusters} clusters of the evaluation examples are of one size")
     return notes
 
 

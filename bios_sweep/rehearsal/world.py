@@ -17,9 +17,11 @@ import numpy as np
 from bios_sweep.checks import is_number
 from bios_sweep.claims import REPEAT, claims_of
 from bios_sweep.decision.claims.judgement import judgement_of
+from bios_sweep.decision.clusters import ClusterSums
 from bios_sweep.decision.costs import Timing
 from bios_sweep.decision.table import Floats
 from bios_sweep.procedure.state import Known
+from bios_sweep.rehearsal.evaluation import Evaluation
 from bios_sweep.rehearsal.noise import Noise
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.arms import Arm
@@ -30,7 +32,7 @@ from bios_sweep.study.margins import scale_of
 from bios_sweep.study.metric_names import is_share
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.stages import confirmation_seeds, confirmation_trials
-from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
+from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec, evaluation_file
 from bios_sweep.units import Scale
 from bios_sweep.vocabulary import Status
 
@@ -150,6 +152,8 @@ def possible_trials(plan: Plan) -> dict[str, TrialSpec]:
 class Draws(Mapping[str, TrialResult]):
     """The results of one simulated sweep, by trial key: a world, a block per seed and residual noise.
 
+    Where clusters are known, an evaluation set too, the same for shared and fresh seeds.
+
     A result is drawn when it is asked for. The same number draws the same noise whatever the world, so that
     neighbouring effects compare without it.
     """
@@ -161,9 +165,14 @@ class Draws(Mapping[str, TrialResult]):
         world: World,
         noise: Noise,
         seeds: tuple[int, int],
+        evaluation: Evaluation | None = None,
     ) -> None:
-        """trials: from `possible_trials`. seeds: of the rehearsal, and the number of the sweep in it."""
+        """trials: from `possible_trials`. seeds: of the rehearsal, and the number of the sweep in it.
+
+        evaluation: the set that every sweep draws anew, where its clusters are known.
+        """
         self._plan, self._world, self._noise, self._seeds = plan, world, noise, seeds
+        self._evaluation = evaluation
         self._trials: dict[str, TrialSpec] = dict(trials)
         self._drawn: dict[str, TrialResult] = {}
         columns = (*plan.study.seeds, *confirmation_seeds(plan.study))
@@ -171,6 +180,7 @@ class Draws(Mapping[str, TrialResult]):
         random = np.random.default_rng(self._seeds)
         self._block = SEED_PERCENT * random.standard_normal(len(columns))
         self._rows: dict[tuple[TrainingSettings, int], Floats] = {}
+        self._deviations: dict[tuple[TrainingSettings, int], Floats] = {}
         self._places = {(arm.settings, arm.repeat): place for place, arm in enumerate(plan.arms)}
         kept = plan.study.decision.must_not_lose(plan.study.metric)
         # every metric moves as the judged one does, each in its own direction
@@ -200,16 +210,40 @@ class Draws(Mapping[str, TrialResult]):
         """What a timing probe would have measured; nothing where no claim asks for it."""
         timed = {arm.name: arm for cell in self._plan.cells or (self._plan,) for arm in cell.timed_arms}
         if not timed:
-            return Known()
+            return Known(clusters=self._clusters)
         random = np.random.default_rng((*self._seeds, 1, 1))
         steps = np.array([step_time(arm.settings, self._world.baseline) for arm in timed.values()])
         seconds = steps * np.exp(TIME_SPREAD * random.standard_normal((TIME_REPEATS, len(steps))))
         rows = tuple(tuple(float(value) for value in row) for row in seconds)
-        return Known(timing=Timing(arms=tuple(timed), seconds=rows, hardware="a simulated device"))
+        timing = Timing(arms=tuple(timed), seconds=rows, hardware="a simulated device")
+        return Known(timing=timing, clusters=self._clusters)
+
+    def _clusters(self, key: str, file: str) -> ClusterSums | None:
+        """A trial's evaluation by cluster, of the metric that is judged."""
+        study = self._plan.study
+        judged = evaluation_file(study.metric.name, study.scenario.data.score)
+        if self._evaluation is None or file != judged or key not in self._trials:
+            return None
+        trial = self._trials[key]
+        level, sign = self._judged[study.metric.name]
+        gain = float(self._row(trial.settings, trial.repeat)[self._column[trial.seed]])
+        return self._evaluation.sums(level, sign, gain, self._deviation(trial.settings, trial.repeat))
+
+    def _deviation(self, settings: TrainingSettings, repeat: int) -> Floats:
+        """How much better an arm is in every cluster than everywhere, percent, on any seed."""
+        place = (settings, repeat)
+        if place not in self._deviations:
+            assert self._evaluation is not None  # asked by the caller
+            number = self._places.setdefault(place, len(self._places))
+            random = np.random.default_rng((*self._seeds, 2, number))
+            self._deviations[place] = self._evaluation.drawn(random)
+        return self._deviations[place]
 
     def _result(self, trial: TrialSpec) -> TrialResult:
         values = self._row(trial.settings, trial.repeat)
         gain = float(values[self._column[trial.seed]])
+        if self._evaluation is not None:
+            gain += self._evaluation.mean(self._deviation(trial.settings, trial.repeat))
         final = {name: level * (1.0 + sign * gain / 100.0) for name, (level, sign) in self._judged.items()}
         return TrialResult(key=trial.key, status=Status.COMPLETED, curve=self._start, final=final)
 

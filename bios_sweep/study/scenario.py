@@ -66,7 +66,8 @@ class ModelFacts:
 
     path: absolute folder, or a name for engines that need no files. parameters: count, or None when
     the files do not tell. fingerprint: sha256 over the files that decide the numbers. ends: the tokens that
-    end a generation, by the generation config, which is no part of the fingerprint.
+    end a generation, by the generation config, which is no part of the fingerprint. hub: `ORG/NAME@COMMIT` of
+    one of the hub, else empty.
     """
 
     name: str
@@ -76,6 +77,7 @@ class ModelFacts:
     fingerprint: str
     parameters: int | None = None
     ends: tuple[int, ...] = ()
+    hub: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +117,7 @@ class DataFacts:
     where they are not. reading: how text is read where that is not as ever: which answers of a conversation
     are learned, the day that its template writes, the tokens at a border. told: what reading the data found,
     in words. eval_why: why there are as many evaluation examples, in words; empty where the user said how
-    many.
+    many. hub: `ORG/NAME@COMMIT` of those of the hub, else empty.
     """
 
     name: str
@@ -134,6 +136,7 @@ class DataFacts:
     score: Score | None = None
     reading: Mapping[str, str] = field(default_factory=dict)
     told: tuple[str, ...] = ()
+    hub: str = ""
     eval_why: str = ""
 
     def clusters_of(self, metric: str) -> int:
@@ -226,6 +229,9 @@ class Scenario:
         for later in ("reading", "told", "eval_why"):
             if not values["data"][later]:
                 del values["data"][later]
+        for part in ("model", "data"):
+            if not values[part]["hub"]:
+                del values[part]["hub"]
         if not self.format_versions:
             del values["format_versions"]
         files = values.pop("files")

@@ -23,6 +23,8 @@ EVALUATION_FILE = "eval.npz"  # nats, tokens, bytes, cluster, each of shape (eva
 SCORE_FILE = "score.npz"  # score, cluster, each of shape (items,): of the answers that were scored
 ANSWERS_FILE = "answers.jsonl"  # the answers themselves, for people
 ADAPTER_FOLDER = "adapter"
+# What a trial writes down while it runs: our own trainer's lines, a script's streams, our traceback.
+TRAINING_LOG, STDOUT, STDERR, ERROR_LOG = LOGS = ("training.log", "stdout.txt", "stderr.txt", "error.log")
 EVIDENCE = (EVALUATION_FILE, SCORE_FILE, ADAPTER_FOLDER)
 
 GENERAL, GENERAL_BEFORE = "general_loss", "general_loss_before"  # of a result, nats per token of general text

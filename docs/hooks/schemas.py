@@ -29,7 +29,7 @@ from bios_sweep.procedure.looks import Look
 from bios_sweep.reasons import Reason
 from bios_sweep.reference.listed import Listing
 from bios_sweep.rehearsal.summary import RehearsalSummary
-from bios_sweep.report.content.answers import SuggestionSummary, SweepStatus
+from bios_sweep.report.content.answers import SuggestionSummary, SweepLogs, SweepStatus, TrialLogs
 from bios_sweep.report.content.plan_summary import PlanSummary
 from bios_sweep.report.content.studies import StudyRow
 from bios_sweep.report.content.summary import MetricRow, Summary
@@ -145,6 +145,7 @@ WRITTEN: dict[str, tuple[str, Any]] = {  # file -> what it is of, and its annota
         [{**keys_of(Summary), **RAN}, {"preflight": list[PreflightLine]}],
     ),
     "status": ("What `status --json` prints.", SweepStatus),
+    "logs": ("What `logs --json` and `logs TRIAL --json` print.", [SweepLogs, TrialLogs]),
     "suggest": ("What `suggest --json` prints.", SuggestionSummary),
     "rehearse": ("What `rehearse --json` prints.", RehearsalSummary),
     "journal": (

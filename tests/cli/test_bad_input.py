@@ -236,7 +236,7 @@ DATA = {
         (["data.path=good.jsonl", "data.eval_fraction=2"], "must be above 0 and below 1"),
         (["data.path=good.jsonl", "data.eval_fraction=x"], "data.eval_fraction: 'x' is not allowed"),
         (["data=planted"], "data=planted has no examples; it goes with model=planted only"),
-        (["data.kind=csv"], "data.kind: 'csv' is not allowed; choose from embedded, file, jsonl"),
+        (["data.kind=csv"], "data.kind: 'csv' is not allowed; choose from embedded, file, hub, jsonl"),
         (
             ["data.path=good.jsonl", "data.eval_examples=2", "method.micro_batch_size=0"],
             "method.micro_batch_size: 0 is not allowed",

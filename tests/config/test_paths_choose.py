@@ -152,7 +152,7 @@ def test_values_without_effect_are_named(answer):
         "decision.looks=[3]": "the seeds that are given decide the last look",
         "budget.keep_adapters=none": "only our own training leaves adapters",
         "budget.max_hours=2": "no trial of this model was timed in this workspace",
-        "+data.name=mine": "only data=named takes a name",
+        "+data.name=mine": "only data=named and data=hub take a name",
         "submit=slurm": "it counts for `bios-sweep submit --to slurm|kuberay|rayjob` only",
     }
     said = answer("plan", *HERE, "model=planted", *named)["warnings"]

@@ -1,17 +1,18 @@
 """The rule for a factor with a ladder of rates at every level, on many sweeps at once, in numpy.
 
-Written from docs/statistics.md, item 11 (Tukey's quantile and what noise is alike come from the package,
-where scipy holds them); `test_flat_ladders.py` holds it against the package, sweep by sweep.
+Written from docs/statistics.md, items 5 and 11, and from nothing of the package; `test_flat_ladders.py` holds
+it against the package, sweep by sweep.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy import stats
 
-from bios_sweep.decision.pooled import _ratios, ratio_point, tukey
 from tests.decision.simulated import ALPHA, CANDIDATE, CONFIRM, DELTA, EDGE, LOSS, OPEN, SEED_PERCENT
 
 LADDER = 4  # beside the states of `simulated.py`: a ladder ends too early
@@ -35,15 +36,53 @@ def guarded(last, mean, error):
     return np.minimum(mean, last + error)
 
 
-def words(losses, baseline, *, rise=guarded, looks=1):
-    """The state of every sweep at its last seed. baseline: rung of the default. rise: of a ladder's end."""
+@cache
+def tukey(alpha, arms, freedom):
+    """Of the largest difference of so many means, in standard errors of one difference."""
+    return float(stats.studentized_range.ppf(1 - alpha, arms, freedom) / math.sqrt(2))
+
+
+def ratios(values):
+    """Largest over smallest median variance of an arm's differences. values: (sweeps, arms, seeds)."""
+    sweeps, arms, _ = values.shape
+    medians = np.empty((sweeps, arms))
+    for arm in range(arms):
+        spread = (np.delete(values, arm, axis=1) - values[:, arm : arm + 1]).var(axis=2, ddof=1)
+        medians[:, arm] = np.sort(spread, axis=1)[:, (arms - 2) // 2]  # of an even number the lower one
+    return medians.max(axis=1) / medians.min(axis=1)
+
+
+@cache
+def ratio_point(arms, seeds):
+    """What the ratio exceeds in one sweep of a hundred where all arms have one noise."""
+    random = np.random.default_rng(3)
+    return float(np.quantile(ratios(random.standard_normal((20_000, arms, seeds))), 0.99))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """Of every sweep: its state, the leading level and its best rung, the default level's best rung."""
+
+    state: np.ndarray
+    level: np.ndarray
+    rung: np.ndarray
+    default: np.ndarray
+
+
+def words(losses, baseline, **rule):
+    """The state of every sweep at its last seed; as `found`."""
+    return found(losses, baseline, **rule).state
+
+
+def found(losses, baseline, *, rise=guarded, looks=1):
+    """What every sweep says at its last seed. baseline: rung of the default. rise: of a ladder's end."""
     sweeps, levels, rungs, seeds = losses.shape
     alpha, arms = ALPHA / looks, levels * rungs
     of_default = losses[:, 0, baseline]
     better = 100 * (of_default[:, None, None] - losses) / of_default.mean(axis=1)[:, None, None, None]
     flat = better.reshape(sweeps, arms, seeds)
     mean = better.mean(axis=3)
-    alike = _ratios(flat) <= ratio_point(arms, seeds)
+    alike = ratios(flat) <= ratio_point(arms, seeds)
     centred = flat - flat.mean(axis=2, keepdims=True)
     centred = centred - centred.mean(axis=1, keepdims=True)
     freedom = (arms - 1) * (seeds - 1)
@@ -72,8 +111,8 @@ def words(losses, baseline, *, rise=guarded, looks=1):
             nearest = np.maximum(nearest, gain(other, default) + width(other, default))
     most = np.where(ahead, mean.max(axis=2), -np.inf).argmax(axis=1)
     state = np.where(nearest >= DELTA, OPEN, CONFIRM)
-    found = np.where((most == 1) | (most == levels - 1), EDGE, CANDIDATE)
-    state = np.where(ahead.any(axis=1), found, state)
+    leads = np.where((most == 1) | (most == levels - 1), EDGE, CANDIDATE)
+    state = np.where(ahead.any(axis=1), leads, state)
     closed = np.zeros(sweeps, bool)
     for level in range(levels):
         excluded = (level > 0) & (upper[:, level] < DELTA)
@@ -84,7 +123,8 @@ def words(losses, baseline, *, rise=guarded, looks=1):
             error = _step_error(better, level, last, second, paired)
             risen = rise(ends[0] - ends[1], (ends[0] - ends[2]) / 2, error)
             closed |= (best[:, level] == last) & (3 * risen >= needed)
-    return np.where(closed & np.isin(state, (CONFIRM, CANDIDATE)), LADDER, state)
+    state = np.where(closed & np.isin(state, (CONFIRM, CANDIDATE)), LADDER, state)
+    return Found(state=state, level=most, rung=best[every, most], default=default)
 
 
 def _step_error(better, level, last, second, paired):

@@ -174,6 +174,20 @@ def test_a_diverged_trial_is_an_outcome_and_has_no_point_that_is_no_number(told)
     assert [step for step, *_ in content["points"]["eval_loss"]] == [0, 5]
 
 
+def test_what_an_ended_trial_wrote_down_is_an_artifact_of_its_run(workspace):
+    folder = workspace.trial_dir(KEYS[0])
+    with open_sweep(workspace) as journal:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "stderr.txt").write_text("KeyError: 'label'\n")
+        run_trial(journal, KEYS[0], status=Status.FAILED, cause="no space left")
+        journal.closed("done")
+    follow_once(workspace)
+    client = MlflowClient(default_tracking_uri(workspace))
+    [run] = client.search_runs(["1"], f"tags.trial_key = '{KEYS[0]}'")
+    text = client.download_artifacts(run.info.run_id, "log.txt")
+    assert Path(text).read_text() == "==> stderr.txt, attempt 1 <==\nKeyError: 'label'\n\n"
+
+
 def test_a_failed_trial_says_why_until_it_is_run_again(workspace):
     with open_sweep(workspace) as journal:
         run_trial(journal, KEYS[0], status=Status.FAILED, cause="no space left")

@@ -433,6 +433,31 @@ def test_the_noise_of_an_earlier_sweep_of_the_scenario_is_found(shell):
     assert elsewhere["noise"]["source"] == "guess"
 
 
+CLUSTERED = ("model.planted.clusters=12", "model.planted.cluster_noise_percent=1")
+
+
+def test_the_error_of_the_evaluation_set_is_that_of_earlier_sweeps_given_or_a_guess_and_told(shell):
+    guess = json.loads(shell(*REHEARSE, *CLUSTERED, "--json").out)["evaluation"]
+    assert (guess["clusters"], guess["source"]) == (12, "guess")
+    text = " ".join(shell(*REHEARSE, *CLUSTERED, "--evaluation-error", "0.3").out.split())
+    assert (
+        "another evaluation set of 12 clusters moves a gain by 0.3 % (one standard error), as given" in text
+    )
+    shell("run", "sweeps=learning_rate", "model=planted", *CLUSTERED, "decision.looks=[5]")
+    earlier = json.loads(shell(*REHEARSE, *CLUSTERED, "--json").out)["evaluation"]
+    assert earlier["source"] == "earlier sweeps"
+    assert earlier["percent"] == pytest.approx((2 / 12) ** 0.5, rel=0.5)  # two arms off by 1 % in each
+
+
+def test_a_study_without_clusters_says_so_and_takes_no_error_of_them(shell):
+    assert json.loads(shell(*REHEARSE, "--json").out)["evaluation"] is None
+    assert "verdicts are about this evaluation set" in " ".join(shell(*REHEARSE).out.split())
+    whole = (*REHEARSE, *CLUSTERED, "decision.scope=evaluation")
+    assert json.loads(shell(*whole, "--json").out)["evaluation"] is None
+    assert "--evaluation-error" in shell(*REHEARSE, "--evaluation-error", "0.3", code=2).err
+    assert "-1.0 is not allowed" in shell(*REHEARSE, *CLUSTERED, "--evaluation-error", "-1", code=2).err
+
+
 def test_a_budget_is_answered_with_a_command_that_plans_that_design(shell, tmp_path):
     words = (
         *REHEARSE,

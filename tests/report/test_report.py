@@ -210,7 +210,7 @@ def test_failed_trials_come_with_cause_and_log(tmp_path):
     (long / key / "error.log").write_text("Traceback")
     text = shown(print_verdicts, summary, trials_dir=long)
     assert "lora_rank=8, seed 1: failed: RuntimeError: out of memory" in text
-    assert f"{long / key / 'error.log'}\n" in text
+    assert f": bios-sweep logs {key} workspace={long.parent}\n" in text
     assert text.index("failed: RuntimeError") < text.index("x4, seeds")
 
 
@@ -494,7 +494,7 @@ def test_outside_of_a_terminal_each_finished_trial_is_a_line(tmp_path):
     )
     assert lines[3] == "c seed 0: retried (attempt 2): ActorDiedError: gone"
     assert lines[4].startswith("[11/12] [bold]b seed 0: failed: RuntimeError: long long")
-    assert lines[5] == f"  log: {tmp_path / '[bold]b' / 'stderr.txt'}"
+    assert lines[5] == f"  log: bios-sweep logs [bold]b workspace={tmp_path.parent}"
     assert lines[6] == "[12/12] c seed 0: diverged: loss is not finite (2 min)"
     assert lines[7] == "3 trials ended in 2 min: 1 completed, 1 diverged, 1 failed"
     assert "\x1b" not in stream.getvalue()

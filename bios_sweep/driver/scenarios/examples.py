@@ -7,9 +7,13 @@ from dataclasses import replace
 from functools import partial
 from importlib import util
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from bios_sweep.checks import is_number, not_allowed, one_of, require, whole
+from bios_sweep.containers.source import source_of
+from bios_sweep.driver.scenarios.base_model import SCRIPTS_ONLY
+from bios_sweep.driver.scenarios.hub_data import hub_source
 from bios_sweep.engines.training.corpus import embedded_examples
 from bios_sweep.engines.training.data import DataSet, Example
 from bios_sweep.engines.training.facts import reads_by
@@ -22,19 +26,24 @@ from bios_sweep.errors import ConfigError, DataError
 from bios_sweep.settings import AUTO
 
 AUTO_COUNT = "eval_auto"  # beside the configured values: what `data.eval_examples=auto` has come to
-DATA_KINDS = ("embedded", "file", "jsonl")  # jsonl: the first name of file
+DATA_KINDS = ("embedded", "file", "hub", "jsonl")  # jsonl: the first name of file
 EVERY_ANSWER, LAST = TRAIN_ON = ("all_assistant", "last")
 UNCUT = 2**31 - 1  # tokens; longer than any example
-SCRIPTS_ONLY = "goes with method=command and method=python only, whose script reads its own"
 
 
-def read_data(values: Mapping[str, Any], model: Path, typed: Sequence[str] = ()) -> DataSet:
-    """The examples of both sides.
+def read_data(
+    values: Mapping[str, Any],
+    model: Path,
+    typed: Sequence[str] = (),
+    pins: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[DataSet, str]:
+    """The examples of both sides, and `ORG/NAME@COMMIT` of those of the hub, else an empty text.
 
     Args:
         values: the whole configuration.
         model: the base model's folder, which decides what can be trained on.
         typed: the overrides of the command line; a size that nobody typed is a preset's, and adapts.
+        pins: the commits that the workspace began with, see `hub.pins`.
 
     Raises:
         InputError: the configuration is not allowed, or the data cannot be used.
@@ -48,18 +57,24 @@ def read_data(values: Mapping[str, Any], model: Path, typed: Sequence[str] = ())
     asked = data["eval_examples"]
     count = _at_most(data) if asked == AUTO else optional_count(asked)
     if data["kind"] == "embedded":
-        return _embedded(count) if isinstance(count, AtMost) else embedded_examples(count)
-    if not data["path"]:
+        return (_embedded(count) if isinstance(count, AtMost) else embedded_examples(count)), ""
+    hub = ""
+    if data["kind"] == "hub":
+        source, hub = hub_source(data, pins, RULES)
+        data = {**data, "split": data.get("split") if data.get("split") in RULES else None}
+    elif data["path"]:
+        source = source_of(_paths(data["path"]), data.get("weights"))
+    else:
         raise DataError("data.path: missing; give a file such as data.path=train.jsonl, or a folder")
     adapts = not any(word.lstrip("+").startswith("data.eval_examples=") for word in typed)
-    return jsonl_examples(
-        _paths(data["path"]),
-        weights=data.get("weights"),
+    examples = jsonl_examples(
+        source,
         eval_path=_paths(data["eval_path"]) if data["eval_path"] else None,
         eval_fraction=_fraction(data["eval_fraction"]),
         eval_examples=count,
         reading=_reading(data, values["method"]["max_length"], model, adapts=adapts),
     )
+    return examples, hub
 
 
 def _at_most(data: Mapping[str, Any]) -> AtMost:

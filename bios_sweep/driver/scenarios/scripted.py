@@ -12,8 +12,9 @@ from bios_sweep.checks import one_of
 from bios_sweep.config.method import method_of
 from bios_sweep.config.metrics import asked_metrics
 from bios_sweep.defaults import Recommendation
+from bios_sweep.driver.scenarios.base_model import read_model
 from bios_sweep.driver.scenarios.examples import optional_count
-from bios_sweep.driver.scenarios.trained import optional_text, read_model
+from bios_sweep.driver.scenarios.trained import optional_text
 from bios_sweep.engines.scripted.command import FREE_PORT, SETTINGS_FILE, require_carried, values_of
 from bios_sweep.engines.scripted.engine import VERSION
 from bios_sweep.engines.scripted.function import OwnFunction
@@ -24,7 +25,9 @@ from bios_sweep.engines.scripted.values import script_of
 from bios_sweep.engines.training.cache import files_fingerprint
 from bios_sweep.engines.training.facts import software_versions
 from bios_sweep.errors import ConfigError
+from bios_sweep.hub.pins import pins_of
 from bios_sweep.method import Runner
+from bios_sweep.records.workspace import Workspace
 from bios_sweep.settings import LORA, TrainingSettings
 from bios_sweep.study.design import Origin, Study
 from bios_sweep.study.plan import Plan
@@ -54,7 +57,7 @@ def scripted_scenario(values: Mapping[str, Any], function: OwnFunction | None = 
     handed = {} if function is None else {"content": function.content, "packages": dict(function.packages)}
     code = short_hash({**script.identity, "files": contents, **handed}, CODE_LENGTH)
     label = script.label if function is None else function.name
-    model = _model(values["model"], label, code)
+    model = _model(values["model"], label, code, pins_of(Workspace(Path(values["workspace"])).root))
     _require_values(values["baseline"], script.carried, model)
     return Scenario(
         model=model,
@@ -173,9 +176,9 @@ def _check(values: Mapping[str, Any]) -> None:
         )
 
 
-def _model(values: Mapping[str, Any], label: str, code: str) -> ModelFacts:
+def _model(values: Mapping[str, Any], label: str, code: str, pins: Mapping[str, str]) -> ModelFacts:
     if values["kind"] != "named":
-        return read_model(values)
+        return read_model(values, pins)
     return ModelFacts(
         name=optional_text("model.name", values["name"]) or label,
         path="",

@@ -10,13 +10,12 @@ from importlib import util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bios_sweep.assets import base_model_path
 from bios_sweep.checks import not_allowed, one_of, or_null, positive, require, whole
 from bios_sweep.config.method import method_of
+from bios_sweep.driver.scenarios.base_model import model_options, read_model
 from bios_sweep.driver.scenarios.examples import (
     EVERY_ANSWER,
     LAST,
-    SCRIPTS_ONLY,
     TRAIN_ON,
     optional_count,
     read_data,
@@ -25,20 +24,18 @@ from bios_sweep.driver.scenarios.scored import scored
 from bios_sweep.engines.training.architectures import engine_version, experts_of, look_at, text_of
 from bios_sweep.engines.training.data import CONVERSATION, SEVERAL_ANSWERS, DataSet
 from bios_sweep.engines.training.facts import (
-    EMBEDDED,
     FORMAT_VERSIONS,
-    describe_model,
-    portable_model,
     position_limit,
     read_config,
     software_versions,
 )
 from bios_sweep.engines.training.memory import DEFAULT_MICRO_BATCH
 from bios_sweep.errors import ConfigError
+from bios_sweep.hub.pins import pins_of
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.request import CUDA, Request
 from bios_sweep.settings import AUTO, FLOAT32
-from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
+from bios_sweep.study.scenario import DataFacts, Scenario
 
 if TYPE_CHECKING:
     from bios_sweep.engines.training.counts import Tokens
@@ -46,7 +43,6 @@ if TYPE_CHECKING:
 LORA_ENGINE = "bios_sweep.engines.training.engine:LoraEngine"
 # what a LoRA trial ends with
 FINAL_METRICS = ("eval_loss", "eval_bits_per_byte", "train_loss", "general_loss")
-MODEL_KINDS = ("embedded", "local", "planted", "named")
 FLASH = "flash"
 ATTENTIONS = (AUTO, "sdpa", FLASH, "eager")
 NOT_CHECKED = (
@@ -66,10 +62,11 @@ def trained_scenario(
     method = values["method"]
     if method["max_length"] != AUTO:
         whole("method.max_length", method["max_length"])
-    model = read_model(values["model"])
-    dataset = read_data(values, Path(model.path), typed)
+    pins = pins_of(workspace.root)
+    model = read_model(values["model"], pins)
+    dataset, hub = read_data(values, Path(model.path), typed, pins)
     reading = _reading(values["data"], dataset, Path(model.path))
-    data = replace(_data_facts(dataset, workspace), reading=reading)
+    data = replace(_data_facts(dataset, workspace), reading=reading, hub=hub)
     routed = _routed(method, Path(model.path))
     score = scored(values["data"], dataset.evaluation, FINAL_METRICS, position_limit(Path(model.path)))
     if score is not None:
@@ -82,7 +79,7 @@ def trained_scenario(
             engine=LORA_ENGINE,
             engine_version=engine_version(Path(model.path), routed=routed),
             engine_options={
-                "model_path": _portable(values["model"]),
+                **model_options(values["model"], model),
                 "data_file": data.file,
                 "data_fingerprint": data.fingerprint,
                 "threads": request.cpus_per_trial,
@@ -269,24 +266,6 @@ def reach_notes(scenario: Scenario) -> tuple[str, ...]:
     routed = bool(scenario.engine_options.get("routers"))
     found = look_at(Path(scenario.model.path), routed=routed)
     return () if found is None else (found.words,)
-
-
-def read_model(values: Mapping[str, Any]) -> ModelFacts:
-    """The facts of the configured base model."""
-    one_of("model.kind", values["kind"], MODEL_KINDS)
-    optional_text("model.name", values["name"])
-    if values["kind"] == "embedded":
-        return describe_model(str(base_model_path()), values["name"])
-    if values["kind"] == "named":
-        raise ConfigError(f"model=named {SCRIPTS_ONLY}")
-    if not values["path"]:
-        raise ConfigError("model.path: missing; give a folder with config.json, or a Hugging Face id")
-    return describe_model(str(values["path"]), values["name"])
-
-
-def _portable(values: Mapping[str, Any]) -> str:
-    """The model by a name that means the same on every node."""
-    return EMBEDDED if values["kind"] == "embedded" else portable_model(str(values["path"]))
 
 
 def optional_text(key: str, value: Any) -> str | None:

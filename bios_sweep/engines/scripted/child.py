@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import math
 import os
 import selectors
@@ -12,23 +11,19 @@ import sys
 import tempfile
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from bios_sweep.secrecy import masked
+from bios_sweep.engines.scripted.output_log import OutputLog
+from bios_sweep.study.trials import STDERR, STDOUT
 
 GUARD = Path(__file__).with_name("guard.py")
 GRACE_SECONDS = 5.0  # chosen: between the request to end (SIGTERM) and the end (SIGKILL)
 LOOK_SECONDS = 0.5  # chosen: how often a script is looked at
 DRAIN_SECONDS = 1.0  # chosen: for what an ended script left in its streams, which strangers may write on
 CHUNK = 65_536  # bytes
-STDOUT, STDERR = "stdout.txt", "stderr.txt"
-MOST_BYTES = 10_000_000  # of a stream that are kept from its beginning; chosen, not measured
-TAIL_LINES = 1000  # of its end, where the tracebacks of all ranks are, and what came after; chosen
-LONGEST_LINE = 65_536  # characters that are waited for before a line is taken as it is
 
 
 class OutOfTimeError(Exception):
@@ -40,38 +35,6 @@ class Line(NamedTuple):
 
     text: str
     error: bool = False
-
-
-class OutputLog:
-    """One stream of a script: its lines are given back and kept, without secrets; `tail`: the last ones."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("wb")
-        self._written = 0
-        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        self._rest = ""
-        self.tail: deque[str] = deque(maxlen=TAIL_LINES)
-
-    def feed(self, chunk: bytes) -> list[str]:
-        """Take bytes in; the lines they complete. A progress bar's carriage returns end lines too."""
-        text = self._rest + self._decoder.decode(chunk, final=not chunk)
-        *lines, self._rest = text.replace("\r", "\n").split("\n")
-        if self._rest and (not chunk or len(self._rest) > LONGEST_LINE):
-            lines, self._rest = [*lines, self._rest], ""
-        for line in lines:
-            shown = masked(line)
-            self.tail.append(shown)
-            if self._written <= MOST_BYTES:
-                self._file.write(shown.encode() + b"\n")
-                self._file.flush()
-                self._written += len(shown) + 1
-        return lines
-
-    def close(self) -> None:
-        """Write the end of a stream that was cut, and close the file."""
-        if self._written > MOST_BYTES and not self._file.closed:
-            self._file.write("\n".join(("... (cut here; the last lines follow)", *self.tail)).encode())
-        self._file.close()
 
 
 class Child:

@@ -6,9 +6,10 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from bios_sweep.atomic import write_atomically
@@ -34,16 +35,17 @@ def cache_folder() -> Path | None:
         return None
 
 
-def files_fingerprint(files: Iterable[Path]) -> str:
+def files_fingerprint(files: Iterable[Path], elsewhere: Mapping[str, str] = MappingProxyType({})) -> str:
     """Sha256 over the names and contents of files, whatever their folder is called.
 
     Each file's own hash is kept in `bios_sweep/fingerprints.json` of the user's cache.
+    elsewhere: sha256 by name of further files that are not here.
     """
     cache_file = user_cache() / "bios_sweep" / "fingerprints.json"
     kept = read_json_cache(cache_file)
     before = kept if isinstance(kept, dict) else {}
     known = dict(before)
-    digests = {path.name: _file_digest(path, known) for path in files}
+    digests = {**{path.name: _file_digest(path, known) for path in files}, **elsewhere}
     if known != before:
         write_json_cache(cache_file, known)
     lines = "".join(f"{name} {digests[name]}\n" for name in sorted(digests))

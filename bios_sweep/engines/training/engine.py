@@ -70,7 +70,8 @@ class LoraEngine:
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         given = options_of(EngineOptions, options)
-        self._options = replace(given, model_path=str(resolve_model(given.model_path)))
+        folder = resolve_model(given.model_path, download=given.model_download)
+        self._options = replace(given, model_path=str(folder))
         self._device = choose_device(self._options.device)
         stay_offline_and_quiet()
         make_repeatable(self._device, self._options.threads)

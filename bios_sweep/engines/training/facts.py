@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from bios_sweep.assets import base_model_path
 from bios_sweep.checks import is_whole
-from bios_sweep.engines.training.cache import files_fingerprint, user_cache
+from bios_sweep.engines.training.cache import files_fingerprint
 from bios_sweep.errors import ModelError
+from bios_sweep.hub.cache import HUB_ID, unpinned
+from bios_sweep.hub.models import HubModel, fetched, find_model
 from bios_sweep.settings import BFLOAT16
 from bios_sweep.study.scenario import ModelFacts
 
@@ -40,34 +42,68 @@ TEXT_FILES = (TOKENIZER, "tokenizer_config.json", "special_tokens_map.json", "ch
 CAUSAL_ARCHITECTURES = ("GPT2LMHeadModel",)  # decoders whose class was named before `ForCausalLM`
 WIDTH_KEYS = ("hidden_size", "n_embd", "d_model")  # what architectures call the residual stream's width
 HEADER_LENGTH_BYTES = 8  # safetensors: little-endian length of the JSON header
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
-def describe_model(path_or_hub_id: str, name: str | None = None) -> ModelFacts:
-    """Facts of a local causal language model: a folder, or a hub id that is already in the local cache.
+def describe_model(path_or_hub_id: str, name: str | None = None, *, download: bool = False) -> ModelFacts:
+    """Facts of a local causal language model: a folder, or a hub id, see `resolve_model`.
 
     The fingerprint covers every file that decides a number (config, weights, tokenizer, chat template)
-    by content, so a moved or renamed model keeps its finished trials. Nothing is ever downloaded.
+    by content, so a moved or renamed model keeps its finished trials.
 
     Raises:
         ModelError: missing or incomplete files, pickle weights, remote code, or no causal language model.
     """
-    folder = resolve_model(path_or_hub_id)
-    config = read_config(folder)
-    weights = weight_files(folder)
-    texts = [folder / name for name in ("config.json", *TEXT_FILES) if (folder / name).is_file()]
+    folder = resolve_model(path_or_hub_id, download=download)
+    shown = name or (path_or_hub_id if not Path(path_or_hub_id).is_dir() else folder.name)
+    config, weights = read_config(folder), weight_files(folder)
+    return _facts(
+        folder, config, shown, files_fingerprint([*_texts(folder), *weights]), count_parameters(weights)
+    )
+
+
+def describe_hub_model(found: HubModel, name: str | None = None) -> ModelFacts:
+    """The same of a model of the hub, whose weights may not be here yet: then by what the hub says of them.
+
+    Raises:
+        ModelError: as of `describe_model`.
+    """
+    config, shown = read_config(found.folder), name or found.name
+    if not found.weights:
+        facts = describe_model(str(found.folder), shown)
+    else:
+        fingerprint = files_fingerprint(_texts(found.folder), found.weights)
+        facts = _facts(found.folder, config, shown, fingerprint, found.parameters)
+    return replace(facts, hub=found.pinned)
+
+
+def _texts(folder: Path) -> list[Path]:
+    return [folder / name for name in ("config.json", *TEXT_FILES) if (folder / name).is_file()]
+
+
+def _facts(
+    folder: Path, config: Mapping[str, Any], name: str, fingerprint: str, parameters: int | None
+) -> ModelFacts:
     # It decides how an answer ends; the rest of the generation config decides nothing here.
     path = folder / "generation_config.json"
     generation = _read_json(path, "") if path.is_file() else {}
     return ModelFacts(
-        name=name or (path_or_hub_id if not Path(path_or_hub_id).is_dir() else folder.name),
+        name=name,
         path=str(folder),
         family=_family(config),
         hidden_size=_hidden_size(config, folder),
-        fingerprint=files_fingerprint([*texts, *weights]),
-        parameters=count_parameters(weights),
+        fingerprint=fingerprint,
+        parameters=parameters,
         ends=token_ids(generation.get("eos_token_id")),
     )
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether a model's folder has all that loading reads."""
+    try:
+        weight_files(folder)
+        return (folder / "config.json").is_file() and (folder / TOKENIZER).is_file()
+    except ModelError:
+        return False
 
 
 def reads_by(folder: Path) -> str:
@@ -87,13 +123,15 @@ def software_versions(packages: Iterable[str] = SOFTWARE) -> dict[str, str]:
     return found
 
 
-def resolve_model(path_or_hub_id: str) -> Path:
-    """The absolute folder of a model; a hub id `org/name` is looked up in the local Hugging Face cache.
+def resolve_model(path_or_hub_id: str, *, download: bool = False) -> Path:
+    """The absolute folder of a model.
 
-    `EMBEDDED` is the model of this package, wherever it is installed.
+    A hub id `org/name`, or `org/name@COMMIT`, is looked up in the local Hugging Face cache; with `download`
+    what is not there is brought, once per node. `EMBEDDED` is the model of this package, wherever that is.
 
     Raises:
         ModelError: no such folder, or the model was not downloaded.
+        HubError: the hub did not give it.
     """
     if path_or_hub_id == EMBEDDED:
         return base_model_path()
@@ -102,11 +140,15 @@ def resolve_model(path_or_hub_id: str) -> Path:
         return folder.resolve()
     if folder.exists():
         raise ModelError(f"model {path_or_hub_id}: is a file; give the folder that holds config.json")
-    if not HUB_ID.fullmatch(path_or_hub_id):
+    name, commit = unpinned(path_or_hub_id)
+    if not HUB_ID.fullmatch(name):
         raise ModelError(
             f"model {path_or_hub_id}: no such folder; give a folder with config.json, or a hub id org/name"
         )
-    return _cached_snapshot(path_or_hub_id)
+    if commit and download:
+        return fetched(name, commit, is_complete)
+    found = find_model(name, commit, download=download, first=None, is_complete=is_complete)
+    return fetched(name, found.commit, is_complete) if found.weights else found.folder
 
 
 def portable_model(path_or_hub_id: str) -> str:
@@ -176,28 +218,6 @@ def count_parameters(weights: Iterable[Path]) -> int:
         ModelError: a file is cut off.
     """
     return sum(math.prod(tensor["shape"]) for path in weights for tensor in _tensors(path))
-
-
-def _cached_snapshot(hub_id: str) -> Path:
-    repository = hub_cache() / f"models--{hub_id.replace('/', '--')}"
-    reference = repository / "refs" / "main"
-    revision = reference.read_text().strip() if reference.is_file() else ""
-    snapshot = repository / "snapshots" / revision
-    if not revision or not snapshot.is_dir():
-        raise ModelError(
-            f"model {hub_id}: neither a folder nor in the Hugging Face cache {hub_cache()}; "
-            f"download it first: hf download {hub_id}"
-        )
-    return snapshot.absolute()
-
-
-def hub_cache() -> Path:
-    """Where the hub client keeps models, by its own environment variables."""
-    for variable in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
-        if os.environ.get(variable):
-            return Path(os.environ[variable]).expanduser()
-    home = os.environ.get("HF_HOME") or user_cache() / "huggingface"
-    return Path(home).expanduser() / "hub"
 
 
 def _family(config: Mapping[str, Any]) -> str:

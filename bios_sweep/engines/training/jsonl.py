@@ -58,7 +58,7 @@ PLAIN = Reading()
 
 
 def jsonl_examples(
-    path: Path | str | Sequence[str],
+    path: Path | str | Sequence[str] | Source,
     *,
     weights: object = None,
     eval_path: Path | str | Sequence[str] | None = None,
@@ -73,7 +73,7 @@ def jsonl_examples(
     `eval_fraction`; with `eval_examples` a new row may take an old one's place).
 
     Args:
-        path: the training examples, or all of them: a file, a folder, a pattern, or several.
+        path: the training examples, or all of them: a file, a folder, a pattern, or several; or a source.
         weights: shares of several paths, see `containers.mixture`.
         eval_path: evaluation examples; then `path` is for training only. None: the validation split of a
             folder, where it has one.
@@ -86,7 +86,7 @@ def jsonl_examples(
             empty, or an example is in both files.
     """
     check_options(eval_path, eval_fraction, eval_examples)
-    source = source_of(path, weights)
+    source = path if isinstance(path, Source) else source_of(path, weights)
     given = None if eval_path is None else source_of(eval_path)
     return examples_of(
         source, given, eval_fraction=eval_fraction, eval_examples=eval_examples, reading=reading

@@ -29,6 +29,7 @@ from bios_sweep.engines.training.batches import (
 from bios_sweep.engines.training.checkpoint import Checkpoint
 from bios_sweep.engines.training.fit import Fit, recomputed
 from bios_sweep.engines.training.model import BaseModel
+from bios_sweep.engines.training.step_log import Step, StepLog
 from bios_sweep.engines.training.tokens import TokenizedExample
 from bios_sweep.errors import ran_out_of_memory
 from bios_sweep.sealed import digest
@@ -157,7 +158,10 @@ class Training:
         seed: int,
         examples: Sequence[TokenizedExample],
         fit: Fit,
+        log: StepLog | None = None,
     ) -> None:
+        """log: where each step is told, None for nowhere."""
+        self._log = log
         self._base, self._adapted, self._settings, self._seed = base, adapted, settings, seed
         self._examples, self.fit = examples, fit
         self._parameters = trainable(adapted)
@@ -183,6 +187,8 @@ class Training:
             DivergedError: a loss or gradient is not finite; the step is named.
         """
         begin = time.perf_counter()
+        if self._log is not None:
+            self._log.resting(self.tokens)
         self._set_dropout(active=True)
         # Noise on what the model reads, until the handle is removed; without effect where it is off.
         alpha = self._settings.neftune_alpha
@@ -193,10 +199,12 @@ class Training:
             with recomputed(self._base.decoder, active=lambda: self.fit.checkpointing):
                 while self.step < stop:
                     batch = self._next()
-                    self._nats += self._descend(batch)
+                    nats = self._descend(batch)
+                    self._nats += nats
                     self._supervised += batch.supervised
                     self.tokens += batch.tokens
                     self.step += 1
+                    self._tell(nats / batch.supervised)
                     if self.step < stop:
                         self.wall_seconds += time.perf_counter() - begin
                         between()
@@ -208,6 +216,11 @@ class Training:
         nats, supervised = self._nats, self._supervised
         self._nats, self._supervised = 0.0, 0
         return nats / supervised if supervised else None
+
+    def _tell(self, loss: float) -> None:
+        if self._log is not None:
+            rate = learning_rate_at(self._settings, self.step - 1)
+            self._log.step(Step(number=self.step, loss=loss, learning_rate=rate, tokens=self.tokens))
 
     def evaluated(self, data: EvaluationSet) -> Evaluation:
         """The model as it stands."""

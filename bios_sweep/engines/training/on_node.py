@@ -39,9 +39,14 @@ def look(options: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     `error`, a sentence.
     """
     return {
-        "model": _tried(lambda: describe_model(options["model_path"]).fingerprint),
+        "model": _tried(lambda: _model(options)),
         "data": _tried(lambda: _data(Path(options["data_file"]), int(options.get("table_bytes", 0)))),
     }
+
+
+def _model(options: Mapping[str, Any]) -> str:
+    download = bool(options.get("model_download"))
+    return describe_model(options["model_path"], download=download).fingerprint
 
 
 def _data(file: Path, table_bytes: int) -> str:

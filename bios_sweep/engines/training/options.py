@@ -16,7 +16,8 @@ ATTENTIONS = {"sdpa": "sdpa", "flash": "flash_attention_2", "eager": "eager"}
 class EngineOptions:
     """How to run; nothing here decides an outcome beyond rounding (dropout draws per micro-batch).
 
-    model_path: a folder, a hub id in this node's cache, or `facts.EMBEDDED`.
+    model_path: a folder, a hub id (`org/name@COMMIT`), or `facts.EMBEDDED`. model_download: whether one that
+    is not in this node's cache is downloaded.
     threads: CPU threads of torch. micro_batch_size: examples that go through the model in one piece, None for
     what fits. activation_checkpointing: whether layers are computed twice to save memory, None where they
     must be. sharers: processes that share the device. load: the most that a trial of the plan will ask, the
@@ -32,6 +33,7 @@ class EngineOptions:
     model_path: str
     data_file: str
     data_fingerprint: str
+    model_download: bool = False
     threads: int = 1
     device: str = "cpu"
     micro_batch_size: int | None = None

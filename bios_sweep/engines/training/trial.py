@@ -25,6 +25,7 @@ from bios_sweep.engines.training.fit import Fit
 from bios_sweep.engines.training.loop import DivergedError, Evaluation, EvaluationSet, Training, evaluate
 from bios_sweep.engines.training.model import BaseModel
 from bios_sweep.engines.training.scoring import Scoring
+from bios_sweep.engines.training.step_log import StepLog
 from bios_sweep.engines.training.table import TokenTable
 from bios_sweep.sealed import unlike
 from bios_sweep.study.trials import (
@@ -103,15 +104,20 @@ def run_trial(work: Work) -> Iterator[Measurement | TrialResult]:
     settings, seed, before = work.trial.settings, work.trial.seed, len(work.fit.shrunk)
     with adapter(work.material.base, settings, seed) as adapted:
         examples = used_examples(work.material.train, settings.train_examples)
-        training = Training(work.material.base, adapted, settings, seed, examples, work.fit)
+        log = StepLog(work.directory, settings.max_steps)
+        training = Training(work.material.base, adapted, settings, seed, examples, work.fit, log)
         curve: list[Measurement] = []
         status, cause, evaluation = Status.COMPLETED, "", ""
         try:
             for point, evaluation in _measurements(work, training):  # noqa: B007 - the last one is kept
+                log.say(f"measured at step {point.step}: eval_loss {point.eval_loss:.6g}")
                 curve.append(point)
                 yield point
         except DivergedError as error:
             status, cause = Status.DIVERGED, str(error)
+            log.say(f"diverged: {cause}")
+        finally:
+            log.close()
         files: dict[str, str] = {}
         provenance = dict(work.provenance)
         measured = {name: getattr(curve[-1], name) for name in OWN_METRICS}

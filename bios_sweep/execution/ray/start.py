@@ -34,6 +34,7 @@ from bios_sweep.settings import TrainingSettings
 CAPACITY_SECONDS = 30.0  # between two lines; chosen, not measured: where there is room a worker starts sooner
 HERE_SECONDS = 5.0  # chosen: the mailbox is on this machine
 ANSWER_SECONDS = 600.0  # chosen: the first hash of a 140 GB model from a network disk takes minutes
+DOWNLOAD_SECONDS = 6 * 3600.0  # where nodes may download the model; chosen: 140 GB at 7 MB/s
 MOST_DEATHS = (
     2  # of workers that time: counted here, for Ray would try for ever where the memory is too small
 )
@@ -165,7 +166,8 @@ def look_on_nodes(
     A node that cannot answer gives `{"node", "error"}`. Takes no resources, so that a node whose GPUs
     are busy is looked at too.
     """
-    return _asked(_look, nodes, environment, dict(facts))
+    downloads = facts.get("options", {}).get("model_download")
+    return _asked(_look, nodes, environment, dict(facts), DOWNLOAD_SECONDS if downloads else ANSWER_SECONDS)
 
 
 def gpus_on_nodes(
@@ -184,7 +186,11 @@ def gpus_on_nodes(
 
 
 def _asked(
-    look: Callable[..., dict[str, Any]], nodes: Sequence[Node], environment: Mapping[str, str], facts: Any
+    look: Callable[..., dict[str, Any]],
+    nodes: Sequence[Node],
+    environment: Mapping[str, str],
+    facts: Any,
+    seconds: float = ANSWER_SECONDS,
 ) -> list[dict[str, Any]]:
     """What each node answers, with its name."""
     asked = {}
@@ -192,11 +198,11 @@ def _asked(
         there = NodeAffinitySchedulingStrategy(node.id, soft=False)
         task = remote(num_cpus=0, max_calls=1, max_retries=1, scheduling_strategy=there)(look)
         asked[node.name] = task.remote(dict(environment), facts)
-    _, late = ray.wait(list(asked.values()), num_returns=len(asked), timeout=ANSWER_SECONDS)
+    _, late = ray.wait(list(asked.values()), num_returns=len(asked), timeout=seconds)
     for reference in late:
         ray.cancel(reference, force=True)
     return [
-        {"node": name, "error": f"no answer in {ANSWER_SECONDS:g} s"}
+        {"node": name, "error": f"no answer in {seconds:g} s"}
         if reference in late
         else {**_answer(reference), "node": name}
         for name, reference in asked.items()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
@@ -30,10 +31,13 @@ from bios_sweep.records.journal import JournalTail
 from bios_sweep.records.lock import live_owner
 from bios_sweep.records.replay import Entry, advance
 from bios_sweep.records.sweep_state import RUNNING, SweepState, TrialState
+from bios_sweep.records.trial_logs import text_of
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.sealed import unlike
 from bios_sweep.secrecy import masked
 from bios_sweep.study.trials import short_hash
+
+LOG_FILE = "log.txt"  # of a trial's run, among its artifacts
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +60,7 @@ class SweepFollower:
         self._done = self._read_cursor()
         self._connection: tuple[MlflowStore, MirroredRun, dict[str, MirroredRun]] | None = None
         self._doubtful = False
+        self._logless = False
 
     def recheck(self) -> None:
         """Trust no cursor: everything is due again."""
@@ -81,6 +86,7 @@ class SweepFollower:
                 children[key] = children.get(key) or store.find_trial(key) or store.create(content)
                 store.push(children[key], _allowed(children[key], content, self._sweep_id))
                 self._upload_adapter(store, children[key], state.trials[key])
+                self._upload_log(store, children[key], state.trials[key])
             del self._due[key]
         self._push_sweep(store, parent, alive=alive)
         if self._doubtful and state.closed:
@@ -117,6 +123,22 @@ class SweepFollower:
         if trial.adapter and folder.is_dir() and _is_whole(folder, trial):
             files, digest = folder_files(folder, "adapter")
             store.upload(known, files, tag="adapter", digest=digest)
+
+    def _upload_log(self, store: MlflowStore, known: MirroredRun, trial: TrialState) -> None:
+        """What an ended trial wrote down, as one text. A store that takes no files goes without."""
+        if trial.result is None or self._logless:
+            return
+        text = text_of(self._workspace.trial_dir(trial.spec.key))
+        if not text:
+            return
+        with TemporaryDirectory() as folder:
+            file = Path(folder) / LOG_FILE
+            file.write_text(text, encoding="utf-8")
+            try:
+                store.upload(known, {LOG_FILE: file}, tag="log", digest=short_hash(text))
+            except TrackingError as error:
+                self._logless = True
+                _log.warning("logs of trials are not uploaded: %s", error)
 
     def _push_sweep(self, store: MlflowStore, parent: MirroredRun, *, alive: bool) -> None:
         """The sweep's run last, so that it is FINISHED only when all below it is there."""

@@ -35,6 +35,42 @@ class SweepStatus:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LogText:
+    """One file of one attempt at a trial. size: bytes in the file. text: without secrets; None in a list."""
+
+    attempt: int
+    name: str
+    path: str
+    size: int
+    text: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialLogs:
+    """A trial and what it wrote down; `to_json` of it is what `logs TRIAL --json` prints.
+
+    status: planned, running, interrupted, completed, diverged or failed. cause: why it failed or diverged.
+    """
+
+    sweep_id: str
+    key: str
+    arm: str
+    seed: int
+    stage: str
+    status: str
+    cause: str
+    logs: tuple[LogText, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepLogs:
+    """The trials of a sweep, with the sizes of what they wrote down; what `logs --json` prints."""
+
+    sweep_id: str
+    trials: tuple[TrialLogs, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class NextStudy:
     """A study that was written as a sweep file, its trials, and the command that runs it."""
 

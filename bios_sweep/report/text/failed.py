@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
+from bios_sweep.records.trial_logs import logs_in
 from bios_sweep.report.content.summary import Counts
 from bios_sweep.report.content.wording import clean, plural
 from bios_sweep.study.trials import TrialResult
 
-LOGS = ("error.log", "stderr.txt", "stdout.txt")  # of `execution.attempts`, and of `engines.scripted.child`
+HOME = "bios_runs"  # the workspace where none is named
 
 
-def logs_of(folder: Path) -> list[Path]:
-    """Those that are there and say something: our traceback, then what a script of one's own wrote."""
-    return [path for name in LOGS if (path := folder / name).is_file() and path.stat().st_size]
+def logs_command(trials_dir: Path, key: str) -> str:
+    """What shows a trial's log; empty where it has none."""
+    if not logs_in(trials_dir / key):
+        return ""
+    root = trials_dir.parent
+    where = "" if root == Path.cwd() / HOME else f" workspace={shlex.quote(str(root))}"
+    return f"bios-sweep logs {key}{where}"
 
 
 def broken_line(failure: TrialResult, counts: Counts, trials_dir: Path) -> str:
     """One sentence: what failed, where its log is, and what to do. counts: from `count_trials`."""
-    logs = logs_of(trials_dir / failure.key)
-    log = f"; log: {logs[0]}" if logs else ""
+    command = logs_command(trials_dir, failure.key)
+    log = f"; its log: `{command}`" if command else ""
     failed = plural(counts.failed, "trial")
     return (
         f"ended early, {failed} of {counts.planned} failed and none has an outcome; "

@@ -15,7 +15,7 @@ from rich.text import Text
 from bios_sweep.ports import ENDED, RETRIED, TrialEvent
 from bios_sweep.report.content.tally import Progress
 from bios_sweep.report.content.wording import ENDINGS, clean, duration, ended_as, number, plural
-from bios_sweep.report.text.failed import logs_of
+from bios_sweep.report.text.failed import logs_command
 from bios_sweep.study.trials import TrialResult, TrialSpec
 from bios_sweep.vocabulary import Status
 
@@ -106,8 +106,9 @@ class LiveView:
         style = styles.get(result.status, "yellow")
         self._say(f"{place} {_name(spec)}: {_outcome(result)} ({duration(seconds)}){rest}", style)
         if result.status == Status.FAILED and self._trials_dir is not None:
-            for log in logs_of(self._trials_dir / result.key):
-                self._say(f"  log: {log}")
+            command = logs_command(self._trials_dir, result.key)
+            if command:
+                self._say(f"  log: {command}")
 
     def _summary(self) -> str:
         progress = self.progress

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
+from bios_sweep.rehearsal.evaluation import Evaluation
 from bios_sweep.rehearsal.summary import ChanceRow, DesignRow, QuestionRow, RehearsalSummary
 from bios_sweep.report.content.wording import clean, duration, number, plural, told
 from bios_sweep.report.text.layout import QUIET, bullets, copyable, heading, line, plain_table
@@ -21,7 +22,8 @@ def print_rehearsal(summary: RehearsalSummary, console: Console) -> None:
     line(console, f"{clean(summary.scenario)}", QUIET)
     line(console, f"judged on {clean(summary.judged_on)}")
     console.print()
-    for text in (_design(summary), noise_line(summary), _simulated(summary)):
+    lines = (_design(summary), noise_line(summary), evaluation_line(summary.evaluation))
+    for text in (*filter(None, lines), _simulated(summary)):
         line(console, text)
     for question in summary.questions:
         _print_question(question, summary.scale, console)
@@ -52,6 +54,21 @@ def noise_line(summary: RehearsalSummary) -> str:
         f"{percent}, from {names}{more}: {plural(noise.degrees_of_freedom, 'degree')} of freedom, "
         f"90 % interval {number(scale.known(noise.lower))} to {number(scale.known(noise.upper))}"
     )
+
+
+def evaluation_line(evaluation: Evaluation | None) -> str:
+    """How far another evaluation set may differ, and where that comes from; empty where nobody asks."""
+    if evaluation is None:
+        return ""
+    error = (
+        f"another evaluation set of {plural(evaluation.clusters, 'cluster')} moves a gain by "
+        f"{number(evaluation.percent)} % (one standard error)"
+    )
+    if evaluation.source == "given":
+        return f"{error}, as given"
+    if evaluation.source == "guess":
+        return f"{error}: a guess, for no earlier sweep tells it; give --evaluation-error PERCENT"
+    return f"{error}, from {', '.join(map(clean, evaluation.sweeps[:3]))}"
 
 
 def _design(summary: RehearsalSummary) -> str:

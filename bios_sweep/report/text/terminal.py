@@ -23,7 +23,7 @@ from bios_sweep.report.content.plan_summary import PlanArm, PlanSummary
 from bios_sweep.report.content.sections import Section, sections
 from bios_sweep.report.content.summary import FailureRow, Summary
 from bios_sweep.report.content.wording import changes, clean, count, duration, number, plural
-from bios_sweep.report.text.failed import logs_of
+from bios_sweep.report.text.failed import logs_command
 from bios_sweep.report.text.layout import HEAD, QUIET, bullets, copyable, heading, indented, line, plain_table
 from bios_sweep.study.design import Origin
 from bios_sweep.vocabulary import Status, Word
@@ -314,5 +314,6 @@ def _failures(console: Console, failures: Sequence[FailureRow], trials_dir: Path
     if trials_dir is None:
         return
     for row in failures:
-        for log in logs_of(trials_dir / row.key) if row.status == Status.FAILED else ():
-            copyable(console, f"  log of {clean(row.arm)}, seed {row.seed}: ", str(log))
+        command = logs_command(trials_dir, row.key) if row.status == Status.FAILED else ""
+        if command:
+            copyable(console, f"  log of {clean(row.arm)}, seed {row.seed}: ", command)

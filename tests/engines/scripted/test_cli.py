@@ -190,11 +190,11 @@ def test_a_broken_script_is_not_run_for_every_trial_and_the_same_command_goes_on
     counts = answer["counts"]
     assert 2 <= counts["failed"] <= (4 if on_ray else 2)
     assert (counts["completed"], counts["waiting"]) == (0, 10 - counts["failed"])
-    log = shell.workspace.trials / answer["failures"][0]["key"] / "stderr.txt"
+    log = f"bios-sweep logs {answer['failures'][0]['key']} workspace={shell.workspace.root}"
     told = (
         f"ended early, {counts['failed']} trials of 10 failed and none has an outcome; the baseline: the "
-        f"script crashed with exit status 1: no module named torchh; log: {log}; the same command goes on "
-        "once this is mended"
+        f"script crashed with exit status 1: no module named torchh; its log: `{log}`; the same command goes "
+        "on once this is mended"
     )
     assert answer["broken"] == told
     assert shell.err.splitlines()[-1] == f"bios-sweep: {told}"

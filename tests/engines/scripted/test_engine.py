@@ -16,16 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from bios_sweep.engines.scripted.child import STDERR, STDOUT
 from bios_sweep.engines.scripted.command import CommandTemplate, require_carried, values_of, written
 from bios_sweep.engines.scripted.engine import CallableEngine, CommandEngine
 from bios_sweep.engines.scripted.identity import callable_file, command_files, input_files
 from bios_sweep.engines.scripted.lines import LineReader
 from bios_sweep.engines.scripted.values import STATE_PATTERN, script_of
 from bios_sweep.errors import BiosSweepError, ConfigError, NoClockError
-from bios_sweep.execution.attempts import ERROR_LOG
 from bios_sweep.method import PRESETS, Method
-from bios_sweep.report.text.failed import LOGS
 from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
 from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
 from bios_sweep.vocabulary import Failure, Status
@@ -86,7 +83,7 @@ def test_a_shell_gets_its_values_quoted():
     [
         (
             "python t.py {lr}",
-            r"method.command: \{lr\} is no placeholder; allowed are learning_rate, .*trial_dir",
+            r"\{lr\} is no placeholder \(did you mean \{learning_rate\}\?\); allowed are .*trial_dir",
         ),
         ("python t.py {seed:d}", r"\{seed:...\} has a format; write \{seed\}"),
         ("python t.py {seed", "a literal brace is written"),
@@ -651,7 +648,8 @@ def test_a_script_that_resumes_finds_what_it_left(script, tmp_path):
 
 
 def test_a_flood_of_output_is_cut_and_its_end_kept(script, tmp_path, monkeypatch):
-    monkeypatch.setattr("bios_sweep.engines.scripted.child.MOST_BYTES", 100_000)
+    monkeypatch.setattr("bios_sweep.engines.scripted.output_log.MOST_BYTES", 30_000)
+    monkeypatch.setattr("bios_sweep.engines.scripted.output_log.TAIL_LINES", 3)
     text = (
         "import sys\n"
         "for number in range(15):\n"
@@ -662,8 +660,9 @@ def test_a_flood_of_output_is_cut_and_its_end_kept(script, tmp_path, monkeypatch
     result = ended(script(text), tmp_path / "t")
     assert result.cause.endswith(": the end")
     kept = (tmp_path / "t/stderr.txt").read_bytes()
-    assert b"... (cut here; the last lines follow)" in kept
-    assert kept.endswith(b"the end")
+    assert b"... (10 lines are left out here; the stream had 150,023 bytes)" in kept
+    assert kept.endswith(b"xx\nthe end\n")
+    assert len(kept) < 60_000
 
 
 def test_a_program_that_is_not_there_says_so(tmp_path):
@@ -724,7 +723,3 @@ def test_only_a_script_has_code_in_its_identity():
     assert not replace(script, method=PRESETS["command"]).servable
     assert not replace(script, model=replace(script.model, hidden_size=0)).servable
     assert Scenario.from_dict(json.loads(json.dumps(script.to_dict()))) == script
-
-
-def test_the_logs_that_a_report_names_are_those_that_are_written():
-    assert LOGS == (ERROR_LOG, STDERR, STDOUT)

@@ -126,3 +126,19 @@ def test_a_checkpoint_is_never_whole_in_memory(tmp_path):
     assert (back.step, back.nats) == (3, 2.5)
     remove_checkpoints(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_each_step_is_told_in_the_trial_s_log(engine, tmp_path):
+    list(engine.run(SPEC, tmp_path))
+    lines = [line.split("  ", 1)[1] for line in (tmp_path / "training.log").read_text().splitlines()]
+    assert [line.split("  ")[0] for line in lines] == [
+        "measured at step 0: eval_loss " + lines[0].split()[-1],
+        *(f"step {step}/6" for step in (1, 2, 3)),
+        lines[4],
+        *(f"step {step}/6" for step in (4, 5, 6)),
+        lines[8],
+    ]
+    assert lines[8].startswith("measured at step 6: eval_loss ")
+    _, loss, rate, speed = lines[1].split("  ")
+    assert (loss.split()[0], rate) == ("loss", "lr 2.000e-03")
+    assert speed.endswith(" tokens/s")

@@ -9,6 +9,7 @@ from pathlib import Path
 import datasets
 import pytest
 
+from bios_sweep.cli.main import main
 from bios_sweep.containers.source import source_of
 from bios_sweep.engines.training.jsonl import jsonl_examples
 from bios_sweep.errors import DataError
@@ -166,3 +167,12 @@ def test_every_container_makes_the_same_data_set(tmp_path):
         (tmp_path / name).write_bytes(write_as(ROWS))
         marks.add(jsonl_examples(str(tmp_path / name), eval_examples=5).fingerprint)
     assert len(marks) == 1
+
+
+def test_a_plan_takes_several_files_with_weights_as_the_page_writes_them(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, a=some("a", 30), b=some("b", 10))
+    words = ("sweeps=aa", "cluster=inline", "tracking=none", "seeds=[0]", "data.eval_examples=4")
+    assert main(["plan", *words, "data.path=[a.jsonl,b.jsonl]", "data.weights=[0.5,0.5]"]) == 0
+    assert main(["plan", *words, "data.path=[a.jsonl,b.jsonl]", "data.weights=[0.5]"]) == 2
+    assert "data.weights: 1 weights for 2 paths" in capsys.readouterr().err

@@ -64,6 +64,12 @@ def sentence_of(process: subprocess.Popen[bytes], errors: bytes) -> str:
     return masked(f"ended by signal {-code}" if code < 0 else last)
 
 
+def _of_file(process: subprocess.Popen[bytes], errors: bytes, path: str) -> str:
+    """The same about a file, also where the process crashed."""
+    said = sentence_of(process, errors)
+    return said if said.startswith(path) else f"{path}: cannot be read ({said}); is it damaged?"
+
+
 def rows(module: str, words: Sequence[str], more: Mapping[str, str] | None = None) -> Iterator[Any]:
     """The JSON values that a module writes, one a line, as they come.
 
@@ -86,14 +92,14 @@ def rows(module: str, words: Sequence[str], more: Mapping[str, str] | None = Non
         process.stderr.close()
         process.wait()
     if process.returncode:
-        raise DataError(sentence_of(process, errors))
+        raise DataError(_of_file(process, errors, words[-1]))
 
 
 class _Piped(io.RawIOBase):
     """Standard output of a process; its failure is raised where its bytes end."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self._process = process
+    def __init__(self, process: subprocess.Popen[bytes], path: Path) -> None:
+        self._process, self._path = process, path
 
     def readable(self) -> bool:
         return True
@@ -105,7 +111,7 @@ class _Piped(io.RawIOBase):
         found = self._process.stdout.read(len(view))
         view[: len(found)] = found
         if not found and self._process.wait():
-            raise DataError(sentence_of(self._process, self._process.stderr.read()))
+            raise DataError(_of_file(self._process, self._process.stderr.read(), str(self._path)))
         return len(found)
 
     def close(self) -> None:
@@ -118,4 +124,4 @@ class _Piped(io.RawIOBase):
 def bytes_of(path: Path, packing: str) -> IO[bytes]:
     """The plain bytes of a file in a packing that pyarrow knows and the standard library does not."""
     require("pyarrow", path, f"packed with {packing}")
-    return io.BufferedReader(_Piped(start(PROGRAM, ["unpack", packing, str(path)])))
+    return io.BufferedReader(_Piped(start(PROGRAM, ["unpack", packing, str(path)]), path))

@@ -213,8 +213,9 @@ class TunedDefaults:
 
     def withdrawing(self, why: Mapping[str, Withdrawn]) -> TunedDefaults:
         """The same without the values of some factors; their evidence stays, with why it serves none."""
-        known = {name: one for name, one in why.items() if name in self.all_served}
-        together = {**(self.withdrawn or {}), **known}
+        before = self.withdrawn or {}
+        known = {name: one for name, one in why.items() if name in self.all_served or name in before}
+        together = {**before, **known}  # the study that counts by now
         return replace(self._unserved(known), withdrawn=together or None)
 
     def _unserved(self, factors: Collection[str]) -> TunedDefaults:

@@ -34,6 +34,7 @@ from bios_sweep.vocabulary import Status
 
 KEY = "data.eval_share"
 LEAST = 200  # examples that no cost takes away; chosen: below, a loss says little of anything
+JUDGED = "eval_loss"  # the metric whose values per example trials leave in `EVALUATION_FILE`
 PAIRS = 12  # trials that are compared with the default's, at most; chosen
 
 
@@ -136,6 +137,8 @@ def _begun(plan: Plan, workspace: Workspace) -> int | None:
 
 def _needed(plan: Plan, workspace: Workspace) -> int | None:
     """By the latest study of this model and these files whose trials left their losses."""
+    if plan.study.metric.name != JUDGED:
+        return None  # a score has a margin and items of its own
     rule = plan.study.decision
     reader = ClusterReader(workspace)
     for facts, state in _states(plan, workspace):
@@ -170,7 +173,7 @@ def _level_and_gain(defaults: list[TrialState]) -> tuple[float, float]:
     results = [trial.result for trial in defaults if trial.result is not None]
     level = sum(result.curve[-1].eval_loss or 0.0 for result in results) / len(results)
     before = sum(result.curve[0].eval_loss or 0.0 for result in results) / len(results)
-    return level, 100.0 * (before - level) / level
+    return level, 100.0 * (before - level) / level if level else 0.0
 
 
 def _states(plan: Plan, workspace: Workspace) -> Iterator[tuple[Mapping[str, Any], SweepState]]:

@@ -52,7 +52,7 @@ def _rewritten(
 ) -> Iterator[tuple[Plan, int]]:
     try:
         tuned = defaults.read_tuned(path)
-        if not {factor for factor, *_ in asked} & tuned.all_served:
+        if not {factor for factor, *_ in asked} & {*tuned.all_served, *(tuned.withdrawn or {})}:
             return
         plan = plan_of(workspace, sweep_id)
         after = without_withdrawn(tuned, plan, asked)

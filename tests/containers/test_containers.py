@@ -6,10 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from bios_sweep.containers.read import records
+from bios_sweep.engines.training.jsonl import read_jsonl
 from bios_sweep.errors import DataError
 from tests.containers.files import BAD_RECORDS, CONTAINERS, REFUSED, ROWS, lines
 from tests.probe import HEAVY, loaded
@@ -127,3 +131,27 @@ def test_an_example_of_half_a_megabyte_is_one_line(tmp_path):
     rows = [{"text": "long " * 100_000}, {"text": "short"}]
     (tmp_path / "a.jsonl").write_bytes(lines(rows))
     assert [record.row for record in records(tmp_path / "a.jsonl")] == rows
+
+
+def test_a_field_that_only_another_rows_struct_has_is_not_read_as_null(tmp_path: Path):
+    talks = [
+        {
+            "messages": [
+                {"role": "user", "content": f"Question {number}?"},
+                {
+                    "role": "assistant",
+                    "content": None,
+                    "tool_calls": [
+                        {"type": "function", "function": {"name": name, "arguments": {key: f"C{number}"}}}
+                    ],
+                },
+            ]
+        }
+        for number, (name, key) in enumerate([("weather", "city"), ("sum", "a")] * 2)
+    ]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(talk) + "\n" for talk in talks))
+    parquet.write_table(pa.Table.from_pylist(talks), tmp_path / "a.parquet")
+    texts, columns = (
+        [example.messages for example in read_jsonl(tmp_path / name)] for name in ("a.jsonl", "a.parquet")
+    )
+    assert columns == texts

@@ -114,7 +114,7 @@ def test_a_failed_trial_says_why_without_secrets(tmp_path, monkeypatch):
     ):
         (result,) = attempt_trial(Careless(ending), trial, tmp_path, attempt=1)
         assert result.cause == cause
-    log = (tmp_path / ERROR_LOG).read_text()
+    log = "".join(file.read_text() for file in tmp_path.rglob(ERROR_LOG))
     assert "https://***@hub/x" in log
     assert HUB not in log
 

@@ -88,8 +88,6 @@ ALWAYS = frozenset(
         "decision.metrics",
         "decision.target", "decision.deadline",
         "budget.max_trials", "budget.hold",
-        "data.subset", "data.train_split", "data.eval_split",  # of data=hub alone
-        "data.revision", "data.download",
         "budget.max_hours",  # where no time is known yet `plan` says so
     }
 )  # fmt: skip
@@ -107,6 +105,7 @@ SCORED = ("data.score", "data.score_items", "data.score_tokens", "data.score_sto
 TALKS = ("data.train_on", "data.chat_date")
 SHAPED = ("data.shape", "data.columns", "data.on_bad", "data.cluster", "data.split", "data.chunk_tokens")
 DATA_FILES = ("data.path", "data.weights", "data.eval_path", "data.eval_fraction", *SHAPED, "data.max_bad")
+HUB_DATA = ("data.subset", "data.train_split", "data.eval_split", "data.revision", "data.download")
 OF_THE_HUB = dict.fromkeys(
     ("model.revision", "model.download"),
     "only a model of the hub has one; add model.path=ORG/NAME, or leave it out",
@@ -139,6 +138,10 @@ REFUSED = (
         dict.fromkeys(
             ("data.path", "data.weights"), "data=hub reads data.name; leave it out, or choose data=file"
         ),
+    ),
+    Idle(
+        {"data.kind": beyond("hub")},
+        dict.fromkeys(HUB_DATA, "goes with data=hub; add data=hub data.name=ORG/NAME, or leave it out"),
     ),
     Idle({"runs": PLANTED}, dict.fromkeys(("data.eval_max_length", *SCORED, *TALKS), NO_DATA)),
     Idle(
@@ -240,6 +243,10 @@ UNHEARD = (
     Idle(
         {"runs": OURS, "data.eval_examples": beyond("auto")},
         {"data.eval_share": "it counts with data.eval_examples=auto"},
+    ),
+    Idle(
+        {"runs": among(SCRIPT, PLANTED)},
+        {"data.eval_share": "only our own training chooses how many examples it evaluates on"},
     ),
     Idle(
         {"runs": OURS, "data.score": absent},

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from bios_sweep.config.compose import Config
+from bios_sweep.config.compose import CAME_LATER, Config
 from bios_sweep.config.groups import chosen_by_a_person, file_values, member_names, member_values
 from bios_sweep.config.idle import OF_THE_PLAN, OURS, PLANTED, REFUSED, SCRIPT, UNHEARD, Idle
 from bios_sweep.config.method import method_of
@@ -103,6 +103,7 @@ def _brought(key: str, config: Config) -> Iterator[Any]:
     """
     yield value_at(_root_values(), key)
     yield value_at(baseline_values(), key)
+    yield value_at(CAME_LATER, key)
     for name, member in config.members.items():
         yield value_at(member_values(name, member), key)
     group, _, rest = key.partition(".")

@@ -75,6 +75,36 @@ def test_a_file_of_one_example_is_not_taken_for_a_list_of_its_turns(tmp_path, co
     assert [record.row for record in records(path)] == [content]
 
 
+INNER = {"id": 1, "documents": [{"title": "a", "text": "b" * 99}], "question": "q", "answer": "a"}
+
+
+@pytest.mark.parametrize("listed", ["documents", "passages"])
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("count, times", [(1, 1), (3, 1), (1, 1000), (3, 1000)])
+def test_a_record_with_a_list_before_its_question_is_one_record(tmp_path, listed, indent, count, times):
+    row = {listed if key == "documents" else key: value for key, value in INNER.items()}
+    row[listed] = row[listed] * times
+    path = tmp_path / "a.jsonl"
+    path.write_text("\n".join(json.dumps(row, indent=indent) for _ in range(count)))
+    assert [record.row for record in records(path)] == [row] * count
+
+
+def test_long_objects_in_a_row_are_records_whatever_their_fields(tmp_path):
+    row = {"id": 1, "passages": [{"title": "a", "body": "b" * 99}] * 1000}
+    (tmp_path / "a.jsonl").write_bytes(lines([row, row]))
+    assert [record.row for record in records(tmp_path / "a.jsonl")] == [row, row]
+
+
+@pytest.mark.parametrize(
+    "after, sentence", [({"question": "q"}, "fields of an example"), ({}, "more follows")]
+)
+def test_a_list_too_long_to_look_behind_is_refused_where_a_record_shows(tmp_path, after, sentence):
+    row = {"passages": [{"title": "a", "body": "b" * 99}] * 20_000, **after}
+    (tmp_path / "a.jsonl").write_bytes(lines([row, row]))
+    with pytest.raises(DataError, match=sentence):
+        list(records(tmp_path / "a.jsonl"))
+
+
 def test_a_list_on_one_line_of_megabytes_is_read_item_by_item(tmp_path):
     path = tmp_path / "a.json"
     many = [{"text": "x" * 700, "number": number} for number in range(4000)]

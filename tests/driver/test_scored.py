@@ -84,7 +84,7 @@ def test_a_module_that_the_function_imports_is_part_of_it(shell, tmp_path):
         (("data.score=gone.py:likeness",), "data.score: there is no file 'gone.py'"),
         (("data.score=gone:likeness",), "data.score: there is no module 'gone'"),
         (("data.score=bleu",), "data.score: 'bleu' is not allowed; exact_match, pattern, FILE.py:function"),
-        (("data.score=3",), "data.score: 3 is not allowed"),
+        (("data.score=3",), "data.score: '3' is not allowed"),
         (
             ("data.score=bad.py:two",),
             "bad.py:two takes (a, b); a scorer is score(prompt, completion, reference)",

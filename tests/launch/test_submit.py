@@ -365,7 +365,7 @@ def test_the_entrypoint_is_the_study_and_none_of_the_options(submit):
     answer = json.loads(submit("--to", "slurm", "--dry-run", "--json", *words)[1])
     assert shlex.split(answer["entrypoint"]) == [
         "bios-sweep", "run", *STUDY, "cluster.gpus_per_trial=0.5", "seeds=[0,1]", "cluster=existing",
-        "cluster.address=auto", "workspace='/shared/the runs'",
+        "cluster.address=auto", "workspace=/shared/the runs",
     ]  # fmt: skip
 
 

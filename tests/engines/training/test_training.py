@@ -179,7 +179,7 @@ def test_a_trial_measures_at_equal_fractions_and_learns(straight):
     assert (
         0 < result.evaluation_share == result.provenance["seconds_per_evaluation"] * 3 / result.wall_seconds
     )
-    assert sorted(path.name for path in directory.iterdir()) == ["adapter", "eval.npz"]
+    assert sorted(path.name for path in directory.iterdir()) == ["adapter", "eval.npz", "training.log"]
 
 
 def test_tokens_are_those_of_the_stream(engine, straight):

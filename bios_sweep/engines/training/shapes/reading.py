@@ -108,7 +108,7 @@ class Reader:
         self.found.passed_over.update((key, True) for key in row if key not in own)
         missing = [key for key in chosen.keys if key not in row]
         if missing:
-            raise DataError(f"{place}: {missing[0]} is missing; a record is {chosen.help}")
+            raise self._lacks(missing[0], row, place, chosen)
         example = chosen.read(row, place)
         if not example.completion.strip():
             raise DataError(f"{place}: the completion is empty; there is nothing to learn, remove the line")
@@ -116,6 +116,15 @@ class Reader:
         if self._check is not None:
             self._check(example)
         return example
+
+    def _lacks(self, key: str, row: Row, place: str, shape: Shape) -> DataError:
+        if self._asked.shape is None:
+            return DataError(f"{place}: {key} is missing; a record is {shape.help}")
+        names = ", ".join(sorted(row)) or "(none)"
+        return DataError(
+            f"{place}: {key} is missing, for data.shape={shape.name} reads {shape.help}, and the record has "
+            f"{names}; leave data.shape out, or say which column is meant: data.columns={{{key}: COLUMN}}"
+        )
 
     def _own(self, row: Row, place: str) -> Shape:
         """The shape of one record by itself."""

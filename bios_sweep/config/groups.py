@@ -74,7 +74,7 @@ def members_of_paths(values: Mapping[str, Any], chooser: Mapping[str, str]) -> d
     found = {}
     for group, (member, unchosen) in MEMBERS.items():
         given = values.get(group)
-        if not isinstance(given, Mapping) or not given.get("path"):
+        if not isinstance(given, Mapping) or given.get("path") is None:  # an empty one is refused there
             continue
         if given.get("kind") in unchosen and not chosen_by_a_person(group, chooser):
             found[group] = member

@@ -37,7 +37,7 @@ TEXTS = (
     *("data.score_pattern", "model.path", "model.name", "cluster.storage", "cluster.accelerator_type"),
     *("method.command", "method.callable", "method.metric", "method.metrics_file", "method.trainer_state"),
     *("method.pattern", "tracking.uri", "submit.working_dir", "submit.venv", "submit.container"),
-    *("data.cluster", "submit.time", "submit.image", "method.settings_template", "method.settings_file"),
+    *("submit.time", "submit.image", "method.settings_template", "method.settings_file"),
 )
 OWN_BRACES = (
     *("method.command", "method.metrics_file", "method.trainer_state", "method.pattern"),

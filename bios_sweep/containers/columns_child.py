@@ -75,10 +75,23 @@ def _line(row: dict[str, Any]) -> bytes:
     for name, value in row.items():
         if isinstance(value, bytes):
             raise _Binary(name)
+    said = {name: _said(value) for name, value in row.items()}
     try:
-        return json.dumps(row, ensure_ascii=False, default=_plain).encode() + b"\n"
+        return json.dumps(said, ensure_ascii=False, default=_plain).encode() + b"\n"
     except _Binary:
         raise _Binary(next(name for name, value in row.items() if "b'" in repr(value))) from None
+
+
+def _said(value: Any) -> Any:
+    """A value without the nulls inside its structs.
+
+    All structs of a column have the same fields, and a file fills those that a row did not have with null:
+    the arguments of one tool would be learned with the names of all others'. Whether null was written or
+    filled in is not kept in such a file. A column that is null stays so, as does an element of a list.
+    """
+    if isinstance(value, dict):
+        return {name: _said(inner) for name, inner in value.items() if inner is not None}
+    return [_said(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _plain(value: Any) -> str:

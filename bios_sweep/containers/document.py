@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from bios_sweep.containers.lines import not_utf8, once
@@ -18,6 +18,9 @@ from bios_sweep.containers.sniff import UTF8_BOM
 from bios_sweep.errors import DataError
 
 PIECE_BYTES = 1 << 16
+WHOLE = (
+    1 << 20
+)  # characters; chosen: the first object is looked at whole before what it is, up to this length
 LARGEST_ITEM = 1 << 26  # characters; chosen: an item without an end must not be read to the end of the file
 # An error so close to the end of the window may be due to the window: `-Infinity`, `\\u12ab` twice.
 EDGE = 16
@@ -25,7 +28,18 @@ BLANKS = " \t\n\r"
 TURN_KEYS = frozenset({"role", "from"})  # of the items of a list that is one conversation
 EXAMPLE_KEYS = frozenset(  # an object that has one of them is an example itself, whatever lists it has
     {"prompt", "completion", "text", "instruction", "output", "question", "chosen", "rejected", "messages"}
-    | {"conversations", "conversation", "response", "answer", "input"}
+    | {
+        "conversations",
+        "conversation",
+        "response",
+        "answer",
+        "answers",
+        "input",
+        "query",
+        "solution",
+        "target",
+    }
+    | {"context", "contexts", "documents", "tools", "functions"}
 )
 OPENS = "{[,:"  # what a line of an object ends with that goes on on the next
 ORIENT = "in pandas: df.to_json(FILE, orient='records', lines=True)"
@@ -110,6 +124,24 @@ class Window:
             raise DataError(self.broken(why, cut=not found))
         self._at += 1
 
+    def whole(self) -> tuple[Any, str] | None:
+        """The value that comes next and the character behind it; nothing is passed over.
+
+        None where it is longer than `WHOLE` or no JSON.
+        """
+        self.peek()
+        while True:
+            try:
+                value, end = _DECODER.raw_decode(self._text, self._at)
+            except json.JSONDecodeError:
+                if len(self._text) - self._at >= WHOLE or not self._grow():
+                    return None
+            except (ValueError, DataError, RecursionError):
+                return None
+            else:
+                at = self._skip(end)
+                return value, self._text[at : at + 1]
+
     def value(self) -> Any:
         """The next JSON value, and pass over it.
 
@@ -177,7 +209,7 @@ class Window:
 
 
 def json_document(stream: io.BufferedIOBase, name: str) -> Iterator[Record]:
-    """Every item of an array, of the one list inside an object, or of objects in a row.
+    """Every item of an array, of the one list inside the only object, or of objects in a row.
 
     Raises:
         DataError: it is not JSON from here on, or there are several lists.
@@ -191,12 +223,24 @@ def json_document(stream: io.BufferedIOBase, name: str) -> Iterator[Record]:
                 "object a line"
             )
         return
+    if not _is_record(window.whole()):
+        yield from _object(window, f"{name}:{window.line}")
     while window.peek():
         place = f"{name}:{window.line}"
-        if window.peek() == "{":
-            yield from _object(window, place)
-        else:
-            yield record_of(window.value(), place)
+        value = window.value()
+        yield Record(place, _example(value, place)) if isinstance(value, dict) else record_of(value, place)
+
+
+def _is_record(looked_at: tuple[Any, str] | None) -> bool:
+    """Whether the first object is an example for sure: by its fields, or as another one follows."""
+    if looked_at is None:
+        return False
+    value, behind = looked_at
+    return not isinstance(value, dict) or bool(behind) or bool(_of_example(value))
+
+
+def _of_example(names: Iterable[str]) -> list[str]:
+    return [name for name in names if name.lower() in EXAMPLE_KEYS]
 
 
 def _items(window: Window) -> Iterator[Record]:
@@ -213,7 +257,10 @@ def _items(window: Window) -> Iterator[Record]:
 
 
 def _object(window: Window, place: str) -> Iterator[Record]:
-    """An example, or the items of the one list inside: known when the list is met."""
+    """An example, or the items of the one list inside.
+
+    Which one is known when the list is met; what comes behind the list and says otherwise is refused.
+    """
     seen: list[tuple[str, Any]] = []
     lists: list[str] = []
     window.take("{")
@@ -224,7 +271,7 @@ def _object(window: Window, place: str) -> Iterator[Record]:
         if not isinstance(key, str):
             raise DataError(window.broken("a name in quotation marks is expected"))
         window.take(":")
-        is_example = bool(EXAMPLE_KEYS & {name for name, _ in seen})
+        is_example = bool(_of_example(name for name, _ in seen))
         if not is_example and _is_list_of_records(window, key):
             if lists:
                 raise DataError(
@@ -236,15 +283,31 @@ def _object(window: Window, place: str) -> Iterator[Record]:
         else:
             seen.append((key, window.value()))
     window.take("}")
-    if not lists:
-        yield Record(place, _example(seen, place))
-
-
-def _example(pairs: list[tuple[str, Any]], place: str) -> dict[str, Any]:
+    if lists:
+        _refuse_both(window, place, lists[0], _of_example(name for name, _ in seen))
+        return
     try:
-        row = once(pairs)
+        row = once(seen)
     except DataError as error:
         raise DataError(f"{place}: {error}") from None
+    yield Record(place, _example(row, place))
+
+
+def _refuse_both(window: Window, place: str, listed: str, fields: list[str]) -> None:
+    """An object whose list was read as the data set is no example, and no other one follows it."""
+    if fields:
+        raise DataError(
+            f"{place}: the object has a list ({listed}) and the fields of an example ({', '.join(fields)}); "
+            "write it behind them and give one record a line"
+        )
+    if window.peek():
+        raise DataError(
+            f"{place}: the object has a list ({listed}) and more follows it at line {window.line}; if each "
+            "object is a record, put its shorter fields first, otherwise write one object with one list"
+        )
+
+
+def _example(row: dict[str, Any], place: str) -> dict[str, Any]:
     values = list(row.values())
     by_number = all(isinstance(value, dict) and "0" in value for value in values)
     by_column = len(values) > 1 and all(isinstance(value, list) and value for value in values)
@@ -257,7 +320,7 @@ def _example(pairs: list[tuple[str, Any]], place: str) -> dict[str, Any]:
 
 def _is_list_of_records(window: Window, key: object) -> bool:
     """Whether a list of objects comes next that are no turns of a conversation; nothing is passed over."""
-    if key in EXAMPLE_KEYS or window.peek() != "[" or window.peek(1) != "{":
+    if (isinstance(key, str) and _of_example([key])) or window.peek() != "[" or window.peek(1) != "{":
         return False
     try:
         name, _ = _DECODER.raw_decode(window.after(2))

@@ -53,6 +53,7 @@ def files_of(given: str) -> Files:
     found = sorted(filter(Path.is_file, map(Path, glob(str(path), recursive=True))))  # noqa: PTH207 - takes absolute ones
     if not found:
         raise DataError(f"{given}: no file fits the pattern")
+    _refuse_twice(found, given)
     return Files(train=tuple(found))
 
 
@@ -76,14 +77,14 @@ def _refuse_address(given: str) -> None:
 
 def _folder(folder: Path) -> Files:
     if (folder / SAVED_SPLITS).is_file():
-        splits = _listed(folder / SAVED_SPLITS, "splits")
-        return _by_split({str(name): _saved(folder / str(name)) for name in splits}, folder)
+        splits = _names_in(folder / SAVED_SPLITS, _listed(folder / SAVED_SPLITS, "splits"))
+        return _by_split({name: _saved(folder / name) for name in splits}, folder)
     if (folder / SAVED).is_file():
         return Files(train=_saved(folder))
     for inside in INSIDE:
         found = _by_name(folder / inside)
         if found:
-            return _by_split(found, folder)
+            return _by_split(found, folder / inside)
     there = ", ".join(sorted(one.name for one in folder.iterdir())[:5]) or "nothing"
     raise DataError(
         f"{folder}: is a folder without files of data (it has {there}); give a file, or a pattern such as "
@@ -94,7 +95,8 @@ def _folder(folder: Path) -> Files:
 def _saved(folder: Path) -> tuple[Path, ...]:
     """The files of one data set as `save_to_disk` leaves it."""
     entries = _listed(folder / SAVED, "_data_files")
-    names = [one["filename"] for one in entries if isinstance(one, dict) and "filename" in one]
+    given = [one["filename"] for one in entries if isinstance(one, dict) and "filename" in one]
+    names = _names_in(folder / SAVED, given)
     missing = [name for name in names if not (folder / name).is_file()]
     if missing or not names:
         raise DataError(
@@ -107,10 +109,20 @@ def _listed(path: Path, key: str) -> list[object]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))[key]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"{path}: cannot be read as what save_to_disk writes; save the data set again"
-        ) from error
+        raise _damaged(path) from error
     return value if isinstance(value, list) else []
+
+
+def _names_in(path: Path, given: Sequence[object]) -> list[str]:
+    """The names that a file of `save_to_disk` lists: of what lies beside it, and nowhere else."""
+    names = [one for one in given if isinstance(one, str) and "\0" not in one]
+    if names != list(given) or any(Path(name).name != name or name in ("", "..") for name in names):
+        raise _damaged(path)
+    return names
+
+
+def _damaged(path: Path) -> DataError:
+    return DataError(f"{path}: cannot be read as what save_to_disk writes; save the data set again")
 
 
 def _by_name(folder: Path) -> dict[str, tuple[Path, ...]]:
@@ -138,7 +150,10 @@ def _split_of(name: str) -> str:
 
 def _by_split(found: dict[str, tuple[Path, ...]], folder: Path) -> Files:
     """Other files beside a split of that name are not read: they may be anything."""
-    named = {_split_of(name) or name: files for name, files in found.items()}
+    named: dict[str, tuple[Path, ...]] = {}
+    for name, files in found.items():
+        split = _split_of(name) or name
+        named[split] = named.get(split, ()) + files
     train = named.get(TRAIN) or named.get("")
     if not train:
         raise DataError(
@@ -148,11 +163,13 @@ def _by_split(found: dict[str, tuple[Path, ...]], folder: Path) -> Files:
     validation = named.get(VALIDATION, ())
     for files in (train, validation):
         _refuse_twice(files, folder)
-    if TRAIN not in named and len({re.sub(r"\d+", "", path.name) for path in train}) > 1:
+    if TRAIN not in named and len({_without_number(path.name) for path in train}) > 1:
         raise DataError(
             f"{folder}: has several files ({listed(train)}), none of which is called train; give one, or a "
             f"pattern such as '{folder}/*{train[0].suffix}'"
         )
+    for split, files in ((TRAIN, train), (VALIDATION, validation)):
+        _refuse_several(split, files, folder)
     read = {*train, *validation}
     return Files(
         train=train,
@@ -161,13 +178,29 @@ def _by_split(found: dict[str, tuple[Path, ...]], folder: Path) -> Files:
     )
 
 
-def _refuse_twice(files: Sequence[Path], folder: Path) -> None:
-    """The same split in two containers would be read twice."""
+def _without_number(name: str) -> str:
+    """What the shards of one split have in common; a file without a number is no shard."""
+    return re.sub(r"\d+", "#", name)
+
+
+def _refuse_several(split: str, files: Sequence[Path], folder: Path) -> None:
+    """`train_sft` beside `train_gen` are two data sets: names of one split differ by number alone."""
+    names = sorted({path.relative_to(folder).parts[0] for path in files})
+    if len({_without_number(name) for name in names}) > 1:
+        raise DataError(
+            f"{folder}: several may be its {split} split ({', '.join(names[:5])}); say which with "
+            f"data.path={folder / names[0]}, or give a list of them"
+        )
+
+
+def _refuse_twice(files: Sequence[Path], given: Path | str) -> None:
+    """The same data in two containers would be read twice."""
     by_name: dict[Path, Path] = {}
     for path in files:
-        other = by_name.setdefault(path.with_name(plain_name(path)), path)
+        plain = plain_name(path) if path.suffix.lower() in ENDINGS else path.name
+        other = by_name.setdefault(path.with_name(plain), path)
         if other is not path:
-            raise DataError(f"{folder}: has both {other.name} and {path.name}; give the one that is meant")
+            raise DataError(f"{given}: has both {other.name} and {path.name}; give the one that is meant")
 
 
 def listed(paths: Iterable[Path], most: int = 3) -> str:

@@ -46,6 +46,7 @@ def source_of(given: str | Path | Sequence[str], weights: object = None) -> Sour
     if not paths or not all(isinstance(one, str) and one for one in paths):
         raise DataError("data.path: an empty list, or an entry that is no text; give [a.jsonl,b.jsonl]")
     found = [files_of(path) for path in paths]
+    _refuse_same(found)
     shares = checked_weights(weights, len(paths))
     reads: list[Read] = [partial(_read, files.train) for files in found]
     return Source(
@@ -57,6 +58,16 @@ def source_of(given: str | Path | Sequence[str], weights: object = None) -> Sour
         files=tuple(path for files in found for path in files.train),
         how={} if shares is None else {"weights": list(shares), "files": [len(one.train) for one in found]},
     )
+
+
+def _refuse_same(found: Sequence[Files]) -> None:
+    """A file that is read twice falls on one side of every split and is learned twice."""
+    seen: dict[Path, Path] = {}
+    for path in (path for files in found for path in (*files.train, *files.validation)):
+        real = path.resolve()
+        if real in seen:
+            raise DataError(f"data.path: {seen[real]} and {path} are the same file; name it once")
+        seen[real] = path
 
 
 def _validation(files: Sequence[Path]) -> Source | None:

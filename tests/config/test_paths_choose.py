@@ -127,6 +127,13 @@ def test_a_contradiction_is_refused_before_anything_is_read(refused, words, told
     assert refused(*HERE, *words).startswith(f"bios-sweep: {told}")
 
 
+@pytest.mark.parametrize("word", ["data.path=", "data.path=[]", "data.path=''", "model.path="])
+def test_an_empty_path_is_refused_and_trains_on_nothing_else(refused, word):
+    assert f"{word.partition('=')[0]}: missing; give a" in refused(*HERE, word)
+    told = refused(*HERE, "data.path=my.jsonl", "data.eval_path=")
+    assert told.startswith("bios-sweep: data.eval_path: is empty; give a file")
+
+
 @pytest.mark.slow
 def test_a_contradiction_in_a_file_of_the_users_own_is_refused_too(folder, refused):
     shipped = (Path(compose_config.__code__.co_filename).parents[2] / "conf/data/embedded.yaml").read_text()

@@ -6,10 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from bios_sweep.containers.read import records
+from bios_sweep.engines.training.jsonl import read_jsonl
 from bios_sweep.errors import DataError
 from tests.containers.files import BAD_RECORDS, CONTAINERS, REFUSED, ROWS, lines
 from tests.probe import HEAVY, loaded
@@ -71,6 +75,36 @@ def test_a_file_of_one_example_is_not_taken_for_a_list_of_its_turns(tmp_path, co
     assert [record.row for record in records(path)] == [content]
 
 
+INNER = {"id": 1, "documents": [{"title": "a", "text": "b" * 99}], "question": "q", "answer": "a"}
+
+
+@pytest.mark.parametrize("listed", ["documents", "passages"])
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("count, times", [(1, 1), (3, 1), (1, 1000), (3, 1000)])
+def test_a_record_with_a_list_before_its_question_is_one_record(tmp_path, listed, indent, count, times):
+    row = {listed if key == "documents" else key: value for key, value in INNER.items()}
+    row[listed] = row[listed] * times
+    path = tmp_path / "a.jsonl"
+    path.write_text("\n".join(json.dumps(row, indent=indent) for _ in range(count)))
+    assert [record.row for record in records(path)] == [row] * count
+
+
+def test_long_objects_in_a_row_are_records_whatever_their_fields(tmp_path):
+    row = {"id": 1, "passages": [{"title": "a", "body": "b" * 99}] * 1000}
+    (tmp_path / "a.jsonl").write_bytes(lines([row, row]))
+    assert [record.row for record in records(tmp_path / "a.jsonl")] == [row, row]
+
+
+@pytest.mark.parametrize(
+    "after, sentence", [({"question": "q"}, "fields of an example"), ({}, "more follows")]
+)
+def test_a_list_too_long_to_look_behind_is_refused_where_a_record_shows(tmp_path, after, sentence):
+    row = {"passages": [{"title": "a", "body": "b" * 99}] * 20_000, **after}
+    (tmp_path / "a.jsonl").write_bytes(lines([row, row]))
+    with pytest.raises(DataError, match=sentence):
+        list(records(tmp_path / "a.jsonl"))
+
+
 def test_a_list_on_one_line_of_megabytes_is_read_item_by_item(tmp_path):
     path = tmp_path / "a.json"
     many = [{"text": "x" * 700, "number": number} for number in range(4000)]
@@ -127,3 +161,27 @@ def test_an_example_of_half_a_megabyte_is_one_line(tmp_path):
     rows = [{"text": "long " * 100_000}, {"text": "short"}]
     (tmp_path / "a.jsonl").write_bytes(lines(rows))
     assert [record.row for record in records(tmp_path / "a.jsonl")] == rows
+
+
+def test_a_field_that_only_another_rows_struct_has_is_not_read_as_null(tmp_path: Path):
+    talks = [
+        {
+            "messages": [
+                {"role": "user", "content": f"Question {number}?"},
+                {
+                    "role": "assistant",
+                    "content": None,
+                    "tool_calls": [
+                        {"type": "function", "function": {"name": name, "arguments": {key: f"C{number}"}}}
+                    ],
+                },
+            ]
+        }
+        for number, (name, key) in enumerate([("weather", "city"), ("sum", "a")] * 2)
+    ]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(talk) + "\n" for talk in talks))
+    parquet.write_table(pa.Table.from_pylist(talks), tmp_path / "a.parquet")
+    texts, columns = (
+        [example.messages for example in read_jsonl(tmp_path / name)] for name in ("a.jsonl", "a.parquet")
+    )
+    assert columns == texts

@@ -48,7 +48,7 @@ def test_a_folder_brings_its_own_validation_split(tmp_path, word):
         ["data__train-0", "data__train-1", "data__test-0"],
         ["train__a", "train__b", "val__a"],
         ["part-0", "part-1"],
-        ["my_train_a", "my_train_b"],
+        ["my_train_1", "my_train_2"],
     ],
 )
 def test_a_folder_of_shards_is_read_in_their_order(tmp_path, names):
@@ -80,6 +80,55 @@ def test_the_same_split_in_two_containers_is_refused(tmp_path):
     (folder / "train.csv").write_bytes(CONTAINERS["a.csv"](some("t", 3)))
     with pytest.raises(DataError, match=r"has both train\.csv and train\.jsonl; give the one that is meant"):
         source_of(str(folder))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["train_sft", "train_gen"],
+        ["train", "train_old"],
+        ["train", "train__part"],
+        ["train", "train2"],
+        ["data__train_a", "data__train_b"],
+        ["train", "val", "dev"],
+    ],
+)
+def test_two_data_sets_of_one_split_are_neither_merged_nor_lost(tmp_path, names):
+    folder = write(tmp_path / "set", **{name: some(name, 3) for name in names})
+    with pytest.raises(DataError, match=r"several may be its .* split \(.*say which with data\.path="):
+        source_of(str(folder))
+
+
+def test_two_saved_splits_that_may_be_the_training_split_are_refused(tmp_path):
+    one = datasets.Dataset.from_list(ROWS)
+    datasets.DatasetDict({"train_sft": one, "train_gen": one, "test": one}).save_to_disk(str(tmp_path / "a"))
+    with pytest.raises(DataError, match=r"train split \(train_gen, train_sft\)"):
+        source_of(str(tmp_path / "a"))
+    assert rows(source_of(str(tmp_path / "a" / "train_gen"))) == ROWS
+
+
+@pytest.mark.parametrize("name", [3, None, ["a"], "", "..", "../a.arrow", "/etc/passwd", "a\0b"])
+def test_a_damaged_list_of_saved_files_is_refused(tmp_path, name):
+    (tmp_path / "state.json").write_text(json.dumps({"_data_files": [{"filename": name}]}))
+    with pytest.raises(DataError, match=r"state\.json: cannot be read as .* save the data set again"):
+        source_of(str(tmp_path))
+
+
+def test_no_file_is_read_twice(tmp_path):
+    write(tmp_path, a=some("a", 2), b=some("b", 2))
+    (tmp_path / "link.jsonl").symlink_to(tmp_path / "a.jsonl")
+    one = str(tmp_path / "a.jsonl")
+    for given in (
+        [one, one],
+        [one, f"{tmp_path}/[ab].jsonl"],
+        f"{tmp_path}/*.jsonl",
+        [one, f"{tmp_path}/./a.jsonl"],
+    ):
+        with pytest.raises(DataError, match=r"a\.jsonl and .* are the same file; name it once"):
+            source_of(given)
+    (tmp_path / "b.jsonl.gz").write_bytes(CONTAINERS["a.jsonl.gz"](some("b", 2)))
+    with pytest.raises(DataError, match=r"has both b\.jsonl and b\.jsonl\.gz; give the one that is meant"):
+        source_of(f"{tmp_path}/b*")
 
 
 def test_what_save_to_disk_leaves_is_read_without_the_library(tmp_path):

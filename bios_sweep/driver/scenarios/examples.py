@@ -54,6 +54,8 @@ def read_data(
     if data["kind"] == "planted":
         raise ConfigError("data=planted has no examples; it goes with model=planted only")
     one_of("data.kind", data["kind"], DATA_KINDS)
+    if data.get("eval_path") in ("", []):
+        raise DataError("data.eval_path: is empty; give a file such as test.jsonl, or leave it out")
     asked = data["eval_examples"]
     count = _at_most(data) if asked == AUTO else optional_count(asked)
     if data["kind"] == "embedded":

@@ -14,7 +14,7 @@ from typing import Any
 from bios_sweep.containers.source import Source, source_of
 from bios_sweep.engines.training.contamination import contamination_of
 from bios_sweep.engines.training.contamination import lines_of as contamination_lines
-from bios_sweep.engines.training.data import DataSet, Example, ExamplesInFile
+from bios_sweep.engines.training.data import DataSet, Example
 from bios_sweep.engines.training.groups import CLUSTER, CONTENT, KEYS, split_groups
 from bios_sweep.engines.training.shapes.asked import AS_EVER, Asked
 from bios_sweep.engines.training.shapes.reading import Found, Reader
@@ -183,19 +183,15 @@ def _empty(source: Source) -> DataError:
 
 def _read(source: Source, reading: Reading) -> tuple[Sequence[Example], tuple[str, ...]]:
     """The examples of a source, and what reading them found, in words."""
-    found = Found()
+    readers: list[Reader] = []  # each reading has one of its own; the last has read to the end
 
     def read() -> Iterator[Example]:
-        nonlocal found
-        reader = Reader(reading.asked, reading.check)
-        found = reader.found
-        examples = reader(source.read())
+        readers.append(Reader(reading.asked, reading.check))
+        examples = readers[-1](source.read())
         yield from examples if reading.pieces is None else reading.pieces(examples)
 
     how = {**source.how, **reading.asked.identity(), **reading.how}
-    examples = stored_files(source.files, read, how)
+    examples, found = stored_files(source.files, read, lambda: asdict(readers[-1].found), how)
     if not examples:
         raise _empty(source)
-    if isinstance(examples, ExamplesInFile):
-        found = Found(**examples.remembered("found", lambda: asdict(found)))
-    return examples, lines_of(found, source.name)
+    return examples, lines_of(Found(**found), source.name)

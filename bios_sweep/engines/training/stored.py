@@ -21,7 +21,7 @@ from bios_sweep.engines.training.data import Example, ExamplesInFile, example_of
 from bios_sweep.engines.training.kept import code_digest, keeps, kept_folder, mapped
 from bios_sweep.engines.training.split import identity
 
-FORMAT = "bios_sweep examples 1"  # raise it when the files below change their meaning
+FORMAT = "bios_sweep examples 2"  # raise it when the files below change their meaning
 ARRAYS = {"begins": "int64", "identities": ">u8", "kinds": "uint8"}
 IDENTITY = 4  # numbers of 8 bytes
 SMALL_BYTES = 2**22  # of a file that is read anew each time; chosen: less than half a second
@@ -99,9 +99,12 @@ class StoredExamples(ExamplesInFile):
 
 
 def stored_files(
-    paths: Sequence[Path], read: Callable[[], Iterable[Example]], how: Mapping[str, Any] | None = None
-) -> Sequence[Example]:
-    """The examples of files: in memory where they are few, else found in the cache or read into it.
+    paths: Sequence[Path],
+    read: Callable[[], Iterable[Example]],
+    facts: Callable[[], Mapping[str, Any]],
+    how: Mapping[str, Any] | None = None,
+) -> tuple[Sequence[Example], Mapping[str, Any]]:
+    """The examples of files and what reading them found: in memory where they are few, else in the cache.
 
     What is kept belongs to the files' content and to this package's code, for that decides how it is read.
     What is no regular file, such as a pipe, can be read but once, and is held in memory; so is all that a
@@ -110,6 +113,7 @@ def stored_files(
     Args:
         paths: all files that `read` opens.
         read: begins anew at each call.
+        facts: what the last reading found, in JSON, asked for when it has ended; kept with the examples.
         how: what else decides the examples, in JSON.
 
     Raises:
@@ -117,21 +121,27 @@ def stored_files(
         StorageError: the cache cannot be written.
     """
     if not keeps() or not all(path.is_file() for path in paths):
-        return tuple(read())
+        return tuple(read()), facts()
     if sum(path.stat().st_size for path in paths) <= SMALL_BYTES:
         few = tuple(islice(read(), FEW + 1))  # of a compressed file there may be more
         if len(few) <= FEW:
-            return few
+            return few, facts()
     try:
         contents = [[str(path), content_digest(path)] for path in paths]  # the path stands in the origins
     except OSError:
-        return tuple(read())  # which says what is wrong
+        return tuple(read()), facts()  # which says what is wrong
     what = {"format": FORMAT, "files": contents, "how": how or {}, "code": code_digest()}
-    folder, _ = kept_folder("examples", "the examples", what, lambda fresh: _write(fresh, read()))
-    return StoredExamples(folder)
+
+    def write(fresh: Path) -> Mapping[str, Any]:
+        count = _write(fresh, read())
+        return {"format": FORMAT, "examples": count, "found": facts()}
+
+    folder, kept = kept_folder("examples", "the examples", what, write)
+    return StoredExamples(folder), kept["found"]
 
 
-def _write(folder: Path, examples: Iterable[Example]) -> Mapping[str, Any]:
+def _write(folder: Path, examples: Iterable[Example]) -> int:
+    """Writes the files; how many examples."""
     files = {name: (folder / name).open("wb") for name in ("lines", *ARRAYS)}
     try:
         end, count, source = 0, 0, iter(examples)
@@ -147,4 +157,4 @@ def _write(folder: Path, examples: Iterable[Example]) -> Mapping[str, Any]:
     finally:
         for file in files.values():
             file.close()
-    return {"format": FORMAT, "examples": count}
+    return count

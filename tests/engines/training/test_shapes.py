@@ -130,6 +130,32 @@ def test_a_pair_of_conversations_learns_what_the_chosen_one_adds():
         assert [turn.content for turn in pair.rejected_messages] == ["bad"]
 
 
+@pytest.mark.parametrize(
+    "prompt", ["Q ", "Q", [user("Q")], [{"role": "system", "content": "S"}, user("Q\n")]]
+)
+@pytest.mark.parametrize("begin", [[], [user("Q")], [{"role": "system", "content": "S"}, user("Q")]])
+def test_the_question_of_a_pair_is_asked_once_wherever_it_is_repeated(prompt, begin):
+    row = {"prompt": prompt, "chosen": [*begin, answer("good")], "rejected": [*begin, answer("bad")]}
+    pair = one(row, shape="preference_chosen")
+    assert [turn.content.strip() for turn in pair.messages if turn.role == "user"] == ["Q"]
+    assert [turn.content for turn in pair.messages if turn.learned] == ["good"]
+    assert [turn.role for turn in pair.messages].count("system") <= 1
+    assert [turn.content for turn in pair.rejected_messages] == ["bad"]
+
+
+def test_a_prompt_and_a_system_turn_of_both_answers_stand_in_their_order():
+    system = {"role": "system", "content": "S"}
+    row = {"prompt": "Q", "chosen": [system, answer("good")], "rejected": [system, answer("bad")]}
+    assert [turn.content for turn in one(row, shape="preference_chosen").messages] == ["S", "Q", "good"]
+
+
+@pytest.mark.parametrize("begins", [("R", "R"), ("Q ", "Q")])
+def test_a_pair_that_asks_two_questions_is_refused(begins):
+    chosen, rejected = ([user(begin), answer(word)] for begin, word in zip(begins, "ab", strict=True))
+    with pytest.raises(DataError, match=r"^f:1: prompt and the turns .* ask differently"):
+        one({"prompt": "Q", "chosen": chosen, "rejected": rejected}, shape="preference_chosen")
+
+
 def test_columns_of_other_names_are_read_and_what_nothing_reads_is_told():
     rows = [{"q": "2+2?", "a": "4", "context": "sums"}] * 2
     with pytest.raises(

@@ -102,6 +102,17 @@ def test_tokens_of_a_large_file_are_counted_once_and_as_of_a_small_one(tmp_path,
 
 
 @pytest.mark.usefixtures("large")
+def test_what_reading_found_is_whole_as_soon_as_the_examples_are(tmp_path, own_cache):
+    path = write(tmp_path / "a.jsonl", *rows(30))
+    first = jsonl_examples(path)
+    (facts,) = own_cache.glob("bios_sweep/examples/*/facts.json")
+    assert json.loads(facts.read_text())["found"]["records"] == 32
+    for value in set(facts.parent.glob("*.json")) - {facts}:  # as after a kill right behind the examples
+        value.unlink()
+    assert jsonl_examples(path).told == first.told
+
+
+@pytest.mark.usefixtures("large")
 def test_a_large_file_that_changes_is_read_again(tmp_path):
     path = write(tmp_path / "a.jsonl", *rows(30))
     before = jsonl_examples(path)

@@ -22,6 +22,7 @@ from bios_sweep.errors import DataError
 KEYS = ("chosen", "rejected")
 HELP = '{"prompt", "chosen", "rejected"}'
 BY_NAME = "preference_chosen"
+SYSTEM = "system"
 
 
 def _refuse(row: Row, place: str) -> Example:
@@ -49,16 +50,37 @@ def _read(row: Row, place: str) -> Example:
 
 def _talk(row: Row, place: str) -> Example:
     chosen, rejected = (_turns(row[key], place, key) for key in KEYS)
-    before = _prompt(row.get("prompt"), place)
-    if before and chosen[: len(before)] == before:  # written in full, as by UltraFeedback
-        before = ()
-    if not before:
-        shared = sum(
-            1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(chosen, rejected, strict=False))
-        )
-        before, chosen, rejected = chosen[:shared], chosen[shared:], rejected[shared:]
+    prompt = _prompt(row.get("prompt"), place)
+    pairs = zip(chosen, rejected, strict=False)
+    same = [one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs)]
+    if prompt and not _of_users(same):  # what both answer alike is an answer
+        same = list(takewhile(lambda turn: turn.role == SYSTEM, same))
+    chosen, rejected = chosen[len(same) :], rejected[len(same) :]
+    before = _asked_once(prompt, same, chosen, place)
     talk = talk_of((*unlearned(before), *chosen), place, "chosen", tools_of(row, place))
     return replace(talk, rejected_messages=rejected)
+
+
+def _asked_once(
+    prompt: Sequence[Message], same: Sequence[Message], chosen: Sequence[Message], place: str
+) -> Sequence[Message]:
+    """The turns before the answer: those of the prompt, unless both conversations repeat them."""
+    asked, repeated = _of_users(prompt), _of_users(same)
+    starts_or_ends = asked in (repeated[: len(asked)], repeated[len(repeated) - len(asked) :])
+    again = not repeated and _of_users(chosen[:1]) in [[question] for question in asked]
+    if (repeated and not starts_or_ends) or again:
+        raise DataError(
+            f"{place}: prompt and the turns that chosen and rejected both begin with ask differently; keep "
+            "the question in one place"
+        )
+    system = [turn for turn in prompt if turn.role == SYSTEM and turn not in same]
+    if repeated:
+        return (*system, *same)
+    return (*same, *(turn for turn in prompt if turn not in same))
+
+
+def _of_users(turns: Sequence[Message]) -> list[str]:
+    return [turn.content.strip() for turn in turns if turn.role == "user"]
 
 
 def _turns(value: Any, place: str, key: str) -> tuple[Message, ...]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from typing import Any
 
+from bios_sweep.containers.record import Record
 from bios_sweep.engines.training.data import Example
-from bios_sweep.engines.training.records import Record
 from bios_sweep.engines.training.refusals import refuse_untrained_keys
 from bios_sweep.engines.training.shapes.alpaca import ALPACA, ALPACA_TEXT
 from bios_sweep.engines.training.shapes.asked import AS_EVER, SKIP, Asked

@@ -14,7 +14,7 @@ from bios_sweep.driver.invocation import workspace_of
 from bios_sweep.driver.logs import Found, all_logs, find_trial, followed, logs_told
 from bios_sweep.errors import InputError
 from bios_sweep.records.sweep_state import PLANNED, RUNNING
-from bios_sweep.records.trial_logs import LogFile
+from bios_sweep.records.trial_logs import LogFile, last_lines
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.report.content.answers import LogText, SweepLogs, TrialLogs
 from bios_sweep.report.text.logs import log_table, readable
@@ -45,13 +45,14 @@ def logs(args: Namespace) -> int:
         raise InputError(
             "--follow prints lines as they come, and --json one answer; leave one of the two out"
         )
-    _follow(workspace, found)
+    _follow(workspace, found, args.lines)
     return 0
 
 
-def _follow(workspace: Workspace, found: Found) -> None:
+def _follow(workspace: Workspace, found: Found, lines: int | None) -> None:
+    count = None if lines is None else whole("--lines", lines, error=InputError)
     shown: LogFile | None = None
-    for log, text in followed(workspace, found):
+    for log, text in followed(workspace, found, lines=count):
         if shown is None or (log.attempt, log.name) != (shown.attempt, shown.name):
             print(_head(log), flush=True)
         print(readable(text), end="", flush=True)
@@ -85,7 +86,7 @@ def _last_of(told: TrialLogs, lines: int | None) -> TrialLogs:
     if lines is None:
         return told
     count = whole("--lines", lines, error=InputError)
-    ends = ("".join((log.text or "").splitlines(keepends=True)[-count:]) for log in told.logs)
+    ends = (last_lines(log.text or "", count) for log in told.logs)
     cut = (replace(log, text=end) for log, end in zip(told.logs, ends, strict=True))
     return replace(told, logs=tuple(cut))
 

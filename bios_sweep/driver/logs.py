@@ -14,7 +14,7 @@ from bios_sweep.records.journal import JournalTail, read_state
 from bios_sweep.records.lock import live_owner
 from bios_sweep.records.replay import advance
 from bios_sweep.records.sweep_state import PLANNED, RUNNING, SweepState, TrialState
-from bios_sweep.records.trial_logs import LogFile, LogTail, logs_in
+from bios_sweep.records.trial_logs import LogFile, LogTail, last_lines, logs_in
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.report.content.answers import LogText, SweepLogs, TrialLogs
 from bios_sweep.vocabulary import Stage
@@ -120,8 +120,13 @@ def all_logs(workspace: Workspace, name: str | None = None) -> SweepLogs:
     return SweepLogs(sweep_id=sweep_id, trials=told)
 
 
-def followed(workspace: Workspace, found: Found) -> Iterator[tuple[LogFile, str]]:
-    """What is in a trial's logs and what comes, until it has ended or nobody drives its sweep any more."""
+def followed(
+    workspace: Workspace, found: Found, *, lines: int | None = None
+) -> Iterator[tuple[LogFile, str]]:
+    """What is in a trial's logs and what comes, until it has ended or nobody drives its sweep any more.
+
+    lines: of what is there at first, the last so many of each file alone; None for all.
+    """
     tail = LogTail(workspace.trial_dir(found.key))
     journal, state = JournalTail(workspace.journal_file(found.sweep_id)), SweepState()
     while True:
@@ -130,10 +135,20 @@ def followed(workspace: Workspace, found: Found) -> Iterator[tuple[LogFile, str]
             state = advance(state, entry)
         trial = state.trials[found.key]
         over = not driven or trial.status not in (PLANNED, RUNNING)
-        yield from tail.news(last=over)
+        news = tail.news(last=over)
+        yield from news if lines is None else _last_of_each(news, lines)
+        lines = None
         if over:
             return
         time.sleep(LOOK_SECONDS)
+
+
+def _last_of_each(news: Iterator[tuple[LogFile, str]], lines: int) -> Iterator[tuple[LogFile, str]]:
+    ends: dict[tuple[int, str], tuple[LogFile, str]] = {}
+    for log, text in news:
+        _, before = ends.get((log.attempt, log.name), (log, ""))
+        ends[log.attempt, log.name] = log, last_lines(before + text, lines)
+    yield from ends.values()
 
 
 def _readable(workspace: Workspace, sweep_id: str) -> list[Found]:

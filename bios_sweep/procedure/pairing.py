@@ -79,17 +79,21 @@ def _nothing_moved(plan: Plan, results: Results, question: Question) -> bool:
     return all(unmoved(plan, arm.name, results) for arm in plan.arms_of(question.factor))
 
 
-def copied_seeds(plan: Plan, baseline: Mapping[int, TrialResult], metric: str) -> Reason | None:
+def copied_seeds(plan: Plan, trials: Sequence[TrialSpec], results: Results, metric: str) -> Reason | None:
     """Why the replicates of a script are none: the baseline's value is the same to the bit at every seed.
 
-    baseline: seed -> result. None where the values differ, and for our own engines.
+    trials: of all arms. None where the values differ, or those of another arm do (a baseline that solves
+    nothing scores 0 at every seed), and for our own engines.
     """
-    ended = [result for result in baseline.values() if result.status == Status.COMPLETED]
+    own = {trial.seed: results.get(trial.key) for trial in trials if trial.arm == plan.baseline.name}
+    ended = [one for one in own.values() if one is not None and one.status == Status.COMPLETED]
     values = [result.final.get(metric, math.nan) for result in ended]
     if plan.study.scenario.repeatable or len(values) < 2 or math.isnan(values[0]):
         return None
     if len({_all_it_told(result, metric) for result in ended}) > 1:
         return None  # one value, but other runs: a coarse metric
+    if any(len(set(_values(trials, arm, results, metric).values())) > 1 for arm in {t.arm for t in trials}):
+        return None
     return COPIED_SEEDS(seeds=len(values), metric=metric, value=values[0])
 
 
@@ -121,7 +125,7 @@ def _pairing(plan: Plan, twin: TrialSpec, results: Results) -> str:
             f"{seed} one is {first.status}, the other {again.status}"
         )
     one, two = (result.final.get(metric, math.nan) for result in (first, again))
-    copied = copied_seeds(plan, _baseline(plan, results), metric)
+    copied = copied_seeds(plan, plan.trials, results, metric)
     if copied is not None:
         return str(copied)
     if one == two:
@@ -157,11 +161,6 @@ def _where_they_part(first: TrialResult, again: TrialResult, metric: str) -> str
         "is set, an order of examples or dropout without it, or a device that adds in no fixed order; "
         f"{way_out}"
     )
-
-
-def _baseline(plan: Plan, results: Results) -> dict[int, TrialResult]:
-    trials = [trial for trial in plan.trials if trial.arm == plan.baseline.name and trial.key in results]
-    return {trial.seed: results[trial.key] for trial in trials}
 
 
 def _unmoved(plan: Plan, results: Results) -> list[str]:

@@ -35,7 +35,7 @@ def table_of(
         metric=metric,
         untouched=_untouched([result for _, result in own], metric.name),
         hardware=tuple(sorted({str(r.provenance["device"]) for _, r in ended if "device" in r.provenance})),
-        flaw=copied_seeds(plan, {t.seed: r for t, r in own}, plan.study.metric.name),
+        flaw=copied_seeds(plan, trials, results, plan.study.metric.name),
         points=points is not None,
     )
 

@@ -81,10 +81,35 @@ class LogTail:
             with suppress(OSError), log.path.open("rb") as file:
                 file.seek(place if log.size >= place else 0)
                 while chunk := file.read(CHUNK):
-                    whole = len(chunk) if last or len(chunk) == CHUNK else chunk.rfind(b"\n") + 1
-                    self._read[log.attempt, log.name] = file.tell() - len(chunk) + whole
-                    if whole:
-                        yield log, masked(chunk[:whole].decode("utf-8", errors="replace"))
+                    whole = _whole_lines(chunk, last=last)
+                    place = file.tell() - len(chunk) + whole
+                    self._read[log.attempt, log.name] = place
+                    if not whole:
+                        break
+                    yield log, masked(chunk[:whole].decode("utf-8", errors="replace"))
+                    file.seek(place)
+
+
+def _whole_lines(chunk: bytes, *, last: bool) -> int:
+    """Bytes of it to show now: its whole lines, and of a line longer than a chunk its whole characters."""
+    full = len(chunk) == CHUNK
+    whole = chunk.rfind(b"\n") + 1
+    if last and not full:
+        return len(chunk)
+    return whole or (_whole_characters(chunk) if full else 0)
+
+
+def _whole_characters(chunk: bytes) -> int:
+    """Up to the last character of UTF-8 that may be cut off, which has four bytes at most."""
+    for back in range(1, 5):
+        if chunk[-back] & 0xC0 != 0x80:  # no byte that continues a character
+            return len(chunk) - back if chunk[-back] >= 0xC0 else len(chunk)
+    return len(chunk)
+
+
+def last_lines(text: str, count: int) -> str:
+    """The last so many lines of a log."""
+    return "".join(text.splitlines(keepends=True)[-count:])
 
 
 def text_of(folder: Path) -> str:

@@ -88,6 +88,9 @@ def test_every_attempt_of_a_failed_trial_is_there_and_the_run_names_the_command(
     assert "row 37 has none" not in told["logs"][3]["text"]
     last = json.loads(shell("logs", key, "--json", "--lines", "1"))
     assert last["logs"][1]["text"] == "KeyError: 'labels: row 37 has none'\n"
+    followed = shell("logs", key, "--follow", "--lines", "1")
+    assert "==> stderr.txt, attempt 1 <==\nKeyError: 'labels: row 37 has none'\n==>" in followed
+    assert "--lines: 0 is not" in shell("logs", key, "--follow", "--lines", "0", code=2)
 
     old = json.loads(shell("logs", "--json"))["trials"][0]
     first = json.loads(shell("status", "--json"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bios_sweep.procedure.pairing import pairing_lines
+from bios_sweep.procedure.pairing import copied_seeds, pairing_lines
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.design import DecisionRule, Study
 from bios_sweep.study.factors import Cross, Factor
@@ -83,3 +83,13 @@ def test_of_two_crossed_settings_the_one_that_moves_nothing_is_named():
 
 def test_a_crossed_setting_without_results_yet_is_not_told_of():
     assert not [line for line in pairing_lines(crossed(), {}) if "(crossed)" in line]
+
+
+def test_a_baseline_that_is_0_at_every_seed_ignores_none_where_another_arm_differs():
+    plan = crossed().cells[0]
+    constant = {trial.key: told(trial, 0.0) for trial in plan.trials}
+    assert "ignores the seed" in str(copied_seeds(plan, plan.trials, constant, "eval_loss"))
+    solved = {
+        trial.key: told(trial, 0.1 * trial.seed * (trial.settings.lora_rank == 64)) for trial in plan.trials
+    }
+    assert copied_seeds(plan, plan.trials, solved, "eval_loss") is None

@@ -43,3 +43,13 @@ def test_of_a_long_log_trackers_get_the_beginning_and_the_end(tmp_path, monkeypa
     assert "... (85 bytes are left out here; all of it is in " in text
     assert "the end\n\n==> error.log, attempt 1 <==" in text
     assert "nobody-sees" not in text
+
+
+def test_a_log_longer_than_a_chunk_is_cut_at_lines_and_a_longer_line_at_characters(tmp_path, monkeypatch):
+    monkeypatch.setattr(trial_logs, "CHUNK", 8)
+    tail, text = LogTail(tmp_path), "abc\ndefghi\n" + "ä€😀" * 9 + "\nend\nhalf"
+    (tmp_path / "stdout.txt").write_text(text, encoding="utf-8")
+    told = [part for _, part in tail.news()]
+    assert told[:2] == ["abc\n", "defghi\n"]
+    assert "".join(told) == text.removesuffix("half")
+    assert [part for _, part in tail.news(last=True)] == ["half"]

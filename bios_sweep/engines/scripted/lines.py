@@ -25,8 +25,12 @@ VALUE, STEP = "value", "step"  # groups of a pattern
 LONGEST_TOLD = 20_000  # characters of a line that are read as text; chosen: a line of metrics is shorter
 # What `torchrun --tee` and `mpirun --tag-output` put before each line; ranks but the first are passed over.
 RANKED = re.compile(r"\[(?:[A-Za-z_]+(\d+)\]:|\d+,(\d+)\]<std(?:out|err)>:) ?")
-NUMBER = r"[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf(?:inity)?)\b"
-STEP_TEXT = re.compile(r"\b(?:global[\s_])?(?:step|iter|iteration)s?\s*[=:#]?\s*(\d+)", re.IGNORECASE)
+THOUSANDS = r"[1-9]\d{0,2}(?:,\d{3})+"  # the only commas of a number: `2,05` is nobody's 205
+NUMBER = rf"[-+]?(?:{THOUSANDS}(?:\.\d*)?|\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf(?:inity)?)\b"
+WITH_COMMAS = re.compile(rf"[-+]?{THOUSANDS}(?:\.\d*)?(?:e[-+]?\d+)?")
+STEP_TEXT = re.compile(
+    rf"\b(?:global[\s_])?(?:step|iter|iteration)s?\s*[=:#]?\s*({THOUSANDS}|\d+)(?!,?\d)", re.IGNORECASE
+)
 
 
 class Kind(IntEnum):
@@ -140,13 +144,15 @@ class LineReader:
         step = STEP_TEXT.search(text)
         values: dict[str, float | None] = {name: number_in(number) for name, number in found.items()}
         return Told(
-            kind=Kind.TEXT, reading=_plain_reading({**values, STEP: float(step[1]) if step else None})
+            kind=Kind.TEXT, reading=_plain_reading({**values, STEP: number_in(step[1]) if step else None})
         )
 
 
 def number_in(text: str | None) -> float | None:
     """The number that a text is, `1,234.5` and `85.3 %` too; None where it is none."""
-    bare = (text or "").strip().rstrip("%").strip().replace(",", "").lower()
+    bare = (text or "").strip().rstrip("%").strip().lower()
+    if "," in bare:
+        bare = bare.replace(",", "") if WITH_COMMAS.fullmatch(bare) else ""
     if bare in NAMED_NUMBERS:
         return NAMED_NUMBERS[bare]
     try:
@@ -164,9 +170,21 @@ def _plain_reading(values: Mapping[str, float | None]) -> Reading:
 
 def _in_text(name: str) -> re.Pattern[str]:
     """A metric's name before its number. A word before it makes another metric of it: `best eval_loss`."""
+    number = rf"({NUMBER})(?![\w/])(?![.,]\d)(?!%\|)"  # `50%|###` is a bar
+    return re.compile(_named_in_text(name) + number, re.IGNORECASE)
+
+
+def _named_in_text(name: str) -> str:
     words = r"[\W_]".join(map(re.escape, filter(None, re.split(r"[\W_]+", name))))
     before, behind = r"(?<![\w./@-])(?<![A-Za-z] )", r"(?:\s*[=:|]\s*|\s+is\s+|\s+)"
-    return re.compile(rf"{before}{words}{behind}({NUMBER})(?![\w/])(?!\.\d)", re.IGNORECASE)
+    return rf"{before}{words}{behind}"
+
+
+def decimal_comma(lines: Sequence[str], metric: str) -> str:
+    """The metric with a decimal comma, `eval_loss = 2,05`, as a line has it; empty where none does."""
+    pattern = re.compile(rf"{_named_in_text(metric)}[-+]?\d+,\d+", re.IGNORECASE)
+    found = (pattern.search(plain(line)) for line in lines if len(line) <= LONGEST_TOLD)
+    return next((match[0].strip() for match in found if match), "")
 
 
 def _of_object(text: str) -> Told | None:

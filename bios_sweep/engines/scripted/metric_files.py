@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -43,9 +44,9 @@ def readings_in(path: Path, *, growing: bool = False) -> list[Reading]:
     if path.stat().st_size > most:
         raise ValueError(f"{path.name} has more than {most} bytes")
     if path.name.startswith(EVENTS):
-        return _read(tensorboard_entries(path.read_bytes()))
+        return _of_records(tensorboard_entries(path.read_bytes()))
     if path.suffix == WANDB:
-        return _read(wandb_entries(path.read_bytes()))
+        return _of_records(wandb_entries(path.read_bytes()))
     text = path.read_text(encoding="utf-8-sig", errors="replace")
     if growing and path.suffix == ".csv":
         text = text[: text.rfind("\n") + 1]
@@ -66,6 +67,14 @@ def _of_json(text: str, *, growing: bool) -> list[Reading]:
     if isinstance(whole, Mapping) and isinstance(whole.get("log_history"), list):
         whole = whole["log_history"]
     return _read(iter(whole if isinstance(whole, list) else [whole]))
+
+
+def _of_records(entries: Iterator[Any]) -> list[Reading]:
+    """Of a damaged file a field may be anything, also where its message can be read."""
+    try:
+        return _read(entries)
+    except (TypeError, AttributeError, IndexError, KeyError, OverflowError, struct.error) as error:
+        raise ValueError("it is damaged, or another kind of file") from error
 
 
 def _read(entries: Iterator[Any]) -> list[Reading]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bios_sweep.engines.scripted.last_words import why
+from bios_sweep.engines.scripted.lines import decimal_comma
 from bios_sweep.engines.scripted.readings import Reading, named, whole_of
 from bios_sweep.engines.scripted.spent import Spent
 from bios_sweep.study.trials import OWN_METRICS, READ, TOLD, Measurement, TrialResult, TrialSpec
@@ -175,6 +176,11 @@ def _no_metric(told: Output, ending: Ending) -> str:
         return (
             f"the script ended well but method.pattern found no number in a line of its output; try it with "
             f"`bios-sweep logs {told.trial.key}`, which shows them"
+        )
+    if comma := decimal_comma((*ending.output, *ending.errors), told.metric):
+        return (
+            f"the script ended well but {ending.source} has no {told.metric}; it has {comma!r}, and a "
+            "decimal comma is not read: print it with a point"
         )
     instead = f"there are {', '.join(list(told.latest)[:MOST_NAMES])} (method.metric chooses one)"
     if not told.latest:

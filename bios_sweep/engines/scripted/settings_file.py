@@ -23,7 +23,8 @@ from bios_sweep.engines.scripted.command import known_placeholders, meant
 from bios_sweep.errors import ConfigError
 
 TEMPLATE_KEY = "method.settings_template"
-PLACEHOLDER = re.compile(r"\{\{(?P<literal>[A-Za-z_]\w*)\}\}|\{(?P<name>[A-Za-z_]\w*)\}")
+PLACEHOLDER = re.compile(r"\{\{(?P<literal>[A-Za-z_]\w*)\}\}|(?<!\$)\{(?P<name>[A-Za-z_]\w*)\}")
+COMMENT = re.compile(r"(?:^|\s)#")  # of YAML and TOML, outside quotation marks
 NEAR = 0.75  # of difflib's ratio; chosen: `{trail_dir}` is a slip, `{instruction}` is a text of one's own
 YAML, JSON, TOML, INI = "YAML", "JSON", "TOML", "INI"
 KINDS = {".yaml": YAML, ".yml": YAML, ".json": JSON, ".toml": TOML, ".ini": INI}
@@ -31,6 +32,8 @@ PLAIN_TEXT = re.compile(r"[A-Za-z_/][\w./+-]*")  # needs no quotation marks in Y
 WORDS_OF_YAML = frozenset({"y", "n", "yes", "no", "true", "false", "on", "off", "null"})
 BEFORE_VALUE = re.compile(r"(^|[:=,\[]|(^|\s)-)\s*$")  # of a line, up to a value that stands alone
 BEHIND_VALUE = re.compile(r"\s*($|[,\]}]|\s#)")
+
+UNREADABLE = (ValueError, LookupError, AttributeError, TypeError)  # PyYAML's of `!!bool x`, `!!timestamp x`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +69,8 @@ class FileTemplate:
     def names(self) -> tuple[str, ...]:
         """The placeholders, each once, in the order they are first used."""
         allowed = known_placeholders(self.own)
-        found = (match["name"] for match in PLACEHOLDER.finditer(self.text))
+        matches = PLACEHOLDER.finditer(self.text)
+        found = (match["name"] for match in matches if not self._in_comment(match))
         return tuple(dict.fromkeys(name for name in found if name in allowed))
 
     def filled(self, values: Mapping[str, Any]) -> str:
@@ -102,8 +106,16 @@ class FileTemplate:
         before = self.text[self.text.rfind("\n", 0, begin) + 1 : begin]
         return before, self.text[end:].partition("\n")[0]
 
+    def _in_comment(self, match: re.Match[str]) -> bool:
+        """No reader sees a comment: what stands there is filled, and carries no setting."""
+        before, _ = self._line_around(*match.span())
+        begins = COMMENT.finditer(before) if self.kind in (YAML, TOML) else ()
+        return any(not _open_quote(before[: begin.start()]) for begin in begins)
+
     def _can_only_be_one(self, match: re.Match[str]) -> bool:
         """An unknown name is text of one's own, unless it is nearly a known one, or all of a bare value."""
+        if self._in_comment(match):
+            return False
         before, behind = self._line_around(*match.span())
         bare = not _open_quote(before) and BEFORE_VALUE.search(before) and BEHIND_VALUE.match(behind)
         return bool(bare) or self._is_near(match["name"])
@@ -138,7 +150,7 @@ class FileTemplate:
             return ()
         try:
             return tuple(_scalars_of(text, self.kind))
-        except (ValueError, yaml.YAMLError, configparser.Error, RecursionError) as error:
+        except (*UNREADABLE, yaml.YAMLError, configparser.Error, RecursionError) as error:
             why = " ".join(str(error).split())[:200]
             raise ConfigError(
                 f"{TEMPLATE_KEY}: {self.name} cannot be read as {self.kind} once it is filled: {why}"

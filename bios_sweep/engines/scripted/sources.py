@@ -71,11 +71,16 @@ def from_left(folder: Path, told: Output, *, since_ns: int = 0) -> FromLeft:
 
     Where its files count, or contradict what it printed, `told` is made to forget that.
     """
-    left, others = left_behind(folder, told.metric, since_ns=since_ns)
-    if left is None:
+    found, others = left_behind(folder, told.metric, since_ns=since_ns)
+    if not found:
         told.latest |= {name: math.nan for name in others if name not in told.latest}
         return FromLeft()
     printed = told.said
+    found = [one for one in found if goes_before(one, printed) is not None] or found
+    left, other = found[0], _unlike_the_first(found)
+    if other is not None:
+        told.forget()
+        return FromLeft(missing=_two_left(left, other, folder, told.metric))
     first = goes_before(left, printed)
     if first is None:
         told.forget()
@@ -86,13 +91,16 @@ def from_left(folder: Path, told: Output, *, since_ns: int = 0) -> FromLeft:
     return FromLeft(readings=left.readings, read=left.words)
 
 
-def left_behind(folder: Path, metric: str, *, since_ns: int = 0) -> tuple[Left | None, list[str]]:
-    """The first kind of file in a script's folder that has the metric; and all names that such files have.
+def left_behind(folder: Path, metric: str, *, since_ns: int = 0) -> tuple[list[Left], list[str]]:
+    """The files of the first kind in a script's folder that has the metric; all names that others have.
+
+    The file that was written last comes first.
 
     since_ns: files last written before this time, in nanoseconds, are those of an earlier attempt.
     """
     others: dict[str, None] = {}
     for pattern, words in LEFT_BEHIND.items():
+        lefts = []
         for path in _newest_first(folder, pattern, since_ns):
             try:
                 readings = readings_in(path)
@@ -100,10 +108,34 @@ def left_behind(folder: Path, metric: str, *, since_ns: int = 0) -> tuple[Left |
                 continue
             values = [found[metric] for one in readings if metric in (found := named(one.values, (metric,)))]
             if values:
-                words = f"{path.name}, {words}"
-                return Left(words=words, path=path, readings=readings, values=values), list(others)
+                told = f"{path.relative_to(folder)}, {words}"
+                lefts.append(Left(words=told, path=path, readings=readings, values=values))
             others |= dict.fromkeys(name for one in readings for name in one.values)
-    return None, list(others)
+        if lefts:
+            return lefts, list(others)
+    return [], list(others)
+
+
+def _unlike_the_first(found: Sequence[Left]) -> Left | None:
+    """A file of another folder that tells other values: neither is the beginning of the other's.
+
+    Checkpoints begin alike and end earlier. Event files of one folder are one run's.
+    """
+    first, *rest = found
+    for other in rest:
+        pairs = zip(map(repr, first.values), map(repr, other.values), strict=False)
+        if other.path.parent != first.path.parent and any(one != two for one, two in pairs):
+            return other
+    return None
+
+
+def _two_left(left: Left, other: Left, folder: Path, metric: str) -> str:
+    """One sentence, and the way out."""
+    one, two = (path.relative_to(folder) for path in (left.path, other.path))
+    return (
+        f"it left {metric} twice, {left.values[-1]:.6g} in {one} and {other.values[-1]:.6g} in {two}; choose "
+        f"one: method.metrics_file={{trial_dir}}/{one}, or method.metrics_file={{trial_dir}}/{two}"
+    )
 
 
 def _newest_first(folder: Path, pattern: str, since_ns: int) -> list[Path]:

@@ -133,3 +133,23 @@ def test_a_text_that_is_no_number_is_none():
     assert [number_in(text) for text in ("", "1_000", "abc", None, "1e-3", "5 %")] == [
         None, None, None, None, 0.001, 5.0,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "line, value",
+    [
+        ("eval_loss = 2,05", None), ("eval_loss = 0,205", None), ("eval_loss = 1,2345", None),
+        ("eval_loss = 12,34,567", None), ("eval_loss: 50%|#####", None), ("eval_loss = 2.05, lr=1", 2.05),
+        ("eval_loss = 12,345.5, lr=1", 12345.5), ("eval_loss = 2,", 2.0),
+    ],
+)  # fmt: skip
+def test_a_comma_parts_thousands_or_is_no_part_of_a_number(line, value):
+    told = said(line)
+    assert (None if told is None else told[2]["eval_loss"]) == value
+
+
+@pytest.mark.parametrize(
+    "step, read", [("1,000", 1000), ("12, of 20", 12), ("1,5", None), ("12,34", None), ("1234", 1234)]
+)
+def test_a_step_may_have_thousands(step, read):
+    assert said(f"eval_loss: 2.5 Step: {step}")[1] == read

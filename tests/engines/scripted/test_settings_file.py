@@ -199,3 +199,25 @@ def test_yaml_of_pyyaml_alone_reads_what_is_left(tmp_path):
         [sys.executable, "-c", code, str(file)], capture_output=True, check=True, env=dict(os.environ)
     )
     assert answer.stdout.decode().strip() == "float"
+
+
+def test_an_interpolation_of_the_readers_own_is_left_alone():
+    found = template("c.yaml", "lr: {learning_rate}\nopt:\n  lr: ${learning_rate}\n  s: ${{seed}}\n")
+    assert "  lr: ${learning_rate}\n  s: ${seed}\n" in found.filled(VALUES)
+    assert found.names == ("learning_rate",)
+
+
+def test_a_comment_carries_no_setting_and_is_never_refused():
+    found = template(
+        "c.yaml", "# {learning_rat} of {max_steps}\nlr: {learning_rate} # {seed}\nx: 'a #{name}'\n"
+    )
+    assert found.names == ("learning_rate", "name")
+    found.require_read(VALUES)
+
+
+@pytest.mark.parametrize(
+    "odd", ["!!bool x", "!!timestamp x", "!!int x", "!!float x", "!!binary é", "!!int ''"]
+)
+def test_a_value_that_is_not_what_its_tag_says_is_refused_by_the_templates_name(odd):
+    with pytest.raises(ConfigError, match=r"c\.yaml cannot be read as YAML"):
+        template("c.yaml", f"lr: {{learning_rate}}\nx: {odd}\n").require_read(VALUES)

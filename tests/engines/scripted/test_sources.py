@@ -53,7 +53,7 @@ def test_the_exact_numbers_that_a_trainer_left_go_before_those_that_it_printed(t
     )  # fmt: skip
     result = trial(text)
     assert points(result) == [(0, 3.12345), (10, 2.23456)]
-    assert result.provenance[READ] == "trainer_state.json, the state that a Trainer left"
+    assert result.provenance[READ] == "checkpoint-10/trainer_state.json, the state that a Trainer left"
 
 
 def test_without_such_a_file_what_was_printed_counts_and_is_no_measurement_before_training(trial):
@@ -98,7 +98,7 @@ def test_a_loggers_table_is_found(trial):
     result = trial(text)
     assert points(result) == [(9, 3.25), (19, 2.25)]
     assert result.final == {"eval_loss": 2.25, "epoch": 1.0, "train_loss": 3.5}
-    assert result.provenance[READ] == "metrics.csv, the table that a CSVLogger left"
+    assert result.provenance[READ] == "lightning_logs/version_0/metrics.csv, the table that a CSVLogger left"
 
 
 def test_a_word_in_a_log_on_standard_error_counts_where_nothing_else_does(trial):
@@ -181,3 +181,45 @@ def test_an_event_file_that_was_left_is_found_by_a_scripts_own_name_for_the_metr
     result = trial(text)
     assert points(result) == [(0, 3.5), (20, 2.5)]
     assert json.loads(json.dumps(dict(result.provenance)))[READ].endswith("TensorBoard's event files")
+
+
+TABLES = (
+    "def table(folder, *values):\n"
+    "    os.makedirs(f'{out}/{folder}')\n"
+    "    rows = ''.join(f'{10 * n},{v}\\n' for n, v in enumerate(values))\n"
+    "    open(f'{out}/{folder}/metrics.csv', 'w').write('step,eval_loss\\n' + rows)\n"
+)
+
+
+def test_two_files_with_other_values_of_the_metric_are_refused_with_both_paths(trial):
+    result = trial(TABLES + "table('valid', 3.0, 2.0)\ntable('train', 3.0, 1.5)\n")
+    assert (result.status, result.failure) == (Status.FAILED, Failure.NO_METRIC)
+    assert "2 in valid/metrics.csv" in result.cause
+    assert "method.metrics_file={trial_dir}/train/metrics.csv" in result.cause
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        "table('first', 3.0)\ntable('last', 3.0, 2.0)\n"
+        "os.utime(out + '/first/metrics.csv', ns=(10**18,) * 2)\n",
+        "table('valid', 3.0, 2.0)\ntable('train', 3.0, 1.5)\n"
+        "print({'eval_loss': 3.0})\nprint({'eval_loss': 2.0})\n",
+    ],
+)
+def test_a_checkpoint_is_no_other_file_and_what_is_printed_chooses_one(trial, left):
+    assert [value for _, value in points(trial(TABLES + left))] == [3.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    "field", [b"\x28\x01", b"\x29" + b"\1" * 8, b"\x2a\x02\x08\x01", b"\x2a\x04\x0a\x02\x10\x01"]
+)
+def test_a_damaged_event_file_hides_nothing_that_was_printed(trial, field):
+    content = struct.pack("<QI", len(field), 0) + field + b"\0" * 4
+    text = f"open(out + '/events.out.tfevents.1', 'wb').write({content!r})\nprint('eval_loss = 2.5')\n"
+    assert [value for _, value in points(trial(text))] == [2.5]
+
+
+def test_a_decimal_comma_is_named_where_nothing_else_is_read(trial):
+    cause = trial("print('eval_loss = 2,05')").cause
+    assert "it has 'eval_loss = 2,05', and a decimal comma is not read" in cause

@@ -40,6 +40,11 @@ MOST_PRINTED = 4000  # characters of the end
 MODEL = "SmolLM2-135M"
 
 
+def _heed_interrupts() -> None:
+    """A shell starts what it puts behind with interrupts ignored, and a child inherits that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def run(program: Sequence[str], seconds: float) -> tuple[int | None, str]:
     """(exit status, None where it took too long; the end of what it printed)."""
     own = {"HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT), "TOKENIZERS_PARALLELISM": "false"}
@@ -47,7 +52,7 @@ def run(program: Sequence[str], seconds: float) -> tuple[int | None, str]:
     environment = {"CUDA_VISIBLE_DEVICES": "0", **os.environ, **own}
     with subprocess.Popen(
         [sys.executable, *program], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True,
-        stderr=subprocess.STDOUT, errors="replace",
+        stderr=subprocess.STDOUT, errors="replace", preexec_fn=_heed_interrupts,
     ) as started:  # fmt: skip
         try:
             printed, _ = started.communicate(timeout=max(1.0, seconds))

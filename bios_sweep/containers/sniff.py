@@ -90,7 +90,7 @@ class Refused:
 def kind_of(head: bytes) -> str | Refused:
     """The container that begins so (at most `HEAD_BYTES` of it), or what it is instead.
 
-    Anything that may be text is `TEXT`: which text, `text_kind` says.
+    Anything that may be text is `TEXT`; which text it is, its reader finds out.
     """
     if not head.strip():
         return TEXT

@@ -21,15 +21,19 @@ def template_text(model_dir: Path) -> str | None:
     file = model_dir / TEMPLATE_FILE
     if file.is_file():
         return file.read_text(encoding="utf-8") or None
-    given = _tokenizer_config(model_dir).get("chat_template")
+    given = read_json(model_dir / TOKENIZER_CONFIG).get("chat_template")
     if isinstance(given, list):
         named = {one.get("name"): one.get("template") for one in given if isinstance(one, dict)}
         given = named.get("default")
     return given if isinstance(given, str) and given else None
 
 
-def _tokenizer_config(model_dir: Path) -> dict[str, Any]:
-    path = model_dir / TOKENIZER_CONFIG
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object, empty where there is no such file.
+
+    Raises:
+        ModelError: it cannot be read.
+    """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -6,7 +6,6 @@ tokenizer's, then the model config's, whose list may begin with the end of a doc
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from bios_sweep.engines.training.facts import token_ids
+from bios_sweep.engines.training.templates import read_json
 from bios_sweep.errors import ModelError
 
 GENERATION = "generation_config.json"
@@ -81,21 +81,6 @@ def special_tokens(model_dir: Path) -> dict[str, str]:
             if key.endswith("_token") and text is not None:
                 found[key] = text
     return found
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object, empty where there is no such file.
-
-    Raises:
-        ModelError: it cannot be read.
-    """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: cannot be read as JSON ({error})") from error
-    return value if isinstance(value, dict) else {}
 
 
 def _find_end(model_dir: Path, encoder: Tokenizer) -> End:

@@ -245,7 +245,7 @@ def _refuse_endless(values: Any, path: str) -> None:
     """Refuse numbers that no JSON holds; those of settings have checks of their own, with the range."""
     if isinstance(values, Mapping):
         for key, value in values.items():
-            if key not in KNOWN:
+            if key not in KNOWN or isinstance(value, Mapping):  # below a setting's name a shape may stand
                 _refuse_endless(value, f"{path}.{key}".lstrip("."))
     elif isinstance(values, list):
         for item in values:

@@ -15,6 +15,7 @@ from bios_sweep.config.method import method_of
 from bios_sweep.config.metrics import with_metrics
 from bios_sweep.config.stated import refuse_idle
 from bios_sweep.defaults import Recommendation
+from bios_sweep.defaults.recommendation import TRAINING
 from bios_sweep.driver.asked_before import after_earlier
 from bios_sweep.driver.evaluation import enough, with_reason
 from bios_sweep.driver.invocation import Invocation, workspace_of
@@ -32,10 +33,10 @@ from bios_sweep.driver.scenarios.scripted import (
     scripted_scenario,
 )
 from bios_sweep.driver.scenarios.trained import (
-    FINAL_METRICS,
     auto_length,
     count_tokens,
     judged_alike,
+    measured_by,
     reach_notes,
     trained_scenario,
 )
@@ -251,14 +252,14 @@ def _scenario(
         family=scenario.model.family,
         hidden_size=scenario.model.hidden_size,
         examples=scenario.data.train_examples,
+        objective=TRAINING[scenario.method.objective],
     )
     return scenario, dataset, recommendation
 
 
 def _require_measured(study: Study, scenario: Scenario) -> None:
     """What no trial reports, or has no known better side, would be found out after the cost."""
-    score = scenario.data.score
-    measured = FINAL_METRICS if score is None else (*FINAL_METRICS, score.metric)
+    score, measured = scenario.data.score, measured_by(scenario)
     if scenario.engine == PLANTED_ENGINE:
         measured = (*PLANTED_METRICS, *scenario.engine_options.get("metrics", {}))
     rule = study.decision

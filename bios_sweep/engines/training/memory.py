@@ -111,12 +111,16 @@ class Need:
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """What is to be trained at most: the longest example in tokens, the largest batch and rank."""
+    """What is to be trained at most: the longest sequence in tokens, the largest batch and rank.
+
+    sequences: of an example; preference pairs have two.
+    """
 
     tokens: int
     batch: int
     rank: int
     dtype: str
+    sequences: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +171,7 @@ def need_of(shape: Shape, load: Load, micro_batch_size: int, *, checkpointing: b
 
     With checkpointing a layer keeps its input alone, and one layer at a time all that it computes.
     """
-    size, tokens = FORMATS[load.dtype], micro_batch_size * load.tokens
+    size, tokens = FORMATS[load.dtype], micro_batch_size * load.sequences * load.tokens
     layer = tokens * shape.kept(load.rank, size)
     kept = shape.layers * tokens * shape.hidden * size + layer if checkpointing else shape.layers * layer
     adapter = shape.adapter(load.rank)
@@ -193,7 +197,7 @@ def fitting(
     Without checkpointing one example at a time is still faster than recomputing every layer. Where nothing
     fits, the least of what was tried. micro_batch_size, checkpointing: those that the user chose.
     """
-    most = min(load.batch, LARGEST_MICRO_BATCH)
+    most = min(load.batch, LARGEST_MICRO_BATCH // load.sequences)
     counts = tuple(_halves(most)) if micro_batch_size is None else (micro_batch_size,)
     ways = (False, True) if checkpointing is None else (checkpointing,)
     tried = []

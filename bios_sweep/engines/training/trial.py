@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,18 @@ from bios_sweep.engines.training.checkpoint import (
     save_checkpoint,
 )
 from bios_sweep.engines.training.fit import Fit
-from bios_sweep.engines.training.loop import DivergedError, Evaluation, EvaluationSet, Training, evaluate
+from bios_sweep.engines.training.loop import DivergedError, EvaluationSet, Training, evaluate
 from bios_sweep.engines.training.model import BaseModel
+from bios_sweep.engines.training.objectives.objective import Figures, HeldOut, Objective
+from bios_sweep.engines.training.objectives.pair_figures import leave_preferences
+from bios_sweep.engines.training.objectives.pairs import PairTable
+from bios_sweep.engines.training.objectives.sft import SFT
 from bios_sweep.engines.training.scoring import Scoring
 from bios_sweep.engines.training.step_log import StepLog
 from bios_sweep.engines.training.table import TokenTable
 from bios_sweep.sealed import unlike
+from bios_sweep.settings import TrainingSettings
+from bios_sweep.study.preference import CHOSEN_LOSS
 from bios_sweep.study.trials import (
     ADAPTER_FOLDER,
     ANSWER_SECONDS,
@@ -43,6 +49,7 @@ from bios_sweep.study.trials import (
 from bios_sweep.vocabulary import Status
 
 LOGGER = logging.getLogger(__name__)
+Examples = TokenTable | PairTable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +61,8 @@ class Judge:
     model's score.
     """
 
-    evaluation: EvaluationSet
-    untouched: Evaluation
+    evaluation: HeldOut
+    untouched: Figures
     general: EvaluationSet
     general_before: float
     scoring: Scoring | None = None
@@ -64,19 +71,25 @@ class Judge:
 
 @dataclass(frozen=True, kw_only=True)
 class Material:
-    """What trials share while dtype and max_length stay: model and data; and what they are measured on."""
+    """What trials share while dtype and max_length stay: model and data; and what they are measured on.
+
+    objective: by which loss a trial of such settings trains.
+    """
 
     base: BaseModel
-    train: TokenTable
+    train: Examples
     judge: Judge
+    objective: Callable[[TrainingSettings], Objective] = lambda _settings: SFT
 
     @property
     def wall(self) -> float:
-        """Evaluation loss above which a trial has diverged, nats per token.
+        """Loss on answers above which a trial has diverged, nats per token.
 
-        ln(vocabulary) is guessing uniformly; a base model that starts above it may stay there.
+        ln(vocabulary) is guessing uniformly; a base model that starts above it may stay there. Of pairs the
+        chosen answers count, which training may make less likely, but not less than any answer.
         """
-        return max(math.log(self.base.vocabulary), self.judge.untouched.loss)
+        untouched = self.judge.untouched
+        return max(math.log(self.base.vocabulary), untouched.metrics.get(CHOSEN_LOSS, untouched.loss))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +118,8 @@ def run_trial(work: Work) -> Iterator[Measurement | TrialResult]:
     with adapter(work.material.base, settings, seed) as adapted:
         examples = used_examples(work.material.train, settings.train_examples)
         log = StepLog(work.directory, settings.max_steps)
-        training = Training(work.material.base, adapted, settings, seed, examples, work.fit, log)
+        objective = work.material.objective(settings)
+        training = Training(work.material.base, adapted, settings, seed, examples, work.fit, log, objective)
         curve: list[Measurement] = []
         status, cause, evaluation = Status.COMPLETED, "", ""
         try:
@@ -122,9 +136,11 @@ def run_trial(work: Work) -> Iterator[Measurement | TrialResult]:
         provenance = dict(work.provenance)
         measured = {name: getattr(curve[-1], name) for name in OWN_METRICS}
         final = {name: value for name, value in measured.items() if value is not None}
+        final |= curve[-1].metrics if curve[-1].step else {}
         if status == Status.COMPLETED:
             final |= _kept(work.material)
             files = {EVALUATION_FILE: evaluation} if evaluation else {}
+            files |= leave_preferences(work.directory)
             scoring = work.material.judge.scoring
             if scoring is not None:
                 scored = scoring.measure(work.material.base)
@@ -231,7 +247,7 @@ def _has_its_evaluation(work: Work, checkpoint: Checkpoint) -> bool:
     return False
 
 
-def used_examples(examples: TokenTable, count: int | None) -> TokenTable:
+def used_examples(examples: Examples, count: int | None) -> Examples:
     """The first `count` examples of one fixed permutation: a fair sample, smaller ones inside larger."""
     if count is None or count >= len(examples):
         return examples
@@ -256,7 +272,7 @@ def _measure(work: Work, training: Training, stop: int, keep: _Keeper) -> tuple[
         eval_bits_per_byte=evaluation.bits_per_byte,
         train_loss=train_loss,
         wall_seconds=training.wall_seconds,
-        metrics={} if stop else _scored_before(judge),
+        metrics={**evaluation.metrics, **({} if stop else _scored_before(judge))},
     )
     return point, written
 
@@ -269,9 +285,13 @@ def _scored_before(judge: Judge) -> dict[str, float]:
 
 
 def _require_below_wall(work: Work, point: Measurement) -> None:
-    if point.eval_loss > work.material.wall:
+    of_pairs = point.metrics.get(CHOSEN_LOSS)
+    loss, what = (
+        (point.eval_loss, "evaluation loss") if of_pairs is None else (of_pairs, "loss on chosen answers")
+    )
+    if loss > work.material.wall:
         raise DivergedError(
-            f"the evaluation loss was {point.eval_loss:.3g} at step {point.step}, above "
+            f"the {what} was {loss:.3g} at step {point.step}, above "
             f"{work.material.wall:.3g}: worse than the untouched model and than guessing every token "
             "with equal chance"
         )

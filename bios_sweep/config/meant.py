@@ -44,7 +44,7 @@ NEAR = 0.5  # of difflib's ratio; chosen: `bugdet` is meant as budget, `ranks` i
 def did_you_mean(name: str, options: Sequence[str] = ()) -> str:
     """A question with the key that was meant, to be put behind a sentence; empty where none is near.
 
-    options: the keys that there are; all of them by default. A key that there is, elsewhere, needs no question.
+    options: the keys that there are; all of them by default. A key that is one elsewhere needs no question.
     """
     meant = meant_by(name, options)
     return "" if meant == name else _question(meant)

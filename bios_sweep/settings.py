@@ -251,6 +251,20 @@ class TrainingSettings:
         return cls(**{**values, "own": Own(values.get("own"))})
 
 
+def warmup_steps(settings: TrainingSettings) -> int:
+    """Steps in which the rate rises; the peak comes with the last of them."""
+    return round(settings.warmup_fraction * settings.max_steps)
+
+
+def decay_steps(settings: TrainingSettings) -> int:
+    """Steps of the decay that ends wsd, never into the warm-up; 0 of other schedules."""
+    if settings.schedule != WSD or settings.decay_fraction is None:
+        return 0
+    return min(
+        round(settings.decay_fraction * settings.max_steps), settings.max_steps - warmup_steps(settings)
+    )
+
+
 KNOWN: Mapping[str, Facts] = {
     name: hint.__metadata__[0]
     for name, hint in get_type_hints(TrainingSettings, include_extras=True).items()

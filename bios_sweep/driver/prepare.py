@@ -13,6 +13,7 @@ from bios_sweep.config.compose import Config, sweep_names
 from bios_sweep.config.epochs import with_epochs
 from bios_sweep.config.method import method_of
 from bios_sweep.config.metrics import with_metrics
+from bios_sweep.config.preferences import with_preferences
 from bios_sweep.config.stated import refuse_idle
 from bios_sweep.defaults import Recommendation
 from bios_sweep.defaults.recommendation import TRAINING
@@ -114,7 +115,7 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
     workspace = workspace_of(config)
     one_of("budget.keep_adapters", config.values["budget"]["keep_adapters"], POLICIES)
     precision = precision_of(config.values, request)
-    values = with_metrics(with_epochs(_with_dtype(config.values, precision)))
+    values, by_accuracy = with_preferences(with_metrics(with_epochs(_with_dtype(config.values, precision))))
     read = _evaluated(_read(config, values, workspace, request, function), workspace, request)
     plan, scenario, recommendation = read.plan, read.plan.study.scenario, read.recommendation
     # who writes the default's own number out has said no more than `auto`
@@ -136,7 +137,7 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
         dataset=read.dataset,
         function=function,
         invocation=replace(asked.command or invocation, verb=invocation.verb),
-        notes=(*recommendation.warnings, *reach_notes(scenario), *download_notes(scenario)),
+        notes=(*by_accuracy, *recommendation.warnings, *reach_notes(scenario), *download_notes(scenario)),
         warnings=(*undecided_lines(plan), *config.notes, *idle.values(), *script_warnings(scenario)),
         precision=precision,
     )

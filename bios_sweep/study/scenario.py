@@ -153,6 +153,12 @@ class DataFacts:
         scored = self.score is not None and metric == self.score.metric
         return self.score.items if self.score is not None and scored else self.eval_examples
 
+    def known_items(self, metric: str) -> int | None:
+        """The same of a share, None where nobody told."""
+        if self.score is not None and metric == self.score.metric:
+            return self.score.items
+        return self.eval_examples if self._preferred(metric) else None
+
     def _preferred(self, metric: str) -> bool:
         return self.preference is not None and metric == ACCURACY
 

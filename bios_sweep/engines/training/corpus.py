@@ -59,8 +59,8 @@ class Pair:
 def embedded_pairs(limit_evaluation: int | None = None) -> DataSet:
     """The same examples as preference pairs: a summary is preferred to its own words in another order.
 
-    The order is that of a hash of each word and its place, so that it is the same everywhere. Both answers are
-    equally long, so that length tells nothing. A summary that has no other order makes no pair.
+    The order is that of a hash of each word and its place, so that it is the same everywhere. Both answers
+    are equally long, so that length tells nothing. A summary that has no other order makes no pair.
 
     Raises:
         DataError: as `embedded_examples`.

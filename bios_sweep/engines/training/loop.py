@@ -34,8 +34,7 @@ from bios_sweep.engines.training.step_log import Step, StepLog
 from bios_sweep.engines.training.tokens import TokenizedExample
 from bios_sweep.errors import ran_out_of_memory
 from bios_sweep.sealed import digest
-from bios_sweep.settings import WSD, TrainingSettings
-from bios_sweep.study.stable import decay_steps, warmup_steps
+from bios_sweep.settings import WSD, TrainingSettings, decay_steps, warmup_steps
 from bios_sweep.study.trials import EVALUATION_FILE, Measurement
 
 

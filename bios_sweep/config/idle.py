@@ -208,10 +208,6 @@ REFUSED = (
         ),
     ),
     Idle(
-        {"runs": PLANTED, "method.objective": Objective.DPO},
-        {"method.objective": "model=planted prefers nothing; leave it out, or choose another model"},
-    ),
-    Idle(
         {"method.runner": Runner.PYTHON},
         dict.fromkeys(
             COMMANDS_OWN,

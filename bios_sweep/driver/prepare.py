@@ -24,7 +24,7 @@ from bios_sweep.driver.memory import shared_by_memory
 from bios_sweep.driver.precision import KEY as DTYPE
 from bios_sweep.driver.precision import Precision, as_begun, precision_of
 from bios_sweep.driver.scenarios.base_model import download_notes
-from bios_sweep.driver.scenarios.examples import AUTO_COUNT
+from bios_sweep.driver.scenarios.examples import AUTO_COUNT, preferring
 from bios_sweep.driver.scenarios.planted import PLANTED_ENGINE, PLANTED_METRICS, planted_scenario
 from bios_sweep.driver.scenarios.scripted import (
     honest_origins,
@@ -246,6 +246,7 @@ def _scenario(
         return scenario, None, script_defaults(scenario)
     dataset: DataSet | None = None
     if values["model"]["kind"] == "planted":
+        _require_supervised(values)
         scenario = planted_scenario(values)
     else:
         scenario, dataset = trained_scenario(values, workspace, request, typed)
@@ -256,6 +257,11 @@ def _scenario(
         objective=TRAINING[scenario.method.objective],
     )
     return scenario, dataset, recommendation
+
+
+def _require_supervised(values: Mapping[str, Any]) -> None:
+    if preferring(values):
+        raise ConfigError("method.objective=dpo: model=planted prefers nothing; choose another model, or sft")
 
 
 def _require_measured(study: Study, scenario: Scenario) -> None:

@@ -54,6 +54,7 @@ from bios_sweep.engines.training.scoring import (
     pads_safely,
     questions_of,
 )
+from bios_sweep.engines.training.stable import Stable, stable_of
 from bios_sweep.engines.training.table import TokenTable, prepared
 from bios_sweep.engines.training.timing import time_steps
 from bios_sweep.engines.training.tokenizer import load_tokenizer
@@ -117,6 +118,7 @@ class LoraEngine:
                 measurements=self._options.measurements,
                 fit=self._fit(trial.settings),
                 checkpoint_seconds=None if minutes is None else 60.0 * minutes,
+                stable=self._stable(trial),
                 provenance={
                     "host": socket.gethostname(),
                     "device": device_name(self._device),
@@ -240,6 +242,14 @@ class LoraEngine:
         reference = self._reference(base, examples, dtype)
         pairs = PairSet(sequences=sequences, reference=reference, judge=self._pairs)
         return pairs, pairs.untouched
+
+    def _stable(self, trial: TrialSpec) -> Stable | None:
+        options, fit = self._options, self._fit(trial.settings)
+        if options.stable is None:
+            return None
+        cut = [fit.micro_batch_size, fit.checkpointing, options.measurements, options.eval_max_length]
+        numbers = [device_name(self._device), options.threads, *cut]
+        return stable_of(trial, options.stable, numbers)
 
     @property
     def _pairs(self) -> PairJudge | None:

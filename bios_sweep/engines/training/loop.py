@@ -191,7 +191,8 @@ class Training:
         )
         self.step, self.tokens, self.wall_seconds = 0, 0, 0.0
         self.evaluations: list[float] = []
-        self._nats, self._supervised = 0.0, 0
+        self._since: dict[str, tuple[float, int]] = {"": (0.0, 0)}
+        self._measured: tuple[int, HeldOut, Figures] | None = None
         self._coming: Future[Batch] | None = None
 
     def advance(self, stop: int, between: Callable[[], None] = lambda: None) -> float | None:
@@ -202,6 +203,21 @@ class Training:
         Raises:
             DivergedError: a loss or gradient is not finite; the step is named.
         """
+        self.train_to(stop, between)
+        return self.taken()
+
+    def watch(self, name: str) -> None:
+        """Sum the training loss under a name from here on, beside what `advance` tells."""
+        self._since[name] = (0.0, 0)
+
+    def taken(self, name: str = "") -> float | None:
+        """The mean training loss since this was asked last under the name; None where no step was done."""
+        nats, supervised = self._since[name]
+        self._since[name] = (0.0, 0)
+        return nats / supervised if supervised else None
+
+    def train_to(self, stop: int, between: Callable[[], None] = lambda: None) -> None:
+        """Train until `stop` optimizer steps are done; see `advance`."""
         begin = time.perf_counter()
         if self._log is not None:
             self._log.resting(self.tokens)
@@ -216,8 +232,8 @@ class Training:
                 while self.step < stop:
                     batch = self._next()
                     nats = self._descend(batch)
-                    self._nats += nats
-                    self._supervised += batch.weight
+                    for name, (total, weight) in self._since.items():
+                        self._since[name] = (total + nats, weight + batch.weight)
                     self.tokens += batch.tokens
                     self.step += 1
                     self._tell(nats / batch.weight)
@@ -229,9 +245,6 @@ class Training:
             self._set_dropout(active=False)
             noise.remove()
             self.wall_seconds += time.perf_counter() - begin
-        nats, supervised = self._nats, self._supervised
-        self._nats, self._supervised = 0.0, 0
-        return nats / supervised if supervised else None
 
     def _tell(self, loss: float) -> None:
         if self._log is not None:
@@ -240,13 +253,18 @@ class Training:
 
     def evaluated(self, data: HeldOut) -> Figures:
         """The model as it stands."""
+        known = self._measured
+        if known is not None and known[0] == self.step and known[1] is data:
+            return known[2]
         begin = time.perf_counter()
         found = data.measure(self._base)
         self.evaluations.append(time.perf_counter() - begin)
+        self._measured = (self.step, data, found)
         return found
 
-    def snapshot(self, curve: Sequence[Measurement]) -> Checkpoint:
-        """All that going on needs, with what was measured so far."""
+    def snapshot(self, curve: Sequence[Measurement], name: str = "") -> Checkpoint:
+        """All that going on needs, with what was measured so far. name: of the sum of losses beside."""
+        nats, supervised = self._since[name]
         return Checkpoint(
             step=self.step,
             tokens=self.tokens,
@@ -254,8 +272,8 @@ class Training:
             curve=tuple(curve),
             weights={name: value.detach() for name, value in self._parameters.items()},
             optimizer=self._optimizer.state_dict(),
-            nats=self._nats,
-            supervised=self._supervised,
+            nats=nats,
+            supervised=supervised,
         )
 
     @torch.no_grad()
@@ -263,7 +281,8 @@ class Training:
         """Become what `snapshot` saw."""
         self.step, self.tokens = checkpoint.step, checkpoint.tokens
         self.wall_seconds = checkpoint.wall_seconds
-        self._nats, self._supervised = checkpoint.nats, checkpoint.supervised
+        self._since = {"": (checkpoint.nats, checkpoint.supervised)}
+        self._measured = None
         for name, value in self._parameters.items():
             value.copy_(checkpoint.weights[name])
         self._optimizer.load_state_dict(checkpoint.optimizer)

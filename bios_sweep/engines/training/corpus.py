@@ -26,9 +26,7 @@ from bios_sweep.errors import DataError
 MOST_PER_MODULE = 60  # pairs; chosen: tkinter alone has 458 and would be a tenth of the data
 CACHE_VERSION = 2  # raise it when `documented_pairs` finds other pairs in the same files
 QUESTION = "Explain"
-PAIRS_ARE = (
-    "pairs are made of the embedded examples: a summary is preferred to the same words in another order"
-)
+PAIRS_ARE = "pairs are made of the embedded examples: a summary is preferred to itself with two neighbouring words swapped"
 # Test suites and vendored tools describe themselves, not the library; site-packages is not CPython.
 EXCLUDED_FOLDERS = frozenset({"test", "tests", "idlelib", "lib2to3", "site-packages", "dist-packages"})
 EVALUATION_SHARE = 0.31  # of the modules; chosen: 126 of 360 documented ones on CPython 3.11
@@ -57,10 +55,10 @@ class Pair:
 
 
 def embedded_pairs(limit_evaluation: int | None = None) -> DataSet:
-    """The same examples as preference pairs: a summary is preferred to its own words in another order.
+    """The same examples as preference pairs: a summary is preferred to itself with two neighbours swapped.
 
-    The order is that of a hash of each word and its place, so that it is the same everywhere. Both answers
-    are equally long, so that length tells nothing. A summary that has no other order makes no pair.
+    A hash of the summary chooses the two words, so that they are the same everywhere. Both answers are
+    equally long and all but alike, so that nothing but the order of words tells them apart.
 
     Raises:
         DataError: as `embedded_examples`.
@@ -79,15 +77,14 @@ def embedded_pairs(limit_evaluation: int | None = None) -> DataSet:
 
 def _preferring(examples: Sequence[Example]) -> Iterator[Example]:
     for example in examples:
-        words = example.completion.split()
-        places = sorted(range(len(words)), key=lambda place: _order(place, words[place]))
-        mixed = " ".join(words[place] for place in places)
-        if mixed != example.completion:
-            yield replace(example, rejected=mixed)
-
-
-def _order(place: int, word: str) -> bytes:
-    return hashlib.sha256(f"{place} {word}".encode()).digest()
+        words = example.completion.split(" ")
+        places = [place for place in range(len(words) - 1) if words[place] != words[place + 1]]
+        if places:
+            at = places[
+                int.from_bytes(hashlib.sha256(example.completion.encode()).digest()[:8]) % len(places)
+            ]
+            swapped = [*words[:at], words[at + 1], words[at], *words[at + 2 :]]
+            yield replace(example, rejected=" ".join(swapped))
 
 
 def embedded_examples(limit_evaluation: int | None = None) -> DataSet:

@@ -210,7 +210,7 @@ def test_pairs_that_prefer_nothing_or_have_no_other_answer_are_refused():
     assert (pair.prompt, pair.completion, pair.rejected) == ("Q: the", " cat", " dog")
 
 
-def test_embedded_pairs_have_the_same_words_in_another_order():
+def test_embedded_pairs_differ_in_the_order_of_two_words():
     pairs = embedded_pairs(5)
     for one in (*pairs.train[:50], *pairs.evaluation):
         assert sorted(one.completion.split()) == sorted(one.rejected.split())

@@ -26,7 +26,7 @@ from bios_sweep.errors import DataError
 MOST_PER_MODULE = 60  # pairs; chosen: tkinter alone has 458 and would be a tenth of the data
 CACHE_VERSION = 2  # raise it when `documented_pairs` finds other pairs in the same files
 QUESTION = "Explain"
-PAIRS_ARE = "pairs are made of the embedded examples: a summary is preferred to itself with two neighbouring words swapped"
+PAIRS_ARE = "pairs are made of the embedded examples: a summary is preferred to itself with two words swapped"
 # Test suites and vendored tools describe themselves, not the library; site-packages is not CPython.
 EXCLUDED_FOLDERS = frozenset({"test", "tests", "idlelib", "lib2to3", "site-packages", "dist-packages"})
 EVALUATION_SHARE = 0.31  # of the modules; chosen: 126 of 360 documented ones on CPython 3.11

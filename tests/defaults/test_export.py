@@ -307,8 +307,12 @@ def test_noise_on_embeddings_has_a_key_where_it_is_on(tool):
 
 
 def test_hydra_has_a_key_for_every_setting_that_a_baseline_gives():
-    changed = dataclasses.replace(SETTINGS, adam_beta2=0.99, neftune_alpha=5.0)
+    of_pairs = {"dpo_beta": 0.2, "dpo_length_normalised": True}
+    changed = dataclasses.replace(
+        SETTINGS, adam_beta2=0.99, neftune_alpha=5.0, schedule="wsd", decay_fraction=0.3, **of_pairs
+    )
     written = defaults.export(changed, to="hydra")
+    assert written["method"].pop("objective") == "dpo"
     given = {name: group for group, values in baseline_values().items() for name in values}
     assert written["method"]["adam_beta2"] == 0.99
     assert {n: g for g, names in written.items() for n in names} | {"train_examples": "baseline"} == given

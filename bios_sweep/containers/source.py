@@ -14,6 +14,7 @@ from bios_sweep.containers.mixture import checked_weights, mixed
 from bios_sweep.containers.read import records
 from bios_sweep.containers.record import Record
 from bios_sweep.errors import DataError
+from bios_sweep.paths import expanded
 
 Read = Callable[[], Iterator[Record]]
 
@@ -79,7 +80,7 @@ def _validation(files: Sequence[Path]) -> Source | None:
 
 
 def _name(path: str) -> str:
-    here = Path(path).expanduser()
+    here = expanded(path)
     if here.is_dir():
         return here.resolve().name
     if here.exists() or not set("*?[") & set(path):
@@ -99,7 +100,7 @@ def _chained(reads: Sequence[Read]) -> Iterator[Record]:
 def _about(paths: Sequence[str], found: Sequence[Files]) -> str:
     """`folder (train.jsonl), evaluation valid.jsonl, not read: test.jsonl`; a file is its path."""
     parts = [
-        path if files.train == (Path(path).expanduser(),) else f"{path} ({listed(files.train)})"
+        path if files.train == (expanded(path),) else f"{path} ({listed(files.train)})"
         for path, files in zip(paths, found, strict=True)
     ]
     validation = [path for files in found for path in files.validation]

@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from bios_sweep.containers.files import Files, files_of, listed, plain_name
+from bios_sweep.containers.files import PACKINGS, Files, files_of, listed, plain_name
 from bios_sweep.containers.mixture import checked_weights, mixed
 from bios_sweep.containers.read import records
 from bios_sweep.containers.record import Record
@@ -65,10 +65,19 @@ def _refuse_same(found: Sequence[Files]) -> None:
     """A file that is read twice falls on one side of every split and is learned twice."""
     seen: dict[Path, Path] = {}
     for path in (path for files in found for path in (*files.train, *files.validation)):
-        real = path.resolve()
+        real = _unpacked(path)
         if real in seen:
-            raise DataError(f"data.path: {seen[real]} and {path} are the same file; name it once")
+            same = "the same file" if seen[real].resolve() == path.resolve() else "one file, packed and not"
+            raise DataError(f"data.path: {seen[real]} and {path} are {same}; name it once")
         seen[real] = path
+
+
+def _unpacked(path: Path) -> Path:
+    """What a packed file is unpacked to, which may lie beside it."""
+    real = path.resolve()
+    while real.suffix.lower() in PACKINGS:
+        real = real.with_suffix("")
+    return real
 
 
 def _validation(files: Sequence[Path]) -> Source | None:

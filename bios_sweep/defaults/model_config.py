@@ -88,7 +88,7 @@ def hub_cache() -> Path:
         return expanded(os.environ["HF_HUB_CACHE"])
     caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     home = os.environ.get("HF_HOME") or Path(caches, "huggingface")
-    return expanded(home, "hub")
+    return expanded(Path(home, "hub"))
 
 
 def lora_parameters_per_rank(config: Mapping[str, Any]) -> int | None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from bios_sweep.engines.training.chat import AS_EVER, ChatTemplate, Reading, chat_template
 from bios_sweep.engines.training.data import (
+    ANSWERS,
     CONVERSATION,
     SEVERAL_ANSWERS,
     DataSet,
@@ -23,7 +24,7 @@ from bios_sweep.engines.training.data import (
 )
 from bios_sweep.engines.training.facts import READERS, reads_by, software_versions
 from bios_sweep.engines.training.kept import code_digest, kept_folder, mapped
-from bios_sweep.engines.training.objectives.sequences import ANSWERS, BothAnswers, both_answers
+from bios_sweep.engines.training.objectives.sequences import BothAnswers, both_answers
 from bios_sweep.engines.training.shown import shown
 from bios_sweep.engines.training.tokenizer import TextTokenizer, load_tokenizer
 from bios_sweep.engines.training.tokens import encode_all, kept, unlearnable

@@ -16,7 +16,7 @@ import torch
 
 from bios_sweep.engines.training.batches import micro_batches
 from bios_sweep.engines.training.chat import ChatTemplate, chat_renderer, reading_of
-from bios_sweep.engines.training.data import DataFile, open_dataset
+from bios_sweep.engines.training.data import ANSWERS, DataFile, open_dataset
 from bios_sweep.engines.training.device import (
     choose_device,
     device_name,
@@ -44,7 +44,7 @@ from bios_sweep.engines.training.objectives.objective import Figures, HeldOut
 from bios_sweep.engines.training.objectives.pair_figures import PairSet
 from bios_sweep.engines.training.objectives.pairs import PairTable
 from bios_sweep.engines.training.objectives.reference import reference_nats
-from bios_sweep.engines.training.objectives.sequences import ANSWERS, tokenize_pairs
+from bios_sweep.engines.training.objectives.sequences import tokenize_pairs
 from bios_sweep.engines.training.options import ATTENTIONS, EngineOptions, ScoreOptions
 from bios_sweep.engines.training.scorers import scorer_of
 from bios_sweep.engines.training.scoring import (
@@ -157,12 +157,13 @@ class LoraEngine:
         shape = shape_of(read_config(folder), describe_model(str(folder)).parameters)
         if self._device.type == "cpu" or shape is None:
             return Fit(given or DEFAULT_MICRO_BATCH, checkpointing=bool(twice))
+        answers = 1 if self._pairs is None else ANSWERS
         load = Load(
             **{
-                "tokens": settings.max_length,
+                "tokens": settings.max_length * answers,
                 "batch": settings.batch_size,
                 "rank": settings.lora_rank,
-                "sequences": 1 if self._pairs is None else ANSWERS,
+                "sequences": answers,
                 **(self._options.load or {}),
                 "dtype": settings.dtype,
             }

@@ -111,9 +111,9 @@ class Need:
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """What is to be trained at most: the longest sequence in tokens, the largest batch and rank.
+    """What is to be trained at most: the longest example in tokens, the largest batch and rank.
 
-    sequences: of an example; preference pairs have two.
+    sequences: of an example; preference pairs have two, both of them counted in its tokens.
     """
 
     tokens: int
@@ -171,7 +171,7 @@ def need_of(shape: Shape, load: Load, micro_batch_size: int, *, checkpointing: b
 
     With checkpointing a layer keeps its input alone, and one layer at a time all that it computes.
     """
-    size, tokens = FORMATS[load.dtype], micro_batch_size * load.sequences * load.tokens
+    size, tokens = FORMATS[load.dtype], micro_batch_size * load.tokens
     layer = tokens * shape.kept(load.rank, size)
     kept = shape.layers * tokens * shape.hidden * size + layer if checkpointing else shape.layers * layer
     adapter = shape.adapter(load.rank)

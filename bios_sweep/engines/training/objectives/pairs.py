@@ -8,7 +8,7 @@ from typing import overload
 
 import numpy as np
 
-from bios_sweep.engines.training.objectives.sequences import ANSWERS
+from bios_sweep.engines.training.data import ANSWERS
 from bios_sweep.engines.training.table import TokenTable
 from bios_sweep.engines.training.tokens import TokenizedExample
 

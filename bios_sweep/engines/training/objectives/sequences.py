@@ -7,11 +7,9 @@ from dataclasses import replace
 from itertools import takewhile
 from typing import overload
 
-from bios_sweep.engines.training.data import ASSISTANT, Example, Message
+from bios_sweep.engines.training.data import ANSWERS, ASSISTANT, Example, Message
 from bios_sweep.engines.training.tokenizer import TextTokenizer
 from bios_sweep.engines.training.tokens import Render, TokenizedExample, cut, encode_all
-
-ANSWERS = 2  # sequences of an example
 
 
 class BothAnswers(Sequence[Example]):

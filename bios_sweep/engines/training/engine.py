@@ -157,13 +157,12 @@ class LoraEngine:
         shape = shape_of(read_config(folder), describe_model(str(folder)).parameters)
         if self._device.type == "cpu" or shape is None:
             return Fit(given or DEFAULT_MICRO_BATCH, checkpointing=bool(twice))
-        answers = 1 if self._pairs is None else ANSWERS
         load = Load(
             **{
-                "tokens": settings.max_length * answers,
+                "tokens": settings.max_length * self._answers,
                 "batch": settings.batch_size,
                 "rank": settings.lora_rank,
-                "sequences": answers,
+                "sequences": self._answers,
                 **(self._options.load or {}),
                 "dtype": settings.dtype,
             }
@@ -257,6 +256,11 @@ class LoraEngine:
         """How held-out pairs are judged; None of supervised training."""
         given = self._options.objective
         return None if given is None else PairJudge.from_dict(given)
+
+    @property
+    def _answers(self) -> int:
+        """Sequences of an example."""
+        return 1 if self._pairs is None else ANSWERS
 
     def _reference(self, base: BaseModel, table: TokenTable, dtype: str) -> np.ndarray:
         """Summed nats of both answers of every pair by the untouched model, shape (pairs, 2)."""

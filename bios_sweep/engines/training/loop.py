@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from peft import PeftModel
+from torch.autograd.graph import increment_version
 from torch.nn.utils import clip_grad_norm_
 
 from bios_sweep.atomic import write_atomically
@@ -28,6 +29,7 @@ from bios_sweep.engines.training.batches import (
 )
 from bios_sweep.engines.training.checkpoint import Checkpoint
 from bios_sweep.engines.training.fit import Fit, recomputed
+from bios_sweep.engines.training.folded import fold
 from bios_sweep.engines.training.model import BaseModel
 from bios_sweep.engines.training.step_log import Step, StepLog
 from bios_sweep.engines.training.tokens import TokenizedExample
@@ -139,6 +141,7 @@ class Batch:
     supervised: int
 
 
+SAMPLED = 200  # examples that say how long one is; chosen: a few milliseconds
 # Of all of a process: it trains one trial at a time.
 AHEAD = ThreadPoolExecutor(max_workers=1, thread_name_prefix="next batch")
 
@@ -164,6 +167,7 @@ class Training:
         self._log = log
         self._base, self._adapted, self._settings, self._seed = base, adapted, settings, seed
         self._examples, self.fit = examples, fit
+        fold(adapted, settings.batch_size * mean_tokens(examples), room=lambda: fit.folding)
         self._parameters = trainable(adapted)
         self._optimizer = torch.optim.AdamW(
             self._parameters.values(),
@@ -173,6 +177,8 @@ class Training:
             weight_decay=settings.weight_decay,
             fused=True,
         )
+        # The fused step writes without telling autograd, by which it is known what to fold anew.
+        self._optimizer.register_step_post_hook(lambda *_: increment_version(list(self._parameters.values())))
         self.step, self.tokens, self.wall_seconds = 0, 0, 0.0
         self.evaluations: list[float] = []
         self._nats, self._supervised = 0.0, 0
@@ -313,6 +319,12 @@ class Training:
             for name, module in self._adapted.named_modules():
                 if ".lora_dropout." in name:
                     module.train(active)
+
+
+def mean_tokens(examples: Sequence[TokenizedExample]) -> float:
+    """Tokens of an example, by as many of them as `SAMPLED`, evenly spaced."""
+    places = range(0, len(examples), max(1, len(examples) // SAMPLED))
+    return float(np.mean([len(examples[place].input_ids) for place in places]))
 
 
 def noised(embedded: torch.Tensor, alpha: float) -> torch.Tensor:

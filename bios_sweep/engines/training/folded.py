@@ -1,4 +1,4 @@
-"""How a linear layer and its adapter are multiplied: folded into one product where that takes fewer operations.
+"""How a linear layer and its adapter are multiplied: folded into one where that takes fewer operations.
 
 PEFT's module computes x W' + s (x A') B' as three products, a scaled copy and a sum. The same numbers are had
 
@@ -8,7 +8,7 @@ PEFT's module computes x W' + s (x A') B' as three products, a scaled copy and a
     beside   two products that add to the first one's result, without a copy; factors are turned into the
              model's format once a step.
 
-Gradients of A and B are exact in both. Which it is, operations alone decide (`operations.folds`), never a
+Gradients of A and B are exact in both. Which it is, operations alone decide (`operations.folds`), and no
 clock, so that equal arms take equal paths. Base weights are read, never written. Whatever is no plain linear
 layer with a plain adapter (fused experts, routers, DoRA, layers of a few bits, dropout while it is on) is left
 to PEFT's own modules.

@@ -7,8 +7,8 @@ ones), a numbers of the adapter, s tokens of an example, q the width of all head
     backward    2 N for the activations alone, since frozen weights get no gradient; 4 a; attention twice
     again       a forward pass, where activations are computed twice
 
-That is an adapter beside its layer. Folded into the weight, as float32 trains where it takes fewer operations,
-the adapter's share is 4 a instead of 6 a, and 2 P r of each layer once a step (P = in * out).
+That is an adapter beside its layer. Folded into the weight, as in float32 where it takes fewer operations, the
+adapter's share is 4 a instead of 6 a, and 2 P r of each layer once a step (P = in * out).
 
 Padding, norms, the optimizer and moving data are not counted: the utilisation stands for them.
 """
@@ -54,7 +54,7 @@ def trained(shape: Shape, rank: int, length: float, *, twice: bool) -> float:
 
 
 def beside(tokens: float, into: int, out: int, rank: int) -> float:
-    """Of one layer and so many tokens, forward and backward, with the adapter's two products beside its own."""
+    """Of one layer and so many tokens, forward and backward, with the adapter's products beside its own."""
     return 4.0 * tokens * into * out + 6.0 * tokens * rank * (into + out)
 
 

@@ -10,8 +10,8 @@ PEFT's module computes x W' + s (x A') B' as three products, a scaled copy and a
 
 Gradients of A and B are exact in both. Which it is, operations alone decide (`operations.folds`), and no
 clock, so that equal arms take equal paths. Base weights are read, never written. Whatever is no plain linear
-layer with a plain adapter (fused experts, routers, DoRA, layers of a few bits, dropout while it is on) is left
-to PEFT's own modules.
+layer with a plain adapter (fused experts, routers, DoRA, layers of a few bits, dropout while it is on) is
+left to PEFT's own modules.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ ones), a numbers of the adapter, s tokens of an example, q the width of all head
     backward    2 N for the activations alone, since frozen weights get no gradient; 4 a; attention twice
     again       a forward pass, where activations are computed twice
 
-That is an adapter beside its layer. Folded into the weight, as in float32 where it takes fewer operations, the
-adapter's share is 4 a instead of 6 a, and 2 P r of each layer once a step (P = in * out).
+That is an adapter beside its layer. Folded into the weight, as in float32 where it takes fewer operations,
+the adapter's share is 4 a instead of 6 a, and 2 P r of each layer once a step (P = in * out).
 
 Padding, norms, the optimizer and moving data are not counted: the utilisation stands for them.
 """

@@ -146,11 +146,11 @@ class LoraEngine:
         given, twice = self._options.micro_batch_size, self._options.activation_checkpointing
         folder = Path(self._options.model_path)
         shape = shape_of(read_config(folder), describe_model(str(folder)).parameters)
-        on_cpu = self._device.type == "cpu"
-        if on_cpu or shape is None:  # the memory of a node is seldom the limit, and layers are slow there
-            given, twice = given or DEFAULT_MICRO_BATCH, bool(twice)
         if shape is None:
-            return Fit(given, checkpointing=bool(twice), folding=False)
+            return Fit(given or DEFAULT_MICRO_BATCH, checkpointing=bool(twice), folding=False)
+        on_cpu = self._device.type == "cpu"
+        if on_cpu:  # the memory of a node is seldom the limit, and computing twice is slow there
+            given, twice = given or DEFAULT_MICRO_BATCH, bool(twice)
         load = Load(
             **{
                 "tokens": settings.max_length,

@@ -141,7 +141,6 @@ class Batch:
     supervised: int
 
 
-SAMPLED = 200  # examples that say how long one is; chosen: a few milliseconds
 # Of all of a process: it trains one trial at a time.
 AHEAD = ThreadPoolExecutor(max_workers=1, thread_name_prefix="next batch")
 
@@ -167,7 +166,8 @@ class Training:
         self._log = log
         self._base, self._adapted, self._settings, self._seed = base, adapted, settings, seed
         self._examples, self.fit = examples, fit
-        fold(adapted, settings.batch_size * mean_tokens(examples), room=lambda: fit.folding)
+        # by the first batch, wherever a trial is taken up again
+        fold(adapted, self._collated(0, fit.micro_batch_size).tokens, room=lambda: fit.folding)
         self._parameters = trainable(adapted)
         self._optimizer = torch.optim.AdamW(
             self._parameters.values(),
@@ -319,12 +319,6 @@ class Training:
             for name, module in self._adapted.named_modules():
                 if ".lora_dropout." in name:
                     module.train(active)
-
-
-def mean_tokens(examples: Sequence[TokenizedExample]) -> float:
-    """Tokens of an example, by as many of them as `SAMPLED`, evenly spaced."""
-    places = range(0, len(examples), max(1, len(examples) // SAMPLED))
-    return float(np.mean([len(examples[place].input_ids) for place in places]))
 
 
 def noised(embedded: torch.Tensor, alpha: float) -> torch.Tensor:

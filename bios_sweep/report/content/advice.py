@@ -18,7 +18,7 @@ from bios_sweep.decision.statement import Verdict
 from bios_sweep.decision.verdicts import NO_LEVEL, NO_VARIATION
 from bios_sweep.procedure.screening import NO_LEVEL as NONE_TESTED
 from bios_sweep.reasons import is_any
-from bios_sweep.report.content.wording import money, number, plural, told, trained
+from bios_sweep.report.content.wording import clean, money, number, plural, told, trained
 from bios_sweep.vocabulary import Word
 
 # what the word says, for those who see it for the first time; never more than was shown
@@ -72,10 +72,10 @@ def _now(verdict: Verdict, now: Choice) -> str:
     value, default = number(now.value), number(now.default)
     if now.ground == Ground.BETTER:
         least = f"at least {_told(verdict, now.lower)}, {confidence_text(now.confidence)}"
-        open_ = f"it is better than {default} by {_told(verdict, now.gain)} ({least}), {_unsettled(verdict)}"
+        better = f"it is better than {_than(verdict, default)} by {_told(verdict, now.gain)} ({least})"
         served = number(now.served)
         kept = "" if now.served in (None, now.value) else f"; the tuned file keeps {served} until then"
-        return f"{MUST} Use {value}: {open_}{kept}"
+        return f"{MUST} Use {value}: {better}, {_unsettled(verdict)}{kept}"
     if now.ground == Ground.COSTS:
         least = f"at least {_told(verdict, now.lower)}, {confidence_text(now.confidence)}"
         better = f"{_best(verdict)} is better by {_told(verdict, now.gain)} ({least})"
@@ -88,6 +88,11 @@ def _now(verdict: Verdict, now: Choice) -> str:
     if now.ground == Ground.UNKNOWN:
         return f"{MUST} {kept}: {_unknown(verdict)}"
     return "; ".join(filter(None, (f"{MUST} {kept}: {_most(verdict, now)}", _seen(verdict))))
+
+
+def _than(verdict: Verdict, default: str) -> str:
+    """What a gain is over, where that is not the default as it is: it trained for as long, another level."""
+    return clean(verdict.effect_over) or default
 
 
 def _kept(verdict: Verdict, now: Choice) -> str:

@@ -36,6 +36,7 @@ WITHOUT = (  # why nothing is known of another value
     ((SEEDS_MISSING,), "trials on the fresh seeds failed"),
 )
 MUST = "must you choose now?"
+ASIDE = "not compared"  # the status of a level that ran and was set aside
 
 
 def meaning(verdict: Verdict) -> str:
@@ -112,8 +113,13 @@ def _most(verdict: Verdict, now: Choice, *, over: bool = False) -> str:
     most, sure = now.most, confidence_text(now.confidence)
     if most is None:
         return ""
+    tested = "compared" if any(row.status == ASIDE for row in verdict.levels) else "tested"
     if most.gain <= 0:
-        told = "all else that was tested is worse" if most.gain < 0 else "nothing that was tested is better"
+        told = (
+            f"all else that was {tested} is worse"
+            if most.gain < 0
+            else f"nothing that was {tested} is better"
+        )
         return f"{told} ({sure})"
     than = (
         " over the default trained for the same time"
@@ -122,7 +128,7 @@ def _most(verdict: Verdict, now: Choice, *, over: bool = False) -> str:
         if over
         else ""
     )
-    return f"of what was tested nothing gains more than {_told(verdict, most.gain)}{than} ({sure})"
+    return f"of what was {tested} nothing gains more than {_told(verdict, most.gain)}{than} ({sure})"
 
 
 def _unsettled(verdict: Verdict) -> str:
@@ -140,6 +146,10 @@ def _unknown(verdict: Verdict) -> str:
         if is_any(verdict.reasons, *kinds):
             return why
     joint = next((reason for reason in verdict.reasons if reason.kind == CONFOUNDED), None)
+    if joint is not None and joint.facts["factor"] == verdict.factor:
+        return (
+            f"{joint.facts['others']} moved with some of its values, and what those gain alone is not known"
+        )
     if joint is not None:
         return f"what another value alone gains is not known, for {joint.facts['others']} moved with it"
     return "what another value gains is not known"

@@ -31,7 +31,7 @@ from bios_sweep.vocabulary import Word
 
 NOT_REPLICATED = Kind("the candidate did not replicate on fresh seeds; {then}")
 TOO_SMALL = Kind("better, by less than matters; {then}")
-SIZE_OPEN = Kind("better, but whether by enough is open; {then}")
+SIZE_OPEN = Kind("better, but whether by enough is open")
 KEEP_DEFAULT = Kind("keep the default")
 KEEP_CLAIMED = Kind("no reason to leave the level that is claimed")
 NO_PERCENT = Kind("the default's mean is 0 on the fresh seeds, so that nothing is a percent of it")
@@ -193,8 +193,9 @@ def _passed(
         if bound.lower > 0 and bound.gain >= margin.percent:
             return Word.REFINE, ()
         held_against_default = test.over == table.arms[0] or test.duration is not None
-        kind = TOO_SMALL if bound.upper < margin.percent else SIZE_OPEN
-        kind = kind if bound.lower > 0 else NOT_REPLICATED
+        if bound.lower > 0 and bound.upper >= margin.percent:  # the better level is the one to use meanwhile
+            return Word.INCONCLUSIVE, (SIZE_OPEN(),)
+        kind = TOO_SMALL if bound.lower > 0 else NOT_REPLICATED
         return Word.INCONCLUSIVE, (kind(then=KEEP_DEFAULT() if held_against_default else KEEP_CLAIMED()),)
     if test.kind == NOT_WORSE:
         passed = bound.lower > -test.limit

@@ -191,6 +191,33 @@ def test_the_direction_of_a_guardrail_counts():
     assert guarded(table(metric=forgetting, new=-3.0)).state == Word.INCONCLUSIVE
 
 
+@pytest.mark.parametrize(
+    ("metric", "lost", "state"),
+    [
+        ("toxicity", 0.0, Word.REFINE),
+        ("toxicity", 0.004, Word.INCONCLUSIVE),
+        ("accuracy", 0.004, Word.REFINE),
+    ],
+)
+def test_a_percent_of_a_guardrail_whose_default_is_0_allows_no_loss(metric, lost, state):
+    """But of a share, whose percents are points then: an accuracy of 0 everywhere has nothing to lose."""
+    judged = Metric(name=metric, direction="maximize" if metric == "accuracy" else "minimize", unit="")
+    values = {"baseline": 0.0, "rival": 0.0, "new": lost}
+    outcomes = {
+        (arm, seed): Outcome(status=Status.COMPLETED, value=value * (1 + place / 10))
+        for arm, value in values.items()
+        for place, seed in enumerate(SEEDS)
+    }
+    found = guarded(
+        ResultTable(arms=tuple(values), seeds=SEEDS, outcomes=outcomes, metric=judged, untouched=None)
+    )
+    assert found.state == state
+    if state == Word.INCONCLUSIVE:
+        assert texts(found.reasons)[0].startswith(
+            "guardrail toxicity: its mean is 0 with the default, and 1 %"
+        )
+
+
 @pytest.mark.parametrize("arm", ["baseline", "new"])
 def test_a_guardrail_without_numbers_was_not_measured(arm):
     score = table(metric=SCORE)

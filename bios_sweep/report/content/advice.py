@@ -11,7 +11,14 @@ from typing import Any
 from bios_sweep.decision.choice import Choice, Ground, NextStep, Step
 from bios_sweep.decision.claims.judgement import words_of
 from bios_sweep.decision.finding import BELOW, CONFOUNDED, EDGE, NOT_WORSE, SHARE
-from bios_sweep.decision.fresh import GUARD_BROKEN, GUARD_BROKEN_OWN, SEEDS_MISSING, SIZE_OPEN, TOO_SMALL
+from bios_sweep.decision.fresh import (
+    GUARD_BROKEN,
+    GUARD_BROKEN_OWN,
+    GUARD_OF_NOTHING,
+    SEEDS_MISSING,
+    SIZE_OPEN,
+    TOO_SMALL,
+)
 from bios_sweep.decision.gates import BLOCKS_MISSING
 from bios_sweep.decision.sentences import confidence_text
 from bios_sweep.decision.statement import Verdict
@@ -185,7 +192,8 @@ def _withheld(verdict: Verdict) -> str:
 
 def _seen(verdict: Verdict) -> str:
     """What is known of another value, where that is no gain, or one that does not matter."""
-    guards = [reason for reason in verdict.reasons if reason.kind in (GUARD_BROKEN, GUARD_BROKEN_OWN)]
+    broken = (GUARD_BROKEN, GUARD_BROKEN_OWN, GUARD_OF_NOTHING)
+    guards = [reason for reason in verdict.reasons if reason.kind in broken]
     if guards:
         lost = _lost([reason.facts["guardrail"] for reason in guards])
         return f"{_best(verdict)} is better on fresh seeds, and {lost}"

@@ -121,7 +121,7 @@ def _not_supported(verdict: Verdict) -> list[str]:
         needs = judgement_of(claims_of(name)[0]).words.needs
         return [f"{name}: {needs}"] if needs else []
     joint = next((reason for reason in verdict.reasons if reason.kind == CONFOUNDED), None)
-    if joint is not None and joint.facts["factor"] == name:
+    if joint is not None and joint.facts["main"] == name:
         others = joint.facts["others"]
         return [
             f"{name}: that the default is right, or what those of its values gain with which {others} moved"

@@ -95,7 +95,7 @@ def sound(finding: Finding, factor: FactorLevels, confounding: Confounding, arms
     reasons = []
     main, others = confounding.of(factor.name)
     if others:
-        reasons.append(CONFOUNDED(others=", ".join(others), factor=main))
+        reasons.append(CONFOUNDED(others=", ".join(others), main=main))
     about = (arms.baseline.name, *factor.arms)
     mixed = next((arm for arm in arms.arms if arm.mixed and arm.name in about), None)
     if mixed is not None:

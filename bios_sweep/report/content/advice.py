@@ -153,7 +153,7 @@ def _unknown(verdict: Verdict) -> str:
         if is_any(verdict.reasons, *kinds):
             return why
     joint = next((reason for reason in verdict.reasons if reason.kind == CONFOUNDED), None)
-    if joint is not None and joint.facts["factor"] == verdict.factor:
+    if joint is not None and joint.facts["main"] == verdict.factor:
         return (
             f"{joint.facts['others']} moved with some of its values, and what those gain alone is not known"
         )

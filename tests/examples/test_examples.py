@@ -14,6 +14,7 @@ from bios_sweep.cli.main import main
 ROOT = Path(__file__).parents[2]
 STAND_INS = Path(__file__).with_name("stand_ins")
 QUIET = ("cluster=inline", "tracking=none")
+SMALL = ("seeds=[0,1,2]", "decision.confirmation_seeds=0")
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def shell(tmp_path, monkeypatch, capsys):
     ],
 )
 def test_a_configuration_is_swept_to_its_verdict(shell, name, read):
-    answer = shell("run", f"sweeps={name}", "baseline.learning_rate=2e-4", "seeds=[0,1,2]")
+    answer = shell("run", f"sweeps={name}", "baseline.learning_rate=2e-4", *SMALL)
     assert [one["verdict"] for one in answer["verdicts"]] == ["confirm"]
     assert any(line.startswith(read) for line in answer["caveats"]), answer["caveats"]
 
@@ -53,7 +54,7 @@ def test_a_configuration_is_swept_to_its_verdict(shell, name, read):
 def test_preferences_and_a_setting_of_ones_own_are_swept_to_their_verdicts(shell, monkeypatch):
     paths = (STAND_INS / "libraries", STAND_INS, *os.environ.get("PYTHONPATH", "").split(os.pathsep))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, paths)))
-    answer = shell("run", "sweeps=trl_dpo", "baseline.learning_rate=1e-4", "seeds=[0,1,2]")
+    answer = shell("run", "sweeps=trl_dpo", "baseline.learning_rate=1e-4", *SMALL)
     assert {one["factor"]: one["verdict"] for one in answer["verdicts"]} == {
         "learning_rate": "confirm",
         "beta": "confirm",

@@ -42,16 +42,16 @@ _BEARER = re.compile(r"\b([Bb]earer\s+)(?=\S*\d)[\w.~+/=-]{8,}")  # a word of a 
 # a password is one however short it is, unless the word says that there is none
 _NOT_ONE = r"(?!['\"]?(?:[$<{*]|(?:none|null|true|false)\b))"
 _PASSWORD = re.compile(
-    rf"(--[\w-]*passw(?:or)?d\s+|\b[\w.-]*passw(?:or)?d=){_NOT_ONE}(?:'[^'\n]*'|\"[^\"\n]*\"|[^\s'\",;&)]+)",
+    rf"(--[\w-]{{0,40}}passw(?:or)?d\s+|passw(?:or)?d=){_NOT_ONE}(?:'[^'\n]*'|\"[^\"\n]*\"|[^\s'\",;&)]+)",
     re.IGNORECASE,
 )
 # of a dict or an object; not `token`, as tokenizers call other things
 _ENTRY = re.compile(
-    rf"(['\"][\w.-]*(?:passw(?:or)?d|secret|api[_-]?key|access[_-]?key)['\"]\s*:\s*['\"]){_NOT_ONE}[^'\"]+",
+    rf"(['\"][\w.-]{{0,40}}(?:passw(?:or)?d|secret|api[_-]?key|access[_-]?key)['\"]\s*:\s*['\"]){_NOT_ONE}[^'\"]+",
     re.IGNORECASE,
 )
 _ASSIGNED = re.compile(
-    rf"((?:--[\w-]*{_NAMED}\s+|\b[\w.-]*{_NAMED}=)['\"]?)(?![$<{{*]|\d+(?:\s|$))[^\s'\",]{{{SHORTEST},}}",
+    rf"((?:--[\w-]{{0,40}}{_NAMED}\s+|{_NAMED}=)['\"]?)(?![$<{{*]|\d+(?:\s|$))[^\s'\",]{{{SHORTEST},}}",
     re.IGNORECASE,
 )
 _SHAPED = re.compile(r"\bhf_[A-Za-z0-9]{20,}\b")  # https://huggingface.co/docs/hub/security-tokens

@@ -79,6 +79,14 @@ def test_items_are_numbered_without_a_gap_and_each_names_modules_that_exist():
         assert not missing
 
 
+def test_what_is_printed_is_held_by_tests_that_exist():
+    part = (ROOT / STATISTICS).read_text().partition("### What is always printed, and where")[2]
+    named = re.findall(r"`([\w/]+\.py)::(\w+)`", part.partition("\n## ")[0])
+    assert len(named) > 15
+    for file, test in named:
+        assert f"def {test}(" in (ROOT / "tests" / file).read_text(), f"{file}::{test}"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_that_a_page_gives_for_tests_name_files_that_exist(page):
     for name, selected in re.findall(r"\b(tests/[\w/]+\.py)\b(?: -k (\w+))?", page.read_text()):

@@ -1,7 +1,7 @@
 """A method, taken apart: what is trained, by which objective, and by whom.
 
-`method=lora`, `method=command` and `method=python` are presets of the three. Whoever must know one of them
-asks for that part; the preset's name is for people alone.
+`method=lora`, `method=dpo`, `method=command` and `method=python` are presets of the three. Whoever must know
+one of them asks for that part; the preset's name is for people alone.
 """
 
 from __future__ import annotations
@@ -74,6 +74,7 @@ class Method:
 
 PRESETS = {
     LORA: Method(),
+    str(Objective.DPO): Method(objective=Objective.DPO),
     str(Runner.COMMAND): Method(trains=None, runner=Runner.COMMAND),
     str(Runner.PYTHON): Method(trains=None, runner=Runner.PYTHON),
 }

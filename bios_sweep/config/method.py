@@ -37,7 +37,7 @@ def method_of(values: Mapping[str, Any]) -> Method:
         raise not_allowed("method.trains", trains, f"choose from {', '.join(METHODS)}, or null")
     objective = _word(Objective, "objective", values.get("objective"), Objective.SFT)
     if runner is Runner.BUILTIN:
-        _require_possible(trains, objective)
+        _require_possible(trains)
         trains = LORA
     return Method(trains=trains, objective=objective, runner=runner)
 
@@ -52,15 +52,10 @@ def _named(name: Any) -> str:
     return str(one_of("method.name", name, tuple(PRESETS)))
 
 
-def _require_possible(trains: str | None, objective: Objective) -> None:
+def _require_possible(trains: str | None) -> None:
     """Refuse what only a script can do."""
     if trains not in (None, LORA):
         raise ConfigError(not_trained_here("method.trains", trains))
-    if objective is not Objective.SFT:
-        raise ConfigError(
-            f"method.objective={objective}: bios-sweep itself trains by sft alone; {objective} is a script "
-            f"of yours, with method=command and method.objective={objective}"
-        )
 
 
 def not_trained_here(key: str, trains: str) -> str:

@@ -18,11 +18,10 @@ from torch import nn
 from torch.nn import functional
 
 from bios_sweep.engines.training.batches import uniform
+from bios_sweep.engines.training.folded import ADAPTER, unfold
 from bios_sweep.engines.training.model import BaseModel
 from bios_sweep.errors import ModelError, StorageError
 from bios_sweep.settings import TrainingSettings
-
-ADAPTER = "default"  # PEFT's own name for the only adapter
 
 
 @contextmanager
@@ -57,6 +56,7 @@ def adapter(base: BaseModel, settings: TrainingSettings, seed: int) -> Iterator[
         initialise(adapted, seed)
         yield adapted
     finally:
+        unfold(adapted)
         adapted.unload()
         base.model.requires_grad_(requires_grad=False)
 

@@ -6,9 +6,10 @@ per number of the model's format, 4 per float32:
     two norms        2 hidden * 4 (they compute in float32) + 2 hidden * b (their results, which A reads)
     attention        2 query * b + 2 keys * b, and a float32 per head
     gated MLP        4 inner * b (gate, its activation, up, and the product that A reads); 3 without a gate
-    adapter          rank * b per linear layer
+    adapter          rank * b per linear layer, nothing of one that is folded into the weight
 
-Frozen weights are kept once and no layer keeps a copy. Held against what was counted through saved-tensor
+Frozen weights are kept once and no layer keeps a copy; in float32 the linear ones are kept twice where there
+is room, with the adapter folded in (see `folded`). Held against what was counted through saved-tensor
 hooks by tests/engines/training/test_memory.py. Kinds of layers that are otherwise (state spaces, experts) are
 estimated by their sizes alone: where that is too little, the trainer halves its micro-batch.
 """
@@ -83,6 +84,11 @@ class Shape:
         """Parameters of an adapter of that rank."""
         return self.layers * rank * sum(into + out for into, out in self.linear)
 
+    @property
+    def folded(self) -> int:
+        """Bytes of all linear layers in float32 once more, with an adapter folded in."""
+        return FLOAT * self.layers * sum(into * out for into, out in self.linear)
+
     def kept(self, rank: int, size: int) -> int:
         """Bytes that the backward pass needs per token of one layer; size: bytes per number."""
         mlp = (4 if self.gated else 3) * self.inner
@@ -102,30 +108,39 @@ class Need:
     adapter: int
     activations: int
     logits: int
+    folded: int = 0
 
     @property
     def total(self) -> int:
         """All of it, without the reserve."""
-        return self.weights + self.adapter + self.activations + self.logits
+        return self.weights + self.adapter + self.activations + self.logits + self.folded
 
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """What is to be trained at most: the longest example in tokens, the largest batch and rank."""
+    """What is to be trained at most: the longest example in tokens, the largest batch and rank.
+
+    sequences: of an example; preference pairs have two, both of them counted in its tokens.
+    """
 
     tokens: int
     batch: int
     rank: int
     dtype: str
+    sequences: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fitting:
-    """How a load is cut to fit. spare: bytes that are left; below 0 it does not fit even so."""
+    """How a load is cut to fit. spare: bytes that are left; below 0 it does not fit even so.
+
+    folded: whether there is room to fold adapters into copies of the weights, too; spare is without them.
+    """
 
     micro_batch_size: int
     checkpointing: bool
     spare: int
+    folded: bool = False
 
     @property
     def fits(self) -> bool:
@@ -162,13 +177,15 @@ def shape_of(config: Mapping[str, Any], parameters: int | None) -> Shape | None:
     )
 
 
-def need_of(shape: Shape, load: Load, micro_batch_size: int, *, checkpointing: bool) -> Need:
-    """Bytes at the worst moment of a step: the end of a forward pass.
+def need_of(
+    shape: Shape, load: Load, micro_batch_size: int, *, checkpointing: bool, folded: bool = False
+) -> Need:
+    """Bytes at the worst moment of a step: the end of a forward pass. folded: adapters are, into the weights.
 
     With checkpointing a layer keeps its input alone, and one layer at a time all that it computes.
     """
     size, tokens = FORMATS[load.dtype], micro_batch_size * load.tokens
-    layer = tokens * shape.kept(load.rank, size)
+    layer = tokens * shape.kept(0 if folded else load.rank, size)
     kept = shape.layers * tokens * shape.hidden * size + layer if checkpointing else shape.layers * layer
     adapter = shape.adapter(load.rank)
     copied = 0 if size == FLOAT else adapter * size  # an adapter's weights in the model's format
@@ -177,6 +194,7 @@ def need_of(shape: Shape, load: Load, micro_batch_size: int, *, checkpointing: b
         adapter=ADAPTER_COPIES * FLOAT * adapter + copied,
         activations=kept,
         logits=LOGIT_COPIES * FLOAT * min(tokens * shape.vocabulary, LOGITS_AT_ONCE),
+        folded=shape.folded if folded else 0,
     )
 
 
@@ -193,17 +211,26 @@ def fitting(
     Without checkpointing one example at a time is still faster than recomputing every layer. Where nothing
     fits, the least of what was tried. micro_batch_size, checkpointing: those that the user chose.
     """
-    most = min(load.batch, LARGEST_MICRO_BATCH)
+    most = min(load.batch, LARGEST_MICRO_BATCH // load.sequences)
     counts = tuple(_halves(most)) if micro_batch_size is None else (micro_batch_size,)
     ways = (False, True) if checkpointing is None else (checkpointing,)
     tried = []
     for twice in ways:
         for count in counts:
             total = need_of(shape, load, count, checkpointing=twice).total
-            tried.append(Fitting(micro_batch_size=count, checkpointing=twice, spare=room - total))
+            found = Fitting(micro_batch_size=count, checkpointing=twice, spare=room - total)
+            tried.append(replace(found, folded=_may_fold(shape, load, found, room)))
             if tried[-1].fits:
                 return tried[-1]
     return tried[-1]
+
+
+def _may_fold(shape: Shape, load: Load, found: Fitting, room: int) -> bool:
+    """In float32 alone, and never by cutting finer: what that saves of the products, it loses elsewhere."""
+    if FORMATS[load.dtype] != FLOAT:
+        return False
+    count, twice = found.micro_batch_size, found.checkpointing
+    return need_of(shape, load, count, checkpointing=twice, folded=True).total <= room
 
 
 def sharers_on(shape: Shape, load: Load, total: int, asked: Mapping[str, Any]) -> int:
@@ -216,9 +243,13 @@ def sharers_on(shape: Shape, load: Load, total: int, asked: Mapping[str, Any]) -
         return 1
     for sharers in range(2, MOST_SHARERS + 1):
         found = fitting(shape, load, room_on(total, sharers), **asked)
-        if not found.fits or replace(found, spare=0) != replace(alone, spare=0):
+        if not found.fits or _cut(found) != _cut(alone):
             return sharers - 1
     return MOST_SHARERS
+
+
+def _cut(found: Fitting) -> tuple[int, bool]:
+    return found.micro_batch_size, found.checkpointing
 
 
 def room_on(total: int, sharers: int) -> int:

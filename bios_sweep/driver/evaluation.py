@@ -29,6 +29,7 @@ from bios_sweep.records.workspace import Workspace
 from bios_sweep.report.content.evaluation import PlanEvaluation
 from bios_sweep.study.arms import BASELINE
 from bios_sweep.study.plan import Plan
+from bios_sweep.study.scenario import DataFacts
 from bios_sweep.study.trials import EVALUATION_FILE
 from bios_sweep.vocabulary import Status
 
@@ -128,11 +129,21 @@ def _begun(plan: Plan, workspace: Workspace) -> int | None:
             if not names_model(workspace.journal_file(sweep_id), scenario.model.fingerprint):
                 continue
             data = workspace.read_plan(sweep_id)["study"]["scenario"]["data"]
-            if data["source"] != scenario.data.source:
+            if not _same_files(data, scenario.data):
                 continue
             if data.get("eval_why") or data["eval_examples"] == scenario.data.eval_examples:
                 return int(data["eval_examples"])
     return None
+
+
+def _same_files(kept: Mapping[str, Any], now: DataFacts) -> bool:
+    """By name and by how many examples they hold: others may be called so, as typed in another folder.
+
+    What is held out of a file is the rest of it, and what has a file of its own leaves training alone.
+    """
+    train, held_out = kept["train_examples"], kept["eval_examples"]
+    alike = train == now.train_examples or train + held_out == now.train_examples + now.eval_examples
+    return bool(kept["source"] == now.source and alike)
 
 
 def _needed(plan: Plan, workspace: Workspace) -> int | None:

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 import bios_sweep
+from bios_sweep.driver import evaluation
 from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.prepare import Prepared, prepare
+from bios_sweep.study.scenario import DataFacts
 
 EXAMPLES = 6000
 WORDS = ("alpha", "beta", "gamma", "delta", "epsilon")
@@ -72,3 +74,16 @@ def test_noise_that_is_known_says_how_many_and_a_study_keeps_what_it_began_with(
     assert again.plan.sweep_id == before.plan.sweep_id
     more = asked(data, tmp_path, *FEW[:-1])
     assert facts(more)[0] == facts(before)[0], "the same evaluation examples, so that its trials are shared"
+
+
+@pytest.mark.parametrize(
+    ("train", "held_out", "same"), [(90, 10, True), (80, 20, True), (90, 30, True), (95, 10, False)]
+)
+def test_files_of_one_name_are_the_same_where_they_hold_as_many_examples(train, held_out, same):
+    now = DataFacts(
+        name="d", file="", fingerprint="", evaluation_fingerprint="", train_examples=90, eval_examples=10,
+        source="d.jsonl",
+    )  # fmt: skip
+    kept = {"source": "d.jsonl", "train_examples": train, "eval_examples": held_out}
+    assert evaluation._same_files(kept, now) is same
+    assert not evaluation._same_files({**kept, "source": "e.jsonl"}, now)

@@ -19,7 +19,9 @@ TINY = (
     *("sweeps=aa", "cluster=inline", "tracking=none", "seeds=[0]", "method.max_length=128"),
     *("baseline.batch_size=2", "budget.max_steps=2", "baseline.train_examples=2", "model.path=model"),
 )
-OF_LIBRARIES = re.compile(r"Traceback|pyarrow|Errno|NoneType|has no attribute|codec can't|object at 0x|int_max_str")
+OF_LIBRARIES = re.compile(
+    r"Traceback|pyarrow|Errno|NoneType|has no attribute|codec can't|object at 0x|int_max_str"
+)
 FILES = [
     (next(iter(case.files)).rpartition("/")[2], content, case.words)
     for case in CASES

@@ -36,3 +36,19 @@ def test_the_address_of_a_store_names_its_file_to_sqlalchemy_and_to_us(name, tmp
 
 def test_the_address_of_a_plain_path_is_as_it_always_was():
     assert sqlite_address(Path("/data/runs/mlflow.db")) == "sqlite:////data/runs/mlflow.db"
+
+
+def test_a_store_is_made_in_a_folder_whose_name_has_a_quote(tmp_path, monkeypatch):
+    """MLflow writes the current folder into a statement of its own; `it's` ended it."""
+    from mlflow.tracking import MlflowClient
+
+    from bios_sweep.mirror.mlflow.schema import ready_store
+
+    folder = tmp_path / 'it\'s "here"'
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    address = sqlite_address(folder / "mlflow.db")
+    ready_store(address)
+    client = MlflowClient(address)
+    client.create_experiment("mine")
+    assert {one.name for one in client.search_experiments()} == {"Default", "mine"}

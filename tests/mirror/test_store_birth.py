@@ -42,7 +42,7 @@ def whole(tmp_path_factory) -> Path:
 @pytest.fixture
 def soon_made(whole, monkeypatch) -> None:
     """MLflow's second of work is done once; what is tested comes before and after it."""
-    monkeypatch.setattr(mlflow_birth, "_make", lambda new: shutil.copy(whole, new))
+    monkeypatch.setattr(mlflow_birth, "_make", lambda new, file: shutil.copy(whole, new))
 
 
 @pytest.fixture(scope="module")

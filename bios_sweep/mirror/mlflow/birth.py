@@ -18,11 +18,14 @@ from pathlib import Path
 
 from alembic import command
 from filelock import FileLock, Timeout
+from mlflow.entities import Experiment, LifecycleStage
 from mlflow.store.db import utils
 from mlflow.store.db.base_sql_model import Base
 from mlflow.store.tracking.dbmodels.initial_models import Base as InitialBase
+from mlflow.store.tracking.dbmodels.models import SqlExperiment
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy import Engine, event
+from sqlalchemy.orm import Session
 
 from bios_sweep.atomic import sync
 from bios_sweep.errors import HalfMigratedError, InputError, TrackingError
@@ -77,7 +80,7 @@ def _make_ready(file: Path, *, ours: bool, start_over: Callable[[], None] | None
     _discard(new)  # a killed process's
     try:
         if seen.kind == ABSENT:
-            _make(new)
+            _make(new, file)
             _move_in(new, file)
             return True, None
         with closing(connect(file)) as old:
@@ -115,7 +118,7 @@ def _replace(
         if start_over is None or strangers:
             raise HalfMigratedError(_half(file, first_line(error), strangers)) from error
         _discard(new)
-        _make(new)
+        _make(new, file)
         with _still(file, old, version):
             start_over()
             aside = _set_aside(file)
@@ -153,9 +156,27 @@ def _still(file: Path, old: sqlite3.Connection, version: str) -> Iterator[None]:
     yield
 
 
-def _make(new: Path) -> None:
+def _make(new: Path, file: Path) -> None:
+    """A store with the experiment that MLflow puts into every one at its first use.
+
+    It writes its statement as text, with the current folder in it in Python's quotes: `it's mine/` is a
+    syntax error there. One that is there it leaves alone.
+    """
     with _engine(new) as engine:
         utils._initialize_tables(engine)
+        now = int(datetime.now(UTC).timestamp() * 1000)
+        with Session(engine) as session:
+            session.add(
+                SqlExperiment(
+                    experiment_id=int(SqlAlchemyStore.DEFAULT_EXPERIMENT_ID),
+                    name=Experiment.DEFAULT_EXPERIMENT_NAME,
+                    artifact_location=f"{(file.parent / 'mlartifacts').as_uri()}/0",
+                    lifecycle_stage=LifecycleStage.ACTIVE,
+                    creation_time=now,
+                    last_update_time=now,
+                )
+            )
+            session.commit()
 
 
 def _migrate(new: Path, seen: Look) -> bool:

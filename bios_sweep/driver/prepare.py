@@ -47,7 +47,7 @@ from bios_sweep.procedure.decidable import decidable, undecided_lines
 from bios_sweep.records.retention import POLICIES
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.request import Request, request_of
-from bios_sweep.settings import AUTO, RANGES, key_of
+from bios_sweep.settings import AUTO, LORA, RANGES, key_of
 from bios_sweep.study.design import GO_ON, REFUSE, UNDECIDABLE, Origin, Study
 from bios_sweep.study.margins import margins_of
 from bios_sweep.study.plan import Plan, build_plan
@@ -250,6 +250,7 @@ def _scenario(
     recommendation = defaults.recommend(
         family=scenario.model.family,
         hidden_size=scenario.model.hidden_size,
+        method=scenario.method.trains or LORA,
         examples=scenario.data.train_examples,
     )
     return scenario, dataset, recommendation

@@ -36,7 +36,7 @@ from bios_sweep.reference.kinds import (
     kind_of_range,
 )
 from bios_sweep.request import Request
-from bios_sweep.settings import AUTO, COUNT, KNOWN, METHODS, OR_MORE, POSITIVE, key_of
+from bios_sweep.settings import AUTO, COUNT, KNOWN, METHODS, OR_MORE, POSITIVE, Named, key_of
 from bios_sweep.study.design import HOLDS, SCOPES, SEARCHES, UNDECIDABLE, Budget, DecisionRule
 from bios_sweep.study.margins import PURPOSES
 from bios_sweep.study.metric_names import DIRECTIONS
@@ -205,7 +205,9 @@ def _of_settings() -> dict[str, Kind]:
             continue
         words = (AUTO,) if facts.auto or facts.placed else ()
         if isinstance(facts.allowed, tuple):
-            found[key_of(name)] = _choice((*words, *facts.allowed))
+            found[key_of(name)] = _choice((*words, *facts.spelt, *facts.allowed))
+        elif isinstance(facts.allowed, Named):
+            found[key_of(name)] = Kind(type="list of module names, or", choices=facts.allowed.words)
         else:
             found[key_of(name)] = replace(kind_of_range(facts.allowed), choices=words)
     open_ones = {key_of(name): name for name in ("train_examples", "neftune_alpha")}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -10,41 +9,40 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
 from torch import nn
 from torch.nn import functional
 
-from bios_sweep.engines.training.batches import uniform
+from bios_sweep.engines.training.initial import initial, orthogonal
 from bios_sweep.engines.training.model import BaseModel
+from bios_sweep.engines.training.possible import not_on_experts
 from bios_sweep.errors import ModelError, StorageError
-from bios_sweep.settings import TrainingSettings
+from bios_sweep.settings import DORA, KAIMING, ORTHOGONAL, TrainingSettings, alpha_at
 
 ADAPTER = "default"  # PEFT's own name for the only adapter
 
 
 @contextmanager
 def adapter(base: BaseModel, settings: TrainingSettings, seed: int) -> Iterator[PeftModel]:
-    """A fresh LoRA adapter on what `reach` says, removed on the way out.
+    """A fresh adapter, of LoRA or of DoRA, on what `reach` and the settings say, removed on the way out.
 
     Base weights are never touched, so the next trial finds the model as it was loaded.
     """
     if any(isinstance(module, LoraLayer) for module in base.model.modules()):
         raise RuntimeError("an engine trains one trial at a time; close the running one first")
-    if base.reach.parameters and settings.lora_dropout:
-        raise ModelError(
-            f"method.lora_dropout: {type(base.model).__name__} has fused experts, for which PEFT has no "
-            "dropout; use method.lora_dropout=0"
-        )
+    reach = base.reach.only(str(settings.targets))
+    if reach.parameters and (reason := not_on_experts(settings)):
+        raise ModelError(reason)
     config = LoraConfig(
         task_type="CAUSAL_LM",
-        **base.reach.targets,
+        **reach.targets,
         r=settings.lora_rank,  # type: ignore[arg-type]  # None only where nothing is adapted
-        lora_alpha=settings.lora_alpha,  # type: ignore[arg-type]  # PEFT takes fractions too
+        lora_alpha=alpha_at(settings),  # type: ignore[arg-type]  # PEFT takes fractions too
         lora_dropout=settings.lora_dropout,  # type: ignore[arg-type]  # as the rank
-        use_rslora=False,
+        use_dora=settings.method == DORA,
+        use_rslora=False,  # the alpha rule is in alpha
         bias="none",
     )
     with warnings.catch_warnings():
@@ -54,7 +52,7 @@ def adapter(base: BaseModel, settings: TrainingSettings, seed: int) -> Iterator[
         adapted.eval()
         if base.model.dtype != torch.float32:
             compute_as_the_model(adapted)
-        initialise(adapted, seed)
+        initialise(adapted, seed, str(settings.init))
         yield adapted
     finally:
         adapted.unload()
@@ -87,29 +85,25 @@ def compute_as_the_model(adapted: PeftModel) -> None:
 
 
 @torch.no_grad()
-def initialise(adapted: PeftModel, seed: int) -> None:
-    """Draw every A from (seed, module name), row by row, and set every B to zero.
+def initialise(adapted: PeftModel, seed: int, law: str = KAIMING) -> None:
+    """Draw every A from (seed, module name), row by row, and set every B to zero; see `initial` for others.
 
-    The law is PEFT's: uniform within 1 / sqrt(fan_in). Rows come from one stream, so the A of a
-    smaller rank is the first rows of a larger one: two ranks then differ by their rank, not by luck.
+    Rows come from one stream, so the A of a smaller rank is the first rows of a larger one: two ranks then
+    differ by their rank, not by luck.
     """
     for name, module in adapted.get_base_model().named_modules():
         if isinstance(module, LoraLayer):
             layer: Any = module  # torch types a submodule's parts as tensors
-            down = layer.lora_A[ADAPTER].weight
-            bound = 1 / math.sqrt(down.shape[1])
-            values = (2 * _draw(layer, down, seed, name) - 1) * bound
+            down, up = layer.lora_A[ADAPTER].weight, layer.lora_B[ADAPTER].weight
+            if law == ORTHOGONAL:
+                parts = orthogonal(down.shape, up.shape, seed, name)
+                for weight, values in zip((down, up), parts, strict=True):
+                    weight.copy_(torch.from_numpy(values))
+                continue
+            experts = getattr(layer, "num_experts", 1)
+            values = initial(law, down.shape, layer.r[ADAPTER], experts, ("adapter", seed, name))
             down.copy_(torch.from_numpy(values).reshape(down.shape))
-            layer.lora_B[ADAPTER].weight.zero_()
-
-
-def _draw(layer: Any, down: torch.Tensor, seed: int, name: str) -> np.ndarray:
-    """As many numbers in [0, 1) as an A has; each expert's from a stream of its own, so that ranks nest."""
-    experts = getattr(layer, "num_experts", 1)
-    if experts == 1:
-        return uniform(down.numel(), "adapter", seed, name)
-    each = down.numel() // experts
-    return np.concatenate([uniform(each, "adapter", seed, name, expert) for expert in range(experts)])
+            up.zero_()
 
 
 def trainable(adapted: PeftModel) -> dict[str, nn.Parameter]:

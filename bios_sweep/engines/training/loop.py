@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from peft import PeftModel
+from peft.tuners.lora import LoraLayer
 from torch.nn.utils import clip_grad_norm_
 
 from bios_sweep.atomic import write_atomically
@@ -313,6 +314,8 @@ class Training:
             for name, module in self._adapted.named_modules():
                 if ".lora_dropout." in name:
                     module.train(active)
+                elif isinstance(module, LoraLayer):
+                    module.training = active  # of the layer itself, which DoRA asks before it drops anything
 
 
 def noised(embedded: torch.Tensor, alpha: float) -> torch.Tensor:

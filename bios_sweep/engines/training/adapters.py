@@ -18,20 +18,33 @@ from torch.nn import functional
 from bios_sweep.engines.training.initial import initial, orthogonal
 from bios_sweep.engines.training.model import BaseModel
 from bios_sweep.engines.training.possible import not_on_experts
+from bios_sweep.engines.training.weights import all_weights, save_model
 from bios_sweep.errors import ModelError, StorageError
-from bios_sweep.settings import DORA, KAIMING, ORTHOGONAL, TrainingSettings, alpha_at
+from bios_sweep.settings import DORA, FULL, KAIMING, ORTHOGONAL, TrainingSettings, alpha_at
 
 ADAPTER = "default"  # PEFT's own name for the only adapter
 
 
 @contextmanager
-def adapter(base: BaseModel, settings: TrainingSettings, seed: int) -> Iterator[PeftModel]:
+def adapter(base: BaseModel, settings: TrainingSettings, seed: int) -> Iterator[Any]:
+    """What a trial trains: a fresh adapter, or, with full fine-tuning, the model itself.
+
+    Either way the next trial finds the model as it was loaded.
+    """
+    if any(isinstance(module, LoraLayer) for module in base.model.modules()) or any(
+        value.requires_grad for value in base.model.parameters()
+    ):
+        raise RuntimeError("an engine trains one trial at a time; close the running one first")
+    with all_weights(base) if settings.method == FULL else _adapted(base, settings, seed) as trained:
+        yield trained
+
+
+@contextmanager
+def _adapted(base: BaseModel, settings: TrainingSettings, seed: int) -> Iterator[PeftModel]:
     """A fresh adapter, of LoRA or of DoRA, on what `reach` and the settings say, removed on the way out.
 
     Base weights are never touched, so the next trial finds the model as it was loaded.
     """
-    if any(isinstance(module, LoraLayer) for module in base.model.modules()):
-        raise RuntimeError("an engine trains one trial at a time; close the running one first")
     reach = base.reach.only(str(settings.targets))
     if reach.parameters and (reason := not_on_experts(settings)):
         raise ModelError(reason)
@@ -106,13 +119,13 @@ def initialise(adapted: PeftModel, seed: int, law: str = KAIMING) -> None:
             up.zero_()
 
 
-def trainable(adapted: PeftModel) -> dict[str, nn.Parameter]:
-    """The adapter's parameters by name, in the model's own order."""
+def trainable(adapted: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters that learn by name, in the model's own order."""
     return {name: value for name, value in adapted.named_parameters() if value.requires_grad}
 
 
-def save_adapter(adapted: PeftModel, folder: Path) -> None:
-    """Write the adapter in PEFT's format (safetensors), whole or not at all.
+def save_adapter(adapted: Any, folder: Path) -> None:
+    """Write what was trained in PEFT's format, or a whole model in transformers', whole or not at all.
 
     Raises:
         StorageError: the folder cannot be written.
@@ -120,9 +133,12 @@ def save_adapter(adapted: PeftModel, folder: Path) -> None:
     fresh = folder.with_name(f"{folder.name}.new")
     try:
         shutil.rmtree(fresh, ignore_errors=True)
-        # "auto" would ask the hub whether the base model's vocabulary had grown.
-        adapted.save_pretrained(str(fresh), safe_serialization=True, save_embedding_layers=False)
+        if isinstance(adapted, PeftModel):
+            # "auto" would ask the hub whether the base model's vocabulary had grown.
+            adapted.save_pretrained(str(fresh), safe_serialization=True, save_embedding_layers=False)
+        else:
+            save_model(adapted, fresh)
         shutil.rmtree(folder, ignore_errors=True)
         fresh.rename(folder)
     except OSError as error:
-        raise StorageError(f"{folder}: the adapter cannot be written ({error.strerror})") from error
+        raise StorageError(f"{folder}: what was trained cannot be written ({error.strerror})") from error

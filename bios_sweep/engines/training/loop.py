@@ -9,15 +9,15 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from peft import PeftModel
 from peft.tuners.lora import LoraLayer
+from torch import nn
 from torch.nn.utils import clip_grad_norm_
 
 from bios_sweep.atomic import write_atomically
-from bios_sweep.engines.training.adapters import trainable
 from bios_sweep.engines.training.batches import (
     CPU,
     MicroBatch,
@@ -32,9 +32,10 @@ from bios_sweep.engines.training.fit import Fit, recomputed
 from bios_sweep.engines.training.model import BaseModel
 from bios_sweep.engines.training.step_log import Step, StepLog
 from bios_sweep.engines.training.tokens import TokenizedExample
+from bios_sweep.engines.training.weights import Weights, groups
 from bios_sweep.errors import ran_out_of_memory
 from bios_sweep.sealed import digest
-from bios_sweep.settings import TrainingSettings
+from bios_sweep.settings import FULL, TrainingSettings
 from bios_sweep.study.trials import EVALUATION_FILE, Measurement
 
 
@@ -154,7 +155,7 @@ class Training:
     def __init__(
         self,
         base: BaseModel,
-        adapted: PeftModel,
+        adapted: nn.Module,
         settings: TrainingSettings,
         seed: int,
         examples: Sequence[TokenizedExample],
@@ -165,9 +166,10 @@ class Training:
         self._log = log
         self._base, self._adapted, self._settings, self._seed = base, adapted, settings, seed
         self._examples, self.fit = examples, fit
-        self._parameters = trainable(adapted)
+        self._weights = Weights(adapted)
+        self._parameters = self._weights.held
         self._optimizer = torch.optim.AdamW(
-            self._parameters.values(),
+            groups(self._parameters, settings.weight_decay, full=settings.method == FULL),
             lr=settings.learning_rate,
             betas=(settings.adam_beta1, settings.adam_beta2),
             eps=settings.adam_eps,
@@ -249,8 +251,7 @@ class Training:
         self.step, self.tokens = checkpoint.step, checkpoint.tokens
         self.wall_seconds = checkpoint.wall_seconds
         self._nats, self._supervised = checkpoint.nats, checkpoint.supervised
-        for name, value in self._parameters.items():
-            value.copy_(checkpoint.weights[name])
+        self._weights.restore(checkpoint.weights)
         self._optimizer.load_state_dict(checkpoint.optimizer)
 
     def _next(self) -> Batch:
@@ -290,8 +291,10 @@ class Training:
         if not math.isfinite(total) or not math.isfinite(length):
             what = "gradient" if math.isfinite(total) else "training loss"
             raise DivergedError(f"the {what} was not finite at step {self.step + 1}")
-        self._optimizer.param_groups[0]["lr"] = learning_rate_at(settings, self.step)
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate_at(settings, self.step)
         self._optimizer.step()
+        self._weights.spread()
         return float(total)
 
     def _gradients(self, batch: Batch) -> torch.Tensor:
@@ -303,9 +306,11 @@ class Training:
             batch = self._collated(batch.step, self.fit.micro_batch_size)
         nats = torch.zeros((), device=self._base.device)
         self._optimizer.zero_grad()
+        self._weights.forget()
         for piece in batch.pieces:
             loss = self._base.token_losses(piece.on(self._base.device)).sum()
             (loss / batch.supervised).backward()
+            self._weights.gather()
             nats += loss.detach()
         return nats
 
@@ -315,7 +320,8 @@ class Training:
                 if ".lora_dropout." in name:
                     module.train(active)
                 elif isinstance(module, LoraLayer):
-                    module.training = active  # of the layer itself, which DoRA asks before it drops anything
+                    layer: Any = module
+                    layer.training = active  # of the layer itself, which DoRA asks before it drops anything
 
 
 def noised(embedded: torch.Tensor, alpha: float) -> torch.Tensor:

@@ -54,7 +54,8 @@ class Facts:
     """What other rooms must know of a setting beside its type and its default.
 
     allowed: its numbers, or its words. group: the part of the configuration that has the baseline's value;
-    empty where there is nothing to choose, or not by a key of its own. auto: a heuristic computes the value.
+    empty where there is nothing to choose, or not as a setting. key: where it is not the group's, by the
+    setting's name. auto: a heuristic computes the value.
     placed: `auto` is the configuration's own value too, and what trials run on decides it.
     adapter: full fine-tuning has no such setting. scaled: useful values span powers of ten or two, so that
     equal ratios are equal distances. silent: off at its default, and then nothing says it, so that all that
@@ -64,6 +65,7 @@ class Facts:
 
     allowed: Range | Named | tuple[str, ...]
     group: str = "method"
+    key: str = ""
     auto: bool = False
     placed: bool = False
     adapter: bool = False
@@ -155,7 +157,9 @@ class TrainingSettings:
             aliases=("num_steps", "total_steps", "train_steps", "max_train_steps", "max_iters"),
         ),
     ]
-    method: Annotated[str, Facts(allowed=METHODS, group="", aliases=("finetuning_type", "tuner_type"))] = LORA
+    method: Annotated[
+        str, Facts(allowed=METHODS, group="", key="method.trains", aliases=("finetuning_type", "tuner_type"))
+    ] = LORA
     lora_alpha: Annotated[
         float | None,
         Facts(allowed=POSITIVE, auto=True, adapter=True, scaled=True, aliases=("alpha", "peft_alpha")),
@@ -270,9 +274,14 @@ class TrainingSettings:
         return {name: values[name] for name in values if values[name] != getattr(other, name, None)}
 
     def changed(self, values: Mapping[str, Any]) -> Self:
-        """With other values by name; one that is no known setting is, or becomes, one's own."""
+        """With other values by name; one that is no known setting is, or becomes, one's own.
+
+        Another method comes without, or with the default values of, an adapter.
+        """
         own = {name: value for name, value in values.items() if name not in KNOWN}
         ours: dict[str, Any] = {name: value for name, value in values.items() if name in KNOWN}
+        if ours.get("method", self.method) != self.method and FULL in (self.method, ours["method"]):
+            ours = {**of_adapter(present=ours["method"] != FULL), **ours}
         return replace(self, **ours, own=Own(self.own).changed(own))
 
     def counts(self, name: str) -> bool:
@@ -336,7 +345,7 @@ def setting_names() -> tuple[str, ...]:
 
 def key_of(name: str) -> str:
     """The configuration key of a setting's baseline value: `budget.max_steps`."""
-    return f"{KNOWN[name].group}.{name}"
+    return KNOWN[name].key or f"{KNOWN[name].group}.{name}"
 
 
 def baseline_values() -> dict[str, dict[str, Any]]:
@@ -366,6 +375,13 @@ def allowed_range(name: str) -> tuple[float | None, float | None]:
     """
     least = RANGES[name].least if name in RANGES else -math.inf
     return (least if least > -math.inf else None), None
+
+
+def of_adapter(*, present: bool) -> dict[str, Any]:
+    """An adapter's settings at their defaults, or None for each where there is none."""
+    if not present:
+        return {**dict.fromkeys(LORA_SETTINGS), "alpha_rule": ALPHA_OVER_RANK}
+    return {name: DEFAULTS.get(name, REFERENCE_RANK) for name in LORA_SETTINGS}
 
 
 def without_adapter(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from bios_sweep.driver.scenarios.scripted import (
     script_warnings,
     scripted_scenario,
 )
+from bios_sweep.driver.scenarios.trainable import disk_notes, require_trainable
 from bios_sweep.driver.scenarios.trained import (
     FINAL_METRICS,
     auto_length,
@@ -120,6 +121,7 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
     recommended = {key_of(name): origin.recommended for name, origin in read.origins.items()}
     recommended[DTYPE] = precision_of(_with_auto(config.values), request).dtype
     plan, precision = as_begun(plan, precision, workspace, config)
+    require_trainable(plan)
     plan, request = shared_by_memory(plan, request, config.values["cluster"])
     require_told(plan)
     _require_decidable(plan, config, invocation.verb, begun=workspace.has_plan(plan.sweep_id))
@@ -135,7 +137,12 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
         dataset=read.dataset,
         function=function,
         invocation=replace(asked.command or invocation, verb=invocation.verb),
-        notes=(*recommendation.warnings, *reach_notes(scenario), *download_notes(scenario)),
+        notes=(
+            *recommendation.warnings,
+            *reach_notes(scenario),
+            *disk_notes(plan),
+            *download_notes(scenario),
+        ),
         warnings=(*undecided_lines(plan), *config.notes, *idle.values(), *script_warnings(scenario)),
         precision=precision,
     )

@@ -266,6 +266,6 @@ class Listener(Protocol):
         """What was looked at on the nodes; a red line ends the run after this."""
 
     def watch(
-        self, *, planned: int, workers: str, title: str, judged_on: str, trials_dir: Path
+        self, *, planned: int, workers: str, title: str, metric: str, judged_on: str, trials_dir: Path
     ) -> AbstractContextManager[View]:
         """Trials run inside; see `report.text.progress.LiveView`."""

@@ -44,9 +44,10 @@ NEAR = 0.5  # of difflib's ratio; chosen: `bugdet` is meant as budget, `ranks` i
 def did_you_mean(name: str, options: Sequence[str] = ()) -> str:
     """A question with the key that was meant, to be put behind a sentence; empty where none is near.
 
-    options: the keys that there are; all of them by default.
+    options: the keys that there are; all of them by default. A key that is one elsewhere needs no question.
     """
-    return _question(meant_by(name, options))
+    meant = meant_by(name, options)
+    return "" if meant == name else _question(meant)
 
 
 def alike(name: str, options: Sequence[str]) -> str:

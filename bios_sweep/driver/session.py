@@ -279,6 +279,7 @@ def _run(
         planned=len(source.state.needed),
         workers=place.words,
         title=sweep.plan.sweep_id,
+        metric=sweep.plan.study.metric.name,
         judged_on=sweep.plan.study.metric.words,
         trials_dir=sweep.workspace.trials,
     ) as view:

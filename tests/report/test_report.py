@@ -500,6 +500,23 @@ def test_outside_of_a_terminal_each_finished_trial_is_a_line(tmp_path):
     assert "\x1b" not in stream.getvalue()
 
 
+def test_the_number_that_is_told_of_a_trial_is_the_one_that_it_is_judged_on():
+    stream, trial = io.StringIO(), spec("a")
+    console = Console(file=stream, width=80)
+    with LiveView(console, planned=2, workers="", title="s", metric="em", clock=Clock()) as view:
+        point = Measurement(
+            step=50, fraction=0.5, examples=0, tokens=0, eval_loss=2.0, metrics={"f": 1, "em": 3}
+        )
+        view.event(TrialEvent(kind=MEASURED, key=trial.key, measurement=point), trial)
+        frame = shown(lambda console: console.print(view.__rich__()))
+        for final in ({"eval_loss": 2.0, "em": 0.5}, {"eval_loss": 2.0}):
+            result = TrialResult(key=trial.key, status=Status.COMPLETED, final=final)
+            view.event(TrialEvent(kind=ENDED, key=trial.key, result=result), trial)
+    assert "step 50/100  em 3" in frame
+    told = [line.partition(" (")[0] for line in stream.getvalue().splitlines() if line.startswith("[")]
+    assert told == ["[1/2] a seed 0: completed, em 0.5", "[1/2] a seed 0: completed, eval_loss 2"]
+
+
 def test_on_a_terminal_a_table_shows_what_runs_and_leaves_failures_standing(tmp_path):
     stream, clock = io.StringIO(), Clock()
     fine, bad = spec("learning_rate x0.5"), spec("[bold]b")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED, TrialEvent
-from bios_sweep.study.trials import TrialResult, TrialSpec
+from bios_sweep.study.trials import OWN_METRICS, Measurement, TrialResult, TrialSpec
 from bios_sweep.vocabulary import Status
 
 
@@ -27,13 +27,15 @@ class Running:
 class Progress:
     """What has happened so far, as a value: `after` gives the next one, so a reader never sees half an event.
 
-    planned: trials the sweep needs, `before` of them finished before this run. Work is counted in
+    planned: trials the sweep needs, `before` of them finished before this run. metric: what the sweep is
+    judged on, and so what is shown of a trial where it was measured. Work is counted in
     training examples (steps x batch size): an arm of twice the steps takes twice as long.
     done: examples trained in this run by trials that ended. weights: key -> examples of each trial seen.
     since: clock seconds of the first start.
     """
 
     planned: int
+    metric: str = "eval_loss"
     before: int = 0
     running: Mapping[str, Running] = field(default_factory=dict)
     ended: Mapping[str, str] = field(default_factory=dict)
@@ -63,7 +65,7 @@ class Progress:
         trial = progress.running.get(spec.key) or Running(spec=spec, started=now, attempt=event.attempt)
         if event.kind == ENDED and event.result is not None:
             return progress._ended(trial, event.result, weight)
-        return replace(progress, running={**self.running, spec.key: _moved(trial, event)})
+        return replace(progress, running={**self.running, spec.key: self._moved(trial, event)})
 
     def seconds_left(self, now: float) -> float | None:
         """Remaining examples over the speed so far; None before anything was measured.
@@ -97,12 +99,20 @@ class Progress:
             done=self.done + fraction * weight,
         )
 
+    def _moved(self, trial: Running, event: TrialEvent) -> Running:
+        point = event.measurement
+        if event.kind == MEASURED and point is not None:
+            name, value = shown_of({**point.metrics, **_own(point)}, self.metric) or (self.metric, None)
+            return replace(trial, step=point.step, fraction=point.fraction, metric=name, value=value)
+        if event.kind in (STARTED, RETRIED):
+            return replace(trial, attempt=event.attempt)
+        return trial
 
-def _moved(trial: Running, event: TrialEvent) -> Running:
-    point = event.measurement
-    if event.kind == MEASURED and point is not None:
-        name, value = next(iter(point.metrics.items()), ("eval_loss", point.eval_loss))
-        return replace(trial, step=point.step, fraction=point.fraction, metric=name, value=value)
-    if event.kind in (STARTED, RETRIED):
-        return replace(trial, attempt=event.attempt)
-    return trial
+
+def shown_of(values: Mapping[str, float], metric: str) -> tuple[str, float] | None:
+    """The number of a trial that is told: the metric's, or the first where that is not measured there."""
+    return (metric, values[metric]) if metric in values else next(iter(values.items()), None)
+
+
+def _own(point: Measurement) -> dict[str, float]:
+    return {name: value for name in OWN_METRICS if (value := point.value(name)) is not None}

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bios_sweep.ports import ENDED, RETRIED, TrialEvent
-from bios_sweep.report.content.tally import Progress
+from bios_sweep.report.content.tally import Progress, shown_of
 from bios_sweep.report.content.wording import ENDINGS, clean, duration, ended_as, number, plural
 from bios_sweep.report.text.failed import logs_command
 from bios_sweep.study.trials import TrialResult, TrialSpec
@@ -28,7 +28,7 @@ class LiveView:
     """Shows a run. A context manager: outside of it only plain lines are printed.
 
     planned: trials the sweep needs; workers: one line on where they run, or empty; title: what runs.
-    judged_on: the metric and which way it is better, in words.
+    metric: the name of what it is judged on; judged_on: the same and which way it is better, in words.
     trials_dir: names the log of a failed trial. clock: monotonic seconds.
     """
 
@@ -39,6 +39,7 @@ class LiveView:
         planned: int,
         workers: str,
         title: str,
+        metric: str = "eval_loss",
         judged_on: str = "",
         trials_dir: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -51,7 +52,7 @@ class LiveView:
         self._clock = clock
         self._opened = clock()
         self._stage = ""
-        self.progress = Progress(planned=planned)
+        self.progress = Progress(planned=planned, metric=metric)
         self._live: Live | None = None
 
     def __enter__(self) -> LiveView:
@@ -104,7 +105,9 @@ class LiveView:
         rest = f", about {duration(left)} left" if left else ""
         styles: dict[str, str] = {Status.COMPLETED: "", Status.FAILED: "red"}
         style = styles.get(result.status, "yellow")
-        self._say(f"{place} {_name(spec)}: {_outcome(result)} ({duration(seconds)}){rest}", style)
+        self._say(
+            f"{place} {_name(spec)}: {_outcome(result, progress.metric)} ({duration(seconds)}){rest}", style
+        )
         if result.status == Status.FAILED and self._trials_dir is not None:
             command = logs_command(self._trials_dir, result.key)
             if command:
@@ -158,10 +161,10 @@ def _name(spec: TrialSpec) -> str:
     return f"{clean(spec.arm)} seed {spec.seed}"
 
 
-def _outcome(result: TrialResult) -> str:
+def _outcome(result: TrialResult, metric: str) -> str:
     cause = clean(result.cause)
     if result.status != Status.COMPLETED:
         ended = ended_as(result.status, result.failure)
         return f"{ended}: {cause}" if cause else ended
-    name, value = next(iter(result.final.items()), ("", None))
-    return f"{result.status}, {clean(name)} {number(value)}" if name else result.status
+    shown = shown_of(result.final, metric)
+    return f"{result.status}, {clean(shown[0])} {number(shown[1])}" if shown else result.status

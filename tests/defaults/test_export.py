@@ -307,7 +307,8 @@ def test_noise_on_embeddings_has_a_key_where_it_is_on(tool):
 
 
 def test_hydra_has_a_key_for_every_setting_that_a_baseline_gives():
-    changed = dataclasses.replace(SETTINGS, adam_beta2=0.99, neftune_alpha=5.0)
+    rare = {"neftune_alpha": 5.0, "alpha_rule": "rank", "targets": "mlp", "init": "gaussian"}
+    changed = dataclasses.replace(SETTINGS, adam_beta2=0.99, **rare)
     written = defaults.export(changed, to="hydra")
     given = {name: group for group, values in baseline_values().items() for name in values}
     assert written["method"]["adam_beta2"] == 0.99

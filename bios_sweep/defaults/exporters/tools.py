@@ -123,7 +123,6 @@ PEFT = Tool(
         "TrainingArguments": TRAINING_ARGUMENTS,
     },
     left_out={
-        "method": "LoraConfig itself is the method",
         "alpha_rule": PLAIN_ALPHA,
         "max_length": "the tokenizer's call has it",
         "train_examples": THE_DATA,
@@ -143,7 +142,6 @@ TRL = Tool(
         "BitsAndBytesConfig": BITS_AND_BYTES,
     },
     left_out={
-        "method": "LoraConfig itself is the method",
         "alpha_rule": PLAIN_ALPHA,
         "train_examples": THE_DATA,
     },

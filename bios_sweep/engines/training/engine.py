@@ -151,7 +151,8 @@ class LoraEngine:
             **{
                 "tokens": settings.max_length,
                 "batch": settings.batch_size,
-                "rank": settings.lora_rank,
+                "rank": settings.lora_rank or 1,
+                "method": settings.method,
                 **(self._options.load or {}),
                 "dtype": settings.dtype,
             }

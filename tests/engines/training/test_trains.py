@@ -142,6 +142,7 @@ def test_full_fine_tuning_leaves_the_base_to_the_bit_and_a_model_that_loads(exam
             assert torch.equal(base.token_losses(batch), learned)
 
 
+@pytest.mark.slow
 def test_full_fine_tuning_is_that_of_the_hugging_face_trainer(base, examples, tmp_path):
     settings = replace(FULL, weight_decay=0.1)
     with adapter(base, settings, 0) as trained:

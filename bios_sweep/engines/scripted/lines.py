@@ -16,21 +16,24 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
 
+from bios_sweep.engines.scripted.in_text import (
+    EPOCH_TEXT,
+    LONGEST_TOLD,
+    STEP_TEXT,
+    finder,
+    is_summary,
+    number_in,
+    readable,
+)
 from bios_sweep.engines.scripted.readings import NAMED_NUMBERS, Reading, reading_of_values
-from bios_sweep.engines.scripted.tracebacks import COLOUR, plain
+from bios_sweep.engines.scripted.spread import Spread
+from bios_sweep.engines.scripted.tracebacks import COLOUR
 from bios_sweep.errors import ConfigError
 
 PATTERN_KEY = "method.pattern"
 VALUE, STEP = "value", "step"  # groups of a pattern
-LONGEST_TOLD = 20_000  # characters of a line that are read as text; chosen: a line of metrics is shorter
 # What `torchrun --tee` and `mpirun --tag-output` put before each line; ranks but the first are passed over.
 RANKED = re.compile(r"\[(?:[A-Za-z_]+(\d+)\]:|\d+,(\d+)\]<std(?:out|err)>:) ?")
-THOUSANDS = r"[1-9]\d{0,2}(?:,\d{3})+"  # the only commas of a number: `2,05` is nobody's 205
-NUMBER = rf"[-+]?(?:{THOUSANDS}(?:\.\d*)?|\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf(?:inity)?)\b"
-WITH_COMMAS = re.compile(rf"[-+]?{THOUSANDS}(?:\.\d*)?(?:e[-+]?\d+)?")
-STEP_TEXT = re.compile(
-    rf"\b(?:global[\s_])?(?:step|iter|iteration)s?\s*[=:#]?\s*({THOUSANDS}|\d+)(?!,?\d)", re.IGNORECASE
-)
 
 
 class Kind(IntEnum):
@@ -39,11 +42,14 @@ class Kind(IntEnum):
     JSON = 0
     DICT = 1
     TEXT = 2
+    LOOKING_BACK = 3  # `Best: val_loss=2.5` behind the lines of every epoch
 
     @property
     def words(self) -> str:
         """For people, behind `read from`."""
-        return ("JSON lines on its output", "the dicts that it prints", "the text that it prints")[self]
+        return ("JSON lines on its output", "the dicts that it prints", *["the text that it prints"] * 2)[
+            self
+        ]
 
 
 PATTERN_WORDS = "lines of its output, by method.pattern"
@@ -106,7 +112,8 @@ class LineReader:
     ) -> None:
         self._metric, self._only_json = metric, only_json
         self._pattern = None if pattern is None else pattern_of(pattern, metric)
-        self._names = {name: _in_text(name) for name in (metric, *watched)}
+        self._spread = {error: Spread() for error in (False, True)}
+        self._names = {name: finder(name) for name in (metric, *watched)}
 
     def read(self, line: str, *, error: bool = False) -> Told | None:
         """None where the line says nothing. error: of standard error, where no JSON is meant for us."""
@@ -121,7 +128,9 @@ class LineReader:
             text = text[ranked.end() :]
         if self._pattern is not None:
             return self._matched(self._pattern, text[:LONGEST_TOLD])
-        said = _of_object(text.strip()) or self._of_text(text)
+        whole = self._spread[error].take(text)
+        said = _of_spread(whole) if whole else None
+        said = said or _of_object(text.strip()) or self._of_text(text)
         return replace(said, kind=max(said.kind, Kind.DICT)) if said and error else said
 
     def _matched(self, pattern: re.Pattern[str], text: str) -> Told | None:
@@ -135,30 +144,17 @@ class LineReader:
 
     def _of_text(self, line: str) -> Told | None:
         """`eval_loss = 2.31`, `val loss: 4.2`, `accuracy 0.8`, each by its whole name; never of a bar."""
-        if len(line) > LONGEST_TOLD or not any(character.isdigit() for character in line):
+        if len(line) > LONGEST_TOLD:
             return None
-        text = plain(line)
-        found = {name: match[1] for name, words in self._names.items() if (match := words.search(text))}
+        text = readable(line)
+        found = {name: match for name, find in self._names.items() if (match := find(text))}
         if self._metric not in found:
             return None
-        step = STEP_TEXT.search(text)
-        values: dict[str, float | None] = {name: number_in(number) for name, number in found.items()}
-        return Told(
-            kind=Kind.TEXT, reading=_plain_reading({**values, STEP: number_in(step[1]) if step else None})
-        )
-
-
-def number_in(text: str | None) -> float | None:
-    """The number that a text is, `1,234.5` and `85.3 %` too; None where it is none."""
-    bare = (text or "").strip().rstrip("%").strip().lower()
-    if "," in bare:
-        bare = bare.replace(",", "") if WITH_COMMAS.fullmatch(bare) else ""
-    if bare in NAMED_NUMBERS:
-        return NAMED_NUMBERS[bare]
-    try:
-        return float(bare) if "_" not in bare else None
-    except ValueError:
-        return None
+        step, epoch = STEP_TEXT.search(text), EPOCH_TEXT.search(text)
+        values: dict[str, float | None] = {name: number_in(match[1]) for name, match in found.items()}
+        reading = _plain_reading({**values, STEP: number_in(step[1]) if step else None})
+        kind = Kind.LOOKING_BACK if is_summary(found[self._metric]) else Kind.TEXT
+        return Told(kind=kind, reading=replace(reading, begun=bool(epoch and float(epoch[1]))))
 
 
 def _plain_reading(values: Mapping[str, float | None]) -> Reading:
@@ -166,25 +162,6 @@ def _plain_reading(values: Mapping[str, float | None]) -> Reading:
     numbers = {name: value for name, value in values.items() if value is not None and name != STEP}
     whole = step is not None and math.isfinite(step) and step >= 0
     return Reading(step=int(step) if whole and step is not None else None, values=numbers)
-
-
-def _in_text(name: str) -> re.Pattern[str]:
-    """A metric's name before its number. A word before it makes another metric of it: `best eval_loss`."""
-    number = rf"({NUMBER})(?![\w/])(?![.,]\d)(?!%\|)"  # `50%|###` is a bar
-    return re.compile(_named_in_text(name) + number, re.IGNORECASE)
-
-
-def _named_in_text(name: str) -> str:
-    words = r"[\W_]".join(map(re.escape, filter(None, re.split(r"[\W_]+", name))))
-    before, behind = r"(?<![\w./@-])(?<![A-Za-z] )", r"(?:\s*[=:|]\s*|\s+is\s+|\s+)"
-    return rf"{before}{words}{behind}"
-
-
-def decimal_comma(lines: Sequence[str], metric: str) -> str:
-    """The metric with a decimal comma, `eval_loss = 2,05`, as a line has it; empty where none does."""
-    pattern = re.compile(rf"{_named_in_text(metric)}[-+]?\d+,\d+", re.IGNORECASE)
-    found = (pattern.search(plain(line)) for line in lines if len(line) <= LONGEST_TOLD)
-    return next((match[0].strip() for match in found if match), "")
 
 
 def _of_object(text: str) -> Told | None:
@@ -199,6 +176,12 @@ def _of_object(text: str) -> Told | None:
     inner = text[begin : end + 1]
     reading = (_of_json(inner) if begin or end + 1 < len(text) else None) or _of_dict(inner)
     return None if reading is None else Told(kind=Kind.DICT, reading=reading)
+
+
+def _of_spread(text: str) -> Told | None:
+    """An object of several lines is laid out for people, whatever its kind."""
+    said = _of_object(text.strip())
+    return said and replace(said, kind=Kind.DICT)
 
 
 def _of_json(text: str) -> Reading | None:

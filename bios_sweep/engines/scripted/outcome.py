@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from bios_sweep.engines.scripted.in_text import not_read
 from bios_sweep.engines.scripted.last_words import why
-from bios_sweep.engines.scripted.lines import decimal_comma
 from bios_sweep.engines.scripted.readings import Reading, named, whole_of
 from bios_sweep.engines.scripted.spent import Spent
 from bios_sweep.study.trials import OWN_METRICS, READ, TOLD, Measurement, TrialResult, TrialSpec
@@ -18,7 +18,9 @@ from bios_sweep.vocabulary import Failure, Status
 ASKED_TO_END = frozenset(  # by a scheduler, an administrator: no fault of the script; a shell's status, too
     status for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) for status in (-number, 128 + number)
 )
-KILLED = frozenset((-signal.SIGKILL, 128 + signal.SIGKILL))
+KILLED = frozenset(
+    (-signal.SIGKILL, 128 + signal.SIGKILL, 256 - signal.SIGKILL)
+)  # the last is Python's `sys.exit(-9)`
 FROM_OUTSIDE = ASKED_TO_END | KILLED
 LONGEST_CAUSE = 300  # characters of a script's own words
 CALLABLE = "what it reported"  # where a callable's metrics are looked for, in words
@@ -57,7 +59,7 @@ class Output:
         self.spent.take(reading, values.get(self.metric))
         if self.metric not in values:
             return None
-        if not self._said and values.get(EPOCH, 0) > 0:
+        if not self._said and (reading.begun or values.get(EPOCH, 0) > 0):
             self._said = 1  # not a measurement before the first step
         step = self._said if reading.step is None else reading.step
         kept = [name for name in (self.metric, *self.watched) if name in values and name not in OWN_METRICS]
@@ -177,11 +179,8 @@ def _no_metric(told: Output, ending: Ending) -> str:
             f"the script ended well but method.pattern found no number in a line of its output; try it with "
             f"`bios-sweep logs {told.trial.key}`, which shows them"
         )
-    if comma := decimal_comma((*ending.output, *ending.errors), told.metric):
-        return (
-            f"the script ended well but {ending.source} has no {told.metric}; it has {comma!r}, and a "
-            "decimal comma is not read: print it with a point"
-        )
+    if unread := not_read((*ending.output, *ending.errors), told.metric):
+        return f"the script ended well but {ending.source} has no {told.metric}; {unread}"
     instead = f"there are {', '.join(list(told.latest)[:MOST_NAMES])} (method.metric chooses one)"
     if not told.latest:
         instead = (

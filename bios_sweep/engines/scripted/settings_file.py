@@ -13,6 +13,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
@@ -20,14 +21,19 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]  # omegaconf brings it, without stubs
 
 from bios_sweep.engines.scripted.command import known_placeholders, meant
+from bios_sweep.engines.scripted.json_comments import without_comments
 from bios_sweep.errors import ConfigError
 
 TEMPLATE_KEY = "method.settings_template"
 PLACEHOLDER = re.compile(r"\{\{(?P<literal>[A-Za-z_]\w*)\}\}|(?<!\$)\{(?P<name>[A-Za-z_]\w*)\}")
 COMMENT = re.compile(r"(?:^|\s)#")  # of YAML and TOML, outside quotation marks
+SLASHES = re.compile(r"//")  # of JSON with comments
 NEAR = 0.75  # of difflib's ratio; chosen: `{trail_dir}` is a slip, `{instruction}` is a text of one's own
-YAML, JSON, TOML, INI = "YAML", "JSON", "TOML", "INI"
-KINDS = {".yaml": YAML, ".yml": YAML, ".json": JSON, ".toml": TOML, ".ini": INI}
+YAML, JSON, TOML, INI, JSONC = "YAML", "JSON", "TOML", "INI", "JSON with comments"
+KINDS = {
+    ".yaml": YAML, ".yml": YAML, ".json": JSON, ".toml": TOML, ".ini": INI, ".jsonc": JSONC, ".json5": JSONC,
+}  # fmt: skip
+QUOTED = (YAML, JSON, TOML, JSONC)  # where double quotation marks make a text
 PLAIN_TEXT = re.compile(r"[A-Za-z_/][\w./+-]*")  # needs no quotation marks in YAML, unless it is a word of it
 WORDS_OF_YAML = frozenset({"y", "n", "yes", "no", "true", "false", "on", "off", "null"})
 BEFORE_VALUE = re.compile(r"(^|[:=,\[]|(^|\s)-)\s*$")  # of a line, up to a value that stands alone
@@ -96,7 +102,7 @@ class FileTemplate:
         if not mark:
             alone = BEFORE_VALUE.search(before) and BEHIND_VALUE.match(behind)
             return begin, end, _as_value(value, self.kind) if alone else _as_text(value)
-        whole = before.endswith(mark) and behind.startswith(mark) and self.kind in (YAML, JSON, TOML)
+        whole = before.endswith(mark) and behind.startswith(mark) and self.kind in QUOTED
         if whole and not isinstance(value, str):
             return begin - 1, end + 1, _as_value(value, self.kind)
         return begin, end, _inside_quotes(_as_text(value), mark, self.kind)
@@ -109,7 +115,8 @@ class FileTemplate:
     def _in_comment(self, match: re.Match[str]) -> bool:
         """No reader sees a comment: what stands there is filled, and carries no setting."""
         before, _ = self._line_around(*match.span())
-        begins = COMMENT.finditer(before) if self.kind in (YAML, TOML) else ()
+        mark = {YAML: COMMENT, TOML: COMMENT, JSONC: SLASHES}.get(self.kind)
+        begins = mark.finditer(before) if mark else ()
         return any(not _open_quote(before[: begin.start()]) for begin in begins)
 
     def _can_only_be_one(self, match: re.Match[str]) -> bool:
@@ -151,10 +158,17 @@ class FileTemplate:
         try:
             return tuple(_scalars_of(text, self.kind))
         except (*UNREADABLE, yaml.YAMLError, configparser.Error, RecursionError) as error:
-            why = " ".join(str(error).split())[:200]
+            why = " ".join(str(error).split())[:200] + self._commented(text)
             raise ConfigError(
                 f"{TEMPLATE_KEY}: {self.name} cannot be read as {self.kind} once it is filled: {why}"
             ) from error
+
+    def _commented(self, text: str) -> str:
+        """The way out where comments and trailing commas are all that is wrong with JSON."""
+        with suppress(ValueError):
+            if self.kind == JSON and json.loads(without_comments(text)) is not None:
+                return f"; if the script reads comments, name it {PurePath(self.name).stem}.jsonc"
+        return ""
 
 
 def decimal(number: float) -> str:
@@ -171,14 +185,14 @@ def _as_text(value: Any) -> str:
 
 def _as_value(value: Any, kind: str) -> str:
     """A value where nothing stands around it: a text in quotation marks where it needs them."""
-    if not isinstance(value, str) or kind not in (YAML, JSON, TOML):
+    if not isinstance(value, str) or kind not in QUOTED:
         return _as_text(value)
     safe = PLAIN_TEXT.fullmatch(value) and value.lower() not in WORDS_OF_YAML
     return value if kind == YAML and safe else json.dumps(value, ensure_ascii=False)
 
 
 def _inside_quotes(text: str, mark: str, kind: str) -> str:
-    if mark == '"' and kind in (YAML, JSON, TOML):
+    if mark == '"' and kind in QUOTED:
         return json.dumps(text, ensure_ascii=False)[1:-1]
     return text.replace("'", "''") if mark == "'" and kind == YAML else text
 
@@ -207,8 +221,10 @@ def _scalars_of(text: str, kind: str) -> Iterator[Any]:
         parser = configparser.RawConfigParser(strict=False, allow_no_value=True)
         parser.read_string(text)
         yield from (value for section in parser.values() for value in section.values() if value is not None)
+    elif kind == TOML:
+        yield from _of_values(tomllib.loads(text))
     else:
-        yield from _of_values(json.loads(text) if kind == JSON else tomllib.loads(text))
+        yield from _of_values(json.loads(without_comments(text) if kind == JSONC else text))
 
 
 def _of_node(node: Any) -> Iterator[Any]:

@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from bios_sweep.engines.scripted.lines import Kind, LineReader, number_in, pattern_of
+from bios_sweep.engines.scripted.in_text import number_in
+from bios_sweep.engines.scripted.lines import Kind, LineReader, pattern_of
 from bios_sweep.errors import ConfigError
 
 

@@ -86,7 +86,7 @@ def all_weights(base: BaseModel) -> Iterator[nn.Module]:
     kept = [value.detach().to("cpu", copy=True) for value in learning]
     try:
         for value in learning:
-            value.requires_grad_(requires_grad=True)
+            value.requires_grad = True
         yield base.model
     finally:
         base.model.requires_grad_(requires_grad=False)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from bios_sweep.checks import not_allowed, one_of
 from bios_sweep.errors import ConfigError
 from bios_sweep.method import PRESETS, Method, Objective, Runner
-from bios_sweep.settings import LORA, METHODS, QLORA
+from bios_sweep.settings import LORA, METHODS
 
 Word = TypeVar("Word", bound=StrEnum)
 OF_SCRIPTS = "resumes"  # a key that the presets of scripts have, and no other
@@ -39,10 +39,6 @@ def method_of(values: Mapping[str, Any]) -> Method:
     if runner is Runner.BUILTIN:
         _require_possible(objective)
         trains = trains or LORA
-        if trains == QLORA:
-            raise ConfigError(
-                f"method.trains={trains}: bios-sweep itself does not train it yet; choose lora, dora or full"
-            )
         if name is not None and PRESETS[name].trains != trains:
             raise ConfigError(
                 f"method.name={name}: contradicts method.trains={trains}; leave it out and "

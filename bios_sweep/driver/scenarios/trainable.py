@@ -7,17 +7,18 @@ from pathlib import Path
 from bios_sweep.driver.scenarios.trained import LORA_ENGINE
 from bios_sweep.engines.training.architectures import look_at
 from bios_sweep.engines.training.facts import linear_names
+from bios_sweep.engines.training.four_bit import why_not
 from bios_sweep.engines.training.possible import not_on_experts
 from bios_sweep.engines.training.targets import KEY, chosen
 from bios_sweep.errors import ConfigError
-from bios_sweep.settings import ALL_LINEAR, FULL, TrainingSettings
+from bios_sweep.settings import ALL_LINEAR, FULL, QLORA, TrainingSettings
 from bios_sweep.study.plan import Plan
 
 LEAST_GIB = 0.1  # that anybody should hear of; chosen
 
 
 def require_trainable(plan: Plan) -> None:
-    """Refuse targets that reach nothing, and what fused experts cannot have.
+    """Refuse targets that reach nothing, what fused experts cannot have, and four bits without bitsandbytes.
 
     Raises:
         ConfigError: of the first such arm of the plan.
@@ -27,6 +28,8 @@ def require_trainable(plan: Plan) -> None:
     adapted = [arm for arm in plan.arms if arm.settings.method != FULL]
     if scenario.engine != LORA_ENGINE or not adapted:
         return
+    if any(arm.settings.method == QLORA for arm in adapted) and (reason := why_not()):
+        raise ConfigError(reason)
     folder = Path(scenario.model.path)
     found = look_at(folder, routed=bool(scenario.engine_options.get("routers")))
     some = any(arm.settings.targets != ALL_LINEAR for arm in adapted)

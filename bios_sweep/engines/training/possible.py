@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bios_sweep.settings import DORA, ORTHOGONAL, TrainingSettings
+from bios_sweep.settings import DORA, ORTHOGONAL, QLORA, TrainingSettings
 
 
 def not_on_experts(settings: TrainingSettings) -> str:
@@ -14,6 +14,8 @@ def not_on_experts(settings: TrainingSettings) -> str:
         return "method.lora_dropout: fused experts, which this model has, have no dropout; use 0"
     if settings.method == DORA:
         return "method.trains=dora: fused experts, which this model has, have no DoRA; use lora or full"
+    if settings.method == QLORA:
+        return "method.trains=qlora: fused experts, which this model has, stay as they are; use lora"
     if settings.init == ORTHOGONAL:
         return "method.init=orthogonal: fused experts, which this model has, have none; use kaiming"
     return ""

@@ -116,17 +116,17 @@ def test_a_group_of_an_earlier_version_says_a_name_alone(tmp_path):
         (("method.init=orthogonal", "baseline.lora_rank=9"), "init orthogonal needs an even rank"),
     ],
 )
+def test_a_contradiction_is_refused_in_one_sentence(shell, overrides, sentence):
+    err = shell("plan", *overrides, code=2).strip()
+    assert sentence in err
+    assert err.count("\n") == 0
+
+
 @pytest.mark.skipif(find_spec("bitsandbytes") is not None, reason="bitsandbytes is here")
 def test_four_bits_are_refused_where_nothing_here_has_them(shell):
     message = "method.trains=qlora: bitsandbytes is not installed; install bios-sweep[qlora], or choose"
     assert message in shell("plan", "method=qlora", "sweeps=learning_rate", code=2)
     assert message in shell("plan", "sweeps=learning_rate", "sweeps.factors.method.values=[qlora]", code=2)
-
-
-def test_a_contradiction_is_refused_in_one_sentence(shell, overrides, sentence):
-    err = shell("plan", *overrides, code=2).strip()
-    assert sentence in err
-    assert err.count("\n") == 0
 
 
 def scenario(method: Method, code: str = "k") -> Scenario:

@@ -10,11 +10,11 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from bios_sweep.checks import Check, at_least_zero, one_of, or_null, positive, require, truth, whole
 from bios_sweep.errors import ConfigError
+from bios_sweep.paths import expanded
 
 RAY, INLINE = "ray", "inline"
 EXECUTORS = (RAY, INLINE)
@@ -81,7 +81,7 @@ def _texts(key: str, value: Any) -> Any:
 
 def _modules(key: str, value: Any) -> Any:
     for path in _texts(key, value):
-        if not Path(path).expanduser().exists():
+        if not expanded(path).exists():
             raise ConfigError(f"{key}: {path} is not there; a folder or a file of Python code")
     return value
 

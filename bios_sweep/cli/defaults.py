@@ -21,6 +21,7 @@ from bios_sweep.defaults.merge import NEWEST, REFUSE, AskedTwiceError, direction
 from bios_sweep.defaults.tuned_file import decimal_json
 from bios_sweep.driver.view import open_sweep
 from bios_sweep.errors import DefaultsError, InputError
+from bios_sweep.paths import expanded
 from bios_sweep.procedure.looks import factors_served, left_to_others
 from bios_sweep.records.ledger import read_ledger
 from bios_sweep.records.workspace import SWEEPS, Workspace, left_by_sweeps
@@ -264,7 +265,7 @@ def _tuned_files(words: list[str]) -> list[Path]:
     """
     files: list[Path] = []
     for word in words:
-        path = Path(word).expanduser()
+        path = expanded(word)
         found = left_by_sweeps(path, defaults.FILE_NAME) if path.is_dir() else [path]
         if not found:
             raise DefaultsError(f"{path}: no {defaults.FILE_NAME} in this folder or below")

@@ -6,7 +6,6 @@ import json
 import math
 from argparse import Namespace
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -16,6 +15,7 @@ from bios_sweep.atomic import require_folder, write_atomically
 from bios_sweep.defaults.tuned_file import decimal_json
 from bios_sweep.driver.experiments import rate_studies
 from bios_sweep.errors import DefaultsError, InputError
+from bios_sweep.paths import expanded
 from bios_sweep.refit.design import together_over
 from bios_sweep.refit.heuristics_file import answer_of, heuristics_diff, refitted, told_of
 from bios_sweep.refit.regret import Refit, refits
@@ -28,7 +28,7 @@ def run(args: Namespace) -> int:
     if not (args.margin > 0 and math.isfinite(args.margin)):
         raise DefaultsError(f"--margin: {args.margin:g} is not allowed; it is a percentage above 0")
     found = rate_studies(
-        [Path(word).expanduser() for word in args.operands],
+        [expanded(word) for word in args.operands],
         args.from_mlflow or (),
         tracking_uri=args.tracking_uri,
         direction=args.direction,

@@ -92,7 +92,8 @@ VERBS = {
         help="what would run, what differs from the baseline, what it costs; launches nothing",
         examples=(
             "bios-sweep plan sweeps=learning_rate",
-            "bios-sweep plan sweeps=capacity model=local model.path=MODEL data=file data.path=FILE",
+            "bios-sweep plan sweeps=capacity model.path=MODEL 'data.path=my data [v2].jsonl'",
+            "bios-sweep plan sweeps=./my.yaml model=ORG/NAME data=ORG/NAME data.download=true",
             "bios-sweep plan sweeps=defaults seeds=[0,1,2] --json",
         ),
     ),

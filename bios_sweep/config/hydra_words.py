@@ -35,6 +35,10 @@ SAID: tuple[tuple[str, Words], ...] = (
         lambda said: "a reference ${...} in a value cannot be read; write $ without a brace, or a name in it",
     ),
     (
+        r"Could not override '(.+?)'",
+        lambda said: f"{said[1]}: what was given does not fit there; `bios-sweep keys` says what may",
+    ),
+    (
         r"Error merging override (\S+)",
         lambda said: f"{said[1]!r} cannot be put where it is meant to go; `bios-sweep keys` says what may",
     ),

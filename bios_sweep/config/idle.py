@@ -50,6 +50,11 @@ def present(value: Any) -> bool:
     return bool(value)
 
 
+def like_a_hub_id(value: Any) -> bool:
+    """A text such as `ORG/NAME`."""
+    return isinstance(value, str) and "/" in value
+
+
 def lacks(*names: str) -> Test:
     """A collection without any of the names; None stands for one that has them all."""
     return lambda value: value is not None and not set(names) & set(value)
@@ -81,7 +86,7 @@ class Idle:
 ALWAYS = frozenset(
     {
         "method.metric", "method.direction",  # of any engine; one that no trial measures is refused
-        "workspace", "seeds", "sweeps", "data.kind", "model.kind", "model.name",
+        "workspace", "seeds", "sweeps", "data.kind", "model.kind",
         "method.name", "method.objective", "method.runner",
         "cluster.executor", "tracking.enabled",
         "decision.margin_percent", "decision.margin_absolute", "decision.margin_points", "decision.scope",
@@ -187,6 +192,13 @@ REFUSED = (
     Idle(
         {"model.kind": "planted"},
         {"model.path": "model=planted has no files; leave it out, or choose model=local", **OF_THE_HUB},
+    ),
+    Idle(
+        {"model.kind": among("embedded", "planted"), "model.name": like_a_hub_id},
+        {
+            "model.name": "is what results are called, and no model is read by it; for one of the hub give "
+            "model=ORG/NAME, else a name without a slash"
+        },
     ),
     Idle(
         {"model.kind": among("embedded", "local", "named")},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
@@ -12,6 +11,7 @@ from yaml import YAMLError  # type: ignore[import-untyped]  # omegaconf brings i
 
 from bios_sweep.config.groups import GLOBAL
 from bios_sweep.errors import ConfigError
+from bios_sweep.paths import expanded
 
 ENDINGS = (".yaml", ".yml")
 MARK = "file__"  # before the name of such a sweep among Hydra's members, where no file of a group has it
@@ -30,7 +30,7 @@ def member_of_file(value: str, names: list[str]) -> str:
     Raises:
         ConfigError: there is no such file, or it is no YAML with names and values.
     """
-    path = Path(value).expanduser()
+    path = expanded(value)
     if not path.is_file():
         if value.removesuffix(".yaml") in names:
             return value.removesuffix(".yaml")

@@ -21,6 +21,7 @@ from bios_sweep.config.groups import group_names, member_names, shipped_sweeps
 from bios_sweep.config.meant import did_you_mean, meant_by
 from bios_sweep.config.own_sweep import ENDINGS, is_path
 from bios_sweep.errors import ConfigError
+from bios_sweep.paths import expanded
 
 SWEEPS = "sweeps"
 # keys whose value is any text; one that is wholly in quotes is taken for quoted for Hydra
@@ -165,7 +166,7 @@ def _text(key: str, value: str) -> str:
         raise ConfigError(f"{key}: {MISSING} stands for a value that is still missing; give one")
     if value in (OPEN, "") or (key == "method.trainer_state" and value in ("true", "false")):
         return value
-    if key in LISTED and value[0] == "[" and value[-1] == "]" and not Path(value).expanduser().exists():
+    if key in LISTED and value[0] == "[" and value[-1] == "]" and not expanded(value).exists():
         return _value(key, value)
     own = key in OWN_BRACES or key.startswith(OWN_VARIABLES)
     return value if _is_quoted(key, value) else quoted(value, braces=own)

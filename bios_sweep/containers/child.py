@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import util
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO, Any
 
 from bios_sweep.errors import DataError
@@ -40,16 +41,22 @@ def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def start(
-    module: str, words: Sequence[str], more: Mapping[str, str] | None = None
+    module: str,
+    words: Sequence[str],
+    more: Mapping[str, str] | None = None,
+    errors: IO[bytes] | int = subprocess.PIPE,
 ) -> subprocess.Popen[bytes]:
-    """A module of ours in its own process. `-P`: a folder `datasets/` where the user is shadows nothing."""
+    """A module of ours in its own process. `-P`: a folder `datasets/` where the user is shadows nothing.
+
+    errors: a file for standard error where nobody reads it meanwhile: a pipe that is full stops the process.
+    """
     call = f"import sys; from {module} import main; sys.exit(main(sys.argv[1:]))"
     return subprocess.Popen(
         [sys.executable, "-P", "-c", call, *words],
         env=environment(more),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=errors,
     )
 
 
@@ -76,52 +83,58 @@ def rows(module: str, words: Sequence[str], more: Mapping[str, str] | None = Non
     Raises:
         DataError: its sentence, where it ends with another code than 0.
     """
-    process = start(module, words, more)
-    assert process.stdout is not None  # both are pipes
-    assert process.stderr is not None
-    finished = False
-    try:
-        for line in process.stdout:
-            yield json.loads(line)
-        finished = True
-    finally:
-        if not finished:
-            process.kill()
-        errors = process.stderr.read()
-        process.stdout.close()
-        process.stderr.close()
-        process.wait()
-    if process.returncode:
-        raise DataError(_of_file(process, errors, words[-1]))
+    with TemporaryFile() as errors:
+        process = start(module, words, more, errors)
+        assert process.stdout is not None  # a pipe
+        finished = False
+        try:
+            for line in process.stdout:
+                yield json.loads(line)
+            finished = True
+        finally:
+            if not finished:
+                process.kill()
+            process.stdout.close()
+            process.wait()
+        if process.returncode:
+            raise DataError(_of_file(process, _all_of(errors), words[-1]))
+
+
+def _all_of(errors: IO[bytes]) -> bytes:
+    errors.seek(0)
+    return errors.read()
 
 
 class _Piped(io.RawIOBase):
     """Standard output of a process; its failure is raised where its bytes end."""
 
-    def __init__(self, process: subprocess.Popen[bytes], path: Path) -> None:
-        self._process, self._path = process, path
+    def __init__(self, packing: str, path: Path) -> None:
+        self._path, self._errors = path, TemporaryFile()  # noqa: SIM115 - closed with the stream
+        self._process = start(
+            PROGRAM, ["unpack", packing, str(path.absolute()), str(path)], errors=self._errors
+        )
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: object) -> int:
         assert self._process.stdout is not None
-        assert self._process.stderr is not None
         view = memoryview(buffer)  # type: ignore[arg-type]  # a writable buffer, by the protocol
         found = self._process.stdout.read(len(view))
         view[: len(found)] = found
         if not found and self._process.wait():
-            raise DataError(_of_file(self._process, self._process.stderr.read(), str(self._path)))
+            raise DataError(_of_file(self._process, _all_of(self._errors), str(self._path)))
         return len(found)
 
     def close(self) -> None:
         if not self.closed:
             self._process.kill()
             self._process.communicate()
+            self._errors.close()
         super().close()
 
 
 def bytes_of(path: Path, packing: str) -> IO[bytes]:
     """The plain bytes of a file in a packing that pyarrow knows and the standard library does not."""
     require("pyarrow", path, f"packed with {packing}")
-    return io.BufferedReader(_Piped(start(PROGRAM, ["unpack", packing, str(path)]), path))
+    return io.BufferedReader(_Piped(packing, path))

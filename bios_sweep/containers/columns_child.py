@@ -26,8 +26,11 @@ class _Binary(Exception):
 
 
 def main(words: Sequence[str]) -> int:
-    """`unpack PACKING PATH` writes bytes, `rows KIND PATH` lines of JSON; 1 after a sentence."""
-    task, kind, path = words
+    """`unpack PACKING PATH NAME` writes bytes, `rows KIND PATH NAME` lines of JSON; 1 after a sentence.
+
+    NAME: what the file is called in the sentence.
+    """
+    task, kind, path, name = words
     try:
         if task == "unpack":
             _unpack(kind, path)
@@ -37,12 +40,12 @@ def main(words: Sequence[str]) -> int:
         return 0
     except _Binary as error:
         return _fail(
-            f"{path}: the column {str(error)!r} holds bytes, and only text is trained here; leave it out"
+            f"{name}: the column {str(error)!r} holds bytes, and only text is trained here; leave it out"
         )
     except Exception as error:  # noqa: BLE001 - of damaged files pyarrow raises whatever Python does
         said = (str(error).strip().splitlines() or [type(error).__name__])[0]
         cut = kind if task == "rows" else f"{kind} data"
-        return _fail(f"{path}: the {cut} cannot be read ({said}); is it cut off? write or download it again")
+        return _fail(f"{name}: the {cut} cannot be read ({said}); is it cut off? write or download it again")
     return 0
 
 

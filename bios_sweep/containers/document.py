@@ -243,7 +243,8 @@ def _of_example(names: Iterable[str]) -> list[str]:
     return [name for name in names if name.lower() in EXAMPLE_KEYS]
 
 
-def _items(window: Window) -> Iterator[Record]:
+def _items(window: Window, key: str = "") -> Iterator[Record]:
+    """key: of the list inside an object, for the place: nobody may have meant that one."""
     window.take("[")
     number = 0
     while window.peek() != "]":
@@ -251,9 +252,13 @@ def _items(window: Window) -> Iterator[Record]:
             window.take(",")
         number += 1
         window.peek()
-        place = f"{window.name}:item {number} (line {window.line})"
+        place = f"{window.name}:{_shown(key)}item {number} (line {window.line})"
         yield record_of(window.value(), place)
     window.take("]")
+
+
+def _shown(key: str) -> str:
+    return f"{key if key.isidentifier() else repr(key)} " if key else ""
 
 
 def _object(window: Window, place: str) -> Iterator[Record]:
@@ -279,7 +284,7 @@ def _object(window: Window, place: str) -> Iterator[Record]:
                     "write each into a file of its own"
                 )
             lists.append(key)
-            yield from _items(window)
+            yield from _items(window, key)
         else:
             seen.append((key, window.value()))
     window.take("}")

@@ -10,6 +10,7 @@ from glob import glob
 from pathlib import Path
 
 from bios_sweep.errors import DataError
+from bios_sweep.paths import expanded
 
 PACKINGS = (".gz", ".bz2", ".xz", ".zst", ".zstd", ".lz4", ".zip")
 ENDINGS = (
@@ -44,7 +45,7 @@ def files_of(given: str) -> Files:
     Raises:
         DataError: nothing is there, or a folder does not say which files are meant.
     """
-    path = Path(given).expanduser()
+    path = expanded(given)
     if path.is_dir():
         return _folder(path)
     if path.exists() or not PATTERN.search(given):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -29,7 +30,26 @@ def _parsed(line: bytes, place: str) -> Any:
     except UnicodeDecodeError as error:
         return DataError(f"{place}: {not_utf8(line, error)}")
     except (ValueError, RecursionError) as error:
-        return DataError(f"{place}: not valid JSON ({error}); is the line cut off?")
+        return DataError(f"{place}: not valid JSON ({_why(error)}); {_way_out(line, error)}")
+
+
+def _why(error: ValueError | RecursionError) -> str:
+    """In words; where a number is too long Python names a limit of its own, and a way to lift it."""
+    if isinstance(error, json.JSONDecodeError):
+        return str(error)
+    return "nested too deeply" if isinstance(error, RecursionError) else "a number of thousands of digits"
+
+
+def _way_out(line: bytes, error: ValueError | RecursionError) -> str:
+    if b"\r" in line.strip() and not line.endswith(b"\n"):
+        return "its lines end with CR alone; convert them, as with: mac2unix FILE"
+    if re.match(rb"\s*\{\s*'", line):
+        return "it is written as Python shows a dict; write json.dumps(row)"
+    if not isinstance(error, json.JSONDecodeError):
+        return "mend the line"
+    text = line.decode("utf-8").rstrip()
+    cut = error.msg.startswith("Unterminated") or error.pos >= len(text)
+    return "is the line cut off?" if cut else "mend the line"
 
 
 def not_utf8(piece: bytes, error: UnicodeDecodeError) -> str:

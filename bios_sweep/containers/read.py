@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from bios_sweep.containers.child import PROGRAM, require, rows
 from bios_sweep.containers.document import is_document, json_document
-from bios_sweep.containers.lines import json_lines
+from bios_sweep.containers.lines import json_lines, not_utf8
 from bios_sweep.containers.record import Record
 from bios_sweep.containers.separated import delimiter_of, separated
-from bios_sweep.containers.sniff import COLUMNAR, HEAD_BYTES
+from bios_sweep.containers.sniff import COLUMNAR, HEAD_BYTES, UTF8_BOM
 from bios_sweep.containers.streams import Plain, Stream, opened
 from bios_sweep.errors import DataError
 
 # text that is no table, by the ending of its file
+DOCUMENTS = (".txt", ".text", ".md")  # text as it stands: the whole file is one
+LONGEST_DOCUMENT = 1 << 26  # characters; chosen: it is held whole
 OTHER_TEXTS = {
-    **dict.fromkeys((".txt", ".text", ".md"), ("plain text", 'write each document as a line {"text": ...}')),
     **dict.fromkeys((".yaml", ".yml"), ("YAML", "write its examples as JSON lines")),
     **dict.fromkeys((".py", ".sh", ".ipynb"), ("code", "give the file of examples")),
     ".toml": ("TOML", "write its examples as JSON lines"),
@@ -42,8 +44,29 @@ def _columns(stream: Stream, kind: str, path: Path) -> Iterator[Record]:
     if isinstance(stream.raw, Plain):
         raise DataError(f"{path}: is a packed {kind}; unpack it, these files are packed inside")
     require("pyarrow", path, f"a {kind}" if kind == "parquet" else f"an {kind}")
-    for number, row in enumerate(rows(PROGRAM, ["rows", kind, str(path.absolute())]), start=1):
+    for number, row in enumerate(_rows(kind, path), start=1):
         yield Record(f"{path}:row {number}", row)
+
+
+def _document(stream: Stream, path: Path) -> Iterator[Record]:
+    """All of a text file as one record; nothing where it is empty."""
+    content = stream.read(LONGEST_DOCUMENT + 1)
+    if len(content) > LONGEST_DOCUMENT:
+        raise DataError(
+            f"{path}: is one document of more than {LONGEST_DOCUMENT:,} bytes; write its parts as lines "
+            '{"text": ...}'
+        )
+    try:
+        text = content.removeprefix(UTF8_BOM).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: {not_utf8(content, error)}") from error
+    if text.strip():
+        yield Record(f"{path}:1", {"text": text.replace("\r\n", "\n")})
+
+
+def _rows(kind: str, path: Path) -> Iterator[dict[str, Any]]:
+    """The absolute path is opened, for pyarrow takes `a:b` for an address; the given one is told."""
+    return rows(PROGRAM, ["rows", kind, str(path.absolute()), str(path)])
 
 
 def _text(stream: Stream, path: Path) -> Iterator[Record]:
@@ -56,6 +79,9 @@ def _text(stream: Stream, path: Path) -> Iterator[Record]:
     mark = None if begin.startswith("{") else delimiter_of(begin, path)
     if mark is not None:
         yield from separated(stream, str(path), mark)
+        return
+    if path.suffix.lower() in DOCUMENTS and not begin.startswith("{"):
+        yield from _document(stream, path)
         return
     other = OTHER_TEXTS.get(path.suffix.lower())
     if other and not begin.startswith("{"):

@@ -48,10 +48,11 @@ def separated(lines: Iterable[bytes], name: str, mark: str) -> Iterator[Record]:
     """(`name:line`, cells by column) of every row, which may have several lines; empty rows are passed over.
 
     Raises:
-        DataError: no names, two columns of one name, or bytes that are no UTF-8.
+        DataError: no names, names without rows, two columns of one name, or bytes that are no UTF-8.
     """
     reader = csv.reader(_decoded(lines, name), delimiter=mark, strict=True)
     names: list[str] = []
+    rows = 0
     while True:
         place = f"{name}:{reader.line_num + 1}"
         try:
@@ -59,15 +60,19 @@ def separated(lines: Iterable[bytes], name: str, mark: str) -> Iterator[Record]:
         except csv.Error as error:
             if "unexpected end" in str(error):  # it has swallowed all rows behind it
                 raise DataError(f"{place}: {_why(error, mark)}") from error
+            rows += 1
             yield Record(place, DataError(f"{place}: {_why(error, mark)}"))
             continue
         if cells is None:
+            if names and not rows:
+                raise DataError(f"{name}: has names of columns ({', '.join(names)}) and no row under them")
             return
         if not names and cells[:1] == [EXCEL_LINE]:
             continue
         if not names:
             names = _names(cells, place)
         elif cells:
+            rows += 1
             yield Record(place, _row(names, cells, place, mark))
 
 

@@ -71,6 +71,7 @@ REFUSED_TEXT = (
     (b"<html", "an HTML page, such as a log-in or an error", "download the file itself again"),
     (b"<?xml", "XML", _WRITE_AS),
 )
+MOST_CONTROL, BLANKS = 0x1F, b"\t\n\r "  # of ASCII: what stands in no text, and what does
 PICKLE_PROTOCOLS = range(2, 6)  # https://docs.python.org/3/library/pickle.html#data-stream-format
 
 
@@ -120,4 +121,10 @@ def _by_zeros(head: bytes) -> str | Refused:
         return Refused("UTF-16 text", _CONVERT)
     if head[8:10] == b'{"':  # the length of a header, then the header
         return Refused("a safetensors file, weights and not data", "give the file of examples")
+    plain = head.replace(b"\0", b"")
+    if head.lstrip()[:1] in (b"{", b"[") and all(byte > MOST_CONTROL or byte in BLANKS for byte in plain):
+        return Refused(
+            "text with zero bytes in it, as a crash or a broken copy leaves them",
+            "remove them, or write it again",
+        )
     return Refused("binary data of an unknown kind", "give JSON lines, CSV, parquet or arrow")

@@ -9,11 +9,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from bios_sweep.containers.files import Files, files_of, listed, plain_name
+from bios_sweep.containers.files import PACKINGS, Files, files_of, listed, plain_name
 from bios_sweep.containers.mixture import checked_weights, mixed
 from bios_sweep.containers.read import records
 from bios_sweep.containers.record import Record
 from bios_sweep.errors import DataError
+from bios_sweep.paths import expanded
 
 Read = Callable[[], Iterator[Record]]
 
@@ -64,10 +65,19 @@ def _refuse_same(found: Sequence[Files]) -> None:
     """A file that is read twice falls on one side of every split and is learned twice."""
     seen: dict[Path, Path] = {}
     for path in (path for files in found for path in (*files.train, *files.validation)):
-        real = path.resolve()
+        real = _unpacked(path)
         if real in seen:
-            raise DataError(f"data.path: {seen[real]} and {path} are the same file; name it once")
+            same = "the same file" if seen[real].resolve() == path.resolve() else "one file, packed and not"
+            raise DataError(f"data.path: {seen[real]} and {path} are {same}; name it once")
         seen[real] = path
+
+
+def _unpacked(path: Path) -> Path:
+    """What a packed file is unpacked to, which may lie beside it."""
+    real = path.resolve()
+    while real.suffix.lower() in PACKINGS:
+        real = real.with_suffix("")
+    return real
 
 
 def _validation(files: Sequence[Path]) -> Source | None:
@@ -79,7 +89,7 @@ def _validation(files: Sequence[Path]) -> Source | None:
 
 
 def _name(path: str) -> str:
-    here = Path(path).expanduser()
+    here = expanded(path)
     if here.is_dir():
         return here.resolve().name
     if here.exists() or not set("*?[") & set(path):
@@ -99,7 +109,7 @@ def _chained(reads: Sequence[Read]) -> Iterator[Record]:
 def _about(paths: Sequence[str], found: Sequence[Files]) -> str:
     """`folder (train.jsonl), evaluation valid.jsonl, not read: test.jsonl`; a file is its path."""
     parts = [
-        path if files.train == (Path(path).expanduser(),) else f"{path} ({listed(files.train)})"
+        path if files.train == (expanded(path),) else f"{path} ({listed(files.train)})"
         for path, files in zip(paths, found, strict=True)
     ]
     validation = [path for files in found for path in files.validation]

@@ -18,6 +18,7 @@ from typing import Any
 from bios_sweep.defaults.hub import NotOnHubError, hub_config
 from bios_sweep.defaults.rules import family_of
 from bios_sweep.errors import ModelError
+from bios_sweep.paths import expanded
 from bios_sweep.settings import COUNT
 
 HUB_ID = re.compile(r"(?!.*\.\.)[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")  # no way out of the cache folder
@@ -47,7 +48,7 @@ def model_shape(model: str | os.PathLike[str]) -> ModelShape:
         ModelError: nothing found (every place searched is named), or a config that cannot be used.
     """
     name = os.fspath(model)
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     if folder.is_dir():
         return read_config(folder / "config.json")
     cached = _cached_config(name)
@@ -84,10 +85,10 @@ def read_config(path: Path) -> ModelShape:
 def hub_cache() -> Path:
     """Where Hugging Face keeps models here, by its own environment variables."""
     if os.environ.get("HF_HUB_CACHE"):
-        return Path(os.environ["HF_HUB_CACHE"]).expanduser()
+        return expanded(os.environ["HF_HUB_CACHE"])
     caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     home = os.environ.get("HF_HOME") or Path(caches, "huggingface")
-    return Path(home, "hub").expanduser()
+    return expanded(Path(home, "hub"))
 
 
 def lora_parameters_per_rank(config: Mapping[str, Any]) -> int | None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from bios_sweep.defaults.tuned_file import FILE_NAME
 from bios_sweep.errors import DefaultsError
+from bios_sweep.paths import expanded
 
 VARIABLE = "BIOS_DEFAULTS"
 GROUP = "bios_sweep.defaults"  # of the entry points
@@ -62,7 +63,7 @@ def places(
 def _named(name: str, path: str | os.PathLike[str] | None, missing: str) -> Place:
     if path is None or not os.fspath(path):
         return Place(name=name, missing=missing)
-    return Place(name=name, path=Path(path).expanduser())
+    return Place(name=name, path=expanded(path))
 
 
 def _project(start: Path) -> Place:

@@ -21,6 +21,7 @@ from bios_sweep.launch.job import StudyCommand
 from bios_sweep.launch.kuberay import KubeRayOptions, rayjob_manifest
 from bios_sweep.launch.rayjob import RayJobOptions, job_script, job_words
 from bios_sweep.launch.slurm import SlurmOptions, sbatch_file
+from bios_sweep.paths import expanded
 from bios_sweep.request import RAY
 from bios_sweep.secrecy import secret_in
 
@@ -170,7 +171,7 @@ def _command(prepared: Prepared, to: str) -> StudyCommand:
 
 def _workspace(prepared: Prepared, to: str) -> str:
     """The override, absolute. A Ray job's own working directory is deleted with the job."""
-    given = Path(str(prepared.config.values["workspace"])).expanduser()
+    given = expanded(str(prepared.config.values["workspace"]))
     root = str(prepared.workspace.root)
     if to == "rayjob" and not given.is_absolute():
         raise ConfigError(

@@ -14,6 +14,7 @@ from typing import Any
 
 from bios_sweep.atomic import write_atomically
 from bios_sweep.errors import InputError, StorageError
+from bios_sweep.paths import expanded
 from bios_sweep.sealed import DamagedError, opened_json, sealed_json
 from bios_sweep.study.trials import ADAPTER_FOLDER, TrialResult
 
@@ -52,7 +53,7 @@ class Workspace:
     root: Path
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "root", Path(self.root).expanduser().absolute())
+        object.__setattr__(self, "root", expanded(self.root).absolute())
 
     @property
     def store(self) -> Path:

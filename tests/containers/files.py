@@ -133,7 +133,6 @@ REFUSED: dict[str, tuple[bytes, str]] = {
         "the column 'image' holds bytes, and only text is trained here",
     ),
     "bytes.jsonl": (bytes(range(256)) * 9, "is binary data of an unknown kind"),
-    "notes.txt": (b"Dear diary,\ntoday it rained.\n", "is plain text; write each document as a line"),
     "a.yaml": (b"- prompt: a\n  completion: b\n", "is YAML"),
     "cut.jsonl.gz": (gzip.compress(lines(ROWS))[:-40], "its gzip data are cut off"),
     "cut.xz": (lzma.compress(lines(ROWS))[:-40], "its xz data are cut off"),

@@ -13,9 +13,9 @@ import pytest
 from pyarrow import parquet
 
 from bios_sweep.containers.read import records
-from bios_sweep.engines.training.jsonl import read_jsonl
 from bios_sweep.errors import DataError
 from tests.containers.files import BAD_RECORDS, CONTAINERS, REFUSED, ROWS, lines
+from tests.engines.training.records import read_examples
 from tests.probe import HEAVY, loaded
 
 
@@ -157,6 +157,14 @@ def test_a_reader_may_stop_early(tmp_path):
         found.close()
 
 
+def test_a_text_file_is_one_document(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbfDear diary,\r\ntoday it rained.\n\nThe end.\n")
+    (tmp_path / "empty.txt").write_bytes(b" \n")
+    found = list(records(tmp_path / "a.txt"))
+    assert found == [(f"{tmp_path}/a.txt:1", {"text": "Dear diary,\ntoday it rained.\n\nThe end.\n"})]
+    assert not list(records(tmp_path / "empty.txt"))
+
+
 def test_an_example_of_half_a_megabyte_is_one_line(tmp_path):
     rows = [{"text": "long " * 100_000}, {"text": "short"}]
     (tmp_path / "a.jsonl").write_bytes(lines(rows))
@@ -182,6 +190,6 @@ def test_a_field_that_only_another_rows_struct_has_is_not_read_as_null(tmp_path:
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(talk) + "\n" for talk in talks))
     parquet.write_table(pa.Table.from_pylist(talks), tmp_path / "a.parquet")
     texts, columns = (
-        [example.messages for example in read_jsonl(tmp_path / name)] for name in ("a.jsonl", "a.parquet")
+        [example.messages for example in read_examples(tmp_path / name)] for name in ("a.jsonl", "a.parquet")
     )
     assert columns == texts

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from bios_sweep.assets import base_model_path
@@ -18,6 +17,7 @@ from bios_sweep.engines.training.facts import (
 from bios_sweep.errors import ConfigError
 from bios_sweep.hub.cache import HUB_ID, MODEL, unpinned
 from bios_sweep.hub.models import fetched, find_model, known_cost
+from bios_sweep.paths import expanded
 from bios_sweep.study.scenario import ModelFacts, Scenario
 
 MODEL_KINDS = ("embedded", "local", "planted", "named")
@@ -46,7 +46,7 @@ def read_model(values: Mapping[str, Any], pins: Mapping[str, str]) -> ModelFacts
     if not values["path"]:
         raise ConfigError("model.path: missing; give a folder with config.json, or a Hugging Face id")
     path = str(values["path"])
-    if Path(path).expanduser().exists() or not HUB_ID.fullmatch(path):
+    if expanded(path).exists() or not HUB_ID.fullmatch(path):
         if revision is not None:
             raise ConfigError(
                 f"{REVISION}: {path} is not of the hub; leave it out, or give model.path=ORG/NAME"

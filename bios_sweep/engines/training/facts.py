@@ -21,6 +21,7 @@ from bios_sweep.engines.training.cache import files_fingerprint
 from bios_sweep.errors import ModelError
 from bios_sweep.hub.cache import HUB_ID, unpinned
 from bios_sweep.hub.models import HubModel, fetched, find_model
+from bios_sweep.paths import expanded
 from bios_sweep.settings import BFLOAT16
 from bios_sweep.study.scenario import ModelFacts
 
@@ -138,7 +139,7 @@ def resolve_model(path_or_hub_id: str, *, download: bool = False) -> Path:
     """
     if path_or_hub_id == EMBEDDED:
         return base_model_path()
-    folder = Path(path_or_hub_id).expanduser()
+    folder = expanded(path_or_hub_id)
     if folder.is_dir():
         return folder.resolve()
     if folder.exists():
@@ -159,9 +160,9 @@ def portable_model(path_or_hub_id: str) -> str:
 
     Nodes keep their hub caches, and the package, in places of their own.
     """
-    if path_or_hub_id == EMBEDDED or not Path(path_or_hub_id).expanduser().is_dir():
+    if path_or_hub_id == EMBEDDED or not expanded(path_or_hub_id).is_dir():
         return path_or_hub_id
-    return str(Path(path_or_hub_id).expanduser().resolve())
+    return str(expanded(path_or_hub_id).resolve())
 
 
 def read_config(folder: Path) -> dict[str, Any]:

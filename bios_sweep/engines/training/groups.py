@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from bios_sweep.engines.training.data import Example
-from bios_sweep.engines.training.split import Sides, below, by_hash, identity, taken
-from bios_sweep.errors import DataError
+from bios_sweep.engines.training.split import EmptySide, Sides, below, by_hash, identity, require_two, taken
 
 CONTENT, NORMALISED, CLUSTER = RULES = ("content", "normalised", "cluster")  # of `data.split`
 
@@ -73,8 +72,9 @@ def split_groups(
     train = taken(examples, np.flatnonzero(~chosen))
     held_out = by_hash(taken(examples, np.flatnonzero(chosen)))
     if not len(train) or not len(held_out):
+        require_two(examples, path)
         asked = f"data.eval_fraction={fraction:g}" if fraction is not None else f"data.eval_examples={count}"
-        raise DataError(
+        raise EmptySide(
             f"{path}: {asked} of {len(examples)} examples in {len(np.unique(keys, axis=0))} groups holds out "
             f"{len(held_out)} and leaves {len(train)} for training, for a group is never torn apart; ask for "
             "another share, or give data.eval_path"

@@ -23,9 +23,11 @@ from bios_sweep.engines.training.shapes.told import lines_of
 from bios_sweep.engines.training.split import (
     DEFAULT_EVALUATION_FRACTION,
     AtMost,
+    EmptySide,
     auto_count,
     check_options,
     first_by_hash,
+    own_cluster,
     refuse_overlap,
     split_by_count,
     split_by_fraction,
@@ -117,14 +119,45 @@ def examples_of(
         refuse_overlap(train, evaluation)
         told = (*told, *more, *adapted, *_shared_clusters(train, evaluation, reading))
     else:
+        _require_clusters(examples, source, reading)
         count, adapted = _count(eval_examples, len(examples), reading, apart=False)
-        share = DEFAULT_EVALUATION_FRACTION if eval_fraction is None else eval_fraction
-        train, evaluation = _split(examples, count, share, Path(source.label), reading)
-        told = (*told, *adapted)
+        train, evaluation, fewer = _sides(examples, count, eval_fraction, source.label, reading)
+        told = (*told, *adapted, *fewer)
     about = source.about if given is None else f"{source.about}, evaluation {given.about}"
     dataset = DataSet(name=source.name, train=train, evaluation=evaluation, source=about)
     both = contamination_lines(contamination_of(dataset), one_file=held_out is None)
     return replace(dataset, told=(*told, *both))
+
+
+def _sides(
+    examples: Sequence[Example], count: int | None, fraction: float | None, label: str, reading: Reading
+) -> tuple[Sequence[Example], Sequence[Example], tuple[str, ...]]:
+    """Both sides, and what is said of them. fraction: as it is given; None: the default's.
+
+    A share that nobody asked for is met on average, and may be nothing of a small file: then it is a number.
+    """
+    share = DEFAULT_EVALUATION_FRACTION if fraction is None else fraction
+    path = Path(label)
+    try:
+        return *_split(examples, count, share, path, reading), ()
+    except EmptySide:
+        if fraction is not None or count is not None or len(examples) == 1:
+            raise
+    least = max(1, round(share * len(examples)))
+    train, evaluation = _split(examples, least, share, path, reading)
+    held_out = f"{len(evaluation)} of {len(examples)} examples are held out, the first by their hashes"
+    return train, evaluation, (f"{held_out}, for a share of {share:g} by chance is none of so few",)
+
+
+def _require_clusters(examples: Sequence[Example], source: Source, reading: Reading) -> None:
+    """Refuse `data.split=cluster` of records that name none, which would be split by content."""
+    if reading.rule != CLUSTER or reading.asked.cluster is not None or reading.pieces is not None:
+        return
+    if all(one.cluster == own_cluster(one) for one in examples):
+        raise DataError(
+            f"data.split=cluster: no record of {source.label} says its cluster; name the column that does, "
+            "such as data.cluster=conversation_id"
+        )
 
 
 def _split(
@@ -162,19 +195,6 @@ def _shared_clusters(
     if not both:
         return ()
     return (f"{len(both):,} clusters are in training and in evaluation, such as {min(both)!r}",)
-
-
-def read_jsonl(path: Path) -> Iterator[Example]:
-    """Every record of a path as an example.
-
-    Raises:
-        DataError: no such file, no example in it, or a record that cannot be used.
-    """
-    source, number = source_of(path), 0
-    for number, example in enumerate(Reader()(source.read()), start=1):  # noqa: B007 - counted
-        yield example
-    if not number:
-        raise _empty(source)
 
 
 def _empty(source: Source) -> DataError:

@@ -35,6 +35,10 @@ class AtMost:
     examples: int = AUTO_EXAMPLES
 
 
+class EmptySide(DataError):
+    """A split leaves one side without examples."""
+
+
 Sides = tuple[Sequence[Example], Sequence[Example]]
 
 
@@ -46,6 +50,11 @@ def identity(example: Example) -> bytes:
     said = (*turns, example.prompt, example.completion, *more)
     parts = [unicodedata.normalize("NFC", part) for part in said]
     return hashlib.sha256("\0".join(" ".join(part.split()) for part in parts).encode()).digest()
+
+
+def own_cluster(example: Example) -> str:
+    """The cluster of an example that names none: it depends on no other that is known."""
+    return identity(example).hex()[:16]
 
 
 def _said(turn: Message) -> tuple[str, ...]:
@@ -76,7 +85,8 @@ def split_by_fraction(examples: Sequence[Example], fraction: float, path: Path) 
     found = identities(examples)
     held_out, train = np.flatnonzero(below(found, fraction)), np.flatnonzero(~below(found, fraction))
     if not len(held_out) or not len(train):
-        raise DataError(
+        require_two(examples, path)
+        raise EmptySide(
             f"{path}: data.eval_fraction={fraction:g} of {len(examples)} examples holds out "
             f"{len(held_out)} and leaves {len(train)} for training; give data.eval_examples instead"
         )
@@ -89,6 +99,7 @@ def split_by_count(examples: Sequence[Example], count: int, path: Path) -> Sides
     Raises:
         DataError: nothing would be left for training, or equal examples leave no such split.
     """
+    require_two(examples, path)
     if count >= len(examples):
         raise DataError(
             f"{path}: data.eval_examples={count} of {len(examples)} examples leaves none for training; "
@@ -104,12 +115,26 @@ def split_by_count(examples: Sequence[Example], count: int, path: Path) -> Sides
             left -= end - begin
         if not left:
             break
+    if not held_out and len(new) == 0:
+        raise DataError(
+            f"{path}: its {len(examples)} examples are all the same, so that none can be held out; give "
+            "others, or data.eval_path"
+        )
     if len(held_out) < count:
+        fewer = f" or choose {len(held_out)}" if held_out else ""
         raise DataError(
             f"{path}: data.eval_examples={count} cannot be held out exactly without an example being on "
-            f"both sides, because many are equal; remove the repeated lines or choose {len(held_out)}"
+            f"both sides, because many are equal; remove the repeated lines{fewer}"
         )
     return taken(examples, np.delete(np.arange(len(examples)), held_out)), taken(examples, held_out)
+
+
+def require_two(examples: Sequence[Example], path: Path) -> None:
+    """Refuse a file of one example, of which one side would be empty: a `DataError`."""
+    if len(examples) == 1:
+        raise DataError(
+            f"{path}: holds one example, and one must be held out to judge by; give more, or data.eval_path"
+        )
 
 
 def first_by_hash(examples: Sequence[Example], count: int | None, path: Path) -> Sequence[Example]:

@@ -17,6 +17,7 @@ import ray
 
 from bios_sweep.errors import ClusterError
 from bios_sweep.execution.placement import Node, refuse_unless_fits
+from bios_sweep.paths import expanded
 from bios_sweep.request import Request
 
 PACKAGE = Path(__file__).resolve().parents[2]
@@ -117,7 +118,7 @@ def _join(request: Request) -> None:
     Only code travels: configurations are composed in the driver, and workers get plain values.
     """
     address = str(request.address)
-    own = [str(Path(path).expanduser().absolute()) for path in request.py_modules]
+    own = [str(expanded(path).absolute()) for path in request.py_modules]
     modules = [*([] if request.preinstalled else [str(PACKAGE)]), *own]
     runtime_env = {"py_modules": modules, "excludes": ["**/__pycache__/**"]} if modules else None
     try:

@@ -13,7 +13,6 @@ import pytest
 from tokenizers import Tokenizer
 
 from bios_sweep.assets import base_model_path
-from bios_sweep.containers.read import records
 from bios_sweep.engines.training.data import (
     DataSet,
     Example,
@@ -22,14 +21,14 @@ from bios_sweep.engines.training.data import (
     read_dataset,
     write_dataset,
 )
-from bios_sweep.engines.training.jsonl import jsonl_examples, read_jsonl
+from bios_sweep.engines.training.jsonl import jsonl_examples
 from bios_sweep.engines.training.shapes.asked import Asked
-from bios_sweep.engines.training.shapes.reading import read_examples
 from bios_sweep.engines.training.split import AtMost, identity
 from bios_sweep.engines.training.tokenizer import TextTokenizer, load_tokenizer
 from bios_sweep.engines.training.tokens import Rendered, tokenize_all
 from bios_sweep.errors import DataError, ModelError, StorageError
 from tests.damage import flipped
+from tests.engines.training.records import read_examples
 from tests.engines.training.tokenizing import tokenize
 
 
@@ -69,8 +68,8 @@ def test_the_three_shapes_are_read(tmp_path: Path) -> None:
         {"text": "whole"},
     )
     with pytest.raises(DataError, match=r"a\.jsonl:1 is written as .*a\.jsonl:2 as .* data\.shape=mixed"):
-        list(read_jsonl(path))
-    plain, talk, text = read_examples(records(path), Asked(shape="mixed"))
+        read_examples(path)
+    plain, talk, text = read_examples(path, Asked(shape="mixed"))
     assert (plain.prompt, plain.completion, plain.origin) == ("p", "c", f"{path}:1")
     assert (talk.prompt, talk.completion) == ("", "Because")
     assert talk.messages[2] == Message(role="user", content="Why?")
@@ -79,7 +78,7 @@ def test_the_three_shapes_are_read(tmp_path: Path) -> None:
 
 def test_a_line_without_cluster_is_its_own_and_equal_lines_share_one(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", pair(1), pair(2), pair(1), {**pair(3), "cluster": "given"})
-    first, second, again, given = read_jsonl(path)
+    first, second, again, given = read_examples(path)
     assert first.cluster == again.cluster != second.cluster
     assert given.cluster == "given"
 
@@ -87,12 +86,12 @@ def test_a_line_without_cluster_is_its_own_and_equal_lines_share_one(tmp_path: P
 def test_a_byte_order_mark_and_windows_line_ends_are_read(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(b"\xef\xbb\xbf" + b'{"text": "one"}\r\n{"text": "two"}')
-    assert [line.completion for line in read_jsonl(path)] == ["one", "two"]
+    assert [line.completion for line in read_examples(path)] == ["one", "two"]
 
 
 def test_deeply_nested_extra_keys_are_read(tmp_path: Path) -> None:
     nested = '{"text": "t", "extra": ' + "[" * 500 + "]" * 500 + "}"
-    assert len(list(read_jsonl(write(tmp_path / "a.jsonl", nested)))) == 1
+    assert len(list(read_examples(write(tmp_path / "a.jsonl", nested)))) == 1
 
 
 def turns(middle: dict[str, Any]) -> str:
@@ -129,9 +128,9 @@ BAD_LINES = [
     ),
     (
         '{"messages": [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]}',
-        "messages: no answer is learned, there is no turn of the assistant's",
+        "messages: no answer is learned, there is no turn of the assistant's (roles: ",
     ),
-    ('{"messages": [{"role": "assistant", "content": ""}]}', "messages[0].content is empty; a turn"),
+    ('{"messages": [{"role": "assistant", "content": ""}]}', "messages[0] says nothing; a turn"),
     ('{"prompt": "p", "prompt": "q", "completion": "c"}', "the key 'prompt' is there twice in one object"),
     ('{"text": "t", "completion": "c"}', "the key 'completion' is not trained on: it would not be read"),
     ('{"messages": [], "completion": "c"}', "the key 'completion' is not trained on"),
@@ -179,7 +178,7 @@ BAD_LINES = [
         "messages[1].content[0] is a part of type 'image_url'; only text is trained here",
     ),
     (turns({"content": None}), "messages[1].content is null; a turn without a call"),
-    (turns({"content": ""}), "messages[1].content is empty; a turn of the assistant says something"),
+    (turns({"content": ""}), "messages[1] says nothing; a turn of the assistant says something"),
     (turns({"role": "observation", "content": "{}"}), "messages[1] is of role 'observation'; chat templates"),
     (
         turns({"role": "gpt", "content": "a"}),
@@ -194,7 +193,7 @@ BAD_LINES = [
 def test_a_bad_line_is_refused_with_file_and_line(tmp_path: Path, line: str, message: str) -> None:
     path = write(tmp_path / "a.jsonl", " ", line)
     with pytest.raises(DataError, match="^" + re.escape(f"{path}:2: {message}")):
-        list(read_jsonl(path))
+        read_examples(path)
 
 
 def test_what_says_nothing_passes(tmp_path: Path) -> None:
@@ -210,7 +209,7 @@ def test_what_says_nothing_passes(tmp_path: Path) -> None:
     }
     plain = {**pair(1), "input": "", "system": None, "metadata": {"lang": "en"}}
     path = write(tmp_path / "a.jsonl", line, plain)
-    talk, other = read_examples(records(path), Asked(shape="mixed"))
+    talk, other = read_examples(path, Asked(shape="mixed"))
     assert [message.content for message in talk.messages] == ["Hi", "a", "Hi", "Hello"]
     assert other.completion == "answer 1"
 
@@ -219,17 +218,17 @@ def test_bytes_that_are_no_text_are_refused_with_file_and_line(tmp_path: Path) -
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'{"text": "t"}\n{"text": "\xff"}\n')
     with pytest.raises(DataError, match=r"a\.jsonl:2: not UTF-8 text; convert the file"):
-        list(read_jsonl(path))
+        read_examples(path)
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none\.jsonl: no such file; data\.path takes a file"):
-        list(read_jsonl(tmp_path / "none.jsonl"))
+        list(read_examples(tmp_path / "none.jsonl"))
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"is a folder without files of data \(it has nothing\); give a file"):
-        list(read_jsonl(tmp_path))
+        list(read_examples(tmp_path))
 
 
 @pytest.mark.parametrize("content", ["", "\n \n"])
@@ -237,7 +236,7 @@ def test_an_empty_file_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(content, encoding="utf-8")
     with pytest.raises(DataError, match=r"a\.jsonl: the file is empty; write one JSON object per line"):
-        list(read_jsonl(path))
+        jsonl_examples(path)
 
 
 # Sides

@@ -19,11 +19,11 @@ from peft import PeftModel
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from bios_sweep.engines.training.chat import Reading, chat_renderer
-from bios_sweep.engines.training.jsonl import read_jsonl
 from bios_sweep.engines.training.tokenizer import load_tokenizer
 from bios_sweep.engines.training.tokens import TokenizedExample, tokenize_all
 from bios_sweep.settings import TrainingSettings
 from tests.engines.training import oracle, peers
+from tests.engines.training.records import read_examples
 from tests.engines.training.test_chat import encoder, model_folder
 from tests.engines.training.test_conversations import CHATML, LLAMA, MISTRAL
 
@@ -121,7 +121,7 @@ def read(kind: Kind, folder: Path) -> list[TokenizedExample]:
     file = folder / "rows.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in kind.rows), encoding="utf-8")
     template = chat_renderer(folder, Reading(every_answer=not kind.last))
-    return list(tokenize_all(read_jsonl(file), load_tokenizer(folder), kind.room, template))
+    return list(tokenize_all(read_examples(file), load_tokenizer(folder), kind.room, template))
 
 
 def own_row(kind: Kind, row: dict[str, Any], tokenizer: Any) -> dict[str, list[int]]:

@@ -13,14 +13,16 @@ from typing import Any
 
 from bios_sweep.engines.training.data import Example, Message
 from bios_sweep.engines.training.shapes.shape import Row, Shape
+from bios_sweep.engines.training.shapes.sharegpt import turn_of
 from bios_sweep.engines.training.shapes.tools import TOOL_KEYS, tools_of
 from bios_sweep.engines.training.shapes.turns import HELP as TURN
-from bios_sweep.engines.training.shapes.turns import message_of, talk_of, turns_of, unlearned
-from bios_sweep.engines.training.shapes.values import as_text, text_of
+from bios_sweep.engines.training.shapes.turns import talk_of, turns_of, unlearned
+from bios_sweep.engines.training.shapes.values import as_text, text_of, text_or_nothing
 from bios_sweep.errors import DataError
 
 KEYS = ("chosen", "rejected")
 HELP = '{"prompt", "chosen", "rejected"}'
+PROMPTS = ("conversations", "instruction")  # other places of the question, as LLaMA-Factory has them
 BY_NAME = "preference_chosen"
 SYSTEM = "system"
 
@@ -33,6 +35,7 @@ def _refuse(row: Row, place: str) -> Example:
 
 
 def _read(row: Row, place: str) -> Example:
+    row = _with_prompt(row, place)
     if isinstance(row["chosen"], list | dict):
         return _talk(row, place)
     chosen, rejected = (text_of(row, key, place, help=HELP) for key in KEYS)
@@ -41,11 +44,24 @@ def _read(row: Row, place: str) -> Example:
         prompt = _common(chosen, rejected)
         chosen, rejected = chosen[len(prompt) :], rejected[len(prompt) :]
     if isinstance(prompt, list):
-        turns = turns_of(prompt, place, "prompt", message_of, TURN)
+        turns = turns_of(prompt, place, "prompt", turn_of, TURN)
         said = Message(role="assistant", content=chosen)
         return replace(talk_of((*unlearned(turns), said), place, "chosen"), rejected=rejected)
     prompt = as_text(prompt, place, "prompt")
     return Example(prompt=prompt, completion=chosen, cluster="", origin=place, rejected=rejected)
+
+
+def _with_prompt(row: Row, place: str) -> Row:
+    """The prompt by its name, where the record has it as a conversation so far, or in Alpaca's form."""
+    ways = [key for key in ("prompt", *PROMPTS) if row.get(key)]
+    if len(ways) > 1:
+        raise DataError(f"{place}: has {' and '.join(ways)}; keep the question in one place")
+    if ways == ["conversations"]:
+        return {**row, "prompt": row["conversations"]}
+    if ways == ["instruction"]:
+        parts = (text_or_nothing(row, key, place) for key in ("instruction", "input"))
+        return {**row, "prompt": "\n".join(part for part in parts if part)}
+    return row
 
 
 def _talk(row: Row, place: str) -> Example:
@@ -85,7 +101,7 @@ def _of_users(turns: Sequence[Message]) -> list[str]:
 
 def _turns(value: Any, place: str, key: str) -> tuple[Message, ...]:
     """A list of turns, or one alone."""
-    return turns_of([value] if isinstance(value, dict) else value, place, key, message_of, TURN)
+    return turns_of([value] if isinstance(value, dict) else value, place, key, turn_of, TURN)
 
 
 def _prompt(value: Any, place: str) -> Sequence[Message]:
@@ -93,7 +109,7 @@ def _prompt(value: Any, place: str) -> Sequence[Message]:
         return ()
     if isinstance(value, str):
         return (Message(role="user", content=as_text(value, place, "prompt")),)
-    return turns_of(value, place, "prompt", message_of, TURN)
+    return turns_of(value, place, "prompt", turn_of, TURN)
 
 
 def _common(chosen: str, rejected: str) -> str:
@@ -103,11 +119,12 @@ def _common(chosen: str, rejected: str) -> str:
     return shared[: max(shared.rfind(blank) for blank in (" ", "\n")) + 1]
 
 
-PREFERENCE = Shape(name="preference", keys=KEYS, help=HELP, learned="nothing", read=_refuse, more=("prompt",))
+ASKED = ("prompt", *PROMPTS, "input")
+PREFERENCE = Shape(name="preference", keys=KEYS, help=HELP, learned="nothing", read=_refuse, more=ASKED)
 PREFERENCE_CHOSEN = Shape(
     name=BY_NAME,
     keys=KEYS,
-    more=("prompt", *TOOL_KEYS),
+    more=(*ASKED, *TOOL_KEYS),
     help=HELP,
     learned="the chosen answer alone; the rejected one is kept and not read",
     read=_read,

@@ -16,7 +16,7 @@ from bios_sweep.engines.training.shapes.recognise import SAMPLE, mixed, recognis
 from bios_sweep.engines.training.shapes.registry import BY_NAME, CLUSTER, MIXED, TURN_KEYS
 from bios_sweep.engines.training.shapes.shape import Row, Shape
 from bios_sweep.engines.training.shapes.values import as_text, refuse_forbidden_keys
-from bios_sweep.engines.training.split import identity
+from bios_sweep.engines.training.split import own_cluster
 from bios_sweep.errors import DataError
 
 NAMED_BAD = 5  # places of skipped records that are told
@@ -106,6 +106,7 @@ class Reader:
         own = (*chosen.keys, *chosen.more, CLUSTER, self._asked.cluster)
         refuse_untrained_keys(row, own, place, stated=self._asked.stated)
         self.found.passed_over.update((key, True) for key in row if key not in own)
+        self.found.passed_over.update((key, True) for key in self._hidden(record.row))
         missing = [key for key in chosen.keys if key not in row]
         if missing:
             raise self._lacks(missing[0], row, place, chosen)
@@ -116,6 +117,11 @@ class Reader:
         if self._check is not None:
             self._check(example)
         return example
+
+    def _hidden(self, row: Any) -> list[str]:
+        """Columns of the file in whose place `data.columns` puts others."""
+        columns = self._asked.columns
+        return [key for key in columns if key not in TURN_KEYS and key in row and key not in columns.values()]
 
     def _lacks(self, key: str, row: Row, place: str, shape: Shape) -> DataError:
         if self._asked.shape is None:
@@ -144,7 +150,7 @@ class Reader:
         """Without one of its own, every distinct example is a cluster: nothing is known to depend on it."""
         name = self._asked.cluster
         if name is None:
-            return as_text(row[CLUSTER], place, CLUSTER) if CLUSTER in row else identity(example).hex()[:16]
+            return as_text(row[CLUSTER], place, CLUSTER) if CLUSTER in row else own_cluster(example)
         value = row.get(name)
         if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
             found = f"{value!r}" if name in row else "missing"
@@ -167,15 +173,6 @@ class Reader:
                 f"{found.bad[0]} (data.on_bad=skip: {found.skipped} of {found.records} records cannot be "
                 f"used, more than data.max_bad={most:g} allows; mend them, or allow more)"
             )
-
-
-def read_examples(records: Iterable[Record], asked: Asked = AS_EVER) -> Iterator[Example]:
-    """Every record as an example, one by one, in their order.
-
-    Raises:
-        DataError: a record that cannot be read or used; opens with its place.
-    """
-    return Reader(asked)(records)
 
 
 def renamed(row: Mapping[str, Any], columns: Mapping[str, str], place: str) -> Row:

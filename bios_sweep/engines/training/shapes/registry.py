@@ -50,3 +50,6 @@ ANSWERS = (
     "a",
     "answers",
 )
+# The same of a turn: who speaks, and what.
+SPEAKERS = ("role", "speaker", "from", "author", "sender", "name")
+WORDS = ("content", "text", "value", "message", "utterance", "body")

@@ -10,7 +10,7 @@ from bios_sweep.engines.training.refusals import refuse_untrained_turn
 from bios_sweep.engines.training.shapes.messages import EVERY_ANSWER
 from bios_sweep.engines.training.shapes.shape import Row, Shape
 from bios_sweep.engines.training.shapes.tools import TOOL_KEYS, call_of, parsed, tools_of
-from bios_sweep.engines.training.shapes.turns import TOOL, message_of, switched, talk_of, turns_of
+from bios_sweep.engines.training.shapes.turns import ANSWERING, TOOL, message_of, switched, talk_of, turns_of
 from bios_sweep.engines.training.shapes.values import json_text, text_of, text_or_nothing
 from bios_sweep.errors import DataError
 
@@ -19,7 +19,7 @@ TURN = '{"from", "value"}'
 CALLS = ("function_call", "tool_call")
 SPEAKERS = {
     **dict.fromkeys(("human", "user", "prompter"), "user"),
-    **dict.fromkeys(("gpt", "assistant", "chatgpt", "bing", "bard", "bot", "model", "ai"), ASSISTANT),
+    **dict.fromkeys(ANSWERING, ASSISTANT),
     **dict.fromkeys(CALLS, ASSISTANT),
     **dict.fromkeys(("system", "developer"), "system"),
     **dict.fromkeys(("tool", "observation", "tool_response", "function_response", "function"), TOOL),
@@ -27,7 +27,7 @@ SPEAKERS = {
 
 
 def _read(row: Row, place: str) -> Example:
-    messages = turns_of(row[LIST], place, LIST, _message, TURN)
+    messages = turns_of(row[LIST], place, LIST, turn_of, TURN)
     system = text_or_nothing(row, "system", place)
     if system:
         if messages[0].role == "system":
@@ -36,7 +36,12 @@ def _read(row: Row, place: str) -> Example:
     return talk_of(messages, place, LIST, tools_of(row, place))
 
 
-def _message(turn: Mapping[str, Any], place: str, where: str) -> Message:
+def turn_of(turn: Mapping[str, Any], place: str, where: str) -> Message:
+    """A turn in ShareGPT's form, or in OpenAI's.
+
+    Raises:
+        DataError: nobody is known by that name, or the turn says nothing.
+    """
     if "from" not in turn and "role" in turn:
         return message_of(turn, place, where)
     refuse_untrained_turn(turn, where, place)

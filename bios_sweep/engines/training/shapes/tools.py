@@ -88,7 +88,9 @@ def parsed(value: Any, place: str, where: str) -> Any:
     try:
         return json.loads(value)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{place}: {where} is text and no JSON ({error})") from error
+        python = value.lstrip()[:2] in ("[{", "{'", "['") and "'" in value
+        way_out = "; write it with json.dumps, not as Python shows it" if python else ""
+        raise DataError(f"{place}: {where} is text and no JSON ({error}){way_out}") from error
 
 
 def _tool(value: Any, place: str, where: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from bios_sweep.engines.training.data import ASSISTANT, Example, Message
 from bios_sweep.engines.training.refusals import REASONING_KEYS, refuse_untrained_turn
-from bios_sweep.engines.training.shapes.tools import calls_of
+from bios_sweep.engines.training.shapes.tools import calls_of, parsed
 from bios_sweep.engines.training.shapes.values import as_text, json_text, text_of
 from bios_sweep.errors import DataError
 
@@ -16,6 +16,8 @@ HELP = '{"role", "content"}'
 TOOL = "tool"
 OLD_TOOL = "function"  # the role of a result before there were tools
 SWITCHES = ("weight", "train")  # of a turn: whether it is learned
+# what else people call the one that answers
+ANSWERING = ("assistant", "gpt", "chatgpt", "bing", "bard", "bot", "model", "ai", "chatbot")
 TEXT_PARTS = ("text", "input_text", "output_text")
 ReadTurn = Callable[[Mapping[str, Any], str, str], Message]
 
@@ -26,6 +28,8 @@ def turns_of(value: Any, place: str, name: str, read: ReadTurn, help: str) -> tu
     Raises:
         DataError: it is no list of turns, or one of them cannot be used.
     """
+    if isinstance(value, str) and value.lstrip().startswith("["):  # a table has text alone
+        value = parsed(value, place, name)
     if not isinstance(value, list) or not value:
         raise DataError(f"{place}: {name} must be a list of at least one {help} object")
     for index, turn in enumerate(value):
@@ -108,18 +112,28 @@ def talk_of(messages: Sequence[Message], place: str, name: str, tools: str = "")
     said = [index for index, one in enumerate(messages) if one.role == ASSISTANT]
     learned = [index for index in said if messages[index].learned]
     if not learned:
-        why = "weight or train turns all of them off" if said else "there is no turn of the assistant's"
-        raise DataError(f"{place}: {name}: no answer is learned, {why}; remove the conversation")
+        raise DataError(f"{place}: {name}: no answer is learned, {_why_none(messages)}")
     kept = tuple(messages[: learned[-1] + 1])
     for index, message in enumerate(kept):
         if message.role == ASSISTANT and not message.content.strip() and not message.keys.get("tool_calls"):
             raise DataError(
-                f"{place}: {name}[{index}].content is empty; a turn of the assistant says something, "
+                f"{place}: {name}[{index}] says nothing; a turn of the assistant says something, "
                 "remove the conversation or the turn"
             )
     last = kept[-1]
     said_last = last.content if last.content.strip() else json_text(last.keys["tool_calls"])
     return Example(prompt="", completion=said_last, cluster="", messages=kept, origin=place, tools=tools)
+
+
+def _why_none(messages: Sequence[Message]) -> str:
+    """Why a conversation has nothing to learn, and the way out."""
+    roles = list(dict.fromkeys(message.role for message in messages))
+    if ASSISTANT in roles:
+        return "weight or train turns all of them off; remove the conversation"
+    meant = [role for role in roles if role.strip().casefold() in ANSWERING]
+    if meant:
+        return f"for the role {meant[0]!r} is not {ASSISTANT!r}, as chat templates call it; rename it"
+    return f"there is no turn of the {ASSISTANT}'s (roles: {', '.join(roles)}); remove the conversation"
 
 
 def unlearned(messages: Sequence[Message]) -> tuple[Message, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 from bios_sweep.engines.training.shapes.shape import Row
@@ -31,7 +32,7 @@ def as_text(value: Any, place: str, where: str) -> str:
     """
     if not isinstance(value, str):
         kind = KINDS.get(type(value).__name__, type(value).__name__)
-        number = isinstance(value, int | float) and not isinstance(value, bool)
+        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
         way_out = f'; write it as "{value}"' if number else ""
         raise DataError(f"{place}: {where} is a {kind}; it must be a string{way_out}")
     try:

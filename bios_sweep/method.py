@@ -1,7 +1,7 @@
 """A method, taken apart: what is trained, by which objective, and by whom.
 
-`method=lora`, `method=full`, `method=command` and so on are presets of the three. Whoever must know one of
-them asks for that part; the preset's name is for people alone.
+`method=lora`, `method=full`, `method=dpo`, `method=command` and so on are presets of the three. Whoever must
+know one of them asks for that part; the preset's name is for people alone.
 """
 
 from __future__ import annotations
@@ -77,6 +77,7 @@ PRESETS = {
     DORA: Method(trains=DORA),
     QLORA: Method(trains=QLORA),
     FULL: Method(trains=FULL),
+    str(Objective.DPO): Method(objective=Objective.DPO),
     str(Runner.COMMAND): Method(trains=None, runner=Runner.COMMAND),
     str(Runner.PYTHON): Method(trains=None, runner=Runner.PYTHON),
 }

@@ -19,7 +19,9 @@ from bios_sweep.own_settings import Own, near
 LORA, DORA, QLORA, FULL = "lora", "dora", "qlora", "full"
 METHODS = (LORA, DORA, QLORA, FULL)
 AUTO = "auto"  # in a configuration: the heuristic's value
-SCHEDULES = ("linear", "constant", "cosine")
+WSD = "wsd"  # warmup, stable, decay
+SCHEDULES = ("linear", "constant", "cosine", WSD)
+DECAY_FRACTION = 0.2  # of wsd; arXiv 2405.18392 cools down over a fifth of the steps
 ALPHA_OVER_RANK, BY_RANK, BY_SQRT_RANK = ALPHA_RULES = ("alpha_over_rank", "rank", "sqrt_rank")
 REFERENCE_RANK = 32  # the default rank, at which all alpha rules scale alike
 ALL_LINEAR = "all-linear"
@@ -47,23 +49,24 @@ class Named:
 
 COUNT, POSITIVE, SHARE = Range(least=1, whole=True), Range(above=0.0), Range(least=0.0, below=1.0)
 OR_MORE = Range(least=0.0)
+TRUTH = (True, False)  # of a switch: off is None, as of any silent setting
 
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
     """What other rooms must know of a setting beside its type and its default.
 
-    allowed: its numbers, or its words. group: the part of the configuration that has the baseline's value;
-    empty where there is nothing to choose, or not as a setting. key: where it is not the group's, by the
-    setting's name. auto: a heuristic computes the value.
-    placed: `auto` is the configuration's own value too, and what trials run on decides it.
+    allowed: its numbers, its words, or `TRUTH`. group: the part of the configuration that has the baseline's
+    value; empty where there is nothing to choose, or not as a setting. key: where it is not the group's, by
+    the setting's name. auto: a heuristic computes the value. placed: `auto` is the configuration's own value
+    too, and what trials run on decides it.
     adapter: full fine-tuning has no such setting. scaled: useful values span powers of ten or two, so that
     equal ratios are equal distances. silent: off at its default, and then nothing says it, so that all that
     was written before the setting came stays as it is. aliases: what trackers and other trainers call it, the
     most usual first. spelt: other words for a value of it.
     """
 
-    allowed: Range | Named | tuple[str, ...]
+    allowed: Range | Named | tuple[Any, ...]
     group: str = "method"
     key: str = ""
     auto: bool = False
@@ -103,6 +106,10 @@ class TrainingSettings:
     99 % of the examples.
     train_examples: training examples to learn from, the same ones for every seed and the smaller
     sets inside the larger; None: all that the data has.
+    decay_fraction: of the schedule wsd, the share of the steps in which the rate falls linearly to 0; None
+    elsewhere.
+    dpo_beta, dpo_length_normalised: of preference pairs, how strongly a model is held to its reference, and
+    whether log-probabilities are divided by the tokens of their answer; None in supervised training.
     neftune_alpha: noise on the embeddings while training, uniform within alpha / sqrt(length * width);
     None: none.
     own: what only a user's script knows, by name; each is an attribute and an item of `by_name`, too.
@@ -193,6 +200,9 @@ class TrainingSettings:
         Facts(allowed=SCHEDULES, aliases=("lr_scheduler_type", "lr_scheduler", "lr_schedule", "scheduler")),
     ] = "linear"
     warmup_fraction: Annotated[float, Facts(allowed=SHARE, aliases=("warmup_ratio",))] = 0.0
+    decay_fraction: Annotated[
+        float | None, Facts(allowed=SHARE, silent=True, aliases=("decay_ratio", "cooldown_fraction"))
+    ] = None
     adam_beta1: Annotated[float, Facts(allowed=SHARE, aliases=("beta1",))] = 0.9
     adam_beta2: Annotated[float, Facts(allowed=SHARE, aliases=("beta2",))] = 0.95
     adam_eps: Annotated[float, Facts(allowed=POSITIVE, scaled=True, aliases=("adam_epsilon",))] = 1e-8
@@ -200,6 +210,11 @@ class TrainingSettings:
     max_grad_norm: Annotated[
         float, Facts(allowed=POSITIVE, aliases=("grad_clip", "gradient_clip_val", "clip_grad_norm"))
     ] = 1.0
+    dpo_beta: Annotated[
+        float | None,
+        Facts(allowed=POSITIVE, auto=True, scaled=True, silent=True, aliases=("pref_beta",)),
+    ] = None
+    dpo_length_normalised: Annotated[bool | None, Facts(allowed=TRUTH, silent=True)] = None
     neftune_alpha: Annotated[
         float | None, Facts(allowed=POSITIVE, silent=True, aliases=("neftune_noise_alpha", "noise_alpha"))
     ] = None
@@ -222,6 +237,7 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         one_of("method", self.method, METHODS)  # first: the others depend on it
+        self._settle()
         for name, facts in KNOWN.items():
             value = facts.meant(getattr(self, name))
             if self.method == FULL and facts.silent and facts.adapter and value == DEFAULTS[name]:
@@ -229,6 +245,8 @@ class TrainingSettings:
             object.__setattr__(self, name, value)
             if self.method == FULL and facts.adapter:
                 require(value is None, name, value, NO_ADAPTER)
+            elif facts.allowed is TRUTH:
+                require(value is None or isinstance(value, bool), name, value, "true or false")
             elif isinstance(facts.allowed, tuple):
                 allowed = f"{_why_not(name, value)}choose from {', '.join(facts.allowed)}"
                 require(value in facts.allowed, name, value, allowed)
@@ -239,6 +257,13 @@ class TrainingSettings:
         if self.method == FULL:
             require(self.alpha_rule == ALPHA_OVER_RANK, "alpha_rule", self.alpha_rule, NO_ADAPTER)
         require_free(self.own)
+
+    def _settle(self) -> None:
+        """Off has one spelling, and what only one schedule has is there with that one alone."""
+        stated = self.decay_fraction if self.decay_fraction is not None else DECAY_FRACTION
+        object.__setattr__(self, "decay_fraction", stated if self.schedule == WSD else None)
+        if self.dpo_length_normalised is False:
+            object.__setattr__(self, "dpo_length_normalised", None)
 
     if not TYPE_CHECKING:  # a name that is misspelt in our own code is still found
 
@@ -309,6 +334,20 @@ def _why_not(name: str, value: Any) -> str:
         return f"{law} changes the base's weights, which all trials share; "
     return (
         f"{law} looks at data first, which no plan counts; " if name == "init" and law in DATA_READING else ""
+    )
+
+
+def warmup_steps(settings: TrainingSettings) -> int:
+    """Steps in which the rate rises; the peak comes with the last of them."""
+    return round(settings.warmup_fraction * settings.max_steps)
+
+
+def decay_steps(settings: TrainingSettings) -> int:
+    """Steps of the decay that ends wsd, never into the warm-up; 0 of other schedules."""
+    if settings.schedule != WSD or settings.decay_fraction is None:
+        return 0
+    return min(
+        round(settings.decay_fraction * settings.max_steps), settings.max_steps - warmup_steps(settings)
     )
 
 

@@ -50,7 +50,7 @@ def build_study(
     metrics = rule.pop("metrics", None)
     rule["deadline"] = seconds("decision.deadline", rule.get("deadline"))
     rule = _fields(DecisionRule, rule, "decision")
-    metric = build_metric(values["method"])
+    metric = build_metric(values["method"], scenario.data.loss_unit)
     rule |= margins_of(rule["purpose"], metric.name, {name: rule.get(name) for name in MARGINS})
     looks = rule.pop("looks")
     if not (isinstance(looks, list) and looks and all(map(is_whole, looks))):
@@ -76,8 +76,8 @@ def build_study(
     )
 
 
-def build_metric(method: Mapping[str, Any]) -> Metric:
-    """The number the study is judged on: a script's own, else the loss of our training.
+def build_metric(method: Mapping[str, Any], unit: str = Metric().unit) -> Metric:
+    """The number the study is judged on: a script's own, else the loss of our training, in its unit.
 
     Which way it is better its name tells, unless `method.direction` says; nobody guesses.
 
@@ -93,7 +93,7 @@ def build_metric(method: Mapping[str, Any]) -> Metric:
     direction = given or direction_of(name)
     if direction is None:
         raise ConfigError(f"method.direction: {ask_for(name, 'method.direction=')}")
-    return Metric(name=name, direction=direction, unit=own.unit if name == own.name else "")
+    return Metric(name=name, direction=direction, unit=unit if name == own.name else "")
 
 
 def seconds(key: str, value: Any) -> Any:
@@ -146,6 +146,8 @@ def _baseline(
         if given[name] not in (AUTO, None):
             why = Why(rule=f"set by {key_of(name)}", source="configuration", evidence="", confidence="given")
         changes[name] = value if given[name] in (AUTO, None) else given[name]
+        if KNOWN[name].silent and changes[name] is None:
+            continue  # off, as in every study of before there was such a setting
         origins[name] = Origin(**why, recommended=value)
     own = Own(values["method"].get("settings"))
     return dataclasses.replace(recommendation.settings, **changes, own=own), origins

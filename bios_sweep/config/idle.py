@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from bios_sweep.claims import Claim
-from bios_sweep.method import Runner
+from bios_sweep.method import Objective, Runner
 from bios_sweep.request import INLINE, NAMED, RAY, request_keys
 from bios_sweep.request import REFUSED as CONTRADICTED
-from bios_sweep.settings import KNOWN, key_of
+from bios_sweep.settings import KNOWN, WSD, key_of
 from bios_sweep.study.margins import MARGINS
 
 Test = Callable[[Any], bool]
@@ -213,6 +213,13 @@ REFUSED = (
         ),
     ),
     Idle(
+        {"runs": OURS, "method.objective": Objective.SFT},
+        dict.fromkeys(
+            ("method.dpo_beta", "method.dpo_length_normalised", "method.dpo_eval_beta"),
+            "is of preference training; add method=dpo, or leave it out",
+        ),
+    ),
+    Idle(
         {"method.runner": Runner.PYTHON},
         dict.fromkeys(
             COMMANDS_OWN,
@@ -265,6 +272,10 @@ UNHEARD = (
         dict.fromkeys(SCORED[1:], "no answer is scored; add data.score=exact_match, pattern or a function"),
     ),
     Idle(
+        {"method.schedule": beyond(WSD)},
+        {"method.decay_fraction": "it counts with method.schedule=wsd"},
+    ),
+    Idle(
         {"runs": OURS, "data.score": beyond(None, "pattern")},
         {"data.score_pattern": "it counts with data.score=pattern"},
     ),
@@ -295,6 +306,7 @@ UNHEARD = (
             "method.activation_checkpointing": "the script saves memory itself",
             "method.attention": "the script loads its model itself",
             "method.routers": "the script chooses itself what it adapts",
+            "method.dpo_eval_beta": "the script measures itself",
         },
     ),
     Idle(
@@ -304,6 +316,7 @@ UNHEARD = (
             "method.activation_checkpointing": "planted curves have no layers",
             "method.attention": "planted curves attend to nothing",
             "method.routers": "planted curves have no layers",
+            "method.dpo_eval_beta": "planted curves prefer nothing",
         },
     ),
     *(

@@ -37,7 +37,6 @@ def method_of(values: Mapping[str, Any]) -> Method:
         raise not_allowed("method.trains", trains, f"choose from {', '.join(METHODS)}, or null")
     objective = _word(Objective, "objective", values.get("objective"), Objective.SFT)
     if runner is Runner.BUILTIN:
-        _require_possible(objective)
         trains = trains or LORA
         if name is not None and PRESETS[name].trains != trains:
             raise ConfigError(
@@ -53,15 +52,6 @@ def _word(kind: type[Word], key: str, value: Any, unsaid: Word) -> Word:
 
 def _named(name: Any) -> str:
     return str(one_of("method.name", name, tuple(PRESETS)))
-
-
-def _require_possible(objective: Objective) -> None:
-    """Refuse what only a script can do."""
-    if objective is not Objective.SFT:
-        raise ConfigError(
-            f"method.objective={objective}: bios-sweep itself trains by sft alone; {objective} is a script "
-            f"of yours, with method=command and method.objective={objective}"
-        )
 
 
 def with_parts(values: Any) -> Any:

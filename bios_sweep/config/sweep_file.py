@@ -28,7 +28,8 @@ def changed_values(old: Study, new: Study) -> dict[str, Any]:
         values["decision.refine"] = new.decision.refine
     if new.baseline != old.baseline:
         moved = [name for name in new.baseline.differing(old.baseline) if name in KNOWN]
-        written = dict.fromkeys((*HEURISTIC, *moved))
+        off = {name for name in HEURISTIC if KNOWN[name].silent and getattr(new.baseline, name) is None}
+        written = dict.fromkeys((*(name for name in HEURISTIC if name not in off), *moved))
         values |= {key_of(name): getattr(new.baseline, name) for name in written}
         if new.baseline.own != old.baseline.own:
             values["method.settings"] = dict(new.baseline.own)

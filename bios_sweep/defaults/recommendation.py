@@ -122,6 +122,7 @@ def recommend(
     }
     if objective == PREFERENCE:
         choices |= {name: rules.preference(name, method) for name in ("learning_rate", "lora_rank")}
+        choices["dpo_beta"] = rules.preference("beta")
     if method == FULL:
         choices |= {name: rules.without_adapter(name) for name in LORA_SETTINGS}
         # still a word of the key under which tuned values are found

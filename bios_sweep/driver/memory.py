@@ -13,6 +13,7 @@ from typing import Any
 from bios_sweep.defaults.rules import constant, lora_rank
 from bios_sweep.driver.precision import precision_of
 from bios_sweep.driver.scenarios.trained import LORA_ENGINE
+from bios_sweep.engines.training.data import ANSWERS
 from bios_sweep.engines.training.facts import read_config
 from bios_sweep.engines.training.memory import (
     CONTEXT_BYTES,
@@ -43,8 +44,10 @@ def load_of(plan: Plan) -> Load | None:
         return None
     settings = [arm.settings for arm in plan.arms]
     longest = [cut.longest for cut in scenario.data.cuts if cut.split == TRAIN]
+    answers = 1 if scenario.data.preference is None else ANSWERS
     return Load(
-        tokens=max(longest or plan.max_lengths),
+        tokens=answers * max(longest or plan.max_lengths),
+        sequences=answers,
         batch=max(one.batch_size for one in settings),
         rank=max(one.lora_rank or 1 for one in settings),
         dtype=plan.study.baseline.dtype,

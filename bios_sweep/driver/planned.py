@@ -12,6 +12,7 @@ from bios_sweep.driver.gpus import gpu_warnings, gpus_of_this_machine, sizes_of
 from bios_sweep.driver.memory import memory_notes
 from bios_sweep.driver.prepare import Prepared
 from bios_sweep.driver.rehearsed import known_noise
+from bios_sweep.driver.stable import stable_notes
 from bios_sweep.driver.table_room import table_notes
 from bios_sweep.errors import PlanError, StorageError
 from bios_sweep.procedure.decidable import decidable
@@ -135,6 +136,7 @@ def planned(
             *prepared.notes,
             *filter(None, (prepared.precision.note,)),
             *room,
+            *stable_notes(plan),
             *more_notes,
             *([probe] if untimed else ()),
         ),

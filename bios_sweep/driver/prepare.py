@@ -13,8 +13,10 @@ from bios_sweep.config.compose import Config, sweep_names
 from bios_sweep.config.epochs import with_epochs
 from bios_sweep.config.method import method_of
 from bios_sweep.config.metrics import with_metrics
+from bios_sweep.config.preferences import with_preferences
 from bios_sweep.config.stated import refuse_idle
 from bios_sweep.defaults import Recommendation
+from bios_sweep.defaults.recommendation import TRAINING
 from bios_sweep.driver.asked_before import after_earlier
 from bios_sweep.driver.evaluation import enough, with_reason
 from bios_sweep.driver.invocation import Invocation, workspace_of
@@ -22,7 +24,7 @@ from bios_sweep.driver.memory import shared_by_memory
 from bios_sweep.driver.precision import KEY as DTYPE
 from bios_sweep.driver.precision import Precision, as_begun, precision_of
 from bios_sweep.driver.scenarios.base_model import download_notes
-from bios_sweep.driver.scenarios.examples import AUTO_COUNT
+from bios_sweep.driver.scenarios.examples import AUTO_COUNT, preferring
 from bios_sweep.driver.scenarios.planted import PLANTED_ENGINE, PLANTED_METRICS, planted_scenario
 from bios_sweep.driver.scenarios.scripted import (
     honest_origins,
@@ -33,10 +35,10 @@ from bios_sweep.driver.scenarios.scripted import (
 )
 from bios_sweep.driver.scenarios.trainable import disk_notes, require_trainable
 from bios_sweep.driver.scenarios.trained import (
-    FINAL_METRICS,
     auto_length,
     count_tokens,
     judged_alike,
+    measured_by,
     reach_notes,
     trained_scenario,
 )
@@ -114,7 +116,7 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
     workspace = workspace_of(config)
     one_of("budget.keep_adapters", config.values["budget"]["keep_adapters"], POLICIES)
     precision = precision_of(config.values, request)
-    values = with_metrics(with_epochs(_with_dtype(config.values, precision)))
+    values, by_accuracy = with_preferences(with_metrics(with_epochs(_with_dtype(config.values, precision))))
     read = _evaluated(_read(config, values, workspace, request, function), workspace, request)
     plan, scenario, recommendation = read.plan, read.plan.study.scenario, read.recommendation
     # who writes the default's own number out has said no more than `auto`
@@ -138,6 +140,7 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
         function=function,
         invocation=replace(asked.command or invocation, verb=invocation.verb),
         notes=(
+            *by_accuracy,
             *recommendation.warnings,
             *reach_notes(scenario),
             *disk_notes(plan),
@@ -251,6 +254,7 @@ def _scenario(
         return scenario, None, script_defaults(scenario)
     dataset: DataSet | None = None
     if values["model"]["kind"] == "planted":
+        _require_supervised(values)
         scenario = planted_scenario(values)
     else:
         scenario, dataset = trained_scenario(values, workspace, request, typed)
@@ -259,14 +263,19 @@ def _scenario(
         hidden_size=scenario.model.hidden_size,
         method=scenario.method.trains or LORA,
         examples=scenario.data.train_examples,
+        objective=TRAINING[scenario.method.objective],
     )
     return scenario, dataset, recommendation
 
 
+def _require_supervised(values: Mapping[str, Any]) -> None:
+    if preferring(values):
+        raise ConfigError("method.objective=dpo: model=planted prefers nothing; choose another model, or sft")
+
+
 def _require_measured(study: Study, scenario: Scenario) -> None:
     """What no trial reports, or has no known better side, would be found out after the cost."""
-    score = scenario.data.score
-    measured = FINAL_METRICS if score is None else (*FINAL_METRICS, score.metric)
+    score, measured = scenario.data.score, measured_by(scenario)
     if scenario.engine == PLANTED_ENGINE:
         measured = (*PLANTED_METRICS, *scenario.engine_options.get("metrics", {}))
     rule = study.decision

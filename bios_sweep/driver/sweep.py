@@ -10,6 +10,7 @@ from typing import Any
 
 from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.memory import asked_load
+from bios_sweep.driver.stable import asked_stable
 from bios_sweep.jsonable import to_json
 from bios_sweep.procedure.source import ProcedureSource
 from bios_sweep.records.journal import Journal
@@ -47,7 +48,8 @@ class Sweep:
     @property
     def engine_options(self) -> dict[str, Any]:
         """What workers build the engine from."""
-        return {**self.plan.study.scenario.engine_options, **asked_load(self.plan), **self.shipped}
+        asked = {**asked_load(self.plan), **asked_stable(self.plan)}
+        return {**self.plan.study.scenario.engine_options, **asked, **self.shipped}
 
 
 def open_journal(sweep: Sweep) -> Journal:

@@ -59,14 +59,16 @@ def _rows(plan: Plan) -> Iterator[Decidable]:
     score = study.scenario.data.score
     for metric, said in asked:
         own = score if score is not None and metric == score.metric else None
-        items = said.items if own is None else own.items
+        known = study.scenario.data.known_items(metric)
+        items = said.items if known is None else known
         margin = said.margin_points
         if margin is None and said.margin_absolute and own is not None and own.is_share:
             margin = 100.0 * said.margin_absolute
         seeds = len(study.seeds) if said is rule else rule.confirmation_seeds
         if margin is None or items is None or seeds < 2:
             continue
-        clusters, differing = own.clusters if own else items, said.differing or DIFFERING
+        clusters = items if known is None else study.scenario.data.clusters_of(metric)
+        differing = said.differing or DIFFERING
         smallest = smallest_margin(rule, items, clusters, seeds, differing, decides=said is rule)
         yield Decidable(
             metric=metric,

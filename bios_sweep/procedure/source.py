@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from bios_sweep.procedure.broken import broken_by
 from bios_sweep.procedure.machine import NOTHING, state_of
 from bios_sweep.procedure.state import Known, Results, State
 from bios_sweep.study.plan import Plan
+from bios_sweep.study.stable import leader_of
 from bios_sweep.study.trials import TrialResult, TrialSpec
 from bios_sweep.vocabulary import Stage
 
@@ -73,11 +74,23 @@ class ProcedureSource:
 
     def take(self) -> TrialSpec | None:
         """The next trial that nobody has taken yet."""
-        for trial in () if self.stopping or self.broken else self._state.missing:
-            if trial.key not in self._taken:
-                self._taken.add(trial.key)
-                return trial
-        return None
+        if self.stopping or self.broken:
+            return None
+        untaken = [trial for trial in self._state.missing if trial.key not in self._taken]
+        chosen = self._leading(untaken)
+        if chosen is not None:
+            self._taken.add(chosen.key)
+        return chosen
+
+    def _leading(self, untaken: Sequence[TrialSpec]) -> TrialSpec | None:
+        """The first of them, but after the one that trains its stable part, where that is still to come.
+
+        One whose part is being trained right now waits while there is other work.
+        """
+        running = [one for one in self._state.missing if one.key in self._taken]
+        ready = next((one for one in untaken if leader_of(one, running) is None), None)
+        first = ready or next(iter(untaken), None)
+        return None if first is None else leader_of(first, untaken) or first
 
     def add(self, result: TrialResult) -> bool:
         """Take a terminal record in; True when that opened a new stage or look."""

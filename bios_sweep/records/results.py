@@ -23,7 +23,7 @@ from bios_sweep.ports import TrialEvent
 from bios_sweep.records.sweep_state import PLANNED, SweepState
 from bios_sweep.records.workspace import RESULT_FILE, Workspace
 from bios_sweep.sealed import DamagedError, digests_of, unlike
-from bios_sweep.study.trials import EVALUATION_FILE, EVIDENCE, SCORE_FILE, TrialResult
+from bios_sweep.study.trials import EVALUATION_FILE, EVIDENCE, PREFERENCE_FILE, SCORE_FILE, TrialResult
 from bios_sweep.vocabulary import Failure, Status
 
 _log = logging.getLogger(__name__)
@@ -171,7 +171,7 @@ class ClusterReader:
 def _read_sums(path: Path) -> ClusterSums | None:
     try:
         with np.load(path, allow_pickle=False) as file:
-            if path.name == SCORE_FILE:  # a mean over items, each of which weighs the same
+            if path.name in (SCORE_FILE, PREFERENCE_FILE):  # a mean over items, each of which weighs the same
                 return cluster_sums(
                     file["score"], np.ones(len(file["score"]), dtype=np.int64), file["cluster"]
                 )

@@ -36,7 +36,8 @@ from bios_sweep.reference.kinds import (
     kind_of_range,
 )
 from bios_sweep.request import Request
-from bios_sweep.settings import AUTO, COUNT, KNOWN, METHODS, OR_MORE, POSITIVE, Named, key_of
+from bios_sweep.settings import AUTO, COUNT, DEFAULTS, KNOWN, METHODS, OR_MORE, POSITIVE, Named, key_of
+from bios_sweep.settings import TRUTH as TRUTH_VALUES
 from bios_sweep.study.design import HOLDS, SCOPES, SEARCHES, UNDECIDABLE, Budget, DecisionRule
 from bios_sweep.study.margins import PURPOSES
 from bios_sweep.study.metric_names import DIRECTIONS
@@ -165,6 +166,7 @@ OTHERS: Mapping[str, Kind] = {
     "method.trains": _choice(METHODS, nullable=True),
     "method.objective": _choice(Objective),
     "method.runner": _choice(Runner),
+    "method.dpo_eval_beta": replace(kind_of_range(POSITIVE), nullable=True),
     "method.attention": _choice(ATTENTIONS),
     "method.max_length": replace(kind_of_range(COUNT), choices=(AUTO,)),
     "method.micro_batch_size": replace(kind_of_range(COUNT), choices=(AUTO,)),
@@ -205,12 +207,15 @@ def _of_settings() -> dict[str, Kind]:
             continue
         words = (AUTO,) if facts.auto or facts.placed else ()
         if isinstance(facts.allowed, tuple):
-            found[key_of(name)] = _choice((*words, *facts.spelt, *facts.allowed))
+            truth, said = facts.allowed is TRUTH_VALUES, (*words, *facts.spelt, *facts.allowed)
+            found[key_of(name)] = Kind(type=TRUTH) if truth else _choice(said)
         elif isinstance(facts.allowed, Named):
             found[key_of(name)] = Kind(type="list of module names, or", choices=facts.allowed.words)
         else:
             found[key_of(name)] = replace(kind_of_range(facts.allowed), choices=words)
-    open_ones = {key_of(name): name for name in ("train_examples", "neftune_alpha")}
+    open_ones = {
+        key_of(name) for name, facts in KNOWN.items() if facts.group and DEFAULTS.get(name, 0) is None
+    }
     return {key: replace(kind, nullable=key in open_ones) for key, kind in found.items()}
 
 

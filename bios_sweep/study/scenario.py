@@ -10,6 +10,7 @@ from bios_sweep.errors import PlanError
 from bios_sweep.jsonable import from_fields
 from bios_sweep.method import Method
 from bios_sweep.study.metric_names import BETTER, MINIMIZE, direction_of
+from bios_sweep.study.preference import ACCURACY, UNIT, PairJudge
 from bios_sweep.study.score import Score
 
 TRAIN, EVALUATION = "train", "evaluation"  # the sides of a data set
@@ -117,7 +118,8 @@ class DataFacts:
     where they are not. reading: how text is read where that is not as ever: which answers of a conversation
     are learned, the day that its template writes, the tokens at a border. told: what reading the data found,
     in words. eval_why: why there are as many evaluation examples, in words; empty where the user said how
-    many. hub: `ORG/NAME@COMMIT` of those of the hub, else empty.
+    many. hub: `ORG/NAME@COMMIT` of those of the hub, else empty. preference: of preference pairs how they are
+    judged, None of single answers.
     """
 
     name: str
@@ -138,17 +140,32 @@ class DataFacts:
     told: tuple[str, ...] = ()
     hub: str = ""
     eval_why: str = ""
+    preference: PairJudge | None = None
 
     def clusters_of(self, metric: str) -> int:
         """What a metric's evaluation error is counted over, 0 where that is not known."""
         if self.score is not None and metric == self.score.metric:
             return self.score.clusters
-        return self.eval_clusters if metric == Metric().name else 0
+        return self.eval_clusters if metric == Metric().name or self._preferred(metric) else 0
 
     def items_of(self, metric: str) -> int:
         """How many evaluation examples a metric is a mean over, 0 where that is not known."""
         scored = self.score is not None and metric == self.score.metric
         return self.score.items if self.score is not None and scored else self.eval_examples
+
+    def known_items(self, metric: str) -> int | None:
+        """The same of a share, None where nobody told."""
+        if self.score is not None and metric == self.score.metric:
+            return self.score.items
+        return self.eval_examples if self._preferred(metric) else None
+
+    def _preferred(self, metric: str) -> bool:
+        return self.preference is not None and metric == ACCURACY
+
+    @property
+    def loss_unit(self) -> str:
+        """Of the metric `eval_loss`."""
+        return Metric().unit if self.preference is None else UNIT
 
     def tokens_at(self, max_length: int) -> float | None:
         """Tokens per training example for an arm with that `max_length`."""
@@ -226,6 +243,8 @@ class Scenario:
         values = asdict(self)
         if self.data.score is None:  # as before there were scores
             del values["data"]["score"]
+        if self.data.preference is None:
+            del values["data"]["preference"]
         for later in ("reading", "told", "eval_why"):
             if not values["data"][later]:
                 del values["data"][later]

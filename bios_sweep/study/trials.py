@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bios_sweep.settings import TrainingSettings, is_whole
+from bios_sweep.study.preference import ACCURACY
 from bios_sweep.study.scenario import Scenario
 from bios_sweep.study.score import Score
 from bios_sweep.vocabulary import Failure, Stage, Status
@@ -21,15 +22,17 @@ RETRIED_IN_VAIN = frozenset({Failure.OUT_OF_MEMORY, Failure.CODE, Failure.DATA, 
 # What an engine leaves in a trial's folder that a word rests on, or that is handed on: a file and a folder.
 EVALUATION_FILE = "eval.npz"  # nats, tokens, bytes, cluster, each of shape (evaluation examples,)
 SCORE_FILE = "score.npz"  # score, cluster, each of shape (items,): of the answers that were scored
+PREFERENCE_FILE = "preference.npz"  # score, cluster, each of shape (pairs,): whether the chosen was preferred
 ANSWERS_FILE = "answers.jsonl"  # the answers themselves, for people
 ADAPTER_FOLDER = "adapter"
 # What a trial writes down while it runs: our own trainer's lines, a script's streams, our traceback.
 TRAINING_LOG, STDOUT, STDERR, ERROR_LOG = LOGS = ("training.log", "stdout.txt", "stderr.txt", "error.log")
-EVIDENCE = (EVALUATION_FILE, SCORE_FILE, ADAPTER_FOLDER)
+EVIDENCE = (EVALUATION_FILE, SCORE_FILE, PREFERENCE_FILE, ADAPTER_FOLDER)
 
 GENERAL, GENERAL_BEFORE = "general_loss", "general_loss_before"  # of a result, nats per token of general text
 ANSWER_SECONDS = "seconds_per_answer"  # in a trial's provenance: what answering and scoring an item took
 EVALUATION_SECONDS = "seconds_per_evaluation"  # in a trial's provenance
+SHARED_STEPS = "shared_steps"  # in a trial's provenance: steps of its stable part that a longer arm trained
 READ = "read"  # in a script's provenance: where its metric was read, in words
 TOLD = "told"  # in a script's provenance: what of `SPENT` it said it had spent, up to the value that counts
 SPENT = ("steps", "examples", "tokens", "epochs")
@@ -40,6 +43,8 @@ def evaluation_file(metric: str, score: Score | None) -> str | None:
     """The file of a trial's folder that has a metric per example; None where it is no mean over examples."""
     if metric == OWN_METRICS[0]:
         return EVALUATION_FILE
+    if metric == ACCURACY:
+        return PREFERENCE_FILE
     return SCORE_FILE if score is not None and metric == score.metric else None
 
 

@@ -308,8 +308,10 @@ def test_noise_on_embeddings_has_a_key_where_it_is_on(tool):
 
 def test_hydra_has_a_key_for_every_setting_that_a_baseline_gives():
     rare = {"neftune_alpha": 5.0, "alpha_rule": "rank", "targets": "mlp", "init": "gaussian"}
+    rare |= {"schedule": "wsd", "decay_fraction": 0.3, "dpo_beta": 0.2, "dpo_length_normalised": True}
     changed = dataclasses.replace(SETTINGS, adam_beta2=0.99, **rare)
     written = defaults.export(changed, to="hydra")
+    assert written["method"].pop("objective") == "dpo"
     given = {name: group for group, values in baseline_values().items() for name in values}
     assert written["method"]["adam_beta2"] == 0.99
     assert {n: g for g, names in written.items() for n in names} | {"train_examples": "baseline"} == given
@@ -346,10 +348,32 @@ def test_a_recommendation_is_exported_for_the_goal_it_was_made_for():
         defaults.export(SETTINGS, to="hydra", profile="quality")
 
 
-def test_preference_settings_are_not_exported_as_supervised_ones():
+def test_preference_settings_are_exported_in_the_words_of_tools_that_have_them():
     got = defaults.recommend(**LLAMA, objective="preference")
-    with pytest.raises(DefaultsError, match="preference training cannot be exported"):
-        defaults.export(got, to="trl")
+    trl, axolotl, factory = (defaults.export(got, to=name) for name in ("trl", "axolotl", "llama-factory"))
+    assert (trl["DPOConfig"]["beta"], trl["DPOConfig"]["loss_type"]) == (0.1, ["sigmoid"])
+    assert trl["LoraConfig"]["r"] == 16
+    assert "SFTConfig" not in trl
+    assert (axolotl["rl"], axolotl["rl_beta"], "dpo_norm_loss" in axolotl) == ("dpo", 0.1, False)
+    assert (factory["stage"], factory["pref_beta"], factory["pref_loss"]) == ("dpo", 0.1, "sigmoid")
+    assert "DPOTrainer" in defaults.export_file(got, to="trl").use
+    assert defaults.export(got, to="hydra")["method"]["objective"] == "dpo"
+    with pytest.raises(
+        DefaultsError, match=r"objective: dpo cannot be written .*trl, axolotl, llama-factory, hydra$"
+    ):
+        defaults.export(got, to="peft")
+    by_token = dataclasses.replace(got.settings, dpo_length_normalised=True)
+    assert defaults.export(by_token, to="trl")["DPOConfig"]["loss_type"] == ["sigmoid_norm"]
+    assert defaults.export(by_token, to="axolotl")["dpo_norm_loss"] is True
+    with pytest.raises(DefaultsError, match="dpo_length_normalised: cannot be written for LLaMA-Factory"):
+        defaults.export(by_token, to="llama-factory")
+
+
+def test_a_stable_schedule_is_exported_with_the_steps_of_its_decay():
+    got = dataclasses.replace(SETTINGS, schedule="wsd", max_steps=1000)
+    config = defaults.export(got, to="trl")["SFTConfig"]
+    assert config["lr_scheduler_type"] == "warmup_stable_decay"
+    assert config["lr_scheduler_kwargs"] == {"num_decay_steps": 200, "decay_type": "linear"}
 
 
 @pytest.mark.parametrize("tool", [name for name in defaults.TOOLS if name != "peft"])
@@ -540,11 +564,8 @@ def _plain(value):
     return getattr(value, "value", value)
 
 
-def test_what_was_tuned_by_dpo_is_written_for_hydra_alone_which_says_so(tmp_path):
-    tuned = entry(3e-6, objective="dpo")
-    for tool in set(defaults.TOOLS) - {"hydra"}:
-        with pytest.raises(DefaultsError, match=r"objective: dpo cannot be written .* choose from hydra$"):
-            defaults.export(tuned, to=tool)
+def test_what_a_script_tuned_by_dpo_is_written_for_hydra_with_its_objective(tmp_path):
+    tuned = entry(3e-6, objective="dpo", runner="command")
     file = defaults.export_file(tuned, to="hydra")
     assert "method=command" in file.use
     (tmp_path / "baseline").mkdir()

@@ -27,6 +27,8 @@ from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
 from bios_sweep.study.trials import trial_key
 from tests.defaults.entries import LLAMA, entry, rate, write
 
+OWN = ("data.path=mine.jsonl",)
+BETA = ("method=dpo", "+sweeps.factors.dpo_beta.values=[0.2]")
 COMMAND = f"method.command={sys.executable} -S train.py {{learning_rate}} {{seed}}"
 SCRIPT = """
 import json, math, sys
@@ -50,6 +52,8 @@ def said(*overrides: str) -> tuple[str | None, str, str]:
         (("method=command",), (None, "sft", "command")),
         (("method=python",), (None, "sft", "python")),
         (("method.name=lora",), ("lora", "sft", "builtin")),
+        (("method=dpo",), ("lora", "dpo", "builtin")),
+        (("method.objective=dpo",), ("lora", "dpo", "builtin")),
         (("method=command", "method.name=command"), (None, "sft", "command")),
         (("method.trains=lora",), ("lora", "sft", "builtin")),
         (("method.trains=null",), ("lora", "sft", "builtin")),
@@ -74,7 +78,7 @@ def test_a_runner_brings_its_preset_and_says_so():
     assert compose_config(["sweeps=learning_rate", "method=command", COMMAND]).notes == ()
 
 
-@pytest.mark.parametrize("name", ["lora", "command", "python"])
+@pytest.mark.parametrize("name", list(PRESETS))
 def test_the_parts_of_a_preset_are_plain_texts_that_yaml_can_write(name):
     written = with_parts({"name": name})
     assert yaml.safe_load(yaml.safe_dump(written)) == written
@@ -101,8 +105,25 @@ def test_a_group_of_an_earlier_version_says_a_name_alone(tmp_path):
         (("method=command", "method.name=lora"), "contradicts method.runner=command; leave it out"),
         (("method.runner=slurm",), "'slurm' is not allowed; choose from builtin, command, python"),
         (("method.objective=ppo",), "method.objective: 'ppo' is not allowed; choose from sft, dpo"),
-        (("method.objective=dpo",), "bios-sweep itself trains by sft alone; dpo is a script of yours"),
-        (("method.runner=builtin", "method.objective=dpo"), "with method=command and method.objective=dpo"),
+        (("method.dpo_beta=0.2",), "method.dpo_beta: is of preference training; add method=dpo"),
+        (
+            ("+sweeps.factors.dpo_beta.values=[0.2]",),
+            "factors.dpo_beta: is of preference training; add method",
+        ),
+        (("method=dpo", "model=planted"), "method.objective=dpo: model=planted prefers nothing"),
+        (("method=dpo", "data.shape=preference_chosen", *OWN), "method=dpo learns from preference pairs"),
+        (("data.shape=preference_pairs", *OWN), "supervised training learns one answer; add method=dpo"),
+        (
+            ("method=dpo", *OWN),
+            "mine.jsonl:1: is written as prompt_completion, which has no answer to prefer",
+        ),
+        (("method=dpo", "+sweeps.factors.objective.values=[sft]"), "losses of two objectives are not of one"),
+        ((*BETA, "+method.metric=eval_loss"), "eval_loss has one beta and prefers arms"),
+        (
+            ("method=dpo", "method.dpo_eval_beta=0"),
+            "method.dpo_eval_beta: 0 is not allowed; a number above 0",
+        ),
+        (("method=dpo", "+method.metric=eval_bits_per_byte"), "no trial measures 'eval_bits_per_byte'"),
         (("method.trains=ia3",), "method.trains: 'ia3' is not allowed; choose from lora, dora, qlora,"),
         (("method=full", "method.name=lora"), "method.name=lora: contradicts method.trains=full"),
         (("method.name=[lora]",), "method.name: ['lora'] is not allowed; choose from lora, dora"),
@@ -117,6 +138,7 @@ def test_a_group_of_an_earlier_version_says_a_name_alone(tmp_path):
     ],
 )
 def test_a_contradiction_is_refused_in_one_sentence(shell, overrides, sentence):
+    Path("mine.jsonl").write_text('{"prompt": "Q", "completion": " a"}\n' * 9)
     err = shell("plan", *overrides, code=2).strip()
     assert sentence in err
     assert err.count("\n") == 0

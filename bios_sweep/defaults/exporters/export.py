@@ -17,7 +17,7 @@ from bios_sweep.defaults.exporters.quantities import (
 from bios_sweep.defaults.exporters.tools import AUTO, NO_INIT, TOOLS, Fixed, KeyValue, Tool
 from bios_sweep.defaults.exporters.yaml_text import yaml_text
 from bios_sweep.defaults.measured import baseline_reasons, reasons
-from bios_sweep.defaults.recommendation import SUPERVISED, Recommendation
+from bios_sweep.defaults.recommendation import PREFERENCE, Recommendation
 from bios_sweep.defaults.rules import Why
 from bios_sweep.defaults.tuned import TunedDefaults
 from bios_sweep.errors import DefaultsError
@@ -95,15 +95,15 @@ def export_file(
     """
     if to not in TOOLS:
         raise DefaultsError(f"to: {to!r} is not known; choose from {', '.join(TOOLS)}")
-    tool = TOOLS[to]
     plain, why = _plain(settings, profile)
     untold = settings.untold if isinstance(settings, TunedDefaults) else ()
-    objective = settings.key.objective if isinstance(settings, TunedDefaults) else Objective.SFT
-    _require_expressible(plain, objective, tool)
+    objective = _objective_of(settings)
+    _require_expressible(plain, objective, TOOLS[to])
+    tool = TOOLS[to].by(objective)
     batch = split_batch(gpus if "batch_size" in untold else plain.batch_size, gpus, micro_batch)
     known = quantities(plain, batch, objective)
     use = (plain.method == FULL and tool.use_in_full) or tool.use
-    use = (objective != Objective.SFT and tool.use_by_script) or use
+    use = (_of_a_script(settings) and tool.use_by_script) or use
     ran = merely_ran(plain, why)
     cells = _cells(tool, plain, known, untold)
     written, aside = (
@@ -127,6 +127,26 @@ def export_file(
             for name, keys in cells.items()
         },
         head=(*head_of(tool, title, plain, batch, untold, ran, use), *doubts_of(settings)),
+    )
+
+
+def _objective_of(settings: Settings) -> str:
+    if isinstance(settings, TunedDefaults):
+        return settings.key.objective
+    preferring = (
+        settings.dpo_beta is not None
+        if isinstance(settings, TrainingSettings)
+        else settings.objective == PREFERENCE
+    )
+    return Objective.DPO if preferring else Objective.SFT
+
+
+def _of_a_script(settings: Settings) -> bool:
+    """Whether preferences were trained by a script, whose beta is its own."""
+    return (
+        isinstance(settings, TunedDefaults)
+        and settings.key.objective != Objective.SFT
+        and bool(settings.key.runner)
     )
 
 
@@ -178,10 +198,6 @@ def _plain(settings: Settings, profile: str | None) -> tuple[TrainingSettings, M
                 f"profile: {profile!r} is for tuned defaults; plain settings have one value each"
             )
         return settings, {}
-    if settings.objective != SUPERVISED:
-        raise DefaultsError(
-            f"settings for {settings.objective} training cannot be exported; only {SUPERVISED} ones"
-        )
     if profile not in (None, settings.goal):
         raise DefaultsError(
             f"profile: {profile!r} is not what the settings were recommended for ({settings.goal}); "
@@ -203,6 +219,10 @@ def _require_expressible(settings: TrainingSettings, objective: str, tool: Tool)
             f"objective: {objective} cannot be written for {tool.title}, whose file is for "
             f"{' and '.join(tool.objectives)}; choose from {', '.join(others)}"
         )
+    preference = tool.preference
+    if settings.dpo_length_normalised and preference and "dpo_length_normalised" in preference.left_out:
+        why = preference.left_out["dpo_length_normalised"]
+        raise DefaultsError(f"dpo_length_normalised: cannot be written for {tool.title}: {why}")
     alpha = alpha_at(settings)
     if tool.whole_alpha and alpha is not None and alpha != int(alpha):
         raise DefaultsError(

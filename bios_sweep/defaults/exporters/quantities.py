@@ -17,8 +17,10 @@ from bios_sweep.settings import (
     FULL,
     LORA,
     QLORA,
+    WSD,
     TrainingSettings,
     alpha_at,
+    decay_steps,
     is_off,
     setting_names,
 )
@@ -27,6 +29,7 @@ LARGEST_MICRO_BATCH = 8  # where none is given; chosen, not measured: what fits 
 PACKING = "packing"  # no setting: our own training has none
 RAN_HERE = ("max_length", "dtype")  # a constant of ours for them, 512 tokens and float32, is no advice
 NEAR_ONE = ("adam_beta1", "adam_beta2")  # what counts is how far they are from 1
+HF_WSD = "warmup_stable_decay"  # transformers' name
 DIGITS = 4  # a learning rate's interval is far wider
 
 
@@ -111,7 +114,12 @@ def quantities(
         "given_init": (None if is_off("init", settings.init) else settings.init, "init"),
         **targets_of(settings),
         "objective": (None if objective == Objective.SFT else str(objective), "objective"),
-        "scheduler": (constant if settings.schedule == "constant" else settings.schedule, "schedule"),
+        "scheduler": (
+            {"constant": constant, WSD: HF_WSD}.get(settings.schedule, settings.schedule),
+            "schedule",
+        ),
+        "scheduler_kwargs": (_of_decay(settings), "decay_fraction"),
+        "loss_type": (_loss_type(settings), "dpo_length_normalised"),
         "bf16": (settings.dtype == "bfloat16", "dtype"),
         "float32": (settings.dtype == "float32" or None, "dtype"),
         "settings": (dict(settings.own) or None, "settings"),
@@ -130,6 +138,19 @@ def quantities(
             value=warmup, setting="warmup_fraction", also="max_steps", warning=share if warmup else ""
         ),
     }
+
+
+def _of_decay(settings: TrainingSettings) -> dict[str, Any] | None:
+    """What transformers' scheduler of that kind has to be told beside its warm-up."""
+    if settings.schedule != WSD:
+        return None
+    return {"num_decay_steps": decay_steps(settings), "decay_type": "linear"}
+
+
+def _loss_type(settings: TrainingSettings) -> list[str] | None:
+    if settings.dpo_beta is None:
+        return None
+    return ["sigmoid_norm" if settings.dpo_length_normalised else "sigmoid"]
 
 
 def merely_ran(settings: TrainingSettings, judged: Container[str]) -> set[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from bios_sweep.defaults.exporters.quantities import PACKING
@@ -31,6 +31,17 @@ KeyValue: TypeAlias = str | Fixed  # the name of a quantity (`quantities.py`), o
 
 
 @dataclass(frozen=True, kw_only=True)
+class Preference:
+    """A tool's keys and use in preference training. left_out: settings that it has no key for, and why."""
+
+    use: str
+    keys: Mapping[str, Mapping[str, KeyValue]]
+    use_in_full: str = ""
+    source: str = ""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Tool:
     """Another trainer, as the keys that its configuration has for our settings.
 
@@ -43,8 +54,8 @@ class Tool:
     numbers keep all their digits, because they name trials that need not run again.
     whole_alpha: whether the tool's alpha is an integer. methods, objectives: those it can be told of;
     use_in_full, use_by_script: how the file is used for full fine-tuning and where a script must train, if
-    that is another way. needed: keys that
-    must be there; they are `auto` where there is no value.
+    that is another way. needed: keys that must be there; they are `auto` where there is no value. preference:
+    how it is told of preference pairs, where its keys are others then.
     """
 
     name: str
@@ -61,9 +72,28 @@ class Tool:
     objectives: tuple[str, ...] = (Objective.SFT,)
     use_in_full: str = ""
     use_by_script: str = ""
+    preference: Preference | None = None
     needed: tuple[str, ...] = ()
 
+    def by(self, objective: str) -> Tool:
+        """The tool as it is told of an objective."""
+        told = self.preference
+        if objective == Objective.SFT or told is None:
+            return self
+        ours = {name: why for name, why in self.left_out.items() if name not in OF_PAIRS}
+        return replace(
+            self,
+            keys=told.keys,
+            use=told.use,
+            use_in_full=told.use_in_full,
+            source=told.source or self.source,
+            left_out={**ours, **told.left_out},
+            preference=None,
+        )
 
+
+OF_PAIRS = dict.fromkeys(("dpo_beta", "dpo_length_normalised"), "of preference training alone")
+BOTH = (Objective.SFT, Objective.DPO)
 THE_DATA = "the project's own data decide it"
 PLAIN_ALPHA = "written into alpha, at this rank, with use_rslora: false"
 NO_INIT = "the tool has no key for it"
@@ -106,6 +136,7 @@ TRAINING_ARGUMENTS: Mapping[str, KeyValue] = {
     "max_steps": "max_steps",
     "warmup_steps": "warmup_steps",
     "lr_scheduler_type": "scheduler",
+    "lr_scheduler_kwargs": "scheduler_kwargs",
     "optim": OPTIMIZER,
     **OPTIMIZATION,
     "bf16": "bf16",
@@ -126,6 +157,7 @@ PEFT = Tool(
         "alpha_rule": PLAIN_ALPHA,
         "max_length": "the tokenizer's call has it",
         "train_examples": THE_DATA,
+        **OF_PAIRS,
     },
     methods=(LORA, DORA, QLORA),
 )
@@ -144,7 +176,25 @@ TRL = Tool(
     left_out={
         "alpha_rule": PLAIN_ALPHA,
         "train_examples": THE_DATA,
+        **OF_PAIRS,
     },
+    objectives=BOTH,
+    preference=Preference(
+        use="DPOTrainer(args=DPOConfig(output_dir=..., **values['DPOConfig']), "
+        "peft_config=LoraConfig(**values['LoraConfig']), ...)",
+        source="trl 1.16.0 DPOConfig, peft 0.21.2 LoraConfig",
+        keys={
+            "DPOConfig": {
+                **TRAINING_ARGUMENTS,
+                "max_length": "max_length",
+                "beta": "dpo_beta",
+                "loss_type": "loss_type",
+            },
+            "LoraConfig": LORA_CONFIG,
+        },
+        use_in_full="DPOTrainer(args=DPOConfig(output_dir=..., **values['DPOConfig']), ...) "
+        "with no peft_config",
+    ),
     use_in_full="SFTTrainer(args=SFTConfig(output_dir=..., **values['SFTConfig']), ...) with no peft_config",
 )
 
@@ -172,6 +222,7 @@ AXOLOTL = Tool(
             "max_steps": "max_steps",
             "warmup_steps": "warmup_steps",
             "lr_scheduler": "scheduler",
+            "lr_scheduler_kwargs": "scheduler_kwargs",
             "optimizer": OPTIMIZER,
             **OPTIMIZATION,
             "sequence_len": "max_length",
@@ -181,8 +232,27 @@ AXOLOTL = Tool(
             "float32": "float32",
         }
     },
-    left_out={"alpha_rule": PLAIN_ALPHA.replace("use", "peft_use"), "train_examples": THE_DATA},
+    left_out={"alpha_rule": PLAIN_ALPHA.replace("use", "peft_use"), "train_examples": THE_DATA, **OF_PAIRS},
     whole_alpha=True,
+)
+AXOLOTL = replace(
+    AXOLOTL,
+    objectives=BOTH,
+    preference=Preference(
+        use="add base_model, datasets of preference pairs and output_dir, then axolotl train FILE",
+        keys={
+            "": {
+                "rl": Fixed(value="dpo", evidence=False),
+                "rl_beta": "dpo_beta",
+                "dpo_norm_loss": "dpo_length_normalised",
+                **{
+                    key: cell
+                    for key, cell in AXOLOTL.keys[""].items()
+                    if key not in ("sample_packing", "train_on_inputs")
+                },
+            }
+        },
+    ),
 )
 
 LLAMA_FACTORY = Tool(
@@ -212,8 +282,29 @@ LLAMA_FACTORY = Tool(
             **TRAINING_ARGUMENTS,
         }
     },
-    left_out={"alpha_rule": PLAIN_ALPHA, "init": NO_INIT, "train_examples": THE_DATA},
+    left_out={"alpha_rule": PLAIN_ALPHA, "init": NO_INIT, "train_examples": THE_DATA, **OF_PAIRS},
     whole_alpha=True,
+)
+LLAMA_FACTORY = replace(
+    LLAMA_FACTORY,
+    objectives=BOTH,
+    preference=Preference(
+        use="add model_name_or_path, dataset of ranked pairs, template and output_dir, then llamafactory-cli "
+        "train FILE",
+        keys={
+            "": {
+                **{
+                    key: cell
+                    for key, cell in LLAMA_FACTORY.keys[""].items()
+                    if key not in ("packing", "train_on_prompt")
+                },
+                "stage": Fixed(value="dpo", evidence=False),
+                "pref_beta": "dpo_beta",
+                "pref_loss": Fixed(value="sigmoid"),
+            }
+        },
+        left_out={"dpo_length_normalised": "it has no such loss"},
+    ),
 )
 
 MS_SWIFT = Tool(
@@ -244,7 +335,7 @@ MS_SWIFT = Tool(
             **TRAINING_ARGUMENTS,
         }
     },
-    left_out={"alpha_rule": PLAIN_ALPHA, "train_examples": THE_DATA},
+    left_out={"alpha_rule": PLAIN_ALPHA, "train_examples": THE_DATA, **OF_PAIRS},
     whole_alpha=True,
 )
 
@@ -269,7 +360,7 @@ HYDRA = Tool(
     splits_batch=False,
     exact=True,
     needed=("learning_rate", "batch_size", "lora_rank"),
-    objectives=tuple(Objective),
+    objectives=BOTH,
     use_by_script="save it as DIR/baseline/tuned.yaml, then bios-sweep run --config-dir DIR method=command "
     "method.command=... baseline=tuned sweeps=NAME",
 )

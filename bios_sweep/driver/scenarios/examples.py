@@ -11,23 +11,29 @@ from types import MappingProxyType
 from typing import Any
 
 from bios_sweep.checks import is_number, not_allowed, one_of, require, whole
+from bios_sweep.config.method import method_of
 from bios_sweep.containers.source import source_of
 from bios_sweep.driver.scenarios.base_model import SCRIPTS_ONLY
 from bios_sweep.driver.scenarios.hub_data import hub_source
-from bios_sweep.engines.training.corpus import embedded_examples
+from bios_sweep.engines.training.corpus import embedded_examples, embedded_pairs
 from bios_sweep.engines.training.data import DataSet, Example
 from bios_sweep.engines.training.facts import reads_by
 from bios_sweep.engines.training.groups import CLUSTER, CONTENT, RULES
 from bios_sweep.engines.training.jsonl import Reading, jsonl_examples
 from bios_sweep.engines.training.shapes.asked import ON_BAD, SKIP, Asked, columns_of, shape_of
+from bios_sweep.engines.training.shapes.preference import BY_NAME as CHOSEN
+from bios_sweep.engines.training.shapes.preference import PAIRS
+from bios_sweep.engines.training.shapes.registry import MIXED
 from bios_sweep.engines.training.split import AUTO_EXAMPLES, AtMost
 from bios_sweep.engines.training.templates import template_text
 from bios_sweep.errors import ConfigError, DataError
+from bios_sweep.method import Objective
 from bios_sweep.settings import AUTO
 
 AUTO_COUNT = "eval_auto"  # beside the configured values: what `data.eval_examples=auto` has come to
 DATA_KINDS = ("embedded", "file", "hub", "jsonl")  # jsonl: the first name of file
 EVERY_ANSWER, LAST = TRAIN_ON = ("all_assistant", "last")
+PREFERENCE = "preference"
 UNCUT = 2**31 - 1  # tokens; longer than any example
 
 
@@ -59,7 +65,7 @@ def read_data(
     asked = data["eval_examples"]
     count = _at_most(data) if asked == AUTO else optional_count(asked)
     if data["kind"] == "embedded":
-        return (_embedded(count) if isinstance(count, AtMost) else embedded_examples(count)), ""
+        return _embedded(count, pairs=preferring(values)), ""
     hub = ""
     if data["kind"] == "hub":
         source, hub = hub_source(data, pins, RULES)
@@ -74,7 +80,9 @@ def read_data(
         eval_path=_paths(data["eval_path"]) if data["eval_path"] else None,
         eval_fraction=_fraction(data["eval_fraction"]),
         eval_examples=count,
-        reading=_reading(data, values["method"]["max_length"], model, adapts=adapts),
+        reading=_reading(
+            data, values["method"]["max_length"], model, adapts=adapts, pairs=preferring(values)
+        ),
     )
     return examples, hub
 
@@ -84,12 +92,20 @@ def _at_most(data: Mapping[str, Any]) -> AtMost:
     return AtMost(examples=data.get(AUTO_COUNT, AUTO_EXAMPLES))
 
 
-def _embedded(asked: AtMost) -> DataSet:
-    every = embedded_examples(None)
+def preferring(values: Mapping[str, Any]) -> bool:
+    """Whether trials learn from preference pairs."""
+    return method_of(values["method"]).objective is Objective.DPO
+
+
+def _embedded(asked: AtMost | int | None, *, pairs: bool) -> DataSet:
+    read = embedded_pairs if pairs else embedded_examples
+    if not isinstance(asked, AtMost):
+        return read(asked)
+    every = read()
     return replace(every, evaluation=every.evaluation[: asked.examples])
 
 
-def _reading(data: Mapping[str, Any], max_length: Any, model: Path, *, adapts: bool) -> Reading:
+def _reading(data: Mapping[str, Any], max_length: Any, model: Path, *, adapts: bool, pairs: bool) -> Reading:
     asked = Asked(
         shape=shape_of(data.get("shape")),
         columns=columns_of(data.get("columns")),
@@ -97,7 +113,9 @@ def _reading(data: Mapping[str, Any], max_length: Any, model: Path, *, adapts: b
         templated=template_text(model) is not None,
         on_bad=one_of("data.on_bad", data.get("on_bad") or ON_BAD[0], ON_BAD),
         most_bad=_share(data.get("max_bad")),
+        pairs=pairs,
     )
+    _require_of_objective(asked, data.get("chunk_tokens"))
     size = _chunk(data.get("chunk_tokens"), max_length)
     rule = data.get("split")
     if rule is not None:
@@ -108,7 +126,7 @@ def _reading(data: Mapping[str, Any], max_length: Any, model: Path, *, adapts: b
         _require_tokenizers("data.chunk_tokens" if size is not None else "data.on_bad=skip")
         how = {"model": reads_by(model), "chunk": size, "max_length": max_length, "on": data.get("train_on")}
     if asked.on_bad == SKIP:
-        check = _check(model, max_length, every_answer=data.get("train_on") != LAST)
+        check = _check(model, max_length, every_answer=data.get("train_on") != LAST, pairs=pairs)
     return Reading(
         asked=asked,
         check=check,
@@ -119,7 +137,22 @@ def _reading(data: Mapping[str, Any], max_length: Any, model: Path, *, adapts: b
     )
 
 
-def _check(model: Path, max_length: Any, *, every_answer: bool) -> Callable[[Example], None]:
+def _require_of_objective(asked: Asked, chunk: Any) -> None:
+    """Refuse a shape that the objective does not learn from."""
+    if asked.pairs and asked.shape not in (None, PREFERENCE, PAIRS, MIXED):
+        raise ConfigError(
+            f"data.shape={asked.shape}: method=dpo learns from preference pairs; leave data.shape out"
+        )
+    if not asked.pairs and asked.shape == PAIRS:
+        raise ConfigError(
+            f"data.shape={PAIRS}: supervised training learns one answer; add method=dpo, or "
+            f"data.shape={CHOSEN} for the chosen answer alone"
+        )
+    if asked.pairs and chunk is not None:
+        raise ConfigError("data.chunk_tokens: cuts texts, and preference pairs are none; leave it out")
+
+
+def _check(model: Path, max_length: Any, *, every_answer: bool, pairs: bool) -> Callable[[Example], None]:
     """Refuses what the model's chat template cannot write, and what leaves nothing to learn."""
     from bios_sweep.engines.training import chat, tokenizer, tokens  # not installed with the base package
 
@@ -127,8 +160,15 @@ def _check(model: Path, max_length: Any, *, every_answer: bool) -> Callable[[Exa
     template = chat.chat_template(model, chat.Reading(every_answer=every_answer))
     length = UNCUT if max_length == AUTO else whole("method.max_length", max_length)
 
+    tokenize: Callable[..., Any] = tokens.tokenize_all
+    if pairs:
+        from bios_sweep.engines.training.objectives.sequences import tokenize_pairs
+
+        tokenize = tokenize_pairs
+
     def check(example: Example) -> None:
-        next(tokens.tokenize_all([example], read, length, template))
+        for _ in tokenize([example], read, length, template):
+            pass
 
     return check
 

@@ -102,13 +102,15 @@ def script_defaults(scenario: Scenario) -> Recommendation:
     given where the script reads it.
     """
     has_facts = bool(scenario.model.hidden_size)
-    return defaults.recommend(
+    found = defaults.recommend(
         family=scenario.model.family if has_facts else "llama",
         hidden_size=scenario.model.hidden_size if has_facts else 4096,
         method=scenario.method.trains or LORA,
         objective=defaults.TRAINING[scenario.method.objective],
         examples=scenario.data.train_examples or None,
     )
+    # a script's beta is a setting of its own, whatever it is called
+    return replace(found, settings=replace(found.settings, dpo_beta=None))
 
 
 def honest_origins(study: Study) -> dict[str, Origin]:

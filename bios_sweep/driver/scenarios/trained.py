@@ -10,14 +10,16 @@ from importlib import util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bios_sweep.checks import not_allowed, one_of, or_null, positive, require, whole
+from bios_sweep.checks import not_allowed, one_of, or_null, positive, require, truth, whole
 from bios_sweep.config.method import method_of
+from bios_sweep.defaults.rules import preference
 from bios_sweep.driver.scenarios.base_model import model_options, read_model
 from bios_sweep.driver.scenarios.examples import (
     EVERY_ANSWER,
     LAST,
     TRAIN_ON,
     optional_count,
+    preferring,
     read_data,
 )
 from bios_sweep.driver.scenarios.scored import scored
@@ -36,6 +38,14 @@ from bios_sweep.hub.pins import pins_of
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.request import CUDA, Request
 from bios_sweep.settings import AUTO, FLOAT32, QLORA
+from bios_sweep.study.preference import (
+    ACCURACY,
+    CHOSEN_LOSS,
+    REWARD_CHOSEN,
+    REWARD_MARGIN,
+    REWARD_REJECTED,
+    PairJudge,
+)
 from bios_sweep.study.scenario import DataFacts, Scenario
 
 if TYPE_CHECKING:
@@ -44,6 +54,16 @@ if TYPE_CHECKING:
 LORA_ENGINE = "bios_sweep.engines.training.engine:LoraEngine"
 # what a LoRA trial ends with
 FINAL_METRICS = ("eval_loss", "eval_bits_per_byte", "train_loss", "general_loss")
+# the same of preference pairs, whose rejected answers may gain or lose
+PAIR_METRICS = (
+    "eval_loss",
+    ACCURACY,
+    REWARD_MARGIN,
+    REWARD_CHOSEN,
+    CHOSEN_LOSS,
+    "train_loss",
+    "general_loss",
+)
 FLASH = "flash"
 ATTENTIONS = (AUTO, "sdpa", FLASH, "eager")
 NOT_CHECKED = (
@@ -66,10 +86,14 @@ def trained_scenario(
     pins = pins_of(workspace.root)
     model = read_model(values["model"], pins)
     dataset, hub = read_data(values, Path(model.path), typed, pins)
-    reading = _reading(values["data"], dataset, Path(model.path))
+    reading = _reading(values["data"], dataset, Path(model.path), pairs=preferring(values))
     data = replace(_data_facts(dataset, workspace), reading=reading, hub=hub)
     routed = _routed(method, Path(model.path))
-    score = scored(values["data"], dataset.evaluation, FINAL_METRICS, position_limit(Path(model.path)))
+    judge = pair_judge(values)
+    measured = FINAL_METRICS if judge is None else (*PAIR_METRICS, REWARD_REJECTED)
+    score = scored(values["data"], dataset.evaluation, measured, position_limit(Path(model.path)))
+    if judge is not None:
+        data = replace(data, preference=judge)
     if score is not None:
         data = replace(data, score=score[0])
     return (
@@ -89,6 +113,7 @@ def trained_scenario(
                 **_checkpoints(values["budget"]),
                 "measurements": values["budget"]["measurements"],
                 **reading,
+                **({} if judge is None else {"objective": judge.to_dict()}),
                 **({} if score is None else {"score": score[1]}),
                 **_attention(method, request),
                 **({"routers": True} if routed else {}),
@@ -108,6 +133,33 @@ def _methods(values: Mapping[str, Any]) -> tuple[Any, ...]:
     factor = (values["sweeps"].get("factors") or {}).get("method")
     levels = factor.get("values") if isinstance(factor, Mapping) else ()
     return (values["method"].get("trains"), *(levels if isinstance(levels, list) else ()))
+
+
+def pair_judge(values: Mapping[str, Any]) -> PairJudge | None:
+    """How held-out preference pairs are judged: as the baseline trains, unless a beta is given for it.
+
+    None of supervised training.
+
+    Raises:
+        ConfigError: a beta that is none.
+    """
+    method = values["method"]
+    if not preferring(values):
+        return None
+    given = or_null(positive)("method.dpo_eval_beta", method.get("dpo_eval_beta"))
+    trained = method["dpo_beta"]
+    if trained in (AUTO, None):
+        trained = preference("beta").value
+    normalised = truth("method.dpo_length_normalised", method["dpo_length_normalised"] or False)
+    beta = positive("method.dpo_beta", trained) if given is None else given
+    return PairJudge(beta=float(beta), length_normalised=normalised)
+
+
+def measured_by(scenario: Scenario) -> tuple[str, ...]:
+    """What a trial of our own ends with, scores of answers included."""
+    score = scenario.data.score
+    own = FINAL_METRICS if scenario.data.preference is None else PAIR_METRICS
+    return own if score is None else (*own, score.metric)
 
 
 def _in_another_format(method: Mapping[str, Any], request: Request) -> bool:
@@ -161,7 +213,7 @@ def _routed(method: Mapping[str, Any], model: Path) -> bool:
     return asked
 
 
-def _reading(values: Mapping[str, Any], dataset: DataSet, model: Path) -> dict[str, str]:
+def _reading(values: Mapping[str, Any], dataset: DataSet, model: Path, *, pairs: bool) -> dict[str, str]:
     """How conversations are read, where that is not as it was before there was a choice; the engine's words.
 
     Raises:
@@ -170,7 +222,9 @@ def _reading(values: Mapping[str, Any], dataset: DataSet, model: Path) -> dict[s
     asked = values.get("train_on")
     if asked is not None:
         one_of("data.train_on", asked, TRAIN_ON)
-    several = dataset.any(SEVERAL_ANSWERS)
+    if pairs and asked is not None:
+        raise ConfigError("data.train_on: both answers of a preference pair are learned whole; leave it out")
+    several = dataset.any(CONVERSATION) if pairs else dataset.any(SEVERAL_ANSWERS)
     if asked is not None and not several:
         raise ConfigError("data.train_on: no conversation of these data has several answers; leave it out")
     reading = {"train_on": EVERY_ANSWER} if several and asked != LAST else {}
@@ -202,7 +256,8 @@ def count_tokens(scenario: Scenario, dataset: DataSet) -> Tokens | None:
     from bios_sweep.engines.training.chat import reading_of
     from bios_sweep.engines.training.counts import tokens_of
 
-    return tokens_of(dataset, Path(scenario.model.path), reading_of(scenario.data.reading))
+    pairs = scenario.data.preference is not None
+    return tokens_of(dataset, Path(scenario.model.path), reading_of(scenario.data.reading), pairs=pairs)
 
 
 def auto_length(scenario: Scenario, tokens: Tokens | None) -> int:
@@ -242,7 +297,9 @@ def judged_alike(
 
         require_positions(cuts, scenario.model.name, position_limit(Path(scenario.model.path)), lengths[0])
     joined = {JOINED: "whole"} if tokens is not None and tokens.joined else {}
-    at = f"{scenario.data.evaluation_fingerprint} cut at {eval_length}"
+    judge = scenario.data.preference
+    by = "" if judge is None else f" by {judge.words}"
+    at = f"{scenario.data.evaluation_fingerprint} cut at {eval_length}{by}"
     data = replace(
         scenario.data,
         evaluation_fingerprint=hashlib.sha256(at.encode()).hexdigest(),

@@ -91,7 +91,7 @@ def micro_batches(
     order = sorted(range(len(examples)), key=lambda index: (len(examples[index].input_ids), index))
     for start in range(0, len(order), size):
         rows = order[start : start + size]
-        yield _collate([examples[index] for index in rows], np.array(rows), device)
+        yield collated([examples[index] for index in rows], np.array(rows), device)
 
 
 def token_batches(
@@ -110,7 +110,7 @@ def token_batches(
         padded = coming * np.arange(1, len(coming) + 1)  # tokens with each example more
         end = begin + max(1, int(np.searchsorted(padded, most, side="right")))
         rows = order[begin:end]
-        yield _collate([examples[row] for row in rows], rows, device)
+        yield collated([examples[row] for row in rows], rows, device)
         begin = end
 
 
@@ -136,7 +136,8 @@ def halves(batch: MicroBatch) -> tuple[MicroBatch, MicroBatch]:
     )
 
 
-def _collate(examples: Sequence[TokenizedExample], owners: np.ndarray, device: torch.device) -> MicroBatch:
+def collated(examples: Sequence[TokenizedExample], owners: np.ndarray, device: torch.device) -> MicroBatch:
+    """Examples as one micro-batch, in their order. owners: their numbers."""
     length = max(len(example.input_ids) for example in examples) - 1
     ids = np.zeros((len(examples), length), dtype=np.int64)
     sources, targets = [], []

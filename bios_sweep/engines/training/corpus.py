@@ -15,8 +15,8 @@ import platform
 import sysconfig
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import astuple, dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 from bios_sweep.engines.training.cache import cache_folder, read_json_cache, write_json_cache
@@ -26,6 +26,7 @@ from bios_sweep.errors import DataError
 MOST_PER_MODULE = 60  # pairs; chosen: tkinter alone has 458 and would be a tenth of the data
 CACHE_VERSION = 2  # raise it when `documented_pairs` finds other pairs in the same files
 QUESTION = "Explain"
+PAIRS_ARE = "pairs are made of the embedded examples: a summary is preferred to itself with two words swapped"
 # Test suites and vendored tools describe themselves, not the library; site-packages is not CPython.
 EXCLUDED_FOLDERS = frozenset({"test", "tests", "idlelib", "lib2to3", "site-packages", "dist-packages"})
 EVALUATION_SHARE = 0.31  # of the modules; chosen: 126 of 360 documented ones on CPython 3.11
@@ -53,6 +54,39 @@ class Pair:
     summary: str
 
 
+def embedded_pairs(limit_evaluation: int | None = None) -> DataSet:
+    """The same examples as preference pairs: a summary is preferred to itself with two neighbours swapped.
+
+    A hash of the summary chooses the two words, so that they are the same everywhere. Both answers are
+    equally long and all but alike, so that nothing but the order of words tells them apart.
+
+    Raises:
+        DataError: as `embedded_examples`.
+    """
+    whole = embedded_examples()
+    evaluation = tuple(_preferring(whole.evaluation))
+    _require_as_many(limit_evaluation, len(evaluation))
+    return replace(
+        whole,
+        name="embedded pairs",
+        train=tuple(_preferring(whole.train)),
+        evaluation=evaluation[:limit_evaluation],
+        told=(PAIRS_ARE,),
+    )
+
+
+def _preferring(examples: Sequence[Example]) -> Iterator[Example]:
+    for example in examples:
+        words = example.completion.split(" ")
+        places = [place for place in range(len(words) - 1) if words[place] != words[place + 1]]
+        if places:
+            at = places[
+                int.from_bytes(hashlib.sha256(example.completion.encode()).digest()[:8]) % len(places)
+            ]
+            swapped = [*words[:at], words[at + 1], words[at], *words[at + 2 :]]
+            yield replace(example, rejected=" ".join(swapped))
+
+
 def embedded_examples(limit_evaluation: int | None = None) -> DataSet:
     """About 4 000 training and 1 500 evaluation pairs of the running CPython, `cluster` = module.
 
@@ -75,17 +109,20 @@ def embedded_examples(limit_evaluation: int | None = None) -> DataSet:
     ]
     train = tuple(one for one in examples if not is_evaluation_module(one.cluster))
     evaluation = tuple(one for one in examples if is_evaluation_module(one.cluster))
-    if limit_evaluation is not None and not 1 <= limit_evaluation <= len(evaluation):
-        raise DataError(
-            f"data.eval_examples: {limit_evaluation} asked of the embedded data, "
-            f"which has {len(evaluation)}; choose 1 to {len(evaluation)}"
-        )
+    _require_as_many(limit_evaluation, len(evaluation))
     return DataSet(
         name="embedded",
         train=train,
         evaluation=evaluation[:limit_evaluation],
         source=f"standard library of CPython {platform.python_version()}",
     )
+
+
+def _require_as_many(asked: int | None, there: int) -> None:
+    if asked is not None and not 1 <= asked <= there:
+        raise DataError(
+            f"data.eval_examples: {asked} asked of the embedded data, which has {there}; choose 1 to {there}"
+        )
 
 
 def read_pairs() -> tuple[Pair, ...]:

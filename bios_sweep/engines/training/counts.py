@@ -13,6 +13,7 @@ import numpy as np
 
 from bios_sweep.engines.training.chat import AS_EVER, ChatTemplate, Reading, chat_template
 from bios_sweep.engines.training.data import (
+    ANSWERS,
     CONVERSATION,
     SEVERAL_ANSWERS,
     DataSet,
@@ -23,6 +24,7 @@ from bios_sweep.engines.training.data import (
 )
 from bios_sweep.engines.training.facts import READERS, reads_by, software_versions
 from bios_sweep.engines.training.kept import code_digest, kept_folder, mapped
+from bios_sweep.engines.training.objectives.sequences import BothAnswers, both_answers
 from bios_sweep.engines.training.shown import shown
 from bios_sweep.engines.training.tokenizer import TextTokenizer, load_tokenizer
 from bios_sweep.engines.training.tokens import encode_all, kept, unlearnable
@@ -40,7 +42,7 @@ class Counted:
     """Tokens per example of one side before it is cut, arrays of shape (examples,); see `Lengths`.
 
     owner, begin, end: the asides of all examples, shape (asides,). joined: examples whose border a token
-    reaches over.
+    reaches over. answers: sequences of an example, those of one behind one another; pairs have two.
     """
 
     examples: Sequence[Example]
@@ -52,9 +54,22 @@ class Counted:
     begin: np.ndarray
     end: np.ndarray
     joined: int = 0
+    answers: int = 1
 
     def __len__(self) -> int:
         return len(self.prompt)
+
+    @property
+    def longest(self) -> np.ndarray:
+        """Tokens of the longest sequence of each example."""
+        lengths = self.prompt + self.completion
+        return lengths.reshape(-1, self.answers).max(axis=1)  # type: ignore[no-any-return]
+
+    def kept_at(self, max_length: int) -> tuple[np.ndarray, np.ndarray]:
+        """Prompt and completion tokens that fit; answers of one example leave the prompt alike."""
+        first = self.first.reshape(-1, self.answers).max(axis=1).repeat(self.answers)
+        prompt, completion = kept(self.prompt, self.completion, first, max_length)
+        return prompt, completion
 
     @property
     def supervised(self) -> np.ndarray:
@@ -68,13 +83,20 @@ class Counted:
         return completion - (prompt == 0) - asides.astype(np.int64)  # type: ignore[no-any-return]
 
 
-def counted(examples: Sequence[Example], tokenizer: TextTokenizer, template: ChatTemplate | None) -> Counted:
-    """Count one side.
+def counted(
+    examples: Sequence[Example],
+    tokenizer: TextTokenizer,
+    template: ChatTemplate | None,
+    *,
+    pairs: bool = False,
+) -> Counted:
+    """Count one side. pairs: every example is a preference pair, and both its answers count.
 
     Raises:
         DataError: a conversation that the model's chat template cannot write; names it.
     """
     joined = 0
+    examples = BothAnswers(examples) if pairs else examples
     rows, asides = np.zeros((len(COLUMNS), len(examples)), dtype=KIND), array("i")
     for place, encoded in enumerate(encode_all(examples, tokenizer, template)):
         *numbers, ranges = encoded.lengths
@@ -84,7 +106,7 @@ def counted(examples: Sequence[Example], tokenizer: TextTokenizer, template: Cha
             asides.extend((place, *pair))
     columns = dict(zip(COLUMNS, rows, strict=True))
     of_asides = dict(zip(OF_ASIDES, np.array(asides, dtype=KIND).reshape(-1, 3).T, strict=True))
-    return Counted(examples=examples, joined=joined, **columns, **of_asides)
+    return Counted(examples=examples, joined=joined, answers=ANSWERS if pairs else 1, **columns, **of_asides)
 
 
 def _kept(examples: ExamplesInFile, reads: Mapping[str, Any], count: Callable[[], Counted]) -> Counted:
@@ -102,7 +124,13 @@ def _kept(examples: ExamplesInFile, reads: Mapping[str, Any], count: Callable[[]
     identity = {"examples": fingerprint_of(examples), "code": code_digest(), **reads}
     folder, facts = kept_folder("counts", "the counts of tokens", identity, write)
     arrays = {name: mapped(folder / name, KIND) for name in (*COLUMNS, *OF_ASIDES)}
-    return Counted(examples=examples, joined=int(facts["joined"]), **arrays)
+    pairs = bool(reads.get("pairs"))
+    return Counted(
+        examples=BothAnswers(examples) if pairs else examples,
+        joined=int(facts["joined"]),
+        answers=ANSWERS if pairs else 1,
+        **arrays,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,32 +161,45 @@ class Tokens:
 
     def auto_length(self, limit: int | None) -> int:
         """The `max_length` that holds all but `MOST_CUT` of the training examples; at most `limit`."""
-        lengths = np.sort(self.train.prompt + self.train.completion)
+        lengths = np.sort(self.train.longest)
         holds = int(lengths[math.ceil((1.0 - MOST_CUT) * len(lengths)) - 1])
         rounded = -(-holds // MULTIPLE) * MULTIPLE
         return rounded if limit is None else min(rounded, limit)
 
 
-def tokens_of(dataset: DataSet, model_dir: Path, reading: Reading = AS_EVER) -> Tokens:
-    """Count both sides.
+def tokens_of(
+    dataset: DataSet, model_dir: Path, reading: Reading = AS_EVER, *, pairs: bool = False
+) -> Tokens:
+    """Count both sides. pairs: the examples are preference pairs.
 
     Raises:
         DataError: a conversation that the model's chat template cannot write; names it.
     """
     tokenizer, template = load_tokenizer(model_dir), chat_template(model_dir, reading)
-    reads = {"model": reads_by(model_dir), "reading": repr(reading), "software": software_versions(READERS)}
+    reads: dict[str, Any] = {
+        "model": reads_by(model_dir),
+        "reading": repr(reading),
+        "software": software_versions(READERS),
+    }
+    reads |= {"pairs": True} if pairs else {}
 
     def of(side: Sequence[Example]) -> Counted:
         if not isinstance(side, ExamplesInFile):
-            return counted(side, tokenizer, template)
-        return _kept(side, reads, lambda: counted(side, tokenizer, template))
+            return counted(side, tokenizer, template, pairs=pairs)
+        return _kept(side, reads, lambda: counted(side, tokenizer, template, pairs=pairs))
 
     train, evaluation = of(dataset.train), of(dataset.evaluation)
     ends = (*ends_of(dataset, tokenizer, template), *_answers_of(dataset, (train, evaluation), reading))
-    first = (
-        f"an example as the model reads it, learned: [[ ]]: {shown(dataset.train[0], tokenizer, template)}"
+    one = dataset.train[0]
+    told: tuple[str, ...] = (
+        f"an example as the model reads it, learned: [[ ]]: {shown(one, tokenizer, template)}",
     )
-    return Tokens(train=train, evaluation=evaluation, ends=ends, shown=(first,))
+    if pairs:
+        told = tuple(
+            f"a pair as the model reads it, {word}: [[ ]]: {shown(answer, tokenizer, template)}"
+            for word, answer in zip(("chosen", "rejected"), both_answers([one]), strict=True)
+        )
+    return Tokens(train=train, evaluation=evaluation, ends=ends, shown=told)
 
 
 def cut_at(split: str, side: Counted, max_length: int) -> Cut:
@@ -167,7 +208,7 @@ def cut_at(split: str, side: Counted, max_length: int) -> Cut:
     Raises:
         DataError: an example leaves nothing to learn there.
     """
-    prompt, completion = kept(side.prompt, side.completion, side.first, max_length)
+    prompt, completion = side.kept_at(max_length)
     left = np.minimum(np.minimum(completion, side.text), side.first) - (prompt == 0)
     if (left < 1).any():
         index = int(np.argmax(left < 1))
@@ -176,8 +217,8 @@ def cut_at(split: str, side: Counted, max_length: int) -> Cut:
     return Cut(
         split=split,
         max_length=max_length,
-        examples=len(side),
-        truncated=int(np.count_nonzero(gone)),
+        examples=len(side) // side.answers,
+        truncated=int(np.count_nonzero(gone.reshape(-1, side.answers).any(axis=1))),
         tokens=int((side.prompt + side.completion).sum()),
         lost=int(gone.sum()),
         supervised=int(side.supervised.sum()),

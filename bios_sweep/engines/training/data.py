@@ -27,6 +27,7 @@ from bios_sweep.sealed import PREFIX, digest
 _log = logging.getLogger(__name__)
 
 ASSISTANT = "assistant"
+ANSWERS = 2  # of a preference pair, each of which is a sequence
 FILE_FORMAT = "bios_sweep data set 2"  # raise it when the lines below change their meaning
 BEFORE = "bios_sweep data set 1"  # an example's origin stood within its object
 TAB = b"\t"

@@ -1,4 +1,4 @@
-"""`LoraEngine`: LoRA supervised fine-tuning as a `ports.TrialEngine`. Knows no Ray and no MLflow."""
+"""`LoraEngine`: LoRA fine-tuning as a `ports.TrialEngine`. Knows no Ray and no MLflow."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from bios_sweep.engines.training.batches import micro_batches
 from bios_sweep.engines.training.chat import ChatTemplate, chat_renderer, reading_of
-from bios_sweep.engines.training.data import DataFile, open_dataset
+from bios_sweep.engines.training.data import ANSWERS, DataFile, open_dataset
 from bios_sweep.engines.training.device import (
     choose_device,
     device_name,
@@ -39,6 +40,12 @@ from bios_sweep.engines.training.general import general_set
 from bios_sweep.engines.training.loop import evaluate, evaluation_set
 from bios_sweep.engines.training.memory import DEFAULT_MICRO_BATCH, Load, fitting, room_on, shape_of
 from bios_sweep.engines.training.model import BaseModel, load_base, verify_split
+from bios_sweep.engines.training.objectives.dpo import dpo_of
+from bios_sweep.engines.training.objectives.objective import Figures, HeldOut
+from bios_sweep.engines.training.objectives.pair_figures import PairSet
+from bios_sweep.engines.training.objectives.pairs import PairTable
+from bios_sweep.engines.training.objectives.reference import reference_nats
+from bios_sweep.engines.training.objectives.sequences import tokenize_pairs
 from bios_sweep.engines.training.options import ATTENTIONS, EngineOptions, ScoreOptions
 from bios_sweep.engines.training.scorers import scorer_of
 from bios_sweep.engines.training.scoring import (
@@ -48,6 +55,7 @@ from bios_sweep.engines.training.scoring import (
     pads_safely,
     questions_of,
 )
+from bios_sweep.engines.training.stable import Stable, stable_of
 from bios_sweep.engines.training.table import TokenTable, prepared
 from bios_sweep.engines.training.timing import time_steps
 from bios_sweep.engines.training.tokenizer import load_tokenizer
@@ -56,6 +64,7 @@ from bios_sweep.engines.training.trial import Judge, Material, Work, run_trial
 from bios_sweep.errors import DataError, ModelError
 from bios_sweep.ports import options_of
 from bios_sweep.settings import TrainingSettings
+from bios_sweep.study.preference import PairJudge
 from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
 
 
@@ -110,6 +119,7 @@ class LoraEngine:
                 measurements=self._options.measurements,
                 fit=self._fit(trial.settings),
                 checkpoint_seconds=None if minutes is None else 60.0 * minutes,
+                stable=self._stable(trial),
                 provenance={
                     "host": socket.gethostname(),
                     "device": device_name(self._device),
@@ -150,10 +160,11 @@ class LoraEngine:
             return Fit(given or DEFAULT_MICRO_BATCH, checkpointing=bool(twice))
         load = Load(
             **{
-                "tokens": settings.max_length,
+                "tokens": settings.max_length * self._answers,
                 "batch": settings.batch_size,
                 "rank": settings.lora_rank or 1,
                 "method": settings.method,
+                "sequences": self._answers,
                 **(self._options.load or {}),
                 "dtype": settings.dtype,
             }
@@ -168,8 +179,14 @@ class LoraEngine:
             base = self._base(kind)
             train = self._tokenized(base, max_length, held_out=False)
             judge = self._judge(base, kind, self._options.eval_max_length or max_length)
-            self._materials[key] = Material(base=base, train=train, judge=judge)
+            self._materials[key] = self._of_objective(base, train, judge, kind)
         return self._materials[key]
+
+    def _of_objective(self, base: BaseModel, train: TokenTable, judge: Judge, kind: str) -> Material:
+        if self._pairs is None:
+            return Material(base=base, train=train, judge=judge)
+        pairs = PairTable(train, -self._reference(base, train, kind))
+        return Material(base=base, train=pairs, judge=judge, objective=dpo_of)
 
     def _base(self, kind: str) -> BaseModel:
         """One base model at a time: two copies of a large one would not fit. kind: of `four_bit.kind_of`."""
@@ -200,8 +217,7 @@ class LoraEngine:
         by_length = {len(example.input_ids): example for example in evaluation}
         two_shortest = [by_length[length] for length in sorted(by_length)[:2]]
         verify_split(base, next(micro_batches(two_shortest, 2, self._device)), dtype)
-        held_out = evaluation_set(evaluation, size, self._device)
-        untouched = evaluate(base, held_out)
+        held_out, untouched = self._held_out(base, evaluation, size, dtype)
         if not math.isfinite(untouched.loss):
             raise ModelError(
                 f"model {self._options.model_path}: its evaluation loss is {untouched.loss} before training; "
@@ -220,6 +236,51 @@ class LoraEngine:
         )
         self._judges[kind, max_length] = judge
         return judge
+
+    def _held_out(
+        self, base: BaseModel, examples: TokenTable, size: int, kind: str
+    ) -> tuple[HeldOut, Figures]:
+        """What trials are measured on, and what the untouched model is there."""
+        sequences = evaluation_set(examples, size, self._device)
+        if self._pairs is None:
+            return sequences, evaluate(base, sequences)
+        reference = self._reference(base, examples, kind)
+        pairs = PairSet(sequences=sequences, reference=reference, judge=self._pairs)
+        return pairs, pairs.untouched
+
+    def _stable(self, trial: TrialSpec) -> Stable | None:
+        options, fit = self._options, self._fit(trial.settings)
+        if options.stable is None:
+            return None
+        cut = [fit.micro_batch_size, fit.checkpointing, options.measurements, options.eval_max_length]
+        numbers = [device_name(self._device), options.threads, *cut]
+        return stable_of(trial, options.stable, numbers)
+
+    @property
+    def _pairs(self) -> PairJudge | None:
+        """How held-out pairs are judged; None of supervised training."""
+        given = self._options.objective
+        return None if given is None else PairJudge.from_dict(given)
+
+    @property
+    def _answers(self) -> int:
+        """Sequences of an example."""
+        return 1 if self._pairs is None else ANSWERS
+
+    def _reference(self, base: BaseModel, table: TokenTable, kind: str) -> np.ndarray:
+        """Summed nats of both answers of every pair by the untouched model, shape (pairs, 2)."""
+        options = self._options
+        identity = {
+            "model": describe_model(options.model_path).fingerprint,
+            "dtype": kind,
+            "attention": options.attention,
+            "device": device_name(self._device),
+            "threads": options.threads,
+            "engine": ENGINE_VERSION,
+            "software": software_versions(),
+        }
+        size = options.micro_batch_size or DEFAULT_MICRO_BATCH
+        return reference_nats(base, table, size, identity).reshape(-1, 2)
 
     def _scoring(self, base: BaseModel, dtype: str, max_length: int) -> Scoring | None:
         """What is answered and scored; prompts are read as far as the loss reads them."""
@@ -256,11 +317,13 @@ class LoraEngine:
             "reading": self._reading_words,
             "software": software_versions(READERS),
             "engine": ENGINE_VERSION,
+            **({} if self._pairs is None else {"pairs": True}),
         }
+        tokenize = tokenize_all if self._pairs is None else tokenize_pairs
         table = prepared(
             identity,
             self._tokenizer.encoder.get_vocab_size(),
-            lambda: tokenize_all(
+            lambda: tokenize(
                 self._verified.examples(held_out=held_out), self._tokenizer, max_length, self._render
             ),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,23 +19,23 @@ from torch.nn.utils import clip_grad_norm_
 
 from bios_sweep.atomic import write_atomically
 from bios_sweep.engines.training.batches import (
-    CPU,
     MicroBatch,
     batch_indices,
     halves,
-    micro_batches,
     philox,
     token_batches,
 )
 from bios_sweep.engines.training.checkpoint import Checkpoint
 from bios_sweep.engines.training.fit import Fit, recomputed
 from bios_sweep.engines.training.model import BaseModel
+from bios_sweep.engines.training.objectives.objective import Figures, HeldOut, Objective, Piece
+from bios_sweep.engines.training.objectives.sft import SFT
 from bios_sweep.engines.training.step_log import Step, StepLog
 from bios_sweep.engines.training.tokens import TokenizedExample
 from bios_sweep.engines.training.weights import Weights, groups
 from bios_sweep.errors import ran_out_of_memory
 from bios_sweep.sealed import digest
-from bios_sweep.settings import FULL, TrainingSettings
+from bios_sweep.settings import FULL, WSD, TrainingSettings, decay_steps, warmup_steps
 from bios_sweep.study.trials import EVALUATION_FILE, Measurement
 
 
@@ -51,6 +51,10 @@ class EvaluationSet:
     tokens: np.ndarray
     bytes: np.ndarray
     cluster: np.ndarray
+
+    def measure(self, base: BaseModel) -> Evaluation:
+        """The model as it stands; dropout is off."""
+        return evaluate(base, self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +73,11 @@ class Evaluation:
     def bits_per_byte(self) -> float:
         """Bits per byte of completion text: comparable between tokenizers."""
         return float(self.nats.sum() / math.log(2) / self.data.bytes.sum())
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """None beside the loss."""
+        return {}
 
     def save(self, directory: Path) -> str:
         """Write `eval.npz`: nats, tokens, bytes and cluster number per example; returns its digest."""
@@ -120,11 +129,15 @@ def learning_rate_at(settings: TrainingSettings, step: int) -> float:
     """Learning rate of optimizer step `step` (from 0).
 
     Warm-up rises linearly and reaches the peak with its last step. After it the schedule runs over the
-    share of the remaining steps already done: linear and cosine would reach 0 one step after the last.
+    share of the remaining steps already done: linear and cosine would reach 0 one step after the last. So
+    does the linear decay that ends wsd (warm-up, stable, decay: MiniCPM, arXiv 2404.06395; linear over the
+    last fifth: arXiv 2405.18392), which stays at the peak until then.
     """
-    warmup = round(settings.warmup_fraction * settings.max_steps)
+    warmup = warmup_steps(settings)
     if step < warmup:
         return settings.learning_rate * (step + 1) / warmup
+    if settings.schedule == WSD:
+        return settings.learning_rate * min(1.0, (settings.max_steps - step) / max(1, decay_steps(settings)))
     done = (step - warmup) / (settings.max_steps - warmup)
     share = {"linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2, "constant": 1.0}
     return settings.learning_rate * share[settings.schedule]
@@ -132,13 +145,13 @@ def learning_rate_at(settings: TrainingSettings, step: int) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """The examples of one optimizer step, cut to pieces of `size`; tokens in all, and under the loss."""
+    """The examples of one optimizer step, cut to pieces of `size`; tokens in all, and what they weigh."""
 
     step: int
     size: int
-    pieces: tuple[MicroBatch, ...]
+    pieces: tuple[Piece, ...]
     tokens: int
-    supervised: int
+    weight: int
 
 
 # Of all of a process: it trains one trial at a time.
@@ -158,11 +171,13 @@ class Training:
         adapted: nn.Module,
         settings: TrainingSettings,
         seed: int,
-        examples: Sequence[TokenizedExample],
+        examples: Sequence[Any],
         fit: Fit,
         log: StepLog | None = None,
+        objective: Objective = SFT,
     ) -> None:
-        """log: where each step is told, None for nowhere."""
+        """log: where each step is told, None for nowhere. objective: whose examples they are."""
+        self._objective = objective
         self._log = log
         self._base, self._adapted, self._settings, self._seed = base, adapted, settings, seed
         self._examples, self.fit = examples, fit
@@ -178,17 +193,33 @@ class Training:
         )
         self.step, self.tokens, self.wall_seconds = 0, 0, 0.0
         self.evaluations: list[float] = []
-        self._nats, self._supervised = 0.0, 0
+        self._since: dict[str, tuple[float, int]] = {"": (0.0, 0)}
+        self._measured: tuple[int, HeldOut, Figures] | None = None
         self._coming: Future[Batch] | None = None
 
     def advance(self, stop: int, between: Callable[[], None] = lambda: None) -> float | None:
-        """Train until `stop` optimizer steps are done; returns the mean training nats per token.
+        """Train until `stop` optimizer steps are done; returns the mean training loss since then.
 
         None when there was nothing to do. between: called between two steps, where a checkpoint may be left.
 
         Raises:
             DivergedError: a loss or gradient is not finite; the step is named.
         """
+        self.train_to(stop, between)
+        return self.taken()
+
+    def watch(self, name: str) -> None:
+        """Sum the training loss under a name from here on, beside what `advance` tells."""
+        self._since[name] = (0.0, 0)
+
+    def taken(self, name: str = "") -> float | None:
+        """The mean training loss since this was asked last under the name; None where no step was done."""
+        nats, supervised = self._since[name]
+        self._since[name] = (0.0, 0)
+        return nats / supervised if supervised else None
+
+    def train_to(self, stop: int, between: Callable[[], None] = lambda: None) -> None:
+        """Train until `stop` optimizer steps are done; see `advance`."""
         begin = time.perf_counter()
         if self._log is not None:
             self._log.resting(self.tokens)
@@ -203,11 +234,11 @@ class Training:
                 while self.step < stop:
                     batch = self._next()
                     nats = self._descend(batch)
-                    self._nats += nats
-                    self._supervised += batch.supervised
+                    for name, (total, weight) in self._since.items():
+                        self._since[name] = (total + nats, weight + batch.weight)
                     self.tokens += batch.tokens
                     self.step += 1
-                    self._tell(nats / batch.supervised)
+                    self._tell(nats / batch.weight)
                     if self.step < stop:
                         self.wall_seconds += time.perf_counter() - begin
                         between()
@@ -216,24 +247,26 @@ class Training:
             self._set_dropout(active=False)
             noise.remove()
             self.wall_seconds += time.perf_counter() - begin
-        nats, supervised = self._nats, self._supervised
-        self._nats, self._supervised = 0.0, 0
-        return nats / supervised if supervised else None
 
     def _tell(self, loss: float) -> None:
         if self._log is not None:
             rate = learning_rate_at(self._settings, self.step - 1)
             self._log.step(Step(number=self.step, loss=loss, learning_rate=rate, tokens=self.tokens))
 
-    def evaluated(self, data: EvaluationSet) -> Evaluation:
+    def evaluated(self, data: HeldOut) -> Figures:
         """The model as it stands."""
+        known = self._measured
+        if known is not None and known[0] == self.step and known[1] is data:
+            return known[2]
         begin = time.perf_counter()
-        found = evaluate(self._base, data)
+        found = data.measure(self._base)
         self.evaluations.append(time.perf_counter() - begin)
+        self._measured = (self.step, data, found)
         return found
 
-    def snapshot(self, curve: Sequence[Measurement]) -> Checkpoint:
-        """All that going on needs, with what was measured so far."""
+    def snapshot(self, curve: Sequence[Measurement], name: str = "") -> Checkpoint:
+        """All that going on needs, with what was measured so far. name: of the sum of losses beside."""
+        nats, supervised = self._since[name]
         return Checkpoint(
             step=self.step,
             tokens=self.tokens,
@@ -241,8 +274,8 @@ class Training:
             curve=tuple(curve),
             weights={name: value.detach() for name, value in self._parameters.items()},
             optimizer=self._optimizer.state_dict(),
-            nats=self._nats,
-            supervised=self._supervised,
+            nats=nats,
+            supervised=supervised,
         )
 
     @torch.no_grad()
@@ -250,7 +283,8 @@ class Training:
         """Become what `snapshot` saw."""
         self.step, self.tokens = checkpoint.step, checkpoint.tokens
         self.wall_seconds = checkpoint.wall_seconds
-        self._nats, self._supervised = checkpoint.nats, checkpoint.supervised
+        self._since = {"": (checkpoint.nats, checkpoint.supervised)}
+        self._measured = None
         self._weights.restore(checkpoint.weights)
         self._optimizer.load_state_dict(checkpoint.optimizer)
 
@@ -267,22 +301,23 @@ class Training:
         indices = batch_indices(self._seed, self._settings.batch_size, step, len(self._examples))
         return self._cut([self._examples[index] for index in indices], step, size)
 
-    def _cut(self, examples: Sequence[TokenizedExample], step: int, size: int) -> Batch:
-        pieces = micro_batches(examples, size, CPU)
+    def _cut(self, examples: Sequence[Any], step: int, size: int) -> Batch:
+        objective = self._objective
+        pieces: Iterator[Piece] = objective.pieces(examples, size)
         if self._base.device.type == "cuda":
             pieces = (piece.ready() for piece in pieces)
         return Batch(
             step=step,
             size=size,
             pieces=tuple(pieces),
-            tokens=sum(len(example.input_ids) for example in examples),
-            supervised=sum(example.supervised_tokens for example in examples),
+            tokens=sum(map(objective.tokens, examples)),
+            weight=sum(map(objective.weight, examples)),
         )
 
     def _descend(self, batch: Batch) -> float:
-        """One optimizer step; returns the batch's summed nats before it.
+        """One optimizer step; returns the batch's summed loss before it.
 
-        Every completion token of the whole batch weighs the same, however it is cut into micro-batches.
+        What an example weighs in the whole batch is the objective's, however it is cut into micro-batches.
         """
         settings = self._settings
         nats = self.fit.try_within(lambda: self._gradients(batch), self._base.device)
@@ -298,7 +333,7 @@ class Training:
         return float(total)
 
     def _gradients(self, batch: Batch) -> torch.Tensor:
-        """Leave the batch's mean gradient; returns its summed nats. Called again it begins anew."""
+        """Leave the batch's mean gradient; returns its summed loss. Called again it begins anew."""
         settings = self._settings
         if settings.lora_dropout or settings.neftune_alpha:
             torch.manual_seed(int(philox(1, "dropout", self._seed, self.step)[0]))
@@ -308,8 +343,8 @@ class Training:
         self._optimizer.zero_grad()
         self._weights.forget()
         for piece in batch.pieces:
-            loss = self._base.token_losses(piece.on(self._base.device)).sum()
-            (loss / batch.supervised).backward()
+            loss = self._objective.loss(self._base, piece.on(self._base.device))
+            (loss / batch.weight).backward()
             self._weights.gather()
             nats += loss.detach()
         return nats

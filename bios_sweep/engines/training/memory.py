@@ -127,6 +127,7 @@ class Need:
 class Load:
     """What is to be trained at most: the longest example in tokens, the largest batch and rank.
 
+    sequences: of an example; preference pairs have two, both of them counted in its tokens.
     method: the one that needs the most.
     """
 
@@ -135,6 +136,7 @@ class Load:
     rank: int
     dtype: str
     method: str = LORA
+    sequences: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,7 +221,7 @@ def fitting(
     Without checkpointing one example at a time is still faster than recomputing every layer. Where nothing
     fits, the least of what was tried. micro_batch_size, checkpointing: those that the user chose.
     """
-    most = min(load.batch, LARGEST_MICRO_BATCH)
+    most = min(load.batch, LARGEST_MICRO_BATCH // load.sequences)
     counts = tuple(_halves(most)) if micro_batch_size is None else (micro_batch_size,)
     ways = (False, True) if checkpointing is None else (checkpointing,)
     tried = []

@@ -26,8 +26,10 @@ class EngineOptions:
     measurements: evaluations per trial after the one at step 0. eval_max_length: tokens at which the plan
     cuts evaluation examples, the same for all its trials; None: each trial's own `max_length`. score: how
     answers are scored, the fields of `ScoreOptions`; None: they are not. attention: how it is computed, one
-    of `ATTENTIONS`; None: as transformers chooses. routers: adapters are put on them, too. train_on and
-    chat_date: how conversations are read, see `chat.reading_of`.
+    of `ATTENTIONS`; None: as transformers chooses. objective: how preference pairs are judged, the fields of
+    `study.preference.PairJudge`; None: supervised training. stable: arms that
+    share the stable part of their schedule, see `stable.stable_of`; None: none. routers: adapters are put on
+    them, too. train_on and chat_date: how conversations are read, see `chat.reading_of`.
     """
 
     model_path: str
@@ -46,6 +48,8 @@ class EngineOptions:
     score: Mapping[str, Any] | None = None
     attention: str | None = None
     routers: bool = False
+    objective: Mapping[str, Any] | None = None
+    stable: Mapping[str, Any] | None = None
     train_on: str | None = None
     chat_date: str | None = None
 

@@ -66,6 +66,11 @@ class TokenTable(Sequence[TokenizedExample]):
         return TokenTable(self._folder, self._facts, rows if self._rows is None else self._rows[rows])
 
     @property
+    def name(self) -> str:
+        """What of the whole table its identity decides: two of one name hold the same."""
+        return self._folder.name
+
+    @property
     def longest(self) -> int:
         """Tokens of the longest example of the whole table."""
         return int(self._facts["longest"])

@@ -52,7 +52,8 @@ def _seconds_per_step(settings: TrainingSettings, material: Material, seed: int,
     """A fresh adapter each time, as a trial has; enough steps to last, so that the clock does not matter."""
     with adapter(material.base, settings, seed) as adapted:
         examples = used_examples(material.train, settings.train_examples)
-        training = Training(material.base, adapted, settings, seed, examples, fit)
+        objective = material.objective(settings)
+        training = Training(material.base, adapted, settings, seed, examples, fit, objective=objective)
         training.advance(WARM_STEPS)
         _wait(material.base.device)
         began, spent = time.perf_counter(), 0.0

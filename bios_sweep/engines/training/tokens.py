@@ -144,7 +144,7 @@ def tokenize_all(
             can be predicted.
     """
     for encoded in encode_all(examples, tokenizer, render):
-        yield _cut(encoded, tokenizer, max_length)
+        yield cut(encoded, tokenizer, max_length)
 
 
 def encode_all(
@@ -279,18 +279,25 @@ def shortened(prompt: list[int], room: int, tokenizer: TextTokenizer) -> list[in
     return [*special, *prompt[len(prompt) - tail :]] if tail else special
 
 
-def _cut(encoded: EncodedExample, tokenizer: TextTokenizer, max_length: int) -> TokenizedExample:
+def cut(
+    encoded: EncodedExample, tokenizer: TextTokenizer, max_length: int, first: int | None = None
+) -> TokenizedExample:
+    """An example within a length. first: tokens of the answer that the prompt makes room for; None: its own.
+
+    Raises:
+        DataError: no token of the completion is left that anything predicts.
+    """
     whole = encoded.lengths
-    room, length = map(int, kept(whole.prompt, whole.completion, whole.first, max_length))
+    room, length = map(int, kept(whole.prompt, whole.completion, first or whole.first, max_length))
     if min(length, whole.text, whole.first) - (0 if room else 1) < 1:
         raise unlearnable(encoded.name, max_length)
     prompt = shortened(encoded.prompt, room, tokenizer)
     behind = len(prompt)
-    first = max(1, behind)  # the first position that something predicts
+    start = max(1, behind)  # the first position that something predicts
     return TokenizedExample(
         input_ids=(*prompt, *encoded.completion[:length]),
-        prompt_length=first,
-        completion_bytes=_learned_bytes(encoded, first - behind, length),
+        prompt_length=start,
+        completion_bytes=_learned_bytes(encoded, start - behind, length),
         cluster=encoded.cluster,
         asides=tuple((behind + a, behind + min(b, length)) for a, b in encoded.asides if a < length),
     )

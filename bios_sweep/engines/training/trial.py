@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,20 @@ from bios_sweep.engines.training.checkpoint import (
     save_checkpoint,
 )
 from bios_sweep.engines.training.fit import Fit
-from bios_sweep.engines.training.loop import DivergedError, Evaluation, EvaluationSet, Training, evaluate
+from bios_sweep.engines.training.loop import DivergedError, EvaluationSet, Training, evaluate
 from bios_sweep.engines.training.model import BaseModel
+from bios_sweep.engines.training.objectives.objective import Figures, HeldOut, Objective
+from bios_sweep.engines.training.objectives.pair_figures import leave_preferences
+from bios_sweep.engines.training.objectives.pairs import PairTable
+from bios_sweep.engines.training.objectives.sft import SFT
 from bios_sweep.engines.training.scoring import Scoring
+from bios_sweep.engines.training.stable import Stable
 from bios_sweep.engines.training.step_log import StepLog
 from bios_sweep.engines.training.table import TokenTable
 from bios_sweep.sealed import unlike
+from bios_sweep.settings import TrainingSettings
+from bios_sweep.study.preference import CHOSEN_LOSS
+from bios_sweep.study.stable import stable_steps
 from bios_sweep.study.trials import (
     ADAPTER_FOLDER,
     ANSWER_SECONDS,
@@ -36,6 +44,7 @@ from bios_sweep.study.trials import (
     GENERAL,
     GENERAL_BEFORE,
     OWN_METRICS,
+    SHARED_STEPS,
     Measurement,
     TrialResult,
     TrialSpec,
@@ -43,6 +52,7 @@ from bios_sweep.study.trials import (
 from bios_sweep.vocabulary import Status
 
 LOGGER = logging.getLogger(__name__)
+Examples = TokenTable | PairTable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +64,8 @@ class Judge:
     model's score.
     """
 
-    evaluation: EvaluationSet
-    untouched: Evaluation
+    evaluation: HeldOut
+    untouched: Figures
     general: EvaluationSet
     general_before: float
     scoring: Scoring | None = None
@@ -64,19 +74,25 @@ class Judge:
 
 @dataclass(frozen=True, kw_only=True)
 class Material:
-    """What trials share while dtype and max_length stay: model and data; and what they are measured on."""
+    """What trials share while dtype and max_length stay: model and data; and what they are measured on.
+
+    objective: by which loss a trial of such settings trains.
+    """
 
     base: BaseModel
-    train: TokenTable
+    train: Examples
     judge: Judge
+    objective: Callable[[TrainingSettings], Objective] = lambda _settings: SFT
 
     @property
     def wall(self) -> float:
-        """Evaluation loss above which a trial has diverged, nats per token.
+        """Loss on answers above which a trial has diverged, nats per token.
 
-        ln(vocabulary) is guessing uniformly; a base model that starts above it may stay there.
+        ln(vocabulary) is guessing uniformly; a base model that starts above it may stay there. Of pairs the
+        chosen answers count, which training may make less likely, but not less than any answer.
         """
-        return max(math.log(self.base.vocabulary), self.judge.untouched.loss)
+        untouched = self.judge.untouched
+        return max(math.log(self.base.vocabulary), untouched.metrics.get(CHOSEN_LOSS, untouched.loss))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +100,7 @@ class Work:
     """One trial to do: where, on what, and how often to measure. owner: whose checkpoint is trusted.
 
     checkpoint_seconds: between two measurements a checkpoint is left that often; None: at measurements alone.
+    stable: its place among arms that share the stable part of their schedule, None of others.
     """
 
     trial: TrialSpec
@@ -94,6 +111,7 @@ class Work:
     fit: Fit
     checkpoint_seconds: float | None
     provenance: Mapping[str, Any]
+    stable: Stable | None = None
 
 
 def run_trial(work: Work) -> Iterator[Measurement | TrialResult]:
@@ -105,11 +123,15 @@ def run_trial(work: Work) -> Iterator[Measurement | TrialResult]:
     with adapter(work.material.base, settings, seed) as adapted:
         examples = used_examples(work.material.train, settings.train_examples)
         log = StepLog(work.directory, settings.max_steps)
-        training = Training(work.material.base, adapted, settings, seed, examples, work.fit, log)
+        objective = work.material.objective(settings)
+        training = Training(work.material.base, adapted, settings, seed, examples, work.fit, log, objective)
         curve: list[Measurement] = []
         status, cause, evaluation = Status.COMPLETED, "", ""
+        begun = _begin(work, training)
+        if begun is not None and begun.shared:
+            log.say(f"begins at step {training.step}, with the stable part that a longer arm trained")
         try:
-            for point, evaluation in _measurements(work, training):  # noqa: B007 - the last one is kept
+            for point, evaluation in _measurements(work, training, begun):  # noqa: B007 - the last one is kept
                 log.say(f"measured at step {point.step}: eval_loss {point.eval_loss:.6g}")
                 curve.append(point)
                 yield point
@@ -120,11 +142,15 @@ def run_trial(work: Work) -> Iterator[Measurement | TrialResult]:
             log.close()
         files: dict[str, str] = {}
         provenance = dict(work.provenance)
+        if begun is not None and begun.shared:
+            provenance[SHARED_STEPS] = begun.checkpoint.step
         measured = {name: getattr(curve[-1], name) for name in OWN_METRICS}
         final = {name: value for name, value in measured.items() if value is not None}
+        final |= curve[-1].metrics if curve[-1].step else {}
         if status == Status.COMPLETED:
             final |= _kept(work.material)
             files = {EVALUATION_FILE: evaluation} if evaluation else {}
+            files |= leave_preferences(work.directory)
             scoring = work.material.judge.scoring
             if scoring is not None:
                 scored = scoring.measure(work.material.base)
@@ -168,7 +194,52 @@ def measured_steps(max_steps: int, measurements: int) -> tuple[int, ...]:
     return tuple(sorted(steps))
 
 
-def _measurements(work: Work, training: Training) -> Iterator[tuple[Measurement, str]]:
+@dataclass(frozen=True, kw_only=True)
+class Begun:
+    """From where a trial goes on. shared: a longer arm trained so far, not the trial itself."""
+
+    checkpoint: Checkpoint
+    shared: bool
+
+
+def _begin(work: Work, training: Training) -> Begun | None:
+    """Go to where the trial was left, or where its stable part ends; None: it begins at the beginning."""
+    device, settings = work.material.base.device, work.trial.settings
+    checkpoint = load_checkpoint(work.directory, work.owner, device)
+    own = checkpoint is not None and _has_its_evaluation(work, checkpoint)
+    if not own:
+        checkpoint = None if work.stable is None else work.stable.take(settings, device)
+    if checkpoint is None:
+        return None
+    training.restore(checkpoint)
+    return Begun(checkpoint=checkpoint, shared=not own)
+
+
+class Follower:
+    """A shorter arm of the trial's stable part: measured where it would be, left where it goes its way."""
+
+    def __init__(self, settings: TrainingSettings, work: Work, training: Training) -> None:
+        self._settings, self._work, self._training = settings, work, training
+        self._end = stable_steps(settings)
+        self._name = f"{settings.max_steps} {settings.decay_fraction}"
+        self._curve: list[Measurement] = []
+        measured = measured_steps(settings.max_steps, work.measurements)
+        self._measured = {step for step in measured if step <= self._end}
+        self.stops = self._measured | {self._end}
+        training.watch(self._name)
+
+    def at_a_stop(self) -> None:
+        """Where the trial is now."""
+        training, judge, step = self._training, self._work.material.judge, self._training.step
+        if step in self._measured:
+            figures = training.evaluated(judge.evaluation) if step else judge.untouched
+            loss = training.taken(self._name)
+            self._curve.append(_point(judge, self._settings, training, figures, loss))
+        if step == self._end and self._work.stable is not None:
+            self._work.stable.leave(self._settings, training.snapshot(self._curve, self._name))
+
+
+def _measurements(work: Work, training: Training, begun: Begun | None) -> Iterator[tuple[Measurement, str]]:
     """Measurements of the checkpoint, then new ones, each followed by a checkpoint.
 
     Beside each the digest of its `eval.npz`, of replayed ones that of the last.
@@ -178,9 +249,10 @@ def _measurements(work: Work, training: Training) -> Iterator[tuple[Measurement,
     """
     curve: list[Measurement] = []
     evaluation = ""
-    checkpoint = load_checkpoint(work.directory, work.owner, work.material.base.device)
-    if checkpoint is not None and _has_its_evaluation(work, checkpoint):
-        training.restore(checkpoint)
+    asked = work.stable.followers if work.stable is not None and begun is None else ()
+    following = [Follower(settings, work, training) for settings in asked]
+    if begun is not None:
+        checkpoint = begun.checkpoint
         evaluation = checkpoint.evaluation
         for point in checkpoint.curve:
             curve.append(point)
@@ -191,12 +263,23 @@ def _measurements(work: Work, training: Training) -> Iterator[tuple[Measurement,
         if stop <= done:
             continue
         keep = _Keeper(work, training, tuple(curve), evaluation)
+        _follow(training, stop, keep, following)
         point, evaluation = _measure(work, training, stop, keep)
         curve.append(point)
         checkpoint = replace(training.snapshot(curve), evaluation=evaluation)
         save_checkpoint(work.directory, work.owner, checkpoint)
         yield point, evaluation
         _require_below_wall(work, point)
+
+
+def _follow(training: Training, stop: int, keep: _Keeper, following: Sequence[Follower]) -> None:
+    """Train up to a stop, halting where shorter arms of the stable part are measured or left."""
+    halts = {at for one in following for at in one.stops if training.step < at <= stop or at == stop == 0}
+    for at in sorted(halts):
+        training.train_to(at, between=keep)
+        for one in following:
+            if at in one.stops:
+                one.at_a_stop()
 
 
 class _Keeper:
@@ -231,7 +314,7 @@ def _has_its_evaluation(work: Work, checkpoint: Checkpoint) -> bool:
     return False
 
 
-def used_examples(examples: TokenTable, count: int | None) -> TokenTable:
+def used_examples(examples: Examples, count: int | None) -> Examples:
     """The first `count` examples of one fixed permutation: a fair sample, smaller ones inside larger."""
     if count is None or count >= len(examples):
         return examples
@@ -247,18 +330,25 @@ def _measure(work: Work, training: Training, stop: int, keep: _Keeper) -> tuple[
     if not math.isfinite(evaluation.loss):
         raise DivergedError(f"the evaluation loss was not finite at step {stop}")
     written = evaluation.save(work.directory)
-    point = Measurement(
-        step=stop,
-        fraction=stop / settings.max_steps,
-        examples=stop * settings.batch_size,
+    return _point(judge, settings, training, evaluation, train_loss), written
+
+
+def _point(
+    judge: Judge, settings: TrainingSettings, training: Training, figures: Figures, loss: float | None
+) -> Measurement:
+    """What was measured where the training is now. loss: of training, since the point before."""
+    step = training.step
+    return Measurement(
+        step=step,
+        fraction=step / settings.max_steps,
+        examples=step * settings.batch_size,
         tokens=training.tokens,
-        eval_loss=evaluation.loss,
-        eval_bits_per_byte=evaluation.bits_per_byte,
-        train_loss=train_loss,
+        eval_loss=figures.loss,
+        eval_bits_per_byte=figures.bits_per_byte,
+        train_loss=loss,
         wall_seconds=training.wall_seconds,
-        metrics={} if stop else _scored_before(judge),
+        metrics={**figures.metrics, **({} if step else _scored_before(judge))},
     )
-    return point, written
 
 
 def _scored_before(judge: Judge) -> dict[str, float]:
@@ -269,9 +359,13 @@ def _scored_before(judge: Judge) -> dict[str, float]:
 
 
 def _require_below_wall(work: Work, point: Measurement) -> None:
-    if point.eval_loss > work.material.wall:
+    of_pairs = point.metrics.get(CHOSEN_LOSS)
+    loss, what = (
+        (point.eval_loss, "evaluation loss") if of_pairs is None else (of_pairs, "loss on chosen answers")
+    )
+    if loss > work.material.wall:
         raise DivergedError(
-            f"the evaluation loss was {point.eval_loss:.3g} at step {point.step}, above "
+            f"the {what} was {loss:.3g} at step {point.step}, above "
             f"{work.material.wall:.3g}: worse than the untouched model and than guessing every token "
             "with equal chance"
         )

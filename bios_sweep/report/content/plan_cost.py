@@ -9,6 +9,7 @@ from bios_sweep.report.content.expense import Tariff
 from bios_sweep.report.content.wording import duration, money, number, plural
 from bios_sweep.study.arms import Arm
 from bios_sweep.study.plan import Plan
+from bios_sweep.study.stable import steps_saved
 from bios_sweep.study.stages import most_confirmation_trials, most_search_trials
 from bios_sweep.study.trials import TrialSpec
 from bios_sweep.vocabulary import Cheaper
@@ -125,8 +126,10 @@ def plan_cost(plan: Plan, examples: int, most: int, prices: Prices) -> PlanCost:
 
 
 def examples_of(trials: Iterable[TrialSpec]) -> int:
-    """Training examples of trials."""
-    return sum(trial.settings.max_steps * trial.settings.batch_size for trial in trials)
+    """Training examples of trials; a stable part that one trains for others counts once."""
+    listed = list(trials)
+    saved = steps_saved(listed)
+    return sum((one.settings.max_steps - saved.get(one.key, 0)) * one.settings.batch_size for one in listed)
 
 
 def most_after(arms: Iterable[Arm], more: int) -> int:

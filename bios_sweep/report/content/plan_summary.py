@@ -18,6 +18,7 @@ from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.arms import Arm
 from bios_sweep.study.design import Origin
 from bios_sweep.study.plan import Plan
+from bios_sweep.study.stable import steps_saved
 from bios_sweep.study.stages import most_confirmation_trials, most_search_trials
 from bios_sweep.vocabulary import Stage
 
@@ -157,7 +158,8 @@ def summarise_plan(
     else:  # what an early look decided needs no more seeds
         to_run = list(state.missing)
     examples = examples_of(to_run)
-    tokens = [_tokens(plan, trial.settings) for trial in to_run]
+    saved = steps_saved(to_run)
+    tokens = [_tokens(plan, trial.settings, saved.get(trial.key, 0)) for trial in to_run]
     more = _most_more(plan, state)
     most_examples = examples + most_after(plan.arms, more)
     cost = None if prices is None else plan_cost(plan, examples, most_examples, prices)
@@ -209,10 +211,13 @@ def _most_more(plan: Plan, state: State) -> int:
     return 0
 
 
-def _tokens(plan: Plan, settings: TrainingSettings) -> int | None:
-    """What a trial reads, by the mean of the examples as its own `max_length` cuts them."""
+def _tokens(plan: Plan, settings: TrainingSettings, saved: int = 0) -> int | None:
+    """What a trial reads, by the mean of the examples as its own `max_length` cuts them.
+
+    saved: steps that another trial trains for it.
+    """
     tokens = plan.study.scenario.data.tokens_at(settings.max_length)
-    return None if tokens is None else round(tokens * settings.max_steps * settings.batch_size)
+    return None if tokens is None else round(tokens * (settings.max_steps - saved) * settings.batch_size)
 
 
 def _arm(plan: Plan, arm: Arm, finished: Collection[str]) -> PlanArm:

@@ -21,7 +21,7 @@ class Asked:
     shape: the one they all have; None where it is recognised. columns: key of a shape -> what the file calls
     it. cluster: the column whose value says which records depend on each other. templated: whether the model
     writes conversations. on_bad: what becomes of a record that cannot be used. most_bad: share of the records
-    that may be skipped.
+    that may be skipped. pairs: preference pairs are read, and nothing else.
     """
 
     shape: str | None = None
@@ -30,6 +30,7 @@ class Asked:
     templated: bool = True
     on_bad: str = REFUSE
     most_bad: float = MOST_BAD
+    pairs: bool = False
 
     @property
     def stated(self) -> bool:
@@ -39,6 +40,7 @@ class Asked:
     def identity(self) -> dict[str, Any]:
         """What of it decides the examples, where it is not as ever."""
         said: dict[str, Any] = {"shape": self.shape, "columns": dict(self.columns), "cluster": self.cluster}
+        said |= {"pairs": self.pairs}
         said |= {"templated": None if self.templated else False}
         said |= {"on_bad": None if self.on_bad == REFUSE else [self.on_bad, self.most_bad]}
         return {name: value for name, value in said.items() if value}

@@ -1,12 +1,12 @@
-"""`{"prompt", "chosen", "rejected"}`: preference pairs, which supervised training does not learn from.
+"""`{"prompt", "chosen", "rejected"}`: preference pairs, which preference training learns from.
 
-They are refused unless they are asked for: then the chosen answer alone is learned, and the rejected one is
-kept beside it.
+Supervised training refuses them unless they are asked for: then the chosen answer alone is learned, and the
+rejected one is kept beside it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import takewhile
 from typing import Any
@@ -24,24 +24,32 @@ KEYS = ("chosen", "rejected")
 HELP = '{"prompt", "chosen", "rejected"}'
 PROMPTS = ("conversations", "instruction")  # other places of the question, as LLaMA-Factory has them
 BY_NAME = "preference_chosen"
+PAIRS = "preference_pairs"
 SYSTEM = "system"
+
+
+def _common(chosen: str, rejected: str) -> str:
+    """What both begin with, up to a blank: the prompt of a pair that has none of its own."""
+    pairs = zip(chosen, rejected, strict=False)
+    shared = chosen[: sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))]
+    return shared[: max(shared.rfind(blank) for blank in (" ", "\n")) + 1]
 
 
 def _refuse(row: Row, place: str) -> Example:
     raise DataError(
-        f"{place}: a preference pair (chosen and rejected), as DPO learns from, which is not trained here; "
+        f"{place}: a preference pair (chosen and rejected), as DPO learns from: method=dpo trains on it, and "
         f"data.shape={BY_NAME} learns the chosen answer alone, by supervised training"
     )
 
 
-def _read(row: Row, place: str) -> Example:
+def _read(row: Row, place: str, begins: Callable[[str, str], str] = _common) -> Example:
     row = _with_prompt(row, place)
     if isinstance(row["chosen"], list | dict):
         return _talk(row, place)
     chosen, rejected = (text_of(row, key, place, help=HELP) for key in KEYS)
     prompt = row.get("prompt")
     if prompt is None:
-        prompt = _common(chosen, rejected)
+        prompt = begins(chosen, rejected)
         chosen, rejected = chosen[len(prompt) :], rejected[len(prompt) :]
     if isinstance(prompt, list):
         turns = turns_of(prompt, place, "prompt", turn_of, TURN)
@@ -112,11 +120,44 @@ def _prompt(value: Any, place: str) -> Sequence[Message]:
     return turns_of(value, place, "prompt", turn_of, TURN)
 
 
-def _common(chosen: str, rejected: str) -> str:
-    """What both begin with, up to a blank: the prompt of a pair that has none of its own."""
-    pairs = zip(chosen, rejected, strict=False)
-    shared = chosen[: sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))]
-    return shared[: max(shared.rfind(blank) for blank in (" ", "\n")) + 1]
+def _alike(chosen: str, rejected: str) -> str:
+    """What both begin with, without a blank before they differ, as TRL has it."""
+    shared = chosen[
+        : sum(1 for _ in takewhile(lambda two: two[0] == two[1], zip(chosen, rejected, strict=False)))
+    ]
+    return shared[:-1] if shared.endswith(" ") else shared
+
+
+def _read_pair(row: Row, place: str) -> Example:
+    """Both answers, each of which says something, and not the same."""
+    if row["chosen"] == row["rejected"]:
+        raise DataError(
+            f"{place}: chosen and rejected are the same; a pair prefers nothing then, remove the line"
+        )
+    pair = _read(row, place, _alike)
+    if not pair.messages:
+        _require_said(pair.rejected, place)
+        return pair
+    prompt = tuple(takewhile(lambda turn: not turn.learned, pair.messages))
+    answer = pair.rejected_messages or (Message(role="assistant", content=pair.rejected),)
+    rejected = talk_of((*prompt, *answer), place, "rejected", pair.tools).messages[len(prompt) :]
+    if not all(turn.learned for turn in (*pair.messages[len(prompt) :], *rejected)):
+        raise DataError(
+            f"{place}: a turn of a pair has weight or train; both answers are learned whole, remove it"
+        )
+    if rejected == pair.messages[len(prompt) :]:
+        raise DataError(
+            f"{place}: chosen and rejected are the same; a pair prefers nothing then, remove the line"
+        )
+    _require_said(rejected[0].content or pair.rejected or "calls", place)
+    return replace(pair, rejected="", rejected_messages=rejected)
+
+
+def _require_said(rejected: str, place: str) -> None:
+    if not rejected.strip():
+        raise DataError(
+            f"{place}: rejected is empty; an answer that is not preferred says something, remove the line"
+        )
 
 
 ASKED = ("prompt", *PROMPTS, "input")
@@ -128,5 +169,14 @@ PREFERENCE_CHOSEN = Shape(
     help=HELP,
     learned="the chosen answer alone; the rejected one is kept and not read",
     read=_read,
+    stated=True,
+)
+PREFERENCE_PAIRS = Shape(
+    name=PAIRS,
+    keys=KEYS,
+    more=(*ASKED, *TOOL_KEYS),
+    help=HELP,
+    learned="to prefer the chosen answer to the rejected one",
+    read=_read_pair,
     stated=True,
 )

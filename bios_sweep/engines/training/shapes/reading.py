@@ -12,6 +12,7 @@ from bios_sweep.engines.training.data import Example
 from bios_sweep.engines.training.refusals import refuse_untrained_keys
 from bios_sweep.engines.training.shapes.alpaca import ALPACA, ALPACA_TEXT
 from bios_sweep.engines.training.shapes.asked import AS_EVER, SKIP, Asked
+from bios_sweep.engines.training.shapes.preference import PREFERENCE, PREFERENCE_PAIRS
 from bios_sweep.engines.training.shapes.recognise import SAMPLE, mixed, recognised, shapes_of, unknown
 from bios_sweep.engines.training.shapes.registry import BY_NAME, CLUSTER, MIXED, TURN_KEYS
 from bios_sweep.engines.training.shapes.shape import Row, Shape
@@ -80,11 +81,23 @@ class Reader:
             if asked.shape
             else self._as_model_reads(recognised(rows, lenient=asked.on_bad == SKIP))
         )
+        shape = self._as_trained(shape, rows[0][0])
         self.found.shape, self._first = shape.name, rows[0][0]
         return shape
 
     def _as_model_reads(self, shape: Shape) -> Shape:
         return ALPACA_TEXT if shape is ALPACA and not self._asked.templated else shape
+
+    def _as_trained(self, shape: Shape, place: str) -> Shape:
+        """The shape by which the objective reads it: preference training reads pairs alone."""
+        if not self._asked.pairs or shape is PREFERENCE_PAIRS:
+            return shape
+        if shape is PREFERENCE:
+            return PREFERENCE_PAIRS
+        raise DataError(
+            f"{place}: is written as {shape.name}, which has no answer to prefer another to; method=dpo "
+            f"reads {PREFERENCE.help}, the prompt also within both answers"
+        )
 
     def _renamed_or_not(self, record: Record) -> tuple[str, Row | None]:
         try:
@@ -137,7 +150,7 @@ class Reader:
         shapes = shapes_of(row) or [shape for shape in BY_NAME.values() if shape.keys[0] in row][:1]
         if len(shapes) != 1:
             raise unknown(place, row)
-        return self._as_model_reads(shapes[0])
+        return self._as_trained(self._as_model_reads(shapes[0]), place)
 
     def _refuse_other(self, row: Row, place: str, shape: Shape) -> None:
         others = shapes_of(row)

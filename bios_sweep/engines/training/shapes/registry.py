@@ -5,7 +5,7 @@ from __future__ import annotations
 from bios_sweep.engines.training.shapes.alpaca import ALPACA, ALPACA_TEXT
 from bios_sweep.engines.training.shapes.conversational import CONVERSATIONAL
 from bios_sweep.engines.training.shapes.messages import MESSAGES
-from bios_sweep.engines.training.shapes.preference import PREFERENCE, PREFERENCE_CHOSEN
+from bios_sweep.engines.training.shapes.preference import PREFERENCE, PREFERENCE_CHOSEN, PREFERENCE_PAIRS
 from bios_sweep.engines.training.shapes.prompt_completion import PROMPT_COMPLETION
 from bios_sweep.engines.training.shapes.shape import Shape
 from bios_sweep.engines.training.shapes.sharegpt import SHAREGPT
@@ -21,6 +21,7 @@ SHAPES: tuple[Shape, ...] = (
     TEXT,
     PREFERENCE,
     PREFERENCE_CHOSEN,
+    PREFERENCE_PAIRS,
 )
 RECOGNISED = tuple(shape for shape in SHAPES if not shape.stated)
 BY_NAME = {shape.name: shape for shape in SHAPES}

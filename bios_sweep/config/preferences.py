@@ -1,0 +1,59 @@
+"""What decides a study whose preference training itself varies, and what no study can compare."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bios_sweep.config.method import method_of
+from bios_sweep.errors import ConfigError
+from bios_sweep.method import Objective
+from bios_sweep.study.preference import ACCURACY
+from bios_sweep.study.scenario import Metric
+
+OF_THE_LOSS = ("dpo_beta", "dpo_length_normalised")  # settings on which the scale of a loss depends
+NO_FACTOR = ("objective", "method.objective")
+
+
+def with_preferences(values: Mapping[str, Any]) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+    """The values with the metric that decides where a study asks about preference training; why, in words.
+
+    A held-out loss has one beta, and prefers arms that trained near it; who is preferred depends on no beta.
+
+    Raises:
+        ConfigError: such a setting varies in supervised training, or by a loss; or the objective itself.
+    """
+    method, varied = method_of(values["method"]), _varied(values.get("sweeps") or {})
+    for name in NO_FACTOR:
+        if name in varied and not method.scripted:
+            raise ConfigError(
+                f"sweeps.factors.{name}: losses of two objectives are not of one kind; make a study of each, "
+                "and compare by a score of answers, data.score"
+            )
+    asked = [name for name in OF_THE_LOSS if name in varied]
+    if not asked or method.scripted:
+        return values, ()
+    if method.objective is not Objective.DPO:
+        raise ConfigError(
+            f"sweeps.factors.{asked[0]}: is of preference training; add method=dpo, or leave it out"
+        )
+    metric, loss = values["method"].get("metric"), Metric().name
+    if metric == loss:
+        raise ConfigError(
+            f"method.metric: {loss} has one beta and prefers arms that trained near it, so it cannot decide "
+            f"{asked[0]}; {ACCURACY} can, or a score of answers"
+        )
+    if metric is not None:
+        return values, ()
+    why = (
+        f"{asked[0]} varies, so {ACCURACY} decides: a held-out loss has one beta and prefers arms that "
+        "trained near it"
+    )
+    return {**values, "method": {**values["method"], "metric": ACCURACY}}, (why,)
+
+
+def _varied(sweep: Mapping[str, Any]) -> set[str]:
+    """Names of factors and moderators, the latter also as keys with a group."""
+    factors, cross = sweep.get("factors") or {}, sweep.get("cross") or {}
+    inside = [name for item in cross.values() if isinstance(item, Mapping) for name in item]
+    return {*map(str, factors), *map(str, inside), *(str(key).rpartition(".")[2] for key in cross)}

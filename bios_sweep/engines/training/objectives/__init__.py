@@ -1,0 +1,1 @@
+"""By which loss trials train: a module each, with its examples, their loss, their figures."""

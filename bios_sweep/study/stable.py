@@ -1,0 +1,79 @@
+"""The stable part of a schedule: arms that differ in its end alone share it, and it is trained once. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from bios_sweep.settings import WSD, TrainingSettings, decay_steps, warmup_steps
+from bios_sweep.study.trials import TrialSpec, as_hashed, short_hash
+
+ENDS = ("max_steps", "decay_fraction", "warmup_fraction")  # what arms of one stable part may have otherwise
+
+
+def stable_part(settings: TrainingSettings) -> str | None:
+    """What arms have in common that share a stable part; None without one.
+
+    The warm-up counts by its steps: a share of other steps is another warm-up, and nothing is shared then.
+    """
+    if settings.schedule != WSD:
+        return None
+    rest = {name: value for name, value in as_hashed(settings).items() if name not in ENDS}
+    return short_hash({**rest, "warmup_steps": warmup_steps(settings)})
+
+
+def stable_steps(settings: TrainingSettings) -> int:
+    """Steps before the decay: all that a longer arm has in common with this one."""
+    return settings.max_steps - decay_steps(settings)
+
+
+def ends_of(settings: TrainingSettings) -> dict[str, Any]:
+    """What of an arm is not its stable part."""
+    return {name: getattr(settings, name) for name in ENDS}
+
+
+def longest(arms: Iterable[TrainingSettings]) -> TrainingSettings:
+    """The arm that trains the stable part for the others."""
+    return max(arms, key=lambda one: (stable_steps(one), one.max_steps))
+
+
+def followers(leader: TrainingSettings, ends: Sequence[Mapping[str, Any]]) -> tuple[TrainingSettings, ...]:
+    """The arms of those ends whose stable part is within the leader's; none where another arm leads.
+
+    ends: of all arms that may share, as `ends_of` has them.
+    """
+    part = stable_part(leader)
+    arms = [leader.changed(end) for end in ends]
+    same = [one for one in arms if part is not None and stable_part(one) == part and stable_steps(one) > 0]
+    if leader != longest([leader, *same]):
+        return ()
+    return tuple(one for one in dict.fromkeys(same) if one != leader)
+
+
+def shared_ends(arms: Iterable[TrainingSettings]) -> list[dict[str, Any]]:
+    """The ends of arms that share a stable part with another; none where no two do."""
+    parts: dict[str, list[TrainingSettings]] = {}
+    for one in dict.fromkeys(arms):
+        part = stable_part(one)
+        if part is not None and stable_steps(one) > 0:
+            parts.setdefault(part, []).append(one)
+    found = [ends_of(one) for group in parts.values() if len(group) > 1 for one in group]
+    return [end for place, end in enumerate(found) if end not in found[:place]]
+
+
+def leader_of(trial: TrialSpec, others: Iterable[TrialSpec]) -> TrialSpec | None:
+    """Of other trials the one that trains this trial's stable part; None where there is none, or it leads."""
+    part = stable_part(trial.settings)
+    if part is None or trial.repeat:
+        return None
+    same = [
+        one for one in others if (one.seed, one.repeat, stable_part(one.settings)) == (trial.seed, 0, part)
+    ]
+    leader = longest([trial.settings, *(one.settings for one in same)])
+    return next((one for one in same if one.settings == leader and one.settings != trial.settings), None)
+
+
+def steps_saved(trials: Sequence[TrialSpec]) -> dict[str, int]:
+    """Trial key -> steps that another of these trials trains for it."""
+    leaders = {trial.key: leader_of(trial, trials) for trial in trials if stable_part(trial.settings)}
+    return {trial.key: stable_steps(trial.settings) for trial in trials if leaders.get(trial.key) is not None}

@@ -26,7 +26,7 @@ from bios_sweep.engines.training.objectives.pair_figures import PairSet
 from bios_sweep.engines.training.objectives.pairs import Pair
 from bios_sweep.engines.training.objectives.sequences import tokenize_pairs
 from bios_sweep.engines.training.shapes.asked import Asked
-from bios_sweep.engines.training.shapes.reading import read_examples
+from bios_sweep.engines.training.shapes.reading import Reader
 from bios_sweep.engines.training.tokenizer import load_tokenizer
 from bios_sweep.engines.training.tokens import tokenize_all
 from bios_sweep.errors import DataError
@@ -194,7 +194,7 @@ def test_both_answers_lose_the_same_of_their_prompt(model_path):
 
 def test_pairs_that_prefer_nothing_or_have_no_other_answer_are_refused():
     def read(row):
-        return list(read_examples([Record(place="f:1", row=row)], Asked(pairs=True)))
+        return list(Reader(Asked(pairs=True))([Record(place="f:1", row=row)]))
 
     for row, words in (
         ({"prompt": "Q", "chosen": "a", "rejected": "a"}, "chosen and rejected are the same"),
@@ -232,9 +232,7 @@ def test_losses_figures_and_adapters_are_those_of_trl(model_path, tmp_path, loss
         for side in (preferring(14, 0), preferring(6, 200))
     )
     read = [
-        list(
-            read_examples([Record(place=str(at), row=row) for at, row in enumerate(rows)], Asked(pairs=True))
-        )
+        list(Reader(Asked(pairs=True))(Record(place="f", row=row) for row in rows))
         for rows in (train, held_out)
     ]
     base = load_base(model_path, "float32", CPU)

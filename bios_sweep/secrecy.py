@@ -36,9 +36,22 @@ _NAMED = r"(?:token|secret|password|passwd|api[_-]?key|access[_-]?key)"
 # up to the last @ of the word, for `host:` is followed by a number and `user:` seldom is
 _USER = re.compile(r"(?<=://)[^\s/?#\"<>]*@|(?<=://)[^\s/?#@:\"<>]*:(?!\d{1,5}(?:[/?#\s\"<>]|$))[^\s\"<>]*@")
 _QUERY = re.compile(r"([?&][^=&\s]*(?:token|key|secret|pass|pwd|auth|sig)[^=&\s]*=)[^&\s'\"]+", re.IGNORECASE)
-_HEADER = re.compile(r"(authorization['\"]?\s*[:=]\s*['\"]?(?:\w+\s+)?)[^\s'\",}*]+", re.IGNORECASE)
+_SCHEME = r"(?:(?:bearer|basic|token|digest|api-?key|negotiate)\s+)?+"
+_HEADER = re.compile(rf"(authorization['\"]?\s*[:=]\s*['\"]?{_SCHEME})[^\s'\",}}*]+", re.IGNORECASE)
+_BEARER = re.compile(r"\b([Bb]earer\s+)(?=\S*\d)[\w.~+/=-]{8,}")  # a word of a text has no digit
+# a password is one however short it is, unless the word says that there is none
+_NOT_ONE = r"(?!['\"]?(?:[$<{*]|(?:none|null|true|false)\b))"
+_PASSWORD = re.compile(
+    rf"(--[\w-]{{0,40}}passw(?:or)?d\s+|passw(?:or)?d=){_NOT_ONE}(?:'[^'\n]*'|\"[^\"\n]*\"|[^\s'\",;&)]+)",
+    re.IGNORECASE,
+)
+# of a dict or an object; not `token`, as tokenizers call other things
+_ENTRY = re.compile(
+    rf"(['\"][\w.-]{{0,40}}(?:passw(?:or)?d|secret|api[_-]?key|access[_-]?key)['\"]\s*:\s*['\"]){_NOT_ONE}[^'\"]+",
+    re.IGNORECASE,
+)
 _ASSIGNED = re.compile(
-    rf"((?:--[\w-]*{_NAMED}\s+|\b[\w.-]*{_NAMED}=)['\"]?)(?![$<{{*]|\d+(?:\s|$))[^\s'\",]{{{SHORTEST},}}",
+    rf"((?:--[\w-]{{0,40}}{_NAMED}\s+|{_NAMED}=)['\"]?)(?![$<{{*]|\d+(?:\s|$))[^\s'\",]{{{SHORTEST},}}",
     re.IGNORECASE,
 )
 _SHAPED = re.compile(r"\bhf_[A-Za-z0-9]{20,}\b")  # https://huggingface.co/docs/hub/security-tokens
@@ -49,6 +62,10 @@ _RULES = (
     ("@", _USER, f"{MASK}@"),
     ("=", _QUERY, rf"\1{MASK}"),
     ("uthorization", _HEADER, rf"\1{MASK}"),
+    ("earer", _BEARER, rf"\1{MASK}"),
+    ("=", _PASSWORD, rf"\1{MASK}"),
+    ("--", _PASSWORD, rf"\1{MASK}"),
+    (":", _ENTRY, rf"\1{MASK}"),
     ("=", _ASSIGNED, rf"\1{MASK}"),
     ("--", _ASSIGNED, rf"\1{MASK}"),
     ("hf_", _SHAPED, MASK),

@@ -39,10 +39,19 @@ ENVIRONMENT = {
         ("train.py --hf-token abcdefgh1 --lr 3", "train.py --hf-token *** --lr 3"),
         ("WANDB_API_KEY=0123456789abcdef x", "WANDB_API_KEY=*** x"),
         (f"no access with {HUB}.", "no access with ***."),
+        ("Authorization: Bearer abc.def", "Authorization: Bearer ***"),
+        ("authorization: abc.def and more", "authorization: *** and more"),
+        ("curl -H Bearer eyJh.bGci0iJ", "curl -H Bearer ***"),
+        ("login(user=me, password=hunt3r)", "login(user=me, password=***)"),
+        ("--db-password 1234 --lr 3", "--db-password *** --lr 3"),
+        ("DB_PASSWD='x y' z", "DB_PASSWD=*** z"),
+        ("{'user': 'me', 'password': 'hunt3r', 'n': 1}", "{'user': 'me', 'password': '***', 'n': 1}"),
+        ('{"api_key": "abc", "pad_token": "[PAD]"}', '{"api_key": "***", "pad_token": "[PAD]"}'),
     ],
 )
-def test_what_looks_like_a_secret_is_masked(text, shown):
+def test_what_looks_like_a_secret_is_masked_and_a_mask_is_left_alone(text, shown):
     assert masked(text, {}) == shown
+    assert masked(shown, {}) == shown
 
 
 @pytest.mark.parametrize(
@@ -53,6 +62,8 @@ def test_what_looks_like_a_secret_is_masked(text, shown):
         "8000 tokens, token: <|endoftext|>, pad_token=<|endoftext|>, max_token=123456789",
         "secret=$HF_TOKEN_HERE password={password}",
         "write to me@there.org about tokenizer=abcdefgh",
+        "password=None, password=null, password=false, {'password': '$PGPASSWORD'}",
+        "the Bearer certificates of the password: none",
     ],
 )
 def test_what_only_resembles_one_stays(text):

@@ -178,14 +178,16 @@ def test_what_an_ended_trial_wrote_down_is_an_artifact_of_its_run(workspace):
     folder = workspace.trial_dir(KEYS[0])
     with open_sweep(workspace) as journal:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "stderr.txt").write_text("KeyError: 'label'\n")
+        (folder / "stderr.txt").write_text("KeyError: 'label'\nlogged in with password=hunt3r\n")
         run_trial(journal, KEYS[0], status=Status.FAILED, cause="no space left")
         journal.closed("done")
     follow_once(workspace)
     client = MlflowClient(default_tracking_uri(workspace))
     [run] = client.search_runs(["1"], f"tags.trial_key = '{KEYS[0]}'")
     text = client.download_artifacts(run.info.run_id, "log.txt")
-    assert Path(text).read_text() == "==> stderr.txt, attempt 1 <==\nKeyError: 'label'\n\n"
+    assert Path(text).read_text() == (
+        "==> stderr.txt, attempt 1 <==\nKeyError: 'label'\nlogged in with password=***\n\n"
+    )
 
 
 def test_a_failed_trial_says_why_until_it_is_run_again(workspace):

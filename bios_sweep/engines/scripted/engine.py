@@ -125,7 +125,8 @@ class CommandEngine:
             (folder / STARTED).touch()
             since_ns = (folder / STARTED).stat().st_mtime_ns
         file = WatchedFile(pattern, inside=output, since_ns=since_ns) if pattern else None
-        listener = Listener(told, self._reader())
+        reader = self._reader()
+        listener = Listener(told, reader)
         with self._started(self._words(trial, values), folder, self._environment(values)) as child:
             status: int | None = None
             try:
@@ -158,6 +159,7 @@ class CommandEngine:
             missing=missing,
             read=read,
             pattern=options.pattern is not None,
+            unread=reader.unread,
         )
         yield result_of(told, ending, wall_seconds=seconds, provenance=provenance)
 

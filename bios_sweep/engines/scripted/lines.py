@@ -112,6 +112,7 @@ class LineReader:
     ) -> None:
         self._metric, self._only_json = metric, only_json
         self._pattern = None if pattern is None else pattern_of(pattern, metric)
+        self.unread: str | None = ""  # what the pattern found last that is no number
         self._spread = {error: Spread() for error in (False, True)}
         self._names = {name: finder(name) for name in (metric, *watched)}
 
@@ -137,6 +138,7 @@ class LineReader:
         match = pattern.search(text)
         value = None if match is None else number_in(match[_value_group(pattern, self._metric) or 0])
         if match is None or value is None:
+            self.unread = self.unread if match is None else match[_value_group(pattern, self._metric) or 0]
             return None
         named = {name: number_in(part) for name, part in match.groupdict().items() if name != VALUE}
         values = {**named, self._metric: value}

@@ -101,7 +101,8 @@ class Ending:
 
     errors, output: last lines of standard error and standard output, without secrets. source: where metrics
     were looked for, in words. missing: why nothing could be read there, empty where it could. read: where the
-    metric was read, in words. pattern: a pattern of the person's own told which lines count.
+    metric was read, in words. pattern: a pattern of the person's own told which lines count; unread: what it
+    found last that is no number.
     """
 
     status: int | None
@@ -111,6 +112,7 @@ class Ending:
     missing: str = ""
     read: str = ""
     pattern: bool = False
+    unread: str | None = ""
     output: Sequence[str] = ()
 
 
@@ -174,6 +176,9 @@ def _no_metric(told: Output, ending: Ending) -> str:
             f"the function returned None and reported nothing; return the {told.metric}, or call "
             f"report({told.metric}=2.31, step=10)"
         )
+    if ending.pattern and ending.unread:
+        comma = ", for a decimal comma is not read: print it with a point" if "," in ending.unread else ""
+        return f"the script ended well but method.pattern found {ending.unread[:40]!r}, no number{comma}"
     if ending.pattern:
         return (
             f"the script ended well but method.pattern found no number in a line of its output; try it with "

@@ -100,6 +100,11 @@ TEXTS = {
         says='print(f"eval_loss = {loss:.2f}".replace(".", ","))',
         refused="and a decimal comma is not read: print it with a point",
     ),
+    "decimal comma by a pattern": Text(
+        says='print(f"loss {loss:.2f}".replace(".", ","))',
+        words=("method.pattern=loss (?P<value>[\\d,]+)",),
+        refused="no number, for a decimal comma is not read: print it with a point",
+    ),
     "a best line behind": Text(
         says='print(f"epoch {epoch} val_loss: {loss:.4f}")',
         ends='print(f"Best: val_loss={min(told) - 1:.4f} at epoch 1")',

@@ -47,6 +47,7 @@ SWEEPS = {
         "decision.scope=evaluation",
     ),
 }
+SAME_ENGINE = ("simulated", "script")  # our trainer's numbers changed since, by rounding: `ENGINE_VERSION`
 VERDICTS = {  # of each workspace when it was written
     "simulated": [("refine", 0.001)],
     "script": [("confirm", 0.001)],
@@ -101,7 +102,7 @@ def test_it_is_read_and_judged_as_it_was(name, folder, capsys):
     assert (status["stage"], status["completed"]) == ("done", status["planned"])
 
 
-@pytest.mark.parametrize("name", SWEEPS)
+@pytest.mark.parametrize("name", SAME_ENGINE)
 def test_run_again_it_runs_nothing(name, folder, capsys):
     words = (*SWEEPS[name], *HERE, f"workspace={name}")
     planned = answer(capsys, "plan", *words)
@@ -115,7 +116,12 @@ def test_run_again_it_runs_nothing(name, folder, capsys):
     ]
 
 
-@pytest.mark.parametrize("name", SWEEPS)
+def test_trials_of_an_earlier_trainer_are_not_taken_for_these(folder, capsys):
+    planned = answer(capsys, "plan", *SWEEPS["trained"], *HERE, "workspace=trained")
+    assert (planned["to_run"], planned["reused"]) == (planned["trials"], 0)
+
+
+@pytest.mark.parametrize("name", SAME_ENGINE)
 def test_it_is_finished_under_the_rule_it_began_with_and_says_so(name, folder, capsys):
     """Its plan says no version; the same command goes on with it instead of beginning another sweep."""
     assert bios_sweep.open(folder / name).plan.study.decision.version == 1
@@ -144,14 +150,13 @@ def test_trials_have_the_keys_they_had(name, folder):
     assert keys(PLANNED[name]) == json.loads((FIXTURE / "keys.json").read_text(encoding="utf-8"))[name]
 
 
-@pytest.mark.parametrize("name", SWEEPS)
+@pytest.mark.parametrize("name", SAME_ENGINE)
 def test_what_it_was_asked_counts_as_a_look_though_it_has_no_ledger(name, folder, capsys):
     """The rule is another release's, which is no change of the user's."""
     others = [word for word in SWEEPS[name] if not word.startswith("seeds=")]
     words = (*others, "seeds=[3,4,5]", *HERE, f"workspace={name}")
     study = prepare(Invocation(overrides=words)).plan.study
-    alpha = 0.05 if name == "trained" else 0.025  # it ended at an edge, which is no look
-    assert (study.seeds, study.decision.alpha) == ((3, 4, 5, 0, 1, 2), alpha)
+    assert (study.seeds, study.decision.alpha) == ((3, 4, 5, 0, 1, 2), 0.025)
     assert study.history.changed == ()
     assert study.decision.version > 1
 

@@ -15,14 +15,13 @@ from peft.tuners.lora import LoraLayer
 from torch import nn
 from torch.nn import functional
 
+from bios_sweep.engines.training.folded import ADAPTER, unfold
 from bios_sweep.engines.training.initial import initial, orthogonal
 from bios_sweep.engines.training.model import BaseModel
 from bios_sweep.engines.training.possible import not_on_experts
 from bios_sweep.engines.training.weights import all_weights, save_model
 from bios_sweep.errors import ModelError, StorageError
 from bios_sweep.settings import DORA, FULL, KAIMING, ORTHOGONAL, TrainingSettings, alpha_at
-
-ADAPTER = "default"  # PEFT's own name for the only adapter
 
 
 @contextmanager
@@ -68,6 +67,7 @@ def _adapted(base: BaseModel, settings: TrainingSettings, seed: int) -> Iterator
         initialise(adapted, seed, str(settings.init))
         yield adapted
     finally:
+        unfold(adapted)
         adapted.unload()
         base.model.requires_grad_(requires_grad=False)
 

@@ -17,6 +17,7 @@ from filelock import FileLock
 from bios_sweep.checks import one_of
 from bios_sweep.errors import ConfigError
 
+LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container's memory; `max` without
 DEVICES = ("cpu", "cuda", "auto")
 
 
@@ -60,8 +61,17 @@ def one_load_at_a_time(device: torch.device) -> AbstractContextManager[Any]:
 
 
 def memory_of(device: torch.device) -> int:
-    """Bytes of a GPU's memory."""
-    return int(torch.cuda.get_device_properties(device).total_memory)
+    """Bytes of a GPU's memory, or of the node's, as far as a container's limit allows."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    words = LIMIT.read_text(encoding="utf-8").strip() if LIMIT.is_file() else ""
+    return min(total, int(words)) if words.isdecimal() else total
+
+
+def processes_of_node(threads: int) -> int:
+    """How many trials of so many threads each the processors of a node take at once."""
+    return max(1, (os.cpu_count() or 1) // threads)
 
 
 def device_name(device: torch.device) -> str:

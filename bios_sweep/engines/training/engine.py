@@ -23,6 +23,7 @@ from bios_sweep.engines.training.device import (
     make_repeatable,
     memory_of,
     one_load_at_a_time,
+    processes_of_node,
     stay_offline_and_quiet,
 )
 from bios_sweep.engines.training.facts import (
@@ -156,8 +157,11 @@ class LoraEngine:
         given, twice = self._options.micro_batch_size, self._options.activation_checkpointing
         folder = Path(self._options.model_path)
         shape = shape_of(read_config(folder), describe_model(str(folder)).parameters)
-        if self._device.type == "cpu" or shape is None:
-            return Fit(given or DEFAULT_MICRO_BATCH, checkpointing=bool(twice))
+        if shape is None:
+            return Fit(given or DEFAULT_MICRO_BATCH, checkpointing=bool(twice), folding=False)
+        on_cpu = self._device.type == "cpu"
+        if on_cpu:  # the memory of a node is seldom the limit, and computing twice is slow there
+            given, twice = given or DEFAULT_MICRO_BATCH, bool(twice)
         load = Load(
             **{
                 "tokens": settings.max_length * self._answers,
@@ -169,9 +173,10 @@ class LoraEngine:
                 "dtype": settings.dtype,
             }
         )
-        room = room_on(memory_of(self._device), self._options.sharers)
+        sharers = self._options.sharers if not on_cpu else processes_of_node(self._options.threads)
+        room = room_on(memory_of(self._device), sharers)
         found = fitting(shape, load, room, micro_batch_size=given, checkpointing=twice)
-        return Fit(found.micro_batch_size, checkpointing=found.checkpointing)
+        return Fit(found.micro_batch_size, checkpointing=found.checkpointing, folding=found.folded)
 
     def _material(self, kind: str, max_length: int) -> Material:
         key = (kind, max_length)

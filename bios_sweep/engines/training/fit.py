@@ -28,11 +28,12 @@ class Fit:
     """How many examples go through the model in one piece, and whether its layers are computed twice.
 
     One per engine: what one trial found out the next need not. shrunk: each time that memory ran out.
-    kernels: those that gradients are computed with.
+    kernels: those that gradients are computed with. folding: there is room for folded weights, see `folded`.
     """
 
-    def __init__(self, micro_batch_size: int, *, checkpointing: bool = False) -> None:
+    def __init__(self, micro_batch_size: int, *, checkpointing: bool = False, folding: bool = True) -> None:
         self.micro_batch_size, self.checkpointing = micro_batch_size, checkpointing
+        self.folding = folding
         self.shrunk: list[str] = []
         self.kernels = Kernels()
 
@@ -64,7 +65,7 @@ class Fit:
         if self.micro_batch_size > 1:
             self.micro_batch_size = -(-self.micro_batch_size // 2)
         elif not self.checkpointing:
-            self.checkpointing = True
+            self.checkpointing, self.folding = True, False
         else:
             return False
         self.shrunk.append(f"{before} -> {self.words}")

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from peft.tuners.lora import LoraLayer
 from torch import nn
+from torch.autograd.graph import increment_version
 from torch.nn.utils import clip_grad_norm_
 
 from bios_sweep.atomic import write_atomically
@@ -27,6 +28,7 @@ from bios_sweep.engines.training.batches import (
 )
 from bios_sweep.engines.training.checkpoint import Checkpoint
 from bios_sweep.engines.training.fit import Fit, recomputed
+from bios_sweep.engines.training.folded import fold
 from bios_sweep.engines.training.model import BaseModel
 from bios_sweep.engines.training.objectives.objective import Figures, HeldOut, Objective, Piece
 from bios_sweep.engines.training.objectives.sft import SFT
@@ -181,6 +183,8 @@ class Training:
         self._log = log
         self._base, self._adapted, self._settings, self._seed = base, adapted, settings, seed
         self._examples, self.fit = examples, fit
+        # by the first batch, wherever a trial is taken up again
+        fold(adapted, self._collated(0, fit.micro_batch_size).tokens, room=lambda: fit.folding)
         self._weights = Weights(adapted)
         self._parameters = self._weights.held
         self._optimizer = torch.optim.AdamW(
@@ -191,6 +195,8 @@ class Training:
             weight_decay=settings.weight_decay,
             fused=True,
         )
+        # The fused step writes without telling autograd, by which it is known what to fold anew.
+        self._optimizer.register_step_post_hook(lambda *_: increment_version(list(self._parameters.values())))
         self.step, self.tokens, self.wall_seconds = 0, 0, 0.0
         self.evaluations: list[float] = []
         self._since: dict[str, tuple[float, int]] = {"": (0.0, 0)}

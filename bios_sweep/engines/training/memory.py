@@ -6,15 +6,15 @@ per number of the model's format, 4 per float32:
     two norms        2 hidden * 4 (they compute in float32) + 2 hidden * b (their results, which A reads)
     attention        2 query * b + 2 keys * b, and a float32 per head
     gated MLP        4 inner * b (gate, its activation, up, and the product that A reads); 3 without a gate
-    adapter          rank * b per linear layer
-
+    adapter          rank * b per linear layer, nothing of one that is folded into the weight
     DoRA             2 results of each linear layer * b, which its length scales
 
 Full fine-tuning has no adapter; each weight has a gradient and two moments in float32, one that is not
 float32 a master copy and a gradient of its own format besides (see `weights`). A base in four bits takes
 `NF4` bytes a number of its linear layers, and one layer at a time in the format that is computed in.
 
-Frozen weights are kept once and no layer keeps a copy. Held against what was counted through saved-tensor
+Frozen weights are kept once and no layer keeps a copy; in float32 the linear ones are kept twice where there
+is room, with the adapter folded in (see `folded`). Held against what was counted through saved-tensor
 hooks by tests/engines/training/test_memory.py. Kinds of layers that are otherwise (state spaces, experts) are
 estimated by their sizes alone: where that is too little, the trainer halves its micro-batch.
 """
@@ -97,6 +97,11 @@ class Shape:
         """Parameters of an adapter of that rank."""
         return self.layers * rank * sum(into + out for into, out in self.linear)
 
+    @property
+    def folded(self) -> int:
+        """Bytes of all linear layers in float32 once more, with an adapter folded in."""
+        return FLOAT * self.layers * sum(into * out for into, out in self.linear)
+
     def kept(self, rank: int, size: int) -> int:
         """Bytes that the backward pass needs per token of one layer; size: bytes per number."""
         mlp = (4 if self.gated else 3) * self.inner
@@ -116,11 +121,12 @@ class Need:
     adapter: int
     activations: int
     logits: int
+    folded: int = 0
 
     @property
     def total(self) -> int:
         """All of it, without the reserve."""
-        return self.weights + self.adapter + self.activations + self.logits
+        return self.weights + self.adapter + self.activations + self.logits + self.folded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,11 +147,15 @@ class Load:
 
 @dataclass(frozen=True, kw_only=True)
 class Fitting:
-    """How a load is cut to fit. spare: bytes that are left; below 0 it does not fit even so."""
+    """How a load is cut to fit. spare: bytes that are left; below 0 it does not fit even so.
+
+    folded: whether there is room to fold adapters into copies of the weights, too; spare is without them.
+    """
 
     micro_batch_size: int
     checkpointing: bool
     spare: int
+    folded: bool = False
 
     @property
     def fits(self) -> bool:
@@ -182,14 +192,16 @@ def shape_of(config: Mapping[str, Any], parameters: int | None) -> Shape | None:
     )
 
 
-def need_of(shape: Shape, load: Load, micro_batch_size: int, *, checkpointing: bool) -> Need:
-    """Bytes at the worst moment of a step: the end of a forward pass.
+def need_of(
+    shape: Shape, load: Load, micro_batch_size: int, *, checkpointing: bool, folded: bool = False
+) -> Need:
+    """Bytes at the worst moment of a step: the end of a forward pass. folded: adapters are, into the weights.
 
     With checkpointing a layer keeps its input alone, and one layer at a time all that it computes.
     """
     size, tokens = FORMATS[load.dtype], micro_batch_size * load.tokens
     full, rank = load.method == FULL, 0 if load.method == FULL else load.rank
-    layer = tokens * shape.kept(rank, size)
+    layer = tokens * shape.kept(0 if folded else rank, size)
     if load.method == DORA:
         layer += tokens * 2 * size * sum(out for _, out in shape.linear)
     kept = shape.layers * tokens * shape.hidden * size + layer if checkpointing else shape.layers * layer
@@ -205,6 +217,7 @@ def need_of(shape: Shape, load: Load, micro_batch_size: int, *, checkpointing: b
         adapter=copies + copied,
         activations=kept,
         logits=LOGIT_COPIES * FLOAT * min(tokens * shape.vocabulary, LOGITS_AT_ONCE),
+        folded=shape.folded if folded else 0,
     )
 
 
@@ -228,10 +241,19 @@ def fitting(
     for twice in ways:
         for count in counts:
             total = need_of(shape, load, count, checkpointing=twice).total
-            tried.append(Fitting(micro_batch_size=count, checkpointing=twice, spare=room - total))
+            found = Fitting(micro_batch_size=count, checkpointing=twice, spare=room - total)
+            tried.append(replace(found, folded=_may_fold(shape, load, found, room)))
             if tried[-1].fits:
                 return tried[-1]
     return tried[-1]
+
+
+def _may_fold(shape: Shape, load: Load, found: Fitting, room: int) -> bool:
+    """In float32 alone, and never by cutting finer: what that saves of the products, it loses elsewhere."""
+    if FORMATS[load.dtype] != FLOAT:
+        return False
+    count, twice = found.micro_batch_size, found.checkpointing
+    return need_of(shape, load, count, checkpointing=twice, folded=True).total <= room
 
 
 def sharers_on(shape: Shape, load: Load, total: int, asked: Mapping[str, Any]) -> int:
@@ -244,9 +266,13 @@ def sharers_on(shape: Shape, load: Load, total: int, asked: Mapping[str, Any]) -
         return 1
     for sharers in range(2, MOST_SHARERS + 1):
         found = fitting(shape, load, room_on(total, sharers), **asked)
-        if not found.fits or replace(found, spare=0) != replace(alone, spare=0):
+        if not found.fits or _cut(found) != _cut(alone):
             return sharers - 1
     return MOST_SHARERS
+
+
+def _cut(found: Fitting) -> tuple[int, bool]:
+    return found.micro_batch_size, found.checkpointing
 
 
 def room_on(total: int, sharers: int) -> int:

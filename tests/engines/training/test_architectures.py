@@ -249,11 +249,11 @@ def test_what_is_plain_needs_no_look_and_keeps_its_version(tmp_path, monkeypatch
     monkeypatch.setattr(architectures, "_probed", None)
     plain = saved(KINDS["llama"](), tmp_path / "plain")
     assert look_at(plain) is None
-    assert engine_version(plain) == "3"
+    assert engine_version(plain) == "4"
     mixture, shared = (saved(KINDS[name](), tmp_path / name) for name in ("mixtral", "deepseek_v3"))
-    assert engine_version(mixture) == "3, experts 2"
-    assert engine_version(mixture, routed=True) == "3, experts 2, routers"
-    assert engine_version(shared) == "3, experts 3"
+    assert engine_version(mixture) == "4, experts 2"
+    assert engine_version(mixture, routed=True) == "4, experts 2, routers"
+    assert engine_version(shared) == "4, experts 3"
 
 
 def test_a_mixture_is_looked_at_once_and_told(tmp_path, monkeypatch):

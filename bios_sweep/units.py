@@ -1,15 +1,39 @@
 """In what gains are told: a value that knows its unit writes itself. Standard library only.
 
 Decisions are made in percent of the default's mean, whatever is told: of a score, a share of right answers,
-people speak in points, for a percent of it sounds like one.
+people speak in points, for a percent of it sounds like one; of a metric that may be 0 or less (a reward), in
+its own unit, for a percent of it says nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from decimal import Decimal
 
 PERCENT, POINTS, OWN = "%", "points", ""  # units in which a gain is told; the last: the metric's own
+
+
+class Own(float):
+    """A number in a metric's own unit, of which nobody knows how many decimals it has: three digits."""
+
+    def __format__(self, spec: str) -> str:
+        if not spec.endswith("f"):
+            return super().__format__(spec)
+        if abs(self) >= 100.0:
+            return super().__format__(f"{spec[:1] if spec.startswith('+') else ''}.0f")
+        text = format(Decimal(f"{float(self):.3g}"), "f")
+        return f"+{text}" if spec.startswith("+") and not text.startswith("-") else text
+
+
+def in_unit(value: float, unit: str) -> float:
+    """A number of `unit` that is written as such."""
+    return Own(value) if unit == OWN else value
+
+
+def headed(name: str, unit: str) -> str:
+    """A column's name with its unit: `gain, %`, of the metric's own unit `gain`."""
+    return f"{name}, {unit}" if unit else name
 
 
 @dataclass(frozen=True)
@@ -31,7 +55,7 @@ class Scale:
 
     def number(self, percent: float) -> float:
         """A gain in `unit`."""
-        return percent * self.per_percent
+        return in_unit(percent * self.per_percent, self.unit)
 
     def known(self, percent: float | None) -> float | None:
         """The same where it may be unknown."""
@@ -70,4 +94,4 @@ def with_unit(text: str, unit: str) -> str:
 def common_unit(scales: Iterable[Scale]) -> str:
     """The unit of a table over several judgements; all of them judge one metric."""
     units = {scale.unit for scale in scales}
-    return POINTS if POINTS in units else PERCENT
+    return next((unit for unit in (POINTS, OWN) if unit in units), PERCENT)

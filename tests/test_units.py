@@ -9,11 +9,13 @@ import shlex
 import numpy as np
 import pytest
 
+import bios_sweep
 from bios_sweep.cli.main import main
 from bios_sweep.decision.moderators import interaction
 from bios_sweep.decision.table import Outcome, ResultTable
 from bios_sweep.study.margins import scale_of
 from bios_sweep.study.scenario import Metric
+from bios_sweep.units import Own
 
 ACCURACY = Metric(name="accuracy", direction="maximize", unit="")
 RATES = {1e-4: 0.0, 5e-5: -0.03, 2e-4: 0.03, 4e-4: -0.02}  # what each gains
@@ -144,6 +146,70 @@ def test_a_default_that_scores_nothing_is_judged_in_points(shell, whole):
     assert (verdict["verdict"], verdict["best_level"]) == ("refine (unconfirmed)", 2e-4)
     assert verdict["sentence"].startswith(("0.0002 looks better by 10.", "0.0002 looks better by 9."))
     assert "points (95 % lower bound" in verdict["sentence"]
+
+
+REWARDS = {1e-4: 0.0, 5e-5: -0.3, 2e-4: 0.3, 4e-4: -0.2}
+IN_ITS_OWN = ("decision.margin_absolute=0.1",)
+
+
+def rewards(level, seeds=5, stage=""):
+    """A reward whose default lies at `level`, of noise 0.02."""
+    draw = random.Random(3)
+    return [(r, s, level + REWARDS[r] + draw.gauss(0, 0.02)) for r in REWARDS for s in range(seeds)]
+
+
+@pytest.mark.parametrize("level", [0.004, -0.01, -7.0, 250.0])
+def test_a_reward_is_told_in_its_own_unit_whatever_its_sign(shell, level):
+    write({("a", rate, seed): value for rate, seed, value in rewards(level)}, "eval_reward")
+    (verdict,) = json.loads(shell(*AUDIT, *IN_ITS_OWN, "--json"))["verdicts"]
+    assert (verdict["verdict"], verdict["best_level"], verdict["unit"]) == ("refine (unconfirmed)", 2e-4, "")
+    assert verdict["effect_percent"] * verdict["per_percent"] == pytest.approx(0.3, abs=0.03)
+    assert verdict["margin"] * verdict["per_percent"] == pytest.approx(0.1, rel=1e-3)
+    told = " ".join(shell(*AUDIT, *IN_ITS_OWN).split())
+    assert "better by 0." in told
+    assert "smallest that matters: 0.1 learning_rate: refine (unconfirmed)" in told
+    assert " %" not in told.replace("95 %", "")
+    assert "points" not in told
+
+
+def test_a_reward_whose_default_is_0_at_every_seed_is_judged(shell):
+    write({("a", r, s): (r != 1e-4) * (REWARDS[r] + 0.01 * s) for r in REWARDS for s in range(5)}, "reward")
+    (verdict,) = json.loads(shell(*AUDIT, *IN_ITS_OWN, "--json"))["verdicts"]
+    assert (verdict["verdict"], verdict["per_percent"]) == ("refine (unconfirmed)", 1.0)
+    assert verdict["effect_percent"] == pytest.approx(0.32)
+
+
+def test_a_reward_that_crosses_0_is_refined_in_its_own_unit(tmp_path):
+    """The default is about 0: above it on the shared seeds, below it on some fresh ones."""
+
+    def train(settings, seed, report):
+        draw = random.Random(seed)
+        gained = {1e-4: 0.0, 2e-4: 0.3}.get(round(settings.learning_rate, 9), -0.4)
+        report(step=settings.max_steps, eval_reward=0.1 * draw.gauss(0, 1) + gained + 0.01 * draw.random())
+
+    sweep = bios_sweep.run(
+        train, baseline={"learning_rate": 1e-4}, factors={"learning_rate": {"multiply": [0.5, 2, 4]}},
+        metric="eval_reward", direction="maximize", seeds=[0, 1, 2], workspace=tmp_path,
+        overrides=["cluster=inline", "tracking=none", *IN_ITS_OWN, "decision.looks=[3]"],
+    )  # fmt: skip
+    (verdict,) = sweep.verdicts
+    assert (verdict.verdict, verdict.best_level, verdict.unit) == ("refine", 2e-4, "")
+    assert "better by 0.3" in verdict.sentence
+    report = next(tmp_path.glob("sweeps/*/report.md")).read_text()
+    assert "| gain | margin |" in report
+    assert " %" not in report.replace("95 %", "").split("Baseline:")[0]
+
+
+def test_a_percent_that_is_given_of_a_reward_is_told_as_one(shell):
+    write({("a", rate, seed): value for rate, seed, value in rewards(5.0)}, "eval_reward")
+    (verdict,) = json.loads(shell(*AUDIT, "decision.margin_percent=1", "--json"))["verdicts"]
+    assert "unit" not in verdict
+    assert "%" in verdict["sentence"]
+
+
+def test_numbers_of_an_own_unit_have_three_digits():
+    told = [format(Own(value), "+.2f") for value in (0.0, 0.01234, -0.5, 12.345, 1234.5, -250.4)]
+    assert told == ["+0", "+0.0123", "-0.5", "+12.3", "+1234", "-250"]
 
 
 def test_a_loss_of_nothing_has_no_percent(shell):

@@ -120,8 +120,14 @@ def _not_supported(verdict: Verdict) -> list[str]:
     if verdict.verdict in (Word.CONFIRM, Word.REFINE):
         needs = judgement_of(claims_of(name)[0]).words.needs
         return [f"{name}: {needs}"] if needs else []
-    if is_any(verdict.reasons, CONFOUNDED):
-        return [f"{name}: anything about this setting alone, for it never moved alone"]
+    joint = next((reason for reason in verdict.reasons if reason.kind == CONFOUNDED), None)
+    if joint is not None and joint.facts["main"] == name:
+        others = joint.facts["others"]
+        return [
+            f"{name}: that the default is right, or what those of its values gain with which {others} moved"
+        ]
+    if joint is not None:
+        return [f"{name}: anything about one of these settings alone"]
     if is_any(verdict.reasons, INSENSITIVE):
         return [f"{name}: that the default is right: nothing here could have been worse"]
     if any(_lower(row) > 0.0 for row in _estimated(verdict)) or _better_rivals(verdict):

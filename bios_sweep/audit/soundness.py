@@ -13,7 +13,7 @@ from bios_sweep.audit.flaws import one_value
 from bios_sweep.audit.runs import ArmSet, RunTable
 from bios_sweep.audit.unpaired import Unpaired, rival
 from bios_sweep.decision.bounds import Bound
-from bios_sweep.decision.claims.evidence import MORE_SEEDS, NEAR_THE_MARGIN
+from bios_sweep.decision.claims.evidence import INSENSITIVE, MORE_SEEDS, NEAR_THE_MARGIN
 from bios_sweep.decision.finding import (
     BELOW_MARGIN,
     CONFOUNDED,
@@ -95,14 +95,16 @@ def sound(finding: Finding, factor: FactorLevels, confounding: Confounding, arms
     reasons = []
     main, others = confounding.of(factor.name)
     if others:
-        reasons.append(CONFOUNDED(others=", ".join(others), factor=main))
+        reasons.append(CONFOUNDED(others=", ".join(others), main=main))
     about = (arms.baseline.name, *factor.arms)
     mixed = next((arm for arm in arms.arms if arm.mixed and arm.name in about), None)
     if mixed is not None:
         reasons.append(MIXED_ARM(arm=mixed.name, settings=", ".join(mixed.mixed)))
     if not reasons:
         return finding
-    return replace(finding, state=Word.INCONCLUSIVE, test=None, reasons=(*reasons, *still_true(finding)))
+    # that none of the levels which moved alone gains says nothing of those that did not
+    rest = [one for one in still_true(finding) if not (others and one.kind == INSENSITIVE)]
+    return replace(finding, state=Word.INCONCLUSIVE, test=None, reasons=(*reasons, *rest))
 
 
 def still_true(finding: Finding) -> tuple[Any, ...]:

@@ -123,7 +123,15 @@ def _print_tuned(rows: list[Mapping[str, Any]], console: Console) -> None:
 def _table_of(rows: list[Mapping[str, Any]]) -> Table:
     scales = [kept_scale(row.get("unit"), row.get("per_percent")) for row in rows]
     unit = common_unit(scales)
-    names = ("setting", "default", "tuned", "verdict", f"gain {unit}", f"bounds {unit}", "seeds")
+    names = (
+        "setting",
+        "default",
+        "tuned",
+        "verdict",
+        f"gain {unit}".rstrip(),
+        f"bounds {unit}".rstrip(),
+        "seeds",
+    )
     table = plain_table(*names, flexible=())
     for row, scale in zip(rows, scales, strict=True):
         tuned = number(row["tuned"]) if row["changed"] else "same"

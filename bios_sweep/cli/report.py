@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from bios_sweep.audit.auditing import Audit, audit
+from bios_sweep.audit.judging import Part
 from bios_sweep.audit.rollup import roll_up
 from bios_sweep.audit.run_columns import ColumnNames, to_runs
 from bios_sweep.audit.runs import RunTable
@@ -24,6 +25,7 @@ from bios_sweep.defaults import FILE_NAME
 from bios_sweep.driver.experiments import read_experiment, store_uri
 from bios_sweep.errors import InputError
 from bios_sweep.mirror.mlflow.runs import own_sweep, raw_table
+from bios_sweep.report.content.advice import advice
 from bios_sweep.report.content.lines import tuned_line
 from bios_sweep.report.content.sections import roll_up as roll_up_section
 from bios_sweep.report.content.sections import studies as studies_section
@@ -108,8 +110,14 @@ def _of_runs(args: Namespace) -> int:
         audited = _audited(args)
     except InputError as error:  # it quotes cells of the table, which may hold control characters
         raise type(error)(clean(error)) from error
+    audited = replace(audited, parts=tuple(map(_advised, audited.parts)))
     print_answer(args, audited.to_dict(), lambda _, console: print_audit(audited, console))
     return 0
+
+
+def _advised(part: Part) -> Part:
+    """With what to do now under every verdict."""
+    return replace(part, verdicts=tuple(replace(one, advice=advice(one)) for one in part.verdicts))
 
 
 def _audited(args: Namespace) -> Audit:

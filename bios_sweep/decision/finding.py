@@ -17,7 +17,7 @@ from bios_sweep.units import Scale, Told
 EDGE = Kind("edge: the best level {level} ends the grid")
 LARGER_ONLY = Kind("confirmed against larger only")
 SMALLER_ONLY = Kind("confirmed against smaller only")
-CONFOUNDED = Kind("confounded with {others}, which moves with {factor}: no effect belongs to one of them")
+CONFOUNDED = Kind("confounded with {others}, which moves with {main}: no effect belongs to one of them")
 UNPAIRED = Kind(
     "unpaired seeds: no variation shares a seed with the default, so each arm's own spread counts"
 )

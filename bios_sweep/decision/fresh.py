@@ -26,12 +26,13 @@ from bios_sweep.decision.finding import (
 from bios_sweep.decision.table import Blocks, ResultTable, complete_blocks
 from bios_sweep.reasons import Kind, Reason
 from bios_sweep.study.companions import Companion
+from bios_sweep.study.metric_names import is_share
 from bios_sweep.units import PERCENT
 from bios_sweep.vocabulary import Word
 
 NOT_REPLICATED = Kind("the candidate did not replicate on fresh seeds; {then}")
 TOO_SMALL = Kind("better, by less than matters; {then}")
-SIZE_OPEN = Kind("better, but whether by enough is open; {then}")
+SIZE_OPEN = Kind("better, but whether by enough is open")
 KEEP_DEFAULT = Kind("keep the default")
 KEEP_CLAIMED = Kind("no reason to leave the level that is claimed")
 NO_PERCENT = Kind("the default's mean is 0 on the fresh seeds, so that nothing is a percent of it")
@@ -49,6 +50,10 @@ GUARD_BROKEN = Kind(
 )
 GUARD_BROKEN_OWN = Kind(  # in the metric's own unit
     "guardrail {guardrail}: {gain:+.3g} (lower bound {lower:+.3g}), and a loss of {limit} is not excluded"
+)
+GUARD_OF_NOTHING = Kind(
+    "guardrail {guardrail}: its mean is 0 with the default, and {limit} of that is nothing; a loss is not "
+    "excluded (decision.metrics takes a margin_absolute)"
 )
 MIXED_HARDWARE = Kind("the trials ran on different hardware ({devices})")
 
@@ -77,6 +82,11 @@ class Guard:
         if not blocks.level:  # percents are then a mere way to its own unit, in which its margin is
             blocks = replace(blocks, of=1.0)
         return contrast(blocks, arm, arms[0], alpha, cluster_table(blocks, self.sums)), blocks
+
+    def of_nothing(self, blocks: Blocks) -> bool:
+        """Whether it may lose a percent of 0, which is nothing; a percent of a share that is 0 is a point."""
+        share = is_share(self.table.metric.name)
+        return self.keeps.unit == PERCENT and not share and not blocks.values[0].any()
 
 
 def judge_fresh(
@@ -193,8 +203,9 @@ def _passed(
         if bound.lower > 0 and bound.gain >= margin.percent:
             return Word.REFINE, ()
         held_against_default = test.over == table.arms[0] or test.duration is not None
-        kind = TOO_SMALL if bound.upper < margin.percent else SIZE_OPEN
-        kind = kind if bound.lower > 0 else NOT_REPLICATED
+        if bound.lower > 0 and bound.upper >= margin.percent:  # the better level is the one to use meanwhile
+            return Word.INCONCLUSIVE, (SIZE_OPEN(),)
+        kind = TOO_SMALL if bound.lower > 0 else NOT_REPLICATED
         return Word.INCONCLUSIVE, (kind(then=KEEP_DEFAULT() if held_against_default else KEEP_CLAIMED()),)
     if test.kind == NOT_WORSE:
         passed = bound.lower > -test.limit
@@ -240,6 +251,10 @@ def broken_guards(guards: Sequence[Guard], arm: str, alpha: float) -> tuple[Reas
             continue
         bound, blocks = found
         level = blocks.level
+        if guard.of_nothing(blocks):
+            if bound.lower < 0:
+                broken.append(GUARD_OF_NOTHING(guardrail=keeps.metric.name, limit=keeps.limit_words))
+            continue
         if bound.lower <= -keeps.percent(level):
             gain, lower = keeps.told(bound.gain, level), keeps.told(bound.lower, level)
             kind = GUARD_BROKEN if keeps.unit else GUARD_BROKEN_OWN

@@ -43,7 +43,12 @@ def margin_of(table: ResultTable, rule: DecisionRule) -> Margin | None:
         absolute=absolute,
         gained=gained,
         plain=rule.plain_margin(level),
-        scale=scale_of(table.metric.name, level, points=rule.margin_points is not None),
+        scale=scale_of(
+            table.metric.name,
+            level,
+            points=rule.margin_points is not None,
+            percent=rule.margin_percent is not None,
+        ),
     )
 
 

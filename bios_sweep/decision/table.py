@@ -14,7 +14,7 @@ import numpy.typing as npt
 from bios_sweep.errors import InputError
 from bios_sweep.reasons import Reason
 from bios_sweep.study.margins import whole_of
-from bios_sweep.study.metric_names import is_share
+from bios_sweep.study.metric_names import is_share, is_signed
 from bios_sweep.study.scenario import Metric
 from bios_sweep.vocabulary import Status
 
@@ -74,8 +74,11 @@ class ResultTable:
     def level(self, mean: float) -> float:
         """Of what gains are percents: the size of the default's mean; of a share that is 0, all of it.
 
-        0 where nothing is a percent of it.
+        Of what may be 0 or less, and is 0, so much that a percent is one of its own unit. 0 where nothing is
+        a percent of it.
         """
+        if not mean and is_signed(self.metric.name):
+            return 100.0
         if mean or not (self.points or is_share(self.metric.name)):
             return abs(mean)
         return whole_of(max((abs(one.value) for one in self.outcomes.values() if one.usable), default=0.0))

@@ -72,7 +72,7 @@ def conclude(sweep: Sweep, source: ProcedureSource, journal: Journal) -> Summary
     if _published(sweep, journal, verdict):
         return told
     journal.verdict(verdict)
-    files = write_report(summary, results_rows(sweep.plan, source.state, source.results), sweep.folder)
+    files = write_report(told, results_rows(sweep.plan, source.state, source.results), sweep.folder)
     file = sweep.folder / defaults.FILE_NAME
     if no_file(sweep.plan, source.state):
         file.unlink(missing_ok=True)  # of an earlier verdict, which stands no more

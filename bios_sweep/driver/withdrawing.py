@@ -1,4 +1,4 @@
-"""Tuned-defaults files that a later study has overtaken: their values go, evidence and reason stay.
+"""Files of sweeps that a later study has overtaken: tuned values go, reports say who answered anew.
 
 A file travels without its workspace, so that what it may serve no more has to stand in it. Every finished
 run of a workspace looks at all of them: one that was killed in between leaves this to the next.
@@ -13,12 +13,14 @@ from pathlib import Path
 
 from bios_sweep import defaults
 from bios_sweep.defaults import TunedDefaults, Withdrawn
-from bios_sweep.driver.view import overtaken_in, plan_of
+from bios_sweep.driver.view import open_sweep, overtaken_in, plan_of
 from bios_sweep.errors import InputError, StorageError
 from bios_sweep.procedure.looks import Asked, Overtaken, factors_served
 from bios_sweep.records.journal import Journal
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.report.content.overtaken import how_again
+from bios_sweep.report.text.markdown import escape
+from bios_sweep.report.text.publish import write_report
 from bios_sweep.study.plan import Plan
 
 _log = logging.getLogger(__name__)
@@ -36,38 +38,59 @@ def withdrawals(plan: Plan, overtaken: Mapping[Asked, Overtaken]) -> dict[str, W
 def withdraw_overtaken(workspace: Workspace) -> tuple[tuple[Plan, int], ...]:
     """Write the files of overtaken sweeps again. Only the workspace's owner may.
 
-    Returns the plan of each sweep whose file was written, with the last entry of its journal, which names
-    the file: trackers have to follow.
+    Returns the plan of each sweep whose files were written, with the last entry of its journal, which names
+    them: trackers have to follow.
     """
     return tuple(
         found
         for sweep_id, asked in overtaken_in(workspace).items()
-        if (path := workspace.sweep_dir(sweep_id) / defaults.FILE_NAME).exists()
-        for found in _rewritten(workspace, sweep_id, path, asked)
+        for found in _rewritten(workspace, sweep_id, asked)
     )
 
 
 def _rewritten(
-    workspace: Workspace, sweep_id: str, path: Path, asked: Mapping[Asked, Overtaken]
+    workspace: Workspace, sweep_id: str, asked: Mapping[Asked, Overtaken]
 ) -> Iterator[tuple[Plan, int]]:
+    folder = workspace.sweep_dir(sweep_id)
     try:
-        tuned = defaults.read_tuned(path)
-        if not {factor for factor, *_ in asked} & {*tuned.all_served, *(tuned.withdrawn or {})}:
-            return
         plan = plan_of(workspace, sweep_id)
-        after = without_withdrawn(tuned, plan, asked)
-        if after == tuned:
+        files = [
+            *_tuned_again(folder / defaults.FILE_NAME, plan, asked),
+            *_told_again(workspace, folder, asked),
+        ]
+        if not files:
             return
         file = workspace.journal_file(sweep_id)
         times = file.stat()
         with Journal(file) as journal:
-            defaults.write_tuned(path, after)
-            journal.rewritten(path)
+            journal.rewritten(files)
         # nobody worked on this sweep: the journal's time, by which the latest one is known, stays
         os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
         yield plan, journal.state.seq
     except (InputError, StorageError) as error:
-        _log.warning("%s: what it serves was judged again and could not be withdrawn (%s)", path, error)
+        _log.warning("%s: what it says was judged again and could not be withdrawn (%s)", folder, error)
+
+
+def _tuned_again(path: Path, plan: Plan, asked: Mapping[Asked, Overtaken]) -> list[Path]:
+    """The tuned file, where it served what was judged again."""
+    if not path.exists():
+        return []
+    tuned = defaults.read_tuned(path)
+    after = without_withdrawn(tuned, plan, asked)
+    served = {factor for factor, *_ in asked} & {*tuned.all_served, *(tuned.withdrawn or {})}
+    if not served or after == tuned:
+        return []
+    defaults.write_tuned(path, after)
+    return [path]
+
+
+def _told_again(workspace: Workspace, folder: Path, asked: Mapping[Asked, Overtaken]) -> list[Path]:
+    """The report, where it does not name all who answered its questions anew."""
+    text = folder / "report.md"
+    if not text.exists() or all(escape(one.by) in text.read_text(encoding="utf-8") for one in asked.values()):
+        return []
+    view = open_sweep(workspace, folder.name)
+    return write_report(view.summary, view.trials, folder) if view.summary.final else []
 
 
 def without_withdrawn(

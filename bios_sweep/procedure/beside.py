@@ -41,7 +41,8 @@ def _rows(cell: Cell, state: State) -> Iterator[BesideRow]:
 def _row(guard: Guard, arm: str, stage: str, alpha: float) -> BesideRow:
     keeps, found = guard.keeps, guard.contrast(arm, alpha)
     told: list[float | None] = [None, None, None]
-    if found is not None:
+    nothing = found is not None and guard.of_nothing(found[1])  # no percent of 0 tells anything
+    if found is not None and not nothing:
         bound, blocks = found
         level = blocks.level
         numbers = (keeps.told(one, level) for one in (bound.gain, bound.lower, bound.upper))
@@ -59,5 +60,7 @@ def _row(guard: Guard, arm: str, stage: str, alpha: float) -> BesideRow:
         upper=upper,
         unit=keeps.unit,
         may_lose=keeps.limit,
-        kept=lower is not None and lower > -keeps.limit,
+        kept=found is not None and found[0].lower >= 0
+        if nothing
+        else lower is not None and lower > -keeps.limit,
     )

@@ -20,7 +20,14 @@ from bios_sweep.curves.signs import DIVERGING
 from bios_sweep.decision.choice import Step
 from bios_sweep.decision.claims.judgement import judgement_of
 from bios_sweep.decision.finding import BELOW, EDGE, NOT_WORSE, SHARE, SUPERIOR, Finding, Margin, told_in
-from bios_sweep.decision.fresh import GUARD_BROKEN, GUARD_BROKEN_OWN, GUARD_UNMEASURED, SIZE_OPEN, TOO_SMALL
+from bios_sweep.decision.fresh import (
+    GUARD_BROKEN,
+    GUARD_BROKEN_OWN,
+    GUARD_OF_NOTHING,
+    GUARD_UNMEASURED,
+    SIZE_OPEN,
+    TOO_SMALL,
+)
 from bios_sweep.decision.ladder import LADDER_EDGE
 from bios_sweep.decision.question import Question
 from bios_sweep.decision.verdicts import NO_LEVEL, NO_VARIATION
@@ -116,7 +123,7 @@ def asked(plan: Plan, question: Question, state: State, results: Results) -> Ask
         return _nearer(plan, name, factor)
     if is_any(final.reasons, EDGE, LADDER_EDGE):
         return _beyond(plan, question, final, state)
-    if is_any(final.reasons, TOO_SMALL, GUARD_BROKEN, GUARD_BROKEN_OWN, GUARD_UNMEASURED):
+    if is_any(final.reasons, TOO_SMALL, GUARD_BROKEN, GUARD_BROKEN_OWN, GUARD_OF_NOTHING, GUARD_UNMEASURED):
         return None  # a gain that does not matter, or that costs too much, keeps the default
     if final.bound is None or (not screening.bounds and screening.bound is None):
         return f"{name}: {joined(final.reasons)}"

@@ -8,12 +8,12 @@ from typing import Any
 
 from bios_sweep.claims import REPEAT
 from bios_sweep.decision.finding import Finding, Margin
-from bios_sweep.decision.fresh import KEEP_DEFAULT, combination_holds
+from bios_sweep.decision.fresh import KEEP_DEFAULT, SIZE_OPEN, combination_holds
 from bios_sweep.decision.question import Question
 from bios_sweep.procedure.cell import Cell, Fresh
 from bios_sweep.procedure.questions import WINNER, title_of
 from bios_sweep.procedure.state import State
-from bios_sweep.reasons import Kind, Reason
+from bios_sweep.reasons import Kind, Reason, is_any
 from bios_sweep.study.arms import Arm, combine
 from bios_sweep.vocabulary import Word
 
@@ -88,7 +88,7 @@ def held_together(
 def _beside_the_search(state: State, values: Mapping[str, Any]) -> State:
     """A setting that alone would stay as it is moves with the search's winner; its own finding says so."""
     findings = {
-        question: dataclasses.replace(finding, reasons=tuple(map(_by_search, finding.reasons)))
+        question: dataclasses.replace(finding, reasons=_by_search(finding.reasons))
         if question.factor in values
         else finding
         for question, finding in state.findings.items()
@@ -96,10 +96,15 @@ def _beside_the_search(state: State, values: Mapping[str, Any]) -> State:
     return dataclasses.replace(state, findings=findings)
 
 
-def _by_search(reason: Reason) -> Reason:
-    if reason.facts.get("then") != KEEP_DEFAULT():
-        return reason
-    return reason.kind(**{**reason.facts, "then": BY_SEARCH()})
+def _by_search(reasons: Sequence[Reason]) -> tuple[Reason, ...]:
+    """Reasons with the search in the place of the default, or behind those that keep nothing."""
+    told = tuple(
+        reason.kind(**{**reason.facts, "then": BY_SEARCH()})
+        if reason.facts.get("then") == KEEP_DEFAULT()
+        else reason
+        for reason in reasons
+    )
+    return (*told, BY_SEARCH()) if is_any(told, SIZE_OPEN) else told
 
 
 def _only_the_best(cell: Cell, state: State, refined: Sequence[Question]) -> State:

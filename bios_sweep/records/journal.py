@@ -180,15 +180,17 @@ class Journal:
         if hashes != self.state.report:
             self._append("reported", files=hashes)
 
-    def rewritten(self, file: Path) -> None:
-        """One of the report files was written again, because of what another study found.
+    def rewritten(self, files: Iterable[Path]) -> None:
+        """Some of the report's files were written again, because of what another study found.
 
         Nobody worked on this sweep: it ended when it ended, and the entries have the time of its last one.
         """
-        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        digests = {
+            str(file.relative_to(self.path.parent)): hashlib.sha256(file.read_bytes()).hexdigest()
+            for file in files
+        }
         latest, reason = datetime.fromtimestamp(self.state.latest / 1000, UTC), self.state.closed
-        files = {**self.state.report, str(file.relative_to(self.path.parent)): digest}
-        self._append_at(latest, "reported", {"files": files})
+        self._append_at(latest, "reported", {"files": {**self.state.report, **digests}})
         if reason:
             self._append_at(latest, "closed", {"reason": reason})
 

@@ -55,7 +55,12 @@ def margin_percent(plan: Plan, noise: Noise) -> float:
 def told_in(plan: Plan, noise: Noise) -> Scale:
     """How gains of the judged metric are told, at the level that is simulated."""
     rule = plan.study.decision
-    return scale_of(plan.study.metric.name, judged_level(plan, noise), points=rule.margin_points is not None)
+    return scale_of(
+        plan.study.metric.name,
+        judged_level(plan, noise),
+        points=rule.margin_points is not None,
+        percent=rule.margin_percent is not None,
+    )
 
 
 def judged_level(plan: Plan, noise: Noise) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 from bios_sweep.checks import one_of
 from bios_sweep.errors import ConfigError
 from bios_sweep.study.metric_names import is_accuracy, is_never_a_share, is_share, is_signed
-from bios_sweep.units import POINTS, Scale
+from bios_sweep.units import OWN, POINTS, Scale
 
 MARGINS = ("margin_percent", "margin_share", "margin_absolute", "margin_points")
 
@@ -78,8 +78,13 @@ def whole_of(largest: float) -> float:
     return 1.0 if largest <= 1.0 else 100.0
 
 
-def scale_of(metric: str, level: float, *, points: bool) -> Scale:
-    """How gains of a metric are told. level: the default's mean; points: whether its margin is in points."""
+def scale_of(metric: str, level: float, *, points: bool, percent: bool = False) -> Scale:
+    """How gains of a metric are told. level: the default's mean, or what gains are percents of.
+
+    points, percent: whether its margin is given in points, or in percent of what may be 0 or less.
+    """
+    if level and is_signed(metric) and not percent:
+        return Scale(abs(level) / 100.0, OWN)
     if not (points or is_share(metric)) or not level:
         return Scale()
     own = abs(level) / 100.0

@@ -58,6 +58,33 @@ def test_what_would_decide_names_all_open_levels_and_no_excluded_one(audited):
     assert found[1].split(", ") == ["0.0004", "0.0008"]
 
 
+def test_of_values_that_moved_alone_no_more_is_denied_than_of_those_that_did_not(audited):
+    """The batch sizes 16 and 128 moved alone, and 64 with a rate of its own."""
+    rates = {"16": "1e-4", "32": "1e-4", "64": "4e-4", "128": "1e-4"}
+    effects = {"16": 0.01, "32": 0.0, "64": -0.1, "128": 0.02}
+    rows = [{"lrate": rates[str(run["bs"])], **run} for run in runs_of(effects, "bs", metric="test_loss")]
+    answer = audited(csv_of(rows), "--baseline", "lrate=1e-4,bs=32")
+    verdicts = {one["factor"]: one for one in answer["verdicts"]}
+    assert verdicts["batch_size"]["sentence"].startswith("confounded with learning_rate")
+    assert "learning_rate moved with some of its values" in verdicts["batch_size"]["advice"]
+    assert "batch_size: worse than the default, corrected for all that were tried: 128" in " ".join(
+        answer["audit"]["supports"]
+    ).replace("16, 128", "128")
+    denied = answer["audit"]["does_not_support"]
+    assert not any(one.startswith("batch_size: anything about this setting alone") for one in denied)
+    assert "learning_rate + batch_size: anything about one of these settings alone" in denied
+
+
+def test_a_level_that_moved_alone_does_not_stand_for_one_that_did_not(audited):
+    """64 gains nothing; 128 gained with a rate of its own, so that not all that was tested gains nothing."""
+    rates = {"32": "1e-4", "64": "1e-4", "128": "4e-4"}
+    effects = {"32": 0.0, "64": -0.001, "128": -0.1}
+    rows = [{"lrate": rates[str(run["bs"])], **run} for run in runs_of(effects, "bs", metric="test_loss")]
+    answer = audited(csv_of(rows), "--baseline", "lrate=1e-4,bs=32")
+    told = [one["sentence"] for one in answer["verdicts"]] + answer["audit"]["supports"]
+    assert not any("no tested level gains" in one for one in told)
+
+
 def test_two_arms_at_one_level_are_refused_by_what_tells_them_apart(audited, refused):
     rows = [
         {"r": r, "lora_alpha": a, "eval_acc": 0.7 + r / 1000 + a / 10_000}

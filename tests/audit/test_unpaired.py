@@ -64,6 +64,8 @@ def test_a_rival_that_its_own_seeds_exclude_stops_nothing(audited):
     assert any(
         "0.0003: not compared (ran at 3 of 5 shared seeds)" in r for r in answer["verdicts"][0]["reasons"]
     )
+    assert "0.0003" not in answer["verdicts"][0]["sentence"]
+    assert answer["verdicts"][0]["advice"].startswith("keep 0.0002; all else that was compared is worse")
 
 
 def test_numbers_of_rows_are_not_paired_without_a_word(audited):

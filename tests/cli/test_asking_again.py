@@ -201,6 +201,11 @@ def test_a_word_that_was_overtaken_is_served_no_more_wherever_it_is_read(tmp_pat
     before = bios_sweep.open(tmp_path, first.sweep_id)
     assert (served(before), before.verdicts[0].served, dict(before.summary.served)) == (None, None, {})
     assert f"{last.sweep_id} judged it again, with all trials together" in before.summary.caveats[0]
+    for kind in ("md", "html", "json"):
+        told = (first.folder / f"report.{kind}").read_text().replace("\\_", "_")
+        assert f"learning_rate (optimum) by {last.sweep_id}" in told, kind
+    assert "answered anew" in (first.folder / "report.md").read_text().splitlines()[0]
+    assert not before.damaged
     capsys.readouterr()
     assert main(["defaults", "merge", str(tmp_path), "-o", str(tmp_path / "all.json"), "--json"]) == 0
     [entry] = json.loads(capsys.readouterr().out)["entries"]

@@ -91,11 +91,16 @@ def test_a_better_level_refines_by_its_gain_over_its_rival_not_over_the_default(
 
 @pytest.mark.parametrize(
     ("gain", "noise", "reason"),
-    [(0.0, 0.05, NOT_REPLICATED), (0.3, 0.05, TOO_SMALL), (0.4, 0.15, SIZE_OPEN), (0.8, 2.0, NOT_REPLICATED)],
+    [
+        (0.0, 0.05, NOT_REPLICATED(then=KEEP_CLAIMED())),
+        (0.3, 0.05, TOO_SMALL(then=KEEP_CLAIMED())),
+        (0.4, 0.15, SIZE_OPEN()),
+        (0.8, 2.0, NOT_REPLICATED(then=KEEP_CLAIMED())),
+    ],
 )
 def test_what_is_not_shown_better_by_the_margin_is_inconclusive(gain, noise, reason):
     found = judge(asked(SUPERIOR), table(noise=noise, new=gain))
-    assert (found.state, found.reasons) == (Word.INCONCLUSIVE, (reason(then=KEEP_CLAIMED()),))
+    assert (found.state, found.reasons) == (Word.INCONCLUSIVE, (reason,))
 
 
 @pytest.mark.parametrize(
@@ -184,6 +189,33 @@ def test_the_direction_of_a_guardrail_counts():
     assert guarded(table(metric=SCORE, new=3.0)).state == Word.REFINE
     forgetting = Metric(name="general_loss", unit="")
     assert guarded(table(metric=forgetting, new=-3.0)).state == Word.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("metric", "lost", "state"),
+    [
+        ("toxicity", 0.0, Word.REFINE),
+        ("toxicity", 0.004, Word.INCONCLUSIVE),
+        ("accuracy", 0.004, Word.REFINE),
+    ],
+)
+def test_a_percent_of_a_guardrail_whose_default_is_0_allows_no_loss(metric, lost, state):
+    """But of a share, whose percents are points then: an accuracy of 0 everywhere has nothing to lose."""
+    judged = Metric(name=metric, direction="maximize" if metric == "accuracy" else "minimize", unit="")
+    values = {"baseline": 0.0, "rival": 0.0, "new": lost}
+    outcomes = {
+        (arm, seed): Outcome(status=Status.COMPLETED, value=value * (1 + place / 10))
+        for arm, value in values.items()
+        for place, seed in enumerate(SEEDS)
+    }
+    found = guarded(
+        ResultTable(arms=tuple(values), seeds=SEEDS, outcomes=outcomes, metric=judged, untouched=None)
+    )
+    assert found.state == state
+    if state == Word.INCONCLUSIVE:
+        assert texts(found.reasons)[0].startswith(
+            "guardrail toxicity: its mean is 0 with the default, and 1 %"
+        )
 
 
 @pytest.mark.parametrize("arm", ["baseline", "new"])

@@ -5,11 +5,16 @@ Each rule is also broken once, in numpy, to see that the comparison would notice
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from bios_sweep.rehearsal.chances import rehearse
+from bios_sweep.procedure.machine import state_of
+from bios_sweep.rehearsal.chances import SEED, rehearse
 from bios_sweep.rehearsal.evaluation import Evaluation
 from bios_sweep.rehearsal.noise import stated_noise
+from bios_sweep.rehearsal.world import Draws, World, possible_trials
+from bios_sweep.study.stages import confirmation_seeds
+from bios_sweep.vocabulary import Word
 from tests.decision import simulated_clusters
 from tests.decision.simulated import DELTA
 from tests.rehearsal import in_numpy
@@ -17,6 +22,7 @@ from tests.rehearsal.test_rehearsal import LITTLE, MARGIN, MUCH, plan_of
 
 POINTS = 0.02
 SWEEPS, FEW, NUMPY = 3000, 60, 20_000
+DRAWN = range(7, 12)  # seeds of as many draws of the numpy rule's evaluation sets
 EFFECTS = (0.0, 1.0, 2.0)
 LADDER = "sweeps.factors.batch_size.multiply=[0.25,0.5,2,4]"
 CLUSTERS = ((6, 0.2), (30, 0.3))  # how many, and what another set moves a gain by, percent
@@ -33,14 +39,14 @@ def rehearsed(sweep, noise, sweeps, *words, looks=(5,), effects=EFFECTS, evaluat
     return found
 
 
-def clustered(effect, count, error, looks, noise, **rule):
+def clustered(effect, count, error, looks, noise, drawn=DRAWN[:1], **rule):
     """The optimum over evaluation sets, in numpy. error: of a gain, which is a difference of two arms."""
     world = simulated_clusters.World(
         gains=(0.0, effect * DELTA, 0.0, 0.0), count=count, cluster=error * (count / 2) ** 0.5, looks=looks,
         sigma=noise,
     )  # fmt: skip
-    words = simulated_clusters.words(world, NUMPY, **rule)
-    return {"confirm": words.confirm, "refine": words.refine}
+    words = [simulated_clusters.words(world, NUMPY, seed=seed, **rule) for seed in drawn]
+    return {name: float(np.mean([getattr(one, name) for one in words])) for name in ("confirm", "refine")}
 
 
 def set_of(count, error):
@@ -89,6 +95,64 @@ def test_the_error_of_the_evaluation_set_leaves_a_study_as_open_as_it_would():
     )
     assert near(found, clustered(0.0, count, error, (5,), LITTLE), FEW)
     assert without["confirm"] > found["confirm"] + 0.3
+
+
+class TheSameDraws:
+    """A world of the numpy rule that is made of a rehearsal's own draws."""
+
+    gains, fresh, ordered = (0.0,) * 4, 5, True
+
+    def __init__(self, plan, draws, evaluation):
+        """draws: one rehearsed sweep each."""
+        self.count, self.looks = evaluation.clusters, plan.study.decision.looks
+        default, *levels = plan.arms
+        arms = [default, *sorted(levels, key=lambda arm: arm.level)]
+        self.names = [arm.name for arm in arms[1:]]
+
+        def values(seeds):
+            """(sweeps, arms, seeds), the loss without the evaluation set's own part."""
+            gains = np.array([[one._row(arm.settings, 0) for arm in arms] for one in draws])
+            return 2 * (1 - gains[:, :, [draws[0]._column[seed] for seed in seeds]] / 100)
+
+        deviations = np.array([[-one._deviation(arm.settings, 0) for arm in arms] for one in draws])
+        shown = values(plan.study.seeds), values(confirmation_seeds(plan.study))
+        self.drawn = lambda sweeps, seed: (np.ones((sweeps, self.count)), deviations, *shown)
+
+
+def told_apart(sweeps, count, error, looks):
+    """Sweeps that `rehearse` and the numpy rule call otherwise by the same trials, and those that refine."""
+    plan = plan_of(*MARGIN, f"decision.looks=[{','.join(map(str, looks))}]", *with_clusters(count))
+    evaluation, trials = set_of(count, error), possible_trials(plan)
+    planted = next(arm for arm in plan.arms if arm.name == "learning_rate x2")
+    world = World(
+        baseline=plan.study.baseline, factor="learning_rate", planted=planted, effect=2 * DELTA, margin=DELTA,
+        gained=50.0,
+    )  # fmt: skip
+    draws = [
+        Draws(plan, trials, world, stated_noise(LITTLE), (SEED, number), evaluation)
+        for number in range(sweeps)
+    ]
+    found = [next(iter(ended(plan, one).findings.values())) for one in draws]
+    same = TheSameDraws(plan, draws, evaluation)
+    words = simulated_clusters.words(same, sweeps)
+    refined = np.array([one.state == Word.REFINE for one in found])
+    other = [one.best != same.names[level] for one, level in zip(found, words.chosen, strict=True)]
+    return int(((refined != words.refined) | (refined & other)).sum()), int(refined.sum())
+
+
+def ended(plan, draws):
+    state = state_of(plan, draws, draws.known())
+    while state.missing:
+        draws.run(state.missing)
+        state = state_of(plan, draws, draws.known())
+    return state
+
+
+@pytest.mark.parametrize("looks", [(5,), pytest.param((3, 5, 8), marks=pytest.mark.slow)])
+def test_every_rehearsed_sweep_over_clusters_gets_the_word_of_the_rule(looks):
+    apart, refined = told_apart(FEW, 30, 0.3, looks)
+    assert apart == 0
+    assert refined > FEW / 3
 
 
 @pytest.mark.parametrize("claim", in_numpy.JUDGES)
@@ -158,7 +222,7 @@ def test_studies_that_count_clusters_agree_within_two_points(count, error, looks
     words = with_clusters(count)
     found = rehearsed("learning_rate", LITTLE, SWEEPS, *words, looks=looks, evaluation=set_of(count, error))
     for effect in EFFECTS:
-        expected = clustered(effect, count, error, looks, LITTLE)
+        expected = clustered(effect, count, error, looks, LITTLE, DRAWN)
         shown(f"{count} clusters, looks {looks}", LITTLE, effect, found["optimum", effect], expected)
         agree(found["optimum", effect], expected, POINTS)
 

@@ -90,6 +90,26 @@ CASES = {  # words, ground, value, how it is said, kind of the next step
         (*RATE, QUIET, *FLAT),
         *(NOTHING, 5e-4, f"{MUST}Keep 0.0005: {OTHERS}", "a level that must be worse"),
     ),
+    "better, by how much is open": (
+        (*RATE, "model.planted.noise_percent=0.2", f"{TRUTH}learning_rate.curvature=0.9"),
+        *(BETTER, 1e-3, f"{MUST}Use 0.001: it is better than 0.0005 by ", "fresh seeds"),
+    ),
+    "better by less than matters": (
+        (*RATE, "model.planted.noise_percent=0.2", f"{TRUTH}learning_rate.curvature=0.7"),
+        *(NOTHING, 5e-4, f"{MUST}Keep 0.0005: {OTHERS}", None),
+    ),
+    "better than the default trained as long": (
+        (
+            *BATCH,
+            QUIET,
+            "decision.purpose=publish",
+            "+sweeps.factors.batch_size.claims=[balanced]",
+            f"{TRUTH}batch_size.critical=16",
+            f"{TRUTH}batch_size.cost=1.2",
+        ),
+        *(BETTER, 32, f"{MUST}Use 32: it is better than 128 trained as long by "),
+        "one level beyond the end of the grid",
+    ),
     "enough": ((*RANK, QUIET), "settled", 32, f"keep 32; {OTHERS}", None),
 }
 
@@ -102,6 +122,9 @@ def test_every_verdict_names_one_value_and_every_form_says_it(name, swept):
     assert (now["ground"], now["value"]) == (ground, value), now
     assert verdict["advice"].startswith(said)
     assert all(" ".join(verdict["advice"].split()) in text for text in texts)
+    default = verdict["now"]["default"]
+    assert value == default or "keep the default" not in " ".join(texts)  # one voice
+    assert value != default or "Use " not in " ".join(texts)
     assert now.get("step", {}).get("kind") == step
     if step is not None:
         assert now["step"]["command"].startswith("bios-sweep run ")

@@ -40,13 +40,14 @@ class Said:
     def compared(self, counts: Callable[[Any], bool] = lambda _level: True) -> str:
         """The levels that a confirmation speaks of: those compared with the claimed one, on its side.
 
-        counts: whether a level is on that side.
+        counts: whether a level is on that side. A level that was set aside was not compared.
         """
-        levels = self.levels
+        levels, bounded = self.levels, {bound.arm for bound in self.finding.bounds}
         return ", ".join(
             label
             for arm, level, label in zip(levels.arms, levels.levels, levels.labels, strict=True)
             if arm not in self.finding.diverged and level != self.claimed and counts(level)
+            if not bounded or arm in bounded
         )
 
     def none_improves(self, what: str, tested: str) -> str:

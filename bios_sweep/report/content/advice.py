@@ -11,14 +11,21 @@ from typing import Any
 from bios_sweep.decision.choice import Choice, Ground, NextStep, Step
 from bios_sweep.decision.claims.judgement import words_of
 from bios_sweep.decision.finding import BELOW, CONFOUNDED, EDGE, NOT_WORSE, SHARE
-from bios_sweep.decision.fresh import GUARD_BROKEN, GUARD_BROKEN_OWN, SEEDS_MISSING, SIZE_OPEN, TOO_SMALL
+from bios_sweep.decision.fresh import (
+    GUARD_BROKEN,
+    GUARD_BROKEN_OWN,
+    GUARD_OF_NOTHING,
+    SEEDS_MISSING,
+    SIZE_OPEN,
+    TOO_SMALL,
+)
 from bios_sweep.decision.gates import BLOCKS_MISSING
 from bios_sweep.decision.sentences import confidence_text
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.decision.verdicts import NO_LEVEL, NO_VARIATION
 from bios_sweep.procedure.screening import NO_LEVEL as NONE_TESTED
 from bios_sweep.reasons import is_any
-from bios_sweep.report.content.wording import money, number, plural, told, trained
+from bios_sweep.report.content.wording import clean, money, number, plural, told, trained
 from bios_sweep.vocabulary import Word
 
 # what the word says, for those who see it for the first time; never more than was shown
@@ -36,6 +43,7 @@ WITHOUT = (  # why nothing is known of another value
     ((SEEDS_MISSING,), "trials on the fresh seeds failed"),
 )
 MUST = "must you choose now?"
+ASIDE = "not compared"  # the status of a level that ran and was set aside
 
 
 def meaning(verdict: Verdict) -> str:
@@ -72,10 +80,10 @@ def _now(verdict: Verdict, now: Choice) -> str:
     value, default = number(now.value), number(now.default)
     if now.ground == Ground.BETTER:
         least = f"at least {_told(verdict, now.lower)}, {confidence_text(now.confidence)}"
-        open_ = f"it is better than {default} by {_told(verdict, now.gain)} ({least}), {_unsettled(verdict)}"
+        better = f"it is better than {_than(verdict, default)} by {_told(verdict, now.gain)} ({least})"
         served = number(now.served)
         kept = "" if now.served in (None, now.value) else f"; the tuned file keeps {served} until then"
-        return f"{MUST} Use {value}: {open_}{kept}"
+        return f"{MUST} Use {value}: {better}, {_unsettled(verdict)}{kept}"
     if now.ground == Ground.COSTS:
         least = f"at least {_told(verdict, now.lower)}, {confidence_text(now.confidence)}"
         better = f"{_best(verdict)} is better by {_told(verdict, now.gain)} ({least})"
@@ -88,6 +96,11 @@ def _now(verdict: Verdict, now: Choice) -> str:
     if now.ground == Ground.UNKNOWN:
         return f"{MUST} {kept}: {_unknown(verdict)}"
     return "; ".join(filter(None, (f"{MUST} {kept}: {_most(verdict, now)}", _seen(verdict))))
+
+
+def _than(verdict: Verdict, default: str) -> str:
+    """What a gain is over, where that is not the default as it is: it trained for as long, another level."""
+    return clean(verdict.effect_over) or default
 
 
 def _kept(verdict: Verdict, now: Choice) -> str:
@@ -107,8 +120,13 @@ def _most(verdict: Verdict, now: Choice, *, over: bool = False) -> str:
     most, sure = now.most, confidence_text(now.confidence)
     if most is None:
         return ""
+    tested = "compared" if any(row.status == ASIDE for row in verdict.levels) else "tested"
     if most.gain <= 0:
-        told = "all else that was tested is worse" if most.gain < 0 else "nothing that was tested is better"
+        told = (
+            f"all else that was {tested} is worse"
+            if most.gain < 0
+            else f"nothing that was {tested} is better"
+        )
         return f"{told} ({sure})"
     than = (
         " over the default trained for the same time"
@@ -117,7 +135,7 @@ def _most(verdict: Verdict, now: Choice, *, over: bool = False) -> str:
         if over
         else ""
     )
-    return f"of what was tested nothing gains more than {_told(verdict, most.gain)}{than} ({sure})"
+    return f"of what was {tested} nothing gains more than {_told(verdict, most.gain)}{than} ({sure})"
 
 
 def _unsettled(verdict: Verdict) -> str:
@@ -135,6 +153,10 @@ def _unknown(verdict: Verdict) -> str:
         if is_any(verdict.reasons, *kinds):
             return why
     joint = next((reason for reason in verdict.reasons if reason.kind == CONFOUNDED), None)
+    if joint is not None and joint.facts["main"] == verdict.factor:
+        return (
+            f"{joint.facts['others']} moved with some of its values, and what those gain alone is not known"
+        )
     if joint is not None:
         return f"what another value alone gains is not known, for {joint.facts['others']} moved with it"
     return "what another value gains is not known"
@@ -170,7 +192,8 @@ def _withheld(verdict: Verdict) -> str:
 
 def _seen(verdict: Verdict) -> str:
     """What is known of another value, where that is no gain, or one that does not matter."""
-    guards = [reason for reason in verdict.reasons if reason.kind in (GUARD_BROKEN, GUARD_BROKEN_OWN)]
+    broken = (GUARD_BROKEN, GUARD_BROKEN_OWN, GUARD_OF_NOTHING)
+    guards = [reason for reason in verdict.reasons if reason.kind in broken]
     if guards:
         lost = _lost([reason.facts["guardrail"] for reason in guards])
         return f"{_best(verdict)} is better on fresh seeds, and {lost}"

@@ -69,7 +69,7 @@ def headline(summary: Summary) -> str:
 
 
 def first_line(summary: Summary) -> str:
-    """What a report says before all else: what it found and does not serve. Empty where it serves all."""
+    """What a report says before all else: who answered it anew, what it found and does not serve."""
     groups: dict[str, list[str]] = {}
     for one in summary.not_served:
         if one.why.kind != UNFINISHED:
@@ -77,6 +77,10 @@ def first_line(summary: Summary) -> str:
     parts = [f"not served: {', '.join(names)} ({why})" for why, names in groups.items()]
     if summary.no_file and (summary.verdicts or summary.no_file.kind != UNFINISHED):
         parts.insert(0, f"no tuned defaults: {summary.no_file}")
+    if summary.anew:
+        parts.insert(
+            0, f"answered anew: {', '.join(map(clean, summary.anew))}; what stands here is of before"
+        )
     return "; ".join(parts)
 
 

@@ -25,9 +25,9 @@ from bios_sweep.report.content.wording import NONE, duration, number, times
 from bios_sweep.study.arms import BASELINE
 from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.margins import MARGINS, scale_of
-from bios_sweep.study.metric_names import is_share
+from bios_sweep.study.metric_names import is_share, is_signed
 from bios_sweep.study.plan import Plan
-from bios_sweep.units import POINTS, Scale, with_unit
+from bios_sweep.units import OWN, POINTS, Scale, with_unit
 from bios_sweep.vocabulary import Status
 
 TIMES = (0.5, 1.0, 2.0)  # of the chosen margin
@@ -80,8 +80,9 @@ def margin_table(
     command: how the study is asked for.
     """
     rule, share = plan.study.decision, is_share(plan.study.metric.name)
+    own = is_signed(plan.study.metric.name) and rule.margin_percent is None  # told in its own unit
     level, means = _level(plan, results), _means(plan, results)
-    told = not share or noise.source == EARLIER  # no noise is typical of a share
+    told = not (share or own) or noise.source == EARLIER  # no noise is typical of these
     gained = noise.gained if noise.gained_known else None
     rows = []
     for factor in TIMES:
@@ -92,7 +93,11 @@ def margin_table(
             MarginRow(
                 chosen=factor == 1.0,
                 percent=_short(percent),
-                absolute=_short(percent * abs(level) / 100.0) if level else None,
+                absolute=scaled.margin_absolute
+                if own
+                else _short(percent * abs(level) / 100.0)
+                if level
+                else None,
                 points=_points(plan, scaled, percent, level) if share else None,
                 learning_rate_factor=_rate_factor(plan, means, percent),
                 time_share=_time_share(plan, means, percent),
@@ -258,10 +263,11 @@ def _short(value: float) -> float:
 def margins_section(table: MarginTable, metric: MetricRow) -> Section:
     """The table for people. A margin of a share is told in points."""
     rows, points = table.rows, any(row.points is not None for row in table.rows)
+    own = is_signed(metric.name) and all(row.absolute is not None for row in rows)
     unit = "points" if points else metric.unit or metric.name
     columns: dict[str, Callable[[MarginRow], str]] = {
-        "margin": lambda row: _margin_words(row) + (" (chosen)" if row.chosen else ""),
-        **({} if points else {f"in {unit}": lambda row: number(row.absolute)}),
+        "margin": lambda row: _margin_words(row, own) + (" (chosen)" if row.chosen else ""),
+        **({} if points or own else {f"in {unit}": lambda row: number(row.absolute)}),
         "learning rate": lambda row: times(row.learning_rate_factor),
         "training time": lambda row: NONE if row.time_share is None else f"+{100 * row.time_share:.0f} %",
         "confirms": lambda row: _chance(row.confirms),
@@ -271,11 +277,19 @@ def margins_section(table: MarginTable, metric: MetricRow) -> Section:
     }
     shown = {name: cell for name, cell in columns.items() if any(cell(row) != NONE for row in rows)}
     return section(
-        "margins", "What matters, and what it takes", rows, shown, lines=_legend(table), numeric=[*shown][1:]
+        "margins",
+        "What matters, and what it takes",
+        rows,
+        shown,
+        lines=_legend(table, own),
+        numeric=[*shown][1:],
     )
 
 
-def _margin_words(row: MarginRow) -> str:
+def _margin_words(row: MarginRow, own: bool) -> str:
+    """own: in the metric's own unit."""
+    if own:
+        return number(row.absolute)
     if row.points is not None:
         return with_unit(number(row.points), POINTS)
     return f"{number(row.percent)} %"
@@ -285,24 +299,27 @@ def _chance(value: float | None) -> str:
     return NONE if value is None else f"{100 * value:.0f} %"
 
 
-def _noise_words(table: MarginTable) -> str:
+def _noise_words(table: MarginTable, signed: bool) -> str:
     """In the unit of the margins beside it."""
     own = table.rows[1]
     scale = Scale() if own.points is None else Scale(own.points / own.percent, POINTS)
+    if signed and own.absolute is not None:
+        scale = Scale(own.absolute / own.percent, OWN)
     return f"{scale.told(table.noise_percent or 0.0):.4g}"
 
 
-def _legend(table: MarginTable) -> list[str]:
+def _legend(table: MarginTable, signed: bool) -> list[str]:
     told = []
     if table.noise_percent is None:
         told.append(
-            "how often each gives an answer depends on a noise of the score that no trial has shown yet"
+            f"how often each gives an answer depends on a noise of the {'metric' if signed else 'score'} "
+            "that no trial has shown yet"
         )
     else:
         known = "of earlier sweeps" if table.noise_source == EARLIER else "taken as typical, none was seen"
         told.append(
             "confirms: a default that nothing beats; finds: a gain of twice the margin, also on fresh seeds; "
-            f"at a noise of {_noise_words(table)} per trial, {known}"
+            f"at a noise of {_noise_words(table, signed)} per trial, {known}"
         )
     row = table.rows[0]
     if row.learning_rate_factor is None and row.time_share is None:

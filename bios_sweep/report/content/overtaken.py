@@ -43,6 +43,7 @@ def withdrawn(summary: Summary, plan: Plan, overtaken: Mapping[Asked, Overtaken]
             for goal, values in summary.recommended.items()
         },
         caveats=(*lines, *summary.caveats),
+        anew=tuple(f"{factor} ({claim}) by {one.by}" for (factor, claim, _), one in overtaken.items()),
     )
 
 

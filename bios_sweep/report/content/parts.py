@@ -25,7 +25,7 @@ from bios_sweep.report.content.wording import finite_or_none, gain
 from bios_sweep.study.arms import Arm
 from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.plan import Plan
-from bios_sweep.units import PERCENT, Scale, with_unit
+from bios_sweep.units import PERCENT, Scale, in_unit, with_unit
 from bios_sweep.vocabulary import Stage
 
 
@@ -117,6 +117,9 @@ def _scale(table: ResultTable, rule: DecisionRule) -> Scale:
 
 
 def _moderator(plan: Plan, arm: Arm, cell: Plan, found: Interaction, unit: str) -> ModeratorRow:
+    def told(value: float) -> str:
+        return gain(in_unit(value, unit))
+
     first = plan.cells[0]
     shown = found.lower > 0 or found.upper < 0
     settings = ", ".join(moderator.setting for moderator in plan.study.cross)
@@ -135,9 +138,9 @@ def _moderator(plan: Plan, arm: Arm, cell: Plan, found: Interaction, unit: str) 
         upper=found.upper,
         sentence=(
             f"the gain of {variation} {'depends' if shown else 'is not shown to depend'} on {settings}: "
-            f"{', '.join(f'{with_unit(gain(row.gain), unit)} at {row.cell}' for row in cells)}, "
-            f"difference {with_unit(gain(found.difference), unit)} ({gain(found.lower)} to "
-            f"{with_unit(gain(found.upper), unit)}, {found.seeds} paired seeds)"
+            f"{', '.join(f'{with_unit(told(row.gain), unit)} at {row.cell}' for row in cells)}, "
+            f"difference {with_unit(told(found.difference), unit)} ({told(found.lower)} to "
+            f"{with_unit(told(found.upper), unit)}, {found.seeds} paired seeds)"
         ),
         unit=None if unit == PERCENT else unit,
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from bios_sweep.audit.rollup import RollUpRow
@@ -14,13 +15,13 @@ from bios_sweep.decision.frontier import FrontierPoint
 from bios_sweep.decision.rows import BesideRow, RateRow
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.report.content.lines import titled
-from bios_sweep.report.content.parts import ModeratorRow, SearchRow, SignRow
+from bios_sweep.report.content.parts import CellRow, ModeratorRow, SearchRow, SignRow
 from bios_sweep.report.content.studies import StudyRow
 from bios_sweep.report.content.summary import Summary
 from bios_sweep.report.content.wording import NONE, bounded, clean, count, gain, number, plural, times, told
 from bios_sweep.study.arms import BASELINE
 from bios_sweep.study.metric_names import BETTER
-from bios_sweep.units import Scale
+from bios_sweep.units import Scale, headed, in_unit
 from bios_sweep.vocabulary import Goal, Stage
 
 Item = TypeVar("Item")
@@ -122,8 +123,8 @@ def by_rate(verdicts: Sequence[Verdict]) -> Iterable[Section]:
 def _rate_columns(scale: Scale) -> dict[str, Callable[[RateRow], str]]:
     return {
         "level": _level,
-        f"gain at the baseline's rate, {scale.unit}": lambda row: gain(scale.known(row.gain_same_rate)),
-        f"gain at its best rate, {scale.unit}": lambda row: gain(scale.known(row.gain_best_rate)),
+        headed("gain at the baseline's rate", scale.unit): lambda row: gain(scale.known(row.gain_same_rate)),
+        headed("gain at its best rate", scale.unit): lambda row: gain(scale.known(row.gain_best_rate)),
         "best rate": lambda row: number(row.best_rate),
         "differs": lambda row: "yes" if row.differs else "no",
     }
@@ -143,7 +144,7 @@ def frontier(points: Sequence[FrontierPoint], scale: Scale) -> Section | None:
         lines.append(f"no arm is both better and faster than: {efficient}")
     columns: dict[str, Callable[[FrontierPoint], str]] = {
         "arm": lambda point: point.arm,
-        f"gain, {scale.unit}": lambda point: bounded(
+        headed("gain", scale.unit): lambda point: bounded(
             scale.number(point.gain), *_bounds(scale.known(point.lower), scale.known(point.upper))
         ),
         "time": lambda point: bounded(point.cost_ratio, *_bounds(point.cost_lower, point.cost_upper), times),
@@ -174,13 +175,29 @@ def profiles(values: Mapping[str, Mapping[str, Any]]) -> Section | None:
     )
 
 
+def _in(unit: str, value: float | None) -> float | None:
+    """A number of a unit, as it is written."""
+    return None if value is None else in_unit(value, unit)
+
+
+def _of_cell(unit: str, pair: tuple[str, CellRow]) -> str:
+    row = pair[1]
+    return bounded(_in(unit, row.gain), _in(unit, row.lower), _in(unit, row.upper))
+
+
+def _mean(one: RollUpRow) -> str:
+    unit = one.told_in
+    return bounded(_in(unit, one.mean), _in(unit, one.mean_lower), _in(unit, one.mean_upper))
+
+
 def moderators(found: Sequence[ModeratorRow]) -> Iterable[Section]:
     """Per crossed factor: the effect in each cell, and whether it differs between them."""
     groups: dict[tuple[str | None, str], list[ModeratorRow]] = {}
     for one in found:
         groups.setdefault((one.factor, one.moderator), []).append(one)
     for (factor, moderator), ones in groups.items():
-        gains = f"gain, {ones[0].told_in}"
+        unit = ones[0].told_in
+        gains = headed("gain", unit)
         yield section(
             "moderators",
             f"Does {clean(factor)} depend on {clean(moderator)}?",
@@ -188,7 +205,7 @@ def moderators(found: Sequence[ModeratorRow]) -> Iterable[Section]:
             {
                 "variation": lambda pair: pair[0],
                 "cell": lambda pair: pair[1].cell,
-                gains: lambda pair: bounded(pair[1].gain, pair[1].lower, pair[1].upper),
+                gains: partial(_of_cell, unit),
             },
             lines=[one.sentence for one in ones],
             numeric=[gains],
@@ -203,7 +220,7 @@ def roll_up(found: Sequence[RollUpRow]) -> Section | None:
         "factor": lambda one: one.factor,
         "within the margin": lambda one: f"{count(one.within)} of {count(one.scenarios)}",
         "share, 95 % interval": lambda one: f"{100 * one.lower:.0f} % to {100 * one.upper:.0f} %",
-        f"mean gain, {found[0].told_in}": lambda one: bounded(one.mean, one.mean_lower, one.mean_upper),
+        headed("mean gain", found[0].told_in): _mean,
     }
     lines = [one.sentence for one in found if one.sentence]
     return section("roll-up", "Over all scenarios", found, columns, lines=lines, numeric=[*columns][1:])

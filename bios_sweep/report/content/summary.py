@@ -87,7 +87,8 @@ class Summary:
     importance: setting -> share. command: reproduces the sweep. damaged: results that are not as they were
     written, where somebody looked. broken: why the run ended early, where it did.
     held: what a script's arms were seen to spend, by question; None for our own engines. beside: what the
-    variations do to the metrics that do not decide; None where one metric is judged.
+    variations do to the metrics that do not decide; None where one metric is judged. anew: by question, which
+    later study answered it anew; None where none did.
     """
 
     headline: str = ""
@@ -124,6 +125,7 @@ class Summary:
     broken: str | None = field(default=None, metadata=OPTIONAL)
     held: tuple[HeldRow, ...] | None = field(default=None, metadata=OPTIONAL)
     beside: tuple[BesideRow, ...] | None = field(default=None, metadata=OPTIONAL)
+    anew: tuple[str, ...] | None = field(default=None, metadata=OPTIONAL)
 
     @property
     def scale(self) -> Scale:

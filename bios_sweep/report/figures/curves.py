@@ -26,7 +26,7 @@ from bios_sweep.report.figures.canvas import (
     troubles,
     whole,
 )
-from bios_sweep.units import PERCENT
+from bios_sweep.units import PERCENT, headed
 from bios_sweep.vocabulary import Stage
 
 Curve: TypeAlias = Sequence[CurvePoint]
@@ -59,7 +59,7 @@ def draw_curves(summary: Summary) -> Figure:
     _keep_in_view(loss, [summary.curves[arm.arm] for arm in chosen], metric.direction)
     gain.axhline(0.0, color=BASELINE_COLOUR, linewidth=1.6)
     gain.set_xlabel("share of the arm's training, %")
-    gain.set_ylabel(f"gain over the baseline, {plain(summary.scale.unit)}")
+    gain.set_ylabel(headed("gain over the baseline", plain(summary.scale.unit)))
     gain.set_xlim(0, 103)
     _frame_gains(gain, summary, chosen)
     few = f"; {plural(left_out, 'worse arm')} left out" if left_out else ""

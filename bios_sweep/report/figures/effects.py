@@ -24,7 +24,7 @@ from bios_sweep.report.figures.canvas import (
     new_figure,
     plain,
 )
-from bios_sweep.units import POINTS, Scale, with_unit
+from bios_sweep.units import OWN, POINTS, Scale, with_unit
 from bios_sweep.vocabulary import Stage, Status
 
 MAX_ROWS = 40  # more cannot be read on one page (chosen, not measured)
@@ -63,7 +63,7 @@ def draw_effects(summary: Summary) -> Figure:
     panel.grid(axis="y", visible=False)
     _mark_diverged(panel, [(height, row) for height, (_, row) in zip(heights, rows, strict=True)])
     metric = label(summary.metric.name)
-    told = f"points of {metric}" if scale.unit == POINTS else f"% of its {metric}"
+    told = {POINTS: f"points of {metric}", OWN: metric}.get(scale.unit, f"% of its {metric}")
     unit = f"gain over the default in {told}; right of 0 is better"
     panel.set_xlabel(f"{unit}\n{_bounds_text(summary, margin)}", fontsize=9)
     few = f"; {plural(left_out, 'weaker one')} left out" if left_out else ""

@@ -19,7 +19,7 @@ from bios_sweep.decision.frontier import FrontierPoint
 from bios_sweep.report.content.summary import Summary
 from bios_sweep.report.content.wording import number
 from bios_sweep.report.figures.canvas import BAND, BASELINE_COLOUR, COLOURS, GREY, label, new_figure, plain
-from bios_sweep.units import with_unit
+from bios_sweep.units import headed, with_unit
 
 # where a label may stand around its point, in points of type, nearest first
 PLACES = sorted(
@@ -56,7 +56,7 @@ def draw_frontier(summary: Summary) -> Figure:
     goals = goals_of(summary)
     labels = [_label(panel, point, goals.get(point.arm, [])) for point in points]
     panel.set_xlabel("time of a whole training, times the baseline's (log scale); left is faster")
-    panel.set_ylabel(f"gain in {label(summary.metric.name)}, {plain(scale.unit)}")
+    panel.set_ylabel(headed(f"gain in {label(summary.metric.name)}", plain(scale.unit)))
     panel.set_title(plain(f"{summary.sweep}: quality against time"), loc="left", fontsize=11)
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
     _part(figure, panel, labels)

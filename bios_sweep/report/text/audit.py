@@ -17,6 +17,7 @@ from bios_sweep.report.content.sections import roll_up
 from bios_sweep.report.content.wording import ENDINGS, changes, clean, number, plural
 from bios_sweep.report.text.layout import HEAD, QUIET, bullets, heading, indented, line, plain_table
 from bios_sweep.report.text.terminal import print_section
+from bios_sweep.units import OWN, headed
 
 COLUMNS = 8  # columns of a class named in one line (chosen, not measured)
 LISTED = 24  # sentences of a kind; the rest is in --json (chosen, not measured)
@@ -106,7 +107,7 @@ def _titled(verdict: Verdict) -> str:
 
 
 def _table(verdicts: Sequence[Verdict]) -> Table:
-    words, numbers = ("factor", "default", "verdict", "best"), (f"gain, {unit_of(verdicts)}", "seeds")
+    words, numbers = ("factor", "default", "verdict", "best"), (headed("gain", unit_of(verdicts)), "seeds")
     table = plain_table(*words, *numbers, flexible=words, right=numbers)
     names = [len(part) for verdict in verdicts for part in _titled(verdict).split(" ")]
     table.columns[0].min_width = min(max(names), WIDE)
@@ -134,7 +135,8 @@ def _legend(answer: Audit) -> str:
     if margin is None:
         return legend
     own = " in the first context" if len(answer.parts) > 1 else ""
-    return f"{legend}; smallest that matters{own}: {margin.told(margin.percent):.2g} ({margin.absolute:.3g})"
+    told = f"{legend}; smallest that matters{own}: {margin.told(margin.percent):.2g}"
+    return told if margin.scale.unit == OWN else f"{told} ({margin.absolute:.3g})"
 
 
 def _conclusions(answer: Audit, console: Console) -> None:

@@ -23,7 +23,7 @@ from bios_sweep.report.content.wording import changes, clean, count, gain, inter
 from bios_sweep.report.figures.effects import EffectRow, effect_groups
 from bios_sweep.report.figures.files import Drawn, to_svg
 from bios_sweep.study.design import Origin
-from bios_sweep.units import PERCENT, with_unit
+from bios_sweep.units import OWN, PERCENT, headed, with_unit
 from bios_sweep.version import __version__
 from bios_sweep.vocabulary import Stage, Word
 
@@ -117,7 +117,7 @@ def _verdict(name: str, verdict: Verdict) -> dict[str, Any]:
 
 def _effects(summary: Summary) -> Section:
     """The effects figure in numbers, for those who do not see it."""
-    unit = f"gain, {lines.unit_of(summary.verdicts)}"
+    unit = headed("gain", lines.unit_of(summary.verdicts))
     columns: dict[str, Callable[[EffectRow], str]] = {
         "variation": lambda row: row.name,
         unit: lambda row: gain(row.gain),
@@ -171,6 +171,6 @@ def _provenance(summary: Summary) -> list[tuple[str, str]]:
     if margin:
         told = with_unit(number(margin.scale.number(margin.percent)), margin.scale.unit)
         of = f"{told} of the baseline's metric" if margin.scale.unit == PERCENT else told
-        smallest = f"{of} ({number(margin.absolute)})"
+        smallest = told if margin.scale.unit == OWN else f"{of} ({number(margin.absolute)})"
         facts.insert(3, ("margin: the smallest effect that matters", smallest))
     return [(name, clean(value)) for name, value in facts if value]

@@ -13,6 +13,7 @@ from bios_sweep.report.content.sections import Section, sections
 from bios_sweep.report.content.summary import Summary
 from bios_sweep.report.content.wording import clean, number
 from bios_sweep.study.design import Origin
+from bios_sweep.units import headed
 
 COLUMNS = ("factor", "default", "verdict", "best level")
 HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
@@ -53,7 +54,7 @@ def _verdict_table(verdicts: Sequence[Verdict]) -> str:
     timed = any(verdict.cost_ratio is not None for verdict in verdicts)
     rows = [_verdict_row(name, verdict, timed) for name, verdict in lines.titled(verdicts)]
     unit = lines.unit_of(verdicts)
-    columns = (*COLUMNS, f"gain, {unit}", f"margin, {unit}", "seeds")
+    columns = (*COLUMNS, headed("gain", unit), headed("margin", unit), "seeds")
     table = _table((*columns, "time") if timed else columns, rows)
     return f"{table}\n\n{escape(lines.bounds_line(verdicts))}."
 

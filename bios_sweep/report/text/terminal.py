@@ -26,6 +26,7 @@ from bios_sweep.report.content.wording import changes, clean, count, duration, n
 from bios_sweep.report.text.failed import logs_command
 from bios_sweep.report.text.layout import HEAD, QUIET, bullets, copyable, heading, indented, line, plain_table
 from bios_sweep.study.design import Origin
+from bios_sweep.units import headed
 from bios_sweep.vocabulary import Status, Word
 
 BOUNDS_WIDE, BOUNDS_NARROW = 24, 16  # columns of what stands under an effect
@@ -239,7 +240,7 @@ def _verdict_table(verdicts: Sequence[Verdict], wide: bool) -> Table:
     """On a narrow console the time stays out of the table; it is told under the verdict anyway."""
     timed = wide and any(verdict.cost_ratio is not None for verdict in verdicts)
     unit = lines.unit_of(verdicts)
-    numbers = (f"gain, {unit}", f"margin,\n{unit}", "seeds")
+    numbers = (headed("gain", unit), headed("margin", unit).replace(" ", "\n"), "seeds")
     header = ("factor", "default", "verdict", "best\nlevel", *numbers)
     right = ("default", "best\nlevel", *numbers, "time")
     table = plain_table(*header, *(("time",) if timed else ()), flexible=("factor", "verdict"), right=right)

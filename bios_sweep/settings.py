@@ -248,7 +248,7 @@ class TrainingSettings:
             elif facts.allowed is TRUTH:
                 require(value is None or isinstance(value, bool), name, value, "true or false")
             elif isinstance(facts.allowed, tuple):
-                allowed = f"{_why_not(name, value)}choose from {', '.join(facts.allowed)}"
+                allowed = f"{_why_not(name, value)}choose from {', '.join((*facts.spelt, *facts.allowed))}"
                 require(value in facts.allowed, name, value, allowed)
             elif not (value is None and DEFAULTS.get(name, MISSING) is None):
                 facts.allowed.require(name, value)

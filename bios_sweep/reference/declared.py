@@ -210,7 +210,7 @@ def _of_settings() -> dict[str, Kind]:
             truth, said = facts.allowed is TRUTH_VALUES, (*words, *facts.spelt, *facts.allowed)
             found[key_of(name)] = Kind(type=TRUTH) if truth else _choice(said)
         elif isinstance(facts.allowed, Named):
-            found[key_of(name)] = Kind(type="list of module names, or", choices=facts.allowed.words)
+            found[key_of(name)] = Kind(type="module names", choices=facts.allowed.words)
         else:
             found[key_of(name)] = replace(kind_of_range(facts.allowed), choices=words)
     open_ones = {

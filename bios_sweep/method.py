@@ -1,7 +1,7 @@
 """A method, taken apart: what is trained, by which objective, and by whom.
 
-`method=lora`, `method=dpo`, `method=command` and `method=python` are presets of the three. Whoever must know
-one of them asks for that part; the preset's name is for people alone.
+`method=lora`, `method=full`, `method=dpo`, `method=command` and so on are presets of the three. Whoever must
+know one of them asks for that part; the preset's name is for people alone.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from bios_sweep.settings import LORA
+from bios_sweep.settings import DORA, FULL, LORA, QLORA
 
 
 class Objective(StrEnum):
@@ -31,7 +31,7 @@ class Runner(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """What is trained (`lora`, `full`), by which objective, by whom.
+    """What is trained (`lora`, `dora`, `qlora`, `full`), by which objective, by whom.
 
     trains: None where a user's own script does not say; its settings are then those of LoRA, and its values
     are served to nobody.
@@ -74,6 +74,9 @@ class Method:
 
 PRESETS = {
     LORA: Method(),
+    DORA: Method(trains=DORA),
+    QLORA: Method(trains=QLORA),
+    FULL: Method(trains=FULL),
     str(Objective.DPO): Method(objective=Objective.DPO),
     str(Runner.COMMAND): Method(trains=None, runner=Runner.COMMAND),
     str(Runner.PYTHON): Method(trains=None, runner=Runner.PYTHON),

@@ -16,15 +16,35 @@ from bios_sweep.checks import Range, one_of, require
 from bios_sweep.errors import ConfigError
 from bios_sweep.own_settings import Own, near
 
-LORA, FULL = "lora", "full"
-METHODS = (LORA, FULL)
+LORA, DORA, QLORA, FULL = "lora", "dora", "qlora", "full"
+METHODS = (LORA, DORA, QLORA, FULL)
 AUTO = "auto"  # in a configuration: the heuristic's value
 WSD = "wsd"  # warmup, stable, decay
 SCHEDULES = ("linear", "constant", "cosine", WSD)
 DECAY_FRACTION = 0.2  # of wsd; arXiv 2405.18392 cools down over a fifth of the steps
-ALPHA_RULES = ("alpha_over_rank",)
+ALPHA_OVER_RANK, BY_RANK, BY_SQRT_RANK = ALPHA_RULES = ("alpha_over_rank", "rank", "sqrt_rank")
+REFERENCE_RANK = 32  # the default rank, at which all alpha rules scale alike
+ALL_LINEAR = "all-linear"
+TARGETS = (ALL_LINEAR, "attention", "mlp")
+NO_ADAPTER = f"it is an adapter's, and method {FULL} trains all weights"
+# Other laws of PEFT's. The first would change a base that trials share, and adapters that plain PEFT loads
+# only beside the weights so changed; the second look at data, which an arm of its own would have to pay for.
+BASE_CHANGING, DATA_READING = ("pissa", "olora", "mica", "loftq"), ("eva", "corda", "lora_ga")
+KAIMING, GAUSSIAN, ORTHOGONAL = INITIALISATIONS = ("kaiming", "gaussian", "orthogonal")
 FLOAT32, BFLOAT16 = "float32", "bfloat16"
 DTYPES = (FLOAT32, BFLOAT16)
+
+
+@dataclass(frozen=True)
+class Named:
+    """What a value may be: one of these words, or names of a model's own, joined by commas."""
+
+    words: tuple[str, ...]
+
+    def require(self, key: str, value: Any) -> None:
+        """Refuse what is no text, or a text with an empty name in it."""
+        named = isinstance(value, str) and all(name and name == name.strip() for name in value.split(","))
+        require(named, key, value, f"choose from {', '.join(self.words)}, or give a list of module names")
 
 
 COUNT, POSITIVE, SHARE = Range(least=1, whole=True), Range(above=0.0), Range(least=0.0, below=1.0)
@@ -37,22 +57,35 @@ class Facts:
     """What other rooms must know of a setting beside its type and its default.
 
     allowed: its numbers, its words, or `TRUTH`. group: the part of the configuration that has the baseline's
-    value; empty where there is nothing to choose, or not by a key of its own. auto: a heuristic computes the
-    value. placed: `auto` is the configuration's own value too, and what trials run on decides it.
+    value; empty where there is nothing to choose, or not as a setting. key: where it is not the group's, by
+    the setting's name. auto: a heuristic computes the value. placed: `auto` is the configuration's own value
+    too, and what trials run on decides it.
     adapter: full fine-tuning has no such setting. scaled: useful values span powers of ten or two, so that
-    equal ratios are equal distances. silent: off while it is None, and then nothing says it, so that all that
+    equal ratios are equal distances. silent: off at its default, and then nothing says it, so that all that
     was written before the setting came stays as it is. aliases: what trackers and other trainers call it, the
-    most usual first.
+    most usual first. spelt: other words for a value of it.
     """
 
-    allowed: Range | tuple[Any, ...]
+    allowed: Range | Named | tuple[Any, ...]
     group: str = "method"
+    key: str = ""
     auto: bool = False
     placed: bool = False
     adapter: bool = False
     scaled: bool = False
     silent: bool = False
     aliases: tuple[str, ...] = ()
+    spelt: Mapping[str, str] = field(default_factory=dict)
+
+    def meant(self, value: Any) -> Any:
+        """A value as the settings hold it, whatever spelling says it; names of modules in one order."""
+        if isinstance(self.allowed, Named):
+            listed = value if isinstance(value, list | tuple) else None
+            if listed and all(isinstance(name, str) and "," not in name for name in listed):
+                return ",".join(sorted({name.strip() for name in listed}))
+            if isinstance(value, str) and "," in value:
+                return ",".join(sorted({name.strip() for name in value.split(",")}))
+        return self.spelt.get(value, value) if isinstance(value, str) else value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +94,13 @@ class TrainingSettings:
 
     learning_rate: peak of the schedule.
     batch_size: examples per optimizer step (micro-batches are accumulated exactly).
-    lora_rank, lora_alpha: the adapter adds (alpha / rank) * B A to every linear layer. They and
-    lora_dropout are None exactly where the method is full fine-tuning, which has no adapter.
+    method: what is trained: an adapter (`lora`, `dora`, or `qlora` on a base in four bits), or all weights
+    (`full`), which has no adapter: then the adapter's settings are None.
+    lora_rank, lora_alpha, alpha_rule: the adapter adds (alpha / rank) * B A to what it is put on. lora_alpha
+    is alpha at `REFERENCE_RANK`; the rule says how it grows from there: `alpha_over_rank` not at all, `rank`
+    with the rank, `sqrt_rank` with its root.
+    targets: what gets an adapter: `all-linear`, `attention`, `mlp`, or names of modules joined by commas.
+    init: how its A and B begin.
     max_steps: optimizer steps. warmup_fraction: share of them spent warming up.
     max_length: tokens per example, prompt and completion together; in a configuration `auto` is what holds
     99 % of the examples.
@@ -126,13 +164,37 @@ class TrainingSettings:
             aliases=("num_steps", "total_steps", "train_steps", "max_train_steps", "max_iters"),
         ),
     ]
-    method: Annotated[str, Facts(allowed=METHODS, group="")] = LORA
+    method: Annotated[
+        str, Facts(allowed=METHODS, group="", key="method.trains", aliases=("finetuning_type", "tuner_type"))
+    ] = LORA
     lora_alpha: Annotated[
         float | None,
         Facts(allowed=POSITIVE, auto=True, adapter=True, scaled=True, aliases=("alpha", "peft_alpha")),
     ] = 32.0
-    alpha_rule: Annotated[str, Facts(allowed=ALPHA_RULES, group="")] = "alpha_over_rank"
+    alpha_rule: Annotated[
+        str,
+        Facts(allowed=ALPHA_RULES, spelt={"constant": ALPHA_OVER_RANK}, aliases=("use_rslora", "rslora")),
+    ] = ALPHA_OVER_RANK
     lora_dropout: Annotated[float | None, Facts(allowed=SHARE, adapter=True, aliases=("dropout",))] = 0.0
+    targets: Annotated[
+        str | None,
+        Facts(
+            allowed=Named(TARGETS),
+            adapter=True,
+            silent=True,
+            aliases=("target_modules", "lora_target", "lora_target_modules"),
+            spelt={"all": ALL_LINEAR},
+        ),
+    ] = ALL_LINEAR
+    init: Annotated[
+        str | None,
+        Facts(
+            allowed=INITIALISATIONS,
+            adapter=True,
+            silent=True,
+            aliases=("init_lora_weights", "init_weights", "peft_init_lora_weights"),
+        ),
+    ] = KAIMING
     schedule: Annotated[
         str,
         Facts(allowed=SCHEDULES, aliases=("lr_scheduler_type", "lr_scheduler", "lr_schedule", "scheduler")),
@@ -177,16 +239,23 @@ class TrainingSettings:
         one_of("method", self.method, METHODS)  # first: the others depend on it
         self._settle()
         for name, facts in KNOWN.items():
-            value = getattr(self, name)
+            value = facts.meant(getattr(self, name))
+            if self.method == FULL and facts.silent and facts.adapter and value == DEFAULTS[name]:
+                value = None  # said by nobody
+            object.__setattr__(self, name, value)
             if self.method == FULL and facts.adapter:
-                allowed = f"it is an adapter's, and method {FULL} trains all weights"
-                require(value is None, name, value, allowed)
+                require(value is None, name, value, NO_ADAPTER)
             elif facts.allowed is TRUTH:
                 require(value is None or isinstance(value, bool), name, value, "true or false")
             elif isinstance(facts.allowed, tuple):
-                one_of(name, value, facts.allowed)
+                allowed = f"{_why_not(name, value)}choose from {', '.join((*facts.spelt, *facts.allowed))}"
+                require(value in facts.allowed, name, value, allowed)
             elif not (value is None and DEFAULTS.get(name, MISSING) is None):
                 facts.allowed.require(name, value)
+        even = self.init != ORTHOGONAL or self.lora_rank is None or self.lora_rank % 2 == 0
+        require(even, "lora_rank", self.lora_rank, "init orthogonal needs an even rank")
+        if self.method == FULL:
+            require(self.alpha_rule == ALPHA_OVER_RANK, "alpha_rule", self.alpha_rule, NO_ADAPTER)
         require_free(self.own)
 
     def _settle(self) -> None:
@@ -220,7 +289,9 @@ class TrainingSettings:
 
     def _ours(self) -> dict[str, Any]:
         values = {name: getattr(self, name) for name in KNOWN}
-        return {name: values[name] for name in values if values[name] is not None or not KNOWN[name].silent}
+        return {
+            name: values[name] for name in values if not (KNOWN[name].silent and is_off(name, values[name]))
+        }
 
     def differing(self, other: TrainingSettings) -> dict[str, Any]:
         """What another has otherwise, with the values here; None for what is off, or not there."""
@@ -228,9 +299,14 @@ class TrainingSettings:
         return {name: values[name] for name in values if values[name] != getattr(other, name, None)}
 
     def changed(self, values: Mapping[str, Any]) -> Self:
-        """With other values by name; one that is no known setting is, or becomes, one's own."""
+        """With other values by name; one that is no known setting is, or becomes, one's own.
+
+        Another method comes without, or with the default values of, an adapter.
+        """
         own = {name: value for name, value in values.items() if name not in KNOWN}
         ours: dict[str, Any] = {name: value for name, value in values.items() if name in KNOWN}
+        if ours.get("method", self.method) != self.method and FULL in (self.method, ours["method"]):
+            ours = {**of_adapter(present=ours["method"] != FULL), **ours}
         return replace(self, **ours, own=Own(self.own).changed(own))
 
     def counts(self, name: str) -> bool:
@@ -249,6 +325,16 @@ class TrainingSettings:
             allowed = ", ".join(setting_names())
             raise ConfigError(f"unknown setting {unknown[0]!r}; the settings are {allowed}")
         return cls(**{**values, "own": Own(values.get("own"))})
+
+
+def _why_not(name: str, value: Any) -> str:
+    """The reason for refusing a word that PEFT knows."""
+    law = str(value).partition("_niter")[0]
+    if name == "init" and law in BASE_CHANGING:
+        return f"{law} changes the base's weights, which all trials share; "
+    return (
+        f"{law} looks at data first, which no plan counts; " if name == "init" and law in DATA_READING else ""
+    )
 
 
 def warmup_steps(settings: TrainingSettings) -> int:
@@ -282,6 +368,15 @@ LORA_SETTINGS = tuple(name for name, facts in KNOWN.items() if facts.adapter)
 HEURISTIC = tuple(name for name, facts in KNOWN.items() if facts.auto)
 
 
+def alpha_at(settings: TrainingSettings) -> float | None:
+    """The adapter's alpha at its own rank, by the alpha rule; None without an adapter."""
+    if settings.lora_alpha is None or settings.lora_rank is None:
+        return None
+    share = settings.lora_rank / REFERENCE_RANK
+    growth = {ALPHA_OVER_RANK: 1.0, BY_RANK: share, BY_SQRT_RANK: math.sqrt(share)}
+    return settings.lora_alpha * growth[settings.alpha_rule]
+
+
 def setting_names() -> tuple[str, ...]:
     """Every setting's canonical name, in the order of the class."""
     return tuple(KNOWN)
@@ -289,7 +384,7 @@ def setting_names() -> tuple[str, ...]:
 
 def key_of(name: str) -> str:
     """The configuration key of a setting's baseline value: `budget.max_steps`."""
-    return f"{KNOWN[name].group}.{name}"
+    return KNOWN[name].key or f"{KNOWN[name].group}.{name}"
 
 
 def baseline_values() -> dict[str, dict[str, Any]]:
@@ -299,6 +394,11 @@ def baseline_values() -> dict[str, dict[str, Any]]:
         if facts.group:
             groups.setdefault(facts.group, {})[name] = AUTO if facts.auto or facts.placed else DEFAULTS[name]
     return groups
+
+
+def is_off(name: str, value: Any) -> bool:
+    """Whether a setting has the value that it has where nothing is said."""
+    return value is None or bool(value == DEFAULTS.get(name))
 
 
 def is_whole(name: str) -> bool:
@@ -314,6 +414,13 @@ def allowed_range(name: str) -> tuple[float | None, float | None]:
     """
     least = RANGES[name].least if name in RANGES else -math.inf
     return (least if least > -math.inf else None), None
+
+
+def of_adapter(*, present: bool) -> dict[str, Any]:
+    """An adapter's settings at their defaults, or None for each where there is none."""
+    if not present:
+        return {**dict.fromkeys(LORA_SETTINGS), "alpha_rule": ALPHA_OVER_RANK}
+    return {name: DEFAULTS.get(name, REFERENCE_RANK) for name in LORA_SETTINGS}
 
 
 def without_adapter(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -35,14 +35,14 @@ from bios_sweep.config.groups import (
 )
 from bios_sweep.config.hydra_words import in_our_words
 from bios_sweep.config.meant import alike, did_you_mean, elsewhere
-from bios_sweep.config.method import RUNNER_KEY, not_trained_here, preset_of_runner, with_parts
+from bios_sweep.config.method import RUNNER_KEY, preset_of_runner, with_parts
 from bios_sweep.config.own_sweep import ENDINGS, is_path, member_of_file, name_of
 from bios_sweep.config.places import config_root
 from bios_sweep.config.typed import OWN_VARIABLES, SWEEPS, TEXTS, parts, quoted, read_words, unquoted
 from bios_sweep.errors import ConfigError
 from bios_sweep.request import request_keys
 from bios_sweep.secrecy import secret_in, texts
-from bios_sweep.settings import FULL, KNOWN, baseline_values
+from bios_sweep.settings import KNOWN, baseline_values
 from bios_sweep.study.margins import BEFORE
 
 FORBIDDEN_KEY = "_target_"  # names code to run; nothing of ours instantiates, so it can only be an attack
@@ -309,8 +309,6 @@ def _refuse_unknown_group_keys(group: str, value: Any) -> None:
 def _missing(error: MissingConfigException, config_dir: Path | None) -> str:
     wanted = str(error.missing_cfg_file or "")
     group, _, name = wanted.rpartition("/")
-    if (group, name) == ("method", FULL):
-        return not_trained_here("method", FULL)
     options = sweep_names(config_dir) if group == "sweeps" else list(error.options or ())
     if not options:
         return f"no config {wanted!r}: {in_our_words(error)}"

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from bios_sweep.checks import not_allowed, one_of
 from bios_sweep.errors import ConfigError
 from bios_sweep.method import PRESETS, Method, Objective, Runner
-from bios_sweep.settings import FULL, LORA, METHODS
+from bios_sweep.settings import LORA, METHODS
 
 Word = TypeVar("Word", bound=StrEnum)
 OF_SCRIPTS = "resumes"  # a key that the presets of scripts have, and no other
@@ -37,8 +37,12 @@ def method_of(values: Mapping[str, Any]) -> Method:
         raise not_allowed("method.trains", trains, f"choose from {', '.join(METHODS)}, or null")
     objective = _word(Objective, "objective", values.get("objective"), Objective.SFT)
     if runner is Runner.BUILTIN:
-        _require_possible(trains)
-        trains = LORA
+        trains = trains or LORA
+        if name is not None and PRESETS[name].trains != trains:
+            raise ConfigError(
+                f"method.name={name}: contradicts method.trains={trains}; leave it out and "
+                f"choose method={trains}"
+            )
     return Method(trains=trains, objective=objective, runner=runner)
 
 
@@ -47,23 +51,7 @@ def _word(kind: type[Word], key: str, value: Any, unsaid: Word) -> Word:
 
 
 def _named(name: Any) -> str:
-    if name == FULL:
-        raise ConfigError(not_trained_here("method.name", FULL))
     return str(one_of("method.name", name, tuple(PRESETS)))
-
-
-def _require_possible(trains: str | None) -> None:
-    """Refuse what only a script can do."""
-    if trains not in (None, LORA):
-        raise ConfigError(not_trained_here("method.trains", trains))
-
-
-def not_trained_here(key: str, trains: str) -> str:
-    """What to do where bios-sweep itself cannot train something."""
-    return (
-        f"{key}={trains}: bios-sweep itself trains LoRA alone; {trains} fine-tuning is a script of yours, "
-        f"with method=command and method.trains={trains}"
-    )
 
 
 def with_parts(values: Any) -> Any:

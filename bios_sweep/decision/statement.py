@@ -24,7 +24,7 @@ BUDGETS_OPEN = Kind("judged on {metric}, {budgets}; cost is not weighed against 
 UNHELD = {"unknown": "whether at equal budgets is not recorded", "nothing": "at unequal budgets"}
 DIVERGED = Kind("diverged: {arms}")
 EXCLUDED = Kind("shown to gain less than what matters, and not trained on further seeds: {arms}")
-WEIGHED = ("batch_size", "max_steps", "lora_rank")  # settings whose levels cost differently
+WEIGHED = ("batch_size", "max_steps", "lora_rank", "method")  # settings whose levels cost differently
 
 
 @dataclass(frozen=True, kw_only=True)

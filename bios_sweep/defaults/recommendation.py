@@ -98,7 +98,7 @@ def recommend(
     """Default settings for a model and a data set, each with its reason.
 
     model: a folder with config.json, an id in the local Hugging Face cache, or a well-known id.
-    method: `lora`, or `full`, whose settings of an adapter (rank, alpha, dropout) are None.
+    method: `lora`, `dora`, `qlora`, or `full`, whose settings of an adapter (rank, alpha, dropout) are None.
     family, hidden_size: given together they replace the model's config; one alone corrects it.
     examples, tokens: training examples and completion tokens, where known. goal: `quality`,
     `balanced` or `speed`. objective: `supervised` or `preference` (DPO), which takes a lower rate and rank.

@@ -104,9 +104,9 @@ def family_of(model_type: str) -> str:
 def learning_rate(*, family: str, hidden_size: int, method: str = "lora") -> Choice:
     """Peak learning rate by size, method and architecture: base * multiplier * (2000 / hidden)^exponent.
 
-    `method` may be `full` as well as `lora`. A family without a published exponent gets the fallback
-    exponent; a hidden size outside the published ones keeps its family's exponent. Both are labelled
-    as extrapolations and warned of.
+    method: of `settings.METHODS`; those that no rule is published for take LoRA's rate. A family without
+    a published exponent gets the fallback exponent; a hidden size outside the published ones keeps its
+    family's exponent. All three are labelled as extrapolations and warned of.
 
     Raises:
         DefaultsError: an unknown method, an empty family, or a hidden size that is no whole number above 0.
@@ -123,6 +123,10 @@ def learning_rate(*, family: str, hidden_size: int, method: str = "lora") -> Cho
     multiplier, reference = rule["multipliers"][method] * level, rule["reference_hidden_size"]
     value = rule["base"] * multiplier * (reference / hidden_size) ** exponent
     evidence, doubt = _learning_rate_evidence(known, hidden_size)
+    if method in rule["as_lora"]:
+        borrowed = f"the rule is published for lora and full; {method} takes the rate of lora"
+        doubt = f"{borrowed}; {doubt}" if doubt else f"{borrowed}; check it with sweeps=learning_rate"
+        evidence = f"{rule['as_lora'][method]}; {evidence}"
     return _choice(
         value,
         rule=f"{rule['base']:g} * {multiplier:g} * ({reference} / {hidden_size})^{exponent:g} = {value:.3e}",

@@ -27,6 +27,7 @@ from bios_sweep.records.results import ClusterReader
 from bios_sweep.records.sweep_state import SweepState, TrialState
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.report.content.evaluation import PlanEvaluation
+from bios_sweep.settings import FULL, TrainingSettings
 from bios_sweep.study.arms import BASELINE
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.scenario import DataFacts
@@ -79,10 +80,14 @@ def operations_of(plan: Plan, shape: Shape, *, twice: bool) -> Operations | None
     once = evaluated * forward(shape, rank, each)
     decoding = 0 if data.score is None else data.score.most_tokens * forward(shape, rank, each)
     return Operations(
-        training=plan.baseline.examples() * length * trained(shape, rank, length, twice=twice),
+        training=plan.baseline.examples() * length * _trained(shape, settings, length, twice=twice),
         evaluation=(study.budget.measurements + 1) * once,  # the untouched model is measured, too
         decoding=decoding,
     )
+
+
+def _trained(shape: Shape, settings: TrainingSettings, length: float, *, twice: bool) -> float:
+    return trained(shape, settings.lora_rank or 0, length, twice=twice, full=settings.method == FULL)
 
 
 def plan_evaluation(plan: Plan, seconds: tuple[float, int] | None) -> PlanEvaluation | None:

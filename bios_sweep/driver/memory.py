@@ -29,10 +29,12 @@ from bios_sweep.engines.training.memory import (
 )
 from bios_sweep.execution.gpus import find_gpus, memory_of
 from bios_sweep.request import AUTO, CUDA, Request, request_of
+from bios_sweep.settings import DORA, FULL, LORA, QLORA
 from bios_sweep.study.plan import Plan, build_plan
 from bios_sweep.study.scenario import TRAIN
 
 GIB = 1024**3
+HEAVIER = (QLORA, LORA, DORA, FULL)  # each needs more than those before it
 
 
 def load_of(plan: Plan) -> Load | None:
@@ -49,6 +51,7 @@ def load_of(plan: Plan) -> Load | None:
         batch=max(one.batch_size for one in settings),
         rank=max(one.lora_rank or 1 for one in settings),
         dtype=plan.study.baseline.dtype,
+        method=max((one.method for one in settings), key=HEAVIER.index),
     )
 
 
@@ -132,23 +135,25 @@ def least_of_a_trial(
     """What one trial needs of its device at the very least, before a plan is made: one example at a time.
 
     values: the configuration's. config, parameters: the model's. Levels of a sweep may need more; on CPUs
-    layers are computed twice only where that is asked for.
+    layers are computed twice only where that is asked for, and full fine-tuning keeps the base a second time.
     """
     method, rank = values["method"], values["baseline"]["lora_rank"]
+    trains = method.get("trains") or LORA
     length = method["max_length"]
     load = Load(
         tokens=constant("max_length").value if length == AUTO else length,
         batch=1,
-        rank=lora_rank().value if rank == AUTO else rank,
+        rank=lora_rank().value if rank in (AUTO, None) else rank,
         dtype=precision_of(values, request).dtype,
+        method=trains,
     )
     shape = shape_of(config, parameters)
     if shape is None:
         return parameters * FORMATS[load.dtype]
+    beside = 0 if request.trial_device == CUDA or trains != FULL else parameters * FORMATS[load.dtype]
     twice = method.get("activation_checkpointing", AUTO)
-    return need_of(
-        shape, load, 1, checkpointing=request.trial_device == CUDA if twice == AUTO else bool(twice)
-    ).total
+    saving = request.trial_device == CUDA if twice == AUTO else bool(twice)
+    return beside + need_of(shape, load, 1, checkpointing=saving).total
 
 
 def weights_bytes(parameters: int, request: Request) -> int:

@@ -33,6 +33,7 @@ from bios_sweep.driver.scenarios.scripted import (
     script_warnings,
     scripted_scenario,
 )
+from bios_sweep.driver.scenarios.trainable import disk_notes, require_trainable
 from bios_sweep.driver.scenarios.trained import (
     auto_length,
     count_tokens,
@@ -49,7 +50,7 @@ from bios_sweep.procedure.decidable import decidable, undecided_lines
 from bios_sweep.records.retention import POLICIES
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.request import Request, request_of
-from bios_sweep.settings import AUTO, RANGES, key_of
+from bios_sweep.settings import AUTO, LORA, RANGES, key_of
 from bios_sweep.study.design import GO_ON, REFUSE, UNDECIDABLE, Origin, Study
 from bios_sweep.study.margins import margins_of
 from bios_sweep.study.plan import Plan, build_plan
@@ -122,6 +123,7 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
     recommended = {key_of(name): origin.recommended for name, origin in read.origins.items()}
     recommended[DTYPE] = precision_of(_with_auto(config.values), request).dtype
     plan, precision = as_begun(plan, precision, workspace, config)
+    require_trainable(plan)
     plan, request = shared_by_memory(plan, request, config.values["cluster"])
     require_told(plan)
     _require_decidable(plan, config, invocation.verb, begun=workspace.has_plan(plan.sweep_id))
@@ -137,7 +139,13 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
         dataset=read.dataset,
         function=function,
         invocation=replace(asked.command or invocation, verb=invocation.verb),
-        notes=(*by_accuracy, *recommendation.warnings, *reach_notes(scenario), *download_notes(scenario)),
+        notes=(
+            *by_accuracy,
+            *recommendation.warnings,
+            *reach_notes(scenario),
+            *disk_notes(plan),
+            *download_notes(scenario),
+        ),
         warnings=(*undecided_lines(plan), *config.notes, *idle.values(), *script_warnings(scenario)),
         precision=precision,
     )
@@ -253,6 +261,7 @@ def _scenario(
     recommendation = defaults.recommend(
         family=scenario.model.family,
         hidden_size=scenario.model.hidden_size,
+        method=scenario.method.trains or LORA,
         examples=scenario.data.train_examples,
         objective=TRAINING[scenario.method.objective],
     )

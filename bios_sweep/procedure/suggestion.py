@@ -43,6 +43,7 @@ from bios_sweep.reasons import is_any, joined
 from bios_sweep.study.arms import Arm, hold_budget
 from bios_sweep.study.design import Study
 from bios_sweep.study.factors import Factor, Nuisance
+from bios_sweep.study.levels import at_level
 from bios_sweep.study.plan import Plan
 from bios_sweep.vocabulary import Goal, Stage, Status, Word
 
@@ -281,7 +282,7 @@ def _on_top(plan: Plan, state: State, told: tuple[str, ...]) -> Suggestion | Non
         factors.append(narrowed(chosen, study.baseline, {test.value} if test else set(values)))
     new = replace(
         study,
-        baseline=hold_budget(study, study.baseline.changed(served), served),
+        baseline=hold_budget(study, at_level(study.baseline, served), served),
         factors=tuple(factors),
         seeds=seeds,
         decision=replace(study.decision, looks=(len(seeds),), refine=None),
@@ -334,7 +335,7 @@ def _remedied(
         study,
         name=setting,
         question=f"{sign.capitalize()}: does another {setting.replace('_', ' ')} help?",
-        baseline=hold_budget(study, study.baseline.changed(served), served),
+        baseline=hold_budget(study, at_level(study.baseline, served), served),
         factors=(Factor(name=setting, multiply=levels, claims=claims),),
         seeds=seeds,
         decision=replace(study.decision, refine=None),
@@ -381,6 +382,6 @@ def _differing(study: Study, served: Mapping[str, Any]) -> dict[str, Any]:
 
 def _arm_of(plan: Plan, state: State, served: Mapping[str, Any]) -> Arm:
     """The arm that has the served values, for its curves; the baseline where none ran."""
-    wanted = hold_budget(plan.study, plan.study.baseline.changed(served), served)
+    wanted = hold_budget(plan.study, at_level(plan.study.baseline, served), served)
     arms = (*plan.arms, *state.extra_arms)
     return next((arm for arm in arms if arm.settings == wanted and not arm.repeat), plan.baseline)

@@ -36,7 +36,7 @@ from bios_sweep.reference.kinds import (
     kind_of_range,
 )
 from bios_sweep.request import Request
-from bios_sweep.settings import AUTO, COUNT, DEFAULTS, KNOWN, METHODS, OR_MORE, POSITIVE, key_of
+from bios_sweep.settings import AUTO, COUNT, DEFAULTS, KNOWN, METHODS, OR_MORE, POSITIVE, Named, key_of
 from bios_sweep.settings import TRUTH as TRUTH_VALUES
 from bios_sweep.study.design import HOLDS, SCOPES, SEARCHES, UNDECIDABLE, Budget, DecisionRule
 from bios_sweep.study.margins import PURPOSES
@@ -207,8 +207,10 @@ def _of_settings() -> dict[str, Kind]:
             continue
         words = (AUTO,) if facts.auto or facts.placed else ()
         if isinstance(facts.allowed, tuple):
-            truth = facts.allowed is TRUTH_VALUES
-            found[key_of(name)] = Kind(type=TRUTH) if truth else _choice((*words, *facts.allowed))
+            truth, said = facts.allowed is TRUTH_VALUES, (*words, *facts.spelt, *facts.allowed)
+            found[key_of(name)] = Kind(type=TRUTH) if truth else _choice(said)
+        elif isinstance(facts.allowed, Named):
+            found[key_of(name)] = Kind(type="module names", choices=facts.allowed.words)
         else:
             found[key_of(name)] = replace(kind_of_range(facts.allowed), choices=words)
     open_ones = {

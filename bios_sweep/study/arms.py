@@ -10,9 +10,10 @@ from typing import Any
 from bios_sweep.checks import is_whole, not_allowed
 from bios_sweep.claims import FEW_STEPS, REPEAT, Against
 from bios_sweep.errors import PlanError
-from bios_sweep.settings import TrainingSettings
+from bios_sweep.settings import LORA_SETTINGS, TrainingSettings
 from bios_sweep.study.design import EPOCHS, Study
 from bios_sweep.study.factors import Factor
+from bios_sweep.study.levels import at_level
 from bios_sweep.study.search import Proposal
 
 BASELINE = "baseline"
@@ -84,28 +85,33 @@ def variation(study: Study, factor: Factor, label: str, value: Any, rung: float 
 
 def searched_arm(study: Study, proposal: Proposal) -> Arm:
     """The baseline with a joint search's proposal in place of the searched settings."""
-    settings = hold_budget(study, study.baseline.changed(proposal.values), proposal.values)
+    settings = hold_budget(study, at_level(study.baseline, proposal.values), proposal.values)
     return _arm(study, f"search {proposal.number}", settings, label=str(proposal.number))
 
 
 def combine(study: Study, candidates: Sequence[Arm]) -> Arm:
     """The arm that takes the candidate value of every factor at once."""
     changes = {arm.factor: arm.level for arm in candidates if arm.factor is not None}
-    settings = hold_budget(study, study.baseline.changed(changes), changes)
+    settings = hold_budget(study, at_level(study.baseline, changes), changes)
     return _arm(study, f"{COMBINATION} " + ", ".join(arm.name for arm in candidates), settings)
 
 
 def _arm(study: Study, name: str, settings: TrainingSettings, **more: Any) -> Arm:
-    return Arm(name=name, settings=settings, changes=settings.differing(study.baseline), **more)
+    changes = settings.differing(study.baseline)
+    if settings.method != study.baseline.method:  # an adapter's settings come and go with it
+        changes = {name: value for name, value in changes.items() if name not in LORA_SETTINGS or value}
+    return Arm(name=name, settings=settings, changes=changes, **more)
 
 
 def settings_at(study: Study, factor: Factor, value: Any, rung: float) -> TrainingSettings:
-    """The baseline with a factor at a level, and its nuisance setting at a multiple of the baseline's."""
+    """The baseline with a factor at a level, and its nuisance setting at a multiple of what it is there."""
     change = {factor.name: value}
+    settings = at_level(study.baseline, change)
     if factor.nuisance is not None and rung != 1.0:
         name = factor.nuisance.setting
-        change[name] = getattr(study.baseline, name) * rung
-    return hold_budget(study, study.baseline.changed(change), change)
+        change[name] = getattr(settings, name) * rung
+        settings = settings.changed({name: change[name]})
+    return hold_budget(study, settings, change)
 
 
 def hold_budget(study: Study, settings: TrainingSettings, changes: Mapping[str, Any]) -> TrainingSettings:

@@ -24,6 +24,7 @@ from bios_sweep.study.arms import (
 )
 from bios_sweep.study.design import Study
 from bios_sweep.study.factors import Factor
+from bios_sweep.study.levels import at_level
 from bios_sweep.study.stages import make_trial, most_confirmation_trials, most_search_trials
 from bios_sweep.study.trials import TrialSpec, short_hash
 from bios_sweep.vocabulary import Stage
@@ -157,7 +158,7 @@ def _crossed(study: Study) -> Plan:
 
 
 def _cell(study: Study, values: Mapping[str, Any], *, own: bool) -> Plan:
-    baseline = hold_budget(study, study.baseline.changed(values), values)
+    baseline = hold_budget(study, at_level(study.baseline, values), values)
     name = ", ".join(f"{setting}={value}" for setting, value in values.items())
     suffix = "" if own else f" @ {name}"
     plan = _expanded(replace(study, baseline=baseline, cross=()), suffix)

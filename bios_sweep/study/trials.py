@@ -72,9 +72,15 @@ def trial_key(settings: TrainingSettings, seed: int, repeat: int, scenario: Scen
             "settings": as_hashed(settings),
             "seed": seed,
             "repeat": repeat,
-            "scenario": scenario.identity(settings.dtype),
+            "scenario": {**scenario.identity(settings.dtype), **_of_method(settings, scenario)},
         }
     )
+
+
+def _of_method(settings: TrainingSettings, scenario: Scenario) -> dict[str, str]:
+    """The software that decides one method's numbers alone."""
+    version = scenario.format_versions.get(settings.method)
+    return {} if version is None else {settings.method: version}
 
 
 def timing_key(arms: Sequence[TrainingSettings], scenario: Scenario, where: Mapping[str, Any]) -> str:

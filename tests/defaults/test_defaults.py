@@ -231,7 +231,7 @@ def test_families_are_told_by_model_type(model_type, family):
         ({"goal": "fast"}, "goal: 'fast' is not allowed; choose from quality, balanced, speed"),
         ({"examples": 0}, "examples: 0"),
         ({"tokens": -1}, "tokens: -1"),
-        ({"method": "dora"}, "method: 'dora' is not allowed; choose from lora, full"),
+        ({"method": "ia3"}, "method: 'ia3' is not allowed; choose from lora, dora, qlora, full"),
     ],
 )
 def test_facts_out_of_range_are_refused(facts, message):

@@ -307,10 +307,9 @@ def test_noise_on_embeddings_has_a_key_where_it_is_on(tool):
 
 
 def test_hydra_has_a_key_for_every_setting_that_a_baseline_gives():
-    of_pairs = {"dpo_beta": 0.2, "dpo_length_normalised": True}
-    changed = dataclasses.replace(
-        SETTINGS, adam_beta2=0.99, neftune_alpha=5.0, schedule="wsd", decay_fraction=0.3, **of_pairs
-    )
+    rare = {"neftune_alpha": 5.0, "alpha_rule": "rank", "targets": "mlp", "init": "gaussian"}
+    rare |= {"schedule": "wsd", "decay_fraction": 0.3, "dpo_beta": 0.2, "dpo_length_normalised": True}
+    changed = dataclasses.replace(SETTINGS, adam_beta2=0.99, **rare)
     written = defaults.export(changed, to="hydra")
     assert written["method"].pop("objective") == "dpo"
     given = {name: group for group, values in baseline_values().items() for name in values}

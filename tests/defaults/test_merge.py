@@ -380,7 +380,7 @@ def test_show_and_export_serve_tuned_values_and_say_so(tmp_path, capsys, monkeyp
         ((), "needs --to"),
         (("--to", "trl", "--gpus", "3"), "gpus 2 or 4"),
         (("--to", "trl", "-o", "nowhere/file.yaml"), "no such folder"),
-        (("--to", "trl", "--method", "dora"), "choose from lora, full"),
+        (("--to", "trl", "--method", "ia3"), "choose from lora, dora, qlora, full"),
         (("--to", "peft", "--method", "full"), "method: full cannot be written for PEFT"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -123,13 +124,17 @@ def test_a_group_of_an_earlier_version_says_a_name_alone(tmp_path):
             "method.dpo_eval_beta: 0 is not allowed; a number above 0",
         ),
         (("method=dpo", "+method.metric=eval_bits_per_byte"), "no trial measures 'eval_bits_per_byte'"),
-        (("method.trains=full",), "method.trains=full: bios-sweep itself trains LoRA alone; full"),
-        (("model=planted", "method.trains=full"), "method.trains=full: bios-sweep itself trains LoRA alone"),
-        (("method.trains=dora",), "method.trains: 'dora' is not allowed; choose from lora, full, or null"),
-        (
-            ("method.name=[lora]",),
-            "method.name: ['lora'] is not allowed; choose from lora, dpo, command, python",
-        ),
+        (("method.trains=ia3",), "method.trains: 'ia3' is not allowed; choose from lora, dora, qlora,"),
+        (("method=full", "method.name=lora"), "method.name=lora: contradicts method.trains=full"),
+        (("method.name=[lora]",), "method.name: ['lora'] is not allowed; choose from lora, dora"),
+        (("method=full", "sweeps=capacity"), "factor lora_rank: it is an adapter's, and full fine-tuning"),
+        (("method=full", "baseline.lora_rank=8"), "lora_rank: 8 is not allowed; it is an adapter's"),
+        (("method=full", "method.alpha_rule=rank"), "alpha_rule: 'rank' is not allowed; it is an adapter's"),
+        (("method=full", "method.targets=mlp"), "targets: 'mlp' is not allowed; it is an adapter's"),
+        (("method.targets=[q_prj]",), "no linear layer called 'q_prj' (did you mean q_proj"),
+        (("method.init=pissa",), "pissa changes the base's weights, which all trials share; choose"),
+        (("method.init=eva",), "eva looks at data first, which no plan counts; choose from kaiming"),
+        (("method.init=orthogonal", "baseline.lora_rank=9"), "init orthogonal needs an even rank"),
     ],
 )
 def test_a_contradiction_is_refused_in_one_sentence(shell, overrides, sentence):
@@ -137,6 +142,13 @@ def test_a_contradiction_is_refused_in_one_sentence(shell, overrides, sentence):
     err = shell("plan", *overrides, code=2).strip()
     assert sentence in err
     assert err.count("\n") == 0
+
+
+@pytest.mark.skipif(find_spec("bitsandbytes") is not None, reason="bitsandbytes is here")
+def test_four_bits_are_refused_where_nothing_here_has_them(shell):
+    message = "method.trains=qlora: bitsandbytes is not installed; install bios-sweep[qlora], or choose"
+    assert message in shell("plan", "method=qlora", "sweeps=learning_rate", code=2)
+    assert message in shell("plan", "sweeps=learning_rate", "sweeps.factors.method.values=[qlora]", code=2)
 
 
 def scenario(method: Method, code: str = "k") -> Scenario:

@@ -14,7 +14,7 @@ from bios_sweep.defaults.exporters.quantities import (
     quantities,
     split_batch,
 )
-from bios_sweep.defaults.exporters.tools import AUTO, TOOLS, Fixed, KeyValue, Tool
+from bios_sweep.defaults.exporters.tools import AUTO, NO_INIT, TOOLS, Fixed, KeyValue, Tool
 from bios_sweep.defaults.exporters.yaml_text import yaml_text
 from bios_sweep.defaults.measured import baseline_reasons, reasons
 from bios_sweep.defaults.recommendation import PREFERENCE, Recommendation
@@ -22,7 +22,7 @@ from bios_sweep.defaults.rules import Why
 from bios_sweep.defaults.tuned import TunedDefaults
 from bios_sweep.errors import DefaultsError
 from bios_sweep.method import Objective
-from bios_sweep.settings import FULL, TrainingSettings
+from bios_sweep.settings import FULL, TrainingSettings, alpha_at, is_off
 from bios_sweep.vocabulary import Goal
 
 Settings = Recommendation | TrainingSettings | TunedDefaults
@@ -102,8 +102,8 @@ def export_file(
     tool = TOOLS[to].by(objective)
     batch = split_batch(gpus if "batch_size" in untold else plain.batch_size, gpus, micro_batch)
     known = quantities(plain, batch, objective)
-    by_script = plain.method == FULL or _of_a_script(settings)
-    use = (by_script and tool.use_in_full) or tool.use
+    use = (plain.method == FULL and tool.use_in_full) or tool.use
+    use = (_of_a_script(settings) and tool.use_by_script) or use
     ran = merely_ran(plain, why)
     cells = _cells(tool, plain, known, untold)
     written, aside = (
@@ -223,11 +223,13 @@ def _require_expressible(settings: TrainingSettings, objective: str, tool: Tool)
     if settings.dpo_length_normalised and preference and "dpo_length_normalised" in preference.left_out:
         why = preference.left_out["dpo_length_normalised"]
         raise DefaultsError(f"dpo_length_normalised: cannot be written for {tool.title}: {why}")
-    alpha = settings.lora_alpha
+    alpha = alpha_at(settings)
     if tool.whole_alpha and alpha is not None and alpha != int(alpha):
         raise DefaultsError(
             f"lora_alpha: {alpha!r} cannot be written for {tool.title}, which takes whole numbers"
         )
+    if "init" in tool.left_out and not is_off("init", settings.init):
+        raise DefaultsError(f"init: {settings.init!r} cannot be written for {tool.title}: {NO_INIT}")
 
 
 def _values(

@@ -6,9 +6,24 @@ from collections.abc import Container
 from dataclasses import dataclass
 from typing import Any
 
+from bios_sweep.defaults.exporters.targets import doubt_of, targets_of
 from bios_sweep.errors import DefaultsError
 from bios_sweep.method import Objective
-from bios_sweep.settings import COUNT, DEFAULTS, FULL, WSD, TrainingSettings, decay_steps, setting_names
+from bios_sweep.settings import (
+    ALPHA_OVER_RANK,
+    COUNT,
+    DEFAULTS,
+    DORA,
+    FULL,
+    LORA,
+    QLORA,
+    WSD,
+    TrainingSettings,
+    alpha_at,
+    decay_steps,
+    is_off,
+    setting_names,
+)
 
 LARGEST_MICRO_BATCH = 8  # where none is given; chosen, not measured: what fits depends on model and GPU
 PACKING = "packing"  # no setting: our own training has none
@@ -74,17 +89,30 @@ def quantities(
     """Every name that a table of keys may refer to.
 
     warmup_steps are absolute and rounded as our own training rounds them. `alpha` is an integer
-    where it can be, for some tools accept no other. `adapter` is the kind of adapter, if there is one;
-    `trains` is the method of a script, which LoRA need not be told, `settings` those that only it knows;
+    where it can be, for some tools accept no other, and that of the alpha rule at this rank. `adapter` is the
+    kind of adapter in Axolotl's words, if there is one, `tuner` in those of tools that call all of them lora;
+    `trains` is the method where it is no LoRA, `settings` those that only a script knows;
     `objective` is its loss, which supervised fine-tuning need not be told.
     """
     warmup = round(settings.warmup_fraction * settings.max_steps)
-    alpha, full = settings.lora_alpha, settings.method == FULL
+    alpha, full = alpha_at(settings), settings.method == FULL
+    quantised, dora = settings.method == QLORA, settings.method == DORA
     constant = "constant_with_warmup" if warmup else "constant"
     follow = {  # name: value, the setting that it stands for
         "alpha": (int(alpha) if alpha is not None and alpha == int(alpha) else alpha, "lora_alpha"),
-        "adapter": (None if full else settings.method, "method"),
-        "trains": (settings.method if full else None, "method"),
+        "adapter": (None if full else QLORA if quantised else LORA, "method"),
+        "tuner": (FULL if full else LORA, "method"),
+        "trains": (None if settings.method == LORA else settings.method, "method"),
+        "dora": (dora or None, "method"),
+        "four_bit": (quantised or None, "method"),
+        "bits": (4 if quantised else None, "method"),
+        "bits_by": ("bnb" if quantised else None, "method"),
+        "nf4": ("nf4" if quantised else None, "method"),
+        "compute": (settings.dtype if quantised else None, "method"),
+        "rule": (None if settings.alpha_rule == ALPHA_OVER_RANK else settings.alpha_rule, "alpha_rule"),
+        "given_targets": (None if is_off("targets", settings.targets) else settings.targets, "targets"),
+        "given_init": (None if is_off("init", settings.init) else settings.init, "init"),
+        **targets_of(settings),
         "objective": (None if objective == Objective.SFT else str(objective), "objective"),
         "scheduler": (
             {"constant": constant, WSD: HF_WSD}.get(settings.schedule, settings.schedule),
@@ -98,9 +126,13 @@ def quantities(
     }
     parts = {"micro_batch": batch.micro_batch, "accumulation": batch.accumulation}
     share = f"{settings.warmup_fraction:g} of {settings.max_steps} steps"
+    doubts = {"targets": doubt_of(settings)}
     return {
         **{name: Quantity(value=getattr(settings, name), setting=name) for name in setting_names()},
-        **{name: Quantity(value=value, setting=setting) for name, (value, setting) in follow.items()},
+        **{
+            name: Quantity(value=value, setting=setting, warning=doubts.get(setting, ""))
+            for name, (value, setting) in follow.items()
+        },
         **{name: Quantity(value=part, setting="batch_size", how=batch.words) for name, part in parts.items()},
         "warmup_steps": Quantity(
             value=warmup, setting="warmup_fraction", also="max_steps", warning=share if warmup else ""

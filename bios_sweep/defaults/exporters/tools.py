@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from bios_sweep.defaults.exporters.quantities import PACKING
 from bios_sweep.method import Objective
-from bios_sweep.settings import LORA, METHODS, baseline_values
+from bios_sweep.settings import DORA, LORA, METHODS, QLORA, baseline_values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +53,9 @@ class Tool:
     splits_batch: whether the tool is told micro-batch and accumulation, or the whole batch. exact: whether
     numbers keep all their digits, because they name trials that need not run again.
     whole_alpha: whether the tool's alpha is an integer. methods, objectives: those it can be told of;
-    use_in_full: how the file is used where a script must train, if that is another way. needed: keys that
-    must be there; they are `auto` where there is no value. preference: how it is told of preference pairs,
-    where its keys are others then.
+    use_in_full, use_by_script: how the file is used for full fine-tuning and where a script must train, if
+    that is another way. needed: keys that must be there; they are `auto` where there is no value. preference:
+    how it is told of preference pairs, where its keys are others then.
     """
 
     name: str
@@ -71,6 +71,7 @@ class Tool:
     methods: tuple[str, ...] = METHODS
     objectives: tuple[str, ...] = (Objective.SFT,)
     use_in_full: str = ""
+    use_by_script: str = ""
     preference: Preference | None = None
     needed: tuple[str, ...] = ()
 
@@ -94,7 +95,8 @@ class Tool:
 OF_PAIRS = dict.fromkeys(("dpo_beta", "dpo_length_normalised"), "of preference training alone")
 BOTH = (Objective.SFT, Objective.DPO)
 THE_DATA = "the project's own data decide it"
-PLAIN_ALPHA = "written as use_rslora: false"
+PLAIN_ALPHA = "written into alpha, at this rank, with use_rslora: false"
+NO_INIT = "the tool has no key for it"
 AUTO = Fixed(value="auto", evidence=False, warning="computed where the file is used")
 OPTIMIZER = Fixed(value="adamw_torch")
 NO_PACKING = Fixed(value=False, ran=PACKING, warning="the batch counts examples; packed, several are one")
@@ -106,10 +108,18 @@ LORA_CONFIG: Mapping[str, KeyValue] = {
     "r": "lora_rank",
     "lora_alpha": "alpha",
     "lora_dropout": "lora_dropout",
-    "target_modules": Fixed(value="all-linear", adapter=True),
+    "target_modules": "target_modules",
     "use_rslora": NO_RSLORA,
+    "use_dora": "dora",
+    "init_lora_weights": "given_init",
     "bias": Fixed(value="none", adapter=True),
     "task_type": Fixed(value="CAUSAL_LM", adapter=True, evidence=False),
+}
+BITS_AND_BYTES: Mapping[str, KeyValue] = {
+    "load_in_4bit": "four_bit",
+    "bnb_4bit_quant_type": "nf4",
+    "bnb_4bit_use_double_quant": "four_bit",
+    "bnb_4bit_compute_dtype": "compute",
 }
 OPTIMIZATION: Mapping[str, KeyValue] = {  # keys that other tools took over
     "adam_beta1": "adam_beta1",
@@ -138,15 +148,18 @@ PEFT = Tool(
     source="peft 0.21.2 LoraConfig, transformers 5.23.0 TrainingArguments",
     use="LoraConfig(**values['LoraConfig']) and "
     "TrainingArguments(output_dir=..., **values['TrainingArguments'])",
-    keys={"LoraConfig": LORA_CONFIG, "TrainingArguments": TRAINING_ARGUMENTS},
+    keys={
+        "LoraConfig": LORA_CONFIG,
+        "BitsAndBytesConfig": BITS_AND_BYTES,
+        "TrainingArguments": TRAINING_ARGUMENTS,
+    },
     left_out={
-        "method": "LoraConfig itself is the method",
         "alpha_rule": PLAIN_ALPHA,
         "max_length": "the tokenizer's call has it",
         "train_examples": THE_DATA,
         **OF_PAIRS,
     },
-    methods=(LORA,),
+    methods=(LORA, DORA, QLORA),
 )
 
 TRL = Tool(
@@ -158,9 +171,9 @@ TRL = Tool(
     keys={
         "SFTConfig": {**TRAINING_ARGUMENTS, "max_length": "max_length", "packing": NO_PACKING},
         "LoraConfig": LORA_CONFIG,
+        "BitsAndBytesConfig": BITS_AND_BYTES,
     },
     left_out={
-        "method": "LoraConfig itself is the method",
         "alpha_rule": PLAIN_ALPHA,
         "train_examples": THE_DATA,
         **OF_PAIRS,
@@ -197,8 +210,12 @@ AXOLOTL = Tool(
             "lora_r": "lora_rank",
             "lora_alpha": "alpha",
             "lora_dropout": "lora_dropout",
-            "lora_target_linear": Fixed(value=True, adapter=True),
+            "lora_target_linear": "linear",
+            "lora_target_modules": "modules",
             "peft_use_rslora": NO_RSLORA,
+            "peft_use_dora": "dora",
+            "peft_init_lora_weights": "given_init",
+            "load_in_4bit": "four_bit",
             "learning_rate": "learning_rate",
             "micro_batch_size": "micro_batch",
             "gradient_accumulation_steps": "accumulation",
@@ -215,7 +232,7 @@ AXOLOTL = Tool(
             "float32": "float32",
         }
     },
-    left_out={"alpha_rule": "written as peft_use_rslora: false", "train_examples": THE_DATA, **OF_PAIRS},
+    left_out={"alpha_rule": PLAIN_ALPHA.replace("use", "peft_use"), "train_examples": THE_DATA, **OF_PAIRS},
     whole_alpha=True,
 )
 AXOLOTL = replace(
@@ -248,19 +265,24 @@ LLAMA_FACTORY = Tool(
         "": {
             "stage": Fixed(value="sft", evidence=False),
             "do_train": Fixed(value=True, evidence=False),
-            "finetuning_type": "method",
+            "finetuning_type": "tuner",
             "lora_rank": "lora_rank",
             "lora_alpha": "alpha",
             "lora_dropout": "lora_dropout",
-            "lora_target": Fixed(value="all", adapter=True),
+            "lora_target": "target_names",
             "use_rslora": NO_RSLORA,
+            "use_dora": "dora",
+            "quantization_bit": "bits",
+            "quantization_method": "bits_by",
+            "quantization_type": "nf4",
+            "double_quantization": "four_bit",
             "cutoff_len": "max_length",
             "packing": NO_PACKING,
             "train_on_prompt": LOSS_ON_COMPLETIONS,
             **TRAINING_ARGUMENTS,
         }
     },
-    left_out={"alpha_rule": PLAIN_ALPHA, "train_examples": THE_DATA, **OF_PAIRS},
+    left_out={"alpha_rule": PLAIN_ALPHA, "init": NO_INIT, "train_examples": THE_DATA, **OF_PAIRS},
     whole_alpha=True,
 )
 LLAMA_FACTORY = replace(
@@ -293,12 +315,18 @@ MS_SWIFT = Tool(
     use="add model, dataset and output_dir, then swift sft --config FILE",
     keys={
         "": {
-            "tuner_type": "method",
+            "tuner_type": "tuner",
             "lora_rank": "lora_rank",
             "lora_alpha": "alpha",
             "lora_dropout": "lora_dropout",
-            "target_modules": Fixed(value="all-linear", adapter=True),
+            "target_modules": "target_modules",
             "use_rslora": NO_RSLORA,
+            "use_dora": "dora",
+            "init_weights": "given_init",
+            "quant_method": "bits_by",
+            "quant_bits": "bits",
+            "bnb_4bit_quant_type": "nf4",
+            "bnb_4bit_use_double_quant": "four_bit",
             "max_length": "max_length",
             "truncation_strategy": Fixed(value="left", ran="max_length"),
             "packing": NO_PACKING,
@@ -312,7 +340,8 @@ MS_SWIFT = Tool(
 )
 
 OF_THE_METHOD = ("trains", "objective", "settings")  # keys of the group that are no settings of ours
-LEFT_OUT = {"alpha_rule": "there is no other", "train_examples": THE_DATA}
+LEFT_OUT = {"train_examples": THE_DATA}
+WHERE_CHANGED = {"alpha_rule": "rule", "targets": "given_targets", "init": "given_init"}
 
 HYDRA = Tool(
     name="hydra",
@@ -323,7 +352,7 @@ HYDRA = Tool(
     keys={
         group: {
             **({name: name for name in OF_THE_METHOD} if group == "method" else {}),
-            **{name: name for name in names if name not in LEFT_OUT},
+            **{name: WHERE_CHANGED.get(name, name) for name in names if name not in LEFT_OUT},
         }
         for group, names in baseline_values().items()
     },
@@ -332,7 +361,7 @@ HYDRA = Tool(
     exact=True,
     needed=("learning_rate", "batch_size", "lora_rank"),
     objectives=BOTH,
-    use_in_full="save it as DIR/baseline/tuned.yaml, then bios-sweep run --config-dir DIR method=command "
+    use_by_script="save it as DIR/baseline/tuned.yaml, then bios-sweep run --config-dir DIR method=command "
     "method.command=... baseline=tuned sweeps=NAME",
 )
 

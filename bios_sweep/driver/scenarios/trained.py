@@ -31,12 +31,13 @@ from bios_sweep.engines.training.facts import (
     read_config,
     software_versions,
 )
+from bios_sweep.engines.training.four_bit import version as four_bit_version
 from bios_sweep.engines.training.memory import DEFAULT_MICRO_BATCH
 from bios_sweep.errors import ConfigError
 from bios_sweep.hub.pins import pins_of
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.request import CUDA, Request
-from bios_sweep.settings import AUTO, FLOAT32
+from bios_sweep.settings import AUTO, FLOAT32, QLORA
 from bios_sweep.study.preference import (
     ACCURACY,
     CHOSEN_LOSS,
@@ -118,10 +119,20 @@ def trained_scenario(
                 **({"routers": True} if routed else {}),
             },
             software=software_versions(),
-            format_versions=FORMAT_VERSIONS if _in_another_format(method, request) else {},
+            format_versions={
+                **(FORMAT_VERSIONS if _in_another_format(method, request) else {}),
+                **({QLORA: four_bit_version()} if QLORA in _methods(values) else {}),
+            },
         ),
         dataset,
     )
+
+
+def _methods(values: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What trials may train: the baseline's, and the levels of a factor."""
+    factor = (values["sweeps"].get("factors") or {}).get("method")
+    levels = factor.get("values") if isinstance(factor, Mapping) else ()
+    return (values["method"].get("trains"), *(levels if isinstance(levels, list) else ()))
 
 
 def pair_judge(values: Mapping[str, Any]) -> PairJudge | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -10,40 +9,52 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
 from torch import nn
 from torch.nn import functional
 
-from bios_sweep.engines.training.batches import uniform
 from bios_sweep.engines.training.folded import ADAPTER, unfold
+from bios_sweep.engines.training.initial import initial, orthogonal
 from bios_sweep.engines.training.model import BaseModel
+from bios_sweep.engines.training.possible import not_on_experts
+from bios_sweep.engines.training.weights import all_weights, save_model
 from bios_sweep.errors import ModelError, StorageError
-from bios_sweep.settings import TrainingSettings
+from bios_sweep.settings import DORA, FULL, KAIMING, ORTHOGONAL, TrainingSettings, alpha_at
 
 
 @contextmanager
-def adapter(base: BaseModel, settings: TrainingSettings, seed: int) -> Iterator[PeftModel]:
-    """A fresh LoRA adapter on what `reach` says, removed on the way out.
+def adapter(base: BaseModel, settings: TrainingSettings, seed: int) -> Iterator[Any]:
+    """What a trial trains: a fresh adapter, or, with full fine-tuning, the model itself.
+
+    Either way the next trial finds the model as it was loaded.
+    """
+    if any(isinstance(module, LoraLayer) for module in base.model.modules()) or any(
+        value.requires_grad for value in base.model.parameters()
+    ):
+        raise RuntimeError("an engine trains one trial at a time; close the running one first")
+    with all_weights(base) if settings.method == FULL else _adapted(base, settings, seed) as trained:
+        yield trained
+
+
+@contextmanager
+def _adapted(base: BaseModel, settings: TrainingSettings, seed: int) -> Iterator[PeftModel]:
+    """A fresh adapter, of LoRA or of DoRA, on what `reach` and the settings say, removed on the way out.
 
     Base weights are never touched, so the next trial finds the model as it was loaded.
     """
-    if any(isinstance(module, LoraLayer) for module in base.model.modules()):
-        raise RuntimeError("an engine trains one trial at a time; close the running one first")
-    if base.reach.parameters and settings.lora_dropout:
-        raise ModelError(
-            f"method.lora_dropout: {type(base.model).__name__} has fused experts, for which PEFT has no "
-            "dropout; use method.lora_dropout=0"
-        )
+    reach = base.reach.only(str(settings.targets))
+    if reach.parameters and (reason := not_on_experts(settings)):
+        raise ModelError(reason)
     config = LoraConfig(
         task_type="CAUSAL_LM",
-        **base.reach.targets,
+        **reach.targets,
         r=settings.lora_rank,  # type: ignore[arg-type]  # None only where nothing is adapted
-        lora_alpha=settings.lora_alpha,  # type: ignore[arg-type]  # PEFT takes fractions too
+        lora_alpha=alpha_at(settings),  # type: ignore[arg-type]  # PEFT takes fractions too
         lora_dropout=settings.lora_dropout,  # type: ignore[arg-type]  # as the rank
-        use_rslora=False,
+        use_dora=settings.method == DORA,
+        use_rslora=False,  # the alpha rule is in alpha
         bias="none",
     )
     with warnings.catch_warnings():
@@ -53,7 +64,7 @@ def adapter(base: BaseModel, settings: TrainingSettings, seed: int) -> Iterator[
         adapted.eval()
         if base.model.dtype != torch.float32:
             compute_as_the_model(adapted)
-        initialise(adapted, seed)
+        initialise(adapted, seed, str(settings.init))
         yield adapted
     finally:
         unfold(adapted)
@@ -87,38 +98,34 @@ def compute_as_the_model(adapted: PeftModel) -> None:
 
 
 @torch.no_grad()
-def initialise(adapted: PeftModel, seed: int) -> None:
-    """Draw every A from (seed, module name), row by row, and set every B to zero.
+def initialise(adapted: PeftModel, seed: int, law: str = KAIMING) -> None:
+    """Draw every A from (seed, module name), row by row, and set every B to zero; see `initial` for others.
 
-    The law is PEFT's: uniform within 1 / sqrt(fan_in). Rows come from one stream, so the A of a
-    smaller rank is the first rows of a larger one: two ranks then differ by their rank, not by luck.
+    Rows come from one stream, so the A of a smaller rank is the first rows of a larger one: two ranks then
+    differ by their rank, not by luck.
     """
     for name, module in adapted.get_base_model().named_modules():
         if isinstance(module, LoraLayer):
             layer: Any = module  # torch types a submodule's parts as tensors
-            down = layer.lora_A[ADAPTER].weight
-            bound = 1 / math.sqrt(down.shape[1])
-            values = (2 * _draw(layer, down, seed, name) - 1) * bound
+            down, up = layer.lora_A[ADAPTER].weight, layer.lora_B[ADAPTER].weight
+            if law == ORTHOGONAL:
+                parts = orthogonal(down.shape, up.shape, seed, name)
+                for weight, values in zip((down, up), parts, strict=True):
+                    weight.copy_(torch.from_numpy(values))
+                continue
+            experts = getattr(layer, "num_experts", 1)
+            values = initial(law, down.shape, layer.r[ADAPTER], experts, ("adapter", seed, name))
             down.copy_(torch.from_numpy(values).reshape(down.shape))
-            layer.lora_B[ADAPTER].weight.zero_()
+            up.zero_()
 
 
-def _draw(layer: Any, down: torch.Tensor, seed: int, name: str) -> np.ndarray:
-    """As many numbers in [0, 1) as an A has; each expert's from a stream of its own, so that ranks nest."""
-    experts = getattr(layer, "num_experts", 1)
-    if experts == 1:
-        return uniform(down.numel(), "adapter", seed, name)
-    each = down.numel() // experts
-    return np.concatenate([uniform(each, "adapter", seed, name, expert) for expert in range(experts)])
-
-
-def trainable(adapted: PeftModel) -> dict[str, nn.Parameter]:
-    """The adapter's parameters by name, in the model's own order."""
+def trainable(adapted: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters that learn by name, in the model's own order."""
     return {name: value for name, value in adapted.named_parameters() if value.requires_grad}
 
 
-def save_adapter(adapted: PeftModel, folder: Path) -> None:
-    """Write the adapter in PEFT's format (safetensors), whole or not at all.
+def save_adapter(adapted: Any, folder: Path) -> None:
+    """Write what was trained in PEFT's format, or a whole model in transformers', whole or not at all.
 
     Raises:
         StorageError: the folder cannot be written.
@@ -126,9 +133,12 @@ def save_adapter(adapted: PeftModel, folder: Path) -> None:
     fresh = folder.with_name(f"{folder.name}.new")
     try:
         shutil.rmtree(fresh, ignore_errors=True)
-        # "auto" would ask the hub whether the base model's vocabulary had grown.
-        adapted.save_pretrained(str(fresh), safe_serialization=True, save_embedding_layers=False)
+        if isinstance(adapted, PeftModel):
+            # "auto" would ask the hub whether the base model's vocabulary had grown.
+            adapted.save_pretrained(str(fresh), safe_serialization=True, save_embedding_layers=False)
+        else:
+            save_model(adapted, fresh)
         shutil.rmtree(folder, ignore_errors=True)
         fresh.rename(folder)
     except OSError as error:
-        raise StorageError(f"{folder}: the adapter cannot be written ({error.strerror})") from error
+        raise StorageError(f"{folder}: what was trained cannot be written ({error.strerror})") from error

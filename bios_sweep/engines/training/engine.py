@@ -36,6 +36,7 @@ from bios_sweep.engines.training.facts import (
     software_versions,
 )
 from bios_sweep.engines.training.fit import Fit
+from bios_sweep.engines.training.four_bit import kind_of, split
 from bios_sweep.engines.training.general import general_set
 from bios_sweep.engines.training.loop import evaluate, evaluation_set
 from bios_sweep.engines.training.memory import DEFAULT_MICRO_BATCH, Load, fitting, room_on, shape_of
@@ -114,7 +115,7 @@ class LoraEngine:
             Work(
                 trial=trial,
                 directory=directory,
-                material=self._material(trial.settings.dtype, trial.settings.max_length),
+                material=self._material(kind_of(trial.settings), trial.settings.max_length),
                 owner=f"{trial.key} of engine {self.version}",
                 measurements=self._options.measurements,
                 fit=self._fit(trial.settings),
@@ -141,7 +142,7 @@ class LoraEngine:
         """Seconds per optimizer step, shape (repeats, arms); see `training.timing`."""
         return time_steps(
             settings,
-            lambda arm: self._material(arm.dtype, arm.max_length),
+            lambda arm: self._material(kind_of(arm), arm.max_length),
             repeats=repeats,
             fit_of=self._fit,
         )
@@ -165,7 +166,8 @@ class LoraEngine:
             **{
                 "tokens": settings.max_length * self._answers,
                 "batch": settings.batch_size,
-                "rank": settings.lora_rank,
+                "rank": settings.lora_rank or 1,
+                "method": settings.method,
                 "sequences": self._answers,
                 **(self._options.load or {}),
                 "dtype": settings.dtype,
@@ -176,41 +178,44 @@ class LoraEngine:
         found = fitting(shape, load, room, micro_batch_size=given, checkpointing=twice)
         return Fit(found.micro_batch_size, checkpointing=found.checkpointing, folding=found.folded)
 
-    def _material(self, dtype: str, max_length: int) -> Material:
-        key = (dtype, max_length)
+    def _material(self, kind: str, max_length: int) -> Material:
+        key = (kind, max_length)
         if key not in self._materials:
-            base = self._base(dtype)
+            base = self._base(kind)
             train = self._tokenized(base, max_length, held_out=False)
-            judge = self._judge(base, dtype, self._options.eval_max_length or max_length)
-            self._materials[key] = self._of_objective(base, train, judge, dtype)
+            judge = self._judge(base, kind, self._options.eval_max_length or max_length)
+            self._materials[key] = self._of_objective(base, train, judge, kind)
         return self._materials[key]
 
-    def _of_objective(self, base: BaseModel, train: TokenTable, judge: Judge, dtype: str) -> Material:
+    def _of_objective(self, base: BaseModel, train: TokenTable, judge: Judge, kind: str) -> Material:
         if self._pairs is None:
             return Material(base=base, train=train, judge=judge)
-        pairs = PairTable(train, -self._reference(base, train, dtype))
+        pairs = PairTable(train, -self._reference(base, train, kind))
         return Material(base=base, train=pairs, judge=judge, objective=dpo_of)
 
-    def _base(self, dtype: str) -> BaseModel:
-        """One base model at a time: two copies of a large one would not fit."""
+    def _base(self, kind: str) -> BaseModel:
+        """One base model at a time: two copies of a large one would not fit. kind: of `four_bit.kind_of`."""
         for (loaded, _), material in self._materials.items():
-            if loaded == dtype:
+            if loaded == kind:
                 return material.base
         self._materials.clear()
         self._judges.clear()
         with one_load_at_a_time(self._device):
-            return self._loaded(dtype)
+            return self._loaded(kind)
 
-    def _loaded(self, dtype: str) -> BaseModel:
+    def _loaded(self, kind: str) -> BaseModel:
         chosen = self._options.attention
         attention = None if chosen is None else ATTENTIONS[chosen]
         path = Path(self._options.model_path)
-        return load_base(path, dtype, self._device, attention, routed=self._options.routers)
+        dtype, four_bit = split(kind)
+        routed = self._options.routers
+        return load_base(path, dtype, self._device, attention, routed=routed, four_bit=four_bit)
 
-    def _judge(self, base: BaseModel, dtype: str, max_length: int) -> Judge:
+    def _judge(self, base: BaseModel, kind: str, max_length: int) -> Judge:
         """What trials are measured on: cut once for all of a plan, whatever their own `max_length`."""
-        if (dtype, max_length) in self._judges:
-            return self._judges[dtype, max_length]
+        if (kind, max_length) in self._judges:
+            return self._judges[kind, max_length]
+        dtype, _ = split(kind)
         evaluation = self._tokenized(base, max_length, held_out=True)
         size = self._options.micro_batch_size or DEFAULT_MICRO_BATCH
         # Enough to check the model on padding, at the least cost; of different lengths where there are.
@@ -234,17 +239,17 @@ class LoraEngine:
             scoring=scoring,
             score_before=None if scoring is None else scoring.measure(base).mean,
         )
-        self._judges[dtype, max_length] = judge
+        self._judges[kind, max_length] = judge
         return judge
 
     def _held_out(
-        self, base: BaseModel, examples: TokenTable, size: int, dtype: str
+        self, base: BaseModel, examples: TokenTable, size: int, kind: str
     ) -> tuple[HeldOut, Figures]:
         """What trials are measured on, and what the untouched model is there."""
         sequences = evaluation_set(examples, size, self._device)
         if self._pairs is None:
             return sequences, evaluate(base, sequences)
-        reference = self._reference(base, examples, dtype)
+        reference = self._reference(base, examples, kind)
         pairs = PairSet(sequences=sequences, reference=reference, judge=self._pairs)
         return pairs, pairs.untouched
 
@@ -267,12 +272,12 @@ class LoraEngine:
         """Sequences of an example."""
         return 1 if self._pairs is None else ANSWERS
 
-    def _reference(self, base: BaseModel, table: TokenTable, dtype: str) -> np.ndarray:
+    def _reference(self, base: BaseModel, table: TokenTable, kind: str) -> np.ndarray:
         """Summed nats of both answers of every pair by the untouched model, shape (pairs, 2)."""
         options = self._options
         identity = {
             "model": describe_model(options.model_path).fingerprint,
-            "dtype": dtype,
+            "dtype": kind,
             "attention": options.attention,
             "device": device_name(self._device),
             "threads": options.threads,

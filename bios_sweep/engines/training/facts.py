@@ -43,6 +43,9 @@ TOKENIZER = "tokenizer.json"
 # Beside config and weights, what decides the tokens and how messages are rendered.
 TEXT_FILES = (TOKENIZER, "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 CAUSAL_ARCHITECTURES = ("GPT2LMHeadModel",)  # decoders whose class was named before `ForCausalLM`
+# In the names of embeddings, heads and norms, which `method.targets` does not reach.
+MATRIX = 2  # dimensions
+UNADAPTED = ("embed", "lm_head", "wte", "wpe", "norm")
 WIDTH_KEYS = ("hidden_size", "n_embd", "d_model")  # what architectures call the residual stream's width
 HEADER_LENGTH_BYTES = 8  # safetensors: little-endian length of the JSON header
 
@@ -223,6 +226,24 @@ def count_parameters(weights: Iterable[Path]) -> int:
     return sum(math.prod(tensor["shape"]) for path in weights for tensor in _tensors(path))
 
 
+def linear_names(folder: Path) -> tuple[str, ...]:
+    """Full names of what has a matrix for its weight, by the headers; embeddings and the head left out.
+
+    Nothing of a model whose weights are not here.
+    """
+    try:
+        headers = [_header(path) for path in weight_files(folder)]
+    except ModelError:
+        return ()
+    found = [
+        name.removesuffix(".weight")
+        for header in headers
+        for name, tensor in header.items()
+        if name.endswith(".weight") and len(tensor["shape"]) == MATRIX
+    ]
+    return tuple(name for name in found if not any(part in name for part in UNADAPTED))
+
+
 def _family(config: Mapping[str, Any]) -> str:
     """The name the learning-rate rules know: Qwen 2 and 3 with their variants share one exponent."""
     kind = str(config.get("model_type") or "unknown")
@@ -262,7 +283,12 @@ def _read_json(path: Path, why: str) -> dict[str, Any]:
 
 
 def _tensors(path: Path) -> list[dict[str, Any]]:
-    """The JSON header's entry of each tensor; the file must be exactly as long as they need."""
+    """The JSON header's entry of each tensor."""
+    return list(_header(path).values())
+
+
+def _header(path: Path) -> dict[str, dict[str, Any]]:
+    """Tensor -> the JSON header's entry; the file must be exactly as long as they need."""
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(HEADER_LENGTH_BYTES), "little")
@@ -270,7 +296,7 @@ def _tensors(path: Path) -> list[dict[str, Any]]:
         tensors = _parse_header(file.read(length)) if start <= size else None
     if tensors is None:
         raise ModelError(f"model {path.parent}: {path.name} is cut off in its header; download it again")
-    needed = start + max((tensor["data_offsets"][1] for tensor in tensors), default=0)
+    needed = start + max((tensor["data_offsets"][1] for tensor in tensors.values()), default=0)
     if needed != size:
         raise ModelError(
             f"model {path.parent}: {path.name} has {size} bytes where its header needs {needed}; "
@@ -279,11 +305,11 @@ def _tensors(path: Path) -> list[dict[str, Any]]:
     return tensors
 
 
-def _parse_header(raw: bytes) -> list[dict[str, Any]] | None:
+def _parse_header(raw: bytes) -> dict[str, dict[str, Any]] | None:
     """None unless it is an object whose entries have a shape and offsets."""
     try:
-        tensors = [entry for name, entry in json.loads(raw).items() if name != "__metadata__"]
-        for entry in tensors:
+        tensors = {name: entry for name, entry in json.loads(raw).items() if name != "__metadata__"}
+        for entry in tensors.values():
             math.prod(entry["shape"]) + entry["data_offsets"][1]
     except (ValueError, AttributeError, TypeError, KeyError, IndexError):
         return None

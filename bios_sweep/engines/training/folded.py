@@ -141,7 +141,7 @@ class _Beside(torch.autograd.Function):
         return of_x, of_down, of_up, None, None, None, None, None
 
 
-def fold(adapted: PeftModel, tokens: float, room: Callable[[], bool] = lambda: True) -> None:
+def fold(adapted: nn.Module, tokens: float, room: Callable[[], bool] = lambda: True) -> None:
     """Have the layers multiplied as said above, until `unfold` or the end of the adapter.
 
     tokens: of an optimizer step, about. room: whether there is memory for the folded weights, at any time.

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from peft import PeftModel
+from peft.tuners.lora import LoraLayer
+from torch import nn
 from torch.autograd.graph import increment_version
 from torch.nn.utils import clip_grad_norm_
 
 from bios_sweep.atomic import write_atomically
-from bios_sweep.engines.training.adapters import trainable
 from bios_sweep.engines.training.batches import (
     MicroBatch,
     batch_indices,
@@ -34,9 +34,10 @@ from bios_sweep.engines.training.objectives.objective import Figures, HeldOut, O
 from bios_sweep.engines.training.objectives.sft import SFT
 from bios_sweep.engines.training.step_log import Step, StepLog
 from bios_sweep.engines.training.tokens import TokenizedExample
+from bios_sweep.engines.training.weights import Weights, groups
 from bios_sweep.errors import ran_out_of_memory
 from bios_sweep.sealed import digest
-from bios_sweep.settings import WSD, TrainingSettings, decay_steps, warmup_steps
+from bios_sweep.settings import FULL, WSD, TrainingSettings, decay_steps, warmup_steps
 from bios_sweep.study.trials import EVALUATION_FILE, Measurement
 
 
@@ -169,7 +170,7 @@ class Training:
     def __init__(
         self,
         base: BaseModel,
-        adapted: PeftModel,
+        adapted: nn.Module,
         settings: TrainingSettings,
         seed: int,
         examples: Sequence[Any],
@@ -184,9 +185,10 @@ class Training:
         self._examples, self.fit = examples, fit
         # by the first batch, wherever a trial is taken up again
         fold(adapted, self._collated(0, fit.micro_batch_size).tokens, room=lambda: fit.folding)
-        self._parameters = trainable(adapted)
+        self._weights = Weights(adapted)
+        self._parameters = self._weights.held
         self._optimizer = torch.optim.AdamW(
-            self._parameters.values(),
+            groups(self._parameters, settings.weight_decay, full=settings.method == FULL),
             lr=settings.learning_rate,
             betas=(settings.adam_beta1, settings.adam_beta2),
             eps=settings.adam_eps,
@@ -289,8 +291,7 @@ class Training:
         self.wall_seconds = checkpoint.wall_seconds
         self._since = {"": (checkpoint.nats, checkpoint.supervised)}
         self._measured = None
-        for name, value in self._parameters.items():
-            value.copy_(checkpoint.weights[name])
+        self._weights.restore(checkpoint.weights)
         self._optimizer.load_state_dict(checkpoint.optimizer)
 
     def _next(self) -> Batch:
@@ -331,8 +332,10 @@ class Training:
         if not math.isfinite(total) or not math.isfinite(length):
             what = "gradient" if math.isfinite(total) else "training loss"
             raise DivergedError(f"the {what} was not finite at step {self.step + 1}")
-        self._optimizer.param_groups[0]["lr"] = learning_rate_at(settings, self.step)
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate_at(settings, self.step)
         self._optimizer.step()
+        self._weights.spread()
         return float(total)
 
     def _gradients(self, batch: Batch) -> torch.Tensor:
@@ -344,9 +347,11 @@ class Training:
             batch = self._collated(batch.step, self.fit.micro_batch_size)
         nats = torch.zeros((), device=self._base.device)
         self._optimizer.zero_grad()
+        self._weights.forget()
         for piece in batch.pieces:
             loss = self._objective.loss(self._base, piece.on(self._base.device))
             (loss / batch.weight).backward()
+            self._weights.gather()
             nats += loss.detach()
         return nats
 
@@ -355,6 +360,9 @@ class Training:
             for name, module in self._adapted.named_modules():
                 if ".lora_dropout." in name:
                     module.train(active)
+                elif isinstance(module, LoraLayer):
+                    layer: Any = module
+                    layer.training = active  # of the layer itself, which DoRA asks before it drops anything
 
 
 def noised(embedded: torch.Tensor, alpha: float) -> torch.Tensor:

@@ -7,6 +7,11 @@ per number of the model's format, 4 per float32:
     attention        2 query * b + 2 keys * b, and a float32 per head
     gated MLP        4 inner * b (gate, its activation, up, and the product that A reads); 3 without a gate
     adapter          rank * b per linear layer, nothing of one that is folded into the weight
+    DoRA             2 results of each linear layer * b, which its length scales
+
+Full fine-tuning has no adapter; each weight has a gradient and two moments in float32, one that is not
+float32 a master copy and a gradient of its own format besides (see `weights`). A base in four bits takes
+`NF4` bytes a number of its linear layers, and one layer at a time in the format that is computed in.
 
 Frozen weights are kept once and no layer keeps a copy; in float32 the linear ones are kept twice where there
 is room, with the adapter folded in (see `folded`). Held against what was counted through saved-tensor
@@ -20,12 +25,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from bios_sweep.settings import DORA, FULL, LORA, QLORA
+
 FLOAT = 4  # bytes of a float32
 FORMATS = {"float32": 4, "bfloat16": 2}
 ADAPTER_COPIES = 4  # weight, gradient and two moments of AdamW, all float32
 # Logits that are there at once, whatever the batch: 256 MiB of float32. Chosen: large enough for the matrix
 # product to be at its full speed, small beside the weights of a model with such a vocabulary.
 LOGITS_AT_ONCE = 2**26
+NF4 = 0.5 + (1 + 4 / 256) / 64  # half a byte, and a scale of 8 bits for 64, with a float32 for 256 of them
 LOGIT_COPIES = 3  # in the worst moment: log-probabilities, their gradient, and the head's own result
 LARGEST_MICRO_BATCH = 64  # chosen: beyond it a GPU is busy and padding grows
 DEFAULT_MICRO_BATCH = 16  # of CPUs, whose memory is seldom the limit
@@ -74,6 +82,11 @@ class Shape:
     parameters: int
 
     @property
+    def adapted(self) -> int:
+        """Numbers of the linear layers of all decoder layers."""
+        return self.layers * sum(into * out for into, out in self.linear)
+
+    @property
     def linear(self) -> tuple[tuple[int, int], ...]:
         """(in, out) of the linear layers of one decoder layer."""
         up = (self.hidden, self.inner)
@@ -102,7 +115,7 @@ class Shape:
 
 @dataclass(frozen=True, kw_only=True)
 class Need:
-    """Bytes of one process on its device, by what needs them."""
+    """Bytes of one process on its device, by what needs them. adapter: what learns, with its optimizer."""
 
     weights: int
     adapter: int
@@ -121,12 +134,14 @@ class Load:
     """What is to be trained at most: the longest example in tokens, the largest batch and rank.
 
     sequences: of an example; preference pairs have two, both of them counted in its tokens.
+    method: the one that needs the most.
     """
 
     tokens: int
     batch: int
     rank: int
     dtype: str
+    method: str = LORA
     sequences: int = 1
 
 
@@ -185,13 +200,21 @@ def need_of(
     With checkpointing a layer keeps its input alone, and one layer at a time all that it computes.
     """
     size, tokens = FORMATS[load.dtype], micro_batch_size * load.tokens
-    layer = tokens * shape.kept(0 if folded else load.rank, size)
+    full, rank = load.method == FULL, 0 if load.method == FULL else load.rank
+    layer = tokens * shape.kept(0 if folded else rank, size)
+    if load.method == DORA:
+        layer += tokens * 2 * size * sum(out for _, out in shape.linear)
     kept = shape.layers * tokens * shape.hidden * size + layer if checkpointing else shape.layers * layer
-    adapter = shape.adapter(load.rank)
-    copied = 0 if size == FLOAT else adapter * size  # an adapter's weights in the model's format
+    learning = shape.parameters if full else shape.adapter(rank)
+    copies = (ADAPTER_COPIES - 1 if full and size == FLOAT else ADAPTER_COPIES) * FLOAT * learning
+    copied = 0 if size == FLOAT else learning * size  # gradients, or an adapter's weights, in that format
+    weights = shape.parameters * size
+    if load.method == QLORA:
+        widest = max(into * out for into, out in shape.linear)
+        weights = int((shape.parameters - shape.adapted) * size + NF4 * shape.adapted) + widest * size
     return Need(
-        weights=shape.parameters * size,
-        adapter=ADAPTER_COPIES * FLOAT * adapter + copied,
+        weights=weights,
+        adapter=copies + copied,
         activations=kept,
         logits=LOGIT_COPIES * FLOAT * min(tokens * shape.vocabulary, LOGITS_AT_ONCE),
         folded=shape.folded if folded else 0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from transformers.models.auto.modeling_auto import (
 )
 
 from bios_sweep.engines.training.batches import MicroBatch
+from bios_sweep.engines.training.four_bit import INSTALL, PACKAGE, why_not
 from bios_sweep.engines.training.memory import LOGITS_AT_ONCE
 from bios_sweep.engines.training.reach import Reach, reach_of
 from bios_sweep.engines.training.unpacked import never_packed
@@ -94,15 +96,23 @@ class BaseModel:
 
 
 def load_base(
-    path: Path, dtype: str, device: torch.device, attention: str | None = None, *, routed: bool = False
+    path: Path,
+    dtype: str,
+    device: torch.device,
+    attention: str | None = None,
+    *,
+    routed: bool = False,
+    four_bit: bool = False,
 ) -> BaseModel:
     """Load a causal language model from a local folder: safetensors only, no remote code.
 
     attention: by transformers' name; None for its own choice. routed: adapters are put on routers, too.
+    four_bit: its linear layers are kept in four bits, and computed in `dtype`.
 
     Raises:
         ModelError: it cannot be loaded, or the files lack weights (they would be random).
     """
+    quantised = _in_four_bits(dtype, device) if four_bit else {}
     try:
         loaded: Any = class_of(path).from_pretrained(
             path,
@@ -114,6 +124,7 @@ def load_base(
             **({} if attention is None else {"attn_implementation": attention}),
             # straight to the GPU, or a process would hold the weights twice: Ray counts no memory of the node
             **({} if device.type == "cpu" else {"device_map": {"": device}}),
+            **quantised,
         )
     except (OSError, ValueError, RuntimeError, ImportError) as error:
         if ran_out_of_memory(error) or poisons_its_process(error):
@@ -125,7 +136,7 @@ def load_base(
     if report["missing_keys"]:
         missing = min(report["missing_keys"])
         raise ModelError(f"model {path}: its files have no weights for {missing}; download it again")
-    model = model.to(device).eval().requires_grad_(requires_grad=False)
+    model = (model if four_bit else model.to(device)).eval().requires_grad_(requires_grad=False)
     head = model.get_output_embeddings()
     if head is None:
         raise ModelError(f"model {path}: {type(model).__name__} has no output embeddings to train against")
@@ -139,6 +150,31 @@ def load_base(
         reach=reach_of(model, decoder, routed=routed),
         **logit_factors(model.config.get_text_config()),
     )
+
+
+def _in_four_bits(dtype: str, device: torch.device) -> dict[str, Any]:
+    """What `from_pretrained` is given for a base in NF4.
+
+    Raises:
+        ModelError: bitsandbytes is not here, or cannot run on the device.
+    """
+    if reason := why_not():
+        raise ModelError(reason)
+    try:
+        functional_4bit = import_module(f"{PACKAGE}.functional")  # an extra
+        functional_4bit.quantize_4bit(torch.zeros(64, 64, device=device), quant_type="nf4")
+    except (ImportError, RuntimeError, NotImplementedError, OSError) as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(
+            f"method.trains=qlora: {PACKAGE} cannot run on {device} ({first}); {INSTALL}"
+        ) from None
+    config = transformers.BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=getattr(torch, dtype),
+    )
+    return {"quantization_config": config, "device_map": {"": device}}
 
 
 def class_of(path: Path) -> Any:

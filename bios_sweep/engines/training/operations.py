@@ -5,6 +5,7 @@ ones), a numbers of the adapter, s tokens of an example, q the width of all head
 
     forward     2 N + 2 a, and 2 s q a layer for causal attention (half of the pairs are there)
     backward    2 N for the activations alone, since frozen weights get no gradient; 4 a; attention twice
+    full        6 N in all: 2 N more for the gradients of the weights, and no adapter
     again       a forward pass, where activations are computed twice
 
 That is an adapter beside its layer. Folded into the weight, as in float32 where it takes fewer operations,
@@ -46,11 +47,12 @@ def forward(shape: Shape, rank: int, length: float) -> float:
     return 2.0 * multiplied(shape) + 2.0 * shape.adapter(rank) + attention
 
 
-def trained(shape: Shape, rank: int, length: float, *, twice: bool) -> float:
-    """The same with the backward pass. twice: with activation checkpointing."""
+def trained(shape: Shape, rank: int, length: float, *, twice: bool, full: bool = False) -> float:
+    """The same with the backward pass. twice: with activation checkpointing. full: all weights learn."""
     once = forward(shape, rank, length)
     backward = once + 2.0 * shape.adapter(rank) + 2.0 * length * shape.query * shape.layers
-    return once + backward + (once if twice else 0.0)
+    weights = 2.0 * multiplied(shape) if full else 0.0
+    return once + backward + weights + (once if twice else 0.0)
 
 
 def beside(tokens: float, into: int, out: int, rank: int) -> float:

@@ -6,7 +6,7 @@ A router that learns beside its experts unbalances them, and a vision tower neve
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import transformers
@@ -16,6 +16,8 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from bios_sweep.engines.training.architectures import experts_of
+from bios_sweep.engines.training.targets import chosen, leaves
+from bios_sweep.settings import ALL_LINEAR
 
 ALL = "all-linear"  # PEFT's word for every linear layer but the head
 # Of these PEFT refuses the names that a fused kernel reads past their modules, and dt_proj is read so too.
@@ -30,7 +32,7 @@ class Reach:
 
     linear, experts: adapted. by_weight: of the linear those whose weights are named, for PEFT takes the names
     of the layers for those of experts. routers: adapted if `routed`. left: not adapted, for a fused kernel
-    reads past them. outside: beside the text decoder.
+    reads past them. outside: beside the text decoder. unchosen: linear and experts that could be adapted.
     """
 
     linear: tuple[str, ...]
@@ -40,17 +42,35 @@ class Reach:
     outside: tuple[str, ...]
     by_weight: tuple[str, ...] = ()
     routed: bool = False
+    unchosen: tuple[str, ...] = ()
+
+    def only(self, targets: str) -> Reach:
+        """What of it `method.targets` chooses.
+
+        Raises:
+            ConfigError: it reaches nothing, or a name is none of the model's.
+        """
+        if targets == ALL_LINEAR:
+            return self
+        kept = set(chosen((*self.linear, *self.experts), targets))
+        return replace(
+            self,
+            linear=tuple(name for name in self.linear if name in kept),
+            experts=tuple(name for name in self.experts if name in kept),
+            by_weight=tuple(name for name in self.by_weight if name in kept),
+            unchosen=tuple(name for name in (*self.linear, *self.experts) if name not in kept),
+        )
 
     @property
     def targets(self) -> dict[str, Any]:
-        """What `LoraConfig` is given."""
-        if not (self.experts or self.routers or self.left or self.outside):
+        """What `LoraConfig` is given; last parts of names where these say as much as all of them."""
+        beside, named = (*self.experts, *self.routers, *self.left, *self.outside), set(self.by_weight)
+        if not (beside or self.unchosen):
             return {"target_modules": ALL}
-        named = set(self.by_weight)
-        return {
-            "target_modules": [name for name in self.linear if name not in named],
-            "target_parameters": list(self.parameters) or None,
-        }
+        linear = [name for name in self.linear if name not in named]
+        if not (beside or named or set(leaves(linear)) & set(leaves(self.unchosen))):
+            linear = list(leaves(linear))
+        return {"target_modules": linear, "target_parameters": list(self.parameters) or None}
 
     @property
     def parameters(self) -> tuple[str, ...]:

@@ -1,0 +1,37 @@
+"""Which layers get an adapter, in the words of other trainers. They know no `attention` and no `mlp`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bios_sweep.settings import ALL_LINEAR, FULL, TrainingSettings
+
+# As most decoders call them (Llama, Qwen, Mistral, Gemma, ...).
+USUAL = {
+    "attention": ["q_proj", "k_proj", "v_proj", "o_proj"],
+    "mlp": ["gate_proj", "up_proj", "down_proj"],
+}
+OTHERWISE = "as Llama and its kin call these layers; another architecture may call them otherwise"
+
+
+def targets_of(settings: TrainingSettings) -> dict[str, tuple[Any, str]]:
+    """Name of the quantity -> its value and the setting it stands for; None where there is nothing to say.
+
+    target_modules: PEFT's word or a list. linear, modules: Axolotl's switch and list. target_names: a text.
+    """
+    if settings.method == FULL or settings.targets is None:
+        nothing = ("target_modules", "linear", "modules", "target_names")
+        return dict.fromkeys(nothing, (None, "targets"))
+    every = settings.targets == ALL_LINEAR
+    listed = USUAL.get(settings.targets, settings.targets.split(","))
+    return {
+        "target_modules": (ALL_LINEAR if every else listed, "targets"),
+        "linear": (True if every else None, "targets"),
+        "modules": (None if every else listed, "targets"),
+        "target_names": ("all" if every else ",".join(listed), "targets"),
+    }
+
+
+def doubt_of(settings: TrainingSettings) -> str:
+    """What to bear in mind with them."""
+    return OTHERWISE if settings.targets in USUAL else ""

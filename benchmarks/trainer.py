@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import argparse
 import csv
+import ctypes
+import gc
 import importlib.util
 import statistics
 import sys
@@ -45,6 +47,7 @@ IGNORED = -100  # transformers' label of a token that is not under the loss
 TARGETS = "all-linear"  # PEFT's name of what ours adapts in a plain decoder
 MATRIX = {"cpu": 512, "cuda": 8192}  # width of the square products; chosen: large enough for the full rate
 MATRIX_SECONDS = 0.5
+STATUS, FORGET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +74,11 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A line of the table. seconds: of one optimizer step, median of the repeats; peak_mib: None on CPUs."""
+    """A line of the table. seconds: of one optimizer step, median of the repeats.
+
+    peak_mib: of what torch allocated on a GPU; on a CPU of what the process held, libraries and all. None
+    where the system does not tell.
+    """
 
     prompt: float
     dtype: str
@@ -212,8 +219,23 @@ def wait(task: Task) -> None:
         torch.cuda.synchronize()
 
 
+def forget_peak(task: Task) -> None:
+    """What was freed is given back, and the highest mark so far forgotten."""
+    gc.collect()
+    if task.device == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    elif STATUS.is_file():
+        ctypes.CDLL(None).malloc_trim(0)
+        FORGET.write_text("5", encoding="ascii")  # proc(5): resets the peak resident set size
+
+
 def peak_mib(task: Task) -> float | None:
-    return torch.cuda.max_memory_allocated() / 2**20 if task.device == "cuda" else None
+    if task.device == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    lines = STATUS.read_text(encoding="ascii").splitlines() if STATUS.is_file() else []
+    kib = [line.split()[1] for line in lines if line.startswith("VmHWM:")]
+    return int(kib[0]) / 2**10 if kib else None
 
 
 def matrix_rate(task: Task, dtype: str, width: int | None = None) -> float:
@@ -264,9 +286,7 @@ def measure(
             examples, turns = examples_of(task, prompt, config.vocab_size), {name: [] for name in trainers()}
             for repeat in range(task.repeats + 1):
                 for name, train in trainers().items():
-                    if task.device == "cuda":
-                        torch.cuda.empty_cache()
-                        torch.cuda.reset_peak_memory_stats()
+                    forget_peak(task)
                     turn = train(task, dtype, examples)
                     assert turn.losses[1] < turn.losses[0], f"{name} did not learn: {turn.losses}"
                     if repeat:

@@ -148,7 +148,7 @@ def test_a_contradiction_is_refused_in_one_sentence(shell, overrides, sentence):
 def test_four_bits_are_refused_where_nothing_here_has_them(shell):
     message = "method.trains=qlora: bitsandbytes is not installed; install bios-sweep[qlora], or choose"
     assert message in shell("plan", "method=qlora", "sweeps=learning_rate", code=2)
-    assert message in shell("plan", "sweeps=learning_rate", "sweeps.factors.method.values=[qlora]", code=2)
+    assert message in shell("plan", "sweeps=learning_rate", "+sweeps.factors.method.values=[qlora]", code=2)
 
 
 def scenario(method: Method, code: str = "k") -> Scenario:

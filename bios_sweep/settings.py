@@ -261,6 +261,7 @@ class TrainingSettings:
     def _settle(self) -> None:
         """Off has one spelling, and what only one schedule has is there with that one alone."""
         stated = self.decay_fraction if self.decay_fraction is not None else DECAY_FRACTION
+        RANGES["decay_fraction"].require("decay_fraction", stated)
         object.__setattr__(self, "decay_fraction", stated if self.schedule == WSD else None)
         if self.dpo_length_normalised is False:
             object.__setattr__(self, "dpo_length_normalised", None)

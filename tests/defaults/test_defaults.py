@@ -406,9 +406,10 @@ def test_an_adapters_settings_go_with_an_adapter(values, message):
 def test_the_ends_of_a_settings_range_are_those_that_it_may_reach():
     ends = {name: allowed_range(name)[0] for name in RANGES}
     usual = {"learning_rate": 1e-4, "batch_size": 8, "lora_rank": 8, "max_steps": 10}
+    more = {"decay_fraction": {"schedule": "wsd"}}  # no other schedule has one
     for name, end in ends.items():
         if end is not None:
-            assert getattr(TrainingSettings(**(usual | {name: end})), name) == end
+            assert getattr(TrainingSettings(**(usual | more.get(name, {}) | {name: end})), name) == end
         below = 0.0 if end is None else end - 1
         with pytest.raises(ConfigError, match=name):
             TrainingSettings(**(usual | {name: below}))

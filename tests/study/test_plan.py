@@ -232,15 +232,20 @@ def test_a_key_depends_on_everything_that_decides_the_outcome():
         "max_length": 256,
         "dtype": "bfloat16",
         "schedule": "cosine",
+        "decay_fraction": 0.4,
+        "method": "dora",
+        "alpha_rule": "rank",
+        "targets": "attention",
+        "init": "gaussian",
     }
     for name in setting_names():
         value = other.get(name)
-        if value is None and name in ("method", "alpha_rule"):
-            continue  # one choice only
         if value is None:
             start = 7 if getattr(BASELINE, name) is None else getattr(BASELINE, name)
             value = start + 1 if isinstance(start, int) else start / 2 + 0.01
-        assert trial_key(replace(BASELINE, **{name: value}), 0, 0, SCENARIO) != base, name
+        start = replace(BASELINE, schedule="wsd") if name == "decay_fraction" else BASELINE
+        other_key = trial_key(replace(start, **{name: value}), 0, 0, SCENARIO)
+        assert other_key not in (base, trial_key(start, 0, 0, SCENARIO)), name
     assert trial_key(BASELINE, 1, 0, SCENARIO) != base
     assert trial_key(BASELINE, 0, 1, SCENARIO) != base
     for changed in (

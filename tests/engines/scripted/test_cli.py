@@ -286,7 +286,7 @@ def test_a_metric_that_is_better_when_larger(shell):
         (["method.time_limit_seconds=0"], "a number above 0, or null"),
         (["method.shell=maybe"], "true or false"),
         (["~method.inputs"], "method.inputs: is missing; method=command needs it"),
-        (["method.trains=dora"], "choose from lora, full, or null"),
+        (["method.trains=ia3"], "choose from lora, dora, qlora, full, or null"),
         (["data=jsonl"], "a script reads its own data"),
         (["model=planted"], "choose from named, local, embedded"),
         (["decision.scope=distribution"], "needs losses by document"),

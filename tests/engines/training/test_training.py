@@ -815,9 +815,9 @@ def test_timed_repeats_see_other_examples_of_the_data(engine, monkeypatch):
     seeds = []
 
     class Watched(timing.Training):
-        def __init__(self, base, adapted, settings, seed, examples, fit):
+        def __init__(self, base, adapted, settings, seed, examples, fit, **more):
             seeds.append((seed, len(examples), fit.micro_batch_size))
-            super().__init__(base, adapted, settings, seed, examples, fit)
+            super().__init__(base, adapted, settings, seed, examples, fit, **more)
 
     monkeypatch.setattr(timing, "Training", Watched)
     engine.time_steps([replace(SETTINGS, train_examples=20)], repeats=3)

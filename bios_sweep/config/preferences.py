@@ -38,6 +38,11 @@ def with_preferences(values: Mapping[str, Any]) -> tuple[Mapping[str, Any], tupl
             f"sweeps.factors.{asked[0]}: is of preference training; add method=dpo, or leave it out"
         )
     metric, loss = values["method"].get("metric"), Metric().name
+    if loss in _judged(values):
+        raise ConfigError(
+            f"decision.metrics: {loss} has one beta, and a level of {asked[0]} may lose by it alone; "
+            f"leave {loss} out"
+        )
     if metric == loss:
         raise ConfigError(
             f"method.metric: {loss} has one beta and prefers arms that trained near it, so it cannot decide "
@@ -52,8 +57,23 @@ def with_preferences(values: Mapping[str, Any]) -> tuple[Mapping[str, Any], tupl
     return {**values, "method": {**values["method"], "metric": ACCURACY}}, (why,)
 
 
+def _judged(values: Mapping[str, Any]) -> set[str]:
+    """Metrics that decide, or must not lose."""
+    decision = values.get("decision") or {}
+    guarded, several = decision.get("guardrails"), decision.get("metrics")
+    named = (
+        [one.get("name") for one in several if isinstance(one, Mapping)] if isinstance(several, list) else []
+    )
+    return {*map(str, guarded if isinstance(guarded, Mapping) else ()), *map(str, named)}
+
+
 def _varied(sweep: Mapping[str, Any]) -> set[str]:
-    """Names of factors and moderators, the latter also as keys with a group."""
+    """Names of factors, of what is re-tuned inside them, and of moderators, the latter also with a group."""
     factors, cross = sweep.get("factors") or {}, sweep.get("cross") or {}
     inside = [name for item in cross.values() if isinstance(item, Mapping) for name in item]
-    return {*map(str, factors), *map(str, inside), *(str(key).rpartition(".")[2] for key in cross)}
+    factor_items = [one for one in factors.values() if isinstance(one, Mapping)]
+    tuned = [
+        name for one in factor_items if isinstance(one.get("nuisance"), Mapping) for name in one["nuisance"]
+    ]
+    moderators = (str(key).rpartition(".")[2] for key in cross)
+    return {*map(str, factors), *map(str, tuned), *map(str, inside), *moderators}

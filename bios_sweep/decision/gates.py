@@ -13,9 +13,12 @@ from bios_sweep.decision.table import Blocks, ResultTable
 from bios_sweep.reasons import Kind, Reason
 from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.margins import MARGINS, of_before, scale_of
+from bios_sweep.study.metric_names import is_signed
 from bios_sweep.vocabulary import Word
 
-NO_PERCENT = Kind("the baseline has no finite result, or its mean is 0 and has no percent")
+NO_PERCENT = Kind(
+    "the baseline has no finite result, or its mean is 0 and has no percent; decision.margin_absolute has one"
+)
 BASELINE_DIVERGED = Kind("the baseline diverged at {count} of {seeds} seeds")
 BLOCKS_MISSING = Kind("{count} of {seeds} seed blocks are incomplete (failed trials); at most a fifth may be")
 ONE_SEED = Kind("one seed has no error estimate")
@@ -36,6 +39,10 @@ def margin_of(table: ResultTable, rule: DecisionRule) -> Margin | None:
     if rule.version == 1:
         given = {name: getattr(rule, name) for name in MARGINS}
         rule = replace(rule, **of_before(given, table.metric.name))
+    if not loss and is_signed(table.metric.name):
+        rule = replace(rule, margin_percent=None)  # of 0, which only counts in its own unit, nothing is one
+        if rule.margin_absolute is None and not (rule.margin_share and (gained or 0.0) > 0.0):
+            return None
     percent = rule.margin(level, gained)
     absolute = percent * level / 100.0
     return Margin(

@@ -14,7 +14,8 @@ def asked_stable(plan: Plan) -> dict[str, Any]:
     """The engine's option that tells it which arms share; nothing where none do."""
     scenario = plan.study.scenario
     ends = shared_ends(arm.settings for arm in plan.arms) if scenario.engine == LORA_ENGINE else []
-    return {"stable": {"ends": ends, "scenario": short_hash(scenario.identity())}} if ends else {}
+    of_all = {**scenario.identity(), "formats": dict(scenario.format_versions)}
+    return {"stable": {"ends": ends, "scenario": short_hash(of_all)}} if ends else {}
 
 
 def stable_notes(plan: Plan) -> list[str]:

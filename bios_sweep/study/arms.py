@@ -10,7 +10,7 @@ from typing import Any
 from bios_sweep.checks import is_whole, not_allowed
 from bios_sweep.claims import FEW_STEPS, REPEAT, Against
 from bios_sweep.errors import PlanError
-from bios_sweep.settings import LORA_SETTINGS, TrainingSettings
+from bios_sweep.settings import LORA_SETTINGS, WSD, TrainingSettings
 from bios_sweep.study.design import EPOCHS, Study
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.levels import at_level
@@ -107,6 +107,8 @@ def settings_at(study: Study, factor: Factor, value: Any, rung: float) -> Traini
     """The baseline with a factor at a level, and its nuisance setting at a multiple of what it is there."""
     change = {factor.name: value}
     settings = at_level(study.baseline, change)
+    if factor.name == "decay_fraction" and settings.schedule != WSD:
+        raise PlanError(f"factor decay_fraction: it is of one schedule alone; add method.schedule={WSD}")
     if factor.nuisance is not None and rung != 1.0:
         name = factor.nuisance.setting
         change[name] = getattr(settings, name) * rung

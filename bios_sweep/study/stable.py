@@ -27,14 +27,19 @@ def stable_steps(settings: TrainingSettings) -> int:
     return settings.max_steps - decay_steps(settings)
 
 
+def may_share(settings: TrainingSettings) -> bool:
+    """Whether it has a stable part, and goes on by itself behind it."""
+    return stable_part(settings) is not None and 0 < stable_steps(settings) < settings.max_steps
+
+
 def ends_of(settings: TrainingSettings) -> dict[str, Any]:
     """What of an arm is not its stable part."""
     return {name: getattr(settings, name) for name in ENDS}
 
 
 def longest(arms: Iterable[TrainingSettings]) -> TrainingSettings:
-    """The arm that trains the stable part for the others."""
-    return max(arms, key=lambda one: (stable_steps(one), one.max_steps))
+    """The arm that trains the stable part for the others, one alone of those that are as long."""
+    return max(arms, key=lambda one: (stable_steps(one), *ends_of(one).values()))
 
 
 def followers(leader: TrainingSettings, ends: Sequence[Mapping[str, Any]]) -> tuple[TrainingSettings, ...]:
@@ -44,7 +49,7 @@ def followers(leader: TrainingSettings, ends: Sequence[Mapping[str, Any]]) -> tu
     """
     part = stable_part(leader)
     arms = [leader.changed(end) for end in ends]
-    same = [one for one in arms if part is not None and stable_part(one) == part and stable_steps(one) > 0]
+    same = [one for one in arms if may_share(one) and stable_part(one) == part]
     if leader != longest([leader, *same]):
         return ()
     return tuple(one for one in dict.fromkeys(same) if one != leader)
@@ -55,7 +60,7 @@ def shared_ends(arms: Iterable[TrainingSettings]) -> list[dict[str, Any]]:
     parts: dict[str, list[TrainingSettings]] = {}
     for one in dict.fromkeys(arms):
         part = stable_part(one)
-        if part is not None and stable_steps(one) > 0:
+        if part is not None and may_share(one):
             parts.setdefault(part, []).append(one)
     found = [ends_of(one) for group in parts.values() if len(group) > 1 for one in group]
     return [end for place, end in enumerate(found) if end not in found[:place]]
@@ -64,7 +69,7 @@ def shared_ends(arms: Iterable[TrainingSettings]) -> list[dict[str, Any]]:
 def leader_of(trial: TrialSpec, others: Iterable[TrialSpec]) -> TrialSpec | None:
     """Of other trials the one that trains this trial's stable part; None where there is none, or it leads."""
     part = stable_part(trial.settings)
-    if part is None or trial.repeat:
+    if trial.repeat or not may_share(trial.settings):
         return None
     same = [
         one for one in others if (one.seed, one.repeat, stable_part(one.settings)) == (trial.seed, 0, part)

@@ -191,6 +191,7 @@ TRL = Tool(
                 "loss_type": "loss_type",
             },
             "LoraConfig": LORA_CONFIG,
+            "BitsAndBytesConfig": BITS_AND_BYTES,
         },
         use_in_full="DPOTrainer(args=DPOConfig(output_dir=..., **values['DPOConfig']), ...) "
         "with no peft_config",

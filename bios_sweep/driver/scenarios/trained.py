@@ -121,18 +121,23 @@ def trained_scenario(
             software=software_versions(),
             format_versions={
                 **(FORMAT_VERSIONS if _in_another_format(method, request) else {}),
-                **({QLORA: four_bit_version()} if QLORA in _methods(values) else {}),
+                **(
+                    {QLORA: four_bit_version()}
+                    if QLORA in _methods(values["method"], values["sweeps"])
+                    else {}
+                ),
             },
         ),
         dataset,
     )
 
 
-def _methods(values: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What trials may train: the baseline's, and the levels of a factor."""
-    factor = (values["sweeps"].get("factors") or {}).get("method")
+def _methods(method: Mapping[str, Any], sweep: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What trials may train: the baseline's, and the levels of a factor or of a moderator."""
+    factor, crossed = (sweep.get("factors") or {}).get("method"), (sweep.get("cross") or {}).get("method")
     levels = factor.get("values") if isinstance(factor, Mapping) else ()
-    return (values["method"].get("trains"), *(levels if isinstance(levels, list) else ()))
+    found = [one for some in (levels, crossed) if isinstance(some, list) for one in some]
+    return (method.get("trains"), *found)
 
 
 def pair_judge(values: Mapping[str, Any]) -> PairJudge | None:

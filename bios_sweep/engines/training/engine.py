@@ -36,7 +36,7 @@ from bios_sweep.engines.training.facts import (
     software_versions,
 )
 from bios_sweep.engines.training.fit import Fit
-from bios_sweep.engines.training.four_bit import kind_of, split
+from bios_sweep.engines.training.four_bit import kind_of, split, version
 from bios_sweep.engines.training.general import general_set
 from bios_sweep.engines.training.loop import evaluate, evaluation_set
 from bios_sweep.engines.training.memory import DEFAULT_MICRO_BATCH, Load, fitting, room_on, shape_of
@@ -222,7 +222,7 @@ class LoraEngine:
         by_length = {len(example.input_ids): example for example in evaluation}
         two_shortest = [by_length[length] for length in sorted(by_length)[:2]]
         verify_split(base, next(micro_batches(two_shortest, 2, self._device)), dtype)
-        held_out, untouched = self._held_out(base, evaluation, size, dtype)
+        held_out, untouched = self._held_out(base, evaluation, size, kind)
         if not math.isfinite(untouched.loss):
             raise ModelError(
                 f"model {self._options.model_path}: its evaluation loss is {untouched.loss} before training; "
@@ -282,7 +282,7 @@ class LoraEngine:
             "device": device_name(self._device),
             "threads": options.threads,
             "engine": ENGINE_VERSION,
-            "software": software_versions(),
+            "software": {**software_versions(), **({"four bits": version()} if split(kind)[1] else {})},
         }
         size = options.micro_batch_size or DEFAULT_MICRO_BATCH
         return reference_nats(base, table, size, identity).reshape(-1, 2)

@@ -222,9 +222,7 @@ def test_a_smaller_rank_is_the_first_rows_of_a_larger_one_in_experts_too(tmp_pat
 def test_experts_and_dropout_are_refused_together(tmp_path):
     base = load_base(saved(KINDS["gpt_oss"](), tmp_path), "float32", CPU)
     with_dropout = TrainingSettings(**{**SETTINGS.to_dict(), "lora_dropout": 0.1})
-    refused = pytest.raises(
-        ModelError, match=r"method.lora_dropout: fused experts.*use 0"
-    )
+    refused = pytest.raises(ModelError, match=r"method.lora_dropout: fused experts.*use 0")
     with refused, adapter(base, with_dropout, 0):
         pass
 

@@ -142,7 +142,7 @@ def try_out(ended, count: int, seed: int) -> None:
 
 
 def test_no_command_line_ends_in_a_traceback_or_means_nonsense(ended):
-    try_out(ended, 60, seed=0)
+    try_out(ended, 30, seed=0)
 
 
 @pytest.mark.slow

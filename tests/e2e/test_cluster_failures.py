@@ -32,6 +32,8 @@ from bios_sweep.records.workspace import Workspace
 from bios_sweep.vocabulary import Failure
 from tests.e2e.nodes import Nodes, bare_environment
 
+pytestmark = pytest.mark.slow
+
 CONFIG = Path(__file__).parent / "conf"
 SWEEP = ["--config-dir", str(CONFIG), "sweeps=lost_nodes", "model=planted"]
 TRIALS, MEASUREMENTS = 24, 6  # per trial, the untouched model's included

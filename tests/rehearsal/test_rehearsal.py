@@ -436,6 +436,7 @@ def test_the_noise_of_an_earlier_sweep_of_the_scenario_is_found(shell):
 CLUSTERED = ("model.planted.clusters=12", "model.planted.cluster_noise_percent=1")
 
 
+@pytest.mark.slow
 def test_the_error_of_the_evaluation_set_is_that_of_earlier_sweeps_given_or_a_guess_and_told(shell):
     guess = json.loads(shell(*REHEARSE, *CLUSTERED, "--json").out)["evaluation"]
     assert (guess["clusters"], guess["source"]) == (12, "guess")

@@ -34,6 +34,7 @@ def test_a_device_that_is_not_there_is_said_with_status_2(capsys):
     assert "sees no GPU; `--device cpu` runs the same bodies here" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_summary_has_the_machine_the_figures_and_the_verdict(tmp_path, monkeypatch, capsys):
     """One test and no benchmark: its options are refused, which the summary and the exit status say."""
     monkeypatch.setattr(on_device, "TESTS", on_device.TESTS[:1])

@@ -33,43 +33,90 @@ _PART = re.compile(r"\b\w*(?:key|password|pwd|secret|signature)=([^;\s]+)", re.I
 _NAMED = r"(?:token|secret|password|passwd|api[_-]?key|access[_-]?key)"
 
 # the user of an address: up to the last @ before its path; or, where a password was not percent-encoded,
-# up to the last @ of the word, for `host:` is followed by a number and `user:` seldom is
-_USER = re.compile(r"(?<=://)[^\s/?#\"<>]*@|(?<=://)[^\s/?#@:\"<>]*:(?!\d{1,5}(?:[/?#\s\"<>]|$))[^\s\"<>]*@")
-_QUERY = re.compile(r"([?&][^=&\s]*(?:token|key|secret|pass|pwd|auth|sig)[^=&\s]*=)[^&\s'\"]+", re.IGNORECASE)
-_SCHEME = r"(?:(?:bearer|basic|token|digest|api-?key|negotiate)\s+)?+"
-_HEADER = re.compile(rf"(authorization['\"]?\s*[:=]\s*['\"]?{_SCHEME})[^\s'\",}}*]+", re.IGNORECASE)
+# up to the last @ of the word, for `host:` is followed by a number and `user:` seldom is. No class of these
+# patterns reaches over the place where the next match may begin: a line of any length takes linear time.
+_USER = re.compile(
+    r"(?<=://)[^\s/?#\"<>]*@"
+    r"|(?<=://)[^\s/?#@:\"<>]*:(?!\d{1,5}(?:[/?#\s\"<>]|$))(?:(?!://)[^\s\"<>])*@"
+)
+_QUERY = re.compile(
+    r"([?&][^=&?\s]{0,80}(?:token|key|secret|pass|pwd|auth|sig)[^=&?\s]{0,80}=)[^&\s'\"]+", re.IGNORECASE
+)
 _BEARER = re.compile(r"\b([Bb]earer\s+)(?=\S*\d)[\w.~+/=-]{8,}")  # a word of a text has no digit
-# a password is one however short it is, unless the word says that there is none
-_NOT_ONE = r"(?!['\"]?(?:[$<{*]|(?:none|null|true|false)\b))"
-_PASSWORD = re.compile(
-    rf"(--[\w-]{{0,40}}passw(?:or)?d\s+|passw(?:or)?d=){_NOT_ONE}(?:'[^'\n]*'|\"[^\"\n]*\"|[^\s'\",;&)]+)",
+
+# `Authorization:`: of schemes whose value is one word that word, of all others everything up to the quote
+# that closes it or the end of the line (`Digest` has parts, and nobody knows every scheme's name)
+_SCHEME = r"(?:bearer|basic|negotiate)\s+"
+_PLACEHOLDER = r"(?:\$[A-Za-z_{(]|[<{]|%\w+%)"  # where a secret will be put
+_IS_OPEN = rf"(?!(?:{_SCHEME})?(?:{re.escape(MASK)}|{_PLACEHOLDER}))"
+_HEADER = r"authorization\\?['\"]?\s*[:=]\s*"
+_HEADER_WORD = re.compile(
+    rf"({_HEADER}[bfru]?\\?['\"]?{_SCHEME})(?!{_PLACEHOLDER})[^\s'\",}}*]+", re.IGNORECASE
+)
+_HEADER_QUOTED = re.compile(rf"({_HEADER}[bfru]?(['\"]){_IS_OPEN})(?:\\.|(?!\2)[^\\\n])+", re.IGNORECASE)
+_HEADER_BARE = re.compile(
+    rf"((['\"])?{_HEADER}(?:\\['\"])?{_IS_OPEN}(?![bfru]?['\"])(?=[^\s\\]))(?(2)(?:(?!\2)[^\n])+|[^\n]+)",
     re.IGNORECASE,
 )
+
+# a password is one however short it is, unless the word says that there is none
+_NO_WORD = r"(?:none|null|true|false|yes|no|on|off)(?=[\s'\",;&)]|$)"
+_NOT_ONE = rf"(?!['\"]?(?:[$<{{*]|%\w+%|{_NO_WORD}))"
+_OPTION = r"(?<![\w-])--(?!no-)[\w-]{0,40}"
+
+
+def _password(least: int, not_one: str = "") -> re.Pattern[str]:
+    """Passwords of at least so many signs; `;`, `&` and `)` end short ones alone."""
+    quoted = "|".join(rf"{mark}(?:\\.|[^{mark}\\\n]){{{least},}}{mark}" for mark in "'\"")
+    return re.compile(
+        rf"({_OPTION}passw(?:or)?d\s+{not_one}|passw(?:or)?d=){_NOT_ONE}"
+        rf"(?:{quoted}|[^\s'\",]{{{SHORTEST},}}|[^\s'\",;&)]{{{least},}})",
+        re.IGNORECASE,
+    )
+
+
+_NO_FILE = r"(?!@)"  # `--password @file` says where it is
+_PASSWORD, _LONG_PASSWORD = _password(1), _password(SHORTEST, _NO_FILE)
 # of a dict or an object; not `token`, as tokenizers call other things
 _ENTRY = re.compile(
-    rf"(['\"][\w.-]{{0,40}}(?:passw(?:or)?d|secret|api[_-]?key|access[_-]?key)['\"]\s*:\s*['\"]){_NOT_ONE}[^'\"]+",
-    re.IGNORECASE,
+    r"(['\"][\w.-]{0,40}(?:passw(?:or)?d|secret|api[_-]?key|access[_-]?key)['\"]\s*:\s*(['\"]))"
+    rf"{_NOT_ONE}(?:\\.|(?!\2)[^\\])+",
+    re.IGNORECASE | re.DOTALL,
 )
 _ASSIGNED = re.compile(
-    rf"((?:--[\w-]{{0,40}}{_NAMED}\s+|{_NAMED}=)['\"]?)(?![$<{{*]|\d+(?:\s|$))[^\s'\",]{{{SHORTEST},}}",
+    rf"((?:{_OPTION}{_NAMED}\s+{_NO_FILE}|{_NAMED}=)['\"]?)"
+    rf"(?![$<{{*]|%\w+%|\d+(?:\s|$))[^\s'\",]{{{SHORTEST},}}",
     re.IGNORECASE,
 )
 _SHAPED = re.compile(r"\bhf_[A-Za-z0-9]{20,}\b")  # https://huggingface.co/docs/hub/security-tokens
 
 
 # (what a text must contain at all, pattern, replacement); the first saves looking closer at most lines
-_RULES = (
-    ("@", _USER, f"{MASK}@"),
-    ("=", _QUERY, rf"\1{MASK}"),
-    ("uthorization", _HEADER, rf"\1{MASK}"),
-    ("earer", _BEARER, rf"\1{MASK}"),
-    ("=", _PASSWORD, rf"\1{MASK}"),
-    ("--", _PASSWORD, rf"\1{MASK}"),
-    (":", _ENTRY, rf"\1{MASK}"),
-    ("=", _ASSIGNED, rf"\1{MASK}"),
-    ("--", _ASSIGNED, rf"\1{MASK}"),
-    ("hf_", _SHAPED, MASK),
-)
+_Rules = tuple[tuple[str, re.Pattern[str], str], ...]
+
+
+def _rules(password: re.Pattern[str]) -> _Rules:
+    headers = tuple(
+        (needed, pattern, rf"\1{MASK}")
+        for pattern in (_HEADER_WORD, _HEADER_QUOTED, _HEADER_BARE)
+        for needed in ("uthorization", "UTHORIZATION")
+    )
+    return (
+        ("@", _USER, f"{MASK}@"),
+        ("=", _QUERY, rf"\1{MASK}"),
+        *headers,
+        ("earer", _BEARER, rf"\1{MASK}"),
+        ("=", password, rf"\1{MASK}"),
+        ("--", password, rf"\1{MASK}"),
+        (":", _ENTRY, rf"\1{MASK}"),
+        ("=", _ASSIGNED, rf"\1{MASK}"),
+        ("--", _ASSIGNED, rf"\1{MASK}"),
+        ("hf_", _SHAPED, MASK),
+    )
+
+
+_MASKED = _rules(_PASSWORD)
+_REFUSED = _rules(_LONG_PASSWORD)  # `reset_password=now` is an everyday command, and no reason to refuse it
 
 
 _OPEN = ("BIOS_SWEEP_", "HF_ENDPOINT")  # variables that the workers get and everybody may read
@@ -91,7 +138,11 @@ def masked(text: str, environ: Mapping[str, str] = os.environ) -> str:
     if environ is os.environ:
         for _, secret in _values(tuple(_handed_on.items()), whatever_name=True):
             text = text.replace(secret, MASK)
-    for needed, pattern, replacement in _RULES:
+    return _by_rules(text, _MASKED)
+
+
+def _by_rules(text: str, rules: _Rules) -> str:
+    for needed, pattern, replacement in rules:
         if needed in text:
             text = pattern.sub(replacement, text)
     return text
@@ -147,12 +198,13 @@ def _is_path(name: str, value: str) -> bool:
 def secret_in(text: str, environ: Mapping[str, str] = os.environ) -> str | None:
     """What kind of secret a text holds, in words that do not show it; None where it holds none.
 
-    Everyday words and numbers are no sign of one, even where a variable of a secret name holds them.
+    Everyday words and numbers are no sign of one, even where a variable of a secret name holds them; nor are
+    passwords of less than `SHORTEST` signs on a command line, which are only masked.
     """
     for name, value in secret_values(environ):
         if value in text and not _EVERYDAY.fullmatch(value):
             return f"the value of {name}"
-    if masked(text, {}) != text:
+    if _by_rules(text, _REFUSED) != text:
         return "a password or token"
     return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 import pytest
 
@@ -40,10 +41,24 @@ ENVIRONMENT = {
         ("WANDB_API_KEY=0123456789abcdef x", "WANDB_API_KEY=*** x"),
         (f"no access with {HUB}.", "no access with ***."),
         ("Authorization: Bearer abc.def", "Authorization: Bearer ***"),
-        ("authorization: abc.def and more", "authorization: *** and more"),
+        ("authorization: abc.def and more\nnext", "authorization: ***\nnext"),
+        ("Authorization: Bearer abc.def failed with 401", "Authorization: Bearer *** failed with 401"),
+        ("{'Authorization': 'JWT eyJ0.ab', 'n': 1}", "{'Authorization': '***', 'n': 1}"),
+        ('curl -H "Authorization: OAuth ya29.a0Af" --lr 3', 'curl -H "Authorization: ***" --lr 3'),
+        ("authorization = Key fal-0123:ab", "authorization = ***"),
+        ('{"authorization": "SharedKey acct:s1g=="}', '{"authorization": "***"}'),
+        (r'"{\"Authorization\": \"SSWS 00QCjAl4\"}"', r'"{\"Authorization\": \"***"}"'),
+        ('AUTHORIZATION: Digest username="me", response="6629"', "AUTHORIZATION: ***"),
+        ("headers {b'Proxy-Authorization': b'NTLM TlRM'}", "headers {b'Proxy-Authorization': b'***'}"),
         ("curl -H Bearer eyJh.bGci0iJ", "curl -H Bearer ***"),
         ("login(user=me, password=hunt3r)", "login(user=me, password=***)"),
         ("--db-password 1234 --lr 3", "--db-password *** --lr 3"),
+        ("password=Tr0ub4dor&3xtraLong x", "password=*** x"),
+        ("password=abc;def)ghij --password Tr0&ub4)dor x", "password=*** --password *** x"),
+        (r"password='it\'s a secret' x", "password=*** x"),
+        ("password=no-way1 password=On!", "password=*** password=***"),
+        ("{'password': \"it'sSecret99\", 'n': 1}", "{'password': \"***\", 'n': 1}"),
+        (r'{"password": "a\"bcdefgh", "n": 1}', '{"password": "***", "n": 1}'),
         ("DB_PASSWD='x y' z", "DB_PASSWD=*** z"),
         ("{'user': 'me', 'password': 'hunt3r', 'n': 1}", "{'user': 'me', 'password': '***', 'n': 1}"),
         ('{"api_key": "abc", "pad_token": "[PAD]"}', '{"api_key": "***", "pad_token": "[PAD]"}'),
@@ -64,11 +79,38 @@ def test_what_looks_like_a_secret_is_masked_and_a_mask_is_left_alone(text, shown
         "write to me@there.org about tokenizer=abcdefgh",
         "password=None, password=null, password=false, {'password': '$PGPASSWORD'}",
         "the Bearer certificates of the password: none",
+        "--no-password training.jsonl --use-password yes --forget-password off password=no",
+        "--password %PW% password=%MY_PASSWORD%",
+        "curl -H 'Authorization: Bearer $TOKEN' -H \"Authorization: {header}\"",
     ],
 )
 def test_what_only_resembles_one_stays(text):
     assert masked(text, {}) == text
     assert secret_in(text, {}) is None
+
+
+@pytest.mark.parametrize("text", ["reset_password=now", "--password @file", "--password @secrets/db.txt"])
+def test_a_short_word_or_a_file_is_masked_and_no_reason_to_refuse_a_command(text):
+    assert masked(text, {}).endswith("***")
+    assert secret_in(text, {}) is None
+
+
+@pytest.mark.parametrize("text", ["password='a b c d e'", "--password 12345678", "password=Tr0ub4d;or"])
+def test_a_password_of_eight_signs_on_a_command_line_is_refused(text):
+    assert secret_in(text, {}) == "a password or token"
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["?a", "&key", "://a:", "://a:b@", "--", "authorization: ", "'password': '", "password=\\'", "Bearer "],
+)
+@pytest.mark.parametrize("end", ["=", "@ token", "\"' --password="])
+def test_a_line_of_any_length_takes_linear_time(piece, end):
+    """Generous: a quadratic pattern takes minutes here. Processor time, as other tests run beside it."""
+    line = piece * (100_000 // len(piece)) + end
+    before = time.process_time()
+    masked(line, {})
+    assert time.process_time() - before < 5
 
 
 def test_the_values_of_secret_variables_are_masked_wherever_they_stand_in_every_spelling():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -41,6 +42,14 @@ EXAMPLE_KEYS = frozenset(  # an object that has one of them is an example itself
     }
     | {"context", "contexts", "documents", "tools", "functions"}
 )
+# what else is a column of examples; a text whose first line has only such names between marks is a table
+KNOWN_NAMES = (
+    EXAMPLE_KEYS
+    | {"rejected", "system", "cluster", "id", "index", "source", "label", "category", "role", "content"}
+    | {"problem", "history", "user", "assistant", "reply", "q", "a"}
+)
+# a name in quotation marks: JSON, or Python's way to show it, however it goes on
+_MEANT_JSON = re.compile(r"\[?\s*\{\s*(?:\"[^\"\n]*\"|'[^'\n]*')\s*:")
 OPENS = "{[,:"  # what a line of an object ends with that goes on on the next
 ORIENT = "in pandas: df.to_json(FILE, orient='records', lines=True)"
 _DECODER = json.JSONDecoder(object_pairs_hook=once)
@@ -59,6 +68,14 @@ def is_document(head: str, *, whole: bool) -> bool:
     except (ValueError, RecursionError):
         return first.rstrip()[-1:] in OPENS and bool(newline)
     return whole and not rest.strip()
+
+
+def begins_with_record(head: str) -> bool:
+    """Whether text begins with an object or a list of objects, and no link, mark or placeholder.
+
+    A broken one counts: it was meant as a record, and its error is told where it is read.
+    """
+    return _MEANT_JSON.match(head) is not None
 
 
 def _opens_list(begin: str) -> bool:

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from bios_sweep.containers.child import PROGRAM, require, rows
-from bios_sweep.containers.document import is_document, json_document
+from bios_sweep.containers.document import begins_with_record, is_document, json_document
+from bios_sweep.containers.files import PACKINGS
 from bios_sweep.containers.lines import json_lines, not_utf8
 from bios_sweep.containers.record import Record
-from bios_sweep.containers.separated import delimiter_of, separated
+from bios_sweep.containers.separated import BY_NAME, delimiter_of, has_known_names, separated
 from bios_sweep.containers.sniff import COLUMNAR, HEAD_BYTES, UTF8_BOM
 from bios_sweep.containers.streams import Plain, Stream, opened
 from bios_sweep.errors import DataError
@@ -73,6 +74,9 @@ def _text(stream: Stream, path: Path) -> Iterator[Record]:
     head = stream.peek(HEAD_BYTES)[:HEAD_BYTES]
     whole = len(head) < HEAD_BYTES
     begin = head.decode("utf-8", errors="replace").removeprefix("\ufeff").lstrip()
+    if _is_prose(begin, path):
+        yield from _document(stream, path)
+        return
     if begin.startswith("[") or (begin.startswith("{") and is_document(begin, whole=whole)):
         yield from json_document(stream, str(path))
         return
@@ -80,10 +84,18 @@ def _text(stream: Stream, path: Path) -> Iterator[Record]:
     if mark is not None:
         yield from separated(stream, str(path), mark)
         return
-    if path.suffix.lower() in DOCUMENTS and not begin.startswith("{"):
-        yield from _document(stream, path)
-        return
     other = OTHER_TEXTS.get(path.suffix.lower())
     if other and not begin.startswith("{"):
         raise DataError(f"{path}: is {other[0]}; {other[1]}")
     yield from json_lines(stream, str(path))
+
+
+def _is_prose(begin: str, path: Path) -> bool:
+    """Whether a file that is called a text holds one: a comma or a bracket alone makes no table or list."""
+    endings = [ending.lower() for ending in path.suffixes]
+    while endings and endings[-1] in PACKINGS:
+        endings.pop()
+    if not endings or endings[-1] not in DOCUMENTS or begins_with_record(begin):
+        return False
+    mark = delimiter_of(begin, path)
+    return mark is None or not (set(endings) & set(BY_NAME) or has_known_names(begin, mark))

@@ -6,6 +6,7 @@ import csv
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from bios_sweep.containers.document import KNOWN_NAMES
 from bios_sweep.containers.lines import not_utf8
 from bios_sweep.containers.record import Record
 from bios_sweep.containers.sniff import UTF8_BOM
@@ -35,6 +36,13 @@ def delimiter_of(head: str, path: Path) -> str | None:
     plain = all(0 < len(name) <= LONGEST_NAME and not set(name) & set("{}[]\"'") for name in names)
     even = second.count('"') % 2 or len(_cells(second, best)) == len(names)  # a quoted cell may go on
     return best if len(names) > 1 and plain and len(set(names)) == len(names) and even else None
+
+
+def has_known_names(head: str, mark: str) -> bool:
+    """Whether every name of the line of names is one that columns of examples have."""
+    lines = [line for line in head.split("\n")[:2] if not line.startswith(EXCEL_LINE)]
+    names = _cells("".join(lines[:1]), mark)
+    return bool(names) and all(name.strip().lower() in KNOWN_NAMES for name in names)
 
 
 def _cells(line: str, mark: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import subprocess
@@ -12,7 +13,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from bios_sweep.containers.document import KNOWN_NAMES
 from bios_sweep.containers.read import records
+from bios_sweep.engines.training.shapes.registry import ANSWERS, COLUMNS, QUESTIONS
 from bios_sweep.errors import DataError
 from tests.containers.files import BAD_RECORDS, CONTAINERS, REFUSED, ROWS, lines
 from tests.engines.training.records import read_examples
@@ -163,6 +166,46 @@ def test_a_text_file_is_one_document(tmp_path):
     found = list(records(tmp_path / "a.txt"))
     assert found == [(f"{tmp_path}/a.txt:1", {"text": "Dear diary,\ntoday it rained.\n\nThe end.\n"})]
     assert not list(records(tmp_path / "empty.txt"))
+
+
+@pytest.mark.parametrize(
+    "name, text",
+    [
+        ("a.txt", "Roses are red, violets are blue\nSugar is sweet, and so are you\n"),
+        ("a.md", "Title | Sub\nA | B\n"),
+        ("README.md", "[![Build](https://x/b.svg)](https://x)\n# Name\n"),
+        ("a.text", "{name} was here\n{name} went\n"),
+        ("a.TXT", "[1] A. Author, a title.\n"),
+        ("links.md", "[{{ site.name }}](x), and more\n"),
+    ],
+)
+@pytest.mark.parametrize("ending", ["", ".gz"])
+def test_prose_with_commas_bars_or_brackets_is_a_document(tmp_path, name, text, ending):
+    path = tmp_path / f"{name}{ending}"
+    path.write_bytes(gzip.compress(text.encode()) if ending else text.encode())
+    assert [record.row for record in records(path)] == [{"text": text}]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "array.json", "pretty.json", "data.json", "a.csv", "a.tsv"])
+def test_records_in_a_file_that_is_called_a_text_are_read_as_records(tmp_path, name):
+    path = tmp_path / "a.txt"
+    path.write_bytes(CONTAINERS[name](ROWS))
+    assert [record.row for record in records(path)] == ROWS
+
+
+@pytest.mark.parametrize("content", ["{'text': 'a'}\n", '{"text": "a",}\n', '[{"text": "a"}, {"te'])
+def test_a_broken_record_in_a_text_is_told_and_not_learned_as_prose(tmp_path, content):
+    path = tmp_path / "a.txt"
+    path.write_text(content)
+    try:
+        last = list(records(path))[-1].row
+    except DataError as error:
+        last = error
+    assert "not valid JSON" in str(last)
+
+
+def test_every_name_that_a_shape_knows_is_a_name_of_a_column():
+    assert {*COLUMNS, *QUESTIONS, *ANSWERS} <= KNOWN_NAMES
 
 
 def test_an_example_of_half_a_megabyte_is_one_line(tmp_path):

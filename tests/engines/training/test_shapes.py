@@ -130,6 +130,28 @@ def test_a_pair_of_conversations_learns_what_the_chosen_one_adds():
         assert [turn.content for turn in pair.rejected_messages] == ["bad"]
 
 
+@pytest.mark.parametrize("shape", ["preference_chosen", "preference_pairs"])
+@pytest.mark.parametrize("prompt", [None, [user("Q")], "Q"])
+def test_turns_of_a_pair_that_a_table_holds_as_text_are_turns(shape, prompt):
+    row = {"chosen": [user("Q"), answer("good")], "rejected": [user("Q"), answer("bad")]}
+    row |= {"prompt": prompt} if prompt else {}
+    cells = {key: value if value == "Q" else json.dumps(value, indent=1) for key, value in row.items()}
+    assert one(cells, shape=shape) == one(row, shape=shape)
+
+
+def test_a_prompt_of_turns_as_text_is_turns_under_answers_of_plain_text():
+    row = {"chosen": "good", "rejected": "bad"}
+    pair = one({**row, "prompt": json.dumps([user("Q")])}, shape="preference_pairs")
+    assert pair == one({**row, "prompt": [user("Q")]}, shape="preference_pairs")
+
+
+def test_an_answer_that_is_a_list_of_other_objects_stays_text_and_broken_turns_are_named():
+    row = {"prompt": "JSON?", "chosen": '[{"name": "Ann", "role": "CEO"}]', "rejected": "[{}]"}
+    assert one(row, shape="preference_chosen").completion == row["chosen"]
+    with pytest.raises(DataError, match=r"chosen is text and no JSON .*json\.dumps"):
+        one({**row, "chosen": str([answer("good")])}, shape="preference_chosen")
+
+
 @pytest.mark.parametrize(
     "prompt", ["Q ", "Q", [user("Q")], [{"role": "system", "content": "S"}, user("Q\n")]]
 )

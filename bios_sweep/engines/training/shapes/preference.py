@@ -6,6 +6,7 @@ rejected one is kept beside it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import takewhile
@@ -13,8 +14,8 @@ from typing import Any
 
 from bios_sweep.engines.training.data import Example, Message
 from bios_sweep.engines.training.shapes.shape import Row, Shape
-from bios_sweep.engines.training.shapes.sharegpt import turn_of
-from bios_sweep.engines.training.shapes.tools import TOOL_KEYS, tools_of
+from bios_sweep.engines.training.shapes.sharegpt import SPEAKERS, turn_of
+from bios_sweep.engines.training.shapes.tools import TOOL_KEYS, parsed, tools_of
 from bios_sweep.engines.training.shapes.turns import HELP as TURN
 from bios_sweep.engines.training.shapes.turns import talk_of, turns_of, unlearned
 from bios_sweep.engines.training.shapes.values import as_text, text_of, text_or_nothing
@@ -26,6 +27,11 @@ PROMPTS = ("conversations", "instruction")  # other places of the question, as L
 BY_NAME = "preference_chosen"
 PAIRS = "preference_pairs"
 SYSTEM = "system"
+# turns as text, which is how a table has them; an answer may be a list of other objects, and stays one
+_TURNS = re.compile(
+    rf"\s*\[\s*\{{.*?['\"](?:role|from)['\"]\s{{0,9}}:\s{{0,9}}['\"](?:{'|'.join(SPEAKERS)})['\"]",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 def _common(chosen: str, rejected: str) -> str:
@@ -43,7 +49,7 @@ def _refuse(row: Row, place: str) -> Example:
 
 
 def _read(row: Row, place: str, begins: Callable[[str, str], str] = _common) -> Example:
-    row = _with_prompt(row, place)
+    row = _with_turns(_with_prompt(row, place), place)
     if isinstance(row["chosen"], list | dict):
         return _talk(row, place)
     chosen, rejected = (text_of(row, key, place, help=HELP) for key in KEYS)
@@ -70,6 +76,12 @@ def _with_prompt(row: Row, place: str) -> Row:
         parts = (text_or_nothing(row, key, place) for key in ("instruction", "input"))
         return {**row, "prompt": "\n".join(part for part in parts if part)}
     return row
+
+
+def _with_turns(row: Row, place: str) -> Row:
+    """Turns that are written as JSON text, read as the turns they are."""
+    told = {key: row[key] for key in (*KEYS, "prompt") if isinstance(row.get(key), str)}
+    return {**row, **{key: parsed(text, place, key) for key, text in told.items() if _TURNS.match(text)}}
 
 
 def _talk(row: Row, place: str) -> Example:

@@ -9,9 +9,9 @@ BEST = re.compile(
     r"(?<![\w./-])(?<!\d )(?:best|lowest|highest|min|max|minimum|maximum|top|peak|optimal)(?![\w/-])",
     re.IGNORECASE,  # not the unit of `5 min`
 )
-# A model that was saved before; `load 0.5` is a machine's.
+# A model that was saved before; `load 0.5` is a machine's, and `data loaded` no model.
 RESTORED = re.compile(
-    r"\b(?:(?:re)?load(?:ed|ing)|reload|restor(?:ed?|ing)|resum(?:ed?|ing))\b", re.IGNORECASE
+    r"(?<!\bdata )\b(?:(?:re)?load(?:ed|ing)|reload|restor(?:ed?|ing)|resum(?:ed?|ing))\b", re.IGNORECASE
 )
 COUNT = r"(?:epoch|step|iter(?:ation)?)s?[\s=:#@\[(]*\d+(?:\.\d+)?"
 # `epoch 5 [best] ...`, behind a time and a level, is that epoch's own line.
@@ -55,10 +55,11 @@ def of_settings(before: str) -> bool:
 
 
 class Headings:
-    """Of one stream, whether its lines stand below `Best model (epoch 1):`, further in than that."""
+    """Of one stream, whether its lines stand below `Best model (epoch 1):`, further in or as an object."""
 
     def __init__(self) -> None:
         self._indent: int | None = None
+        self._just_read = False
 
     def above(self, text: str) -> bool:
         """Whether this line stands below such a heading; each line must come by."""
@@ -66,7 +67,9 @@ class Headings:
         if not bare:
             return self._indent is not None
         indent = len(text) - len(text.lstrip())
-        if self._indent is not None and indent > self._indent:
+        first, self._just_read = self._just_read, False
+        if self._indent is not None and (indent > self._indent or (first and bare.startswith("{"))):
             return True
-        self._indent = indent if bare.endswith(":") and looks_back(bare) else None
+        self._just_read = bare.endswith(":") and looks_back(bare)
+        self._indent = indent if self._just_read else None
         return False

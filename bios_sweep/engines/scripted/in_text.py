@@ -27,18 +27,19 @@ JOINT = r"(?:[\W_]|[\])}:] |(?-i:\. (?=[a-z]))| [:|/-] )"
 GAP = r"[`*]{0,2}(?:\s*(?:[-=]>|→|[=:|])\s*|\s+(?:is|was|of)\s+|\s*\.{2,}:?\s*|\s+)[`*]{0,2}"
 WRAPPED = r"(?:(?:(?:torch\.)?tensor|(?:(?:np|numpy|jnp)\.)?(?:float\d*|[Aa]rray))\()?"
 PARTS = r"'\u2019\u00a0\u202f"  # what parts thousands elsewhere: apostrophes, spaces that do not break
+CHANGE, SHARE = r"\s*(?:[-=]+>|→|\bto\b)\s*", r"\s*(?:/|\bof\b)\s*"  # `2.5 -> 2.3`, `853 / 1000`
 # Not behind a number: the rest of a word, share, decimal comma, bar (`50%|###`), or number.
-BEHIND = rf"(?![\w/])(?![.,]\d)(?!%\|)(?![{PARTS}]\d{{3}})"
+BEHIND = rf"(?![\w/])(?![.,]\d)(?!%\|)(?![{PARTS}]\d{{3}})(?!(?:{CHANGE}|{SHARE})[-+.]?\d)"
 # A word before a name makes another metric of it, `best eval_loss`, but for these.
 WORD_BEFORE = re.compile(r"(?<![\w.])([A-Za-z][\w.'-]*) $")
 SAY_NOTHING = frozenset(
     {
         *("trace", "debug", "info", "notice", "success", "warn", "warning"),
-        *("final", "last", "latest", "current", "and", "with", "the", "metric"),
+        *("final", "last", "latest", "current", "the", "metric"),
     }
 )
+NUMBER_AND = re.compile(r"\d%?,? and $")  # `train_loss 2.1 and eval_loss 2.4`
 PART_OF_THOUSANDS = re.compile(r" \d{3}(?![\d])")
-SUMMARY = re.compile(r"(?:(?!\b(?:new|epoch|step|iter)).)*\b(?:best|lowest|highest)\b", re.IGNORECASE)
 UNREAD = rf"[-+]?\d+(?:,\d+|[_ {PARTS}]\d{{3}}(?!\d))[\d.,]*"
 
 
@@ -64,15 +65,11 @@ def _named(name: str) -> str:
 def _is_meant(match: re.Match[str]) -> bool:
     """Not another metric by the word before it, nor the first part of a number with spaces."""
     word = WORD_BEFORE.search(match.string, 0, match.start())
-    if word is not None and word[1].casefold() not in SAY_NOTHING:
+    joined = NUMBER_AND.search(match.string, 0, match.start())
+    if word is not None and word[1].casefold() not in SAY_NOTHING and joined is None:
         return False
     whole = re.fullmatch(r"[-+]?\d{1,3}", match[1])
     return whole is None or PART_OF_THOUSANDS.match(match.string, match.end()) is None
-
-
-def is_summary(match: re.Match[str]) -> bool:
-    """Whether a line looks back: `Best: val_loss=2.5 at epoch 1`, not `epoch 5 [best] val_loss 2.5`."""
-    return SUMMARY.match(match.string, 0, match.start()) is not None
 
 
 def readable(line: str) -> str:
@@ -96,6 +93,8 @@ def number_in(text: str | None) -> float | None:
 def not_read(lines: Sequence[str], metric: str) -> str:
     """What stands in a script's last lines and is not read, with the way out; empty where there is none."""
     lines = [line for line in lines if len(line) <= LONGEST_TOLD]
+    if said := _one_of_two(lines, metric):
+        return said
     said = _first(rf"{_named(metric)}{UNREAD}", map(readable, lines))
     if re.search(r"\d,\d", said):
         return f"it has {said!r}, and a decimal comma is not read: print it with a point"
@@ -108,6 +107,21 @@ def not_read(lines: Sequence[str], metric: str) -> str:
             f"method.pattern='{metric}=(?P<value>[-+.\\de]+)'"
         )
     return ""
+
+
+def _one_of_two(lines: Sequence[str], metric: str) -> str:
+    """Of `eval_loss: 2.5 -> 2.3` and `accuracy: 853 / 1000`, with a pattern that says which is meant."""
+    pattern = re.compile(rf"({_named(metric)})(?:{NUMBER})({CHANGE}|{SHARE})(?:{NUMBER})", re.IGNORECASE)
+    match = next(filter(None, map(pattern.search, map(readable, lines))), None)
+    if match is None:
+        return ""
+    number, value = r"[-+.,\de]+", r"(?P<value>[-+.,\de]+)"
+    name, sign = (re.escape(part).replace("\\ ", " ") for part in match.groups())
+    wanted = name + (f"{number}{sign}{value}" if re.fullmatch(CHANGE, match[2], re.IGNORECASE) else value)
+    return (
+        f"it has {match[0]!r}, and of two numbers neither is read: print one, or say which with "
+        f"method.pattern='{wanted}'"
+    )
 
 
 def _first(pattern: str, lines: Iterable[str]) -> str:

@@ -21,13 +21,13 @@ from bios_sweep.engines.scripted.in_text import (
     LONGEST_TOLD,
     STEP_TEXT,
     finder,
-    is_summary,
     number_in,
     readable,
 )
-from bios_sweep.engines.scripted.readings import NAMED_NUMBERS, Reading, reading_of_values
+from bios_sweep.engines.scripted.looking_back import Headings, looks_back, of_settings
+from bios_sweep.engines.scripted.readings import NAMED_NUMBERS, Reading, named, reading_of_values
 from bios_sweep.engines.scripted.spread import Spread
-from bios_sweep.engines.scripted.tracebacks import COLOUR
+from bios_sweep.engines.scripted.tracebacks import COLOUR, plain
 from bios_sweep.errors import ConfigError
 
 PATTERN_KEY = "method.pattern"
@@ -114,6 +114,8 @@ class LineReader:
         self._pattern = None if pattern is None else pattern_of(pattern, metric)
         self.unread: str | None = ""  # what the pattern found last that is no number
         self._spread = {error: Spread() for error in (False, True)}
+        self._headings = {error: Headings() for error in (False, True)}
+        self._text_has_it = False  # so that an object laid out behind it is a summary
         self._names = {name: finder(name) for name in (metric, *watched)}
 
     def read(self, line: str, *, error: bool = False) -> Told | None:
@@ -129,10 +131,27 @@ class LineReader:
             text = text[ranked.end() :]
         if self._pattern is not None:
             return self._matched(self._pattern, text[:LONGEST_TOLD])
-        whole = self._spread[error].take(text)
-        said = _of_spread(whole) if whole else None
-        said = said or _of_object(text.strip()) or self._of_text(text)
+        said = self._of_line(text, self._spread[error], below=self._headings[error].above(text))
         return replace(said, kind=max(said.kind, Kind.DICT)) if said and error else said
+
+    def _of_line(self, text: str, spread: Spread, *, below: bool) -> Told | None:
+        """below: it stands under a heading such as `Best:`."""
+        whole = spread.take(text)
+        if whole and (said := _of_object(whole.strip())):
+            back = self._text_has_it and self._has_metric(said.reading)
+            return replace(said, kind=Kind.LOOKING_BACK if back else max(said.kind, Kind.DICT))
+        inside = text[:1].isspace()  # a brace that is never closed must not hide what follows
+        opened = spread.opened_behind if inside else ""
+        if of_settings(opened):
+            return None
+        said = _of_object(text.strip()) or self._of_text(text)
+        if said and (below or looks_back(opened)):
+            return replace(said, kind=Kind.LOOKING_BACK)
+        self._text_has_it |= said is not None and said.kind is Kind.TEXT
+        return said
+
+    def _has_metric(self, reading: Reading) -> bool:
+        return self._metric in named(reading.values, (self._metric,))
 
     def _matched(self, pattern: re.Pattern[str], text: str) -> Told | None:
         match = pattern.search(text)
@@ -152,10 +171,13 @@ class LineReader:
         found = {name: match for name, find in self._names.items() if (match := find(text))}
         if self._metric not in found:
             return None
+        before = text[: found[self._metric].start()]
+        if "{" in before and of_settings(before[: before.index("{")]):
+            return None
         step, epoch = STEP_TEXT.search(text), EPOCH_TEXT.search(text)
         values: dict[str, float | None] = {name: number_in(match[1]) for name, match in found.items()}
         reading = _plain_reading({**values, STEP: number_in(step[1]) if step else None})
-        kind = Kind.LOOKING_BACK if is_summary(found[self._metric]) else Kind.TEXT
+        kind = Kind.LOOKING_BACK if looks_back(before) else Kind.TEXT
         return Told(kind=kind, reading=replace(reading, begun=bool(epoch and float(epoch[1]))))
 
 
@@ -175,15 +197,12 @@ def _of_object(text: str) -> Told | None:
     begin, end = text.find("{"), text.rfind("}")
     if not 0 <= begin < end or end - begin > LONGEST_TOLD or ":" not in text:
         return None
+    if of_settings(text[:begin]):
+        return None
     inner = text[begin : end + 1]
     reading = (_of_json(inner) if begin or end + 1 < len(text) else None) or _of_dict(inner)
-    return None if reading is None else Told(kind=Kind.DICT, reading=reading)
-
-
-def _of_spread(text: str) -> Told | None:
-    """An object of several lines is laid out for people, whatever its kind."""
-    said = _of_object(text.strip())
-    return said and replace(said, kind=Kind.DICT)
+    kind = Kind.LOOKING_BACK if looks_back(plain(text[:begin])) else Kind.DICT
+    return None if reading is None else Told(kind=kind, reading=reading)
 
 
 def _of_json(text: str) -> Reading | None:

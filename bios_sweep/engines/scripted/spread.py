@@ -14,6 +14,11 @@ class Spread:
         self._lines: list[str] = []
         self._size = self._depth = 0
 
+    @property
+    def opened_behind(self) -> str:
+        """What stands before the object that is open; empty where none is, or nothing does."""
+        return self._lines[0].partition("{")[0] if self._lines else ""
+
     def take(self, text: str) -> str:
         """The whole object, with what stands before it, where this line ends it; else empty.
 

@@ -115,6 +115,18 @@ TEXTS = {
         ends='print(f"best val_loss: 1.0\\nbest_val_loss: 1.0\\nepoch 3 took 2 s")',
         metric="val_loss",
     ),
+    "a change": Text(
+        says='print(f"epoch {epoch}: eval_loss: 3.1 -> {loss:.4f}")',
+        refused="of two numbers neither is read: print one, or say which with method.pattern='eval_loss: ",
+    ),
+    "a change by a pattern": Text(
+        says='print(f"epoch {epoch}: eval_loss: 3.1 -> {loss:.4f}")',
+        words=(r"method.pattern=eval_loss: [-+.,\de]+ -> (?P<value>[-+.,\de]+)",),
+    ),
+    "a best object behind": Text(
+        says='print(f"epoch {epoch} eval_loss: {loss:.4f}")',
+        ends="print('Best result:', json.dumps({'eval_loss': 1.0}, indent=2))",
+    ),
     "a tensor": Text(says="print('Eval loss:', f\"tensor({loss:.4f}, device='cuda:0')\")"),
     "name in brackets": Text(says='print(f"[10:00:00] [eval] loss: {loss:.4f} (5 batches)")'),
 }  # fmt: skip

@@ -6,9 +6,13 @@ import math
 
 import pytest
 
-from bios_sweep.engines.scripted.in_text import number_in
+from bios_sweep.engines.scripted.child import Line
+from bios_sweep.engines.scripted.in_text import not_read, number_in
 from bios_sweep.engines.scripted.lines import Kind, LineReader, pattern_of
+from bios_sweep.engines.scripted.outcome import Output
+from bios_sweep.engines.scripted.sources import Listener
 from bios_sweep.errors import ConfigError
+from tests.engines.scripted.trials import TRIAL
 
 
 def said(line, metric="eval_loss", **how):
@@ -154,3 +158,99 @@ def test_a_comma_parts_thousands_or_is_no_part_of_a_number(line, value):
 )
 def test_a_step_may_have_thousands(step, read):
     assert said(f"eval_loss: 2.5 Step: {step}")[1] == read
+
+
+def final_of(lines, metric="eval_loss"):
+    """What a script that prints these lines is judged on."""
+    told = Output(trial=TRIAL, metric=metric, watched=())
+    listener = Listener(told, LineReader(metric))
+    for line in lines.split("\n"):
+        list(listener.take(Line(text=line, error=False), 0.0))
+    return told.latest.get(metric)
+
+
+@pytest.mark.parametrize(
+    "lines, value",
+    [
+        ("improved, eval_loss=2.0\nNo improvement over best 2.0: eval_loss=2.4", 2.4),
+        ("improved, eval_loss=2.0\nNo improvement over best 2.0: eval_loss=2.6", 2.6),
+        ("[100/500] eval_loss 2.0 (new best)\n[200/500] best 2.0 | eval_loss 2.4", 2.4),
+        ("[100/500] eval_loss 2.0\n best 2.0 eval_loss 2.4", 2.4),
+        ("epoch 1: eval_loss 2.0\nNot the best: eval_loss 2.4", 2.4),
+        ("epoch 1: eval_loss 2.6\nepoch 2 [best] eval_loss 2.4", 2.4),
+        ("epoch 1: eval_loss 2.6\nEpoch 2/5 (best) eval_loss 2.4", 2.4),
+        ("epoch 1: eval_loss 2.6\nNew best! eval_loss 2.4", 2.4),
+        ("epoch 1: eval_loss 2.6\ndata loaded in 3 s, eval_loss 2.4", 2.4),
+        ("epoch 1: eval_loss 2.6\ntook 5 min, eval_loss 2.4", 2.4),
+        ("epoch 1: eval_loss 2.6\ntrain_loss 2.2 and eval_loss 2.4", 2.4),
+    ],
+)
+def test_a_line_that_names_the_best_beside_its_own_number_counts(lines, value):
+    assert final_of(lines) == value
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Training finished after 2 epochs. Best: eval_loss=2.0",
+        "Finished at step 500. Best model: eval_loss=2.0",
+        "Epoch 1 was best: eval_loss=2.0",
+        "Minimum: eval_loss=2.0",
+        "Best at epoch 1: eval_loss=2.0",
+        "Best: acc 0.9, eval_loss 2.0",
+        *(f"{word}: eval_loss=2.0" for word in ("min", "max", "maximum", "top", "peak", "optimal", "lowest")),
+        "Best:\n  eval_loss: 2.0",
+        "Best model (epoch 1):\n  acc: 0.9\n  eval_loss: 2.0",
+        'Best result: {\n  "eval_loss": 2.0\n}',
+        "Best result: {\n  eval_loss: 2.0\n}",
+        "Best metrics: {'eval_loss': 2.0, 'epoch': 1}",
+        "Best metrics:\n{'eval_loss': 2.0, 'epoch': 1}",
+        'config: {\n  "eval_loss": 2.0\n}',
+        "config: {\n  eval_loss: 2.0\n}",
+        "target: {'eval_loss': 2.0}",
+        "training_args = {'eval_loss': 2.0}",
+        "threshold {eval_loss: 2.0}",
+        '{\n  "eval_loss": 2.0\n}',
+        "Restored checkpoint of epoch 1 with eval_loss 2.0",
+        "Loaded checkpoint of epoch 1: eval_loss 2.0",
+        "Resuming, eval_loss 2.0",
+        "improved and eval_loss 2.0",
+    ],
+)
+def test_a_summary_does_not_take_the_place_of_the_last_line(line):
+    assert final_of(f"Epoch 1: eval_loss=2.0\nEpoch 2: eval_loss=2.4\n{line}") == 2.4
+
+
+def test_a_brace_that_is_never_closed_hides_no_line():
+    assert final_of("config: {\n  'prompt': 'a {',\n}\nepoch 1: eval_loss 2.4") == 2.4
+
+
+def test_what_stands_below_a_summary_no_further_in_is_no_part_of_it():
+    assert final_of("eval_loss: 2.6\nBest:\n  eval_loss: 2.0\neval_loss: 2.4") == 2.4
+
+
+@pytest.mark.parametrize(
+    "lines", ["Best: eval_loss=2.0", "Best:\n  eval_loss: 2.0", "Best metrics: {'eval_loss': 2.0}"]
+)
+def test_a_summary_counts_where_nothing_else_has_the_metric(lines):
+    assert final_of(lines) == 2.0
+
+
+@pytest.mark.parametrize("lines", ['config: {\n  "eval_loss": 1\n}', "args: {'eval_loss': 1}"])
+def test_an_object_of_settings_is_no_reading(lines):
+    assert final_of(lines) is None
+
+
+@pytest.mark.parametrize(
+    "line, read",
+    [
+        ("eval_loss: 2.5 -> 2.3", "2.3"), ("eval_loss: 2.5 → 2.3", "2.3"), ("eval_loss: 2.5 => 2.3", "2.3"),
+        ("eval loss 2.5 to 2.3", "2.3"), ("eval_loss: 853 / 1000 (85.3%)", "853"),
+        ("eval_loss: 853 of 1000", "853"),
+    ],
+)  # fmt: skip
+def test_of_two_numbers_neither_is_read_and_the_pattern_that_is_told_reads_one(line, read):
+    assert said(line) is None
+    told = not_read([line], "eval_loss")
+    assert "and of two numbers neither is read: print one, or say which with method.pattern='" in told
+    assert said(line, pattern=told.split("method.pattern='")[1][:-1])[2] == {"eval_loss": float(read)}

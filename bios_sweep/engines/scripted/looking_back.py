@@ -1,0 +1,75 @@
+"""Whether a number is told in looking back, `Best: val_loss=2.5`, or was just measured. Pure."""
+
+from __future__ import annotations
+
+import re
+
+LONGEST = 1000  # characters before a name that are looked at; chosen
+BEST = re.compile(
+    r"(?<![\w./-])(?<!\d )(?:best|lowest|highest|min|max|minimum|maximum|top|peak|optimal)(?![\w/-])",
+    re.IGNORECASE,  # not the unit of `5 min`
+)
+# A model that was saved before; `load 0.5` is a machine's, and `data loaded` no model.
+RESTORED = re.compile(
+    r"(?<!\bdata )\b(?:(?:re)?load(?:ed|ing)|reload|restor(?:ed?|ing)|resum(?:ed?|ing))\b", re.IGNORECASE
+)
+COUNT = r"(?:epoch|step|iter(?:ation)?)s?[\s=:#@\[(]*\d+(?:\.\d+)?"
+# `epoch 5 [best] ...`, behind a time and a level, is that epoch's own line.
+OWN_COUNT = re.compile(
+    rf"[^A-Za-z]*(?:(?:debug|info|warning)\b[^A-Za-z]*)?(?:global[\s_])?{COUNT}(?:\s*/\s*\d+)?[\s\])]*[\[(<*]*\s*",
+    re.IGNORECASE,
+)
+# Before `best`, what makes it another line's: `new best`, `no improvement over best`, `not the best`.
+OTHERWISE = re.compile(
+    r"\b(?:new\s+|(?:over|than|since|below)\s+(?:(?:the|last|previous)\s+)*|(?:no\s+improvement|not)\b[^.;:|(]*)$",
+    re.IGNORECASE,
+)
+# `Best result: acc 0.9, ` heads all that follows, `best: 2.0, ` does not.
+HEADING = re.compile(r"(?:\s+[^\W\d]\w*){0,3}\s*(?:\([^)]*\)\s*)?:\s*[A-Za-z]")
+OF_SETTINGS = re.compile(
+    r"(?<![A-Za-z])(?:config(?:uration)?|args|arguments|target|threshold)s?(?:\s+(?:from|of|in)\s+\S+)?\W*$",
+    re.IGNORECASE,
+)
+
+
+def looks_back(before: str) -> bool:
+    """Whether what stands before a number's name makes it a summary's: `Best: val_loss=2.5 at epoch 1`.
+
+    A number in between is what was best, and the name's is the present one: `best 2.0 | val_loss 2.4`.
+    """
+    before = before[-LONGEST:]
+    return RESTORED.search(before) is not None or any(_heads(match) for match in BEST.finditer(before))
+
+
+def _heads(best: re.Match[str]) -> bool:
+    before, behind = best.string[: best.start()], best.string[best.end() :]
+    if OWN_COUNT.fullmatch(before) or OTHERWISE.search(before):
+        return False
+    between = re.sub(rf"\b{COUNT}", "", behind, flags=re.IGNORECASE)
+    return HEADING.match(between) is not None or re.search(r"(?<![\w])[-+.]?\d", between) is None
+
+
+def of_settings(before: str) -> bool:
+    """Whether an object is none of metrics, by what stands before it: `config: {`."""
+    return OF_SETTINGS.search(before) is not None
+
+
+class Headings:
+    """Of one stream, whether its lines stand below `Best model (epoch 1):`, further in or as an object."""
+
+    def __init__(self) -> None:
+        self._indent: int | None = None
+        self._just_read = False
+
+    def above(self, text: str) -> bool:
+        """Whether this line stands below such a heading; each line must come by."""
+        bare = text.strip()
+        if not bare:
+            return self._indent is not None
+        indent = len(text) - len(text.lstrip())
+        first, self._just_read = self._just_read, False
+        if self._indent is not None and (indent > self._indent or (first and bare.startswith("{"))):
+            return True
+        self._just_read = bare.endswith(":") and looks_back(bare)
+        self._indent = indent if self._just_read else None
+        return False

@@ -115,7 +115,7 @@ class LineReader:
         self.unread: str | None = ""  # what the pattern found last that is no number
         self._spread = {error: Spread() for error in (False, True)}
         self._headings = {error: Headings() for error in (False, True)}
-        self._text_has_it = False  # so that an object laid out behind it is a summary
+        self._text_has_it = False  # so that an object laid out behind it is one of its lines
         self._names = {name: finder(name) for name in (metric, *watched)}
 
     def read(self, line: str, *, error: bool = False) -> Told | None:
@@ -138,8 +138,8 @@ class LineReader:
         """below: it stands under a heading such as `Best:`."""
         whole = spread.take(text)
         if whole and (said := _of_object(whole.strip())):
-            back = self._text_has_it and self._has_metric(said.reading)
-            return replace(said, kind=Kind.LOOKING_BACK if back else max(said.kind, Kind.DICT))
+            among = self._text_has_it and self._has_metric(said.reading)
+            return replace(said, kind=max(said.kind, Kind.TEXT if among else Kind.DICT))
         inside = text[:1].isspace()  # a brace that is never closed must not hide what follows
         opened = spread.opened_behind if inside else ""
         if of_settings(opened):

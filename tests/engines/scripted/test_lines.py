@@ -210,7 +210,6 @@ def test_a_line_that_names_the_best_beside_its_own_number_counts(lines, value):
         "target: {'eval_loss': 2.0}",
         "training_args = {'eval_loss': 2.0}",
         "threshold {eval_loss: 2.0}",
-        '{\n  "eval_loss": 2.0\n}',
         "Restored checkpoint of epoch 1 with eval_loss 2.0",
         "Loaded checkpoint of epoch 1: eval_loss 2.0",
         "Resuming, eval_loss 2.0",

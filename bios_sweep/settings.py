@@ -31,6 +31,7 @@ NO_ADAPTER = f"it is an adapter's, and method {FULL} trains all weights"
 # only beside the weights so changed; the second look at data, which an arm of its own would have to pay for.
 BASE_CHANGING, DATA_READING = ("pissa", "olora", "mica", "loftq"), ("eva", "corda", "lora_ga")
 KAIMING, GAUSSIAN, ORTHOGONAL = INITIALISATIONS = ("kaiming", "gaussian", "orthogonal")
+IN_KEY = ("method", "alpha_rule")  # tuned values hold for one of each: they are part of the key
 FLOAT32, BFLOAT16 = "float32", "bfloat16"
 DTYPES = (FLOAT32, BFLOAT16)
 

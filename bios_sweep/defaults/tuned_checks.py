@@ -28,7 +28,7 @@ from bios_sweep.defaults.tuned import (
 from bios_sweep.errors import DefaultsError
 from bios_sweep.jsonable import LEFT_OUT
 from bios_sweep.method import Objective, Runner
-from bios_sweep.settings import COUNT, FULL, TrainingSettings, setting_names, without_adapter
+from bios_sweep.settings import COUNT, FULL, IN_KEY, TrainingSettings, setting_names, without_adapter
 from bios_sweep.units import OWN, POINTS
 from bios_sweep.vocabulary import Goal, Word
 
@@ -76,7 +76,7 @@ def require_supported(tuned: TunedDefaults) -> None:
     """Refuse values that their evidence does not stand for, and all about what the trials never heard of.
 
     Raises:
-        DefaultsError: no setting, no evidence, an open verdict, or another value than the verdict's.
+        DefaultsError: no setting, no evidence, an open verdict, or a value that verdict or key do not have.
     """
     for profile, values in ((Goal.BALANCED, tuned.values), *tuned.profiles.items()):
         for name, value in values.items():
@@ -99,6 +99,12 @@ def _require_served(tuned: TunedDefaults, name: str, value: Any, profile: str) -
     one_of("profiles", profile, PROFILES, DefaultsError)
     if name in (tuned.withdrawn or ()):
         raise DefaultsError(f"{name}: its value was withdrawn and cannot be served")
+    if name in IN_KEY and value != getattr(tuned.key, name):
+        own = getattr(tuned.key, name)
+        raise DefaultsError(
+            f"{name}: {value!r} is not what the values hold for ({own!r}, their key's); "
+            "serve it by a study whose baseline has it"
+        )
     items, won = tuned.about(name), tuned.won
     if not items:
         raise DefaultsError(f"{name}: a value without evidence cannot be served")

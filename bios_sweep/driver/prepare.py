@@ -51,6 +51,7 @@ from bios_sweep.records.retention import POLICIES
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.request import Request, request_of
 from bios_sweep.settings import AUTO, LORA, RANGES, key_of
+from bios_sweep.study.asking import require_asking
 from bios_sweep.study.design import GO_ON, REFUSE, UNDECIDABLE, Origin, Study
 from bios_sweep.study.margins import margins_of
 from bios_sweep.study.plan import Plan, build_plan
@@ -179,6 +180,7 @@ def _read(
     study = replace(told, origins=honest_origins(told))
     _require_measured(study, scenario)
     plan = build_plan(study)
+    require_asking(plan)
     if dataset is not None:
         length = config.values["data"].get("eval_max_length")
         tokens = tokens or count_tokens(scenario, dataset)

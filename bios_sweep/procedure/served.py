@@ -17,6 +17,7 @@ from bios_sweep.procedure.questions import WINNER, questions
 from bios_sweep.procedure.refinement import serves_search
 from bios_sweep.procedure.state import State
 from bios_sweep.reasons import Kind, Reason
+from bios_sweep.settings import IN_KEY, key_of
 from bios_sweep.study.arms import BASELINE
 from bios_sweep.study.plan import Plan
 from bios_sweep.vocabulary import Stage, Word
@@ -26,6 +27,9 @@ UNFINISHED = Kind("the sweep is not finished")
 OTHER_CELL = Kind("it is of a cell whose values are not the study's own")
 BEATEN = Kind("it is not shown to hold beside the best single level")
 OWN_RATE = Kind("it holds together with the settings of {arm}, so it is not served alone")
+OF_KEY = Kind(
+    "tuned values hold for one {factor} each, and these for the default's; {key}={value} asks for the others"
+)
 NOT_TRIED = Kind("it was not tried together with the refined {settings}")
 SEARCH_SERVED = Kind("the winner of the joint search is served")
 OTHER_SERVED = Kind("another value is served")
@@ -40,16 +44,21 @@ UNKNOWN_METHOD = Kind(
 
 def done(cell: Cell, state: State, findings: Mapping[Question, Finding]) -> State:
     """The state with its last findings and what they serve; nothing is left to run."""
+    findings = dict(findings)
     served: dict[str, Any] = {}
     profiles: dict[str, dict[str, Any]] = {}
     withheld: dict[Question, Reason] = {}
-    for question, finding in findings.items():
+    for question, finding in tuple(findings.items()):
         if not serves(question, finding):
             continue  # the joint search's winner among them: served only where it beats the best single level
+        factor, value = question.factor, stands_for(cell.plan, question, finding)
+        if factor in IN_KEY and value != getattr(cell.plan.study.baseline, factor):
+            withheld[question] = OF_KEY(factor=factor, key=key_of(factor), value=value)
+            findings[question] = _with_reason(finding, withheld[question])
+            continue
         if finding.test is not None and retuned(cell.plan, finding):
             withheld[question] = OWN_RATE(arm=finding.test.arm)
             continue
-        factor, value = question.factor, stands_for(cell.plan, question, finding)
         if question.claim.for_everyone:
             served[factor] = value
         elif question.claim.goal is not None:

@@ -40,6 +40,7 @@ from bios_sweep.procedure.questions import factor_of, questions, title_of
 from bios_sweep.procedure.state import Results, State
 from bios_sweep.procedure.untested import untested_reasons
 from bios_sweep.reasons import is_any, joined
+from bios_sweep.settings import IN_KEY
 from bios_sweep.study.arms import Arm, hold_budget
 from bios_sweep.study.design import Study
 from bios_sweep.study.factors import Factor, Nuisance
@@ -266,7 +267,7 @@ def _on_top(plan: Plan, state: State, told: tuple[str, ...]) -> Suggestion | Non
         if question.claim.for_everyone
         and question in state.findings
         and state.findings[question].state == Word.REFINE
-        and question.factor not in state.served
+        and question.factor not in (*state.served, *IN_KEY)
         and factor_of(plan, question).nuisance is None
     }
     study = plan.study

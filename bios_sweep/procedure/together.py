@@ -14,6 +14,7 @@ from bios_sweep.procedure.cell import Cell, Fresh
 from bios_sweep.procedure.questions import WINNER, title_of
 from bios_sweep.procedure.state import State
 from bios_sweep.reasons import Kind, Reason, is_any
+from bios_sweep.settings import IN_KEY
 from bios_sweep.study.arms import Arm, combine
 from bios_sweep.vocabulary import Word
 
@@ -32,11 +33,16 @@ def for_everyone(findings: Mapping[Question, Finding]) -> dict[Question, Finding
 
 
 def served_alone(cell: Cell, findings: Mapping[Question, Finding]) -> dict[Question, Finding]:
-    """Of `for_everyone`, those at the default's own learning rate; the others are not served alone."""
+    """Of `for_everyone`, those at the default's own learning rate; the others are not served alone.
+
+    Nor is another method or alpha rule served, which has tuned values of its own: levels that were measured
+    at the default's method, a learning rate above all, say nothing about another.
+    """
     return {
         question: finding
         for question, finding in for_everyone(findings).items()
-        if finding.test is None or cell.plan.arm(finding.test.arm).rung == 1.0
+        if question.factor not in IN_KEY
+        and (finding.test is None or cell.plan.arm(finding.test.arm).rung == 1.0)
     }
 
 

@@ -67,6 +67,21 @@ def test_served_values_need_their_verdict(served, message):
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "name, own, other", [("method", "lora", "full"), ("alpha_rule", "alpha_over_rank", "rank")]
+)
+def test_a_part_of_the_key_is_served_as_the_key_has_it_or_not_at_all(name, own, other):
+    refined = verdict(name, "refine", own, other, [other])
+    assert build(verdict(name, "confirm", own, own, [other])).values == {name: own}
+    assert build(refined, served={}).values == {}
+    with pytest.raises(
+        DefaultsError, match=f"{name}: '{other}' is not what the values hold for \\('{own}', their key"
+    ):
+        build(refined)
+    with pytest.raises(DefaultsError, match="is not what the values hold for"):
+        build(refined, served={}, profiles={"quality": {name: other}})
+
+
 def test_verdicts_that_do_not_fit_are_refused():
     with pytest.raises(DefaultsError, match="two verdicts for one factor"):
         build(RATE, RATE)

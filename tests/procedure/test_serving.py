@@ -10,6 +10,7 @@ from bios_sweep.decision.costs import Timing, cost_ratios, least_ratio
 from bios_sweep.method import PRESETS
 from bios_sweep.procedure.machine import state_of
 from bios_sweep.procedure.state import Known
+from bios_sweep.procedure.suggestion import suggest
 from bios_sweep.report.content.summarise import summarise
 from bios_sweep.report.content.verdict_rows import Ways
 from bios_sweep.study.design import DecisionRule, Study
@@ -172,6 +173,39 @@ def test_a_level_with_a_rate_of_its_own_does_not_push_out_one_that_is_served_alo
     assert found["batch_size"].state == found["lora_rank"].state == Word.REFINE
     assert state.served["lora_rank"] == 64
     assert "batch_size" not in state.served
+
+
+def test_another_method_is_judged_and_neither_served_nor_combined_with_a_rate_of_the_default_s():
+    """The tuned file has the default's method in its key, and a rate ten times that of full fine-tuning."""
+    rates = Factor(name="learning_rate", multiply=(0.5, 2, 4))
+    plan = build_plan(study(rates, Factor(name="method", values=("full",))))
+
+    def world(trial):
+        now = trial.settings
+        gain = 0.03 * (now.learning_rate == 2e-3) + 0.1 * (now.method == "full")
+        return ended(trial, 2 - gain + wobble(trial.key))
+
+    state, results = finished(plan, world)
+    found = by_factor(state.findings)
+    assert {name: one.state for name, one in found.items()} == dict.fromkeys(
+        ("learning_rate", "method"), Word.REFINE
+    )
+    assert (state.served, state.combination) == ({"learning_rate": 2e-3}, None)
+    why = "tuned values hold for one method each, and these for the default's; method.trains=full asks for"
+    assert why in texts(found["method"].reasons)[-1]
+    verdicts = {one.factor: one for one in summarise(plan, state, results, Ways()).verdicts}
+    assert why in str(verdicts["method"].withheld)
+    assert not any("better alone" in why for why in suggest(plan, state, results).why)
+
+
+def test_another_method_that_was_refined_at_a_rate_of_its_own_is_served_to_nobody():
+    full = Factor(name="method", values=("full",), nuisance=Nuisance(multiply=(0.5, 2)))
+    plan = build_plan(study(full))
+    state, _ = finished(
+        plan, lambda t: ended(t, 2 - 0.1 * (t.settings.learning_rate == 5e-5) + wobble(t.key))
+    )
+    assert by_factor(state.findings)["method"].state == Word.REFINE
+    assert (state.served, state.profiles) == ({"learning_rate": 1e-3}, {})
 
 
 def test_a_verdict_is_told_with_the_margin_that_decided_it():

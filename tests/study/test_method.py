@@ -29,6 +29,7 @@ from tests.defaults.entries import LLAMA, entry, rate, write
 
 OWN = ("data.path=mine.jsonl",)
 BETA = ("method=dpo", "+sweeps.factors.dpo_beta.values=[0.2]")
+RULES = "+sweeps.factors.alpha_rule.values=[rank, sqrt_rank]"
 COMMAND = f"method.command={sys.executable} -S train.py {{learning_rate}} {{seed}}"
 SCRIPT = """
 import json, math, sys
@@ -134,6 +135,19 @@ def test_a_group_of_an_earlier_version_says_a_name_alone(tmp_path):
         (("method.targets=[q_prj]",), "no linear layer called 'q_prj' (did you mean q_proj"),
         (("method.init=pissa",), "pissa changes the base's weights, which all trials share; choose"),
         (("method.init=eva",), "eva looks at data first, which no plan counts; choose from kaiming"),
+        (
+            ("method=full", "sweeps=lora_or_full", "baseline.learning_rate=auto"),
+            "no level differs from the baseline's full; choose method.trains=lora for the baseline, or",
+        ),
+        (
+            ("+sweeps.factors.lora_dropout.values=[0.0]",),
+            "factor lora_dropout: no level differs from the baseline's 0.0; give a level other than 0.0",
+        ),
+        (
+            (RULES,),
+            "at rank 32 every level has the baseline's alpha; choose baseline.lora_rank other than 32",
+        ),
+        ((RULES, "+sweeps.factors.lora_rank.values=[8]"), "or cross it with lora_rank"),
         (("method.init=orthogonal", "baseline.lora_rank=9"), "init orthogonal needs an even rank"),
     ],
 )
@@ -142,6 +156,18 @@ def test_a_contradiction_is_refused_in_one_sentence(shell, overrides, sentence):
     err = shell("plan", *overrides, code=2).strip()
     assert sentence in err
     assert err.count("\n") == 0
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("baseline.lora_rank=8",),
+        ("+sweeps.cross.lora_rank=[8, 32]",),
+        ("method=command", "method.trains=lora", f"{COMMAND} {{alpha_rule}}"),  # its rule may be another one
+    ],
+)
+def test_alpha_rules_are_asked_where_their_alphas_differ(shell, overrides):
+    assert "alpha_rule=sqrt_rank" in shell("plan", RULES, *overrides, "--json")
 
 
 @pytest.mark.skipif(find_spec("bitsandbytes") is not None, reason="bitsandbytes is here")

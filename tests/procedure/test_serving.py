@@ -199,7 +199,7 @@ def test_another_method_is_judged_and_neither_served_nor_combined_with_a_rate_of
 
 
 def test_another_method_that_was_refined_at_a_rate_of_its_own_is_served_to_nobody():
-    full = Factor(name="method", values=("full",), nuisance=Nuisance(multiply=(0.5, 2)))
+    full = Factor(name="method", values=("full",), nuisance=Nuisance(multiply=(0.25, 0.5, 2)))
     plan = build_plan(study(full))
     state, _ = finished(
         plan, lambda t: ended(t, 2 - 0.1 * (t.settings.learning_rate == 5e-5) + wobble(t.key))

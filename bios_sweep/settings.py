@@ -379,7 +379,7 @@ def alpha_at(settings: TrainingSettings) -> float | None:
     """The adapter's alpha at its own rank, by the alpha rule; None without an adapter."""
     if settings.lora_alpha is None or settings.lora_rank is None:
         return None
-    return settings.lora_alpha * (settings.lora_rank / REFERENCE_RANK) ** GROWTH[settings.alpha_rule]
+    return settings.lora_alpha * float((settings.lora_rank / REFERENCE_RANK) ** GROWTH[settings.alpha_rule])
 
 
 def setting_names() -> tuple[str, ...]:

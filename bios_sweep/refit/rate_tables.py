@@ -37,7 +37,9 @@ def studies_of(raw: RawTable, who: Who, metric: Metric, data: str = "") -> Colle
             raise InputError(f"{raw.source}: has no column {name!r}; refitting needs {RATE}, seed and value")
     stages, keys = (raw.columns.get(name, ("",) * raw.rows) for name in ("stage", KEY))
     screened = [row for row in range(raw.rows) if stages[row] != Stage.CONFIRMATION]
-    studies, elsewhere, left_out, alphas = [], [], [], set()
+    studies: list[RateStudy] = []
+    elsewhere: list[RateStudy] = []
+    left_out, alphas = [], set()
     for values, rows in _alike(raw, who, screened):
         if len({raw.columns[RATE][row] for row in rows}) < 3:
             continue
@@ -161,10 +163,9 @@ def _alpha(values: Mapping[str, Any]) -> dict[str, float]:
     rank = values.get("lora_rank")
     if values.get("method") == FULL or not isinstance(alpha, int | float) or rule not in GROWTH:
         return {}
-    if not isinstance(rank, int | float) and GROWTH[rule]:
-        return {}
-    growth = (float(rank) / REFERENCE_RANK) ** GROWTH[rule] if GROWTH[rule] else 1.0
-    return {"alpha": float(alpha) * growth}
+    if isinstance(rank, int | float):
+        return {"alpha": float(alpha * (rank / REFERENCE_RANK) ** GROWTH[rule])}
+    return {} if GROWTH[rule] else {"alpha": float(alpha)}
 
 
 def _said(values: Mapping[str, Any], name: str, ours: str) -> Any:

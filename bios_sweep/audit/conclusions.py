@@ -185,9 +185,9 @@ def settles(
             f"the default, at the same {SEEDS} seeds"
         )
     if runs.missing and any(is_any(v.reasons, BLOCKS_MISSING) for v in verdicts):
-        lost = sorted({seed for seeds in runs.missing.values() for seed in seeds})
+        seeds = sorted({seed for own in runs.missing.values() for seed in own})
         return (
-            f"run {some(runs.missing)} again where they have no result (seed {some(lost)}), then read the "
+            f"run {some(runs.missing)} again where they have no result (seed {some(seeds)}), then read the "
             "table again"
         )
     if any(is_any(v.reasons, BASELINE_DIVERGED) for v in verdicts):

@@ -58,6 +58,7 @@ from bios_sweep.study.plan import Plan, build_plan
 from bios_sweep.study.scenario import Metric, Scenario
 from bios_sweep.study.score import FUNCTION
 
+LEARNING_RATE = "learning_rate"
 STARTING = ("run", "submit")  # verbs that start trials
 
 
@@ -177,6 +178,7 @@ def _read(
         tokens = count_tokens(scenario, dataset)
         values = {**values, "method": {**values["method"], "max_length": auto_length(scenario, tokens)}}
     told = build_study(values, sweep=config.sweep or "", scenario=scenario, recommendation=recommendation)
+    told, recommendation = _at_alpha(told, recommendation)
     study = replace(told, origins=honest_origins(told))
     _require_measured(study, scenario)
     plan = build_plan(study)
@@ -194,6 +196,15 @@ def _read(
         recommendation=recommendation,
         origins=told.origins,
     )
+
+
+def _at_alpha(study: Study, recommendation: Recommendation) -> tuple[Study, Recommendation]:
+    """Both say so where the baseline's alpha is not the rule's, so that its rate is an extrapolation."""
+    origin, found = study.origins[LEARNING_RATE], defaults.at_alpha(recommendation, study.baseline)
+    if origin.confidence == "given":
+        return study, recommendation
+    origins = {**study.origins, LEARNING_RATE: replace(origin, **found.why[LEARNING_RATE])}
+    return replace(study, origins=origins), found
 
 
 def _evaluated(read: _Read, workspace: Workspace, request: Request) -> _Read:

@@ -66,7 +66,8 @@ class Reading:
 class RateStudy(Reading):
     """One study of one model: learning rates in steps, everything else fixed; a ladder, in words.
 
-    facts: what was fixed and may move the best rate: `lora_rank`, `batch_size`, `max_steps`, where known.
+    facts: what was fixed and may move the best rate: `lora_rank`, `batch_size`, `max_steps`, and `alpha`, the
+    adapter's own at its rank, where known.
     data: what was trained on, where known; a model on one data is a cell.
     trials: keys of the trials behind it, where its source tells; a shared trial is no independent evidence.
     """
@@ -95,10 +96,12 @@ class RateStudy(Reading):
 class Collected:
     """The studies found, and what was left out with its reason, in words.
 
+    elsewhere: studies of another alpha or alpha rule than the rule's, which tell of the terms alone.
     alphas: which methods had which alpha and alpha rule, (method, name, value), of what was left out too.
     """
 
     studies: tuple[RateStudy, ...] = ()
+    elsewhere: tuple[RateStudy, ...] = ()
     left_out: tuple[str, ...] = ()
     alphas: frozenset[tuple[str, str, str]] = frozenset()
 
@@ -107,6 +110,7 @@ class Collected:
         """Several as one."""
         return cls(
             studies=tuple(study for part in parts for study in part.studies),
+            elsewhere=tuple(study for part in parts for study in part.elsewhere),
             left_out=tuple(told for part in parts for told in part.left_out),
             alphas=frozenset().union(*(part.alphas for part in parts)),
         )

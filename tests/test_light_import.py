@@ -9,6 +9,7 @@ import pytest
 from tests.probe import HEAVY, ROOT, loaded, verb
 
 OWN = "bios_sweep"
+NO_STATS = "\nimport sys\nassert not {'scipy.stats', 'scipy.optimize'} & set(sys.modules)\n"  # half a second
 
 
 def pure_rooms() -> tuple[list[str], set[str]]:
@@ -32,6 +33,8 @@ def test_the_probe_sees_a_heavy_import(tmp_path):
 def test_the_probe_fails_when_the_code_does(tmp_path):
     with pytest.raises(AssertionError):
         loaded(verb("plan", "sweeps=none"), tmp_path)
+    with pytest.raises(AssertionError):
+        loaded("import scipy.stats" + NO_STATS, tmp_path)
 
 
 @pytest.mark.parametrize("module", ["bios_sweep", "bios_sweep.defaults"])
@@ -68,7 +71,7 @@ def test_help_loads_the_standard_library_only(tmp_path, idle, words):
     ],
 )
 def test_verbs_that_start_nothing_load_nothing_heavy(tmp_path, words):
-    assert not loaded(verb(*words), tmp_path) & HEAVY
+    assert not loaded(verb(*words) + NO_STATS, tmp_path) & HEAVY
 
 
 def test_planning_from_python_loads_nothing_heavy(tmp_path):
@@ -78,7 +81,9 @@ def test_planning_from_python_loads_nothing_heavy(tmp_path):
 
 def test_auditing_a_table_loads_nothing_heavy_and_no_hydra(tmp_path):
     (tmp_path / "t.csv").write_text("arm,seed,value\nbaseline,0,1\nbaseline,1,2\nb,0,3\nb,1,5\n")
-    assert not loaded(verb("report", "--from-csv", "t.csv"), tmp_path) & (HEAVY | {"hydra", "omegaconf"})
+    assert not loaded(verb("report", "--from-csv", "t.csv") + NO_STATS, tmp_path) & (
+        HEAVY | {"hydra", "omegaconf"}
+    )
 
 
 def test_reading_a_finished_sweep_loads_nothing_heavy(tmp_path):
@@ -86,4 +91,4 @@ def test_reading_a_finished_sweep_loads_nothing_heavy(tmp_path):
     loaded(run, tmp_path)
     read = "import bios_sweep\nassert bios_sweep.open('bios_runs', 'aa').verdicts\n"
     for code in (verb("report"), verb("suggest"), verb("status", "--json"), read):
-        assert not loaded(code, tmp_path) & HEAVY
+        assert not loaded(code + NO_STATS, tmp_path) & HEAVY

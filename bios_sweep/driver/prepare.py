@@ -20,6 +20,7 @@ from bios_sweep.defaults.recommendation import TRAINING
 from bios_sweep.driver.asked_before import after_earlier
 from bios_sweep.driver.evaluation import enough, with_reason
 from bios_sweep.driver.invocation import Invocation, workspace_of
+from bios_sweep.driver.items_seen import with_items_seen
 from bios_sweep.driver.memory import shared_by_memory
 from bios_sweep.driver.precision import KEY as DTYPE
 from bios_sweep.driver.precision import Precision, as_begun, precision_of
@@ -128,6 +129,7 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
     require_trainable(plan)
     plan, request = shared_by_memory(plan, request, config.values["cluster"])
     require_told(plan)
+    plan = with_items_seen(plan, workspace)
     _require_decidable(plan, config, invocation.verb, begun=workspace.has_plan(plan.sweep_id))
     idle = refuse_idle(config, {**verb, **facts_of(plan, config)}, same=recommended)
     asked = after_earlier(plan, workspace)

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import interpolate, stats
 
 from bios_sweep.decision.bracket import bracket_of
 from bios_sweep.decision.contrasts import Contrasts
 from bios_sweep.decision.pooled import pooled_error
+from bios_sweep.decision.quantiles import normal_quantile
 from bios_sweep.decision.table import Outcome, ResultTable, complete_blocks
 from bios_sweep.errors import InputError
 from bios_sweep.study.scenario import Metric
@@ -51,6 +51,8 @@ class Reading:
         trained rate its own regret, and the worst tested one where the rate diverges: at least that much.
         Only where there are gains.
         """
+        from scipy import interpolate  # a third of a second; every report loads this module for its readers
+
         if self.diverges_at(rate):
             return -min(self.gains)
         if len(self.rates) < 2:
@@ -158,7 +160,7 @@ def read_errors(
     """
     rates = sorted({*gains, *diverged})
     _require_three(rates, list(gains))
-    width = float(stats.norm.ppf(1 - ALPHA / (len(rates) * (len(rates) - 1))))
+    width = normal_quantile(1 - ALPHA / (len(rates) * (len(rates) - 1)))
     best = max(gains, key=lambda rate: gains[rate])
     kept = [
         rate

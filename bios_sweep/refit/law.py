@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy import stats
 
+from bios_sweep.decision.quantiles import student_quantile
 from bios_sweep.decision.table import Floats
 from bios_sweep.defaults.rules import family_of, setting_heuristic
 from bios_sweep.errors import DefaultsError
@@ -142,7 +142,7 @@ def likelihood_of(design: Design, studies: Sequence[RateStudy]) -> Likelihood:
 def interval_of(likelihood: Likelihood, top: Floats, least: float, place: int) -> Estimate:
     """The profile interval of one coefficient. top, least: the most likely ones, and what they come to."""
     design = likelihood.design
-    t = float(stats.t.ppf(0.5 + LEVEL / 2, design.spare))
+    t = student_quantile(0.5 + LEVEL / 2, design.spare)
     allowed = design.models / 2 * math.log1p(t**2 / design.spare)
     ends = []
     for side in (-1.0, 1.0):

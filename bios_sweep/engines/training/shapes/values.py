@@ -67,9 +67,10 @@ def refuse_forbidden_keys(row: Row, place: str) -> None:
     while left:
         value = left.pop()
         if isinstance(value, dict):
-            forbidden = [key for key in value if FORBIDDEN_KEY in key]
-            if forbidden:
-                raise DataError(f"{place}: the key {forbidden[0]!r} is not allowed in data; remove it")
-            left.extend(value.values())
+            for key, inner in value.items():
+                if FORBIDDEN_KEY in key:
+                    raise DataError(f"{place}: the key {key!r} is not allowed in data; remove it")
+                if isinstance(inner, dict | list):
+                    left.append(inner)
         elif isinstance(value, list):
             left.extend(value)

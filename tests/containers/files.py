@@ -128,10 +128,6 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "utf16.csv": (separated(",")(ROWS).decode().encode("utf-16"), "is UTF-16 text, as Excel"),
     "utf16.jsonl": (lines(ROWS).decode().encode("utf-16-le"), "is UTF-16 text"),
     "packed.parquet.gz": (gzip.compress(CONTAINERS["a.parquet"](ROWS)), "is a packed parquet; unpack it"),
-    "image.parquet": (
-        columns(lambda sink, table: parquet.write_table(table, sink))([{"text": "a", "image": b"\x89"}]),
-        "the column 'image' holds bytes, and only text is trained here",
-    ),
     "bytes.jsonl": (bytes(range(256)) * 9, "is binary data of an unknown kind"),
     "a.yaml": (b"- prompt: a\n  completion: b\n", "is YAML"),
     "cut.jsonl.gz": (gzip.compress(lines(ROWS))[:-40], "its gzip data are cut off"),

@@ -112,6 +112,9 @@ CONTAINERS: dict[str, Callable[[Rows], bytes]] = {
     "stream.arrow": columns(_arrow(ipc.new_stream)),
 }
 
+ZIPPED = zipped(lines(ROWS), "a.jsonl")
+MOVED = ZIPPED[:-4] + b"\xff" + ZIPPED[-3:]  # its list of files would begin before the file
+
 # file -> its content and what is said of it
 REFUSED: dict[str, tuple[bytes, str]] = {
     "lfs.jsonl": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a git-LFS pointer"),
@@ -124,6 +127,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "a.npy": (b"\x93NUMPY\x01\0", "is a numpy array"),
     "a.tar.gz": (_tarred(ROWS), "what is packed is a tar archive"),
     "two.zip": (zipped(b"{}", "a.jsonl", "b.jsonl"), "is a zip archive of 2 files (a.jsonl, b.jsonl)"),
+    "moved.zip": (MOVED, "is a zip archive that cannot be read (Invalid argument); unpack it"),
     "a.db": (b"SQLite format 3\0" + bytes(99), "is an SQLite database"),
     "utf16.csv": (separated(",")(ROWS).decode().encode("utf-16"), "is UTF-16 text, as Excel"),
     "utf16.jsonl": (lines(ROWS).decode().encode("utf-16-le"), "is UTF-16 text"),

@@ -232,7 +232,7 @@ VERBS = {
         flags=(
             *("--json", "--examples", "--tokens", "--parameters", "--family", "--hidden-size", "--goal"),
             *("--profile", "--method", "--objective", "--defaults", "--to", "--gpus", "--micro-batch", "-o"),
-            *("--newest", "--margin", "--direction", "--from-mlflow", "--tracking-uri"),
+            *("--alpha-rule", "--newest", "--margin", "--direction", "--from-mlflow", "--tracking-uri"),
         ),
         operands="action",
     ),
@@ -299,7 +299,10 @@ FLAGS = {
     "--port": _value(None, "port of the MLflow server (5000)", type=int, default=5000),
     "--examples": _value("N", "training examples, where known", type=int),
     "--goal": _choice(GOALS, "what matters most", default=Goal.BALANCED),
-    "--method": _value(None, "fine-tuning method: lora or full (lora)", default="lora"),
+    "--method": _value(None, "what is trained: lora, dora, qlora or full (lora)", default="lora"),
+    "--alpha-rule": _value(
+        "RULE", "how alpha grows with the rank: constant, rank or sqrt_rank (constant)", default="constant"
+    ),
     "--profile": _choice(GOALS, "the same as --goal", dest="goal", default=Goal.BALANCED),
     "--tokens": _value("N", "completion tokens of the training data, where known", type=int),
     "--parameters": _value(

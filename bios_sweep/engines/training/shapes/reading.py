@@ -116,8 +116,7 @@ class Reader:
     def _example(self, record: Record, shape: Shape | None) -> Example:
         row, place = self._row(record), record.place
         chosen = shape or self._own(row, place)
-        names = (chosen.name, *record.row)
-        if names not in self._all_read:
+        if _names_of(record, chosen) not in self._all_read:
             self._check_names(row, record, chosen)
         elif self._asked.shape is None and not chosen.fits(row):
             self._refuse_other(row, place, chosen)
@@ -146,7 +145,7 @@ class Reader:
         if missing:
             raise self._lacks(missing[0], row, place, shape)
         if not unread and len(self._all_read) < MOST_NAMES:
-            self._all_read.add((shape.name, *record.row))
+            self._all_read.add(_names_of(record, shape))
 
     def _hidden(self, row: Any) -> list[str]:
         """Columns of the file in whose place `data.columns` puts others."""
@@ -203,6 +202,10 @@ class Reader:
                 f"{found.bad[0]} (data.on_bad=skip: {found.skipped} of {found.records} records cannot be "
                 f"used, more than data.max_bad={most:g} allows; mend them, or allow more)"
             )
+
+
+def _names_of(record: Record, shape: Shape) -> tuple[str, ...]:
+    return (shape.name, *(record.row if isinstance(record.row, dict) else ()))
 
 
 def renamed(row: Mapping[str, Any], columns: Mapping[str, str], place: str) -> Row:

@@ -47,6 +47,12 @@ from bios_sweep.study.margins import BEFORE
 
 FORBIDDEN_KEY = "_target_"  # names code to run; nothing of ours instantiates, so it can only be an attack
 OWN_SETTINGS = "method.settings"
+OPEN_MAPPINGS = (
+    OWN_SETTINGS,
+    OWN_VARIABLES,
+    *(f"model.planted.{name}" for name in ("metrics", "interactions", "truth")),
+)
+FACTORS = ("sweeps.factors", "sweeps.cross")
 TOP_KEYS = ("workspace", "seeds", "sweeps")
 OPTIONAL_KEYS = ("sweeps", "submit")  # chosen by a command, not by config.yaml
 # keys of groups that earlier versions did not have, with what they mean where a user's own file lacks them
@@ -163,13 +169,13 @@ def compose_config(overrides: Sequence[str], config_dir: Path | None = None) -> 
 def _added(override: str, config_dir: Path | None) -> str:
     """An override of what no chosen file need have, as Hydra adds one: a key, or a sweep of a file.
 
-    Settings of one's own are in no file of ours, and `cluster=inline` has few keys of a cluster: what such a
-    value means there `config.idle` says.
+    Settings of one's own and a planted world's further metrics are in no file of ours, and `cluster=inline`
+    has few keys of a cluster: what such a value means there `config.idle` says.
     """
     if override.startswith(f"{SWEEPS}=") and is_path(file := unquoted(override.partition("=")[2])):
         return f"{SWEEPS}={member_of_file(file, sweep_names(config_dir))}"
     key, given, _ = override.partition("=")
-    own = re.match(rf"({re.escape(OWN_SETTINGS)}|{re.escape(OWN_VARIABLES)})[.=]", override)
+    own = re.match(rf"({'|'.join(map(re.escape, OPEN_MAPPINGS))})[.=]", override)
     return f"++{override}" if own or (given and key in CLUSTER_KEYS) else override
 
 
@@ -336,9 +342,25 @@ def _unknown(error: Exception, overrides: Sequence[str], config_dir: Path | None
         return in_our_words(error)
     for override in overrides:
         key = parts(override)[1]
+        if _is_factor(key) and (key in FACTORS or key not in known):
+            return _factors_in_files(key, known)
         if key and key not in known and not any(name.startswith(f"{key}.") for name in known):
             return f"unknown key {key!r}{did_you_mean(key, known)}{elsewhere(key)}"
     return in_our_words(error)
+
+
+def _is_factor(key: str) -> bool:
+    return any(key == name or key.startswith(f"{name}.") for name in FACTORS)
+
+
+def _factors_in_files(key: str, known: Sequence[str]) -> str:
+    """What varies is a question of its own, which a file keeps; a command line changes values of it."""
+    there = [name for name in known if re.fullmatch(r"sweeps\.factors\.\w+\.(multiply|values)", name)]
+    change = f"; a command line changes what it has: {there[0]}=[...]" if there else ""
+    return (
+        f"{key}: factors stand in a sweep's file; write one, such as my_sweep.yaml with "
+        f"factors: {{learning_rate: {{multiply: [0.5, 2]}}}}, and take sweeps=./my_sweep.yaml{change}"
+    )
 
 
 def _keys(values: Mapping[str, Any], path: str = "") -> Iterator[str]:

@@ -66,7 +66,7 @@ class Counts:
         if len(text) > LONGEST:
             return False
         found = {match[1].casefold(): float(match[2]) for match in COUNTED.finditer(text)}
-        ahead = [count - self._reached.get(name, 0.0) for name, count in found.items()]
+        ahead = [count - self._reached[name] for name, count in found.items() if name in self._reached]
         if ahead and min(ahead) < 0 and max(ahead) <= 0 and BEST.search(text):
             return True
         self._reached |= found

@@ -77,7 +77,7 @@ def _of_a_trial(change: Callable[[TrialState, Entry], TrialState]) -> Change:
         key = entry.fields["key"]
         if key not in state.trials:
             raise StorageError(f"journal entry {entry.seq}: trial {key} was never planned")
-        return replace(state, trials=state.trials.changed(change(state.trials[key], entry)))
+        return replace(state, trials=state.trials.now(change(state.trials[key], entry)))
 
     return changed
 

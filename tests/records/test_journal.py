@@ -18,7 +18,7 @@ from bios_sweep.errors import StorageError
 from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED, TrialEvent
 from bios_sweep.records.journal import Journal, JournalTail, read_journal, read_state
 from bios_sweep.records.replay import replay
-from bios_sweep.records.sweep_state import PLANNED, RUNNING, Trials, sweep_facts
+from bios_sweep.records.sweep_state import PLANNED, RUNNING, sweep_facts
 from bios_sweep.study.trials import Measurement, TrialResult
 from bios_sweep.vocabulary import Failure, Status
 from tests.records.plans import make_plan
@@ -105,7 +105,7 @@ def test_a_line_that_counts_is_flushed_at_once_and_one_that_is_said_again_may_wa
 
 def test_an_earlier_state_stays_as_it_was_while_the_journal_goes_on(journal, path):
     earlier = []
-    for step in range(3 * Trials.MERGED_AT):
+    for step in range(100):
         earlier.append((journal.state, dict(journal.state.trials)))
         journal.measured(KEYS[step % len(KEYS)], point(step % 11, 3.0 - step / 100))
     for state, trials in earlier:

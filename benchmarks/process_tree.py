@@ -23,7 +23,10 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """began, ended: seconds since 1970. cpu_seconds: of the whole tree. samples: (time, CPU seconds so far)."""
+    """began, ended: seconds since 1970. samples: (time, CPU seconds of the whole tree so far).
+
+    names: command -> CPU seconds.
+    """
 
     began: float
     ended: float
@@ -82,7 +85,7 @@ class _Seen:
         return totals
 
     def _look(self) -> None:
-        alive = {entry for entry in os.listdir("/proc") if entry.isdigit()}
+        alive = {entry.name for entry in Path("/proc").iterdir() if entry.name.isdigit()}
         self._others &= alive
         for pid in alive - self._others:
             with suppress(OSError, IndexError, ValueError):

@@ -27,13 +27,15 @@ from bios_sweep.driver.loop import run_trials
 from bios_sweep.driver.sweep import Sweep, open_journal, take_in_finished
 from bios_sweep.execution.inline import InlineExecutor
 from bios_sweep.mirror.mlflow.mirror import mlflow_recorder
+from bios_sweep.mirror.mlflow.schema import ready_store
 from bios_sweep.mirror.mlflow.tracker import default_tracking_uri
 from bios_sweep.ports import TrialEvent
 from bios_sweep.procedure.source import ProcedureSource
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.report.content.tally import Progress
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.study.design import Budget, DecisionRule, Factor, Study
+from bios_sweep.study.design import Budget, DecisionRule, Study
+from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import Plan, build_plan
 from bios_sweep.study.trials import TrialSpec
 from bios_sweep.vocabulary import Stage
@@ -78,9 +80,7 @@ def plan_of(trials: int) -> Plan:
     """A ladder of twenty arms, the default among them; as many seeds as it takes; one look."""
     seeds = max(2, trials // ARMS)
     levels = tuple(round(0.25 * 1.17**step, 4) for step in range(ARMS - 1))
-    scenario = replace(
-        PLANTED, engine_options={"measurements": MEASUREMENTS, "pause_seconds": 0.0, "sigma": 0.004}
-    )
+    scenario = replace(PLANTED, engine_options={"measurements": MEASUREMENTS, "pause_seconds": 0.0})
     return build_plan(
         Study(
             name="scale",
@@ -123,8 +123,8 @@ def measure(trials: int, folder: Path, *, mirrored: bool) -> Row:
 def mirror_ms(workspace: Workspace, plan: Plan) -> float:
     """CPU milliseconds to bring the journal into a new SQLite store, that is made before."""
     uri = default_tracking_uri(workspace)
+    ready_store(uri, ours=True)  # the migration is no trial's
     recorder = mlflow_recorder(workspace, plan.sweep_id, uri, plan.study.scenario.name)
-    recorder._follower._make_ready()  # the migration is no trial's
     began = time.process_time()
     recorder.sync()
     return 1000 * (time.process_time() - began)
@@ -168,7 +168,9 @@ def draw(rows: list[Row], path: Path) -> None:
 
 def say(row: Row) -> None:
     values = ((field.name, getattr(row, field.name)) for field in fields(row))
-    print("  ".join(f"{name} {'-' if value is None else f'{value:.4g}'}" for name, value in values), flush=True)
+    print(
+        "  ".join(f"{name} {'-' if value is None else f'{value:.4g}'}" for name, value in values), flush=True
+    )
 
 
 def main() -> None:

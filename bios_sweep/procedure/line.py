@@ -1,4 +1,4 @@
-"""The trials that wait to be taken, in their order; those that share a stable part wait for its leader. Pure."""
+"""The trials that wait to be taken, in their order; of those that share a stable part its leader first."""
 
 from __future__ import annotations
 

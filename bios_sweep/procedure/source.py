@@ -35,6 +35,11 @@ class ProcedureSource:
     has come in, goes over all of them.
     """
 
+    _state: State
+    _missing: dict[str, TrialSpec]
+    _line: Line
+    _waits: list[set[str]]
+
     def __init__(
         self, plan: Plan, should_stop: Callable[[], bool] = lambda: False, known: Known = NOTHING
     ) -> None:
@@ -103,9 +108,17 @@ class ProcedureSource:
             self._broken = broken_by(self._plan, self._results)
         was_missing = self._missing.pop(result.key, None) is not None
         self._line.ended(result.key)
-        if was_missing and self._missing:
+        if was_missing and self._missing and not self._cell_complete(result.key):
             return False  # nothing is decided halfway
         return self._recomputed()
+
+    def _cell_complete(self, key: str) -> bool:
+        """Whether a cell of a crossed study has all that it waited for; the others need not hold it up."""
+        for waits in self._waits:
+            waits.discard(key)
+        complete = [waits for waits in self._waits if not waits]
+        self._waits = [waits for waits in self._waits if waits]
+        return bool(complete)
 
     def learn(self, known: Known) -> bool:
         """Take in what was found out outside the trials; True when that opened a new stage or look."""
@@ -121,3 +134,4 @@ class ProcedureSource:
         self._state = state_of(self._plan, self._results, self._known)
         self._missing = {trial.key: trial for trial in self._state.missing}
         self._line = Line(self._state.missing, self._taken)
+        self._waits = [set(keys) for keys in self._state.waits if keys]

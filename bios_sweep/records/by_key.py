@@ -1,4 +1,4 @@
-"""A map that is never changed, of which a changed copy costs a handful of small tuples, however large it is."""
+"""A map that is never changed; a changed copy costs a handful of small tuples, however large it is."""
 
 from __future__ import annotations
 

@@ -53,9 +53,23 @@ AS_WRITTEN: dict[type, dict[str, Any]] = {
         "margin_absolute": NotRequired[float | None],
         "margin_points": NotRequired[float | None],
     },
-    Measurement: {"eval_loss": float | None, "metrics": NotRequired[Numbers]},
-    TrialResult: {"final": Numbers, "files": NotRequired[Mapping[str, str]]},
-    TrialSpec: {"settings": Settings},
+    Measurement: {
+        "eval_loss": float | None,
+        "metrics": NotRequired[Numbers],
+        "fraction": NotRequired[float],
+        "examples": NotRequired[int],
+        "train_loss": NotRequired[float | None],
+    },
+    TrialResult: {
+        "key": NotRequired[str],
+        "curve": NotRequired[list[Measurement]],
+        "final": Numbers,
+        "attempts": NotRequired[int],
+        "cause": NotRequired[str],
+        "failure": NotRequired[str],
+        "files": NotRequired[Mapping[str, str]],
+    },
+    TrialSpec: {"settings": Settings, "repeat": NotRequired[int], "stage": NotRequired[str]},
     TunedKey: {"objective": NotRequired[str], "runner": NotRequired[str]},
     TunedDefaults: {"evidence_hash": str},
 }
@@ -76,7 +90,7 @@ FACTS = {
 }  # fmt: skip
 ENTRIES = {
     "opened": {"facts": FACTS},
-    "planned": {"trials": list[TrialSpec]},
+    "planned": {"settings": NotRequired[Settings], "trials": list[TrialSpec]},
     "reused": {"key": str, "result": TrialResult},
     "started": {"key": str, "worker": str},
     "measured": {"key": str, "measurement": Measurement},

@@ -34,8 +34,9 @@ class Progress:
     planned: trials the sweep needs, `before` of them finished before this run. metric: what the sweep is
     judged on, and so what is shown of a trial where it was measured. Work is counted in
     training examples (steps x batch size): an arm of twice the steps takes twice as long.
-    ended: status -> trials of this run that ended so. done: examples trained in this run by them. seen: trials
-    that began in this run, and weight: the examples of all of them. since: clock seconds of the first start.
+    ended: status -> trials of this run that ended so. done: examples trained in this run by them.
+    seen: trials that began in this run, and weight: the examples of all of them. since: clock seconds of the
+    first start.
     Sums, for an event must cost the same in a sweep of ten trials and of ten thousand.
     """
 

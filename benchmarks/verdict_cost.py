@@ -1,6 +1,6 @@
 """What a right verdict costs: trials, and how often the answer is false, of our rule and of what people do.
 
-    python -m benchmarks.verdict_cost                       # the table of docs/cost.md; some minutes of one core
+    python -m benchmarks.verdict_cost                  # some minutes of one core
     python -m benchmarks.verdict_cost --sweeps 500 --out verdict_cost
 
 Planted worlds, a default and four levels, margin 0.5 %, noise 0.2 % of the loss. In "early order" the level
@@ -189,8 +189,8 @@ def say(one: Row) -> None:
     target = f" (at most {TARGETS[one.effect]:.2f})" if share and one.world == "equal noise" else ""
     never = f"never within {one.seeds} seeds" if math.isinf(one.trials) else f"{one.trials:6.1f} trials"
     print(
-        f"{one.world:22s} {one.effect:3.0f} sd  {one.method:15s} {one.seeds:3d} seeds  false {one.false:.3f}  "
-        f"open {one.open:.3f}  {never}{share}{target}",
+        f"{one.world:22s} {one.effect:3.0f} sd  {one.method:15s} {one.seeds:3d} seeds  "
+        f"false {one.false:.3f}  open {one.open:.3f}  {never}{share}{target}",
         flush=True,
     )
 

@@ -22,7 +22,8 @@ class ByKey(Mapping[str, Value], Generic[Value]):
         self._depth, self._root = _tree(tuple(values.values()))
 
     def __getitem__(self, key: str) -> Value:
-        place, node = self._places[key], self._root
+        place = self._places[key]
+        node: Any = self._root
         for level in range(self._depth, -1, -1):
             node = node[place // WIDTH**level % WIDTH]
         found: Value = node

@@ -14,6 +14,7 @@ from pathlib import Path
 from bios_sweep.cli.verbs import ACTIONS, FLAGS, SHELLS, VERBS
 from bios_sweep.config.keys import read_conf
 from bios_sweep.config.places import config_root
+from bios_sweep.reference.terms import TERMS
 
 CONFIG_DIR, SWEEP, SWEEPS = "--config-dir", "--sweep", "sweeps"
 # bash splits words at `=` and `:` and replaces the last part alone, so what is before it is cut off there
@@ -86,6 +87,8 @@ def _offered(before: Sequence[str], last: str) -> Iterator[str]:
         yield from _done(ACTIONS)
     elif taken.operands == "shell":
         yield from _done(SHELLS)
+    elif verb == "explain":
+        yield from _done(term.term for term in TERMS)
 
 
 def _done(words: Iterable[str]) -> Iterator[str]:

@@ -222,6 +222,17 @@ VERBS = {
         flags=("--json",),
         operands="words",
     ),
+    "explain": Verb(
+        does="bios_sweep.cli.explain:run",
+        help="a word of a report or a plan in plain words, and what to do when it is met",
+        examples=(
+            "bios-sweep explain",
+            "bios-sweep explain inconclusive",
+            "bios-sweep explain margin --json",
+        ),
+        flags=("--json",),
+        operands="words",
+    ),
     "completion": Verb(
         does="bios_sweep.cli.completion:run",
         help="a script by which bash, zsh or fish complete verbs, flags, groups, keys and sweeps",

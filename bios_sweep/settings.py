@@ -23,6 +23,11 @@ WSD = "wsd"  # warmup, stable, decay
 SCHEDULES = ("linear", "constant", "cosine", WSD)
 DECAY_FRACTION = 0.2  # of wsd; arXiv 2405.18392 cools down over a fifth of the steps
 ALPHA_OVER_RANK, BY_RANK, BY_SQRT_RANK = ALPHA_RULES = ("alpha_over_rank", "rank", "sqrt_rank")
+GROWTH = {
+    ALPHA_OVER_RANK: 0.0,
+    BY_SQRT_RANK: 0.5,
+    BY_RANK: 1.0,
+}  # the power of the rank that alpha grows with
 REFERENCE_RANK = 32  # the default rank, at which all alpha rules scale alike
 ALL_LINEAR = "all-linear"
 TARGETS = (ALL_LINEAR, "attention", "mlp")
@@ -374,9 +379,7 @@ def alpha_at(settings: TrainingSettings) -> float | None:
     """The adapter's alpha at its own rank, by the alpha rule; None without an adapter."""
     if settings.lora_alpha is None or settings.lora_rank is None:
         return None
-    share = settings.lora_rank / REFERENCE_RANK
-    growth = {ALPHA_OVER_RANK: 1.0, BY_RANK: share, BY_SQRT_RANK: math.sqrt(share)}
-    return settings.lora_alpha * growth[settings.alpha_rule]
+    return settings.lora_alpha * float((settings.lora_rank / REFERENCE_RANK) ** GROWTH[settings.alpha_rule])
 
 
 def setting_names() -> tuple[str, ...]:

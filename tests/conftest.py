@@ -21,6 +21,15 @@ def no_credentials_left(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def only_the_figures_that_are_looked_at(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Figures are two thirds of a planted sweep's time: drawn in modules marked `figures` and by commands."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.node.get_closest_marker("figures") is None:
+            patch.setattr("bios_sweep.report.text.publish.figures_of", lambda summary: ())
+        yield
+
+
 @pytest.fixture(scope="session")
 def ray_session() -> Iterator[None]:
     """One local Ray with two CPUs for all tests: starting it costs 4-9 s. Executors leave it running."""

@@ -13,6 +13,8 @@ ALL = [
     if case.here
 ]
 
+pytestmark = pytest.mark.figures
+
 
 def differences(case: Case) -> list[str]:
     """The outputs that are not as they were, and how to read them."""

@@ -6,9 +6,10 @@ import tomllib
 
 import pytest
 
-from tests.probe import HEAVY, ROOT, loaded, verb
+from tests.probe import HEAVY, ROOT, loaded, loaded_after_each, verb
 
 OWN = "bios_sweep"
+NO_STATS = "\nimport sys\nassert not {'scipy.stats', 'scipy.optimize'} & set(sys.modules)\n"  # half a second
 
 
 def pure_rooms() -> tuple[list[str], set[str]]:
@@ -32,6 +33,8 @@ def test_the_probe_sees_a_heavy_import(tmp_path):
 def test_the_probe_fails_when_the_code_does(tmp_path):
     with pytest.raises(AssertionError):
         loaded(verb("plan", "sweeps=none"), tmp_path)
+    with pytest.raises(AssertionError):
+        loaded("import scipy.stats" + NO_STATS, tmp_path)
 
 
 @pytest.mark.parametrize("module", ["bios_sweep", "bios_sweep.defaults"])
@@ -51,39 +54,46 @@ def test_every_module_of_the_pure_rooms_loads_without_a_framework(tmp_path):
     assert not loaded(code, tmp_path) & frameworks
 
 
-@pytest.mark.parametrize("words", [["--help"], ["--version"], ["plan", "--help"], ["run", "--help"]])
-def test_help_loads_the_standard_library_only(tmp_path, idle, words):
-    assert loaded(verb(*words), tmp_path) - idle == {OWN}
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["plan", "sweeps=learning_rate"],
-        ["plan", "sweeps=demo", "--json"],
-        ["keys", "margin"],
-        ["submit", "--to", "kuberay", "--dry-run", "sweeps=demo", "submit.image=x", "submit.claims={c: /}"],
-        ["defaults", "show", "meta-llama/Llama-3.1-8B"],
-        ["defaults", "export", "meta-llama/Llama-3.1-8B", "--to", "trl"],
-    ],
-)
-def test_verbs_that_start_nothing_load_nothing_heavy(tmp_path, words):
-    assert not loaded(verb(*words), tmp_path) & HEAVY
-
-
-def test_planning_from_python_loads_nothing_heavy(tmp_path):
-    code = "import bios_sweep\nassert bios_sweep.plan(sweeps='learning_rate').to_run\n"
-    assert not loaded(code, tmp_path) & HEAVY
+def test_help_loads_the_standard_library_only(tmp_path, idle):
+    helps = (["--help"], ["--version"], ["plan", "--help"], ["run", "--help"])
+    for words, packages in zip(
+        helps, loaded_after_each([verb(*one) for one in helps], tmp_path), strict=True
+    ):
+        assert packages - idle == {OWN}, words
 
 
 def test_auditing_a_table_loads_nothing_heavy_and_no_hydra(tmp_path):
     (tmp_path / "t.csv").write_text("arm,seed,value\nbaseline,0,1\nbaseline,1,2\nb,0,3\nb,1,5\n")
-    assert not loaded(verb("report", "--from-csv", "t.csv"), tmp_path) & (HEAVY | {"hydra", "omegaconf"})
+    assert not loaded(verb("report", "--from-csv", "t.csv") + NO_STATS, tmp_path) & (
+        HEAVY | {"hydra", "omegaconf"}
+    )
 
 
-def test_reading_a_finished_sweep_loads_nothing_heavy(tmp_path):
-    run = verb("run", "sweeps=aa", "model=planted", "cluster=inline", "seeds=[0,1]")
-    loaded(run, tmp_path)
-    read = "import bios_sweep\nassert bios_sweep.open('bios_runs', 'aa').verdicts\n"
-    for code in (verb("report"), verb("suggest"), verb("status", "--json"), read):
-        assert not loaded(code, tmp_path) & HEAVY
+PLANNED = "import bios_sweep\nassert bios_sweep.plan(sweeps='learning_rate').to_run\n"
+READ = "import bios_sweep\nassert bios_sweep.open('bios_runs', 'aa').verdicts\n"
+LIGHT = {
+    "plan": verb("plan", "sweeps=learning_rate"),
+    "plan --json": verb("plan", "sweeps=demo", "--json"),
+    "a plan from Python": PLANNED,
+    "keys": verb("keys", "margin"),
+    "submit": verb(
+        "submit", "--to", "kuberay", "--dry-run", "sweeps=demo", "submit.image=x", "submit.claims={c: /}"
+    ),
+    "defaults show": verb("defaults", "show", "meta-llama/Llama-3.1-8B"),
+    "defaults export": verb("defaults", "export", "meta-llama/Llama-3.1-8B", "--to", "trl"),
+    "report": verb("report"),
+    "suggest": verb("suggest"),
+    "status": verb("status", "--json"),
+    "a view": READ,
+    "rehearse": verb("rehearse", "sweeps=first_night", "--sweeps", "2"),
+}
+
+
+def test_verbs_that_train_nothing_load_nothing_heavy(tmp_path):
+    """One after another in one process: the first that loads something is the one that is named."""
+    loaded(verb("run", "sweeps=aa", "model=planted", "cluster=inline", "seeds=[0,1]"), tmp_path)
+    codes = [code if name == "rehearse" else code + NO_STATS for name, code in LIGHT.items()]
+    seen = loaded_after_each(codes, tmp_path)
+    assert {name: packages & HEAVY for name, packages in zip(LIGHT, seen, strict=True)} == {
+        name: set() for name in LIGHT
+    }

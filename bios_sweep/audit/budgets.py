@@ -15,16 +15,17 @@ from bios_sweep.claims import FEW_STEPS
 from bios_sweep.vocabulary import Status
 
 EQUAL = 1.02  # budgets within 2 % are equal: steps = ceil(examples / batch) rounds (chosen, not measured)
+KINDS = ("examples", "tokens", "epochs", "steps", "iterations")  # what tells most of what was trained, first
 LENGTH = ("max_steps", "epochs", "train_examples")  # factors that change what an arm spends on purpose
 
 
 def budget_held(table: RunTable, arms: ArmSet, runs: Sorted) -> str:
-    """What the compared arms had equal: `examples`, `tokens`, `steps`, `nothing`, or `unknown`.
+    """What the compared arms had equal: one of KINDS, `nothing`, or `unknown`.
 
     Arms that change their own length on purpose do not count.
     """
     spent = _spent(table, arms, [arm for arm in compared_arms(arms, runs) if arm.factor not in LENGTH])
-    known = [kind for kind in ("examples", "tokens", "steps") if spent[kind]]
+    known = [kind for kind in KINDS if spent[kind]]
     equal = [kind for kind in known if spread(spent[kind].values()) <= EQUAL]
     return equal[0] if equal else "nothing" if known else "unknown"
 
@@ -33,12 +34,19 @@ def _spent(table: RunTable, arms: ArmSet, wanted: Sequence[ArmRuns]) -> dict[str
     """What each arm spent, where the table tells it for all of them: kind -> arm -> amount."""
     constant = {name: values[0] for name, values in table.settings.items() if len(set(values)) == 1}
     own = {arm.name: {**constant, **arm.settings} for arm in wanted}
-    steps = {name: _positive(values.get("max_steps")) for name, values in own.items()}
+    steps = _mean_cost(table, arms, "steps", own)
+    if not _whole(steps):
+        steps = {name: _positive(values.get("max_steps")) for name, values in own.items()}
+    epochs = _mean_cost(table, arms, "epochs", own)
+    if not _whole(epochs):
+        epochs = {name: _positive(values.get("epochs")) for name, values in own.items()}
     batch = {name: _positive(values.get("batch_size")) for name, values in own.items()}
     spent = {
         "steps": steps,
         "examples": {name: steps[name] * batch[name] for name in own},
         "tokens": _mean_cost(table, arms, "tokens", own),
+        "epochs": epochs,
+        "iterations": _mean_cost(table, arms, "iterations", own),
     }
     if not _whole(spent["examples"]):
         spent["examples"] = _mean_cost(table, arms, "examples", own)
@@ -62,6 +70,26 @@ def _mean_cost(table: RunTable, arms: ArmSet, kind: str, wanted: Iterable[str]) 
     return {name: statistics.fmean(own) if own else math.nan for name, own in amounts.items()}
 
 
+def confounded_budgets(table: RunTable, arms: ArmSet, runs: Sorted) -> dict[str, str]:
+    """Arms that spent another amount than the default though nothing was held equal: arm -> of what.
+
+    Where runs of one arm differ among themselves, what they spent is no part of the arm.
+    """
+    if table.ours or budget_held(table, arms, runs) != "nothing":
+        return {}
+    wanted = [arm for arm in compared_arms(arms, runs) if arm.factor not in LENGTH]
+    spent = _spent(table, arms, wanted)
+    kind = next(kind for kind in KINDS if spent[kind])
+    base = spent[kind][wanted[0].name]
+    own: dict[str, list[float]] = {}
+    for arm, status, amount in zip(arms.of_run, table.statuses, table.costs.get(kind, ()), strict=False):
+        if status == Status.COMPLETED:
+            own.setdefault(arm, []).append(amount)
+    if any(spread(amounts) > EQUAL for amounts in own.values()):
+        return {}
+    return {name: kind for name, amount in spent[kind].items() if not 1 / EQUAL <= amount / base <= EQUAL}
+
+
 def unequal_budgets(table: RunTable, arms: ArmSet, runs: Sorted) -> list[Flaw]:
     """Arms that spent more or less than the default, or whose budget is not recorded."""
     compared = compared_arms(arms, runs)
@@ -82,13 +110,13 @@ def unequal_budgets(table: RunTable, arms: ArmSet, runs: Sorted) -> list[Flaw]:
             "budgets were equal cannot be checked"
         )
         return [*found, new_flaw("budget_unknown", CAUTION, sentence)]
-    kind = next(kind for kind in ("examples", "tokens", "steps") if spent[kind])
+    kind = next(kind for kind in KINDS if spent[kind])
     base = spent[kind][compared[0].name]
     ratios = {name: amount / base for name, amount in spent[kind].items()}
     unequal = [name for name, ratio in ratios.items() if not 1 / EQUAL <= ratio <= EQUAL]
     if unequal:
         most = max(unequal, key=lambda name: abs(math.log(ratios[name])))
-        how = " (max_steps x batch_size)" if kind == "examples" else ""
+        how = " (steps x batch_size)" if kind == "examples" else ""
         sentence = (
             f"unequal budgets: {most} spent {ratios[most]:.3g} times the {kind} of the default{how}, "
             f"{len(unequal):,} of {len(ratios) - 1:,} arms differ; a gain may be the budget, not the setting"

@@ -17,6 +17,7 @@ from bios_sweep.tables.column_names import ADJUSTS, CONFIGURED, MEASURED, OUTCOM
 from bios_sweep.tables.text_table import RawTable, parsed, quiet_numbers
 
 ALIKE = 0.75  # of a crossing setting's values recur at every other seed (chosen, not measured)
+AGREE = 4  # further runs of arms in which a recurring value never changed (chosen, not measured)
 FEW = 2  # a value recurs if, on average, it stands in that many runs
 
 BITS = re.compile(r"[a-z]_?bits$")  # of weights or activations; alone they are a metric's unit
@@ -173,11 +174,12 @@ def _told(unknown: Unknown, column: str, groups: Sequence[Key], rows: Sequence[i
     repeated = [values for values in own.values() if len(values) > 1]
     constant = all(len(set(values)) == 1 for values in repeated)
     paired = unknown.seeds is not None
-    if repeated and (constant or paired):
-        # single runs of further arms may still show it
-        return constant and len(repeated) * FEW >= len(own)
     distinct = len({cells[row] for row in rows})
     recurs = distinct * FEW <= len(rows)
+    if repeated and (constant or paired):
+        # single runs of further arms may still show it, unless many repeats already do
+        often = sum(map(len, repeated)) - len(repeated) >= AGREE
+        return constant and (len(repeated) * FEW >= len(own) or (recurs and often))
     words = set(re.split(r"[\W_]+", column.lower()))
     if not ADJUSTS.isdisjoint(words):
         return True

@@ -12,6 +12,7 @@ from bios_sweep.claims import claims_of
 from bios_sweep.decision.claims.evidence import INSENSITIVE, MORE_SEEDS
 from bios_sweep.decision.claims.judgement import judgement_of
 from bios_sweep.decision.finding import CONFOUNDED, EDGE, FactorLevels, Finding
+from bios_sweep.decision.gates import BASELINE_DIVERGED, BLOCKS_MISSING
 from bios_sweep.decision.rows import LevelRow
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.reasons import Reason, is_any
@@ -164,7 +165,13 @@ def settles(
             f"run the default and {_arms(leaders)} again under one model, data set, software and device "
             f"class, at the same {SEEDS} seeds ({_trials(leaders)} trials)"
         )
-    if kinds & {"winner_of_one_seed", "zero_variance", "repeats_without_seeds"}:
+    if "zero_variance" in kinds:
+        return (
+            "find out why the seed changes nothing (is it set before the model and the order of the examples "
+            "are made?), or judge by a metric with more digits; then run the default and "
+            f"{_arms(leaders)} at {SEEDS} new seeds, the same for all ({_trials(leaders)} trials)"
+        )
+    if kinds & {"winner_of_one_seed", "repeats_without_seeds"}:
         return (
             f"run the default and {_arms(leaders)} at {SEEDS} new seeds, the same for all "
             f"({_trials(leaders)} trials), and judge by those seeds alone"
@@ -177,6 +184,14 @@ def settles(
             "change one setting at a time: for each setting that moved, one arm that changes it alone, with "
             f"the default, at the same {SEEDS} seeds"
         )
+    if runs.missing and any(is_any(v.reasons, BLOCKS_MISSING) for v in verdicts):
+        seeds = sorted({seed for own in runs.missing.values() for seed in own})
+        return (
+            f"run {some(runs.missing)} again where they have no result (seed {some(seeds)}), then read the "
+            "table again"
+        )
+    if any(is_any(v.reasons, BASELINE_DIVERGED) for v in verdicts):
+        return "take a default that trains at every seed, or find out why it diverged, and run it at them all"
     return _by_verdicts(verdicts, factors, kinds, unnamed)
 
 

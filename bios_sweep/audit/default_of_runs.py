@@ -13,6 +13,7 @@ from bios_sweep.audit.runs import RunTable
 from bios_sweep.errors import InputError
 from bios_sweep.tables.column_names import plain_name
 from bios_sweep.tables.spelling import readings
+from bios_sweep.vocabulary import Status
 
 PAIRS = re.compile(r",(?=[^,=\[\](){}]+=)")  # between pairs, not inside a value such as [q_proj, v_proj]
 
@@ -39,7 +40,8 @@ def default_key(
             return next(iter(counts))
         once = max(counts.values()) == 1 and len(counts) > 2
         search = (
-            "; no combination was run twice, so that whichever it is, no verdict can be reached"
+            "; no combination was run twice, so that whichever it is, no verdict can be reached: run your "
+            f"default and the best of these{_best(table, columns)} at the same 5 seeds, and audit those runs"
             if once
             else ""
         )
@@ -67,6 +69,19 @@ def default_key(
         f"{table.source}: --baseline {baseline!r} fits {len(fitting):,} combinations of settings; say which, "
         f"for example {_candidates(columns, fitting)}"
     )
+
+
+def _best(table: RunTable, columns: Sequence[str]) -> str:
+    """The settings of the run with the best outcome, as --baseline takes them."""
+    ended = [
+        row
+        for row, value in enumerate(table.values)
+        if table.statuses[row] == Status.COMPLETED and math.isfinite(value)
+    ]
+    if not ended:
+        return ""
+    row = max(ended, key=lambda row: table.metric.sign * table.values[row])
+    return f" ({described({name: table.settings[name][row] for name in columns}, {})})"
 
 
 def _asked(table: RunTable, columns: Sequence[str], baseline: str) -> dict[str, str]:

@@ -59,7 +59,7 @@ def find_flaws(judged: Judged) -> tuple[Flaw, ...]:
         *without_seeds(table, arms, runs, judged.scale),
         *collapsed(judged.collapsed, judged.scale),
         *copied(judged.copies),
-        *seeds_that_seed_nothing(runs),
+        *seeds_that_seed_nothing(table, arms, runs),
         *seeds_not_shared(runs),
         *rows_for_seeds(table, runs),
         *lost_runs(table, runs),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from bios_sweep.audit.arms_of_runs import default_level
 from bios_sweep.audit.blocks_of_runs import NO_FINISHED_RUN, Sorted, sort_runs
-from bios_sweep.audit.budgets import budget_held
+from bios_sweep.audit.budgets import budget_held, confounded_budgets
 from bios_sweep.audit.conclusions import does_not_support, settles, supports
 from bios_sweep.audit.confounding import Confounding, confounding_of
 from bios_sweep.audit.contexts import Context
@@ -151,10 +151,10 @@ def _screen(context: Context, table: RunTable, rule: DecisionRule, confounding: 
     screening = {name: one_look(one, runs) for name, one in gated(screening, table).items()}
     margins = {one.name: again.margins.get(one.name, margin) if again else margin for one in factors}
     rivals = dict(rivals_of(arms, runs, apart))
-    final = {}
+    final, budgets = {}, confounded_budgets(table, arms, runs)
     for factor in factors:
         finding = after_screening(screening[factor.name], runs, margins[factor.name], rule)
-        finding = sound(finding, factor, confounding, arms)
+        finding = sound(finding, factor, confounding, arms, budgets)
         final[factor.name] = against_rivals(finding, factor, arms, runs, rivals, margins[factor.name])
     return _Screened(
         runs=runs, margin=margin, margins=margins, factors=factors, screening=screening, final=final

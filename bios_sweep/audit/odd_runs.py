@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
-from scipy.special import gammainc
 
 from bios_sweep.audit.blocks_of_runs import Sorted
 from bios_sweep.audit.runs import ArmSet, RunTable
 from bios_sweep.decision.finding import Margin
+from bios_sweep.decision.quantiles import at_least
 from bios_sweep.units import PERCENT
 from bios_sweep.vocabulary import Stage, Status
 
@@ -135,7 +135,7 @@ def _by_chance(values: Sequence[float], pairs: int) -> float:
     step = min(10.0 ** -_decimals(value) for value in values)
     low, high = np.quantile(values, (0.1, 0.9))
     expected = len(values) * (len(values) - 1) / 2 * min(1.0, step / max(float(high - low), step))
-    return float(gammainc(pairs, expected))
+    return at_least(pairs, expected)
 
 
 def _decimals(value: float) -> int:

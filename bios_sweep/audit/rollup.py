@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import stats
 
 from bios_sweep.claims import claim_named
+from bios_sweep.decision.quantiles import beta_quantile, student_quantile
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.jsonable import OPTIONAL
 from bios_sweep.units import PERCENT, common_unit
@@ -50,8 +50,8 @@ def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> Sh
     if not 0 <= successes <= trials or trials == 0:
         raise ValueError(f"{successes} of {trials} is no share")
     tail = (1.0 - confidence) / 2.0
-    lower = stats.beta.ppf(tail, successes, trials - successes + 1) if successes else 0.0
-    upper = stats.beta.ppf(1.0 - tail, successes + 1, trials - successes) if successes < trials else 1.0
+    lower = beta_quantile(tail, successes, trials - successes + 1) if successes else 0.0
+    upper = beta_quantile(1.0 - tail, successes + 1, trials - successes) if successes < trials else 1.0
     return Share(successes=successes, trials=trials, lower=float(lower), upper=float(upper))
 
 
@@ -76,7 +76,7 @@ def random_effects(
     freedom = len(values) - 1
     scatter = float((weights * (values - mean) ** 2).sum()) / freedom
     error = float(np.sqrt(max(1.0, scatter) / weights.sum()))
-    width = float(stats.t.ppf(0.5 + confidence / 2.0, freedom)) * error
+    width = student_quantile(0.5 + confidence / 2.0, freedom) * error
     return PooledEffect(
         mean=mean,
         lower=mean - width,

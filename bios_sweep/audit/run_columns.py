@@ -26,8 +26,8 @@ from bios_sweep.audit.run_cells import (
     untouched_of,
 )  # fmt: skip
 from bios_sweep.audit.runs import RunTable
-from bios_sweep.audit.shapes import one_metric_per_row
-from bios_sweep.audit.steps import RunRows, one_row_per_run
+from bios_sweep.audit.shapes import arms_and_seeds, one_metric_per_row
+from bios_sweep.audit.steps import NAME, RunRows, one_row_per_run, without_stopped
 from bios_sweep.errors import InputError
 from bios_sweep.study.metric_names import direction_of
 from bios_sweep.tables.column_names import (
@@ -78,6 +78,7 @@ def to_runs(raw: RawTable, names: ColumnNames) -> RunTable:
     names = replace(names, value=of_metric)
     told, rows = raw.notes, one_row_per_run(raw, names.value)
     raw, lost = _with_seeds(rows.raw, names)
+    raw, names, read = _with_seeds_of_names(raw, names, chart=bool(rows.missing))
     plain = {column: plain_name(column) for column in raw.columns}
     value, guessed = _value_column(raw, plain, names.value)
     seed = _seed_column(raw, plain, names.seed)
@@ -90,6 +91,10 @@ def to_runs(raw: RawTable, names: ColumnNames) -> RunTable:
     if arm is None and not found.settings:
         raise InputError(_no_settings(rows, raw, found.classes))
     own = arm is not None
+    costs = costs_of(raw, plain)
+    told_apart = [] if arm is None else [raw.columns[arm]]
+    told_apart += [*found.settings.values(), *(c for own in found.contexts.values() for c in own.values())]
+    statuses, cut = without_stopped(statuses, costs, list(zip(*told_apart, strict=True)), raw.lines)
     return RunTable(
         source=raw.source,
         arms=None if arm is None else arms_of(raw, arm),
@@ -102,7 +107,7 @@ def to_runs(raw: RawTable, names: ColumnNames) -> RunTable:
         apart=_setting_names(found, names.settings),
         factors=texts_of(raw, first_column(plain, ("factor",))) if own else None,
         levels=levels_of(raw, first_column(plain, ("level",))) if own else None,
-        costs=costs_of(raw, plain),
+        costs=costs,
         contexts=found.contexts,
         outcomes={column: cells for column in found.classes.outcomes
                   if (cells := quiet_numbers(raw.columns[column])) is not None},
@@ -114,7 +119,10 @@ def to_runs(raw: RawTable, names: ColumnNames) -> RunTable:
         decided=decided_of(raw, value),
         ours=own and {"factor", "trial_key"} <= raw.columns.keys(),
         places=tuple(f"line {line}" for line in raw.lines),
-        notes=(*told, *rows.notes, *lost, *guessed, *notes, *found.notes, *_of_means(value, seed)),
+        notes=(
+            *(*told, *rows.notes, *lost, *read, *cut, *guessed),
+            *(*notes, *found.notes, *_of_means(value, seed)),
+        ),
     )  # fmt: skip
 
 
@@ -189,6 +197,25 @@ def _with_seeds(raw: RawTable, names: ColumnNames) -> tuple[RawTable, tuple[str,
     runs = "1 run" if len(lost) == 1 else f"{len(lost)} runs"
     note = f"{runs} without seed and without outcome set aside (parents of others, crashed, or still running)"
     return raw.kept([row for row in range(raw.rows) if row not in lost]), (note,)
+
+
+def _with_seeds_of_names(
+    raw: RawTable, names: ColumnNames, *, chart: bool
+) -> tuple[RawTable, ColumnNames, tuple[str, ...]]:
+    """With a column of seeds where none is there and every arm's name ends with one.
+
+    chart: the table has the runs' names and no settings.
+    """
+    plain = {column: plain_name(column) for column in raw.columns}
+    arm = _chosen(raw, plain, names.arm or (NAME if chart else None), ARMS, "--arm")
+    if arm is None or _seed_column(raw, plain, names.seed) is not None:
+        return raw, names, ()
+    told = arms_and_seeds(raw.columns[arm])
+    if told is None:
+        return raw, names, ()
+    note = f"arm and seed of every run are read from its name ({raw.columns[arm][0]}: seed {told[1][0]})"
+    columns = {**raw.columns, arm: told[0], SEEDS[0]: told[1]}
+    return replace(raw, columns=columns), replace(names, arm=arm), (note,)
 
 
 def _seed_column(raw: RawTable, plain: dict[str, str], given: str | None) -> str | None:

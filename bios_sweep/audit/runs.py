@@ -23,8 +23,9 @@ class RunTable:
     when the table has none. values: NaN where there is none. settings: canonical name -> values; aliases:
     their other names; apart: those that are asked about for themselves, so that they follow no other.
     outcomes: what else was measured. columns: what every column was taken for. factors, levels: what the
-    table itself says of each run's arm, None without such columns. costs: `tokens`, `examples`,
-    `wall_seconds` per run. contexts: kind (`hardware`, `software`, `code`, `scenario`) -> column -> text.
+    table itself says of each run's arm, None without such columns. costs: per run `tokens`, `examples`,
+    `wall_seconds`, and how far it came: `steps`, `epochs`, `iterations`, `logged`. contexts: kind
+    (`hardware`, `software`, `code`, `scenario`) -> column -> text.
     places: where each run stands, for messages. untouched: the metric of the model before any training, None
     when unknown. looks: how often the study that made the runs might have decided; 1 where nothing tells.
     joined: at which of them the run's seed joined, 0 of a confirmation; None where the table does not say it.

@@ -11,6 +11,7 @@ from bios_sweep.audit.blocks_of_runs import NO_SHARED_SEED, Sorted, count_runs
 from bios_sweep.audit.flaw import CAUTION, NOTE, SERIOUS, Flaw, new_flaw, some
 from bios_sweep.audit.odd_runs import Collapsed, Copies, is_coarse
 from bios_sweep.audit.runs import ArmSet, RunTable
+from bios_sweep.study.metric_names import direction_of
 from bios_sweep.tables.column_names import plain_name
 from bios_sweep.units import PERCENT, Scale
 from bios_sweep.vocabulary import Status
@@ -54,15 +55,17 @@ def too_few(runs: Sorted) -> list[Flaw]:
     ]
 
 
-def seeds_that_seed_nothing(runs: Sorted) -> list[Flaw]:
-    """Values that do not vary over the seeds."""
+def seeds_that_seed_nothing(table: RunTable, arms: ArmSet, runs: Sorted) -> list[Flaw]:
+    """Values that do not vary over the seeds; a metric that is told and does vary is named."""
     if runs.constant:
+        finer = _moved_by_seeds(table, arms)
+        other = f"; judge by one that varies with the seed: --value {finer}" if finer else ""
         return [
             new_flaw(
                 "zero_variance",
                 SERIOUS,
                 f"the differences between arms are the same at every seed, {_why(runs)}: this is "
-                "one measurement, and it has no error estimate",
+                f"one measurement, and it has no error estimate{other}",
             )
         ]
     values = runs.values
@@ -74,6 +77,17 @@ def seeds_that_seed_nothing(runs: Sorted) -> list[Flaw]:
     why = f"its values are coarse ({_shown(values[same[0]][0])}), or {changed}" if _coarse(runs) else changed
     sentence = f"the metric is identical at every seed in {some(same)}: {why}"
     return [new_flaw("identical_over_seeds", severity, sentence, same)]
+
+
+def _moved_by_seeds(table: RunTable, arms: ArmSet) -> str | None:
+    """Another outcome, of a known direction, that is not the same in all runs of some arm."""
+    for name, cells in table.outcomes.items():
+        told: dict[str, set[float]] = defaultdict(set)
+        for arm, value in zip(arms.of_run, cells, strict=True):
+            told[arm] |= {value} if math.isfinite(value) else set()
+        if direction_of(name) is not None and any(len(own) > 1 for own in told.values()):
+            return name
+    return None
 
 
 def _why(runs: Sorted) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
 from bios_sweep.errors import InputError
@@ -10,6 +12,7 @@ from bios_sweep.tables.column_names import METRIC, SEEDS, VALUE
 from bios_sweep.tables.text_table import RawTable
 
 SEEDED = re.compile(r"^(?P<metric>.*?)[ _./=-]*\(?(?<![a-z])seed[ _./=-]*(?P<seed>\d+)\)?$", re.IGNORECASE)
+NAMED = re.compile(r"^(?P<arm>.*[^ _./=-])[ _./=-]+s(?:eed)?[ _./=-]*(?P<seed>\d+)$", re.IGNORECASE)
 PER_SEED = "per seed"  # the values of such columns, where their names tell no metric
 
 
@@ -57,6 +60,19 @@ def _a_row_per_seed(raw: RawTable, value: str | None) -> tuple[RawTable, str | N
     note = f"a column per seed ({', '.join(own[:3])}): each of its cells is a run"
     lines = tuple(raw.lines[row] for row, _ in rows)
     return replace(raw, columns=columns, lines=lines, notes=(*raw.notes, note)), name
+
+
+def arms_and_seeds(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """Arm and seed of every run, where all names end with a seed: `lora_r8_s0`, `lr=2e-4, seed 1`.
+
+    None unless there are two arms at least, each at two seeds or more, and no run twice.
+    """
+    found = [NAMED.match(name.strip()) for name in names]
+    told = [(match["arm"].rstrip(" ,;"), match["seed"]) for match in found if match]
+    each = Counter(arm for arm, _ in set(told))
+    if len(told) < len(names) or len(set(told)) < len(told) or len(each) < 2 or min(each.values()) < 2:
+        return None
+    return tuple(arm for arm, _ in told), tuple(seed for _, seed in told)
 
 
 def _apart(column: str) -> str:

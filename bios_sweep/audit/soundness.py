@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from bios_sweep.audit.blocks_of_runs import NO_FINISHED_RUN, Sorted
@@ -88,12 +89,25 @@ def after_screening(finding: Finding, runs: Sorted, margin: Margin | None, rule:
     return replace(finding, state=Word.UNCONFIRMED, reasons=(*told, NO_FRESH_SEEDS()))
 
 
-def sound(finding: Finding, factor: FactorLevels, confounding: Confounding, arms: ArmSet) -> Finding:
-    """No word about a setting that never moved alone, nor about an arm whose runs differ among themselves."""
+def sound(
+    finding: Finding,
+    factor: FactorLevels,
+    confounding: Confounding,
+    arms: ArmSet,
+    budgets: Mapping[str, str] = MappingProxyType({}),
+) -> Finding:
+    """No word about a setting that never moved alone, nor about an arm whose runs differ among themselves.
+
+    budgets: arms that spent more or less than the default of what is named there.
+    """
     if finding.state == Word.SCREENING_ONLY:
         return finding
     reasons = []
     main, others = confounding.of(factor.name)
+    if not others:
+        others = tuple(
+            dict.fromkeys(f"the number of {budgets[arm]}" for arm in factor.arms if arm in budgets)
+        )
     if others:
         reasons.append(CONFOUNDED(others=", ".join(others), main=main))
     about = (arms.baseline.name, *factor.arms)

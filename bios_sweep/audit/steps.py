@@ -28,10 +28,13 @@ from bios_sweep.tables.column_names import (
     plain_name,
 )
 from bios_sweep.tables.text_table import RawTable, quiet_numbers
+from bios_sweep.vocabulary import Status
 
 CHART = re.compile(r"^(?P<run>.+) - (?P<metric>.+?)(?P<end>__MIN|__MAX)?$")
 EXPORT = "export the table of runs (a row per run, with its settings, seed and final metric)"
 MOST = 0.5  # of the runs ended at one step: then a shorter one was stopped (chosen, not measured)
+NAME = "Name"  # of a chart's runs, as in the tables of runs of the same tracker
+MOSTLY = 0.75  # of all runs came as far as their arm; else they end where they will (chosen, not measured)
 SAME = 0.98  # of that step; the last logged step of equal trainings may differ a little
 
 
@@ -72,14 +75,14 @@ def _from_chart(raw: RawTable) -> RunRows | None:
     table = RawTable(
         source=raw.source,
         columns={
-            "Name": tuple(cells),
+            NAME: tuple(cells),
             **{metric: tuple(own.get(metric, "") for own in cells.values()) for metric in metrics},
         },
         lines=tuple(range(1, len(cells) + 1)),
     )
     missing = (
         f"it is the export of a chart: a row per step and a column for each of {len(cells)} runs, without "
-        f"their settings and seeds; {EXPORT}, or give the runs' names as arms with --arm Name"
+        f"their settings and seeds; {EXPORT}, or give the runs' names as arms with --arm {NAME}"
     )
     return RunRows(
         raw=table, notes=("the last value of every run of the chart is its outcome",), missing=missing
@@ -216,6 +219,45 @@ def _stopped(ends: Sequence[float]) -> list[bool]:
     end, amount = Counter(ends).most_common(1)[0]
     short = [one < SAME * end for one in ends]
     return short if amount > MOST * len(ends) and end == max(ends) and any(short) else []
+
+
+REACHED = ("steps", "iterations", "epochs", "logged")
+
+
+def without_stopped(
+    statuses: Sequence[str],
+    costs: Mapping[str, Sequence[float]],
+    arms: Sequence[object],
+    lines: Sequence[int],
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Statuses in which a run that ended before the others of its arm has no outcome, and the note of it.
+
+    costs: how far every run came, where the table tells it. arms: what tells the arms apart, per run.
+    """
+    for kind in REACHED:
+        reached = costs.get(kind)
+        if reached is None:
+            continue
+        done = [
+            row
+            for row, status in enumerate(statuses)
+            if status == Status.COMPLETED and math.isfinite(reached[row])
+        ]
+        own: dict[object, list[int]] = {}
+        for row in done:
+            own.setdefault(arms[row], []).append(row)
+        short = {
+            row
+            for rows in own.values()
+            for row, is_short in zip(rows, _stopped([reached[row] for row in rows]), strict=False)
+            if is_short
+        }
+        if short and len(short) <= (1 - MOSTLY) * len(done):
+            kept = tuple(Status.FAILED if row in short else status for row, status in enumerate(statuses))
+            some = "1 run" if len(short) == 1 else f"{len(short)} runs"
+            told = f"{some} ended before the others of the same settings (line {lines[min(short)]})"
+            return kept, (f"{told}, by the column of {kind}: stopped, without an outcome",)
+    return tuple(statuses), ()
 
 
 def _marked(table: RawTable, plain: Mapping[str, str], short: Sequence[bool]) -> RawTable:

@@ -59,7 +59,7 @@ def only_operand(args: Namespace) -> str:
 
 def facts_given(args: Namespace) -> dict[str, Any]:
     """What the flags say of a model and its training, as `defaults.recommend` takes it."""
-    names = ("method", "examples", "tokens", "goal", "objective", "family", "hidden_size")
+    names = ("method", "examples", "tokens", "goal", "objective", "alpha_rule", "family", "hidden_size")
     return {name: getattr(args, name) for name in names}
 
 

@@ -17,8 +17,15 @@ from bios_sweep.driver.experiments import rate_studies
 from bios_sweep.errors import DefaultsError, InputError
 from bios_sweep.paths import expanded
 from bios_sweep.refit.design import together_over
-from bios_sweep.refit.heuristics_file import answer_of, heuristics_diff, refitted, told_of
+from bios_sweep.refit.heuristics_file import (
+    answer_of,
+    heuristics_diff,
+    refitted,
+    told_of,
+    told_of_terms,
+)
 from bios_sweep.refit.regret import Refit, refits
+from bios_sweep.refit.terms import terms_of
 from bios_sweep.report.content.wording import clean, number, plural
 from bios_sweep.report.text.layout import HEAD, bullets, heading, line, plain_table
 
@@ -33,12 +40,14 @@ def run(args: Namespace) -> int:
         tracking_uri=args.tracking_uri,
         direction=args.direction,
     )
-    if not found.studies:
+    terms = terms_of((*found.studies, *found.elsewhere))
+    if not found.studies and terms is None:
         raise InputError(f"no learning-rate ladder to fit; {found.left_out[0]}")
     fits = refits(found.studies, args.margin)
     answer: dict[str, Any] = {
         "families": [answer_of(fit) for fit in fits],
-        "confounded": [list(names) for names in together_over(found)],
+        "confounded": [list(names) for names in together_over(found)] if found.studies else [],
+        "terms": None if terms is None else told_of_terms(terms),
         "studies": [told_of(study) for study in found.studies],
         "left_out": list(found.left_out),
     }
@@ -66,6 +75,8 @@ def _print(fits: Sequence[Refit], answer: dict[str, Any], console: Console) -> N
         bullets(console, "Not told apart", _not_told_apart(told))
         line(console, _cells(told["cells"]))
         line(console, fit.reason, HEAD)
+    if answer["terms"] is not None:
+        _print_terms(answer["terms"], console)
     bullets(console, "Not told apart, over all of it", [_together(names) for names in answer["confounded"]])
     bullets(console, "Left out", answer["left_out"])
     if "file" in answer:
@@ -88,6 +99,18 @@ def _print_law(told: dict[str, Any], console: Console) -> None:
     line(console, f"exponent {_interval(told['exponent'])}; level {_interval(told['level'])}")
     for name, one in told["effects"].items():
         line(console, f"per doubling of {name} the best rate goes times {_interval(one)}")
+
+
+def _print_terms(told: dict[str, Any], console: Console) -> None:
+    counts = f"{plural(told['studies'], 'ladder')} of {plural(told['cells'], 'cell')}"
+    heading(console, f"What else moves the best rate, inside a model on one data: {counts}")
+    for name, one in told["per_doubling"].items():
+        line(console, f"per doubling of {name}, all else equal, it goes times {_interval(one)}")
+    for rule, one in told["rank_by_alpha_rule"].items():
+        line(console, f"per doubling of rank under alpha rule {rule} it goes times {_interval(one)}")
+    for method, one in told["methods"].items():
+        line(console, f"{method} takes {_interval(one)} times the rate of {told['reference']}")
+    bullets(console, "Not told apart", told["not_identified"])
 
 
 def _not_told_apart(told: dict[str, Any]) -> list[str]:

@@ -54,6 +54,14 @@ MEANT = {
 }
 
 
+# what of a table of runs goes by another flag
+OF_TABLES = {
+    **dict.fromkeys(("--metric", "--objective"), "--value COL, the column of the metric"),
+    **{"--mode": "--direction minimize or maximize", "--default": "--baseline NAME, the default's arm"},
+    **{"--model": "--context COL, a column whose values are judged one at a time"},
+}
+
+
 def _unknown(verb: str, words: Sequence[str]) -> str:
     """A flag that the verb has not: another one, or a key of the configuration typed as a flag."""
     word = next((one for one in words if one.startswith("-")), words[0] if words else "")
@@ -62,6 +70,8 @@ def _unknown(verb: str, words: Sequence[str]) -> str:
     if verb in VERBS and VERBS[verb].operands == "overrides" and name.startswith("-"):
         from bios_sweep.config.meant import called  # reads the configuration's files
 
+        if verb == "report" and name in OF_TABLES:
+            return f"report has no flag {name}; of a table that is {OF_TABLES[name]}"
         if key := called(name):
             following = words[words.index(word) + 1 :][:1]
             told = value if given else (following[0] if following else "VALUE")

@@ -160,6 +160,8 @@ def _given(overrides: Sequence[str]) -> dict[str, str]:
     """The overrides that mean something for a table, by key."""
     given = dict(text.partition("=")[::2] for text in overrides)
     wrong = next((key for key in given if key not in (*RULES, "workspace")), None)
+    if wrong in ("decision.metric", "method.metric"):
+        raise InputError(f"{wrong}: of a table the metric is named by its column, --value {given[wrong]}")
     if wrong is not None:
         raise InputError(
             f"{wrong!r} is not used with --from-csv and --from-mlflow; possible are {', '.join(RULES)} and "

@@ -67,9 +67,14 @@ def _judged(values: Mapping[str, Any]) -> set[str]:
     return {*map(str, guarded if isinstance(guarded, Mapping) else ()), *map(str, named)}
 
 
+def _mapping(given: Any) -> Mapping[str, Any]:
+    """What is no mapping is refused where it is read."""
+    return given if isinstance(given, Mapping) else {}
+
+
 def _varied(sweep: Mapping[str, Any]) -> set[str]:
     """Names of factors, of what is re-tuned inside them, and of moderators, the latter also with a group."""
-    factors, cross = sweep.get("factors") or {}, sweep.get("cross") or {}
+    factors, cross = (_mapping(sweep.get(name)) for name in ("factors", "cross"))
     inside = [name for item in cross.values() if isinstance(item, Mapping) for name in item]
     factor_items = [one for one in factors.values() if isinstance(one, Mapping)]
     tuned = [

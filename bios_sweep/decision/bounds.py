@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from statistics import median
 
-from scipy import stats
-
+from bios_sweep.decision.quantiles import student_quantile
 from bios_sweep.decision.table import Floats
 
 PRIOR = 2  # docs/statistics.md, item 3: the other contrasts weigh as much as two more seeds
@@ -83,4 +82,4 @@ def moderated(spread: float, others: Floats, freedom: float, prior: float = PRIO
 @lru_cache(maxsize=1024)
 def student(alpha: float, nu: float) -> float:
     """The one-sided (1 - alpha) quantile of Student's t."""
-    return float(stats.t.ppf(1.0 - alpha, nu))
+    return student_quantile(1.0 - alpha, nu)

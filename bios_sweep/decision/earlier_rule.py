@@ -12,13 +12,13 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
-from scipy import optimize, special, stats
 
 from bios_sweep.decision.bounds import Bound, student
 from bios_sweep.decision.clusters import ClusterTable
 from bios_sweep.decision.contrasts import Contrasts
 from bios_sweep.decision.ladder import NuisanceLadder
 from bios_sweep.decision.pooled import pooled_error, tukey
+from bios_sweep.decision.quantiles import chi_square_quantile, normal_chance, where_chance_is
 from bios_sweep.decision.table import Floats
 from bios_sweep.reasons import Kind, Reason
 
@@ -120,7 +120,7 @@ def dunnett(alpha: float, k: int, nu: float) -> float:
     low, high = student(alpha, nu), student(alpha / k, nu)
     if k == 1:
         return low
-    return float(optimize.brentq(lambda d: _chance(d, k, nu) - (1.0 - alpha), low, high, xtol=1e-9))
+    return where_chance_is(1.0 - alpha, lambda d: _chance(d, k, nu), low, high)
 
 
 @lru_cache(maxsize=1)
@@ -134,6 +134,6 @@ def _quadrature() -> tuple[Floats, Floats, Floats, Floats]:
 def _chance(d: float, k: int, nu: float) -> float:
     z, z_weights, points, point_weights = _quadrature()
     share = 0.5 * (points + 1.0)
-    u = np.sqrt(stats.chi2.ppf(share, nu) / nu)
-    inner = special.ndtr(z[None, :] + np.sqrt(2.0) * d * u[:, None]) ** k @ z_weights
+    u = np.sqrt(chi_square_quantile(share, nu) / nu)
+    inner = normal_chance(z[None, :] + np.sqrt(2.0) * d * u[:, None]) ** k @ z_weights
     return float(0.5 * point_weights @ inner)

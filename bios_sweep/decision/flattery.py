@@ -11,9 +11,9 @@ import math
 from functools import lru_cache
 
 import numpy as np
-from scipy import special
 
 from bios_sweep.decision.bounds import Bound
+from bios_sweep.decision.quantiles import normal_chance
 from bios_sweep.reasons import Kind, Reason
 from bios_sweep.units import Scale
 
@@ -48,5 +48,5 @@ def flattery(error: float, levels: int) -> float:
 def expected_largest(count: int) -> float:
     """The mean of the largest of so many standard normal numbers."""
     at = np.linspace(-REACH, REACH, POINTS)
-    density = count * np.exp(-(at**2) / 2.0) / math.sqrt(2.0 * math.pi) * special.ndtr(at) ** (count - 1)
+    density = count * np.exp(-(at**2) / 2.0) / math.sqrt(2.0 * math.pi) * normal_chance(at) ** (count - 1)
     return float((at * density).sum() * (at[1] - at[0]))

@@ -9,8 +9,8 @@ import math
 from functools import lru_cache
 
 import numpy as np
-from scipy import stats
 
+from bios_sweep.decision.quantiles import studentized_range_quantile
 from bios_sweep.decision.table import Floats
 
 RATIO_LEVEL = 0.99  # docs/statistics.md, item 5: pooled unless the ratio exceeds its own 99 % point
@@ -71,7 +71,6 @@ def _ratios(values: Floats) -> Floats:
 def tukey(alpha: float, arms: int, nu: float) -> float:
     """The (1 - alpha) quantile of the largest difference of `arms` t statistics, over sqrt(2).
 
-    Times the standard error of one difference it bounds all differences at once (Tukey 1949; the
-    studentized range of scipy).
+    Times the standard error of one difference it bounds all differences at once (Tukey 1949).
     """
-    return float(stats.studentized_range.ppf(1.0 - alpha, arms, nu) / np.sqrt(2.0))
+    return studentized_range_quantile(1.0 - alpha, arms, nu) / math.sqrt(2.0)

@@ -9,7 +9,14 @@ from bios_sweep.defaults.exporters.tools import TOOLS
 from bios_sweep.defaults.lookup import Found, lookup
 from bios_sweep.defaults.merge import merge
 from bios_sweep.defaults.model_config import ModelShape, model_shape
-from bios_sweep.defaults.recommendation import MAIN_SETTINGS, TRAINING, Recommendation, explain, recommend
+from bios_sweep.defaults.recommendation import (
+    MAIN_SETTINGS,
+    TRAINING,
+    Recommendation,
+    at_alpha,
+    explain,
+    recommend,
+)
 from bios_sweep.defaults.rules import Choice, Why, batch_size, heuristics, learning_rate, lora_rank, max_steps
 from bios_sweep.defaults.serving import serve, with_tuned
 from bios_sweep.defaults.tuned import Evidence, Provenance, TunedDefaults, TunedKey, TunedMetric, Withdrawn
@@ -33,6 +40,7 @@ __all__ = [
     "TunedMetric",
     "Why",
     "Withdrawn",
+    "at_alpha",
     "batch_size",
     "build_tuned",
     "decided_values",

@@ -13,7 +13,16 @@ from bios_sweep.defaults.model_config import ModelShape, model_shape
 from bios_sweep.errors import DefaultsError
 from bios_sweep.jsonable import to_json
 from bios_sweep.method import Objective
-from bios_sweep.settings import ALPHA_RULES, FULL, LORA_SETTINGS, METHODS, TrainingSettings, setting_names
+from bios_sweep.settings import (
+    ALPHA_RULES,
+    FULL,
+    KNOWN,
+    LORA_SETTINGS,
+    METHODS,
+    NO_ADAPTER,
+    TrainingSettings,
+    setting_names,
+)
 from bios_sweep.vocabulary import Goal
 
 SUPERVISED = "supervised"
@@ -94,6 +103,7 @@ def recommend(
     family: str | None = None,
     hidden_size: int | None = None,
     objective: str = SUPERVISED,
+    alpha_rule: str = ALPHA_RULES[0],
 ) -> Recommendation:
     """Default settings for a model and a data set, each with its reason.
 
@@ -102,13 +112,18 @@ def recommend(
     family, hidden_size: given together they replace the model's config; one alone corrects it.
     examples, tokens: training examples and completion tokens, where known. goal: `quality`,
     `balanced` or `speed`. objective: `supervised` or `preference` (DPO), which takes a lower rate and rank.
+    alpha_rule: how alpha grows with the rank; the rate is published for `alpha_over_rank`, which is constant.
 
     Raises:
-        DefaultsError: facts are missing or not allowed, or an unknown method.
+        DefaultsError: facts are missing or not allowed, an unknown method, or an alpha rule of
+            full fine-tuning.
         ModelError: the model cannot be found or its config cannot be used.
     """
     one_of("method", method, METHODS, DefaultsError)
     one_of("objective", objective, OBJECTIVES, DefaultsError)
+    scale = rules.alpha_rule(KNOWN["alpha_rule"].meant(alpha_rule))
+    if method == FULL and scale.value != ALPHA_RULES[0]:
+        raise DefaultsError(f"alpha_rule: {alpha_rule!r} is not allowed; {NO_ADAPTER}")
     shape = _resolve_shape(model, family, hidden_size)
     batch = rules.batch_size(goal=goal)
     choices = {name: rules.constant(name) for name in setting_names() if name not in RULED} | {
@@ -119,6 +134,7 @@ def recommend(
         "batch_size": batch,
         "lora_rank": rules.lora_rank(parameters_per_rank=shape.lora_parameters_per_rank, tokens=tokens),
         "max_steps": rules.max_steps(batch_size=batch.value, examples=examples),
+        "alpha_rule": scale,
     }
     if objective == PREFERENCE:
         choices |= {name: rules.preference(name, method) for name in ("learning_rate", "lora_rank")}
@@ -127,8 +143,10 @@ def recommend(
         choices |= {name: rules.without_adapter(name) for name in LORA_SETTINGS}
         # still a word of the key under which tuned values are found
         choices["alpha_rule"] = replace(rules.without_adapter("alpha_rule"), value=ALPHA_RULES[0])
+    settings = TrainingSettings.from_dict({name: choice.value for name, choice in choices.items()})
+    choices["learning_rate"] = rules.at_alpha(choices["learning_rate"], settings)
     return Recommendation(
-        settings=TrainingSettings.from_dict({name: choice.value for name, choice in choices.items()}),
+        settings=settings,
         why={name: choices[name].why for name in setting_names()},
         warnings=tuple(text for name in setting_names() for text in choices[name].warnings),
         doubts={name: choices[name].warnings for name in setting_names() if choices[name].warnings},
@@ -137,6 +155,21 @@ def recommend(
         heuristics=rules.heuristics()["version"],
         objective=objective,
         preference_beta=rules.preference("beta").value if objective == PREFERENCE else None,
+    )
+
+
+def at_alpha(found: Recommendation, settings: TrainingSettings) -> Recommendation:
+    """The same, its learning rate being for settings of another alpha or rank: see `rules.at_alpha`."""
+    rate = rules.Choice(value=found.learning_rate, why=found.why["learning_rate"])
+    moved = rules.at_alpha(rate, settings)
+    known = found.doubts.get("learning_rate", ())
+    if moved == rate or any(text in known for text in moved.warnings):
+        return found
+    return replace(
+        found,
+        why={**found.why, "learning_rate": moved.why},
+        warnings=(*found.warnings, *moved.warnings),
+        doubts={**found.doubts, "learning_rate": (*known, *moved.warnings)},
     )
 
 

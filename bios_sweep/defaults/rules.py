@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from bios_sweep.checks import one_of
 from bios_sweep.errors import DefaultsError
-from bios_sweep.settings import COUNT, FULL, LORA
+from bios_sweep.settings import ALPHA_OVER_RANK, ALPHA_RULES, COUNT, FULL, LORA, TrainingSettings, alpha_at
 from bios_sweep.vocabulary import Goal
 
 MEASURED = "measured"  # a verdict on this model
@@ -230,6 +230,41 @@ def without_adapter(name: str) -> Choice:
     return _choice(None, rule=rule, source=source, evidence="there is no adapter")
 
 
+def alpha_rule(chosen: str = ALPHA_OVER_RANK) -> Choice:
+    """How alpha grows with the rank: the published rule's own way, or another, which is an extrapolation.
+
+    Raises:
+        DefaultsError: no such rule.
+    """
+    entry, default = setting_heuristic("alpha_rule"), constant("alpha_rule")
+    one_of("alpha_rule", chosen, ALPHA_RULES, DefaultsError)
+    if chosen == default.value:
+        return default
+    told = entry["others"][chosen]
+    return _choice(
+        chosen,
+        rule=f"{chosen}, as asked",
+        source=told.partition(";")[0],
+        evidence=told.partition("; ")[2],
+        confidence=EXTRAPOLATED,
+    )
+
+
+def at_alpha(rate: Choice, settings: TrainingSettings) -> Choice:
+    """The learning rate's choice at an adapter's own alpha: another than the rule's is extrapolated to.
+
+    The value stays, for nobody published how it moves.
+    """
+    own, ours = alpha_at(settings), setting_heuristic("learning_rate")["rule"]["alpha"]
+    if own is None or math.isclose(own, ours):
+        return rate
+    where = f"here it is {own:g} at rank {settings.lora_rank}"
+    doubt = f"the rule is published for alpha {ours:g} at every rank, {where}"
+    why = replace(rate.why, evidence=f"none for this alpha: {doubt}", confidence=EXTRAPOLATED)
+    warning = f"learning_rate: {doubt}; check it with sweeps=learning_rate"
+    return replace(rate, why=why, warnings=(*rate.warnings, warning))
+
+
 def chosen_method(method: str) -> Choice:
     """The method itself: LoRA is the guide's default, another is the caller's word."""
     default = constant("method")
@@ -243,14 +278,26 @@ def preference(name: str, method: str = LORA) -> Choice:
     """Learning rate, beta or rank of preference training (DPO): constants, lower than supervised ones.
 
     They are published for LoRA; full fine-tuning takes the learning rate lower by as much as supervised
-    training does, which is an extrapolation and warned of.
+    training does, other adapters take that of LoRA. Both are extrapolations and warned of.
     """
     entry = heuristics()["preference"][name]
     low, high = entry.get("range", (entry["default"], entry["default"]))
     rule = f"preference training: {entry['default']:g} (range {low:g}-{high:g})"
     evidence = "stated by the source, whatever the model's size"
-    if (name, method) != ("learning_rate", FULL):
+    if name != "learning_rate" or method == LORA:
         return _choice(entry["default"], rule=rule, source=entry["source"], evidence=evidence)
+    if method != FULL:
+        doubt = (
+            f"the rate of preference training is published for lora alone; {method} takes the rate of lora"
+        )
+        return _choice(
+            entry["default"],
+            rule=rule,
+            source=entry["source"],
+            evidence=f"none for {method}: {doubt}",
+            confidence=EXTRAPOLATED,
+            warning=f"learning_rate: {doubt}; check it",
+        )
     times = setting_heuristic("learning_rate")["rule"]["multipliers"]
     value = float(f"{entry['default'] * times[FULL] / times[LORA]:.6g}")
     doubt = "the rate of preference training is published for LoRA alone; full takes a share as elsewhere"

@@ -14,7 +14,7 @@ from bios_sweep.defaults.measured import plain_number, reasons
 from bios_sweep.defaults.recommendation import SUPERVISED, TRAINING, Recommendation, recommend
 from bios_sweep.errors import NotTunedError
 from bios_sweep.method import Objective
-from bios_sweep.settings import TrainingSettings
+from bios_sweep.settings import ALPHA_RULES, TrainingSettings
 from bios_sweep.vocabulary import Goal
 
 UNJUDGED = ("dtype", "train_examples")  # what a study is made with, not what it says something about
@@ -30,6 +30,7 @@ def serve(
     family: str | None = None,
     hidden_size: int | None = None,
     objective: str = SUPERVISED,
+    alpha_rule: str = ALPHA_RULES[0],
     parameters: int | None = None,
     path: str | os.PathLike[str] | None = None,
     start: Path | None = None,
@@ -56,6 +57,7 @@ def serve(
         family=family,
         hidden_size=hidden_size,
         objective=objective,
+        alpha_rule=alpha_rule,
     )
     try:
         found = lookup_for(base, parameters=parameters, path=path, start=start, environment=environment)

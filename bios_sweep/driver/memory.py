@@ -22,11 +22,13 @@ from bios_sweep.engines.training.memory import (
     Load,
     Shape,
     fitting,
+    most_on_one,
     need_of,
     room_on,
     shape_of,
     sharers_on,
 )
+from bios_sweep.errors import ConfigError
 from bios_sweep.execution.gpus import find_gpus, memory_of
 from bios_sweep.request import AUTO, CUDA, Request, request_of
 from bios_sweep.settings import DORA, FULL, LORA, QLORA
@@ -52,6 +54,7 @@ def load_of(plan: Plan) -> Load | None:
         rank=max(one.lora_rank or 1 for one in settings),
         dtype=plan.study.baseline.dtype,
         method=max((one.method for one in settings), key=HEAVIER.index),
+        gpus=scenario.engine_options.get("gpus", 1),
     )
 
 
@@ -83,14 +86,20 @@ def shared_by_memory(plan: Plan, request: Request, cluster: Mapping[str, Any]) -
 
 
 def memory_notes(plan: Plan, request: Request, sizes: Mapping[str, int]) -> tuple[list[str], list[str]]:
-    """(what fits, what does not) as sentences, per kind of GPU. sizes: name -> bytes of memory."""
+    """(what fits, what does not) as sentences, per kind of GPU. sizes: name -> bytes of memory.
+
+    Raises:
+        ConfigError: a trial is given several GPUs, each of which would hold it.
+    """
+    _refuse_waste(plan, request, sizes)
     fits, lacks = [], []
     for name, total in sizes.items():
         found = fitting_on(plan, request, total)
         if found is None:
             continue
         share = f", shared by {request.sharers}" if request.sharers > 1 else ""
-        where, how = f"{name} ({total / GIB:.0f} GiB{share})", _how(found)
+        each = f"{request.gpus_per_trial:g} x " if request.gpus_per_trial > 1 else ""
+        where, how = f"{each}{name} ({total / GIB:.0f} GiB{share})", _how(found)
         gib = f"{abs(found.spare) / GIB:.1f} GiB"
         if found.fits:
             fits.append(f"memory, reckoned: a trial fits on {where} {how}; {gib} are left")
@@ -101,6 +110,21 @@ def memory_notes(plan: Plan, request: Request, sizes: Mapping[str, int]) -> tupl
             "larger GPU, a smaller method.max_length or a smaller model"
         )
     return fits, lacks
+
+
+def _refuse_waste(plan: Plan, request: Request, sizes: Mapping[str, int]) -> None:
+    load = load_of(plan)
+    shape = None if load is None or load.gpus == 1 else shape_of_plan(plan)
+    if load is None or shape is None:
+        return
+    alone = replace(load, gpus=1)
+    for name, total in sizes.items():
+        if fitting(shape, alone, room_on(total, 1), **_asked(plan)).fits:
+            raise ConfigError(
+                f"cluster.gpus_per_trial={load.gpus}: a trial fits on one {name} ({total / GIB:.0f} GiB); "
+                "several would compute one after another for it; take cluster.gpus_per_trial=1, "
+                f"so that {load.gpus} trials train where one would"
+            )
 
 
 def _how(found: Fitting) -> str:
@@ -118,14 +142,14 @@ def fitting_on(plan: Plan, request: Request, total: int) -> Fitting | None:
 
 
 def least_bytes(plan: Plan, request: Request) -> int:
-    """What the trials that share a GPU need at the very least: one example each, with checkpointing."""
+    """What trials need of each GPU at the very least: one example each, with checkpointing."""
     load = load_of(plan)
     if load is None:
         return 0
     shape = shape_of_plan(plan)
     if shape is None:
         return weights_bytes(plan.study.scenario.model.parameters or 0, request)
-    need = need_of(shape, load, 1, checkpointing=True).total
+    need = most_on_one(shape, load, need_of(shape, load, 1, checkpointing=True))
     return int(request.sharers * (CONTEXT_BYTES + need))
 
 

@@ -20,6 +20,7 @@ from bios_sweep.defaults.recommendation import TRAINING
 from bios_sweep.driver.asked_before import after_earlier
 from bios_sweep.driver.evaluation import enough, with_reason
 from bios_sweep.driver.invocation import Invocation, workspace_of
+from bios_sweep.driver.items_seen import with_items_seen
 from bios_sweep.driver.memory import shared_by_memory
 from bios_sweep.driver.precision import KEY as DTYPE
 from bios_sweep.driver.precision import Precision, as_begun, precision_of
@@ -58,6 +59,7 @@ from bios_sweep.study.plan import Plan, build_plan
 from bios_sweep.study.scenario import Metric, Scenario
 from bios_sweep.study.score import FUNCTION
 
+LEARNING_RATE = "learning_rate"
 STARTING = ("run", "submit")  # verbs that start trials
 
 
@@ -127,6 +129,7 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
     require_trainable(plan)
     plan, request = shared_by_memory(plan, request, config.values["cluster"])
     require_told(plan)
+    plan = with_items_seen(plan, workspace)
     _require_decidable(plan, config, invocation.verb, begun=workspace.has_plan(plan.sweep_id))
     idle = refuse_idle(config, {**verb, **facts_of(plan, config)}, same=recommended)
     asked = after_earlier(plan, workspace)
@@ -177,6 +180,7 @@ def _read(
         tokens = count_tokens(scenario, dataset)
         values = {**values, "method": {**values["method"], "max_length": auto_length(scenario, tokens)}}
     told = build_study(values, sweep=config.sweep or "", scenario=scenario, recommendation=recommendation)
+    told, recommendation = _at_alpha(told, recommendation)
     study = replace(told, origins=honest_origins(told))
     _require_measured(study, scenario)
     plan = build_plan(study)
@@ -194,6 +198,15 @@ def _read(
         recommendation=recommendation,
         origins=told.origins,
     )
+
+
+def _at_alpha(study: Study, recommendation: Recommendation) -> tuple[Study, Recommendation]:
+    """Both say so where the baseline's alpha is not the rule's, so that its rate is an extrapolation."""
+    origin, found = study.origins[LEARNING_RATE], defaults.at_alpha(recommendation, study.baseline)
+    if origin.confidence == "given":
+        return study, recommendation
+    origins = {**study.origins, LEARNING_RATE: replace(origin, **found.why[LEARNING_RATE])}
+    return replace(study, origins=origins), found
 
 
 def _evaluated(read: _Read, workspace: Workspace, request: Request) -> _Read:

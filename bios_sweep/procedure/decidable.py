@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bios_sweep.decision.bounds import student
 from bios_sweep.decision.clusters import combined
+from bios_sweep.jsonable import OPTIONAL
 from bios_sweep.study.companions import Companion
 from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.plan import Plan
@@ -22,6 +23,7 @@ from bios_sweep.study.plan import Plan
 DIFFERING = 0.2
 # Of that, the share that further seeds leave as it is. Chosen: half.
 LASTING = 0.5
+SAID = " (who knows how many items differ says so: `differing`)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +34,8 @@ class Decidable:
     smallest: the half width of the bounds that can be expected: with a smaller margin, a model that changes
     nothing is told from one that changes by the margin in fewer than half of all studies. items_needed: with
     so many the margin itself is that one. differing: share of the items in which two trained models are taken
-    to differ. decided: whether the items are enough.
+    to differ. seen: the sweep whose trials showed it, None where it was said or is taken. decided: whether
+    the items are enough.
     """
 
     metric: str
@@ -45,6 +48,7 @@ class Decidable:
     items_needed: int
     decided: bool
     differing: float
+    seen: str | None = field(default=None, metadata=OPTIONAL)
 
 
 def decidable(plan: Plan) -> tuple[Decidable, ...]:
@@ -68,8 +72,10 @@ def _rows(plan: Plan) -> Iterator[Decidable]:
         if margin is None or items is None or seeds < 2:
             continue
         clusters = items if known is None else study.scenario.data.clusters_of(metric)
-        differing = said.differing or DIFFERING
-        smallest = smallest_margin(rule, items, clusters, seeds, differing, decides=said is rule)
+        seen = own.seen if own is not None and said.differing is None else None
+        differing = said.differing or (seen.differing if seen else DIFFERING)
+        lasting = seen.lasting if seen else LASTING
+        smallest = smallest_margin(rule, items, clusters, seeds, differing, lasting, decides=said is rule)
         yield Decidable(
             metric=metric,
             decides=said is rule,
@@ -81,21 +87,29 @@ def _rows(plan: Plan) -> Iterator[Decidable]:
             items_needed=math.ceil(items * (smallest / margin) ** 2),
             decided=margin >= smallest,
             differing=differing,
+            seen=seen.sweep if seen else None,
         )
 
 
 def smallest_margin(
-    rule: DecisionRule, items: int, clusters: int, seeds: int, differing: float = DIFFERING, *, decides: bool
+    rule: DecisionRule,
+    items: int,
+    clusters: int,
+    seeds: int,
+    differing: float = DIFFERING,
+    lasting: float = LASTING,
+    *,
+    decides: bool,
 ) -> float:
     """Half the width of the bounds that can be expected, in points.
 
-    Of an item's difference d between two models, E[d^2] = `differing`; a share `LASTING` of that is the
+    Of an item's difference d between two models, E[d^2] = `differing`; a share `lasting` of that is the
     item's own, the rest is drawn anew at every seed and is in the error over seeds and, averaged, in that
     over items. clusters: that the items come from, whose number limits what is known of that error.
     """
     alpha = rule.alpha / len(rule.looks) if decides else rule.alpha
-    drawn = differing * (1.0 - LASTING) / seeds
-    over_seeds, own = drawn / items, (differing * LASTING + drawn) / items
+    drawn = differing * (1.0 - lasting) / seeds
+    over_seeds, own = drawn / items, (differing * lasting + drawn) / items
     freedom = seeds + 1 if decides else seeds - 1
     if rule.scope == "evaluation":
         return 100.0 * student(alpha, freedom) * math.sqrt(over_seeds)
@@ -114,7 +128,7 @@ def undecided_words(one: Decidable) -> str:
     return (
         f"CANNOT BE DECIDED: {one.metric} ({role}) by a margin of {_points(one.margin)} on {one.items:,} "
         f"items: {_bounds(one)}; about {one.items_needed:,} items could decide it, or a margin of "
-        f"{_points(_up(one.smallest))} on these (who knows how many items differ says so: `differing`)"
+        f"{_points(_up(one.smallest))} on these{'' if one.seen else SAID}"
     )
 
 
@@ -128,8 +142,9 @@ def decided_words(one: Decidable) -> str:
 
 def _bounds(one: Decidable) -> str:
     """Where the bounds can be expected, and on what that rests."""
+    seen = f", as those of {one.seen} did," if one.seen else ","
     return (
-        f"with two trained models that differ in {100 * one.differing:.3g} % of the items, bounds lie "
+        f"with two trained models that differ in {100 * one.differing:.3g} % of the items{seen} bounds lie "
         f"{_points(one.smallest)} to each side at {one.seeds} seeds"
     )
 

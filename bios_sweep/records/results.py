@@ -19,6 +19,7 @@ from types import MappingProxyType
 import numpy as np
 
 from bios_sweep.decision.clusters import ClusterSums, cluster_sums
+from bios_sweep.decision.table import Floats
 from bios_sweep.ports import TrialEvent
 from bios_sweep.records.sweep_state import PLANNED, SweepState
 from bios_sweep.records.workspace import RESULT_FILE, Workspace
@@ -166,6 +167,15 @@ class ClusterReader:
         if found is not None:
             self._known[key, file] = found
         return found
+
+
+def item_scores(workspace: Workspace, key: str) -> Floats | None:
+    """The score of every item that a trial answered, shape (items,); None where they cannot be read."""
+    try:
+        with np.load(workspace.trial_dir(key) / SCORE_FILE, allow_pickle=False) as file:
+            return np.asarray(file["score"], dtype=np.float64)
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
+        return None
 
 
 def _read_sums(path: Path) -> ClusterSums | None:

@@ -13,7 +13,7 @@ from bios_sweep.defaults.rules import family_of
 from bios_sweep.errors import InputError
 from bios_sweep.method import Objective
 from bios_sweep.records.workspace import left_by_sweeps
-from bios_sweep.refit.evidence import Collected
+from bios_sweep.refit.evidence import Collected, RateStudy
 from bios_sweep.refit.rate_tables import stated, studies_of
 from bios_sweep.study.metric_names import DIRECTIONS, direction_of
 from bios_sweep.study.scenario import Metric
@@ -47,18 +47,21 @@ def together(parts: Sequence[Collected]) -> Collected:
     Of two with the same trials the first stays.
     """
     found = Collected.of(parts)
+    studies, within = _apart(found.studies)
+    elsewhere, also = _apart(found.elsewhere)
+    return replace(found, studies=studies, elsewhere=elsewhere, left_out=(*found.left_out, *within, *also))
+
+
+def _apart(studies: Sequence[RateStudy]) -> tuple[tuple[RateStudy, ...], list[str]]:
+    """Those with trials that no other has all of, by size; and the others, in words."""
     kept, within = [], []
-    for place, one in enumerate(found.studies):
-        others = [other.trials for other in found.studies]
-        if one.trials and (one.trials in others[:place] or any(one.trials < other for other in others)):
+    every = [one.trials for one in studies]
+    for place, one in enumerate(studies):
+        if one.trials and (one.trials in every[:place] or any(one.trials < other for other in every)):
             within.append(f"{one.name}: its {len(one.trials)} trials are all in another ladder")
         else:
             kept.append(one)
-    return replace(
-        found,
-        studies=tuple(sorted(kept, key=lambda one: (one.hidden_size, one.model, one.name))),
-        left_out=(*found.left_out, *within),
-    )
+    return tuple(sorted(kept, key=lambda one: (one.hidden_size, one.model, one.name))), within
 
 
 def _tables(path: Path) -> list[Path]:

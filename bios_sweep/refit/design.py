@@ -59,10 +59,10 @@ def design_of(studies: Sequence[RateStudy], *, flat: bool = False) -> Design:
             HIDDEN: np.array([math.log(REFERENCE_SIZE / one.hidden_size) for one in studies]),
             **columns,
         }
-    together = _together(columns)
+    together = together_in(columns)
     refusal = "" if flat else _size_refusal(columns[HIDDEN], len(names))
     if not refusal:
-        refusal, columns, unknown = _untangled(columns, unknown)
+        refusal, columns, unknown = untangled(columns, unknown)
     matrix = np.column_stack([np.ones(len(studies)), *columns.values()])
     spare = len(names) - _between(matrix, groups)
     if not refusal and spare < 1:
@@ -121,13 +121,13 @@ def _columns(studies: Sequence[RateStudy]) -> tuple[dict[str, Floats], dict[str,
     return columns, unknown
 
 
-def _together(columns: Mapping[str, Floats]) -> tuple[Names, ...]:
+def together_in(columns: Mapping[str, Floats]) -> tuple[Names, ...]:
     """The names of the columns that move together; of a group the largest alone."""
     varying = {name: column for name, column in columns.items() if np.ptp(column) > 0}
     found = dict.fromkeys(
         tuple(one for one in varying if one in (name, *partners))
         for name in varying
-        if (partners := _partners(name, varying))
+        if (partners := partners_of(name, varying))
     )
     return tuple(group for group in found if not any(set(group) < set(other) for other in found))
 
@@ -157,13 +157,13 @@ def _size_refusal(sizes: Floats, models: int) -> str:
     return ""
 
 
-def _untangled(
+def untangled(
     columns: dict[str, Floats], unknown: dict[str, str]
 ) -> tuple[str, dict[str, Floats], dict[str, str]]:
     """Refuse what moves with hidden size; of what else moves together keep one column without a name."""
     kept, told = dict(columns), dict(unknown)
     for name in [*columns][::-1]:
-        if name == HIDDEN or not (partners := _partners(name, kept)):
+        if name == HIDDEN or not (partners := partners_of(name, kept)):
             continue
         sentence = f"{' and '.join([*partners, name])} move together: not identified"
         if HIDDEN in partners:
@@ -173,7 +173,7 @@ def _untangled(
     return "", kept, told
 
 
-def _partners(name: str, columns: Mapping[str, Floats]) -> list[str]:
+def partners_of(name: str, columns: Mapping[str, Floats]) -> list[str]:
     """The factors that a factor moves with: those alike in pairs, else all that explain it together."""
     others = {other: column for other, column in columns.items() if other != name}
     if _explained(columns[name], list(others.values())) < TOGETHER:

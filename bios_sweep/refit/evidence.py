@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import interpolate, stats
 
 from bios_sweep.decision.bracket import bracket_of
 from bios_sweep.decision.contrasts import Contrasts
 from bios_sweep.decision.pooled import pooled_error
+from bios_sweep.decision.quantiles import normal_quantile
 from bios_sweep.decision.table import Outcome, ResultTable, complete_blocks
 from bios_sweep.errors import InputError
 from bios_sweep.study.scenario import Metric
@@ -51,6 +51,8 @@ class Reading:
         trained rate its own regret, and the worst tested one where the rate diverges: at least that much.
         Only where there are gains.
         """
+        from scipy import interpolate  # a third of a second; every report loads this module for its readers
+
         if self.diverges_at(rate):
             return -min(self.gains)
         if len(self.rates) < 2:
@@ -64,7 +66,8 @@ class Reading:
 class RateStudy(Reading):
     """One study of one model: learning rates in steps, everything else fixed; a ladder, in words.
 
-    facts: what was fixed and may move the best rate: `lora_rank`, `batch_size`, `max_steps`, where known.
+    facts: what was fixed and may move the best rate: `lora_rank`, `batch_size`, `max_steps`, and `alpha`, the
+    adapter's own at its rank, where known.
     data: what was trained on, where known; a model on one data is a cell.
     trials: keys of the trials behind it, where its source tells; a shared trial is no independent evidence.
     """
@@ -93,10 +96,12 @@ class RateStudy(Reading):
 class Collected:
     """The studies found, and what was left out with its reason, in words.
 
+    elsewhere: studies of another alpha or alpha rule than the rule's, which tell of the terms alone.
     alphas: which methods had which alpha and alpha rule, (method, name, value), of what was left out too.
     """
 
     studies: tuple[RateStudy, ...] = ()
+    elsewhere: tuple[RateStudy, ...] = ()
     left_out: tuple[str, ...] = ()
     alphas: frozenset[tuple[str, str, str]] = frozenset()
 
@@ -105,6 +110,7 @@ class Collected:
         """Several as one."""
         return cls(
             studies=tuple(study for part in parts for study in part.studies),
+            elsewhere=tuple(study for part in parts for study in part.elsewhere),
             left_out=tuple(told for part in parts for told in part.left_out),
             alphas=frozenset().union(*(part.alphas for part in parts)),
         )
@@ -154,7 +160,7 @@ def read_errors(
     """
     rates = sorted({*gains, *diverged})
     _require_three(rates, list(gains))
-    width = float(stats.norm.ppf(1 - ALPHA / (len(rates) * (len(rates) - 1))))
+    width = normal_quantile(1 - ALPHA / (len(rates) * (len(rates) - 1)))
     best = max(gains, key=lambda rate: gains[rate])
     kept = [
         rate

@@ -15,6 +15,7 @@ from bios_sweep.jsonable import to_json
 from bios_sweep.refit.cells import LITTLE
 from bios_sweep.refit.evidence import RateStudy
 from bios_sweep.refit.regret import FLAT, NEW, OLD, Refit
+from bios_sweep.refit.terms import Terms
 from bios_sweep.settings import LORA
 from bios_sweep.version import __version__
 
@@ -69,6 +70,20 @@ def told_of(study: RateStudy) -> dict[str, Any]:
         "learning_rates": list(study.rates),
         "gain_percent": _short(study.gains),
         "diverges_at": None if math.isinf(study.wall) else study.wall,
+    }
+
+
+def told_of_terms(terms: Terms) -> dict[str, Any]:
+    """What is told of the terms."""
+    return {
+        "cells": terms.cells,
+        "studies": terms.studies,
+        "per_doubling": _short(terms.doublings),
+        "rank_by_alpha_rule": _short(terms.by_rule),
+        "reference": terms.reference,
+        "methods": _short(terms.methods),
+        "not_identified": list(dict.fromkeys(terms.unknown.values())),
+        "confounded": to_json(terms.together),
     }
 
 

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy import stats
 
+from bios_sweep.decision.quantiles import student_quantile
 from bios_sweep.decision.table import Floats
 from bios_sweep.defaults.rules import family_of, setting_heuristic
 from bios_sweep.errors import DefaultsError
@@ -105,16 +105,16 @@ def fit_law(studies: Sequence[RateStudy]) -> Law:
     )
     if design.refusal:
         return counted
-    likelihood = _likelihood(design, studies)
+    likelihood = likelihood_of(design, studies)
     top, least = likelihood.best(likelihood.start())
     names = ("level", *design.columns)
-    found = {name: _interval(likelihood, top, least, place) for place, name in enumerate(names)}
+    found = {name: interval_of(likelihood, top, least, place) for place, name in enumerate(names)}
     return replace(
         counted,
         rule=Rule(level=math.exp(top[0]), exponent=float(top[1])),
         exponent=found[HIDDEN],
-        level=_as_factor(found["level"]),
-        effects={name: _as_factor(found[name]) for name in design.columns[1:] if name not in design.unknown},
+        level=as_factor(found["level"]),
+        effects={name: as_factor(found[name]) for name in design.columns[1:] if name not in design.unknown},
     )
 
 
@@ -123,12 +123,13 @@ def fit_rule(studies: Sequence[RateStudy], *, flat: bool = False) -> Rule | str:
     design = design_of(studies, flat=flat)
     if design.refusal:
         return design.refusal
-    likelihood = _likelihood(design, studies)
+    likelihood = likelihood_of(design, studies)
     top, _ = likelihood.best(likelihood.start())
     return Rule(level=math.exp(top[0]), exponent=0.0 if flat else float(top[1]))
 
 
-def _likelihood(design: Design, studies: Sequence[RateStudy]) -> Likelihood:
+def likelihood_of(design: Design, studies: Sequence[RateStudy]) -> Likelihood:
+    """What the studies say of a design's coefficients."""
     places = [study.places or ((study.low, study.high, 1.0),) for study in studies]
     most = max(map(len, places))
     padded = [[*some, *[(some[0][0], some[0][1], 0.0)] * (most - len(some))] for some in places]
@@ -138,9 +139,10 @@ def _likelihood(design: Design, studies: Sequence[RateStudy]) -> Likelihood:
     return Likelihood(design=design, low=low, high=high, chances=table[:, :, 2])
 
 
-def _interval(likelihood: Likelihood, top: Floats, least: float, place: int) -> Estimate:
+def interval_of(likelihood: Likelihood, top: Floats, least: float, place: int) -> Estimate:
+    """The profile interval of one coefficient. top, least: the most likely ones, and what they come to."""
     design = likelihood.design
-    t = float(stats.t.ppf(0.5 + LEVEL / 2, design.spare))
+    t = student_quantile(0.5 + LEVEL / 2, design.spare)
     allowed = design.models / 2 * math.log1p(t**2 / design.spare)
     ends = []
     for side in (-1.0, 1.0):
@@ -169,6 +171,7 @@ def _crossing(excess: Callable[[float], float]) -> float | None:
     return outer
 
 
-def _as_factor(one: Estimate) -> Estimate:
+def as_factor(one: Estimate) -> Estimate:
+    """A number in logarithms as what it multiplies by."""
     ends = [None if end is None else math.exp(end) for end in (one.lower, one.upper)]
     return Estimate(value=math.exp(one.value), lower=ends[0], upper=ends[1])

@@ -11,7 +11,7 @@ from bios_sweep.defaults.rules import setting_heuristic
 from bios_sweep.errors import InputError
 from bios_sweep.refit.design import FACTORS
 from bios_sweep.refit.evidence import Collected, RateStudy, read_errors, read_seeds
-from bios_sweep.settings import setting_names
+from bios_sweep.settings import FULL, GROWTH, KNOWN, REFERENCE_RANK, setting_names
 from bios_sweep.study.scenario import Metric
 from bios_sweep.tables.text_table import RawTable, numbers, parsed, seed_of
 from bios_sweep.vocabulary import Stage, Status
@@ -37,7 +37,9 @@ def studies_of(raw: RawTable, who: Who, metric: Metric, data: str = "") -> Colle
             raise InputError(f"{raw.source}: has no column {name!r}; refitting needs {RATE}, seed and value")
     stages, keys = (raw.columns.get(name, ("",) * raw.rows) for name in ("stage", KEY))
     screened = [row for row in range(raw.rows) if stages[row] != Stage.CONFIRMATION]
-    studies, left_out, alphas = [], [], set()
+    studies: list[RateStudy] = []
+    elsewhere: list[RateStudy] = []
+    left_out, alphas = [], set()
     for values, rows in _alike(raw, who, screened):
         if len({raw.columns[RATE][row] for row in rows}) < 3:
             continue
@@ -48,16 +50,23 @@ def studies_of(raw: RawTable, who: Who, metric: Metric, data: str = "") -> Colle
             if values.get(column) is not None
         }
         try:
-            _require_our_rule(values)
+            other = _of_another_rule(values)
             reading = read_seeds(_outcomes(raw, rows), metric)
         except InputError as error:
             left_out.append(f"{raw.source}: {common['name']}: {error}")
             continue
         trials = frozenset(filter(None, (keys[row] for row in rows)))
-        studies.append(RateStudy(**common, trials=trials, **vars(reading)))
+        (elsewhere if other else studies).append(RateStudy(**common, trials=trials, **vars(reading)))
+        if other:
+            left_out.append(f"{raw.source}: {common['name']}: {other}; it tells of the terms alone")
     if not studies and not left_out:
         left_out.append(f"{raw.source}: no three learning rates with everything else alike")
-    return Collected(studies=tuple(studies), left_out=tuple(left_out), alphas=frozenset(alphas))
+    return Collected(
+        studies=tuple(studies),
+        elsewhere=tuple(elsewhere),
+        left_out=tuple(left_out),
+        alphas=frozenset(alphas),
+    )
 
 
 def stated(raw: RawTable, who: Who) -> Collected | None:
@@ -141,16 +150,44 @@ def _common(who: tuple[str, str, int], values: Mapping[str, Any]) -> dict[str, A
         "family": family,
         "hidden_size": size,
         "method": str(values.get("method", "lora")),
-        "facts": {name: float(values[name]) for name in FACTORS if isinstance(values.get(name), int | float)},
+        "facts": {
+            **{name: float(values[name]) for name in FACTORS if isinstance(values.get(name), int | float)},
+            **_alpha(values),
+        },
     }
 
 
-def _require_our_rule(values: Mapping[str, Any]) -> None:
-    """Refuse evidence for another rule than ours: the alpha rule is part of a rule's identity."""
+def _alpha(values: Mapping[str, Any]) -> dict[str, float]:
+    """The adapter's own alpha, by its rule; a table that does not say has ours."""
+    alpha, rule = _said(values, "lora_alpha", "alpha"), _said(values, "alpha_rule", "alpha_rule")
+    rank = values.get("lora_rank")
+    if values.get("method") == FULL or not isinstance(alpha, int | float) or rule not in GROWTH:
+        return {}
+    if isinstance(rank, int | float):
+        return {"alpha": float(alpha * (rank / REFERENCE_RANK) ** GROWTH[rule])}
+    return {} if GROWTH[rule] else {"alpha": float(alpha)}
+
+
+def _said(values: Mapping[str, Any], name: str, ours: str) -> Any:
+    said = values.get(name)
+    said = setting_heuristic(RATE)["rule"][ours] if said is None else said
+    return KNOWN[name].meant(said)
+
+
+def _of_another_rule(values: Mapping[str, Any]) -> str:
+    """Why it is no evidence for our rule, of whose identity alpha and its rule are part; empty where it is.
+
+    Raises:
+        InputError: an alpha rule that nobody knows.
+    """
     rule = setting_heuristic(RATE)["rule"]
     for name, ours in (("lora_alpha", rule["alpha"]), ("alpha_rule", rule["alpha_rule"])):
         if values.get(name, ours) not in (ours, None):  # full fine-tuning has no alpha
-            raise InputError(f"{name} {values[name]} belongs to another learning-rate rule than {ours}")
+            told = f"{name} {values[name]} belongs to another learning-rate rule than {ours}"
+            if name == "alpha_rule" and values[name] not in GROWTH:
+                raise InputError(told)
+            return told
+    return ""
 
 
 def _outcomes(raw: RawTable, rows: Sequence[int]) -> dict[tuple[float, int], Outcome]:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy import stats
 
+from bios_sweep.decision.quantiles import student_quantile
 from bios_sweep.refit.cells import Cells, cells_of
 from bios_sweep.refit.evidence import ALPHA, RateStudy
 from bios_sweep.refit.law import Law, Rule, fit_law, fit_rule, served_rule
@@ -158,7 +158,7 @@ def _row(mine: Sequence[RateStudy], rules: Mapping[str, Rule]) -> HeldOut:
 
 def _gain(rows: Sequence[HeldOut], name: str) -> Gain:
     saved = np.array([row.regrets[OLD] - row.regrets[name] for row in rows])
-    t = float(stats.t.ppf(1 - ALPHA / len(CANDIDATES), len(saved) - 1))
+    t = student_quantile(1 - ALPHA / len(CANDIDATES), len(saved) - 1)
     mean = float(saved.mean())
     return Gain(value=mean, lower=mean - t * float(saved.std(ddof=1)) / math.sqrt(len(saved)))
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import stats
 
+from bios_sweep.decision.quantiles import chi_square_quantile
 from bios_sweep.decision.table import Blocks, Floats, ResultTable, complete_blocks
 from bios_sweep.errors import InputError
 from bios_sweep.jsonable import LEFT_OUT
@@ -83,8 +83,8 @@ def noise_from(tables: Mapping[str, Sequence[ResultTable]]) -> Noise | None:
         percent=math.sqrt(squares / degrees),
         source=EARLIER,
         degrees_of_freedom=degrees,
-        lower=math.sqrt(squares / float(stats.chi2.ppf(1.0 - tail, degrees))),
-        upper=math.sqrt(squares / float(stats.chi2.ppf(tail, degrees))),
+        lower=math.sqrt(squares / float(chi_square_quantile(1.0 - tail, degrees))),
+        upper=math.sqrt(squares / float(chi_square_quantile(tail, degrees))),
         sweeps=tuple(used),
         gained=GAINED_PERCENT if gained is None else gained,
         gained_known=gained is not None,

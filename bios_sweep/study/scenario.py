@@ -243,6 +243,8 @@ class Scenario:
         values = asdict(self)
         if self.data.score is None:  # as before there were scores
             del values["data"]["score"]
+        else:
+            values["data"]["score"] = self.data.score.to_dict()
         if self.data.preference is None:
             del values["data"]["preference"]
         for later in ("reading", "told", "eval_why"):

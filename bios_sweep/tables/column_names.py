@@ -96,6 +96,10 @@ COSTS = {
         "tokens_seen",
     ),
     "examples": ("examples", "examples_seen", "samples_seen", "train_samples"),
+    "steps": ("global_step", "train_global_step", "trainer_global_step", "total_steps", "train_steps"),
+    "epochs": ("epoch", "train_epoch"),
+    "iterations": ("training_iteration", "iteration", "iter"),
+    "logged": ("_step", "step", "current_step"),  # calls of a tracker, which need not be steps
     "wall_seconds": ("wall_seconds", "runtime", "train_runtime", "_runtime", "duration_seconds"),
 }
 CONTEXTS = {
@@ -120,7 +124,7 @@ RESULTS = frozenset({
     "vram", "mb", "gb", "bytes", "time", "seconds", "sec", "minutes", "hours", "runtime", "duration",
     "elapsed", "latency", "throughput", "speed", "speedup", "tokens", "cost", "converged", "diverged",
     "collapsed", "stopped", "succeeded", "result", "results", "gradnorm", "predictions", "predicted",
-    "output", "outputs", "place", "winner",
+    "output", "outputs", "place", "winner", "second", "sps", "qps",
 })  # fmt: skip
 # words of a name that is a setting's, where nothing else tells
 ADJUSTS = frozenset({

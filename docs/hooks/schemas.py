@@ -28,6 +28,7 @@ from bios_sweep.ports import PreflightLine
 from bios_sweep.procedure.looks import Look
 from bios_sweep.reasons import Reason
 from bios_sweep.reference.listed import Listing
+from bios_sweep.reference.terms import Glossary
 from bios_sweep.rehearsal.summary import RehearsalSummary
 from bios_sweep.report.content.answers import SuggestionSummary, SweepLogs, SweepStatus, TrialLogs
 from bios_sweep.report.content.plan_summary import PlanSummary
@@ -153,6 +154,7 @@ WRITTEN: dict[str, tuple[str, Any]] = {  # file -> what it is of, and its annota
     ),
     "doctor": ("What `doctor --json` prints.", Diagnosis),
     "keys": ("What `keys WORD --json` prints.", Listing),
+    "explain": ("What `explain TERM --json` prints.", Glossary),
     "plan": ("What `plan --json` prints.", PlanSummary),
     "run": (
         "What `run --json` prints: the report with what became of it, or the preflight that ended the run.",

@@ -76,9 +76,9 @@ def nested() -> list[dict[str, object]]:
     return [*children, {"run_id": "p", **MLFLOW}]
 
 
-def chart() -> str:
-    """A chart of W&B: a row per step, columns per run."""
-    runs = [f"lora_r{rank}_s{seed}" for rank in (8, 16) for seed in range(3)]
+def chart(name: str) -> str:
+    """A chart of W&B: a row per step, columns per run; name: of a run, by rank and seed."""
+    runs = [name.format(rank, seed) for rank in (8, 16) for seed in range(3)]
     names = [f"{run} - eval/loss{end}" for run in runs for end in ("", "__MIN", "__MAX")]
     return csv_of({"Step": step, **dict.fromkeys(names, 2.4 - step / 100)} for step in (50, 100))
 
@@ -180,7 +180,7 @@ def test_a_known_table_that_lacks_something_is_answered_by_what_it_lacks(refused
 
 
 def test_a_chart_says_what_to_export(refused):
-    assert "it is the export of a chart" in refused(chart(), "--baseline", "lora_r8_s0")
+    assert "it is the export of a chart" in refused(chart("lora_r{}_{}"), "--baseline", "lora_r8_0")
 
 
 def test_a_better_level_is_told_and_not_served(audited):

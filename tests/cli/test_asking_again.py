@@ -39,12 +39,6 @@ PLAINLY = "model.planted.truth.learning_rate.curvature=2"
 RIGHT = (AT_THE_MARGIN, "model.planted.truth.learning_rate.optimum=5e-4", "model.planted.noise_percent=0.05")
 
 
-@pytest.fixture(autouse=True)
-def _no_figures(monkeypatch):
-    """Drawing takes four fifths of such a sweep and decides nothing."""
-    monkeypatch.setattr("bios_sweep.report.text.publish.figures_of", lambda summary: ())
-
-
 def asked(folder, *words, noise=0, sweep=RATE, code=0):
     """The view of the study that a command ends with."""
     typed = (*WORLD, sweep, f"model.planted.noise_seed={noise}", f"workspace={folder}", *words)

@@ -27,12 +27,6 @@ from tests.cli.planted import (
 FEW, MANY = 2, int(os.environ.get("BIOS_SWEEP_PLANTED", "100"))
 
 
-@pytest.fixture(autouse=True)
-def _no_figures(monkeypatch):
-    """Drawing takes four fifths of such a sweep and decides nothing."""
-    monkeypatch.setattr("bios_sweep.report.text.publish.figures_of", lambda summary: ())
-
-
 def ran(planted, noise_seed, folder, further=()):
     """One sweep. further: overrides beyond those of all such sweeps; the last word of a setting counts."""
     own = (f"model.planted.noise_seed={noise_seed}", f"workspace={folder}")

@@ -130,6 +130,7 @@ class PoisonedEngine(PlantedEngine):
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self._folder, self._failures = Path(options["folder"]), int(options["failures"])
+        self._poisoned = False
         own = ("failures", "folder", "while_built")
         super().__init__({name: value for name, value in options.items() if name not in own})
         if options.get("while_built"):
@@ -140,7 +141,14 @@ class PoisonedEngine(PlantedEngine):
         yield from super().run(trial, directory)
 
     def _compute(self) -> None:
-        mine = self._folder / f"{os.getpid()}.failed"
-        if mine.exists() or len(list(self._folder.glob("*.failed"))) < self._failures:
-            mine.touch()
+        if self._poisoned or any(self._claim(number) for number in range(self._failures)):
+            self._poisoned = True
             raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    def _claim(self, number: int) -> bool:
+        """Whether this process is the first to have this failure; two that ask at once do not both."""
+        try:
+            (self._folder / f"{number}.failed").open("x").close()
+        except FileExistsError:
+            return False
+        return True

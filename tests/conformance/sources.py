@@ -18,6 +18,7 @@ class ListSource:
     def __init__(self, trials: Sequence[TrialSpec], then: Sequence[TrialSpec] = ()) -> None:
         self._waiting = list(trials)
         self._then = list(then)
+        self.offered = [*trials]
         self._running = 0
         self.stopping = False
 
@@ -26,6 +27,10 @@ class ListSource:
             return None
         self._running += 1
         return self._waiting.pop(0)
+
+    def add(self, trial: TrialSpec) -> None:
+        self.offered.append(trial)
+        self._waiting.append(trial)
 
     @property
     def closed(self) -> bool:

@@ -97,6 +97,7 @@ class Sweep:
         assert main(["run", *words, "model=planted", "cluster=inline", place]) == 0
         capsys.readouterr()
         assert main(["report", "--json", place]) == 0
+        self.root = root
         self.report = json.loads(capsys.readouterr().out)
         self.verdicts = self.report["verdicts"]
         self.view = bios_sweep.open(root)
@@ -126,6 +127,17 @@ def test_a_crossed_sweep_judges_every_cell_and_serves_no_default_that_was_not_as
         assert "train_examples" in told["sentence"]
         assert told["lower"] < told["difference"] < told["upper"]
     assert sweep.files == []
+
+
+def test_a_crossed_ladder_says_whether_its_best_level_moves(ran, capsys):
+    sweep = ran("sweeps=learning_rate", "+sweeps.cross={lora_rank:[32,64]}", *THREE)
+    (found,) = sweep.report["movements"]
+    assert (found["factor"], found["moderator"], found["seeds"]) == ("learning_rate", "lora_rank", 3)
+    assert [row["at"] for row in found["cells"]] == [32, 64]
+    assert found["verdict"] in ("confirm", "inconclusive")  # the planted best rate is the same at every rank
+    assert found["sentence"].startswith(found["verdict"])
+    assert main(["report", f"workspace={sweep.root}"]) == 0
+    assert "Does the best learning_rate move with lora_rank?" in capsys.readouterr().out
 
 
 def test_a_crossed_sweep_serves_what_the_cell_of_its_own_value_found(ran):

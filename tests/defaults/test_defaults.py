@@ -15,7 +15,14 @@ from bios_sweep import defaults
 from bios_sweep.defaults.model_config import lora_parameters_per_rank
 from bios_sweep.defaults.rules import EXTRAPOLATED, MEASURED, PUBLISHED, family_of
 from bios_sweep.errors import ConfigError, DefaultsError, ModelError
-from bios_sweep.settings import LORA_SETTINGS, RANGES, TrainingSettings, allowed_range, setting_names
+from bios_sweep.settings import (
+    LORA_SETTINGS,
+    RANGES,
+    TrainingSettings,
+    allowed_range,
+    alpha_at,
+    setting_names,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -401,6 +408,56 @@ def test_an_adapters_settings_go_with_an_adapter(values, message):
     with pytest.raises(ConfigError) as caught:
         TrainingSettings(learning_rate=1e-4, batch_size=8, max_steps=10, **values)
     assert message in str(caught.value)
+
+
+TABLE = [  # method, objective, alpha rule: rate, alpha at the default rank, is the rate published
+    ("lora", "supervised", "constant", 2.856e-4, 32, True),
+    ("lora", "supervised", "rank", 2.856e-4, 32, True),
+    ("lora", "supervised", "sqrt_rank", 2.856e-4, 32, True),
+    ("dora", "supervised", "constant", 2.856e-4, 32, False),
+    ("dora", "supervised", "rank", 2.856e-4, 32, False),
+    ("dora", "supervised", "sqrt_rank", 2.856e-4, 32, False),
+    ("qlora", "supervised", "constant", 2.856e-4, 32, False),
+    ("qlora", "supervised", "rank", 2.856e-4, 32, False),
+    ("qlora", "supervised", "sqrt_rank", 2.856e-4, 32, False),
+    ("full", "supervised", "constant", 2.856e-5, None, True),
+    ("lora", "preference", "constant", 1e-5, 32, True),
+    ("lora", "preference", "rank", 1e-5, 16, False),
+    ("lora", "preference", "sqrt_rank", 1e-5, 32 / 2**0.5, False),
+    ("dora", "preference", "constant", 1e-5, 32, False),
+    ("qlora", "preference", "constant", 1e-5, 32, False),
+    ("full", "preference", "constant", 1e-6, None, False),
+]
+
+
+@pytest.mark.parametrize("method, objective, rule, rate, alpha, published", TABLE)
+def test_every_method_and_alpha_rule_has_a_default_with_source_and_confidence(
+    method, objective, rule, rate, alpha, published
+):
+    found = defaults.recommend(
+        family="llama", hidden_size=4096, method=method, objective=objective, alpha_rule=rule
+    )
+    assert found.learning_rate == pytest.approx(rate, rel=1e-3)
+    assert alpha_at(found.settings) == (alpha if alpha is None else pytest.approx(alpha))
+    why = found.why["learning_rate"]
+    assert why.source.startswith("tinker-cookbook")
+    assert why.confidence == (PUBLISHED if published else EXTRAPOLATED)
+    assert any(text.startswith("learning_rate") for text in found.warnings) is not published
+    if rule != "constant":
+        told = found.why["alpha_rule"]
+        assert (told.confidence, told.evidence) == (
+            EXTRAPOLATED,
+            "no learning-rate rule is published for it",
+        )
+        assert told.source.startswith({"rank": "alpha in proportion", "sqrt_rank": "rank-stabilised"}[rule])
+
+
+def test_full_fine_tuning_has_no_alpha_rule_and_an_unknown_one_is_refused():
+    facts = {"family": "llama", "hidden_size": 4096}
+    with pytest.raises(DefaultsError, match="alpha_rule: 'rank' is not allowed; it is an adapter's"):
+        defaults.recommend(**facts, method="full", alpha_rule="rank")
+    with pytest.raises(DefaultsError, match="alpha_rule: 'root' is not allowed"):
+        defaults.recommend(**facts, alpha_rule="root")
 
 
 def test_the_ends_of_a_settings_range_are_those_that_it_may_reach():

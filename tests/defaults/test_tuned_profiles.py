@@ -112,8 +112,7 @@ def test_the_minimum_serves_nothing(tmp_path, capsys):
     assert answer["served"] == {"max_steps": 1000}
 
 
-def test_a_study_of_nothing_that_is_served_leaves_no_file_and_takes_none_away(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("bios_sweep.report.text.publish.figures_of", lambda summary: ())
+def test_a_study_of_nothing_that_is_served_leaves_no_file_and_takes_none_away(tmp_path, capsys):
     words = ("sweeps=duration", "decision.looks=[3]", "sweeps.factors.max_steps.multiply=[0.1,0.5,2]")
     minimum = (*words, "+sweeps.factors.max_steps.claims=[minimum]")
     alone = finished(tmp_path, capsys, *minimum)

@@ -14,6 +14,7 @@ from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.memory import asked_load, fitting_on, least_bytes, load_of, memory_notes
 from bios_sweep.driver.prepare import Prepared, prepare_config
 from bios_sweep.engines.training.memory import Load, fitting, room_on, shape_of, sharers_on
+from bios_sweep.errors import ConfigError
 from bios_sweep.execution.gpus import Gpu, memory_of
 
 GIB = 1024**3
@@ -54,6 +55,24 @@ def test_each_kind_of_gpu_is_told_with_how_and_by_how_much(prepared):
     assert "GiB are missing; take more of a GPU per trial (cluster.gpus_per_trial), or take a larger" in lack
     alone = prepared("cluster=local_gpu", "cluster.gpus_per_trial=1")
     assert memory_notes(alone.plan, alone.request, {"L4": 8 * GIB})[1] == []
+
+
+def test_several_gpus_are_refused_where_one_holds_a_trial_and_counted_by_share_where_not(prepared):
+    one, two = (prepared("cluster=local_gpu", f"cluster.gpus_per_trial={count}") for count in (1, 2))
+    assert two.plan.study.scenario.engine_options["gpus"] == 2
+    assert "gpus" not in one.plan.study.scenario.engine_options
+    with pytest.raises(
+        ConfigError, match=r"fits on one H100 \(76 GiB\).*take cluster.gpus_per_trial=1, so that 2"
+    ):
+        memory_notes(two.plan, two.request, {"H100": 76 * GIB})
+    assert memory_notes(one.plan, one.request, {"H100": 76 * GIB})[1] == []
+    small = {"L4": int(4.6 * GIB)}
+    assert "does not fit on L4" in memory_notes(one.plan, one.request, small)[1][0]
+    assert (
+        "a trial fits on 2 x L4 (5 GiB) with 64 examples" in memory_notes(two.plan, two.request, small)[0][0]
+    )
+    assert "does not fit on 2 x L4" in memory_notes(two.plan, two.request, {"L4": 2 * GIB})[1][0]
+    assert least_bytes(two.plan, two.request) < 0.6 * least_bytes(one.plan, one.request)
 
 
 def test_less_room_takes_smaller_pieces(prepared):

@@ -43,11 +43,6 @@ SOME = (
 )
 
 
-@pytest.fixture(autouse=True)
-def _no_figures(monkeypatch):
-    monkeypatch.setattr("bios_sweep.report.text.publish.figures_of", lambda summary: ())
-
-
 @dataclasses.dataclass
 class Told:
     """One finished sweep in all its forms."""

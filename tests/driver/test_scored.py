@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from bios_sweep.cli.main import main
+from bios_sweep.records.journal import read_state
 from bios_sweep.records.workspace import Workspace
 
 OWN = "def likeness(prompt, completion, reference):\n    return len(set(completion) & set(reference)) / 50\n"
@@ -148,8 +149,18 @@ def test_a_sweep_keeps_the_score_beside_the_loss_with_the_error_of_its_clusters(
         "plan", *judged, decides.format(""), code=2
     )
     decides = decides.format(", margin_points: 2")
-    assert "CANNOT BE DECIDED: likeness (decides)" in shell("run", *judged, decides, code=2)
-    other = shell("run", *judged, decides, "decision.undecidable=run", "--json")
+    taken, (seen,) = answer["sweep_id"], shell("plan", *judged, decides, "--json")["decidable"]
+    own = {path.parent.name: np.load(path)["score"] for path in workspace.trials.glob("*/score.npz")}
+    trials = read_state(workspace.journal_file(taken)).trials.values()
+    arms = {(one.spec.arm, one.spec.seed): own[one.spec.key] for one in trials}
+    others = {arm for arm, _ in arms} - {"baseline"}
+    gains = [[arms[arm, s] - arms["baseline", s] for s in (0, 1)] for arm in others]
+    left = [one - np.mean(one, axis=1, keepdims=True) for one in gains]
+    assert (seen["seen"], seen["differing"]) == (taken, pytest.approx(np.mean(np.square(left)), abs=1e-4))
+    assert seen["decided"]  # three steps change little; who says otherwise is believed
+    said = decides.replace("margin_points", "differing: 0.2, margin_points")
+    assert "CANNOT BE DECIDED: likeness (decides)" in shell("run", *judged, said, code=2)
+    other = shell("run", *judged, said, "decision.undecidable=run", "--json")
     assert other["judged_on"].startswith("likeness, larger is better")
     assert "20 examples of own in 7 clusters" in other["verdicts"][0]["scope"]
     assert other["counts"]["planned"] == 6

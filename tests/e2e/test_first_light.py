@@ -24,6 +24,8 @@ SMALL = [
     "seeds=[0,1,2]",
 ]
 
+pytestmark = pytest.mark.figures
+
 
 def run_sweep(*arguments: str) -> int:
     return main(["run", *SMALL, *arguments])

@@ -52,30 +52,30 @@ def inline_results(planned, folder):
 
 
 def test_a_killed_worker_is_replaced_and_changes_no_number(ray_session, tmp_path):
-    planned = trials({"baseline": SETTINGS}, seeds=range(24))
-    undisturbed = Log(source := ListSource(planned))
-    InlineExecutor().run(
-        source, undisturbed, engine=ENGINE, engine_options=NOISE, trials_dir=tmp_path / "undisturbed"
-    )
-    victims = []
+    source = ListSource(trials({"baseline": SETTINGS}, seeds=range(4)))
+    more = trials({"baseline": SETTINGS}, seeds=range(4, 400))
+    victims, workers = [], set()
 
     def kill_once(event):
+        if event.kind == STARTED:
+            workers.add(event.worker)
         if not victims and event.kind == MEASURED and event.measurement.step > 0:
             victims.append(event)
             kill(event)
+        if victims and event.kind == ENDED and len(workers) < 3:
+            source.add(more.pop(0))  # so that the rest outlasts the start of a new worker
 
-    options = {**NOISE, "pause_seconds": 0.05}  # makes the rest outlast the start of a new worker
-    log, executor = ray_run(ray_session, tmp_path, ListSource(planned), options=options, act=kill_once)
+    options = {**NOISE, "pause_seconds": 0.05}
+    log, executor = ray_run(ray_session, tmp_path, source, options=options, act=kill_once)
 
-    victim = victims[0]
+    victim, planned = victims[0], source.offered
     (retried,) = log.of(RETRIED)
     assert (retried.key, retried.attempt, retried.cause) == (victim.key, 2, "worker died")
     assert retried.failure == Failure.WORKER_LOST
     assert [event.attempt for event in log.of(STARTED, victim.key)] == [1, 2]
     assert sorted(event.key for event in log.of(ENDED)) == sorted(trial.key for trial in planned)
     assert log.results[victim.key].attempts == 2
-    for trial in planned:
-        assert numbers(log.results[trial.key]) == numbers(undisturbed.results[trial.key])
+    assert {key: numbers(result) for key, result in log.results.items()} == inline_results(planned, tmp_path)
     after = log.events[log.events.index(retried) :]
     assert len({event.worker for event in after if event.kind == STARTED}) == 2
     assert victim.worker not in {event.worker for event in after if event.kind == STARTED}
@@ -97,6 +97,7 @@ def test_a_cuda_error_costs_its_process_and_one_try_and_not_the_trial(ray_sessio
     assert retried.worker not in {event.worker for event in after if event.kind == STARTED}
 
 
+@pytest.mark.slow
 def test_a_gpu_that_fails_on_every_try_fails_its_trial_by_name(ray_session, tmp_path):
     planned = trials({"baseline": SETTINGS}, seeds=(0,))
     options = {**NOISE, "folder": str(tmp_path), "failures": 9}
@@ -118,6 +119,7 @@ def test_in_this_process_a_cuda_error_ends_the_run_and_leaves_the_rest_for_the_n
     assert [event.key for event in log.of(ENDED)] == [planned[0].key]
 
 
+@pytest.mark.slow
 def test_a_cuda_error_while_the_engine_is_built_costs_its_process_and_no_trial(ray_session, tmp_path, caplog):
     planned = trials({"baseline": SETTINGS}, seeds=range(3))
     options = {**NOISE, "folder": str(tmp_path), "failures": 1, "while_built": True}
@@ -128,6 +130,7 @@ def test_a_cuda_error_while_the_engine_is_built_costs_its_process_and_no_trial(r
     assert "the worker gets a new process" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_gpu_on_which_no_engine_can_be_built_ends_the_run(ray_session, tmp_path, caplog):
     options = {**NOISE, "folder": str(tmp_path), "failures": 99, "while_built": True}
     with pytest.raises(BiosSweepError, match=r"workers die before their engine is ready \(2 times"):
@@ -161,6 +164,7 @@ def test_a_gpu_is_set_aside_when_it_failed_twice():
     assert asyncio.run(failures()) == [[], False, [gpu], True, False]
 
 
+@pytest.mark.slow
 def test_the_last_lost_attempt_fails_the_trial_and_the_others_go_on(ray_session, tmp_path):
     planned = trials({"cursed": SETTINGS, "baseline": SETTINGS}, seeds=(0,))
 
@@ -490,6 +494,7 @@ def time_on_ray(folder, *, cpus=1, max_attempts=3, **options):
     )
 
 
+@pytest.mark.slow
 def test_a_probe_whose_worker_dies_is_tried_once_more(ray_session, tmp_path):
     seconds, hardware = time_on_ray(tmp_path, deaths=1)
     assert seconds == [[1.0, 1.0]] * 3
@@ -512,6 +517,7 @@ def test_a_cuda_error_in_a_probe_costs_its_process_and_not_the_run(ray_session, 
     assert "CUDA kernel errors" not in caplog.text
 
 
+@pytest.mark.slow
 def test_a_gpu_that_fails_in_every_probe_is_said_after_as_many_tries_as_a_trial_has(ray_session, tmp_path):
     with pytest.raises(DeviceError, match=r"^the timing probe failed: RuntimeError: CUDA error: an illegal"):
         time_on_ray(tmp_path, poison=9, max_attempts=2)

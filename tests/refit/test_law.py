@@ -15,7 +15,7 @@ from bios_sweep.defaults import rules
 from bios_sweep.refit.cells import cells_of
 from bios_sweep.refit.design import design_of
 from bios_sweep.refit.evidence import read_errors, read_seeds
-from bios_sweep.refit.law import Rule, _likelihood, fit_law
+from bios_sweep.refit.law import Rule, fit_law, likelihood_of
 from bios_sweep.refit.regret import refit
 from bios_sweep.study.scenario import Metric
 from bios_sweep.vocabulary import Status
@@ -77,7 +77,7 @@ def test_regret_is_what_was_tested_and_a_diverging_rate_costs_the_worst():
 @pytest.mark.parametrize("ranks", [(32,), (16, 64)])
 def test_the_gradient_is_that_of_the_likelihood(ranks):
     ladders = family(0, PUBLISHED, ranks=ranks)
-    likelihood = _likelihood(design_of(ladders), ladders)
+    likelihood = likelihood_of(design_of(ladders), ladders)
     start = likelihood.start()
     numeric = optimize.approx_fprime(start, lambda at: likelihood.minus_log(at)[0], 1e-6)
     assert likelihood.minus_log(start)[1] == pytest.approx(numeric, abs=1e-3)
@@ -238,8 +238,12 @@ def test_a_rule_that_holds_keeps_its_numbers_and_gains_evidence(tmp_path, capsys
 
 def test_evidence_for_another_alpha_is_left_out_by_name(tmp_path, capsys):
     other = table(tmp_path / "alpha.csv", PUBLISHED, sizes=(2048,), lora_alpha=16)
-    left = told(capsys, table(tmp_path / "runs.csv", PUBLISHED), other)["left_out"]
-    assert "lora_alpha 16 belongs to another learning-rate rule than 32" in left[0]
+    answer = told(capsys, table(tmp_path / "runs.csv", PUBLISHED), other)
+    (left,) = answer["left_out"]
+    assert "lora_alpha 16 belongs to another learning-rate rule than 32; it tells of the terms alone" in left
+    assert answer["families"][0]["studies"] == len(SIZES)
+    assert answer["terms"]["studies"] == 2  # the two ladders of the model that has both
+    assert "2 ladders are too few for alpha: not identified" in answer["terms"]["not_identified"]
 
 
 def test_ladders_of_full_fine_tuning_have_no_alpha_and_are_a_family_of_their_own(tmp_path, capsys):

@@ -43,10 +43,8 @@ def sweep(workspace, size, *words):
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models") / "runs"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bios_sweep.report.text.publish.figures_of", lambda summary: ())
-        for size in SIZES:
-            sweep(folder, size)
+    for size in SIZES:
+        sweep(folder, size)
     return folder
 
 
@@ -88,8 +86,7 @@ def test_the_copies_in_a_tracking_store_are_no_further_sweeps(workspace, tmp_pat
     assert len(json.loads(capsys.readouterr().out)["read"]) == len(SIZES)
 
 
-def test_an_extended_sweep_takes_the_place_of_the_one_before_it(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("bios_sweep.report.text.publish.figures_of", lambda summary: ())
+def test_an_extended_sweep_takes_the_place_of_the_one_before_it(tmp_path, capsys):
     folder = tmp_path / "runs"
     sweep(folder, 2048)
     sweep(folder, 2048, "sweeps.factors.learning_rate.multiply=[0.25,0.5,2,4,8]")

@@ -29,7 +29,6 @@ from bios_sweep.study.plan import build_plan
 from bios_sweep.study.scenario import Metric
 from bios_sweep.vocabulary import Status
 from tests.decision import simulated
-from tests.probe import HEAVY, loaded, verb
 
 LITTLE = 0.2  # noise in percent at which the decision rule was checked
 MUCH = 0.35
@@ -503,10 +502,6 @@ def test_bad_input_is_refused_in_one_sentence(shell, words, message):
 
 def test_hours_are_no_part_of_the_plan():
     assert plan_of("decision.gpu_hours=5").sweep_id == plan_of().sweep_id
-
-
-def test_rehearsing_loads_nothing_heavy(tmp_path):
-    assert not loaded(verb("rehearse", "sweeps=learning_rate", "--sweeps", "2"), tmp_path) & HEAVY
 
 
 def test_a_guess_is_called_one():

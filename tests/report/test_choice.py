@@ -31,7 +31,6 @@ FAIL = "+model.planted.fail={baseline/1: the disk is full, baseline/2: the disk 
 def swept(tmp_path, capsys, monkeypatch):
     """A planted sweep's answer, and what its forms say."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("bios_sweep.report.text.publish.figures_of", lambda summary: ())
 
     def run(*words, code=0):
         base = ["run", "model=planted", "cluster=inline", "tracking=none", "workspace=ws"]

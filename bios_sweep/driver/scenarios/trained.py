@@ -110,6 +110,7 @@ def trained_scenario(
                 "threads": request.cpus_per_trial,
                 "device": request.trial_device,
                 **_cutting(method, request),
+                **_spread(request),
                 **_checkpoints(values["budget"]),
                 "measurements": values["budget"]["measurements"],
                 **reading,
@@ -130,6 +131,12 @@ def trained_scenario(
         ),
         dataset,
     )
+
+
+def _spread(request: Request) -> dict[str, int]:
+    """Over how many GPUs a trial's base lies, where that is more than one."""
+    over = int(request.gpus_per_trial) if request.trial_device == CUDA else 1
+    return {"gpus": over} if over > 1 else {}
 
 
 def _methods(method: Mapping[str, Any], sweep: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -17,6 +17,7 @@ from typing import Any
 
 from bios_sweep.errors import ConfigError
 from bios_sweep.settings import KNOWN, TrainingSettings, setting_names
+from bios_sweep.study.design import EPOCHS
 
 SEED = "seed"
 TRIAL_DIR = "trial_dir"
@@ -42,6 +43,7 @@ STARTERS: Mapping[str, tuple[str, ...]] = {
 READERS = re.compile(r"(python|pypy)[\d.]*|sh|bash|dash|zsh|torchrun|accelerate|deepspeed")
 NAMED_OTHERWISE = re.compile(r"-[A-Za-z]*[mc]")  # behind it comes a module, or code
 ELSEWHERE = ("cd", "pushd", "-C", "--chdir")  # what follows is read in another folder
+EPOCH_NAMES = (EPOCHS, "epoch", "num_train_epochs", "num_epochs", "n_epochs", "max_epochs")
 SCRIPTS = (".py", ".sh")
 
 
@@ -52,6 +54,11 @@ def known_placeholders(own: Sequence[str] = ()) -> tuple[str, ...]:
 
 def meant(name: str, allowed: Sequence[str]) -> str:
     """What a name that is no placeholder may stand for, as a question; empty where nobody knows."""
+    if name.lower() in EPOCH_NAMES:
+        return (
+            f" ({{{EPOCHS}}} is one where they are held equal: add budget.hold=epochs and budget.epochs=3, "
+            "or as many as it is; the script's own steps then follow from them)"
+        )
     own = {alias: setting for setting, facts in KNOWN.items() for alias in facts.aliases}
     near = own.get(name.lower()) or next(iter(difflib.get_close_matches(name, allowed, n=1, cutoff=0.5)), "")
     return f" (did you mean {{{near}}}?)" if near else ""

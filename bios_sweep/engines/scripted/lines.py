@@ -17,7 +17,6 @@ from enum import IntEnum
 from typing import Any
 
 from bios_sweep.engines.scripted.in_text import (
-    EPOCH_TEXT,
     LONGEST_TOLD,
     STEP_TEXT,
     finder,
@@ -174,11 +173,11 @@ class LineReader:
         before = text[: found[self._metric].start()]
         if "{" in before and of_settings(before[: before.index("{")]):
             return None
-        step, epoch = STEP_TEXT.search(text), EPOCH_TEXT.search(text)
+        step = STEP_TEXT.search(text)
         values: dict[str, float | None] = {name: number_in(match[1]) for name, match in found.items()}
         reading = _plain_reading({**values, STEP: number_in(step[1]) if step else None})
         kind = Kind.LOOKING_BACK if looks_back(before) else Kind.TEXT
-        return Told(kind=kind, reading=replace(reading, begun=bool(epoch and float(epoch[1]))))
+        return Told(kind=kind, reading=reading)
 
 
 def _plain_reading(values: Mapping[str, float | None]) -> Reading:

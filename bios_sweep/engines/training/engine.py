@@ -123,7 +123,7 @@ class LoraEngine:
                 stable=self._stable(trial),
                 provenance={
                     "host": socket.gethostname(),
-                    "device": device_name(self._device),
+                    "device": self._where,
                     "threads": self._options.threads,
                     "torch": torch.__version__,
                 },
@@ -131,12 +131,18 @@ class LoraEngine:
         )
 
     @property
+    def _where(self) -> str:
+        """The device's name, and of how many such."""
+        gpus = self._options.gpus if self._device.type == "cuda" else 1
+        return f"{gpus} x {device_name(self._device)}" if gpus > 1 else device_name(self._device)
+
+    @property
     def hardware(self) -> str:
         """The device and, on a CPU, how many threads a trial has."""
         threads = self._options.threads
         if self._device.type == "cuda":
-            return device_name(self._device)
-        return f"{device_name(self._device)}, {threads} thread{'' if threads == 1 else 's'}"
+            return self._where
+        return f"{self._where}, {threads} thread{'' if threads == 1 else 's'}"
 
     def time_steps(self, settings: Sequence[TrainingSettings], repeats: int) -> list[list[float]]:
         """Seconds per optimizer step, shape (repeats, arms); see `training.timing`."""
@@ -170,6 +176,7 @@ class LoraEngine:
                 "method": settings.method,
                 "sequences": self._answers,
                 **(self._options.load or {}),
+                "gpus": self._options.gpus,
                 "dtype": settings.dtype,
             }
         )
@@ -209,7 +216,8 @@ class LoraEngine:
         path = Path(self._options.model_path)
         dtype, four_bit = split(kind)
         routed = self._options.routers
-        return load_base(path, dtype, self._device, attention, routed=routed, four_bit=four_bit)
+        gpus = self._options.gpus if self._device.type == "cuda" else 1
+        return load_base(path, dtype, self._device, attention, routed=routed, four_bit=four_bit, gpus=gpus)
 
     def _judge(self, base: BaseModel, kind: str, max_length: int) -> Judge:
         """What trials are measured on: cut once for all of a plan, whatever their own `max_length`."""
@@ -258,7 +266,7 @@ class LoraEngine:
         if options.stable is None:
             return None
         cut = [fit.micro_batch_size, fit.checkpointing, options.measurements, options.eval_max_length]
-        numbers = [device_name(self._device), options.threads, *cut]
+        numbers = [self._where, options.threads, *cut]
         return stable_of(trial, options.stable, numbers)
 
     @property
@@ -279,7 +287,7 @@ class LoraEngine:
             "model": describe_model(options.model_path).fingerprint,
             "dtype": kind,
             "attention": options.attention,
-            "device": device_name(self._device),
+            "device": self._where,
             "threads": options.threads,
             "engine": ENGINE_VERSION,
             "software": {**software_versions(), **({"four bits": version()} if split(kind)[1] else {})},

@@ -328,7 +328,7 @@ class Training:
         settings = self._settings
         nats = self.fit.try_within(lambda: self._gradients(batch), self._base.device)
         norm = clip_grad_norm_(self._parameters.values(), settings.max_grad_norm, foreach=True)
-        total, length = torch.stack([nats, norm]).tolist()  # the only wait for the device
+        total, length = torch.stack([nats, norm.to(nats.device)]).tolist()  # the only wait for the device
         if not math.isfinite(total) or not math.isfinite(length):
             what = "gradient" if math.isfinite(total) else "training loss"
             raise DivergedError(f"the {what} was not finite at step {self.step + 1}")

@@ -25,6 +25,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from bios_sweep.engines.training.placement import fullest
 from bios_sweep.settings import DORA, FULL, LORA, QLORA
 
 FLOAT = 4  # bytes of a float32
@@ -134,7 +135,7 @@ class Load:
     """What is to be trained at most: the longest example in tokens, the largest batch and rank.
 
     sequences: of an example; preference pairs have two, both of them counted in its tokens.
-    method: the one that needs the most.
+    method: the one that needs the most. gpus: over which the layers of one trial are spread.
     """
 
     tokens: int
@@ -143,6 +144,7 @@ class Load:
     dtype: str
     method: str = LORA
     sequences: int = 1
+    gpus: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,6 +223,19 @@ def need_of(
     )
 
 
+def most_on_one(shape: Shape, load: Load, need: Need) -> int:
+    """Bytes on the fullest of the load's GPUs; of one GPU, all of them.
+
+    Embeddings, head and logits are on the first one. How large the two are without being the same, a
+    config.json does not always tell; both are counted.
+    """
+    if load.gpus == 1:
+        return need.total
+    outside = min(need.weights, 2 * shape.vocabulary * shape.hidden * FORMATS[load.dtype])
+    of_a_layer = -(-(need.total - outside - need.logits) // shape.layers)
+    return fullest([of_a_layer] * shape.layers, outside + need.logits, load.gpus)
+
+
 def fitting(
     shape: Shape,
     load: Load,
@@ -240,7 +255,7 @@ def fitting(
     tried = []
     for twice in ways:
         for count in counts:
-            total = need_of(shape, load, count, checkpointing=twice).total
+            total = most_on_one(shape, load, need_of(shape, load, count, checkpointing=twice))
             found = Fitting(micro_batch_size=count, checkpointing=twice, spare=room - total)
             tried.append(replace(found, folded=_may_fold(shape, load, found, room)))
             if tried[-1].fits:
@@ -253,7 +268,8 @@ def _may_fold(shape: Shape, load: Load, found: Fitting, room: int) -> bool:
     if FORMATS[load.dtype] != FLOAT:
         return False
     count, twice = found.micro_batch_size, found.checkpointing
-    return need_of(shape, load, count, checkpointing=twice, folded=True).total <= room
+    need = need_of(shape, load, count, checkpointing=twice, folded=True)
+    return most_on_one(shape, load, need) <= room
 
 
 def sharers_on(shape: Shape, load: Load, total: int, asked: Mapping[str, Any]) -> int:

@@ -20,9 +20,11 @@ from transformers.models.auto.modeling_auto import (
 )
 
 from bios_sweep.engines.training.batches import MicroBatch
+from bios_sweep.engines.training.device import memory_of
 from bios_sweep.engines.training.four_bit import INSTALL, PACKAGE, why_not
 from bios_sweep.engines.training.memory import LOGITS_AT_ONCE
 from bios_sweep.engines.training.reach import Reach, reach_of
+from bios_sweep.engines.training.spread import Places, empty_model, follow, places_of
 from bios_sweep.engines.training.unpacked import never_packed
 from bios_sweep.errors import (
     ModelError,
@@ -103,16 +105,19 @@ def load_base(
     *,
     routed: bool = False,
     four_bit: bool = False,
+    gpus: int = 1,
 ) -> BaseModel:
     """Load a causal language model from a local folder: safetensors only, no remote code.
 
     attention: by transformers' name; None for its own choice. routed: adapters are put on routers, too.
-    four_bit: its linear layers are kept in four bits, and computed in `dtype`.
+    four_bit: its linear layers are kept in four bits, and computed in `dtype`. gpus: over how many its
+    layers are spread, `device` being the first; see `spread`.
 
     Raises:
         ModelError: it cannot be loaded, or the files lack weights (they would be random).
     """
     quantised = _in_four_bits(dtype, device) if four_bit else {}
+    places = _spread(path, dtype, gpus) if gpus > 1 else {}
     try:
         loaded: Any = class_of(path).from_pretrained(
             path,
@@ -125,6 +130,7 @@ def load_base(
             # straight to the GPU, or a process would hold the weights twice: Ray counts no memory of the node
             **({} if device.type == "cpu" else {"device_map": {"": device}}),
             **quantised,
+            **({"device_map": dict(places)} if places else {}),
         )
     except (OSError, ValueError, RuntimeError, ImportError) as error:
         if ran_out_of_memory(error) or poisons_its_process(error):
@@ -136,7 +142,9 @@ def load_base(
     if report["missing_keys"]:
         missing = min(report["missing_keys"])
         raise ModelError(f"model {path}: its files have no weights for {missing}; download it again")
-    model = (model if four_bit else model.to(device)).eval().requires_grad_(requires_grad=False)
+    model = (model if four_bit or places else model.to(device)).eval().requires_grad_(requires_grad=False)
+    if places:
+        follow(model, places)
     head = model.get_output_embeddings()
     if head is None:
         raise ModelError(f"model {path}: {type(model).__name__} has no output embeddings to train against")
@@ -150,6 +158,21 @@ def load_base(
         reach=reach_of(model, decoder, routed=routed),
         **logit_factors(model.config.get_text_config()),
     )
+
+
+def _spread(path: Path, dtype: str, gpus: int) -> Places:
+    """Over the GPUs that this process sees, by their memory.
+
+    Raises:
+        ModelError: it sees fewer.
+    """
+    if (seen := torch.cuda.device_count()) < gpus:
+        raise ModelError(
+            f"cluster.gpus_per_trial={gpus}: this worker sees {seen} GPUs; check CUDA_VISIBLE_DEVICES there"
+        )
+    devices = [torch.device("cuda", number) for number in range(gpus)]
+    model = empty_model(path, class_of(path), getattr(torch, dtype))
+    return places_of(model, decoder_of(model), devices, [*map(memory_of, devices)])
 
 
 def _in_four_bits(dtype: str, device: torch.device) -> dict[str, Any]:

@@ -18,18 +18,19 @@ class EngineOptions:
 
     model_path: a folder, a hub id (`org/name@COMMIT`), or `facts.EMBEDDED`. model_download: whether one that
     is not in this node's cache is downloaded.
-    threads: CPU threads of torch. micro_batch_size: examples that go through the model in one piece, None for
-    what fits. activation_checkpointing: whether layers are computed twice to save memory, None where they
-    must be. sharers: processes that share the device. load: the most that a trial of the plan will ask, the
-    fields of `memory.Load`; None where that is not known. checkpoint_minutes: how often a checkpoint is left
-    between two measurements; None: at measurements alone.
-    measurements: evaluations per trial after the one at step 0. eval_max_length: tokens at which the plan
-    cuts evaluation examples, the same for all its trials; None: each trial's own `max_length`. score: how
-    answers are scored, the fields of `ScoreOptions`; None: they are not. attention: how it is computed, one
-    of `ATTENTIONS`; None: as transformers chooses. objective: how preference pairs are judged, the fields of
-    `study.preference.PairJudge`; None: supervised training. stable: arms that
-    share the stable part of their schedule, see `stable.stable_of`; None: none. routers: adapters are put on
-    them, too. train_on and chat_date: how conversations are read, see `chat.reading_of`.
+    threads: CPU threads of torch. micro_batch_size: examples that go through the model in one piece, None
+    for what fits. activation_checkpointing: whether layers are computed twice to save memory, None where
+    they must be. sharers: processes that share the device. gpus: devices over which the base is spread.
+    load: the most that a trial of the plan will ask, the fields of `memory.Load`; None where that is not
+    known. checkpoint_minutes: how often a checkpoint is left between two measurements; None: at
+    measurements alone. measurements: evaluations per trial after the one at step 0. eval_max_length: tokens
+    at which the plan cuts evaluation examples, the same for all its trials; None: each trial's own
+    `max_length`. score: how answers are scored, the fields of `ScoreOptions`; None: they are not.
+    attention: how it is computed, one of `ATTENTIONS`; None: as transformers chooses. objective: how
+    preference pairs are judged, the fields of `study.preference.PairJudge`; None: supervised training.
+    stable: arms that share the stable part of their schedule, see `stable.stable_of`; None: none. routers:
+    adapters are put on them, too. train_on and chat_date: how conversations are read, see
+    `chat.reading_of`.
     """
 
     model_path: str
@@ -41,6 +42,7 @@ class EngineOptions:
     micro_batch_size: int | None = None
     activation_checkpointing: bool | None = None
     sharers: int = 1
+    gpus: int = 1
     load: Mapping[str, Any] | None = None
     checkpoint_minutes: float | None = None
     measurements: int = 5
@@ -54,7 +56,7 @@ class EngineOptions:
     chat_date: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("threads", "micro_batch_size", "measurements", "eval_max_length", "sharers"):
+        for name in ("threads", "micro_batch_size", "measurements", "eval_max_length", "sharers", "gpus"):
             optional = name in ("eval_max_length", "micro_batch_size")
             if not optional or getattr(self, name) is not None:
                 whole(name, getattr(self, name))

@@ -10,7 +10,7 @@ from typing import Any
 
 from bios_sweep.decision.choice import Choice, Ground, NextStep, Step
 from bios_sweep.decision.claims.judgement import words_of
-from bios_sweep.decision.finding import BELOW, CONFOUNDED, EDGE, NOT_WORSE, SHARE
+from bios_sweep.decision.finding import BELOW, CONFOUNDED, EDGE, NO_NOISE, NO_SEEDS, NOT_WORSE, SHARE
 from bios_sweep.decision.fresh import (
     GUARD_BROKEN,
     GUARD_BROKEN_OWN,
@@ -34,13 +34,17 @@ MEANING: dict[str, str] = {
     Word.REFINE: "another value proved better, on fresh seeds",
     Word.UNCONFIRMED: "seen on the seeds that chose it alone; fresh seeds have not been asked",
     Word.INCONCLUSIVE: "neither shown nor excluded",
-    Word.SCREENING_ONLY: "one seed, no error estimate",
+    Word.SCREENING_ONLY: "no error estimate, as from one seed",
 }
 WITHOUT = (  # why nothing is known of another value
     ((NO_VARIATION, NO_LEVEL), "every other level that was tested diverged"),
     ((NONE_TESTED,), "trials of every other level failed"),
     ((BLOCKS_MISSING,), "trials failed, so that too little is left to compare"),
     ((SEEDS_MISSING,), "trials on the fresh seeds failed"),
+)
+WITHOUT_SPREAD = (  # what else than one seed leaves without an error estimate
+    (NO_NOISE, "values that repeat at every seed say"),
+    (NO_SEEDS, "runs without seeds to pair them by say"),
 )
 MUST = "must you choose now?"
 ASIDE = "not compared"  # the status of a level that ran and was set aside
@@ -91,6 +95,10 @@ def _now(verdict: Verdict, now: Choice) -> str:
     if now.ground == Ground.DIVERGED:
         if now.value != now.default:
             return f"{MUST} Use {value}: the default {default} diverged, so nothing was compared"
+        if verdict.factor == "learning_rate":
+            return (
+                f"{MUST} Use a lower rate than {value}: at it the default diverged, so nothing was compared"
+            )
         return f"{MUST} Keep {value}, at a lower learning rate: the default diverged, so nothing was compared"
     kept = _kept(verdict, now)
     if now.ground == Ground.UNKNOWN:
@@ -148,7 +156,8 @@ def _unsettled(verdict: Verdict) -> str:
 
 def _unknown(verdict: Verdict) -> str:
     if verdict.verdict == Word.SCREENING_ONLY:
-        return "one seed says nothing of how much another value gains"
+        few = next((told for kind, told in WITHOUT_SPREAD if is_any(verdict.reasons, kind)), "one seed says")
+        return f"{few} nothing of how much another value gains"
     for kinds, why in WITHOUT:
         if is_any(verdict.reasons, *kinds):
             return why

@@ -15,6 +15,7 @@ from bios_sweep.decision.frontier import FrontierPoint
 from bios_sweep.decision.rows import BesideRow, RateRow
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.report.content.lines import titled
+from bios_sweep.report.content.movement import MovementRow, PlaceRow
 from bios_sweep.report.content.parts import CellRow, ModeratorRow, SearchRow, SignRow
 from bios_sweep.report.content.studies import StudyRow
 from bios_sweep.report.content.summary import Summary
@@ -66,6 +67,7 @@ def sections(summary: Summary) -> tuple[Section, ...]:
         *by_rate(summary.verdicts),
         frontier(summary.frontier, summary.scale),
         profiles(summary.profiles),
+        *movements(summary.movements or ()),
         *moderators(summary.moderators),
         search(summary.search, summary.scale),
         importance(summary.importance),
@@ -210,6 +212,25 @@ def moderators(found: Sequence[ModeratorRow]) -> Iterable[Section]:
             lines=[one.sentence for one in ones],
             numeric=[gains],
         )
+
+
+def movements(found: Sequence[MovementRow]) -> Iterable[Section]:
+    """Per crossed factor: where its best level lies in each cell, and whether it moves."""
+    for one in found:
+        columns: dict[str, Callable[[PlaceRow], str]] = {
+            one.moderator: lambda row: number(row.at),
+            "best between": lambda row: f"{_end(row.low)} and {_end(row.high)}",
+            "best mean at": lambda row: number(row.best),
+        }
+        if one.level is not None:
+            columns[f"{number(one.level)} gives away at most, %"] = lambda row: gain(row.loss).lstrip("+")
+        held = f" at {one.held}" if one.held else ""
+        title = f"Does the best {clean(one.factor)} move with {clean(one.moderator)}{clean(held)}?"
+        yield section("movements", title, one.cells, columns, lines=[one.sentence], numeric=[*columns])
+
+
+def _end(level: float | None) -> str:
+    return "beyond what was tested" if level is None else number(level)
 
 
 def roll_up(found: Sequence[RollUpRow]) -> Section | None:

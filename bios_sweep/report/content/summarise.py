@@ -14,6 +14,7 @@ from bios_sweep.report.content.asked_before import changed_lines
 from bios_sweep.report.content.evaluation import evaluated_lines
 from bios_sweep.report.content.held import held_rows, read_lines, seen_lines
 from bios_sweep.report.content.lines import headline
+from bios_sweep.report.content.movement import movement_rows
 from bios_sweep.report.content.parts import (
     frontier_points,
     moderator_rows,
@@ -56,6 +57,7 @@ def summarise(plan: Plan, state: State, results: Results, ways: Ways) -> Summary
         importance=state.search.importance if state.search else {},
         search=search_row(state),
         moderators=moderator_rows(plan, state, results),
+        movements=movement_rows(plan, state, results) or None,
         signs=sign_rows(plan, state, results),
         truncation=truncation(study.scenario.data),
         failures=_failures(state, results),

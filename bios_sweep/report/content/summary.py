@@ -17,6 +17,7 @@ from bios_sweep.jsonable import OPTIONAL, WORDS
 from bios_sweep.reasons import Reason
 from bios_sweep.report.content.arm_rows import ArmRow, CurvePoint
 from bios_sweep.report.content.held import HeldRow
+from bios_sweep.report.content.movement import MovementRow
 from bios_sweep.report.content.parts import ModeratorRow, SearchRow, SignRow
 from bios_sweep.report.content.scope import Truncation
 from bios_sweep.study.design import Origin
@@ -87,7 +88,8 @@ class Summary:
     importance: setting -> share. command: reproduces the sweep. damaged: results that are not as they were
     written, where somebody looked. broken: why the run ended early, where it did.
     held: what a script's arms were seen to spend, by question; None for our own engines. beside: what the
-    variations do to the metrics that do not decide; None where one metric is judged. anew: by question, which
+    variations do to the metrics that do not decide; None where one metric is judged. movements: of a crossed
+    study, whether the best level moves; None where that was not asked. anew: by question, which
     later study answered it anew; None where none did.
     """
 
@@ -125,6 +127,7 @@ class Summary:
     broken: str | None = field(default=None, metadata=OPTIONAL)
     held: tuple[HeldRow, ...] | None = field(default=None, metadata=OPTIONAL)
     beside: tuple[BesideRow, ...] | None = field(default=None, metadata=OPTIONAL)
+    movements: tuple[MovementRow, ...] | None = field(default=None, metadata=OPTIONAL)
     anew: tuple[str, ...] | None = field(default=None, metadata=OPTIONAL)
 
     @property

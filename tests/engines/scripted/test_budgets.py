@@ -133,6 +133,8 @@ def test_a_script_that_ignores_its_epochs_is_not_judged(sweep):
     [
         (("budget.hold=epochs",), "--epochs {epochs}", "budget.epochs: missing"),
         (("budget.hold=epochs", "budget.epochs=3"), "", "has no {epochs}"),
+        ((), "--epochs {epochs}", "add budget.hold=epochs and budget.epochs=3"),
+        ((), "--epochs {num_train_epochs}", "({epochs} is one where they are held equal"),
         (("budget.hold=epochs", "budget.epochs=0"), "--epochs {epochs}", "a number above 0"),
         (("budget.epochs=3",), "--steps {max_steps}", "counts with budget.hold=epochs"),
         (("budget.hold=epochs", "budget.epochs=3"), "--epochs {epochs} --steps {max_steps}", "not known"),

@@ -138,6 +138,8 @@ def keep_secret(environment: Mapping[str, str]) -> None:
 
 def masked(text: str, environ: Mapping[str, str] = os.environ) -> str:
     """A text without users and passwords of addresses, tokens, and values of secret variables."""
+    if not text:
+        return text
     for _, secret in secret_values(environ):
         text = text.replace(secret, MASK)
     if environ is os.environ:

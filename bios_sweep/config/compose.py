@@ -45,6 +45,7 @@ from bios_sweep.secrecy import secret_in, texts
 from bios_sweep.settings import KNOWN, baseline_values
 from bios_sweep.study.margins import BEFORE
 
+ROOT = "config"  # the file that everything begins with
 FORBIDDEN_KEY = "_target_"  # names code to run; nothing of ours instantiates, so it can only be an attack
 OWN_SETTINGS = "method.settings"
 OPEN_MAPPINGS = (
@@ -95,12 +96,13 @@ class Config:
 
     members: group -> its chosen member. chooser: group -> who chose it, `command line` or a config file,
     where that matters (see `config.groups`); a group whose member is that of config.yaml is not in it.
-    notes: what was chosen for the user, as sentences.
+    notes: what was chosen for the user, as sentences. composed_of: the words that Hydra was given.
     """
 
     values: Mapping[str, Any]
     sweep: str | None
     overrides: tuple[str, ...]
+    composed_of: tuple[str, ...] = ()
     members: Mapping[str, str] = field(default_factory=dict)
     chooser: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -135,8 +137,8 @@ def compose_config(overrides: Sequence[str], config_dir: Path | None = None) -> 
         chooser = _choosers(overrides, config_dir) if depends_on_choice(plain) else {}
         belonging = members_of_paths(plain, chooser)
         if belonging:
-            choices = [f"{group}={member}" for group, member in belonging.items()]
-            config = _compose([*choices, *overrides], config_dir)
+            overrides = [*(f"{group}={member}" for group, member in belonging.items()), *overrides]
+            config = _compose(overrides, config_dir)
     except YAMLError as error:
         raise ConfigError(f"a config file cannot be read as YAML: {' '.join(str(error).split())}") from error
     except MissingConfigException as error:
@@ -156,6 +158,7 @@ def compose_config(overrides: Sequence[str], config_dir: Path | None = None) -> 
         values=values,
         sweep=name_of(members.get(SWEEPS)),
         overrides=tuple(typed),
+        composed_of=tuple(_words(overrides, config_dir)),
         members=members,
         chooser=chooser,
         notes=(
@@ -180,23 +183,23 @@ def _added(override: str, config_dir: Path | None) -> str:
 
 
 def _compose(overrides: Sequence[str], config_dir: Path | None) -> DictConfig:
-    with _hydra():
-        return compose("config", overrides=_words(overrides, config_dir), return_hydra_config=True)
+    with hydra():
+        return compose(ROOT, overrides=_words(overrides, config_dir), return_hydra_config=True)
 
 
 def _choosers(overrides: Sequence[str], config_dir: Path | None) -> dict[str, str]:
     """Group -> who chose its member; config.yaml, which chooses for all groups, is not told."""
-    with _hydra():
+    with hydra():
         loader = GlobalHydra.instance().config_loader()
         words = _words(overrides, config_dir)
-        chosen = loader.compute_defaults_list("config", words, RunMode.RUN).overrides.override_metadata
+        chosen = loader.compute_defaults_list(ROOT, words, RunMode.RUN).overrides.override_metadata
     return {
         group: COMMAND_LINE if how.external_override else str(how.containing_config_path)
         for group, how in chosen.items()
     }
 
 
-def _hydra() -> initialize_config_dir:
+def hydra() -> initialize_config_dir:
     """Hydra on our files and, as `settings`, the settings' own defaults, which no file repeats."""
     ConfigStore.instance().store(name="settings", node=baseline_values(), package="_global_")
     GlobalHydra.instance().clear()
